@@ -283,7 +283,8 @@ def python(about: dict[str, Any], arguments: str = "") -> str:
             'translator = Backwards()  # or unseen.nn.translators.translator("apertium:eng-spa"), or pairs=Pairs(...)',
             f"method = {name}(least_count=1).fit(source=source, translator=translator)",
             'text = translator.translate(["the drug fails because cost falls ."])[0]',
-            "print([text[start:stop] for start, stop, _ in method.predict([text])[0]])",
+            "found = method.predict([text])[0]  # rows of first character, the one behind the last, class",
+            "print(sum(stop - start for start, stop, _ in found) / len(text))",
         ]
     elif methods.get(about["slug"]).card.task == "ranking":
         lines = ["import numpy as np", "", *(["from unseen import encoders"] if "encoder" in words else [])]

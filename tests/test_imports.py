@@ -77,4 +77,4 @@ def test_predict_imports_torch_and_nothing_that_the_model_does_not_need(tmp_path
     Image.fromarray(np.zeros((70, 80, 3), dtype=np.uint8)).save(tmp_path / "x.png")
     said, imported = told("predict", "model", "x.png", cwd=tmp_path)
     assert "x.png" in said
-    assert imported == {"torch"} | (set() if has_bfloat16() else {"onnxruntime"})  # which runs it on this processor
+    assert imported - (set() if has_bfloat16() else {"onnxruntime"}) == {"torch"}  # which may run it on this processor

@@ -270,6 +270,8 @@ DOORS = {
     "data/series.py": "decorated by `reads`",
     "data/class_file.py": "decorated by `reads`",
     "data/sounds.py": "the door of sounds",
+    "data/clips.py": "frames that it decoded and kept itself, without code",
+    "data/frames.py": "frames that it decoded and kept itself, without code",
     "data/taxonomies": "decorated by `reads`",
     "jobs/concepts/captions.py": "decorated by `reads`",
     "jobs/pruning/embeddings.py": "decorated by `reads`",

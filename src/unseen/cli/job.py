@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -41,7 +40,7 @@ from unseen.console import (
     told,
     write_csv,
 )
-from unseen.files import read_plain
+from unseen.files import read_json
 
 SEEDS = "How many seeds: each candidate is fitted once for every one, 0, 1, ..."
 
@@ -370,7 +369,7 @@ def _predicted(saved: Bundle, domain: Domain, top: int, abstain: bool) -> dict[s
 def _check_kind(place: Path, path: str, kind: str) -> None:
     """`ValueError` if a saved model says that it reads other samples; one that is wrong is told when it loads."""
     try:
-        kinds = json.loads(read_plain(place / "bundle.json"))["encoder"]["kinds"]
+        kinds = read_json(place / "bundle.json")["encoder"]["kinds"]
     except (OSError, ValueError, KeyError, TypeError):  # no encoder, or damaged
         return
     if isinstance(kinds, list) and kind not in kinds:

@@ -213,7 +213,7 @@ class VisionTower(PrunableTower):
         between = F.interpolate(places, grid, mode="bicubic", align_corners=False)
         return torch.cat([self.positions[:1], between.flatten(2)[0].T])
 
-    def tokens(self, x: Float[Tensor, "b c h v"]) -> Float[Tensor, "b n w"]:
+    def placed(self, x: Float[Tensor, "b c h v"]) -> Float[Tensor, "b n w"]:
         """What the first layer reads: the class token and the patches, with their positions."""
         x = self.patches(x)
         positions = self.positions_of((x.shape[2], x.shape[3]))

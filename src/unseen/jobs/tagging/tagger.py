@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 
 from unseen.data.classes import ClassSpace
 from unseen.data.tasks.base import objects
-from unseen.files import read_plain
 from unseen.methods.retrieval.crosslingual_am import CrossLingualAM, Marked
 from unseen.nn.state import load_state, save_state, write_folder
 
@@ -61,7 +60,7 @@ class Tagger:
         """Read what `save` wrote; `ValueError` if the folder holds no tagger."""
         place = Path(folder)
         try:
-            about = json.loads(read_plain(place / ABOUT))
+            about = read_json(place / ABOUT)
             if about["format"] != FORMAT:
                 raise ValueError(f"it is of format {about['format']!r}")
             method = load_state(place / METHOD)["method"]

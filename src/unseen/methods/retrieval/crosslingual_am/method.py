@@ -106,10 +106,13 @@ class CrossLingualAM(Method):
     hidden : int
         Width of each direction of the GRU; with a `model` the paper takes the model's width.
     dropout : float in [0, 1]
+        Share of the vectors of tokens, and of what the GRU says, that is left out in training.
     epochs, batch_size : int
+        Passes over the sentences, and sentences of a step.
     learning_rate, encoder_rate : float
         Of the GRU and its CRF, and of the vectors of tokens; 0 leaves the vectors as they are.
     weight_decay : float, >= 0
+        Of AdamW, on all that learns.
 
     Attributes
     ----------

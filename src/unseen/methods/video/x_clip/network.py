@@ -104,7 +104,7 @@ class CrossFrameViT(nn.Module):
     def forward(self, clips: Float[Tensor, "b t c h v"]) -> tuple[Float[Tensor, "b t d"], Float[Tensor, "b t p d"]]:
         """Vectors of frames, and of their patches."""
         b, t = clips.shape[:2]
-        x = self.tower.tokens(clips.flatten(0, 1))
+        x = self.tower.placed(clips.flatten(0, 1))
         x = x.view(b, t, *x.shape[1:])
         for layer in self.layers:
             x = layer(x)
