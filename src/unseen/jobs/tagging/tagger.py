@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from unseen.data.classes import ClassSpace
 from unseen.data.tasks.base import objects
+from unseen.files import read_json
 from unseen.methods.retrieval.crosslingual_am import CrossLingualAM, Marked
 from unseen.nn.state import load_state, save_state, write_folder
 
