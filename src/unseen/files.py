@@ -94,8 +94,8 @@ def named(path: str | os.PathLike[str], what: str, advice: str = "", also: tuple
         if isinstance(error, ValueError) and _is_ours(error):
             if (told and len(said) <= LONGEST_MESSAGE) or type(error) is not ValueError:
                 raise
-            short = said if len(said) <= LONGEST_MESSAGE else f"{said[:LONGEST_MESSAGE]} ..."
-            raise ValueError(short if told and name in short else f"{name}: {short}") from error
+            kept = said if len(said) <= LONGEST_MESSAGE else f"{said[:LONGEST_MESSAGE]} ..."
+            raise ValueError(kept if told and name in kept else f"{name}: {kept}") from error
         end = f"; {advice}" if advice else ""
         raise ValueError(f"{name} is not {what} that can be read: {sentence(error)}{end}") from error
     except BaseException as error:

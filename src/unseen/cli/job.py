@@ -42,11 +42,11 @@ from unseen.console import (
 )
 from unseen.files import read_json
 
-SEEDS = "How many seeds: each candidate is fitted once for every one, 0, 1, ..."
-
 if TYPE_CHECKING:
     from unseen.bundle import Bundle
     from unseen.data.domain import Domain
+
+SEEDS = "How many seeds: each candidate is fitted once for every one, 0, 1, ..."
 
 
 @app.command()

@@ -16,7 +16,7 @@ COMMANDS = {
     "Adapt, and compare": "demo compare adapt continue align label",
     "Use a model, and check it": "predict explain verify report web",
     "Make it small, and serve it": "quantize shrink export serve",
-    "Other tasks": "map annotate caption complete nodes episodes forecast match rank segment nas",
+    "Other tasks": "map annotate caption complete nodes episodes forecast match rank segment tag nas",
     "Image-text data": "curate index explore find compose prune head concepts",
     "Evidence, and methods of your own": "reproduce new",
 }

@@ -215,8 +215,8 @@ def describe(name: str) -> dict[str, Any]:
     """Say what an encoder is without loading it: kinds, options, licence, width, and what is missing."""
     scheme_name, inner, _ = _parse(name)
     scheme = schemes()[scheme_name]
-    named = inner.partition("?")[0].partition(":")[0] in schemes()
-    if scheme_name == "frames" and named and "text" in schemes()[_parse(inner)[0]].kinds:
+    around = schemes().get(inner.partition("?")[0].partition(":")[0]) if scheme_name == "frames" else None
+    if around is not None and "text" in around.kinds:
         scheme = dataclasses.replace(scheme, kinds=(*scheme.kinds, "text"))
     missing = [package for package in scheme.packages if importlib.util.find_spec(package) is None]
     return {

@@ -89,29 +89,30 @@ class Block(nn.Module):
         """One layer; `gates` are those of channels, heads and units."""
         hidden, heads, units = gates or (None, None, None)
         if self.heads:
-            x = x + self._gated(self._attention(open_norm(self.ln_1, x, hidden), causal, heads), hidden, heads)
+            x = x + self._gated(self.attended(x, causal, hidden, heads), hidden, heads)
         if self.mlp:
-            inner = self.fc(open_norm(self.ln_2, x, hidden))
-            inner = inner * torch.sigmoid(1.702 * inner) if self.quick else F.gelu(inner)
-            x = x + self._gated(self.proj(inner if units is None else inner * units), hidden, units)
+            x = x + self._gated(self.fed(x, hidden, units), hidden, units)
         return x
 
-    def attended(self, x: Float[Tensor, "b t w"]) -> Float[Tensor, "b t w"]:
-        """attention(norm(x)), what a layer adds first."""
-        return self._attention(self.ln_1(x), False, None)
-
-    def fed(self, x: Float[Tensor, "b t w"]) -> Float[Tensor, "b t w"]:
-        """proj(gelu(fc(norm(x)))), what a layer adds then."""
-        inner = self.fc(self.ln_2(x))
-        return self.proj(inner * torch.sigmoid(1.702 * inner) if self.quick else F.gelu(inner))
-
-    def _attention(self, x: Tensor, causal: bool, z: Tensor | None) -> Tensor:
+    def attended(
+        self, x: Float[Tensor, "b t w"], causal: bool = False, hidden: Tensor | None = None, z: Tensor | None = None
+    ) -> Float[Tensor, "b t w"]:
+        """out(attention(norm(x))), what a layer with heads adds first; `hidden` and `z` gate channels and heads."""
+        x = open_norm(self.ln_1, x, hidden)
         b, t, _ = x.shape
         q, k, v = self.qkv(x).view(b, t, 3, self.heads, self.head).permute(2, 0, 3, 1, 4)
         found = F.scaled_dot_product_attention(q, k, v, is_causal=causal)
         if z is not None:
             found = found * z[:, None, None]
         return self.out(found.transpose(1, 2).reshape(b, t, self.heads * self.head))
+
+    def fed(
+        self, x: Float[Tensor, "b t w"], hidden: Tensor | None = None, units: Tensor | None = None
+    ) -> Float[Tensor, "b t w"]:
+        """proj(gelu(fc(norm(x)))), what a layer with units adds then; `hidden` and `units` gate channels and units."""
+        inner = self.fc(open_norm(self.ln_2, x, hidden))
+        inner = inner * torch.sigmoid(1.702 * inner) if self.quick else F.gelu(inner)
+        return self.proj(inner if units is None else inner * units)
 
     @staticmethod
     def _gated(y: Tensor, hidden: Tensor | None, parts: Tensor | None) -> Tensor:
@@ -213,25 +214,20 @@ class VisionTower(PrunableTower):
         between = F.interpolate(places, grid, mode="bicubic", align_corners=False)
         return torch.cat([self.positions[:1], between.flatten(2)[0].T])
 
-    def placed(self, x: Float[Tensor, "b c h v"]) -> Float[Tensor, "b n w"]:
-        """What the first layer reads: the class token and the patches, with their positions."""
-        x = self.patches(x)
-        positions = self.positions_of((x.shape[2], x.shape[3]))
-        x = x.flatten(2).transpose(1, 2)
-        x = torch.cat([self.class_token.expand(x.shape[0], 1, -1), x], dim=1) + positions
-        return x if self.first is None else self.first(x)
-
-    def forward(self, x: Float[Tensor, "b c h v"], gates: Gates | None = None) -> Float[Tensor, "b d"]:
-        """Vectors of pictures, of any length; they may be of another size than those that it was made for."""
-        hidden = None if gates is None else gates.hidden
+    def placed(self, x: Float[Tensor, "b c h v"], hidden: Tensor | None = None) -> Float[Tensor, "b n w"]:
+        """What the first layer reads: the class token and the patches, with their positions, gated."""
         x = self.patches(x)
         positions = self.positions_of((x.shape[2], x.shape[3]))
         x = x.flatten(2).transpose(1, 2)
         x = torch.cat([self.class_token.expand(x.shape[0], 1, -1), x], dim=1) + positions
         if hidden is not None:
             x = x * hidden
-        if self.first is not None:
-            x = open_norm(self.first, x, hidden)
+        return x if self.first is None else open_norm(self.first, x, hidden)
+
+    def forward(self, x: Float[Tensor, "b c h v"], gates: Gates | None = None) -> Float[Tensor, "b d"]:
+        """Vectors of pictures, of any length; they may be of another size than those that it was made for."""
+        hidden = None if gates is None else gates.hidden
+        x = self.placed(x, hidden)
         x = self._transformed(x, False, gates)
         if self.pool == "mean":
             x = open_norm(self.last, x[:, 1:], hidden).mean(dim=1)

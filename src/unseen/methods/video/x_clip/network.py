@@ -55,7 +55,8 @@ class CrossFrameBlock(nn.Module):
         self.block = block
         self.message_fc = nn.Linear(width, width)
         self.message_ln = nn.LayerNorm(width)
-        self.message_attn = nn.MultiheadAttention(width, max(1, block.heads), batch_first=True)
+        heads = width // block.head if width % block.head == 0 else 1  # a layer that was pruned may have fewer
+        self.message_attn = nn.MultiheadAttention(width, heads, batch_first=True)
         self.drop_path = DropPath(drop_path)
         nn.init.trunc_normal_(self.message_fc.weight, std=0.02)
         nn.init.zeros_(self.message_fc.bias)
@@ -70,8 +71,12 @@ class CrossFrameBlock(nn.Module):
         """Tokens of frames, each of which reads its own message and then forgets it."""
         b, t, n, w = x.shape
         z = torch.cat([x, self.messages(x)[:, :, None]], dim=2).view(b * t, n + 1, w)
-        z = (z + self.drop_path(self.block.attended(z)))[:, :n]
-        return (z + self.drop_path(self.block.fed(z))).view(b, t, n, w)
+        if self.block.heads:
+            z = z + self.drop_path(self.block.attended(z))
+        z = z[:, :n]
+        if self.block.mlp:
+            z = z + self.drop_path(self.block.fed(z))
+        return z.reshape(b, t, n, w)
 
 
 class PlainBlock(nn.Module):
