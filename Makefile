@@ -8,7 +8,7 @@ FUZZ_SEED ?= 0
 FUZZ_KINDS ?=
 TOOLS := $(VENV)/.tools
 
-.PHONY: install demo test test-full test-all coverage lint docs docs-serve evidence stale lowest supply fuzz fuzz-random kills soak bench clean help
+.PHONY: install demo test test-long test-full test-all coverage lint docs docs-serve evidence stale lowest supply fuzz fuzz-random kills soak bench clean help
 
 help:  ## What there is.
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -38,6 +38,9 @@ demo: $(STAMP)  ## Compare methods on emoji in two styles (digits without npm) a
 
 test: $(TOOLS)  ## Units, and the contract of six unlike systems: minutes.
 	@$(BIN)/python -m pytest -n 2 -m "not full and not slow and not browser" --short --durations=10
+
+test-long: $(TOOLS)  ## What `make test` leaves out, but for kill runs, learning runs and browsers.
+	@$(BIN)/python -m pytest -n 2 -m "full and not slow and not browser" --durations=10
 
 test-full: $(TOOLS)  ## All but kill runs, learning runs and browsers: the contract of every system, commands, claims.
 	@$(BIN)/python -m pytest -n 2 -m "not slow and not browser" --durations=10

@@ -52,16 +52,14 @@ def _seeded() -> None:
 
 LONG = Path(__file__).with_name("long.txt")
 SECOND = 1.0
-"""Of a processor, children included: what a test of `make test` may take. Twice that is told, five times that fails:
-machines differ."""
+"""Of a processor, children included: what a test of `make test` may take. Twice that is told and fails nothing: machines
+differ."""
 
 
 def pytest_addoption(parser: Any) -> None:
     """Add the two options of the clock."""
     parser.addoption("--write-long", action="store_true", help="write tests/long.txt from this run")
-    parser.addoption(
-        "--short", action="store_true", help="tell tests that take two seconds of a processor, fail for five"
-    )
+    parser.addoption("--short", action="store_true", help="tell tests that take two seconds of a processor")
 
 
 def pytest_collection_modifyitems(items: list[Any]) -> None:
@@ -99,7 +97,7 @@ def _measured(terminalreporter: Any) -> dict[str, dict[str, float]]:
 
 
 def pytest_sessionfinish(session: Any) -> None:
-    """Write `long.txt`, or fail for tests that belong there; only where all workers report."""
+    """Write `long.txt`, or note tests that belong there; only where all workers report."""
     if hasattr(session.config, "workerinput"):
         return
     took = _measured(session.config.pluginmanager.get_plugin("terminalreporter"))
@@ -111,10 +109,7 @@ def pytest_sessionfinish(session: Any) -> None:
         long |= named - run  # a run of some tests says nothing of the others
         LONG.write_text("".join(f"{name}\n" for name in sorted(long)), encoding="utf-8")
     if session.config.getoption("--short"):
-        over = {name: of["call"] for name, of in took.items() if of.get("call", 0) > 2 * SECOND}
-        session.config.stash[OVER] = over
-        if any(value > 5 * SECOND for value in over.values()) and session.exitstatus == 0:
-            session.exitstatus = pytest.ExitCode.TESTS_FAILED
+        session.config.stash[OVER] = {name: of["call"] for name, of in took.items() if of.get("call", 0) > 2 * SECOND}
 
 
 OVER = pytest.StashKey[dict[str, float]]()

@@ -50,13 +50,14 @@ class LinearCRF:
 
     def emissions(self, words: Sequence[str]) -> Float[Tensor, "t k"]:
         """Scores of the tags of each token."""
+        own, whole = _told(words, sentence=self.sentence)
+        shared = self._sum(whole)
+        rows = [shared + self._sum(names) for names in own]
+        return torch.as_tensor(np.array(rows, dtype=np.float32).reshape(len(words), len(self.tags)))
+
+    def _sum(self, names: Sequence[str]) -> NDArray[np.float32]:
         index: dict[str, int] = self._index  # type: ignore[attr-defined]
-        out = np.zeros((len(words), len(self.tags)), dtype=np.float32)
-        for row, names in zip(out, attributes_of(words, sentence=self.sentence)):
-            at = [index[name] for name in names if name in index]
-            if at:
-                row += self.weights[at].sum(axis=0)
-        return torch.as_tensor(out)
+        return self.weights[[index[name] for name in names if name in index]].sum(axis=0)
 
     def chain(self) -> ChainCRF:
         """The CRF of the steps."""
@@ -72,6 +73,12 @@ def attributes_of(words: Sequence[str], *, sentence: bool = True) -> list[list[s
     the beginnings of all its words (which words of two languages share more often than whole words), how it begins,
     how long it is, and where in it the token stands.
     """
+    own, whole = _told(words, sentence=sentence)
+    return [told + whole for told in own]
+
+
+def _told(words: Sequence[str], *, sentence: bool) -> tuple[list[list[str]], list[str]]:
+    """What is told of each token, and what of all tokens of their sentence."""
     low = [word.lower() for word in words]
     n = len(words)
     shapes = [SHAPES[shape_of(word)] for word in words]
@@ -88,9 +95,8 @@ def attributes_of(words: Sequence[str], *, sentence: bool = True) -> list[list[s
         told.append(f"b+1={word}|{low[i + 1] if i + 1 < n else '>'}")
         if sentence:
             told += [f"p5={word[:STEM]}", f"q={i * QUARTERS // n}", f"edge={'first' if i == 0 else i + 1 == n}"]
-            told += whole
         out.append(told)
-    return out
+    return out, whole
 
 
 def _of_sentence(low: Sequence[str], shapes: Sequence[str]) -> list[str]:
