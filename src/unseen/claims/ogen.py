@@ -230,9 +230,10 @@ def vectors(vendor: str) -> tuple[NDArray[np.float32], NDArray[np.int64], tuple[
     groups = np.unique(by(small_clip.VENDOR).columns["subgroup"])
     drawn = by(vendor)
     drawn = drawn.take(np.flatnonzero(np.isin(drawn.columns["subgroup"], groups)))
+    image = small_clip.towers().image
     with torch.no_grad():
         pooled = F.normalize(torch.as_tensor(worlds.lite0(drawn).x), dim=1)
-        embedding = F.normalize(small_clip.towers().image(pooled), dim=1)
+        embedding = F.normalize(image(pooled), dim=1)
     y = np.searchsorted(groups, drawn.columns["subgroup"])
     return embedding.numpy(), y, tuple(name.replace("-", " ") for name in groups.tolist()), drawn.columns["emoji"]
 
