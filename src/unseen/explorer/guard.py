@@ -4,34 +4,17 @@ from __future__ import annotations
 
 import asyncio
 
-from starlette.datastructures import Headers, MutableHeaders
+from starlette.datastructures import Headers
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from unseen.serving.access import ELSEWHERE, Refusal, is_foreign, refusal, too_long
+from unseen.serving.headers import SAFE, policy, with_headers
 
-POLICY = "; ".join(
-    (
-        "default-src 'none'",
-        "script-src 'self'",
-        "style-src 'self'",
-        "img-src 'self' blob:",
-        "connect-src 'self'",
-        "base-uri 'none'",
-        "form-action 'none'",
-        "frame-ancestors 'none'",
-    )
-)
+POLICY = policy(script_src="'self'", style_src="'self'", img_src="'self' blob:", connect_src="'self'")
 """What a page may load and run: files of this server, and pictures that the user dropped on it."""
 
-HEADERS = {
-    "content-security-policy": POLICY,
-    "x-content-type-options": "nosniff",
-    "referrer-policy": "no-referrer",
-    "cross-origin-resource-policy": "same-origin",
-    "cross-origin-opener-policy": "same-origin",
-    "x-frame-options": "DENY",
-}
+HEADERS = {**SAFE, "content-security-policy": POLICY}
 
 OPEN = ("/health",)
 """Paths that need no token."""
@@ -61,7 +44,7 @@ class Guard:
                 await self.app(scope, receive, send)
             return
         headers = Headers(scope=scope)
-        closed = _with_headers(send)
+        closed = with_headers(send, HEADERS)
         barred = ELSEWHERE if is_foreign(headers, scope["path"]) else None
         token = None if scope["path"] in OPEN else self.token
         told = refusal(headers, token, self.longest, barred) or await self._body(receive)
@@ -95,14 +78,3 @@ def _replayed(messages: list[Message], receive: Receive) -> Receive:
         return waiting.pop(0) if waiting else await receive()
 
     return replayed
-
-
-def _with_headers(send: Send) -> Send:
-    async def told(message: Message) -> None:
-        if message["type"] == "http.response.start":
-            headers = MutableHeaders(scope=message)
-            for key, value in HEADERS.items():
-                headers[key] = value
-        await send(message)
-
-    return told

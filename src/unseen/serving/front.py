@@ -9,6 +9,7 @@ from functools import cache
 
 from unseen.report.pages import source_hash
 from unseen.serving.bodies import FIELD
+from unseen.serving.headers import policy
 from unseen.serving.limits import MAX_TEXT
 from unseen.serving.manual import FOLDER, environment, style
 from unseen.serving.model import Served
@@ -50,17 +51,9 @@ def front(served: Served, host: str, *, guarded: bool, scheme: str = "http") -> 
             own=own,
         )
     )
-    rules = {
-        "default-src": "'none'",
-        "script-src": source_hash(script),
-        "style-src": source_hash(css),
-        "img-src": "blob: data:",
-        "connect-src": "'self'",
-        "base-uri": "'none'",
-        "form-action": "'none'",
-        "frame-ancestors": "'none'",
-    }
-    return page, "; ".join(f"{key} {value}" for key, value in rules.items())
+    return page, policy(
+        script_src=source_hash(script), style_src=source_hash(css), img_src="blob: data:", connect_src="'self'"
+    )
 
 
 def address(host: str, scheme: str = "http") -> str:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 
-from starlette.datastructures import Headers, MutableHeaders
+from starlette.datastructures import Headers
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from unseen.serving.access import ELSEWHERE, is_foreign, refusal
+from unseen.serving.headers import SAFE, policy, with_headers
 
 FORM = 2**16
 """Bytes of a form, beside the file in it."""
@@ -16,41 +17,15 @@ FORM = 2**16
 SECONDS = 30.0
 """Time that each part of a body has to arrive."""
 
-POLICY = "; ".join(
-    (
-        "default-src 'none'",
-        "script-src 'self'",
-        "style-src 'self'",
-        "img-src 'self' data: blob:",
-        "connect-src 'self'",
-        "base-uri 'none'",
-        "form-action 'self'",
-        "frame-ancestors 'none'",
-    )
+POLICY = policy(
+    script_src="'self'", style_src="'self'", img_src="'self' data: blob:", connect_src="'self'", form_action="'self'"
 )
 """What a page may load and run: files of this server, and pictures that stand in it."""
 
-REPORT = "; ".join(
-    (
-        "default-src 'none'",
-        "img-src data:",
-        "style-src 'unsafe-inline'",
-        "base-uri 'none'",
-        "form-action 'none'",
-        "frame-ancestors 'none'",
-    )
-)
+REPORT = policy(img_src="data:", style_src="'unsafe-inline'")
 """The same of a report from a run's folder, whatever stands in it: its style and pictures, and no script."""
 
-HEADERS = {
-    "content-security-policy": POLICY,
-    "x-content-type-options": "nosniff",
-    "referrer-policy": "no-referrer",
-    "cross-origin-resource-policy": "same-origin",
-    "cross-origin-opener-policy": "same-origin",
-    "x-frame-options": "DENY",
-    "cache-control": "no-store",
-}
+HEADERS = {**SAFE, "content-security-policy": POLICY, "cache-control": "no-store"}
 
 
 class Guard:
@@ -76,7 +51,7 @@ class Guard:
                 await self.app(scope, receive, send)
             return
         headers, longest = Headers(scope=scope), self.longest.get(scope["path"], FORM)
-        closed = _with_headers(send)
+        closed = with_headers(send, HEADERS)
         barred = ELSEWHERE if is_foreign(headers, scope["path"]) else None
         if scope["method"] not in ("GET", "HEAD") and is_foreign(headers, ""):
             barred = ELSEWHERE
@@ -104,14 +79,3 @@ def _bounded(receive: Receive, longest: int) -> Receive:
         return {"type": "http.disconnect"} if seen > longest else message
 
     return bounded
-
-
-def _with_headers(send: Send) -> Send:
-    async def told(message: Message) -> None:
-        if message["type"] == "http.response.start":
-            headers = MutableHeaders(scope=message)
-            for key, value in HEADERS.items():
-                headers.setdefault(key, value)
-        await send(message)
-
-    return told
