@@ -25,6 +25,10 @@ CONFIDENCE = 0.999999
 """At which a fit of a pair of frames stops drawing."""
 
 
+PARTS, PLAIN = ("features", "pairing"), ("kind", "points", "threshold", "ratio", "least")
+"""Parts of a matcher, and settings of these that change what is found and stand in no weight."""
+
+
 class Kind(NamedTuple):
     """By which matcher labels were made, and at which size of the frames, 1 being that of the video."""
 
@@ -123,10 +127,21 @@ def match_video(
     masks = None if mask is None else {t: mask(frame(t)) for t in range(0, frames, step)}
     for name, network in matchers.items():
         for size in settings.sizes:
-            folder = None if keep is None else keep / digest((name, network.state_dict(), size, settings.gaps, frames))
+            folder = None if keep is None else keep / digest((name, fixed_by(network), size, settings.gaps, frames))
             for pair, found in zip(pairs, _kept(folder, lambda n=network, s=size: _raw(frame, n, pairs, s, told))):  # type: ignore[misc]
                 rows[pair][Kind(name, size)] = _fitted(_seen(found, pair, masks), settings)
     return VideoMatches(frames, settings.gaps, rows)
+
+
+def fixed_by(network: nn.Module) -> list[Any]:
+    """All that says what a matcher finds: types and plain settings of its parts, and weights, which SIFT has not."""
+    parts = [part for part in (network, *(getattr(network, name, None) for name in PARTS)) if part is not None]
+    plain = [(type(part).__name__, {key: getattr(part, key, None) for key in PLAIN}) for part in parts]
+    return [
+        [(kind, {key: value if isinstance(value, (int, float, str)) else None for key, value in told.items()})
+         for kind, told in plain],
+        network.state_dict(),
+    ]  # fmt: skip
 
 
 def _kept(folder: Path | None, make: Callable[[], Iterator[Rows]]) -> list[Rows]:

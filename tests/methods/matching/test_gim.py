@@ -27,8 +27,9 @@ from unseen.methods.matching.gim.sampling import FramePairs, Strength, mixed, pl
 from unseen.methods.matching.minima.sampling import Photographs
 from unseen.methods.matching.needs import frames, scene, scene_pairs, scenes, small_matcher
 from unseen.nn import video_matches
-from unseen.nn.matchers import dense, matcher, mutual_nearest, sparse_matcher
-from unseen.nn.video_matches import Kind, Settings, match_video
+from unseen.nn.matchers import SparseMatcher, dense, matcher, mutual_nearest, sparse_matcher
+from unseen.nn.state import digest
+from unseen.nn.video_matches import Kind, Settings, fixed_by, match_video
 from unseen.nn.xfeat import xfeat
 
 SRC = Path(__file__).resolve().parents[3] / "src"
@@ -93,6 +94,21 @@ def test_what_was_matched_before_a_stop_is_not_matched_again(tmp_path: Path, mon
     np.testing.assert_array_equal(first.direct(0, 2), again.direct(0, 2))
     match_video(frame, n, {"orb": matcher("orb")}, Settings((1, 2), (0.5,), "homography", 1.0), keep=tmp_path)
     assert asked == ["asked"]
+
+
+@pytest.mark.parametrize("other", [matcher("orb", points=40), matcher("sift", points=60), xfeat(40, 0.0)])
+def test_what_was_kept_of_a_matcher_is_not_taken_for_another_one(other: Any, tmp_path: Path) -> None:
+    """Neither SIFT nor ORB has weights: type, kind and number of points tell them apart."""
+    if not isinstance(other, SparseMatcher):
+        other = sparse_matcher(other, mutual_nearest())
+    frame, n = sliding(4)
+    settings = Settings((1, 2), (1.0,), "homography", 1.0)
+    match_video(frame, n, {"one": matcher("sift", points=40)}, settings, keep=tmp_path)
+    found = match_video(frame, n, {"one": other}, settings, keep=tmp_path)
+    np.testing.assert_array_equal(found.direct(0, 1), match_video(frame, n, {"one": other}, settings).direct(0, 1))
+    strict = sparse_matcher(xfeat(40, 0.3), mutual_nearest())
+    strict.load_state_dict((plain := sparse_matcher(xfeat(40, 0.0), mutual_nearest())).state_dict())
+    assert digest(fixed_by(plain)) != digest(fixed_by(strict))
 
 
 def test_many_points_are_asked_for_while_labels_are_made_and_the_matcher_stays_as_it_is() -> None:
@@ -216,6 +232,16 @@ def test_frames_are_ordered_by_their_video_and_number() -> None:
     )  # fmt: skip
     assert videos_of(domain) == [("a", (3, 1)), ("b", (2, 4, 0))]
     assert videos_of(domain.replace(columns={}))[0].frames == (0, 1, 2, 3, 4)
+
+
+@pytest.mark.parametrize(
+    ("numbers", "told"), [([0, 1, 1], "'a' has 1 twice"), ([0, np.nan, 2], "finite numbers; got nan")]
+)
+def test_frames_without_a_number_of_their_own_are_named(numbers: list, told: str) -> None:
+    columns = {"video": np.array(["a", "a", "a"]), "frame": np.array(numbers)}
+    domain = Domain(x=Lazy(range(3), lambda i: scene(i)), kind="image", name="d", columns=columns)
+    with pytest.raises(ValueError, match=told):
+        videos_of(domain)
 
 
 def test_a_few_steps_lower_the_loss_and_change_only_what_describes() -> None:

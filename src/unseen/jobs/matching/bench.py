@@ -21,7 +21,7 @@ from unseen.data.opencv import opencv
 from unseen.data.simulate.flights import Way, flight
 from unseen.data.simulate.modalities import render
 from unseen.evaluation.zeb import DEGREES, Cameras, KnownPair, Plane, areas, summary, zeb_evaluate
-from unseen.jobs.matching.job import make
+from unseen.jobs.matching.job import make, turning
 from unseen.methods.matching.matcher import PairMatcher, turned
 from unseen.nn.two_view import Pose
 
@@ -81,7 +81,9 @@ class Bench:
         }  # fmt: skip
 
 
-def bench(names: Sequence[str], datasets: Mapping[str, Sequence[KnownPair]], **settings: Any) -> Bench:
+def bench(
+    names: Sequence[str], datasets: Mapping[str, Sequence[KnownPair]], *, turns: Any = None, **settings: Any
+) -> Bench:
     """Grade matchers by ZEB's protocol.
 
     Parameters
@@ -89,15 +91,17 @@ def bench(names: Sequence[str], datasets: Mapping[str, Sequence[KnownPair]], **s
     names : sequence of str
         As `unseen.jobs.matching.job.make` takes them, at least one, each once.
     datasets : mapping of name to pairs
+    turns : {False, True, "auto"}, optional
+        Whether the second picture is turned; as `unseen match` does if absent.
     settings
-        Of `make`: points, longest, rotations, renderings, threshold.
+        Of `make`: points, longest, renderings, threshold.
     """
     if not names:
         raise ValueError("matchers must name at least one, such as xfeat,sift")
     twice = next((name for name in names if list(names).count(name) > 1), None)
     if twice is not None:
         raise ValueError(f"matchers must differ; {twice} is named twice")
-    methods: dict[str, PairMatcher] = {str(name): make(name, **settings) for name in names}
+    methods: dict[str, PairMatcher] = {str(name): make(name, **turning(name, turns), **settings) for name in names}
     asked: dict[str, Callable[[Picture, Picture], NDArray[np.float64]]] = {
         name: (lambda first, second, own=method: own.matches_of(first, second).points)  # type: ignore[misc]
         for name, method in methods.items()

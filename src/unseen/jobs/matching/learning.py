@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,8 @@ from unseen.runtime import runtime
 
 LABELERS = ("sift",)
 """What labels beside the matcher that learns."""
+WRITTEN = ("frames", "labels", "tune", *(f"tune {k}" for k in range(1, 100)))
+"""Names of all that a run keeps in its folder: of training a folder for each round."""
 
 
 def learn(
@@ -69,6 +72,17 @@ def learn(
     with runtime(folder=None if work is None else work):
         teachers = {other: matcher(other, points=method.labels) for other in labelers}
         return method.fit(source=source, model=matcher(name, points=points), teachers=teachers, auxiliary=auxiliary)
+
+
+def clear(work: Path) -> None:
+    """Remove what a run has kept in a folder, and the folder if it holds nothing else."""
+    if not work.is_dir():
+        return
+    for part in work.iterdir():
+        if part.name in WRITTEN and not part.is_symlink():
+            shutil.rmtree(part, ignore_errors=True)
+    if not any(work.iterdir()):
+        work.rmdir()
 
 
 def told(method: GIM) -> list[str]:

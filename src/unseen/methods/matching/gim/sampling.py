@@ -169,13 +169,28 @@ def reader(source: Domain, videos: Sequence[Video]) -> Callable[[int, int], Pict
 
 
 def videos_of(source: Domain) -> list[Video]:
-    """The videos of a domain of frames: by the columns video and frame, or one, as it stands."""
+    """The videos of a domain of frames: by the columns video and frame, or one, as it stands.
+
+    Raises
+    ------
+    ValueError
+        If a frame has no number, or two of a video have the same.
+    """
     n = len(source)
     names = np.asarray(source.columns.get("video", np.full(n, source.name))).astype(str)
     numbers = np.asarray(source.columns.get("frame", np.arange(n)))
     if numbers.dtype.kind not in "iuf":
         raise ValueError(f"source, column frame, must hold numbers; got {numbers.dtype}")
+    if not np.isfinite(numbers).all():
+        lost = numbers[~np.isfinite(numbers)][0]
+        raise ValueError(f"source, column frame, must hold finite numbers; got {lost}")
     order = np.lexsort([numbers, names])
+    same = (names[order][1:] == names[order][:-1]) & (numbers[order][1:] == numbers[order][:-1])
+    if same.any():
+        i = order[1:][same][0]
+        raise ValueError(
+            f"source, column frame, must number the frames of a video once; {str(names[i])!r} has {numbers[i]} twice"
+        )
     return [Video(str(name), tuple(order[names[order] == name].tolist())) for name in np.unique(names)]
 
 
