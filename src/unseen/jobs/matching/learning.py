@@ -126,5 +126,6 @@ def facts(method: GIM) -> dict[str, Any]:
     return {
         "counts": dict(method.counts_),
         "pairs": list(method.pairs_),
+        "dropped": list(method.dropped_),
         "losses": {name: values.tolist() for name, values in method.losses_.items()},
     }

@@ -19,7 +19,16 @@ from unseen.data.domain import Domain
 from unseen.methods.base import Card
 from unseen.methods.matching.gim.augment import Photometric
 from unseen.methods.matching.gim.propagation import FarPair, Limits, far_pairs
-from unseen.methods.matching.gim.sampling import FramePairs, Strength, Video, mixed, reader, videos_of
+from unseen.methods.matching.gim.sampling import (
+    FramePairs,
+    Strength,
+    Video,
+    from_videos,
+    mixed,
+    reader,
+    spread,
+    videos_of,
+)
 from unseen.methods.matching.matcher import PairMatcher
 from unseen.methods.matching.minima.sampling import Batch, Photographs, generator_of, read_pictures
 from unseen.methods.matching.needs import AMatcher, FramesOfVideos
@@ -40,9 +49,10 @@ MILESTONES = (0.3, 0.6, 0.9)
 
 
 class Labelled(NamedTuple):
-    """Far pairs with the number of their video, and how many of what were dropped."""
+    """Far pairs with the number of their video, those that were dropped and why, and how many of what."""
 
     pairs: list[tuple[int, FarPair]]
+    dropped: list[dict[str, Any]]
     counts: dict[str, int]
 
 
@@ -223,9 +233,13 @@ class GIM(PairMatcher):
             )
         beside = dict(teachers) if teachers else {"sift": matcher("sift", points=self.labels)}
         check_labelers(beside)
+        if "model" in beside:
+            raise ValueError("teachers must not be called 'model', as what learns is; name it otherwise")
         videos = videos_of(source)
+        if self.video:
+            self._check_lengths(videos)
         network = copy.deepcopy(model).eval()  # BatchNorm stays as it was
-        still = Photographs(read_pictures((source if auxiliary is None else auxiliary).x), self.warp, self.turn)
+        still = self._stills(source, auxiliary) if self.video < 1 else None
         losses: dict[str, list[float]] = {}
         for k in range(self.rounds):
             found = self._label(source, videos, {"model": dense(network, self.labels), **beside})
@@ -243,6 +257,7 @@ class GIM(PairMatcher):
             }
             for v, pair in found.pairs
         ]  # fmt: skip
+        self.dropped_ = found.dropped
         self.losses_ = {name: np.array(values) for name, values in losses.items()}
         return self
 
@@ -257,19 +272,49 @@ class GIM(PairMatcher):
         if self.side % 32:
             raise ValueError(f"side must be a multiple of 32; got {self.side}")
 
+        n = from_videos(self.video, self.batch_size)
+        if not (n == 0) == (self.video == 0) or not (n == self.batch_size) == (self.video == 1):
+            raise ValueError(
+                f"video must give a batch of {self.batch_size} pairs some of videos and some of photographs, or be 0 or "
+                f"1; got {self.video}, which gives {n} of videos"
+            )
+
+    def _check_lengths(self, videos: list[Video]) -> None:
+        """Tell videos in which no two frames are a largest gap apart; raise if there is no other."""
+        largest = self.gaps[-1]
+        told = [f"{video.name!r} has {len(video.frames)} frames" for video in videos if len(video.frames) <= largest]
+        what = (
+            f"videos must have more frames than the largest gap of {largest}; {'; '.join(told[:3])}: a higher rate "
+            "gives more frames a second, smaller gaps need fewer"
+        )
+        if len(told) == len(videos):
+            raise ValueError(f"source, {what}")
+        if told:
+            log.warning("%d of %d videos are left out: %s", len(told), len(videos), what)
+
+    def _stills(self, source: Domain, auxiliary: Domain | None) -> Photographs:
+        """What is warped: photographs, or some of the frames."""
+        if auxiliary is None:
+            frames: list[Any] = [source.x[i] for i in spread(len(source))]
+            return Photographs(read_pictures(frames), self.warp, self.turn)
+        return Photographs(read_pictures(auxiliary.x), self.warp, self.turn)
+
     def _strength(self) -> Strength:
         return Strength(self.left, self.right, self.perspective, self.flip, self.light)
 
     def _label(self, source: Domain, videos: list[Video], matchers: Mapping[str, nn.Module]) -> Labelled:
         """Far pairs of all videos, and what became of every pair that was tried; nothing where videos have no share."""
         if not self.video:
-            return Labelled([], {})
+            return Labelled([], [], {})
         settings = Settings(self.gaps, self.sizes, self.label_geometry, self.label_threshold)
         limits = Limits(self.direct, self.linked, self.final, self.label_geometry, self.label_threshold)
         read = reader(source, videos)
         counts: Counter[str] = Counter()
-        pairs = []
+        pairs: list[tuple[int, FarPair]] = []
+        lost: list[dict[str, Any]] = []
         for v, video in enumerate(videos):
+            if len(video.frames) <= self.gaps[-1]:
+                continue
             shape = read(v, 0).shape
             other = next((t for t in range(len(video.frames)) if read(v, t).shape != shape), None)
             if other is not None:
@@ -293,6 +338,7 @@ class GIM(PairMatcher):
             counts["labels of far frames"] += sum(len(pair.rows) for pair in kept)
             counts.update(f"dropped: {one.why}" for one in dropped)
             pairs += [(v, pair) for pair in kept]
+            lost += [{"video": video.name, **one._asdict()} for one in dropped]
         if not pairs:
             told = ", ".join(f"{name} {n}" for name, n in counts.items())
             raise ValueError(
@@ -300,9 +346,9 @@ class GIM(PairMatcher):
                 "texture and move less than half a picture in the largest gap: try smaller gaps, less for final, or "
                 "label_geometry='homography' for flat scenes"
             )
-        return Labelled(pairs, dict(counts))
+        return Labelled(pairs, lost, dict(counts))
 
-    def _train(self, network: Any, far: FramePairs, still: Photographs, k: int) -> Run:
+    def _train(self, network: Any, far: FramePairs, still: Photographs | None, k: int) -> Run:
         """AdamW on the matcher's own loss; losses are told for videos and for photographs."""
         optimizer = AdamW(network.tuned(), lr=self.learning_rate, weight_decay=self.weight_decay)
         falling = MultiStepLR(optimizer, [max(1, round(share * self.steps)) for share in MILESTONES], self.decay)
@@ -322,7 +368,7 @@ class GIM(PairMatcher):
             optimizers={"adamw": optimizer},
             schedulers={"falling": falling},
             batches=lambda run: mixed(
-                far if far.pairs else None, still if self.video < 1 else None, self.video, self.light,
+                far if far.pairs else None, still, self.video, self.light,
                 generator_of(run), **cuts,
             ),
             epochs=epochs,

@@ -26,6 +26,8 @@ TRIES = 50
 """Crops that are tried for one that is used."""
 KEPT = 512
 """Frames that are kept decoded."""
+STILLS = 300
+"""Frames that are warped as photographs where no others are given, at most."""
 VISIBLE = Draw("visible", "visible")
 
 
@@ -194,6 +196,16 @@ def videos_of(source: Domain) -> list[Video]:
     return [Video(str(name), tuple(order[names[order] == name].tolist())) for name in np.unique(names)]
 
 
+def from_videos(share: float, batch_size: int) -> int:
+    """Pairs of a batch that come from videos."""
+    return round(share * batch_size)
+
+
+def spread(n: int, most: int = STILLS) -> list[int]:
+    """Of so many frames at most `most`, evenly chosen."""
+    return np.unique(np.linspace(0, n - 1, min(n, most)).round().astype(int)).tolist()
+
+
 def mixed(
     videos: FramePairs | None,
     photographs: Photographs | None,
@@ -210,7 +222,7 @@ def mixed(
 
     A crop with fewer than `least` labels is drawn anew.
     """
-    n = round(share * batch_size) if photographs is not None else batch_size
+    n = from_videos(share, batch_size) if photographs is not None else batch_size
     n = n if videos is not None else 0
     queue: list[int] = []
     while True:
@@ -223,11 +235,18 @@ def mixed(
             cuts += [cut] if len(cut.rows) >= least else []
         if len(cuts) < n:
             raise ValueError(f"hardly any crop of {side} pixels holds {least} labels: take a larger side, or less warp")
-        while len(cuts) < batch_size:
+        for _ in range(TRIES * (batch_size - n)):
+            if len(cuts) == batch_size:
+                break
             assert photographs is not None
             queue = queue or rng.permutation(len(photographs)).tolist()
             cut = Cut(*photographs.cut(queue.pop(), VISIBLE, side, rng))
             cuts += [cut] if len(cut.rows) >= least else []
+        if len(cuts) < batch_size:
+            raise ValueError(
+                f"hardly any photograph holds {least} points in both its crops of {side} pixels: take a larger side, or "
+                "less warp and turn"
+            )
         lit = [Cut(_light(cut.first, light, rng), _light(cut.second, light, rng), cut.rows) for cut in cuts]
         yield batch_of(lit, ("video",) * n + ("homography",) * (batch_size - n), points, rng)
 
