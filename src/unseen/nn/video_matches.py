@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -132,9 +133,8 @@ def match_video(
     for name, network in matchers.items():
         for size in settings.sizes:
             folder = None if keep is None else keep / digest((name, fixed_by(network), size, settings.gaps, frames))
-            for pair, found in zip(
-                pairs, _kept(folder, pairs, lambda some, n=network, s=size: _raw(frame, n, some, s, told))
-            ):  # type: ignore[misc]
+            raw = functools.partial(_raw, frame, network, size, told)
+            for pair, found in zip(pairs, _kept(folder, pairs, raw)):
                 rows[pair][Kind(name, size)] = _fitted(_seen(found, pair, masks), settings)
     return VideoMatches(frames, settings.gaps, rows)
 
@@ -162,7 +162,7 @@ def _kept(folder: Path | None, pairs: Pairs, make: Callable[[Pairs], Iterator[Ro
         yield from load_state(place)
 
 
-def _raw(frame: Callable[[int], Picture], network: Any, pairs: Pairs, size: float, told: str) -> Iterator[Rows]:
+def _raw(frame: Callable[[int], Picture], network: Any, size: float, told: str, pairs: Pairs) -> Iterator[Rows]:
     """Matches of every pair as the matcher gives them; one that describes frames sees each once."""
     described: dict[int, Any] = {}
     for gap, t in track(pairs, f"{told}, matched"):

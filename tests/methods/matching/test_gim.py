@@ -22,10 +22,10 @@ from unseen.data.homographies import apply
 from unseen.data.simulate.flights import Way, flight
 from unseen.jobs.matching.learning import facts
 from unseen.methods.matching.gim import GIM
-from unseen.methods.matching.gim.augment import WAYS, dark, mobile
-from unseen.methods.matching.gim.propagation import FarPair
 from unseen.methods.matching.gim import method as gim_module
+from unseen.methods.matching.gim.augment import WAYS, dark, mobile
 from unseen.methods.matching.gim.method import Labelled
+from unseen.methods.matching.gim.propagation import FarPair
 from unseen.methods.matching.gim.sampling import FramePairs, Strength, mixed, placing, seen, spread, thinned, videos_of
 from unseen.methods.matching.minima.sampling import Photographs
 from unseen.methods.matching.needs import SIDE, frames, scene, scene_pairs, scenes, small_matcher
@@ -384,6 +384,14 @@ def test_a_stopped_run_goes_on_to_the_same_bits(tmp_path: Path) -> None:
     assert any((tmp_path / "labels").iterdir())
     for key, value in whole.network_.state_dict().items():
         assert torch.equal(value, again.network_.state_dict()[key]), key
+
+
+def test_frames_are_not_looked_at_again_for_each_frame_to_know_whether_they_were_labelled(tmp_path: Path) -> None:
+    both, asked = frames("videos", 2, 9, 4), []
+    source = both.replace(x=Lazy(range(18), lambda i: both.x[i], lambda i: asked.append(i) or str(i)))
+    with unseen.runtime(folder=tmp_path):
+        GIM(**SMOKE).fit(source=source, model=small_matcher())
+    assert len(asked) <= 2 * 18  # once to know the frames, once to know the source of the run
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple, Self
 
 import numpy as np
-from torch import Tensor, nn
+from torch import nn
 from torch.optim import AdamW
 from torch.optim.lr_scheduler import MultiStepLR
 
@@ -30,20 +30,19 @@ from unseen.methods.matching.gim.sampling import (
     videos_of,
 )
 from unseen.methods.matching.matcher import PairMatcher
-from unseen.methods.matching.minima.sampling import Batch, Photographs, generator_of, read_pictures
+from unseen.methods.matching.minima.sampling import Photographs, read_pictures
 from unseen.methods.matching.needs import AMatcher, FramesOfVideos
+from unseen.methods.matching.tuning import tune
 from unseen.methods.parameters import Count, NonNegative, Positive, Unit, Within
 from unseen.nn.matchers import dense, matcher
 from unseen.nn.protocols import TrainableMatcher
 from unseen.nn.state import digest
-from unseen.nn.train import Run, train
+from unseen.nn.train import Run
 from unseen.nn.video_matches import Settings, check_labelers, match_video
 from unseen.runtime import current
 
 log = logging.getLogger(__name__)
 
-EPOCH = 50
-"""Steps between two entries of the history."""
 MILESTONES = (0.3, 0.6, 0.9)
 """Shares of the steps after which the learning rate is multiplied by `decay`."""
 
@@ -168,6 +167,11 @@ class GIM(PairMatcher):
             "the first.",
             "Where a segment has neither direct nor carried labels the walk ends there; the released code goes on and "
             "would chain frames that are not the same.",
+            "A pair is dropped where a matcher has few labels of the largest gap; the released code asks for those of "
+            "the gaps below, and of the segments that follow, too. Here the walk finds out: without them it has no "
+            "chain, and ends.",
+            "Night changes value, not hue and saturation as the released code does, too: the matchers that learn here "
+            "read grey pictures.",
             "Pixels of the frame between are keys by both coordinates, so that no two collide.",
             "The loss is that of the matcher (dual softmax for XFeat). Of each square of 4 pixels one label is used, "
             "so that no place is called wrong for itself.",
@@ -271,12 +275,11 @@ class GIM(PairMatcher):
                 raise ValueError(f"{name} must be a range within [0.1, 4]; got {(low, high)}")
         if self.side % 32:
             raise ValueError(f"side must be a multiple of 32; got {self.side}")
-
         n = from_videos(self.video, self.batch_size)
         if not (n == 0) == (self.video == 0) or not (n == self.batch_size) == (self.video == 1):
             raise ValueError(
-                f"video must give a batch of {self.batch_size} pairs some of videos and some of photographs, or be 0 or "
-                f"1; got {self.video}, which gives {n} of videos"
+                f"video must give a batch of {self.batch_size} pairs some of videos and some of photographs, or be 0 "
+                f"or 1; got {self.video}, which gives {n} of videos"
             )
 
     def _check_lengths(self, videos: list[Video]) -> None:
@@ -324,7 +327,7 @@ class GIM(PairMatcher):
                 )
             keep = None
             if current().folder is not None:
-                seen = digest([source.digests()[i] for i in video.frames])
+                seen = digest([*source.take(list(video.frames)).digests()])
                 keep = Path(current().folder) / "labels" / seen  # type: ignore[arg-type]
             store = match_video(
                 functools.partial(read, v), len(video.frames), matchers, settings, keep=keep, told=video.name
@@ -354,24 +357,8 @@ class GIM(PairMatcher):
         falling = MultiStepLR(optimizer, [max(1, round(share * self.steps)) for share in MILESTONES], self.decay)
         cuts: dict[str, Any] = {"side": self.side, "batch_size": self.batch_size, "points": self.points}
 
-        def objective(batch: Batch, run: Run) -> Tensor:
-            losses = network.matching_loss(batch.first, batch.second, batch.points, batch.known)
-            for name, loss in zip(batch.names, losses):
-                run.log(**{f"loss {name}": loss})
-            return losses.mean()
-
-        epochs = -(-self.steps // EPOCH)
-        return train(
-            objective,
-            name=f"tune {k}" if k else "tune",
-            nets={"matcher": network},
-            optimizers={"adamw": optimizer},
-            schedulers={"falling": falling},
-            batches=lambda run: mixed(
-                far if far.pairs else None, still, self.video, self.light,
-                generator_of(run), **cuts,
-            ),
-            epochs=epochs,
-            steps_per_epoch=-(-self.steps // epochs),
-            clip=self.clip,
+        return tune(
+            network, optimizer, falling,
+            lambda rng: mixed(far if far.pairs else None, still, self.video, self.light, rng, **cuts),
+            name=f"tune {k}" if k else "tune", steps=self.steps, clip=self.clip,
         )  # fmt: skip

@@ -16,14 +16,13 @@ from unseen.data.images import as_pixels
 from unseen.data.opencv import opencv
 from unseen.methods.matching.gim.augment import WAYS
 from unseen.methods.matching.gim.propagation import FarPair
-from unseen.methods.matching.minima.sampling import Batch, Draw, Photographs, batch_of
+from unseen.methods.matching.minima.sampling import Draw, Photographs
+from unseen.methods.matching.tuning import Batch, batch_of, filled
 
 Picture = NDArray[np.uint8]
 Rows = NDArray[np.float64]
 BINS = 4
 """Groups of pairs by equal steps of overlap, drawn from alike: hard pairs are seen as often as easy ones."""
-TRIES = 50
-"""Crops that are tried for one that is used."""
 KEPT = 512
 """Frames that are kept decoded."""
 STILLS = 300
@@ -225,28 +224,24 @@ def mixed(
     n = from_videos(share, batch_size) if photographs is not None else batch_size
     n = n if videos is not None else 0
     queue: list[int] = []
+
+    def far() -> Cut:
+        assert videos is not None
+        return videos.cut(videos.draw(rng), side, rng)
+
+    def warped() -> Cut:
+        assert photographs is not None
+        queue[:] = queue or rng.permutation(len(photographs)).tolist()
+        return Cut(*photographs.cut(queue.pop(), VISIBLE, side, rng))
+
     while True:
-        cuts: list[Cut] = []
-        for _ in range(TRIES * n):
-            if len(cuts) == n:
-                break
-            assert videos is not None
-            cut = videos.cut(videos.draw(rng), side, rng)
-            cuts += [cut] if len(cut.rows) >= least else []
-        if len(cuts) < n:
-            raise ValueError(f"hardly any crop of {side} pixels holds {least} labels: take a larger side, or less warp")
-        for _ in range(TRIES * (batch_size - n)):
-            if len(cuts) == batch_size:
-                break
-            assert photographs is not None
-            queue = queue or rng.permutation(len(photographs)).tolist()
-            cut = Cut(*photographs.cut(queue.pop(), VISIBLE, side, rng))
-            cuts += [cut] if len(cut.rows) >= least else []
-        if len(cuts) < batch_size:
-            raise ValueError(
-                f"hardly any photograph holds {least} points in both its crops of {side} pixels: take a larger side, or "
-                "less warp and turn"
-            )
+        cuts = filled(
+            n, far, least, f"hardly any crop of {side} pixels holds {least} labels: take a larger side, or less warp"
+        ) + filled(
+            batch_size - n, warped, least,
+            f"hardly any photograph holds {least} points in both its crops of {side} pixels: take a larger side, or "
+            "less warp and turn",
+        )  # fmt: skip
         lit = [Cut(_light(cut.first, light, rng), _light(cut.second, light, rng), cut.rows) for cut in cuts]
         yield batch_of(lit, ("video",) * n + ("homography",) * (batch_size - n), points, rng)
 
