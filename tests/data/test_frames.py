@@ -104,7 +104,7 @@ def test_several_videos_have_names_of_their_own_and_bad_ones_are_told(
     assert "broken.mp4" in caplog.text
     with pytest.raises(ValueError, match=r"broken\.mp4"):
         videos([tmp_path / "two" / "broken.mp4"])
-    with pytest.raises(ValueError, match="a video must be named"):
+    with pytest.raises(ValueError, match="paths must name a video"):
         videos([])
 
 

@@ -107,7 +107,9 @@ def videos(paths: Sequence[str | os.PathLike[str]], **settings: Any) -> Domain:
     """
     files = [file for path in paths for file in _listed(Path(path))]
     if not files:
-        raise ValueError("a video must be named, such as: unseen match learn walk.mp4 --model my-matcher")
+        raise ValueError(
+            "paths must name a video: a file, a folder of videos, or a folder with the frames of one; it is empty"
+        )
     found: list[Domain] = []
     taken: set[str] = set()
     failed: list[str] = []
@@ -194,7 +196,7 @@ def _decoded(path: Path, rate: float, longest: int, most: int, start: float) -> 
             made = read_frames(file, times, side=side)
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
-    return np.ascontiguousarray(made.transpose(0, 2, 3, 1))
+    return made.transpose(0, 2, 3, 1)
 
 
 def _smaller(picture: NDArray[np.uint8], longest: int) -> NDArray[np.uint8]:
@@ -210,7 +212,7 @@ def _domain(name: str, frames: NDArray[np.uint8]) -> Domain:
     n = len(frames)
     columns = {"video": np.full(n, name), "frame": np.arange(n)}
     return Domain(
-        x=Lazy(range(n), lambda i: np.asarray(frames[i])),
+        x=Lazy(range(n), lambda i: np.ascontiguousarray(frames[i])),
         kind="image",
         name=name,
         ids=np.array([f"{name}/{i}" for i in range(n)]),

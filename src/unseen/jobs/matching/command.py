@@ -307,7 +307,8 @@ def _tell_bench(facts: dict[str, Any]) -> None:
     datasets = list(facts["units"])
     wide = max(len(one["matcher"]) for one in facts["matchers"])
     tell(
-        f"{sum(facts['pairs'].values())} pairs of {len(datasets)} data sets; area up to 5 degrees or pixels, 1 is best"
+        f"{sum(facts['pairs'].values())} pairs of {len(datasets)} data sets; area under the share of pairs within t, "
+        "for t up to 5 degrees or pixels: 1 is best. Mean rank: the place among these matchers, 1 is first everywhere"
     )
     for one in sorted(facts["matchers"], key=lambda one: -one["mean"]):
         typer.echo(

@@ -89,12 +89,12 @@ def told(method: GIM) -> list[str]:
     """What became of the frames, line by line: how many pairs were kept, and how many were dropped for what."""
     counts = method.counts_
     kept, tried = counts.get("pairs kept", 0), counts.get("pairs tried", 0)
+    near = [
+        f"{n:,} by {'the matcher itself' if own == 'model' else own}"
+        for own, n in ((name.partition(", ")[2], n) for name, n in counts.items() if name.startswith("labels of near"))
+    ]
     lines = [
-        f"{counts.get('frames', 0):,} frames; "
-        + ", ".join(
-            f"{name.partition(', ')[2]} {n:,}" for name, n in counts.items() if name.startswith("labels of near")
-        )
-        + " labels of near frames",
+        f"{counts.get('frames', 0):,} frames; labels of near frames: {', '.join(near)}",
         f"labels reached {kept} of {tried} pairs of far frames ({counts.get('labels of far frames', 0):,} labels)",
     ]
     for why, sentence in WHY.items():
