@@ -104,8 +104,27 @@ def test_several_videos_have_names_of_their_own_and_bad_ones_are_told(
     assert "broken.mp4" in caplog.text
     with pytest.raises(ValueError, match=r"broken\.mp4"):
         videos([tmp_path / "two" / "broken.mp4"])
-    with pytest.raises(ValueError, match="a video must be named"):
+    with pytest.raises(ValueError, match="paths must name a video"):
         videos([])
+
+
+def test_a_video_that_is_called_like_a_second_one_keeps_its_name_to_itself(tmp_path: Path) -> None:
+    for folder, name in (("one", "walk (2)"), ("two", "walk"), ("three", "walk"), ("four", "walk (2)")):
+        (tmp_path / folder).mkdir()
+        write(tmp_path / folder / f"{name}.mp4", 5)
+    found = videos([tmp_path / folder for folder in ("one", "two", "three", "four")], rate=10)
+    assert list(dict.fromkeys(found.columns["video"])) == ["walk (2)", "walk", "walk (3)", "walk (2) (2)"]
+    assert len(set(found.ids)) == 20
+
+
+def test_a_file_is_decoded_in_one_go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[int] = []
+    read = module.read_frames
+    monkeypatch.setattr(
+        module, "read_frames", lambda file, times, **k: asked.append(len(times)) or read(file, times, **k)
+    )
+    assert numbers(frames_of(write(tmp_path / "a.mp4", 40), rate=10))[:20] == list(range(20))
+    assert asked == [40]
 
 
 def test_what_is_no_video_with_frames_is_named(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from unseen.data.homographies import (
     correspondences,
     from_one_based,
     generator_of,
+    middle,
     moved_corners,
     sampled,
     through,
@@ -82,3 +83,13 @@ def test_too_few_points_are_named() -> None:
 
 def test_a_point_behind_the_picture_is_nowhere() -> None:
     assert np.isinf(apply(np.array([[1, 0, 0], [0, 1, 0], [-0.1, 0, 1.0]]), np.array([[20.0, 0]]))).all()
+
+
+@pytest.mark.parametrize(("shape", "edges"), [((20, 80), (30, 49)), ((80, 20), (0, 19))])
+def test_the_middle_of_a_picture_is_as_large_as_it_fits(shape: tuple[int, int], edges: tuple[int, int]) -> None:
+    """The red of a pixel is its column; of a wide picture the sides are cut, of a tall one top and bottom."""
+    picture = np.zeros((*shape, 3), np.uint8)
+    picture[..., 0] = np.arange(shape[1])
+    made = middle(picture, 40, 40)
+    assert made.shape == (40, 40, 3)
+    assert (made[0, 0, 0], made[0, -1, 0]) == edges

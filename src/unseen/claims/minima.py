@@ -13,12 +13,12 @@ from unseen.claims.base import Claim, Experiment, Result, seeds
 from unseen.claims.conditions import at_least, at_most, better, not_worse
 from unseen.claims.ledger import effect, mechanism, not_testable, paper_scale, promised
 from unseen.claims.photographed import NOISE, POINTS, SIZE, learned_from, of_case, scene
-from unseen.data.homographies import correspondences, generator_of, moved_corners, warped
+from unseen.data.homographies import apply, correspondences, generator_of, moved_corners, warped
 from unseen.data.opencv import opencv
 from unseen.data.simulate.modalities import luma, modality_names, render
 from unseen.data.tasks.base import objects
 from unseen.evaluation.tasks import grades_of
-from unseen.methods.matching.matcher import PairMatcher, turned
+from unseen.methods.matching.matcher import PairMatcher, quarter_turn, turned
 from unseen.methods.matching.minima import MINIMA
 from unseen.nn.matchers import matcher
 from unseen.runtime import without_checkpoints
@@ -104,8 +104,7 @@ def run_turned(case: str, seed: int) -> Result:
     """The second picture is warped and turned by a quarter."""
     picture = scene(case)
     second, truth = pair_of(picture, "visible", generator_of(f"{case}:turned", seed))
-    x, y = truth[:, 2].copy(), truth[:, 3].copy()
-    truth[:, 2], truth[:, 3] = y, SIZE[0] - 1 - x
+    truth[:, 2:] = apply(quarter_turn(SIZE[0]), truth[:, 2:])
     table = {}
     for arm, method in {
         "xfeat": untuned("xfeat"), "xfeat, rotations": untuned("xfeat", rotations=True), "sift": untuned("sift"),

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unseen.data.domain import Domain, concatenate
+from unseen.data.homographies import middle
 from unseen.data.images import as_pixels
-from unseen.data.opencv import opencv
 from unseen.data.sources.photographs import photographs
 
 SIZE = (480, 320)
@@ -41,13 +41,7 @@ def picture_of(case: str) -> NDArray[np.uint8]:
 @functools.cache
 def scene(case: str) -> NDArray[np.uint8]:
     """The middle of a photograph, as large as it fits, at 480 x 320."""
-    picture = picture_of(case)
-    height, width = picture.shape[:2]
-    scale = min(width / SIZE[0], height / SIZE[1])
-    w, h = round(SIZE[0] * scale), round(SIZE[1] * scale)
-    top, left = (height - h) // 2, (width - w) // 2
-    middle = np.ascontiguousarray(picture[top : top + h, left : left + w])
-    return np.asarray(opencv().resize(middle, SIZE, interpolation=opencv().INTER_AREA))
+    return middle(picture_of(case), *SIZE)
 
 
 def of_case(case: str) -> Iterable[Domain]:

@@ -29,8 +29,6 @@ MOST = 1200
 """Frames of a video that are taken, at most."""
 FEWEST = 3
 """Frames below which nothing is far from anything."""
-CHUNK = 32
-"""Frames that are decoded at full size at a time."""
 
 
 def frames_of(
@@ -109,8 +107,11 @@ def videos(paths: Sequence[str | os.PathLike[str]], **settings: Any) -> Domain:
     """
     files = [file for path in paths for file in _listed(Path(path))]
     if not files:
-        raise ValueError("a video must be named, such as: unseen match learn walk.mp4 --model my-matcher")
+        raise ValueError(
+            "paths must name a video: a file, a folder of videos, or a folder with the frames of one; it is empty"
+        )
     found: list[Domain] = []
+    taken: set[str] = set()
     failed: list[str] = []
     for file in track(files, "videos, decoded"):
         try:
@@ -118,8 +119,12 @@ def videos(paths: Sequence[str | os.PathLike[str]], **settings: Any) -> Domain:
         except (ValueError, FileNotFoundError) as error:
             failed.append(str(error))
             continue
-        n = sum(domain.name == other.name.partition(" (")[0] for other in found)
-        found.append(_named(domain, f"{domain.name} ({n + 1})") if n else domain)
+        name, n = domain.name, 1
+        while name in taken:
+            n += 1
+            name = f"{domain.name} ({n})"
+        taken.add(name)
+        found.append(domain if n == 1 else _named(domain, name))
     if not found:
         raise ValueError(failed[0] if len(failed) == 1 else f"no video can be read: {'; '.join(failed[:3])}")
     for told in failed:
@@ -187,13 +192,11 @@ def _decoded(path: Path, rate: float, longest: int, most: int, start: float) -> 
         # in the middle of each frame, so that times that were rounded still show it
         times = [start + (i + 0.5) / taken for i in range(min(n, most))]
         side = max(1, round(min(about.width, about.height) * min(1.0, longest / max(about.width, about.height))))
-        made = []
-        for begin in track(range(0, len(times), CHUNK), f"{path.name}, decoded"):
-            with path.open("rb") as file:
-                made.append(read_frames(file, times[begin : begin + CHUNK], side=side))
+        with path.open("rb") as file:
+            made = read_frames(file, times, side=side)
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
-    return np.ascontiguousarray(np.concatenate(made).transpose(0, 2, 3, 1))
+    return made.transpose(0, 2, 3, 1)
 
 
 def _smaller(picture: NDArray[np.uint8], longest: int) -> NDArray[np.uint8]:
@@ -209,7 +212,7 @@ def _domain(name: str, frames: NDArray[np.uint8]) -> Domain:
     n = len(frames)
     columns = {"video": np.full(n, name), "frame": np.arange(n)}
     return Domain(
-        x=Lazy(range(n), lambda i: np.asarray(frames[i])),
+        x=Lazy(range(n), lambda i: np.ascontiguousarray(frames[i])),
         kind="image",
         name=name,
         ids=np.array([f"{name}/{i}" for i in range(n)]),

@@ -136,3 +136,13 @@ def from_one_based(transposed: NDArray[Any]) -> Float[np.ndarray, "3 3"]:
     shift = np.array([[1, 0, -1], [0, 1, -1], [0, 0, 1]], dtype=np.float64)
     matrix = shift @ np.asarray(transposed, dtype=np.float64).T @ np.linalg.inv(shift)
     return matrix / matrix[2, 2]
+
+
+def middle(picture: NDArray[np.uint8], width: int, height: int) -> NDArray[np.uint8]:
+    """The middle of a picture, as large as it fits, brought to a width and height."""
+    cv2 = opencv()
+    scale = min(picture.shape[1] / width, picture.shape[0] / height)
+    w, h = max(round(width * scale), 1), max(round(height * scale), 1)
+    top, left = (picture.shape[0] - h) // 2, (picture.shape[1] - w) // 2
+    piece = np.ascontiguousarray(picture[top : top + h, left : left + w])
+    return np.asarray(cv2.resize(piece, (width, height), interpolation=cv2.INTER_AREA))

@@ -86,6 +86,8 @@ def two_view(
         raise ValueError(f"threshold must be above 0 pixels; got {threshold}")
     if estimator not in ("ransac", "magsac"):
         raise ValueError(f"estimator must be ransac or magsac; got {estimator!r}")
+    if confidence is not None and not 0 < confidence < 1:
+        raise ValueError(f"confidence must be in (0, 1); got {confidence}")
     none = np.zeros(len(points), dtype=bool)
     if len(points) < LEAST[geometry]:
         return View(geometry, None, none)

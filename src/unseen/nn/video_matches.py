@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -21,8 +22,16 @@ from unseen.runtime import track
 Picture = NDArray[np.uint8]
 Rows = NDArray[np.float64]
 """Matches, (n, 4): x, y in the earlier frame and x, y in the later one, in pixels of the video."""
+Pairs = Sequence[tuple[int, int]]
+"""Gap and earlier frame, by that frame."""
+PART = 192
+"""Pairs that are kept in a file."""
 CONFIDENCE = 0.999999
 """At which a fit of a pair of frames stops drawing."""
+
+
+PARTS, PLAIN = ("features", "pairing"), ("kind", "points", "threshold", "ratio", "least")
+"""Parts of a matcher, and settings of these that change what is found and stand in no weight."""
 
 
 class Kind(NamedTuple):
@@ -118,41 +127,53 @@ def match_video(
         What progress is told of.
     """
     step = settings.gaps[0]
-    pairs = [(gap, t) for gap in settings.gaps for t in range(0, frames - gap, step)]
+    pairs = [(gap, t) for t in range(0, frames, step) for gap in settings.gaps if t + gap < frames]
     rows: dict[tuple[int, int], dict[Kind, Rows]] = {pair: {} for pair in pairs}
     masks = None if mask is None else {t: mask(frame(t)) for t in range(0, frames, step)}
     for name, network in matchers.items():
         for size in settings.sizes:
-            folder = None if keep is None else keep / digest((name, network.state_dict(), size, settings.gaps, frames))
-            for pair, found in zip(pairs, _kept(folder, lambda n=network, s=size: _raw(frame, n, pairs, s, told))):  # type: ignore[misc]
+            folder = None if keep is None else keep / digest((name, fixed_by(network), size, settings.gaps, frames))
+            raw = functools.partial(_raw, frame, network, size, told)
+            for pair, found in zip(pairs, _kept(folder, pairs, raw)):
                 rows[pair][Kind(name, size)] = _fitted(_seen(found, pair, masks), settings)
     return VideoMatches(frames, settings.gaps, rows)
 
 
-def _kept(folder: Path | None, make: Callable[[], Iterator[Rows]]) -> list[Rows]:
-    """What was made before and kept in a folder, or what is made now and kept."""
-    if folder is not None and (folder / "state.json").exists():
-        return list(load_state(folder))
-    made = list(make())
-    if folder is not None:
-        save_state(folder, made)
-    return made
+def fixed_by(network: nn.Module) -> list[Any]:
+    """All that says what a matcher finds: types and plain settings of its parts, and weights, which SIFT has not."""
+    parts = [part for part in (network, *(getattr(network, name, None) for name in PARTS)) if part is not None]
+    plain = [(type(part).__name__, {key: getattr(part, key, None) for key in PLAIN}) for part in parts]
+    return [
+        [(kind, {key: value if isinstance(value, (int, float, str)) else None for key, value in told.items()})
+         for kind, told in plain],
+        network.state_dict(),
+    ]  # fmt: skip
 
 
-def _raw(
-    frame: Callable[[int], Picture], network: Any, pairs: Sequence[tuple[int, int]], size: float, told: str
-) -> Iterator[Rows]:
+def _kept(folder: Path | None, pairs: Pairs, make: Callable[[Pairs], Iterator[Rows]]) -> Iterator[Rows]:
+    """What was made before and kept in a folder, or what is made now and kept, so many pairs at a time."""
+    if folder is None:
+        yield from make(pairs)
+        return
+    for k in range(0, len(pairs), PART):
+        place = folder / f"{k:06d}"
+        if not (place / "state.json").exists():
+            save_state(place, list(make(pairs[k : k + PART])))
+        yield from load_state(place)
+
+
+def _raw(frame: Callable[[int], Picture], network: Any, size: float, told: str, pairs: Pairs) -> Iterator[Rows]:
     """Matches of every pair as the matcher gives them; one that describes frames sees each once."""
-    sparse = isinstance(network, SparseMatcher)
-    if sparse:
-        times = sorted({t for gap, first in pairs for t in (first, first + gap)})
-        described = {t: network.describe(resized(frame(t), size)) for t in track(times, f"{told}, described")}
+    described: dict[int, Any] = {}
     for gap, t in track(pairs, f"{told}, matched"):
-        found = (
-            network.pair(described[t], described[t + gap])
-            if sparse
-            else network.match(resized(frame(t), size), resized(frame(t + gap), size))
-        )
+        if isinstance(network, SparseMatcher):
+            described = {at: one for at, one in described.items() if at >= t}  # no frame before is asked for any more
+            for at in (t, t + gap):
+                if at not in described:
+                    described[at] = network.describe(resized(frame(at), size))
+            found = network.pair(described[t], described[t + gap])
+        else:
+            found = network.match(resized(frame(t), size), resized(frame(t + gap), size))
         yield (found.points + 0.5) / size - 0.5
 
 

@@ -45,7 +45,7 @@ def test_a_matcher_learns_from_a_video_and_matches_in_another_command(film: Path
     options = [part for name, value in QUICK.items() for part in ("--set", f"{name}={json.dumps(value)}")]
     told = typer.testing.CliRunner().invoke(app, ["match", "learn", str(film), "--model", str(kept), *options])
     assert told.exit_code == 0, told.output
-    assert "6 frames; model" in told.output
+    assert "6 frames; labels of near frames: " in told.output
     assert "labels reached" in told.output
     assert sorted(file.suffix for file in kept.iterdir()) == [".json", ".safetensors"]
     assert not kept.with_name("kept.work").exists()
@@ -57,6 +57,38 @@ def test_a_matcher_learns_from_a_video_and_matches_in_another_command(film: Path
     assert isinstance(GIM.load(kept), GIM)
 
 
+def learn(film: Path, model: Path, *more: str) -> typer.testing.Result:
+    options = [part for name, value in QUICK.items() for part in ("--set", f"{name}={json.dumps(value)}")]
+    return typer.testing.CliRunner().invoke(app, ["match", "learn", str(film), "--model", str(model), *options, *more])
+
+
+def test_nothing_that_a_run_did_not_write_is_removed_and_no_strange_folder_used(film: Path, tmp_path: Path) -> None:
+    work = tmp_path / "kept.work"
+    work.mkdir()
+    (work / "thesis.txt").write_text("mine")
+    refused = learn(film, tmp_path / "kept")
+    assert isinstance(refused.exception, FileExistsError)
+    assert "holds other files, such as 'thesis.txt'" in str(refused.exception)
+    for name in ("frames", "labels", "tune", "tune 1"):
+        (work / name).mkdir()
+    learning.clear(work)
+    assert [part.name for part in work.iterdir()] == ["thesis.txt"]
+    (work / "thesis.txt").unlink()
+    learning.clear(work)
+    assert not work.exists()
+    learning.clear(work)
+
+
+@pytest.mark.parametrize("name", [".", "..", "/"])
+def test_the_folder_that_one_stands_in_is_no_place_for_a_model(
+    name: str, film: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    refused = learn(film, Path(name))
+    assert isinstance(refused.exception, ValueError)
+    assert f"--model must be a folder to be made, such as my-matcher; got {name!r}" in str(refused.exception)
+
+
 def test_every_drop_is_told_with_its_reason() -> None:
     method = GIM()
     method.counts_ = {
@@ -66,7 +98,7 @@ def test_every_drop_is_told_with_its_reason() -> None:
     method.pairs_ = [{"first": 0, "last": last} for last in (12, 16, 20)]
     method.losses_ = {"video": np.array([3.0, 2.0])}
     lines = learning.told(method)
-    assert lines[0] == "60 frames; model 900, sift 80 labels of near frames"
+    assert lines[0] == "60 frames; labels of near frames: 900 by the matcher itself, 80 by sift"
     assert lines[1] == "labels reached 12 of 20 pairs of far frames (1,400 labels)"
     assert [line.split(":")[0] for line in lines[2:4]] == ["  dropped 5", "  dropped 3"]
     assert "12 to 20 apart, half of them 16 or more" in lines[4]

@@ -15,13 +15,17 @@ import pytest
 
 pytest.importorskip("cv2", reason="matching needs OpenCV")
 
+import typer.testing
 from PIL import Image
 from sklearn.datasets import load_sample_image
 
+from unseen.cli import app
 from unseen.data.homographies import apply, corners, moved_corners, warped
-from unseen.jobs.matching import job
+from unseen.jobs.matching import bench, job
 from unseen.jobs.matching.page import page
+from unseen.methods.matching.matcher import PairMatcher
 from unseen.methods.matching.needs import scene
+from unseen.nn.matchers import matcher
 from unseen.nn.state import save_state
 
 SRC = Path(__file__).resolve().parents[3] / "src"
@@ -137,6 +141,36 @@ def test_a_turned_picture_is_found_without_being_asked_for(folder: Path) -> None
     assert not json.loads(never.stdout)["pairs"][0]["found"]
 
 
+@pytest.mark.parametrize(
+    ("saved", "options", "asked"),
+    [
+        (False, [], False), (True, [], True), (True, ["--rotate", "never"], False), (None, [], "auto"),
+        (None, ["--rotations"], True),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("command", ["pictures", "bench"])
+def test_a_saved_matcher_turns_as_it_was_saved_and_is_graded_as_it_matches(
+    command: str, saved: Any, options: list[str], asked: Any, folder: Path, tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    name = "sift"
+    if saved is not None:
+        name = str(PairMatcher(rotations=saved).fit(model=matcher("sift")).save(tmp_path / "kept") or tmp_path / "kept")
+    seen: list[Any] = []
+    make = job.make
+    monkeypatch.setattr(job, "make", lambda *a, **k: seen.append(make(*a, **k)) or seen[-1])
+    monkeypatch.setattr(bench, "make", job.make)
+    given = {"pictures": [str(folder / "a" / "0.png"), str(folder / "b" / "0.bmp"), "--matcher", name]}
+    text = " ".join(map(str, MATRIX.ravel()))
+    table = {"first": [folder / "a" / "0.png"], "second": [folder / "b" / "0.bmp"], "homography": [text]}
+    pd.DataFrame(table).to_csv(tmp_path / "known.csv", index=False)
+    given["bench"] = [str(tmp_path / "known.csv"), "--with", name]
+    options = ["--rotate", "always"] if command == "bench" and options == ["--rotations"] else options
+    told = typer.testing.CliRunner().invoke(app, ["match", command, *given[command], *options, "--json"])
+    assert told.exit_code == 0, told.output
+    assert [method.rotations for method in seen] == [asked]
+
+
 def test_points_of_large_pictures_are_in_pixels_as_they_came(tmp_path: Path) -> None:
     picture = PHOTOGRAPHS[0]
     large = np.asarray(Image.fromarray(picture).resize((1024, 800), Image.Resampling.BICUBIC))
@@ -163,6 +197,7 @@ def test_points_of_large_pictures_are_in_pixels_as_they_came(tmp_path: Path) -> 
         (["a/0.png", "b/0.bmp", "--tune", "photos", "--matcher", "sift"], "--tune tunes xfeat or"),
         (["--tune", "photos", "--model", "m", "--set", "longest=9"], "say --limit"),
         (["a/0.png", "b/0.bmp", "--geometry", "affine"], "geometry must be one of"),
+        (["a/0.png", "b/0.bmp", "--rotate", "never", "--rotations"], "does not go with --rotate never"),
         (["a/0.png", "b/0.bmp", "--rotate", "often"], "--rotate must be auto, always, never"),
     ],
 )

@@ -20,15 +20,20 @@ import unseen
 from unseen.data.domain import Domain, Lazy
 from unseen.data.homographies import apply
 from unseen.data.simulate.flights import Way, flight
+from unseen.jobs.matching.learning import facts
 from unseen.methods.matching.gim import GIM
+from unseen.methods.matching.gim import method as gim_module
 from unseen.methods.matching.gim.augment import WAYS, dark, mobile
+from unseen.methods.matching.gim.method import Labelled
 from unseen.methods.matching.gim.propagation import FarPair
-from unseen.methods.matching.gim.sampling import FramePairs, Strength, mixed, placing, seen, thinned, videos_of
+from unseen.methods.matching.gim.sampling import FramePairs, Strength, mixed, placing, seen, spread, thinned, videos_of
 from unseen.methods.matching.minima.sampling import Photographs
-from unseen.methods.matching.needs import frames, scene, scene_pairs, scenes, small_matcher
+from unseen.methods.matching.needs import SIDE, frames, scene, scene_pairs, scenes, small_matcher
 from unseen.nn import video_matches
-from unseen.nn.matchers import dense, matcher, mutual_nearest, sparse_matcher
-from unseen.nn.video_matches import Kind, Settings, match_video
+from unseen.nn.matchers import SparseMatcher, dense, matcher, mutual_nearest, sparse_matcher
+from unseen.nn.state import digest
+from unseen.nn.train import Run
+from unseen.nn.video_matches import Kind, Settings, fixed_by, match_video
 from unseen.nn.xfeat import xfeat
 
 SRC = Path(__file__).resolve().parents[3] / "src"
@@ -93,6 +98,53 @@ def test_what_was_matched_before_a_stop_is_not_matched_again(tmp_path: Path, mon
     np.testing.assert_array_equal(first.direct(0, 2), again.direct(0, 2))
     match_video(frame, n, {"orb": matcher("orb")}, Settings((1, 2), (0.5,), "homography", 1.0), keep=tmp_path)
     assert asked == ["asked"]
+
+
+def test_what_was_matched_is_kept_part_by_part_so_that_a_stop_loses_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    frame, n = sliding()
+    settings = Settings((1, 2), (1.0,), "homography", 1.0)
+    whole = match_video(frame, n, {"orb": matcher("orb")}, settings)
+    monkeypatch.setattr(video_matches, "PART", 4)
+
+    def stopped(t: int) -> np.ndarray:
+        if t == 6:
+            raise KeyboardInterrupt
+        return frame(t)
+
+    with pytest.raises(KeyboardInterrupt):
+        match_video(stopped, n, {"orb": matcher("orb")}, settings, keep=tmp_path)
+    kept = sorted(file.parent.name for file in tmp_path.rglob("state.json"))
+    assert kept == ["000000", "000004"]
+    again = match_video(frame, n, {"orb": matcher("orb")}, settings, keep=tmp_path)
+    assert len(list(tmp_path.rglob("state.json"))) == 4  # of fifteen pairs
+    for pair in whole.rows:
+        np.testing.assert_array_equal(whole.direct(pair[1], sum(pair)), again.direct(pair[1], sum(pair)))
+
+
+def test_a_frame_is_described_once_and_kept_no_longer_than_it_is_asked_for() -> None:
+    frame, n = sliding(12)
+    asked: list[int] = []
+    match_video(
+        lambda t: asked.append(t) or frame(t), n, {"orb": matcher("orb")}, Settings((1, 2), (1.0,), "homography", 1.0)
+    )
+    assert asked == list(range(n))
+
+
+@pytest.mark.parametrize("other", [matcher("orb", points=40), matcher("sift", points=60), xfeat(40, 0.0)])
+def test_what_was_kept_of_a_matcher_is_not_taken_for_another_one(other: Any, tmp_path: Path) -> None:
+    """Neither SIFT nor ORB has weights: type, kind and number of points tell them apart."""
+    if not isinstance(other, SparseMatcher):
+        other = sparse_matcher(other, mutual_nearest())
+    frame, n = sliding(4)
+    settings = Settings((1, 2), (1.0,), "homography", 1.0)
+    match_video(frame, n, {"one": matcher("sift", points=40)}, settings, keep=tmp_path)
+    found = match_video(frame, n, {"one": other}, settings, keep=tmp_path)
+    np.testing.assert_array_equal(found.direct(0, 1), match_video(frame, n, {"one": other}, settings).direct(0, 1))
+    strict = sparse_matcher(xfeat(40, 0.3), mutual_nearest())
+    strict.load_state_dict((plain := sparse_matcher(xfeat(40, 0.0), mutual_nearest())).state_dict())
+    assert digest(fixed_by(plain)) != digest(fixed_by(strict))
 
 
 def test_many_points_are_asked_for_while_labels_are_made_and_the_matcher_stays_as_it_is() -> None:
@@ -204,6 +256,10 @@ def test_a_batch_holds_its_share_of_far_frames_and_of_warped_photographs() -> No
     poor = FramePairs(lambda v, t: scene(1, 120), [(0, FarPair(0, 8, rows[:3], 1, 1.0, 0.5))], STILL)
     with pytest.raises(ValueError, match="hardly any crop"):
         next(mixed(poor, still, 0.5, "none", np.random.default_rng(0), side=64, batch_size=4, points=30))
+    away = Photographs([scene(2, 140)], 0.0, 0.0)
+    settings: dict[str, Any] = {"side": 64, "batch_size": 4, "points": 30, "least": 65}  # of 64 points of a crop
+    with pytest.raises(ValueError, match="hardly any photograph holds 65 points"):
+        next(mixed(pool, away, 0.5, "none", np.random.default_rng(0), **settings))
 
 
 # -- the method --------------------------------------------------------------------------------------------
@@ -216,6 +272,16 @@ def test_frames_are_ordered_by_their_video_and_number() -> None:
     )  # fmt: skip
     assert videos_of(domain) == [("a", (3, 1)), ("b", (2, 4, 0))]
     assert videos_of(domain.replace(columns={}))[0].frames == (0, 1, 2, 3, 4)
+
+
+@pytest.mark.parametrize(
+    ("numbers", "told"), [([0, 1, 1], "'a' has 1 twice"), ([0, np.nan, 2], "finite numbers; got nan")]
+)
+def test_frames_without_a_number_of_their_own_are_named(numbers: list, told: str) -> None:
+    columns = {"video": np.array(["a", "a", "a"]), "frame": np.array(numbers)}
+    domain = Domain(x=Lazy(range(3), lambda i: scene(i)), kind="image", name="d", columns=columns)
+    with pytest.raises(ValueError, match=told):
+        videos_of(domain)
 
 
 def test_a_few_steps_lower_the_loss_and_change_only_what_describes() -> None:
@@ -250,6 +316,52 @@ def test_labels_of_far_frames_are_never_taken_from_pictures_that_do_not_belong_t
         GIM(**{**SMOKE, "direct": 16, "final": 32}).fit(source=unlike, model=small_matcher())
 
 
+def test_what_was_dropped_is_kept_with_its_video_and_why() -> None:
+    pictures = [*frames("v", 1, 9, 4).x, *(np.full((SIDE, SIDE, 3), 90 + t, np.uint8) for t in range(9))]
+    columns = {"video": np.repeat(["moves", "shows nothing"], 9), "frame": np.tile(np.arange(9), 2)}
+    source = Domain(x=Lazy(range(18), lambda i: pictures[i]), kind="image", name="both", columns=columns)
+    method = GIM(**SMOKE).fit(source=source, model=small_matcher())
+    of_nothing = [one for one in method.dropped_ if one["video"] == "shows nothing"]
+    assert [one["first"] for one in of_nothing] == list(range(7))
+    assert {one["why"] for one in of_nothing} == {"few direct labels"}
+    assert all(one["last"] > one["first"] for one in of_nothing)
+    assert len(method.dropped_) == sum(n for name, n in method.counts_.items() if name.startswith("dropped: "))
+    assert facts(method)["dropped"] == method.dropped_
+
+
+def test_a_video_too_short_for_the_largest_gap_is_named_and_left_out(caplog: pytest.LogCaptureFixture) -> None:
+    both = frames("videos", 2, 9, 4)
+    short = both.take(np.arange(11))  # of the second video two frames
+    method = GIM(**SMOKE).fit(source=short, model=small_matcher())
+    assert method.counts_["frames"] == 9
+    assert "1 of 2 videos are left out" in caplog.text
+    assert "'v1' has 2 frames" in caplog.text
+    with pytest.raises(ValueError, match="must have more frames than the largest gap of 2; 'v0' has 2 frames"):
+        GIM(**SMOKE).fit(source=both.take(np.arange(2)), model=small_matcher())
+
+
+@pytest.mark.parametrize(("video", "most"), [(1.0, 0), (0.5, 300)])
+def test_frames_are_warped_as_photographs_only_where_they_are_and_no_more_than_some(
+    video: float, most: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[int] = []
+    read = gim_module.read_pictures
+    monkeypatch.setattr(gim_module, "read_pictures", lambda x: asked.append(len(x)) or read(x))
+    still = scene(1, 96)
+    source = Domain(x=Lazy(range(1000), lambda i: still), kind="image", name="long")
+    monkeypatch.setattr(GIM, "_label", lambda *a: Labelled([], [], {}))
+    monkeypatch.setattr(GIM, "_train", lambda *a: Run("tune", {}, {}, 1, None))
+    GIM(**{**SMOKE, "video": video}).fit(source=source, model=small_matcher())
+    assert sum(asked) == most
+
+
+def test_some_of_many_frames_are_spread_evenly_and_of_few_all_are_taken() -> None:
+    assert spread(5) == [0, 1, 2, 3, 4]
+    many = spread(1000)
+    assert (len(many), many[0], many[-1]) == (300, 0, 999)
+    assert set(np.diff(many)) <= {3, 4}
+
+
 def test_without_a_share_of_videos_nothing_is_labelled() -> None:
     method = GIM(**{**SMOKE, "video": 0.0}).fit(source=scenes("slides", 3, 3), model=small_matcher())
     assert (method.counts_, method.pairs_) == ({}, [])
@@ -274,6 +386,14 @@ def test_a_stopped_run_goes_on_to_the_same_bits(tmp_path: Path) -> None:
         assert torch.equal(value, again.network_.state_dict()[key]), key
 
 
+def test_frames_are_not_looked_at_again_for_each_frame_to_know_whether_they_were_labelled(tmp_path: Path) -> None:
+    both, asked = frames("videos", 2, 9, 4), []
+    source = both.replace(x=Lazy(range(18), lambda i: both.x[i], lambda i: asked.append(i) or str(i)))
+    with unseen.runtime(folder=tmp_path):
+        GIM(**SMOKE).fit(source=source, model=small_matcher())
+    assert len(asked) <= 2 * 18  # once to know the frames, once to know the source of the run
+
+
 @pytest.mark.parametrize(
     ("settings", "told"),
     [
@@ -283,6 +403,8 @@ def test_a_stopped_run_goes_on_to_the_same_bits(tmp_path: Path) -> None:
         ({"left": (1.2, 0.8)}, "left must be a range"),
         ({"side": 100}, "side must be a multiple of 32"),
         ({"video": 2.0}, "video must be in"),
+        ({"video": 0.1, "batch_size": 4}, "got 0.1, which gives 0 of videos"),
+        ({"video": 0.9, "batch_size": 4}, "got 0.9, which gives 4 of videos"),
     ],
 )
 def test_settings_that_cannot_be_are_named(settings: dict, told: str) -> None:
@@ -296,6 +418,8 @@ def test_what_cannot_learn_or_label_and_frames_of_two_sizes_are_named() -> None:
         GIM(**SMOKE).fit(source=source, model=sparse_matcher(xfeat(64, 0.0), mutual_nearest()))
     with pytest.raises(TypeError, match="teachers must be matchers"):
         GIM(**SMOKE).fit(source=source, model=small_matcher(), teachers={"plain": nn.Linear(2, 2)})
+    with pytest.raises(ValueError, match="teachers must not be called 'model'"):
+        GIM(**SMOKE).fit(source=source, model=small_matcher(), teachers={"model": matcher("orb")})
     uneven = Domain(x=Lazy(range(6), lambda i: scene(1, 72 + (i == 4))), kind="image", name="uneven")
     with pytest.raises(ValueError, match="frames must be of one size"):
         GIM(**SMOKE).fit(source=uneven, model=small_matcher())

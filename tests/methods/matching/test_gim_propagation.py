@@ -62,6 +62,38 @@ def test_labels_never_become_more_by_linking(seed: int, n: int, m: int) -> None:
     assert found is None or len(found) <= min(n, m)
 
 
+def naive(left: np.ndarray, right: np.ndarray) -> np.ndarray:
+    """The same, match by match."""
+    there, here = (
+        {(int(x), int(y)): k for k, (x, y) in enumerate(np.rint(points))} for points in (left[:, 2:], right[:, :2])
+    )
+    chains = sorted((there[pixel], here[pixel]) for pixel in there.keys() & here.keys())
+    return np.array([[*left[i, :2], *right[j, 2:]] for i, j in chains]).reshape(-1, 4)
+
+
+@given(st.integers(0, 2**31), st.integers(0, 80), st.integers(0, 80))
+def test_links_are_those_of_a_walk_over_all_matches_also_left_of_a_frame_and_twice_in_a_pixel(
+    seed: int, n: int, m: int
+) -> None:
+    rng = np.random.default_rng(seed)
+    left, right = rng.uniform(-4, 4, (n, 4)), rng.uniform(-4, 4, (m, 4))
+    found = link(left, right)
+    np.testing.assert_array_equal(np.zeros((0, 4)) if found is None else found, naive(left, right))
+
+
+def test_what_segments_share_is_put_together_once_and_nothing_changes(monkeypatch: pytest.MonkeyPatch) -> None:
+    store = exact(17, (1, 2, 4), homographies(17, 5), step=4)
+    asked: list[tuple[int, int]] = []
+    direct = VideoMatches.direct
+    monkeypatch.setattr(VideoMatches, "direct", lambda self, a, b: asked.append((a, b)) or direct(self, a, b))
+    kept, _ = far_pairs(store, 3, LOOSE, SIZE)
+    assert len(asked) == len(set(asked))
+    for pair in kept:
+        alone = far_pair(store, pair.first, min(pair.first + 12, 16), LOOSE, SIZE)
+        assert isinstance(alone, FarPair)
+        np.testing.assert_array_equal(alone.rows, pair.rows)
+
+
 # -- exact videos ------------------------------------------------------------------------------------------
 
 

@@ -11,8 +11,9 @@ from torch import nn
 pytest.importorskip("cv2", reason="RANSAC needs OpenCV")
 
 from unseen.data.domain import Domain
+from unseen.data.homographies import apply
 from unseen.data.pairs import Pairs
-from unseen.methods.matching.matcher import PairMatcher, gradient, smaller, turned, unturned, ways
+from unseen.methods.matching.matcher import PairMatcher, gradient, quarter_turn, smaller, turned, unturned, ways
 from unseen.methods.matching.needs import scene, scene_pairs, small_matcher
 from unseen.nn.protocols import Matches
 
@@ -126,3 +127,11 @@ def test_where_no_turn_has_enough_what_was_found_upright_stays() -> None:
     np.testing.assert_array_equal(plain.matches_of(NOISE, other).points, auto.matches_of(NOISE, other).points)
     with pytest.raises((TypeError, ValueError), match="rotations"):
         PairMatcher(rotations="often")
+
+
+def test_the_matrix_of_a_quarter_says_where_pixels_of_a_turned_picture_are() -> None:
+    matrix = quarter_turn(NOISE.shape[1])
+    back = unturned(apply(matrix, np.array([[3.0, 5], [29, 19]])), 1, NOISE.shape)
+    np.testing.assert_array_equal(back, [[3, 5], [29, 19]])
+    x, y = apply(matrix, np.array([[3.0, 5]])).astype(int)[0]
+    np.testing.assert_array_equal(turned(NOISE, 1)[y, x], NOISE[5, 3])

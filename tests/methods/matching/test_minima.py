@@ -113,6 +113,18 @@ def test_each_picture_stands_twice_in_a_pass() -> None:
     assert batch.known.sum(dim=1).tolist() == [3] * 5
 
 
+def test_pictures_of_which_no_crop_holds_a_point_are_named() -> None:
+    class Pool:
+        def __len__(self) -> int:
+            return 2
+
+        def cut(self, i: int, draw: Draw, side: int, rng: np.random.Generator) -> tuple:
+            return PICTURES[0], PICTURES[0], np.zeros((0, 4))
+
+    with pytest.raises(ValueError, match="hardly any crop of 64 pixels holds a point"):
+        next(batches_of(Pool(), Sampler(("visible",)), np.random.default_rng(0), side=64, batch_size=2, points=8))
+
+
 def test_validation_pairs_are_visible() -> None:
     pool = Photographs(PICTURES, warp=0.1, turn=0.0)
     stream = batches_of(

@@ -15,14 +15,13 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from unseen.data.domain import Domain
-from unseen.data.homographies import generator_of, moved_corners, warped
+from unseen.data.homographies import apply, generator_of, grid, middle, moved_corners, warped
 from unseen.data.images import as_pixels, decode
-from unseen.data.opencv import opencv
 from unseen.data.simulate.flights import Way, flight
 from unseen.data.simulate.modalities import render
 from unseen.evaluation.zeb import DEGREES, Cameras, KnownPair, Plane, areas, summary, zeb_evaluate
-from unseen.jobs.matching.job import make
-from unseen.methods.matching.matcher import PairMatcher, turned
+from unseen.jobs.matching.job import make, turning
+from unseen.methods.matching.matcher import PairMatcher, quarter_turn, turned
 from unseen.nn.two_view import Pose
 
 Picture = NDArray[np.uint8]
@@ -81,7 +80,9 @@ class Bench:
         }  # fmt: skip
 
 
-def bench(names: Sequence[str], datasets: Mapping[str, Sequence[KnownPair]], **settings: Any) -> Bench:
+def bench(
+    names: Sequence[str], datasets: Mapping[str, Sequence[KnownPair]], *, turns: Any = None, **settings: Any
+) -> Bench:
     """Grade matchers by ZEB's protocol.
 
     Parameters
@@ -89,15 +90,17 @@ def bench(names: Sequence[str], datasets: Mapping[str, Sequence[KnownPair]], **s
     names : sequence of str
         As `unseen.jobs.matching.job.make` takes them, at least one, each once.
     datasets : mapping of name to pairs
+    turns : {False, True, "auto"}, optional
+        Whether the second picture is turned; as `unseen match` does if absent.
     settings
-        Of `make`: points, longest, rotations, renderings, threshold.
+        Of `make`: points, longest, renderings, threshold.
     """
     if not names:
         raise ValueError("matchers must name at least one, such as xfeat,sift")
     twice = next((name for name in names if list(names).count(name) > 1), None)
     if twice is not None:
         raise ValueError(f"matchers must differ; {twice} is named twice")
-    methods: dict[str, PairMatcher] = {str(name): make(name, **settings) for name in names}
+    methods: dict[str, PairMatcher] = {str(name): make(name, **turning(name, turns), **settings) for name in names}
     asked: dict[str, Callable[[Picture, Picture], NDArray[np.float64]]] = {
         name: (lambda first, second, own=method: own.matches_of(first, second).points)  # type: ignore[misc]
         for name, method in methods.items()
@@ -222,25 +225,14 @@ def scenes(photographs: Domain, *, pairs: int = 8, seed: int = 0) -> dict[str, l
     return made
 
 
-def _cropped(picture: Picture) -> Picture:
-    """The middle of a photograph, as large as it fits."""
-    height, width = picture.shape[:2]
-    scale = min(width / SIZE[0], height / SIZE[1])
-    w, h = max(round(SIZE[0] * scale), 1), max(round(SIZE[1] * scale), 1)
-    top, left = (height - h) // 2, (width - w) // 2
-    middle = np.ascontiguousarray(picture[top : top + h, left : left + w])
-    return np.asarray(opencv().resize(middle, SIZE, interpolation=opencv().INTER_AREA))
-
-
 def _warp(
     told: str, picture: Picture, rng: np.random.Generator, modality: str = "visible", quarter: int = 0
 ) -> KnownPair:
     """A photograph against itself, rendered, warped and turned by quarters."""
-    first = _cropped(picture)
+    first = middle(picture, *SIZE)
     matrix = moved_corners(rng, *SIZE, NOISE)
     second = warped(render(first, modality, int(rng.integers(2**31))), matrix, *SIZE)
-    back = np.array([[0, 1, 0], [-1, 0, SIZE[0] - 1], [0, 0, 1.0]])  # where a turn by one quarter takes a pixel
-    truth = back @ matrix if quarter else matrix
+    truth = quarter_turn(SIZE[0]) @ matrix if quarter else matrix
     return KnownPair(told, lambda: (first, turned(second, quarter)), Plane(truth, *SIZE))
 
 
@@ -259,8 +251,6 @@ def _flown(told: str, picture: Picture, rng: np.random.Generator, way: Way, laye
 
 def _inside(matrix: NDArray[np.float64]) -> float:
     """Share of a picture that a homography leaves inside one of the same size."""
-    from unseen.data.homographies import apply, grid
-
     there = apply(matrix, grid(*SMALL, 16)[4:])
     return float(((there >= 0) & (there < np.array(SMALL))).all(axis=1).mean())
 

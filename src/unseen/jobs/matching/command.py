@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -48,11 +47,13 @@ def match_pictures(
         Path | None, typer.Option(help="Folder to keep the tuned matcher in, for --matcher.", show_default=False)
     ] = None,
     rotate: Annotated[
-        str,
+        str | None,
         typer.Option(
-            help="Turn the second picture by quarters: auto (where nothing is found upright), always, or never."
+            help="Turn the second picture by quarters: auto (where nothing is found upright), always, or never. auto "
+            "if absent; a matcher of a folder does as it was saved.",
+            show_default=False,
         ),
-    ] = "auto",
+    ] = None,
     rotations: Annotated[bool, typer.Option("--rotations", help="The same as --rotate always.")] = False,
     renderings: Annotated[
         bool, typer.Option("--renderings", help="Try pictures inverted and as gradients, too.")
@@ -94,8 +95,10 @@ def match_pictures(
 
     given = settings_of(settings or [])
     _check(first, out, matcher, tune, model, given)
+    if rotations and rotate is not None:
+        raise ValueError(f"--rotations is --rotate always; it does not go with --rotate {rotate}")
     turns = turns_of("always" if rotations else rotate)
-    told = {"longest": limit, "rotations": turns, "geometry": geometry, "threshold": threshold}
+    told = {"longest": limit, "geometry": geometry, "threshold": threshold}
     ways: dict[str, Any] = {key: value for key, value in told.items() if value is not None}  # a saved one has its own
     pairs = None if first is None else job.read(first, second)
     method: Any
@@ -106,7 +109,13 @@ def match_pictures(
             photographs,
             matcher or "xfeat",
             points=points,
-            **{**given, **ways, "renderings": renderings, "random_state": seed},
+            **{
+                **given,
+                **job.turning(matcher or "xfeat", turns),
+                **ways,
+                "renderings": renderings,
+                "random_state": seed,
+            },
         )
         name = f"{matcher or 'xfeat'} tuned on {photographs.name}"
         if model is not None:
@@ -116,7 +125,7 @@ def match_pictures(
         name = matcher or "auto"
         if renderings:
             ways["renderings"] = True
-        method = job.make(name, points=points, **ways)
+        method = job.make(name, points=points, **job.turning(name, turns), **ways)
     if pairs is None:
         return
     results = list(job.match(pairs, method))
@@ -141,8 +150,10 @@ TURNS: dict[str, Any] = {"auto": "auto", "always": True, "never": False}
 """What --rotate takes."""
 
 
-def turns_of(rotate: str) -> Any:
-    """Whether the second picture is turned, as matchers take it."""
+def turns_of(rotate: str | None) -> Any:
+    """Whether the second picture is turned, as matchers take it; None where nothing was said."""
+    if rotate is None:
+        return None
     if rotate not in TURNS:
         raise ValueError(f"rotate must be {', '.join(TURNS)}; got {rotate!r}")
     return TURNS[rotate]
@@ -188,8 +199,12 @@ def learn_from_videos(
 
     given = settings_of(settings or [])
     _not_by_set(given, {"random_state": "--seed"})
-    refuse_foreign(model, ("state.json", "state.safetensors"))
-    work = model.with_name(f"{model.name}.work")
+    place = model.resolve()
+    if Path.cwd().resolve().is_relative_to(place):
+        raise ValueError(f"--model must be a folder to be made, such as my-matcher; got {str(model)!r}")
+    refuse_foreign(place, ("state.json", "state.safetensors"))
+    work = place.with_name(f"{place.name}.work")
+    refuse_foreign(work, learning.WRITTEN)
     method = learning.learn(
         videos,
         name=matcher,
@@ -198,10 +213,10 @@ def learn_from_videos(
         points=points,
         work=work,
         reading={"rate": rate, "start": start, "most": most, "longest": limit},
-        **{**given, "random_state": seed},
+        **{"rotations": "auto", **given, "random_state": seed},
     )
-    method.save(model)
-    shutil.rmtree(work, ignore_errors=True)
+    method.save(place)
+    learning.clear(work)
     if as_json:
         dump(learning.facts(method))
     else:
@@ -230,7 +245,13 @@ def bench_matchers(
         ),
     ] = None,
     n: Annotated[int, typer.Option("--pairs", help="Pairs of each scene.", min=1)] = 8,
-    rotate: Annotated[str, typer.Option(help="Turn the second picture by quarters: auto, always, never.")] = "never",
+    rotate: Annotated[
+        str | None,
+        typer.Option(
+            help="Turn the second picture by quarters: auto, always, never; as unseen match does if absent.",
+            show_default=False,
+        ),
+    ] = None,
     points: Annotated[int, typer.Option(help="Most points of a picture.", min=16)] = 2048,
     out: Annotated[
         Path | None,
@@ -268,7 +289,7 @@ def bench_matchers(
         datasets = grading.scenes(
             shipped("shipped") if photographs is None else pictures_of(photographs), pairs=n, seed=seed
         )
-    result = grading.bench(names, datasets, points=points, rotations=turns)
+    result = grading.bench(names, datasets, points=points, turns=turns)
     if out is not None:
         csv = out.with_suffix(".csv")
         write_csv(csv, result.errors)
@@ -286,7 +307,8 @@ def _tell_bench(facts: dict[str, Any]) -> None:
     datasets = list(facts["units"])
     wide = max(len(one["matcher"]) for one in facts["matchers"])
     tell(
-        f"{sum(facts['pairs'].values())} pairs of {len(datasets)} data sets; area up to 5 degrees or pixels, 1 is best"
+        f"{sum(facts['pairs'].values())} pairs of {len(datasets)} data sets; area under the share of pairs within t, "
+        "for t up to 5 degrees or pixels: 1 is best. Mean rank: the place among these matchers, 1 is first everywhere"
     )
     for one in sorted(facts["matchers"], key=lambda one: -one["mean"]):
         typer.echo(

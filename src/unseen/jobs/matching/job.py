@@ -214,6 +214,13 @@ def make(name: str | os.PathLike[str], *, points: int = 2048, **settings: Any) -
     return kinds[saved["method"]]._from_state(saved).set_params(**settings)
 
 
+def turning(name: str | os.PathLike[str], turns: Any = None) -> dict[str, Any]:
+    """The setting `rotations` of a matcher, if one is to be made: as asked for; ``auto`` if not, a saved one's own."""
+    if turns is not None:
+        return {"rotations": turns}
+    return {"rotations": "auto"} if os.fspath(name) in ("auto", *MATCHERS) else {}
+
+
 TUNABLE = ("xfeat", "xfeat+lighterglue")
 """Matchers that `tune` tunes."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,8 @@ from unseen.runtime import runtime
 
 LABELERS = ("sift",)
 """What labels beside the matcher that learns."""
+WRITTEN = ("frames", "labels", "tune", *(f"tune {k}" for k in range(1, 100)))
+"""Names of all that a run keeps in its folder: of training a folder for each round."""
 
 
 def learn(
@@ -71,16 +74,27 @@ def learn(
         return method.fit(source=source, model=matcher(name, points=points), teachers=teachers, auxiliary=auxiliary)
 
 
+def clear(work: Path) -> None:
+    """Remove what a run has kept in a folder, and the folder if it holds nothing else."""
+    if not work.is_dir():
+        return
+    for part in work.iterdir():
+        if part.name in WRITTEN and not part.is_symlink():
+            shutil.rmtree(part, ignore_errors=True)
+    if not any(work.iterdir()):
+        work.rmdir()
+
+
 def told(method: GIM) -> list[str]:
     """What became of the frames, line by line: how many pairs were kept, and how many were dropped for what."""
     counts = method.counts_
     kept, tried = counts.get("pairs kept", 0), counts.get("pairs tried", 0)
+    near = [
+        f"{n:,} by {'the matcher itself' if own == 'model' else own}"
+        for own, n in ((name.partition(", ")[2], n) for name, n in counts.items() if name.startswith("labels of near"))
+    ]
     lines = [
-        f"{counts.get('frames', 0):,} frames; "
-        + ", ".join(
-            f"{name.partition(', ')[2]} {n:,}" for name, n in counts.items() if name.startswith("labels of near")
-        )
-        + " labels of near frames",
+        f"{counts.get('frames', 0):,} frames; labels of near frames: {', '.join(near)}",
         f"labels reached {kept} of {tried} pairs of far frames ({counts.get('labels of far frames', 0):,} labels)",
     ]
     for why, sentence in WHY.items():
@@ -112,5 +126,6 @@ def facts(method: GIM) -> dict[str, Any]:
     return {
         "counts": dict(method.counts_),
         "pairs": list(method.pairs_),
+        "dropped": list(method.dropped_),
         "losses": {name: values.tolist() for name, values in method.losses_.items()},
     }

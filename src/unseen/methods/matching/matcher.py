@@ -146,6 +146,11 @@ def turned(picture: Picture, quarter: int) -> Picture:
     return np.ascontiguousarray(np.rot90(picture, quarter))
 
 
+def quarter_turn(width: int) -> NDArray[np.float64]:
+    """Where a turn by one quarter against the clock takes pixels of a picture of that width, (3, 3)."""
+    return np.array([[0, 1, 0], [-1, 0, width - 1], [0, 0, 1]], dtype=np.float64)
+
+
 def unturned(points: NDArray[np.float64], quarter: int, shape: tuple[int, ...]) -> NDArray[np.float64]:
     """Points of the turned picture where they are in the one of that shape (height, width, ...)."""
     x, y, (height, width) = points[:, 0], points[:, 1], shape[:2]

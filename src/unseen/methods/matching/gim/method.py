@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple, Self
 
 import numpy as np
-from torch import Tensor, nn
+from torch import nn
 from torch.optim import AdamW
 from torch.optim.lr_scheduler import MultiStepLR
 
@@ -19,30 +19,39 @@ from unseen.data.domain import Domain
 from unseen.methods.base import Card
 from unseen.methods.matching.gim.augment import Photometric
 from unseen.methods.matching.gim.propagation import FarPair, Limits, far_pairs
-from unseen.methods.matching.gim.sampling import FramePairs, Strength, Video, mixed, reader, videos_of
+from unseen.methods.matching.gim.sampling import (
+    FramePairs,
+    Strength,
+    Video,
+    from_videos,
+    mixed,
+    reader,
+    spread,
+    videos_of,
+)
 from unseen.methods.matching.matcher import PairMatcher
-from unseen.methods.matching.minima.sampling import Batch, Photographs, generator_of, read_pictures
+from unseen.methods.matching.minima.sampling import Photographs, read_pictures
 from unseen.methods.matching.needs import AMatcher, FramesOfVideos
+from unseen.methods.matching.tuning import tune
 from unseen.methods.parameters import Count, NonNegative, Positive, Unit, Within
 from unseen.nn.matchers import dense, matcher
 from unseen.nn.protocols import TrainableMatcher
 from unseen.nn.state import digest
-from unseen.nn.train import Run, train
+from unseen.nn.train import Run
 from unseen.nn.video_matches import Settings, check_labelers, match_video
 from unseen.runtime import current
 
 log = logging.getLogger(__name__)
 
-EPOCH = 50
-"""Steps between two entries of the history."""
 MILESTONES = (0.3, 0.6, 0.9)
 """Shares of the steps after which the learning rate is multiplied by `decay`."""
 
 
 class Labelled(NamedTuple):
-    """Far pairs with the number of their video, and how many of what were dropped."""
+    """Far pairs with the number of their video, those that were dropped and why, and how many of what."""
 
     pairs: list[tuple[int, FarPair]]
+    dropped: list[dict[str, Any]]
     counts: dict[str, int]
 
 
@@ -158,6 +167,11 @@ class GIM(PairMatcher):
             "the first.",
             "Where a segment has neither direct nor carried labels the walk ends there; the released code goes on and "
             "would chain frames that are not the same.",
+            "A pair is dropped where a matcher has few labels of the largest gap; the released code asks for those of "
+            "the gaps below, and of the segments that follow, too. Here the walk finds out: without them it has no "
+            "chain, and ends.",
+            "Night changes value, not hue and saturation as the released code does, too: the matchers that learn here "
+            "read grey pictures.",
             "Pixels of the frame between are keys by both coordinates, so that no two collide.",
             "The loss is that of the matcher (dual softmax for XFeat). Of each square of 4 pixels one label is used, "
             "so that no place is called wrong for itself.",
@@ -223,9 +237,13 @@ class GIM(PairMatcher):
             )
         beside = dict(teachers) if teachers else {"sift": matcher("sift", points=self.labels)}
         check_labelers(beside)
+        if "model" in beside:
+            raise ValueError("teachers must not be called 'model', as what learns is; name it otherwise")
         videos = videos_of(source)
+        if self.video:
+            self._check_lengths(videos)
         network = copy.deepcopy(model).eval()  # BatchNorm stays as it was
-        still = Photographs(read_pictures((source if auxiliary is None else auxiliary).x), self.warp, self.turn)
+        still = self._stills(source, auxiliary) if self.video < 1 else None
         losses: dict[str, list[float]] = {}
         for k in range(self.rounds):
             found = self._label(source, videos, {"model": dense(network, self.labels), **beside})
@@ -243,6 +261,7 @@ class GIM(PairMatcher):
             }
             for v, pair in found.pairs
         ]  # fmt: skip
+        self.dropped_ = found.dropped
         self.losses_ = {name: np.array(values) for name, values in losses.items()}
         return self
 
@@ -256,6 +275,32 @@ class GIM(PairMatcher):
                 raise ValueError(f"{name} must be a range within [0.1, 4]; got {(low, high)}")
         if self.side % 32:
             raise ValueError(f"side must be a multiple of 32; got {self.side}")
+        n = from_videos(self.video, self.batch_size)
+        if not (n == 0) == (self.video == 0) or not (n == self.batch_size) == (self.video == 1):
+            raise ValueError(
+                f"video must give a batch of {self.batch_size} pairs some of videos and some of photographs, or be 0 "
+                f"or 1; got {self.video}, which gives {n} of videos"
+            )
+
+    def _check_lengths(self, videos: list[Video]) -> None:
+        """Tell videos in which no two frames are a largest gap apart; raise if there is no other."""
+        largest = self.gaps[-1]
+        told = [f"{video.name!r} has {len(video.frames)} frames" for video in videos if len(video.frames) <= largest]
+        what = (
+            f"videos must have more frames than the largest gap of {largest}; {'; '.join(told[:3])}: a higher rate "
+            "gives more frames a second, smaller gaps need fewer"
+        )
+        if len(told) == len(videos):
+            raise ValueError(f"source, {what}")
+        if told:
+            log.warning("%d of %d videos are left out: %s", len(told), len(videos), what)
+
+    def _stills(self, source: Domain, auxiliary: Domain | None) -> Photographs:
+        """What is warped: photographs, or some of the frames."""
+        if auxiliary is None:
+            frames: list[Any] = [source.x[i] for i in spread(len(source))]
+            return Photographs(read_pictures(frames), self.warp, self.turn)
+        return Photographs(read_pictures(auxiliary.x), self.warp, self.turn)
 
     def _strength(self) -> Strength:
         return Strength(self.left, self.right, self.perspective, self.flip, self.light)
@@ -263,13 +308,16 @@ class GIM(PairMatcher):
     def _label(self, source: Domain, videos: list[Video], matchers: Mapping[str, nn.Module]) -> Labelled:
         """Far pairs of all videos, and what became of every pair that was tried; nothing where videos have no share."""
         if not self.video:
-            return Labelled([], {})
+            return Labelled([], [], {})
         settings = Settings(self.gaps, self.sizes, self.label_geometry, self.label_threshold)
         limits = Limits(self.direct, self.linked, self.final, self.label_geometry, self.label_threshold)
         read = reader(source, videos)
         counts: Counter[str] = Counter()
-        pairs = []
+        pairs: list[tuple[int, FarPair]] = []
+        lost: list[dict[str, Any]] = []
         for v, video in enumerate(videos):
+            if len(video.frames) <= self.gaps[-1]:
+                continue
             shape = read(v, 0).shape
             other = next((t for t in range(len(video.frames)) if read(v, t).shape != shape), None)
             if other is not None:
@@ -279,7 +327,7 @@ class GIM(PairMatcher):
                 )
             keep = None
             if current().folder is not None:
-                seen = digest([source.digests()[i] for i in video.frames])
+                seen = digest([*source.take(list(video.frames)).digests()])
                 keep = Path(current().folder) / "labels" / seen  # type: ignore[arg-type]
             store = match_video(
                 functools.partial(read, v), len(video.frames), matchers, settings, keep=keep, told=video.name
@@ -293,6 +341,7 @@ class GIM(PairMatcher):
             counts["labels of far frames"] += sum(len(pair.rows) for pair in kept)
             counts.update(f"dropped: {one.why}" for one in dropped)
             pairs += [(v, pair) for pair in kept]
+            lost += [{"video": video.name, **one._asdict()} for one in dropped]
         if not pairs:
             told = ", ".join(f"{name} {n}" for name, n in counts.items())
             raise ValueError(
@@ -300,32 +349,16 @@ class GIM(PairMatcher):
                 "texture and move less than half a picture in the largest gap: try smaller gaps, less for final, or "
                 "label_geometry='homography' for flat scenes"
             )
-        return Labelled(pairs, dict(counts))
+        return Labelled(pairs, lost, dict(counts))
 
-    def _train(self, network: Any, far: FramePairs, still: Photographs, k: int) -> Run:
+    def _train(self, network: Any, far: FramePairs, still: Photographs | None, k: int) -> Run:
         """AdamW on the matcher's own loss; losses are told for videos and for photographs."""
         optimizer = AdamW(network.tuned(), lr=self.learning_rate, weight_decay=self.weight_decay)
         falling = MultiStepLR(optimizer, [max(1, round(share * self.steps)) for share in MILESTONES], self.decay)
         cuts: dict[str, Any] = {"side": self.side, "batch_size": self.batch_size, "points": self.points}
 
-        def objective(batch: Batch, run: Run) -> Tensor:
-            losses = network.matching_loss(batch.first, batch.second, batch.points, batch.known)
-            for name, loss in zip(batch.names, losses):
-                run.log(**{f"loss {name}": loss})
-            return losses.mean()
-
-        epochs = -(-self.steps // EPOCH)
-        return train(
-            objective,
-            name=f"tune {k}" if k else "tune",
-            nets={"matcher": network},
-            optimizers={"adamw": optimizer},
-            schedulers={"falling": falling},
-            batches=lambda run: mixed(
-                far if far.pairs else None, still if self.video < 1 else None, self.video, self.light,
-                generator_of(run), **cuts,
-            ),
-            epochs=epochs,
-            steps_per_epoch=-(-self.steps // epochs),
-            clip=self.clip,
+        return tune(
+            network, optimizer, falling,
+            lambda rng: mixed(far if far.pairs else None, still, self.video, self.light, rng, **cuts),
+            name=f"tune {k}" if k else "tune", steps=self.steps, clip=self.clip,
         )  # fmt: skip

@@ -14,6 +14,8 @@ from unseen.nn.two_view import two_view
 from unseen.nn.video_matches import CONFIDENCE, VideoMatches
 
 Rows = NDArray[np.float64]
+Known = dict[tuple[int, int, tuple[int, ...]], Rows | None]
+"""Labels of segments by their ends and the gaps that may be used."""
 Why = Literal["few direct labels", "no chain", "too near", "few labels left"]
 
 
@@ -95,24 +97,30 @@ def link(left: Rows, right: Rows, least: int = 1) -> Rows | None:
     least : int
         None is given if there are fewer links than that.
     """
-    there, here = _by_pixel(left[:, 2:]), _by_pixel(right[:, :2])
-    chains = sorted({(there[pixel], here[pixel]) for pixel in there.keys() & here.keys()})
-    if len(chains) < max(least, 1):
+    (there, i), (here, j) = _by_pixel(left[:, 2:]), _by_pixel(right[:, :2])
+    common, a, b = np.intersect1d(there, here, assume_unique=True, return_indices=True)
+    if len(common) < max(least, 1):
         return None
-    i, j = np.array(chains).T
-    return np.column_stack([left[i, :2], right[j, 2:]])
+    i, j = i[a], j[b]
+    order = np.lexsort((j, i))
+    return np.column_stack([left[i[order], :2], right[j[order], 2:]])
 
 
-def _by_pixel(points: NDArray[np.float64]) -> dict[tuple[int, int], int]:
-    return {(int(x), int(y)): k for k, (x, y) in enumerate(np.rint(points))}
+def _by_pixel(points: NDArray[np.float64]) -> tuple[NDArray[np.int64], NDArray[np.intp]]:
+    """Keys of the pixels that hold points, in order, and the last point of each."""
+    x, y = np.rint(points).astype(np.int64).T
+    keys, places = np.unique(((x << 32) + y)[::-1], return_index=True)
+    return keys, len(points) - 1 - places
 
 
-def propagate(store: VideoMatches, first: int, last: int, gaps: Sequence[int], least: int) -> Reach | None:
+def propagate(
+    store: VideoMatches, first: int, last: int, gaps: Sequence[int], least: int, known: Known | None = None
+) -> Reach | None:
     """Labels from frame `first` as far towards `last` as they reach; None if they reach nowhere.
 
     The way is cut into segments of the largest gap. A segment has its direct labels and those that smaller gaps carry
     over exactly the same segment. Segments are linked from left to right; where a link fails, the last segment is made
-    shorter by the smallest gap and tried again.
+    shorter by the smallest gap and tried again. `known` are labels of segments that were put together before.
     """
     largest, smallest = gaps[-1], gaps[0]
     stops = [*range(first, last, largest), last]
@@ -120,7 +128,7 @@ def propagate(store: VideoMatches, first: int, last: int, gaps: Sequence[int], l
     reached: Reach | None = None
     while segments:
         start, end = segments.pop(0)
-        rows = _labels_of(store, start, end, gaps, least)
+        rows = _labels_of(store, start, end, gaps, least, known)
         if reached is None:
             if rows is None:
                 return None
@@ -134,26 +142,36 @@ def propagate(store: VideoMatches, first: int, last: int, gaps: Sequence[int], l
     return reached
 
 
-def _labels_of(store: VideoMatches, start: int, end: int, gaps: Sequence[int], least: int) -> Rows | None:
-    """Labels of a segment: direct ones, and those of smaller gaps that reach its very ends."""
+def _labels_of(
+    store: VideoMatches, start: int, end: int, gaps: Sequence[int], least: int, known: Known | None
+) -> Rows | None:
+    """Labels of a segment: direct ones, and those of smaller gaps that reach its very ends; once for each segment."""
+    key = (start, end, tuple(gaps))
+    if known is not None and key in known:
+        return known[key]
     found = [store.direct(start, end)] if end - start == gaps[-1] else []
     if len(gaps) > 1:
-        carried = propagate(store, start, end, gaps[:-1], least)
+        carried = propagate(store, start, end, gaps[:-1], least, known)
         if carried is not None and (carried.first, carried.last) == (start, end):
             found.append(carried.rows)
     rows = np.concatenate(found) if found else np.zeros((0, 4))
-    return rows if len(rows) else None
+    made = rows if len(rows) else None
+    if known is not None:
+        known[key] = made
+    return made
 
 
-def far_pair(store: VideoMatches, first: int, last: int, limits: Limits, size: tuple[int, int]) -> FarPair | Dropped:
+def far_pair(
+    store: VideoMatches, first: int, last: int, limits: Limits, size: tuple[int, int], known: Known | None = None
+) -> FarPair | Dropped:
     """What reaches from one frame towards another, fitted once more; or why nothing is kept."""
     gaps = store.gaps
     if store.fewest(first, first + gaps[-1]) < limits.direct:
         return Dropped(first, last, "few direct labels")
-    reached = propagate(store, first, last, gaps, limits.linked)
+    reached = propagate(store, first, last, gaps, limits.linked, known)
     for level in range(len(gaps) - 1, 0, -1):  # one gap was reached alone: smaller ones may say more of it
         if reached is not None and reached.last - reached.first == gaps[level]:
-            reached = propagate(store, first, reached.last, gaps[:level], limits.linked)
+            reached = propagate(store, first, reached.last, gaps[:level], limits.linked, known)
     if reached is None:
         return Dropped(first, last, "no chain")
     if reached.last - reached.first <= gaps[0]:
@@ -173,9 +191,11 @@ def far_pairs(
     kept: list[FarPair] = []
     dropped: list[Dropped] = []
     largest, smallest = store.gaps[-1], store.gaps[0]
+    known: Known = {}
     for first in range(0, store.frames - largest, smallest):
         last = min(first + reach * largest, first + (store.frames - 1 - first) // smallest * smallest)
-        found = far_pair(store, first, last, limits, size)
+        known = {key: rows for key, rows in known.items() if key[0] >= first}  # no segment begins before it any more
+        found = far_pair(store, first, last, limits, size, known)
         (kept if isinstance(found, FarPair) else dropped).append(found)  # type: ignore[arg-type]
     return kept, dropped
 

@@ -16,16 +16,17 @@ from unseen.data.images import as_pixels
 from unseen.data.opencv import opencv
 from unseen.methods.matching.gim.augment import WAYS
 from unseen.methods.matching.gim.propagation import FarPair
-from unseen.methods.matching.minima.sampling import Batch, Draw, Photographs, batch_of
+from unseen.methods.matching.minima.sampling import Draw, Photographs
+from unseen.methods.matching.tuning import Batch, batch_of, filled
 
 Picture = NDArray[np.uint8]
 Rows = NDArray[np.float64]
 BINS = 4
 """Groups of pairs by equal steps of overlap, drawn from alike: hard pairs are seen as often as easy ones."""
-TRIES = 50
-"""Crops that are tried for one that is used."""
 KEPT = 512
 """Frames that are kept decoded."""
+STILLS = 300
+"""Frames that are warped as photographs where no others are given, at most."""
 VISIBLE = Draw("visible", "visible")
 
 
@@ -169,14 +170,39 @@ def reader(source: Domain, videos: Sequence[Video]) -> Callable[[int, int], Pict
 
 
 def videos_of(source: Domain) -> list[Video]:
-    """The videos of a domain of frames: by the columns video and frame, or one, as it stands."""
+    """The videos of a domain of frames: by the columns video and frame, or one, as it stands.
+
+    Raises
+    ------
+    ValueError
+        If a frame has no number, or two of a video have the same.
+    """
     n = len(source)
     names = np.asarray(source.columns.get("video", np.full(n, source.name))).astype(str)
     numbers = np.asarray(source.columns.get("frame", np.arange(n)))
     if numbers.dtype.kind not in "iuf":
         raise ValueError(f"source, column frame, must hold numbers; got {numbers.dtype}")
+    if not np.isfinite(numbers).all():
+        lost = numbers[~np.isfinite(numbers)][0]
+        raise ValueError(f"source, column frame, must hold finite numbers; got {lost}")
     order = np.lexsort([numbers, names])
+    same = (names[order][1:] == names[order][:-1]) & (numbers[order][1:] == numbers[order][:-1])
+    if same.any():
+        i = order[1:][same][0]
+        raise ValueError(
+            f"source, column frame, must number the frames of a video once; {str(names[i])!r} has {numbers[i]} twice"
+        )
     return [Video(str(name), tuple(order[names[order] == name].tolist())) for name in np.unique(names)]
+
+
+def from_videos(share: float, batch_size: int) -> int:
+    """Pairs of a batch that come from videos."""
+    return round(share * batch_size)
+
+
+def spread(n: int, most: int = STILLS) -> list[int]:
+    """Of so many frames at most `most`, evenly chosen."""
+    return np.unique(np.linspace(0, n - 1, min(n, most)).round().astype(int)).tolist()
 
 
 def mixed(
@@ -195,24 +221,27 @@ def mixed(
 
     A crop with fewer than `least` labels is drawn anew.
     """
-    n = round(share * batch_size) if photographs is not None else batch_size
+    n = from_videos(share, batch_size) if photographs is not None else batch_size
     n = n if videos is not None else 0
     queue: list[int] = []
+
+    def far() -> Cut:
+        assert videos is not None
+        return videos.cut(videos.draw(rng), side, rng)
+
+    def warped() -> Cut:
+        assert photographs is not None
+        queue[:] = queue or rng.permutation(len(photographs)).tolist()
+        return Cut(*photographs.cut(queue.pop(), VISIBLE, side, rng))
+
     while True:
-        cuts: list[Cut] = []
-        for _ in range(TRIES * n):
-            if len(cuts) == n:
-                break
-            assert videos is not None
-            cut = videos.cut(videos.draw(rng), side, rng)
-            cuts += [cut] if len(cut.rows) >= least else []
-        if len(cuts) < n:
-            raise ValueError(f"hardly any crop of {side} pixels holds {least} labels: take a larger side, or less warp")
-        while len(cuts) < batch_size:
-            assert photographs is not None
-            queue = queue or rng.permutation(len(photographs)).tolist()
-            cut = Cut(*photographs.cut(queue.pop(), VISIBLE, side, rng))
-            cuts += [cut] if len(cut.rows) >= least else []
+        cuts = filled(
+            n, far, least, f"hardly any crop of {side} pixels holds {least} labels: take a larger side, or less warp"
+        ) + filled(
+            batch_size - n, warped, least,
+            f"hardly any photograph holds {least} points in both its crops of {side} pixels: take a larger side, or "
+            "less warp and turn",
+        )  # fmt: skip
         lit = [Cut(_light(cut.first, light, rng), _light(cut.second, light, rng), cut.rows) for cut in cuts]
         yield batch_of(lit, ("video",) * n + ("homography",) * (batch_size - n), points, rng)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self, overload
 
 import numpy as np
-from torch import Tensor, nn
+from torch import nn
 from torch.optim import Adam
 from torch.optim.lr_scheduler import LambdaLR
 
@@ -18,24 +18,21 @@ from unseen.data.simulate.modalities import modality
 from unseen.methods.base import Card
 from unseen.methods.matching.matcher import PairMatcher
 from unseen.methods.matching.minima.sampling import (
-    Batch,
     Photographs,
     Pool,
     Posed,
     Sampler,
     batches_of,
-    generator_of,
     read_pairs,
     read_pictures,
 )
 from unseen.methods.matching.needs import AMatcher
+from unseen.methods.matching.tuning import Batch, tune
 from unseen.methods.parameters import Count, NonNegative, Positive, Unit, Within
 from unseen.nn.protocols import TrainableMatcher
-from unseen.nn.train import Run, train
+from unseen.nn.train import Run
 from unseen.runtime import current
 
-EPOCH = 50
-"""Steps between two entries of the history."""
 FOLDS = 0.4
 """A warp from which on some random homographies fold or mirror the picture."""
 DEFAULT = ("visible", "visible", "event", "sketch", "infrared", "normal")
@@ -226,31 +223,16 @@ class MINIMA(PairMatcher):
         optimizer = Adam(network.tuned(), lr=self.learning_rate)
         falling = LambdaLR(optimizer, lambda step: max(0.0, 1 - step / self.steps))
 
-        def objective(batch: Batch, run: Run) -> Tensor:
-            losses = network.matching_loss(batch.first, batch.second, batch.points, batch.known)
-            for name, loss in zip(batch.names, losses):
-                run.log(**{f"loss {name}": loss})
-            return losses.mean()
-
         def score(run: Run) -> float:
             assert held is not None
             batches = batches_of(held, sampler, np.random.default_rng(0), **cuts, visible=True)
             found = [objective_of(network, next(batches)) for _ in range(max(1, len(learn) // self.batch_size))]
             return -float(np.mean(found))
 
-        epochs = -(-self.steps // EPOCH)
-        return train(
-            objective,
-            name="tune",
-            nets={"matcher": network},
-            optimizers={"adam": optimizer},
-            schedulers={"falling": falling},
-            batches=lambda run: batches_of(learn, sampler, generator_of(run), **cuts),
-            epochs=epochs,
-            steps_per_epoch=-(-self.steps // epochs),
-            score=score if held is not None else None,
-            clip=self.clip,
-        )
+        return tune(
+            network, optimizer, falling, lambda rng: batches_of(learn, sampler, rng, **cuts),
+            name="tune", steps=self.steps, clip=self.clip, score=score if held is not None else None,
+        )  # fmt: skip
 
 
 def objective_of(network: Any, batch: Batch) -> float:

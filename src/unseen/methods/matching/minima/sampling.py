@@ -8,16 +8,14 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from unseen.data.homographies import apply, moved_corners, warped
 from unseen.data.images import as_pixels
 from unseen.data.opencv import opencv
 from unseen.data.pairs import Pairs
-from unseen.data.simulate.modalities import luma, render
-from unseen.nn.train import Run
+from unseen.data.simulate.modalities import render
+from unseen.methods.matching.tuning import Batch, batch_of, filled
 
 Pairing = Literal["visible-x", "any-any"]
 STEP = 8
@@ -26,16 +24,6 @@ LONGEST = 640
 """Pixels of the longer side of a photograph that is learned from."""
 WINDOW = 1.5
 """Sides of what is rendered, of those of the crops: a warp may look beyond the crop."""
-
-
-class Batch(NamedTuple):
-    """Grey pictures in [0, 1], (b, 1, s, s), points that belong together, and what each pair was made of."""
-
-    first: Tensor
-    second: Tensor
-    points: Tensor
-    known: Tensor
-    names: tuple[str, ...]
 
 
 class Draw(NamedTuple):
@@ -150,11 +138,6 @@ class Posed:
         return crops[0], crops[1], moved[inside]
 
 
-def generator_of(run: Run) -> np.random.Generator:
-    """NumPy's random numbers from those of a stage, which are part of its checkpoints."""
-    return np.random.default_rng(int(torch.randint(2**62, (1,), generator=run.generator)))
-
-
 def batches_of(
     pool: Pool,
     sampler: Sampler,
@@ -171,31 +154,15 @@ def batches_of(
     `visible` both sides stay photographs, as in validation.
     """
     queue: list[int] = []
+
+    def drawn() -> Any:
+        queue[:] = queue or [k // 2 for k in rng.permutation(2 * len(pool)).tolist()]
+        draw = Draw("visible", "visible") if visible else sampler.draw(rng)
+        return *pool.cut(queue.pop(), draw, side, rng), draw.told
+
     while True:
-        cuts: list[Any] = []
-        names: list[str] = []
-        while len(cuts) < batch_size:
-            if not queue:
-                queue = [k // 2 for k in rng.permutation(2 * len(pool)).tolist()]
-            draw = Draw("visible", "visible") if visible else sampler.draw(rng)
-            cut = pool.cut(queue.pop(), draw, side, rng)
-            if len(cut[2]):
-                cuts.append(cut)
-                names.append(draw.told)
-        yield batch_of(cuts, tuple(names), points, rng)
-
-
-def batch_of(cuts: Sequence[Any], names: tuple[str, ...], n: int, rng: np.random.Generator) -> Batch:
-    """Crops and their points as one batch, at most `n` points of each at random."""
-    rows = np.zeros((len(cuts), n, 4), dtype=np.float32)
-    known = np.zeros((len(cuts), n), dtype=bool)
-    for k, (_, _, found) in enumerate(cuts):
-        chosen = found[rng.permutation(len(found))[:n]]
-        rows[k, : len(chosen)], known[k, : len(chosen)] = chosen, True
-    first, second = (
-        torch.from_numpy(np.stack([luma(cut[side]) for cut in cuts])[:, None] / np.float32(255)) for side in (0, 1)
-    )
-    return Batch(first, second, torch.from_numpy(rows), torch.from_numpy(known), names)
+        cuts = filled(batch_size, drawn, 1, f"hardly any crop of {side} pixels holds a point: take a larger side")
+        yield batch_of(cuts, tuple(cut[3] for cut in cuts), points, rng)
 
 
 # -- pieces of pictures ------------------------------------------------------------------------------------
