@@ -115,9 +115,10 @@ def a_fit_is_quick_silent_deterministic_and_leaves_all_else_as_it_was(case: Case
         with warnings.catch_warnings(record=True) as told, _written_to(said):
             warnings.simplefilter("always")
             warnings.simplefilter("ignore", DeprecationWarning)
-            started = time.perf_counter()
+            clock, processor = time.perf_counter(), time.process_time()
             need(method.fit(**inputs) is method, "fit must return self")
-            seconds.append(time.perf_counter() - started)
+            # of the processor where a machine is busy elsewhere, of the clock where several cores fit
+            seconds.append(min(time.perf_counter() - clock, time.process_time() - processor))
             outputs(method, answer_of(case.method).samples(case))
         need(not told, f"a fit must not warn; it said: {[str(warning.message) for warning in told]}")
         need(random_states() == states, "a fit must leave the global random states as they were")
