@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from unseen.data.clip_augment import beta, cutmix, flip, jitter, mixup, multi_scale_crop, smoothed
+from unseen.data.clip_augment import beta, cutmix, flip, jitter, mixup, multi_scale_crop
 from unseen.data.domain import Domain
 from unseen.data.segments import as_clip, segment_index, segmented, stacked
 
@@ -55,10 +55,6 @@ def test_mixup_mixes_clips_and_targets_by_one_share():
     share = targets[0, 0]
     assert torch.allclose(mixed[0], 1 - share.expand_as(mixed[0]))
     assert torch.allclose(targets.sum(dim=1), torch.ones(2))
-
-
-def test_targets_are_smoothed_as_the_formula_says():
-    assert smoothed(torch.tensor([1]), 4, 0.1).tolist() == [pytest.approx([0.025, 0.925, 0.025, 0.025])]
 
 
 def test_beta_is_symmetric_around_a_half():

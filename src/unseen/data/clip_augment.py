@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor
 
 SCALES = (1.0, 0.875, 0.75, 0.66)
@@ -68,13 +68,6 @@ def jitter(
     base = x.mean(dim=2, keepdim=True)
     keep = torch.where(gone[:, None, None, None, None].to(x.device), torch.zeros_like(colour), 1 + colour)
     return base + (x - base) * keep
-
-
-def smoothed(y: Int[Tensor, " b"], n_classes: int, eps: float = 0.1) -> Float[Tensor, "b k"]:
-    """Targets 1 - eps + eps / k of the own class, eps / k of the others; rows sum to 1."""
-    targets = torch.full((len(y), n_classes), eps / n_classes, device=y.device)
-    targets[torch.arange(len(y), device=y.device), y] += 1 - eps
-    return targets
 
 
 def mixup(
