@@ -103,14 +103,14 @@ def test_folders_of_frames_are_clips(tmp_path):
 
 
 def test_frames_of_a_folder_are_looked_at_where_they_are_though_others_end_alike(tmp_path):
-    for clip, start in (("highjump/x", 0), ("jump/x", 1)):
+    for clip, start in (("jump/x", 0), ("longjump/x", 1)):
         for i in range(3):
             path = tmp_path / clip / f"frame_{start + i}.png"
             path.parent.mkdir(parents=True, exist_ok=True)
             Image.fromarray(shade(i)).save(path)
-    (tmp_path / "jump" / "x" / "frame_1.png").write_bytes(b"no picture")
+    (tmp_path / "jump" / "x" / "frame_0.png").write_bytes(b"no picture")
     domain = load(tmp_path, frames=2)
-    assert domain.ids.tolist() == ["highjump/x"]
+    assert domain.ids.tolist() == ["longjump/x"]
     assert [skipped.where for skipped in domain.skipped] == ["jump/x"]
 
 
@@ -263,7 +263,7 @@ def test_windows_slide_over_one_video_of_this_machine_by_positive_numbers(tmp_pa
     path = write_video(tmp_path / "a.mp4", 30)
     with pytest.raises(ValueError, match=r"path must be one video.* is a folder"):
         clips.sliding(tmp_path, 1)
-    with pytest.raises(ValueError, match="got the URL 'https://a.org/b.mp4'"):
+    with pytest.raises(ValueError, match=r"got the URL 'https://a\.org/b\.mp4'"):
         clips.sliding("https://a.org/b.mp4", 1)
     with pytest.raises(FileNotFoundError, match="does not exist"):
         clips.sliding(tmp_path / "no.mp4", 1)

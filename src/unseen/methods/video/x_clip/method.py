@@ -269,8 +269,9 @@ class XCLIP(Method):
     def _view(self, network: XCLIPNetwork) -> Callable[[Tensor, torch.Generator], Tensor]:
         def view(x: Tensor, generator: torch.Generator) -> Tensor:
             x = multi_scale_crop(x, generator, self.scales, network.size)
-            x = flip(x, generator, self.flip)
-            return jitter(x, generator, grey=self.grey, share=self.colour)
+            if self.flip:
+                x = flip(x, generator, self.flip)
+            return jitter(x, generator, grey=self.grey, share=self.colour) if self.colour or self.grey else x
 
         return view
 
