@@ -33,7 +33,8 @@ def multi_scale_crop(
     drawn = torch.tensor(tuple(scales))[torch.randint(len(scales), (2, b), generator=generator)]
     square = torch.tensor([1.0, 1.0] if size is None else [min(tall, wide) / wide, min(tall, wide) / tall])
     across, down = torch.rand(2, b, generator=generator)
-    cut = augment.boxed(x.flatten(1, 2), *(drawn * square[:, None]), across, down, (height, width))
+    share = drawn * square[:, None]
+    cut = augment.boxed(x.flatten(1, 2), share[0], share[1], across, down, (height, width))
     return cut.view(b, t, c, height, width)
 
 
