@@ -39,7 +39,7 @@ SHOWN = 3 * FRAMES
 a clip are those of its reverse."""
 STILL_STEPS, STILL_BATCH = 200, 64
 SHORTER = 0.1
-"""Factor of the vectors of pictures, which changes no cosine: positions of .02 are lost beside longer ones."""
+"""Factor of the vectors of pictures, which changes no cosine: positions of .02 are little beside longer ones."""
 THINGS = 48
 """Things of a world; a third of them is asked about alone."""
 GROUPS = ("symbols", "flags", "people & body")

@@ -3,7 +3,7 @@
 It is smaller than the paper's in all: towers of two layers that have read 200 batches of still pictures, 8 frames of
 32 pixels, 400 steps of 16 clips, rates that suit that, one seed of each vendor. No clips are mixed, mirrored or
 recoloured, and boxes have at least .875 of the side. Two vendors are confirmed on, ten minutes of a processor each.
-The image tower's vectors are a tenth as long as they were (`SHORTER`), since positions of .02 are lost beside longer
+The image tower's vectors are a tenth as long as they were (`SHORTER`), since positions of .02 are little beside longer
 ones: the arm `longer vectors` has them as they were.
 """
 

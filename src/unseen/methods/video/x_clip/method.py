@@ -137,14 +137,11 @@ class XCLIP(Method):
             "each frame in a layer, and for each video in a message. The height and the width of a crop are drawn "
             "freely, each by itself.",
             "The released code keeps the vectors of the first class list that it meets; here each list has its own.",
-            "Positions begin at .02 and are lost beside longer vectors of frames: on development drawings (emoji "
-            "in ten motions, one vendor, one seed, 64 clips of a motion, small towers) a motion was told from its "
-            "reverse in .52 of the cases after 400 steps, and in .68 after 320 where the tower's vectors were a "
-            "tenth as long, which changes no cosine. The fine-tuned mean of frames had .47, logistic regression "
-            "on the frozen tower's frames beside each other .74, on frames of 8 x 8 pixels .91. With two clips of "
-            "a motion it was at .56, small frames at .72. Of things in motions never shown with them it named .53 "
-            "by name alone (before that change), the fine-tuned mean .48, a ridge regression from frames onto "
-            "names .61.",
+            "Positions begin at .02 and are lost beside longer vectors of frames; towers may be given shorter ones, "
+            "which changes no cosine. On development drawings (emoji in ten motions, one vendor, one seed, small "
+            "towers with vectors a tenth as long, 400 steps; not confirmed), of things in motions never shown with "
+            "them, it named .54 by name alone, the fine-tuned mean of frames .44, a ridge regression from frames "
+            "onto names .44, the towers as they were .31; what is blind to order would have .50 at best.",
         ),
     )
 
