@@ -137,11 +137,11 @@ class XCLIP(Method):
             "each frame in a layer, and for each video in a message. The height and the width of a crop are drawn "
             "freely, each by itself.",
             "The released code keeps the vectors of the first class list that it meets; here each list has its own.",
-            "Positions begin at .02 and are lost beside longer vectors of frames; towers may be given shorter ones, "
-            "which changes no cosine. On development drawings (emoji in ten motions, one vendor, one seed, small "
-            "towers with vectors a tenth as long, 400 steps; not confirmed), of things in motions never shown with "
-            "them, it named .54 by name alone, the fine-tuned mean of frames .44, a ridge regression from frames "
-            "onto names .44, the towers as they were .31; what is blind to order would have .50 at best.",
+            "Positions begin at .02, which is little beside long vectors of frames; towers may be given shorter "
+            "ones, which changes no cosine. On development drawings (emoji in ten motions, one vendor, one seed, "
+            "small towers with vectors a tenth as long, 400 steps; not confirmed), of things in motions never shown "
+            "with them, it named .54 by name alone, the fine-tuned mean of frames .44, a ridge regression from "
+            "frames onto names .44, the towers as they were .31; what is blind to order would have .50 at best.",
         ),
     )
 
