@@ -1,5 +1,9 @@
 """Clips of files: class folders, tables with times, folders of frames; decoded once; windows over long ones."""
 
+import json
+import os
+
+import fsspec
 import numpy as np
 import pytest
 import torch
@@ -8,6 +12,7 @@ from PIL import Image
 from unseen.data import clips, video
 from unseen.data.decoded import keeping
 from unseen.data.loaders import load
+from unseen.data.reading import open_file
 from videos import numbers, shade, write_video
 
 
@@ -52,6 +57,37 @@ def test_times_that_are_no_numbers_are_named(tmp_path):
         load(tmp_path / "t.csv")
 
 
+def test_rows_without_times_are_whole_videos_and_are_called_so(tmp_path):
+    write_video(tmp_path / "a.mp4", 20)
+    rows = [{"path": "a.mp4", "start": "", "end": ""}, {"path": "a.mp4", "start": 1, "end": ""}]
+    rows += [{"path": "a.mp4", "start": "", "end": 1}]
+    (tmp_path / "t.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    (tmp_path / "t.csv").write_text("path,start,end\na.mp4,,\na.mp4,1,\na.mp4,,1\n")
+    for table in ("t.jsonl", "t.csv"):
+        domain = load(tmp_path / table, frames=2)
+        assert domain.ids.tolist() == ["a.mp4", "a.mp4#1-", "a.mp4#-1"]
+        assert [numbers(clip) for clip in domain.x] == [[5, 15], [12, 17], [2, 7]]
+        assert np.array_equal(domain.columns["start"], [np.nan, 1, np.nan], equal_nan=True)
+
+
+def test_columns_called_from_and_to_are_no_times(tmp_path):
+    write_video(tmp_path / "a.mp4", 20)
+    (tmp_path / "t.csv").write_text("path,from,to\na.mp4,home,work\n")
+    domain = load(tmp_path / "t.csv", frames=2)
+    assert numbers(domain.x[0]) == [5, 15]
+    assert domain.columns["from"].tolist() == ["home"]
+
+
+def test_a_video_of_many_rows_is_opened_once(tmp_path, monkeypatch):
+    write_video(tmp_path / "a.mp4", 20)
+    (tmp_path / "t.csv").write_text("path,start,end\n" + "".join(f"a.mp4,{i / 10},{i / 10 + 0.5}\n" for i in range(12)))
+    opened = []
+    real = video._opened
+    monkeypatch.setattr(video, "_opened", lambda *args: opened.append(args) or real(*args))
+    assert len(load(tmp_path / "t.csv")) == 12
+    assert len(opened) == 1
+
+
 def test_folders_of_frames_are_clips(tmp_path):
     for clip, count in (("run/x", 4), ("run/y", 6), ("jump/z", 2)):
         for i in range(count):
@@ -64,6 +100,42 @@ def test_folders_of_frames_are_clips(tmp_path):
     (tmp_path / "data" / "t.csv").write_text("path,label\nrun/x,run\njump/z,jump\n")
     table = load(tmp_path / "data" / "t.csv", frames=2)
     assert [numbers(clip) for clip in table.x] == [[1, 3], [0, 1]]
+
+
+def test_frames_of_a_folder_are_looked_at_where_they_are_though_others_end_alike(tmp_path):
+    for clip, start in (("jump/x", 0), ("longjump/x", 1)):
+        for i in range(3):
+            path = tmp_path / clip / f"frame_{start + i}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(shade(i)).save(path)
+    (tmp_path / "jump" / "x" / "frame_0.png").write_bytes(b"no picture")
+    domain = load(tmp_path, frames=2)
+    assert domain.ids.tolist() == ["longjump/x"]
+    assert [skipped.where for skipped in domain.skipped] == ["jump/x"]
+
+
+def test_folders_that_are_called_frames_are_clips_without_a_class_and_numbered_pictures_are_not(tmp_path):
+    for name in ("a", "b"):
+        for i in range(4):
+            for path in (tmp_path / "frames" / name / f"frame_{i:03d}.png", tmp_path / "cats" / name / f"{i:03d}.png"):
+                path.parent.mkdir(parents=True, exist_ok=True)
+                Image.fromarray(shade(i)).save(path)
+    domain = load(tmp_path / "frames", frames=2)
+    assert (domain.kind, domain.ids.tolist(), domain.y) == ("clip", ["a", "b"], None)
+    assert [numbers(clip) for clip in domain.x] == [[1, 3], [1, 3]]
+    assert load(tmp_path / "cats").kind == "image"
+
+
+def test_a_cover_does_not_make_a_folder_of_videos_one_of_pictures(tmp_path, caplog):
+    for i in range(3):
+        write_video(tmp_path / "run" / f"{i}.mp4")
+    Image.fromarray(shade(1)).save(tmp_path / "run" / "cover.jpg")
+    domain = load(tmp_path)
+    assert (domain.kind, len(domain)) == ("clip", 3)
+    assert "3 videos and 1 pictures; its videos are read" in caplog.text
+    for i in range(3):
+        Image.fromarray(shade(1)).save(tmp_path / "run" / f"{i}.jpg")
+    assert (load(tmp_path).kind, len(load(tmp_path))) == ("image", 4)
 
 
 def test_pictures_that_are_not_numbered_one_after_the_other_stay_pictures(tmp_path):
@@ -119,6 +191,38 @@ def test_nothing_is_kept_beyond_the_room(tmp_path, monkeypatch):
     assert not list(clips.cache().glob("*.npy"))
 
 
+def test_where_there_is_no_room_goes_what_was_not_read_the_longest(tmp_path, monkeypatch):
+    values = np.zeros((2, 3, 8, 8), np.uint8)
+    monkeypatch.setattr(clips, "ROOM", 3 * (values.nbytes + 128))
+    monkeypatch.setenv("UNSEEN_CACHE", str(tmp_path))
+    before = clips.Store(clips.cache())
+    for name in ("a.npy", "b.npy", "c.npy"):
+        before.put(name, values)
+    for i, name in enumerate(("b.npy", "c.npy", "a.npy")):
+        os.utime(clips.cache() / name, (1000 + i, 1000 + i))
+    store = clips.Store(clips.cache())
+    store.opened = 1e9
+    assert store.get("c.npy") is not None
+    for name in ("d.npy", "e.npy", "f.npy"):
+        store.put(name, values)
+    assert sorted(file.name for file in clips.cache().glob("*.npy")) == ["c.npy", "d.npy", "e.npy"], "f found all new"
+    assert store.used == sum(file.stat().st_size for file in clips.cache().glob("*.npy"))
+
+
+def test_a_file_elsewhere_is_hashed_again_only_if_it_changed(tmp_path, monkeypatch):
+    fs = fsspec.filesystem("memory")
+    fs.pipe("/far/a.mp4", write_video(tmp_path / "a.mp4").read_bytes())
+    x = clips.clip_files([clips.Segment("/far/a.mp4")], fs, frames=2)
+    first = x.digest(0)
+    opened = []
+    monkeypatch.setattr(clips, "open_file", lambda *args: opened.append(args) or open_file(*args))
+    assert x.digest(0) == first
+    assert not opened
+    fs.pipe("/far/a.mp4", write_video(tmp_path / "b.mp4", 12).read_bytes())
+    assert x.digest(0) != first
+    fs.rm("/far", recursive=True)
+
+
 def test_windows_slide_over_a_video_and_the_last_one_ends_with_it():
     assert clips.windows(10, 4, 3) == [(0, 4), (3, 7), (6, 10)]
     assert clips.windows(10.5, 4, 3) == [(0, 4), (3, 7), (6, 10), (6.5, 10.5)]
@@ -153,3 +257,18 @@ def test_windows_of_a_video_are_clips_with_their_times(tmp_path):
     assert domain.columns["start"].tolist() == [0, 1]
     assert [numbers(clip) for clip in domain.x] == [[5, 15], [15, 25]]
     assert clips.sliding(path, 1.5).columns["end"].tolist() == [1.5, 3.0]
+
+
+def test_windows_slide_over_one_video_of_this_machine_by_positive_numbers(tmp_path):
+    path = write_video(tmp_path / "a.mp4", 30)
+    with pytest.raises(ValueError, match=r"path must be one video.* is a folder"):
+        clips.sliding(tmp_path, 1)
+    with pytest.raises(ValueError, match=r"got the URL 'https://a\.org/b\.mp4'"):
+        clips.sliding("https://a.org/b.mp4", 1)
+    with pytest.raises(FileNotFoundError, match="does not exist"):
+        clips.sliding(tmp_path / "no.mp4", 1)
+    for stride in (0, -1, float("nan")):
+        with pytest.raises(ValueError, match="stride must be a positive number"):
+            clips.sliding(path, stride)
+    with pytest.raises(ValueError, match="length must be a positive number"):
+        clips.sliding(path, 1, 0)

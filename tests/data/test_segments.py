@@ -3,9 +3,10 @@
 import pytest
 import torch
 
-from unseen.data.clip_augment import beta, cutmix, flip, jitter, mixup, multi_scale_crop, smoothed
+from unseen.data.clip_augment import beta, cutmix, flip, jitter, mixup, multi_scale_crop
 from unseen.data.domain import Domain
-from unseen.data.segments import as_clip, segment_index, segmented, stacked
+from unseen.data.segments import as_clip, clip_batches, fitted, ready, segment_index, stacked
+from unseen.nn.train import Run
 
 
 def rng():
@@ -27,9 +28,29 @@ def test_with_a_generator_each_frame_lies_in_its_part():
 
 def test_each_clip_of_a_batch_draws_its_own_frames():
     x = torch.arange(16.0).view(1, 16, 1, 1, 1).expand(5, 16, 3, 2, 2)
-    found = segmented(x, 4, rng())[:, :, 0, 0, 0]
+    found = stacked(Domain(x=x, kind="clip"), frames=4, generator=rng())[:, :, 0, 0, 0]
     assert len({tuple(row.tolist()) for row in found}) > 1
     assert (found.long() // 4 == torch.arange(4)).all()
+
+
+def test_batches_are_those_of_other_samples_and_only_frames_that_are_looked_at_are_read():
+    x = torch.arange(16.0).view(1, 16, 1, 1, 1) + 100 * torch.arange(5.0).view(5, 1, 1, 1, 1)
+    domain = Domain(x=x.expand(5, 16, 3, 2, 2), y=[4, 3, 2, 1, 0], kind="clip")
+    run = Run("t", {}, {}, 1, None)
+    made = list(clip_batches(domain, 2, 4, augment=lambda x, generator: -x)(run))
+    assert [tuple(batch.x.shape) for batch in made] == [(2, 4, 3, 2, 2)] * 2
+    for batch in made:
+        assert (batch.y == 4 - batch.index).all()
+        shown = -batch.x[:, :, 0, 0, 0] - 100 * batch.index[:, None]
+        assert (shown.long() // 4 == torch.arange(4)).all()
+
+
+def test_frames_that_are_not_taken_are_not_resized(monkeypatch):
+    seen = []
+    monkeypatch.setattr("unseen.data.segments.fitted", lambda clip, size: seen.append(len(clip)) or fitted(clip, size))
+    x = torch.randint(255, (2, 16, 3, 8, 8), dtype=torch.uint8)
+    assert stacked(ready(Domain(x=x, kind="clip"), (4, 4), frames=4)).shape == (2, 4, 3, 4, 4)
+    assert seen == [4, 4]
 
 
 @pytest.mark.parametrize("change", [multi_scale_crop, flip, jitter])
@@ -48,6 +69,16 @@ def test_a_crop_of_the_whole_side_changes_nothing():
     assert torch.allclose(multi_scale_crop(x, rng(), (1.0,)), x, atol=1e-5)
 
 
+def test_a_share_of_clips_changes_its_colours_and_another_loses_them():
+    x = torch.rand(1, 2, 3, 8, 8).expand(400, 2, 3, 8, 8)
+    y = jitter(x, rng(), 0.4, grey=0.25, share=0.5)
+    grey = (y[:, :, 0] - y[:, :, 1]).flatten(1).abs().amax(dim=1) < 1e-6
+    changed = (y - x).flatten(1).abs().amax(dim=1) > 1e-6
+    assert float(grey.float().mean()) == pytest.approx(0.25, abs=0.06)
+    assert float(changed[~grey].float().mean()) == pytest.approx(0.5, abs=0.08)
+    assert not jitter(x, rng(), 0.4, grey=0.0, share=0.0).sub(x).abs().amax() > 1e-6
+
+
 def test_mixup_mixes_clips_and_targets_by_one_share():
     x = torch.zeros(2, 3, 3, 4, 4)
     x[1] = 1
@@ -55,10 +86,6 @@ def test_mixup_mixes_clips_and_targets_by_one_share():
     share = targets[0, 0]
     assert torch.allclose(mixed[0], 1 - share.expand_as(mixed[0]))
     assert torch.allclose(targets.sum(dim=1), torch.ones(2))
-
-
-def test_targets_are_smoothed_as_the_formula_says():
-    assert smoothed(torch.tensor([1]), 4, 0.1).tolist() == [pytest.approx([0.025, 0.925, 0.025, 0.025])]
 
 
 def test_beta_is_symmetric_around_a_half():

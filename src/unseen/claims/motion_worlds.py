@@ -1,7 +1,9 @@
 """Emoji in motion for claims: small towers that have read still pictures, clips of ten motions, and simple arms.
 
-Things that are asked about are in no clip that is learnt from, and were in none of the still pictures. A motion and its
-reverse have the same frames (`unseen.data.simulate.motions`), start and speed are drawn anew each time.
+Things that are asked about are in no clip that is learnt from, and were in none of the still pictures; no two things
+look the same. A motion and its reverse have the same frames (`unseen.data.simulate.motions`), start and speed are drawn
+anew each time. What is asked about are twins: each clip also comes backwards, as one of the reverse motion, so that
+whatever is blind to order is right in one of the two.
 """
 
 from __future__ import annotations
@@ -21,6 +23,7 @@ from unseen.claims.drawings import VENDORS, by, of_half
 from unseen.claims.worlds import hashed
 from unseen.data.classes import ClassSpace
 from unseen.data.domain import Domain
+from unseen.data.duplicates import perceptual
 from unseen.data.samplers import Batch, batches, endless
 from unseen.data.segments import ready, stacked
 from unseen.data.simulate.motions import MOTIONS, clips_of
@@ -36,7 +39,7 @@ SHOWN = 3 * FRAMES
 a clip are those of its reverse."""
 STILL_STEPS, STILL_BATCH = 200, 64
 SHORTER = 0.1
-"""Factor of the vectors of pictures, which changes no cosine: positions of .02 are lost beside longer ones."""
+"""Factor of the vectors of pictures, which changes no cosine: positions of .02 are little beside longer ones."""
 THINGS = 48
 """Things of a world; a third of them is asked about alone."""
 GROUPS = ("symbols", "flags", "people & body")
@@ -57,10 +60,22 @@ def things(vendor: str, split: str, n: int = THINGS) -> Things:
     drawn = by(vendor)
     own = of_half(drawn, split) & ~np.isin(drawn.columns["group"], GROUPS)
     codes = drawn.columns["emoji"].tolist()
-    rows = sorted(np.flatnonzero(own).tolist(), key=lambda i: hashed(f"motion {codes[i]}"))[:n]
-    small = tuple(np.asarray(drawn.x[i].convert("RGB").resize((64, 64))) for i in rows)
-    names = tuple(str(drawn.columns["name"][i]) for i in rows)
-    return Things(small, names, np.arange(len(rows)) % 3 == 0)
+    rows = sorted(np.flatnonzero(own).tolist(), key=lambda i: hashed(f"motion {codes[i]}"))[: 2 * n]
+    small = [np.asarray(drawn.x[i].convert("RGB").resize((64, 64))) for i in rows]
+    first = distinct(small)[:n]
+    names = tuple(str(drawn.columns["name"][rows[i]]) for i in first)
+    return Things(tuple(small[i] for i in first), names, np.arange(len(first)) % 3 == 0)
+
+
+def distinct(pictures: Sequence[NDArray[np.uint8]]) -> list[int]:
+    """Positions of pictures that look like none before them."""
+    drawn = Domain(x=np.stack(pictures), kind="image")
+    like = {(i, j) for i, j, _ in perceptual(drawn, drawn) if i < j}
+    kept: list[int] = []
+    for j in range(len(pictures)):
+        if not any((i, j) in like for i in kept):
+            kept.append(j)
+    return kept
 
 
 def world(case: str) -> Things:
@@ -78,13 +93,23 @@ def cases(split: str, n: int) -> tuple[str, ...]:
 
 
 def of_motions(own: Things, each: int, seed: int, *, asked: bool, frames: int = SHOWN) -> Domain:
-    """`each` clips of every motion, of things that are learnt from or of those that are asked about."""
+    """`each` clips of every motion, of things that are learnt from, or twins of those that are asked about."""
     rng = np.random.default_rng([seed, int(asked)])
-    motions = np.repeat(np.arange(len(MOTIONS)), each)
+    motions = np.repeat(np.arange(0, len(MOTIONS), 2 if asked else 1), each)
     rows = rng.choice(np.flatnonzero(own.asked == asked), len(motions))
     x = clips_of(own.pictures, rows, motions, int(rng.integers(2**31)), frames=frames, side=SIDE)
+    if asked:
+        x, rows, motions = with_twins(x, rows, motions)
     space, columns = ClassSpace(names=MOTIONS), {"thing": rows}
     return normalized(Domain(x=x, y=motions, kind="clip", classes=space, columns=columns, name="clips"))
+
+
+def with_twins(
+    x: NDArray[np.uint8], things: NDArray[Any], motions: NDArray[Any]
+) -> tuple[NDArray[np.uint8], NDArray[Any], NDArray[Any]]:
+    """Clips, and the same ones backwards, which show the reverse motions."""
+    both = np.concatenate([x, x[:, ::-1]])
+    return both, np.concatenate([things, things]), np.concatenate([motions, motions ^ 1])
 
 
 def normalized(domain: Domain) -> Domain:
@@ -93,11 +118,14 @@ def normalized(domain: Domain) -> Domain:
 
 
 def of_pairs(
-    own: Things, objects: Sequence[int], pairs: Sequence[tuple[int, int]], each: int, seed: int, names: ClassSpace
-) -> Domain:
-    """`each` clips of every pair of a thing and a motion; classes are ``a dog moving left``."""
+    own: Things, objects: Sequence[int], pairs: Sequence[tuple[int, int]], each: int, seed: int, names: ClassSpace,
+    *, twins: bool = False,
+) -> Domain:  # fmt: skip
+    """`each` clips of every pair of a thing and a motion, or their twins, too; classes are ``a dog moving left``."""
     things_, motions = (np.repeat(np.array([pair[i] for pair in pairs]), each) for i in (0, 1))
     x = clips_of(own.pictures, np.array(objects)[things_], motions, seed, frames=SHOWN, side=SIDE)
+    if twins:
+        x, things_, motions = with_twins(x, things_, motions)
     y = things_ * len(MOTIONS) + motions
     columns = {"thing": things_, "motion": motions}
     return normalized(Domain(x=x, y=y, kind="clip", classes=names, columns=columns, name="pairs"))
@@ -110,7 +138,8 @@ def of_pairs(
 def towers(case: str, seed: int = 0) -> DualEncoder:
     """Two towers that have read still pictures of the things that are learnt from, at any place and size, by name.
 
-    The text tower is a line on frozen sentence vectors (MiniLM's), which the names of motions go through as well.
+    The text tower is a line on sentence vectors (MiniLM's) that learns nothing, so that the names of motions, which are
+    in no still picture, stay as far from each other as they were.
     """
     from unseen.encoders.trainable import EncodedTexts
 
@@ -128,7 +157,8 @@ def towers(case: str, seed: int = 0) -> DualEncoder:
         image = vision_tower((SIDE, SIDE), (PATCH, PATCH), width=WIDTH, head=16, dim=DIM, **layers)
         text = text_line(said.shape[1], DIM)
         made = dual_encoder(image, text, reader.to_json(), 1 / 0.03)
-        adam = torch.optim.AdamW(made.parameters(), lr=2e-3, weight_decay=0.05, betas=(0.9, 0.98))
+        text.requires_grad_(False)
+        adam = torch.optim.AdamW([*image.parameters(), made.logit_scale], lr=2e-3, weight_decay=0.05, betas=(0.9, 0.98))
         stream = batches(Domain(x=x, kind="image"), STILL_BATCH)
 
         def objective(batch: Batch, run: Run) -> Tensor:
@@ -151,7 +181,7 @@ def towers(case: str, seed: int = 0) -> DualEncoder:
 
 
 def text_line(into: int, out: int) -> nn.Module:
-    """A line that begins orthogonal: it keeps what it is not taught to drop."""
+    """A line that is orthogonal: vectors keep about the angles that they had."""
     from unseen.nn.dual_encoder import perceptron
 
     made = perceptron((into, out))
@@ -208,10 +238,37 @@ class Gated(nn.Module):
         return self.head(self.gru(self.norm(x))[1][-1])
 
 
+class Placed(nn.Module):
+    """A layer of a transformer over vectors of frames with learnt positions, their mean, then a line."""
+
+    def __init__(self, into: int, classes: int, frames: int, hidden: int = 64) -> None:
+        super().__init__()
+        self.norm, self.line = nn.LayerNorm(into), nn.Linear(into, hidden)
+        self.positions = nn.Parameter(0.5 * torch.randn(frames, hidden))
+        self.layer = nn.TransformerEncoderLayer(hidden, 4, 4 * hidden, 0.0, "gelu", batch_first=True, norm_first=True)
+        self.head = nn.Linear(hidden, classes)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Scores, (b, k)."""
+        return self.head(self.layer(self.line(self.norm(x)) + self.positions).mean(dim=1))
+
+
 def gated(x: NDArray[Any], y: NDArray[Any], seed: int, steps: int = 400) -> Callable[[NDArray[Any]], NDArray[Any]]:
     """A GRU that learns from vectors of frames, (n, t, d)."""
+    return _trained("gru", lambda: Gated(x.shape[2], int(y.max()) + 1), x, y, seed, steps)
+
+
+def placed(x: NDArray[Any], y: NDArray[Any], seed: int, steps: int = 400) -> Callable[[NDArray[Any]], NDArray[Any]]:
+    """A transformer with positions that learns from vectors of frames, (n, t, d)."""
+    return _trained("placed", lambda: Placed(x.shape[2], int(y.max()) + 1, x.shape[1]), x, y, seed, steps)
+
+
+def _trained(
+    name: str, make: Callable[[], nn.Module], x: NDArray[Any], y: NDArray[Any], seed: int, steps: int
+) -> Callable[[NDArray[Any]], NDArray[Any]]:
+    """What a network of vectors of frames gives after so many steps."""
     with reproducible(seed):
-        net = Gated(x.shape[2], int(y.max()) + 1)
+        net = make()
         adam = torch.optim.AdamW(net.parameters(), lr=3e-3, weight_decay=1e-2)
         stream = batches(Domain(x=x, y=y, kind="series"), 32)
 
@@ -219,7 +276,7 @@ def gated(x: NDArray[Any], y: NDArray[Any], seed: int, steps: int = 400) -> Call
             return F.cross_entropy(net(batch.x), batch.y, label_smoothing=0.1)  # type: ignore[arg-type]
 
         train(
-            objective, name="gru", nets={"gru": net}, optimizers={"adam": adam},
+            objective, name=name, nets={name: net}, optimizers={"adam": adam},
             schedulers={"rate": warm_cosine(adam, steps, steps // 10)},
             batches=lambda run: endless(stream, run), epochs=1, steps_per_epoch=steps, clip=1.0,
         )  # fmt: skip

@@ -1,7 +1,15 @@
-"""X-CLIP's claim: order that a mean of frames cannot see, from few clips, and motions of things never seen together."""
+"""X-CLIP's claim: order that a mean of frames cannot see, from few clips, and motions of things never seen together.
+
+It is smaller than the paper's in all: towers of two layers that have read 200 batches of still pictures, 8 frames of
+32 pixels, 400 steps of 16 clips, rates that suit that, one seed of each vendor. No clips are mixed, mirrored or
+recoloured, and boxes have at least .875 of the side. Two vendors are confirmed on, ten minutes of a processor each.
+The image tower's vectors are a tenth as long as they were (`SHORTER`), since positions of .02 are little beside longer
+ones: the arm `longer vectors` has them as they were.
+"""
 
 from __future__ import annotations
 
+import copy
 import functools
 from collections.abc import Iterable
 from typing import Any
@@ -9,6 +17,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from unseen.claims import worlds
@@ -17,6 +26,7 @@ from unseen.claims.conditions import at_least, at_most, better
 from unseen.claims.ledger import Assertion, effect, mechanism, not_testable, paper_scale
 from unseen.claims.motion_worlds import (
     FRAMES,
+    SHORTER,
     SIDE,
     cases,
     frames_of,
@@ -26,12 +36,14 @@ from unseen.claims.motion_worlds import (
     of_motions,
     of_pairs,
     pixels_of,
+    placed,
     towers,
     world,
 )
 from unseen.data.classes import ClassSpace
 from unseen.data.domain import Domain
 from unseen.data.rows import unit_rows
+from unseen.data.samplers import steps
 from unseen.data.simulate.motions import MOTIONS
 from unseen.methods.video.x_clip import XCLIP
 from unseen.methods.video.x_clip.network import x_clip_network
@@ -41,8 +53,8 @@ FEW, MANY = 2, 64
 """Clips of a motion that are learnt from."""
 ASKED = 20
 """Clips of a motion that are asked about, of things that are in no clip that is learnt from."""
-STEPS, PASSES, BATCH = 400, 80, 16
-"""What X-CLIP and the fine-tuned mean of frames are given alike: so many steps, and no more passes over few clips."""
+STEPS, BATCH = 400, 16
+"""What all that is trained is given alike, of few clips and of many; heads on frames have batches of 32."""
 SETTINGS: dict[str, Any] = {
     "frames": FRAMES, "batch_size": BATCH, "learning_rate": 5e-4, "new_rate": 6.0, "weight_decay": 0.01,
     "mixup": 0.0, "cutmix": 0.0, "flip": 0.0, "colour": 0.0, "grey": 0.0, "scales": (1.0, 0.875),
@@ -62,10 +74,26 @@ OBJECTS, EACH, LEFT_OUT = 8, 3, 2
 
 def fitted(source: Domain, model: Any, seed: int, **changes: Any) -> XCLIP:
     """X-CLIP, or what is left of it, after `STEPS` steps."""
-    per_epoch = max(1, len(source) // min(BATCH, len(source)))
-    epochs = max(2, min(STEPS // per_epoch, PASSES))
+    epochs = max(2, STEPS // steps(len(source), BATCH))
     settings = {**SETTINGS, "epochs": epochs, "warm_up": max(1, epochs // 10), "random_state": seed, **changes}
     return XCLIP(**settings).fit(source=source, model=model)
+
+
+@functools.cache
+def learnt(case: str, seed: int, each: int, arm: str) -> NDArray[np.float32]:
+    """Scores of the motions by X-CLIP, or what is left of it, after `each` clips of a motion."""
+    own, model = world(case), towers(case)
+    start: Any = model
+    if arm == "from scratch":
+        start = rebuild(recipe_of(model)).requires_grad_(True)
+        start.text.load_state_dict(model.text.state_dict())
+    if arm == "longer vectors":
+        start = copy.deepcopy(model)
+        start.image.projection.data.div_(SHORTER)
+    source = of_motions(own, each, seed, asked=False)
+    found = fitted(source, start, seed, **OFF.get(arm, {}))
+    scores: NDArray[np.float32] = found.decision_function(of_motions(own, ASKED, seed, asked=True)).numpy()
+    return scores
 
 
 def run_order(case: str, seed: int) -> Result:
@@ -76,8 +104,7 @@ def run_order(case: str, seed: int) -> Result:
     for each in (FEW, MANY):
         source = of_motions(own, each, seed, asked=False)
         scores = simple_arms(source, asked, model, seed)
-        for arm, off in {"x-clip": {}, "mean pooled": OFF["mean pooled"]}.items():
-            scores[arm] = fitted(source, model, seed, **off).decision_function(asked).numpy()
+        scores |= {arm: learnt(case, seed, each, arm) for arm in ("x-clip", "mean pooled")}
         for arm, found in scores.items():
             mark = "" if each == MANY else f", {each} clips"
             table.setdefault(arm, {}).update({f"{k}{mark}": v for k, v in graded(found, asked.labels).items()})
@@ -94,7 +121,9 @@ def simple_arms(source: Domain, asked: Domain, model: Any, seed: int) -> dict[st
         "concatenated, logistic": logistic(flat(x), y)(flat(new)),
         "pixels, logistic": logistic(flat(pixels), y)(flat(new_pixels)),
         "gru": gated(x, y, seed)(new),
+        "positions": placed(x, y, seed)(new),
         "gru on pixels": gated(pixels, y, seed)(new_pixels),
+        "positions on pixels": placed(pixels, y, seed)(new_pixels),
     }
 
 
@@ -113,24 +142,18 @@ def by_name(model: Any, asked: Domain, names: Iterable[str] = MOTIONS) -> NDArra
 def run_parts(case: str, seed: int) -> Result:
     """The whole, and the whole without a part; what its messages cost; the same network that has read no picture."""
     own, model = world(case), towers(case)
-    asked, source = of_motions(own, ASKED, seed, asked=True), of_motions(own, MANY, seed, asked=False)
-    fresh: Any = rebuild(recipe_of(model)).requires_grad_(True)
-    fresh.text.load_state_dict(model.text.state_dict())
-    ways: dict[str, tuple[Any, dict[str, bool]]] = {"x-clip": (model, {}), "from scratch": (fresh, {})}
-    ways |= {arm: (model, off) for arm, off in OFF.items() if arm != "mean pooled"}
-    table: Result = {}
-    for arm, (start, off) in ways.items():
-        found = fitted(source, start, seed, **off).decision_function(asked).numpy()
-        table[arm] = graded(found, asked.labels)
+    truth = of_motions(own, ASKED, seed, asked=True).labels
+    arms = ("x-clip", "from scratch", "longer vectors", *(arm for arm in OFF if arm != "mean pooled"))
+    table: Result = {arm: graded(learnt(case, seed, MANY, arm), truth) for arm in arms}
     table["x-clip"]["cost"] = flops(model) / flops(model, cross_frame=False)
     return table
 
 
 def flops(model: Any, **changes: Any) -> float:
-    """Floating-point operations of one clip."""
-    network = x_clip_network(model, FRAMES, **changes).eval()
+    """Floating-point operations of one clip, as in training: what is fused in prediction is not counted."""
+    network = x_clip_network(model, FRAMES, **changes).train()
     counter = FlopCounterMode(display=False)
-    with counter, torch.no_grad():
+    with counter, torch.no_grad(), sdpa_kernel(SDPBackend.MATH):
         network.visual(torch.zeros(1, FRAMES, 3, SIDE, SIDE))
     return float(counter.get_total_flops())
 
@@ -146,7 +169,7 @@ def run_pairs(case: str, seed: int) -> Result:
     said = tuple(f"a {own.names[i]} {motion}" for i in objects for motion in MOTIONS)
     names = ClassSpace(names=said)
     source = of_pairs(own, objects, seen, EACH, 2 * seed, names)
-    asked = of_pairs(own, objects, unseen, 5, 2 * seed + 1, names)
+    asked = of_pairs(own, objects, unseen[::LEFT_OUT], 5, 2 * seed + 1, names, twins=True)
     new = np.array([i * len(MOTIONS) + m for i, m in unseen])
     only = ClassSpace(names=tuple(said[k] for k in new))
     scores = {"nothing": by_name(model, asked, only.names)}
@@ -191,7 +214,7 @@ def read(case: str) -> list[Domain]:
 
 # fmt: off
 LEDGER: tuple[Assertion, ...] = (
-    mechanism("order", at_most("mean pooled", "pair", 0.56),
+    mechanism("order", at_most("mean pooled", "pair", 0.51),
         "A clip and its reverse have the same frames: an image-text model that is fine-tuned on the mean of its frames "
         "cannot tell them apart."),
     mechanism("order", better("x-clip", "mean pooled", "pair", by=0.1),
@@ -214,7 +237,11 @@ LEDGER: tuple[Assertion, ...] = (
         "With 64 clips of a motion, of other things, any start and speed, it is better than logistic regression on the "
         "frozen tower's frames beside each other."),
     effect("order", better("x-clip", "pixels, logistic", "accuracy"),
-        "It is better than logistic regression on small frames beside each other."),
+        "It is better than logistic regression on frames of 8 x 8 pixels beside each other."),
+    effect("order", better("x-clip", "positions", "accuracy"),
+        "It is better than a layer of a transformer with positions over the frozen tower's frames."),
+    effect("order", better("x-clip", "positions on pixels", "accuracy"),
+        "It is better than a layer of a transformer with positions over small frames."),
     effect("order", better("x-clip", "gru", "accuracy"),
         "It is better than a GRU over the frozen tower's frames."),
     effect("order", better("x-clip", "gru on pixels", "accuracy"),
@@ -222,12 +249,22 @@ LEDGER: tuple[Assertion, ...] = (
     effect("order", better("x-clip", "mean pooled", "accuracy, 2 clips", by=0.1),
         "With two clips of a motion it is ten points better than the same model fine-tuned on the mean of frames."),
     effect("order", better("x-clip", "concatenated, logistic", "accuracy, 2 clips", by=0.1),
-        "With two clips of a motion it is ten points better than the best simple head on frames alone: logistic "
-        "regression on all of them."),
+        "With two clips of a motion it is ten points better than logistic regression on the frozen tower's frames "
+        "beside each other."),
+    effect("order", better("x-clip", "pixels, logistic", "accuracy, 2 clips"),
+        "With two clips of a motion it is better than logistic regression on frames of 8 x 8 pixels beside each "
+        "other."),
+    effect("order", better("x-clip", "positions", "accuracy, 2 clips"),
+        "With two clips of a motion it is better than a layer of a transformer with positions over the frozen tower's "
+        "frames."),
     effect("order", better("x-clip", "gru on pixels", "accuracy, 2 clips"),
         "With two clips of a motion it is better than a GRU over small frames."),
-    effect("pairs", at_least("x-clip", "accuracy", 2 / (OBJECTS * LEFT_OUT)),
-        "Without a clip of a class, by its name alone, it is right twice as often as chance."),
+    effect("pairs", at_least("x-clip", "accuracy", 0.6),
+        "Without a clip of a class, by its name alone, it is right in 60 % of the cases: whatever names each thing and "
+        "does not see order is right in half of them."),
+    effect("pairs", better("x-clip", "mean pooled", "motion", by=0.1),
+        "By names alone it names the motion of a thing that was never shown in it ten points better than the same "
+        "model fine-tuned on the mean of frames."),
     effect("pairs", better("x-clip", "nothing", "accuracy"),
         "By names alone it is better than the image-text model as it was."),
     effect("pairs", better("x-clip", "mean pooled", "accuracy"),
@@ -252,7 +289,7 @@ LEDGER: tuple[Assertion, ...] = (
 )
 
 SPLITS: dict[str, Any] = {
-    "development": cases("development", 2), "confirmation": cases("confirmation", 3), "data": read,
+    "development": cases("development", 2), "confirmation": cases("confirmation", 2), "data": read,
     "unit": "vendor of drawings",
 }
 

@@ -33,9 +33,9 @@ def random_crop(x: Float[Tensor, "b c h w"], generator: torch.Generator, scale: 
     return padded.permute(0, 2, 3, 1)[samples, rows, columns].permute(0, 3, 1, 2).contiguous()
 
 
-def random_flip(x: Float[Tensor, "b c h w"], generator: torch.Generator) -> Tensor:
-    """Mirror each picture left to right with probability 1/2."""
-    flip = (torch.rand(len(x), generator=generator) < 0.5).to(x.device)
+def random_flip(x: Float[Tensor, "b c h w"], generator: torch.Generator, share: float = 0.5) -> Tensor:
+    """Mirror each picture left to right with probability `share`."""
+    flip = (torch.rand(len(x), generator=generator) < share).to(x.device)
     return torch.where(flip[:, None, None, None], x.flip(3), x)
 
 
@@ -44,13 +44,21 @@ def crop_and_flip(x: Float[Tensor, "b c h w"], generator: torch.Generator) -> Te
     return random_flip(random_crop(x, generator), generator)
 
 
-def jitter(x: Float[Tensor, "b c h w"], generator: torch.Generator, strength: float = 0.3, grey: float = 0.1) -> Tensor:
+def jitter(
+    x: Float[Tensor, "b c h w"],
+    generator: torch.Generator,
+    strength: float = 0.3,
+    grey: float = 0.1,
+    share: float = 1.0,
+) -> Tensor:
     """Change brightness, contrast and saturation of each picture by up to `strength`, and take some colours away.
 
     Changes are relative to the mean and the deviation of the picture, since tensors may be normalized; `grey` is the
-    probability of losing all colour.
+    probability of losing all colour, `share` that of the other changes.
     """
     draw = (2 * torch.rand(len(x), 3, generator=generator) - 1) * strength
+    if share < 1:
+        draw = draw * (torch.rand(len(x), 1, generator=generator) < share)
     gone = torch.rand(len(x), generator=generator) < grey
     bright, contrast, colour = (part[:, None, None, None].to(x) for part in draw.T)
     mean, std = x.mean(dim=(1, 2, 3), keepdim=True), x.std(dim=(1, 2, 3), keepdim=True)
@@ -83,11 +91,26 @@ def random_resized_crop(
     low, high = (math.log(r * height / width) for r in ratio)
     shape = torch.exp(low + u[1] * (high - low))
     wide, tall = (area * shape).sqrt().clamp(max=1), (area / shape).sqrt().clamp(max=1)
-    theta = torch.zeros(n, 2, 3)
+    return boxed(x, wide, tall, u[2], u[3], (height, width) if size is None else size)
+
+
+def boxed(
+    x: Float[Tensor, "b c h w"],
+    wide: Float[Tensor, " b"],
+    tall: Float[Tensor, " b"],
+    across: Float[Tensor, " b"],
+    down: Float[Tensor, " b"],
+    size: tuple[int, int],
+) -> Float[Tensor, "b c height width"]:
+    """A box of each picture, brought to a size.
+
+    `wide` and `tall` are its shares of the sides, `across` and `down` its place: 0 at the left and the top, 1 at the
+    right and the bottom.
+    """
+    theta = torch.zeros(len(x), 2, 3)
     theta[:, 0, 0], theta[:, 1, 1] = wide, tall
-    theta[:, 0, 2], theta[:, 1, 2] = (1 - wide) * (2 * u[2] - 1), (1 - tall) * (2 * u[3] - 1)
-    shape_of = list(x.shape) if size is None else [n, x.shape[1], *size]
-    grid = F.affine_grid(theta.to(x), shape_of, align_corners=False)
+    theta[:, 0, 2], theta[:, 1, 2] = (1 - wide) * (2 * across - 1), (1 - tall) * (2 * down - 1)
+    grid = F.affine_grid(theta.to(x), [*x.shape[:2], *size], align_corners=False)
     return F.grid_sample(x, grid, mode="bilinear", padding_mode="border", align_corners=False)
 
 

@@ -9,9 +9,10 @@ import math
 from collections.abc import Sequence
 
 import torch
-import torch.nn.functional as F
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor
+
+from unseen.data import augment
 
 SCALES = (1.0, 0.875, 0.75, 0.66)
 """Shares of the side that a crop has, as X-CLIP and TSN draw them."""
@@ -31,20 +32,15 @@ def multi_scale_crop(
     height, width = (tall, wide) if size is None else size
     drawn = torch.tensor(tuple(scales))[torch.randint(len(scales), (2, b), generator=generator)]
     square = torch.tensor([1.0, 1.0] if size is None else [min(tall, wide) / wide, min(tall, wide) / tall])
+    across, down = torch.rand(2, b, generator=generator)
     share = drawn * square[:, None]
-    place = 2 * torch.rand(2, b, generator=generator) - 1
-    theta = torch.zeros(b, 2, 3)
-    theta[:, 0, 0], theta[:, 1, 1] = share[0], share[1]
-    theta[:, 0, 2], theta[:, 1, 2] = (1 - share[0]) * place[0], (1 - share[1]) * place[1]
-    grid = F.affine_grid(theta.to(x), [b, t * c, height, width], align_corners=False)
-    cut = F.grid_sample(x.flatten(1, 2), grid, mode="bilinear", padding_mode="border", align_corners=False)
+    cut = augment.boxed(x.flatten(1, 2), share[0], share[1], across, down, (height, width))
     return cut.view(b, t, c, height, width)
 
 
 def flip(x: Float[Tensor, "b t c h w"], generator: torch.Generator, share: float = 0.5) -> Float[Tensor, "b t c h w"]:
     """Mirror clips left to right, each with probability `share`: what moves left then moves right."""
-    chosen = (torch.rand(len(x), generator=generator) < share).to(x.device)
-    return torch.where(chosen[:, None, None, None, None], x.flip(4), x)
+    return augment.random_flip(x.flatten(1, 2), generator, share).view(x.shape)
 
 
 def jitter(
@@ -54,27 +50,13 @@ def jitter(
     grey: float = 0.2,
     share: float = 1.0,
 ) -> Float[Tensor, "b t c h w"]:
-    """Change brightness, contrast and saturation by up to `strength`; with probability `grey` all colour goes.
+    """`unseen.data.augment.jitter` of clips, whose frames stand one below the other as one picture.
 
-    A clip is changed with probability `share`. Changes are relative to the mean and the deviation of the clip, since
-    values may be normalized.
+    Changes are relative to the mean and the deviation of the clip.
     """
-    draw = (2 * torch.rand(3, len(x), generator=generator) - 1) * strength
-    draw = draw * (torch.rand(len(x), generator=generator) < share)
-    gone = torch.rand(len(x), generator=generator) < grey
-    bright, contrast, colour = (part[:, None, None, None, None].to(x) for part in draw)
-    mean, std = x.mean(dim=(1, 2, 3, 4), keepdim=True), x.std(dim=(1, 2, 3, 4), keepdim=True)
-    x = mean + (x - mean) * (1 + contrast) + bright * std
-    base = x.mean(dim=2, keepdim=True)
-    keep = torch.where(gone[:, None, None, None, None].to(x.device), torch.zeros_like(colour), 1 + colour)
-    return base + (x - base) * keep
-
-
-def smoothed(y: Int[Tensor, " b"], n_classes: int, eps: float = 0.1) -> Float[Tensor, "b k"]:
-    """Targets 1 - eps + eps / k of the own class, eps / k of the others; rows sum to 1."""
-    targets = torch.full((len(y), n_classes), eps / n_classes, device=y.device)
-    targets[torch.arange(len(y), device=y.device), y] += 1 - eps
-    return targets
+    b, t, c, h, w = x.shape
+    tall = x.transpose(1, 2).reshape(b, c, t * h, w)
+    return augment.jitter(tall, generator, strength, grey, share).view(b, c, t, h, w).transpose(1, 2)
 
 
 def mixup(

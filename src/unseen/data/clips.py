@@ -9,6 +9,7 @@ import hashlib
 import logging
 import os
 import re
+import time
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -36,8 +37,9 @@ SHORTEST = 0.01
 """Seconds of a part."""
 MOST_WINDOWS = 100_000
 ROOM = 4 << 30
-"""Bytes of decoded frames that are kept on disk, below the cache folder; what comes then is decoded each time."""
+"""Bytes of decoded frames that are kept on disk, below the cache folder: what was not read the longest goes then."""
 _NUMBERED = re.compile(r"(?:frame|img|image|flow)?[-_]?(\d+)", re.IGNORECASE)
+_IN_WORDS = re.compile(r"(?:frame|flow)[-_]?(\d+)", re.IGNORECASE)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,17 +68,11 @@ def check_segment(fs: Any, segment: Segment) -> None:
     """Raise `ValueError` unless a part of a video can be read as a clip."""
     with open_file(fs, segment.path) as file:
         track = video.probe(file)
-    _bounds(segment, track.seconds)
+    bounds(segment, track.seconds)
 
 
-def check_span(fs: Any, segment: Segment) -> None:
-    """Raise `ValueError` unless a part lies in a video, as its header has it, and is no longer than a clip may be."""
-    with open_file(fs, segment.path) as file:
-        _bounds(segment, video.length_of(file))
-
-
-def _bounds(segment: Segment, seconds: float) -> tuple[float, float]:
-    """Where a part begins and ends in a video of so many seconds."""
+def bounds(segment: Segment, seconds: float) -> tuple[float, float]:
+    """Where a part begins and ends in a video of so many seconds; `ValueError` if it begins later, or is too long."""
     if segment.start >= seconds:
         raise ValueError(f"it starts at {segment.start:.2f} s; the video ends at {seconds:.2f} s")
     end = seconds if segment.end is None else min(segment.end, seconds)
@@ -153,9 +149,13 @@ def check_frames(files: Sequence[str]) -> None:
         raise ValueError(f"the clip has {len(files) or 'no'} frame{'' if len(files) == 1 else 's'}; it needs two")
 
 
-def are_frames(names: Sequence[str]) -> bool:
-    """Whether files are called as the frames of one clip: numbers without a gap, from 0 or 1 on, of one form."""
-    found = [_NUMBERED.fullmatch(PurePosixPath(name).stem) for name in names]
+def are_frames(names: Sequence[str], *, in_words: bool = False) -> bool:
+    """Whether files are called as the frames of one clip: numbers without a gap, from 0 or 1 on, of one form.
+
+    With `in_words` they must be called frames: ``frame_0001.jpg``.
+    """
+    pattern = _IN_WORDS if in_words else _NUMBERED
+    found = [pattern.fullmatch(PurePosixPath(name).stem) for name in names]
     if len(names) < 2 or any(match is None for match in found):
         return False
     numbers = sorted(int(match[1]) for match in found if match is not None)
@@ -178,6 +178,64 @@ def _checked(frames: int, side: int) -> tuple[int, int]:
     return frames, side
 
 
+class Store:
+    """Decoded frames in a folder, at most `ROOM` bytes.
+
+    Where there is no room, files go that were not read since the store was opened, the oldest first; where all were,
+    nothing more is kept, so that a job with more clips than there is room does not write each of them anew.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.opened = folder, time.time()
+        self.used: int | None = None
+
+    def get(self, name: str) -> NDArray[np.uint8] | None:
+        """What was kept under a name, if it is whole."""
+        file = self.folder / name
+        try:
+            values = np.load(file, allow_pickle=False)
+            os.utime(file)
+        except (OSError, ValueError):  # none, or damaged: it is decoded again
+            return None
+        return values if values.dtype == np.uint8 else None
+
+    def put(self, name: str, values: NDArray[np.uint8]) -> None:
+        """Keep frames under a name if there is room, or can be made."""
+        if self.used is None:
+            self.used = sum(size for _, size, _ in self._files())
+        if self.used + values.nbytes > ROOM:
+            self.used -= self._freed(self.used + values.nbytes - ROOM)
+        if self.used + values.nbytes > ROOM:
+            return
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            with replacing(self.folder / name) as temporary:
+                np.save(temporary, values, allow_pickle=False)
+            self.used += (self.folder / name).stat().st_size
+        except OSError as error:
+            log.warning("decoded frames were not kept in %s: %s", self.folder, error)
+
+    def _files(self) -> list[tuple[float, int, Path]]:
+        """When each file was read last, its bytes, and where it is; the oldest first."""
+        found = []
+        for file in self.folder.glob("*.npy"):
+            with contextlib.suppress(OSError):  # another job let it go
+                about = file.stat()
+                found.append((about.st_mtime, about.st_size, file))
+        return sorted(found)
+
+    def _freed(self, wanted: int) -> int:
+        """Bytes of old files that went, `wanted` or more unless there are fewer."""
+        gone = 0
+        for read, size, file in self._files():
+            if gone >= wanted or read >= self.opened:
+                break
+            with contextlib.suppress(OSError):  # another job reads it, or let it go
+                file.unlink()
+                gone += size
+        return gone
+
+
 @dataclasses.dataclass(frozen=True)
 class _Kept(abc.ABC):
     """Clips of one file system: each is made once in a job, and once on this machine while there is room."""
@@ -186,7 +244,7 @@ class _Kept(abc.ABC):
     frames: int
     side: int
     known: dict[str, tuple[Any, str]] = dataclasses.field(default_factory=dict, compare=False)
-    used: list[int] = dataclasses.field(default_factory=list, compare=False)
+    store: Store = dataclasses.field(default_factory=lambda: Store(cache()), compare=False)
 
     def read(self, item: Any) -> NDArray[np.uint8]:
         return once(
@@ -202,35 +260,24 @@ class _Kept(abc.ABC):
         """The frames."""
 
     def _kept(self, item: Any) -> NDArray[np.uint8]:
-        file = cache() / f"{self.digest(item)[:40]}-{self.frames}-{self.side}.npy"
-        with contextlib.suppress(OSError, ValueError):
-            values = np.load(file, allow_pickle=False)
-            if values.dtype == np.uint8 and values.ndim == 4 and len(values) == self.frames:
-                return values
-        values = self.make(item)
-        if not self.used:
-            self.used.append(held(file.parent))
-        if self.used[0] + values.nbytes <= ROOM:
-            self.used[0] += values.nbytes
-            try:
-                file.parent.mkdir(parents=True, exist_ok=True)
-                with replacing(file) as temporary:
-                    np.save(temporary, values, allow_pickle=False)
-            except OSError as error:
-                log.warning("decoded frames were not kept in %s: %s", file.parent, error)
+        name = f"{self.digest(item)[:40]}-{self.frames}-{self.side}.npy"
+        values = self.store.get(name)
+        if values is None or values.ndim != 4 or len(values) != self.frames:
+            values = self.make(item)
+            self.store.put(name, values)
         return values
 
-    def stamp(self, path: str) -> tuple[int, int] | None:
-        """Size and time of change; None where files are elsewhere."""
+    def stamp(self, path: str) -> Any:
+        """Size and time of change, or what tells a file's state elsewhere: its entity tag, as a rule."""
         if not is_local(self.fs):
-            return None
+            return self.fs.ukey(path)
         about = os.stat(path)  # noqa: PTH116
         return about.st_mtime_ns, about.st_size
 
     def bytes_digest(self, path: str) -> str:
-        """SHA-256 of a file's bytes; of a file on this machine that has not changed since, what was found before."""
+        """SHA-256 of a file's bytes; of a file that has not changed since, what was found before."""
         stamp = self.stamp(path)
-        if stamp is not None and path in self.known and self.known[path][0] == stamp:
+        if path in self.known and self.known[path][0] == stamp:
             return self.known[path][1]
         sha = hashlib.sha256()
         with open_file(self.fs, path) as file:
@@ -249,7 +296,7 @@ class _Clips(_Kept):
 
     def make(self, item: Segment) -> NDArray[np.uint8]:
         with open_file(self.fs, item.path) as file:
-            start, end = _bounds(item, video.length_of(file))
+            start, end = bounds(item, video.length_of(file))
             file.seek(0)
             return video.read_frames(file, middles(start, end, self.frames), side=self.side)
 
@@ -287,13 +334,6 @@ def cache() -> Path:
     return Path(os.environ.get("UNSEEN_CACHE") or platformdirs.user_cache_dir("unseen")) / "clips"
 
 
-def held(folder: Path) -> int:
-    """Bytes of the decoded frames in a folder."""
-    with contextlib.suppress(OSError):
-        return sum(entry.stat().st_size for entry in os.scandir(folder) if entry.name.endswith(".npy"))
-    return 0
-
-
 def sliding(
     path: str | os.PathLike[str], stride: float, length: float | None = None, *, frames: int = FRAMES
 ) -> Domain:
@@ -313,9 +353,21 @@ def sliding(
     Raises
     ------
     ValueError
-        If it is no video, or there would be more than `MOST_WINDOWS`.
+        If it is no video on this machine, a number is not above 0, or there would be more than `MOST_WINDOWS`.
+    FileNotFoundError
+        If it is not there.
     """
     place = os.fspath(path)
+    for what, value in (("stride", stride), ("length", length)):
+        if value is not None and not (np.isfinite(value) and value > 0):
+            raise ValueError(f"{what} must be a positive number of seconds; got {value}")
+    _checked(frames, SIDE)
+    if "://" in place:
+        raise ValueError(f"path must be a video on this machine, over which windows slide; got the URL {place!r}")
+    if Path(place).is_dir():
+        raise ValueError(f"path must be one video, over which windows slide; {place!r} is a folder")
+    if not Path(place).exists():
+        raise FileNotFoundError(f"path {place!r} does not exist")
     check_plain(place)
     with Path(place).open("rb") as file:
         track = video.probe(file)

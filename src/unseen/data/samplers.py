@@ -79,6 +79,7 @@ def batches(
     shuffle: bool = True,
     drop_last: bool = True,
     augment: Callable[[Tensor, torch.Generator], Tensor] | None = None,
+    read: Callable[[NDArray[np.int64], torch.Generator], Tensor] | None = None,
 ) -> Callable[[Any], Iterator[Batch]]:
     """What `nn.train.train` reads: one shuffled pass over the domain per epoch, from the run's generator.
 
@@ -91,17 +92,22 @@ def batches(
     shuffle, drop_last : bool
     augment : callable (x, generator) -> x, optional
         Changes the samples of a batch at random.
+    read : callable (positions, generator) -> x, optional
+        Gives samples of the domain as one tensor, where more than `tensor` has to be done.
     """
     n = len(domain)
     size = min(size, n)
     y = None if domain.y is None else torch.as_tensor(domain.y)
-    table = None if isinstance(domain.x, Lazy) else tensor(domain)
+    table = None if read is not None or isinstance(domain.x, Lazy) else tensor(domain)
 
     def stream(run: Any) -> Iterator[Batch]:
         order = torch.randperm(n, generator=run.generator) if shuffle else torch.arange(n)
         for start in range(0, n - size + 1 if drop_last else n, size):
             index = order[start : start + size]
-            x = tensor(domain, index.numpy()) if table is None else table[index]
+            if read is not None:
+                x = read(index.numpy(), run.generator)
+            else:
+                x = tensor(domain, index.numpy()) if table is None else table[index]
             if augment is not None:
                 x = augment(x, run.generator)
             yield Batch(x, None if y is None else y[index], index)

@@ -9,11 +9,12 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Int
+from numpy.typing import NDArray
 from torch import Tensor
 
 from unseen.data.augment import Augment
 from unseen.data.domain import Domain, Lazy
-from unseen.data.samplers import Batch
+from unseen.data.samplers import Batch, batches
 
 
 def segment_index(
@@ -41,28 +42,28 @@ def segment_index(
     return ((torch.arange(parts) + inside) * (n / parts)).long().clamp(max=n - 1)
 
 
-def segmented(
-    x: Float[Tensor, "b f c h w"], parts: int, generator: torch.Generator | None = None
-) -> Float[Tensor, "b parts c h w"]:
-    """`segment_index` of each clip of a batch; each draws its own."""
-    if x.shape[1] == parts:
-        return x
-    rows = torch.stack([segment_index(x.shape[1], parts, generator) for _ in range(len(x))]).to(x.device)
-    return x[torch.arange(len(x), device=x.device)[:, None], rows]
-
-
-def as_clip(sample: Any) -> Tensor:
-    """A clip as floats, (t, c, h, w): bytes become values in [0, 1], floats stay."""
+def as_clip(
+    sample: Any, frames: int | None = None, *, generator: torch.Generator | None = None, at: float = 0.5
+) -> Float[Tensor, "t c h w"]:
+    """A clip as floats: bytes become values in [0, 1], floats stay. With `frames`, `segment_index` of it alone."""
     values = torch.as_tensor(np.asarray(sample) if not isinstance(sample, Tensor) else sample)
     if values.ndim != 4 or 0 in values.shape:
         raise ValueError(f"a clip must be of shape (frames, channels, height, width); got {tuple(values.shape)}")
+    if frames is not None and len(values) != frames:
+        values = values[segment_index(len(values), frames, generator, at=at)]
     return values.float() / 255 if values.dtype == torch.uint8 else values.float()
 
 
 def stacked(
-    domain: Domain, index: Any = slice(None), frames: int | None = None, at: float = 0.5
+    domain: Domain,
+    index: Any = slice(None),
+    frames: int | None = None,
+    at: float = 0.5,
+    generator: torch.Generator | None = None,
 ) -> Float[Tensor, "n t c h w"]:
     """The clips at `index` as one float tensor; with `frames`, one frame of each of so many parts, as `segment_index`.
+
+    With a generator each clip draws its own.
 
     Raises
     ------
@@ -71,10 +72,7 @@ def stacked(
     """
     assert domain.ids is not None
     names = np.atleast_1d(domain.ids[index])
-    x = domain.x[index]
-    clips = [as_clip(sample) for sample in x]
-    if frames is not None:
-        clips = [clip[segment_index(len(clip), frames, at=at)] for clip in clips]
+    clips = [as_clip(sample, frames, generator=generator, at=at) for sample in domain.x[index]]
     for name, clip in zip(names, clips):
         if clip.shape != clips[0].shape or clip.shape[1] != 3:
             told = f"{str(name)!r} has {tuple(clip.shape)}, {str(names[0])!r} has {tuple(clips[0].shape)}"
@@ -87,35 +85,12 @@ def stacked(
 def clip_batches(
     domain: Domain, size: int, frames: int | None = None, *, augment: Augment | None = None
 ) -> Callable[[Any], Iterator[Batch]]:
-    """What `nn.train.train` reads: shuffled batches of clips, one random frame of each of `frames` parts.
+    """`samplers.batches` of ready clips: one random frame of each of `frames` parts, all frames if that is absent."""
 
-    Parameters
-    ----------
-    domain : Domain
-        Ready clips.
-    size : int
-        Clips in a batch; a smaller domain gives one batch of all.
-    frames : int, optional
-        All frames as they are if absent.
-    augment : callable (clips, generator) -> clips, optional
-        Changes a batch (b, t, 3, h, w) at random.
-    """
-    n = len(domain)
-    size = min(size, n)
-    y = None if domain.y is None else torch.as_tensor(domain.y)
+    def read(index: NDArray[np.int64], generator: torch.Generator) -> Tensor:
+        return stacked(domain, index, frames, generator=generator)
 
-    def stream(run: Any) -> Iterator[Batch]:
-        order = torch.randperm(n, generator=run.generator)
-        for start in range(0, n - size + 1, size):
-            index = order[start : start + size]
-            x = stacked(domain, index.numpy())
-            if frames is not None:
-                x = segmented(x, frames, run.generator)
-            if augment is not None:
-                x = augment(x, run.generator)
-            yield Batch(x, None if y is None else y[index], index)
-
-    return stream
+    return batches(domain, size, augment=augment, read=read)
 
 
 def fitted(clip: Float[Tensor, "t c h w"], size: tuple[int, int]) -> Float[Tensor, "t c height width"]:
@@ -150,17 +125,14 @@ def ready(
     mean, std : three floats
         Of red, green and blue, where white is 1.
     frames : int, optional
-        One frame of each of so many parts; all if absent.
+        One frame of each of so many parts; all if absent. What is not taken is not brought to the size.
     """
     if domain.kind != "clip":
         raise ValueError(f"{domain.name} must hold clips (kind clip); it is of kind {domain.kind!r}")
     shift, scale = (torch.tensor(tuple(part), dtype=torch.float32)[:, None, None] for part in (mean, std))
 
     def make(sample: Any) -> Tensor:
-        clip = as_clip(sample)
-        if frames is not None:
-            clip = clip[segment_index(len(clip), frames)]
-        return (fitted(clip, size) - shift) / scale
+        return (fitted(as_clip(sample, frames), size) - shift) / scale
 
     if isinstance(domain.x, Lazy):
         return domain.replace(x=domain.x.map(make))

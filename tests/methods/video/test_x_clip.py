@@ -8,13 +8,14 @@ import torch
 import torch.nn.functional as F
 
 from unseen.data.classes import ClassSpace
-from unseen.data.clip_augment import smoothed
 from unseen.data.domain import Domain
+from unseen.data.samplers import Batch
 from unseen.methods.video.needs import small_frame_towers
 from unseen.methods.video.x_clip import XCLIP
 from unseen.methods.video.x_clip.method import places
-from unseen.methods.video.x_clip.network import CrossFrameBlock, groups, soft_cross_entropy, x_clip_network
+from unseen.methods.video.x_clip.network import CrossFrameBlock, groups, x_clip_network
 from unseen.nn.small_towers import small_dual_encoder
+from unseen.nn.train import Run
 
 NAMES = ("moving left", "moving right", "growing")
 QUICK = {"frames": 4, "epochs": 2, "warm_up": 1, "learning_rate": 1e-3, "new_rate": 2.0, "batch_size": 6}
@@ -118,12 +119,31 @@ def test_another_class_in_the_list_does_not_change_the_logits_of_the_others():
 
 
 def test_smoothed_targets_of_four_classes_are_925_and_025():
-    assert smoothed(torch.tensor([2]), 4, 0.1).tolist() == [pytest.approx([0.025, 0.025, 0.925, 0.025])]
+    logits = torch.randn(1, 4, requires_grad=True)
+    target = F.one_hot(torch.tensor([2]), 4).float()
+    F.cross_entropy(logits, target, label_smoothing=0.1).backward()
+    assert (logits.softmax(dim=1) - logits.grad)[0].tolist() == pytest.approx([0.025, 0.025, 0.925, 0.025], abs=1e-6)
 
 
-def test_soft_cross_entropy_of_one_hot_targets_is_the_ordinary_one():
-    logits, y = torch.randn(7, 5), torch.randint(5, (7,))
-    assert torch.allclose(soft_cross_entropy(logits, smoothed(y, 5, 0.0)), F.cross_entropy(logits, y))
+@pytest.mark.parametrize("mix", [{"mixup": 0.8, "cutmix": 0.0}, {"mixup": 0.0, "cutmix": 1.0}])
+def test_mixed_targets_are_smoothed_as_their_parts_are(mix):
+    method = XCLIP(**QUICK, **mix)
+    seen = {}
+
+    def forward(x, text):
+        seen["logits"] = torch.zeros(len(x), 3, requires_grad=True)
+        return seen["logits"]
+
+    y = torch.tensor([0, 1, 2, 0])
+    net = network()
+    net.forward = forward
+    loss = method._objective(net, torch.zeros(3, 8))(Batch(clips(4), y, torch.arange(4)), Run("t", {}, {}, 1, None))
+    loss.backward()
+    targets = 1 / 3 - 4 * seen["logits"].grad  # what log-softmax is drawn to
+    assert torch.allclose(targets.sum(dim=1), torch.ones(4))
+    assert float(targets.min()) == pytest.approx(0.1 / 3, abs=1e-6)
+    share = (targets[1, 1] - 0.1 / 3) / 0.9
+    assert torch.allclose(targets[1], 0.1 / 3 + 0.9 * torch.tensor([0.0, share, 1 - share]))
 
 
 def test_what_is_new_learns_ten_times_as_fast_and_no_text_learns():
@@ -187,8 +207,12 @@ def test_training_lowers_the_loss_and_leaves_the_text_tower_alone():
 
 def test_identical_views_rank_as_one_view_and_views_average_probabilities():
     method = XCLIP(**QUICK).fit(source=domain(), model=small_frame_towers())
-    one = method.predict_proba(domain().x)
-    assert torch.allclose(XCLIP.predict_proba(method.set_params(crops=3), domain().x), one, atol=1e-5)
+    with pytest.raises(ValueError, match="crops must be 1 for clips that are cut to the tower's size, 8 x 8"):
+        method.set_params(crops=3).predict_proba(domain().x)
+    method.set_params(crops=1)
+    even = clips(3, 4).mean(dim=4, keepdim=True).expand(-1, -1, -1, -1, 24).numpy()
+    one = method.predict_proba(even)
+    assert torch.allclose(XCLIP.predict_proba(method.set_params(crops=3), even), one, atol=1e-5)
     long = clips(3, 8, seed=5)
     method.set_params(views=2, crops=1)
     both = method.predict_proba(long.numpy())
@@ -216,8 +240,37 @@ def test_each_part_can_be_left_out(off):
     method = XCLIP(**QUICK, **{off: False}).fit(source=domain(), model=small_frame_towers())
     assert method.predict(domain().x).shape == (18,)
     if off == "text_head":
+        other = ClassSpace(names=("a", "b"))
+        assert method.vectors_.shape == (3, 8)
+        assert method.frame_scores(domain().x).shape == (18, 4, 3)
+        for asked in (method.decision_function, method.predict, method.predict_proba, method.frame_scores):
+            with pytest.raises(ValueError, match="cannot be named"):
+                asked(domain().x, classes=other)
         with pytest.raises(ValueError, match="cannot be named"):
-            method.adapt(classes=ClassSpace(names=("a", "b")))
+            method.adapt(classes=other)
+
+
+@pytest.mark.parametrize("off", ["cross_frame", "mit", "video_prompt", "text_head"])
+def test_a_given_network_must_be_what_is_asked_for(off):
+    asked = XCLIP(**QUICK, **{off: False})
+    with pytest.raises(ValueError, match=f"model was made with {off}=True; {off} is False"):
+        asked.fit(source=domain(), model=x_clip_network(small_frame_towers(), 4))
+    lacks = {off: False} if off != "text_head" else {"classes": 3}
+    with pytest.raises(ValueError, match=f"model was made with {off}=False; {off} is True"):
+        XCLIP(**QUICK).fit(source=domain(), model=x_clip_network(small_frame_towers(), 4, **lacks))
+
+
+def test_a_network_that_learnt_other_classes_without_names_is_refused():
+    model = x_clip_network(small_frame_towers(), 4, video_prompt=False, classes=5)
+    with pytest.raises(ValueError, match="learnt vectors of 5 classes; source has labels of 3"):
+        XCLIP(**QUICK, text_head=False).fit(source=domain(), model=model)
+
+
+def test_what_reads_the_integration_starts_as_all_new_lines_do():
+    block = x_clip_network(small_frame_towers(dim=64), 4).mit.blocks[0]
+    for line in (block.attn.out_proj, block.mlp[0]):
+        assert float(line.weight.detach().std()) == pytest.approx(0.02, rel=0.1)
+        assert not line.bias.any()
 
 
 def test_each_frame_says_what_it_sees_by_itself():
@@ -225,6 +278,10 @@ def test_each_frame_says_what_it_sees_by_itself():
     scores = method.frame_scores(domain().x)
     assert scores.shape == (18, 4, 3)
     assert torch.isfinite(scores).all()
+    other = ClassSpace(names=("turning", "fading", "growing", "a red hat"))
+    named = method.frame_scores(domain().x, other)
+    assert named.shape == (18, 4, 4)
+    assert torch.allclose(named[..., 2], scores[..., 2], atol=1e-4)
 
 
 def test_longer_and_larger_clips_are_sampled_and_cut():

@@ -35,10 +35,11 @@ def load_folder(
     check: bool = True,
     frames: int = clips.FRAMES,
 ) -> Domain:
-    """Load the pictures under a folder, or its videos if there are none, or its ``.txt`` files.
+    """Load the pictures under a folder, or its videos if there are no more pictures than these, or its ``.txt`` files.
 
     Where every picture lies two folders deep and those of each folder are called as frames are, one after the other
-    (``class/clip/frame_0001.jpg``), each of these folders is a clip.
+    (``class/clip/frame_0001.jpg``), each of these folders is a clip; one folder deep, where they are called frames in
+    words (``clip/frame_0001.jpg``, not ``cat/0001.jpg``), each is a clip without a label.
 
     The class of a sample is the first folder on its path; samples directly in `root` have no label. If all
     top folders are called as splits (train, val, test, …), they become the column ``split`` and the classes
@@ -56,7 +57,8 @@ def load_folder(
     full = {path: _joined(root, path) for path in found}
     if check:
         tests = {"image": _verify_image, "text": verify_text, "clip": _verify_clip}
-        test = _frames_test(whole) if whole else tests[kind]
+        first = {full[path]: inside[0] for path, inside in whole.items()}
+        test = _frames_test(root, first) if whole else tests[kind]
         refused = refused + inspect(found, lambda path: test(fs, full[path]), lambda path: path)
         bad = {skipped.where for skipped in refused}
         found = [path for path in found if path not in bad]
@@ -102,12 +104,25 @@ def text_files(paths: Sequence[str], fs: Any) -> Lazy:
 
 
 def _choose_kind(files: list[str], root: str) -> tuple[Any, list[str]]:
-    """Pictures if there are any, else videos, else texts; `ValueError` says what was found instead."""
+    """Videos if there are as many as pictures, else pictures, else texts; `ValueError` says what there is instead.
+
+    Videos come with a cover or a still of each; what has more pictures than that is pictures.
+    """
     suffixes = [PurePosixPath(path).suffix.lower() for path in files]
-    for kind, wanted in (("image", IMAGE_SUFFIXES), ("clip", VIDEO_SUFFIXES), ("text", frozenset({".txt"}))):
-        found = [path for path, suffix in zip(files, suffixes) if suffix in wanted]
-        if found:
-            return kind, found
+    of_kind = {
+        kind: [path for path, suffix in zip(files, suffixes) if suffix in wanted]
+        for kind, wanted in (("image", IMAGE_SUFFIXES), ("clip", VIDEO_SUFFIXES), ("text", frozenset({".txt"})))
+    }
+    pictures, videos = len(of_kind["image"]), len(of_kind["clip"])
+    order = ("clip", "image", "text") if videos >= pictures else ("image", "clip", "text")
+    if pictures and videos:
+        logger.warning(
+            "%s holds %d videos and %d pictures; its %s are read",
+            root or "the archive", videos, pictures, "videos" if order[0] == "clip" else "pictures",
+        )  # fmt: skip
+    for kind in order:
+        if of_kind[kind]:
+            return kind, of_kind[kind]
     there = sorted({suffix or "no suffix" for suffix in suffixes})
     what = f"{len(files)} files of other types ({', '.join(there[:5])})"
     tables = [p for p, s in zip(files, suffixes) if s in (".csv", ".tsv", ".parquet", ".jsonl", ".npz", ".npy", ".mat")]
@@ -126,17 +141,18 @@ def _frames_of(files: Sequence[str]) -> dict[str, list[str]]:
     folders: dict[str, list[str]] = {}
     for path in files:
         folders.setdefault(path.rpartition("/")[0], []).append(path)
-    deep = all(len(PurePosixPath(folder).parts) >= 2 for folder in folders)
-    named = deep and all(clips.are_frames([PurePosixPath(path).name for path in inside]) for inside in folders.values())
-    return folders if named and len(folders) > 1 else {}
+    depths = {len(PurePosixPath(folder).parts) for folder in folders}
+    if depths != {1} and (min(depths) < 2 or len(folders) < 2):
+        return {}
+    inside = ([PurePosixPath(path).name for path in paths] for paths in folders.values())
+    return folders if all(clips.are_frames(names, in_words=depths == {1}) for names in inside) else {}
 
 
-def _frames_test(whole: dict[str, list[str]]) -> Callable[[Any, str], None]:
-    """What looks at the first picture of a folder of frames."""
+def _frames_test(root: str, first: dict[str, str]) -> Callable[[Any, str], None]:
+    """What looks at the first picture of a folder of frames, by the folder's full path."""
 
     def test(fs: Any, folder: str) -> None:
-        inside = next(files for relative, files in whole.items() if folder.endswith(relative))
-        _verify_image(fs, f"{folder}/{PurePosixPath(inside[0]).name}")
+        _verify_image(fs, _joined(root, first[folder]))
 
     return test
 

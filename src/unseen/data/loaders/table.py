@@ -36,8 +36,8 @@ from unseen.files import sentence
 if TYPE_CHECKING:
     import pandas as pd
 
-START_COLUMNS = ("start", "start_time", "begin", "from", "t_start", "start_seconds")
-END_COLUMNS = ("end", "end_time", "stop", "to", "t_end", "end_seconds")
+START_COLUMNS = ("start", "start_time", "begin", "t_start", "start_seconds")
+END_COLUMNS = ("end", "end_time", "stop", "t_end", "end_seconds")
 """Names of the columns that say, in seconds, which part of a video a row is."""
 TABLE_SUFFIXES = frozenset({".csv", ".tsv", ".parquet", ".jsonl"})
 
@@ -83,11 +83,14 @@ def load_table(
     kind: Kind
     x: Any
     span: tuple[str | None, str | None] = (None, None)
+    times: dict[str, NDArray[np.float64]] = {}
     if where is not None and _are_clips(fs, path, frame[where], allow_outside):
         kind = "clip"
         span = find_column(headers, None, "start", START_COLUMNS), find_column(headers, None, "end", END_COLUMNS)
-        x, found, skipped = clip_column(fs, path, frame, where, span, check, allow_outside, frames)
+        starts, ends = (_seconds(frame, column) for column in span)
+        x, found, skipped = clip_column(fs, path, frame[where], starts, ends, check, allow_outside, frames)
         rows = rows[found]
+        times = {column: values[rows] for column, values in zip(span, (starts, ends)) if column is not None}
     elif where is not None:
         kind = "image"
         x, found, skipped = picture_column(fs, path, frame[where], check, allow_outside)
@@ -116,14 +119,14 @@ def load_table(
     kept = frame.loc[rows]
     y, space = encode_labels(kept[label], classes) if label else encode_labels([], classes)
     named_by = identity or where
-    ids = unique_ids(_called(kept, named_by, span)) if named_by else None
+    ids = unique_ids(_called(kept[named_by], list(times.values()))) if named_by else None
     return Domain(
         x=x,
         y=y,
         kind=kind,
         classes=space,
         ids=ids if ids is not None else np.array([f"{i:06d}" for i in rows]),
-        columns={c: as_column(kept[c]) for c in headers if c not in taken | {where, text}},
+        columns={c: as_column(kept[c]) for c in headers if c not in taken | {where, text}} | times,
         name=name,
         skipped=settled,
     )
@@ -187,19 +190,20 @@ def picture_column(
 def clip_column(
     fs: Any,
     table: str,
-    frame: pd.DataFrame,
-    where: str,
-    span: tuple[str | None, str | None],
+    column: pd.Series[Any],
+    starts: NDArray[np.float64],
+    ends: NDArray[np.float64],
     check: bool,
     allow_outside: bool,
     frames: int,
 ) -> tuple[Lazy, NDArray[np.bool_], list[Skipped]]:
     """Clips that rows name, relative to the table; which rows can be read; why the others cannot.
 
-    A file is looked at once, however many parts of it there are.
+    `starts` and `ends` are seconds, not a number where there is none. A file is opened once, however many parts of it
+    there are.
     """
-    names = [str(value) for value in frame[where]]
-    starts, ends = (_seconds(frame, column) for column in span)
+    names = [str(value) for value in column]
+    seconds: dict[str, float] = {}
 
     def test(name: str) -> None:
         path = _full(fs, table, allow_outside, name)
@@ -209,7 +213,7 @@ def clip_column(
             raise ValueError("the file does not exist")
         elif check:
             with open_file(fs, path) as file:
-                video.probe(file)
+                seconds[name] = video.probe(file).seconds
 
     bad = {entry.where: entry for entry in inspect(list(dict.fromkeys(names)), test, lambda name: name)}
     items: list[Any] = []
@@ -226,13 +230,13 @@ def clip_column(
                 end = None if np.isnan(ends[i]) else float(ends[i])
                 segment = clips.Segment(path, 0.0 if np.isnan(starts[i]) else float(starts[i]), end)
                 if check:
-                    clips.check_span(fs, segment)
+                    clips.bounds(segment, seconds[name])
                 items.append(segment)
             readable[i] = True
         except ValueError as error:
             skipped.append(Skipped(f"row {i + 1}: {name}", sentence(error)))
     if len({type(item) for item in items}) > 1:
-        raise ValueError(f"{where} must name videos, or folders of frames; it names both")
+        raise ValueError(f"{column.name} must name videos, or folders of frames; it names both")
     if items and isinstance(items[0], tuple):
         return clips.frame_folders(items, fs, frames=frames), readable, skipped
     return clips.clip_files(items, fs, frames=frames), readable, skipped
@@ -279,14 +283,13 @@ def _are_clips(fs: Any, table: str, column: pd.Series[Any], allow_outside: bool)
         return False
 
 
-def _called(kept: pd.DataFrame, named_by: str, span: tuple[str | None, str | None]) -> list[str]:
-    """What samples are called: by one column, and parts of a video by their times, too."""
-    names = [str(value) for value in kept[named_by]]
-    times = [column for column in span if column is not None]
+def _called(column: pd.Series[Any], times: Sequence[NDArray[np.float64]]) -> list[str]:
+    """What samples are called: by one column, and parts of a video by the times that they have, too."""
+    names = [str(value) for value in column]
     if len(set(names)) == len(names) or not times:
         return names
-    parts = zip(names, *(kept[column] for column in times))
-    return [f"{name}#{'-'.join(f'{float(time):g}' for time in rest)}" for name, *rest in parts]
+    told = (["" if np.isnan(time) else f"{time:g}" for time in row] for row in zip(*times))
+    return [f"{name}#{'-'.join(row)}" if any(row) else name for name, row in zip(names, told)]
 
 
 def _guess_strings(frame: pd.DataFrame, columns: list[str]) -> tuple[str | None, str | None]:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from unseen.data.classes import ClassSpace
-from unseen.data.clip_augment import cutmix, flip, jitter, mixup, multi_scale_crop, smoothed
+from unseen.data.clip_augment import cutmix, flip, jitter, mixup, multi_scale_crop
 from unseen.data.domain import Domain
 from unseen.data.samplers import Batch, steps
 from unseen.data.segments import clip_batches, fitted, stacked
@@ -25,8 +25,6 @@ from unseen.methods.video.needs import FrameTowers
 from unseen.methods.video.x_clip.network import (
     XCLIPNetwork,
     groups,
-    kinds_of_mix,
-    soft_cross_entropy,
     warm_steps,
     x_clip_network,
 )
@@ -44,7 +42,7 @@ class XCLIP(Method):
 
     logits[b, k] = exp(s) <v_b, t_bk> of unit vectors. v comes of frames that exchange messages in every layer of the
     image tower, and of a small transformer over them; t_bk = t_k + alpha decoder(t_k, patches of b) is the name of a
-    class, prompted by the video. The text tower rests, so that another list of names is no training.
+    class, prompted by the video. The text tower learns nothing, so that another list of names is no training.
 
     Parameters
     ----------
@@ -84,7 +82,8 @@ class XCLIP(Method):
     Attributes
     ----------
     network_ : XCLIPNetwork
-        Given as `model`, it goes on learning: from many classes to a handful of clips.
+        Given as `model`, it goes on learning: from many classes to a handful of clips. Its parts must be those that are
+        asked for; `alpha`, the layers of the integration and of the prompts, and `drop_path` are the model's then.
     classes_ : ClassSpace
         What is predicted.
     vectors_ : Tensor (K, d)
@@ -110,8 +109,8 @@ class XCLIP(Method):
         protocols={"closed"},
         presets={
             "default": {},
-            "few-shot": {"epochs": 50, "learning_rate": 2e-6},
-            "zero-shot": {"epochs": 10},
+            "few-shot": {"frames": 32, "epochs": 50, "learning_rate": 2e-6},
+            "zero-shot": {"frames": 32, "epochs": 10},
             "small": {"epochs": 30, "learning_rate": 3e-4, "new_rate": 3.0, "batch_size": 16, "flip": 0.0},
         },
         at_prediction={"views", "crops"},
@@ -134,15 +133,18 @@ class XCLIP(Method):
             "batch in reverse order.",
             "Crops have shares of the shorter side, and the size of the tower. Colours change by up to .4 with "
             "the chance `colour`.",
+            "The rates of the presets are the paper's, which are of a batch of 256 clips. `drop_path` draws anew for "
+            "each frame in a layer, and for each video in a message. The height and the width of a crop are drawn "
+            "freely, each by itself.",
             "The released code keeps the vectors of the first class list that it meets; here each list has its own.",
-            "Positions begin at .02 and are lost beside longer vectors of frames: on development drawings (emoji "
-            "in ten motions, one vendor, one seed, 64 clips of a motion, small towers) a motion was told from its "
-            "reverse in .52 of the cases after 400 steps, and in .68 after 320 where the tower's vectors were a "
-            "tenth as long, which changes no cosine. The fine-tuned mean of frames had .47, logistic regression "
-            "on the frozen tower's frames beside each other .74, on frames of 8 x 8 pixels .91. With two clips of "
-            "a motion it was at .56, small frames at .72. Of things in motions never shown with them it named .53 "
-            "by name alone (before that change), the fine-tuned mean .48, a ridge regression from frames onto "
-            "names .61.",
+            "Positions begin at .02, which is little beside long vectors of frames; towers may be given shorter "
+            "ones, which changes no cosine. On development drawings (emoji in ten motions, one vendor, one seed, "
+            "small towers with vectors a tenth as long, 400 steps; not confirmed) 64 clips of a motion gave .21 of "
+            "ten motions and .49 between a motion and its reverse; the fine-tuned mean of frames .14 and .50, "
+            "logistic regression on the frozen tower's frames beside each other .37 and .72, on frames of 8 x 8 "
+            "pixels .77 and .90. Two clips of a motion gave .14, small frames .23. Of things in motions never shown "
+            "with them it named .54 by name alone, the fine-tuned mean .44, a ridge regression from frames onto "
+            "names .44.",
         ),
     )
 
@@ -213,24 +215,28 @@ class XCLIP(Method):
 
     def adapt(self, *, classes: ClassSpace) -> Self:
         """Name other classes to predict: any that have a name; nothing is trained."""
-        if not self.text_head:
-            raise ValueError("classes cannot be named: text_head=False learnt vectors in the place of names")
+        self._check_names()
         return self._name(plain(classes))
 
     def _name(self, classes: ClassSpace) -> Self:
         self.classes_ = classes
-        self.vectors_ = self._vectors(classes)
+        network: Any = self.network_
+        self.vectors_ = self._vectors(classes) if self.text_head else network.prompts_classes.detach()
         return self
 
+    def _check_names(self) -> None:
+        if not self.text_head:
+            raise ValueError("classes cannot be named: text_head=False learnt vectors in the place of names")
+
     def _vectors(self, classes: ClassSpace) -> Tensor:
+        self._check_names()
         network: Any = self.network_
         return network.encode_names([readable(classes, k) for k in range(len(classes))])
 
     def _begin(self, model: nn.Module, classes: int) -> XCLIPNetwork:
         """A copy of what is given, to be trained."""
         if isinstance(model, XCLIPNetwork):
-            if model.frames != self.frames:
-                raise ValueError(f"model was made for {model.frames} frames; frames is {self.frames}")
+            self._check_parts(model, classes)
             return copy.deepcopy(model)
         towers: Any = model
         if not isinstance(model, TokenizingTowers) or not isinstance(getattr(towers, "image", None), VisionTower):
@@ -246,25 +252,40 @@ class XCLIP(Method):
             0 if self.text_head else classes,
         )  # fmt: skip
 
+    def _check_parts(self, model: XCLIPNetwork, classes: int) -> None:
+        """Raise `ValueError` unless a given network is what the arguments ask for."""
+        if model.frames != self.frames:
+            raise ValueError(f"model was made for {model.frames} frames; frames is {self.frames}")
+        asked = {
+            "cross_frame": self.cross_frame, "mit": self.mit, "text_head": self.text_head,
+            "video_prompt": self.video_prompt and self.text_head,
+        }  # fmt: skip
+        for name, has in model.parts().items():
+            if has != asked[name]:
+                raise ValueError(f"model was made with {name}={has}; {name} is {asked[name]}")
+        if not self.text_head and model.classes != classes:
+            raise ValueError(f"model has learnt vectors of {model.classes} classes; source has labels of {classes}")
+
     def _view(self, network: XCLIPNetwork) -> Callable[[Tensor, torch.Generator], Tensor]:
         def view(x: Tensor, generator: torch.Generator) -> Tensor:
             x = multi_scale_crop(x, generator, self.scales, network.size)
-            x = flip(x, generator, self.flip)
-            return jitter(x, generator, grey=self.grey, share=self.colour)
+            if self.flip:
+                x = flip(x, generator, self.flip)
+            return jitter(x, generator, grey=self.grey, share=self.colour) if self.colour or self.grey else x
 
         return view
 
     def _objective(self, network: XCLIPNetwork, text: Tensor) -> Callable[[Batch, Run], Tensor]:
-        mixes = kinds_of_mix(self.mixup, self.cutmix)
+        mixes = [(mix, alpha) for mix, alpha in ((mixup, self.mixup), (cutmix, self.cutmix)) if alpha > 0]
 
         def objective(batch: Batch, run: Run) -> Tensor:
             assert batch.y is not None
-            x, targets = batch.x, smoothed(batch.y, len(text), self.label_smoothing)
+            x, targets = batch.x, nn.functional.one_hot(batch.y, len(text)).float()
             if mixes:
-                which = mixes[int(torch.randint(len(mixes), (1,), generator=run.generator))]
-                mix, alpha = (mixup, self.mixup) if which == "mixup" else (cutmix, self.cutmix)
+                mix, alpha = mixes[int(torch.randint(len(mixes), (1,), generator=run.generator))]
                 x, targets = mix(x, targets, alpha, run.generator)
-            loss = soft_cross_entropy(network(x, text.to(x.device)), targets)
+            logits = network(x, text.to(x.device))
+            loss = nn.functional.cross_entropy(logits, targets, label_smoothing=self.label_smoothing)
             run.log(loss=loss)
             return loss
 
@@ -306,14 +327,15 @@ class XCLIP(Method):
 
     @torch.no_grad()
     @gives("scores of frames", reads="clips")
-    def frame_scores(self, x: Any) -> Float[Tensor, "n t k"]:
+    def frame_scores(self, x: Any, classes: ClassSpace | None = None) -> Float[Tensor, "n t k"]:
         """exp(s) <c_t, t_k> of each frame by itself, without the integration: what a frame says of each class."""
         network: Any = self.network_
+        vectors = self.vectors_ if classes is None else self._vectors(classes)
         made = []
         for start in range(0, len(x), AT_ONCE):
             clips = places(stacked(x, slice(start, start + AT_ONCE), self.frames), network.size, 1)[0]
             c, patches = network.visual(clips)
-            t = network.seen_by(self.vectors_ if network.prompts_classes is None else network.prompts_classes, patches)
+            t = network.seen_by(vectors, patches)
             unit = nn.functional.normalize
             made.append(network.logit_scale.exp() * torch.einsum("btd,bkd->btk", unit(c, dim=-1), unit(t, dim=-1)))
         return torch.cat(made)
@@ -324,8 +346,13 @@ def places(
 ) -> Sequence[Float[Tensor, "b t c height width"]]:
     """So many squares of a size along the longer side of clips, from its one end to the other; the middle if one."""
     b, t, c, tall, wide = clips.shape
-    if crops == 1 or (tall, wide) == size:
-        return [fitted(clips.flatten(0, 1), size).view(b, t, c, *size)] * crops
+    if crops == 1:
+        return [fitted(clips.flatten(0, 1), size).view(b, t, c, *size)]
+    if (tall, wide) == size:
+        raise ValueError(
+            f"crops must be 1 for clips that are cut to the tower's size, {tall} x {wide}: {crops} crops would be the "
+            "same picture; make them ready at a larger size"
+        )
     scale = max(size[0] / tall, size[1] / wide)
     inner = (min(tall, round(size[0] / scale)), min(wide, round(size[1] / scale)))
     shares = [i / (crops - 1) for i in range(crops)]

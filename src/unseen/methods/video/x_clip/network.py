@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import math
 from typing import Any
 
 import torch
@@ -142,7 +141,7 @@ class IntegrationBlock(nn.Module):
         self.ln_1, self.ln_2 = nn.LayerNorm(dim), nn.LayerNorm(dim)
         self.attn = nn.MultiheadAttention(dim, heads_of(dim), batch_first=True)
         self.mlp = perceptron(dim)
-        _start(self.mlp)
+        _start(self)
 
     def forward(self, x: Float[Tensor, "b t d"]) -> Float[Tensor, "b t d"]:
         """All frames read all frames."""
@@ -231,6 +230,20 @@ class XCLIPNetwork(nn.Module):
         self.prompts_generator = VideoSpecificPrompt(dim, prompt_layers, alpha) if video_prompt else None
         self.prompts_classes = nn.Parameter(dim**-0.5 * torch.randn(classes, dim)) if classes else None
 
+    def parts(self) -> dict[str, bool]:
+        """Which parts it has, by the names of the arguments that ask for them."""
+        return {
+            "cross_frame": any(isinstance(layer, CrossFrameBlock) for layer in self.visual.layers),
+            "mit": self.mit is not None,
+            "text_head": self.prompts_classes is None,
+            "video_prompt": self.prompts_generator is not None,
+        }
+
+    @property
+    def classes(self) -> int:
+        """How many vectors are learnt in the place of names."""
+        return 0 if self.prompts_classes is None else len(self.prompts_classes)
+
     def encode_video(self, clips: Float[Tensor, "b t c h v"]) -> tuple[Float[Tensor, "b d"], Float[Tensor, "b t p d"]]:
         """Vectors of videos, of any length, and those of their patches.
 
@@ -245,7 +258,8 @@ class XCLIPNetwork(nn.Module):
         return (c.mean(dim=1) if self.mit is None else self.mit(c)), patches
 
     def seen_by(self, text: Float[Tensor, "k d"], patches: Float[Tensor, "b t p d"]) -> Float[Tensor, "b k d"]:
-        """Vectors of the classes as each video prompts them."""
+        """Vectors of the classes, of `text` or those that are learnt, as each video prompts them."""
+        text = text if self.prompts_classes is None else self.prompts_classes
         t = text.expand(len(patches), *text.shape)
         if self.prompts_generator is None:
             return t
@@ -254,13 +268,13 @@ class XCLIPNetwork(nn.Module):
     def forward(self, clips: Float[Tensor, "b t c h v"], text: Float[Tensor, "k d"]) -> Float[Tensor, "b k"]:
         """exp(s) <v, t> of unit vectors; `text` are the vectors of the classes' names."""
         v, patches = self.encode_video(clips)
-        t = self.seen_by(text if self.prompts_classes is None else self.prompts_classes, patches)
+        t = self.seen_by(text, patches)
         scale = self.logit_scale.exp()
         return scale * torch.einsum("bd,bkd->bk", F.normalize(v, dim=-1), F.normalize(t, dim=-1))
 
     @torch.no_grad()
     def encode_names(self, names: list[str]) -> Float[Tensor, "k d"]:
-        """Vectors of texts by the text tower, which rests."""
+        """Vectors of texts by the text tower, which learns nothing."""
         device = self.logit_scale.device
         was, _ = self.text.training, self.text.eval()
         vectors = self.text(self.reader(names).to(device))
@@ -286,7 +300,7 @@ def groups(network: nn.Module, rate: float, new_rate: float, decay: float) -> li
     for name, parameter in network.named_parameters():
         if parameter.requires_grad:
             new = any(part in name for part in NEW)
-            free = parameter.ndim < 2 or name.endswith(".bias") or "position" in name
+            free = parameter.ndim < 2 or "position" in name
             made.setdefault((new, free), []).append(parameter)
     return [
         {"params": found, "lr": rate * (new_rate if new else 1), "weight_decay": 0.0 if free else decay}
@@ -303,16 +317,6 @@ def _start(part: nn.Module) -> None:
                 nn.init.zeros_(module.bias)
 
 
-def soft_cross_entropy(logits: Float[Tensor, "b k"], targets: Float[Tensor, "b k"]) -> Float[Tensor, ""]:
-    """Minus the mean of sum_k target_k log p_k."""
-    return -(targets * torch.log_softmax(logits, dim=1)).sum(dim=1).mean()
-
-
 def warm_steps(epochs: int, warm: int, per_epoch: int) -> int:
     """Steps of the warm-up, less than all."""
     return min(warm, max(epochs - 1, 0)) * per_epoch
-
-
-def kinds_of_mix(mixup: float, cutmix: float) -> tuple[str, ...]:
-    """What is drawn from, with equal chances."""
-    return tuple(name for name, alpha in (("mixup", mixup), ("cutmix", cutmix)) if alpha > 0 and math.isfinite(alpha))
