@@ -52,8 +52,8 @@ def _seeded() -> None:
 
 LONG = Path(__file__).with_name("long.txt")
 SECOND = 1.0
-"""Of a processor, children included: what a test of `make test` may take. Twice that is told and fails nothing: machines
-differ."""
+"""Of a processor, children included: what a test of `make test` may take. Twice that is told, and fails nothing, as
+machines differ."""
 
 
 def pytest_addoption(parser: Any) -> None:
