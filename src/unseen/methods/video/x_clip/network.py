@@ -309,14 +309,10 @@ def groups(network: nn.Module, rate: float, new_rate: float, decay: float) -> li
 
 
 def _start(part: nn.Module) -> None:
-    """Truncated normal weights, no biases, norms of 1 and 0.
-
-    Their deviation is the paper's .02 where 512 numbers are read, and elsewhere such that what comes out is as large:
-    in towers of 64 numbers .02 would make new layers say next to nothing for hundreds of steps.
-    """
+    """Truncated normal weights of .02, no biases, norms of 1 and 0."""
     for module in part.modules():
         if isinstance(module, nn.Linear):
-            nn.init.trunc_normal_(module.weight, std=0.02 * (512 / module.in_features) ** 0.5)
+            nn.init.trunc_normal_(module.weight, std=0.02)
             if module.bias is not None:
                 nn.init.zeros_(module.bias)
 
