@@ -6,6 +6,7 @@ Each function takes clips (b, t, 3, h, w) and a generator. Two clips are mixed w
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 
 import torch
@@ -45,6 +46,58 @@ def flip(x: Float[Tensor, "b t c h w"], generator: torch.Generator, share: float
     """Mirror clips left to right, each with probability `share`: what moves left then moves right."""
     chosen = (torch.rand(len(x), generator=generator) < share).to(x.device)
     return torch.where(chosen[:, None, None, None, None], x.flip(4), x)
+
+
+def mirror_classes(names: Sequence[str]) -> Int[Tensor, " k"]:
+    """What a clip of each class shows in a mirror: the class whose name says right for left, or the same class.
+
+    Where a name says left or right and no class has the other name it is -1: such a clip is not to be mirrored.
+    """
+    other = {"left": "right", "right": "left"}
+    said = [tuple(re.findall(r"[^\W_]+", name.casefold())) for name in names]
+    places = {words: i for i, words in enumerate(said)}
+    return torch.tensor([places.get(tuple(other.get(word, word) for word in words), -1) for words in said])
+
+
+def mirrored(
+    x: Float[Tensor, "b t c h w"],
+    y: Int[Tensor, " b"],
+    classes: Int[Tensor, " k"],
+    generator: torch.Generator,
+    share: float = 0.5,
+) -> tuple[Float[Tensor, "b t c h w"], Int[Tensor, " b"]]:
+    """`flip`, and the classes of the clips that were mirrored (`mirror_classes`); those of class -1 stay."""
+    seen = classes.to(y.device)[y]
+    chosen = (torch.rand(len(x), generator=generator) < share).to(y.device) & (seen >= 0)
+    return torch.where(chosen[:, None, None, None, None].to(x.device), x.flip(4), x), torch.where(chosen, seen, y)
+
+
+def erased(
+    x: Float[Tensor, "b t c h w"],
+    generator: torch.Generator,
+    share: float = 0.25,
+    area: tuple[float, float] = (0.02, 1 / 3),
+    ratio: tuple[float, float] = (0.3, 10 / 3),
+) -> Float[Tensor, "b t c h w"]:
+    """A box of each clip, the same in every frame, becomes its mean colour, each with probability `share` [1].
+
+    It has `area` of the picture, and a height over width in `ratio`, uniform in its logarithm.
+
+    References
+    ----------
+    [1] Zhong et al., "Random Erasing Data Augmentation", AAAI 2020.
+    """
+    b, _, _, height, width = x.shape
+    u = torch.rand(5, b, generator=generator)
+    covered, shape = area[0] + (area[1] - area[0]) * u[1], torch.exp(torch.tensor(ratio).log() @ torch.stack((1 - u[2], u[2])))
+    masks = []
+    for u_size, n, at in (((covered * shape).sqrt(), height, u[3]), ((covered / shape).sqrt(), width, u[4])):
+        size = (u_size.clamp(max=1) * n).round().clamp(min=1)
+        start = (at * (n - size + 1)).floor()
+        places = torch.arange(n)[None]
+        masks.append((places >= start[:, None]) & (places < (start + size)[:, None]))
+    box = (masks[0][:, :, None] & masks[1][:, None] & (u[0] < share)[:, None, None]).to(x.device)
+    return torch.where(box[:, None, None], x.mean(dim=(1, 3, 4), keepdim=True), x)
 
 
 def jitter(
