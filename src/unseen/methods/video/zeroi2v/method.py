@@ -49,7 +49,7 @@ class ZeroI2V(Method):
         Which frame the first heads of a layer look at, one entry a head: -1 is the frame before, 1 the next. The other
         heads, and frames that have no such neighbour, look at their own.
     shift : {"kv", "k", "v", "input"}
-        What comes from there: keys and values, one of them, or what queries, keys and values are projected from.
+        What comes from there: keys and values, one of them, or what queries, keys and values are made of.
     adapters : {"all", "attn-in", "attn-out", "mlp", "none"}
         Where they are.
     linear : bool

@@ -171,7 +171,7 @@ class VideoTransformer(nn.Module):
     offsets : sequence of int
         Of the first heads in every layer (`shift_index`).
     shift : {"kv", "k", "v", "input"}
-        What is taken from other frames: keys and values, one of them, or what all three are projected from.
+        What is taken from other frames: keys and values, one of them, or what the adapter before all three reads.
     adapters : {"all", "attn-in", "attn-out", "mlp", "none"}
     temporal : bool
         Whether frames have an embedding of their place, 0 at first.
@@ -227,16 +227,17 @@ class VideoTransformer(nn.Module):
         b, t, n, _ = x.shape
         heads = (block.heads, block.head)
         index = shift_index(t, block.heads, self.offsets).to(x.device)
-        read = [adapter(block.ln_1(x)) for adapter in adapters.attn_in]
-        if self.shift == "input":
-            read = [shifted(y.unflatten(3, heads).transpose(2, 3), index).transpose(2, 3).flatten(3) for y in read]
+        y = block.ln_1(x)
+        if self.shift == "input":  # before the adapters, which can then be merged still
+            y = shifted(y.unflatten(3, heads).transpose(2, 3), index).transpose(2, 3).flatten(3)
+        read = [adapter(y) for adapter in adapters.attn_in]
         weights, biases = (part.chunk(len(read)) for part in (block.qkv.weight, block.qkv.bias))
-        made = torch.cat([F.linear(y, weight, bias) for y, weight, bias in zip(read, weights, biases)], dim=3)
+        made = torch.cat([F.linear(*parts) for parts in zip(read, weights, biases)], dim=3)
         q, k, v = made.view(b, t, n, 3, *heads).permute(3, 0, 1, 4, 2, 5)
         k = shifted(k, index) if self.shift in ("kv", "k") else k
         v = shifted(v, index) if self.shift in ("kv", "v") else v
-        y = block.attention(q.flatten(0, 1), k.flatten(0, 1), v.flatten(0, 1))
-        return adapters.attn_out(block.out(y.view(b, t, n, -1)))
+        met = block.attention(q.flatten(0, 1), k.flatten(0, 1), v.flatten(0, 1))
+        return adapters.attn_out(block.out(met.view(b, t, n, -1)))
 
     def embed(self, clips: Float[Tensor, "b t c h v"]) -> Float[Tensor, "b t w"]:
         """Vectors of the frames: the class token of each, normed."""
