@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 SCALES = (1.0, 0.875, 0.75, 0.66)
@@ -89,15 +89,19 @@ def erased(
     """
     b, _, _, height, width = x.shape
     u = torch.rand(5, b, generator=generator)
-    covered, shape = area[0] + (area[1] - area[0]) * u[1], torch.exp(torch.tensor(ratio).log() @ torch.stack((1 - u[2], u[2])))
-    masks = []
-    for u_size, n, at in (((covered * shape).sqrt(), height, u[3]), ((covered / shape).sqrt(), width, u[4])):
-        size = (u_size.clamp(max=1) * n).round().clamp(min=1)
-        start = (at * (n - size + 1)).floor()
-        places = torch.arange(n)[None]
-        masks.append((places >= start[:, None]) & (places < (start + size)[:, None]))
-    box = (masks[0][:, :, None] & masks[1][:, None] & (u[0] < share)[:, None, None]).to(x.device)
+    covered = area[0] + (area[1] - area[0]) * u[1]
+    shape = torch.exp(math.log(ratio[0]) + (math.log(ratio[1]) - math.log(ratio[0])) * u[2])
+    rows, columns = (_span((covered * shape).sqrt(), height, u[3]), _span((covered / shape).sqrt(), width, u[4]))
+    box = (rows[:, :, None] & columns[:, None] & (u[0] < share)[:, None, None]).to(x.device)
     return torch.where(box[:, None, None], x.mean(dim=(1, 3, 4), keepdim=True), x)
+
+
+def _span(share: Float[Tensor, " b"], n: int, at: Float[Tensor, " b"]) -> Bool[Tensor, "b n"]:
+    """Which of n places lie in a span of such a share of them, that begins early (0) or late (1)."""
+    size = (share.clamp(max=1) * n).round().clamp(min=1)[:, None]
+    start = (at[:, None] * (n - size + 1)).floor()
+    places = torch.arange(n)
+    return (places >= start) & (places < start + size)
 
 
 def jitter(

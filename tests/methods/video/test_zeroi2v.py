@@ -383,7 +383,9 @@ def test_adapters_of_a_vit_b_are_a_sixth_of_it_in_training_and_nothing_after():
         net = video_transformer(own, 400, 8)
     cost = net.cost(8)
     assert cost.training_parameters - cost.merged_parameters == 12 * 4 * (2 * 768 * 192 + 192 + 768)
-    assert (cost.training_parameters - cost.merged_parameters) / cost.image_parameters == pytest.approx(0.165, abs=0.005)
+    assert (cost.training_parameters - cost.merged_parameters) / cost.image_parameters == pytest.approx(
+        0.165, abs=0.005
+    )
     assert cost.merged_parameters - cost.image_parameters == 8 * 768 + 400 * 769
     assert cost.merged_operations / 8e9 == pytest.approx(35.1, abs=0.3)  # 17.6 billion multiplications and additions
 
@@ -426,7 +428,7 @@ def test_all_views_of_training_at_once():
 
 
 def test_what_does_not_fit_is_named():
-    with pytest.raises(TypeError, match="model must be a vision transformer.*got Linear"):
+    with pytest.raises(TypeError, match=r"model must be a vision transformer.*got Linear"):
         ZeroI2V(**QUICK).fit(source=domain(), model=torch.nn.Linear(3, 2))
     with pytest.raises(ValueError, match="offsets must be at most one for each head; a layer has 2, got 3"):
         ZeroI2V(**QUICK, offsets=(-1, 1, 2)).fit(source=domain(), model=tower())

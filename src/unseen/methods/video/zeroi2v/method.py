@@ -115,13 +115,25 @@ class ZeroI2V(Method):
         presets={
             "default": {},
             "motion": {
-                "frames": 16, "offsets": (-1, 1, -2, 2), "scale": 1.0, "dropout": 0.0, "label_smoothing": 0.1,
-                "epochs": 50, "erase": 0.25, "crops": 3,
+                "frames": 16,
+                "offsets": (-1, 1, -2, 2),
+                "scale": 1.0,
+                "dropout": 0.0,
+                "label_smoothing": 0.1,
+                "epochs": 50,
+                "erase": 0.25,
+                "crops": 3,
             },
             "few-shot": {"batch_size": 16, "epochs": 100},
             "small": {
-                "batch_size": 16, "learning_rate": 3e-3, "scale": 1.0, "dropout": 0.0, "head_dropout": 0.1,
-                "operations": 0, "smallest": 0.8, "flip": 0.0,
+                "batch_size": 16,
+                "learning_rate": 3e-3,
+                "scale": 1.0,
+                "dropout": 0.0,
+                "head_dropout": 0.1,
+                "operations": 0,
+                "smallest": 0.8,
+                "flip": 0.0,
             },
         },
         at_prediction={"views", "crops"},
@@ -136,7 +148,7 @@ class ZeroI2V(Method):
             "unseen.encoders.vit_towers.of_timm",
         ),
         left_out=(
-            "Kinetics-400, Something-Something, HMDB-51 and UCF-101 with CLIP's ViT-B/16 and ViT-L/14: none is at hand. "
+            "Kinetics-400, Something-Something, HMDB-51 and UCF-101 with CLIP's ViT-B/16 and ViT-L/14: none is here. "
             "`fit` reads their folders by `unseen.data.loaders.load`, CLIP's tower by `prunable_towers` or "
             "`of_transformers_clip`.",
         ),

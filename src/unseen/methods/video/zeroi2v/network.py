@@ -242,7 +242,8 @@ class VideoTransformer(nn.Module):
     def embed(self, clips: Float[Tensor, "b t c h v"]) -> Float[Tensor, "b t w"]:
         """Vectors of the frames: the class token of each, normed."""
         b, t = clips.shape[:2]
-        x = self.tower.positioned(clips.flatten(0, 1)).unflatten(0, (b, t))
+        x = self.tower.positioned(clips.flatten(0, 1))
+        x = x.view(b, t, *x.shape[1:])
         if self.temporal is not None:
             x = x + self.times(t)[:, None]
         x = x if self.tower.first is None else self.tower.first(x)
@@ -252,7 +253,7 @@ class VideoTransformer(nn.Module):
                 x = x + self.attended(x, block, adapters)
             if block.mlp:
                 x = x + adapters.mlp_out(block.proj(block.active(adapters.mlp_in(block.ln_2(x)))))
-        return self.tower.pooled(x.flatten(0, 1)).unflatten(0, (b, t))
+        return self.tower.pooled(x.flatten(0, 1)).view(b, t, -1)
 
     def forward(self, clips: Float[Tensor, "b t c h v"]) -> Float[Tensor, "b k"]:
         """Logits of clips, whose frames may be of another number than in training."""
