@@ -12,6 +12,7 @@ from unseen.data.classes import ClassSpace
 from unseen.data.clip_augment import erased, mirror_classes, mirrored
 from unseen.data.domain import Domain
 from unseen.methods import ZeroI2V
+from unseen.methods.base import NotFittedError
 from unseen.methods.video.needs import FrameTransformer, small_frame_towers
 from unseen.methods.video.zeroi2v.network import LinearAdapter, shift_index, shifted, video_transformer
 from unseen.nn.towers import vision_tower
@@ -439,6 +440,9 @@ def test_what_does_not_fit_is_named():
             method.fit(source=domain(), model=tower())
     with pytest.raises(ValueError, match="x must"):
         ZeroI2V(**QUICK).fit(source=domain(), model=tower()).predict(clips()[:, :, :2].numpy())
+    for asked in (ZeroI2V().merge, ZeroI2V().report, ZeroI2V().network):
+        with pytest.raises(NotFittedError):
+            asked()
     first = ZeroI2V(**QUICK).fit(source=domain(), model=tower())
     with pytest.raises(ValueError, match="model was made with offsets"):
         ZeroI2V(**QUICK, offsets=(-1,)).fit(source=domain(), model=first.network_)

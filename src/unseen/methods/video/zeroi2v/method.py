@@ -20,7 +20,7 @@ from unseen.data.domain import Domain
 from unseen.data.rand_augment import rand_augment
 from unseen.data.samplers import Batch, steps
 from unseen.data.segments import clip_batches, over_views, places, views_of
-from unseen.methods.base import Card, Method
+from unseen.methods.base import Card, Method, NotFittedError
 from unseen.methods.parameters import Count, Natural, NonNegative, Positive, Unit, Within
 from unseen.methods.verbs import gives
 from unseen.methods.video.needs import FrameTransformer, image_transformer
@@ -288,21 +288,23 @@ class ZeroI2V(Method):
             If its adapters have a GELU (linear=False).
         """
         made = copy.copy(self)
-        made.network_ = self._fitted(self.network()).merged()
+        made.network_ = self._network.merged()
         return made
 
     def network(self) -> nn.Module:
         """What `decision_function` computes of clips (b, T, 3, h, w): merged where adapters are linear."""
-        own = self._fitted(self.network_)
+        own = self._network
         return own.merged() if own.linear else copy.deepcopy(own)
 
     def report(self) -> Cost:
         """Parameters, and operations of a clip of `frames` frames: of the image transformer, with adapters, merged."""
-        return self._fitted(self.network_).cost(self.frames)
+        return self._network.cost(self.frames)
 
-    @staticmethod
-    def _fitted(network: nn.Module) -> VideoTransformer:
-        assert isinstance(network, VideoTransformer)
+    @property
+    def _network(self) -> VideoTransformer:
+        network = vars(self).get("network_")
+        if not isinstance(network, VideoTransformer):
+            raise NotFittedError("this ZeroI2V has not been fitted; call fit first")
         return network
 
     # -- asking --------------------------------------------------------------------------------------------
@@ -310,7 +312,7 @@ class ZeroI2V(Method):
     @gives("scores", reads="clips")
     def decision_function(self, x: Any) -> Float[Tensor, "n k"]:
         """Scores of the classes, (n, k); of several views the logarithms of the mean probabilities."""
-        return torch.cat([over_views([self._fitted(self.network_)(seen) for seen in part]) for part in self._seen(x)])
+        return torch.cat([over_views([self._network(seen) for seen in part]) for part in self._seen(x)])
 
     @gives("probabilities", reads="clips")
     def predict_proba(self, x: Any) -> Float[Tensor, "n k"]:
@@ -325,11 +327,11 @@ class ZeroI2V(Method):
     @gives("scores of frames", reads="clips")
     def frame_scores(self, x: Any) -> Float[Tensor, "n t k"]:
         """What each frame adds to the scores, (n, T, k); with pool="mean" their mean is that of `decision_function`."""
-        network = self._fitted(self.network_)
+        network = self._network
         return torch.cat([network.head(network.embed(next(iter(part)))) for part in self._seen(x)])
 
     def _seen(self, x: Domain) -> Any:
         """Parts of the clips, each at all its times and places."""
-        size = self._fitted(self.network_).size
+        size = self._network.size
         for start in range(0, len(x), AT_ONCE):
             yield views_of(x, slice(start, start + AT_ONCE), self.frames, size, self.views, self.crops)
