@@ -126,8 +126,9 @@ class ZeroI2V(Method):
             },
             "few-shot": {"batch_size": 16, "epochs": 100},
             "small": {
+                "epochs": 10,
                 "batch_size": 16,
-                "learning_rate": 3e-3,
+                "learning_rate": 5e-3,
                 "scale": 1.0,
                 "dropout": 0.0,
                 "head_dropout": 0.1,
