@@ -161,12 +161,12 @@ class ZeroI2V(Method):
             "No bias decays; in the released code those of adapters do.",
             "RandAugment stretches each clip to bytes by its own range, and comes after the crop. A box that is erased "
             "takes the mean colour of its clip.",
-            "A mean over frames of what each says by itself sees neither order nor, where things start anywhere, whether "
-            "they move sideways or up and down: the spread over time is needed for that, or heads that look along time.",
-            "On development drawings (emoji in ten motions, one vendor, one seed, 64 clips of a motion, a transformer of "
-            "two layers that had read still pictures, 400 steps) a motion was told from its reverse in .88 of the cases, "
-            "without these heads and the embedding of frames in .50; among ten it was right in .61. Logistic regression "
-            "on all frozen frames had .89 and .76, on frames of 8 x 8 pixels .91 and .75.",
+            "A mean over frames of what each says by itself sees neither order nor, where things start anywhere, if "
+            "they move sideways or up and down: that takes the spread over time, or heads that look along it.",
+            "On development drawings (emoji in ten motions, one vendor, one seed, 64 clips of a motion, a "
+            "transformer of two layers that had read still pictures, 400 steps) a motion was told from its reverse in "
+            ".88 of the cases, without these heads and the embedding of frames in .50; among ten it was right in .61. "
+            "Logistic regression on all frozen frames had .89 and .76, on frames of 8 x 8 pixels .91 and .75.",
         ),
     )
 
