@@ -106,7 +106,7 @@ def stills(case: str, seed: int = 0) -> Stills:
     y = torch.cat([torch.as_tensor(np.searchsorted(rows, shown))[:, None], read_off(drawn)], dim=1)
     x, sizes = drawn.astype(np.float32) / 127.5 - 1, (len(rows), *BINS)
     with reproducible(seed):
-        heads = {"heads": (WIDTH // HEAD,) * LAYERS, "mlp": (4 * WIDTH,) * LAYERS}
+        heads: dict[str, Any] = {"heads": (WIDTH // HEAD,) * LAYERS, "mlp": (4 * WIDTH,) * LAYERS}
         tower = vision_tower((SIDE, SIDE), (8, 8), width=WIDTH, head=HEAD, dim=WIDTH, **heads)
         net = read_by(tower, sum(sizes), frozen=False)
         adam = torch.optim.AdamW([p for p in net.parameters() if p.requires_grad], lr=2e-3, weight_decay=0.05)

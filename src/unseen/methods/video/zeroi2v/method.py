@@ -263,7 +263,7 @@ class ZeroI2V(Method):
             if self.smallest < 1:
                 whole = x.flatten(1, 2)
                 cut = random_resized_crop(whole, generator, (self.smallest, 1.0), size=network.size)
-                x = cut.unflatten(1, x.shape[1:3])
+                x = cut.view(*x.shape[:3], *network.size)
             else:
                 x = places(x, network.size, 1)[0]
             if self.operations:
