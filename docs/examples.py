@@ -71,7 +71,7 @@ def quick(about: dict[str, Any]) -> dict[str, int]:
         short = {"steps": 50, "warm_up": 5, "batch_size": 24}
     if about["slug"] == "graphclip":
         short = {"epochs": 5, "batch_size": 16}
-    if about["slug"] == "x-clip":
+    if about["slug"] in ("x-clip", "zeroi2v"):
         short = {"epochs": 2, "warm_up": 1}
     if about["slug"] == "dafosnet":
         short = {"epochs": 10, "fine_tune_epochs": 1}

@@ -50,6 +50,7 @@ CLAIMS = {
     "audio-captioning": "audio_captioning",
     "crlnet": "crlnet",
     "x-clip": "x_clip",
+    "zeroi2v": "zeroi2v",
     "dafosnet": "dafosnet",
     "crosslingual-am": "crosslingual_am",
 }

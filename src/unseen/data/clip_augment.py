@@ -6,10 +6,11 @@ Each function takes clips (b, t, 3, h, w) and a generator. Two clips are mixed w
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from unseen.data import augment
@@ -41,6 +42,62 @@ def multi_scale_crop(
 def flip(x: Float[Tensor, "b t c h w"], generator: torch.Generator, share: float = 0.5) -> Float[Tensor, "b t c h w"]:
     """Mirror clips left to right, each with probability `share`: what moves left then moves right."""
     return augment.random_flip(x.flatten(1, 2), generator, share).view(x.shape)
+
+
+def mirror_classes(names: Sequence[str]) -> Int[Tensor, " k"]:
+    """What a clip of each class shows in a mirror: the class whose name says right for left, or the same class.
+
+    Where a name says left or right and no class has the other name it is -1: such a clip is not to be mirrored.
+    """
+    other = {"left": "right", "right": "left"}
+    said = [tuple(re.findall(r"[^\W_]+", name.casefold())) for name in names]
+    places = {words: i for i, words in enumerate(said)}
+    return torch.tensor([places.get(tuple(other.get(word, word) for word in words), -1) for words in said])
+
+
+def mirrored(
+    x: Float[Tensor, "b t c h w"],
+    y: Int[Tensor, " b"],
+    classes: Int[Tensor, " k"],
+    generator: torch.Generator,
+    share: float = 0.5,
+) -> tuple[Float[Tensor, "b t c h w"], Int[Tensor, " b"]]:
+    """`flip`, and the classes of the clips that were mirrored (`mirror_classes`); those of class -1 stay."""
+    seen = classes.to(y.device)[y]
+    chosen = (torch.rand(len(x), generator=generator) < share).to(y.device) & (seen >= 0)
+    return torch.where(chosen[:, None, None, None, None].to(x.device), x.flip(4), x), torch.where(chosen, seen, y)
+
+
+def erased(
+    x: Float[Tensor, "b t c h w"],
+    generator: torch.Generator,
+    share: float = 0.25,
+    area: tuple[float, float] = (0.02, 1 / 3),
+    ratio: tuple[float, float] = (0.3, 10 / 3),
+) -> Float[Tensor, "b t c h w"]:
+    """A box of each clip, the same in every frame, becomes its mean colour, each with probability `share` [1].
+
+    It has `area` of the picture, and a height over width in `ratio`, uniform in its logarithm.
+
+    References
+    ----------
+    [1] Zhong et al., "Random Erasing Data Augmentation", AAAI 2020.
+    """
+    b, _, _, height, width = x.shape
+    u = torch.rand(5, b, generator=generator)
+    covered = area[0] + (area[1] - area[0]) * u[1]
+    shape = torch.exp(math.log(ratio[0]) + (math.log(ratio[1]) - math.log(ratio[0])) * u[2])
+    rows, columns = (_span((covered * shape).sqrt(), height, u[3]), _span((covered / shape).sqrt(), width, u[4]))
+    box = (rows[:, :, None] & columns[:, None] & (u[0] < share)[:, None, None]).to(x.device)
+    return torch.where(box[:, None, None], x.mean(dim=(1, 3, 4), keepdim=True), x)
+
+
+def _span(share: Float[Tensor, " b"], n: int, at: Float[Tensor, " b"]) -> Bool[Tensor, "b n"]:
+    """Which of n places lie in a span of such a share of them, that begins early (0) or late (1)."""
+    size = (share.clamp(max=1) * n).round().clamp(min=1)[:, None]
+    start = (at[:, None] * (n - size + 1)).floor()
+    places = torch.arange(n)
+    return (places >= start) & (places < start + size)
 
 
 def jitter(

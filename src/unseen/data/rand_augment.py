@@ -8,25 +8,27 @@ from torch import Tensor
 
 
 def rand_augment(
-    x: Float[Tensor, "b c h w"], generator: torch.Generator, n: int = 2, magnitude: int = 9
-) -> Float[Tensor, "b c h w"]:
-    """`n` operations of `magnitude` (of 30) on each picture, drawn anew, as torchvision has them.
+    x: Float[Tensor, "b *t c h w"], generator: torch.Generator, n: int = 2, magnitude: int = 9
+) -> Float[Tensor, "b *t c h w"]:
+    """`n` operations of `magnitude` (of 30) on each picture, drawn anew, as torchvision has them; the same in all
+    frames of a clip.
 
     The operations read bytes, and tensors may be normalized: each picture is stretched from its own least and largest
     value to 0 and 255, and back. What comes in from outside is the least value.
 
     Parameters
     ----------
-    x : Tensor (b, c, h, w)
-        Of one or three channels.
+    x : Tensor (b, c, h, w), or (b, t, c, h, w)
+        Pictures or clips, of one or three channels.
     """
     from torchvision.transforms.v2 import RandAugment
 
-    if x.shape[1] not in (1, 3):
-        raise ValueError(f"RandAugment needs pictures of one or three channels; these have {x.shape[1]}")
+    if x.shape[-3] not in (1, 3):
+        raise ValueError(f"RandAugment needs pictures of one or three channels; these have {x.shape[-3]}")
     view = RandAugment(num_ops=n, magnitude=magnitude)
     low, high = x.flatten(1).aminmax(dim=1)
-    low, span = (part[:, None, None, None] for part in (low, (high - low).clamp_min(torch.finfo(x.dtype).tiny)))
+    ends = (low, (high - low).clamp_min(torch.finfo(x.dtype).tiny))
+    low, span = (part.view(-1, *[1] * (x.ndim - 1)) for part in ends)
     bytes_ = ((x - low) / span * 255).round().to(torch.uint8)
     with torch.random.fork_rng(devices=[]):  # torchvision draws from the global generator
         torch.manual_seed(int(torch.randint(2**31, (), generator=generator)))

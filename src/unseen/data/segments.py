@@ -106,6 +106,41 @@ def fitted(clip: Float[Tensor, "t c h w"], size: tuple[int, int]) -> Float[Tenso
     return F.interpolate(cut, size, mode="bilinear", align_corners=False, antialias=True)
 
 
+def places(
+    clips: Float[Tensor, "b t c h w"], size: tuple[int, int], crops: int
+) -> Sequence[Float[Tensor, "b t c height width"]]:
+    """So many squares of a size along the longer side of clips, from its one end to the other; the middle if one."""
+    b, t, c, tall, wide = clips.shape
+    if crops == 1:
+        return [fitted(clips.flatten(0, 1), size).view(b, t, c, *size)]
+    if (tall, wide) == size:
+        raise ValueError(
+            f"crops must be 1 for clips that are cut to the tower's size, {tall} x {wide}: {crops} crops would be the "
+            "same picture; make them ready at a larger size"
+        )
+    scale = max(size[0] / tall, size[1] / wide)
+    inner = (min(tall, round(size[0] / scale)), min(wide, round(size[1] / scale)))
+    shares = [i / (crops - 1) for i in range(crops)]
+    starts = [(round(share * (tall - inner[0])), round(share * (wide - inner[1]))) for share in shares]
+    cut = [clips[..., top : top + inner[0], left : left + inner[1]] for top, left in starts]
+    return [fitted(part.flatten(0, 1), size).view(b, t, c, *size) for part in cut]
+
+
+def views_of(
+    domain: Domain, index: Any, frames: int, size: tuple[int, int], views: int = 1, crops: int = 1
+) -> Iterator[Float[Tensor, "b t c height width"]]:
+    """The clips at `index` at so many times and places: one frame of each of `frames` parts, early to late in it."""
+    for view in range(views):
+        yield from places(stacked(domain, index, frames, (view + 0.5) / views), size, crops)
+
+
+def over_views(logits: Sequence[Float[Tensor, "b k"]]) -> Float[Tensor, "b k"]:
+    """Logarithms of the mean probabilities of several views; of one view its logits."""
+    if len(logits) == 1:
+        return logits[0]
+    return torch.stack([*logits]).softmax(dim=2).mean(dim=0).clamp(min=1e-30).log()
+
+
 def ready(
     domain: Domain,
     size: tuple[int, int],

@@ -101,18 +101,31 @@ class Block(nn.Module):
         x = open_norm(self.ln_1, x, hidden)
         b, t, _ = x.shape
         q, k, v = self.qkv(x).view(b, t, 3, self.heads, self.head).permute(2, 0, 3, 1, 4)
+        return self.out(self.attention(q, k, v, causal, z))
+
+    def attention(
+        self,
+        q: Float[Tensor, "b m t d"],
+        k: Float[Tensor, "b m n d"],
+        v: Float[Tensor, "b m n d"],
+        causal: bool = False,
+        z: Tensor | None = None,
+    ) -> Float[Tensor, "b t e"]:
+        """What the heads find, beside each other; `z` gates them."""
         found = F.scaled_dot_product_attention(q, k, v, is_causal=causal)
-        if z is not None:
-            found = found * z[:, None, None]
-        return self.out(found.transpose(1, 2).reshape(b, t, self.heads * self.head))
+        return (found if z is None else found * z[:, None, None]).transpose(1, 2).flatten(2)
 
     def fed(
         self, x: Float[Tensor, "b t w"], hidden: Tensor | None = None, units: Tensor | None = None
     ) -> Float[Tensor, "b t w"]:
         """proj(gelu(fc(norm(x)))), what a layer with units adds then; `hidden` and `units` gate channels and units."""
-        inner = self.fc(open_norm(self.ln_2, x, hidden))
-        inner = inner * torch.sigmoid(1.702 * inner) if self.quick else F.gelu(inner)
+        inner = self.active(open_norm(self.ln_2, x, hidden))
         return self.proj(inner if units is None else inner * units)
+
+    def active(self, x: Float[Tensor, "*b w"]) -> Float[Tensor, "*b u"]:
+        """gelu(fc(x)), the hidden units."""
+        inner = self.fc(x)
+        return inner * torch.sigmoid(1.702 * inner) if self.quick else F.gelu(inner)
 
     @staticmethod
     def _gated(y: Tensor, hidden: Tensor | None, parts: Tensor | None) -> Tensor:
@@ -216,24 +229,29 @@ class VisionTower(PrunableTower):
 
     def placed(self, x: Float[Tensor, "b c h v"], hidden: Tensor | None = None) -> Float[Tensor, "b n w"]:
         """What the first layer reads: the class token and the patches, with their positions, gated."""
-        x = self.patches(x)
-        positions = self.positions_of((x.shape[2], x.shape[3]))
-        x = x.flatten(2).transpose(1, 2)
-        x = torch.cat([self.class_token.expand(x.shape[0], 1, -1), x], dim=1) + positions
+        x = self.positioned(x)
         if hidden is not None:
             x = x * hidden
         return x if self.first is None else open_norm(self.first, x, hidden)
+
+    def positioned(self, x: Float[Tensor, "b c h v"]) -> Float[Tensor, "b n w"]:
+        """The class token and the patches, with their positions, before the first norm."""
+        x = self.patches(x)
+        positions = self.positions_of((x.shape[2], x.shape[3]))
+        x = x.flatten(2).transpose(1, 2)
+        return torch.cat([self.class_token.expand(x.shape[0], 1, -1), x], dim=1) + positions
 
     def forward(self, x: Float[Tensor, "b c h v"], gates: Gates | None = None) -> Float[Tensor, "b d"]:
         """Vectors of pictures, of any length; they may be of another size than those that it was made for."""
         hidden = None if gates is None else gates.hidden
         x = self.placed(x, hidden)
-        x = self._transformed(x, False, gates)
+        return self._projected(self.pooled(self._transformed(x, False, gates), hidden), gates)
+
+    def pooled(self, x: Float[Tensor, "b n w"], hidden: Tensor | None = None) -> Float[Tensor, "b w"]:
+        """What is projected, of the last layer's tokens, normed."""
         if self.pool == "mean":
-            x = open_norm(self.last, x[:, 1:], hidden).mean(dim=1)
-        else:
-            x = open_norm(self.last, x[:, 0] if self.pool == "token" else x[:, 1:].mean(dim=1), hidden)
-        return self._projected(x, gates)
+            return open_norm(self.last, x[:, 1:], hidden).mean(dim=1)
+        return open_norm(self.last, x[:, 0] if self.pool == "token" else x[:, 1:].mean(dim=1), hidden)
 
 
 class TextTower(PrunableTower):

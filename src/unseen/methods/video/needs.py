@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from unseen.methods.needs import Given, Need
+from unseen.nn.towers import VisionTower
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,3 +41,27 @@ def small_frame_towers(dim: int = 8, side: int = 8, seed: int = 12) -> Any:
         text = token_text(pooled_text({"model_type": "bert", **sizes, **limits}, dim=dim))
         image = vision_tower((side, side), (4, 4), width=8, head=4, heads=(2, 2), mlp=(16, 16), dim=dim)
         return dual_encoder(image, text, Letters().to_json(), 20.0).eval()
+
+
+@dataclasses.dataclass(frozen=True)
+class FrameTransformer(Need):
+    """A `model` that is a vision transformer, has one as its image tower, or was made of one by ZeroI2V."""
+
+    first: ClassVar[bool] = True
+    makes: ClassVar[tuple[str, ...]] = ("model",)
+
+    def lacks(self, given: Given) -> str | None:
+        """Return that there is no such model."""
+        if image_transformer(given.inputs.get("model")) is not None:
+            return None
+        return "reads clips by a vision transformer: fit it in Python, with unseen.encoders.vit_towers"
+
+    def example(self, inputs: Mapping[str, Any]) -> dict[str, Any]:
+        """Return a small vision transformer for frames of 8 pixels."""
+        return {"model": small_frame_towers().image}
+
+
+def image_transformer(model: Any) -> VisionTower | None:
+    """The vision transformer that a model is, or has as its image tower (`image`, `tower`); None if there is none."""
+    found = (model, getattr(model, "image", None), getattr(model, "tower", None))
+    return next((tower for tower in found if isinstance(tower, VisionTower)), None)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Annotated, Any, Self
 
 import numpy as np
@@ -17,7 +17,7 @@ from unseen.data.classes import ClassSpace
 from unseen.data.clip_augment import cutmix, flip, jitter, mixup, multi_scale_crop
 from unseen.data.domain import Domain
 from unseen.data.samplers import Batch, steps
-from unseen.data.segments import clip_batches, fitted, stacked
+from unseen.data.segments import clip_batches, over_views, places, stacked, views_of
 from unseen.methods.base import Card, Method
 from unseen.methods.parameters import Count, Natural, NonNegative, Positive, Unit, Within
 from unseen.methods.verbs import gives
@@ -306,14 +306,8 @@ class XCLIP(Method):
     @torch.no_grad()
     def _scores(self, x: Domain, part: slice, vectors: Tensor) -> Float[Tensor, "n k"]:
         network: Any = self.network_
-        logits = [
-            network(crop, vectors)
-            for view in range(self.views)
-            for crop in places(stacked(x, part, self.frames, (view + 0.5) / self.views), network.size, self.crops)
-        ]
-        if len(logits) == 1:
-            return logits[0]
-        return torch.stack(logits).softmax(dim=2).mean(dim=0).clamp(min=1e-30).log()
+        seen = views_of(x, part, self.frames, network.size, self.views, self.crops)
+        return over_views([network(clips, vectors) for clips in seen])
 
     @gives("probabilities", reads="clips")
     def predict_proba(self, x: Any, classes: ClassSpace | None = None) -> Float[Tensor, "n k"]:
@@ -339,26 +333,6 @@ class XCLIP(Method):
             unit = nn.functional.normalize
             made.append(network.logit_scale.exp() * torch.einsum("btd,bkd->btk", unit(c, dim=-1), unit(t, dim=-1)))
         return torch.cat(made)
-
-
-def places(
-    clips: Float[Tensor, "b t c h w"], size: tuple[int, int], crops: int
-) -> Sequence[Float[Tensor, "b t c height width"]]:
-    """So many squares of a size along the longer side of clips, from its one end to the other; the middle if one."""
-    b, t, c, tall, wide = clips.shape
-    if crops == 1:
-        return [fitted(clips.flatten(0, 1), size).view(b, t, c, *size)]
-    if (tall, wide) == size:
-        raise ValueError(
-            f"crops must be 1 for clips that are cut to the tower's size, {tall} x {wide}: {crops} crops would be the "
-            "same picture; make them ready at a larger size"
-        )
-    scale = max(size[0] / tall, size[1] / wide)
-    inner = (min(tall, round(size[0] / scale)), min(wide, round(size[1] / scale)))
-    shares = [i / (crops - 1) for i in range(crops)]
-    starts = [(round(share * (tall - inner[0])), round(share * (wide - inner[1]))) for share in shares]
-    cut = [clips[..., top : top + inner[0], left : left + inner[1]] for top, left in starts]
-    return [fitted(part.flatten(0, 1), size).view(b, t, c, *size) for part in cut]
 
 
 def readable(classes: ClassSpace | None, k: int) -> str:
