@@ -45,9 +45,9 @@ class Words(NamedTuple):
     vectors: Tensor
     mask: Tensor
 
-    def __getitem__(self, rows: object) -> Words:  # type: ignore[override]
+    def take(self, rows: slice) -> Words:
         """Some of the texts."""
-        return Words(self.vectors[rows], self.mask[rows])  # type: ignore[index]
+        return Words(self.vectors[rows], self.mask[rows])
 
 
 def similarity(
@@ -110,7 +110,7 @@ def in_parts(
     """
     per_text = frames.shape[0] * frames.shape[1] * words.vectors.shape[1]
     rows = max(1, numbers // max(per_text, 1))
-    parts = [words[start : start + rows] for start in range(0, len(words.mask), rows)]
+    parts = [words.take(slice(start, start + rows)) for start in range(0, len(words.mask), rows)]
     return torch.cat([similarity(part, frames, tau, mode) for part in parts])
 
 

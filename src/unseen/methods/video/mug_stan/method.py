@@ -213,7 +213,7 @@ class MugSTAN(Method):
         pairs : Pairs
             Such clips on one side, captions on the other.
         model : Module
-            Two towers, that of pictures a `VisionTower`; or the `network_` of a fitted Mug-STAN, of which a copy goes on.
+            Two towers, that of pictures a `VisionTower`; or the `network_` of a fitted Mug-STAN: a copy goes on.
         classes : ClassSpace, optional
             What is predicted; the classes of `source`, or captions of `pairs`, if absent.
         prompts : sequence of str, optional
