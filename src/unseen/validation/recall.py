@@ -68,8 +68,8 @@ def middle_ranks(scores: NDArray[np.floating], relevant: NDArray[np.bool_] | Non
     """The median and the mean of `ranks`, MdR and MnR of retrieval, of rows that ask and of columns that ask."""
     back = None if relevant is None else relevant.T
     found = {"there": ranks(scores, relevant), "back": ranks(np.asarray(scores).T, back)}
-    measures = {"median": np.median, "mean": np.mean}
-    return {f"{way} {name}": float(of(rows)) for way, rows in found.items() for name, of in measures.items()}
+    middle = {f"{way} median": float(np.median(rows)) for way, rows in found.items()}
+    return middle | {f"{way} mean": float(np.mean(rows)) for way, rows in found.items()}
 
 
 def both_ways(

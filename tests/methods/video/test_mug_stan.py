@@ -9,7 +9,6 @@ import torch.nn.functional as F
 
 from unseen.data.classes import ClassSpace
 from unseen.data.domain import Domain
-from unseen.data.pairs import Pairs
 from unseen.methods.video.mug_stan import MugSTAN
 from unseen.methods.video.mug_stan.network import groups, mug_stan_network, split
 from unseen.methods.video.needs import small_captioned_clips, small_frame_towers
