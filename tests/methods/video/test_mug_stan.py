@@ -291,6 +291,17 @@ def test_captions_first_then_labels_is_post_pretraining():
         MugSTAN(**{**QUICK, "depth": 1}).fit(source=domain(), model=first.network_)
 
 
+def test_what_goes_on_in_another_mode_is_saved_in_that_mode(tmp_path):
+    first = MugSTAN(**QUICK).fit(pairs=small_captioned_clips(), model=small_frame_towers())
+    settings = {**QUICK, "epochs": 1, "alignment": "eos", "tau": 3.0}
+    then = MugSTAN(**settings).fit(source=domain(), model=first.network_)
+    then.save(tmp_path / "saved")
+    back = MugSTAN.load(tmp_path / "saved")
+    assert (back.network_.alignment, back.network_.tau) == ("eos", 3.0)
+    texts = ["a dog", "a longer text of a dog"]
+    assert torch.equal(back.similarity(domain().x, texts), then.similarity(domain().x, texts))
+
+
 def test_clips_and_captions_find_each_other_by_one_table():
     pairs = small_captioned_clips()
     method = MugSTAN(**QUICK).fit(pairs=pairs, model=small_frame_towers())

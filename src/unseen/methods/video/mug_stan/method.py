@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import dataclasses
 from collections.abc import Callable, Sequence
 from typing import Annotated, Any, Self, overload
@@ -28,6 +27,7 @@ from unseen.methods.video.mug_stan.network import (
     MugSTANNetwork,
     Temporal,
     TimeModule,
+    going_on,
     groups,
     mug_stan_network,
 )
@@ -123,6 +123,7 @@ class MugSTAN(Method):
         unseen={"classes", "modalities"},
         modalities={"clip"},
         protocols={"closed"},
+        distributed=True,
         presets={
             "default": {},
             "msr-vtt": {"test_frames": 32, "batch_size": 128},
@@ -305,9 +306,7 @@ class MugSTAN(Method):
             for name, value in wanted.items():
                 if getattr(model, name) != value:
                     raise ValueError(f"model was made with {name}={getattr(model, name)!r}; {name} is {value!r}")
-            network = copy.deepcopy(model)
-            network.alignment, network.tau = self.alignment, self.tau
-            return network
+            return going_on(model, alignment=self.alignment, tau=self.tau, drop_path=self.drop_path)
         towers: Any = model
         image = getattr(towers, "image", None)
         if not isinstance(model, TokenizingTowers) or image is None:

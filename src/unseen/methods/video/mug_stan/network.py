@@ -10,7 +10,7 @@ from jaxtyping import Float
 from timm.layers import DropPath
 from torch import Tensor, nn
 
-from unseen.nn.build import builder
+from unseen.nn.build import Recipe, builder, rebuild, recipe_of
 from unseen.nn.dual_encoder import NOTHING
 from unseen.nn.late_interaction import Mode, Words, in_parts, similarity
 from unseen.nn.towers import Block, VisionTower
@@ -21,6 +21,8 @@ Alignment = Literal["simple", "full", "eos", "mean"]
 
 LONGEST = 64
 """Frames of a clip that there are vectors of time for."""
+HEAD = 64
+"""Width of a head on top of the tower."""
 NEW = "stan_"
 """Begins the name of what the image-text model does not have, whose rate is larger."""
 
@@ -199,8 +201,7 @@ class MugSTANNetwork(nn.Module):
         self.stan_within = (
             Intermediate(self.image, depth, time_module, drop_path) if self.temporal == "intermediate" else None
         )
-        dim = int(getattr(self.image, "dim", 0)) or _width(towers)
-        self.stan_above = Posterior(dim, 64, depth) if self.temporal == "posterior" else None
+        self.stan_above = Posterior(_width(towers), HEAD, depth) if self.temporal == "posterior" else None
 
     @property
     def size(self) -> tuple[int, int] | None:
@@ -278,6 +279,15 @@ def mug_stan_network(
 ) -> MugSTANNetwork:  # fmt: skip
     """A `MugSTANNetwork` on a copy of two towers."""
     return MugSTANNetwork(copy.deepcopy(towers), temporal, depth, time_module, alignment, tau, drop_path)
+
+
+def going_on(model: MugSTANNetwork, **changes: Any) -> MugSTANNetwork:
+    """A copy of a network with its weights, of which what has none is another."""
+    recipe = recipe_of(model)
+    network = rebuild(Recipe(recipe.builder, {**recipe.args, **changes}))
+    network.load_state_dict(model.state_dict())
+    assert isinstance(network, MugSTANNetwork)
+    return network
 
 
 def split(x: Float[Tensor, "b t n w"]) -> tuple[Float[Tensor, "b 1 w"], Float[Tensor, "b p t w"]]:
