@@ -41,10 +41,10 @@ WORLDS = {"aligned": FRAMES, "misaligned": 2}
 """Frames of a clip that show what its caption names, of eight."""
 EACH, SHOWN_EACH = 64, 20
 """Clips of a motion that are learnt from, and asked about."""
-PASSES, FEW_PASSES = 5, 2
+PASSES, FEW_PASSES = 10, 4
 """Over 640 clips, in batches of 16; and where the weights that a branch begins with are compared."""
 SETTINGS: dict[str, Any] = {
-    "frames": motion_worlds.FRAMES, "depth": 2, "tau": 10.0, "scale": 20.0, "drop_path": 0.0, "batch_size": 16,
+    "frames": motion_worlds.FRAMES, "depth": 2, "tau": 10.0, "scale": 50.0, "drop_path": 0.0, "batch_size": 16,
     "learning_rate": 5e-4, "new_rate": 6.0, "weight_decay": 0.01, "warm_up": 1,
 }  # fmt: skip
 """For towers of two layers that have read still pictures."""
@@ -237,7 +237,7 @@ LEDGER: tuple[Assertion, ...] = (
 )
 
 SPLITS: dict[str, Any] = {
-    "development": motion_worlds.cases("development", 1), "confirmation": motion_worlds.cases("confirmation", 3),
+    "development": motion_worlds.cases("development", 1), "confirmation": motion_worlds.cases("confirmation", 2),
     "data": read, "unit": "vendor of drawings",
 }
 
