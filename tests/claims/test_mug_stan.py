@@ -86,15 +86,16 @@ def test_the_simple_arms_are_what_they_are_called() -> None:
     assert top_frames(words, frames, 2).item() == pytest.approx(sum(best) / 2)
     assert words_to_frames(words, frames).item() == pytest.approx(1)
     assert similarity(words, frames, mode="max").item() == pytest.approx((1 + (1 + 1 + 0) / 3) / 2)
+    more = torch.cat([frames, torch.tensor([[[1.0, 2.0], [3.0, -1.0]]])], dim=1)
     for ways in ARMS.values():
         assert len(ways) == 2
-        assert not torch.allclose(*(way(words, frames) for way in ways))
+        assert not torch.allclose(*(way(words, more) for way in ways))
 
 
 @pytest.mark.parametrize("arm", ARMS)
 def test_every_arm_learns_what_is_plain_to_see(arm: str) -> None:
     codes = torch.eye(12)[torch.arange(60) % 12]
-    frames = codes[:, None] + 0.01 * torch.randn(60, 3, 12)
+    frames = codes[:, None] + 0.01 * torch.randn(60, 4, 12)
     pairs = Captioned(frames, Words(codes[:, None].repeat(1, 2, 1), torch.ones(60, 2, dtype=torch.bool)))
     asked = Captioned(frames[:12], Words(pairs.words.vectors[:12], pairs.words.mask[:12]))
     start, way = Lines(12, 12), ARMS[arm][1]

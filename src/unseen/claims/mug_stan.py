@@ -41,7 +41,7 @@ WORLDS = {"aligned": FRAMES, "misaligned": 2}
 """Frames of a clip that show what its caption names, of eight."""
 EACH, SHOWN_EACH = 64, 20
 """Clips of a motion that are learnt from, and asked about."""
-PASSES, FEW_PASSES = 10, 4
+PASSES, FEW_PASSES = 10, 8
 """Over 640 clips, in batches of 16; and where the weights that a branch begins with are compared."""
 SETTINGS: dict[str, Any] = {
     "frames": motion_worlds.FRAMES, "depth": 2, "tau": 10.0, "scale": 50.0, "drop_path": 0.0, "batch_size": 16,
@@ -139,7 +139,8 @@ def run_motion(case: str, seed: int) -> Result:
 
 
 def run_start(case: str, seed: int) -> Result:
-    """A branch that begins with the tower's layers, with fresh ones, or with modules of time that do not begin at 0."""
+    """A branch beside frozen towers that begins with the tower's layers, with fresh ones, or with modules of time that
+    do not begin at 0."""
     own, model = motion_worlds.world(case), towers(case)
     asked, source = of_motions(own, SHOWN_EACH, seed, asked=True), of_motions(own, EACH, seed, asked=False)
     options = {key: SETTINGS[key] for key in ("depth", "tau", "drop_path")}
@@ -149,7 +150,7 @@ def run_start(case: str, seed: int) -> Result:
             network = mug_stan_network(model, **options)
             if change is not None:
                 change(network)
-        found = fitted(source, network, seed, epochs=FEW_PASSES).decision_function(asked).numpy()
+        found = fitted(source, network, seed, epochs=FEW_PASSES, frozen=True).decision_function(asked).numpy()
         table[arm] = graded(found, asked.labels)
     return table
 
