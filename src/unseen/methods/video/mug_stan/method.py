@@ -162,7 +162,13 @@ class MugSTAN(Method):
             "Towers whose text side has one vector of a text and none of its tokens have one word a text.",
             "The branch follows the released code: each of its layers begins as the layer whose output it reads; "
             "vectors of time begin normal with deviation 1.",
-            "Posterior and intermediate are rivals of the same size; what they add begins at 0 as well.",
+            "Posterior and intermediate are rivals of the same depth; what they add begins at 0 as well, and their "
+            "vectors of time are added to what is normed: they cannot be lost beside long tokens, as the branch's can.",
+            "On development drawings (emoji in ten motions, one vendor, one seed, 64 clips of a motion, towers of two "
+            "layers, 400 steps) a motion was told from its reverse in .58 of the cases by the branch, .61 with the "
+            "towers frozen, .73 by posterior, .86 by intermediate, .47 without time, .91 by logistic regression on "
+            "frames of 8 x 8 pixels. Where captions fit two frames of eight, the first place was right for .23 by the "
+            "simple mode, .14 by the full one, .09 by the mean of frames, .28 by the best matches of words and frames.",
         ),
     )
 
