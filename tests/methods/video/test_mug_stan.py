@@ -9,6 +9,9 @@ import torch.nn.functional as F
 
 from unseen.data.classes import ClassSpace
 from unseen.data.domain import Domain
+from unseen.data.loaders import load
+from unseen.data.pairs import captioned_clips
+from unseen.data.segments import ready
 from unseen.methods.video.mug_stan import MugSTAN
 from unseen.methods.video.mug_stan.network import groups, mug_stan_network, split
 from unseen.methods.video.needs import small_captioned_clips, small_frame_towers
@@ -16,6 +19,7 @@ from unseen.nn.dual_encoder import NOTHING, Letters
 from unseen.nn.small_towers import small_dual_encoder
 from unseen.nn.towers import text_tower
 from unseen.validation.recall import both_ways, middle_ranks
+from videos import write_video
 
 NAMES = ("moving left", "moving right", "growing")
 QUICK = {
@@ -313,6 +317,21 @@ def test_clips_and_captions_find_each_other_by_one_table():
     assert set(both_ways(s.numpy())) == {f"{way}@{k}" for way in ("there", "back") for k in (1, 5, 10)} | {"mean"}
     turned = MugSTAN(**QUICK).fit(pairs=pairs.swap(), model=small_frame_towers())
     assert torch.allclose(turned.similarity(pairs.left, texts), s, atol=1e-5)
+
+
+def test_a_table_of_parts_of_videos_with_captions_is_learnt_from(tmp_path):
+    write_video(tmp_path / "long.mp4", frames=40, rate=10)
+    rows = [
+        "path,start,end,caption",
+        "long.mp4,0,1.5,it is dark",
+        "long.mp4,1,3,it grows lighter",
+        "long.mp4,2,4,light",
+    ]
+    (tmp_path / "clips.csv").write_text("\n".join(rows))
+    pairs = captioned_clips(ready(load(tmp_path / "clips.csv"), (8, 8)))
+    method = MugSTAN(**QUICK).fit(pairs=pairs, model=small_frame_towers())
+    assert method.classes_.names == ("it is dark", "it grows", "light")
+    assert method.similarity(pairs.left, ["dark", "light"]).shape == (3, 2)
 
 
 def test_ranks_on_a_perfect_diagonal_are_one_and_ties_are_the_last_of_their_places():
