@@ -73,6 +73,8 @@ def quick(about: dict[str, Any]) -> dict[str, int]:
         short = {"epochs": 5, "batch_size": 16}
     if about["slug"] in ("x-clip", "zeroi2v"):
         short = {"epochs": 2, "warm_up": 1}
+    if about["slug"] == "mug-stan":
+        short = {"epochs": 2, "warm_up": 1, "depth": 2}
     if about["slug"] == "dafosnet":
         short = {"epochs": 10, "fine_tune_epochs": 1}
     if about["slug"] == "genecis":

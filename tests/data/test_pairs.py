@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from unseen.data.domain import Domain
-from unseen.data.pairs import Pairs, read_pairs
+from unseen.data.pairs import Pairs, captioned_clips, read_pairs
 
 
 def texts(*values):
@@ -72,3 +72,20 @@ def test_texts_with_texts(tmp_path):
         read_pairs(tmp_path / "t.tsv", left="en", right="fr")
     with pytest.raises(ValueError, match="two columns"):
         read_pairs(tmp_path / "t.tsv", left="en", right="en")
+
+
+def test_a_column_of_captions_stands_beside_its_clips():
+    x = np.zeros((3, 2, 3, 4, 4), np.float32)
+    columns = {"caption": np.array(["a dog", "a cat", "a fox"]), "start": np.array([0.0, 2.0, 4.0])}
+    clips = Domain(x=x, y=[0, 1, 0], kind="clip", columns=columns, name="clips")
+    pairs = captioned_clips(clips)
+    assert (pairs.left.kind, pairs.right.kind) == ("clip", "text")
+    assert pairs.left.y is None
+    assert pairs.right.x.tolist() == ["a dog", "a cat", "a fox"]
+    assert pairs.columns["start"].tolist() == [0, 2, 4]
+    with pytest.raises(ValueError, match="column 'said' is not there; clips has caption, start"):
+        captioned_clips(clips, "said")
+    with pytest.raises(ValueError, match="that of '1' is empty"):
+        captioned_clips(clips.replace(ids=["0", "1", "2"], columns={"caption": np.array(["a", " ", "c"])}))
+    with pytest.raises(ValueError, match="must be of kind clip; p is of kind 'features'"):
+        captioned_clips(Domain(x=np.zeros((2, 3)), name="p"))

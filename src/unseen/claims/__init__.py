@@ -51,6 +51,7 @@ CLAIMS = {
     "crlnet": "crlnet",
     "x-clip": "x_clip",
     "zeroi2v": "zeroi2v",
+    "mug-stan": "mug_stan",
     "dafosnet": "dafosnet",
     "crosslingual-am": "crosslingual_am",
 }

@@ -188,6 +188,34 @@ def read_captioned(path: str | os.PathLike[str], *, image: str | None = None, te
     return pairs
 
 
+def captioned_clips(clips: Domain, column: str = "caption") -> Pairs:
+    """Clips (left) and what a column says of each (right), as a table with path, start, end and caption gives them.
+
+    Parameters
+    ----------
+    clips : Domain
+        Of kind clip, from `unseen.data.loaders.load` or made ready for a network.
+    column : str
+
+    Raises
+    ------
+    ValueError
+        If they are no clips, there is no such column, or it says nothing of a clip.
+    """
+    if clips.kind != "clip":
+        raise ValueError(f"clips must be of kind clip; {clips.name} is of kind {clips.kind!r}")
+    if column not in clips.columns:
+        told = ", ".join(clips.columns) or "none"
+        raise ValueError(f"column {column!r} is not there; {clips.name} has {told}")
+    said = np.array([str(text) for text in clips.columns[column]], dtype=np.str_)
+    empty = [str(name) for name, text in zip(clips.ids, said) if text.strip().lower() in ("", "nan", "none")]  # type: ignore[arg-type]
+    if empty:
+        raise ValueError(f"column {column!r} must have a text of each clip; that of {empty[0]!r} is empty")
+    texts = Domain(x=said, kind="text", ids=clips.ids, name=f"{clips.name}, {column}")
+    others = {key: values for key, values in clips.columns.items() if key != column}
+    return Pairs(clips.unlabeled(), texts, ids=clips.ids, columns=others, name=clips.name)
+
+
 def as_domain(pairs: Pairs, y: Any = None, *, task: str = "class") -> Domain:
     """The pairs as one domain whose samples are (left, right): what is graded as one thing.
 

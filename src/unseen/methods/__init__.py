@@ -79,6 +79,7 @@ METHODS = {
     "zscl": "multimodal.zscl:ZSCL",
     "x-clip": "video.x_clip:XCLIP",
     "zeroi2v": "video.zeroi2v:ZeroI2V",
+    "mug-stan": "video.mug_stan:MugSTAN",
     "cwcl": "multimodal.cwcl:CWCL",
     "prefix-conditioning": "multimodal.prefix_conditioning:PrefixConditioning",
     "ridge-map": "multimodal.ridge_map:RidgeMap",

@@ -46,6 +46,7 @@ HOMES: dict[str, str] = {
     "text2node-mapper": "methods.zero_shot.text2node.mappers",
     "x-clip": "methods.video.x_clip.network",
     "zeroi2v": "methods.video.zeroi2v.network",
+    "mug-stan": "methods.video.mug_stan.network",
     "tmv-view": "methods.zero_shot.tmv_hlp.views",
     "conditional-critic": "nn.adversarial",
     "conditional-generator": "nn.adversarial",

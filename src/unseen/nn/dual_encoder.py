@@ -190,8 +190,17 @@ class TokenText(nn.Module):
 
     def forward(self, tokens: Int[Tensor, "n t"]) -> Float[Tensor, "n d"]:
         """Unit vectors of texts."""
-        vectors = F.embedding(tokens.clamp(min=0), self.text.table)
-        return self.text(vectors, (tokens != NOTHING).sum(dim=1))
+        return self.text(*self._read(tokens))
+
+    def states(self, tokens: Int[Tensor, "n t"]) -> Float[Tensor, "n t d"]:
+        """Vectors of all tokens in the shared space, of any length, where the tower keeps them apart."""
+        states: Any = getattr(self.text, "states", None)
+        if states is None:
+            raise TypeError(f"text: a {type(self.text).__name__} gives one vector of a text, none of its tokens")
+        return states(*self._read(tokens))
+
+    def _read(self, tokens: Tensor) -> tuple[Tensor, Tensor]:
+        return F.embedding(tokens.clamp(min=0), self.text.table), (tokens != NOTHING).sum(dim=1)
 
 
 @builder("token-text")

@@ -290,15 +290,24 @@ class TextTower(PrunableTower):
 
     def forward(self, tokens: Int[Tensor, "b t"], gates: Gates | None = None) -> Float[Tensor, "b d"]:
         """Vectors of texts, of any length; what stands behind the end is not read."""
-        hidden = None if gates is None else gates.hidden
-        x = self.tokens(tokens.clamp(min=0)) + self.positions[: tokens.shape[1]]
-        x = self._transformed(x if hidden is None else x * hidden, True, gates)
+        x = self._read(tokens, gates)
         if self.end == "last":
             at = (tokens >= 0).sum(dim=1) - 1
         else:
             at = (tokens if self.end == "largest" else torch.eq(tokens, int(self.end)).int()).argmax(dim=1)
         x = x.gather(1, at.clamp(min=0)[:, None, None].expand(-1, 1, x.shape[2]))[:, 0]
-        return self._projected(open_norm(self.last, x, hidden), gates)
+        return self._projected(open_norm(self.last, x, None if gates is None else gates.hidden), gates)
+
+    def states(self, tokens: Int[Tensor, "b t"], gates: Gates | None = None) -> Float[Tensor, "b t d"]:
+        """Vectors of all tokens in the shared space, of any length; that of the last is the text's."""
+        x = self._read(tokens, gates)
+        return self._projected(open_norm(self.last, x, None if gates is None else gates.hidden), gates)
+
+    def _read(self, tokens: Tensor, gates: Gates | None) -> Tensor:
+        """What the layers make of tokens."""
+        hidden = None if gates is None else gates.hidden
+        x = self.tokens(tokens.clamp(min=0)) + self.positions[: tokens.shape[1]]
+        return self._transformed(x if hidden is None else x * hidden, True, gates)
 
 
 def _shape(width: int, head: int, heads: Sequence[int], mlp: Sequence[int]) -> Shape:

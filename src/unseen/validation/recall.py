@@ -14,10 +14,8 @@ KS = (1, 5, 10)
 """Numbers of first answers that are looked at."""
 
 
-def recall_at(
-    scores: NDArray[np.floating], relevant: NDArray[np.bool_] | None = None, ks: Sequence[int] = KS
-) -> dict[int, float]:
-    """The share of queries that have a relevant answer among their first k, for every k.
+def ranks(scores: NDArray[np.floating], relevant: NDArray[np.bool_] | None = None) -> NDArray[np.int64]:
+    """The place of the first relevant answer of each query, from 1, (n,).
 
     Answers that score as much as the best relevant one stand before it: a model that says the same of all finds nothing
     beyond chance, whatever the order of the table.
@@ -28,7 +26,6 @@ def recall_at(
         How well each answer fits each query; finite.
     relevant : bool array (n, m), optional
         What is right, at least one in each row; answer i for query i if absent.
-    ks : sequence of int, >= 1
 
     Raises
     ------
@@ -49,8 +46,30 @@ def recall_at(
     if not relevant.any(axis=1).all():
         raise ValueError(f"each query needs a relevant answer; row {int(np.argmin(relevant.any(axis=1)))} has none")
     best = np.where(relevant, scores, -np.inf).max(axis=1, keepdims=True)
-    before = ((scores >= best) & ~relevant).sum(axis=1)
-    return {k: float((before < k).mean()) for k in ks}
+    return 1 + ((scores >= best) & ~relevant).sum(axis=1)
+
+
+def recall_at(
+    scores: NDArray[np.floating], relevant: NDArray[np.bool_] | None = None, ks: Sequence[int] = KS
+) -> dict[int, float]:
+    """The share of queries that have a relevant answer among their first k, for every k, by `ranks`.
+
+    Parameters
+    ----------
+    scores, relevant : array (n, m)
+        As `ranks` reads them.
+    ks : sequence of int, >= 1
+    """
+    found = ranks(scores, relevant)
+    return {k: float((found <= k).mean()) for k in ks}
+
+
+def middle_ranks(scores: NDArray[np.floating], relevant: NDArray[np.bool_] | None = None) -> dict[str, float]:
+    """The median and the mean of `ranks`, MdR and MnR of retrieval, of rows that ask and of columns that ask."""
+    back = None if relevant is None else relevant.T
+    found = {"there": ranks(scores, relevant), "back": ranks(np.asarray(scores).T, back)}
+    middle = {f"{way} median": float(np.median(rows)) for way, rows in found.items()}
+    return middle | {f"{way} mean": float(np.mean(rows)) for way, rows in found.items()}
 
 
 def both_ways(

@@ -6,6 +6,10 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
+import numpy as np
+
+from unseen.data.domain import Domain
+from unseen.data.pairs import Pairs
 from unseen.methods.needs import Given, Need
 from unseen.nn.towers import VisionTower
 
@@ -26,6 +30,25 @@ class FrameTowers(Need):
     def example(self, inputs: Mapping[str, Any]) -> dict[str, Any]:
         """Return two small towers for frames of 8 pixels."""
         return {"model": small_frame_towers()}
+
+
+@dataclasses.dataclass(frozen=True)
+class CaptionedTowers(FrameTowers):
+    """The same `model`, and `pairs` of clips and captions where they are learnt from."""
+
+    makes: ClassVar[tuple[str, ...]] = ("model", "pairs", "prompts")
+
+    def example(self, inputs: Mapping[str, Any]) -> dict[str, Any]:
+        """Return two small towers, sixteen captioned clips, and two templates."""
+        return {"model": small_frame_towers(), "pairs": small_captioned_clips(), "prompts": ("a {}", "{} on a wall")}
+
+
+def small_captioned_clips(n: int = 16) -> Pairs:
+    """Clips of four frames of 8 pixels, each with a caption of its own."""
+    rng = np.random.default_rng(6)
+    clips = Domain(x=rng.normal(size=(n, 4, 3, 8, 8)).astype(np.float32), kind="clip", name="clips")
+    said = np.array([f"a {'red' if i % 2 else 'blue'} thing, number {i}" for i in range(n)])
+    return Pairs(clips, Domain(x=said, kind="text", name="captions"))
 
 
 def small_frame_towers(dim: int = 8, side: int = 8, seed: int = 12) -> Any:

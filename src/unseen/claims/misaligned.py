@@ -1,0 +1,167 @@
+"""Clips whose captions fit a part of them: frames of emoji, of which two things are named among others.
+
+Frames are features of a frozen encoder of pictures, words are token states of a frozen encoder of texts; what is learnt
+are two lines into one space. They have read still pictures of half of the things with their names before: an image-text
+model, which goes on with clips and captions.
+"""
+
+from __future__ import annotations
+
+import copy
+import functools
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor, nn
+
+from unseen import encoders
+from unseen.claims.drawings import by, of_half
+from unseen.claims.motion_worlds import GROUPS
+from unseen.claims.worlds import hashed, lite0
+from unseen.data.domain import Domain, Lazy
+from unseen.data.samplers import Batch, batches, endless
+from unseen.nn.contrastive import LogitScale
+from unseen.nn.late_interaction import Words, pair_loss, similarity
+from unseen.nn.schedules import warm_cosine
+from unseen.nn.train import Run, train
+from unseen.runtime import reproducible
+
+THINGS, FRAMES, NAMED, DIM = 160, 8, 2, 64
+ANGLES = (0, 14, -14)
+"""Of the views of a thing, in degrees."""
+VIEWS = len(ANGLES)
+FILLERS = ("in the beginning", "music is playing", "a person is talking", "and then", "on a screen", "somewhere else")
+"""What captions say of no frame."""
+PAIRS, HELD, ASKED = 700, 120, 200
+"""Pairs to learn from, those of them that are held out to choose a setting, and pairs that are asked about."""
+STILL_STEPS, STEPS, BATCH = 100, 120, 32
+
+Similarity = Callable[[Words, Tensor], Tensor]
+
+
+class World(NamedTuple):
+    """Vectors of views of things, (things, views, d), and their names."""
+
+    views: Tensor
+    names: tuple[str, ...]
+
+
+class Captioned(NamedTuple):
+    """Clips as vectors of frames, (n, t, d), and captions as token states."""
+
+    frames: Tensor
+    words: Words
+
+
+@functools.cache
+def world(case: str) -> World:
+    """The things of a case ``SPLIT VENDOR``, the smallest hashes first."""
+    split, vendor = case.split()[:2]
+    drawn = by(vendor)
+    own = of_half(drawn, split) & ~np.isin(drawn.columns["group"], GROUPS)
+    codes = drawn.columns["emoji"].tolist()
+    rows = sorted(np.flatnonzero(own).tolist(), key=lambda i: hashed(f"misaligned {codes[i]}"))[:THINGS]
+    pictures = [(i, angle) for i in rows for angle in ANGLES]
+    x = Lazy(pictures, lambda item: turned(drawn.x[item[0]], item[1]))
+    features = torch.as_tensor(lite0(Domain(x=x, kind="image", name="views")).x)
+    features = (features - features.mean(dim=0)) / features.std()
+    names = tuple(str(drawn.columns["name"][i]) for i in rows)
+    return World(features.view(len(rows), VIEWS, -1), names)
+
+
+def turned(picture: Any, angle: float) -> Image.Image:
+    """A picture on white, turned."""
+    return picture.convert("RGB").rotate(angle, Image.Resampling.BILINEAR, fillcolor=(255, 255, 255))
+
+
+@torch.no_grad()
+def token_states(texts: list[str]) -> Words:
+    """MiniLM's states of the tokens of texts, of any length."""
+    minilm = encoders.get("minilm", precision="fp32")
+    network: Any = minilm.module
+    found = []
+    for start in range(0, len(texts), 64):
+        ids, mask = minilm.preprocess(texts[start : start + 64]).unbind(dim=1)
+        states = network.transformer(input_ids=ids, attention_mask=mask).last_hidden_state
+        found += [row[: int(n)] for row, n in zip(states, mask.sum(dim=1))]
+    lengths = torch.tensor([len(row) for row in found])
+    padded = nn.utils.rnn.pad_sequence(found, batch_first=True)
+    return Words(padded, torch.arange(padded.shape[1]) < lengths[:, None])
+
+
+def drawn_pairs(own: World, n: int, seed: int, *, matching: int) -> Captioned:
+    """So many clips of which `matching` frames show the two things that are named; the others show any other things.
+
+    Where frames show others, captions do as well: they name one thing that is not there, and say something else.
+    """
+    rng = np.random.default_rng(seed)
+    frames, said = [], []
+    for _ in range(n):
+        things = rng.permutation(len(own.views))[: NAMED + 1 + FRAMES]
+        shown = np.concatenate([np.resize(things[:NAMED], matching), things[NAMED + 1 :][: FRAMES - matching]])
+        frames.append(own.views[rng.permutation(shown), rng.integers(VIEWS, size=FRAMES)])
+        phrases = [own.names[i] for i in things[: NAMED + (matching < FRAMES)]]
+        phrases += [] if matching == FRAMES else [FILLERS[int(rng.integers(len(FILLERS)))]]
+        said.append(", ".join(phrases[i] for i in rng.permutation(len(phrases))))
+    return Captioned(torch.stack(frames), token_states(said))
+
+
+class Lines(nn.Module):
+    """A line for frames and one for tokens, into one space, and a scale that is learnt."""
+
+    def __init__(self, frames: int, words: int) -> None:
+        super().__init__()
+        self.frames, self.words, self.scale = nn.Linear(frames, DIM), nn.Linear(words, DIM), LogitScale(20.0)
+
+    def forward(self, pairs: Captioned) -> Captioned:
+        """Vectors in the space."""
+        words = Words(self.words(pairs.words.vectors), pairs.words.mask)
+        return Captioned(self.frames(pairs.frames), words)
+
+
+def taken(pairs: Captioned, rows: Tensor) -> Captioned:
+    """Some of the pairs."""
+    words = pairs.words
+    return Captioned(pairs.frames[rows], Words(words.vectors[rows], words.mask[rows]))
+
+
+def still_lines(own: World, seed: int) -> Lines:
+    """Two lines that have read still pictures of half of the things, by their names alone."""
+    n = len(own.names) // 2
+    words = token_states(list(own.names[:n]))
+    with reproducible(seed):
+        lines = Lines(own.views.shape[2], words.vectors.shape[2])
+    rows = torch.arange(n).repeat_interleave(VIEWS)
+    stills = Captioned(own.views[:n].flatten(0, 1)[:, None], Words(words.vectors[rows], words.mask[rows]))
+    return taught(lines, stills, functools.partial(similarity, mode="mean"), seed, STILL_STEPS)
+
+
+def taught(lines: Lines, pairs: Captioned, of: Similarity, seed: int, steps: int) -> Lines:
+    """A copy of two lines that has learnt from pairs by a similarity."""
+    with reproducible(seed):
+        net = copy.deepcopy(lines).train()
+        adam = torch.optim.AdamW(net.parameters(), lr=2e-3, weight_decay=0.05, betas=(0.9, 0.98))
+        stream = batches(Domain(x=np.zeros((len(pairs.frames), 1), np.float32)), BATCH)
+
+        def objective(batch: Batch, run: Run) -> Tensor:
+            made = net(taken(pairs, batch.index))
+            return pair_loss(made.words, made.frames, net.scale(), of)
+
+        train(
+            objective, name="lines", nets={"lines": net}, optimizers={"adam": adam},
+            schedulers={"rate": warm_cosine(adam, steps, steps // 10)}, batches=lambda run: endless(stream, run),
+            epochs=1, steps_per_epoch=steps, clip=5.0,
+        )  # fmt: skip
+    return net.eval()
+
+
+@torch.no_grad()
+def scored(lines: Lines, asked: Captioned, of: Similarity) -> NDArray[np.float32]:
+    """How well each caption fits each clip, (captions, clips)."""
+    made = lines(asked)
+    parts = [of(made.words.take(slice(i, i + 50)), made.frames) for i in range(0, len(made.frames), 50)]
+    return torch.cat(parts).numpy()
