@@ -330,7 +330,7 @@ def test_a_table_of_parts_of_videos_with_captions_is_learnt_from(tmp_path):
     (tmp_path / "clips.csv").write_text("\n".join(rows))
     pairs = captioned_clips(ready(load(tmp_path / "clips.csv"), (8, 8)))
     method = MugSTAN(**QUICK).fit(pairs=pairs, model=small_frame_towers())
-    assert method.classes_.names == ("it is dark", "it grows", "light")
+    assert method.classes_.names == ("it is dark", "it grows lighter", "light")
     assert method.similarity(pairs.left, ["dark", "light"]).shape == (3, 2)
 
 
