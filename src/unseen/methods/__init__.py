@@ -78,6 +78,7 @@ METHODS = {
     "concept-pruning": "curation.concept_pruning:ConceptPruning",
     "zscl": "multimodal.zscl:ZSCL",
     "x-clip": "video.x_clip:XCLIP",
+    "cdfsl-v": "video.cdfsl_v:CDFSLV",
     "cwcl": "multimodal.cwcl:CWCL",
     "prefix-conditioning": "multimodal.prefix_conditioning:PrefixConditioning",
     "ridge-map": "multimodal.ridge_map:RidgeMap",
