@@ -50,6 +50,7 @@ CLAIMS = {
     "audio-captioning": "audio_captioning",
     "crlnet": "crlnet",
     "x-clip": "x_clip",
+    "cdfsl-v": "cdfsl_v",
     "dafosnet": "dafosnet",
     "crosslingual-am": "crosslingual_am",
 }
