@@ -65,10 +65,14 @@ def test_tubes_are_cut_in_time_then_row_by_row():
 def test_tubes_and_tokens_stand_in_the_same_order():
     net = encoder()
     x = clips()
-    by_hand = torch.stack([
-        F.linear(row.view(2, 4, 4, 3).permute(3, 0, 1, 2).flatten(), net.patches.weight.flatten(1), net.patches.bias)
-        for row in tubes(x, 2, 4)[1]
-    ])
+    by_hand = torch.stack(
+        [
+            F.linear(
+                row.view(2, 4, 4, 3).permute(3, 0, 1, 2).flatten(), net.patches.weight.flatten(1), net.patches.bias
+            )
+            for row in tubes(x, 2, 4)[1]
+        ]
+    )
     assert torch.allclose(net.placed(x)[1], by_hand + net.positions, atol=1e-5)
 
 

@@ -32,11 +32,11 @@ EPOCHS, BATCH = 12, 32
 EPISODES = 100
 SETTINGS: dict[str, Any] = {
     "frames": FRAMES, "patch": 8, "width": 64, "layers": 3, "heads": 4, "mlp": 256, "decoder_width": 48,
-    "decoder_layers": 1, "decoder_heads": 4, "flip": 0.0, "optimizer": "adamw", "learning_rate": 1e-3,
-    "head_rate": 1e-3, "pretrain_rate": 2e-3, "batch_size": BATCH, "pretrain_batch_size": MAE_BATCH,
+    "decoder_layers": 1, "decoder_heads": 4, "flip": 0.0, "optimizer": "adamw", "learning_rate": 2e-3,
+    "head_rate": 2e-3, "pretrain_rate": 2e-3, "batch_size": BATCH, "pretrain_batch_size": MAE_BATCH,
     "ema_every": "step", "momentum": 0.99,
 }  # fmt: skip
-"""An encoder of .17 million weights. Nothing is mirrored: left and right are motions. The teacher follows in every step,
+"""An encoder of 175,000 weights. Nothing is mirrored: left and right are motions. The teacher follows in every step,
 since the paper's .99 once an epoch would leave it at its start."""
 
 
@@ -99,8 +99,10 @@ def standardized(read: Callable[[Domain], Tensor], own: World) -> Tensor:
 
 
 def graded(features: Mapping[str, Tensor], novel: Domain, seed: int) -> Result:
-    """Accuracy of each arm's logistic regression on identical episodes, with half of its 95 % interval: five classes, and all
-    clips of these that are left are asked about."""
+    """Accuracy of each arm's logistic regression on identical episodes, with half of its 95 % interval.
+
+    All clips of the five classes that are left beside the most shots are asked about.
+    """
     protocol = Episodes(way=5, shots=(1, 5), queries=ASKED - 5, episodes=EPISODES, seed=seed)
     table: Result = {}
     for arm, x in features.items():

@@ -1,7 +1,8 @@
 """Sprites in motion for claims: digits on black in eight motions, emoji on photographs in ten others.
 
-The two domains share no motion, no thing and no background, and differ in speed and noise. `unseen.data.simulate.motions`
-has reversed pairs for claims about order; here motions of one domain are to help with those of another.
+The two domains share no motion, no thing and no background, and differ in speed and noise. The motions of
+`unseen.data.simulate.motions` are reversed pairs, for claims about order; here those of one domain are to help with
+those of another.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from unseen.data.classes import ClassSpace
 from unseen.data.domain import Domain
 from unseen.data.simulate.motions import drawn
 
-FRAMES, SIDE, TURN = 8, 32, 2 * math.pi
+FRAMES, SIDE, TURN = 8, 24, 2 * math.pi
 SOURCE = (
     "moving right", "moving left", "moving down", "moving up",
     "circling clockwise", "circling counterclockwise", "growing", "bouncing",
@@ -150,7 +151,7 @@ def outside(values: Tensor) -> Tensor:
 def grounds(case: str, n: int, rng: np.random.Generator) -> Tensor:
     """Squares of one photograph, another one in each split, at half of its brightness and more: (n, 3, SIDE, SIDE)."""
     photo = torch.as_tensor(photos().x[int(case.startswith("confirmation"))]).permute(2, 0, 1).float() / 255
-    small = F.interpolate(photo[None], scale_factor=0.4, mode="bilinear", antialias=True)[0]
+    small = F.interpolate(photo[None], scale_factor=0.3, mode="bilinear", antialias=True)[0]
     tall, wide = small.shape[1:]
     corners = zip(rng.integers(tall - SIDE, size=n).tolist(), rng.integers(wide - SIDE, size=n).tolist())
     return torch.stack([small[:, i : i + SIDE, j : j + SIDE] for i, j in corners])

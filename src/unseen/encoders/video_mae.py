@@ -33,7 +33,9 @@ def of_transformers_videomae(model: Any) -> VideoEncoder:
         raise ValueError(f"model must be a VideoMAE of transformers; got {type(model).__name__}")
     config = body.config
     if config.hidden_act != "gelu" or int(config.num_channels) != 3:
-        raise ValueError(f"model must read three colours with GELU; it has {config.num_channels}, {config.hidden_act!r}")
+        raise ValueError(
+            f"model must read three colours with GELU; it has {config.num_channels}, {config.hidden_act!r}"
+        )
     if getattr(body, "layernorm", None) is not None:
         raise ValueError("model must take the mean of its tokens (use_mean_pooling); it norms them first")
     height, width = embeddings.image_size

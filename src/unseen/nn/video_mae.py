@@ -1,6 +1,7 @@
 """VideoMAE: a vision transformer over tubes of a clip, pre-trained by what is hidden from it.
 
-    L = mean over hidden tubes j of (x_j - D(E(x_visible))_j)^2,    x_j = (pixels of tube j - their mean) / their deviation
+    L = mean over hidden tubes j of (x_j - D(E(x_visible))_j)^2,
+    x_j = (pixels of tube j - their mean) / their deviation
 
 One spatial mask is drawn for a clip and hides the same places at all times, so that no tube can be read off the frame
 before. The encoder E sees what is visible alone; the light decoder D is dropped after pre-training [1].
@@ -43,7 +44,15 @@ class VideoEncoder(nn.Module):
     positions: Tensor
 
     def __init__(
-        self, frames: int, size: tuple[int, int], tubelet: int, patch: int, width: int, layers: int, heads: int, mlp: int
+        self,
+        frames: int,
+        size: tuple[int, int],
+        tubelet: int,
+        patch: int,
+        width: int,
+        layers: int,
+        heads: int,
+        mlp: int,
     ) -> None:
         super().__init__()
         _check_sizes(frames, size, tubelet, patch)
@@ -137,9 +146,7 @@ class VideoMAE(nn.Module):
         return (self.decoded(clips, hidden).flatten(0, 1) - target).square().mean()
 
 
-def tube_mask(
-    n: int, grid: tuple[int, int, int], ratio: float, generator: torch.Generator
-) -> Bool[Tensor, "n tokens"]:
+def tube_mask(n: int, grid: tuple[int, int, int], ratio: float, generator: torch.Generator) -> Bool[Tensor, "n tokens"]:
     """Which tokens of `n` clips are hidden: for each clip the same places at all times.
 
     Of the places round((1 - ratio) h w) stay visible, at least one, and at least one is hidden.

@@ -163,8 +163,8 @@ class CDFSLV(Method):
             "unseen.encoders.video_mae.of_transformers_videomae",
         ),
         left_out=(
-            "Kinetics as source, UCF101, HMDB51, Something-Something, Diving48 and RareAct as targets: none is at hand. "
-            "`fit` reads their folders by `unseen.data.loaders.load` and `unseen.data.segments.ready`.",
+            "Kinetics as source, UCF101, HMDB51, Something-Something, Diving48 and RareAct as targets: none is at "
+            "hand. `fit` reads their folders by `unseen.data.loaders.load` and `unseen.data.segments.ready`.",
             "`unseen episodes` and `compare --support` read features of clips; this learns from the clips themselves, "
             "in Python, and is graded by `unseen.evaluation.episodes.Episodes`.",
         ),
