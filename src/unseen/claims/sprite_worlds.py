@@ -44,7 +44,7 @@ class Look(NamedTuple):
     noise: float
 
 
-LOOKS = {"source": Look(0.6, 1.0, 0.02), "target": Look(0.45, 0.8, 0.05)}
+LOOKS = {"source": Look(0.6, 1.0, 0.0), "target": Look(0.45, 0.8, 0.02)}
 
 
 def paths(motion: str, rng: np.random.Generator, look: Look, frames: int = FRAMES) -> list[Tensor]:

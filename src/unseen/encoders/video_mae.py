@@ -28,7 +28,7 @@ def of_transformers_videomae(model: Any) -> VideoEncoder:
         If it is another model, has another activation than GELU, or norms tokens before their mean.
     """
     body = getattr(model, "videomae", model)
-    embeddings = getattr(getattr(body, "embeddings", None), "patch_embeddings", None)
+    embeddings: Any = getattr(getattr(body, "embeddings", None), "patch_embeddings", None)
     if not isinstance(getattr(embeddings, "projection", None), nn.Conv3d):
         raise ValueError(f"model must be a VideoMAE of transformers; got {type(model).__name__}")
     config = body.config

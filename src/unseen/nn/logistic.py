@@ -60,10 +60,13 @@ def fit_logistic(
     assert isinstance(head, nn.Linear)
     if standardize:
         scaler.measure(x)
+    rows = scaler(x).numpy()
+    if solver == "newton-cg":
+        rows = rows.astype(np.float64)  # in single precision its line search fails before the end
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
         model = LogisticRegression(C=C, max_iter=max_iter, solver=solver).fit(
-            scaler(x).numpy(), y, sample_weight=None if weights is None else weights.numpy()
+            rows, y, sample_weight=None if weights is None else weights.numpy()
         )
     if model.n_iter_.max() >= max_iter:
         log.info("logistic regression stopped after %d iterations", max_iter)

@@ -313,7 +313,7 @@ def test_the_regression_is_that_of_scikit_learn_with_newton_cg():
     y = np.repeat([1, 3, 4], 5)
     x = rng.normal(size=(15, 8)) + y[:, None] * rng.normal(size=8)
     new = rng.normal(size=(40, 8))
-    theirs = LogisticRegression(solver="newton-cg", C=1.0, max_iter=1000).fit(x.astype(np.float32), y)
+    theirs = LogisticRegression(solver="newton-cg", C=1.0, max_iter=1000).fit(np.float64(np.float32(x)), y)
     found = torch.softmax(regression(torch.tensor(x).float(), y, 6, 1.0)(torch.tensor(new).float()), dim=1)
     assert np.allclose(found[:, [1, 3, 4]].detach(), theirs.predict_proba(new), atol=1e-4)
     assert found[:, [0, 2, 5]].max() == 0
