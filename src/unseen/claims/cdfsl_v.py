@@ -27,7 +27,7 @@ from unseen.methods.video.cdfsl_v.curriculum import regression
 LEARNT, UNLABELLED, ASKED = 60, 50, 40
 """Clips of each motion: labelled ones of digits, unlabelled ones of emoji, and those that episodes draw from."""
 MAE_STEPS, MAE_BATCH = 160, 64
-EPOCHS, BATCH = 12, 32
+EPOCHS, BATCH = 20, 32
 """The curriculum, or labels alone: passes over the source. Without pre-training there are so many steps more."""
 EPISODES = 100
 SETTINGS: dict[str, Any] = {
