@@ -5,6 +5,7 @@ import torch
 import torch.nn.functional as F
 
 from unseen.encoders.video_mae import of_transformers_videomae
+from unseen.nn import video_mae
 from unseen.nn.build import rebuild, recipe_of
 from unseen.nn.video_mae import VideoMAE, normalized_tubes, sine_positions, tube_mask, tubes, video_encoder
 
@@ -91,8 +92,21 @@ def test_the_loss_is_on_hidden_tubes_alone():
     said = net.decoded(x, hidden)
     by_hand = torch.stack([(said[i] - target[i][hidden[i]]).square().mean() for i in range(3)]).mean()
     assert loss.item() == pytest.approx(by_hand.item(), abs=1e-6)
-    target[~hidden] += 100  # what is visible enters no target
-    assert torch.equal(target[hidden], normalized_tubes(tubes(x, 2, 4))[hidden])
+
+
+@pytest.mark.parametrize(("which", "same"), [("visible", True), ("hidden", False)])
+def test_other_pixels_of_the_target_change_the_loss_where_they_are_hidden_alone(monkeypatch, which, same):
+    net, x = mae(), clips()
+    hidden = tube_mask(3, net.encoder.grid, 0.75, generator())
+    loss = net(x, hidden)
+
+    def other(parts):
+        found = normalized_tubes(parts)
+        found[hidden if which == "hidden" else ~hidden] += 100
+        return found
+
+    monkeypatch.setattr(video_mae, "normalized_tubes", other)
+    assert torch.equal(net(x, hidden), loss) == same
 
 
 def test_the_encoder_sees_nothing_of_what_is_hidden():
