@@ -430,7 +430,7 @@ def _tell_collapse(entropy: NDArray[Any] | None, classes: int) -> None:
     if entropy is not None and classes > 1 and entropy[-1] < SMALLEST:
         log.warning(
             "the teacher has collapsed: on the mean over target clips its answers have %.2f of the entropy of %d "
-            "classes; a smaller momentum or learning_rate may help",
+            "classes; a larger tau, a smaller learning_rate or lam_schedule='arctan' may help",
             entropy[-1],
             classes,
         )
