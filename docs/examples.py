@@ -75,6 +75,9 @@ def quick(about: dict[str, Any]) -> dict[str, int]:
         short = {"epochs": 2, "warm_up": 1}
     if about["slug"] == "mug-stan":
         short = {"epochs": 2, "warm_up": 1, "depth": 2}
+    if about["slug"] == "cdfsl-v":
+        short = {"frames": 4, "patch": 4, "width": 16, "heads": 2, "mlp": 16, "layers": 1, "pretrain_epochs": 1}
+        short |= {"epochs": 1, "decoder_width": 8, "decoder_heads": 2, "decoder_layers": 1}
     if about["slug"] == "dafosnet":
         short = {"epochs": 10, "fine_tune_epochs": 1}
     if about["slug"] == "genecis":
@@ -448,6 +451,29 @@ def python(about: dict[str, Any], arguments: str = "") -> str:
             'phrases, right = ["a white owl", "koi in a pond"], ["owl", "carp"]',
             "found = [tree.classes.names[i] for i in method.predict(phrases)]",
             "print(sum(a == b for a, b in zip(found, right)) / len(right))",
+        ]
+    elif about["slug"] == "cdfsl-v":
+        lines = [
+            "import numpy as np",
+            "",
+            "from unseen import ClassSpace, Domain",
+            "from unseen.data.simulate.motions import MOTIONS, clips_of",
+            "from unseen.data.sources import digits",
+            f"from unseen.methods import {name}",
+            "",
+            'pictures = [np.asarray(x.convert("RGB")) for x in digits("printed", copies=1).take(slice(0, 20)).x]',
+            "motions, classes = np.arange(40) % 4, ClassSpace(names=MOTIONS)",
+            "",
+            "",
+            "def moving(y, seed):  # or ready(load(folder), (112, 112))",
+            "    x = clips_of(pictures, np.arange(len(y)) % 20, y, seed=seed, frames=4, side=16)",
+            '    return Domain(x=x.astype(np.float32) / 255, y=y, kind="clip", classes=classes)',
+            "",
+            "",
+            "source, target = moving(motions, 0), moving(motions + 4, 1)  # other motions",
+            "support = moving(motions[:20] + 4, 2)",
+            fit,
+            score,
         ]
     elif about["modalities"] == ["clip"]:
         lines = [

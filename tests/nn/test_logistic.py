@@ -49,3 +49,16 @@ def test_it_is_silent_where_the_optimizer_stops_early() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         fit_logistic(x * torch.logspace(-3, 3, x.shape[1]), y, 3, C=1e6, max_iter=2, standardize=False)
+
+
+def test_newton_cg_ends_at_the_minimum_in_silence_also_on_wide_and_separable_rows() -> None:
+    rng = np.random.default_rng(0)
+    y = np.repeat(np.arange(5), 5)
+    x = torch.as_tensor(3 * rng.normal(size=(25, 300)) + rng.normal(size=(5, 300))[y]).float()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        network = fit_logistic(x, y, 5, C=1.0, max_iter=1000, standardize=False, solver="newton-cg")
+    head = network.head.requires_grad_(True)
+    loss = torch.nn.functional.cross_entropy(head(x), torch.as_tensor(y), reduction="sum")
+    (loss + head.weight.square().sum() / 2).backward()
+    assert float(head.weight.grad.abs().max()) < 1e-3

@@ -52,6 +52,7 @@ CLAIMS = {
     "x-clip": "x_clip",
     "zeroi2v": "zeroi2v",
     "mug-stan": "mug_stan",
+    "cdfsl-v": "cdfsl_v",
     "dafosnet": "dafosnet",
     "crosslingual-am": "crosslingual_am",
 }

@@ -39,6 +39,13 @@ def multi_scale_crop(
     return cut.view(b, t, c, height, width)
 
 
+def resized_crop(
+    x: Float[Tensor, "b t c h w"], generator: torch.Generator, scale: tuple[float, float] = (0.5, 1.0)
+) -> Float[Tensor, "b t c h w"]:
+    """`unseen.data.augment.random_resized_crop` of clips: one box for all frames, brought to the size of the clip."""
+    return augment.random_resized_crop(x.flatten(1, 2), generator, scale).view(x.shape)
+
+
 def flip(x: Float[Tensor, "b t c h w"], generator: torch.Generator, share: float = 0.5) -> Float[Tensor, "b t c h w"]:
     """Mirror clips left to right, each with probability `share`: what moves left then moves right."""
     return augment.random_flip(x.flatten(1, 2), generator, share).view(x.shape)
@@ -106,14 +113,30 @@ def jitter(
     strength: float = 0.4,
     grey: float = 0.2,
     share: float = 1.0,
+    hue: float = 0.0,
 ) -> Float[Tensor, "b t c h w"]:
     """`unseen.data.augment.jitter` of clips, whose frames stand one below the other as one picture.
 
-    Changes are relative to the mean and the deviation of the clip.
+    Changes are relative to the mean and the deviation of the clip. Clips that change, each with probability `share`,
+    also turn their hues by up to the share `hue` of the circle.
     """
+    if hue:
+        changed = (torch.rand(len(x), generator=generator) < share).to(x.device)
+        turn = hue * (2 * torch.rand(len(x), generator=generator) - 1)
+        other = turned(jitter(x, generator, strength, 0.0), turn)
+        return jitter(torch.where(changed[:, None, None, None, None], other, x), generator, 0.0, grey)
     b, t, c, h, w = x.shape
     tall = x.transpose(1, 2).reshape(b, c, t * h, w)
     return augment.jitter(tall, generator, strength, grey, share).view(b, c, t, h, w).transpose(1, 2)
+
+
+def turned(x: Float[Tensor, "b t c h w"], share: Float[Tensor, " b"]) -> Float[Tensor, "b t c h w"]:
+    """Turn the colours of each clip by its share of a circle, around the axis of greys, which stay."""
+    angle = 2 * math.pi * share
+    cross = torch.tensor([[0.0, -1.0, 1.0], [1.0, 0.0, -1.0], [-1.0, 1.0, 0.0]]) / math.sqrt(3)
+    cos, sin = angle.cos()[:, None, None], angle.sin()[:, None, None]
+    turn = cos * torch.eye(3) + sin * cross + (1 - cos) / 3
+    return torch.einsum("bij,btjhw->btihw", turn.to(x), x)
 
 
 def mixup(

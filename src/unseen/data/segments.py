@@ -172,3 +172,26 @@ def ready(
     if isinstance(domain.x, Lazy):
         return domain.replace(x=domain.x.map(make))
     return domain.replace(x=torch.stack([make(sample) for sample in domain.x]))
+
+
+def window_index(n: int, frames: int, generator: torch.Generator | None = None) -> Int[Tensor, " frames"]:
+    """So many frames of a clip one after the other, from anywhere with a generator, else from the middle.
+
+    A clip with fewer frames goes on with its last one.
+    """
+    if n < 1 or frames < 1:
+        raise ValueError(f"n and frames must be at least 1; got {n} and {frames}")
+    spare = max(n - frames, 0)
+    start = spare // 2 if generator is None else int(torch.randint(spare + 1, (1,), generator=generator))
+    return (start + torch.arange(frames)).clamp(max=n - 1)
+
+
+def in_a_row(domain: Domain, frames: int, generator: torch.Generator | None = None) -> Domain:
+    """The same clips, of each `window_index` alone; with a generator drawn anew whenever a clip is read."""
+
+    def cut(sample: Any) -> Tensor:
+        clip = as_clip(sample)
+        return clip[window_index(len(clip), frames, generator)]
+
+    x = domain.x if isinstance(domain.x, Lazy) else Lazy(range(len(domain)), domain.x.__getitem__)
+    return domain.replace(x=x.map(cut))

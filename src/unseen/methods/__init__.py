@@ -80,6 +80,7 @@ METHODS = {
     "x-clip": "video.x_clip:XCLIP",
     "zeroi2v": "video.zeroi2v:ZeroI2V",
     "mug-stan": "video.mug_stan:MugSTAN",
+    "cdfsl-v": "video.cdfsl_v:CDFSLV",
     "cwcl": "multimodal.cwcl:CWCL",
     "prefix-conditioning": "multimodal.prefix_conditioning:PrefixConditioning",
     "ridge-map": "multimodal.ridge_map:RidgeMap",

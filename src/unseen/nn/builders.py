@@ -27,6 +27,7 @@ HOMES: dict[str, str] = {
     "sparse-matcher": "nn.matchers",
     "tunable-glue": "nn.matchers",
     "tunable-matcher": "nn.matchers",
+    "video-encoder": "nn.video_mae",
     "xfeat": "nn.xfeat",
     "crlnet": "methods.few_shot.crlnet.network",
     "dafosnet-encoder": "methods.few_shot.dafosnet.encoder",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import warnings
+from typing import Literal
 
 import numpy as np
 import torch
@@ -26,6 +27,7 @@ def fit_logistic(
     max_iter: int = 300,
     standardize: bool = True,
     weights: Float[Tensor, " n"] | None = None,
+    solver: Literal["lbfgs", "newton-cg"] = "lbfgs",
 ) -> Classifier:
     """Fit multinomial logistic regression on (standardized) features; a class without samples is never predicted.
 
@@ -33,6 +35,8 @@ def fit_logistic(
     ----------
     weights : Tensor (n,), >= 0, optional
         Of the samples in the loss; 1 each if absent.
+    solver : {"lbfgs", "newton-cg"}
+        Of scikit-learn.
 
     Returns
     -------
@@ -56,10 +60,13 @@ def fit_logistic(
     assert isinstance(head, nn.Linear)
     if standardize:
         scaler.measure(x)
+    rows = scaler(x).numpy()
+    if solver == "newton-cg":
+        rows = rows.astype(np.float64)  # in single precision its line search fails before the end
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
-        model = LogisticRegression(C=C, max_iter=max_iter).fit(
-            scaler(x).numpy(), y, sample_weight=None if weights is None else weights.numpy()
+        model = LogisticRegression(C=C, max_iter=max_iter, solver=solver).fit(
+            rows, y, sample_weight=None if weights is None else weights.numpy()
         )
     if model.n_iter_.max() >= max_iter:
         log.info("logistic regression stopped after %d iterations", max_iter)

@@ -52,7 +52,7 @@ def moving(
     values = np.asarray(picture.convert("RGB") if hasattr(picture, "convert") else picture)
     ink = 1 - torch.as_tensor(np.ascontiguousarray(values.transpose(2, 0, 1))).float()[None] / 255
     ink = F.interpolate(ink, (side, side), mode="bilinear", antialias=True, align_corners=False)
-    shown = 1 - _drawn(ink, _path(number // 2, rng, frames))
+    shown = 1 - drawn(ink, _path(number // 2, rng, frames))
     clip = np.rint(255 * shown.clamp(0, 1).numpy()).astype(np.uint8)
     return np.ascontiguousarray(clip[::-1] if number % 2 else clip)
 
@@ -81,8 +81,17 @@ def _path(pair: int, rng: np.random.Generator, frames: int) -> Tensor:
     return path
 
 
-def _drawn(ink: Tensor, path: Tensor) -> Tensor:
-    """The ink of each frame, (frames, 3, side, side)."""
+def drawn(ink: Tensor, path: Tensor, size: tuple[int, int] | None = None) -> Tensor:
+    """What is at its place, size, angle and strength (`path`, (frames, 5)) in each frame, (frames, c, height, width).
+
+    Parameters
+    ----------
+    ink : Tensor (1, c, h, w)
+        A thing, 0 where there is nothing.
+    size : (int, int), optional
+        Height and width of frames; those of `ink` if absent.
+    """
+    height, width = ink.shape[2:] if size is None else size
     x, y, size, angle, strength = path.unbind(dim=1)
     cos, sin = torch.cos(angle) / size, torch.sin(angle) / size
     theta = torch.stack(
@@ -90,7 +99,7 @@ def _drawn(ink: Tensor, path: Tensor) -> Tensor:
         dim=1,
     ).view(-1, 2, 3)
     n = len(path)
-    grid = F.affine_grid(theta, [n, *ink.shape[1:]], align_corners=False)
+    grid = F.affine_grid(theta, [n, ink.shape[1], height, width], align_corners=False)
     moved = F.grid_sample(ink.expand(n, -1, -1, -1), grid, padding_mode="zeros", align_corners=False)
     return moved * strength[:, None, None, None]
 

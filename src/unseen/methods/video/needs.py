@@ -51,6 +51,25 @@ def small_captioned_clips(n: int = 16) -> Pairs:
     return Pairs(clips, Domain(x=said, kind="text", name="captions"))
 
 
+@dataclasses.dataclass(frozen=True)
+class PretrainedVideo(Need):
+    """A `model`, where there is one, is a vision transformer over tubes of clips (`unseen.nn.video_mae`)."""
+
+    makes: ClassVar[tuple[str, ...]] = ("model",)
+
+    def lacks(self, given: Given) -> str | None:
+        """Return nothing: it begins with fresh weights where no model is given."""
+        return None
+
+    def example(self, inputs: Mapping[str, Any]) -> dict[str, Any]:
+        """Return a small one for four frames of 8 pixels."""
+        from unseen.nn.video_mae import video_encoder
+        from unseen.runtime import reproducible
+
+        with reproducible(13):
+            return {"model": video_encoder(4, (8, 8), tubelet=2, patch=4, width=8, layers=1, heads=2, mlp=8)}
+
+
 def small_frame_towers(dim: int = 8, side: int = 8, seed: int = 12) -> Any:
     """Two towers of a moment: a vision transformer of two layers, and a text tower that reads letters."""
     from unseen.nn.dual_encoder import Letters, dual_encoder, token_text
