@@ -92,8 +92,8 @@ def drawn(ink: Tensor, path: Tensor, size: tuple[int, int] | None = None) -> Ten
         Height and width of frames; those of `ink` if absent.
     """
     height, width = ink.shape[2:] if size is None else size
-    x, y, size, angle, strength = path.unbind(dim=1)
-    cos, sin = torch.cos(angle) / size, torch.sin(angle) / size
+    x, y, scale, angle, strength = path.unbind(dim=1)
+    cos, sin = torch.cos(angle) / scale, torch.sin(angle) / scale
     theta = torch.stack(
         [cos, sin, -(cos * x + sin * y), -sin, cos, sin * x - cos * y],
         dim=1,
