@@ -40,7 +40,7 @@ test: $(TOOLS)  ## Units, and the contract of six unlike systems: minutes.
 	@$(BIN)/python -m pytest -n 2 -m "not full and not slow and not browser" --short --durations=10
 
 test-long: $(TOOLS)  ## What `make test` leaves out, but for kill runs, learning runs and browsers.
-	@$(BIN)/python -m pytest -n 2 -m "full and not slow and not browser" --durations=10
+	@$(BIN)/python -m pytest -n 2 -m "full and not slow and not browser" --durations=10 -rs $(if $(UNTIL),--until $(UNTIL))
 
 test-full: $(TOOLS)  ## All but kill runs, learning runs and browsers: the contract of every system, commands, claims.
 	@$(BIN)/python -m pytest -n 2 -m "not slow and not browser" --durations=10

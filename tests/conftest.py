@@ -6,8 +6,10 @@ file where a fixture needs it) and left to `make test-full`; ``pytest --write-lo
 
 from __future__ import annotations
 
+import math
 import os
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -59,6 +61,7 @@ machines differ."""
 def pytest_addoption(parser: Any) -> None:
     """Add the two options of the clock."""
     parser.addoption("--write-long", action="store_true", help="write tests/long.txt from this run")
+    parser.addoption("--until", type=float, default=math.inf, help="begin no test after this time, in seconds of 1970")
     parser.addoption("--short", action="store_true", help="tell tests that take two seconds of a processor")
 
 
@@ -76,7 +79,9 @@ def _processor() -> float:
 
 @pytest.hookimpl(hookwrapper=True)
 def pytest_runtest_setup(item: Any) -> Iterator[None]:
-    """Measure the fixtures of a test."""
+    """Measure the fixtures of a test; skip it where no time is left."""
+    if time.time() > item.config.getoption("--until"):
+        pytest.skip("no time is left")
     before = _processor()
     yield
     item.user_properties.append(("setup", _processor() - before))

@@ -203,7 +203,11 @@ def write(file: Path, value: Any, path: tuple[Any, ...], new: Any) -> None:
     file.write_text(json.dumps(value))
 
 
-@pytest.mark.parametrize("make", KINDS, ids=lambda make: make.__name__)
+LONGEST = {captioner: [pytest.mark.slow], streamed: [pytest.mark.slow]}
+"""What takes minutes."""
+
+
+@pytest.mark.parametrize("make", [pytest.param(make, marks=LONGEST.get(make, ()), id=make.__name__) for make in KINDS])
 def test_no_change_of_a_saved_kind_raises_what_is_not_promised(
     make: Callable[[Path], Kind], home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

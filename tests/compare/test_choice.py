@@ -95,6 +95,7 @@ def attributed(n=120, seed=0, classes=9, shift=0.0):
     return Domain(x=x, y=y, classes=ClassSpace(names=tuple("abcdefghi"), attributes=a), name=f"d{seed}")
 
 
+@pytest.mark.slow
 def test_classes_without_labelled_samples_are_chosen_among_by_pretending_that_some_seen_ones_had_none():
     whole = attributed(180)
     source, target = whole.take(whole.labels < 7), attributed(180, seed=1)

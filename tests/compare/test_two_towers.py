@@ -42,6 +42,7 @@ def folders(tmp_path_factory: Any) -> Path:
     return root
 
 
+@pytest.mark.slow
 @pytest.mark.full
 def test_a_command_runs_them_and_the_saved_model_predicts(folders: Path, tmp_path: Path) -> None:
     out = tmp_path / "run"

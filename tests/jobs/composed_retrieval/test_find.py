@@ -214,6 +214,7 @@ def test_the_nearest_of_many_are_those_of_a_plain_sort() -> None:
     assert len(nearest(x[:3], x[0], 10)[0]) == 3
 
 
+@pytest.mark.slow
 def test_the_commands_in_a_real_process(encoder: str, tmp_path: Path) -> None:
     pictures(tmp_path)
     few = [f"--set={key}={value}" for key, value in QUICK.items()]

@@ -52,6 +52,7 @@ def unseen(folder: Path, *arguments: str, code: int = 0) -> Any:
     return done
 
 
+@pytest.mark.slow
 def test_phrases_are_mapped_with_path_and_vectors_and_the_mapper_is_used_again(folder: Path) -> None:
     first = unseen(
         folder, "map", "--taxonomy", "csv:tree.csv", "phrases.csv", "--pairs", "pairs.csv", "--k", "2",

@@ -568,6 +568,7 @@ def test_what_is_not_computed_again_changes_no_bit_of_the_sensitivity(name):
 # -- the command line --------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_the_command_quantizes_moves_on_and_exports(tmp_path):
     torch.manual_seed(0)
     pixels = get("pixels?size=32&crop=1")

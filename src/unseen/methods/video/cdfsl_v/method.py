@@ -106,6 +106,7 @@ class CDFSLV(Method):
     tubelet, patch, width, layers, heads, mlp : int, >= 1
         The encoder: tubes of `tubelet` x `patch` x `patch`, and its transformer. Not read if `model` is given.
     decoder_width, decoder_layers, decoder_heads : int, >= 1
+        Of the transformer that tells hidden tubes in pre-training, and is dropped then.
     head : {"logistic", "nearest-mean"}
         What names classes at last.
     C : float, > 0
