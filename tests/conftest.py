@@ -54,15 +54,19 @@ def _seeded() -> None:
 
 LONG = Path(__file__).with_name("long.txt")
 SECOND = 1.0
-"""Of a processor, children included: what a test of `make test` may take. Twice that is told, and fails nothing, as
-machines differ."""
+"""Of a processor, children included: what a test of `make test` may take. Twice that is told, five times that fails:
+machines differ. The test that happens to import a library first is not judged."""
+MODULES = 20
+"""Modules of a library that is imported for the first time, at least."""
 
 
 def pytest_addoption(parser: Any) -> None:
     """Add the two options of the clock."""
     parser.addoption("--write-long", action="store_true", help="write tests/long.txt from this run")
     parser.addoption("--until", type=float, default=math.inf, help="begin no test after this time, in seconds of 1970")
-    parser.addoption("--short", action="store_true", help="tell tests that take two seconds of a processor")
+    parser.addoption(
+        "--short", action="store_true", help="tell tests that take two seconds of a processor, fail for five"
+    )
 
 
 def pytest_collection_modifyitems(items: list[Any]) -> None:
@@ -89,20 +93,23 @@ def pytest_runtest_setup(item: Any) -> Iterator[None]:
 
 @pytest.hookimpl(hookwrapper=True)
 def pytest_runtest_call(item: Any) -> Iterator[None]:
-    """Measure a test."""
-    before = _processor()
+    """Measure a test, and count what it is the first to import."""
+    before, known = _processor(), len(sys.modules)
     yield
     item.user_properties.append(("call", _processor() - before))
+    item.user_properties.append(("new", len(sys.modules) - known))
 
 
 def _measured(terminalreporter: Any) -> dict[str, dict[str, float]]:
     """Seconds of setup and call by test."""
     reports = [report for word in ("passed", "failed") for report in terminalreporter.getreports(word)]
-    return {report.nodeid: {k: v for k, v in report.user_properties if k in ("setup", "call")} for report in reports}
+    return {
+        report.nodeid: {k: v for k, v in report.user_properties if k in ("setup", "call", "new")} for report in reports
+    }
 
 
 def pytest_sessionfinish(session: Any) -> None:
-    """Write `long.txt`, or note tests that belong there; only where all workers report."""
+    """Write `long.txt`, or fail for tests that belong there; only where all workers report."""
     if hasattr(session.config, "workerinput"):
         return
     took = _measured(session.config.pluginmanager.get_plugin("terminalreporter"))
@@ -114,7 +121,10 @@ def pytest_sessionfinish(session: Any) -> None:
         long |= named - run  # a run of some tests says nothing of the others
         LONG.write_text("".join(f"{name}\n" for name in sorted(long)), encoding="utf-8")
     if session.config.getoption("--short"):
-        session.config.stash[OVER] = {name: of["call"] for name, of in took.items() if of.get("call", 0) > 2 * SECOND}
+        over = {name: of["call"] for name, of in took.items() if of.get("call", 0) > 2 * SECOND}
+        session.config.stash[OVER] = {name: seconds for name, seconds in over.items() if took[name]["new"] < MODULES}
+        if any(seconds > 5 * SECOND for seconds in session.config.stash[OVER].values()) and session.exitstatus == 0:
+            session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
 
 OVER = pytest.StashKey[dict[str, float]]()
