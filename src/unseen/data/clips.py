@@ -188,6 +188,7 @@ class Store:
     def __init__(self, folder: Path) -> None:
         self.folder, self.opened = folder, time.time()
         self.used: int | None = None
+        self.full = False
 
     def get(self, name: str) -> NDArray[np.uint8] | None:
         """What was kept under a name, if it is whole."""
@@ -203,8 +204,9 @@ class Store:
         """Keep frames under a name if there is room, or can be made."""
         if self.used is None:
             self.used = sum(size for _, size, _ in self._files())
-        if self.used + values.nbytes > ROOM:
+        if self.used + values.nbytes > ROOM and not self.full:
             self.used -= self._freed(self.used + values.nbytes - ROOM)
+            self.full = self.used + values.nbytes > ROOM  # nothing old is left: the folder is not looked through again
         if self.used + values.nbytes > ROOM:
             return
         try:
