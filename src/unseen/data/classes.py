@@ -156,6 +156,10 @@ class ClassSpace:
             changes["metric"] = None if isinstance(self.metric, (EmbeddingMetric, CompleteMetric)) else self.metric
         return dataclasses.replace(self, **changes)
 
+    def bare(self) -> ClassSpace:
+        """Names and descriptions alone."""
+        return ClassSpace(names=self.names, descriptions=self.descriptions)
+
     def take(self, index: Sequence[int] | NDArray[Any]) -> ClassSpace:
         """Return the classes at `index`, in that order; `seen` follows."""
         index = np.asarray(index, dtype=np.int64)

@@ -70,6 +70,11 @@ def open_norm(norm: nn.LayerNorm, x: Float[Tensor, "*b w"], z: Float[Tensor, " w
     return (centred * torch.rsqrt(variance + norm.eps) * norm.weight + norm.bias) * is_open
 
 
+def heads_of(width: int, head: int) -> int:
+    """Heads of such a width; one where they do not fit."""
+    return max(1, width // head) if width % head == 0 else 1
+
+
 class Block(nn.Module):
     """x + out(attention(norm(x))), then x + proj(gelu(fc(norm(x)))); a part without heads or units is not there."""
 

@@ -13,9 +13,10 @@ from unseen.data.loaders import load
 from unseen.data.pairs import captioned_clips
 from unseen.data.segments import ready
 from unseen.methods.video.mug_stan import MugSTAN
-from unseen.methods.video.mug_stan.network import groups, mug_stan_network, split
+from unseen.methods.video.mug_stan.network import NEW, mug_stan_network, split
 from unseen.methods.video.needs import small_captioned_clips, small_frame_towers
 from unseen.nn.dual_encoder import NOTHING, Letters
+from unseen.nn.schedules import by_rate
 from unseen.nn.small_towers import small_dual_encoder
 from unseen.nn.towers import text_tower
 from unseen.validation.recall import both_ways, middle_ranks
@@ -229,7 +230,7 @@ def test_with_one_frame_and_one_word_all_ways_are_the_cosine(alignment):
 
 def test_what_is_new_learns_ten_times_as_fast_and_norms_and_biases_do_not_decay():
     net = network()
-    made = groups(net, 1e-3, 10.0, 0.1, frozen=False)
+    made = by_rate(net, 1e-3, 0.1, new=NEW, faster=10.0, rest=("position", "times"))
     rate, decay = ({id(p): group[key] for group in made for p in group["params"]} for key in ("lr", "weight_decay"))
     for name, parameter in net.named_parameters():
         assert rate[id(parameter)] == pytest.approx(1e-2 if name.startswith("stan_") else 1e-3), name

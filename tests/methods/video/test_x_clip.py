@@ -13,7 +13,8 @@ from unseen.data.samplers import Batch
 from unseen.methods.video.needs import small_frame_towers
 from unseen.methods.video.x_clip import XCLIP
 from unseen.methods.video.x_clip.method import places
-from unseen.methods.video.x_clip.network import CrossFrameBlock, groups, x_clip_network
+from unseen.methods.video.x_clip.network import NEW, CrossFrameBlock, x_clip_network
+from unseen.nn.schedules import by_rate
 from unseen.nn.small_towers import small_dual_encoder
 from unseen.nn.train import Run
 
@@ -148,7 +149,7 @@ def test_mixed_targets_are_smoothed_as_their_parts_are(mix):
 
 def test_what_is_new_learns_ten_times_as_fast_and_no_text_learns():
     net = network()
-    made = groups(net, 1e-3, 10.0, 0.1)
+    made = by_rate(net, 1e-3, 0.1, new=NEW, faster=10.0, rest=("position",))
     rate = {id(p): group["lr"] for group in made for p in group["params"]}
     decay = {id(p): group["weight_decay"] for group in made for p in group["params"]}
     new, old = [], []

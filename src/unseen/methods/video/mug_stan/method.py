@@ -23,12 +23,12 @@ from unseen.methods.parameters import Count, Natural, NonNegative, Positive, Uni
 from unseen.methods.verbs import gives
 from unseen.methods.video.mug_stan.network import (
     LONGEST,
+    NEW,
     Alignment,
     MugSTANNetwork,
     Temporal,
     TimeModule,
     going_on,
-    groups,
     mug_stan_network,
 )
 from unseen.methods.video.needs import CaptionedTowers
@@ -37,7 +37,7 @@ from unseen.nn.contrastive import contrastive
 from unseen.nn.dual_encoder import sentence, templates_of, trimmed
 from unseen.nn.late_interaction import Words, pair_loss
 from unseen.nn.protocols import TokenizingTowers
-from unseen.nn.schedules import warm_cosine
+from unseen.nn.schedules import by_rate, warm_cosine
 from unseen.nn.towers import VisionTower
 from unseen.nn.train import Run, train
 
@@ -237,12 +237,12 @@ class MugSTAN(Method):
             network, run = self._retrieve(clips, captions, self._begin(model))
         self.history_: dict[str, NDArray[Any]] = {"loss": np.array([epoch["loss"] for epoch in run.history])}
         self.network_ = network.eval().cpu()
-        return self._name(known if classes is None else plain(classes))
+        return self._name(known if classes is None else classes.bare())
 
     def adapt(self, *, classes: ClassSpace, prompts: Any = None) -> Self:
         """Name other classes to predict: any that can be said in words; nothing is trained."""
         self.templates_ = templates_of(prompts, self.templates_)
-        return self._name(plain(classes))
+        return self._name(classes.bare())
 
     # -- learning ------------------------------------------------------------------------------------------
 
@@ -282,7 +282,11 @@ class MugSTAN(Method):
     def _train(self, clips: Domain, network: MugSTANNetwork, objective: Callable[[Batch, Run], Tensor]) -> Run:
         """Step 11."""
         per_epoch = steps(len(clips), self.batch_size)
-        trained = groups(network, self.learning_rate, self.new_rate, self.weight_decay, self.frozen)
+        for name, parameter in network.named_parameters() if self.frozen else ():
+            parameter.requires_grad_(name.startswith(NEW))
+        trained = by_rate(
+            network, self.learning_rate, self.weight_decay, new=NEW, faster=self.new_rate, rest=("position", "times")
+        )
         if not trained:
             raise ValueError("frozen=True leaves nothing to learn without modules of time: temporal or depth says so")
         adam = torch.optim.AdamW(trained, betas=(0.9, 0.98), eps=1e-8)
@@ -398,12 +402,7 @@ def named(source: Domain) -> ClassSpace:
     """The classes of labelled clips, which must have names."""
     if source.classes is None:
         raise ValueError("source must have classes with names, which the text tower reads")
-    return plain(source.classes)
-
-
-def plain(classes: ClassSpace) -> ClassSpace:
-    """Names and descriptions alone."""
-    return ClassSpace(names=classes.names, descriptions=classes.descriptions)
+    return source.classes.bare()
 
 
 def captioned(pairs: Pairs) -> tuple[Domain, list[str]]:

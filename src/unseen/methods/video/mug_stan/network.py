@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from unseen.nn.build import Recipe, builder, rebuild, recipe_of
 from unseen.nn.dual_encoder import NOTHING
 from unseen.nn.late_interaction import Mode, Words, in_parts, similarity
-from unseen.nn.towers import Block, VisionTower
+from unseen.nn.towers import Block, VisionTower, heads_of
 
 Temporal = Literal["none", "posterior", "intermediate", "branch"]
 TimeModule = Literal["selfattn", "conv"]
@@ -23,7 +23,7 @@ LONGEST = 64
 """Frames of a clip that there are vectors of time for."""
 HEAD = 64
 """Width of a head on top of the tower."""
-NEW = "stan_"
+NEW = ("stan_",)
 """Begins the name of what the image-text model does not have, whose rate is larger."""
 
 
@@ -293,28 +293,6 @@ def going_on(model: MugSTANNetwork, **changes: Any) -> MugSTANNetwork:
 def split(x: Float[Tensor, "b t n w"]) -> tuple[Float[Tensor, "b 1 w"], Float[Tensor, "b p t w"]]:
     """The mean over frames of their class tokens, and patches by place, then time."""
     return x[:, :, 0].mean(dim=1, keepdim=True), x[:, :, 1:].transpose(1, 2)
-
-
-def heads_of(width: int, head: int) -> int:
-    """Heads of a width; one where they do not fit."""
-    return max(1, width // head) if width % head == 0 else 1
-
-
-def groups(network: nn.Module, rate: float, new_rate: float, decay: float, frozen: bool) -> list[dict[str, Any]]:
-    """Parameters that learn, by rate and decay: `new_rate` times the rate for the modules of time, no decay for norms,
-    biases and single vectors. `frozen` lets the rest of the network rest."""
-    made: dict[tuple[bool, bool], list[nn.Parameter]] = {}
-    for name, parameter in network.named_parameters():
-        new = name.startswith(NEW)
-        if not new and frozen:
-            parameter.requires_grad_(False)
-        if parameter.requires_grad:
-            free = parameter.ndim < 2 or name.endswith(("bias", "times")) or "position" in name
-            made.setdefault((new, free), []).append(parameter)
-    return [
-        {"params": found, "lr": rate * (new_rate if new else 1), "weight_decay": 0.0 if free else decay}
-        for (new, free), found in sorted(made.items(), key=lambda item: item[0])
-    ]
 
 
 def _width(towers: Any) -> int:

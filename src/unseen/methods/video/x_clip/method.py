@@ -22,14 +22,10 @@ from unseen.methods.base import Card, Method
 from unseen.methods.parameters import Count, Natural, NonNegative, Positive, Unit, Within
 from unseen.methods.verbs import gives
 from unseen.methods.video.needs import FrameTowers
-from unseen.methods.video.x_clip.network import (
-    XCLIPNetwork,
-    groups,
-    warm_steps,
-    x_clip_network,
-)
+from unseen.methods.video.x_clip.network import NEW, XCLIPNetwork, x_clip_network
+from unseen.nn.dual_encoder import sentence
 from unseen.nn.protocols import TokenizingTowers
-from unseen.nn.schedules import warm_cosine
+from unseen.nn.schedules import by_rate, warm_cosine
 from unseen.nn.towers import VisionTower
 from unseen.nn.train import Run, train
 
@@ -194,9 +190,11 @@ class XCLIP(Method):
         clips = source.replace(y=y, classes=None)
         per_epoch = steps(len(source), self.batch_size)
         adam = torch.optim.AdamW(
-            groups(network, self.learning_rate, self.new_rate, self.weight_decay), betas=(0.9, 0.98), eps=1e-8
+            by_rate(network, self.learning_rate, self.weight_decay, new=NEW, faster=self.new_rate, rest=("position",)),
+            betas=(0.9, 0.98),
+            eps=1e-8,
         )
-        warm = warm_steps(self.epochs, self.warm_up, per_epoch)
+        warm = min(self.warm_up, self.epochs - 1) * per_epoch
         run = train(
             self._objective(network, text),
             name="x-clip",
@@ -211,12 +209,12 @@ class XCLIP(Method):
         self.network_ = network.eval().cpu()
         space = source.classes if classes is None or not self.text_head else classes
         learnt = ClassSpace(names=tuple(names))
-        return self._name(plain(space) if self.text_head and space is not None else learnt)
+        return self._name(space.bare() if self.text_head and space is not None else learnt)
 
     def adapt(self, *, classes: ClassSpace) -> Self:
         """Name other classes to predict: any that have a name; nothing is trained."""
         self._check_names()
-        return self._name(plain(classes))
+        return self._name(classes.bare())
 
     def _name(self, classes: ClassSpace) -> Self:
         self.classes_ = classes
@@ -339,9 +337,4 @@ def readable(classes: ClassSpace | None, k: int) -> str:
     """The name of a class as words: X-CLIP reads it alone, in no template."""
     if classes is None:
         raise ValueError("source must have classes with names, which the text tower reads")
-    return classes.names[k].replace("_", " ")
-
-
-def plain(classes: ClassSpace) -> ClassSpace:
-    """Names and descriptions alone."""
-    return ClassSpace(names=classes.names, descriptions=classes.descriptions)
+    return sentence("{}", classes.names[k])

@@ -12,7 +12,7 @@ from timm.layers import DropPath
 from torch import Tensor, nn
 
 from unseen.nn.build import builder
-from unseen.nn.towers import Block, VisionTower
+from unseen.nn.towers import Block, VisionTower, heads_of
 
 NEW = ("message_", "mit", "prompts")
 """Parts of the names of what CLIP does not have, whose rate is larger."""
@@ -31,11 +31,6 @@ class QuickGELU(nn.Module):
 def perceptron(width: int) -> nn.Sequential:
     """width -> 4 width -> width."""
     return nn.Sequential(nn.Linear(width, 4 * width), QuickGELU(), nn.Linear(4 * width, width))
-
-
-def heads_of(width: int) -> int:
-    """Heads of `HEAD` each; one where the width is no multiple of it."""
-    return max(1, width // HEAD) if width % HEAD == 0 else 1
 
 
 class CrossFrameBlock(nn.Module):
@@ -139,7 +134,7 @@ class IntegrationBlock(nn.Module):
     def __init__(self, dim: int) -> None:
         super().__init__()
         self.ln_1, self.ln_2 = nn.LayerNorm(dim), nn.LayerNorm(dim)
-        self.attn = nn.MultiheadAttention(dim, heads_of(dim), batch_first=True)
+        self.attn = nn.MultiheadAttention(dim, heads_of(dim, HEAD), batch_first=True)
         self.mlp = perceptron(dim)
         _start(self)
 
@@ -155,7 +150,7 @@ class CrossAttention(nn.Module):
 
     def __init__(self, dim: int) -> None:
         super().__init__()
-        self.heads = heads_of(dim)
+        self.heads = heads_of(dim, HEAD)
         self.q, self.k, self.v = (nn.Linear(dim, dim, bias=False) for _ in range(3))
         self.proj = nn.Linear(dim, dim)
 
@@ -294,20 +289,6 @@ def x_clip_network(
     )
 
 
-def groups(network: nn.Module, rate: float, new_rate: float, decay: float) -> list[dict[str, Any]]:
-    """Parameters that learn, by rate and decay: `new_rate` times the rate for what is new, no decay for vectors."""
-    made: dict[tuple[bool, bool], list[nn.Parameter]] = {}
-    for name, parameter in network.named_parameters():
-        if parameter.requires_grad:
-            new = any(part in name for part in NEW)
-            free = parameter.ndim < 2 or "position" in name
-            made.setdefault((new, free), []).append(parameter)
-    return [
-        {"params": found, "lr": rate * (new_rate if new else 1), "weight_decay": 0.0 if free else decay}
-        for (new, free), found in sorted(made.items(), key=lambda item: item[0])
-    ]
-
-
 def _start(part: nn.Module) -> None:
     """Truncated normal weights of .02, no biases, norms of 1 and 0."""
     for module in part.modules():
@@ -315,8 +296,3 @@ def _start(part: nn.Module) -> None:
             nn.init.trunc_normal_(module.weight, std=0.02)
             if module.bias is not None:
                 nn.init.zeros_(module.bias)
-
-
-def warm_steps(epochs: int, warm: int, per_epoch: int) -> int:
-    """Steps of the warm-up, less than all."""
-    return min(warm, max(epochs - 1, 0)) * per_epoch

@@ -158,6 +158,8 @@ class ZeroI2V(Method):
             "loads into the transformer that was given, and counts on both sides.",
             "Offsets are said head by head, where the released code says shares of the channels: with 12 heads and a "
             "divisor of 12 they are the same.",
+            'shift="input" moves what the adapter reads, not what it gives: only so can that adapter be merged.',
+            "Adapters a quarter as wide are about 16 % of a transformer's weights: that is what learns, not a tenth.",
             "No bias decays; in the released code those of adapters do.",
             "RandAugment stretches each clip to bytes by its own range, and comes after the crop. A box that is erased "
             "takes the mean colour of its clip.",
