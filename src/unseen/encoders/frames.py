@@ -48,12 +48,13 @@ class ClipPreprocess:
 
     def pictures(self, clip: Any) -> list[NDArray[np.uint8]]:
         """The chosen frames of a clip (t, 3, h, w), each (h, w, 3) bytes."""
-        values = np.asarray(clip)
-        if values.dtype != np.uint8:
-            values = np.rint(255 * _unit(as_clip(clip))).astype(np.uint8)
-        if values.ndim != 4 or values.shape[1] != 3:
-            raise ValueError(f"a clip must be of shape (frames, 3, height, width); got {values.shape}")
+        values = _bytes(clip)
         return [values[i].transpose(1, 2, 0) for i in segment_index(len(values), self.frames).tolist()]
+
+    def every(self, clip: Any) -> Float[Tensor, "t 3 height width"]:
+        """All frames of a clip, each as the picture encoder takes pictures."""
+        every: Tensor = self.frame([*_bytes(clip).transpose(0, 2, 3, 1)])
+        return every
 
     def __call__(self, samples: Sequence[Any]) -> Tensor:
         """One batch."""
@@ -66,6 +67,16 @@ class ClipPreprocess:
     def to_json(self) -> dict[str, Any]:
         """Frames, parts, and the preprocessing of a picture."""
         return {"frames": self.frames, "parts": self.parts, "frame": self.frame.to_json()}
+
+
+def _bytes(clip: Any) -> NDArray[np.uint8]:
+    """A clip as bytes, (t, 3, h, w)."""
+    values = np.asarray(clip)
+    if values.dtype != np.uint8:
+        values = np.rint(255 * _unit(as_clip(clip))).astype(np.uint8)
+    if values.ndim != 4 or values.shape[1] != 3:
+        raise ValueError(f"a clip must be of shape (frames, 3, height, width); got {values.shape}")
+    return values
 
 
 def _unit(clip: Tensor) -> NDArray[np.float32]:
