@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,10 @@ import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
+from small_towers import saved_towers
+from unseen import compare
 from unseen.cli import app
+from unseen.data.domain import Domain
 from videos import write_video
 
 ENCODER = "frames:efficientnet-lite0?size=32&frames=2"
@@ -62,3 +66,42 @@ def test_videos_are_named_by_names_alone(here: Any) -> None:
         "--encoder", "frames:lite-clip?size=32&frames=2", "--out", "named",
     )  # fmt: skip
     assert (here / "named/report.html").exists()
+
+
+def test_methods_that_train_the_network_read_the_clips_themselves(here: Any) -> None:
+    encoder = saved_towers(here / "towers")
+    call(
+        "compare", "--source", "gym", "--target", "street", "--encoder", encoder, "--methods", "source-only,x-clip",
+        "--seeds", "1", "--out", "run",
+    )  # fmt: skip
+    told = json.loads((here / "run/results.json").read_text())
+    assert {row["name"] for row in told["candidates"]} == {"source-only", "x-clip"}
+    assert all(row["validators"]["reverse validation by neighbours"]["per_seed"] for row in told["candidates"])
+    call(
+        "adapt", "--source", "gym", "--encoder", encoder, "--method", "x-clip:small", "--set", "epochs=1", "--no-refit",
+        "--out", "model",
+    )  # fmt: skip
+    shutil.rmtree(here / "towers")  # the saved model brings what it needs
+    call("predict", "model", "long.mp4", "--stride", "1", "--window", "2", "--csv", "long.csv")
+    table = pd.read_csv(here / "long.csv")
+    assert table.start.tolist() == [0, 1]
+    assert np.isfinite(table.probability).all()
+
+
+def test_what_cannot_train_on_clips_is_told_before_any_is_encoded(here: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def never(*_: Any, **__: Any) -> Any:
+        raise AssertionError("nothing should be encoded")
+
+    monkeypatch.setattr("unseen.encoders.frames.FramesEncoder.compute", never)
+    asked = ("compare", "--source", "gym", "--target", "street", "--out", "run")
+    for words, reason in (
+        (("--methods", "x-clip"), "trains the network that looks at frames; encoder 'frames:efficientnet-lite0'"),
+        (("--methods", "x-clip", "--encoder", "frames:timm:test_vit?pretrained=0"), "two towers, that of pictures"),
+        (("--methods", "cdfsl-v"), "needs support"),
+    ):
+        refused = call(*asked, *words, code=1)
+        assert reason in str(refused.exception)
+    noise = np.random.default_rng(0).integers(0, 256, (6, 8, 8, 3), dtype=np.uint8)
+    pictures = Domain(x=noise, kind="image", y=np.arange(6) % 2)
+    with pytest.raises(ValueError, match=r"learns from clips .* these are of kind image"):
+        compare(source=pictures, target=pictures.take([0, 2]).unlabeled().replace(x=255 - noise[:2]), methods="zeroi2v")

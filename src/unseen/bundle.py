@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 import unseen.methods.base  # noqa: F401 - registers how methods are saved
 from unseen.data.classes import ClassSpace
-from unseen.data.domain import Domain
+from unseen.data.domain import Domain, Lazy
 from unseen.files import read_json, recovered, saved
 from unseen.methods.base import UNKNOWN, Method
 from unseen.methods.chain import chain
@@ -69,11 +69,17 @@ class Bundle:
         """The samples as the method reads them; `cache` keeps their features in the user's cache folder."""
         if self.encoder is None:
             return samples
+        if self.whole and isinstance(samples.x, Lazy):
+            return samples.replace(x=samples.x.map(self._prepared))
         if self.whole:
             encoder = self.encoder
             batches = [encoder.preprocess(list(part.x)) for part in samples.batches(encoder.batch_size)]
             return samples.replace(x=torch.cat(batches).numpy())
         return self.encoder.encode(samples, cache=cache)
+
+    def _prepared(self, sample: Any) -> Tensor:
+        assert self.encoder is not None
+        return self.encoder.preprocess([sample])[0]
 
     def scores(self, samples: Domain) -> Tensor:
         """Scores before the softmax, (n, N), divided by the temperature."""

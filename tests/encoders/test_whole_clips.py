@@ -10,7 +10,7 @@ import torch
 
 from small_towers import saved_towers
 from unseen import encoders
-from unseen.data.domain import Domain
+from unseen.data.domain import Domain, Lazy
 from unseen.encoders.whole_clips import every_frame, frames_encoder, frames_in, network_of_frames, whole_clips
 from unseen.nn.dual_encoder import DualEncoder
 from unseen.nn.towers import VisionTower
@@ -35,10 +35,15 @@ def test_every_frame_is_read_as_the_encoder_takes_pictures(towers: Any, clips: D
     assert frames_in(clips) == frames_in(whole) == 6
 
 
-def test_batches_of_every_frame_are_the_whole_clips(towers: Any, clips: Domain) -> None:
+def test_batches_of_every_frame_are_the_whole_clips_also_after_saving(
+    towers: Any, clips: Domain, tmp_path: Any
+) -> None:
     every = every_frame(towers, 6)
     assert torch.equal(every.preprocess(list(clips.x)), torch.stack(list(whole_clips(clips, towers).x)))
     assert every.name.endswith("?frames=6&parts=1")
+    every.save_weights(tmp_path / "saved")
+    again = encoders.load(every.to_json(), tmp_path / "saved")  # which compares fingerprints
+    assert torch.equal(again.preprocess(list(clips.x)), every.preprocess(list(clips.x)))
 
 
 def test_the_network_is_a_copy_that_gives_what_the_encoder_gives(towers: Any, clips: Domain) -> None:
@@ -49,7 +54,8 @@ def test_the_network_is_a_copy_that_gives_what_the_encoder_gives(towers: Any, cl
     with torch.no_grad():
         each = network.encode_image(whole.x[0])
     read = every_frame(towers, 6).encode(clips.take(slice(0, 1)), cache=False).x[0]
-    assert np.allclose(torch.nn.functional.normalize(each, dim=1).mean(dim=0), read, atol=1e-5)
+    unit = torch.nn.functional.normalize
+    assert np.allclose(unit(unit(each, dim=1).mean(dim=0), dim=0), read, atol=1e-5)
     network.image.patches.weight.data.zero_()  # of the copy
     assert float(towers.image.frame.module.model.image.patches.weight.abs().sum()) > 0
 
@@ -73,3 +79,20 @@ def test_a_network_without_layers_of_a_transformer_is_refused_with_a_fix() -> No
 def test_pictures_are_no_clips(towers: Any) -> None:
     with pytest.raises(ValueError, match="kind clip"):
         whole_clips(Domain(x=np.zeros((2, 8, 8, 3), np.uint8), kind="image", name="pictures"), towers)
+
+
+def test_a_clip_is_cut_once_while_there_is_room(towers: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[int] = []
+
+    def clip(i: int) -> Any:
+        read.append(i)
+        return np.full((2, 3, 8, 8), 40 * i, np.uint8)
+
+    domain = Domain(x=Lazy(range(3), clip, str), kind="clip", name="clips")
+    monkeypatch.setattr("unseen.encoders.whole_clips.ROOM", 2 * 2 * 3 * 8 * 8)  # two of the three
+    whole = whole_clips(domain, towers)
+    first, again = ([whole.x[i] for i in range(3)] for _ in range(2))
+    assert all(torch.equal(a, b) for a, b in zip(first, again))
+    assert read == [0, 1, 2, 2]
+    assert whole.take([2]).x[0].mean() > whole.take([1]).x[0].mean()
+    assert whole.digests().tolist() == domain.digests().tolist()

@@ -70,15 +70,22 @@ def run_all(
     jobs: list[Job] = [(seed, pairs) for seed in range(seeds) for pairs in catalogue.sharing(candidates)]
     if engine.name == "process" and not (inputs.model is None and inputs.teachers is None):
         engine = dataclasses.replace(engine, workers=1)
-    if engine.name == "process" and engine.workers == 1:
-        found: Iterator[list[Cell]] = each(_cells, jobs, Work(inputs, folder), label="fitting")
-    else:
-        told = Work(inputs.without_truth(), None if folder is None else folder.resolve())
-        found = (unpack(*packed) for packed in each(_packed, jobs, told, engine=engine, label="fitting"))
-    for made, (_, pairs) in zip(found, jobs):  # `found` first, so that it ends, and says so
-        for pair, cell in zip(pairs, made):
-            cells[pair].append(cell)
+    here = [job for job in jobs if inputs.seen_by(*job[1][0]).whole]  # clips, and networks that train, do not travel
+    for part, at in (([job for job in jobs if job not in here], engine), (here, Engine(workers=1))):
+        for made, (_, pairs) in zip(_run(inputs, part, folder, at), part):  # that first, so that it ends, and says so
+            for pair, cell in zip(pairs, made):
+                cells[pair].append(cell)
     return cells
+
+
+def _run(inputs: Inputs, jobs: list[Job], folder: Path | None, engine: Engine) -> Iterator[list[Cell]]:
+    """The cells of each job, in their order."""
+    if not jobs:
+        return iter(())
+    if engine.name == "process" and engine.workers == 1:
+        return each(_cells, jobs, Work(inputs, folder), label="fitting")
+    told = Work(inputs.without_truth(), None if folder is None else folder.resolve())
+    return (unpack(*packed) for packed in each(_packed, jobs, told, engine=engine, label="fitting"))
 
 
 def fit_whole(inputs: Inputs, pair: tuple[str, str], cell: Cell, folder: Path | None) -> Cell | None:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -125,12 +124,13 @@ def _map(inputs: Inputs, cell: Cell, results: dict[str, Any]) -> list[dict[str, 
     picked = {
         role: np.linspace(0, len(d) - 1, min(len(d), MAP_SAMPLES // 2)).astype(int) for role, d in domains.items()
     }
+    plain = (inputs.one_view or inputs) if inputs.whole else inputs
     parts = {role: domains[role].take(index) for role, index in picked.items()}
-    stages: dict[str, Callable[[Domain], np.ndarray]] = {
-        "before": _as_given,
-        "after": partial(_as_seen, cell["method"]),
+    read = {role: getattr(plain, role).take(index) for role, index in picked.items()}
+    seen = {
+        "before": np.concatenate([_as_given(part) for part in read.values()]),
+        "after": np.concatenate([_as_seen(cell["method"], part) for part in parts.values()]),
     }
-    seen = {stage: np.concatenate([features(d) for d in parts.values()]) for stage, features in stages.items()}
     if len(seen["before"]) < 10:
         return []
     roles = np.concatenate([np.repeat(role, len(d)) for role, d in parts.items()])
@@ -139,7 +139,7 @@ def _map(inputs: Inputs, cell: Cell, results: dict[str, Any]) -> list[dict[str, 
         places = dict(zip(seen, pool.map(_places, seen.values())))
     return [
         {"stage": stage, "x": float(a), "y": float(b), "domain": str(role), "class": label}
-        for stage in stages
+        for stage in seen
         for (a, b), role, label in zip(places[stage], roles, labels)
     ]
 

@@ -25,6 +25,7 @@ from unseen.data.ontology import Ontology
 from unseen.data.taxonomies import Taxonomy
 from unseen.encoders.defaults import encoder_of, why_default
 from unseen.evaluation.exam import Exam
+from unseen.methods.base import signatures
 from unseen.report.words import KINDS, SPACE, samples
 from unseen.scale import Engine, cluster
 from unseen.verification.seals import without_sealed
@@ -38,6 +39,8 @@ SMALLEST_HELD_OUT = 20
 """A target with fewer samples is not split."""
 
 Data = Domain | str | os.PathLike[str]
+Tower = Callable[[], "Encoder | None"]
+"""Gives the encoder, once it is made."""
 Names = ClassSpace | str | os.PathLike[str] | Sequence[str]
 
 
@@ -63,7 +66,15 @@ class Inputs:
     two_views : Inputs, optional
         The same samples with features of both views (`unseen.compare.views`).
     one_view : Inputs, optional
-        Of inputs with both views, those with the plain one: scores of candidates are taken there, to be comparable.
+        Of inputs with both views, or with whole clips, those with plain features: scores of candidates are taken there,
+        to be comparable.
+    clips : mapping of bool to Inputs
+        The same clips as networks take them (`unseen.compare.clips`): with the network that looks at frames as the
+        model to begin with (True), and without.
+    whole : bool
+        Whether samples are such clips.
+    prompts : tuple of str
+        Sentences for names, where some were given.
     crafted : mapping of seed to Domain
         Features of crafted copies of source samples that the fits of a seed do not learn from; a column `family`.
     notes : tuple of str
@@ -90,6 +101,9 @@ class Inputs:
     crafted: Mapping[int, Domain] = dataclasses.field(default_factory=dict)
     two_views: Inputs | None = None
     one_view: Inputs | None = None
+    clips: Mapping[bool, Inputs] = dataclasses.field(default_factory=dict)
+    whole: bool = False
+    prompts: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     shared_by: tuple[str, str, bool] | None = None
 
@@ -99,7 +113,9 @@ class Inputs:
         return self.source is None and self.support is None
 
     def seen_by(self, slug: str, preset: str) -> Inputs:
-        """The inputs of a candidate: with both views if its preset reads them."""
+        """The inputs of a candidate: with both views if its preset reads them, clips if it trains on these."""
+        if reads_clips(slug) and self.clips:
+            return self.clips[begins_with_network(slug)]
         if preset not in methods.card(slug).two_views:
             return self
         if self.two_views is None:
@@ -116,19 +132,24 @@ class Inputs:
         """The inputs by words of `fit`, with a part of the source, for one seed."""
         words = {"source": source, "target": self.target, "support": self.support, "model": self.model}
         words["teachers"] = self.teachers
+        if self.whole and self.prompts:
+            words["prompts"] = self.prompts
         if self.described or self.shared_space:
             words["classes"] = self.classes
         inputs = {word: value for word, value in words.items() if value is not None}
         towers = None if self.shared_by is None else functools.partial(towers_of, *self.shared_by)
         return Given(
-            inputs, shared_space=self.shared_space, seed=seed, two_views=self.can_have_two_views, towers=towers
-        )
+            inputs, kind="clip" if self.whole else "features", shared_space=self.shared_space, seed=seed,
+            two_views=self.can_have_two_views, towers=towers,
+        )  # fmt: skip
 
     @property
     def can_have_two_views(self) -> bool:
         """Whether there are pictures on both sides and a network with batch statistics, whose head is not given."""
         from unseen.encoders.views import has_second_view
 
+        if self.whole:
+            return False
         if self.one_view is not None or self.two_views is not None:
             return True
         sides = [self.raw[name] for name in ("source", "target") if name in self.raw]
@@ -137,7 +158,7 @@ class Inputs:
 
     def without_truth(self) -> Inputs:
         """What a fit on another machine needs: features without exams, raw samples and the encoder."""
-        plain = dataclasses.replace(self, exams={}, raw={}, encoder=None, two_views=None)
+        plain = dataclasses.replace(self, exams={}, raw={}, encoder=None, two_views=None, clips={})
         if self.two_views is None:
             return plain
         both = dataclasses.replace(self.two_views, exams={}, raw={}, encoder=None, one_view=plain)
@@ -163,13 +184,15 @@ def prepare(
     teachers: Any = None,
     engine: Engine | None = None,
     distinct: bool = False,
-    before_encoding: Callable[[Mapping[str, Domain], Collection[str]], None] | None = None,
+    before_encoding: Callable[[Mapping[str, Domain], Collection[str], Callable[[], Encoder | None]], None]
+    | None = None,
 ) -> Inputs:
     """Load, align, seal, check and encode, on `engine` where it is Ray.
 
     With `distinct`, a target whose every sample the source has, too, is refused. Without source and support, the names
     of `classes` are all that is known: an encoder puts them among the samples (zero-shot). `before_encoding` is called
-    with the samples that were read, by role, and the words of `fit` that are given or may come of them; it may refuse.
+    with the samples that were read, by role, the words of `fit` that are given or may come of them, and what gives the
+    encoder; it may refuse.
 
     Raises
     ------
@@ -208,10 +231,11 @@ def prepare(
     if fraction > 0:
         parts["support"] = without_sealed("support", parts["support"])
     kind = next(iter(read.values())).kind
+    made = functools.cache(lambda: encoder_of(kind, encoder, precision, trust, named=named))
     if before_encoding is not None:
         words = {*parts, *(word for word, value in (("model", model), ("teachers", teachers)) if value is not None)}
-        before_encoding(parts, words | ({"model"} if "source" in words or named else set()) | {"classes"})
-    tower = encoder_of(kind, encoder, precision, trust, named=named)
+        before_encoding(parts, words | ({"model"} if "source" in words or named else set()) | {"classes"}, made)
+    tower = made()
     if named and encoder is None and tower is not None:
         notes.append(why_default(kind))
     _check_teachers(teachers, tower)
@@ -244,8 +268,19 @@ def prepare(
         model=model,
         teachers=teachers,
         notes=tuple(notes),
+        prompts=tuple(prompts or ()),
         shared_by=(tower.name, precision, trust) if tower is not None and _reads_names(tower) else None,
     )
+
+
+def reads_clips(slug: str) -> bool:
+    """Whether a method learns from clips themselves, not from features of them."""
+    return methods.card(slug).modalities == {"clip"}
+
+
+def begins_with_network(slug: str) -> bool:
+    """Whether a method trains a network that it is given."""
+    return all("model" in way.required for way in signatures(methods.get(slug)))
 
 
 def _reads_names(tower: Encoder) -> bool:

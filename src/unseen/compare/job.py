@@ -18,10 +18,11 @@ from unseen.bundle import Bundle
 from unseen.compare.asked import BEGUN, check_asked, method_names, parse_budget
 from unseen.compare.cells import Cell, as_sure_as, calibration
 from unseen.compare.choice import choose
+from unseen.compare.clips import check_clips, slugs_on_clips, with_whole_clips
 from unseen.compare.consensus import MEMBERS, NAMED, SLUG, consensus_cells, has_part, members, pair_of, with_opinions
 from unseen.compare.crafted import crafted_checks
 from unseen.compare.fits import alone_in, fit_whole, run_all, split
-from unseen.compare.inputs import Data, Inputs, Names, prepare
+from unseen.compare.inputs import Data, Inputs, Names, Tower, prepare
 from unseen.compare.introduction import introduction
 from unseen.compare.results import summarize
 from unseen.compare.views import with_two_views
@@ -117,8 +118,7 @@ def plan(
     if wanted is not None and asked:
         heard = NAMED if inputs.named else (ALWAYS[0], *MEMBERS)
         wanted = list(dict.fromkeys([*(n for n in wanted if n != SLUG), *heard]))
-    given = inputs.given(inputs.source, 0)
-    pairs, left_out = catalogue.candidates(given, wanted)
+    pairs, left_out = _fitting(inputs, wanted)
     if not pairs:
         raise ValueError(
             "no method fits what is given: " + "; ".join(f"{slug} {why}" for slug, why in left_out.items())
@@ -151,6 +151,24 @@ def plan(
         )
     seconds = {key: seconds[key] for key in (name(*pair) for pair in pairs)}
     return Plan(tuple(pairs), seconds, left_out, shares, together)
+
+
+def _fitting(inputs: Inputs, wanted: Sequence[str] | None) -> tuple[list[tuple[str, str]], dict[str, str]]:
+    """What runs, as `catalogue.candidates` tells it; what learns from clips themselves runs where it is named."""
+    given = inputs.given(inputs.source, 0)
+    if wanted is not None:
+        seen = {key: inputs.seen_by(*_pair(key)) for key in wanted}
+        found = [catalogue.candidates(part.given(part.source, 0), [key])[0] for key, part in seen.items()]
+        return [pair for pairs in found for pair in pairs], {}
+    pairs, left_out = catalogue.candidates(given)
+    if any(part.kind == "clip" for part in inputs.raw.values()):
+        left_out |= dict.fromkeys(slugs_on_clips(left_out), catalogue.BY_NAME)
+    return pairs, left_out
+
+
+def _pair(key: str) -> tuple[str, str]:
+    slug, _, preset = key.partition(":")
+    return slug, preset
 
 
 @keeping()
@@ -257,8 +275,9 @@ def compare(
     wanted = [] if methods in ("auto", "all") else method_names(methods)
     asked = {"protocol": protocol, "labels": labels, "seeds": seeds}
 
-    def before_encoding(read: Mapping[str, Domain], words: Collection[str]) -> None:
+    def before_encoding(read: Mapping[str, Domain], words: Collection[str], tower: Tower) -> None:
         check_wanted(wanted, words)
+        check_clips(wanted, read, tower, model)
         if folder is not None:
             _check_same(folder, {**asked, "given": {role: part.fingerprint()[:16] for role, part in read.items()}})
 
@@ -267,6 +286,7 @@ def compare(
         taxonomy=taxonomy, encoder=encoder, labels=labels, on_error=on_error, precision=precision, trust=trust,
         model=model, teachers=teachers, engine=engine, distinct=True, before_encoding=before_encoding,
     )  # fmt: skip
+    inputs = with_whole_clips(inputs, wanted)
     for line in introduction(inputs):
         say(line)
     with limited_threads():
@@ -322,6 +342,7 @@ def make_bundle(inputs: Inputs, cell: Cell) -> Bundle:
         encoder=inputs.encoder,
         temperature=cell["temperature"],
         threshold=cell["threshold"],
+        whole=inputs.whole,
         credits=tuple(dict.fromkeys(c for told in inputs.told.values() for c in told["credits"])),
     )
 
@@ -421,6 +442,7 @@ def adapt(
     Parameters
     ----------
     method, preset : str
+        As two words, or the method as `slug:preset`.
     settings : mapping of hyperparameters
     seed : int
     refit : bool
@@ -432,6 +454,10 @@ def adapt(
         As in `compare`: source, target, support, classes, prompts, ontology, taxonomy, model, teachers, encoder,
         labels, on_error, precision, trust, engine.
     """
+    method, _, said = method.partition(":")
+    if said and preset not in ("default", said):
+        raise ValueError(f"method: {method}:{said} names a preset, and preset is {preset!r}; name one of them")
+    preset = said or preset
     if method == SLUG:
         raise ValueError(f"method: {SLUG} is made of several methods; compare runs and saves it (methods={SLUG!r})")
     check_asked(
@@ -441,9 +467,15 @@ def adapt(
     )  # fmt: skip
     make = functools.partial(catalogue.make, method, preset, seed, **(settings or {}))
     make()
-    ready = prepare(**inputs, before_encoding=lambda _, words: check_wanted([method], words))
+
+    def before_encoding(read: Mapping[str, Domain], words: Collection[str], tower: Tower) -> None:
+        check_wanted([method], words)
+        check_clips([method], read, tower, inputs.get("model"))
+
+    ready = with_whole_clips(prepare(**inputs, before_encoding=before_encoding), [method])
     if preset in methods_.card(method).two_views:
-        ready = with_two_views(ready).seen_by(method, preset)
+        ready = with_two_views(ready)
+    ready = ready.seen_by(method, preset)
     given, check = split(ready, seed)
     fitted = given.fit(make()) if check is not None or not refit else make()
     cell = {"method": fitted, **calibration(fitted, check)}

@@ -51,10 +51,10 @@ class ClipPreprocess:
         values = _bytes(clip)
         return [values[i].transpose(1, 2, 0) for i in segment_index(len(values), self.frames).tolist()]
 
-    def every(self, clip: Any) -> Float[Tensor, "t 3 height width"]:
-        """All frames of a clip, each as the picture encoder takes pictures."""
-        every: Tensor = self.frame([*_bytes(clip).transpose(0, 2, 3, 1)])
-        return every
+    def cut(self, clip: Any) -> list[Any]:
+        """All frames of a clip as batches are made of them: what takes the time is behind them."""
+        every = _bytes(clip).transpose(0, 2, 3, 1)
+        return [self.frame.ready(frame) for frame in every] if hasattr(self.frame, "ready") else [*every]
 
     def __call__(self, samples: Sequence[Any]) -> Tensor:
         """One batch."""

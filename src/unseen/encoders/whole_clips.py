@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import torch
-from torch import nn
+from jaxtyping import Float
+from torch import Tensor, nn
 
 from unseen.data.domain import Domain, Lazy
 from unseen.encoders.base import Encoder
@@ -12,6 +15,10 @@ from unseen.encoders.frames import ClipPreprocess, FramesEncoder
 from unseen.encoders.prunable import prunable_towers
 from unseen.encoders.two_tower import TwoTowerEncoder
 from unseen.encoders.vit_towers import of_timm
+
+ROOM = 1 << 30
+"""Bytes of clips of one domain that stay in memory; the others are read and cut again. One of 16 frames of 224 x 224
+pixels takes 2.4 million."""
 
 
 def frames_encoder(encoder: Encoder) -> FramesEncoder:
@@ -47,8 +54,28 @@ def whole_clips(domain: Domain, encoder: Encoder) -> Domain:
         raise ValueError(f"{domain.name} must hold clips (kind clip); it is of kind {domain.kind!r}")
     preprocess = frames_encoder(encoder).preprocess
     assert isinstance(preprocess, ClipPreprocess)
-    x = domain.x if isinstance(domain.x, Lazy) else Lazy(range(len(domain)), domain.x.__getitem__)
-    return domain.replace(x=x.map(preprocess.every))
+    samples = domain.x if isinstance(domain.x, Lazy) else Lazy(range(len(domain)), domain.x.__getitem__)
+    return domain.replace(x=Lazy(range(len(domain)), _Cut(samples, preprocess), samples.digest))
+
+
+class _Cut:
+    """Clips by their place, of which as many stay cut, as bytes, as there is room for: epochs ask for them again."""
+
+    def __init__(self, samples: Lazy, preprocess: ClipPreprocess) -> None:
+        self.samples, self.preprocess = samples, preprocess
+        self.kept: dict[int, list[Any]] = {}
+        self.room = ROOM
+
+    def __call__(self, i: int) -> Float[Tensor, "t 3 h w"]:
+        frames = self.kept.get(i)
+        if frames is None:
+            frames = self.preprocess.cut(self.samples[i])
+            size = sum(getattr(frame, "values", frame).nbytes for frame in frames)
+            if size <= self.room:
+                self.room -= size
+                self.kept[i] = frames
+        clip: Tensor = self.preprocess.frame(frames)
+        return clip
 
 
 def frames_in(domain: Domain) -> int:
@@ -56,12 +83,21 @@ def frames_in(domain: Domain) -> int:
     return len(np.asarray(domain.x[0]))
 
 
-def every_frame(encoder: Encoder, frames: int) -> FramesEncoder:
-    """The same side of an encoder for clips of so many frames: it takes each, so that its batches are `whole_clips`."""
+def every_frame(encoder: Encoder, frames: int) -> Encoder:
+    """The same encoder for clips of so many frames: it takes each, so that its batches are `whole_clips`."""
     clips = frames_encoder(encoder)
     inner = clips.frame.name
     name = f"frames:{inner}{'&' if '?' in inner else '?'}frames={frames}&parts=1"
-    return FramesEncoder(name=name, frame=clips.frame, frames=frames, parts=1)
+    every = FramesEncoder(name=name, frame=clips.frame, frames=frames, parts=1, unit=clips.unit)
+    return _beside(every, encoder) if isinstance(encoder, TwoTowerEncoder) else every
+
+
+def _beside(image: Encoder, encoder: TwoTowerEncoder) -> TwoTowerEncoder:
+    """Another side of pictures or clips beside the same side of texts."""
+    return TwoTowerEncoder(
+        name=image.name, image=image, text=encoder.text, logit_scale=encoder.logit_scale, template=encoder.template,
+        save=encoder.save_weights,
+    )  # fmt: skip
 
 
 def network_of_frames(encoder: Encoder) -> nn.Module:
@@ -80,11 +116,7 @@ def network_of_frames(encoder: Encoder) -> nn.Module:
     clips = frames_encoder(encoder)
     try:
         if isinstance(encoder, TwoTowerEncoder):
-            pictures = TwoTowerEncoder(
-                name=clips.frame.name, image=clips.frame, text=encoder.text, logit_scale=encoder.logit_scale,
-                template=encoder.template,
-            )  # fmt: skip
-            return prunable_towers(pictures)
+            return prunable_towers(_beside(clips.frame, encoder))
         with torch.no_grad():
             return of_timm(clips.frame.module)
     except (ValueError, TypeError) as error:

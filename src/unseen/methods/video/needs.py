@@ -23,9 +23,13 @@ class FrameTowers(Need):
 
     def lacks(self, given: Given) -> str | None:
         """Return that there is no such model."""
-        if hasattr(given.inputs.get("model"), "encode_image"):
+        model = given.inputs.get("model")
+        if hasattr(model, "encode_image") and image_transformer(model) is not None:
             return None
-        return "reads clips by two towers: fit it in Python, with unseen.encoders.prunable.prunable_towers"
+        return (
+            "learns from clips by two towers, that of pictures a vision transformer: name such an encoder, as "
+            "frames:open_clip:ViT-B-32 (in Python, the model is what unseen.encoders.prunable.prunable_towers makes)"
+        )
 
     def example(self, inputs: Mapping[str, Any]) -> dict[str, Any]:
         """Return two small towers for frames of 8 pixels."""
@@ -96,7 +100,10 @@ class FrameTransformer(Need):
         """Return that there is no such model."""
         if image_transformer(given.inputs.get("model")) is not None:
             return None
-        return "reads clips by a vision transformer: fit it in Python, with unseen.encoders.vit_towers"
+        return (
+            "learns from clips by a vision transformer: name such an encoder, as frames:timm:vit_small_patch16_224 "
+            "(in Python, the model is what unseen.encoders.vit_towers makes)"
+        )
 
     def example(self, inputs: Mapping[str, Any]) -> dict[str, Any]:
         """Return a small vision transformer for frames of 8 pixels."""

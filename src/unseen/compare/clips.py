@@ -1,0 +1,86 @@
+"""Clips themselves, for candidates that train the network which looks at frames; others read features of the frames."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING
+
+from unseen import methods
+from unseen.catalogue import Given
+from unseen.compare.inputs import Inputs, begins_with_network, reads_clips
+from unseen.data.domain import Domain
+
+if TYPE_CHECKING:
+    from unseen.encoders import Encoder
+
+ROLES = ("source", "target", "held_out", "support")
+
+
+def slugs_on_clips(wanted: Iterable[str]) -> list[str]:
+    """Those of some candidates (`slug` or `slug:preset`) that learn from clips themselves."""
+    return [slug for slug in dict.fromkeys(name.partition(":")[0] for name in wanted) if reads_clips(slug)]
+
+
+def check_clips(
+    wanted: Iterable[str], read: Mapping[str, Domain], encoder: Callable[[], Encoder | None], model: object = None
+) -> None:
+    """`ValueError` for candidates that learn from clips where there are none, or no network that they can train.
+
+    Parameters
+    ----------
+    wanted : names of candidates
+    read : mapping of roles to Domain
+        The samples, as they were read.
+    encoder : callable
+        What gives the encoder; it is asked where a candidate begins with its network.
+    model : object, optional
+        A network to begin with in its place.
+    """
+    from unseen.encoders.whole_clips import network_of_frames
+
+    for slug in slugs_on_clips(wanted):
+        kind = next(iter(read.values())).kind
+        if kind != "clip":
+            raise ValueError(f"methods: {slug} learns from clips (videos, folders of frames); these are of kind {kind}")
+        given = {word: read[word] for word in ROLES if word in read and word != "held_out"}
+        network = model
+        if begins_with_network(slug) and model is None:
+            tower = encoder()
+            assert tower is not None
+            try:
+                network = network_of_frames(tower)
+            except ValueError as error:
+                raise ValueError(f"methods: {slug} trains the network that looks at frames; {error}") from error
+        words = {**given, "model": network} if network is not None else given
+        if why := Given(words, kind="clip").why_not(methods.get(slug)):
+            raise ValueError(f"methods: {slug} cannot run here: it {why}")
+
+
+def with_whole_clips(inputs: Inputs, wanted: Iterable[str]) -> Inputs:
+    """The inputs with clips as networks take them at hand, where a candidate learns from these.
+
+    Every frame that a clip was read with is there: as many as a saved model reads of a clip, too.
+    """
+    from unseen.encoders.whole_clips import every_frame, frames_in, network_of_frames, whole_clips
+
+    slugs = slugs_on_clips(wanted)
+    if not slugs or inputs.encoder is None:
+        return inputs
+    tower = every_frame(inputs.encoder, frames_in(inputs.raw[next(iter(inputs.raw))]))
+
+    def themselves(role: str) -> Domain | None:
+        features = getattr(inputs, role)
+        if features is None:
+            return None
+        clips = whole_clips(inputs.raw[role], tower)
+        return features.replace(x=clips.x, kind="clip")
+
+    parts = {role: themselves(role) for role in ROLES}
+    plain: Mapping[str, object] = {"crafted": {}, "one_view": inputs, "whole": True, "encoder": tower}
+    without = dataclasses.replace(inputs, **parts, **plain)  # type: ignore[arg-type]
+    views = {False: without}
+    if any(begins_with_network(slug) for slug in slugs):
+        network = network_of_frames(inputs.encoder) if inputs.model is None else inputs.model
+        views[True] = dataclasses.replace(without, model=network)
+    return dataclasses.replace(inputs, clips=views)
