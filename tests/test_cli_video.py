@@ -86,6 +86,9 @@ def test_methods_that_train_the_network_read_the_clips_themselves(here: Any) -> 
     table = pd.read_csv(here / "long.csv")
     assert table.start.tolist() == [0, 1]
     assert np.isfinite(table.probability).all()
+    call("adapt", "--model", "model", "--classes", "waving,bowing,sitting", "--out", "gestures")
+    call("predict", "gestures", "long.mp4", "--csv", "named.csv")
+    assert set(pd.read_csv(here / "named.csv")["class"]) <= {"waving", "bowing", "sitting"}
 
 
 def test_what_cannot_train_on_clips_is_told_before_any_is_encoded(here: Any, monkeypatch: pytest.MonkeyPatch) -> None:

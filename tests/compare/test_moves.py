@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 import unseen
 from unseen import cli, methods
 from unseen.bundle import Bundle
-from unseen.compare.moves import move, moves
+from unseen.compare.moves import STEPS, move, moves
 from unseen.data.classes import ClassSpace
 from unseen.data.domain import Domain
 
@@ -60,9 +60,41 @@ def test_labels_of_the_target_make_no_difference(saved: Path) -> None:
 
 def test_a_method_that_learns_once_says_which_go_on(tmp_path: Path) -> None:
     model = unseen.adapt(method="standardize", source=features(0), target=features(1))
-    with pytest.raises(ValueError, match=r"adapts to another target by itself \(.*meta-dmoe.*\); it is a saved"):
+    with pytest.raises(
+        ValueError, match=r"goes on to unlabeled samples of another target \(.*meta-dmoe.*\); it is a saved"
+    ):
         move(model, features(2))
-    assert [slug for slug in methods.slugs() if moves(methods.get(slug))] == ["meta-dmoe"]
+    able = {word: {slug for slug in methods.slugs() if moves(methods.get(slug), word)} for word in STEPS}
+    assert able["target"] == {"meta-dmoe"}
+    assert {"x-clip", "mug-stan"} <= able["classes"]
+    assert {"cdfsl-v", "dafosnet"} <= able["support"]
+
+
+def test_exactly_one_thing_to_go_on_to_is_given(saved: Path) -> None:
+    model = Bundle.load(saved)
+    for given in ({}, {"target": features(1), "classes": "ant,bee"}):
+        with pytest.raises(ValueError, match="one of target, classes, support must be given"):
+            move(model, **given)  # type: ignore[arg-type]
+
+
+def clouds(names: str, seed: int) -> Domain:
+    """Ten samples of each letter, around a place of its own."""
+    rng, y = np.random.default_rng(seed), np.arange(10 * len(names)) % len(names)
+    places = 4 * np.random.default_rng(ord(names[0])).normal(size=(len(names), 5))
+    x = (places[y] + rng.normal(size=(len(y), 5))).astype(np.float32)
+    return Domain(x=x, y=y, classes=ClassSpace(names=tuple(names)), name="clouds")
+
+
+def test_other_classes_are_named_by_a_handful(tmp_path: Path) -> None:
+    settings = dict(methods.get("dafosnet").card.smoke)
+    model = unseen.adapt(method="dafosnet", settings=settings, source=clouds("abcdef", 0), support=clouds("rstu", 1))
+    moved = move(model, support=clouds("xyz", 2), out=tmp_path / "there")
+    assert moved.classes.names == ("x", "y", "z")
+    asked = clouds("xyz", 3)
+    again = Bundle.load(tmp_path / "there").predict(asked.unlabeled())
+    assert (again["class"].to_numpy() == np.array(list("xyz"))[asked.labels]).mean() > 0.6
+    with pytest.raises(ValueError, match="support must have labels"):
+        move(model, support=asked.unlabeled())
 
 
 def test_on_the_command_line_a_model_needs_no_method_and_takes_nothing_that_its_fit_has_settled(
@@ -75,7 +107,7 @@ def test_on_the_command_line_a_model_needs_no_method_and_takes_nothing_that_its_
     assert "is adapted to" in done.output
     assert Bundle.load(out).method.card.slug == "meta-dmoe"
     for extra, told in (
-        (["--model", str(saved)], "name a --method to fit, or a saved --model and the --target"),
+        (["--model", str(saved)], "name a --method to fit, or a saved --model and what it goes on to"),
         (
             ["--model", str(saved), "--target", target, "--source", target, "--set", "alpha=1"],
             "--source, --set cannot be changed in a saved",

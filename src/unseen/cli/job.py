@@ -232,10 +232,12 @@ def adapt(
 ) -> None:
     """Fit one method and save the model.
 
-    Without --method, a saved --model whose method adapts to a target by itself (meta-dmoe) goes on to another --target,
-    in seconds and without its source.
+    Without --method, a saved --model goes on by itself, in seconds and without its source: to another --target
+    (meta-dmoe), to other --classes by their names (x-clip, mug-stan), or to other classes by a handful of labelled
+    samples, --support (cdfsl-v, dafosnet).
 
     Example:  unseen adapt --method glc --source photos --target sketches --set epochs=10 --out models/glc
+    Example:  unseen adapt --model models/x-clip --classes "waving,bowing" --out models/gestures
     """
     from unseen.compare.asked import check_asked
 
@@ -245,7 +247,8 @@ def adapt(
         precision=precision,
     )  # fmt: skip
     if method is None:
-        _move(context, model, target, out=out, bundle=bundle, on_error=on_error, trust=trust)
+        words = {"target": target, "classes": classes, "support": support}
+        _move(context, model, words, out=out, bundle=bundle, on_error=on_error, trust=trust)
         return
     given = dict(
         source=source, target=target, support=support, classes=classes, prompts=prompts, ontology=ontology,
@@ -275,7 +278,7 @@ def adapt(
 
 
 SETTLED = (
-    "source", "support", "classes", "prompts", "ontology", "taxonomy", "teachers", "encoder", "settings", "preset",
+    "source", "prompts", "ontology", "taxonomy", "teachers", "encoder", "settings", "preset",
     "labels", "seed", "refit", "precision",
 )  # fmt: skip
 """Options of `adapt` that a saved model has behind it."""
@@ -284,23 +287,27 @@ SETTLED = (
 def _move(
     context: typer.Context,
     model: str | None,
-    target: str | None,
+    words: Mapping[str, str | None],
     *,
     out: Path,
     bundle: bool,
     on_error: str,
     trust: bool,
 ) -> None:
-    """Let a saved model go on to another target."""
-    if model is None or target is None:
-        raise ValueError("name a --method to fit, or a saved --model and the --target that it goes on to")
+    """Let a saved model go on to another target, other names, or another handful."""
+    given = {word: value for word, value in words.items() if value is not None}
+    if model is None or len(given) != 1:
+        raise ValueError(
+            "name a --method to fit, or a saved --model and what it goes on to: --target, --classes or --support"
+        )
     if settled := told(context, SETTLED):
         raise ValueError(f"{', '.join(settled)} cannot be changed in a saved --model; name a --method to fit one")
     from unseen.compare.moves import move
 
     saved, started = open_bundle(Path(model), trust), time.perf_counter()
-    moved = move(saved, target, out=out, with_encoder=bundle, on_error=on_error)
-    say(f"{moved.method!r} is adapted to {target} in {time.perf_counter() - started:.1f} s, and in {out}")
+    moved = move(saved, **given, out=out, with_encoder=bundle, on_error=on_error)
+    to, seconds = next(iter(given.values())), time.perf_counter() - started
+    say(f"{moved.method!r} is adapted to {to} in {seconds:.1f} s, and in {out}")
 
 
 @app.command()

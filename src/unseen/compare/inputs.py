@@ -212,7 +212,7 @@ def prepare(
         check_names(read, listed, encoder)
     for name in ("source", "support"):
         if name in read:
-            read[name] = without_sealed(name, _labeled(name, read[name]))
+            read[name] = without_sealed(name, labeled_samples(name, read[name]))
     check_kinds(read)
     relate = functools.partial(related, ontology=ontology, taxonomy=taxonomy)
     notes: list[str] = []
@@ -321,7 +321,7 @@ def _read(name: str, value: Data, on_error: str) -> Domain:
         raise type(error)(f"{name}: {error}") from error
 
 
-def _labeled(name: str, domain: Domain) -> Domain:
+def labeled_samples(name: str, domain: Domain) -> Domain:
     """The labelled samples of a domain."""
     if not domain.labeled.any():
         told = samples(len(domain), domain.kind).replace(SPACE, " ")

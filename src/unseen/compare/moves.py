@@ -1,4 +1,4 @@
-"""`move`: a saved model goes on to another target, by its method's own second step."""
+"""`move`: a saved model goes on by its method's own second step: to another target, other names, another handful."""
 
 from __future__ import annotations
 
@@ -9,36 +9,51 @@ from typing import Any
 
 from unseen import methods
 from unseen.bundle import Bundle
-from unseen.compare.inputs import Data
+from unseen.compare.inputs import Data, Names, labeled_samples
+from unseen.data.class_file import class_space
 from unseen.data.domain import Domain
 from unseen.methods.base import Method
 from unseen.methods.vocabulary import signature_of
+from unseen.verification.seals import without_sealed
+
+STEPS = {
+    "target": "unlabeled samples of another target",
+    "classes": "other classes, by their names",
+    "support": "other classes, by a handful of labelled samples",
+}
+"""What a saved model can go on to, by the word of `adapt` that asks for it."""
 
 
-def moves(method: type[Method]) -> bool:
-    """Whether a fitted method adapts to another target by unlabeled samples of it alone, in a cheap second step."""
+def moves(method: type[Method], word: str = "target") -> bool:
+    """Whether a fitted method goes on by `word` of `STEPS` alone, in a cheap second step."""
     step: Any = getattr(method, "adapt", None)
-    return step is not None and signature_of(inspect.unwrap(step)).required == ("target",)
+    return step is not None and signature_of(inspect.unwrap(step)).required == (word,)
 
 
 def move(
     model: Bundle,
-    target: Data,
+    target: Data | None = None,
     *,
+    classes: Names | None = None,
+    support: Data | None = None,
     out: str | os.PathLike[str] | None = None,
     with_encoder: bool = False,
     on_error: str = "skip",
 ) -> Bundle:
-    """Adapt a saved model to another target, without what it was fitted on; labels in the target are never used.
+    """Let a saved model go on, without what it was fitted on; it stays as it is. Labels in a target are never used.
 
-    Temperature and threshold stay those of the model.
+    Temperature and threshold stay those of the model. One of `target`, `classes` and `support` must be given.
 
     Parameters
     ----------
     model : Bundle
-        Of a method with the verb `adapt` for a target, such as meta-dmoe; it stays as it is.
-    target : Domain or path
-        A few unlabeled samples, or many.
+        Of a method with the verb `adapt` for what is given.
+    target : Domain or path, optional
+        A few unlabeled samples, or many (meta-dmoe).
+    classes : ClassSpace, class file or names, optional
+        Other classes to predict, which need no more than a name (x-clip, mug-stan).
+    support : Domain or path, optional
+        A handful of labelled samples of other classes (cdfsl-v, dafosnet).
     out : path, optional
         Where to save the adapted model.
     with_encoder : bool
@@ -49,22 +64,39 @@ def move(
     Raises
     ------
     ValueError
-        If the method of the model has no such step.
+        If the method of the model has no such step, or not exactly one thing is given.
     """
+    given = {"target": target, "classes": classes, "support": support}
+    words = [word for word, value in given.items() if value is not None]
+    if len(words) != 1:
+        told = "; ".join(f"{word}: {what}" for word, what in STEPS.items())
+        raise ValueError(f"one of {', '.join(STEPS)} must be given, got {', '.join(words) or 'none'} ({told})")
     method: Any = model.method
-    if not moves(type(method)):
-        those = ", ".join(slug for slug in methods.slugs() if moves(methods.get(slug)))
+    if not moves(type(method), words[0]):
+        those = ", ".join(slug for slug in methods.slugs() if moves(methods.get(slug), words[0]))
         raise ValueError(
-            f"model must be of a method that adapts to another target by itself ({those}); it is a saved "
+            f"model must be of a method that goes on to {STEPS[words[0]]} ({those}); it is a saved "
             f"{method.card.slug}: name the method to fit"
         )
-    moved = dataclasses.replace(model, method=method.adapt(target=model.features(_read(target, on_error)).unlabeled()))
+    if classes is not None:
+        known = class_space(classes)
+        assert known is not None
+        moved = dataclasses.replace(model, method=method.adapt(classes=known), classes=known)
+    elif support is not None:
+        few = without_sealed("support", labeled_samples("support", _read(support, on_error)))
+        if few.classes is None:
+            raise ValueError("support must have classes with names: class folders, or a column of labels")
+        moved = dataclasses.replace(model, method=method.adapt(support=model.features(few)), classes=few.classes)
+    else:
+        assert target is not None
+        samples = model.features(_read(target, on_error)).unlabeled()
+        moved = dataclasses.replace(model, method=method.adapt(target=samples))
     if out is not None:
         moved.save(out, with_encoder=with_encoder)
     return moved
 
 
-def _read(target: Data, on_error: str) -> Domain:
+def _read(samples: Data, on_error: str) -> Domain:
     from unseen.data.loaders import load
 
-    return target if isinstance(target, Domain) else load(target, on_error=on_error)  # type: ignore[arg-type]
+    return samples if isinstance(samples, Domain) else load(samples, on_error=on_error)  # type: ignore[arg-type]
