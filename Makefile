@@ -7,6 +7,8 @@ FUZZ_SECONDS ?= 3600
 FUZZ_SEED ?= 0
 FUZZ_KINDS ?=
 TOOLS := $(VENV)/.tools
+# What is imported is compiled once, also where images of containers forbid it: half of what tests wait for otherwise.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: install demo test test-long test-full test-all coverage lint docs docs-serve evidence stale lowest supply fuzz fuzz-random kills soak bench clean help
 
