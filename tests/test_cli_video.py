@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from typing import Any
 
@@ -86,6 +87,10 @@ def test_methods_that_train_the_network_read_the_clips_themselves(here: Any) -> 
     table = pd.read_csv(here / "long.csv")
     assert table.start.tolist() == [0, 1]
     assert np.isfinite(table.probability).all()
+    said = call("explain", "model", "long.mp4", "--out", "why.html").output
+    assert re.search(r"Most in frame \d of 8, (for|against) (dark|light), beside (dark|light): [+-]", said)
+    assert "why.html explains 1 clip" in said
+    assert (here / "why.html").read_text().count('alt="frame ') == 8
     call("adapt", "--model", "model", "--classes", "waving,bowing,sitting", "--out", "gestures")
     call("predict", "gestures", "long.mp4", "--csv", "named.csv")
     assert set(pd.read_csv(here / "named.csv")["class"]) <= {"waving", "bowing", "sitting"}

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 @app.command()
 def explain(
     model: Annotated[Path, typer.Argument(help="Folder of a saved model (or of a run).")],
-    pictures: Annotated[list[str], typer.Argument(help="Pictures, or folders of them.")],
+    pictures: Annotated[list[str], typer.Argument(help="Pictures or videos, or folders of them.")],
     out: Annotated[Path, typer.Option(help="Page (.html) or picture (.png) to write.")] = Path("why.html"),
     top: Annotated[int, typer.Option(help="Attributes of each picture (crest).", min=1)] = 5,
     on_error: OnError = "skip",
@@ -25,8 +25,9 @@ def explain(
 ) -> None:
     """Show what spoke for each prediction, and where in the picture.
 
-    For models of methods that explain: by attributes, which were found or not (crest), or by maps of what speaks for
-    the class and of what is occluded (ugt). Best with an encoder that gives regions: train one with
+    For models of methods that explain: by attributes, which were found or not (crest), by maps of what speaks for the
+    class and of what is occluded (ugt), or by the frames of a video (x-clip, zeroi2v). Of pictures best with an encoder
+    that gives regions: train one with
 
     unseen adapt --method crest --source known-animals --classes animals.csv --encoder "efficientnet-lite0?regions=4"
     --out models/animals
@@ -52,10 +53,18 @@ def explain(
     else:
         for one in told:
             typer.echo(f"{one.name}: {one.prediction}, {one.probability:.0%}{_why(one)}.")
-    say(f"{out} explains {len(told)} {'picture' if len(told) == 1 else 'pictures'}")
+    say(f"{out} explains {len(told)} {_what(told)}")
+
+
+def _what(told: list[Told]) -> str:
+    what = "clip" if told and told[0].by_frames else "picture"
+    return what if len(told) == 1 else f"{what}s"
 
 
 def _why(one: Told) -> str:
+    if one.by_frames:
+        most = max(range(len(one.maps)), key=lambda k: float(one.maps[k].values[0, 0]))
+        return f". Most in {one.maps[most].name} of {len(one.maps)}, {one.maps[most].told}"
     if one.maps:
         return "".join(f". {map_.name}: {map_.told}" for map_ in one.maps)
     spoke = ", ".join(part.name for part in one.parts) or "nothing that the class has"

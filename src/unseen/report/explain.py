@@ -1,4 +1,4 @@
-"""Explanations as a page or a picture: what spoke for each prediction, and where it was looked for."""
+"""Explanations as a page or a picture: what spoke for each prediction, and where, or when, it was looked for."""
 
 from __future__ import annotations
 
@@ -12,7 +12,9 @@ from numpy.typing import NDArray
 
 from unseen import methods
 from unseen.bundle import Bundle
+from unseen.data.contact_sheet import contact_sheet
 from unseen.data.domain import Domain
+from unseen.data.segments import segment_index
 from unseen.data.typing import FloatArray
 from unseen.methods.base import Method
 from unseen.methods.explanation import explaining, explains
@@ -53,7 +55,10 @@ class Map(NamedTuple):
 
 
 class Told(NamedTuple):
-    """Everything that is said of one picture, by attributes (`parts`) or by maps; heat maps need several regions."""
+    """Everything that is said of one picture, by attributes (`parts`) or by maps; heat maps need several regions.
+
+    Of a clip there is a map for each frame that was looked at, of one value (`by_frames`).
+    """
 
     name: str
     prediction: str
@@ -64,28 +69,34 @@ class Told(NamedTuple):
     parts: tuple[Part, ...]
     cells: tuple[int, int]
     maps: tuple[Map, ...] = ()
+    by_frames: bool = False
 
 
 def explained(model: Bundle, samples: Domain, top: int = 5) -> list[Told]:
-    """What the model says of pictures, and why.
+    """What the model says of pictures or clips, and why.
 
     Pictures are shown as the encoder sees them, so that maps lie where they belong.
 
     Parameters
     ----------
     model : Bundle
-        Of a method with the verb `explain`, or with `evidence_maps` and `occlusion_maps`, on an encoder of pictures.
+        Of a method with the verb `explain`, or with `evidence_maps` and `occlusion_maps`, on an encoder of pictures; or
+        one that reads clips, with `frame_scores`.
     samples : Domain
-        Of kind image.
+        Of kind image, or clip.
     top : int, >= 1
         Attributes of each picture.
 
     Raises
     ------
     ValueError
-        If the method does not explain, or the model or the samples are no pictures.
+        If the method does not explain, or the model or the samples are no pictures (no clips).
     """
     method: Any = model.method
+    if scores_frames(method):
+        if not model.whole or samples.kind != "clip":
+            raise ValueError(f"samples must be clips, which the model reads; {samples.name!r} holds {samples.kind}")
+        return _by_frames(model, samples)
     if not explains(method) and not maps(method):
         raise ValueError(f"{method.card.slug} does not explain its predictions; these methods do: {_those()}")
     if model.encoder is None or samples.kind != "image" or model.encoder.kind != "image":
@@ -100,6 +111,11 @@ def explained(model: Bundle, samples: Domain, top: int = 5) -> list[Told]:
 def maps(method: Method | type[Method]) -> bool:
     """Whether a method maps what speaks for its predictions and what hides the object."""
     return all(callable(getattr(method, verb, None)) for verb in ("evidence_maps", "occlusion_maps"))
+
+
+def scores_frames(method: Method | type[Method]) -> bool:
+    """Whether a method says of each frame of a clip what it adds."""
+    return callable(getattr(method, "frame_scores", None))
 
 
 def _by_attributes(model: Bundle, samples: Domain, top: int) -> list[Told]:
@@ -140,6 +156,31 @@ def _by_maps(model: Bundle, samples: Domain) -> list[Told]:
         )
         second = Map("occluded", occluded, hidden, tinted(picture, odds, COVER))
         told.append(Told(*_said(row), (), picture, (), (evidence.shape[0], evidence.shape[1]), (first, second)))
+    return told
+
+
+def _by_frames(model: Bundle, samples: Domain) -> list[Told]:
+    """What each frame that was looked at, by itself, says for the predicted class rather than for the second best."""
+    method: Any = model.method
+    preprocess: Any = model.encoder.preprocess if model.encoder is not None else None
+    scores, table = method.frame_scores(model.features(samples)).numpy(), model.predict(samples, top=2)
+    told = []
+    for i, row in enumerate(table.to_dict("records")):
+        first, second = (model.classes.index(row[key]) for key in ("class_1", "class_2"))
+        apart = scores[i, :, first] - scores[i, :, second]
+        read = preprocess.pictures(samples.x[i])
+        frames = [_enlarged(read[k]) for k in segment_index(len(read), len(apart)).tolist()]
+        full = max(float(np.abs(apart).max()), 1e-12)
+        maps = tuple(
+            Map(
+                f"frame {k + 1}", np.array([[value]]),
+                f"{'for' if value > 0 else 'against'} {row['class_1']}, beside {row['class_2']}: {value:+.2f}",
+                tinted(frame, np.full((2, 2), value / full / 2), HEAT, COLD),
+            )
+            for k, (frame, value) in enumerate(zip(frames, apart))
+        )  # fmt: skip
+        sheet = contact_sheet(samples.x[i], side=PIXELS // 3)
+        told.append(Told(*_said(row), (), sheet, (), (1, len(maps)), maps, by_frames=True))
     return told
 
 
@@ -193,17 +234,23 @@ def write(file: Path, told: Sequence[Told], model: Bundle) -> None:
 
 
 def _those() -> str:
-    return ", ".join([*explaining(), *(slug for slug in methods.slugs() if maps(methods.get(slug)))])
+    those = (slug for slug in methods.slugs() if maps(methods.get(slug)) or scores_frames(methods.get(slug)))
+    return ", ".join([*explaining(), *those])
 
 
 def _seen(model: Bundle, sample: Any) -> Image:
     """A picture as the network gets it: resized and cut."""
-    from PIL import Image as Images
-
     from unseen.encoders.vision import as_image
 
     preprocess: Any = model.encoder.preprocess if model.encoder is not None else None
-    image = Images.fromarray(preprocess.pixels(as_image(sample)))
+    return _enlarged(preprocess.pixels(as_image(sample)))
+
+
+def _enlarged(pixels: NDArray[np.uint8]) -> Image:
+    """A picture with `PIXELS` on its larger side."""
+    from PIL import Image as Images
+
+    image = Images.fromarray(pixels)
     factor = PIXELS / max(image.size)
     return image.resize((max(1, round(image.width * factor)), max(1, round(image.height * factor))))
 
