@@ -162,6 +162,13 @@ def test_what_is_shifted_makes_a_difference(shift):
     assert not torch.allclose(both(x), other(x), atol=1e-4)
 
 
+def test_without_offsets_what_is_shifted_makes_none_in_layers_of_any_heads():
+    own = vision_tower((8, 8), (4, 4), width=8, head=4, heads=(3, 1), mlp=(16, 16), dim=6)
+    nets = [video_transformer(own, 3, 4, (), shift).eval() for shift in ("kv", "input")]
+    nets[1].load_state_dict(nets[0].state_dict())
+    assert torch.equal(nets[0](clips()), nets[1](clips()))
+
+
 # -- adapters and merging -----------------------------------------------------------------------------------
 
 WAYS = [
@@ -325,6 +332,19 @@ def test_it_is_saved_with_and_without_adapters(tmp_path):
         again = ZeroI2V.load(tmp_path / name)
         assert torch.equal(again.decision_function(clips()), made.decision_function(clips()))
         assert again.network_.adapted == made.network_.adapted
+
+
+def test_what_began_as_a_transformer_of_timm_is_loaded_to_the_bit(tmp_path):
+    timm = pytest.importorskip("timm")
+    from unseen.encoders.vit_towers import of_timm
+
+    torch.manual_seed(0)
+    vit = timm.models.VisionTransformer(img_size=8, patch_size=4, embed_dim=8, depth=1, num_heads=2, num_classes=0)
+    for part in vit.parameters():
+        part.data *= 0.2  # a small variance, beside which what norms add to it counts
+    method = ZeroI2V(**QUICK).fit(source=domain(), model=of_timm(vit))
+    method.save(tmp_path / "saved")
+    assert torch.equal(ZeroI2V.load(tmp_path / "saved").decision_function(clips()), method.decision_function(clips()))
 
 
 def test_another_number_of_frames_adapts_the_shift_and_the_embedding():
