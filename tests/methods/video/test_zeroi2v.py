@@ -14,6 +14,7 @@ from unseen.data.domain import Domain
 from unseen.methods import ZeroI2V
 from unseen.methods.base import NotFittedError
 from unseen.methods.video.needs import FrameTransformer, small_frame_towers
+from unseen.methods.video.zeroi2v import method as method_module
 from unseen.methods.video.zeroi2v.network import LinearAdapter, shift_index, shifted, video_transformer
 from unseen.nn.towers import vision_tower
 
@@ -439,6 +440,14 @@ def test_a_box_is_erased_in_all_frames_alike():
     assert torch.equal(erased(x, torch.Generator(), 0.0), x)
 
 
+def test_rand_augment_is_as_strong_as_the_released_codes_library_has_it(monkeypatch):
+    # pytorchvideo: magnitude 7 of 10, four operations, each with probability .5; torchvision's magnitudes are of 30
+    asked = []
+    monkeypatch.setattr(method_module, "rand_augment", lambda x, generator, *settings: asked.append(settings) or x)
+    ZeroI2V(**{**QUICK, "epochs": 1, "operations": ZeroI2V.operations}).fit(source=domain(), model=tower())
+    assert set(asked) == {(4, 21, 0.5)}
+
+
 def test_all_views_of_training_at_once():
     options = {**QUICK, "operations": 2, "flip": 0.5, "erase": 0.5, "smallest": 0.3}
     method = ZeroI2V(**options).fit(source=domain(t=9), model=tower())
@@ -453,7 +462,7 @@ def test_what_does_not_fit_is_named():
         ZeroI2V(**QUICK).fit(source=domain(), model=torch.nn.Linear(3, 2))
     with pytest.raises(ValueError, match="offsets must be at most one for each head; a layer has 2, got 3"):
         ZeroI2V(**QUICK, offsets=(-1, 1, 2)).fit(source=domain(), model=tower())
-    for name, value in {"shift": "q", "offsets": (0.5,), "adapters": "both", "dropout": 1.0, "magnitude": 31}.items():
+    for name, value in {"shift": "q", "offsets": (0.5,), "adapters": "both", "dropout": 1.0, "magnitude": 11}.items():
         method = ZeroI2V()
         setattr(method, name, value)
         with pytest.raises((TypeError, ValueError), match=f"^{name} must be"):
