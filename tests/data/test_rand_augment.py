@@ -26,6 +26,14 @@ def test_pictures_change_within_their_own_range_each_in_its_own_way(channels):
     assert len(torch.unique(found.flatten(1), dim=0)) > 6
 
 
+def test_each_operation_is_done_by_its_share():
+    x = pictures(n=1).repeat(200, 1, 1, 1)
+    bytes_ = rand_augment(x, torch.Generator(), n=0)
+    for share, low, high in ((0.0, 0, 0), (0.5, 0.3, 0.55), (1.0, 0.7, 1)):  # some operations change nothing
+        found = rand_augment(x, torch.Generator().manual_seed(2), n=1, magnitude=21, share=share)
+        assert low <= (found != bytes_).flatten(1).any(dim=1).float().mean() <= high
+
+
 def test_draws_come_from_the_generator_of_the_run_alone():
     x, before = pictures(), torch.random.get_rng_state()
     first = rand_augment(x, torch.Generator().manual_seed(3))

@@ -4,7 +4,15 @@ import pytest
 import torch
 
 from unseen.encoders.vit_towers import of_timm, of_transformers_clip
+from unseen.nn.build import rebuild, recipe_of
 from unseen.nn.dual_encoder import Letters
+
+
+def again(tower):
+    """What a saved tower is when it is loaded."""
+    made = rebuild(recipe_of(tower))
+    made.load_state_dict(tower.state_dict())
+    return made.eval()
 
 
 @pytest.mark.parametrize("activation", ["quick_gelu", "gelu"])
@@ -37,6 +45,23 @@ def test_a_transformer_of_timm_gives_the_same_class_token(changes):
             parameter.add_(0.05 * torch.randn_like(parameter))
         x = torch.randn(3, 3, 16, 16)
         assert torch.allclose(of_timm(network)(x), network(x), atol=1e-4)
+
+
+def test_what_is_built_again_has_the_norms_of_the_other_library():
+    import timm
+    from transformers import CLIPConfig, CLIPModel
+
+    x = 0.01 * torch.randn(3, 3, 16, 16)  # of little variance, beside which what norms add to it counts
+    network = timm.models.vision_transformer.VisionTransformer(
+        img_size=16, patch_size=8, embed_dim=32, depth=2, num_heads=2, num_classes=0
+    ).eval()
+    sizes = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 2}
+    vision = {**sizes, "image_size": 16, "patch_size": 8, "layer_norm_eps": 1e-3}
+    text = {**sizes, "vocab_size": 32, "max_position_embeddings": 12, "eos_token_id": 2, "layer_norm_eps": 1e-3}
+    towers = of_transformers_clip(CLIPModel(CLIPConfig(text_config=text, vision_config=vision)).eval(), Letters(12))
+    with torch.no_grad():
+        for tower, read in ((of_timm(network), x), (towers.image, x), (towers.text, towers.tokenize(["a dog"]))):
+            assert torch.equal(again(tower)(read), tower(read))
 
 
 def test_what_cannot_be_opened_is_named():

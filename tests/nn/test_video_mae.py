@@ -192,7 +192,11 @@ def test_a_videomae_of_transformers_gives_the_same_tokens():
         body = getattr(model, "videomae", model)
         with torch.no_grad():
             mine = of_transformers_videomae(model)
-            assert torch.allclose(mine.tokens(x), body(x).last_hidden_state, atol=1e-3, rtol=1e-3)
+            assert torch.allclose(mine.tokens(x), body(x).last_hidden_state, atol=1e-5, rtol=1e-5)
+            again = rebuild(recipe_of(mine))
+            again.load_state_dict(mine.state_dict())
+            assert torch.equal(again.tokens(0.001 * x), mine.tokens(0.001 * x))
+            assert {block.ln_1.eps for block in again.blocks} == {config.layer_norm_eps}
             if body is not model:
                 assert torch.allclose(model.classifier(mine(x)), model(x).logits, atol=1e-3, rtol=1e-3)
 

@@ -157,6 +157,7 @@ def _sizes(blocks: list[Any], width: int) -> dict[str, Any]:
         "heads": tuple(block.attn.num_heads for block in blocks),
         "mlp": tuple(block.mlp.c_fc.out_features for block in blocks),
         "activation": activation,
+        "eps": blocks[0].ln_1.eps,
     }
 
 
@@ -180,5 +181,7 @@ def _copied(tower: PrunableTower, blocks: list[Any]) -> None:
 
 
 def _norm(into: nn.LayerNorm, of: nn.LayerNorm) -> None:
+    """Weights; what is added to the variance is said when the tower is made, which is all that a saved one knows."""
+    if of.eps != into.eps:
+        raise ValueError(f"all norms of the model must have one eps; got {into.eps:g} and {of.eps:g}")
     into.load_state_dict(of.state_dict())
-    into.eps = of.eps

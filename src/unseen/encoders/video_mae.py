@@ -42,7 +42,7 @@ def of_transformers_videomae(model: Any) -> VideoEncoder:
     made: VideoEncoder = video_encoder(
         int(config.num_frames), (int(height), int(width)), embeddings.tubelet_size, int(embeddings.patch_size[0]),
         int(config.hidden_size), int(config.num_hidden_layers), int(config.num_attention_heads),
-        int(config.intermediate_size),
+        int(config.intermediate_size), float(config.layer_norm_eps),
     )  # fmt: skip
     with torch.no_grad():
         made.patches.load_state_dict(embeddings.projection.state_dict())

@@ -90,7 +90,7 @@ def of_timm(network: Any) -> VisionTower:
     made: VisionTower = vision_tower(
         network.patch_embed.img_size, network.patch_embed.patch_size, width, width // first.attn.num_heads,
         tuple(block.attn.num_heads for block in blocks), tuple(block.mlp.fc1.out_features for block in blocks), width,
-        norm_first=isinstance(network.norm_pre, nn.LayerNorm),
+        norm_first=isinstance(network.norm_pre, nn.LayerNorm), eps=first.norm1.eps,
     )  # fmt: skip
     with torch.no_grad():
         made.patches.weight.copy_(network.patch_embed.proj.weight)
@@ -133,9 +133,12 @@ def _sizes(config: Any) -> dict[str, Any]:
         "heads": (heads,) * layers,
         "mlp": (int(config.intermediate_size),) * layers,
         "activation": activations[config.hidden_act],
+        "eps": float(config.layer_norm_eps),
     }
 
 
 def _norm(into: nn.LayerNorm, of: nn.LayerNorm) -> None:
+    """Weights; what is added to the variance is said when the tower is made, which is all that a saved one knows."""
+    if of.eps != into.eps:
+        raise ValueError(f"all norms of the model must have one eps; got {into.eps:g} and {of.eps:g}")
     into.load_state_dict(of.state_dict())
-    into.eps = of.eps

@@ -20,6 +20,8 @@ from unseen.nn.build import builder
 Activation = Literal["gelu", "quick-gelu"]
 ENDS = ("last", "largest")
 """Where a text is read: at its last token, or at its largest, as CLIP's tokens end."""
+EPS = 1e-5
+"""Added to the variance in norms; other libraries have smaller ones."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -78,14 +80,14 @@ def heads_of(width: int, head: int) -> int:
 class Block(nn.Module):
     """x + out(attention(norm(x))), then x + proj(gelu(fc(norm(x)))); a part without heads or units is not there."""
 
-    def __init__(self, width: int, head: int, heads: int, mlp: int, activation: Activation) -> None:
+    def __init__(self, width: int, head: int, heads: int, mlp: int, activation: Activation, eps: float = EPS) -> None:
         super().__init__()
         self.head, self.heads, self.mlp, self.quick = head, heads, mlp, activation == "quick-gelu"
         if heads:
-            self.ln_1 = nn.LayerNorm(width)
+            self.ln_1 = nn.LayerNorm(width, eps)
             self.qkv, self.out = nn.Linear(width, 3 * heads * head), nn.Linear(heads * head, width)
         if mlp:
-            self.ln_2 = nn.LayerNorm(width)
+            self.ln_2 = nn.LayerNorm(width, eps)
             self.fc, self.proj = nn.Linear(width, mlp), nn.Linear(mlp, width)
 
     def forward(
@@ -150,12 +152,12 @@ class PrunableTower(nn.Module):
     projection: nn.Parameter
     projection_bias: nn.Parameter | None
 
-    def __init__(self, shape: Shape, dim: int, activation: Activation, bias: bool = False) -> None:
+    def __init__(self, shape: Shape, dim: int, activation: Activation, bias: bool = False, eps: float = EPS) -> None:
         super().__init__()
         self.shape, self.dim, self.activation = shape, dim, activation
         sizes = zip(shape.heads, shape.mlp)
-        self.blocks = nn.ModuleList(Block(shape.width, shape.head, heads, mlp, activation) for heads, mlp in sizes)
-        self.last = nn.LayerNorm(shape.width)
+        self.blocks = nn.ModuleList(Block(shape.width, shape.head, heads, mlp, activation, eps) for heads, mlp in sizes)
+        self.last = nn.LayerNorm(shape.width, eps)
         self.projection = nn.Parameter(shape.width**-0.5 * torch.randn(shape.width, dim))
         self.projection_bias = nn.Parameter(torch.zeros(dim)) if bias else None
 
@@ -202,6 +204,8 @@ class VisionTower(PrunableTower):
         What is projected: the class token; the mean of the patches, each normed; or their mean, normed.
     norm_first : bool
         Whether there is a norm before the first layer.
+    eps : float
+        Added to the variance in every norm.
     """
 
     def __init__(
@@ -213,14 +217,15 @@ class VisionTower(PrunableTower):
         activation: Activation = "gelu",
         pool: Literal["token", "mean", "mean-first"] = "token",
         norm_first: bool = True,
+        eps: float = EPS,
     ) -> None:
-        super().__init__(shape, dim, activation)
+        super().__init__(shape, dim, activation, eps=eps)
         n = (image_size[0] // patch[0]) * (image_size[1] // patch[1])
         self.pool = pool
         self.patches = nn.Conv2d(3, shape.width, patch, stride=patch, bias=False)
         self.class_token = nn.Parameter(shape.width**-0.5 * torch.randn(shape.width))
         self.positions = nn.Parameter(shape.width**-0.5 * torch.randn(n + 1, shape.width))
-        self.first = nn.LayerNorm(shape.width) if norm_first else None
+        self.first = nn.LayerNorm(shape.width, eps) if norm_first else None
         self.grid = (image_size[0] // patch[0], image_size[1] // patch[1])
         self._start()
 
@@ -274,6 +279,8 @@ class TextTower(PrunableTower):
         or at a token of this number.
     bias : bool
         Whether the projection has one.
+    eps : float
+        Added to the variance in every norm.
     """
 
     def __init__(
@@ -285,8 +292,9 @@ class TextTower(PrunableTower):
         activation: Activation = "gelu",
         end: str | int = "last",
         bias: bool = False,
+        eps: float = EPS,
     ) -> None:
-        super().__init__(shape, dim, activation, bias)
+        super().__init__(shape, dim, activation, bias, eps)
         self.end = end
         self.tokens = nn.Embedding(vocabulary, shape.width)
         self.positions = nn.Parameter(0.01 * torch.randn(context, shape.width))
@@ -331,10 +339,11 @@ def vision_tower(
     activation: Activation = "gelu",
     pool: Literal["token", "mean", "mean-first"] = "token",
     norm_first: bool = True,
+    eps: float = EPS,
 ) -> VisionTower:
     """A `VisionTower` with fresh weights; `heads` and `mlp` have an entry for each layer."""
     (h, w), (p, q) = image_size, patch
-    return VisionTower((h, w), (p, q), _shape(width, head, heads, mlp), dim, activation, pool, norm_first)
+    return VisionTower((h, w), (p, q), _shape(width, head, heads, mlp), dim, activation, pool, norm_first, eps)
 
 
 @builder("text-tower")
@@ -349,9 +358,10 @@ def text_tower(
     activation: Activation = "gelu",
     end: str | int = "last",
     bias: bool = False,
+    eps: float = EPS,
 ) -> TextTower:
     """A `TextTower` with fresh weights."""
-    return TextTower(vocabulary, context, _shape(width, head, heads, mlp), dim, activation, end, bias)
+    return TextTower(vocabulary, context, _shape(width, head, heads, mlp), dim, activation, end, bias, eps)
 
 
 def reshaped(tower: PrunableTower, shape: Shape) -> Any:

@@ -21,7 +21,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from unseen.nn.build import builder
-from unseen.nn.towers import Block
+from unseen.nn.towers import EPS, Block
 
 TINY = 1e-6
 """Added to the deviation of a tube's pixels, which may all be equal."""
@@ -39,6 +39,8 @@ class VideoEncoder(nn.Module):
     tubelet, patch : int
     width, layers, heads, mlp : int
         Of the transformer; `width` is a multiple of `heads`.
+    eps : float
+        Added to the variance in the norms of layers.
     """
 
     positions: Tensor
@@ -53,6 +55,7 @@ class VideoEncoder(nn.Module):
         layers: int,
         heads: int,
         mlp: int,
+        eps: float = EPS,
     ) -> None:
         super().__init__()
         _check_sizes(frames, size, tubelet, patch)
@@ -61,7 +64,7 @@ class VideoEncoder(nn.Module):
         self.frames, self.size, self.tubelet, self.patch, self.width = frames, size, tubelet, patch, width
         self.grid = (frames // tubelet, size[0] // patch, size[1] // patch)
         self.patches = nn.Conv3d(3, width, (tubelet, patch, patch), stride=(tubelet, patch, patch))
-        self.blocks = nn.ModuleList(Block(width, width // heads, heads, mlp, "gelu") for _ in range(layers))
+        self.blocks = nn.ModuleList(Block(width, width // heads, heads, mlp, "gelu", eps) for _ in range(layers))
         self.norm = nn.LayerNorm(width)
         self.register_buffer("positions", sine_positions(self.tokens_of_a_clip, width))
         _start(self)
@@ -182,11 +185,12 @@ def sine_positions(n: int, width: int) -> Float[Tensor, "n width"]:
 
 @builder("video-encoder")
 def video_encoder(
-    frames: int, size: Sequence[int], tubelet: int, patch: int, width: int, layers: int, heads: int, mlp: int
-) -> VideoEncoder:
+    frames: int, size: Sequence[int], tubelet: int, patch: int, width: int, layers: int, heads: int, mlp: int,
+    eps: float = EPS,
+) -> VideoEncoder:  # fmt: skip
     """A `VideoEncoder` with fresh weights."""
     height, wide = size
-    return VideoEncoder(frames, (height, wide), tubelet, patch, width, layers, heads, mlp)
+    return VideoEncoder(frames, (height, wide), tubelet, patch, width, layers, heads, mlp, eps)
 
 
 def _check_sizes(frames: int, size: tuple[int, int], tubelet: int, patch: int) -> None:

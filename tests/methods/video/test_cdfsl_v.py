@@ -328,6 +328,13 @@ def test_the_nearest_mean_names_the_nearest_mean():
     assert nearest_mean(x, y, 6)(new).argmax(dim=1).tolist() == expected.tolist()
 
 
+def test_the_nearest_mean_names_no_class_without_a_clip_however_long_features_are():
+    rng = np.random.default_rng(0)
+    x, y = torch.tensor(1000 * rng.normal(size=(15, 8))).float(), np.repeat([1, 3, 4], 5)
+    assert set(nearest_mean(x, y, 6)(-x).argmax(dim=1).tolist()) <= {1, 3, 4}
+    assert torch.isfinite(torch.softmax(nearest_mean(x, y, 6)(-x), dim=1)).all()
+
+
 def test_another_handful_names_other_classes_by_the_same_encoder():
     first = fitted()
     assert set(first.predict(clips(20, (3, 4, 5), seed=5)).tolist()) <= {3, 4, 5}

@@ -296,6 +296,23 @@ def test_captions_first_then_labels_is_post_pretraining():
         MugSTAN(**{**QUICK, "depth": 1}).fit(source=domain(), model=first.network_)
 
 
+def test_what_goes_on_has_the_modules_of_time_that_were_asked_for():
+    first = MugSTAN(**QUICK, time_module="conv").fit(pairs=small_captioned_clips(), model=small_frame_towers())
+    with pytest.raises(ValueError, match="made with time_module='conv'; time_module is 'selfattn'"):
+        MugSTAN(**QUICK).fit(source=domain(), model=first.network_)
+    with pytest.raises(ValueError, match="must be at most 64; got 65"):
+        MugSTAN(**{**QUICK, "frames": 65}, time_module="conv").fit(source=domain(), model=first.network_)
+    bare = MugSTAN(**QUICK, temporal="none").fit(pairs=small_captioned_clips(), model=small_frame_towers())
+    again = MugSTAN(**{**QUICK, "depth": 7}, temporal="none").fit(source=domain(), model=bare.network_)
+    assert again.network_.stan_branch is None
+
+
+def test_where_no_time_is_read_clips_may_be_of_any_length():
+    options = {**QUICK, "depth": 0, "frames": 65, "epochs": 1, "batch_size": 2}
+    method = MugSTAN(**options).fit(source=domain(4, 65), model=small_frame_towers())
+    assert method.predict(domain(2, 65).x).shape == (2,)
+
+
 def test_what_goes_on_in_another_mode_is_saved_in_that_mode(tmp_path):
     first = MugSTAN(**QUICK).fit(pairs=small_captioned_clips(), model=small_frame_towers())
     settings = {**QUICK, "epochs": 1, "alignment": "eos", "tau": 3.0}

@@ -14,6 +14,7 @@ from unseen.data.domain import Domain
 from unseen.methods import ZeroI2V
 from unseen.methods.base import NotFittedError
 from unseen.methods.video.needs import FrameTransformer, small_frame_towers
+from unseen.methods.video.zeroi2v import method as method_module
 from unseen.methods.video.zeroi2v.network import LinearAdapter, shift_index, shifted, video_transformer
 from unseen.nn.towers import vision_tower
 
@@ -160,6 +161,13 @@ def test_what_is_shifted_makes_a_difference(shift):
     x, both, other = clips(), at_zero(network()), at_zero(network(shift=shift))
     other.load_state_dict(both.state_dict())
     assert not torch.allclose(both(x), other(x), atol=1e-4)
+
+
+def test_without_offsets_what_is_shifted_makes_none_in_layers_of_any_heads():
+    own = vision_tower((8, 8), (4, 4), width=8, head=4, heads=(3, 1), mlp=(16, 16), dim=6)
+    nets = [video_transformer(own, 3, 4, (), shift).eval() for shift in ("kv", "input")]
+    nets[1].load_state_dict(nets[0].state_dict())
+    assert torch.equal(nets[0](clips()), nets[1](clips()))
 
 
 # -- adapters and merging -----------------------------------------------------------------------------------
@@ -327,6 +335,19 @@ def test_it_is_saved_with_and_without_adapters(tmp_path):
         assert again.network_.adapted == made.network_.adapted
 
 
+def test_what_began_as_a_transformer_of_timm_is_loaded_to_the_bit(tmp_path):
+    timm = pytest.importorskip("timm")
+    from unseen.encoders.vit_towers import of_timm
+
+    torch.manual_seed(0)
+    vit = timm.models.VisionTransformer(img_size=8, patch_size=4, embed_dim=8, depth=1, num_heads=2, num_classes=0)
+    for part in vit.parameters():
+        part.data *= 0.2  # a small variance, beside which what norms add to it counts
+    method = ZeroI2V(**QUICK).fit(source=domain(), model=of_timm(vit))
+    method.save(tmp_path / "saved")
+    assert torch.equal(ZeroI2V.load(tmp_path / "saved").decision_function(clips()), method.decision_function(clips()))
+
+
 def test_another_number_of_frames_adapts_the_shift_and_the_embedding():
     method = ZeroI2V(**QUICK).fit(source=domain(), model=tower())
     method.set_params(frames=7)
@@ -419,6 +440,14 @@ def test_a_box_is_erased_in_all_frames_alike():
     assert torch.equal(erased(x, torch.Generator(), 0.0), x)
 
 
+def test_rand_augment_is_as_strong_as_the_released_codes_library_has_it(monkeypatch):
+    # pytorchvideo: magnitude 7 of 10, four operations, each with probability .5; torchvision's magnitudes are of 30
+    asked = []
+    monkeypatch.setattr(method_module, "rand_augment", lambda x, generator, *settings: asked.append(settings) or x)
+    ZeroI2V(**{**QUICK, "epochs": 1, "operations": ZeroI2V.operations}).fit(source=domain(), model=tower())
+    assert set(asked) == {(4, 21, 0.5)}
+
+
 def test_all_views_of_training_at_once():
     options = {**QUICK, "operations": 2, "flip": 0.5, "erase": 0.5, "smallest": 0.3}
     method = ZeroI2V(**options).fit(source=domain(t=9), model=tower())
@@ -433,7 +462,7 @@ def test_what_does_not_fit_is_named():
         ZeroI2V(**QUICK).fit(source=domain(), model=torch.nn.Linear(3, 2))
     with pytest.raises(ValueError, match="offsets must be at most one for each head; a layer has 2, got 3"):
         ZeroI2V(**QUICK, offsets=(-1, 1, 2)).fit(source=domain(), model=tower())
-    for name, value in {"shift": "q", "offsets": (0.5,), "adapters": "both", "dropout": 1.0, "magnitude": 31}.items():
+    for name, value in {"shift": "q", "offsets": (0.5,), "adapters": "both", "dropout": 1.0, "magnitude": 11}.items():
         method = ZeroI2V()
         setattr(method, name, value)
         with pytest.raises((TypeError, ValueError), match=f"^{name} must be"):

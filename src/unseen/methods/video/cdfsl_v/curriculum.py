@@ -25,8 +25,8 @@ Views = Literal["strong-weak", "weak-weak", "none"]
 LamSchedule = Literal["constant", "arctan", "zero"]
 SMALLEST = 0.2
 """Of the entropy of what the teacher says on the mean, as a share of ln K: below it has collapsed."""
-NEVER = -1e4
-"""The bias of a class without a sample."""
+NEVER = -1e30
+"""The bias of a class without a sample: squared distances may be large."""
 
 
 # -- schedules ---------------------------------------------------------------------------------------------

@@ -312,9 +312,13 @@ class MugSTAN(Method):
 
     def _begin(self, model: nn.Module) -> MugSTANNetwork:
         """A copy of what is given, to be trained."""
+        temporal = self.temporal if self.depth else "none"
+        if temporal != "none" and max(self.frames, self.test_frames) > LONGEST:
+            raise ValueError(f"frames and test_frames must be at most {LONGEST}; got {self.frames}, {self.test_frames}")
         if isinstance(model, MugSTANNetwork):
-            wanted = {"temporal": self.temporal if self.depth else "none", "depth": self.depth}
-            for name, value in wanted.items():
+            wanted = {"temporal": temporal, "depth": self.depth, "time_module": self.time_module}
+            read = {"none": 1, "posterior": 2}.get(temporal, 3)  # of these settings
+            for name, value in list(wanted.items())[:read]:
                 if getattr(model, name) != value:
                     raise ValueError(f"model was made with {name}={getattr(model, name)!r}; {name} is {value!r}")
             return going_on(model, alignment=self.alignment, tau=self.tau, drop_path=self.drop_path)
@@ -325,16 +329,14 @@ class MugSTAN(Method):
                 f"model must be two towers, such as unseen.encoders.prunable.prunable_towers makes; got "
                 f"{type(model).__name__}"
             )
-        if self.temporal in ("branch", "intermediate") and self.depth:
+        if temporal in ("branch", "intermediate"):
             if not isinstance(image, VisionTower) or image.pool != "token":
                 raise TypeError(
                     "model must have a vision transformer that reads its class token where temporal is "
-                    f"{self.temporal!r}; its image tower is a {type(image).__name__}"
+                    f"{temporal!r}; its image tower is a {type(image).__name__}"
                 )
             if self.depth > image.shape.layers:
                 raise ValueError(f"depth must be at most the tower's {image.shape.layers} layers; got {self.depth}")
-        if self.temporal != "none" and max(self.frames, self.test_frames) > LONGEST:
-            raise ValueError(f"frames and test_frames must be at most {LONGEST}; got {self.frames}, {self.test_frames}")
         return mug_stan_network(
             towers, self.temporal, self.depth, self.time_module, self.alignment, self.tau, self.drop_path
         )

@@ -196,7 +196,7 @@ class MugSTANNetwork(nn.Module):
         super().__init__()
         self.image, self.text, self.reader = towers.image, towers.text, towers.reader
         self.temporal: Temporal = temporal if depth else "none"
-        self.depth, self.alignment, self.tau = depth, alignment, tau
+        self.depth, self.time_module, self.alignment, self.tau = depth, time_module, alignment, tau
         self.stan_branch = Branch(self.image, depth, time_module, drop_path) if self.temporal == "branch" else None
         self.stan_within = (
             Intermediate(self.image, depth, time_module, drop_path) if self.temporal == "intermediate" else None

@@ -30,6 +30,8 @@ from unseen.nn.train import Run, train
 
 AT_ONCE = 16
 """Clips that are predicted together."""
+SHARE = 0.5
+"""Chance of each operation of RandAugment, as the released code's library has it."""
 
 
 class ZeroI2V(Method):
@@ -71,7 +73,8 @@ class ZeroI2V(Method):
     label_smoothing : float in [0, 1]
         Share of a target that is spread over all classes.
     operations, magnitude : int
-        Of RandAugment, the same in all frames of a clip: how many, and how strong, of 30. 0 operations leave it out.
+        Of RandAugment, the same in all frames of a clip: how many, each done with a chance of a half, and how strong,
+        of 10. 0 operations leave it out.
     smallest : float in (0, 1]
         Least share of the area that a crop has.
     flip : float in [0, 1]
@@ -152,6 +155,8 @@ class ZeroI2V(Method):
             "Kinetics-400, Something-Something, HMDB-51 and UCF-101 with CLIP's ViT-B/16 and ViT-L/14: none is here. "
             "`fit` reads their folders by `unseen.data.loaders.load`, CLIP's tower by `prunable_towers` or "
             "`of_transformers_clip`.",
+            "Frames in steps of 8 or 16 from one place, three of which are looked at (Kinetics-400): frames are one of "
+            "each equal part of a clip, whatever the data; `views` looks at other frames of the parts.",
         ),
         notes=(
             "The projection of the image transformer is not used; it stays where it is, so that the merged state dict "
@@ -161,8 +166,8 @@ class ZeroI2V(Method):
             'shift="input" moves what the adapter reads, not what it gives: only so can that adapter be merged.',
             "Adapters a quarter as wide are about 16 % of a transformer's weights: that is what learns, not a tenth.",
             "No bias decays; in the released code those of adapters do.",
-            "RandAugment stretches each clip to bytes by its own range, and comes after the crop. A box that is erased "
-            "takes the mean colour of its clip.",
+            "RandAugment stretches each clip to bytes by its own range, and comes after the crop; strengths are not "
+            "drawn around the one that is said. A box that is erased takes the mean colour of its clip.",
             "A mean over frames of what each says by itself sees neither order nor, where things start anywhere, if "
             "they move sideways or up and down: that takes the spread over time, or heads that look along it.",
             "On development drawings (emoji in ten motions, one vendor, one seed, 64 clips of a motion, a "
@@ -187,7 +192,7 @@ class ZeroI2V(Method):
     head_dropout: Annotated[float, Within(0, 1, open_high=True)] = 0.5
     label_smoothing: Unit = 0.0
     operations: Natural = 4
-    magnitude: Annotated[int, Within(0, 30)] = 7
+    magnitude: Annotated[int, Within(0, 10)] = 7
     smallest: Annotated[float, Within(0, 1, open_low=True)] = 0.08
     flip: Unit = 0.5
     erase: Unit = 0.0
@@ -269,7 +274,7 @@ class ZeroI2V(Method):
             else:
                 x = places(x, network.size, 1)[0]
             if self.operations:
-                x = rand_augment(x, generator, self.operations, self.magnitude)
+                x = rand_augment(x, generator, self.operations, 3 * self.magnitude, SHARE)  # of 30 there
             return erased(x, generator, self.erase) if self.erase else x
 
         return view

@@ -228,7 +228,7 @@ class VideoTransformer(nn.Module):
         heads = (block.heads, block.head)
         index = shift_index(t, block.heads, self.offsets).to(x.device)
         y = block.ln_1(x)
-        if self.shift == "input":  # before the adapters, which can then be merged still
+        if self.shift == "input" and self.offsets:  # before the adapters, which can then be merged still
             y = shifted(y.unflatten(3, heads).transpose(2, 3), index).transpose(2, 3).flatten(3)
         read = [adapter(y) for adapter in adapters.attn_in]
         weights, biases = (part.chunk(len(read)) for part in (block.qkv.weight, block.qkv.bias))
