@@ -67,7 +67,7 @@ ARMS: dict[str, dict[str, Any]] = {
     "zeroi2v": {}, "order-blind": BLIND, "fine-tuned": TUNED, "places alone": {"offsets": ()},
 }  # fmt: skip
 """`places alone` has the embedding of frames and no head that looks along time; `fine-tuned` has these heads, and all
-weights learn."""
+weights learn. Of five rates from .00003 to .003 it had .19, .20, .22, .26 and .27 on the development case."""
 PARTS: dict[str, dict[str, Any]] = {
     "zeroi2v": {}, "with a gelu": {"linear": False}, "keys alone": {"shift": "k"},
     "values alone": {"shift": "v"}, "behind attention alone": {"adapters": "attn-out"},
