@@ -41,6 +41,7 @@ def test_what_metadata_turn_stands_upright(tmp_path):
         assert (track.width, track.height, track.rotation) == (16, 24, 90)
         assert read_frames(file, [0.2]).shape == (1, 3, 24, 16)
         assert read_frames(file, [0.2], side=8).shape == (1, 3, 12, 8)
+        assert read_frames(file, [0.2], side=64).shape == (1, 3, 24, 16)  # not made larger
 
 
 def test_the_track_tells_length_rate_and_size(tmp_path):

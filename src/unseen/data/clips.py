@@ -30,7 +30,7 @@ log = logging.getLogger("unseen.data")
 FRAMES = 16
 """Frames of a clip that are read, unless told otherwise: one from the middle of each of as many equal parts."""
 SIDE = 256
-"""Pixels of their shorter side."""
+"""Most pixels of their shorter side."""
 LONGEST = 600.0
 """Seconds of a clip: of a longer video, parts are named by a table, or windows slide over it."""
 SHORTEST = 0.01
@@ -123,7 +123,7 @@ def clip_files(segments: Sequence[Segment], fs: Any = None, *, frames: int = FRA
     frames : int, >= 2
         Frames of a clip.
     side : int, >= 8
-        Pixels of their shorter side.
+        Most pixels of their shorter side; smaller ones are not made larger.
     """
     reader = _Clips(_local() if fs is None else fs, *_checked(frames, side))
     return Lazy(list(segments), reader.read, reader.digest)
@@ -262,7 +262,7 @@ class _Kept(abc.ABC):
         """The frames."""
 
     def _kept(self, item: Any) -> NDArray[np.uint8]:
-        name = f"{self.digest(item)[:40]}-{self.frames}-{self.side}.npy"
+        name = f"{self.digest(item)[:40]}-{self.frames}-to{self.side}.npy"
         values = self.store.get(name)
         if values is None or values.ndim != 4 or len(values) != self.frames:
             values = self.make(item)
@@ -323,8 +323,7 @@ class _Folders(_Kept):
         for path in dict.fromkeys(chosen):
             picture = decode(read_bytes(self.fs, path))
             if size is None:
-                scale = self.side / min(picture.size)
-                size = (max(self.side, round(picture.width * scale)), max(self.side, round(picture.height * scale)))
+                size = video.within(*picture.size, self.side)
             made[path] = np.asarray(picture.resize(size, Image.Resampling.BILINEAR)).transpose(2, 0, 1)
         return np.stack([made[path] for path in chosen])
 

@@ -102,7 +102,7 @@ def read_frames(
     times : sequence of float
         Seconds since the first frame, ascending; one beyond the last frame shows the last one.
     side : int, optional
-        Pixels of the shorter side; as large as they are if absent.
+        Most pixels of the shorter side; as large as they are if absent, or if they are smaller.
 
     Returns
     -------
@@ -293,13 +293,17 @@ def _square(frame: Any, stream: Any, rotation: int) -> tuple[int, int]:
     return (frame.height, wide) if rotation % 180 else (wide, frame.height)
 
 
+def within(width: int, height: int, side: int | None) -> tuple[int, int]:
+    """Width and height with at most `side` pixels on the shorter side: a small picture is not made larger."""
+    scale = 1.0 if side is None else min(1.0, side / min(width, height))
+    return max(1, round(width * scale)), max(1, round(height * scale))
+
+
 def _upright(frame: Any, stream: Any, side: int | None) -> NDArray[np.uint8]:
     """A frame as a picture, (h, w, 3)."""
     rotation = _turn(frame)
     width, height = _square(frame, stream, rotation)
-    if side is not None:
-        scale = side / min(width, height)
-        width, height = max(side, round(width * scale)), max(side, round(height * scale))
+    width, height = within(width, height, side)
     across, down = (height, width) if rotation % 180 else (width, height)
     values = frame.to_ndarray(format="rgb24", width=across, height=down)
     return np.rot90(values, rotation // 90)
