@@ -94,6 +94,9 @@ def test_methods_that_train_the_network_read_the_clips_themselves(here: Any) -> 
     call("adapt", "--model", "model", "--classes", "waving,bowing,sitting", "--out", "gestures")
     call("predict", "gestures", "long.mp4", "--csv", "named.csv")
     assert set(pd.read_csv(here / "named.csv")["class"]) <= {"waving", "bowing", "sitting"}
+    said = call("recommend", "--source", "gym", "--target", "street", "--encoder", ENCODER).output
+    assert "these learn from the clips themselves" in said
+    assert "x-clip" not in said.split("these do not:")[1].split("\n")[0]
 
 
 def test_what_cannot_train_on_clips_is_told_before_any_is_encoded(here: Any, monkeypatch: pytest.MonkeyPatch) -> None:

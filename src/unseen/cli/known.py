@@ -149,6 +149,7 @@ def recommend(
     paths = dict(source=source, target=target, support=support, ontology=ontology, model=model, teachers=teachers)
     check_asked(data=paths, classes=classes, labels=labels, encoder=encoder)
     from unseen import precedents
+    from unseen.compare.clips import slugs_on_clips
     from unseen.compare.inputs import prepare
     from unseen.compare.results import situation
     from unseen.diagnosis import diagnose
@@ -185,8 +186,15 @@ def recommend(
         )
         return
     plain = "names alone, without a label" if mine is None else dataclasses.replace(mine, shift={}).sentence()
-    for line in _advice(rows, plain, verbose=verbose):
+    themselves = slugs_on_clips(row.slug for row in rows) if ready.kind == "clip" else []
+    for line in _advice([row for row in rows if row.slug not in themselves], plain, verbose=verbose):
         tell(line)
+    if themselves:
+        tell(
+            f"these learn from the clips themselves, for long, where you name them: {', '.join(themselves)} "
+            "(`unseen methods NAME` says what each needs; all but cdfsl-v train the network of the encoder, a vision "
+            "transformer such as frames:open_clip:ViT-B-32)"
+        )
     if verbose and mine is not None:
         _print_precedents(mine, near)
     elif near:

@@ -112,6 +112,11 @@ class Inputs:
         """Whether classes are given by their names alone: no sample has a label to learn from."""
         return self.source is None and self.support is None
 
+    @property
+    def kind(self) -> str:
+        """Of the samples as they were read."""
+        return next((part.kind for part in self.raw.values()), "features")
+
     def seen_by(self, slug: str, preset: str) -> Inputs:
         """The inputs of a candidate: with both views if its preset reads them, clips if it trains on these."""
         if reads_clips(slug) and self.clips:

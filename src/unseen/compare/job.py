@@ -161,7 +161,7 @@ def _fitting(inputs: Inputs, wanted: Sequence[str] | None) -> tuple[list[tuple[s
         found = [catalogue.candidates(part.given(part.source, 0), [key])[0] for key, part in seen.items()]
         return [pair for pairs in found for pair in pairs], {}
     pairs, left_out = catalogue.candidates(given)
-    if any(part.kind == "clip" for part in inputs.raw.values()):
+    if inputs.kind == "clip":
         left_out |= dict.fromkeys(slugs_on_clips(left_out), catalogue.BY_NAME)
     return pairs, left_out
 
