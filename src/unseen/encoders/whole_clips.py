@@ -84,7 +84,7 @@ def network_of_frames(encoder: Encoder) -> nn.Module:
                 name=clips.frame.name, image=clips.frame, text=encoder.text, logit_scale=encoder.logit_scale,
                 template=encoder.template,
             )  # fmt: skip
-            return prunable_towers(pictures)
+            return prunable_towers(pictures).requires_grad_()  # towers of a folder rest: their copy learns
         with torch.no_grad():
             return of_timm(clips.frame.module)
     except (ValueError, TypeError) as error:
