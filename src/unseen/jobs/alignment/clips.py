@@ -13,11 +13,12 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
+from torch import Tensor
 
 from unseen.bundle import Bundle
 from unseen.data.class_file import class_space
 from unseen.data.classes import ClassSpace
-from unseen.data.clips import FRAMES, Segment
+from unseen.data.clips import FRAMES
 from unseen.data.domain import Domain, Lazy
 from unseen.data.loaders import load
 from unseen.data.pairs import Pairs
@@ -29,7 +30,7 @@ from unseen.encoders.whole_clips import every_frame, network_of_frames, whole_cl
 from unseen.evaluation.exam import Exam
 from unseen.evaluation.metrics.classification import accuracy
 from unseen.evaluation.metrics.retrieval import both_ways
-from unseen.jobs.alignment.reading import exam_of, held_out_by, read
+from unseen.jobs.alignment.reading import VIDEO, exam_of, held_out_by, read
 from unseen.jobs.alignment.report import WRITTEN, Report, known_among, same, training_folder, variant, written
 from unseen.methods.multimodal.ridge_map import RidgeMap
 from unseen.methods.video.mug_stan import MugSTAN
@@ -41,6 +42,8 @@ from unseen.nn.state import refuse_foreign
 from unseen.runtime import current, runtime
 from unseen.validation.recall import middle_ranks
 
+IN_MEMORY = 2**31
+"""Bytes of clips that are kept as networks take them; others are made again in each epoch."""
 ASKED = 2000
 """Held-out pairs that recall is measured on, the first."""
 FEW = 50
@@ -127,7 +130,7 @@ def align_clips(
             samples = exam if isinstance(exam, Domain) else load(exam, frames=frames)
             truth = exam_of(samples, "clip", space, "the pairs")
             space = truth.classes
-        keys, notes = _videos(given.left)
+        keys, notes = videos_of(given)
         chosen = held_out_by(keys, held_out)
         learn, ask = (given.take(np.flatnonzero(which)) for which in (~chosen, chosen))
         _check_captions(learn)
@@ -147,6 +150,7 @@ def align_clips(
         if parallel.first():
             arms = {"aligned": method}
             if beside and parallel.world() == 1 and (method.alignment, method.temporal) != ("mean", "none"):
+                tell("and beside it, for as many steps, the same towers with the mean of frames")
                 plain = MugSTAN(**{**method.get_params(), "alignment": "mean", "temporal": "none", "frozen": False})
                 arms["mean of frames, trained"] = plain.fit(**inputs, prompts=templates)
             _found(arms, report, towers, shown, learn, ask)
@@ -199,14 +203,13 @@ def _clips_left(pairs: Pairs) -> Pairs:
     return pairs if kinds[1] == "text" else pairs.swap()
 
 
-def _videos(clips: Domain) -> tuple[NDArray[np.str_], list[str]]:
+def videos_of(pairs: Pairs) -> tuple[NDArray[np.str_], list[str]]:
     """A digest of each clip's video, (n,), so that its parts stay together; of the clip alone where videos are few."""
-    digests = clips.digests()
-    if not isinstance(clips.x, Lazy) or not all(isinstance(item, Segment) for item in clips.x.items):
+    digests = pairs.left.digests()
+    if VIDEO not in pairs.columns:
         return digests, []
-    videos = np.array([item.path for item in clips.x.items])
-    names, place = np.unique(videos, return_inverse=True)
-    if len(names) == len(videos):
+    names, place = np.unique(pairs.columns[VIDEO], return_inverse=True)
+    if len(names) == len(place):
         return digests, []
     if len(names) < VIDEOS:
         return digests, [
@@ -231,11 +234,29 @@ def _unread(pairs: Pairs) -> list[str]:
     skipped = pairs.left.skipped
     if not skipped:
         return []
-    return [f"{len(skipped):,} clips cannot be read, the first {skipped[0].where!r}: {skipped[0].why}."]
+    return [f"Clips that cannot be read: {len(skipped):,}, the first {skipped[0].where!r}: {skipped[0].why}."]
 
 
 def _whole(pairs: Pairs, reading: TwoTowerEncoder) -> Pairs:
-    return pairs.replace(left=whole_clips(pairs.left, reading))
+    return pairs.replace(left=made_once(whole_clips(pairs.left, reading)))
+
+
+def made_once(clips: Domain, room: int = IN_MEMORY) -> Domain:
+    """The same clips, of which those that fit into so many bytes are cut and normalized once, not in every epoch."""
+    assert isinstance(clips.x, Lazy)
+    read, kept, left = clips.x, dict[int, Tensor](), room
+
+    def one(i: int) -> Tensor:
+        nonlocal left
+        if i in kept:
+            return kept[i]
+        made: Tensor = read[i]
+        size = made.numel() * made.element_size()
+        if size <= left:
+            kept[i], left = made, left - size
+        return made
+
+    return clips.replace(x=Lazy(range(len(clips)), one, read.digest))
 
 
 # -- what is measured --------------------------------------------------------------------------------------
@@ -260,7 +281,7 @@ def _found(
         report.recall[name] = both_ways(table, relevant)
         middle = middle_ranks(table, relevant)
         report.ranks[name] = {way: middle[f"{way} median"] for way in ("there", "back")}
-    report.notes.append(f"By chance {100 * relevant.mean():.1f} % of the first answers would be right.")
+    report.notes.append(f"By chance the first answer is right in {100 * relevant.mean():.1f} %.")
     if len(ask) < FEW:
         report.notes.append(f"{len(ask)} pairs held out are few: one of them is {100 / len(ask):.1f} % in a column.")
 

@@ -10,7 +10,6 @@ import typer
 
 from unseen.console import AsJson, Classes, Prompts, Trust, WithEncoder, app, dump, say, settings_of
 
-
 METHODS = ("cwcl", "mug-stan")
 """What `--method` names; the others follow from what is given."""
 
@@ -20,9 +19,9 @@ def align(
     pairs: Annotated[
         list[str],
         typer.Argument(
-            help="A table with a column for each side (of texts, pictures or videos), shards of pictures with texts, or "
-            "two paths (such as .npy files), a side each; with --languages one table or several. Or a folder that this command wrote, to ask "
-            "about other --classes."
+            help="A table with a column for each side (of texts, pictures or videos), shards of pictures with texts, "
+            "or two paths (such as .npy files), a side each; with --languages one table or several. Or a folder that "
+            "this command wrote, to ask about other --classes."
         ),
     ],
     out: Annotated[Path, typer.Option(help="Folder of the model that comes of it.")],
@@ -32,7 +31,9 @@ def align(
     left_encoder: Annotated[
         str | None,
         typer.Option(
-            "--left-encoder", "--encoder", help="Encoder of the left side; `unseen encoders` lists them.",
+            "--left-encoder",
+            "--encoder",
+            help="Encoder of the left side; `unseen encoders` lists them.",
             show_default=False,
         ),
     ] = None,
@@ -178,8 +179,8 @@ def align(
             "rs-m-clip with --languages)"
         )
     others = {"languages": languages, "classification": classification}
-    if method != "cwcl" and (told := [f"--{name}" for name, value in others.items() if value is not None]):
-        raise ValueError(f"method {method} learns from clips and captions; {told[0]} does not apply")
+    if method != "cwcl" and (also := [f"--{name}" for name, value in others.items() if value is not None]):
+        raise ValueError(f"method {method} learns from clips and captions; {also[0]} does not apply")
     if languages is not None:
         from unseen.jobs.alignment.languages import Translating, multilingual
 

@@ -45,7 +45,6 @@ from unseen.methods.multimodal.prefix_conditioning import PrefixConditioning
 from unseen.methods.multimodal.ridge_map import RidgeMap
 from unseen.methods.multimodal.rs_m_clip import RSMCLIP
 from unseen.methods.multimodal.rs_m_clip.asking import TEMPLATE
-from unseen.methods.video.mug_stan import MugSTAN
 from unseen.nn import parallel
 from unseen.nn.state import refuse_foreign
 from unseen.runtime import current, runtime
@@ -209,7 +208,7 @@ def ask_about(
     refuse_foreign(Path(out), WRITTEN)
     folder = recovered(model)
     bundle = Bundle.load(folder, trust=trust)
-    if isinstance(bundle.method, (PrefixConditioning, RSMCLIP, MugSTAN)):
+    if isinstance(bundle.method, (PrefixConditioning, RSMCLIP)) or bundle.method.card.slug == "mug-stan":
         made = _asked_otherwise(bundle, space, prompts)
         told = otherwise(told_by(folder), getattr(made.method, "templates_", tuple(prompts or (TEMPLATE,))))
         made.save(out, with_encoder=with_encoder, more=lambda part: written(told, part))

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unseen.data.classes import ClassSpace
-from unseen.data.clips import FRAMES
+from unseen.data.clips import FRAMES, Segment
 from unseen.data.domain import Domain
 from unseen.data.loaders import load
 from unseen.data.loaders.common import locate
@@ -27,6 +27,8 @@ COLUMNS = (
     ("clip", "text"), ("clip", "caption"), ("left", "right"), ("source", "target"), ("first", "second"), ("a", "b"),
 )  # fmt: skip
 """Usual names of the two columns of a table of pairs."""
+VIDEO = "video file"
+"""The column that says which video a clip is a part of."""
 LANGUAGES = ("language", "lang", "locale")
 """Usual names of the column that says which language a pair is in."""
 
@@ -129,7 +131,11 @@ def _clips(path: str, clips: str, texts: str, frames: int) -> Read:
     if not whole.any():
         raise ValueError(f"pairs: each of the {len(domain)} clips lacks a caption; a text must not be empty")
     lacking = int((~whole).sum()) + len(domain.skipped)
-    return Read(captioned_clips(domain.take(np.flatnonzero(whole)), texts), lacking)
+    if all(isinstance(item, Segment) for item in domain.x.items):
+        videos = np.array([item.path for item in domain.x.items], dtype=np.str_)
+        domain = domain.replace(columns={**domain.columns, VIDEO: videos})
+    pairs = captioned_clips(domain.take(np.flatnonzero(whole)), texts)
+    return Read(pairs.replace(left=pairs.left.replace(skipped=domain.skipped)), lacking)
 
 
 def _two_files(first: Any, second: Any) -> Pairs:
