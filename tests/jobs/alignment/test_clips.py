@@ -18,12 +18,13 @@ from unseen.data.domain import Domain, Lazy
 from unseen.data.loaders import load
 from unseen.data.pairs import Pairs
 from unseen.encoders import get
-from unseen.jobs.alignment.clips import align_clips, made_once, videos_of
+from unseen.jobs.alignment.clips import align_clips, learnt_nothing, made_once, videos_of
 from unseen.jobs.alignment.page import lines
 from unseen.jobs.alignment.reading import read
 from unseen.jobs.alignment.report import ABOUT, PAGE, told_by
 from unseen.jobs.composed_retrieval.clips import once_each
 from unseen.jobs.composed_retrieval.job import find
+from unseen.methods.video.mug_stan import MugSTAN
 from videos import write_video
 
 QUICK: dict[str, Any] = {
@@ -150,6 +151,13 @@ def test_clips_are_made_once_while_there_is_room() -> None:
     for _ in range(2):
         assert [float(clips.take([i]).x[0].mean()) for i in range(4)] == [0, 1, 2, 3]
     assert asked == [0, 1, 2, 3, 2, 3]
+
+
+def test_a_loss_that_ends_where_guessing_is_is_told() -> None:
+    method = MugSTAN(batch_size=8)
+    method.history_ = {"loss": np.array([9.0, 4.16])}
+    assert "guessing gives 4.16" in learnt_nothing(method, 30)[0]
+    assert not learnt_nothing(method.set_params(batch_size=32), 30)
 
 
 def test_the_other_column_may_come_first_and_folders_of_frames_are_clips(here: Path) -> None:

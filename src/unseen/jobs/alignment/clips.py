@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import os
 import shutil
 from collections.abc import Callable, Mapping, Sequence
@@ -48,6 +49,8 @@ ASKED = 2000
 """Held-out pairs that recall is measured on, the first."""
 FEW = 50
 """Held-out pairs below which figures are told to be coarse."""
+GUESSING = 0.95
+"""Share of the loss of guessing above which nothing is learnt."""
 VIDEOS = 4
 """Videos below which parts of one video may be learnt from and held out."""
 UNTOUCHED = "mean of frames, untouched"
@@ -157,6 +160,7 @@ def align_clips(
             if truth is not None and space is not None:
                 _examined(arms, report, truth, shown, space)
             report.history = {key: values.tolist() for key, values in method.history_.items()}
+            report.notes += learnt_nothing(method, len(learn))
             bundle = Bundle(
                 method=method, classes=method.classes_, encoder=shown, credits=given.left.credits, whole=True
             )
@@ -284,6 +288,17 @@ def _found(
     report.notes.append(f"By chance the first answer is right in {100 * relevant.mean():.1f} %.")
     if len(ask) < FEW:
         report.notes.append(f"{len(ask)} pairs held out are few: one of them is {100 / len(ask):.1f} % in a column.")
+
+
+def learnt_nothing(method: MugSTAN, n: int) -> list[str]:
+    """That the loss ended where guessing is: -log 1/b each way among the b clips of a step."""
+    loss, guessing = float(method.history_["loss"][-1]), 2 * math.log(min(method.batch_size, n) * parallel.world())
+    if loss < GUESSING * guessing:
+        return []
+    return [
+        f"The loss ended at {loss:.2f}, and guessing gives {guessing:.2f}: it does not tell clips apart that it "
+        "learnt from; another learning_rate, a smaller scale or more epochs may."
+    ]
 
 
 def _encoded(pairs: Pairs, shown: TwoTowerEncoder) -> Pairs:

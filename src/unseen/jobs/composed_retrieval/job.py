@@ -233,9 +233,7 @@ def find(
         raise ValueError(f"encoder: the model has its own encoder; name one of the two, got also {encoder!r}")
     if is_model_of_clips(model):
         if image is not None or share is not None or mode not in (None, "text"):
-            raise ValueError(
-                f"model {os.fspath(model)!r} finds clips by a text alone; image, mode and share do not apply"
-            )
+            raise ValueError(f"model {str(model)!r} finds clips by a text alone; image, mode and share do not apply")
         return _clips(collection, said, model, top, trust)
     composer = _composer(model, encoder or "lite-clip", share, trust)
     if mode is not None and mode not in composer.modes:

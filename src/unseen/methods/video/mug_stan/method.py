@@ -154,7 +154,7 @@ class MugSTAN(Method):
         ),
         left_out=(
             "WebVid-10M, MSR-VTT, DiDeMo, LSMDC, Kinetics, Something-Something, HMDB-51, UCF-101 and AVA with CLIP's "
-            "ViT-B/32, B/16 and L/14, and CoCa: none is at hand. `unseen align` reads tables of them, `fit` their folders.",
+            "ViT-B/32, B/16 and L/14, and CoCa: none is at hand. `unseen align` reads their tables, `fit` folders.",
             "Video chatting with a dialogue model, and boxes of actions (AVA): they are other systems on top.",
         ),
         notes=(
