@@ -139,7 +139,7 @@ def align(
 
     With --method mug-stan they learn from videos and captions that may fit a part of them (a table with path, caption
     and perhaps start and end). unseen find VIDEOS --text "..." --model OUT then finds videos by a text, unseen predict
-    names the nearest of the captions, or of --classes.
+    names the nearest of the captions, or of --classes; it is not exported.
 
     On several GPUs or machines: accelerate launch --no_python unseen align ...
 
