@@ -50,6 +50,7 @@ def test_the_network_is_a_copy_that_gives_what_the_encoder_gives(towers: Any, cl
     copied = network_of_frames(towers)
     assert isinstance(copied, DualEncoder)
     network: Any = copied
+    assert all(parameter.requires_grad for parameter in network.parameters())  # those of the encoder rest
     whole = whole_clips(clips, towers)
     with torch.no_grad():
         each = network.encode_image(whole.x[0])

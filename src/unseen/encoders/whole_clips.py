@@ -116,7 +116,7 @@ def network_of_frames(encoder: Encoder) -> nn.Module:
     clips = frames_encoder(encoder)
     try:
         if isinstance(encoder, TwoTowerEncoder):
-            return prunable_towers(_beside(clips.frame, encoder))
+            return prunable_towers(_beside(clips.frame, encoder)).requires_grad_()  # a folder's rest; the copy learns
         with torch.no_grad():
             return of_timm(clips.frame.module)
     except (ValueError, TypeError) as error:

@@ -84,7 +84,7 @@ def load_table(
     x: Any
     span: tuple[str | None, str | None] = (None, None)
     times: dict[str, NDArray[np.float64]] = {}
-    if where is not None and _are_clips(fs, path, frame[where], allow_outside):
+    if where is not None and are_clips(fs, path, frame[where], allow_outside):
         kind = "clip"
         span = find_column(headers, None, "start", START_COLUMNS), find_column(headers, None, "end", END_COLUMNS)
         starts, ends = (_seconds(frame, column) for column in span)
@@ -270,8 +270,8 @@ def _frames_in(fs: Any, folder: str) -> list[str]:
     return sorted(found, key=natural_key)
 
 
-def _are_clips(fs: Any, table: str, column: pd.Series[Any], allow_outside: bool) -> bool:
-    """Whether most paths end as videos do, or the first is a folder."""
+def are_clips(fs: Any, table: str, column: pd.Series[Any], allow_outside: bool = False) -> bool:
+    """Whether a column names clips: most paths end as videos do, or the first is a folder."""
     suffixes = [PurePosixPath(str(value)).suffix.lower() for value in column]
     if np.mean([suffix in VIDEO_SUFFIXES for suffix in suffixes]) >= 0.5:
         return True

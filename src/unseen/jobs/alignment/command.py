@@ -10,15 +10,18 @@ import typer
 
 from unseen.console import AsJson, Classes, Prompts, Trust, WithEncoder, app, dump, say, settings_of
 
+METHODS = ("cwcl", "mug-stan")
+"""What `--method` names; the others follow from what is given."""
+
 
 @app.command()
 def align(
     pairs: Annotated[
         list[str],
         typer.Argument(
-            help="A table with a column for each side, shards of pictures with texts, or two paths (such as .npy "
-            "files), a side each; with --languages one table or several. Or a folder that this command wrote, to ask "
-            "about other --classes."
+            help="A table with a column for each side (of texts, pictures or videos), shards of pictures with texts, "
+            "or two paths (such as .npy files), a side each; with --languages one table or several. Or a folder that "
+            "this command wrote, to ask about other --classes."
         ),
     ],
     out: Annotated[Path, typer.Option(help="Folder of the model that comes of it.")],
@@ -26,15 +29,28 @@ def align(
     right: Annotated[str | None, typer.Option(help="Column of the right side.", show_default=False)] = None,
     frozen: Annotated[str, typer.Option(help="left or right: the side whose tower stays as it is.")] = "right",
     left_encoder: Annotated[
-        str | None, typer.Option(help="Encoder of the left side; `unseen encoders` lists them.", show_default=False)
+        str | None,
+        typer.Option(
+            "--left-encoder",
+            "--encoder",
+            help="Encoder of the left side; `unseen encoders` lists them.",
+            show_default=False,
+        ),
     ] = None,
     right_encoder: Annotated[str | None, typer.Option(help="Encoder of the right side.", show_default=False)] = None,
+    method: Annotated[
+        str,
+        typer.Option(
+            help="cwcl, or mug-stan: of clips and captions, for which the encoder's two towers learn whole, such as "
+            "frames:open_clip:ARCH/WEIGHTS."
+        ),
+    ] = "cwcl",
     preset: Annotated[
         str | None,
         typer.Option(
             help="Of cwcl: default (as published), sharpened, or lit (one pair each). With --classification, of "
             "prefix-conditioning: default, naive (no prefix), or unicl. With --languages, of rs-m-clip: default, "
-            "small, or contrastive.",
+            "small, or contrastive. Of mug-stan: default, msr-vtt, didemo, or pretraining.",
             show_default=False,
         ),
     ] = None,
@@ -42,7 +58,7 @@ def align(
         list[str] | None,
         typer.Option(
             "--set",
-            help="Hyperparameter as name=value: of cwcl, with --classification of prefix-conditioning, with "
+            help="Hyperparameter as name=value: of --method, with --classification of prefix-conditioning, with "
             "--languages of rs-m-clip.",
             show_default=False,
         ),
@@ -103,7 +119,8 @@ def align(
     beside: Annotated[
         bool,
         typer.Option(
-            help="Train beside: a ridge map and LiT; the naive union; or one language, and no self-distillation."
+            help="Train beside: a ridge map and LiT; the naive union; one language, and no self-distillation; or the "
+            "mean of frames."
         ),
     ] = True,
     seed: Annotated[int, typer.Option(help="Seed.", min=0)] = 0,
@@ -119,6 +136,11 @@ def align(
     as it is; small layers on the other's learn to live in its space (cwcl). With --classification both towers learn,
     from captions and from labels, which a token in front tells apart (prefix-conditioning). With --languages they
     learn from captions in several languages (rs-m-clip). The folder predicts, exports and serves like any saved model.
+
+    With --method mug-stan they learn from videos and captions that may fit a part of them (a table with path, caption
+    and perhaps start and end). unseen find VIDEOS --text "..." --model OUT then finds videos by a text, unseen predict
+    names the nearest of the captions, or of --classes; it is not exported.
+
     On several GPUs or machines: accelerate launch --no_python unseen align ...
 
     Example:  unseen align pairs.csv --left image --right caption --classes "cat,dog,horse" --out aligned
@@ -136,7 +158,7 @@ def align(
             "classification": classification, "language": language, "held-out": held_out != job.HELD_OUT,
             "no-beside": not beside, "seed": seed, "languages": languages, "translator": translator,
             "translations": translations, "source-language": source_language != "en", "agreement": agreement,
-            "crops": crops,
+            "crops": crops, "method": method != "cwcl",
         }  # fmt: skip
         given = [f"--{name}" for name, value in ignored.items() if value]
         if given:
@@ -151,6 +173,14 @@ def align(
             dump(dataclasses.asdict(told.told_by(out)))
         say(f"The model is in {out}; it tells {len(made.classes)} classes apart")
         return
+    if method not in METHODS:
+        raise ValueError(
+            f"method must be {' or '.join(METHODS)}; got {method!r} (prefix-conditioning is with --classification, "
+            "rs-m-clip with --languages)"
+        )
+    others = {"languages": languages, "classification": classification}
+    if method != "cwcl" and (also := [f"--{name}" for name, value in others.items() if value is not None]):
+        raise ValueError(f"method {method} learns from clips and captions; {also[0]} does not apply")
     if languages is not None:
         from unseen.jobs.alignment.languages import Translating, multilingual
 
@@ -176,6 +206,16 @@ def align(
             settings=settings_of(settings or []), classes=classes, prompts=prompt or None, exam=exam,
             held_out=held_out, beside=beside, seed=seed, with_encoder=bundle, trust=trust, say=say,
         )  # fmt: skip
+    elif method == "mug-stan":
+        from unseen.jobs.alignment.clips import align_clips
+
+        if language or right_encoder or frozen != "right":
+            raise ValueError("method mug-stan: both towers learn; frozen, right-encoder and language do not apply")
+        _, report = align_clips(
+            pairs, out=out, left=left, right=right, encoder=left_encoder, preset=preset,
+            settings=settings_of(settings or []), classes=classes, prompts=prompt or None, exam=exam,
+            held_out=held_out, beside=beside, seed=seed, with_encoder=bundle, trust=trust, say=say,
+        )  # fmt: skip
     else:
         _, report = job.align(
             pairs, out=out, left=left, right=right, frozen=frozen, left_encoder=left_encoder,  # type: ignore[arg-type]
@@ -191,3 +231,5 @@ def align(
     for line in page.lines(report):
         typer.echo(line)
     say(f"The model is in {out}; {out / told.PAGE} shows how well it finds")
+    if method == "mug-stan":
+        say(f'unseen find VIDEOS --text "..." --model {out} finds videos by a text')

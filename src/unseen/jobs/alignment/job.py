@@ -208,7 +208,7 @@ def ask_about(
     refuse_foreign(Path(out), WRITTEN)
     folder = recovered(model)
     bundle = Bundle.load(folder, trust=trust)
-    if isinstance(bundle.method, (PrefixConditioning, RSMCLIP)):
+    if isinstance(bundle.method, (PrefixConditioning, RSMCLIP)) or bundle.method.card.slug == "mug-stan":
         made = _asked_otherwise(bundle, space, prompts)
         told = otherwise(told_by(folder), getattr(made.method, "templates_", tuple(prompts or (TEMPLATE,))))
         made.save(out, with_encoder=with_encoder, more=lambda part: written(told, part))

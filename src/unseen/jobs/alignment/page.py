@@ -40,8 +40,8 @@ def page(report: Report, picture: bytes | None = None) -> bytes:
 
 
 def unified(report: Report) -> bool:
-    """Whether both towers learnt, from captions and labels or from captions in several languages."""
-    return report.method in ("prefix-conditioning", "rs-m-clip")
+    """Whether both towers learnt: from captions and labels, captions in several languages, or clips and captions."""
+    return report.method in ("prefix-conditioning", "rs-m-clip", "mug-stan")
 
 
 def kicker(report: Report) -> str:
@@ -59,6 +59,8 @@ def title(report: Report) -> str:
     """What was made, in a line."""
     if report.method == "rs-m-clip":
         return f"Captions in {len(report.languages)} languages"
+    if report.method == "mug-stan":
+        return "Clips and captions in one model"
     if unified(report):
         return "Captions and labels in one model"
     new = report.encoders["left" if report.frozen == "right" else "right"] or "features"
@@ -95,7 +97,8 @@ def matrices(frozen: NDArray[np.floating], new: NDArray[np.floating], side: int 
 def head(report: Report) -> list[str]:
     """Columns of the tables of recall."""
     some = next(iter(report.recall.values()), {})
-    return [key.replace("there", "→").replace("back", "←") for key in some]
+    arrows = [key.replace("there", "→").replace("back", "←") for key in some]
+    return arrows + (["median rank →", "←"] if report.ranks else [])
 
 
 def cells(figures: dict[str, float]) -> list[str]:
@@ -118,7 +121,8 @@ def rows(report: Report) -> list[tuple[str, list[str], str, list[str]]]:
         structure = report.structure.get(name)
         zero_shot = report.accuracy.get(name, {})
         empty = ["–"] * len(head(report))
-        made.append((name, cells(figures) or empty, "–" if structure is None else f"{structure:.3f}", cells(zero_shot)))
+        recall = cells(figures) + [f"{value:g}" for value in report.ranks.get(name, {}).values()]
+        made.append((name, recall or empty, "–" if structure is None else f"{structure:.3f}", cells(zero_shot)))
     return made
 
 
@@ -184,6 +188,7 @@ def told(report: Report) -> list[str]:
         )
     if report.ridge_rows:
         said.append(f"The ridge map learnt from {report.ridge_rows:,} pairs drawn at random, the others from all.")
+    said += report.notes
     recall = {name: figures for name, figures in report.recall.items() if figures}
     best = max(recall, key=lambda name: recall[name]["mean"]) if recall else "aligned"
     if best != "aligned":
@@ -216,8 +221,9 @@ def lines(report: Report) -> list[str]:
     asked = min(report.held_out, 2000)
     what = "pictures held out, mean of languages" if report.method == "rs-m-clip" else "pairs held out"
     title = f"recall in % among {asked:,} {what} (→ left finds right, ← right finds left)"
-    columns = ["", *head(report), "structure", *(["zero-shot", "name alone"] if report.accuracy else [])]
-    body = [[name, *recall, structure, *zero_shot] for name, recall, structure, zero_shot in rows(report)]
+    looked = ["structure"] if report.structure else []
+    columns = ["", *head(report), *looked, *(["zero-shot", "name alone"] if report.accuracy else [])]
+    body = [[name, *recall, *([at] if looked else []), *zero_shot] for name, recall, at, zero_shot in rows(report)]
     out = [title, *table([columns, *body])]
     if report.languages:
         columns = ["", *head(report), *(f"mean, {name}" for name in report.beside)]

@@ -12,20 +12,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unseen.data.classes import ClassSpace
+from unseen.data.clips import FRAMES, Segment
 from unseen.data.domain import Domain
 from unseen.data.loaders import load
 from unseen.data.loaders.common import locate
-from unseen.data.loaders.table import TABLE_SUFFIXES, read_frame
-from unseen.data.pairs import Pairs, read_pairs
+from unseen.data.loaders.table import TABLE_SUFFIXES, are_clips, read_frame
+from unseen.data.pairs import Pairs, captioned_clips, read_pairs
 from unseen.evaluation.exam import Exam
 from unseen.files import reads
 
 COLUMNS = (
     ("image", "text"), ("image", "caption"), ("picture", "caption"), ("file_name", "text"), ("file_name", "caption"),
-    ("path", "text"), ("path", "caption"), ("filepath", "caption"), ("left", "right"), ("source", "target"),
-    ("first", "second"), ("a", "b"),
+    ("path", "text"), ("path", "caption"), ("filepath", "caption"), ("video", "text"), ("video", "caption"),
+    ("clip", "text"), ("clip", "caption"), ("left", "right"), ("source", "target"), ("first", "second"), ("a", "b"),
 )  # fmt: skip
 """Usual names of the two columns of a table of pairs."""
+VIDEO = "video file"
+"""The column that says which video a clip is a part of."""
 LANGUAGES = ("language", "lang", "locale")
 """Usual names of the column that says which language a pair is in."""
 
@@ -38,17 +41,26 @@ class Read:
     lacking: int
 
 
-def read(paths: Sequence[str | os.PathLike[str]], *, left: str | None = None, right: str | None = None) -> Read:
+def read(
+    paths: Sequence[str | os.PathLike[str]],
+    *,
+    left: str | None = None,
+    right: str | None = None,
+    frames: int = FRAMES,
+) -> Read:
     """Read pairs.
 
     Parameters
     ----------
     paths : sequence of one or two paths
-        A table (CSV, TSV, JSON lines, Parquet) with a column for each side; shards of pictures with texts
-        (``shards-{000..003}.tar``, or a folder of them), which are read where they lie; or two paths, one for each
-        side: files of features (.npy), or whatever `unseen.load` reads, row by row.
+        A table (CSV, TSV, JSON lines, Parquet) with a column for each side, of which one may name videos (with
+        ``start`` and ``end`` in seconds, parts of them); shards of pictures with texts (``shards-{000..003}.tar``, or a
+        folder of them), which are read where they lie; or two paths, one for each side: files of features (.npy), or
+        whatever `unseen.load` reads, row by row.
     left, right : str, optional
         The columns of a table; usual names, or the only two columns, if absent.
+    frames : int, >= 2
+        Frames of a clip.
 
     Raises
     ------
@@ -61,15 +73,21 @@ def read(paths: Sequence[str | os.PathLike[str]], *, left: str | None = None, ri
         if left or right:
             raise ValueError("left and right name the columns of one table; two paths are two sides")
         return _complete(_two_files(*paths))
-    return _one(paths[0], left, right)
+    return _one(paths[0], left, right, frames)
 
 
 @reads("a table of pairs", "write it as CSV with a column for either side")
-def _one(place: str | os.PathLike[str], left: str | None, right: str | None) -> Read:
+def _one(place: str | os.PathLike[str], left: str | None, right: str | None, frames: int) -> Read:
     """Pairs of a table or of shards."""
     path = os.fspath(place)
     if PurePosixPath(path).suffix.lower() in TABLE_SUFFIXES:
         columns = _columns(path, left, right)
+        fs, file = locate(path)
+        frame = read_frame(fs, file, columns)
+        for clips, texts in (columns, columns[::-1]):
+            if clips in frame and _name_clips(fs, file, frame[clips]):
+                made = _clips(path, clips, texts, frames)
+                return made if clips == columns[0] else Read(made.pairs.swap(), made.lacking)
         return _complete(read_pairs(path, left=columns[0], right=columns[1]))
     if left or right:
         raise ValueError(f"left and right name the columns of a table; {path!r} is none")
@@ -94,6 +112,30 @@ def _columns(path: str, left: str | None, right: str | None) -> tuple[str, str]:
     if len(names) == 2:
         return names[0], names[1]
     raise ValueError(f"left and right must name the columns of the two sides; {path!r} has {', '.join(names)}")
+
+
+def _name_clips(fs: Any, file: str, column: Any) -> bool:
+    """Whether a column names videos or folders of frames: its first entry and its last one, so that no text does."""
+    told = column[column.astype(str).str.strip() != ""]
+    return len(told) > 0 and are_clips(fs, file, told) and are_clips(fs, file, told[::-1])
+
+
+def _clips(path: str, clips: str, texts: str, frames: int) -> Read:
+    """Clips that a column names, perhaps parts of videos, with what another says of each."""
+    domain = load(path, path_column=clips, frames=frames)
+    said = domain.columns.get(texts)
+    if said is None or said.dtype.kind != "U":
+        told = "labels or ids" if said is None else "numbers"
+        raise ValueError(f"right must name a column of captions; {texts!r} holds {told}")
+    whole = np.array([text.strip().lower() not in ("", "nan", "none") for text in said.tolist()], dtype=bool)
+    if not whole.any():
+        raise ValueError(f"pairs: each of the {len(domain)} clips lacks a caption; a text must not be empty")
+    lacking = int((~whole).sum()) + len(domain.skipped)
+    if all(isinstance(item, Segment) for item in domain.x.items):
+        videos = np.array([item.path for item in domain.x.items], dtype=np.str_)
+        domain = domain.replace(columns={**domain.columns, VIDEO: videos})
+    pairs = captioned_clips(domain.take(np.flatnonzero(whole)), texts)
+    return Read(pairs.replace(left=pairs.left.replace(skipped=domain.skipped)), lacking)
 
 
 def _two_files(first: Any, second: Any) -> Pairs:

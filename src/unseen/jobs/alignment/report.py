@@ -34,7 +34,7 @@ class Report:
     Attributes
     ----------
     method : str
-        "prefix-conditioning", "rs-m-clip", or of cwcl the preset and what was set otherwise.
+        "prefix-conditioning", "rs-m-clip", "mug-stan", or of cwcl the preset and what was set otherwise.
     encoders : dict
         The name of the encoder of each side; None of features.
     frozen : {"left", "right"}
@@ -44,6 +44,8 @@ class Report:
         Pairs for each sample of the left side.
     recall : dict of arm to dict
         Both ways on held-out pairs: `there@k` (left finds right), `back@k`, `mean`.
+    ranks : dict of arm to dict
+        The median place of the first right answer, `there` and `back`.
     languages : dict of language to dict
         The same of the arm that is saved, among the pairs of a language.
     beside : dict of arm to dict of language to float
@@ -53,7 +55,7 @@ class Report:
     accuracy : dict of arm to dict
         Zero-shot on the labelled samples that were given: `ensemble` of templates, `name` alone; and chance.
     variant : str
-        Of prefix-conditioning and rs-m-clip the preset and what was set otherwise.
+        Of all but cwcl the preset and what was set otherwise.
     ridge_rows : int
         Pairs that the ridge map learnt from, drawn at random; 0 if it learnt from all, or there is none.
     known : int
@@ -71,6 +73,8 @@ class Report:
         Pictures that look like another one, with which they count as one.
     like_exam : int
         Pairs that were left out as their picture looks like one of the exam.
+    notes : list of str
+        What else a reader should know.
     """
 
     method: str
@@ -98,6 +102,8 @@ class Report:
     kept: str = ""
     alike: int = 0
     like_exam: int = 0
+    ranks: dict[str, dict[str, float]] = dataclasses.field(default_factory=dict)
+    notes: list[str] = dataclasses.field(default_factory=list)
 
     def begins(self) -> str:
         """What was read, in a line."""
@@ -107,7 +113,8 @@ class Report:
         if self.cut:
             told += f"; texts longer than the context of their encoder, and cut: {self.cut:,}"
         if self.partners > 1.005:
-            told += f"; {self.partners:.2f} partners for each left sample, of which every epoch draws one"
+            told += f"; {self.partners:.2f} partners for each left sample"
+            told += "" if self.method == "mug-stan" else ", of which every epoch draws one"
         if self.alike:
             told += f"; {self.alike:,} pictures look like another one and count as the same"
         if self.like_exam:

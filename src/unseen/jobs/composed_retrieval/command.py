@@ -1,4 +1,4 @@
-"""`unseen find` and `unseen compose`: pictures by a picture and a text."""
+"""`unseen find` and `unseen compose`: pictures by a picture and a text, clips by a text."""
 
 from __future__ import annotations
 
@@ -13,11 +13,17 @@ from unseen.console import AsJson, Trust, app, dump, say, settings_of
 
 @app.command()
 def find(
-    collection: Annotated[str, typer.Argument(help="Pictures, or a collection of `unseen curate` with an index.")],
+    collection: Annotated[
+        str, typer.Argument(help="Pictures, a collection of `unseen curate` with an index, or clips.")
+    ],
     image: Annotated[str | None, typer.Option(help="A picture to begin with.", show_default=False)] = None,
     text: Annotated[str, typer.Option(help='What of it counts, or changes: "on grass".')] = "",
     model: Annotated[
-        str | None, typer.Option(help="What `unseen compose` made; the two are added if absent.", show_default=False)
+        str | None,
+        typer.Option(
+            help="What `unseen compose` made; the two are added if absent. Of clips: `unseen align --method mug-stan`.",
+            show_default=False,
+        ),
     ] = None,
     encoder: Annotated[
         str | None,
@@ -34,11 +40,13 @@ def find(
     trust: Trust = False,
     as_json: AsJson = False,
 ) -> None:
-    """Find pictures like another one, with respect to a text.
+    """Find pictures like another one with respect to a text; or clips.
 
     Vectors of the collection are kept, so that the second search takes less than a second.
 
     Example:  unseen find photos --image dog.png --text "on grass" --model composer
+
+    Example:  unseen find videos --text "a dog jumps" --model runs/found
     """
     from unseen.jobs.composed_retrieval.job import find as run
     from unseen.jobs.composed_retrieval.page import write_found
@@ -56,7 +64,7 @@ def find(
         say(note)
     for one in found:
         typer.echo(f"{one.score:.3f}  {one.id}")
-    say(f"{about['mode']}: {about['size']:,} pictures searched in {1000 * about['seconds']:.0f} ms")
+    say(f"{about['mode']}: {about['size']:,} {about['what']} searched in {1000 * about['seconds']:.0f} ms")
 
 
 @app.command()

@@ -1,4 +1,4 @@
-"""`unseen compose` trains a combiner from captions; `unseen find` finds pictures by a picture and a text."""
+"""`unseen compose` trains a combiner from captions; `unseen find` finds pictures by a picture and a text, or clips."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ from unseen.encoders.trainable import EncodedTexts
 from unseen.evaluation.composed import evaluate_templates
 from unseen.evaluation.composed_templates import KINDS, Kind, Template, build_templates
 from unseen.files import reads
+from unseen.jobs.composed_retrieval.clips import is_model_of_clips, scored_by_text
 from unseen.jobs.composed_retrieval.composer import ABOUT, ENCODER, METHOD, Composer, collection_of, picture
 from unseen.methods.multimodal.genecis import GeneCIS, TripletMiner
 from unseen.methods.multimodal.genecis.combiner import Mode
@@ -189,19 +190,20 @@ def find(
     top: int = 10,
     trust: bool = False,
 ) -> tuple[list[Found], dict[str, Any]]:
-    """The pictures of a collection that are like another with respect to a text.
+    """The pictures of a collection that are like another with respect to a text, or its clips that fit a text.
 
     Parameters
     ----------
     collection : path or Domain
-        Pictures, as `unseen.load` reads them, whose vectors are kept; or a collection of `unseen curate` with an index
-        of the same encoder.
+        Clips where the model is one of clips; else pictures, as `unseen.load` reads them, whose vectors are kept; or a
+        collection of `unseen curate` with an index of the same encoder.
     image : path or picture, optional
         Without it the text alone asks.
     text : str
         What counts of it, or changes; empty: the picture alone asks.
     model : path or Composer, optional
-        What `unseen compose` wrote; without it picture and text are added.
+        What `unseen compose` wrote, without which picture and text are added; or, for clips and a text alone,
+        `unseen align --method mug-stan`.
     encoder : str, optional
         Where there is no model, which has its own; lite-clip if absent.
     mode : {"combiner", "sum", "image", "text"}, optional
@@ -229,6 +231,10 @@ def find(
         raise ValueError(f"mode must be one of {', '.join(MODES)}; got {mode!r}")
     if model is not None and encoder is not None:
         raise ValueError(f"encoder: the model has its own encoder; name one of the two, got also {encoder!r}")
+    if is_model_of_clips(model):
+        if image is not None or share is not None or mode not in (None, "text"):
+            raise ValueError(f"model {str(model)!r} finds clips by a text alone; image, mode and share do not apply")
+        return _clips(collection, said, model, top, trust)
     composer = _composer(model, encoder or "lite-clip", share, trust)
     if mode is not None and mode not in composer.modes:
         raise ValueError(f"mode must be one of {', '.join(composer.modes)}; got {mode!r}")
@@ -258,10 +264,21 @@ def find(
         notes.append("the picture itself is left out" + (f", {left_out} times" if left_out > 1 else ""))
     if weak:
         notes.append(weak)
-    return found, {"seconds": seconds, "mode": own, "size": size, "share": composer.share, "notes": notes}
+    told = {"seconds": seconds, "mode": own, "size": size, "share": composer.share, "what": "pictures", "notes": notes}
+    return found, told
 
 
-def _weak(scores: NDArray[np.float32], best: float, n: int) -> str:
+def _clips(collection: Any, text: str, model: Any, top: int, trust: bool) -> tuple[list[Found], dict[str, Any]]:
+    """Clips by a text."""
+    clips, scores, seconds = scored_by_text(collection, text, model, trust=trust)
+    order = np.argsort(-scores, kind="stable")[:top]
+    ids: Any = clips.ids
+    weak = _weak(scores, float(scores[order[0]]), len(clips), "clips")
+    about = {"seconds": seconds, "mode": "text", "size": len(clips), "share": 1.0, "what": "clips"}
+    return [Found(str(ids[i]), int(i), float(scores[i])) for i in order], about | {"notes": [weak] if weak else []}
+
+
+def _weak(scores: NDArray[np.float32], best: float, n: int, what: str = "pictures") -> str:
     """That the best hit of n pictures is no nearer than chance puts the best of as many; empty where it is nearer.
 
     `scores` are those of all pictures or of a sample; the largest of n normal numbers lies about sqrt(2 ln n)
@@ -272,7 +289,7 @@ def _weak(scores: NDArray[np.float32], best: float, n: int) -> str:
     if n < FEW or apart >= by_chance:
         return ""
     return (
-        f"the first stands {apart:.1f} deviations above the mean of all pictures, where chance alone puts the best of "
+        f"the first stands {apart:.1f} deviations above the mean of all {what}, where chance alone puts the best of "
         f"{n:,} at about {by_chance:.1f}: perhaps none of them is what was asked for"
     )
 

@@ -11,6 +11,7 @@ from unseen.report.pages import image_source, render_page
 from unseen.runtime import replacing
 
 if TYPE_CHECKING:
+    from unseen.data.domain import Domain
     from unseen.jobs.composed_retrieval.job import Found
 
 WAYS = {
@@ -68,12 +69,20 @@ def write_found(
     file: Path, collection: str, image: Any, text: str, found: Sequence[Found], about: Mapping[str, Any]
 ) -> None:
     """A page of what was found: the picture that asked, the text, and the answers."""
+    from unseen.data.contact_sheet import contact_sheet
+    from unseen.data.loaders import load
+    from unseen.jobs.composed_retrieval.clips import once_each
     from unseen.jobs.composed_retrieval.composer import collection_of, picture
 
-    domain = None if (Path(collection) / "index").is_dir() else collection_of(collection)
+    clips = about["what"] == "clips"
+    if clips:
+        domain: Domain | None = once_each(load(collection))
+    else:
+        domain = None if (Path(collection) / "index").is_dir() else collection_of(collection)
     shown = []
     for one in found:
-        small = None if domain is None else image_source(_small(domain.x[one.place]))
+        sample = None if domain is None else domain.x[one.place]
+        small = None if sample is None else image_source(_small(contact_sheet(sample) if clips else sample))
         shown.append({"id": one.id, "score": f"{one.score:.3f}", "picture": small})
     asked = None if image is None else image_source(_small(picture(image)))
     content = render_page(

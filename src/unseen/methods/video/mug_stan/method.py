@@ -142,6 +142,10 @@ class MugSTAN(Method):
             "tau": 10.0,
         },
         needs=(CaptionedTowers(),),
+        commands=(
+            "unseen align clips.csv --method mug-stan --encoder frames:open_clip:ViT-B-32/mine.pt --out found",
+            'unseen find videos --text "a dog jumps" --model found',
+        ),
         parts=(
             "unseen.methods.video.mug_stan.network.Branch",
             "unseen.nn.late_interaction.similarity",
@@ -150,7 +154,7 @@ class MugSTAN(Method):
         ),
         left_out=(
             "WebVid-10M, MSR-VTT, DiDeMo, LSMDC, Kinetics, Something-Something, HMDB-51, UCF-101 and AVA with CLIP's "
-            "ViT-B/32, B/16 and L/14, and CoCa: none is at hand. `fit` reads their folders and tables.",
+            "ViT-B/32, B/16 and L/14, and CoCa: none is at hand. `unseen align` reads their tables, `fit` folders.",
             "Video chatting with a dialogue model, and boxes of actions (AVA): they are other systems on top.",
         ),
         notes=(

@@ -1,0 +1,109 @@
+"""Clips by a text: `unseen find` with a model that `unseen align --method mug-stan` saved."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from unseen.bundle import Bundle
+from unseen.data.clips import FRAMES, Segment
+from unseen.data.domain import Domain, Lazy
+from unseen.data.loaders import load
+from unseen.encoders.base import Encoder
+
+AT_ONCE = 16
+"""Clips whose frames are read together."""
+
+
+def is_model_of_clips(model: Any) -> bool:
+    """Whether a path is a folder of a saved model, such as `unseen align` writes, and not of `unseen compose`."""
+    return isinstance(model, (str, os.PathLike)) and (Path(model) / "bundle.json").is_file()
+
+
+class FrameVectors(nn.Module):
+    """From clips (b, t, 3, h, w) to the vectors of their frames side by side, (b, t * d)."""
+
+    def __init__(self, network: Any) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, clips: Float[Tensor, "b t c h w"]) -> Float[Tensor, "b e"]:
+        """Vectors of frames, of any length."""
+        made: Tensor = self.network.encode_frames(clips)
+        return made.flatten(1)
+
+
+class ClipEncoder(Encoder):
+    """The clips of a collection as a fitted Mug-STAN compares them with words: what is kept of each."""
+
+    def __init__(self, network: Any, reading: Encoder) -> None:
+        super().__init__(
+            name="mug-stan", module=FrameVectors(network), preprocess=reading.preprocess, batch_size=AT_ONCE,
+            precision="fp32", local=True,
+        )  # fmt: skip
+
+    def example(self, rows: int | None = None) -> Tensor:
+        """A batch of meaningless clips."""
+        return self.batch([np.zeros((2, 3, 8, 8), dtype=np.uint8)], rows)
+
+
+def scored_by_text(
+    collection: str | os.PathLike[str] | Domain, text: str, model: str | os.PathLike[str], *, trust: bool = False
+) -> tuple[Domain, NDArray[np.float32], float]:
+    """Each clip of a collection once, how well a text fits it, (n,), and the seconds of the search alone.
+
+    The vectors of all frames are kept in the user's cache folder, by the content of clips.
+
+    Parameters
+    ----------
+    collection : path or Domain
+        Clips, as `unseen.load` reads them: a folder of videos, a table of parts.
+    model : path
+        What `unseen align --method mug-stan` wrote.
+
+    Raises
+    ------
+    ValueError
+        If the model is another one, or the collection holds no clips.
+    """
+    from unseen.methods.video.mug_stan import MugSTAN  # pictures need none of what it imports
+
+    bundle = Bundle.load(model, trust=trust)
+    method, reading = bundle.method, bundle.encoder
+    if not isinstance(method, MugSTAN) or reading is None:
+        raise ValueError(
+            f"model: {os.fspath(model)!r} is a saved {method.card.slug}; name what `unseen compose` wrote (pictures), "
+            "or `unseen align --method mug-stan` (clips)"
+        )
+    frames = method.test_frames or method.frames
+    clips = collection if isinstance(collection, Domain) else load(collection, frames=max(FRAMES, frames))
+    if clips.kind != "clip" or not len(clips):
+        raise ValueError(f"collection must hold clips for this model; {clips.name} holds {len(clips)} of {clips.kind}")
+    clips = once_each(clips)
+    network: Any = method.network_
+    x = torch.as_tensor(ClipEncoder(network, reading).encode(clips).x).view(len(clips), frames, -1)
+    started = time.perf_counter()
+    scores: NDArray[np.float32] = network.similarity_in_parts(network.read([text]), x)[0].numpy()
+    return clips, scores, time.perf_counter() - started
+
+
+def once_each(clips: Domain) -> Domain:
+    """Every clip once, however many captions a table has of it, called by its video and its times."""
+    first = np.sort(np.unique(clips.digests(), return_index=True)[1])
+    if len(first) == len(clips):
+        return clips
+    made = clips.take(first)
+    if not isinstance(made.x, Lazy) or not all(isinstance(item, Segment) for item in made.x.items):
+        return made
+    names = [Path(item.path).name for item in made.x.items]
+    if len(set(names)) < len(names):
+        names = [f"{name}#{item.start:g}-{item.end or ''}" for name, item in zip(names, made.x.items)]
+    return made if len(set(names)) < len(names) else made.replace(ids=np.array(names))
