@@ -14,11 +14,11 @@ from typer.testing import CliRunner
 from small_towers import saved_towers
 from unseen.bundle import Bundle
 from unseen.cli import app
-from unseen.data.domain import Domain, Lazy
+from unseen.data.domain import Domain
 from unseen.data.loaders import load
 from unseen.data.pairs import Pairs
 from unseen.encoders import get
-from unseen.jobs.alignment.clips import align_clips, learnt_nothing, made_once, videos_of
+from unseen.jobs.alignment.clips import align_clips, learnt_nothing, videos_of
 from unseen.jobs.alignment.page import lines
 from unseen.jobs.alignment.reading import read
 from unseen.jobs.alignment.report import ABOUT, PAGE, told_by
@@ -138,19 +138,6 @@ def test_parts_of_a_video_are_pairs_and_stay_together(here: Path) -> None:
     twice = load("twice.csv", path_column="video")
     assert len(twice) == 3
     assert list(once_each(twice).ids) == ["05.mp4#0-0.3", "05.mp4#0.2-0.5"]  # type: ignore[arg-type]
-
-
-def test_clips_are_made_once_while_there_is_room() -> None:
-    asked: list[int] = []
-
-    def read(i: int) -> torch.Tensor:
-        asked.append(i)
-        return torch.full((2, 3, 2, 2), float(i))
-
-    clips = made_once(Domain(x=Lazy(range(4), read), kind="clip"), room=2 * 96)
-    for _ in range(2):
-        assert [float(clips.take([i]).x[0].mean()) for i in range(4)] == [0, 1, 2, 3]
-    assert asked == [0, 1, 2, 3, 2, 3]
 
 
 def test_a_loss_that_ends_where_guessing_is_is_told() -> None:
