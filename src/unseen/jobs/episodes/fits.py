@@ -46,10 +46,9 @@ def words_of(cls: type[Method], given: Collection[str]) -> tuple[str, ...] | Non
     if cls.fit is Method.fit or card.task != "class" or not kinds or others:
         return None
     if adapts(cls):
-        there, wanted = set(given) - {"target"}, {"source"}
-        there |= {"support", *given} if reads_clips(cls) else set()
+        wanted, there = {"source"}, ({*given, "support"} if reads_clips(cls) else {*given} - {"target"})
     else:
-        there, wanted = HANDFUL | ({"source"} & set(given)), {"support"}
+        wanted, there = {"support"}, {*HANDFUL, *({"source"} & set(given))}
     ways = [way.required for way in signatures(cls) if wanted <= set(way.required) <= there]
     return min(ways, key=len) if ways else None
 

@@ -207,6 +207,8 @@ def grade(
     share = share_without_labels(unlabelled, makers, there, others=base > 0 and source is not None)
     if side is not None and not 8 <= side <= 1024:
         raise ValueError(f"side must lie in [8, 1024] pixels; got {side}")
+    if side is not None and not any(reads_clips(type(make())) for make in makers.values()):
+        raise ValueError(f"side is read by none of {', '.join(makers)}: leave it out, or name cdfsl-v, say")
     if unknown_data is not None and not protocol.unknown:
         raise ValueError("unknown_data needs unknown classes in each episode: unknown must be at least 1; got 0")
     with stages() as seconds:
@@ -242,7 +244,10 @@ def grade(
             tower = encoder_of(domain.kind, encoder, precision, trust)
             check_regions(makers, domain, tower)
             copies = copies_of(set_aside if source is None else other, makers, tower, protocol.seed)
-        forms = {True: clips_for(tower, side), False: functools.partial(encoded, tower=tower)}
+        forms: dict[bool, Callable[[Domain], Domain]] = {
+            True: clips_for(tower, side),
+            False: functools.partial(encoded, tower=tower),
+        }
         pools: dict[str, Pool] = {}
         fits: dict[str, Fit] = {}
         for is_clips, form in forms.items():  # what reads clips says first that it cannot read these
