@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -32,18 +33,27 @@ TINY = {
 QUICK = ("--side", 8, *(part for key, value in TINY.items() for part in ("--set", f"{key}={value}")))
 
 
-@pytest.fixture
-def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Four classes of eight videos, and of another domain three of three: no two have equally many frames."""
-    monkeypatch.setenv("UNSEEN_DATA", str(tmp_path / "home"))
-    monkeypatch.setenv("UNSEEN_CACHE", str(tmp_path / "cache"))
-    frames = [*range(2, 33), 34]  # sixteen of 33 are those of 32
+@pytest.fixture(scope="module")
+def videos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Four classes of eight videos, and of another domain three of three, with what is decoded of them."""
+    root = tmp_path_factory.mktemp("videos")
+    frames = [*range(2, 33), 34]  # sixteen frames of 33 are those of 32
     for k in range(4):
         for i in range(8):
-            write_video(tmp_path / "street" / f"move {k}" / f"{i}.mp4", frames[8 * k + i])
+            write_video(root / "street" / f"move {k}" / f"{i}.mp4", frames[8 * k + i])
     for k in range(3):
         for i in range(3):
-            write_video(tmp_path / "gym" / f"lift {k}" / f"{i}.mp4", 3 + 12 * k + i, size=(24, 16))
+            write_video(root / "gym" / f"lift {k}" / f"{i}.mp4", 3 + 12 * k + i, size=(24, 16))
+    return root
+
+
+@pytest.fixture
+def here(videos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with these videos, `street` and `gym`."""
+    monkeypatch.setenv("UNSEEN_DATA", str(tmp_path / "home"))
+    monkeypatch.setenv("UNSEEN_CACHE", str(videos / "cache"))
+    for name in ("street", "gym"):
+        shutil.copytree(videos / name, tmp_path / name)
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
@@ -141,8 +151,9 @@ def test_cdfsl_v_learns_once_from_a_source_and_from_clips_that_no_episode_holds(
     assert len(held) > 8
     assert not held & rows_of(given["target"].x)
     assert "16 samples of 4 classes; 4 episodes of 3 classes; 16 others are in none" in told
-    what = "9 labelled ones of gym (3 classes), and 16 of street without labels, which no episode holds"
+    what = "9 labelled samples of gym (3 classes), and 16 of street without labels, which no episode holds"
     assert f"cdfsl-v:small has learnt from {what}" in told
+    assert f"cdfsl-v:small saw more than the handfuls: {what}" in told
     result = figures(here / "a")
     assert result["learnt_from"] == {"cdfsl-v:small": what}
     assert result["unlabelled"] == 16
@@ -213,6 +224,8 @@ def test_what_cannot_be_is_named_before_work(here: Path, monkeypatch: pytest.Mon
     )
     for share, sentence in ((0, "unlabelled must be above 0 for cdfsl-v:small"), (1, "unlabelled must lie in [0, 1)")):
         assert sentence in call("street", *SMALL, "--source", "gym", *one, "--unlabelled", share, *out, code=1)
+    told = call("street", *SMALL, "--source", "gym", *one, "--unlabelled", 0.1, *out, code=1)
+    assert "unlabelled must be so large that it leaves cdfsl-v:small a sample" in told
     table = pd.DataFrame({"a": np.arange(20.0), "b": np.arange(20.0) % 3, "label": np.repeat(["u", "v"], 10)})
     table.to_csv(here / "table.csv", index=False)
     told = call("street", *SMALL, "--source", "table.csv", *one, *out, code=1)

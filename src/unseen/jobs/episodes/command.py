@@ -115,4 +115,6 @@ def episodes(
             interval = f"{figures['low']:.3f} to {figures['high']:.3f}"
             gain = "" if row["method"] == first else told
             typer.echo(f"{row['method']:<{width}}{row['shots']:>6}{figures[metric]:>18.3f}{interval:>16}   {gain}")
+    for name, (what, _) in result.learnt.items():
+        typer.echo(f"{name} saw more than the handfuls: {what}")
     say(f"{out} holds report.html, episodes.csv and episodes.json")

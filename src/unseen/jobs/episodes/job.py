@@ -34,7 +34,7 @@ from unseen.jobs.episodes.fits import (
 )
 from unseen.jobs.episodes.pools import (
     Pool,
-    check_source,
+    check_enough,
     clips_for,
     learnt_fit,
     share_without_labels,
@@ -235,7 +235,7 @@ def grade(
             asked = harder(everything, hard, severity, random_state=protocol.seed) if hard else everything
             target = without_labels([spare, None if source is None else set_aside], domain.name)
             raw = Pool(everything, asked, set_aside, other, target)
-            check_source(makers, raw)
+            check_enough(makers, raw, there)
         assert novel.classes is not None
         there_are = f"{len(novel)} samples of {len(novel.classes)} classes"
         kept = f"; {len(spare)} others are in none" if spare is not None else ""

@@ -108,9 +108,9 @@ def told_of(fit: Fit, pool: Pool) -> str:
         if word == "target":
             parts.append(f"{n} of {domain.name} without labels, which no episode holds")
         elif word == "auxiliary" or pool.source is None:
-            parts.append(f"{n} labelled ones of classes that are set aside")
+            parts.append(f"{n} labelled samples of classes that are set aside")
         else:
-            parts.append(f"{n} labelled ones of {domain.name} ({len(set(domain.labels.tolist()))} classes)")
+            parts.append(f"{n} labelled samples of {domain.name} ({len(set(domain.labels.tolist()))} classes)")
     return ", and ".join(dict.fromkeys(parts))
 
 
@@ -139,17 +139,17 @@ def words_learnt_from(makers: Makers, there: Collection[str]) -> set[str]:
     return {word for make in makers.values() for word in inputs_of(make(), there)}
 
 
-def check_source(makers: Makers, pool: Pool) -> None:
-    """Raise `ValueError` if a source has too few classes for a method that reads clips."""
-    there = pool.learnt_from()
+def check_enough(makers: Makers, pool: Pool, there: Collection[str]) -> None:
+    """Raise `ValueError` if a method that reads clips has no unlabelled ones, or a source of one class."""
+    given = pool.learnt_from()
     for name, make in makers.items():
         method = make()
-        if reads_clips(type(method)) and "source" in inputs_of(method, there):
-            classes = len(np.unique(there["source"].labels))
-            if classes < 2:
-                raise ValueError(
-                    f"source must have two classes at least that no episode is of, for {name}; got {classes}"
-                )
+        words = inputs_of(method, there) if reads_clips(type(method)) else ()
+        if "target" in words and "target" not in given:
+            raise ValueError(f"unlabelled must be so large that it leaves {name} a sample; no class has so many")
+        classes = len(np.unique(given["source"].labels)) if "source" in words else 2
+        if classes < 2:
+            raise ValueError(f"source must have two classes at least that no episode is of, for {name}; got {classes}")
 
 
 def learnt_fit(
