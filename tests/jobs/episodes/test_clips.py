@@ -266,7 +266,7 @@ def test_clips_of_unlike_lengths_go_on_with_their_last_frame(monkeypatch: pytest
         settings=TINY,
     )
     assert set(result.scores) == {"prototypes", "cdfsl-v"}
-    assert result.scores["prototypes"][1].mean > 0.9
+    assert result.scores["prototypes"][1].mean > 0.5  # guessing is a third
     assert np.isfinite(result.scores["cdfsl-v"][1].mean)
 
 

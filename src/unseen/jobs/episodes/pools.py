@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from unseen.data.domain import Domain, concatenate
+from unseen.data.domain import Domain, Lazy, concatenate
 from unseen.data.segments import ready
 from unseen.encoders.whole_clips import whole_clips
 from unseen.jobs.episodes.fits import Fit, fitted, inputs_of, reads_clips
@@ -84,6 +84,8 @@ def clips_for(tower: Any, side: int | None) -> Callable[[Domain], Domain]:
 
 
 def _squares(domain: Domain, side: int) -> Domain:
+    if not isinstance(domain.x, Lazy):  # clips may be of unlike lengths
+        domain = domain.replace(x=Lazy(range(len(domain)), domain.x.__getitem__))
     return held(ready(domain, (side, side), mean=(0.5,) * 3, std=(0.5,) * 3))
 
 
