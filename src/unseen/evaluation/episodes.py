@@ -337,9 +337,9 @@ def disjoint_samples(domain: Domain, share: float, seed: int = 0) -> tuple[Domai
     """
     if not 0 < share < 1:
         raise ValueError(f"share must lie in (0, 1); got {share}")
-    rng = np.random.default_rng(seed)
+    domain, rng = domain.take(domain.labeled), np.random.default_rng(seed)
     first, rest = [], []
-    for label in np.unique(domain.labels[domain.labels >= 0]).tolist():
+    for label in np.unique(domain.labels).tolist():
         rows = rng.permutation(np.flatnonzero(domain.labels == label))
         n = int(share * len(rows))
         first.append(rows[:n])
