@@ -12,7 +12,7 @@ import pytest
 from unseen.data.classes import ClassSpace
 from unseen.data.domain import Domain
 from unseen.evaluation.drive import Rolling
-from unseen.evaluation.episodes import Episodes, EpisodeScores, disjoint_classes
+from unseen.evaluation.episodes import Episodes, EpisodeScores, disjoint_classes, disjoint_samples
 from unseen.evaluation.exam import Exam
 
 
@@ -123,6 +123,24 @@ def test_disjoint_classes_share_none_and_keep_their_names() -> None:
     assert (np.bincount(novel.labels) == 12).all()
     with pytest.raises(ValueError, match="classes on both sides"):
         disjoint_classes(clouds(), 0.01)
+
+
+def test_disjoint_samples_are_a_share_of_each_class_and_share_none() -> None:
+    domain = clouds(4, each=11)
+    domain = domain.replace(y=np.where(np.arange(44) == 5, -1, domain.labels))
+    kept_out, rest = disjoint_samples(domain, 0.3, seed=3)
+    assert np.bincount(kept_out.labels).tolist() == [3, 3, 3, 3]
+    assert np.bincount(rest.labels).tolist() == [7, 8, 8, 8]
+    assert kept_out.ids is not None
+    assert rest.ids is not None
+    assert not set(kept_out.ids) & set(rest.ids)
+    again, _ = disjoint_samples(domain, 0.3, seed=3)
+    other, _ = disjoint_samples(domain, 0.3, seed=4)
+    assert np.array_equal(again.ids, kept_out.ids)
+    assert not np.array_equal(other.ids, kept_out.ids)
+    for share in (0, 1):
+        with pytest.raises(ValueError, match="share must lie"):
+            disjoint_samples(domain, share)
 
 
 def test_rolling_asks_before_it_learns_and_opens_each_exam_after_its_question() -> None:

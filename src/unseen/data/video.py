@@ -218,7 +218,7 @@ class _Video:
                     self.at = self._time(frame)
                     yield frame
         except _av().error.FFmpegError as error:
-            raise ValueError(f"the video is damaged after {max(self.at, 0):.1f} s: {sentence(error)}") from error
+            raise ValueError(f"the video is damaged after {max(self.at, 0):.1f} s: {_why(error)}") from error
 
     def _time(self, frame: Any) -> float:
         return float(frame.pts) * self.base - self.start
@@ -242,12 +242,17 @@ def _opened(file: IO[bytes], max_pixels: int) -> Iterator[_Video]:
     try:
         container = av.open(file, format=name, metadata_errors="ignore")
     except av.error.FFmpegError as error:
-        raise ValueError(f"the video cannot be opened; it is truncated or damaged: {sentence(error)}") from error
+        raise ValueError(f"the video cannot be opened; it is truncated or damaged: {_why(error)}") from error
     with container:
         try:
             yield _Video(container, max_pixels)
         except av.error.FFmpegError as error:
-            raise ValueError(f"the video is truncated or damaged: {sentence(error)}") from error
+            raise ValueError(f"the video is truncated or damaged: {_why(error)}") from error
+
+
+def _why(error: Any) -> str:
+    """What FFmpeg says, without its number and the folders of this machine."""
+    return getattr(error, "strerror", None) or sentence(error)
 
 
 def _format(head: bytes) -> str:

@@ -323,3 +323,25 @@ def disjoint_classes(domain: Domain, share: float, seed: int = 0) -> tuple[Domai
         y = np.searchsorted(classes, domain.labels[rows])
         parts.append(domain.take(rows).replace(y=y, classes=domain.classes.take(classes)))
     return parts[0], parts[1]
+
+
+def disjoint_samples(domain: Domain, share: float, seed: int = 0) -> tuple[Domain, Domain]:
+    """Some samples of each class, the `share` of them (rounded down), and the others: no sample is in both.
+
+    Parameters
+    ----------
+    domain : Domain
+        Labelled samples; those without a label are in neither part.
+    share : float, in (0, 1)
+    seed : int
+    """
+    if not 0 < share < 1:
+        raise ValueError(f"share must lie in (0, 1); got {share}")
+    domain, rng = domain.take(domain.labeled), np.random.default_rng(seed)
+    first, rest = [], []
+    for label in np.unique(domain.labels).tolist():
+        rows = rng.permutation(np.flatnonzero(domain.labels == label))
+        n = int(share * len(rows))
+        first.append(rows[:n])
+        rest.append(rows[n:])
+    return domain.take(np.sort(np.concatenate(first))), domain.take(np.sort(np.concatenate(rest)))

@@ -112,7 +112,9 @@ def test_what_cannot_be_is_named_before_work(home: Path) -> None:
     assert "unknown must be at most 5, the classes with 4 queries beside 3 of an episode; got 6" in told
     assert "unknown must be at least 1" in call(data, *SMALL, "--unknown-data", both, *out, code=1)
     assert "base must be above 0" in call(data, *SMALL, "--methods", "dafosnet", *out, code=1)
-    assert "base must be above 0; got 0" in call(data, *SMALL, "--source", both, *out, code=1)
+    assert "source is read by none of prototypes" in call(data, *SMALL, "--source", both, *out, code=1)
+    told = call(data, *SMALL, "--source", both, "--methods", "dafosnet", *out, code=1)
+    assert "base must be above 0, the share that is set aside" in told  # its target's classes
     few = table(home / "few.csv", range(2))
     told = call(few, "--base", 0.5, *SMALL, "--way", 2, "--source", few, *out, code=1)
     assert "way must be at most 1" in told

@@ -18,7 +18,7 @@ def episodes(
     queries: Annotated[int, typer.Option(help="Samples of each class that are asked about.", min=1)] = 15,
     n: Annotated[int, typer.Option("--episodes", help="How many.", min=1)] = 200,
     methods: Annotated[
-        str, typer.Option(help="Slugs with commas; gains are against the first.")
+        str, typer.Option(help="Slugs (or slug:preset) with commas; gains are against the first.")
     ] = "prototypes,linear-probe",
     base: Annotated[
         float, typer.Option(help="Share of the classes that no episode is of; a `source` for methods with one.", min=0)
@@ -35,7 +35,21 @@ def episodes(
     ] = None,
     source: Annotated[
         str | None,
-        typer.Option(help="Labelled samples of another domain: the `source`, beside --base.", show_default=False),
+        typer.Option(help="Labelled samples of another domain: the `source` of methods with one.", show_default=False),
+    ] = None,
+    unlabelled: Annotated[
+        float | None,
+        typer.Option(
+            help="Share of each class that no episode holds: what methods with a `target` see, without labels (0.5).",
+            min=0,
+            show_default=False,
+        ),
+    ] = None,
+    side: Annotated[
+        int | None,
+        typer.Option(
+            help="Pixels of a side of clips, for methods that learn from these themselves.", min=8, show_default=False
+        ),
     ] = None,
     out: Annotated[Path, typer.Option(help="Folder to write.")] = Path("runs/episodes"),
     encoder: EncoderName = None,
@@ -53,6 +67,8 @@ def episodes(
     How well do a few labelled samples of a class name it, and which samples are of none of the classes?
 
     Example:  unseen episodes photos --way 5 --shot 1,5 --methods prototypes,linear-probe,fewshot-sfda
+
+    Example:  unseen episodes street --source gym --methods prototypes,linear-probe,cdfsl-v:small --side 32
 
     Example:  unseen episodes sketches --unknown 5 --base 0.5 --source photos --methods prototypes,dafosnet
     """
@@ -76,10 +92,13 @@ def episodes(
         severity=severity,
         source=source,
         unknown_data=unknown_data,
+        unlabelled=unlabelled,
+        side=side,
         settings=settings_of(settings or []),
         precision=precision,
         trust=trust,
         on_error=on_error,
+        work=job.work_of(out),
         say=say,
     )
     job.write(result, out, command_line())
@@ -87,12 +106,15 @@ def episodes(
         dump(job.about(result))
         return
     first = next(iter(result.scores))
+    width = max(16, *(len(name) + 1 for name in result.scores))
     for metric in ("accuracy", *(OPEN if unknown else ())):
-        typer.echo(f"{'method':<16}{'shots':>6}{NAMES[metric]:>18}{'95 %':>16}   above {first}")
+        typer.echo(f"{'method':<{width}}{'shots':>6}{NAMES[metric]:>18}{'95 %':>16}   above {first}")
         for row in result.table():
             figures = row if metric == "accuracy" else row[metric]
             told = f"{figures['gain']:+.3f} ({figures['gain_low']:+.3f} to {figures['gain_high']:+.3f})"
             interval = f"{figures['low']:.3f} to {figures['high']:.3f}"
             gain = "" if row["method"] == first else told
-            typer.echo(f"{row['method']:<16}{row['shots']:>6}{figures[metric]:>18.3f}{interval:>16}   {gain}")
+            typer.echo(f"{row['method']:<{width}}{row['shots']:>6}{figures[metric]:>18.3f}{interval:>16}   {gain}")
+    for name, (what, _) in result.learnt.items():
+        typer.echo(f"{name} saw more than the handfuls: {what}")
     say(f"{out} holds report.html, episodes.csv and episodes.json")

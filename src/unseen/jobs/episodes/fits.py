@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
-from collections.abc import Callable, Mapping
+import time
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
+
+import numpy as np
 
 from unseen import methods as registry
 from unseen.data.domain import Domain
@@ -14,33 +17,39 @@ from unseen.data.simulate.hard import varied
 from unseen.methods.base import Method, signatures
 from unseen.methods.baselines.linear_probe import LinearProbe
 from unseen.methods.needs import Regions, has_regions
+from unseen.methods.video.needs import PretrainedVideo
 from unseen.methods.vocabulary import signature_of
 
-HANDFUL = {"support", "source", "model"}
-"""Words of `fit` that an episode can give: its labelled samples, those of other classes, and a model to begin with."""
+HANDFUL = frozenset({"support", "model"})
+"""Words of `fit` that every episode can give: its labelled samples, and a model to begin with."""
+LEARNT_FROM = frozenset({"source", "auxiliary", "target"})
+"""Words of what can be learnt from before all episodes: samples that no episode holds."""
 COPIES = 2
 """Of each picture of the source, changed at random, for methods that learn from such copies as `auxiliary`."""
 
 
 def few_shot_methods(*, with_source: bool = False) -> tuple[str, ...]:
-    """Slugs of the methods that an episode can fit: they learn from a labelled handful of features."""
-    return tuple(slug for slug in registry.slugs() if words_of(registry.get(slug), with_source) is not None)
+    """Slugs of the methods that an episode can fit: they learn from a labelled handful of features, or of clips."""
+    given = LEARNT_FROM if with_source else frozenset()
+    return tuple(slug for slug in registry.slugs() if words_of(registry.get(slug), given) is not None)
 
 
-def words_of(cls: type[Method], with_source: bool) -> tuple[str, ...] | None:
-    """The words of `fit` that an episode gives; None if it cannot give what is required.
+def words_of(cls: type[Method], given: Collection[str]) -> tuple[str, ...] | None:
+    """The words of `fit` that are given to it, where `given` of `LEARNT_FROM` is there; None if they are not enough.
 
-    A method that takes a handful in `adapt` learns from a source, once for all episodes.
+    A method that takes a handful in `adapt` learns from a source, once for all episodes. Where it reads clips, that fit
+    may ask for a target, and for a handful: labelled samples of the source, since episodes come later.
     """
     card = cls.card
-    others = [need for need in card.needs if not isinstance(need, Regions)]
-    if cls.fit is Method.fit or card.task != "class" or "features" not in card.modalities or others:
+    others = [need for need in card.needs if not isinstance(need, (Regions, PretrainedVideo))]
+    kinds = {"features", "clip"} & set(card.modalities)
+    if cls.fit is Method.fit or card.task != "class" or not kinds or others:
         return None
-    given = HANDFUL if with_source else HANDFUL - {"source"}
-    wanted = {"support"}
     if adapts(cls):
-        given, wanted = ({"source", "auxiliary"}, {"source"}) if with_source else (set(), {"source"})
-    ways = [way.required for way in signatures(cls) if wanted <= set(way.required) <= given]
+        wanted, there = {"source"}, ({*given, "support"} if reads_clips(cls) else {*given} - {"target"})
+    else:
+        wanted, there = {"support"}, {*HANDFUL, *({"source"} & set(given))}
+    ways = [way.required for way in signatures(cls) if wanted <= set(way.required) <= there]
     return min(ways, key=len) if ways else None
 
 
@@ -50,52 +59,86 @@ def adapts(cls: type[Method]) -> bool:
     return adapt is not None and signature_of(inspect.unwrap(adapt)).required == ("support",)
 
 
-def maker_of(name: str, settings: Mapping[str, Any], with_source: bool) -> Callable[[], Method]:
-    cls: Any = registry.get(name)
-    if words_of(cls, with_source) is None:
-        if words_of(cls, True) is not None:
+def reads_clips(cls: type[Method]) -> bool:
+    """Whether a method reads clips themselves, not their features."""
+    return "features" not in cls.card.modalities
+
+
+def maker_of(name: str, settings: Mapping[str, Any], given: Collection[str]) -> Callable[[], Method]:
+    """What makes the method that is called SLUG, or SLUG:PRESET, with the hyperparameters that it has."""
+    slug, _, preset = name.partition(":")
+    cls: Any = registry.get(slug)
+    if preset and preset not in cls.card.presets:
+        raise ValueError(f"{slug} has the presets {', '.join(cls.card.presets)}; got {preset!r}")
+    if words_of(cls, given) is None:
+        if words_of(cls, LEARNT_FROM) is not None:
+            alone = words_of(cls, LEARNT_FROM - {"auxiliary"}) is not None
             raise ValueError(
-                f"{name} learns from other classes first: base must be above 0, the share that is set aside"
+                f"{slug} learns from other classes first: base must be above 0, the share that is set aside"
+                f"{', or source given' if alone else ''}"
             )
         raise ValueError(
-            f"{name} does not learn from a handful of labelled features alone; these do: "
-            f"{', '.join(few_shot_methods(with_source=with_source))}"
+            f"{slug} does not learn from a handful of labelled samples alone; these do: "
+            f"{', '.join(few_shot_methods(with_source=bool(given)))}"
         )
     known = cls().get_params()
-    return lambda: cls(**{key: value for key, value in settings.items() if key in known})
+    own = {**cls.card.presets.get(preset, {}), **{key: value for key, value in settings.items() if key in known}}
+    return lambda: cls(**own)
 
 
 @dataclasses.dataclass(frozen=True)
 class Fit:
-    """Fits a method to the labelled samples of an episode, or gives them to one that has learnt from a source."""
+    """Fits a method to the labelled samples of an episode, or gives them to one that has learnt already.
+
+    Attributes
+    ----------
+    make : callable
+    given : mapping of words of `fit` to Domain
+        What no episode holds.
+    learnt : Method, optional
+        It has learnt from `given`, in so many `seconds`.
+    """
 
     make: Callable[[], Method]
-    source: Domain | None
+    given: Mapping[str, Domain]
     learnt: Any = None
+    seconds: float = 0.0
 
     def __call__(self, support: Domain) -> Method:
         if self.learnt is not None:
             return self.learnt.adapt(support=support)
         method = self.make()
-        given: dict[str, Any] = {}
-        for word in words_of(type(method), self.source is not None) or ():
+        inputs: dict[str, Any] = {}
+        for word in words_of(type(method), self.given) or ():
             if word == "model":  # the best that the same samples give: what is learnt on top is what counts
-                given[word] = LinearProbe().fit(support=support).network_
+                inputs[word] = LinearProbe().fit(support=support).network_
             else:
-                given[word] = support if word == "support" else self.source
-        return method.fit(**given)
+                inputs[word] = support if word == "support" else self.given[word]
+        return method.fit(**inputs)
 
 
 def fitted(make: Callable[[], Method], learnt_from: Mapping[str, Domain], copies: Domain | None = None) -> Fit:
     """What fits a method to an episode; what learns from a source has done so, once."""
-    method, source = make(), learnt_from.get("source")
-    words = words_of(type(method), source is not None) or ()
-    if source is None or not adapts(type(method)):
-        return Fit(make, source)
-    given = {word: learnt_from[word] for word in words}
-    if copies is not None and takes_copies(type(method)):
-        given["auxiliary"] = copies
-    return Fit(make, source, method.fit(**given))
+    method = make()
+    if not adapts(type(method)):
+        return Fit(make, learnt_from)
+    given = {word: learnt_from[word] for word in inputs_of(method, learnt_from)}
+    more = {"auxiliary": copies} if copies is not None and takes_copies(type(method)) else {}
+    if "support" in (words_of(type(method), learnt_from) or ()):
+        more["support"] = one_of_each(learnt_from["source"])
+    began = time.perf_counter()
+    learnt = method.fit(**given, **more)
+    return Fit(make, given, learnt, time.perf_counter() - began)
+
+
+def inputs_of(method: Method, there: Collection[str]) -> tuple[str, ...]:
+    """The words of `LEARNT_FROM` that a method learns from before all episodes."""
+    return tuple(word for word in words_of(type(method), there) or () if word in LEARNT_FROM and adapts(type(method)))
+
+
+def one_of_each(source: Domain) -> Domain:
+    """The first sample of each class: a handful to be fitted with before there is one that matters."""
+    return source.take(np.sort(np.unique(source.labels, return_index=True)[1]))
 
 
 def takes_copies(cls: type[Method]) -> bool:
@@ -123,8 +166,15 @@ def check_regions(makers: Mapping[str, Callable[[], Method]], domain: Domain, to
 
 def check_read(makers: Mapping[str, Callable[[], Method]]) -> None:
     """Raise `ValueError` if no method learns from a source."""
-    if not any("source" in (words_of(type(make()), True) or ()) for make in makers.values()):
+    if not any("source" in (words_of(type(make()), LEARNT_FROM) or ()) for make in makers.values()):
         raise ValueError(f"source is read by none of {', '.join(makers)}: leave it out, or name dafosnet, say")
+
+
+def check_kind(makers: Mapping[str, Callable[[], Method]], domain: Domain) -> None:
+    """Raise `ValueError` if a method learns from clips themselves, and the samples are none."""
+    for name, make in makers.items():
+        if reads_clips(type(make())) and domain.kind != "clip":
+            raise ValueError(f"data must be videos (kind clip) for {name}; {domain.name} is of kind {domain.kind!r}")
 
 
 def encoded(domain: Domain, tower: Any) -> Domain:

@@ -7,6 +7,7 @@ import functools
 import json
 import math
 import os
+import shutil
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -19,19 +20,31 @@ from unseen.data.domain import Domain, concatenate
 from unseen.data.simulate.common import lazy_pictures
 from unseen.data.simulate.hard import check_hard, harder
 from unseen.encoders.defaults import encoder_of
-from unseen.evaluation.episodes import Episode, Episodes, EpisodeScores, disjoint_classes
+from unseen.evaluation.episodes import Episode, Episodes, EpisodeScores, disjoint_classes, disjoint_samples
 from unseen.evaluation.rejection import OPEN
 from unseen.jobs.episodes.fits import (
     Fit,
+    check_kind,
     check_read,
     check_regions,
     copies_of,
     encoded,
-    fitted,
     maker_of,
+    reads_clips,
+)
+from unseen.jobs.episodes.pools import (
+    Pool,
+    check_enough,
+    clips_for,
+    learnt_fit,
+    share_without_labels,
+    told_of,
+    unread,
+    without_labels,
+    words_learnt_from,
 )
 from unseen.nn.state import refuse_foreign, write_folder
-from unseen.runtime import reproducible, stage, stages, track
+from unseen.runtime import reproducible, runtime, stage, stages, track
 
 METHODS = ("prototypes", "linear-probe")
 """What is tried unless others are named: the nearest class mean, and logistic regression."""
@@ -46,8 +59,8 @@ class Graded:
     Attributes
     ----------
     scores : mapping of method to mapping of shots to EpisodeScores
-    domain, features : Domain
-        The samples as they were read, and as methods read them; those of the classes that episodes are of.
+    domain : Domain
+        The samples as they were read, of the classes that episodes are of; without those of no episode.
     protocol : Episodes
     encoder : str
     base : tuple of str
@@ -63,11 +76,16 @@ class Graded:
     named : mapping of method to array
         What each said of the example's queries with the most shots: positions in its classes.
     seconds : mapping of stage to seconds
+    learnt : mapping of method to (str, float)
+        What those that learn before all episodes have learnt from, and the seconds.
+    unlabelled : int
+        Samples of these classes that no episode holds.
+    unread : sequence of (role, place, reason)
+        Samples that could not be read, and are left out.
     """
 
     scores: Mapping[str, Mapping[int, EpisodeScores]]
     domain: Domain
-    features: Domain
     protocol: Episodes
     encoder: str
     base: tuple[str, ...]
@@ -78,6 +96,9 @@ class Graded:
     named: Mapping[str, Any]
     seconds: Mapping[str, float]
     thresholds: Mapping[str, Mapping[int, float]] = dataclasses.field(default_factory=dict)
+    learnt: Mapping[str, tuple[str, float]] = dataclasses.field(default_factory=dict)
+    unlabelled: int = 0
+    unread: Sequence[tuple[str, str, str]] = ()
 
     def table(self) -> list[dict[str, Any]]:
         """A row for each method and number of shots: the mean, its interval, and both beside the first method."""
@@ -116,10 +137,13 @@ def grade(
     severity: int = 3,
     source: str | os.PathLike[str] | Domain | None = None,
     unknown_data: str | os.PathLike[str] | Domain | None = None,
+    unlabelled: float | None = None,
+    side: int | None = None,
     settings: Mapping[str, Any] | None = None,
     precision: str = "auto",
     trust: bool = False,
     on_error: str = "skip",
+    work: str | os.PathLike[str] | None = None,
     say: Callable[[str], None] = lambda line: None,
 ) -> Graded:
     """Let few-shot methods name classes from a handful of samples each, all on the same episodes.
@@ -131,7 +155,7 @@ def grade(
     protocol : Episodes, optional
         Classes, labelled samples and queries of an episode, and how many there are.
     methods : sequence of str
-        Slugs of methods that learn from `support`; `few_shot_methods` lists them.
+        Slugs of methods that learn from `support`, or slug:preset; `few_shot_methods` lists them.
     encoder : str, optional
         Of samples that are no features yet.
     base : float, in [0, 1)
@@ -148,10 +172,18 @@ def grade(
     unknown_data : path or Domain, optional
         Labelled samples of further classes, which are those that are unknown in open episodes; without it, they are
         classes of `data` that an episode leaves.
+    unlabelled : float, in [0, 1), optional
+        Share of the samples of each class that no episode holds: without labels, and with a `source` those of `base`,
+        too, they are the `target` of methods with one. Half if absent and there is such a method, else none.
+    side : int, optional
+        Pixels of a side of the clips that methods read which learn from clips themselves; as the encoder takes pictures
+        if absent.
     settings : mapping, optional
         Hyperparameters, for all methods that have them.
     precision, trust, on_error
         Of encoder and loader.
+    work : path, optional
+        A folder where what learns before all episodes keeps its checkpoints: cut off, it goes on from there.
     say : callable
         Gets a line of text as work goes on.
 
@@ -161,7 +193,8 @@ def grade(
         If a method does not learn from a handful, or the data have fewer classes or samples than episodes ask for.
     """
     protocol = protocol or Episodes()
-    makers = {name: maker_of(name, settings or {}, base > 0) for name in methods}
+    there = {"target", *(["source"] if base or source is not None else []), *(["auxiliary"] if base else [])}
+    makers = {name: maker_of(name, settings or {}, there) for name in methods}
     if not makers or len(makers) < len(methods):
         raise ValueError(f"methods must name one at least, and each once; got {', '.join(methods) or 'none'}")
     unused = [key for key in settings or {} if not any(key in make().get_params() for make in makers.values())]
@@ -171,61 +204,93 @@ def grade(
         raise ValueError(f"base must lie in [0, 1); got {base}")
     if hard:
         check_hard(hard, severity)
-    if source is not None and not base:
-        raise ValueError(
-            "source is for methods that learn from other classes of data, too: base must be above 0; got 0"
-        )
+    share = share_without_labels(unlabelled, makers, there, others=base > 0 and source is not None)
+    if side is not None and not 8 <= side <= 1024:
+        raise ValueError(f"side must lie in [8, 1024] pixels; got {side}")
+    if side is not None and not any(reads_clips(type(make())) for make in makers.values()):
+        raise ValueError(f"side is read by none of {', '.join(makers)}: leave it out, or name cdfsl-v, say")
     if unknown_data is not None and not protocol.unknown:
         raise ValueError("unknown_data needs unknown classes in each episode: unknown must be at least 1; got 0")
     with stages() as seconds:
         with stage("reading"):
-            domain = _read(data, on_error)
+            domain, lost = _read(data, on_error, "data")
+            check_kind(makers, domain)
             if hard:
                 lazy_pictures("data", domain)
             set_aside, novel = disjoint_classes(domain, base, protocol.seed) if base else (None, domain)
-            outside = None if unknown_data is None else _read(unknown_data, on_error)
+            spare, novel = disjoint_samples(novel, share, protocol.seed) if share else (None, novel)
+            outside = None
+            if unknown_data is not None:
+                outside, more = _read(unknown_data, on_error, "unknown_data")
+                lost = [*lost, *more]
             everything, pool = (novel, None) if outside is None else _with_outsiders(novel, outside, domain)
-            drawn = protocol.draw(everything.labels, pool=pool)  # what cannot be drawn is told before any encoding
-            other = None if source is None else _without(_read(source, on_error), everything, say)
-            if other is not None:
+            drawn = _drawn(protocol, everything, pool, share)  # what cannot be drawn is told before any encoding
+            other = None
+            if source is not None:
+                other, more = _read(source, on_error, "source")
+                lost = [*lost, *more]
+                other = _without(other, everything, say)
                 _check_alike("source", other, novel)
                 check_read(makers)
             asked = harder(everything, hard, severity, random_state=protocol.seed) if hard else everything
+            target = without_labels([spare, None if source is None else set_aside], domain.name)
+            raw = Pool(everything, asked, set_aside, other, target)
+            check_enough(makers, raw, there)
         assert novel.classes is not None
-        say(f"{len(novel)} samples of {len(novel.classes)} classes; {len(drawn)} episodes of {protocol.way} classes")
+        there_are = f"{len(novel)} samples of {len(novel.classes)} classes"
+        kept = f"; {len(spare)} others are in none" if spare is not None else ""
+        say(f"{there_are}; {len(drawn)} episodes of {protocol.way} classes{kept}")
         with stage("encoding"):
             tower = encoder_of(domain.kind, encoder, precision, trust)
             check_regions(makers, domain, tower)
-            features = encoded(everything, tower)
-            seen = encoded(asked, tower) if hard else features
             copies = copies_of(set_aside if source is None else other, makers, tower, protocol.seed)
-            set_aside = None if set_aside is None else encoded(set_aside, tower)
-            other = set_aside if other is None else encoded(other, tower)
-        given = (("source", other), ("auxiliary", set_aside))
-        learnt_from = {word: value for word, value in given if value is not None}
+        forms: dict[bool, Callable[[Domain], Domain]] = {
+            True: clips_for(tower, side),
+            False: functools.partial(encoded, tower=tower),
+        }
+        pools: dict[str, Pool] = {}
+        fits: dict[str, Fit] = {}
+        for is_clips, form in forms.items():  # what reads clips says first that it cannot read these
+            own = {name: make for name, make in makers.items() if reads_clips(type(make())) == is_clips}
+            with stage("encoding"):
+                pools |= dict.fromkeys(own, raw.brought(form, words_learnt_from(own, there))) if own else {}
+            for name, make in own.items():
+                with stage(name), reproducible(protocol.seed), runtime(folder=_at_work(work, tower, side)):
+                    fits[name] = learnt_fit(name, make, pools[name], copies, say)
         scores, named, thresholds = {}, {}, {}
-        for name, make in makers.items():
+        for name in makers:
+            brought, fit = pools[name], fits[name]
             with stage(name), reproducible(protocol.seed):
-                fit = fitted(make, learnt_from, copies)
-                if protocol.unknown and not registry.card(name).rejects:
-                    thresholds[name] = _tuned(fit, protocol, set_aside, name, say)
+                if protocol.unknown and not registry.card(name.partition(":")[0]).rejects:
+                    thresholds[name] = _tuned(fit, protocol, brought.set_aside, name, say)
                 scores[name] = protocol(
                     fit,
-                    features,
-                    asked=seen,
+                    brought.everything,
+                    asked=brought.asked,
                     track=functools.partial(track, label=name),
                     pool=pool,
                     thresholds=thresholds.get(name) or None,
                 )
-                named[name] = _named(fit, features, seen, drawn[0], max(protocol.shots))
+                named[name] = _named(fit, brought.everything, brought.asked, drawn[0], max(protocol.shots))
     held = () if set_aside is None or set_aside.classes is None else set_aside.classes.names
     tower_name = "" if tower is None else tower.name
-    kept = {name: values for name, values in thresholds.items() if values}
+    tuned = {name: values for name, values in thresholds.items() if values}
     return Graded(
-        scores=scores, domain=everything, features=features, protocol=protocol, encoder=tower_name, base=held,
-        hard=hard, severity=severity, asked=asked, example=drawn[0], named=named, seconds=dict(seconds),
-        thresholds=kept,
+        scores=scores, domain=everything, protocol=protocol, encoder=tower_name, base=held, hard=hard,
+        severity=severity, asked=asked, example=drawn[0], named=named, seconds=dict(seconds), thresholds=tuned,
+        learnt={name: (told_of(fit, raw), fit.seconds) for name, fit in fits.items() if fit.learnt is not None},
+        unlabelled=0 if spare is None else len(spare), unread=lost,
     )  # fmt: skip
+
+
+def _drawn(protocol: Episodes, domain: Domain, pool: Sequence[int] | None, share: float) -> list[Episode]:
+    """The episodes; why there are none says that some samples are kept out of them."""
+    try:
+        return protocol.draw(domain.labels, pool=pool)
+    except ValueError as error:
+        if share and "samples of each" in str(error):
+            raise ValueError(f"{error}; a share of {share:g} of each class is in no episode (unlabelled)") from error
+        raise
 
 
 TUNED = 50
@@ -294,18 +359,31 @@ def _named(fit: Fit, features: Domain, asked: Domain, episode: Episode, shots: i
     return np.asarray(method.predict(asked.unlabeled().take(episode.query.ravel()).replace(classes=space)))
 
 
-def _read(data: Any, on_error: str) -> Domain:
+def _read(data: Any, on_error: str, role: str) -> tuple[Domain, list[tuple[str, str, str]]]:
+    """Labelled samples, and those that could not be read."""
     from unseen.data.loaders import load
 
     domain = data if isinstance(data, Domain) else load(data, on_error=on_error)  # type: ignore[arg-type]
     if domain.task != "class" or domain.y is None or domain.classes is None:
-        raise ValueError(f"data must have a class for each sample, such as class folders; {domain.name} has none")
-    return domain.take(domain.labeled)
+        raise ValueError(f"{role} must have a class for each sample, such as class folders; {domain.name} has none")
+    return domain.take(domain.labeled), unread(role, domain)
+
+
+def _at_work(work: str | os.PathLike[str] | None, tower: Any, side: int | None) -> Path | None:
+    """Where what learns before all episodes keeps its checkpoints, for samples in this form."""
+    if work is None:
+        return None
+    return Path(work) / (str(side) if side is not None else "features" if tower is None else tower.fingerprint[:16])
 
 
 def check_out(out: str | os.PathLike[str]) -> None:
     """Raise `FileExistsError`, before the long work, if the folder holds other things."""
     refuse_foreign(Path(out), WRITTEN)
+
+
+def work_of(out: str | os.PathLike[str]) -> Path:
+    """Where a run to this folder keeps what is under way; `write` removes it."""
+    return Path(out).parent / f".{Path(out).name}.training"
 
 
 def write(result: Graded, out: str | os.PathLike[str], command: str = "") -> Path:
@@ -325,7 +403,9 @@ def write(result: Graded, out: str | os.PathLike[str], command: str = "") -> Pat
         (folder / "report.html").write_bytes(page(result, command))
         (folder / "episodes.json").write_text(json.dumps(about(result), indent=1, ensure_ascii=False) + "\n")
 
-    return write_folder(out, fill)
+    written = write_folder(out, fill)
+    shutil.rmtree(work_of(out), ignore_errors=True)
+    return written
 
 
 def about(result: Graded) -> dict[str, Any]:
@@ -341,6 +421,9 @@ def about(result: Graded) -> dict[str, Any]:
             name: {str(shot): _number(value) for shot, value in by_shot.items()}
             for name, by_shot in result.thresholds.items()
         },
+        "learnt_from": {name: what for name, (what, _) in result.learnt.items()},
+        "unlabelled": result.unlabelled,
+        "unread": [list(one) for one in result.unread],
         "methods": [_finite(row) for row in result.table()],
         "seconds": {key: round(value, 2) for key, value in result.seconds.items()},
     }

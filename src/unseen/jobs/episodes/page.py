@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from unseen.data.contact_sheet import contact_sheet
 from unseen.data.images import thumbnail
 from unseen.data.simulate.hard import HARD
 from unseen.evaluation.rejection import OPEN
@@ -25,6 +26,7 @@ STYLE = """
 .episode ul { display: flex; flex-wrap: wrap; gap: 0.5rem; list-style: none; padding: 0; margin: 0.3rem 0; }
 .episode li { font-size: 0.75rem; max-width: 12rem; overflow-wrap: anywhere; }
 .episode img { width: 4.5rem; height: 4.5rem; object-fit: contain; background: #fff; display: block; }
+.episode.clips img { width: 9rem; height: 9rem; }
 .episode li.wrong { color: var(--worse, #b45309); }
 """
 
@@ -48,6 +50,8 @@ def page(result: Graded, command: str) -> bytes:
         best=best,
         first=next(iter(result.scores)),
         chance=1 / result.protocol.way,
+        clips=result.domain.kind == "clip",
+        learnt=[(name, what, seconds) for name, (what, seconds) in result.learnt.items()],
         hard=HARD.get(result.hard, ""),
         classes=_classes(result, best["method"]),
         command=command,
@@ -81,5 +85,7 @@ def _sample(domain: Domain, row: int) -> dict[str, str]:
         sample = domain.x[row]
         if hasattr(sample, "convert"):
             return {"source": image_source(thumbnail(sample, 96), "jpeg"), "text": ""}
+    if domain.kind == "clip":
+        return {"source": image_source(thumbnail(contact_sheet(domain.x[row]), 168), "jpeg"), "text": ""}
     text = str(domain.x[row]) if domain.kind == "text" else str(domain.ids[row]) if domain.ids is not None else ""
     return {"source": "", "text": text[:120]}
