@@ -166,8 +166,6 @@ class CDFSLV(Method):
         left_out=(
             "Kinetics as source, UCF101, HMDB51, Something-Something, Diving48 and RareAct as targets: none is at "
             "hand. `fit` reads their folders by `unseen.data.loaders.load` and `unseen.data.segments.ready`.",
-            "`compare --support` reads features of clips; this learns from the clips themselves, by `unseen episodes "
-            "TARGET --source SOURCE` or in Python.",
         ),
         notes=(
             "The released code has lam = 1 in the place of its arctangent, and one group of parameters, so that its "
