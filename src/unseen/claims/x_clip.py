@@ -124,10 +124,10 @@ def simple_arms(source: Domain, asked: Domain, model: Any, seed: int) -> dict[st
         "mean, logistic": logistic(x.mean(axis=1), y)(new.mean(axis=1)),
         "concatenated, logistic": logistic(flat(x), y)(flat(new)),
         "pixels, logistic": logistic(flat(pixels), y)(flat(new_pixels)),
-        "gru": gated(x, y, seed, STEPS)(new),
-        "positions": placed(x, y, seed, STEPS)(new),
-        "gru on pixels": gated(pixels, y, seed, STEPS)(new_pixels),
-        "positions on pixels": placed(pixels, y, seed, STEPS)(new_pixels),
+        "gru": gated(x, y, seed, steps=STEPS)(new),
+        "positions": placed(x, y, seed, steps=STEPS)(new),
+        "gru on pixels": gated(pixels, y, seed, steps=STEPS)(new_pixels),
+        "positions on pixels": placed(pixels, y, seed, steps=STEPS)(new_pixels),
     }
 
 

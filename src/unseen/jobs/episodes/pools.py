@@ -79,7 +79,7 @@ def without_labels(parts: Sequence[Domain | None], name: str) -> Domain | None:
 def clips_for(tower: Any, side: int | None) -> Callable[[Domain], Domain]:
     """What makes clips ready for networks: as the encoder takes pictures, or squares of so many pixels."""
     if side is None:
-        return lambda domain: held(whole_clips(domain, tower))
+        return functools.partial(whole_clips, encoder=tower)  # which stay in memory, cut
     return functools.partial(_squares, side=side)
 
 
