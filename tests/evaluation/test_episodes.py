@@ -125,6 +125,14 @@ def test_disjoint_classes_share_none_and_keep_their_names() -> None:
         disjoint_classes(clouds(), 0.01)
 
 
+def test_samples_without_a_label_are_of_no_class_that_is_set_aside() -> None:
+    whole = clouds()
+    some = whole.replace(y=np.where(np.arange(len(whole)) % 5 == 0, -1, whole.labels))
+    parts = disjoint_classes(some, 0.5, seed=3)
+    assert sum(map(len, parts)) == int(some.labeled.sum())
+    assert all(part.labeled.all() for part in parts)
+
+
 def test_disjoint_samples_are_a_share_of_each_class_and_share_none() -> None:
     domain = clouds(4, each=11)
     domain = domain.replace(y=np.where(np.arange(44) == 5, -1, domain.labels))

@@ -312,7 +312,8 @@ def disjoint_classes(domain: Domain, share: float, seed: int = 0) -> tuple[Domai
     """
     if domain.classes is None or not 0 < share < 1:
         raise ValueError(f"share must lie in (0, 1), of a domain with classes; got {share}")
-    there = np.unique(domain.labels[domain.labels >= 0])
+    names, domain = domain.classes, domain.take(domain.labeled)
+    there = np.unique(domain.labels)
     n = round(share * len(there))
     if not 1 <= n < len(there):
         raise ValueError(f"share must leave classes on both sides; {share:g} of {len(there)} classes does not")
@@ -321,7 +322,7 @@ def disjoint_classes(domain: Domain, share: float, seed: int = 0) -> tuple[Domai
     for classes in (np.sort(order[:n]), np.sort(order[n:])):
         rows = np.flatnonzero(np.isin(domain.labels, classes))
         y = np.searchsorted(classes, domain.labels[rows])
-        parts.append(domain.take(rows).replace(y=y, classes=domain.classes.take(classes)))
+        parts.append(domain.take(rows).replace(y=y, classes=names.take(classes)))
     return parts[0], parts[1]
 
 
