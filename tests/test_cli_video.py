@@ -95,7 +95,7 @@ def test_methods_that_train_the_network_read_the_clips_themselves(here: Any) -> 
     call("predict", "gestures", "long.mp4", "--csv", "named.csv")
     assert set(pd.read_csv(here / "named.csv")["class"]) <= {"waving", "bowing", "sitting"}
     said = call("recommend", "--source", "gym", "--target", "street", "--encoder", ENCODER).output
-    assert "these learn from the clips themselves" in said
+    assert "these learn from the videos themselves" in said
     assert "x-clip" not in said.split("these do not:")[1].split("\n")[0]
 
 

@@ -69,7 +69,7 @@ class Bundle:
         """The samples as the method reads them; `cache` keeps their features in the user's cache folder."""
         if self.encoder is None:
             return samples
-        if self.whole and isinstance(samples.x, Lazy):
+        if self.whole and samples.kind == "clip" and isinstance(samples.x, Lazy):  # too large to hold them all
             return samples.replace(x=samples.x.map(self._prepared))
         if self.whole:
             encoder = self.encoder
@@ -134,9 +134,11 @@ class Bundle:
         if len(domain) == 0:
             raise ValueError("there is no sample to predict")
         features = self.features(domain, cache=cache)
-        p = torch.softmax(self.method.decision_function(features) / self.temperature, dim=1)
+        scores = self.method.decision_function(features)
+        p = torch.softmax(scores / self.temperature, dim=1)
         value, index = p.topk(min(top, p.shape[1]), dim=1)
-        own = self.method.predict(features)
+        alone = self.whole and not self.method.card.rejects  # a large network, which is not asked twice
+        own = scores.argmax(dim=1).numpy() if alone else self.method.predict(features)
         unknown = (own == UNKNOWN) | (normalized_entropy(p).numpy() > self.threshold)
         first = np.where(own == UNKNOWN, index[:, 0].numpy(), own)
         names = np.array(self.classes.names, dtype=object)

@@ -118,6 +118,8 @@ class Given:
     inputs : mapping of words to Domain, ClassSpace or Module
     kind : str
         The kind of samples that methods will see.
+    brought : str
+        The kind of samples as they were brought, where methods see features of them.
     shared_space : bool
         Whether class embeddings lie in the space of the samples (a two-tower encoder).
     seed : int
@@ -130,6 +132,7 @@ class Given:
 
     inputs: Mapping[str, Any]
     kind: str = "features"
+    brought: str = ""
     shared_space: bool = False
     seed: int = 0
     two_views: bool = False
@@ -167,6 +170,8 @@ class Given:
             if "classes" not in self.inputs or "source" not in self.inputs:
                 return "decides over classes that have a distance between them: it needs source and classes"
         elif self.kind not in card.modalities:
+            if card.reads_clips and self.brought == "clip":
+                return BY_NAME
             return f"reads {' or '.join(sorted(card.modalities))}, not {self.kind}"
         have = self._have(card)
         if lacking := self._lacking(card, first=True):

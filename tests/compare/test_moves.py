@@ -16,6 +16,7 @@ from unseen.bundle import Bundle
 from unseen.compare.moves import STEPS, move, moves
 from unseen.data.classes import ClassSpace
 from unseen.data.domain import Domain
+from unseen.data.pairs import Pairs
 
 QUICK = {**methods.get("meta-dmoe").card.smoke, "alpha": 0.5}
 
@@ -75,6 +76,14 @@ def test_exactly_one_thing_to_go_on_to_is_given(saved: Path) -> None:
     for given in ({}, {"target": features(1), "classes": "ant,bee"}):
         with pytest.raises(ValueError, match="one of target, classes, support must be given"):
             move(model, **given)  # type: ignore[arg-type]
+
+
+def test_names_that_a_method_reads_as_vectors_point_to_its_own_command() -> None:
+    rng = np.random.default_rng(0)
+    sides = (Domain(x=rng.normal(size=(12, 5)).astype(np.float32), name=name) for name in ("left", "right"))
+    model = Bundle(method=methods.get("ridge-map")().fit(pairs=Pairs(*sides)), classes=ClassSpace(names=("a", "b")))
+    with pytest.raises(ValueError, match="ridge-map cannot name these classes: classes must carry embeddings"):
+        move(model, classes="c,d")
 
 
 def clouds(names: str, seed: int) -> Domain:

@@ -191,9 +191,9 @@ def recommend(
         tell(line)
     if themselves:
         tell(
-            f"these learn from the clips themselves, for long, where you name them: {', '.join(themselves)} "
-            "(`unseen methods NAME` says what each needs; all but cdfsl-v train the network of the encoder, a vision "
-            "transformer such as frames:open_clip:ViT-B-32)"
+            f"these learn from the videos themselves, which takes long; they run where you name them: "
+            f"{', '.join(themselves)} (`unseen methods NAME` says what each needs; all but cdfsl-v train the encoder's "
+            "network, a vision transformer such as frames:open_clip:ViT-B-32)"
         )
     if verbose and mine is not None:
         _print_precedents(mine, near)

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 
 from unseen import methods
 from unseen.catalogue import Given
-from unseen.compare.inputs import Inputs, begins_with_network, reads_clips
+from unseen.compare.inputs import Inputs
 from unseen.data.domain import Domain
+from unseen.methods.base import signatures
 
 if TYPE_CHECKING:
     from unseen.encoders import Encoder
@@ -19,7 +20,11 @@ ROLES = ("source", "target", "held_out", "support")
 
 def slugs_on_clips(wanted: Iterable[str]) -> list[str]:
     """Those of some candidates (`slug` or `slug:preset`) that learn from clips themselves."""
-    return [slug for slug in dict.fromkeys(name.partition(":")[0] for name in wanted) if reads_clips(slug)]
+    return [slug for slug in dict.fromkeys(name.partition(":")[0] for name in wanted) if methods.card(slug).reads_clips]
+
+
+def _begins_with_network(slug: str) -> bool:
+    return all("model" in way.required for way in signatures(methods.get(slug)))
 
 
 def check_clips(
@@ -45,7 +50,7 @@ def check_clips(
             raise ValueError(f"methods: {slug} learns from clips (videos, folders of frames); these are of kind {kind}")
         given = {word: read[word] for word in ROLES if word in read and word != "held_out"}
         network = model
-        if begins_with_network(slug) and model is None:
+        if _begins_with_network(slug) and model is None:
             tower = encoder()
             assert tower is not None
             try:
@@ -79,8 +84,8 @@ def with_whole_clips(inputs: Inputs, wanted: Iterable[str]) -> Inputs:
     parts = {role: themselves(role) for role in ROLES}
     plain: Mapping[str, object] = {"crafted": {}, "one_view": inputs, "whole": True, "encoder": tower}
     without = dataclasses.replace(inputs, **parts, **plain)  # type: ignore[arg-type]
-    views = {False: without}
-    if any(begins_with_network(slug) for slug in slugs):
-        network = network_of_frames(inputs.encoder) if inputs.model is None else inputs.model
-        views[True] = dataclasses.replace(without, model=network)
+    beginning = without
+    if inputs.model is None and any(map(_begins_with_network, slugs)):
+        beginning = dataclasses.replace(without, model=network_of_frames(inputs.encoder))
+    views = {slug: beginning if _begins_with_network(slug) else without for slug in slugs}
     return dataclasses.replace(inputs, clips=views)

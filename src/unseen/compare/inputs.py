@@ -25,7 +25,6 @@ from unseen.data.ontology import Ontology
 from unseen.data.taxonomies import Taxonomy
 from unseen.encoders.defaults import encoder_of, why_default
 from unseen.evaluation.exam import Exam
-from unseen.methods.base import signatures
 from unseen.report.words import KINDS, SPACE, samples
 from unseen.scale import Engine, cluster
 from unseen.verification.seals import without_sealed
@@ -68,9 +67,8 @@ class Inputs:
     one_view : Inputs, optional
         Of inputs with both views, or with whole clips, those with plain features: scores of candidates are taken there,
         to be comparable.
-    clips : mapping of bool to Inputs
-        The same clips as networks take them (`unseen.compare.clips`): with the network that looks at frames as the
-        model to begin with (True), and without.
+    clips : mapping of slug to Inputs
+        Of methods that learn from clips themselves: the same clips as networks take them (`unseen.compare.clips`).
     whole : bool
         Whether samples are such clips.
     prompts : tuple of str
@@ -101,7 +99,7 @@ class Inputs:
     crafted: Mapping[int, Domain] = dataclasses.field(default_factory=dict)
     two_views: Inputs | None = None
     one_view: Inputs | None = None
-    clips: Mapping[bool, Inputs] = dataclasses.field(default_factory=dict)
+    clips: Mapping[str, Inputs] = dataclasses.field(default_factory=dict)
     whole: bool = False
     prompts: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
@@ -119,8 +117,8 @@ class Inputs:
 
     def seen_by(self, slug: str, preset: str) -> Inputs:
         """The inputs of a candidate: with both views if its preset reads them, clips if it trains on these."""
-        if reads_clips(slug) and self.clips:
-            return self.clips[begins_with_network(slug)]
+        if slug in self.clips:
+            return self.clips[slug]
         if preset not in methods.card(slug).two_views:
             return self
         if self.two_views is None:
@@ -144,8 +142,8 @@ class Inputs:
         inputs = {word: value for word, value in words.items() if value is not None}
         towers = None if self.shared_by is None else functools.partial(towers_of, *self.shared_by)
         return Given(
-            inputs, kind="clip" if self.whole else "features", shared_space=self.shared_space, seed=seed,
-            two_views=self.can_have_two_views, towers=towers,
+            inputs, kind="clip" if self.whole else "features", brought=self.kind, shared_space=self.shared_space,
+            seed=seed, two_views=self.can_have_two_views, towers=towers,
         )  # fmt: skip
 
     @property
@@ -276,16 +274,6 @@ def prepare(
         prompts=tuple(prompts or ()),
         shared_by=(tower.name, precision, trust) if tower is not None and _reads_names(tower) else None,
     )
-
-
-def reads_clips(slug: str) -> bool:
-    """Whether a method learns from clips themselves, not from features of them."""
-    return methods.card(slug).modalities == {"clip"}
-
-
-def begins_with_network(slug: str) -> bool:
-    """Whether a method trains a network that it is given."""
-    return all("model" in way.required for way in signatures(methods.get(slug)))
 
 
 def _reads_names(tower: Encoder) -> bool:

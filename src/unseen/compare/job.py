@@ -18,7 +18,7 @@ from unseen.bundle import Bundle
 from unseen.compare.asked import BEGUN, check_asked, method_names, parse_budget
 from unseen.compare.cells import Cell, as_sure_as, calibration
 from unseen.compare.choice import choose
-from unseen.compare.clips import check_clips, slugs_on_clips, with_whole_clips
+from unseen.compare.clips import check_clips, with_whole_clips
 from unseen.compare.consensus import MEMBERS, NAMED, SLUG, consensus_cells, has_part, members, pair_of, with_opinions
 from unseen.compare.crafted import crafted_checks
 from unseen.compare.fits import alone_in, fit_whole, run_all, split
@@ -154,16 +154,12 @@ def plan(
 
 
 def _fitting(inputs: Inputs, wanted: Sequence[str] | None) -> tuple[list[tuple[str, str]], dict[str, str]]:
-    """What runs, as `catalogue.candidates` tells it; what learns from clips themselves runs where it is named."""
-    given = inputs.given(inputs.source, 0)
+    """What runs, as `catalogue.candidates` tells it, each with the inputs that it sees."""
     if wanted is not None:
         seen = {key: inputs.seen_by(*_pair(key)) for key in wanted}
         found = [catalogue.candidates(part.given(part.source, 0), [key])[0] for key, part in seen.items()]
         return [pair for pairs in found for pair in pairs], {}
-    pairs, left_out = catalogue.candidates(given)
-    if inputs.kind == "clip":
-        left_out |= dict.fromkeys(slugs_on_clips(left_out), catalogue.BY_NAME)
-    return pairs, left_out
+    return catalogue.candidates(inputs.given(inputs.source, 0))
 
 
 def _pair(key: str) -> tuple[str, str]:

@@ -81,7 +81,11 @@ def move(
     if classes is not None:
         known = class_space(classes)
         assert known is not None
-        moved = dataclasses.replace(model, method=method.adapt(classes=known), classes=known)
+        try:
+            moved = dataclasses.replace(model, method=method.adapt(classes=known), classes=known)
+        except ValueError as error:
+            own = f"; {method.card.commands[0]} names those of what it wrote" if method.card.commands else ""
+            raise ValueError(f"{method.card.slug} cannot name these classes: {error}{own}") from error
     elif support is not None:
         few = without_sealed("support", labeled_samples("support", _read(support, on_error)))
         if few.classes is None:

@@ -156,6 +156,11 @@ class Card:
         return next((need for need in self.needs if isinstance(need, kind)), None)
 
     @property
+    def reads_clips(self) -> bool:
+        """Whether it learns from clips themselves, not from features of them."""
+        return "clip" in self.modalities and "features" not in self.modalities
+
+    @property
     def trains(self) -> bool:
         """Whether it trains the `model` that it is given, which moves to another domain."""
         return "domains" in self.unseen

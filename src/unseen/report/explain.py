@@ -162,6 +162,8 @@ def _by_maps(model: Bundle, samples: Domain) -> list[Told]:
 def _by_frames(model: Bundle, samples: Domain) -> list[Told]:
     """What each frame that was looked at, by itself, says for the predicted class rather than for the second best."""
     method: Any = model.method
+    if len(model.classes) < 2:
+        raise ValueError(f"model must tell two classes apart to say what speaks for one; it has {len(model.classes)}")
     preprocess: Any = model.encoder.preprocess if model.encoder is not None else None
     scores, table = method.frame_scores(model.features(samples)).numpy(), model.predict(samples, top=2)
     told = []

@@ -76,7 +76,8 @@ def situation(words: Collection[str], kind: str = "image", *, new_classes: bool 
     if "classes" in words or tower:
         n = 1 + (new_classes and "classes" in words)
         inputs["classes"] = ClassSpace(names=("known", "new")[:n], embeddings=np.eye(n, 2), seen=[0])
-    return Given(inputs, shared_space=tower, two_views=kind == "image" and {"source", "target"} <= set(words))
+    two_views = kind == "image" and {"source", "target"} <= set(words)
+    return Given(inputs, brought=kind, shared_space=tower, two_views=two_views)
 
 
 def names_alone(words: Collection[str], kind: str) -> bool:

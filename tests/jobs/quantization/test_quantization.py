@@ -20,7 +20,7 @@ from torch import nn
 from unseen import methods
 from unseen.bundle import Bundle
 from unseen.data.classes import ClassSpace
-from unseen.data.domain import Domain
+from unseen.data.domain import Domain, Lazy
 from unseen.encoders import get
 from unseen.jobs.quantization import job as quantization
 from unseen.jobs.quantization.integers import export_model
@@ -67,6 +67,15 @@ def bundle() -> Bundle:
     for _ in range(10):
         network.train()(torch.randn(16, 3, 16, 16))
     return bundle_of(network)
+
+
+def test_pictures_that_are_read_one_by_one_reach_the_whole_network_in_batches(bundle):
+    shown = np.random.default_rng(0).integers(0, 256, (5, 16, 16, 3), dtype=np.uint8)
+    lazy = Domain(x=Lazy(range(5), shown.__getitem__), kind="image")
+    batch = bundle.features(lazy).x
+    assert isinstance(batch, np.ndarray)
+    assert np.array_equal(batch, bundle.features(Domain(x=shown, kind="image")).x)
+    assert len(bundle.predict(lazy)) == 5
 
 
 @pytest.fixture(scope="module")

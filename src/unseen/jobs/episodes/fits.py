@@ -46,7 +46,7 @@ def words_of(cls: type[Method], given: Collection[str]) -> tuple[str, ...] | Non
     if cls.fit is Method.fit or card.task != "class" or not kinds or others:
         return None
     if adapts(cls):
-        wanted, there = {"source"}, ({*given, "support"} if reads_clips(cls) else {*given} - {"target"})
+        wanted, there = {"source"}, ({*given, "support"} if cls.card.reads_clips else {*given} - {"target"})
     else:
         wanted, there = {"support"}, {*HANDFUL, *({"source"} & set(given))}
     ways = [way.required for way in signatures(cls) if wanted <= set(way.required) <= there]
@@ -57,11 +57,6 @@ def adapts(cls: type[Method]) -> bool:
     """Whether a method takes the labelled samples of an episode without a fit."""
     adapt = getattr(cls, "adapt", None)
     return adapt is not None and signature_of(inspect.unwrap(adapt)).required == ("support",)
-
-
-def reads_clips(cls: type[Method]) -> bool:
-    """Whether a method reads clips themselves, not their features."""
-    return "features" not in cls.card.modalities
 
 
 def maker_of(name: str, settings: Mapping[str, Any], given: Collection[str]) -> Callable[[], Method]:
@@ -173,7 +168,7 @@ def check_read(makers: Mapping[str, Callable[[], Method]]) -> None:
 def check_kind(makers: Mapping[str, Callable[[], Method]], domain: Domain) -> None:
     """Raise `ValueError` if a method learns from clips themselves, and the samples are none."""
     for name, make in makers.items():
-        if reads_clips(type(make())) and domain.kind != "clip":
+        if make().card.reads_clips and domain.kind != "clip":
             raise ValueError(f"data must be videos (kind clip) for {name}; {domain.name} is of kind {domain.kind!r}")
 
 

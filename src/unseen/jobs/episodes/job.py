@@ -30,7 +30,6 @@ from unseen.jobs.episodes.fits import (
     copies_of,
     encoded,
     maker_of,
-    reads_clips,
 )
 from unseen.jobs.episodes.pools import (
     Pool,
@@ -207,7 +206,7 @@ def grade(
     share = share_without_labels(unlabelled, makers, there, others=base > 0 and source is not None)
     if side is not None and not 8 <= side <= 1024:
         raise ValueError(f"side must lie in [8, 1024] pixels; got {side}")
-    if side is not None and not any(reads_clips(type(make())) for make in makers.values()):
+    if side is not None and not any(make().card.reads_clips for make in makers.values()):
         raise ValueError(f"side is read by none of {', '.join(makers)}: leave it out, or name cdfsl-v, say")
     if unknown_data is not None and not protocol.unknown:
         raise ValueError("unknown_data needs unknown classes in each episode: unknown must be at least 1; got 0")
@@ -251,7 +250,7 @@ def grade(
         pools: dict[str, Pool] = {}
         fits: dict[str, Fit] = {}
         for is_clips, form in forms.items():  # what reads clips says first that it cannot read these
-            own = {name: make for name, make in makers.items() if reads_clips(type(make())) == is_clips}
+            own = {name: make for name, make in makers.items() if make().card.reads_clips == is_clips}
             with stage("encoding"):
                 pools |= dict.fromkeys(own, raw.brought(form, words_learnt_from(own, there))) if own else {}
             for name, make in own.items():

@@ -14,7 +14,7 @@ import torch
 from unseen.data.domain import Domain, Lazy, concatenate
 from unseen.data.segments import ready
 from unseen.encoders.whole_clips import whole_clips
-from unseen.jobs.episodes.fits import Fit, fitted, inputs_of, reads_clips
+from unseen.jobs.episodes.fits import Fit, fitted, inputs_of
 from unseen.methods.base import Method
 from unseen.runtime import track
 
@@ -146,7 +146,7 @@ def check_enough(makers: Makers, pool: Pool, there: Collection[str]) -> None:
     given = pool.learnt_from()
     for name, make in makers.items():
         method = make()
-        words = inputs_of(method, there) if reads_clips(type(method)) else ()
+        words = inputs_of(method, there) if method.card.reads_clips else ()
         if "target" in words and "target" not in given:
             raise ValueError(f"unlabelled must be so large that it leaves {name} a sample; no class has so many")
         classes = len(np.unique(given["source"].labels)) if "source" in words else 2
@@ -160,7 +160,7 @@ def learnt_fit(
     """What fits a method to an episode; one that learns before all episodes says from what."""
     there = pool.learnt_from()
     method = make()
-    if reads_clips(type(method)) and inputs_of(method, there):
+    if method.card.reads_clips and inputs_of(method, there):
         size = " x ".join(str(n) for n in np.shape(pool.everything.x[0])[2:])
         others = ", ".join(f"{name}:{preset}" for preset in sorted(method.card.on_request))
         say(
