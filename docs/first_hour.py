@@ -43,6 +43,7 @@ class Hour:
         """Take the commands of an environment, and a cache of their own."""
         path = f"{python.parent}{os.pathsep}{os.environ['PATH']}"
         self.environment = {**os.environ, "PATH": path, "UNSEEN_CACHE": str(self.folder / ".cache")}
+        self.environment.pop("PYTHONDONTWRITEBYTECODE", None)  # a stranger's Python keeps what it compiled
 
     def run(self, key: str, command: str, *, fails: bool = False, shown: str = "", where: Path | None = None) -> str:
         """Run a command as a shell would, and note its seconds and those of the processor."""
@@ -221,6 +222,8 @@ def main() -> int:
         pages = {key: (folder / file).as_uri() for key, file in walk(hour).items()}
         keep = asked.keep or folder / "seen"
         keep.mkdir(parents=True, exist_ok=True)
+        if asked.clone is not None:
+            hour.run("extra", "pip install --quiet -e '.[web]'", where=asked.clone)  # as both servers say
         with (
             hour.serving("serve", "unseen serve run --port 0", "/health") as served,
             hour.serving("web", "unseen web --runs . --port 0") as web,
