@@ -50,6 +50,16 @@ def test_a_search_gives_hits_with_their_columns_as_text(client: TestClient) -> N
     assert not {"_note", "offset", "size"} & set(answer["hits"][0]["columns"])
 
 
+def test_a_change_leads_from_what_is_shown_to_what_is_said(client: TestClient) -> None:
+    asked = {"rows": [{"row": 3}], "k": 5, "safe": False, "deduplicate": False}
+    assert [hit["row"] % 3 for hit in knn(client, **asked).json()["hits"]] == [0] * 5
+    changed = knn(client, change="green green green", **asked).json()["hits"]
+    best = knn(client, texts=[{"text": "green"}], **asked).json()["hits"]
+    assert [hit["similarity"] for hit in changed] == [hit["similarity"] for hit in best]
+    assert knn(client, change="x" * 3_000, **asked).status_code == 422
+    assert client.get("/api/indices").json()["can"]["combine"] is False
+
+
 def test_pictures_vectors_and_rows_can_be_looked_for(client: TestClient) -> None:
     red = base64.b64encode(picture((240, 9, 9))).decode()
     for message in (

@@ -268,10 +268,15 @@ def test_a_click_goes_to_neighbours(drawing: Any, served: tuple[str, Path]) -> N
     assert found[0] % 3 == 2
     assert all(row % 3 == 2 for row in found[:15])  # blues
     assert page.evaluate("document.querySelector('#map canvas').map.marked") == len(found)
+    page.fill("#change", "red")
+    page.press("#change", "Enter")
+    seen.until("[...document.querySelectorAll('.card')].every((card) => card.dataset.row % 3 !== 1)")  # blue but red
+    assert {row % 3 for row in seen.shown()} == {0, 2}
     page.locator("#labels button:not([hidden])").first.click()
     seen.until("!document.getElementById('selection').hidden")
     page.click(".term button")
     seen.until("document.querySelectorAll('.term').length === 0")
+    assert page.is_hidden("#change")
     seen.status("of 60 pairs")
     seen.close()
 

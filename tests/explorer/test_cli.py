@@ -49,6 +49,32 @@ def test_what_is_left_out_is_said(colours_folder: Path) -> None:
     assert re.search(r"[0-9]+ near duplicates of what is shown", done.stderr)
 
 
+def test_a_change_is_of_what_is_shown_and_read_by_the_model(
+    colours_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from unseen.jobs.composed_retrieval.composer import Composer
+
+    def found(*more: str) -> set[int]:
+        done = run("explore", colours_folder, "--row", "3", "--k", "9", "--duplicates", "--json", *more)
+        assert done.exit_code == 0, done.output
+        return {hit["row"] % 3 for hit in json.loads(done.stdout)["hits"]}
+
+    class Combiner:
+        encoder = Colours()
+
+        @staticmethod
+        def of_one(x: Any, t: Any) -> Any:
+            return t[[0, 2, 1, 3]]
+
+    assert found() == {0}
+    monkeypatch.setattr(Composer, "load", lambda folder: Combiner)
+    assert found("--change", "green", "--model", "combiner") == {2}
+    done = run("explore", colours_folder, "--change", "green")
+    assert "--change says what is different of what --image" in str(done.exception)
+    done = run("explore", colours_folder, "--row", "0", "--model", "combiner", "--encoder", "colours")
+    assert "--encoder: the model has its own encoder" in str(done.exception)
+
+
 def test_nothing_found_is_said(colours_folder: Path) -> None:
     for more, told in (
         (("--where", "language=xx"), "nothing was found: no pair passes --where"),

@@ -66,6 +66,25 @@ def test_groups_are_those_of_a_search_from_each(seed: int, n: int) -> None:
 # -- queries -------------------------------------------------------------------------------------------------
 
 
+def test_a_change_is_added_to_what_is_shown_or_goes_through_the_combiner(colours_folder: Path) -> None:
+    red = [Term("row", 0)]
+    plain = RetrievalService.open(colours_folder, encoder=Colours())
+    shown, green = plain.vector(Query(terms=red)), Colours().encode_text(["green"])[0]
+    assert plain.vector(Query(terms=red, change="green")) == pytest.approx(unit(shown + green, "both"), abs=1e-6)
+    assert np.array_equal(plain.vector(Query(terms=red, change=" ")), shown)
+    told: list[Any] = []
+
+    def compose(x: Any, t: Any) -> Any:
+        told.append((x, t))
+        return 3 * t
+
+    service = RetrievalService.open(colours_folder, encoder=Colours(), compose=compose)
+    assert service.vector(Query(terms=red, change="green")) == pytest.approx(green, abs=1e-6)
+    assert told[0][0] == pytest.approx(shown)
+    found = service.search(Query(terms=red, change="green", k=5, deduplicate=False))
+    assert [row % 3 for row in found.rows] == [1] * 5
+
+
 def test_words_find_pictures_and_pictures_find_captions(service: RetrievalService) -> None:
     found = service.search(text("green", k=5, deduplicate=False))
     assert [row % 3 for row in found.rows] == [1] * 5

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -121,6 +122,17 @@ def explore(
         list[str] | None, typer.Option(help="A picture to look for; FILE::WEIGHT weighs it.", show_default=False)
     ] = None,
     row: Annotated[list[int] | None, typer.Option(help="A row whose like is looked for.", show_default=False)] = None,
+    change: Annotated[
+        str, typer.Option(help="What is different, or counts, of what is looked for: 'on grass'.", show_default=False)
+    ] = "",
+    model: Annotated[
+        Path | None,
+        typer.Option(
+            help="What `unseen compose` wrote, which reads --change and the page's second box; without it both are "
+            "added.",
+            show_default=False,
+        ),
+    ] = None,
     side: Annotated[str, typer.Option(help="What is searched: image or text.")] = "image",
     k: Annotated[int, typer.Option("--k", help="Results before any is left out.", min=1)] = 20,
     where: Annotated[
@@ -161,14 +173,16 @@ def explore(
     """
     if build:
         build_indices(data, memory)
-    from unseen.curation.retrieval import RetrievalService
-
     asked = bool(query or image or row)
     if not asked and (above is not None or (export is not None and not (where or tag))):
         raise ValueError(
             "name what to look for: --query WORDS, --image FILE or --row NUMBER, or filter: --where, --tag"
         )
-    service = RetrievalService.open(data, encoder=encoder)
+    if change and not asked:
+        raise ValueError(
+            "--change says what is different of what --image, --row or --query show: name one of these, too"
+        )
+    service = _opened(data, encoder, model)
     for sentence in service.stale.values():
         say(sentence)
     filters = _filters(where or [], tag or [])
@@ -178,6 +192,7 @@ def explore(
         )
     if asked:
         wanted = _query(query or [], image or [], row or [], side, k, filters, duplicates)
+        wanted = dataclasses.replace(wanted, change=change)
         _answer(service, wanted, above, export, as_json)
         return
     if where or tag:
@@ -191,6 +206,20 @@ def explore(
         service, host=host, port=port, token=token, warn=say,
         ready=lambda url: say(f"listening on {url}; stop with Ctrl+C"),
     )  # fmt: skip
+
+
+def _opened(data: Path, encoder: str | None, model: Path | None) -> RetrievalService:
+    """The service of a collection, with the combiner that reads what is to be different."""
+    from unseen.curation.retrieval import RetrievalService
+
+    if model is None:
+        return RetrievalService.open(data, encoder=encoder)
+    if encoder is not None:
+        raise ValueError(f"--encoder: the model has its own encoder; name one of the two, got also {encoder!r}")
+    from unseen.jobs.composed_retrieval.composer import Composer
+
+    composer = Composer.load(model)
+    return RetrievalService.open(data, encoder=composer.encoder, compose=composer.of_one)
 
 
 def build_indices(data: Path, memory: str, *, brief: bool = False) -> None:

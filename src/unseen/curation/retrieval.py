@@ -6,7 +6,7 @@ import dataclasses
 import io
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
@@ -81,6 +81,8 @@ class Query:
         Leave out what is nearer to the second of two sentences than to the first.
     aesthetic : (score, weight) or None
         Steer towards pictures of that score.
+    change : str
+        What counts, or is different, of what the terms show: "on grass"; empty: they are looked for as they are.
     """
 
     terms: Sequence[Term]
@@ -92,6 +94,7 @@ class Query:
     safe: bool | None = None
     nonviolent: bool = False
     aesthetic: tuple[int, float] | None = None
+    change: str = ""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -137,6 +140,8 @@ class RetrievalService:
         Indices that are there but do not fit, and why.
     violence : pair of str
         The sentences of `Query.nonviolent`.
+    compose : callable (vector (d,), text (d,)) -> vector (d,), optional
+        What makes one query of what is shown and `Query.change`, such as a combiner; both are added if absent.
 
     Raises
     ------
@@ -156,20 +161,22 @@ class RetrievalService:
         encoder: Any = None,
         stale: Mapping[Side, str] | None = None,
         violence: tuple[str, str] = VIOLENCE,
+        compose: Callable[[NDArray[np.float32], NDArray[np.float32]], NDArray[np.float32]] = np.add,
     ) -> None:
         if not indices:
             raise ValueError(f"{collection.folder.name} has no index; build one: unseen explore DATA --build")
         self.collection, self.indices, self.violence = collection, dict(indices), violence
         self.stale = dict(stale or {})
+        self.compose = compose
         self.usual = Usual(self.indices)
         self.no_map = ""
         self.encoders = QueryEncoders(collection, encoder)
 
     @classmethod
-    def open(cls, folder: str | os.PathLike[str], *, encoder: Any = None) -> RetrievalService:
+    def open(cls, folder: str | os.PathLike[str], *, encoder: Any = None, **more: Any) -> RetrievalService:
         """Open a collection with every index that fits it; `ValueError` if there is none, which says why.
 
-        `encoder` can be the name of one, too.
+        `encoder` can be the name of one, too; `more` are further arguments of the service.
         """
         if isinstance(encoder, str):
             from unseen import encoders
@@ -186,7 +193,7 @@ class RetrievalService:
                 stale[side] = str(error)
         if stale and not opened:
             raise ValueError("; ".join(stale.values()))
-        return cls(collection, opened, encoder=encoder, stale=stale)
+        return cls(collection, opened, encoder=encoder, stale=stale, **more)
 
     def __len__(self) -> int:
         return len(self.collection)
@@ -317,6 +324,9 @@ class RetrievalService:
                 raise ValueError(f"the weight of a term must be a number other than 0; got {term.weight}")
             made += np.float32(term.weight) * part
         vector = unit(made, "the query")
+        if query.change.strip():
+            text = unit(self.encode_text([query.change])[0], "the text of the change")
+            vector = unit(self.compose(vector, text), "the query with its change")
         if query.aesthetic is not None:
             vector = steered(vector, self.ratings, *query.aesthetic)
         return vector

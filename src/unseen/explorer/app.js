@@ -15,6 +15,7 @@ let map = null, legend = null, asked = 0, loading = false;
 
 function showTerms() {
   $("hint").hidden = state.terms.length === 0;
+  $("change-row").hidden = state.terms.length === 0 || !state.about.can.text;
   $("terms").replaceChildren(...state.terms.map((term, i) => {
     const chip = made("span", {class: "term"});
     if (term.url) chip.append(made("img", {src: term.url, alt: ""}));
@@ -57,6 +58,7 @@ function message() {
     deduplicate: $("deduplicate").checked,
     safe: $("safe").checked,
     nonviolent: $("nonviolent").checked,
+    change: $("change-row").hidden ? "" : $("change").value.trim(),
     aesthetic: aesthetic === "" ? null : {score: Number(aesthetic), weight: Number($("steer").value) || 0},
   };
 }
@@ -133,7 +135,7 @@ function takePicture(file) {
 
 function like(row, name) {
   state.terms = [{kind: "row", row, name: `like: ${name}`, weight: 1, url: `api/picture/${row}?side=64`}];
-  $("words").value = "";
+  $("words").value = $("change").value = "";
   showTerms();
   show("pictures");
   scrollTo({top: 0});
@@ -281,7 +283,7 @@ function show(view) {
 
 function listen() {
   $("query").addEventListener("submit", (event) => { event.preventDefault(); refresh(); });
-  $("words").addEventListener("search", () => { if ($("words").value === "") refresh(); });
+  for (const id of ["words", "change"]) $(id).addEventListener("search", () => { if ($(id).value === "") refresh(); });
   $("add").addEventListener("click", keepWords);
   $("picture").addEventListener("change", () => { takePicture($("picture").files[0]); $("picture").value = ""; });
   $("safe").addEventListener("change", filtersChanged);
@@ -310,6 +312,7 @@ function introduce() {
   $("safe").checked = about.can.safe;
   $("safe").disabled = !about.can.safe;
   $("nonviolent").disabled = !about.can.text;
+  $("change").title = about.can.combine ? "Read beside the picture by the combiner" : "Added to the picture, half and half; a combiner that unseen compose trained does it better: unseen explore --model FOLDER";
   for (const id of ["words", "add", "picture", "go"]) $(id).disabled = !about.can.text;
   const told = [about.can.why_not, about.languages.why_not, ...Object.values(about.stale)].filter(Boolean);
   $("cannot").textContent = told.join(". ");

@@ -80,7 +80,8 @@ class ExplorerClient:
         values, ranges, tags
             Filters, as `unseen.curation.results.Filters` has them.
         **more
-            `deduplicate`, `near`, `safe`, `nonviolent`, `aesthetic` (a dictionary of `score` and `weight`).
+            `deduplicate`, `near`, `safe`, `nonviolent`, `aesthetic` (a dictionary of `score` and `weight`), `change` (a
+            text: what counts, or is different, of what the terms show).
 
         Raises
         ------

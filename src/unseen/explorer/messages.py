@@ -107,6 +107,9 @@ class QueryMessage(Strict):
     safe: bool | None = Field(None, description="null: where the collection has the score")
     nonviolent: bool = False
     aesthetic: Aesthetic | None = None
+    change: Annotated[
+        str, Field(max_length=MAX_TEXT, description="what counts, or is different, of what the terms show: on grass")
+    ] = ""
 
     def query(self, max_pixels: int, rows: int) -> Query:
         """As the service of so many rows takes it; `ValueError` if a picture is none."""
@@ -125,6 +128,7 @@ class QueryMessage(Strict):
             safe=self.safe,
             nonviolent=self.nonviolent,
             aesthetic=None if self.aesthetic is None else (self.aesthetic.score, self.aesthetic.weight),
+            change=self.change,
         )
 
 

@@ -87,6 +87,10 @@ class Composer:
             alone = torch.tensor([bool(e) for e in empty] or [False] * len(a))
             return torch.where(alone[:, None] & (own == "sum"), torch.nn.functional.normalize(a, dim=1), made).numpy()
 
+    def of_one(self, x: NDArray[np.float32], t: NDArray[np.float32]) -> NDArray[np.float32]:
+        """The same of one vector (d,) of a picture and one of a text, in the best way that there is."""
+        return self.composed(x[None], t[None])[0]
+
     def save(self, folder: Path, told: Mapping[str, Any]) -> None:
         """Write the combiner and what is told of it into a folder that is there."""
         about = {"format": FORMAT, "encoder": self.encoder.to_json(), "share": self.share, **told}
