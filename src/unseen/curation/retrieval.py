@@ -82,7 +82,8 @@ class Query:
     aesthetic : (score, weight) or None
         Steer towards pictures of that score.
     change : str
-        What counts, or is different, of what the terms show: "on grass"; empty: they are looked for as they are.
+        What counts, or is different, of what the terms show: "on grass"; rows that are terms are no results then.
+        Empty: they are looked for as they are.
     """
 
     terms: Sequence[Term]
@@ -290,6 +291,8 @@ class RetrievalService:
         within = self.mask(query.filters)
         similarity, rows = index.search(vector[None], query.k, within=within)
         found = rows[0] >= 0
+        if query.change.strip():  # what is shown is no answer to what is different of it
+            found &= ~np.isin(rows[0], [term.value for term in query.terms if term.kind == "row"])
         hits, removed = self._cleaned(index, rows[0][found], similarity[0][found], query)
         allowed = len(self) if within is None else int(np.count_nonzero(within))
         weak = self.usual.weak(query, vector, hits, allowed)
