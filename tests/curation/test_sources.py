@@ -88,6 +88,9 @@ def test_a_table_without_its_columns_and_an_empty_folder_are_refused(tmp_path: P
     (tmp_path / "links.csv").write_text("address,words\na,b\n")
     with pytest.raises(ValueError, match="column of URLs"):
         read(tmp_path / "links.csv")
+    (tmp_path / "captions.csv").write_text("image,caption\na.png,a dog\n")
+    with pytest.raises(ValueError, match="names pictures of this machine: give the folder that holds them"):
+        open_source(tmp_path / "captions.csv")
     (tmp_path / "empty").mkdir()
     with pytest.raises(ValueError, match="nothing to curate"):
         open_source(tmp_path / "empty")

@@ -41,6 +41,11 @@ def is_link_table(file: Path) -> bool:
     return bool(names & set(URL_COLUMNS)) and not _file_columns(names)
 
 
+def names_files_alone(file: Path) -> bool:
+    """Whether a table names pictures of this machine and captions, and no URL."""
+    return is_caption_table(file) and not _header(file) & set(URL_COLUMNS)
+
+
 def _file_columns(names: set[str]) -> tuple[str, ...]:
     if names & set(FILE_COLUMNS):
         return FILE_COLUMNS

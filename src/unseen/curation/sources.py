@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from unseen.curation.captions import HOW, OTHERS, PICTURES, is_link_table, read_captions
+from unseen.curation.captions import HOW, OTHERS, PICTURES, is_link_table, names_files_alone, read_captions
 from unseen.curation.crawls import CRAWLS, PAGES, read_crawl, read_pages
 from unseen.curation.samples import SHARDS, pictures_of, read_pictures, read_shard
 from unseen.curation.tables import TABLES, read_table, table_units
@@ -74,6 +74,11 @@ def open_source(path: str | os.PathLike[str], *, base_url: str = "") -> Source:
         if kind in ("crawl", "shard"):
             units = [Unit(kind, str(f)) for f in own]
         elif kind == "table":
+            if place.is_file() and names_files_alone(place):
+                raise ValueError(
+                    f"input {str(path)!r} names pictures of this machine: give the folder that holds them and this "
+                    f"table, such as {os.fspath(Path(path).parent)!r}"
+                )
             units = [unit for f in own for unit in table_units(f)]
         else:
             if kind == "pictures":
