@@ -16,6 +16,7 @@ from unseen.catalogue import BY_NAME, Given
 from unseen.data.classes import ClassSpace
 from unseen.data.domain import Domain
 from unseen.report.explain import explained
+from videos import write_video
 
 
 def clips(names: str, seed: int, n: int = 12) -> Domain:
@@ -40,6 +41,20 @@ def test_sealed_labels_reach_no_fit_on_clips(tmp_path: Path, monkeypatch: pytest
     assert own.whole
     assert torch.equal(own.scores(asked), other.scores(asked))
     assert torch.equal(own.scores(asked), none.scores(asked))
+
+
+def test_a_preset_of_many_frames_reads_as_many_and_so_does_its_model(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("UNSEEN_CACHE", str(tmp_path / "cache"))
+    for i in range(4):
+        write_video(tmp_path / "gym" / "ab"[i % 2] / f"{i}.mp4", 40 + i, rate=10)
+    settings = dict(methods.card("x-clip").smoke) | {"batch_size": 4, "frames": 20}
+    given: dict[str, Any] = {"source": tmp_path / "gym", "encoder": saved_towers(tmp_path), "refit": False}
+    model = unseen.adapt(method="x-clip", settings=settings, **given)  # type: ignore[attr-defined]
+    clips_ = unseen.load(tmp_path / "gym")  # type: ignore[attr-defined]
+    assert len(clips_.x[0]) == 16
+    assert len(model.features(clips_).x[0]) == 20
 
 
 def test_what_fits_clips_by_name_alone_is_told_so() -> None:

@@ -177,6 +177,21 @@ def test_clips_are_decoded_once(tmp_path, monkeypatch):
         assert domain.x[0] is domain.x[0]
 
 
+def test_clips_of_files_are_read_more_finely_where_more_frames_are_looked_at(tmp_path):
+    for name in ("a/one", "b/two"):
+        write_video(tmp_path / f"{name}.mp4", 40, rate=10)
+    domain = load(tmp_path)
+    assert len(domain.x[0]) == 16
+    for some in (domain, domain.take([1]), domain.replace(x=domain.x.anonymous())):
+        finely = clips.read_finely(some, 32)
+        assert len(finely.x[0]) == 32
+        assert len(set(numbers(finely.x[0]))) > 16
+        assert set(finely.digests()).isdisjoint(some.digests())
+        assert clips.read_finely(finely, 8).x is finely.x
+    held = domain.replace(x=np.stack(list(domain.x)))
+    assert clips.read_finely(held, 32) is held
+
+
 def test_a_damaged_file_of_the_cache_is_decoded_again(tmp_path):
     domain = load(write_video(tmp_path / "a.mp4"), frames=4)
     first = domain.x[0]

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 from unseen import methods
 from unseen.catalogue import Given
 from unseen.compare.inputs import Inputs
+from unseen.data.clips import read_finely
 from unseen.data.domain import Domain
-from unseen.methods.base import signatures
+from unseen.methods.base import Method, signatures
 
 if TYPE_CHECKING:
     from unseen.encoders import Encoder
@@ -25,6 +26,11 @@ def slugs_on_clips(wanted: Iterable[str]) -> list[str]:
 
 def _begins_with_network(slug: str) -> bool:
     return all("model" in way.required for way in signatures(methods.get(slug)))
+
+
+def _looked_at(method: Method) -> int:
+    """Frames of a clip that a method looks at."""
+    return max(getattr(method, "frames", 0), getattr(method, "test_frames", 0) or 0)
 
 
 def check_clips(
@@ -62,17 +68,19 @@ def check_clips(
             raise ValueError(f"methods: {slug} cannot run here: it {why}")
 
 
-def with_whole_clips(inputs: Inputs, wanted: Iterable[str]) -> Inputs:
+def with_whole_clips(inputs: Inputs, candidates: Iterable[Method]) -> Inputs:
     """The inputs with clips as networks take them at hand, where a candidate learns from these.
 
-    Every frame that a clip was read with is there: as many as a saved model reads of a clip, too.
+    Every frame that a clip was read with is there, or as many as a candidate looks at, if these are more: so many does
+    a saved model read of a clip, too.
     """
     from unseen.encoders.whole_clips import every_frame, frames_in, network_of_frames, whole_clips
 
-    slugs = slugs_on_clips(wanted)
-    if not slugs or inputs.encoder is None:
+    on_clips = [method for method in candidates if method.card.reads_clips]
+    if not on_clips or inputs.encoder is None:
         return inputs
-    tower = every_frame(inputs.encoder, frames_in(inputs.raw[next(iter(inputs.raw))]))
+    most = max(map(_looked_at, on_clips))
+    tower = every_frame(inputs.encoder, frames_in(read_finely(next(iter(inputs.raw.values())), most)))
 
     def themselves(role: str) -> Domain | None:
         features = getattr(inputs, role)
@@ -84,6 +92,7 @@ def with_whole_clips(inputs: Inputs, wanted: Iterable[str]) -> Inputs:
     parts = {role: themselves(role) for role in ROLES}
     plain: Mapping[str, object] = {"crafted": {}, "one_view": inputs, "whole": True, "encoder": tower}
     without = dataclasses.replace(inputs, **parts, **plain)  # type: ignore[arg-type]
+    slugs = dict.fromkeys(method.card.slug for method in on_clips)
     beginning = without
     if inputs.model is None and any(map(_begins_with_network, slugs)):
         beginning = dataclasses.replace(without, model=network_of_frames(inputs.encoder))

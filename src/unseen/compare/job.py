@@ -18,7 +18,7 @@ from unseen.bundle import Bundle
 from unseen.compare.asked import BEGUN, check_asked, method_names, parse_budget
 from unseen.compare.cells import Cell, as_sure_as, calibration
 from unseen.compare.choice import choose
-from unseen.compare.clips import check_clips, with_whole_clips
+from unseen.compare.clips import check_clips, slugs_on_clips, with_whole_clips
 from unseen.compare.consensus import MEMBERS, NAMED, SLUG, consensus_cells, has_part, members, pair_of, with_opinions
 from unseen.compare.crafted import crafted_checks
 from unseen.compare.fits import alone_in, fit_whole, run_all, split
@@ -282,7 +282,7 @@ def compare(
         taxonomy=taxonomy, encoder=encoder, labels=labels, on_error=on_error, precision=precision, trust=trust,
         model=model, teachers=teachers, engine=engine, distinct=True, before_encoding=before_encoding,
     )  # fmt: skip
-    inputs = with_whole_clips(inputs, wanted)
+    inputs = with_whole_clips(inputs, [catalogue.make(*_pair(key)) for key in wanted if slugs_on_clips([key])])
     for line in introduction(inputs):
         say(line)
     with limited_threads():
@@ -468,7 +468,7 @@ def adapt(
         check_wanted([method], words)
         check_clips([method], read, tower, inputs.get("model"))
 
-    ready = with_whole_clips(prepare(**inputs, before_encoding=before_encoding), [method])
+    ready = with_whole_clips(prepare(**inputs, before_encoding=before_encoding), [make()])
     if preset in methods_.card(method).two_views:
         ready = with_two_views(ready)
     ready = ready.seen_by(method, preset)

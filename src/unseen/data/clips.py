@@ -143,6 +143,22 @@ def frame_folders(folders: Sequence[Sequence[str]], fs: Any = None, *, frames: i
     return Lazy([tuple(files) for files in folders], reader.read, reader.digest)
 
 
+def read_finely(domain: Domain, frames: int) -> Domain:
+    """Clips of files, read with `frames` frames where they were to be read with fewer; other samples as they are."""
+    return domain.replace(x=_finely(domain.x, frames)) if isinstance(domain.x, Lazy) else domain
+
+
+def _finely(x: Lazy, frames: int) -> Lazy:
+    reader = getattr(x.read, "__self__", None)
+    if isinstance(reader, _Kept) and reader.frames < frames:
+        finer = dataclasses.replace(reader, frames=_checked(frames, reader.side)[0])
+        return Lazy(x.items, finer.read, finer.digest)
+    if isinstance(reader, Lazy):  # known by their positions alone: `Lazy.anonymous`
+        inner = _finely(reader, frames)
+        return x if inner is reader else Lazy(x.items, inner.__getitem__, inner.digest)
+    return x
+
+
 def check_frames(files: Sequence[str]) -> None:
     """Raise `ValueError` unless there are frames enough for a clip."""
     if len(files) < 2:

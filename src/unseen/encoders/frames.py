@@ -21,15 +21,17 @@ from jaxtyping import Float
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from unseen.data.clips import read_finely
 from unseen.data.domain import Domain, Lazy
 from unseen.data.segments import as_clip, segment_index
 from unseen.data.typing import IntArray, Kind
 from unseen.encoders.backends import Backend, Precision
-from unseen.encoders.base import Encoder
+from unseen.encoders.base import Cache, Encoder
 from unseen.encoders.reading import read_samples
 from unseen.encoders.registry import Request, build
 from unseen.encoders.two_tower import TwoTowerEncoder
 from unseen.runtime import track
+from unseen.scale import Engine
 
 FRAMES, PARTS = 8, 2
 """Frames of a clip that are looked at, and parts whose means stand side by side, unless told otherwise."""
@@ -127,7 +129,7 @@ class FramesEncoder(Encoder):
             raise ValueError(f"encoder {name!r} must look at frames by an encoder of pictures; {frame.name!r} is none")
         if frames < 1 or parts < 1 or frames % parts:
             raise ValueError(f"parts must divide frames; got {parts} and {frames}")
-        self.frame, self.parts, self.unit = frame, parts, unit
+        self.frame, self.frames, self.parts, self.unit = frame, frames, parts, unit
         super().__init__(
             name=name,
             module=lambda: FramesNetwork(frame.module, parts, unit),
@@ -157,6 +159,18 @@ class FramesEncoder(Encoder):
     def example(self, rows: int | None = None) -> Tensor:
         """A batch of meaningless clips."""
         return self.batch([np.zeros((2, 3, 8, 8), dtype=np.uint8)], rows)
+
+    def encode(
+        self,
+        domain: Domain,
+        *,
+        precision: Precision | None = None,
+        cache: Cache = True,
+        engine: Engine | None = None,
+    ) -> Domain:
+        """As `Encoder.encode`; clips of files are read with as many frames as are looked at, if these are more."""
+        finely = read_finely(domain, self.frames)
+        return super().encode(finely, precision=precision, cache=cache, engine=engine)
 
     def compute(
         self, domain: Domain, positions: IntArray, backend: Backend, *, learn: bool = False
