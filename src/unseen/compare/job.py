@@ -164,7 +164,7 @@ def _fitting(inputs: Inputs, wanted: Sequence[str] | None) -> tuple[list[tuple[s
 
 def _pair(key: str) -> tuple[str, str]:
     slug, _, preset = key.partition(":")
-    return slug, preset
+    return slug, preset or "default"
 
 
 @keeping()
