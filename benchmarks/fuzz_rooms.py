@@ -1,4 +1,4 @@
-"""What the rooms read beside samples: graphs with texts, pairs, masks, collections of documents, sounds, tables.
+"""What the rooms read beside samples: graphs with texts, pairs, masks, documents, sounds, marked texts, videos, tables.
 
 `corpus` and `readers` add to those of fuzz.py. A kind whose name has a folder lies among the files of that folder.
 """
@@ -17,7 +17,7 @@ import pandas as pd
 from PIL import Image
 
 Corpus = dict[str, list[bytes]]
-FOLDERS = ("m", "graph", "pairs", "masks", "voc", "coco", "beir", "corpus", "sounds")
+FOLDERS = ("m", "graph", "pairs", "masks", "voc", "coco", "beir", "corpus", "sounds", "brat", "clips")
 """Folders in which files of one kind lie together."""
 
 
@@ -166,6 +166,52 @@ def sounds() -> Corpus:
     return made
 
 
+def marked() -> Corpus:
+    line: dict[str, Any] = {"text": "Ann met Bob.", "spans": [{"start": 0, "end": 3, "label": "PER"}, [8, 11, "PER"]]}
+    made: Corpus = {
+        "marked|s.conll": [b"Ann B-PER\nmet O\nBob B-PER\n\nIt O\nrains O\n"],
+        "marked|s.tsv": [b"Ann\tNN\tB-PER\nmet\tV\tO\n"],
+        "marked|s.jsonl": [jsonl(line, {"text": "It rains.", "spans": []})],
+        "marked|s.txt": [b"Ann met Bob. It rains.\n"],
+        "marked|brat/a.txt": [b"Ann met Bob.\n"],
+        "marked|brat/a.ann": [b"T1\tPER 0 3\tAnn\nT2\tPER 8 11\tBob\n", b"T1\tPER 0 3;8 11\tAnn Bob\n#1\tNote T1\tx\n"],
+    }
+    try:
+        import spacy
+        from spacy.tokens import DocBin
+    except ImportError:
+        return made
+    document = spacy.blank("en")("Ann met Bob.")
+    document.ents = [document.char_span(0, 3, label="PER")]
+    made["marked|s.spacy"] = [DocBin(docs=[document]).to_bytes()]
+    return made
+
+
+def videos() -> Corpus:
+    try:
+        import av
+    except ImportError:
+        return {}
+    made: Corpus = {}
+    for suffix, codec in (("mp4", "mpeg4"), ("mkv", "mpeg4"), ("avi", "mpeg4"), ("webm", "libvpx")):
+        with tempfile.TemporaryDirectory() as folder:
+            file = Path(folder) / f"v.{suffix}"
+            with av.open(str(file), "w") as out:
+                track = out.add_stream(codec, rate=10)
+                track.width, track.height, track.pix_fmt = 32, 32, "yuv420p"
+                for i in range(12):
+                    shade = np.full((32, 32, 3), 20 * i, np.uint8)
+                    for packet in track.encode(av.VideoFrame.from_ndarray(shade)):
+                        out.mux(packet)
+                for packet in track.encode():
+                    out.mux(packet)
+            content = file.read_bytes()
+        made |= {f"clip|v.{suffix}": [content], f"video|v.{suffix}": [content]}
+    table = b"path,label,start,end\nv.mp4,a,0,0.5\nv.mp4,b,0.5,\n"
+    frames = {f"clip|clips/run/{i}.png": [png()] for i in range(3)}
+    return made | {"clips|clips/t.csv": [table], "clips|clips/v.mp4": made["clip|v.mp4"]} | frames
+
+
 def others() -> Corpus:
     return {
         "ratings|r.csv": [b"word,concreteness\ncat,4.9\nidea,1.2\n"],
@@ -181,7 +227,7 @@ def others() -> Corpus:
 
 def corpus() -> Corpus:
     """Every kind, and what is right of it."""
-    return text_graphs() | pairs() | masks() | documents() | sounds() | others()
+    return text_graphs() | pairs() | masks() | documents() | sounds() | marked() | videos() | others()
 
 
 # -- readers -----------------------------------------------------------------------------------------------
@@ -197,8 +243,12 @@ def readers() -> dict[str, Callable[[Path], object]]:
     """What reads each kind."""
     from unseen.curation.sources import open_source, read_unit
     from unseen.data import rankings
+    from unseen.data.clips import sliding
     from unseen.data.descriptions import DescriptionBank
     from unseen.data.domain import Domain
+    from unseen.data.frames import frames_of
+    from unseen.data.loaders import load
+    from unseen.data.loaders.marked import read_marked
     from unseen.data.loaders.masks import load_masks
     from unseen.data.loaders.text_graph import read_graph
     from unseen.data.pairs import read_captioned
@@ -250,6 +300,13 @@ def readers() -> dict[str, Callable[[Path], object]]:
         for _ in read_sounds(paths, 16_000):  # what cannot be read is left out by its name
             pass
 
+    def clip(file: Path) -> None:
+        if file.parent.name == "run":
+            whole(load(file.parents[1]))
+        else:
+            whole(load(file))
+            whole(sliding(file, 0.5))
+
     def curated(file: Path) -> None:
         source = open_source(file)
         for unit in source.units:
@@ -280,6 +337,10 @@ def readers() -> dict[str, Callable[[Path], object]]:
         "judgements": lambda file: rankings.read_judgements(file, asked, asked),
         "sound": lambda file: read_sound(file, 16_000),
         "heard": heard,
+        "marked": folder_or(read_marked),
+        "clip": clip,
+        "clips": lambda file: whole(load(file.with_name("t.csv"))),
+        "video": lambda file: whole(frames_of(file)),
         "ratings": read_ratings,
         "phrases": mapping.read_phrases,
         "nodes": nodes,

@@ -10,7 +10,7 @@ import logging
 import os
 import re
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -305,6 +305,15 @@ class _Kept(abc.ABC):
         return sha.hexdigest()
 
 
+@contextlib.contextmanager
+def _named(path: str) -> Iterator[None]:
+    """An error of reading says of which file: clips are read when they are asked for."""
+    try:
+        yield
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
+
+
 class _Clips(_Kept):
     """Parts of videos."""
 
@@ -313,7 +322,7 @@ class _Clips(_Kept):
         return hashlib.sha256(told.encode()).hexdigest()
 
     def make(self, item: Segment) -> NDArray[np.uint8]:
-        with open_file(self.fs, item.path) as file:
+        with _named(item.path), open_file(self.fs, item.path) as file:
             start, end = bounds(item, video.length_of(file))
             file.seek(0)
             return video.read_frames(file, middles(start, end, self.frames), side=self.side)
@@ -337,7 +346,8 @@ class _Folders(_Kept):
         size: tuple[int, int] | None = None
         chosen = self.chosen(item)
         for path in dict.fromkeys(chosen):
-            picture = decode(read_bytes(self.fs, path))
+            with _named(path):
+                picture = decode(read_bytes(self.fs, path))
             if size is None:
                 size = video.within(*picture.size, self.side)
             made[path] = np.asarray(picture.resize(size, Image.Resampling.BILINEAR)).transpose(2, 0, 1)

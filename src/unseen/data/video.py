@@ -135,6 +135,8 @@ class _Video:
             what = "sound only" if container.streams.audio else "no track that can be read"
             raise ValueError(f"the file has no picture track: it holds {what}")
         self.container, self.stream = container, pictures[0]
+        if self.stream.codec_context is None:
+            raise ValueError("the picture track is of no format that can be decoded")
         self.stream.thread_type = "AUTO"
         width, height = self.stream.codec_context.width, self.stream.codec_context.height
         if width < 1 or height < 1:
@@ -272,7 +274,7 @@ def _format(head: bytes) -> str:
             return name
     if head[:4] == b"RIFF" and head[8:12] == b"AVI ":
         return "avi"
-    if len(head) > 192 and (head[0] == head[188] == 0x47 or head[4] == head[196] == 0x47):
+    if any(head[at : at + 1] == head[at + 188 : at + 189] == b"G" for at in (0, 4)):  # packets of 188 bytes
         return "mpegts"
     raise ValueError("the file is no video of a known format: MP4, Matroska, WebM, AVI, MPEG, FLV, WMV or Ogg")
 
