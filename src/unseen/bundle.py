@@ -279,17 +279,22 @@ class Bundle:
         Raises
         ------
         ValueError
-            If the two differ by more than 1e-3 in a probability (of a quantized network by more than 0.1, as roundings
-            flip); no file is left then.
+            If the method is no single network from inputs to scores, or the two differ by more than 1e-3 in a
+            probability (of a quantized network by more than 0.1, as roundings flip); no file is left then.
         """
         from unseen.nn.export import export_onnx
+
+        try:
+            network = self.network()
+        except TypeError as error:
+            raise ValueError(f"a model of {self.method.card.slug} has no ONNX: {error}") from error
 
         metadata = {
             "classes": json.dumps(self.classes.names, ensure_ascii=False),
             "method": self.method.card.slug,
         }
         return export_onnx(
-            self.network(),
+            network,
             self.example(),
             file,
             output="probabilities",

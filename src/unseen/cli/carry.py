@@ -85,8 +85,9 @@ def export(
         difference = saved.export(out)
         say(f"{out}: {out.stat().st_size / 2**20:.1f} MB; largest difference from torch {difference:.1e}")
     if web is not None:
-        from unseen.serving.page import write_page
+        from unseen.serving.page import preprocess_of, write_page
 
+        preprocess_of(saved)
         say(f"{web}: writing the network and the program that runs it into one page (npm once, then some seconds)")
         write_page(saved, web)
         say(f"{web}: {web.stat().st_size / 2**20:.1f} MB; open it in a browser")

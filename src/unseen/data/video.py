@@ -316,6 +316,11 @@ def _upright(frame: Any, stream: Any, side: int | None) -> NDArray[np.uint8]:
     return np.rot90(values, rotation // 90)
 
 
+def require() -> None:
+    """Raise `ImportError`, with the command that installs it, if videos cannot be read here."""
+    _av()
+
+
 def _av() -> Any:
     try:
         import av

@@ -98,7 +98,7 @@ class FramesNetwork(nn.Module):
     def forward(self, clips: Tensor) -> Float[Tensor, "b d"]:
         """Features of clips."""
         each = self.network(clips.flatten(0, 1))
-        return pooled(each.view(len(clips), -1, each.shape[1]), self.parts, self.unit)
+        return pooled(each.unflatten(0, (-1, clips.shape[1])), self.parts, self.unit)
 
 
 def pooled(each: Float[Tensor, "b t d"], parts: int, unit: bool = False) -> Float[Tensor, "b d"]:

@@ -101,6 +101,10 @@ class TwoTowerEncoder(Encoder):
         """Width of the shared space."""
         return self.image.dim
 
+    def example(self, rows: int | None = None) -> Tensor:
+        """A batch of meaningless pictures or clips."""
+        return self.image.example(rows)
+
     def encode(
         self,
         domain: Domain,

@@ -22,6 +22,7 @@ from starlette.middleware.trustedhost import TrustedHostMiddleware
 from unseen.serving.access import ELSEWHERE, allowed, is_foreign
 from unseen.serving.batching import Batcher
 from unseen.serving.bodies import FIELD, Bodies
+from unseen.serving.clips import example as example_clip
 from unseen.serving.front import KINDS, address, example, front, lines
 from unseen.serving.limits import Limits
 from unseen.serving.manual import manual
@@ -204,6 +205,12 @@ def create_app(
     @app.get("/example.png", include_in_schema=False)
     async def picture() -> Response:
         return Response(example(), media_type="image/png")
+
+    if served.kind == "clip":
+
+        @app.get("/example.mp4", include_in_schema=False)
+        async def clip() -> Response:
+            return Response(example_clip(), media_type="video/mp4")
 
     @app.get("/docs", include_in_schema=False)
     async def docs(request: Request) -> HTMLResponse:

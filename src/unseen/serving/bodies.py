@@ -18,7 +18,7 @@ from unseen.serving.limits import MAX_TEXT, Limits
 JSON = "application/json"
 FORM = "multipart/form-data"
 FIELD = "samples"
-"""What holds the samples: a member of JSON, or the field of a form with pictures as files."""
+"""What holds the samples: a member of JSON, or the field of a form with pictures or videos as files."""
 
 
 class Bodies:
@@ -26,7 +26,7 @@ class Bodies:
 
     Parameters
     ----------
-    kind : {"image", "text", "features"}
+    kind : {"image", "clip", "text", "features"}
         What the samples are.
     width : int
         Numbers of a feature vector.
@@ -38,7 +38,7 @@ class Bodies:
         self.limits = limits
         self.model = _json_model(kind, width, limits)
         self._read: dict[str, Callable[[Request], Any]] = {JSON: self._json}
-        if kind == "image":
+        if kind in ("image", "clip"):
             self._read[FORM] = self._form
 
     def schema(self) -> dict[str, Any]:
@@ -50,7 +50,7 @@ class Bodies:
                 "items": {"type": "string", "format": "binary"},
                 "minItems": 1,
                 "maxItems": self.limits.batch,
-                "description": "Pictures as files.",
+                "description": "Files, each a sample.",
             }
             form = {"type": "object", "properties": {FIELD: files}, "required": [FIELD], "additionalProperties": False}
             content[FORM] = {"schema": form}
@@ -117,6 +117,7 @@ def _json_model(kind: str, width: int, limits: Limits) -> type[pydantic.BaseMode
     """The JSON body, with everything that a schema can say about its samples."""
     item: Any = {
         "image": Annotated[str, Field(min_length=1, json_schema_extra={"contentEncoding": "base64"})],
+        "clip": Annotated[str, Field(min_length=1, json_schema_extra={"contentEncoding": "base64"})],
         "text": Annotated[str, Field(max_length=MAX_TEXT)],
         "features": Annotated[
             list[Annotated[float, Field(ge=-3e38, le=3e38, allow_inf_nan=False)]],
@@ -125,6 +126,7 @@ def _json_model(kind: str, width: int, limits: Limits) -> type[pydantic.BaseMode
     }[kind]
     told = {
         "image": "Pictures as files in base64.",
+        "clip": "Videos as files in base64.",
         "text": "Texts.",
         "features": f"Vectors of {width} numbers.",
     }[kind]

@@ -23,6 +23,7 @@ function preview(file) {
   if ($("picture").src) URL.revokeObjectURL($("picture").src);
   $("picture").hidden = file === null;
   if (file === null) return;
+  $("picture").onerror = () => { $("picture").hidden = true; };  // a browser knows fewer formats than the model
   $("picture").src = URL.createObjectURL(file);
   $("hint").textContent = file.name;
 }

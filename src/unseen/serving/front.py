@@ -17,7 +17,10 @@ from unseen.serving.model import Served
 TOP = 5
 """Classes that the page names."""
 
-KINDS = {"image": "pictures", "text": "texts", "features": "vectors of numbers"}
+KINDS = {"image": "pictures", "clip": "videos", "text": "texts", "features": "vectors of numbers"}
+
+EXAMPLES = {"image": ("example.png", "picture.jpg"), "clip": ("example.mp4", "video.mp4")}
+"""What is there to try it with, and what a file of one's own might be called."""
 
 _ADDRESS = re.compile(r"[A-Za-z0-9.-]{1,253}(:\d{1,5})?|\[[0-9a-fA-F:.]+\](:\d{1,5})?")
 
@@ -52,7 +55,11 @@ def front(served: Served, host: str, *, guarded: bool, scheme: str = "http") -> 
         )
     )
     return page, policy(
-        script_src=source_hash(script), style_src=source_hash(css), img_src="blob: data:", connect_src="'self'"
+        script_src=source_hash(script),
+        style_src=source_hash(css),
+        img_src="blob: data:",
+        media_src="blob:",
+        connect_src="'self'",
     )
 
 
@@ -62,12 +69,12 @@ def address(host: str, scheme: str = "http") -> str:
 
 
 def lines(served: Served, url: str, *, guarded: bool) -> tuple[str, str]:
-    """A command that works where it is pasted, and for pictures one with a file to be named."""
+    """A command that works where it is pasted, and for pictures and videos one with a file to be named."""
     token = ' -H "Authorization: Bearer $UNSEEN_TOKEN"' if guarded else ""
     asked = f'"{url}/predict?top=3"'
-    if served.kind == "image":
-        send = f"curl{token} -F {FIELD}=@{{}} {asked}"
-        return f"curl -s {url}/example.png | {send.format('-')}", send.format("picture.jpg")
+    if served.kind in EXAMPLES:
+        send, (given, own) = f"curl{token} -F {FIELD}=@{{}} {asked}", EXAMPLES[served.kind]
+        return f"curl -s {url}/{given} | {send.format('-')}", send.format(own)
     sample: object = "a text" if served.kind == "text" else [0] * served.width
     body = json.dumps({FIELD: [sample]}, separators=(",", ":"))
     return f"curl{token} -H \"Content-Type: application/json\" -d '{body}' {asked}", ""

@@ -13,13 +13,18 @@ import numpy as np
 import torch
 
 from unseen.bundle import Bundle
+from unseen.data.clips import FRAMES
 from unseen.data.domain import Domain, Lazy
 from unseen.data.typing import IntArray, Kind
+from unseen.data.video import require as require_video
 from unseen.encoders.base import Encoder, Preprocess
 from unseen.encoders.two_tower import TwoTowerEncoder
+from unseen.serving.clips import open_clip
 from unseen.serving.pictures import open_picture
 
-SERVED = ("image", "text", "features")
+SERVED = ("image", "clip", "text", "features")
+FILES = ("image", "clip")
+"""Kinds of which a sample is a file."""
 ROWS = 256
 """Most feature vectors that are predicted together."""
 
@@ -64,21 +69,23 @@ class Served:
     """A saved model, ready to answer.
 
     Pictures are decoded and preprocessed one by one, in any thread (`prepare`), so that a waiting sample is small and
-    the model's own thread (`predict`) runs the network alone. A batch is padded to the next power of two instead of
-    the encoder's full batch, as a single picture would else cost as much as 32; probabilities differ from those of
-    `Bundle.predict` by rounding only.
+    the model's own thread (`predict`) runs the network alone; of a video the frames that are looked at are decoded
+    there. A batch is padded to the next power of two instead of the encoder's full batch, as a single picture would
+    else cost as much as 32; probabilities differ from those of `Bundle.predict` by rounding only.
 
     Parameters
     ----------
     bundle : Bundle
-        Of an encoder of pictures or texts, or of none (samples are features).
+        Of an encoder of pictures, videos or texts, or of none (samples are features).
     max_pixels : int
-        Width times height of a picture that is still decoded.
+        Width times height of a picture, or of a frame, that is still decoded.
 
     Raises
     ------
     ValueError
         If it reads samples of another kind.
+    ImportError
+        If it reads videos and PyAV is not installed; the message is the command that installs it.
     """
 
     def __init__(self, bundle: Bundle, *, max_pixels: int) -> None:
@@ -86,20 +93,24 @@ class Served:
         self.kind: str = "features" if encoder is None else encoder.kind
         if self.kind not in SERVED:
             raise ValueError(f"only models of {', '.join(SERVED)} can be served; this one reads {self.kind}")
+        if self.kind == "clip":
+            require_video()
+        self.frames = max(FRAMES, getattr(encoder, "frames", 0))  # as many as a file is read with
         self.width = 0 if encoder is not None else bundle.example().shape[1]
         self.max_pixels = max_pixels
         self.rows = ROWS if encoder is None else encoder.batch_size
         self.preprocess = None if encoder is None or self.kind == "text" else encoder.preprocess
         if encoder is not None:
             encoder = copy.copy(encoder)
-            if self.preprocess is not None:
+            if self.kind == "image":
+                assert self.preprocess is not None
                 encoder.preprocess = Prepared(self.preprocess)
         self.encoder = encoder
         self.bundle = dataclasses.replace(bundle, encoder=encoder)
         self.flexible = type(encoder) is Encoder and not encoder.local  # a graph of the user may have a fixed batch
 
     def prepare(self, sample: Any) -> Any:
-        """A sample as `predict` takes it: bytes (or base64 of them) of a picture, a text, or a vector.
+        """A sample as `predict` takes it: bytes (or base64 of them) of a picture or a video, a text, or a vector.
 
         Raises
         ------
@@ -114,7 +125,9 @@ class Served:
             if not np.isfinite(vector).all():
                 raise ValueError("holds a number that is no finite float32")
             return vector
-        content = sample if isinstance(sample, bytes) else _from_base64(sample)
+        content = sample if isinstance(sample, bytes) else _from_base64(sample, self.kind)
+        if self.kind == "clip":
+            return open_clip(content, self.frames, self.max_pixels)
         assert self.preprocess is not None
         return self.preprocess([open_picture(content, self.max_pixels)])
 
@@ -123,7 +136,7 @@ class Served:
         n = len(samples)
         if self.encoder is not None and self.flexible:
             self.encoder.batch_size = min(self.rows, 1 << (n - 1).bit_length())
-        x: Any = Lazy(list(samples), _itself) if self.kind == "image" else np.array(samples)
+        x: Any = Lazy(list(samples), _itself) if self.kind in FILES else np.array(samples)
         domain = Domain(x=x, kind=self.kind, name="requests")  # type: ignore[arg-type]
         table = self.bundle.predictions(domain, top=max(2, top), cache=False)
         names = [table[f"class_{k + 1}"].tolist() for k in range(min(top, len(self.bundle.classes)))]
@@ -140,6 +153,8 @@ class Served:
         sample: Any = "warm"
         if self.kind == "features":
             sample = np.zeros(self.width, dtype=np.float32)
+        elif self.kind == "clip":
+            sample = np.zeros((self.frames, 3, 8, 8), dtype=np.uint8)
         elif self.preprocess is not None:
             sample = self.preprocess([np.zeros((8, 8, 3), dtype=np.uint8)])
         n = 1
@@ -152,8 +167,8 @@ def _itself(sample: Any) -> Any:
     return sample
 
 
-def _from_base64(text: str) -> bytes:
+def _from_base64(text: str, kind: str) -> bytes:
     try:
         return base64.b64decode(text, validate=True)
     except (binascii.Error, ValueError) as error:
-        raise ValueError("is no base64 of a picture") from error
+        raise ValueError(f"is no base64 of a {'video' if kind == 'clip' else 'picture'}") from error

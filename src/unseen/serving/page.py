@@ -50,7 +50,7 @@ def write_page(bundle: Bundle, file: str | os.PathLike[str], *, title: str = "Wh
     SourceUnavailable
         If onnxruntime-web cannot be fetched.
     """
-    preprocess = _preprocess(bundle)
+    preprocess = preprocess_of(bundle)
     about = {
         "preprocess": preprocess.to_json(),
         "classes": list(bundle.classes.names),
@@ -101,13 +101,13 @@ def write_page(bundle: Bundle, file: str | os.PathLike[str], *, title: str = "Wh
     return target
 
 
-def _preprocess(bundle: Bundle) -> ImagePreprocess:
+def preprocess_of(bundle: Bundle) -> ImagePreprocess:
     """How the model's pictures are prepared; `ValueError` if it reads something else."""
     encoder = bundle.encoder.image if isinstance(bundle.encoder, TwoTowerEncoder) else bundle.encoder
     preprocess: Any = None if encoder is None else encoder.preprocess
     if not isinstance(preprocess, ImagePreprocess):
         reads = "features" if encoder is None else encoder.kind
-        raise ValueError(f"a page needs a model that reads pictures; this one reads {reads}. Write ONNX with out=")
+        raise ValueError(f"a page needs a model that reads pictures; this one reads {reads}")
     return preprocess
 
 

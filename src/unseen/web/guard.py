@@ -18,7 +18,12 @@ SECONDS = 30.0
 """Time that each part of a body has to arrive."""
 
 POLICY = policy(
-    script_src="'self'", style_src="'self'", img_src="'self' data: blob:", connect_src="'self'", form_action="'self'"
+    script_src="'self'",
+    style_src="'self'",
+    img_src="'self' data: blob:",
+    media_src="blob:",
+    connect_src="'self'",
+    form_action="'self'",
 )
 """What a page may load and run: files of this server, and pictures that stand in it."""
 

@@ -1,4 +1,4 @@
-"""A saved model, tried on one picture, text or vector."""
+"""A saved model, tried on one picture, video, text or vector."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from unseen.bundle import Bundle
 from unseen.report import words
 from unseen.serving.front import KINDS
 from unseen.serving.limits import MAX_TEXT, Limits
-from unseen.serving.model import Answer, Served
+from unseen.serving.model import FILES, Answer, Served
 from unseen.web.markup import folded, items, joined, paragraph
 from unseen.web.shelf import MODEL
 
@@ -55,7 +55,7 @@ class Models:
         return self._served[key]
 
     def answer(self, folder: Path, sample: bytes | str) -> Answer:
-        """What the model says of the file of a picture, of a text, or of the numbers of a vector.
+        """What the model says of the file of a picture or video, of a text, or of the numbers of a vector.
 
         Raises
         ------
@@ -64,7 +64,7 @@ class Models:
         """
         with self._lock:
             served = self._open(folder)
-            if isinstance(sample, bytes) != (served.kind == "image"):
+            if isinstance(sample, bytes) != (served.kind in FILES):
                 raise ValueError(f"the model reads {served.kind}")
             told = sample if isinstance(sample, bytes) else _typed(sample, served)
             try:
