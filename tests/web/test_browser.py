@@ -179,6 +179,7 @@ def test_pages_are_used_and_nobody_else_is_asked(opened: SimpleNamespace, app: s
     page.locator("input[value=source]").check()
     page.locator("input[value=target]").check()
     page.locator("#command", has_text="unseen compare --source photos --target sketches --out runs/mine").wait_for()
+    page.locator("input[value=target]:focus").wait_for()  # the next key goes where the last one went
     assert page.locator(".ranked li").count() == 3
     assert "have=source&have=target" in page.url  # a reload shows the same
 

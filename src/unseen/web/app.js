@@ -14,7 +14,9 @@
     const ticked = new Set([...$(id).querySelectorAll("input:checked")].map((one) => one.value));
     part.querySelectorAll("details").forEach((one, i) => { one.open = open[i] ?? one.open; });
     part.querySelectorAll("input[type=checkbox]").forEach((one) => { one.checked ||= ticked.has(one.value); });
+    const held = $(id).contains(document.activeElement) ? document.activeElement : null;
     $(id).replaceWith(document.adoptNode(part));
+    if (held?.name) [...part.querySelectorAll("[name]")].find((one) => one.name === held.name && one.type === held.type && (one.type !== "checkbox" || one.value === held.value))?.focus();
   }
 
   // -- runs that are under way
@@ -83,7 +85,12 @@
     if (!form) return;
     const url = `${form.getAttribute("action")}?${new URLSearchParams(new FormData(form))}`;
     history.replaceState(null, "", url);
-    await swap(form.dataset.atOnce, url);
+    $(form.dataset.atOnce).setAttribute("aria-busy", "true");
+    try {
+      await swap(form.dataset.atOnce, url);
+    } finally {
+      $(form.dataset.atOnce).removeAttribute("aria-busy");
+    }
   });
 
   // -- a model on a sample
