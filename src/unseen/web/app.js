@@ -79,17 +79,19 @@
 
   // -- forms that show their answer at once
 
+  let newest = 0; // an older answer that comes late does not take the place of a newer one
   document.addEventListener("change", async (event) => {
     event.target.closest?.("form[data-go]")?.requestSubmit(); // another page, whose parts are wired anew
     const form = event.target.closest?.("form[data-at-once]");
     if (!form) return;
     const url = `${form.getAttribute("action")}?${new URLSearchParams(new FormData(form))}`;
     history.replaceState(null, "", url);
+    const turn = ++newest;
     $(form.dataset.atOnce).setAttribute("aria-busy", "true");
     try {
-      await swap(form.dataset.atOnce, url);
+      await swap(form.dataset.atOnce, url, {}, () => turn === newest);
     } finally {
-      $(form.dataset.atOnce).removeAttribute("aria-busy");
+      if (turn === newest) $(form.dataset.atOnce).removeAttribute("aria-busy");
     }
   });
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -407,7 +407,7 @@ def _figures_of(table: pd.DataFrame) -> list[tuple[str, list[str]]]:
     """The figures of all lines, a line of the page for each figure."""
     out = []
     for name, told in FITS.items():
-        values = table.get(name, [])
+        values: Iterable[Any] = table.get(name, ())
         cells = [COUNTS[value] if name == "search" else _number(value) for value in values]
         if any(cells):
             out.append((told, cells))
