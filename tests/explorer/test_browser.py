@@ -200,6 +200,7 @@ def test_a_lasso_filters_the_pictures_and_the_counts(drawing: Any, served: tuple
     seen.until(f"document.querySelectorAll('.card').length === {len(within)}")
     assert seen.shown() == within
     assert page.inner_text("#selection").startswith(f"{len(within)} pairs chosen")
+    assert {"width, pixels", "probability of being unsafe"} <= set(page.locator("#facets legend").all_inner_texts())
     seen.until(
         "[...document.querySelectorAll('#facets .count')].slice(0, 3)"
         f".reduce((sum, one) => sum + Number(one.textContent), 0) === {len(within)}"

@@ -36,6 +36,17 @@ def test_values_are_text_and_the_policy_allows_the_style_alone(tmp_path: Path) -
         render_page(tmp_path / "mine.html", filters={"loud": str.upper})
 
 
+def test_a_phone_gets_the_narrow_drawing_where_there_is_one(tmp_path: Path) -> None:
+    (tmp_path / "mine.html").write_text(
+        '{% extends "frame.html" %}{% import "drawn.html" as drawn %}{% block title %}{% endblock %}'
+        '{% block main %}{{ drawn.chart(picture, "a <curve>") }}{% endblock %}'
+    )
+    page = render_page(tmp_path / "mine.html", picture=("data:wide", "data:narrow")).decode()
+    assert '<source media="screen and (max-width: 46rem)" srcset="data:narrow"><img src="data:wide"' in page
+    assert 'alt="a &lt;curve&gt;"' in page
+    assert "<source" not in render_page(tmp_path / "mine.html", picture=("data:wide", "")).decode()
+
+
 def test_pictures_stand_in_the_page() -> None:
     assert image_source(b"abc") == "data:image/png;base64,YWJj"
     assert image_source(b"abc", "jpeg") == "data:image/jpeg;base64,YWJj"

@@ -179,6 +179,25 @@ def test_pages_are_used_and_nobody_else_is_asked(opened: SimpleNamespace, app: s
     page.locator("input[value=source]").check()
     page.locator("input[value=target]").check()
     page.locator("#command", has_text="unseen compare --source photos --target sketches --out runs/mine").wait_for()
+    page.locator("input[value=target]:focus").wait_for()  # the next key goes where the last one went
+
+    held = []
+    page.route("**/methods?*", lambda route: held.append(route))
+    page.locator("input[value=support]").check()
+    page.locator("[aria-busy=true]").wait_for()  # it says that it looks
+    page.locator("input[value=classes]").check()
+    while len(held) < 2:
+        page.wait_for_timeout(50)
+    for route in reversed(held):  # the older answer comes last
+        with page.expect_response(route.request.url):
+            route.continue_()
+    page.unroute("**/methods?*")
+    page.locator("#command", has_text="--classes classes.csv").wait_for()
+    page.wait_for_timeout(300)
+    assert "--classes classes.csv" in page.locator("#command").inner_text()
+    for word in ("support", "classes"):
+        page.locator(f"input[value={word}]").uncheck()
+    page.locator("#command", has_text="unseen compare --source photos --target sketches --out runs/mine").wait_for()
     assert page.locator(".ranked li").count() == 3
     assert "have=source&have=target" in page.url  # a reload shows the same
 

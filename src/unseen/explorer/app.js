@@ -1,6 +1,6 @@
 // The page: what is looked for, what is shown, and the map beside it.
 
-import {$, ask, chooseAmong, filtered, filters, made, number, plural, say, state} from "./common.js";
+import {$, ask, chooseAmong, filtered, filters, made, number, plural, say, state, title} from "./common.js";
 import {count, listenToFilters} from "./filters.js";
 import {Legend} from "./legend.js";
 import {PointMap} from "./map.js";
@@ -306,7 +306,11 @@ function introduce() {
   document.title = `${about.title} · unseen explore`;
   $("title").textContent = about.title;
   const sides = Object.keys(about.indices);
-  const recall = sides.map((side) => `${side}s by ${about.indices[side].key}, recall@10 ${about.indices[side].recall.same ?? "unknown"}`);
+  const recall = sides.map((side) => {
+    const share = about.indices[side].recall.same;
+    const told = share == null ? "by an index of unknown recall" : `${share === 1 ? "all" : `${(100 * share).toFixed(1)} %`} of the true first 10`;
+    return `${side === "image" ? "pictures" : "captions"}: a search finds ${told} (${about.indices[side].key})`;
+  });
   $("about").replaceChildren(`${plural(about.rows, "pair")} · ${about.encoder ?? "vectors of an unknown encoder"}`, made("span", {class: "recall"}, ` · ${recall.join(" · ")}`));
   $("side").replaceChildren(...sides.map((side) => made("option", {value: side}, side === "image" ? "pictures" : "captions")));
   $("safe").checked = about.can.safe;
@@ -319,7 +323,7 @@ function introduce() {
   $("cannot").hidden = told.length === 0;
   $("aesthetic-row").hidden = $("steer-row").hidden = about.can.aesthetic.length === 0;
   $("aesthetic").replaceChildren(made("option", {value: ""}, "off"), ...about.can.aesthetic.filter((s) => s >= 0 && s <= 10).map((score) => made("option", {value: score}, `towards ${score}`)));
-  const names = about.numbers.flatMap((name) => [[`${name} down`, `${name.replaceAll("_", " ")}, greatest first`], [`${name} up`, `${name.replaceAll("_", " ")}, least first`]]);
+  const names = about.numbers.flatMap((name) => [[`${name} down`, `${title(name)}, greatest first`], [`${name} up`, `${title(name)}, least first`]]);
   $("sort").replaceChildren(made("option", {value: ""}, "as stored"), ...names.map(([value, name]) => made("option", {value}, name)));
 }
 

@@ -24,7 +24,14 @@ export function drawn(tag, attributes) {
 
 export const number = (value) => Number(value).toLocaleString("en");
 export const short = (value) => (Number.isInteger(value) ? number(value) : Number(value).toPrecision(3));
-export const title = (name) => name.replaceAll("_", " ");
+
+const TITLES = {
+  width: "width, pixels", height: "height, pixels", similarity: "similarity of caption and picture",
+  punsafe: "probability of being unsafe", pwatermark: "probability of a watermark", aesthetic: "aesthetic score",
+  caption_length: "caption length, characters", nearest_cosine: "cosine to the nearest other pair",
+};
+/** A column as it is called on the page: columns that curation writes with their unit, others by their name. */
+export const title = (name) => TITLES[name] ?? name.replaceAll("_", " ");
 export const plural = (n, word) => `${number(n)} ${word}${n === 1 ? "" : "s"}`;
 
 export async function ask(path, body) {

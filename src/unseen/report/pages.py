@@ -10,9 +10,14 @@ from typing import Any
 
 HERE = Path(__file__).parent
 
-FIGURES = "figure img { max-width: 100%; background: #fff; }"
-"""The style of drawn pictures, which stand on white also where the page is dark; one with words in it (`class="chart"`)
-keeps the size at which they can be read, and scrolls by itself on a phone."""
+FIGURES = """figure img { max-width: 100%; background: #fff; }
+@media screen and (prefers-color-scheme: dark) {
+  figure.chart:not(.photo) img { filter: invert(0.91) hue-rotate(180deg); }
+}
+"""
+"""The style of drawn pictures. Those with words in them (`class="chart"`) turn dark with the page, but for those that
+show a photo (`class="chart photo"`), and keep the size at which they can be read: on a phone a narrower drawing takes
+the place of the wide one (`chart` of `drawn.html`), or it scrolls by itself."""
 
 
 def stylesheet(*files: Path) -> str:

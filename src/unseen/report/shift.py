@@ -67,14 +67,22 @@ def _columns(rows: Sequence[tuple[str, ...]]) -> list[str]:
     return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip() for row in rows]
 
 
-def picture(found: StylisticShift) -> bytes:
-    """The map of IDD and the bars of ICV, as a PNG."""
+FEW = 5
+"""Domains whose names and figures fit beside each other on a phone."""
+
+
+def picture(found: StylisticShift, *, narrow: bool = False) -> bytes:
+    """The map of IDD and the bars of ICV beside it, or below it where it is narrow, as a PNG."""
     from matplotlib.figure import Figure
 
     k = len(found.names)
     side = max(3.2, 0.75 * k + 1.6)
-    figure = Figure(figsize=(2 * side + 1.2, side), dpi=120, facecolor="white", layout="constrained")
-    left, right = figure.subplots(1, 2, width_ratios=(1.15, 1))
+    if narrow:
+        figure = Figure(figsize=(3.6, 4.4 + 0.3 * k), dpi=200, facecolor="white", layout="constrained")
+        left, right = figure.subplots(2, 1, height_ratios=(3.0, 1.4 + 0.3 * k))
+    else:
+        figure = Figure(figsize=(2 * side + 1.2, side), dpi=120, facecolor="white", layout="constrained")
+        left, right = figure.subplots(1, 2, width_ratios=(1.15, 1))
     _map(left, found)
     _bars(right, found)
     buffer = io.BytesIO()
@@ -124,6 +132,6 @@ def _short(name: str) -> str:
 
 
 def _page(found: StylisticShift) -> bytes:
-    return render_page(
-        HERE / "shift.html", style=FIGURES, found=found, beyond=found.beyond, picture=image_source(picture(found))
-    )
+    narrow = image_source(picture(found, narrow=True)) if len(found.names) <= FEW else ""
+    drawing = (image_source(picture(found)), narrow)
+    return render_page(HERE / "shift.html", style=FIGURES, found=found, beyond=found.beyond, picture=drawing)

@@ -53,7 +53,9 @@
     if (open >= 0) at = open;
     else if (first >= 0) at = first;
     show();
-    if (!complete && done() === questions.length) save();
+    if (complete || done() < questions.length) return;
+    find("end").scrollIntoView({ block: "nearest" }); // it stands above the buttons that were just pressed
+    save();
   }
 
   function undo() {

@@ -14,7 +14,9 @@
     const ticked = new Set([...$(id).querySelectorAll("input:checked")].map((one) => one.value));
     part.querySelectorAll("details").forEach((one, i) => { one.open = open[i] ?? one.open; });
     part.querySelectorAll("input[type=checkbox]").forEach((one) => { one.checked ||= ticked.has(one.value); });
+    const held = $(id).contains(document.activeElement) ? document.activeElement : null;
     $(id).replaceWith(document.adoptNode(part));
+    if (held?.name) [...part.querySelectorAll("[name]")].find((one) => one.name === held.name && one.type === held.type && (one.type !== "checkbox" || one.value === held.value))?.focus();
   }
 
   // -- runs that are under way
@@ -77,13 +79,20 @@
 
   // -- forms that show their answer at once
 
+  let newest = 0; // an older answer that comes late does not take the place of a newer one
   document.addEventListener("change", async (event) => {
     event.target.closest?.("form[data-go]")?.requestSubmit(); // another page, whose parts are wired anew
     const form = event.target.closest?.("form[data-at-once]");
     if (!form) return;
     const url = `${form.getAttribute("action")}?${new URLSearchParams(new FormData(form))}`;
     history.replaceState(null, "", url);
-    await swap(form.dataset.atOnce, url);
+    const turn = ++newest;
+    $(form.dataset.atOnce).setAttribute("aria-busy", "true");
+    try {
+      await swap(form.dataset.atOnce, url, {}, () => turn === newest);
+    } finally {
+      if (turn === newest) $(form.dataset.atOnce).removeAttribute("aria-busy");
+    }
   });
 
   // -- a model on a sample

@@ -146,7 +146,9 @@ def overview() -> Markup:
                 f"{total['held']} assertions held, {total['not held']} did not. Each stands on the page of its system.",
                 "lede",
             ),
-            table(["system", "paper", "held", "not held", "not run here"], rows),
+            Markup('<div class="counts">{}</div>').format(
+                table(["system", "paper", "held", "not held", "not run here"], rows)
+            ),
             folded(f"Simple methods that others are compared with ({len(simple)})", items(map(_link, simple))),
         ]
     )
@@ -179,15 +181,11 @@ def _evidence(slug: str, folder: Path | None) -> Markup:
             parts.append(paragraph("Stale: another verdict than the recorded one: " + "; ".join(found.parts), "notice"))
     if any(row["state"] == "explored" for row in told["rows"]):
         parts.append(paragraph(EXPLORED, "quiet"))
-    parts.append(
-        table(
-            ["assertion", "level", "verdict", "", "figures, or why there are none"],
-            [
-                [row["text"], row["level"], verdict(row["verdict"]), row["state"], row["figures"]]
-                for row in told["rows"]
-            ],
-        )
-    )
+    if told["rows"]:
+        parts.append(paragraph(READING, "quiet"))
+    rows = [[row["text"], row["level"], verdict(row["verdict"]), row["state"], row["figures"]] for row in told["rows"]]
+    ledger = table(["assertion", "level", "verdict", "judged", "figures, or why there are none"], rows)
+    parts.append(Markup('<div class="ledger">{}</div>').format(ledger))
     if told["origin"]:
         parts.append(_origin(told["origin"]))
     if have:
@@ -195,6 +193,10 @@ def _evidence(slug: str, folder: Path | None) -> Markup:
     return joined(parts)
 
 
+READING = (
+    "Figures: the mean over cases (and seeds), in brackets its 95 % interval by resampling cases, the worst case, and "
+    "what it takes to hold. Effect: against a rival on the same data. Mechanism: what the method does inside."
+)
 EXPLORED = (
     "Confirmed: judged once, in these words, on cases that nobody had looked at. Explored: the assertion is younger "
     "than the first look at its cases."

@@ -34,11 +34,11 @@ TOWER = "lite-clip"
 """An encoder that places class names among pictures and texts."""
 
 TICKS = {
-    "source": "Labelled examples (--source)",
-    "target": "Your own data without labels (--target)",
-    "support": "A few labelled samples of your own data (--support)",
-    "classes": "Names or descriptions of the classes (--classes)",
-    "model": "A trained model (--model)",
+    "source": "Labelled examples",
+    "target": "Your own data without labels",
+    "support": "A few labelled samples of your own data",
+    "classes": "Names or descriptions of the classes",
+    "model": "A trained model",
 }
 """What can be ticked, in the words of a user."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -88,6 +89,11 @@ def test_a_process_of_its_own_counts_and_predicts(captions: Path, tmp_path: Path
     page = (tmp_path / "out" / "report.html").read_text()
     assert "<script" not in page
     assert "Will zero-shot work" in page
+    assert page.count("<source media=") == 2  # the curve and the tail have a narrow drawing for a phone
+    heads = re.findall(r"<th[^>]*>([^<]+)</th>", page)
+    assert {"captions", "per million", "accuracy, %", "90% interval"} <= set(heads)
+    assert not {"model", "prompts", "times ten"} & set(heads)  # nothing that is empty or has no words
+    assert not re.search(r">[0-9.]+e\+[0-9]+<", page)
 
 
 def test_nothing_is_predicted_without_accuracies(captions: Path, call: Any, tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -97,8 +97,9 @@ def sentences(found: Found) -> list[str]:
     tail = found.tail
     out = [
         answer(found),
-        f"{found.n:,} captions; {tail.zero:.0%} of {tail.n_concepts:,} concepts never occur, {tail.negligible:.0%} in "
-        f"less than one of {1 / tail.threshold:,.0f}; the most frequent tenth has {tail.head:.0%} of all hits.",
+        f"In {found.n:,} captions {tail.zero:.0%} of {tail.n_concepts:,} concepts never occur, and "
+        f"{tail.negligible:.0%} in fewer than one of {1 / tail.threshold:,.0f}; {tail.head:.0%} of all occurrences are "
+        "of the most frequent tenth.",
     ]
     if found.misaligned is not None:
         own = found.misaligned
@@ -133,7 +134,7 @@ def answer(found: Found) -> str:
     table, name = found.table, found.told["score"]
     if "predicted" in table and table.predicted.notna().any():
         told = table[table.predicted.notna()].sort_values("predicted", kind="stable")
-        unit = " %" if name.startswith(("accuracy", "recall")) else ""
+        unit = " %" if _in_percent(name) else ""
         low = ", ".join(
             f"{row.concept} {row.predicted:.3g}{unit} ({row.low:.3g} to {row.high:.3g})"
             for row in told.head(NAMED).itertuples()
@@ -156,11 +157,14 @@ def _of_group(group: Any, found: Found) -> str:
             else ""
         )
     fit, low_high = group.fit, group.spread.slope_per_decade
-    binned = f"binned r {fit.r:.3f} (p {fit.p:.2g})" if math.isfinite(fit.r) else "too few bins for a binned r"
-    better = "fits better" if fit.aic_log < fit.aic_linear else "fits WORSE"
+    binned = f"over means of bins {fit.r:.3f} (p {fit.p:.2g})" if math.isfinite(fit.r) else "too few bins for means"
+    better = "better" if fit.aic_log < fit.aic_linear else "WORSE"
+    name = group.name[:1].upper() + group.name[1:] if group.name == "your scores" else group.name
+    points = " points" if _in_percent(found.told["score"]) else ""
     return (
-        f"{group.name}: ten times the data buys {fit.slope_per_decade:+.3g} [{low_high[0]:+.3g}, {low_high[1]:+.3g}]; "
-        f"{binned}, single concepts r {fit.raw_r:.3f}; the logarithm {better} than the count itself ({fit.n} concepts)."
+        f"{name}: ten times the data buys {fit.slope_per_decade:+.3g}{points} (between {low_high[0]:+.3g} and "
+        f"{low_high[1]:+.3g}), as a line over {fit.n} concepts says. Correlation with the logarithm of the frequency: "
+        f"{fit.raw_r:.3f} over single concepts, {binned}; the logarithm fits {better} than the count itself."
     )
 
 
@@ -218,10 +222,15 @@ def _plain(row: Mapping[Any, Any]) -> dict[str, Any]:
 # -- pictures ----------------------------------------------------------------------------------------------
 
 
-def _figure(draw: Any, width: float = 7.2, height: float = 3.8) -> str:
+def _figure(draw: Any, height: float = 3.8, narrow: float = 3.2) -> tuple[str, str]:
+    """A drawing of that height in inches as it stands in the page, and a narrow one for a phone."""
+    return _drawn(draw, 7.2, height, 120), _drawn(draw, 3.6, narrow, 200)
+
+
+def _drawn(draw: Any, width: float, height: float, dpi: int) -> str:
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(width, height), dpi=120, facecolor="white", layout="constrained")
+    figure = Figure(figsize=(width, height), dpi=dpi, facecolor="white", layout="constrained")
     axis = figure.subplots()
     draw(axis)
     axis.spines[["top", "right"]].set_visible(False)
@@ -251,8 +260,9 @@ def draw_curves(axis: Axes, found: Found) -> None:
             some = group.fit.ns > 0
             axis.plot(np.exp(group.fit.edges[some]), group.fit.means[some], "s", color=color, markersize=5, mec="white")
     axis.set_xscale("log")
-    axis.set_xlabel(f"pairs that hold the concept ({found.search}; 0 stands at 1)", fontsize=9, color=QUIET)
-    axis.set_ylabel(_safe(found.told["score"]), fontsize=9, color=QUIET)
+    counted = COUNTS[found.search]
+    axis.set_xlabel(f"{counted} with the concept (0 stands at 1)", fontsize=9, color=QUIET)
+    axis.set_ylabel(_safe(scored(found)), fontsize=9, color=QUIET)
     axis.legend(fontsize=8, frameon=False)
 
 
@@ -319,9 +329,9 @@ def page(found: Found, command: str, tally: Mapping[str, int] | None = None) -> 
     if any(group.curve is not None for group in found.groups):
         figures["curve"] = _figure(lambda axis: draw_curves(axis, found))
     if found.misaligned is not None:
-        figures["misaligned"] = _figure(lambda axis: draw_misalignment(axis, found), height=1.7)
+        figures["misaligned"] = _figure(lambda axis: draw_misalignment(axis, found), height=1.7, narrow=1.7)
     table = found.table.sort_values(found.search, kind="stable")
-    rows = [_cells(row) for row in table.head(ROWS).to_dict("records")]
+    rows = [_row(row, found) for row in table.head(ROWS).to_dict("records")]
     examples = [{**one, "picture": one["picture"] and image_source(one["picture"], "jpeg")} for one in found.examples]
     return render_page(
         Path(__file__).with_name("page.html"),
@@ -331,21 +341,86 @@ def page(found: Found, command: str, tally: Mapping[str, int] | None = None) -> 
         figures=figures,
         columns=list(rows[0]) if rows else [],
         rows=rows,
+        texts=("concept", "model", "prompts"),
         hidden=len(table) - len(rows),
         examples=examples,
-        fits=[_cells(row) for row in fits(found).to_dict("records")],
+        names=[group.name for group in found.groups],
+        fits=_figures_of(fits(found)),
         tally=tally or {},
         command=command,
     )
 
 
-def _cells(row: Mapping[Any, Any]) -> dict[str, str]:
-    out = {}
-    for name, value in row.items():
-        if isinstance(value, float):
-            out[str(name).replace("_", " ")] = "" if math.isnan(value) else f"{value:.4g}"
-        elif isinstance(value, (int, np.integer)):
-            out[str(name).replace("_", " ")] = f"{value:,}"
-        else:
-            out[str(name).replace("_", " ")] = "" if value is None else str(value)
+COUNTS = {"text": "captions", "image": "pictures", "joint": "pairs"}
+"""What is counted of a concept, as it is called on the page: pairs have it on both sides."""
+
+FITS = {
+    "search": "counted in",
+    "n": "concepts",
+    "slope_per_decade": "ten times the data buys",
+    "slope_low": "… at least",
+    "slope_high": "… at most",
+    "raw_r": "correlation, single concepts",
+    "raw_p": "… its p",
+    "r": "correlation, means of bins",
+    "r_low": "… at least",
+    "r_high": "… at most",
+    "p": "… its p",
+    "shuffled_p": "… its p by shuffling",
+    "intercept": "score of a concept that occurs once",
+    "linear_r": "with the count itself: correlation, means of bins",
+    "linear_raw_r": "… single concepts",
+    "aic_log": "AIC with the logarithm (smaller is better)",
+    "aic_linear": "AIC with the count itself",
+    "why": "why",
+}
+"""Columns of fits.csv as the page calls them."""
+
+
+def _in_percent(score: str) -> bool:
+    return score.startswith(("accuracy", "recall"))
+
+
+def scored(found: Found) -> str:
+    """The score with its unit."""
+    name = str(found.told["score"])
+    return f"{name}, %" if _in_percent(name) else name
+
+
+def _row(row: Mapping[Any, Any], found: Found) -> dict[str, str]:
+    """A concept as the page shows it; what is empty for all of them has no column."""
+    out = {"concept": str(row["concept"])}
+    out |= {name: str(row[name]) for name in ("model", "prompts") if name in row and found.table[name].any()}
+    out |= {told: f"{row[name]:,}" for name, told in COUNTS.items() if name in row}
+    out["per million"] = f"{row['per_million']:,.0f}" if row["per_million"] >= 10 else f"{row['per_million']:.2g}"
+    if "score" in row:
+        out[scored(found)] = _number(row["score"])
+    if "predicted" in row:
+        known = not math.isnan(row["predicted"])
+        out["predicted"] = _number(row["predicted"])
+        out[f"{found.told['level']:.0%} interval"] = f"{row['low']:.3g} to {row['high']:.3g}" if known else ""
+        out["ten times the data adds"] = f"{row['times_ten']:+.2g}" if known else ""
     return out
+
+
+def _figures_of(table: pd.DataFrame) -> list[tuple[str, list[str]]]:
+    """The figures of all lines, a line of the page for each figure."""
+    out = []
+    for name, told in FITS.items():
+        values: Iterable[Any] = table.get(name, ())
+        cells = [COUNTS[value] if name == "search" else _number(value) for value in values]
+        if any(cells):
+            out.append((told, cells))
+    return out
+
+
+def _number(value: Any) -> str:
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return ""
+    return (
+        f"{value:.4g}"
+        if isinstance(value, float)
+        else f"{value:,}"
+        if isinstance(value, (int, np.integer))
+        else str(value)
+    )

@@ -60,6 +60,8 @@ class Forecast:
         Why this method, in a sentence.
     series : Domain
         What was read.
+    intervals : float or None
+        Probability of the intervals.
     """
 
     table: pd.DataFrame
@@ -67,6 +69,7 @@ class Forecast:
     backtest: pd.DataFrame
     why: str
     series: Domain
+    intervals: float | None = None
 
 
 def forecast(
@@ -174,7 +177,7 @@ def forecast(
         low, high = (None if end is None else _placed(end, places, np.full_like(others, np.nan)) for end in (low, high))
         y = _placed(y, places, others)
     frame = forecast_frame(whole, y, low=low, high=high, channels=targets)
-    return Forecast(frame, chosen, table, why, pick(whole, targets))
+    return Forecast(frame, chosen, table, why, pick(whole, targets), intervals)
 
 
 def _check(horizon: int, context: int | None, few_shot: float | None, intervals: float | None, method: str) -> None:
@@ -376,7 +379,7 @@ def write(result: Forecast, out: str | os.PathLike[str]) -> Path:
     jobs: dict[str, Callable[[Path], Any]] = {
         "forecast.csv": lambda file: result.table.to_csv(file, index=False),
         "backtest.csv": lambda file: result.backtest.to_csv(file, index=False),
-        "forecast.png": lambda file: draw(result.series, result.table, result.chosen, file),
+        "forecast.png": lambda file: draw(result.series, result.table, result.chosen, file, result.intervals),
     }
     with replacing_files(folder, jobs) as part:
         for name, job in jobs.items():

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from unseen.report.pages import image_source, render_page
+from unseen.report.pages import FIGURES, image_source, render_page
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -126,7 +126,7 @@ def page(shown: Shown) -> bytes:
     here = Path(__file__).parent
     return render_page(
         here / "page.html",
-        style=(here / "page.css").read_text(encoding="utf-8"),
+        style=FIGURES + (here / "page.css").read_text(encoding="utf-8"),
         shown=shown,
         told=shown.told,
         counts=shown.told["counts"],
@@ -134,18 +134,19 @@ def page(shown: Shown) -> bytes:
         labels=LABELS,
         explained=explained(shown.told["settings"]),
         rows=shown.table[:ROWS],
-        picture=image_source(picture(shown)),
+        picture=(image_source(picture(shown)), image_source(picture(shown, narrow=True))),
         full=shown.told["settings"]["method"] == "dbp" and shown.told.get("share at upper bound", 0) >= FULL,
     )
 
 
-def picture(shown: Shown) -> bytes:
-    """A PNG of two panels: how much of each concept is kept, and what was wanted beside what was given."""
+def picture(shown: Shown, *, narrow: bool = False) -> bytes:
+    """A PNG of two panels, below each other where it is narrow: how much of each concept is kept, wanted and given."""
     from matplotlib.figure import Figure
     from matplotlib.ticker import MaxNLocator
 
-    figure = Figure(figsize=(11, 4.2), dpi=110, facecolor="white", layout="constrained")
-    left, right = figure.subplots(1, 2)
+    size, dpi, grid = ((3.6, 6.0), 200, (2, 1)) if narrow else ((11, 4.2), 110, (1, 2))
+    figure = Figure(figsize=size, dpi=dpi, facecolor="white", layout="constrained")
+    left, right = figure.subplots(*grid)
     _fractions(left, shown)
     _budgets(right, shown)
     for axis in (left, right):

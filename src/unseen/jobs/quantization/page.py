@@ -113,7 +113,7 @@ def page(small: Bundle, about: Mapping[str, Any]) -> bytes:
         n_pictures=0 if pictures is None else len(pictures),
         n_shown=0 if pictures is None else min(SHOWN, len(pictures)),
         mismatch=told.get("mismatch of statistics"),
-        curve=image_source(_curve(frontier, place)) if frontier else None,
+        curve=[image_source(_curve(frontier, place, *of)) for of in ((8, 120), (3.6, 200))] if frontier else None,
         chosen=place is not None,
         n_points=len(frontier["megabytes"]) if frontier else 0,
         points=_points(frontier, place, method) if frontier else [],
@@ -152,11 +152,11 @@ def _chosen(frontier: Mapping[str, NDArray[Any]], bits: Mapping[str, int]) -> in
     return int(found[0]) if len(found) else None
 
 
-def _curve(frontier: Mapping[str, NDArray[Any]], place: int | None) -> bytes:
+def _curve(frontier: Mapping[str, NDArray[Any]], place: int | None, width: float, dpi: int) -> bytes:
     from matplotlib.figure import Figure
 
     size, cost = frontier["megabytes"], np.maximum(frontier["sensitivity"], 1e-12)
-    figure = Figure(figsize=(8, 3.4), dpi=120, facecolor="white", layout="constrained")
+    figure = Figure(figsize=(width, 3.4), dpi=dpi, facecolor="white", layout="constrained")
     axis = figure.subplots()
     axis.plot(size, cost, color=BAR, linewidth=1.6, marker="." if len(size) < 60 else "")
     if place is not None:
