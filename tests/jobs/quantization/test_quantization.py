@@ -198,7 +198,7 @@ def test_the_page_needs_nothing_else_and_escapes_names(bundle, tmp_path):
     page = (tmp_path / "q" / "report.html").read_text()
     assert "<script" not in page
     assert not re.findall(r"(?:src|href)=\"(?!data:)", page)
-    assert page.count("data:image/png;base64,") == 2  # contact sheet and frontier
+    assert page.count("data:image/png;base64,") == 3  # the sheet, the curve, and the curve for a phone
     for word in ("Distilled pictures", "Sensitivity and bits of each layer", "sensitivity", "8 bits", "chosen"):
         assert word in page
 
