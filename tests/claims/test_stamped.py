@@ -17,6 +17,8 @@ SIMULATED = {
 LATER = ("tmv-hlp", "fewshot-sfda", "tram", "udim", "meta-dmoe", "ontozsl", "crest")
 """Claims whose experiments do not yet say what they read."""
 CLOCK = re.compile(r"\b(seconds|minutes|time|cost|speed)\b")
+COUNTED = {("x-clip", "cost")}
+"""Metrics that sound like time and are counted: operations, here."""
 
 
 @pytest.mark.parametrize("slug", [slug for slug in claims.CLAIMS if slug not in LATER])
@@ -30,7 +32,7 @@ def test_metrics_that_sound_like_time_are_clocks(slug):
     experiments = claims.get(slug).experiments
     for record in evidence.read_records(evidence.FOLDER, slug) if slug not in LATER else ():
         for name, _, _, _, metric, _ in record["rows"]:
-            if name in experiments and CLOCK.search(metric):
+            if name in experiments and CLOCK.search(metric) and (slug, metric) not in COUNTED:
                 assert metric in experiments[name].clocks, (name, metric)
 
 
