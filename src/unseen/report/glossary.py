@@ -3,53 +3,56 @@
 from __future__ import annotations
 
 GLOSSARY = {
-    "source": "data with labels, of the domain that you know",
-    "target": "data to work on. Labels that it has are taken away before any method sees it, and grade at the end",
+    "source": "labelled data from the domain that you know",
+    "target": "the data to predict. If it has labels, they are removed before any method sees it, and are used only "
+    "to grade at the end",
     "support": "a handful of labelled samples of the target",
     "candidate": "a method with its settings (`coral`, `shot:views`), fitted on your data",
-    ":views": "reads pictures twice: as the frozen network sees them, and as it sees them with the batch "
-    "statistics of their own domain",
-    "source-only": "the model of the source as it is: doing nothing",
-    "consensus": "one model that learnt what six unlike methods say of the target together",
-    "adapted, held out": "the four fifths of the target that methods saw (without labels), and the fifth that none saw",
-    "exam": "the target's labels, locked away until the choice is made; a report says how many runs they have "
-    "graded, as each look makes a figure easier to fool",
-    "guessing (chance)": "what guessing reaches",
-    "ceiling": "what a plain model reaches that learnt the target's own labels: on these features hardly anybody "
-    "does much better",
-    "oracle": "a choice, or a model, that looked at the labels: for comparison only",
-    "score without labels": "how often a candidate says what the chosen one says, where one model learnt what "
-    "others agree on; else how well it does by the rule that chose",
-    "source learnt back": "learn from what a model says of the target, go back, and see how much of the source is "
-    "right (reverse validation): no target label is needed",
-    "agreement": "how often methods that were trained apart say the same",
-    "validator": "any such score that needs no label of the target",
-    "estimate, interval": "the accuracy to expect where no label tells, and how far off it has been on other kinds "
+    ":views": "features of each picture taken twice: by the frozen network, and by the same network with the batch "
+    "statistics of that domain",
+    "source-only": "the model trained on the source, with no adaptation: doing nothing",
+    "consensus": "one model trained on the combined predictions of six different methods on the target",
+    "adapted, held out": "the four fifths of the target that methods saw (without labels), and the fifth that no "
+    "method saw",
+    "exam": "the target's labels, which nothing reads before the choice is made. A report says how many runs they "
+    "have graded, because each look at them makes the figures less reliable",
+    "guessing (chance)": "the accuracy of guessing",
+    "ceiling": "the accuracy of a plain model trained on the target's own labels: with these features hardly any "
+    "method does much better",
+    "oracle": "a choice, or a model, that used the labels: for comparison only",
+    "score without labels": "how often a candidate agrees with the chosen one, if the chosen one is a consensus; "
+    "otherwise its score by the rule that chose",
+    "source learnt back": "train on a model's predictions on the target, predict the source with that, and count how "
+    "much is right (reverse validation): this needs no target label",
+    "agreement": "how often methods that were trained separately give the same answer",
+    "validator": "a score of candidates that needs no target label",
+    "estimate, interval": "the accuracy to expect where no label is known, and how far off that was on other kinds "
     "of data",
-    "calibrated": "a probability of 80 % is right in about 80 of 100 cases, on labelled samples held out",
+    "calibrated": "a probability of 80 % is right in about 80 of 100 cases, measured on held-out labelled samples",
     "unknown": "the model is not sure enough to name a class",
-    "novel": "of none of the classes that have labels",
-    "seen, unseen classes": "those with labelled samples, and those with words only",
-    "closed, partial, open, open-partial": "whether source and target have the same classes, the target fewer, "
-    "more, or each some that the other lacks",
-    "H-score": "high only where known classes are named right and others are recognized as unknown: the harmonic "
-    "mean of both",
-    "class shares": "how many of all samples each class has; MLLS and BBSE are two ways to estimate them without "
-    "labels",
-    "told apart (AUC)": "how surely a classifier tells source from target: .5 is a guess, 1 always right. It says "
-    "nothing of what that costs",
-    "width of a class": "how far samples of a class lie from its mean: the unit in which distances are told",
-    "features, encoder": "the numbers that a pretrained network makes of a sample, and that network; it is not changed",
-    "harm": "more than one point below doing nothing",
-    "seed": "a number that fixes all that is left to chance; several show how much chance decides",
+    "novel": "belongs to none of the classes that have labels",
+    "seen, unseen classes": "classes with labelled samples, and classes known only by words",
+    "closed, partial, open, open-partial": "source and target have the same classes; the target has fewer; the "
+    "target has more; or each has some that the other lacks",
+    "H-score": "the harmonic mean of the accuracy on known classes and the share of unknown samples that are "
+    "recognized: it is high only if both are",
+    "class shares": "the share of all samples that belongs to each class; MLLS and BBSE are two ways to estimate "
+    "them without labels",
+    "told apart (AUC)": "how well a classifier separates source from target: .5 is guessing, 1 is always right. It "
+    "does not say how much accuracy that costs",
+    "width of a class": "the typical distance of a class's samples from their mean: distances are given in this unit",
+    "features, encoder": "the numbers that a pretrained network computes for a sample, and that network, which is "
+    "not changed",
+    "harm": "more than one percentage point below doing nothing",
+    "seed": "a number that fixes everything that depends on chance; several seeds show how much chance matters",
     "nats": "the unit of entropies: 0 is certain, ln(number of classes) is a uniform guess",
-    "zero-shot": "classes are known by their names, descriptions or attributes, and no sample of them has a label",
-    "two-tower encoder": "a network that puts pictures (or other samples) and texts into one space, such as CLIP: "
-    "names can be compared with samples",
-    "card": "what is known of a system before it runs: its paper, what it needs, what was left out",
-    "claim, ledger": "the assertions of a paper, and what became of each here",
-    "confirmed, explored": "judged on data that nobody had opened before, or on data that had been",
-    "stamp": "a digest of what a system gives: as long as it is the same, its evidence is of this code",
+    "zero-shot": "classes are known by names, descriptions or attributes, and no sample of them is labelled",
+    "two-tower encoder": "a network that puts pictures (or other samples) and texts into one space, such as CLIP, so "
+    "that names can be compared with samples",
+    "card": "the description of a system: its paper, what it needs, what was left out",
+    "claim, ledger": "the statements of a paper that are tested here, and the result of each test",
+    "confirmed, explored": "tested on data that had not been used before, or on data that had",
+    "stamp": "a digest of what a system computes: while it stays the same, the evidence is of the present code",
 }
 """Word by word; docs/words.md holds the same table."""
 
