@@ -16,7 +16,6 @@ from torch import Tensor, nn
 
 import unseen.methods.base  # noqa: F401 - registers how methods are saved
 from unseen.data.classes import ClassSpace
-from unseen.data.clips import read_finely
 from unseen.data.domain import Domain, Lazy
 from unseen.files import read_json, recovered, saved
 from unseen.methods.base import UNKNOWN, Method
@@ -71,7 +70,7 @@ class Bundle:
         if self.encoder is None:
             return samples
         if self.whole and samples.kind == "clip" and isinstance(samples.x, Lazy):  # too large to hold them all
-            clips: Any = read_finely(samples, getattr(self.encoder.preprocess, "frames", 0)).x
+            clips: Any = self.encoder.as_read(samples).x
             return samples.replace(x=clips.map(self._prepared))
         if self.whole:
             encoder = self.encoder

@@ -86,7 +86,9 @@ def test_a_change_is_added_to_what_is_shown_or_goes_through_the_combiner(colours
     assert [row % 3 for row in found.rows] == [1] * 5
     itself = Query(terms=[Term("row", 3)], k=60, deduplicate=False, safe=False)
     assert plain.search(itself).rows[0] == 3
-    assert sorted({*range(60)} - {*plain.search(dataclasses.replace(itself, change="red")).rows}) == [3]
+    changed = dataclasses.replace(itself, change="red")
+    assert sorted({*range(60)} - {*plain.search(changed).rows}) == [3]
+    assert sorted({*range(60)} - {*plain.above(changed, -1.0)[1].tolist()}) == [3]
 
 
 def test_words_find_pictures_and_pictures_find_captions(service: RetrievalService) -> None:

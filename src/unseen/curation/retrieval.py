@@ -291,8 +291,6 @@ class RetrievalService:
         within = self.mask(query.filters)
         similarity, rows = index.search(vector[None], query.k, within=within)
         found = rows[0] >= 0
-        if query.change.strip():  # what is shown is no answer to what is different of it
-            found &= ~np.isin(rows[0], [term.value for term in query.terms if term.kind == "row"])
         hits, removed = self._cleaned(index, rows[0][found], similarity[0][found], query)
         allowed = len(self) if within is None else int(np.count_nonzero(within))
         weak = self.usual.weak(query, vector, hits, allowed)
@@ -469,6 +467,8 @@ class RetrievalService:
         keep, removed = np.ones(len(rows), bool), {}
         first: IntArray = np.arange(len(rows))
         vectors = index.vectors.take(rows) if query.deduplicate or query.nonviolent else None
+        if query.change.strip():  # what is shown is no answer to what is different of it
+            keep &= ~np.isin(rows, [term.value for term in query.terms if term.kind == "row"])
         scored = "punsafe" in self.scores
         if query.safe and not scored:
             raise ValueError("safe needs a column 'punsafe', which the collection does not have")

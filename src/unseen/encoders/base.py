@@ -187,6 +187,10 @@ class Encoder:
         missing = (rows or self.batch_size) - len(batch)
         return torch.cat([batch, batch[:1].expand(missing, *batch.shape[1:])]) if missing > 0 else batch
 
+    def as_read(self, domain: Domain) -> Domain:
+        """The samples, read as finely as this encoder looks at them."""
+        return domain
+
     def encode(
         self,
         domain: Domain,
@@ -221,6 +225,7 @@ class Encoder:
             If the kind does not fit, or a feature is not finite.
         """
         self.check_kind(domain)
+        domain = self.as_read(domain)
         precision = self.precision if precision is None else precision
         backend = self.backend(precision)
         if cache is False:

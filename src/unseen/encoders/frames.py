@@ -26,12 +26,11 @@ from unseen.data.domain import Domain, Lazy
 from unseen.data.segments import as_clip, segment_index
 from unseen.data.typing import IntArray, Kind
 from unseen.encoders.backends import Backend, Precision
-from unseen.encoders.base import Cache, Encoder
+from unseen.encoders.base import Encoder
 from unseen.encoders.reading import read_samples
 from unseen.encoders.registry import Request, build
 from unseen.encoders.two_tower import TwoTowerEncoder
 from unseen.runtime import track
-from unseen.scale import Engine
 
 FRAMES, PARTS = 8, 2
 """Frames of a clip that are looked at, and parts whose means stand side by side, unless told otherwise."""
@@ -160,17 +159,9 @@ class FramesEncoder(Encoder):
         """A batch of meaningless clips."""
         return self.batch([np.zeros((2, 3, 8, 8), dtype=np.uint8)], rows)
 
-    def encode(
-        self,
-        domain: Domain,
-        *,
-        precision: Precision | None = None,
-        cache: Cache = True,
-        engine: Engine | None = None,
-    ) -> Domain:
-        """As `Encoder.encode`; clips of files are read with as many frames as are looked at, if these are more."""
-        finely = read_finely(domain, self.frames)
-        return super().encode(finely, precision=precision, cache=cache, engine=engine)
+    def as_read(self, domain: Domain) -> Domain:
+        """Clips of files with as many frames as are looked at, where they were to be read with fewer."""
+        return read_finely(domain, self.frames)
 
     def compute(
         self, domain: Domain, positions: IntArray, backend: Backend, *, learn: bool = False

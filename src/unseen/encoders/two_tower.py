@@ -101,6 +101,10 @@ class TwoTowerEncoder(Encoder):
         """Width of the shared space."""
         return self.image.dim
 
+    def as_read(self, domain: Domain) -> Domain:
+        """As the tower of pictures or clips looks at them."""
+        return self.image.as_read(domain)
+
     def example(self, rows: int | None = None) -> Tensor:
         """A batch of meaningless pictures or clips."""
         return self.image.example(rows)

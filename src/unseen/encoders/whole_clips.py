@@ -9,7 +9,6 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from unseen.data.clips import read_finely
 from unseen.data.domain import Domain, Lazy
 from unseen.encoders.base import Encoder
 from unseen.encoders.frames import ClipPreprocess, FramesEncoder
@@ -55,7 +54,7 @@ def whole_clips(domain: Domain, encoder: Encoder) -> Domain:
         raise ValueError(f"{domain.name} must hold clips (kind clip); it is of kind {domain.kind!r}")
     preprocess = frames_encoder(encoder).preprocess
     assert isinstance(preprocess, ClipPreprocess)
-    domain = read_finely(domain, preprocess.frames)
+    domain = encoder.as_read(domain)
     samples = domain.x if isinstance(domain.x, Lazy) else Lazy(range(len(domain)), domain.x.__getitem__)
     return domain.replace(x=Lazy(range(len(domain)), _Cut(samples, preprocess), samples.digest))
 

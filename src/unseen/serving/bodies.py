@@ -13,7 +13,7 @@ from starlette.exceptions import HTTPException
 from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import Request
 
-from unseen.serving.limits import MAX_TEXT, Limits
+from unseen.serving.limits import FILES, MAX_TEXT, Limits
 
 JSON = "application/json"
 FORM = "multipart/form-data"
@@ -38,7 +38,7 @@ class Bodies:
         self.limits = limits
         self.model = _json_model(kind, width, limits)
         self._read: dict[str, Callable[[Request], Any]] = {JSON: self._json}
-        if kind in ("image", "clip"):
+        if kind in FILES:
             self._read[FORM] = self._form
 
     def schema(self) -> dict[str, Any]:

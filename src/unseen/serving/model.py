@@ -20,11 +20,10 @@ from unseen.data.video import require as require_video
 from unseen.encoders.base import Encoder, Preprocess
 from unseen.encoders.two_tower import TwoTowerEncoder
 from unseen.serving.clips import open_clip
+from unseen.serving.limits import FILES
 from unseen.serving.pictures import open_picture
 
 SERVED = ("image", "clip", "text", "features")
-FILES = ("image", "clip")
-"""Kinds of which a sample is a file."""
 ROWS = 256
 """Most feature vectors that are predicted together."""
 
