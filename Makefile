@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+# A worker on each core; each takes up to 2 GB.
+WORKERS ?= -n logical --maxprocesses 8
 FUZZ_SECONDS ?= 3600
 FUZZ_SEED ?= 0
 FUZZ_KINDS ?=
@@ -39,19 +41,19 @@ demo: $(STAMP)  ## Compare methods on emoji in two styles (digits without npm) a
 	@$(BIN)/unseen demo --out runs/demo
 
 test: $(TOOLS)  ## Units, and the contract of six unlike systems: minutes.
-	@$(BIN)/python -m pytest -n 2 -m "not full and not slow and not browser" --short --durations=10
+	@$(BIN)/python -m pytest $(WORKERS) -m "not full and not slow and not browser" --short --durations=10
 
 test-long: $(TOOLS)  ## What `make test` leaves out, but for kill runs, learning runs and browsers.
-	@$(BIN)/python -m pytest -n 2 -m "full and not slow and not browser" --durations=10 -rs $(if $(UNTIL),--until $(UNTIL))
+	@$(BIN)/python -m pytest $(WORKERS) -m "full and not slow and not browser" --durations=10 -rs $(if $(UNTIL),--until $(UNTIL))
 
 test-full: $(TOOLS)  ## All but kill runs, learning runs and browsers: the contract of every system, commands, claims.
-	@$(BIN)/python -m pytest -n 2 -m "not slow and not browser" --durations=10
+	@$(BIN)/python -m pytest $(WORKERS) -m "not slow and not browser" --durations=10
 
 test-all: $(TOOLS)  ## All tests: kill runs, whole pipelines, the report in a headless browser.
-	@$(BIN)/python -m pytest -n 2 --durations=20
+	@$(BIN)/python -m pytest $(WORKERS) --durations=20
 
 coverage: $(TOOLS)  ## The fast tests with the lines and branches that they reach.
-	@$(BIN)/python -m pytest -n 2 -m "not slow and not browser" --cov --cov-report=term:skip-covered
+	@$(BIN)/python -m pytest $(WORKERS) -m "not slow and not browser" --cov --cov-report=term:skip-covered
 
 lint: $(TOOLS)  ## ruff, mypy, import-linter.
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports

@@ -6,6 +6,7 @@ file where a fixture needs it) and left to `make test-full`; ``pytest --write-lo
 
 from __future__ import annotations
 
+import functools
 import math
 import os
 import sys
@@ -64,12 +65,27 @@ def pytest_addoption(parser: Any) -> None:
     """Add the two options of the clock."""
     parser.addoption("--write-long", action="store_true", help="write tests/long.txt from this run")
     parser.addoption("--until", type=float, default=math.inf, help="begin no test after this time, in seconds of 1970")
-    parser.addoption("--short", action="store_true", help="tell which tests take two seconds of a processor")
+    parser.addoption(
+        "--short", action="store_true", help="import no file that is long as a whole; tell which tests take two seconds"
+    )
+
+
+@functools.cache
+def _long() -> set[str]:
+    """The tests and files that `long.txt` names."""
+    return set(LONG.read_text(encoding="utf-8").splitlines()) if LONG.exists() else set()
+
+
+def pytest_ignore_collect(collection_path: Path, config: Any) -> bool | None:
+    """Leave files unread that no short test stands in."""
+    if config.getoption("--short") and collection_path.relative_to(config.rootpath).as_posix() in _long():
+        return True
+    return None
 
 
 def pytest_collection_modifyitems(items: list[Any]) -> None:
     """Mark what `long.txt` names."""
-    named = set(LONG.read_text(encoding="utf-8").splitlines()) if LONG.exists() else set()
+    named = _long()
     for item in items:
         if named & {item.nodeid.partition("[")[0], item.nodeid.partition("::")[0]}:
             item.add_marker(pytest.mark.full)
@@ -115,8 +131,7 @@ def pytest_sessionfinish(session: Any) -> None:
         long = {name.partition("[")[0] for name, of in took.items() if of.get("call", 0) > 0.6 * SECOND}
         long |= {name.partition("::")[0] for name, of in took.items() if of.get("setup", 0) > SECOND}
         run = {name.partition("[")[0] for name in took} | {name.partition("::")[0] for name in took}
-        named = set(LONG.read_text(encoding="utf-8").splitlines()) if LONG.exists() else set()
-        long |= named - run  # a run of some tests says nothing of the others
+        long |= _long() - run  # a run of some tests says nothing of the others
         LONG.write_text("".join(f"{name}\n" for name in sorted(long)), encoding="utf-8")
     if session.config.getoption("--short"):
         over = {name: of["call"] for name, of in took.items() if of.get("call", 0) > 2 * SECOND}
