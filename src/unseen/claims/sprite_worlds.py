@@ -46,6 +46,10 @@ class Look(NamedTuple):
 
 LOOKS = {"source": Look(0.6, 1.0, 0.0), "target": Look(0.45, 0.8, 0.02)}
 
+CONTRAST = 0.3
+"""Of the photographs behind. Before whole ones nothing tells motions, differences of frames neither: a world in which
+all are near chance compares nothing."""
+
 
 def paths(motion: str, rng: np.random.Generator, look: Look, frames: int = FRAMES) -> list[Tensor]:
     """Place x and y in [-1, 1], size, angle and strength of each thing in each frame, (frames, 5) a thing."""
@@ -149,12 +153,14 @@ def outside(values: Tensor) -> Tensor:
 
 
 def grounds(case: str, n: int, rng: np.random.Generator) -> Tensor:
-    """Squares of one photograph, another one in each split, at half of its brightness and more: (n, 3, SIDE, SIDE)."""
+    """Squares of one photograph, another one in each split, at `CONTRAST` around their mean: (n, 3, SIDE, SIDE)."""
     photo = torch.as_tensor(photos().x[int(case.startswith("confirmation"))]).permute(2, 0, 1).float() / 255
     small = F.interpolate(photo[None], scale_factor=0.3, mode="bilinear", antialias=True)[0]
     tall, wide = small.shape[1:]
     corners = zip(rng.integers(tall - SIDE, size=n).tolist(), rng.integers(wide - SIDE, size=n).tolist())
-    return torch.stack([small[:, i : i + SIDE, j : j + SIDE] for i, j in corners])
+    whole = torch.stack([small[:, i : i + SIDE, j : j + SIDE] for i, j in corners])
+    mean = whole.mean(dim=(2, 3), keepdim=True)
+    return mean + CONTRAST * (whole - mean)
 
 
 def clips(case: str, which: str, each: int, seed: int, *, asked: bool = False) -> Domain:
