@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from unseen.claims import dafosnet as of_dafosnet
-from unseen.claims.dafosnet import CASES, LABELS, Scored, claim, discriminant, largest, probability, world
+from unseen.claims.dafosnet import CASES, EXAM, LABELS, SHARES, Scored, claim, discriminant, largest, probability, world
+from unseen.claims.drawings import of_vendors
 from unseen.data.classes import ClassSpace
 from unseen.data.domain import Domain
 from unseen.methods.baselines.prototypes import Prototypes
@@ -35,6 +36,19 @@ def test_splits_share_neither_a_vendor_nor_a_character() -> None:
     characters = [set(of_dafosnet.characters(split)) for split in ("development", "confirmation")]
     assert not characters[0] & characters[1]
     assert [len(part) for part in characters] == [31, 31]
+
+
+@pytest.mark.parametrize("case", [case for split in CASES for case in CASES[split] if case.startswith("emoji")])
+def test_every_pair_of_vendors_has_classes_enough_for_the_exam(case: str) -> None:
+    from unseen.data.sources import SourceUnavailable
+
+    try:
+        vendors = of_vendors(case.split()[1:], level="subgroup")
+    except SourceUnavailable as error:
+        pytest.skip(str(error))
+    drawn = [np.bincount(of.labels, minlength=len(of.classes or ())) for of in vendors]
+    enough = int((np.minimum(*drawn) >= LABELS).sum())
+    assert enough - round(sum(SHARES) * enough) >= EXAM.way + EXAM.unknown
 
 
 def test_the_three_sets_of_classes_are_apart_and_the_target_has_few_labels() -> None:

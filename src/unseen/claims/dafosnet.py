@@ -337,8 +337,12 @@ LETTERS = {
 }
 EMOJI = {
     "development": ("noto openmoji", "fluent-emoji-flat twemoji"),
-    "confirmation": ("noto-v1 emojione-v1", "fluent-emoji noto-v1"),
+    "confirmation": (
+        "fluent-emoji fluent-emoji-high-contrast",
+        "fluent-emoji-high-contrast fluent-emoji",
+    ),
 }
+"""Of the vendors of a split, those that draw ten of enough subgroups for an exam of five classes and five unknown."""
 CASES = {
     split: (*(f"letters {split} {pair}" for pair in LETTERS[split]), *(f"emoji {pair}" for pair in EMOJI[split]))
     for split in LETTERS

@@ -29,6 +29,9 @@ UNSEEN = ("paint", "negative", "night", "thermal")
 """Modalities that no arm learns from."""
 SETTINGS: dict[str, Any] = {"steps": 200}
 """Of both arms that learn; the rest is the default."""
+WARPS = 4
+"""Pairs of a photograph and a modality: with one, a single transform that fails decides a case, and it fails on another
+processor than it did on this one."""
 
 
 # -- matchers ----------------------------------------------------------------------------------------------
@@ -83,10 +86,11 @@ def run_modalities(case: str, seed: int) -> Result:
     grades, picture = grades_of("matches"), scene(case)
     table: Result = {}
     for name in ("visible", *TRAINED, *UNSEEN):
-        second, truth = pair_of(picture, name, generator_of(f"{case}:{name}", seed))
+        rng = generator_of(f"{case}:{name}", seed)
+        seconds, truths = zip(*(pair_of(picture, name, rng) for _ in range(WARPS)))
         for arm, method in arms(seed).items():
-            found = method.matches_of(picture, second).points
-            figures = grades.grade(objects([truth]), objects([found]), None)
+            found = [method.matches_of(picture, second).points for second in seconds]
+            figures = grades.grade(objects(truths), objects(found), None)
             table.setdefault(arm, {})[f"{name} auc"] = figures["auc@10"]
             table[arm][f"{name} accuracy"] = figures["accuracy@3"]
     for figures in table.values():
@@ -215,9 +219,10 @@ LEDGER = (
 
 SHIPPED = ("shipped/china", "shipped/astronaut", "shipped/coffee", "shipped/chelsea", "shipped/rocket")
 BUDGIE = (
-    "budgie/roman-colosseum", "budgie/singaporean-cityscape", "budgie/tea-gardens", "budgie/casa-mila",
-    "budgie/lake-sherburne", "budgie/oakland-zoo-otters",
+    "budgie/beacon-street-sunset", "budgie/canyon-wren", "budgie/extreme-desert-hike", "budgie/high-trestle-trail",
+    "budgie/piazza-gae-aulenti",
 )
+"""What the first confirmation, of one pair each, had not opened (six others); those that have texture all over."""
 CASES: dict[str, Any] = {
     "development": SHIPPED, "confirmation": BUDGIE, "unit": "photograph", "data": of_case,
 }
