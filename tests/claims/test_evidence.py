@@ -199,6 +199,19 @@ def test_a_replay_that_flips_a_verdict_makes_evidence_stale(use, tmp_path):
     assert (found.word, found.parts) == ("stale", ("it works",))
 
 
+def test_a_confirmation_on_other_cases_ends_a_flip(use, tmp_path):
+    use(claim(0.51))
+    evidence.confirm("loki", folder=tmp_path)
+    made = use(claim(0.3))
+    evidence.replay("loki", folder=tmp_path)
+    fresh = dataclasses.replace(made.experiments["e"], confirmation=("fresh",))
+    use(dataclasses.replace(made, experiments={"e": fresh}))
+    evidence.confirm("loki", folder=tmp_path)
+    assert evidence.freshness("loki", folder=tmp_path).word == "fresh"
+    told = evidence.standings(claims.get("loki"), evidence.read_records(tmp_path, "loki"))
+    assert [standing.verdict for standing in told if standing.numbers] == ["not held"]
+
+
 @pytest.mark.parametrize(
     ("gain", "word", "flipped", "edge"), [(3e-17, "fresh", [], ["it gains"]), (-0.05, "stale", ["it gains"], [])]
 )

@@ -297,7 +297,8 @@ def reproduce(slug: str, *, quick: bool = False, check: bool = False, folder: Pa
             assertion.text for assertion, verdict in judged if verdict and before[_key(assertion)] != _word(verdict)
         )
         record["good"] = record["good"] and not record["changed"]
-        _append(folder, slug, {"look": "check", "seeds": record["seeds"], "flipped": record["changed"]})
+        line = {"look": "check", "records": len(records), "seeds": record["seeds"], "flipped": record["changed"]}
+        _append(folder, slug, line)
     return record
 
 
@@ -371,7 +372,7 @@ def replay(slug: str, *, folder: Path = FOLDER) -> dict[str, Any]:
     edge = sorted(then.assertion.text for then in tossed)
     flipped = sorted(then.assertion.text for then in other if then not in tossed)
     line = {"difference": float(f"{difference:.3g}"), "where": where, "flipped": flipped, "edge": edge, "cells": cells}
-    _append(folder, slug, {"look": "replay", **line})
+    _append(folder, slug, {"look": "replay", "records": len(records), **line})
     if not flipped:
         write_stamp(folder, slug, stamp_of(slug))
     return line
@@ -429,8 +430,8 @@ class Freshness:
     """Whether evidence still tells of what is there.
 
     `word` is "fresh" (the system gives what it gave), "moved" (it gives something else: replay it), "stale" (a verdict
-    flipped), "unstamped" (this type of processor has no stamp yet) or "none" (no record); `parts` says what moved or
-    flipped.
+    flipped, and nothing was confirmed on other cases since), "unstamped" (this type of processor has no stamp yet) or
+    "none" (no record); `parts` says what moved or flipped.
     """
 
     word: str
@@ -439,11 +440,13 @@ class Freshness:
 
 def freshness(slug: str, *, folder: Path = FOLDER, stamp: Mapping[str, str] | None = None) -> Freshness:
     """Whether the evidence of a system is fresh; with a `stamp` of today also whether it moved."""
-    if not evidence_files(folder, slug):
+    records = len(evidence_files(folder, slug))
+    if not records:
         return Freshness("none")
     flipped = tuple(flip["text"] for flip in flips(slug, folder=folder))
     looks = [line for line in read_log(folder, slug) if line["look"] in ("replay", "check")]
-    flipped += tuple(looks[-1]["flipped"]) if looks else ()
+    if looks and looks[-1].get("records", records) == records:
+        flipped += tuple(looks[-1]["flipped"])
     if flipped:
         return Freshness("stale", flipped)
     recorded = read_stamp(folder, slug)
