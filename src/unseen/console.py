@@ -46,9 +46,7 @@ def settings_of_all_commands(
             help="Threads of every fit. More are faster; results are equal bits only for equal numbers.",
         ),
     ] = 1,
-    device: Annotated[
-        str | None, typer.Option(envvar="UNSEEN_DEVICE", help="cpu, cuda, cuda:1, ...", show_default=False)
-    ] = None,
+    device: Annotated[str | None, typer.Option(envvar="UNSEEN_DEVICE", help="cpu, cuda, cuda:1, ...")] = None,
 ) -> None:
     """Say how every command runs."""
     from unseen.runtime import runtime
@@ -76,49 +74,28 @@ app.add_typer(data_app, name="data")
 new_app = typer.Typer(no_args_is_help=True, help="Write a package with a method of your own.")
 app.add_typer(new_app, name="new")
 
-Source = Annotated[
-    str | None,
-    typer.Option(help="Labelled data: folder of class folders, table, arrays, shards.", show_default=False),
-]
-Target = Annotated[
-    str | None,
-    typer.Option(help="Data to work on. Labels in it are put away, and grade at the end.", show_default=False),
-]
-Support = Annotated[str | None, typer.Option(help="A few labelled samples of the target.", show_default=False)]
+Source = Annotated[str | None, typer.Option(help="Labelled data: folder of class folders, table, arrays, shards.")]
+Target = Annotated[str | None, typer.Option(help="Data to work on. Labels in it are put away, and grade at the end.")]
+Support = Annotated[str | None, typer.Option(help="A few labelled samples of the target.")]
 Classes = Annotated[
     str | None,
     typer.Option(
         help="Class file (CSV or JSON: name, description, parent, attributes; or a name a line), or names with commas. "
-        "Where nothing is labelled, names alone decide (zero-shot).",
-        show_default=False,
+        "Where nothing is labelled, names alone decide (zero-shot)."
     ),
 ]
 Prompts = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--prompt", help="Sentence for names, such as 'a photo of a {}.'; may be repeated.", show_default=False
-    ),
+    list[str] | None, typer.Option("--prompt", help="Sentence for names, such as 'a photo of a {}.'; may be repeated.")
 ]
 OntologyFile = Annotated[
-    str | None,
-    typer.Option(help="What relates the classes: triples (.tsv, .csv) or RDF (.ttl, .owl).", show_default=False),
+    str | None, typer.Option(help="What relates the classes: triples (.tsv, .csv) or RDF (.ttl, .owl).")
 ]
 TaxonomyName = Annotated[
-    str | None,
-    typer.Option(
-        help="Where the classes stand, by name: wordnet, hpo, obo:FILE, owl:FILE, csv:FILE, ...", show_default=False
-    ),
+    str | None, typer.Option(help="Where the classes stand, by name: wordnet, hpo, obo:FILE, owl:FILE, csv:FILE, ...")
 ]
-Model = Annotated[
-    str | None,
-    typer.Option(help="Folder of a saved model (or of a run) whose classifier is adapted.", show_default=False),
-]
-Teachers = Annotated[
-    str | None, typer.Option(help="Folder of saved models to distil from, of any classes.", show_default=False)
-]
-EncoderName = Annotated[
-    str | None, typer.Option(help="Pretrained encoder; `unseen encoders` lists them.", show_default=False)
-]
+Model = Annotated[str | None, typer.Option(help="Folder of a saved model (or of a run) whose classifier is adapted.")]
+Teachers = Annotated[str | None, typer.Option(help="Folder of saved models to distil from, of any classes.")]
+EncoderName = Annotated[str | None, typer.Option(help="Pretrained encoder; `unseen encoders` lists them.")]
 Labels = Annotated[
     str,
     typer.Option(

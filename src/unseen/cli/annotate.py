@@ -27,11 +27,10 @@ def annotate(
     out: Annotated[Path, typer.Option(help="CSV file to write.")],
     top: Annotated[int, typer.Option(help="Words and attributes of each sample.", min=1)] = 5,
     words: Annotated[
-        Path | None,
-        typer.Option(help="Text file, a word or phrase a line, in place of the classes.", show_default=False),
+        Path | None, typer.Option(help="Text file, a word or phrase a line, in place of the classes.")
     ] = None,
     settings: Annotated[
-        list[str] | None, typer.Option("--set", help="Hyperparameter of tmv-hlp as name=value.", show_default=False)
+        list[str] | None, typer.Option("--set", help="Hyperparameter of tmv-hlp as name=value.")
     ] = None,
     encoder: EncoderName = None,
     precision: Precision = "auto",

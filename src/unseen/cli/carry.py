@@ -52,10 +52,9 @@ def embed(
 @app.command()
 def export(
     model: Annotated[Path, typer.Argument(help="Folder of a saved model (or of a run).")],
-    out: Annotated[Path | None, typer.Option(help="ONNX file.", show_default=False)] = None,
+    out: Annotated[Path | None, typer.Option(help="ONNX file.")] = None,
     web: Annotated[
-        Path | None,
-        typer.Option(help="HTML file that classifies pictures offline (needs npm once).", show_default=False),
+        Path | None, typer.Option(help="HTML file that classifies pictures offline (needs npm once).")
     ] = None,
     integers: Annotated[
         bool, typer.Option("--integers", help="Of a quantized model: compute in 8-bit integers.")
@@ -101,8 +100,7 @@ def serve(
     ),
     port: Annotated[int, typer.Option(help="Port; 0 takes a free one.", min=0, max=65535)] = 8000,
     token: Annotated[
-        str | None,
-        typer.Option(envvar="UNSEEN_TOKEN", help="What requests must carry; better as a variable.", show_default=False),
+        str | None, typer.Option(envvar="UNSEEN_TOKEN", help="What requests must carry; better as a variable.")
     ] = None,
     max_bytes: Annotated[int, typer.Option(help="Longest body of a request.", min=1)] = 16 * 2**20,
     max_pixels: Annotated[int, typer.Option(help="Largest picture, width times height.", min=1)] = 50_000_000,
@@ -151,7 +149,7 @@ def report(run: Annotated[Path, typer.Argument(help="Run folder.")]) -> None:
 @new_app.command("method")
 def new_method(
     slug: Annotated[str, typer.Argument(help="Its name: lower-case words joined by hyphens.")],
-    out: Annotated[Path | None, typer.Option(help="Folder to write; ./SLUG if absent.", show_default=False)] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder to write; ./SLUG if absent.")] = None,
 ) -> None:
     """Write a package with a method, its test, its claim and its card; it works as it is, fill in your own rule.
 
@@ -171,22 +169,15 @@ def web(
     ),
     data: Annotated[
         list[Path] | None,
-        typer.Option(
-            help="Folder below which runs may read data; may be repeated. If absent: this one.", show_default=False
-        ),
+        typer.Option(help="Folder below which runs may read data; may be repeated. If absent: this one."),
     ] = None,
-    evidence: Annotated[
-        Path | None, typer.Option(help="Folder of recorded evidence; what ships if absent.", show_default=False)
-    ] = None,
+    evidence: Annotated[Path | None, typer.Option(help="Folder of recorded evidence; what ships if absent.")] = None,
     host: Annotated[str, typer.Option(help="Address to listen on; any but this machine's own needs a token.")] = (
         "127.0.0.1"
     ),
     port: Annotated[int, typer.Option(help="Port; 0 takes a free one.", min=0, max=65535)] = 7860,
     token: Annotated[
-        str | None,
-        typer.Option(
-            envvar="UNSEEN_TOKEN", help="The password for a browser; better as a variable.", show_default=False
-        ),
+        str | None, typer.Option(envvar="UNSEEN_TOKEN", help="The password for a browser; better as a variable.")
     ] = None,
     max_upload: Annotated[int, typer.Option(help="Megabytes of one upload for a run.", min=1)] = 2048,
     trust: Trust = False,

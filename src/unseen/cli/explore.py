@@ -17,14 +17,9 @@ if TYPE_CHECKING:
     from unseen.curation.results import Filters
     from unseen.curation.retrieval import Query, RetrievalService
 
-Data = Annotated[Path, typer.Argument(help="Folder of a collection.", show_default=False)]
+Data = Annotated[Path, typer.Argument(help="Folder of a collection.")]
 EncoderName = Annotated[
-    str | None,
-    typer.Option(
-        "--encoder",
-        help="The encoder of the embeddings, if not by the name they tell.",
-        show_default=False,
-    ),
+    str | None, typer.Option("--encoder", help="The encoder of the embeddings, if not by the name they tell.")
 ]
 Memory = Annotated[str, typer.Option(help="What an index may take, such as 300MB or 2GiB.")]
 
@@ -114,14 +109,10 @@ def explore(
     memory: Memory = "4GB",
     query: Annotated[
         list[str] | None,
-        typer.Option(
-            help="Words to look for, here instead of in a browser; WORDS::WEIGHT weighs them.", show_default=False
-        ),
+        typer.Option(help="Words to look for, here instead of in a browser; WORDS::WEIGHT weighs them."),
     ] = None,
-    image: Annotated[
-        list[str] | None, typer.Option(help="A picture to look for; FILE::WEIGHT weighs it.", show_default=False)
-    ] = None,
-    row: Annotated[list[int] | None, typer.Option(help="A row whose like is looked for.", show_default=False)] = None,
+    image: Annotated[list[str] | None, typer.Option(help="A picture to look for; FILE::WEIGHT weighs it.")] = None,
+    row: Annotated[list[int] | None, typer.Option(help="A row whose like is looked for.")] = None,
     change: Annotated[
         str, typer.Option(help="What is different, or counts, of what is looked for: 'on grass'.", show_default=False)
     ] = "",
@@ -129,39 +120,31 @@ def explore(
         Path | None,
         typer.Option(
             help="What `unseen compose` wrote, which reads --change and the page's second box; without it both are "
-            "added.",
-            show_default=False,
+            "added."
         ),
     ] = None,
     side: Annotated[str, typer.Option(help="What is searched: image or text.")] = "image",
     k: Annotated[int, typer.Option("--k", help="Results before any is left out.", min=1)] = 20,
     where: Annotated[
-        list[str] | None,
-        typer.Option(help="Filter: language=en,de or width=256: or punsafe=:0.2.", show_default=False),
+        list[str] | None, typer.Option(help="Filter: language=en,de or width=256: or punsafe=:0.2.")
     ] = None,
     tag: Annotated[
-        list[str] | None,
-        typer.Option(help="Only pairs with one of these tags, which are put on in the browser.", show_default=False),
+        list[str] | None, typer.Option(help="Only pairs with one of these tags, which are put on in the browser.")
     ] = None,
     encoder: EncoderName = None,
     duplicates: Annotated[bool, typer.Option("--duplicates", help="Keep near duplicates.")] = False,
     above: Annotated[
-        float | None,
-        typer.Option(help="Everything from this similarity on instead of --k results.", show_default=False),
+        float | None, typer.Option(help="Everything from this similarity on instead of --k results.")
     ] = None,
     export: Annotated[
-        Path | None,
-        typer.Option(help="Write what is found: .parquet, .csv, .tar (WebDataset) or .npy (uids).", show_default=False),
+        Path | None, typer.Option(help="Write what is found: .parquet, .csv, .tar (WebDataset) or .npy (uids).")
     ] = None,
     host: Annotated[str, typer.Option(help="Address to listen on; any but this machine's own needs a token.")] = (
         "127.0.0.1"
     ),
     port: Annotated[int, typer.Option(help="Port; 0 takes a free one.", min=0, max=65535)] = 8500,
     token: Annotated[
-        str | None,
-        typer.Option(
-            envvar="UNSEEN_TOKEN", help="The password for a browser; better as a variable.", show_default=False
-        ),
+        str | None, typer.Option(envvar="UNSEEN_TOKEN", help="The password for a browser; better as a variable.")
     ] = None,
     as_json: AsJson = False,
 ) -> None:

@@ -53,8 +53,8 @@ SEEDS = "How many seeds: each candidate is fitted once for every one, 0, 1, ..."
 def demo(
     data: Annotated[str, typer.Option(help="emoji (needs npm for the drawings) or digits (needs nothing).")] = "emoji",
     out: Annotated[Path, typer.Option(help="Run folder.")] = Path("runs/demo"),
-    source: Annotated[str | None, typer.Option(help="Emoji style with labels.", show_default=False)] = None,
-    target: Annotated[str | None, typer.Option(help="Emoji style without labels.", show_default=False)] = None,
+    source: Annotated[str | None, typer.Option(help="Emoji style with labels.")] = None,
+    target: Annotated[str | None, typer.Option(help="Emoji style without labels.")] = None,
     seeds: Annotated[int, typer.Option(help=SEEDS, min=1)] = 1,
     verbose: Verbose = False,
 ) -> None:
@@ -90,23 +90,21 @@ def compare(
         bool | None,
         typer.Option(
             help="Leave source-only only where two label-free scores say so: harms less, gains less. "
-            "If absent: with features of your own, not with those of a pretrained encoder.",
-            show_default=False,
+            "If absent: with features of your own, not with those of a pretrained encoder."
         ),
     ] = None,
     crafted: Annotated[
         bool | None,
         typer.Option(
             help="Ask candidates about crafted copies of source pictures, too (ten families of strong changes). "
-            "If absent: where there is no target; then they decide.",
-            show_default=False,
+            "If absent: where there is no target; then they decide."
         ),
     ] = None,
     refit: Annotated[
         bool, typer.Option(help="Fit the chosen method once more, on all labelled source samples, and save that.")
     ] = True,
     seeds: Annotated[int, typer.Option(help=SEEDS, min=1)] = 3,
-    budget: Annotated[str | None, typer.Option(help="Time for all fits, such as 10m.", show_default=False)] = None,
+    budget: Annotated[str | None, typer.Option(help="Time for all fits, such as 10m.")] = None,
     out: Annotated[Path, typer.Option(help="Run folder; a killed run goes on in it.")] = Path("runs/compare"),
     on_error: OnError = "skip",
     precision: Precision = "auto",
@@ -119,7 +117,7 @@ def compare(
         str, typer.Option(help="Where samples are encoded and fits run: process (here, on all cores) or ray.")
     ] = "process",
     ray_address: Annotated[
-        str | None, typer.Option(help="Of a running Ray cluster; Ray starts here if absent.", show_default=False)
+        str | None, typer.Option(help="Of a running Ray cluster; Ray starts here if absent.")
     ] = None,
     cpus_per_fit: Annotated[float, typer.Option(help="Processors that Ray sets aside for a fit.", min=0)] = 1.0,
     gpus_per_fit: Annotated[float, typer.Option(help="GPUs for a fit; .25 lets four share one.", min=0)] = 0.0,
@@ -201,8 +199,7 @@ def adapt(
     *,
     context: typer.Context,
     method: Annotated[
-        str | None,
-        typer.Option(help="Slug; `unseen methods` lists them; some --model goes on without one.", show_default=False),
+        str | None, typer.Option(help="Slug; `unseen methods` lists them; some --model goes on without one.")
     ] = None,
     out: Annotated[Path, typer.Option(help="Folder of the saved model.")],
     source: Source = None,
@@ -215,9 +212,7 @@ def adapt(
     model: Model = None,
     teachers: Teachers = None,
     encoder: EncoderName = None,
-    settings: Annotated[
-        list[str] | None, typer.Option("--set", help="Hyperparameter as name=value.", show_default=False)
-    ] = None,
+    settings: Annotated[list[str] | None, typer.Option("--set", help="Hyperparameter as name=value.")] = None,
     preset: Annotated[str, typer.Option(help="Preset of the method.")] = "default",
     labels: Labels = "exam",
     seed: Annotated[int, typer.Option(help="Seed.")] = 0,
@@ -316,14 +311,11 @@ def predict(
     inputs: Annotated[list[str], typer.Argument(help="Files or folders.")],
     top: Annotated[int, typer.Option(help="Classes to name.", min=1)] = 1,
     abstain: Annotated[bool, typer.Option("--abstain", help="Name no class where the model is not sure.")] = False,
-    csv: Annotated[Path | None, typer.Option(help="Write the table to a file.", show_default=False)] = None,
+    csv: Annotated[Path | None, typer.Option(help="Write the table to a file.")] = None,
     stride: Annotated[
-        float | None,
-        typer.Option(help="Of videos: a window every so many seconds, each with its times.", show_default=False),
+        float | None, typer.Option(help="Of videos: a window every so many seconds, each with its times.")
     ] = None,
-    window: Annotated[
-        float | None, typer.Option(help="Seconds of a window; as long as the stride if absent.", show_default=False)
-    ] = None,
+    window: Annotated[float | None, typer.Option(help="Seconds of a window; as long as the stride if absent.")] = None,
     as_json: AsJson = False,
     trust: Trust = False,
 ) -> None:

@@ -39,11 +39,8 @@ if TYPE_CHECKING:
 
 @app.command()
 def methods(
-    slug: Annotated[str | None, typer.Argument(help="Show one method.", show_default=False)] = None,
-    given: Annotated[
-        str | None,
-        typer.Option(help="What you have: source,target,support,classes,model,...", show_default=False),
-    ] = None,
+    slug: Annotated[str | None, typer.Argument(help="Show one method.")] = None,
+    given: Annotated[str | None, typer.Option(help="What you have: source,target,support,classes,model,...")] = None,
     search: Annotated[str, typer.Option(help="Words in slug, title, summary or room.", show_default=False)] = "",
     as_json: AsJson = False,
 ) -> None:
@@ -128,8 +125,7 @@ def recommend(
     encoder: EncoderName = None,
     labels: Labels = "exam",
     runs: Annotated[
-        list[Path] | None,
-        typer.Option(help="Folder of your own runs of compare, as further evidence.", show_default=False),
+        list[Path] | None, typer.Option(help="Folder of your own runs of compare, as further evidence.")
     ] = None,
     nearest: Annotated[int, typer.Option(help="Recorded runs like yours that gains are taken from.", min=1)] = 5,
     verbose: Annotated[
@@ -241,7 +237,7 @@ def _print_precedents(mine: Profile, near: Sequence[Near]) -> None:
 
 @app.command()
 def words(
-    word: Annotated[str | None, typer.Argument(help="One word, or a part of it.", show_default=False)] = None,
+    word: Annotated[str | None, typer.Argument(help="One word, or a part of it.")] = None,
     as_json: AsJson = False,
 ) -> None:
     """Say what the words of reports and of these commands mean.
@@ -264,7 +260,7 @@ def words(
 
 @app.command()
 def encoders(
-    name: Annotated[str | None, typer.Argument(help="Show one.", show_default=False)] = None,
+    name: Annotated[str | None, typer.Argument(help="Show one.")] = None,
     as_json: AsJson = False,
 ) -> None:
     """List the pretrained encoders by name.
@@ -324,9 +320,7 @@ def data_get(name: str, out: Annotated[Path, typer.Option(help="Folder of class 
 
 @app.command()
 def reproduce(
-    slugs: Annotated[
-        list[str] | None, typer.Argument(help="Systems; --list names those with a claim.", show_default=False)
-    ] = None,
+    slugs: Annotated[list[str] | None, typer.Argument(help="Systems; --list names those with a claim.")] = None,
     everything: Annotated[bool, typer.Option("--all", help="All systems with a claim.")] = False,
     listed: Annotated[bool, typer.Option("--list", help="Name the systems with a claim, and run none.")] = False,
     quick: Annotated[bool, typer.Option("--quick", help="One seed.")] = False,

@@ -15,9 +15,7 @@ def shift(
     domains: Annotated[
         list[str], typer.Argument(help="Folders, tables or arrays; one with a column domain counts as several.")
     ],
-    out: Annotated[
-        Path | None, typer.Option(help="Page (.html) or picture (.png) to write.", show_default=False)
-    ] = None,
+    out: Annotated[Path | None, typer.Option(help="Page (.html) or picture (.png) to write.")] = None,
     encoder: EncoderName = None,
     pairs: Annotated[int, typer.Option(help="Pairs of each class that are looked at.", min=1)] = 2000,
     seed: Annotated[int, typer.Option(help="Of the pairs and intervals.", min=0)] = 0,

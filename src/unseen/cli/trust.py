@@ -72,13 +72,9 @@ def verify(
     target: Annotated[str, typer.Argument(help="Data that the model is meant for.")],
     n: Annotated[int, typer.Option("--n", help="Samples to look at.", min=1)] = 60,
     out: Annotated[Path, typer.Option(help="Page (.html) or table (.csv) to answer.")] = Path("verify.html"),
-    answers: Annotated[
-        Path | None, typer.Option(help="Answers to grade: the page's JSON or the filled table.", show_default=False)
-    ] = None,
-    source: Annotated[
-        str | None, typer.Option(help="What the model learned from, never asked about.", show_default=False)
-    ] = None,
-    support: Annotated[str | None, typer.Option(help="The same.", show_default=False)] = None,
+    answers: Annotated[Path | None, typer.Option(help="Answers to grade: the page's JSON or the filled table.")] = None,
+    source: Annotated[str | None, typer.Option(help="What the model learned from, never asked about.")] = None,
+    support: Annotated[str | None, typer.Option(help="The same.")] = None,
     seed: Annotated[int, typer.Option(help="Of the draw.")] = 0,
     on_error: OnError = "skip",
     trust: Trust = False,
@@ -131,9 +127,7 @@ def verify(
 @app.command()
 def label(
     target: Annotated[str, typer.Argument(help="Data without labels, or with a few.")],
-    model: Annotated[
-        Path | None, typer.Option(help="Saved model (or run) whose guesses are shown.", show_default=False)
-    ] = None,
+    model: Annotated[Path | None, typer.Option(help="Saved model (or run) whose guesses are shown.")] = None,
     source: Source = None,
     budget: Annotated[int, typer.Option(help="Labels that you can pay for.", min=1)] = 20,
     classes: Classes = None,

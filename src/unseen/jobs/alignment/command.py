@@ -25,19 +25,14 @@ def align(
         ),
     ],
     out: Annotated[Path, typer.Option(help="Folder of the model that comes of it.")],
-    left: Annotated[str | None, typer.Option(help="Column of the left side.", show_default=False)] = None,
-    right: Annotated[str | None, typer.Option(help="Column of the right side.", show_default=False)] = None,
+    left: Annotated[str | None, typer.Option(help="Column of the left side.")] = None,
+    right: Annotated[str | None, typer.Option(help="Column of the right side.")] = None,
     frozen: Annotated[str, typer.Option(help="left or right: the side whose tower stays as it is.")] = "right",
     left_encoder: Annotated[
         str | None,
-        typer.Option(
-            "--left-encoder",
-            "--encoder",
-            help="Encoder of the left side; `unseen encoders` lists them.",
-            show_default=False,
-        ),
+        typer.Option("--left-encoder", "--encoder", help="Encoder of the left side; `unseen encoders` lists them."),
     ] = None,
-    right_encoder: Annotated[str | None, typer.Option(help="Encoder of the right side.", show_default=False)] = None,
+    right_encoder: Annotated[str | None, typer.Option(help="Encoder of the right side.")] = None,
     method: Annotated[
         str,
         typer.Option(
@@ -50,8 +45,7 @@ def align(
         typer.Option(
             help="Of cwcl: default (as published), sharpened, or lit (one pair each). With --classification, of "
             "prefix-conditioning: default, naive (no prefix), or unicl. With --languages, of rs-m-clip: default, "
-            "small, or contrastive. Of mug-stan: default, msr-vtt, didemo, or pretraining.",
-            show_default=False,
+            "small, or contrastive. Of mug-stan: default, msr-vtt, didemo, or pretraining."
         ),
     ] = None,
     settings: Annotated[
@@ -60,53 +54,44 @@ def align(
             "--set",
             help="Hyperparameter as name=value: of --method, with --classification of prefix-conditioning, with "
             "--languages of rs-m-clip.",
-            show_default=False,
         ),
     ] = None,
     classes: Classes = None,
     prompt: Prompts = None,
     exam: Annotated[
-        str | None,
-        typer.Option(help="Labelled samples, for the zero-shot accuracy; never learnt from.", show_default=False),
+        str | None, typer.Option(help="Labelled samples, for the zero-shot accuracy; never learnt from.")
     ] = None,
     classification: Annotated[
         str | None,
         typer.Option(
             help="Labelled pictures: one model of these and of the captions, with a mode for each "
-            "(prefix-conditioning); both towers are small ones that learn.",
-            show_default=False,
+            "(prefix-conditioning); both towers are small ones that learn."
         ),
     ] = None,
     language: Annotated[
-        str | None, typer.Option(help="Column of the language of a pair, to tell recall of each.", show_default=False)
+        str | None, typer.Option(help="Column of the language of a pair, to tell recall of each.")
     ] = None,
     languages: Annotated[
         str | None,
         typer.Option(
             help="Codes with commas between, such as en,de,ko: one model of captions in these (rs-m-clip); what no "
-            "caption is in is translated.",
-            show_default=False,
+            "caption is in is translated."
         ),
     ] = None,
     translator: Annotated[
         str | None,
         typer.Option(
             help="With --languages: apertium, or a command that reads texts from standard input, a line each, such as "
-            "'mytool {source} {target}'.",
-            show_default=False,
+            "'mytool {source} {target}'."
         ),
     ] = None,
     translations: Annotated[
-        Path | None,
-        typer.Option(help="Folder where translations are kept; OUT.translations if absent.", show_default=False),
+        Path | None, typer.Option(help="Folder where translations are kept; OUT.translations if absent.")
     ] = None,
     source_language: Annotated[str, typer.Option(help="With --languages: that captions were written in.")] = "en",
     agreement: Annotated[
         float | None,
-        typer.Option(
-            help="With --languages: translate back, and drop what agrees less with its source, in [0, 1].",
-            show_default=False,
-        ),
+        typer.Option(help="With --languages: translate back, and drop what agrees less with its source, in [0, 1]."),
     ] = None,
     crops: Annotated[
         bool,

@@ -21,8 +21,7 @@ Data = Annotated[
     str | None,
     typer.Option(
         help="Labelled pictures: a folder of class folders, ..., or digits:handwritten, digits:printed, letters; "
-        "with a benchmark's file the name of a data set in it.",
-        show_default=False,
+        "with a benchmark's file the name of a data set in it."
     ),
 ]
 
@@ -40,30 +39,21 @@ def rank(
         int, typer.Option(help="Architectures to train, 8 at least, or to take from the table, 4 at least.", min=4)
     ] = 40,
     proxies: Annotated[
-        str | None,
-        typer.Option(
-            help="Statistics of the table to rank by; grad_norm,snip,synflow where it has them.", show_default=False
-        ),
+        str | None, typer.Option(help="Statistics of the table to rank by; grad_norm,snip,synflow where it has them.")
     ] = None,
     top: Annotated[int, typer.Option(help="Best ones to train (or to look up) in the end.", min=1)] = 5,
     accuracies: Annotated[
-        str | None,
-        typer.Option(
-            help="Trainings that are done: .csv with architecture, accuracy, or .parquet.", show_default=False
-        ),
+        str | None, typer.Option(help="Trainings that are done: .csv with architecture, accuracy, or .parquet.")
     ] = None,
     candidates: Annotated[
-        int | None,
-        typer.Option(help="Rank so many, drawn at random; the whole space if absent.", min=1, show_default=False),
+        int | None, typer.Option(help="Rank so many, drawn at random; the whole space if absent.", min=1)
     ] = None,
     limit: Annotated[int, typer.Option(help="A larger space is searched by evolution.", min=1)] = 50_000,
     evaluations: Annotated[int, typer.Option(help="Scores of an evolution.", min=50)] = 1000,
     size: Size = 8,
     channels: Channels = 1,
-    epochs: Annotated[int | None, typer.Option(help="Of each training.", min=1, show_default=False)] = None,
-    settings: Annotated[
-        list[str] | None, typer.Option("--set", help="Hyperparameter of parzc as name=value.", show_default=False)
-    ] = None,
+    epochs: Annotated[int | None, typer.Option(help="Of each training.", min=1)] = None,
+    settings: Annotated[list[str] | None, typer.Option("--set", help="Hyperparameter of parzc as name=value.")] = None,
     seed: Annotated[int, typer.Option(help="Seed.", min=0)] = 0,
     as_json: AsJson = False,
 ) -> None:
@@ -142,9 +132,7 @@ def table(
     data: Annotated[str, typer.Option(help="Labelled pictures, or digits:handwritten, digits:printed, letters.")],
     out: Annotated[Path, typer.Option(help="Table to write (.parquet).")],
     n: Annotated[int, typer.Option("--n", help="Architectures, drawn at random.", min=2)] = 150,
-    first: Annotated[
-        int | None, typer.Option(help="Train only the first so many of them.", min=1, show_default=False)
-    ] = None,
+    first: Annotated[int | None, typer.Option(help="Train only the first so many of them.", min=1)] = None,
     seeds: Annotated[int, typer.Option(help="How many seeds: each is trained once for every one.", min=1)] = 2,
     inits: Annotated[int, typer.Option(help="Inits of which statistics are taken.", min=0)] = 2,
     size: Size = 8,

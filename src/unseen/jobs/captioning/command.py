@@ -17,18 +17,14 @@ SHOWN = 5
 def caption(
     sounds: Annotated[str, typer.Argument(help="A folder of sounds, a sound, or a table with a column of sounds.")],
     out: Annotated[Path, typer.Option(help="Page to write.")] = Path("captions.html"),
-    table: Annotated[
-        Path | None, typer.Option(help="Write the captions too: .csv or .json.", show_default=False)
-    ] = None,
+    table: Annotated[Path | None, typer.Option(help="Write the captions too: .csv or .json.")] = None,
     model: Annotated[
-        Path | None,
-        typer.Option(help="Folder of a captioner: used if it is there, else written.", show_default=False),
+        Path | None, typer.Option(help="Folder of a captioner: used if it is there, else written.")
     ] = None,
     captions: Annotated[
         Path | None,
         typer.Option(
-            help="Texts to learn from: a line each, a table, or AudioCaps' folder; UNSEEN_DATA/audiocaps if absent.",
-            show_default=False,
+            help="Texts to learn from: a line each, a table, or AudioCaps' folder; UNSEEN_DATA/audiocaps if absent."
         ),
     ] = None,
     encoder: Annotated[
@@ -36,30 +32,25 @@ def caption(
     ] = None,
     pairs: Annotated[
         Path | None,
-        typer.Option(
-            help="Table of sounds with captions, for the small space; sounds of a paint program if absent.",
-            show_default=False,
-        ),
+        typer.Option(help="Table of sounds with captions, for the small space; sounds of a paint program if absent."),
     ] = None,
     decoder: Annotated[
         str | None, typer.Option(help="small, smollm2 or gpt2:FOLDER_OR_NAME.", show_default="small")
     ] = None,
     labels: Annotated[
-        Path | None,
-        typer.Option(help="Names of sound events, a line each; AudioSet's 527 if absent.", show_default=False),
+        Path | None, typer.Option(help="Names of sound events, a line each; AudioSet's 527 if absent.")
     ] = None,
     most: Annotated[
         int | None, typer.Option(help="Captions to learn from, at most.", min=2, show_default="12000")
     ] = None,
-    column: Annotated[str | None, typer.Option(help="Column of --captions.", show_default=False)] = None,
+    column: Annotated[str | None, typer.Option(help="Column of --captions.")] = None,
     longest: Annotated[float, typer.Option(help="Seconds; longer sounds are left out and named.", min=1)] = 600.0,
     beam: Annotated[
         int | None,
         typer.Option(help="Width of the beam search; 1 is greedy.", min=1, max=64, show_default="5, or the model's"),
     ] = None,
     settings: Annotated[
-        list[str] | None,
-        typer.Option("--set", help="Hyperparameter of audio-captioning as name=value.", show_default=False),
+        list[str] | None, typer.Option("--set", help="Hyperparameter of audio-captioning as name=value.")
     ] = None,
     seed: Annotated[int | None, typer.Option(help="Seed.", min=0, show_default="0")] = None,
     as_json: AsJson = False,

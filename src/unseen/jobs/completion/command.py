@@ -24,15 +24,10 @@ def complete(
     top: Annotated[int, typer.Option(help="Tails of each query.", min=1)] = 10,
     vectors: Annotated[
         str | None,
-        typer.Option(
-            help="Model of pykeen for the entities, such as DistMult; TransE, trained here, if absent.",
-            show_default=False,
-        ),
+        typer.Option(help="Model of pykeen for the entities, such as DistMult; TransE, trained here, if absent."),
     ] = None,
     check: Annotated[bool, typer.Option(help="Hold out some relations once, and say how well they are ranked.")] = True,
-    settings: Annotated[
-        list[str] | None, typer.Option("--set", help="Hyperparameter as name=value.", show_default=False)
-    ] = None,
+    settings: Annotated[list[str] | None, typer.Option("--set", help="Hyperparameter as name=value.")] = None,
     seed: Annotated[int, typer.Option(help="Seed.")] = 0,
 ) -> None:
     """Rank the tails of relations that a graph has no triple of.

@@ -15,39 +15,24 @@ def map_phrases(
     phrases: Annotated[str, typer.Argument(help="Table with a column phrase, or a text file, a phrase in each line.")],
     taxonomy: Annotated[
         str | None,
-        typer.Option(
-            help="icd10cm, icd10cm:9,10 (chapters), hpo, obo:FILE, owl:FILE, rf2:FOLDER or csv:FILE.",
-            show_default=False,
-        ),
+        typer.Option(help="icd10cm, icd10cm:9,10 (chapters), hpo, obo:FILE, owl:FILE, rf2:FOLDER or csv:FILE."),
     ] = None,
-    pairs: Annotated[
-        str | None, typer.Option(help="Phrases whose nodes you know: columns phrase, node.", show_default=False)
-    ] = None,
-    model: Annotated[
-        Path | None,
-        typer.Option(help="Folder of a mapper: used if it is there, else written.", show_default=False),
-    ] = None,
+    pairs: Annotated[str | None, typer.Option(help="Phrases whose nodes you know: columns phrase, node.")] = None,
+    model: Annotated[Path | None, typer.Option(help="Folder of a mapper: used if it is there, else written.")] = None,
     out: Annotated[Path, typer.Option(help="Table to write.")] = Path("mapped.csv"),
-    vectors: Annotated[
-        Path | None, typer.Option(help="Write a vector per phrase too (.npy).", show_default=False)
-    ] = None,
+    vectors: Annotated[Path | None, typer.Option(help="Write a vector per phrase too (.npy).")] = None,
     k: Annotated[int, typer.Option("--k", help="Nodes per phrase, at most all that compete.", min=1)] = 5,
-    below: Annotated[
-        str | None, typer.Option(help="Only this node and those below it compete.", show_default=False)
-    ] = None,
+    below: Annotated[str | None, typer.Option(help="Only this node and those below it compete.")] = None,
     words: Annotated[
         str | None,
         typer.Option(
             help="wordllama (if absent), fasttext (trained on the phrases), a file of vectors, or minilm: a vector of "
-            "the whole phrase.",
-            show_default=False,
+            "the whole phrase."
         ),
     ] = None,
-    column: Annotated[str | None, typer.Option(help="Column of the phrases.", show_default=False)] = None,
-    settings: Annotated[
-        list[str] | None, typer.Option("--set", help="Hyperparameter as name=value.", show_default=False)
-    ] = None,
-    seed: Annotated[int | None, typer.Option(help="Seed; 0 if absent.", show_default=False)] = None,
+    column: Annotated[str | None, typer.Option(help="Column of the phrases.")] = None,
+    settings: Annotated[list[str] | None, typer.Option("--set", help="Hyperparameter as name=value.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed; 0 if absent.")] = None,
 ) -> None:
     """Map phrases to the nearest nodes of a taxonomy.
 

@@ -16,42 +16,30 @@ app.add_typer(match_app, name="match")
 @match_app.command("pictures")
 def match_pictures(
     first: Annotated[
-        str | None,
-        typer.Argument(
-            help="A picture, a folder of pictures, or a table of pairs (two columns of paths).", show_default=False
-        ),
+        str | None, typer.Argument(help="A picture, a folder of pictures, or a table of pairs (two columns of paths).")
     ] = None,
     second: Annotated[
-        str | None,
-        typer.Argument(help="The other picture, or a folder with files of the same names.", show_default=False),
+        str | None, typer.Argument(help="The other picture, or a folder with files of the same names.")
     ] = None,
     out: Annotated[
-        Path | None,
-        typer.Option(help="Page to write (.html); a table of all matches stands beside.", show_default=False),
+        Path | None, typer.Option(help="Page to write (.html); a table of all matches stands beside.")
     ] = None,
     matcher: Annotated[
         str | None,
         typer.Option(
             help="auto (xfeat on pictures as they are, inverted and as gradients), xfeat, xfeat+lighterglue, "
-            "aliked+lightglue, disk+lightglue, sift, orb, or the folder of a tuned one. auto if absent.",
-            show_default=False,
+            "aliked+lightglue, disk+lightglue, sift, orb, or the folder of a tuned one. auto if absent."
         ),
     ] = None,
     tune: Annotated[
-        str | None,
-        typer.Option(
-            help="Folder of photographs to tune the matcher on first, rendered as other sensors.", show_default=False
-        ),
+        str | None, typer.Option(help="Folder of photographs to tune the matcher on first, rendered as other sensors.")
     ] = None,
-    model: Annotated[
-        Path | None, typer.Option(help="Folder to keep the tuned matcher in, for --matcher.", show_default=False)
-    ] = None,
+    model: Annotated[Path | None, typer.Option(help="Folder to keep the tuned matcher in, for --matcher.")] = None,
     rotate: Annotated[
         str | None,
         typer.Option(
             help="Turn the second picture by quarters: auto (where nothing is found upright), always, or never. auto "
-            "if absent; a matcher of a folder does as it was saved.",
-            show_default=False,
+            "if absent; a matcher of a folder does as it was saved."
         ),
     ] = None,
     rotations: Annotated[bool, typer.Option("--rotations", help="The same as --rotate always.")] = False,
@@ -60,26 +48,18 @@ def match_pictures(
     ] = False,
     geometry: Annotated[
         str | None,
-        typer.Option(
-            help="homography (flat scene, turned camera; if absent) or fundamental (depth, moved camera).",
-            show_default=False,
-        ),
+        typer.Option(help="homography (flat scene, turned camera; if absent) or fundamental (depth, moved camera)."),
     ] = None,
-    threshold: Annotated[
-        float | None, typer.Option(help="Pixels that an inlier may be off; 3 if absent.", show_default=False)
-    ] = None,
+    threshold: Annotated[float | None, typer.Option(help="Pixels that an inlier may be off; 3 if absent.")] = None,
     limit: Annotated[
         int | None,
         typer.Option(
             help="Pixels of the longer side, 1200 if absent; larger pictures are made smaller, points scaled back.",
             min=32,
-            show_default=False,
         ),
     ] = None,
     points: Annotated[int, typer.Option(help="Most points of a picture.", min=16)] = 2048,
-    settings: Annotated[
-        list[str] | None, typer.Option("--set", help="Hyperparameter of --tune as name=value.", show_default=False)
-    ] = None,
+    settings: Annotated[list[str] | None, typer.Option("--set", help="Hyperparameter of --tune as name=value.")] = None,
     seed: Annotated[int, typer.Option(help="Seed of --tune.", min=0)] = 0,
     as_json: AsJson = False,
 ) -> None:
@@ -161,27 +141,21 @@ def turns_of(rotate: str | None) -> Any:
 
 @match_app.command("learn")
 def learn_from_videos(
-    videos: Annotated[
-        list[str],
-        typer.Argument(help="Videos, folders of videos, or folders with the frames of one.", show_default=False),
-    ],
+    videos: Annotated[list[str], typer.Argument(help="Videos, folders of videos, or folders with the frames of one.")],
     model: Annotated[Path, typer.Option(help="Folder to keep the matcher in, for --matcher.")] = Path("matcher"),
     matcher: Annotated[str, typer.Option(help="What learns: xfeat or xfeat+lighterglue.")] = "xfeat",
     labelers: Annotated[
         str, typer.Option(help="What labels near frames beside it; names of matchers with commas.")
     ] = "sift",
     photographs: Annotated[
-        str | None,
-        typer.Option(help="Folder of pictures that are warped beside the frames.", show_default=False),
+        str | None, typer.Option(help="Folder of pictures that are warped beside the frames.")
     ] = None,
     rate: Annotated[float, typer.Option(help="Frames of a second that are taken.")] = 6.0,
     start: Annotated[float, typer.Option(help="Seconds at which to begin in each video.")] = 0.0,
     most: Annotated[int, typer.Option(help="Frames of a video that are taken.", min=3)] = 1200,
     limit: Annotated[int, typer.Option(help="Pixels of the longer side of frames.", min=64)] = 480,
     points: Annotated[int, typer.Option(help="Most points of a picture that it will find.", min=16)] = 2048,
-    settings: Annotated[
-        list[str] | None, typer.Option("--set", help="Hyperparameter as name=value.", show_default=False)
-    ] = None,
+    settings: Annotated[list[str] | None, typer.Option("--set", help="Hyperparameter as name=value.")] = None,
     seed: Annotated[int, typer.Option(help="Of learning.", min=0)] = 0,
     as_json: AsJson = False,
 ) -> None:
@@ -231,31 +205,23 @@ def bench_matchers(
     pairs: Annotated[
         str | None,
         typer.Argument(
-            help="Table of pairs: first, second, and homography, or K0, K1 and T. Scenes of photographs if absent.",
-            show_default=False,
+            help="Table of pairs: first, second, and homography, or K0, K1 and T. Scenes of photographs if absent."
         ),
     ] = None,
     matchers: Annotated[
         str, typer.Option("--with", help="Matchers with commas: names as --matcher takes them, or folders.")
     ] = "xfeat,xfeat+lighterglue,sift,orb",
     photographs: Annotated[
-        str | None,
-        typer.Option(
-            help="Folder of pictures to make scenes of; those of installed packages if absent.", show_default=False
-        ),
+        str | None, typer.Option(help="Folder of pictures to make scenes of; those of installed packages if absent.")
     ] = None,
     n: Annotated[int, typer.Option("--pairs", help="Pairs of each scene.", min=1)] = 8,
     rotate: Annotated[
         str | None,
-        typer.Option(
-            help="Turn the second picture by quarters: auto, always, never; as unseen match does if absent.",
-            show_default=False,
-        ),
+        typer.Option(help="Turn the second picture by quarters: auto, always, never; as unseen match does if absent."),
     ] = None,
     points: Annotated[int, typer.Option(help="Most points of a picture.", min=16)] = 2048,
     out: Annotated[
-        Path | None,
-        typer.Option(help="Page to write (.html); a table of all errors stands beside.", show_default=False),
+        Path | None, typer.Option(help="Page to write (.html); a table of all errors stands beside.")
     ] = None,
     seed: Annotated[int, typer.Option(help="Of the scenes.", min=0)] = 0,
     as_json: AsJson = False,

@@ -43,11 +43,10 @@ def prune(
     pick: Annotated[str, typer.Option(help="What stays in a concept: hardest, easiest or random.")] = "hardest",
     restarts: Annotated[int, typer.Option(help="Of k-means; 0: ten for little data, one for much.", min=0)] = 0,
     column: Annotated[
-        str | None, typer.Option(help="Column or array with the vectors; found by its usual names.", show_default=False)
+        str | None, typer.Option(help="Column or array with the vectors; found by its usual names.")
     ] = None,
     without_tag: Annotated[
-        list[str] | None,
-        typer.Option(help="Leave out pairs of a collection with this tag of `unseen explore`.", show_default=False),
+        list[str] | None, typer.Option(help="Leave out pairs of a collection with this tag of `unseen explore`.")
     ] = None,
     encoder: EncoderName = None,
     pictures: Annotated[bool, typer.Option(help="Thumbnails in the report, where there are pictures.")] = True,

@@ -18,14 +18,12 @@ if TYPE_CHECKING:
 @app.command()
 def rank(
     corpus: Annotated[
-        Path,
-        typer.Argument(help="Documents: a folder of text files or of BEIR, or a table with a column text."),
+        Path, typer.Argument(help="Documents: a folder of text files or of BEIR, or a table with a column text.")
     ],
     queries: Annotated[
         Path | None,
         typer.Argument(
-            help="A query in each line, or a table with the columns id and query; those of a BEIR folder if absent.",
-            show_default=False,
+            help="A query in each line, or a table with the columns id and query; those of a BEIR folder if absent."
         ),
     ] = None,
     out: Annotated[Path, typer.Option(help="Page to write.")] = Path("ranking.html"),
@@ -33,31 +31,20 @@ def rank(
         str, typer.Option("--with", help="Of bm25, minilm, rerank, fusion, duqgen, duqgen-fusion.")
     ] = "bm25,minilm,fusion,duqgen,duqgen-fusion",
     qrels: Annotated[
-        Path | None,
-        typer.Option(help="What is relevant (BEIR or TREC): put away, and grades at the end.", show_default=False),
+        Path | None, typer.Option(help="What is relevant (BEIR or TREC): put away, and grades at the end.")
     ] = None,
-    run: Annotated[
-        Path | None, typer.Option(help="Write the ranking too: .csv, else TREC's columns.", show_default=False)
-    ] = None,
+    run: Annotated[Path | None, typer.Option(help="Write the ranking too: .csv, else TREC's columns.")] = None,
     model: Annotated[
         Path | None,
-        typer.Option(
-            help="Folder of a ranker: written; or, if it is there and only queries are named, used.",
-            show_default=False,
-        ),
+        typer.Option(help="Folder of a ranker: written; or, if it is there and only queries are named, used."),
     ] = None,
     examples: Annotated[
-        Path | None,
-        typer.Option(help="Table of a few queries with documents (columns query, document).", show_default=False),
+        Path | None, typer.Option(help="Table of a few queries with documents (columns query, document).")
     ] = None,
     k: Annotated[int, typer.Option("--k", help="Documents of each query.", min=1)] = 100,
     samples: Annotated[
         int | None,
-        typer.Option(
-            help="Documents that queries are written for, about a second each; 300 at most if absent.",
-            min=2,
-            show_default=False,
-        ),
+        typer.Option(help="Documents that queries are written for, about a second each; 300 at most if absent.", min=2),
     ] = None,
     writer: Annotated[str, typer.Option(help="What writes queries: smollm2, first-words or causal:FOLDER")] = "smollm2",
     ranker: Annotated[
@@ -65,10 +52,8 @@ def rank(
     ] = "minilm",
     encoder: Annotated[str, typer.Option(help="What clusters documents and finds negatives.")] = "minilm",
     layers: Annotated[int, typer.Option(help="Upper layers of a bi-encoder that are tuned; 0 for all.", min=0)] = 2,
-    column: Annotated[str | None, typer.Option(help="Column of the documents' texts.", show_default=False)] = None,
-    settings: Annotated[
-        list[str] | None, typer.Option("--set", help="Hyperparameter of duqgen as name=value.", show_default=False)
-    ] = None,
+    column: Annotated[str | None, typer.Option(help="Column of the documents' texts.")] = None,
+    settings: Annotated[list[str] | None, typer.Option("--set", help="Hyperparameter of duqgen as name=value.")] = None,
     seed: Annotated[int, typer.Option(help="Seed.", min=0)] = 0,
     verbose: Verbose = False,
     as_json: AsJson = False,

@@ -23,22 +23,18 @@ def shrink(
         typer.Option(help="manual: slices of the weights; auto: what learnt gates keep (slower); none: fresh weights."),
     ] = "manual",
     stages: Annotated[int, typer.Option(help="Steps from the whole model to the size.", min=1)] = 1,
-    image: Annotated[str | None, typer.Option(help="Column of pictures; found if absent.", show_default=False)] = None,
-    text: Annotated[str | None, typer.Option(help="Column of texts; found if absent.", show_default=False)] = None,
+    image: Annotated[str | None, typer.Option(help="Column of pictures; found if absent.")] = None,
+    text: Annotated[str | None, typer.Option(help="Column of texts; found if absent.")] = None,
     held_out: Annotated[float, typer.Option(help="Share of the pairs to ask both models about.")] = 0.1,
     classes: Annotated[
-        str | None,
-        typer.Option(help="Labelled pictures: the zero-shot accuracy of both models.", show_default=False),
+        str | None, typer.Option(help="Labelled pictures: the zero-shot accuracy of both models.")
     ] = None,
     prompt: Annotated[
-        list[str] | None,
-        typer.Option(help='Text with {} for a class name; "a photo of a {}." if absent.', show_default=False),
+        list[str] | None, typer.Option(help='Text with {} for a class name; "a photo of a {}." if absent.')
     ] = None,
-    preset: Annotated[
-        str | None, typer.Option(help="Preset of tinyclip; cpu (few steps) if absent.", show_default=False)
-    ] = None,
+    preset: Annotated[str | None, typer.Option(help="Preset of tinyclip; cpu (few steps) if absent.")] = None,
     settings: Annotated[
-        list[str] | None, typer.Option("--set", help="Hyperparameter of tinyclip as name=value.", show_default=False)
+        list[str] | None, typer.Option("--set", help="Hyperparameter of tinyclip as name=value.")
     ] = None,
     onnx: Annotated[bool, typer.Option(help="Also write both towers as ONNX.")] = True,
     seed: Annotated[int, typer.Option(help="Seed.", min=0)] = 0,

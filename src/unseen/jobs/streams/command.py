@@ -20,37 +20,30 @@ def continue_(
     ],
     out: Annotated[Path, typer.Option(help="Folder of the model that comes of it; may be that of MODEL.")],
     also: Annotated[
-        list[str] | None,
-        typer.Option(help="Labelled pictures to ask about and never learn; may be given again.", show_default=False),
+        list[str] | None, typer.Option(help="Labelled pictures to ask about and never learn; may be given again.")
     ] = None,
     reference: Annotated[
         str | None,
         typer.Option(
             help="Pictures of many things, without labels, on which it is held to what it said before; those of the "
-            "task if absent.",
-            show_default=False,
+            "task if absent."
         ),
     ] = None,
     texts: Annotated[
-        str | None,
-        typer.Option(help="Sentences about many things, one a line; ImageNet's classes if absent.", show_default=False),
+        str | None, typer.Option(help="Sentences about many things, one a line; ImageNet's classes if absent.")
     ] = None,
     prompt: Annotated[
-        list[str] | None,
-        typer.Option(help='Text with {} for a class name; "a photo of a {}." if absent.', show_default=False),
+        list[str] | None, typer.Option(help='Text with {} for a class name; "a photo of a {}." if absent.')
     ] = None,
     train: Annotated[
         str, typer.Option(help="heads: last layers on frozen features; all: both towers whole, for a GPU.")
     ] = "auto",
-    preset: Annotated[str | None, typer.Option(help="Preset of zscl.", show_default=False)] = None,
-    settings: Annotated[
-        list[str] | None, typer.Option("--set", help="Hyperparameter of zscl as name=value.", show_default=False)
-    ] = None,
+    preset: Annotated[str | None, typer.Option(help="Preset of zscl.")] = None,
+    settings: Annotated[list[str] | None, typer.Option("--set", help="Hyperparameter of zscl as name=value.")] = None,
     held_out: Annotated[
         float | None,
         typer.Option(
-            help="Share of each task that is asked about and never learnt, the same in all calls; 0.25 if absent.",
-            show_default=False,
+            help="Share of each task that is asked about and never learnt, the same in all calls; 0.25 if absent."
         ),
     ] = None,
     seed: Annotated[int, typer.Option(help="Seed.", min=0)] = 0,

@@ -16,20 +16,12 @@ tag_app = typer.Typer(no_args_is_help=True, help="Mark spans in texts, also in a
 app.add_typer(tag_app, name="tag")
 
 Translations = Annotated[
-    Path | None,
-    typer.Option(help="A translation for each sentence, in its order: lines, or CoNLL.", show_default=False),
+    Path | None, typer.Option(help="A translation for each sentence, in its order: lines, or CoNLL.")
 ]
-TranslatorName = Annotated[
-    str | None, typer.Option("--translator", help="apertium:PAIR or seq2seq:FOLDER_OR_NAME.", show_default=False)
-]
+TranslatorName = Annotated[str | None, typer.Option("--translator", help="apertium:PAIR or seq2seq:FOLDER_OR_NAME.")]
 AlignerName = Annotated[str, typer.Option("--aligner", help="ibm1, eflomal, similarity:ENCODER.")]
-FormatName = Annotated[
-    str | None, typer.Option("--format", help="conll, brat, jsonl, docbin or text; by its name.", show_default=False)
-]
-Settings = Annotated[
-    list[str] | None,
-    typer.Option("--set", help="Hyperparameter of crosslingual-am as name=value.", show_default=False),
-]
+FormatName = Annotated[str | None, typer.Option("--format", help="conll, brat, jsonl, docbin or text; by its name.")]
+Settings = Annotated[list[str] | None, typer.Option("--set", help="Hyperparameter of crosslingual-am as name=value.")]
 
 
 @tag_app.command()
@@ -39,13 +31,9 @@ def project(
     translations: Translations = None,
     translator: TranslatorName = None,
     aligner: AlignerName = "ibm1",
-    second: Annotated[
-        str | None, typer.Option(help="Another aligner: where the two differ is told.", show_default=False)
-    ] = None,
-    page: Annotated[Path | None, typer.Option(help="Page of both texts side by side.", show_default=False)] = None,
-    table: Annotated[
-        Path | None, typer.Option(help="CSV of all spans, the least sure first.", show_default=False)
-    ] = None,
+    second: Annotated[str | None, typer.Option(help="Another aligner: where the two differ is told.")] = None,
+    page: Annotated[Path | None, typer.Option(help="Page of both texts side by side.")] = None,
+    table: Annotated[Path | None, typer.Option(help="CSV of all spans, the least sure first.")] = None,
     format: FormatName = None,
     settings: Settings = None,
     as_json: AsJson = False,
@@ -84,13 +72,9 @@ def train(
     translations: Translations = None,
     translator: TranslatorName = None,
     aligner: AlignerName = "ibm1",
-    test: Annotated[
-        Path | None,
-        typer.Option(help="Marked texts to grade by, in the language to tag.", show_default=False),
-    ] = None,
+    test: Annotated[Path | None, typer.Option(help="Marked texts to grade by, in the language to tag.")] = None,
     encoder: Annotated[
-        str | None,
-        typer.Option(help="letters, minilm or transformer:FOLDER_OR_NAME.", show_default="python-crfsuite"),
+        str | None, typer.Option(help="letters, minilm or transformer:FOLDER_OR_NAME.", show_default="python-crfsuite")
     ] = None,
     format: FormatName = None,
     settings: Settings = None,
@@ -129,9 +113,7 @@ def run(
     texts: Annotated[str, typer.Argument(help="Texts: lines, CoNLL, brat, JSON lines, DocBin.")],
     model: Annotated[Path, typer.Option(help="Folder of a tagger.")],
     out: Annotated[Path, typer.Option(help="Page to write.")] = Path("spans.html"),
-    table: Annotated[
-        Path | None, typer.Option(help="Write the spans too: .jsonl, .conll or .csv.", show_default=False)
-    ] = None,
+    table: Annotated[Path | None, typer.Option(help="Write the spans too: .jsonl, .conll or .csv.")] = None,
     format: FormatName = None,
     as_json: AsJson = False,
 ) -> None:
