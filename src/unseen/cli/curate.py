@@ -7,7 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
-from unseen.console import AsJson, app, dump, say, write_csv
+from unseen import options
+from unseen.console import app, dump, say, write_csv
 
 head_app = typer.Typer(no_args_is_help=True, help="Scores of pairs, learnt from a few labels over frozen embeddings.")
 app.add_typer(head_app, name="head")
@@ -55,7 +56,7 @@ def curate(
     near: Annotated[float, typer.Option(help="Cosine from which pictures are compared; 0 for equal files only.")] = 0.9,
     shard_size: Annotated[int, typer.Option(help="Candidates of a shard.", min=1)] = 1000,
     stages: Annotated[str, typer.Option(help="What to run now.")] = "parse,fetch,embed,select,index",
-    memory: Annotated[str, typer.Option(help="What each index may take, such as 300MB or 2GiB.")] = "4GB",
+    memory: options.Memory = "4GB",
     resize: Annotated[
         str, typer.Option(help="How pictures are kept: no, keep_ratio, center_crop, border, keep_ratio_largest.")
     ] = "no",
@@ -78,10 +79,10 @@ def curate(
     block_host: Annotated[list[str] | None, typer.Option(help="Host that is never asked, or a file of hosts.")] = None,
     base_url: Annotated[str, typer.Option(help="Where a folder of HTML pages was.", show_default=False)] = "",
     engine: Annotated[str, typer.Option(help="process, or ray: all cores, or a cluster.")] = "process",
-    address: Annotated[str | None, typer.Option(help="Of a running Ray cluster.")] = None,
+    address: options.Address = None,
     cache: Annotated[bool, typer.Option("--cache", help="Keep features by content, for a later run.")] = False,
     seed: Annotated[int, typer.Option(help="Of the order of downloads.", min=0)] = 0,
-    as_json: AsJson = False,
+    as_json: options.AsJson = False,
 ) -> None:
     """Make a filtered, scored, indexed collection of image-text pairs.
 
@@ -217,15 +218,15 @@ def train(
     labels: Annotated[
         str, typer.Argument(help="Two class folders of pictures, a table of files or captions with labels, or shards.")
     ],
-    out: Annotated[Path, typer.Option(help="Folder to write.")],
+    out: options.OutFolder,
     name: Annotated[str, typer.Option(help="unsafe, watermark, toxicity, aesthetic, or a name of your own.")],
     encoder: TwoTowers = "lite-clip",
     flagged: Annotated[str | None, typer.Option(help="Class that is flagged; the second of the two if absent.")] = None,
     kind: Annotated[str, typer.Option(help="linear, mlp, or value for ratings.")] = "linear",
     threshold: Annotated[float | None, typer.Option(help="Score above which a pair is flagged; the paper's.")] = None,
     labels_column: Annotated[str | None, typer.Option(help="Column of the labels.")] = None,
-    seed: Annotated[int, typer.Option(help="Of training.", min=0)] = 0,
-    as_json: AsJson = False,
+    seed: options.Seed = 0,
+    as_json: options.AsJson = False,
 ) -> None:
     """Learn a score over an encoder's embeddings from a few labels, and say what it is worth.
 

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from unseen.console import AsJson, app, dump, say
+from unseen import options
+from unseen.console import app, dump, say
 
 if TYPE_CHECKING:
     from unseen.curation.collection import Collection
@@ -21,14 +22,13 @@ Data = Annotated[Path, typer.Argument(help="Folder of a collection.")]
 EncoderName = Annotated[
     str | None, typer.Option("--encoder", help="The encoder of the embeddings, if not by the name they tell.")
 ]
-Memory = Annotated[str, typer.Option(help="What an index may take, such as 300MB or 2GiB.")]
 
 
 @app.command()
 def index(
     data: Data,
     side: Annotated[str, typer.Option(help="What is searched: image or text.")] = "image",
-    memory: Memory = "4GB",
+    memory: options.Memory = "4GB",
     recall: Annotated[float, typer.Option(help="Recall@10 that is aimed at; 0: as much as --latency allows.")] = 0.95,
     latency: Annotated[float, typer.Option(help="Milliseconds that one query may take.")] = 10.0,
     memory_mapped: Annotated[
@@ -39,8 +39,8 @@ def index(
         bool, typer.Option("--reorder", help="Put what is said of pairs into the order of the index's lists.")
     ] = False,
     encoder: EncoderName = None,
-    seed: Annotated[int, typer.Option(help="Seed of samples and k-means.", min=0)] = 0,
-    as_json: AsJson = False,
+    seed: options.Seed = 0,
+    as_json: options.AsJson = False,
 ) -> None:
     """Build a nearest-neighbour index over a collection.
 
@@ -106,7 +106,7 @@ def explore(
     build: Annotated[
         bool, typer.Option("--build", help="Build the indices and the map that are missing or old.")
     ] = False,
-    memory: Memory = "4GB",
+    memory: options.Memory = "4GB",
     query: Annotated[
         list[str] | None,
         typer.Option(help="Words to look for, here instead of in a browser; WORDS::WEIGHT weighs them."),
@@ -139,14 +139,10 @@ def explore(
     export: Annotated[
         Path | None, typer.Option(help="Write what is found: .parquet, .csv, .tar (WebDataset) or .npy (uids).")
     ] = None,
-    host: Annotated[str, typer.Option(help="Address to listen on; any but this machine's own needs a token.")] = (
-        "127.0.0.1"
-    ),
-    port: Annotated[int, typer.Option(help="Port; 0 takes a free one.", min=0, max=65535)] = 8500,
-    token: Annotated[
-        str | None, typer.Option(envvar="UNSEEN_TOKEN", help="The password for a browser; better as a variable.")
-    ] = None,
-    as_json: AsJson = False,
+    host: options.Host = "127.0.0.1",
+    port: options.Port = 8500,
+    token: Annotated[str | None, options.token("The password for a browser")] = None,
+    as_json: options.AsJson = False,
 ) -> None:
     """Search a collection in a browser, over HTTP or from here.
 

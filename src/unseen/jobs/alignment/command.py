@@ -8,7 +8,8 @@ from typing import Annotated
 
 import typer
 
-from unseen.console import AsJson, Classes, Prompts, Trust, WithEncoder, app, dump, say, settings_of
+from unseen import options
+from unseen.console import app, dump, say, settings_of
 
 METHODS = ("cwcl", "mug-stan")
 """What `--method` names; the others follow from what is given."""
@@ -56,8 +57,8 @@ def align(
             "--languages of rs-m-clip.",
         ),
     ] = None,
-    classes: Classes = None,
-    prompt: Prompts = None,
+    classes: options.Classes = None,
+    prompt: options.Prompts = None,
     exam: Annotated[
         str | None, typer.Option(help="Labelled samples, for the zero-shot accuracy; never learnt from.")
     ] = None,
@@ -108,10 +109,10 @@ def align(
             "mean of frames."
         ),
     ] = True,
-    seed: Annotated[int, typer.Option(help="Seed.", min=0)] = 0,
-    bundle: WithEncoder = False,
-    trust: Trust = False,
-    as_json: AsJson = False,
+    seed: options.Seed = 0,
+    bundle: options.WithEncoder = False,
+    trust: options.Trust = False,
+    as_json: options.AsJson = False,
 ) -> None:
     """Attach a modality to a frozen encoder by pairs.
 
@@ -175,7 +176,7 @@ def align(
         _, report = multilingual(
             pairs, languages.split(","), out=out, left=left, right=right, encoder=left_encoder, crops=crops,
             translating=Translating(translator, translations, agreement, source_language), preset=preset,
-            settings=settings_of(settings or []), classes=classes, prompts=prompt or None, exam=exam,
+            settings=settings_of(settings), classes=classes, prompts=prompt or None, exam=exam,
             language=language, held_out=held_out, beside=beside, seed=seed, with_encoder=bundle, trust=trust, say=say,
         )  # fmt: skip
     elif translator or translations or crops or agreement is not None or source_language != "en":
@@ -188,7 +189,7 @@ def align(
             raise ValueError(f"classification: both towers learn; {told_off}")
         _, report = unify(
             pairs, classification, out=out, left=left, right=right, encoder=left_encoder, preset=preset,
-            settings=settings_of(settings or []), classes=classes, prompts=prompt or None, exam=exam,
+            settings=settings_of(settings), classes=classes, prompts=prompt or None, exam=exam,
             held_out=held_out, beside=beside, seed=seed, with_encoder=bundle, trust=trust, say=say,
         )  # fmt: skip
     elif method == "mug-stan":
@@ -198,13 +199,13 @@ def align(
             raise ValueError("method mug-stan: both towers learn; frozen, right-encoder and language do not apply")
         _, report = align_clips(
             pairs, out=out, left=left, right=right, encoder=left_encoder, preset=preset,
-            settings=settings_of(settings or []), classes=classes, prompts=prompt or None, exam=exam,
+            settings=settings_of(settings), classes=classes, prompts=prompt or None, exam=exam,
             held_out=held_out, beside=beside, seed=seed, with_encoder=bundle, trust=trust, say=say,
         )  # fmt: skip
     else:
         _, report = job.align(
             pairs, out=out, left=left, right=right, frozen=frozen, left_encoder=left_encoder,  # type: ignore[arg-type]
-            right_encoder=right_encoder, preset=preset, settings=settings_of(settings or []), classes=classes,
+            right_encoder=right_encoder, preset=preset, settings=settings_of(settings), classes=classes,
             prompts=prompt or None, exam=exam, language=language, held_out=held_out, beside=beside, seed=seed,
             with_encoder=bundle, trust=trust, say=say,
         )  # fmt: skip

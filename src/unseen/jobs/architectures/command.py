@@ -9,7 +9,8 @@ from typing import Annotated
 
 import typer
 
-from unseen.console import AsJson, app, dump, say, settings_of, told, write_csv
+from unseen import options
+from unseen.console import app, dump, say, settings_of, told, write_csv
 from unseen.runtime import replacing
 
 nas_app = typer.Typer(no_args_is_help=True, help="Rank architectures of a search space without training them all.")
@@ -53,9 +54,9 @@ def rank(
     size: Size = 8,
     channels: Channels = 1,
     epochs: Annotated[int | None, typer.Option(help="Of each training.", min=1)] = None,
-    settings: Annotated[list[str] | None, typer.Option("--set", help="Hyperparameter of parzc as name=value.")] = None,
-    seed: Annotated[int, typer.Option(help="Seed.", min=0)] = 0,
-    as_json: AsJson = False,
+    settings: Annotated[list[str] | None, options.hyperparameter("parzc")] = None,
+    seed: options.Seed = 0,
+    as_json: options.AsJson = False,
 ) -> None:
     """Rank architectures from node-wise statistics of untrained networks and a few trained ones.
 
@@ -69,10 +70,7 @@ def rank(
     from unseen.jobs.architectures import page as report
     from unseen.nn.search_spaces import SPACES
 
-    given = settings_of(settings or [])
-    for name, option in {"random_state": "--seed", "proxies": "--proxies"}.items():
-        if name in given:
-            raise ValueError(f"--set does not take {name}; {option} says it")
+    given = settings_of(settings, random_state="--seed", proxies="--proxies")
     journal = out / "trainings.jsonl"
     if out.exists() and (not out.is_dir() or any(out.iterdir())) and not journal.exists():
         raise ValueError(f"--out must be a new or an empty folder; {out} holds other files")

@@ -8,7 +8,8 @@ from typing import Annotated
 
 import typer
 
-from unseen.console import AsJson, Trust, app, dump, say, settings_of
+from unseen import options
+from unseen.console import app, dump, say, settings_of
 
 
 @app.command()
@@ -31,8 +32,8 @@ def find(
     share: Annotated[float | None, typer.Option(help="Of the text in the sum; the tuned one, or 0.5.")] = None,
     top: Annotated[int, typer.Option(help="How many pictures.", min=1)] = 10,
     page: Annotated[Path | None, typer.Option(help="HTML page with the pictures.")] = None,
-    trust: Trust = False,
-    as_json: AsJson = False,
+    trust: options.Trust = False,
+    as_json: options.AsJson = False,
 ) -> None:
     """Find pictures like another one with respect to a text; or clips.
 
@@ -86,12 +87,10 @@ def compose(
         list[str] | None, typer.Option(help='COLUMN=WORD before its values, such as colour=on for "on red".')
     ] = None,
     preset: Annotated[str, typer.Option(help="Preset of genecis with towers that rest.")] = "features",
-    settings: Annotated[
-        list[str] | None, typer.Option("--set", help="Hyperparameter of genecis as name=value.")
-    ] = None,
-    seed: Annotated[int, typer.Option(help="Seed.", min=0)] = 0,
-    trust: Trust = False,
-    as_json: AsJson = False,
+    settings: Annotated[list[str] | None, options.hyperparameter("genecis")] = None,
+    seed: options.Seed = 0,
+    trust: options.Trust = False,
+    as_json: options.AsJson = False,
 ) -> None:
     """Learn from captions how a text changes what a picture asks for.
 
@@ -113,7 +112,7 @@ def compose(
         told = Bench(bench, subject, tuple(attribute or ()), tuple(beside or ()), words)
     about = run(
         pairs, out=out, encoder=encoder, image=image, text=text, concreteness=concreteness, bench=told, preset=preset,
-        settings=settings_of(settings or []), seed=seed, trust=trust, say=say,
+        settings=settings_of(settings), seed=seed, trust=trust, say=say,
     )  # fmt: skip
     if as_json:
         dump(about)

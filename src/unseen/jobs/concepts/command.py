@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from unseen.console import AsJson, Precision, Trust, app, command_line, dump, say, write_csv
+from unseen import options
+from unseen.console import app, command_line, dump, say, write_csv
 from unseen.runtime import replacing
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ def concepts(
             help="Concepts: cat,dog; a .txt, one a line; or a table with concept, perhaps accuracy, model, prompts."
         ),
     ] = None,
-    out: Annotated[Path, typer.Option(help="Folder to write.")] = Path("concepts"),
+    out: options.OutFolder = Path("concepts"),
     column: Annotated[str | None, typer.Option(help="Column of the captions; found by its usual names.")] = None,
     score: Annotated[str | None, typer.Option(help="Column of --concepts: accuracy, recall, CLIP score, ...")] = None,
     lemmas: Annotated[str, typer.Option(help="rules, simplemma, spacy or none (lower case alone).")] = "rules",
@@ -67,11 +68,11 @@ def concepts(
     ] = None,
     processes: Annotated[int, typer.Option(help="Processes that read captions.", min=1)] = 1,
     engine: Annotated[str, typer.Option(help="Where captions are read: process, or ray.")] = "process",
-    address: Annotated[str | None, typer.Option(help="Of a running Ray cluster.")] = None,
-    seed: Annotated[int, typer.Option(help="Of intervals and samples.", min=0)] = 0,
-    precision: Precision = "auto",
-    trust: Trust = False,
-    as_json: AsJson = False,
+    address: options.Address = None,
+    seed: options.Seed = 0,
+    precision: options.Precision = "auto",
+    trust: options.Trust = False,
+    as_json: options.AsJson = False,
 ) -> None:
     """Say how well zero-shot will do on each of your concepts.
 

@@ -8,7 +8,8 @@ from typing import Annotated, Any
 
 import typer
 
-from unseen.console import AsJson, Verbose, app, dump, say, settings_of, tell
+from unseen import options
+from unseen.console import app, dump, say, settings_of, tell
 
 
 @app.command()
@@ -41,15 +42,13 @@ def forecast(
     pretrain: Annotated[
         Path | None, typer.Option(help="Make the pretrained model anew into this folder, minutes; needs pip once.")
     ] = None,
-    settings: Annotated[
-        list[str] | None, typer.Option("--set", help="Hyperparameter of tuning (or of --pretrain) as name=value.")
-    ] = None,
+    settings: Annotated[list[str] | None, options.hyperparameter("tuning (or of --pretrain)")] = None,
     day_first: Annotated[
         bool | None, typer.Option("--day-first/--month-first", help="What 01/02/2024 begins with, where no date tells.")
     ] = None,
     seed: Annotated[int, typer.Option(help="Seed of tuning and pretraining.", min=0)] = 0,
-    verbose: Verbose = False,
-    as_json: AsJson = False,
+    verbose: options.Verbose = False,
+    as_json: options.AsJson = False,
 ) -> None:
     """Forecast a series with a small pretrained model, offline.
 
@@ -60,7 +59,7 @@ def forecast(
     if pretrain is not None:
         from unseen.jobs.forecasting.pretraining import pretrain as make
 
-        method_made = make(pretrain, seed=seed, **settings_of(settings or []))
+        method_made = make(pretrain, seed=seed, **settings_of(settings))
         say(f"{pretrain} holds a TTM of {method_made.parameters_:,} parameters")
         return
     if series is None or out is None:
@@ -80,7 +79,7 @@ def forecast(
         intervals=intervals or None,
         method=method,
         model=_open(model),
-        settings=settings_of(settings or []),
+        settings=settings_of(settings),
         day_first=day_first,
         seed=seed,
     )

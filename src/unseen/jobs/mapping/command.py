@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from unseen.console import app, say, settings_of, write_csv
+from unseen import options
+from unseen.console import app, check_written, say, settings_of, write_csv
 
 
 @app.command("map")
@@ -19,7 +20,7 @@ def map_phrases(
     ] = None,
     pairs: Annotated[str | None, typer.Option(help="Phrases whose nodes you know: columns phrase, node.")] = None,
     model: Annotated[Path | None, typer.Option(help="Folder of a mapper: used if it is there, else written.")] = None,
-    out: Annotated[Path, typer.Option(help="Table to write.")] = Path("mapped.csv"),
+    out: options.OutTable = Path("mapped.csv"),
     vectors: Annotated[Path | None, typer.Option(help="Write a vector per phrase too (.npy).")] = None,
     k: Annotated[int, typer.Option("--k", help="Nodes per phrase, at most all that compete.", min=1)] = 5,
     below: Annotated[str | None, typer.Option(help="Only this node and those below it compete.")] = None,
@@ -31,8 +32,8 @@ def map_phrases(
         ),
     ] = None,
     column: Annotated[str | None, typer.Option(help="Column of the phrases.")] = None,
-    settings: Annotated[list[str] | None, typer.Option("--set", help="Hyperparameter as name=value.")] = None,
-    seed: Annotated[int | None, typer.Option(help="Seed; 0 if absent.")] = None,
+    settings: options.Settings = None,
+    seed: options.OptionalSeed = None,
 ) -> None:
     """Map phrases to the nearest nodes of a taxonomy.
 
@@ -44,17 +45,9 @@ def map_phrases(
     from unseen.data import taxonomies
     from unseen.jobs.mapping import job as mapping
 
-    if vectors is not None and vectors.suffix != ".npy":
-        raise ValueError(f"vectors must end in .npy; got {str(vectors)!r}")
-    if out.suffix != ".csv":
-        raise ValueError(f"out must end in .csv; got {str(out)!r}")
-    for name, file in (("out", out), ("vectors", vectors)):
-        if file is not None and not file.parent.is_dir():
-            raise ValueError(f"{name}: there is no folder {str(file.parent)!r}")
-    given = settings_of(settings or [])
-    for name, option in {"random_state": "--seed", "words": "--words", "pairs": "--pairs"}.items():
-        if name in given:
-            raise ValueError(f"--set does not take {name}; say {option}")
+    check_written("vectors", vectors, ".npy")
+    check_written("out", out, ".csv")
+    given = settings_of(settings, random_state="--seed", words="--words", pairs="--pairs")
     texts = mapping.read_phrases(phrases, column)
     if model is not None and (model / "state.json").exists():
         if taxonomy or pairs or words or given or seed is not None:

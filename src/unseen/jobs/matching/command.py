@@ -7,10 +7,13 @@ from typing import Annotated, Any
 
 import typer
 
-from unseen.console import AsJson, Usual, app, dump, say, settings_of, tell, write_csv
+from unseen import options
+from unseen.console import Usual, app, check_written, dump, say, settings_of, tell, write_csv
 
 match_app = typer.Typer(cls=Usual, no_args_is_help=True, help="Find the same places in two pictures, and learn to.")
 app.add_typer(match_app, name="match")
+
+Points = Annotated[int, typer.Option(help="Most points of a picture.", min=16)]
 
 
 @match_app.command("pictures")
@@ -58,10 +61,10 @@ def match_pictures(
             min=32,
         ),
     ] = None,
-    points: Annotated[int, typer.Option(help="Most points of a picture.", min=16)] = 2048,
-    settings: Annotated[list[str] | None, typer.Option("--set", help="Hyperparameter of --tune as name=value.")] = None,
+    points: Points = 2048,
+    settings: Annotated[list[str] | None, options.hyperparameter("--tune")] = None,
     seed: Annotated[int, typer.Option(help="Seed of --tune.", min=0)] = 0,
-    as_json: AsJson = False,
+    as_json: options.AsJson = False,
 ) -> None:
     """Find the same places in two pictures, of one sensor or of two.
 
@@ -73,7 +76,10 @@ def match_pictures(
     from unseen.jobs.matching.page import page
     from unseen.runtime import replacing
 
-    given = settings_of(settings or [])
+    given = settings_of(
+        settings, random_state="--seed", longest="--limit", rotations="--rotate", renderings="--renderings",
+        geometry="--geometry", threshold="--threshold",
+    )  # fmt: skip
     _check(first, out, matcher, tune, model, given)
     if rotations and rotate is not None:
         raise ValueError(f"--rotations is --rotate always; it does not go with --rotate {rotate}")
@@ -154,10 +160,10 @@ def learn_from_videos(
     start: Annotated[float, typer.Option(help="Seconds at which to begin in each video.")] = 0.0,
     most: Annotated[int, typer.Option(help="Frames of a video that are taken.", min=3)] = 1200,
     limit: Annotated[int, typer.Option(help="Pixels of the longer side of frames.", min=64)] = 480,
-    points: Annotated[int, typer.Option(help="Most points of a picture that it will find.", min=16)] = 2048,
-    settings: Annotated[list[str] | None, typer.Option("--set", help="Hyperparameter as name=value.")] = None,
-    seed: Annotated[int, typer.Option(help="Of learning.", min=0)] = 0,
-    as_json: AsJson = False,
+    points: Points = 2048,
+    settings: options.Settings = None,
+    seed: options.Seed = 0,
+    as_json: options.AsJson = False,
 ) -> None:
     """Make a better matcher from ordinary videos, without any label.
 
@@ -171,8 +177,7 @@ def learn_from_videos(
     from unseen.jobs.matching import learning
     from unseen.nn.state import refuse_foreign
 
-    given = settings_of(settings or [])
-    _not_by_set(given, {"random_state": "--seed"})
+    given = settings_of(settings, random_state="--seed")
     place = model.resolve()
     if Path.cwd().resolve().is_relative_to(place):
         raise ValueError(f"--model must be a folder to be made, such as my-matcher; got {str(model)!r}")
@@ -219,12 +224,12 @@ def bench_matchers(
         str | None,
         typer.Option(help="Turn the second picture by quarters: auto, always, never; as unseen match does if absent."),
     ] = None,
-    points: Annotated[int, typer.Option(help="Most points of a picture.", min=16)] = 2048,
+    points: Points = 2048,
     out: Annotated[
         Path | None, typer.Option(help="Page to write (.html); a table of all errors stands beside.")
     ] = None,
-    seed: Annotated[int, typer.Option(help="Of the scenes.", min=0)] = 0,
-    as_json: AsJson = False,
+    seed: options.Seed = 0,
+    as_json: options.AsJson = False,
 ) -> None:
     """Grade matchers on pairs whose truth is known, yours or declared.
 
@@ -242,7 +247,7 @@ def bench_matchers(
 
     names = [name.strip() for name in matchers.split(",") if name.strip()]
     turns = turns_of(rotate)
-    _check_out(out)
+    check_written("out", out, ".html")
     if pairs is not None and photographs is not None:
         raise ValueError("photographs is for scenes; with a table of pairs it is not read")
     if pairs is not None and out is not None and out.with_suffix(".csv").resolve() == Path(pairs).resolve():
@@ -286,17 +291,6 @@ def _tell_bench(facts: dict[str, Any]) -> None:
         typer.echo(f"  {name} ({facts['pairs'][name]} pairs, {facts['units'][name]}): {told}")
 
 
-def _check_out(out: Path | None) -> None:
-    if out is not None and (out.suffix.lower() != ".html" or not out.parent.is_dir()):
-        raise ValueError(f"out must be a file that ends in .html, in a folder that is there; got {str(out)!r}")
-
-
-def _not_by_set(given: dict[str, Any], options: dict[str, str]) -> None:
-    for name, option in options.items():
-        if name in given:
-            raise ValueError(f"--set does not take {name}; say {option}")
-
-
 def _check(
     first: str | None,
     out: Path | None,
@@ -318,12 +312,7 @@ def _check(
         raise ValueError(f"--tune tunes xfeat or xfeat+lighterglue; it does not go with --matcher {matcher}")
     if tune is None and (given or model is not None):
         raise ValueError("--set and --model go with --tune; a tuned matcher is used by --matcher FOLDER")
-    options = {
-        "random_state": "--seed", "longest": "--limit", "rotations": "--rotate", "renderings": "--renderings",
-        "geometry": "--geometry", "threshold": "--threshold",
-    }  # fmt: skip
-    _not_by_set(given, options)
-    _check_out(out)
+    check_written("out", out, ".html")
 
 
 def _tell(fact: dict[str, Any]) -> None:

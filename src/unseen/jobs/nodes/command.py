@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from unseen import options
 from unseen.console import app, say, settings_of
 
 
@@ -15,7 +16,7 @@ def nodes(
     graph: Annotated[str, typer.Argument(help="Table of nodes (id, text, perhaps label), .npz, or .pt of PyG.")],
     edges: Annotated[str | None, typer.Option(help="Table of edges (source, target), beside a table of nodes.")] = None,
     classes: Annotated[str | None, typer.Option(help="Class file (name, description), or names with commas.")] = None,
-    out: Annotated[Path, typer.Option(help="Folder to write.")] = Path("runs/nodes"),
+    out: options.OutFolder = Path("runs/nodes"),
     pretrain: Annotated[
         list[str] | None, typer.Option(help="Graph to learn from (NODES:EDGES for tables); may be repeated.")
     ] = None,
@@ -40,8 +41,8 @@ def nodes(
     ] = 2000,
     encoder: Annotated[str | None, typer.Option(help="Frozen text encoder; that of --model, else minilm.")] = None,
     preset: Annotated[str, typer.Option(help="default, without-additions, or published (its size).")] = "default",
-    settings: Annotated[list[str] | None, typer.Option("--set", help="Hyperparameter as name=value.")] = None,
-    seed: Annotated[int, typer.Option(help="Seed.", min=0)] = 0,
+    settings: options.Settings = None,
+    seed: options.Seed = 0,
 ) -> None:
     """Name nodes of a graph with texts, by sentences about classes.
 
@@ -55,9 +56,7 @@ def nodes(
 
     if classes is None:
         raise ValueError("classes is needed: a class file, or names with commas")
-    given = settings_of(settings or [])
-    if "random_state" in given:
-        raise ValueError("--set does not take random_state; say --seed")
+    given = settings_of(settings, random_state="--seed")
     taken: dict[str, Any] = {"method": subgraphs, "steps": steps, "k": hops}
     taken = {key: value for key, value in taken.items() if value is not None}
     classify_nodes(

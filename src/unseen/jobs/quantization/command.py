@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from unseen.console import Trust, Verbose, app, say, settings_of, tell
+from unseen import options
+from unseen.console import app, say, settings_of, tell
 
 
 @app.command()
@@ -39,10 +40,10 @@ def quantize(
         Path | None, typer.Option("--from", help="Folder of an earlier run: other bits, nothing distilled.")
     ] = None,
     onnx: Annotated[Path | None, typer.Option(help="ONNX file that computes in integers.")] = None,
-    settings: Annotated[list[str] | None, typer.Option("--set", help="Hyperparameter as name=value.")] = None,
-    seed: Annotated[int | None, typer.Option(help="Seed; 0 if not told.")] = None,
-    verbose: Verbose = False,
-    trust: Trust = False,
+    settings: options.Settings = None,
+    seed: options.OptionalSeed = None,
+    verbose: options.Verbose = False,
+    trust: options.Trust = False,
 ) -> None:
     """Quantize a network without any data, or with a few pictures.
 
@@ -68,7 +69,7 @@ def quantize(
         data=data,
         again=again,
         onnx=onnx,
-        settings=settings_of(settings or []),
+        settings=settings_of(settings),
         seed=seed,
         trust=trust,
     )

@@ -8,7 +8,8 @@ from typing import Annotated, Any
 
 import typer
 
-from unseen.console import AsJson, Verbose, app, command_line, dump, say, settings_of, tell
+from unseen import options
+from unseen.console import app, command_line, dump, say, settings_of, tell
 
 
 @app.command()
@@ -20,7 +21,7 @@ def segment(
         ),
     ] = None,
     target: Annotated[str, typer.Option(help="A picture, or a folder; its masks, if there are some, grade.")] = "",
-    out: Annotated[Path, typer.Option(help="Folder to write.")] = Path("runs/segment"),
+    out: options.OutFolder = Path("runs/segment"),
     classes: Annotated[
         str | None, typer.Option(help="Names of the classes, with commas, in the order of values.")
     ] = None,
@@ -38,10 +39,10 @@ def segment(
     ] = None,
     batch_size: Annotated[int, typer.Option(help="Pictures of a step on the source.", min=2)] = 16,
     ignore: Annotated[int, typer.Option(help="Value of masks where nothing is known; -1 for none.")] = 255,
-    settings: Annotated[list[str] | None, typer.Option("--set", help="Hyperparameter as name=value.")] = None,
-    seed: Annotated[int, typer.Option(help="Seed.", min=0)] = 0,
-    verbose: Verbose = False,
-    as_json: AsJson = False,
+    settings: options.Settings = None,
+    seed: options.Seed = 0,
+    verbose: options.Verbose = False,
+    as_json: options.AsJson = False,
 ) -> None:
     """Segment pictures of another look, from one without a mask.
 
@@ -71,7 +72,7 @@ def segment(
         training=job.Training(network, train_steps, batch_size),
         ignore=None if ignore < 0 else ignore,
         steps=steps,
-        settings=settings_of(settings or []),
+        settings=settings_of(settings),
         seed=seed,
         say=say,
     )

@@ -8,7 +8,8 @@ from typing import Annotated
 
 import typer
 
-from unseen.console import AsJson, Trust, Verbose, WithEncoder, app, dump, say, settings_of
+from unseen import options
+from unseen.console import app, dump, say, settings_of
 
 
 @app.command(name="continue")
@@ -39,18 +40,18 @@ def continue_(
         str, typer.Option(help="heads: last layers on frozen features; all: both towers whole, for a GPU.")
     ] = "auto",
     preset: Annotated[str | None, typer.Option(help="Preset of zscl.")] = None,
-    settings: Annotated[list[str] | None, typer.Option("--set", help="Hyperparameter of zscl as name=value.")] = None,
+    settings: Annotated[list[str] | None, options.hyperparameter("zscl")] = None,
     held_out: Annotated[
         float | None,
         typer.Option(
             help="Share of each task that is asked about and never learnt, the same in all calls; 0.25 if absent."
         ),
     ] = None,
-    seed: Annotated[int, typer.Option(help="Seed.", min=0)] = 0,
-    bundle: WithEncoder = False,
-    trust: Trust = False,
-    verbose: Verbose = False,
-    as_json: AsJson = False,
+    seed: options.Seed = 0,
+    bundle: options.WithEncoder = False,
+    trust: options.Trust = False,
+    verbose: options.Verbose = False,
+    as_json: options.AsJson = False,
 ) -> None:
     """Learn the next tasks, and see what of the others was forgotten.
 
@@ -67,7 +68,7 @@ def continue_(
 
     _, history = continue_stream(
         model, tasks, out=out, also=also or (), reference=reference, texts=texts, prompts=prompt or None,
-        train=train, preset=preset, settings=settings_of(settings or []), held_out=held_out, seed=seed,  # type: ignore[arg-type]
+        train=train, preset=preset, settings=settings_of(settings), held_out=held_out, seed=seed,  # type: ignore[arg-type]
         with_encoder=bundle, trust=trust, say=say,
     )  # fmt: skip
     if as_json:
