@@ -202,7 +202,7 @@ def command_line() -> str:
     return shlex.join(["unseen", *sys.argv[1:]])
 
 
-def settings_of(pairs: Sequence[str] | None, **flags: str) -> dict[str, Any]:
+def settings_of(pairs: Sequence[str] | None, /, **flags: str) -> dict[str, Any]:
     """Hyperparameters from name=value; values are JSON where they can be.
 
     Those that have a flag of their own (``random_state="--seed"``) are refused.
