@@ -1,4 +1,4 @@
-"""The commands' common ground: the application, the options that several share, what they print with."""
+"""The commands' common ground: the application, how things are said, what arguments are called on the command line."""
 
 from __future__ import annotations
 

@@ -59,8 +59,9 @@ def annotate(
     told = [line for line in dict.fromkeys(told) if line]
     if words and not told:
         raise ValueError(f"--words {words} holds no word")
-    options: dict[str, Any] = {"encoder": encoder, "precision": precision, "on_error": on_error, "trust": trust}
-    ready = prepare(source=source, classes=classes, **options)
+    ready = prepare(
+        source=source, classes=classes, encoder=encoder, precision=precision, on_error=on_error, trust=trust
+    )
     pool = load(target, on_error=on_error)  # type: ignore[arg-type]
     if ready.encoder is not None:
         pool = ready.encoder.encode(pool)
