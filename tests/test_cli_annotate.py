@@ -110,7 +110,7 @@ def test_a_folder_of_pictures_is_described_by_words_and_attributes(call, folders
 def test_help_and_mistakes_are_short(call, folders):
     assert "unseen annotate" in call("--help").stdout
     given = ("new", "--source", "known", "--classes", "classes.csv", "--out", "a.csv")
-    assert "there is no nowhere" in call(*given[:-1], "nowhere/a.csv", code=1).stderr
+    assert "there is no folder 'nowhere'" in call(*given[:-1], "nowhere/a.csv", code=1).stderr
     (folders / "words.txt").write_text("\n")
     assert "holds no word" in call(*given, "--words", "words.txt", code=1).stderr
     pd.read_csv(folders / "classes.csv").iloc[3:].to_csv(folders / "classes.csv", index=False)

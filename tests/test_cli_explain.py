@@ -228,7 +228,9 @@ def test_bad_requests_are_named(located: Bundle, tmp_path: Path) -> None:
         write(tmp_path / "why.html", [], located)
 
 
-@pytest.mark.parametrize(("out", "told"), [("why.pdf", "--out must end in"), ("none/why.html", "there is no none")])
+@pytest.mark.parametrize(
+    ("out", "told"), [("why.pdf", "out must end in"), ("none/why.html", "there is no folder 'none'")]
+)
 def test_a_file_that_cannot_be_written_is_named_before_any_work(out: str, told: str) -> None:
     from unseen.cli.explain import explain
 

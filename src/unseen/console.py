@@ -1,4 +1,4 @@
-"""The commands' common ground: the application, the options that several share, what they print with."""
+"""The commands' common ground: the application, how things are said, what arguments are called on the command line."""
 
 from __future__ import annotations
 
@@ -46,9 +46,7 @@ def settings_of_all_commands(
             help="Threads of every fit. More are faster; results are equal bits only for equal numbers.",
         ),
     ] = 1,
-    device: Annotated[
-        str | None, typer.Option(envvar="UNSEEN_DEVICE", help="cpu, cuda, cuda:1, ...", show_default=False)
-    ] = None,
+    device: Annotated[str | None, typer.Option(envvar="UNSEEN_DEVICE", help="cpu, cuda, cuda:1, ...")] = None,
 ) -> None:
     """Say how every command runs."""
     from unseen.runtime import runtime
@@ -75,63 +73,6 @@ data_app = typer.Typer(no_args_is_help=True, help="Data that packages ship: list
 app.add_typer(data_app, name="data")
 new_app = typer.Typer(no_args_is_help=True, help="Write a package with a method of your own.")
 app.add_typer(new_app, name="new")
-
-Source = Annotated[
-    str | None,
-    typer.Option(help="Labelled data: folder of class folders, table, arrays, shards.", show_default=False),
-]
-Target = Annotated[
-    str | None,
-    typer.Option(help="Data to work on. Labels in it are put away, and grade at the end.", show_default=False),
-]
-Support = Annotated[str | None, typer.Option(help="A few labelled samples of the target.", show_default=False)]
-Classes = Annotated[
-    str | None,
-    typer.Option(
-        help="Class file (CSV or JSON: name, description, parent, attributes; or a name a line), or names with commas. "
-        "Where nothing is labelled, names alone decide (zero-shot).",
-        show_default=False,
-    ),
-]
-Prompts = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--prompt", help="Sentence for names, such as 'a photo of a {}.'; may be repeated.", show_default=False
-    ),
-]
-OntologyFile = Annotated[
-    str | None,
-    typer.Option(help="What relates the classes: triples (.tsv, .csv) or RDF (.ttl, .owl).", show_default=False),
-]
-TaxonomyName = Annotated[
-    str | None,
-    typer.Option(
-        help="Where the classes stand, by name: wordnet, hpo, obo:FILE, owl:FILE, csv:FILE, ...", show_default=False
-    ),
-]
-Model = Annotated[
-    str | None,
-    typer.Option(help="Folder of a saved model (or of a run) whose classifier is adapted.", show_default=False),
-]
-Teachers = Annotated[
-    str | None, typer.Option(help="Folder of saved models to distil from, of any classes.", show_default=False)
-]
-EncoderName = Annotated[
-    str | None, typer.Option(help="Pretrained encoder; `unseen encoders` lists them.", show_default=False)
-]
-Labels = Annotated[
-    str,
-    typer.Option(
-        help="What labels in --target are for: exam (they grade at the end), support (they are learnt from), "
-        "or split:0.5 (a part of each)."
-    ),
-]
-OnError = Annotated[str, typer.Option(help="Unreadable samples: skip (and name them) or fail.")]
-Precision = Annotated[str, typer.Option(help="Of the frozen encoder: auto (fastest here) or fp32 (reference).")]
-Trust = Annotated[bool, typer.Option("--trust", help="Load encoders that can run code (TorchScript, custom ONNX).")]
-Verbose = Annotated[bool, typer.Option("--verbose", help="Print all that the report says, not the answer alone.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-WithEncoder = Annotated[bool, typer.Option("--bundle", help="Put the encoder's weights into the model folder.")]
 
 
 def say(line: str) -> None:
@@ -241,6 +182,18 @@ def write_csv(file: Path, table: pd.DataFrame) -> None:
         table.map(harmless).rename(columns=harmless).to_csv(temporary, index=False)
 
 
+def check_written(name: str, file: Path | None, *endings: str) -> None:
+    """`ValueError` if a file to write has another ending than these, where some are named, or no folder to lie in."""
+    if file is None:
+        return
+    if endings and file.suffix.lower() not in endings:
+        *others, last = endings
+        told = f"{', '.join(others)} or {last}" if others else last
+        raise ValueError(f"{name} must end in {told}; got {str(file)!r}")
+    if not file.parent.is_dir():
+        raise ValueError(f"{name}: there is no folder {str(file.parent)!r}")
+
+
 def dump(value: Any) -> None:
     typer.echo(json.dumps(value, indent=1, ensure_ascii=False, default=str))
 
@@ -249,13 +202,18 @@ def command_line() -> str:
     return shlex.join(["unseen", *sys.argv[1:]])
 
 
-def settings_of(pairs: list[str]) -> dict[str, Any]:
-    """Hyperparameters from name=value; values are JSON where they can be."""
+def settings_of(pairs: Sequence[str] | None, /, **flags: str) -> dict[str, Any]:
+    """Hyperparameters from name=value; values are JSON where they can be.
+
+    Those that have a flag of their own (``random_state="--seed"``) are refused.
+    """
     settings: dict[str, Any] = {}
-    for pair in pairs:
+    for pair in pairs or ():
         key, sign, value = pair.partition("=")
         if not sign or not key:
             raise ValueError(f"--set takes name=value; got {pair!r}")
+        if key in flags:
+            raise ValueError(f"--set does not take {key}; say {flags[key]}")
         try:
             read = json.loads(value)
         except ValueError:

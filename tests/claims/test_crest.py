@@ -7,7 +7,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from unseen.claims import crest
+from unseen.claims import crest, sign_mosaics
 from unseen.claims.pooled_scorers import PooledScorers, Scorers
 from unseen.data.classes import ClassSpace
 from unseen.data.domain import Domain
@@ -63,7 +63,7 @@ def test_doubt_is_minus_the_log_likelihood_of_the_likeliest_unseen_class() -> No
 
 
 def test_the_rivals_have_the_budget_of_crest_and_the_same_seed_gives_the_same() -> None:
-    given = crest.mosaics("printed 0", "alike", 1)
+    given = sign_mosaics.mosaics("printed 0", "alike", 1)
     one, other = crest.rivals(given, 3), crest.rivals(given, 3)
     for arm, rival in one.items():
         assert (rival.epochs, rival.dropout) == (crest.SETTINGS["epochs"], crest.SETTINGS["dropout"])
@@ -72,9 +72,9 @@ def test_the_rivals_have_the_budget_of_crest_and_the_same_seed_gives_the_same() 
 
 
 def test_mosaics_of_letters_show_their_signs_where_they_say() -> None:
-    given = crest.mosaics("capitals 7", "plain", 1)
+    given = sign_mosaics.mosaics("capitals 7", "plain", 1)
     assert given.classes.attribute_names == tuple("ABCDEFGHJK")
-    shown = crest.signs("capitals")
+    shown = sign_mosaics.signs("capitals")
     pixels, labels = shown.x, shown.labels
     cells, place = given.unseen.columns["regions"], given.unseen.columns["place"]
     assert given.classes.attributes is not None

@@ -5,7 +5,8 @@ import pytest
 import torch
 from PIL import Image
 
-from unseen.claims.tmv_hlp import copy_of, first_of_each, gap, keyword_vectors, simulated
+from unseen.claims.emoji_pools import copy_of, first_of_each, keyword_vectors
+from unseen.claims.tmv_hlp import gap, simulated
 from unseen.data.domain import Domain, Lazy
 
 

@@ -10,9 +10,9 @@ import torch
 import unseen
 from unseen.bundle import Bundle
 from unseen.compare.asked import parse_budget
+from unseen.compare.candidates import plan
 from unseen.compare.cells import split_source
 from unseen.compare.inputs import prepare
-from unseen.compare.job import plan
 from unseen.data.classes import ClassSpace
 from unseen.data.domain import Domain
 

@@ -13,10 +13,10 @@ import pytest
 import torch
 
 from unseen import catalogue
+from unseen.compare.candidates import plan
 from unseen.compare.cells import run_cell
 from unseen.compare.fits import run_all, split
 from unseen.compare.inputs import Inputs, prepare
-from unseen.compare.job import plan
 from unseen.compare.shared_fits import Fits
 from unseen.data.classes import ClassSpace
 from unseen.data.domain import Domain

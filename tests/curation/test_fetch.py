@@ -21,7 +21,8 @@ from typing import Any
 import pytest
 
 from unseen.curation import fetch as room
-from unseen.curation.fetch import Politeness, fetch, is_public, opted_out
+from unseen.curation.fetch import Politeness, fetch, opted_out
+from unseen.curation.hosts import is_public
 
 
 @pytest.mark.parametrize(

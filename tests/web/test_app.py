@@ -19,10 +19,11 @@ from unseen.data.classes import ClassSpace
 from unseen.data.domain import Domain
 from unseen.methods import get
 from unseen.serving.limits import Limits
-from unseen.web import app as module
-from unseen.web.app import Shown, create_app, given
+from unseen.web import pages as module
+from unseen.web.app import create_app
 from unseen.web.desk import Desk
 from unseen.web.guard import REPORT, Guard
+from unseen.web.pages import Shown, given
 from unseen.web.places import Places
 
 NASTY = "<img src=x onerror=alert(1)>"

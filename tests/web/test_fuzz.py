@@ -23,9 +23,10 @@ from starlette.routing import Route
 
 from unseen.serving.limits import Limits
 from unseen.serving.server import Server, listen
-from unseen.web.app import EXAMPLES, TYPED, Shown, create_app
+from unseen.web.app import create_app
 from unseen.web.desk import Desk
 from unseen.web.guard import Guard
+from unseen.web.pages import EXAMPLES, TYPED, Shown
 from unseen.web.places import Places
 
 TEXT = {"type": "string", "maxLength": 300}

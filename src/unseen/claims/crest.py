@@ -2,27 +2,24 @@
 
 from __future__ import annotations
 
-import functools
-import itertools
-from collections import Counter
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from unseen import encoders
 from unseen.claims import worlds
 from unseen.claims.base import Claim, Experiment, Result, of_both, seeds
 from unseen.claims.conditions import at_least, better, not_worse
-from unseen.claims.drawings import VENDORS, drawn, of_split
-from unseen.claims.folds import Fold, roles
-from unseen.claims.frequency_ladder import mnist
+from unseen.claims.drawings import of_split
+from unseen.claims.emoji_regions import CLASSES, FOLDS, drawings, fold
+from unseen.claims.folds import Fold
 from unseen.claims.ledger import Assertion, effect, mechanism, not_testable, paper_scale
 from unseen.claims.pooled_scorers import PooledScorers
+from unseen.claims.sign_mosaics import CELLS, SHOWN, Mosaics, mosaics, signs
 from unseen.data.classes import ClassSpace
 from unseen.data.domain import Domain
-from unseen.data.typing import FloatArray, IntArray
+from unseen.data.typing import IntArray
 from unseen.evaluation.metrics.zero_shot import generalized_scores, mean_class_top1
 from unseen.methods.baselines.dap import DAP
 from unseen.methods.baselines.describe import Describe
@@ -54,61 +51,8 @@ WITHOUT: dict[str, dict[str, Any]] = {
 
 # -- emoji -------------------------------------------------------------------------------------------------
 
-CLASSES, LEAST, FOLDS = 300, 5, 5
-SIDE = 3
-"""Regions along each side of a drawing."""
 TUNED: dict[str, dict[str, Any]] = {"ridge": {"hubs": False, "handicap": 0.1}, "DAP": {"C": 0.01, "handicap": 0.1}}
 """The best handicaps, and C, of a grid on the development emoji."""
-
-
-def attributes(columns: dict[str, NDArray[Any]]) -> tuple[FloatArray, tuple[str, ...]]:
-    """CLDR's keywords and the subgroups that at least five of the emoji have, as 0 and 1, (n, A), and their names."""
-    words = [{w.strip() for w in text.split(",") if w.strip()} for text in columns["keywords"].tolist()]
-    groups = columns["subgroup"].tolist()
-    often = [word for word, n in Counter(w for some in words for w in sorted(some)).items() if n >= LEAST]
-    kinds = [kind for kind, n in Counter(groups).items() if n >= LEAST]
-    table = [[w in some for w in often] + [kind == k for k in kinds] for some, kind in zip(words, groups)]
-    names = (*often, *(f"kind: {kind.replace('-', ' ')}" for kind in kinds))
-    return np.array(table, dtype=np.float32), names
-
-
-@functools.cache
-def drawings(split: str) -> tuple[Domain, tuple[FloatArray, FloatArray]]:
-    """Features and regions of the emoji that have an attribute, vendor after vendor; and lite-clip's, with the texts'.
-
-    The splits share neither a vendor nor an emoji.
-    """
-    styles = drawn(split, CLASSES)
-    table, names = attributes(dict(styles[0].columns))
-    kept = np.flatnonzero(table.any(axis=1))
-    styles = tuple(style.take(kept) for style in styles)
-    called = tuple(styles[0].columns["name"].tolist())
-    classes = ClassSpace(names=called, attributes=table[kept], attribute_names=names)
-    encoder = encoders.get(f"efficientnet-lite0?regions={SIDE}")
-    parts = [encoder.encode(style, precision="fp32") for style in styles]
-    columns = {"regions": np.concatenate([part.columns["regions"] for part in parts])}
-    y = np.tile(np.arange(len(kept)), len(parts))
-    whole = Domain(x=np.concatenate([part.x for part in parts]), y=y, classes=classes, columns=columns, name=split)
-    tower = encoders.get("lite-clip")
-    assert isinstance(tower, encoders.TwoTowerEncoder)
-    told = ClassSpace(names=called, descriptions=tuple(styles[0].columns["keywords"].tolist()))
-    seen = np.concatenate([tower.encode(style, precision="fp32").x for style in styles])
-    vectors = tower.embed(told).embeddings
-    assert vectors is not None
-    return whole, (seen, vectors)
-
-
-def fold(case: str) -> tuple[Fold, IntArray]:
-    """A fifth of the emoji is unseen; and where the drawings of unseen ones stand in `drawings`."""
-    split, number = case.split()
-    whole, _ = drawings(split)
-    assert whole.classes is not None
-    n, rng = len(whole.classes), np.random.default_rng(0)
-    unseen = np.sort(np.array_split(rng.permutation(n), FOLDS)[int(number) % FOLDS])
-    classes = whole.classes.replace(seen=np.setdiff1d(np.arange(n), unseen))
-    masks, whole = roles(len(VENDORS[split]), classes, rng), whole.replace(classes=classes)
-    source, known, new = (whole.take(mask) for mask in masks)
-    return Fold(source, known, new, classes), np.flatnonzero(masks[2])
 
 
 def run_emoji(case: str, seed: int) -> Result:
@@ -215,9 +159,6 @@ def views(method: CREST, given: Fold) -> Result:
 
 # -- mosaics -----------------------------------------------------------------------------------------------
 
-DIGITS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
-SHOWN, CELLS = 3, 9
-"""Digits of a class, and cells of a picture; the others hold digits whose pixels are shuffled."""
 WORLDS = ("plain", "uneven", "apart", "together", "alike")
 EACH = {"many": 12, "few": 4}
 """Pictures of a seen class."""
@@ -230,107 +171,9 @@ RIVALS: dict[str, dict[str, Any]] = {
 }
 """Scorers of single cells with the best of two objectives, three learning rates and two temperatures on development
 mosaics. Pictures of the source that are set aside cannot tell: they show the digits that were learnt from."""
-LETTERS = {"capitals": "ABCDEFGHJK", "small": "abdefghkmn"}
-"""Ten signs of a style of printed letters; digits are the signs of the other styles."""
 OPENED = ("handwritten 0", "handwritten 1", "printed 100", "printed 101")
 FRESH = ("mnist 200", "mnist 201", "capitals 202", "capitals 203", "small 204", "small 205")
 """Signs that no other experiment shows: other people's hands, and other characters."""
-
-
-class Mosaics(NamedTuple):
-    """Pictures of seen classes to learn from, other pictures of seen classes, pictures of unseen ones, the classes.
-
-    The column `place` holds the cell of each digit, -1 where it is not shown, (n, 10).
-    """
-
-    source: Domain
-    seen: Domain
-    unseen: Domain
-    classes: ClassSpace
-
-
-def mosaics(case: str, world: str, each: int) -> Mosaics:
-    """Classes are sets of three of ten signs; a picture shows each of them in one of its nine cells.
-
-    Parameters
-    ----------
-    case : str
-        Style of the signs, and a number: "handwritten", "printed" or "mnist" digits, "capitals" or "small" letters.
-        Tests show other pictures of the signs than the source.
-    world : {"plain", "uneven", "apart", "together", "alike"}
-        "uneven": seen classes have from a quarter to four times as many pictures, as many in all; "together": two
-        digits occur together in all eight seen classes that have both and in one class each alone, while every unseen
-        class has one of them; "apart": the same unseen classes, and seen ones drawn from all others; "alike": sets of
-        six digits only, so that every class differs from nine others of 20 in one digit.
-    each : int
-        Pictures of a seen class.
-    """
-    style, number = case.split()
-    rng = np.random.default_rng(int(number))
-    sets = np.array(list(itertools.combinations(range(6 if world == "alike" else 10), SHOWN)))
-    has = (sets[:, :, None] == np.arange(10)).any(axis=1)
-    new, seen = _split(has, world, rng)
-    kept = np.r_[seen, new]
-    shown, names = signs(style), tuple(LETTERS.get(style, DIGITS))
-    classes = ClassSpace(
-        names=tuple("".join(map(str, sets[k])) for k in kept), attributes=has[kept], attribute_names=names,
-        seen=np.arange(len(seen)),
-    )  # fmt: skip
-    counts = np.full(len(seen), each)
-    if world == "uneven":
-        shares = np.geomspace(1, 24, len(seen))[rng.permutation(len(seen))]
-        counts = np.maximum(1, np.round(shares / shares.mean() * each)).astype(np.int64)
-        counts[counts.argmax()] += each * len(seen) - counts.sum()
-    inks = [(shown.x[part], shown.labels[part]) for part in np.array_split(rng.permutation(len(shown)), 2)]
-    members = sets[kept]
-    known, first = np.arange(len(seen)), len(seen)
-    return Mosaics(
-        _pictures(np.repeat(known, counts), members, inks[0], classes, rng),
-        _pictures(np.repeat(known, 4), members, inks[1], classes, rng),
-        _pictures(np.repeat(np.arange(first, len(kept)), 20), members, inks[1], classes, rng),
-        classes,
-    )
-
-
-def signs(style: str) -> Domain:
-    """Pictures of ten signs, 8 x 8, which are the classes."""
-    if style in LETTERS:
-        return worlds.characters(LETTERS[style])
-    return mnist() if style == "mnist" else worlds.digits(style)
-
-
-def _split(has: NDArray[np.bool_], world: str, rng: np.random.Generator) -> tuple[IntArray, IntArray]:
-    """Unseen sets and seen ones."""
-    if world == "alike":
-        order = rng.permutation(len(has))
-        return order[:5], order[5:]
-    if world in ("plain", "uneven"):
-        order = rng.permutation(len(has))[:60]
-        return order[:15], order[15:]
-    number = has[:, 0].astype(int) + has[:, 1]
-    apart, both, neither = (np.flatnonzero(number == n) for n in (1, 2, 0))
-    new = rng.permutation(apart)[:15]
-    if world == "apart":
-        return new, rng.permutation(np.setdiff1d(np.arange(len(has)), new))[:45]
-    rest = np.setdiff1d(apart, new)
-    lone = [rng.choice(rest[has[rest, digit]]) for digit in (0, 1)]
-    return new, np.r_[both, lone, rng.permutation(neither)[: 45 - len(both) - len(lone)]]
-
-
-def _pictures(
-    y: IntArray, sets: IntArray, ink: tuple[FloatArray, IntArray], classes: ClassSpace, rng: np.random.Generator
-) -> Domain:
-    """A picture for each label: cells of 8 x 8 pixels as regions, and their mean as the features of the whole."""
-    pixels, digit = ink
-    cells, place = np.empty((len(y), CELLS, 64), dtype=np.float32), np.full((len(y), 10), -1)
-    for picture, where, label in zip(cells, place, y):
-        order = rng.permutation(CELLS)
-        for cell, shown in zip(order, sets[label]):
-            picture[cell] = pixels[rng.choice(np.flatnonzero(digit == shown))]
-            where[shown] = cell
-        for cell in order[SHOWN:]:
-            picture[cell] = rng.permutation(pixels[rng.integers(len(pixels))])
-    return Domain(x=cells.mean(axis=1), y=y, classes=classes, columns={"regions": cells, "place": place})
 
 
 def located(method: CREST | PooledScorers, pictures: Domain) -> dict[str, float]:

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from unseen.console import EncoderName, OnError, Precision, Trust, app, say, settings_of, write_csv
+from unseen import options
+from unseen.console import app, check_written, say, settings_of, write_csv
 from unseen.files import read_plain
 
 if TYPE_CHECKING:
@@ -24,19 +25,16 @@ def annotate(
     classes: Annotated[
         str, typer.Option(help="Class file (CSV or JSON) with all classes: name, description, attributes.")
     ],
-    out: Annotated[Path, typer.Option(help="CSV file to write.")],
+    out: options.OutTable,
     top: Annotated[int, typer.Option(help="Words and attributes of each sample.", min=1)] = 5,
     words: Annotated[
-        Path | None,
-        typer.Option(help="Text file, a word or phrase a line, in place of the classes.", show_default=False),
+        Path | None, typer.Option(help="Text file, a word or phrase a line, in place of the classes.")
     ] = None,
-    settings: Annotated[
-        list[str] | None, typer.Option("--set", help="Hyperparameter of tmv-hlp as name=value.", show_default=False)
-    ] = None,
-    encoder: EncoderName = None,
-    precision: Precision = "auto",
-    on_error: OnError = "skip",
-    trust: Trust = False,
+    settings: Annotated[list[str] | None, options.hyperparameter("tmv-hlp")] = None,
+    encoder: options.Encoder = None,
+    precision: options.Precision = "auto",
+    on_error: options.OnError = "skip",
+    trust: options.Trust = False,
 ) -> None:
     """Describe samples of classes never seen by words and attributes.
 
@@ -49,8 +47,7 @@ def annotate(
     """
     from unseen.compare.asked import check_asked
 
-    if not out.parent.is_dir():
-        raise ValueError(f"--out must name a file in a folder that exists; there is no {out.parent}")
+    check_written("out", out)
     check_asked(
         data=dict(target=target, source=source, words=words), encoder=encoder, on_error=on_error, precision=precision
     )
@@ -62,8 +59,9 @@ def annotate(
     told = [line for line in dict.fromkeys(told) if line]
     if words and not told:
         raise ValueError(f"--words {words} holds no word")
-    options: dict[str, Any] = {"encoder": encoder, "precision": precision, "on_error": on_error, "trust": trust}
-    ready = prepare(source=source, classes=classes, **options)
+    ready = prepare(
+        source=source, classes=classes, encoder=encoder, precision=precision, on_error=on_error, trust=trust
+    )
     pool = load(target, on_error=on_error)  # type: ignore[arg-type]
     if ready.encoder is not None:
         pool = ready.encoder.encode(pool)
@@ -78,7 +76,7 @@ def annotate(
     if len(pool) < 8 * len(known.unseen):
         say(f"{len(pool)} samples are few for {len(known.unseen)} unseen classes; eight of each or more are better")
     small = {**TMVHLP.card.presets["small"], "regularization": 0.1}
-    method = TMVHLP(**(small if len(pool) < 30 * len(known.unseen) else {}) | settings_of(settings or []))
+    method = TMVHLP(**(small if len(pool) < 30 * len(known.unseen) else {}) | settings_of(settings))
     method.fit(source=ready.source, classes=known, target=pool)
     table = described(method, pool.x, known, told or list(known.names), vectors, top)
     table.insert(0, "sample", pool.ids)

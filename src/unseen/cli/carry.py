@@ -7,26 +7,18 @@ from typing import Annotated
 
 import typer
 
-from unseen.console import (
-    EncoderName,
-    OnError,
-    Precision,
-    Trust,
-    app,
-    new_app,
-    open_bundle,
-    say,
-)
+from unseen import options
+from unseen.console import app, new_app, open_bundle, say
 
 
 @app.command()
 def embed(
     data: Annotated[str, typer.Argument(help="Folder, table, shards.")],
     out: Annotated[Path, typer.Option(help="Parquet or .npz file.")],
-    encoder: EncoderName = None,
-    precision: Precision = "auto",
-    on_error: OnError = "skip",
-    trust: Trust = False,
+    encoder: options.Encoder = None,
+    precision: options.Precision = "auto",
+    on_error: options.OnError = "skip",
+    trust: options.Trust = False,
 ) -> None:
     """Turn samples into features once, and keep them as a table.
 
@@ -51,16 +43,15 @@ def embed(
 
 @app.command()
 def export(
-    model: Annotated[Path, typer.Argument(help="Folder of a saved model (or of a run).")],
-    out: Annotated[Path | None, typer.Option(help="ONNX file.", show_default=False)] = None,
+    model: options.SavedModel,
+    out: Annotated[Path | None, typer.Option(help="ONNX file.")] = None,
     web: Annotated[
-        Path | None,
-        typer.Option(help="HTML file that classifies pictures offline (needs npm once).", show_default=False),
+        Path | None, typer.Option(help="HTML file that classifies pictures offline (needs npm once).")
     ] = None,
     integers: Annotated[
         bool, typer.Option("--integers", help="Of a quantized model: compute in 8-bit integers.")
     ] = False,
-    trust: Trust = False,
+    trust: options.Trust = False,
 ) -> None:
     """Write a saved model as ONNX, or as one offline web page.
 
@@ -95,20 +86,15 @@ def export(
 
 @app.command()
 def serve(
-    model: Annotated[Path, typer.Argument(help="Folder of a saved model (or of a run).")],
-    host: Annotated[str, typer.Option(help="Address to listen on; any but this machine's own needs a token.")] = (
-        "127.0.0.1"
-    ),
-    port: Annotated[int, typer.Option(help="Port; 0 takes a free one.", min=0, max=65535)] = 8000,
-    token: Annotated[
-        str | None,
-        typer.Option(envvar="UNSEEN_TOKEN", help="What requests must carry; better as a variable.", show_default=False),
-    ] = None,
+    model: options.SavedModel,
+    host: options.Host = "127.0.0.1",
+    port: options.Port = 8000,
+    token: Annotated[str | None, options.token("What requests must carry")] = None,
     max_bytes: Annotated[int, typer.Option(help="Longest body of a request.", min=1)] = 16 * 2**20,
     max_pixels: Annotated[int, typer.Option(help="Largest picture, width times height.", min=1)] = 50_000_000,
     max_batch: Annotated[int, typer.Option(help="Most samples of a request.", min=1)] = 64,
     wait: Annotated[float, typer.Option(help="Milliseconds to wait for more samples to predict together.")] = 4.0,
-    trust: Trust = False,
+    trust: options.Trust = False,
 ) -> None:
     """Answer predictions over HTTP.
 
@@ -151,7 +137,7 @@ def report(run: Annotated[Path, typer.Argument(help="Run folder.")]) -> None:
 @new_app.command("method")
 def new_method(
     slug: Annotated[str, typer.Argument(help="Its name: lower-case words joined by hyphens.")],
-    out: Annotated[Path | None, typer.Option(help="Folder to write; ./SLUG if absent.", show_default=False)] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder to write; ./SLUG if absent.")] = None,
 ) -> None:
     """Write a package with a method, its test, its claim and its card; it works as it is, fill in your own rule.
 
@@ -171,25 +157,14 @@ def web(
     ),
     data: Annotated[
         list[Path] | None,
-        typer.Option(
-            help="Folder below which runs may read data; may be repeated. If absent: this one.", show_default=False
-        ),
+        typer.Option(help="Folder below which runs may read data; may be repeated. If absent: this one."),
     ] = None,
-    evidence: Annotated[
-        Path | None, typer.Option(help="Folder of recorded evidence; what ships if absent.", show_default=False)
-    ] = None,
-    host: Annotated[str, typer.Option(help="Address to listen on; any but this machine's own needs a token.")] = (
-        "127.0.0.1"
-    ),
-    port: Annotated[int, typer.Option(help="Port; 0 takes a free one.", min=0, max=65535)] = 7860,
-    token: Annotated[
-        str | None,
-        typer.Option(
-            envvar="UNSEEN_TOKEN", help="The password for a browser; better as a variable.", show_default=False
-        ),
-    ] = None,
+    evidence: Annotated[Path | None, typer.Option(help="Folder of recorded evidence; what ships if absent.")] = None,
+    host: options.Host = "127.0.0.1",
+    port: options.Port = 7860,
+    token: Annotated[str | None, options.token("The password for a browser")] = None,
     max_upload: Annotated[int, typer.Option(help="Megabytes of one upload for a run.", min=1)] = 2048,
-    trust: Trust = False,
+    trust: options.Trust = False,
 ) -> None:
     """Start, follow and compare runs in a browser; try their models.
 

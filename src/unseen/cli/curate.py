@@ -7,7 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
-from unseen.console import AsJson, app, dump, say, write_csv
+from unseen import options
+from unseen.console import app, dump, say, write_csv
 
 head_app = typer.Typer(no_args_is_help=True, help="Scores of pairs, learnt from a few labels over frozen embeddings.")
 app.add_typer(head_app, name="head")
@@ -35,14 +36,10 @@ def curate(
     ),
     encoder: TwoTowers = "lite-clip",
     multilingual_encoder: Annotated[
-        str | None,
-        typer.Option(help="Text encoder of the same space for captions that are not English.", show_default=False),
+        str | None, typer.Option(help="Text encoder of the same space for captions that are not English.")
     ] = None,
     threshold: Annotated[
-        str | None,
-        typer.Option(
-            help="Least similarity: laion-5b, laion-400m (both for CLIP ViT-B/32) or a number.", show_default=False
-        ),
+        str | None, typer.Option(help="Least similarity: laion-5b, laion-400m (both for CLIP ViT-B/32) or a number.")
     ] = None,
     target_keep: Annotated[
         float | None,
@@ -51,32 +48,24 @@ def curate(
             show_default="0.5; for CLIP ViT-B/32 the threshold laion-5b",
         ),
     ] = None,
-    languages: Annotated[
-        str | None, typer.Option(help="Languages to keep, such as en,de,none; all if absent.", show_default=False)
-    ] = None,
+    languages: Annotated[str | None, typer.Option(help="Languages to keep, such as en,de,none; all if absent.")] = None,
     heads: Annotated[
-        list[str] | None,
-        typer.Option("--head", help="Score to add, as name=FOLDER of `unseen head train`.", show_default=False),
+        list[str] | None, typer.Option("--head", help="Score to add, as name=FOLDER of `unseen head train`.")
     ] = None,
-    rules: Annotated[Path | None, typer.Option(help="JSON file of safety rules.", show_default=False)] = None,
+    rules: Annotated[Path | None, typer.Option(help="JSON file of safety rules.")] = None,
     near: Annotated[float, typer.Option(help="Cosine from which pictures are compared; 0 for equal files only.")] = 0.9,
     shard_size: Annotated[int, typer.Option(help="Candidates of a shard.", min=1)] = 1000,
     stages: Annotated[str, typer.Option(help="What to run now.")] = "parse,fetch,embed,select,index",
-    memory: Annotated[str, typer.Option(help="What each index may take, such as 300MB or 2GiB.")] = "4GB",
+    memory: options.Memory = "4GB",
     resize: Annotated[
         str, typer.Option(help="How pictures are kept: no, keep_ratio, center_crop, border, keep_ratio_largest.")
     ] = "no",
     size: Annotated[int, typer.Option(help="Pixels to resize to.", min=1)] = 256,
     min_bytes: Annotated[
-        int | None,
-        typer.Option(
-            help="Least bytes of a picture; 5000 for the web, 0 for a folder of pictures.", min=0, show_default=False
-        ),
+        int | None, typer.Option(help="Least bytes of a picture; 5000 for the web, 0 for a folder of pictures.", min=0)
     ] = None,
     min_size: Annotated[int, typer.Option(help="Least pixels of its shorter side.", min=0)] = 0,
-    max_aspect_ratio: Annotated[
-        float | None, typer.Option(help="Of the longer to the shorter side.", show_default=False)
-    ] = None,
+    max_aspect_ratio: Annotated[float | None, typer.Option(help="Of the longer to the shorter side.")] = None,
     timeout: Annotated[float, typer.Option(help="Seconds for a picture.")] = 10.0,
     max_bytes: Annotated[int, typer.Option(help="Most bytes that are downloaded of a picture.", min=1)] = 32 * 2**20,
     per_host: Annotated[int, typer.Option(help="Downloads from one host at once.", min=1)] = 8,
@@ -85,18 +74,15 @@ def curate(
         bool, typer.Option("--ignore-opt-out", help="Take pictures although X-Robots-Tag says noai or noindex.")
     ] = False,
     allow_host: Annotated[
-        list[str] | None,
-        typer.Option(help="HOST or HOST:PORT that may be private: an intranet, a test.", show_default=False),
+        list[str] | None, typer.Option(help="HOST or HOST:PORT that may be private: an intranet, a test.")
     ] = None,
-    block_host: Annotated[
-        list[str] | None, typer.Option(help="Host that is never asked, or a file of hosts.", show_default=False)
-    ] = None,
+    block_host: Annotated[list[str] | None, typer.Option(help="Host that is never asked, or a file of hosts.")] = None,
     base_url: Annotated[str, typer.Option(help="Where a folder of HTML pages was.", show_default=False)] = "",
     engine: Annotated[str, typer.Option(help="process, or ray: all cores, or a cluster.")] = "process",
-    address: Annotated[str | None, typer.Option(help="Of a running Ray cluster.", show_default=False)] = None,
+    address: options.Address = None,
     cache: Annotated[bool, typer.Option("--cache", help="Keep features by content, for a later run.")] = False,
     seed: Annotated[int, typer.Option(help="Of the order of downloads.", min=0)] = 0,
-    as_json: AsJson = False,
+    as_json: options.AsJson = False,
 ) -> None:
     """Make a filtered, scored, indexed collection of image-text pairs.
 
@@ -232,19 +218,15 @@ def train(
     labels: Annotated[
         str, typer.Argument(help="Two class folders of pictures, a table of files or captions with labels, or shards.")
     ],
-    out: Annotated[Path, typer.Option(help="Folder to write.")],
+    out: options.OutFolder,
     name: Annotated[str, typer.Option(help="unsafe, watermark, toxicity, aesthetic, or a name of your own.")],
     encoder: TwoTowers = "lite-clip",
-    flagged: Annotated[
-        str | None, typer.Option(help="Class that is flagged; the second of the two if absent.", show_default=False)
-    ] = None,
+    flagged: Annotated[str | None, typer.Option(help="Class that is flagged; the second of the two if absent.")] = None,
     kind: Annotated[str, typer.Option(help="linear, mlp, or value for ratings.")] = "linear",
-    threshold: Annotated[
-        float | None, typer.Option(help="Score above which a pair is flagged; the paper's.", show_default=False)
-    ] = None,
-    labels_column: Annotated[str | None, typer.Option(help="Column of the labels.", show_default=False)] = None,
-    seed: Annotated[int, typer.Option(help="Of training.", min=0)] = 0,
-    as_json: AsJson = False,
+    threshold: Annotated[float | None, typer.Option(help="Score above which a pair is flagged; the paper's.")] = None,
+    labels_column: Annotated[str | None, typer.Option(help="Column of the labels.")] = None,
+    seed: options.Seed = 0,
+    as_json: options.AsJson = False,
 ) -> None:
     """Learn a score over an encoder's embeddings from a few labels, and say what it is worth.
 

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from unseen.console import AsJson, OnError, Trust, app, dump, open_bundle, say
+from unseen import options
+from unseen.console import app, check_written, dump, open_bundle, say
 
 if TYPE_CHECKING:
     from unseen.report.explain import Told
@@ -15,13 +16,13 @@ if TYPE_CHECKING:
 
 @app.command()
 def explain(
-    model: Annotated[Path, typer.Argument(help="Folder of a saved model (or of a run).")],
+    model: options.SavedModel,
     pictures: Annotated[list[str], typer.Argument(help="Pictures or videos, or folders of them.")],
     out: Annotated[Path, typer.Option(help="Page (.html) or picture (.png) to write.")] = Path("why.html"),
     top: Annotated[int, typer.Option(help="Attributes of each picture (crest).", min=1)] = 5,
-    on_error: OnError = "skip",
-    trust: Trust = False,
-    as_json: AsJson = False,
+    on_error: options.OnError = "skip",
+    trust: options.Trust = False,
+    as_json: options.AsJson = False,
 ) -> None:
     """Show what spoke for each prediction, and where in the picture.
 
@@ -36,10 +37,7 @@ def explain(
     """
     from unseen.compare.asked import check_path
 
-    if out.suffix not in (".html", ".png"):
-        raise ValueError(f"--out must end in .html or .png; got {str(out)!r}")
-    if not out.parent.is_dir():
-        raise ValueError(f"--out must name a file in a folder that exists; there is no {out.parent}")
+    check_written("out", out, ".html", ".png")
     for path in pictures:
         check_path("pictures", path)
     saved = open_bundle(model, trust)

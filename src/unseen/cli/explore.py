@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from unseen.console import AsJson, app, dump, say
+from unseen import options
+from unseen.console import app, dump, say
 
 if TYPE_CHECKING:
     from unseen.curation.collection import Collection
@@ -17,23 +18,17 @@ if TYPE_CHECKING:
     from unseen.curation.results import Filters
     from unseen.curation.retrieval import Query, RetrievalService
 
-Data = Annotated[Path, typer.Argument(help="Folder of a collection.", show_default=False)]
+Data = Annotated[Path, typer.Argument(help="Folder of a collection.")]
 EncoderName = Annotated[
-    str | None,
-    typer.Option(
-        "--encoder",
-        help="The encoder of the embeddings, if not by the name they tell.",
-        show_default=False,
-    ),
+    str | None, typer.Option("--encoder", help="The encoder of the embeddings, if not by the name they tell.")
 ]
-Memory = Annotated[str, typer.Option(help="What an index may take, such as 300MB or 2GiB.")]
 
 
 @app.command()
 def index(
     data: Data,
     side: Annotated[str, typer.Option(help="What is searched: image or text.")] = "image",
-    memory: Memory = "4GB",
+    memory: options.Memory = "4GB",
     recall: Annotated[float, typer.Option(help="Recall@10 that is aimed at; 0: as much as --latency allows.")] = 0.95,
     latency: Annotated[float, typer.Option(help="Milliseconds that one query may take.")] = 10.0,
     memory_mapped: Annotated[
@@ -44,8 +39,8 @@ def index(
         bool, typer.Option("--reorder", help="Put what is said of pairs into the order of the index's lists.")
     ] = False,
     encoder: EncoderName = None,
-    seed: Annotated[int, typer.Option(help="Seed of samples and k-means.", min=0)] = 0,
-    as_json: AsJson = False,
+    seed: options.Seed = 0,
+    as_json: options.AsJson = False,
 ) -> None:
     """Build a nearest-neighbour index over a collection.
 
@@ -111,17 +106,13 @@ def explore(
     build: Annotated[
         bool, typer.Option("--build", help="Build the indices and the map that are missing or old.")
     ] = False,
-    memory: Memory = "4GB",
+    memory: options.Memory = "4GB",
     query: Annotated[
         list[str] | None,
-        typer.Option(
-            help="Words to look for, here instead of in a browser; WORDS::WEIGHT weighs them.", show_default=False
-        ),
+        typer.Option(help="Words to look for, here instead of in a browser; WORDS::WEIGHT weighs them."),
     ] = None,
-    image: Annotated[
-        list[str] | None, typer.Option(help="A picture to look for; FILE::WEIGHT weighs it.", show_default=False)
-    ] = None,
-    row: Annotated[list[int] | None, typer.Option(help="A row whose like is looked for.", show_default=False)] = None,
+    image: Annotated[list[str] | None, typer.Option(help="A picture to look for; FILE::WEIGHT weighs it.")] = None,
+    row: Annotated[list[int] | None, typer.Option(help="A row whose like is looked for.")] = None,
     change: Annotated[
         str, typer.Option(help="What is different, or counts, of what is looked for: 'on grass'.", show_default=False)
     ] = "",
@@ -129,41 +120,29 @@ def explore(
         Path | None,
         typer.Option(
             help="What `unseen compose` wrote, which reads --change and the page's second box; without it both are "
-            "added.",
-            show_default=False,
+            "added."
         ),
     ] = None,
     side: Annotated[str, typer.Option(help="What is searched: image or text.")] = "image",
     k: Annotated[int, typer.Option("--k", help="Results before any is left out.", min=1)] = 20,
     where: Annotated[
-        list[str] | None,
-        typer.Option(help="Filter: language=en,de or width=256: or punsafe=:0.2.", show_default=False),
+        list[str] | None, typer.Option(help="Filter: language=en,de or width=256: or punsafe=:0.2.")
     ] = None,
     tag: Annotated[
-        list[str] | None,
-        typer.Option(help="Only pairs with one of these tags, which are put on in the browser.", show_default=False),
+        list[str] | None, typer.Option(help="Only pairs with one of these tags, which are put on in the browser.")
     ] = None,
     encoder: EncoderName = None,
     duplicates: Annotated[bool, typer.Option("--duplicates", help="Keep near duplicates.")] = False,
     above: Annotated[
-        float | None,
-        typer.Option(help="Everything from this similarity on instead of --k results.", show_default=False),
+        float | None, typer.Option(help="Everything from this similarity on instead of --k results.")
     ] = None,
     export: Annotated[
-        Path | None,
-        typer.Option(help="Write what is found: .parquet, .csv, .tar (WebDataset) or .npy (uids).", show_default=False),
+        Path | None, typer.Option(help="Write what is found: .parquet, .csv, .tar (WebDataset) or .npy (uids).")
     ] = None,
-    host: Annotated[str, typer.Option(help="Address to listen on; any but this machine's own needs a token.")] = (
-        "127.0.0.1"
-    ),
-    port: Annotated[int, typer.Option(help="Port; 0 takes a free one.", min=0, max=65535)] = 8500,
-    token: Annotated[
-        str | None,
-        typer.Option(
-            envvar="UNSEEN_TOKEN", help="The password for a browser; better as a variable.", show_default=False
-        ),
-    ] = None,
-    as_json: AsJson = False,
+    host: options.Host = "127.0.0.1",
+    port: options.Port = 8500,
+    token: Annotated[str | None, options.token("The password for a browser")] = None,
+    as_json: options.AsJson = False,
 ) -> None:
     """Search a collection in a browser, over HTTP or from here.
 

@@ -9,24 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from unseen import options
 from unseen.console import (
-    AsJson,
-    Classes,
-    EncoderName,
-    Labels,
-    Model,
-    OnError,
-    OntologyFile,
-    Precision,
-    Prompts,
-    Source,
-    Support,
-    Target,
-    TaxonomyName,
-    Teachers,
-    Trust,
-    Verbose,
-    WithEncoder,
     app,
     command_line,
     dump,
@@ -53,10 +37,10 @@ SEEDS = "How many seeds: each candidate is fitted once for every one, 0, 1, ..."
 def demo(
     data: Annotated[str, typer.Option(help="emoji (needs npm for the drawings) or digits (needs nothing).")] = "emoji",
     out: Annotated[Path, typer.Option(help="Run folder.")] = Path("runs/demo"),
-    source: Annotated[str | None, typer.Option(help="Emoji style with labels.", show_default=False)] = None,
-    target: Annotated[str | None, typer.Option(help="Emoji style without labels.", show_default=False)] = None,
+    source: Annotated[str | None, typer.Option(help="Emoji style with labels.")] = None,
+    target: Annotated[str | None, typer.Option(help="Emoji style without labels.")] = None,
     seeds: Annotated[int, typer.Option(help=SEEDS, min=1)] = 1,
-    verbose: Verbose = False,
+    verbose: options.Verbose = False,
 ) -> None:
     """Compare methods on drawings in two styles, and write a report.
 
@@ -71,56 +55,52 @@ def demo(
 
 @app.command()
 def compare(
-    source: Source = None,
-    target: Target = None,
-    support: Support = None,
-    classes: Classes = None,
-    prompts: Prompts = None,
-    ontology: OntologyFile = None,
-    taxonomy: TaxonomyName = None,
-    model: Model = None,
-    teachers: Teachers = None,
-    encoder: EncoderName = None,
+    source: options.Source = None,
+    target: options.Target = None,
+    support: options.Support = None,
+    classes: options.Classes = None,
+    prompts: options.Prompts = None,
+    ontology: options.Ontology = None,
+    taxonomy: options.Taxonomy = None,
+    model: options.Model = None,
+    teachers: options.Teachers = None,
+    encoder: options.Encoder = None,
     methods: Annotated[str, typer.Option(help="auto, all, or slugs with commas (slug:preset is one preset).")] = "auto",
     protocol: Annotated[
         str, typer.Option(help="auto, closed, partial, open, open-partial, zsl, gzsl or base-to-new.")
     ] = "auto",
-    labels: Labels = "exam",
+    labels: options.Labels = "exam",
     careful: Annotated[
         bool | None,
         typer.Option(
             help="Leave source-only only where two label-free scores say so: harms less, gains less. "
-            "If absent: with features of your own, not with those of a pretrained encoder.",
-            show_default=False,
+            "If absent: with features of your own, not with those of a pretrained encoder."
         ),
     ] = None,
     crafted: Annotated[
         bool | None,
         typer.Option(
             help="Ask candidates about crafted copies of source pictures, too (ten families of strong changes). "
-            "If absent: where there is no target; then they decide.",
-            show_default=False,
+            "If absent: where there is no target; then they decide."
         ),
     ] = None,
     refit: Annotated[
         bool, typer.Option(help="Fit the chosen method once more, on all labelled source samples, and save that.")
     ] = True,
     seeds: Annotated[int, typer.Option(help=SEEDS, min=1)] = 3,
-    budget: Annotated[str | None, typer.Option(help="Time for all fits, such as 10m.", show_default=False)] = None,
+    budget: Annotated[str | None, typer.Option(help="Time for all fits, such as 10m.")] = None,
     out: Annotated[Path, typer.Option(help="Run folder; a killed run goes on in it.")] = Path("runs/compare"),
-    on_error: OnError = "skip",
-    precision: Precision = "auto",
+    on_error: options.OnError = "skip",
+    precision: options.Precision = "auto",
     pictures: Annotated[bool, typer.Option(help="Thumbnails in the report.")] = True,
-    bundle: WithEncoder = False,
-    trust: Trust = False,
-    verbose: Verbose = False,
-    as_json: AsJson = False,
+    bundle: options.WithEncoder = False,
+    trust: options.Trust = False,
+    verbose: options.Verbose = False,
+    as_json: options.AsJson = False,
     engine: Annotated[
         str, typer.Option(help="Where samples are encoded and fits run: process (here, on all cores) or ray.")
     ] = "process",
-    ray_address: Annotated[
-        str | None, typer.Option(help="Of a running Ray cluster; Ray starts here if absent.", show_default=False)
-    ] = None,
+    ray_address: options.Address = None,
     cpus_per_fit: Annotated[float, typer.Option(help="Processors that Ray sets aside for a fit.", min=0)] = 1.0,
     gpus_per_fit: Annotated[float, typer.Option(help="GPUs for a fit; .25 lets four share one.", min=0)] = 0.0,
 ) -> None:
@@ -201,34 +181,31 @@ def adapt(
     *,
     context: typer.Context,
     method: Annotated[
-        str | None,
-        typer.Option(help="Slug; `unseen methods` lists them; some --model goes on without one.", show_default=False),
+        str | None, typer.Option(help="Slug; `unseen methods` lists them; some --model goes on without one.")
     ] = None,
     out: Annotated[Path, typer.Option(help="Folder of the saved model.")],
-    source: Source = None,
-    target: Target = None,
-    support: Support = None,
-    classes: Classes = None,
-    prompts: Prompts = None,
-    ontology: OntologyFile = None,
-    taxonomy: TaxonomyName = None,
-    model: Model = None,
-    teachers: Teachers = None,
-    encoder: EncoderName = None,
-    settings: Annotated[
-        list[str] | None, typer.Option("--set", help="Hyperparameter as name=value.", show_default=False)
-    ] = None,
+    source: options.Source = None,
+    target: options.Target = None,
+    support: options.Support = None,
+    classes: options.Classes = None,
+    prompts: options.Prompts = None,
+    ontology: options.Ontology = None,
+    taxonomy: options.Taxonomy = None,
+    model: options.Model = None,
+    teachers: options.Teachers = None,
+    encoder: options.Encoder = None,
+    settings: options.Settings = None,
     preset: Annotated[str, typer.Option(help="Preset of the method.")] = "default",
-    labels: Labels = "exam",
-    seed: Annotated[int, typer.Option(help="Seed.")] = 0,
+    labels: options.Labels = "exam",
+    seed: options.Seed = 0,
     refit: Annotated[
         bool,
         typer.Option(help="Fit once to calibrate, without a fifth of the source, and once more on all; or only once."),
     ] = True,
-    on_error: OnError = "skip",
-    precision: Precision = "auto",
-    bundle: WithEncoder = False,
-    trust: Trust = False,
+    on_error: options.OnError = "skip",
+    precision: options.Precision = "auto",
+    bundle: options.WithEncoder = False,
+    trust: options.Trust = False,
 ) -> None:
     """Fit one method and save the model.
 
@@ -260,7 +237,7 @@ def adapt(
 
     saved = run(
         method=method,
-        settings=settings_of(settings or []),
+        settings=settings_of(settings),
         preset=preset,
         seed=seed,
         refit=refit,
@@ -312,20 +289,17 @@ def _move(
 
 @app.command()
 def predict(
-    model: Annotated[Path, typer.Argument(help="Folder of a saved model (or of a run).")],
+    model: options.SavedModel,
     inputs: Annotated[list[str], typer.Argument(help="Files or folders.")],
     top: Annotated[int, typer.Option(help="Classes to name.", min=1)] = 1,
     abstain: Annotated[bool, typer.Option("--abstain", help="Name no class where the model is not sure.")] = False,
-    csv: Annotated[Path | None, typer.Option(help="Write the table to a file.", show_default=False)] = None,
+    csv: Annotated[Path | None, typer.Option(help="Write the table to a file.")] = None,
     stride: Annotated[
-        float | None,
-        typer.Option(help="Of videos: a window every so many seconds, each with its times.", show_default=False),
+        float | None, typer.Option(help="Of videos: a window every so many seconds, each with its times.")
     ] = None,
-    window: Annotated[
-        float | None, typer.Option(help="Seconds of a window; as long as the stride if absent.", show_default=False)
-    ] = None,
-    as_json: AsJson = False,
-    trust: Trust = False,
+    window: Annotated[float | None, typer.Option(help="Seconds of a window; as long as the stride if absent.")] = None,
+    as_json: options.AsJson = False,
+    trust: options.Trust = False,
 ) -> None:
     """Predict new files with a saved model.
 

@@ -9,27 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from unseen.console import (
-    AsJson,
-    Classes,
-    EncoderName,
-    Labels,
-    Model,
-    OntologyFile,
-    Prompts,
-    Source,
-    Support,
-    Target,
-    TaxonomyName,
-    Teachers,
-    app,
-    data_app,
-    dump,
-    open_model,
-    open_zoo,
-    say,
-    tell,
-)
+from unseen import options
+from unseen.console import app, data_app, dump, open_model, open_zoo, say, tell
 
 if TYPE_CHECKING:
     from unseen.methods.listing import Line
@@ -39,13 +20,10 @@ if TYPE_CHECKING:
 
 @app.command()
 def methods(
-    slug: Annotated[str | None, typer.Argument(help="Show one method.", show_default=False)] = None,
-    given: Annotated[
-        str | None,
-        typer.Option(help="What you have: source,target,support,classes,model,...", show_default=False),
-    ] = None,
+    slug: Annotated[str | None, typer.Argument(help="Show one method.")] = None,
+    given: Annotated[str | None, typer.Option(help="What you have: source,target,support,classes,model,...")] = None,
     search: Annotated[str, typer.Option(help="Words in slug, title, summary or room.", show_default=False)] = "",
-    as_json: AsJson = False,
+    as_json: options.AsJson = False,
 ) -> None:
     """List the methods, or show what one needs and does.
 
@@ -116,26 +94,25 @@ def _print_method(about: dict[str, Any]) -> None:
 
 @app.command()
 def recommend(
-    source: Source = None,
-    target: Target = None,
-    support: Support = None,
-    classes: Classes = None,
-    prompts: Prompts = None,
-    ontology: OntologyFile = None,
-    taxonomy: TaxonomyName = None,
-    model: Model = None,
-    teachers: Teachers = None,
-    encoder: EncoderName = None,
-    labels: Labels = "exam",
+    source: options.Source = None,
+    target: options.Target = None,
+    support: options.Support = None,
+    classes: options.Classes = None,
+    prompts: options.Prompts = None,
+    ontology: options.Ontology = None,
+    taxonomy: options.Taxonomy = None,
+    model: options.Model = None,
+    teachers: options.Teachers = None,
+    encoder: options.Encoder = None,
+    labels: options.Labels = "exam",
     runs: Annotated[
-        list[Path] | None,
-        typer.Option(help="Folder of your own runs of compare, as further evidence.", show_default=False),
+        list[Path] | None, typer.Option(help="Folder of your own runs of compare, as further evidence.")
     ] = None,
     nearest: Annotated[int, typer.Option(help="Recorded runs like yours that gains are taken from.", min=1)] = 5,
     verbose: Annotated[
         bool, typer.Option("--verbose", help="Why the others do not fit, and the recorded runs like yours.")
     ] = False,
-    as_json: AsJson = False,
+    as_json: options.AsJson = False,
 ) -> None:
     """Say which methods to try first with what you have, and why.
 
@@ -241,8 +218,8 @@ def _print_precedents(mine: Profile, near: Sequence[Near]) -> None:
 
 @app.command()
 def words(
-    word: Annotated[str | None, typer.Argument(help="One word, or a part of it.", show_default=False)] = None,
-    as_json: AsJson = False,
+    word: Annotated[str | None, typer.Argument(help="One word, or a part of it.")] = None,
+    as_json: options.AsJson = False,
 ) -> None:
     """Say what the words of reports and of these commands mean.
 
@@ -264,8 +241,8 @@ def words(
 
 @app.command()
 def encoders(
-    name: Annotated[str | None, typer.Argument(help="Show one.", show_default=False)] = None,
-    as_json: AsJson = False,
+    name: Annotated[str | None, typer.Argument(help="Show one.")] = None,
+    as_json: options.AsJson = False,
 ) -> None:
     """List the pretrained encoders by name.
 
@@ -282,7 +259,7 @@ def encoders(
 
 
 @data_app.command("list")
-def data_list(as_json: AsJson = False) -> None:
+def data_list(as_json: options.AsJson = False) -> None:
     """List the data sets that packages ship.  Example:  unseen data list"""
     from unseen.data import sources
 
@@ -296,7 +273,7 @@ def data_list(as_json: AsJson = False) -> None:
 
 
 @data_app.command("info")
-def data_info(name: str, as_json: AsJson = False) -> None:
+def data_info(name: str, as_json: options.AsJson = False) -> None:
     """Say what a data set is, how large, by whom.  Example:  unseen data info emoji:noto"""
     from unseen.data import sources
 
@@ -324,9 +301,7 @@ def data_get(name: str, out: Annotated[Path, typer.Option(help="Folder of class 
 
 @app.command()
 def reproduce(
-    slugs: Annotated[
-        list[str] | None, typer.Argument(help="Systems; --list names those with a claim.", show_default=False)
-    ] = None,
+    slugs: Annotated[list[str] | None, typer.Argument(help="Systems; --list names those with a claim.")] = None,
     everything: Annotated[bool, typer.Option("--all", help="All systems with a claim.")] = False,
     listed: Annotated[bool, typer.Option("--list", help="Name the systems with a claim, and run none.")] = False,
     quick: Annotated[bool, typer.Option("--quick", help="One seed.")] = False,
@@ -346,7 +321,7 @@ def reproduce(
         str, typer.Option(help="Log why today's conditions give recorded figures another verdict.", show_default=False)
     ] = "",
     evidence: Annotated[Path, typer.Option(help="Folder of recorded evidence.")] = Path("docs/evidence"),
-    as_json: AsJson = False,
+    as_json: options.AsJson = False,
 ) -> None:
     """Run the claims of a paper as experiments.
 

@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from unseen.console import AsJson, EncoderName, OnError, Precision, Trust, app, dump, say
+from unseen import options
+from unseen.console import app, check_written, dump, say
 
 
 @app.command()
@@ -15,16 +16,14 @@ def shift(
     domains: Annotated[
         list[str], typer.Argument(help="Folders, tables or arrays; one with a column domain counts as several.")
     ],
-    out: Annotated[
-        Path | None, typer.Option(help="Page (.html) or picture (.png) to write.", show_default=False)
-    ] = None,
-    encoder: EncoderName = None,
+    out: Annotated[Path | None, typer.Option(help="Page (.html) or picture (.png) to write.")] = None,
+    encoder: options.Encoder = None,
     pairs: Annotated[int, typer.Option(help="Pairs of each class that are looked at.", min=1)] = 2000,
-    seed: Annotated[int, typer.Option(help="Of the pairs and intervals.", min=0)] = 0,
-    on_error: OnError = "skip",
-    precision: Precision = "auto",
-    trust: Trust = False,
-    as_json: AsJson = False,
+    seed: options.Seed = 0,
+    on_error: options.OnError = "skip",
+    precision: options.Precision = "auto",
+    trust: options.Trust = False,
+    as_json: options.AsJson = False,
 ) -> None:
     """Measure how far every two domains are from each other in style.
 
@@ -46,10 +45,7 @@ def shift(
     from unseen.encoders.defaults import encoder_of
     from unseen.report import shift as report
 
-    if out is not None and out.suffix not in (".html", ".png"):
-        raise ValueError(f"--out must end in .html or .png; got {str(out)!r}")
-    if out is not None and not out.parent.is_dir():
-        raise ValueError(f"--out must name a file in a folder that exists; there is no {out.parent}")
+    check_written("out", out, ".html", ".png")
     read = [load(path, on_error=on_error) for path in domains]  # type: ignore[arg-type]
     check_kinds({domain.name: domain for domain in read})
     tower = encoder_of(read[0].kind, encoder, precision, trust)

@@ -8,33 +8,21 @@ from typing import Annotated
 
 import typer
 
-from unseen.console import (
-    AsJson,
-    Classes,
-    EncoderName,
-    OnError,
-    Precision,
-    Source,
-    Support,
-    Trust,
-    app,
-    dump,
-    open_bundle,
-    say,
-)
+from unseen import options
+from unseen.console import app, dump, open_bundle, say
 
 
 @app.command()
 def diagnose(
     source: Annotated[str, typer.Option(help="Labelled data.")],
     target: Annotated[str, typer.Option(help="Data to work on; no label in it is read.")],
-    support: Support = None,
-    classes: Classes = None,
-    encoder: EncoderName = None,
-    on_error: OnError = "skip",
-    precision: Precision = "auto",
-    trust: Trust = False,
-    as_json: AsJson = False,
+    support: options.Support = None,
+    classes: options.Classes = None,
+    encoder: options.Encoder = None,
+    on_error: options.OnError = "skip",
+    precision: options.Precision = "auto",
+    trust: options.Trust = False,
+    as_json: options.AsJson = False,
 ) -> None:
     """Say how two domains differ, and what that means for the choice.
 
@@ -68,21 +56,17 @@ def diagnose(
 
 @app.command()
 def verify(
-    model: Annotated[Path, typer.Argument(help="Folder of a saved model (or of a run).")],
+    model: options.SavedModel,
     target: Annotated[str, typer.Argument(help="Data that the model is meant for.")],
     n: Annotated[int, typer.Option("--n", help="Samples to look at.", min=1)] = 60,
     out: Annotated[Path, typer.Option(help="Page (.html) or table (.csv) to answer.")] = Path("verify.html"),
-    answers: Annotated[
-        Path | None, typer.Option(help="Answers to grade: the page's JSON or the filled table.", show_default=False)
-    ] = None,
-    source: Annotated[
-        str | None, typer.Option(help="What the model learned from, never asked about.", show_default=False)
-    ] = None,
-    support: Annotated[str | None, typer.Option(help="The same.", show_default=False)] = None,
-    seed: Annotated[int, typer.Option(help="Of the draw.")] = 0,
-    on_error: OnError = "skip",
-    trust: Trust = False,
-    as_json: AsJson = False,
+    answers: Annotated[Path | None, typer.Option(help="Answers to grade: the page's JSON or the filled table.")] = None,
+    source: Annotated[str | None, typer.Option(help="What the model learned from, never asked about.")] = None,
+    support: Annotated[str | None, typer.Option(help="The same.")] = None,
+    seed: options.Seed = 0,
+    on_error: options.OnError = "skip",
+    trust: options.Trust = False,
+    as_json: options.AsJson = False,
 ) -> None:
     """Ask a person about some samples, and say how often it is right.
 
@@ -131,17 +115,15 @@ def verify(
 @app.command()
 def label(
     target: Annotated[str, typer.Argument(help="Data without labels, or with a few.")],
-    model: Annotated[
-        Path | None, typer.Option(help="Saved model (or run) whose guesses are shown.", show_default=False)
-    ] = None,
-    source: Source = None,
+    model: Annotated[Path | None, typer.Option(help="Saved model (or run) whose guesses are shown.")] = None,
+    source: options.Source = None,
     budget: Annotated[int, typer.Option(help="Labels that you can pay for.", min=1)] = 20,
-    classes: Classes = None,
-    encoder: EncoderName = None,
+    classes: options.Classes = None,
+    encoder: options.Encoder = None,
     out: Annotated[Path, typer.Option(help="Table with an empty column label.")] = Path("to_label.csv"),
-    seed: Annotated[int, typer.Option(help="Of the clusters.")] = 0,
-    on_error: OnError = "skip",
-    trust: Trust = False,
+    seed: options.Seed = 0,
+    on_error: options.OnError = "skip",
+    trust: options.Trust = False,
 ) -> None:
     """Propose which samples to label next.
 

@@ -8,7 +8,8 @@ import types
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from unseen.compare.job import Comparison, adapt, compare, plan
+    from unseen.compare.candidates import plan
+    from unseen.compare.job import Comparison, adapt, compare
 
 __all__ = ["Comparison", "adapt", "compare", "plan"]
 

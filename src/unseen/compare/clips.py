@@ -24,8 +24,8 @@ def slugs_on_clips(wanted: Iterable[str]) -> list[str]:
     return [slug for slug in dict.fromkeys(name.partition(":")[0] for name in wanted) if methods.card(slug).reads_clips]
 
 
-def _begins_with_network(slug: str) -> bool:
-    return all("model" in way.required for way in signatures(methods.get(slug)))
+def _begins_with_network(method: Method) -> bool:
+    return all("model" in way.required for way in signatures(type(method)))
 
 
 def _looked_at(method: Method) -> int:
@@ -34,13 +34,17 @@ def _looked_at(method: Method) -> int:
 
 
 def check_clips(
-    wanted: Iterable[str], read: Mapping[str, Domain], encoder: Callable[[], Encoder | None], model: object = None
+    candidates: Iterable[Method],
+    read: Mapping[str, Domain],
+    encoder: Callable[[], Encoder | None],
+    model: object = None,
 ) -> None:
     """`ValueError` for candidates that learn from clips where there are none, or no network that they can train.
 
     Parameters
     ----------
-    wanted : names of candidates
+    candidates : unfitted methods
+        Those that do not learn from clips are not looked at.
     read : mapping of roles to Domain
         The samples, as they were read.
     encoder : callable
@@ -50,13 +54,15 @@ def check_clips(
     """
     from unseen.encoders.whole_clips import network_of_frames
 
-    for slug in slugs_on_clips(wanted):
-        kind = next(iter(read.values())).kind
+    for method in candidates:
+        if not method.card.reads_clips:
+            continue
+        slug, kind = method.card.slug, next(iter(read.values())).kind
         if kind != "clip":
             raise ValueError(f"methods: {slug} learns from clips (videos, folders of frames); these are of kind {kind}")
         given = {word: read[word] for word in ROLES if word in read and word != "held_out"}
         network = model
-        if _begins_with_network(slug) and model is None:
+        if _begins_with_network(method) and model is None:
             tower = encoder()
             assert tower is not None
             try:
@@ -64,7 +70,7 @@ def check_clips(
             except ValueError as error:
                 raise ValueError(f"methods: {slug} trains the network that looks at frames; {error}") from error
         words = {**given, "model": network} if network is not None else given
-        if why := Given(words, kind="clip").why_not(methods.get(slug)):
+        if why := Given(words, kind="clip").why_not(type(method)):
             raise ValueError(f"methods: {slug} cannot run here: it {why}")
 
 
@@ -92,9 +98,8 @@ def with_whole_clips(inputs: Inputs, candidates: Iterable[Method]) -> Inputs:
     parts = {role: themselves(role) for role in ROLES}
     plain: Mapping[str, object] = {"crafted": {}, "one_view": inputs, "whole": True, "encoder": tower}
     without = dataclasses.replace(inputs, **parts, **plain)  # type: ignore[arg-type]
-    slugs = dict.fromkeys(method.card.slug for method in on_clips)
     beginning = without
-    if inputs.model is None and any(map(_begins_with_network, slugs)):
+    if inputs.model is None and any(map(_begins_with_network, on_clips)):
         beginning = dataclasses.replace(without, model=network_of_frames(inputs.encoder))
-    views = {slug: beginning if _begins_with_network(slug) else without for slug in slugs}
+    views = {method.card.slug: beginning if _begins_with_network(method) else without for method in on_clips}
     return dataclasses.replace(inputs, clips=views)

@@ -15,11 +15,12 @@ from typing import Any
 from unseen import __version__, catalogue
 from unseen import methods as methods_
 from unseen.bundle import Bundle
-from unseen.compare.asked import BEGUN, check_asked, method_names, parse_budget
+from unseen.compare.asked import BEGUN, check_asked, method_names
+from unseen.compare.candidates import Plan, name_of, pair_called, plan
 from unseen.compare.cells import Cell, as_sure_as, calibration
 from unseen.compare.choice import choose
 from unseen.compare.clips import check_clips, slugs_on_clips, with_whole_clips
-from unseen.compare.consensus import MEMBERS, NAMED, SLUG, consensus_cells, has_part, members, pair_of, with_opinions
+from unseen.compare.consensus import SLUG, consensus_cells, with_opinions
 from unseen.compare.crafted import crafted_checks
 from unseen.compare.fits import alone_in, fit_whole, run_all, split
 from unseen.compare.inputs import Data, Inputs, Names, Tower, prepare
@@ -38,11 +39,6 @@ from unseen.runtime import current, limited_threads, replacing
 from unseen.scale import Engine
 
 log = logging.getLogger(__name__)
-
-ALWAYS = ("source-only", "standardize", "describe")
-"""What a budget never leaves out."""
-
-NO_SAY = "fits, but is none of those whose agreement is learnt; methods='all' runs it, too"
 
 
 @dataclasses.dataclass
@@ -67,104 +63,6 @@ class Comparison:
     def chosen(self) -> str:
         """Name of the chosen candidate, as `slug` or `slug:preset`."""
         return str(self.results["chosen"]["name"])
-
-
-@dataclasses.dataclass(frozen=True)
-class Plan:
-    """What will run: candidates with the seconds expected for all seeds, and why others will not.
-
-    `shares` names for a candidate the one whose fit serves it, too: it takes no seconds of its own. `consensus` is the
-    candidate that is made of others, if there is one.
-    """
-
-    candidates: tuple[tuple[str, str], ...]
-    seconds: dict[str, float]
-    left_out: dict[str, str]
-    shares: dict[str, str] = dataclasses.field(default_factory=dict)
-    consensus: tuple[str, str] | None = None
-
-    def names(self) -> list[str]:
-        """All candidates by name."""
-        made = [] if self.consensus is None else [self.consensus]
-        return [name(*pair) for pair in (*self.candidates, *made)]
-
-    def lines(self) -> list[str]:
-        """The plan in words: what runs and how long it takes, and what the consensus is made of."""
-        told = ", ".join(f"{key} {self._cost(key)}" for key in (name(*pair) for pair in self.candidates))
-        n, whole = len(self.candidates), sum(self.seconds.values())
-        found = [f"will run {n} {'candidate' if n == 1 else 'candidates'}, about {whole:.0f} s on one core: {told}"]
-        if self.consensus is not None:
-            heard = len({slug for slug, _ in members(self.candidates)})
-            found.append(f"then {name(*self.consensus)}: one model that learns what {heard} of these say together")
-        return found
-
-    def _cost(self, key: str) -> str:
-        if key in self.shares:
-            return f"(with {self.shares[key]})"
-        return f"{self.seconds[key]:.0f} s" if self.seconds[key] >= 1 else "<1 s"
-
-
-def name(slug: str, preset: str) -> str:
-    """What tables call a candidate: `slug`, or `slug:preset` for a preset of its own."""
-    return slug if preset == "default" else f"{slug}:{preset}"
-
-
-def plan(
-    inputs: Inputs, methods: str | Sequence[str] = "auto", seeds: int = 3, budget: str | float | None = None
-) -> Plan:
-    """Say what fits, how long it will take, and what is left out."""
-    wanted = None if methods in ("auto", "all") else method_names(methods)
-    asked = wanted is not None and SLUG in wanted
-    if wanted is not None and asked:
-        heard = NAMED if inputs.named else (ALWAYS[0], *MEMBERS)
-        wanted = list(dict.fromkeys([*(n for n in wanted if n != SLUG), *heard]))
-    pairs, left_out = _fitting(inputs, wanted)
-    if not pairs:
-        raise ValueError(
-            "no method fits what is given: " + "; ".join(f"{slug} {why}" for slug, why in left_out.items())
-        )
-    together = pair_of(pairs, inputs) if wanted is None or asked else None
-    if methods == "auto" and together is not None:
-        left_out |= {name(*pair): NO_SAY for pair in pairs if not has_part(*pair, named=inputs.named)}
-        pairs = [pair for pair in pairs if has_part(*pair, named=inputs.named)]
-    size = sum(len(d) for d in (inputs.source, inputs.target, inputs.support) if d is not None)
-    groups = list(catalogue.sharing(pairs))
-    shares = {name(*pair): name(*group[0]) for group in groups for pair in group[1:]}
-    seconds = {name(*pair): catalogue.cost(*pair) * max(size / 1000, 1) * seeds for pair in pairs}
-    seconds |= dict.fromkeys(shares, 0.0)
-    limit = parse_budget(budget)
-    if limit is not None:
-        for group in sorted(groups, key=lambda group: -seconds[name(*group[0])]):
-            if sum(seconds[name(*others[0])] for others in groups) <= limit:
-                break
-            if group[0][0] not in ALWAYS and len(groups) > 1:
-                groups.remove(group)
-                told = f"over the budget (about {seconds[name(*group[0])]:.0f} s)"
-                left_out |= {name(*pair): told for pair in group}
-        kept = {pair for group in groups for pair in group}
-        pairs = [pair for pair in pairs if pair in kept]
-    together = together and pair_of(pairs, inputs)  # of what the budget left
-    if asked and together is None:
-        raise ValueError(
-            f"methods: {SLUG} needs a target, a labelled source without classes that have no samples (or names of "
-            f"classes alone), no model of your own, and three of {', '.join(NAMED if inputs.named else MEMBERS)}"
-        )
-    seconds = {key: seconds[key] for key in (name(*pair) for pair in pairs)}
-    return Plan(tuple(pairs), seconds, left_out, shares, together)
-
-
-def _fitting(inputs: Inputs, wanted: Sequence[str] | None) -> tuple[list[tuple[str, str]], dict[str, str]]:
-    """What runs, as `catalogue.candidates` tells it, each with the inputs that it sees."""
-    if wanted is not None:
-        seen = {key: inputs.seen_by(*_pair(key)) for key in wanted}
-        found = [catalogue.candidates(part.given(part.source, 0), [key])[0] for key, part in seen.items()]
-        return [pair for pairs in found for pair in pairs], {}
-    return catalogue.candidates(inputs.given(inputs.source, 0))
-
-
-def _pair(key: str) -> tuple[str, str]:
-    slug, _, preset = key.partition(":")
-    return slug, preset or "default"
 
 
 @keeping()
@@ -269,11 +167,12 @@ def compare(
     )  # fmt: skip
     folder = None if out is None else Path(out)
     wanted = [] if methods in ("auto", "all") else method_names(methods)
+    on_clips = [catalogue.make(*pair_called(key)) for key in wanted if slugs_on_clips([key])]
     asked = {"protocol": protocol, "labels": labels, "seeds": seeds}
 
     def before_encoding(read: Mapping[str, Domain], words: Collection[str], tower: Tower) -> None:
         check_wanted(wanted, words)
-        check_clips(wanted, read, tower, model)
+        check_clips(on_clips, read, tower, model)
         if folder is not None:
             _check_same(folder, {**asked, "given": {role: part.fingerprint()[:16] for role, part in read.items()}})
 
@@ -282,7 +181,7 @@ def compare(
         taxonomy=taxonomy, encoder=encoder, labels=labels, on_error=on_error, precision=precision, trust=trust,
         model=model, teachers=teachers, engine=engine, distinct=True, before_encoding=before_encoding,
     )  # fmt: skip
-    inputs = with_whole_clips(inputs, [catalogue.make(*_pair(key)) for key in wanted if slugs_on_clips([key])])
+    inputs = with_whole_clips(inputs, on_clips)
     for line in introduction(inputs):
         say(line)
     with limited_threads():
@@ -302,8 +201,8 @@ def compare(
         heard = dict(found_cells)
         if todo.consensus is not None:
             found_cells[todo.consensus] = consensus_cells(inputs, todo.consensus, heard, folder)
-        cells = {name(*pair): group for pair, group in found_cells.items()}
-        pairs = {name(*pair): pair for pair in found_cells}
+        cells = {name_of(*pair): group for pair, group in found_cells.items()}
+        pairs = {name_of(*pair): pair for pair in found_cells}
         with limited_threads():
             choice = choose(cells, inputs, protocol, careful=careful)
         first = cells[choice.name][0]
@@ -462,18 +361,18 @@ def adapt(
         precision=inputs.get("precision", "auto"),
     )  # fmt: skip
     make = functools.partial(catalogue.make, method, preset, seed, **(settings or {}))
-    make()
+    unfitted = make()  # settings that cannot be are refused before any work
 
     def before_encoding(read: Mapping[str, Domain], words: Collection[str], tower: Tower) -> None:
         check_wanted([method], words)
-        check_clips([method], read, tower, inputs.get("model"))
+        check_clips([unfitted], read, tower, inputs.get("model"))
 
-    ready = with_whole_clips(prepare(**inputs, before_encoding=before_encoding), [make()])
+    ready = with_whole_clips(prepare(**inputs, before_encoding=before_encoding), [unfitted])
     if preset in methods_.card(method).two_views:
         ready = with_two_views(ready)
     ready = ready.seen_by(method, preset)
     given, check = split(ready, seed)
-    fitted = given.fit(make()) if check is not None or not refit else make()
+    fitted = given.fit(unfitted) if check is not None or not refit else unfitted
     cell = {"method": fitted, **calibration(fitted, check)}
     if refit:
         cell["method"] = ready.joined().given(ready.source, seed).fit(make())

@@ -27,7 +27,7 @@ from unseen.evaluation.protocols.base import Protocol
 from unseen.methods.base import Method
 
 if TYPE_CHECKING:
-    from unseen.compare.job import Plan
+    from unseen.compare.candidates import Plan
 
 SCHEMA = 1
 

@@ -11,13 +11,14 @@ import asyncio
 import contextlib
 import contextvars
 import dataclasses
-import ipaddress
 import socket
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 from urllib.parse import urljoin, urlsplit, urlunsplit
+
+from unseen.curation.hosts import BAD_PORTS, host_places, is_public, plain_host
 
 if TYPE_CHECKING:
     import httpx
@@ -36,15 +37,6 @@ _MOVED = frozenset({301, 302, 303, 307, 308})
 
 IN_FLIGHT = 256 * 2**20
 """Bytes of pictures that are held at once while they arrive and are looked at."""
-
-BAD_PORTS = frozenset(
-    [1, 7, 9, 11, 13, 15, 17, 19, 20, 21, 22, 23, 25, 37, 42, 43, 53, 69, 77, 79, 87, 95, 101, 102, 103, 104, 109, 110]
-    + [111, 113, 115, 117, 119, 123, 135, 137, 139, 143, 161, 179, 389, 427, 465, 512, 513, 514, 515, 526, 530, 531]
-    + [532, 540, 548, 554, 556, 563, 587, 601, 636, 989, 990, 993, 995, 1719, 1720, 1723, 2049, 3659, 4045, 4190, 5060]
-    + [5061, 6000, 6566, 6665, 6666, 6667, 6668, 6669, 6679, 6697, 10080]
-)
-"""Ports that browsers ask for no picture either (WHATWG Fetch, "bad port")."""
-_METADATA = frozenset({"168.63.129.16"})  # of a cloud's own services, on a public address
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -93,7 +85,7 @@ class Politeness:
                 raise ValueError(f"{name} must be at least {least}; got {getattr(self, name)}")
         for name in ("blocked_hosts", "allowed_hosts"):
             try:
-                _places(getattr(self, name))
+                host_places(getattr(self, name))
             except ValueError as error:
                 raise ValueError(f"{name} must hold hosts, or hosts with a port; got {getattr(self, name)}") from error
         if not self.timeout > 0 or self.delay < 0:
@@ -267,8 +259,8 @@ class _Fetcher:
         self.hosts: dict[str, asyncio.Semaphore] = {}
         self.next_start: dict[str, float] = {}
         self.addresses: dict[tuple[str, int], asyncio.Task[list[str]]] = {}
-        self.allowed = _places(polite.allowed_hosts)
-        self.blocked = {host for host, _ in _places(name.lstrip("*.") for name in polite.blocked_hosts)}
+        self.allowed = host_places(polite.allowed_hosts)
+        self.blocked = {host for host, _ in host_places(name.lstrip("*.") for name in polite.blocked_hosts)}
 
     async def __aenter__(self) -> _Fetcher:
         return self
@@ -426,68 +418,12 @@ def _host_of(url: str) -> tuple[str, int, Any]:
     """Host in the letters that DNS knows, port and parts of a URL."""
     try:
         parts = urlsplit(url)
-        host, port = _plain_host(parts.hostname or ""), parts.port
+        host, port = plain_host(parts.hostname or ""), parts.port
     except ValueError as error:
         raise _Dropped(BAD_URL, str(error)) from error
     if parts.scheme not in ("http", "https") or not host:
         raise _Dropped(BAD_URL, parts.scheme)
     return host, port or (443 if parts.scheme == "https" else 80), parts
-
-
-def _plain_host(host: str) -> str:
-    """A host in lower case and ASCII, without the last dot; `ValueError` if it has no such form."""
-    host = host.rstrip(".").lower()
-    if host.isascii():
-        return host
-    import idna
-
-    try:
-        return idna.encode(host, uts46=True).decode("ascii")
-    except idna.IDNAError:
-        return host.encode("idna").decode("ascii").lower()  # older names, such as those with emoji
-
-
-def _places(told: Iterable[str]) -> set[tuple[str, int | None]]:
-    """(host, port or None) of ``host``, ``host:port``, ``[v6]:port`` and ``v6``."""
-    found: set[tuple[str, int | None]] = set()
-    for one in told:
-        one = one.strip()
-        try:
-            found.add((str(ipaddress.ip_address(one)), None))
-        except ValueError:
-            parts = urlsplit(f"//{one}")
-            found.add((_plain_host(parts.hostname or ""), parts.port))
-    return found
-
-
-_SPECIAL = tuple(
-    ipaddress.ip_network(network)
-    for network in (
-        *("0.0.0.0/8", "10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16", "172.16.0.0/12"),
-        *("192.0.0.0/24", "192.0.2.0/24", "192.31.196.0/24", "192.52.193.0/24", "192.88.99.0/24", "192.168.0.0/16"),
-        *("192.175.48.0/24", "198.18.0.0/15", "198.51.100.0/24", "203.0.113.0/24", "224.0.0.0/4", "240.0.0.0/4"),
-        *("::/96", "64:ff9b:1::/48", "100::/64", "100:0:0:1::/64", "2001::/23", "2001:db8::/32", "2620:4f:8000::/48"),
-        *("3fff::/20", "5f00::/16", "fc00::/7", "fe80::/10", "fec0::/10", "ff00::/8"),
-    )
-)
-"""What the registries of special addresses hold: no pictures are there, whatever this version of Python thinks."""
-
-
-def is_public(address: str) -> bool:
-    """Whether an address is on the open internet: not private, loopback, link-local, multicast or reserved."""
-    try:
-        own: Any = ipaddress.ip_address(address.partition("%")[0])
-    except ValueError:
-        return False
-    if isinstance(own, ipaddress.IPv6Address):
-        embedded = own.ipv4_mapped or own.sixtofour or (own.teredo[1] if own.teredo else None)
-        if own in ipaddress.ip_network("64:ff9b::/96"):
-            embedded = ipaddress.IPv4Address(int(own) & 0xFFFFFFFF)
-        if embedded is not None:
-            return is_public(str(embedded))
-    if str(own) in _METADATA or any(own in network for network in _SPECIAL if network.version == own.version):
-        return False
-    return own.is_global and not own.is_multicast and not own.is_reserved and not own.is_unspecified
 
 
 def opted_out(headers: Sequence[str], agent: str) -> bool:

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,11 +19,14 @@ from unseen.curation.columns import Columns, caption_lengths, open_columns
 from unseen.curation.concept_map import ConceptMap, read_map
 from unseen.curation.doubt import Usual
 from unseen.curation.index import Index, open_index
-from unseen.curation.results import NEAR_DUPLICATE, UNSAFE, Filters, facets, near_duplicates, steered, unit
+from unseen.curation.query import Hit, Query, Results, Term
+from unseen.curation.results import UNSAFE, Filters, facets, near_duplicates, steered, unit
 from unseen.curation.retrieval_encoders import QueryEncoders
 from unseen.curation.tags import Tags
 from unseen.curation.vectors import BoolArray
 from unseen.data.typing import FloatArray, IntArray
+
+__all__ = ["Hit", "Query", "Results", "RetrievalService", "Term"]
 
 VIOLENCE = ("a calm, peaceful scene", "a scene of violence, blood and injury")
 """What a result must be nearer to, and what it must not be nearer to, where violence is left out."""
@@ -36,95 +39,6 @@ MOST_HITS = 10_000
 
 MOST_RATED = 2_000
 """Pictures of a score whose mean stands for it."""
-
-TermKind = Literal["text", "image", "embedding", "row"]
-
-
-@dataclasses.dataclass(frozen=True)
-class Term:
-    """A part of a query.
-
-    Attributes
-    ----------
-    kind : {"text", "image", "embedding", "row"}
-    value : str, bytes, PIL image, vector (d,), or row
-    weight : float, not 0
-        How much of its unit vector enters; below 0 it leads away from it.
-    """
-
-    kind: TermKind
-    value: Any
-    weight: float = 1.0
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Query:
-    """What is looked for.
-
-    Attributes
-    ----------
-    terms : sequence of Term
-        Their unit vectors are added by weight; the sum is brought to unit length.
-    side : {"image", "text"}
-        What is searched: pictures or captions.
-    k : int, >= 1
-        Results before any is left out; those are not replaced.
-    filters : Filters
-        Rows that may be found at all.
-    deduplicate : bool
-        Of results that show the same, keep the first.
-    near : float in (0, 1]
-        Cosine above which two results show the same: 0.94 is for CLIP, and another encoder has a scale of its own.
-    safe : bool or None
-        Leave out what has `punsafe` above 0.5. None does where the collection has that score.
-    nonviolent : bool
-        Leave out what is nearer to the second of two sentences than to the first.
-    aesthetic : (score, weight) or None
-        Steer towards pictures of that score.
-    change : str
-        What counts, or is different, of what the terms show: "on grass"; rows that are terms are no results then.
-        Empty: they are looked for as they are.
-    """
-
-    terms: Sequence[Term]
-    side: Side = "image"
-    k: int = 40
-    filters: Filters = dataclasses.field(default_factory=Filters)
-    deduplicate: bool = True
-    near: float = NEAR_DUPLICATE
-    safe: bool | None = None
-    nonviolent: bool = False
-    aesthetic: tuple[int, float] | None = None
-    change: str = ""
-
-
-@dataclasses.dataclass(frozen=True)
-class Hit:
-    """A row that was found, its cosine, the rows that show the same, and what is said of it."""
-
-    row: int
-    similarity: float
-    duplicates: tuple[int, ...]
-    columns: Mapping[str, Any]
-
-
-@dataclasses.dataclass(frozen=True)
-class Results:
-    """Hits, the nearest first; how many were left out and why; how many rows the filters allowed; seconds; doubts.
-
-    `weak`: words were looked for, and nothing found seems to show them (`unseen.curation.doubt`).
-    """
-
-    hits: tuple[Hit, ...]
-    removed: Mapping[str, int]
-    allowed: int
-    seconds: float
-    weak: bool = False
-
-    @property
-    def rows(self) -> list[int]:
-        """The rows of the hits."""
-        return [hit.row for hit in self.hits]
 
 
 class RetrievalService:

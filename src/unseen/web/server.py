@@ -12,9 +12,10 @@ from unseen.runtime import runtime
 from unseen.serving.app import LOCAL
 from unseen.serving.limits import Limits
 from unseen.serving.server import check_address, listen
-from unseen.web.app import Shown, create_app
+from unseen.web.app import create_app
 from unseen.web.desk import Desk
 from unseen.web.guard import FORM, Guard
+from unseen.web.pages import Shown
 from unseen.web.places import LONGEST, Places
 
 LAST_ANSWERS = 2

@@ -191,7 +191,7 @@ def test_points_of_large_pictures_are_in_pixels_as_they_came(tmp_path: Path) -> 
         (["a/0.png"], "a second picture or folder is needed"),
         (["a/0.png", "b"], "two files or two folders"),
         (["a/0.png", "nowhere.png"], "there is no 'nowhere.png'"),
-        (["a/0.png", "b/0.bmp", "--out", "m.pdf"], "out must be a file that ends in .html"),
+        (["a/0.png", "b/0.bmp", "--out", "m.pdf"], "out must end in .html"),
         (["a/0.png", "b/0.bmp", "--matcher", "loftr"], "matcher must be auto, xfeat"),
         (["a/0.png", "b/0.bmp", "--set", "steps=2"], "go with --tune"),
         (["a/0.png", "b/0.bmp", "--tune", "photos", "--matcher", "sift"], "--tune tunes xfeat or"),

@@ -8,7 +8,8 @@ from typing import Annotated
 
 import typer
 
-from unseen.console import AsJson, Classes, Prompts, Trust, WithEncoder, app, dump, say, settings_of
+from unseen import options
+from unseen.console import app, dump, say, settings_of
 
 METHODS = ("cwcl", "mug-stan")
 """What `--method` names; the others follow from what is given."""
@@ -25,19 +26,14 @@ def align(
         ),
     ],
     out: Annotated[Path, typer.Option(help="Folder of the model that comes of it.")],
-    left: Annotated[str | None, typer.Option(help="Column of the left side.", show_default=False)] = None,
-    right: Annotated[str | None, typer.Option(help="Column of the right side.", show_default=False)] = None,
+    left: Annotated[str | None, typer.Option(help="Column of the left side.")] = None,
+    right: Annotated[str | None, typer.Option(help="Column of the right side.")] = None,
     frozen: Annotated[str, typer.Option(help="left or right: the side whose tower stays as it is.")] = "right",
     left_encoder: Annotated[
         str | None,
-        typer.Option(
-            "--left-encoder",
-            "--encoder",
-            help="Encoder of the left side; `unseen encoders` lists them.",
-            show_default=False,
-        ),
+        typer.Option("--left-encoder", "--encoder", help="Encoder of the left side; `unseen encoders` lists them."),
     ] = None,
-    right_encoder: Annotated[str | None, typer.Option(help="Encoder of the right side.", show_default=False)] = None,
+    right_encoder: Annotated[str | None, typer.Option(help="Encoder of the right side.")] = None,
     method: Annotated[
         str,
         typer.Option(
@@ -50,8 +46,7 @@ def align(
         typer.Option(
             help="Of cwcl: default (as published), sharpened, or lit (one pair each). With --classification, of "
             "prefix-conditioning: default, naive (no prefix), or unicl. With --languages, of rs-m-clip: default, "
-            "small, or contrastive. Of mug-stan: default, msr-vtt, didemo, or pretraining.",
-            show_default=False,
+            "small, or contrastive. Of mug-stan: default, msr-vtt, didemo, or pretraining."
         ),
     ] = None,
     settings: Annotated[
@@ -60,53 +55,44 @@ def align(
             "--set",
             help="Hyperparameter as name=value: of --method, with --classification of prefix-conditioning, with "
             "--languages of rs-m-clip.",
-            show_default=False,
         ),
     ] = None,
-    classes: Classes = None,
-    prompt: Prompts = None,
+    classes: options.Classes = None,
+    prompt: options.Prompts = None,
     exam: Annotated[
-        str | None,
-        typer.Option(help="Labelled samples, for the zero-shot accuracy; never learnt from.", show_default=False),
+        str | None, typer.Option(help="Labelled samples, for the zero-shot accuracy; never learnt from.")
     ] = None,
     classification: Annotated[
         str | None,
         typer.Option(
             help="Labelled pictures: one model of these and of the captions, with a mode for each "
-            "(prefix-conditioning); both towers are small ones that learn.",
-            show_default=False,
+            "(prefix-conditioning); both towers are small ones that learn."
         ),
     ] = None,
     language: Annotated[
-        str | None, typer.Option(help="Column of the language of a pair, to tell recall of each.", show_default=False)
+        str | None, typer.Option(help="Column of the language of a pair, to tell recall of each.")
     ] = None,
     languages: Annotated[
         str | None,
         typer.Option(
             help="Codes with commas between, such as en,de,ko: one model of captions in these (rs-m-clip); what no "
-            "caption is in is translated.",
-            show_default=False,
+            "caption is in is translated."
         ),
     ] = None,
     translator: Annotated[
         str | None,
         typer.Option(
             help="With --languages: apertium, or a command that reads texts from standard input, a line each, such as "
-            "'mytool {source} {target}'.",
-            show_default=False,
+            "'mytool {source} {target}'."
         ),
     ] = None,
     translations: Annotated[
-        Path | None,
-        typer.Option(help="Folder where translations are kept; OUT.translations if absent.", show_default=False),
+        Path | None, typer.Option(help="Folder where translations are kept; OUT.translations if absent.")
     ] = None,
     source_language: Annotated[str, typer.Option(help="With --languages: that captions were written in.")] = "en",
     agreement: Annotated[
         float | None,
-        typer.Option(
-            help="With --languages: translate back, and drop what agrees less with its source, in [0, 1].",
-            show_default=False,
-        ),
+        typer.Option(help="With --languages: translate back, and drop what agrees less with its source, in [0, 1]."),
     ] = None,
     crops: Annotated[
         bool,
@@ -123,10 +109,10 @@ def align(
             "mean of frames."
         ),
     ] = True,
-    seed: Annotated[int, typer.Option(help="Seed.", min=0)] = 0,
-    bundle: WithEncoder = False,
-    trust: Trust = False,
-    as_json: AsJson = False,
+    seed: options.Seed = 0,
+    bundle: options.WithEncoder = False,
+    trust: options.Trust = False,
+    as_json: options.AsJson = False,
 ) -> None:
     """Attach a modality to a frozen encoder by pairs.
 
@@ -190,7 +176,7 @@ def align(
         _, report = multilingual(
             pairs, languages.split(","), out=out, left=left, right=right, encoder=left_encoder, crops=crops,
             translating=Translating(translator, translations, agreement, source_language), preset=preset,
-            settings=settings_of(settings or []), classes=classes, prompts=prompt or None, exam=exam,
+            settings=settings_of(settings), classes=classes, prompts=prompt or None, exam=exam,
             language=language, held_out=held_out, beside=beside, seed=seed, with_encoder=bundle, trust=trust, say=say,
         )  # fmt: skip
     elif translator or translations or crops or agreement is not None or source_language != "en":
@@ -203,7 +189,7 @@ def align(
             raise ValueError(f"classification: both towers learn; {told_off}")
         _, report = unify(
             pairs, classification, out=out, left=left, right=right, encoder=left_encoder, preset=preset,
-            settings=settings_of(settings or []), classes=classes, prompts=prompt or None, exam=exam,
+            settings=settings_of(settings), classes=classes, prompts=prompt or None, exam=exam,
             held_out=held_out, beside=beside, seed=seed, with_encoder=bundle, trust=trust, say=say,
         )  # fmt: skip
     elif method == "mug-stan":
@@ -213,13 +199,13 @@ def align(
             raise ValueError("method mug-stan: both towers learn; frozen, right-encoder and language do not apply")
         _, report = align_clips(
             pairs, out=out, left=left, right=right, encoder=left_encoder, preset=preset,
-            settings=settings_of(settings or []), classes=classes, prompts=prompt or None, exam=exam,
+            settings=settings_of(settings), classes=classes, prompts=prompt or None, exam=exam,
             held_out=held_out, beside=beside, seed=seed, with_encoder=bundle, trust=trust, say=say,
         )  # fmt: skip
     else:
         _, report = job.align(
             pairs, out=out, left=left, right=right, frozen=frozen, left_encoder=left_encoder,  # type: ignore[arg-type]
-            right_encoder=right_encoder, preset=preset, settings=settings_of(settings or []), classes=classes,
+            right_encoder=right_encoder, preset=preset, settings=settings_of(settings), classes=classes,
             prompts=prompt or None, exam=exam, language=language, held_out=held_out, beside=beside, seed=seed,
             with_encoder=bundle, trust=trust, say=say,
         )  # fmt: skip

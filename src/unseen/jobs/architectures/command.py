@@ -9,7 +9,8 @@ from typing import Annotated
 
 import typer
 
-from unseen.console import AsJson, app, dump, say, settings_of, told, write_csv
+from unseen import options
+from unseen.console import app, dump, say, settings_of, told, write_csv
 from unseen.runtime import replacing
 
 nas_app = typer.Typer(no_args_is_help=True, help="Rank architectures of a search space without training them all.")
@@ -21,8 +22,7 @@ Data = Annotated[
     str | None,
     typer.Option(
         help="Labelled pictures: a folder of class folders, ..., or digits:handwritten, digits:printed, letters; "
-        "with a benchmark's file the name of a data set in it.",
-        show_default=False,
+        "with a benchmark's file the name of a data set in it."
     ),
 ]
 
@@ -40,32 +40,23 @@ def rank(
         int, typer.Option(help="Architectures to train, 8 at least, or to take from the table, 4 at least.", min=4)
     ] = 40,
     proxies: Annotated[
-        str | None,
-        typer.Option(
-            help="Statistics of the table to rank by; grad_norm,snip,synflow where it has them.", show_default=False
-        ),
+        str | None, typer.Option(help="Statistics of the table to rank by; grad_norm,snip,synflow where it has them.")
     ] = None,
     top: Annotated[int, typer.Option(help="Best ones to train (or to look up) in the end.", min=1)] = 5,
     accuracies: Annotated[
-        str | None,
-        typer.Option(
-            help="Trainings that are done: .csv with architecture, accuracy, or .parquet.", show_default=False
-        ),
+        str | None, typer.Option(help="Trainings that are done: .csv with architecture, accuracy, or .parquet.")
     ] = None,
     candidates: Annotated[
-        int | None,
-        typer.Option(help="Rank so many, drawn at random; the whole space if absent.", min=1, show_default=False),
+        int | None, typer.Option(help="Rank so many, drawn at random; the whole space if absent.", min=1)
     ] = None,
     limit: Annotated[int, typer.Option(help="A larger space is searched by evolution.", min=1)] = 50_000,
     evaluations: Annotated[int, typer.Option(help="Scores of an evolution.", min=50)] = 1000,
     size: Size = 8,
     channels: Channels = 1,
-    epochs: Annotated[int | None, typer.Option(help="Of each training.", min=1, show_default=False)] = None,
-    settings: Annotated[
-        list[str] | None, typer.Option("--set", help="Hyperparameter of parzc as name=value.", show_default=False)
-    ] = None,
-    seed: Annotated[int, typer.Option(help="Seed.", min=0)] = 0,
-    as_json: AsJson = False,
+    epochs: Annotated[int | None, typer.Option(help="Of each training.", min=1)] = None,
+    settings: Annotated[list[str] | None, options.hyperparameter("parzc")] = None,
+    seed: options.Seed = 0,
+    as_json: options.AsJson = False,
 ) -> None:
     """Rank architectures from node-wise statistics of untrained networks and a few trained ones.
 
@@ -79,10 +70,7 @@ def rank(
     from unseen.jobs.architectures import page as report
     from unseen.nn.search_spaces import SPACES
 
-    given = settings_of(settings or [])
-    for name, option in {"random_state": "--seed", "proxies": "--proxies"}.items():
-        if name in given:
-            raise ValueError(f"--set does not take {name}; {option} says it")
+    given = settings_of(settings, random_state="--seed", proxies="--proxies")
     journal = out / "trainings.jsonl"
     if out.exists() and (not out.is_dir() or any(out.iterdir())) and not journal.exists():
         raise ValueError(f"--out must be a new or an empty folder; {out} holds other files")
@@ -142,9 +130,7 @@ def table(
     data: Annotated[str, typer.Option(help="Labelled pictures, or digits:handwritten, digits:printed, letters.")],
     out: Annotated[Path, typer.Option(help="Table to write (.parquet).")],
     n: Annotated[int, typer.Option("--n", help="Architectures, drawn at random.", min=2)] = 150,
-    first: Annotated[
-        int | None, typer.Option(help="Train only the first so many of them.", min=1, show_default=False)
-    ] = None,
+    first: Annotated[int | None, typer.Option(help="Train only the first so many of them.", min=1)] = None,
     seeds: Annotated[int, typer.Option(help="How many seeds: each is trained once for every one.", min=1)] = 2,
     inits: Annotated[int, typer.Option(help="Inits of which statistics are taken.", min=0)] = 2,
     size: Size = 8,

@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from unseen.console import AsJson, app, command_line, dump, say, settings_of, tell
+from unseen import options
+from unseen.console import app, check_written, command_line, dump, say, settings_of, tell
 
 SHOWN = 5
 """Sounds that the terminal shows beside the page."""
@@ -16,19 +17,15 @@ SHOWN = 5
 @app.command()
 def caption(
     sounds: Annotated[str, typer.Argument(help="A folder of sounds, a sound, or a table with a column of sounds.")],
-    out: Annotated[Path, typer.Option(help="Page to write.")] = Path("captions.html"),
-    table: Annotated[
-        Path | None, typer.Option(help="Write the captions too: .csv or .json.", show_default=False)
-    ] = None,
+    out: options.OutPage = Path("captions.html"),
+    table: Annotated[Path | None, typer.Option(help="Write the captions too: .csv or .json.")] = None,
     model: Annotated[
-        Path | None,
-        typer.Option(help="Folder of a captioner: used if it is there, else written.", show_default=False),
+        Path | None, typer.Option(help="Folder of a captioner: used if it is there, else written.")
     ] = None,
     captions: Annotated[
         Path | None,
         typer.Option(
-            help="Texts to learn from: a line each, a table, or AudioCaps' folder; UNSEEN_DATA/audiocaps if absent.",
-            show_default=False,
+            help="Texts to learn from: a line each, a table, or AudioCaps' folder; UNSEEN_DATA/audiocaps if absent."
         ),
     ] = None,
     encoder: Annotated[
@@ -36,33 +33,26 @@ def caption(
     ] = None,
     pairs: Annotated[
         Path | None,
-        typer.Option(
-            help="Table of sounds with captions, for the small space; sounds of a paint program if absent.",
-            show_default=False,
-        ),
+        typer.Option(help="Table of sounds with captions, for the small space; sounds of a paint program if absent."),
     ] = None,
     decoder: Annotated[
         str | None, typer.Option(help="small, smollm2 or gpt2:FOLDER_OR_NAME.", show_default="small")
     ] = None,
     labels: Annotated[
-        Path | None,
-        typer.Option(help="Names of sound events, a line each; AudioSet's 527 if absent.", show_default=False),
+        Path | None, typer.Option(help="Names of sound events, a line each; AudioSet's 527 if absent.")
     ] = None,
     most: Annotated[
         int | None, typer.Option(help="Captions to learn from, at most.", min=2, show_default="12000")
     ] = None,
-    column: Annotated[str | None, typer.Option(help="Column of --captions.", show_default=False)] = None,
+    column: Annotated[str | None, typer.Option(help="Column of --captions.")] = None,
     longest: Annotated[float, typer.Option(help="Seconds; longer sounds are left out and named.", min=1)] = 600.0,
     beam: Annotated[
         int | None,
         typer.Option(help="Width of the beam search; 1 is greedy.", min=1, max=64, show_default="5, or the model's"),
     ] = None,
-    settings: Annotated[
-        list[str] | None,
-        typer.Option("--set", help="Hyperparameter of audio-captioning as name=value.", show_default=False),
-    ] = None,
-    seed: Annotated[int | None, typer.Option(help="Seed.", min=0, show_default="0")] = None,
-    as_json: AsJson = False,
+    settings: Annotated[list[str] | None, options.hyperparameter("audio-captioning")] = None,
+    seed: options.OptionalSeed = None,
+    as_json: options.AsJson = False,
 ) -> None:
     """Caption sounds, by a captioner that has learnt from texts alone.
 
@@ -75,15 +65,10 @@ def caption(
     from unseen.jobs.captioning.captioner import ABOUT, Captioner
     from unseen.jobs.captioning.page import facts, graded, left_out, lines, write_page, write_table
 
-    for name, file in (("out", out), ("table", table)):
-        if file is not None and not file.parent.is_dir():
-            raise ValueError(f"{name}: there is no folder {str(file.parent)!r}")
-    if table is not None and table.suffix.lower() not in (".csv", ".json"):
-        raise ValueError(f"table must end in .csv or .json; got {str(table)!r}")
+    check_written("out", out)
+    check_written("table", table, ".csv", ".json")
     job.sounds_of(sounds)  # what cannot be found is told before a decoder learns
-    given = settings_of(settings or [])
-    if "random_state" in given or "beam" in given:
-        raise ValueError("--set does not take random_state and beam; say --seed and --beam")
+    given = settings_of(settings, random_state="--seed", beam="--beam")
     written: Path | None = None
     if model is not None and (model / ABOUT).exists():
         learns = {"captions": captions, "pairs": pairs, "labels": labels, "column": column}

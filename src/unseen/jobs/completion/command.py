@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from unseen.console import app, say, settings_of, write_csv
+from unseen import options
+from unseen.console import app, check_written, say, settings_of, write_csv
 
 
 @app.command()
@@ -20,20 +21,15 @@ def complete(
         ),
     ],
     queries: Annotated[str, typer.Option(help="Table of queries: head, relation.")],
-    out: Annotated[Path, typer.Option(help="Table to write (.csv).")] = Path("completed.csv"),
+    out: options.OutTable = Path("completed.csv"),
     top: Annotated[int, typer.Option(help="Tails of each query.", min=1)] = 10,
     vectors: Annotated[
         str | None,
-        typer.Option(
-            help="Model of pykeen for the entities, such as DistMult; TransE, trained here, if absent.",
-            show_default=False,
-        ),
+        typer.Option(help="Model of pykeen for the entities, such as DistMult; TransE, trained here, if absent."),
     ] = None,
     check: Annotated[bool, typer.Option(help="Hold out some relations once, and say how well they are ranked.")] = True,
-    settings: Annotated[
-        list[str] | None, typer.Option("--set", help="Hyperparameter as name=value.", show_default=False)
-    ] = None,
-    seed: Annotated[int, typer.Option(help="Seed.")] = 0,
+    settings: options.Settings = None,
+    seed: options.Seed = 0,
 ) -> None:
     """Rank the tails of relations that a graph has no triple of.
 
@@ -48,13 +44,8 @@ def complete(
     """
     from unseen.jobs.completion.job import complete as run
 
-    if out.suffix != ".csv":
-        raise ValueError(f"out must end in .csv; got {str(out)!r}")
-    if not out.parent.is_dir():
-        raise ValueError(f"out: there is no folder {str(out.parent)!r}")
-    given = settings_of(settings or [])
-    if "random_state" in given:
-        raise ValueError("--set does not take random_state; say --seed")
+    check_written("out", out, ".csv")
+    given = settings_of(settings, random_state="--seed")
     found = run(graph, ontology, queries, top=top, vectors=vectors, check=check, random_state=seed, say=say, **given)
     write_csv(out, found.table)
     say(f"{len(found.table)} tails are in {out}")

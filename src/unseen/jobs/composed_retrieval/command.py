@@ -8,7 +8,8 @@ from typing import Annotated
 
 import typer
 
-from unseen.console import AsJson, Trust, app, dump, say, settings_of
+from unseen import options
+from unseen.console import app, dump, say, settings_of
 
 
 @app.command()
@@ -16,29 +17,23 @@ def find(
     collection: Annotated[
         str, typer.Argument(help="Pictures, a collection of `unseen curate` with an index, or clips.")
     ],
-    image: Annotated[str | None, typer.Option(help="A picture to begin with.", show_default=False)] = None,
+    image: Annotated[str | None, typer.Option(help="A picture to begin with.")] = None,
     text: Annotated[str, typer.Option(help='What of it counts, or changes: "on grass".')] = "",
     model: Annotated[
         str | None,
         typer.Option(
-            help="What `unseen compose` made; the two are added if absent. Of clips: `unseen align --method mug-stan`.",
-            show_default=False,
+            help="What `unseen compose` made; the two are added if absent. Of clips: `unseen align --method mug-stan`."
         ),
     ] = None,
     encoder: Annotated[
-        str | None,
-        typer.Option(help="Two-tower encoder, where there is no model: lite-clip if absent.", show_default=False),
+        str | None, typer.Option(help="Two-tower encoder, where there is no model: lite-clip if absent.")
     ] = None,
-    mode: Annotated[
-        str | None, typer.Option(help="combiner, sum, image or text; the best that is there.", show_default=False)
-    ] = None,
-    share: Annotated[
-        float | None, typer.Option(help="Of the text in the sum; the tuned one, or 0.5.", show_default=False)
-    ] = None,
+    mode: Annotated[str | None, typer.Option(help="combiner, sum, image or text; the best that is there.")] = None,
+    share: Annotated[float | None, typer.Option(help="Of the text in the sum; the tuned one, or 0.5.")] = None,
     top: Annotated[int, typer.Option(help="How many pictures.", min=1)] = 10,
-    page: Annotated[Path | None, typer.Option(help="HTML page with the pictures.", show_default=False)] = None,
-    trust: Trust = False,
-    as_json: AsJson = False,
+    page: Annotated[Path | None, typer.Option(help="HTML page with the pictures.")] = None,
+    trust: options.Trust = False,
+    as_json: options.AsJson = False,
 ) -> None:
     """Find pictures like another one with respect to a text; or clips.
 
@@ -72,39 +67,30 @@ def compose(
     pairs: Annotated[str, typer.Argument(help="Table with a column of pictures and one of captions.")],
     out: Annotated[Path, typer.Option(help="Folder of what is learnt, for `unseen find --model`.")],
     encoder: Annotated[str, typer.Option(help="Two-tower encoder, which rests.")] = "lite-clip",
-    image: Annotated[str | None, typer.Option(help="Column of pictures; found if absent.", show_default=False)] = None,
-    text: Annotated[str | None, typer.Option(help="Column of captions; found if absent.", show_default=False)] = None,
+    image: Annotated[str | None, typer.Option(help="Column of pictures; found if absent.")] = None,
+    text: Annotated[str | None, typer.Option(help="Column of captions; found if absent.")] = None,
     concreteness: Annotated[
         str | None,
-        typer.Option(
-            help="CSV with the columns word and concreteness (1 to 5): abstract captions are left out.",
-            show_default=False,
-        ),
+        typer.Option(help="CSV with the columns word and concreteness (1 to 5): abstract captions are left out."),
     ] = None,
     bench: Annotated[
-        str | None,
-        typer.Option(help="Table of pictures and attributes: ways of asking are compared.", show_default=False),
+        str | None, typer.Option(help="Table of pictures and attributes: ways of asking are compared.")
     ] = None,
-    subject: Annotated[
-        str | None, typer.Option(help="Column of BENCH: what a picture is of.", show_default=False)
-    ] = None,
+    subject: Annotated[str | None, typer.Option(help="Column of BENCH: what a picture is of.")] = None,
     attribute: Annotated[
-        list[str] | None, typer.Option(help="Column of BENCH: what it is like; again for more.", show_default=False)
+        list[str] | None, typer.Option(help="Column of BENCH: what it is like; again for more.")
     ] = None,
     beside: Annotated[
-        list[str] | None, typer.Option(help="Column of BENCH: what else is there; again for more.", show_default=False)
+        list[str] | None, typer.Option(help="Column of BENCH: what else is there; again for more.")
     ] = None,
     word: Annotated[
-        list[str] | None,
-        typer.Option(help='COLUMN=WORD before its values, such as colour=on for "on red".', show_default=False),
+        list[str] | None, typer.Option(help='COLUMN=WORD before its values, such as colour=on for "on red".')
     ] = None,
     preset: Annotated[str, typer.Option(help="Preset of genecis with towers that rest.")] = "features",
-    settings: Annotated[
-        list[str] | None, typer.Option("--set", help="Hyperparameter of genecis as name=value.", show_default=False)
-    ] = None,
-    seed: Annotated[int, typer.Option(help="Seed.", min=0)] = 0,
-    trust: Trust = False,
-    as_json: AsJson = False,
+    settings: Annotated[list[str] | None, options.hyperparameter("genecis")] = None,
+    seed: options.Seed = 0,
+    trust: options.Trust = False,
+    as_json: options.AsJson = False,
 ) -> None:
     """Learn from captions how a text changes what a picture asks for.
 
@@ -126,7 +112,7 @@ def compose(
         told = Bench(bench, subject, tuple(attribute or ()), tuple(beside or ()), words)
     about = run(
         pairs, out=out, encoder=encoder, image=image, text=text, concreteness=concreteness, bench=told, preset=preset,
-        settings=settings_of(settings or []), seed=seed, trust=trust, say=say,
+        settings=settings_of(settings), seed=seed, trust=trust, say=say,
     )  # fmt: skip
     if as_json:
         dump(about)

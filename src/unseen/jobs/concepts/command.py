@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from unseen.console import AsJson, Precision, Trust, app, command_line, dump, say, write_csv
+from unseen import options
+from unseen.console import app, command_line, dump, say, write_csv
 from unseen.runtime import replacing
 
 if TYPE_CHECKING:
@@ -24,58 +25,38 @@ def concepts(
     captions: Annotated[
         Path | None,
         typer.Argument(
-            help="Captions: .txt, .csv, .tsv, .parquet, .jsonl, a collection, or a folder of captioned pictures.",
-            show_default=False,
+            help="Captions: .txt, .csv, .tsv, .parquet, .jsonl, a collection, or a folder of captioned pictures."
         ),
     ] = None,
-    images: Annotated[
-        Path | None, typer.Argument(help="Folder of their pictures (a collection has its own).", show_default=False)
-    ] = None,
+    images: Annotated[Path | None, typer.Argument(help="Folder of their pictures (a collection has its own).")] = None,
     concepts: Annotated[
         Path | None,
         typer.Option(
-            help="Concepts: cat,dog; a .txt, one a line; or a table with concept, perhaps accuracy, model, prompts.",
-            show_default=False,
+            help="Concepts: cat,dog; a .txt, one a line; or a table with concept, perhaps accuracy, model, prompts."
         ),
     ] = None,
-    out: Annotated[Path, typer.Option(help="Folder to write.")] = Path("concepts"),
-    column: Annotated[
-        str | None, typer.Option(help="Column of the captions; found by its usual names.", show_default=False)
-    ] = None,
-    score: Annotated[
-        str | None,
-        typer.Option(help="Column of --concepts: accuracy, recall, CLIP score, ...", show_default=False),
-    ] = None,
+    out: options.OutFolder = Path("concepts"),
+    column: Annotated[str | None, typer.Option(help="Column of the captions; found by its usual names.")] = None,
+    score: Annotated[str | None, typer.Option(help="Column of --concepts: accuracy, recall, CLIP score, ...")] = None,
     lemmas: Annotated[str, typer.Option(help="rules, simplemma, spacy or none (lower case alone).")] = "rules",
     phrases: Annotated[
         bool, typer.Option("--phrases", help="Count words that follow each other, not in any place.")
     ] = False,
-    encoder: Annotated[
-        str | None, typer.Option(help="Two towers that tag the pictures, such as lite-clip.", show_default=False)
-    ] = None,
+    encoder: Annotated[str | None, typer.Option(help="Two towers that tag the pictures, such as lite-clip.")] = None,
     tags: Annotated[
-        Path | None,
-        typer.Option(help="Tags by your own tagger: table of sample, concept, probability.", show_default=False),
+        Path | None, typer.Option(help="Tags by your own tagger: table of sample, concept, probability.")
     ] = None,
     threshold: Annotated[float, typer.Option(help="Probability from which on a picture is tagged.")] = 0.7,
     level: Annotated[float, typer.Option(help="Probability of the intervals.")] = 0.9,
     like: Annotated[
         str | None,
-        typer.Option(
-            help="Predict by a curve of the paper, such as laion400m/ViT-B-16/text; 'list' lists them.",
-            show_default=False,
-        ),
+        typer.Option(help="Predict by a curve of the paper, such as laion400m/ViT-B-16/text; 'list' lists them."),
     ] = None,
     scale: Annotated[
-        float | None,
-        typer.Option(help="How many times larger the whole corpus is than these captions.", show_default=False),
+        float | None, typer.Option(help="How many times larger the whole corpus is than these captions.")
     ] = None,
-    long_tail: Annotated[
-        Path | None, typer.Option(help="New folder for a test set of the rarest concepts.", show_default=False)
-    ] = None,
-    candidates: Annotated[
-        Path | None, typer.Option(help="Pictures for it: a folder of class folders.", show_default=False)
-    ] = None,
+    long_tail: Annotated[Path | None, typer.Option(help="New folder for a test set of the rarest concepts.")] = None,
+    candidates: Annotated[Path | None, typer.Option(help="Pictures for it: a folder of class folders.")] = None,
     rarest: Annotated[int, typer.Option(help="Most concepts of the test set.", min=1)] = 290,
     per_class: Annotated[int, typer.Option(help="Pictures of each.", min=1)] = 450,
     duplicate_bits: Annotated[int, typer.Option(help="Bits in which a duplicate differs at most.", min=0, max=64)] = 10,
@@ -83,16 +64,15 @@ def concepts(
         float, typer.Option(help="Least probability of a candidate's own class, by --encoder.", min=0, max=1)
     ] = 0.0,
     published: Annotated[
-        Path | None,
-        typer.Option(help="Folder with the paper's tables: compute its correlations again.", show_default=False),
+        Path | None, typer.Option(help="Folder with the paper's tables: compute its correlations again.")
     ] = None,
     processes: Annotated[int, typer.Option(help="Processes that read captions.", min=1)] = 1,
     engine: Annotated[str, typer.Option(help="Where captions are read: process, or ray.")] = "process",
-    address: Annotated[str | None, typer.Option(help="Of a running Ray cluster.", show_default=False)] = None,
-    seed: Annotated[int, typer.Option(help="Of intervals and samples.", min=0)] = 0,
-    precision: Precision = "auto",
-    trust: Trust = False,
-    as_json: AsJson = False,
+    address: options.Address = None,
+    seed: options.Seed = 0,
+    precision: options.Precision = "auto",
+    trust: options.Trust = False,
+    as_json: options.AsJson = False,
 ) -> None:
     """Say how well zero-shot will do on each of your concepts.
 

@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from unseen.console import AsJson, EncoderName, OnError, Precision, Trust, app, command_line, dump, say, settings_of
+from unseen import options
+from unseen.console import app, command_line, dump, say, settings_of
 
 
 @app.command()
@@ -30,37 +31,28 @@ def episodes(
     unknown: Annotated[
         int, typer.Option(help="Further classes of an episode, whose samples must be rejected.", min=0)
     ] = 0,
-    unknown_data: Annotated[
-        str | None, typer.Option(help="Labelled samples of the classes that are unknown.", show_default=False)
-    ] = None,
+    unknown_data: Annotated[str | None, typer.Option(help="Labelled samples of the classes that are unknown.")] = None,
     source: Annotated[
-        str | None,
-        typer.Option(help="Labelled samples of another domain: the `source` of methods with one.", show_default=False),
+        str | None, typer.Option(help="Labelled samples of another domain: the `source` of methods with one.")
     ] = None,
     unlabelled: Annotated[
         float | None,
         typer.Option(
             help="Share of each class that no episode holds: what methods with a `target` see, without labels (0.5).",
             min=0,
-            show_default=False,
         ),
     ] = None,
     side: Annotated[
-        int | None,
-        typer.Option(
-            help="Pixels of a side of clips, for methods that learn from these themselves.", min=8, show_default=False
-        ),
+        int | None, typer.Option(help="Pixels of a side of clips, for methods that learn from these themselves.", min=8)
     ] = None,
-    out: Annotated[Path, typer.Option(help="Folder to write.")] = Path("runs/episodes"),
-    encoder: EncoderName = None,
-    settings: Annotated[
-        list[str] | None, typer.Option("--set", help="Hyperparameter as name=value.", show_default=False)
-    ] = None,
-    seed: Annotated[int, typer.Option(help="Of the episodes.", min=0)] = 0,
-    on_error: OnError = "skip",
-    precision: Precision = "auto",
-    trust: Trust = False,
-    as_json: AsJson = False,
+    out: options.OutFolder = Path("runs/episodes"),
+    encoder: options.Encoder = None,
+    settings: options.Settings = None,
+    seed: options.Seed = 0,
+    on_error: options.OnError = "skip",
+    precision: options.Precision = "auto",
+    trust: options.Trust = False,
+    as_json: options.AsJson = False,
 ) -> None:
     """Grade few-shot methods on the same seeded episodes.
 
@@ -94,7 +86,7 @@ def episodes(
         unknown_data=unknown_data,
         unlabelled=unlabelled,
         side=side,
-        settings=settings_of(settings or []),
+        settings=settings_of(settings),
         precision=precision,
         trust=trust,
         on_error=on_error,

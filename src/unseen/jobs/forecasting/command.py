@@ -8,69 +8,47 @@ from typing import Annotated, Any
 
 import typer
 
-from unseen.console import AsJson, Verbose, app, dump, say, settings_of, tell
+from unseen import options
+from unseen.console import app, dump, say, settings_of, tell
 
 
 @app.command()
 def forecast(
-    series: Annotated[
-        Path | None, typer.Argument(help="Table with a time column (.csv, .tsv, .parquet).", show_default=False)
-    ] = None,
-    out: Annotated[Path | None, typer.Option(help="Folder to write.", show_default=False)] = None,
+    series: Annotated[Path | None, typer.Argument(help="Table with a time column (.csv, .tsv, .parquet).")] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder to write.")] = None,
     horizon: Annotated[int, typer.Option(help="Points to forecast.", min=1)] = 96,
     context: Annotated[
-        int | None,
-        typer.Option(help="Points that are read before them; what the model takes, and not more.", show_default=False),
+        int | None, typer.Option(help="Points that are read before them; what the model takes, and not more.")
     ] = None,
     time: Annotated[
-        str | None,
-        typer.Option(
-            help="Column with the times; found by its usual names, or as the only one of dates.", show_default=False
-        ),
+        str | None, typer.Option(help="Column with the times; found by its usual names, or as the only one of dates.")
     ] = None,
     columns: Annotated[
-        str | None, typer.Option(help="Columns to forecast, such as A,B; all numbers if absent.", show_default=False)
+        str | None, typer.Option(help="Columns to forecast, such as A,B; all numbers if absent.")
     ] = None,
-    by: Annotated[
-        str | None, typer.Option(help="Column that tells several series in one table apart.", show_default=False)
-    ] = None,
+    by: Annotated[str | None, typer.Option(help="Column that tells several series in one table apart.")] = None,
     future: Annotated[
-        Path | None,
-        typer.Option(help="Table of what is known of the future, such as a temperature.", show_default=False),
+        Path | None, typer.Option(help="Table of what is known of the future, such as a temperature.")
     ] = None,
     few_shot: Annotated[
         float | None,
-        typer.Option(
-            help="Share of the past to tune on, such as 0.1; 1 for all; if tuning wins, again on all of it.",
-            show_default=False,
-        ),
+        typer.Option(help="Share of the past to tune on, such as 0.1; 1 for all; if tuning wins, again on all of it."),
     ] = None,
     intervals: Annotated[float, typer.Option(help="Probability of the intervals; 0 for none.")] = 0.9,
     method: Annotated[
         str, typer.Option(help="auto, ttm, ttm-tuned, seasonal-naive or last-value. auto takes the best on the past.")
     ] = "auto",
-    model: Annotated[
-        Path | None, typer.Option(help="Folder of a pretrained TTM of your own (see --pretrain).", show_default=False)
-    ] = None,
+    model: Annotated[Path | None, typer.Option(help="Folder of a pretrained TTM of your own (see --pretrain).")] = None,
     pretrain: Annotated[
-        Path | None,
-        typer.Option(
-            help="Make the pretrained model anew into this folder, minutes; needs pip once.", show_default=False
-        ),
+        Path | None, typer.Option(help="Make the pretrained model anew into this folder, minutes; needs pip once.")
     ] = None,
-    settings: Annotated[
-        list[str] | None,
-        typer.Option("--set", help="Hyperparameter of tuning (or of --pretrain) as name=value.", show_default=False),
-    ] = None,
+    settings: Annotated[list[str] | None, options.hyperparameter("tuning (or of --pretrain)")] = None,
     day_first: Annotated[
-        bool | None,
-        typer.Option(
-            "--day-first/--month-first", help="What 01/02/2024 begins with, where no date tells.", show_default=False
-        ),
+        bool | None, typer.Option("--day-first/--month-first", help="What 01/02/2024 begins with, where no date tells.")
     ] = None,
     seed: Annotated[int, typer.Option(help="Seed of tuning and pretraining.", min=0)] = 0,
-    verbose: Verbose = False,
-    as_json: AsJson = False,
+    verbose: options.Verbose = False,
+    as_json: options.AsJson = False,
 ) -> None:
     """Forecast a series with a small pretrained model, offline.
 
@@ -81,7 +59,7 @@ def forecast(
     if pretrain is not None:
         from unseen.jobs.forecasting.pretraining import pretrain as make
 
-        method_made = make(pretrain, seed=seed, **settings_of(settings or []))
+        method_made = make(pretrain, seed=seed, **settings_of(settings))
         say(f"{pretrain} holds a TTM of {method_made.parameters_:,} parameters")
         return
     if series is None or out is None:
@@ -101,7 +79,7 @@ def forecast(
         intervals=intervals or None,
         method=method,
         model=_open(model),
-        settings=settings_of(settings or []),
+        settings=settings_of(settings),
         day_first=day_first,
         seed=seed,
     )

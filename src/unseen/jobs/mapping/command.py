@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from unseen.console import app, say, settings_of, write_csv
+from unseen import options
+from unseen.console import app, check_written, say, settings_of, write_csv
 
 
 @app.command("map")
@@ -15,39 +16,24 @@ def map_phrases(
     phrases: Annotated[str, typer.Argument(help="Table with a column phrase, or a text file, a phrase in each line.")],
     taxonomy: Annotated[
         str | None,
-        typer.Option(
-            help="icd10cm, icd10cm:9,10 (chapters), hpo, obo:FILE, owl:FILE, rf2:FOLDER or csv:FILE.",
-            show_default=False,
-        ),
+        typer.Option(help="icd10cm, icd10cm:9,10 (chapters), hpo, obo:FILE, owl:FILE, rf2:FOLDER or csv:FILE."),
     ] = None,
-    pairs: Annotated[
-        str | None, typer.Option(help="Phrases whose nodes you know: columns phrase, node.", show_default=False)
-    ] = None,
-    model: Annotated[
-        Path | None,
-        typer.Option(help="Folder of a mapper: used if it is there, else written.", show_default=False),
-    ] = None,
-    out: Annotated[Path, typer.Option(help="Table to write.")] = Path("mapped.csv"),
-    vectors: Annotated[
-        Path | None, typer.Option(help="Write a vector per phrase too (.npy).", show_default=False)
-    ] = None,
+    pairs: Annotated[str | None, typer.Option(help="Phrases whose nodes you know: columns phrase, node.")] = None,
+    model: Annotated[Path | None, typer.Option(help="Folder of a mapper: used if it is there, else written.")] = None,
+    out: options.OutTable = Path("mapped.csv"),
+    vectors: Annotated[Path | None, typer.Option(help="Write a vector per phrase too (.npy).")] = None,
     k: Annotated[int, typer.Option("--k", help="Nodes per phrase, at most all that compete.", min=1)] = 5,
-    below: Annotated[
-        str | None, typer.Option(help="Only this node and those below it compete.", show_default=False)
-    ] = None,
+    below: Annotated[str | None, typer.Option(help="Only this node and those below it compete.")] = None,
     words: Annotated[
         str | None,
         typer.Option(
             help="wordllama (if absent), fasttext (trained on the phrases), a file of vectors, or minilm: a vector of "
-            "the whole phrase.",
-            show_default=False,
+            "the whole phrase."
         ),
     ] = None,
-    column: Annotated[str | None, typer.Option(help="Column of the phrases.", show_default=False)] = None,
-    settings: Annotated[
-        list[str] | None, typer.Option("--set", help="Hyperparameter as name=value.", show_default=False)
-    ] = None,
-    seed: Annotated[int | None, typer.Option(help="Seed; 0 if absent.", show_default=False)] = None,
+    column: Annotated[str | None, typer.Option(help="Column of the phrases.")] = None,
+    settings: options.Settings = None,
+    seed: options.OptionalSeed = None,
 ) -> None:
     """Map phrases to the nearest nodes of a taxonomy.
 
@@ -59,17 +45,9 @@ def map_phrases(
     from unseen.data import taxonomies
     from unseen.jobs.mapping import job as mapping
 
-    if vectors is not None and vectors.suffix != ".npy":
-        raise ValueError(f"vectors must end in .npy; got {str(vectors)!r}")
-    if out.suffix != ".csv":
-        raise ValueError(f"out must end in .csv; got {str(out)!r}")
-    for name, file in (("out", out), ("vectors", vectors)):
-        if file is not None and not file.parent.is_dir():
-            raise ValueError(f"{name}: there is no folder {str(file.parent)!r}")
-    given = settings_of(settings or [])
-    for name, option in {"random_state": "--seed", "words": "--words", "pairs": "--pairs"}.items():
-        if name in given:
-            raise ValueError(f"--set does not take {name}; say {option}")
+    check_written("vectors", vectors, ".npy")
+    check_written("out", out, ".csv")
+    given = settings_of(settings, random_state="--seed", words="--words", pairs="--pairs")
     texts = mapping.read_phrases(phrases, column)
     if model is not None and (model / "state.json").exists():
         if taxonomy or pairs or words or given or seed is not None:

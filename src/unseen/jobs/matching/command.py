@@ -7,51 +7,42 @@ from typing import Annotated, Any
 
 import typer
 
-from unseen.console import AsJson, Usual, app, dump, say, settings_of, tell, write_csv
+from unseen import options
+from unseen.console import Usual, app, check_written, dump, say, settings_of, tell, write_csv
 
 match_app = typer.Typer(cls=Usual, no_args_is_help=True, help="Find the same places in two pictures, and learn to.")
 app.add_typer(match_app, name="match")
+
+Points = Annotated[int, typer.Option(help="Most points of a picture.", min=16)]
 
 
 @match_app.command("pictures")
 def match_pictures(
     first: Annotated[
-        str | None,
-        typer.Argument(
-            help="A picture, a folder of pictures, or a table of pairs (two columns of paths).", show_default=False
-        ),
+        str | None, typer.Argument(help="A picture, a folder of pictures, or a table of pairs (two columns of paths).")
     ] = None,
     second: Annotated[
-        str | None,
-        typer.Argument(help="The other picture, or a folder with files of the same names.", show_default=False),
+        str | None, typer.Argument(help="The other picture, or a folder with files of the same names.")
     ] = None,
     out: Annotated[
-        Path | None,
-        typer.Option(help="Page to write (.html); a table of all matches stands beside.", show_default=False),
+        Path | None, typer.Option(help="Page to write (.html); a table of all matches stands beside.")
     ] = None,
     matcher: Annotated[
         str | None,
         typer.Option(
             help="auto (xfeat on pictures as they are, inverted and as gradients), xfeat, xfeat+lighterglue, "
-            "aliked+lightglue, disk+lightglue, sift, orb, or the folder of a tuned one. auto if absent.",
-            show_default=False,
+            "aliked+lightglue, disk+lightglue, sift, orb, or the folder of a tuned one. auto if absent."
         ),
     ] = None,
     tune: Annotated[
-        str | None,
-        typer.Option(
-            help="Folder of photographs to tune the matcher on first, rendered as other sensors.", show_default=False
-        ),
+        str | None, typer.Option(help="Folder of photographs to tune the matcher on first, rendered as other sensors.")
     ] = None,
-    model: Annotated[
-        Path | None, typer.Option(help="Folder to keep the tuned matcher in, for --matcher.", show_default=False)
-    ] = None,
+    model: Annotated[Path | None, typer.Option(help="Folder to keep the tuned matcher in, for --matcher.")] = None,
     rotate: Annotated[
         str | None,
         typer.Option(
             help="Turn the second picture by quarters: auto (where nothing is found upright), always, or never. auto "
-            "if absent; a matcher of a folder does as it was saved.",
-            show_default=False,
+            "if absent; a matcher of a folder does as it was saved."
         ),
     ] = None,
     rotations: Annotated[bool, typer.Option("--rotations", help="The same as --rotate always.")] = False,
@@ -60,28 +51,20 @@ def match_pictures(
     ] = False,
     geometry: Annotated[
         str | None,
-        typer.Option(
-            help="homography (flat scene, turned camera; if absent) or fundamental (depth, moved camera).",
-            show_default=False,
-        ),
+        typer.Option(help="homography (flat scene, turned camera; if absent) or fundamental (depth, moved camera)."),
     ] = None,
-    threshold: Annotated[
-        float | None, typer.Option(help="Pixels that an inlier may be off; 3 if absent.", show_default=False)
-    ] = None,
+    threshold: Annotated[float | None, typer.Option(help="Pixels that an inlier may be off; 3 if absent.")] = None,
     limit: Annotated[
         int | None,
         typer.Option(
             help="Pixels of the longer side, 1200 if absent; larger pictures are made smaller, points scaled back.",
             min=32,
-            show_default=False,
         ),
     ] = None,
-    points: Annotated[int, typer.Option(help="Most points of a picture.", min=16)] = 2048,
-    settings: Annotated[
-        list[str] | None, typer.Option("--set", help="Hyperparameter of --tune as name=value.", show_default=False)
-    ] = None,
+    points: Points = 2048,
+    settings: Annotated[list[str] | None, options.hyperparameter("--tune")] = None,
     seed: Annotated[int, typer.Option(help="Seed of --tune.", min=0)] = 0,
-    as_json: AsJson = False,
+    as_json: options.AsJson = False,
 ) -> None:
     """Find the same places in two pictures, of one sensor or of two.
 
@@ -93,7 +76,10 @@ def match_pictures(
     from unseen.jobs.matching.page import page
     from unseen.runtime import replacing
 
-    given = settings_of(settings or [])
+    given = settings_of(
+        settings, random_state="--seed", longest="--limit", rotations="--rotate", renderings="--renderings",
+        geometry="--geometry", threshold="--threshold",
+    )  # fmt: skip
     _check(first, out, matcher, tune, model, given)
     if rotations and rotate is not None:
         raise ValueError(f"--rotations is --rotate always; it does not go with --rotate {rotate}")
@@ -161,29 +147,23 @@ def turns_of(rotate: str | None) -> Any:
 
 @match_app.command("learn")
 def learn_from_videos(
-    videos: Annotated[
-        list[str],
-        typer.Argument(help="Videos, folders of videos, or folders with the frames of one.", show_default=False),
-    ],
+    videos: Annotated[list[str], typer.Argument(help="Videos, folders of videos, or folders with the frames of one.")],
     model: Annotated[Path, typer.Option(help="Folder to keep the matcher in, for --matcher.")] = Path("matcher"),
     matcher: Annotated[str, typer.Option(help="What learns: xfeat or xfeat+lighterglue.")] = "xfeat",
     labelers: Annotated[
         str, typer.Option(help="What labels near frames beside it; names of matchers with commas.")
     ] = "sift",
     photographs: Annotated[
-        str | None,
-        typer.Option(help="Folder of pictures that are warped beside the frames.", show_default=False),
+        str | None, typer.Option(help="Folder of pictures that are warped beside the frames.")
     ] = None,
     rate: Annotated[float, typer.Option(help="Frames of a second that are taken.")] = 6.0,
     start: Annotated[float, typer.Option(help="Seconds at which to begin in each video.")] = 0.0,
     most: Annotated[int, typer.Option(help="Frames of a video that are taken.", min=3)] = 1200,
     limit: Annotated[int, typer.Option(help="Pixels of the longer side of frames.", min=64)] = 480,
-    points: Annotated[int, typer.Option(help="Most points of a picture that it will find.", min=16)] = 2048,
-    settings: Annotated[
-        list[str] | None, typer.Option("--set", help="Hyperparameter as name=value.", show_default=False)
-    ] = None,
-    seed: Annotated[int, typer.Option(help="Of learning.", min=0)] = 0,
-    as_json: AsJson = False,
+    points: Points = 2048,
+    settings: options.Settings = None,
+    seed: options.Seed = 0,
+    as_json: options.AsJson = False,
 ) -> None:
     """Make a better matcher from ordinary videos, without any label.
 
@@ -197,8 +177,7 @@ def learn_from_videos(
     from unseen.jobs.matching import learning
     from unseen.nn.state import refuse_foreign
 
-    given = settings_of(settings or [])
-    _not_by_set(given, {"random_state": "--seed"})
+    given = settings_of(settings, random_state="--seed")
     place = model.resolve()
     if Path.cwd().resolve().is_relative_to(place):
         raise ValueError(f"--model must be a folder to be made, such as my-matcher; got {str(model)!r}")
@@ -231,34 +210,26 @@ def bench_matchers(
     pairs: Annotated[
         str | None,
         typer.Argument(
-            help="Table of pairs: first, second, and homography, or K0, K1 and T. Scenes of photographs if absent.",
-            show_default=False,
+            help="Table of pairs: first, second, and homography, or K0, K1 and T. Scenes of photographs if absent."
         ),
     ] = None,
     matchers: Annotated[
         str, typer.Option("--with", help="Matchers with commas: names as --matcher takes them, or folders.")
     ] = "xfeat,xfeat+lighterglue,sift,orb",
     photographs: Annotated[
-        str | None,
-        typer.Option(
-            help="Folder of pictures to make scenes of; those of installed packages if absent.", show_default=False
-        ),
+        str | None, typer.Option(help="Folder of pictures to make scenes of; those of installed packages if absent.")
     ] = None,
     n: Annotated[int, typer.Option("--pairs", help="Pairs of each scene.", min=1)] = 8,
     rotate: Annotated[
         str | None,
-        typer.Option(
-            help="Turn the second picture by quarters: auto, always, never; as unseen match does if absent.",
-            show_default=False,
-        ),
+        typer.Option(help="Turn the second picture by quarters: auto, always, never; as unseen match does if absent."),
     ] = None,
-    points: Annotated[int, typer.Option(help="Most points of a picture.", min=16)] = 2048,
+    points: Points = 2048,
     out: Annotated[
-        Path | None,
-        typer.Option(help="Page to write (.html); a table of all errors stands beside.", show_default=False),
+        Path | None, typer.Option(help="Page to write (.html); a table of all errors stands beside.")
     ] = None,
-    seed: Annotated[int, typer.Option(help="Of the scenes.", min=0)] = 0,
-    as_json: AsJson = False,
+    seed: options.Seed = 0,
+    as_json: options.AsJson = False,
 ) -> None:
     """Grade matchers on pairs whose truth is known, yours or declared.
 
@@ -276,7 +247,7 @@ def bench_matchers(
 
     names = [name.strip() for name in matchers.split(",") if name.strip()]
     turns = turns_of(rotate)
-    _check_out(out)
+    check_written("out", out, ".html")
     if pairs is not None and photographs is not None:
         raise ValueError("photographs is for scenes; with a table of pairs it is not read")
     if pairs is not None and out is not None and out.with_suffix(".csv").resolve() == Path(pairs).resolve():
@@ -320,17 +291,6 @@ def _tell_bench(facts: dict[str, Any]) -> None:
         typer.echo(f"  {name} ({facts['pairs'][name]} pairs, {facts['units'][name]}): {told}")
 
 
-def _check_out(out: Path | None) -> None:
-    if out is not None and (out.suffix.lower() != ".html" or not out.parent.is_dir()):
-        raise ValueError(f"out must be a file that ends in .html, in a folder that is there; got {str(out)!r}")
-
-
-def _not_by_set(given: dict[str, Any], options: dict[str, str]) -> None:
-    for name, option in options.items():
-        if name in given:
-            raise ValueError(f"--set does not take {name}; say {option}")
-
-
 def _check(
     first: str | None,
     out: Path | None,
@@ -352,12 +312,7 @@ def _check(
         raise ValueError(f"--tune tunes xfeat or xfeat+lighterglue; it does not go with --matcher {matcher}")
     if tune is None and (given or model is not None):
         raise ValueError("--set and --model go with --tune; a tuned matcher is used by --matcher FOLDER")
-    options = {
-        "random_state": "--seed", "longest": "--limit", "rotations": "--rotate", "renderings": "--renderings",
-        "geometry": "--geometry", "threshold": "--threshold",
-    }  # fmt: skip
-    _not_by_set(given, options)
-    _check_out(out)
+    check_written("out", out, ".html")
 
 
 def _tell(fact: dict[str, Any]) -> None:

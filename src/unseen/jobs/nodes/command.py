@@ -7,63 +7,42 @@ from typing import Annotated, Any
 
 import typer
 
+from unseen import options
 from unseen.console import app, say, settings_of
 
 
 @app.command()
 def nodes(
     graph: Annotated[str, typer.Argument(help="Table of nodes (id, text, perhaps label), .npz, or .pt of PyG.")],
-    edges: Annotated[
-        str | None, typer.Option(help="Table of edges (source, target), beside a table of nodes.", show_default=False)
-    ] = None,
-    classes: Annotated[
-        str | None, typer.Option(help="Class file (name, description), or names with commas.", show_default=False)
-    ] = None,
-    out: Annotated[Path, typer.Option(help="Folder to write.")] = Path("runs/nodes"),
+    edges: Annotated[str | None, typer.Option(help="Table of edges (source, target), beside a table of nodes.")] = None,
+    classes: Annotated[str | None, typer.Option(help="Class file (name, description), or names with commas.")] = None,
+    out: options.OutFolder = Path("runs/nodes"),
     pretrain: Annotated[
-        list[str] | None,
-        typer.Option(help="Graph to learn from (NODES:EDGES for tables); may be repeated.", show_default=False),
+        list[str] | None, typer.Option(help="Graph to learn from (NODES:EDGES for tables); may be repeated.")
     ] = None,
-    model: Annotated[
-        str | None, typer.Option(help="Folder of an earlier run: nothing is pretrained.", show_default=False)
-    ] = None,
+    model: Annotated[str | None, typer.Option(help="Folder of an earlier run: nothing is pretrained.")] = None,
     shots: Annotated[int, typer.Option(help="Labelled nodes of each class to learn a prompt from.", min=0)] = 0,
-    links: Annotated[
-        str | None, typer.Option(help="Table of pairs (source, target) to score.", show_default=False)
-    ] = None,
+    links: Annotated[str | None, typer.Option(help="Table of pairs (source, target) to score.")] = None,
     check_links: Annotated[
         bool, typer.Option("--check-links", help="Hide a tenth of the edges first; say how well they are found.")
     ] = False,
     prompt: Annotated[
-        list[str] | None,
-        typer.Option("--prompt", help="Sentence for names, 'a paper on {}.'; may be repeated.", show_default=False),
+        list[str] | None, typer.Option("--prompt", help="Sentence for names, 'a paper on {}.'; may be repeated.")
     ] = None,
     summaries: Annotated[
-        str | None, typer.Option(help="Summaries written elsewhere (id, graph, summary a line).", show_default=False)
+        str | None, typer.Option(help="Summaries written elsewhere (id, graph, summary a line).")
     ] = None,
-    writer: Annotated[
-        str | None, typer.Option(help="Language model that writes summaries, such as smollm2.", show_default=False)
-    ] = None,
-    subgraphs: Annotated[
-        str | None, typer.Option(help="walk or hops; as --model had them, else walk.", show_default=False)
-    ] = None,
-    steps: Annotated[
-        int | None, typer.Option(help="Transitions of a walk; 32 if not said.", min=0, show_default=False)
-    ] = None,
-    hops: Annotated[
-        int | None, typer.Option(help="Of --subgraphs hops; 2 if not said.", min=0, show_default=False)
-    ] = None,
+    writer: Annotated[str | None, typer.Option(help="Language model that writes summaries, such as smollm2.")] = None,
+    subgraphs: Annotated[str | None, typer.Option(help="walk or hops; as --model had them, else walk.")] = None,
+    steps: Annotated[int | None, typer.Option(help="Transitions of a walk; 32 if not said.", min=0)] = None,
+    hops: Annotated[int | None, typer.Option(help="Of --subgraphs hops; 2 if not said.", min=0)] = None,
     starts: Annotated[
         int, typer.Option(help="Nodes of each graph to learn from, each with what is around it.", min=2)
     ] = 2000,
-    encoder: Annotated[
-        str | None, typer.Option(help="Frozen text encoder; that of --model, else minilm.", show_default=False)
-    ] = None,
+    encoder: Annotated[str | None, typer.Option(help="Frozen text encoder; that of --model, else minilm.")] = None,
     preset: Annotated[str, typer.Option(help="default, without-additions, or published (its size).")] = "default",
-    settings: Annotated[
-        list[str] | None, typer.Option("--set", help="Hyperparameter as name=value.", show_default=False)
-    ] = None,
-    seed: Annotated[int, typer.Option(help="Seed.", min=0)] = 0,
+    settings: options.Settings = None,
+    seed: options.Seed = 0,
 ) -> None:
     """Name nodes of a graph with texts, by sentences about classes.
 
@@ -77,9 +56,7 @@ def nodes(
 
     if classes is None:
         raise ValueError("classes is needed: a class file, or names with commas")
-    given = settings_of(settings or [])
-    if "random_state" in given:
-        raise ValueError("--set does not take random_state; say --seed")
+    given = settings_of(settings, random_state="--seed")
     taken: dict[str, Any] = {"method": subgraphs, "steps": steps, "k": hops}
     taken = {key: value for key, value in taken.items() if value is not None}
     classify_nodes(

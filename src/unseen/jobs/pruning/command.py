@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from unseen.console import AsJson, EncoderName, OnError, Precision, Trust, app, command_line, dump, say
+from unseen import options
+from unseen.console import app, command_line, dump, say
 
 
 @app.command()
@@ -18,7 +19,7 @@ def prune(
             help="Embeddings (.npy, .npz, .parquet, folder of .npz), a collection of `unseen curate`, or pictures."
         ),
     ],
-    out: Annotated[Path, typer.Option(help="Folder to write.")] = Path("pruned"),
+    out: options.OutFolder = Path("pruned"),
     keep: Annotated[
         float, typer.Option(help="How many to keep: a fraction in (0, 1] of all, or a number from 2 on; 1 is all.")
     ] = 0.3,
@@ -43,19 +44,18 @@ def prune(
     pick: Annotated[str, typer.Option(help="What stays in a concept: hardest, easiest or random.")] = "hardest",
     restarts: Annotated[int, typer.Option(help="Of k-means; 0: ten for little data, one for much.", min=0)] = 0,
     column: Annotated[
-        str | None, typer.Option(help="Column or array with the vectors; found by its usual names.", show_default=False)
+        str | None, typer.Option(help="Column or array with the vectors; found by its usual names.")
     ] = None,
     without_tag: Annotated[
-        list[str] | None,
-        typer.Option(help="Leave out pairs of a collection with this tag of `unseen explore`.", show_default=False),
+        list[str] | None, typer.Option(help="Leave out pairs of a collection with this tag of `unseen explore`.")
     ] = None,
-    encoder: EncoderName = None,
+    encoder: options.Encoder = None,
     pictures: Annotated[bool, typer.Option(help="Thumbnails in the report, where there are pictures.")] = True,
-    seed: Annotated[int, typer.Option(help="Of clustering and random choices.", min=0)] = 0,
-    on_error: OnError = "skip",
-    precision: Precision = "auto",
-    trust: Trust = False,
-    as_json: AsJson = False,
+    seed: options.Seed = 0,
+    on_error: options.OnError = "skip",
+    precision: options.Precision = "auto",
+    trust: options.Trust = False,
+    as_json: options.AsJson = False,
 ) -> None:
     """Choose which image-text pairs to train on.
 

@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from unseen.console import Trust, Verbose, app, say, settings_of, tell
+from unseen import options
+from unseen.console import app, say, settings_of, tell
 
 
 @app.command()
@@ -15,46 +16,34 @@ def quantize(
     model: Annotated[
         str | None,
         typer.Argument(
-            help="Folder of a saved model, timm:NAME, torchvision:NAME, or an encoder such as efficientnet-lite0.",
-            show_default=False,
+            help="Folder of a saved model, timm:NAME, torchvision:NAME, or an encoder such as efficientnet-lite0."
         ),
     ] = None,
-    out: Annotated[Path | None, typer.Option(help="Folder of the quantized network.", show_default=False)] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder of the quantized network.")] = None,
     method: Annotated[
-        str | None,
-        typer.Option(help="A method that quantizes: `unseen methods` tells; zeroq if not told.", show_default=False),
+        str | None, typer.Option(help="A method that quantizes: `unseen methods` tells; zeroq if not told.")
     ] = None,
     preset: Annotated[
-        str | None,
-        typer.Option(help="Preset of the method, such as cpu: few steps, small batches.", show_default=False),
+        str | None, typer.Option(help="Preset of the method, such as cpu: few steps, small batches.")
     ] = None,
     bits: Annotated[
-        str | None,
-        typer.Option(help="Weight/activation bits, such as 8/8; the method's own if not told.", show_default=False),
+        str | None, typer.Option(help="Weight/activation bits, such as 8/8; the method's own if not told.")
     ] = None,
-    size: Annotated[
-        str | None,
-        typer.Option(help="Size of the weights, such as 3MB: mixed precision.", show_default=False),
-    ] = None,
+    size: Annotated[str | None, typer.Option(help="Size of the weights, such as 3MB: mixed precision.")] = None,
     pictures: Annotated[
-        str | None,
-        typer.Option(help="A few real pictures to measure on, in place of distilled ones.", show_default=False),
+        str | None, typer.Option(help="A few real pictures to measure on, in place of distilled ones.")
     ] = None,
     data: Annotated[
-        str | None,
-        typer.Option(help="Pictures, labelled or not, to compare with the float network on.", show_default=False),
+        str | None, typer.Option(help="Pictures, labelled or not, to compare with the float network on.")
     ] = None,
     again: Annotated[
-        Path | None,
-        typer.Option("--from", help="Folder of an earlier run: other bits, nothing distilled.", show_default=False),
+        Path | None, typer.Option("--from", help="Folder of an earlier run: other bits, nothing distilled.")
     ] = None,
-    onnx: Annotated[Path | None, typer.Option(help="ONNX file that computes in integers.", show_default=False)] = None,
-    settings: Annotated[
-        list[str] | None, typer.Option("--set", help="Hyperparameter as name=value.", show_default=False)
-    ] = None,
-    seed: Annotated[int | None, typer.Option(help="Seed; 0 if not told.", show_default=False)] = None,
-    verbose: Verbose = False,
-    trust: Trust = False,
+    onnx: Annotated[Path | None, typer.Option(help="ONNX file that computes in integers.")] = None,
+    settings: options.Settings = None,
+    seed: options.OptionalSeed = None,
+    verbose: options.Verbose = False,
+    trust: options.Trust = False,
 ) -> None:
     """Quantize a network without any data, or with a few pictures.
 
@@ -80,7 +69,7 @@ def quantize(
         data=data,
         again=again,
         onnx=onnx,
-        settings=settings_of(settings or []),
+        settings=settings_of(settings),
         seed=seed,
         trust=trust,
     )

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from unseen.console import AsJson, Verbose, app, command_line, dump, say, settings_of, tell
+from unseen import options
+from unseen.console import app, check_written, command_line, dump, say, settings_of, tell
 
 if TYPE_CHECKING:
     from unseen.data.domain import Domain
@@ -18,46 +19,33 @@ if TYPE_CHECKING:
 @app.command()
 def rank(
     corpus: Annotated[
-        Path,
-        typer.Argument(help="Documents: a folder of text files or of BEIR, or a table with a column text."),
+        Path, typer.Argument(help="Documents: a folder of text files or of BEIR, or a table with a column text.")
     ],
     queries: Annotated[
         Path | None,
         typer.Argument(
-            help="A query in each line, or a table with the columns id and query; those of a BEIR folder if absent.",
-            show_default=False,
+            help="A query in each line, or a table with the columns id and query; those of a BEIR folder if absent."
         ),
     ] = None,
-    out: Annotated[Path, typer.Option(help="Page to write.")] = Path("ranking.html"),
+    out: options.OutPage = Path("ranking.html"),
     systems: Annotated[
         str, typer.Option("--with", help="Of bm25, minilm, rerank, fusion, duqgen, duqgen-fusion.")
     ] = "bm25,minilm,fusion,duqgen,duqgen-fusion",
     qrels: Annotated[
-        Path | None,
-        typer.Option(help="What is relevant (BEIR or TREC): put away, and grades at the end.", show_default=False),
+        Path | None, typer.Option(help="What is relevant (BEIR or TREC): put away, and grades at the end.")
     ] = None,
-    run: Annotated[
-        Path | None, typer.Option(help="Write the ranking too: .csv, else TREC's columns.", show_default=False)
-    ] = None,
+    run: Annotated[Path | None, typer.Option(help="Write the ranking too: .csv, else TREC's columns.")] = None,
     model: Annotated[
         Path | None,
-        typer.Option(
-            help="Folder of a ranker: written; or, if it is there and only queries are named, used.",
-            show_default=False,
-        ),
+        typer.Option(help="Folder of a ranker: written; or, if it is there and only queries are named, used."),
     ] = None,
     examples: Annotated[
-        Path | None,
-        typer.Option(help="Table of a few queries with documents (columns query, document).", show_default=False),
+        Path | None, typer.Option(help="Table of a few queries with documents (columns query, document).")
     ] = None,
     k: Annotated[int, typer.Option("--k", help="Documents of each query.", min=1)] = 100,
     samples: Annotated[
         int | None,
-        typer.Option(
-            help="Documents that queries are written for, about a second each; 300 at most if absent.",
-            min=2,
-            show_default=False,
-        ),
+        typer.Option(help="Documents that queries are written for, about a second each; 300 at most if absent.", min=2),
     ] = None,
     writer: Annotated[str, typer.Option(help="What writes queries: smollm2, first-words or causal:FOLDER")] = "smollm2",
     ranker: Annotated[
@@ -65,13 +53,11 @@ def rank(
     ] = "minilm",
     encoder: Annotated[str, typer.Option(help="What clusters documents and finds negatives.")] = "minilm",
     layers: Annotated[int, typer.Option(help="Upper layers of a bi-encoder that are tuned; 0 for all.", min=0)] = 2,
-    column: Annotated[str | None, typer.Option(help="Column of the documents' texts.", show_default=False)] = None,
-    settings: Annotated[
-        list[str] | None, typer.Option("--set", help="Hyperparameter of duqgen as name=value.", show_default=False)
-    ] = None,
-    seed: Annotated[int, typer.Option(help="Seed.", min=0)] = 0,
-    verbose: Verbose = False,
-    as_json: AsJson = False,
+    column: Annotated[str | None, typer.Option(help="Column of the documents' texts.")] = None,
+    settings: Annotated[list[str] | None, options.hyperparameter("duqgen")] = None,
+    seed: options.Seed = 0,
+    verbose: options.Verbose = False,
+    as_json: options.AsJson = False,
 ) -> None:
     """Rank documents for queries, in a collection without labels.
 
@@ -82,9 +68,8 @@ def rank(
     """
     from unseen.data.rankings import read_corpus, read_queries
 
-    for name, file in (("out", out), ("run", run)):
-        if file is not None and not file.parent.is_dir():
-            raise ValueError(f"{name}: there is no folder {str(file.parent)!r}")
+    check_written("out", out)
+    check_written("run", run)
     if model is not None and queries is None and (model / "state.json").exists() and not corpus.is_dir():
         for name, value in {"--qrels": qrels, "--examples": examples, "--set": settings, "--json": as_json}.items():
             if value:
@@ -105,10 +90,7 @@ def rank(
 
         asked = read_judgements(judged, asked, documents)
     say(f"{len(documents)} documents, {len(asked)} queries" + (f", judgements from {judged.name}" if judged else ""))
-    given = settings_of(settings or [])
-    for name, option in {"random_state": "--seed", "samples": "--samples"}.items():
-        if name in given:
-            raise ValueError(f"--set does not take {name}; say {option}")
+    given = settings_of(settings, random_state="--seed", samples="--samples")
     result = job.rank(
         documents, asked,
         systems=[name.strip() for name in systems.split(",") if name.strip()],

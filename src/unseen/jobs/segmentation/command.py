@@ -8,7 +8,8 @@ from typing import Annotated, Any
 
 import typer
 
-from unseen.console import AsJson, Verbose, app, command_line, dump, say, settings_of, tell
+from unseen import options
+from unseen.console import app, command_line, dump, say, settings_of, tell
 
 
 @app.command()
@@ -16,42 +17,32 @@ def segment(
     source: Annotated[
         str | None,
         typer.Argument(
-            help="Pictures with masks: images/ beside masks/, Cityscapes, VOC, COCO. None with a saved --model.",
-            show_default=False,
+            help="Pictures with masks: images/ beside masks/, Cityscapes, VOC, COCO. None with a saved --model."
         ),
     ] = None,
     target: Annotated[str, typer.Option(help="A picture, or a folder; its masks, if there are some, grade.")] = "",
-    out: Annotated[Path, typer.Option(help="Folder to write.")] = Path("runs/segment"),
+    out: options.OutFolder = Path("runs/segment"),
     classes: Annotated[
-        str | None, typer.Option(help="Names of the classes, with commas, in the order of values.", show_default=False)
+        str | None, typer.Option(help="Names of the classes, with commas, in the order of values.")
     ] = None,
-    methods: Annotated[
-        str | None, typer.Option(help="Slugs with commas (slug:preset); six methods if absent.", show_default=False)
-    ] = None,
-    model: Annotated[
-        Path | None, typer.Option(help="Folder of an earlier run, in place of training.", show_default=False)
-    ] = None,
+    methods: Annotated[str | None, typer.Option(help="Slugs with commas (slug:preset); six methods if absent.")] = None,
+    model: Annotated[Path | None, typer.Option(help="Folder of an earlier run, in place of training.")] = None,
     network: Annotated[
         str, typer.Option(help="small-unet, segformer, or of torchvision, such as deeplabv3_resnet50.")
     ] = "small-unet",
     train_steps: Annotated[int, typer.Option(help="Steps on the labelled pictures.", min=1)] = 600,
-    steps: Annotated[
-        int | None, typer.Option(help="Steps of each method; its own if absent.", show_default=False)
-    ] = None,
+    steps: Annotated[int | None, typer.Option(help="Steps of each method; its own if absent.")] = None,
     shots: Annotated[int, typer.Option(help="Pictures of the target that are adapted to.", min=1)] = 1,
     size: Annotated[int, typer.Option(help="Longest side of a picture.", min=16)] = 256,
     crop: Annotated[
-        int | None,
-        typer.Option(help="Side of random squares to train on; whole pictures if all are alike.", show_default=False),
+        int | None, typer.Option(help="Side of random squares to train on; whole pictures if all are alike.")
     ] = None,
     batch_size: Annotated[int, typer.Option(help="Pictures of a step on the source.", min=2)] = 16,
     ignore: Annotated[int, typer.Option(help="Value of masks where nothing is known; -1 for none.")] = 255,
-    settings: Annotated[
-        list[str] | None, typer.Option("--set", help="Hyperparameter as name=value.", show_default=False)
-    ] = None,
-    seed: Annotated[int, typer.Option(help="Seed.", min=0)] = 0,
-    verbose: Verbose = False,
-    as_json: AsJson = False,
+    settings: options.Settings = None,
+    seed: options.Seed = 0,
+    verbose: options.Verbose = False,
+    as_json: options.AsJson = False,
 ) -> None:
     """Segment pictures of another look, from one without a mask.
 
@@ -81,7 +72,7 @@ def segment(
         training=job.Training(network, train_steps, batch_size),
         ignore=None if ignore < 0 else ignore,
         steps=steps,
-        settings=settings_of(settings or []),
+        settings=settings_of(settings),
         seed=seed,
         say=say,
     )

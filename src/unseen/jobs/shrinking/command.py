@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from unseen.console import AsJson, Trust, app, dump, say, settings_of
+from unseen import options
+from unseen.console import app, dump, say, settings_of
 
 
 @app.command()
@@ -23,27 +24,21 @@ def shrink(
         typer.Option(help="manual: slices of the weights; auto: what learnt gates keep (slower); none: fresh weights."),
     ] = "manual",
     stages: Annotated[int, typer.Option(help="Steps from the whole model to the size.", min=1)] = 1,
-    image: Annotated[str | None, typer.Option(help="Column of pictures; found if absent.", show_default=False)] = None,
-    text: Annotated[str | None, typer.Option(help="Column of texts; found if absent.", show_default=False)] = None,
+    image: Annotated[str | None, typer.Option(help="Column of pictures; found if absent.")] = None,
+    text: Annotated[str | None, typer.Option(help="Column of texts; found if absent.")] = None,
     held_out: Annotated[float, typer.Option(help="Share of the pairs to ask both models about.")] = 0.1,
     classes: Annotated[
-        str | None,
-        typer.Option(help="Labelled pictures: the zero-shot accuracy of both models.", show_default=False),
+        str | None, typer.Option(help="Labelled pictures: the zero-shot accuracy of both models.")
     ] = None,
     prompt: Annotated[
-        list[str] | None,
-        typer.Option(help='Text with {} for a class name; "a photo of a {}." if absent.', show_default=False),
+        list[str] | None, typer.Option(help='Text with {} for a class name; "a photo of a {}." if absent.')
     ] = None,
-    preset: Annotated[
-        str | None, typer.Option(help="Preset of tinyclip; cpu (few steps) if absent.", show_default=False)
-    ] = None,
-    settings: Annotated[
-        list[str] | None, typer.Option("--set", help="Hyperparameter of tinyclip as name=value.", show_default=False)
-    ] = None,
+    preset: Annotated[str | None, typer.Option(help="Preset of tinyclip; cpu (few steps) if absent.")] = None,
+    settings: Annotated[list[str] | None, options.hyperparameter("tinyclip")] = None,
     onnx: Annotated[bool, typer.Option(help="Also write both towers as ONNX.")] = True,
-    seed: Annotated[int, typer.Option(help="Seed.", min=0)] = 0,
-    trust: Trust = False,
-    as_json: AsJson = False,
+    seed: options.Seed = 0,
+    trust: options.Trust = False,
+    as_json: options.AsJson = False,
 ) -> None:
     """Make an image-text model small, with its own pairs or others.
 
@@ -60,7 +55,7 @@ def shrink(
 
     about = run(
         model, pairs, out=out, size=size, inherit=inherit, stages=stages, image=image, text=text, held_out=held_out,
-        classes=classes, prompts=prompt or None, preset=preset, settings=settings_of(settings or []), onnx=onnx,
+        classes=classes, prompts=prompt or None, preset=preset, settings=settings_of(settings), onnx=onnx,
         seed=seed, trust=trust, say=say,
     )  # fmt: skip
     if as_json:

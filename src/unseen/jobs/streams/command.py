@@ -8,7 +8,8 @@ from typing import Annotated
 
 import typer
 
-from unseen.console import AsJson, Trust, Verbose, WithEncoder, app, dump, say, settings_of
+from unseen import options
+from unseen.console import app, dump, say, settings_of
 
 
 @app.command(name="continue")
@@ -20,44 +21,37 @@ def continue_(
     ],
     out: Annotated[Path, typer.Option(help="Folder of the model that comes of it; may be that of MODEL.")],
     also: Annotated[
-        list[str] | None,
-        typer.Option(help="Labelled pictures to ask about and never learn; may be given again.", show_default=False),
+        list[str] | None, typer.Option(help="Labelled pictures to ask about and never learn; may be given again.")
     ] = None,
     reference: Annotated[
         str | None,
         typer.Option(
             help="Pictures of many things, without labels, on which it is held to what it said before; those of the "
-            "task if absent.",
-            show_default=False,
+            "task if absent."
         ),
     ] = None,
     texts: Annotated[
-        str | None,
-        typer.Option(help="Sentences about many things, one a line; ImageNet's classes if absent.", show_default=False),
+        str | None, typer.Option(help="Sentences about many things, one a line; ImageNet's classes if absent.")
     ] = None,
     prompt: Annotated[
-        list[str] | None,
-        typer.Option(help='Text with {} for a class name; "a photo of a {}." if absent.', show_default=False),
+        list[str] | None, typer.Option(help='Text with {} for a class name; "a photo of a {}." if absent.')
     ] = None,
     train: Annotated[
         str, typer.Option(help="heads: last layers on frozen features; all: both towers whole, for a GPU.")
     ] = "auto",
-    preset: Annotated[str | None, typer.Option(help="Preset of zscl.", show_default=False)] = None,
-    settings: Annotated[
-        list[str] | None, typer.Option("--set", help="Hyperparameter of zscl as name=value.", show_default=False)
-    ] = None,
+    preset: Annotated[str | None, typer.Option(help="Preset of zscl.")] = None,
+    settings: Annotated[list[str] | None, options.hyperparameter("zscl")] = None,
     held_out: Annotated[
         float | None,
         typer.Option(
-            help="Share of each task that is asked about and never learnt, the same in all calls; 0.25 if absent.",
-            show_default=False,
+            help="Share of each task that is asked about and never learnt, the same in all calls; 0.25 if absent."
         ),
     ] = None,
-    seed: Annotated[int, typer.Option(help="Seed.", min=0)] = 0,
-    bundle: WithEncoder = False,
-    trust: Trust = False,
-    verbose: Verbose = False,
-    as_json: AsJson = False,
+    seed: options.Seed = 0,
+    bundle: options.WithEncoder = False,
+    trust: options.Trust = False,
+    verbose: options.Verbose = False,
+    as_json: options.AsJson = False,
 ) -> None:
     """Learn the next tasks, and see what of the others was forgotten.
 
@@ -74,7 +68,7 @@ def continue_(
 
     _, history = continue_stream(
         model, tasks, out=out, also=also or (), reference=reference, texts=texts, prompts=prompt or None,
-        train=train, preset=preset, settings=settings_of(settings or []), held_out=held_out, seed=seed,  # type: ignore[arg-type]
+        train=train, preset=preset, settings=settings_of(settings), held_out=held_out, seed=seed,  # type: ignore[arg-type]
         with_encoder=bundle, trust=trust, say=say,
     )  # fmt: skip
     if as_json:

@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from unseen.console import AsJson, app, command_line, dump, say, settings_of, tell
+from unseen import options
+from unseen.console import app, check_written, command_line, dump, say, settings_of, tell
 
 SHOWN = 5
 """Sentences that the terminal shows beside the page."""
@@ -16,20 +17,12 @@ tag_app = typer.Typer(no_args_is_help=True, help="Mark spans in texts, also in a
 app.add_typer(tag_app, name="tag")
 
 Translations = Annotated[
-    Path | None,
-    typer.Option(help="A translation for each sentence, in its order: lines, or CoNLL.", show_default=False),
+    Path | None, typer.Option(help="A translation for each sentence, in its order: lines, or CoNLL.")
 ]
-TranslatorName = Annotated[
-    str | None, typer.Option("--translator", help="apertium:PAIR or seq2seq:FOLDER_OR_NAME.", show_default=False)
-]
+TranslatorName = Annotated[str | None, typer.Option("--translator", help="apertium:PAIR or seq2seq:FOLDER_OR_NAME.")]
 AlignerName = Annotated[str, typer.Option("--aligner", help="ibm1, eflomal, similarity:ENCODER.")]
-FormatName = Annotated[
-    str | None, typer.Option("--format", help="conll, brat, jsonl, docbin or text; by its name.", show_default=False)
-]
-Settings = Annotated[
-    list[str] | None,
-    typer.Option("--set", help="Hyperparameter of crosslingual-am as name=value.", show_default=False),
-]
+FormatName = Annotated[str | None, typer.Option("--format", help="conll, brat, jsonl, docbin or text; by its name.")]
+Settings = Annotated[list[str] | None, options.hyperparameter("crosslingual-am")]
 
 
 @tag_app.command()
@@ -39,16 +32,12 @@ def project(
     translations: Translations = None,
     translator: TranslatorName = None,
     aligner: AlignerName = "ibm1",
-    second: Annotated[
-        str | None, typer.Option(help="Another aligner: where the two differ is told.", show_default=False)
-    ] = None,
-    page: Annotated[Path | None, typer.Option(help="Page of both texts side by side.", show_default=False)] = None,
-    table: Annotated[
-        Path | None, typer.Option(help="CSV of all spans, the least sure first.", show_default=False)
-    ] = None,
+    second: Annotated[str | None, typer.Option(help="Another aligner: where the two differ is told.")] = None,
+    page: Annotated[Path | None, typer.Option(help="Page of both texts side by side.")] = None,
+    table: Annotated[Path | None, typer.Option(help="CSV of all spans, the least sure first.")] = None,
     format: FormatName = None,
     settings: Settings = None,
-    as_json: AsJson = False,
+    as_json: options.AsJson = False,
 ) -> None:
     """Annotate translations by the spans of their source.
 
@@ -59,11 +48,11 @@ def project(
     from unseen.jobs.tagging import job
     from unseen.jobs.tagging.page import corpus_facts, corpus_lines, write_corpus, write_corpus_page, write_corpus_table
 
-    _places(out=out, page=page, table=table)
-    if out.suffix.lower() not in (".conll", ".jsonl"):
-        raise ValueError(f"out must end in .conll or .jsonl; got {str(out)!r}")
+    check_written("out", out, ".conll", ".jsonl")
+    check_written("page", page)
+    check_written("table", table)
     by = job.Translated(translations, translator, aligner)
-    corpus = job.project(source, by, settings=settings_of(settings or []), second=second, format=format)
+    corpus = job.project(source, by, settings=settings_of(settings), second=second, format=format)
     write_corpus(corpus, out)
     if page is not None:
         write_corpus_page(corpus, page, command_line())
@@ -84,18 +73,14 @@ def train(
     translations: Translations = None,
     translator: TranslatorName = None,
     aligner: AlignerName = "ibm1",
-    test: Annotated[
-        Path | None,
-        typer.Option(help="Marked texts to grade by, in the language to tag.", show_default=False),
-    ] = None,
+    test: Annotated[Path | None, typer.Option(help="Marked texts to grade by, in the language to tag.")] = None,
     encoder: Annotated[
-        str | None,
-        typer.Option(help="letters, minilm or transformer:FOLDER_OR_NAME.", show_default="python-crfsuite"),
+        str | None, typer.Option(help="letters, minilm or transformer:FOLDER_OR_NAME.", show_default="python-crfsuite")
     ] = None,
     format: FormatName = None,
     settings: Settings = None,
-    seed: Annotated[int, typer.Option(help="Seed.", min=0)] = 0,
-    as_json: AsJson = False,
+    seed: options.Seed = 0,
+    as_json: options.AsJson = False,
 ) -> None:
     """Learn a tagger from marked texts, or from their translations.
 
@@ -108,9 +93,7 @@ def train(
     from unseen.jobs.tagging.page import left_out, trained_facts, trained_lines
 
     job.refuse_model(model)
-    given = settings_of(settings or [])
-    if "random_state" in given:
-        raise ValueError("--set does not take random_state; say --seed")
+    given = settings_of(settings, random_state="--seed")
     by = job.Translated(translations, translator, aligner)
     result = job.train(source, by, test=test, encoder=encoder, settings=given, seed=seed, format=format, say=say)
     result.tagger.save(model)
@@ -128,12 +111,10 @@ def train(
 def run(
     texts: Annotated[str, typer.Argument(help="Texts: lines, CoNLL, brat, JSON lines, DocBin.")],
     model: Annotated[Path, typer.Option(help="Folder of a tagger.")],
-    out: Annotated[Path, typer.Option(help="Page to write.")] = Path("spans.html"),
-    table: Annotated[
-        Path | None, typer.Option(help="Write the spans too: .jsonl, .conll or .csv.", show_default=False)
-    ] = None,
+    out: options.OutPage = Path("spans.html"),
+    table: Annotated[Path | None, typer.Option(help="Write the spans too: .jsonl, .conll or .csv.")] = None,
     format: FormatName = None,
-    as_json: AsJson = False,
+    as_json: options.AsJson = False,
 ) -> None:
     """Mark spans in texts, by a tagger that was learnt before.
 
@@ -145,9 +126,8 @@ def run(
     from unseen.jobs.tagging.page import left_out, run_facts, run_lines, write_run_page, write_run_table
     from unseen.jobs.tagging.tagger import Tagger
 
-    _places(out=out, table=table)
-    if table is not None and table.suffix.lower() not in (".jsonl", ".conll", ".csv"):
-        raise ValueError(f"table must end in .jsonl, .conll or .csv; got {str(table)!r}")
+    check_written("out", out)
+    check_written("table", table, ".jsonl", ".conll", ".csv")
     result = job.run(texts, Tagger.load(model), format=format)
     write_run_page(result, out, command_line())
     if table is not None:
@@ -160,12 +140,6 @@ def run(
     for line in left_out(result.read):
         say(line)
     _told(out=out, table=table)
-
-
-def _places(**files: Path | None) -> None:
-    for name, file in files.items():
-        if file is not None and not file.parent.is_dir():
-            raise ValueError(f"{name}: there is no folder {str(file.parent)!r}")
 
 
 def _told(**files: Path | None) -> None:

@@ -1,0 +1,115 @@
+"""What a comparison will run: the candidates that fit, how long they take, and why others are left out."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+
+from unseen import catalogue
+from unseen.compare.asked import method_names, parse_budget
+from unseen.compare.consensus import MEMBERS, NAMED, SLUG, has_part, members, pair_of
+from unseen.compare.inputs import Inputs
+
+ALWAYS = ("source-only", "standardize", "describe")
+"""What a budget never leaves out."""
+
+NO_SAY = "fits, but is none of those whose agreement is learnt; methods='all' runs it, too"
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """What will run: candidates with the seconds expected for all seeds, and why others will not.
+
+    `shares` names for a candidate the one whose fit serves it, too: it takes no seconds of its own. `consensus` is the
+    candidate that is made of others, if there is one.
+    """
+
+    candidates: tuple[tuple[str, str], ...]
+    seconds: dict[str, float]
+    left_out: dict[str, str]
+    shares: dict[str, str] = dataclasses.field(default_factory=dict)
+    consensus: tuple[str, str] | None = None
+
+    def names(self) -> list[str]:
+        """All candidates by name."""
+        made = [] if self.consensus is None else [self.consensus]
+        return [name_of(*pair) for pair in (*self.candidates, *made)]
+
+    def lines(self) -> list[str]:
+        """The plan in words: what runs and how long it takes, and what the consensus is made of."""
+        told = ", ".join(f"{key} {self._cost(key)}" for key in (name_of(*pair) for pair in self.candidates))
+        n, whole = len(self.candidates), sum(self.seconds.values())
+        found = [f"will run {n} {'candidate' if n == 1 else 'candidates'}, about {whole:.0f} s on one core: {told}"]
+        if self.consensus is not None:
+            heard = len({slug for slug, _ in members(self.candidates)})
+            found.append(f"then {name_of(*self.consensus)}: one model that learns what {heard} of these say together")
+        return found
+
+    def _cost(self, key: str) -> str:
+        if key in self.shares:
+            return f"(with {self.shares[key]})"
+        return f"{self.seconds[key]:.0f} s" if self.seconds[key] >= 1 else "<1 s"
+
+
+def name_of(slug: str, preset: str) -> str:
+    """What tables call a candidate: `slug`, or `slug:preset` for a preset of its own."""
+    return slug if preset == "default" else f"{slug}:{preset}"
+
+
+def plan(
+    inputs: Inputs, methods: str | Sequence[str] = "auto", seeds: int = 3, budget: str | float | None = None
+) -> Plan:
+    """Say what fits, how long it will take, and what is left out."""
+    wanted = None if methods in ("auto", "all") else method_names(methods)
+    asked = wanted is not None and SLUG in wanted
+    if wanted is not None and asked:
+        heard = NAMED if inputs.named else (ALWAYS[0], *MEMBERS)
+        wanted = list(dict.fromkeys([*(n for n in wanted if n != SLUG), *heard]))
+    pairs, left_out = _fitting(inputs, wanted)
+    if not pairs:
+        raise ValueError(
+            "no method fits what is given: " + "; ".join(f"{slug} {why}" for slug, why in left_out.items())
+        )
+    together = pair_of(pairs, inputs) if wanted is None or asked else None
+    if methods == "auto" and together is not None:
+        left_out |= {name_of(*pair): NO_SAY for pair in pairs if not has_part(*pair, named=inputs.named)}
+        pairs = [pair for pair in pairs if has_part(*pair, named=inputs.named)]
+    size = sum(len(d) for d in (inputs.source, inputs.target, inputs.support) if d is not None)
+    groups = list(catalogue.sharing(pairs))
+    shares = {name_of(*pair): name_of(*group[0]) for group in groups for pair in group[1:]}
+    seconds = {name_of(*pair): catalogue.cost(*pair) * max(size / 1000, 1) * seeds for pair in pairs}
+    seconds |= dict.fromkeys(shares, 0.0)
+    limit = parse_budget(budget)
+    if limit is not None:
+        for group in sorted(groups, key=lambda group: -seconds[name_of(*group[0])]):
+            if sum(seconds[name_of(*others[0])] for others in groups) <= limit:
+                break
+            if group[0][0] not in ALWAYS and len(groups) > 1:
+                groups.remove(group)
+                told = f"over the budget (about {seconds[name_of(*group[0])]:.0f} s)"
+                left_out |= {name_of(*pair): told for pair in group}
+        kept = {pair for group in groups for pair in group}
+        pairs = [pair for pair in pairs if pair in kept]
+    together = together and pair_of(pairs, inputs)  # of what the budget left
+    if asked and together is None:
+        raise ValueError(
+            f"methods: {SLUG} needs a target, a labelled source without classes that have no samples (or names of "
+            f"classes alone), no model of your own, and three of {', '.join(NAMED if inputs.named else MEMBERS)}"
+        )
+    seconds = {key: seconds[key] for key in (name_of(*pair) for pair in pairs)}
+    return Plan(tuple(pairs), seconds, left_out, shares, together)
+
+
+def _fitting(inputs: Inputs, wanted: Sequence[str] | None) -> tuple[list[tuple[str, str]], dict[str, str]]:
+    """What runs, as `catalogue.candidates` tells it, each with the inputs that it sees."""
+    if wanted is not None:
+        seen = {key: inputs.seen_by(*pair_called(key)) for key in wanted}
+        found = [catalogue.candidates(part.given(part.source, 0), [key])[0] for key, part in seen.items()]
+        return [pair for pairs in found for pair in pairs], {}
+    return catalogue.candidates(inputs.given(inputs.source, 0))
+
+
+def pair_called(key: str) -> tuple[str, str]:
+    """The slug and the preset that a name stands for."""
+    slug, _, preset = key.partition(":")
+    return slug, preset or "default"
