@@ -166,9 +166,12 @@ class Bundle:
         """Write the bundle, all or nothing: `bundle.json` for people, JSON and safetensors for the method.
 
         `with_encoder` adds the encoder's weights, so that the folder needs nothing else; an encoder that was read from
-        a file of the user is always added. `more` writes what else stands in the folder.
+        a file of the user is always added. Neither is where the method has trained the encoder's network on clips,
+        whose weights it holds: what is kept of the encoder then is how clips are read. `more` writes what else stands
+        in the folder.
         """
-        inside = self.encoder is not None and (with_encoder or self.encoder.local)
+        read = self._read_alone()
+        inside = self.encoder is not None and not read and (with_encoder or self.encoder.local)
         about = {
             "format": FORMAT,
             "method": self.method.card.slug,
@@ -177,6 +180,7 @@ class Bundle:
             "encoder": None if self.encoder is None else self.encoder.to_json(),
             "whole": self.whole,
             "encoder_inside": inside,
+            **({"encoder_reads_alone": True} if read else {}),
             "temperature": self.temperature,
             "threshold": self.threshold,
             "credits": list(self.credits),
@@ -190,6 +194,14 @@ class Bundle:
             more(temporary)
 
         return write_folder(folder, write)
+
+    def _read_alone(self) -> bool:
+        """Whether all that the method needs of the encoder is how it reads clips."""
+        if self.encoder is None or not (self.whole and self.method.card.reads_clips):
+            return False
+        from unseen.encoders.frames import reader_of
+
+        return reader_of(self.encoder) is not None
 
     @classmethod
     def load(cls, folder: str | os.PathLike[str], *, trust: bool = False) -> Bundle:
@@ -380,6 +392,12 @@ def _encoder(folder: Path, about: dict[str, Any], trust: bool) -> Encoder | None
         return None
     if not isinstance(told, dict) or not isinstance(told.get("name"), str):
         raise ValueError(f"bundle.json: encoder must be what an encoder wrote of itself; got {str(told)[:50]!r}")
+    if about.get("encoder_reads_alone"):
+        if about.get("whole") is not True:
+            raise ValueError("bundle.json: encoder_reads_alone is for models that are whole; this one reads features")
+        from unseen.encoders.frames import FramesReader
+
+        return FramesReader(told)
     from unseen import encoders
 
     inside = folder / "encoder" if about.get("encoder_inside") else None
