@@ -48,7 +48,7 @@ def test_a_mapper_maps_as_it_did(told: dict[str, Any]) -> None:
     np.testing.assert_allclose(table.score, [row["score"] for row in told["mapper"]], atol=1e-3)
 
 
-def test_a_model_of_clips_that_kept_the_encoder_beside_it_predicts_as_it_did_and_is_saved_without(tmp_path: Path) -> None:
+def test_a_model_of_clips_that_kept_its_encoder_predicts_as_it_did_and_is_saved_without(tmp_path: Path) -> None:
     y = np.arange(4) % 2
     x = np.random.default_rng(3).integers(0, 90, (4, 6, 3, 8, 8)) + 80 * y[:, None, None, None, None]
     asked = Domain(x=x.astype(np.uint8), kind="clip", name="clips 3")
@@ -63,7 +63,7 @@ def test_a_model_of_clips_that_kept_the_encoder_beside_it_predicts_as_it_did_and
     assert again.encoder is not None
     assert bundle.encoder is not None
     assert again.encoder.to_json() == bundle.encoder.to_json()
-    with pytest.raises(ValueError, match="was saved without its network.*name the encoder"):
+    with pytest.raises(ValueError, match=r"was saved without its network.*name the encoder"):
         again.encoder.encode(asked)
     again.save(tmp_path / "third")
     assert torch.equal(Bundle.load(tmp_path / "third").predict_proba(asked), p)

@@ -9,7 +9,7 @@ import pytest
 import torch
 from PIL import Image
 
-from unseen.data import clips, video
+from unseen.data import clips, kept_frames, video
 from unseen.data.decoded import keeping
 from unseen.data.loaders import load
 from unseen.data.reading import open_file
@@ -195,33 +195,35 @@ def test_clips_of_files_are_read_more_finely_where_more_frames_are_looked_at(tmp
 def test_a_damaged_file_of_the_cache_is_decoded_again(tmp_path):
     domain = load(write_video(tmp_path / "a.mp4"), frames=4)
     first = domain.x[0]
-    (kept,) = clips.cache().glob("*.npy")
+    (kept,) = kept_frames.cache().glob("*.npy")
     kept.write_bytes(kept.read_bytes()[:100])
     assert np.array_equal(load(tmp_path / "a.mp4", frames=4).x[0], first)
 
 
 def test_nothing_is_kept_beyond_the_room(tmp_path, monkeypatch):
-    monkeypatch.setattr(clips, "ROOM", 1000)
+    monkeypatch.setattr(kept_frames, "ROOM", 1000)
     load(write_video(tmp_path / "a.mp4"), frames=4).x[0]
-    assert not list(clips.cache().glob("*.npy"))
+    assert not list(kept_frames.cache().glob("*.npy"))
 
 
 def test_where_there_is_no_room_goes_what_was_not_read_the_longest(tmp_path, monkeypatch):
     values = np.zeros((2, 3, 8, 8), np.uint8)
-    monkeypatch.setattr(clips, "ROOM", 3 * (values.nbytes + 128))
+    monkeypatch.setattr(kept_frames, "ROOM", 3 * (values.nbytes + 128))
     monkeypatch.setenv("UNSEEN_CACHE", str(tmp_path))
-    before = clips.Store(clips.cache())
+    before = kept_frames.Store(kept_frames.cache())
     for name in ("a.npy", "b.npy", "c.npy"):
         before.put(name, values)
     for i, name in enumerate(("b.npy", "c.npy", "a.npy")):
-        os.utime(clips.cache() / name, (1000 + i, 1000 + i))
-    store = clips.Store(clips.cache())
+        os.utime(kept_frames.cache() / name, (1000 + i, 1000 + i))
+    store = kept_frames.Store(kept_frames.cache())
     store.opened = 1e9
     assert store.get("c.npy") is not None
     for name in ("d.npy", "e.npy", "f.npy"):
         store.put(name, values)
-    assert sorted(file.name for file in clips.cache().glob("*.npy")) == ["c.npy", "d.npy", "e.npy"], "f found all new"
-    assert store.used == sum(file.stat().st_size for file in clips.cache().glob("*.npy"))
+    assert sorted(file.name for file in kept_frames.cache().glob("*.npy")) == ["c.npy", "d.npy", "e.npy"], (
+        "f found all new"
+    )
+    assert store.used == sum(file.stat().st_size for file in kept_frames.cache().glob("*.npy"))
 
 
 def test_a_file_elsewhere_is_hashed_again_only_if_it_changed(tmp_path, monkeypatch):
@@ -230,7 +232,7 @@ def test_a_file_elsewhere_is_hashed_again_only_if_it_changed(tmp_path, monkeypat
     x = clips.clip_files([clips.Segment("/far/a.mp4")], fs, frames=2)
     first = x.digest(0)
     opened = []
-    monkeypatch.setattr(clips, "open_file", lambda *args: opened.append(args) or open_file(*args))
+    monkeypatch.setattr(kept_frames, "open_file", lambda *args: opened.append(args) or open_file(*args))
     assert x.digest(0) == first
     assert not opened
     fs.pipe("/far/a.mp4", write_video(tmp_path / "b.mp4", 12).read_bytes())

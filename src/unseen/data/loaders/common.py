@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from unseen.data.classes import ClassSpace
 from unseen.data.domain import UNLABELED, Skipped
+from unseen.data.reading import natural_key
 from unseen.data.typing import IntArray
 from unseen.files import check_plain, sentence
 
@@ -30,13 +31,6 @@ LABEL_COLUMNS = ("label", "labels", "class", "category", "target", "y")
 TEXT_COLUMNS = ("text", "sentence", "caption", "document", "content")
 PATH_COLUMNS = ("path", "file", "filename", "file_name", "filepath", "image", "image_path")
 ID_COLUMNS = ("id", "ids", "sample_id")
-
-
-def natural_key(text: str) -> tuple[Any, ...]:
-    """Sort key under which ``img2`` comes before ``img10``; equal for no two different names."""
-    text = unicodedata.normalize("NFC", text)
-    parts = re.split(r"([0-9]+)", text.casefold())
-    return (*((int(part), "") if i % 2 else (-1, part) for i, part in enumerate(parts)), (-1, text))
 
 
 def locate(path: str | os.PathLike[str]) -> tuple[Any, str]:
