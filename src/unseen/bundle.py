@@ -23,6 +23,7 @@ from unseen.methods.chain import chain
 from unseen.nn.build import joined
 from unseen.nn.information import normalized_entropy
 from unseen.nn.state import load_state, save_state, write_folder
+from unseen.runtime import track
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
     from unseen.encoders import Encoder
 
 FORMAT = 1
+CLIPS = 32
+"""Whole clips that a method is asked about at a time: a multiple of what it looks at together."""
 
 
 @dataclasses.dataclass(kw_only=True, eq=False)
@@ -81,6 +84,14 @@ class Bundle:
     def _prepared(self, sample: Any) -> Tensor:
         assert self.encoder is not None
         return self.encoder.preprocess([sample])[0]
+
+    def _asked(self, features: Domain) -> Tensor:
+        """What the method scores; of whole clips, each of which takes a while, some at a time, and how far it is."""
+        if not isinstance(features.x, Lazy) or len(features) <= CLIPS:
+            return self.method.decision_function(features)
+        starts = track(range(0, len(features), CLIPS), f"predicting {features.name}")
+        parts = (features.take(slice(start, start + CLIPS)) for start in starts)
+        return torch.cat([self.method.decision_function(part) for part in parts])
 
     def scores(self, samples: Domain) -> Tensor:
         """Scores before the softmax, (n, N), divided by the temperature."""
@@ -135,7 +146,7 @@ class Bundle:
         if len(domain) == 0:
             raise ValueError("there is no sample to predict")
         features = self.features(domain, cache=cache)
-        scores = self.method.decision_function(features)
+        scores = self._asked(features)
         p = torch.softmax(scores / self.temperature, dim=1)
         value, index = p.topk(min(top, p.shape[1]), dim=1)
         alone = self.whole and not self.method.card.rejects  # a large network, which is not asked twice

@@ -13,6 +13,7 @@ from unseen.data import clips, kept_frames, video
 from unseen.data.decoded import keeping
 from unseen.data.loaders import load
 from unseen.data.reading import open_file
+from unseen.runtime import watched
 from videos import numbers, shade, write_video
 
 
@@ -30,6 +31,23 @@ def test_a_folder_of_class_folders_is_a_domain_of_clips(tmp_path):
     assert clip.shape == (5, 3, 16, 24)  # as they are: not made larger
     assert clip.dtype == np.uint8
     assert numbers(clip) == [1, 3, 5, 7, 9]
+
+
+def test_a_video_that_is_called_as_a_word_of_the_message_is_named(tmp_path):
+    with pytest.raises(ValueError, match=r"one\.mp4: the video has one frame"):
+        load(write_video(tmp_path / "one.mp4", 1))
+    (tmp_path / "empty.mp4").write_bytes(b"")
+    with pytest.raises(ValueError, match=r"empty\.mp4: the file is empty"):
+        load(tmp_path / "empty.mp4")
+
+
+def test_a_long_look_at_files_and_their_reading_are_told(tmp_path):
+    for name in ("run/a.mp4", "run/b.mp4"):
+        write_video(tmp_path / "data" / name)
+    told = []
+    with watched(lambda label, done, of: told.append((label, done, of))):
+        load(tmp_path / "data").digests()
+    assert [one for one in told if one[1] == 2] == [("looking at files", 2, 2), ("reading the files of data", 2, 2)]
 
 
 def test_one_video_is_one_clip_without_a_label(tmp_path):
@@ -276,8 +294,17 @@ def test_windows_of_a_video_are_clips_with_their_times(tmp_path):
     assert clips.sliding(path, 1.5).columns["end"].tolist() == [1.5, 3.0]
 
 
+def test_windows_take_no_room_of_clips_that_are_kept(tmp_path):
+    load(write_video(tmp_path / "a.mp4", 30), frames=2).x[0]
+    kept = sorted(kept_frames.cache().iterdir())
+    assert len([*clips.sliding(tmp_path / "a.mp4", 1).x]) == 3
+    assert sorted(kept_frames.cache().iterdir()) == kept
+
+
 def test_windows_slide_over_one_video_of_this_machine_by_positive_numbers(tmp_path):
     path = write_video(tmp_path / "a.mp4", 30)
+    with pytest.raises(ValueError, match=r"one\.mp4: the video has one frame"):
+        clips.sliding(write_video(tmp_path / "one.mp4", 1), 1)
     with pytest.raises(ValueError, match=r"path must be one video.* is a folder"):
         clips.sliding(tmp_path, 1)
     with pytest.raises(ValueError, match=r"got the URL 'https://a\.org/b\.mp4'"):

@@ -109,7 +109,9 @@ def windows(seconds: float, length: float, stride: float) -> list[tuple[float, f
     return [(start, start + length) for start in starts]
 
 
-def clip_files(segments: Sequence[Segment], fs: Any = None, *, frames: int = FRAMES, side: int = SIDE) -> Lazy:
+def clip_files(
+    segments: Sequence[Segment], fs: Any = None, *, frames: int = FRAMES, side: int = SIDE, keep: bool = True
+) -> Lazy:
     """Parts of video files as clips that are read when asked for: bytes (frames, 3, h, w).
 
     Parameters
@@ -122,8 +124,11 @@ def clip_files(segments: Sequence[Segment], fs: Any = None, *, frames: int = FRA
         Frames of a clip.
     side : int, >= 8
         Most pixels of their shorter side; smaller ones are not made larger.
+    keep : bool
+        Whether decoded frames stay on disk for whoever reads them later, as long as there is room.
     """
-    reader = _Clips(local() if fs is None else fs, *_checked(frames, side))
+    store = Store(cache()) if keep else Store(cache(), room=0)
+    reader = _Clips(local() if fs is None else fs, *_checked(frames, side), store=store)
     return Lazy(list(segments), reader.read, reader.digest)
 
 
@@ -281,6 +286,8 @@ def sliding(
 ) -> Domain:
     """Windows over one video, each a clip without a label, with the columns ``start`` and ``end`` in seconds.
 
+    Their frames are not kept on disk: those of one long video would take the room of all other clips.
+
     Parameters
     ----------
     path : path
@@ -307,16 +314,16 @@ def sliding(
     if "://" in place:
         raise ValueError(f"path must be a video on this machine, over which windows slide; got the URL {place!r}")
     if Path(place).is_dir():
-        raise ValueError(f"path must be one video, over which windows slide; {place!r} is a folder")
+        raise ValueError(f"path must be one video, over which windows slide; {place!r} is a folder: name its videos")
     if not Path(place).exists():
         raise FileNotFoundError(f"path {place!r} does not exist")
     check_plain(place)
-    with Path(place).open("rb") as file:
+    with _named(place), Path(place).open("rb") as file:
         track = video.probe(file)
     parts = windows(track.seconds, stride if length is None else length, stride)
     name = Path(place).name
     return Domain(
-        x=clip_files([Segment(place, start, end) for start, end in parts], frames=frames),
+        x=clip_files([Segment(place, start, end) for start, end in parts], frames=frames, keep=False),
         kind="clip",
         ids=np.array([f"{name}#{start:.2f}-{end:.2f}" for start, end in parts]),
         columns={"start": np.array([start for start, _ in parts]), "end": np.array([end for _, end in parts])},

@@ -65,7 +65,7 @@ def _stamp(fs: Any, path: str) -> Any:
 
 
 class Store:
-    """Decoded frames in a folder, at most `room` bytes; `ROOM` if absent.
+    """Decoded frames in a folder, at most `room` bytes; `ROOM` if absent, and with 0 what others kept is read alone.
 
     Where there is no room, files go that were not read since the store was opened, the oldest first; where all were,
     nothing more is kept, so that a job with more clips than there is room does not write each of them anew.
@@ -97,6 +97,8 @@ class Store:
 
     def put(self, name: str, values: NDArray[np.uint8]) -> None:
         """Keep frames under a name if there is room, or can be made."""
+        if not self.room:
+            return
         if self.used is None:
             self.used = sum(size for _, size, _ in self._files())
         if self.used + values.nbytes > self.room and not self.full:

@@ -175,9 +175,14 @@ class FramesEncoder(Encoder):
         for start in track(starts, f"encoding {domain.name} by {self.name}") if len(starts) > 1 else starts:
             part = positions[start : start + AT_ONCE]
             ids = [str(name) for name in domain.ids[part]] if domain.ids is not None else []
-            shown = [picture for clip in read_samples(domain, part) for picture in preprocess.pictures(clip)]
+            read = read_samples(domain, part)
+            shown = [
+                picture
+                for _ in track(part, f"reading clips of {domain.name}")
+                for picture in preprocess.pictures(next(read))
+            ]
             names = np.array([f"{name}, frame {k + 1}" for name in ids for k in range(preprocess.frames)])
-            pictures = Domain(x=Lazy(shown, _itself), kind="image", ids=names, name=domain.name)
+            pictures = Domain(x=Lazy(shown, _itself), kind="image", ids=names, name=f"frames of {domain.name}")
             each = self.frame.compute(pictures, np.arange(len(shown)), backend, learn=learn)
             rows = torch.from_numpy(each).view(len(part), preprocess.frames, -1)
             features[start : start + len(part)] = pooled(rows, self.parts, self.unit).numpy()
@@ -214,7 +219,7 @@ class FramesReader(Encoder):
             raise ValueError(f"encoder must read clips of at least one frame; got {name!r}")
         self.record, self.frames = dict(record), preprocess.frames
         super().__init__(
-            name=name, module=self._none, preprocess=preprocess, batch_size=1, precision="fp32", runs=nn.Identity(),
+            name=name, module=self._none, preprocess=preprocess, batch_size=2, precision="fp32", runs=nn.Identity(),
             local=bool(record.get("local")), save=lambda folder: None,
         )  # fmt: skip
 

@@ -22,6 +22,7 @@ from unseen.data.domain import UNLABELED, Skipped
 from unseen.data.reading import natural_key
 from unseen.data.typing import IntArray
 from unseen.files import check_plain, sentence
+from unseen.runtime import track
 
 logger = logging.getLogger("unseen.data")
 
@@ -149,7 +150,7 @@ def case_variants(names: Iterable[str]) -> tuple[tuple[str, ...], ...]:
 
 
 def inspect(items: Sequence[Any], check: Callable[[Any], None], name: Callable[[Any], str]) -> list[Skipped]:
-    """Run `check` on all items in threads and return those that raise, in order."""
+    """Run `check` on all items in threads and return those that raise, in order; a long look shows how far it is."""
 
     def failure(item: Any) -> Skipped | None:
         try:
@@ -159,7 +160,8 @@ def inspect(items: Sequence[Any], check: Callable[[Any], None], name: Callable[[
         return None
 
     with ThreadPoolExecutor(8) as pool:
-        return [bad for bad in pool.map(failure, items) if bad is not None]
+        found = pool.map(failure, items)
+        return [bad for bad in (next(found) for _ in track(items, "looking at files")) if bad is not None]
 
 
 def settle(skipped: Sequence[Skipped], on_error: OnError, name: str) -> tuple[Skipped, ...]:
