@@ -17,8 +17,8 @@ from unseen.compare import fits
 from unseen.compare.clips import with_whole_clips
 from unseen.compare.inputs import Inputs, prepare
 from unseen.data.classes import ClassSpace
-from unseen.data.clips import cache
 from unseen.data.domain import Domain
+from unseen.data.kept_frames import cache
 from unseen.nn.state import digest
 from unseen.report.explain import explained
 from unseen.scale import Engine, processes

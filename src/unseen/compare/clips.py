@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 from unseen import methods
 from unseen.catalogue import Given
 from unseen.compare.inputs import Inputs
-from unseen.data.clips import cache, read_finely
+from unseen.data.clips import read_finely
 from unseen.data.domain import Domain
+from unseen.data.kept_frames import cache
 from unseen.files import beside
 from unseen.methods.base import Method, signatures
 from unseen.scale import Engine

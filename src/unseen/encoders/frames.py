@@ -178,7 +178,7 @@ class FramesEncoder(Encoder):
             read = read_samples(domain, part)
             shown = [
                 picture
-                for _ in track(part, f"reading clips of {domain.name}")
+                for _ in track(part.tolist(), f"reading clips of {domain.name}")
                 for picture in preprocess.pictures(next(read))
             ]
             names = np.array([f"{name}, frame {k + 1}" for name in ids for k in range(preprocess.frames)])
@@ -210,7 +210,9 @@ class FramesReader(Encoder):
     def __init__(self, record: Mapping[str, Any]) -> None:
         try:
             told = record["preprocess"]
-            fields = {key: tuple(v) if isinstance(v, list) else v for key, v in told["frame"].items() if key != "kind"}
+            fields: dict[str, Any] = {
+                key: tuple(v) if isinstance(v, list) else v for key, v in told["frame"].items() if key != "kind"
+            }
             preprocess = ClipPreprocess(ImagePreprocess(**fields), int(told["frames"]), int(told["parts"]))
             name, self._kinds = str(record["name"]), tuple(record["kinds"])
         except (KeyError, TypeError, AttributeError) as error:
