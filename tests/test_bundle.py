@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,8 +13,9 @@ from PIL import Image
 import unseen
 from unseen.bundle import Bundle, read_zoo
 from unseen.data.classes import ClassSpace
-from unseen.data.domain import Domain
+from unseen.data.domain import Domain, Lazy
 from unseen.methods.zero_shot.loki import Loki
+from unseen.runtime import watched
 
 
 def features(n=60, seed=0, shift=0.0):
@@ -184,3 +186,17 @@ def test_a_zoo_that_cannot_teach_is_named(tmp_path, saved):
     given = dict(support=features(12, seed=3), target=features(60, seed=4), teachers=zoo)
     with pytest.raises(ValueError, match="'m' reads features of clip; here samples are read by no encoder"):
         unseen.adapt(method="distill-similar", **given)
+
+
+def test_whole_clips_are_asked_about_some_at_a_time_and_it_is_told_how_far_it_is(monkeypatch):
+    model = Bundle.load(Path(__file__).parent / "data" / "saved" / "x-clip")
+    values = np.random.default_rng(0).integers(0, 256, (5, 6, 3, 8, 8), dtype=np.uint8)
+    clips = Domain(x=Lazy(range(5), values.__getitem__), kind="clip", name="windows")
+    at_once = model.predict(clips, top=2)
+    monkeypatch.setattr("unseen.bundle.CLIPS", 2)
+    told = []
+    with watched(lambda label, done, of: told.append((label, done, of))):
+        some = model.predict(clips, top=2)
+    assert some["class"].tolist() == at_once["class"].tolist()
+    assert np.allclose(some.probability, at_once.probability, atol=1e-5)  # a batch of another size may round otherwise
+    assert told == [("predicting windows", done, 3) for done in range(4)]

@@ -1,6 +1,7 @@
 """Models that earlier versions saved load and predict as they did, wherever the code that made them has gone.
 
-`tests/data/saved` was written by the version before jobs moved into rooms of their own; it is not written again.
+`tests/data/saved` was written by the version before jobs moved into rooms of their own, its model of clips by the one
+that kept the encoder beside it; it is not written again.
 """
 
 from __future__ import annotations
@@ -45,3 +46,29 @@ def test_a_mapper_maps_as_it_did(told: dict[str, Any]) -> None:
     rows = table[["phrase", "rank", "node", "score"]].to_dict("records")
     assert [row["node"] for row in rows] == [row["node"] for row in told["mapper"]]
     np.testing.assert_allclose(table.score, [row["score"] for row in told["mapper"]], atol=1e-3)
+
+
+def test_a_model_of_clips_that_kept_its_encoder_predicts_as_it_did_and_is_saved_without(tmp_path: Path) -> None:
+    y = np.arange(4) % 2
+    x = np.random.default_rng(3).integers(0, 90, (4, 6, 3, 8, 8)) + 80 * y[:, None, None, None, None]
+    asked = Domain(x=x.astype(np.uint8), kind="clip", name="clips 3")
+    bundle = Bundle.load(SAVED / "x-clip")
+    p = bundle.predict_proba(asked)
+    told = json.loads((SAVED / "clips.json").read_text())["x-clip"]
+    np.testing.assert_allclose(p.numpy(), told, atol=1e-5)  # another processor may round otherwise
+    bundle.save(tmp_path / "model", with_encoder=True)
+    assert {file.name for file in (tmp_path / "model").iterdir()} == {"bundle.json", "method"}
+    again = Bundle.load(tmp_path / "model")
+    assert torch.equal(again.predict_proba(asked), p)
+    assert again.encoder is not None
+    assert bundle.encoder is not None
+    assert again.encoder.to_json() == bundle.encoder.to_json()
+    with pytest.raises(ValueError, match=r"was saved without its network.*name the encoder"):
+        again.encoder.encode(asked)
+    again.save(tmp_path / "third")
+    assert torch.equal(Bundle.load(tmp_path / "third").predict_proba(asked), p)
+    about = json.loads((tmp_path / "third" / "bundle.json").read_text())
+    for change, why in (({"whole": False}, "reads features"), ({"encoder": {"name": "frames:lite-clip"}}, "it lacks")):
+        (tmp_path / "third" / "bundle.json").write_text(json.dumps(about | change))
+        with pytest.raises(ValueError, match=why):
+            Bundle.load(tmp_path / "third")

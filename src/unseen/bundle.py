@@ -23,6 +23,7 @@ from unseen.methods.chain import chain
 from unseen.nn.build import joined
 from unseen.nn.information import normalized_entropy
 from unseen.nn.state import load_state, save_state, write_folder
+from unseen.runtime import track
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
     from unseen.encoders import Encoder
 
 FORMAT = 1
+CLIPS = 32
+"""Whole clips that a method is asked about at a time: a multiple of what it looks at together."""
 
 
 @dataclasses.dataclass(kw_only=True, eq=False)
@@ -81,6 +84,14 @@ class Bundle:
     def _prepared(self, sample: Any) -> Tensor:
         assert self.encoder is not None
         return self.encoder.preprocess([sample])[0]
+
+    def _asked(self, features: Domain) -> Tensor:
+        """What the method scores; of whole clips, each of which takes a while, some at a time, and how far it is."""
+        if not isinstance(features.x, Lazy) or len(features) <= CLIPS:
+            return self.method.decision_function(features)
+        starts = track(range(0, len(features), CLIPS), f"predicting {features.name}")
+        parts = (features.take(slice(start, start + CLIPS)) for start in starts)
+        return torch.cat([self.method.decision_function(part) for part in parts])
 
     def scores(self, samples: Domain) -> Tensor:
         """Scores before the softmax, (n, N), divided by the temperature."""
@@ -135,7 +146,7 @@ class Bundle:
         if len(domain) == 0:
             raise ValueError("there is no sample to predict")
         features = self.features(domain, cache=cache)
-        scores = self.method.decision_function(features)
+        scores = self._asked(features)
         p = torch.softmax(scores / self.temperature, dim=1)
         value, index = p.topk(min(top, p.shape[1]), dim=1)
         alone = self.whole and not self.method.card.rejects  # a large network, which is not asked twice
@@ -166,9 +177,12 @@ class Bundle:
         """Write the bundle, all or nothing: `bundle.json` for people, JSON and safetensors for the method.
 
         `with_encoder` adds the encoder's weights, so that the folder needs nothing else; an encoder that was read from
-        a file of the user is always added. `more` writes what else stands in the folder.
+        a file of the user is always added. Neither is where the method has trained the encoder's network on clips,
+        whose weights it holds: what is kept of the encoder then is how clips are read. `more` writes what else stands
+        in the folder.
         """
-        inside = self.encoder is not None and (with_encoder or self.encoder.local)
+        read = self._read_alone()
+        inside = self.encoder is not None and not read and (with_encoder or self.encoder.local)
         about = {
             "format": FORMAT,
             "method": self.method.card.slug,
@@ -177,6 +191,7 @@ class Bundle:
             "encoder": None if self.encoder is None else self.encoder.to_json(),
             "whole": self.whole,
             "encoder_inside": inside,
+            **({"encoder_reads_alone": True} if read else {}),
             "temperature": self.temperature,
             "threshold": self.threshold,
             "credits": list(self.credits),
@@ -190,6 +205,14 @@ class Bundle:
             more(temporary)
 
         return write_folder(folder, write)
+
+    def _read_alone(self) -> bool:
+        """Whether all that the method needs of the encoder is how it reads clips."""
+        if self.encoder is None or not (self.whole and self.method.card.reads_clips):
+            return False
+        from unseen.encoders.frames import reader_of
+
+        return reader_of(self.encoder) is not None
 
     @classmethod
     def load(cls, folder: str | os.PathLike[str], *, trust: bool = False) -> Bundle:
@@ -380,6 +403,12 @@ def _encoder(folder: Path, about: dict[str, Any], trust: bool) -> Encoder | None
         return None
     if not isinstance(told, dict) or not isinstance(told.get("name"), str):
         raise ValueError(f"bundle.json: encoder must be what an encoder wrote of itself; got {str(told)[:50]!r}")
+    if about.get("encoder_reads_alone"):
+        if about.get("whole") is not True:
+            raise ValueError("bundle.json: encoder_reads_alone is for models that are whole; this one reads features")
+        from unseen.encoders.frames import FramesReader
+
+        return FramesReader(told)
     from unseen import encoders
 
     inside = folder / "encoder" if about.get("encoder_inside") else None

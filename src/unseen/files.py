@@ -84,9 +84,7 @@ def named(path: str | os.PathLike[str], what: str, advice: str = "", also: tuple
         raise
     except Exception as error:
         said = str(error)
-        short = Path(name).name
-        words = (name, short if "." in short else f"{short!r}", *also)  # a folder may be called as a word is: masks
-        told = any(len(word) > 2 and word in said for word in words)
+        told = any(len(word) > 2 and _calls(said, word) for word in (name, Path(name).name, *also))
         if isinstance(error, OSError) and error.errno is not None:
             if not told and error.filename is None:
                 error.filename = name
@@ -102,6 +100,13 @@ def named(path: str | os.PathLike[str], what: str, advice: str = "", also: tuple
         if type(error).__name__ != "PanicException":  # of parsers in Rust, which is no `Exception`
             raise
         raise ValueError(f"{name} is not {what} that can be read: its parser gave up on it") from error
+
+
+def _calls(said: str, name: str) -> bool:
+    """Whether a message names a file; one that is called as a word is (masks, one) where it begins, or in quotes."""
+    if any(sign in name for sign in "./\\"):
+        return name in said
+    return said.startswith(f"{name}:") or repr(name) in said
 
 
 def _is_ours(error: Exception) -> bool:

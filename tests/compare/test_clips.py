@@ -13,9 +13,15 @@ import unseen
 from small_towers import saved_towers
 from unseen import methods
 from unseen.catalogue import BY_NAME, Given
+from unseen.compare import fits
+from unseen.compare.clips import with_whole_clips
+from unseen.compare.inputs import Inputs, prepare
 from unseen.data.classes import ClassSpace
 from unseen.data.domain import Domain
+from unseen.data.kept_frames import cache
+from unseen.nn.state import digest
 from unseen.report.explain import explained
+from unseen.scale import Engine, processes
 from videos import write_video
 
 
@@ -72,3 +78,60 @@ def test_one_class_alone_cannot_be_explained(tmp_path: Path) -> None:
     model.classes = ClassSpace(names=("a",))
     with pytest.raises(ValueError, match="must tell two classes apart"):
         explained(model, clips("ab", 1, n=2))
+
+
+@pytest.fixture
+def ready(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Inputs:
+    """Clips that x-clip and others learn from."""
+    monkeypatch.setenv("UNSEEN_CACHE", str(tmp_path / "cache"))
+    given = {"source": clips("ab", 0), "target": clips("ab", 1), "encoder": saved_towers(tmp_path)}
+    return with_whole_clips(prepare(**given, precision="fp32"), [methods.get("x-clip")()])  # type: ignore[arg-type]
+
+
+CANDIDATES = (("source-only", "default"), ("x-clip", "zero-shot"))
+
+
+@pytest.mark.parametrize("engine", [Engine(workers=2), Engine(name="ray")], ids=lambda engine: engine.name)
+def test_whole_clips_reach_other_processes_and_give_the_bits_of_one(
+    engine: Engine, ready: Inputs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if engine.name == "ray":
+        pytest.importorskip("ray", reason="no Ray; pip install 'unseen[scale]'")
+    monkeypatch.setattr(processes, "ALONE", -1.0)
+    one = fits.run_all(ready, CANDIDATES, 2, None, Engine(workers=1))
+    ran, run = [], fits._run
+    monkeypatch.setattr(fits, "_run", lambda inputs, jobs, *rest: ran.append(len(jobs)) or run(inputs, jobs, *rest))
+    several = fits.run_all(ready, CANDIDATES, 2, None, engine)
+    assert ran == [4, 0]  # nothing was left for this process alone
+    for pair in CANDIDATES:
+        for cell, other in zip(one[pair], several[pair], strict=True):
+            assert {key for key in cell if digest(cell[key]) != digest(other[key])} <= {"seconds"}
+    assert not [*cache().glob(".cut*")]
+
+
+def test_clips_for_which_there_is_no_room_are_fitted_here(ready: Inputs, monkeypatch: pytest.MonkeyPatch) -> None:
+    ran: list[tuple[list[str], int]] = []
+
+    def never(inputs: Any, jobs: Any, folder: Any, where: Engine) -> Any:
+        ran.append(([pairs[0][0] for _, pairs in jobs], where.workers))
+        return iter([[{}]] * len(jobs))
+
+    monkeypatch.setattr(fits, "_run", never)
+    fits.run_all(ready, CANDIDATES, 1, None, Engine(workers=2))
+    monkeypatch.setattr("unseen.encoders.whole_clips.FILE_ROOM", 1000)
+    fits.run_all(ready, CANDIDATES, 1, None, Engine(workers=2))
+    assert ran == [(["source-only", "x-clip"], 2), ([], 1), (["source-only"], 2), (["x-clip"], 1)]
+
+
+def test_nothing_is_cut_for_others_where_all_was_fitted_before(
+    ready: Inputs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def never(*_: Any) -> Any:
+        raise AssertionError("no clip should be cut")
+
+    monkeypatch.setattr(fits, "for_other_processes", never)
+    monkeypatch.setattr(fits, "_run", lambda inputs, jobs, *rest: iter([[{}]] * len(jobs)))
+    (tmp_path / "cells" / "x-clip-zero-shot-seed0").mkdir(parents=True)
+    fits.run_all(ready, CANDIDATES, 1, tmp_path, Engine(workers=2))
+    with pytest.raises(AssertionError, match="no clip"):
+        fits.run_all(ready, CANDIDATES, 2, tmp_path, Engine(workers=2))

@@ -9,10 +9,11 @@ import pytest
 import torch
 from PIL import Image
 
-from unseen.data import clips, video
+from unseen.data import clips, kept_frames, video
 from unseen.data.decoded import keeping
 from unseen.data.loaders import load
 from unseen.data.reading import open_file
+from unseen.runtime import watched
 from videos import numbers, shade, write_video
 
 
@@ -30,6 +31,23 @@ def test_a_folder_of_class_folders_is_a_domain_of_clips(tmp_path):
     assert clip.shape == (5, 3, 16, 24)  # as they are: not made larger
     assert clip.dtype == np.uint8
     assert numbers(clip) == [1, 3, 5, 7, 9]
+
+
+def test_a_video_that_is_called_as_a_word_of_the_message_is_named(tmp_path):
+    with pytest.raises(ValueError, match=r"one\.mp4: the video has one frame"):
+        load(write_video(tmp_path / "one.mp4", 1))
+    (tmp_path / "empty.mp4").write_bytes(b"")
+    with pytest.raises(ValueError, match=r"empty\.mp4: the file is empty"):
+        load(tmp_path / "empty.mp4")
+
+
+def test_a_long_look_at_files_and_their_reading_are_told(tmp_path):
+    for name in ("run/a.mp4", "run/b.mp4"):
+        write_video(tmp_path / "data" / name)
+    told = []
+    with watched(lambda label, done, of: told.append((label, done, of))):
+        load(tmp_path / "data").digests()
+    assert [one for one in told if one[1] == 2] == [("looking at files", 2, 2), ("reading the files of data", 2, 2)]
 
 
 def test_one_video_is_one_clip_without_a_label(tmp_path):
@@ -195,33 +213,35 @@ def test_clips_of_files_are_read_more_finely_where_more_frames_are_looked_at(tmp
 def test_a_damaged_file_of_the_cache_is_decoded_again(tmp_path):
     domain = load(write_video(tmp_path / "a.mp4"), frames=4)
     first = domain.x[0]
-    (kept,) = clips.cache().glob("*.npy")
+    (kept,) = kept_frames.cache().glob("*.npy")
     kept.write_bytes(kept.read_bytes()[:100])
     assert np.array_equal(load(tmp_path / "a.mp4", frames=4).x[0], first)
 
 
 def test_nothing_is_kept_beyond_the_room(tmp_path, monkeypatch):
-    monkeypatch.setattr(clips, "ROOM", 1000)
+    monkeypatch.setattr(kept_frames, "ROOM", 1000)
     load(write_video(tmp_path / "a.mp4"), frames=4).x[0]
-    assert not list(clips.cache().glob("*.npy"))
+    assert not list(kept_frames.cache().glob("*.npy"))
 
 
 def test_where_there_is_no_room_goes_what_was_not_read_the_longest(tmp_path, monkeypatch):
     values = np.zeros((2, 3, 8, 8), np.uint8)
-    monkeypatch.setattr(clips, "ROOM", 3 * (values.nbytes + 128))
+    monkeypatch.setattr(kept_frames, "ROOM", 3 * (values.nbytes + 128))
     monkeypatch.setenv("UNSEEN_CACHE", str(tmp_path))
-    before = clips.Store(clips.cache())
+    before = kept_frames.Store(kept_frames.cache())
     for name in ("a.npy", "b.npy", "c.npy"):
         before.put(name, values)
     for i, name in enumerate(("b.npy", "c.npy", "a.npy")):
-        os.utime(clips.cache() / name, (1000 + i, 1000 + i))
-    store = clips.Store(clips.cache())
+        os.utime(kept_frames.cache() / name, (1000 + i, 1000 + i))
+    store = kept_frames.Store(kept_frames.cache())
     store.opened = 1e9
     assert store.get("c.npy") is not None
     for name in ("d.npy", "e.npy", "f.npy"):
         store.put(name, values)
-    assert sorted(file.name for file in clips.cache().glob("*.npy")) == ["c.npy", "d.npy", "e.npy"], "f found all new"
-    assert store.used == sum(file.stat().st_size for file in clips.cache().glob("*.npy"))
+    assert sorted(file.name for file in kept_frames.cache().glob("*.npy")) == ["c.npy", "d.npy", "e.npy"], (
+        "f found all new"
+    )
+    assert store.used == sum(file.stat().st_size for file in kept_frames.cache().glob("*.npy"))
 
 
 def test_a_file_elsewhere_is_hashed_again_only_if_it_changed(tmp_path, monkeypatch):
@@ -230,7 +250,7 @@ def test_a_file_elsewhere_is_hashed_again_only_if_it_changed(tmp_path, monkeypat
     x = clips.clip_files([clips.Segment("/far/a.mp4")], fs, frames=2)
     first = x.digest(0)
     opened = []
-    monkeypatch.setattr(clips, "open_file", lambda *args: opened.append(args) or open_file(*args))
+    monkeypatch.setattr(kept_frames, "open_file", lambda *args: opened.append(args) or open_file(*args))
     assert x.digest(0) == first
     assert not opened
     fs.pipe("/far/a.mp4", write_video(tmp_path / "b.mp4", 12).read_bytes())
@@ -274,8 +294,17 @@ def test_windows_of_a_video_are_clips_with_their_times(tmp_path):
     assert clips.sliding(path, 1.5).columns["end"].tolist() == [1.5, 3.0]
 
 
+def test_windows_take_no_room_of_clips_that_are_kept(tmp_path):
+    load(write_video(tmp_path / "a.mp4", 30), frames=2).x[0]
+    kept = sorted(kept_frames.cache().iterdir())
+    assert len([*clips.sliding(tmp_path / "a.mp4", 1).x]) == 3
+    assert sorted(kept_frames.cache().iterdir()) == kept
+
+
 def test_windows_slide_over_one_video_of_this_machine_by_positive_numbers(tmp_path):
     path = write_video(tmp_path / "a.mp4", 30)
+    with pytest.raises(ValueError, match=r"one\.mp4: the video has one frame"):
+        clips.sliding(write_video(tmp_path / "one.mp4", 1), 1)
     with pytest.raises(ValueError, match=r"path must be one video.* is a folder"):
         clips.sliding(tmp_path, 1)
     with pytest.raises(ValueError, match=r"got the URL 'https://a\.org/b\.mp4'"):

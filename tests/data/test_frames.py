@@ -14,7 +14,9 @@ av = pytest.importorskip("av", reason="videos are read by PyAV")
 from PIL import Image
 
 from unseen.data import frames as module
+from unseen.data import kept_frames
 from unseen.data.frames import frames_of, videos
+from unseen.data.loaders import load
 
 
 def shade(i: int, height: int = 64, width: int = 96) -> np.ndarray:
@@ -78,10 +80,37 @@ def test_large_frames_are_made_smaller_and_long_videos_told(tmp_path: Path, capl
 def test_frames_are_decoded_once_where_they_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = write(tmp_path / "a.mp4")
     first = frames_of(file, keep=tmp_path / "kept")
+    file.rename(tmp_path / "b.mp4")  # what counts is what it shows
+    (tmp_path / "b.mp4").touch()
+    decode = module._decoded
     monkeypatch.setattr(module, "_decoded", lambda *a: pytest.fail("decoded again"))
-    again = frames_of(file, keep=tmp_path / "kept")
+    monkeypatch.setattr(kept_frames, "LARGE", 1000)  # it stays on the disk, of which frames are looked at one by one
+    again = frames_of(tmp_path / "b.mp4", keep=tmp_path / "kept")
     assert numbers(again) == numbers(first)
-    assert [part.suffix for part in (tmp_path / "kept").iterdir()] == [".npy"]
+    assert set(again.columns["video"]) == {"b"}
+    (kept,) = (tmp_path / "kept").iterdir()
+    assert kept.suffix == ".npy"
+    monkeypatch.setattr(module, "_decoded", decode)
+    for damaged in (kept.read_bytes()[:100], kept.read_bytes()[:-5]):
+        kept.write_bytes(damaged)
+        assert numbers(frames_of(tmp_path / "b.mp4", keep=tmp_path / "kept")) == numbers(first)
+    assert len(frames_of(tmp_path / "b.mp4", rate=5, keep=tmp_path / "kept")) == 10  # which is another reading
+
+
+def test_clips_and_frames_of_one_video_show_the_same_pictures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("UNSEEN_CACHE", str(tmp_path / "cache"))
+    file = write(tmp_path / "a.mp4", 20)
+    clip = load(file, frames=20).x[0]
+    assert np.array_equal(clip.transpose(0, 2, 3, 1), np.stack([*frames_of(file, rate=10).x]))
+    folder = tmp_path / "film"
+    folder.mkdir()
+    for i in (0, 1, 2, 10):
+        Image.fromarray(shade(i)).save(folder / f"frame_{i}.png")
+        (folder / f"._frame_{i}.png").write_bytes(b"what another system left")
+    table = tmp_path / "t.csv"
+    table.write_text("path,label\nfilm,a\n")
+    assert numbers(frames_of(folder)) == [0, 1, 2, 10]
+    assert np.array_equal(load(table, frames=4).x[0].transpose(0, 2, 3, 1), np.stack([*frames_of(folder).x]))
 
 
 def test_a_folder_of_pictures_is_a_video_in_the_order_of_its_numbers(tmp_path: Path) -> None:

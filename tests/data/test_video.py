@@ -58,7 +58,7 @@ def test_the_track_tells_length_rate_and_size(tmp_path):
         (lambda p: write_video(p, 1).read_bytes(), "one frame"),
         (lambda p: write_video(p, sound=True).read_bytes(), "no picture track: it holds sound only"),
         (lambda p: write_video(p, 20).read_bytes()[:300], "truncated or damaged"),
-        (lambda p: b"", "no video of a known format"),
+        (lambda p: b"", "the file is empty"),
         (lambda p: b"#EXTM3U\nhttp://example.org/a.ts\n" * 20, "no video of a known format"),
     ],
 )

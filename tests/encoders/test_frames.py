@@ -101,6 +101,11 @@ def test_a_clip_must_hold_bytes_or_values_up_to_one():
         encoders.get(SMALL).encode(domain(clips().astype(np.float32)), cache=False)
 
 
+def test_an_encoder_of_pictures_tells_how_it_reads_clips():
+    with pytest.raises(ValueError, match=r"takes pictures.*'frames:efficientnet-lite0\?size=32'"):
+        encoders.get("efficientnet-lite0?size=32").encode(domain(clips()), cache=False)
+
+
 def test_parts_are_means_of_consecutive_frames():
     each = torch.arange(8.0).view(1, 8, 1)
     assert pooled(each, 2).tolist() == [[1.5, 5.5]]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,14 @@ import torch
 from small_towers import saved_towers
 from unseen import encoders
 from unseen.data.domain import Domain, Lazy
-from unseen.encoders.whole_clips import every_frame, frames_encoder, frames_in, network_of_frames, whole_clips
+from unseen.encoders.whole_clips import (
+    every_frame,
+    frames_encoder,
+    frames_in,
+    network_of_frames,
+    travelling,
+    whole_clips,
+)
 from unseen.nn.dual_encoder import DualEncoder
 from unseen.nn.towers import VisionTower
 
@@ -97,3 +105,44 @@ def test_a_clip_is_cut_once_while_there_is_room(towers: Any, monkeypatch: pytest
     assert read == [0, 1, 2, 2]
     assert whole.take([2]).x[0].mean() > whole.take([1]).x[0].mean()
     assert whole.digests().tolist() == domain.digests().tolist()
+
+
+@pytest.mark.parametrize("where", ["file", "memory"])
+def test_clips_for_other_processes_are_cut_once_and_tell_no_path(
+    towers: Any, clips: Domain, tmp_path: Path, where: str
+) -> None:
+    cloudpickle = pytest.importorskip("cloudpickle", reason="comes with joblib's loky")
+    read: list[str] = []
+
+    def one(path: str) -> Any:
+        read.append(path)
+        return clips.x[int(path[-1])]
+
+    samples = Lazy([f"secret/{i}" for i in range(3)], one, lambda path: path[-1] * 64)
+    domain = Domain(x=samples, kind="clip", name="clips").unlabeled()
+    whole = whole_clips(domain, towers)
+    file = tmp_path / "cut.npy" if where == "file" else None
+    told = travelling(whole, file)
+    assert told is not None
+    assert read == ["secret/0", "secret/1", "secret/2"]
+    packed = cloudpickle.dumps(told.take([2, 0]))
+    assert b"secret" not in packed
+    there = cloudpickle.loads(packed)
+    assert there.digests().tolist() == ["2" * 64, "0" * 64]
+    assert torch.equal(there.x[0], whole_clips(clips, towers).x[2])
+    if file is not None:
+        file.unlink()  # who has begun to read it goes on
+    assert all(torch.equal(told.x[i], whole.x[i]) for i in range(3))
+    assert len(read) == 3
+
+
+def test_clips_of_unlike_lengths_and_those_without_room_do_not_travel(
+    towers: Any, clips: Domain, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    unlike = Domain(x=[clips.x[0], clips.x[1][:4]], kind="clip", name="unlike")
+    assert travelling(whole_clips(unlike, towers), tmp_path / "a.npy") is None
+    assert travelling(clips, tmp_path / "b.npy") is None  # they are not cut
+    monkeypatch.setattr("unseen.encoders.whole_clips.ROOM", 1000)
+    assert travelling(whole_clips(clips, towers)) is None
+    assert "clips of clips take" in caplog.text
+    assert "one after the other" in caplog.text

@@ -73,3 +73,26 @@ def test_a_program_without_a_guard_is_run_once(tmp_path):
     )
     done = subprocess.run([sys.executable, program], capture_output=True, text=True, check=True)
     assert done.stdout.split("\n")[:2] == ["begun", "[10, 11, 12, 13]"]
+
+
+@pytest.mark.parametrize(
+    ("machine", "most", "taken", "helpers"),
+    [(None, None, None, 7), (10, None, None, 7), (2, None, None, 2), (10, 8, 5, 3), (10, "max", 9, 7), (10, 4, 6, 0)],
+)
+def test_there_are_no_more_processes_than_there_is_memory(tmp_path, monkeypatch, machine, most, taken, helpers):
+    mine = processes.resource.getrusage(processes.resource.RUSAGE_SELF).ru_maxrss
+    kilobytes = mine * (1 if sys.platform != "darwin" else 1 / 1024) * 1.2  # it may grow while this runs
+    if machine is not None:
+        (tmp_path / "meminfo").write_text(f"MemTotal: 1 kB\nMemAvailable:   {int(machine * kilobytes)} kB\n")
+    for name, told in (("memory.max", most), ("memory.current", taken)):
+        if told is not None:
+            (tmp_path / name).write_text(told if told == "max" else f"{int(told * kilobytes * 1024)}\n")
+    monkeypatch.setattr(processes, "MEMORY", tmp_path / "meminfo")
+    monkeypatch.setattr(processes, "GROUP", tmp_path)
+    assert processes._affordable(7) == helpers
+
+
+@pytest.mark.usefixtures("at_once")
+def test_where_memory_is_short_this_process_does_all(monkeypatch):
+    monkeypatch.setattr(processes, "_memory_left", lambda: 0)
+    assert {pid for _, pid in each(doubled, range(5), 0, engine=Engine(workers=2))} == {os.getpid()}

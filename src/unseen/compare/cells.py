@@ -44,6 +44,11 @@ def split_source(source: Domain, seed: int, share: float = 0.2) -> tuple[NDArray
     return hold_out(source.labels, share, seed)
 
 
+def key_of(slug: str, preset: str, seed: int) -> str:
+    """The folder of a cell, inside that of all cells."""
+    return f"{slug}-{preset}-seed{seed}"
+
+
 @limited_threads()
 def run_cell(
     inputs: Inputs, given: Given, check: Domain | None, slug: str, preset: str, seed: int, folder: Path | None,
@@ -55,7 +60,7 @@ def run_cell(
     those of candidates of the same seed that this one shares its fits with (`catalogue.sharing`).
     """
     fits = Fits() if fits is None else fits
-    key = f"{slug}-{preset}-seed{seed}"
+    key = key_of(slug, preset, seed)
     if folder is not None and (folder / key).exists():
         cell: Cell = load_state(folder / key)
         fits.keep(WHOLE, cell["method"], cell["seconds"])

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from unseen import methods
@@ -11,7 +13,10 @@ from unseen.catalogue import Given
 from unseen.compare.inputs import Inputs
 from unseen.data.clips import read_finely
 from unseen.data.domain import Domain
+from unseen.data.kept_frames import cache
+from unseen.files import beside
 from unseen.methods.base import Method, signatures
+from unseen.scale import Engine
 
 if TYPE_CHECKING:
     from unseen.encoders import Encoder
@@ -103,3 +108,38 @@ def with_whole_clips(inputs: Inputs, candidates: Iterable[Method]) -> Inputs:
         beginning = dataclasses.replace(without, model=network_of_frames(inputs.encoder))
     views = {method.card.slug: beginning if _begins_with_network(method) else without for method in on_clips}
     return dataclasses.replace(inputs, clips=views)
+
+
+@contextlib.contextmanager
+def for_other_processes(inputs: Inputs, engine: Engine) -> Iterator[Inputs | None]:
+    """The inputs with whole clips that processes beside this one, or Ray's, can read while the block runs.
+
+    On this machine all of them read one file, which is gone afterwards; on Ray the clips travel in memory. None where
+    they cannot (`encoders.whole_clips.travelling`).
+    """
+    from unseen.encoders.whole_clips import travelling
+
+    parts = {id(part): part for view in inputs.clips.values() for part in _roles(view).values()}
+    with contextlib.ExitStack() as stack:
+        folder: Path | None = None
+        if engine.name == "process":
+            cache().mkdir(parents=True, exist_ok=True)
+            folder = stack.enter_context(beside(cache() / "cut"))
+        made: dict[int, Domain] = {}
+        for k, (key, part) in enumerate(parts.items()):
+            there = travelling(part, None if folder is None else folder / f"{k}.npy")
+            if there is None:
+                yield None
+                return
+            made[key] = there
+        views = {
+            slug: dataclasses.replace(view, **{role: made[id(part)] for role, part in _roles(view).items()})  # type: ignore[arg-type]
+            for slug, view in inputs.clips.items()
+        }
+        yield dataclasses.replace(inputs, clips=views)
+
+
+def _roles(view: Inputs) -> dict[str, Domain]:
+    """The samples of a view by their roles, where there are any."""
+    parts = {role: getattr(view, role) for role in ROLES}
+    return {role: part for role, part in parts.items() if part is not None}

@@ -11,12 +11,14 @@ from typing import Any
 
 from unseen import catalogue
 from unseen.catalogue import Given
-from unseen.compare.cells import Cell, refit_cell, run_cell, split_source
+from unseen.compare.cells import Cell, key_of, refit_cell, run_cell, split_source
+from unseen.compare.clips import for_other_processes
 from unseen.compare.inputs import Inputs
 from unseen.compare.shared_fits import Fits
 from unseen.data.domain import Domain
 from unseen.nn.remembered import Memory, remembering
 from unseen.nn.state import pack, unpack
+from unseen.runtime import current
 from unseen.scale import Engine, each
 
 Job = tuple[int, tuple[tuple[str, str], ...]]
@@ -63,19 +65,34 @@ def run_all(
 ) -> dict[tuple[str, str], list[Cell]]:
     """All cells, by candidate in the order of the seeds; a cell that stands in `folder` is read.
 
-    Neither truth nor raw samples leave this process for another one; `folder`, if given, must be one that all machines
-    see. A model or teachers that are given keep the work in this process: not every network travels.
+    Neither truth nor raw samples leave this process for another one, but for clips that candidates learn from, cut and
+    without names; `folder`, if given, must be one that all machines see. A model or teachers that are given keep the
+    work in this process: not every network travels. So do clips on a GPU, which has room for one network, and clips for
+    which there is none (`compare.clips.for_other_processes`).
     """
     cells: dict[tuple[str, str], list[Cell]] = {pair: [] for pair in candidates}
     jobs: list[Job] = [(seed, pairs) for seed in range(seeds) for pairs in catalogue.sharing(candidates)]
     if engine.name == "process" and not (inputs.model is None and inputs.teachers is None):
         engine = dataclasses.replace(engine, workers=1)
-    here = [job for job in jobs if inputs.seen_by(*job[1][0]).whole]  # clips, and networks that train, do not travel
-    for part, at in (([job for job in jobs if job not in here], engine), (here, Engine(workers=1))):
-        for made, (_, pairs) in zip(_run(inputs, part, folder, at), part):  # that first, so that it ends, and says so
-            for pair, cell in zip(pairs, made):
-                cells[pair].append(cell)
+    on_clips = [job for job in jobs if inputs.seen_by(*job[1][0]).whole]
+    spread = engine.name == "ray" or engine.helpers(len(jobs)) > 0
+    with contextlib.ExitStack() as stack:
+        told = None
+        if spread and current().device == "cpu" and not all(_is_done(folder, job) for job in on_clips):
+            told = stack.enter_context(for_other_processes(inputs, engine))
+        here = on_clips if told is None else []
+        for part, at in (([job for job in jobs if job not in here], engine), (here, Engine(workers=1))):
+            made = _run(inputs if told is None else told, part, folder, at)
+            for group, (_, pairs) in zip(made, part):  # what is made first, so that it ends, and says so
+                for pair, cell in zip(pairs, group):
+                    cells[pair].append(cell)
     return cells
+
+
+def _is_done(folder: Path | None, job: Job) -> bool:
+    """Whether an earlier run has left all cells of a job."""
+    seed, pairs = job
+    return folder is not None and all((folder / "cells" / key_of(*pair, seed)).exists() for pair in pairs)
 
 
 def _run(inputs: Inputs, jobs: list[Job], folder: Path | None, engine: Engine) -> Iterator[list[Cell]]:

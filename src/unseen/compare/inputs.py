@@ -160,12 +160,14 @@ class Inputs:
         return pictures and self.model is None and self.teachers is None and has_second_view(self.encoder)
 
     def without_truth(self) -> Inputs:
-        """What a fit on another machine needs: features without exams, raw samples and the encoder."""
-        plain = dataclasses.replace(self, exams={}, raw={}, encoder=None, two_views=None, clips={})
-        if self.two_views is None:
-            return plain
-        both = dataclasses.replace(self.two_views, exams={}, raw={}, encoder=None, one_view=plain)
-        return dataclasses.replace(plain, two_views=both)
+        """What a fit in another process needs: features, or whole clips, without exams, raw samples and the encoder."""
+        plain = self._bare(two_views=None, clips={})
+        both = None if self.two_views is None else self.two_views._bare(one_view=plain)
+        clips = {slug: view._bare(one_view=plain) for slug, view in self.clips.items()}
+        return dataclasses.replace(plain, two_views=both, clips=clips)
+
+    def _bare(self, **changes: Any) -> Inputs:
+        return dataclasses.replace(self, exams={}, raw={}, encoder=None, **changes)
 
 
 def prepare(

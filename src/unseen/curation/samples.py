@@ -11,7 +11,7 @@ from typing import Any
 from unseen.curation.captions import OTHERS, PICTURES, read_captions
 from unseen.curation.tables import TEXT_COLUMNS, URL_COLUMNS, first_of, json_row, said
 from unseen.curation.units import Found, Note, Source, Unit
-from unseen.data.loaders.common import natural_key
+from unseen.data.reading import natural_key
 from unseen.files import walk
 from unseen.methods.curation.laion import parse
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from unseen.data.loaders.common import natural_key
+from unseen.data.reading import natural_key
 from unseen.files import walk
 from unseen.methods.curation.laion import parse
 

@@ -1,4 +1,8 @@
-"""Clips: frames of a part of a video, or pictures of a folder in their order, decoded once and kept."""
+"""Clips: so many frames of a part of a video, or of a folder of pictures, as one sample; decoded once and kept.
+
+Where every frame is a sample, as in matching, `unseen.data.frames` reads them, at a rate. Both are decoded by
+`unseen.data.video`, and kept by `unseen.data.kept_frames`.
+"""
 
 from __future__ import annotations
 
@@ -6,10 +10,8 @@ import abc
 import contextlib
 import dataclasses
 import hashlib
-import logging
 import os
 import re
-import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -21,11 +23,9 @@ from unseen.data import video
 from unseen.data.decoded import once
 from unseen.data.domain import Domain, Lazy
 from unseen.data.images import IMAGE_SUFFIXES, decode
-from unseen.data.reading import is_local, open_file, read_bytes
+from unseen.data.kept_frames import Contents, Store, cache
+from unseen.data.reading import natural_key, open_file, read_bytes
 from unseen.files import check_plain
-from unseen.runtime import replacing
-
-log = logging.getLogger("unseen.data")
 
 FRAMES = 16
 """Frames of a clip that are read, unless told otherwise: one from the middle of each of as many equal parts."""
@@ -36,8 +36,6 @@ LONGEST = 600.0
 SHORTEST = 0.01
 """Seconds of a part."""
 MOST_WINDOWS = 100_000
-ROOM = 4 << 30
-"""Bytes of decoded frames that are kept on disk, below the cache folder: what was not read the longest goes then."""
 _NUMBERED = re.compile(r"(?:frame|img|image|flow)?[-_]?(\d+)", re.IGNORECASE)
 _IN_WORDS = re.compile(r"(?:frame|flow)[-_]?(\d+)", re.IGNORECASE)
 
@@ -111,7 +109,9 @@ def windows(seconds: float, length: float, stride: float) -> list[tuple[float, f
     return [(start, start + length) for start in starts]
 
 
-def clip_files(segments: Sequence[Segment], fs: Any = None, *, frames: int = FRAMES, side: int = SIDE) -> Lazy:
+def clip_files(
+    segments: Sequence[Segment], fs: Any = None, *, frames: int = FRAMES, side: int = SIDE, keep: bool = True
+) -> Lazy:
     """Parts of video files as clips that are read when asked for: bytes (frames, 3, h, w).
 
     Parameters
@@ -124,8 +124,11 @@ def clip_files(segments: Sequence[Segment], fs: Any = None, *, frames: int = FRA
         Frames of a clip.
     side : int, >= 8
         Most pixels of their shorter side; smaller ones are not made larger.
+    keep : bool
+        Whether decoded frames stay on disk for whoever reads them later, as long as there is room.
     """
-    reader = _Clips(_local() if fs is None else fs, *_checked(frames, side))
+    store = Store(cache()) if keep else Store(cache(), room=0)
+    reader = _Clips(local() if fs is None else fs, *_checked(frames, side), store=store)
     return Lazy(list(segments), reader.read, reader.digest)
 
 
@@ -139,7 +142,7 @@ def frame_folders(folders: Sequence[Sequence[str]], fs: Any = None, *, frames: i
     fs, frames, side
         As in `clip_files`.
     """
-    reader = _Folders(_local() if fs is None else fs, *_checked(frames, side))
+    reader = _Folders(local() if fs is None else fs, *_checked(frames, side))
     return Lazy([tuple(files) for files in folders], reader.read, reader.digest)
 
 
@@ -180,10 +183,17 @@ def are_frames(names: Sequence[str], *, in_words: bool = False) -> bool:
     return pictures and len(forms) == 1 and numbers[0] in (0, 1) and numbers == list(range(numbers[0], numbers[-1] + 1))
 
 
-def _local() -> Any:
+def local() -> Any:
+    """The file system of this machine."""
     import fsspec
 
     return fsspec.filesystem("file")
+
+
+def pictures_in(fs: Any, folder: str) -> list[str]:
+    """The pictures of a folder in the order of the numbers in their names; hidden ones are passed over."""
+    found = [path for path in fs.ls(folder, detail=False) if PurePosixPath(path).suffix.lower() in IMAGE_SUFFIXES]
+    return sorted((path for path in found if PurePosixPath(path).name[0] != "."), key=natural_key)
 
 
 def _checked(frames: int, side: int) -> tuple[int, int]:
@@ -194,66 +204,6 @@ def _checked(frames: int, side: int) -> tuple[int, int]:
     return frames, side
 
 
-class Store:
-    """Decoded frames in a folder, at most `ROOM` bytes.
-
-    Where there is no room, files go that were not read since the store was opened, the oldest first; where all were,
-    nothing more is kept, so that a job with more clips than there is room does not write each of them anew.
-    """
-
-    def __init__(self, folder: Path) -> None:
-        self.folder, self.opened = folder, time.time()
-        self.used: int | None = None
-        self.full = False
-
-    def get(self, name: str) -> NDArray[np.uint8] | None:
-        """What was kept under a name, if it is whole."""
-        file = self.folder / name
-        try:
-            values = np.load(file, allow_pickle=False)
-            os.utime(file)
-        except (OSError, ValueError):  # none, or damaged: it is decoded again
-            return None
-        return values if values.dtype == np.uint8 else None
-
-    def put(self, name: str, values: NDArray[np.uint8]) -> None:
-        """Keep frames under a name if there is room, or can be made."""
-        if self.used is None:
-            self.used = sum(size for _, size, _ in self._files())
-        if self.used + values.nbytes > ROOM and not self.full:
-            self.used -= self._freed(self.used + values.nbytes - ROOM)
-            self.full = self.used + values.nbytes > ROOM  # nothing old is left: the folder is not looked through again
-        if self.used + values.nbytes > ROOM:
-            return
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            with replacing(self.folder / name) as temporary:
-                np.save(temporary, values, allow_pickle=False)
-            self.used += (self.folder / name).stat().st_size
-        except OSError as error:
-            log.warning("decoded frames were not kept in %s: %s", self.folder, error)
-
-    def _files(self) -> list[tuple[float, int, Path]]:
-        """When each file was read last, its bytes, and where it is; the oldest first."""
-        found = []
-        for file in self.folder.glob("*.npy"):
-            with contextlib.suppress(OSError):  # another job let it go
-                about = file.stat()
-                found.append((about.st_mtime, about.st_size, file))
-        return sorted(found)
-
-    def _freed(self, wanted: int) -> int:
-        """Bytes of old files that went, `wanted` or more unless there are fewer."""
-        gone = 0
-        for read, size, file in self._files():
-            if gone >= wanted or read >= self.opened:
-                break
-            with contextlib.suppress(OSError):  # another job reads it, or let it go
-                file.unlink()
-                gone += size
-        return gone
-
-
 @dataclasses.dataclass(frozen=True)
 class _Kept(abc.ABC):
     """Clips of one file system: each is made once in a job, and once on this machine while there is room."""
@@ -261,7 +211,7 @@ class _Kept(abc.ABC):
     fs: Any
     frames: int
     side: int
-    known: dict[str, tuple[Any, str]] = dataclasses.field(default_factory=dict, compare=False)
+    contents: Contents = dataclasses.field(default_factory=Contents, compare=False)
     store: Store = dataclasses.field(default_factory=lambda: Store(cache()), compare=False)
 
     def read(self, item: Any) -> NDArray[np.uint8]:
@@ -279,30 +229,7 @@ class _Kept(abc.ABC):
 
     def _kept(self, item: Any) -> NDArray[np.uint8]:
         name = f"{self.digest(item)[:40]}-{self.frames}-to{self.side}.npy"
-        values = self.store.get(name)
-        if values is None or values.ndim != 4 or len(values) != self.frames:
-            values = self.make(item)
-            self.store.put(name, values)
-        return values
-
-    def stamp(self, path: str) -> Any:
-        """Size and time of change, or what tells a file's state elsewhere: its entity tag, as a rule."""
-        if not is_local(self.fs):
-            return self.fs.ukey(path)
-        about = os.stat(path)  # noqa: PTH116
-        return about.st_mtime_ns, about.st_size
-
-    def bytes_digest(self, path: str) -> str:
-        """SHA-256 of a file's bytes; of a file that has not changed since, what was found before."""
-        stamp = self.stamp(path)
-        if path in self.known and self.known[path][0] == stamp:
-            return self.known[path][1]
-        sha = hashlib.sha256()
-        with open_file(self.fs, path) as file:
-            while block := file.read(1 << 22):
-                sha.update(block)
-        self.known[path] = (stamp, sha.hexdigest())
-        return sha.hexdigest()
+        return self.store.once(name, lambda: self.make(item), self.frames)
 
 
 @contextlib.contextmanager
@@ -318,7 +245,7 @@ class _Clips(_Kept):
     """Parts of videos."""
 
     def digest(self, item: Segment) -> str:
-        told = f"{self.bytes_digest(item.path)} {item.start:.6f} {item.end} {self.frames} {self.side}"
+        told = f"{self.contents.digest(self.fs, item.path)} {item.start:.6f} {item.end} {self.frames} {self.side}"
         return hashlib.sha256(told.encode()).hexdigest()
 
     def make(self, item: Segment) -> NDArray[np.uint8]:
@@ -336,7 +263,7 @@ class _Folders(_Kept):
         return [files[int((i + 0.5) * len(files) / self.frames)] for i in range(self.frames)]
 
     def digest(self, item: Sequence[str]) -> str:
-        told = [*(self.bytes_digest(path) for path in self.chosen(item)), str(self.side)]
+        told = [*(self.contents.digest(self.fs, path) for path in self.chosen(item)), str(self.side)]
         return hashlib.sha256("\n".join(told).encode()).hexdigest()
 
     def make(self, item: Sequence[str]) -> NDArray[np.uint8]:
@@ -354,17 +281,12 @@ class _Folders(_Kept):
         return np.stack([made[path] for path in chosen])
 
 
-def cache() -> Path:
-    """Where decoded frames are kept: below ``$UNSEEN_CACHE``, else the user's cache folder."""
-    import platformdirs
-
-    return Path(os.environ.get("UNSEEN_CACHE") or platformdirs.user_cache_dir("unseen")) / "clips"
-
-
 def sliding(
     path: str | os.PathLike[str], stride: float, length: float | None = None, *, frames: int = FRAMES
 ) -> Domain:
     """Windows over one video, each a clip without a label, with the columns ``start`` and ``end`` in seconds.
+
+    Their frames are not kept on disk: those of one long video would take the room of all other clips.
 
     Parameters
     ----------
@@ -392,16 +314,16 @@ def sliding(
     if "://" in place:
         raise ValueError(f"path must be a video on this machine, over which windows slide; got the URL {place!r}")
     if Path(place).is_dir():
-        raise ValueError(f"path must be one video, over which windows slide; {place!r} is a folder")
+        raise ValueError(f"path must be one video, over which windows slide; {place!r} is a folder: name its videos")
     if not Path(place).exists():
         raise FileNotFoundError(f"path {place!r} does not exist")
     check_plain(place)
-    with Path(place).open("rb") as file:
+    with _named(place), Path(place).open("rb") as file:
         track = video.probe(file)
     parts = windows(track.seconds, stride if length is None else length, stride)
     name = Path(place).name
     return Domain(
-        x=clip_files([Segment(place, start, end) for start, end in parts], frames=frames),
+        x=clip_files([Segment(place, start, end) for start, end in parts], frames=frames, keep=False),
         kind="clip",
         ids=np.array([f"{name}#{start:.2f}-{end:.2f}" for start, end in parts]),
         columns={"start": np.array([start for start, _ in parts]), "end": np.array([end for _, end in parts])},

@@ -14,6 +14,7 @@ from unseen.data.classes import ClassSpace
 from unseen.data.tasks import task_of
 from unseen.data.tasks.base import objects
 from unseen.data.typing import Kind
+from unseen.runtime import track
 
 UNLABELED = -1
 """The value of `y` for a sample without a label, where labels are classes."""
@@ -260,7 +261,10 @@ class Domain:
     def digests(self) -> NDArray[np.str_]:
         """SHA-256 of the content of every sample, (n,); names and order do not enter."""
         if isinstance(self.x, Lazy):
-            return np.array([self.x.digest(i) for i in range(len(self))], dtype=np.str_)
+            every: Iterable[int] = range(len(self))
+            if self.kind == "clip":  # whose files are large
+                every = track(range(len(self)), f"reading the files of {self.name}")
+            return np.array([self.x.digest(i) for i in every], dtype=np.str_)
         return np.array([_digest_of(row) for row in self.x], dtype=np.str_)
 
     def fingerprint(self, *, labels: bool = False) -> str:

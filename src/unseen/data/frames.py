@@ -1,11 +1,15 @@
-"""Frames of videos as samples: a video file, or a folder of pictures in their order, decoded once."""
+"""Frames of videos as samples: each frame of a video file, at a rate, or each picture of a folder, in their order.
+
+Where a few frames of a part of a video are one sample, `unseen.data.clips` reads them. Both are decoded by
+`unseen.data.video`, and kept by `unseen.data.kept_frames`.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import logging
+import math
 import os
-import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -13,11 +17,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from unseen.data.clips import local, pictures_in
 from unseen.data.domain import Domain, Lazy, concatenate
 from unseen.data.images import IMAGE_SUFFIXES, as_pixels, image_files
+from unseen.data.kept_frames import Contents, Store
 from unseen.data.opencv import opencv
 from unseen.data.video import VIDEO_SUFFIXES, probe, read_frames
-from unseen.runtime import replacing, track
+from unseen.runtime import track
 
 log = logging.getLogger(__name__)
 
@@ -55,7 +61,7 @@ def frames_of(
     start : float, >= 0
         Seconds at which to begin, in a video file.
     keep : Path, optional
-        Folder in which decoded frames are kept, to be read again; in memory if absent.
+        Folder in which decoded frames are kept, by the content of the video, to be read again; in memory if absent.
 
     Raises
     ------
@@ -81,16 +87,11 @@ def frames_of(
         return _of_folder(path, longest, most)
     if path.suffix.lower() in IMAGE_SUFFIXES:
         raise ValueError(f"{path} is one picture; a video has {FEWEST} frames at least")
-    stat = path.stat()
-    mark = repr((path.name, stat.st_size, stat.st_mtime_ns, rate, longest, most, start))
-    kept = None if keep is None else keep / f"{hashlib.sha256(mark.encode()).hexdigest()[:16]}.npy"
-    if kept is not None and kept.exists():
-        return _domain(path.stem, np.load(kept, mmap_mode="r", allow_pickle=False))
-    frames = _decoded(path, rate, longest, most, start)
-    if kept is not None:
-        kept.parent.mkdir(parents=True, exist_ok=True)
-        with replacing(kept) as part, part.open("wb") as file:
-            np.save(file, frames, allow_pickle=False)
+    if keep is None:
+        return _domain(path.stem, _decoded(path, rate, longest, most, start))
+    told = repr((Contents().digest(local(), os.fspath(path)), rate, longest, most, start))
+    name = f"{hashlib.sha256(told.encode()).hexdigest()[:40]}-every.npy"
+    frames = Store(keep, math.inf).once(name, lambda: _decoded(path, rate, longest, most, start))
     return _domain(path.stem, frames)
 
 
@@ -143,11 +144,7 @@ def _listed(path: Path) -> list[Path]:
 
 def _pictures(folder: Path) -> list[Path]:
     """Pictures of a folder in the order of the numbers in their names."""
-
-    def key(file: Path) -> list[tuple[int, str]]:
-        return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", file.name)]
-
-    return sorted((f for f in folder.iterdir() if f.suffix.lower() in IMAGE_SUFFIXES and f.name[0] != "."), key=key)
+    return [Path(file) for file in pictures_in(local(), os.fspath(folder))]
 
 
 def _of_folder(folder: Path, longest: int, most: int) -> Domain:

@@ -14,9 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unseen.data.domain import Domain
-from unseen.data.loaders.common import ID_COLUMNS, TEXT_COLUMNS, find_column, locate, natural_key
+from unseen.data.loaders.common import ID_COLUMNS, TEXT_COLUMNS, find_column, locate
 from unseen.data.loaders.table import as_texts, read_frame
-from unseen.data.reading import read_bytes
+from unseen.data.reading import natural_key, read_bytes
 from unseen.data.tasks.base import objects
 from unseen.files import reads, walk
 from unseen.runtime import replacing

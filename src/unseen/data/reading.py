@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import re
+import unicodedata
 import zipfile
 from typing import IO, Any
 
@@ -81,3 +83,10 @@ def array_header(stream: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any
     if any(isinstance(side, bool) or side < 0 for side in shape):
         raise ValueError(f"its header tells the shape {shape}")
     return shape, fortran, dtype, stream.tell() - begin
+
+
+def natural_key(text: str) -> tuple[Any, ...]:
+    """Sort key under which ``img2`` comes before ``img10``; equal for no two different names."""
+    text = unicodedata.normalize("NFC", text)
+    parts = re.split(r"([0-9]+)", text.casefold())
+    return (*((int(part), "") if i % 2 else (-1, part) for i, part in enumerate(parts)), (-1, text))

@@ -34,6 +34,8 @@ GAP = 4.0
 """Seconds ahead from which, in a file without an index, a key frame is looked for instead of decoding all between."""
 SHORT = 0.9
 """Share of the length that a header tells which must be there to be decoded; with less the file is truncated."""
+AGAIN = "; copy or record it again"
+"""What helps where a file is not whole."""
 SHARP = 1e-3
 """Seconds: how exact times are."""
 
@@ -132,7 +134,7 @@ class _Video:
     def __init__(self, container: Any, max_pixels: int) -> None:
         pictures = [s for s in container.streams.video if not _is_cover(s)]
         if not pictures:
-            what = "sound only" if container.streams.audio else "no track that can be read"
+            what = "sound only, and is no clip" if container.streams.audio else "no track that can be read"
             raise ValueError(f"the file has no picture track: it holds {what}")
         self.container, self.stream = container, pictures[0]
         if self.stream.codec_context is None:
@@ -169,7 +171,7 @@ class _Video:
             raise ValueError("no frame of the picture track can be decoded: the file is empty or damaged")
         second = next(self.frames, None)
         if second is None:
-            raise ValueError("the video has one frame; a clip needs at least two")
+            raise ValueError("the video has one frame; a clip needs at least two, and one alone is a picture")
         if seconds > 0:
             self._seek(seconds)
             last = max((self._time(frame) for frame in self.frames), default=0.0)
@@ -220,7 +222,7 @@ class _Video:
                     self.at = self._time(frame)
                     yield frame
         except _av().error.FFmpegError as error:
-            raise ValueError(f"the video is damaged after {max(self.at, 0):.1f} s: {_why(error)}") from error
+            raise ValueError(f"the video is damaged after {max(self.at, 0):.1f} s: {_why(error)}{AGAIN}") from error
 
     def _time(self, frame: Any) -> float:
         return float(frame.pts) * self.base - self.start
@@ -229,13 +231,15 @@ class _Video:
 def _whole(last: float, seconds: float) -> None:
     """`ValueError` if decoding ended long before the end that was told."""
     if seconds > 1 and last < SHORT * seconds - 1:
-        raise ValueError(f"the video is truncated: it ends after {last:.1f} of {seconds:.1f} s")
+        raise ValueError(f"the video is truncated: it ends after {last:.1f} of {seconds:.1f} s{AGAIN}")
 
 
 @contextlib.contextmanager
 def _opened(file: IO[bytes], max_pixels: int) -> Iterator[_Video]:
     av = _av()
     size = file.seek(0, 2)
+    if not size:
+        raise ValueError("the file is empty: it was not copied, or not recorded, to its end")
     if size > LARGEST:
         raise ValueError(f"the file has {size:,} bytes; at most {LARGEST:,} are read")
     file.seek(0)
@@ -244,12 +248,12 @@ def _opened(file: IO[bytes], max_pixels: int) -> Iterator[_Video]:
     try:
         container = av.open(file, format=name, metadata_errors="ignore")
     except av.error.FFmpegError as error:
-        raise ValueError(f"the video cannot be opened; it is truncated or damaged: {_why(error)}") from error
+        raise ValueError(f"the video cannot be opened; it is truncated or damaged: {_why(error)}{AGAIN}") from error
     with container:
         try:
             yield _Video(container, max_pixels)
         except av.error.FFmpegError as error:
-            raise ValueError(f"the video is truncated or damaged: {_why(error)}") from error
+            raise ValueError(f"the video is truncated or damaged: {_why(error)}{AGAIN}") from error
 
 
 def _why(error: Any) -> str:

@@ -302,6 +302,11 @@ class Encoder:
     def check_kind(self, domain: Domain) -> None:
         """Raise `ValueError`, with the encoders that fit, unless the encoder takes this kind of samples."""
         if domain.kind not in self.kinds:
+            if domain.kind == "clip" and self.kind == "image":
+                raise ValueError(
+                    f"domain {domain.name!r} holds clips; encoder {self.name!r} takes pictures, and looks at the "
+                    f"frames of clips if it is called 'frames:{self.name}'"
+                )
             raise ValueError(
                 f"domain {domain.name!r} holds {domain.kind}; encoder {self.name!r} takes "
                 f"{' or '.join(self.kinds)}. {_advice(domain.kind)}"

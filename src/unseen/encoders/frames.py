@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -30,6 +30,7 @@ from unseen.encoders.base import Encoder
 from unseen.encoders.reading import read_samples
 from unseen.encoders.registry import Request, build
 from unseen.encoders.two_tower import TwoTowerEncoder
+from unseen.encoders.vision import ImagePreprocess
 from unseen.runtime import track
 
 FRAMES, PARTS = 8, 2
@@ -174,9 +175,14 @@ class FramesEncoder(Encoder):
         for start in track(starts, f"encoding {domain.name} by {self.name}") if len(starts) > 1 else starts:
             part = positions[start : start + AT_ONCE]
             ids = [str(name) for name in domain.ids[part]] if domain.ids is not None else []
-            shown = [picture for clip in read_samples(domain, part) for picture in preprocess.pictures(clip)]
+            read = read_samples(domain, part)
+            shown = [
+                picture
+                for _ in track(part.tolist(), f"reading clips of {domain.name}")
+                for picture in preprocess.pictures(next(read))
+            ]
             names = np.array([f"{name}, frame {k + 1}" for name in ids for k in range(preprocess.frames)])
-            pictures = Domain(x=Lazy(shown, _itself), kind="image", ids=names, name=domain.name)
+            pictures = Domain(x=Lazy(shown, _itself), kind="image", ids=names, name=f"frames of {domain.name}")
             each = self.frame.compute(pictures, np.arange(len(shown)), backend, learn=learn)
             rows = torch.from_numpy(each).view(len(part), preprocess.frames, -1)
             features[start : start + len(part)] = pooled(rows, self.parts, self.unit).numpy()
@@ -185,6 +191,89 @@ class FramesEncoder(Encoder):
 
 def _itself(sample: Any) -> Any:
     return sample
+
+
+class FramesReader(Encoder):
+    """How clips are read, without a network: the encoder of a saved model whose method holds its network's weights.
+
+    Parameters
+    ----------
+    record : mapping
+        What `Encoder.to_json` told of ``frames:...``, whose preprocessing of frames is an `ImagePreprocess`.
+
+    Raises
+    ------
+    ValueError
+        If the record is of another encoder, or lacks a part.
+    """
+
+    def __init__(self, record: Mapping[str, Any]) -> None:
+        try:
+            told = record["preprocess"]
+            fields: dict[str, Any] = {
+                key: tuple(v) if isinstance(v, list) else v for key, v in told["frame"].items() if key != "kind"
+            }
+            preprocess = ClipPreprocess(ImagePreprocess(**fields), int(told["frames"]), int(told["parts"]))
+            name, self._kinds = str(record["name"]), tuple(record["kinds"])
+        except (KeyError, TypeError, AttributeError) as error:
+            raise ValueError(f"encoder must be what an encoder of clips wrote of itself; it lacks {error}") from error
+        if "clip" not in self._kinds or preprocess.frames < 1:
+            raise ValueError(f"encoder must read clips of at least one frame; got {name!r}")
+        self.record, self.frames = dict(record), preprocess.frames
+        super().__init__(
+            name=name, module=self._none, preprocess=preprocess, batch_size=2, precision="fp32", runs=nn.Identity(),
+            local=bool(record.get("local")), save=lambda folder: None,
+        )  # fmt: skip
+
+    def _none(self) -> nn.Module:
+        raise ValueError(
+            f"encoder {self.name!r} was saved without its network, of which the model holds what it has learnt: name "
+            "the encoder that it began with"
+        )
+
+    @property
+    def kinds(self) -> tuple[Kind, ...]:
+        """Those of the encoder that the model began with."""
+        return self._kinds
+
+    @cached_property
+    def dim(self) -> int:
+        """Numbers of a clip, of the encoder that the model began with."""
+        return int(self.record.get("dim", 0))
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Of the encoder that the model began with."""
+        return str(self.record.get("fingerprint", ""))
+
+    def example(self, rows: int | None = None) -> Tensor:
+        """A batch of meaningless clips."""
+        return self.batch([np.zeros((2, 3, 8, 8), dtype=np.uint8)], rows)
+
+    def as_read(self, domain: Domain) -> Domain:
+        """Clips of files with as many frames as are looked at, where they were to be read with fewer."""
+        return read_finely(domain, self.frames)
+
+    def compute(
+        self, domain: Domain, positions: IntArray, backend: Backend, *, learn: bool = False
+    ) -> NDArray[np.float32]:
+        """Refuse: there is no network."""
+        self._none()
+        raise AssertionError
+
+    def to_json(self) -> dict[str, Any]:
+        """The record."""
+        return self.record
+
+
+def reader_of(encoder: Encoder) -> FramesReader | None:
+    """How an encoder reads clips, for a model that needs nothing else of it; None where that is more than a record."""
+    side = encoder.image if isinstance(encoder, TwoTowerEncoder) else encoder
+    if isinstance(side, FramesReader):
+        return side
+    if not isinstance(side, FramesEncoder) or type(side.frame.preprocess) is not ImagePreprocess:
+        return None
+    return FramesReader(encoder.to_json())
 
 
 def build_frames(request: Request) -> Encoder:

@@ -61,6 +61,10 @@ class Engine:
             if getattr(self, key) < 0:
                 raise ValueError(f"{key} must be at least 0; got {getattr(self, key)}")
 
+    def helpers(self, items: int) -> int:
+        """How many processes beside this one may take part in so many items, with the engine "process"."""
+        return min(self.workers or min(os.cpu_count() or 1, MOST_WORKERS), items) - 1
+
 
 def each(
     function: Callable[[Shared, Item], Result],
@@ -82,7 +86,7 @@ def each(
     """
     engine = engine or Engine()
     if engine.name == "process":
-        helpers = min(engine.workers or min(os.cpu_count() or 1, MOST_WORKERS), len(items)) - 1
+        helpers = engine.helpers(len(items))
         if helpers > 0:
             yield from beside(function, items, shared, helpers, label)
             return

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import re
+import resource
+import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import Any, TypeVar
 
 from unseen.runtime import Runtime, current, runtime, track
@@ -19,7 +24,8 @@ def beside(
     """Yield ``function(shared, item)`` for every item, in their order; `helpers` other processes take part.
 
     This process begins alone; the others start when it has worked for `ALONE` seconds, and take items from the front
-    while it takes them from the end. They never run the program that called (no guard of ``__main__`` is needed).
+    while it takes them from the end. There are fewer where memory is short: each may take as much as this one did at
+    its most. They never run the program that called (no guard of ``__main__`` is needed).
     """
     started, pool = time.monotonic(), None
     futures: dict[int, Any] = {}
@@ -27,7 +33,9 @@ def beside(
     try:
         for place in track(range(len(items)), label):
             if pool is None and time.monotonic() - started > ALONE and len(items) - place > 1:
-                pool = _pool(min(helpers, len(items) - place - 1), function, shared)
+                several = _affordable(min(helpers, len(items) - place - 1))
+                pool = _pool(several, function, shared) if several else None
+            if pool is not None and not futures:
                 futures = {k: pool.submit(_done, items[k]) for k in range(place, len(items))}
             if pool is None:
                 yield function(shared, items[place])
@@ -47,6 +55,33 @@ def beside(
 
 ALONE = 2.0
 """Seconds of work from which on it is worth to start a process, which takes as long."""
+
+
+def _affordable(helpers: int) -> int:
+    """As many of some processes as memory is left for, if each takes what this one took at its most."""
+    left = _memory_left()
+    if left is None:
+        return helpers
+    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+    return min(helpers, left // most)
+
+
+def _memory_left() -> int | None:
+    """Bytes that processes of this machine, or of this container, may still take; None where nothing tells."""
+    told: dict[Path, str] = {}
+    for file in (MEMORY, *(GROUP / name for name in ("memory.max", "memory.current"))):
+        with contextlib.suppress(OSError):
+            told[file] = file.read_text()
+    machine = re.search(r"^MemAvailable:\s*(\d+) kB", told.get(MEMORY, ""), re.MULTILINE)
+    found = [] if machine is None else [1024 * int(machine[1])]
+    most, taken = (told.get(GROUP / name, "").strip() for name in ("memory.max", "memory.current"))
+    if most.isdigit() and taken.isdigit():
+        found.append(max(0, int(most) - int(taken)))
+    return min(found, default=None)
+
+
+MEMORY, GROUP = Path("/proc/meminfo"), Path("/sys/fs/cgroup")
+"""Where Linux tells how much memory is left, of the machine and of a container."""
 
 
 def _pool(helpers: int, function: Callable[[Any, Any], Any], shared: Any) -> Any:

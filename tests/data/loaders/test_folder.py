@@ -12,7 +12,7 @@ from PIL import Image
 from unseen.data import loaders
 from unseen.data.domain import Lazy
 from unseen.data.loaders import case_variants, load
-from unseen.data.loaders.common import natural_key
+from unseen.data.reading import natural_key
 
 
 def picture(path, colour="red"):

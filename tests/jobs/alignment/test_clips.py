@@ -74,7 +74,7 @@ def test_videos_and_captions_make_a_model_that_finds_and_is_asked_again(here: Pa
     for part in ("median rank →", "By chance", "are few", "cannot be read: 1,", 'find VIDEOS --text "..."'):
         assert part in said
     assert "structure" not in said
-    assert {ABOUT, PAGE, "bundle.json", "method", "encoder"} == {file.name for file in (here / "found").iterdir()}
+    assert {ABOUT, PAGE, "bundle.json", "method"} == {file.name for file in (here / "found").iterdir()}
     assert b"Median rank" in (here / "found" / PAGE).read_bytes()
 
     saved = Bundle.load(here / "found")

@@ -19,8 +19,10 @@ from numpy.typing import NDArray
 
 from unseen.data.classes import ClassSpace
 from unseen.data.domain import UNLABELED, Skipped
+from unseen.data.reading import natural_key
 from unseen.data.typing import IntArray
 from unseen.files import check_plain, sentence
+from unseen.runtime import track
 
 logger = logging.getLogger("unseen.data")
 
@@ -30,13 +32,6 @@ LABEL_COLUMNS = ("label", "labels", "class", "category", "target", "y")
 TEXT_COLUMNS = ("text", "sentence", "caption", "document", "content")
 PATH_COLUMNS = ("path", "file", "filename", "file_name", "filepath", "image", "image_path")
 ID_COLUMNS = ("id", "ids", "sample_id")
-
-
-def natural_key(text: str) -> tuple[Any, ...]:
-    """Sort key under which ``img2`` comes before ``img10``; equal for no two different names."""
-    text = unicodedata.normalize("NFC", text)
-    parts = re.split(r"([0-9]+)", text.casefold())
-    return (*((int(part), "") if i % 2 else (-1, part) for i, part in enumerate(parts)), (-1, text))
 
 
 def locate(path: str | os.PathLike[str]) -> tuple[Any, str]:
@@ -155,7 +150,7 @@ def case_variants(names: Iterable[str]) -> tuple[tuple[str, ...], ...]:
 
 
 def inspect(items: Sequence[Any], check: Callable[[Any], None], name: Callable[[Any], str]) -> list[Skipped]:
-    """Run `check` on all items in threads and return those that raise, in order."""
+    """Run `check` on all items in threads and return those that raise, in order; a long look shows how far it is."""
 
     def failure(item: Any) -> Skipped | None:
         try:
@@ -165,7 +160,8 @@ def inspect(items: Sequence[Any], check: Callable[[Any], None], name: Callable[[
         return None
 
     with ThreadPoolExecutor(8) as pool:
-        return [bad for bad in pool.map(failure, items) if bad is not None]
+        found = pool.map(failure, items)
+        return [bad for bad in (next(found) for _ in track(items, "looking at files")) if bad is not None]
 
 
 def settle(skipped: Sequence[Skipped], on_error: OnError, name: str) -> tuple[Skipped, ...]:

@@ -14,8 +14,8 @@ from unseen.data import clips
 from unseen.data.classes import ClassSpace
 from unseen.data.domain import Domain, Lazy, Skipped
 from unseen.data.images import IMAGE_SUFFIXES, image_files, verify
-from unseen.data.loaders.common import OnError, encode_labels, inspect, logger, natural_key, settle
-from unseen.data.reading import is_local, open_file, read_bytes
+from unseen.data.loaders.common import OnError, encode_labels, inspect, logger, settle
+from unseen.data.reading import is_local, natural_key, open_file, read_bytes
 from unseen.data.video import VIDEO_SUFFIXES
 from unseen.files import walk
 

@@ -15,7 +15,7 @@ import numpy as np
 
 from unseen.data.classes import ClassSpace
 from unseen.data.domain import Domain, Skipped
-from unseen.data.loaders.common import natural_key
+from unseen.data.reading import natural_key
 from unseen.data.tagged import crossing, cut, pieces, rows_of, runs_of, tags_of, words
 from unseen.data.tasks.base import objects
 from unseen.files import reads

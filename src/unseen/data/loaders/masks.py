@@ -19,10 +19,10 @@ from unseen.data.classes import ClassSpace
 from unseen.data.domain import Domain, Skipped
 from unseen.data.images import IMAGE_SUFFIXES, decode_indices, image_files
 from unseen.data.loaders.coco import OtherSizeError, coco_masks
-from unseen.data.loaders.common import OnError, inside, locate, natural_key, settle
+from unseen.data.loaders.common import OnError, inside, locate, settle
 from unseen.data.loaders.folder import files_below
 from unseen.data.loaders.shrinking import Shrink, smaller, upright_size
-from unseen.data.reading import open_file, read_bytes
+from unseen.data.reading import natural_key, open_file, read_bytes
 from unseen.data.tasks.base import objects
 from unseen.data.tasks.mask import UNKNOWN
 from unseen.files import reads, sentence

@@ -24,7 +24,6 @@ from unseen.data.loaders.common import (
     find_column,
     inside,
     inspect,
-    natural_key,
     settle,
     unique_ids,
 )
@@ -208,7 +207,7 @@ def clip_column(
     def test(name: str) -> None:
         path = _full(fs, table, allow_outside, name)
         if fs.isdir(path):
-            clips.check_frames(_frames_in(fs, path))
+            clips.check_frames(clips.pictures_in(fs, path))
         elif not fs.exists(path):
             raise ValueError("the file does not exist")
         elif check:
@@ -225,7 +224,7 @@ def clip_column(
                 raise ValueError(bad[name].why)
             path = _full(fs, table, allow_outside, name)
             if fs.isdir(path):
-                items.append(tuple(_frames_in(fs, path)))
+                items.append(tuple(clips.pictures_in(fs, path)))
             else:
                 end = None if np.isnan(ends[i]) else float(ends[i])
                 segment = clips.Segment(path, 0.0 if np.isnan(starts[i]) else float(starts[i]), end)
@@ -262,12 +261,6 @@ def _full(fs: Any, table: str, allow_outside: bool, name: str) -> str:
     if allow_outside and is_local(fs):
         return str(Path(folder, name.replace("\\", "/")))
     return f"{folder}/{inside(name)}" if folder else inside(name)
-
-
-def _frames_in(fs: Any, folder: str) -> list[str]:
-    """The pictures of a folder, in natural order."""
-    found = [path for path in fs.ls(folder, detail=False) if PurePosixPath(path).suffix.lower() in IMAGE_SUFFIXES]
-    return sorted(found, key=natural_key)
 
 
 def are_clips(fs: Any, table: str, column: pd.Series[Any], allow_outside: bool = False) -> bool:
