@@ -9,6 +9,9 @@ import typer
 
 from unseen.console import app, say, settings_of, write_csv
 
+SHOWN = 5
+"""Queries that are shown with their first tail."""
+
 
 @app.command()
 def complete(
@@ -57,4 +60,6 @@ def complete(
         raise ValueError("--set does not take random_state; say --seed")
     found = run(graph, ontology, queries, top=top, vectors=vectors, check=check, random_state=seed, say=say, **given)
     write_csv(out, found.table)
+    for row in found.table[found.table["rank"] == 1].head(SHOWN).itertuples():
+        typer.echo(f"{row.head} {row.relation}: {row.tail}  {row.score:.3f}")
     say(f"{len(found.table)} tails are in {out}")

@@ -9,6 +9,9 @@ import typer
 
 from unseen.console import app, say, settings_of
 
+SHOWN = 5
+"""Nodes that are shown with their class."""
+
 
 @app.command()
 def nodes(
@@ -82,7 +85,7 @@ def nodes(
         raise ValueError("--set does not take random_state; say --seed")
     taken: dict[str, Any] = {"method": subgraphs, "steps": steps, "k": hops}
     taken = {key: value for key, value in taken.items() if value is not None}
-    classify_nodes(
+    run = classify_nodes(
         graph if edges is None else (graph, edges),
         classes,
         out=out,
@@ -102,6 +105,9 @@ def nodes(
         seed=seed,
         say=say,
     )
+    first = run.table.head(SHOWN)
+    for node, name, sure in zip(first["node"], first["class"], first["probability"]):
+        typer.echo(f"{node}: {name}  {sure:.0%}")
     say(f"nodes.csv, results.json and the model are in {out}")
 
 
