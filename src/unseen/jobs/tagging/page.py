@@ -59,7 +59,7 @@ ARMS = {
 PAGE_STYLE = (
     STYLE
     + """
-.pairs { padding: 0; } .pairs li { list-style: none; border-top: 1px solid var(--line, #8884); padding: .7rem 0; }
+.pairs { padding: 0; } .pairs li { list-style: none; border-top: 1px solid var(--rule); padding: .7rem 0; }
 .pairs .both { display: grid; grid-template-columns: 1fr 1fr; gap: 1.4rem; }
 .pairs .note { font-size: .85rem; }
 @media (max-width: 44rem) { .pairs .both { grid-template-columns: 1fr; gap: .2rem; } }
