@@ -24,6 +24,7 @@ METRICS = (
     "token macro with O",
 )  # fmt: skip
 """Of every tagger; the last two are the paper's micro and macro F1, and of its classes see `metrics_of`."""
+QUARTERS = (0.0, 0.25, 0.5)
 MEANINGS = {
     "span F1": "spans with the right beginning, end and class",
     "partial sentences": "the same, in sentences where a span leaves a word out: the harder ones",
@@ -150,8 +151,8 @@ def corpus_lines(corpus: Corpus) -> list[str]:
     lines = [f"{n:>8,}  {told}" for told, n in counted(corpus.counts)]
     sure = [span.confidence for one in corpus.carried for span in one.projection.spans]
     if sure:
-        bins = " ".join(f"{sum(low <= c < low + 0.25 for c in sure):,} from {low:.2f}" for low in (0, 0.25, 0.5))
-        lines.append(f"how sure spans are: {bins} {sum(c >= 0.75 for c in sure):,} from 0.75")
+        parts = [f"{sum(low <= c < low + 0.25 for c in sure):,} from {low:.2f} to {low + 0.25:.2f}" for low in QUARTERS]
+        lines.append(f"how sure spans are (1 is the most): {', '.join(parts)}, {sum(c >= 0.75 for c in sure):,} above")
     lines.append(
         f"{len(corpus.difficult):,} of {len(corpus.carried):,} sentences are worth a look, the least sure first"
     )
