@@ -53,7 +53,7 @@ def _names(one: Matched) -> str:
 def _heading(results: Sequence[Matched]) -> str:
     """What was found, in a line."""
     if len(results) > 1:
-        return f"the same places were found in {sum(one.found for one in results)} of {len(results)} pairs"
+        return f"The same places were found in {sum(one.found for one in results)} of {len(results)} pairs"
     one = results[0]
     return f"{one.view.count:,} places were found in both" if one.found else "no place was found in both"
 
