@@ -103,9 +103,10 @@ def complete(
         raise ValueError("queries must hold at least one pair of head and relation; it is empty")
     relations = _relations(known, told, [relation for _, relation in asked])
     numbered = _numbered(asked, known, relations)
+    about = () if relations.ontology is None else relations.ontology.triples
     say(
         f"{known.pairs.name}: {len(known.pairs):,} triples, {len(known.entities):,} entities, {len(known.relations):,} "
-        f"relations; {len(relations.ontology.triples):,} triples of the ontology are about these and those asked for"
+        f"relations; {len(about):,} triples of the ontology are about these and those asked for"
     )
     for note in told.notes:
         say(note)
