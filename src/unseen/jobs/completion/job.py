@@ -114,7 +114,7 @@ def complete(
     n = len(np.unique(numbered[:, 1]))
     say(
         f"{len(asked):,} {'query' if len(asked) == 1 else 'queries'}, of {n} relation{'' if n == 1 else 's'}, "
-        f"{len(new)} of {'it' if n == 1 else 'them'} without a triple in the graph"
+        f"{len(new)} without a triple in the graph"
     )
     found = _check(known, relations, vectors, settings, say) if check else None
     method = _fit(known, relations, np.arange(len(known.relations)), vectors, settings)
