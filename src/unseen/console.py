@@ -77,19 +77,19 @@ app.add_typer(new_app, name="new")
 
 def say(line: str) -> None:
     """Print a line beside the answer: what is going on, where something lies."""
-    typer.echo(_here(line), err=True)
+    typer.echo(in_flags_here(line), err=True)
 
 
 def tell(line: str = "") -> None:
     """Print a line of an answer; in a terminal it breaks between words."""
-    line = _here(line)
+    line = in_flags_here(line)
     if line and sys.stdout.isatty():
         width = max(40, shutil.get_terminal_size().columns)
         line = textwrap.fill(line, width, break_long_words=False, break_on_hyphens=False)
     typer.echo(line)
 
 
-def _here(line: str) -> str:
+def in_flags_here(line: str) -> str:
     """A line with the flags of the command that is running."""
     return in_flags(line, asked(tuple(sys.argv[1:])))
 

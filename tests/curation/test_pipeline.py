@@ -186,7 +186,7 @@ def test_a_threshold_may_change_later_and_other_settings_may_not(
     out = tmp_path / "pairs"
     half = curate(served.crawl, out, encoder=towers, settings=served.settings(threshold=None, target_keep=0.5))
     kept = {row["uid"]: row["similarity"] for row in Collection.open(out).table().to_pylist()}
-    below = half.accounting.of("filter")["less alike than the share that is kept"]
+    below = half.accounting.of("filter")["picture and caption less alike than in the share to keep"]
     assert abs(below - len(kept)) <= 3  # a rounding in each of three streams
     table = pq.read_table(out / "dropped.parquet").to_pylist()
     dropped = [float(row["detail"]) for row in table if row["stage"] == "filter"]

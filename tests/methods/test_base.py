@@ -340,3 +340,13 @@ def test_checkpoints_are_used_by_the_same_work_only(tmp_path: Path) -> None:
         for method, source in others:
             with pytest.raises(ValueError, match="checkpoint of another start"):
                 method.fit(source=source)
+
+
+def test_an_unknown_hyperparameter_is_refused_with_those_that_there_are() -> None:
+    from unseen.methods.base import UnknownParameterError
+    from unseen.methods.baselines.prototypes import Prototypes
+
+    known = ", ".join(Prototypes().get_params())
+    for kind in (TypeError, ValueError, UnknownParameterError):
+        with pytest.raises(kind, match=rf"^prototypes has no parameter 'epoch'; it has {known}$"):
+            Prototypes(epoch=3)  # type: ignore[call-arg]

@@ -154,6 +154,20 @@ def test_the_page_names_what_was_given_and_how_to_repeat_it(fake: ModuleType, tm
         assert said in text, said
 
 
+def test_what_was_not_given_is_not_listed_among_the_settings(fake: ModuleType, tmp_path: Path) -> None:
+    folder = fake.write_fake_run(tmp_path / "run")
+    results = json.loads((folder / "results.json").read_text())
+    results["config"] |= {"model": None, "teachers": {}, "classes": "0123456789abcdef"}
+    for row in results["candidates"]:
+        row["params"] = {**row["params"], "cap": None}
+    (folder / "results.json").write_text(json.dumps(results))
+    page = render(folder).read_text()
+    assert "None" not in page
+    assert "cap=" not in page
+    assert "fingerprint of the model" not in page
+    assert "<dt>fingerprint of the classes</dt><dd><code>0123456789abcdef</code></dd>" in page
+
+
 def test_folders_of_the_machine_do_not_enter_the_page(fake: ModuleType, tmp_path: Path) -> None:
     text = _page(fake, tmp_path)
     assert "x.jpg" in text

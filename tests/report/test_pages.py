@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import html
 import re
 from pathlib import Path
 
 import pytest
 from jinja2 import UndefinedError
 
-from unseen.report.pages import HERE, image_source, render_page, stylesheet
+from unseen.report.pages import HERE, image_source, render_page, stylesheet, whole_flags
 
 TEMPLATE = """{% extends "frame.html" %}
 {% block title %}{{ name }}{% endblock %}
@@ -64,3 +65,10 @@ def test_colours_stand_in_one_place(file: str) -> None:
     tokens = (HERE / "tokens.css").read_text(encoding="utf-8")
     for name in set(re.findall(r"var\((--[\w-]+)\)", text)):
         assert f"{name}:" in tokens, name
+
+
+def test_no_flag_of_a_command_breaks_and_its_text_stays_the_command() -> None:
+    command = "unseen prune a-b/<c> --keep 0.3 -o x --no-pictures"
+    marked = str(whole_flags(command))
+    assert re.findall(r'<span class="flag">([^<]*)</span>', marked) == ["--keep", "-o", "--no-pictures"]
+    assert html.unescape(re.sub(r"</?span[^>]*>", "", marked)) == command

@@ -11,6 +11,9 @@ from unseen import options
 from unseen.console import app, check_written, say, settings_of, write_csv
 from unseen.files import read_plain
 
+SHOWN = 5
+"""Samples that are shown with what was found."""
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -82,6 +85,9 @@ def annotate(
     table.insert(0, "sample", pool.ids)
     table.insert(1, "class", [known.names[c] for c in method.transduction_])
     write_csv(out, table)
+    for row in table.head(SHOWN).to_dict("records"):
+        stands_out = ", ".join(str(row[f"attribute_{k}"]) for k in range(1, top + 1) if row.get(f"attribute_{k}"))
+        typer.echo(f"{row['sample']}: {row['class']}" + (f"  ({stands_out})" if stands_out else ""))
     say(f"{len(table)} samples are described in {out}")
 
 

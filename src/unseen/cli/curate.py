@@ -268,8 +268,10 @@ def train(
     if as_json:
         dump({"name": head.name, "kind": head.kind, "threshold": head.threshold, **head.told})
         return
-    told = ", ".join(f"{key.replace('_', ' ')} {value:.3f}" for key, value in head.told.items() if key != "n")
-    typer.echo(f"{name}: {head.kind} head from {head.told['n']} labels; cross-validated: {told or 'too few to say'}")
+    words = {"auc": "AUC (0.5 is chance)"}
+    told = [f"{words.get(key, key.replace('_', ' '))} {value:.3f}" for key, value in head.told.items() if key != "n"]
+    typer.echo(f"{name}: a {head.kind} score, learnt from {head.told['n']} labels")
+    typer.echo("on labels held out in turn: " + (", ".join(told) or "too few to say"))
     if kind != "value":
         typer.echo(f"flagged: {flagged or names[1]}, from a score of {head.threshold:g}")
     say(f"{out} holds the head; use it with: unseen curate INPUT --out pairs --head {name}={out}")

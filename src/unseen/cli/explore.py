@@ -253,14 +253,16 @@ def _tell(record: IndexRecord, as_json: bool) -> None:
     effort = ", ".join(f"{name} {value}" for name, value in record.parameters.items()) or "exact"
     across = {"image": "words", "text": "pictures"}[record.side]
     recall = {"same": f"{record.side}s", "other": across, "alone": "both, by the index alone"}
-    say(f"index of {record.side}s: {record.key} over {record.rows:,} x {record.dim}: {record.why}")
-    cost = f"{record.latency * 1000:.2f} ms a query, built in {record.seconds:.1f} s"
-    say(f"  {record.memory / 1e6:.1f} MB, {effort}, {cost}")
-    told = ", ".join(f"{value:.3f} by {recall[name]}" for name, value in record.recall.items())
-    say(f"  recall@10 {told}; reconstruction error {record.reconstruction_error:.3f}")
+    say(f"index of {record.side}s: {record.rows:,} vectors of {record.dim} numbers as {record.key}, {record.why}")
+    say(
+        f"  it takes {record.memory / 1e6:.1f} MB and {record.latency * 1000:.2f} ms a query ({effort}), and was "
+        f"built in {record.seconds:.1f} s"
+    )
+    found = ", ".join(f"{100 * value:.1f} % asked by {recall[name]}" for name, value in record.recall.items())
+    say(f"  of the ten nearest it finds {found}; stored vectors are off by {record.reconstruction_error:.3f}")
     wanted = record.target.get("recall")
     if wanted is not None and min(record.recall["same"], record.recall.get("other", 1.0)) < wanted - 0.02:
-        say(f"  less than the {wanted:g} that was aimed at: more memory or --latency find more")
+        say(f"  less than the {100 * wanted:g} % that were aimed at: more memory or --latency find more")
 
 
 def _query(

@@ -21,7 +21,7 @@ from unseen.methods.curation.laion.similarity import (
 log = logging.getLogger(__name__)
 
 SAME_PICTURE, NEAR_PICTURE = "the same picture", "nearly the same picture"
-BELOW, LESS = "similarity below the threshold", "less alike than the share that is kept"
+BELOW, LESS = "similarity below the threshold", "picture and caption less alike than in the share to keep"
 
 
 def decide(job: Job, there: list[int]) -> tuple[list[Decision], dict[str, float]]:

@@ -122,7 +122,8 @@ def propose(
     if out[open_].all():
         raise ValueError(
             f"target must hold samples without a label, to ask about; all {len(domain)} of {domain.name} have one "
-            "(class folders are labels) or were answered in `unseen verify`"
+            "(class folders are labels) or were answered in `unseen verify`; name a folder without class folders, or a "
+            "table with an empty column label"
         )
     brought = None
     if source is not None:

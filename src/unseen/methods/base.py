@@ -62,6 +62,10 @@ class NotFittedError(ValueError, AttributeError):
     """A method was asked for a prediction before it was fitted."""
 
 
+class UnknownParameterError(TypeError, ValueError):
+    """A method has no hyperparameter of this name; the message names those that it has."""
+
+
 # -- Method ------------------------------------------------------------------------------------------------
 
 _LEARNING = ("fit", "adapt", "partial_fit")
@@ -107,6 +111,14 @@ class Method:
         if "network" in cls.__dict__:
             cls.network = _exporting(cls.__dict__["network"])  # type: ignore[method-assign]
         dataclasses.dataclass(kw_only=True, repr=False, eq=False)(cls)
+
+    def __new__(cls, *_: Any, **params: Any) -> Self:
+        known = [field.name for field in _params(cls)]
+        for name in params:
+            if name not in known:
+                slug = cls.card.slug if hasattr(cls, "card") else cls.__name__
+                raise UnknownParameterError(f"{slug} has no parameter {name!r}; it has {', '.join(known)}")
+        return super().__new__(cls)
 
     def __post_init__(self) -> None:
         self._check_params()

@@ -20,6 +20,8 @@ from unseen.runtime import replacing
 SHOWN = 24
 """Pictures of a sheet."""
 SIDE = 112
+REASONS = 4
+"""Reasons that the summary names, the most frequent first."""
 STREAMS = {"all": "all", "en": "English", "multi": "other languages", "nolang": "no language"}
 FIGURES = {
     "pairs": "pairs",
@@ -50,14 +52,17 @@ def write_report(
     collection = Collection.open(folder) if (folder / "collection.json").exists() else None
     file = folder / "statistics.json"
     figures = json.loads(file.read_text(encoding="utf-8")) if file.exists() and collection is not None else {}
+    rows = _rows(accounting)
     page = render_page(
         HERE / "curate.html",
         style=(HERE / "curate.css").read_text(encoding="utf-8"),
         accounting=accounting,
         what="pictures" if accounting.what == "pictures" else "image links",
         one="picture" if accounting.what == "pictures" else "link",
-        rows=_rows(accounting),
-        streams=[(label, figures[key]) for key, label in STREAMS.items() if key in figures],
+        rows=rows,
+        reasons=sorted(rows, key=lambda row: -row["count"])[:REASONS],
+        streams=_streams(figures),
+        names=STREAMS,
         figures=_figures(figures),
         languages=figures.get("languages", {}),
         encoder=collection.encoder if collection is not None else None,
@@ -82,9 +87,18 @@ def _rows(accounting: Accounting) -> list[dict[str, Any]]:
     return rows
 
 
+def _streams(figures: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
+    """All pairs, and those of each stream that has some."""
+    return [
+        (label, figures[key])
+        for key, label in STREAMS.items()
+        if key in figures and (key == "all" or figures[key].get("pairs"))
+    ]
+
+
 def _figures(figures: dict[str, Any]) -> list[tuple[str, list[str]]]:
     """Rows of the table of figures: a label, and a cell per stream."""
-    streams = [figures[key] for key in STREAMS if key in figures]
+    streams = [stream for _, stream in _streams(figures)]
     if not streams:
         return []
     scores = [name for name in streams[0] if name.startswith("share_")]
@@ -111,7 +125,11 @@ def _sheets(collection: Collection) -> list[dict[str, Any]]:
     sheets = {"Pairs that were kept, drawn at random": drawn}
     if n > 3 * SHOWN:
         sheets |= {"The most similar pairs": order[:SHOWN], "The least similar that were kept": order[-SHOWN:]}
-    return [{"name": name, "pictures": [_shown(collection, int(row)) for row in rows]} for name, rows in sheets.items()]
+    drawn_sheets = [(name, [_shown(collection, int(row)) for row in rows]) for name, rows in sheets.items()]
+    return [
+        {"name": name, "pictures": pictures, "languages": any(one["language"] for one in pictures)}
+        for name, pictures in drawn_sheets
+    ]
 
 
 def _shown(collection: Collection, row: int) -> dict[str, Any]:

@@ -135,9 +135,26 @@ def _context(results: words.Results, tables: Mapping[str, pd.DataFrame]) -> dict
         "new_classes": _new_classes(results, tables["pictures"], rows),
         "sealing": words.sealing(results),
         "credits": list(dict.fromkeys(c for told in results["given"].values() for c in told["credits"])),
+        "repeat": _repeat(results["config"]),
         "versions": {"unseen": results["unseen"], **results.get("versions", {})},
         "unknown": plots.UNKNOWN,
     }
+
+
+REPEATED = {
+    "data": "fingerprints of the data",
+    "classes": "fingerprint of the classes",
+    "model": "fingerprint of the model",
+    "teachers": "fingerprints of the teachers",
+    "id": "fingerprint of all",
+}
+"""What the page calls the codes among the settings of a run: where one differs, something else was run."""
+
+
+def _repeat(config: Mapping[str, Any]) -> list[tuple[str, Any]]:
+    """The settings of a run that say something: what was not given is not listed."""
+    shown = {key: value for key, value in config.items() if key not in ("methods", "given")}
+    return [(REPEATED.get(key, key), value) for key, value in shown.items() if value not in (None, "", {}, [])]
 
 
 def _metrics(results: words.Results) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -71,7 +72,7 @@ def render_page(
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(filters or {})
+    environment.filters.update({"flags": whole_flags, **(filters or {})})
     media = "media-src data:; " if plays else ""
     page = environment.get_template(template.name).render(
         policy=f"default-src 'none'; img-src data:; {media}style-src {source_hash(style)}; form-action 'none'",
@@ -79,6 +80,16 @@ def render_page(
         **values,
     )
     return page.encode("utf-8", "replace")
+
+
+def whole_flags(command: str) -> Any:
+    """A command as text of a page in which no flag breaks between its hyphens; what is copied is the command."""
+    from markupsafe import Markup, escape
+
+    parts = re.split(r"(?<!\S)(--?[a-z][a-z-]*)", command)
+    return Markup("").join(
+        Markup('<span class="flag">{}</span>').format(part) if i % 2 else escape(part) for i, part in enumerate(parts)
+    )
 
 
 def image_source(content: bytes, kind: str = "png") -> str:

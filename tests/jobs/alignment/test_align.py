@@ -172,7 +172,7 @@ def test_two_files_of_features_are_aligned_and_the_nearest_pair_is_told(tmp_path
     assert set(again.classes.names) <= {f"{i:06d}" for i in range(120)}
     assert not (tmp_path / ".m.training").exists()
     assert told_by(tmp_path / "m") == report
-    assert b"Who finds whom" in page(report)
+    assert b"How often a side finds its partner" in page(report)
     assert b"data:image/png" in (tmp_path / "m" / PAGE).read_bytes()
     assert any("ridge map" in line for line in lines(report))
 
@@ -235,7 +235,7 @@ def test_captions_and_labels_make_one_model_with_two_modes(tmp_path: Path) -> No
     assert report.recall["aligned"]["mean"] > 0
     assert report.monitors["mode_cosine, naive union"] == pytest.approx(1, abs=1e-5)
     assert any("two modes' vectors" in line for line in told(report))
-    assert b"Who finds whom" in page(report)
+    assert b"How often a side finds its partner" in page(report)
     again = Bundle.load(tmp_path / "m")
     assert again.predict(exam)["class"].tolist() == bundle.predict(exam)["class"].tolist()
     other = ask_about(tmp_path / "m", "a calm sea,a red hat", out=tmp_path / "other")

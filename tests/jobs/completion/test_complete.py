@@ -63,7 +63,7 @@ def test_tails_are_ranked_and_known_ones_are_left_out(files: Path) -> None:
     assert found.check["random mrr"] == pytest.approx(
         np.mean(1 / np.arange(1, 20))
     )  # 20 entities less another true tail
-    assert any("2 queries, of 1 relations, 1 without a triple" in line for line in told)
+    assert any("2 queries, of 1 relation, 1 without a triple" in line for line in told)
     assert any("have an MRR of" in line for line in told)
     queries = [("person0", "person_to_time"), ("person0", "person_to_place")]
     both = job(files, queries=queries, top=99, check=False)

@@ -101,7 +101,7 @@ def test_the_command_writes_a_page_and_a_table_and_prints_all_figures(folder: Pa
     )
     assert found.exit_code == 0, found.output
     assert "sift  mean" in found.output
-    assert "nothing found in 0 %" in found.output
+    assert "no match in 0 % of the pairs" in found.output
     page = out.read_text()
     assert "<script" not in page
     assert "data set by data set" in page.lower()

@@ -108,7 +108,7 @@ def test_a_few_labels_make_a_prompt_and_the_others_grade() -> None:
 def test_several_graphs_are_learnt_from_and_summaries_may_come_from_elsewhere(tmp_path: Path) -> None:
     lines: list[str] = []
     run(pretrain=[world(30, 1), world(24, 2)], say=lines.append, out=tmp_path / "run")
-    assert sum("subgraphs and summaries" in line for line in lines) == 2
+    assert sum("subgraphs, each with a summary" in line for line in lines) == 2
     run(pretrain=[world(30, 1)], summaries=tmp_path / "run/summaries.jsonl", say=lines.append)
     texts = (tmp_path / "run/summaries.jsonl").read_text()
     assert "music" not in texts  # the names of labels are not told

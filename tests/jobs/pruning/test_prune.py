@@ -346,8 +346,8 @@ def test_samples_without_an_embedding_are_dropped_counted_and_said(
     [
         ("dbp", "random", "random of its concept", "budget", "Inside a concept samples are kept at random"),
         ("uniform", "easiest", "easiest of its concept", "budget", "All concepts may keep the same number"),
-        ("ssp", "hardest", "hardest of all", "prototypical", "farthest from their centroids are kept"),
-        ("ssp", "easiest", "easiest of all", "hard", "nearest to their centroids are kept"),
+        ("ssp", "hardest", "hardest of all", "prototypical", "farthest from the middle of their group are kept"),
+        ("ssp", "easiest", "easiest of all", "hard", "nearest to the middle of their group are kept"),
         ("random", "hardest", "drawn at random", "not drawn", "Samples are kept at random"),
         ("similarity", "hardest", "most similar caption", "less similar", "by the similarity of caption and picture"),
     ],

@@ -139,8 +139,8 @@ def test_pictures_tell_agreement_and_with_labels_accuracy(bundle):
     assert about["data"]["accuracy"]["float"] == pytest.approx(right)
     assert about["data"]["labelled"] == len(truth)
     assert about["data"]["pictures"] == 9
-    assert facts(about)["accuracy on data"].startswith(f"float {right:.3f}, quantized ")
-    assert facts(about)["agreement on data"].endswith("of 9")
+    assert facts(about)["accuracy on data"].startswith(f"float {100 * right:.1f} %, quantized ")
+    assert facts(about)["same class as before on data"].endswith("of 9")
     _, about = quantize(bundle, data=pictures(labels=False), settings=SHORT)
     assert "accuracy on data" not in facts(about)
     foreign = pictures().replace(classes=ClassSpace(names=("yak", "gnu", "elk")))

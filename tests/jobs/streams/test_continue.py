@@ -226,9 +226,9 @@ def test_the_table_says_what_is_known_now_and_what_was_forgotten() -> None:
         "b          80.0  70.0  35.0",
     ]
     assert told(history())[:3] == [
-        "a: 80.0 now, 50.0 zero-shot at the start; 10.0 points of its best are forgotten",
-        "b: 70.0 now, 40.0 zero-shot at the start; nothing is forgotten",
-        "<c>: 35.0 now, 30.0 zero-shot at the start (+5.0); not learnt",
+        "a: 80.0 % now, 50.0 % at the start; 10.0 points less than when it was best",
+        "b: 70.0 % now, 40.0 % at the start; nothing is forgotten",
+        "<c>: 35.0 % now, 30.0 % at the start (+5.0 points); not learnt",
     ]
     figures = scores(history())
     assert figures is not None

@@ -204,7 +204,7 @@ def test_texts_with_spans_of_their_own_grade_a_tagger_and_mistakes_are_dashed(pl
     page = (tmp_path / "p.html").read_text()
     for metric in ("partial sentences", "token accuracy", "token macro with O", "token F1 Premise"):
         assert metric in found.output
-        assert f">{metric}</th>" in page
+        assert f"<th>{metric}</th>" in page
     assert "A dashed line" in (tmp_path / "p.html").read_text()
     assert read_marked(tmp_path / "p.conll").counts["spans"] > 0
     back = Tagger.load(tmp_path / "m")

@@ -18,6 +18,16 @@ STYLE = "tr.saved th, tr.saved td { font-weight: 600; }" + FIGURES
 LEVEL = 0.95
 """Share of ln N above which the targets say hardly anything."""
 WAYS = ("there", "back")
+ARMS = {
+    "aligned": "what was saved",
+    "ridge map": "a linear map from one space to the other, without any training",
+    "lit": "the same layers, taught by each pair alone (LiT)",
+    "naive union": "the same towers, trained on captions and labels without telling them apart",
+    "mean of frames, trained": "the same towers, trained on the mean of each clip's frames",
+    "mean of frames, untouched": "the towers as they were, on the mean of each clip's frames",
+    "ridge map, mean of frames": "a linear map of the mean of each clip's frames",
+}
+"""What the page says of the rows of its table."""
 
 
 def page(report: Report, picture: bytes | None = None) -> bytes:
@@ -29,8 +39,10 @@ def page(report: Report, picture: bytes | None = None) -> bytes:
         unified=unified(report),
         kicker=kicker(report),
         report=report,
+        summary=summary(report),
         head=head(report),
         rows=rows(report),
+        arms=[(name, ARMS[name]) for name in report.recall if name in ARMS],
         languages=by_language(report),
         beside=[f"mean, {name}" for name in report.beside],
         translations=[(name, translated(of)) for name, of in report.translations.items()],
@@ -65,6 +77,25 @@ def title(report: Report) -> str:
         return "Captions and labels in one model"
     new = report.encoders["left" if report.frozen == "right" else "right"] or "features"
     return f"{new} in the space of {report.encoders[report.frozen] or 'features'}"
+
+
+def summary(report: Report) -> str:
+    """How often what was saved finds a partner, and the best of what stands beside it, in a line or two."""
+    own = report.recall.get("aligned") or {}
+    if not {"there@1", "back@1", "mean"} <= own.keys():
+        return ""
+    said = (
+        f"Of what was held out, {100 * own['there@1']:.1f} % on the left find their partner on the right first, "
+        f"{100 * own['back@1']:.1f} % the other way."
+    )
+    others = {name: of["mean"] for name, of in report.recall.items() if name != "aligned" and of}
+    if not others:
+        return said
+    best = max(others, key=lambda name: others[name])
+    more = "which is better" if others[best] > own["mean"] else "the best beside it"
+    return (
+        f"{said} The mean of all columns is {100 * own['mean']:.1f} %; {best}, {more}, has {100 * others[best]:.1f} %."
+    )
 
 
 def matrices(frozen: NDArray[np.floating], new: NDArray[np.floating], side: int = 300) -> bytes:
@@ -132,10 +163,10 @@ def told(report: Report) -> list[str]:
     if report.row_entropy:
         level = f"{report.row_entropy:.3f} of the greatest entropy"
         said.append(
-            f"The targets' rows have {level}: they say hardly anything, and the weighted term is label smoothing; "
-            "--preset sharpened tells samples apart."
+            f"By the frozen side all samples are about equally alike ({level}), so that it teaches hardly more than "
+            "the pairs do (the weighted term is label smoothing); --preset sharpened tells samples apart."
             if report.row_entropy > LEVEL
-            else f"The targets' rows have {level}."
+            else f"How level the similarities are by which the frozen side teaches: {level}."
         )
     for name, value in report.monitors.items():
         if name == "mode_cosine, aligned":
@@ -168,8 +199,8 @@ def told(report: Report) -> list[str]:
     if "gap" in report.monitors:
         look = report.monitors
         said.append(
-            f"Two samples have a mean cosine of {look['mean_cosine_trained']:.3f} on the new side, "
-            f"{look['mean_cosine_frozen']:.3f} on the frozen one; the effective rank is "
+            f"How both spaces are filled: two samples have a mean cosine of {look['mean_cosine_trained']:.3f} on the "
+            f"new side, {look['mean_cosine_frozen']:.3f} on the frozen one; the effective rank is "
             f"{look['effective_rank_trained']:.0f} against {look['effective_rank_frozen']:.0f}; the means are "
             f"{look['gap']:.3f} apart."
         )

@@ -56,9 +56,8 @@ class Captioned:
         """Whether the captioner is worth more than the nearest caption, in a sentence."""
         if not self.figures:
             return (
-                "no caption of these sounds is known, so that nothing is graded: read beside each caption the nearest "
-                "one of those learnt from, which needs no decoder: a decoder no better than that has learnt nothing "
-                "more than a search gives"
+                "no caption of these sounds is known, so that nothing is graded; beside each stands the nearest of the "
+                "captions learnt from: a captioner that says nothing better has learnt no more than a search gives"
             )
         if self.graded == 1:
             return (

@@ -21,7 +21,7 @@ ARMS = {
 }
 STYLE = """
 .heard { padding: 0; display: grid; gap: 1rem; }
-.heard li { list-style: none; border-top: 1px solid var(--line, #8884); padding-top: .7rem; overflow-wrap: anywhere; }
+.heard li { list-style: none; border-top: 1px solid var(--rule); padding-top: .7rem; overflow-wrap: anywhere; }
 .heard audio { width: 100%; max-width: 24rem; height: 2.2rem; }
 .heard .caption { font-size: 1.15rem; margin: .35rem 0; }
 .heard dl { display: grid; grid-template-columns: max-content 1fr; gap: .15rem .8rem; margin: .2rem 0; }

@@ -10,6 +10,9 @@ import typer
 from unseen import options
 from unseen.console import app, check_written, say, settings_of, write_csv
 
+SHOWN = 5
+"""Queries that are shown with their first tail."""
+
 
 @app.command()
 def complete(
@@ -48,4 +51,6 @@ def complete(
     given = settings_of(settings, random_state="--seed")
     found = run(graph, ontology, queries, top=top, vectors=vectors, check=check, random_state=seed, say=say, **given)
     write_csv(out, found.table)
+    for row in found.table[found.table["rank"] == 1].head(SHOWN).itertuples():
+        typer.echo(f"{row.head} {row.relation}: {row.tail}  {row.score:.3f}")
     say(f"{len(found.table)} tails are in {out}")

@@ -103,11 +103,19 @@ def complete(
         raise ValueError("queries must hold at least one pair of head and relation; it is empty")
     relations = _relations(known, told, [relation for _, relation in asked])
     numbered = _numbered(asked, known, relations)
-    say(f"{known!r}; {relations.ontology!r}")
+    about = () if relations.ontology is None else relations.ontology.triples
+    say(
+        f"{known.pairs.name}: {len(known.pairs):,} triples, {len(known.entities):,} entities, {len(known.relations):,} "
+        f"relations; {len(about):,} triples of the ontology are about these and those asked for"
+    )
     for note in told.notes:
         say(note)
     new = relations.unseen
-    say(f"{len(asked)} queries, of {len(np.unique(numbered[:, 1]))} relations, {len(new)} without a triple")
+    n = len(np.unique(numbered[:, 1]))
+    say(
+        f"{len(asked):,} {'query' if len(asked) == 1 else 'queries'}, of {n} relation{'' if n == 1 else 's'}, "
+        f"{len(new)} without a triple in the graph"
+    )
     found = _check(known, relations, vectors, settings, say) if check else None
     method = _fit(known, relations, np.arange(len(known.relations)), vectors, settings)
     return Completion(_table(method, asked, numbered, known, relations, top), found, method, known, relations)

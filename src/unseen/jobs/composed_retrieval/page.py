@@ -23,6 +23,7 @@ WAYS = {
 SIDE = 144
 STYLE = f"""
 .found {{ display: grid; grid-template-columns: repeat(auto-fill, minmax(9rem, 1fr)); gap: .8rem; padding: 0; }}
+.asked {{ display: block; margin: .8rem 0; }}
 .found li {{ list-style: none; }}
 .found img {{ width: 100%; max-width: {SIDE}px; height: auto; }}
 .found p {{ margin: .2rem 0; overflow-wrap: anywhere; font-size: .85rem; }}

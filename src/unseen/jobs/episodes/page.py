@@ -23,11 +23,14 @@ SHOWN = 8
 """Samples of a class that are shown."""
 STYLE = """
 .episode { border-top: 1px solid var(--rule); padding: 0.8rem 0; }
-.episode ul { display: flex; flex-wrap: wrap; gap: 0.5rem; list-style: none; padding: 0; margin: 0.3rem 0; }
-.episode li { font-size: 0.75rem; max-width: 12rem; overflow-wrap: anywhere; }
+.episode ul { display: grid; grid-template-columns: repeat(auto-fill, minmax(4.8rem, 1fr)); gap: 0.5rem; }
+.episode ul { list-style: none; padding: 0; margin: 0.3rem 0; }
+.episode.clips ul { grid-template-columns: repeat(auto-fill, minmax(9rem, 1fr)); }
+.episode ul.words { grid-template-columns: repeat(auto-fill, minmax(12rem, 1fr)); }
+.episode li { font-size: 0.75rem; line-height: 1.3; overflow-wrap: anywhere; }
 .episode img { width: 4.5rem; height: 4.5rem; object-fit: contain; background: #fff; display: block; }
 .episode.clips img { width: 9rem; height: 9rem; }
-.episode li.wrong { color: var(--worse, #b45309); }
+.episode li.wrong { color: var(--wrong); }
 """
 
 
@@ -51,6 +54,7 @@ def page(result: Graded, command: str) -> bytes:
         first=next(iter(result.scores)),
         chance=1 / result.protocol.way,
         clips=result.domain.kind == "clip",
+        words=result.domain.kind not in ("clip", "image"),
         learnt=[(name, what, seconds) for name, (what, seconds) in result.learnt.items()],
         hard=HARD.get(result.hard, ""),
         classes=_classes(result, best["method"]),
@@ -68,7 +72,7 @@ def _classes(result: Graded, method: str) -> list[dict[str, Any]]:
             "name": names[k],
             "support": [_sample(result.domain, i) for i in episode.support[k][:SHOWN].tolist()],
             "queries": [
-                {**_sample(result.asked, i), "said": _said(names, said), "wrong": said != k}
+                {**_sample(result.asked, i), "called": _said(names, said), "wrong": said != k}
                 for i, said in zip(episode.query[k][:SHOWN].tolist(), np.asarray(named[k]))
             ],
         }

@@ -10,6 +10,9 @@ import typer
 from unseen import options
 from unseen.console import app, check_written, say, settings_of, write_csv
 
+SHOWN = 5
+"""Phrases that are shown with their nearest node."""
+
 
 @app.command("map")
 def map_phrases(
@@ -61,7 +64,10 @@ def map_phrases(
         if below is not None:
             tree.classes.index(below)
         known = None if pairs is None else mapping.read_pairs(pairs, tree)
-        say(f"{tree!r}" + (f", {len(known)} pairs" if known is not None else ""))
+        say(
+            f"{tree.phrases.name}: {len(tree):,} nodes, {len(tree.phrases):,} names and synonyms"
+            + (f", {len(known):,} pairs" if known is not None else "")
+        )
         for line in (*tree.notes, *tree.phrases.credits):
             say(line)
         mapper = mapping.learn(tree, known, words=words or "wordllama", random_state=seed or 0, **given)
@@ -73,6 +79,9 @@ def map_phrases(
     table = mapper.map(texts, k=k, below=below)
     write_csv(out, table)
     lost = int((table.node == "").sum())
+    first = table[table["rank"] <= 1].head(SHOWN)
+    for phrase, node, name, score, path in zip(*(first[c] for c in ("phrase", "node", "name", "score", "path"))):
+        typer.echo(f"{phrase}: {name}  {score:.3f}  ({path})" if node else f"{phrase}: no node")
     say(f"{len(texts)} phrases are in {out}" + (f"; {lost} have no known word and no node" if lost else ""))
     if vectors is not None:
         import numpy as np

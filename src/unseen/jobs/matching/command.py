@@ -278,17 +278,21 @@ def _tell_bench(facts: dict[str, Any]) -> None:
     datasets = list(facts["units"])
     wide = max(len(one["matcher"]) for one in facts["matchers"])
     tell(
-        f"{sum(facts['pairs'].values())} pairs of {len(datasets)} data sets; area under the share of pairs within t, "
-        "for t up to 5 degrees or pixels: 1 is best. Mean rank: the place among these matchers, 1 is first everywhere"
+        f"{_number(sum(facts['pairs'].values()), 'pair')} of {_number(len(datasets), 'data set')}. A mean of 1: no "
+        "pair has any error; of 0: all are off by 5 degrees or pixels or more. Mean place: 1 is first in every data set"
     )
     for one in sorted(facts["matchers"], key=lambda one: -one["mean"]):
         typer.echo(
-            f"{one['matcher']:<{wide}}  mean {one['mean']:.3f}  mean rank {one['mean_rank']:.1f}  "
-            f"nothing found in {100 * one['nothing_found']:.0f} %"
+            f"{one['matcher']:<{wide}}  mean {one['mean']:.3f}  mean place {one['mean_rank']:.1f}  "
+            f"no match in {100 * one['nothing_found']:.0f} % of the pairs"
         )
     for name in datasets:
         told = "  ".join(f"{one['matcher']} {one['areas'][name]:.3f}" for one in facts["matchers"])
-        typer.echo(f"  {name} ({facts['pairs'][name]} pairs, {facts['units'][name]}): {told}")
+        typer.echo(f"  {name} ({_number(facts['pairs'][name], 'pair')}, {facts['units'][name]}): {told}")
+
+
+def _number(n: int, what: str) -> str:
+    return f"{n} {what}" if n == 1 else f"{n} {what}s"
 
 
 def _check(

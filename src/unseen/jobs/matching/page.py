@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
+from unseen.console import in_flags_here
 from unseen.jobs.matching.bench import Bench
 from unseen.jobs.matching.job import Matched, told
 from unseen.methods.matching.matcher import PairMatcher
@@ -26,13 +28,11 @@ def page(results: Sequence[Matched], method: PairMatcher, matcher: str, csv: str
         Name of the table of all matches.
     """
     shown = [one for one in results if one.pictures is not None]
-    n = sum(one.found for one in results)
-    single = results[0].view.count if len(results) == 1 else 0
     return render_page(
         Path(__file__).with_name("page.html"),
         style=FIGURES,
-        title=results[0].name if len(results) == 1 else f"{len(results)} pairs",
-        heading=("no match" if not n else f"{single} matches") if len(results) == 1 else f"{n} matched",
+        title=_names(results[0]) if len(results) == 1 else f"{len(results)} pairs",
+        heading=_heading(results),
         matcher=matcher,
         geometry=method.geometry,
         threshold=f"{method.threshold:g}",
@@ -40,8 +40,28 @@ def page(results: Sequence[Matched], method: PairMatcher, matcher: str, csv: str
         lines=LINES,
         csv=csv,
         more=len(results) - len(shown),
-        pairs=[{**told(one, method), "picture": _drawn(one)} for one in shown],
+        pairs=[_shown(one, method) for one in shown],
     )
+
+
+def _names(one: Matched) -> str:
+    """Both files, with their folders where these alone tell them apart."""
+    first, second = Path(one.first).name, Path(one.second).name
+    return f"{one.first} and {one.second}" if first == second else f"{first} and {second}"
+
+
+def _heading(results: Sequence[Matched]) -> str:
+    """What was found, in a line."""
+    if len(results) > 1:
+        return f"The same places were found in {sum(one.found for one in results)} of {len(results)} pairs"
+    one = results[0]
+    return f"{one.view.count:,} places were found in both" if one.found else "no place was found in both"
+
+
+def _shown(one: Matched, method: PairMatcher) -> dict[str, Any]:
+    """A pair as the page shows it; what to try stands there as the command spells it."""
+    facts = told(one, method)
+    return {**facts, "advice": [in_flags_here(tip) for tip in facts["advice"]], "picture": _drawn(one)}
 
 
 def bench_page(result: Bench, csv: str) -> bytes:

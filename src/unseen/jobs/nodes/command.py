@@ -10,6 +10,9 @@ import typer
 from unseen import options
 from unseen.console import app, say, settings_of
 
+SHOWN = 5
+"""Nodes that are shown with their class."""
+
 
 @app.command()
 def nodes(
@@ -59,7 +62,7 @@ def nodes(
     given = settings_of(settings, random_state="--seed")
     taken: dict[str, Any] = {"method": subgraphs, "steps": steps, "k": hops}
     taken = {key: value for key, value in taken.items() if value is not None}
-    classify_nodes(
+    run = classify_nodes(
         graph if edges is None else (graph, edges),
         classes,
         out=out,
@@ -79,6 +82,9 @@ def nodes(
         seed=seed,
         say=say,
     )
+    first = run.table.head(SHOWN)
+    for node, name, sure in zip(first["node"], first["class"], first["probability"]):
+        typer.echo(f"{node}: {name}  {sure:.0%}")
     say(f"nodes.csv, results.json and the model are in {out}")
 
 

@@ -114,6 +114,10 @@ class NodesRun:
     method: GraphCLIP
 
 
+def _size(graph: TextAttributedGraph) -> str:
+    return f"{graph.name}: {len(graph):,} nodes, {len(graph.edges):,} edges"
+
+
 def classify_nodes(
     graph: Graph,
     classes: Any,
@@ -207,7 +211,7 @@ def classify_nodes(
     def vectors(texts: Sequence[str]) -> NDArray[np.float32]:
         return encoded(texts, tower, memory)
 
-    say(f"{target!r}, {int((target.degrees == 0).sum())} of them without a neighbour")
+    say(f"{_size(target)}, {int((target.degrees == 0).sum()):,} nodes without a neighbour")
     kept: tuple[TextAttributedGraph, Neighbourhoods, NDArray[np.str_]] | None = None
     if folder is None:
         sources = [opened(one, None) for one in pretrain] or [target.replace(labels=None, classes=None)]
@@ -224,7 +228,10 @@ def classify_nodes(
                 banned = _label_words(opened(pretrain[i], None) if pretrain else target)
                 texts = summarize(source, places, summarizer, banned=banned)
             kept = kept or (source, places, texts)
-            say(f"{source!r}: {len(places)} subgraphs and summaries, such as {str(texts[0])!r:.140}")
+            say(
+                f"learning from {_size(source)}: {len(places):,} subgraphs, each with a summary such as "
+                f"“{texts[0]!s:.140}”"
+            )
             pairs.append(pairs_of(source, places, texts.tolist(), vectors))
         method.fit(pairs=joined(pairs))
     else:

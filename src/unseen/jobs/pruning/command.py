@@ -65,6 +65,7 @@ def prune(
     """
     from unseen.jobs.pruning.job import check_out, write
     from unseen.jobs.pruning.job import prune as run
+    from unseen.jobs.pruning.page import LABELS
 
     check_out(out)
     result = run(
@@ -91,13 +92,15 @@ def prune(
     if as_json:
         dump(told)
         return
-    for name, n in ((name, n) for name, n in told["counts"].items() if n or name == "kept"):
-        typer.echo(f"{name:<14}{n:>12,}{n / told['samples']:>8.1%}")
-    bounds = ""
-    if "share at upper bound" in told:
-        bounds = f"; {told['share at upper bound']:.0%} of them keep all they have"
-    temperature = f", temperature {told['temperature']:.4g}" if method == "dbp" else ""
-    typer.echo(f"{told['concepts']} concepts{temperature}{bounds}")
+    counts = {LABELS[name]: n for name, n in told["counts"].items() if n or name == "kept"}
+    wide = max(map(len, counts))
+    for label, n in counts.items():
+        typer.echo(f"{label:<{wide}}{n:>12,}{n / told['samples']:>8.1%}")
+    whole = told["concepts kept whole"]
+    typer.echo(
+        f"{told['concepts']} concepts (groups of samples that are alike), "
+        + (f"{whole} of them kept whole" if whole else "none of them kept whole")
+    )
     uids = ", uids.npy" if result.samples.has_uids else ""
     say(f"{out} holds kept.parquet, dropped.parquet, concepts.parquet{uids} and report.html")
 

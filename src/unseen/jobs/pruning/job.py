@@ -130,6 +130,8 @@ class Pruned:
         if chosen.plan is not None:
             low, high = chosen.plan.at_bound.tolist()
             found |= {"share at lower bound": low, "share at upper bound": high}
+        there = chosen.sizes > 0
+        found["concepts kept whole"] = int((chosen.budgets[there] == chosen.sizes[there]).sum())
         return found
 
 

@@ -24,7 +24,7 @@ ROWS = 500
 """Rows of the table of concepts."""
 INK, QUIET, BAR, WANTED = "#1b1d21", "#4a4e55", "#0067a6", "#b45309"
 FULL = 0.5
-"""Share of concepts at their upper bound from which on the page says that the budget is too large to matter."""
+"""Share of concepts that are kept whole from which on the page says that the budget is too large to matter."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -88,27 +88,27 @@ LABELS = {
     "similarity": "caption too unlike the picture",
     "duplicate": "near-duplicate of one that stayed",
     "budget": "beyond the budget of its concept",
-    "prototypical": "nearer to its centroid than those that are kept",
-    "hard": "farther from its centroid than those that are kept",
+    "prototypical": "nearer to the middle of its concept than those that are kept",
+    "hard": "farther from the middle of its concept than those that are kept",
     "not drawn": "not drawn",
     "less similar": "caption less similar than those that are kept",
 }
 """What the page says for each count."""
 _INSIDE = {
-    "hardest": "Inside a concept the samples farthest from the centroid are kept first.",
-    "easiest": "Inside a concept the samples nearest to the centroid are kept first (the paper keeps the farthest).",
-    "random": "Inside a concept samples are kept at random (the paper keeps those farthest from the centroid).",
+    "hardest": "Inside a concept the samples farthest from its middle are kept first.",
+    "easiest": "Inside a concept the samples nearest to its middle are kept first (the paper keeps the farthest).",
+    "random": "Inside a concept samples are kept at random (the paper keeps those farthest from its middle).",
 }
 
 
 def explained(settings: Mapping[str, Any]) -> str:
     """How the samples were chosen, in a few sentences."""
     method, pick = str(settings["method"]), str(settings["pick"])
-    first = "A concept is a cluster of embeddings."
+    first = "Samples that are alike form a group, a concept."
     if method == "dbp":
         return (
-            f"{first} Its complexity is how far its members lie from their centroid, times how far the centroid lies "
-            f"from others; a complex concept may keep a larger number. {_INSIDE[pick]}"
+            f"{first} Its complexity is how far its samples lie from its middle, times how far that lies from the "
+            f"middle of other groups; a complex concept may keep more. {_INSIDE[pick]}"
         )
     if method == "uniform":
         return f"{first} All concepts may keep the same number, as far as they have members. {_INSIDE[pick]}"
@@ -116,7 +116,7 @@ def explained(settings: Mapping[str, Any]) -> str:
         side = "nearest to" if pick == "easiest" else "farthest from"
         floor = float(settings["floor"])
         least = f" Each concept keeps at least {floor:g} of an equal budget first." if floor else ""
-        return f"{first} The samples {side} their centroids are kept, whatever their concept.{least}"
+        return f"{first} The samples {side} the middle of their group are kept, whatever their concept.{least}"
     said = "at random" if method == "random" else "by the similarity of caption and picture"
     return f"Samples are kept {said}. {first} Concepts are shown here; they play no part in the choice."
 
@@ -135,7 +135,8 @@ def page(shown: Shown) -> bytes:
         explained=explained(shown.told["settings"]),
         rows=shown.table[:ROWS],
         picture=(image_source(picture(shown)), image_source(picture(shown, narrow=True))),
-        full=shown.told["settings"]["method"] == "dbp" and shown.told.get("share at upper bound", 0) >= FULL,
+        full=shown.told["settings"]["method"] == "dbp"
+        and shown.told.get("concepts kept whole", 0) >= FULL * shown.told["concepts"],
     )
 
 
@@ -164,7 +165,7 @@ def _fractions(axis: Axes, shown: Shown) -> None:
     axis.hist(
         shown.budgets[there] / shown.sizes[there], bins=np.linspace(0, 1, 21).tolist(), color=BAR, edgecolor="white"
     )
-    axis.set_xlabel("share of a concept that is kept, x / M")
+    axis.set_xlabel("share of its samples that a concept keeps")
     axis.set_ylabel("concepts")
     axis.set_title("How much of each concept is kept", loc="left", fontsize=11, color=INK)
 
@@ -179,12 +180,14 @@ def _budgets(axis: Axes, shown: Shown) -> None:
         order = np.argsort(-shown.plan.wanted, kind="stable")
         places = np.arange(len(order))
         wanted = np.round(shown.plan.wanted[order])
-        axis.bar(places, shown.budgets[order], width=1.0, color=BAR, label="kept, x")
-        axis.plot(places, wanted, color=WANTED, linewidth=1.4, label="wanted, P n")
-        axis.plot(places, shown.sizes[order], ".", color=QUIET, markersize=2, label="members M")
+        axis.bar(places, shown.budgets[order], width=1.0, color=BAR, label="kept")
+        axis.plot(places, wanted, color=WANTED, linewidth=1.4, label="wanted by complexity")
+        axis.plot(
+            places, shown.sizes[order], ".", color=QUIET, markersize=4, label="all its samples (dots above are cut off)"
+        )
         axis.set_ylim(0, 1.15 * max(float(shown.budgets.max()), float(wanted.max()), 1.0))
     axis.xaxis.set_major_locator(MaxNLocator(integer=True))
-    axis.set_xlabel("concepts, the largest share first")
+    axis.set_xlabel("concepts in order, that which wants most first")
     axis.set_ylabel("samples")
     axis.set_title("What was wanted and what was given", loc="left", fontsize=11, color=INK)
     axis.legend(frameon=False, fontsize=8)

@@ -48,12 +48,14 @@ def facts(about: Mapping[str, Any]) -> dict[str, str]:
         told["mismatch of statistics"] = _mismatch(**about["mismatch"])
     for key, name in (("distilled", "distilled pictures"), ("data", "data")):
         if key in about:
-            told[f"agreement on {name}"] = f"{about[key]['agreement']:.3f} of {about[key]['pictures']}"
-            told[f"divergence on {name}"] = f"{about[key]['divergence']:.4f}"
+            told[f"same class as before on {name}"] = (
+                f"{100 * about[key]['agreement']:.1f} % of {about[key]['pictures']}"
+            )
+            told[f"divergence on {name}"] = f"{about[key]['divergence']:.4f} (0: nothing changed)"
     if "labelled" in about.get("data", {}):
         right, n = about["data"].get("accuracy"), about["data"]["labelled"]
         told["accuracy on data"] = (
-            f"float {right['float']:.3f}, quantized {right['quantized']:.3f} of {n}"
+            f"float {100 * right['float']:.1f} %, quantized {100 * right['quantized']:.1f} % of {n}"
             if right
             else "not known: no label names a class of the model"
         )
@@ -61,10 +63,10 @@ def facts(about: Mapping[str, Any]) -> dict[str, str]:
         file = about["onnx"]
         told["ONNX"] = f"{file['megabytes']:.2f} MB in integers, {file['float_megabytes']:.2f} MB in floats"
         told["ONNX against float"] = (
-            f"cosine of logits {file['cosine']:.4f}, agreement {file['agreement']:.3f} on distilled pictures"
+            f"cosine of logits {file['cosine']:.4f}, agreement {100 * file['agreement']:.1f} % on distilled pictures"
         )
         told["ONNX speed"] = speed(file)
-    told["seconds"] = ", ".join(f"{stage} {seconds:.1f}" for stage, seconds in about["seconds"].items())
+    told["seconds"] = ", ".join(f"{stage} {seconds:.1f} s" for stage, seconds in about["seconds"].items())
     if "folder" in about:
         told["folder"] = about["folder"]
     return told
@@ -119,7 +121,24 @@ def page(small: Bundle, about: Mapping[str, Any]) -> bytes:
         points=_points(frontier, place, method) if frontier else [],
         columns=list(small.method.get_params()["bits"]) if "sensitivity_" in method else [],
         layers=_layers(method),
+        summary=summary(about),
     )
+
+
+def summary(about: Mapping[str, Any]) -> str:
+    """Whether the quantized network still says what it said, in a line or two; empty where nothing was looked at."""
+    said = [
+        f"It names the same class as before for {100 * about[key]['agreement']:.1f} % of "
+        f"{about[key]['pictures']} {what}."
+        for key, what in (("data", "pictures of your data"), ("distilled", "distilled pictures"))
+        if key in about
+    ]
+    right = about.get("data", {}).get("accuracy")
+    if right:
+        n = about["data"]["labelled"]
+        before, after = (100 * right[name] for name in ("float", "quantized"))
+        said.append(f"Of {n} with a label it names {after:.1f} % right, before {before:.1f} %.")
+    return " ".join(said)
 
 
 def contact_sheet(pictures: NDArray[np.float32], encoder: Any) -> bytes:

@@ -25,6 +25,7 @@ ol.found { margin: 0.4rem 0 0; padding-left: 1.6rem; }
 ol.found li { padding: 0.15rem 0; }
 ol.found li.relevant { color: var(--ceiling); }
 ol.found li.relevant::marker { font-weight: 700; }
+.texts bdi { display: inline; max-width: none; }
 article { border-top: 1px solid var(--rule); padding: 0.8rem 0; }
 """
 
@@ -33,6 +34,7 @@ def write_page(result: Ranked, out: Path, command: str = "") -> Path:
     """Write the page, all or nothing."""
     if not out.parent.is_dir():
         raise ValueError(f"out: there is no folder {str(out.parent)!r}")
+    figures = _rows(result.figures)
     content = render_page(
         Path(__file__).with_name("page.html"),
         style=STYLE,
@@ -44,7 +46,8 @@ def write_page(result: Ranked, out: Path, command: str = "") -> Path:
         verdict=result.verdict,
         systems=SYSTEMS,
         check=_rows(result.check),
-        figures=_rows(result.figures),
+        figures=figures,
+        own=next((row for row in figures if row["system"] == result.chosen), None),
         examples=_examples(result),
         tuned=_tuned(result),
         command=command,

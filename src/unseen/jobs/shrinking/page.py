@@ -9,18 +9,18 @@ from typing import Any
 from unseen.report.pages import render_page
 
 ROWS: tuple[tuple[str, str, str], ...] = (
-    ("recall, mean of both ways", "recall mean", "{:.3f}"),
-    ("a picture finds its text first", "recall there@1", "{:.3f}"),
-    ("among the first five", "recall there@5", "{:.3f}"),
-    ("a text finds its picture first", "recall back@1", "{:.3f}"),
-    ("among the first five", "recall back@5", "{:.3f}"),
-    ("zero-shot accuracy", "accuracy", "{:.3f}"),
+    ("partners found, mean of both ways", "recall mean", "{:.1%}"),
+    ("a picture finds its text first", "recall there@1", "{:.1%}"),
+    ("a picture finds its text among the first five", "recall there@5", "{:.1%}"),
+    ("a text finds its picture first", "recall back@1", "{:.1%}"),
+    ("a text finds its picture among the first five", "recall back@5", "{:.1%}"),
+    ("zero-shot accuracy", "accuracy", "{:.1%}"),
     ("parameters", "parameters", "{:,}"),
-    ("of pictures", "parts image", "{:,}"),
-    ("of texts", "parts text", "{:,}"),
-    ("megabytes in float32", "megabytes", "{:.2f}"),
-    ("milliseconds a picture", "milliseconds picture", "{:.2f}"),
-    ("milliseconds a text", "milliseconds text", "{:.2f}"),
+    ("parameters of the tower of pictures", "parts image", "{:,}"),
+    ("parameters of the tower of texts", "parts text", "{:,}"),
+    ("size in float32", "megabytes", "{:.2f} MB"),
+    ("time of a picture", "milliseconds picture", "{:.2f} ms"),
+    ("time of a text", "milliseconds text", "{:.2f} ms"),
 )
 
 
@@ -58,6 +58,7 @@ def page(about: Mapping[str, Any]) -> bytes:
         about=about,
         share=f"{100 * about['size']:.1f}",
         rows=rows,
+        found=[f"{100 * about[name]['recall']['mean']:.1f}" for name in ("teacher", "student")],
         towers=about["layers"],
     )
 

@@ -33,6 +33,7 @@ def page(history: History) -> bytes:
         rows.append({"stage": stage, "cells": cells})
     return render_page(
         Path(__file__).with_name("page.html"), style=STYLE, rows=rows, names=names, learnt=learnt, lines=told(history),
+        summary=summary(history),
         encoder=_short(history.encoder), train=history.train,
     )  # fmt: skip
 
@@ -69,10 +70,27 @@ def told(history: History, *, figures: bool = True) -> list[str]:
     means = scores(history) if figures else None
     if means is not None:
         said.append(
-            f"transfer {100 * means['transfer']:.1f}, average {100 * means['average']:.1f}, "
-            f"last {100 * means['last']:.1f} (MTIL's figures over the {len(history.learnt)} tasks that were learnt)"
+            f"as papers tell it (MTIL), over the {len(history.learnt)} tasks that were learnt: transfer "
+            f"{100 * means['transfer']:.1f} % (before a task is learnt), average "
+            f"{100 * means['average']:.1f} % (over all "
+            f"stages), last {100 * means['last']:.1f} % (at the end)"
         )
     return said
+
+
+def summary(history: History) -> str:
+    """What the tasks that were learnt, and the others, have gained and lost, in a line."""
+    _, names, matrix = history.table()
+    own = [(name, column) for name, column in zip(names, matrix.T) if not np.isnan(column[[0, -1]]).any()]
+    parts = []
+    for what, asked in (
+        ("the tasks learnt", [column for name, column in own if name in history.learnt]),
+        ("the others", [column for name, column in own if name not in history.learnt]),
+    ):
+        if asked:
+            now, start = (float(np.mean([column[k] for column in asked])) for k in (-1, 0))
+            parts.append(f"{what} {percent(now)} %, {percent(start)} % at the start")
+    return f"Right on average, of {'; of '.join(parts)}." if parts else ""
 
 
 def scores(history: History) -> dict[str, float] | None:
@@ -90,11 +108,11 @@ def _of_task(name: str, column: Any, history: History) -> str:
     now, start = column[-1], column[0]
     if math.isnan(now):
         seen = [value for value in column if not math.isnan(value)]
-        return f"{name}: not asked about now, {percent(seen[-1])} when it was last; name its folder again to see it"
+        return f"{name}: not asked about now, {percent(seen[-1])} % when it was last; name its folder again to see it"
     if name not in history.learnt:
         moved = f"{100 * (now - start):+.1f}"
-        return f"{name}: {percent(now)} now, {percent(start)} zero-shot at the start ({moved}); not learnt"
+        return f"{name}: {percent(now)} % now, {percent(start)} % at the start ({moved} points); not learnt"
     after = next(i for i, row in enumerate(history.rows) if row["after"] == name)
     best = np.nanmax(column[after:])
-    lost = f"{100 * (best - now):.1f} points of its best are forgotten" if best > now else "nothing is forgotten"
-    return f"{name}: {percent(now)} now, {percent(start)} zero-shot at the start; {lost}"
+    lost = f"{100 * (best - now):.1f} points less than when it was best" if best > now else "nothing is forgotten"
+    return f"{name}: {percent(now)} % now, {percent(start)} % at the start; {lost}"

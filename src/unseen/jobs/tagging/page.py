@@ -24,6 +24,18 @@ METRICS = (
     "token macro with O",
 )  # fmt: skip
 """Of every tagger; the last two are the paper's micro and macro F1, and of its classes see `metrics_of`."""
+QUARTERS = (0.0, 0.25, 0.5)
+MEANINGS = {
+    "span F1": "spans with the right beginning, end and class",
+    "partial sentences": "the same, in sentences where a span leaves a word out: the harder ones",
+    "overlap F1": "spans, each counted by how far it overlaps with the truth",
+    "macro span F1": "span F1, the mean of the classes",
+    "token micro": "words in spans, all together",
+    "token macro": "words in spans, the mean of the tags",
+    "token accuracy": "share of all words, in spans or not, with the right tag",
+    "token macro with O": "words, the mean of the tags, words outside of spans among them",
+}
+"""What each figure is of. All go from 0 to 1; F1 is the harmonic mean of precision and recall."""
 COUNTS = {
     "sentences": "sentences with a translation",
     "untranslated": "sentences without one",
@@ -48,7 +60,7 @@ ARMS = {
 PAGE_STYLE = (
     STYLE
     + """
-.pairs { padding: 0; } .pairs li { list-style: none; border-top: 1px solid var(--line, #8884); padding: .7rem 0; }
+.pairs { padding: 0; } .pairs li { list-style: none; border-top: 1px solid var(--rule); padding: .7rem 0; }
 .pairs .both { display: grid; grid-template-columns: 1fr 1fr; gap: 1.4rem; }
 .pairs .note { font-size: .85rem; }
 @media (max-width: 44rem) { .pairs .both { grid-template-columns: 1fr; gap: .2rem; } }
@@ -139,8 +151,8 @@ def corpus_lines(corpus: Corpus) -> list[str]:
     lines = [f"{n:>8,}  {told}" for told, n in counted(corpus.counts)]
     sure = [span.confidence for one in corpus.carried for span in one.projection.spans]
     if sure:
-        bins = " ".join(f"{sum(low <= c < low + 0.25 for c in sure):,} from {low:.2f}" for low in (0, 0.25, 0.5))
-        lines.append(f"how sure spans are: {bins} {sum(c >= 0.75 for c in sure):,} from 0.75")
+        parts = [f"{sum(low <= c < low + 0.25 for c in sure):,} from {low:.2f} to {low + 0.25:.2f}" for low in QUARTERS]
+        lines.append(f"how sure spans are (1 is the most): {', '.join(parts)}, {sum(c >= 0.75 for c in sure):,} above")
     lines.append(
         f"{len(corpus.difficult):,} of {len(corpus.carried):,} sentences are worth a look, the least sure first"
     )
@@ -169,9 +181,14 @@ def write_corpus_page(corpus: Corpus, file: Path, command: str) -> None:
             }
         )
     _write_page(
-        file, "Projected spans", command, pairs=rows, counts=counted(corpus.counts), shown=len(rows),
+        file, _carried(corpus), command, pairs=rows, counts=counted(corpus.counts), shown=len(rows),
         total=len(corpus.carried), skipped=corpus.read.domain.skipped,
     )  # fmt: skip
+
+
+def _carried(corpus: Corpus) -> str:
+    there, lost = corpus.counts.get("spans", 0), corpus.counts.get("lost", 0)
+    return f"{there - lost:,} of {there:,} spans were carried over to translations"
 
 
 # -- a run ---------------------------------------------------------------------------------------------------
@@ -188,8 +205,8 @@ def write_run_page(result: Run, file: Path, command: str) -> None:
         rows = [one[:3] for one in marks]
         texts.append(stretches(text, rows, classes, told=[f"{one.confidence:.2f}" for one in marks], truth=truth))
     _write_page(
-        file, "Marked spans", command, texts=texts, figures=_table({"tagger": result.figures}), shown=len(texts),
-        metrics=metrics_of({"tagger": result.figures}), total=len(domain),
+        file, _found(result), command, texts=texts, figures=_table({"tagger": result.figures}), shown=len(texts),
+        arms=[ARMS["tagger"]], total=len(domain),
         skipped=domain.skipped, dashed=domain.y is not None,
     )  # fmt: skip
 
@@ -238,9 +255,13 @@ def run_lines(result: Run, shown: int) -> list[str]:
     for text, marks in zip(result.read.domain.x.tolist(), result.marks):
         if marks and len(lines) < shown:
             lines.append(bracketed(stretches(text, [one[:3] for one in marks], result.tagger.classes)))
-    n, with_spans = sum(map(len, result.marks)), sum(map(bool, result.marks))
-    lines.append(f"{n:,} spans in {with_spans:,} of {len(result.marks):,} texts")
+    lines.append(_found(result))
     return lines + (figure_lines({"tagger": result.figures}) if result.figures else [])
+
+
+def _found(result: Run) -> str:
+    n, with_spans = sum(map(len, result.marks)), sum(map(bool, result.marks))
+    return f"{n:,} span{'' if n == 1 else 's'} in {with_spans:,} of {len(result.marks):,} texts"
 
 
 def bracketed(parts: Sequence[Stretch]) -> str:
@@ -278,12 +299,13 @@ def trained_facts(result: Trained) -> dict[str, Any]:
 
 
 def figure_lines(figures: Mapping[str, Mapping[str, float]]) -> list[str]:
-    """The figures as lines; those of partial sentences always beside the others."""
+    """The figures as a table, a line each; those of partial sentences always beside the others."""
     wide = max(len(ARMS[name]) for name in figures)
-    return [
-        f"{ARMS[name]:<{wide}}  " + "  ".join(f"{metric} {_figure(own[metric])}" for metric in metrics_of({name: own}))
-        for name, own in figures.items()
-    ]
+    asked = metrics_of(figures)
+    left = max(map(len, asked))
+    rows = [("", [ARMS[name] for name in figures])]
+    rows += [(metric, [_figure(own.get(metric, math.nan)) for own in figures.values()]) for metric in asked]
+    return [f"{metric:<{left}}  " + "  ".join(f"{cell:>{wide}}" for cell in cells) for metric, cells in rows]
 
 
 def metrics_of(figures: Mapping[str, Mapping[str, float]]) -> list[str]:
@@ -306,15 +328,21 @@ def _figure(value: float) -> str:
     return "none" if math.isnan(value) else f"{value:.3f}"
 
 
-def _table(figures: Mapping[str, Mapping[str, float]]) -> list[tuple[str, list[str]]]:
-    asked = metrics_of(figures)
+def _table(figures: Mapping[str, Mapping[str, float]]) -> list[tuple[str, str, list[str]]]:
+    """A row for each figure: its name, what it is of, and its value for every tagger."""
+    own = [one for one in figures.values() if one]
     return [
-        (ARMS[name], [_figure(own.get(metric, math.nan)) for metric in asked]) for name, own in figures.items() if own
+        (metric, _meaning(metric), [_figure(one.get(metric, math.nan)) for one in own])
+        for metric in (metrics_of(figures) if own else [])
     ]
 
 
+def _meaning(metric: str) -> str:
+    return MEANINGS.get(metric, f"words in spans of {metric.removeprefix('token F1 ')}")
+
+
 def _write_page(file: Path, title: str, command: str, **values: Any) -> None:
-    given = {"pairs": [], "texts": [], "counts": [], "figures": [], "dashed": False, "metrics": [], **values}
+    given = {"pairs": [], "texts": [], "counts": [], "figures": [], "dashed": False, "arms": [], **values}
     content = render_page(
         Path(__file__).with_name("page.html"), style=PAGE_STYLE, title=title, command=command, **given
     )

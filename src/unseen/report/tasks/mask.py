@@ -65,7 +65,7 @@ def overlay(
     ValueError
         If a mask is not as large as the picture.
     """
-    from PIL import Image, ImageDraw
+    from PIL import Image, ImageDraw, ImageFont
 
     rgb = _bytes(sample)
     masks = [np.asarray(label)] + ([] if truth is None else [np.asarray(truth)])
@@ -85,12 +85,13 @@ def overlay(
         tiles[2] = np.where(
             (wrong & ((rows + columns) % 8 < 3))[..., None], np.array(MISTAKE, dtype=np.uint8), tiles[2]
         )
-    titles = ["picture", "said", "truth, mistakes striped"][: len(tiles)]
+    titles = ["picture", "answer", "truth, mistakes striped"][: len(tiles)]
     present = sorted({int(value) for mask in masks for value in np.unique(mask)} - {UNKNOWN})
     shown, per_row = present[:NAMED], max(1, (size[0] + 6) * len(tiles) // 112)
     rows_needed = -(-(len(shown) + (len(present) > NAMED)) // per_row)
     canvas = Image.new("RGB", ((size[0] + 6) * len(tiles), size[1] + 18 + 16 * rows_needed), "white")
     draw = ImageDraw.Draw(canvas)
+    draw.font = ImageFont.load_default(11)
     for i, (tile, title) in enumerate(zip(tiles, titles)):
         canvas.paste(Image.fromarray(tile.astype(np.uint8)), (i * (size[0] + 6), 14))
         draw.text((i * (size[0] + 6) + 1, 1), title, fill="#444444")
