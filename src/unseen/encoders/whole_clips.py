@@ -214,5 +214,6 @@ def network_of_frames(encoder: Encoder) -> nn.Module:
     except (ValueError, TypeError) as error:
         raise ValueError(
             f"encoder {encoder.name!r} looks at frames by a network that is no vision transformer whose layers can be "
-            f"opened ({error}); name one, such as frames:open_clip:ViT-B-32 or frames:timm:vit_small_patch16_224"
+            "opened; name two towers, such as frames:open_clip:ViT-B-32, or, for a method that reads no names, "
+            "frames:timm:vit_small_patch16_224"
         ) from error

@@ -248,8 +248,9 @@ class CWCL(Attached):
         """Say what a reader of the loss alone would not see."""
         if self.row_entropy_ > LEVEL:
             log.warning(
-                "the targets are nearly level: their rows have %.3f of the entropy of ln N, so that the weighted term "
-                "is label smoothing; weights='clipped' with power=4 (the preset sharpened) tells samples apart",
+                "the targets are nearly level: they call all samples of a batch nearly as alike as a sample and itself "
+                "(%.3f of the largest entropy), so that they teach little but label smoothing; weights='clipped' "
+                "with power=4 (the preset sharpened) tells samples apart",
                 self.row_entropy_,
             )
         cosine, before = self.monitors_["mean_cosine_trained"], self.monitors_["mean_cosine_frozen"]
