@@ -36,11 +36,11 @@ from shifts.cases import names as cases
 from shifts.study import HARM, _quantile, by_family, mean
 from shifts.tables import ORIGINAL, _sentences
 from unseen import encoders
+from unseen.compare.candidates import name_of
 from unseen.compare.choice import BY_NAMES
 from unseen.compare.consensus import NAMED, consensus_cells, pair_of, unanimous
 from unseen.compare.fits import run_all
 from unseen.compare.inputs import prepare
-from unseen.compare.job import name as name_of
 from unseen.data.classes import ClassSpace
 from unseen.data.domain import Domain
 from unseen.methods.baselines._names import name_head

@@ -28,12 +28,12 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from shifts.case import Case
 from shifts.cases import FAMILIES, load, names, root_of
 from unseen import catalogue
+from unseen.compare.candidates import name_of
 from unseen.compare.cells import Cell
 from unseen.compare.choice import scores
 from unseen.compare.consensus import Pair, consensus_cells, pair_of, unanimous, with_opinions
 from unseen.compare.fits import run_all, split
 from unseen.compare.inputs import Inputs, prepare
-from unseen.compare.job import name
 from unseen.compare.validators import learner_of
 from unseen.data.domain import Domain
 from unseen.data.typing import IntArray
@@ -79,7 +79,7 @@ def run(case: Case, seed: int = 0) -> tuple[dict[str, Any], dict[str, np.ndarray
     together = pair_of(pairs, inputs)
     assert together is not None
     cells_of_all = {**cells, together: consensus_cells(inputs, together, cells, None)}
-    by_name = {name(*pair): group for pair, group in cells_of_all.items()}
+    by_name = {name_of(*pair): group for pair, group in cells_of_all.items()}
     truth = inputs.exams["adapted"].open()
     known = np.isin(truth, np.arange(len(inputs.classes)))
     with limited_threads():

@@ -76,9 +76,14 @@ def _looked_at(slug: str) -> Iterator[tuple[str, Any]]:
             continue
         for case in experiment.confirmation:
             try:
-                yield f"data {name}: {case}", sorted(map(_fingerprint, experiment.data(case)))
+                yield _data(name, case), sorted(map(_fingerprint, experiment.data(case)))
             except (SourceUnavailable, ImportError) as error:
                 log.info("%s: the data of %s are not at hand: %s", slug, case, error)
+
+
+def _data(experiment: str, case: str) -> str:
+    """What a stamp calls the data of a case."""
+    return f"data {experiment}: {case}"
 
 
 @functools.lru_cache(maxsize=512)
@@ -126,9 +131,14 @@ def read_stamp(folder: Path, slug: str) -> dict[str, str] | None:
 
 
 def write_stamp(folder: Path, slug: str, stamp: Mapping[str, str]) -> None:
-    """Keep the stamp of this type of processor; those of others stay."""
+    """Keep the stamp of this type of processor; those of others stay, but for cases that the claim has no more."""
     file = _file(folder, slug)
-    have = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
+    experiments = claims.get(slug).experiments.items()
+    data = {_data(name, case) for name, experiment in experiments for case in experiment.confirmation}
+    have = {
+        other: {what: digest for what, digest in of.items() if not what.startswith("data ") or what in data}
+        for other, of in (json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}).items()
+    }
     temporary = file.with_name(f".{file.name}.tmp")
     temporary.write_text(json.dumps(have | {processor(): dict(stamp)}, indent=1, ensure_ascii=False) + "\n")
     temporary.replace(file)
