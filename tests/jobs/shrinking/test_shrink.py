@@ -64,7 +64,7 @@ def test_a_model_is_made_small_saved_exported_and_measured(model: str, tmp_path:
     assert about["student"]["parameters"] == round(about["size"] * about["teacher"]["parameters"])
     assert json.loads((out / ABOUT).read_text())["size"] == about["size"]
     assert "a share" not in (out / PAGE).read_text()
-    assert f"{100 * about['size']:.1f} %" in (out / PAGE).read_text()
+    assert f"{100 * about['size']:.1f}&nbsp;%" in (out / PAGE).read_text()
     assert set(about["student"]["milliseconds"]) == {"picture", "text"}
     assert 0 <= about["student"]["recall"]["mean"] <= 1
     encoder: Any = encoders.get(f"towers:{out}", precision="fp32")
