@@ -342,7 +342,8 @@ EMOJI = {
         "fluent-emoji-high-contrast fluent-emoji",
     ),
 }
-"""Of the vendors of a split, those that draw ten of enough subgroups for an exam of five classes and five unknown."""
+"""Styles of a split that show ten of enough subgroups for an exam of five classes and five unknown. In confirmation two
+alone do: one pair of styles in both directions, by a vendor whose third style is in development."""
 CASES = {
     split: (*(f"letters {split} {pair}" for pair in LETTERS[split]), *(f"emoji {pair}" for pair in EMOJI[split]))
     for split in LETTERS

@@ -222,7 +222,8 @@ BUDGIE = (
     "budgie/beacon-street-sunset", "budgie/canyon-wren", "budgie/extreme-desert-hike", "budgie/high-trestle-trail",
     "budgie/piazza-gae-aulenti",
 )
-"""What the first confirmation, of one pair each, had not opened (six others); those that have texture all over."""
+"""What no look at this claim had opened: the first confirmation, of one pair each, had six others. Those with texture
+all over, which are gim's, too, whose figures choose nothing here."""
 CASES: dict[str, Any] = {
     "development": SHIPPED, "confirmation": BUDGIE, "unit": "photograph", "data": of_case,
 }

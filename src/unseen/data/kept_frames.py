@@ -103,9 +103,8 @@ class Store:
             self.used = sum(size for _, size, _ in self._files())
         if self.used + values.nbytes > self.room and not self.full:
             self.used -= self._freed(self.used + values.nbytes - self.room)
-            self.full = (
-                self.used + values.nbytes > self.room
-            )  # nothing old is left: the folder is not looked through again
+            # where nothing old is left, the folder is not looked through again
+            self.full = self.used + values.nbytes > self.room
         if self.used + values.nbytes > self.room:
             return
         try:

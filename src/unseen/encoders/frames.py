@@ -12,7 +12,7 @@ import json
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 import torch
@@ -107,7 +107,21 @@ def pooled(each: Float[Tensor, "b t d"], parts: int, unit: bool = False) -> Floa
     return F.normalize(means, dim=1) if unit else means
 
 
-class FramesEncoder(Encoder):
+class _OfClips(Encoder):
+    """What reads clips, of which it looks at `frames` frames."""
+
+    frames: int
+
+    def example(self, rows: int | None = None) -> Tensor:
+        """A batch of meaningless clips."""
+        return self.batch([np.zeros((2, 3, 8, 8), dtype=np.uint8)], rows)
+
+    def as_read(self, domain: Domain) -> Domain:
+        """Clips of files with as many frames as are looked at, where they were to be read with fewer."""
+        return read_finely(domain, self.frames)
+
+
+class FramesEncoder(_OfClips):
     """Clips by an encoder of pictures.
 
     Parameters
@@ -156,14 +170,6 @@ class FramesEncoder(Encoder):
         """That of the picture encoder."""
         return self.frame.backend(precision)
 
-    def example(self, rows: int | None = None) -> Tensor:
-        """A batch of meaningless clips."""
-        return self.batch([np.zeros((2, 3, 8, 8), dtype=np.uint8)], rows)
-
-    def as_read(self, domain: Domain) -> Domain:
-        """Clips of files with as many frames as are looked at, where they were to be read with fewer."""
-        return read_finely(domain, self.frames)
-
     def compute(
         self, domain: Domain, positions: IntArray, backend: Backend, *, learn: bool = False
     ) -> NDArray[np.float32]:
@@ -193,7 +199,7 @@ def _itself(sample: Any) -> Any:
     return sample
 
 
-class FramesReader(Encoder):
+class FramesReader(_OfClips):
     """How clips are read, without a network: the encoder of a saved model whose method holds its network's weights.
 
     Parameters
@@ -225,7 +231,7 @@ class FramesReader(Encoder):
             local=bool(record.get("local")), save=lambda folder: None,
         )  # fmt: skip
 
-    def _none(self) -> nn.Module:
+    def _none(self) -> NoReturn:
         raise ValueError(
             f"encoder {self.name!r} was saved without its network, of which the model holds what it has learnt: name "
             "the encoder that it began with"
@@ -246,20 +252,11 @@ class FramesReader(Encoder):
         """Of the encoder that the model began with."""
         return str(self.record.get("fingerprint", ""))
 
-    def example(self, rows: int | None = None) -> Tensor:
-        """A batch of meaningless clips."""
-        return self.batch([np.zeros((2, 3, 8, 8), dtype=np.uint8)], rows)
-
-    def as_read(self, domain: Domain) -> Domain:
-        """Clips of files with as many frames as are looked at, where they were to be read with fewer."""
-        return read_finely(domain, self.frames)
-
     def compute(
         self, domain: Domain, positions: IntArray, backend: Backend, *, learn: bool = False
     ) -> NDArray[np.float32]:
         """Refuse: there is no network."""
         self._none()
-        raise AssertionError
 
     def to_json(self) -> dict[str, Any]:
         """The record."""
