@@ -247,6 +247,17 @@ def test_a_condition_that_judges_recorded_figures_otherwise_is_stale_until_accep
     assert evidence.flips("loki", folder=tmp_path) == []
 
 
+def test_only_what_a_stamp_can_tell_of_is_stamped(use, tmp_path, monkeypatch):
+    use(claim())
+    evidence.confirm("loki", folder=tmp_path)
+    stamped = []
+    monkeypatch.setattr(evidence, "stamp_of", lambda slug: stamped.append(slug) or {"settings": "other"})
+    assert [found.word for found in evidence.summary(["loki", "udim"], folder=tmp_path)] == ["moved", "none"]
+    (tmp_path / "loki.stamp.json").unlink()
+    assert [found.word for found in evidence.summary(["loki"], folder=tmp_path)] == ["unstamped"]
+    assert stamped == ["loki"]
+
+
 def test_no_verdict_of_the_evidence_here_has_flipped():
     assert {slug: found.parts for slug in claims.CLAIMS
             if (found := evidence.freshness(slug, folder=evidence.FOLDER)).word == "stale"} == {}  # fmt: skip

@@ -16,7 +16,7 @@ import json
 import os
 import platform
 import time
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -29,6 +29,7 @@ from unseen.claims.conditions import Verdict
 from unseen.claims.ledger import Assertion
 from unseen.claims.stamps import moved_parts, processor, read_stamp, stamp_of, write_stamp
 from unseen.runtime import current, runtime
+from unseen.scale import Engine, each
 
 PACKAGES = ("unseen", "torch", "numpy", "scikit-learn", "timm")
 FOLDER = Path("docs/evidence")
@@ -456,6 +457,11 @@ def freshness(slug: str, *, folder: Path = FOLDER, stamp: Mapping[str, str] | No
     return Freshness("moved" if parts else "fresh", parts)
 
 
-def summary(folder: Path, slugs: Collection[str]) -> dict[str, Freshness]:
-    """The freshness of systems, each stamped now."""
-    return {slug: freshness(slug, folder=folder, stamp=stamp_of(slug)) for slug in slugs}
+def summary(slugs: Sequence[str], *, folder: Path = FOLDER) -> Iterator[Freshness]:
+    """The freshness of systems, in their order; those that a stamp can tell of are stamped now, on all cores."""
+    yield from each(_stamped_now, slugs, folder, engine=Engine(workers=0), label="looking at systems")
+
+
+def _stamped_now(folder: Path, slug: str) -> Freshness:
+    found = freshness(slug, folder=folder)
+    return freshness(slug, folder=folder, stamp=stamp_of(slug)) if found.word == "fresh" else found

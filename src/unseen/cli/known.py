@@ -13,6 +13,7 @@ from unseen import options
 from unseen.console import app, data_app, dump, open_model, open_zoo, say, tell
 
 if TYPE_CHECKING:
+    from unseen.claims.evidence import Freshness
     from unseen.methods.listing import Line
     from unseen.precedents import Profile, Recommendation
     from unseen.precedents.nearest import Near
@@ -349,9 +350,10 @@ def reproduce(
         raise ValueError(f"name at least one system ({', '.join(claims.slugs())}), or --all")
     good = True
     results = []
+    told = records.summary(chosen, folder=evidence) if status else iter(())
     for slug in chosen:
         if status:
-            result, held, lines = _status(slug, evidence)
+            result, held, lines = _status(slug, next(told))
         elif replay:
             result = {"slug": slug, **records.replay(slug, folder=evidence)}
             held, lines = not result["flipped"], _replayed(result)
@@ -375,11 +377,7 @@ def reproduce(
     raise typer.Exit(0 if good else 3)
 
 
-def _status(slug: str, folder: Path) -> tuple[dict[str, Any], bool, list[str]]:
-    from unseen.claims.evidence import freshness
-    from unseen.claims.stamps import stamp_of
-
-    found = freshness(slug, folder=folder, stamp=stamp_of(slug))
+def _status(slug: str, found: Freshness) -> tuple[dict[str, Any], bool, list[str]]:
     why = {"moved": "replay it", "unstamped": "no stamp of this type of processor: replay it", "stale": "flipped"}
     lines = [f"{slug:18s} {found.word}" + (f" ({why[found.word]})" if found.word in why else "")]
     return (
