@@ -2,6 +2,7 @@
 
 import json
 import os
+import pickle
 
 import fsspec
 import numpy as np
@@ -292,6 +293,38 @@ def test_windows_of_a_video_are_clips_with_their_times(tmp_path):
     assert domain.columns["start"].tolist() == [0, 1]
     assert [numbers(clip) for clip in domain.x] == [[5, 15], [15, 25]]
     assert clips.sliding(path, 1.5).columns["end"].tolist() == [1.5, 3.0]
+
+
+@pytest.mark.parametrize("order", [range(9), reversed(range(9)), [4, 5, 6, 0, 1, 8, 8, 2], [7, 3]])
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".avi"])
+def test_windows_show_what_each_of_them_alone_shows_in_any_order(tmp_path, suffix, order):
+    path = write_video(tmp_path / f"a{suffix}", 50, gop=7)
+    domain = clips.sliding(path, 0.5, 1, frames=4)
+    assert len(domain) == 9
+    alone = clips.clip_files([clips.Segment(str(path), start, end) for start, end in
+                              zip(domain.columns["start"], domain.columns["end"])], frames=4)  # fmt: skip
+    for i in order:
+        assert np.array_equal(domain.x[i], alone[i])
+
+
+def test_windows_that_overlap_are_decoded_once_and_frames_between_far_ones_are_not(tmp_path, monkeypatch):
+    path = write_video(tmp_path / "a.mp4", 100, gop=10)
+    overlapping, far = clips.sliding(path, 0.5, 2, frames=4), clips.sliding(path, 4, 1, frames=2)
+    decoded = []
+    time = video._Video._time
+    monkeypatch.setattr(video._Video, "_decoded", lambda self: (
+        decoded.append(time(self, frame)) or frame for frame in self.container.decode(self.stream)))  # fmt: skip
+    assert len([*overlapping.x]) == 17
+    assert len(decoded) == len(set(decoded)) <= 100
+    decoded.clear()
+    assert len([*far.x]) == 4
+    assert len(decoded) < 60
+
+
+def test_windows_go_to_other_processes(tmp_path):
+    domain = clips.sliding(write_video(tmp_path / "a.mp4", 30), 1, 2, frames=2)
+    first = domain.x[0]
+    assert np.array_equal(pickle.loads(pickle.dumps(domain.x))[0], first)
 
 
 def test_windows_take_no_room_of_clips_that_are_kept(tmp_path):

@@ -9,6 +9,7 @@ from __future__ import annotations
 import abc
 import contextlib
 import dataclasses
+import functools
 import hashlib
 import os
 import re
@@ -109,9 +110,7 @@ def windows(seconds: float, length: float, stride: float) -> list[tuple[float, f
     return [(start, start + length) for start in starts]
 
 
-def clip_files(
-    segments: Sequence[Segment], fs: Any = None, *, frames: int = FRAMES, side: int = SIDE, keep: bool = True
-) -> Lazy:
+def clip_files(segments: Sequence[Segment], fs: Any = None, *, frames: int = FRAMES, side: int = SIDE) -> Lazy:
     """Parts of video files as clips that are read when asked for: bytes (frames, 3, h, w).
 
     Parameters
@@ -124,11 +123,8 @@ def clip_files(
         Frames of a clip.
     side : int, >= 8
         Most pixels of their shorter side; smaller ones are not made larger.
-    keep : bool
-        Whether decoded frames stay on disk for whoever reads them later, as long as there is room.
     """
-    store = Store(cache()) if keep else Store(cache(), room=0)
-    reader = _Clips(local() if fs is None else fs, *_checked(frames, side), store=store)
+    reader = _Clips(local() if fs is None else fs, *_checked(frames, side))
     return Lazy(list(segments), reader.read, reader.digest)
 
 
@@ -255,6 +251,25 @@ class _Clips(_Kept):
             return video.read_frames(file, middles(start, end, self.frames), side=self.side)
 
 
+@dataclasses.dataclass(frozen=True)
+class _Windows(_Clips):
+    """Windows over one video, each frame of which is decoded once while they are read in their order."""
+
+    path: str = ""
+    windows: tuple[tuple[float, float], ...] = ()
+
+    @functools.cached_property
+    def passage(self) -> video.Passage:
+        """The way through the video; it stands where the last window was read."""
+        times = (time for window in self.windows for time in middles(*window, self.frames))
+        return video.Passage(functools.partial(open, self.path, "rb"), times, self.side)
+
+    def make(self, item: Segment) -> NDArray[np.uint8]:
+        assert item.end is not None
+        with _named(item.path):
+            return self.passage.read(middles(item.start, item.end, self.frames))
+
+
 class _Folders(_Kept):
     """Pictures of folders."""
 
@@ -322,8 +337,9 @@ def sliding(
         track = video.probe(file)
     parts = windows(track.seconds, stride if length is None else length, stride)
     name = Path(place).name
+    reader = _Windows(local(), *_checked(frames, SIDE), store=Store(cache(), room=0), path=place, windows=tuple(parts))
     return Domain(
-        x=clip_files([Segment(place, start, end) for start, end in parts], frames=frames, keep=False),
+        x=Lazy([Segment(place, start, end) for start, end in parts], reader.read, reader.digest),
         kind="clip",
         ids=np.array([f"{name}#{start:.2f}-{end:.2f}" for start, end in parts]),
         columns={"start": np.array([start for start, _ in parts]), "end": np.array([end for _, end in parts])},

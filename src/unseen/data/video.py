@@ -9,8 +9,9 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import math
-from bisect import bisect_right
-from collections.abc import Iterator, Sequence
+import threading
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from fractions import Fraction
 from typing import IO, Any
 
@@ -117,15 +118,73 @@ def read_frames(
     """
     if any(a > b for a, b in zip(times, times[1:])):
         raise ValueError(f"times must ascend; got {list(times)[:8]}")
-    made = np.zeros((0, 3, 0, 0), np.uint8)
     with _opened(file, max_pixels) as video:
-        for i, picture in enumerate(video.shown(times, side)):
-            if i == 0:
-                made = np.empty((len(times), 3, *picture.shape[:2]), np.uint8)
-            if picture.shape[:2] != made.shape[2:]:
-                raise ValueError(f"the size of its frames changes at {times[i]:.1f} s; cut it there")
-            made[i] = picture.transpose(2, 0, 1)
-    return made
+        return _clip(times, [video.shown(time, side) for time in times])
+
+
+def _clip(times: Sequence[float], pictures: Sequence[NDArray[np.uint8]]) -> NDArray[np.uint8]:
+    """Pictures (h, w, 3) of some times as one array (k, 3, h, w)."""
+    for time, picture in zip(times, pictures):
+        if picture.shape != pictures[0].shape:
+            raise ValueError(f"the size of its frames changes at {time:.1f} s; cut it there")
+    return np.stack([picture.transpose(2, 0, 1) for picture in pictures]) if pictures else np.zeros((0, 3, 0, 0), "u1")
+
+
+class Passage:
+    """One way through a video: while windows are asked for in their order, it is opened once and decoded once.
+
+    Windows may overlap: pictures stay as long as the window that is asked for does not begin after them. Where one is
+    asked for that lies behind, the way begins anew; a stretch in which nothing is asked for is leapt over.
+
+    Parameters
+    ----------
+    open_ : callable () -> binary file
+        It must be able to seek.
+    times : iterable of float
+        Seconds of all that may be asked for, in any order.
+    side : int, optional
+        As in `read_frames`.
+    """
+
+    def __init__(self, open_: Callable[[], IO[bytes]], times: Iterable[float], side: int | None = None) -> None:
+        self.open, self.side = open_, side
+        self.times = sorted(set(times))
+        self.place = 0
+        self.kept: dict[float, NDArray[np.uint8]] = {}
+        self.video: _Video | None = None
+        self.held = contextlib.ExitStack()
+        self.lock = threading.Lock()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Passage, (self.open, self.times, self.side)
+
+    def read(self, times: Sequence[float]) -> NDArray[np.uint8]:
+        """The frames of one window, of ascending times among all: (k, 3, h, w); errors as `read_frames`."""
+        with self.lock:
+            try:
+                return _clip(times, self._to(times))
+            except BaseException:
+                self._end()
+                raise
+
+    def _to(self, times: Sequence[float]) -> list[NDArray[np.uint8]]:
+        first, end = bisect_left(self.times, times[0]), bisect_right(self.times, times[-1])
+        if not self.place or any(time not in self.kept for time in self.times[first : self.place]):
+            self._end()
+            self.video = self.held.enter_context(_opened(self.held.enter_context(self.open()), MAX_PIXELS))
+        self.kept = {time: picture for time, picture in self.kept.items() if time >= times[0]}
+        with _named_damage():
+            for time in self.times[max(first, self.place) : end]:
+                assert self.video is not None
+                self.kept[time] = self.video.shown(time, self.side)
+        self.place = max(end, self.place)
+        if self.place == len(self.times):  # all is decoded
+            self.held.close()
+        return [self.kept[time] for time in times]
+
+    def _end(self) -> None:
+        self.place, self.kept = 0, {}
+        self.held.close()
 
 
 class _Video:
@@ -150,6 +209,9 @@ class _Video:
         self.keys = [entry.timestamp * self.base - self.start for entry in _entries(self.stream) if entry.is_keyframe]
         self.frames: Iterator[Any] = self._decoded()
         self.at = -math.inf
+        self.now: Any = None
+        self.coming: Any = None
+        self.made: tuple[Any, NDArray[np.uint8]] | None = None
 
     @property
     def seconds(self) -> float:
@@ -180,25 +242,23 @@ class _Video:
         width, height = _square(first, self.stream, rotation)
         return Track(seconds, float(self.stream.average_rate or 0), width, height, rotation)
 
-    def shown(self, times: Sequence[float], side: int | None) -> Iterator[NDArray[np.uint8]]:
-        """A picture (h, w, 3) for each time."""
-        now: Any = None
-        coming = next(self.frames, None)
-        made: tuple[Any, NDArray[np.uint8]] | None = None
-        for time in times:
-            key = self._key_before(time)
-            if key is not None and coming is not None and key > self._time(coming) + SHARP:
-                self._seek(key)
-                now, coming = None, next(self.frames, None)
-            while coming is not None and (now is None or self._time(coming) <= time + SHARP):
-                now, coming = coming, next(self.frames, None)
-            if now is None:
-                raise ValueError(f"nothing can be decoded at {time:.1f} s: the file is truncated or damaged")
-            if coming is None:
-                _whole(min(self._time(now), time), min(time, self.seconds_told))
-            if made is None or made[0] is not now:
-                made = (now, _upright(now, self.stream, side))
-            yield made[1]
+    def shown(self, time: float, side: int | None) -> NDArray[np.uint8]:
+        """The picture (h, w, 3) of a time, which is not before the last one that was asked for."""
+        if self.now is None and self.coming is None:
+            self.coming = next(self.frames, None)
+        key = self._key_before(time)
+        if key is not None and self.coming is not None and key > self._time(self.coming) + SHARP:
+            self._seek(key)
+            self.now, self.coming = None, next(self.frames, None)
+        while self.coming is not None and (self.now is None or self._time(self.coming) <= time + SHARP):
+            self.now, self.coming = self.coming, next(self.frames, None)
+        if self.now is None:
+            raise ValueError(f"nothing can be decoded at {time:.1f} s: the file is truncated or damaged")
+        if self.coming is None:
+            _whole(min(self._time(self.now), time), min(time, self.seconds_told))
+        if self.made is None or self.made[0] is not self.now:
+            self.made = (self.now, _upright(self.now, self.stream, side))
+        return self.made[1]
 
     @property
     def seconds_told(self) -> float:
@@ -216,12 +276,13 @@ class _Video:
         self.frames = self._decoded()
 
     def _decoded(self) -> Iterator[Any]:
+        damage = _av().error.FFmpegError
         try:
             for frame in self.container.decode(self.stream):
                 if frame.pts is not None:
                     self.at = self._time(frame)
                     yield frame
-        except _av().error.FFmpegError as error:
+        except damage as error:
             raise ValueError(f"the video is damaged after {max(self.at, 0):.1f} s: {_why(error)}{AGAIN}") from error
 
     def _time(self, frame: Any) -> float:
@@ -249,11 +310,18 @@ def _opened(file: IO[bytes], max_pixels: int) -> Iterator[_Video]:
         container = av.open(file, format=name, metadata_errors="ignore")
     except av.error.FFmpegError as error:
         raise ValueError(f"the video cannot be opened; it is truncated or damaged: {_why(error)}{AGAIN}") from error
-    with container:
-        try:
-            yield _Video(container, max_pixels)
-        except av.error.FFmpegError as error:
-            raise ValueError(f"the video is truncated or damaged: {_why(error)}{AGAIN}") from error
+    with container, _named_damage():
+        yield _Video(container, max_pixels)
+
+
+@contextlib.contextmanager
+def _named_damage() -> Iterator[None]:
+    """FFmpeg's errors as a sentence."""
+    damage = _av().error.FFmpegError
+    try:
+        yield
+    except damage as error:
+        raise ValueError(f"the video is truncated or damaged: {_why(error)}{AGAIN}") from error
 
 
 def _why(error: Any) -> str:
