@@ -296,7 +296,8 @@ LEVELS = (
     "held at this scale; one that is *promised* must hold for `unseen reproduce` to exit with 0. *paper scale*: needs "
     "the paper's data. A verdict is confirmed, judged once in these words on cases that nobody had opened, unless it "
     "says *explored*: then the assertion is younger than the first look at its cases. Brackets are 95 % intervals over "
-    "cases; of up to three cases each is told."
+    "cases; of up to three cases each is told. Seconds are of the processor; those that are on record for ttm, genie, "
+    "zeroq, distill-similar and meta-dmoe are older than that rule: they are of the clock, on one thread."
 )
 
 

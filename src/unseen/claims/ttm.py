@@ -292,13 +292,13 @@ def run_packaged(case: str, seed: int) -> Result:
         table[arm]["of the last value"] = table[arm]["mse"] / table["last value"]["mse"]
     half = np.arange(len(truth)) % 2 == 0
     widths = conformal_widths(truth[half] - arms["zero-shot"][half], 0.9)
-    began = time.perf_counter()
+    began = time.process_time()
     thousand = np.resize(np.nan_to_num(past), (1000, *past.shape[1:]))
     with reproducible(seed):
         model.forecast(thousand, period=period)
     table["zero-shot"] |= {
         "coverage of 90 % intervals": coverage(truth[~half], arms["zero-shot"][~half], widths),
-        "seconds of 1,000 forecasts": time.perf_counter() - began,
+        "seconds of 1,000 forecasts": time.process_time() - began,
         "parameters": float(model.parameters_),
         "share of simulated series in pretraining": model.shares_["simulated"],
     }

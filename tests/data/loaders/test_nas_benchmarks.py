@@ -20,7 +20,7 @@ def suite(layers: bool = False) -> dict[str, Any]:
     return {
         "cifar10": {
             "(0, 1)": {"id": 3, "snip": score(1.5, 2.5), "synflow": score(9, 1), "val_accuracy": 91.0},
-            "(2, 1)": {"id": 4, "snip": score(0.5, float("nan")), "val_accuracy": 55.0},
+            "(2, 1)": {"id": 4, "snip": score(0.5, 0.25), "val_accuracy": 55.0},
         },
         "cifar100": {"(0, 1)": {"snip": score(3, 4), "val_accuracy": 71.0}},
     }
@@ -46,22 +46,29 @@ def test_suite_zero_scores_of_networks(tmp_path: Path) -> None:
 def test_suite_zero_scores_of_layers_stand_proxy_after_proxy_and_are_padded(tmp_path: Path) -> None:
     table = read_architectures(write(tmp_path / "zc_layerwise.json", suite(layers=True)))
     assert table.nodes == ("layer0", "layer1")
-    assert table.statistics.tolist() == [[[1.5, 2.5, 9.0, 1.0], [0.5, 0.0, 0.0, 0.0]]]
+    assert table.statistics.tolist() == [[[1.5, 2.5, 9.0, 1.0], [0.5, 0.25, 0.0, 0.0]]]
 
 
-def test_suite_zero_statistics_that_are_not_finite_are_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_suite_zero_architectures_with_what_is_not_finite_are_left_out_and_told(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     value = suite(layers=True)
-    value["cifar10"]["(0, 1)"]["synflow"]["score"] = [float("inf"), 1e80]
+    value["cifar10"]["(0, 1)"]["synflow"]["score"] = [1.0, 1e80]
+    value["cifar10"]["(1, 1)"] = value["cifar10"]["(0, 1)"] | {"synflow": {"score": [float("inf"), float("nan")]}}
     table = read_architectures(write(tmp_path / "zc.json", value))
-    assert (
-        "zc: statistics that are not finite count as 0, in 2 of 2 architectures: 1 of snip, 1 of synflow" in caplog.text
-    )
-    assert table.about["not finite"] == {"snip": 1, "synflow": 1}
-    assert table.statistics[0, 0].tolist() == [1.5, 2.5, 0, 1e80]
+    assert "zc: 1 of 3 architectures are left out, statistics that are not finite: 2 of synflow" in caplog.text
+    assert table.about["not finite"] == {"snip": 0, "synflow": 2}
+    assert table.architectures == ("(0, 1)", "(2, 1)")
+    assert table.statistics[0, 0].tolist() == [1.5, 2.5, 1, 1e80]
+    assert len(table.accuracy) == len(table.parameters) == 2
     caplog.clear()
     table = read_architectures(write(tmp_path / "zc.json", suite()))
     assert table.about == {}
     assert not caplog.text
+    for entry in value["cifar10"].values():
+        entry["snip"] = {"score": [float("nan"), 1.0]}
+    with pytest.raises(ValueError, match=r"zc: every architecture has a statistic that is not finite \(3 of snip"):
+        read_architectures(write(tmp_path / "zc.json", value))
 
 
 @pytest.mark.parametrize("layers", [False, True])

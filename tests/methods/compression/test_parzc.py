@@ -41,12 +41,6 @@ def test_min_max_is_within_each_architecture_and_proxy() -> None:
     assert found.tolist() == [[0, 1, 0.5, 0, 0, 0], [0.5, 0, 1, 0, 0.5, 1]]
 
 
-def test_what_is_not_finite_is_zero_and_told(caplog: pytest.LogCaptureFixture) -> None:
-    x = torch.tensor([[math.nan, math.inf, 2.0, -math.inf]])
-    assert Statistics(4, 1, "architecture", logarithm=False)(x).tolist() == [[0, 0, 1, 0]]
-    assert "3 of 4 statistics are not finite and count as 0" in caplog.text
-
-
 @pytest.mark.parametrize("scale", ["proxy", "node"])
 def test_statistics_beyond_single_precision_keep_their_order(scale: Scale) -> None:
     """Synflow of deep networks: 1e50 to 1e110 where single precision ends at 3.4e38."""

@@ -127,9 +127,15 @@ def suite_zero(
     """NAS-Bench-Suite-Zero: data set -> architecture -> proxy -> score, and `val_accuracy` beside the proxies.
 
     `proxies` are grad_norm, snip and synflow if absent, as far as the file has them, or all if it has none of them. One
-    that is missing for an architecture is 0; lists over layers are padded with zeros. What is not finite is 0, too, as
-    ParZC's own code has it: a warning says so, and ``about["not finite"]`` counts it by proxy. `params`, which
-    the files count among the proxies, are the parameters, whatever is chosen.
+    that is missing for an architecture is 0; lists over layers are padded with zeros. Architectures with a statistic
+    that is not finite are left out: a warning says so, and ``about["not finite"]`` counts what was not by proxy
+    (ParZC's own code takes it for 0). `params`, which the files count among the proxies, are the parameters, whatever
+    is chosen.
+
+    Raises
+    ------
+    ValueError
+        If the file is none of these, `data` or `proxies` are not in it, or every architecture is left out.
     """
     data = data or next(iter(value), "")
     if data not in value or not isinstance(value[data], dict) or not value[data]:
@@ -152,8 +158,10 @@ def suite_zero(
     lost = ~np.isfinite(statistics)
     about = {"not finite": dict(zip(proxies, lost.sum(axis=(0, 2)).tolist()))} if lost.any() else {}
     if about:
-        _tell_lost(name, about["not finite"], int(lost.any(axis=(1, 2)).sum()), len(known))
-    statistics[lost] = 0.0
+        whole = ~lost.any(axis=(1, 2))
+        _tell_lost(name, about["not finite"], int((~whole).sum()), len(known))
+        known = {key: entry for (key, entry), kept in zip(known.items(), whole) if kept}
+        statistics = statistics[whole]
     counts = np.array([sum(_scores(entry.get("params"))) for entry in known.values()])
     return plain_table(
         f"{name}/{data}",
@@ -169,8 +177,12 @@ def suite_zero(
 
 def _tell_lost(name: str, counts: Mapping[str, int], architectures: int, n: int) -> None:
     told = ", ".join(f"{count} of {proxy}" for proxy, count in counts.items() if count)
+    if architectures == n:
+        raise ValueError(
+            f"{name}: every architecture has a statistic that is not finite ({told}); name other `proxies`"
+        )
     log.warning(
-        "%s: statistics that are not finite count as 0, in %d of %d architectures: %s", name, architectures, n, told
+        "%s: %d of %d architectures are left out, statistics that are not finite: %s", name, architectures, n, told
     )
 
 

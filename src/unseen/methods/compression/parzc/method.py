@@ -150,8 +150,8 @@ class ParZC(Method):
             "otherwise move every score.",
             "Weight decay spares rho; in the code it acts on all parameters.",
             "Statistics stay in double precision until they are standardized: synflow of deep networks exceeds single. "
-            "What is not finite is refused; the code takes it for 0, and so does the reader of its benchmark's files, "
-            "with a warning.",
+            "What is not finite is refused, and left out by the reader of its benchmark's files; the code takes it "
+            "for 0.",
             "Values are standardized over the trained architectures, as DiffKendall depends on their scale.",
         ),
         left_out=(

@@ -2,28 +2,18 @@
 
 from __future__ import annotations
 
-import logging
 from typing import Literal
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-log = logging.getLogger(__name__)
-
 Scale = Literal["proxy", "architecture", "node"]
 
 
 def per_proxy(x: Float[Tensor, "n d"], proxies: int, logarithm: bool) -> Float[Tensor, "n p m"]:
-    """The nodes of each proxy in double precision; with `logarithm` sign(x) log(1 + |x|).
-
-    What is not finite is 0, with a warning. `ParZC` itself refuses it.
-    """
+    """The nodes of each proxy in double precision; with `logarithm` sign(x) log(1 + |x|)."""
     x = x.double()
-    lost = int((~torch.isfinite(x)).sum())
-    if lost:
-        log.warning("%d of %d statistics are not finite and count as 0", lost, x.numel())
-        x = torch.nan_to_num(x, nan=0.0, posinf=0.0, neginf=0.0)
     if logarithm:
         x = torch.sign(x) * torch.log1p(x.abs())
     return x.reshape(len(x), proxies, -1)
