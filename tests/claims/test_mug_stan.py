@@ -130,7 +130,7 @@ def test_every_experiment_gives_what_its_rows_ask_for(
     monkeypatch.setattr(misaligned, "world", lambda case: things)
     monkeypatch.setattr(misaligned, "STILL_STEPS", 2)
     monkeypatch.setattr(mug_stan, "towers", lambda case: small_frame_towers(side=motion_worlds.SIDE))
-    small = {"STEPS": 2, "PAIRS": 60, "HELD": 10, "ASKED": 12, "EACH": 3, "SHOWN_EACH": 1, "PASSES": 1, "FEW_PASSES": 1}
+    small = {"STEPS": 2, "PAIRS": 60, "HELD": 10, "ASKED": 12, "EACH": 3, "SHOWN_EACH": 1, "PASSES": 1}
     for name, value in small.items():
         monkeypatch.setattr(mug_stan, name, value)
     monkeypatch.setattr(mug_stan, "fitted", functools.partial(mug_stan.fitted, warm_up=0))
