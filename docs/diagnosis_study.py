@@ -1,99 +1,152 @@
-"""The figures of trust.md on the diagnosis: known novel shares and known class shares on emoji styles.
+"""The tables of trust.md on the diagnosis: how right its figures and its sentences are on the benchmark of shifts.
 
-Run it with `python docs/diagnosis_study.py`; it takes some minutes on two cores.
+    python docs/diagnosis_study.py measure    class shares of the cases in the cache, into diagnosis.json; some minutes
+    python docs/diagnosis_study.py            both tables
+
+Cases are made by `benchmarks/shifts/cases.py --make`. What methods gained is on record in `unseen.precedents`.
 """
 
 from __future__ import annotations
 
-import itertools
+import json
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
 
 import numpy as np
-from label_study import DEVELOPMENT, JUDGING
 
-from unseen import encoders
-from unseen.data.domain import Domain
-from unseen.data.sources import emoji, in_common
-from unseen.diagnosis.domain_classifier import domain_auc
-from unseen.diagnosis.label_shift import label_shift, total_variation
-from unseen.diagnosis.novelty import novel_share
+DOCS = Path(__file__).resolve().parent
+sys.path.insert(0, str(DOCS.parent / "benchmarks"))
 
-CLASSES = 29
+from unseen.diagnosis.reading import APART, FAR, LOST, SAME, WON_BACK  # noqa: E402
+from unseen.precedents.nearest import FLOOR, Precedent, recorded  # noqa: E402
 
+FILE = DOCS / "diagnosis.json"
+METHODS = ("standardize", "coral", "shot", "propagate")
+NEAR = 0.1
+"""Total variation up to which estimated class shares count as right."""
 
-def shares(y: np.ndarray) -> np.ndarray:
-    """Class shares of labels, (29,)."""
-    return np.bincount(y, minlength=CLASSES) / len(y)
-
-
-def skewed(y: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Which samples stay if a random half of the classes keeps a fifth of its samples."""
-    rare = rng.permutation(CLASSES)[: CLASSES // 2]
-    return ~np.isin(y, rare) | (rng.random(len(y)) < 0.2)
-
-
-def novelty(pairs: list[tuple[Domain, Domain]]) -> None:
-    """Print true and estimated shares of samples of classes that the source lacks."""
-    print("| classes left out of the source | true share | estimate, mean | mean absolute error |")
-    for left_out in (0, 5, 10):
-        rows = []
-        for k, (source, target) in enumerate(pairs):
-            novel = np.random.default_rng(k).permutation(CLASSES)[:left_out]
-            known = source.x[~np.isin(source.labels, novel)]
-            rows.append((np.isin(target.labels, novel).mean(), novel_share(known, target.x)))
-        true, found = np.array(rows).T
-        print(f"| {left_out} | {true.mean():.2f} | {found.mean():.2f} | {np.abs(true - found).mean():.2f} |")
+Figures = Mapping[str, float]
+SENTENCES: dict[str, Callable[[Figures], bool]] = {
+    "told apart: AUC below 0.6": lambda s: _auc(s) < SAME,
+    "told apart: AUC 0.6 to 0.9": lambda s: SAME <= _auc(s) < APART,
+    "told apart: AUC 0.9 and more": lambda s: _auc(s) >= APART,
+    "the average moves by less than half": lambda s: s.get("gap", 0.0) < FAR,
+    "the average moves by half and more": lambda s: s.get("gap", 0.0) >= FAR,
+    "aligning wins neighbours back": lambda s: _wins_back(s),
+    "neighbours are lost, aligning does not help": lambda s: not _wins_back(s) and _lost(s),
+    "neighbours as in the source": lambda s: not _wins_back(s) and not _lost(s),
+}
+"""What `unseen.diagnosis.reading` says, by the figures of a profile that decide it."""
 
 
-def within(domains: list[Domain]) -> None:
-    """Print the errors of class shares where nothing but the shares differs: two halves of one style."""
+def _auc(shift: Figures) -> float:
+    return (1 + shift["separability"]) / 2
+
+
+def _wins_back(shift: Figures) -> bool:
+    return shift["aligned"] - shift["consistency"] > WON_BACK
+
+
+def _lost(shift: Figures) -> bool:
+    return 1 - max(shift["aligned"], shift["consistency"]) > LOST
+
+
+def pairs() -> list[tuple[str, Precedent]]:
+    """Every case of the benchmark as it is on record, with its family."""
+    families = {row["case"]: row["family"] for row in json.loads((DOCS / "choosing.json").read_text())}
+    return [(families[run.name], run) for run in recorded() if run.name in families]
+
+
+def gained(run: Precedent, name: str) -> float:
+    """Accuracy above doing nothing."""
+    return run.scores[name] - run.scores[FLOOR]
+
+
+def gains() -> dict[str, dict[str, tuple[float, float]]]:
+    """By sentence and method: the mean gain over families, and the share of pairs that lost more than a point."""
+    out: dict[str, dict[str, tuple[float, float]]] = {}
+    for sentence, holds in SENTENCES.items():
+        told = [(family, run) for family, run in pairs() if holds(run.profile.shift)]
+        out[sentence] = {}
+        for method in (*METHODS, "what compare chooses"):
+            found = [(family, gained(run, run.chosen if method not in METHODS else method)) for family, run in told]
+            by_family = [np.mean([g for f, g in found if f == family]) for family in {f for f, _ in found}]
+            out[sentence][method] = float(np.mean(by_family)), float(np.mean([g < -0.01 for _, g in found]))
+        out[sentence]["pairs"] = len(told), len({family for family, _ in told})
+    return out
+
+
+def table_of_gains() -> list[str]:
+    """Points gained in the mean of families, and in brackets the share of pairs that lost more than a point."""
+    rows = [
+        f"| what is said | pairs (families) | {' | '.join((*METHODS, 'what `compare` chooses'))} |",
+        "|---|---|" + "---|" * 5,
+    ]
+    for sentence, found in gains().items():
+        pairs_, families = found["pairs"]
+        told = [f"{100 * mean:+.1f} ({100 * harm:.0f} %)" for name, (mean, harm) in found.items() if name != "pairs"]
+        rows.append(f"| {sentence} | {pairs_} ({families}) | {' | '.join(told)} |")
+    return rows
+
+
+# -- class shares ------------------------------------------------------------------------------------------
+
+
+def measure() -> None:
+    """Write what is estimated of class shares, and what is true, for every case in the cache."""
+    from shifts.cases import FAMILIES, load, names
+
+    from unseen.diagnosis.label_shift import label_shift, total_variation
+
     rows = []
-    for k, domain in enumerate(domains):
-        rng = np.random.default_rng(k)
-        order = rng.permutation(len(domain))
-        source, target = domain.take(order[: len(order) // 2]), domain.take(order[len(order) // 2 :])
-        target = target.take(skewed(target.labels, rng))
-        rows.append(_errors(source, target))
-    _print("two halves of one style, one skewed", rows)
+    for family in FAMILIES:
+        for name in names(family):
+            case = load(name)
+            a, b = (np.asarray(domain.x, dtype=np.float32) for domain in (case.source, case.target))
+            y, truth, classes = case.source.labels, case.target.labels, len(case.source.classes or ())
+            found = label_shift(a, y, b, classes)
+            if found is None:
+                continue
+            true = total_variation(*(np.bincount(of, minlength=classes) / len(of) for of in (y, truth)))
+            told = {key: value for key, value in found.to_json(()).items() if key != "classes"}
+            rows.append({"case": name, "family": family, "true": true, **told})
+            print(name, flush=True)
+    lines = ",\n".join(json.dumps(row) for row in rounded(rows))
+    FILE.write_text(f"[\n{lines}\n]\n", encoding="utf-8")
 
 
-def across(pairs: list[tuple[Domain, Domain]]) -> None:
-    """Print the errors of class shares from one style to another."""
-    _print("from one style to another", [_errors(*pair) for pair in pairs])
+def rounded(value: Any) -> Any:
+    """Numbers to four digits."""
+    if isinstance(value, dict):
+        return {key: rounded(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [rounded(item) for item in value]
+    return float(f"{value:.4g}") if isinstance(value, float) else value
 
 
-def _errors(source: Domain, target: Domain) -> tuple[float, ...]:
-    truth = shares(target.labels)
-    found = label_shift(source.x, source.labels, target.x, CLASSES)
-    assert found is not None
-    return (
-        total_variation(shares(source.labels), truth),
-        total_variation(found.mlls, truth),
-        total_variation(found.bbse, truth),
-        found.remaining,
-    )
+def table_of_shares() -> list[str]:
+    """How far estimated differences of class shares are from the true ones, where they are shown and where not."""
+    from unseen.diagnosis.reading import shares_count
 
-
-def _print(title: str, rows: list[tuple[float, ...]]) -> None:
-    true, mlls, bbse, remaining = np.mean(rows, axis=0)
-    print(f"| {title} | {true:.2f} | {mlls:.2f} | {bbse:.2f} | {remaining:.2f} |")
-
-
-def main() -> None:
-    """Print the tables of both groups of styles."""
-    encoder = encoders.get("efficientnet-lite0")
-    groups = {
-        "development": [encoder.encode(d) for d in in_common(*map(emoji, DEVELOPMENT))],
-        "judging": [encoder.encode(d) for d in map(emoji, JUDGING)],
-    }
-    for title, domains in groups.items():
-        pairs = list(itertools.permutations(domains, 2))
-        aucs = [domain_auc(a.x, b.x).auc for a, b in itertools.combinations(domains, 2)]
-        print(f"\n{title}: {len(pairs)} pairs; AUC from {min(aucs):.2f} to {max(aucs):.2f}")
-        novelty(pairs)
-        print("| data | true distance | error of MLLS | error of BBSE | remaining AUC |")
-        within(domains)
-        across(pairs)
+    rows = [
+        "| class shares | pairs (families) | right within ten points | error in the mean | at most |",
+        "|---|---|---|---|---|",
+    ]
+    known = json.loads(FILE.read_text(encoding="utf-8"))
+    for title, shown in (("shown", True), ("not shown", False)):
+        of = [row for row in known if shares_count(row) is shown]
+        off = np.abs([row["total_variation"]["mlls"] - row["true"] for row in of])
+        rows.append(
+            f"| {title} | {len(of)} ({len({row['family'] for row in of})}) | {(off <= NEAR).sum()} | {off.mean():.2f} "
+            f"| {off.max():.2f} |"
+        )
+    return rows
 
 
 if __name__ == "__main__":
-    main()
+    if sys.argv[1:] == ["measure"]:
+        measure()
+    else:
+        print("\n".join([*table_of_gains(), "", *table_of_shares()]))

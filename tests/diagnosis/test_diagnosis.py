@@ -18,7 +18,6 @@ from unseen.diagnosis.discrepancy import mmd
 from unseen.diagnosis.domain_classifier import auc, domain_auc
 from unseen.diagnosis.geometry import distances
 from unseen.diagnosis.label_shift import label_shift, total_variation
-from unseen.diagnosis.novelty import novel_share
 from unseen.nn.mlls import mlls
 
 
@@ -148,21 +147,6 @@ def test_calibration_makes_the_mean_probability_of_each_class_its_share():
     np.testing.assert_array_equal(after, same)
 
 
-# -- novelty -----------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("share", [0.0, 0.2, 0.5])
-def test_a_known_share_of_novel_samples_is_recovered_roughly(share):
-    a, _ = blobs((1, 1, 1), 600, distance=8)
-    b, truth = blobs((*[(1 - share) / 3] * 3, share), 600, 1, distance=8)
-    assert novel_share(a, b) == pytest.approx((truth == 3).mean(), abs=0.08)
-
-
-def test_a_shift_that_all_samples_share_is_no_novelty():
-    a, b = blobs((1, 1, 1), 400, distance=8)[0], blobs((1, 1, 1), 400, 1, distance=8)[0]
-    assert novel_share(a, 3 * b + 7) == pytest.approx(novel_share(a, b), abs=1e-3)
-
-
 # -- distances and neighbours ------------------------------------------------------------------------------
 
 
@@ -225,10 +209,9 @@ def test_alignment_wins_back_what_a_common_shift_lost():
 def test_the_diagnosis_of_one_domain_finds_nothing():
     found = measure(domain(seed=0), domain(seed=1))
     told = {line.about: line.meaning for line in found.lines}
-    assert len(told) == len(found.lines) == 6
+    assert len(told) == len(found.lines) == 5
     assert "little to adapt" in told["source and target told apart"]
     assert told["class shares that differ"].startswith("No sign")
-    assert told["samples like no known class"].startswith("No sign")
     assert told["samples on both sides"].startswith("No sample")
 
 
@@ -271,9 +254,6 @@ def test_sentences_turn_at_their_thresholds():
         return reading._domains(value).meaning
 
     assert domains(reading.SAME - 1e-9) != domains(reading.SAME) != domains(reading.APART)
-    few, some = (reading._novel(share, 0.5)[0].meaning for share in (reading.NOVEL - 1e-9, reading.NOVEL))
-    assert few != some
-    assert reading._novel(0.9, reading.APART) == []  # it tells nothing there
 
     def shift(remaining):
         found = {"mlls": 0.5, "bbse": 0.5}

@@ -17,7 +17,6 @@ from unseen.diagnosis.discrepancy import mmd
 from unseen.diagnosis.domain_classifier import DomainAUC, domain_auc
 from unseen.diagnosis.geometry import distances
 from unseen.diagnosis.label_shift import LabelShift, label_shift
-from unseen.diagnosis.novelty import NEIGHBOURS, TAIL, novel_share
 from unseen.diagnosis.reading import Line, read
 
 log = logging.getLogger(__name__)
@@ -48,8 +47,6 @@ class Diagnosis:
     domains : DomainAUC
     shares : LabelShift or None
         None where the source has fewer than two classes with two samples.
-    novel : float
-        Share of target samples that look like no class of the source.
     distance, consistency : dict
         See `geometry.distances` (and `mmd`) and `consistency.class_consistency`.
     duplicates : dict
@@ -60,7 +57,6 @@ class Diagnosis:
     samples: dict[str, int]
     domains: DomainAUC
     shares: LabelShift | None
-    novel: float
     distance: dict[str, float | None]
     consistency: dict[str, float]
     duplicates: dict[str, int]
@@ -80,7 +76,6 @@ class Diagnosis:
             "samples": self.samples,
             "domain_classifier": self.domains._asdict(),
             "label_shift": None if self.shares is None else self.shares.to_json(self.classes),
-            "novelty": {"share": self.novel, "neighbours": NEIGHBOURS, "tail": TAIL},
             "distance": self.distance,
             "consistency": self.consistency,
             "duplicates": self.duplicates,
@@ -146,7 +141,6 @@ def measure(
         samples={"source": len(source), "target": len(target)},
         domains=domain_auc(a, b, seed=seed),
         shares=label_shift(a, y, b, len(names), seed=seed),
-        novel=novel_share(a, b, seed=seed),
         distance={"mmd": mmd(*reduced(a, b, seed=seed)), **distances(a, y, b)},
         consistency=class_consistency(a, y, b),
         duplicates={"equal": len(equal), "near": len(near), "of": len(target) if size is None else size},
