@@ -12,7 +12,8 @@ import pandas as pd
 import pytest
 
 from unseen.data.classes import ClassSpace
-from unseen.data.domain import Domain
+from unseen.data.domain import Domain, Lazy
+from unseen.data.sounds import Sound
 from unseen.verification import Question, grade, read_answers, write_page
 
 CHOICES = ("ant", "bee", "كلاب", "<i>dog</i>", "eel")
@@ -151,3 +152,21 @@ def test_the_search_is_used_with_a_finger_and_fits_a_phone(many: SimpleNamespace
     assert min(sizes) >= 40
     page.locator("#found button").nth(1).click()
     assert page.locator("#place").inner_text() == "2 of 4, 1 answered"
+
+
+def test_a_sound_is_played_and_its_name_is_not_told(browser: Any, tmp_path: Path) -> None:
+    sounds = [Sound(0.3 * np.sin(np.arange(8000, dtype=np.float32) / k), 8000, 1.0) for k in (3, 30)]
+    target = Domain(x=Lazy([0, 1], sounds.__getitem__), kind="audio", ids=np.array(["cat/a", "dog/b"]), name="zoo")
+    questions = [Question(i, str(target.ids[i]), f"{i:02x}", ("cat", "dog")) for i in range(2)]
+    write_page(tmp_path / "heard.html", questions, target, "unseen verify run zoo --answers answers.json")
+    page = browser.new_page()
+    said: list[str] = []
+    page.on("console", lambda message: said.append(message.text))
+    page.goto((tmp_path / "heard.html").as_uri())
+    page.wait_for_function("document.getElementById('sound').duration > 0")
+    assert page.evaluate("document.getElementById('sound').duration") == pytest.approx(1.0, abs=0.05)
+    assert page.locator("#sound").is_visible()
+    assert page.locator("#picture").is_hidden()
+    assert page.locator("#name").inner_text() == ""
+    assert said == []
+    page.close()

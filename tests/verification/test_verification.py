@@ -13,8 +13,10 @@ from scipy.stats import binom
 
 import unseen
 from unseen.compare.inputs import prepare
-from unseen.data.domain import Domain
+from unseen.data.domain import Domain, Lazy
+from unseen.data.sounds import Sound
 from unseen.verification import (
+    Question,
     ask,
     clopper_pearson,
     grade,
@@ -99,6 +101,20 @@ def test_the_page_is_closed_and_tells_neither_names_nor_the_models_choice(zoo, t
     jpeg = base64.b64decode(told["questions"][0]["picture"].partition(",")[2])
     assert jpeg[:3] == b"\xff\xd8\xff"
     assert [file.name for file in tmp_path.glob(".*.tmp")] == []
+
+
+@pytest.mark.parametrize("kind", ["clip", "audio"])
+def test_videos_are_seen_and_sounds_are_heard_without_their_names(tmp_path, kind):
+    samples = {
+        "clip": np.zeros((2, 4, 3, 16, 24), dtype=np.uint8),
+        "audio": Lazy([0, 1], lambda i: Sound(np.full(8000, 0.1 * i, np.float32), 8000, 1.0), lambda i: f"{i:02x}"),
+    }
+    target = Domain(x=samples[kind], kind=kind, ids=np.array(["cat/a", "dog/b"]), name="zoo")
+    questions = [Question(i, str(target.ids[i]), f"{i:02x}", ("cat", "dog")) for i in range(2)]
+    write_page(tmp_path / "v.html", questions, target, "unseen verify m t")
+    told = json.loads(re.search(r'id="questions">(.*?)</script>', (tmp_path / "v.html").read_text(), re.DOTALL)[1])
+    shown, begins = {"clip": ("picture", b"\xff\xd8\xff"), "audio": ("sound", b"RIFF")}[kind]
+    assert base64.b64decode(told["questions"][1][shown].partition(",")[2]).startswith(begins)
 
 
 def test_a_filled_table_is_graded_as_the_page_is(zoo, tmp_path):

@@ -439,7 +439,7 @@ def _leak(parts: Mapping[str, Domain], features: Mapping[str, Domain]) -> tuple[
             if learned not in parts or part not in parts:
                 continue
             vectors = {}
-            if parts[part].kind != "features":
+            if parts[part].kind not in ("features", "audio"):  # spectra of unlike sounds lie near each other
                 vectors = {"source_features": features[learned].x, "exam_features": features[part].x}
             leak = leakage(parts[learned], parts[part], **vectors)
             if leak:

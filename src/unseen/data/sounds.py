@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import math
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from unseen.data.domain import Skipped
+from unseen.data.domain import Lazy, Skipped
 from unseen.files import check_plain, named, sentence, walk
 
 PLAIN = (".wav",)
@@ -64,14 +65,15 @@ def is_silent(wave: NDArray[Any]) -> bool:
     return level_of(wave) < 20 * math.log10(SILENCE)
 
 
-def read_sound(path: str | os.PathLike[str], rate: int, *, longest: float = LONGEST) -> Sound:
+def read_sound(path: str | os.PathLike[str], rate: int | None = None, *, longest: float = LONGEST) -> Sound:
     """Read a file of a sound, its channels mixed, in `rate` values a second.
 
     Parameters
     ----------
     path : path
         WAV; with the package soundfile also FLAC, Ogg, MP3 and others of `SOUND_SUFFIXES`.
-    rate : int
+    rate : int, optional
+        The file's own if absent.
     longest : float
         Seconds: a longer one is refused before it is decoded.
 
@@ -99,7 +101,25 @@ def read_sound(path: str | os.PathLike[str], rate: int, *, longest: float = LONG
         raise ValueError(f"{place.name} is too short: {seconds:.3f} s, at least {SHORTEST:g}")
     if not np.isfinite(wave).all():
         raise ValueError(f"{place.name} holds values that are not finite")
+    rate = own if rate is None else rate
     return Sound(np.clip(resampled(wave.astype(np.float32), own, rate), -1, 1), rate, seconds)
+
+
+def sound_files(paths: Sequence[str]) -> Lazy:
+    """Files of this machine as samples of kind ``audio``: each a `Sound` in its own rate, read when asked for."""
+    return Lazy([str(path) for path in paths], read_sound, _digest)
+
+
+def check_sound(path: str | os.PathLike[str]) -> None:
+    """Raise `ValueError` unless a file is a sound in which there is something to hear."""
+    sound = read_sound(path)
+    if sound.silent:
+        raise ValueError(f"silence ({sound.level:.0f} dB)")
+
+
+def _digest(path: str) -> str:
+    with Path(path).open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def resampled(wave: NDArray[np.float32], own: int, rate: int) -> NDArray[np.float32]:

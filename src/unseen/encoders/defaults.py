@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from unseen.encoders.base import Encoder
 
-DEFAULT_ENCODER = {"image": "efficientnet-lite0", "text": "minilm", "clip": "frames:efficientnet-lite0"}
+DEFAULT_ENCODER = {"image": "efficientnet-lite0", "text": "minilm", "clip": "frames:efficientnet-lite0", "audio": "mel"}
 
 
 SHARED_ENCODER = {"image": "lite-clip", "text": "minilm", "clip": "frames:lite-clip"}
@@ -46,7 +46,9 @@ def encoder_of(kind: str, name: str | None, precision: str, trust: bool, *, name
         return None
     default = SHARED_ENCODER if named else DEFAULT_ENCODER
     if name is None and kind not in default:
-        raise ValueError(f"there is no default encoder for {kind}; name one with encoder=")
+        such = ", such as clap:laion/clap-htsat-unfused or a folder that holds one" if kind == "audio" else ""
+        where = " that class names can lie in" if named else ""
+        raise ValueError(f"there is no default encoder for {kind}{where}; name one with encoder={such}")
     from unseen.encoders.registry import get
 
     return get(name or default[kind], precision=precision, trust=trust)  # type: ignore[arg-type]

@@ -113,6 +113,23 @@ SCHEMES: Mapping[str, Scheme] = {
         ("open_clip",),
         "'unseen[hub]'",
     ),
+    "mel": Scheme(
+        "mel",
+        ("audio",),
+        "sounds by their spectra: level, spread, change and peaks of 48 mel bands; no network, no download",
+        "audio:build_mel",
+        licence="none is needed",
+        dim=192,
+    ),
+    "clap": Scheme(
+        "clap:<folder or hub name>",
+        ("audio", "text"),
+        "any CLAP of transformers: sounds and texts into one space; weights from the hub or a local folder",
+        "audio:build_clap",
+        (),
+        ("transformers",),
+        "transformers",
+    ),
     "towers": Scheme(
         "towers:<folder>",
         ("image", "text"),

@@ -17,6 +17,7 @@ from unseen.data.domain import Domain
 from unseen.data.rows import unit_rows
 from unseen.data.sounds import audible
 from unseen.data.typing import FloatArray, IntArray
+from unseen.encoders.text import silently
 from unseen.files import loads
 from unseen.nn.semantic import ridge
 from unseen.nn.state import load_state, save_state
@@ -305,7 +306,8 @@ def clap(name: str) -> ClapSpace:
     if not folder.is_dir() and name.startswith((".", "/", "~")):
         raise ValueError(f"encoder: there is no folder {name!r}")
     try:
-        model = ClapModel.from_pretrained(place, dtype=torch.float32)
+        with silently():
+            model = ClapModel.from_pretrained(place, dtype=torch.float32)
         return ClapSpace(
             model, AutoTokenizer.from_pretrained(place), AutoFeatureExtractor.from_pretrained(place), Path(name).name
         )

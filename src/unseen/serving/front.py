@@ -12,12 +12,11 @@ from unseen.serving.bodies import FIELD
 from unseen.serving.headers import policy
 from unseen.serving.limits import MAX_TEXT
 from unseen.serving.manual import FOLDER, environment, style
-from unseen.serving.model import Served
+from unseen.serving.model import KINDS, Served
 
 TOP = 5
 """Classes that the page names."""
 
-KINDS = {"image": "pictures", "clip": "videos", "text": "texts", "features": "vectors of numbers"}
 
 EXAMPLES = {"image": ("example.png", "picture.jpg"), "clip": ("example.mp4", "video.mp4")}
 """What is there to try it with, and what a file of one's own might be called."""

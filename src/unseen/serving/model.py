@@ -23,7 +23,8 @@ from unseen.serving.clips import open_clip
 from unseen.serving.limits import FILES
 from unseen.serving.pictures import open_picture
 
-SERVED = ("image", "clip", "text", "features")
+KINDS = {"image": "pictures", "clip": "videos", "text": "texts", "features": "vectors of numbers"}
+"""What is served, and what people call it."""
 ROWS = 256
 """Most feature vectors that are predicted together."""
 
@@ -90,8 +91,9 @@ class Served:
     def __init__(self, bundle: Bundle, *, max_pixels: int) -> None:
         encoder = bundle.encoder.image if isinstance(bundle.encoder, TwoTowerEncoder) else bundle.encoder
         self.kind: str = "features" if encoder is None else encoder.kind
-        if self.kind not in SERVED:
-            raise ValueError(f"only models of {', '.join(SERVED)} can be served; this one reads {self.kind}")
+        if self.kind not in KINDS:
+            reads = "sounds, which `unseen predict` names" if self.kind == "audio" else self.kind
+            raise ValueError(f"only models of {', '.join(KINDS.values())} can be served; this one reads {reads}")
         if self.kind == "clip":
             require_video()
         self.frames = max(FRAMES, getattr(encoder, "frames", 0))  # as many as a file is read with

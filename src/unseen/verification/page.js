@@ -15,9 +15,12 @@
     find("place").textContent = `${at + 1} of ${questions.length}, ${done()} answered`;
     find("picture").hidden = !one.picture;
     if (one.picture) find("picture").src = one.picture;
+    find("sound").hidden = !one.sound;
+    if (one.sound) find("sound").src = one.sound;
+    else find("sound").removeAttribute("src");
     find("text").hidden = !one.text;
     find("text").textContent = one.text ?? "";
-    find("name").textContent = one.picture || one.text ? "" : one.id;
+    find("name").textContent = one.picture || one.sound || one.text ? "" : one.id;
     find("choices").replaceChildren(
       ...one.choices.map((name, i) => {
         const item = document.createElement("li");

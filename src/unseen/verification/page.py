@@ -8,13 +8,17 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from unseen.data.contact_sheet import contact_sheet
 from unseen.data.domain import Domain
+from unseen.data.sounds import resampled, wav_bytes
 from unseen.report.pages import CONTROLS, source_hash, stylesheet
 from unseen.runtime import replacing
 from unseen.verification.sample import CHOICES, Question
 
 PIXELS = 360
 ANSWERS = "answers.json"
+PLAYED, RATE = 10.0, 16_000
+"""Seconds of a sound that are played, and values a second."""
 _LONGEST = 5000
 """Characters of a text that are shown."""
 
@@ -24,9 +28,9 @@ def write_page(
 ) -> None:
     """Write the page, all or nothing.
 
-    Pictures are re-encoded thumbnails without metadata; what a sample is called is shown only where there is nothing
-    else to look at, as names can tell the answer. The page makes no request, and its content security policy allows
-    none.
+    Pictures, and frames of clips, are re-encoded thumbnails without metadata; of sounds the beginning is played. What a
+    sample is called is shown only where there is nothing else to look at, as names can tell the answer. The page makes
+    no request, and its content security policy allows none.
 
     Parameters
     ----------
@@ -52,7 +56,7 @@ def write_page(
     }
     environment = Environment(loader=FileSystemLoader(here), autoescape=True, undefined=StrictUndefined)
     page = environment.get_template("page.html").render(
-        policy=f"default-src 'none'; img-src data:; style-src {source_hash(style)}; "
+        policy=f"default-src 'none'; img-src data:; media-src data:; style-src {source_hash(style)}; "
         f"script-src {source_hash(script)}; form-action 'none'",
         style=style,
         script=script,
@@ -73,8 +77,12 @@ def _told(one: Question, target: Domain) -> dict[str, Any]:
     """What the page knows of a question; never what the model answered."""
     told: dict[str, Any] = {"id": one.id, "content": one.digest, "choices": list(one.choices)}
     sample = target.x[one.position]
-    if target.kind == "image":
-        told["picture"] = f"data:image/jpeg;base64,{base64.b64encode(_thumbnail(sample)).decode()}"
+    if target.kind in ("image", "clip"):
+        picture = contact_sheet(sample, side=PIXELS // 3) if target.kind == "clip" else sample
+        told["picture"] = f"data:image/jpeg;base64,{base64.b64encode(_thumbnail(picture)).decode()}"
+    elif target.kind == "audio":
+        wave = resampled(sample.wave[: round(PLAYED * sample.rate)], sample.rate, RATE)
+        told["sound"] = f"data:audio/wav;base64,{base64.b64encode(wav_bytes(wave, RATE)).decode()}"
     elif target.kind == "text":
         told["text"] = str(sample)[:_LONGEST]
     return told

@@ -10,9 +10,8 @@ from markupsafe import Markup
 
 from unseen.bundle import Bundle
 from unseen.report import words
-from unseen.serving.front import KINDS
 from unseen.serving.limits import FILES, MAX_TEXT, Limits
-from unseen.serving.model import Answer, Served
+from unseen.serving.model import KINDS, Answer, Served
 from unseen.web.markup import folded, items, joined, paragraph
 from unseen.web.shelf import MODEL
 

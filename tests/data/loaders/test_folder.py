@@ -193,7 +193,7 @@ def test_errors_name_the_path_and_what_to_do(pets, tmp_path):
     with pytest.raises(FileNotFoundError, match=r"did you mean '.*pets'"):
         load(tmp_path / "pest")
     (tmp_path / "empty").mkdir()
-    with pytest.raises(ValueError, match=r"is empty; expected pictures, videos or \.txt files"):
+    with pytest.raises(ValueError, match=r"is empty; expected pictures, videos, sounds or \.txt files"):
         load(tmp_path / "empty")
     (tmp_path / "empty" / "rows.csv").write_text("a,b\n1,2\n")
     with pytest.raises(ValueError, match=r"to load 'rows\.csv', give its path"):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import Any, get_args
 
 import numpy as np
@@ -21,7 +21,8 @@ from unseen.data.loaders.huggingface import MARKERS, load_huggingface
 from unseen.data.loaders.matlab import ZeroShot, load_mat, load_zsl
 from unseen.data.loaders.table import TABLE_SUFFIXES, load_table
 from unseen.data.loaders.webdataset import expand_shards, load_shards
-from unseen.data.reading import open_file
+from unseen.data.reading import is_local, open_file
+from unseen.data.sounds import SOUND_SUFFIXES, check_sound, sound_files
 from unseen.data.video import VIDEO_SUFFIXES
 from unseen.files import named
 
@@ -47,10 +48,10 @@ def load(
     ----------
     path : path or fsspec URL
         One of: a folder of class folders (perhaps below ``train``, ``val``, ``test``, which become the column
-        ``split``), a flat folder of pictures, videos or ``.txt`` files (no labels), such a folder in a ``.zip``; clips
-        as folders of frames (``class/clip/frame_0001.jpg``); one picture, video or ``.txt`` file; a CSV, TSV,
-        JSON-lines or Parquet table with feature columns, a text column or a path column (of pictures, of folders of
-        frames, or of videos, perhaps with ``start`` and ``end`` in seconds); ``.npy`` or ``.npz``; WebDataset shards
+        ``split``), a flat folder of pictures, videos, sounds or ``.txt`` files (no labels), such a folder in a ``.zip``
+        (not of sounds); clips as folders of frames (``class/clip/frame_0001.jpg``); one such file; a CSV, TSV,
+        JSON-lines or Parquet table with feature columns, a text column or a path column (of pictures, sounds, folders
+        of frames, or videos, perhaps with ``start`` and ``end`` in seconds); ``.npy`` or ``.npz``; WebDataset shards
         (``shards-{000..003}.tar``, ``*.tar`` or a folder of them); a folder written by Hugging Face ``datasets``; a
         MATLAB file of features; what an installed package reads (entry points ``unseen.loaders``, named by suffix:
         functions ``(fs, path, *, classes, name) -> Domain``).
@@ -138,16 +139,28 @@ def _load(
         check_segment(fs, Segment(root))
         ids = np.array([root.rpartition("/")[2]])
         return Domain(x=clip_files([Segment(root)], fs, frames=frames), kind="clip", ids=ids, name=common["name"])
+    if suffix in SOUND_SUFFIXES and is_local(fs):
+        check_sound(root)
+        return Domain(x=sound_files([root]), kind="audio", ids=np.array([Path(root).name]), name=common["name"])
     others = (f".{name}" for name in plugins.found("loaders"))
     known = ", ".join(sorted({*TABLE_SUFFIXES, ".npy", ".npz", ".mat", ".tar", ".zip", *others}))
     raise ValueError(
-        f"path {root!r} is of no type that can be loaded; expected a folder, a picture, a video, a .txt file, or "
-        f"{known}"
+        f"path {root!r} is of no type that can be loaded; expected a folder, a picture, a video, a sound, a .txt file, "
+        f"or {known}"
     )
 
 
 def _is_known(suffix: str) -> bool:
-    return suffix in {".npy", ".npz", ".mat", ".tar", *TABLE_SUFFIXES, *IMAGE_SUFFIXES, *VIDEO_SUFFIXES}
+    return suffix in {
+        ".npy",
+        ".npz",
+        ".mat",
+        ".tar",
+        *TABLE_SUFFIXES,
+        *IMAGE_SUFFIXES,
+        *VIDEO_SUFFIXES,
+        *SOUND_SUFFIXES,
+    }
 
 
 def _foreign(suffix: str, fs: Any, path: str, common: dict[str, Any]) -> Domain:

@@ -1,4 +1,4 @@
-"""Folders of pictures, videos or texts: one folder per class, flat, or with splits above the classes."""
+"""Folders of pictures, videos, sounds or texts: one folder per class, flat, or with splits above the classes."""
 
 from __future__ import annotations
 
@@ -16,11 +16,14 @@ from unseen.data.domain import Domain, Lazy, Skipped
 from unseen.data.images import IMAGE_SUFFIXES, image_files, verify
 from unseen.data.loaders.common import OnError, encode_labels, inspect, logger, settle
 from unseen.data.reading import is_local, natural_key, open_file, read_bytes
+from unseen.data.sounds import SOUND_SUFFIXES, check_sound, sound_files
 from unseen.data.video import VIDEO_SUFFIXES
 from unseen.files import walk
 
 SPLITS = frozenset({"train", "training", "val", "valid", "validation", "dev", "test", "testing", "eval"})
 """Folders called like this, if all top folders are, are splits and not classes."""
+
+WORDS = {"image": "pictures", "clip": "videos", "audio": "sounds"}
 
 _NOISE = frozenset({"thumbs.db", "desktop.ini", "__macosx"})
 
@@ -35,7 +38,8 @@ def load_folder(
     check: bool = True,
     frames: int = clips.FRAMES,
 ) -> Domain:
-    """Load the pictures under a folder, or its videos if there are no more pictures than these, or its ``.txt`` files.
+    """Load the pictures under a folder, its videos if there are no more pictures than these, its sounds if there are
+    more of them, or its ``.txt`` files.
 
     Where every picture lies two folders deep and those of each folder are called as frames are, one after the other
     (``class/clip/frame_0001.jpg``), each of these folders is a clip; one folder deep, where they are called frames in
@@ -50,13 +54,15 @@ def load_folder(
     if not files and refused:
         raise ValueError(f"{name}: nothing in it can be read, the first {refused[0].where!r}: {refused[0].why}")
     kind, found = _choose_kind(files, root)
+    if kind == "audio" and not is_local(fs):
+        raise ValueError(f"{name} holds sounds, which are read from this machine alone: copy the folder here")
     whole = _frames_of(found) if kind == "image" else {}
     if whole:
         kind, found = "clip", list(whole)
     logger.debug("%s: %d other files passed over", name, len(files) - len(found))
     full = {path: _joined(root, path) for path in found}
     if check:
-        tests = {"image": _verify_image, "text": verify_text, "clip": _verify_clip}
+        tests = {"image": _verify_image, "text": verify_text, "clip": _verify_clip, "audio": _verify_sound}
         first = {full[path]: inside[0] for path, inside in whole.items()}
         test = _frames_test(root, first) if whole else tests[kind]
         refused = refused + inspect(found, lambda path: test(fs, full[path]), lambda path: path)
@@ -77,6 +83,8 @@ def load_folder(
         x = image_files(paths, fs)
     elif kind == "text":
         x = text_files(paths, fs)
+    elif kind == "audio":
+        x = sound_files(paths)
     elif whole:
         x = clips.frame_folders([[_joined(root, file) for file in whole[path]] for path in found], fs, frames=frames)
     else:
@@ -104,32 +112,32 @@ def text_files(paths: Sequence[str], fs: Any) -> Lazy:
 
 
 def _choose_kind(files: list[str], root: str) -> tuple[Any, list[str]]:
-    """Videos if there are as many as pictures, else pictures, else texts; `ValueError` says what there is instead.
+    """The kind of files that is read, and these; `ValueError` says what there is instead.
 
-    Videos come with a cover or a still of each; what has more pictures than that is pictures.
+    Videos if there are as many as pictures, else pictures, else texts: videos come with a cover or a still of each, and
+    what has more pictures than that is pictures. Sounds where there are more of them than of either.
     """
     suffixes = [PurePosixPath(path).suffix.lower() for path in files]
-    of_kind = {
-        kind: [path for path, suffix in zip(files, suffixes) if suffix in wanted]
-        for kind, wanted in (("image", IMAGE_SUFFIXES), ("clip", VIDEO_SUFFIXES), ("text", frozenset({".txt"})))
-    }
-    pictures, videos = len(of_kind["image"]), len(of_kind["clip"])
-    order = ("clip", "image", "text") if videos >= pictures else ("image", "clip", "text")
-    if pictures and videos:
-        logger.warning(
-            "%s holds %d videos and %d pictures; its %s are read",
-            root or "the archive", videos, pictures, "videos" if order[0] == "clip" else "pictures",
-        )  # fmt: skip
+    wanted = {"image": IMAGE_SUFFIXES, "clip": VIDEO_SUFFIXES, "audio": SOUND_SUFFIXES, "text": (".txt",)}
+    of_kind = {kind: [path for path, suffix in zip(files, suffixes) if suffix in own] for kind, own in wanted.items()}
+    pictures, videos, sounds = (len(of_kind[kind]) for kind in ("image", "clip", "audio"))
+    order = ["clip", "image", "audio", "text"] if videos >= pictures else ["image", "clip", "audio", "text"]
+    if sounds > max(pictures, videos):
+        order.sort(key=lambda kind: kind != "audio")
+    there = {WORDS[kind]: len(of_kind[kind]) for kind in ("clip", "image", "audio") if of_kind[kind]}
+    if len(there) > 1:
+        told = " and ".join(f"{n} {what}" for what, n in there.items())
+        logger.warning("%s holds %s; its %s are read", root or "the archive", told, WORDS[order[0]])
     for kind in order:
         if of_kind[kind]:
             return kind, of_kind[kind]
-    there = sorted({suffix or "no suffix" for suffix in suffixes})
-    what = f"{len(files)} files of other types ({', '.join(there[:5])})"
+    others = sorted({suffix or "no suffix" for suffix in suffixes})
+    what = f"{len(files)} files of other types ({', '.join(others[:5])})"
     tables = [p for p, s in zip(files, suffixes) if s in (".csv", ".tsv", ".parquet", ".jsonl", ".npz", ".npy", ".mat")]
     hint = f"; to load {tables[0]!r}, give its path" if tables else ""
     if not files:
-        raise ValueError(f"{root or 'the archive'} is empty; expected pictures, videos or .txt files")
-    raise ValueError(f"{root or 'the archive'} holds no pictures, videos or .txt files, but {what}{hint}")
+        raise ValueError(f"{root or 'the archive'} is empty; expected pictures, videos, sounds or .txt files")
+    raise ValueError(f"{root or 'the archive'} holds no pictures, videos, sounds or .txt files, but {what}{hint}")
 
 
 def _joined(root: str, path: str) -> str:
@@ -159,6 +167,10 @@ def _frames_test(root: str, first: dict[str, str]) -> Callable[[Any, str], None]
 
 def _verify_clip(fs: Any, path: str) -> None:
     clips.check_segment(fs, clips.Segment(path))
+
+
+def _verify_sound(fs: Any, path: str) -> None:
+    check_sound(path)
 
 
 def files_below(fs: Any, root: str) -> tuple[list[str], list[Skipped]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +28,7 @@ from unseen.data.loaders.common import (
     unique_ids,
 )
 from unseen.data.reading import is_local, open_file
+from unseen.data.sounds import SOUND_SUFFIXES, check_sound, sound_files
 from unseen.data.typing import Kind
 from unseen.data.video import VIDEO_SUFFIXES
 from unseen.files import sentence
@@ -63,7 +64,8 @@ def load_table(
     Columns that are not named are found by their usual names (``label``, ``text``, ``path``, ``id``, …).
     Without a text or path column the numeric columns are the features; a row with a missing feature counts as
     unreadable. Empty labels and -1 mean no label. Everything else is kept as columns. Paths of videos, or of folders of
-    frames, give clips; of a video the columns ``start`` and ``end``, in seconds, say which part a row is.
+    frames, give clips, those of sounds sounds; of a video the columns ``start`` and ``end``, in seconds, say which part
+    a row is.
     """
     named = [column for column in (labels_column, text_column, path_column) if column]
     frame = read_frame(fs, path, named)
@@ -90,6 +92,10 @@ def load_table(
         x, found, skipped = clip_column(fs, path, frame[where], starts, ends, check, allow_outside, frames)
         rows = rows[found]
         times = {column: values[rows] for column, values in zip(span, (starts, ends)) if column is not None}
+    elif where is not None and are_sounds(frame[where]):
+        kind = "audio"
+        x, found, skipped = sound_column(fs, path, frame[where], check, allow_outside)
+        rows = rows[found]
     elif where is not None:
         kind = "image"
         x, found, skipped = picture_column(fs, path, frame[where], check, allow_outside)
@@ -169,21 +175,43 @@ def picture_column(
     fs: Any, table: str, column: pd.Series[Any], check: bool, allow_outside: bool = False
 ) -> tuple[Lazy, NDArray[np.bool_], list[Skipped]]:
     """Pictures that a column names, relative to the table; which rows can be read; why the others cannot."""
+
+    def look(path: str) -> None:
+        with open_file(fs, path) as file:
+            verify(file)
+
+    paths, readable, skipped = _files_of(fs, table, column, look if check else None, allow_outside)
+    return image_files(paths, fs), readable, skipped
+
+
+def sound_column(
+    fs: Any, table: str, column: pd.Series[Any], check: bool, allow_outside: bool = False
+) -> tuple[Lazy, NDArray[np.bool_], list[Skipped]]:
+    """Sounds that a column names, as in `picture_column`; they are read from this machine alone."""
+    if not is_local(fs):
+        raise ValueError(f"{column.name} names sounds, which are read from this machine alone: copy them here")
+    paths, readable, skipped = _files_of(fs, table, column, check_sound if check else None, allow_outside)
+    return sound_files(paths), readable, skipped
+
+
+def _files_of(
+    fs: Any, table: str, column: pd.Series[Any], look: Callable[[str], None] | None, allow_outside: bool
+) -> tuple[list[str], NDArray[np.bool_], list[Skipped]]:
+    """Where the files lie that a column names; which rows can be read; why the others cannot, as `look` tells."""
     full = functools.partial(_full, fs, table, allow_outside)
 
     def test(name: str) -> None:
         path = full(name)
         if not fs.exists(path):
             raise ValueError("the file does not exist")
-        if check:
-            with open_file(fs, path) as file:
-                verify(file)
+        if look is not None:
+            look(path)
 
     names = [str(value) for value in column]
     skipped = inspect(names, test, lambda name: name)
     bad = {entry.where for entry in skipped}
     readable = np.array([name not in bad for name in names], dtype=bool)
-    return image_files([full(name) for name in names if name not in bad], fs), readable, skipped
+    return [full(name) for name in names if name not in bad], readable, skipped
 
 
 def clip_column(
@@ -276,6 +304,11 @@ def are_clips(fs: Any, table: str, column: pd.Series[Any], allow_outside: bool =
         return False
 
 
+def are_sounds(column: pd.Series[Any]) -> bool:
+    """Whether a column names sounds: most paths end as they do."""
+    return bool(np.mean([PurePosixPath(str(value)).suffix.lower() in SOUND_SUFFIXES for value in column]) >= 0.5)
+
+
 def _called(column: pd.Series[Any], times: Sequence[NDArray[np.float64]]) -> list[str]:
     """What samples are called: by one column, and parts of a video by the times that they have, too."""
     names = [str(value) for value in column]
@@ -289,7 +322,7 @@ def _guess_strings(frame: pd.DataFrame, columns: list[str]) -> tuple[str | None,
     """The one path column or the one text column among those not taken, if there are no numbers."""
     strings = [column for column in columns if not _numeric(frame[column])]
     for column in strings:
-        known = IMAGE_SUFFIXES | VIDEO_SUFFIXES
+        known = IMAGE_SUFFIXES | VIDEO_SUFFIXES | frozenset(SOUND_SUFFIXES)
         suffixes = [PurePosixPath(str(value)).suffix.lower() in known for value in frame[column]]
         if np.mean(suffixes) >= 0.9:
             return column, None
