@@ -87,7 +87,8 @@ def test_other_formats_need_soundfile_and_the_error_names_the_command(
 ) -> None:
     monkeypatch.setitem(sys.modules, "soundfile", None)
     (tmp_path / "a.ogg").write_bytes(b"OggS")
-    with pytest.raises(ImportError, match=r'\.ogg files are read by soundfile: pip install "unseen\[captioning\]"'):
+    told = r'a\.ogg is no WAV; other sounds are read by soundfile: pip install "unseen\[captioning\]"'
+    with pytest.raises(ImportError, match=told):
         read_sound(tmp_path / "a.ogg", RATE)
     assert "soundfile" in next(iter(read_sounds([tmp_path / "a.ogg"], RATE)))[2]
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import io
 import math
 import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import IO, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -94,13 +95,26 @@ def read_sound(path: str | os.PathLike[str], rate: int | None = None, *, longest
     size = place.stat().st_size
     if size > LARGEST:
         raise ValueError(f"{place.name} has {size:,} bytes; at most {LARGEST:,} are read")
-    found, own = _by_scipy(place, longest) if suffix in PLAIN else _by_soundfile(place, longest)
+    with place.open("rb") as file:
+        return _read(file, place.name, suffix in PLAIN, size, rate, longest)
+
+
+def sound_of(content: bytes, rate: int | None = None, *, longest: float = LONGEST) -> Sound:
+    """A sound from the bytes of a file, whose format is seen by its first ones; see `read_sound`."""
+    if not content:
+        raise ValueError("the file is empty")
+    plain = content[:4] in (b"RIFF", b"RIFX") and content[8:12] == b"WAVE"
+    return _read(io.BytesIO(content), "the file", plain, len(content), rate, longest)
+
+
+def _read(file: IO[bytes], name: str, plain: bool, size: int, rate: int | None, longest: float) -> Sound:
+    found, own = _by_scipy(file, name, size, longest) if plain else _by_soundfile(file, name, longest)
     wave = found.mean(axis=1) if found.ndim == 2 else found
     seconds = len(wave) / own
     if seconds < SHORTEST:
-        raise ValueError(f"{place.name} is too short: {seconds:.3f} s, at least {SHORTEST:g}")
+        raise ValueError(f"{name} is too short: {seconds:.3f} s, at least {SHORTEST:g}")
     if not np.isfinite(wave).all():
-        raise ValueError(f"{place.name} holds values that are not finite")
+        raise ValueError(f"{name} holds values that are not finite")
     rate = own if rate is None else rate
     return Sound(np.clip(resampled(wave.astype(np.float32), own, rate), -1, 1), rate, seconds)
 
@@ -185,8 +199,6 @@ def read_sounds(
 
 def wav_bytes(wave: NDArray[np.float32], rate: int) -> bytes:
     """A wave as a WAV file of 16 bits."""
-    import io
-
     from scipy.io import wavfile
 
     buffer = io.BytesIO()
@@ -194,21 +206,22 @@ def wav_bytes(wave: NDArray[np.float32], rate: int) -> bytes:
     return buffer.getvalue()
 
 
-def _by_scipy(place: Path, longest: float) -> tuple[NDArray[Any], int]:
+def _by_scipy(file: IO[bytes], name: str, size: int, longest: float) -> tuple[NDArray[Any], int]:
     import warnings
 
     from scipy.io import wavfile
 
-    told = _wav_header(place)
+    told = _wav_header(file, size)
+    file.seek(0)
     if told is not None:  # before any of it is decoded
-        _check(place, *told, longest)
+        _check(name, *told, longest)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", wavfile.WavFileWarning)
-            rate, values = wavfile.read(place)
+            rate, values = wavfile.read(file)
     except Exception as error:  # a damaged header is told in many ways
-        raise ValueError(f"{place.name} cannot be read as WAV: {sentence(error)}") from error
-    _check(place, rate, len(values), 1 if values.ndim == 1 else values.shape[1], longest)
+        raise ValueError(f"{name} cannot be read as WAV: {sentence(error)}") from error
+    _check(name, rate, len(values), 1 if values.ndim == 1 else values.shape[1], longest)
     if values.dtype.kind == "f":
         return values, rate
     if values.dtype == np.uint8:
@@ -216,53 +229,52 @@ def _by_scipy(place: Path, longest: float) -> tuple[NDArray[Any], int]:
     return values.astype(np.float32) / float(np.iinfo(values.dtype).max + 1), rate
 
 
-def _wav_header(place: Path) -> tuple[int, int, int] | None:
+def _wav_header(file: IO[bytes], whole: int) -> tuple[int, int, int] | None:
     """Values a second, frames and channels that a WAV file tells, or None where its header is damaged."""
-    with place.open("rb") as file:
-        kind, left = file.read(12), place.stat().st_size - 12
-        order: Literal["little", "big"] = "big" if kind[:4] == b"RIFX" else "little"
-        form: tuple[int, int, int] | None = None
-        while left >= 8:
-            name, size = file.read(4), int.from_bytes(file.read(4), order)
-            left -= 8
-            if name == b"data":
-                if form is None:
-                    return None
-                return form[0], min(size, left) // max(form[2], 1), form[1]
-            size += size % 2
-            if name == b"fmt " and 16 <= size <= left:
-                body = file.read(size)
-                rate, channels, block = body[4:8], body[2:4], body[12:14]
-                form = (int.from_bytes(rate, order), int.from_bytes(channels, order), int.from_bytes(block, order))
-            else:
-                file.seek(size, 1)
-            left -= size
+    kind, left = file.read(12), whole - 12
+    order: Literal["little", "big"] = "big" if kind[:4] == b"RIFX" else "little"
+    form: tuple[int, int, int] | None = None
+    while left >= 8:
+        name, size = file.read(4), int.from_bytes(file.read(4), order)
+        left -= 8
+        if name == b"data":
+            if form is None:
+                return None
+            return form[0], min(size, left) // max(form[2], 1), form[1]
+        size += size % 2
+        if name == b"fmt " and 16 <= size <= left:
+            body = file.read(size)
+            rate, channels, block = body[4:8], body[2:4], body[12:14]
+            form = (int.from_bytes(rate, order), int.from_bytes(channels, order), int.from_bytes(block, order))
+        else:
+            file.seek(size, 1)
+        left -= size
     return None
 
 
-def _by_soundfile(place: Path, longest: float) -> tuple[NDArray[Any], int]:
+def _by_soundfile(file: IO[bytes], name: str, longest: float) -> tuple[NDArray[Any], int]:
     try:
         import soundfile
     except (ImportError, OSError) as error:
-        raise ImportError(f"{place.suffix} files are read by soundfile: {INSTALL}") from error
-    with named(place, "a sound"), soundfile.SoundFile(place) as file:
-        _check(place, file.samplerate, file.frames, file.channels, longest)
-        most = min(math.ceil(longest * file.samplerate), MOST_VALUES // file.channels)  # a header may say less
-        return file.read(most, dtype="float32", always_2d=True), file.samplerate
+        raise ImportError(f"{name} is no WAV; other sounds are read by soundfile: {INSTALL}") from error
+    with named(name, "a sound"), soundfile.SoundFile(file) as sound:
+        _check(name, sound.samplerate, sound.frames, sound.channels, longest)
+        most = min(math.ceil(longest * sound.samplerate), MOST_VALUES // sound.channels)  # a header may say less
+        return sound.read(most, dtype="float32", always_2d=True), sound.samplerate
 
 
-def _check(place: Path, rate: int, frames: int, channels: int, longest: float) -> None:
+def _check(name: str, rate: int, frames: int, channels: int, longest: float) -> None:
     if not RATES[0] <= rate <= RATES[1] or not 1 <= channels <= CHANNELS:
         raise ValueError(
-            f"{place.name} must have {RATES[0]:,} to {RATES[1]:,} values a second and at most {CHANNELS} channels; "
+            f"{name} must have {RATES[0]:,} to {RATES[1]:,} values a second and at most {CHANNELS} channels; "
             f"got {rate:,} and {channels}"
         )
     if frames * channels > MOST_VALUES:
         raise ValueError(
-            f"{place.name} holds {frames:,} values in each of {channels} channels, more than {MOST_VALUES:,} in all"
+            f"{name} holds {frames:,} values in each of {channels} channels, more than {MOST_VALUES:,} in all"
         )
     if frames > longest * rate:
-        raise ValueError(f"{place.name} is {_minutes(frames / rate)} long; at most {_minutes(longest)} are read")
+        raise ValueError(f"{name} is {_minutes(frames / rate)} long; at most {_minutes(longest)} are read")
 
 
 def _minutes(seconds: float) -> str:

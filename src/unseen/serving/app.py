@@ -28,6 +28,7 @@ from unseen.serving.limits import Limits
 from unseen.serving.manual import manual
 from unseen.serving.metrics import Measured, Metrics
 from unseen.serving.model import KINDS, Answer, Served
+from unseen.serving.sounds import example as example_sound
 from unseen.serving.turns import Busy, Turns
 
 MOST = 100
@@ -211,6 +212,12 @@ def create_app(
         @app.get("/example.mp4", include_in_schema=False)
         async def clip() -> Response:
             return Response(example_clip(), media_type="video/mp4")
+
+    if served.kind == "audio":
+
+        @app.get("/example.wav", include_in_schema=False)
+        async def sound() -> Response:
+            return Response(example_sound(), media_type="audio/wav")
 
     @app.get("/docs", include_in_schema=False)
     async def docs(request: Request) -> HTMLResponse:

@@ -26,7 +26,7 @@ class Bodies:
 
     Parameters
     ----------
-    kind : {"image", "clip", "text", "features"}
+    kind : {"image", "clip", "audio", "text", "features"}
         What the samples are.
     width : int
         Numbers of a feature vector.
@@ -116,8 +116,7 @@ class Bodies:
 def _json_model(kind: str, width: int, limits: Limits) -> type[pydantic.BaseModel]:
     """The JSON body, with everything that a schema can say about its samples."""
     item: Any = {
-        "image": Annotated[str, Field(min_length=1, json_schema_extra={"contentEncoding": "base64"})],
-        "clip": Annotated[str, Field(min_length=1, json_schema_extra={"contentEncoding": "base64"})],
+        **dict.fromkeys(FILES, Annotated[str, Field(min_length=1, json_schema_extra={"contentEncoding": "base64"})]),
         "text": Annotated[str, Field(max_length=MAX_TEXT)],
         "features": Annotated[
             list[Annotated[float, Field(ge=-3e38, le=3e38, allow_inf_nan=False)]],
@@ -127,6 +126,7 @@ def _json_model(kind: str, width: int, limits: Limits) -> type[pydantic.BaseMode
     told = {
         "image": "Pictures as files in base64.",
         "clip": "Videos as files in base64.",
+        "audio": "Sounds as files in base64.",
         "text": "Texts.",
         "features": f"Vectors of {width} numbers.",
     }[kind]

@@ -28,7 +28,7 @@ async function ask(body, headers) {
   if (turn === latest) $("status").textContent = told;
 }
 
-if (about.kind === "image" || about.kind === "clip") {
+if (["image", "clip", "audio"].includes(about.kind)) {
   pictures((file) => {
     preview(file);
     const form = new FormData();

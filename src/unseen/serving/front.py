@@ -18,7 +18,11 @@ TOP = 5
 """Classes that the page names."""
 
 
-EXAMPLES = {"image": ("example.png", "picture.jpg"), "clip": ("example.mp4", "video.mp4")}
+EXAMPLES = {
+    "image": ("example.png", "picture.jpg"),
+    "clip": ("example.mp4", "video.mp4"),
+    "audio": ("example.wav", "sound.wav"),
+}
 """What is there to try it with, and what a file of one's own might be called."""
 
 _ADDRESS = re.compile(r"[A-Za-z0-9.-]{1,253}(:\d{1,5})?|\[[0-9a-fA-F:.]+\](:\d{1,5})?")
@@ -68,7 +72,7 @@ def address(host: str, scheme: str = "http") -> str:
 
 
 def lines(served: Served, url: str, *, guarded: bool) -> tuple[str, str]:
-    """A command that works where it is pasted, and for pictures and videos one with a file to be named."""
+    """A command that works where it is pasted, and for pictures, videos and sounds one with a file to be named."""
     token = ' -H "Authorization: Bearer $UNSEEN_TOKEN"' if guarded else ""
     asked = f'"{url}/predict?top=3"'
     if served.kind in EXAMPLES:

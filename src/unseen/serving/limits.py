@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
-FILES = ("image", "clip")
+FILES = ("image", "clip", "audio")
 """Kinds of which a sample is a file."""
 MAX_TEXT = 20_000
 """Characters of one text; a tokenizer reads all of them before it cuts."""

@@ -22,8 +22,9 @@ from unseen.encoders.two_tower import TwoTowerEncoder
 from unseen.serving.clips import open_clip
 from unseen.serving.limits import FILES
 from unseen.serving.pictures import open_picture
+from unseen.serving.sounds import example, open_sound
 
-KINDS = {"image": "pictures", "clip": "videos", "text": "texts", "features": "vectors of numbers"}
+KINDS = {"image": "pictures", "clip": "videos", "audio": "sounds", "text": "texts", "features": "vectors of numbers"}
 """What is served, and what people call it."""
 ROWS = 256
 """Most feature vectors that are predicted together."""
@@ -92,8 +93,7 @@ class Served:
         encoder = bundle.encoder.image if isinstance(bundle.encoder, TwoTowerEncoder) else bundle.encoder
         self.kind: str = "features" if encoder is None else encoder.kind
         if self.kind not in KINDS:
-            reads = "sounds, which `unseen predict` names" if self.kind == "audio" else self.kind
-            raise ValueError(f"only models of {', '.join(KINDS.values())} can be served; this one reads {reads}")
+            raise ValueError(f"only models of {', '.join(KINDS.values())} can be served; this one reads {self.kind}")
         if self.kind == "clip":
             require_video()
         self.frames = max(FRAMES, getattr(encoder, "frames", 0))  # as many as a file is read with
@@ -111,7 +111,8 @@ class Served:
         self.flexible = type(encoder) is Encoder and not encoder.local  # a graph of the user may have a fixed batch
 
     def prepare(self, sample: Any) -> Any:
-        """A sample as `predict` takes it: bytes (or base64 of them) of a picture or a video, a text, or a vector.
+        """A sample as `predict` takes it: bytes (or base64 of them) of a picture, a video or a sound, a text, or a
+        vector.
 
         Raises
         ------
@@ -129,6 +130,8 @@ class Served:
         content = sample if isinstance(sample, bytes) else _from_base64(sample, self.kind)
         if self.kind == "clip":
             return open_clip(content, self.frames, self.max_pixels)
+        if self.kind == "audio":
+            return open_sound(content)
         assert self.preprocess is not None
         return self.preprocess([open_picture(content, self.max_pixels)])
 
@@ -156,6 +159,8 @@ class Served:
             sample = np.zeros(self.width, dtype=np.float32)
         elif self.kind == "clip":
             sample = np.zeros((self.frames, 3, 8, 8), dtype=np.uint8)
+        elif self.kind == "audio":
+            sample = open_sound(example())
         elif self.preprocess is not None:
             sample = self.preprocess([np.zeros((8, 8, 3), dtype=np.uint8)])
         n = 1
@@ -172,4 +177,4 @@ def _from_base64(text: str, kind: str) -> bytes:
     try:
         return base64.b64decode(text, validate=True)
     except (binascii.Error, ValueError) as error:
-        raise ValueError(f"is no base64 of a {'video' if kind == 'clip' else 'picture'}") from error
+        raise ValueError(f"is no base64 of a {KINDS[kind].removesuffix('s')}") from error
