@@ -212,6 +212,25 @@ def test_a_confirmation_on_other_cases_ends_a_flip(use, tmp_path):
     assert [standing.verdict for standing in told if standing.numbers] == ["not held"]
 
 
+def test_figures_on_other_data_flip_nothing(use, tmp_path):
+    def reading(value, at):
+        made = claim(at)
+        domain = Domain(x=np.full((3, 2), value, dtype=np.float32), name="index")
+        data = dataclasses.replace(made.experiments["e"], data=lambda case: [domain])
+        return use(dataclasses.replace(made, experiments={"e": data}))
+
+    reading(1.0, 0.51)
+    evidence.confirm("loki", folder=tmp_path)
+    reading(2.0, 0.3)
+    line = evidence.replay("loki", folder=tmp_path)
+    assert (line["flipped"], line["other data"]) == ([], ["e"])
+    assert evidence.freshness("loki", folder=tmp_path, stamp=stamps.stamp_of("loki")).parts == ("data e: y",)
+    reading(1.0, 0.3)
+    line = evidence.replay("loki", folder=tmp_path)
+    assert line["flipped"] == ["it works"]
+    assert "other data" not in line
+
+
 @pytest.mark.parametrize(
     ("gain", "word", "flipped", "edge"), [(3e-17, "fresh", [], ["it gains"]), (-0.05, "stale", ["it gains"], [])]
 )

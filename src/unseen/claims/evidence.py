@@ -27,7 +27,7 @@ from unseen import claims
 from unseen.claims.base import COLUMNS, Claim, Split
 from unseen.claims.conditions import Verdict
 from unseen.claims.ledger import Assertion
-from unseen.claims.stamps import moved_parts, processor, read_stamp, stamp_of, write_stamp
+from unseen.claims.stamps import moved_parts, on_other_data, processor, read_stamp, stamp_of, write_stamp
 from unseen.runtime import current, runtime
 from unseen.scale import Engine, each
 
@@ -334,7 +334,8 @@ def replay(slug: str, *, folder: Path = FOLDER) -> dict[str, Any]:
 
     The figures of the cell take the place of the recorded ones and everything is judged anew: what then has another
     verdict has flipped, and the evidence is stale until it is mended, checked or confirmed on other cases. A verdict
-    that rounding decided (`Verdict.edge`) is a coin toss: that it fell otherwise is told, and says nothing.
+    that rounding decided (`Verdict.edge`) is a coin toss: that it fell otherwise is told, and says nothing. Nor do
+    figures on other data than wherever the evidence was stamped.
 
     A cell has as many threads as its record says; the oldest say nothing, and are run again on the runtime's.
 
@@ -342,7 +343,8 @@ def replay(slug: str, *, folder: Path = FOLDER) -> dict[str, Any]:
     -------
     dict
         `difference` (the largest one of figures that are no clocks), `where`, `flipped` (assertions), `edge` (those
-        whose recorded verdict rounding had decided, and that now have another), `cells`.
+        whose recorded verdict rounding had decided, and that now have another), `cells`, and `other data`, the
+        experiments whose cell read other data than was recorded with, if there are any.
     """
     claim = claims.get(slug)
     records = read_records(folder, slug)
@@ -350,17 +352,18 @@ def replay(slug: str, *, folder: Path = FOLDER) -> dict[str, Any]:
         raise ValueError(f"there is no evidence for {slug} in {folder}; record it with --confirm")
     newest = {name: record for record in records for name in record["cases"] if name in claim.experiments}
     before = standings(claim, records)
-    difference, where, cells, replayed = 0.0, "", [], []
+    difference, where, cells, replayed, of = 0.0, "", [], [], {}
     for name, record in newest.items():
         rows = [row for row in record["rows"] if row[0] == name]
         case, seed = rows[0][1], rows[0][2]
+        of[name] = case
         with runtime(threads=record.get("threads") or current().threads):
             found = {(row["arm"], row["metric"]): row["value"] for row in claim.cell(name, case, seed)}
         cells.append(f"{name}: {case}, seed {seed}")
         clocks = claim.experiments[name].clocks
         for row in rows:
-            _, at, of, arm, metric, value = row
-            if (at, of) == (case, seed) and (arm, metric) in found:
+            _, at, drawn, arm, metric, value = row
+            if (at, drawn) == (case, seed) and (arm, metric) in found:
                 gap = 0.0 if metric in clocks else _gap(value, found[arm, metric])
                 if gap > difference:
                     difference, where = gap, f"{metric} of {arm}, {cells[-1]}"
@@ -370,12 +373,19 @@ def replay(slug: str, *, folder: Path = FOLDER) -> dict[str, Any]:
     after = [_standing_word(assertion, v) for assertion, v in zip(claim.ledger, _judged(claim, [again]))]
     other = [then for then, now in zip(before, after) if then.verdict != now]
     tossed = [then for then in other if then.numbers is not None and then.numbers.edge]
+    elsewhere = on_other_data(folder, slug, of)
     edge = sorted(then.assertion.text for then in tossed)
-    flipped = sorted(then.assertion.text for then in other if then not in tossed)
+    flipped = sorted(
+        then.assertion.text for then in other if then not in tossed and then.assertion.experiment not in elsewhere
+    )
     line = {"difference": float(f"{difference:.3g}"), "where": where, "flipped": flipped, "edge": edge, "cells": cells}
+    line |= {"other data": elsewhere} if elsewhere else {}
     _append(folder, slug, {"look": "replay", "records": len(records), **line})
     if not flipped:
-        write_stamp(folder, slug, stamp_of(slug))
+        kept = {what: told for what, told in (read_stamp(folder, slug) or {}).items() if what.startswith("data ")}
+        others = tuple(f"data {name}: " for name in elsewhere)
+        now = {what: told for what, told in stamp_of(slug).items() if not what.startswith(others)}
+        write_stamp(folder, slug, now | {what: told for what, told in kept.items() if what.startswith(others)})
     return line
 
 

@@ -5,6 +5,7 @@ Equal stamps mean that recorded figures are still those of the system that is th
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import hashlib
 import json
@@ -124,10 +125,33 @@ def _file(folder: Path, slug: str) -> Path:
     return folder / f"{slug}.stamp.json"
 
 
+def read_stamps(folder: Path, slug: str) -> dict[str, dict[str, str]]:
+    """The stamps beside the evidence, by type of processor."""
+    file = _file(folder, slug)
+    return json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
+
+
 def read_stamp(folder: Path, slug: str) -> dict[str, str] | None:
     """The stamp that this type of processor left beside the evidence; None without one."""
-    file = _file(folder, slug)
-    return json.loads(file.read_text(encoding="utf-8")).get(processor()) if file.exists() else None
+    return read_stamps(folder, slug).get(processor())
+
+
+def on_other_data(folder: Path, slug: str, cells: Mapping[str, str]) -> list[str]:
+    """Experiments whose case, by name in `cells`, reads other data here than wherever the evidence was stamped.
+
+    An index of packages moves on, for example; and features, where a claim reads such, differ in bits between types of
+    processors. Figures on other data say nothing of the system.
+    """
+    stamps = read_stamps(folder, slug).values()
+    found = []
+    for name, case in cells.items():
+        data = claims.get(slug).experiments[name].data
+        known = {stamp[what] for stamp in stamps if (what := _data(name, case)) in stamp}
+        if data is not None and known:
+            with contextlib.suppress(SourceUnavailable, ImportError):
+                if digest_of(sorted(map(_fingerprint, data(case))))[:12] not in known:
+                    found.append(name)
+    return found
 
 
 def write_stamp(folder: Path, slug: str, stamp: Mapping[str, str]) -> None:
@@ -137,7 +161,7 @@ def write_stamp(folder: Path, slug: str, stamp: Mapping[str, str]) -> None:
     data = {_data(name, case) for name, experiment in experiments for case in experiment.confirmation}
     have = {
         other: {what: digest for what, digest in of.items() if not what.startswith("data ") or what in data}
-        for other, of in (json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}).items()
+        for other, of in read_stamps(folder, slug).items()
     }
     temporary = file.with_name(f".{file.name}.tmp")
     temporary.write_text(json.dumps(have | {processor(): dict(stamp)}, indent=1, ensure_ascii=False) + "\n")

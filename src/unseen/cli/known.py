@@ -391,6 +391,9 @@ def _replayed(result: Mapping[str, Any]) -> list[str]:
     where = f" ({result['where']})" if result["where"] else ""
     lines = [f"{result['slug']}: {len(result['cells'])} cells, largest difference {result['difference']:g}{where}"]
     lines += [f"  flipped: {text}" for text in result["flipped"]]
+    lines += [
+        f"  on other data than was recorded with, which says nothing: {name}" for name in result.get("other data", ())
+    ]
     return [
         *lines,
         *(f"  recorded on the edge, where rounding decides, and other now: {text}" for text in result["edge"]),
