@@ -15,7 +15,7 @@ import os
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -251,6 +251,10 @@ class _Clips(_Kept):
             return video.read_frames(file, middles(start, end, self.frames), side=self.side)
 
 
+def _bytes_of(path: str) -> IO[bytes]:
+    return Path(path).open("rb")
+
+
 @dataclasses.dataclass(frozen=True)
 class _Windows(_Clips):
     """Windows over one video, each frame of which is decoded once while they are read in their order."""
@@ -262,7 +266,7 @@ class _Windows(_Clips):
     def passage(self) -> video.Passage:
         """The way through the video; it stands where the last window was read."""
         times = (time for window in self.windows for time in middles(*window, self.frames))
-        return video.Passage(functools.partial(open, self.path, "rb"), times, self.side)
+        return video.Passage(functools.partial(_bytes_of, self.path), times, self.side)
 
     def make(self, item: Segment) -> NDArray[np.uint8]:
         assert item.end is not None

@@ -158,9 +158,9 @@ def suite_zero(
     lost = ~np.isfinite(statistics)
     about = {"not finite": dict(zip(proxies, lost.sum(axis=(0, 2)).tolist()))} if lost.any() else {}
     if about:
-        whole = ~lost.any(axis=(1, 2))
+        whole = np.asarray(~lost.any(axis=(1, 2)))
         _tell_lost(name, about["not finite"], int((~whole).sum()), len(known))
-        known = {key: entry for (key, entry), kept in zip(known.items(), whole) if kept}
+        known = {key: entry for (key, entry), kept in zip(known.items(), whole.tolist()) if kept}
         statistics = statistics[whole]
     counts = np.array([sum(_scores(entry.get("params"))) for entry in known.values()])
     return plain_table(
