@@ -29,10 +29,10 @@ from unseen.data.domain import Domain
 from unseen.data.naive import filled, season_of
 from unseen.data.series import periods_of
 from unseen.data.sources.series import packaged_corpus
-from unseen.jobs.forecasting.pretraining import CHECKPOINT
 from unseen.methods.forecasting.ttm import TTM, method, pretrained
 from unseen.methods.forecasting.ttm.network import Shape, TinyTimeMixer
 from unseen.methods.forecasting.ttm.official import translated
+from unseen.methods.forecasting.ttm.pretraining import CHECKPOINT
 
 CHANNELS = 7
 SERIES = ("traffic/minneapolis", "electricity/clients", "demand/victoria")

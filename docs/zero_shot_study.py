@@ -265,7 +265,7 @@ def choice_table(cases: Sequence[Mapping[str, Any]]) -> str:
         rows.append(line(name, [score(case, picked(case, rule)) for case in cases], best))
     mean = [float(np.mean([score(case, name) for name in case["candidates"]])) for case in cases]
     rows.append(line("a candidate at random (mean)", mean, best))
-    rows.append(line("the best candidate by the exam (an oracle)", best, best))
+    rows.append(line("the best candidate, by the exam", best, best))
     return markdown(["rule", "score", "regret", "largest regret", "best chosen"], rows)
 
 

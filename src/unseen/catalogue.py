@@ -168,7 +168,7 @@ class Given:
             return f"is for another task, {card.task}{ask}"
         if self._on_probabilities(method):
             if "classes" not in self.inputs or "source" not in self.inputs:
-                return "decides over classes that have a distance between them: it needs source and classes"
+                return "predicts by how near classes are to each other (as in a tree): it needs source and classes"
         elif self.kind not in card.modalities:
             if card.reads_clips and self.brought == "clip":
                 return BY_NAME

@@ -132,6 +132,20 @@ def test_without_a_model_there_are_samples_and_nothing_beside_them():
     assert found.gain is None
 
 
+def test_without_a_budget_there_are_twenty_samples_or_all_where_there_are_fewer(caplog):
+    few = groups().take(slice(0, 8)).unlabeled()
+    part = groups().take(slice(0, 8))
+    part = part.with_labels(np.where(np.arange(8) < 2, part.y, -1))
+    assert len(propose(groups().unlabeled()).samples) == 20
+    assert not caplog.records
+    assert len(propose(few).samples) == 8
+    assert not propose(part).samples.labeled.any()
+    assert len(propose(part).samples) == 6
+    assert "all 6 samples without a label are to be labelled" in caplog.text
+    with pytest.raises(ValueError, match=r"budget must be in \[1, 6\]"):
+        propose(part, budget=7)
+
+
 def test_labelled_and_verified_samples_are_not_proposed():
     domain = groups()
     part = domain.with_labels(np.where(np.arange(150) < 60, domain.y, -1))

@@ -100,7 +100,7 @@ def run(case: str, seed: int) -> Result:
 
 def support_of(pair: Data, shots: int, seed: int) -> Domain:
     """`shots` labelled samples of every class that the source knows, and one more to choose by."""
-    split = few_shot_split(pair.target.labels, shots, seed=seed)
+    split = few_shot_split(pair.target.labels, shots, seed=seed, classes=pair.target.classes)
     support = pair.target.take(np.concatenate([split.train, split.validation]))
     return support.take(support.labels < pair.known)
 

@@ -65,7 +65,7 @@ def fine_tuned(model: Classifier, pair: Data, seed: int) -> dict[str, list[float
     rate = None
     for draw in range(seed, seed + DRAWS):
         for arm, (shots, settings) in FEW.items():
-            split = few_shot_split(pair.target.labels, shots, seed=seed, draw=draw)
+            split = few_shot_split(pair.target.labels, shots, seed=seed, draw=draw, classes=pair.target.classes)
             support = pair.target.take(np.concatenate([split.train, split.validation]))
             support = support.take(support.labels < pair.known)
             method = FewShotSFDA(views="same", learning_rate=rate).set_params(random_state=seed, **settings)

@@ -60,7 +60,7 @@ def pools(source: Domain, target: Domain, seed: int) -> Data:
     order = np.random.default_rng(seed).permutation(np.flatnonzero(np.minimum(*counts) >= LEAST))
     source, target = (_only(domain, order) for domain in (source, target))
     known = round(0.7 * len(order))
-    held = few_shot_split(target.labels, 1, seed=seed).test
+    held = few_shot_split(target.labels, 1, seed=seed, classes=target.classes).test
     pool = target.take(np.setdiff1d(np.arange(len(target)), held))
     closed = pool.take(pool.labels < known)
     shift = unbalanced(closed, np.bincount(closed.labels).min() / RAREST, reverse=True, seed=seed)

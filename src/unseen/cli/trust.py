@@ -117,7 +117,9 @@ def label(
     target: Annotated[str, typer.Argument(help="Data without labels, or with a few.")],
     model: Annotated[Path | None, typer.Option(help="Saved model (or run) whose guesses are shown.")] = None,
     source: options.Source = None,
-    budget: Annotated[int, typer.Option(help="Labels that you can pay for.", min=1)] = 20,
+    budget: Annotated[
+        int | None, typer.Option(help="Labels that you can pay for; 20, or all where there are fewer.", min=1)
+    ] = None,
     classes: options.Classes = None,
     encoder: options.Encoder = None,
     out: Annotated[Path, typer.Option(help="Table with an empty column label.")] = Path("to_label.csv"),

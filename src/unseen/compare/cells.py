@@ -7,7 +7,6 @@ import logging
 import math
 import shutil
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -17,7 +16,7 @@ from unseen import catalogue
 from unseen.catalogue import Given
 from unseen.compare.inputs import Inputs
 from unseen.compare.shared_fits import Fits
-from unseen.compare.validators import validated
+from unseen.compare.validators import Cell, validated
 from unseen.data.classes import realign
 from unseen.data.domain import Domain, concatenate
 from unseen.data.samplers import hold_out
@@ -33,7 +32,6 @@ from unseen.validation.classwise import FEWEST
 
 log = logging.getLogger(__name__)
 
-Cell = dict[str, Any]
 WHOLE = "all that is given"
 MOST_SOFTENED = 1000.0
 PARTS = {"adapted": "target", "held out": "held_out"}

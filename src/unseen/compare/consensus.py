@@ -11,9 +11,10 @@ import numpy as np
 import torch
 
 from unseen import methods
-from unseen.compare.cells import PARTS, Cell, run_cell
+from unseen.compare.cells import PARTS, run_cell
 from unseen.compare.fits import split
 from unseen.compare.inputs import Inputs
+from unseen.compare.validators import Cell
 from unseen.data.typing import FloatArray
 from unseen.methods.base import signatures
 from unseen.methods.baselines.consensus import OPINIONS

@@ -11,10 +11,11 @@ from typing import Any
 
 from unseen import catalogue
 from unseen.catalogue import Given
-from unseen.compare.cells import Cell, key_of, refit_cell, run_cell, split_source
+from unseen.compare.cells import key_of, refit_cell, run_cell, split_source
 from unseen.compare.clips import for_other_processes
 from unseen.compare.inputs import Inputs
 from unseen.compare.shared_fits import Fits
+from unseen.compare.validators import Cell
 from unseen.data.domain import Domain
 from unseen.nn.remembered import Memory, remembering
 from unseen.nn.state import pack, unpack

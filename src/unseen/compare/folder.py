@@ -13,8 +13,9 @@ import numpy as np
 import torch
 
 from unseen.bundle import Bundle
-from unseen.compare.cells import PARTS, Cell
+from unseen.compare.cells import PARTS
 from unseen.compare.inputs import Inputs
+from unseen.compare.validators import Cell
 from unseen.data.domain import Domain
 from unseen.runtime import limited_threads, replacing
 

@@ -17,7 +17,7 @@ from unseen import methods as methods_
 from unseen.bundle import Bundle
 from unseen.compare.asked import BEGUN, check_asked, method_names
 from unseen.compare.candidates import Plan, name_of, pair_called, plan
-from unseen.compare.cells import Cell, as_sure_as, calibration
+from unseen.compare.cells import as_sure_as, calibration
 from unseen.compare.choice import choose
 from unseen.compare.clips import check_clips, slugs_on_clips, with_whole_clips
 from unseen.compare.consensus import SLUG, consensus_cells, with_opinions
@@ -26,6 +26,7 @@ from unseen.compare.fits import alone_in, fit_whole, run_all, split
 from unseen.compare.inputs import Data, Inputs, Names, Tower, prepare
 from unseen.compare.introduction import introduction
 from unseen.compare.results import summarize
+from unseen.compare.validators import Cell
 from unseen.compare.views import with_two_views
 from unseen.data.decoded import forget, keeping
 from unseen.data.domain import Domain

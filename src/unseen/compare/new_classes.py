@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from unseen.compare.cells import Cell
 from unseen.compare.inputs import Inputs
+from unseen.compare.validators import Cell
 from unseen.data.classes import ClassSpace
 from unseen.data.label_metrics import CompleteMetric
 

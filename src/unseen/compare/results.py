@@ -7,12 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from unseen.compare.cells import Cell
 from unseen.compare.choice import Choice, graded_labels
 from unseen.compare.estimate import MEASURED_WITH, estimate
 from unseen.compare.inputs import Inputs
 from unseen.compare.new_classes import new_classes
-from unseen.compare.validators import SUPPORT
+from unseen.compare.validators import SUPPORT, Cell
 from unseen.data.class_gaps import gaps
 from unseen.data.classes import ClassSpace
 from unseen.data.typing import FloatArray, IntArray

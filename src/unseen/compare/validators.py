@@ -33,6 +33,7 @@ from unseen.validation import (
 from unseen.validation.reverse import Learner
 
 Cell = dict[str, Any]
+"""What is known of one candidate with one seed: predictions, figures and the method itself, by name."""
 
 SOURCE, SUPPORT = "source validation", "support validation"
 INFORMATION, DENSITY = "information maximization", "neighbourhood density"

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from unseen.data.classes import ClassSpace
 from unseen.data.domain import Domain
 from unseen.data.typing import IntArray
 
@@ -18,7 +19,15 @@ class FewShotSplit(NamedTuple):
     test: IntArray
 
 
-def few_shot_split(y: IntArray, shots: int, *, seed: int, draw: int | None = None, test: float = 0.2) -> FewShotSplit:
+def few_shot_split(
+    y: IntArray,
+    shots: int,
+    *,
+    seed: int,
+    draw: int | None = None,
+    test: float = 0.2,
+    classes: ClassSpace | None = None,
+) -> FewShotSplit:
     """Hold out a stratified part as the test, and draw `shots` + 1 of each class from the rest.
 
     Parameters
@@ -33,6 +42,8 @@ def few_shot_split(y: IntArray, shots: int, *, seed: int, draw: int | None = Non
         Seed of the draw alone: several draws for one test part.
     test : float in (0, 1)
         Share of the test part.
+    classes : ClassSpace, optional
+        Names the classes in errors.
 
     Raises
     ------
@@ -46,22 +57,24 @@ def few_shot_split(y: IntArray, shots: int, *, seed: int, draw: int | None = Non
         raise ValueError(f"shots must be at least 1 and test in (0, 1); got {shots} and {test}")
     if len(y) and y.min() < 0:
         raise ValueError("y must hold labels only; it holds -1, which is no label")
-    classes, counts = np.unique(y, return_counts=True)
+    labels, counts = np.unique(y, return_counts=True)
     fewest = int(counts.min()) if len(counts) else 0
-    if fewest < shots + 2 or round(test * len(y)) < len(classes):
+    if fewest < shots + 2 or round(test * len(y)) < len(labels):
+        smallest = f" ({classes.names[labels[counts.argmin()]]!r})" if classes is not None and len(labels) else ""
         raise ValueError(
-            f"y must have {shots + 2} samples of each class, and a test sample of each; the smallest has {fewest}, "
-            f"and {test:g} of {len(y)} samples are {round(test * len(y))} for {len(classes)} classes"
+            f"y must have {shots + 2} samples of each class, and a test sample of each; the smallest{smallest} has "
+            f"{fewest}, and {test:g} of {len(y)} samples are {round(test * len(y))} for {len(labels)} classes"
         )
     from sklearn.model_selection import train_test_split
 
     rest, held = train_test_split(np.arange(len(y)), test_size=test, random_state=seed, stratify=y)
     rng = np.random.default_rng(seed if draw is None else draw)
     train, validation = [], []
-    for label in np.unique(y):
+    for label in labels:
         own = rng.permutation(np.sort(rest[y[rest] == label]))
         if len(own) < shots + 1:
-            raise ValueError(f"class {label} has {len(own)} samples outside the test; {shots + 1} are needed")
+            name = label if classes is None else repr(classes.names[label])
+            raise ValueError(f"class {name} has {len(own)} samples outside the test; {shots + 1} are needed")
         train.append(own[:shots])
         validation.append(own[-1:])
     return FewShotSplit(np.concatenate(train), np.concatenate(validation), np.sort(held))

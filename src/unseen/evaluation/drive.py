@@ -1,8 +1,12 @@
 """A protocol drives, a method never asks: the order in which a method is fitted, asked and graded.
 
-Only here truth and method meet. `Once` is the plain case: one fit, one question, one opening of the exam. `Stream`
-learns one task after another, `Pairs` asks about pairs of samples, `Rolling` about what is to come. Few labelled
-samples of a few classes at a time are `unseen.evaluation.episodes.Episodes`.
+`Once` is the plain case: one fit, one question, one opening of the exam (`unseen rank`, `unseen tag`). `Stream` learns
+one task after another (`unseen continue`). Few labelled samples of a few classes at a time are
+`unseen.evaluation.episodes.Episodes` (`unseen episodes`). `Pairs` asks about pairs of samples, `Rolling` about what is
+to come: for those who grade a method of their own; no command goes through these two. Commands that open one exam for
+all their candidates do so by themselves (`unseen compare`, and those for masks, captions and alignment); `unseen match
+bench` reads each pair once for all matchers, by cameras or planes that are known (`unseen.evaluation.zeb`); what
+`unseen forecast` looks back at is the user's own past, no exam.
 """
 
 from __future__ import annotations

@@ -21,11 +21,14 @@ from unseen.encoders.defaults import DEFAULT_ENCODER
 from unseen.labeling.class_order import classes_to_label
 from unseen.labeling.gain import Gain, expected_gain
 from unseen.labeling.margin import margin
-from unseen.labeling.typiclust import typiclust
+from unseen.labeling.typiclust import check_budget, typiclust
 from unseen.runtime import replacing
 from unseen.verification import sealed
 
 log = logging.getLogger(__name__)
+
+USUAL = 20
+"""Labels that are asked for where nobody says how many, and there are as many samples."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -77,7 +80,7 @@ class Proposal:
 def propose(
     target: Data,
     *,
-    budget: int = 20,
+    budget: int | None = None,
     model: Bundle | None = None,
     source: Data | None = None,
     classes: ClassSpace | str | os.PathLike[str] | None = None,
@@ -91,8 +94,8 @@ def propose(
     Parameters
     ----------
     target : Domain or path
-    budget : int, >= 1
-        Labels that can be paid for.
+    budget : int, >= 1, optional
+        Labels that can be paid for; `USUAL` if absent, or all samples without a label where there are fewer.
     model : Bundle, optional
         Its guesses stand beside the samples; its encoder is used.
     source : Domain or path, optional
@@ -109,7 +112,7 @@ def propose(
     ValueError
         If the budget is out of range, kinds differ, or `classes` is given alone.
     """
-    if budget < 1:
+    if budget is not None and budget < 1:
         raise ValueError(f"budget must be at least 1, got {budget}")
     if classes is not None and model is None and source is None:
         raise ValueError("classes must come with model or source, which say what classes have labels")
@@ -125,6 +128,12 @@ def propose(
             "(class folders are labels) or were answered in `unseen verify`; name a folder without class folders, or a "
             "table with an empty column label"
         )
+    free = int((~out[open_]).sum())
+    if budget is None:
+        budget = min(USUAL, free)
+        if free < USUAL:
+            log.warning("all %d samples without a label are to be labelled; `budget` asks for fewer", free)
+    check_budget(budget, free)
     brought = None
     if source is not None:
         brought = prepare(source=source, classes=classes, encoder=name, on_error=on_error, trust=trust)

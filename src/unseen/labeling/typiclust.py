@@ -23,6 +23,12 @@ class Typical(NamedTuple):
     covers: IntArray
 
 
+def check_budget(budget: int, free: int) -> None:
+    """Raise `ValueError` unless as many of the `free` samples without a label can be chosen."""
+    if not 1 <= budget <= free:
+        raise ValueError(f"budget must be in [1, {free}], the number of samples without a label; got {budget}")
+
+
 def typiclust(x: FloatArray, budget: int, *, labeled: NDArray[np.bool_] | None = None, seed: int = 0) -> Typical:
     """Choose samples to label that are dense and far from each other [1].
 
@@ -53,8 +59,7 @@ def typiclust(x: FloatArray, budget: int, *, labeled: NDArray[np.bool_] | None =
     """
     have = np.zeros(len(x), dtype=bool) if labeled is None else labeled
     free = int((~have).sum())
-    if not 1 <= budget <= free:
-        raise ValueError(f"budget must be in [1, {free}], the number of samples without a label; got {budget}")
+    check_budget(budget, free)
     z = np.asarray(x, dtype=np.float32)
     unit = F.normalize(torch.as_tensor(z - z.mean(axis=0)), dim=1)
     clusters = kmeans(unit, budget + int(have.sum()), random_state=seed).labels.numpy()

@@ -378,6 +378,8 @@ def _giving(function: Callable[..., Any], verb: Verb) -> Callable[..., Any]:
             samples = as_clips(x)
         elif verb.reads == "subgraphs":
             samples = as_subgraphs(x, width)
+        elif verb.reads == "series":
+            samples = x
         elif self.reads_regions:
             samples = as_regions(x, width)
         else:

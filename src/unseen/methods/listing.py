@@ -53,6 +53,12 @@ def lines() -> tuple[Line, ...] | None:
     return (*built, *(Line(**row) for row in _rows("systems.json") if row["slug"] not in have))
 
 
+def reading(word: str) -> tuple[str, ...]:
+    """Slugs of the methods of this package that need `word` of `fit`, and of those that are newer than the file."""
+    told = {row["slug"]: {name for way in row.get("needs", ()) for name in way} for row in _rows(FILE)}
+    return tuple(slug for slug in METHODS if word in told.get(slug, {word}))
+
+
 def search(text: str = "", given: Iterable[str] | None = None) -> tuple[Line, ...] | None:
     """What `unseen.catalogue.search` finds, as lines; None where that must be asked."""
     found, have = lines(), None if given is None else set(given)

@@ -276,7 +276,7 @@ class NamedTowers(Need):
         """Return that there is no such encoder."""
         if given.inputs.get("encoder") is not None or getattr(given, "towers", None) is not None:
             return None
-        return "needs a two-tower encoder that reads samples and names: --encoder lite-clip, or open_clip:..."
+        return "needs a two-tower encoder that reads samples and names, such as lite-clip or open_clip:..."
 
     def example(self, inputs: Mapping[str, Any]) -> dict[str, Any]:
         """Return small towers for the samples that are there, and sentences of some classes."""

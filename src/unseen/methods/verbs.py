@@ -9,7 +9,7 @@ from typing import Any, Literal, TypeVar
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-Reads = Literal["card", "text", "doubles", "pairs", "pictures", "clips", "subgraphs"]
+Reads = Literal["card", "text", "doubles", "pairs", "pictures", "clips", "subgraphs", "series"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -18,8 +18,9 @@ class Verb:
 
     `reads` is ``"card"`` (numbers, texts or features of regions, as the card says), ``"text"``,
     ``"pairs"`` (`Pairs` of pictures), ``"pictures"`` (a list of tensors (c, h, w), whose sizes may differ),
-    ``"clips"`` (a `Domain` of clips), ``"subgraphs"`` (`unseen.data.text_graphs.GraphBatch`), or
-    ``"doubles"``: numbers of which those in double precision stay so, as they may exceed what single precision holds.
+    ``"clips"`` (a `Domain` of clips), ``"subgraphs"`` (`unseen.data.text_graphs.GraphBatch`), ``"series"`` (a
+    `Domain` of series or an array, which the verb itself checks), or ``"doubles"``: numbers of which those in double
+    precision stay so, as they may exceed what single precision holds.
     """
 
     gives: str

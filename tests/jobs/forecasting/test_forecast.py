@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import functools
+import importlib.metadata
 import subprocess
 import sys
+import types
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +14,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from unseen import plugins
 from unseen.data.series import read_series
+from unseen.jobs.forecasting.forecasters import forecasters, load_model
 from unseen.jobs.forecasting.job import forecast, write
+from unseen.methods import CORAL
+from unseen.methods.base import Card
+from unseen.methods.forecasting.forecaster import Forecaster, Limits
 from unseen.methods.forecasting.ttm import TTM, pretrained
 
 
@@ -371,3 +378,89 @@ def test_a_model_of_ones_own_is_taken(tmp_path: Path) -> None:
     model = TTM.load(tmp_path / "own")
     result = forecast(table(300)[["time", "load"]], horizon=40, model=model, method="ttm")
     assert len(result.table) == 40
+
+
+# -- a second forecaster -----------------------------------------------------------------------------------
+
+
+class Drift(Forecaster):
+    """The last value, and on along the line from the first."""
+
+    card = Card(
+        slug="drift", title="Drift", venue="", summary="A line.", modalities={"series"}, protocols={"forecasting"},
+        task="series",
+    )  # fmt: skip
+
+    @property
+    def limits(self) -> Limits:
+        return Limits(least=3)
+
+    def fit(self, *, series: Any) -> Drift:
+        self.fitted_ = True
+        return self
+
+    @classmethod
+    def pretrained(cls) -> Drift:
+        return cls().fit(series=read_series(table(9)))
+
+    def forecast(self, x: Any, *, horizon: int | None = None, future: Any = None) -> Any:
+        ahead = np.arange(1, (horizon or 1) + 1)[:, None]
+        return np.stack([v[-1] + ahead * (v[-1] - v[0]) / (len(v) - 1) for v in (np.asarray(v) for v in x.x)])
+
+
+@pytest.fixture
+def drift(monkeypatch: pytest.MonkeyPatch) -> None:
+    entry = importlib.metadata.EntryPoint("drift", "other_forecasters:Drift", "unseen.methods")
+    module = types.ModuleType("other_forecasters")
+    vars(module)["Drift"] = Drift
+    monkeypatch.setitem(sys.modules, "other_forecasters", module)
+    real = plugins.found
+    monkeypatch.setattr(plugins, "found", lambda group: {"drift": entry} if group == "methods" else real(group))
+
+
+def line(n: int) -> pd.DataFrame:
+    return pd.DataFrame({"time": pd.date_range("2024-01-01", periods=n, freq="h"), "y": 3.0 * np.arange(n) + 5})
+
+
+def test_a_forecaster_of_another_package_is_tried_by_its_card_alone(drift: None) -> None:
+    result = forecast(line(300), horizon=12, model=tiny())
+    assert result.chosen == "drift"
+    assert set(result.backtest.method) == {"ttm", "drift", "seasonal-naive", "last-value"}
+    np.testing.assert_allclose(result.table.forecast, 3.0 * np.arange(300, 312) + 5)
+    asked = forecast(table(300)[["time", "load"]], horizon=12, model=tiny(), method="drift")
+    assert asked.chosen == "drift"
+    assert asked.why.startswith("it was asked for")
+
+
+def test_a_forecaster_reads_what_another_cannot(drift: None, caplog: pytest.LogCaptureFixture) -> None:
+    result = forecast(line(5), horizon=2, model=tiny())
+    assert "ttm is not tried: it cannot read this: table has 5 points, and 8 are the least" in caplog.text
+    np.testing.assert_allclose(result.table.forecast, [20, 23])
+    with pytest.raises(ValueError, match="the model cannot read this: table has 5 points"):
+        forecast(line(5), horizon=2, model=tiny(), method="ttm")
+    assert forecast(line(300), horizon=2, model=tiny(), context=4, intervals=None).chosen == "drift"
+
+
+def test_each_forecaster_is_tuned_with_hyperparameters_of_its_own(drift: None) -> None:
+    tuned = forecast(line(300), horizon=12, model=tiny(), few_shot=0.2, settings={"tune_epochs": 1})
+    assert set(tuned.backtest.method) == {"ttm", "ttm-tuned", "drift", "seasonal-naive", "last-value"}
+    for wanted, told in (("drift", "drift has no 'tune_epochs'"), ("drift-tuned", "must be one of auto, ttm, ttm-t")):
+        with pytest.raises(ValueError, match=told):
+            forecast(line(300), model=tiny(), few_shot=0.2, settings={"tune_epochs": 1}, method=wanted)
+
+
+def test_a_saved_forecaster_is_read_whatever_it_is(drift: None, tmp_path: Path) -> None:
+    Drift.pretrained().save(tmp_path / "own")
+    assert isinstance(load_model(tmp_path / "own"), Drift)
+    CORAL().save(tmp_path / "other")
+    with pytest.raises(ValueError, match=r"must hold a forecaster \(ttm, drift\); it holds coral"):
+        load_model(tmp_path / "other")
+
+
+def test_what_only_says_that_it_forecasts_is_told_and_left_out(drift: None, caplog: pytest.LogCaptureFixture) -> None:
+    class Liar(CORAL):
+        card = Drift.card
+
+    vars(sys.modules["other_forecasters"])["Drift"] = Liar
+    assert forecasters() == ("ttm",)
+    assert "drift is left out: its card has the task series, and Liar is no Forecaster" in caplog.text

@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import nn
 
+from unseen.data.classes import ClassSpace
 from unseen.data.domain import Domain
 from unseen.data.few_shot import few_shot_split, unbalanced
 from unseen.methods.adaptation.fewshot_sfda import RATES, FewShotSFDA, trained_parts, validation_samples
@@ -76,6 +77,11 @@ def test_a_class_with_too_few_samples_is_named():
         few_shot_split(np.repeat([0, 1, 2], [30, 30, 5]), 4, seed=0)
     with pytest.raises(ValueError, match="6 are needed"):
         few_shot_split(np.repeat([0, 1, 2], [30, 30, 7]), 5, seed=0)
+    names = ClassSpace(names=("cup", "pan", "pot"))
+    with pytest.raises(ValueError, match=r"the smallest \('pot'\) has 5"):
+        few_shot_split(np.repeat([0, 1, 2], [30, 30, 5]), 4, seed=0, classes=names)
+    with pytest.raises(ValueError, match="class 'pot' has 5 samples outside the test"):
+        few_shot_split(np.repeat([0, 1, 2], [30, 30, 7]), 5, seed=0, classes=names)
     with pytest.raises(ValueError, match="a test sample of each"):
         few_shot_split(np.repeat(np.arange(30), 4), 1, seed=0)
     with pytest.raises(ValueError, match="holds -1"):

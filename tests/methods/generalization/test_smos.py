@@ -359,7 +359,7 @@ def test_bad_teachers_and_settings_are_named():
             model=network(),
             teachers={"precursor": Classifier(nn.Linear(6, 5), nn.Identity(), nn.Linear(5, 3))},
         )
-    with pytest.raises(ValueError, match="teachers must hold one network, the precursor; got 2: a, b"):
+    with pytest.raises(ValueError, match="teachers must hold one network to stay near; got 2: a, b"):
         SMOS().fit(source=source(), model=network(), teachers={"a": network(), "b": network()})
     with pytest.raises(ValueError, match="it has no 'nowhere'"):
         SMOS(taps=("nowhere",)).fit(source=source(), model=network())

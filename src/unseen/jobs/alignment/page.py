@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from unseen.console import in_flags_here
 from unseen.report.pages import FIGURES, image_source, render_page
 
 if TYPE_CHECKING:
@@ -164,7 +165,7 @@ def told(report: Report) -> list[str]:
         level = f"{report.row_entropy:.3f} of the greatest entropy"
         said.append(
             f"By the frozen side all samples are about equally alike ({level}), so that it teaches hardly more than "
-            "the pairs do (the weighted term is label smoothing); --preset sharpened tells samples apart."
+            "the pairs do (the weighted term is label smoothing); preset=sharpened tells samples apart."
             if report.row_entropy > LEVEL
             else f"How level the similarities are by which the frozen side teaches: {level}."
         )
@@ -234,17 +235,13 @@ def told(report: Report) -> list[str]:
         said.append(
             f"{best!r} is right on {100 * named[best]:.1f} % of the exam, what was saved on "
             f"{100 * named['aligned']:.1f} %"
-            + (
-                ": rather use that."
-                if unified(report)
-                else ": rather use that (--preset lit, or `RidgeMap` in Python)."
-            )
+            + (": rather use that." if unified(report) else ": rather use that (preset=lit, or `RidgeMap` in Python).")
         )
     if report.cut:
         said.append(f"Texts longer than the context of their encoder: {report.cut:,}; what is behind was not read.")
     if report.lacking:
         said.append(f"{report.lacking:,} pairs lack a side and were left out.")
-    return said
+    return [in_flags_here(line) for line in said]
 
 
 def lines(report: Report) -> list[str]:

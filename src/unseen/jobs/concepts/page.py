@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
+from unseen.console import in_flags_here
 from unseen.report.pages import FIGURES, image_source, render_page
 
 if TYPE_CHECKING:
@@ -126,7 +127,7 @@ def sentences(found: Found) -> list[str]:
             f"The corpus is taken to be {scale:,.3g} times these captions; a concept that does not occur in them may "
             f"still occur {3 * scale:,.3g} times in it."
         )
-    return out
+    return [in_flags_here(line) for line in out]
 
 
 def answer(found: Found) -> str:
@@ -144,7 +145,7 @@ def answer(found: Found) -> str:
     rare = table.drop_duplicates("concept").sort_values(found.search, kind="stable").head(NAMED)
     weak = ", ".join(f"{row['concept']} ({row[found.search]:,})" for row in rare.to_dict("records"))
     return (
-        f"Expect the least of {weak}, which occur least. No accuracy is predicted from counts alone: add --like with a "
+        f"Expect the least of {weak}, which occur least. No accuracy is predicted from counts alone: add `like`, a "
         "published curve (such as laion400m/ViT-B-16/text), or a column accuracy for at least 5 concepts."
     )
 

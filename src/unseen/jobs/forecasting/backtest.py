@@ -18,7 +18,6 @@ from unseen.data.series import (
     pick,
     series_domain,
 )
-from unseen.methods.forecasting.ttm import TTM
 from unseen.validation.conformal import conformal_widths, coverage, fewest
 
 if TYPE_CHECKING:
@@ -32,18 +31,19 @@ WORST = 100.0
 """Largest error over that of the seasonal naive that counts; where that never errs, all others would be infinite."""
 
 Array = NDArray[Any]
-Forecaster = Callable[[Domain, int, "Domain | None"], Array]
+Attempt = Callable[[Domain, int, "Domain | None"], Array]
 """From series, a horizon and what is known of the future to values (n, h, c)."""
 
 
-def origins_of(series: Domain, horizon: int, model: TTM, reach: int) -> list[NDArray[np.int64]]:
+def origins_of(series: Domain, horizon: int, least: int, reach: int) -> list[NDArray[np.int64]]:
     """Where forecasts of the past begin, by series: evenly over its last third, `ORIGINS` at most, or none.
 
-    Not where a column has no value among the `reach` points before, which are read.
+    Not before more than `least` points, nor where a column has no value among the `reach` points before, which are
+    read.
     """
     out = []
     for x in series.x:
-        first = max(len(x) * 2 // 3, model.patch + 1)
+        first = max(len(x) * 2 // 3, least + 1)
         last = len(x) - horizon
         n = min(ORIGINS, last - first + 1)
         even = np.unique(np.linspace(first, last, n).round().astype(int)) if n > 0 else np.array([], dtype=int)
@@ -83,7 +83,7 @@ class _Past:
 
 def backtest(
     series: Domain,
-    forecasters: Mapping[str, Forecaster],
+    attempts: Mapping[str, Attempt],
     targets: Sequence[str],
     horizon: int,
     origins: list[NDArray[np.int64]],
@@ -106,17 +106,17 @@ def backtest(
     after = [pick(a, known) if known else None for a in ahead]
     return {
         name: _Past(truth, np.concatenate([run(s, horizon, a) for s, a in zip(starts, after)]), owner)
-        for name, run in forecasters.items()
+        for name, run in attempts.items()
     }
 
 
-def choice(past: dict[str, _Past], method: str, level: float | None) -> tuple[pd.DataFrame, str, str]:
-    """The table of the backtest, the method, and why."""
+def choice(past: dict[str, _Past], method: str, level: float | None, first: str) -> tuple[pd.DataFrame, str, str]:
+    """The table of the backtest, the method, and why; `first` is chosen where nothing tells."""
     import pandas as pd
 
     columns = ["method", "mae", "rmse", "against", "coverage"]
     if not past:
-        chosen = "ttm" if method == "auto" else method
+        chosen = first if method == "auto" else method
         return pd.DataFrame(columns=columns), chosen, "the series is too short for a look at its own past"
     floor = _mae(past["seasonal-naive"])
     rows = [

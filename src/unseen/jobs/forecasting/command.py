@@ -36,9 +36,11 @@ def forecast(
     ] = None,
     intervals: Annotated[float, typer.Option(help="Probability of the intervals; 0 for none.")] = 0.9,
     method: Annotated[
-        str, typer.Option(help="auto, ttm, ttm-tuned, seasonal-naive or last-value. auto takes the best on the past.")
+        str, typer.Option(help="auto (the best on the past), ttm, ttm-tuned, seasonal-naive, last-value, or another.")
     ] = "auto",
-    model: Annotated[Path | None, typer.Option(help="Folder of a pretrained TTM of your own (see --pretrain).")] = None,
+    model: Annotated[
+        Path | None, typer.Option(help="Folder of a pretrained forecaster of your own, such as a TTM (see --pretrain).")
+    ] = None,
     pretrain: Annotated[
         Path | None, typer.Option(help="Make the pretrained model anew into this folder, minutes; needs pip once.")
     ] = None,
@@ -57,13 +59,14 @@ def forecast(
     Example:  unseen forecast demand.csv --horizon 96 --out forecast
     """
     if pretrain is not None:
-        from unseen.jobs.forecasting.pretraining import pretrain as make
+        from unseen.methods.forecasting.ttm.pretraining import pretrain as make
 
         method_made = make(pretrain, seed=seed, **settings_of(settings))
         say(f"{pretrain} holds a TTM of {method_made.parameters_:,} parameters")
         return
     if series is None or out is None:
         raise ValueError("name a table and --out FOLDER, such as: unseen forecast demand.csv --out forecast")
+    from unseen.jobs.forecasting.forecasters import load_model
     from unseen.jobs.forecasting.job import forecast as run
     from unseen.jobs.forecasting.job import write
 
@@ -78,7 +81,7 @@ def forecast(
         few_shot=few_shot,
         intervals=intervals or None,
         method=method,
-        model=_open(model),
+        model=None if model is None else load_model(model),
         settings=settings_of(settings),
         day_first=day_first,
         seed=seed,
@@ -112,11 +115,3 @@ def _figures(result: Any) -> list[str]:
     if not math.isnan(row.coverage):
         line += f"; {100 * row.coverage:.0f} % of the values fell into its intervals"
     return [line]
-
-
-def _open(folder: Path | None):  # type: ignore[no-untyped-def]
-    if folder is None:
-        return None
-    from unseen.methods.forecasting.ttm import TTM
-
-    return TTM.load(folder)

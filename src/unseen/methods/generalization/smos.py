@@ -141,13 +141,13 @@ class SMOS(NetworkMethod):
             "F sums over features and means over the batch; the released one means over both, which weighs it less.",
             "The paper does not say which direction its KL variant has; here it is KL(student || teacher).",
             "Without `teachers` the start is the teacher: MIRO with a divergence. That is what `compare` runs.",
-            "On cached features the layers are those of the bottleneck; what a precursor knows of textures and shapes "
+            "On cached features the layers are those of the bottleneck; what a teacher knows of textures and shapes "
             "lies before it. Whole networks are what the method is for.",
             "Adam moves b_l by at most learning_rate * lr_mult a step: 1.5 in the paper's 5001, a tenth of it in some "
             "hundred. So variances begin where they are best (variance_start); the paper's begin at 0.1.",
             "Segments of the averaging are epochs; the authors evaluate every 200 steps.",
             "Every batch has as many samples of each domain, whatever its size.",
-            "What it gains depends on the precursor: with renditions of emoji as precursor it gained nothing on "
+            "What it gains depends on the teacher: with one that learnt from renditions of emoji it gained nothing on "
             "outlines of emoji, over plain training (see the evidence).",
         ),
     )
@@ -181,7 +181,8 @@ class SMOS(NetworkMethod):
         model : Module
             The student's start, with an output for every class.
         teachers : mapping of one name to a Module, optional
-            The precursor: a network with the student's layers. Its classes may be others; its head is not used.
+            The network to stay near (the paper's precursor), with the student's layers. Its classes may be others; its
+            head is not used.
         """
         network = as_classifier(model)
         check_labels(network, source)
@@ -201,7 +202,7 @@ class SMOS(NetworkMethod):
     def _teacher(self, start: Classifier, given: Any) -> Classifier | None:
         """A frozen copy of the teacher, in eval mode; None for plain training."""
         if given is not None and len(given) != 1:
-            raise ValueError(f"teachers must hold one network, the precursor; got {len(given)}: {', '.join(given)}")
+            raise ValueError(f"teachers must hold one network to stay near; got {len(given)}: {', '.join(given)}")
         if self.teacher == "none" or self.ld == 0:
             return None
         teacher = as_classifier(start if self.teacher != "given" or given is None else next(iter(given.values())))

@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+from collections.abc import Mapping, Sequence
+from importlib import resources
 from typing import Any, Literal, Self
 
 import numpy as np
 import torch
 from jaxtyping import Float
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.optim import AdamW
 
 from unseen.data.domain import Domain
 from unseen.data.series import channels_of, periods_of
-from unseen.methods.base import Card, Method, NotFittedError
+from unseen.methods.base import Card
+from unseen.methods.forecasting.forecaster import Forecaster, Limits
 from unseen.methods.forecasting.ttm.contexts import known_future, moments, moments_of, padded, read_contexts, table
+from unseen.methods.forecasting.ttm.hyperparameters import check_tuning
 from unseen.methods.forecasting.ttm.network import Shape, count, tiny_time_mixer
 from unseen.methods.forecasting.ttm.rolling import roll
 from unseen.methods.forecasting.ttm.tuning import Tuning, tune
@@ -40,7 +45,7 @@ ROWS = 512
 """Channels of series that are forecast together."""
 
 
-class TTM(Method):
+class TTM(Forecaster):
     """Forecast series never seen with a small network that was pretrained on many others [1].
 
     `fit` pretrains on series of any number, length and resolution, each channel by itself. `forecast` then gives
@@ -124,6 +129,7 @@ class TTM(Method):
         unseen={"domains", "data"},
         modalities={"series"},
         protocols={"forecasting"},
+        task="series",
         presets={
             "default": {},
             "paper": {
@@ -383,8 +389,6 @@ class TTM(Method):
             If a series is too short or has no value, channels are not those of `adapt`, or the future of an
             exogenous channel is missing.
         """
-        if not self.fitted:
-            raise NotFittedError(f"this {type(self).__name__} has not been fitted; call fit first")
         n = self.horizon if horizon is None else horizon
         if isinstance(n, bool) or not isinstance(n, (int, np.integer)) or n < 1:
             raise ValueError(f"horizon must be an integer of at least 1; got {horizon!r}")
@@ -429,3 +433,44 @@ class TTM(Method):
             rows.append(roll(network, x, token, ahead, horizon, places).cpu())
         self.network_.cpu()
         return torch.cat(rows)
+
+    # -- what `unseen forecast` asks -----------------------------------------------------------------------
+
+    @property
+    def limits(self) -> Limits:
+        """A patch at least, and the context at most."""
+        return Limits(least=self.patch, most=self.context, at_once=self.horizon, least_is="a patch of the model")
+
+    @classmethod
+    def pretrained(cls) -> Self:
+        """Return the model that comes with the package."""
+        with resources.as_file(resources.files("unseen.methods.forecasting.ttm").joinpath("checkpoint")) as folder:
+            return cls.load(folder)
+
+    def check_ready(self) -> None:
+        """Raise `ValueError` unless this is pretrained and not adapted to the channels of some series."""
+        super().check_ready()
+        if "channels_" in self.fitted:
+            told = ", ".join(self.channels_)
+            raise ValueError(f"model must be pretrained, not adapted; this one was adapted to the channels {told}")
+
+    def knows_steps(self, series: Domain) -> NDArray[np.bool_]:
+        """Which series, (n,), have a resolution that pretraining has seen, or none that anybody knows."""
+        known = {RESOLUTIONS[0], *self.resolutions_}
+        return np.array([RESOLUTIONS[resolution_of(period)] in known for period in periods_of(series).tolist()])
+
+    def check_tuning(self, settings: Mapping[str, Any]) -> None:
+        """Raise `ValueError` if these are not hyperparameters of `adapt` with values that they may have."""
+        check_tuning(self, settings)
+
+    def tuned(
+        self, series: Domain, *, fraction: float, exogenous: Sequence[str], seed: int, settings: Mapping[str, Any]
+    ) -> Self:
+        """`adapt` to the series that are long enough, with these hyperparameters; those of this method stay."""
+        long = [i for i, x in enumerate(series.x) if len(x) >= self.patch + 2 * self.horizon]
+        changed = {"fraction": fraction, "exogenous": tuple(exogenous), "random_state": seed, **settings}
+        before = self.get_params()
+        try:
+            return self.set_params(**changed).adapt(series=series.take(long) if long else series)
+        finally:
+            self.set_params(**before)

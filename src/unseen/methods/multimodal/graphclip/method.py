@@ -165,7 +165,7 @@ class GraphCLIP(Method):
             "graphs, and summaries from anywhere (`read_summaries`).",
             "Drawing subgraphs anew in each epoch: they are drawn once, and more seeds do the same.",
             "A second head on the centre node and LoRA matrices, which the official code holds and does not use.",
-            "The official subgraph sizes of each target data set: they are `--steps` and `--hops` of `unseen nodes`.",
+            "The official subgraph sizes of each target data set: they are options of `unseen nodes` (steps, hops).",
         ),
         notes=(
             "The perturbations of the m steps start anew from the features; the official code adds them up in place, "

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from unseen.data.sources.series import packaged_corpus
-from unseen.methods.forecasting.ttm import TTM
+from unseen.methods.forecasting.ttm.method import TTM
 
 CHECKPOINT: dict[str, Any] = {
     "dropout": 0.0,
