@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 import unseen
+from unseen.compare.candidates import plan
 from unseen.compare.choice import choose
 from unseen.compare.estimate import estimate
 from unseen.compare.inputs import prepare
@@ -402,6 +403,42 @@ def test_the_consensus_is_chosen_and_says_how_far_methods_agree():
     best = max(row["metrics"]["adapted"]["accuracy"]["mean"] for row in results["candidates"])
     chosen = next(row for row in results["candidates"] if row["chosen"])
     assert chosen["metrics"]["adapted"]["accuracy"]["mean"] > best - 0.05
+
+
+SOME = "source-only,standardize,coral,propagate,ot"
+
+
+@pytest.mark.parametrize(
+    ("methods", "made", "uncalled"),
+    [(SOME, True, True), (f"{SOME},{TOGETHER}", True, False), ("auto", True, False),
+     ("coral,ot,source-only", False, False), ("standardize", False, False)],
+)  # fmt: skip
+def test_named_methods_have_a_consensus_where_enough_of_them_are_heard(methods, made, uncalled):
+    ready = prepare(source=domain(), target=domain(shift=2, scale=2, seed=1))
+    todo = plan(ready, methods)
+    assert (todo.consensus is not None, todo.uncalled) == (made, uncalled)
+    assert any("not named, but" in line for line in todo.lines()) is uncalled
+
+
+def test_a_budget_that_leaves_too_few_leaves_no_consensus_of_named_methods():
+    todo = plan(prepare(source=domain(), target=domain(seed=1)), SOME, budget=1e-4)
+    assert (todo.consensus, todo.uncalled) == (None, False)
+
+
+def test_naming_methods_does_not_bring_back_a_choice_by_one_score(monkeypatch):
+    """A target of one class: reverse validation alone chooses what gives each domain its own mean."""
+    few = dict(classes=3, width=4)
+    pool = domain(n=200, seed=1, **few)
+    given = dict(source=domain(n=60, **few), target=pool.take(pool.y == 1), methods=SOME)
+    found = run(**given)
+    reached = {row["name"]: row["metrics"]["adapted"]["accuracy"]["mean"] for row in found["candidates"]}
+    assert found["chosen"]["name"] == "source-only"
+    assert TOGETHER in reached
+    assert found["estimate"] is None  # it was measured where all six ran
+    monkeypatch.setattr("unseen.compare.candidates.pair_of", lambda *_: None)
+    alone = run(**given)["chosen"]
+    assert alone["by"][0].startswith("reverse validation")
+    assert reached[alone["name"]] < reached["source-only"] - 0.1  # what is not relied on
 
 
 def test_good_features_of_a_users_own_are_left_as_they_are():

@@ -120,7 +120,8 @@ def compare(
         Name of a pretrained encoder; a default for the kind of the samples if absent.
     methods : "auto", "all" or names
         `slug` or `slug:preset`. "all" is whatever fits; "auto" is the same where candidates must be chosen from, and
-        where there is a consensus what it is made of and a few to stand beside it.
+        where there is a consensus what it is made of and a few to stand beside it. Where names hold enough that a
+        consensus is made of, it is a candidate, too.
     protocol : str
         "auto", or closed, partial, open, open-partial, zsl, gzsl, base-to-new.
     labels : str
