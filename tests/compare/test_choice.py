@@ -1,5 +1,6 @@
 """What is chosen on what, how a support joins the choice, and the estimate where no label is left."""
 
+import dataclasses
 import functools
 import json
 import subprocess
@@ -8,16 +9,20 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
 
 import unseen
 from unseen.compare.candidates import plan
 from unseen.compare.choice import choose
+from unseen.compare.consensus import consensus_cells
 from unseen.compare.estimate import estimate
+from unseen.compare.fits import run_all
 from unseen.compare.inputs import prepare
-from unseen.compare.validators import EMBEDDED, NEIGHBOURS, REVERSE, learner_of
+from unseen.compare.validators import EMBEDDED, NEIGHBOURS, REVERSE, SUPPORT, learner_of
 from unseen.data.classes import ClassSpace
 from unseen.data.domain import Domain
 from unseen.report import summary
+from unseen.scale import Engine
 
 FAST = "source-only,standardize,prototypes"
 
@@ -493,3 +498,26 @@ def test_the_command_line_says_the_estimate(tmp_path):
     found = json.loads((tmp_path / "run" / "results.json").read_text())["estimate"]
     assert f"it may be right on {100 * found['accuracy']:.1f} %" in said
     assert "an estimate, without a label to grade it by" in (tmp_path / "run" / "report.html").read_text()
+
+
+@pytest.mark.parametrize(("labels", "encoded", "learnt"), [(8, True, False), (9, True, True), (8, False, True)])
+def test_a_handful_of_labels_leaves_the_consensus_of_encoded_data_as_it_is(labels, encoded, learnt):
+    pairs = [(slug, "default") for slug in ("source-only", "standardize", "coral", "ot", "linear-probe")]
+    support = domain(n=labels, shift=2, seed=5)
+    swapped = support.with_labels((support.y + 1) % 4)
+    ready = prepare(source=domain(), target=domain(shift=2, seed=1).unlabeled(), support=swapped)
+    ready = dataclasses.replace(ready, encoder=SimpleNamespace(name="some") if encoded else None)
+    cells = run_all(ready, tuple(pairs), 1, None, Engine(workers=1))
+    made, without = (
+        consensus_cells(given, (TOGETHER, "default"), cells, None)
+        for given in (ready, dataclasses.replace(ready, support=None))
+    )
+    same = torch.equal(made[0]["adapted"]["raw"], without[0]["adapted"]["raw"])
+    assert same is not learnt
+    assert made[0]["validators"][SUPPORT] < (1 if learnt else 0.5)  # graded by labels that it has not learnt from
+    named = {slug: group for (slug, _), group in cells.items()} | {TOGETHER: made}
+    found = choose(named, ready, careful=False)
+    assert ("had no say" in found.why) is not learnt
+    if not learnt:
+        assert found.name == TOGETHER
+        assert "8 labels" in found.why

@@ -20,7 +20,7 @@ from unseen.compare.candidates import Plan, name_of, pair_called, plan
 from unseen.compare.cells import Cell, as_sure_as, calibration
 from unseen.compare.choice import choose
 from unseen.compare.clips import check_clips, slugs_on_clips, with_whole_clips
-from unseen.compare.consensus import SLUG, consensus_cells, with_opinions
+from unseen.compare.consensus import SLUG, consensus_cells, with_opinions, without_few_labels
 from unseen.compare.crafted import crafted_checks
 from unseen.compare.fits import alone_in, fit_whole, run_all, split
 from unseen.compare.inputs import Data, Inputs, Names, Tower, prepare
@@ -208,7 +208,9 @@ def compare(
             choice = choose(cells, inputs, protocol, careful=careful)
         first = cells[choice.name][0]
         seen = inputs.seen_by(*pairs[choice.name])
-        learnt = with_opinions(seen, heard) if pairs[choice.name] == todo.consensus else seen
+        learnt = seen
+        if pairs[choice.name] == todo.consensus:
+            learnt = with_opinions(without_few_labels(seen), heard)
         whole = fit_whole(learnt, pairs[choice.name], first, folder) if refit else None
         with limited_threads():
             results = summarize(
