@@ -381,7 +381,7 @@ def fewest_left_out(rows: Sequence[Record]) -> dict[str, int]:
 def gain_table(rows: Sequence[Record]) -> str:
     """What labels add to the choice without them, in points: families, a line each, and how often they harm.
 
-    The last lines are what it was where all labels are learnt from, and where their fewest are chosen on other families.
+    The last lines are what it was where all labels are learnt from, and where their fewest are those of other families.
     """
     left_out = fewest_left_out(rows)
     rules: dict[str, Callable[[Record, str], float]] = {

@@ -37,9 +37,9 @@ FEWEST = 3
 """Fewer members have no majority."""
 
 FEWEST_LABELS = 9
-"""From so many labels of the support on they are learnt from, where a pretrained encoder made the features. With fewer (one
-or two a class of two to eight classes), what is chosen without them was better on the mean, and in fewer cases worse by
-more than a point, also of families that had no part in choosing this number (docs/choosing.md)."""
+"""From so many labels of the support on they are learnt from, where a pretrained encoder made the features. With fewer,
+one or two a class of two to eight classes, what is chosen without them was better on the mean, and in fewer cases worse
+by more than a point, also of families that had no part in choosing this number (docs/choosing.md)."""
 
 Pair = tuple[str, str]
 

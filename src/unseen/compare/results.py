@@ -11,6 +11,7 @@ from unseen.compare.cells import Cell
 from unseen.compare.choice import Choice, graded_labels
 from unseen.compare.estimate import MEASURED_WITH, estimate
 from unseen.compare.inputs import Inputs
+from unseen.compare.introduction import cautions
 from unseen.compare.new_classes import new_classes
 from unseen.compare.validators import SUPPORT
 from unseen.data.class_gaps import gaps
@@ -51,6 +52,7 @@ def summarize(
         "overlap": {key: list(value) for key, value in inputs.overlap.items()},
         "gaps": list(gaps(inputs.classes)) if inputs.described else [],
         "notes": list(inputs.notes),
+        "cautions": cautions(inputs),
         "leakage": " ".join(leak.summary() for leak in inputs.leakage) or None,
         "protocol": None if graded is None else {**_told(graded, inputs), "headline": graded.headline},
         "seeds": seeds,
