@@ -266,6 +266,27 @@ def family_table(rows: Sequence[Record]) -> str:
     return "\n".join(lines)
 
 
+def beside_others(rows: Sequence[Record]) -> str:
+    """In how many families the choice is above SKADA's best of four, and where it is not."""
+    from unseen.compare.choice import GOOD_ENOUGH
+
+    ours = by_family(rows, [accuracy(row, careful(row, GOOD_ENOUGH)) for row in rows])
+    theirs = by_family(rows, [max(row["skada"].values()) for row in rows])
+    behind = [f"{name} ({ours[name]:.3f} to {theirs[name]:.3f})" for name in ours if ours[name] < theirs[name]]
+    return (
+        f"Above SKADA's best of four in {len(ours) - len(behind)} of {len(ours)} families, and behind it in "
+        f"{len(behind)}: {', '.join(behind)}."
+    )
+
+
+def narrow(rows: Sequence[Record]) -> str:
+    """The families whose accuracies the interval held least often."""
+    held = by_family(rows, estimates(rows)["held"])
+    seldom = sorted((name for name in held if held[name] < 0.8), key=lambda name: held[name])
+    told = ", ".join(f"{name} {held[name]:.0%}" for name in seldom)
+    return f"It held in fewer than 80 % of the cases of {len(seldom)} of {len(held)} families: {told}."
+
+
 # -- the estimate ------------------------------------------------------------------------------------------
 
 
@@ -502,6 +523,8 @@ def tables(rows: Sequence[Record], fresh: Sequence[Record], confirming: Sequence
         "labels of fresh": label_table(fresh),
         "rules": rule_table(rows),
         "families": family_table(rows),
+        "beside others": beside_others(rows),
+        "narrow": narrow(rows),
         "estimate": estimate_table([*rows, *fresh]),
         "beside": beside_table([*rows, *fresh]),
         "labels": label_table(rows),
