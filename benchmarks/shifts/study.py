@@ -36,6 +36,10 @@ BACK, AGREEMENT, RIGHT = "reverse validation by neighbours", "agreement", "sourc
 LEARNT = (BACK, "reverse validation", AGREEMENT, "ensemble validation", "information maximization",
           "neighbourhood density", "certainty", RIGHT, "embedded validation")  # fmt: skip
 COVERAGE = 0.87
+SHOTS = ("1", "3", "5")
+"""Labels a class that were shown."""
+FEWEST = (0, 4, 7, 9, 10, 13, 16, 20, 25)
+"""Labels in all from which on they might be learnt from."""
 THRESHOLDS = tuple(round(0.05 * k, 2) for k in range(6, 18))
 
 
@@ -107,10 +111,23 @@ def careful(row: Record, threshold: float) -> str:
     return NOTHING if (row["candidates"][NOTHING][RIGHT] + row["sure"]) / 2 >= threshold else consensus(row)
 
 
-def with_labels(row: Record, shots: str) -> float:
-    """What `compare` reaches with labels: the consensus, unless source-only is good enough by what is seen and told."""
+def without_labels(row: Record, shots: str) -> float:
+    """What `compare` reaches without labels, on the samples that grade the choice with them."""
     from unseen.compare.choice import GOOD_ENOUGH
 
+    return float(row["shown"][shots][NOTHING if careful(row, GOOD_ENOUGH) == NOTHING else "consensus without labels"])
+
+
+def with_labels(row: Record, shots: str, fewest: int | None = None) -> float:
+    """What `compare` reaches with labels: the consensus, unless source-only is good enough by what is seen and told.
+
+    With fewer labels than `fewest`, and features of a pretrained encoder, it is the choice without labels.
+    """
+    from unseen.compare.choice import GOOD_ENOUGH
+    from unseen.compare.consensus import FEWEST_LABELS
+
+    if row["classes"] * int(shots) < (FEWEST_LABELS if fewest is None else fewest) and not own_features(row):
+        return without_labels(row, shots)
     shown = row["shown"][shots]
     right = shown.get("labels right by source-only", 0.0)
     stay = careful(row, GOOD_ENOUGH) == NOTHING and right >= max(
@@ -251,6 +268,27 @@ def family_table(rows: Sequence[Record]) -> str:
     return "\n".join(lines)
 
 
+def beside_others(rows: Sequence[Record]) -> str:
+    """In how many families the choice is above SKADA's best of four, and where it is not."""
+    from unseen.compare.choice import GOOD_ENOUGH
+
+    ours = by_family(rows, [accuracy(row, careful(row, GOOD_ENOUGH)) for row in rows])
+    theirs = by_family(rows, [max(row["skada"].values()) for row in rows])
+    behind = [f"{name} ({ours[name]:.3f} to {theirs[name]:.3f})" for name in ours if ours[name] < theirs[name]]
+    return (
+        f"Above SKADA's best of four in {len(ours) - len(behind)} of {len(ours)} families, and behind it in "
+        f"{len(behind)}: {', '.join(behind)}."
+    )
+
+
+def narrow(rows: Sequence[Record]) -> str:
+    """The families whose accuracies the interval held least often."""
+    held = by_family(rows, estimates(rows)["held"])
+    seldom = sorted((name for name in held if held[name] < 0.8), key=lambda name: held[name])
+    told = ", ".join(f"{name} {held[name]:.0%}" for name in seldom)
+    return f"It held in fewer than 80 % of the cases of {len(seldom)} of {len(held)} families: {told}."
+
+
 # -- the estimate ------------------------------------------------------------------------------------------
 
 
@@ -341,6 +379,88 @@ def estimate_table(rows: Sequence[Record]) -> str:
     return "\n".join(lines)
 
 
+def shown_with(rows: Sequence[Record], shots: str) -> list[Record]:
+    """The cases that have enough samples for so many labels."""
+    return [row for row in rows if shots in row["shown"]]
+
+
+def fewest_left_out(rows: Sequence[Record]) -> dict[str, int]:
+    """For each family, the fewest labels to be learnt from that are best on the mean of all others."""
+    found = {}
+    for name in sorted({row["family"] for row in rows}):
+        others = [row for row in rows if row["family"] != name]
+        reached = {
+            fewest: sum(
+                mean(have, [with_labels(row, shots, fewest) for row in have])
+                for shots in SHOTS
+                for have in [shown_with(others, shots)]
+            )
+            for fewest in FEWEST
+        }
+        found[name] = max(reached, key=lambda fewest: reached[fewest])
+    return found
+
+
+def gain_table(rows: Sequence[Record]) -> str:
+    """What labels add to the choice without them, in points: families, a line each, and how often they harm.
+
+    The last lines are what it was where all labels are learnt from, and where their fewest are those of other families.
+    """
+    left_out = fewest_left_out(rows)
+    rules: dict[str, Callable[[Record, str], float]] = {
+        "": with_labels,
+        ", if all labels are learnt from": lambda row, shots: with_labels(row, shots, 0),
+        ", if how few is too few is learnt on the other families": lambda row, shots: with_labels(
+            row, shots, left_out[row["family"]]
+        ),
+    }
+    lines = ["| family | 1 a class | 3 | 5 |", "|---|---|---|---|"]
+    columns: dict[str, list[dict[str, float]]] = {}
+    for told, rule in rules.items():
+        for shots in SHOTS:
+            have = shown_with(rows, shots)
+            gain = np.array([rule(row, shots) - without_labels(row, shots) for row in have])
+            families = by_family(have, gain)
+            harmed = gain < -HARM
+            families["**mean of families**"] = mean(have, gain)
+            families["cases more than a point below"] = int(harmed.sum()) / 100
+            families["of so many"] = len(have) / 100
+            families["the lowest"] = float(gain.min())
+            columns.setdefault(told, []).append(families)
+    counted = ("cases more than a point below", "of so many")
+    for told, found in columns.items():
+        for name in found[0]:
+            if told and not (name.startswith("**") or name == counted[0]):
+                continue
+            form = "{:.0f}" if name in counted else "{:+.1f}"
+            cells = " | ".join(form.format(100 * column[name]) for column in found)
+            lines.append(f"| {name}{told} | {cells} |")
+    return "\n".join(lines)
+
+
+def spreads(rows: Sequence[Record], validator: str) -> tuple[float, float]:
+    """How far a validator is off from the accuracy of single candidates, and that less what all of a case share.
+
+    Both are roots of the mean over families of squares.
+    """
+    errors = [[row["candidates"][key][validator] - accuracy(row, key) for key in singles(row)] for row in rows]
+    whole, inner = (
+        [float(measure(error)) for error in errors] for measure in (lambda e: np.mean(np.square(e)), np.var)
+    )
+    return math.sqrt(mean(rows, whole)), math.sqrt(mean(rows, inner))
+
+
+def spread_table(rows: Sequence[Record]) -> str:
+    """Validators that promise an accuracy, by whose features they judge."""
+    lines = ["| | all | features of a pretrained encoder | a user's own | without what all candidates share |"]
+    lines.append("|---" * 5 + "|")
+    parts = [rows, *([row for row in rows if own_features(row) == kind] for kind in (False, True))]
+    for validator in ("reverse validation", BACK, AGREEMENT, RIGHT):
+        told = " | ".join(f"{100 * spreads(part, validator)[0]:.0f}" for part in parts)
+        lines.append(f"| {validator} | {told} | {100 * spreads(rows, validator)[1]:.0f} |")
+    return "\n".join(lines)
+
+
 def label_table(rows: Sequence[Record]) -> str:
     """With labels of the target: the consensus that learns from them, and simple rivals."""
     arms = {
@@ -353,13 +473,13 @@ def label_table(rows: Sequence[Record]) -> str:
     lines = ["| | 1 a class | 3 | 5 |", "|---|---|---|---|"]
     for arm, told in arms.items():
         cells = []
-        for shots in ("1", "3", "5"):
-            have = [row for row in rows if shots in row["shown"]]
+        for shots in SHOTS:
+            have = shown_with(rows, shots)
             cells.append(f"{mean(have, [row['shown'][shots][arm] for row in have]):.3f}")
         lines.append(f"| {told} | " + " | ".join(cells) + " |")
     cells = []
-    for shots in ("1", "3", "5"):
-        have = [row for row in rows if shots in row["shown"]]
+    for shots in SHOTS:
+        have = shown_with(rows, shots)
         cells.append(f"{mean(have, [with_labels(row, shots) for row in have]):.3f}")
     lines.append("| **what `compare` does** | " + " | ".join(cells) + " |")
     return "\n".join(lines)
@@ -405,9 +525,13 @@ def tables(rows: Sequence[Record], fresh: Sequence[Record], confirming: Sequence
         "labels of fresh": label_table(fresh),
         "rules": rule_table(rows),
         "families": family_table(rows),
+        "beside others": beside_others(rows),
+        "narrow": narrow(rows),
         "estimate": estimate_table([*rows, *fresh]),
         "beside": beside_table([*rows, *fresh]),
         "labels": label_table(rows),
+        "gain of labels": gain_table(rows),
+        "spread": spread_table([*rows, *fresh]),
     }
 
 
@@ -443,6 +567,7 @@ def main() -> None:
     fit = estimates([*rows, *fresh])
     print({key: fit[key] for key in ("start", "slope", "errors", "measured")})
     print(threshold_left_out(rows))
+    print(fewest_left_out(rows))
 
 
 if __name__ == "__main__":

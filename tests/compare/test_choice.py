@@ -1,5 +1,6 @@
 """What is chosen on what, how a support joins the choice, and the estimate where no label is left."""
 
+import dataclasses
 import functools
 import json
 import subprocess
@@ -8,15 +9,20 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
 
 import unseen
+from unseen.compare.candidates import plan
 from unseen.compare.choice import choose
+from unseen.compare.consensus import consensus_cells
 from unseen.compare.estimate import estimate
+from unseen.compare.fits import run_all
 from unseen.compare.inputs import prepare
-from unseen.compare.validators import EMBEDDED, NEIGHBOURS, REVERSE, learner_of
+from unseen.compare.validators import EMBEDDED, NEIGHBOURS, REVERSE, SUPPORT, learner_of
 from unseen.data.classes import ClassSpace
 from unseen.data.domain import Domain
 from unseen.report import summary
+from unseen.scale import Engine
 
 FAST = "source-only,standardize,prototypes"
 
@@ -404,6 +410,42 @@ def test_the_consensus_is_chosen_and_says_how_far_methods_agree():
     assert chosen["metrics"]["adapted"]["accuracy"]["mean"] > best - 0.05
 
 
+SOME = "source-only,standardize,coral,propagate,ot"
+
+
+@pytest.mark.parametrize(
+    ("methods", "made", "uncalled"),
+    [(SOME, True, True), (f"{SOME},{TOGETHER}", True, False), ("auto", True, False),
+     ("coral,ot,source-only", False, False), ("standardize", False, False)],
+)  # fmt: skip
+def test_named_methods_have_a_consensus_where_enough_of_them_are_heard(methods, made, uncalled):
+    ready = prepare(source=domain(), target=domain(shift=2, scale=2, seed=1))
+    todo = plan(ready, methods)
+    assert (todo.consensus is not None, todo.uncalled) == (made, uncalled)
+    assert any("not named, but" in line for line in todo.lines()) is uncalled
+
+
+def test_a_budget_that_leaves_too_few_leaves_no_consensus_of_named_methods():
+    todo = plan(prepare(source=domain(), target=domain(seed=1)), SOME, budget=1e-4)
+    assert (todo.consensus, todo.uncalled) == (None, False)
+
+
+def test_naming_methods_does_not_bring_back_a_choice_by_one_score(monkeypatch):
+    """A target of one class: reverse validation alone chooses what gives each domain its own mean."""
+    few = dict(classes=3, width=4)
+    pool = domain(n=200, seed=1, **few)
+    given = dict(source=domain(n=60, **few), target=pool.take(pool.y == 1), methods=SOME)
+    found = run(**given)
+    reached = {row["name"]: row["metrics"]["adapted"]["accuracy"]["mean"] for row in found["candidates"]}
+    assert found["chosen"]["name"] == "source-only"
+    assert TOGETHER in reached
+    assert found["estimate"] is None  # it was measured where all six ran
+    monkeypatch.setattr("unseen.compare.candidates.pair_of", lambda *_: None)
+    alone = run(**given)["chosen"]
+    assert alone["by"][0].startswith("reverse validation")
+    assert reached[alone["name"]] < reached["source-only"] - 0.1  # what is not relied on
+
+
 def test_good_features_of_a_users_own_are_left_as_they_are():
     results = run(target=domain(seed=1), methods=TOGETHER)
     assert results["chosen"]["name"] == "source-only"
@@ -456,3 +498,26 @@ def test_the_command_line_says_the_estimate(tmp_path):
     found = json.loads((tmp_path / "run" / "results.json").read_text())["estimate"]
     assert f"it may be right on {100 * found['accuracy']:.1f} %" in said
     assert "an estimate, without a label to grade it by" in (tmp_path / "run" / "report.html").read_text()
+
+
+@pytest.mark.parametrize(("labels", "encoded", "learnt"), [(8, True, False), (9, True, True), (8, False, True)])
+def test_a_handful_of_labels_leaves_the_consensus_of_encoded_data_as_it_is(labels, encoded, learnt):
+    pairs = [(slug, "default") for slug in ("source-only", "standardize", "coral", "ot", "linear-probe")]
+    support = domain(n=labels, shift=2, seed=5)
+    swapped = support.with_labels((support.y + 1) % 4)
+    ready = prepare(source=domain(), target=domain(shift=2, seed=1).unlabeled(), support=swapped)
+    ready = dataclasses.replace(ready, encoder=SimpleNamespace(name="some") if encoded else None)
+    cells = run_all(ready, tuple(pairs), 1, None, Engine(workers=1))
+    made, without = (
+        consensus_cells(given, (TOGETHER, "default"), cells, None)
+        for given in (ready, dataclasses.replace(ready, support=None))
+    )
+    same = torch.equal(made[0]["adapted"]["raw"], without[0]["adapted"]["raw"])
+    assert same is not learnt
+    assert made[0]["validators"][SUPPORT] < (1 if learnt else 0.5)  # graded by labels that it has not learnt from
+    named = {slug: group for (slug, _), group in cells.items()} | {TOGETHER: made}
+    found = choose(named, ready, careful=False)
+    assert ("had no say" in found.why) is not learnt
+    if not learnt:
+        assert found.name == TOGETHER
+        assert "8 labels" in found.why

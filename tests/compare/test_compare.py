@@ -13,8 +13,10 @@ from unseen.compare.asked import parse_budget
 from unseen.compare.candidates import plan
 from unseen.compare.cells import split_source
 from unseen.compare.inputs import prepare
+from unseen.compare.introduction import cautions
 from unseen.data.classes import ClassSpace
 from unseen.data.domain import Domain
+from unseen.report import summary
 
 FAST = "source-only,standardize,prototypes"
 
@@ -363,6 +365,42 @@ def test_a_tiny_target_and_classes_of_one_sample_are_said_so(tmp_path):
     few = domain()
     few = few.take(np.r_[0:60, 60])
     few = few.take(np.flatnonzero((few.labels != 2) | (np.arange(len(few)) == 2)))
-    run(tmp_path, source=few, target=domain(n=3, shift=1.5, seed=1), say=said.append)
-    assert any("classes with a single labelled sample, of which nothing can be held out: c" in line for line in said)
-    assert any("the target has 3 samples" in line for line in said)
+    found = run(tmp_path, source=few, target=domain(n=3, shift=1.5, seed=1), say=said.append)
+    kept = json.loads((tmp_path / "run" / "results.json").read_text())["cautions"]
+    page = (tmp_path / "run" / "report.html").read_text()
+    for told in (
+        "classes with a single labelled sample, of which nothing can be held out: c",
+        "the target has 3 samples",
+    ):
+        assert any(told in line for line in said)
+        assert any(told in line for line in kept)
+        assert any(told in line for line in summary(found.results))
+        assert told[1:] in page
+
+
+def repeated(n=30, copies=20, **given):
+    """A target of which so many samples are one and the same."""
+    pool = domain(n=n, seed=1, **given)
+    return pool.replace(x=pool.x[np.r_[np.zeros(copies, dtype=int), copies:n]])
+
+
+def test_many_copies_of_one_sample_are_said_so():
+    source = domain()
+    for copies, told in ((20, True), (4, True), (2, False)):
+        lines = cautions(prepare(source=source, target=repeated(copies=copies, shift=1.5)))
+        expected = f"target: of 30 samples only {31 - copies} differ, and one is there {copies} times"
+        assert any(expected in line for line in lines) is told
+    assert not any("differ" in line for line in cautions(prepare(source=source, target=domain(shift=1.5, seed=1))))
+    twice = Domain(x=np.tile(source.x, (2, 1)), y=np.tile(source.labels, 2), classes=source.classes)
+    assert any(line.startswith("source: of 180 samples only 90") for line in cautions(prepare(source=twice)))
+
+
+def test_a_labelled_target_of_one_class_is_said_so():
+    pool = domain(shift=1.5, seed=1)
+    target = pool.take(pool.labels == 1)
+    assert any(
+        "labels of the target are of one class, b:" in line
+        for line in cautions(prepare(source=domain(), target=target))
+    )
+    for other in (target.unlabeled(), pool):
+        assert not any("one class" in line for line in cautions(prepare(source=domain(), target=other)))

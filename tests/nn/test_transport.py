@@ -71,6 +71,35 @@ def test_rows_may_weigh_unequally_as_a_general_minimizer_finds():
     torch.testing.assert_close(near, sinkhorn(torch.as_tensor(c), regularization, tolerance=1e-9, iterations=5000))
 
 
+REGIMES = {
+    "easy": ("sinkhorn", 1.0, 0.1, torch.float64),
+    "single precision": ("sinkhorn", 1.0, 0.1, torch.float32),
+    "more samples on one side": ("sinkhorn", 1.0, 0.05, torch.float64),
+    "hard: exp(-cost / regularization) is 0 in double precision": ("sinkhorn_log", 10.0, 1.0, torch.float64),
+}
+
+
+@pytest.mark.parametrize("regime", REGIMES)
+@pytest.mark.filterwarnings("error:Sinkhorn did not converge")
+def test_the_plan_is_that_of_pot(regime):
+    """Of `ot.sinkhorn`, or of its logarithmic one where that underflows: each entry to a hundredth of 1 / nm."""
+    ot = pytest.importorskip("ot", reason="POT is not installed (the extra `ot`)")
+    method, stretch, regularization, kind = REGIMES[regime]
+    n, m = 24, 40 if regime.startswith("more") else 24
+    c = cost(n, m, 4).to(kind) * stretch
+    if regime.startswith("hard"):  # samples far from all others
+        c[0] += 1000
+        c[:, 5] += 1000
+        assert not np.exp(-c.numpy() / regularization)[0].any()
+    ours = sinkhorn(c, regularization, iterations=5000, tolerance=1e-7 if kind == torch.float64 else 1e-5)
+    theirs = ot.sinkhorn(
+        np.full(n, 1 / n), np.full(m, 1 / m), c.double().numpy(), regularization, method=method, numItermax=5000,
+        stopThr=1e-7,
+    )  # fmt: skip
+    assert theirs.sum() == pytest.approx(1, abs=1e-6)  # the other one has converged, too
+    np.testing.assert_allclose(ours.double().numpy(), theirs, atol=1e-2 / (n * m))
+
+
 def test_costs_that_are_no_numbers_are_named():
     with pytest.raises(ValueError, match="regularization must be above 0"):
         sinkhorn(cost(2, 2), 0.0)

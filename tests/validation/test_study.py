@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 
 from unseen.compare import estimate
-from unseen.compare.choice import GOOD_ENOUGH
+from unseen.compare.choice import GOOD_ENOUGH, SPREADS
+from unseen.compare.consensus import FEWEST_LABELS
+from unseen.validation.choice import SPREAD
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
@@ -48,10 +50,40 @@ def test_the_estimate_is_the_measured_one(study, rows, fresh):
         assert fit["measured"][kind] >= 0.8
 
 
+def test_the_spread_of_reverse_validation_is_the_measured_one(study, rows, fresh):
+    for validator, believed in SPREADS.items():
+        assert study.spreads([*rows, *fresh], validator)[0] == pytest.approx(believed, abs=0.005)
+    assert max(SPREADS.values()) == SPREAD
+
+
+def test_the_spread_by_hand(study):
+    row = made("a", {"source-only": 0.5, "coral": 0.7, "consensus": 0.9}, right=0.8)  # off by .3 and .1
+    assert study.spreads([row, row], "source validation") == pytest.approx((0.05**0.5, 0.1))
+
+
 def test_care_is_that_of_nearly_every_part_of_the_families(study, rows):
     found = study.threshold_left_out(rows)
     assert len(found) == 23
     assert np.mean([value == GOOD_ENOUGH for value in found.values()]) > 0.8
+
+
+def test_how_few_labels_are_too_few_is_that_of_nearly_every_part_of_the_families(study, rows):
+    found = study.fewest_left_out(rows)
+    assert np.mean([value == FEWEST_LABELS for value in found.values()]) > 0.9
+    have = study.shown_with(rows, "1")
+    nothing = np.array([study.without_labels(row, "1") for row in have])
+    every = np.array([study.with_labels(row, "1", 0) for row in have])
+    ours = np.array([study.with_labels(row, "1", found[row["family"]]) for row in have])
+    assert study.mean(have, ours) > study.mean(have, every)
+    assert study.mean(have, ours < nothing - study.HARM) < 0.75 * study.mean(have, every < nothing - study.HARM)
+
+
+def test_a_handful_of_labels_by_hand(study):
+    row = made("a", {"source-only": 0.5, "consensus": 0.6}, tags=("pictures",))
+    row["shown"] = {"3": {"source-only": 0.5, "consensus": 0.7, "consensus without labels": 0.6}}
+    assert study.with_labels(row, "3") == 0.6  # two classes: six labels
+    assert study.with_labels(row | {"classes": 3}, "3") == 0.7
+    assert study.with_labels(row | {"tags": ["table"]}, "3") == 0.7
 
 
 def test_what_compare_does_harms_in_less_than_one_of_twenty(study, rows):

@@ -13,6 +13,8 @@ from unseen.compare.inputs import Inputs
 ALWAYS = ("source-only", "standardize", "describe")
 """What a budget never leaves out."""
 
+UNCALLED = "not named, but beside so many unlike methods it is a safer choice than any score of a single one"
+
 NO_SAY = "fits, but is none of those whose agreement is learnt; methods='all' runs it, too"
 
 
@@ -21,7 +23,7 @@ class Plan:
     """What will run: candidates with the seconds expected for all seeds, and why others will not.
 
     `shares` names for a candidate the one whose fit serves it, too: it takes no seconds of its own. `consensus` is the
-    candidate that is made of others, if there is one.
+    candidate that is made of others, if there is one; `uncalled`, where methods were named and it was not.
     """
 
     candidates: tuple[tuple[str, str], ...]
@@ -29,6 +31,7 @@ class Plan:
     left_out: dict[str, str]
     shares: dict[str, str] = dataclasses.field(default_factory=dict)
     consensus: tuple[str, str] | None = None
+    uncalled: bool = False
 
     def names(self) -> list[str]:
         """All candidates by name."""
@@ -42,7 +45,8 @@ class Plan:
         found = [f"will run {n} {'candidate' if n == 1 else 'candidates'}, about {whole:.0f} s on one core: {told}"]
         if self.consensus is not None:
             heard = len({slug for slug, _ in members(self.candidates)})
-            found.append(f"then {name_of(*self.consensus)}: one model that learns what {heard} of these say together")
+            told = f"then {name_of(*self.consensus)}: one model that learns what {heard} of these say together"
+            found.append(told + (f" ({UNCALLED})" if self.uncalled else ""))
         return found
 
     def _cost(self, key: str) -> str:
@@ -70,7 +74,7 @@ def plan(
         raise ValueError(
             "no method fits what is given: " + "; ".join(f"{slug} {why}" for slug, why in left_out.items())
         )
-    together = pair_of(pairs, inputs) if wanted is None or asked else None
+    together = pair_of(pairs, inputs)
     if methods == "auto" and together is not None:
         left_out |= {name_of(*pair): NO_SAY for pair in pairs if not has_part(*pair, named=inputs.named)}
         pairs = [pair for pair in pairs if has_part(*pair, named=inputs.named)]
@@ -97,7 +101,7 @@ def plan(
             f"classes alone), no model of your own, and three of {', '.join(NAMED if inputs.named else MEMBERS)}"
         )
     seconds = {key: seconds[key] for key in (name_of(*pair) for pair in pairs)}
-    return Plan(tuple(pairs), seconds, left_out, shares, together)
+    return Plan(tuple(pairs), seconds, left_out, shares, together, uncalled=bool(together and wanted and not asked))
 
 
 def _fitting(inputs: Inputs, wanted: Sequence[str] | None) -> tuple[list[tuple[str, str]], dict[str, str]]:

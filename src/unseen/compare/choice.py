@@ -33,6 +33,9 @@ Scores = dict[str, dict[str, list[float]]]
 ENOUGH_LABELS = 20
 """Labels of the support from which on they are trusted without embedded validation; see docs/choosing.md."""
 
+SPREADS = {REVERSE: 0.18, NEIGHBOURS: 0.17}
+"""How far each reverse validation is off from the accuracy, as measured over 27 families (benchmarks/shifts/study.py):
+less of the difference between two candidates (0.09) than of what is common to all of a shift."""
 
 GOOD_ENOUGH = 0.8
 """Mean of source-only's accuracy on held-out source samples and of how sure it is of the target's, from which on
@@ -155,12 +158,18 @@ def _of_consensus(
     """
     at_home, sure = _as_it_is(cells, means)
     stay = careful and (at_home + sure) / 2 >= GOOD_ENOUGH and _labels_agree(together, cells, means, inputs)
-    name = "source-only" if stay else _by_labels(together, means, inputs)
+    few = consensus.too_few_labels(inputs)
+    name = "source-only" if stay else together if few else _by_labels(together, means, inputs)
     votes = _alike(cells, name)
     pairs = {tuple(key.split(":")) if ":" in key else (key, "default"): group for key, group in cells.items()}
     heard = {slug for slug, _ in consensus.members(pairs)}  # type: ignore[arg-type]
     agreed = consensus.unanimous(pairs) or 0.0  # type: ignore[arg-type]
     labels = "No target label was used." if inputs.support is None else "The support's labels were learnt from."
+    if few and inputs.support is not None:
+        labels = (
+            f"The support's {len(inputs.support)} labels had no say: with fewer than {consensus.FEWEST_LABELS} in all, "
+            "what is chosen without them was as good or better on other data."
+        )
     if stay and inputs.support is not None:
         labels = f"It has most of the support's {len(inputs.support)} labels right, too."
     if stay:
@@ -259,7 +268,7 @@ def _vote(
             [back],
         )
         if SUPPORT in have:
-            ranked, also = (weigh(told, column[SUPPORT], graded) for told in (ranked, also))
+            ranked, also = (weigh(column[v], column[SUPPORT], graded, SPREADS[v]) for v in (back, other))
             rule += f", and {graded} labels of the support"
             by.append(SUPPORT)
         keep = also

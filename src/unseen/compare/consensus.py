@@ -37,6 +37,11 @@ BESIDE_NAMED = ("describe-centred",)
 FEWEST = 3
 """Fewer members have no majority."""
 
+FEWEST_LABELS = 9
+"""From so many labels of the support on they are learnt from, where a pretrained encoder made the features. With fewer,
+one or two a class of two to eight classes, what is chosen without them was better on the mean, and in fewer cases worse
+by more than a point, also of families that had no part in choosing this number (docs/choosing.md)."""
+
 Pair = tuple[str, str]
 
 
@@ -76,6 +81,16 @@ def pair_of(pairs: Sequence[Pair], inputs: Inputs) -> Pair | None:
     return SLUG, "views" if any(preset == "views" for _, preset in members(pairs)) else "default"
 
 
+def too_few_labels(inputs: Inputs) -> bool:
+    """Whether there are labels of the support that a consensus neither learns from nor is overruled by."""
+    return inputs.support is not None and inputs.encoder is not None and len(inputs.support) < FEWEST_LABELS
+
+
+def without_few_labels(inputs: Inputs) -> Inputs:
+    """The inputs that a consensus learns from."""
+    return dataclasses.replace(inputs, support=None) if too_few_labels(inputs) else inputs
+
+
 def with_opinions(inputs: Inputs, cells: Mapping[Pair, Sequence[Cell]], seed: int | None = None) -> Inputs:
     """The inputs with what the members think of each sample of the target; the mean of all seeds if `seed` is None."""
     heard = members(cells)
@@ -103,7 +118,7 @@ def consensus_cells(
     seen, made = inputs.seen_by(*pair), []
     for seed in range(len(next(iter(cells.values())))):
         told = with_opinions(seen, cells, seed)
-        given, check = split(told, seed)
+        given, check = split(without_few_labels(told), seed)
         made.append(run_cell(told, given, check, *pair, seed, None if folder is None else folder / "cells"))
     return made
 

@@ -6,6 +6,7 @@ import dataclasses
 import functools
 import logging
 import os
+from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -230,7 +231,8 @@ def prepare(
     described = any(told is not None for told in (classes, ontology, taxonomy))
     labeled = known.take(known.seen)
     apart = overlap(labeled, classes_of(read, "target")) if has_labels(read, "target") else {}
-    check_before_work(read, labeled, apart, described=described, distinct=distinct)
+    contents = {name: domain.digests().tolist() for name, domain in read.items()}
+    check_before_work(read, contents, labeled, apart, described=described, distinct=distinct)
     read = {name: onto(domain, everything) for name, domain in read.items()}
     parts = _seal(read, labels, fraction)
     if fraction > 0:
@@ -269,7 +271,7 @@ def prepare(
         leakage=found,
         shared_space=shared,
         described=described,
-        told={name: _told(domain) for name, domain in read.items()},
+        told={name: _told(domain, contents[name]) for name, domain in read.items()},
         model=model,
         teachers=teachers,
         notes=tuple(notes),
@@ -337,6 +339,7 @@ def check_kinds(read: Mapping[str, Domain]) -> None:
 
 def check_before_work(
     read: Mapping[str, Domain],
+    contents: Mapping[str, Sequence[str]],
     labeled: ClassSpace,
     apart: Mapping[str, tuple[str, ...]],
     *,
@@ -349,6 +352,8 @@ def check_before_work(
     ----------
     read : mapping of words to Domain
         Source, target and support, as far as they are given.
+    contents : mapping of words to digests
+        Of each of their samples.
     labeled : ClassSpace
         The classes that have labelled samples.
     apart : mapping
@@ -368,13 +373,12 @@ def check_before_work(
             f"{some(apart['source_only'])}. Name classes alike, or describe the target's with classes="
         )
     for name, domain in read.items():
-        if len(domain) > 2 and len(set(domain.digests().tolist())) == 1:
+        if len(domain) > 2 and len(set(contents[name])) == 1:
             raise ValueError(f"{name} holds one and the same sample {len(domain)} times")
-    if distinct and "source" in read and "target" in read:
-        known = set(read["source"].digests().tolist())
-        if all(digest in known for digest in read["target"].digests().tolist()):
-            told = f"all {len(read['target'])} are in both"
-            raise ValueError(f"target holds no sample that source lacks ({told}): are they the same folder?")
+    both = "source" in read and "target" in read
+    if distinct and both and set(contents["target"]) <= set(contents["source"]):
+        told = f"all {len(read['target'])} are in both"
+        raise ValueError(f"target holds no sample that source lacks ({told}): are they the same folder?")
 
 
 # -- sealing -----------------------------------------------------------------------------------------------
@@ -466,7 +470,7 @@ def _encode(parts: Mapping[str, Domain], tower: Encoder, cache: bool, engine: En
         return {name: tower.encode(part, cache=cache, engine=engine) for name, part in parts.items()}
 
 
-def _told(domain: Domain) -> dict[str, Any]:
+def _told(domain: Domain, contents: Sequence[str]) -> dict[str, Any]:
     counts = {}
     if domain.y is not None and domain.classes is not None:
         values, n = np.unique(domain.y[domain.y != UNLABELED], return_counts=True)
@@ -477,6 +481,8 @@ def _told(domain: Domain) -> dict[str, Any]:
         "kind": domain.kind,
         "labeled": int(domain.labeled.sum()),
         "classes": counts,
+        "different": len(set(contents)),
+        "most_copies": max(Counter(contents).values(), default=0),
         "skipped": [[s.where, s.why] for s in domain.skipped],
         "credits": list(domain.credits),
     }

@@ -35,7 +35,7 @@ def introduction(inputs: Inputs, *, graded: bool = True) -> list[str]:
     if inputs.described:
         lines += [f"classes: {gap}" for gap in gaps(inputs.classes)]
     lines += inputs.notes
-    return lines + [leak.summary() for leak in inputs.leakage if leak] + few_samples(inputs)
+    return lines + [leak.summary() for leak in inputs.leakage if leak] + cautions(inputs)
 
 
 def _read(role: str, told: Mapping[str, Any], inputs: Inputs, *, graded: bool) -> str:
@@ -55,8 +55,8 @@ def _read(role: str, told: Mapping[str, Any], inputs: Inputs, *, graded: bool) -
     return line.replace(SPACE, " ")
 
 
-def few_samples(inputs: Inputs) -> list[str]:
-    """What is too small to say much, in sentences."""
+def cautions(inputs: Inputs) -> list[str]:
+    """What is too small, too often the same or too much of one class to say much, in sentences."""
     lines = []
     if inputs.source is not None:
         counts = np.bincount(inputs.source.labels, minlength=len(inputs.classes))
@@ -69,7 +69,24 @@ def few_samples(inputs: Inputs) -> list[str]:
             f"the target has {len(inputs.target)} samples: nothing that needs its neighbours or its shares can be "
             "estimated well, and an accuracy on it says little"
         )
+    for role, told in inputs.told.items():
+        n, different = told["samples"], told["different"]
+        if n - different >= max(MANY_COPIES * n, 2):
+            lines.append(
+                f"{role}: of {n} samples only {different} differ, and one is there {told['most_copies']} times; each "
+                "copy counts, in what is learnt and in every figure"
+            )
+    classes = inputs.told.get("target", {}).get("classes", ())
+    if len(classes) == 1 and len(inputs.classes) > 1:
+        lines.append(
+            f"all labels of the target are of one class, {next(iter(classes))}: a figure on them says nothing of the "
+            "other classes, and a method that takes classes to be as frequent as in the labelled data gets them wrong"
+        )
     return lines
 
 
 SMALL_TARGET = 20
+"""Samples of the target below which there are too few of them to say much."""
+
+MANY_COPIES = 0.1
+"""Share of samples that are copies of another, from which on it is said."""

@@ -20,7 +20,7 @@ from unseen.compare.candidates import Plan, name_of, pair_called, plan
 from unseen.compare.cells import as_sure_as, calibration
 from unseen.compare.choice import choose
 from unseen.compare.clips import check_clips, slugs_on_clips, with_whole_clips
-from unseen.compare.consensus import SLUG, consensus_cells, with_opinions
+from unseen.compare.consensus import SLUG, consensus_cells, with_opinions, without_few_labels
 from unseen.compare.crafted import crafted_checks
 from unseen.compare.fits import alone_in, fit_whole, run_all, split
 from unseen.compare.inputs import Data, Inputs, Names, Tower, prepare
@@ -121,7 +121,8 @@ def compare(
         Name of a pretrained encoder; a default for the kind of the samples if absent.
     methods : "auto", "all" or names
         `slug` or `slug:preset`. "all" is whatever fits; "auto" is the same where candidates must be chosen from, and
-        where there is a consensus what it is made of and a few to stand beside it.
+        where there is a consensus what it is made of and a few to stand beside it. Where names hold enough that a
+        consensus is made of, it is a candidate, too.
     protocol : str
         "auto", or closed, partial, open, open-partial, zsl, gzsl, base-to-new.
     labels : str
@@ -208,7 +209,9 @@ def compare(
             choice = choose(cells, inputs, protocol, careful=careful)
         first = cells[choice.name][0]
         seen = inputs.seen_by(*pairs[choice.name])
-        learnt = with_opinions(seen, heard) if pairs[choice.name] == todo.consensus else seen
+        learnt = seen
+        if pairs[choice.name] == todo.consensus:
+            learnt = with_opinions(without_few_labels(seen), heard)
         whole = fit_whole(learnt, pairs[choice.name], first, folder) if refit else None
         with limited_threads():
             results = summarize(

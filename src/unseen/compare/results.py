@@ -10,6 +10,7 @@ import numpy as np
 from unseen.compare.choice import Choice, graded_labels
 from unseen.compare.estimate import MEASURED_WITH, estimate
 from unseen.compare.inputs import Inputs
+from unseen.compare.introduction import cautions
 from unseen.compare.new_classes import new_classes
 from unseen.compare.validators import SUPPORT, Cell
 from unseen.data.class_gaps import gaps
@@ -50,6 +51,7 @@ def summarize(
         "overlap": {key: list(value) for key, value in inputs.overlap.items()},
         "gaps": list(gaps(inputs.classes)) if inputs.described else [],
         "notes": list(inputs.notes),
+        "cautions": cautions(inputs),
         "leakage": " ".join(leak.summary() for leak in inputs.leakage) or None,
         "protocol": None if graded is None else {**_told(graded, inputs), "headline": graded.headline},
         "seeds": seeds,

@@ -144,7 +144,8 @@ def _on_support(
     parts = list(leave_out(support.labels))
     if not parts:
         return np.zeros(0, dtype=bool)
-    learns = any("support" in (*way.required, *way.optional) for way in signatures(methods.get(slug)))
+    reads = any("support" in (*way.required, *way.optional) for way in signatures(methods.get(slug)))
+    learns = reads and "support" in given.inputs
     right = []
     for i, (learn, grade) in enumerate(parts):
         if learns:

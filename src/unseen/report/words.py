@@ -377,7 +377,7 @@ def sealing(results: Results) -> list[str]:
 def summary(results: Results) -> list[str]:
     """The answer in three lines for the terminal: what it reaches, why it was chosen, what to know beside.
 
-    Harm and samples that stand on both sides are lines of their own.
+    Harm, samples that stand on both sides, and what was given that makes figures say less are lines of their own.
 
     Parameters
     ----------
@@ -406,7 +406,13 @@ def summary(results: Results) -> list[str]:
     lines.append(_flat(results))
     if results["leakage"] and results["leakage"].startswith("Leakage"):
         lines.append(results["leakage"])
+    lines += cautions(results)
     return [line.replace(SPACE, " ") for line in lines if line]
+
+
+def cautions(results: Results) -> list[str]:
+    """What was given that makes figures say less, as sentences; runs of before this was kept have none."""
+    return [f"Mind: {line}." for line in results.get("cautions", [])]
 
 
 def details(results: Results) -> list[str]:
