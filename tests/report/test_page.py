@@ -111,7 +111,7 @@ def test_the_first_panel_is_the_diagnosis_with_what_each_figure_means(fake: Modu
     folder = fake.write_fake_run(tmp_path / "run")
     page = Page(render(folder).read_text(encoding="utf-8"))
     diagnosis = json.loads((folder / "results.json").read_text())["diagnosis"]
-    assert len(diagnosis["lines"]) == 6
+    assert len(diagnosis["lines"]) == 5
     for line in diagnosis["lines"]:
         assert all(text in page.words for text in line.values())
     assert page.words.index("Before any work") < page.words.index("What was given")

@@ -100,7 +100,8 @@ def test_new_classes_and_a_two_tower_encoder_are_asked_for() -> None:
     [
         (["target", "source"], "image", False, "unseen compare --source photos --target sketches --out runs/mine"),
         (["support"], "text", True, "unseen compare --support few --encoder lite-clip --out runs/mine"),
-        (["source"], "audio", True, "unseen compare --source photos --encoder ENCODER --out runs/mine"),
+        (["source"], "audio", True, "unseen compare --source photos --encoder clap:NAME --out runs/mine"),
+        (["source"], "node", True, "unseen compare --source photos --encoder ENCODER --out runs/mine"),
         (["target", "model"], "image", False, ""),
     ],
 )

@@ -52,8 +52,8 @@ def _domains(auc: float) -> Line:
         meaning = "Nothing tells source and target apart: there is little to adapt, doing nothing is hard to beat."
     elif auc < APART:
         meaning = (
-            "They differ in part. On pairs like this single methods lost accuracy more often than they gained some: "
-            "let `unseen compare` choose."
+            "They differ in part. On pairs like this single methods did harm more often than they helped: let "
+            "`unseen compare` choose."
         )
     else:
         meaning = (

@@ -30,7 +30,7 @@ KINDS = {
 }
 """Kinds of samples, in the words of a user."""
 
-TOWER = "lite-clip"
+TOWER, CLAP = "lite-clip", "clap:NAME"
 """An encoder that places class names among pictures and texts."""
 
 TICKS = {
@@ -98,7 +98,7 @@ def command(words: Collection[str], kind: str = "image", *, tower: bool = False)
         if word in words:
             parts += [f"--{word}", EXAMPLES[word]]
     if tower and kind in DEFAULT_ENCODER:
-        parts += ["--encoder", TOWER]
+        parts += ["--encoder", CLAP if kind == "audio" else TOWER]
     elif kind not in DEFAULT_ENCODER and kind != "features":
         parts += ["--encoder", "ENCODER"]
     return shlex.join([*parts, "--out", "runs/mine"])
@@ -126,7 +126,7 @@ def whole(words: Collection[str], kind: str = "image", *, new: bool = False, tow
         )
         for name, on, told in (
             ("new", new, "Some of the described classes have no labelled sample"),
-            ("tower", tower, f"Use {TOWER}, an encoder that reads class names, too"),
+            ("tower", tower, f"Use {CLAP if kind == 'audio' else TOWER}, an encoder that reads class names, too"),
         )
     )
     kinds = joined(
