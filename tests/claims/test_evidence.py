@@ -160,7 +160,9 @@ def test_check_compares_verdicts_with_those_that_stand(use, tmp_path):
     with pytest.raises(ValueError, match="no evidence for loki"):
         evidence.reproduce("loki", check=True, folder=tmp_path)
     evidence.confirm("loki", folder=tmp_path)
+    (tmp_path / "loki.stamp.json").unlink()
     assert evidence.reproduce("loki", check=True, folder=tmp_path)["good"]
+    assert evidence.freshness("loki", folder=tmp_path).word == "fresh"
     use(claim(0.2))
     changed = evidence.reproduce("loki", check=True, folder=tmp_path)
     assert changed["changed"] == ["it works"]

@@ -4,7 +4,7 @@ Beside each other in a folder lie, for a system,
 
 - records ``SLUG.json``, ``SLUG.2.json``, ...: confirmations, each on cases that none before it had opened;
 - ``SLUG.log.jsonl``: a line for each later look at them (`replay`, `check`, `accept`);
-- ``SLUG.stamp.json``: what the system gave when it was last confirmed or replayed, by type of processor.
+- ``SLUG.stamp.json``: what the system gave when it was last confirmed, replayed or checked, by type of processor.
 """
 
 from __future__ import annotations
@@ -269,8 +269,9 @@ def reproduce(slug: str, *, quick: bool = False, check: bool = False, folder: Pa
     quick : bool
         One seed.
     check : bool
-        Run the confirmation cases again and compare the verdicts with those that stand; the log gets a line. Without it
-        the development cases run, and nothing is written.
+        Run the confirmation cases again and compare the verdicts with those that stand; the log gets a line and, with
+        all seeds and no verdict changed, this type of processor a stamp. Without it the development cases run, and
+        nothing is written.
     folder : Path
         Where evidence lies.
 
@@ -300,6 +301,8 @@ def reproduce(slug: str, *, quick: bool = False, check: bool = False, folder: Pa
         record["good"] = record["good"] and not record["changed"]
         line = {"look": "check", "records": len(records), "seeds": record["seeds"], "flipped": record["changed"]}
         _append(folder, slug, line)
+        if not record["changed"] and not quick:
+            write_stamp(folder, slug, stamp_of(slug))
     return record
 
 
