@@ -8,7 +8,6 @@ from collections.abc import Callable, Mapping
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
 
-from unseen.diagnosis.reading import shares_count
 from unseen.report import plots, words
 from unseen.report.glossary import REPORT_WORDS
 from unseen.report.pages import HERE, image_source, render_page
@@ -173,6 +172,8 @@ def _fine(results: words.Results) -> list[str]:
 
 def _shares(diagnosis: Mapping[str, Any] | None) -> list[Mapping[str, Any]]:
     """Estimated class shares of the target, those that differ most from the source's first, where they count."""
+    from unseen.diagnosis.reading import shares_count  # torch comes with it
+
     if diagnosis is None or not shares_count(diagnosis["label_shift"]):
         return []
     return sorted(diagnosis["label_shift"]["classes"], key=lambda row: -abs(row["mlls"] - row["source"]))
