@@ -279,6 +279,18 @@ def test_only_what_a_stamp_can_tell_of_is_stamped(use, tmp_path, monkeypatch):
     assert stamped == ["loki"]
 
 
+@pytest.mark.parametrize(("given", "word"), [("the same", "fresh"), ("another", "unstamped")])
+def test_what_another_type_of_processor_gave_bit_for_bit_is_as_good(use, tmp_path, monkeypatch, given, word):
+    use(claim())
+    monkeypatch.setattr(evidence, "stamp_of", lambda slug: {"settings": "the same", "data e: y": "far"})
+    evidence.confirm("loki", folder=tmp_path)
+    file = tmp_path / "loki.stamp.json"
+    file.write_text(file.read_text().replace(stamps.processor(), "another type"))
+    monkeypatch.setattr(evidence, "stamp_of", lambda slug: {"settings": given})
+    assert [found.word for found in evidence.summary(["loki"], folder=tmp_path)] == [word]
+    assert evidence.freshness("loki", folder=tmp_path).word == "unstamped"  # nothing was looked at
+
+
 def test_no_verdict_of_the_evidence_here_has_flipped():
     assert {slug: found.parts for slug in claims.CLAIMS
             if (found := evidence.freshness(slug, folder=evidence.FOLDER)).word == "stale"} == {}  # fmt: skip

@@ -27,7 +27,7 @@ from unseen import claims
 from unseen.claims.base import COLUMNS, Claim, Split
 from unseen.claims.conditions import Verdict
 from unseen.claims.ledger import Assertion
-from unseen.claims.stamps import moved_parts, on_other_data, processor, read_stamp, stamp_of, write_stamp
+from unseen.claims.stamps import moved_parts, on_other_data, processor, read_stamp, read_stamps, stamp_of, write_stamp
 from unseen.runtime import current, runtime
 from unseen.scale import Engine, each
 
@@ -444,8 +444,8 @@ class Freshness:
     """Whether evidence still tells of what is there.
 
     `word` is "fresh" (the system gives what it gave), "moved" (it gives something else: replay it), "stale" (a verdict
-    flipped, and nothing was confirmed on other cases since), "unstamped" (this type of processor has no stamp yet) or
-    "none" (no record); `parts` says what moved or flipped.
+    flipped, and nothing was confirmed on other cases since), "unstamped" (this type of processor has no stamp yet, and
+    gives something else than those that have) or "none" (no record); `parts` says what moved or flipped.
     """
 
     word: str
@@ -464,8 +464,9 @@ def freshness(slug: str, *, folder: Path = FOLDER, stamp: Mapping[str, str] | No
     if flipped:
         return Freshness("stale", flipped)
     recorded = read_stamp(folder, slug)
-    if recorded is None:
-        return Freshness("unstamped")
+    if recorded is None:  # what another type of processor gave, bit for bit, is as good
+        alike = stamp is not None and any(not moved_parts(other, stamp) for other in read_stamps(folder, slug).values())
+        return Freshness("fresh" if alike else "unstamped")
     parts = () if stamp is None else moved_parts(recorded, stamp)
     return Freshness("moved" if parts else "fresh", parts)
 
@@ -477,4 +478,5 @@ def summary(slugs: Sequence[str], *, folder: Path = FOLDER) -> Iterator[Freshnes
 
 def _stamped_now(folder: Path, slug: str) -> Freshness:
     found = freshness(slug, folder=folder)
-    return freshness(slug, folder=folder, stamp=stamp_of(slug)) if found.word == "fresh" else found
+    tells = found.word in ("fresh", "unstamped") and read_stamps(folder, slug)
+    return freshness(slug, folder=folder, stamp=stamp_of(slug)) if tells else found
