@@ -31,6 +31,7 @@ from unseen.encoders.sound import (
     ClapSpace,
     clap,
     log_mel_statistics,
+    vectors_of,
 )
 from unseen.encoders.text import TextPreprocess, silently
 from unseen.encoders.two_tower import TwoTowerEncoder, name_and_description
@@ -131,8 +132,7 @@ class _Heard(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Unit vectors of sounds, (b, d)."""
-        found: Any = self.model.get_audio_features(input_features=x)  # type: ignore[operator]
-        return F.normalize(found if isinstance(found, Tensor) else found.pooler_output, dim=1)
+        return F.normalize(vectors_of(self.model.get_audio_features(input_features=x)), dim=1)  # type: ignore[operator]
 
 
 class _Said(nn.Module):
@@ -145,8 +145,8 @@ class _Said(nn.Module):
     def forward(self, tokens: Tensor) -> Tensor:
         """Unit vectors, (b, d), of tokens (b, 2, t)."""
         ids, mask = tokens.unbind(dim=1)
-        found: Any = self.model.get_text_features(input_ids=ids, attention_mask=mask)  # type: ignore[operator]
-        return F.normalize(found if isinstance(found, Tensor) else found.pooler_output, dim=1)
+        said = self.model.get_text_features(input_ids=ids, attention_mask=mask)  # type: ignore[operator]
+        return F.normalize(vectors_of(said), dim=1)
 
 
 def build_mel(request: Request) -> Encoder:

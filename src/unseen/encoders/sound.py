@@ -93,14 +93,14 @@ class ClapSpace:
     def _texts(self, texts: list[str], device: torch.device) -> torch.Tensor:
         limit = min(int(self.model.config.text_config.max_position_embeddings) - 2, 512)
         told = self.tokenizer(texts, padding=True, truncation=True, max_length=limit, return_tensors="pt").to(device)
-        return _vectors(
+        return vectors_of(
             self.model.get_text_features(input_ids=told["input_ids"], attention_mask=told["attention_mask"])
         )
 
     def _waves(self, waves: list[NDArray[np.float32]], device: torch.device) -> torch.Tensor:
         told = self.extractor(waves, sampling_rate=self.rate, return_tensors="pt")
         others = {"is_longer": told["is_longer"].to(device)} if "is_longer" in told else {}
-        return _vectors(self.model.get_audio_features(input_features=told["input_features"].to(device), **others))
+        return vectors_of(self.model.get_audio_features(input_features=told["input_features"].to(device), **others))
 
 
 class SmallSpace:
@@ -317,6 +317,6 @@ def clap(name: str) -> ClapSpace:
         ) from error
 
 
-def _vectors(said: Any) -> torch.Tensor:
+def vectors_of(said: Any) -> torch.Tensor:
     """The vectors that a tower gave, which newer versions of transformers wrap."""
     return said if isinstance(said, torch.Tensor) else said.pooler_output
