@@ -64,11 +64,15 @@ def gained(run: Precedent, name: str) -> float:
     return run.scores[name] - run.scores[FLOOR]
 
 
-def gains() -> dict[str, dict[str, tuple[float, float]]]:
-    """By sentence and method: the mean gain over families, and the share of pairs that lost more than a point."""
+def gains(without: str | None = None) -> dict[str, dict[str, tuple[float, float]]]:
+    """By sentence and method: the mean gain over families, and the share of pairs that lost more than a point.
+
+    A family may be left out, to see what rests on it alone.
+    """
     out: dict[str, dict[str, tuple[float, float]]] = {}
+    known = [(family, run) for family, run in pairs() if family != without]
     for sentence, holds in SENTENCES.items():
-        told = [(family, run) for family, run in pairs() if holds(run.profile.shift)]
+        told = [(family, run) for family, run in known if holds(run.profile.shift)]
         out[sentence] = {}
         for method in (*METHODS, "what compare chooses"):
             found = [(family, gained(run, run.chosen if method not in METHODS else method)) for family, run in told]

@@ -280,7 +280,7 @@ def test_only_what_a_stamp_can_tell_of_is_stamped(use, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(("given", "word"), [("the same", "fresh"), ("another", "unstamped")])
-def test_what_another_type_of_processor_gave_bit_for_bit_is_as_good(use, tmp_path, monkeypatch, given, word):
+def test_an_equal_stamp_of_another_type_of_processor_is_as_good(use, tmp_path, monkeypatch, given, word):
     use(claim())
     monkeypatch.setattr(evidence, "stamp_of", lambda slug: {"settings": "the same", "data e: y": "far"})
     evidence.confirm("loki", folder=tmp_path)

@@ -464,7 +464,7 @@ def freshness(slug: str, *, folder: Path = FOLDER, stamp: Mapping[str, str] | No
     if flipped:
         return Freshness("stale", flipped)
     recorded = read_stamp(folder, slug)
-    if recorded is None:  # what another type of processor gave, bit for bit, is as good
+    if recorded is None:  # an equal stamp of another type of processor is as good
         alike = stamp is not None and any(not moved_parts(other, stamp) for other in read_stamps(folder, slug).values())
         return Freshness("fresh" if alike else "unstamped")
     parts = () if stamp is None else moved_parts(recorded, stamp)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -350,10 +351,9 @@ def reproduce(
         raise ValueError(f"name at least one system ({', '.join(claims.slugs())}), or --all")
     good = True
     results = []
-    told = records.summary(chosen, folder=evidence) if status else iter(())
-    for slug in chosen:
-        if status:
-            result, held, lines = _status(slug, next(told))
+    for slug, found in zip(chosen, records.summary(chosen, folder=evidence) if status else itertools.repeat(None)):
+        if found is not None:
+            result, held, lines = _status(slug, found)
         elif replay:
             result = {"slug": slug, **records.replay(slug, folder=evidence)}
             held, lines = not result["flipped"], _replayed(result)

@@ -119,15 +119,19 @@ def read_frames(
     if any(a > b for a, b in zip(times, times[1:])):
         raise ValueError(f"times must ascend; got {list(times)[:8]}")
     with _opened(file, max_pixels) as video:
-        return _clip(times, [video.shown(time, side) for time in times])
+        return _clip(times, (video.shown(time, side) for time in times))
 
 
-def _clip(times: Sequence[float], pictures: Sequence[NDArray[np.uint8]]) -> NDArray[np.uint8]:
-    """Pictures (h, w, 3) of some times as one array (k, 3, h, w)."""
-    for time, picture in zip(times, pictures):
-        if picture.shape != pictures[0].shape:
+def _clip(times: Sequence[float], pictures: Iterable[NDArray[np.uint8]]) -> NDArray[np.uint8]:
+    """Pictures (h, w, 3) of some times as one array (k, 3, h, w), one at a time in memory beside it."""
+    made = np.zeros((0, 3, 0, 0), np.uint8)
+    for i, (time, picture) in enumerate(zip(times, pictures)):
+        if i == 0:
+            made = np.empty((len(times), 3, *picture.shape[:2]), np.uint8)
+        if picture.shape[:2] != made.shape[2:]:
             raise ValueError(f"the size of its frames changes at {time:.1f} s; cut it there")
-    return np.stack([picture.transpose(2, 0, 1) for picture in pictures]) if pictures else np.zeros((0, 3, 0, 0), "u1")
+        made[i] = picture.transpose(2, 0, 1)
+    return made
 
 
 class Passage:

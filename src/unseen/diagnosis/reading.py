@@ -1,7 +1,7 @@
 """What the figures of a diagnosis mean for the choice of a method; every threshold stands here, once.
 
-A sentence that says what methods gained is one that held on the pairs of the benchmark that it is printed for
-(docs/trust.md has the table, a test compares them).
+A sentence that says what methods gained is one that held on the pairs of the benchmark that it is printed for,
+whichever family of them is left out (docs/trust.md has the table, a test compares them). Nothing else confirms it yet.
 """
 
 from __future__ import annotations
@@ -52,8 +52,8 @@ def _domains(auc: float) -> Line:
         meaning = "Nothing tells source and target apart: there is little to adapt, doing nothing is hard to beat."
     elif auc < APART:
         meaning = (
-            "They differ in part. On pairs like this single methods did harm more often than they helped: let "
-            "`unseen compare` choose."
+            "They differ in part. On pairs like this no single method gained in the mean of unlike data: let `unseen "
+            "compare` choose."
         )
     else:
         meaning = (
@@ -108,16 +108,18 @@ def _consistency(found: Mapping[str, float]) -> Line:
     )
     target, aligned = found["target"] / found["source"], found["aligned"] / found["source"]
     if aligned - target > WON_BACK:
-        meaning = "Aligning averages and widths wins some back: on most pairs like this standardize and coral gained."
+        meaning = (
+            "Aligning averages and widths wins some back: on pairs like this standardize and coral gained in the mean."
+        )
     elif 1 - max(target, aligned) > LOST:
         meaning = (
-            "Target samples fall between the classes of the source, and alignment does not mend it; on pairs like this "
-            "no single method did so reliably: a few labels help."
+            "Target samples fall between the classes of the source, and alignment does not mend it: let `unseen "
+            "compare` choose, and give a few labels."
         )
     else:
         meaning = (
-            "Target samples fall into the neighbourhoods of single classes, as samples of the source do: aligning "
-            "loses about as often as it gains."
+            "Target samples fall into the neighbourhoods of single classes, as samples of the source do: there is "
+            "little for aligning to win."
         )
     return Line("neighbours of one class", value, meaning)
 

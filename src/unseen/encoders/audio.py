@@ -80,8 +80,8 @@ class WavePreprocess:
         return np.zeros(len(samples), dtype=np.int64)
 
     def to_json(self) -> dict[str, Any]:
-        """Rate, and seconds of a part."""
-        return {"kind": self.kind, "rate": self.rate, "seconds": self.seconds}
+        """Rate, seconds of a part, and how its spectra are made."""
+        return {"kind": self.kind, "rate": self.rate, "seconds": self.seconds, "extractor": self.extractor.to_dict()}
 
 
 class SoundEncoder(Encoder):
@@ -161,11 +161,10 @@ def build_clap(request: Request) -> TwoTowerEncoder:
     with online(request, "give a folder that holds the model", needed=not local):
         space = clap(str(place) if local else request.argument)
     sounds = ClapSounds(space, name=request.name, local=local)
-    limit = min(int(space.model.config.text_config.max_position_embeddings) - 2, 512)
     texts = Encoder(
         name=request.name,
         module=_Said(space.model),
-        preprocess=TextPreprocess(space.tokenizer, limit, request.name),
+        preprocess=TextPreprocess(space.tokenizer, space.most_tokens, request.name),
         precision="fp32",
         local=local,
     )

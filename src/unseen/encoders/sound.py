@@ -68,6 +68,11 @@ class ClapSpace:
         """Of the space."""
         return int(self.model.config.projection_dim)
 
+    @property
+    def most_tokens(self) -> int:
+        """Tokens after which a text is cut."""
+        return min(int(self.model.config.text_config.max_position_embeddings) - 2, 512)
+
     @torch.no_grad()
     def encode_text(self, texts: Sequence[str]) -> Float[np.ndarray, "n d"]:
         """Unit vectors of texts, (n, d)."""
@@ -91,8 +96,9 @@ class ClapSpace:
         return unit_rows(torch.cat(made).numpy())
 
     def _texts(self, texts: list[str], device: torch.device) -> torch.Tensor:
-        limit = min(int(self.model.config.text_config.max_position_embeddings) - 2, 512)
-        told = self.tokenizer(texts, padding=True, truncation=True, max_length=limit, return_tensors="pt").to(device)
+        told = self.tokenizer(
+            texts, padding=True, truncation=True, max_length=self.most_tokens, return_tensors="pt"
+        ).to(device)
         return vectors_of(
             self.model.get_text_features(input_ids=told["input_ids"], attention_mask=told["attention_mask"])
         )

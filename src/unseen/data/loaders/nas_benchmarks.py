@@ -159,7 +159,7 @@ def suite_zero(
     about = {"not finite": dict(zip(proxies, lost.sum(axis=(0, 2)).tolist()))} if lost.any() else {}
     if about:
         whole = np.asarray(~lost.any(axis=(1, 2)))
-        _tell_lost(name, about["not finite"], int((~whole).sum()), len(known))
+        _left_out(name, about["not finite"], int((~whole).sum()), len(known))
         known = {key: entry for (key, entry), kept in zip(known.items(), whole.tolist()) if kept}
         statistics = statistics[whole]
     counts = np.array([sum(_scores(entry.get("params"))) for entry in known.values()])
@@ -175,7 +175,7 @@ def suite_zero(
     )
 
 
-def _tell_lost(name: str, counts: Mapping[str, int], architectures: int, n: int) -> None:
+def _left_out(name: str, counts: Mapping[str, int], architectures: int, n: int) -> None:
     told = ", ".join(f"{count} of {proxy}" for proxy, count in counts.items() if count)
     if architectures == n:
         raise ValueError(
