@@ -5,7 +5,7 @@ from __future__ import annotations
 import atexit
 import functools
 import hashlib
-import importlib.resources
+import importlib.util
 import itertools
 import shutil
 import tempfile
@@ -103,7 +103,10 @@ def as_packaged(case: str) -> list[Domain]:
 def packaged(name: str) -> Path:
     """A file that a package ships, `PACKAGE/FILE`."""
     package, _, file = name.partition("/")
-    return Path(str(importlib.resources.files(package))) / file
+    spec = importlib.util.find_spec(package)  # where it lies, without importing it
+    if spec is None or spec.origin is None:
+        raise ImportError(f"pictures of the package {package} are needed: pip install {package}")
+    return Path(spec.origin).parent / file
 
 
 @functools.cache

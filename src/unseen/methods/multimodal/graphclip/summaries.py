@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import logging
 import math
@@ -147,6 +148,7 @@ def terms_of(text: str) -> list[str]:
     return [word for word in re.findall(r"[a-z][a-z0-9+]{2,}", str(text).lower()) if word not in STOP]
 
 
+@functools.lru_cache(maxsize=1 << 17)
 def stem(word: str) -> str:
     """A word without the commonest endings of English, for finding its inflections."""
     word = word.lower()
