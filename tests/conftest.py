@@ -1,12 +1,13 @@
 """What every test shares: shape checks, one thread per worker, the slowest fits of the contract, and the clock.
 
-`make test` takes what needs at most a second of a processor. What needs more is named in `long.txt` (a test, or a whole
-file where a fixture needs it) and left to `make test-full`; ``pytest --write-long`` measures and writes that file.
+`make test` takes what needs at most `SHORT` seconds of a processor. What needs more is named in `long.txt` (a test, or
+a whole file where a fixture needs it) and left to `make test-full`; ``pytest --write-long`` writes that file.
 """
 
 from __future__ import annotations
 
 import functools
+import gc
 import math
 import os
 import sys
@@ -54,9 +55,9 @@ def _seeded() -> None:
 
 
 LONG = Path(__file__).with_name("long.txt")
-SECOND = 1.0
-"""Of a processor, children included: what a test of `make test` may take. Twice that is told, and fails nothing:
-machines differ. The test that happens to import a library first is not judged."""
+SHORT = 0.4
+"""Seconds of a processor, children included: what a test of `make test` may take. Three times that is told, and fails
+nothing: machines differ. The test that happens to import a library first is not judged."""
 MODULES = 20
 """Modules of a library that is imported for the first time, at least."""
 
@@ -66,7 +67,7 @@ def pytest_addoption(parser: Any) -> None:
     parser.addoption("--write-long", action="store_true", help="write tests/long.txt from this run")
     parser.addoption("--until", type=float, default=math.inf, help="begin no test after this time, in seconds of 1970")
     parser.addoption(
-        "--short", action="store_true", help="import no file that is long as a whole; tell which tests take two seconds"
+        "--short", action="store_true", help="import no file that is long as a whole; tell which tests take too long"
     )
 
 
@@ -81,6 +82,15 @@ def pytest_ignore_collect(collection_path: Path, config: Any) -> bool | None:
     if config.getoption("--short") and collection_path.relative_to(config.rootpath).as_posix() in _long():
         return True
     return None
+
+
+gc.disable()  # thousands of modules are about to be imported, and none of them will go away
+
+
+def pytest_collection_finish() -> None:
+    """Let the collector look at what tests make, not at every module again."""
+    gc.freeze()
+    gc.enable()
 
 
 def pytest_collection_modifyitems(items: list[Any]) -> None:
@@ -128,14 +138,15 @@ def pytest_sessionfinish(session: Any) -> None:
         return
     took = _measured(session.config.pluginmanager.get_plugin("terminalreporter"))
     if session.config.getoption("--write-long"):
-        long = {name.partition("[")[0] for name, of in took.items() if of.get("call", 0) > 0.6 * SECOND}
-        long |= {name.partition("::")[0] for name, of in took.items() if of.get("setup", 0) > SECOND}
+        calls = {name: of["call"] for name, of in took.items() if of.get("new", MODULES) < MODULES}
+        long = {name.partition("[")[0] for name, seconds in calls.items() if seconds > SHORT}
+        long |= {name.partition("::")[0] for name, of in took.items() if of.get("setup", 0) > 2 * SHORT}
         run = {name.partition("[")[0] for name in took} | {name.partition("::")[0] for name in took}
         long |= _long() - run  # a run of some tests says nothing of the others
         LONG.write_text("".join(f"{name}\n" for name in sorted(long)), encoding="utf-8")
     if session.config.getoption("--short"):
-        over = {name: of["call"] for name, of in took.items() if of.get("call", 0) > 2 * SECOND}
-        session.config.stash[OVER] = {name: seconds for name, seconds in over.items() if took[name]["new"] < MODULES}
+        over = {name: of["call"] for name, of in took.items() if of.get("call", 0) > 3 * SHORT and of["new"] < MODULES}
+        session.config.stash[OVER] = over
 
 
 OVER = pytest.StashKey[dict[str, float]]()
@@ -145,7 +156,7 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
     """Print the ten slowest fits of the contract test, and what takes too long for `make test`."""
     over = terminalreporter.config.stash.get(OVER, {})
     if over:
-        terminalreporter.section("more than two seconds of a processor: name them in tests/long.txt")
+        terminalreporter.section(f"more than {3 * SHORT:.1f} seconds of a processor: name them in tests/long.txt")
         for name, seconds in sorted(over.items(), key=lambda one: -one[1]):
             terminalreporter.write_line(f"{seconds:7.1f} s  {name}")
     reports = terminalreporter.getreports("passed") + terminalreporter.getreports("failed")
