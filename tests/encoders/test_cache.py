@@ -138,8 +138,8 @@ def test_large_shards_are_not_read_again_when_small_ones_are_joined(tmp_path, mo
     store, read = FeatureStore(tmp_path), []
     store.add(digests(5), np.zeros((5, 2), dtype=np.float32))
     (large,) = shards(tmp_path)
-    own = cache._read
-    monkeypatch.setattr(cache, "_read", lambda path, wanted=None: read.append(path) or own(path, wanted))
+    own = cache._read_shard
+    monkeypatch.setattr(cache, "_read_shard", lambda path, wanted=None: read.append(path) or own(path, wanted))
     for i in range(3 * cache.MANY_SHARDS):
         store.add(digests(1, 100 + i), np.ones((1, 2), dtype=np.float32))
     assert large not in read

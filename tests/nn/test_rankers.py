@@ -150,7 +150,7 @@ def test_mono_t5_says_how_much_likelier_true_is_than_false() -> None:
 
 def test_what_is_too_long_is_cut_from_the_document_of_a_mono_t5() -> None:
     made = mono_t5(rankers.config_of(t5()), tokenizer().backend_tokenizer.to_str(), 12)
-    tokens = made._read("red cat", "sea " * 50)
+    tokens = made._pair_tokens("red cat", "sea " * 50)
     assert len(tokens) == 12
     assert [WORDS[i] for i in tokens[-2:]] == ["Relevant", ":"]
 

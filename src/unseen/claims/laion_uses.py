@@ -83,7 +83,7 @@ def _redrawn(run: Run, style: str, seed: int) -> tuple[torch.Tensor, np.ndarray,
     rng = np.random.default_rng([seed, 5])
     paths = np.array(run.paths)[of_vendor(style, [run.web.truth[path] for path in run.paths])].tolist()
     keys = [run.web.truth[path].key for path in paths]
-    features = _read(tuple(paths), style, seed // 100 * 100)
+    features = _curated_features(tuple(paths), style, seed // 100 * 100)
     true = rng.permutation(len(keys)) >= len(keys) // 2
     others = list(own)
     texts, streams, english = [], [], []
@@ -110,7 +110,7 @@ def _but(key: str, keys: list[str], rng: np.random.Generator) -> str:
 
 
 @functools.lru_cache(maxsize=2)
-def _read(paths: tuple[str, ...], style: str, seed: int) -> torch.Tensor:
+def _curated_features(paths: tuple[str, ...], style: str, seed: int) -> torch.Tensor:
     run = curated(style, seed)
     bodies = [run.web.answers[path].body for path in paths]
     return small_web.features_of([decode(body) for body in bodies], [hashlib.sha256(b).hexdigest() for b in bodies])

@@ -209,7 +209,7 @@ def prepare(
     fraction = parse_labels(labels)
     listed = class_space(classes)
     read = {
-        name: _read(name, value, on_error)
+        name: _role(name, value, on_error)
         for name, value in (("source", source), ("target", target), ("support", support))
         if value is not None
     }
@@ -305,7 +305,7 @@ def _known(domain: Domain | None, classes: ClassSpace) -> Domain | None:
 # -- reading -----------------------------------------------------------------------------------------------
 
 
-def _read(name: str, value: Data, on_error: str) -> Domain:
+def _role(name: str, value: Data, on_error: str) -> Domain:
     if isinstance(value, Domain):
         return value
     from unseen.data.loaders import load

@@ -18,7 +18,7 @@ def introduction(inputs: Inputs, *, graded: bool = True) -> list[str]:
 
     `graded` tells whether labels of the target will grade something.
     """
-    lines = [_read(role, told, inputs, graded=graded) for role, told in inputs.told.items()]
+    lines = [_role_line(role, told, inputs, graded=graded) for role, told in inputs.told.items()]
     apart = inputs.overlap
     if inputs.named:
         lines.append(f"classes: {some(inputs.classes.names, 5)}; their names are compared with the samples (zero-shot)")
@@ -38,7 +38,7 @@ def introduction(inputs: Inputs, *, graded: bool = True) -> list[str]:
     return lines + [leak.summary() for leak in inputs.leakage if leak] + cautions(inputs)
 
 
-def _read(role: str, told: Mapping[str, Any], inputs: Inputs, *, graded: bool) -> str:
+def _role_line(role: str, told: Mapping[str, Any], inputs: Inputs, *, graded: bool) -> str:
     """A role with what was read for it, and what becomes of its labels."""
     n, labeled, classes = told["samples"], told["labeled"], len(told["classes"])
     line = f"{role}: {samples(n, told['kind'])}"

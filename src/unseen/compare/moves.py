@@ -11,7 +11,6 @@ from unseen import methods
 from unseen.bundle import Bundle
 from unseen.compare.inputs import Data, Names, labeled_samples
 from unseen.data.class_file import class_space
-from unseen.data.domain import Domain
 from unseen.methods.base import Method
 from unseen.methods.vocabulary import signature_of
 from unseen.verification.seals import without_sealed
@@ -66,6 +65,8 @@ def move(
     ValueError
         If the method of the model has no such step, or not exactly one thing is given.
     """
+    from unseen.data.loaders import samples_of
+
     given = {"target": target, "classes": classes, "support": support}
     words = [word for word, value in given.items() if value is not None]
     if len(words) != 1:
@@ -87,20 +88,14 @@ def move(
             own = f"; {method.card.commands[0]} names those of what it wrote" if method.card.commands else ""
             raise ValueError(f"{method.card.slug} cannot name these classes: {error}{own}") from error
     elif support is not None:
-        few = without_sealed("support", labeled_samples("support", _read(support, on_error)))
+        few = without_sealed("support", labeled_samples("support", samples_of(support, on_error=on_error)))
         if few.classes is None:
             raise ValueError("support must have classes with names: class folders, or a column of labels")
         moved = dataclasses.replace(model, method=method.adapt(support=model.features(few)), classes=few.classes)
     else:
         assert target is not None
-        samples = model.features(_read(target, on_error)).unlabeled()
+        samples = model.features(samples_of(target, on_error=on_error)).unlabeled()
         moved = dataclasses.replace(model, method=method.adapt(target=samples))
     if out is not None:
         moved.save(out, with_encoder=with_encoder)
     return moved
-
-
-def _read(samples: Data, on_error: str) -> Domain:
-    from unseen.data.loaders import load
-
-    return samples if isinstance(samples, Domain) else load(samples, on_error=on_error)  # type: ignore[arg-type]

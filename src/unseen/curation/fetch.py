@@ -340,7 +340,7 @@ class _Fetcher:
         except httpx.HTTPError as error:
             raise _Dropped(REFUSED, type(error).__name__, again=True) from error
         try:
-            return await self._read(url, answer, share, timer)
+            return await self._body_of(url, answer, share, timer)
         except httpx.TimeoutException as error:
             raise _Dropped(TIMEOUT, again=True) from error
         except httpx.HTTPError as error:
@@ -348,7 +348,7 @@ class _Fetcher:
         finally:
             await answer.aclose()
 
-    async def _read(
+    async def _body_of(
         self, url: str, answer: httpx.Response, share: _Share, timer: asyncio.Timeout
     ) -> tuple[str | None, bytes]:
         if answer.status_code in _MOVED:

@@ -186,7 +186,7 @@ def fetch_shard(job: Job, number: int) -> int:
         urls = [rows[i]["url"] for i in far]
         told = fetch_each(urls, lambda k, got: take(rows[far[k]], got), job.settings.polite) if far else []
         found = dict(zip(far, told))
-        every = [found[i] if i in found else take(row, _read(row)) for i, row in enumerate(rows)]
+        every = [found[i] if i in found else take(row, _fetched(row)) for i, row in enumerate(rows)]
         taken = [one for one in every if isinstance(one, dict)]
         dropped: list[Any] = [one for one in every if not isinstance(one, dict)]
         pictures = _Lazily([one.pop("place") for one in taken], lambda place: spool.get(*place))
@@ -239,7 +239,7 @@ def _rows_table(rows: list[dict[str, Any]]) -> pa.Table:
     return pa.Table.from_pylist(rows, schema=_FETCHED)
 
 
-def _read(row: Mapping[str, Any]) -> Fetched:
+def _fetched(row: Mapping[str, Any]) -> Fetched:
     try:
         with Path(row["file"]).open("rb") as file:
             file.seek(row["offset"])

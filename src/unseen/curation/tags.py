@@ -61,23 +61,23 @@ class Tags:
         self._seen: Any = None
         self._rows: dict[str, BoolArray] = {}
         self._elsewhere: dict[str, list[str]] = {}
-        self._read()
+        self._saved_tags()
 
     @property
     def names(self) -> tuple[str, ...]:
         """All tags that pairs of the collection have, in alphabetical order."""
-        return tuple(sorted(self._read()))
+        return tuple(sorted(self._saved_tags()))
 
     def counts(self, within: BoolArray | None = None) -> list[tuple[str, int]]:
         """How many rows `within` have each tag, in alphabetical order."""
         return [
             (tag, int(np.count_nonzero(rows if within is None else rows & within)))
-            for tag, rows in sorted(self._read().items())
+            for tag, rows in sorted(self._saved_tags().items())
         ]
 
     def mask(self, tags: Sequence[str]) -> BoolArray:
         """Rows that have one of the tags, (n,); "" stands for none at all, and a tag that no row has finds nothing."""
-        rows = self._read()
+        rows = self._saved_tags()
         some = np.zeros(len(self._columns), bool)
         for tag in tags:
             if tag in rows:
@@ -90,7 +90,7 @@ class Tags:
         """The tags of each of some rows."""
         at = np.asarray(rows, dtype=np.int64)
         found: list[list[str]] = [[] for _ in at]
-        for tag, mask in sorted(self._read().items()):
+        for tag, mask in sorted(self._saved_tags().items()):
             for i in np.flatnonzero(mask[at]).tolist():
                 found[i].append(tag)
         return found
@@ -98,7 +98,7 @@ class Tags:
     def first(self) -> NDArray[np.int32]:
         """Which tag, counted in alphabetical order, every row has first, (n,); -1 where it has none."""
         found = np.full(len(self._columns), -1, np.int32)
-        for number, (_, rows) in reversed(list(enumerate(sorted(self._read().items())))):
+        for number, (_, rows) in reversed(list(enumerate(sorted(self._saved_tags().items())))):
             found[rows] = number
         return found
 
@@ -112,7 +112,7 @@ class Tags:
 
     def _change(self, tag: str, rows: Any, on: bool) -> int:
         with self._lock, _alone(self.file.parent):
-            known = self._read()
+            known = self._saved_tags()
             before = known.get(tag, np.zeros(len(self._columns), bool))
             after = before.copy()
             after[self._checked(rows)] = on
@@ -136,7 +136,7 @@ class Tags:
             raise IndexError(f"rows must lie in [0, {len(self._columns)}); got {at.min()} to {at.max()}")
         return at
 
-    def _read(self) -> dict[str, BoolArray]:
+    def _saved_tags(self) -> dict[str, BoolArray]:
         """What the file says: read again where another process has written it."""
         with self._lock:
             stamp = _stamp(self.file)

@@ -148,7 +148,7 @@ class DescriptionBank:
         ValueError
             If the file is of another kind, or lacks a column.
         """
-        return _read(path, {"name": name, "sentence": sentence, "source": source})
+        return _bank_of_table(path, {"name": name, "sentence": sentence, "source": source})
 
     @classmethod
     def of_taxonomy(cls, classes: ClassSpace, taxonomy: Taxonomy) -> DescriptionBank:
@@ -320,7 +320,7 @@ class DescriptionBank:
 
 
 @reads("a table of sentences", "write a CSV with the columns name and sentence")
-def _read(path: str | os.PathLike[str], columns: Mapping[str, str]) -> DescriptionBank:
+def _bank_of_table(path: str | os.PathLike[str], columns: Mapping[str, str]) -> DescriptionBank:
     from unseen.data.loaders.common import locate
     from unseen.data.loaders.table import TABLE_SUFFIXES, read_frame
 

@@ -96,7 +96,7 @@ def read_sound(path: str | os.PathLike[str], rate: int | None = None, *, longest
     if size > LARGEST:
         raise ValueError(f"{place.name} has {size:,} bytes; at most {LARGEST:,} are read")
     with place.open("rb") as file:
-        return _read(file, place.name, suffix in PLAIN, size, rate, longest)
+        return _waveform(file, place.name, suffix in PLAIN, size, rate, longest)
 
 
 def sound_of(content: bytes, rate: int | None = None, *, longest: float = LONGEST) -> Sound:
@@ -104,10 +104,10 @@ def sound_of(content: bytes, rate: int | None = None, *, longest: float = LONGES
     if not content:
         raise ValueError("the file is empty")
     plain = content[:4] in (b"RIFF", b"RIFX") and content[8:12] == b"WAVE"
-    return _read(io.BytesIO(content), "the file", plain, len(content), rate, longest)
+    return _waveform(io.BytesIO(content), "the file", plain, len(content), rate, longest)
 
 
-def _read(file: IO[bytes], name: str, plain: bool, size: int, rate: int | None, longest: float) -> Sound:
+def _waveform(file: IO[bytes], name: str, plain: bool, size: int, rate: int | None, longest: float) -> Sound:
     found, own = _by_scipy(file, name, size, longest) if plain else _by_soundfile(file, name, longest)
     wave = found.mean(axis=1) if found.ndim == 2 else found
     seconds = len(wave) / own

@@ -246,10 +246,10 @@ class Subgraphs(Lazy):
     """
 
     def __init__(self, places: Neighbourhoods, features: NDArray[np.float32], hidden: NDArray[np.bool_]) -> None:
-        super().__init__(range(len(places)), self._read)
+        super().__init__(range(len(places)), self._structure)
         self.places, self.features, self.hidden = places, features, hidden
 
-    def _read(self, i: int) -> NDArray[np.float32]:
+    def _structure(self, i: int) -> NDArray[np.float32]:
         nodes, edges = self.places.of(i)
         out = np.zeros((len(nodes), len(nodes) + self.features.shape[1]), dtype=np.float32)
         out[edges[:, 0], edges[:, 1]] = out[edges[:, 1], edges[:, 0]] = 1
@@ -258,7 +258,7 @@ class Subgraphs(Lazy):
 
     def __getitem__(self, index: Any) -> Any:
         if isinstance(index, (int, np.integer)):
-            return self._read(range(len(self))[int(index)])
+            return self._structure(range(len(self))[int(index)])
         rows = np.arange(len(self))[index]
         return Subgraphs(self.places.take(rows), self.features, self.hidden[rows])
 

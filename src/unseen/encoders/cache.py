@@ -64,7 +64,7 @@ class FeatureStore:
         rows: list[int] = []
         features: list[NDArray[np.float32]] = []
         for path in sorted(self.folder.glob("*.safetensors")):
-            shard = _read(path, set(wanted))
+            shard = _read_shard(path, set(wanted))
             if shard is None:
                 continue
             fresh = [(wanted.pop(digest), k) for k, digest in enumerate(shard[0]) if digest in wanted]
@@ -98,7 +98,7 @@ class FeatureStore:
 
     def _join(self, shards: Sequence[Path]) -> None:
         """Write some shards as one, then remove them; a reader that misses one encodes again."""
-        parts = [shard for shard in map(_read, shards) if shard is not None]
+        parts = [shard for shard in map(_read_shard, shards) if shard is not None]
         if len(parts) < 2:
             return
         joined = self._write([digest for keys, _ in parts for digest in keys], np.concatenate([f for _, f in parts]))
@@ -107,7 +107,7 @@ class FeatureStore:
                 path.unlink(missing_ok=True)
 
 
-def _read(path: Path, wanted: set[str] | None = None) -> tuple[list[str], NDArray[np.float32]] | None:
+def _read_shard(path: Path, wanted: set[str] | None = None) -> tuple[list[str], NDArray[np.float32]] | None:
     """Digests and features of a shard; None if it holds nothing wanted, is gone or damaged (then removed)."""
     try:
         with safe_open(path, framework="numpy") as shard:
@@ -131,7 +131,7 @@ def _read(path: Path, wanted: set[str] | None = None) -> tuple[list[str], NDArra
 
 
 def _rows(path: Path) -> int:
-    """How many samples a shard holds, from its header; 0 if it is gone or damaged, which `_read` then tells."""
+    """How many samples a shard holds, from its header; 0 if it is gone or damaged, which `_read_shard` then tells."""
     try:
         with safe_open(path, framework="numpy") as shard:
             return int(shard.get_slice("digests").get_shape()[0])

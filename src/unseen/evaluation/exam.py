@@ -52,12 +52,12 @@ class Exam:
     @property
     def openings(self) -> int:
         """How often this truth has been opened, in all runs on this machine."""
-        return _read(self._ledger).get(self.hash, 0)
+        return _openings(self._ledger).get(self.hash, 0)
 
     def open(self) -> IntArray:
         """The truth, (n, ...), -1 where a sample has no class, None where it has no mask, ... Counts as one opening."""
         with locked(self._ledger):
-            counts = _read(self._ledger)
+            counts = _openings(self._ledger)
             counts[self.hash] = counts.get(self.hash, 0) + 1
             with replacing(self._ledger) as temporary:
                 temporary.write_text(json.dumps(counts, indent=0))
@@ -71,7 +71,7 @@ def ledger_file() -> Path:
     return Path(os.environ.get("UNSEEN_DATA") or platformdirs.user_data_dir("unseen")) / "exams.json"
 
 
-def _read(ledger: Path) -> dict[str, int]:
+def _openings(ledger: Path) -> dict[str, int]:
     if not ledger.exists():
         return {}
     try:

@@ -116,7 +116,9 @@ def propose(
         raise ValueError(f"budget must be at least 1, got {budget}")
     if classes is not None and model is None and source is None:
         raise ValueError("classes must come with model or source, which say what classes have labels")
-    domain = _read(target, on_error)
+    from unseen.data.loaders import samples_of
+
+    domain = samples_of(target, on_error=on_error)
     name = encoder if encoder or model is None or model.encoder is None else model.encoder.name
     out = domain.labeled
     kept = sealed()
@@ -149,14 +151,6 @@ def propose(
         classes=tuple(classes_to_label(_labelled_classes(classes, model, brought))) if classes is not None else (),
         gain=None if brought is None or brought.source is None else expected_gain(brought.source, budget, seed=seed),
     )
-
-
-def _read(target: Data, on_error: str) -> Domain:
-    if isinstance(target, Domain):
-        return target
-    from unseen.data.loaders import load
-
-    return load(target, on_error=on_error)  # type: ignore[arg-type]
 
 
 def _encode(domain: Domain, name: str | None, model: Bundle | None, brought: Inputs | None, trust: bool) -> Domain:

@@ -190,16 +190,16 @@ class TokenText(nn.Module):
 
     def forward(self, tokens: Int[Tensor, "n t"]) -> Float[Tensor, "n d"]:
         """Unit vectors of texts."""
-        return self.text(*self._read(tokens))
+        return self.text(*self._embedded(tokens))
 
     def states(self, tokens: Int[Tensor, "n t"]) -> Float[Tensor, "n t d"]:
         """Vectors of all tokens in the shared space, of any length, where the tower keeps them apart."""
         states: Any = getattr(self.text, "states", None)
         if states is None:
             raise TypeError(f"text: a {type(self.text).__name__} gives one vector of a text, none of its tokens")
-        return states(*self._read(tokens))
+        return states(*self._embedded(tokens))
 
-    def _read(self, tokens: Tensor) -> tuple[Tensor, Tensor]:
+    def _embedded(self, tokens: Tensor) -> tuple[Tensor, Tensor]:
         return F.embedding(tokens.clamp(min=0), self.text.table), (tokens != NOTHING).sum(dim=1)
 
 

@@ -114,15 +114,15 @@ class CausalText(PromptableText):
 
     def forward(self, vectors: Float[Tensor, "n t w"], lengths: Int[Tensor, " n"]) -> Float[Tensor, "n d"]:
         """Unit vectors of texts; the last of its `lengths` tokens speaks for each."""
-        hidden = self._read(vectors)
+        hidden = self._encoded(vectors)
         last = hidden[torch.arange(len(hidden), device=hidden.device), lengths - 1]
         return F.normalize(self._projected(last), dim=1)
 
     def states(self, vectors: Float[Tensor, "n t w"], lengths: Int[Tensor, " n"]) -> Float[Tensor, "n t d"]:
         """Vectors of all tokens in the shared space, of any length; those behind `lengths` mean nothing."""
-        return self._projected(self._read(vectors))
+        return self._projected(self._encoded(vectors))
 
-    def _read(self, vectors: Tensor) -> Tensor:
+    def _encoded(self, vectors: Tensor) -> Tensor:
         net: Any = self.network
         t = vectors.shape[1]
         mask = None if net.attn_mask is None else net.attn_mask[:t, :t]
@@ -159,17 +159,17 @@ class PooledText(PromptableText):
 
     def forward(self, vectors: Float[Tensor, "n t w"], lengths: Int[Tensor, " n"]) -> Float[Tensor, "n d"]:
         """Unit vectors of texts: the mean of the tokens that count."""
-        hidden, mask = self._read(vectors, lengths)
+        hidden, mask = self._encoded(vectors, lengths)
         weight = mask.unsqueeze(-1).to(hidden.dtype)
         mean = (hidden * weight).sum(dim=1) / weight.sum(dim=1)
         return F.normalize(mean if self.projection is None else self.projection(mean), dim=1)
 
     def states(self, vectors: Float[Tensor, "n t w"], lengths: Int[Tensor, " n"]) -> Float[Tensor, "n t d"]:
         """Vectors of all tokens in the shared space, of any length; those behind `lengths` mean nothing."""
-        hidden, _ = self._read(vectors, lengths)
+        hidden, _ = self._encoded(vectors, lengths)
         return hidden if self.projection is None else self.projection(hidden)
 
-    def _read(self, vectors: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+    def _encoded(self, vectors: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         mask = (torch.arange(vectors.shape[1], device=vectors.device) < lengths[:, None]).long()
         return self.network(inputs_embeds=vectors, attention_mask=mask).last_hidden_state, mask
 

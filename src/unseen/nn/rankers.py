@@ -186,7 +186,7 @@ class MonoT5(nn.Module):
 
     def score(self, queries: Sequence[str], documents: Sequence[str]) -> Float[Tensor, "n"]:
         """The logit of relevance, (n,)."""
-        tokens = [self._read(query, document) for query, document in zip(queries, documents)]
+        tokens = [self._pair_tokens(query, document) for query, document in zip(queries, documents)]
         device = next(self.parameters()).device
         start = int(self.transformer.config.decoder_start_token_id)  # type: ignore[union-attr, arg-type]
         out: dict[int, Tensor] = {}
@@ -197,7 +197,7 @@ class MonoT5(nn.Module):
             out |= dict(zip(piece, logits[:, self.true] - logits[:, self.false]))
         return torch.stack([out[i] for i in range(len(tokens))])
 
-    def _read(self, query: str, document: str) -> list[int]:
+    def _pair_tokens(self, query: str, document: str) -> list[int]:
         """Tokens of a pair; what is too long is cut from the document, not from the question behind it."""
         before, after = PROMPT.format(query=query, document="\0").split("\0")
         head, tail = (

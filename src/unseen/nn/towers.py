@@ -303,7 +303,7 @@ class TextTower(PrunableTower):
 
     def forward(self, tokens: Int[Tensor, "b t"], gates: Gates | None = None) -> Float[Tensor, "b d"]:
         """Vectors of texts, of any length; what stands behind the end is not read."""
-        x = self._read(tokens, gates)
+        x = self._hidden_states(tokens, gates)
         if self.end == "last":
             at = (tokens >= 0).sum(dim=1) - 1
         else:
@@ -313,10 +313,10 @@ class TextTower(PrunableTower):
 
     def states(self, tokens: Int[Tensor, "b t"], gates: Gates | None = None) -> Float[Tensor, "b t d"]:
         """Vectors of all tokens in the shared space, of any length; that of the last is the text's."""
-        x = self._read(tokens, gates)
+        x = self._hidden_states(tokens, gates)
         return self._projected(open_norm(self.last, x, None if gates is None else gates.hidden), gates)
 
-    def _read(self, tokens: Tensor, gates: Gates | None) -> Tensor:
+    def _hidden_states(self, tokens: Tensor, gates: Gates | None) -> Tensor:
         """What the layers make of tokens."""
         hidden = None if gates is None else gates.hidden
         x = self.tokens(tokens.clamp(min=0)) + self.positions[: tokens.shape[1]]

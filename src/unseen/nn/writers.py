@@ -61,7 +61,7 @@ class CausalWriter:
         with torch.inference_mode():
             head = self._tokens(shared).to(device)
             room = self._room(longest)
-            memory = None if not len(head) or len(head) >= room // 2 else self._read(head)
+            memory = None if not len(head) or len(head) >= room // 2 else self._memory_of_prefix(head)
             batches = [order[i : i + TOGETHER] for i in range(0, len(order), TOGETHER)]
             for batch in track(batches, self.name):
                 rests = [self._tokens(prompts[i][len(shared) if memory is not None else 0 :]) for i in batch]
@@ -79,7 +79,7 @@ class CausalWriter:
     def _tokens(self, text: str) -> Tensor:
         return torch.tensor(self.tokenizer(text, add_special_tokens=False)["input_ids"], dtype=torch.int64)
 
-    def _read(self, head: Tensor) -> Any:
+    def _memory_of_prefix(self, head: Tensor) -> Any:
         """What the model remembers of the words that all prompts begin with."""
         return memory_of(self.model(input_ids=head[None], use_cache=True))
 

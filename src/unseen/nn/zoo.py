@@ -28,10 +28,10 @@ def zoo_outputs(teachers: Mapping[str, nn.Module], domain: Domain) -> dict[str, 
     ValueError
         If a network cannot read the samples or cannot be split before its last layer.
     """
-    return {name: _read(name, network, domain) for name, network in teachers.items()}
+    return {name: _features_and_logits(name, network, domain) for name, network in teachers.items()}
 
 
-def _read(name: str, network: nn.Module, domain: Domain) -> tuple[Tensor, Tensor]:
+def _features_and_logits(name: str, network: nn.Module, domain: Domain) -> tuple[Tensor, Tensor]:
     try:
         features, logits = outputs(as_classifier(network).eval(), domain)
     except (RuntimeError, TypeError) as error:

@@ -88,7 +88,7 @@ class Desk:
         if folder is None:
             return None
         running = self._running(folder)  # before its files are read, which are whole once it has ended
-        told, ended, progress = (_read(folder / file) for file in (JOB, OUTCOME, PROGRESS))
+        told, ended, progress = (_json_object(folder / file) for file in (JOB, OUTCOME, PROGRESS))
         if not told:
             return None
         state: State = "stopped"
@@ -209,7 +209,7 @@ class Desk:
         return int(told) if told.isdigit() and int(told) > 1 else None
 
 
-def _read(file: Path) -> dict[str, Any]:
+def _json_object(file: Path) -> dict[str, Any]:
     try:
         found = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError):

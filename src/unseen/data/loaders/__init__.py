@@ -26,7 +26,7 @@ from unseen.data.sounds import SOUND_SUFFIXES, check_sound, sound_files
 from unseen.data.video import VIDEO_SUFFIXES
 from unseen.files import named
 
-__all__ = ["ZeroShot", "case_variants", "find_column", "load", "load_zsl"]
+__all__ = ["ZeroShot", "case_variants", "find_column", "load", "load_zsl", "samples_of"]
 
 
 def load(
@@ -148,6 +148,11 @@ def _load(
         f"path {root!r} is of no type that can be loaded; expected a folder, a picture, a video, a sound, a .txt file, "
         f"or {known}"
     )
+
+
+def samples_of(data: Any, **options: Any) -> Domain:
+    """Samples that a caller gave: a `Domain` as it is, else what `load` reads there, with its options and errors."""
+    return data if isinstance(data, Domain) else load(data, **options)
 
 
 def _is_known(suffix: str) -> bool:

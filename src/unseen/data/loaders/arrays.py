@@ -40,7 +40,7 @@ def load_arrays(
     3) pictures. Labels are numbers or names; -1 means no label. With ``classes`` in the file, whole numbers
     index it.
     """
-    arrays = _read(fs, path)
+    arrays = _arrays_of(fs, path)
     x = _take(arrays, _X)
     if x is None:
         raise ValueError(f"{name}: no array is called {' or '.join(_X)}; the arrays are: {', '.join(arrays)}")
@@ -95,7 +95,7 @@ def _picture(pixels: NDArray[np.uint8]) -> Any:
     return _to_rgb(Image.fromarray(pixels[..., 0] if pixels.ndim == 3 and pixels.shape[2] == 1 else pixels))
 
 
-def _read(fs: Any, path: str) -> dict[str, NDArray[Any]]:
+def _arrays_of(fs: Any, path: str) -> dict[str, NDArray[Any]]:
     """All arrays of a file; one ``.npy`` on the local disk stays there until it is read."""
     with named(path, "a NumPy file", "write it anew with numpy.save or numpy.savez"), open_file(fs, path) as file:
         if PurePosixPath(path).suffix == ".npy":

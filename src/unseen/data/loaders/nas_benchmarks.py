@@ -51,11 +51,11 @@ def read_architectures(
     path = Path(file)
     if not path.is_file():
         raise ValueError(f"there is no file {os.fspath(file)!r}")
-    table = _read(path, data, proxies)
+    table = _table_of(path, data, proxies)
     return table if proxies is None else table.with_proxies(proxies)
 
 
-def _read(path: Path, data: str | None, proxies: Sequence[str] | None) -> ArchitectureTable:
+def _table_of(path: Path, data: str | None, proxies: Sequence[str] | None) -> ArchitectureTable:
     if path.suffix == ".parquet":
         _holds_one(path, data)
         return read_table(path)

@@ -88,7 +88,7 @@ def marks(
     if not file.is_file():
         raise SourceUnavailable(f"AbstRCT is not here, there is no file {str(file)!r}: {WHERE}")
     told_by = file.stat()
-    return _read(file.resolve(), (language, topic, part), told_by.st_mtime_ns, told_by.st_size)
+    return _joined_marks(file.resolve(), (language, topic, part), told_by.st_mtime_ns, told_by.st_size)
 
 
 def translated(language: str, topic: str, part: str, folder: str | os.PathLike[str] | None = None) -> Pairs:
@@ -119,7 +119,7 @@ def abstrct_folder() -> Path:
 
 
 @functools.lru_cache(maxsize=32)
-def _read(file: Path, of: tuple[str, str, str], changed: int, size: int) -> Marks:
+def _joined_marks(file: Path, of: tuple[str, str, str], changed: int, size: int) -> Marks:
     """A file, read once for as long as it stays as it is; what is split in it is joined."""
     found = read_marked(file, format="conll", classes=CLASSES)
     number, total = SPLIT.get(of, (0, 0))

@@ -194,7 +194,7 @@ def _models(maker: str, content: bytes) -> list[dict[str, Any]]:
     """Points and columns of the models in a catalogue, in its order."""
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
         about: dict[int, dict[str, str]] = {}
-        for key, number, value in _ENTRY.findall(_read(archive, _CATALOGUE).decode("latin-1")):
+        for key, number, value in _ENTRY.findall(_member_bytes(archive, _CATALOGUE).decode("latin-1")):
             about.setdefault(int(number), {})[key] = _ESCAPED.sub(lambda code: chr(int(code[1], 16)), value)
         numbers = sorted(number for number, entry in about.items() if "model" in entry)
         return [_model(archive, maker, about[number]) for number in track(numbers, f"points of {maker}")]
@@ -205,7 +205,7 @@ def _model(archive: zipfile.ZipFile, maker: str, about: Mapping[str, str]) -> di
     try:
         size = np.array([float(about[key]) for key in ("width", "depth", "height")])
         rotation = np.array(about.get("modelRotation", "1 0 0 0 1 0 0 0 1").split(), dtype=float).reshape(3, 3)
-        vertices, triangles = read_obj(_read(archive, about["model"].lstrip("/")))
+        vertices, triangles = read_obj(_member_bytes(archive, about["model"].lstrip("/")))
         upright = vertices @ rotation.T
         upright = np.stack([upright[:, 0], -upright[:, 2], upright[:, 1]], axis=1)  # y is up in OBJ, z here
         rng = np.random.default_rng(zlib.crc32(identity.encode()))
@@ -231,7 +231,7 @@ def _sized(vertices: FloatArray, triangles: Any, size: FloatArray) -> FloatArray
     return vertices * np.divide(size, sides, out=np.ones(3), where=sides > 1e-9 * sides.max())
 
 
-def _read(archive: zipfile.ZipFile, name: str) -> bytes:
+def _member_bytes(archive: zipfile.ZipFile, name: str) -> bytes:
     info = archive.getinfo(name)
     if info.file_size > MAX_MEMBER:
         raise ValueError(f"{name} is larger than {MAX_MEMBER:,} bytes")

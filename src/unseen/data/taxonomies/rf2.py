@@ -40,12 +40,12 @@ def rf2(folder: str | os.PathLike[str], *, language: str = "en") -> Taxonomy:
         If a file lacks a column, or no concept is active.
     """
     root = Path(folder).expanduser()
-    concepts = _read(root, "Concept", ["id"])["id"].drop_duplicates()
+    concepts = _active_rows(root, "Concept", ["id"])["id"].drop_duplicates()
     active = set(concepts)
-    links = _read(root, "Relationship", ["sourceId", "destinationId", "typeId"])
+    links = _active_rows(root, "Relationship", ["sourceId", "destinationId", "typeId"])
     links = links[links.typeId == IS_A]
     held = links.sourceId.isin(active) & links.destinationId.isin(active)
-    texts = _read(root, "Description", ["conceptId", "languageCode", "typeId", "term"])
+    texts = _active_rows(root, "Description", ["conceptId", "languageCode", "typeId", "term"])
     texts = texts[texts.conceptId.isin(active) & (texts.languageCode == language)]
     above: dict[str, list[str]] = {concept: [] for concept in concepts}
     for child, parent in zip(links.sourceId[held], links.destinationId[held]):
@@ -75,7 +75,7 @@ def _first(texts: pd.DataFrame) -> dict[str, str]:
     return dict(zip(once.conceptId, once.term))
 
 
-def _read(root: Path, what: str, columns: list[str]) -> pd.DataFrame:
+def _active_rows(root: Path, what: str, columns: list[str]) -> pd.DataFrame:
     """The active rows of a snapshot file; several (one per language) are read one after the other."""
     import pandas as pd
 

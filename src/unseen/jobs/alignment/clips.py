@@ -20,7 +20,7 @@ from unseen.data.class_file import class_space
 from unseen.data.classes import ClassSpace
 from unseen.data.clips import FRAMES
 from unseen.data.domain import Domain
-from unseen.data.loaders import load
+from unseen.data.loaders import samples_of
 from unseen.data.pairs import Pairs
 from unseen.data.rows import unit_rows
 from unseen.encoders import TwoTowerEncoder, get
@@ -127,7 +127,7 @@ def align_clips(
         given = _clips_left(taken.pairs if taken else pairs)  # type: ignore[arg-type]
         truth = None
         if exam is not None:
-            samples = exam if isinstance(exam, Domain) else load(exam, frames=frames)
+            samples = samples_of(exam, frames=frames)
             truth = exam_of(samples, "clip", space, "the pairs")
             space = truth.classes
         keys, notes = videos_of(given)

@@ -15,7 +15,7 @@ from unseen.bundle import Bundle
 from unseen.data.class_file import class_space
 from unseen.data.classes import ClassSpace
 from unseen.data.domain import Domain
-from unseen.data.loaders import load
+from unseen.data.loaders import samples_of
 from unseen.data.pairs import Pairs
 from unseen.encoders import get
 from unseen.encoders.defaults import DEFAULT_ENCODER
@@ -187,7 +187,7 @@ def _pictures_left(pairs: Pairs) -> Pairs:
 
 
 def _labelled(data: str | os.PathLike[str] | Domain, kind: str, argument: str) -> Domain:
-    domain = data if isinstance(data, Domain) else load(data)
+    domain = samples_of(data)
     if domain.kind != kind:
         raise ValueError(f"{argument} must hold {kind}, as the pairs; {domain.name!r} holds {domain.kind}")
     if domain.y is None or domain.classes is None or not domain.labeled.any():

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from unseen.data.classes import ClassSpace
 from unseen.data.clips import FRAMES, Segment
 from unseen.data.domain import Domain
-from unseen.data.loaders import load
+from unseen.data.loaders import load, samples_of
 from unseen.data.loaders.common import locate
 from unseen.data.loaders.table import TABLE_SUFFIXES, are_clips, read_frame
 from unseen.data.pairs import Pairs, captioned_clips, read_pairs
@@ -217,7 +217,7 @@ def exam_of(exam: str | os.PathLike[str] | Domain, kind: str, space: ClassSpace 
     ValueError
         If they are of another kind or not labelled, or a class of theirs is not asked about.
     """
-    domain = exam if isinstance(exam, Domain) else load(exam)
+    domain = samples_of(exam)
     if domain.kind != kind:
         raise ValueError(f"exam must hold {kind}, as {what}; {domain.name!r} holds {domain.kind}")
     if domain.y is None or domain.classes is None or not domain.labeled.any():

@@ -78,7 +78,7 @@ def make_table(
     `journal` keeps every training that is done: killed, the work goes on from there.
     """
     rooms, recipe = _space(space), recipe or RECIPES[space]
-    learn, held_out = halves(_read(data, size, channels))
+    learn, held_out = halves(_pictures_of(data, size, channels))
     if first is not None and not 1 <= first <= n:
         raise ValueError(f"first must lie in [1, {n}], what is drawn; got {first}")
     texts = [str(one) for one in rooms.sample(n, sample_seed)][:first]
@@ -106,7 +106,7 @@ def make_table(
     )  # fmt: skip
 
 
-def _read(data: str | os.PathLike[str], size: int, channels: int) -> Domain:
+def _pictures_of(data: str | os.PathLike[str], size: int, channels: int) -> Domain:
     """`read_data`; what is missing, but nearly called as data of ours, is asked about."""
     try:
         return read_data(data, size, channels)
@@ -312,7 +312,7 @@ def rank_space(
     rooms = _space(space)
     _check_counts(rooms, trained, top, candidates)
     recipe = RECIPES[space] if epochs is None else dataclasses.replace(RECIPES[space], epochs=epochs)
-    learn, held_out = halves(_read(data, size, channels))
+    learn, held_out = halves(_pictures_of(data, size, channels))
     n_classes = int(learn.labels.max()) + 1
     work = dict(n_classes=n_classes, seeds=(seed,), recipe=recipe, journal=journal)
     if accuracies is not None:

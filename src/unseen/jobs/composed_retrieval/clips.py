@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from unseen.bundle import Bundle
 from unseen.data.clips import FRAMES, Segment
 from unseen.data.domain import Domain, Lazy
-from unseen.data.loaders import load
+from unseen.data.loaders import samples_of
 from unseen.encoders.base import Encoder
 
 AT_ONCE = 16
@@ -84,7 +84,7 @@ def scored_by_text(
             "or `unseen align --method mug-stan` (clips)"
         )
     frames = method.test_frames or method.frames
-    clips = collection if isinstance(collection, Domain) else load(collection, frames=max(FRAMES, frames))
+    clips = samples_of(collection, frames=max(FRAMES, frames))
     if clips.kind != "clip" or not len(clips):
         raise ValueError(f"collection must hold clips for this model; {clips.name} holds {len(clips)} of {clips.kind}")
     clips = once_each(clips)

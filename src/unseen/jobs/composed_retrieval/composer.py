@@ -142,9 +142,9 @@ def picture(file: str | os.PathLike[str]) -> Any:
 
 def collection_of(collection: Any) -> Domain:
     """Pictures to search in, read where a path is given."""
-    from unseen.data.loaders import load
+    from unseen.data.loaders import samples_of
 
-    domain = collection if isinstance(collection, Domain) else load(collection, on_error="skip")
+    domain = samples_of(collection)
     if domain.kind != "image" or not len(domain):
         raise ValueError(f"collection must hold pictures; {domain.name} holds {len(domain)} of kind {domain.kind!r}")
     return domain

@@ -212,7 +212,7 @@ def grade(
         raise ValueError("unknown_data needs unknown classes in each episode: unknown must be at least 1; got 0")
     with stages() as seconds:
         with stage("reading"):
-            domain, lost = _read(data, on_error, "data")
+            domain, lost = _labelled_samples(data, on_error, "data")
             check_kind(makers, domain)
             if hard:
                 lazy_pictures("data", domain)
@@ -220,13 +220,13 @@ def grade(
             spare, novel = disjoint_samples(novel, share, protocol.seed) if share else (None, novel)
             outside = None
             if unknown_data is not None:
-                outside, more = _read(unknown_data, on_error, "unknown_data")
+                outside, more = _labelled_samples(unknown_data, on_error, "unknown_data")
                 lost = [*lost, *more]
             everything, pool = (novel, None) if outside is None else _with_outsiders(novel, outside, domain)
             drawn = _drawn(protocol, everything, pool, share)  # what cannot be drawn is told before any encoding
             other = None
             if source is not None:
-                other, more = _read(source, on_error, "source")
+                other, more = _labelled_samples(source, on_error, "source")
                 lost = [*lost, *more]
                 other = _without(other, everything, say)
                 _check_alike("source", other, novel)
@@ -358,11 +358,11 @@ def _named(fit: Fit, features: Domain, asked: Domain, episode: Episode, shots: i
     return np.asarray(method.predict(asked.unlabeled().take(episode.query.ravel()).replace(classes=space)))
 
 
-def _read(data: Any, on_error: str, role: str) -> tuple[Domain, list[tuple[str, str, str]]]:
+def _labelled_samples(data: Any, on_error: str, role: str) -> tuple[Domain, list[tuple[str, str, str]]]:
     """Labelled samples, and those that could not be read."""
-    from unseen.data.loaders import load
+    from unseen.data.loaders import samples_of
 
-    domain = data if isinstance(data, Domain) else load(data, on_error=on_error)  # type: ignore[arg-type]
+    domain = samples_of(data, on_error=on_error)
     if domain.task != "class" or domain.y is None or domain.classes is None:
         raise ValueError(f"{role} must have a class for each sample, such as class folders; {domain.name} has none")
     return domain.take(domain.labeled), unread(role, domain)

@@ -136,7 +136,7 @@ def forecast(
         raise ValueError(f"settings ({', '.join(settings)}) are for tuning: give few_shot or a future, too")
     if method not in NAIVE:
         warn_of_limits(tried, context, horizon)
-    whole = _read(series, columns, future, time=time, by=by, day_first=day_first)
+    whole = _loaded_series(series, columns, future, time=time, by=by, day_first=day_first)
     known = _future(future, whole, time, by, day_first)
     exogenous = _exogenous(whole, known, columns)
     targets = [c for c in (columns or channels_of(whole)) if c not in exogenous]
@@ -199,7 +199,7 @@ def _check(horizon: int, few_shot: float | None, intervals: float | None, method
 # -- what is read ------------------------------------------------------------------------------------------
 
 
-def _read(series: Any, columns: Sequence[str] | None, future: Any, **options: Any) -> Domain:
+def _loaded_series(series: Any, columns: Sequence[str] | None, future: Any, **options: Any) -> Domain:
     """The series, with all their columns if some of these may be in the future."""
     if isinstance(series, Domain):
         return series

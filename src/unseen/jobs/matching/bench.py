@@ -154,7 +154,7 @@ def known_pairs(file: str | os.PathLike[str]) -> dict[str, list[KnownPair]]:
                 raise FileNotFoundError(f"{place}, row {i}: there is no {os.fspath(one)!r}")
         name = row.get("dataset", place.stem)
         told = f"{row['first']} {row['second']}"
-        made.setdefault(name, []).append(KnownPair(told, lambda own=files: (_read(own[0]), _read(own[1])), truth))  # type: ignore[misc]
+        made.setdefault(name, []).append(KnownPair(told, functools.partial(_both, *files), truth))
     if not made:
         raise ValueError(f"{place} has no rows")
     return made
@@ -168,7 +168,7 @@ def _truth(row: Mapping[str, Any], folder: Path) -> Cameras | Plane:
         first = folder / row["first"]
         if not first.is_file():
             raise FileNotFoundError(f"there is no {os.fspath(first)!r}")
-        height, width = _read(first).shape[:2]
+        height, width = _picture_of(first).shape[:2]
         return Plane(matrix, width, height)
     first_camera, second_camera = (_intrinsics(name, row[name]) for name in CAMERAS[:2])
     return Cameras.of(first_camera, second_camera, _numbers("T", row["T"], (12, 16)).reshape(-1, 4))
@@ -199,7 +199,11 @@ def _numbers(name: str, text: str, lengths: tuple[int, ...]) -> NDArray[np.float
     return values
 
 
-def _read(file: Path) -> Picture:
+def _both(first: Path, second: Path) -> tuple[Picture, Picture]:
+    return _picture_of(first), _picture_of(second)
+
+
+def _picture_of(file: Path) -> Picture:
     return as_pixels(decode(file.read_bytes()))
 
 

@@ -77,7 +77,7 @@ def _of_timm(name: str, path: str, pretrained: bool) -> tuple[nn.Module, dict[st
 
     network = _fresh(lambda: timm_network(name))
     if path:
-        _read(network, path)
+        _load_checkpoint(network, path)
     elif pretrained:
         with online(Request(name=f"timm:{name}"), "give a local checkpoint: timm:<name>@<file.safetensors>"):
             network.load_state_dict(timm.create_model(name, pretrained=True).state_dict())
@@ -100,7 +100,7 @@ def _of_torchvision(name: str, path: str, pretrained: bool) -> tuple[nn.Module, 
     network = _fresh(lambda: torchvision_network(name, auxiliary=False, transform_input=trained))
     weights = torchvision.models.get_model_weights(name).DEFAULT
     if path:
-        _read(network, path)
+        _load_checkpoint(network, path)
     elif pretrained:
         with online(Request(name=f"torchvision:{name}"), "give a local checkpoint: torchvision:<name>@<file>"):
             network.load_state_dict(_without_auxiliary(network, weights.get_state_dict(progress=False)))
@@ -127,7 +127,7 @@ def _without_auxiliary(network: nn.Module, state: Mapping[str, torch.Tensor]) ->
     return {key: value for key, value in state.items() if key.partition(".")[0] not in gone}
 
 
-def _read(network: nn.Module, path: str) -> None:
+def _load_checkpoint(network: nn.Module, path: str) -> None:
     """Load a checkpoint of tensors, safetensors or torch's."""
     file = Path(path).expanduser()
     if not file.is_file():

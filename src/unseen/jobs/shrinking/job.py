@@ -127,13 +127,17 @@ def shrink(
     if len(asked) < FEW_ASKED:
         each = 100 / len(asked)
         say(f"recall of {len(asked)} pairs is coarse (each is {each:.1f} points): a larger `held_out` asks more")
-    say(_beforehand(method, teacher, _read(learnt.take(np.arange(min(PROBED, len(learnt)))), preprocess), len(learnt)))
+    say(
+        _beforehand(
+            method, teacher, _preprocessed(learnt.take(np.arange(min(PROBED, len(learnt)))), preprocess), len(learnt)
+        )
+    )
     with _timed() as seconds:
         with stage("learning"):
-            method.fit(pairs=_read(learnt, preprocess), model=teacher)
+            method.fit(pairs=_preprocessed(learnt, preprocess), model=teacher)
         student: Any = method.student_
         with stage("asking both"):
-            exam = _read(asked, preprocess)
+            exam = _preprocessed(asked, preprocess)
             found = {
                 name: _asked(towers, exam, groups) for name, towers in (("teacher", teacher), ("student", student))
             }
@@ -188,9 +192,9 @@ def _method(
 def _labelled(classes: Any) -> Domain | None:
     if classes is None:
         return None
-    from unseen.data.loaders import load
+    from unseen.data.loaders import samples_of
 
-    domain = classes if isinstance(classes, Domain) else load(classes, on_error="skip")
+    domain = samples_of(classes)
     if domain.kind != "image" or domain.y is None or domain.classes is None:
         raise ValueError(f"classes must be labelled pictures; {domain.name} is none")
     return domain
@@ -250,7 +254,7 @@ def _connected(pictures: NDArray[Any], texts: NDArray[Any]) -> NDArray[Any]:
     return np.asarray(connected_components(edges, directed=False)[1][left])
 
 
-def _read(pairs: Pairs, preprocess: Any) -> Pairs:
+def _preprocessed(pairs: Pairs, preprocess: Any) -> Pairs:
     """Pictures as the towers read them: at once where they are few, else when their turn comes."""
     height, width = preprocess.size
     if len(pairs) * 12 * height * width <= IN_MEMORY:

@@ -189,15 +189,15 @@ def continue_stream(
     reading = bundle.encoder
     given: dict[str, Any] = {"corpus": sentences, "prompts": prompts}
     if pool is not None:
-        given["auxiliary"] = _read(pool, reading, bundle.whole)
+        given["auxiliary"] = _model_inputs(pool, reading, bundle.whole)
     every = [*asked, *watched]
-    exams = [Exam(_read(task.exam, reading, bundle.whole), task.classes) for task in every]
+    exams = [Exam(_model_inputs(task.exam, reading, bundle.whole), task.classes) for task in every]
     drive = Stream(lambda truth, found: {"accuracy": accuracy(truth, found)})
     _ask_the_start(method, bundle, history, every, exams, prompts, drive)
     for task in new:
         say(f"{task.name}: {len(task.source)} samples of {len(task.classes)} classes")
         begin = {"model": bundle.model} if "network_" not in vars(method) else {}
-        learn = {"source": _read(task.source, reading, bundle.whole), **begin, **given}
+        learn = {"source": _model_inputs(task.source, reading, bundle.whole), **begin, **given}
         stages = drive(method, [{key: value for key, value in learn.items() if value is not None}], exams)
         _note(history, task, learnt=True)
         history.rows.append({"after": task.name, "accuracy": _named(every, stages.matrix[0])})
@@ -291,7 +291,9 @@ def _method(saved: ZSCL | None, history: History, preset: str | None, settings: 
 
 def _task(data: Data, share: float) -> Task:
     """A task with its samples in two parts, by their content."""
-    domain = data if isinstance(data, Domain) else _load(data)
+    from unseen.data.loaders import samples_of
+
+    domain = samples_of(data)
     if domain.classes is None or domain.y is None or domain.task != "class":
         raise ValueError(f"tasks: {domain.name!r} has no class names; a task is a folder of class folders, or a table")
     classes, domain = domain.classes, domain.take(domain.labeled)
@@ -323,14 +325,10 @@ def asked_about(domain: Domain, share: float) -> NDArray[np.bool_]:
     return out
 
 
-def _load(data: str | os.PathLike[str]) -> Domain:
-    from unseen.data.loaders import load
-
-    return load(data, on_error="skip")
-
-
 def _pictures(data: Data) -> Domain:
-    domain = data if isinstance(data, Domain) else _load(data)
+    from unseen.data.loaders import samples_of
+
+    domain = samples_of(data)
     if not len(domain):
         raise ValueError("reference must hold at least one picture; it is empty")
     return domain.unlabeled()
@@ -371,7 +369,7 @@ def _check_names(asked: Sequence[Task], watched: Sequence[Task], history: Histor
 # -- asking ------------------------------------------------------------------------------------------------
 
 
-def _read(domain: Domain, encoder: Encoder, whole: bool) -> Domain:
+def _model_inputs(domain: Domain, encoder: Encoder, whole: bool) -> Domain:
     """Samples as the method reads them: features, or pictures as batches of them are preprocessed."""
     encoder.check_kind(domain)
     if not whole:
@@ -396,7 +394,7 @@ def _ask_the_start(
         if towers is None:
             towers = copy.deepcopy(method.network_)
             towers.load_state_dict(method.initial_)
-        source = _read(every[0].source, bundle.encoder, bundle.whole)
+        source = _model_inputs(every[0].source, bundle.encoder, bundle.whole)
         start.fit(source=source, model=towers, prompts=prompts)
         first |= _named([task for task, _ in open_ones], drive.row(start, [exam for _, exam in open_ones]))
     for task in every:

@@ -57,7 +57,7 @@ def train_all(
         "recipe": dataclasses.asdict(recipe),
         "data": f"{learn.fingerprint(labels=True)[:16]}/{held_out.fingerprint(labels=True)[:16]}",
     }
-    done = _read(journal, start)
+    done = _journal_rows(journal, start)
     jobs = [(text, seed) for text in architectures for seed in seeds]
     missing = [job for job in jobs if job not in done]
     for text, seed in track(missing, f"training {space.name}"):
@@ -69,7 +69,7 @@ def train_all(
     return [done[job] for job in jobs]
 
 
-def _read(journal: Path | None, start: dict[str, Any]) -> dict[tuple[str, int], Row]:
+def _journal_rows(journal: Path | None, start: dict[str, Any]) -> dict[tuple[str, int], Row]:
     """What a journal holds; a new one, or one that was killed in its first line, gets that line."""
     if journal is None:
         return {}

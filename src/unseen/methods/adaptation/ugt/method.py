@@ -359,7 +359,7 @@ class UGT(Method):
 
         Positions above 0 count as occluded. Without clutter no position does.
         """
-        read = self._read(x)
+        read = self._reading(x)
         best = read.scores.argmax(dim=1)[:, None, None].expand(-1, 1, read.object.shape[2])
         return as_grid((read.clutter - read.object).gather(1, best)[:, 0].numpy())
 
@@ -370,7 +370,7 @@ class UGT(Method):
         The mean over positions is the lead in the scores of `decision_function`, halved. Positions that both take for
         clutter of one kind speak for neither.
         """
-        read = self._read(x)
+        read = self._reading(x)
         known = (read.scores > NEVER / 2).sum(dim=1).clamp_max(2)
         order = read.scores.argsort(dim=1, descending=True, stable=True)[:, :2]
         told = torch.maximum(read.object, read.clutter)
@@ -378,7 +378,7 @@ class UGT(Method):
         lead = told[:, 0] - told[:, -1] * (known > 1)[:, None]
         return as_grid(lead.numpy())
 
-    def _read(self, x: Float[Tensor, "n r d"]) -> Reading:
+    def _reading(self, x: Float[Tensor, "n r d"]) -> Reading:
         parts = [self.network_.read(self.network_.cosines(part)) for part in torch.split(x, 64)]
         return Reading(*(torch.cat(values) for values in zip(*parts)))
 

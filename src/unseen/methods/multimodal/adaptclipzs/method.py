@@ -231,7 +231,7 @@ class AdaptCLIPZS(Method):
         network = self._towers(encoder, source)
         present = seen_classes(source, classes)
         said = bank.sentences(classes.names, self.template, named=self.named)
-        texts = _read(network, encoder, said)
+        texts = _sentence_tokens(network, encoder, said)
         self.history_: dict[str, NDArray[Any]] = {}
         if self.epochs:
             self.history_ = self._train(network, self._few(source), said, texts)
@@ -435,7 +435,7 @@ class AdaptCLIPZS(Method):
         return made
 
 
-def _read(network: Any, encoder: Any, said: Sentences) -> Tensor:
+def _sentence_tokens(network: Any, encoder: Any, said: Sentences) -> Tensor:
     """All sentences as the text tower reads them; those that are cut are told."""
     reader: Any = getattr(network, "reader", None)
     cut = reader.cuts(said.texts) if hasattr(reader, "cuts") else []

@@ -421,7 +421,7 @@ class AudioCaptioning(Method):
     @gives("captions")
     def caption(self, x: Float[Tensor, "n d"]) -> NDArray[Any]:
         """A caption of each sound, by its vector f_audio(x), (n,)."""
-        e = self._read(x)
+        e = self._sound_vectors(x)
         if self.project:
             e = project(e, self.support_, self.support_temperature)
         captioner = PrefixCaptioner(self.decoder_, self.soft_, self._hard())
@@ -438,12 +438,12 @@ class AudioCaptioning(Method):
     @gives("captions")
     def nearest(self, x: Float[Tensor, "n d"]) -> NDArray[Any]:
         """The caption of the corpus that lies nearest to each sound: what a captioner must be better than (step 9f)."""
-        return self.captions_[(self._read(x) @ self.support_.T).argmax(dim=1).numpy()]
+        return self.captions_[(self._sound_vectors(x) @ self.support_.T).argmax(dim=1).numpy()]
 
     @gives("labels")
     def events(self, x: Float[Tensor, "n d"]) -> tuple[tuple[tuple[str, float], ...], ...]:
         """The sound events nearest to each sound, with their cosines."""
-        found = (self._read(x) @ self.bank_.T).topk(min(self.labels, len(self.names_)), dim=1)
+        found = (self._sound_vectors(x) @ self.bank_.T).topk(min(self.labels, len(self.names_)), dim=1)
         return tuple(
             tuple((self.names_[place], value) for place, value in zip(places, values))
             for places, values in zip(found.indices.tolist(), found.values.tolist())
@@ -454,7 +454,7 @@ class AudioCaptioning(Method):
         """The sound events in a sentence, without a decoder (step 9g)."""
         return np.array([_listed([name for name, _ in found]) for found in self.events(x)], dtype=np.str_)
 
-    def _read(self, x: Float[Tensor, "n d"]) -> Float[Tensor, "n d"]:
+    def _sound_vectors(self, x: Float[Tensor, "n d"]) -> Float[Tensor, "n d"]:
         """Unit vectors of sounds (step 7)."""
         d = self.bank_.shape[1]
         if x.ndim != 2 or x.shape[1] != d:

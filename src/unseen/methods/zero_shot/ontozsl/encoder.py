@@ -142,7 +142,7 @@ class OntologyEncoder:
         if not len(ontology.triples):
             raise ValueError("ontology must hold at least one triple; it has none")
         ontology = ontology.canonical()
-        texts = self._read(ontology, words) if self.text_aware else None
+        texts = self._text_vectors(ontology, words) if self.text_aware else None
         with reproducible(self.random_state):
             vectors = train_graph_vectors(
                 ontology.triples, len(ontology.concepts), len(ontology.properties), dim=self.dim, gamma=self.gamma,
@@ -196,7 +196,7 @@ class OntologyEncoder:
 
     # -- the stages ------------------------------------------------------------------------------------------
 
-    def _read(self, ontology: Ontology, words: Any) -> TextVectors:
+    def _text_vectors(self, ontology: Ontology, words: Any) -> TextVectors:
         """Step 2, and that it leaves triples to learn from."""
         assert ontology.texts is not None
         texts = text_vectors(ontology.texts, word_vectors(words), self.weighting)
