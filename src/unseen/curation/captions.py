@@ -158,10 +158,10 @@ def _header(file: Path) -> set[str]:
         if suffix == ".parquet":
             names: Iterable[str] = pq.read_schema(file).names
         elif suffix in (".csv", ".tsv"):
-            names = next(csv.reader([_first_line(file)], delimiter=_separator(file)), [])
+            names = _first_cells(file)
         else:
             names = json_row(_first_line(file)) or {}
-    except (OSError, pa.ArrowException, csv.Error):
+    except (OSError, pa.ArrowException):
         return set()
     return {str(name).strip().lower() for name in names}
 
@@ -176,8 +176,16 @@ def _is_bare(file: Path) -> bool:
     """Whether a .csv or .tsv begins with a picture and its caption in place of names of columns."""
     if file.suffix.lower() not in (".csv", ".tsv"):
         return False
-    cells = next(csv.reader([_first_line(file)], delimiter=_separator(file)), [])
+    cells = _first_cells(file)
     return len(cells) == 2 and cells[0].strip().lower().endswith((*PICTURES, *OTHERS))
+
+
+def _first_cells(file: Path) -> list[str]:
+    """The cells of a table's first line; none of a line that is no CSV, such as one with a carriage return within."""
+    try:
+        return next(csv.reader([_first_line(file)], delimiter=_separator(file)), [])
+    except csv.Error:
+        return []
 
 
 def _first_line(file: Path) -> str:

@@ -106,7 +106,16 @@ def _records(stream: Iterable[str], delimiter: str) -> Iterator[list[str] | None
             yield line.replace("\0", "")
 
     reader = csv.reader(lines(), delimiter=delimiter)
-    while (cells := next(reader, None)) is not None:
+    while True:
+        try:
+            cells = next(reader, None)
+        except csv.Error:  # such as a carriage return within a cell without quotes
+            yield None
+            taken.clear()
+            reader = csv.reader(lines(), delimiter=delimiter)
+            continue
+        if cells is None:
+            return
         if open_at_end:
             yield None
             again.extend(reversed(taken[1:]))

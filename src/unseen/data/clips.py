@@ -96,13 +96,15 @@ def windows(seconds: float, length: float, stride: float) -> list[tuple[float, f
     Raises
     ------
     ValueError
-        If a number is not positive, or there would be more than `MOST_WINDOWS`.
+        If a number is not positive, `length` is below `SHORTEST`, or there would be more than `MOST_WINDOWS`.
     """
     for name, value in (("seconds", seconds), ("length", length), ("stride", stride)):
         if not (np.isfinite(value) and value > 0):
             raise ValueError(f"{name} must be a positive number of seconds; got {value}")
+    if length < SHORTEST:
+        raise ValueError(f"length must be at least {SHORTEST} seconds; got {length}")
     if seconds <= length:
-        return [(0.0, seconds)]
+        return [(0.0, max(seconds, SHORTEST))]
     count = int(np.ceil((seconds - length) / stride - 1e-9)) + 1
     if count > MOST_WINDOWS:
         raise ValueError(f"stride {stride:g} makes {count:,} windows of {seconds:.0f} s; at most {MOST_WINDOWS:,}")
