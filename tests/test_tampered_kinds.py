@@ -16,7 +16,7 @@ import pytest
 import torch
 from torch import nn
 
-from unseen.bundle import Bundle
+from saved_kinds import SAVED, Kind, captioner, composer, head, mapper, method, quantized, ranker, segmenter
 from unseen.data.classes import ClassSpace
 from unseen.data.domain import Domain
 from unseen.nn.bounded import Bounded
@@ -28,105 +28,15 @@ ODD: tuple[Any, ...] = (
     *(None, -1, 0, 10**30, 1e308, "x", "", [], {}, [[]], True, {"$": "dict"}, {"$": "nobody"}),
     *({"$": "tensor", "key": "no"}, {"$": "float", "value": "nan"}, "../../etc/passwd", 2**40),
 )
-SAVED = Path(__file__).parent / "data" / "saved"
 FOR_PEOPLE = ("segmenter.json",)
 """Files that nothing reads again: what they say stands in the state, too."""
 CHANGES = 120
 """Of each file of a kind, drawn by a seed."""
 
-Kind = tuple[Path, Callable[[Path], object]]
-
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("kinds")
-
-
-def mapper(home: Path) -> Kind:
-    from unseen.jobs.mapping.job import Mapper
-
-    return SAVED / "mapper", Mapper.load
-
-
-def quantized(home: Path) -> Kind:
-    return SAVED / "quantized", Bundle.load
-
-
-def ranker(home: Path) -> Kind:
-    from unseen.jobs.retrieval.job import Parts, Searcher, rank
-    from unseen.nn.small_rankers import HashedWords, LastWords, hashed_ranker
-
-    texts = np.array([f"the {animal} of house {i}" for i in range(12) for animal in ("cat", "dog")])
-    corpus = Domain(x=texts, kind="text", ids=np.array([f"d{i}" for i in range(24)]), name="c")
-    asked = Domain(x=np.array(["cat 1", "dog 2"]), kind="text", name="q")
-    parts = Parts(encoder=HashedWords(), writer=LastWords(), ranker=hashed_ranker())
-    rank(corpus, asked, systems=("minilm",), parts=parts).searchers["minilm"].save(home / "ranker")
-    return home / "ranker", Searcher.load
-
-
-def segmenter(home: Path) -> Kind:
-    from unseen.jobs.segmentation.model import SegmentModel, Unadapted
-    from unseen.nn.segmenters import small_unet
-
-    SegmentModel(Unadapted().fit(model=small_unet(2)), ClassSpace(names=("sky", "sea")), 32).save(home / "segmenter")
-    return home / "segmenter", SegmentModel.load
-
-
-def head(home: Path) -> Kind:
-    from unseen.methods.curation.laion.heads import Head, train_head
-
-    rng = np.random.default_rng(0)
-    y = np.arange(40) % 2
-    x = (rng.normal(size=(40, 6)) + 3 * np.eye(6)[y]).astype(np.float32)
-    told = {"name": "toy", "fingerprint": "ab" * 32, "dim": 6}
-    train_head(x, y, name="good", encoder=told, side="image", folds=2).save(home / "head")
-    return home / "head", Head.load
-
-
-def method(home: Path) -> Kind:
-    from unseen.methods.baselines.prototypes import Prototypes
-
-    x, y = np.eye(4, dtype=np.float32), np.arange(4) % 2
-    Prototypes().fit(support=Domain(x=x, y=y, classes=ClassSpace(names=("a", "b")))).save(home / "method")
-    return home / "method", Prototypes.load
-
-
-def composer(home: Path) -> Kind:
-    from PIL import Image
-
-    from unseen.encoders.towers import save_towers
-    from unseen.jobs.composed_retrieval.composer import Composer
-    from unseen.jobs.composed_retrieval.job import compose
-    from unseen.methods.compression.tinyclip.needs import towers_of_a_moment
-
-    reading = {"size": [16, 16], "crop": 1.0, "mode": "squash", "mean": [0.5] * 3, "std": [0.25] * 3}
-    save_towers(home / "towers", towers_of_a_moment(16), reading, "name")
-    rows = ["image,caption"]
-    for i in range(36):
-        Image.new("RGB", (16, 16), (200 - 60 * (i % 3), 20 + 90 * (i // 3 % 3), i)).save(home / f"{i}.png")
-        rows.append(f"{i}.png,a {('square', 'bar', 'dot')[i % 3]} on {('red', 'blue', 'green')[i // 3 % 3]}")
-    (home / "captions.csv").write_text("\n".join(rows))
-    quick = {"triplets": 20, "epochs": 1, "batch_size": 8, "project": 8, "hidden": 8}
-    compose(home / "captions.csv", out=home / "composer", encoder=f"towers:{home / 'towers'}", settings=quick)
-    return home / "composer", Composer.load
-
-
-def captioner(home: Path) -> Kind:
-    from scipy.io import wavfile
-
-    from unseen.jobs.captioning import job
-    from unseen.jobs.captioning.captioner import Captioner
-
-    rows = ["sound,caption"]
-    for i in range(12):
-        tone = np.sin(np.arange(16_000) / (3 + 40 * (i % 2) + i)) * 0.5
-        wavfile.write(home / f"{i}.wav", 16_000, tone.astype(np.float32))
-        rows.append(f"{i}.wav,{('a low hum goes on', 'a shrill whistle blows')[i % 2]}")
-    (home / "sounds.csv").write_text("\n".join(rows))
-    (home / "texts.txt").write_text("\n".join(["a low hum goes on", "a shrill whistle blows", "steam hisses"] * 6))
-    quick = {"epochs": 2, "pretrain": 1, "width": 16, "layers": 1, "heads": 2, "length": 2, "least_count": 1}
-    job.learn(home / "texts.txt", pairs=home / "sounds.csv", settings=quick).save(home / "captioner")
-    return home / "captioner", Captioner.load
 
 
 def aligned(home: Path) -> Kind:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 import typer.core
 
-from unseen.files import harmless, recovered
+from unseen.files import harmless
 from unseen.runtime import replacing
 
 if TYPE_CHECKING:
@@ -220,33 +220,3 @@ def settings_of(pairs: Sequence[str] | None, /, **flags: str) -> dict[str, Any]:
             read = value
         settings[key] = tuple(read) if isinstance(read, list) else read
     return settings
-
-
-def place_of_model(folder: Path) -> Path:
-    """Where in a folder, perhaps that of a run, a saved model stands; `ValueError` if it holds none."""
-    inside = recovered(folder / "model")
-    place = inside if (inside / "bundle.json").exists() else recovered(folder)
-    if not (place / "bundle.json").exists():
-        told = "it holds no bundle.json" if place.exists() else "there is no such folder"
-        raise ValueError(f"{folder} is not a saved model: {told}; `unseen compare` and `unseen adapt` save some")
-    return place
-
-
-def open_bundle(folder: Path, trust: bool) -> Any:
-    """The saved model in a folder, or in that of a run; what holds none is refused before anything is imported."""
-    place = place_of_model(folder)
-    from unseen.bundle import Bundle
-
-    return Bundle.load(place, trust=trust)
-
-
-def open_model(folder: str | None) -> Any:
-    return None if folder is None else open_bundle(Path(folder), False).method.network()
-
-
-def open_zoo(folder: str | None) -> Any:
-    if folder is None:
-        return None
-    from unseen.bundle import read_zoo
-
-    return read_zoo(folder)

@@ -8,7 +8,8 @@ from typing import Annotated
 import typer
 
 from unseen import options
-from unseen.console import app, new_app, open_bundle, say
+from unseen.cli.models import open_bundle
+from unseen.console import app, new_app, say
 
 
 @app.command()

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from unseen import options
-from unseen.console import app, check_written, dump, open_bundle, say
+from unseen.cli.models import open_bundle
+from unseen.console import app, check_written, dump, say
 
 if TYPE_CHECKING:
     from unseen.report.explain import Told

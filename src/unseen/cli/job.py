@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from unseen import options
+from unseen.cli.models import open_bundle, open_model, open_zoo, place_of_model, room_of_model
 from unseen.console import (
     app,
     command_line,
     dump,
-    open_bundle,
-    open_model,
-    open_zoo,
-    place_of_model,
     say,
     settings_of,
     tell,
@@ -29,6 +26,7 @@ from unseen.files import read_json
 if TYPE_CHECKING:
     from unseen.bundle import Bundle
     from unseen.data.domain import Domain
+    from unseen.jobs import SavedModel
 
 SEEDS = "How many seeds: each candidate is fitted once for every one, 0, 1, ..."
 
@@ -303,7 +301,8 @@ def predict(
 ) -> None:
     """Predict new files with a saved model.
 
-    Probabilities are calibrated on labelled samples that were held out.
+    Probabilities of classes are calibrated on labelled samples that were held out. A tagger, ranker, mapper, captioner
+    or network that segments answers in its own way: spans, documents, nodes, captions, shares of a picture.
 
     Example:  unseen predict runs/sketches/model new.jpg --top 5
     Example:  unseen predict runs/moves/model match.mp4 --stride 2 --window 4 --csv match.csv
@@ -312,14 +311,33 @@ def predict(
         raise ValueError(f"--window {window:g} needs --stride: how many seconds lie between two windows")
     from unseen.compare.asked import check_path
 
-    place = place_of_model(model)
     for path in inputs:
         check_path("inputs", path)
+    if (room := room_of_model(model)) is not None:
+        if given := [flag for flag, value in (("--abstain", abstain), ("--stride", stride)) if value]:
+            raise ValueError(f"{', '.join(given)} is for models that name classes; {model} holds {room[0].what}")
+        _tell_rows(_answers(model, *room, inputs, top), csv, as_json)
+        return
+    place = place_of_model(model)
     samples = [_samples(path, stride, window) for path in inputs]  # refused, if at all, before torch and model load
     for path, domain in zip(inputs, samples):
         _check_kind(place, path, domain.kind)
     saved = open_bundle(model, trust)
     rows = [row for domain in samples for row in _rows(_predicted(saved, domain, top, abstain))]
+    _tell_rows(rows, csv, as_json, _predictions(rows, top))
+
+
+def _answers(model: Path, kind: SavedModel, place: Path, inputs: Sequence[str], top: int) -> list[dict[str, Any]]:
+    """What a model that names no classes answers, as plain values."""
+    if kind.answers is None:
+        raise ValueError(f"{model} holds {kind.what}, which takes more than one thing at once: {kind.use(model)}")
+    return [{name: _plain(value) for name, value in row.items()} for row in kind.answers(place, inputs, top)]
+
+
+def _tell_rows(
+    rows: Sequence[Mapping[str, Any]], csv: Path | None, as_json: bool, lines: Iterable[str] | None = None
+) -> None:
+    """Rows as a table in a file, as JSON, or a line each."""
     if csv is not None:
         import pandas as pd
 
@@ -328,7 +346,7 @@ def predict(
     elif as_json:
         dump(rows)
     else:
-        for line in _predictions(rows, top):
+        for line in lines if lines is not None else (f"{row['id']}  {row['answer']}" for row in rows):
             typer.echo(line)
 
 

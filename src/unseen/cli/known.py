@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from unseen import options
-from unseen.console import app, data_app, dump, open_model, open_zoo, say, tell
+from unseen.cli.models import open_model, open_zoo
+from unseen.console import app, data_app, dump, say, tell
 
 if TYPE_CHECKING:
     from unseen.claims.evidence import Freshness

@@ -9,7 +9,8 @@ from typing import Annotated
 import typer
 
 from unseen import options
-from unseen.console import app, dump, open_bundle, say
+from unseen.cli.models import open_bundle
+from unseen.console import app, dump, say
 
 
 @app.command()

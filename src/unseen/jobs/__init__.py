@@ -1,15 +1,74 @@
 """What users wish beside comparing: a room per wish, with its job, its command and its page.
 
-Nothing lists the rooms: another wish is another folder, whose module `command` adds what the command line offers.
+Nothing lists the rooms: another wish is another folder, whose module `command` adds what the command line offers, and
+whose module `saved`, if it has one, tells how a model that the room saved is known and asked (`SavedModel`).
 """
 
 from __future__ import annotations
 
+import dataclasses
 import importlib
 import pkgutil
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from unseen.files import read_json, recovered
+
+Answers = Callable[[Path, Sequence[str], int], list[dict[str, Any]]]
+LARGEST = 2**32
+"""Bytes of a `state.json` that is looked at."""
+
+
+@dataclasses.dataclass(frozen=True)
+class SavedModel:
+    """A model that a room saves and that names no classes: how its folder is known, and what asks it.
+
+    Attributes
+    ----------
+    what : str
+        "a tagger".
+    command : str
+        That uses it, with ``{folder}`` for its place.
+    holds : function of a folder
+        Whether it is one, by the names in it: nothing heavy is imported.
+    answers : function of a folder, paths and a number, or None
+        Rows with ``id`` and ``answer`` (one line for people) and what else there is to tell, for everything in the
+        paths, up to so many rows for each. None where two things are needed at once: the command takes them.
+    """
+
+    what: str
+    command: str
+    holds: Callable[[Path], bool]
+    answers: Answers | None = None
+
+    def use(self, folder: Path) -> str:
+        """The command that uses the model in a folder."""
+        return self.command.format(folder=folder)
 
 
 def add_commands() -> None:
     """Add the commands of all rooms to the command line."""
     for room in pkgutil.iter_modules(__path__):
         importlib.import_module(f"{__name__}.{room.name}.command")
+
+
+def saved_model(folder: Path) -> tuple[SavedModel, Path] | None:
+    """What a room saved in a folder, or in `model` inside it, and where; None if no room knows it."""
+    for place in (recovered(folder / "model"), recovered(folder)):
+        for room in pkgutil.iter_modules(__path__):
+            if (Path(__path__[0]) / room.name / "saved.py").exists() and place.is_dir():
+                kind: SavedModel = importlib.import_module(f"{__name__}.{room.name}.saved").SAVED
+                if kind.holds(place):
+                    return kind, place
+    return None
+
+
+def names_in_state(folder: Path) -> dict[str, Any]:
+    """The names in a folder that `save_state` wrote, with those values that are plain; empty if it is none."""
+    try:
+        value = read_json(folder / "state.json", LARGEST)["value"]
+        names, items = value["keys"], value["items"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}
+    return {str(name): item if isinstance(item, str) else None for name, item in zip(names, items)}

@@ -1,0 +1,47 @@
+"""Saved models that commands are given: where they stand in a folder, and what they are."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from unseen.files import recovered
+from unseen.jobs import SavedModel, saved_model
+
+
+def place_of_model(folder: Path) -> Path:
+    """Where in a folder, perhaps that of a run, a saved classifier stands; `ValueError` says what else it holds."""
+    inside = recovered(folder / "model")
+    place = inside if (inside / "bundle.json").exists() else recovered(folder)
+    if not (place / "bundle.json").exists():
+        told = "it holds no bundle.json" if place.exists() else "there is no such folder"
+        if (room := saved_model(folder)) is not None:
+            raise ValueError(f"{folder} holds {room[0].what}, which names no classes: {room[0].use(folder)}")
+        raise ValueError(f"{folder} is not a saved model: {told}; `unseen compare` and `unseen adapt` save some")
+    return place
+
+
+def room_of_model(folder: Path) -> tuple[SavedModel, Path] | None:
+    """What a folder holds that names no classes, such as a tagger, and where; None for a classifier, or nothing."""
+    is_classifier = any((recovered(place) / "bundle.json").exists() for place in (folder / "model", folder))
+    return None if is_classifier else saved_model(folder)
+
+
+def open_bundle(folder: Path, trust: bool) -> Any:
+    """The saved model in a folder, or in that of a run; what holds none is refused before anything is imported."""
+    place = place_of_model(folder)
+    from unseen.bundle import Bundle
+
+    return Bundle.load(place, trust=trust)
+
+
+def open_model(folder: str | None) -> Any:
+    return None if folder is None else open_bundle(Path(folder), False).method.network()
+
+
+def open_zoo(folder: str | None) -> Any:
+    if folder is None:
+        return None
+    from unseen.bundle import read_zoo
+
+    return read_zoo(folder)
