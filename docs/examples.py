@@ -22,6 +22,7 @@ SEGMENTS = dict(zip("0123456789", LIT.split()))
 """Which of seven segments each digit lights: attributes by which a digit is known without a picture."""
 
 SIDES = ("top", "upper right", "lower right", "bottom", "lower left", "upper left", "middle")
+ITALIAN = "zero uno due tre quattro cinque sei sette otto nove"
 WORDS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 
 ANIMALS = """\
@@ -64,7 +65,7 @@ odd = source.replace(y=source.y % 2, classes=None)
 teachers = {"digits": source_model(source), "odd": source_model(odd)}  # of any classes"""
 
 
-def quick(about: dict[str, Any]) -> dict[str, int]:
+def quick(about: dict[str, Any]) -> dict[str, float]:
     """Settings that make an example short where the defaults take minutes."""
     short = {"iterations": 20, "batch_size": 8} if "iterations" in about["parameters"] else {}
     if about["slug"] == "tinyclip":
@@ -75,6 +76,8 @@ def quick(about: dict[str, Any]) -> dict[str, int]:
         short = {"epochs": 2, "warm_up": 1}
     if about["slug"] == "mug-stan":
         short = {"epochs": 2, "warm_up": 1, "depth": 2}
+    if about["slug"] == "rs-m-clip":
+        short = {"epochs": 30, "batch_size": 64, "learning_rate": 1e-2}
     if about["slug"] == "cdfsl-v":
         short = {"frames": 4, "patch": 4, "width": 16, "heads": 2, "mlp": 16, "layers": 1, "pretrain_epochs": 1}
         short |= {"epochs": 1, "decoder_width": 8, "decoder_heads": 2, "decoder_layers": 1}
@@ -386,6 +389,26 @@ def python(about: dict[str, Any], arguments: str = "") -> str:
             "classes = target.classes.replace(seen=range(8))  # of eight and nine there are names alone",
             "source = source.take(source.y < 8)",
             fit,
+            score,
+        ]
+    elif about["slug"] == "rs-m-clip":
+        lines = [
+            "import numpy as np",
+            "",
+            "from unseen import ClassSpace, Domain",
+            "from unseen.data.pairs import Pairs",
+            "from unseen.data.sources import digits",
+            f"from unseen.methods import {name}",
+            "from unseen.nn.small_towers import small_dual_encoder",
+            "",
+            f"english, italian = {list(WORDS)!r}, {ITALIAN!r}.split()",
+            'source, target = digits("printed", size=8, copies=4, flat=True), digits("handwritten", size=8, flat=True)',
+            "said = np.array([word for label in source.y for word in (english[label], italian[label])])",
+            'columns = {"language": np.tile(["en", "it"], len(source))}  # every picture has a caption in each',
+            'pairs = Pairs(Domain(x=np.repeat(source.x, 2, axis=0)), Domain(x=said, kind="text"), columns=columns)',
+            "model = small_dual_encoder(width=64)  # begins at nothing; or two towers of open_clip",
+            "classes = ClassSpace(names=english)",
+            fit.replace("model=model", 'model=model, classes=classes, prompts={"en": english, "it": italian}'),
             score,
         ]
     elif methods.get(about["slug"]).card.needed(AttachablePairs) is not None and "source" not in words:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import io
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -9,11 +11,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from starlette.testclient import TestClient
 from typer.testing import CliRunner, Result
 
 from saved_kinds import Kind, captioner, composer, mapper, matcher, quantized, ranker, segmenter, tagger
 from unseen import jobs
 from unseen.cli import app
+from unseen.serving.app import create_app
+from unseen.serving.rows import ServedRows
 
 Make = Callable[[Path], Kind]
 
@@ -101,3 +106,64 @@ def test_commands_of_classifiers_say_what_the_folder_holds_instead(command: tupl
         f"holds a network that segments, which names no classes: unseen segment --target PICTURES --model {folder}"
         in str(error)
     )
+
+
+@pytest.mark.parametrize(
+    ("make", "body", "told"),
+    [
+        pytest.param(ranker, {"samples": ["cat 1", "dog 2"]}, {"rank", "document", "score"}, id="ranker"),
+        pytest.param(mapper, {"samples": ["a white owl", ""]}, {"node", "score", "path"}, id="mapper"),
+        pytest.param(tagger, {"samples": ["because the risk rises .", ""]}, {"spans"}, id="tagger"),
+        pytest.param(segmenter, "png", {"shares", "colours", "mask"}, id="segmenter"),
+        pytest.param(captioner, "wav", {"events", "seconds"}, id="captioner", marks=pytest.mark.slow),
+    ],
+)
+def test_what_names_no_classes_is_served_and_answers_what_predict_answers(
+    make: Make, body: dict[str, list[str]] | str, told: set[str], home: Path, tmp_path: Path
+) -> None:
+    folder, _ = make(home)
+    found = jobs.saved_model(folder)
+    assert found is not None
+    kind, place = found
+    assert kind.opened is not None
+    ask = kind.opened(place)
+    served = ServedRows(ask, kind.reads, kind.what, kind.tells, max_pixels=10**6)
+    served.warm()
+    with TestClient(create_app(served), base_url="http://localhost") as client:
+        assert kind.what in client.get("/").text
+        assert client.get("/model").json()["kind"] == kind.reads
+        if isinstance(body, str):
+            file = {"png": picture, "wav": sound}[body](tmp_path)
+            answer = client.post("/predict?top=2", files={"samples": file.read_bytes()})
+            samples = [served.prepare(file.read_bytes())]
+        else:
+            answer, samples = client.post("/predict?top=2", json=body), body["samples"]
+        assert answer.status_code == 200, answer.text
+        rows = answer.json()["answers"]
+        assert rows == json.loads(json.dumps(ask(samples, 2)))
+        assert len(rows) == len(samples)
+        assert all({"answer"} | told <= row.keys() for answers in rows for row in answers)
+        damaged = client.post("/predict", content=b"{", headers={"content-type": "application/json"})
+        assert damaged.status_code == 422
+
+
+def test_a_sound_is_captioned_as_the_captioner_captions_its_file(home: Path, tmp_path: Path) -> None:
+    folder, load = captioner(home)
+    file = sound(tmp_path)
+    kept = load(folder)
+    (row,) = json.loads(asked(folder, file, "--json").output)
+    assert row["answer"] == kept.caption([file])[0]  # type: ignore[attr-defined]
+
+
+def test_a_mask_is_a_png_whose_values_number_the_classes_in_the_colours_that_are_told(
+    home: Path, tmp_path: Path
+) -> None:
+    folder, load = segmenter(home)
+    (row,) = json.loads(asked(folder, picture(tmp_path), "--json").output)
+    mask = Image.open(io.BytesIO(base64.b64decode(row["mask"])))
+    saved = load(folder)
+    _, masks, _ = saved.predict(picture(tmp_path))  # type: ignore[attr-defined]
+    assert np.array_equal(np.asarray(mask), masks[0])
+    names = saved.classes.names  # type: ignore[attr-defined]
+    colour = np.asarray(mask.convert("RGB"))[0, 0].tolist()
+    assert row["colours"][names[int(masks[0][0, 0])]] == "#{:02x}{:02x}{:02x}".format(*colour)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from unseen import options
-from unseen.cli.models import open_bundle
+from unseen.cli.models import open_bundle, opened_room, room_of_model
 from unseen.console import app, new_app, say
 
 
@@ -114,8 +114,15 @@ def serve(
     limits = Limits(bytes=max_bytes, pixels=max_pixels, batch=max_batch, queue=queue, wait=wait / 1000)
     check_address(host, port, token)
     say(f"opening {model}")
+    if (room := room_of_model(model)) is not None:
+        from unseen.serving.rows import ServedRows
+
+        kind = room[0]
+        served: Any = ServedRows(opened_room(model, *room), kind.reads, kind.what, kind.tells, max_pixels=limits.pixels)
+    else:
+        served = open_bundle(model, trust)
     run(
-        open_bundle(model, trust),
+        served,
         host=host,
         port=port,
         token=token,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from unseen import options
-from unseen.cli.models import open_bundle, open_model, open_zoo, place_of_model, room_of_model
+from unseen.cli.models import open_bundle, open_model, open_zoo, opened_room, place_of_model, room_of_model
 from unseen.console import (
     app,
     command_line,
@@ -22,12 +22,15 @@ from unseen.console import (
     write_csv,
 )
 from unseen.files import read_json
+from unseen.runtime import track
 
 if TYPE_CHECKING:
     from unseen.bundle import Bundle
     from unseen.data.domain import Domain
     from unseen.jobs import SavedModel
 
+AT_ONCE = 64
+"""Samples that a model without classes is asked about together."""
 SEEDS = "How many seeds: each candidate is fitted once for every one, 0, 1, ..."
 
 
@@ -311,14 +314,15 @@ def predict(
         raise ValueError(f"--window {window:g} needs --stride: how many seconds lie between two windows")
     from unseen.compare.asked import check_path
 
+    room = room_of_model(model)
+    place = place_of_model(model) if room is None else room[1]
     for path in inputs:
         check_path("inputs", path)
-    if (room := room_of_model(model)) is not None:
+    if room is not None:
         if given := [flag for flag, value in (("--abstain", abstain), ("--stride", stride)) if value]:
             raise ValueError(f"{', '.join(given)} is for models that name classes; {model} holds {room[0].what}")
         _tell_rows(_answers(model, *room, inputs, top), csv, as_json)
         return
-    place = place_of_model(model)
     samples = [_samples(path, stride, window) for path in inputs]  # refused, if at all, before torch and model load
     for path, domain in zip(inputs, samples):
         _check_kind(place, path, domain.kind)
@@ -329,9 +333,17 @@ def predict(
 
 def _answers(model: Path, kind: SavedModel, place: Path, inputs: Sequence[str], top: int) -> list[dict[str, Any]]:
     """What a model that names no classes answers, as plain values."""
-    if kind.answers is None:
-        raise ValueError(f"{model} holds {kind.what}, which takes more than one thing at once: {kind.use(model)}")
-    return [{name: _plain(value) for name, value in row.items()} for row in kind.answers(place, inputs, top)]
+    ask = opened_room(model, kind, place)
+    assert kind.read is not None
+    rows = []
+    for path in inputs:
+        ids, samples = kind.read(path)
+        parts = (
+            slice(start, start + AT_ONCE) for start in track(range(0, len(samples), AT_ONCE), f"answers to {path}")
+        )
+        found = (answers for part in parts for answers in ask(samples[part], top))
+        rows += [{"id": identity, **row} for identity, answers in zip(ids, found) for row in answers]
+    return rows
 
 
 def _tell_rows(

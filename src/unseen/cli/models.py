@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from unseen.files import recovered
-from unseen.jobs import SavedModel, saved_model
+from unseen.jobs import Ask, SavedModel, saved_model
 
 
 def place_of_model(folder: Path) -> Path:
@@ -25,6 +25,13 @@ def room_of_model(folder: Path) -> tuple[SavedModel, Path] | None:
     """What a folder holds that names no classes, such as a tagger, and where; None for a classifier, or nothing."""
     is_classifier = any((recovered(place) / "bundle.json").exists() for place in (folder / "model", folder))
     return None if is_classifier else saved_model(folder)
+
+
+def opened_room(folder: Path, kind: SavedModel, place: Path) -> Ask:
+    """A model that names no classes, loaded; `ValueError` tells the command of one that takes two things at once."""
+    if kind.opened is None:
+        raise ValueError(f"{folder} holds {kind.what}, which takes more than one thing at once: {kind.use(folder)}")
+    return kind.opened(place)
 
 
 def open_bundle(folder: Path, trust: bool) -> Any:

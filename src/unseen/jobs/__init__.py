@@ -15,7 +15,11 @@ from typing import Any
 
 from unseen.files import read_json, recovered
 
-Answers = Callable[[Path, Sequence[str], int], list[dict[str, Any]]]
+Ask = Callable[[Sequence[Any], int], list[list[dict[str, Any]]]]
+"""From samples, and how many answers each may have, to rows per sample: ``answer``, a line for people, and what else
+there is to tell."""
+Read = Callable[[str], tuple[Sequence[Any], Sequence[Any]]]
+"""From a path to ids and samples."""
 LARGEST = 2**32
 """Bytes of a `state.json` that is looked at."""
 
@@ -32,15 +36,24 @@ class SavedModel:
         That uses it, with ``{folder}`` for its place.
     holds : function of a folder
         Whether it is one, by the names in it: nothing heavy is imported.
-    answers : function of a folder, paths and a number, or None
-        Rows with ``id`` and ``answer`` (one line for people) and what else there is to tell, for everything in the
-        paths, up to so many rows for each. None where two things are needed at once: the command takes them.
+    reads : {"", "text", "image", "audio"}
+        What a sample is: a text, a PIL picture, a `Sound`. "" where two things are needed at once, which the command
+        takes; there is nothing to open or read then.
+    tells : str
+        "spans with their classes".
+    opened : function of a folder, or None
+        Loads the model.
+    read : function of a path, or None
+        What lies there, as samples.
     """
 
     what: str
     command: str
     holds: Callable[[Path], bool]
-    answers: Answers | None = None
+    reads: str = ""
+    tells: str = ""
+    opened: Callable[[Path], Ask] | None = None
+    read: Read | None = None
 
     def use(self, folder: Path) -> str:
         """The command that uses the model in a folder."""

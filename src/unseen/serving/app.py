@@ -27,7 +27,8 @@ from unseen.serving.front import address, example, front, lines
 from unseen.serving.limits import Limits
 from unseen.serving.manual import manual
 from unseen.serving.metrics import Measured, Metrics
-from unseen.serving.model import KINDS, Answer, Served
+from unseen.serving.model import Answer, Served
+from unseen.serving.rows import ServedRows
 from unseen.serving.sounds import example as example_sound
 from unseen.serving.turns import Busy, Turns
 
@@ -54,6 +55,14 @@ class Predictions(BaseModel):
     """Predictions in the order of the samples."""
 
     predictions: list[Prediction]
+
+
+class Answers(BaseModel):
+    """Answers in the order of the samples, of a model that names no classes."""
+
+    answers: list[list[dict[str, Any]]] = Field(
+        description="rows of each sample, the best first: `answer`, a line for people, and what else there is to tell"
+    )
 
 
 class Problem(BaseModel):
@@ -88,13 +97,13 @@ LOCAL = ("localhost", "127.0.0.1", "::1", "[::1]")
 
 
 def create_app(
-    served: Served, *, limits: Limits | None = None, token: str | None = None, hosts: Sequence[str] = LOCAL
+    served: Served | ServedRows, *, limits: Limits | None = None, token: str | None = None, hosts: Sequence[str] = LOCAL
 ) -> FastAPI:
     """Return the application of one model.
 
     Parameters
     ----------
-    served : Served
+    served : Served or ServedRows
         The model.
     limits : Limits, optional
         What a request may bring.
@@ -133,8 +142,7 @@ def create_app(
     app = FastAPI(
         title="unseen",
         version=version("unseen"),
-        summary=f"It names {KINDS[served.kind]} by one of {len(served.bundle.classes)} classes "
-        f"({served.bundle.method.card.slug})",
+        summary=f"{served.summary(names=False)}.",
         lifespan=lifespan,
         docs_url=None,
         redoc_url=None,
@@ -150,27 +158,41 @@ def create_app(
     if token is not None:
         guarded = {"dependencies": [Depends(_guard(token))], "responses": _problems(401)}
 
-    @app.post(
-        "/predict",
-        summary="Predict samples",
-        response_model=Predictions,
-        openapi_extra={"requestBody": bodies.schema()},
-        **guarded | {"responses": guarded["responses"] | _problems(403, 408, 413, 415, 422, 503)},
-    )
-    async def predict(
-        request: Request,
-        top: Annotated[int, Query(ge=1, le=MOST, description="classes to name")] = 1,
-        abstain: Annotated[bool, Query(description="name no class where the model is not sure")] = False,
-    ) -> Predictions:
+    async def answered(request: Request, top: int) -> list[Any]:
         if is_foreign(request.headers, request.url.path):
             raise HTTPException(ELSEWHERE.status, ELSEWHERE.detail)
         async with turns.turn():
             samples = await bodies.read(request)
             async with state["batcher"].admitted(len(samples)):
                 ready = await _prepared(served, workers, samples)
-                answers = await state["batcher"].submit(ready, top)
-        metrics.unknown.inc(sum(answer.unknown for answer in answers))
-        return Predictions(predictions=[_prediction(answer, top, abstain) for answer in answers])
+                return await state["batcher"].submit(ready, top)
+
+    post = app.post(
+        "/predict",
+        summary="Predict samples",
+        openapi_extra={"requestBody": bodies.schema()},
+        **guarded | {"responses": guarded["responses"] | _problems(403, 408, 413, 415, 422, 503)},
+    )
+    if served.named:
+
+        @post
+        async def predict(
+            request: Request,
+            top: Annotated[int, Query(ge=1, le=MOST, description="classes to name")] = 1,
+            abstain: Annotated[bool, Query(description="name no class where the model is not sure")] = False,
+        ) -> Predictions:
+            answers = await answered(request, top)
+            metrics.unknown.inc(sum(answer.unknown for answer in answers))
+            return Predictions(predictions=[_prediction(answer, top, abstain) for answer in answers])
+
+    else:
+
+        @post
+        async def rows(
+            request: Request,
+            top: Annotated[int, Query(ge=1, le=MOST, description="rows of a sample, where there are several")] = 1,
+        ) -> Answers:
+            return Answers(answers=[found[:top] for found in await answered(request, top)])
 
     @app.get("/health", summary="Whether the server answers", response_model=Health)
     async def health() -> Health:
@@ -178,15 +200,8 @@ def create_app(
 
     @app.get("/model", summary="What is served", response_model=About, **guarded)
     async def model() -> About:
-        bundle = served.bundle
-        return About(
-            title=bundle.method.card.title,
-            method=bundle.method.card.slug,
-            kind=served.kind,
-            classes=list(bundle.classes.names),
-            limits={"bytes": limits.bytes, "pixels": limits.pixels, "batch": limits.batch},
-            credits=list(bundle.credits),
-        )
+        told: dict[str, float] = {"bytes": limits.bytes, "pixels": limits.pixels, "batch": limits.batch}
+        return About(**served.about(), limits=told)
 
     @app.get(
         "/metrics",
@@ -228,7 +243,7 @@ def create_app(
     return app
 
 
-async def _prepared(served: Served, workers: ThreadPoolExecutor, samples: Sequence[Any]) -> list[Any]:
+async def _prepared(served: Served | ServedRows, workers: ThreadPoolExecutor, samples: Sequence[Any]) -> list[Any]:
     """The samples as the network takes them, prepared in threads; 422 names the first that cannot be."""
     loop = asyncio.get_running_loop()
     tasks = [loop.run_in_executor(workers, served.prepare, sample) for sample in samples]

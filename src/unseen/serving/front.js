@@ -3,6 +3,29 @@
 const about = JSON.parse($("about").textContent);
 let latest = 0;
 
+// A row of a model that names no classes: its line, and its mask with what the colours mean where it has one.
+function line(row) {
+  const item = document.createElement("li");
+  const said = document.createElement("span");
+  said.textContent = row.answer;
+  item.append(said);
+  if (row.mask) {
+    const mask = document.createElement("img");
+    mask.src = `data:image/png;base64,${row.mask}`;
+    mask.alt = "The class of every pixel, in colours";
+    mask.className = "mask";
+    const key = Object.entries(row.colours).map(([name, colour]) => {
+      const entry = document.createElement("span");
+      entry.className = "key";
+      entry.style.borderColor = colour;
+      entry.textContent = name;
+      return entry;
+    });
+    item.append(mask, ...key);
+  }
+  return item;
+}
+
 async function ask(body, headers) {
   const turn = ++latest;
   $("answers").replaceChildren();
@@ -15,10 +38,14 @@ async function ask(body, headers) {
     const found = await answer.json();
     if (turn !== latest) return;
     if (answer.ok) {
-      const [prediction] = found.predictions;
       $("status").textContent = "";
-      $("unknown").hidden = !prediction.unknown;
-      bars($("answers"), prediction.top);
+      if (about.named) {
+        const [prediction] = found.predictions;
+        $("unknown").hidden = !prediction.unknown;
+        bars($("answers"), prediction.top);
+      } else {
+        $("answers").replaceChildren(...found.answers[0].map(line));
+      }
       return;
     }
     told = answer.status === 401 ? "The token is missing or wrong." : `${found.detail}.`;

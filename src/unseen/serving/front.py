@@ -12,7 +12,8 @@ from unseen.serving.bodies import FIELD
 from unseen.serving.headers import policy
 from unseen.serving.limits import MAX_TEXT
 from unseen.serving.manual import FOLDER, environment, style
-from unseen.serving.model import KINDS, Served
+from unseen.serving.model import Served
+from unseen.serving.rows import ServedRows
 
 TOP = 5
 """Classes that the page names."""
@@ -28,12 +29,12 @@ EXAMPLES = {
 _ADDRESS = re.compile(r"[A-Za-z0-9.-]{1,253}(:\d{1,5})?|\[[0-9a-fA-F:.]+\](:\d{1,5})?")
 
 
-def front(served: Served, host: str, *, guarded: bool, scheme: str = "http") -> tuple[str, str]:
+def front(served: Served | ServedRows, host: str, *, guarded: bool, scheme: str = "http") -> tuple[str, str]:
     """Return the page and its content security policy.
 
     Parameters
     ----------
-    served : Served
+    served : Served or ServedRows
     host : str
         As the browser names this server; the command line that is shown asks the same.
     guarded : bool
@@ -43,15 +44,20 @@ def front(served: Served, host: str, *, guarded: bool, scheme: str = "http") -> 
     url = address(host, scheme)
     css, script = style(), "".join((FOLDER / name).read_text(encoding="utf-8") for name in ("drop.js", "front.js"))
     curl, own = lines(served, url, guarded=guarded)
-    classes = "" if guarded else f": {_some(served.bundle.classes.names)}"
     page = (
         environment()
         .get_template("front.html")
         .render(
             style=css,
             script=script,
-            told=f"The model reads {KINDS[served.kind]} and tells {len(served.bundle.classes)} classes apart{classes}",
-            about={"kind": served.kind, "width": served.width, "top": TOP, "guarded": guarded},
+            told=served.summary(names=not guarded),
+            about={
+                "kind": served.kind,
+                "width": served.width,
+                "top": TOP,
+                "guarded": guarded,
+                "named": served.named,
+            },
             longest=MAX_TEXT,
             curl=curl,
             own=own,
@@ -71,7 +77,7 @@ def address(host: str, scheme: str = "http") -> str:
     return f"{scheme}://{host if _ADDRESS.fullmatch(host) else 'localhost'}"
 
 
-def lines(served: Served, url: str, *, guarded: bool) -> tuple[str, str]:
+def lines(served: Served | ServedRows, url: str, *, guarded: bool) -> tuple[str, str]:
     """A command that works where it is pasted, and for pictures, videos and sounds one with a file to be named."""
     token = ' -H "Authorization: Bearer $UNSEEN_TOKEN"' if guarded else ""
     asked = f'"{url}/predict?top=3"'
@@ -81,10 +87,6 @@ def lines(served: Served, url: str, *, guarded: bool) -> tuple[str, str]:
     sample: object = "a text" if served.kind == "text" else [0] * served.width
     body = json.dumps({FIELD: [sample]}, separators=(",", ":"))
     return f"curl{token} -H \"Content-Type: application/json\" -d '{body}' {asked}", ""
-
-
-def _some(names: tuple[str, ...], most: int = 8) -> str:
-    return ", ".join(names[:most]) + (", …" if len(names) > most else "")
 
 
 @cache

@@ -28,6 +28,8 @@ KINDS = {"image": "pictures", "clip": "videos", "audio": "sounds", "text": "text
 """What is served, and what people call it."""
 ROWS = 256
 """Most feature vectors that are predicted together."""
+SOME = 8
+"""Classes that a sentence names."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -89,6 +91,8 @@ class Served:
         If it reads videos and PyAV is not installed; the message is the command that installs it.
     """
 
+    named = True
+
     def __init__(self, bundle: Bundle, *, max_pixels: int) -> None:
         encoder = bundle.encoder.image if isinstance(bundle.encoder, TwoTowerEncoder) else bundle.encoder
         self.kind: str = "features" if encoder is None else encoder.kind
@@ -110,6 +114,23 @@ class Served:
         self.bundle = dataclasses.replace(bundle, encoder=encoder)
         self.flexible = type(encoder) is Encoder and not encoder.local  # a graph of the user may have a fixed batch
 
+    def summary(self, names: bool = True) -> str:
+        """What it reads and what it tells, in a sentence without a stop; with the names of some classes, or none."""
+        classes = self.bundle.classes.names
+        some = f": {', '.join(classes[:SOME])}{', …' if len(classes) > SOME else ''}" if names else ""
+        return f"The model reads {KINDS[self.kind]} and tells {len(classes)} classes apart{some}"
+
+    def about(self) -> dict[str, Any]:
+        """What `/model` tells."""
+        card = self.bundle.method.card
+        return {
+            "title": card.title,
+            "method": card.slug,
+            "kind": self.kind,
+            "classes": list(self.bundle.classes.names),
+            "credits": list(self.bundle.credits),
+        }
+
     def prepare(self, sample: Any) -> Any:
         """A sample as `predict` takes it: bytes (or base64 of them) of a picture, a video or a sound, a text, or a
         vector.
@@ -127,7 +148,7 @@ class Served:
             if not np.isfinite(vector).all():
                 raise ValueError("holds a number that is no finite float32")
             return vector
-        content = sample if isinstance(sample, bytes) else _from_base64(sample, self.kind)
+        content = sample if isinstance(sample, bytes) else from_base64(sample, self.kind)
         if self.kind == "clip":
             return open_clip(content, self.frames, self.max_pixels)
         if self.kind == "audio":
@@ -173,7 +194,8 @@ def _itself(sample: Any) -> Any:
     return sample
 
 
-def _from_base64(text: str, kind: str) -> bytes:
+def from_base64(text: str, kind: str) -> bytes:
+    """The bytes of a sample; `ValueError` if they are no base64."""
     try:
         return base64.b64decode(text, validate=True)
     except (binascii.Error, ValueError) as error:

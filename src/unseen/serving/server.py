@@ -18,6 +18,7 @@ from unseen.serving.app import LOCAL, create_app
 from unseen.serving.connections import Patience, allow_descriptors, protocol
 from unseen.serving.limits import Limits
 from unseen.serving.model import Served
+from unseen.serving.rows import ServedRows
 
 LAST_ANSWERS = 30
 """Seconds that requests under way have to end when the server is stopped."""
@@ -52,7 +53,7 @@ class Server(uvicorn.Server):
 
 
 def serve(
-    bundle: Bundle,
+    model: Bundle | ServedRows,
     *,
     host: str = "127.0.0.1",
     port: int = 8000,
@@ -64,8 +65,7 @@ def serve(
 
     Parameters
     ----------
-    bundle : Bundle
-        The model.
+    model : Bundle or ServedRows
     host : str
         Address to listen on. Any but this machine's own needs a token.
     port : int in [0, 65535]
@@ -86,7 +86,7 @@ def serve(
     """
     check_address(host, port, token)
     limits = limits or Limits()
-    served = Served(bundle, max_pixels=limits.pixels)
+    served = model if isinstance(model, ServedRows) else Served(model, max_pixels=limits.pixels)
     with runtime(progress=False):
         served.warm()
         listen(create_app(served, limits=limits, token=token, hosts=(*LOCAL, host)), host, port, ready, LAST_ANSWERS)

@@ -56,7 +56,10 @@ def locate(path: str | os.PathLike[str]) -> tuple[Any, str]:
         raise ValueError(f"{os.fspath(path)} is not a .zip file that can be read: {sentence(error)}") from error
     if root and not fs.exists(root):
         raise FileNotFoundError(f"path {os.fspath(path)!r} does not exist{_nearest(fs, root)}")
-    return fs, _only_folder(fs) if packed else root
+    try:
+        return fs, _only_folder(fs) if packed else root
+    except IndexError as error:  # a member without a name
+        raise ValueError(f"{os.fspath(path)} is not a .zip file that can be read: a file in it has no name") from error
 
 
 def _only_folder(archive: Any) -> str:

@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 
 from unseen.data.domain import Skipped
-from unseen.data.sounds import LONGEST, Sound, audible, read_sounds, wav_bytes, windows
+from unseen.data.sounds import LONGEST, Sound, audible, read_sounds, resampled, wav_bytes, windows
 from unseen.data.typing import FloatArray
 from unseen.encoders.sound import ClapSpace, SmallSpace, clap
 from unseen.files import loads, read_json, sentence
@@ -93,15 +93,32 @@ class Captioner:
     ) -> tuple[list[Heard], tuple[Skipped, ...]]:
         """What is said of each file, and what is left out and why."""
         kept, vectors, skipped = self.vectors(paths, names, longest=longest)
+        return self._said(kept, vectors), skipped
+
+    def listen(self, sounds: Sequence[Sound]) -> list[Heard]:
+        """What is said of sounds of any rate, none of them silent, which are called by their numbers."""
+        rate = self.space.rate
+        own = [dataclasses.replace(s, wave=resampled(s.wave, s.rate, rate), rate=rate) for s in sounds]
+        kept = [self._heard(str(i), sound, beginning=b"") for i, sound in enumerate(own)]
+        return self._said(kept, self.space.encode_audio([sound.wave for sound in own]))
+
+    def _said(self, kept: Sequence[Heard], vectors: FloatArray) -> list[Heard]:
+        """Sounds with what is said of their vectors."""
         if not kept:
-            return [], skipped
+            return []
         x = torch.as_tensor(vectors)
         captions, nearest, keywords = self.method.caption(x), self.method.nearest(x), self.method.keywords(x)
         rows = zip(kept, captions.tolist(), self.method.events(x), nearest.tolist(), keywords.tolist())
         return [
             dataclasses.replace(one, caption=text, events=events, nearest=near, keywords=words)
             for one, text, events, near, words in rows
-        ], skipped
+        ]
+
+    def _heard(self, name: str, sound: Sound, *, beginning: bytes) -> Heard:
+        """A sound of which nothing is said yet."""
+        parts = len(audible(sound.wave, sound.rate, self.space.seconds))
+        silent = len(windows(sound.wave, sound.rate, self.space.seconds)) - parts
+        return Heard(name, sound.seconds, parts, "", (), "", "", beginning, silent)
 
     def vectors(
         self, paths: Sequence[Path], names: Sequence[str], *, longest: float = LONGEST
@@ -115,21 +132,8 @@ class Captioner:
             if sound is None:
                 skipped.append(Skipped(name, why))
                 continue
-            parts = len(audible(sound.wave, sound.rate, self.space.seconds))
             vectors.append(self.space.encode_audio([sound.wave])[0])
-            kept.append(
-                Heard(
-                    name,
-                    sound.seconds,
-                    parts,
-                    "",
-                    (),
-                    "",
-                    "",
-                    _beginning(sound) if len(kept) < EMBEDDED else b"",
-                    len(windows(sound.wave, sound.rate, self.space.seconds)) - parts,
-                )
-            )
+            kept.append(self._heard(name, sound, beginning=_beginning(sound) if len(kept) < EMBEDDED else b""))
         return kept, np.array(vectors, dtype=np.float32), tuple(skipped)
 
     def save(self, folder: str | os.PathLike[str]) -> Path:

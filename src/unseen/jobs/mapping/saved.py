@@ -6,25 +6,44 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from unseen.jobs import SavedModel, names_in_state
+from unseen.jobs import Ask, SavedModel, names_in_state
 
 
-def answers(folder: Path, inputs: Sequence[str], top: int) -> list[dict[str, Any]]:
-    """Up to `top` rows per phrase: a node with its rank, name, score and path to the root."""
-    from unseen.jobs.mapping.job import Mapper, read_phrases
+def opened(folder: Path) -> Ask:
+    """Rows of a phrase: nodes, the nearest first, with rank, name, score and path to the root."""
+    from unseen.jobs.mapping.job import Mapper
 
     mapper = Mapper.load(folder)
-    rows = []
-    for path in inputs:
-        for row in mapper.map(read_phrases(path), k=top).to_dict("records"):
-            told = f"{row['name']}  {row['score']:.3f}  ({row['path']})" if row["node"] else "no node"
-            rows.append({"id": row["phrase"], "answer": told} | {str(name): value for name, value in row.items()})
-    return rows
+
+    def ask(phrases: Sequence[str], top: int) -> list[list[dict[str, Any]]]:
+        rows: list[list[dict[str, Any]]] = []
+        table = mapper.map(phrases, k=top)
+        columns = ("rank", "node", "name", "score", "path")
+        for rank, node, name, score, path in zip(*(table[column].tolist() for column in columns)):
+            if rank == 1:
+                rows.append([])
+            told = f"{name}  {score:.3f}  ({path})" if node else "no node"
+            value = score if node else None
+            rows[-1].append({"answer": told, "rank": rank, "node": node, "name": name, "score": value, "path": path})
+        return rows
+
+    return ask
+
+
+def read(path: str) -> tuple[Sequence[Any], Sequence[Any]]:
+    """Phrases of a table or of lines."""
+    from unseen.jobs.mapping.job import read_phrases
+
+    phrases = read_phrases(path)
+    return phrases, phrases
 
 
 SAVED = SavedModel(
-    "a mapper of phrases to a taxonomy",
-    "unseen map PHRASES --model {folder}",
-    lambda place: {"above", "starts", "method"} <= names_in_state(place).keys(),
-    answers,
+    what="a mapper of phrases to a taxonomy",
+    command="unseen map PHRASES --model {folder}",
+    holds=lambda place: {"above", "starts", "method"} <= names_in_state(place).keys(),
+    reads="text",
+    tells="nodes of a taxonomy",
+    opened=opened,
+    read=read,
 )

@@ -6,23 +6,49 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from unseen.jobs import SavedModel, names_in_state
+from unseen.jobs import Ask, SavedModel, names_in_state
 
 
-def answers(folder: Path, inputs: Sequence[str], top: int) -> list[dict[str, Any]]:
-    """Up to `top` rows per query: a document with its rank, score and text."""
-    from unseen.data.rankings import read_queries
+def opened(folder: Path) -> Ask:
+    """Rows of a query: documents, the best first, with rank, score and text."""
+    from unseen.data.rankings import NOTHING
     from unseen.jobs.retrieval.job import Searcher
 
     searcher = Searcher.load(folder)
-    rows = []
-    for path in inputs:
-        for row in searcher.rank(read_queries(path).x.tolist(), top).to_dict("records"):
-            told = f"{row['rank']}. {row['document']}  {' '.join(row['text'].split())[:80]}"
-            rows.append({"id": row["query"], "answer": told} | {str(name): value for name, value in row.items()})
-    return rows
+
+    def ask(queries: Sequence[str], top: int) -> list[list[dict[str, Any]]]:
+        found = searcher.method.rank(list(queries), top)
+        return [
+            [
+                _row(rank, str(searcher.names[d]), score, str(searcher.method.index_.texts[d]))
+                for rank, (d, score) in enumerate(zip(documents, scores), 1)
+                if d != NOTHING
+            ]
+            for documents, scores in zip(found.documents.tolist(), found.scores.tolist())
+        ]
+
+    return ask
+
+
+def _row(rank: int, document: str, score: float, text: str) -> dict[str, Any]:
+    told = f"{rank}. {document}  {' '.join(text.split())[:80]}"
+    return {"answer": told, "rank": rank, "document": document, "score": round(score, 6), "text": text}
+
+
+def read(path: str) -> tuple[Sequence[Any], Sequence[Any]]:
+    """Queries of a table or of lines."""
+    from unseen.data.rankings import read_queries
+
+    queries = read_queries(path).x.tolist()
+    return queries, queries
 
 
 SAVED = SavedModel(
-    "a ranker", "unseen rank QUERIES --model {folder}", lambda place: "ranks" in names_in_state(place), answers
+    what="a ranker",
+    command="unseen rank QUERIES --model {folder}",
+    holds=lambda place: "ranks" in names_in_state(place),
+    reads="text",
+    tells="documents for a query",
+    opened=opened,
+    read=read,
 )

@@ -1,38 +1,87 @@
-"""A saved network that segments, asked for what is in pictures."""
+"""A saved network that segments, asked for what is where in pictures."""
 
 from __future__ import annotations
 
+import base64
+import io
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from unseen.jobs import SavedModel
+from unseen.jobs import Ask, SavedModel
 
 
-def answers(folder: Path, inputs: Sequence[str], top: int) -> list[dict[str, Any]]:
-    """A row per picture: the shares of its classes, and the mean probability of its pixels; `top` has no say."""
+def opened(folder: Path) -> Ask:
+    """A row per picture: the shares of its classes and their colours, the mean probability of its pixels, and its mask:
+    a PNG in base64 whose values number the classes, in these colours."""
     import numpy as np
 
+    from unseen.data.domain import Domain
+    from unseen.data.loaders.shrinking import Shrink
+    from unseen.data.pixels import as_picture
+    from unseen.data.tasks.base import objects
     from unseen.jobs.segmentation.model import SegmentModel
     from unseen.report.tasks import looks_of
+    from unseen.report.tasks.mask import colour_of
 
     saved, words = SegmentModel.load(folder), looks_of("mask").words
-    rows = []
-    for path in inputs:
-        domain, masks, sure = saved.predict(path)
-        ids = range(len(domain)) if domain.ids is None else domain.ids.tolist()
-        for identity, mask, probability in zip(ids, masks, sure):
-            n = np.bincount(np.asarray(mask).ravel(), minlength=len(saved.classes)) / np.asarray(mask).size
-            shares = {name: round(float(share), 6) for name, share in zip(saved.classes.names, n) if share}
+    smaller, names = Shrink(saved.size), saved.classes.names
+
+    def ask(pictures: Sequence[Any], top: int) -> list[list[dict[str, Any]]]:
+        x = objects(as_picture(smaller(picture.convert("RGB"))) for picture in pictures)
+        domain = Domain(x=x, kind="image", task="mask", classes=saved.classes, name="pictures")
+        masks, sure = saved.predict(domain)[1:]
+        rows = []
+        for mask, probability in zip(masks, sure):
+            values = np.asarray(mask)
+            colours = {names[i]: "#{:02x}{:02x}{:02x}".format(*colour_of(i)) for i in np.unique(values).tolist()}
+            counts = np.bincount(values.ravel(), minlength=len(names)) / values.size
             mean = round(float(probability.mean()), 6)
-            told = f"{words(mask, saved.classes)} (mean probability {mean:.2f})"
-            rows.append({"id": identity, "answer": told, "shares": shares, "probability": mean})
-    return rows
+            rows.append(
+                [
+                    {
+                        "answer": f"{words(mask, saved.classes)} (mean probability {mean:.2f})",
+                        "shares": {name: round(float(share), 6) for name, share in zip(names, counts) if share},
+                        "colours": colours,
+                        "probability": mean,
+                        "mask": _png(values),
+                    }
+                ]
+            )
+        return rows
+
+    return ask
+
+
+def _png(mask: Any) -> str:
+    import numpy as np
+    from PIL import Image
+
+    from unseen.report.tasks.mask import colour_of
+
+    out = io.BytesIO()
+    picture = Image.fromarray(mask.astype(np.uint8))  # a byte has room for 255 classes and for what is not known
+    picture.putpalette([part for i in range(256) for part in colour_of(i)])
+    picture.save(out, "PNG")
+    return base64.b64encode(out.getvalue()).decode()
+
+
+def read(path: str) -> tuple[Sequence[Any], Sequence[Any]]:
+    """Pictures of a folder, or one."""
+    from unseen.data.loaders import load
+
+    domain = load(path)
+    if domain.kind != "image":
+        raise ValueError(f"{path} must hold pictures; it holds {domain.kind}")
+    return range(len(domain)) if domain.ids is None else domain.ids.tolist(), domain.x
 
 
 SAVED = SavedModel(
-    "a network that segments",
-    "unseen segment --target PICTURES --model {folder}",
-    lambda place: (place / "segmenter.json").is_file(),
-    answers,
+    what="a network that segments",
+    command="unseen segment --target PICTURES --model {folder}",
+    holds=lambda place: (place / "segmenter.json").is_file(),
+    reads="image",
+    tells="the class of every pixel",
+    opened=opened,
+    read=read,
 )

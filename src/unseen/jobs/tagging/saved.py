@@ -6,36 +6,49 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from unseen.jobs import SavedModel
+from unseen.jobs import Ask, SavedModel
 
 
-def answers(folder: Path, inputs: Sequence[str], top: int) -> list[dict[str, Any]]:
-    """A row per text: its spans, each with its class and how sure it is; `top` has no say."""
-    from unseen.jobs.tagging.job import run
+def opened(folder: Path) -> Ask:
+    """A row per text: its spans, each with its class, characters and how sure it is."""
     from unseen.jobs.tagging.tagger import Tagger
 
     tagger = Tagger.load(folder)
-    rows = []
-    for path in inputs:
-        found = run(path, tagger)
-        domain = found.read.domain
-        ids = range(len(domain)) if domain.ids is None else domain.ids.tolist()
-        for identity, text, marks in zip(ids, domain.x.tolist(), found.marks):
+
+    def ask(texts: Sequence[str], _: int) -> list[list[dict[str, Any]]]:
+        rows = []
+        for text, marks in zip(texts, tagger.mark(texts)):
             spans = [
                 {
                     "class": tagger.classes.names[mark.label],
-                    "start": mark.start,
-                    "end": mark.stop,
+                    "start": int(mark.start),
+                    "end": int(mark.stop),
                     "text": text[mark.start : mark.stop],
-                    "probability": round(mark.confidence, 6),
+                    "probability": round(float(mark.confidence), 6),
                 }
                 for mark in marks
             ]
             told = "; ".join(f"{span['class']} {span['text']!r} {span['probability']:.0%}" for span in spans)
-            rows.append({"id": identity, "answer": told or "no span", "spans": spans})
-    return rows
+            rows.append([{"answer": told or "no span", "spans": spans}])
+        return rows
+
+    return ask
+
+
+def read(path: str) -> tuple[Sequence[Any], Sequence[Any]]:
+    """Texts of lines, CoNLL, brat, JSON lines or DocBin."""
+    from unseen.data.loaders.marked import read_marked
+
+    domain = read_marked(path).domain
+    return range(len(domain)) if domain.ids is None else domain.ids.tolist(), domain.x.tolist()
 
 
 SAVED = SavedModel(
-    "a tagger", "unseen tag run TEXTS --model {folder}", lambda place: (place / "tagger.json").is_file(), answers
+    what="a tagger",
+    command="unseen tag run TEXTS --model {folder}",
+    holds=lambda place: (place / "tagger.json").is_file(),
+    reads="text",
+    tells="spans with their classes",
+    opened=opened,
+    read=read,
 )

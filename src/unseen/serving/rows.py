@@ -1,0 +1,70 @@
+"""`ServedRows`: a saved model that names no classes, such as a tagger, and answers many small requests."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from unseen.serving.model import KINDS, from_base64
+from unseen.serving.pictures import open_picture
+from unseen.serving.sounds import example, open_sound
+
+ROWS = 16
+"""Most samples that are looked at together."""
+Ask = Callable[[Sequence[Any], int], list[list[dict[str, Any]]]]
+
+
+class ServedRows:
+    """A model that tells rows of a sample, ready to answer.
+
+    Parameters
+    ----------
+    ask : callable
+        From samples, and how many rows each may have, to rows per sample with ``answer`` and what else there is to
+        tell.
+    kind : {"text", "image", "audio"}
+        What a sample is: a text, a PIL picture, a `Sound`.
+    what, tells : str
+        "a tagger", "spans with their classes".
+    max_pixels : int
+        Width times height of a picture that is still decoded.
+    """
+
+    named = False
+    width = 0
+    rows = ROWS
+
+    def __init__(self, ask: Ask, kind: str, what: str, tells: str, *, max_pixels: int) -> None:
+        self.ask, self.kind, self.what, self.tells, self.max_pixels = ask, kind, what, tells, max_pixels
+
+    def summary(self, names: bool = True) -> str:
+        """What it reads and what it tells, in a sentence without a stop."""
+        return f"The model, {self.what}, reads {KINDS[self.kind]} and tells {self.tells}"
+
+    def about(self) -> dict[str, Any]:
+        """What `/model` tells."""
+        return {"title": self.what, "method": "", "kind": self.kind, "classes": [], "credits": []}
+
+    def prepare(self, sample: Any) -> Any:
+        """A sample as `predict` takes it: a text, or bytes (or base64 of them) of a picture or a sound.
+
+        Raises
+        ------
+        ValueError
+            If it is none; the message goes on after "sample 3 ...".
+        """
+        if self.kind == "text":
+            return sample
+        content = sample if isinstance(sample, bytes) else from_base64(sample, self.kind)
+        return open_sound(content) if self.kind == "audio" else open_picture(content, self.max_pixels)
+
+    def predict(self, samples: Sequence[Any], top: int = 1) -> list[list[dict[str, Any]]]:
+        """Rows of prepared samples; one thread at a time."""
+        return self.ask(samples, top)
+
+    def warm(self) -> None:
+        """Ask once, so that no request waits for what is made on first use."""
+        from PIL import Image
+
+        samples = {"text": "warm", "image": Image.new("RGB", (32, 32), (90, 120, 90)), "audio": None}
+        self.predict([open_sound(example()) if self.kind == "audio" else samples[self.kind]])
