@@ -55,7 +55,7 @@ def texts(*lines: str) -> Callable[[Path], Path]:
 @pytest.mark.parametrize(
     ("make", "samples", "rows", "told"),
     [
-        pytest.param(ranker, texts("cat 1"), 2, {"query", "document", "score"}, id="ranker"),
+        pytest.param(ranker, texts("cat 1"), 2, {"rank", "document", "score"}, id="ranker"),
         pytest.param(mapper, texts("a white owl"), 2, {"node", "score", "path"}, id="mapper"),
         pytest.param(tagger, texts("because the risk rises ."), 1, {"spans"}, id="tagger"),
         pytest.param(segmenter, picture, 1, {"shares", "probability"}, id="segmenter"),
@@ -97,15 +97,19 @@ def test_options_for_classes_are_refused_and_a_classifier_is_not_taken_for_anoth
     assert jobs.saved_model(tmp_path) is None
 
 
-@pytest.mark.parametrize("command", [("export", "--out", "x.onnx"), ("serve",)])
-def test_commands_of_classifiers_say_what_the_folder_holds_instead(command: tuple[str, ...], home: Path) -> None:
+def test_a_command_of_classifiers_says_what_the_folder_holds_instead(home: Path) -> None:
     folder, _ = segmenter(home)
-    error = CliRunner().invoke(app, [command[0], str(folder), *command[1:]]).exception
+    error = CliRunner().invoke(app, ["export", str(folder), "--out", "x.onnx"]).exception
     assert isinstance(error, ValueError)
-    assert (
-        f"holds a network that segments, which names no classes: unseen segment --target PICTURES --model {folder}"
-        in str(error)
-    )
+    told = f"which names no classes: unseen segment --target PICTURES --model {folder}"
+    assert f"holds a network that segments, {told}" in str(error)
+
+
+def test_what_takes_two_things_at_once_is_not_served(home: Path) -> None:
+    folder, _ = matcher(home)
+    error = CliRunner().invoke(app, ["serve", str(folder)]).exception
+    assert isinstance(error, ValueError)
+    assert f"more than one thing at once: unseen match FIRST SECOND --matcher {folder}" in str(error)
 
 
 @pytest.mark.parametrize(
