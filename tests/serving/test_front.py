@@ -21,6 +21,7 @@ from unseen.serving.bodies import FIELD
 from unseen.serving.front import example
 from unseen.serving.limits import Limits
 from unseen.serving.model import Served
+from unseen.serving.rows import ServedRows
 
 TOKEN = "a-token-of-the-tests"
 Client = Callable[..., Any]
@@ -72,7 +73,7 @@ def test_one_name_for_the_field_everywhere(client: Client, pictures: Bundle) -> 
 
 
 @pytest.fixture
-def start() -> Iterator[Callable[[Bundle], str]]:
+def start() -> Iterator[Callable[[Bundle | ServedRows], str]]:
     """Serves a model on a port of this machine and says where."""
     import uvicorn
 
@@ -80,8 +81,9 @@ def start() -> Iterator[Callable[[Bundle], str]]:
 
     running: list[tuple[uvicorn.Server, threading.Thread]] = []
 
-    def begin(bundle: Bundle) -> str:
-        app = create_app(Served(bundle, max_pixels=Limits().pixels))
+    def begin(model: Bundle | ServedRows) -> str:
+        served = model if isinstance(model, ServedRows) else Served(model, max_pixels=Limits().pixels)
+        app = create_app(served)
         server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=0, log_config=None))
         thread = threading.Thread(target=server.run)
         thread.start()
@@ -153,4 +155,34 @@ def test_a_vector_is_typed_on_a_phone(start: Any, opened: Any, vectors: Bundle) 
     assert at.page.locator("#answers li span").first.inner_text() == "bee"
     sizes = at.page.locator("button:visible, textarea:visible").evaluate_all("all => all.map(b => b.offsetHeight)")
     assert min(sizes) >= 40
+    assert at.said == []
+
+
+@pytest.mark.browser
+@pytest.mark.slow
+def test_rows_of_a_model_that_names_no_classes_are_lines_and_a_mask_is_shown_in_its_colours(
+    start: Any, opened: Any, tmp_path: Path, picture: Callable[..., bytes]
+) -> None:
+    from saved_kinds import segmenter, tagger
+    from unseen import jobs
+
+    def served(folder: Path) -> ServedRows:
+        kind, place = jobs.saved_model(folder) or pytest.fail("it is not known")
+        assert kind.opened is not None
+        return ServedRows(kind.opened(place), kind.reads, kind.what, kind.tells, max_pixels=10**6)
+
+    at = opened(start(served(tagger(tmp_path)[0])), width=390)
+    assert at.page.title() == "Ask the model · unseen serve"
+    at.page.locator("#sample").fill("because the risk rises . <b>")
+    at.page.locator("button.primary").click()
+    at.page.locator("#answers li").first.wait_for()
+    assert at.page.locator("#answers li").inner_text().startswith("Premise 'risk")
+    assert at.page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    at = opened(start(served(segmenter(tmp_path)[0])))
+    (tmp_path / "red.png").write_bytes(picture((255, 0, 0)))
+    at.page.locator("#file").set_input_files(tmp_path / "red.png")
+    mask = at.page.locator("#answers img.mask")
+    mask.wait_for()
+    assert mask.evaluate("mask => mask.decode().then(() => mask.naturalWidth > 0)")
+    assert at.page.locator("#answers .key").count() == 1
     assert at.said == []
