@@ -26,7 +26,7 @@ from unseen.data.sources.furniture import (
     _ENTRY,
     DENSE,
     _catalogues,
-    _read,
+    _member_bytes,
     furniture,
     furniture_credit,
     furniture_makers,
@@ -235,12 +235,12 @@ def _write_icons(folder: Path) -> list[dict[str, str]]:
     for maker in furniture_makers():
         with zipfile.ZipFile(io.BytesIO(_catalogues()[maker])) as archive:
             about: dict[int, dict[str, str]] = {}
-            for key, number, value in _ENTRY.findall(_read(archive, _CATALOGUE).decode("latin-1")):
+            for key, number, value in _ENTRY.findall(_member_bytes(archive, _CATALOGUE).decode("latin-1")):
                 about.setdefault(int(number), {})[key] = value
             for entry in about.values():
                 if "model" in entry and "icon" in entry:
                     item = f"{maker}/{entry['id'].split('#')[-1]}"
-                    shown[f"{item}.png"] = _read(archive, entry["icon"].lstrip("/"))
+                    shown[f"{item}.png"] = _member_bytes(archive, entry["icon"].lstrip("/"))
                     model = {"item": item, "maker": maker, "name": entry["name"], "category": entry["category"]}
                     models.append(model)
     _kept(shown, folder)
