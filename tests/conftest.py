@@ -87,7 +87,8 @@ def pytest_ignore_collect(collection_path: Path, config: Any) -> bool | None:
 gc.disable()  # thousands of modules are about to be imported, and none of them will go away
 
 
-def pytest_collection_finish() -> None:
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtestloop() -> None:
     """Let the collector look at what tests make, not at every module again."""
     gc.freeze()
     gc.enable()
