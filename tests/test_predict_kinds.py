@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from PIL import Image
 from starlette.testclient import TestClient
@@ -72,9 +73,12 @@ def test_what_names_no_classes_answers_a_row_or_more_for_each_sample(
     assert all({"id", "answer"} | told <= row.keys() for row in found)
     lines = asked(folder, file, "--top", "2").output.splitlines()
     assert lines == [f"{row['id']}  {row['answer']}" for row in found]
-    written = asked(folder, file, "--csv", tmp_path / "rows.csv")
+    written = asked(folder, file, "--top", "2", "--csv", tmp_path / "rows.csv")
     assert written.exit_code == 0, written.output
-    assert (tmp_path / "rows.csv").read_text().startswith("id,answer")
+    table = pd.read_csv(tmp_path / "rows.csv", dtype=str, keep_default_na=False)
+    nested = [key for key, value in found[0].items() if isinstance(value, (list, dict))]
+    assert list(table) == list(found[0])
+    assert [json.loads(table[key][0]) for key in nested] == [found[0][key] for key in nested]
 
 
 @pytest.mark.parametrize("make", [matcher, pytest.param(composer, marks=pytest.mark.slow)])
@@ -171,3 +175,31 @@ def test_a_mask_is_a_png_whose_values_number_the_classes_in_the_colours_that_are
     names = saved.classes.names  # type: ignore[attr-defined]
     colour = np.asarray(mask.convert("RGB"))[0, 0].tolist()
     assert row["colours"][names[int(masks[0][0, 0])]] == "#{:02x}{:02x}{:02x}".format(*colour)
+
+
+def test_a_mask_of_more_classes_than_a_palette_holds_keeps_their_numbers() -> None:
+    from unseen.jobs.segmentation.saved import _png
+
+    mask = np.array([[0, 255], [256, 700]])
+    assert np.array_equal(np.asarray(Image.open(io.BytesIO(base64.b64decode(_png(mask))))), mask)
+
+
+def test_what_a_model_does_not_read_is_refused_before_it_is_loaded(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, _ = segmenter(home)
+    monkeypatch.setattr("unseen.jobs.segmentation.model.SegmentModel.load", lambda *_: pytest.fail("it was loaded"))
+    error = asked(folder, texts("a text")(tmp_path)).exception
+    assert isinstance(error, ValueError)
+    assert "must hold pictures; it holds text" in str(error)
+
+
+@pytest.mark.slow
+def test_silence_is_left_out_and_told(home: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    from scipy.io import wavfile
+
+    folder, _ = captioner(home)
+    sound(tmp_path)
+    wavfile.write(tmp_path / "none.wav", 16_000, np.zeros(16_000, dtype=np.float32))
+    assert [row["id"] for row in json.loads(asked(folder, tmp_path, "--json").output)] == ["hum.wav"]
+    assert "none.wav" in caplog.text

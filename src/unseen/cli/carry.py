@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from unseen import options
-from unseen.cli.models import open_bundle, opened_room, room_of_model
+from unseen.cli.models import open_bundle, room_of_model, ways_to_ask
 from unseen.console import app, new_app, say
 
 
@@ -117,8 +117,9 @@ def serve(
     if (room := room_of_model(model)) is not None:
         from unseen.serving.rows import ServedRows
 
-        kind = room[0]
-        served: Any = ServedRows(opened_room(model, *room), kind.reads, kind.what, kind.tells, max_pixels=limits.pixels)
+        kind, place = room
+        opened, _ = ways_to_ask(model, kind)
+        served: Any = ServedRows(opened(place), kind.reads, kind.what, kind.tells, max_pixels=max_pixels)
     else:
         served = open_bundle(model, trust)
     run(

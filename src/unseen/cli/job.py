@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from unseen import options
-from unseen.cli.models import open_bundle, open_model, open_zoo, opened_room, place_of_model, room_of_model
+from unseen.cli.models import open_bundle, open_model, open_zoo, place_of_model, room_of_model, ways_to_ask
 from unseen.console import (
     app,
     command_line,
@@ -333,11 +334,10 @@ def predict(
 
 def _answers(model: Path, kind: SavedModel, place: Path, inputs: Sequence[str], top: int) -> list[dict[str, Any]]:
     """What a model that names no classes answers, as plain values."""
-    ask = opened_room(model, kind, place)
-    assert kind.read is not None
-    rows = []
-    for path in inputs:
-        ids, samples = kind.read(path)
+    opened, read = ways_to_ask(model, kind)
+    given = [read(path) for path in inputs]  # refused, if at all, before the model is loaded
+    ask, rows = opened(place), []
+    for path, (ids, samples) in zip(inputs, given):
         parts = (
             slice(start, start + AT_ONCE) for start in track(range(0, len(samples), AT_ONCE), f"answers to {path}")
         )
@@ -353,13 +353,18 @@ def _tell_rows(
     if csv is not None:
         import pandas as pd
 
-        write_csv(csv, pd.DataFrame(rows))
+        write_csv(csv, pd.DataFrame([{name: _cell(value) for name, value in row.items()} for row in rows]))
         say(f"{len(rows)} predictions are in {csv}")
     elif as_json:
         dump(rows)
     else:
         for line in lines if lines is not None else (f"{row['id']}  {row['answer']}" for row in rows):
             typer.echo(line)
+
+
+def _cell(value: Any) -> Any:
+    """A value as a cell of a table holds it: lists and mappings as JSON."""
+    return json.dumps(value, ensure_ascii=False) if isinstance(value, (list, dict)) else value
 
 
 def _samples(path: str, stride: float | None, window: float | None) -> Domain:

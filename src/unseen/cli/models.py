@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from unseen.files import recovered
-from unseen.jobs import Ask, SavedModel, saved_model
+from unseen.jobs import Ask, Read, SavedModel, saved_model
 
 
 def place_of_model(folder: Path) -> Path:
@@ -27,11 +28,17 @@ def room_of_model(folder: Path) -> tuple[SavedModel, Path] | None:
     return None if is_classifier else saved_model(folder)
 
 
-def opened_room(folder: Path, kind: SavedModel, place: Path) -> Ask:
-    """A model that names no classes, loaded; `ValueError` tells the command of one that takes two things at once."""
-    if kind.opened is None:
+def ways_to_ask(folder: Path, kind: SavedModel) -> tuple[Callable[[Path], Ask], Read]:
+    """What loads a model that names no classes, and what reads samples for it.
+
+    Raises
+    ------
+    ValueError
+        If it takes two things at once; the message is the command that does.
+    """
+    if kind.opened is None or kind.read is None:
         raise ValueError(f"{folder} holds {kind.what}, which takes more than one thing at once: {kind.use(folder)}")
-    return kind.opened(place)
+    return kind.opened, kind.read
 
 
 def open_bundle(folder: Path, trust: bool) -> Any:

@@ -182,7 +182,7 @@ def find_sounds(place: str | os.PathLike[str]) -> tuple[list[Path], list[str], t
 
 
 def read_sounds(
-    paths: Iterable[Path], rate: int | None = None, *, longest: float = LONGEST
+    paths: Iterable[Path], rate: int, *, longest: float = LONGEST
 ) -> Iterable[tuple[Path, Sound | None, str]]:
     """Each file with its sound, or None and why it is left out: damaged, too long, or silence."""
     for path in paths:

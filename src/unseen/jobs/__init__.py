@@ -9,11 +9,14 @@ from __future__ import annotations
 import dataclasses
 import importlib
 import pkgutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from unseen.files import read_json, recovered
+
+if TYPE_CHECKING:
+    from unseen.data.domain import Domain
 
 Ask = Callable[[Sequence[Any], int], list[list[dict[str, Any]]]]
 """From samples, and how many answers each may have, to rows per sample: ``answer``, a line for people, and what else
@@ -34,8 +37,8 @@ class SavedModel:
         "a tagger".
     command : str
         That uses it, with ``{folder}`` for its place.
-    holds : function of a folder
-        Whether it is one, by the names in it: nothing heavy is imported.
+    holds : function of a folder and of the names in its state
+        Whether it is one: nothing heavy is imported, and the state is read once for all rooms.
     reads : {"", "text", "image", "audio"}
         What a sample is: a text, a PIL picture, a `Sound`. "" where two things are needed at once, which the command
         takes; there is nothing to open or read then.
@@ -49,7 +52,7 @@ class SavedModel:
 
     what: str
     command: str
-    holds: Callable[[Path], bool]
+    holds: Callable[[Path, Mapping[str, Any]], bool]
     reads: str = ""
     tells: str = ""
     opened: Callable[[Path], Ask] | None = None
@@ -68,16 +71,24 @@ def add_commands() -> None:
 
 def saved_model(folder: Path) -> tuple[SavedModel, Path] | None:
     """What a room saved in a folder, or in `model` inside it, and where; None if no room knows it."""
-    for place in (recovered(folder / "model"), recovered(folder)):
-        for room in pkgutil.iter_modules(__path__):
-            if (Path(__path__[0]) / room.name / "saved.py").exists() and place.is_dir():
-                kind: SavedModel = importlib.import_module(f"{__name__}.{room.name}.saved").SAVED
-                if kind.holds(place):
+    places = [place for place in (recovered(folder / "model"), recovered(folder)) if place.is_dir()]
+    states = [_names_in_state(place) for place in places]
+    for room in pkgutil.iter_modules(__path__) if places else ():
+        if (Path(__path__[0]) / room.name / "saved.py").exists():
+            kind: SavedModel = importlib.import_module(f"{__name__}.{room.name}.saved").SAVED
+            for place, names in zip(places, states):
+                if kind.holds(place, names):
                     return kind, place
     return None
 
 
-def names_in_state(folder: Path) -> dict[str, Any]:
+def ids_and_samples(domain: Domain) -> tuple[Sequence[Any], Sequence[Any]]:
+    """What `SavedModel.read` gives of samples that a loader read; files are opened when they are asked for."""
+    assert domain.ids is not None
+    return domain.ids.tolist(), domain.x
+
+
+def _names_in_state(folder: Path) -> dict[str, Any]:
     """The names in a folder that `save_state` wrote, with those values that are plain; empty if it is none."""
     try:
         value = read_json(folder / "state.json", LARGEST)["value"]

@@ -54,9 +54,9 @@ def locate(path: str | os.PathLike[str]) -> tuple[Any, str]:
         raise ValueError(f"path {url!r} is not understood: {error}") from error
     except (zipfile.BadZipFile, NotImplementedError, struct.error) as error:
         raise ValueError(f"{os.fspath(path)} is not a .zip file that can be read: {sentence(error)}") from error
-    if root and not fs.exists(root):
-        raise FileNotFoundError(f"path {os.fspath(path)!r} does not exist{_nearest(fs, root)}")
     try:
+        if root and not fs.exists(root):
+            raise FileNotFoundError(f"path {os.fspath(path)!r} does not exist{_nearest(fs, root)}")
         return fs, _only_folder(fs) if packed else root
     except IndexError as error:  # a member without a name
         raise ValueError(f"{os.fspath(path)} is not a .zip file that can be read: a file in it has no name") from error

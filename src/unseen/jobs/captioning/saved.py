@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from unseen.jobs import Ask, SavedModel
-
-log = logging.getLogger(__name__)
+from unseen.jobs import Ask, SavedModel, ids_and_samples
 
 
 def opened(folder: Path) -> Ask:
@@ -34,28 +31,19 @@ def opened(folder: Path) -> Ask:
 
 
 def read(path: str) -> tuple[Sequence[Any], Sequence[Any]]:
-    """Sounds of a folder, a file or a table; those that cannot be captioned are left out and told."""
-    from unseen.data.sounds import read_sounds
-    from unseen.jobs.captioning.job import sounds_of
+    """Sounds of a folder, a file or a table; those that cannot be captioned are left out and told by the loader."""
+    from unseen.data.loaders import load
 
-    paths, names, _, unread = sounds_of(path)
-    for one in unread:
-        log.warning("%s is left out: %s", one.where, one.why)
-    kept = []
-    for name, (_, sound, why) in zip(names, read_sounds(paths)):
-        if sound is None:
-            log.warning("%s is left out: %s", name, why)
-        else:
-            kept.append((name, sound))
-    if not kept:
-        raise ValueError(f"{path} holds no sound that can be captioned")
-    return [name for name, _ in kept], [sound for _, sound in kept]
+    domain = load(path)
+    if domain.kind != "audio":
+        raise ValueError(f"{path} must hold sounds; it holds {domain.kind}")
+    return ids_and_samples(domain)
 
 
 SAVED = SavedModel(
     what="a captioner of sounds",
     command="unseen caption SOUNDS --model {folder}",
-    holds=lambda place: (place / "captioner.json").is_file(),
+    holds=lambda place, _: (place / "captioner.json").is_file(),
     reads="audio",
     tells="captions",
     opened=opened,

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from unseen.jobs import Ask, SavedModel, names_in_state
+from unseen.jobs import Ask, SavedModel
 
 
 def opened(folder: Path) -> Ask:
@@ -41,7 +41,7 @@ def read(path: str) -> tuple[Sequence[Any], Sequence[Any]]:
 SAVED = SavedModel(
     what="a mapper of phrases to a taxonomy",
     command="unseen map PHRASES --model {folder}",
-    holds=lambda place: {"above", "starts", "method"} <= names_in_state(place).keys(),
+    holds=lambda _, names: {"above", "starts", "method"} <= names.keys(),
     reads="text",
     tells="nodes of a taxonomy",
     opened=opened,

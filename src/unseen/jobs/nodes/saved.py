@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from unseen.jobs import SavedModel, names_in_state
+from unseen.jobs import SavedModel
 
 SAVED = SavedModel(
     "a model of the nodes of a graph",
     "unseen nodes GRAPH --model {folder}",
-    lambda place: names_in_state(place).get("method") == "graphclip",
+    lambda _, names: names.get("method") == "graphclip",
 )

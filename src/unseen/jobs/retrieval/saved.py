@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from unseen.jobs import Ask, SavedModel, names_in_state
+from unseen.jobs import Ask, SavedModel
 
 
 def opened(folder: Path) -> Ask:
@@ -46,7 +46,7 @@ def read(path: str) -> tuple[Sequence[Any], Sequence[Any]]:
 SAVED = SavedModel(
     what="a ranker",
     command="unseen rank QUERIES --model {folder}",
-    holds=lambda place: "ranks" in names_in_state(place),
+    holds=lambda _, names: "ranks" in names,
     reads="text",
     tells="documents for a query",
     opened=opened,

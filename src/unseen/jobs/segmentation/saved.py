@@ -8,12 +8,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from unseen.jobs import Ask, SavedModel
+from unseen.jobs import Ask, SavedModel, ids_and_samples
 
 
 def opened(folder: Path) -> Ask:
     """A row per picture: the shares of its classes and their colours, the mean probability of its pixels, and its mask:
-    a PNG in base64 whose values number the classes, in these colours."""
+    a PNG in base64 whose values number the classes, in these colours where a palette has room for them."""
     import numpy as np
 
     from unseen.data.domain import Domain
@@ -28,7 +28,7 @@ def opened(folder: Path) -> Ask:
     smaller, names = Shrink(saved.size), saved.classes.names
 
     def ask(pictures: Sequence[Any], top: int) -> list[list[dict[str, Any]]]:
-        x = objects(as_picture(smaller(picture.convert("RGB"))) for picture in pictures)
+        x = objects(as_picture(smaller(picture)) for picture in pictures)
         domain = Domain(x=x, kind="image", task="mask", classes=saved.classes, name="pictures")
         masks, sure = saved.predict(domain)[1:]
         rows = []
@@ -60,8 +60,11 @@ def _png(mask: Any) -> str:
     from unseen.report.tasks.mask import colour_of
 
     out = io.BytesIO()
-    picture = Image.fromarray(mask.astype(np.uint8))  # a byte has room for 255 classes and for what is not known
-    picture.putpalette([part for i in range(256) for part in colour_of(i)])
+    if mask.max() < 256:
+        picture = Image.fromarray(mask.astype(np.uint8))
+        picture.putpalette([part for i in range(256) for part in colour_of(i)])
+    else:  # more than a palette has room for
+        picture = Image.fromarray(mask.astype(np.uint16))
     picture.save(out, "PNG")
     return base64.b64encode(out.getvalue()).decode()
 
@@ -73,13 +76,13 @@ def read(path: str) -> tuple[Sequence[Any], Sequence[Any]]:
     domain = load(path)
     if domain.kind != "image":
         raise ValueError(f"{path} must hold pictures; it holds {domain.kind}")
-    return range(len(domain)) if domain.ids is None else domain.ids.tolist(), domain.x
+    return ids_and_samples(domain)
 
 
 SAVED = SavedModel(
     what="a network that segments",
     command="unseen segment --target PICTURES --model {folder}",
-    holds=lambda place: (place / "segmenter.json").is_file(),
+    holds=lambda place, _: (place / "segmenter.json").is_file(),
     reads="image",
     tells="the class of every pixel",
     opened=opened,

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from unseen.jobs import Ask, SavedModel
+from unseen.jobs import Ask, SavedModel, ids_and_samples
 
 
 def opened(folder: Path) -> Ask:
@@ -39,14 +39,13 @@ def read(path: str) -> tuple[Sequence[Any], Sequence[Any]]:
     """Texts of lines, CoNLL, brat, JSON lines or DocBin."""
     from unseen.data.loaders.marked import read_marked
 
-    domain = read_marked(path).domain
-    return range(len(domain)) if domain.ids is None else domain.ids.tolist(), domain.x.tolist()
+    return ids_and_samples(read_marked(path).domain)
 
 
 SAVED = SavedModel(
     what="a tagger",
     command="unseen tag run TEXTS --model {folder}",
-    holds=lambda place: (place / "tagger.json").is_file(),
+    holds=lambda place, _: (place / "tagger.json").is_file(),
     reads="text",
     tells="spans with their classes",
     opened=opened,
