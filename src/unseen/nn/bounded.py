@@ -34,6 +34,11 @@ class Bounded(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self.bytes = FREE + TIMES * sum(tensor.nbytes for tensor in saved)
         self.tensors = FEW + PARTS * len(saved)
 
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        """No: what is built here is never compiled, and to hide it from the compiler torch would import that, a second."""
+        return False
+
     def __torch_dispatch__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | None = None
     ) -> Any:
