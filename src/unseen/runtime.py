@@ -10,7 +10,7 @@ import random
 import sys
 import time
 import types
-from collections.abc import Callable, Collection, Generator, Iterator, Sequence
+from collections.abc import Callable, Collection, Generator, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -161,6 +161,33 @@ def reproducible(seed: int) -> Iterator[None]:
         torch.set_rng_state(before[2])
         if cuda is not None:
             torch.cuda.set_rng_state_all(cuda)
+
+
+def share_one_heap() -> bool:
+    """Let all threads take memory from one heap; it must be said before there are threads that did.
+
+    Else glibc gives each thread a heap of its own that holds nothing above 64 MB: the maps of a batch of pictures are
+    asked of the system anew for every layer. Statistics of two domains beside each other, 2 cores, one run of each:
+    11.3 s, of which the system took 9.4 of a processor; with one heap 7.2 s and 0.4.
+
+    Returns
+    -------
+    bool
+        Whether it was done.
+    """
+    return tell_malloc({-8: 1})  # M_ARENA_MAX of malloc.h
+
+
+def tell_malloc(settings: Mapping[int, int]) -> bool:
+    """Set what glibc's malloc goes by, for the whole process; not without glibc or with ``UNSEEN_KEEP_MEMORY=0``."""
+    if os.environ.get("UNSEEN_KEEP_MEMORY") == "0" or not sys.platform.startswith("linux"):
+        return False
+    import ctypes
+
+    library = ctypes.CDLL(None)
+    if not hasattr(library, "mallopt") or not hasattr(library, "gnu_get_libc_version"):
+        return False
+    return all(library.mallopt(name, value) == 1 for name, value in settings.items())
 
 
 @contextlib.contextmanager

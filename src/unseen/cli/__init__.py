@@ -12,6 +12,7 @@ import typer
 from unseen import jobs
 from unseen.console import app, asked, in_flags, say
 from unseen.files import sentence
+from unseen.runtime import share_one_heap
 
 from unseen.cli import (  # isort: skip  # noqa: F401 - each adds its commands
     job, known, trust, carry, annotate, explain, shift, curate, explore,
@@ -42,6 +43,7 @@ def _quiet() -> None:
 
 def main() -> None:
     """Run the command line; a mistake of the user is one line, not a traceback."""
+    share_one_heap()
     _quiet()
     try:
         app()

@@ -11,10 +11,8 @@ from __future__ import annotations
 import contextlib
 import contextvars
 import copy
-import ctypes
 import logging
 import os
-import sys
 import tempfile
 from collections import deque
 from collections.abc import Callable, Generator, Iterable
@@ -31,7 +29,7 @@ from unseen.encoders.cache import cache_root
 from unseen.nn.classifier import Pooled
 from unseen.nn.export import export_onnx
 from unseen.nn.lite0 import Lite0, write_onnx
-from unseen.runtime import current, runtime
+from unseen.runtime import current, runtime, tell_malloc
 
 log = logging.getLogger(__name__)
 
@@ -185,14 +183,8 @@ def keep_freed_memory() -> bool:
     bool
         Whether it was done.
     """
-    if os.environ.get("UNSEEN_KEEP_MEMORY") == "0" or not sys.platform.startswith("linux"):
-        return False
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
-    if mallopt is None or not hasattr(ctypes.CDLL(None), "gnu_get_libc_version"):
-        return False
     trim_threshold, top_pad, mmap_max = -1, -2, -4  # from malloc.h
-    settings = ((mmap_max, 0), (trim_threshold, 2**31 - 1), (top_pad, 64 << 20))
-    return all(mallopt(name, value) == 1 for name, value in settings)
+    return tell_malloc({mmap_max: 0, trim_threshold: 2**31 - 1, top_pad: 64 << 20})
 
 
 def prefetched(
