@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import ctypes
 import logging
+import os
+import subprocess
+import sys
 import threading
 import time
 
@@ -115,6 +118,32 @@ def test_freed_memory_is_kept_only_if_wanted(monkeypatch):
 def test_keeping_freed_memory_succeeds_with_glibc(monkeypatch):
     monkeypatch.delenv("UNSEEN_KEEP_MEMORY", raising=False)
     assert backends.keep_freed_memory.__wrapped__() is True
+
+
+@pytest.mark.skipif(not hasattr(ctypes.CDLL(None), "gnu_get_libc_version"), reason="mallopt is glibc's")
+@pytest.mark.parametrize("shared", [True, False])
+def test_threads_share_one_heap_where_that_is_said_before_there_are_some(shared, tmp_path):
+    program = """
+import ctypes, sys, threading
+from unseen.runtime import share_one_heap
+if sys.argv[1] == "True":
+    assert share_one_heap()
+threads = [threading.Thread(target=lambda: [bytearray(1000) for _ in range(1000)]) for _ in range(3)]
+for thread in threads:
+    thread.start()
+for thread in threads:
+    thread.join()
+libc = ctypes.CDLL(None)
+libc.fopen.restype = ctypes.c_void_p
+file = ctypes.c_void_p(libc.fopen(sys.argv[2].encode(), b"w"))
+libc.malloc_info(0, file)
+libc.fclose(file)
+"""
+    environment = {key: value for key, value in os.environ.items() if key != "UNSEEN_KEEP_MEMORY"}
+    order = [sys.executable, "-c", program, str(shared), str(tmp_path / "heaps.xml")]
+    subprocess.run(order, check=True, env=environment)
+    heaps = (tmp_path / "heaps.xml").read_text().count("<heap nr=")
+    assert (heaps == 1) is shared
 
 
 def test_bfloat16_runs_only_inside_the_backend():
