@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -110,6 +111,34 @@ def tagger(home: Path) -> Kind:
     (home / "train.conll").write_text("\n".join(lines))
     job.train(home / "train.conll", settings={"iterations": 20, "least_count": 1}).tagger.save(home / "tagger")
     return home / "tagger", Tagger.load
+
+
+def wave(n: int, channels: int) -> Domain:
+    """Hours of a series with the season of a day."""
+    import pandas as pd
+
+    from unseen.data.series import read_series
+
+    x = np.sin(np.arange(n)[:, None] / 24 * 2 * np.pi + np.arange(channels))
+    noisy = x + 0.1 * np.random.default_rng(0).normal(size=x.shape)
+    times = pd.date_range("2024-01-01", periods=n, freq="h", name="time")
+    return read_series(pd.DataFrame(noisy, index=times, columns=[f"y{i}" for i in range(channels)]))
+
+
+SMALL_TTM: dict[str, Any] = {
+    "context": 64, "horizon": 16, "patch": 8, "width": 16, "levels": 1, "decoder_width": 8, "shortest": 16,
+    "epochs": 1, "steps": 5, "batch_size": 16,
+}  # fmt: skip
+
+
+def forecaster(home: Path) -> Kind:
+    from unseen.jobs.forecasting.job import forecast
+    from unseen.jobs.forecasting.model import ForecastModel
+    from unseen.methods.forecasting.ttm import TTM
+
+    model = TTM(**SMALL_TTM).fit(series=wave(400, 1))
+    forecast(wave(300, 1), horizon=4, model=model, method="ttm").model.save(home / "forecaster")
+    return home / "forecaster", ForecastModel.load
 
 
 def matcher(home: Path) -> Kind:

@@ -175,6 +175,24 @@ def test_a_folder_with_folders_of_others_in_it_keeps_them(tmp_path: Path) -> Non
     assert (place.stat().st_mode & 0o777, (place / "a").read_text()) == (0o750, "newer")
 
 
+@pytest.mark.parametrize("of_others", [False, True])
+def test_a_folder_among_what_is_replaced_takes_the_place_of_the_one_before(of_others: bool, tmp_path: Path) -> None:
+    place = tmp_path / "place"
+    (place / "model").mkdir(parents=True)
+    (place / "model" / "old").write_text("old")
+    (place / "notes.txt").write_text("mine")
+    if of_others:
+        (place / "mine").mkdir()
+    with replacing_files(place, ("a", "model")) as part:
+        (part / "model").mkdir()
+        (part / "model" / "new").write_text("new")
+        (part / "a").write_text("a")
+    assert [file.name for file in (place / "model").iterdir()] == ["new"]
+    there = {entry.name for entry in place.iterdir()}
+    assert there == {"a", "model", "notes.txt", *(["mine"] if of_others else [])}
+    assert [entry.name for entry in tmp_path.iterdir()] == ["place"]
+
+
 def test_a_full_disk_is_told_with_the_name_of_the_file(tmp_path: Path) -> None:
     def write() -> None:
         with replacing(tmp_path / "report.html") as part:

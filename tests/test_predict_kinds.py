@@ -15,7 +15,7 @@ from PIL import Image
 from starlette.testclient import TestClient
 from typer.testing import CliRunner, Result
 
-from saved_kinds import Kind, captioner, composer, mapper, matcher, quantized, ranker, segmenter, tagger
+from saved_kinds import Kind, captioner, composer, forecaster, mapper, matcher, quantized, ranker, segmenter, tagger
 from unseen import jobs
 from unseen.cli import app
 from unseen.serving.app import create_app
@@ -53,9 +53,16 @@ def texts(*lines: str) -> Callable[[Path], Path]:
     return write
 
 
+def series(folder: Path) -> Path:
+    times = pd.date_range("2024-02-01", periods=80, freq="h")
+    pd.DataFrame({"time": times, "y0": np.sin(np.arange(80) / 4).round(4)}).to_csv(folder / "tide.csv", index=False)
+    return folder / "tide.csv"
+
+
 @pytest.mark.parametrize(
     ("make", "samples", "rows", "told"),
     [
+        pytest.param(forecaster, series, 4, {"time", "series", "channel", "forecast", "low", "high"}, id="forecaster"),
         pytest.param(ranker, texts("cat 1"), 2, {"rank", "document", "score"}, id="ranker"),
         pytest.param(mapper, texts("a white owl"), 2, {"node", "score", "path"}, id="mapper"),
         pytest.param(tagger, texts("because the risk rises ."), 1, {"spans"}, id="tagger"),
@@ -119,6 +126,7 @@ def test_what_takes_two_things_at_once_is_not_served(home: Path) -> None:
 @pytest.mark.parametrize(
     ("make", "body", "told"),
     [
+        pytest.param(forecaster, "csv", {"time", "channel", "forecast"}, id="forecaster"),
         pytest.param(ranker, {"samples": ["cat 1", "dog 2"]}, {"rank", "document", "score"}, id="ranker"),
         pytest.param(mapper, {"samples": ["a white owl", ""]}, {"node", "score", "path"}, id="mapper"),
         pytest.param(tagger, {"samples": ["because the risk rises .", ""]}, {"spans"}, id="tagger"),
@@ -135,13 +143,16 @@ def test_what_names_no_classes_is_served_and_answers_what_predict_answers(
     kind, place = found
     assert kind.opened is not None
     ask = kind.opened(place)
-    served = ServedRows(ask, kind.reads, kind.what, kind.tells, max_pixels=10**6)
+    served = ServedRows(
+        ask, kind.reads, kind.what, kind.tells, max_pixels=10**6, ranked=kind.ranked,
+        prepared=kind.prepared and kind.prepared(place), example=kind.example and kind.example(place),
+    )  # fmt: skip
     served.warm()
     with TestClient(create_app(served), base_url="http://localhost") as client:
         assert kind.what in client.get("/").text
         assert client.get("/model").json()["kind"] == kind.reads
         if isinstance(body, str):
-            file = {"png": picture, "wav": sound}[body](tmp_path)
+            file = {"png": picture, "wav": sound, "csv": series}[body](tmp_path)
             answer = client.post("/predict?top=2", files={"samples": file.read_bytes()})
             samples = [served.prepare(file.read_bytes())]
         else:

@@ -16,7 +16,7 @@ import pytest
 import torch
 from torch import nn
 
-from saved_kinds import SAVED, Kind, captioner, composer, head, mapper, method, quantized, ranker, segmenter
+from saved_kinds import SAVED, Kind, captioner, composer, forecaster, head, mapper, method, quantized, ranker, segmenter
 from unseen.data.classes import ClassSpace
 from unseen.data.domain import Domain
 from unseen.nn.bounded import Bounded
@@ -77,8 +77,8 @@ def quantized_before(home: Path) -> Kind:
 
 
 KINDS = (
-    *(aligned, captioner, composer, head, mapper, method, of_nodes, quantized, quantized_before, ranker, segmenter),
-    streamed,
+    *(aligned, captioner, composer, forecaster, head, mapper, method, of_nodes, quantized, quantized_before, ranker),
+    *(segmenter, streamed),
 )
 
 

@@ -218,10 +218,10 @@ def replacing_folder(folder: str | os.PathLike[str]) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def replacing_files(folder: str | os.PathLike[str], names: Collection[str]) -> Iterator[Path]:
-    """An empty folder for the block to write files of these `names` into: they take the place of those in `folder`.
+    """An empty folder for the block to write what has these `names` into: it takes the place of that in `folder`.
 
-    All at once, so that a reader finds those of one run; files of other names stay. Where `folder` holds other folders,
-    which cannot be in two places, or cannot itself be moved, one file is replaced after the other.
+    All at once, so that a reader finds files and folders of one run; files of other names stay. Where `folder` holds
+    other folders, which cannot be in two places, or cannot itself be moved, one is replaced after the other.
     """
     folder = Path(folder)
     folder.parent.mkdir(parents=True, exist_ok=True)
@@ -248,7 +248,9 @@ def _linked(entry: Path, part: Path) -> bool:
 
 def _one_by_one(part: Path, folder: Path, names: Collection[str]) -> None:
     for name in names:
-        if (part / name).exists():
+        if (part / name).is_dir():
+            put(part / name, folder / name)
+        elif (part / name).exists():
             (part / name).replace(folder / name)
         else:
             (folder / name).unlink(missing_ok=True)

@@ -119,7 +119,10 @@ def serve(
 
         kind, place = room
         opened, _ = ways_to_ask(model, kind)
-        served: Any = ServedRows(opened(place), kind.reads, kind.what, kind.tells, max_pixels=max_pixels)
+        served: Any = ServedRows(
+            opened(place), kind.reads, kind.what, kind.tells, max_pixels=max_pixels, ranked=kind.ranked,
+            prepared=kind.prepared and kind.prepared(place), example=kind.example and kind.example(place),
+        )  # fmt: skip
     else:
         served = open_bundle(model, trust)
     run(

@@ -335,7 +335,10 @@ def predict(
 def _answers(model: Path, kind: SavedModel, place: Path, inputs: Sequence[str], top: int) -> list[dict[str, Any]]:
     """What a model that names no classes answers, as plain values."""
     opened, read = ways_to_ask(model, kind)
+    ready = kind.prepared(place) if kind.prepared is not None else None
     given = [read(path) for path in inputs]  # refused, if at all, before the model is loaded
+    if ready is not None:
+        given = [(ids, [ready(sample) for sample in samples]) for ids, samples in given]
     ask, rows = opened(place), []
     for path, (ids, samples) in zip(inputs, given):
         parts = (

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import io
 import logging
 import os
 import re
@@ -209,6 +210,19 @@ def part(series: Domain, start: int | None, stop: int | None) -> Domain:
     )
 
 
+def stacked(pieces: Sequence[Domain]) -> Domain:
+    """The series of several domains of the same channels, in one."""
+    if len(pieces) == 1:
+        return pieces[0]
+    return series_domain(
+        [x for p in pieces for x in p.x],
+        grids=[grid_of(p, i) for p in pieces for i in range(len(p))],
+        channels=channels_of(pieces[0]),
+        ids=[str(one) for p in pieces for one in np.asarray(p.ids)],
+        name=pieces[0].name,
+    )
+
+
 def pick(series: Domain, channels: Sequence[str]) -> Domain:
     """The named channels, in that order; `ValueError` names one that is not there."""
     have = channels_of(series)
@@ -301,14 +315,25 @@ def _frame(table: Any) -> tuple[pd.DataFrame, str]:
     if path.suffix.lower() == ".parquet":
         return pd.read_parquet(path), path.stem
     try:
-        mark = "\t" if path.suffix.lower() == ".tsv" else _separator(path)
+        with path.open(encoding="utf-8", errors="replace") as file:
+            mark = "\t" if path.suffix.lower() == ".tsv" else _separator(file.readline())
         return pd.read_csv(path, sep=mark, decimal="," if mark == ";" else "."), path.stem
     except pd.errors.EmptyDataError as error:
         raise ValueError(f"{path} holds no rows") from error
 
 
-def _separator(path: Path) -> str:
+def table_of_text(text: str) -> pd.DataFrame:
+    """A table of the text of a .csv, for `read_series`; `ValueError` if it is none."""
+    import pandas as pd
+
+    mark = _separator(text.partition("\n")[0])
+    try:
+        return pd.read_csv(io.StringIO(text), sep=mark, decimal="," if mark == ";" else ".")
+    except pd.errors.EmptyDataError as error:
+        raise ValueError("it holds no rows") from error
+
+
+def _separator(line: str) -> str:
     """What separates the cells of a .csv: the mark that stands most often in its first line, outside of quotes."""
-    with path.open(encoding="utf-8", errors="replace") as file:
-        first = re.sub(r'"[^"]*"', "", file.readline())
-    return max(",;\t|", key=first.count)
+    bare = re.sub(r'"[^"]*"', "", line)
+    return max(",;\t|", key=bare.count)

@@ -39,15 +39,22 @@ class SavedModel:
         That uses it, with ``{folder}`` for its place.
     holds : function of a folder and of the names in its state
         Whether it is one: nothing heavy is imported, and the state is read once for all rooms.
-    reads : {"", "text", "image", "audio"}
-        What a sample is: a text, a PIL picture, a `Sound`. "" where two things are needed at once, which the command
-        takes; there is nothing to open or read then.
+    reads : {"", "text", "image", "audio", "series"}
+        What a sample is: a text, a PIL picture, a `Sound`, a table of series. "" where two things are needed at once,
+        which the command takes; there is nothing to open or read then.
     tells : str
         "spans with their classes".
     opened : function of a folder, or None
         Loads the model.
     read : function of a path, or None
         What lies there, as samples.
+    prepared : function of a folder, or None
+        Gives what makes of a sample what the model in that folder takes, without loading it; `ValueError` if it cannot.
+        None if all models take samples as they are read.
+    example : function of a folder, or None
+        A sample that the model in it can read, as the bytes of a file; None where any sample will do.
+    ranked : bool
+        Whether a sample has as many answers as are asked for, the best first, and not all that there are.
     """
 
     what: str
@@ -57,6 +64,9 @@ class SavedModel:
     tells: str = ""
     opened: Callable[[Path], Ask] | None = None
     read: Read | None = None
+    prepared: Callable[[Path], Callable[[Any], Any]] | None = None
+    example: Callable[[Path], bytes] | None = None
+    ranked: bool = True
 
     def use(self, folder: Path) -> str:
         """The command that uses the model in a folder."""

@@ -36,7 +36,7 @@ class Bounded(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     @classmethod
     def _should_skip_dynamo(cls) -> bool:
-        """No: what is built here is never compiled, and to hide it from the compiler torch would import that, a second."""
+        """No: nothing is compiled here, and to hide this from its compiler torch would import that, a second."""
         return False
 
     def __torch_dispatch__(

@@ -190,9 +190,10 @@ def create_app(
         @post
         async def rows(
             request: Request,
-            top: Annotated[int, Query(ge=1, le=MOST, description="rows of a sample, where there are several")] = 1,
+            top: Annotated[int, Query(ge=1, le=MOST, description="rows of a sample, where they are ranked")] = 1,
         ) -> Answers:
-            return Answers(answers=[found[:top] for found in await answered(request, top)])
+            most = top if served.ranked else None
+            return Answers(answers=[found[:most] for found in await answered(request, top)])
 
     @app.get("/health", summary="Whether the server answers", response_model=Health)
     async def health() -> Health:
@@ -227,6 +228,12 @@ def create_app(
         @app.get("/example.mp4", include_in_schema=False)
         async def clip() -> Response:
             return Response(example_clip(), media_type="video/mp4")
+
+    if served.kind == "series":
+
+        @app.get("/example.csv", include_in_schema=False)
+        async def table() -> Response:
+            return Response(served.example, media_type="text/csv")
 
     if served.kind == "audio":
 

@@ -13,7 +13,7 @@ from starlette.exceptions import HTTPException
 from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import Request
 
-from unseen.serving.limits import FILES, MAX_TEXT, Limits
+from unseen.serving.limits import FILES, MAX_TEXT, SENT, Limits
 
 JSON = "application/json"
 FORM = "multipart/form-data"
@@ -26,7 +26,7 @@ class Bodies:
 
     Parameters
     ----------
-    kind : {"image", "clip", "audio", "text", "features"}
+    kind : {"image", "clip", "audio", "text", "features", "series"}
         What the samples are.
     width : int
         Numbers of a feature vector.
@@ -38,7 +38,7 @@ class Bodies:
         self.limits = limits
         self.model = _json_model(kind, width, limits)
         self._read: dict[str, Callable[[Request], Any]] = {JSON: self._json}
-        if kind in FILES:
+        if kind in SENT:
             self._read[FORM] = self._form
 
     def schema(self) -> dict[str, Any]:
@@ -118,6 +118,7 @@ def _json_model(kind: str, width: int, limits: Limits) -> type[pydantic.BaseMode
     item: Any = {
         **dict.fromkeys(FILES, Annotated[str, Field(min_length=1, json_schema_extra={"contentEncoding": "base64"})]),
         "text": Annotated[str, Field(max_length=MAX_TEXT)],
+        "series": Annotated[str, Field(min_length=1, json_schema_extra={"contentMediaType": "text/csv"})],
         "features": Annotated[
             list[Annotated[float, Field(ge=-3e38, le=3e38, allow_inf_nan=False)]],
             Field(min_length=width, max_length=width),
@@ -128,6 +129,7 @@ def _json_model(kind: str, width: int, limits: Limits) -> type[pydantic.BaseMode
         "clip": "Videos as files in base64.",
         "audio": "Sounds as files in base64.",
         "text": "Texts.",
+        "series": "Tables of series as CSV, a row for each time.",
         "features": f"Vectors of {width} numbers.",
     }[kind]
     samples: Any = (Annotated[list[item], Field(min_length=1, max_length=limits.batch, description=told)], ...)

@@ -26,6 +26,60 @@ function line(row) {
   return item;
 }
 
+// A curve of what is forecast for each series and column, with its interval, and the numbers folded below it.
+function charts(rows) {
+  const groups = new Map();
+  for (const row of rows) {
+    const key = JSON.stringify([row.series, row.channel]);
+    if (!groups.has(key)) groups.set(key, []);
+    groups.get(key).push(row);
+  }
+  return [...groups.values()].map((points) => {
+    const item = document.createElement("li");
+    const said = document.createElement("span");
+    const [first, last] = [points[0], points.at(-1)];
+    const name = groups.size > 1 ? `${first.series}, ${first.channel}` : first.channel;
+    said.textContent = `${name}: ${points.length} points, ${first.time} to ${last.time}`;
+    const folded = document.createElement("details");
+    const summary = document.createElement("summary");
+    const numbers = document.createElement("pre");
+    summary.textContent = "Numbers";
+    numbers.textContent = points.map((row) => row.answer).join("\n");
+    folded.append(summary, numbers);
+    item.append(said, curve(points), folded);
+    return item;
+  });
+}
+
+function curve(points) {
+  const [width, height, left] = [600, 210, 86];
+  const known = points.flatMap((row) => [row.forecast, row.low, row.high]).filter((value) => typeof value === "number");
+  const [low, high] = [Math.min(...known), Math.max(...known)];
+  const across = (i) => left + (i * (width - left - 4)) / Math.max(points.length - 1, 1);
+  const up = (value) => 8 + ((high - value) * (height - 16)) / (high - low || 1);
+  const drawn = (name, settings, text) => {
+    const part = document.createElementNS("http://www.w3.org/2000/svg", name);
+    for (const [key, value] of Object.entries(settings)) part.setAttribute(key, value);
+    if (text) part.textContent = text;
+    return part;
+  };
+  const told = `From ${points[0].forecast} to ${points.at(-1).forecast}, between ${low} and ${high}`;
+  const picture = drawn("svg", { viewBox: `0 0 ${width} ${height}`, class: "curve", role: "img", "aria-label": told });
+  const band = points.map((row, i) => [i, row]).filter(([, row]) => row.low !== null && row.low !== undefined);
+  const edge = (side, some) => some.map(([i, row]) => `${across(i).toFixed(1)},${up(row[side]).toFixed(1)}`);
+  if (band.length) {
+    const corners = [...edge("high", band), ...edge("low", [...band].reverse())].join(" ");
+    picture.append(drawn("polygon", { points: corners, class: "band" }));
+  }
+  const middle = points.map((row, i) => [i, row]).filter(([, row]) => row.forecast !== null);
+  picture.append(drawn("polyline", { points: edge("forecast", middle).join(" "), class: "line" }));
+  for (const value of [high, low]) {
+    const at = { x: left - 6, y: up(value) + 4, "text-anchor": "end" };
+    picture.append(drawn("text", at, Number(value.toPrecision(4)).toString()));
+  }
+  return picture;
+}
+
 async function ask(body, headers) {
   const turn = ++latest;
   $("answers").replaceChildren();
@@ -44,7 +98,8 @@ async function ask(body, headers) {
         $("unknown").hidden = !prediction.unknown;
         bars($("answers"), prediction.top);
       } else {
-        $("answers").replaceChildren(...found.answers[0].map(line));
+        const rows = found.answers[0];
+        $("answers").replaceChildren(...(about.kind === "series" ? charts(rows) : rows.map(line)));
       }
       return;
     }
@@ -55,9 +110,10 @@ async function ask(body, headers) {
   if (turn === latest) $("status").textContent = told;
 }
 
-if (["image", "clip", "audio"].includes(about.kind)) {
+if (["image", "clip", "audio", "series"].includes(about.kind)) {
   pictures((file) => {
-    preview(file);
+    if (about.kind === "series") $("hint").textContent = file.name;
+    else preview(file);
     const form = new FormData();
     form.append("samples", file);
     ask(form, {});

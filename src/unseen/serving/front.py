@@ -23,6 +23,7 @@ EXAMPLES = {
     "image": ("example.png", "picture.jpg"),
     "clip": ("example.mp4", "video.mp4"),
     "audio": ("example.wav", "sound.wav"),
+    "series": ("example.csv", "series.csv"),
 }
 """What is there to try it with, and what a file of one's own might be called."""
 
@@ -78,9 +79,9 @@ def address(host: str, scheme: str = "http") -> str:
 
 
 def lines(served: Served | ServedRows, url: str, *, guarded: bool) -> tuple[str, str]:
-    """A command that works where it is pasted, and for pictures, videos and sounds one with a file to be named."""
+    """A command that works where it is pasted, and where a sample is a file one with a file to be named."""
     token = ' -H "Authorization: Bearer $UNSEEN_TOKEN"' if guarded else ""
-    asked = f'"{url}/predict?top=3"'
+    asked = f'"{url}/predict{"?top=3" if served.ranked else ""}"'
     if served.kind in EXAMPLES:
         send, (given, own) = f"curl{token} -F {FIELD}=@{{}} {asked}", EXAMPLES[served.kind]
         return f"curl -s {url}/{given} | {send.format('-')}", send.format(own)

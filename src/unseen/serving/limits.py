@@ -5,7 +5,9 @@ from __future__ import annotations
 import dataclasses
 
 FILES = ("image", "clip", "audio")
-"""Kinds of which a sample is a file."""
+"""Kinds of which a sample is a file that only a program can read: base64 in JSON."""
+SENT = (*FILES, "series")
+"""Kinds of which a sample may be a file of a form."""
 MAX_TEXT = 20_000
 """Characters of one text; a tokenizer reads all of them before it cuts."""
 

@@ -24,7 +24,14 @@ from unseen.serving.limits import FILES
 from unseen.serving.pictures import open_picture
 from unseen.serving.sounds import example, open_sound
 
-KINDS = {"image": "pictures", "clip": "videos", "audio": "sounds", "text": "texts", "features": "vectors of numbers"}
+KINDS = {
+    "image": "pictures",
+    "clip": "videos",
+    "audio": "sounds",
+    "text": "texts",
+    "features": "vectors of numbers",
+    "series": "tables of series",
+}
 """What is served, and what people call it."""
 ROWS = 256
 """Most feature vectors that are predicted together."""
@@ -91,7 +98,7 @@ class Served:
         If it reads videos and PyAV is not installed; the message is the command that installs it.
     """
 
-    named = True
+    named = ranked = True
 
     def __init__(self, bundle: Bundle, *, max_pixels: int) -> None:
         encoder = bundle.encoder.image if isinstance(bundle.encoder, TwoTowerEncoder) else bundle.encoder

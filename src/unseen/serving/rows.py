@@ -22,20 +22,38 @@ class ServedRows:
     ask : callable
         From samples, and how many rows each may have, to rows per sample with ``answer`` and what else there is to
         tell.
-    kind : {"text", "image", "audio"}
-        What a sample is: a text, a PIL picture, a `Sound`.
+    kind : {"text", "image", "audio", "series"}
+        What a sample is: a text, a PIL picture, a `Sound`, a table of series as CSV.
     what, tells : str
         "a tagger", "spans with their classes".
     max_pixels : int
         Width times height of a picture that is still decoded.
+    prepared : callable, optional
+        What makes of a sample what `ask` takes; `ValueError` if it cannot. A table comes as a DataFrame.
+    example : bytes, optional
+        A sample that `prepared` takes, as a file. A model of series must have one.
+    ranked : bool
+        Whether a sample has as many rows as are asked for, the best first, and not all that there are.
     """
 
     named = False
     width = 0
     rows = ROWS
 
-    def __init__(self, ask: Ask, kind: str, what: str, tells: str, *, max_pixels: int) -> None:
+    def __init__(
+        self,
+        ask: Ask,
+        kind: str,
+        what: str,
+        tells: str,
+        *,
+        max_pixels: int,
+        prepared: Callable[[Any], Any] | None = None,
+        example: bytes | None = None,
+        ranked: bool = True,
+    ) -> None:
         self.ask, self.kind, self.what, self.tells, self.max_pixels = ask, kind, what, tells, max_pixels
+        self.prepared, self.example, self.ranked = prepared, example, ranked
 
     def summary(self, names: bool = True) -> str:
         """What it reads and what it tells, in a sentence without a stop."""
@@ -46,15 +64,21 @@ class ServedRows:
         return {"title": self.what, "method": "", "kind": self.kind, "classes": [], "credits": []}
 
     def prepare(self, sample: Any) -> Any:
-        """A sample as `predict` takes it: a text, or bytes (or base64 of them) of a picture or a sound.
+        """A sample as `predict` takes it: a text or a table, or bytes (or base64 of them) of a picture or a sound.
 
         Raises
         ------
         ValueError
             If it is none; the message goes on after "sample 3 ...".
         """
+        read = self._read(sample)
+        return read if self.prepared is None else self.prepared(read)
+
+    def _read(self, sample: Any) -> Any:
         if self.kind == "text":
             return sample
+        if self.kind == "series":
+            return _table(sample)
         content = sample if isinstance(sample, bytes) else from_base64(sample, self.kind)
         return open_sound(content) if self.kind == "audio" else open_picture(content, self.max_pixels)
 
@@ -64,7 +88,21 @@ class ServedRows:
 
     def warm(self) -> None:
         """Ask once, so that no request waits for what is made on first use."""
+        if self.example is not None:
+            self.predict([self.prepare(self.example)])
+            return
         from PIL import Image
 
         samples = {"text": "warm", "image": Image.new("RGB", (32, 32), (90, 120, 90)), "audio": None}
         self.predict([open_sound(example()) if self.kind == "audio" else samples[self.kind]])
+
+
+def _table(sample: bytes | str) -> Any:
+    """A table of series of CSV; its cells are not looked at yet."""
+    from unseen.data.series import table_of_text
+
+    try:
+        text = sample.decode("utf-8-sig") if isinstance(sample, bytes) else sample
+        return table_of_text(text)
+    except ValueError as error:
+        raise ValueError(f"is no CSV: {error}") from error

@@ -327,7 +327,8 @@ def test_why_tells_by_what_was_chosen() -> None:
 def test_files_are_whole_or_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     result = forecast(table(300)[["time", "load"]], horizon=12)
     write(result, tmp_path / "out")
-    assert sorted(f.name for f in (tmp_path / "out").iterdir()) == ["backtest.csv", "forecast.csv", "forecast.png"]
+    found = sorted(f.name for f in (tmp_path / "out").iterdir())
+    assert found == ["backtest.csv", "forecast.csv", "forecast.png", "model"]
     assert (tmp_path / "out" / "forecast.png").read_bytes().startswith(b"\x89PNG")
     monkeypatch.setattr("unseen.jobs.forecasting.page.draw", lambda *args: 1 / 0)
     with pytest.raises(ZeroDivisionError):

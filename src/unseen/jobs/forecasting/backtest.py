@@ -12,11 +12,9 @@ from numpy.typing import NDArray
 
 from unseen.data.domain import Domain
 from unseen.data.series import (
-    channels_of,
-    grid_of,
     part,
     pick,
-    series_domain,
+    stacked,
 )
 from unseen.validation.conformal import conformal_widths, coverage, fewest
 
@@ -55,20 +53,11 @@ def origins_of(series: Domain, horizon: int, least: int, reach: int) -> list[NDA
 def before(series: Domain, origins: list[NDArray[np.int64]]) -> Domain:
     """What came before the first forecast of the past; all of a series that has none."""
     pieces = [part(series.take([i]), 0, int(o[0]) if len(o) else None) for i, o in enumerate(origins)]
-    return pieces[0] if len(pieces) == 1 else _stack(pieces)
-
-
-def _stack(pieces: list[Domain]) -> Domain:
-    return series_domain(
-        [p.x[0] for p in pieces],
-        grids=[grid_of(p) for p in pieces],
-        channels=channels_of(pieces[0]),
-        ids=[str(p.ids[0]) for p in pieces],  # type: ignore[index]
-    )
+    return stacked(pieces)
 
 
 @dataclasses.dataclass(frozen=True)
-class _Past:
+class Past:
     """Forecasts of the past of one method: (n, h, c) each, and which series each is of, (n,)."""
 
     truth: Array
@@ -88,7 +77,7 @@ def backtest(
     horizon: int,
     origins: list[NDArray[np.int64]],
     known: Sequence[str],
-) -> dict[str, _Past]:
+) -> dict[str, Past]:
     """What every method would have said; empty if no series is long enough."""
     starts: list[Domain] = []
     ahead: list[Domain] = []
@@ -105,12 +94,12 @@ def backtest(
     truth, owner = np.stack(truths), np.array(owners)
     after = [pick(a, known) if known else None for a in ahead]
     return {
-        name: _Past(truth, np.concatenate([run(s, horizon, a) for s, a in zip(starts, after)]), owner)
+        name: Past(truth, np.concatenate([run(s, horizon, a) for s, a in zip(starts, after)]), owner)
         for name, run in attempts.items()
     }
 
 
-def choice(past: dict[str, _Past], method: str, level: float | None, first: str) -> tuple[pd.DataFrame, str, str]:
+def choice(past: dict[str, Past], method: str, level: float | None, first: str) -> tuple[pd.DataFrame, str, str]:
     """The table of the backtest, the method, and why; `first` is chosen where nothing tells."""
     import pandas as pd
 
@@ -131,12 +120,12 @@ def choice(past: dict[str, _Past], method: str, level: float | None, first: str)
     return table, best, f"it had the smallest error over that of the seasonal naive in {n} forecasts of the past"
 
 
-def _mae(one: _Past) -> Array:
+def _mae(one: Past) -> Array:
     """Mean absolute error of every series and channel; NaN without a truth."""
     return np.stack([_mean(np.abs(truth - said), (0, 1)) for truth, said in one.each()])
 
 
-def _rmse(one: _Past) -> Array:
+def _rmse(one: Past) -> Array:
     """Root of the mean squared error of every series and channel."""
     return np.stack([np.sqrt(_mean((truth - said) ** 2, (0, 1))) for truth, said in one.each()])
 
@@ -155,7 +144,7 @@ def _mean(values: Array, axis: tuple[int, ...] | None = None) -> Any:
         return np.where(seen, values, 0).sum(axis=axis) / seen.sum(axis=axis)
 
 
-def _covered(one: _Past, level: float | None) -> float:
+def _covered(one: Past, level: float | None) -> float:
     """The share of the later half of the past inside intervals from the earlier half, each series by itself.
 
     The mean over series; NaN if there are too few forecasts.
@@ -170,12 +159,10 @@ def _covered(one: _Past, level: float | None) -> float:
     return float(_mean(np.array(shares)))
 
 
-def bounds(y: Array, past: _Past, level: float | None, names: Sequence[str]) -> tuple[Array | None, Array | None]:
-    """Ends of the intervals (n, h, c), from the errors of the past of each series; NaN where they are too few."""
-    if level is None:
-        return None, None
-    widths = np.full(y.shape, np.nan)
-    for i in range(len(y)):
+def widths_of(past: Past, n: int, horizon: int, level: float, names: Sequence[str]) -> Array:
+    """Half the widths of the intervals (n, h, c), from the errors of the past of each series; NaN of too few."""
+    widths = np.full((n, horizon, past.truth.shape[2]), np.nan)
+    for i in range(n):
         errors = (past.truth - past.forecast)[past.owner == i]
         widths[i] = conformal_widths(errors, level, lacking="nan")
         fewer = int(np.isfinite(errors).sum(axis=0).min())
@@ -185,4 +172,4 @@ def bounds(y: Array, past: _Past, level: float | None, names: Sequence[str]) -> 
                 "missing there (`intervals` takes a smaller probability, or 0 for none)",
                 level, fewest(level), names[i], fewer,
             )  # fmt: skip
-    return y - widths, y + widths
+    return widths

@@ -54,9 +54,11 @@ def forecast(
 ) -> None:
     """Forecast a series with a small pretrained model, offline.
 
-    With intervals, beside naive forecasts.
+    With intervals, beside naive forecasts. What was chosen is kept in model: later, `unseen predict` goes on from a
+    table that has grown, and `unseen serve` answers programs.
 
     Example:  unseen forecast demand.csv --horizon 96 --out forecast
+    Example:  unseen predict forecast demand-may.csv --csv may.csv
     """
     if pretrain is not None:
         from unseen.methods.forecasting.ttm.pretraining import pretrain as make
@@ -101,6 +103,7 @@ def forecast(
         tell(line)
     times = result.table.time
     say(f"{out} holds forecast.csv ({times.min()} to {times.max()}), backtest.csv and forecast.png")
+    say(f"to go on from a later table: unseen predict {out} TABLE")
 
 
 def _figures(result: Any) -> list[str]:

@@ -7,6 +7,7 @@ import logging
 import os
 import sys
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -29,6 +30,8 @@ NAIVE = {"seasonal-naive": True, "last-value": False}
 """Forecasts without learning, and whether each repeats the last season."""
 TUNED = "-tuned"
 """What follows the name of a method that was tuned on the series."""
+ABOUT, STATE = "forecaster.json", "state"
+"""In the folder of a saved choice: how it reads a table, and what it has learnt."""
 
 
 def forecasters() -> tuple[str, ...]:
@@ -48,8 +51,13 @@ def forecasters() -> tuple[str, ...]:
 
 @loads("a saved method")
 def load_model(folder: str | os.PathLike[str]) -> Forecaster:
-    """Read a pretrained forecaster that `save` wrote."""
-    saved = load_state(folder)
+    """Read a pretrained forecaster that `save` wrote, or the one that was chosen for a series before."""
+    place = next((place for place in (Path(folder) / "model", Path(folder)) if (place / ABOUT).is_file()), None)
+    saved = load_state(folder if place is None else place / STATE)
+    if place is not None:
+        if not isinstance(one := saved.get("forecaster"), Forecaster):
+            raise ValueError(f"{place} holds no network: what was chosen learns nothing")
+        return one
     slug = saved.get("method") if isinstance(saved, dict) else None
     if slug not in forecasters():
         raise ValueError(f"{os.fspath(folder)} must hold a forecaster ({', '.join(forecasters())}); it holds {slug}")
@@ -141,7 +149,7 @@ def readable(
     whole = list(range(len(series)))
     places, kept = whole, {}
     lacks = {
-        slug: [_lack(series, i, model.limits.least, reach_of(model, context)) for i in whole]
+        slug: [lack(series, i, model.limits.least, reach_of(model, context)) for i in whole]
         for slug, model in tried.items()
     }
     for slug, model in tried.items():
@@ -162,7 +170,7 @@ def readable(
     return places, kept
 
 
-def _lack(series: Domain, i: int, least: int, reach: int) -> str:
+def lack(series: Domain, i: int, least: int, reach: int) -> str:
     """Why the model cannot read a series; empty if it can."""
     values, name = np.asarray(series.x[i]), str(series.ids[i])  # type: ignore[index]
     if len(values) < least:

@@ -21,7 +21,7 @@ from unseen.data.series import (
     read_series,
 )
 from unseen.files import about
-from unseen.jobs.forecasting.backtest import Array, backtest, before, bounds, choice, origins_of
+from unseen.jobs.forecasting.backtest import Array, backtest, before, choice, origins_of, widths_of
 from unseen.jobs.forecasting.forecasters import (
     NAIVE,
     TUNED,
@@ -34,6 +34,7 @@ from unseen.jobs.forecasting.forecasters import (
     warn_of_limits,
     warn_of_steps,
 )
+from unseen.jobs.forecasting.model import ForecastModel, kept
 from unseen.methods.forecasting.forecaster import Forecaster
 from unseen.runtime import replacing_files
 
@@ -60,6 +61,8 @@ class Forecast:
         Why this method, in a sentence.
     series : Domain
         What was read.
+    model : ForecastModel
+        What was chosen, to be saved: it goes on from later tables of the same columns.
     intervals : float or None
         Probability of the intervals.
     """
@@ -69,6 +72,7 @@ class Forecast:
     backtest: pd.DataFrame
     why: str
     series: Domain
+    model: ForecastModel
     intervals: float | None = None
 
 
@@ -171,10 +175,16 @@ def forecast(
     table, chosen, why = choice(past, method, intervals, next(iter(tried)))
     name = chosen.removesuffix(TUNED)
     if chosen != name and past:
-        attempts = attempts_of(tried, {name: tune(name, read)}, targets, exogenous, context)
+        tuned = {name: tune(name, read)}
+        attempts = attempts_of(tried, tuned, targets, exogenous, context)
     y = attempts[chosen](read, horizon, known)
     names = [str(name) for name in np.asarray(read.ids)]
-    low, high = bounds(y, past[chosen], intervals, names) if past else (None, None)
+    widths = widths_of(past[chosen], len(read), horizon, intervals, names) if past and intervals is not None else None
+    low, high = (None, None) if widths is None else (y - widths, y + widths)
+    saved = kept(
+        chosen, tried, tuned, read, widths, context=context, targets=targets, exogenous=exogenous, horizon=horizon,
+        time=time, by=by, day_first=day_first, intervals=intervals,
+    )  # fmt: skip
     if intervals is not None and not past:
         log.warning(
             "no intervals: they are made of errors on the series' own past, for which it is too short; "
@@ -185,7 +195,7 @@ def forecast(
         low, high = (None if end is None else _placed(end, places, np.full_like(others, np.nan)) for end in (low, high))
         y = _placed(y, places, others)
     frame = forecast_frame(whole, y, low=low, high=high, channels=targets)
-    return Forecast(frame, chosen, table, why, pick(whole, targets), intervals)
+    return Forecast(frame, chosen, table, why, pick(whole, targets), saved, intervals)
 
 
 def _check(horizon: int, few_shot: float | None, intervals: float | None, method: str) -> None:
@@ -252,7 +262,7 @@ def _placed(values: Array, places: Sequence[int], others: Array) -> Array:
 
 
 def write(result: Forecast, out: str | os.PathLike[str]) -> Path:
-    """Write forecast.csv, backtest.csv and forecast.png to a folder, all or nothing."""
+    """Write forecast.csv, backtest.csv, forecast.png and the folder model into a folder, all or nothing."""
     from unseen.jobs.forecasting.page import draw
 
     folder = Path(out)
@@ -260,6 +270,7 @@ def write(result: Forecast, out: str | os.PathLike[str]) -> Path:
         "forecast.csv": lambda file: result.table.to_csv(file, index=False),
         "backtest.csv": lambda file: result.backtest.to_csv(file, index=False),
         "forecast.png": lambda file: draw(result.series, result.table, result.chosen, file, result.intervals),
+        "model": result.model.save,
     }
     with replacing_files(folder, jobs) as part:
         for name, job in jobs.items():

@@ -248,7 +248,8 @@ class TTM(Forecaster):
         return self
 
     def _check_sizes(self) -> None:
-        if self.levels < 0 or (self.levels and self.width % 2 ** (self.levels - 1)):
+        most = self.width.bit_length()  # 2^levels is not computed of a number that nobody meant
+        if not 0 <= self.levels <= most or (self.levels and self.width % 2 ** (self.levels - 1)):
             told = f"levels must be at least 0, with width divisible by 2^(levels - 1); got {self.levels}"
             raise ValueError(f"{told} for width {self.width}")
         if self.patch > self.context:

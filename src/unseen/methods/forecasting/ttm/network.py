@@ -240,6 +240,8 @@ class TinyTimeMixer(nn.Module):
             self.prefix = nn.Sequential(
                 nn.Embedding(s.resolutions, s.patch), nn.Linear(s.patch, middle), nn.GELU(), nn.Linear(middle, d)
             )
+        if not 0 <= s.levels <= s.width.bit_length():
+            raise ValueError(f"levels must be 0 to {s.width.bit_length()} for a width of {s.width}; got {s.levels}")
         levels = [Level(i, n, d, s.layers, s.expansion, s.dropout) for i in reversed(range(s.levels))]
         plain = [MixerLayer(n, d, s.expansion, s.dropout) for _ in range(s.layers)]
         self.mixers = nn.Sequential(*(levels or plain))

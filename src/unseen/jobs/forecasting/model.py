@@ -1,0 +1,232 @@
+"""`ForecastModel`: what was chosen for a series, kept, so that it goes on from any later table of it."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from unseen.data.domain import Domain
+from unseen.data.series import forecast_frame, future_values, grid_of, part, pick, read_series, stacked
+from unseen.files import check_kinds, loads, read_json
+from unseen.jobs.forecasting.backtest import Array
+from unseen.jobs.forecasting.forecasters import ABOUT, NAIVE, STATE, TUNED, attempts_of, lack, reach_of
+from unseen.methods.forecasting.forecaster import Forecaster
+from unseen.nn.state import load_state, save_state, write_folder
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+FORMAT = 1
+
+
+@dataclasses.dataclass(frozen=True)
+class Reading:
+    """How a table must look, of which a saved model forecasts what follows; `forecaster.json` holds it.
+
+    Attributes
+    ----------
+    chosen : str
+        The method, such as ttm-tuned or seasonal-naive.
+    targets, exogenous : list of str
+        Columns that are forecast, and those that must be known of the future.
+    horizon : int
+        Points that are forecast.
+    least : int
+        Points that a series must have.
+    steps : list of str
+        What pandas calls the steps of the series that it was chosen for; "" for those that are counted.
+    context : int or None
+        Points that are read, the last ones; None for all.
+    time, by : str or None
+        Columns with the times, and that tells series apart, as they were named.
+    day_first : bool or None
+    intervals : float or None
+        Probability of the intervals.
+    """
+
+    chosen: str
+    targets: list[str]
+    exogenous: list[str]
+    horizon: int
+    least: int
+    steps: list[str]
+    context: int | None = None
+    time: str | None = None
+    by: str | None = None
+    day_first: bool | None = None
+    intervals: float | None = None
+
+    @classmethod
+    def load(cls, folder: Path) -> Reading:
+        """Read it; `ValueError` says what is wrong."""
+        about = read_json(folder / ABOUT)
+        if not isinstance(about, dict) or about.pop("format", None) != FORMAT:
+            raise ValueError(f"{folder / ABOUT} is not of format {FORMAT}")
+        try:
+            read = check_kinds(cls(**about))
+        except TypeError as error:
+            raise ValueError(f"{folder / ABOUT} is damaged: {error}") from error
+        names = [*read.targets, *read.exogenous, *read.steps]
+        if not read.targets or read.horizon < 1 or not all(isinstance(name, str) for name in names):
+            raise ValueError(f"{folder / ABOUT} is damaged: it must name columns and a horizon above 0")
+        return read
+
+    def __call__(self, table: str | os.PathLike[str] | pd.DataFrame) -> tuple[Domain, Domain | None]:
+        """Series up to their last known value, and what the table knows of the time after it.
+
+        Raises
+        ------
+        ValueError
+            If a column is missing, the step is another one, a series is too short, or the future is not known where it
+            must be.
+        """
+        columns = [*self.targets, *self.exogenous]
+        series = read_series(
+            table, time=self.time, columns=columns, by=self.by, day_first=self.day_first, step=self.steps[0] or None
+        )
+        for i, name in enumerate(np.asarray(series.ids).tolist()):
+            if (step := grid_of(series, i).step) not in self.steps:
+                wanted = " or ".join(one or "none (rows are counted)" for one in self.steps)
+                raise ValueError(f"{name} must have a step of {wanted}; it has {step or 'none (no times)'}")
+        known = None
+        if self.exogenous:
+            series, known = self._apart(series)
+        for i in range(len(series)):
+            if why := lack(series, i, self.least, self.context or len(series.x[i])):
+                raise ValueError(why)
+        return series, known
+
+    def _apart(self, series: Domain) -> tuple[Domain, Domain]:
+        """The series up to the last value of a target, and the exogenous columns after it."""
+        until = []
+        for values, name in zip(series.x, np.asarray(series.ids).tolist()):
+            seen = np.flatnonzero(np.isfinite(values[:, : len(self.targets)]).any(axis=1))
+            if not len(seen):
+                raise ValueError(f"{name} must have a value of {' or '.join(self.targets)}; it has none")
+            if (ahead := len(values) - 1 - int(seen[-1])) < self.horizon:
+                raise ValueError(
+                    f"{name} must end with {self.horizon} rows that know {', '.join(self.exogenous)} and not yet "
+                    f"{', '.join(self.targets)}; it ends with {ahead}"
+                )
+            until.append(int(seen[-1]) + 1)
+        ones = [series.take([i]) for i in range(len(series))]
+        past = stacked([part(one, 0, stop) for one, stop in zip(ones, until)])
+        known = pick(stacked([part(one, stop, None) for one, stop in zip(ones, until)]), self.exogenous)
+        future_values(past, known, self.horizon, self.exogenous)
+        return past, known
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class ForecastModel:
+    """What was chosen for a series: it forecasts what follows a table of the same columns and the same step.
+
+    Attributes
+    ----------
+    reading : Reading
+        How the table must look.
+    forecaster : Forecaster or None
+        None where the method learns nothing, such as seasonal-naive.
+    names : tuple of str
+        The series that it was chosen for.
+    widths : array (n, h, c) or None
+        Half the width of the interval at each step, from the errors of each of these series on its own past. Those of
+        a single one are taken for whatever is asked about; of several, for the one of the same name.
+    """
+
+    reading: Reading
+    forecaster: Forecaster | None
+    names: tuple[str, ...]
+    widths: Array | None = None
+
+    def forecast(self, table: str | os.PathLike[str] | pd.DataFrame) -> pd.DataFrame:
+        """The future of a table's series: series, time, channel, forecast and, with intervals, low and high.
+
+        Raises
+        ------
+        ValueError
+            If the table is not as `reading` says; the message tells where.
+        """
+        return self.ahead(*self.reading(table))
+
+    def ahead(self, series: Domain, known: Domain | None) -> pd.DataFrame:
+        """The future of series that `reading` has read."""
+        told = self.reading
+        one = self.forecaster
+        slug = told.chosen.removesuffix(TUNED)
+        tried = {} if one is None else {slug: one}
+        tuned = tried if told.chosen.endswith(TUNED) else {}
+        attempts = attempts_of(tried, tuned, told.targets, told.exogenous, told.context)
+        values = attempts[told.chosen](series, told.horizon, known)
+        if self.widths is None:
+            return forecast_frame(series, values, channels=told.targets)
+        widths = np.full(values.shape, np.nan)
+        for i, name in enumerate(np.asarray(series.ids).tolist()):
+            if len(self.names) == 1 or name in self.names:
+                widths[i] = self.widths[0 if len(self.names) == 1 else self.names.index(name)]
+        return forecast_frame(series, values, low=values - widths, high=values + widths, channels=told.targets)
+
+    def save(self, folder: str | os.PathLike[str]) -> Path:
+        """Write it into a folder, all or nothing."""
+
+        def write(place: Path) -> None:
+            (place / ABOUT).write_text(json.dumps({"format": FORMAT, **dataclasses.asdict(self.reading)}, indent=1))
+            held = {"forecaster": self.forecaster, "names": list(self.names), "widths": self.widths}
+            save_state(place / STATE, held)
+
+        return write_folder(folder, write)
+
+    @classmethod
+    @loads("what `unseen forecast` wrote")
+    def load(cls, folder: str | os.PathLike[str]) -> ForecastModel:
+        """Read what `save` wrote.
+
+        Raises
+        ------
+        ValueError
+            If something is missing, damaged or changed; the message names the folder.
+        """
+        place = Path(folder)
+        reading, held = Reading.load(place), load_state(place / STATE)
+        try:
+            one, names, widths = held["forecaster"], tuple(held["names"]), held["widths"]
+        except (KeyError, TypeError) as error:
+            raise ValueError(f"{place} holds no forecaster") from error
+        slug = reading.chosen.removesuffix(TUNED)
+        fits = isinstance(one, Forecaster) and one.fitted and one.card.slug == slug
+        if not (slug in NAIVE if one is None else fits):
+            raise ValueError(f"{place} must hold a forecaster {reading.chosen}; it holds {one!r}")
+        shape = len(names), reading.horizon, len(reading.targets)
+        if not names or (widths is not None and np.shape(widths) != shape):
+            raise ValueError(f"{place} must hold widths of shape {shape}; got {np.shape(widths)}")
+        return cls(reading, one, names, widths)
+
+
+def kept(
+    chosen: str,
+    tried: dict[str, Forecaster],
+    tuned: dict[str, Forecaster],
+    series: Domain,
+    widths: Array | None,
+    *,
+    context: int | None,
+    **told: Any,
+) -> ForecastModel:
+    """The model of a choice among forecasters, as they came and as they were tuned, on `series`."""
+    slug = chosen.removesuffix(TUNED)
+    one = (tuned if chosen.endswith(TUNED) else tried).get(slug)
+    reach = sys.maxsize if one is None else reach_of(one, context)
+    steps = list(dict.fromkeys(grid_of(series, i).step for i in range(len(series))))
+    reading = Reading(
+        chosen=chosen,
+        least=1 if one is None else one.limits.least,
+        steps=steps,
+        context=None if reach == sys.maxsize else reach,
+        **told,
+    )
+    return ForecastModel(reading, one, tuple(np.asarray(series.ids).tolist()), widths)
