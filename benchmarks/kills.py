@@ -47,6 +47,7 @@ def commands(folder: Path) -> dict[str, tuple[str, Command, Callable[[Path], Any
     from unseen.data.domain import Domain
     from unseen.encoders import get
     from unseen.jobs.forecasting import job as forecasting
+    from unseen.jobs.forecasting.model import ForecastModel
     from unseen.jobs.pruning import job as pruning
     from unseen.jobs.quantization.job import quantize
     from unseen.jobs.streams.job import continue_stream
@@ -132,7 +133,7 @@ def commands(folder: Path) -> dict[str, tuple[str, Command, Callable[[Path], Any
         table, past = (pd.read_csv(place / f"{name}.csv") for name in ("forecast", "backtest"))
         with Image.open(place / "forecast.png") as picture:
             picture.load()
-        return [len(table), len(past)]
+        return [len(table), len(past), ForecastModel.load(place / "model").reading.horizon]
 
     return {
         "quantize": ("model", quantized, of_bundle),
