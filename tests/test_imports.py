@@ -18,7 +18,7 @@ from unseen.encoders import get
 from unseen.encoders.backends import has_bfloat16
 from unseen.methods import get as method
 
-HEAVY = ("torch", "pandas", "sklearn", "scipy", "timm", "torchvision", "onnxruntime", "matplotlib")
+HEAVY = ("torch", "torch._dynamo", "pandas", "sklearn", "scipy", "timm", "torchvision", "onnxruntime", "matplotlib")
 PROGRAM = """
 import sys
 from unseen.cli import main
@@ -78,3 +78,15 @@ def test_predict_imports_torch_and_nothing_that_the_model_does_not_need(tmp_path
     said, imported = told("predict", "model", "x.png", cwd=tmp_path)
     assert "x.png" in said
     assert imported - (set() if has_bfloat16() else {"onnxruntime"}) == {"torch"}  # which may run it on this processor
+
+
+def test_the_systems_that_fit_are_listed_without_what_few_of_them_need() -> None:
+    program = """
+import sys
+from unseen import methods
+for slug in methods.slugs():
+    methods.get(slug)
+print(*(name for name in ("timm", "torchvision", "torch._dynamo", "transformers", "open_clip") if name in sys.modules))
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == []

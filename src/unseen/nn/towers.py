@@ -381,3 +381,10 @@ def size_in(tower: PrunableTower, shape: Shape) -> int:
     channels = (sum(p.numel() for p in tower.parameters()) - blocks - fixed) // tower.shape.width
     attention = sum(n * shape.head * (4 * w + 3) + 3 * w for n in shape.heads if n)
     return attention + sum(m * (2 * w + 1) + 3 * w for m in shape.mlp if m) + channels * w + fixed
+
+
+def dropped(share: float) -> nn.Module:
+    """Leave out a share of the samples' ways around a layer while it trains (stochastic depth), as timm does it."""
+    from timm.layers import DropPath  # timm takes a second to import, and its classes are rarely asked for
+
+    return DropPath(share)

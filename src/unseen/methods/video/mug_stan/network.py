@@ -7,13 +7,12 @@ from typing import Any, Literal
 
 import torch
 from jaxtyping import Float
-from timm.layers import DropPath
 from torch import Tensor, nn
 
 from unseen.nn.build import Recipe, builder, rebuild, recipe_of
 from unseen.nn.dual_encoder import NOTHING
 from unseen.nn.late_interaction import Mode, Words, in_parts, similarity
-from unseen.nn.towers import Block, VisionTower, heads_of
+from unseen.nn.towers import Block, VisionTower, dropped, heads_of
 
 Temporal = Literal["none", "posterior", "intermediate", "branch"]
 TimeModule = Literal["selfattn", "conv"]
@@ -46,7 +45,7 @@ class TemporalModule(nn.Module):
         heads = heads_of(width, head)
         self.attn = nn.MultiheadAttention(width, heads, batch_first=True) if kind == "selfattn" else None
         self.conv = nn.Conv1d(width, width, 3, padding=1) if kind == "conv" else None
-        self.drop_path = DropPath(drop_path)
+        self.drop_path = dropped(drop_path)
         self.fc = nn.Linear(width, width)
         nn.init.zeros_(self.fc.weight)
         nn.init.zeros_(self.fc.bias)
@@ -74,7 +73,7 @@ class SpatialModule(nn.Module):
     def __init__(self, block: Block, drop_path: float) -> None:
         super().__init__()
         self.block = copy.deepcopy(block)
-        self.drop_path = DropPath(drop_path)
+        self.drop_path = dropped(drop_path)
 
     def forward(
         self, cls: Float[Tensor, "b 1 w"], patches: Float[Tensor, "b p t w"]

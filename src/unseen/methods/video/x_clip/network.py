@@ -8,11 +8,10 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
-from timm.layers import DropPath
 from torch import Tensor, nn
 
 from unseen.nn.build import builder
-from unseen.nn.towers import Block, VisionTower, heads_of
+from unseen.nn.towers import Block, VisionTower, dropped, heads_of
 
 NEW = ("message_", "mit", "prompts")
 """Parts of the names of what CLIP does not have, whose rate is larger."""
@@ -51,7 +50,7 @@ class CrossFrameBlock(nn.Module):
         self.message_ln = nn.LayerNorm(width)
         heads = width // block.head if width % block.head == 0 else 1  # a layer that was pruned may have fewer
         self.message_attn = nn.MultiheadAttention(width, heads, batch_first=True)
-        self.drop_path = DropPath(drop_path)
+        self.drop_path = dropped(drop_path)
         nn.init.trunc_normal_(self.message_fc.weight, std=0.02)
         nn.init.zeros_(self.message_fc.bias)
 
