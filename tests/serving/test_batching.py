@@ -53,6 +53,22 @@ def test_requests_of_one_moment_are_one_batch_and_each_gets_its_own_answers() ->
     assert predict.tops == [5]
 
 
+@pytest.mark.parametrize(("n", "sizes"), [(1, [1]), (2, [1, 1]), (5, [2, 3]), (8, [4, 4]), (21, [5, 8, 8])])
+def test_a_batch_is_shared_among_threads_and_answers_keep_their_order(n: int, sizes: list[int]) -> None:
+    predict, met = Recorder(), threading.Barrier(2)
+    if n > 1:  # only two threads beside each other get past it
+        predict.gate.wait = lambda _: met.wait(10) if len(sizes) == 2 else 0  # type: ignore[assignment, return-value]
+    began: list[str] = []
+
+    async def work(batcher: Batcher) -> Any:
+        return await batcher.submit(list(range(n)))
+
+    found = run(work, predict, threads=2, begin=lambda: began.append(threading.current_thread().name))
+    assert found == [2 * i for i in range(n)]
+    assert sorted(map(len, predict.batches)) == sizes
+    assert set(began) <= {"unseen-predict_0", "unseen-predict_1"}
+
+
 def test_a_full_batch_does_not_wait() -> None:
     predict = Recorder()
 

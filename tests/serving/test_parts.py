@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from unseen.bundle import Bundle
 from unseen.data.domain import Domain
@@ -95,6 +97,19 @@ def test_answers_are_those_of_the_bundle(pictures: Bundle) -> None:
             [[p for _, p in a.top] for a in answers], expected.filter(regex=r"probability_\d").to_numpy()[:n], atol=2e-6
         )
         assert [a.top[2][0] for a in answers] == expected["class_3"][:n].tolist()
+
+
+def test_threads_beside_each_other_get_the_answers_of_one(pictures: Bundle) -> None:
+    x = np.random.default_rng(0).integers(0, 256, (24, 24, 18, 3), dtype=np.uint8)
+    served = Served(pictures, max_pixels=10**6)
+    assert served.preprocess is not None
+    ready = [served.preprocess([image]) for image in x]
+    parts = [slice(0, 1), slice(1, 9), slice(9, 12), slice(12, 24)] * 8
+    alone = [[a.name for a in served.predict(ready[part])] for part in parts]
+    with ThreadPoolExecutor(4, initializer=served.begin) as pool:
+        beside = list(pool.map(lambda part: [a.name for a in served.predict(ready[part])], parts))
+    torch.set_num_threads(torch.get_num_threads())
+    assert beside == alone
 
 
 def test_serving_leaves_no_features_on_disk_and_the_bundle_as_it_was(

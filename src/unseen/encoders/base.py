@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import hashlib
 import json
 import os
@@ -287,6 +288,12 @@ class Encoder:
             "precision": self.precision,
             "local": self.local,
         }
+
+    def beside(self) -> Encoder:
+        """Another one of the same networks, ready to run, whose size of a batch may be set in a thread of its own."""
+        other = copy.copy(self)
+        other._runs = self._runs
+        return other
 
     def check(self, record: Mapping[str, Any]) -> None:
         """Raise `ValueError` unless this is the encoder that `to_json` recorded."""

@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from importlib.metadata import version
 from typing import Annotated, Any
 
+import torch
 from fastapi import Depends, FastAPI, Query, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse, JSONResponse, Response
@@ -131,12 +132,16 @@ def create_app(
             deadline=limits.deadline,
             batch_seen=metrics.batch_seen,
             requests=lambda: turns.taken,
+            threads=served.threads,
+            begin=served.begin,
         )
         metrics.under_way.set_function(lambda: batcher.under_way)
         batcher.start()
         state["batcher"] = batcher
+        before = torch.get_num_threads()
         yield
         await batcher.stop()
+        torch.set_num_threads(before)  # of threads that begin later, too: `begin` is for those that predict
         workers.shutdown()
 
     app = FastAPI(

@@ -31,11 +31,12 @@ class Job:
 
 
 class Batcher:
-    """Collect samples of several requests, predict them in one thread, hand the answers back.
+    """Collect samples of several requests, predict them together, hand the answers back.
 
     A batch begins `wait` seconds after its first sample arrived, or when it is full, or when no other request is under
-    way that it could wait for; while one is predicted, the next collects. A job is never split unless it is longer than
-    `rows` alone. If a batch fails, its jobs are tried one by one, so that one request cannot fail another.
+    way that it could wait for; while one is predicted, the next collects. It holds several jobs only as far as `rows`
+    allows, and is shared among the threads that there are. If it fails, its jobs are tried one by one, so that one
+    request cannot fail another.
 
     Parameters
     ----------
@@ -55,6 +56,10 @@ class Batcher:
         Told the number of samples of every batch and its seconds.
     requests : callable () -> int, optional
         How many requests are under way, those that were not submitted yet among them.
+    threads : int, >= 1
+        Threads that call `predict`, beside each other.
+    begin : callable, optional
+        Called in each of them first.
     """
 
     def __init__(
@@ -68,9 +73,11 @@ class Batcher:
         deadline: float = 10.0,
         batch_seen: Callable[[int, float], None] = lambda samples, seconds: None,
         requests: Callable[[], float] = lambda: math.inf,
+        threads: int = 1,
+        begin: Callable[[], object] = lambda: None,
     ) -> None:
         self.predict = predict
-        self.rows, self.wait = rows, wait
+        self.rows, self.wait, self.threads = rows, wait, threads
         self._turns = Turns(queue, waiting=waiting, seconds=deadline, what="samples")
         self._seen = batch_seen
         self._requests = requests
@@ -79,7 +86,7 @@ class Batcher:
         self._stopping = False
         self._task: asyncio.Task[None] | None = None
         self._context = contextvars.copy_context()  # a thread does not inherit the runtime's settings
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="unseen-predict")
+        self._threads = ThreadPoolExecutor(threads, "unseen-predict", begin)
 
     def start(self) -> None:
         """Begin to predict; call it in the event loop."""
@@ -91,7 +98,7 @@ class Batcher:
         self._news.set()
         if self._task is not None:
             await self._task
-        self._thread.shutdown()
+        self._threads.shutdown()
 
     @property
     def under_way(self) -> int:
@@ -163,11 +170,14 @@ class Batcher:
             start += len(job.samples)
 
     async def _predicted(self, samples: list[Any], top: int) -> list[Any]:
+        size = min(self.rows, math.ceil(len(samples) / self.threads))
+        pieces = [samples[start : start + size] for start in range(0, len(samples), size)]
+        found = await asyncio.gather(*(self._piece(piece, top) for piece in pieces))
+        return [answer for answers in found for answer in answers]
+
+    async def _piece(self, samples: list[Any], top: int) -> list[Any]:
         loop = asyncio.get_running_loop()
-        answers: list[Any] = []
-        for start in range(0, len(samples), self.rows):
-            piece = samples[start : start + self.rows]
-            began = loop.time()
-            answers += await loop.run_in_executor(self._thread, self._context.run, self.predict, piece, top)
-            self._seen(len(piece), loop.time() - began)
+        began = loop.time()
+        answers = await loop.run_in_executor(self._threads, self._context.copy().run, self.predict, samples, top)
+        self._seen(len(samples), loop.time() - began)
         return answers

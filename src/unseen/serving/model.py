@@ -6,6 +6,7 @@ import base64
 import binascii
 import copy
 import dataclasses
+import threading
 from collections.abc import Sequence
 from typing import Any
 
@@ -17,8 +18,10 @@ from unseen.data.clips import FRAMES
 from unseen.data.domain import Domain, Lazy
 from unseen.data.typing import IntArray, Kind
 from unseen.data.video import require as require_video
+from unseen.encoders.backends import MOST_AT_ONCE, threads
 from unseen.encoders.base import Encoder, Preprocess
 from unseen.encoders.two_tower import TwoTowerEncoder
+from unseen.runtime import current
 from unseen.serving.clips import open_clip
 from unseen.serving.limits import FILES
 from unseen.serving.pictures import open_picture
@@ -119,6 +122,8 @@ class Served:
                 encoder.preprocess = Prepared(self.preprocess)
         self.encoder = encoder
         self.bundle = dataclasses.replace(bundle, encoder=encoder)
+        self.threads = min(threads(), MOST_AT_ONCE) if current().device == "cpu" else 1
+        self._own = threading.local()
         self.flexible = type(encoder) is Encoder and not encoder.local  # a graph of the user may have a fixed batch
 
     def summary(self, names: bool = True) -> str:
@@ -164,13 +169,13 @@ class Served:
         return self.preprocess([open_picture(content, self.max_pixels)])
 
     def predict(self, samples: Sequence[Any], top: int = 1) -> list[Answer]:
-        """Answers of prepared samples, each with the `top` most probable classes; one thread at a time."""
-        n = len(samples)
-        if self.encoder is not None and self.flexible:
-            self.encoder.batch_size = min(self.rows, 1 << (n - 1).bit_length())
+        """Answers of prepared samples, each with the `top` most probable classes; by any number of threads."""
+        n, bundle = len(samples), self._bundle()
+        if bundle.encoder is not None and self.flexible:
+            bundle.encoder.batch_size = min(self.rows, 1 << (n - 1).bit_length())
         x: Any = Lazy(list(samples), _itself) if self.kind in FILES else np.array(samples)
         domain = Domain(x=x, kind=self.kind, name="requests")  # type: ignore[arg-type]
-        table = self.bundle.predictions(domain, top=max(2, top), cache=False)
+        table = bundle.predictions(domain, top=max(2, top), cache=False)
         names = [table[f"class_{k + 1}"].tolist() for k in range(min(top, len(self.bundle.classes)))]
         values = [table[f"probability_{k + 1}"].tolist() for k in range(len(names))]
         most = list(zip(zip(*names), zip(*values)))
@@ -179,6 +184,17 @@ class Served:
             Answer(str(name), round(p, 6), bool(unknown), tuple((label, round(q, 6)) for label, q in zip(*ranked)))
             for name, p, unknown, ranked in own
         ]
+
+    def _bundle(self) -> Bundle:
+        """The model with an encoder of this thread's own: the size of its batches is set for each of them."""
+        if not hasattr(self._own, "bundle"):
+            self._own.bundle = dataclasses.replace(self.bundle, encoder=self.encoder and self.encoder.beside())
+        return self._own.bundle  # type: ignore[no-any-return]
+
+    def begin(self) -> None:
+        """Say what a thread of `threads` must do first: each computes by itself, and waits for no other."""
+        if self.threads > 1:
+            torch.set_num_threads(1)
 
     def warm(self) -> None:
         """Predict once for every size of a batch, so that no request waits for what is made on first use."""

@@ -39,6 +39,7 @@ class ServedRows:
     named = False
     width = 0
     rows = ROWS
+    threads = 1
 
     def __init__(
         self,
@@ -85,6 +86,9 @@ class ServedRows:
     def predict(self, samples: Sequence[Any], top: int = 1) -> list[list[dict[str, Any]]]:
         """Rows of prepared samples; one thread at a time."""
         return self.ask(samples, top)
+
+    def begin(self) -> None:
+        """Nothing has to be said to the one thread that asks."""
 
     def warm(self) -> None:
         """Ask once, so that no request waits for what is made on first use."""

@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import torch
 import uvicorn
 from starlette.types import ASGIApp
 
@@ -87,9 +88,20 @@ def serve(
     check_address(host, port, token)
     limits = limits or Limits()
     served = model if isinstance(model, ServedRows) else Served(model, max_pixels=limits.pixels)
-    with runtime(progress=False):
+    with runtime(progress=False, threads=1 if served.threads > 1 else None), _torch_threads(served.begin):
         served.warm()
         listen(create_app(served, limits=limits, token=token, hosts=(*LOCAL, host)), host, port, ready, LAST_ANSWERS)
+
+
+@contextlib.contextmanager
+def _torch_threads(begin: Callable[[], object]) -> Iterator[None]:
+    """Threads that begin in the block compute as this one is told by `begin`; after it, as before."""
+    before = torch.get_num_threads()
+    begin()
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def listen(
