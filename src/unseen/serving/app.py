@@ -234,11 +234,12 @@ def create_app(
         async def clip() -> Response:
             return Response(example_clip(), media_type="video/mp4")
 
-    if served.kind == "series":
+    if isinstance(served, ServedRows) and served.example is not None:
+        given = served.example
 
         @app.get("/example.csv", include_in_schema=False)
         async def table() -> Response:
-            return Response(served.example, media_type="text/csv")
+            return Response(given, media_type="text/csv")
 
     if served.kind == "audio":
 

@@ -189,7 +189,7 @@ class Served:
         """The model with an encoder of this thread's own: the size of its batches is set for each of them."""
         if not hasattr(self._own, "bundle"):
             self._own.bundle = dataclasses.replace(self.bundle, encoder=self.encoder and self.encoder.beside())
-        return self._own.bundle  # type: ignore[no-any-return]
+        return self._own.bundle
 
     def begin(self) -> None:
         """Say what a thread of `threads` must do first: each computes by itself, and waits for no other."""

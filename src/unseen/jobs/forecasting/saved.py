@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,7 @@ def opened(folder: Path) -> Ask:
     return ask
 
 
-def _row(row: dict[str, Any]) -> dict[str, Any]:
+def _row(row: Mapping[Any, Any]) -> dict[str, Any]:
     """A row of a forecast as plain values, with a line that tells it."""
     told = {name: value if isinstance(value, str) else _number(value) for name, value in row.items() if name != "time"}
     said = f"{row['time']}  {row['channel']} {row['forecast']:.4g}"
