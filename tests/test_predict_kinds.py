@@ -143,10 +143,7 @@ def test_what_names_no_classes_is_served_and_answers_what_predict_answers(
     kind, place = found
     assert kind.opened is not None
     ask = kind.opened(place)
-    served = ServedRows(
-        ask, kind.reads, kind.what, kind.tells, max_pixels=10**6, ranked=kind.ranked,
-        prepared=kind.prepared and kind.prepared(place), example=kind.example and kind.example(place),
-    )  # fmt: skip
+    served = ServedRows.of(kind, place, max_pixels=10**6)
     served.warm()
     with TestClient(create_app(served), base_url="http://localhost") as client:
         assert kind.what in client.get("/").text

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import io
 import json
 import os
 import re
@@ -12,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 import unseen
 from unseen import claims
@@ -19,10 +21,12 @@ from unseen.bundle import Bundle
 from unseen.claims.evidence import Standing
 from unseen.data.classes import ClassSpace
 from unseen.data.domain import Domain
+from unseen.jobs.forecasting.saved import example
 from unseen.methods import get
 from unseen.serving.limits import Limits
 from unseen.serving.model import Answer
-from unseen.web import evidence, fit, markup, runs, trial
+from unseen.web import answers, evidence, fit, markup, runs, trial
+from unseen.web.pages import Shown
 from unseen.web.shelf import MODEL, RUN, pick, shelf
 
 NASTY = "<img src=x onerror=alert(1)>"
@@ -303,8 +307,71 @@ def test_a_vector_gets_its_classes_and_a_wrong_one_a_sentence(vectors: Path) -> 
 
 
 def test_bars_doubts_and_names_are_shown_as_text() -> None:
-    page = trial.page(Answer(NASTY, 0.5, True, ((NASTY, 0.5), ("bee", 0.25))))
+    page = answers.told(Answer(NASTY, 0.5, True, ((NASTY, 0.5), ("bee", 0.25))))
     assert "Not sure: it may be none of these" in page
     assert "<img" not in page
     assert '<meter min="0" max="1" value="0.2500">' in page
-    assert "Not sure" not in trial.page(Answer("bee", 1.0, False, (("bee", 1.0),)))
+    assert "Not sure" not in answers.told(Answer("bee", 1.0, False, (("bee", 1.0),)))
+
+
+# -- models that name no classes ------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def rooms(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    from saved_kinds import forecaster, matcher, ranker, segmenter, tagger
+
+    home = tmp_path_factory.mktemp("rooms")
+    for make in (forecaster, matcher, ranker, segmenter, tagger):
+        make(home)
+    return home
+
+
+def test_models_that_answer_about_one_sample_are_on_the_list_and_others_are_not(rooms: Path) -> None:
+    shown = Shown(runs=rooms / "none", models=rooms, evidence=None, limits=Limits(), trust=False)
+    assert {folder.name for folder in shown.saved().values()} == {"forecaster", "ranker", "segmenter", "tagger"}
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "sample", "said"),
+    [
+        ("tagger", "text", "because the risk rises .", ["<li>"]),
+        ("ranker", "text", "cat 1", ["<li>1. ", "<li>2. "]),
+        ("segmenter", "image", "png", ['<img class="mask"', 'fill="#']),
+        (
+            "forecaster",
+            "series",
+            "csv",
+            ["y0: 4 points", '<polygon class="band"', "<summary>Numbers</summary>"],
+        ),
+    ],
+)
+def test_what_names_no_classes_is_tried_in_its_own_way(
+    name: str, kind: str, sample: str, said: list[str], rooms: Path
+) -> None:
+    made: dict[str, bytes | str] = {"csv": example(rooms / "forecaster"), "png": white()}
+    shown = Shown(runs=rooms / "none", models=rooms, evidence=None, limits=Limits(), trust=False)
+    chosen = next(key for key, folder in shown.saved().items() if folder.name == name)
+    about, reads, _ = shown.model(chosen)
+    assert reads == kind
+    assert "The model, a " in about
+    answer = shown.answer(chosen, made.get(sample, sample))
+    assert all(word in answer for word in said), answer
+    assert "notice" not in answer
+    wrong = shown.answer(chosen, b"\xff\xfe" if kind in ("image", "series") else "")
+    assert ("notice" in wrong) is (kind in ("image", "series"))
+
+
+def test_a_line_of_a_model_is_shown_as_text() -> None:
+    page = answers.told([{"answer": NASTY, "mask": "aGk=", "colours": {NASTY: NASTY}}])
+    assert NASTY not in page
+    told = {"answer": NASTY, "series": NASTY, "channel": NASTY, "time": NASTY, "forecast": 1.0, "low": None}
+    page = answers.told([told, told | {"series": "b"}])
+    assert NASTY not in page
+    assert "&lt;img" in page
+
+
+def white() -> bytes:
+    content = io.BytesIO()
+    Image.new("RGB", (40, 40), "white").save(content, "PNG")
+    return content.getvalue()

@@ -118,11 +118,8 @@ def serve(
         from unseen.serving.rows import ServedRows
 
         kind, place = room
-        opened, _ = ways_to_ask(model, kind)
-        served: Any = ServedRows(
-            opened(place), kind.reads, kind.what, kind.tells, max_pixels=max_pixels, ranked=kind.ranked,
-            prepared=kind.prepared and kind.prepared(place), example=kind.example and kind.example(place),
-        )  # fmt: skip
+        ways_to_ask(model, kind)
+        served: Any = ServedRows.of(kind, place, max_pixels=max_pixels)
     else:
         served = open_bundle(model, trust)
     run(

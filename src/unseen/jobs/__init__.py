@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import importlib
 import pkgutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -37,8 +37,11 @@ class SavedModel:
         "a tagger".
     command : str
         That uses it, with ``{folder}`` for its place.
-    holds : function of a folder and of the names in its state
-        Whether it is one: nothing heavy is imported, and the state is read once for all rooms.
+    file : str
+        A file that its folder has.
+    holds : function of the names in its state, or None
+        Whether it is one, where `file` does not tell: nothing heavy is imported, and the state is read once for all
+        rooms.
     reads : {"", "text", "image", "audio", "series"}
         What a sample is: a text, a PIL picture, a `Sound`, a table of series. "" where two things are needed at once,
         which the command takes; there is nothing to open or read then.
@@ -59,7 +62,8 @@ class SavedModel:
 
     what: str
     command: str
-    holds: Callable[[Path, Mapping[str, Any]], bool]
+    file: str = "state.json"
+    holds: Callable[[Mapping[str, Any]], bool] | None = None
     reads: str = ""
     tells: str = ""
     opened: Callable[[Path], Ask] | None = None
@@ -79,16 +83,21 @@ def add_commands() -> None:
         importlib.import_module(f"{__name__}.{room.name}.command")
 
 
+def kinds() -> Iterator[SavedModel]:
+    """What rooms save; nothing heavy is imported."""
+    for room in pkgutil.iter_modules(__path__):
+        if (Path(__path__[0]) / room.name / "saved.py").exists():
+            yield importlib.import_module(f"{__name__}.{room.name}.saved").SAVED
+
+
 def saved_model(folder: Path) -> tuple[SavedModel, Path] | None:
     """What a room saved in a folder, or in `model` inside it, and where; None if no room knows it."""
     places = [place for place in (recovered(folder / "model"), recovered(folder)) if place.is_dir()]
     states = [_names_in_state(place) for place in places]
-    for room in pkgutil.iter_modules(__path__) if places else ():
-        if (Path(__path__[0]) / room.name / "saved.py").exists():
-            kind: SavedModel = importlib.import_module(f"{__name__}.{room.name}.saved").SAVED
-            for place, names in zip(places, states):
-                if kind.holds(place, names):
-                    return kind, place
+    for kind in kinds() if places else ():
+        for place, names in zip(places, states):
+            if (place / kind.file).is_file() and (kind.holds is None or kind.holds(names)):
+                return kind, place
     return None
 
 

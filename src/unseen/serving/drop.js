@@ -18,8 +18,12 @@ function bars(list, rows) {
   }));
 }
 
-// Shows the file that was chosen, or nothing.
+// Shows the file that was chosen, or nothing; of a table its name.
 function preview(file) {
+  if ($("picture") === null) {
+    if (file !== null) $("hint").textContent = file.name;
+    return;
+  }
   if ($("picture").src) URL.revokeObjectURL($("picture").src);
   $("picture").hidden = file === null;
   if (file === null) return;

@@ -112,8 +112,7 @@ async function ask(body, headers) {
 
 if (["image", "clip", "audio", "series"].includes(about.kind)) {
   pictures((file) => {
-    if (about.kind === "series") $("hint").textContent = file.name;
-    else preview(file);
+    preview(file);
     const form = new FormData();
     form.append("samples", file);
     ask(form, {});

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from pathlib import Path
+from typing import Any, Protocol, Self
 
 from unseen.serving.model import KINDS, from_base64
 from unseen.serving.pictures import open_picture
@@ -12,6 +13,25 @@ from unseen.serving.sounds import example, open_sound
 ROWS = 16
 """Most samples that are looked at together."""
 Ask = Callable[[Sequence[Any], int], list[list[dict[str, Any]]]]
+
+
+class Saved(Protocol):
+    """What is said of a saved model that names no classes (`unseen.jobs.SavedModel`)."""
+
+    @property
+    def what(self) -> str: ...
+    @property
+    def reads(self) -> str: ...
+    @property
+    def tells(self) -> str: ...
+    @property
+    def opened(self) -> Callable[[Path], Ask] | None: ...
+    @property
+    def prepared(self) -> Callable[[Path], Callable[[Any], Any]] | None: ...
+    @property
+    def example(self) -> Callable[[Path], bytes] | None: ...
+    @property
+    def ranked(self) -> bool: ...
 
 
 class ServedRows:
@@ -55,6 +75,15 @@ class ServedRows:
     ) -> None:
         self.ask, self.kind, self.what, self.tells, self.max_pixels = ask, kind, what, tells, max_pixels
         self.prepared, self.example, self.ranked = prepared, example, ranked
+
+    @classmethod
+    def of(cls, kind: Saved, place: Path, *, max_pixels: int) -> Self:
+        """Load the model in a folder, which takes one sample at a time."""
+        assert kind.opened is not None
+        return cls(
+            kind.opened(place), kind.reads, kind.what, kind.tells, max_pixels=max_pixels, ranked=kind.ranked,
+            prepared=kind.prepared and kind.prepared(place), example=kind.example and kind.example(place),
+        )  # fmt: skip
 
     def summary(self, names: bool = True) -> str:
         """What it reads and what it tells, in a sentence without a stop."""

@@ -20,7 +20,7 @@ from unseen.encoders.defaults import DEFAULT_ENCODER, SHARED_ENCODER
 from unseen.report import words
 from unseen.serving.limits import MAX_TEXT, Limits
 from unseen.serving.pictures import open_picture
-from unseen.web import runs, trial
+from unseen.web import answers, runs, trial
 from unseen.web.desk import Desk, Job
 from unseen.web.markup import joined, paragraph
 from unseen.web.places import SUFFIXES, Places
@@ -83,7 +83,8 @@ class Shown:
 
     def saved(self) -> dict[str, Path]:
         """Saved models that can be chosen."""
-        return shelf(self.roots, MODEL)
+        found = shelf(self.roots, MODEL, *trial.FILES_OF_ROOMS)
+        return {name: folder for name, folder in found.items() if trial.can_be_tried(folder)}
 
     def compared(self, names: list[str]) -> Markup:
         """Runs side by side, or one."""
@@ -109,11 +110,11 @@ class Shown:
         return tried(opened, found.get(name)), kind, width
 
     def answer(self, name: str, sample: bytes | str) -> Markup:
-        """The classes of a sample; nothing without one."""
+        """What a model says of a sample; nothing without one."""
         if not name or not sample:
             return Markup("")
         found = self.saved()
-        return tried(lambda: trial.page(self.models.answer(pick(found, name, "model"), sample)), found.get(name))
+        return tried(lambda: answers.told(self.models.answer(pick(found, name, "model"), sample)), found.get(name))
 
 
 NO_MODEL = joined(["There is no saved model yet. Every run saves one: ", Markup('<a href="/">start a run</a>'), "."])

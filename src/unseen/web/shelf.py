@@ -16,29 +16,30 @@ RUN, MODEL = "results.json", "bundle.json"
 """Files by which a run and a saved model are known."""
 
 
-def shelf(roots: Sequence[Path], mark: str) -> dict[str, Path]:
-    """Folders below `roots` that hold the file `mark`, newest first, by the names that a page shows.
+def shelf(roots: Sequence[Path], *marks: str) -> dict[str, Path]:
+    """Folders below `roots` that hold a file of `marks`, newest first, by the names that a page shows.
 
     Links are not followed, and hidden folders are left out. A root that is not there holds nothing.
     """
-    found: dict[Path, str] = {}
+    found: dict[Path, tuple[str, float]] = {}
     for root in dict.fromkeys(root.resolve() for root in roots):
         for place, folders, files in os.walk(root):
             folder = Path(place)
             inside = folder.relative_to(root)
             folders[:] = sorted(name for name in folders if not name.startswith("."))
-            if mark in files and not (folder / mark).is_symlink():
-                found.setdefault(folder, _readable(str(root.name / inside)))
+            held = [folder / mark for mark in marks if mark in files and not (folder / mark).is_symlink()]
+            if held:
+                found.setdefault(folder, (_readable(str(root.name / inside)), held[0].stat().st_mtime))
                 folders.clear()
             if len(inside.parts) >= DEPTH:
                 folders.clear()
-    newest = sorted(found, key=lambda folder: (-(folder / mark).stat().st_mtime, folder))
+    newest = sorted(found, key=lambda folder: (-found[folder][1], folder))
     named: dict[str, Path] = {}
     for folder in newest[:MOST]:
-        name, n = found[folder], 1
+        name, n = found[folder][0], 1
         while name in named:
             n += 1
-            name = f"{found[folder]} ({n})"
+            name = f"{found[folder][0]} ({n})"
         named[name] = folder
     return named
 

@@ -1,22 +1,28 @@
-"""A saved model, tried on one picture, video, text or vector."""
+"""A saved model, tried on one picture, video, sound, text, table or vector."""
 
 from __future__ import annotations
 
 import threading
 from collections import OrderedDict
 from pathlib import Path
+from typing import Any
 
 from markupsafe import Markup
 
 from unseen.bundle import Bundle
+from unseen.jobs import SavedModel, kinds, saved_model
 from unseen.report import words
-from unseen.serving.limits import FILES, MAX_TEXT, Limits
+from unseen.serving.limits import MAX_TEXT, SENT, Limits
 from unseen.serving.model import KINDS, Answer, Served
+from unseen.serving.rows import ServedRows
 from unseen.web.markup import folded, items, joined, paragraph
 from unseen.web.shelf import MODEL
 
 TOP = 5
-"""Classes that are named."""
+"""Classes that are named, and rows that are ranked."""
+
+FILES_OF_ROOMS = tuple(sorted({kind.file for kind in kinds() if kind.opened is not None}))
+"""By which folders of models that name no classes, such as taggers, may be known."""
 
 KEPT = 4
 """Models that stay in memory."""
@@ -37,24 +43,29 @@ class Models:
         self.limits = limits
         self.trust = trust
         self._lock = threading.Lock()
-        self._served: OrderedDict[tuple[Path, int], Served] = OrderedDict()
+        self._served: OrderedDict[tuple[Path, int], Served | ServedRows] = OrderedDict()
 
-    def open(self, folder: Path) -> Served:
+    def open(self, folder: Path) -> Served | ServedRows:
         """The model of a folder; `ValueError` if it cannot be read or tried."""
         with self._lock:
             return self._open(folder)
 
-    def _open(self, folder: Path) -> Served:
-        key = (folder, (folder / MODEL).stat().st_mtime_ns)
+    def _open(self, folder: Path) -> Served | ServedRows:
+        kind = _room(folder)
+        key = (folder, (folder / (MODEL if kind is None else kind.file)).stat().st_mtime_ns)
         if key not in self._served:
-            self._served[key] = Served(Bundle.load(folder, trust=self.trust), max_pixels=self.limits.pixels)
+            self._served[key] = (
+                Served(Bundle.load(folder, trust=self.trust), max_pixels=self.limits.pixels)
+                if kind is None
+                else ServedRows.of(kind, folder, max_pixels=self.limits.pixels)
+            )
         self._served.move_to_end(key)
         while len(self._served) > KEPT:
             self._served.popitem(last=False)
         return self._served[key]
 
-    def answer(self, folder: Path, sample: bytes | str) -> Answer:
-        """What the model says of the file of a picture or video, of a text, or of the numbers of a vector.
+    def answer(self, folder: Path, sample: bytes | str) -> Answer | list[dict[str, Any]]:
+        """What the model says of a picture, video, sound or table as a file, of a text, or of the numbers of a vector.
 
         Raises
         ------
@@ -63,7 +74,7 @@ class Models:
         """
         with self._lock:
             served = self._open(folder)
-            if isinstance(sample, bytes) != (served.kind in FILES):
+            if isinstance(sample, bytes) != (served.kind in SENT):
                 raise ValueError(f"the model reads {served.kind}")
             told = sample if isinstance(sample, bytes) else _typed(sample, served)
             try:
@@ -73,7 +84,19 @@ class Models:
             return served.predict([prepared], top=TOP)[0]
 
 
-def _typed(text: str, served: Served) -> str | list[float]:
+def _room(folder: Path) -> SavedModel | None:
+    """The kind of a model that names no classes; None of a classifier."""
+    found = None if (folder / MODEL).exists() else saved_model(folder)
+    return None if found is None or found[1] != folder else found[0]
+
+
+def can_be_tried(folder: Path) -> bool:
+    """Whether a folder holds a classifier, or what answers about one sample in another way."""
+    kind = _room(folder)
+    return (folder / MODEL).exists() or (kind is not None and kind.opened is not None)
+
+
+def _typed(text: str, served: Served | ServedRows) -> str | list[float]:
     """A text as it is, or the numbers in it."""
     if served.kind == "text":
         if not 0 < len(text.strip()) <= len(text) <= MAX_TEXT:
@@ -89,20 +112,10 @@ def _typed(text: str, served: Served) -> str | list[float]:
     return vector
 
 
-def page(answer: Answer) -> Markup:
-    """The most probable classes as bars, and whether the model doubts."""
-    doubt = paragraph("Not sure: it may be none of these.", "notice") if answer.unknown else ""
-    bars = joined(
-        Markup('<li><span>{}</span> <span>{}</span><meter min="0" max="1" value="{}"></meter></li>').format(
-            name, words.percent(p), f"{p:.4f}"
-        )
-        for name, p in answer.top
-    )
-    return joined([doubt, Markup('<ol class="answers">{}</ol>').format(bars)])
-
-
-def about(served: Served) -> Markup:
+def about(served: Served | ServedRows) -> Markup:
     """What the model is, in a line, and whom it owes credit."""
+    if isinstance(served, ServedRows):
+        return paragraph(f"{served.summary()}.", "quiet")
     bundle = served.bundle
     card = bundle.method.card
     name = f"{card.slug} ({card.title})" if card.title else card.slug

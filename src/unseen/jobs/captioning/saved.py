@@ -43,7 +43,7 @@ def read(path: str) -> tuple[Sequence[Any], Sequence[Any]]:
 SAVED = SavedModel(
     what="a captioner of sounds",
     command="unseen caption SOUNDS --model {folder}",
-    holds=lambda place, _: (place / "captioner.json").is_file(),
+    file="captioner.json",
     reads="audio",
     tells="captions",
     opened=opened,

@@ -7,5 +7,5 @@ from unseen.jobs import SavedModel
 SAVED = SavedModel(
     "a combiner of pictures and texts",
     'unseen find COLLECTION --image FILE --text "with ..." --model {folder}',
-    lambda place, _: (place / "compose.json").is_file(),
+    file="compose.json",
 )

@@ -10,7 +10,6 @@ from typing import Any
 
 from unseen.jobs import Ask, SavedModel
 
-ABOUT = "forecaster.json"
 ENDINGS = (".csv", ".tsv", ".parquet")
 
 
@@ -84,7 +83,7 @@ def example(folder: Path) -> bytes:
 SAVED = SavedModel(
     what="a forecaster",
     command="unseen predict {folder} TABLE",
-    holds=lambda place, _: (place / ABOUT).is_file(),
+    file="forecaster.json",
     reads="series",
     tells="what follows",
     opened=opened,

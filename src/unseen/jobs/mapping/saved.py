@@ -41,7 +41,7 @@ def read(path: str) -> tuple[Sequence[Any], Sequence[Any]]:
 SAVED = SavedModel(
     what="a mapper of phrases to a taxonomy",
     command="unseen map PHRASES --model {folder}",
-    holds=lambda _, names: {"above", "starts", "method"} <= names.keys(),
+    holds=lambda names: {"above", "starts", "method"} <= names.keys(),
     reads="text",
     tells="nodes of a taxonomy",
     opened=opened,

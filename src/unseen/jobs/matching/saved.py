@@ -7,5 +7,5 @@ from unseen.jobs import SavedModel
 SAVED = SavedModel(
     "a matcher of pictures",
     "unseen match FIRST SECOND --matcher {folder}",
-    lambda _, names: names.get("method") in ("minima", "gim", "matcher"),
+    holds=lambda names: names.get("method") in ("minima", "gim", "matcher"),
 )

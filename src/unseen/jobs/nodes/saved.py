@@ -7,5 +7,5 @@ from unseen.jobs import SavedModel
 SAVED = SavedModel(
     "a model of the nodes of a graph",
     "unseen nodes GRAPH --model {folder}",
-    lambda _, names: names.get("method") == "graphclip",
+    holds=lambda names: names.get("method") == "graphclip",
 )

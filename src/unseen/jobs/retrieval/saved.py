@@ -46,7 +46,7 @@ def read(path: str) -> tuple[Sequence[Any], Sequence[Any]]:
 SAVED = SavedModel(
     what="a ranker",
     command="unseen rank QUERIES --model {folder}",
-    holds=lambda _, names: "ranks" in names,
+    holds=lambda names: "ranks" in names,
     reads="text",
     tells="documents for a query",
     opened=opened,

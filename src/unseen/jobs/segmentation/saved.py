@@ -82,7 +82,7 @@ def read(path: str) -> tuple[Sequence[Any], Sequence[Any]]:
 SAVED = SavedModel(
     what="a network that segments",
     command="unseen segment --target PICTURES --model {folder}",
-    holds=lambda place, _: (place / "segmenter.json").is_file(),
+    file="segmenter.json",
     reads="image",
     tells="the class of every pixel",
     opened=opened,

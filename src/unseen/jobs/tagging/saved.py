@@ -45,7 +45,7 @@ def read(path: str) -> tuple[Sequence[Any], Sequence[Any]]:
 SAVED = SavedModel(
     what="a tagger",
     command="unseen tag run TEXTS --model {folder}",
-    holds=lambda place, _: (place / "tagger.json").is_file(),
+    file="tagger.json",
     reads="text",
     tells="spans with their classes",
     opened=opened,
