@@ -160,16 +160,15 @@ def test_a_vector_is_typed_on_a_phone(start: Any, opened: Any, vectors: Bundle) 
 
 @pytest.mark.browser
 @pytest.mark.slow
-def test_rows_of_a_model_that_names_no_classes_are_lines_and_a_mask_is_shown_in_its_colours(
+def test_rows_of_a_model_that_names_no_classes_are_lines_a_mask_in_its_colours_or_a_curve(
     start: Any, opened: Any, tmp_path: Path, picture: Callable[..., bytes]
 ) -> None:
-    from saved_kinds import segmenter, tagger
+    from saved_kinds import forecaster, segmenter, tagger
     from unseen import jobs
 
     def served(folder: Path) -> ServedRows:
         kind, place = jobs.saved_model(folder) or pytest.fail("it is not known")
-        assert kind.opened is not None
-        return ServedRows(kind.opened(place), kind.reads, kind.what, kind.tells, max_pixels=10**6)
+        return ServedRows.of(kind, place, max_pixels=10**6)
 
     at = opened(start(served(tagger(tmp_path)[0])), width=390)
     assert at.page.title() == "Ask the model · unseen serve"
@@ -185,4 +184,13 @@ def test_rows_of_a_model_that_names_no_classes_are_lines_and_a_mask_is_shown_in_
     mask.wait_for()
     assert mask.evaluate("mask => mask.decode().then(() => mask.naturalWidth > 0)")
     assert at.page.locator("#answers .key").count() == 1
+    assert at.said == []
+    model = served(forecaster(tmp_path)[0])
+    at = opened(start(model))
+    (tmp_path / "tide.csv").write_bytes(model.example or b"")
+    at.page.locator("#file").set_input_files(tmp_path / "tide.csv")
+    at.page.locator("#answers svg.curve").wait_for()
+    assert at.page.locator("#answers .band").evaluate("band => band.getBBox().height > 10")
+    at.page.locator("#answers summary").click()
+    assert len(at.page.locator("#answers pre").inner_text().splitlines()) == 4
     assert at.said == []
