@@ -4,6 +4,7 @@ import dataclasses
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -200,3 +201,35 @@ def test_whole_clips_are_asked_about_some_at_a_time_and_it_is_told_how_far_it_is
     assert some["class"].tolist() == at_once["class"].tolist()
     assert np.allclose(some.probability, at_once.probability, atol=1e-5)  # a batch of another size may round otherwise
     assert told == [("predicting windows", done, 3) for done in range(4)]
+
+
+def test_a_network_that_writes_itself_is_exported_without_torchs_exporter(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import onnx
+    import onnxruntime
+
+    from unseen.encoders import get
+    from unseen.methods import get as method
+    from unseen.nn import export
+
+    encoder = get("efficientnet-lite0?size=64")
+    x = np.random.default_rng(0).normal(size=(20, encoder.dim)).astype(np.float32)
+    classes = ClassSpace(names=("a", "b"))
+    fitted = method("source-only")().fit(source=Domain(x=x, y=np.arange(20) % 2, classes=classes))
+    bundle = Bundle(method=fitted, classes=classes, encoder=encoder, temperature=2.0)
+    seen: list[tuple[int, ...]] = []
+    inner = export._export
+
+    def told(network: torch.nn.Module, example: torch.Tensor, *rest: Any, **settings: Any) -> None:
+        seen.append(tuple(example.shape))
+        inner(network, example, *rest, **settings)
+
+    monkeypatch.setattr(export, "_export", told)
+    assert bundle.export(tmp_path / "m.onnx") < 1e-5
+    assert seen == [(2, encoder.dim)]  # what follows the features alone
+    graph = onnx.load(tmp_path / "m.onnx")
+    assert [one.name for one in graph.graph.output] == ["probabilities"]
+    assert {prop.key for prop in graph.metadata_props} >= {"classes", "method"}
+    session = onnxruntime.InferenceSession(str(tmp_path / "m.onnx"), providers=["CPUExecutionProvider"])
+    assert session.run(None, {"x": np.zeros((5, 3, 64, 64), dtype=np.float32)})[0].shape == (5, 2)

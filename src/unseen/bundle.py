@@ -304,24 +304,33 @@ class Bundle:
             If the method is no single network from inputs to scores, or the two differ by more than 1e-3 in a
             probability (of a quantized network by more than 0.1, as roundings flip); no file is left then.
         """
-        from unseen.nn.export import export_onnx
+        from unseen.encoders.backends import lite0s
+        from unseen.nn.export import Front, export_onnx
+        from unseen.nn.lite0 import FEATURES, write_onnx
 
         try:
             network = self.network()
         except TypeError as error:
             raise ValueError(f"a model of {self.method.card.slug} has no ONNX: {error}") from error
 
+        front, example = None, self.example()
+        alone = self.encoder is None or self.whole or self.method.reads_regions
+        if not alone and (parts := lite0s(self.encoder.reading(False))):  # type: ignore[union-attr]
+            rest = Whole(self.method.network(), self.temperature)
+            height, width = example.shape[2:]
+            front = Front(lambda place: write_onnx(parts, (height, width), place), rest, FEATURES * len(parts))
         metadata = {
             "classes": json.dumps(self.classes.names, ensure_ascii=False),
             "method": self.method.card.slug,
         }
         return export_onnx(
             network,
-            self.example(),
+            example,
             file,
             output="probabilities",
             metadata=metadata,
             tolerance=0.1 if self.whole else 1e-3,
+            front=front,
         )
 
 
