@@ -315,7 +315,7 @@ class Bundle:
 
         front, example = None, self.example()
         alone = self.encoder is None or self.whole or self.method.reads_regions
-        if not alone and (parts := lite0s(self.encoder.reading(False))):  # type: ignore[union-attr]
+        if not alone and (parts := lite0s(self.encoder.running)):  # type: ignore[union-attr]
             rest = Whole(self.method.network(), self.temperature)
             height, width = example.shape[2:]
             front = Front(lambda place: write_onnx(parts, (height, width), place), rest, FEATURES * len(parts))
