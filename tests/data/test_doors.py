@@ -196,6 +196,7 @@ def test_the_command_line_tells_any_error_in_one_line(error, monkeypatch, capsys
     def fails() -> None:
         raise error
 
+    fails.registered_commands, fails.registered_groups = [], []  # type: ignore[attr-defined]
     monkeypatch.setattr(cli, "app", fails)
     monkeypatch.delenv("UNSEEN_TRACEBACK", raising=False)
     with pytest.raises(SystemExit):
