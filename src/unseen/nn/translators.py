@@ -156,7 +156,9 @@ class Seq2Seq:
         out: list[str] = []
         for start in track(range(0, len(texts), self.batch_size), "translations"):
             part = [str(text) for text in texts[start : start + self.batch_size]]
-            given = self.tokenizer(part, return_tensors="pt", padding=True, truncation=True)
+            given = self.tokenizer(
+                part, return_tensors="pt", padding=True, truncation=True, return_token_type_ids=False
+            )
             ids = self.network.generate(**given, num_beams=self.beams, max_new_tokens=self.longest)
             out += [str(text).strip() for text in self.tokenizer.batch_decode(ids, skip_special_tokens=True)]
         return out
