@@ -16,6 +16,7 @@ import pytest
 
 from unseen.bundle import Bundle
 from unseen.serving.limits import Limits
+from unseen.serving.rows import ServedRows
 from unseen.serving.server import Server, serve
 
 pytestmark = [
@@ -27,7 +28,7 @@ TOKEN = "a-token-of-the-tests"
 
 
 @contextlib.contextmanager
-def served(bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+def served(bundle: Bundle | ServedRows, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """The address of a server in a thread; it stops with the block."""
     found: list[Any] = []
     original = Server.startup
@@ -57,7 +58,7 @@ def served(bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
 def fuzz(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
     """Runs schemathesis against a served model."""
 
-    def run(bundle: Bundle, *options: str) -> subprocess.CompletedProcess[str]:
+    def run(bundle: Bundle | ServedRows, *options: str) -> subprocess.CompletedProcess[str]:
         with served(bundle, monkeypatch) as url:
             order = [str(Path(sys.executable).with_name("schemathesis")), "run", f"{url}/openapi.json"]
             order += ["--header", f"Authorization: Bearer {TOKEN}", "--max-examples", "60", "--seed", "0", "--no-color"]
@@ -74,4 +75,14 @@ def test_a_model_of_vectors_keeps_its_word(fuzz: Any, vectors: Bundle) -> None:
 def test_a_model_of_pictures_keeps_its_word(fuzz: Any, pictures: Bundle) -> None:
     """A schema cannot say which bytes are a picture, so that made-up ones may be refused."""
     done = fuzz(pictures, "--exclude-checks", "positive_data_acceptance")
+    assert done.returncode == 0, done.stdout[-6000:]
+
+
+def test_a_model_of_series_keeps_its_word(fuzz: Any, tmp_path: Path) -> None:
+    """Nor which texts are a table of its columns."""
+    from saved_kinds import forecaster
+    from unseen.jobs import saved_model
+
+    kind, place = saved_model(forecaster(tmp_path)[0]) or pytest.fail("it is not known")
+    done = fuzz(ServedRows.of(kind, place, max_pixels=10**6), "--exclude-checks", "positive_data_acceptance")
     assert done.returncode == 0, done.stdout[-6000:]
