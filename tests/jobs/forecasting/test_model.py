@@ -68,6 +68,17 @@ def test_one_that_was_tuned_with_a_known_future_finds_it_in_the_last_rows(tmp_pa
     assert len(opened(tmp_path / "model")([read(tmp_path / "example.csv")], 1)[0]) == 12
 
 
+def test_what_does_not_read_the_future_does_not_ask_for_it_later(tmp_path: Path) -> None:
+    whole = table(312, ("load", "temperature"))
+    asked: dict[str, Any] = {
+        "horizon": 12,
+        "model": small(),
+        "settings": {"tune_epochs": 1, "tune_learning_rate": 1e-3},
+    }
+    result = forecast(whole[:300], future=whole[["temperature"]][300:], method="last-value", **asked)
+    pd.testing.assert_frame_equal(kept(result, tmp_path).forecast(whole[["load"]][:300]), result.table)
+
+
 @pytest.mark.parametrize(
     ("change", "told"),
     [

@@ -73,8 +73,10 @@ class Reading:
         except TypeError as error:
             raise ValueError(f"{folder / ABOUT} is damaged: {error}") from error
         names = [*read.targets, *read.exogenous, *read.steps]
-        if not read.targets or read.horizon < 1 or not all(isinstance(name, str) for name in names):
-            raise ValueError(f"{folder / ABOUT} is damaged: it must name columns and a horizon above 0")
+        if not (read.targets and read.steps and all(isinstance(name, str) for name in names)):
+            raise ValueError(f"{folder / ABOUT} is damaged: it must name columns and steps")
+        if min(read.horizon, read.least, read.context or 1) < 1:
+            raise ValueError(f"{folder / ABOUT} is damaged: horizon, least and context must be at least 1")
         return read
 
     def __call__(self, table: str | os.PathLike[str] | pd.DataFrame) -> tuple[Domain, Domain | None]:
@@ -214,16 +216,18 @@ def kept(
     series: Domain,
     widths: Array | None,
     *,
+    exogenous: list[str],
     context: int | None,
     **told: Any,
 ) -> ForecastModel:
     """The model of a choice among forecasters, as they came and as they were tuned, on `series`."""
-    slug = chosen.removesuffix(TUNED)
-    one = (tuned if chosen.endswith(TUNED) else tried).get(slug)
+    slug, was_tuned = chosen.removesuffix(TUNED), chosen.endswith(TUNED)
+    one = (tuned if was_tuned else tried).get(slug)
     reach = sys.maxsize if one is None else reach_of(one, context)
     steps = list(dict.fromkeys(grid_of(series, i).step for i in range(len(series))))
     reading = Reading(
         chosen=chosen,
+        exogenous=exogenous if was_tuned else [],  # no other reads the future
         least=1 if one is None else one.limits.least,
         steps=steps,
         context=None if reach == sys.maxsize else reach,
