@@ -211,3 +211,15 @@ def test_silence_is_left_out_and_told(home: Path, tmp_path: Path, caplog: pytest
     wavfile.write(tmp_path / "none.wav", 16_000, np.zeros(16_000, dtype=np.float32))
     assert [row["id"] for row in json.loads(asked(folder, tmp_path, "--json").output)] == ["hum.wav"]
     assert "none.wav" in caplog.text
+
+
+def test_the_example_of_a_model_names_its_columns_to_those_alone_who_may_ask_it(home: Path) -> None:
+    kind, place = jobs.saved_model(forecaster(home)[0]) or pytest.fail("it is not known")
+    token = "a-token-of-the-tests"
+    app = create_app(ServedRows.of(kind, place, max_pixels=10**6), token=token)
+    with TestClient(app, base_url="http://localhost") as client:
+        assert client.get("/example.csv").status_code == 401
+        assert "y0" not in client.get("/").text
+        told = client.get("/example.csv", headers={"authorization": f"Bearer {token}"})
+        assert told.text.startswith("time,y0")
+        assert "$UNSEEN_TOKEN" in client.get("/").text.split("example.csv")[0]

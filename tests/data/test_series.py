@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -378,3 +379,13 @@ def test_a_single_time_needs_a_step() -> None:
     with pytest.raises(ValueError, match="at least 2 times"):
         read_series(dated("2024-01-01"))
     assert read_series(dated("2024-01-01"), step="h").columns["period"].tolist() == [3600.0]
+
+
+def test_a_few_rows_far_apart_do_not_make_a_grid_of_all_the_seconds_between() -> None:
+    times = [*pd.date_range("2024-01-01", periods=5, freq="s"), pd.Timestamp("2026-07-01")]
+    tracemalloc.start()
+    with pytest.raises(ValueError, match=r"has no rows for .* of its times \(step s\)"):
+        read_series(pd.DataFrame({"time": times, "y": range(6)}))
+    most = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert most < 20e6

@@ -7,6 +7,7 @@ import io
 import json
 import os
 import re
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -360,6 +361,18 @@ def test_what_names_no_classes_is_tried_in_its_own_way(
     assert "notice" not in answer
     wrong = shown.answer(chosen, b"\xff\xfe" if kind in ("image", "series") else "")
     assert ("notice" in wrong) is (kind in ("image", "series"))
+
+
+def test_cells_of_runs_take_no_place_of_a_model_on_the_list(rooms: Path, tmp_path: Path, monkeypatch: Any) -> None:
+    monkeypatch.setattr("unseen.web.shelf.MOST", 3)
+    shutil.copytree(rooms / "tagger", tmp_path / "old")
+    for i in range(4):
+        cell = written(tmp_path / f"run{i}" / "cells" / "a", "state.json")
+        (cell.parents[1] / RUN).write_text("{}")
+        (tmp_path / f"run{i}" / "state.json").write_text("{}")
+    os.utime(tmp_path / "old" / "tagger.json", (1, 1))
+    shown = Shown(runs=tmp_path / "none", models=tmp_path, evidence=None, limits=Limits(), trust=False)
+    assert [folder.name for folder in shown.saved().values()] == ["old"]
 
 
 def test_a_line_of_a_model_is_shown_as_text() -> None:

@@ -71,7 +71,8 @@ def read_series(
     day_first : bool, optional
         Whether 01/02/2024 is February 1. Absent, it is told by a number above 12; refused if none is.
     step : str, optional
-        What pandas calls the step, for a series of a single time, which is refused without it.
+        What pandas calls the step, where all times are on its grid: of a single time, which is refused without it, or
+        of one with gaps, in which a week is else seven days.
 
     Returns
     -------

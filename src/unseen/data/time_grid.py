@@ -21,6 +21,8 @@ COARSE = 1e-4
 """The part of a deviation by which float32 may move a value."""
 TOO_MANY_GAPS = 0.5
 """A grid on which a larger share of points is missing is no grid of this series."""
+SPARSE, FEW = 40, 10_000
+"""Points of a grid for each row, and beside them, from which on it is not made; business hours are a fifth of all."""
 DATED = r"\b\d{4}\b|\b\d{1,2}[/.\-]\d{1,2}[/.\-]\d{2,4}\b"
 """What stands in a cell that may be a date."""
 LOOKED_AT = 1000
@@ -261,9 +263,10 @@ def counted_grid(n: int, period: float) -> Grid:
 
 
 def on_regular_grid(
-    frame: pd.DataFrame, name: str, irregular: Irregular, lone: str | None = None
+    frame: pd.DataFrame, name: str, irregular: Irregular, hint: str | None = None
 ) -> tuple[pd.DataFrame, Grid]:
-    """Values on a grid without gaps, in which NaN stands where there were no rows, and the grid."""
+    """Values on a grid without gaps, in which NaN stands where there were no rows, and the grid: of step `hint`, if it
+    is one on which all times are."""
     import pandas as pd
 
     if not isinstance(frame.index, pd.DatetimeIndex):
@@ -272,11 +275,11 @@ def on_regular_grid(
     twice = frame.index[frame.index.duplicated()]
     if len(twice):
         raise ValueError(f"{name} has the time {twice[0]} more than once; give `by` if these are several series")
-    if len(frame) == 1 and lone:
-        return frame, Grid(frame.index, lone, seconds_of(lone))
+    if len(frame) == 1 and hint:
+        return frame, Grid(frame.index, hint, seconds_of(hint))
     if len(frame) < 2:
         raise ValueError(f"{name} must have at least 2 times; got {len(frame)}")
-    step = _step(frame.index)
+    step = hint if hint and _fits(frame.index, hint) else _step(frame.index)
     if step is None:
         median = _told(pd.Series(frame.index).diff().median())
         if irregular == "raise":
@@ -288,6 +291,10 @@ def on_regular_grid(
             name, _told(near), median,
         )  # fmt: skip
         frame = frame.groupby(places).mean()
+    about = _points(frame.index, step)
+    if about > SPARSE * len(frame) + FEW:  # so many that they are not written down
+        gaps = 1 - len(frame) / about
+        raise ValueError(f"{name} has no rows for {gaps:.3%} of its times (step {step}); resample it to a longer step")
     full = dates_from(frame.index[0], step, last=frame.index[-1])
     gaps = 1 - len(frame) / max(len(full), 1)
     if gaps > TOO_MANY_GAPS:
@@ -295,6 +302,19 @@ def on_regular_grid(
     if len(full) > len(frame):
         log.warning("%s has no rows for %d of %d times: missing values", name, len(full) - len(frame), len(full))
     return frame.reindex(full), Grid(full, step, seconds_of(step))
+
+
+def _points(times: Any, step: str) -> float:
+    """About how many points of a step lie between the first and the last time."""
+    return float((times[-1] - times[0]).total_seconds()) / seconds_of(step) + 1
+
+
+def _fits(times: Any, step: str) -> bool:
+    """Whether all times are on the grid of a step from the first one, with no more gaps than are allowed."""
+    if _points(times, step) > SPARSE * len(times) + FEW:
+        return False
+    full = dates_from(times[0], step, last=times[-1])
+    return bool(len(full) * (1 - TOO_MANY_GAPS) <= len(times) <= len(full) and times.isin(full).all())
 
 
 def _near_grid(times: Any) -> tuple[Any, pd.Timedelta]:

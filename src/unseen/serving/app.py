@@ -237,7 +237,7 @@ def create_app(
     if isinstance(served, ServedRows) and served.example is not None:
         given = served.example
 
-        @app.get("/example.csv", include_in_schema=False)
+        @app.get("/example.csv", include_in_schema=False, **guarded)  # it names the columns of the model
         async def table() -> Response:
             return Response(given, media_type="text/csv")
 

@@ -84,7 +84,8 @@ def lines(served: Served | ServedRows, url: str, *, guarded: bool) -> tuple[str,
     asked = f'"{url}/predict{"?top=3" if served.ranked else ""}"'
     if served.kind in EXAMPLES:
         send, (given, own) = f"curl{token} -F {FIELD}=@{{}} {asked}", EXAMPLES[served.kind]
-        return f"curl -s {url}/{given} | {send.format('-')}", send.format(own)
+        asks = token if served.kind == "series" else ""
+        return f"curl -s{asks} {url}/{given} | {send.format('-')}", send.format(own)
     sample: object = "a text" if served.kind == "text" else [0] * served.width
     body = json.dumps({FIELD: [sample]}, separators=(",", ":"))
     return f"curl{token} -H \"Content-Type: application/json\" -d '{body}' {asked}", ""

@@ -83,8 +83,7 @@ class Shown:
 
     def saved(self) -> dict[str, Path]:
         """Saved models that can be chosen."""
-        found = shelf(self.roots, MODEL, *trial.FILES_OF_ROOMS)
-        return {name: folder for name, folder in found.items() if trial.can_be_tried(folder)}
+        return shelf(self.roots, MODEL, *trial.FILES_OF_ROOMS, wanted=trial.can_be_tried)
 
     def compared(self, names: list[str]) -> Markup:
         """Runs side by side, or one."""

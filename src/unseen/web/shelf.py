@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 DEPTH = 4
@@ -16,8 +16,10 @@ RUN, MODEL = "results.json", "bundle.json"
 """Files by which a run and a saved model are known."""
 
 
-def shelf(roots: Sequence[Path], *marks: str) -> dict[str, Path]:
-    """Folders below `roots` that hold a file of `marks`, newest first, by the names that a page shows.
+def shelf(roots: Sequence[Path], *marks: str, wanted: Callable[[Path], bool] = lambda folder: True) -> dict[str, Path]:
+    """Folders below `roots` that hold a file of `marks` and are `wanted`, newest first, by the names that a page shows.
+
+    Of a run that is none of them its model alone is looked at.
 
     Links are not followed, and hidden folders are left out. A root that is not there holds nothing.
     """
@@ -28,9 +30,11 @@ def shelf(roots: Sequence[Path], *marks: str) -> dict[str, Path]:
             inside = folder.relative_to(root)
             folders[:] = sorted(name for name in folders if not name.startswith("."))
             held = [folder / mark for mark in marks if mark in files and not (folder / mark).is_symlink()]
-            if held:
+            if held and wanted(folder):
                 found.setdefault(folder, (_readable(str(root.name / inside)), held[0].stat().st_mtime))
                 folders.clear()
+            if RUN in files:
+                folders[:] = [name for name in folders if name == "model"]
             if len(inside.parts) >= DEPTH:
                 folders.clear()
     newest = sorted(found, key=lambda folder: (-found[folder][1], folder))

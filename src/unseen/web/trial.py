@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import threading
 from collections import OrderedDict
 from pathlib import Path
@@ -92,8 +93,16 @@ def _room(folder: Path) -> SavedModel | None:
 
 def can_be_tried(folder: Path) -> bool:
     """Whether a folder holds a classifier, or what answers about one sample in another way."""
+    if (folder / MODEL).exists():
+        return True
+    written = [file.stat().st_mtime_ns for name in FILES_OF_ROOMS if (file := folder / name).exists()]
+    return bool(written) and _answers(folder, max(written))
+
+
+@functools.lru_cache(4096)
+def _answers(folder: Path, written: int) -> bool:
     kind = _room(folder)
-    return (folder / MODEL).exists() or (kind is not None and kind.opened is not None)
+    return kind is not None and kind.opened is not None
 
 
 def _typed(text: str, served: Served | ServedRows) -> str | list[float]:

@@ -114,7 +114,7 @@ def test_the_folder_is_what_predict_takes_and_what_forecast_takes_as_a_model(tmp
     rows = json.loads(done.output)
     found = result.model.forecast(tmp_path / "later.csv")
     assert [row["time"] for row in rows] == found.time.astype(str).tolist()
-    np.testing.assert_allclose([row["forecast"] for row in rows], found.forecast, rtol=1e-6)
+    np.testing.assert_allclose([row["forecast"] for row in rows], found.forecast, rtol=0, atol=1e-6)
     naive = forecast(table(), horizon=5, model=small(), method="last-value").model.save(tmp_path / "naive")
     with pytest.raises(ValueError, match="holds no network: what was chosen learns nothing"):
         load_model(naive)
@@ -127,3 +127,69 @@ def test_a_table_is_refused_before_the_model_is_loaded(tmp_path: Path, monkeypat
     error = CliRunner().invoke(app, ["predict", str(tmp_path / "out"), str(tmp_path / "short.csv")]).exception
     assert isinstance(error, ValueError)
     assert "short has 7 points, and 8 are the least" in str(error)
+
+
+def dated(times: pd.DatetimeIndex) -> pd.DataFrame:
+    return pd.DataFrame({"load": np.sin(np.arange(len(times)) / 4)}, index=times.rename("time"))
+
+
+@pytest.mark.parametrize("step", ["W-SUN", "QS", "YS", "B", "MS", "ME", "15min", "D"])
+def test_a_gap_before_or_after_does_not_change_the_step(step: str, tmp_path: Path) -> None:
+    whole = dated(pd.date_range("1900-01-01", periods=90, freq=step))
+    gapped = whole.drop(whole.index[40])
+    pairs = ((whole, gapped), (gapped, whole))[: 1 if step == "B" else 2]  # with a gap working days are days
+    for first, later in pairs:
+        model = kept(forecast(first, horizon=3, model=small(), method="ttm"), tmp_path)
+        assert model.forecast(later).time.tolist() == forecast(whole, horizon=3, model=small()).table.time.tolist()
+        read = prepared(tmp_path / "model")
+        (tmp_path / "example.csv").write_bytes(example(tmp_path / "model"))
+        assert len(opened(tmp_path / "model")([read(tmp_path / "example.csv")], 1)[0]) == 3
+
+
+def test_where_a_future_was_given_empty_last_rows_are_the_future_whatever_was_chosen(tmp_path: Path) -> None:
+    whole = table(312, ("load", "temperature"))
+    quick = {"tune_epochs": 1, "tune_learning_rate": 1e-3}
+    ahead = whole[["temperature"]][300:]
+    result = forecast(whole[:300], horizon=12, future=ahead, method="seasonal-naive", model=small(), settings=quick)
+    known = whole.assign(load=whole.load.where(np.arange(312) < 300))
+    pd.testing.assert_frame_equal(kept(result, tmp_path).forecast(known), result.table)
+
+
+def test_a_series_that_is_too_short_among_others_gets_the_naive_forecast_without_intervals(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    both = pd.concat([table(300).assign(shop="a"), (1000 * table(5)).assign(shop="b")])
+    result = forecast(both, by="shop", horizon=3, model=small(), method="ttm")
+    found = kept(result, tmp_path).forecast(both)
+    pd.testing.assert_frame_equal(found, result.table)
+    assert "b has 5 points, and 8 are the least" in caplog.text
+    new = pd.concat([table(300).assign(shop="a"), (1000 * table(300)).assign(shop="c")])
+    other = kept(result, tmp_path).forecast(new)
+    assert other.low[other.series == "c"].isna().all()
+
+
+def test_small_waves_on_large_offsets_keep_their_digits(tmp_path: Path) -> None:
+    large = 1e9 + table().astype(float)
+    result = forecast(large, horizon=4, model=small(), method="ttm")
+    result.model.save(tmp_path / "model")
+    (rows,) = opened(tmp_path / "model")([prepared(tmp_path / "model")(large)], 1)
+    np.testing.assert_allclose([row["forecast"] for row in rows], result.table.forecast, atol=1e-5, rtol=0)
+    assert all(row["low"] < row["forecast"] < row["high"] for row in rows)
+    assert len({row["answer"].split()[3] for row in rows}) > 2
+
+
+def test_columns_that_are_numbers_are_kept(tmp_path: Path) -> None:
+    frame = table().rename(columns={"load": 0})
+    result = forecast(frame, horizon=4, model=small(), method="ttm")
+    pd.testing.assert_frame_equal(kept(result, tmp_path).forecast(frame), result.table)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("horizon", 10**9), ("least", 10**12), ("context", -1), ("chosen", "last-value-tuned")]
+)
+def test_a_changed_file_is_refused(name: str, value: object, tmp_path: Path) -> None:
+    forecast(table(), horizon=4, model=small(), method="last-value", intervals=None).model.save(tmp_path / "model")
+    file = tmp_path / "model" / "forecaster.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | {name: value}))
+    with pytest.raises(ValueError, match="model"):
+        ForecastModel.load(tmp_path / "model")

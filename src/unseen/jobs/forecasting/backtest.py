@@ -173,3 +173,10 @@ def widths_of(past: Past, n: int, horizon: int, level: float, names: Sequence[st
                 level, fewest(level), names[i], fewer,
             )  # fmt: skip
     return widths
+
+
+def placed(values: Array, places: Sequence[int], others: Array) -> Array:
+    """`others` with `values` at `places`."""
+    out = others.copy()
+    out[list(places)] = values
+    return out

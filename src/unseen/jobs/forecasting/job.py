@@ -21,7 +21,7 @@ from unseen.data.series import (
     read_series,
 )
 from unseen.files import about
-from unseen.jobs.forecasting.backtest import Array, backtest, before, choice, origins_of, widths_of
+from unseen.jobs.forecasting.backtest import backtest, before, choice, origins_of, placed, widths_of
 from unseen.jobs.forecasting.forecasters import (
     NAIVE,
     TUNED,
@@ -182,7 +182,7 @@ def forecast(
     widths = widths_of(past[chosen], len(read), horizon, intervals, names) if past and intervals is not None else None
     low, high = (None, None) if widths is None else (y - widths, y + widths)
     saved = kept(
-        chosen, tried, tuned, read, widths, context=context, targets=targets, exogenous=exogenous, horizon=horizon,
+        chosen, tried, tuned, read, widths, context=context, targets=targets, exogenous=exogenous, horizon=int(horizon),
         time=time, by=by, day_first=day_first, intervals=intervals,
     )  # fmt: skip
     if intervals is not None and not past:
@@ -192,8 +192,8 @@ def forecast(
         )
     if len(read) < len(whole):
         others = attempts[chosen if chosen in NAIVE else "seasonal-naive"](whole, horizon, known)
-        low, high = (None if end is None else _placed(end, places, np.full_like(others, np.nan)) for end in (low, high))
-        y = _placed(y, places, others)
+        low, high = (None if end is None else placed(end, places, np.full_like(others, np.nan)) for end in (low, high))
+        y = placed(y, places, others)
     frame = forecast_frame(whole, y, low=low, high=high, channels=targets)
     return Forecast(frame, chosen, table, why, pick(whole, targets), saved, intervals)
 
@@ -249,13 +249,6 @@ def _exogenous(read: Domain, known: Domain | None, columns: Sequence[str] | None
     if unused:
         log.warning("future holds %s, which the series has not: not used", ", ".join(unused))
     return found
-
-
-def _placed(values: Array, places: Sequence[int], others: Array) -> Array:
-    """`others` with `values` at `places`."""
-    out = others.copy()
-    out[list(places)] = values
-    return out
 
 
 # -- files -------------------------------------------------------------------------------------------------

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import logging
 import os
 import sys
 from pathlib import Path
@@ -14,7 +15,7 @@ import numpy as np
 from unseen.data.domain import Domain
 from unseen.data.series import forecast_frame, future_values, grid_of, part, pick, read_series, stacked
 from unseen.files import check_kinds, loads, read_json
-from unseen.jobs.forecasting.backtest import Array
+from unseen.jobs.forecasting.backtest import Array, placed
 from unseen.jobs.forecasting.forecasters import ABOUT, NAIVE, STATE, TUNED, attempts_of, lack, reach_of
 from unseen.methods.forecasting.forecaster import Forecaster
 from unseen.nn.state import load_state, save_state, write_folder
@@ -22,7 +23,9 @@ from unseen.nn.state import load_state, save_state, write_folder
 if TYPE_CHECKING:
     import pandas as pd
 
-FORMAT = 1
+log = logging.getLogger(__name__)
+
+FORMAT, MOST = 1, 10**6
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,6 +51,9 @@ class Reading:
     day_first : bool or None
     intervals : float or None
         Probability of the intervals.
+    ends_with_future : bool
+        Whether the last rows, in which no column to forecast has a value, are the future, as they are where one was
+        known when it was chosen; else they are missing values.
     """
 
     chosen: str
@@ -61,6 +67,7 @@ class Reading:
     by: str | None = None
     day_first: bool | None = None
     intervals: float | None = None
+    ends_with_future: bool = False
 
     @classmethod
     def load(cls, folder: Path) -> Reading:
@@ -75,8 +82,9 @@ class Reading:
         names = [*read.targets, *read.exogenous, *read.steps]
         if not (read.targets and read.steps and all(isinstance(name, str) for name in names)):
             raise ValueError(f"{folder / ABOUT} is damaged: it must name columns and steps")
-        if min(read.horizon, read.least, read.context or 1) < 1:
-            raise ValueError(f"{folder / ABOUT} is damaged: horizon, least and context must be at least 1")
+        for name in ("horizon", "least", "context"):
+            if not 1 <= (getattr(read, name) or 1) <= MOST:
+                raise ValueError(f"{folder / ABOUT} is damaged: {name} must lie in [1, {MOST}]")
         return read
 
     def __call__(self, table: str | os.PathLike[str] | pd.DataFrame) -> tuple[Domain, Domain | None]:
@@ -89,6 +97,8 @@ class Reading:
             must be.
         """
         columns = [*self.targets, *self.exogenous]
+        if not isinstance(table, (str, os.PathLike)):
+            table = table.rename(columns=str)
         series = read_series(
             table, time=self.time, columns=columns, by=self.by, day_first=self.day_first, step=self.steps[0] or None
         )
@@ -97,21 +107,25 @@ class Reading:
                 wanted = " or ".join(one or "none (rows are counted)" for one in self.steps)
                 raise ValueError(f"{name} must have a step of {wanted}; it has {step or 'none (no times)'}")
         known = None
-        if self.exogenous:
+        if self.ends_with_future:
             series, known = self._apart(series)
-        for i in range(len(series)):
-            if why := lack(series, i, self.least, self.context or len(series.x[i])):
-                raise ValueError(why)
+        if len(lacks := self.lacks(series)) == len(series):
+            raise ValueError("; ".join(lacks.values()))
         return series, known
 
-    def _apart(self, series: Domain) -> tuple[Domain, Domain]:
+    def lacks(self, series: Domain) -> dict[int, str]:
+        """The places of series that the model cannot read, and why."""
+        told = {i: lack(series, i, self.least, self.context or len(series.x[i])) for i in range(len(series))}
+        return {i: why for i, why in told.items() if why}
+
+    def _apart(self, series: Domain) -> tuple[Domain, Domain | None]:
         """The series up to the last value of a target, and the exogenous columns after it."""
         until = []
         for values, name in zip(series.x, np.asarray(series.ids).tolist()):
             seen = np.flatnonzero(np.isfinite(values[:, : len(self.targets)]).any(axis=1))
             if not len(seen):
                 raise ValueError(f"{name} must have a value of {' or '.join(self.targets)}; it has none")
-            if (ahead := len(values) - 1 - int(seen[-1])) < self.horizon:
+            if (ahead := len(values) - 1 - int(seen[-1])) < self.horizon and self.exogenous:
                 raise ValueError(
                     f"{name} must end with {self.horizon} rows that know {', '.join(self.exogenous)} and not yet "
                     f"{', '.join(self.targets)}; it ends with {ahead}"
@@ -119,6 +133,8 @@ class Reading:
             until.append(int(seen[-1]) + 1)
         ones = [series.take([i]) for i in range(len(series))]
         past = stacked([part(one, 0, stop) for one, stop in zip(ones, until)])
+        if not self.exogenous:
+            return past, None
         known = pick(stacked([part(one, stop, None) for one, stop in zip(ones, until)]), self.exogenous)
         future_values(past, known, self.horizon, self.exogenous)
         return past, known
@@ -137,8 +153,8 @@ class ForecastModel:
     names : tuple of str
         The series that it was chosen for.
     widths : array (n, h, c) or None
-        Half the width of the interval at each step, from the errors of each of these series on its own past. Those of
-        a single one are taken for whatever is asked about; of several, for the one of the same name.
+        Half the width of the interval at each step, from the errors of each of these series on its own past: taken for
+        the one of the same name, or where a table holds one series without a name.
     """
 
     reading: Reading
@@ -164,13 +180,23 @@ class ForecastModel:
         tried = {} if one is None else {slug: one}
         tuned = tried if told.chosen.endswith(TUNED) else {}
         attempts = attempts_of(tried, tuned, told.targets, told.exogenous, told.context)
-        values = attempts[told.chosen](series, told.horizon, known)
+        lacks = told.lacks(series)
+        places = [i for i in range(len(series)) if i not in lacks]
+        values = attempts[told.chosen](series.take(places), told.horizon, known)
+        if lacks:
+            log.warning(
+                "the naive forecast, without intervals, where a series cannot be read: %s", "; ".join(lacks.values())
+            )
+            values = placed(values, places, attempts["seasonal-naive"](series, told.horizon, known))
         if self.widths is None:
             return forecast_frame(series, values, channels=told.targets)
         widths = np.full(values.shape, np.nan)
-        for i, name in enumerate(np.asarray(series.ids).tolist()):
-            if len(self.names) == 1 or name in self.names:
-                widths[i] = self.widths[0 if len(self.names) == 1 else self.names.index(name)]
+        names = np.asarray(series.ids).tolist()
+        for i in places:
+            if names[i] in self.names:
+                widths[i] = self.widths[self.names.index(names[i])]
+            elif told.by is None and len(self.names) == len(series) == 1:
+                widths[i] = self.widths[0]  # the same series in another file
         return forecast_frame(series, values, low=values - widths, high=values + widths, channels=told.targets)
 
     def save(self, folder: str | os.PathLike[str]) -> Path:
@@ -201,7 +227,7 @@ class ForecastModel:
             raise ValueError(f"{place} holds no forecaster") from error
         slug = reading.chosen.removesuffix(TUNED)
         fits = isinstance(one, Forecaster) and one.fitted and one.card.slug == slug
-        if not (slug in NAIVE if one is None else fits):
+        if not (reading.chosen in NAIVE if one is None else fits):
             raise ValueError(f"{place} must hold a forecaster {reading.chosen}; it holds {one!r}")
         shape = len(names), reading.horizon, len(reading.targets)
         if not names or (widths is not None and np.shape(widths) != shape):
@@ -228,6 +254,7 @@ def kept(
     reading = Reading(
         chosen=chosen,
         exogenous=exogenous if was_tuned else [],  # no other reads the future
+        ends_with_future=bool(exogenous),
         least=1 if one is None else one.limits.least,
         steps=steps,
         context=None if reach == sys.maxsize else reach,

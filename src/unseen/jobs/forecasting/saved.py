@@ -6,9 +6,14 @@ import io
 import math
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from unseen.jobs import Ask, SavedModel
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 ENDINGS = (".csv", ".tsv", ".parquet")
 
@@ -20,23 +25,33 @@ def opened(folder: Path) -> Ask:
     model = ForecastModel.load(folder)
 
     def ask(tables: Sequence[Any], _: int) -> list[list[dict[str, Any]]]:
-        return [[_row(row) for row in model.ahead(*table).to_dict("records")] for table in tables]
+        return [rows_of(model.ahead(*table)) for table in tables]
 
     return ask
 
 
-def _row(row: Mapping[Any, Any]) -> dict[str, Any]:
-    """A row of a forecast as plain values, with a line that tells it."""
-    told = {name: value if isinstance(value, str) else _number(value) for name, value in row.items() if name != "time"}
-    said = f"{row['time']}  {row['channel']} {row['forecast']:.4g}"
+def rows_of(table: pd.DataFrame) -> list[dict[str, Any]]:
+    """The rows of a forecast as plain values, to a ten-millionth of what the values of its series and column span."""
+    rows = []
+    for _, part in table.groupby(["series", "channel"], sort=False):
+        values = part[[name for name in ("forecast", "low", "high") if name in part]].to_numpy(dtype=float)
+        span = float(np.nanmax(values) - np.nanmin(values)) if np.isfinite(values).any() else 0.0
+        size = math.floor(math.log10(span)) if span > 0 else 0
+        rows += [_row(row, 6 - size, max(0, 2 - size)) for row in part.to_dict("records")]
+    return rows
+
+
+def _row(row: Mapping[Any, Any], decimals: int, shown: int) -> dict[str, Any]:
+    """A row with numbers of so many decimals, and a line of fewer that tells it."""
+
+    def number(value: Any) -> float | None:
+        return round(float(value), decimals) if math.isfinite(value) else None
+
+    told = {name: value if isinstance(value, str) else number(value) for name, value in row.items() if name != "time"}
+    said = "none" if told["forecast"] is None else f"{row['forecast']:.{shown}f}"
     if told.get("low") is not None:
-        said += f"  ({row['low']:.4g} to {row['high']:.4g})"
-    return {"answer": said, "time": str(row["time"]), **told}
-
-
-def _number(value: Any) -> float | None:
-    """A number with the seven digits that single precision has; None where there is none."""
-    return float(f"{value:.7g}") if math.isfinite(value) else None
+        said += f"  ({row['low']:.{shown}f} to {row['high']:.{shown}f})"
+    return {"answer": f"{row['time']}  {row['channel']} {said}", "time": str(row["time"]), **told}
 
 
 def read(path: str) -> tuple[Sequence[Any], Sequence[Any]]:
@@ -57,7 +72,6 @@ def prepared(folder: Path) -> Callable[[Any], Any]:
 
 def example(folder: Path) -> bytes:
     """A made-up table that the model can read: a wave, and no more points than it needs."""
-    import numpy as np
     import pandas as pd
 
     from unseen.data.time_grid import dates_from
