@@ -168,7 +168,7 @@ class TreeMetric(LabelMetric):
         return depths
 
     def rows(self, index: IntArray) -> FloatArray:
-        source = self.nodes[np.asarray(index, dtype=np.int64)].astype(np.int32)  # as scipy had it for long
+        source = self.nodes[np.asarray(index, dtype=np.int64)]
         ancestors = self._ancestors(source)
         distance = np.zeros((len(source), len(self.parents)))
         for level, above in zip(self.levels, ancestors):
@@ -252,7 +252,7 @@ class GraphMetric(LabelMetric):
     def rows(self, index: IntArray) -> FloatArray:
         from scipy.sparse.csgraph import dijkstra
 
-        source = self.nodes[np.asarray(index, dtype=np.int64)].astype(np.int32)  # as scipy had it for long
+        source = self.nodes[np.asarray(index, dtype=np.int64)]
         unweighted = bool((self.adjacency.data == 1).all())
         return dijkstra(self.adjacency, directed=False, indices=source, unweighted=unweighted)[:, self.nodes]
 

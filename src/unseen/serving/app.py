@@ -164,7 +164,7 @@ def create_app(
         guarded = {"dependencies": [Depends(_guard(token))], "responses": _problems(401)}
 
     async def answered(request: Request, top: int) -> list[Any]:
-        if is_foreign(request.headers, request.url.path):
+        if is_foreign(request.headers, request.scope["path"]):
             raise HTTPException(ELSEWHERE.status, ELSEWHERE.detail)
         async with turns.turn():
             samples = await bodies.read(request)
@@ -221,7 +221,7 @@ def create_app(
     @app.get("/", include_in_schema=False)
     async def page(request: Request) -> HTMLResponse:
         host = request.headers.get("host", "")
-        told, policy = front(served, host, guarded=token is not None, scheme=request.url.scheme)
+        told, policy = front(served, host, guarded=token is not None, scheme=request.scope["scheme"])
         return HTMLResponse(told, headers={"content-security-policy": policy})
 
     @app.get("/example.png", include_in_schema=False)
@@ -249,7 +249,7 @@ def create_app(
 
     @app.get("/docs", include_in_schema=False)
     async def docs(request: Request) -> HTMLResponse:
-        asked = address(request.headers.get("host", ""), request.url.scheme)
+        asked = address(request.headers.get("host", ""), request.scope["scheme"])
         page, policy = manual(app.openapi(), curl=lines(served, asked, guarded=token is not None)[0], field=FIELD)
         return HTMLResponse(page, headers={"content-security-policy": policy})
 

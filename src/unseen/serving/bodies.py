@@ -105,7 +105,7 @@ class Bodies:
         parser.spool_max_size = self.limits.bytes + 1  # no upload reaches the disk
         try:
             form = await parser.parse()
-        except (MultiPartException, UnicodeDecodeError) as error:
+        except (MultiPartException, ValueError, KeyError) as error:  # as the parser below calls it in some versions
             raise bad from error
         files = [file for name, file in form.multi_items() if name == FIELD and isinstance(file, UploadFile)]
         if not files or len(files) != len(form.multi_items()):
