@@ -11,6 +11,10 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE))
 
+from unseen.runtime import share_one_heap
+
+share_one_heap()  # as the command line does, before there are threads
+
 from common import Row, machine
 
 ALL = (
