@@ -314,8 +314,8 @@ class Bundle:
             raise ValueError(f"a model of {self.method.card.slug} has no ONNX: {error}") from error
 
         front, example = None, self.example()
-        alone = self.encoder is None or self.whole or self.method.reads_regions
-        if not alone and (parts := lite0s(self.encoder.running)):  # type: ignore[union-attr]
+        reader = None if self.whole or self.method.reads_regions else self.encoder
+        if reader is not None and (parts := lite0s(reader.running)):
             rest = Whole(self.method.network(), self.temperature)
             height, width = example.shape[2:]
             front = Front(lambda place: write_onnx(parts, (height, width), place), rest, FEATURES * len(parts))

@@ -53,7 +53,7 @@ class Batcher:
     deadline : float, > 0
         Seconds after which `admitted` refuses who waits.
     batch_seen : callable, optional
-        Told the number of samples of every batch and its seconds.
+        Told the number of samples of each thread's share of a batch, and its seconds.
     requests : callable () -> int, optional
         How many requests are under way, those that were not submitted yet among them.
     threads : int, >= 1

@@ -46,7 +46,7 @@ function charts(rows) {
     summary.textContent = "Numbers";
     numbers.textContent = points.map((row) => row.answer).join("\n");
     folded.append(summary, numbers);
-    item.append(said, curve(points), folded);
+    item.append(said, ...(points.some((row) => row.forecast !== null) ? [curve(points)] : []), folded);
     return item;
   });
 }

@@ -8,8 +8,6 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from unseen.jobs import Ask, SavedModel
 
 if TYPE_CHECKING:
@@ -32,6 +30,8 @@ def opened(folder: Path) -> Ask:
 
 def rows_of(table: pd.DataFrame) -> list[dict[str, Any]]:
     """The rows of a forecast as plain values, to a ten-millionth of what the values of its series and column span."""
+    import numpy as np
+
     rows = []
     for _, part in table.groupby(["series", "channel"], sort=False):
         values = part[[name for name in ("forecast", "low", "high") if name in part]].to_numpy(dtype=float)
@@ -72,6 +72,7 @@ def prepared(folder: Path) -> Callable[[Any], Any]:
 
 def example(folder: Path) -> bytes:
     """A made-up table that the model can read: a wave, and no more points than it needs."""
+    import numpy as np
     import pandas as pd
 
     from unseen.data.time_grid import dates_from
