@@ -27,6 +27,7 @@ METHODS = {
     "prototypes": "baselines.prototypes:Prototypes",
     "describe": "baselines.describe:Describe",
     "describe-centred": "baselines.describe_centred:DescribeCentred",
+    "nearest-name": "baselines.nearest_name:NearestName",
     "propagate-names": "baselines.propagate_names:PropagateNames",
     "self-train-names": "baselines.self_train_names:SelfTrainNames",
     "linear-probe": "baselines.linear_probe:LinearProbe",

@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
+import importlib.metadata
 import os
 import subprocess
 import sys
+import types
+from collections import Counter
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import pandas as pd
 import pytest
 
+from unseen import plugins
+from unseen.data.classes import ClassSpace
+from unseen.data.domain import Domain
 from unseen.data.taxonomies import load
 from unseen.jobs.mapping import job as mapping
 from unseen.jobs.mapping.job import Mapper, learn, read_pairs, read_phrases
+from unseen.methods.baselines.nearest_name import NearestName
 
 TABLE = """name,parent,synonyms
 animal,,living thing
@@ -27,7 +35,8 @@ shark,fish,white shark|big fish
 carp,fish,koi|pond fish
 ray,fish,
 """
-QUICK = ["--set", "mapper=cnn", "--set", "hidden=32", "--set", "dim=32"]
+QUICK = ["--methods", "text2node", "--set", "mapper=cnn", "--set", "hidden=32", "--set", "dim=32"]
+SMALL: dict[str, Any] = {"mapper": "mean", "dim": 4, "walks": 1, "epochs": 1, "node_epochs": 1, "least_steps": 0}
 
 
 @pytest.fixture
@@ -59,6 +68,7 @@ def test_phrases_are_mapped_with_path_and_vectors_and_the_mapper_is_used_again(f
         "--vectors", "v.npy", "--model", "mapper", *QUICK,
     )  # fmt: skip
     assert "1 have no known word and no node" in first.stderr
+    assert "text2node: of 11 phrases that were taken away (synonyms), " in first.stderr
     table = pd.read_csv(folder / "mapped.csv", keep_default_na=False)
     assert table.columns.tolist() == ["phrase", "rank", "node", "name", "score", "path"]
     assert len(table) == 7
@@ -90,8 +100,8 @@ def test_phrases_are_mapped_with_path_and_vectors_and_the_mapper_is_used_again(f
 
 
 def test_whole_phrases_may_be_read_by_a_sentence_encoder_also_after_loading(folder: Path) -> None:
-    mapper = learn(load("csv:" + str(folder / "tree.csv")), words="minilm", hidden=32, dim=32)
-    assert mapper.method.mapper == "cnn"
+    mapper = learn(load("csv:" + str(folder / "tree.csv")), method="text2node", words="minilm", hidden=32, dim=32)
+    assert mapper.method.get_params()["mapper"] == "cnn"
     found = mapper.map(["a bird that is awake at night", "", "fish with sharp teeth"], k=2)
     assert found.node.tolist()[:2] == mapper.map(["a bird that is awake at night"], k=2).node.tolist()
     assert found[found.phrase == ""].node.tolist() == [""]
@@ -122,6 +132,14 @@ def test_an_obo_file_is_mapped_to(folder: Path) -> None:
         (["--taxonomy", "csv:tree.csv", "phrases.csv", "--vectors", "no/v.npy"], "vectors: there is no folder 'no'"),
         (["--taxonomy", "csv:tree.csv", "phrases.csv", "--below", "zzz"], "no class is called 'zzz'"),
         (["--taxonomy", "csv:tree.csv", "phrases.csv", "--set", "random_state=3"], "take random_state; say --seed"),
+        (
+            ["--taxonomy", "csv:tree.csv", "phrases.csv", "--methods", "shot"],
+            "--methods must be some of nearest-name, text2node; got 'shot'",
+        ),
+        (
+            ["--taxonomy", "csv:tree.csv", "phrases.csv", "--methods", "nearest-name,text2node", "--no-check"],
+            "methods must be one if nothing is checked",
+        ),
     ],
 )
 def test_mistakes_are_one_line(folder: Path, arguments: list[str], told: str) -> None:
@@ -150,7 +168,96 @@ def test_words_of_phrases_are_read_beyond_the_limit_of_a_file_of_vectors(
 ) -> None:
     (folder / "v.txt").write_text("the 1 0\nof 0 1\nBird 1 1\nbanana 0 2\n")
     monkeypatch.setattr(mapping, "read_vectors", functools.partial(mapping.read_vectors, limit=1))
-    small: dict[str, Any] = {"mapper": "mean", "dim": 4, "walks": 1, "epochs": 1, "node_epochs": 1, "least_steps": 0}
-    method = learn(load(f"csv:{folder / 'tree.csv'}"), words=str(folder / "v.txt"), **small).method
+    tree = load(f"csv:{folder / 'tree.csv'}")
+    method = learn(tree, method="text2node", words=str(folder / "v.txt"), **SMALL).method
     assert method.words_.words == ("the", "bird")
     assert method.left_out_ > 0
+
+
+# -- the check ---------------------------------------------------------------------------------------------
+
+
+class Recorded(NearestName):
+    """A mapper of another package, which keeps what it was shown."""
+
+    card = dataclasses.replace(NearestName.card, slug="recorded", title="Of another package")
+    shown: ClassVar[list[list[str]]] = []
+
+    def fit(self, *, source: Domain, classes: ClassSpace, encoder: Any = None) -> Self:
+        self.shown.append([str(text) for text in source.x])
+        return super().fit(source=source, classes=classes, encoder=encoder)  # type: ignore[no-any-return]
+
+
+@pytest.fixture
+def recorded(monkeypatch: pytest.MonkeyPatch) -> type[Recorded]:
+    real = plugins.found
+    entry = importlib.metadata.EntryPoint("recorded", "other_mappers:Recorded", "unseen.methods")
+    module = types.ModuleType("other_mappers")
+    vars(module)["Recorded"] = Recorded
+    monkeypatch.setitem(sys.modules, "other_mappers", module)
+    monkeypatch.setattr(plugins, "found", lambda group: {"recorded": entry} if group == "methods" else real(group))
+    monkeypatch.setattr(Recorded, "shown", [])
+    return Recorded
+
+
+def test_a_mapper_of_another_package_enters_by_its_card_and_is_never_shown_what_it_is_asked(
+    folder: Path, recorded: type[Recorded]
+) -> None:
+    tree = load(f"csv:{folder / 'tree.csv'}")
+    assert "recorded" in mapping.mappers()
+    found = mapping.check(tree, of=("recorded",), words="wordllama")
+    assert found is not None
+    assert (found.asked, found.n) == ("synonyms", 11)
+    kept = Counter(recorded.shown[0])
+    gone = Counter(tree.phrases.x.tolist()) - kept
+    assert gone.total() == 11
+    assert set(tree.classes.names) <= kept.keys()  # every node keeps its name
+    assert learn(tree, method="recorded", words="wordllama").map(["koi"], k=1).node.tolist() == ["carp"]
+
+
+def test_with_pairs_a_fifth_of_them_is_asked_for_and_every_name_is_known(
+    folder: Path, recorded: type[Recorded]
+) -> None:
+    tree = load(f"csv:{folder / 'tree.csv'}")
+    animals = ("owl", "carp", "ray", "shark", "eagle")
+    texts = [f"{colour} {animal}" for colour in ("red", "grey", "tiny", "old", "wild") for animal in animals]
+    y = np.array([tree.classes.index(text.split()[1]) for text in texts])
+    pairs = Domain(x=np.array(texts), y=y, kind="text", classes=tree.classes, name="pairs")
+    found = mapping.check(tree, pairs, of=("recorded",), words="wordllama")
+    assert found is not None
+    assert (found.asked, found.n) == ("a fifth of the pairs", 5)
+    assert len(set(texts) - set(recorded.shown[0])) == 5
+    assert set(tree.phrases.x.tolist()) <= set(recorded.shown[0])
+    assert found.figures["recorded"]["first"] == 1.0  # each of them names its node
+
+
+def test_what_stands_twice_is_not_asked_for_since_the_other_would_answer(folder: Path) -> None:
+    tree = load(f"csv:{folder / 'tree.csv'}")
+    synonyms = tree.phrases.take(np.setdiff1d(np.arange(len(tree.phrases)), mapping._first_names(tree.phrases)))
+    assert mapping.check(tree, synonyms, words="wordllama") is None  # each synonym is a pair, too
+    y = np.repeat(tree.classes.index("owl"), 40)
+    again = Domain(x=np.array(["Night-bird!"] * 40), y=y, kind="text", classes=tree.classes)
+    found = mapping.check(tree, again, words="wordllama")
+    assert found is not None
+    assert (found.asked, found.n) == ("synonyms", 10)
+
+
+def test_of_several_methods_the_one_is_used_that_finds_more(folder: Path) -> None:
+    told = unseen(
+        folder, "map", "--taxonomy", "csv:tree.csv", "phrases.csv", "--methods", "text2node,nearest-name", "--model",
+        "mapper", "--words", "wordllama",
+    ).stderr  # fmt: skip
+    found = mapping.check(load(f"csv:{folder / 'tree.csv'}"), of=mapping.mappers(), words="wordllama")
+    assert found is not None
+    assert f"{found.best} is used" in told
+    assert Mapper.load(folder / "mapper").method.card.slug == found.best
+    assert mapping.Check("", 1, {"a": {"mrr": 0.2}, "b": {"mrr": 0.3}, "c": {"mrr": 0.3}}).best == "b"
+
+
+def test_where_no_node_has_a_second_name_nothing_is_checked(folder: Path) -> None:
+    (folder / "tree.csv").write_text("name,parent\nroot,\nleft,root\nright,root\n")
+    assert "nothing could be checked" in unseen(folder, "map", "--taxonomy", "csv:tree.csv", "phrases.csv").stderr
+    told = unseen(
+        folder, "map", "--taxonomy", "csv:tree.csv", "phrases.csv", "--methods", "text2node,nearest-name", code=1
+    ).stderr
+    assert "methods must be one: too few nodes have a second name" in told

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from unseen import options
 from unseen.console import app, check_written, say, settings_of, write_csv
+
+if TYPE_CHECKING:
+    from unseen.data.domain import Domain
+    from unseen.data.taxonomies import Taxonomy
 
 SHOWN = 5
 """Phrases that are shown with their nearest node."""
@@ -30,18 +35,27 @@ def map_phrases(
     words: Annotated[
         str | None,
         typer.Option(
-            help="wordllama (if absent), fasttext (trained on the phrases), a file of vectors, or minilm: a vector of "
-            "the whole phrase."
+            help="minilm (a vector of the whole phrase), wordllama, fasttext (trained on the phrases) or a file of "
+            "vectors; what suits the method if absent."
         ),
     ] = None,
     column: Annotated[str | None, typer.Option(help="Column of the phrases.")] = None,
+    methods: Annotated[
+        str,
+        typer.Option(
+            help="nearest-name (seconds), text2node (trained; minutes), or several: the check decides.", metavar="NAMES"
+        ),
+    ] = "nearest-name",
+    check: Annotated[
+        bool, typer.Option(help="Take some phrases away, ask for their nodes, and say how many were found.")
+    ] = True,
     settings: options.Settings = None,
     seed: options.OptionalSeed = None,
 ) -> None:
     """Map phrases to the nearest nodes of a taxonomy.
 
-    Each has a score and its path to the root. It learns from the taxonomy's own names and synonyms and from --pairs,
-    and finds nodes that have neither.
+    Each has a score and its path to the root. It knows the taxonomy's own names and synonyms, and --pairs. First some
+    of these are taken away and asked for, so that you see how often the answer is right.
 
     Example:  unseen map --taxonomy icd10cm:9 --model models/heart phrases.csv --out mapped.csv
     """
@@ -50,7 +64,14 @@ def map_phrases(
 
     check_written("vectors", vectors, ".npy")
     check_written("out", out, ".csv")
-    given = settings_of(settings, random_state="--seed", words="--words", pairs="--pairs")
+    given = settings_of(settings, random_state="--seed", words="--words", pairs="--pairs", method="--methods")
+    named = [name for name in (part.strip() for part in methods.split(",")) if name]
+    for name in named or [methods]:
+        mapping.mapper_of(name)
+    if len(named) > 1 and (given or not check):
+        raise ValueError(
+            "methods must be one if it is given settings" if given else "methods must be one if nothing is checked"
+        )
     texts = mapping.read_phrases(phrases, column)
     if model is not None and (model / "state.json").exists():
         if taxonomy or pairs or words or given or seed is not None:
@@ -70,7 +91,10 @@ def map_phrases(
         )
         for line in (*tree.notes, *tree.phrases.credits):
             say(line)
-        mapper = mapping.learn(tree, known, words=words or "wordllama", random_state=seed or 0, **given)
+        method, told = _chosen(tree, known, named, words, check, seed or 0, given)
+        mapper = mapping.learn(tree, known, method=method, words=words, random_state=seed or 0, **given)
+        if told:
+            say(told)
         if skipped := mapper.method.skipped_:
             say(f"{skipped} words of phrases have no vector; {mapper.method.left_out_} phrases have no other word")
         if model is not None:
@@ -86,5 +110,28 @@ def map_phrases(
     if vectors is not None:
         import numpy as np
 
-        np.save(vectors, mapper.vectors(texts))
-        say(f"{len(texts)} x {mapper.method.dim} vectors are in {vectors}")
+        found = mapper.vectors(texts)
+        np.save(vectors, found)
+        say(f"{len(found)} x {found.shape[1]} vectors are in {vectors}")
+
+
+def _chosen(
+    tree: Taxonomy, known: Domain | None, named: Sequence[str], words: str | None, check: bool, seed: int,
+    settings: Mapping[str, Any],
+) -> tuple[str, str]:  # fmt: skip
+    """The method that found most phrases that were taken away, and what to say of it."""
+    from unseen.jobs.mapping import job as mapping
+
+    if not check:
+        return named[0], ""
+    found = mapping.check(tree, known, of=named, words=words, say=say, random_state=seed, **settings)
+    if found is None:
+        if len(named) > 1:
+            raise ValueError("methods must be one: too few nodes have a second name, so nothing can be checked")
+        return named[0], "nothing could be checked: too few nodes have a second name, and there are too few pairs"
+    for slug, figures in found.figures.items():
+        say(
+            f"{slug}: of {found.n} phrases that were taken away ({found.asked}), {figures['first']:.0%} found their "
+            f"node first, {figures['among ten']:.0%} among ten; the first answer is {figures['hops']:.1f} steps away"
+        )
+    return found.best, f"{found.best} is used" if len(named) > 1 else ""

@@ -1,26 +1,30 @@
-"""Phrases mapped to a taxonomy, as one job: learn from its names and the user's pairs, rank, tell the path."""
+"""Phrases mapped to a taxonomy, as one job: learn its names and the user's pairs, check, rank, tell the path."""
 
 from __future__ import annotations
 
-import copy
 import dataclasses
 import os
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from unseen import methods
 from unseen.data.domain import Domain
 from unseen.data.loaders.common import TEXT_COLUMNS, find_column, locate
 from unseen.data.loaders.table import as_texts, read_frame
 from unseen.data.reading import read_bytes
 from unseen.data.taxonomies import Taxonomy
+from unseen.data.typing import IntArray
 from unseen.data.words import WordVectors, fasttext, read_vectors, sentences, wordllama, words_of
+from unseen.evaluation.metrics.taxonomy import hit_at, hops, mean_reciprocal_rank
 from unseen.files import loads, reads
 from unseen.methods.base import UNKNOWN
-from unseen.methods.zero_shot.text2node import Text2Node
+from unseen.methods.listing import reading
+from unseen.methods.phrases import PhraseMapper
 from unseen.nn.state import load_state, save_state
 from unseen.runtime import track
 
@@ -33,21 +37,27 @@ TEXT_ENCODERS = ("minilm", "sentence-transformers")
 """What the names of encoders of whole phrases begin with."""
 AT_ONCE = 2048
 """Phrases between two steps of the progress bar."""
+WHOLE, WORDS = "minilm", "wordllama"
+"""Whose vectors phrases have, by what suits a method, if nobody says."""
+DEFAULT = "nearest-name"
+"""The method, if none is named: it learns nothing and takes seconds."""
+ASKED, FEWEST_ASKED, FIRST = 500, 5, 10
+"""Phrases that a check asks about, at most and at least, and how many answers it looks at."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Mapper:
-    """A fitted `Text2Node` with the taxonomy that it maps to.
+    """A fitted method with the taxonomy that it maps to.
 
     Attributes
     ----------
-    method : Text2Node
+    method : PhraseMapper
     taxonomy : Taxonomy
     encoder : str
         Name of the sentence encoder whose vector a phrase has, as one word; empty if words have vectors.
     """
 
-    method: Text2Node
+    method: PhraseMapper
     taxonomy: Taxonomy
     encoder: str = ""
 
@@ -65,8 +75,8 @@ class Mapper:
         Returns
         -------
         DataFrame
-            Columns phrase, rank (from 1), node, name, score (cosine) and path (from the node to the root, by names); a
-            phrase without a known word has one row, without a node; None and NaN are empty phrases.
+            Columns phrase, rank (from 1), node, name, score (a cosine) and path (from the node to the root, by names);
+            a phrase of which nothing is known has one row, without a node; None and NaN are empty phrases.
 
         Raises
         ------
@@ -91,17 +101,17 @@ class Mapper:
                     rows.append((phrase, rank, classes.names[node], classes.texts[node], round(score, 4), path))
         return pd.DataFrame(rows, columns=["phrase", "rank", "node", "name", "score", "path"])
 
+    def nodes(self, phrases: Sequence[str], k: int = 1) -> NDArray[np.int64]:
+        """Indices of the k nearest nodes, (n, k); -1 where nothing is known of a phrase."""
+        return np.concatenate([self._reading(part).rank(part, k).nodes for part in self._parts(phrases)])
+
     def vectors(self, phrases: Sequence[str]) -> NDArray[np.float32]:
         """f(phrase), (n, dim), of unit length: features for a model of your own; zeros where no word is known."""
         return np.concatenate([self._reading(part).transform(part).numpy() for part in self._parts(phrases)])
 
-    def _reading(self, part: NDArray[Any]) -> Text2Node:
+    def _reading(self, part: NDArray[Any]) -> PhraseMapper:
         """The method with vectors for these phrases."""
-        if not self.encoder:
-            return self.method
-        method = copy.copy(self.method)
-        method.words_ = sentence_vectors(part.tolist(), self.encoder)
-        return method
+        return self.method.reading(sentence_vectors(part.tolist(), self.encoder)) if self.encoder else self.method
 
     def _parts(self, phrases: Sequence[str]) -> Any:
         import pandas as pd
@@ -143,7 +153,9 @@ class Mapper:
         return cls(value["method"], taxonomy, value.get("encoder", ""))
 
 
-def learn(taxonomy: Taxonomy, pairs: Domain | None = None, *, words: str = "wordllama", **settings: Any) -> Mapper:
+def learn(
+    taxonomy: Taxonomy, pairs: Domain | None = None, *, method: str = DEFAULT, words: str | None = None, **settings: Any
+) -> Mapper:
     """Learn to map phrases to a taxonomy.
 
     Parameters
@@ -152,27 +164,163 @@ def learn(taxonomy: Taxonomy, pairs: Domain | None = None, *, words: str = "word
         Its names and synonyms are learned from.
     pairs : Domain, optional
         Further phrases, labelled with its nodes (`read_pairs`).
-    words : str
+    method : str
+        Slug of a method that maps phrases, one of `mappers`.
+    words : str, optional
         ``wordllama``; ``fasttext``, trained on the phrases; a file of vectors in the format of GloVe or FastText; or a
-        text encoder, such as ``minilm``, whose vector of a whole phrase stands for its words.
+        text encoder, such as ``minilm``, whose vector of a whole phrase stands for its words. What suits the method if
+        absent.
     settings
-        Hyperparameters of `Text2Node`; with a text encoder those of its preset ``cnn`` unless told otherwise.
+        Hyperparameters of the method; of `Text2Node` with a text encoder those of its preset ``cnn`` unless told
+        otherwise.
+
+    Raises
+    ------
+    ValueError
+        If the method maps no phrases, or has no such hyperparameter.
     """
-    phrases = taxonomy.phrases
-    if pairs is not None:
-        phrases = Domain(
-            x=np.concatenate([phrases.x, pairs.x]), y=np.concatenate([phrases.labels, pairs.labels]), kind="text",
-            classes=taxonomy.classes, name=phrases.name,
-        )  # fmt: skip
+    cls = mapper_of(method)
+    words = words or (WHOLE if cls.reads_whole else WORDS)
+    phrases = taxonomy.phrases if pairs is None else _joined(taxonomy, pairs)
     texts = phrases.x.tolist()
     if _is_encoder(words):
-        method = Text2Node(**{**Text2Node.card.presets["cnn"], **settings})
-        method.fit(source=phrases, classes=taxonomy.classes, encoder=sentence_vectors(texts, words))
-        method.words_ = sentence_vectors(texts[:1], words)  # the others need not be kept: phrases are encoded anew
-        return Mapper(method, taxonomy, words)
-    return Mapper(
-        Text2Node(**settings).fit(source=phrases, classes=taxonomy.classes, encoder=_words(words, texts)), taxonomy
-    )
+        learnt = cls(**{**cls.card.presets.get("cnn", {}), **settings})
+        learnt.fit(source=phrases, classes=taxonomy.classes, encoder=sentence_vectors(texts, words))
+        # the vectors of the phrases need not be kept: others are encoded anew
+        return Mapper(learnt.reading(sentence_vectors(texts[:1], words)), taxonomy, words)
+    learnt = cls(**settings)
+    learnt.fit(source=phrases, classes=taxonomy.classes, encoder=_words(words, texts))
+    return Mapper(learnt, taxonomy)
+
+
+def mapper_of(slug: str) -> type[PhraseMapper]:
+    """The method of this name.
+
+    Raises
+    ------
+    ValueError
+        If there is none that maps phrases.
+    """
+    if slug not in methods.slugs() or not issubclass(cls := methods.get(slug), PhraseMapper):
+        raise ValueError(f"methods must be some of {', '.join(mappers())}; got {slug!r}")
+    return cls
+
+
+def mappers() -> tuple[str, ...]:
+    """All methods that map phrases, by slug, those of other packages, too."""
+    read = reading("classes")
+    slugs = (slug for slug in methods.slugs() if slug not in methods.METHODS or slug in read)
+    return tuple(slug for slug in slugs if issubclass(methods.get(slug), PhraseMapper))
+
+
+def _joined(taxonomy: Taxonomy, pairs: Domain) -> Domain:
+    """Names and pairs as phrases with their nodes."""
+    phrases = taxonomy.phrases
+    return Domain(
+        x=np.concatenate([phrases.x, pairs.x]), y=np.concatenate([phrases.labels, pairs.labels]), kind="text",
+        classes=taxonomy.classes, name=phrases.name, credits=phrases.credits,
+    )  # fmt: skip
+
+
+# -- the exam on what is known -----------------------------------------------------------------------------
+
+
+@dataclasses.dataclass(frozen=True)
+class Check:
+    """How often phrases found their nodes that were taken away first.
+
+    Attributes
+    ----------
+    asked : str
+        What they were, in words.
+    n : int
+    figures : dict of slug to dict
+        Of each method ``first`` and ``among ten``, the shares whose node was the first answer and one of the first ten;
+        ``mrr``, the mean of 1 / rank; and ``hops``, the mean distance of the first answer.
+    """
+
+    asked: str
+    n: int
+    figures: Mapping[str, Mapping[str, float]]
+
+    @property
+    def best(self) -> str:
+        """The method with the largest ``mrr``, the first of several."""
+        return max(self.figures, key=lambda slug: self.figures[slug]["mrr"])
+
+
+def check(
+    taxonomy: Taxonomy, pairs: Domain | None = None, *, of: Sequence[str] = (DEFAULT,), words: str | None = None,
+    say: Callable[[str], None] = lambda line: None, random_state: int = 0, **settings: Any,
+) -> Check | None:  # fmt: skip
+    """Take away some phrases whose nodes are known, learn from the others, and ask each method for the nodes.
+
+    A fifth of the pairs where there are 25; else synonyms, of nodes that keep another name; at most `ASKED`. What
+    stands twice, or is a pair and a name, is not asked for: one of them would give the answer away.
+
+    Parameters
+    ----------
+    taxonomy, pairs, words, settings
+        As for `learn`.
+    of : strings
+        Slugs of methods; a single one takes the `settings`.
+    say : callable
+        Is told which method is tried.
+    random_state : int
+
+    Returns
+    -------
+    Check or None
+        None where fewer than five phrases could be asked about.
+    """
+    order = np.random.default_rng(random_state).permutation
+    names, given = taxonomy.phrases, [] if pairs is None else pairs.x.tolist()
+    spare = np.array([], dtype=np.int64) if pairs is None else _alone(given, names.x.tolist())
+    kept = pairs
+    if pairs is not None and len(spare) >= 5 * FEWEST_ASKED:
+        gone = np.sort(order(spare)[: min(ASKED, len(spare) // 5)])
+        asked, told = pairs.take(gone), "a fifth of the pairs"
+        kept = pairs.take(np.setdiff1d(np.arange(len(pairs)), gone))
+    else:
+        gone = np.sort(order(np.setdiff1d(_alone(names.x.tolist(), given), _first_names(names)))[:ASKED])
+        asked, told = names.take(gone), "synonyms"
+        taxonomy = dataclasses.replace(taxonomy, phrases=names.take(np.setdiff1d(np.arange(len(names)), gone)))
+    if len(asked) < FEWEST_ASKED:
+        return None
+    figures, truth, metric = {}, asked.labels, taxonomy.classes.metric
+    assert metric is not None
+    for slug in of:
+        say(f"check: {slug} is asked for the nodes of {len(asked)} phrases that it does not know")
+        own = settings if len(of) == 1 else {}
+        mapper = learn(taxonomy, kept, method=slug, words=words, random_state=random_state, **own)
+        ranked = np.full((len(asked), FIRST), UNKNOWN)
+        found = mapper.nodes(asked.x, FIRST)
+        ranked[:, : found.shape[1]] = found
+        figures[slug] = {
+            "first": hit_at(truth, ranked, 1), "among ten": hit_at(truth, ranked, FIRST),
+            "mrr": mean_reciprocal_rank(truth, ranked), "hops": float(hops(truth, ranked[:, 0], metric).mean()),
+        }  # fmt: skip
+    return Check(told, len(asked), figures)
+
+
+def _first_names(phrases: Domain) -> IntArray:
+    """The first phrase of each node."""
+    return np.unique(phrases.labels, return_index=True)[1]
+
+
+def _alone(texts: Sequence[str], others: Sequence[str]) -> IntArray:
+    """Which texts have words that no second text, and none of the others, has in this order."""
+    keys = [words_key(text) for text in texts]
+    counts = Counter(keys) + Counter(map(words_key, others))
+    return np.flatnonzero([counts[key] == 1 for key in keys])
+
+
+def words_key(text: str) -> str:
+    """The words of a phrase, in their order: what makes two phrases one."""
+    return " ".join(words_of(text)) or text
+
+
+# -- whose vectors -----------------------------------------------------------------------------------------
 
 
 def _is_encoder(name: str) -> bool:

@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable, Iterator
-from typing import Any, Literal, NamedTuple, Self
+from typing import Any, Literal, Self
 
 import numpy as np
 import torch
@@ -15,10 +15,10 @@ from unseen.data.classes import ClassSpace
 from unseen.data.domain import Domain
 from unseen.data.label_metrics import GraphMetric, LabelMetric, TreeMetric
 from unseen.data.typing import IntArray
-from unseen.data.words import Sequences, WordVectors, wordllama
-from unseen.methods.base import UNKNOWN, Card, Method
+from unseen.data.words import Sequences
+from unseen.methods.base import UNKNOWN, Card
 from unseen.methods.parameters import Count, Natural, Positive, Unit
-from unseen.methods.verbs import gives
+from unseen.methods.phrases import PhraseMapper, Ranked, competing, word_vectors
 from unseen.methods.zero_shot.text2node.mappers import mapping_function
 from unseen.nn.node2vec import node2vec
 from unseen.nn.top_k import top_k
@@ -28,22 +28,7 @@ JUDGED = 512
 """Phrases of held-out concepts, at most, by whose hop distance the best epoch is chosen."""
 
 
-class Ranked(NamedTuple):
-    """The nodes nearest to each phrase, the nearest first.
-
-    Attributes
-    ----------
-    nodes : int array (n, k)
-        Class indices; `UNKNOWN` for a phrase without a known word.
-    scores : float array (n, k)
-        Cosines.
-    """
-
-    nodes: NDArray[np.int64]
-    scores: NDArray[np.float32]
-
-
-class Text2Node(Method):
+class Text2Node(PhraseMapper):
     """Map phrases into the space of node vectors of a taxonomy, and take the nearest nodes [1].
 
     node2vec gives every node a vector from the graph alone. A function f from sequences of word vectors learns to put
@@ -162,7 +147,6 @@ class Text2Node(Method):
 
     nodes_: Tensor = dataclasses.field(init=False)
     mapper_: nn.Module = dataclasses.field(init=False)
-    words_: WordVectors = dataclasses.field(init=False)
 
     def fit(self, *, source: Domain, classes: ClassSpace, encoder: Any = None) -> Self:
         """Learn from phrases and the nodes that they mean."""
@@ -178,7 +162,6 @@ class Text2Node(Method):
         self.mapper_ = self._train_mapper(phrases, source.labels[known], classes.metric)
         return self
 
-    @gives("features", reads="text")
     def transform(self, x: Any) -> Float[Tensor, "n d"]:
         """f(phrase), (n, dim), of unit length: features that know the taxonomy; zeros where no word is known."""
         phrases = self.words_.read(x, self.longest)
@@ -188,11 +171,6 @@ class Text2Node(Method):
         """Cosine with every node, (n, n_classes); `rank` finds the largest without holding all."""
         return self.transform(x) @ self.nodes_.T
 
-    def predict(self, x: Any) -> NDArray[np.int64]:
-        """The nearest node of each phrase, (n,); `UNKNOWN` where no word is known."""
-        return self.rank(x, 1).nodes[:, 0]
-
-    @gives("ranking", reads="text")
     def rank(self, x: Any, k: int = 10, within: Any = None) -> Ranked:
         """The k nearest nodes of each phrase (step 6).
 
@@ -284,15 +262,6 @@ def graph_edges(metric: LabelMetric) -> tuple[NDArray[np.int64], int, NDArray[np
     )
 
 
-def word_vectors(encoder: Any) -> WordVectors:
-    """The vectors given, or those of wordllama."""
-    if encoder is None:
-        return wordllama()
-    if not isinstance(encoder, WordVectors):
-        raise TypeError(f"encoder must be a WordVectors (unseen.data.words); got {type(encoder).__name__}")
-    return encoder
-
-
 def distance(z: Float[Tensor, "b d"], node: Float[Tensor, "b d"], loss: str) -> Float[Tensor, ""]:
     """1 - cos, in [0, 2], or the squared distance (step 4); mean over the batch."""
     if loss == "cosine":
@@ -344,13 +313,7 @@ def map_phrases(f: nn.Module, table: NDArray[np.float32], tokens: IntArray, size
 
 def nearest_nodes(z: Float[Tensor, "n d"], nodes: Float[Tensor, "c d"], k: int, within: Any = None) -> Ranked:
     """The k nodes of largest cosine to each row of z, among those in `within`; `UNKNOWN` for rows of zeros."""
-    candidates = np.arange(len(nodes)) if within is None else np.unique(np.asarray(within))
-    if k < 1:
-        raise ValueError(f"k must be at least 1; got {k}")
-    if len(candidates) and candidates.dtype.kind not in "iu":
-        raise ValueError(f"within must hold indices of nodes, integers; got {candidates.dtype}")
-    if not len(candidates) or candidates[0] < 0 or candidates[-1] >= len(nodes):
-        raise ValueError(f"within must hold nodes in [0, {len(nodes)}), at least one; got {len(candidates)}")
+    candidates = competing(within, len(nodes), k)
     bank = nodes if within is None else nodes[torch.as_tensor(candidates)]
     found, scores = top_k(F.normalize(z, dim=1), bank, k)
     chosen = candidates[found.numpy()]
