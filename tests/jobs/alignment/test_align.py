@@ -30,6 +30,7 @@ from unseen.jobs.alignment.job import align, ask_about
 from unseen.jobs.alignment.page import lines, page, told
 from unseen.jobs.alignment.reading import held_out, language_of, read
 from unseen.jobs.alignment.report import ABOUT, PAGE, drawing_of, told_by
+from unseen.methods.multimodal.cwcl import CWCL
 
 QUICK: dict[str, Any] = {"epochs": 6, "batch_size": 24, "hidden": 16, "learning_rate": 1e-2, "dropout": 0.0}
 COLOURS = {"red": (220, 30, 30), "blue": (30, 40, 220), "green": (20, 160, 60), "white": (245, 245, 245)}
@@ -175,6 +176,30 @@ def test_two_files_of_features_are_aligned_and_the_nearest_pair_is_told(tmp_path
     assert b"How often a side finds its partner" in page(report)
     assert b"data:image/png" in (tmp_path / "m" / PAGE).read_bytes()
     assert any("ridge map" in line for line in lines(report))
+
+
+def test_if_nobody_says_which_the_model_is_saved_that_finds_most(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    untrained = CWCL.fit
+
+    def little(self: CWCL, **given: Any) -> CWCL:
+        return untrained(self.set_params(**{**QUICK, "epochs": 1, "learning_rate": 1e-9}), **given)
+
+    monkeypatch.setattr(CWCL, "fit", little)  # so that the linear map is better
+    bundle, report = align(features(tmp_path), out=tmp_path / "m")
+    assert report.method == bundle.method.card.slug.replace("-", " ") == "ridge map"
+    assert list(report.recall) == ["aligned", "cwcl", "lit"]
+    assert report.recall["aligned"]["mean"] > report.recall["cwcl"]["mean"]
+    assert set(report.structure) == set(report.recall)
+    assert "Saved is 'ridge map'" in told(report)[0]
+    assert b"align \xc2\xb7 ridge map" in page(report)
+    x = Domain(x=np.load(tmp_path / "speech.npy")[:5])
+    assert Bundle.load(tmp_path / "m").predict(x)["class"].tolist() == bundle.predict(x)["class"].tolist()
+    asked, report = align(features(tmp_path), out=tmp_path / "asked", preset="default")
+    assert asked.method.card.slug == "cwcl"
+    assert list(report.recall) == ["aligned", "ridge map", "lit"]
+    assert any("'ridge map' finds more of the pairs held out" in line for line in told(report))
 
 
 def test_pictures_and_captions_are_aligned_asked_about_names_exported_and_asked_again(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from unseen.bundle import Bundle
 from unseen.data.class_file import class_space
@@ -56,6 +57,8 @@ DRAWN = 160
 """Held-out samples whose cosines are drawn."""
 RIDGE_ROWS = 20_000
 """Pairs that the ridge map learns from at most, drawn at random."""
+SAVED = "aligned"
+"""What the report calls the model that is saved."""
 PROMPTS = (
     "a photo of a {}.", "a picture of a {}.", "an image of the {}.", "a drawing of a {}.", "this is a {}.", "{}.",
 )  # fmt: skip
@@ -101,7 +104,8 @@ def align(
     left_encoder, right_encoder : str, optional
         Encoders by name; efficientnet-lite0 for pictures and MiniLM for texts if absent, none for features.
     preset, settings, seed
-        Of the method cwcl: default (as published), sharpened, lit.
+        Of the method cwcl: default (as published), sharpened, lit. If neither preset nor settings are given, that model
+        is saved which finds most of the held-out pairs: cwcl as published, or one of those `beside`.
     classes : ClassSpace, file or names, optional
         What the model predicts; the classes of `exam`, or else the texts of pairs (the nearest one is told), if absent.
     prompts : sequence of str, optional
@@ -169,9 +173,10 @@ def align(
         with runtime(folder=training_folder(out)):
             method.fit(pairs=learn)
         if parallel.first():
-            picture = _picture(method, ask)
+            free = preset is None and not settings
             bundle = _told(method, report, work, learn, ask, given.take(np.flatnonzero(chosen)), space, truth, language,
-                           beside and parallel.world() == 1)  # fmt: skip
+                           beside and parallel.world() == 1, free)  # fmt: skip
+            picture = _picture(bundle.method, ask)  # type: ignore[arg-type]
             bundle.save(out, with_encoder=with_encoder, more=lambda part: written(report, part, picture))
             shutil.rmtree(training_folder(out), ignore_errors=True)
         parallel.wait()
@@ -289,28 +294,30 @@ class Aligning:
 
 def _told(
     method: Attached, report: Report, work: Aligning, learn: Pairs, ask: Pairs, raw: Pairs, space: ClassSpace | None,
-    truth: Exam | None, language: str | None, beside: bool,
+    truth: Exam | None, language: str | None, beside: bool, free: bool,
 ) -> Bundle:  # fmt: skip
-    """Everything that is measured, and the model with what it predicts."""
-    arms: dict[str, Attached] = {"aligned": method}
+    """Everything that is measured, and the model with what it predicts; which model, if it is `free`."""
+    arms: dict[str, Attached] = {SAVED: method}
     if beside:
         arms |= _beside(method, learn)
         report.ridge_rows = RIDGE_ROWS if "ridge map" in arms and len(learn) > RIDGE_ROWS else 0
-    languages = language_of(raw, language)
-    relevant = same(raw)
+    relevant, few = same(raw), slice(0, ASKED)
     for name, arm in arms.items():
-        vectors = {side: arm.transform(getattr(ask, side), _role(arm, side)).numpy() for side in ("left", "right")}
-        few = slice(0, ASKED)
+        vectors = _both(arm, ask)
         scores = vectors["left"][few] @ vectors["right"][few].T
         report.recall[name] = both_ways(scores, relevant(np.arange(len(ask))[few]))
-        still = getattr(ask, arm.frozen).x[few]
         if len(scores) > 2:
+            still = getattr(ask, arm.frozen).x[few]
             report.structure[name] = structure_correlation(still, vectors[OTHER[arm.frozen]][few])
-        if name == "aligned" and languages is not None:
-            for spoken in np.unique(languages):
-                rows = np.flatnonzero(languages == spoken)[few]
-                scores = vectors["left"][rows] @ vectors["right"][rows].T
-                report.languages[str(spoken)] = both_ways(scores, relevant(rows))
+    if free:
+        arms = _best_first(arms, report)
+    method = arms[SAVED]
+    if (languages := language_of(raw, language)) is not None:
+        vectors = _both(method, ask)
+        for spoken in np.unique(languages):
+            rows = np.flatnonzero(languages == spoken)[few]
+            scores = vectors["left"][rows] @ vectors["right"][rows].T
+            report.languages[str(spoken)] = both_ways(scores, relevant(rows))
     if isinstance(method, CWCL):
         report.row_entropy, report.monitors = method.row_entropy_, dict(method.monitors_)
         report.history = {key: values.tolist() for key, values in method.history_.items()}
@@ -319,7 +326,24 @@ def _told(
     else:
         names = _adapted(arms, space, work, truth, report)
     credits = tuple(dict.fromkeys((*work.pairs.left.credits, *work.pairs.right.credits)))
-    return Bundle(method=arms["aligned"], classes=names, encoder=work.towers[work.asked_side], credits=credits)
+    return Bundle(method=arms[SAVED], classes=names, encoder=work.towers[work.asked_side], credits=credits)
+
+
+def _both(arm: Attached, pairs: Pairs) -> dict[str, NDArray[np.float32]]:
+    """Unit vectors of the left and of the right side."""
+    return {side: arm.transform(getattr(pairs, side), _role(arm, side)).numpy() for side in ("left", "right")}
+
+
+def _best_first(arms: dict[str, Attached], report: Report) -> dict[str, Attached]:
+    """The arms, of which the one that finds most of the held-out pairs is saved; what the report has of them, too."""
+    best = max(arms, key=lambda name: report.recall[name]["mean"])
+    if best == SAVED:
+        return arms
+    names = {SAVED: best, "cwcl": SAVED} | {name: name for name in arms if name not in (SAVED, best)}
+    report.method = best
+    report.recall = {name: report.recall[old] for name, old in names.items()}
+    report.structure = {name: report.structure[old] for name, old in names.items() if old in report.structure}
+    return {name: arms[old] for name, old in names.items()}
 
 
 def _picture(method: Attached, ask: Pairs) -> bytes | None:
