@@ -228,8 +228,10 @@ def run(case: Case) -> dict[str, Any]:
     truth = heard["truth"]
 
     # the samples that are adapted to, in the order of the inputs: found by their features
-    place = {row.tobytes(): i for i, row in enumerate(features["target"].x)}
-    order = [place[row.tobytes()] for row in np.asarray(inputs.target.x, dtype=np.float32)]
+    place: dict[bytes, list[int]] = {}
+    for i, row in enumerate(features["target"].x):
+        place.setdefault(row.tobytes(), []).append(i)  # two samples may be one picture
+    order = [place[row.tobytes()].pop(0) for row in np.asarray(inputs.target.x, dtype=np.float32)]
     front, tail = Front(network.network).eval(), Tail(network.network)
     x = {"source": pixels(encoder, raw["source"]), "target": pixels(encoder, raw["target"].take(np.array(order)))}
     maps = {side: Domain(x=rows(front, images).numpy(), name=side) for side, images in x.items()}

@@ -16,6 +16,7 @@ from unseen import encoders
 from unseen.data.domain import Domain
 from unseen.data.text_graphs import Neighbourhoods, TextAttributedGraph
 from unseen.jobs.nodes import job
+from unseen.jobs.nodes.grading import chosen_of
 from unseen.jobs.nodes.job import Sampling, classify_nodes
 from unseen.jobs.nodes.links import hidden_edges
 
@@ -61,7 +62,7 @@ def run(**changes: object) -> job.NodesRun:
     return classify_nodes(**given)  # type: ignore[arg-type]
 
 
-def test_nodes_get_classes_and_labels_only_grade(tmp_path: Path) -> None:
+def test_nodes_get_classes_and_labels_are_not_learnt_from(tmp_path: Path) -> None:
     lines: list[str] = []
     found = run(out=tmp_path / "run", say=lines.append, links=[("n1", "n4"), ("n1", "n2")], check_links=True)
     assert found.table.columns.tolist() == ["node", "class", "probability", "by_text", "neighbours"]
@@ -204,3 +205,29 @@ def test_the_command_reads_tables_and_writes_a_table(tmp_path: Path) -> None:
     wrong = subprocess.run([*order[:4], "nodes.csv"], cwd=tmp_path, env=env, capture_output=True, text=True)
     assert wrong.returncode == 1
     assert "classes is needed" in wrong.stderr
+
+
+# -- whose classes are written -----------------------------------------------------------------------------
+
+
+def test_a_simple_arm_is_taken_if_it_is_right_on_more_by_two_standard_errors() -> None:
+    graph, none = world(), np.empty(0, dtype=np.int64)
+    truth = np.eye(3, dtype=np.float32)[graph.labels]
+    wrong = np.roll(truth, 1, axis=1)
+
+    def first(right: int) -> np.ndarray:
+        return np.concatenate([truth[:right], wrong[right:]])
+
+    assert chosen_of({"graphclip": first(30), "own text": truth}, graph, none) == "own text"
+    assert chosen_of({"graphclip": first(57), "own text": truth}, graph, none) == "graphclip"  # 3 of 60 more
+    assert chosen_of({"graphclip": truth, "own text": truth}, graph, none) == "graphclip"
+    learnt = np.arange(59)
+    assert chosen_of({"graphclip": first(0), "own text": truth}, graph, learnt) == "graphclip"  # one label grades
+    assert chosen_of({"graphclip": wrong, "own text": truth}, graph.replace(labels=None), none) == "graphclip"
+
+
+def test_the_table_has_the_classes_of_the_arm_that_was_taken() -> None:
+    found = run()
+    own = {name: figures["accuracy"] for name, figures in found.results["graded"].items()}
+    right = (found.table["class"].to_numpy() == np.array(list(WORDS))[world().labels]).mean()
+    assert right == pytest.approx(own[found.results["chosen"]])

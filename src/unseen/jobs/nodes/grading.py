@@ -24,6 +24,9 @@ from unseen.runtime import track
 if TYPE_CHECKING:
     import pandas as pd
 
+SCALE = 20.0
+"""Factor of cosines before a softmax, for arms that learn none."""
+
 
 def asked_in_parts(method: GraphCLIP, domain: Domain) -> NDArray[np.float32]:
     """Scores of all nodes, (n, k)."""
@@ -38,7 +41,7 @@ def simple_arms(
 ) -> dict[str, NDArray[np.float32]]:  # fmt: skip
     """Scores of what learns nothing, and of logistic regression on the labels where there are some."""
     assert classes.embeddings is not None
-    w = unit_rows(classes.embeddings).T
+    w = SCALE * unit_rows(classes.embeddings).T
     arms = {
         "own text": unit_rows(x) @ w,
         "neighbours": unit_rows(near) @ w,
@@ -63,13 +66,12 @@ def grades_of(
     scores: Mapping[str, NDArray[np.float32]], graph: TextAttributedGraph, support: NDArray[np.int64]
 ) -> dict[str, dict[str, float]]:
     """Accuracy and macro-F1 of every arm on nodes whose labels nobody learnt from."""
-    if graph.labels is None:
+    rows = _graded_rows(graph, support)
+    if not len(rows):
         return {}
     from sklearn.metrics import f1_score
 
-    rows = np.setdiff1d(np.flatnonzero(graph.labels >= 0), support)
-    if not len(rows):
-        return {}
+    assert graph.labels is not None
     truth = graph.labels[rows]
     found = {name: values[rows].argmax(axis=1) for name, values in scores.items()}
     return {
@@ -82,22 +84,44 @@ def grades_of(
     }
 
 
-def answer_in_lines(graded: Mapping[str, Mapping[str, float]]) -> list[str]:
-    """The arms by accuracy, and which of them is the best."""
+def chosen_of(scores: Mapping[str, NDArray[np.float32]], graph: TextAttributedGraph, support: NDArray[np.int64]) -> str:
+    """Whose classes are written: the best arm's, if it is right on more labels than the first by two standard errors.
+
+    The error is that of the mean difference on the same nodes. Without labels it is the first arm.
+    """
+    first = next(iter(scores))
+    rows = _graded_rows(graph, support)
+    if len(rows) < 2:
+        return first
+    assert graph.labels is not None
+    right = {name: values[rows].argmax(axis=1) == graph.labels[rows] for name, values in scores.items()}
+    best = max(right, key=lambda name: right[name].mean())
+    difference = right[best].astype(np.float64) - right[first]
+    return best if difference.mean() > 2 * difference.std(ddof=1) / np.sqrt(len(rows)) else first
+
+
+def _graded_rows(graph: TextAttributedGraph, support: NDArray[np.int64]) -> NDArray[np.int64]:
+    return np.setdiff1d(np.flatnonzero(() if graph.labels is None else graph.labels >= 0), support)
+
+
+def answer_in_lines(graded: Mapping[str, Mapping[str, float]], chosen: str) -> list[str]:
+    """The arms by accuracy, and whose classes are written."""
     if not graded:
         return ["no labels are left to grade by: look at some rows of nodes.csv"]
     order = sorted(graded, key=lambda name: -graded[name]["accuracy"])
     lines = [f"of {graded[order[0]]['n']:,} labelled nodes right (macro-F1):"]
     lines += [f"  {name}: {graded[name]['accuracy']:.1%} ({graded[name]['macro_f1']:.3f})" for name in order]
-    if order[0] != "graphclip":
-        rest = " on the same labels" if order[0] == "logistic regression" else ""
-        lines.append(f"{order[0]}{rest} does better here, and needs no graph encoder")
+    if chosen != "graphclip":
+        lines.append(f"the classes in nodes.csv are those of {chosen}, which needs no graph encoder")
+    elif order[0] != chosen:
+        lines.append(f"{order[0]} is right on a few more, too few to be sure of: the classes are those of graphclip")
     return lines
 
 
 def table_of_nodes(
     graph: TextAttributedGraph, space: ClassSpace, answer: NDArray[np.float32], own: NDArray[np.float32]
 ) -> pd.DataFrame:
+    """A row for each node, with the class of largest score and its probability by a softmax of the scores."""
     import pandas as pd
 
     names = np.array(space.names)

@@ -29,6 +29,7 @@ from unseen.files import read_json, recovered, sentence
 from unseen.jobs.nodes.grading import (
     answer_in_lines,
     asked_in_parts,
+    chosen_of,
     grades_of,
     scored_links,
     simple_arms,
@@ -103,8 +104,8 @@ class NodesRun:
     links : DataFrame or None
         Columns source, target, score and text (the cosine of the texts alone).
     results : dict
-        `accuracy` and `macro_f1` of each arm on nodes with labels that nobody learnt from; `auc` of each arm on hidden
-        edges; counts.
+        `graded`: accuracy and macro-F1 of each arm on nodes with labels that nobody learnt from; `chosen`: the arm
+        whose classes are in the table; `links`: AUC of each arm on hidden edges; counts.
     method : GraphCLIP
     """
 
@@ -144,7 +145,8 @@ def classify_nodes(
     Parameters
     ----------
     graph : graph or paths
-        The graph to work on (`read_graph`). Labels in it grade, and are learnt from only with `shots`.
+        The graph to work on (`read_graph`). Labels in it grade and decide whose classes are written; they are learnt
+        from only with `shots`.
     classes : ClassSpace, file or names
         Names, and descriptions where there are some; the sentence of a class is a template with its name, and its
         description behind it.
@@ -250,8 +252,8 @@ def classify_nodes(
     results: dict[str, Any] = {"nodes": len(target), "edges": len(target.edges), "shots": shots, "classes": space.names}
     results |= {"encoder": encoder, "sampling": dataclasses.asdict(how)}
     scores = {"graphclip": answer} | arms
-    results["graded"] = grades_of(scores, target, support)
-    for line in answer_in_lines(results["graded"]):
+    results["graded"], results["chosen"] = grades_of(scores, target, support), chosen_of(scores, target, support)
+    for line in answer_in_lines(results["graded"], results["chosen"]):
         say(line)
     if gone is not None:
         left = target.without(gone[0])
@@ -259,7 +261,7 @@ def classify_nodes(
         results["links"] = links_checked(method, left, x, whole, *gone)
         told = ", ".join(f"{name} {value:.3f}" for name, value in results["links"].items())
         say(f"hidden edges among as many pairs without one, AUC: {told}")
-    nodes = table_of_nodes(target, space, answer, arms["own text"])
+    nodes = table_of_nodes(target, space, scores[results["chosen"]], arms["own text"])
     run = NodesRun(nodes, scored_links(method, asked, target, places, x, domain), results, method)
     if out is not None:
         _write(Path(out), run, kept)
