@@ -81,6 +81,11 @@ class Captioner:
     def __init__(self, method: AudioCaptioning, space: ClapSpace | SmallSpace, told: Mapping[str, Any]) -> None:
         self.method, self.space, self.told = method, space, dict(told)
 
+    @property
+    def searches(self) -> bool:
+        """Whether the nearest caption is the better answer: the decoder is the small one, trained on few texts."""
+        return self.told.get("decoder") == "small"
+
     def caption(self, sounds: Sequence[str | os.PathLike[str]], *, longest: float = LONGEST) -> list[str]:
         """Captions of files, "" where a file holds nothing that can be captioned."""
         paths = [Path(sound) for sound in sounds]

@@ -10,7 +10,10 @@ from unseen.jobs import Ask, SavedModel, ids_and_samples
 
 
 def opened(folder: Path) -> Ask:
-    """A row per sound: its caption, and the events that are heard in it, the likeliest first."""
+    """A row per sound: its caption, and the events that are heard in it, the likeliest first.
+
+    The answer is the nearest caption where the decoder is the small one, which is worse than a search (docs/caption.md).
+    """
     from unseen.jobs.captioning.captioner import Captioner
 
     captioner = Captioner.load(folder)
@@ -19,7 +22,9 @@ def opened(folder: Path) -> Ask:
         return [
             [
                 {
-                    "answer": heard.caption,
+                    "answer": heard.nearest if captioner.searches else heard.caption,
+                    "caption": heard.caption,
+                    "nearest": heard.nearest,
                     "seconds": round(heard.seconds, 3),
                     "events": [{"class": name, "score": round(float(score), 6)} for name, score in heard.events[:top]],
                 }
