@@ -115,7 +115,9 @@ def test_leakage_reports_each_pair_once_and_says_so():
         ("s3", "e1", "embedding"),
     }
     assert set(report.exam_ids) == {"e0", "e1", "e2"}
-    assert report.summary().startswith("Leakage: 3 of the 3 samples of the exam stand in the source (1 equal, 2 nearly")
+    assert report.summary().startswith(
+        "Leakage: 3 of the 3 samples of the target stand in the source, too (1 equal, 2 nearly"
+    )
     assert bool(report)
 
 

@@ -49,8 +49,9 @@ def open_bundle(folder: Path, trust: bool) -> Any:
     return Bundle.load(place, trust=trust)
 
 
-def open_model(folder: str | None) -> Any:
-    return None if folder is None else open_bundle(Path(folder), False).method.network()
+def open_model(folder: str | None, trust: bool = False) -> Any:
+    """The saved model that is to go on; None if none is named."""
+    return None if folder is None else open_bundle(Path(folder), trust)
 
 
 def open_zoo(folder: str | None) -> Any:

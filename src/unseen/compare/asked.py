@@ -11,8 +11,9 @@ from typing import Any
 
 PROTOCOLS = ("closed", "partial", "open", "open-partial", "zsl", "gzsl", "base-to-new")
 NOTHING_TO_LEARN = (
-    "source or support must be given, or `classes`: samples with labels, or the names of the classes "
-    "('cat,dog,horse', or a file of names). labels='support' (or 'split:0.5') learns from labels in the target"
+    "source or support must be given, or `classes`, or a model: samples with labels, the names of the classes "
+    "('cat,dog,horse', or a file of names), or a saved model. labels='support' (or 'split:0.5') learns from labels in "
+    "the target"
 )
 BEGUN = (".config.json.tmp",)
 """What a killed run of an earlier version may have left before its first file was there."""
@@ -66,7 +67,8 @@ def check_asked(
         check_path(name, value)
     if isinstance(classes, (str, os.PathLike)) and "," not in os.fspath(classes) and Path(classes).suffix:
         check_path("classes", classes)
-    if classes is None and labels == "exam" and data.get("source") is None and data.get("support") is None:
+    learns = any(data.get(word) is not None for word in ("source", "support", "model"))
+    if classes is None and labels == "exam" and not learns:
         raise ValueError(NOTHING_TO_LEARN)
     if out is not None:
         check_out(Path(out))

@@ -22,6 +22,10 @@ from unseen.nn.state import pack, unpack
 from unseen.runtime import current
 from unseen.scale import Engine, each
 
+FAILED = "failed"
+"""In the place of a cell: why its candidate could not be fitted."""
+ALWAYS = ("source-only",)
+"""What others stand beside: without it there is no comparison."""
 Job = tuple[int, tuple[tuple[str, str], ...]]
 """A seed, and candidates as (slug, preset) that one fit serves."""
 
@@ -30,17 +34,19 @@ Job = tuple[int, tuple[tuple[str, str], ...]]
 class Work:
     """What all fits share; what depends on the seed alone is made once per process and seed.
 
-    `memory` keeps what several candidates compute from the same samples.
+    `memory` keeps what several candidates compute from the same samples. With `spare`, a candidate that what is given
+    turns out not to fit is told of, and the others go on.
     """
 
     inputs: Inputs
     folder: Path | None
+    spare: bool = False
     memory: Memory = dataclasses.field(default_factory=Memory)
     _parts: dict[tuple[int, int], tuple[Given, Domain | None]] = dataclasses.field(default_factory=dict)
 
     def __getstate__(self) -> dict[str, Any]:
         """What travels to another process: not what was made here, whose networks cannot."""
-        return {"inputs": self.inputs, "folder": self.folder, "memory": Memory(), "_parts": {}}
+        return self.__dict__ | {"memory": Memory(), "_parts": {}}
 
     def part(self, inputs: Inputs, seed: int) -> tuple[Given, Domain | None]:
         """What is given for one seed, in one view, and the labelled samples that it does not hold."""
@@ -62,9 +68,17 @@ def split(inputs: Inputs, seed: int) -> tuple[Given, Domain | None]:
 
 
 def run_all(
-    inputs: Inputs, candidates: tuple[tuple[str, str], ...], seeds: int, folder: Path | None, engine: Engine
+    inputs: Inputs,
+    candidates: tuple[tuple[str, str], ...],
+    seeds: int,
+    folder: Path | None,
+    engine: Engine,
+    failed: dict[tuple[str, str], str] | None = None,
 ) -> dict[tuple[str, str], list[Cell]]:
     """All cells, by candidate in the order of the seeds; a cell that stands in `folder` is read.
+
+    A candidate that raises a `ValueError` is left out, with its reason in `failed`, where that is given and another one
+    is left.
 
     Neither truth nor raw samples leave this process for another one, but for clips that candidates learn from, cut and
     without names; `folder`, if given, must be one that all machines see. A model or teachers that are given keep the
@@ -83,11 +97,16 @@ def run_all(
             told = stack.enter_context(for_other_processes(inputs, engine))
         here = on_clips if told is None else []
         for part, at in (([job for job in jobs if job not in here], engine), (here, Engine(workers=1))):
-            made = _run(inputs if told is None else told, part, folder, at)
+            made = _run(inputs if told is None else told, part, folder, at, failed is not None)
             for group, (_, pairs) in zip(made, part):  # what is made first, so that it ends, and says so
                 for pair, cell in zip(pairs, group):
                     cells[pair].append(cell)
-    return cells
+    wrong = {pair: cell[FAILED] for pair, group in cells.items() for cell in group if FAILED in cell}
+    if failed is not None:
+        failed |= wrong
+    if wrong and len(wrong) == len(cells):
+        raise ValueError(next(iter(wrong.values())))
+    return {pair: group for pair, group in cells.items() if pair not in wrong}
 
 
 def _is_done(folder: Path | None, job: Job) -> bool:
@@ -96,13 +115,13 @@ def _is_done(folder: Path | None, job: Job) -> bool:
     return folder is not None and all((folder / "cells" / key_of(*pair, seed)).exists() for pair in pairs)
 
 
-def _run(inputs: Inputs, jobs: list[Job], folder: Path | None, engine: Engine) -> Iterator[list[Cell]]:
+def _run(inputs: Inputs, jobs: list[Job], folder: Path | None, engine: Engine, spare: bool) -> Iterator[list[Cell]]:
     """The cells of each job, in their order."""
     if not jobs:
         return iter(())
     if engine.name == "process" and engine.workers == 1:
-        return each(_cells, jobs, Work(inputs, folder), label="fitting")
-    told = Work(inputs.without_truth(), None if folder is None else folder.resolve())
+        return each(_cells, jobs, Work(inputs, folder, spare), label="fitting")
+    told = Work(inputs.without_truth(), None if folder is None else folder.resolve(), spare)
     return (unpack(*packed) for packed in each(_packed, jobs, told, engine=engine, label="fitting"))
 
 
@@ -122,8 +141,16 @@ def _cells(work: Work, job: Job) -> list[Cell]:
     inputs = work.inputs.seen_by(*pairs[0])
     given, check = work.part(inputs, seed)
     folder, fits = None if work.folder is None else work.folder / "cells", Fits(len(pairs))
+    made: list[Cell] = []
     with remembering(work.memory):
-        return [run_cell(inputs, given, check, *pair, seed, folder, fits) for pair in pairs]
+        for pair in pairs:
+            try:
+                made.append(run_cell(inputs, given, check, *pair, seed, folder, fits))
+            except ValueError as error:
+                if not work.spare or pair[0] in ALWAYS:
+                    raise
+                made.append({FAILED: str(error)})
+    return made
 
 
 def _packed(work: Work, job: Job) -> tuple[Any, dict[str, Any]]:

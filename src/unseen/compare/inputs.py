@@ -16,12 +16,14 @@ from numpy.typing import NDArray
 from unseen import methods
 from unseen.catalogue import Given
 from unseen.compare.asked import parse_labels
+from unseen.compare.given_model import given_model
+from unseen.compare.leaks import leaks
 from unseen.compare.names import among_samples, check_names, some, with_folders
 from unseen.compare.spaces import classes_of, embed_classes, has_labels, onto, related, spaces
 from unseen.data.class_file import class_space
 from unseen.data.classes import ClassSpace, overlap
 from unseen.data.domain import UNLABELED, Domain, concatenate
-from unseen.data.duplicates import Leakage, leakage
+from unseen.data.duplicates import Leakage
 from unseen.data.ontology import Ontology
 from unseen.data.taxonomies import Taxonomy
 from unseen.encoders.defaults import encoder_of, why_default
@@ -109,7 +111,7 @@ class Inputs:
     @property
     def named(self) -> bool:
         """Whether classes are given by their names alone: no sample has a label to learn from."""
-        return self.source is None and self.support is None
+        return self.source is None and self.support is None and self.model is None
 
     @property
     def kind(self) -> str:
@@ -213,7 +215,13 @@ def prepare(
         for name, value in (("source", source), ("target", target), ("support", support))
         if value is not None
     }
-    named = "source" not in read and "support" not in read and not (fraction > 0 and has_labels(read, "target"))
+    taught = given_model(model, listed, encoder)
+    model = taught and taught.network
+    bare = "source" not in read and "support" not in read and not (fraction > 0 and has_labels(read, "target"))
+    knows = taught is not None and taught.classes is not None and (taught.saved or bare)
+    named = bare and taught is None
+    if bare and not named and not knows:
+        raise ValueError("classes must name the model's outputs, in their order, where no sample has a label")
     if named:
         check_names(read, listed, encoder)
     for name in ("source", "support"):
@@ -222,10 +230,11 @@ def prepare(
     check_kinds(read)
     relate = functools.partial(related, ontology=ontology, taxonomy=taxonomy)
     notes: list[str] = []
-    if named:
-        assert listed is not None
-        known = everything = relate(listed.replace(seen=None))
-        read["target"] = with_folders(read["target"], known, notes)
+    if knows or named:
+        of_model = taught and taught.space(read, ("source", "support"))
+        known = everything = relate(of_model or listed.replace(seen=None))  # type: ignore[union-attr]
+        if "target" in read:
+            read["target"] = with_folders(read["target"], known, notes)
     else:
         known, everything = spaces(read, listed, relate, learned=fraction > 0)
     described = any(told is not None for told in (classes, ontology, taxonomy))
@@ -238,11 +247,15 @@ def prepare(
     if fraction > 0:
         parts["support"] = without_sealed("support", parts["support"])
     kind = next(iter(read.values())).kind
-    made = functools.cache(lambda: encoder_of(kind, encoder, precision, trust, named=named))
+    made = functools.cache(
+        lambda: taught.encoder if taught and taught.saved else encoder_of(kind, encoder, precision, trust, named=named)
+    )
     if before_encoding is not None:
         words = {*parts, *(word for word, value in (("model", model), ("teachers", teachers)) if value is not None)}
         before_encoding(parts, words | ({"model"} if "source" in words or named else set()) | {"classes"}, made)
     tower = made()
+    if precision == "auto" and taught is None and {"source", "target"} <= parts.keys():
+        tower = _as_it_is_saved(tower)
     if named and encoder is None and tower is not None:
         notes.append(why_default(kind))
     _check_teachers(teachers, tower)
@@ -251,7 +264,7 @@ def prepare(
     else:
         known, shared = embed_classes(known, tower, described, prompts)
     features = parts if tower is None else _encode(parts, tower, cache, engine or Engine())
-    found = _leak(parts, features)
+    found = leaks(parts, features)
     exams = {
         label: Exam(features[name], everything)
         for label, name in (("adapted", "target"), ("held out", "held_out"))
@@ -278,6 +291,13 @@ def prepare(
         prompts=tuple(prompts or ()),
         shared_by=(tower.name, precision, trust) if tower is not None and _reads_names(tower) else None,
     )
+
+
+def _as_it_is_saved(tower: Encoder | None) -> Encoder | None:
+    """An encoder that may get a second view computes in float32, as the saved model of both does."""
+    from unseen.encoders.views import has_second_view
+
+    return tower.exactly() if tower is not None and has_second_view(tower) else tower
 
 
 def _reads_names(tower: Encoder) -> bool:
@@ -433,23 +453,6 @@ def _held_out(target: Domain, share: float = 0.2) -> NDArray[np.bool_]:
     if len(target) >= SMALLEST_HELD_OUT:
         aside[target.canonical_order()[: round(share * len(target))]] = True
     return aside
-
-
-def _leak(parts: Mapping[str, Domain], features: Mapping[str, Domain]) -> tuple[Leakage, ...]:
-    """Samples of the labelled data that stand in the target too: by content, by look, by embedding."""
-    found = []
-    for learned in ("source", "support"):
-        for part in ("target", "held_out"):
-            if learned not in parts or part not in parts:
-                continue
-            vectors = {}
-            if parts[part].kind not in ("features", "audio"):  # spectra of unlike sounds lie near each other
-                vectors = {"source_features": features[learned].x, "exam_features": features[part].x}
-            leak = leakage(parts[learned], parts[part], **vectors)
-            if leak:
-                log.warning("%s", leak.summary())
-                found.append(leak)
-    return tuple(found)
 
 
 # -- encoding ----------------------------------------------------------------------------------------------

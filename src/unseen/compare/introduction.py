@@ -35,7 +35,7 @@ def introduction(inputs: Inputs, *, graded: bool = True) -> list[str]:
     if inputs.described:
         lines += [f"classes: {gap}" for gap in gaps(inputs.classes)]
     lines += inputs.notes
-    return lines + [leak.summary() for leak in inputs.leakage if leak] + cautions(inputs)
+    return lines + cautions(inputs)
 
 
 def _role_line(role: str, told: Mapping[str, Any], inputs: Inputs, *, graded: bool) -> str:

@@ -20,7 +20,7 @@ from unseen.compare.candidates import Plan, name_of, pair_called, plan
 from unseen.compare.cells import as_sure_as, calibration
 from unseen.compare.choice import choose
 from unseen.compare.clips import check_clips, slugs_on_clips, with_whole_clips
-from unseen.compare.consensus import SLUG, consensus_cells, with_opinions, without_few_labels
+from unseen.compare.consensus import SLUG, consensus_cells, pair_of, with_opinions, without_few_labels
 from unseen.compare.crafted import crafted_checks
 from unseen.compare.fits import alone_in, fit_whole, run_all, split
 from unseen.compare.inputs import Data, Inputs, Names, Tower, prepare
@@ -163,7 +163,8 @@ def compare(
     """
     engine = engine or Engine(workers=0)
     check_asked(
-        data={"source": source, "target": target, "support": support, "ontology": ontology}, methods=methods,
+        data={"source": source, "target": target, "support": support, "ontology": ontology, "model": model},
+        methods=methods,
         protocol=protocol, labels=labels, encoder=encoder, budget=budget, seeds=seeds, on_error=on_error,
         precision=precision, out=out,
     )  # fmt: skip
@@ -199,10 +200,15 @@ def compare(
         inputs = with_two_views(inputs)
     forget()
     with alone_in(folder):
-        found_cells = run_all(inputs, todo.candidates, seeds, folder, engine)
+        failed: dict[tuple[str, str], str] | None = {} if methods in ("auto", "all") else None
+        found_cells = run_all(inputs, todo.candidates, seeds, folder, engine, failed)
+        for pair, error in (failed or {}).items():
+            todo.left_out[name_of(*pair)] = f"could not be fitted: {error}"
+            log.warning("%s could not be fitted and is left out: %s", name_of(*pair), error)
         heard = dict(found_cells)
-        if todo.consensus is not None:
-            found_cells[todo.consensus] = consensus_cells(inputs, todo.consensus, heard, folder)
+        together = todo.consensus and pair_of(tuple(heard), inputs)  # of what could be fitted
+        if together is not None:
+            found_cells[together] = consensus_cells(inputs, together, heard, folder)
         cells = {name_of(*pair): group for pair, group in found_cells.items()}
         pairs = {name_of(*pair): pair for pair in found_cells}
         with limited_threads():
@@ -210,7 +216,7 @@ def compare(
         first = cells[choice.name][0]
         seen = inputs.seen_by(*pairs[choice.name])
         learnt = seen
-        if pairs[choice.name] == todo.consensus:
+        if pairs[choice.name] == together:
             learnt = with_opinions(without_few_labels(seen), heard)
         whole = fit_whole(learnt, pairs[choice.name], first, folder) if refit else None
         with limited_threads():
@@ -360,7 +366,8 @@ def adapt(
     if method == SLUG:
         raise ValueError(f"method: {SLUG} is made of several methods; compare runs and saves it (methods={SLUG!r})")
     check_asked(
-        data={word: inputs.get(word) for word in ("source", "target", "support", "ontology")}, methods=[method],
+        data={word: inputs.get(word) for word in ("source", "target", "support", "ontology", "model")},
+        methods=[method],
         labels=inputs.get("labels", "exam"), encoder=inputs.get("encoder"), on_error=inputs.get("on_error", "skip"),
         precision=inputs.get("precision", "auto"),
     )  # fmt: skip

@@ -56,7 +56,7 @@ def summarize(
         "protocol": None if graded is None else {**_told(graded, inputs), "headline": graded.headline},
         "seeds": seeds,
         "exam": {
-            part: {"samples": len(exam), "hash": exam.hash[:16], "openings": exam.openings}
+            part: {"samples": exam.graded, "hash": exam.hash[:16], "openings": exam.openings}
             for part, exam in inputs.exams.items()
         },
         "references": _references(inputs, truths, rows, graded),

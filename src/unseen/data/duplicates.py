@@ -46,11 +46,14 @@ class Leakage:
         Equal samples, and those that are nearly equal without being equal.
     size : int
         Number of samples in the exam.
+    role : str
+        What was learned from: "source" or "support".
     """
 
     exact: tuple[Match, ...]
     near: tuple[Match, ...]
     size: int
+    role: str = "source"
 
     def __bool__(self) -> bool:
         return bool(self.exact or self.near)
@@ -63,15 +66,20 @@ class Leakage:
     def summary(self) -> str:
         """Return one sentence for a report."""
         if not self:
-            return f"None of the {self.size} samples of the exam was found in the source."
+            return f"None of the {self.size} samples of the exam was found in the {self.role}."
         exact = len({match.exam for match in self.exact})
         near = len(self.exam_ids) - exact
         first = (*self.exact, *self.near)[0]
         return (
-            f"Leakage: {exact + near} of the {self.size} samples of the exam stand in the source "
-            f"({exact} equal, {near} nearly equal), such as {first.exam!r}, which is {first.source!r}; "
+            f"Leakage: {exact + near} of the {self.size} samples of the target stand in the {self.role}, too "
+            f"({exact} equal, {near} nearly equal), such as {first.exam!r}, which is {first.source!r} there; "
             "leave them out before you trust a score."
         )
+
+    def __add__(self, other: Leakage) -> Leakage:
+        """Both parts of an exam together."""
+        both = (*self.exact, *other.exact), (*self.near, *other.near)
+        return Leakage(*both, self.size + other.size, self.role)
 
 
 def leakage(
@@ -81,6 +89,7 @@ def leakage(
     source_features: FloatArray | None = None,
     exam_features: FloatArray | None = None,
     threshold: float = 0.98,
+    role: str = "source",
 ) -> Leakage:
     """Report which samples of the exam a method has seen already.
 
@@ -94,6 +103,8 @@ def leakage(
         Embeddings of the samples.
     threshold : float, in (0, 1]
         Cosine from which two embeddings count as nearly equal.
+    role : str
+        What the summary calls the source.
     """
     if (source_features is None) != (exam_features is None):
         raise ValueError("source_features and exam_features must be given together")
@@ -112,7 +123,7 @@ def leakage(
     for how, matches in alike:
         for i, j, score in matches:
             found.setdefault((i, j), Match(str(source.ids[i]), str(exam.ids[j]), how, score))
-    return Leakage(same, tuple(found.values())[len(same) :], len(exam))
+    return Leakage(same, tuple(found.values())[len(same) :], len(exam), role)
 
 
 def exact(a: Domain, b: Domain) -> list[tuple[int, int]]:

@@ -115,6 +115,7 @@ class Encoder:
         self.local = local
         self.regions = None if regions is None else regions.eval().requires_grad_(False)
         self.passing = False  # made for one domain: float32 by onnxruntime, and nothing of it is kept for later
+        self.exact = False  # float32, of pictures by onnxruntime
         self._identity = identity
         self._save = save or partial(save_state, self.running)
         self._runs: dict[tuple[Any, ...], backends.Run] = {}
@@ -264,7 +265,8 @@ class Encoder:
 
     def backend(self, precision: Precision) -> Backend:
         """Return the backend that `precision` means here."""
-        if self.passing and current().device == "cpu":
+        quick = self.passing or (self.exact and precision == "fp32" and self.kind == "image")
+        if quick and current().device == "cpu":
             return "onnxruntime-fp32"
         return backends.choose(precision, convolutional=self.kind == "image")
 
@@ -288,6 +290,12 @@ class Encoder:
             "precision": self.precision,
             "local": self.local,
         }
+
+    def exactly(self) -> Encoder:
+        """The same in float32, by what computes it quickest: what is saved with features of it computes the same."""
+        other = copy.copy(self)
+        other.precision, other.exact = "fp32", True
+        return other
 
     def beside(self) -> Encoder:
         """Another one of the same networks, ready to run, whose size of a batch may be set in a thread of its own."""

@@ -40,6 +40,8 @@ class Exam:
         self.samples = target.unlabeled()
         self.classes: ClassSpace = classes  # type: ignore[assignment]
         self.hash = target.fingerprint(labels=True)
+        self.graded = int(target.labeled.sum())
+        """Samples with a label: those that count."""
         self._truth = np.asarray(target.y)
         self._ledger = Path(ledger) if ledger is not None else ledger_file()
 
@@ -47,7 +49,7 @@ class Exam:
         return len(self._truth)
 
     def __repr__(self) -> str:
-        return f"Exam({len(self)} samples, sealed, opened {self.openings} times)"
+        return f"Exam({self.graded} of {len(self)} samples, sealed, opened {self.openings} times)"
 
     @property
     def openings(self) -> int:

@@ -138,13 +138,36 @@ def split(network: nn.Module) -> Classifier:
 
 
 def as_classifier(network: nn.Module) -> Classifier:
-    """A trainable copy of `network` with `embed` and `head`; a plain network is split before its last linear layer."""
+    """A trainable copy of `network` with `embed` and `head`; a plain network is split before its last linear layer.
+
+    A linear model gets a linear map before its head, at first the identity: else there would be nothing to adapt.
+    """
     network = copy.deepcopy(network)
     for parameter in network.parameters():
         parameter.requires_grad_(parameter.is_floating_point())
-    if callable(getattr(network, "embed", None)) and isinstance(getattr(network, "head", None), nn.Module):
-        return network  # type: ignore[return-value]
-    return split(network)
+    if not (callable(getattr(network, "embed", None)) and isinstance(getattr(network, "head", None), nn.Module)):
+        network = split(network)
+    head = network.head
+    if isinstance(network, Classifier) and isinstance(head, nn.Linear) and not _learns(network):
+        return with_linear_map(network)
+    return network  # type: ignore[return-value]
+
+
+@builder("with-linear-map")
+def with_linear_map(network: Classifier) -> Classifier:
+    """The classifier with a linear map before its head, the identity; it is changed: pass a copy to keep it."""
+    assert isinstance(network.head, nn.Linear)
+    width = network.head.in_features
+    layer = nn.Linear(width, width)
+    nn.init.eye_(layer.weight)
+    nn.init.zeros_(layer.bias)
+    network.bottleneck = nn.Sequential(network.bottleneck, layer)
+    return network
+
+
+def _learns(network: Classifier) -> bool:
+    """Whether there is a parameter before the head."""
+    return any(True for part in (network.backbone, network.bottleneck) for _ in part.parameters())
 
 
 @contextlib.contextmanager

@@ -218,8 +218,9 @@ def nothing(results: Results) -> str:
 
 
 def by_names(results: Results) -> bool:
-    """Whether no sample had a label to learn from."""
-    return not {"source", "support"} & set(results["given"]) and results["labels"] == "exam"
+    """Whether there was nothing to learn from but names: no sample with a label, and no model."""
+    learnt = {"source", "support"} & set(results["given"]) or results.get("model")
+    return not learnt and results["labels"] == "exam"
 
 
 def headline(results: Results) -> str:

@@ -1,6 +1,9 @@
 """Source only: what a model does on the target when nothing is done about the shift."""
 
-from typing import Self
+import copy
+from typing import Self, overload
+
+from torch import nn
 
 from unseen.data.domain import Domain
 from unseen.methods.base import Card
@@ -11,7 +14,9 @@ from unseen.nn.logistic import fit_logistic
 
 
 class SourceOnly(NetworkMethod):
-    """Logistic regression on the source, used on the target as it is: the floor that every method must beat.
+    """Logistic regression on the source, or a model that was trained on it, used on the target as it is.
+
+    The floor that every method must beat.
 
     Parameters
     ----------
@@ -31,7 +36,15 @@ class SourceOnly(NetworkMethod):
 
     C: Positive = 1.0
 
-    def fit(self, *, source: Domain) -> Self:
-        """Fit on labelled features."""
+    @overload
+    def fit(self, *, source: Domain) -> Self: ...
+    @overload
+    def fit(self, *, model: nn.Module) -> Self: ...
+    def fit(self, *, source: Domain | None = None, model: nn.Module | None = None) -> Self:
+        """Fit on labelled features, or take a trained model as it is."""
+        if model is not None:
+            self.network_ = copy.deepcopy(model).eval()
+            return self
+        assert source is not None
         self.network_ = fit_logistic(table(source), source.labels, n_classes(source), C=self.C)
         return self

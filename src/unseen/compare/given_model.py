@@ -1,0 +1,79 @@
+"""A trained model in the place of labelled data: its network, its classes in their order, and what it reads."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from unseen.bundle import Bundle
+from unseen.compare.names import some
+from unseen.compare.spaces import classes_of, has_labels
+from unseen.data.classes import ClassSpace
+from unseen.data.domain import Domain
+
+if TYPE_CHECKING:
+    from unseen.encoders import Encoder
+
+
+@dataclasses.dataclass(frozen=True)
+class GivenModel:
+    """What a user gave as `model`.
+
+    Attributes
+    ----------
+    network : Module
+    classes : ClassSpace or None
+        Of its outputs, in their order; None where a bare network was given without names.
+    saved : bool
+        Whether it came with its encoder.
+    encoder : Encoder or None
+        The one that it reads, of a saved model; None where it reads features.
+    """
+
+    network: Any
+    classes: ClassSpace | None
+    saved: bool = False
+    encoder: Encoder | None = None
+
+    def space(self, read: Mapping[str, Domain], labeled: Sequence[str]) -> ClassSpace:
+        """Its classes, all of which it knows.
+
+        Raises
+        ------
+        ValueError
+            If labelled data hold a class that it has no output for.
+        """
+        assert self.classes is not None
+        for name in labeled:
+            if has_labels(dict(read), name):
+                known = set(self.classes.names)
+                strange = [own for own in classes_of(dict(read), name).names if own not in known]
+                if strange:
+                    raise ValueError(
+                        f"{name} has classes that the model does not know: {some(strange)}; it knows "
+                        f"{some(self.classes.names, 5)}. Leave the model out, or these classes"
+                    )
+        return self.classes.replace(seen=None)
+
+
+def given_model(model: Any, classes: ClassSpace | None, encoder: str | None) -> GivenModel | None:
+    """What stands in `model`: a saved model, or a network, whose classes are named where no sample has a label.
+
+    Raises
+    ------
+    ValueError
+        If a saved model reads pictures as a whole, an encoder is named beside it, or `classes` are not its own.
+    """
+    if model is None:
+        return None
+    if not isinstance(model, Bundle):
+        return GivenModel(model, classes)
+    if model.whole:
+        raise ValueError("model reads samples as a whole, without features, such as a quantized one: nothing adapts it")
+    if encoder is not None:
+        reads = "features as they are" if model.encoder is None else f"features of {model.encoder.name}"
+        raise ValueError(f"encoder must be left out beside a saved model, which reads {reads}; got {encoder!r}")
+    if classes is not None and set(classes.names) != set(model.classes.names):
+        raise ValueError(f"classes must be those of the model, {some(model.classes.names, 5)}, or left out")
+    return GivenModel(model.method.network(), model.classes, saved=True, encoder=model.encoder)
