@@ -383,7 +383,11 @@ class Whole(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Probabilities, (b, N)."""
-        return torch.softmax(self.scores(x) / self.temperature, dim=1)
+        return torch.softmax(self.logits(x), dim=1)
+
+    def logits(self, x: Tensor) -> Tensor:
+        """What the softmax is taken of, (b, c)."""
+        return self.scores(x) / self.temperature
 
 
 def _load(path: str | os.PathLike[str]) -> Domain:

@@ -112,7 +112,7 @@ def test_whole_clips_reach_other_processes_and_give_the_bits_of_one(
 def test_clips_for_which_there_is_no_room_are_fitted_here(ready: Inputs, monkeypatch: pytest.MonkeyPatch) -> None:
     ran: list[tuple[list[str], int]] = []
 
-    def never(inputs: Any, jobs: Any, folder: Any, where: Engine) -> Any:
+    def never(inputs: Any, jobs: Any, folder: Any, where: Engine, spare: bool) -> Any:
         ran.append(([pairs[0][0] for _, pairs in jobs], where.workers))
         return iter([[{}]] * len(jobs))
 

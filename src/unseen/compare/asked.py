@@ -70,6 +70,10 @@ def check_asked(
     learns = any(data.get(word) is not None for word in ("source", "support", "model"))
     if classes is None and labels == "exam" and not learns:
         raise ValueError(NOTHING_TO_LEARN)
+    if protocol in ("zsl", "gzsl", "base-to-new") and classes is None and data.get("ontology") is None:
+        raise ValueError(
+            f"protocol {protocol} is for classes that are told without a labelled sample: name all classes in classes"
+        )
     if out is not None:
         check_out(Path(out))
 

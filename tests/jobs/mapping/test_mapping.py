@@ -88,9 +88,13 @@ def test_phrases_are_mapped_with_path_and_vectors_and_the_mapper_is_used_again(f
     unseen(folder, "map", "phrases.csv", "--model", "mapper", "--below", "bird", "--out", "birds.csv")
     birds = pd.read_csv(folder / "birds.csv", keep_default_na=False)
     assert set(birds.node) == {"", "bird", "owl", "eagle"}
+    unseen(
+        folder, "map", "phrases.csv", "--model", "mapper", "--taxonomy", "csv:tree.csv", "--k", "2", "--out", "3.csv"
+    )
+    assert (folder / "3.csv").read_bytes() == (folder / "mapped.csv").read_bytes()  # the same call once more
     for more in (["--taxonomy", "csv:t.csv"], ["--words", "wordllama"], ["--seed", "0"]):
         told = unseen(folder, "map", "phrases.csv", "--model", "mapper", *more, code=1).stderr
-        assert "is a mapper that has learned" in told
+        assert f"is a mapper that has learned csv:tree.csv; leave {more[0]} out" in told
     mapper = Mapper.load(folder / "mapper")
     assert mapper.map([None, float("nan"), "an owl"], k=1).phrase.tolist() == ["", "", "an owl"]  # type: ignore[list-item]
     with pytest.raises(TypeError, match="phrases must be a list of strings; got one string"):

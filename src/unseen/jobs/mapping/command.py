@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -74,9 +75,15 @@ def map_phrases(
         )
     texts = mapping.read_phrases(phrases, column)
     if model is not None and (model / "state.json").exists():
-        if taxonomy or pairs or words or given or seed is not None:
-            raise ValueError(f"{model} is a mapper that has learned; name another --model to learn anew")
         mapper = mapping.Mapper.load(model)
+        anew = {"pairs": pairs, "words": words, "set": given, "seed": seed is not None}
+        if taxonomy not in (None, mapper.source or None):
+            anew["taxonomy"] = taxonomy
+        if named_anew := [name for name, value in anew.items() if value]:
+            raise ValueError(
+                f"{model} is a mapper that has learned{f' {mapper.source}' * bool(mapper.source)}; leave "
+                f"{' and '.join(f'--{name}' for name in named_anew)} out, or name another --model to learn anew"
+            )
         say(f"{mapper.taxonomy.phrases.name}: {len(mapper.taxonomy)} nodes, from {model}")
     else:
         if taxonomy is None:
@@ -98,7 +105,7 @@ def map_phrases(
         if skipped := mapper.method.skipped_:
             say(f"{skipped} words of phrases have no vector; {mapper.method.left_out_} phrases have no other word")
         if model is not None:
-            mapper.save(model)
+            dataclasses.replace(mapper, source=taxonomy).save(model)
             say(f"the mapper is in {model}")
     table = mapper.map(texts, k=k, below=below)
     write_csv(out, table)

@@ -55,11 +55,14 @@ class Mapper:
     taxonomy : Taxonomy
     encoder : str
         Name of the sentence encoder whose vector a phrase has, as one word; empty if words have vectors.
+    source : str
+        How the taxonomy was named, as `unseen.data.taxonomies.load` takes it; empty where it was not.
     """
 
     method: PhraseMapper
     taxonomy: Taxonomy
     encoder: str = ""
+    source: str = ""
 
     def map(self, phrases: Sequence[str], *, k: int = 5, below: str | None = None) -> pd.DataFrame:
         """The k nearest nodes of each phrase.
@@ -135,6 +138,7 @@ class Mapper:
             "credits": taxonomy.phrases.credits,
             "method": self.method,
             "encoder": self.encoder,
+            "source": self.source,
         }
         return save_state(folder, value)
 
@@ -150,7 +154,7 @@ class Mapper:
             name=value["name"], credits=value["credits"],
         )  # fmt: skip
         taxonomy = Taxonomy(value["classes"], value["starts"], value["above"], none)
-        return cls(value["method"], taxonomy, value.get("encoder", ""))
+        return cls(value["method"], taxonomy, value.get("encoder", ""), value.get("source", ""))
 
 
 def learn(
