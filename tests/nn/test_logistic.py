@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import warnings
+from typing import Literal
 
 import numpy as np
 import pytest
 import torch
+from scipy.special import polygamma
 
-from unseen.nn.logistic import fit_logistic
+from unseen.nn.logistic import _inverse_trigamma, fit_logistic, moderated_deviations
 
 
 def blobs(classes: int, n: int = 60, d: int = 5) -> tuple[torch.Tensor, np.ndarray]:
@@ -62,3 +64,57 @@ def test_newton_cg_ends_at_the_minimum_in_silence_also_on_wide_and_separable_row
     loss = torch.nn.functional.cross_entropy(head(x), torch.as_tensor(y), reduction="sum")
     (loss + head.weight.square().sum() / 2).backward()
     assert float(head.weight.grad.abs().max()) < 1e-3
+
+
+# -- deviations of few samples -----------------------------------------------------------------------------
+
+
+def test_the_deviations_of_few_samples_are_drawn_together_where_they_differ_by_chance() -> None:
+    x = torch.randn(4, 500, generator=torch.Generator().manual_seed(0))
+    own, moderated = x.std(dim=0), moderated_deviations(x)
+    assert float(own.max() / own.min()) > 10
+    assert float(moderated.max() / moderated.min()) < 1.5
+    assert float(moderated.mean()) == pytest.approx(1, abs=0.05)
+
+
+def test_columns_with_units_of_their_own_keep_their_deviations() -> None:
+    units = torch.logspace(-3, 3, 40)
+    x = units * torch.randn(6, 40, generator=torch.Generator().manual_seed(0))
+    ratio = moderated_deviations(x) / units
+    assert float(ratio.max() / ratio.min()) < 50  # of a million
+    assert float(ratio.median()) == pytest.approx(1, abs=0.3)
+
+
+def test_the_deviations_of_many_samples_stay_as_they_are() -> None:
+    x = torch.linspace(1, 9, 30) * torch.randn(5000, 30, generator=torch.Generator().manual_seed(0))
+    torch.testing.assert_close(moderated_deviations(x), x.std(dim=0), rtol=0.01, atol=0)
+
+
+def test_constant_features_have_a_finite_deviation_above_0() -> None:
+    x = torch.randn(3, 20, generator=torch.Generator().manual_seed(0))
+    x[:, :5] = 7.0
+    moderated = moderated_deviations(x)
+    assert torch.isfinite(moderated).all()
+    assert (moderated > 0).all()
+    assert torch.equal(moderated_deviations(torch.ones(3, 4)), torch.ones(4))
+
+
+@pytest.mark.parametrize("value", [1e-8, 1e-3, 0.4, 5.0, 1e4])
+def test_the_inverse_of_trigamma_is_its_inverse(value: float) -> None:
+    assert float(polygamma(1, _inverse_trigamma(value))) == pytest.approx(value, rel=1e-5)
+
+
+def test_a_handful_of_many_features_is_learnt_about_as_well_as_by_means() -> None:
+    rng = np.random.default_rng(0)
+    means = rng.normal(size=(3, 600))
+    right: dict[Literal["moderated"] | bool, list[float]] = {"moderated": [], True: []}
+    for _ in range(10):
+        y = np.repeat(np.arange(3), [1, 1, 1])
+        asked = np.repeat(np.arange(3), 30)
+        x, q = (
+            torch.as_tensor(np.maximum(means[of] + 2 * rng.normal(size=(len(of), 600)), 0)).float() for of in (y, asked)
+        )
+        for how, found in right.items():
+            said = fit_logistic(x, y, 3, C=0.1, standardize=how)(q).argmax(dim=1).numpy()
+            found.append((said == asked).mean())
+    assert np.mean(right["moderated"]) > np.mean(right[True]) + 0.05

@@ -25,7 +25,7 @@ def fit_logistic(
     *,
     C: float = 1.0,
     max_iter: int = 300,
-    standardize: bool = True,
+    standardize: bool | Literal["moderated"] = True,
     weights: Float[Tensor, " n"] | None = None,
     solver: Literal["lbfgs", "newton-cg"] = "lbfgs",
 ) -> Classifier:
@@ -33,6 +33,8 @@ def fit_logistic(
 
     Parameters
     ----------
+    standardize : bool or "moderated"
+        Whether features are divided by their deviations, or by `moderated_deviations`, which few samples want.
     weights : Tensor (n,), >= 0, optional
         Of the samples in the loss; 1 each if absent.
     solver : {"lbfgs", "newton-cg"}
@@ -60,6 +62,8 @@ def fit_logistic(
     assert isinstance(head, nn.Linear)
     if standardize:
         scaler.measure(x)
+    if standardize == "moderated" and len(x) > 1:
+        scaler.std = moderated_deviations(x)
     rows = scaler(x).numpy()
     if solver == "newton-cg":
         rows = rows.astype(np.float64)  # in single precision its line search fails before the end
@@ -79,3 +83,51 @@ def fit_logistic(
         head.weight[present] = torch.as_tensor(weight, dtype=torch.float32)
         head.bias[present] = torch.as_tensor(bias, dtype=torch.float32)
     return network.eval()
+
+
+def moderated_deviations(x: Float[Tensor, "n d"]) -> Float[Tensor, " d"]:
+    """Deviations of features that few samples tell, each drawn towards that of all features [1].
+
+    The variance of a handful is noise: divided by its root, the features that happen to vary least weigh most. How far
+    variances really differ is read from how much more they differ than samples of their number explain: features of one
+    encoder get nearly one deviation, columns with units of their own keep theirs, and many samples keep all.
+
+        s~_j^2 = (d_0 s_0^2 + d s_j^2) / (d_0 + d),  d = n - 1
+
+    References
+    ----------
+    [1] Smyth, "Linear Models and Empirical Bayes Methods for Assessing Differential Expression in Microarray
+        Experiments", SAGMB 2004, section 6.2.
+    """
+    from scipy.special import digamma, polygamma
+
+    values, d = x.double().numpy(), len(x) - 1
+    variance = values.var(axis=0, ddof=1)
+    varies = variance > 1e-12 * np.maximum(values.mean(axis=0) ** 2, np.finfo(np.float64).tiny)
+    if varies.sum() < 3:
+        return torch.as_tensor(np.where(varies, np.sqrt(variance), 1.0), dtype=torch.float32)
+    e = np.log(variance[varies]) - digamma(d / 2) + np.log(d / 2)
+    more = e.var(ddof=1) - polygamma(1, d / 2)  # than the noise of so few samples
+    if more <= 0:
+        moderated = np.full(len(variance), variance[varies].mean())
+    else:
+        d0 = 2 * _inverse_trigamma(float(more))
+        s0 = np.exp(e.mean() + digamma(d0 / 2) - np.log(d0 / 2))
+        moderated = (d0 * s0 + d * np.where(varies, variance, 0.0)) / (d0 + d)
+    return torch.as_tensor(np.sqrt(moderated), dtype=torch.float32)
+
+
+def _inverse_trigamma(value: float) -> float:
+    """y with trigamma(y) = value > 0, by Newton's steps on its reciprocal, which is convex ([1], appendix)."""
+    from scipy.special import polygamma
+
+    if value < 1e-6:
+        return 1 / value
+    y = 0.5 + 1 / value
+    for _ in range(50):
+        trigamma = float(polygamma(1, y))
+        step = trigamma * (1 - trigamma / value) / float(polygamma(2, y))
+        y += step
+        if -step / y < 1e-8:
+            break
+    return y

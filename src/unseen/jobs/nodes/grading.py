@@ -54,7 +54,7 @@ def simple_arms(
         both = np.concatenate([x, near], axis=1)
         y = graph.labels[support]
         present, place = np.unique(y, return_inverse=True)
-        head = fit_logistic(torch.as_tensor(both[support]), place, len(present), C=10.0)
+        head = fit_logistic(torch.as_tensor(both[support]), place, len(present), C=10.0, standardize="moderated")
         with torch.no_grad():
             found = head(torch.as_tensor(both)).numpy()
         arms["logistic regression"] = np.full((len(x), len(classes)), -1e4, dtype=np.float32)

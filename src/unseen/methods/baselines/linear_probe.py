@@ -11,7 +11,7 @@ from unseen.nn.logistic import fit_logistic
 
 
 class LinearProbe(NetworkMethod):
-    """Logistic regression on the few labelled samples of the target [1].
+    """Logistic regression on the few labelled samples of the target [1], features divided by moderated deviations [2].
 
     Parameters
     ----------
@@ -21,6 +21,7 @@ class LinearProbe(NetworkMethod):
     References
     ----------
     [1] Radford et al., "Learning Transferable Visual Models From Natural Language Supervision", ICML 2021, 3.2.
+    [2] `unseen.nn.logistic.moderated_deviations`.
     """
 
     card = Card(
@@ -38,5 +39,7 @@ class LinearProbe(NetworkMethod):
 
     def fit(self, *, support: Domain) -> Self:
         """Fit on the labelled handful."""
-        self.network_ = fit_logistic(table(support), support.labels, n_classes(support), C=self.C)
+        self.network_ = fit_logistic(
+            table(support), support.labels, n_classes(support), C=self.C, standardize="moderated"
+        )
         return self

@@ -1,0 +1,191 @@
+"""A saved model, or a network, in the place of labelled data."""
+
+from __future__ import annotations
+
+import functools
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import unseen
+from unseen.bundle import Bundle
+from unseen.compare import fits
+from unseen.data.classes import ClassSpace
+from unseen.data.domain import Domain
+from unseen.encoders import backends
+from unseen.methods.baselines.prototypes import Prototypes
+from unseen.methods.baselines.shot import SHOT
+from unseen.nn.classifier import as_classifier, linear
+from unseen.nn.state import load_state, save_state
+from unseen.report import summary
+
+NAMES = ("c", "a", "b")
+"""Not in the order of the alphabet, as a model may have them."""
+
+
+@pytest.fixture(autouse=True)
+def own_ledger(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("UNSEEN_DATA", str(tmp_path / "data"))
+
+
+def domain(names: tuple[str, ...] = NAMES, n: int = 90, shift: float = 0.0, seed: int = 0, name: str = "d") -> Domain:
+    rng = np.random.default_rng(seed)
+    centres = {c: np.random.default_rng(ord(c)).normal(size=8) * 3 for c in "abcd"}
+    y = np.arange(n) % len(names)
+    x = np.stack([centres[names[i]] for i in y]) + rng.normal(size=(n, 8)) + shift
+    return Domain(x=x.astype("float32"), y=y, classes=ClassSpace(names=tuple(names)), name=name)
+
+
+@pytest.fixture
+def saved(tmp_path: Path) -> Bundle:
+    unseen.adapt(method="source-only", source=domain(), out=tmp_path / "saved")  # type: ignore[attr-defined]
+    return Bundle.load(tmp_path / "saved")
+
+
+def compared(saved: Any, tmp_path: Path, **given: Any) -> Any:
+    asked = dict(model=saved, target=domain(shift=1.5, seed=1), methods="source-only,shot", seeds=1)
+    return unseen.compare(**{**asked, "out": tmp_path / "run", **given})  # type: ignore[attr-defined]
+
+
+def test_a_saved_model_is_adapted_without_a_label_and_what_comes_out_is_saved(saved: Bundle, tmp_path: Path) -> None:
+    found = compared(saved, tmp_path)
+    assert found.results["classes"] == list(NAMES)
+    assert {row["name"] for row in found.results["candidates"]} == {"source-only", "shot"}
+    target = domain(shift=1.5, seed=1)
+    right = np.array(NAMES)[target.labels]
+    assert (Bundle.load(tmp_path / "run/model").predict(target)["class"] == right).mean() > 0.9
+    alone = next(row for row in found.results["candidates"] if row["name"] == "source-only")
+    assert alone["metrics"]["adapted"]["accuracy"]["mean"] == pytest.approx(
+        (saved.predict(target.take(_adapted(tmp_path, target)))["class"] == right[_adapted(tmp_path, target)]).mean()
+    )
+    assert "without adaptation" in " ".join(summary(found.results)) or found.results["chosen"]["name"] == "source-only"
+
+
+def _adapted(tmp_path: Path, target: Domain) -> np.ndarray:
+    import pandas as pd
+
+    table = pd.read_parquet(tmp_path / "run/predictions.parquet")
+    assert target.ids is not None
+    return np.flatnonzero(np.isin(target.ids, table.id[table.part == "adapted"].astype(target.ids.dtype)))
+
+
+def test_labels_of_a_support_are_those_of_the_model_whatever_their_order(saved: Bundle, tmp_path: Path) -> None:
+    few = domain(("a", "b"), n=12, shift=1.5, seed=3)  # places 0 and 1 there, 1 and 2 in the model
+    found = compared(saved, tmp_path, support=few, methods="linear-probe,prototypes")
+    target = domain(shift=1.5, seed=1)
+    told = found.bundle.predict(target)["class"].to_numpy()
+    known = target.labels > 0
+    assert (told[known] == np.array(NAMES)[target.labels][known]).mean() > 0.9
+    with pytest.raises(ValueError, match="support has classes that the model does not know: 'd'"):
+        compared(saved, tmp_path / "other", support=domain(("a", "d"), n=8))
+
+
+def test_what_cannot_stand_beside_a_saved_model_is_told(saved: Bundle, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="encoder must be left out beside a saved model, which reads features as"):
+        compared(saved, tmp_path, encoder="efficientnet-lite0")
+    with pytest.raises(ValueError, match="classes must be those of the model, 'c', 'a', 'b', or left out"):
+        compared(saved, tmp_path, classes="x,y,z")
+    with pytest.raises(ValueError, match="classes must name the model's outputs, in their order"):
+        compared(saved.method.network(), tmp_path)
+    bare = compared(saved.method.network(), tmp_path, classes=ClassSpace(names=NAMES))
+    assert bare.results["classes"] == list(NAMES)
+
+
+def test_a_linear_model_is_adapted_by_a_map_that_begins_as_the_identity(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    plain = linear(6, 3)
+    network, x = as_classifier(plain), torch.randn(5, 6)
+    assert torch.equal(network(x), plain(x))
+    assert sum(p.numel() for p in network.bottleneck.parameters()) == 6 * 6 + 6
+    target = Domain(x=np.random.default_rng(0).normal(size=(40, 6)).astype(np.float32))
+    method = SHOT(epochs=1).fit(model=plain, target=target)
+    save_state(tmp_path / "m", {"network": method.network_})
+    again = load_state(tmp_path / "m")["network"]
+    assert torch.equal(again.eval()(x), method.network_.eval()(x))
+    assert not torch.equal(method.network_.eval()(x), plain(x))
+
+
+def test_a_candidate_that_cannot_be_fitted_is_left_out_and_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(self: Any, **given: Any) -> Any:
+        raise ValueError("the model cannot be had")
+
+    monkeypatch.setattr("unseen.methods.baselines.prototypes.Prototypes.fit", fails)
+    given = dict(source=domain(), target=domain(shift=1.5, seed=1), seeds=1)
+    found = unseen.compare(**given, out=tmp_path / "run")  # type: ignore[attr-defined]
+    assert found.results["left_out"]["prototypes"] == "could not be fitted: the model cannot be had"
+    assert "prototypes" not in {row["name"] for row in found.results["candidates"]}
+    with pytest.raises(ValueError, match="the model cannot be had"):
+        unseen.compare(**given, methods="prototypes,source-only", out=tmp_path / "o")  # type: ignore[attr-defined]
+    assert fits.ALWAYS == ("source-only",)
+
+
+def test_samples_without_a_label_do_not_count_as_graded(tmp_path: Path) -> None:
+    target = domain(shift=1.5, seed=1)
+    target = target.replace(y=np.where(np.arange(90) < 12, target.labels, -1))
+    found = unseen.compare(  # type: ignore[attr-defined]
+        source=domain(), target=target, methods="source-only,standardize", seeds=1, out=tmp_path / "run"
+    )
+    graded = {part: exam["samples"] for part, exam in found.results["exam"].items()}
+    assert sum(graded.values()) == 12
+    assert f"{graded['adapted']} samples of it were graded" in " ".join(summary(found.results)).replace("\u00a0", " ")
+
+
+@pytest.mark.parametrize("protocol", ["zsl", "gzsl", "base-to-new"])
+def test_protocols_of_classes_without_samples_ask_for_their_names_first(tmp_path: Path, protocol: str) -> None:
+    with pytest.raises(ValueError, match=f"protocol {protocol} is for classes that are told without"):
+        unseen.compare(source=domain(), target=domain(seed=1), protocol=protocol)  # type: ignore[attr-defined]
+
+
+# -- pictures ----------------------------------------------------------------------------------------------
+
+
+def folder(place: Path, noise: int, n: int = 8) -> Path:
+    """Squares and discs of three colours, with noise."""
+    rng = np.random.default_rng(noise)
+    for k, colour in enumerate(("red", "green", "blue")):
+        (place / colour).mkdir(parents=True)
+        for i in range(n):
+            x = rng.integers(0, noise + 1, (40, 40, 3))
+            x[8:32, 8:32, k] += 200 - noise
+            Image.fromarray(x.astype(np.uint8)).save(place / colour / f"{i}.png")
+    return place
+
+
+def test_a_saved_model_of_both_views_answers_as_it_was_graded_where_bfloat16_is_quicker(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import pandas as pd
+
+    monkeypatch.setattr(backends, "has_bfloat16", lambda: True)
+    source, target = folder(tmp_path / "source", 10), folder(tmp_path / "target", 90)
+    found = unseen.compare(source=source, target=target, seeds=1, out=tmp_path / "run")  # type: ignore[attr-defined]
+    assert found.results["chosen"]["name"] == "consensus:views"
+    told = pd.read_parquet(tmp_path / "run/predictions.parquet").set_index("id")
+    done = subprocess.run(
+        [sys.executable, "-m", "unseen.cli", "predict", "run", "target", "--csv", "p.csv"], cwd=tmp_path, check=True,
+        capture_output=True,
+    )  # fmt: skip
+    said = pd.read_csv(tmp_path / "p.csv").set_index("id").loc[told.index]
+    assert done.returncode == 0
+    assert (said["class"] == told["prediction"]).all()
+    assert np.abs(said["probability"] - told["probability"]).max() < 1e-4
+
+
+def test_a_model_saved_from_pictures_reads_others_by_its_own_encoder(tmp_path: Path) -> None:
+    source, target = folder(tmp_path / "source", 10), folder(tmp_path / "target", 90)
+    unseen.compare(source=source, target=target, seeds=1, out=tmp_path / "run")  # type: ignore[attr-defined]
+    other = folder(tmp_path / "other", 60)
+    done = subprocess.run(
+        [sys.executable, "-m", "unseen.cli", "compare", "--model", "run", "--target", "other", "--seeds", "1",
+         "--methods", "source-only,shot", "--out", "again"], cwd=tmp_path, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert (Bundle.load(tmp_path / "again/model").predict(other)["class"].nunique()) == 3
