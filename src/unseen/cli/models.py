@@ -50,7 +50,7 @@ def open_bundle(folder: Path, trust: bool) -> Any:
 
 
 def open_model(folder: str | None) -> Any:
-    return None if folder is None else open_bundle(Path(folder), False).method.network()
+    return None if folder is None else open_bundle(Path(folder), False).reader()
 
 
 def open_zoo(folder: str | None) -> Any:

@@ -18,6 +18,7 @@ from unseen.catalogue import Given
 from unseen.compare.asked import parse_labels
 from unseen.compare.names import among_samples, check_names, some, with_folders
 from unseen.compare.spaces import classes_of, embed_classes, has_labels, onto, related, spaces
+from unseen.compare.tables import alike_tables, column_of_labels
 from unseen.data.class_file import class_space
 from unseen.data.classes import ClassSpace, overlap
 from unseen.data.domain import UNLABELED, Domain, concatenate
@@ -105,6 +106,12 @@ class Inputs:
     prompts: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     shared_by: tuple[str, str, bool] | None = None
+
+    @property
+    def feature_names(self) -> tuple[str, ...]:
+        """Of the features that methods learn from, where they are columns of tables."""
+        parts = (self.source, self.support, self.target)
+        return next((part.feature_names for part in parts if part is not None and part.feature_names), ())
 
     @property
     def named(self) -> bool:
@@ -213,6 +220,7 @@ def prepare(
         for name, value in (("source", source), ("target", target), ("support", support))
         if value is not None
     }
+    read = alike_tables(read, model, teachers)
     named = "source" not in read and "support" not in read and not (fraction > 0 and has_labels(read, "target"))
     if named:
         check_names(read, listed, encoder)
@@ -322,7 +330,8 @@ def labeled_samples(name: str, domain: Domain) -> Domain:
     """The labelled samples of a domain."""
     if not domain.labeled.any():
         told = samples(len(domain), domain.kind).replace(SPACE, " ")
-        raise ValueError(f"{name} must have labels: class folders, or a column of labels; it has {told} and no label")
+        how = f"class folders, or {column_of_labels(domain)}"
+        raise ValueError(f"{name} must have labels: {how}; it has {told} and no label")
     if not domain.labeled.all():
         log.warning("%s: %d samples without a label are left out", name, int((~domain.labeled).sum()))
         domain = domain.take(domain.labeled)
@@ -485,4 +494,6 @@ def _told(domain: Domain, contents: Sequence[str]) -> dict[str, Any]:
         "most_copies": max(Counter(contents).values(), default=0),
         "skipped": [[s.where, s.why] for s in domain.skipped],
         "credits": list(domain.credits),
+        "features": list(domain.feature_names),
+        "notes": list(domain.notes),
     }

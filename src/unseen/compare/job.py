@@ -242,6 +242,7 @@ def make_bundle(inputs: Inputs, cell: Cell) -> Bundle:
         temperature=cell["temperature"],
         threshold=cell["threshold"],
         whole=inputs.whole,
+        feature_names=inputs.feature_names if inputs.encoder is None else (),
         credits=tuple(dict.fromkeys(c for told in inputs.told.values() for c in told["credits"])),
     )
 
