@@ -233,3 +233,23 @@ def test_a_network_that_writes_itself_is_exported_without_torchs_exporter(
     assert {prop.key for prop in graph.metadata_props} >= {"classes", "method"}
     session = onnxruntime.InferenceSession(str(tmp_path / "m.onnx"), providers=["CPUExecutionProvider"])
     assert session.run(None, {"x": np.zeros((5, 3, 64, 64), dtype=np.float32)})[0].shape == (5, 2)
+
+
+def test_names_of_features_are_saved_and_older_models_have_none(saved, tmp_path):
+    folder, bundle = saved
+    assert "feature_names" not in json.loads((folder / "bundle.json").read_text())
+    named = dataclasses.replace(bundle, feature_names=tuple("abcdef"))
+    place = named.save(tmp_path / "named")
+    assert Bundle.load(place).feature_names == tuple("abcdef")
+    about = json.loads((place / "bundle.json").read_text())
+    (place / "bundle.json").write_text(json.dumps({**about, "feature_names": "abc"}))
+    with pytest.raises(ValueError, match="feature_names must be a list of texts; got 'abc'"):
+        Bundle.load(place)
+
+
+def test_onnx_carries_the_names_of_features(saved, tmp_path):
+    import onnx
+
+    dataclasses.replace(saved[1], feature_names=tuple("abcdef")).export(tmp_path / "m.onnx")
+    told = {entry.key: entry.value for entry in onnx.load(tmp_path / "m.onnx").metadata_props}
+    assert json.loads(told["features"]) == list("abcdef")

@@ -67,6 +67,12 @@ def test_tables_to_figures_and_a_page(call: Any, tmp_path: Path) -> None:
     assert "near</bdi>, <bdi>far" in (tmp_path / "shift.html").read_text()
 
 
+def test_columns_are_matched_by_name(call: Any, tmp_path: Path) -> None:
+    table(0, 0).to_csv(tmp_path / "a.csv", index=False)
+    table(3, 1).rename(columns={"f1": "g"}).to_csv(tmp_path / "b.csv", index=False)
+    assert "b lacks the column 'f1' of a; it has: f0, g, f2" in call("shift", "a.csv", "b.csv", code=1).stderr
+
+
 def test_one_table_with_a_column_of_domains_is_several(call: Any, tmp_path: Path) -> None:
     parts = [table(shift, i).assign(domain=f"camera {i}") for i, shift in enumerate((0.0, 1.0))]
     pd.concat(parts).to_csv(tmp_path / "cameras.csv", index=False)

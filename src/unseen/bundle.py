@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import logging
 import math
 import os
 from collections.abc import Callable, Mapping
@@ -17,6 +18,7 @@ from torch import Tensor, nn
 import unseen.methods.base  # noqa: F401 - registers how methods are saved
 from unseen.data.classes import ClassSpace
 from unseen.data.domain import Domain, Lazy
+from unseen.data.feature_names import by_name
 from unseen.files import read_json, recovered, saved
 from unseen.methods.base import UNKNOWN, Method
 from unseen.methods.chain import chain
@@ -29,6 +31,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from unseen.encoders import Encoder
+
+log = logging.getLogger(__name__)
 
 FORMAT = 1
 CLIPS = 32
@@ -56,6 +60,9 @@ class Bundle:
     whole : bool
         Whether `method` reads preprocessed batches, not features: its network holds the encoder's, as after
         `unseen quantize`. Of `encoder` the preprocessing alone is used.
+    feature_names : tuple of str
+        What the columns of the table were called that it was made from; tables are read by these names. Empty if they
+        had none, or there is an encoder.
     """
 
     method: Method
@@ -65,13 +72,29 @@ class Bundle:
     threshold: float = 1.0
     credits: tuple[str, ...] = ()
     whole: bool = False
+    feature_names: tuple[str, ...] = ()
 
     # -- predictions -----------------------------------------------------------------------------------
+
+    def aligned(self, samples: Domain) -> Domain:
+        """The samples with the features of `feature_names`, in their order; what else a table has is left out.
+
+        Raises
+        ------
+        ValueError
+            If a table lacks features; the message names them.
+        """
+        if self.encoder is not None:
+            return samples
+        ready = by_name(samples, self.feature_names, samples.name, "the model")
+        for note in ready.notes[len(samples.notes) :]:
+            log.warning("%s: %s", samples.name, note)
+        return ready
 
     def features(self, samples: Domain, *, cache: bool = True) -> Domain:
         """The samples as the method reads them; `cache` keeps their features in the user's cache folder."""
         if self.encoder is None:
-            return samples
+            return self.aligned(samples)
         if self.whole and samples.kind == "clip" and isinstance(samples.x, Lazy):  # too large to hold them all
             clips: Any = self.encoder.as_read(samples).x
             return samples.replace(x=clips.map(self._prepared))
@@ -195,6 +218,7 @@ class Bundle:
             "temperature": self.temperature,
             "threshold": self.threshold,
             "credits": list(self.credits),
+            **({"feature_names": list(self.feature_names)} if self.feature_names else {}),
         }
 
         def write(temporary: Path) -> None:
@@ -251,8 +275,9 @@ class Bundle:
             encoder=_encoder(folder, about, trust),
             temperature=_positive(about, "temperature"),
             threshold=_positive(about, "threshold"),
-            credits=_credits(about),
+            credits=_texts(about, "credits"),
             whole=bool(about["whole"]),
+            feature_names=_texts(about, "feature_names") if "feature_names" in about else (),
         )
 
     def decide_by(self, rule: Method, classes: ClassSpace) -> Bundle:
@@ -278,6 +303,18 @@ class Bundle:
         return dataclasses.replace(self, method=both, classes=classes, temperature=1.0)
 
     # -- carrying --------------------------------------------------------------------------------------
+
+    def reader(self) -> nn.Module:
+        """From features to scores as one network, which carries what its features are called as `feature_names`.
+
+        Raises
+        ------
+        TypeError
+            If the method is no network.
+        """
+        network = self.method.network()
+        network.feature_names = self.feature_names  # type: ignore[assignment]
+        return network
 
     def network(self) -> nn.Module:
         """Everything from a preprocessed batch to calibrated probabilities as one network."""
@@ -322,6 +359,7 @@ class Bundle:
         metadata = {
             "classes": json.dumps(self.classes.names, ensure_ascii=False),
             "method": self.method.card.slug,
+            **({"features": json.dumps(self.feature_names, ensure_ascii=False)} if self.feature_names else {}),
         }
         return export_onnx(
             network,
@@ -338,7 +376,8 @@ def read_zoo(folder: str | os.PathLike[str], *, trust: bool = False) -> dict[str
     """The networks of all saved models and runs in a folder, by the names of their folders: `teachers` of a method.
 
     A network reads what the method of its model reads: features of the encoder, whose name it carries as `reads`, if
-    there is one. It carries the credits of its model as `licence`.
+    there is one, or of a table, whose names it carries as `feature_names`. It carries the credits of its model as
+    `licence`.
 
     Raises
     ------
@@ -356,7 +395,7 @@ def read_zoo(folder: str | os.PathLike[str], *, trust: bool = False) -> dict[str
     zoo = {}
     for name, bundle in bundles.items():
         try:
-            network = bundle.method.network()
+            network = bundle.reader()
         except TypeError as error:
             raise ValueError(f"{found[name]} cannot teach: {error}") from error
         network.licence = "; ".join(bundle.credits)  # type: ignore[assignment]
@@ -403,10 +442,10 @@ def _positive(about: dict[str, Any], key: str) -> float:
     return float(value)
 
 
-def _credits(about: dict[str, Any]) -> tuple[str, ...]:
-    value = about.get("credits")
-    if not isinstance(value, list) or not all(isinstance(credit, str) for credit in value):
-        raise ValueError(f"bundle.json: credits must be a list of texts; got {str(value)[:50]!r}")
+def _texts(about: dict[str, Any], key: str) -> tuple[str, ...]:
+    value = about.get(key)
+    if not isinstance(value, list) or not all(isinstance(text, str) for text in value):
+        raise ValueError(f"bundle.json: {key} must be a list of texts; got {str(value)[:50]!r}")
     return tuple(value)
 
 

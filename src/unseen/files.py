@@ -47,6 +47,8 @@ def sentence(error: BaseException) -> str:
         return "it asks for more memory than there is" + (f" ({said})" if said else "")
     if isinstance(error, RecursionError):
         return "it is nested too deeply"
+    if isinstance(error, UnicodeDecodeError):
+        return f"it is not UTF-8 text: {error.reason} at byte {error.start}; save it as UTF-8"
     if isinstance(error, UnicodeError):
         return f"it is not UTF-8 text: {said}"
     if isinstance(error, KeyError):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import subprocess
 import sys
 from pathlib import Path
@@ -19,7 +18,6 @@ from unseen.compare import fits
 from unseen.data.classes import ClassSpace
 from unseen.data.domain import Domain
 from unseen.encoders import backends
-from unseen.methods.baselines.prototypes import Prototypes
 from unseen.methods.baselines.shot import SHOT
 from unseen.nn.classifier import as_classifier, linear
 from unseen.nn.state import load_state, save_state

@@ -241,3 +241,23 @@ def test_domains_that_do_not_fit_together_are_named() -> None:
         concatenate([])
     with pytest.raises(ValueError, match=r"photos has samples of shape .3,., b of shape .2,."):
         concatenate([table(), table(x=np.ones((6, 2)), name="b")])
+
+
+def test_names_of_features_are_carried_and_are_no_content():
+    plain = Domain(x=np.arange(6.0).reshape(3, 2), y=[0, 1, 0], classes=ClassSpace(names=("u", "v")))
+    named = plain.replace(feature_names=("a", "b"), notes=("not used: c (text)",))
+    assert named.take([2, 0]).feature_names == named.unlabeled().feature_names == ("a", "b")
+    assert named.take([2, 0]).notes == named.notes
+    assert named.fingerprint(labels=True) == plain.fingerprint(labels=True)
+    assert named.digests().tolist() == plain.digests().tolist()
+    assert named.replace(x=named.x[:, :1]).feature_names == ()
+    assert next(iter(named.batches(2))).feature_names == ("a", "b")
+
+
+@pytest.mark.parametrize(
+    ("names", "said"),
+    [(("a",), "feature_names has 1 names, x has 2 features"), (("a", "a"), "must be unique; 'a' stands 2 times")],
+)
+def test_names_of_features_that_cannot_be_are_refused(names, said):
+    with pytest.raises(ValueError, match=said):
+        Domain(x=np.zeros((3, 2)), feature_names=names)

@@ -199,3 +199,14 @@ def test_paths_in_the_table_lead_to_the_pictures_and_texts_stand_in_it(tmp_path)
     texts = Domain(x=np.array(["fine, thanks", "花"]), kind="text")
     Proposal(samples=texts, **beside).save(tmp_path / "texts.csv")
     assert load(tmp_path / "texts.csv").x.tolist() == ["fine, thanks", "花"]
+
+
+def test_a_table_to_label_is_read_by_the_names_of_the_source() -> None:
+    rng = np.random.default_rng(0)
+    y = np.arange(40) % 2
+    x = (np.array([[0, 6, 0], [6, 0, 0]])[y] + rng.normal(size=(40, 3))).astype(np.float32)
+    source = Domain(x=x, y=y, classes=ClassSpace(names=("u", "v")), feature_names=("a", "b", "c"))
+    target = Domain(x=x[:, [1, 2, 0]], feature_names=("b", "c", "a"))
+    proposed = propose(target, budget=6, source=source)
+    assert proposed.samples.ids is not None
+    assert list(proposed.guesses) == [("u", "v")[y[int(i)]] for i in proposed.samples.ids]

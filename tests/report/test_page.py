@@ -229,6 +229,17 @@ def test_names_are_text_whatever_they_hold(fake: ModuleType, tmp_path: Path) -> 
     assert html.escape("<script>alert(1)</script>") in source
 
 
+def test_columns_of_tables_are_told(fake: ModuleType, tmp_path: Path) -> None:
+    folder = fake.write_fake_run(tmp_path / "run")
+    results = json.loads((folder / "results.json").read_text())
+    assert "not used" not in render(folder).read_text(encoding="utf-8")
+    results["given"]["source"] |= {"features": ["Länge", "<b>"], "notes": ["not used: Art (text)"]}
+    (folder / "results.json").write_text(json.dumps(results))
+    text = Page(render(folder).read_text(encoding="utf-8")).words
+    assert "Länge, <b>" in text
+    assert "source: not used: Art (text)" in text
+
+
 def test_lone_surrogates_of_file_names_do_not_stop_the_page(fake: ModuleType, tmp_path: Path) -> None:
     folder = fake.write_fake_run(tmp_path / "run")
     results = json.loads((folder / "results.json").read_text())

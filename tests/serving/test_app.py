@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import dataclasses
 import html
 import json
 import re
@@ -261,6 +262,13 @@ def test_the_model_says_what_it_is(client: Client, pictures: Bundle) -> None:
     assert told["kind"] == "image"
     assert told["classes"] == ["ant", "bee", "<b>猫</b>"]
     assert told["limits"] == {"bytes": 16 * 2**20, "pixels": 50_000_000, "batch": 64}
+
+
+def test_the_numbers_of_a_vector_are_named_where_they_have_names(client: Client, vectors: Bundle) -> None:
+    assert client(vectors).get("/model").json()["features"] == []
+    named = client(dataclasses.replace(vectors, feature_names=("a", "b", "c", "d")))
+    assert named.get("/model").json()["features"] == ["a", "b", "c", "d"]
+    assert "Vectors of 4 numbers, in this order: a, b, c, d." in named.get("/openapi.json").text
 
 
 def test_answers_are_not_kept_and_their_type_is_not_guessed(client: Client, vectors: Bundle) -> None:

@@ -55,6 +55,7 @@ def annotate(
         data=dict(target=target, source=source, words=words), encoder=encoder, on_error=on_error, precision=precision
     )
     from unseen.compare.inputs import prepare
+    from unseen.data.feature_names import by_name
     from unseen.data.loaders import load
     from unseen.methods.zero_shot.tmv_hlp import TMVHLP
 
@@ -66,6 +67,7 @@ def annotate(
         source=source, classes=classes, encoder=encoder, precision=precision, on_error=on_error, trust=trust
     )
     pool = load(target, on_error=on_error)  # type: ignore[arg-type]
+    pool = by_name(pool, ready.feature_names, "target", "the source")
     if ready.encoder is not None:
         pool = ready.encoder.encode(pool)
     known = ready.classes

@@ -40,6 +40,7 @@ def shift(
     named = {f"domains[{i}]" if len(domains) > 1 else "domains": path for i, path in enumerate(domains)}
     check_asked(data=named, encoder=encoder, on_error=on_error, precision=precision)
     from unseen.compare.inputs import check_kinds
+    from unseen.data.feature_names import by_name
     from unseen.data.loaders import load
     from unseen.diagnosis.stylistic import measure_styles
     from unseen.encoders.defaults import encoder_of
@@ -48,6 +49,7 @@ def shift(
     check_written("out", out, ".html", ".png")
     read = [load(path, on_error=on_error) for path in domains]  # type: ignore[arg-type]
     check_kinds({domain.name: domain for domain in read})
+    read = [by_name(domain, read[0].feature_names, domain.name, read[0].name) for domain in read]
     tower = encoder_of(read[0].kind, encoder, precision, trust)
     if tower is not None:
         read = [tower.encode(domain) for domain in read]

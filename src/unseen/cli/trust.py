@@ -89,7 +89,7 @@ def verify(
     from unseen.data.loaders import load
 
     given = None if answers is None else verification.read_answers(answers)
-    domain = load(target, on_error=on_error)  # type: ignore[arg-type]
+    domain = saved.aligned(load(target, on_error=on_error))  # type: ignore[arg-type]
     if given is not None:
         grade = verification.grade(saved, domain, given)
         new = verification.seal(given)
@@ -103,7 +103,8 @@ def verify(
     learned = verification.learned_by(model)
     for path in (source, support):
         if path is not None:
-            learned |= set(load(path, on_error=on_error).digests().tolist())  # type: ignore[arg-type]
+            known = saved.aligned(load(path, on_error=on_error))  # type: ignore[arg-type]
+            learned |= set(known.digests().tolist())
     questions = verification.ask(saved, domain, n, seed=seed, learned=learned)
     if out.suffix == ".csv":
         verification.write_table(out, questions, domain)

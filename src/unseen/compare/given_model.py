@@ -76,4 +76,4 @@ def given_model(model: Any, classes: ClassSpace | None, encoder: str | None) -> 
         raise ValueError(f"encoder must be left out beside a saved model, which reads {reads}; got {encoder!r}")
     if classes is not None and set(classes.names) != set(model.classes.names):
         raise ValueError(f"classes must be those of the model, {some(model.classes.names, 5)}, or left out")
-    return GivenModel(model.method.network(), model.classes, saved=True, encoder=model.encoder)
+    return GivenModel(model.reader(), model.classes, saved=True, encoder=model.encoder)

@@ -16,10 +16,12 @@ from numpy.typing import NDArray
 from unseen import methods
 from unseen.catalogue import Given
 from unseen.compare.asked import parse_labels
+from unseen.compare.exact import as_it_is_saved
 from unseen.compare.given_model import given_model
 from unseen.compare.leaks import leaks
 from unseen.compare.names import among_samples, check_names, some, with_folders
 from unseen.compare.spaces import classes_of, embed_classes, has_labels, onto, related, spaces
+from unseen.compare.tables import alike_tables, column_of_labels
 from unseen.data.class_file import class_space
 from unseen.data.classes import ClassSpace, overlap
 from unseen.data.domain import UNLABELED, Domain, concatenate
@@ -107,6 +109,12 @@ class Inputs:
     prompts: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     shared_by: tuple[str, str, bool] | None = None
+
+    @property
+    def feature_names(self) -> tuple[str, ...]:
+        """Of the features that methods learn from, where they are columns of tables."""
+        parts = (self.source, self.support, self.target)
+        return next((part.feature_names for part in parts if part is not None and part.feature_names), ())
 
     @property
     def named(self) -> bool:
@@ -217,6 +225,7 @@ def prepare(
     }
     taught = given_model(model, listed, encoder)
     model = taught and taught.network
+    read = alike_tables(read, model, teachers)
     bare = "source" not in read and "support" not in read and not (fraction > 0 and has_labels(read, "target"))
     knows = taught is not None and taught.classes is not None and (taught.saved or bare)
     named = bare and taught is None
@@ -255,7 +264,7 @@ def prepare(
         before_encoding(parts, words | ({"model"} if "source" in words or named else set()) | {"classes"}, made)
     tower = made()
     if precision == "auto" and taught is None and {"source", "target"} <= parts.keys():
-        tower = _as_it_is_saved(tower)
+        tower = as_it_is_saved(tower)
     if named and encoder is None and tower is not None:
         notes.append(why_default(kind))
     _check_teachers(teachers, tower)
@@ -291,13 +300,6 @@ def prepare(
         prompts=tuple(prompts or ()),
         shared_by=(tower.name, precision, trust) if tower is not None and _reads_names(tower) else None,
     )
-
-
-def _as_it_is_saved(tower: Encoder | None) -> Encoder | None:
-    """An encoder that may get a second view computes in float32, as the saved model of both does."""
-    from unseen.encoders.views import has_second_view
-
-    return tower.exactly() if tower is not None and has_second_view(tower) else tower
 
 
 def _reads_names(tower: Encoder) -> bool:
@@ -342,7 +344,8 @@ def labeled_samples(name: str, domain: Domain) -> Domain:
     """The labelled samples of a domain."""
     if not domain.labeled.any():
         told = samples(len(domain), domain.kind).replace(SPACE, " ")
-        raise ValueError(f"{name} must have labels: class folders, or a column of labels; it has {told} and no label")
+        how = f"class folders, or {column_of_labels(domain)}"
+        raise ValueError(f"{name} must have labels: {how}; it has {told} and no label")
     if not domain.labeled.all():
         log.warning("%s: %d samples without a label are left out", name, int((~domain.labeled).sum()))
         domain = domain.take(domain.labeled)
@@ -488,4 +491,6 @@ def _told(domain: Domain, contents: Sequence[str]) -> dict[str, Any]:
         "most_copies": max(Counter(contents).values(), default=0),
         "skipped": [[s.where, s.why] for s in domain.skipped],
         "credits": list(domain.credits),
+        "features": list(domain.feature_names),
+        "notes": list(domain.notes),
     }

@@ -10,7 +10,7 @@ import numpy as np
 from unseen.compare.inputs import Inputs
 from unseen.compare.names import some
 from unseen.data.class_gaps import gaps
-from unseen.report.words import SPACE, count, samples
+from unseen.report.words import SPACE, columns_told, count, samples
 
 
 def introduction(inputs: Inputs, *, graded: bool = True) -> list[str]:
@@ -19,6 +19,7 @@ def introduction(inputs: Inputs, *, graded: bool = True) -> list[str]:
     `graded` tells whether labels of the target will grade something.
     """
     lines = [_role_line(role, told, inputs, graded=graded) for role, told in inputs.told.items()]
+    lines += [line.replace(SPACE, " ") for line in columns_told(inputs.told)]
     apart = inputs.overlap
     if inputs.named:
         lines.append(f"classes: {some(inputs.classes.names, 5)}; their names are compared with the samples (zero-shot)")

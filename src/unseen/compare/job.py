@@ -164,8 +164,8 @@ def compare(
     engine = engine or Engine(workers=0)
     check_asked(
         data={"source": source, "target": target, "support": support, "ontology": ontology, "model": model},
-        methods=methods,
-        protocol=protocol, labels=labels, encoder=encoder, budget=budget, seeds=seeds, on_error=on_error,
+        classes=classes, methods=methods, protocol=protocol, labels=labels, encoder=encoder, budget=budget,
+        seeds=seeds, on_error=on_error,
         precision=precision, out=out,
     )  # fmt: skip
     folder = None if out is None else Path(out)
@@ -248,6 +248,7 @@ def make_bundle(inputs: Inputs, cell: Cell) -> Bundle:
         temperature=cell["temperature"],
         threshold=cell["threshold"],
         whole=inputs.whole,
+        feature_names=inputs.feature_names if inputs.encoder is None else (),
         credits=tuple(dict.fromkeys(c for told in inputs.told.values() for c in told["credits"])),
     )
 

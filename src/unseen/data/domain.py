@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unseen.data.classes import ClassSpace
+from unseen.data.feature_names import by_name
 from unseen.data.tasks import task_of
 from unseen.data.tasks.base import objects
 from unseen.data.typing import Kind
@@ -143,11 +144,16 @@ class Domain:
         Samples that were left out because they could not be read.
     credits : tuple of str
         Whom to thank for the data, with licences.
+    feature_names : tuple of d str
+        What the features of a table (n, d) are called; empty where they have no names. They are no content: digests and
+        fingerprints are those of the numbers. Samples that are replaced lose them.
+    notes : tuple of str
+        What was decided as the data were read, in sentences: which columns are not used, and why.
 
     Raises
     ------
     ValueError
-        If lengths differ, labels are out of range, or ids are repeated.
+        If lengths differ, labels are out of range, or ids or the names of features are repeated.
     """
 
     x: Any
@@ -160,6 +166,8 @@ class Domain:
     name: str = "data"
     skipped: tuple[Skipped, ...] = ()
     credits: tuple[str, ...] = ()
+    feature_names: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.kind not in get_args(Kind):
@@ -183,6 +191,12 @@ class Domain:
             raise ValueError(f"ids must be unique; {str(values[counts.argmax()])!r} stands {counts.max()} times")
         if self.y is not None:
             object.__setattr__(self, "y", labels.check(self.y, self.classes))
+        object.__setattr__(self, "feature_names", tuple(self.feature_names))
+        if self.feature_names and len(self.feature_names) != self.n_features:
+            raise ValueError(f"feature_names has {len(self.feature_names)} names, x has {self.n_features} features")
+        if len(set(self.feature_names)) != len(self.feature_names):
+            twice = next(name for name in self.feature_names if self.feature_names.count(name) > 1)
+            raise ValueError(f"feature_names must be unique; {twice!r} stands {self.feature_names.count(twice)} times")
 
     def __len__(self) -> int:
         return len(self.x)
@@ -224,7 +238,9 @@ class Domain:
     # -- other views -----------------------------------------------------------------------------------
 
     def replace(self, **changes: Any) -> Domain:
-        """Return a copy with some fields changed."""
+        """Return a copy with some fields changed; features of other samples have no names, unless these are given."""
+        if "x" in changes:
+            changes = {"feature_names": (), **changes}
         return dataclasses.replace(self, **changes)
 
     def take(self, index: Any) -> Domain:
@@ -236,6 +252,7 @@ class Domain:
             y=None if self.y is None else self.y[positions],
             ids=self.ids[positions],
             columns={key: column[positions] for key, column in self.columns.items()},
+            feature_names=self.feature_names,
             skipped=(),
         )
 
@@ -250,7 +267,9 @@ class Domain:
         if cells is not None and cells.ndim == 3 and cells.dtype.kind == "f":
             kept["regions"] = cells
         x = self.x.anonymous() if isinstance(self.x, Lazy) else self.x
-        return Domain(x=x, kind=self.kind, task=self.task, columns=kept, name=self.name)
+        return Domain(
+            x=x, kind=self.kind, task=self.task, columns=kept, name=self.name, feature_names=self.feature_names
+        )  # fmt: skip
 
     def with_labels(self, y: NDArray[Any], classes: ClassSpace | None = None) -> Domain:
         """Return the samples with other labels (and the classes that they index)."""
@@ -289,10 +308,13 @@ class Domain:
 def concatenate(domains: Sequence[Domain], name: str = "data") -> Domain:
     """Join domains of one kind and task into one, with a `domain` column that says where each sample is from.
 
-    All of them must share their class space (or have none). Ids are prefixed with the domain's name.
+    All of them must share their class space (or have none). Ids are prefixed with the domain's name. Features are put
+    in the order of the first domain by their names, where they have some.
     """
     if not domains:
         raise ValueError("domains must hold at least one Domain")
+    whose = next((domain for domain in domains if domain.feature_names), domains[0])
+    domains = [by_name(domain, whose.feature_names, domain.name, whose.name) for domain in domains]
     first = domains[0]
     for other in domains[1:]:
         if other.kind != first.kind:
@@ -333,6 +355,8 @@ def concatenate(domains: Sequence[Domain], name: str = "data") -> Domain:
         name=name,
         skipped=tuple(s for d in domains for s in d.skipped),
         credits=tuple(dict.fromkeys(c for d in domains for c in d.credits)),
+        feature_names=whose.feature_names if all(d.feature_names for d in domains) else (),
+        notes=tuple(dict.fromkeys(note for d in domains for note in d.notes)),
     )
 
 

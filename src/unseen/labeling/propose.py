@@ -16,6 +16,7 @@ from unseen.bundle import Bundle
 from unseen.compare.inputs import Data, Inputs, prepare
 from unseen.data.classes import ClassSpace
 from unseen.data.domain import Domain, Lazy
+from unseen.data.feature_names import by_name
 from unseen.data.typing import FloatArray, IntArray
 from unseen.encoders.defaults import DEFAULT_ENCODER
 from unseen.labeling.class_order import classes_to_label
@@ -162,7 +163,7 @@ def _encode(domain: Domain, name: str | None, model: Bundle | None, brought: Inp
     if model is not None and model.encoder is not None and not model.whole:
         return model.encoder.encode(domain)
     if domain.kind == "features" and name is None:
-        return domain
+        return domain if brought is None else by_name(domain, brought.feature_names, "target", "the source")
     name = name or DEFAULT_ENCODER.get(domain.kind)
     if name is None:
         raise ValueError(f"there is no default encoder for {domain.kind}; name one with encoder=")

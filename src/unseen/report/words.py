@@ -7,6 +7,8 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from unseen.data.feature_names import listed
+
 if TYPE_CHECKING:
     from rich.table import Table
 
@@ -480,3 +482,13 @@ def rich_table(results: Results) -> Table:
         name = Text(f"{'*' if row['chosen'] else ' '} {row['name']}")
         table.add_row(name, *cells, number(row["vote"], 2), seconds(row["seconds"]), style=style)
     return table
+
+
+def columns_told(given: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """Which columns of tables are features, once, and what else was decided as they were read, in sentences."""
+    lines: list[str] = []
+    for role, told in given.items():
+        if (names := told.get("features")) and not lines:
+            lines.append(f"columns: {count(len(names), 'feature')}: {listed(names)}")
+        lines += [f"{role}: {note}" for note in told.get("notes", ())]
+    return lines

@@ -85,6 +85,7 @@ class About(BaseModel):
     method: str
     kind: str
     classes: list[str]
+    features: list[str] = Field(description="what the numbers of a vector are called, in order; empty without names")
     limits: dict[str, float]
     credits: list[str]
 
@@ -115,7 +116,7 @@ def create_app(
         through a name of its own that leads here.
     """
     limits = limits or Limits()
-    bodies = Bodies(served.kind, served.width, limits)
+    bodies = Bodies(served.kind, served.width, limits, served.features)
     metrics = Metrics()
     workers = ThreadPoolExecutor(os.cpu_count() or 1, thread_name_prefix="unseen-prepare")
     state: dict[str, Any] = {}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Sequence
 from typing import Annotated, Any
 
 import pydantic
@@ -32,11 +32,13 @@ class Bodies:
         Numbers of a feature vector.
     limits : Limits
         Bytes, samples and time of a body.
+    features : sequence of str
+        What the numbers of a feature vector are called; none where they have no names.
     """
 
-    def __init__(self, kind: str, width: int, limits: Limits) -> None:
+    def __init__(self, kind: str, width: int, limits: Limits, features: Sequence[str] = ()) -> None:
         self.limits = limits
-        self.model = _json_model(kind, width, limits)
+        self.model = _json_model(kind, width, limits, features)
         self._read: dict[str, Callable[[Request], Any]] = {JSON: self._json}
         if kind in SENT:
             self._read[FORM] = self._form
@@ -113,7 +115,7 @@ class Bodies:
         return [file.file.read() for file in files]
 
 
-def _json_model(kind: str, width: int, limits: Limits) -> type[pydantic.BaseModel]:
+def _json_model(kind: str, width: int, limits: Limits, features: Sequence[str] = ()) -> type[pydantic.BaseModel]:
     """The JSON body, with everything that a schema can say about its samples."""
     item: Any = {
         **dict.fromkeys(FILES, Annotated[str, Field(min_length=1, json_schema_extra={"contentEncoding": "base64"})]),
@@ -130,7 +132,7 @@ def _json_model(kind: str, width: int, limits: Limits) -> type[pydantic.BaseMode
         "audio": "Sounds as files in base64.",
         "text": "Texts.",
         "series": "Tables of series as CSV, a row for each time.",
-        "features": f"Vectors of {width} numbers.",
+        "features": f"Vectors of {width} numbers" + (f", in this order: {', '.join(features)}." if features else "."),
     }[kind]
     samples: Any = (Annotated[list[item], Field(min_length=1, max_length=limits.batch, description=told)], ...)
     fields: dict[str, Any] = {FIELD: samples}

@@ -112,6 +112,7 @@ class Served:
             require_video()
         self.frames = max(FRAMES, getattr(encoder, "frames", 0))  # as many as a file is read with
         self.width = 0 if encoder is not None else bundle.example().shape[1]
+        self.features = bundle.feature_names
         self.max_pixels = max_pixels
         self.rows = ROWS if encoder is None else encoder.batch_size
         self.preprocess = None if encoder is None or self.kind == "text" else encoder.preprocess
@@ -140,6 +141,7 @@ class Served:
             "method": card.slug,
             "kind": self.kind,
             "classes": list(self.bundle.classes.names),
+            "features": list(self.features),
             "credits": list(self.bundle.credits),
         }
 

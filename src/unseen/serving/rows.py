@@ -58,6 +58,7 @@ class ServedRows:
 
     named = False
     width = 0
+    features = ()
     rows = ROWS
     threads = 1
 
@@ -91,7 +92,7 @@ class ServedRows:
 
     def about(self) -> dict[str, Any]:
         """What `/model` tells."""
-        return {"title": self.what, "method": "", "kind": self.kind, "classes": [], "credits": []}
+        return {"title": self.what, "method": "", "kind": self.kind, "classes": [], "features": [], "credits": []}
 
     def prepare(self, sample: Any) -> Any:
         """A sample as `predict` takes it: a text or a table, or bytes (or base64 of them) of a picture or a sound.

@@ -162,6 +162,7 @@ def test_texts_in_class_folders(tmp_path):
     assert domain.kind == "text"
     assert list(domain.x) == ["ärger", "a fine day"]
     assert domain.skipped[0].where == "bad/2.txt"
+    assert domain.skipped[0].why.endswith("; save it as UTF-8")
 
 
 def test_one_picture_is_a_domain(pets):

@@ -66,6 +66,7 @@ def test_numbers_and_vectors_are_features(tmp_path):
     save(tmp_path / "d", {"v": [[1.0, 2.0], [3.0, 4.0]], "w": [5, 6], "label": ["a", "b"]})
     domain = load(tmp_path / "d")
     np.testing.assert_array_equal(domain.x, [[1, 2, 5], [3, 4, 6]])
+    assert domain.feature_names == ("v[0]", "v[1]", "w")
     with pytest.raises(ValueError, match="labels_column 'lable' is not there; did you mean 'label'"):
         load(tmp_path / "d", labels_column="lable")
 

@@ -150,3 +150,64 @@ def test_errors_list_the_columns(tmp_path):
         load(write(tmp_path, "a,b\nu,v\nw,x\n", "v.csv"))
     with pytest.raises(ValueError, match="cannot be read as parquet"):
         load(write(tmp_path, "nonsense", "w.parquet"))
+
+
+def test_features_have_the_names_of_their_columns(tmp_path):
+    domain = load(write(tmp_path, "Breite, Höhe,label,name,day,gap\n1,2,x,u,2024-01-02,\n3,4,y,v,2024-01-03,\n"))
+    assert domain.feature_names == ("Breite", "Höhe")
+    assert domain.notes == ("not used: name (text), day (date), gap (empty)",)
+
+
+def test_the_first_row_of_a_table_without_names_gives_none(tmp_path):
+    assert load(write(tmp_path, "5.1,3.5,5.1\n1,2,3\n")).feature_names == ()
+    assert load(write(tmp_path, "0,1,2\n1,2,3\n", "u.csv")).feature_names == ("0", "1", "2")
+
+
+def test_a_cell_that_is_no_number_does_not_cost_its_column(tmp_path):
+    rows = "".join(f"{i},{i / 2},x\n" for i in range(20))
+    domain = load(write(tmp_path, f"a,Breite,label\n{rows}7,?,x\n"))
+    assert domain.feature_names == ("a", "Breite")
+    assert domain.x[1].tolist() == [1, 0.5]
+    assert domain.notes == ("Breite: 1 of 21 cells is no number: '?'",)
+    assert [(entry.where, entry.why) for entry in domain.skipped] == [("row 21", "Breite is '?', which is no number")]
+
+
+def test_many_columns_with_odd_cells_are_not_all_listed(tmp_path):
+    header, rows = ",".join(f"f{i}" for i in range(10)), ("1," * 9 + "1\n") * 10
+    notes = load(write(tmp_path, f"{header}\n{rows}{'?,' * 9}?\n")).notes
+    assert len(notes) == 9
+    assert notes[-1] == "2 more columns have cells that are no numbers"
+
+
+@pytest.mark.parametrize("bom", ["", "\ufeff"])
+@pytest.mark.parametrize(("one", "two"), [("1,5", "2,25"), ("1.5", "2.25")])
+def test_semicolons_and_decimal_commas_are_read(tmp_path, bom, one, two):
+    domain = load(write(tmp_path, f"{bom}Länge;Breite;label\n{one};{two};x\n3;4;y\n"))
+    assert domain.feature_names == ("Länge", "Breite")
+    assert domain.x.tolist() == [[1.5, 2.25], [3, 4]]
+    assert domain.classes.names == ("x", "y")
+
+
+def test_odd_cells_beside_decimal_commas_are_told_apart(tmp_path):
+    rows = "".join(f"1.{i:03d},5;{i},25\n" for i in range(100, 120))
+    domain = load(write(tmp_path, f"a;b\n{rows}?;1,0\n"))
+    assert domain.x[0].tolist() == [1100.5, 100.25]
+    assert len(domain.skipped) == 1
+
+
+def test_a_separator_at_the_end_of_lines_adds_nothing(tmp_path):
+    domain = load(write(tmp_path, "a;b;\n1;2;\n3;4;\n"))
+    assert domain.feature_names == ("a", "b")
+    assert load(write(tmp_path, "a,b\n1,2,\n3,4,\n", "u.csv")).x.tolist() == [[1, 2], [3, 4]]
+
+
+def test_rows_with_more_cells_than_names_are_refused(tmp_path):
+    with pytest.raises(ValueError, match="rows have more cells than its first line has names; give each column a name"):
+        load(write(tmp_path, "a,b,label\nr1,1,2,x\nr2,3,4,y\n"))
+
+
+def test_other_encodings_are_refused_with_a_remedy(tmp_path):
+    path = tmp_path / "t.csv"
+    path.write_bytes("Länge,label\n1,x\n".encode("latin-1"))
+    with pytest.raises(ValueError, match=r"cannot be read as csv: it is not UTF-8 text: .*; save it as UTF-8"):
+        load(path)

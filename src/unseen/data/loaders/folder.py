@@ -200,4 +200,4 @@ def verify_text(fs: Any, path: str) -> None:
     try:
         read_bytes(fs, path).decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise ValueError(f"it is not UTF-8 text: {error.reason} at byte {error.start}") from error
+        raise ValueError(f"it is not UTF-8 text: {error.reason} at byte {error.start}; save it as UTF-8") from error

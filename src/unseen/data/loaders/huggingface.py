@@ -62,6 +62,7 @@ def load_huggingface(
         picture = None
 
     skipped: list[Skipped] = []
+    names: tuple[str, ...] = ()
     rows = np.arange(len(table))
     if picture is not None:
         encoded = table.select_columns([picture]).cast_column(picture, datasets.Image(decode=False))
@@ -86,7 +87,7 @@ def load_huggingface(
         kind, x = "text", np.array([value or "" for value in table[text]], dtype=np.str_)
     else:
         kind = "features"
-        x = _numbers(table, [key for key in headers if key not in {label, identity}], name)
+        x, names = _numbers(table, [key for key in headers if key not in {label, identity}], name)
         bad_rows = np.flatnonzero(~np.isfinite(x).all(axis=1))
         skipped = [Skipped(f"row {row + 1}", "a value is missing or not finite") for row in bad_rows]
         rows = np.setdiff1d(rows, bad_rows)
@@ -114,6 +115,7 @@ def load_huggingface(
         columns=columns,
         name=name,
         skipped=settle(skipped, on_error, name),
+        feature_names=names,
     )
 
 
@@ -129,15 +131,16 @@ def _labels(table: Any, label: str | None, rows: Any, classes: Any) -> tuple[Any
     return encode_labels([values[int(row)] for row in rows], classes)
 
 
-def _numbers(table: Any, columns: Sequence[str], name: str) -> np.ndarray[Any, Any]:
-    """The numeric columns, vectors included, side by side, (n, d)."""
-    blocks = []
+def _numbers(table: Any, columns: Sequence[str], name: str) -> tuple[np.ndarray[Any, Any], tuple[str, ...]]:
+    """The numeric columns, vectors included, side by side, (n, d), and what they are called."""
+    blocks, names = [], []
     for key in columns:
         try:
             block = np.asarray(table[key], dtype=np.float32)
         except (TypeError, ValueError):
             continue
+        names += [key] if block.ndim == 1 else [f"{key}[{i}]" for i in range(block[0].size)]
         blocks.append(block.reshape(len(table), -1))
     if not blocks:
         raise ValueError(f"{name}: no picture, text or numbers; the columns are: {', '.join(table.column_names)}")
-    return np.hstack(blocks)
+    return np.hstack(blocks), tuple(names)

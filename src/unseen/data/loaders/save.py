@@ -12,7 +12,8 @@ from unseen.runtime import replacing
 
 
 def save_features(features: Domain, file: str | os.PathLike[str]) -> None:
-    """Write a domain of features as Parquet or CSV (columns f0, f1, ..., id, label) or as `.npz`, all or nothing.
+    """Write a domain of features as Parquet or CSV (columns id, label, and features by their names, or f0, f1, ...), or
+    as `.npz`, all or nothing.
 
     Raises
     ------
@@ -35,7 +36,7 @@ def save_features(features: Domain, file: str | os.PathLike[str]) -> None:
             arrays = {"x": features.x, "ids": features.ids} | ({} if names is None else {"y": names})
             np.savez(temporary, **arrays)
             return
-        table = pd.DataFrame(features.x, columns=[f"f{i}" for i in range(width)])
+        table = pd.DataFrame(features.x, columns=list(features.feature_names) or [f"f{i}" for i in range(width)])
         table.insert(0, "id", features.ids)
         if names is not None:
             table["label"] = names

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Sequence
+import re
+import unicodedata
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +15,9 @@ from numpy.typing import NDArray
 from unseen.data import clips, video
 from unseen.data.classes import ClassSpace
 from unseen.data.domain import Domain, Lazy, Skipped
+from unseen.data.feature_names import MOST, listed
 from unseen.data.images import IMAGE_SUFFIXES, image_files, verify
+from unseen.data.loaders.cells import EMPTY, Column, column_of
 from unseen.data.loaders.common import (
     ID_COLUMNS,
     LABEL_COLUMNS,
@@ -27,6 +31,7 @@ from unseen.data.loaders.common import (
     settle,
     unique_ids,
 )
+from unseen.data.loaders.delimited import SAMPLE, Form, form_of
 from unseen.data.reading import is_local, open_file
 from unseen.data.sounds import SOUND_SUFFIXES, check_sound, sound_files
 from unseen.data.typing import Kind
@@ -41,7 +46,7 @@ END_COLUMNS = ("end", "end_time", "stop", "t_end", "end_seconds")
 """Names of the columns that say, in seconds, which part of a video a row is."""
 TABLE_SUFFIXES = frozenset({".csv", ".tsv", ".parquet", ".jsonl"})
 
-_EMPTY = ("", "NA", "N/A", "NaN", "nan", "null", "None")
+_NUMBER = re.compile(r"[+-]?\d*(\.\d+)*([eE][+-]?\d+)?")
 _NO_FEATURES = frozenset({"split", "domain", "index", "unnamed: 0"})
 
 
@@ -62,13 +67,13 @@ def load_table(
     """Load the rows of a table as samples.
 
     Columns that are not named are found by their usual names (``label``, ``text``, ``path``, ``id``, …).
-    Without a text or path column the numeric columns are the features; a row with a missing feature counts as
-    unreadable. Empty labels and -1 mean no label. Everything else is kept as columns. Paths of videos, or of folders of
-    frames, give clips, those of sounds sounds; of a video the columns ``start`` and ``end``, in seconds, say which part
-    a row is.
+    Without a text or path column the numeric columns are the features, under their names; a few of their cells may be
+    no numbers. A row with a missing feature counts as unreadable. Empty labels and -1 mean no label. Everything else is
+    kept as columns. Paths of videos, or of folders of frames, give clips, those of sounds sounds; of a video the
+    columns ``start`` and ``end``, in seconds, say which part a row is.
     """
     named = [column for column in (labels_column, text_column, path_column) if column]
-    frame = read_frame(fs, path, named)
+    frame, form = _read(fs, path, named)
     headers = list(frame.columns)
     if not len(frame):
         raise ValueError(f"{name}: the table has no rows")
@@ -78,13 +83,16 @@ def load_table(
     identity = find_column(headers, None, "id", ID_COLUMNS)
     taken = {label, where, text, identity}
     if where is None and text is None:
-        where, text = _guess_strings(frame, [column for column in headers if column not in taken])
+        looked = {column: column_of(frame[column], form.decimal) for column in headers if column not in taken}
+        where, text = _guess_strings(frame, looked)
 
     rows = frame.index.to_numpy()
     kind: Kind
     x: Any
     span: tuple[str | None, str | None] = (None, None)
     times: dict[str, NDArray[np.float64]] = {}
+    features: list[str] = []
+    notes: tuple[str, ...] = ()
     if where is not None and are_clips(fs, path, frame[where], allow_outside):
         kind = "clip"
         span = find_column(headers, None, "start", START_COLUMNS), find_column(headers, None, "end", END_COLUMNS)
@@ -104,19 +112,17 @@ def load_table(
         kind, x, skipped = "text", as_texts(frame[text]), []
     else:
         kind = "features"
-        columns = [c for c in headers if c not in taken and c.casefold() not in _NO_FEATURES and _numeric(frame[c])]
-        if not columns:
+        looked = {column: found for column, found in looked.items() if column.casefold() not in _NO_FEATURES}
+        features = [column for column, found in looked.items() if found.values is not None]
+        if not features:
             raise ValueError(
                 f"{name}: no numbers, texts or paths are left; name one by text_column or path_column. "
                 f"The columns are: {', '.join(headers)}"
             )
-        x = frame[columns].to_numpy(dtype=np.float32)
+        x, skipped = _numbers(frame, {column: looked[column] for column in features})
         finite = np.isfinite(x).all(axis=1)
-        skipped = [
-            Skipped(f"row {i + 1}", f"{columns[int(np.argmin(np.isfinite(x[i])))]} is missing or not finite")
-            for i in np.flatnonzero(~finite)
-        ]
-        x, rows, taken = x[finite], rows[finite], taken | set(columns)
+        x, rows, taken = x[finite], rows[finite], taken | set(features)
+        notes = _notes(looked)
     if not len(rows):
         raise ValueError(f"{name}: none of the {len(frame)} rows can be read, the first: {skipped[0].why}")
     settled = settle(skipped, on_error, name)
@@ -134,41 +140,97 @@ def load_table(
         columns={c: as_column(kept[c]) for c in headers if c not in taken | {where, text}} | times,
         name=name,
         skipped=settled,
+        feature_names=_names(features),
+        notes=notes,
+    )
+
+
+def _numbers(frame: pd.DataFrame, columns: Mapping[str, Column]) -> tuple[NDArray[np.float32], list[Skipped]]:
+    """Columns of numbers side by side, (n, d), and which rows lack one, and why."""
+    names = list(columns)
+    read = frame[names].assign(**{name: found.values for name, found in columns.items() if found.odd})
+    x = read.to_numpy(dtype=np.float32)
+    finite = np.isfinite(x)
+    skipped = []
+    for i in np.flatnonzero(~finite.all(axis=1)):
+        name = names[int(np.argmin(finite[i]))]
+        cell = columns[name].odd.get(int(i))
+        why = "is missing or not finite" if cell is None else f"is {cell!r}, which is no number"
+        skipped.append(Skipped(f"row {i + 1}", f"{name} {why}"))
+    return x, skipped
+
+
+def _notes(columns: Mapping[str, Column]) -> tuple[str, ...]:
+    """What is said of columns of numbers with odd cells, and of columns that are not used."""
+    odd = [found.note(name) for name, found in columns.items() if found.odd]
+    unused = [f"{name} ({found.why})" for name, found in columns.items() if found.values is None]
+    if len(odd) > MOST:
+        odd = [*odd[:MOST], f"{len(odd) - MOST} more columns have cells that are no numbers"]
+    return (*odd, *([f"not used: {listed(unused)}"] if unused else []))
+
+
+def _names(features: Sequence[str]) -> tuple[str, ...]:
+    """What features are called; nothing where the first line of a table without names was taken for some."""
+    stripped = [unicodedata.normalize("NFC", name).strip() for name in features]
+    names = stripped if len(set(stripped)) == len(stripped) else list(features)
+    if names and all(_NUMBER.fullmatch(name) for name in names) and not _counted(names):
+        return ()
+    return tuple(names)
+
+
+def _counted(names: Sequence[str]) -> bool:
+    """Whether columns are numbered: 0, 1, 2, ..."""
+    return all(name.isdecimal() for name in names) and [int(name) for name in names] == list(
+        range(int(names[0]), int(names[0]) + len(names))
     )
 
 
 def read_frame(fs: Any, path: str, as_text: Sequence[str] = ()) -> pd.DataFrame:
     """A table file as a data frame with rows numbered from 0; label, id, text and path columns stay text."""
+    return _read(fs, path, as_text)[0]
+
+
+def _read(fs: Any, path: str, as_text: Sequence[str]) -> tuple[pd.DataFrame, Form]:
+    """What `read_frame` gives, and how a CSV is written."""
     import pandas as pd
 
     suffix = PurePosixPath(path).suffix.lower()
     try:
         with open_file(fs, path) as file:
             if suffix == ".parquet":
-                return pd.read_parquet(file).reset_index(drop=True)
+                return pd.read_parquet(file).reset_index(drop=True), Form()
             if suffix == ".jsonl":
-                return pd.read_json(file, lines=True, dtype=False)
-            separator = "\t" if suffix == ".tsv" else ","
-            headers = pd.read_csv(file, sep=separator, nrows=0, encoding="utf-8-sig").columns
-            texts = {*map(str.casefold, as_text), *LABEL_COLUMNS, *TEXT_COLUMNS, *PATH_COLUMNS, *ID_COLUMNS}
-            verbatim = {header for header in headers if header.casefold() in texts}
-            dtypes: dict[Any, Any] = dict.fromkeys(verbatim, str)
-            empty = {header: list(_EMPTY) for header in headers if header not in verbatim}
-            file.seek(0)
-            return pd.read_csv(
-                file,
-                sep=separator,
-                encoding="utf-8-sig",
-                dtype=dtypes,
-                na_values=empty,
-                keep_default_na=False,
-            )
+                return pd.read_json(file, lines=True, dtype=False), Form()
+            form = form_of(file.read(SAMPLE), suffix)
+            return _read_csv(file, form, as_text), form
     except OSError as error:
         if error.errno is not None:  # pyarrow raises its own without one
             raise
         raise ValueError(f"{path} cannot be read as {suffix[1:]}: {sentence(error)}") from error
     except Exception as error:  # whatever pandas and pyarrow die of
         raise ValueError(f"{path} cannot be read as {suffix[1:]}: {sentence(error)}") from error
+
+
+def _read_csv(file: Any, form: Form, as_text: Sequence[str]) -> pd.DataFrame:
+    """A CSV as a data frame; a separator at the end of every line adds no column."""
+    import pandas as pd
+
+    told: dict[str, Any] = {"sep": form.separator, "decimal": form.decimal, "encoding": "utf-8-sig"}
+    file.seek(0)
+    headers = pd.read_csv(file, nrows=0, index_col=False, **told).columns
+    texts = {*map(str.casefold, as_text), *LABEL_COLUMNS, *TEXT_COLUMNS, *PATH_COLUMNS, *ID_COLUMNS}
+    verbatim = {header for header in headers if header.casefold() in texts}
+    told["dtype"] = dict.fromkeys(verbatim, str)
+    told["na_values"] = {header: list(EMPTY) for header in headers if header not in verbatim}
+    told["keep_default_na"] = False
+    file.seek(0)
+    if not form.beyond:
+        return pd.read_csv(file, index_col=False, **told)
+    beyond = [f"beyond {i}" for i in range(form.beyond)]
+    frame = pd.read_csv(file, header=0, names=[*headers, *beyond], index_col=False, **told)
+    if not (frame[beyond].isna() | (frame[beyond] == "")).all(axis=None):
+        raise ValueError("its rows have more cells than its first line has names; give each column a name")
+    return frame[list(headers)]
 
 
 def picture_column(
@@ -276,7 +338,7 @@ def _seconds(frame: pd.DataFrame, column: str | None) -> NDArray[np.float64]:
     if column is None:
         return np.full(len(frame), np.nan)
     values = pd.to_numeric(frame[column], errors="coerce").to_numpy(dtype=np.float64)
-    told = np.array([str(value).strip() not in ("", *_EMPTY) for value in frame[column]])
+    told = np.array([str(value).strip() not in ("", *EMPTY) for value in frame[column]])
     if (told & np.isnan(values)).any():
         row = int(np.flatnonzero(told & np.isnan(values))[0])
         raise ValueError(f"{column} must hold seconds; row {row + 1} has {str(frame[column].iloc[row])!r}")
@@ -318,16 +380,16 @@ def _called(column: pd.Series[Any], times: Sequence[NDArray[np.float64]]) -> lis
     return [f"{name}#{'-'.join(row)}" if any(row) else name for name, row in zip(names, told)]
 
 
-def _guess_strings(frame: pd.DataFrame, columns: list[str]) -> tuple[str | None, str | None]:
+def _guess_strings(frame: pd.DataFrame, columns: Mapping[str, Column]) -> tuple[str | None, str | None]:
     """The one path column or the one text column among those not taken, if there are no numbers."""
-    strings = [column for column in columns if not _numeric(frame[column])]
+    strings = [column for column, found in columns.items() if found.values is None and found.why != "empty"]
     for column in strings:
         known = IMAGE_SUFFIXES | VIDEO_SUFFIXES | frozenset(SOUND_SUFFIXES)
         suffixes = [PurePosixPath(str(value)).suffix.lower() in known for value in frame[column]]
         if np.mean(suffixes) >= 0.9:
             return column, None
     free = [column for column in strings if column.casefold() not in _NO_FEATURES]
-    only = len(free) == 1 and len(strings) == len(columns)
+    only = len(free) == 1 and not any(found.values is not None for found in columns.values())
     return None, free[0] if only else None
 
 

@@ -141,6 +141,7 @@ def quantize(
             threshold=bundle.threshold,
             credits=bundle.credits,
             whole=True,
+            feature_names=bundle.feature_names,
         )
         about = {"model": _lasting(name), "network": mark, "method": repr(quantizer), **_sizes(network, quantizer)}
         with stage("comparison"):
@@ -298,7 +299,7 @@ def _load(data: Any, bundle: Bundle) -> Domain | None:
         return data
     from unseen.data.loaders import load
 
-    domain = load(data, on_error="skip")
+    domain = bundle.aligned(load(data, on_error="skip"))
     if bundle.encoder is not None:
         bundle.encoder.check_kind(domain)
     return domain

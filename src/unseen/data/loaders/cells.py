@@ -1,0 +1,97 @@
+"""Columns of a table: which hold numbers, what of them is no number, and why others are not used."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import re
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from unseen.data.loaders.delimited import plain_number
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+EMPTY = ("", "NA", "N/A", "NaN", "nan", "null", "None")
+"""Cells that are empty, whatever their column holds."""
+MARKS = frozenset({*(cell.casefold() for cell in EMPTY), "?", "-", "--", "–", "—", ".", "*", "#n/a", "<na>", "missing"})
+"""Cells that stand for a missing number, in lower case."""
+ENOUGH = 0.9
+"""Share of a column's cells that must be numbers, of those that are neither empty nor a mark of a missing number."""
+MANY = 0.5
+"""Share of numbers from which on a column that is not used is said to hold some."""
+
+_DATE = re.compile(r"\d{4}-\d{1,2}-\d{1,2}([T ].*)?|\d{1,2}[./]\d{1,2}[./]\d{2,4}( .*)?")
+
+
+@dataclasses.dataclass(frozen=True)
+class Column:
+    """What a column holds.
+
+    Attributes
+    ----------
+    values : array of shape (n,) or None
+        Its numbers, not a number where one is missing; None where it is no column of numbers.
+    why : str
+        What it holds instead: "text", "date", "yes or no", "empty".
+    odd : dict of position to cell
+        Cells of a column of numbers that are neither numbers nor empty.
+    """
+
+    values: Any = None
+    why: str = ""
+    odd: dict[int, str] = dataclasses.field(default_factory=dict)
+
+    def note(self, name: str) -> str:
+        """What is said of its odd cells."""
+        return f"{name}: {_strange(len(self.odd), len(self.values), next(iter(self.odd.values())))}"
+
+
+def column_of(series: pd.Series[Any], decimal: str = ".") -> Column:
+    """Look at a column: numbers as they are; numbers among texts where all but a few cells are some."""
+    import pandas as pd
+
+    plain = series.to_numpy()
+    if plain.dtype.kind in "iuf":
+        return Column(why="empty") if plain.dtype.kind == "f" and np.isnan(plain).all() else Column(plain)
+    if plain.dtype.kind in "Mm":
+        return Column(why="date" if plain.dtype.kind == "M" else "duration")
+    if plain.dtype.kind not in "OUT":
+        return Column(why="yes or no" if plain.dtype.kind == "b" else "no numbers")
+    missing = series.isna().to_numpy()
+    if missing.all():
+        return Column(why="empty")
+    first = plain[~missing][0]
+    if isinstance(first, (bool, np.bool_)):
+        return Column(why="yes or no")
+    if isinstance(first, (datetime.date, datetime.datetime)):
+        return Column(why="date")
+    if not all(_can_be_number(value) for value in plain[~missing]):
+        return Column(why="no single numbers")
+    texts = [None if gone else str(value).strip() for value, gone in zip(plain, missing)]
+    written = [text if text is None or decimal == "." else plain_number(text) for text in texts]
+    values = pd.to_numeric(pd.Series(written, dtype=object), errors="coerce").to_numpy(dtype=np.float64)
+    lacking = np.isnan(values)
+    odd = {int(i): text for i in np.flatnonzero(lacking) if (text := texts[i]) and text not in EMPTY}
+    strange = sum(text.casefold() not in MARKS for text in odd.values())
+    found = int((~lacking).sum())
+    if found and found >= ENOUGH * (found + strange):
+        return Column(values, odd=odd)
+    if found >= MANY * (found + strange) and found:
+        example = next(text for text in odd.values() if text.casefold() not in MARKS)
+        return Column(why=_strange(strange, found + strange, example))
+    return Column(why="date" if _DATE.fullmatch(str(first).strip()) else "text")
+
+
+def _strange(n: int, of: int, example: str) -> str:
+    """How many cells are no numbers, and one of them."""
+    told = f"is no number: {example!r}" if n == 1 else f"are no numbers, such as {example!r}"
+    return f"{n:,} of {of:,} cells {told}"
+
+
+def _can_be_number(value: Any) -> bool:
+    import decimal
+
+    return isinstance(value, (str, int, float, np.number, decimal.Decimal)) and not isinstance(value, bool)

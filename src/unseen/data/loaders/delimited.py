@@ -1,0 +1,85 @@
+"""How a CSV is written: what stands between its cells, and in its numbers."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import io
+import re
+from collections.abc import Sequence
+
+SAMPLE = 2**16
+"""Bytes at the beginning of a file that are looked at."""
+ROWS = 50
+"""Rows that are looked at."""
+SEPARATORS = (",", ";", "\t")
+
+_WITH_COMMA = re.compile(r"[+-]?\d*,\d+([eE][+-]?\d+)?")
+_WITH_POINT = re.compile(r"[+-]?\d*\.\d+([eE][+-]?\d+)?")
+_GROUPED = re.compile(r"[+-]?[1-9]\d{0,2}(\.\d{3})+(,\d+)?")
+
+
+@dataclasses.dataclass(frozen=True)
+class Form:
+    """What stands between cells, and between the whole part of a number and its fraction; cells beyond the header's."""
+
+    separator: str = ","
+    decimal: str = "."
+    beyond: int = 0
+
+
+def form_of(content: bytes, suffix: str) -> Form:
+    """The form of a file that begins with `content`: tabs in `.tsv`, else what its header and first rows agree on.
+
+    Numbers have a decimal comma where cells are divided by semicolons, some have one and none a decimal point.
+    """
+    text = content[:SAMPLE].decode("utf-8-sig", errors="replace")
+    if len(content) >= SAMPLE:
+        text = text[: text.rfind("\n") + 1] or text
+    rows = {separator: _rows(text, separator) for separator in SEPARATORS}
+    separator = "\t" if suffix == ".tsv" else max(SEPARATORS, key=lambda one: _agreement(rows[one]))
+    header, *below = rows[separator] or [[]]
+    cells = [cell.strip() for row in below for cell in row]
+    beyond = max(0, len(below[0]) - len(header)) if below else 0
+    return Form(separator, "," if separator == ";" and _has_commas(cells) else ".", beyond)
+
+
+def _rows(text: str, separator: str) -> list[list[str]]:
+    """The header and the first rows as cells; what is quoted may hold separators and line breaks."""
+    rows: list[list[str]] = []
+    try:
+        for row in csv.reader(io.StringIO(text, newline=""), delimiter=separator):
+            rows += [row] if row else []
+            if len(rows) > ROWS:
+                break
+    except csv.Error:  # a part that cannot be told: what was read of it counts
+        pass
+    return rows
+
+
+def _agreement(rows: Sequence[Sequence[str]]) -> tuple[float, int]:
+    """How many rows have as many cells as the header, then how many these are; nothing where that has one cell."""
+    if not rows or len(rows[0]) < 2:
+        return 0.0, 0
+    width = len(rows[0])
+    return (sum(len(row) == width for row in rows) / len(rows) if len(rows) > 1 else 1.0), width
+
+
+def _has_commas(cells: Sequence[str]) -> bool:
+    """Whether numbers have decimal commas: some do, and none has a point that does not part thousands."""
+    points = any(_WITH_POINT.fullmatch(cell) and not _GROUPED.fullmatch(cell) for cell in cells)
+    return not points and any(_WITH_COMMA.fullmatch(cell) or _is_grouped_fraction(cell) for cell in cells)
+
+
+def _is_grouped_fraction(cell: str) -> bool:
+    return "," in cell and _GROUPED.fullmatch(cell) is not None
+
+
+def plain_number(cell: str) -> str:
+    """A number with a decimal comma, perhaps points between thousands, as it is written with a point."""
+    cell = cell.strip()
+    if _GROUPED.fullmatch(cell):
+        cell = cell.replace(".", "")
+    elif "." in cell:
+        return "?"  # a point that parts nothing: no number in a file of decimal commas
+    return cell.replace(",", ".", 1)

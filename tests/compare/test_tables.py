@@ -1,0 +1,130 @@
+"""Tables that come together in `compare`, `adapt` and a saved model are matched by the names of their columns."""
+
+import logging
+
+import numpy as np
+import pytest
+import torch
+
+import unseen
+from unseen.bundle import Bundle, read_zoo
+from unseen.compare.inputs import prepare
+from unseen.compare.introduction import introduction
+from unseen.compare.tables import alike_tables, column_of_labels
+from unseen.data.domain import Domain
+
+NAMES = ("Länge", "Breite", "Höhe")
+
+
+def values(n=30, seed=0):
+    rng = np.random.default_rng(seed)
+    y = np.arange(n) % 3
+    return 5 * np.eye(3)[y] + rng.normal(size=(n, 3)), np.array(["ant", "bee", "cat"])[y]
+
+
+def write(tmp_path, name, order=NAMES, *, seed=0, more=(), label="label", called=None):
+    """A table whose columns stand in `order`, perhaps under other names, beside columns of ones."""
+    x, y = values(seed=seed)
+    columns = {column: x[:, NAMES.index(column)] for column in order}
+    header = ",".join([*((called or {}).get(column, column) for column in order), *more, label])
+    rows = (",".join([*(f"{columns[c][i]:.4f}" for c in order), *("1" for _ in more), y[i]]) for i in range(len(y)))
+    path = tmp_path / name
+    path.write_text("\n".join([header, *rows]) + "\n", encoding="utf-8")
+    return path
+
+
+@pytest.fixture
+def source(tmp_path):
+    return write(tmp_path, "source.csv")
+
+
+@pytest.fixture
+def saved(source, tmp_path):
+    unseen.adapt(method="source-only", source=source, out=tmp_path / "m", refit=False)
+    return tmp_path / "m"
+
+
+def test_a_target_with_columns_in_another_order_is_the_same_target(source, tmp_path):
+    straight = prepare(source=source, target=write(tmp_path, "t.csv", seed=1))
+    turned = prepare(source=source, target=write(tmp_path, "u.csv", ("Höhe", "Länge", "Breite"), seed=1))
+    assert np.array_equal(turned.target.x, straight.target.x)
+    assert np.array_equal(turned.held_out.x, straight.held_out.x)
+    assert turned.feature_names == straight.feature_names == NAMES
+
+
+def test_a_target_without_a_column_is_refused_by_name(source, tmp_path):
+    with pytest.raises(ValueError, match=r"^target lacks the column 'Breite' of the source; it has: Länge, Höhe$"):
+        prepare(source=source, target=write(tmp_path, "t.csv", ("Länge", "Höhe")))
+    swapped = write(tmp_path, "u.csv", called={"Breite": "Tiefe"})
+    with pytest.raises(ValueError, match="support lacks the column 'Breite' of the source; it has: Länge, Tiefe"):
+        prepare(source=source, support=swapped)
+    others = write(tmp_path, "v.csv", called={"Länge": "c0", "Breite": "c1", "Höhe": "c2"})
+    with pytest.raises(ValueError, match="target has none of the columns of the source"):
+        prepare(source=source, target=others)
+
+
+def test_what_the_source_lacks_is_left_out_and_said(source, tmp_path):
+    ready = prepare(source=source, target=write(tmp_path, "t.csv", ("Höhe", "Länge", "Breite"), more=("Extra",)))
+    assert ready.target.x.shape[1] == 3
+    told = introduction(ready)
+    assert "columns: 3 features: Länge, Breite, Höhe" in told
+    assert "target: not used, as the source lacks it: Extra" in told
+
+
+def test_arrays_without_names_are_taken_as_they_are(source):
+    x, _ = values(seed=1)
+    ready = prepare(source=source, target=Domain(x=x[:, ::-1].astype(np.float32)))
+    assert ready.joined().target.x.shape == (30, 3)
+    assert ready.feature_names == NAMES
+
+
+def test_a_saved_model_reads_tables_by_the_names_of_its_columns(saved, tmp_path, caplog):
+    bundle = Bundle.load(saved)
+    assert bundle.feature_names == NAMES
+    straight = bundle.predict(write(tmp_path, "t.csv", seed=1))
+    turned = bundle.predict(write(tmp_path, "u.csv", ("Höhe", "Länge", "Breite"), seed=1, more=("Extra",)))
+    assert turned.equals(straight)
+    assert "not used, as the model lacks it: Extra" in caplog.text
+    with pytest.raises(ValueError, match="v lacks the column 'Breite' of the model; it has: Länge, Höhe"):
+        bundle.predict(write(tmp_path, "v.csv", ("Länge", "Höhe")))
+    x, _ = values(seed=1)
+    plain = bundle.predict(Domain(x=np.round(x, 4).astype(np.float32)))
+    assert plain["class"].tolist() == straight["class"].tolist()
+
+
+def test_a_saved_model_that_is_adapted_reads_its_columns_by_name(saved, source, tmp_path):
+    network = Bundle.load(saved).reader()
+    turned = write(tmp_path, "t.csv", ("Höhe", "Länge", "Breite"), seed=1)
+    assert prepare(source=turned, model=network).feature_names == NAMES
+    zoo = read_zoo(tmp_path)
+    assert prepare(support=turned, teachers=zoo).feature_names == NAMES
+    with pytest.raises(ValueError, match="target lacks the column 'Breite' of the model"):
+        prepare(source=source, target=write(tmp_path, "u.csv", ("Länge", "Höhe")), model=network)
+
+
+def test_networks_that_read_unlike_features_are_refused():
+    first, second = torch.nn.Linear(2, 2), torch.nn.Linear(2, 2)
+    first.feature_names, second.feature_names = ("a", "b"), ("b", "a")
+    with pytest.raises(ValueError, match="the model reads a, b, the teacher 't' reads b, a"):
+        alike_tables({}, first, {"t": second})
+    assert alike_tables({}, torch.nn.Linear(2, 2), {"t": second}) == {}
+
+
+def test_no_column_of_labels_is_told_with_what_it_may_be_called(source, tmp_path):
+    with pytest.raises(ValueError, match=r"category, target or y \(its columns are: Art, Länge, Breite, Höhe; ren"):
+        prepare(source=write(tmp_path, "t.csv", label="Art"))
+    assert column_of_labels(Domain(x=np.zeros((1, 2)))).endswith("category, target or y")
+
+
+def test_odd_cells_and_columns_that_are_not_used_are_said(source, tmp_path):
+    target = write(tmp_path, "t.csv", label="Art")
+    target.write_text(target.read_text(encoding="utf-8") + "?,1,2,ant\n", encoding="utf-8")
+    told = introduction(prepare(source=source, target=target))
+    assert "target: Länge: 1 of 31 cells is no number: '?'" in told
+    assert "target: not used: Art (text)" in told
+
+
+def test_a_joined_source_keeps_its_names(source, caplog):
+    caplog.set_level(logging.WARNING)
+    ready = prepare(source=source, target=source)
+    assert ready.joined().target.feature_names == NAMES
