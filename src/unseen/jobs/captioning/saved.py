@@ -12,7 +12,7 @@ from unseen.jobs import Ask, SavedModel, ids_and_samples
 def opened(folder: Path) -> Ask:
     """A row per sound: its caption, and the events that are heard in it, the likeliest first.
 
-    The answer is the nearest caption where the decoder is the small one, which is worse than a search (docs/caption.md).
+    The answer is the nearest caption where the decoder is the small one, which a search beats (docs/caption.md).
     """
     from unseen.jobs.captioning.captioner import Captioner
 
