@@ -404,9 +404,10 @@ def choose(values: Mapping[str, FloatArray], systems: Sequence[str], judged: boo
     """
     if not values:
         order = ("fusion", "minilm", "duqgen-fusion", "duqgen", "rerank", "bm25")
-        chosen = next(name for name in order if name in systems)
+        chosen, *others = (name for name in order if name in systems)
         unseen = ", and it was chosen without looking at your judgements" if judged else ""
-        return chosen, f"no queries were written to choose by: it comes first of {', '.join(order)}{unseen}"
+        first = f"it is taken before {', '.join(others)}" if others else "nothing else was tried"
+        return chosen, f"no queries were written to choose by, {first}{unseen}"
     if "duqgen" in values:
         if "minilm" in values and _gain(values["duqgen"], values["minilm"])[2] < 0:
             return "minilm", "tuning lost on queries written for documents that nothing was tuned on"
