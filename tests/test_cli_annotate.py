@@ -10,7 +10,7 @@ import pytest
 import torch
 from PIL import Image, ImageDraw
 
-from unseen.cli.annotate import described, embedded
+from unseen.cli.annotate import alike_in, described, embedded
 from unseen.data.classes import ClassSpace
 from unseen.data.domain import Domain
 from unseen.encoders import TwoTowerEncoder
@@ -84,6 +84,19 @@ def test_attributes_below_the_mean_are_blank():
     shown = table[[f"attribute_{i}" for i in (1, 2, 3)]] != ""
     assert shown.sum(axis=1).tolist() == above.tolist()
     assert (table[[f"attribute_{i}_score" for i in (1, 2, 3)]].notna().to_numpy() == shown.to_numpy()).all()
+
+
+def test_samples_whose_first_words_are_equally_near_are_counted():
+    rng = np.random.default_rng(0)
+    z = rng.normal(size=(8, 3))
+    classes = ClassSpace(names=tuple("abcdefgh"), embeddings=z, seen=range(6))
+    y = np.repeat(range(8), 6)
+    whole = Domain(x=z[y] @ rng.normal(size=(3, 5)) + 0.1 * rng.normal(size=(48, 5)), y=y)
+    pool = whole.take(y > 5)
+    method = TMVHLP(neighbours=4, hyper_neighbours=4).fit(source=whole.take(y < 6), classes=classes, target=pool)
+    assert alike_in(method, pool.x, z) < len(pool)
+    assert alike_in(method, pool.x, np.tile(z[:1], (4, 1)) + 1e-7 * rng.normal(size=(4, 3))) == len(pool)
+    assert alike_in(method, pool.x, z[:1]) == 0
 
 
 @pytest.mark.slow

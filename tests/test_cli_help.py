@@ -11,7 +11,7 @@ import typer
 from typer.testing import CliRunner
 
 from unseen.cli import app
-from unseen.cli.panels import COMMANDS, OPTIONS, laid_out
+from unseen.cli.panels import COMMANDS, NEEDED, OPTIONS, flags_of_examples, laid_out
 
 
 def commands(node: Any = None, path: str = "") -> Iterator[tuple[str, Any]]:
@@ -55,6 +55,42 @@ def test_types_that_go_without_saying_are_left_out() -> None:
 def test_examples_come_first_line_by_line_and_other_lines_are_joined() -> None:
     text = "What it does.\n\nA word\nmore.\n\nExample:  unseen x --a b\n\nthen:     unseen y"
     assert laid_out(text) == "What it does.\n\nExample:  unseen x --a b\nthen:     unseen y\n\nA word more."
+
+
+def test_each_example_has_a_line_of_its_own_though_none_is_empty_between_them() -> None:
+    text = "What it does.\n\nExample:  unseen x --a b\nExample:  unseen y\n\nMore."
+    assert laid_out(text) == "What it does.\n\nExample:  unseen x --a b\nExample:  unseen y\n\nMore."
+    assert re.search(r"Example: +unseen predict forecast demand-may.csv --csv may.csv", helped("forecast"))
+
+
+@pytest.mark.parametrize(
+    ("path", "command"), list(commands()), ids=lambda value: value if isinstance(value, str) else ""
+)
+def test_what_an_example_uses_does_not_stand_among_what_is_rarely_needed(path: str, command: Any) -> None:
+    used = flags_of_examples(command.help or "")
+    shown = command.get_params(typer.Context(command))
+    behind = {flag for one in shown if getattr(one, "rich_help_panel", None) in OPTIONS for flag in one.opts}
+    assert not used & behind, path
+
+
+@pytest.mark.parametrize(
+    ("path", "flags"),
+    [
+        ("shrink", ["--size"]), ("quantize", ["--size", "--pictures"]), ("align", ["--languages"]),
+        ("caption", ["--labels", "--model"]), ("rank", ["--model"]), ("match learn", ["--model"]),
+        ("nas rank", ["--size"]), ("segment", ["--model", "--size"]), ("nodes", ["--model", "--pretrain"]),
+    ],
+)  # fmt: skip
+def test_an_option_that_is_only_called_as_a_rare_one_of_other_commands_stands_in_front(
+    path: str, flags: list[str]
+) -> None:
+    front = helped(*path.split()).split("Rarely needed")[0]
+    assert all(re.search(rf"{flag} ", front) for flag in flags), front
+
+
+def test_every_exception_is_of_a_command_that_has_the_option() -> None:
+    known = {(one.name, path.split()[-1]) for path, command in commands() for one in command.params}
+    assert {(name, command) for name, those in NEEDED.items() for command in those.split()} <= known
 
 
 def test_every_option_and_command_that_a_panel_names_is_there() -> None:

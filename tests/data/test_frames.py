@@ -161,6 +161,9 @@ def test_what_is_no_video_with_frames_is_named(tmp_path: Path) -> None:
         frames_of(write(tmp_path / "a.mp4", sound=True))
     with pytest.raises(ValueError, match="one frame"):
         frames_of(write(tmp_path / "b.mp4", 1))
+    told = r"it has 2 frames from 0 s on at 6 a second; 3 at least are needed: take a larger `rate` \(its own is 10\)"
+    with pytest.raises(ValueError, match=told):
+        frames_of(write(tmp_path / "e.mp4", 3), rate=6)
     with pytest.raises(ValueError, match="3 at least are needed"):
         frames_of(write(tmp_path / "c.mp4", 2))
     whole = write(tmp_path / "d.mp4", 200).read_bytes()

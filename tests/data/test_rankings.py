@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -70,6 +71,20 @@ def test_queries_are_the_lines_of_a_text_file(tmp_path: Path) -> None:
     queries = read_queries(tmp_path / "q.txt")
     assert queries.x.tolist() == ["first", "second"]
     assert queries.ids.tolist() == ["1", "2"]
+
+
+def test_documents_are_the_lines_of_a_text_file_and_the_first_is_no_header(tmp_path: Path) -> None:
+    (tmp_path / "docs.txt").write_text("cats, and dogs\n\nships sail\n", encoding="utf-8-sig")
+    corpus = read_corpus(tmp_path / "docs.txt")
+    assert corpus.x.tolist() == ["cats, and dogs", "ships sail"]
+    assert corpus.ids.tolist() == ["1", "2"]
+
+
+@pytest.mark.parametrize("read", [read_corpus, read_queries])
+def test_a_text_file_has_no_columns(tmp_path: Path, read: Callable[..., Domain]) -> None:
+    (tmp_path / "docs.txt").write_text("text\ncats\n")
+    with pytest.raises(ValueError, match="column must be absent"):
+        read(tmp_path / "docs.txt", column="text")
 
 
 def test_judgements_of_trec_are_read(beir: Path) -> None:

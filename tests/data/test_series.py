@@ -86,6 +86,17 @@ def test_a_time_that_stands_twice_is_refused_and_by_tells_series_apart() -> None
     assert channels_of(series) == ("y", "z")
 
 
+def test_the_hour_that_stands_twice_at_the_end_of_summer_time_is_told_as_such() -> None:
+    zoned = pd.date_range("2023-10-01", "2024-11-20", freq="h", tz="Europe/Berlin")
+    told = r"2023-10-29 02:00:00 twice, as local times .* with their offsets, such as 02:00\+02:00"
+    with pytest.raises(ValueError, match=told):
+        read_series(table(zoned.tz_localize(None)))
+    assert len(read_series(table(zoned)).x[0]) == len(zoned)
+    spring = pd.date_range("2024-06-01", periods=30, freq="h")
+    with pytest.raises(ValueError, match="02:00:00 more than once; give `by`"):
+        read_series(table(spring.insert(3, spring[2])))
+
+
 def test_rows_may_come_in_any_order() -> None:
     times = pd.date_range("2024-01-01", periods=30, freq="h")
     frame = table(times)

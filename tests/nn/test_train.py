@@ -697,3 +697,32 @@ def test_modes_of_the_networks_survive_a_resume(tmp_path: Path) -> None:
 
 if __name__ == "__main__":
     _victim(Path(sys.argv[1]))
+
+
+# -- progress ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("epochs", "steps", "told"), [(1, 4, [1, 2, 3]), (3, 2, [1, 2])])
+def test_a_training_of_one_epoch_tells_how_far_it_is_by_its_steps(
+    epochs: int, steps: int, told: list[int], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("unseen.runtime.FIRST_LINE", -1.0)
+    monkeypatch.setattr("unseen.runtime.NEXT_LINE", 0.0)
+    net = nn.Linear(2, 1)
+    drawn: list[int] = []
+
+    def stream(run: Run) -> Iterator[Tensor]:
+        for i in range(100):
+            drawn.append(i)
+            yield torch.ones(3, 2)
+
+    with runtime(progress=True):
+        run = train(
+            lambda x, run: net(x).mean(), name="long", nets={"net": net},
+            optimizers={"sgd": torch.optim.SGD(net.parameters(), 0.1)}, batches=stream, epochs=epochs,
+            steps_per_epoch=steps,
+        )  # fmt: skip
+    assert run.step == epochs * steps == len(drawn)  # nothing is drawn beyond what is asked for
+    lines = capsys.readouterr().err.splitlines()
+    assert [int(line.split()[1]) for line in lines] == [0, *told]
+    assert all(line.startswith("long: ") and f" of {epochs if epochs > 1 else steps}," in line for line in lines)

@@ -21,6 +21,7 @@ from unseen.verification import (
     clopper_pearson,
     grade,
     learned_by,
+    left_unanswered,
     read_answers,
     sample,
     seal,
@@ -126,6 +127,8 @@ def test_a_filled_table_is_graded_as_the_page_is(zoo, tmp_path):
     table.loc[1, "answer"] = "None"
     table.to_csv(tmp_path / "v.csv", index=False)
     found = read_answers(tmp_path / "v.csv")
+    assert left_unanswered(tmp_path / "v.csv") == 8
+    assert left_unanswered(tmp_path / "answers.json") == 0
     assert found == {questions[0].digest: "CAT", questions[1].digest: None}
     page = {
         "format": 1,

@@ -13,6 +13,10 @@ from unseen.files import read_plain
 
 SHOWN = 5
 """Samples that are shown with what was found."""
+APART = 0.001
+"""Cosines of words that differ by less say nothing of which is nearer."""
+FEW = 5
+"""Seen classes below which an embedding has hardly a direction to tell words by."""
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -83,14 +87,32 @@ def annotate(
     small = {**TMVHLP.card.presets["small"], "regularization": 0.1}
     method = TMVHLP(**(small if len(pool) < 30 * len(known.unseen) else {}) | settings_of(settings))
     method.fit(source=ready.source, classes=known, target=pool)
+    if (n_seen := len(known) - len(known.unseen)) < FEW:
+        say(f"{n_seen} seen classes are few to learn from where words lie: do not rely on the words; {FEW} are better")
     table = described(method, pool.x, known, told or list(known.names), vectors, top)
+    alike = alike_in(method, pool.x, vectors)
     table.insert(0, "sample", pool.ids)
     table.insert(1, "class", [known.names[c] for c in method.transduction_])
     write_csv(out, table)
     for row in table.head(SHOWN).to_dict("records"):
         stands_out = ", ".join(str(row[f"attribute_{k}"]) for k in range(1, top + 1) if row.get(f"attribute_{k}"))
         typer.echo(f"{row['sample']}: {row['class']}" + (f"  ({stands_out})" if stands_out else ""))
+    if alike:
+        say(
+            f"in {alike} of {len(table)} samples the first words cannot be told apart: their cosines differ by less "
+            f"than {APART}, do not rely on them; more seen classes (there are {n_seen}) or words less alike may help"
+        )
     say(f"{len(table)} samples are described in {out}")
+
+
+def alike_in(method: TMVHLP, x: Any, vectors: Any) -> int:
+    """In how many samples the cosines of the first two words are the same but for less than `APART`."""
+    from unseen.nn.semantic import cosines
+
+    if len(vectors) < 2:
+        return 0
+    best = cosines(method.embed(x), method.embed(vectors, "embeddings")).topk(2, dim=1).values
+    return int((best[:, 0] - best[:, 1] < APART).sum())
 
 
 def embedded(texts: Any, tower: Any = None) -> Any:

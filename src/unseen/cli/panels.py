@@ -32,7 +32,18 @@ OPTIONS = {
     "Rarely needed: how it runs and what is kept": "seed preset on_error precision trust pictures bundle verbose "
     "as_json engine address ray_address cpus_per_fit gpus_per_fit shard_size memory cache stages",
 }
-"""Options that stand behind the others, by their arguments, where a command has many."""
+"""Options that stand behind the others, by their arguments, where a command has many and no example of it uses them."""
+
+NEEDED = {
+    "model": "caption explore forecast learn map nodes pictures rank segment",
+    "taxonomy": "map",
+    "pretrain": "nodes",
+    "labels": "caption",
+    "languages": "align",
+    "size": "quantize rank segment shrink",
+    "pictures": "quantize",
+}
+"""Commands (`rank` is that of `nas`, too) in which an option of such a name is another one, and stands in front."""
 
 MANY = 14
 """Options from which on those rarely needed stand by themselves."""
@@ -47,6 +58,7 @@ VALUES = {
 
 PANEL = {name: title for title, names in OPTIONS.items() for name in names.split()}
 EXAMPLE = re.compile(r"(Example\b|[^\n.]{0,40}:\s+unseen |unseen )")
+FLAG = re.compile(r"(?<!\S)--?[A-Za-z][\w-]*")
 
 
 class Grouped(TyperCommand):
@@ -60,12 +72,19 @@ class Grouped(TyperCommand):
             if one.metavar is None:
                 one.metavar = VALUES.get(_type_of(one))
         if len(found) >= MANY:
+            used = flags_of_examples(self.help or "")
             for one in options:
-                if not one.required:
+                stays = self.name in NEEDED.get(one.name or "", "").split() or not used.isdisjoint(one.opts)
+                if not one.required and not stays:
                     one.rich_help_panel = getattr(one, "rich_help_panel", None) or PANEL.get(one.name or "")
             order = {title: i for i, title in enumerate(OPTIONS)}
             found.sort(key=lambda one: order.get(getattr(one, "rich_help_panel", None) or "", -1))
         return found
+
+
+def flags_of_examples(laid: str) -> set[str]:
+    """Options that the examples of a help text use, as `laid_out` gives it."""
+    return {flag for line in laid.splitlines() if EXAMPLE.match(line) for flag in FLAG.findall(line)}
 
 
 def _type_of(option: Any) -> str:
@@ -101,6 +120,7 @@ def arrange(panels: Mapping[str, str] = COMMANDS, rest: str = REST) -> None:
 
 def laid_out(text: str) -> str:
     """A docstring as help: its first paragraph, the examples line by line, what is explained; lines are joined."""
-    first, *others = [" ".join(part.split("\n")) for part in text.strip().split("\n\n")]
+    parts = re.sub(r"\n+(?=Example:)", "\n\n", text.strip()).split("\n\n")
+    first, *others = [" ".join(part.split("\n")) for part in parts]
     examples = [part for part in others if EXAMPLE.match(part)]
     return "\n\n".join([first, *(["\n".join(examples)] if examples else []), *(p for p in others if p not in examples)])

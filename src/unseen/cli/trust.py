@@ -98,6 +98,12 @@ def verify(
         else:
             for line in grade.lines():
                 typer.echo(line)
+        assert answers is not None
+        if left := verification.left_unanswered(answers):
+            say(
+                f"{left} of {left + len(given)} rows were left unanswered: the figure and its interval are exact only "
+                "if they were skipped at random; if hard ones were, the model is right less often"
+            )
         say(f"{len(given)} answers are put away on this machine, {new} of them new: no fit learns from these samples")
         return
     learned = verification.learned_by(model)

@@ -180,7 +180,11 @@ def _decoded(path: Path, rate: float, longest: int, most: int, start: float) -> 
             raise ValueError(f"start must lie before its end at {about.seconds:.1f} s; got {start:g}")
         n = int((about.seconds - start) * taken + 0.5)
         if n < FEWEST:
-            raise ValueError(f"it has {n} frames from {start:g} s on; {FEWEST} at least are needed")
+            more = f"a larger `rate` (its own is {about.rate:g}) or " if taken < about.rate else ""
+            raise ValueError(
+                f"it has {n} {'frame' if n == 1 else 'frames'} from {start:g} s on at {taken:g} a second; {FEWEST} at "
+                f"least are needed: take {more}a longer video"
+            )
         if n > most:
             log.warning(
                 "%s: %.0f of its %.0f seconds are used, from %g s on; most= and start= take others",

@@ -93,16 +93,17 @@ def reciprocal_rank_fusion(rankings: Sequence[Ranking], k: int, constant: float 
 # -- reading -----------------------------------------------------------------------------------------------
 
 
-@reads("a corpus", "give a folder of text files, a table with a column text, or a folder in the layout of BEIR")
+@reads("a corpus", "give a folder of texts, a .txt with one a line, a table with a column text, or a folder of BEIR")
 def read_corpus(path: str | os.PathLike[str], *, column: str | None = None) -> Domain:
-    """Documents as texts: a folder of text files, a table (CSV, TSV, Parquet, JSON lines), or a folder of BEIR.
+    """Documents as texts: a folder of text files, a file of lines, a table (CSV, TSV, Parquet, JSON lines), or BEIR's.
 
-    A column ``title`` is put before the text. Ids are those of the table, or the names of the files.
+    A ``.txt`` has a document in each line that is not empty. A column ``title`` is put before the text. Ids are those
+    of the table, the names of the files, or the numbers of the documents.
 
     Raises
     ------
     ValueError
-        If there is no document, an id stands twice, or no column holds the texts.
+        If there is no document, an id stands twice, no column holds the texts, or a column is named of a ``.txt``.
     """
     folder = Path(os.fspath(path))
     if folder.is_dir():
@@ -111,6 +112,8 @@ def read_corpus(path: str | os.PathLike[str], *, column: str | None = None) -> D
             return _folder(folder)
         path = beir
     fs, file = locate(path)
+    if file.lower().endswith(".txt"):
+        return _lines(fs, file, column, "documents")
     known = [column or "", "title", *DOCUMENT_ID_COLUMNS, *DOCUMENT_COLUMNS]
     frame = read_frame(fs, file, known)
     texts = as_texts(frame[_column(frame, column, DOCUMENT_COLUMNS, file)])
@@ -128,7 +131,7 @@ def read_queries(path: str | os.PathLike[str], *, column: str | None = None) -> 
     Raises
     ------
     ValueError
-        If there is no query, an id stands twice, or no column holds the queries.
+        If there is no query, an id stands twice, no column holds the queries, or a column is named of a ``.txt``.
     """
     folder = Path(os.fspath(path))
     if folder.is_dir():
@@ -137,9 +140,7 @@ def read_queries(path: str | os.PathLike[str], *, column: str | None = None) -> 
             raise FileNotFoundError(f"{folder} has no queries.jsonl")
     fs, file = locate(path)
     if file.lower().endswith(".txt"):
-        lines = read_bytes(fs, file).decode("utf-8-sig").splitlines()
-        texts = np.array([line.strip() for line in lines if line.strip()], dtype=np.str_)
-        return _domain(texts, None, (), file, "queries")
+        return _lines(fs, file, column, "queries")
     frame = read_frame(fs, file, [column or "", *QUERY_ID_COLUMNS, *QUERY_COLUMNS])
     return _domain(
         as_texts(frame[_column(frame, column, QUERY_COLUMNS, file)]), frame, QUERY_ID_COLUMNS, file, "queries"
@@ -225,6 +226,16 @@ def _folder(folder: Path) -> Domain:
             texts.append(stream.read(LONGEST_FILE).decode("utf-8", "replace").strip())
     ids = np.array([str(file.relative_to(folder)) for file in files], dtype=np.str_)
     return Domain(x=np.array(texts, dtype=np.str_), kind="text", ids=ids, name=folder.name)
+
+
+def _lines(fs: Any, file: str, column: str | None, what: str) -> Domain:
+    """A text in each line that is not empty."""
+    if column is not None:
+        raise ValueError(
+            f"column must be absent: {file} has one of the {what} in each line, no columns; got {column!r}"
+        )
+    lines = read_bytes(fs, file).decode("utf-8-sig").splitlines()
+    return _domain(np.array([line.strip() for line in lines if line.strip()], dtype=np.str_), None, (), file, what)
 
 
 def _column(frame: Any, wanted: str | None, usual: Sequence[str], file: str) -> str:

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from unseen.data.domain import Domain, Lazy
 from unseen.data.time_grid import (
     COARSE,
+    TIME_COLUMNS,
     Grid,
     Irregular,
     as_numbers,
@@ -25,6 +26,7 @@ from unseen.data.time_grid import (
     dates_from,
     on_regular_grid,
     with_times,
+    with_zone,
 )
 from unseen.files import check_plain, reads
 
@@ -297,6 +299,14 @@ def future_values(series: Domain, future: Domain, horizon: int, channels: Sequen
             raise ValueError(f"future must be known: {channels[k]} is missing at {times[step]}")
         out.append(values)
     return np.stack(out)
+
+
+def has_offsets(table: str | os.PathLike[str] | pd.DataFrame, time: str | None = None) -> bool:
+    """Whether the times of a table that `read_series` takes have offsets; False where the column is not found."""
+    frame, _ = _frame(table)
+    lower = {str(column).casefold(): column for column in frame.columns}
+    found = time if time is not None else next((lower[word] for word in TIME_COLUMNS if word in lower), None)
+    return found in frame.columns and bool(with_zone(frame[found]))
 
 
 # -- the grid ----------------------------------------------------------------------------------------------

@@ -88,7 +88,7 @@ def with_times(
         return frame.drop(columns=found).set_axis(_years(cells, name), axis=0)
     first = _day_first(cells, name, day_first)
     try:
-        index = pd.DatetimeIndex(pd.to_datetime(cells, utc=_with_zone(cells), dayfirst=first))
+        index = pd.DatetimeIndex(pd.to_datetime(cells, utc=with_zone(cells), dayfirst=first))
     except (ValueError, TypeError) as error:
         read = pd.to_datetime(cells, utc=True, dayfirst=first, errors="coerce")
         row = int(np.argmax((read.isna() & cells.notna()).to_numpy()))
@@ -180,7 +180,7 @@ def _day_first(cells: Any, name: str, told: bool | None) -> bool:
     return bool(first.any())
 
 
-def _with_zone(cells: Any) -> bool:
+def with_zone(cells: Any) -> bool:
     """Whether times carry an offset from UTC: several in one column are brought to UTC."""
     text = str(cells.iloc[0])
     return len(text) > 16 and (text.endswith("Z") or (text[-6:-5] in "+-" and text[-3:-2] == ":"))
@@ -273,6 +273,11 @@ def on_regular_grid(
         return frame, counted_grid(len(frame), float("nan"))
     frame = frame.sort_index()
     twice = frame.index[frame.index.duplicated()]
+    if len(twice) and _end_of_summer(frame.index):
+        raise ValueError(
+            f"{name} has the time {twice[0]} twice, as local times have an hour twice when summer time ends: write all "
+            "times with their offsets, such as 02:00+02:00 and then 02:00+01:00, or in UTC"
+        )
     if len(twice):
         raise ValueError(f"{name} has the time {twice[0]} more than once; give `by` if these are several series")
     if len(frame) == 1 and hint:
@@ -302,6 +307,16 @@ def on_regular_grid(
     if len(full) > len(frame):
         log.warning("%s has no rows for %d of %d times: missing values", name, len(full) - len(frame), len(full))
     return frame.reindex(full), Grid(full, step, seconds_of(step))
+
+
+def _end_of_summer(times: Any) -> bool:
+    """Whether no time stands more than twice, and those that do lie within one hour of one night a year."""
+    counts = times.value_counts()
+    twice = counts.index[counts > 1].sort_values()
+    nights = twice.normalize().unique()
+    within = twice.month.isin([3, 4, 9, 10, 11]) & (twice.hour <= 3)
+    once_a_year = len(nights) == len(set(twice.year)) == len(twice.floor("h").unique())
+    return bool(counts.max() == 2 and within.all() and once_a_year)
 
 
 def _points(times: Any, step: str) -> float:

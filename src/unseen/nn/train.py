@@ -219,14 +219,15 @@ def train(
     if checkpoint.restore():
         return run
     remaining = range(run.epoch, epochs)
-    for _ in track(remaining, name):
+    for _ in track(remaining, name) if epochs > 1 else remaining:
         if run.stopped:
             break
         if before_epoch is not None:
             before_epoch(run)
         taken = 0
         stream = itertools.repeat(None) if batches is None else batches(run)
-        for batch in itertools.islice(stream, steps_per_epoch):
+        steps = range(steps_per_epoch)
+        for _, batch in zip(track(steps, name) if epochs == 1 else steps, stream):  # what is one epoch is told by steps
             with torch.autocast(run.device.type, torch.bfloat16, enabled=current().precision == "bf16"):
                 if parallel.world() > 1:
                     batch, run._weight = parallel.part(batch)

@@ -1,6 +1,6 @@
 """Accuracy from a person's answers on a few random samples, which are then sealed."""
 
-from unseen.verification.answers import read_answers
+from unseen.verification.answers import left_unanswered, read_answers
 from unseen.verification.grade import Grade, clopper_pearson, grade
 from unseen.verification.page import ANSWERS, write_page
 from unseen.verification.sample import Question, ask, learned_by
@@ -15,6 +15,7 @@ __all__ = [
     "clopper_pearson",
     "grade",
     "learned_by",
+    "left_unanswered",
     "read_answers",
     "seal",
     "sealed",

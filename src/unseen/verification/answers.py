@@ -5,10 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from unseen.files import read_json, reads
 from unseen.verification.table import NONE
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 FORMAT = 1
 
@@ -38,6 +41,13 @@ def read_answers(file: Path) -> dict[str, str | None]:
     return found
 
 
+def left_unanswered(file: Path) -> int:
+    """Rows of a filled table without an answer; 0 for answers of the page, which does not say."""
+    if file.suffix.lower() != ".csv":
+        return 0
+    return int((_table(file)["answer"].str.strip() == "").sum())
+
+
 def _rows_of_page(file: Path) -> list[tuple[str, str | None]]:
     try:
         told: Any = read_json(file)
@@ -54,13 +64,18 @@ def _rows_of_page(file: Path) -> list[tuple[str, str | None]]:
     return rows
 
 
-def _rows_of_table(file: Path) -> list[tuple[str, str | None]]:
+def _table(file: Path) -> pd.DataFrame:
     from unseen.data.loaders.common import locate
     from unseen.data.loaders.table import read_frame
 
     table = read_frame(*locate(file), ["content", "answer"])
     if missing := [column for column in ("content", "answer") if column not in table]:
         raise ValueError(f"{file} must have the columns content and answer; {', '.join(missing)} is missing")
+    return table
+
+
+def _rows_of_table(file: Path) -> list[tuple[str, str | None]]:
+    table = _table(file)
     answers = table["answer"].str.strip()
     return [
         (content, None if answer.casefold() == NONE else answer)

@@ -108,6 +108,19 @@ def test_zero_shot_nodes_lose_their_phrases_and_stay_in_the_graph(diamond) -> No
         hold_out(diamond.phrases, np.arange(4))
 
 
+def test_a_parent_that_may_be_misspelt_is_named_with_what_it_may_be(tmp_path: Path) -> None:
+    file = tmp_path / "t.csv"
+    file.write_text("name,parent\nanimal,\nbird,animal\nowl,brd\n")
+    told = "'brd', the parent of 'owl', has no row of its own and becomes a node; did you mean 'bird'?"
+    assert table(file).notes[0] == told
+    rows = "".join(f"owl{i},{parent}\n" for i, parent in enumerate(("brd", "fish", "reptiles", "worms", "insects")))
+    file.write_text("name,parent\nanimal,\nbird,animal\n" + rows)
+    assert table(file).notes[0] == (
+        "5 parents have no row of their own and become nodes: 'brd', the parent of 'owl0' (did you mean 'bird'?), "
+        "'fish', the parent of 'owl1', 'reptiles', the parent of 'owl2', and 2 more"
+    )
+
+
 def test_a_table_of_names_and_parents(tmp_path: Path) -> None:
     file = tmp_path / "t.csv"
     file.write_text("id,name,parent,synonyms\nb,Bird,animal,fowl|winged\no,Owl,b,\n")
@@ -115,7 +128,7 @@ def test_a_table_of_names_and_parents(tmp_path: Path) -> None:
     assert found.classes.names == ("b", "o", "animal")
     assert found.classes.texts == ("Bird", "Owl", "animal")
     assert found.phrases.x.tolist() == ["Bird", "fowl", "winged", "Owl", "animal"]
-    assert found.notes == ("1 parents without a row of their own are nodes",)
+    assert found.notes == ("'animal', the parent of 'b', has no row of its own and becomes a node",)
     file.write_text("name,parent\na,b\nb,a\n")
     with pytest.raises(ValueError, match="circle"):
         load(f"csv:{file}")

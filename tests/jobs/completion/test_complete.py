@@ -65,6 +65,8 @@ def test_tails_are_ranked_and_known_ones_are_left_out(files: Path) -> None:
     )  # 20 entities less another true tail
     assert any("2 queries, of 1 relation, 1 without a triple" in line for line in told)
     assert any("have an MRR of" in line for line in told)
+    assert any("check: learning from 8 of 11 relations first" in line for line in told)
+    assert any("learning from all 11 relations" in line for line in told)
     queries = [("person0", "person_to_time"), ("person0", "person_to_place")]
     both = job(files, queries=queries, top=99, check=False)
     own = both.table[both.table.relation == "person_to_place"]
@@ -75,6 +77,17 @@ def test_tails_are_ranked_and_known_ones_are_left_out(files: Path) -> None:
     assert len(own) == 20 - 2
     assert not true & set(own["tail"])
     assert both.check is None
+
+
+def test_queries_in_parts_are_ranked_alike(files: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from unseen.jobs.completion import job as completion
+
+    queries = [(f"person{i}", "person_to_time") for i in (3, 0, 4, 1, 2)]
+    whole = job(files, queries=queries, top=5)
+    monkeypatch.setattr(completion, "AT_ONCE", 2)
+    parts = job(files, queries=queries, top=5)
+    pd.testing.assert_frame_equal(whole.table, parts.table)
+    assert whole.check == parts.check
 
 
 def test_vectors_of_pykeen_may_stand_in(files: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -83,6 +83,9 @@ def test_a_process_of_its_own_counts_and_predicts(captions: Path, tmp_path: Path
     assert table.predicted.notna().all()
     assert ((table.low <= table.predicted) & (table.predicted <= table.high)).all()
     assert table.predicted["dog"] > table.predicted["stone"]
+    told = "Intervals of 90 % need 19 scored concepts, there are 9: they reach over all that a score can be"
+    assert f"{told}; a --level of 0.8 (80 %) has some." in done.stdout
+    assert told in (tmp_path / "out" / "report.html").read_text()
     result = json.loads((tmp_path / "out" / "result.json").read_text())
     assert result["captions"] == 2000
     assert result["fits"][0]["raw_r"] > 0.9
@@ -113,6 +116,16 @@ def test_nothing_is_predicted_without_accuracies(captions: Path, call: Any, tmp_
     assert pd.read_csv(tmp_path / "out" / "concepts.csv").predicted.between(0, 100).all()
     out, _ = call("--like", "list")
     assert out.split() == list(published_curves())
+
+
+def test_intervals_of_a_lower_level_have_ends_and_nothing_is_said_of_them(
+    captions: Path, call: Any, tmp_path: Path
+) -> None:
+    given = (captions / "captions.csv", "--concepts", captions / "classes.csv", "--out", "out", "--level", "0.8")
+    out, _ = call(*given)
+    assert "scored concepts, there are" not in out
+    table = pd.read_csv(tmp_path / "out" / "concepts.csv")
+    assert (table.high - table.low < 100).all()
 
 
 def test_two_models_are_fitted_apart(captions: Path, call: Any, tmp_path: Path) -> None:

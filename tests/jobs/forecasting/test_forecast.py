@@ -211,6 +211,35 @@ def test_bad_options_are_named(options: dict[str, Any], told: str) -> None:
 AHEAD = pd.date_range("2024-01-13 12:00", periods=12, freq="h")
 
 
+def test_a_future_without_the_offsets_of_the_series_is_told(caplog: pytest.LogCaptureFixture) -> None:
+    whole = table(300)
+    zoned = whole.assign(time=whole.time.dt.tz_localize("UTC").dt.tz_convert("Europe/Berlin"))
+    local = pd.DataFrame({"time": AHEAD + pd.Timedelta("1h"), "temperature": 1.0})
+    told = "lacks 2024-01-13 12:00:00; the times of the series have offsets, those of future none, and are taken as UTC"
+    with pytest.raises(ValueError, match=told):
+        forecast(zoned, horizon=12, future=local, model=tiny())
+    meant = pd.DataFrame({"time": AHEAD, "temperature": 1.0})
+    forecast(zoned, horizon=12, future=meant, method="last-value", model=tiny(), settings={"tune_epochs": 1})
+    assert "those of future none" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ({"future": True}, "method last-value does not use the future"),
+        ({"few_shot": 1.0}, "method last-value does not use tuning"),
+        ({"future": True, "few_shot": 1.0}, "method last-value uses neither tuning nor the future"), ({}, ""),
+    ],
+)  # fmt: skip
+def test_what_the_method_that_is_asked_for_does_not_use_is_told(
+    options: dict[str, Any], told: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    given = options | ({"future": pd.DataFrame({"time": AHEAD, "temperature": 1.0})} if "future" in options else {})
+    tuning = {"settings": {"tune_epochs": 1}} if options else {}
+    forecast(table(300), horizon=12, method="last-value", model=tiny(), **given, **tuning)
+    assert (told in caplog.text) if told else ("uses" not in caplog.text)
+
+
 @pytest.mark.parametrize("method", ["auto", "ttm", "seasonal-naive"])
 @pytest.mark.parametrize(
     ("future", "told"),
@@ -353,11 +382,14 @@ def test_the_command_line_writes_what_it_says(tmp_path: Path) -> None:
     assert (tmp_path / "out" / "forecast.png").exists()
 
 
-def test_the_command_line_tells_the_first_and_the_last_time_of_all_series(tmp_path: Path) -> None:
+def test_the_command_line_tells_how_many_steps_series_have_that_end_at_unlike_times(tmp_path: Path) -> None:
     shops(a=700, b=300).to_csv(tmp_path / "demand.csv", index=False)
     done = run("forecast", "demand.csv", "--by", "shop", "--horizon", "2", "--out", "out", folder=tmp_path)
     assert done.returncode == 0, done.stderr
-    assert "(2024-01-13 12:00:00 to 2024-01-30 05:00:00)" in done.stderr
+    assert "out holds forecast.csv (2 steps of each of 2 series, after its own end)" in done.stderr
+    shops(a=300, b=300).to_csv(tmp_path / "demand.csv", index=False)
+    done = run("forecast", "demand.csv", "--by", "shop", "--horizon", "2", "--out", "out", folder=tmp_path)
+    assert "(2024-01-13 12:00:00 to 2024-01-13 13:00:00)" in done.stderr
 
 
 def test_the_command_line_names_what_is_wrong(tmp_path: Path) -> None:

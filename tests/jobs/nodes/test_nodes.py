@@ -14,6 +14,7 @@ import pytest
 
 from unseen import encoders
 from unseen.data.domain import Domain
+from unseen.data.loaders.text_graph import read_links
 from unseen.data.text_graphs import Neighbourhoods, TextAttributedGraph
 from unseen.jobs.nodes import job
 from unseen.jobs.nodes.grading import chosen_of
@@ -175,6 +176,7 @@ def test_edges_that_are_asked_about_are_not_learnt_from(monkeypatch: pytest.Monk
         ({"settings": {"hidden": 0}}, "hidden"),
         ({"links": [("n1", "nowhere")]}, "row 1: 'nowhere' is the name of no node"),
         ({"links": []}, "at least one pair"),
+        ({"model": "nosuch", "settings": None}, "model must be a folder .* there is no folder 'nosuch'"),
         ({"graph": world().replace(labels=None, classes=None), "shots": 2}, "shots needs labels"),
         ({"classes": ["sea", "law", "music"]}, "classes of the graph"),
     ],
@@ -186,6 +188,40 @@ def test_what_cannot_be_is_refused_before_any_work(changes: dict[str, object], t
         Sampling(method="jump")
 
 
+def test_where_labels_are_fewer_than_shots_that_is_said_and_kept() -> None:
+    lines: list[str] = []
+    graph = world(30)
+    kept = np.asarray(graph.labels).copy()
+    kept[6::3] = -1
+    results = run(graph=graph.replace(labels=kept), shots=4, say=lines.append).results
+    told = "fewer than 4 nodes have the label of 1 of 3 classes, all are taken: music 2"
+    assert told in lines
+    assert results["shots"] == 4
+    assert results["shots_taken"] == {"music": 2, "sea": 4, "law": 4}
+
+
+@pytest.mark.parametrize(
+    ("name", "lines"),
+    [
+        ("a.csv", "source,target\nn1,n4\nn1,n2\n"), ("a.csv", "from,to,score,text\nn1,n4,0.2,0.1\nn1,n2,0.1,0.3\n"),
+        ("a.tsv", "Source\tTarget\nn1\tn4\nn1\tn2\n"), ("a.txt", "source\ttarget\nn1\tn4\nn1\tn2\n"),
+        ("a.csv", "n1,n4\nn1,n2\n"), ("a.tsv", "n1\tn4\nn1\tn2\n"), ("a.csv", "head,relation\nn1,n4\nn1,n2\n"),
+    ],
+)  # fmt: skip
+def test_links_are_read_with_the_headers_of_edges_or_without_one(tmp_path: Path, name: str, lines: str) -> None:
+    (tmp_path / name).write_text(lines)
+    assert read_links(tmp_path / name) == [("n1", "n4"), ("n1", "n2")]
+
+
+def test_links_that_cannot_be_read_are_named(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("n1,n4,n5\n")
+    with pytest.raises(ValueError, match=r"a\.csv.*got 3 entries"):
+        read_links(tmp_path / "a.csv")
+    (tmp_path / "a.jsonl").write_text('{"a": "n1", "b": "n4"}\n')
+    with pytest.raises(ValueError, match="there are no columns source and target"):
+        read_links(tmp_path / "a.jsonl")
+
+
 def test_the_command_reads_tables_and_writes_a_table(tmp_path: Path) -> None:
     graph = world(30)
     rows = [f"{name},{text},{tuple(WORDS)[c]}" for name, text, c in zip(graph.names, graph.texts, graph.labels)]  # type: ignore[arg-type]
@@ -194,7 +230,7 @@ def test_the_command_reads_tables_and_writes_a_table(tmp_path: Path) -> None:
     (tmp_path / "edges.csv").write_text("\n".join(["source,target", *pairs]) + "\n")
     order = [
         sys.executable, "-m", "unseen.cli", "nodes", "nodes.csv", "--edges", "edges.csv", "--classes", "music,sea,law",
-        "--out", "run", "--steps", "6",
+        "--out", "run", "--steps", "6", "--links", "edges.csv",
         *(part for key, value in SETTINGS.items() for part in ("--set", f"{key}={value}")),
     ]  # fmt: skip
     env = {**os.environ, "PYTHONPATH": str(Path(job.__file__).parents[3])}
@@ -202,6 +238,7 @@ def test_the_command_reads_tables_and_writes_a_table(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert "labelled nodes right" in done.stdout + done.stderr
     assert len((tmp_path / "run/nodes.csv").read_text().splitlines()) == 31
+    assert len((tmp_path / "run/links.csv").read_text().splitlines()) == 1 + len(graph.edges)
     wrong = subprocess.run([*order[:4], "nodes.csv"], cwd=tmp_path, env=env, capture_output=True, text=True)
     assert wrong.returncode == 1
     assert "classes is needed" in wrong.stderr

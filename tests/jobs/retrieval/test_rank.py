@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from unseen.data.domain import Domain
@@ -170,8 +171,34 @@ def test_the_command_writes_page_run_and_ranker_and_a_fresh_process_uses_it(tmp_
     assert len(lines) == 6
     (tmp_path / "new.txt").write_text("fox in the meadow\n")
     done = unseen(tmp_path, "rank", "new.txt", "--model", "m", "--run", "new.csv", "--k", "2")
-    assert "holds the first 2 documents of 1 queries" in done.stderr
+    assert "holds the first 2 of 80 documents, for 1 query" in done.stderr
     assert len((tmp_path / "new.csv").read_text().splitlines()) == 3
+    done = unseen(tmp_path, "rank", "new.txt", "--model", "m", "--run", "new.csv")
+    assert "holds all 80 documents that were found, for 1 query" in done.stderr
+    (tmp_path / "none.txt").write_text("xyzzy\nfox\n")
+    done = unseen(tmp_path, "rank", "none.txt", "--model", "m")
+    assert done.stdout.splitlines()[:3] == ["xyzzy", "  nothing was found: no document has a word of it", "fox"]
+
+
+def test_judgements_are_told_without_asking_and_nothing_says_that_nothing_was_measured(tmp_path: Path) -> None:
+    (tmp_path / "docs.txt").write_text("".join(f"{text}\n" for text in corpus().x))
+    (tmp_path / "q.txt").write_text("owl number2\ncat number5\n")
+    (tmp_path / "qrels.txt").write_text("1 0 3 1\n2 0 6 1\n")
+    done = unseen(tmp_path, "rank", "docs.txt", "q.txt", "--with", "bm25", "--qrels", "qrels.txt")
+    told = " ".join(done.stdout.split())
+    for words in ("on your judgements nDCG@10", "without looking at your judgements", "give bm25 1.000 nDCG@10 of 1"):
+        assert words in told
+    page = (tmp_path / "ranking.html").read_text()
+    assert "Your judgements, opened afterwards, give bm25 1.000 nDCG@10 of 1." in page
+    assert "nothing was measured" not in told + page
+
+
+def test_another_system_that_has_more_on_judgements_is_named() -> None:
+    rows = [{"system": name, "ndcg@10": value} for name, value in (("bm25", 0.81), ("fusion", 0.792))]
+    told = job.on_judgements(pd.DataFrame(rows), "fusion")
+    assert told.endswith("give fusion 0.792 nDCG@10 of 1, and more to bm25, 0.810")
+    assert job.on_judgements(pd.DataFrame(rows), "bm25").endswith("0.810 nDCG@10 of 1; no other has more")
+    assert not job.on_judgements(pd.DataFrame(), "bm25")
 
 
 @pytest.mark.parametrize(

@@ -205,6 +205,8 @@ def test_a_source_without_masks_is_refused(data: dict[str, Path], tmp_path: Path
     bare = folder(tmp_path / "bare", 3, 0, masks=False)
     with pytest.raises(ValueError, match="source must hold pictures with masks"):
         segment(bare, data["target"], **QUICK)
+    with pytest.raises(ValueError, match="source must hold pictures with masks; bare has none"):
+        segment(bare, tmp_path / "there is no target", **QUICK)
 
 
 def test_all_methods_of_the_task_are_offered() -> None:

@@ -12,10 +12,12 @@ from hypothesis import strategies as st
 from unseen.methods.curation.concept_frequency import (
     Curve,
     bootstrap,
+    concepts_needed,
     corpus_correlation,
     count_interval,
     fit_log_linear,
     generation_scores,
+    highest_level,
     learn_curve,
     permutation_p,
     published_curve,
@@ -157,6 +159,20 @@ def test_few_concepts_give_no_bounds() -> None:
         learn_curve(COUNTS, SCORES * 10)
     with pytest.raises(ValueError, match="level"):
         curve.predict(np.array([5]), 1.0)
+
+
+@pytest.mark.parametrize("level", [0.5, 0.65, 0.8, 0.9, 0.95, 0.99])
+def test_an_interval_has_ends_from_as_many_concepts_on_as_are_said_to_be_needed(level: float) -> None:
+    needed = concepts_needed(level)
+    for n in (needed - 1, needed):
+        curve = Curve(1.0, 0.0, (), (tuple(np.linspace(-1, 1, n)),), -np.inf, np.inf, n)
+        assert np.isfinite(curve.predict(np.array([5]), level)[1:]).all() == (n == needed)
+
+
+def test_the_highest_level_is_one_of_which_there_are_intervals() -> None:
+    assert concepts_needed(0.9) == 19
+    assert [highest_level(n) for n in (2, 5, 9, 10, 19, 39)] == [0.3, 0.65, 0.8, 0.8, 0.9, 0.95]
+    assert all(concepts_needed(highest_level(n)) <= n < concepts_needed(highest_level(n) + 0.05) for n in range(2, 39))
 
 
 def test_published_curves_come_along() -> None:

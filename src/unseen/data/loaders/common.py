@@ -87,7 +87,7 @@ def find_column(columns: Sequence[str], wanted: str | None, argument: str, usual
             return wanted
         close = difflib.get_close_matches(wanted, columns, n=1)
         hint = f"; did you mean {close[0]!r}?" if close else ""
-        raise ValueError(f"{argument} {wanted!r} is not there{hint} The columns are: {', '.join(columns)}")
+        raise ValueError(f"{argument} {wanted!r} is not there{hint or '.'} The columns are: {', '.join(columns)}")
     folded = {column.casefold(): column for column in reversed(columns)}
     return next((folded[name] for name in usual if name in folded), None)
 

@@ -106,15 +106,39 @@ def _of_tables(nodes: str, edges: str, classes: Any) -> TextAttributedGraph:
     )  # fmt: skip
 
 
-@reads("a table of edges", "write the ids of two nodes in each line, in the columns source and target")
-def _edges(path: str, names: Sequence[str]) -> Any:
+@reads("a table of pairs of nodes", "write the ids of two nodes in each line, in the columns source and target")
+def read_links(path: str | os.PathLike[str]) -> list[tuple[str, str]]:
+    """Pairs of ids of nodes: a table with the columns of a table of edges (`ENDS`), or two columns without a header.
+
+    Raises
+    ------
+    ValueError
+        If there is no such column and a row has not two entries.
+    """
+    from unseen.data.ontologies import read_rows
+
+    try:
+        return _pairs(path)
+    except ValueError:
+        if PurePosixPath(os.fspath(path)).suffix.lower() in (".parquet", ".jsonl"):
+            raise
+    rows = [(a, b) for a, b in read_rows(path, columns=2)]
+    return rows[1:] if (rows[0][0].casefold(), rows[0][1].casefold()) in ENDS else rows
+
+
+def _pairs(path: str | os.PathLike[str]) -> list[tuple[str, str]]:
     fs, file = locate(path)
     frame = read_frame(fs, file, [end for pair in ENDS for end in pair])
-    a, b = _ends(frame)
+    a, b = (as_texts(frame[column]).tolist() for column in _ends(frame))
+    return [*zip(a, b)]
+
+
+@reads("a table of edges", "write the ids of two nodes in each line, in the columns source and target")
+def _edges(path: str, names: Sequence[str]) -> Any:
+    pairs = _pairs(path)
     place = {name: i for i, name in enumerate(names)}
-    columns = [as_texts(frame[column]).tolist() for column in (a, b)]
-    out = np.empty((len(frame), 2), dtype=np.int64)
-    for row, ends in enumerate(zip(*columns)):
+    out = np.empty((len(pairs), 2), dtype=np.int64)
+    for row, ends in enumerate(pairs):
         for side, end in enumerate(ends):
             if end not in place:
                 raise ValueError(f"row {row + 1}: {end!r} is the id of no node; there are {len(place)}")

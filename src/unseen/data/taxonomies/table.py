@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import difflib
 import os
+from collections.abc import Sequence
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -15,6 +17,10 @@ _KEYS = ("id", "name", "code", "node")
 _PARENTS = ("parent", "parents")
 _TITLES = ("description", "title", "name")
 _SYNONYMS = ("synonyms", "synonym")
+NAMED = 3
+"""Parents without a row that a note names."""
+CLOSE = 0.7
+"""Likeness, of 1, from which on a name is one that a parent may be a misspelling of."""
 
 
 @reads("a table of a taxonomy", "write a CSV with the columns name and parent")
@@ -61,8 +67,24 @@ def table(path: str | os.PathLike[str]) -> Taxonomy:
         [name or identity for name, identity in zip([*names, *inner], [*ids, *inner])],
         phrases,
         name=PurePosixPath(file).name,
-        notes=(f"{len(inner)} parents without a row of their own are nodes",) if inner else (),
+        notes=(_without_rows(inner, ids, parents),) if inner else (),
     )
+
+
+def _without_rows(inner: Sequence[str], ids: Sequence[str], parents: Sequence[Sequence[str]]) -> str:
+    """Which parents become nodes though no row is theirs, with the names that they may be misspellings of."""
+    told = []
+    for parent in inner[:NAMED]:
+        child = next(identity for identity, above in zip(ids, parents) if parent in above)
+        near = difflib.get_close_matches(parent, [name for name in ids if name != child], n=1, cutoff=CLOSE)
+        hint = f"did you mean {near[0]!r}?" if near else ""
+        what = f"{parent!r}, the parent of {child!r}"
+        if len(inner) == 1:
+            return f"{what}, has no row of its own and becomes a node" + (f"; {hint}" if hint else "")
+        told.append(what + (f" ({hint})" if hint else ""))
+    if len(inner) > NAMED:
+        told.append(f"and {len(inner) - NAMED:,} more")
+    return f"{len(inner):,} parents have no row of their own and become nodes: {', '.join(told)}"
 
 
 def _text(value: Any) -> str:

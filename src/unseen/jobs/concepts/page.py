@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from unseen.console import in_flags_here
+from unseen.methods.curation.concept_frequency import concepts_needed, highest_level
 from unseen.report.pages import FIGURES, image_source, render_page
 
 if TYPE_CHECKING:
@@ -117,6 +118,7 @@ def sentences(found: Found) -> list[str]:
     if found.told["shares"]:
         out.append("Scores are read as shares and told in percent.")
     out += [sentence for group in found.groups if (sentence := _of_group(group, found))]
+    out += [sentence for group in found.groups if (sentence := _of_intervals(group, found))]
     if found.told["like"] and any(group.fit is not None and group.scale == 1 for group in found.groups):
         out.append(
             "Your own scores predict where there are enough, by the counts as they are; a published curve the rest."
@@ -166,6 +168,21 @@ def _of_group(group: Any, found: Found) -> str:
         f"{name}: ten times the data buys {fit.slope_per_decade:+.3g}{points} (between {low_high[0]:+.3g} and "
         f"{low_high[1]:+.3g}), as a line over {fit.n} concepts says. Correlation with the logarithm of the frequency: "
         f"{fit.raw_r:.3f} over single concepts, {binned}; the logarithm fits {better} than the count itself."
+    )
+
+
+def _of_intervals(group: Any, found: Found) -> str:
+    """Why intervals say nothing, where concepts with a score are too few for their level."""
+    if group.curve is None:
+        return ""
+    level, n = found.told["level"], min(len(errors) for errors in group.curve.errors)
+    if (needed := concepts_needed(level)) <= n:
+        return ""
+    of = f" of {group.name}" if len(found.groups) > 1 else ""
+    lower = highest_level(n)
+    return (
+        f"Intervals{of} of {100 * level:.4g} % need {needed} scored concepts, there are {n}: they reach over all that "
+        "a score can be" + (f"; a `level` of {lower:g} ({100 * lower:.0f} %) has some." if lower else ".")
     )
 
 

@@ -101,9 +101,16 @@ def forecast(
     tell(f"chosen: {result.chosen}: {result.why}")
     for line in _figures(result):
         tell(line)
-    times = result.table.time
-    say(f"{out} holds forecast.csv ({times.min()} to {times.max()}), backtest.csv and forecast.png")
+    say(f"{out} holds forecast.csv ({_spanned(result.table, horizon)}), backtest.csv and forecast.png")
     say(f"to go on from a later table: unseen predict {out} TABLE")
+
+
+def _spanned(table: Any, horizon: int) -> str:
+    """From when to when a forecast goes; of series that end at unlike times, how many steps each has."""
+    firsts = table.groupby("series").time.min()
+    if firsts.nunique() > 1:
+        return f"{horizon} {'step' if horizon == 1 else 'steps'} of each of {len(firsts)} series, after its own end"
+    return f"{table.time.min()} to {table.time.max()}"
 
 
 def _figures(result: Any) -> list[str]:

@@ -17,6 +17,7 @@ from unseen.data.series import (
     forecast_frame,
     future_values,
     grid_of,
+    has_offsets,
     pick,
     read_series,
 )
@@ -147,7 +148,20 @@ def forecast(
     if not targets:
         raise ValueError(f"future must leave a column to forecast; it holds all of {', '.join(channels_of(whole))}")
     if known is not None:
-        future_values(whole, known, horizon, exogenous)
+        hint = _offsets_differ(series, future, time)
+        try:
+            future_values(whole, known, horizon, exogenous)
+        except ValueError as error:
+            raise ValueError(f"{error}; {hint}" if hint else str(error)) from error
+        if hint:
+            log.warning("%s", hint)
+    if method in tried or method in NAIVE:
+        unused = [what for what, given in (("tuning", few_shot), ("the future", future)) if given is not None]
+        if unused:
+            log.warning(
+                "method %s %s: what is tuned does, such as ttm-tuned, and auto tries it",
+                method, f"uses neither {' nor '.join(unused)}" if len(unused) > 1 else f"does not use {unused[0]}",
+            )  # fmt: skip
     whole = pick(whole, [*targets, *exogenous])
     places, tried = readable(whole, tried, context, method)
     read = whole.take(places)
@@ -226,6 +240,17 @@ def _future(future: Any, read: Domain, time: str | None, by: str | None, day_fir
     if future is None or isinstance(future, Domain):
         return future
     return read_series(future, time=time, by=by, step=grid_of(read).step, day_first=day_first)
+
+
+def _offsets_differ(series: Any, future: Any, time: str | None) -> str:
+    """A hint where the times of one table have offsets and those of the other none; empty where they do not differ."""
+    if isinstance(series, Domain) or isinstance(future, Domain):
+        return ""
+    have = has_offsets(series, time), has_offsets(future, time)
+    if have[0] == have[1]:
+        return ""
+    some, none = ("the series", "future") if have[0] else ("future", "the series")
+    return f"the times of {some} have offsets, those of {none} none, and are taken as UTC: write both in one way"
 
 
 def _exogenous(read: Domain, known: Domain | None, columns: Sequence[str] | None) -> list[str]:

@@ -17,7 +17,7 @@ from unseen import encoders
 from unseen.data.class_file import class_space
 from unseen.data.classes import ClassSpace
 from unseen.data.domain import Domain
-from unseen.data.loaders.text_graph import read_graph
+from unseen.data.loaders.text_graph import read_graph, read_links
 from unseen.data.pairs import Pairs
 from unseen.data.text_graphs import (
     Neighbourhoods,
@@ -159,7 +159,7 @@ def classify_nodes(
     shots : int, >= 0
         Labelled nodes of each class to learn a prompt from.
     links : path or pairs of names, optional
-        Pairs of nodes whose link is scored.
+        Pairs of nodes whose link is scored: a table as that of edges, or two columns without a header.
     templates : sequence of str, optional
         Sentences with one {} for a class name; their vectors are averaged.
     encoder : str, optional
@@ -200,6 +200,8 @@ def classify_nodes(
         raise ValueError(f"preset must be one of {', '.join(GraphCLIP.card.presets)}; got {preset!r}")
     method = GraphCLIP(**{**GraphCLIP.card.presets[preset], "random_state": seed, **(settings or {})})
     folder = None if model is None else recovered(model)
+    if folder is not None and not folder.is_dir():
+        raise ValueError(f"model must be a folder that an earlier run wrote; there is no folder {str(model)!r}")
     encoder, how = _reading(folder, encoder, sampling)
     if out is not None:
         refuse_foreign(Path(out), WRITTEN)
@@ -214,6 +216,10 @@ def classify_nodes(
         return encoded(texts, tower, memory)
 
     say(f"{_size(target)}, {int((target.degrees == 0).sum()):,} nodes without a neighbour")
+    taken = _by_class(target, support)
+    if fewer := {name: n for name, n in taken.items() if n < shots}:
+        told = ", ".join(f"{name} {n}" for name, n in fewer.items())
+        say(f"fewer than {shots} nodes have the label of {len(fewer)} of {len(taken)} classes, all are taken: {told}")
     kept: tuple[TextAttributedGraph, Neighbourhoods, NDArray[np.str_]] | None = None
     if folder is None:
         sources = [opened(one, None) for one in pretrain] or [target.replace(labels=None, classes=None)]
@@ -250,7 +256,7 @@ def classify_nodes(
     near = mean_of_neighbours(target, x)
     arms = simple_arms(x, near, named, target, support, seed)
     results: dict[str, Any] = {"nodes": len(target), "edges": len(target.edges), "shots": shots, "classes": space.names}
-    results |= {"encoder": encoder, "sampling": dataclasses.asdict(how)}
+    results |= {"shots_taken": taken, "encoder": encoder, "sampling": dataclasses.asdict(how)}
     scores = {"graphclip": answer} | arms
     results["graded"], results["chosen"] = grades_of(scores, target, support), chosen_of(scores, target, support)
     for line in answer_in_lines(results["graded"], results["chosen"]):
@@ -312,9 +318,7 @@ def _named_pairs(links: Any, graph: TextAttributedGraph) -> NDArray[np.int64]:
     """Pairs of nodes by their names."""
     rows: list[tuple[str, str]]
     if isinstance(links, (str, os.PathLike)):
-        from unseen.data.ontologies import read_rows
-
-        rows = [(a, b) for a, b in read_rows(links, columns=2)]
+        rows = read_links(links)
     else:
         rows = [(str(a), str(b)) for a, b in links]
     place = {name: i for i, name in enumerate(graph.names.tolist())}
@@ -340,6 +344,16 @@ def _shots(graph: TextAttributedGraph, shots: int, seed: int) -> NDArray[np.int6
     if len(chosen) < 2:
         raise ValueError("shots needs labels of at least two classes; all are of one")
     return np.sort(np.concatenate(chosen))
+
+
+def _by_class(graph: TextAttributedGraph, support: NDArray[np.int64]) -> dict[str, int]:
+    """How many labelled nodes are learnt from, of each class that has some."""
+    if not len(support):
+        return {}
+    assert graph.labels is not None
+    assert graph.classes is not None
+    present, counts = np.unique(graph.labels[support], return_counts=True)
+    return {graph.classes.names[c]: n for c, n in zip(present.tolist(), counts.tolist())}
 
 
 def _drawn(graph: TextAttributedGraph, starts: int, seed: int) -> NDArray[np.int64]:

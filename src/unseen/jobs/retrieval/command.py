@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 @app.command()
 def rank(
     corpus: Annotated[
-        Path, typer.Argument(help="Documents: a folder of text files or of BEIR, or a table with a column text.")
+        Path,
+        typer.Argument(help="Documents: a folder of texts or of BEIR, a .txt of lines, or a table with a column text."),
     ],
     queries: Annotated[
         Path | None,
@@ -119,22 +120,25 @@ def rank(
 
 
 def _told(result: Ranked, *, verbose: bool) -> None:
-    if verbose:
-        _figures(result)
+    from unseen.jobs.retrieval.job import on_judgements
+
+    _figures(result, verbose=verbose)
     if result.verdict:
         tell(result.verdict)
     tell(f"chosen: {result.chosen}: {result.why}")
+    if graded := on_judgements(result.figures, result.chosen):
+        tell(graded)
 
 
-def _figures(result: Ranked) -> None:
-    """How good each system is, and what it was tuned on."""
+def _figures(result: Ranked, *, verbose: bool) -> None:
+    """How good each system is on judgements; with `verbose` on queries written, too, and what it was tuned on."""
     for title, table in (("on your judgements", result.figures), ("on queries written", result.check)):
-        if not len(table):
+        if not len(table) or not (verbose or table is result.figures):
             continue
         typer.echo(f"{title:<22}{'nDCG@10':>9}{'R@100':>9}")
         for row in table.sort_values("ndcg@10", ascending=False, kind="stable").to_dict("records"):
             typer.echo(f"  {row['system']:<20}{row['ndcg@10']:>9.3f}{row['recall@100']:>9.3f}")
-    if result.tuned is not None:
+    if verbose and result.tuned is not None:
         audit, aside = result.tuned.audit_, result.tuned.unusable_
         told = ", ".join(f"{n} {flaw}" for flaw, n in aside.items())
         typer.echo(
@@ -151,7 +155,9 @@ def _ask(folder: Path, queries: Domain, k: int, run: Path | None) -> None:
     say(f"{searcher.system} of {len(searcher.names)} documents, from {folder}")
     if run is not None:
         write_run(run, searcher.method.rank(queries, k), queries, searcher.corpus, tag=f"unseen-{searcher.system}")
-        say(f"{run} holds the first {k} documents of {len(queries)} queries")
+        n, most = len(queries), len(searcher.names)
+        first = f"the first {k} of {most} documents" if k < most else f"all {most} documents that were found"
+        say(f"{run} holds {first}, for {n} {'query' if n == 1 else 'queries'}")
         return
     _show(searcher, queries.x.tolist(), min(k, 5))
 
@@ -162,9 +168,13 @@ SHOWN = 3
 
 def _show(searcher: Searcher, queries: list[str], k: int) -> None:
     """The first documents of each query."""
-    for query, rows in searcher.rank(queries, k).groupby("query", sort=False):
-        typer.echo(str(query))
-        for row in rows.to_dict("records"):
+    table = searcher.rank(queries, k)
+    for query in dict.fromkeys(queries):
+        typer.echo(query)
+        rows = table[table["query"] == query].to_dict("records")
+        if not rows:
+            typer.echo("  nothing was found: no document has a word of it")
+        for row in rows[:k]:
             typer.echo(f"  {row['rank']}. {row['document']}  {' '.join(row['text'].split())[:80]}")
 
 

@@ -229,7 +229,7 @@ def rank(
         for name in systems
     }
     check, values = _check(corpus, searchers, method, parts, examples, random_state)
-    chosen, why = choose(values, systems)
+    chosen, why = choose(values, systems, judged=exam is not None)
     return Ranked(
         corpus, queries, searchers, rankings, chosen, why, check, _figures(outcomes, queries), verdict_of(values),
         tuned=method,
@@ -395,7 +395,7 @@ def held_out_queries(
     return queries[flaws == ""].tolist(), chosen[flaws == ""]
 
 
-def choose(values: Mapping[str, FloatArray], systems: Sequence[str]) -> tuple[str, str]:
+def choose(values: Mapping[str, FloatArray], systems: Sequence[str], judged: bool = False) -> tuple[str, str]:
     """A system and why: what was tuned, unless queries written for documents held out say that it lost by that.
 
     To take whatever is best on such queries was measured, and is worse: they share words with their documents, which
@@ -404,8 +404,10 @@ def choose(values: Mapping[str, FloatArray], systems: Sequence[str]) -> tuple[st
     """
     if not values:
         order = ("fusion", "minilm", "duqgen-fusion", "duqgen", "rerank", "bm25")
-        chosen = next(name for name in order if name in systems)
-        return chosen, "there are no queries to choose by, and nothing was measured"
+        chosen, *others = (name for name in order if name in systems)
+        unseen = ", and it was chosen without looking at your judgements" if judged else ""
+        first = f"it is taken before {', '.join(others)}" if others else "nothing else was tried"
+        return chosen, f"no queries were written to choose by, {first}{unseen}"
     if "duqgen" in values:
         if "minilm" in values and _gain(values["duqgen"], values["minilm"])[2] < 0:
             return "minilm", "tuning lost on queries written for documents that nothing was tuned on"
@@ -416,6 +418,18 @@ def choose(values: Mapping[str, FloatArray], systems: Sequence[str]) -> tuple[st
         )
     chosen = max(values, key=lambda name: (float(values[name].mean()), -SIMPLEST.index(name)))
     return chosen, f"it was best on {len(values[chosen])} queries written for documents that nothing was tuned on"
+
+
+def on_judgements(figures: pd.DataFrame, chosen: str) -> str:
+    """What the user's judgements give to the system chosen and, if another has more, to that; empty without them."""
+    if not len(figures):
+        return ""
+    rows = {str(row["system"]): row for row in figures.to_dict("records")}
+    own, best = rows[chosen]["ndcg@10"], max(rows, key=lambda name: float(rows[name]["ndcg@10"]))
+    told = f"your judgements, opened afterwards, give {chosen} {own:.3f} nDCG@10 of 1"
+    if rows[best]["ndcg@10"] > own:
+        return f"{told}, and more to {best}, {rows[best]['ndcg@10']:.3f}"
+    return told + ("; no other has more" if len(rows) > 1 else "")
 
 
 def verdict_of(values: Mapping[str, FloatArray]) -> str:

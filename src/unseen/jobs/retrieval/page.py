@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from unseen.jobs.retrieval.job import SYSTEMS, Ranked
+from unseen.jobs.retrieval.job import SYSTEMS, Ranked, on_judgements
 from unseen.report.pages import render_page
 from unseen.report.tasks.ranking import first_documents, shortened
 from unseen.runtime import replacing
@@ -47,7 +47,7 @@ def write_page(result: Ranked, out: Path, command: str = "") -> Path:
         systems=SYSTEMS,
         check=_rows(result.check),
         figures=figures,
-        own=next((row for row in figures if row["system"] == result.chosen), None),
+        judged=on_judgements(result.figures, result.chosen),
         examples=_examples(result),
         tuned=_tuned(result),
         command=command,

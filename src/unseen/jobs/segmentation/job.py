@@ -166,14 +166,14 @@ def segment(
     with stages() as seconds:
         with stage("reading"):
             known, findings = read(source, classes, size, ignore)
+            if not known.labeled.any():
+                raise ValueError(f"source must hold pictures with masks; {known.name} has none")
             space = known.classes if known.classes is not None else numbered(known)
             new, of_target = read(target, space, size, ignore, stored_values(findings))
             begin = {first_value(findings), first_value(of_target)}
             if begin == {0, 1}:  # the target's masks say that classes begin at 1
                 known, findings = read(source, classes, size, ignore, stored_values(of_target))
         known = known.take(known.labeled)
-        if not len(known):
-            raise ValueError(f"source must hold pictures with masks; {known.name} has none")
         for line in () if findings is None else findings.lines():
             say(line)
         adapted = new.unlabeled().take(slice(0, shots))

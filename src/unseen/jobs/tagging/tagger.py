@@ -60,6 +60,10 @@ class Tagger:
     def load(cls, folder: str | os.PathLike[str]) -> Tagger:
         """Read what `save` wrote; `ValueError` if the folder holds no tagger."""
         place = Path(folder)
+        if not place.is_dir():
+            raise ValueError(
+                f"model must be a folder that `unseen tag train` wrote; there is no folder {str(folder)!r}"
+            )
         try:
             about = read_json(place / ABOUT)
             if about["format"] != FORMAT:

@@ -33,7 +33,13 @@ from unseen.methods.curation.concept_frequency.long_tail import (
     rare_concepts,
     segments,
 )
-from unseen.methods.curation.concept_frequency.predict import Curve, count_interval, learn_curve
+from unseen.methods.curation.concept_frequency.predict import (
+    Curve,
+    concepts_needed,
+    count_interval,
+    highest_level,
+    learn_curve,
+)
 from unseen.methods.curation.concept_frequency.published import published_curve, published_curves
 from unseen.methods.curation.concept_frequency.tags import TagTable
 
@@ -92,11 +98,13 @@ __all__ = [
     "build_long_tail_set",
     "card",
     "class_accuracy",
+    "concepts_needed",
     "corpus_correlation",
     "count_concepts",
     "count_interval",
     "fit_log_linear",
     "generation_scores",
+    "highest_level",
     "joint_counts",
     "learn_curve",
     "lemmas_of",

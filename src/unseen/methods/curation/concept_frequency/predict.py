@@ -91,6 +91,16 @@ class Curve:
         return middle, low, high
 
 
+def concepts_needed(level: float) -> int:
+    """Fewest concepts with a score with which an interval of this level has ends: 19 for .9."""
+    return math.ceil(2 / (1 - level) - 1e-9) - 1
+
+
+def highest_level(n: int) -> float:
+    """The highest level, in steps of 5 %, of which n concepts give intervals with ends; 0 if there is none."""
+    return max((k / 20 for k in range(1, 20) if concepts_needed(k / 20) <= n), default=0.0)
+
+
 def count_interval(counts: NDArray, level: float = 0.9) -> tuple[FloatArray, FloatArray]:
     """Where the expected number of hits lies, given that so many were found: exact for Poisson counts [2], (n,) each.
 
