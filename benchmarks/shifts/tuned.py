@@ -262,10 +262,8 @@ def run(case: Case) -> dict[str, Any]:
 
     # views at test time of the frozen network, beside the same classifier on one view
     since = time.process_time()
-    half, probabilities = (
-        fit_logistic(torch.from_numpy(features["source"].x), torch.from_numpy(features["source"].labels), n_classes),
-        [],
-    )
+    half = fit_logistic(torch.from_numpy(features["source"].x), features["source"].labels, n_classes)
+    probabilities = []
     for view in several(x["target"]):
         probabilities.append(torch.softmax(half(rows(network, view)), dim=1))
     graded("one view, logistic regression", probabilities[0].argmax(dim=1), since)
