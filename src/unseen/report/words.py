@@ -233,10 +233,14 @@ def headline(results: Results) -> str:
         told = results["estimate"]
         low, high = told["interval"]
         guess = 1 / max(len(results["classes"]), 1)
+        about = (
+            f"{percent(told['accuracy'])} of the target, between {percent(low)} and {percent(high)}"
+            if told["accuracy"] > 0
+            else f"less than {percent(high)} of the target"
+        )
         line = (
-            f"{name} was chosen from {count(among, 'candidate')}; it may be right on {percent(told['accuracy'])} of "
-            f"the target, between {percent(low)} and {percent(high)}, and guessing on {percent(guess)}: an estimate, "
-            "without a label to grade it by."
+            f"{name} was chosen from {count(among, 'candidate')}; it may be right on {about}, and guessing on "
+            f"{percent(guess)}: an estimate, without a label to grade it by."
         )
         if told["accuracy"] < 1.5 * guess:
             line += " That is hardly better than guessing: look at it with `unseen verify` before you use it."

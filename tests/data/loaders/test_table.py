@@ -211,3 +211,14 @@ def test_other_encodings_are_refused_with_a_remedy(tmp_path):
     path.write_bytes("Länge,label\n1,x\n".encode("latin-1"))
     with pytest.raises(ValueError, match=r"cannot be read as csv: it is not UTF-8 text: .*; save it as UTF-8"):
         load(path)
+
+
+def test_a_row_whose_text_is_empty_is_left_out_and_named(tmp_path):
+    (tmp_path / "t.csv").write_text('text,label\n"a match",sport\n"",sport\n"  ",news\n"a vote",news\n')
+    domain = load(tmp_path / "t.csv", on_error="skip")
+    assert domain.x.tolist() == ["a match", "a vote"]
+    assert domain.labels.tolist() == [domain.classes.index("sport"), domain.classes.index("news")]
+    assert [(entry.where, entry.why) for entry in domain.skipped] == [
+        ("row 2", "text is empty"),
+        ("row 3", "text is empty"),
+    ]

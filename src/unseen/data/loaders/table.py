@@ -109,7 +109,10 @@ def load_table(
         x, found, skipped = picture_column(fs, path, frame[where], check, allow_outside)
         rows = rows[found]
     elif text is not None:
-        kind, x, skipped = "text", as_texts(frame[text]), []
+        kind, x = "text", as_texts(frame[text])
+        says = np.array([bool(value.strip()) for value in x.tolist()], dtype=bool)
+        skipped = [Skipped(f"row {i + 1}", f"{text} is empty") for i in np.flatnonzero(~says)]
+        x, rows = x[says], rows[says]
     else:
         kind = "features"
         looked = {column: found for column, found in looked.items() if column.casefold() not in _NO_FEATURES}
