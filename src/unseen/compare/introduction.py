@@ -67,7 +67,7 @@ def cautions(inputs: Inputs) -> list[str]:
             lines.append(f"classes with a single labelled sample, of which nothing can be held out: {told}")
     if inputs.target is not None and len(inputs.target) < SMALL_TARGET:
         lines.append(
-            f"the target has {count(len(inputs.target), 'sample')}: nothing that needs its neighbours or its shares can "
+            f"the target has {count(len(inputs.target), 'sample')}: nothing that needs its neighbours or shares can "
             "be estimated well, and an accuracy on it says little"
         )
     for role, told in inputs.told.items():
