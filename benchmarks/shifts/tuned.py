@@ -365,7 +365,8 @@ def main() -> None:
     folder.mkdir(parents=True, exist_ok=True)
     if given.table:
         records = [json.loads(file.read_text(encoding="utf-8")) for file in sorted(folder.glob("*.json"))]
-        RECORD.write_text(json.dumps(records, indent=1) + "\n", encoding="utf-8")
+        rows = ",\n".join(json.dumps(record) for record in records)
+        RECORD.write_text(f"[\n{rows}\n]\n", encoding="utf-8")
         print(table(records))
         return
     for turn in range(given.rounds):

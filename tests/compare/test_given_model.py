@@ -19,9 +19,10 @@ from unseen.data.classes import ClassSpace
 from unseen.data.domain import Domain
 from unseen.encoders import backends
 from unseen.methods.baselines.shot import SHOT
-from unseen.nn.classifier import as_classifier, linear
+from unseen.nn.classifier import as_adaptable, linear
 from unseen.nn.state import load_state, save_state
 from unseen.report import summary
+from unseen.scale import Engine
 
 NAMES = ("c", "a", "b")
 """Not in the order of the alphabet, as a model may have them."""
@@ -98,7 +99,7 @@ def test_what_cannot_stand_beside_a_saved_model_is_told(saved: Bundle, tmp_path:
 def test_a_linear_model_is_adapted_by_a_map_that_begins_as_the_identity(tmp_path: Path) -> None:
     torch.manual_seed(0)
     plain = linear(6, 3)
-    network, x = as_classifier(plain), torch.randn(5, 6)
+    network, x = as_adaptable(plain), torch.randn(5, 6)
     assert torch.equal(network(x), plain(x))
     assert sum(p.numel() for p in network.bottleneck.parameters()) == 6 * 6 + 6
     target = Domain(x=np.random.default_rng(0).normal(size=(40, 6)).astype(np.float32))
@@ -112,11 +113,12 @@ def test_a_linear_model_is_adapted_by_a_map_that_begins_as_the_identity(tmp_path
 def test_a_candidate_that_cannot_be_fitted_is_left_out_and_told(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fails(self: Any, **given: Any) -> Any:
+    def fails(*_: Any) -> Any:
         raise ValueError("the model cannot be had")
 
-    monkeypatch.setattr("unseen.methods.baselines.prototypes.Prototypes.fit", fails)
-    given = dict(source=domain(), target=domain(shift=1.5, seed=1), seeds=1)
+    monkeypatch.setattr("unseen.methods.baselines.prototypes.cosine_head", fails)
+    given: dict[str, Any] = {"source": domain(), "target": domain(shift=1.5, seed=1), "seeds": 1}
+    given["engine"] = Engine(workers=1)
     found = unseen.compare(**given, out=tmp_path / "run")  # type: ignore[attr-defined]
     assert found.results["left_out"]["prototypes"] == "could not be fitted: the model cannot be had"
     assert "prototypes" not in {row["name"] for row in found.results["candidates"]}

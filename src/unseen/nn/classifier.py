@@ -138,19 +138,24 @@ def split(network: nn.Module) -> Classifier:
 
 
 def as_classifier(network: nn.Module) -> Classifier:
-    """A trainable copy of `network` with `embed` and `head`; a plain network is split before its last linear layer.
-
-    A linear model gets a linear map before its head, at first the identity: else there would be nothing to adapt.
-    """
+    """A trainable copy of `network` with `embed` and `head`; a plain network is split before its last linear layer."""
     network = copy.deepcopy(network)
     for parameter in network.parameters():
         parameter.requires_grad_(parameter.is_floating_point())
-    if not (callable(getattr(network, "embed", None)) and isinstance(getattr(network, "head", None), nn.Module)):
-        network = split(network)
-    head = network.head
-    if isinstance(network, Classifier) and isinstance(head, nn.Linear) and not _learns(network):
-        return with_linear_map(network)
-    return network  # type: ignore[return-value]
+    if callable(getattr(network, "embed", None)) and isinstance(getattr(network, "head", None), nn.Module):
+        return network  # type: ignore[return-value]
+    return split(network)
+
+
+def as_adaptable(network: nn.Module) -> Classifier:
+    """`as_classifier`; a linear model gets a linear map before its head, at first the identity.
+
+    Methods that move features to the head of a source would else have nothing to move.
+    """
+    classifier = as_classifier(network)
+    parts = (classifier.backbone, classifier.bottleneck) if isinstance(classifier, Classifier) else (classifier,)
+    learns = any(True for part in parts for _ in part.parameters())
+    return classifier if learns or not isinstance(classifier.head, nn.Linear) else with_linear_map(classifier)
 
 
 @builder("with-linear-map")
@@ -163,11 +168,6 @@ def with_linear_map(network: Classifier) -> Classifier:
     nn.init.zeros_(layer.bias)
     network.bottleneck = nn.Sequential(network.bottleneck, layer)
     return network
-
-
-def _learns(network: Classifier) -> bool:
-    """Whether there is a parameter before the head."""
-    return any(True for part in (network.backbone, network.bottleneck) for _ in part.parameters())
 
 
 @contextlib.contextmanager

@@ -17,7 +17,7 @@ from unseen.data.samplers import Batch, batches, steps
 from unseen.methods.base import UNKNOWN, Card, Method
 from unseen.methods.parameters import Count, NonNegative, Positive, Unit, Within
 from unseen.methods.verbs import gives
-from unseen.nn.classifier import Classifier, as_classifier, outputs, sgd
+from unseen.nn.classifier import Classifier, as_adaptable, outputs, sgd
 from unseen.nn.clustering import kmeans, kmeans_leaving_out
 from unseen.nn.information import normalized_entropy
 from unseen.nn.neighbours import MemoryBank
@@ -138,7 +138,7 @@ class GLC(Method):
 
     def fit(self, *, model: nn.Module, target: Domain) -> Self:
         """Adapt a copy of `model` to the unlabeled target."""
-        network = as_classifier(model).train()
+        network = as_adaptable(model).train()
         network.head.requires_grad_(False)
         n, d, c = _sizes(network, target)
         optimizer = sgd(network, self.learning_rate, train_head=False)

@@ -13,7 +13,7 @@ from unseen.methods.base import Card
 from unseen.methods.network import NetworkMethod
 from unseen.methods.parameters import Count, NonNegative, Positive, Within
 from unseen.nn.attraction import attraction, repulsion
-from unseen.nn.classifier import as_classifier, measure_again, outputs, sgd
+from unseen.nn.classifier import as_adaptable, measure_again, outputs, sgd
 from unseen.nn.neighbours import MemoryBank
 from unseen.nn.schedules import inverse_decay
 from unseen.nn.train import Run, train
@@ -120,7 +120,7 @@ class SFDA2(NetworkMethod):
         """Adapt a copy of `model` to the unlabeled target."""
         if len(target) < 2:
             raise ValueError(f"target must hold at least 2 samples; got {len(target)}")
-        network = as_classifier(model).train()
+        network = as_adaptable(model).train()
         if not isinstance(network.head, nn.Linear):
             raise ValueError(f"model must end in one linear layer; it ends in {type(network.head).__name__}")
         if self.normalization == "target":

@@ -11,7 +11,7 @@ from unseen.methods.base import Card
 from unseen.methods.network import NetworkMethod
 from unseen.methods.parameters import Count, NonNegative, Positive, Within
 from unseen.nn.attraction import attraction, repulsion
-from unseen.nn.classifier import as_classifier, measure_again, outputs, sgd
+from unseen.nn.classifier import as_adaptable, measure_again, outputs, sgd
 from unseen.nn.neighbours import MemoryBank
 from unseen.nn.schedules import inverse_decay
 from unseen.nn.train import Run, train
@@ -61,7 +61,7 @@ class AaD(NetworkMethod):
         """Adapt a copy of `model` to the unlabeled target."""
         if len(target) < 2:
             raise ValueError(f"target must hold at least 2 samples; got {len(target)}")
-        network = as_classifier(model).train()
+        network = as_adaptable(model).train()
         measure_again(network, target)
         z, logits = outputs(network, target)
         bank = MemoryBank(len(target), z.shape[1], logits.shape[1])

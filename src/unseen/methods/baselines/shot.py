@@ -12,7 +12,7 @@ from unseen.data.samplers import Batch, batches, steps
 from unseen.methods.base import Card
 from unseen.methods.network import NetworkMethod
 from unseen.methods.parameters import Count, NonNegative, Positive, Within
-from unseen.nn.classifier import as_classifier, outputs, sgd
+from unseen.nn.classifier import as_adaptable, outputs, sgd
 from unseen.nn.information import information_loss
 from unseen.nn.schedules import inverse_decay
 from unseen.nn.train import Run, train
@@ -58,7 +58,7 @@ class SHOT(NetworkMethod):
         """Adapt a copy of `model` to the unlabeled target."""
         if len(target) < 2:
             raise ValueError(f"target must hold at least 2 samples; got {len(target)}")
-        network = as_classifier(model).train()
+        network = as_adaptable(model).train()
         network.head.requires_grad_(False)
         optimizer = sgd(network, self.learning_rate, train_head=False)
         bank = nn.Module()
