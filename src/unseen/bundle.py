@@ -339,7 +339,8 @@ class Bundle:
         ------
         ValueError
             If the method is no single network from inputs to scores, or the two differ by more than 1e-3 in a
-            probability (of a quantized network by more than 0.1, as roundings flip); no file is left then.
+            probability, or in a score as a share of the largest (of a quantized network by more than 0.1, as roundings
+            flip); no file is left then.
         """
         from unseen.encoders.backends import lite0s
         from unseen.nn.export import Front, export_onnx

@@ -15,14 +15,18 @@ from PIL import Image
 import unseen
 from unseen.bundle import Bundle
 from unseen.compare import fits
+from unseen.compare.consensus import forget_consensus_of_others
+from unseen.compare.inputs import prepare
 from unseen.data.classes import ClassSpace
 from unseen.data.domain import Domain
+from unseen.data.loaders import load
 from unseen.encoders import backends
 from unseen.methods.baselines.shot import SHOT
 from unseen.nn.classifier import as_adaptable, linear
 from unseen.nn.state import load_state, save_state
 from unseen.report import summary
 from unseen.scale import Engine
+from unseen.verification import seal
 
 NAMES = ("c", "a", "b")
 """Not in the order of the alphabet, as a model may have them."""
@@ -83,6 +87,38 @@ def test_labels_of_a_support_are_those_of_the_model_whatever_their_order(saved: 
     assert (told[known] == np.array(NAMES)[target.labels][known]).mean() > 0.9
     with pytest.raises(ValueError, match="support has classes that the model does not know: 'd'"):
         compared(saved, tmp_path / "other", support=domain(("a", "d"), n=8))
+
+
+def test_classes_that_the_model_lacks_are_graded_as_unknown(saved: Bundle, tmp_path: Path) -> None:
+    target = domain(("a", "b", "d"), shift=1.5, seed=1)
+    found = compared(saved, tmp_path, target=target, methods="source-only,glc", protocol="open-partial")
+    assert sum(exam["samples"] for exam in found.results["exam"].values()) == 90
+    row = next(row for row in found.results["candidates"] if row["name"] == "glc")
+    assert np.isfinite(row["metrics"]["adapted"]["h_score"]["mean"])
+
+
+def test_doing_nothing_is_the_model_where_there_is_one_beside_a_source(saved: Bundle, tmp_path: Path) -> None:
+    other = domain(seed=5)
+    found = compared(saved, tmp_path, source=other.replace(x=-other.x), methods="source-only")
+    x = torch.as_tensor(domain(seed=1).x)
+    assert torch.equal(found.bundle.method.decision_function(x), saved.method.decision_function(x))
+
+
+def test_a_model_may_be_named_by_its_folder_and_descriptions_stay(saved: Bundle, tmp_path: Path) -> None:
+    told = ClassSpace(names=tuple(sorted(NAMES)), descriptions=("first", "second", "third"))
+    inputs = prepare(model=tmp_path / "saved", target=domain(seed=1), classes=told)
+    assert inputs.classes.names == NAMES
+    assert inputs.classes.descriptions == ("third", "first", "second")
+    with pytest.raises(ValueError, match="classes must name each of the model's 3 outputs; got 2 names"):
+        prepare(model=saved.method.network(), target=domain(seed=1), classes="a,b")
+
+
+def test_a_consensus_of_other_members_is_made_again(tmp_path: Path) -> None:
+    for heard in ({("a", "default"): 1}, {("a", "default"): 2}, {("a", "default"): 1, ("b", "default"): 1}):
+        forget_consensus_of_others(tmp_path, heard)
+        there = (tmp_path / "consensus-default-seed0").exists()
+        assert there == (heard == {("a", "default"): 2})
+        (tmp_path / "consensus-default-seed0").mkdir(exist_ok=True)
 
 
 def test_what_cannot_stand_beside_a_saved_model_is_told(saved: Bundle, tmp_path: Path) -> None:
@@ -189,3 +225,18 @@ def test_a_model_saved_from_pictures_reads_others_by_its_own_encoder(tmp_path: P
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert (Bundle.load(tmp_path / "again/model").predict(other)["class"].nunique()) == 3
+
+
+def test_verified_rows_of_a_table_are_not_learnt_from_whatever_the_order_of_its_columns(tmp_path: Path) -> None:
+    def table(names: str, n: int, seed: int) -> Path:
+        rng, file = np.random.default_rng(seed), tmp_path / f"{names}{seed}.csv"
+        rows = (",".join([*map(str, rng.normal(size=len(names)).round(4)), "xy"[i % 2]]) for i in range(n))
+        file.write_text("\n".join([",".join([*names, "label"]), *rows]) + "\n")
+        return file
+
+    source, few, target = table("ab", 40, 0), table("zba", 30, 1), table("ba", 20, 2)
+    seal(dict.fromkeys(load(few).digests().tolist()[:10], "x"))
+    inputs = prepare(source=source, support=few, target=target)
+    assert inputs.support is not None
+    assert len(inputs.support) == 20
+    assert inputs.support.feature_names == ("a", "b")

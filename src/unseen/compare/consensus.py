@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import json
+import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,11 +18,12 @@ from unseen.compare.fits import split
 from unseen.compare.inputs import Inputs
 from unseen.compare.validators import Cell
 from unseen.data.typing import FloatArray
+from unseen.files import read_json
 from unseen.methods.base import signatures
 from unseen.methods.baselines.consensus import OPINIONS
-from unseen.runtime import limited_threads
+from unseen.runtime import limited_threads, replacing
 
-SLUG = "consensus"
+SLUG, HEARD = "consensus", "heard.json"
 MEMBERS = ("standardize", "coral", "ot", "shot", "aad", "propagate")
 """Unlike ways to use an unlabeled target. Where there are two views of pictures, what reads both counts twice, and so
 does `propagate`. Members and weights were chosen by looking at all families of docs/choosing.md."""
@@ -121,6 +124,23 @@ def consensus_cells(
         given, check = split(without_few_labels(told), seed)
         made.append(run_cell(told, given, check, *pair, seed, None if folder is None else folder / "cells"))
     return made
+
+
+def forget_consensus_of_others(folder: Path, heard: Mapping[Pair, int]) -> None:
+    """Remove the cells of a consensus of other members than `heard`, which an earlier call left in a run's folder.
+
+    A member that could not be fitted then may be fitted now.
+    """
+    told, made = folder / HEARD, sorted(":".join(pair) for pair in heard)
+    known = [str(name) for name in read_json(told)] if told.exists() else None
+    if known == made or not heard:
+        return
+    if known is not None:
+        for cell in folder.glob(f"{SLUG}-*"):
+            shutil.rmtree(cell)
+    folder.mkdir(parents=True, exist_ok=True)
+    with replacing(told) as part:
+        part.write_text(json.dumps(made), encoding="utf-8")
 
 
 def unanimous(cells: Mapping[Pair, Sequence[Cell]]) -> float | None:

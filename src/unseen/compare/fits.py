@@ -149,7 +149,9 @@ def _cells(work: Work, job: Job) -> list[Cell]:
             except ValueError as error:
                 if not work.spare or pair[0] in ALWAYS:
                     raise
-                made.append({FAILED: str(error)})
+                if folder is not None and (folder / key_of(*pair, seed)).exists():
+                    raise  # it was fitted: what an earlier call left is damaged
+                made.append({FAILED: f"{error} (seed {seed})" if seed else str(error)})
     return made
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+import os
+from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from unseen.bundle import Bundle
@@ -36,19 +38,22 @@ class GivenModel:
     saved: bool = False
     encoder: Encoder | None = None
 
-    def space(self, read: Mapping[str, Domain], labeled: Sequence[str]) -> ClassSpace:
+    def space(self, read: dict[str, Domain], labeled: Sequence[str]) -> ClassSpace:
         """Its classes, all of which it knows.
 
         Raises
         ------
         ValueError
-            If labelled data hold a class that it has no output for.
+            If labelled data hold a class that it has no output for, or names and outputs are not as many.
         """
         assert self.classes is not None
+        outputs = getattr(getattr(self.network, "head", self.network), "out_features", len(self.classes))
+        if outputs != len(self.classes):
+            raise ValueError(f"classes must name each of the model's {outputs} outputs; got {len(self.classes)} names")
         for name in labeled:
-            if has_labels(dict(read), name):
+            if has_labels(read, name):
                 known = set(self.classes.names)
-                strange = [own for own in classes_of(dict(read), name).names if own not in known]
+                strange = [own for own in classes_of(read, name).names if own not in known]
                 if strange:
                     raise ValueError(
                         f"{name} has classes that the model does not know: {some(strange)}; it knows "
@@ -57,8 +62,10 @@ class GivenModel:
         return self.classes.replace(seen=None)
 
 
-def given_model(model: Any, classes: ClassSpace | None, encoder: str | None) -> GivenModel | None:
-    """What stands in `model`: a saved model, or a network, whose classes are named where no sample has a label.
+def given_model(
+    model: Any, classes: ClassSpace | None, encoder: str | None, *, trust: bool = False
+) -> GivenModel | None:
+    """What stands in `model`: a saved model, its folder, or a network whose classes are named if no sample has a label.
 
     Raises
     ------
@@ -67,6 +74,9 @@ def given_model(model: Any, classes: ClassSpace | None, encoder: str | None) -> 
     """
     if model is None:
         return None
+    if isinstance(model, (str, os.PathLike)):
+        inside = Path(model) / "model"
+        model = Bundle.load(inside if (inside / "bundle.json").exists() else model, trust=trust)
     if not isinstance(model, Bundle):
         return GivenModel(model, classes)
     if model.whole:
@@ -76,4 +86,5 @@ def given_model(model: Any, classes: ClassSpace | None, encoder: str | None) -> 
         raise ValueError(f"encoder must be left out beside a saved model, which reads {reads}; got {encoder!r}")
     if classes is not None and set(classes.names) != set(model.classes.names):
         raise ValueError(f"classes must be those of the model, {some(model.classes.names, 5)}, or left out")
-    return GivenModel(model.reader(), model.classes, saved=True, encoder=model.encoder)
+    space = model.classes if classes is None else classes.take([classes.index(name) for name in model.classes.names])
+    return GivenModel(model.reader(), space, saved=True, encoder=model.encoder)

@@ -20,7 +20,7 @@ from unseen.compare.exact import as_it_is_saved
 from unseen.compare.given_model import given_model
 from unseen.compare.leaks import leaks
 from unseen.compare.names import among_samples, check_names, some, with_folders
-from unseen.compare.spaces import classes_of, embed_classes, has_labels, onto, related, spaces
+from unseen.compare.spaces import classes_of, embed_classes, has_labels, onto, related, spaces, spaces_of_model
 from unseen.compare.tables import alike_tables, column_of_labels
 from unseen.data.class_file import class_space
 from unseen.data.classes import ClassSpace, overlap
@@ -32,7 +32,7 @@ from unseen.encoders.defaults import encoder_of, why_default
 from unseen.evaluation.exam import Exam
 from unseen.report.words import KINDS, SPACE, samples
 from unseen.scale import Engine, cluster
-from unseen.verification.seals import without_sealed
+from unseen.verification.seals import sealed_ids, without_sealed
 
 if TYPE_CHECKING:
     from unseen.encoders import Encoder
@@ -223,8 +223,9 @@ def prepare(
         for name, value in (("source", source), ("target", target), ("support", support))
         if value is not None
     }
-    taught = given_model(model, listed, encoder)
+    taught = given_model(model, listed, encoder, trust=trust)
     model = taught and taught.network
+    verified = {name: sealed_ids(domain) for name, domain in read.items()}
     read = alike_tables(read, model, teachers)
     bare = "source" not in read and "support" not in read and not (fraction > 0 and has_labels(read, "target"))
     knows = taught is not None and taught.classes is not None and (taught.saved or bare)
@@ -235,15 +236,17 @@ def prepare(
         check_names(read, listed, encoder)
     for name in ("source", "support"):
         if name in read:
-            read[name] = without_sealed(name, labeled_samples(name, read[name]))
+            read[name] = without_sealed(name, labeled_samples(name, read[name]), verified[name])
     check_kinds(read)
     relate = functools.partial(related, ontology=ontology, taxonomy=taxonomy)
     notes: list[str] = []
-    if knows or named:
-        of_model = taught and taught.space(read, ("source", "support"))
-        known = everything = relate(of_model or listed.replace(seen=None))  # type: ignore[union-attr]
-        if "target" in read:
-            read["target"] = with_folders(read["target"], known, notes)
+    if knows:
+        assert taught is not None
+        known, everything = spaces_of_model(taught.space(read, ("source", "support")), read, relate)
+    elif named:
+        assert listed is not None
+        known = everything = relate(listed.replace(seen=None))
+        read["target"] = with_folders(read["target"], known, notes)
     else:
         known, everything = spaces(read, listed, relate, learned=fraction > 0)
     described = any(told is not None for told in (classes, ontology, taxonomy))
@@ -254,7 +257,7 @@ def prepare(
     read = {name: onto(domain, everything) for name, domain in read.items()}
     parts = _seal(read, labels, fraction)
     if fraction > 0:
-        parts["support"] = without_sealed("support", parts["support"])
+        parts["support"] = without_sealed("support", parts["support"], verified["target"])
     kind = next(iter(read.values())).kind
     made = functools.cache(
         lambda: taught.encoder if taught and taught.saved else encoder_of(kind, encoder, precision, trust, named=named)

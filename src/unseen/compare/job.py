@@ -20,7 +20,15 @@ from unseen.compare.candidates import Plan, name_of, pair_called, plan
 from unseen.compare.cells import as_sure_as, calibration
 from unseen.compare.choice import choose
 from unseen.compare.clips import check_clips, slugs_on_clips, with_whole_clips
-from unseen.compare.consensus import SLUG, consensus_cells, pair_of, with_opinions, without_few_labels
+from unseen.compare.consensus import (
+    SLUG,
+    consensus_cells,
+    forget_consensus_of_others,
+    members,
+    pair_of,
+    with_opinions,
+    without_few_labels,
+)
 from unseen.compare.crafted import crafted_checks
 from unseen.compare.fits import alone_in, fit_whole, run_all, split
 from unseen.compare.inputs import Data, Inputs, Names, Tower, prepare
@@ -113,8 +121,9 @@ def compare(
         What relates the classes: triples (.tsv, .csv) or RDF (.ttl, .owl, ...), in which each class is a concept.
     taxonomy : Taxonomy or str, optional
         In which each class is a node, such as wordnet or obo:FILE (`unseen.data.taxonomies.FORMS`): their distance.
-    model : Module, optional
-        A trained classifier on the same features, adapted instead of one trained on `source`.
+    model : Bundle, folder of one, or Module, optional
+        A trained classifier, adapted instead of one trained on `source`, which then is not needed. A saved model brings
+        its classes and its encoder; a network reads features of `encoder`, and `classes` name its outputs.
     teachers : mapping of name to Module, optional
         Trained networks on the same features, of any classes, to distil from (`unseen.bundle.read_zoo`).
     encoder : str, optional
@@ -207,6 +216,8 @@ def compare(
             log.warning("%s could not be fitted and is left out: %s", name_of(*pair), error)
         heard = dict(found_cells)
         together = todo.consensus and pair_of(tuple(heard), inputs)  # of what could be fitted
+        if folder is not None:
+            forget_consensus_of_others(folder / "cells", members(heard))
         if together is not None:
             found_cells[together] = consensus_cells(inputs, together, heard, folder)
         cells = {name_of(*pair): group for pair, group in found_cells.items()}

@@ -69,6 +69,19 @@ def spaces(
     return known, everything
 
 
+def spaces_of_model(
+    own: ClassSpace, read: dict[str, Domain], relate: Callable[[ClassSpace], ClassSpace]
+) -> tuple[ClassSpace, ClassSpace]:
+    """The classes of a model, in the order of its outputs, and these with those that only the sealed target has."""
+    for name in ("source", "support", "target"):
+        if has_labels(read, name) and read[name].classes is None:
+            read[name] = read[name].replace(classes=classes_of(read, name))
+    known = relate(own)
+    if not has_labels(read, "target"):
+        return known, known
+    return known, join(known, classes_of(read, "target")).replace(seen=known.seen)
+
+
 def _used(domain: Domain) -> ClassSpace:
     """The classes of a domain that have samples."""
     assert domain.classes is not None

@@ -54,8 +54,21 @@ def sealed() -> dict[str, str | None]:
         raise ValueError(f"{file}, the answers of `unseen verify`, is damaged ({error}); move it away") from error
 
 
-def without_sealed(name: str, domain: Domain) -> Domain:
+def sealed_ids(domain: Domain) -> frozenset[str]:
+    """Ids of the samples that somebody verified, as they were read; of a table before its columns are ordered."""
+    kept = sealed()
+    if not kept or domain.ids is None:
+        return frozenset()
+    return frozenset(map(str, domain.ids[np.isin(domain.digests(), list(kept))]))
+
+
+def without_sealed(name: str, domain: Domain, ids: frozenset[str] = frozenset()) -> Domain:
     """The samples that nobody verified; a warning says how many are left out of `name`.
+
+    Parameters
+    ----------
+    ids : strings
+        Others that were verified (`sealed_ids`).
 
     Raises
     ------
@@ -64,6 +77,8 @@ def without_sealed(name: str, domain: Domain) -> Domain:
     """
     kept = sealed()
     out = np.isin(domain.digests(), list(kept)) if kept else np.zeros(len(domain), dtype=bool)
+    if ids and domain.ids is not None:
+        out |= np.array([str(identity) in ids for identity in domain.ids.tolist()])
     if not out.any():
         return domain
     if out.all():

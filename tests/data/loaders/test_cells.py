@@ -19,9 +19,10 @@ def test_a_few_cells_that_are_no_numbers_leave_a_column_of_numbers():
 
 
 def test_marks_of_a_missing_number_do_not_count_against_a_column():
-    found = column_of(pd.Series(["1", "?", "-", "n/a", None, "2"]))
-    assert np.isnan(found.values).tolist() == [False, True, True, True, True, False]
-    assert found.note("a") == "a: 3 of 6 cells are no numbers, such as '?'"
+    found = column_of(pd.Series(["1", "?", "-", "n/a", None, "2", "3"]))
+    assert np.isnan(found.values).tolist() == [False, True, True, True, True, False, False]
+    assert found.note("a") == "a: 3 of 7 cells are no numbers, such as '?'"
+    assert column_of(pd.Series(["1", "?", "-", "n/a", "?"])).why == "mostly missing"
 
 
 def test_a_column_of_which_too_few_are_numbers_is_not_used_and_why():

@@ -222,3 +222,35 @@ def test_a_row_whose_text_is_empty_is_left_out_and_named(tmp_path):
         ("row 2", "text is empty"),
         ("row 3", "text is empty"),
     ]
+
+
+@pytest.mark.parametrize("odd", [False, True])
+def test_thousands_points_and_decimal_commas_are_numbers_with_and_without_odd_cells(tmp_path, odd):
+    rows = ["1.234;2,5;x", "2.234;3,5;y", "1.000,5;1,0;x"] + ["3.000;1,5;y"] * 17 + (["?;9,5;x"] if odd else [])
+    (tmp_path / "t.csv").write_text("a;b;label\n" + "\n".join(rows) + "\n")
+    domain = load(tmp_path / "t.csv", on_error="skip")
+    assert domain.x[:3].tolist() == [[1234, 2.5], [2234, 3.5], [1000.5, 1]]
+    assert len(domain.skipped) == odd
+
+
+@pytest.mark.parametrize("blank", [" ", "NA", ""])
+def test_a_blank_cell_is_a_missing_number_in_every_format(tmp_path, blank):
+    cells = ["1", blank, "3", "4"]
+    (tmp_path / "t.csv").write_text("a,b,label\n" + "".join(f"{cell},{i},x\n" for i, cell in enumerate(cells)))
+    frame = pd.DataFrame({"a": cells, "b": [0, 1, 2, 3], "label": list("xxyy")})
+    frame.to_json(tmp_path / "t.jsonl", orient="records", lines=True)
+    frame.to_parquet(tmp_path / "t.parquet")
+    for name in ("t.csv", "t.jsonl", "t.parquet"):
+        domain = load(tmp_path / name, on_error="skip")
+        assert domain.x.tolist() == [[1, 0], [3, 2], [4, 3]], name
+        assert [entry.where for entry in domain.skipped] == ["row 2"]
+
+
+def test_a_column_that_is_mostly_missing_costs_no_row(tmp_path):
+    (tmp_path / "t.csv").write_text(
+        "a,remark,label\n" + "".join(f"{i},{'3' if i == 5 else '-'},x\n" for i in range(20))
+    )
+    domain = load(tmp_path / "t.csv")
+    assert len(domain) == 20
+    assert domain.feature_names == ("a",)
+    assert domain.notes == ("not used: remark (mostly missing)",)

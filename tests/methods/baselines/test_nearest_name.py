@@ -60,11 +60,12 @@ def test_of_a_phrase_without_a_known_word_or_trigram_nothing_is_said(fitted: Nea
     assert fitted.rank(["", "42", "heart"], 2).nodes[:, 0].tolist()[:2] == [-1, -1]
 
 
-def test_a_node_without_a_name_comes_behind_all_that_have_one(tree: Taxonomy, words: WordVectors) -> None:
+def test_a_node_without_a_name_is_never_found(tree: Taxonomy, words: WordVectors) -> None:
     held = np.array([tree.classes.index("lung")])
     source, _ = hold_out(tree.phrases, held)
     method = NearestName().fit(source=source, classes=tree.classes, encoder=words)
-    assert method.rank(["lung"], 4).nodes[0, -1] == held[0]
+    assert method.rank(["lung"], 4).nodes[0, -1] == -1
+    assert held[0] not in method.rank(["lung"], 4).nodes
     assert method.decision_function(["lung"])[0, held[0]] == -1
 
 

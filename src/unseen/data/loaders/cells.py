@@ -35,7 +35,7 @@ class Column:
     values : array of shape (n,) or None
         Its numbers, not a number where one is missing; None where it is no column of numbers.
     why : str
-        What it holds instead: "text", "date", "yes or no", "empty".
+        What it holds instead: "text", "date", "yes or no", "empty", "mostly missing".
     odd : dict of position to cell
         Cells of a column of numbers that are neither numbers nor empty.
     """
@@ -77,6 +77,8 @@ def column_of(series: pd.Series[Any], decimal: str = ".") -> Column:
     odd = {int(i): text for i in np.flatnonzero(lacking) if (text := texts[i]) and text not in EMPTY}
     strange = sum(text.casefold() not in MARKS for text in odd.values())
     found = int((~lacking).sum())
+    if found and not strange and found < MANY * (found + len(odd)):
+        return Column(why="mostly missing")
     if found and found >= ENOUGH * (found + strange):
         return Column(values, odd=odd)
     if found >= MANY * (found + strange) and found:

@@ -85,6 +85,9 @@ def load_huggingface(
         )
     elif text is not None:
         kind, x = "text", np.array([value or "" for value in table[text]], dtype=np.str_)
+        rows = np.flatnonzero([bool(value.strip()) for value in x.tolist()])
+        skipped = [Skipped(f"row {row + 1}", f"{text} is empty") for row in np.setdiff1d(np.arange(len(x)), rows)]
+        x = x[rows]
     else:
         kind = "features"
         x, names = _numbers(table, [key for key in headers if key not in {label, identity}], name)

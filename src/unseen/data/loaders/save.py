@@ -8,7 +8,12 @@ from pathlib import Path
 import numpy as np
 
 from unseen.data.domain import Domain
+from unseen.data.loaders.common import ID_COLUMNS, LABEL_COLUMNS, PATH_COLUMNS, TEXT_COLUMNS
+from unseen.data.loaders.table import NO_FEATURES
 from unseen.runtime import replacing
+
+RESERVED = NO_FEATURES | {*ID_COLUMNS, *LABEL_COLUMNS, *PATH_COLUMNS, *TEXT_COLUMNS}
+"""Names that `load` reads as something else than features."""
 
 
 def save_features(features: Domain, file: str | os.PathLike[str]) -> None:
@@ -36,7 +41,10 @@ def save_features(features: Domain, file: str | os.PathLike[str]) -> None:
             arrays = {"x": features.x, "ids": features.ids} | ({} if names is None else {"y": names})
             np.savez(temporary, **arrays)
             return
-        table = pd.DataFrame(features.x, columns=list(features.feature_names) or [f"f{i}" for i in range(width)])
+        names_of = list(features.feature_names)
+        if not names_of or RESERVED & {name.casefold() for name in names_of}:  # would be read back as something else
+            names_of = [f"f{i}" for i in range(width)]
+        table = pd.DataFrame(features.x, columns=names_of)
         table.insert(0, "id", features.ids)
         if names is not None:
             table["label"] = names

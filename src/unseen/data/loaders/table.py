@@ -47,7 +47,8 @@ END_COLUMNS = ("end", "end_time", "stop", "t_end", "end_seconds")
 TABLE_SUFFIXES = frozenset({".csv", ".tsv", ".parquet", ".jsonl"})
 
 _NUMBER = re.compile(r"[+-]?\d*(\.\d+)*([eE][+-]?\d+)?")
-_NO_FEATURES = frozenset({"split", "domain", "index", "unnamed: 0"})
+NO_FEATURES = frozenset({"split", "domain", "index", "unnamed: 0"})
+"""Columns of numbers that say where a row comes from."""
 
 
 def load_table(
@@ -115,14 +116,14 @@ def load_table(
         x, rows = x[says], rows[says]
     else:
         kind = "features"
-        looked = {column: found for column, found in looked.items() if column.casefold() not in _NO_FEATURES}
+        looked = {column: found for column, found in looked.items() if column.casefold() not in NO_FEATURES}
         features = [column for column, found in looked.items() if found.values is not None]
         if not features:
             raise ValueError(
                 f"{name}: no numbers, texts or paths are left; name one by text_column or path_column. "
                 f"The columns are: {', '.join(headers)}"
             )
-        x, skipped = _numbers(frame, {column: looked[column] for column in features})
+        x, skipped = _numbers({column: looked[column] for column in features})
         finite = np.isfinite(x).all(axis=1)
         x, rows, taken = x[finite], rows[finite], taken | set(features)
         notes = _notes(looked)
@@ -148,11 +149,10 @@ def load_table(
     )
 
 
-def _numbers(frame: pd.DataFrame, columns: Mapping[str, Column]) -> tuple[NDArray[np.float32], list[Skipped]]:
+def _numbers(columns: Mapping[str, Column]) -> tuple[NDArray[np.float32], list[Skipped]]:
     """Columns of numbers side by side, (n, d), and which rows lack one, and why."""
     names = list(columns)
-    read = frame[names].assign(**{name: found.values for name, found in columns.items() if found.odd})
-    x = read.to_numpy(dtype=np.float32)
+    x = np.stack([np.asarray(found.values).astype(np.float32) for found in columns.values()], axis=1)
     finite = np.isfinite(x)
     skipped = []
     for i in np.flatnonzero(~finite.all(axis=1)):
@@ -182,10 +182,10 @@ def _names(features: Sequence[str]) -> tuple[str, ...]:
 
 
 def _counted(names: Sequence[str]) -> bool:
-    """Whether columns are numbered: 0, 1, 2, ..."""
-    return all(name.isdecimal() for name in names) and [int(name) for name in names] == list(
-        range(int(names[0]), int(names[0]) + len(names))
-    )
+    """Whether columns are numbered: 0, 1, 2, ..., or from 1 on."""
+    if len(names) < 2 or not all(name.isdecimal() for name in names):
+        return False
+    return [int(name) for name in names] in ([*range(len(names))], [*range(1, len(names) + 1)])
 
 
 def read_frame(fs: Any, path: str, as_text: Sequence[str] = ()) -> pd.DataFrame:
@@ -391,7 +391,7 @@ def _guess_strings(frame: pd.DataFrame, columns: Mapping[str, Column]) -> tuple[
         suffixes = [PurePosixPath(str(value)).suffix.lower() in known for value in frame[column]]
         if np.mean(suffixes) >= 0.9:
             return column, None
-    free = [column for column in strings if column.casefold() not in _NO_FEATURES]
+    free = [column for column in strings if column.casefold() not in NO_FEATURES]
     only = len(free) == 1 and not any(found.values is not None for found in columns.values())
     return None, free[0] if only else None
 

@@ -42,11 +42,12 @@ def map_phrases(
     ] = None,
     column: Annotated[str | None, typer.Option(help="Column of the phrases.")] = None,
     methods: Annotated[
-        str,
+        str | None,
         typer.Option(
-            help="nearest-name (seconds), text2node (trained; minutes), or several: the check decides.", metavar="NAMES"
+            help="nearest-name (seconds; if absent), text2node (trained; minutes), or several: the check decides.",
+            metavar="NAMES",
         ),
-    ] = "nearest-name",
+    ] = None,
     check: Annotated[
         bool, typer.Option(help="Take some phrases away, ask for their nodes, and say how many were found.")
     ] = True,
@@ -66,8 +67,8 @@ def map_phrases(
     check_written("vectors", vectors, ".npy")
     check_written("out", out, ".csv")
     given = settings_of(settings, random_state="--seed", words="--words", pairs="--pairs", method="--methods")
-    named = [name for name in (part.strip() for part in methods.split(",")) if name]
-    for name in named or [methods]:
+    named = [name for name in (part.strip() for part in (methods or mapping.DEFAULT).split(",")) if name]
+    for name in named or [methods or ""]:
         mapping.mapper_of(name)
     if len(named) > 1 and (given or not check):
         raise ValueError(
@@ -79,6 +80,8 @@ def map_phrases(
         anew = {"pairs": pairs, "words": words, "set": given, "seed": seed is not None}
         if taxonomy not in (None, mapper.source or None):
             anew["taxonomy"] = taxonomy
+        if methods not in (None, mapper.method.card.slug):
+            anew["methods"] = methods
         if named_anew := [name for name, value in anew.items() if value]:
             raise ValueError(
                 f"{model} is a mapper that has learned{f' {mapper.source}' * bool(mapper.source)}; leave "

@@ -100,6 +100,8 @@ class Mapper:
                     rows.append((phrase, 1, "", "", float("nan"), ""))
                     continue
                 for rank, (node, score) in enumerate(zip(nodes, scores), 1):
+                    if node == UNKNOWN:
+                        break
                     path = " > ".join(classes.texts[i] for i in self.taxonomy.path(node))
                     rows.append((phrase, rank, classes.names[node], classes.texts[node], round(score, 4), path))
         return pd.DataFrame(rows, columns=["phrase", "rank", "node", "name", "score", "path"])

@@ -24,6 +24,8 @@ from unseen.runtime import track
 if TYPE_CHECKING:
     import pandas as pd
 
+SURE = 0.01
+"""Of a sign test: small, since it is the best of several arms that is tested."""
 SCALE = 20.0
 """Factor of cosines before a softmax, for arms that learn none."""
 
@@ -85,19 +87,26 @@ def grades_of(
 
 
 def chosen_of(scores: Mapping[str, NDArray[np.float32]], graph: TextAttributedGraph, support: NDArray[np.int64]) -> str:
-    """Whose classes are written: the best arm's, if it is right on more labels than the first by two standard errors.
+    """Whose classes are written: the best arm's, if it is surely right on more labels than the first.
 
-    The error is that of the mean difference on the same nodes. Without labels it is the first arm.
+    Of the nodes that one of the two is right on and the other is not, so many must speak for it as chance gives in
+    `SURE` of cases (a sign test). Without labels it is the first arm.
     """
+    from scipy.stats import binomtest
+
     first = next(iter(scores))
     rows = _graded_rows(graph, support)
-    if len(rows) < 2:
+    if not len(rows):
         return first
     assert graph.labels is not None
     right = {name: values[rows].argmax(axis=1) == graph.labels[rows] for name, values in scores.items()}
     best = max(right, key=lambda name: right[name].mean())
-    difference = right[best].astype(np.float64) - right[first]
-    return best if difference.mean() > 2 * difference.std(ddof=1) / np.sqrt(len(rows)) else first
+    better, worse = (
+        int((one & ~other).sum()) for one, other in ((right[best], right[first]), (right[first], right[best]))
+    )
+    if not better:
+        return first
+    return best if binomtest(better, better + worse, alternative="greater").pvalue < SURE else first
 
 
 def _graded_rows(graph: TextAttributedGraph, support: NDArray[np.int64]) -> NDArray[np.int64]:

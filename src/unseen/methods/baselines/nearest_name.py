@@ -117,6 +117,7 @@ class NearestName(PhraseMapper):
             best = own.topk(k)
             found = candidates[best.indices.numpy()]
             found[unlike] = UNKNOWN
+            found[best.values.numpy() == NOTHING] = UNKNOWN  # where fewer have a name
             nodes.append(found)
             scores.append(best.values.numpy())
         return Ranked(np.concatenate(nodes), np.concatenate(scores))
