@@ -16,6 +16,7 @@ from unseen.compare.inputs import prepare
 from unseen.compare.introduction import cautions
 from unseen.data.classes import ClassSpace
 from unseen.data.domain import Domain
+from unseen.nn.classifier import linear
 from unseen.report import summary
 
 FAST = "source-only,standardize,prototypes"
@@ -315,16 +316,21 @@ def test_support_samples_that_lie_in_the_target_are_taken_out_of_it():
     assert ready.leakage == ()
 
 
+def other_linear(seed):
+    torch.manual_seed(seed)
+    return linear(8, 3)
+
+
 @pytest.mark.parametrize("change", ["labels of the source", "class file", "model"])
 def test_a_folder_of_other_labels_classes_or_model_is_refused(tmp_path, change):
     classes = ClassSpace(names=("a", "b", "c", "d"), attributes=np.eye(4, dtype="float32"))
-    first = dict(classes=classes, model=torch.nn.Linear(8, 3), methods="source-only", seeds=1)
+    first = dict(classes=classes, model=other_linear(0), methods="source-only", seeds=1)
     run(tmp_path, **first)
     run(tmp_path, **first)  # the same again goes on
     other = {
         "labels of the source": {"source": domain().with_labels(np.roll(domain().y, 1))},
         "class file": {"classes": classes.replace(attributes=2 * np.eye(4, dtype="float32"))},
-        "model": {"model": torch.nn.Linear(8, 3)},
+        "model": {"model": other_linear(1)},
     }[change]
     with pytest.raises(ValueError, match="holds another run"):
         run(tmp_path, **first | other)

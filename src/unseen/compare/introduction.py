@@ -65,10 +65,10 @@ def cautions(inputs: Inputs) -> list[str]:
         if alone:
             told = ", ".join(alone[:3]) + (f" and {len(alone) - 3} others" if len(alone) > 3 else "")
             lines.append(f"classes with a single labelled sample, of which nothing can be held out: {told}")
-    if inputs.target is not None and len(inputs.target) < SMALL_TARGET:
+    if inputs.target is not None and (few := len(inputs.target)) < SMALL_TARGET:
         lines.append(
-            f"the target has {count(len(inputs.target), 'sample')}: nothing that needs its neighbours or shares can "
-            "be estimated well, and an accuracy on it says little"
+            f"the target has {few} {'sample' if few == 1 else 'samples'}: nothing that needs its neighbours or "
+            "shares can be estimated well, and an accuracy on it says little"
         )
     for role, told in inputs.told.items():
         n, different = told["samples"], told["different"]

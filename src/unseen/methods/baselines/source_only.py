@@ -3,6 +3,7 @@
 import copy
 from typing import Self, overload
 
+import torch
 from torch import nn
 
 from unseen.data.domain import Domain
@@ -41,10 +42,16 @@ class SourceOnly(NetworkMethod):
     @overload
     def fit(self, *, model: nn.Module) -> Self: ...
     def fit(self, *, source: Domain | None = None, model: nn.Module | None = None) -> Self:
-        """Fit on labelled features, or take a trained model as it is."""
-        if model is not None:
+        """Fit on labelled features, or take a trained model as it is, if it scores all classes."""
+        if model is not None and (source is None or _outputs(model, source) == n_classes(source)):
             self.network_ = copy.deepcopy(model).eval()
             return self
         assert source is not None
         self.network_ = fit_logistic(table(source), source.labels, n_classes(source), C=self.C)
         return self
+
+
+def _outputs(model: nn.Module, source: Domain) -> int:
+    """How many classes a model scores."""
+    with torch.no_grad():
+        return int(copy.deepcopy(model).eval()(table(source)[:1]).shape[1])
