@@ -3,7 +3,7 @@
     python benchmarks/shifts/tuned.py             a case of each family of pictures, then a second one, ...; resumable
     python benchmarks/shifts/tuned.py --table     accuracy by family, from what has run
 
-`compare` trains on features of a frozen network. Here the last two stages of that network (64 % of its weights) learn,
+`compare` trains on features of a frozen network. Here the last two stages of that network (79 % of its weights) learn,
 too, from the same samples, for at most a minute of a processor a method: on the source alone (the control), then by
 SHOT, AaD and SF(DA)^2; by FixMatch with changed pictures; and on what the consensus says of the target. Tent adapts
 all scales and offsets, batch by batch; views at test time are a picture, its mirror image and two crops. Beside them

@@ -14,7 +14,6 @@ from PIL import Image
 
 import unseen
 from unseen.bundle import Bundle
-from unseen.compare import fits
 from unseen.compare.consensus import forget_consensus_of_others
 from unseen.compare.inputs import prepare
 from unseen.data.classes import ClassSpace
@@ -23,7 +22,7 @@ from unseen.data.loaders import load
 from unseen.encoders import backends
 from unseen.methods.baselines.shot import SHOT
 from unseen.nn.classifier import as_adaptable, linear
-from unseen.nn.state import load_state, save_state
+from unseen.nn.state import digest, load_state, save_state
 from unseen.report import summary
 from unseen.scale import Engine
 from unseen.verification import seal
@@ -149,7 +148,7 @@ def test_a_linear_model_is_adapted_by_a_map_that_begins_as_the_identity(tmp_path
 def test_a_candidate_that_cannot_be_fitted_is_left_out_and_told(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fails(*_: Any) -> Any:
+    def fails(*_: Any, **__: Any) -> Any:
         raise ValueError("the model cannot be had")
 
     monkeypatch.setattr("unseen.methods.baselines.prototypes.cosine_head", fails)
@@ -160,7 +159,23 @@ def test_a_candidate_that_cannot_be_fitted_is_left_out_and_told(
     assert "prototypes" not in {row["name"] for row in found.results["candidates"]}
     with pytest.raises(ValueError, match="the model cannot be had"):
         unseen.compare(**given, methods="prototypes,source-only", out=tmp_path / "o")  # type: ignore[attr-defined]
-    assert fits.ALWAYS == ("source-only",)
+    monkeypatch.setattr("unseen.methods.baselines.source_only.fit_logistic", fails)
+    with pytest.raises(ValueError, match="the model cannot be had"):  # without doing nothing there is no comparison
+        unseen.compare(**given, out=tmp_path / "n")  # type: ignore[attr-defined]
+
+
+def test_sealed_labels_change_neither_choice_nor_what_is_saved(saved: Bundle, tmp_path: Path) -> None:
+    target = domain(("a", "b", "d"), shift=1.5, seed=1)
+    mixed = target.with_labels(np.random.default_rng(0).permutation(target.labels))
+    runs = [compared(saved, tmp_path / name, target=one, methods="auto", out=tmp_path / name)
+            for name, one in (("labels", target), ("others", mixed), ("none", target.unlabeled()))]  # fmt: skip
+    assert len({run.results["chosen"]["name"] for run in runs}) == 1
+    assert len({digest(run.bundle.method) for run in runs}) == 1
+
+
+def test_labels_of_the_target_that_are_learnt_from_must_be_classes_of_the_model(saved: Bundle) -> None:
+    with pytest.raises(ValueError, match="target has classes that the model does not know: 'd'"):
+        prepare(model=saved, target=domain(("a", "d"), n=30, seed=1), labels="split:0.3")
 
 
 def test_samples_without_a_label_do_not_count_as_graded(tmp_path: Path) -> None:

@@ -29,8 +29,8 @@ from unseen.evaluation.metrics.ranking import filtered_ranks, known_tails, ranki
 from unseen.evaluation.metrics.zero_shot import mean_class_top1
 from unseen.methods.zero_shot.ontozsl import OntologyEncoder, RelationOntoZSL
 from unseen.methods.zero_shot.ontozsl.pairs import PairEncoder, features_of
-from unseen.methods.zero_shot.ontozsl.texts import text_vectors
 from unseen.nn.kge import GraphVectors, train_graph_vectors
+from unseen.nn.text_vectors import text_vectors
 from unseen.runtime import reproducible
 
 FOLDS = 5

@@ -31,7 +31,7 @@ from unseen.methods.baselines.devise import DeViSE
 from unseen.methods.baselines.sae import SAE
 from unseen.methods.zero_shot.ontozsl import OntologyEncoder, OntoZSL
 from unseen.methods.zero_shot.ontozsl.encoder import Ends
-from unseen.methods.zero_shot.ontozsl.texts import text_vectors
+from unseen.nn.text_vectors import text_vectors
 
 CLASSES, FOLDS = 300, 5
 UNSEEN = CLASSES // FOLDS

@@ -139,8 +139,9 @@ def compare(
     _compare(
         dict(
             source=source, target=target, support=support, classes=classes, prompts=prompts, ontology=ontology,
-            taxonomy=taxonomy, model=open_model(model), teachers=open_zoo(teachers), encoder=encoder, methods=methods,
-            protocol=protocol, labels=labels, careful=careful, crafted=crafted, refit=refit, seeds=seeds, budget=budget,
+            taxonomy=taxonomy, model=open_model(model, trust), teachers=open_zoo(teachers), encoder=encoder,
+            methods=methods, protocol=protocol, labels=labels, careful=careful, crafted=crafted, refit=refit,
+            seeds=seeds, budget=budget,
             out=out, on_error=on_error, precision=precision, pictures=pictures, with_encoder=bundle, trust=trust,
             command=command_line(), engine=where,
         ),
@@ -231,7 +232,7 @@ def adapt(
         return
     given = dict(
         source=source, target=target, support=support, classes=classes, prompts=prompts, ontology=ontology,
-        taxonomy=taxonomy, model=open_model(model), teachers=open_zoo(teachers), encoder=encoder, labels=labels,
+        taxonomy=taxonomy, model=open_model(model, trust), teachers=open_zoo(teachers), encoder=encoder, labels=labels,
         on_error=on_error, precision=precision, trust=trust,
     )  # fmt: skip
     from unseen.compare import adapt as run

@@ -24,8 +24,8 @@ from unseen.scale import Engine, each
 
 FAILED = "failed"
 """In the place of a cell: why its candidate could not be fitted."""
-ALWAYS = ("source-only",)
-"""What others stand beside: without it there is no comparison."""
+NOTHING = ("source-only", "describe")
+"""Doing nothing, which others stand beside: without it there is no comparison."""
 Job = tuple[int, tuple[tuple[str, str], ...]]
 """A seed, and candidates as (slug, preset) that one fit serves."""
 
@@ -147,7 +147,7 @@ def _cells(work: Work, job: Job) -> list[Cell]:
             try:
                 made.append(run_cell(inputs, given, check, *pair, seed, folder, fits))
             except ValueError as error:
-                if not work.spare or pair[0] in ALWAYS:
+                if not work.spare or pair[0] in NOTHING:
                     raise
                 if folder is not None and (folder / key_of(*pair, seed)).exists():
                     raise  # it was fitted: what an earlier call left is damaged

@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 from unseen import methods
 from unseen.catalogue import Given
 from unseen.compare.asked import parse_labels
-from unseen.compare.exact import as_it_is_saved
 from unseen.compare.given_model import given_model
 from unseen.compare.leaks import leaks
 from unseen.compare.names import among_samples, check_names, some, with_folders
@@ -160,7 +159,7 @@ class Inputs:
     @property
     def can_have_two_views(self) -> bool:
         """Whether there are pictures on both sides and a network with batch statistics, whose head is not given."""
-        from unseen.encoders.views import has_second_view
+        from unseen.encoders import views
 
         if self.whole:
             return False
@@ -168,7 +167,7 @@ class Inputs:
             return True
         sides = [self.raw[name] for name in ("source", "target") if name in self.raw]
         pictures = len(sides) == 2 and all(side.kind == "image" and len(side) > 1 for side in sides)
-        return pictures and self.model is None and self.teachers is None and has_second_view(self.encoder)
+        return pictures and self.model is None and self.teachers is None and views.has_second_view(self.encoder)
 
     def without_truth(self) -> Inputs:
         """What a fit in another process needs: features, or whole clips, without exams, raw samples and the encoder."""
@@ -240,9 +239,9 @@ def prepare(
     check_kinds(read)
     relate = functools.partial(related, ontology=ontology, taxonomy=taxonomy)
     notes: list[str] = []
-    if knows:
-        assert taught is not None
-        known, everything = spaces_of_model(taught.space(read, ("source", "support")), read, relate)
+    if taught is not None and knows:
+        own = taught.space(read, ("source", "support", "target") if fraction > 0 else ("source", "support"))
+        known, everything = spaces_of_model(own, read, relate)
     elif named:
         assert listed is not None
         known = everything = relate(listed.replace(seen=None))
@@ -267,7 +266,9 @@ def prepare(
         before_encoding(parts, words | ({"model"} if "source" in words or named else set()) | {"classes"}, made)
     tower = made()
     if precision == "auto" and taught is None and {"source", "target"} <= parts.keys():
-        tower = as_it_is_saved(tower)
+        from unseen.encoders import views
+
+        tower = views.as_it_is_saved(tower)
     if named and encoder is None and tower is not None:
         notes.append(why_default(kind))
     _check_teachers(teachers, tower)

@@ -38,6 +38,11 @@ def has_second_view(encoder: Encoder | None) -> bool:
     return encoder is not None and type(encoder) is Encoder and encoder.kind == "image" and bool(_layers(encoder))
 
 
+def as_it_is_saved(encoder: Encoder | None) -> Encoder | None:
+    """The encoder in float32 if it may get a second view, as a saved model of both views is."""
+    return encoder.exactly() if encoder is not None and has_second_view(encoder) else encoder
+
+
 def _layers(encoder: Encoder) -> dict[str, nn.Module]:
     return batch_norms(encoder.running)
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from unseen.data.typing import IntArray
-from unseen.data.words import WordVectors, wordllama
+from unseen.data.words import WordVectors
 from unseen.methods.base import Method
 from unseen.methods.verbs import gives
 
@@ -73,15 +73,6 @@ class PhraseMapper(Method):
     def predict(self, x: Any) -> NDArray[np.int64]:
         """The nearest node of each phrase, (n,); `UNKNOWN` where nothing is known of it."""
         return self.rank(x, 1).nodes[:, 0]
-
-
-def word_vectors(encoder: Any) -> WordVectors:
-    """The vectors given, or those of wordllama."""
-    if encoder is None:
-        return wordllama()
-    if not isinstance(encoder, WordVectors):
-        raise TypeError(f"encoder must be a WordVectors (unseen.data.words); got {type(encoder).__name__}")
-    return encoder
 
 
 def competing(within: Any, n_nodes: int, k: int) -> IntArray:

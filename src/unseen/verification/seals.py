@@ -55,9 +55,12 @@ def sealed() -> dict[str, str | None]:
 
 
 def sealed_ids(domain: Domain) -> frozenset[str]:
-    """Ids of the samples that somebody verified, as they were read; of a table before its columns are ordered."""
+    """Ids of the rows of a table that somebody verified, by their content before its columns are put in an order.
+
+    None of samples without names of features: their content is what it was.
+    """
     kept = sealed()
-    if not kept or domain.ids is None:
+    if not kept or domain.ids is None or not domain.feature_names:
         return frozenset()
     return frozenset(map(str, domain.ids[np.isin(domain.digests(), list(kept))]))
 

@@ -30,9 +30,9 @@ from unseen.methods.zero_shot.ontozsl.encoder import (
     settings_of,
     text_aware,
 )
-from unseen.methods.zero_shot.ontozsl.texts import text_vectors
 from unseen.nn.kge import Corruption
 from unseen.nn.state import digest
+from unseen.nn.text_vectors import text_vectors
 from unseen.nn.train import Run
 from unseen.testing.inputs import ontology, word_vectors
 

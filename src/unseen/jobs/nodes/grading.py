@@ -101,9 +101,7 @@ def chosen_of(scores: Mapping[str, NDArray[np.float32]], graph: TextAttributedGr
     assert graph.labels is not None
     right = {name: values[rows].argmax(axis=1) == graph.labels[rows] for name, values in scores.items()}
     best = max(right, key=lambda name: right[name].mean())
-    better, worse = (
-        int((one & ~other).sum()) for one, other in ((right[best], right[first]), (right[first], right[best]))
-    )
+    better, worse = int((right[best] & ~right[first]).sum()), int((right[first] & ~right[best]).sum())
     if not better:
         return first
     return best if binomtest(better, better + worse, alternative="greater").pvalue < SURE else first

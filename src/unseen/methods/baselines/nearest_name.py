@@ -8,7 +8,6 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from jaxtyping import Float
 from numpy.typing import NDArray
 from torch import Tensor
@@ -19,7 +18,8 @@ from unseen.data.typing import IntArray
 from unseen.data.words import fold
 from unseen.methods.base import UNKNOWN, Card
 from unseen.methods.parameters import NonNegative
-from unseen.methods.phrases import PhraseMapper, Ranked, competing, word_vectors
+from unseen.methods.phrases import PhraseMapper, Ranked, competing
+from unseen.nn.text_vectors import text_vectors, word_vectors
 
 TOGETHER = 128
 """Phrases that are compared with all names at once."""
@@ -89,13 +89,13 @@ class NearestName(PhraseMapper):
         self.words_ = word_vectors(encoder)
         self.phrases_ = np.array([fold(str(text)) for text in source.x[order]], dtype=np.str_)
         self.places_, self.nodes_count_ = source.labels[order].astype(np.int64), len(classes)
-        self.vectors_, self.skipped_ = self._vectors(source.x[order])
+        self.vectors_, self.skipped_ = text_vectors(source.x[order].tolist(), self.words_)
         self.left_out_ = 0
         return self
 
     def transform(self, x: Any) -> Float[Tensor, "n d"]:
         """The mean vector of the words of each phrase, (n, d), of unit length; zeros where no word is known."""
-        return self._vectors(x)[0]
+        return text_vectors([str(text) for text in x], self.words_).vectors
 
     def decision_function(self, x: Any) -> Float[Tensor, "n c"]:
         """The score of every node, (n, n_classes); -1 for one without a name."""
@@ -132,16 +132,6 @@ class NearestName(PhraseMapper):
         trigrams, weighted = self._trigrams
         shared = trigrams.transform([fold(str(text)) for text in x]) @ weighted.T
         return np.asarray((near + self.letters * shared.toarray()) / (1 + self.letters), dtype=np.float32)
-
-    def _vectors(self, x: Any) -> tuple[Float[Tensor, "n d"], int]:
-        """Mean vectors of words at unit length, and how many words have none."""
-        read = self.words_.read(x)
-        there = read.tokens >= 0
-        out = np.zeros((len(read.tokens), self.words_.dim), dtype=np.float32)
-        for place in range(read.tokens.shape[1]):  # of words in a text, thirty at most
-            some = there[:, place]
-            out[some] += read.table[read.tokens[some, place]]
-        return F.normalize(torch.from_numpy(out), dim=1), read.skipped
 
     @cached_property
     def _trigrams(self) -> tuple[Any, Any]:

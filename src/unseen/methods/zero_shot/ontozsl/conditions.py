@@ -16,7 +16,7 @@ from unseen.data.ontologies import derived
 from unseen.methods.base import Method
 from unseen.methods.parameters import Count, NonNegative, Positive
 from unseen.methods.zero_shot.ontozsl.encoder import OntologyEncoder, settings_of
-from unseen.methods.zero_shot.ontozsl.texts import text_vectors, word_vectors
+from unseen.nn.text_vectors import text_vectors, word_vectors
 from unseen.nn.unseen_classes import described
 
 Condition = Literal["structure+text", "structure", "text", "words", "attributes", "random"]

@@ -14,10 +14,10 @@ from torch import Tensor, nn
 from unseen.data.ontology import Ontology
 from unseen.methods.base import NotFittedError
 from unseen.methods.parameters import Count, NonNegative, Positive, Seed, check
-from unseen.methods.zero_shot.ontozsl.texts import TextVectors, Weighting, text_vectors, word_vectors
 from unseen.nn.build import builder
 from unseen.nn.kge import Corruption, train_graph_vectors
 from unseen.nn.state import load_state, save_state
+from unseen.nn.text_vectors import TextVectors, Weighting, text_vectors, word_vectors
 from unseen.nn.train import Run, train
 from unseen.runtime import reproducible
 

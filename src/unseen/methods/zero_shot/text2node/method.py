@@ -18,9 +18,10 @@ from unseen.data.typing import IntArray
 from unseen.data.words import Sequences
 from unseen.methods.base import UNKNOWN, Card
 from unseen.methods.parameters import Count, Natural, Positive, Unit
-from unseen.methods.phrases import PhraseMapper, Ranked, competing, word_vectors
+from unseen.methods.phrases import PhraseMapper, Ranked, competing
 from unseen.methods.zero_shot.text2node.mappers import mapping_function
 from unseen.nn.node2vec import node2vec
+from unseen.nn.text_vectors import word_vectors
 from unseen.nn.top_k import top_k
 from unseen.nn.train import Run, train
 
@@ -120,6 +121,8 @@ class Text2Node(PhraseMapper):
             "paper trains FastText and GloVe on biomedical full texts. Files of such vectors are read by "
             "unseen.data.words.read_vectors.",
             "Negatives of skip-gram are shared by the walks of a batch, with weights that keep the expected loss.",
+            "Where every node has a name in words like the phrases, the most similar name is far better "
+            "(`nearest-name`, which `unseen map` takes unless told otherwise).",
             "On another type of processor a replayed cell gave the mean's figures again to the last digit, and other "
             "ones for the CNN (.10 hops off). FastText of one's own texts is the same to the bit whatever the number "
             "of threads and the hashes of a process.",
@@ -172,16 +175,7 @@ class Text2Node(PhraseMapper):
         return self.transform(x) @ self.nodes_.T
 
     def rank(self, x: Any, k: int = 10, within: Any = None) -> Ranked:
-        """The k nearest nodes of each phrase (step 6).
-
-        Parameters
-        ----------
-        x : n phrases
-        k : int, >= 1
-            At most as many as there are candidates.
-        within : int array, optional
-            The nodes that compete, such as a `Taxonomy.subtree`; all of them if absent.
-        """
+        """The k nodes of largest cosine (step 6); see `PhraseMapper.rank`."""
         return nearest_nodes(self.transform(x), self.nodes_, k, within)
 
     # -- the two trainings -----------------------------------------------------------------------------------

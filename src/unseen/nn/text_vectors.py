@@ -1,4 +1,4 @@
-"""Step 2: a vector for the text of each concept, from the vectors of its words."""
+"""Vectors of texts from the vectors of their words, and whose these are."""
 
 from collections.abc import Sequence
 from typing import Any, Literal, NamedTuple
@@ -42,7 +42,8 @@ def text_vectors(
     The weight of an occurrence is ln((1 + n) / (1 + texts with the word)) + 1 over the n texts of the corpus, which are
     `texts` if absent.
     """
-    every = [*texts, *(texts if corpus is None else corpus)]
+    others = () if weighting == "mean" else texts if corpus is None else corpus
+    every = [*texts, *others]
     table, tokens, _ = words.read(every, longest=max([1, *(len(words.tokenize(text)) for text in every)]))
     tokens, among = tokens[: len(texts)], tokens[len(texts) :]
     skipped = sum(len(words.tokenize(text)) for text in texts) - int((tokens >= 0).sum())
