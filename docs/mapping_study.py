@@ -1,6 +1,7 @@
 """How often `unseen map` finds the right concept: titles of ICD-9-CM, and their short forms, in chapters of ICD-10-CM.
 
-    python docs/mapping_study.py 9,10 4,6,13      two sets of chapters
+    python docs/mapping_study.py 9,10 4,6,13                        two sets of chapters
+    python docs/mapping_study.py hpo:HP:0001626 wordnet:bird.n.01   synonyms of what is below a concept, taken away
 
 Rows: vectors of words (wordllama) and of whole phrases (MiniLM) alone, with trigrams of letters beside them (what
 `unseen map` does), and text2node. The table stands in docs/taxonomies.md.
@@ -12,9 +13,9 @@ import sys
 from collections.abc import Iterator
 from typing import Any
 
-from unseen.data.taxonomies import icd9_titles, icd10cm
+from unseen.data.taxonomies import Taxonomy, build, icd9_titles, icd10cm, load
 from unseen.evaluation.metrics.taxonomy import hit_at, hops, mean_reciprocal_rank
-from unseen.jobs.mapping.job import learn
+from unseen.jobs.mapping.job import check, learn
 
 ARMS: dict[str, dict[str, Any]] = {
     "names, vectors of words": {"method": "nearest-name", "words": "wordllama", "letters": 0.0},
@@ -43,8 +44,36 @@ def rows(chapters: str) -> Iterator[str]:
             yield f"| {chapters} | {name} | {arm} | {' | '.join(f'{f:.2f}' for f in figures)} | {far:.1f} |"
 
 
+def below(name: str, node: str) -> Taxonomy:
+    """A concept of a taxonomy and all that is below it, as a taxonomy."""
+    whole = load(name)
+    kept = whole.subtree(whole.classes.index(node))
+    names, inside = whole.classes.names, set(kept.tolist())
+    place = {old: new for new, old in enumerate(kept.tolist())}
+    above = [[names[p] for p in whole.parents(old).tolist() if p in inside] for old in kept.tolist()]
+    phrases = [
+        (place[y], text) for y, text in zip(whole.phrases.labels.tolist(), whole.phrases.x.tolist()) if y in place
+    ]
+    texts = [whole.classes.texts[old] for old in kept.tolist()]
+    return build([names[old] for old in kept.tolist()], above, texts, phrases, name=f"{name} below {node}")
+
+
+def rows_of_synonyms(name: str, node: str) -> Iterator[str]:
+    """A line of the table for each arm: synonyms that were taken away, asked for."""
+    tree = below(name, node)
+    print(f"{name} below {node}: {len(tree)} nodes, {len(tree.phrases)} phrases", flush=True)
+    for arm, settings in ARMS.items():
+        others = {key: value for key, value in settings.items() if key != "method"}
+        found = check(tree, of=(settings["method"],), **others)
+        assert found is not None
+        own = found.figures[settings["method"]]
+        figures = " | ".join(f"{own[key]:.2f}" for key in ("first", "among ten", "mrr"))
+        yield f"| {name}:{node} | {found.n} {found.asked} | {arm} | {figures} | {own['hops']:.1f} |"
+
+
 if __name__ == "__main__":
     print("| chapters | asked | method | first | among ten | MRR | steps |\n|---|---|---|---|---|---|---|")
     for given in sys.argv[1:] or ["9,10"]:
-        for line in rows(given):
+        name, _, node = given.partition(":")
+        for line in rows_of_synonyms(name, node) if node else rows(given):
             print(line, flush=True)

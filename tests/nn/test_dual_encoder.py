@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch import nn
 
 from unseen.nn.build import rebuild, recipe_of
 from unseen.nn.dual_encoder import (
@@ -108,3 +109,21 @@ def test_a_feature_head_reads_features_as_they_are_spread():
     torch.testing.assert_close(made.std(dim=0, correction=0), torch.tensor([1.0, 1, 0, 1]))
     assert head(x).shape == (50, 3)
     assert len(feature_head(4, 3, 0)) == 2
+
+
+def test_parts_of_a_module_count_as_what_a_protocol_asks_for_and_nothing_else_does() -> None:
+    from unseen.nn.protocols import Classifier, Segmenter, TwoTower, Writer
+
+    class Network(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.head = nn.Linear(2, 2)  # a part, which stands in no dictionary of the instance itself
+
+        def embed(self, x: torch.Tensor) -> torch.Tensor:
+            return x
+
+    assert isinstance(Network(), Classifier)
+    assert isinstance(Network(), Segmenter)
+    assert not isinstance(Network(), TwoTower)
+    assert not isinstance(nn.Linear(2, 2), Classifier)
+    assert not isinstance(3, Writer)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
@@ -10,8 +11,27 @@ from jaxtyping import Bool, Float, Int, UInt8
 from torch import Tensor, nn
 
 
+class _ByParts(type(Protocol)):  # type: ignore[misc]
+    """`isinstance` asks whether what a protocol names is there, parts of a module among it.
+
+    From Python 3.12 on it looks where modules do not keep their parameters, buffers and parts (`getattr_static`), so
+    that no network with such a part would keep its protocol.
+    """
+
+    def __instancecheck__(cls, instance: Any) -> bool:
+        if not cls.__dict__.get("_is_protocol", False):  # a class of its own that says it keeps one
+            return type.__instancecheck__(cls, instance)
+        kept = (base for base in cls.__mro__ if base.__dict__.get("_is_protocol", False) and base is not Protocol)
+        named = {name for base in kept for name in (*vars(base), *inspect.get_annotations(base))}
+        return all(hasattr(instance, name) for name in named if not name.startswith("_"))
+
+
+class _Parts(Protocol, metaclass=_ByParts):
+    """What all protocols of networks have: how `isinstance` asks."""
+
+
 @runtime_checkable
-class Classifier(Protocol):
+class Classifier(_Parts, Protocol):
     """A network that embeds samples and scores classes: `forward(x) = head(embed(x))`."""
 
     head: nn.Module
@@ -26,7 +46,7 @@ class Classifier(Protocol):
 
 
 @runtime_checkable
-class Segmenter(Protocol):
+class Segmenter(_Parts, Protocol):
     """A network that embeds every pixel and scores its classes: `forward(x)` is `head(embed(x))` at the picture's size.
 
     Where a class lies among the pixels of a picture without labels is seen in the features before the last 1 x 1
@@ -45,7 +65,7 @@ class Segmenter(Protocol):
 
 
 @runtime_checkable
-class TwoTower(Protocol):
+class TwoTower(_Parts, Protocol):
     """Two networks into one space, as open_clip's models have them."""
 
     logit_scale: Tensor
@@ -76,7 +96,7 @@ class Matches(NamedTuple):
 
 
 @runtime_checkable
-class Matcher(Protocol):
+class Matcher(_Parts, Protocol):
     """A network that finds the same places in two pictures.
 
     A word of its own kind: what it gives are pairs of points, not a label of a sample, so no classifier stands for it.
@@ -107,7 +127,7 @@ class TrainableMatcher(Matcher, Protocol):
 
 
 @runtime_checkable
-class Ranker(Protocol):
+class Ranker(_Parts, Protocol):
     """A network that says how relevant a document is to a query."""
 
     def score(self, queries: Sequence[str], documents: Sequence[str]) -> Float[Tensor, "n"]:
@@ -116,7 +136,7 @@ class Ranker(Protocol):
 
 
 @runtime_checkable
-class Writer(Protocol):
+class Writer(_Parts, Protocol):
     """A language model that continues prompts."""
 
     name: str
@@ -127,7 +147,7 @@ class Writer(Protocol):
 
 
 @runtime_checkable
-class AudioTextSpace(Protocol):
+class AudioTextSpace(_Parts, Protocol):
     """Two frozen towers into one space of unit vectors: texts, and sounds (`unseen.encoders.sound`)."""
 
     name: str
@@ -142,7 +162,7 @@ class AudioTextSpace(Protocol):
 
 
 @runtime_checkable
-class CaptionDecoder(Protocol):
+class CaptionDecoder(_Parts, Protocol):
     """A network that continues a prompt of vectors by words (`unseen.nn.captioners`)."""
 
     width: int
@@ -198,7 +218,7 @@ class CaptionDecoder(Protocol):
 
 
 @runtime_checkable
-class TokenEncoder(Protocol):
+class TokenEncoder(_Parts, Protocol):
     """A network from the tokens of sentences to a vector each (`unseen.nn.taggers`)."""
 
     width: int
@@ -209,7 +229,7 @@ class TokenEncoder(Protocol):
 
 
 @runtime_checkable
-class Translator(Protocol):
+class Translator(_Parts, Protocol):
     """Translates texts."""
 
     def translate(self, texts: Sequence[str]) -> list[str]:
