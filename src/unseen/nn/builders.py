@@ -59,6 +59,7 @@ HOMES: dict[str, str] = {
     "mlp-classifier": "nn.classifier",
     "pooled": "nn.classifier",
     "split": "nn.classifier",
+    "with-linear-map": "nn.classifier",
     "small-convnet": "nn.convnet",
     "graph-encoder": "nn.gps",
     "hashed-letters": "nn.taggers",

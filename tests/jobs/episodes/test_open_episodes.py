@@ -89,9 +89,9 @@ def test_a_source_that_nothing_reads_or_that_is_other_than_the_data_is_refused(h
     wide.insert(0, "t", 1.0)
     wide.to_csv(home / "wide.csv", index=False)
     more = ("--methods", "dafosnet", "--source", home / "wide.csv", "--out", home / "never")
-    assert "source must have 5 features, as data; got 6" in call(data, *SMALL, "--base", 0.5, *more, code=1)
+    assert "source must have 6 features, as data; got 7" in call(data, *SMALL, "--base", 0.5, *more, code=1)
     more = ("--unknown", 2, "--unknown-data", home / "wide.csv", "--out", home / "never")
-    assert "unknown_data must have 5 features, as data; got 6" in call(data, *SMALL, *more, code=1)
+    assert "unknown_data must have 6 features, as data; got 7" in call(data, *SMALL, *more, code=1)
 
 
 def test_figures_without_bound_or_interval_are_null_in_the_file(home: Path) -> None:
