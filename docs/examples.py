@@ -475,6 +475,21 @@ def python(about: dict[str, Any], arguments: str = "") -> str:
             "found = [tree.classes.names[i] for i in method.predict(phrases)]",
             "print(sum(a == b for a, b in zip(found, right)) / len(right))",
         ]
+    elif about["modalities"] == ["node"]:
+        lines = [
+            "from unseen import ClassSpace",
+            "from unseen.data.sources.graphs import graph",
+            f"from unseen.methods import {name}",
+            "",
+            'likes = [("ann", "likes food", "soup"), ("bob", "likes food", "cake"), ("ann", "likes music", "jazz")]',
+            'known = graph([*likes, ("eve", "likes sport", "golf"), ("eve", "likes food", "rice")], name="tastes")',
+            'relations = ClassSpace(names=(*known.relations.names, "loves food"), seen=range(3))  # one has no triple',
+            "source = known.pairs.replace(classes=relations)",
+            f"method = {name}({arguments}).fit(source=source, classes=relations)",
+            'query = [known.places["ann"], relations.index("loves food")]',
+            "tails = [known.entities[tail] for tail in method.rank([query], k=3).tails[0]]",
+            'print(len({"soup", "cake", "rice"} & set(tails)) / 3)',
+        ]
     elif about["slug"] == "cdfsl-v":
         lines = [
             "import numpy as np",
@@ -636,6 +651,15 @@ def shell(about: dict[str, Any]) -> str:
         return (
             f"cat > animals.csv <<'END'\n{ANIMALS}\nEND\n{phrases}\n"
             f"unseen map phrases.txt --taxonomy csv:animals.csv --model models/{slug} --k 2 --out mapped.csv"
+        )
+    if about["modalities"] == ["node"]:
+        return (
+            "cat > graph.csv <<'END'\nann,likes food,soup\nbob,likes food,cake\nann,likes music,jazz\n"
+            "eve,likes sport,golf\nEND\necho 'loves food,subPropertyOf,likes food' > relations.csv\n"
+            "echo 'ann,loves food' > queries.csv\n"
+            "for name in 'likes food' 'likes music' 'likes sport'; do\n"
+            '  echo "$name,domain,person" >> relations.csv\ndone\n'
+            f"unseen complete graph.csv --ontology relations.csv --queries queries.csv --methods {slug}"
         )
     lines = ["unseen data get digits:handwritten --out handwritten"]
     if of_names(about):

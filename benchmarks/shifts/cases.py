@@ -35,7 +35,7 @@ from numpy.typing import NDArray
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from shifts import fresh, fresh_tables, pictures, pixels, tables
+from shifts import fresh, fresh_tables, large, pictures, pixels, tables
 from shifts.case import Case
 from shifts.views import first_view, second_view
 from unseen.data.classes import ClassSpace
@@ -90,10 +90,21 @@ FRESH_TABLES: dict[str, Family] = {
 }
 """Tables that confirm the care for features of a user's own, which was made anew after `FRESH` had been opened."""
 
+LARGE: dict[str, Family] = {
+    "emoji-large": lambda data: large.emoji_subgroups(),
+    "icons-large": lambda data: large.icons(),
+    "fashion-large": lambda data: large.clothes_of_the_encoder(),
+    "digits-large": large.digits_of_the_encoder,
+    "fonts-large": lambda data: large.characters(),
+    "words-large": lambda data: large.words(),
+    "pixels-large": large.small_pictures,
+}
+"""Thousands of samples and up to a hundred classes of the same kinds of data: whether what was learnt holds there."""
+
 
 def every() -> dict[str, Family]:
     """All families, those that teach first."""
-    return {**FAMILIES, **FRESH, **FRESH_TABLES}
+    return {**FAMILIES, **FRESH, **FRESH_TABLES, **LARGE}
 
 
 def data_folder() -> Path:

@@ -60,17 +60,18 @@ THINGS: Mapping[str, tuple[tuple[str, ...], str]] = {
 
 def icons() -> Iterator[Case]:
     """Icons that are filled shapes, and icons that are lines; no name is on both sides."""
-    material, tabler = _material(), _tabler()
-    for first, second in ((material, tabler), (tabler, material)):
+    filled, lines = material(), tabler()
+    for first, second in ((filled, lines), (lines, filled)):
         source, target = _half(first, 0), _half(second, 1)
         case = Case("icons", source, target, ("pictures",))
         yield case
-        yield (unbalanced if first is material else partial)(case)
-    yield small(Case("icons", _half(material, 0), _half(tabler, 1), ("pictures",)), source=8)
+        yield (unbalanced if first is filled else partial)(case)
+    yield small(Case("icons", _half(filled, 0), _half(lines, 1), ("pictures",)), source=8)
 
 
 @cache
-def _material() -> Domain:
+def material() -> Domain:
+    """Material Design's icons, filled shapes."""
     archive = fetch(*MATERIAL)
     about = json.loads(read_files(archive, ["meta.json"])["meta.json"])
     by = {tag: name for name, (tags, _) in THINGS.items() for tag in tags}
@@ -83,7 +84,8 @@ def _material() -> Domain:
 
 
 @cache
-def _tabler() -> Domain:
+def tabler() -> Domain:
+    """Tabler's icons, lines."""
     archive = fetch(*TABLER)
     about = json.loads(read_files(archive, ["icons.json"])["icons.json"])
     by = {category: name for name, (_, category) in THINGS.items()}
@@ -108,14 +110,12 @@ def _picture(svg: bytes) -> Any:
 
 def dictionary() -> Iterator[Case]:
     """Definitions of nouns, and the nouns; classes are what they are of."""
-    definitions, words = _texts("definitions", _nouns(0)), _texts("nouns", _nouns(1))
-    yield from _cases("dictionary", definitions, words)
+    yield from _cases("dictionary", noun_texts(0), noun_texts(1))
 
 
 def diseases_of_codes() -> Iterator[Case]:
     """Titles of codes of diseases, and what is filed under them; classes are chapters."""
-    titles, filed = _texts("titles", _codes(0)), _texts("inclusions", _codes(1))
-    yield from _cases("codes", titles, filed)
+    yield from _cases("codes", code_texts(0), code_texts(1))
 
 
 def findings() -> Iterator[Case]:
@@ -128,8 +128,18 @@ Text = tuple[str, str, str]
 """A text, its class and what it says."""
 
 
+def noun_texts(which: int) -> list[Text]:
+    """Definitions of nouns (0), or the nouns (1)."""
+    return _texts(("definitions", "nouns")[which], _nouns(which))
+
+
+def code_texts(which: int) -> list[Text]:
+    """Titles of codes of diseases (0), or what is filed under them (1)."""
+    return _texts(("titles", "inclusions")[which], _codes(which))
+
+
 def _cases(family: str, first: list[Text], second: list[Text]) -> Iterator[Case]:
-    a, b = _common(first, second)
+    a, b = common_texts(first, second)
     case = Case(family, _half(a, 0), _half(b, 1), ("sentences",))
     yield case
     yield Case(family, _half(b, 0), _half(a, 1), ("sentences",))
@@ -147,7 +157,7 @@ def _texts(name: str, rows: Iterable[Text]) -> list[Text]:
     return [(text, f"{name}\t{label}", item) for text, label, item in once.values()]
 
 
-def _common(first: list[Text], second: list[Text]) -> tuple[Domain, Domain]:
+def common_texts(first: list[Text], second: list[Text]) -> tuple[Domain, Domain]:
     """Both as domains on the classes of which each has enough on its side, without a text that both have."""
     both = {text.lower() for text, *_ in first} & {text.lower() for text, *_ in second}
     domains = []

@@ -57,9 +57,7 @@ def emoji_groups() -> Iterator[Case]:
     for one, other in pairs:
         halves = []
         for half, style in enumerate((one, other)):
-            drawn = side(coded(emoji(style, level="emoji")), half)
-            names = sorted(set(drawn.columns["group"].tolist()))
-            halves.append(_by_column(drawn, "group", names))
+            halves.append(by_column(side(coded(emoji(style, level="emoji")), half), "group"))
         first, second = (thinned(domain, 36) for domain in common_classes(halves, 5))
         if other == "fxemoji":
             yield Case("emoji-groups", first, second, PICTURES)
@@ -69,8 +67,10 @@ def emoji_groups() -> Iterator[Case]:
             yield unbalanced(Case("emoji-groups", first, second, PICTURES))
 
 
-def _by_column(domain: Domain, column: str, names: Sequence[str]) -> Domain:
-    return classed(domain, domain.columns[column].tolist(), tuple(names))
+def by_column(domain: Domain, column: str) -> Domain:
+    """The domain whose classes are the values of a column."""
+    values = domain.columns[column].tolist()
+    return classed(domain, values, tuple(sorted(set(values))))
 
 
 def photo_to_drawing() -> Iterator[Case]:

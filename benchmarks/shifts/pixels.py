@@ -49,10 +49,10 @@ def _digits(data: Path, each: int) -> tuple[Domain, Domain, Domain, Domain]:
     others = printed.take(~np.isin(printed.columns["item"], first.columns["item"]))
     negative = thinned(others, each).replace(name="negative")
     return (
-        _plain(thinned(hand, each)),
-        _plain(thinned(itemized(mnist, [f"mnist/{i}" for i in range(3000)]), each)),
-        _plain(first),
-        _plain(negative.replace(x=np.sqrt(1 - negative.x))),
+        over_digits(thinned(hand, each)),
+        over_digits(thinned(itemized(mnist, [f"mnist/{i}" for i in range(3000)]), each)),
+        over_digits(first),
+        over_digits(negative.replace(x=np.sqrt(1 - negative.x))),
     )
 
 
@@ -60,12 +60,12 @@ def digit_pictures(data: Path) -> Iterator[Case]:
     """The same kinds of digits as pictures, by the encoder."""
     family, each = "digits-encoded", 20
     images, labels = mnist_test(data / "mnist-test")
-    mnist = _as_pictures(images[3000:6000], labels[3000:6000], DIGITS, "mnist", 3000)
+    mnist = as_pictures(images[3000:6000], labels[3000:6000], DIGITS, "mnist", 3000)
     hand, printed = (digits(style, size=32) for style in ("handwritten", "printed"))
     sides = []
     for drawn in (hand, printed):
         assert drawn.ids is not None
-        sides.append(_plain(itemized(drawn, drawn.ids.tolist())))
+        sides.append(over_digits(itemized(drawn, drawn.ids.tolist())))
     first = thinned(sides[1], each, "first")
     others = thinned(sides[1].take(~np.isin(sides[1].columns["item"], first.columns["item"])), each)
     negative = others.replace(x=pictures(255 - np.asarray(picture) for picture in others.x), name="negative")
@@ -76,13 +76,14 @@ def digit_pictures(data: Path) -> Iterator[Case]:
     yield Case(family, negative, first, PICTURES)
 
 
-def _plain(domain: Domain) -> Domain:
+def over_digits(domain: Domain) -> Domain:
     """The domain over the ten digits, with no column but the item."""
     names = ClassSpace(names=DIGITS.names)
     return domain.replace(columns={"item": domain.columns["item"]}).with_labels(domain.labels, names)
 
 
-def _as_pictures(images: Any, labels: Any, classes: ClassSpace, name: str, first: int) -> Domain:
+def as_pictures(images: Any, labels: Any, classes: ClassSpace, name: str, first: int) -> Domain:
+    """Arrays as pictures, whose items are numbers from `first` on."""
     drawn = Domain(x=pictures(images), y=labels, kind="image", classes=classes, name=name)
     return itemized(drawn, [f"{name}/{first + i}" for i in range(len(images))])
 
@@ -124,20 +125,24 @@ def font_pictures() -> Iterator[Case]:
 
 def fashion_pixels() -> Iterator[Case]:
     """Clothes of Fashion-MNIST against other ones that are rotated, inverted, blurred or thinned, as pixels."""
-    family, parts = "fashion-pixels", _clothes(0, 50)
-    flat = {
-        name: part.replace(x=np.stack([np.asarray(p.convert("L")) for p in part.x]).reshape(len(part), -1) / 255)
-        for name, part in parts.items()
-    }
-    flat = {name: part.replace(x=part.x.astype(np.float32), kind="features") for name, part in flat.items()}
+    family, flat = "fashion-pixels", flattened(clothes(0, 50))
     yield from _of_clothes(family, flat, PIXELS)
     yield unbalanced(Case(family, flat["clothes"], flat["blurred"], PIXELS))
     yield partial(Case(family, flat["blurred"], flat["clothes"], PIXELS), 0.6)
 
 
+def flattened(parts: dict[str, Domain]) -> dict[str, Domain]:
+    """Pictures as rows of grey pixels in [0, 1]."""
+    flat = {
+        name: part.replace(x=np.stack([np.asarray(p.convert("L")) for p in part.x]).reshape(len(part), -1) / 255)
+        for name, part in parts.items()
+    }
+    return {name: part.replace(x=part.x.astype(np.float32), kind="features") for name, part in flat.items()}
+
+
 def fashion_pictures() -> Iterator[Case]:
     """The same changes of other clothes, by the encoder."""
-    parts = _clothes(5000, 20)
+    parts = clothes(5000, 20)
     yield from _of_clothes("fashion-encoded", parts, PICTURES)
 
 
@@ -148,7 +153,7 @@ def _of_clothes(family: str, parts: dict[str, Domain], tags: Sequence[str]) -> I
     yield Case(family, parts["thinned"], parts["rotated"], tuple(tags))
 
 
-def _clothes(first: int, each: int, piece: int = 1000) -> dict[str, Domain]:
+def clothes(first: int, each: int, piece: int = 1000) -> dict[str, Domain]:
     """Pieces of the pictures from `first` on, each with a change of its own."""
     images, labels = fashion()
     changes = {
@@ -162,7 +167,7 @@ def _clothes(first: int, each: int, piece: int = 1000) -> dict[str, Domain]:
     for number, (name, work) in enumerate(changes.items()):
         start = first + number * piece
         rows = np.arange(start, start + piece)
-        drawn = _as_pictures(images[rows], labels[rows], ClassSpace(names=CLOTHES), "clothes", start)
+        drawn = as_pictures(images[rows], labels[rows], ClassSpace(names=CLOTHES), "clothes", start)
         drawn = thinned(drawn, each)
         kept = [int(item.rpartition("/")[2]) for item in drawn.columns["item"].tolist()]
         domains[name] = drawn.replace(x=pictures(work(images[i]) for i in kept), name=name)

@@ -17,11 +17,12 @@ from unseen.data.domain import Domain, Lazy
 DIGITS = ClassSpace(names=tuple("0123456789"))
 FONTS = ("DejaVuSans", "DejaVuSerif-BoldItalic", "DejaVuSansMono-Bold", "STIXGeneralItalic", "cmtt10")
 LETTERS = ClassSpace(names=tuple("ABCDEFGHIJKLMNOPQRSTUVWXYZ"))
+ALPHANUMERIC = ClassSpace(names=(*LETTERS.names, *(name.lower() for name in LETTERS.names), *DIGITS.names))
 KINDS = ClassSpace(names=("Claim", "Premise", "neither"))
 
 
-def letters(font: str, copies: int = 20) -> Domain:
-    """Capital letters of a font that ships with matplotlib, turned, moved and sized."""
+def letters(font: str, copies: int = 20, classes: ClassSpace = LETTERS) -> Domain:
+    """Capital letters of a font that ships with matplotlib, or others that are named, turned, moved and sized."""
     import matplotlib
 
     folder = Path(matplotlib.get_data_path()) / "fonts" / "ttf"
@@ -35,9 +36,9 @@ def letters(font: str, copies: int = 20) -> Domain:
         ImageDraw.Draw(page).text((across, down), item[0], font=face, anchor="mm", fill=ink)
         return page.rotate(float(rng.uniform(-15, 15)), fillcolor="white")
 
-    items = [(letter, copy) for letter in LETTERS.names for copy in range(copies)]
-    y = np.array([LETTERS.index(letter) for letter, _ in items])
-    return Domain(x=Lazy(items, draw), y=y, kind="image", classes=LETTERS, name=font)
+    items = [(letter, copy) for letter in classes.names for copy in range(copies)]
+    y = np.array([classes.index(letter) for letter, _ in items])
+    return Domain(x=Lazy(items, draw), y=y, kind="image", classes=classes, name=font)
 
 
 def read_idx(images: bytes, labels: bytes) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:

@@ -29,6 +29,8 @@ NAMES = ("anchor", "bell", "crown", "drum", "eagle", "fan")
 WORDS = ("a", "drawing", "of", "the", "old", "big", "red", "left", *NAMES)
 TREE = (6, 6, 7, 7, 6, 7, -1, 6)
 """Parents of the classes and of two inner nodes above them."""
+N_ENTITIES = 40
+"""Of the graph whose pairs are samples of kind node."""
 ABOVE = ("tool", "instrument", "finery", "instrument", "animal", "tool")
 PARTS = ("iron", "metal", "gold", "skin", "feather", "feather")
 """What is wider than each class, and what it is made of."""
@@ -76,7 +78,7 @@ def cases(method: type[Method]) -> Iterator[Case]:
 
 
 def _kinds(cls: type[Method], signature: Signature) -> list[str]:
-    kinds = ("features", "probabilities", "image", "clip", "text", "series", "points")
+    kinds = ("features", "probabilities", "image", "clip", "text", "series", "points", "node")
     known = [kind for kind in kinds if kind in cls.card.modalities]
     return known if "model" in signature.required else known[:1]
 
@@ -94,6 +96,10 @@ def samples_of(kind: str, n: int, seed: int) -> tuple[Any, np.ndarray]:
     if kind == "series":
         phase = np.arange(LENGTH)[None, :, None] / 12 + rng.random((n, 1, CHANNELS))
         return (np.sin(2 * np.pi * phase) + 0.1 * rng.normal(size=(n, LENGTH, CHANNELS))).astype(np.float32), y
+    if kind == "node":  # pairs of entities, of which each relation has tails of its own
+        heads, tails = rng.integers(0, N_ENTITIES, n), (7 * y + rng.integers(0, 7, n)) % N_ENTITIES
+        heads[0] = N_ENTITIES - 1
+        return np.column_stack([heads, tails]).astype(np.float32), y
     shape = {
         "features": (WIDTH,), "probabilities": (N_SEEN,), "image": (3, SIDE, SIDE), "clip": (FRAMES, 3, SIDE, SIDE),
         "points": (SIDE, 3),

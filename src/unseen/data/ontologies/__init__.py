@@ -9,6 +9,7 @@ from unseen.data.ontologies.builders import (
     hierarchy,
     related,
     schema,
+    texts_of,
     with_ontology,
 )
 from unseen.data.ontologies.readers import from_graph, load, rdf, read_rows, triples
@@ -28,6 +29,7 @@ __all__ = [
     "read_rows",
     "related",
     "schema",
+    "texts_of",
     "triples",
     "with_ontology",
 ]

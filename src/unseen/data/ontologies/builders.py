@@ -35,6 +35,14 @@ def related(classes: ClassSpace) -> bool:
     return told or isinstance(classes.metric, (TreeMetric, GraphMetric))
 
 
+def texts_of(classes: ClassSpace) -> tuple[str, ...]:
+    """The text of each class: that of its concept, else its own."""
+    ontology = classes.ontology
+    if ontology is None or ontology.texts is None:
+        return classes.texts
+    return tuple(ontology.texts[i] or own for i, own in zip(ontology.nodes, classes.texts))
+
+
 def derived(classes: ClassSpace) -> Ontology:
     """The ontology of the classes, or what their tree or graph and their attributes say.
 

@@ -26,6 +26,13 @@ def complete(
     queries: Annotated[str, typer.Option(help="Table of queries: head, relation.")],
     out: options.OutTable = Path("completed.csv"),
     top: Annotated[int, typer.Option(help="Tails of each query.", min=1)] = 10,
+    methods: Annotated[
+        str | None,
+        typer.Option(
+            help="nearest-relation (seconds), ontozsl (trained; minutes), or both, as if absent: the check decides.",
+            metavar="NAMES",
+        ),
+    ] = None,
     vectors: Annotated[
         str | None,
         typer.Option(help="Model of pykeen for the entities, such as DistMult; TransE, trained here, if absent."),
@@ -36,20 +43,24 @@ def complete(
 ) -> None:
     """Rank the tails of relations that a graph has no triple of.
 
-    By an ontology of the relations of a knowledge graph (ontozsl). It learns from the triples of the other relations
-    what their pairs look like. The ontology says how relations stand to one another: domain, range, subPropertyOf, and
-    texts by label and comment.
+    By what an ontology says of the relations of a knowledge graph: domain, range, subPropertyOf, and texts by label and
+    comment. Either relations that sound like yours answer for it, or a generator learns from the triples of all others
+    what pairs look like; some relations are held out first, and what ranks their tails better answers.
 
     Example:  a file schema.tsv with the lines  treats TAB range TAB disease  and  cures TAB subPropertyOf TAB treats,
     triples of `treats` in graph.tsv, a line  aspirin TAB cures  in queries.tsv, then
 
     unseen complete graph.tsv --ontology schema.tsv --queries queries.tsv --out completed.csv
     """
-    from unseen.jobs.completion.job import complete as run
+    from unseen.jobs.completion import job
 
     check_written("out", out, ".csv")
-    given = settings_of(settings, random_state="--seed")
-    found = run(graph, ontology, queries, top=top, vectors=vectors, check=check, random_state=seed, say=say, **given)
+    given = settings_of(settings, random_state="--seed", methods="--methods")
+    named = job.DEFAULT if methods is None else [part.strip() for part in methods.split(",") if part.strip()]
+    found = job.complete(
+        graph, ontology, queries, top=top, methods=named, vectors=vectors, check=check, random_state=seed, say=say,
+        **given,
+    )  # fmt: skip
     write_csv(out, found.table)
     for row in found.table[found.table["rank"] == 1].head(SHOWN).itertuples():
         typer.echo(f"{row.head} {row.relation}: {row.tail}  {row.score:.3f}")

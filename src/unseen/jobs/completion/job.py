@@ -10,13 +10,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from unseen import methods as registry
 from unseen.data import ontologies
 from unseen.data.classes import ClassSpace
 from unseen.data.ontology import Ontology
 from unseen.data.sources.graphs import Graph, graph
-from unseen.data.typing import IntArray
+from unseen.data.typing import FloatArray, IntArray
 from unseen.evaluation.metrics.ranking import filtered_ranks, known_tails, ranking_scores
 from unseen.files import reads
+from unseen.methods.listing import reading
+from unseen.methods.tails import TailRanker
 from unseen.methods.zero_shot.ontozsl import RelationOntoZSL
 from unseen.nn.train import DivergedError
 from unseen.nn.unseen_classes import pretend_unseen
@@ -29,6 +32,8 @@ FEWEST = 4
 """Relations with triples, of which some can be held out to check the others."""
 AT_ONCE = 64
 """Queries whose tails are scored between two steps of the progress bar."""
+DEFAULT = ("nearest-relation", "ontozsl")
+"""The methods that are checked, of which the better one answers; the first where nothing is checked."""
 Path = str | os.PathLike[str]
 
 
@@ -41,10 +46,11 @@ class Completion:
     table : DataFrame
         Columns head, relation, rank (from 1), tail and score (mean cosine).
     check : dict or None
-        Of seen relations that played unseen ones: ``mrr`` and ``hits@k`` over tails that are not known to be true, the
-        MRR of two orders that know nothing of a relation, ``random mrr`` and ``frequent mrr`` (the commonest tails
-        first), and the ``relations``. None where there are too few.
-    method : RelationOntoZSL
+        Of seen relations that played unseen ones: ``mrr`` and ``hits@k`` of the method over tails that are not known to
+        be true, ``methods`` (the MRR of each that was tried, by slug), the MRR of two orders that know nothing of a
+        relation, ``random mrr`` and ``frequent mrr`` (the commonest tails first), and the ``relations``. None where
+        there are too few.
+    method : TailRanker
         Fitted, for further queries.
     graph : Graph
     relations : ClassSpace
@@ -53,7 +59,7 @@ class Completion:
 
     table: pd.DataFrame
     check: dict[str, Any] | None
-    method: RelationOntoZSL
+    method: TailRanker
     graph: Graph
     relations: ClassSpace
 
@@ -64,6 +70,7 @@ def complete(
     queries: Sequence[tuple[str, str]] | Path,
     *,
     top: int = 10,
+    methods: Sequence[str] = DEFAULT,
     vectors: str | None = None,
     check: bool = True,
     random_state: int = 0,
@@ -80,26 +87,30 @@ def complete(
         Of entities of the graph and relations of the ontology.
     top : int
         Tails of each query.
+    methods : sequence of str
+        Slugs of methods that rank tails, some of `tail_rankers`. Of several the one answers that ranks the tails of
+        held-out relations best; the first if nothing is checked.
     vectors : str, optional
-        A model of pykeen for the entities, such as DistMult; TransE is trained here if absent.
+        A model of pykeen for the entities, such as DistMult; if absent, a method that reads vectors trains TransE.
     check : bool
         Whether to hold out some of the seen relations once, and to rank their tails.
     random_state : int
     say : callable (str) -> None
         Told what is done.
     settings
-        Hyperparameters of `RelationOntoZSL`.
+        Hyperparameters of the method, where there is one.
 
     Raises
     ------
     ValueError
-        With the row, if a head is no entity of the graph; with the name, if a relation is no concept of the ontology;
+        If a method ranks no tails, or one of several is given settings, or none of them reads vectors; with the row,
+        if a head is no entity of the graph; with the name, if a relation is no concept of the ontology;
         if every relation of the queries has triples.
     """
     if top < 1:
         raise ValueError(f"top must be at least 1; got {top}")
+    asked_for = _methods_of(methods, vectors, settings)
     settings = {**settings, "random_state": random_state}
-    RelationOntoZSL(**settings)  # what is wrong with them is named before work
     known = triples if isinstance(triples, Graph) else read_graph(triples)
     told = ontology if isinstance(ontology, Ontology) else ontologies.load(ontology)
     asked = read_queries(queries) if isinstance(queries, (str, os.PathLike)) else [(h, r) for h, r in queries]
@@ -120,10 +131,44 @@ def complete(
         f"{len(asked):,} {'query' if len(asked) == 1 else 'queries'}, of {n} relation{'' if n == 1 else 's'}, "
         f"{len(new)} without a triple in the graph"
     )
-    found = _check(known, relations, vectors, settings, say) if check else None
-    say(f"learning from all {len(known.relations):,} relations, then ranking tails of the queries")
-    method = _fit(known, relations, np.arange(len(known.relations)), vectors, settings)
+    found = _check(known, relations, asked_for, vectors, settings, say) if check else None
+    best = asked_for[0] if found is None else max(asked_for, key=lambda slug: found["methods"].get(slug, -1.0))
+    if found is not None:
+        found |= found.pop("figures")[best]
+    say(f"{best}: learning from all {len(known.relations):,} relations, then ranking tails of the queries")
+    method = _fit(best, known, relations, np.arange(len(known.relations)), vectors, settings)
     return Completion(_table(method, asked, numbered, known, relations, top), found, method, known, relations)
+
+
+def tail_rankers() -> tuple[str, ...]:
+    """All methods that rank the tails of relations, by slug, those of other packages, too."""
+    read = reading("classes")
+    slugs = (slug for slug in registry.slugs() if slug not in registry.METHODS or slug in read)
+    return tuple(slug for slug in slugs if _ranker(slug) is not None)
+
+
+def _ranker(slug: str) -> type[TailRanker] | None:
+    """The class of a method that ranks tails."""
+    if slug not in registry.slugs():
+        return None
+    cls = RelationOntoZSL if slug == RelationOntoZSL.card.slug else registry.get(slug)
+    return cls if issubclass(cls, TailRanker) else None
+
+
+def _methods_of(slugs: Sequence[str], vectors: str | None, settings: dict[str, Any]) -> list[str]:
+    """The methods to try; what is wrong with them or with their settings is named before work."""
+    named = list(dict.fromkeys(slugs))
+    found = {slug: cls for slug in named if (cls := _ranker(slug)) is not None}
+    if not named or len(found) < len(named):
+        lost = next((slug for slug in named if slug not in found), "none")
+        raise ValueError(f"methods must be some of {', '.join(tail_rankers())}; got {lost!r}")
+    if settings and len(named) > 1:
+        raise ValueError(f"methods must be one if it is given settings; got {', '.join(named)}")
+    for cls in found.values() if settings else ():
+        cls(**settings)
+    if vectors is not None and not any(cls.reads_entities for cls in found.values()):
+        raise ValueError(f"vectors: {', '.join(named)} reads no vectors of entities")
+    return named
 
 
 @reads("a table of triples", "write head, relation and tail in each line")
@@ -160,23 +205,26 @@ def _numbered(asked: Sequence[tuple[str, str]], known: Graph, relations: ClassSp
 
 
 def _fit(
-    known: Graph, relations: ClassSpace, seen: IntArray, vectors: str | None, settings: dict[str, Any]
-) -> RelationOntoZSL:
+    slug: str, known: Graph, relations: ClassSpace, seen: IntArray, vectors: str | None, settings: dict[str, Any]
+) -> TailRanker:
     """Learn from the triples of some relations alone, vectors of entities included; the others play unseen ones."""
+    cls = _ranker(slug)
+    assert cls is not None
     kept = np.isin(known.pairs.labels, seen)
     entities = None
-    if vectors is not None:
+    if vectors is not None and cls.reads_entities:
         from unseen.encoders.graph import entity_vectors
 
         triples, seed = known.triples[kept], settings["random_state"]
         entities = entity_vectors(triples, vectors, n_entities=len(known.entities), random_state=seed)
     source = known.pairs.take(kept).replace(classes=None)
-    return RelationOntoZSL(**settings).fit(source=source, classes=relations.replace(seen=seen), encoder=entities)
+    return cls(**settings).fit(source=source, classes=relations.replace(seen=seen), encoder=entities)
 
 
 def _check(
-    known: Graph, relations: ClassSpace, vectors: str | None, settings: dict[str, Any], say: Callable[[str], None]
-) -> dict[str, Any] | None:
+    known: Graph, relations: ClassSpace, of: Sequence[str], vectors: str | None, settings: dict[str, Any],
+    say: Callable[[str], None],
+) -> dict[str, Any] | None:  # fmt: skip
     """Hold out a fifth of the seen relations and rank their tails among the entities that other triples name."""
     labels, n = known.pairs.labels, len(known.entities)
     if len(known.relations) < FEWEST:
@@ -196,27 +244,36 @@ def _check(
         f"check: learning from {len(seen):,} of {len(known.relations):,} relations first, to rank the tails of "
         f"{', '.join(names)}; learning from all follows (without a check it takes about half the time)"
     )
-    try:
-        method = _fit(known, relations.take(np.arange(len(known.relations))), seen, vectors, settings)
-    except (ValueError, DivergedError) as error:
-        say(f"check: it cannot be fitted without the held-out relations: {error}")
-        return None
     queries, place = np.unique(triples[:, :2], axis=0, return_inverse=True)
-    scores = np.full((len(queries), n), -np.inf)
-    found = np.concatenate([method.score_tails(part).numpy() for part in _parts(queries, "check: queries")])
-    scores[:, : found.shape[1]] = found
     tails = known_tails(triples[:, :2], known.triples, n)
-    often = np.tile(np.bincount(left[:, 1], minlength=n).astype(np.float64), (len(triples), 1))
-    figures, common = (
-        ranking_scores(filtered_ranks(some, triples[:, 2], tails, there)) for some in (scores[place.reshape(-1)], often)
-    )
+
+    def graded(scores: FloatArray) -> dict[str, float]:
+        return ranking_scores(filtered_ranks(scores, triples[:, 2], tails, there))
+
+    figures = {}
+    for slug in of:
+        try:
+            method = _fit(slug, known, relations.take(np.arange(len(known.relations))), seen, vectors, settings)
+        except (ValueError, DivergedError) as error:
+            say(f"check: {slug} cannot be fitted without the held-out relations: {error}")
+            continue
+        scores = np.full((len(queries), n), -np.inf)
+        found = np.concatenate([method.score_tails(part).numpy() for part in _parts(queries, "check: queries")])
+        scores[:, : found.shape[1]] = found
+        figures[slug] = graded(scores[place.reshape(-1)])
+    if not figures:
+        return None
+    often = np.bincount(left[:, 1], minlength=n).astype(np.float64)
+    common = graded(np.tile(often, (len(triples), 1)))["mrr"]
     chance = float(np.mean([np.mean(1 / np.arange(1, m + 2)) for m in (there & ~tails).sum(axis=1)]))
     say(
-        f"check: without the triples of {', '.join(names)} their {len(triples)} true tails have an MRR of "
-        f"{figures['mrr']:.3f} (random order {chance:.3f}, commonest tails first {common['mrr']:.3f}), hits@10 "
-        f"{figures['hits@10']:.3f}"
+        f"check: the {len(triples)} true tails of {', '.join(names)}, without their triples, have an MRR of "
+        f"{chance:.3f} in random order, and of {common:.3f} with the commonest tails first"
     )
-    return {**figures, "random mrr": chance, "frequent mrr": common["mrr"], "relations": names}
+    for slug, own in figures.items():
+        say(f"check: by {slug} they have an MRR of {own['mrr']:.3f}, hits@10 {own['hits@10']:.3f}")
+    told = {"methods": {slug: own["mrr"] for slug, own in figures.items()}, "figures": figures}
+    return {**told, "random mrr": chance, "frequent mrr": common, "relations": names}
 
 
 def _parts(rows: IntArray, label: str) -> Iterator[IntArray]:
@@ -226,7 +283,7 @@ def _parts(rows: IntArray, label: str) -> Iterator[IntArray]:
 
 
 def _table(
-    method: RelationOntoZSL, asked: Sequence[tuple[str, str]], numbered: IntArray, known: Graph, relations: ClassSpace,
+    method: TailRanker, asked: Sequence[tuple[str, str]], numbered: IntArray, known: Graph, relations: ClassSpace,
     top: int,
 ) -> pd.DataFrame:  # fmt: skip
     """The first tails of each query that no triple of the graph holds already."""

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from unseen.data.classes import ClassSpace
 from unseen.data.domain import Domain
-from unseen.data.ontologies import derived
+from unseen.data.ontologies import derived, texts_of
 from unseen.methods.base import Method
 from unseen.methods.parameters import Count, NonNegative, Positive
 from unseen.methods.zero_shot.ontozsl.encoder import OntologyEncoder, settings_of
@@ -56,7 +56,7 @@ class Conditioned(Method):
             self.concepts_ = encoder.concepts_
             self.vectors_ = encoder.transform(encoder.concepts_, part)
         if self.condition == "words":
-            self.corpus_ = told(classes)
+            self.corpus_ = texts_of(classes)
         a = self._unscaled(classes, words)
         self.centre_ = torch.zeros(a.shape[1])
         if self.balanced:
@@ -91,7 +91,7 @@ class Conditioned(Method):
         if self.condition in OF_ONTOLOGY:
             return self._learnt(classes)
         if self.condition == "words":
-            return text_vectors(told(classes), word_vectors(words), self.weighting, self.corpus_).vectors
+            return text_vectors(texts_of(classes), word_vectors(words), self.weighting, self.corpus_).vectors
         if self.condition == "attributes":
             return described(classes)
         width = 2 * self.dim
@@ -116,14 +116,6 @@ def concept_names(classes: ClassSpace) -> tuple[str, ...]:
     """The concept of each class, by name."""
     ontology = classes.ontology
     return classes.names if ontology is None else tuple(ontology.concepts[i] for i in ontology.nodes)
-
-
-def told(classes: ClassSpace) -> tuple[str, ...]:
-    """The text of each class: that of its concept, else its own."""
-    ontology = classes.ontology
-    if ontology is None or ontology.texts is None:
-        return classes.texts
-    return tuple(ontology.texts[i] or own for i, own in zip(ontology.nodes, classes.texts))
 
 
 def check_conditions(classes: ClassSpace, condition: Condition) -> None:
