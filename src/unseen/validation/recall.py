@@ -82,6 +82,29 @@ def both_ways(
     return told | {"mean": float(np.mean(list(told.values())))}
 
 
+def both_ways_by_chance(relevant: NDArray[np.bool_] | int, ks: Sequence[int] = KS) -> dict[str, float]:
+    """What `both_ways` gives on the mean of all orders of the answers.
+
+    Parameters
+    ----------
+    relevant : bool array (n, m), or int
+        What is right, as `ranks` reads it; a number of pairs where answer i alone is right for query i.
+    ks : sequence of int, >= 1
+    """
+    if isinstance(relevant, int):
+        right, m = (np.ones(1), np.ones(1)), (relevant, relevant)
+    else:
+        right, m = (relevant.sum(axis=1), relevant.sum(axis=0)), (relevant.shape[1], relevant.shape[0])
+    told = {
+        f"{way}@{k}": float(
+            np.mean(1 - np.prod([np.maximum(n - r - i, 0) / (n - i) for i in range(min(k, n))], axis=0))
+        )
+        for way, r, n in zip(("there", "back"), right, m)
+        for k in ks
+    }
+    return told | {"mean": float(np.mean(list(told.values())))}
+
+
 Spoken = tuple[NDArray[np.floating], NDArray[np.integer]]
 """Vectors of captions, (m, d), and the row of the picture that each is of, (m,)."""
 

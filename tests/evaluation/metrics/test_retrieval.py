@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from unseen.evaluation.metrics.retrieval import both_ways, recall_at, structure_correlation
+from unseen.evaluation.metrics.retrieval import both_ways, both_ways_by_chance, recall_at, structure_correlation
 
 SCORES = np.array([[0.9, 0.1, 0.2], [0.8, 0.7, 0.1], [0.3, 0.2, 0.1]])
 
@@ -19,6 +19,17 @@ def test_counted_by_hand():
 def test_any_of_several_right_answers_counts():
     relevant = np.array([[0, 1, 1], [1, 0, 0], [1, 1, 0]], dtype=bool)
     assert recall_at(SCORES, relevant, ks=(1, 2)) == pytest.approx({1: 2 / 3, 2: 1})
+
+
+def test_chance_is_the_mean_of_all_orders():
+    rng = np.random.default_rng(0)
+    relevant = np.array([[0, 1, 1, 0], [1, 0, 0, 0], [1, 1, 0, 1]], dtype=bool)
+    drawn = [both_ways(rng.random((3, 4)), relevant, ks=(1, 2, 10)) for _ in range(3000)]
+    told = both_ways_by_chance(relevant, ks=(1, 2, 10))
+    assert told == pytest.approx({key: np.mean([one[key] for one in drawn]) for key in told}, abs=0.02)
+    assert both_ways_by_chance(5, ks=(1, 5)) == pytest.approx(
+        {"there@1": 0.2, "there@5": 1, "back@1": 0.2, "back@5": 1, "mean": 0.6}
+    )
 
 
 def test_a_model_that_says_the_same_of_all_finds_nothing():

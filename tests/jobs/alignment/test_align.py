@@ -155,6 +155,24 @@ def test_what_is_no_pairs_is_named(tmp_path: Path, make: Any, match: str) -> Non
 # -- the job -----------------------------------------------------------------------------------------------
 
 
+def test_a_row_that_one_side_lacks_is_left_out_of_both(tmp_path: Path) -> None:
+    left, right = features(tmp_path)
+    whole = read([left, right]).pairs
+    for file, row in ((left, 3), (right, 116)):
+        x = np.load(file)
+        x[row] = np.nan
+        np.save(file, x)
+    made = read([left, right])
+    assert made.lacking == 2
+    kept = np.setdiff1d(np.arange(120), [3, 116])
+    for side in ("left", "right"):
+        assert np.array_equal(getattr(made.pairs, side).x, getattr(whole, side).x[kept])
+    x = np.load(right)[:-1]
+    np.save(right, x)
+    with pytest.raises(ValueError, match=r"speech.npy has 120, .*texts.npy has 119"):
+        read([left, right])
+
+
 @pytest.mark.parametrize("frozen", ["left", "right"])
 def test_two_files_of_features_are_aligned_and_the_nearest_pair_is_told(tmp_path: Path, frozen: Any) -> None:
     said: list[str] = []
@@ -445,8 +463,10 @@ def test_an_arm_that_names_more_than_what_is_saved_is_told() -> None:
     figures = {"aligned": 0.467, "ridge map": 0.867, "lit": 0.817, "chance": 0.1}
     accuracy = {name: {"ensemble": value, "name": value} for name, value in figures.items()}
     made = Report("cwcl", {"left": None, "right": None}, "right", 58, 2, 0, 0, 1.0, ("{}",), accuracy=accuracy)
-    assert any(
-        line.startswith("'ridge map' is right on 86.7 % of the exam, what was saved on 46.7 %") for line in told(made)
-    )
+    made.examined = 60
+    said = "'ridge map' is right on 86.7 % of the 60 samples of the exam, what was saved on 46.7 %: "
+    assert said + "rather use that (`RidgeMap` in Python)." in told(made)
+    made.examined = 6
+    assert said.replace("the 60", "the 6") + "too few samples to tell them apart." in told(made)
     made.accuracy["aligned"]["ensemble"] = 0.9
     assert not any("is right on" in line for line in told(made))

@@ -158,6 +158,32 @@ def test_a_picture_tower_learns_from_crops_and_predicts_files(tmp_path: Path) ->
     )
 
 
+def test_translations_that_are_all_dropped_are_told_with_the_reason(tmp_path: Path) -> None:
+    def same(texts: Sequence[str], source: str, target: str) -> list[str]:
+        return list(texts)
+
+    with pytest.raises(ValueError, match="translator: none of 32 captions into es can be used: 32 same as the source"):
+        multilingual(
+            table(tmp_path), ["en", "es"], out=tmp_path / "model", translating=Translating(same), settings=QUICK
+        )
+
+
+def test_languages_that_were_not_asked_for_are_left_out_and_told(tmp_path: Path) -> None:
+    pairs = table(tmp_path)
+    rows = pd.read_csv(pairs)
+    rows.loc[[3, 9, 20], ["caption", "language"]] = ["xx", "fr"]
+    rows.to_csv(pairs, index=False)
+    _, report = multilingual(pairs, ["en", "de"], out=tmp_path / "model", settings=QUICK, beside=False)
+    assert "3 pairs in fr were not asked for and are left out." in report.notes
+    assert set(report.languages) == {"en", "de"}
+    assert report.recall["aligned"]["mean"] == pytest.approx(np.mean([of["mean"] for of in report.languages.values()]))
+    assert set(report.asked) == {"en", "de"}
+    text = "\n".join(lines(report))
+    assert f"de ({report.asked['de']} captions)" in text
+    assert "chance" in text
+    assert "3 pairs in fr" in text
+
+
 def test_tables_are_united_and_pictures_that_look_alike_are_one(tmp_path: Path) -> None:
     first = table(tmp_path / "a", n=8, german=False)
     second = table(tmp_path / "b", n=8, first=100, german=False)

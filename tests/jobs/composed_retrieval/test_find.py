@@ -56,7 +56,7 @@ def test_a_combiner_is_learnt_saved_and_asked(encoder: str, tmp_path: Path) -> N
     about = compose(table, out=tmp_path / "composer", encoder=encoder, settings=QUICK)
     assert about["subjects"] == 3
     assert about["relations"] == 60
-    assert set(about["recall"]) == {"combiner", "sum", "image", "text"}
+    assert set(about["recall"]) == {"combiner", "sum", "image", "text", "chance"}
     assert about["recall"]["sum"] >= max(about["recall"]["image"], about["recall"]["text"]) - 1e-9
     assert 0 <= about["share"] <= 1
     composer = Composer.load(tmp_path / "composer")
@@ -107,6 +107,7 @@ def test_an_empty_condition_asks_for_the_picture_alone_and_neither_asks_for_noth
     for change, told in (
         ({}, "got neither"),
         ({"text": "on blue", "mode": "image"}, "needs an image"),
+        ({"image": photo, "mode": "text"}, "mode 'text' needs a text"),
         ({"image": tmp_path / "none.png"}, "there is no file"),
         ({"image": tmp_path / "captions.csv"}, "cannot be read"),
         ({"image": photo, "text": "on blue", "mode": "combiner"}, "mode must be one of"),

@@ -327,4 +327,4 @@ def test_results_are_written_before_the_test_set_and_folders_are_looked_at_first
 def test_a_threshold_is_told_before_an_encoder_is_loaded(captions: Path, call: Any) -> None:
     given = (captions / "captions.csv", "--concepts", captions / "classes.txt", "--encoder", "no-such-encoder")
     _, err = call(*given, "--threshold", 1.5, code=1)
-    assert "threshold in (0, 1]" in err
+    assert "threshold must lie in (0, 1]" in err

@@ -194,6 +194,11 @@ def test_messages_name_file_and_column(tmp_path: Path) -> None:
         read_concepts(tmp_path / "c.csv")
     with pytest.raises(ValueError, match=r"c\.csv: there is no column 'recall'"):
         read_concepts(tmp_path / "c.csv", "recall")
+    (tmp_path / "twice.csv").write_text("concept,accuracy\ndog,20\ncat,30\ndog,50\n")
+    with pytest.raises(ValueError, match="'dog' stands there twice, with accuracy 20 and 50; remove one"):
+        read_concepts(tmp_path / "twice.csv")
+    (tmp_path / "same.csv").write_text("concept,accuracy\ndog,20\ncat,30\ndog,20\n")
+    assert read_concepts(tmp_path / "same.csv").concept.tolist() == ["dog", "cat"]
     (tmp_path / "t.csv").write_text("sample,concept,probability\n0,dog,often\n")
     with pytest.raises(ValueError, match=r"t\.csv: probability must hold numbers"):
         read_tags(tmp_path / "t.csv", ["dog"], None, 1)

@@ -188,14 +188,14 @@ def test_the_same_command_gives_the_same_files(files: Path) -> None:
         (("x.npy", "--encoder", "minilm"), "--encoder is for pictures"),
         (("x.npy", "--column", "x"), "holds one array"),
         (("two.npz", "--column", "other"), "--column must name vectors in two.npz: l14_img, b32_img"),
-        (("nan.npy",), "row 7 holds NaN"),
+        (("nan.npy",), "row 8 holds NaN"),
         (("flat.npy",), "must hold float vectors of shape"),
         (("twice.npz",), "ids must be unique; 'a' stands 3 times"),
-        (("ragged.parquet",), "row 0 has 2, row 1 has 4"),
-        (("late.parquet",), "row 0 has 2, row 1500 has 1"),
-        (("noid.parquet",), "uid is missing in 2 rows, first in row 3"),
+        (("ragged.parquet",), "row 1 has 2, row 2 has 4"),
+        (("late.parquet",), "row 1 has 2, row 1501 has 1"),
+        (("noid.parquet",), "uid is missing in 2 rows, first in row 4"),
         (("case.parquet",), "ids must be unique; 'abcdef00000000000000000000000000' stands 2 times"),
-        (("gaps.npz", "--quality", "0.5"), "the similarity is missing for 2 of 300 samples, first for row 4"),
+        (("gaps.npz", "--quality", "0.5"), "the similarity is missing for 2 of 300 samples, first for row 5"),
         (
             ("x.npz", "--method", "random", "--floor", "0.5"),
             "--floor has no effect with --method 'random', only with dbp, ssp",
@@ -394,3 +394,10 @@ def test_the_report_opens_offline_without_a_word_and_fits(browser: Any, files: P
         assert page.evaluate("[...document.images].every(image => image.naturalWidth > 0)")
     finally:
         context.close()
+
+
+def test_the_folder_of_the_data_is_not_written_to(tmp_path: Path) -> None:
+    from unseen.jobs.pruning.job import check_out
+
+    with pytest.raises(ValueError, match="out must be another folder than that of the data"):
+        check_out(tmp_path / "a" / "..", tmp_path)

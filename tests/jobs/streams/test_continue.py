@@ -19,9 +19,10 @@ from unseen import encoders
 from unseen.bundle import Bundle
 from unseen.data.classes import ClassSpace
 from unseen.data.domain import Domain
+from unseen.data.loaders import load
 from unseen.files import sweep
 from unseen.jobs.streams import job
-from unseen.jobs.streams.job import ABOUT, PAGE, ZERO_SHOT, History, asked_about, continue_stream
+from unseen.jobs.streams.job import ABOUT, HELD_OUT, PAGE, ZERO_SHOT, History, asked_about, continue_stream
 from unseen.jobs.streams.page import lines, page, scores, told
 
 QUICK: dict[str, Any] = {"iterations": 8, "warm_up": 2, "average_every": 4, "batch_size": 8}
@@ -71,6 +72,14 @@ def test_a_stream_is_learnt_saved_predicts_and_goes_on(clip: str, tmp_path: Path
     assert all(set(row["accuracy"]) == {"warm", "cold", "grey"} for row in history.rows)
     assert history.learnt == ["warm", "cold"]
     assert first.classes.names == ("red", "yellow", "blue", "green", "violet")
+    assert (set(history.whole), history.classes) == ({"warm", "cold"}, 5)
+    assert all(history.whole[name] <= history.rows[-1]["accuracy"][name] for name in history.whole)
+    some = load(cold)
+    some = some.take(asked_about(some, HELD_OUT))
+    assert some.classes is not None
+    right = first.predict(some)["class"].to_numpy() == np.array(some.classes.names)[some.labels]
+    assert history.whole["cold"] == pytest.approx(right.mean(), abs=1e-6)
+    assert f"{100 * history.whole['cold']:.1f} % among all 5 classes that were learnt" in "\n".join(told(history))
     assert {ABOUT, PAGE, "bundle.json", "method"} <= {file.name for file in out.iterdir()}
 
     again = Bundle.load(out)
@@ -220,10 +229,10 @@ def history() -> History:
 
 def test_the_table_says_what_is_known_now_and_what_was_forgotten() -> None:
     assert lines(history()) == [
-        "after         a     b   <c>",
-        "zero-shot  50.0  40.0  30.0",
-        "a          90.0  60.0  20.0",
-        "b          80.0  70.0  35.0",
+        "after      a (9)  b (9)  <c> (9)",
+        "zero-shot   50.0   40.0     30.0",
+        "a           90.0   60.0     20.0",
+        "b           80.0   70.0     35.0",
     ]
     assert told(history())[:3] == [
         "a: 80.0 % now, 50.0 % at the start; 10.0 points less than when it was best",

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from unseen.validation.recall import KS, Spoken, both_ways, by_language, recall_at
+from unseen.validation.recall import KS, Spoken, both_ways, both_ways_by_chance, by_language, recall_at
 
-__all__ = ["KS", "Spoken", "both_ways", "by_language", "recall_at", "structure_correlation"]
+__all__ = ["KS", "Spoken", "both_ways", "both_ways_by_chance", "by_language", "recall_at", "structure_correlation"]
 
 
 def structure_correlation(p: NDArray[np.floating], q: NDArray[np.floating]) -> float:

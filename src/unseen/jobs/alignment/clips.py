@@ -29,7 +29,7 @@ from unseen.encoders.two_tower import class_texts, mean_of
 from unseen.encoders.whole_clips import every_frame, network_of_frames, whole_clips
 from unseen.evaluation.exam import Exam
 from unseen.evaluation.metrics.classification import accuracy
-from unseen.evaluation.metrics.retrieval import both_ways
+from unseen.evaluation.metrics.retrieval import both_ways, both_ways_by_chance
 from unseen.jobs.alignment.reading import VIDEO, exam_of, held_out_by, read
 from unseen.jobs.alignment.report import WRITTEN, Report, known_among, same, training_folder, variant, written
 from unseen.methods.multimodal.ridge_map import RidgeMap
@@ -251,7 +251,7 @@ def _found(arms: Mapping[str, MugSTAN], report: Report, towers: Any, shown: Any,
         report.recall[name] = both_ways(table, relevant)
         middle = middle_ranks(table, relevant)
         report.ranks[name] = {way: middle[f"{way} median"] for way in ("there", "back")}
-    report.notes.append(f"By chance the first answer is right in {100 * relevant.mean():.1f} %.")
+    report.chance = both_ways_by_chance(relevant)
     if len(ask) < FEW:
         report.notes.append(f"{len(ask)} pairs held out are few: one of them is {100 / len(ask):.1f} % in a column.")
 
@@ -295,4 +295,5 @@ def _examined(arms: Mapping[str, MugSTAN], report: Report, truth: Exam, shown: A
         vectors = mean_of([shown.encode_text(texts) for texts in class_texts(space.bare(), prompts)])
         told[key] = accuracy(labels, (unit_rows(seen) @ vectors.T).argmax(axis=1))
     report.accuracy[UNTOUCHED] = told
+    report.examined = len(labels)
     report.accuracy["chance"] = {"ensemble": 1 / len(space), "name": 1 / len(space)}

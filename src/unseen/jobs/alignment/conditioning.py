@@ -21,7 +21,7 @@ from unseen.encoders import get
 from unseen.encoders.defaults import DEFAULT_ENCODER
 from unseen.encoders.trainable import fresh_towers
 from unseen.evaluation.metrics.classification import accuracy
-from unseen.evaluation.metrics.retrieval import both_ways
+from unseen.evaluation.metrics.retrieval import both_ways, both_ways_by_chance
 from unseen.jobs.alignment.reading import held_out as chosen_by_content
 from unseen.jobs.alignment.reading import read, too_long
 from unseen.jobs.alignment.report import WRITTEN, Report, known_among, same, training_folder, variant, written
@@ -156,6 +156,7 @@ def _measure(
     few = slice(0, ASKED)
     texts = [str(text) for text in ask.right.x[few]]
     relevant = same(raw)(np.arange(len(ask))[few])
+    report.chance = both_ways_by_chance(relevant)
     for name, arm in arms.items():
         with torch.no_grad():
             z = arm.encode_pictures(torch.as_tensor(ask.left.x[few]))
@@ -173,7 +174,8 @@ def _measure(
             report.accuracy[row] = {key: accuracy(labels, value) for key, value in found.items()}
             if row != name:
                 report.recall[row] = {}
-    if report.accuracy:
+    if truth is not None and report.accuracy:
+        report.examined = len(truth)
         report.accuracy["chance"] = {"ensemble": 1 / len(space), "name": 1 / len(space)}
     first = arms["aligned"]
     report.history = {key: values.tolist() for key, values in first.history_.items()}

@@ -23,7 +23,7 @@ from unseen.encoders.defaults import DEFAULT_ENCODER
 from unseen.encoders.two_tower import class_texts, mean_of
 from unseen.evaluation.exam import Exam
 from unseen.evaluation.metrics.classification import accuracy
-from unseen.evaluation.metrics.retrieval import both_ways, structure_correlation
+from unseen.evaluation.metrics.retrieval import both_ways, both_ways_by_chance, structure_correlation
 from unseen.files import recovered
 from unseen.jobs.alignment.reading import exam_of, language_of, read, too_long
 from unseen.jobs.alignment.reading import held_out as chosen_by_content
@@ -302,6 +302,7 @@ def _told(
         arms |= _beside(method, learn)
         report.ridge_rows = RIDGE_ROWS if "ridge map" in arms and len(learn) > RIDGE_ROWS else 0
     relevant, few = same(raw), slice(0, ASKED)
+    report.chance = both_ways_by_chance(relevant(np.arange(len(ask))[few]))
     for name, arm in arms.items():
         vectors = _both(arm, ask)
         scores = vectors["left"][few] @ vectors["right"][few].T
@@ -317,7 +318,7 @@ def _told(
         for spoken in np.unique(languages):
             rows = np.flatnonzero(languages == spoken)[few]
             scores = vectors["left"][rows] @ vectors["right"][rows].T
-            report.languages[str(spoken)] = both_ways(scores, relevant(rows))
+            report.languages[str(spoken)], report.asked[str(spoken)] = both_ways(scores, relevant(rows)), len(rows)
     if isinstance(method, CWCL):
         report.row_entropy, report.monitors = method.row_entropy_, dict(method.monitors_)
         report.history = {key: values.tolist() for key, values in method.history_.items()}
@@ -395,6 +396,7 @@ def _adapted(
             found = {"ensemble": arm.predict(truth.samples, named), "name": arm.predict(truth.samples, alone)}
             report.accuracy[name] = {key: accuracy(labels, value) for key, value in found.items()}
     if labels is not None:
+        report.examined = len(labels)
         report.accuracy["chance"] = {"ensemble": 1 / len(space), "name": 1 / len(space)}
     return space.replace(embeddings=None)
 

@@ -6,7 +6,7 @@ import dataclasses
 import os
 import re
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +27,7 @@ from unseen.encoders.defaults import DEFAULT_ENCODER
 from unseen.encoders.trainable import multilingual_towers, tower_heads, whole_towers
 from unseen.evaluation.exam import Exam
 from unseen.evaluation.metrics.classification import accuracy
-from unseen.evaluation.metrics.retrieval import by_language
+from unseen.evaluation.metrics.retrieval import both_ways_by_chance, by_language
 from unseen.jobs.alignment.reading import exam_of, held_out_by, language_of, read
 from unseen.jobs.alignment.report import WRITTEN, Report, known_among, training_folder, variant, written
 from unseen.methods.multimodal.rs_m_clip import RSMCLIP
@@ -165,6 +165,7 @@ def multilingual(
             f"translator: no caption is in {', '.join(absent)}; name one, such as apertium, or a column of languages "
             f"that has them (there are {', '.join(sorted(there))})"
         )
+    given, others = _asked_for(given, {*wanted, how.source})
     given, alike = grouped(given)
     keys = given.columns[GROUP]
     chosen = held_out_by(keys, held_out)
@@ -176,7 +177,7 @@ def multilingual(
         method="rs-m-clip", encoders={"left": reading.name, "right": None}, frozen="left",
         pairs=int((~chosen & ~dropped).sum()), held_out=len(np.unique(given.columns[GROUP][chosen])), lacking=lacking,
         cut=0, partners=len(given) / len(np.unique(given.columns[GROUP])), prompts=tuple(sum(spoken.values(), ())),
-        variant=variant(preset, settings), translations=counts, alike=alike, like_exam=int(dropped.sum()),
+        variant=variant(preset, settings), translations=counts, alike=alike, like_exam=int(dropped.sum()), notes=others,
     )  # fmt: skip
     say(report.begins())
     towers, seen = _towers(reading, given, crops, text)
@@ -231,6 +232,16 @@ def united(
     return Pairs(sides[0], sides[1], ids=sides[0].ids, columns={LANGUAGE: spoken}), lacking
 
 
+def _asked_for(pairs: Pairs, codes: Set[str]) -> tuple[Pairs, list[str]]:
+    """The pairs in some languages, and a note of how many others there were."""
+    language = pairs.columns[LANGUAGE]
+    own = np.isin(language, sorted(codes))
+    if own.all():
+        return pairs, []
+    named = ", ".join(sorted(set(language[~own].tolist())))
+    return pairs.take(np.flatnonzero(own)), [f"{(~own).sum():,} pairs in {named} were not asked for and are left out."]
+
+
 def grouped(pairs: Pairs) -> tuple[Pairs, int]:
     """The pairs with a column that says which of them show one picture, and how many pictures are such of others.
 
@@ -274,6 +285,9 @@ def _translated(
         say(f"{len(rows):,} captions into {code}")
         corpus = how.of([str(text) for text in pairs.right.x[rows]], code)
         counts[code] = corpus.counts()[code]
+        if not counts[code].get("kept") and not len(has):
+            why = ", ".join(f"{n:,} {reason}" for reason, n in counts[code].items() if n)
+            raise ValueError(f"translator: none of {len(rows):,} captions into {code} can be used: {why}")
         corpora.append((rows, corpus))
     grown = with_translations(pairs, corpora)
     origin = _origins(grown, len(pairs))
@@ -376,12 +390,14 @@ def _beside(method: RSMCLIP, learn: Pairs, towers: Any, source: str) -> dict[str
 def _measure(arms: Mapping[str, RSMCLIP], report: Report, ask: Pairs) -> None:
     """Recall on pictures held out: the mean over languages of each arm, and that of every language."""
     number, first = pictures_of(ask, ask.left.digests())
-    few = np.flatnonzero(number < ASKED)
+    few = np.flatnonzero((number < ASKED) & np.isin(ask.columns[LANGUAGE], arms["aligned"].languages_))
+    spoken = {str(code): few[ask.columns[LANGUAGE][few] == code] for code in np.unique(ask.columns[LANGUAGE][few])}
+    report.asked = {code: len(rows) for code, rows in spoken.items()}
+    luck = [both_ways_by_chance(np.unique(number[rows])[:, None] == number[rows]) for rows in spoken.values()]
+    report.chance = {key: float(np.mean([of[key] for of in luck])) for key in luck[0]}
     for name, arm in arms.items():
         found = retrieval_report(arm, ask.left.take(first[:ASKED]), {
-            str(code): ([str(text) for text in ask.right.x[rows]], number[rows])
-            for code in np.unique(ask.columns[LANGUAGE][few])
-            for rows in [few[ask.columns[LANGUAGE][few] == code]]
+            code: ([str(text) for text in ask.right.x[rows]], number[rows]) for code, rows in spoken.items()
         })  # fmt: skip
         report.recall[name] = {
             key: float(np.mean([of[key] for of in found.values()])) for key in next(iter(found.values()))
@@ -425,6 +441,7 @@ def _examined(
         report.accuracy[name] = {key: accuracy(labels, value) for key, value in found.items()}
     for code in method.spoken_:
         report.spoken[code] = accuracy(labels, method.predict(samples, language=code))
+    report.examined = len(labels)
     report.accuracy["chance"] = {"ensemble": 1 / len(space), "name": 1 / len(space)}
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 STYLE = "tr.saved th, tr.saved td { font-weight: 600; }" + FIGURES
 LEVEL = 0.95
 """Share of ln N above which the targets say hardly anything."""
+HOW = {"lit": "preset=lit", "cwcl": "preset=default", "ridge map": "`RidgeMap` in Python"}
+"""How to get an arm that was not saved."""
 WAYS = ("there", "back")
 ARMS = {
     "aligned": "what was saved",
@@ -149,9 +152,17 @@ def cells(figures: dict[str, float]) -> list[str]:
 def by_language(report: Report) -> list[tuple[str, list[str]]]:
     """Of each language the recall of what was saved, and the mean of what was trained beside."""
     return [
-        (name, [*cells(figures), *cells({arm: of[name] for arm, of in report.beside.items() if name in of})])
+        (
+            _with_count(name, report),
+            [*cells(figures), *cells({arm: of[name] for arm, of in report.beside.items() if name in of})],
+        )
         for name, figures in report.languages.items()
     ]
+
+
+def _with_count(language: str, report: Report) -> str:
+    """A language with how many captions of it were asked about."""
+    return f"{language} ({report.asked[language]:,} captions)" if language in report.asked else language
 
 
 def rows(report: Report) -> list[tuple[str, list[str], str, list[str]]]:
@@ -163,6 +174,9 @@ def rows(report: Report) -> list[tuple[str, list[str], str, list[str]]]:
         empty = ["–"] * len(head(report))
         recall = cells(figures) + [f"{value:g}" for value in report.ranks.get(name, {}).values()]
         made.append((name, recall or empty, "–" if structure is None else f"{structure:.3f}", cells(zero_shot)))
+    if report.chance:
+        blank = ["–"] * (len(head(report)) - len(report.chance))
+        made.append(("chance", cells(report.chance) + blank, "–", cells(report.accuracy.get("chance", {}))))
     return made
 
 
@@ -245,11 +259,13 @@ def told(report: Report) -> list[str]:
     named = {name: figures["ensemble"] for name, figures in report.accuracy.items() if name != "chance" and figures}
     best = max(named, key=lambda name: named[name]) if named else "aligned"
     if named and named[best] > named["aligned"]:
-        said.append(
-            f"{best!r} is right on {100 * named[best]:.1f} % of the exam, what was saved on "
-            f"{100 * named['aligned']:.1f} %"
-            + (": rather use that." if unified(report) else ": rather use that (preset=lit, or `RidgeMap` in Python).")
+        a, b, n = named[best], named["aligned"], report.examined
+        sure = n and a - b > 2 * math.sqrt((a * (1 - a) + b * (1 - b)) / n)
+        advice = f"rather use that{f' ({HOW[best]})' if best in HOW and not unified(report) else ''}."
+        told = (
+            f"{best!r} is right on {100 * a:.1f} % of the {n:,} samples of the exam, what was saved on {100 * b:.1f} %"
         )
+        said.append(f"{told}: {advice if sure else 'too few samples to tell them apart.'}")
     if report.cut:
         said.append(f"Texts longer than the context of their encoder: {report.cut:,}; what is behind was not read.")
     if report.lacking:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import re
 from collections.abc import Sequence
 from pathlib import PurePosixPath
 from typing import Any
@@ -29,6 +30,8 @@ COLUMNS = (
 """Usual names of the two columns of a table of pairs."""
 VIDEO = "video file"
 """The column that says which video a clip is a part of."""
+ROW = re.compile(r"row (\d+)\b")
+"""Where a row that was left out stands."""
 LANGUAGES = ("language", "lang", "locale")
 """Usual names of the column that says which language a pair is in."""
 
@@ -72,7 +75,7 @@ def read(
     if len(paths) == 2:
         if left or right:
             raise ValueError("left and right name the columns of one table; two paths are two sides")
-        return _complete(_two_files(*paths))
+        return _two_files(*paths)
     return _one(paths[0], left, right, frames)
 
 
@@ -138,14 +141,33 @@ def _clips(path: str, clips: str, texts: str, frames: int) -> Read:
     return Read(pairs.replace(left=pairs.left.replace(skipped=domain.skipped)), lacking)
 
 
-def _two_files(first: Any, second: Any) -> Pairs:
-    sides = [load(path) for path in (first, second)]
-    if len(sides[0]) != len(sides[1]):
+def _two_files(first: Any, second: Any) -> Read:
+    """Row by row; a row that one side could not read is left out of both."""
+    paths = [os.fspath(path) for path in (first, second)]
+    sides = [load(path) for path in paths]
+    n, m = (len(side) + len(side.skipped) for side in sides)
+    if n != m:
+        raise ValueError(f"pairs: both sides must have as many samples; {paths[0]} has {n}, {paths[1]} has {m}")
+    rows = [_rows(side, path) for side, path in zip(sides, paths)]
+    both = np.intersect1d(rows[0], rows[1])
+    if not len(both):
+        raise ValueError(f"pairs: no row of {paths[0]} and {paths[1]} can be read on both sides")
+    left, right = (side.unlabeled().take(np.searchsorted(own, both)) for side, own in zip(sides, rows))
+    made = _complete(Pairs(left, right, ids=np.array([f"{i:06d}" for i in both])))
+    return Read(made.pairs, n - len(made.pairs))
+
+
+def _rows(side: Domain, path: str) -> NDArray[np.intp]:
+    """Which rows of its file the samples of a side are, ascending."""
+    found = [ROW.match(one.where) for one in side.skipped]
+    lost = np.array([int(one[1]) - 1 for one in found if one], dtype=np.intp)
+    n = len(side) + len(found)
+    if len(lost) < len(found):
         raise ValueError(
-            f"pairs: both sides must have as many samples; {os.fspath(first)} has {len(sides[0])}, "
-            f"{os.fspath(second)} has {len(sides[1])}"
+            f"pairs: two paths stand beside each other row by row, and {len(found)} of {path} cannot be read, such as "
+            f"{side.skipped[0].where}; remove them on both sides, or write a table of pairs"
         )
-    return Pairs(sides[0].unlabeled(), sides[1].unlabeled(), ids=np.array([f"{i:06d}" for i in range(len(sides[0]))]))
+    return np.setdiff1d(np.arange(n), lost)
 
 
 def _shards(path: str) -> Pairs:
@@ -176,8 +198,8 @@ def language_of(pairs: Pairs, column: str | None) -> NDArray[np.str_] | None:
     if column is None:
         column = next((name for name in LANGUAGES if name in pairs.columns), None)
     elif column not in pairs.columns:
-        told = ", ".join(pairs.columns) or "no other column"
-        raise ValueError(f"language {column!r} is no column of the pairs; there are {told}")
+        told = f"there are {', '.join(pairs.columns)}" if pairs.columns else "there is no other column"
+        raise ValueError(f"language {column!r} is no column of the pairs; {told}")
     return None if column is None else np.asarray(pairs.columns[column], dtype=np.str_)
 
 

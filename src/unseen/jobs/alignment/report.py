@@ -46,6 +46,10 @@ class Report:
         Both ways on held-out pairs: `there@k` (left finds right), `back@k`, `mean`.
     ranks : dict of arm to dict
         The median place of the first right answer, `there` and `back`.
+    chance : dict
+        The same of answers in random order.
+    asked : dict of language to int
+        Captions of each that were asked about, where there are several.
     languages : dict of language to dict
         The same of the arm that is saved, among the pairs of a language.
     beside : dict of arm to dict of language to float
@@ -58,6 +62,8 @@ class Report:
         Of all but cwcl the preset and what was set otherwise.
     ridge_rows : int
         Pairs that the ridge map learnt from, drawn at random; 0 if it learnt from all, or there is none.
+    examined : int
+        Labelled samples that `accuracy` is of.
     known : int
         Samples of the exam that are among those that were learnt from.
     row_entropy : float
@@ -104,6 +110,9 @@ class Report:
     like_exam: int = 0
     ranks: dict[str, dict[str, float]] = dataclasses.field(default_factory=dict)
     notes: list[str] = dataclasses.field(default_factory=list)
+    chance: dict[str, float] = dataclasses.field(default_factory=dict)
+    asked: dict[str, int] = dataclasses.field(default_factory=dict)
+    examined: int = 0
 
     def begins(self) -> str:
         """What was read, in a line."""

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from statistics import NormalDist
 from typing import Any, get_args
 
 import numpy as np
@@ -39,6 +39,8 @@ ITSELF, SAME = 16, 1e-5
 MODES: tuple[Mode, ...] = get_args(Mode)
 TUNED_ON = 1000
 """Triplets on which the share is chosen."""
+FEW_SUBJECTS = 5
+"""From so few a combiner learns hardly more than what these look like."""
 FEW, SAMPLED = 30, 10_000
 """Fewest pictures of which a hit is told to be weak, and of how many the mean of all is taken."""
 
@@ -106,7 +108,8 @@ def compose(
     -------
     dict
         `relations`, `subjects` (that triplets could be mined of), `share` (of the text in the tuned sum), `recall` of
-        each way of asking among the triplets on which share and epoch were chosen, and `bench` where there is one.
+        each way of asking, and by chance, among the triplets on which share and epoch were chosen, and `bench` where
+        there is one.
 
     Raises
     ------
@@ -124,7 +127,9 @@ def compose(
     x = _vectors(composer.encoder, own.left)
     table = own.replace(left=own.left.replace(x=x, kind="features"))
     method.fit(pairs=table, model=identity(composer.encoder), auxiliary=ratings)
-    say(f"{method.relations_} relations, {method.subjects_} subjects to mine triplets of")
+    say(f"relations: {method.relations_:,}; subjects to mine triplets of: {method.subjects_:,}")
+    if method.subjects_ < FEW_SUBJECTS:
+        say(f"fewer than {FEW_SUBJECTS} subjects hardly teach anything: captions should name several things of a kind")
     asked = _held_out(method, table, ratings)
     share, recalls = _tuned(Composer(composer.encoder, method), x, asked)
     made = Composer(composer.encoder, method, share)
@@ -241,6 +246,8 @@ def find(
     own: Mode = mode or ("text" if image is None else "image" if not said else composer.modes[0])
     if own in ("image", "combiner", "sum") and image is None:
         raise ValueError(f"mode {own!r} needs an image")
+    if own == "text" and not said:
+        raise ValueError("mode 'text' needs a text")
     shown = image if image is None or not isinstance(image, (str, os.PathLike)) else picture(image)
     notes = [] if said or own == "image" else ["the text is empty: it counts as the empty text"]
     query = composer.encoder.encode_text([said])[0] if shown is None else composer.vectors([shown], [said], own)[0]
@@ -281,11 +288,11 @@ def _clips(collection: Any, text: str, model: Any, top: int, trust: bool) -> tup
 def _weak(scores: NDArray[np.float32], best: float, n: int, what: str = "pictures") -> str:
     """That the best hit of n pictures is no nearer than chance puts the best of as many; empty where it is nearer.
 
-    `scores` are those of all pictures or of a sample; the largest of n normal numbers lies about sqrt(2 ln n)
-    deviations above their mean.
+    `scores` are those of all pictures or of a sample. The largest of n normal numbers is expected at the quantile
+    (n - 3/8) / (n + 1/4) (Blom 1958).
     """
     apart = float(best - scores.mean()) / max(float(scores.std()), 1e-12)
-    by_chance = math.sqrt(2 * math.log(max(n, 2)))
+    by_chance = NormalDist().inv_cdf((n - 0.375) / (n + 0.25))
     if n < FEW or apart >= by_chance:
         return ""
     return (
@@ -404,7 +411,8 @@ def _tuned(composer: Composer, x: NDArray[np.float32], triplets: Sequence[Any]) 
 
     found = {share: recall("sum", share) for share in SHARES}
     best = max(found, key=lambda share: (found[share], -abs(share - 0.5)))
-    return best, {"combiner": recall("combiner"), "sum": found[best], "image": recall("image"), "text": recall("text")}
+    ways: dict[str, float] = {mode: recall(mode) for mode in ("combiner", "image", "text")}
+    return best, ways | {"sum": found[best], "chance": 1 / len(gallery)}
 
 
 def _saved(folder: Path, composer: Composer, about: Mapping[str, Any]) -> None:

@@ -33,16 +33,27 @@ STYLE = f"""
 def lines(about: Mapping[str, Any]) -> list[str]:
     """What `compose` tells, for a terminal."""
     said = [
-        f"{about['relations']} relations in {about['pairs']} captions, {about['subjects']} subjects to learn from",
+        f"relations in {about['pairs']:,} captions: {about['relations']:,}; subjects to learn from: "
+        f"{about['subjects']:,}",
         "recall@1 among the triplets on which share and epoch were chosen: "
-        + ", ".join(f"{name} {about['recall'][name]:.3f}" for name in WAYS)
+        + ", ".join(f"{name} {about['recall'][name]:.3f}" for name in (*WAYS, "chance"))
         + f" (share of the text in the sum: {about['share']:g})",
     ]
     for name, found in about.get("bench", {}).items():
         low, high = found["interval"]
         kinds = ", ".join(f"{kind} {row['recall@1']:.3f}" for kind, row in found["kinds"].items())
         said.append(f"bench, {name}: {found['recall']:.3f} ({low:.3f} to {high:.3f}); {kinds}")
-    return said
+    if about.get("bench"):
+        said.append(f"bench, chance: {next(iter(about['bench'].values()))['chance']:.3f}")
+    return said + nothing_found(about)
+
+
+def nothing_found(about: Mapping[str, Any]) -> list[str]:
+    """That no way of asking is surely above chance on the bench, if so."""
+    bench = about.get("bench", {}).values()
+    if not bench or any(found["interval"][0] > found["chance"] for found in bench):
+        return []
+    return ["no way of asking is surely above chance: do not rely on any of them here"]
 
 
 def trained_page(about: Mapping[str, Any], encoder: str) -> bytes:
@@ -62,7 +73,7 @@ def trained_page(about: Mapping[str, Any], encoder: str) -> bytes:
     chance = [f"{next(iter(bench.values()))['kinds'][kind]['chance']:.3f}" for kind in kinds]
     return render_page(
         Path(__file__).with_name("page.html"), style="", about=about, encoder=encoder, rows=rows, kinds=kinds,
-        chance=chance,
+        chance=chance, held=f"{about['recall']['chance']:.3f}", warnings=nothing_found(about),
     )  # fmt: skip
 
 
@@ -88,7 +99,7 @@ def write_found(
     asked = None if image is None else image_source(_small(picture(image)))
     content = render_page(
         Path(__file__).with_name("page.html"), style=STYLE, asked=asked, text=text, shown=shown, about=about,
-        way=WAYS[about["mode"]],
+        way=WAYS[about["mode"]] if about["mode"] != "sum" else f"picture and text, {about['share']:g} of it the text",
     )  # fmt: skip
     with replacing(file) as temporary:
         temporary.write_bytes(content)

@@ -292,7 +292,7 @@ def read_concepts(path: str | os.PathLike[str], score: str | None = None) -> pd.
     Raises
     ------
     FileNotFoundError, ValueError
-        If it is none of these, or holds no concept; a concept that stands twice for one model is two points.
+        If it is none of these, holds no concept, or one twice with other scores and nothing that tells them apart.
     """
     import pandas as pd
 
@@ -320,6 +320,15 @@ def read_concepts(path: str | os.PathLike[str], score: str | None = None) -> pd.
         raise ValueError(f"concepts must hold at least one concept; {path.name} holds none")
     if np.isinf(out.score).any():
         raise ValueError(f"{path.name}: {named} must be finite, or empty where it is not known")
+    out = out.drop_duplicates(ignore_index=True)
+    twice = out[out.duplicated(["concept", "model", "prompts"], keep=False)]
+    if len(twice):
+        name = twice.concept.iloc[0]
+        told = " and ".join(f"{value:g}" for value in twice.score[twice.concept == name])
+        raise ValueError(
+            f"{path.name}: {name!r} stands there twice, with {named} {told}; remove one, or tell them apart by a "
+            "column model or prompts"
+        )
     out.attrs["score"] = named or ""
     return out
 

@@ -266,8 +266,10 @@ def analyse(
 
 def check_settings(level: float, threshold: float, scale: float | None) -> None:
     """Refuse what `analyse` would, before an encoder is loaded."""
-    if not 0 < level < 1 or not 0 < threshold <= 1:
-        raise ValueError(f"level must lie in (0, 1) and threshold in (0, 1]; got {level} and {threshold}")
+    if not 0 < level < 1:
+        raise ValueError(f"level must lie in (0, 1); got {level}")
+    if not 0 < threshold <= 1:
+        raise ValueError(f"threshold must lie in (0, 1]; got {threshold}")
     if scale is not None and not (scale >= 1 and np.isfinite(scale)):
         raise ValueError(f"scale must be finite and at least 1; got {scale}")
 

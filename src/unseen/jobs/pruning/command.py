@@ -67,7 +67,7 @@ def prune(
     from unseen.jobs.pruning.job import prune as run
     from unseen.jobs.pruning.page import LABELS
 
-    check_out(out)
+    check_out(out, data)
     result = run(
         data,
         keep=keep,

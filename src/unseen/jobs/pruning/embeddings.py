@@ -69,7 +69,7 @@ class Embeddings:
         if self.ids.dtype.kind not in "UO":
             return "nothing names the samples (a column uid would)"
         other = next((i for i, uid in enumerate(self.ids.tolist()) if not is_uid(uid)), None)
-        return "" if other is None else f"{str(self.ids[other])!r}, row {other}, has not 32 hexadecimal digits"
+        return "" if other is None else f"{str(self.ids[other])!r}, row {other + 1}, has not 32 hexadecimal digits"
 
 
 @reads("a table of embeddings", "write it anew with numpy.save")
@@ -175,7 +175,7 @@ def _check(path: Path, found: Embeddings) -> None:
     for start in range(0, len(x), _BLOCK):
         good = np.isfinite(x[start : start + _BLOCK]).all(axis=1)
         if not good.all():
-            raise ValueError(f"{path} must be finite; row {start + int(np.argmin(good))} holds NaN or infinity")
+            raise ValueError(f"{path} must be finite; row {start + int(np.argmin(good)) + 1} holds NaN or infinity")
     for name in ("ids", "similarity", "texts"):
         values = getattr(found, name)
         if values is not None and len(values) != len(x):
@@ -233,7 +233,7 @@ def _columns(path: Path, table: pa.Table, names: Sequence[str]) -> dict[str, NDA
     for name in names:
         if name in IDS and table[name].null_count:
             row = table[name].is_null().to_numpy().argmax()
-            raise ValueError(f"{path}: {name} is missing in {table[name].null_count} rows, first in row {row}")
+            raise ValueError(f"{path}: {name} is missing in {table[name].null_count} rows, first in row {row + 1}")
     return {name: table[name].to_numpy() for name in names}
 
 
@@ -257,14 +257,17 @@ def _matrix(path: Path, name: str, column: pa.ChunkedArray) -> NDArray[Any]:
 
     if column.null_count:
         row = column.is_null().to_numpy().argmax()
-        raise ValueError(f"{path}: the vectors of {name} are missing in {column.null_count} rows, first in row {row}")
+        raise ValueError(
+            f"{path}: the vectors of {name} are missing in {column.null_count} rows, first in row {row + 1}"
+        )
     lengths = pc.list_value_length(column).to_numpy()
     if not len(lengths):
         raise ValueError(f"{path} has no rows")
     if (lengths != lengths[0]).any():
         row = int((lengths != lengths[0]).argmax())
         raise ValueError(
-            f"{path}: the vectors of {name} must be of one length; row 0 has {lengths[0]}, row {row} has {lengths[row]}"
+            f"{path}: the vectors of {name} must be of one length; row 1 has {lengths[0]}, row {row + 1} has "
+            f"{lengths[row]}"
         )
     width = int(lengths[0])
     parts = [chunk.flatten().to_numpy(zero_copy_only=False).reshape(-1, width) for chunk in column.chunks if len(chunk)]
@@ -339,7 +342,7 @@ def _identities(path: Path, ids: NDArray[Any]) -> NDArray[np.str_]:
     names = [str(name) for name in ids.tolist()]
     row = next((i for i, name in enumerate(names) if missing[i] or not name), None)
     if row is not None:
-        raise ValueError(f"{path}: row {row} has no id")
+        raise ValueError(f"{path}: row {row + 1} has no id")
     return np.array([name.lower() if is_uid(name) else name for name in names], dtype=np.str_)
 
 

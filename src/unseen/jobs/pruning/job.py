@@ -261,7 +261,7 @@ def _scores(data: str | os.PathLike[str], samples: Embeddings) -> NDArray[np.flo
     if missing.any():
         raise ValueError(
             f"{data}: the similarity is missing for {int(missing.sum())} of {len(missing)} samples, first for row "
-            f"{int(missing.argmax())}; method=similarity and `quality` need it for all"
+            f"{int(missing.argmax()) + 1}; method=similarity and `quality` need it for all"
         )
     return samples.similarity
 
@@ -297,8 +297,10 @@ def _left(n: int, keep: float, members: int) -> int:
 # -- files -------------------------------------------------------------------------------------------------
 
 
-def check_out(out: str | os.PathLike[str]) -> None:
-    """`ValueError` if `out` is a file, before any work is done for it."""
+def check_out(out: str | os.PathLike[str], data: str | os.PathLike[str] | None = None) -> None:
+    """`ValueError` if `out` is a file, or the folder of the data, before any work is done for it."""
+    if data is not None and Path(out).resolve() == Path(data).resolve():
+        raise ValueError(f"out must be another folder than that of the data; got {os.fspath(out)!r} for both")
     if Path(out).exists() and not Path(out).is_dir():
         raise ValueError(f"out must be a folder; {out} is a file")
 

@@ -21,7 +21,7 @@ from unseen.data.samplers import tensor
 from unseen.encoders.prunable import prunable_towers
 from unseen.encoders.towers import TOWERS, ImageSide, TextSide, TextTokens, save_towers
 from unseen.evaluation.metrics.classification import accuracy
-from unseen.evaluation.metrics.retrieval import both_ways
+from unseen.evaluation.metrics.retrieval import both_ways, both_ways_by_chance
 from unseen.methods.compression.tinyclip import TinyCLIP
 from unseen.nn.dual_encoder import DualEncoder, class_vectors, in_parts, templates_of
 from unseen.nn.export import export_onnx
@@ -288,7 +288,8 @@ def _asked(towers: DualEncoder, exam: Pairs, groups: NDArray[Any]) -> dict[str, 
     """Recall among the pairs that nothing was learnt from, both ways; all of a pair's group are right."""
     vectors = [in_parts(towers.encode_image, part) for part in _pictures(exam)]
     z, w = torch.cat(vectors), in_parts(towers.encode_text, towers.tokenize([str(t) for t in exam.right.x]))
-    return {"recall": both_ways((z @ w.T).numpy(), groups[:, None] == groups[None])}
+    right = groups[:, None] == groups[None]
+    return {"recall": both_ways((z @ w.T).numpy(), right), "chance": both_ways_by_chance(right)}
 
 
 def _pictures(exam: Pairs) -> list[Tensor]:

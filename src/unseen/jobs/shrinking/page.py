@@ -30,7 +30,8 @@ def facts(about: Mapping[str, Any]) -> dict[str, str]:
     told = {
         "model": about["model"],
         "parameters": f"{large['parameters']:,} became {small['parameters']:,} ({100 * about['size']:.1f} %)",
-        "recall": f"{large['recall']['mean']:.3f} before, {small['recall']['mean']:.3f} after, on "
+        "recall": f"{large['recall']['mean']:.3f} before, {small['recall']['mean']:.3f} after, "
+        f"{large['chance']['mean']:.3f} by chance (mean of the first, five and ten, both ways), on "
         f"{about['pairs']['asked']} pairs that nothing was learnt from",
     }
     if "accuracy" in large:
@@ -59,6 +60,7 @@ def page(about: Mapping[str, Any]) -> bytes:
         share=f"{100 * about['size']:.1f}",
         rows=rows,
         found=[f"{100 * about[name]['recall']['mean']:.1f}" for name in ("teacher", "student")],
+        chance=f"{100 * about['teacher']['chance']['mean']:.1f}",
         towers=about["layers"],
     )
 

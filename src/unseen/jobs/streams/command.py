@@ -21,7 +21,10 @@ def continue_(
     ],
     out: Annotated[Path, typer.Option(help="Folder of the model that comes of it; may be that of MODEL.")],
     also: Annotated[
-        list[str] | None, typer.Option(help="Labelled pictures to ask about and never learn; may be given again.")
+        list[str] | None,
+        typer.Option(
+            help="Labelled pictures of which the held-out share is asked about, and none learnt; may be given again."
+        ),
     ] = None,
     reference: Annotated[
         str | None,
@@ -74,6 +77,7 @@ def continue_(
     if as_json:
         dump({**dataclasses.asdict(history), "scores": scores(history)})
         return
+    say("accuracy in %, on samples that nothing was learnt from (how many), among the classes of the task")
     for line in (*lines(history), "", *told(history, figures=verbose)):
         typer.echo(line)
     say(f"The model is in {out}; {out / 'stream.html'} shows the table")

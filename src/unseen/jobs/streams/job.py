@@ -69,6 +69,11 @@ class History:
         `after`, and `accuracy` by task: a stage each, of which the first is the zero-shot start.
     held_out : float
         Share of each task that is asked about and never learnt: the same in all calls.
+    whole : dict of str to float
+        Accuracy now among all classes that were learnt, as the saved model predicts, of each task asked about whose
+        classes are among them.
+    classes : int
+        How many these classes are.
     """
 
     encoder: str
@@ -76,6 +81,8 @@ class History:
     tasks: list[dict[str, Any]] = dataclasses.field(default_factory=list)
     rows: list[dict[str, Any]] = dataclasses.field(default_factory=list)
     held_out: float = HELD_OUT
+    whole: dict[str, float] = dataclasses.field(default_factory=dict)
+    classes: int = 0
 
     def task(self, name: str) -> dict[str, Any] | None:
         """What is known of a task of this name."""
@@ -201,6 +208,7 @@ def continue_stream(
         stages = drive(method, [{key: value for key, value in learn.items() if value is not None}], exams)
         _note(history, task, learnt=True)
         history.rows.append({"after": task.name, "accuracy": _named(every, stages.matrix[0])})
+    history.whole, history.classes = _among_all(method, every, exams), len(method.classes_)
     credits = tuple(dict.fromkeys([*bundle.credits, *(line for task in new for line in task.source.credits)]))
     made = Bundle(method=method, classes=method.classes_, encoder=reading, credits=credits, whole=bundle.whole)
     made.save(out, with_encoder=with_encoder, more=lambda part: _tell(history, part))
@@ -239,7 +247,10 @@ def _saved(model: str | os.PathLike[str], trust: bool) -> tuple[Bundle, History]
         if told["format"] != FORMAT:
             raise ValueError(f"it is of format {told['format']!r}")
         held_out = float(told.get("held_out", HELD_OUT))
-        history = check_kinds(History(told["encoder"], told["train"], told["tasks"], told["rows"], held_out))
+        whole, classes = told.get("whole", {}), told.get("classes", 0)
+        history = check_kinds(
+            History(told["encoder"], told["train"], told["tasks"], told["rows"], held_out, whole, classes)
+        )
         if not all(isinstance(one, dict) for one in (*history.tasks, *history.rows)) or not 0 < held_out < 1:
             raise ValueError("tasks and rows must be objects, and held_out a share between 0 and 1")
         return bundle, history
@@ -399,6 +410,18 @@ def _ask_the_start(
         first |= _named([task for task, _ in open_ones], drive.row(start, [exam for _, exam in open_ones]))
     for task in every:
         _note(history, task)
+
+
+def _among_all(method: ZSCL, every: Sequence[Task], exams: Sequence[Exam]) -> dict[str, float]:
+    """Accuracy of each task where nobody says of which task a sample is, as for a saved model."""
+    place = {name: i for i, name in enumerate(method.classes_.names)}
+    ask: Any = method.predict
+    told = {}
+    for task, exam in zip(every, exams):
+        if set(task.classes.names) <= place.keys():
+            of = np.array([place[name] for name in task.classes.names])
+            told[task.name] = round(accuracy(of[exam.open()], ask(exam.samples)), 6)
+    return told
 
 
 def _named(tasks: Sequence[Task], figures: Sequence[float] | NDArray[np.float64]) -> dict[str, float]:

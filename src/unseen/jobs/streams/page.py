@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -32,8 +33,8 @@ def page(history: History) -> bytes:
         ]
         rows.append({"stage": stage, "cells": cells})
     return render_page(
-        Path(__file__).with_name("page.html"), style=STYLE, rows=rows, names=names, learnt=learnt, lines=told(history),
-        summary=summary(history),
+        Path(__file__).with_name("page.html"), style=STYLE, rows=rows, names=with_counts(names, history), learnt=learnt,
+        lines=told(history), summary=summary(history),
         encoder=_short(history.encoder), train=history.train,
     )  # fmt: skip
 
@@ -54,11 +55,17 @@ def percent(value: float) -> str:
 def lines(history: History) -> list[str]:
     """The table for a terminal."""
     stages, names, matrix = history.table()
-    head = ["after", *names]
+    head = ["after", *with_counts(names, history)]
     body = [[stage, *(percent(value) for value in row)] for stage, row in zip(stages, matrix)]
     widths = [max(len(row[k]) for row in (head, *body)) for k in range(len(head))]
     return ["  ".join(cell.ljust(w) if k == 0 else cell.rjust(w) for k, (cell, w) in enumerate(zip(row, widths)))
             for row in (head, *body)]  # fmt: skip
+
+
+def with_counts(names: Sequence[str], history: History) -> list[str]:
+    """Tasks with how many of their samples are asked about."""
+    exams = {task["name"]: task["exam"] for task in history.tasks}
+    return [f"{name} ({exams[name]:,})" if name in exams else name for name in names]
 
 
 def told(history: History, *, figures: bool = True) -> list[str]:
@@ -111,8 +118,16 @@ def _of_task(name: str, column: Any, history: History) -> str:
         return f"{name}: not asked about now, {percent(seen[-1])} % when it was last; name its folder again to see it"
     if name not in history.learnt:
         moved = f"{100 * (now - start):+.1f}"
-        return f"{name}: {percent(now)} % now, {percent(start)} % at the start ({moved} points); not learnt"
+        said = f"{name}: {percent(now)} % now, {percent(start)} % at the start ({moved} points); not learnt"
+        return said + _among_all(name, history)
     after = next(i for i, row in enumerate(history.rows) if row["after"] == name)
     best = np.nanmax(column[after:])
     lost = f"{100 * (best - now):.1f} points less than when it was best" if best > now else "nothing is forgotten"
-    return f"{name}: {percent(now)} % now, {percent(start)} % at the start; {lost}"
+    return f"{name}: {percent(now)} % now, {percent(start)} % at the start; {lost}{_among_all(name, history)}"
+
+
+def _among_all(name: str, history: History) -> str:
+    """What the saved model reaches, which is not told of which task a sample is."""
+    if name not in history.whole or len(history.learnt) < 2:
+        return ""
+    return f"; {percent(history.whole[name])} % among all {history.classes} classes that were learnt"

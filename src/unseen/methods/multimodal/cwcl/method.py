@@ -186,7 +186,7 @@ class CWCL(Attached):
         towers.train()
         run = train(
             objective,
-            name="cwcl",
+            name="lit" if self.weights == "identity" else "cwcl",
             nets={"towers": towers},
             optimizers={"adam": adam},
             schedulers={"rate": warm_cosine(adam, total, total // 10)},
@@ -208,7 +208,8 @@ class CWCL(Attached):
         if self.weights != "labels":
             return None
         if LABEL not in pairs.columns:
-            raise ValueError(f"weights='labels' needs a column {LABEL!r} of the pairs; there are {list(pairs.columns)}")
+            told = f"there are {', '.join(pairs.columns)}" if pairs.columns else "there is no other column"
+            raise ValueError(f"weights='labels' needs a column {LABEL!r} of the pairs; {told}")
         return torch.as_tensor(np.unique(pairs.columns[LABEL], return_inverse=True)[1].reshape(-1))
 
     def _begin(self, trained: Domain, model: nn.Module | None, dim: int) -> nn.Module:
