@@ -637,9 +637,10 @@ def shell(about: dict[str, Any]) -> str:
             "unseen forecast demand.csv --horizon 8 --out forecast"
         )
     if methods.get(slug).card.needed(TrainableTowers) is not None:
+        short = " --set iterations=20" if slug == "zscl" else ""
         return (
             "unseen data get digits:handwritten --out handwritten\n"
-            f"unseen continue lite-clip handwritten --set iterations=20 --out models/{slug}\n"
+            f"unseen continue lite-clip handwritten --method {slug}{short} --out models/{slug}\n"
             f"unseen predict models/{slug} handwritten/3 --top 3"
         )
     if methods.get(slug).card.task == "mask":

@@ -28,6 +28,7 @@ METHODS = {
     "describe": "baselines.describe:Describe",
     "describe-centred": "baselines.describe_centred:DescribeCentred",
     "nearest-name": "baselines.nearest_name:NearestName",
+    "stream-ridge": "baselines.stream_ridge:StreamRidge",
     "nearest-relation": "baselines.nearest_relation:NearestRelation",
     "propagate-names": "baselines.propagate_names:PropagateNames",
     "self-train-names": "baselines.self_train_names:SelfTrainNames",

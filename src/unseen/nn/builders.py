@@ -10,6 +10,7 @@ HOMES: dict[str, str] = {
     "expert-aggregator": "methods.adaptation.meta_dmoe.aggregator",
     "compnet": "methods.adaptation.ugt.compnet",
     "convex-combination": "methods.baselines.conse",
+    "unit-linear": "methods.baselines.stream_ridge",
     "attributes": "methods.baselines.dap",
     "bn-folded": "methods.baselines.dfq",
     "cosine": "methods.baselines.prototypes",

@@ -182,7 +182,8 @@ def arrays_of_any_layout_give_the_same_fit(case: Case) -> None:
 def a_next_task_adds_to_what_was_learnt(case: Case) -> None:
     """A first task is a fit; the next one goes on, alike also from a saved method; one that fails changes nothing."""
     first = case.make()
-    need(first.partial_fit(**case.inputs()) is first, "partial_fit must return self")  # type: ignore[attr-defined]
+    with mock.patch.object(train.Run, "descend", autospec=True, side_effect=train.Run.descend) as descend:
+        need(first.partial_fit(**case.inputs()) is first, "partial_fit must return self")  # type: ignore[attr-defined]
     need(digest(first.fitted) == digest(fitted(case).fitted), "the first partial_fit must be as fit, to the bit")
     begun = {word for word in ("model",) if word in case.words}
     later = {word: value for word, value in case.inputs().items() if word not in begun}
@@ -195,10 +196,11 @@ def a_next_task_adds_to_what_was_learnt(case: Case) -> None:
         with refused(f"a next task whose {word} is empty", word):
             first.partial_fit(**{**later, word: later[word].take([])})  # type: ignore[attr-defined]
         need(digest(first.fitted) == known, "a next task that is refused must leave what was learnt")
-    with mock.patch.object(train.Run, "descend", side_effect=ArithmeticError("diverged")), refused(
-        "a task that breaks off", by=(ArithmeticError,)
-    ):  # fmt: skip
-        first.partial_fit(**later)  # type: ignore[attr-defined]
+    if descend.called:  # a closed form does not break off
+        with mock.patch.object(train.Run, "descend", side_effect=ArithmeticError("diverged")), refused(
+            "a task that breaks off", by=(ArithmeticError,)
+        ):  # fmt: skip
+            first.partial_fit(**later)  # type: ignore[attr-defined]
     need(digest(first.fitted) == known, "a next task that breaks off must leave what was learnt")
     first.partial_fit(**later)  # type: ignore[attr-defined]
     need(digest(first.fitted) != known, "a next task must change what was learnt")

@@ -61,11 +61,16 @@ def clip(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     return f"open_clip:stream-vit/{tmp_path / 'weights.pt'}"
 
 
+def begin(clip: str, tasks: Any, **given: Any) -> Any:
+    """A stream that zscl learns."""
+    return continue_stream(clip, tasks, **{"method": "zscl"} | given)
+
+
 @pytest.mark.parametrize("train", ["heads", "all"])
 def test_a_stream_is_learnt_saved_predicts_and_goes_on(clip: str, tmp_path: Path, train: Any) -> None:
     warm, cold, grey = (folder_of(tmp_path, name) for name in COLOURS)
     out = tmp_path / "m1"
-    first, history = continue_stream(
+    first, history = begin(
         clip, [warm, cold], out=out, also=[grey], texts=["a hat", "the sea", "old iron"], train=train, settings=QUICK
     )
     assert [row["after"] for row in history.rows] == [ZERO_SHOT, "warm", "cold"]
@@ -103,33 +108,59 @@ def test_a_stream_is_learnt_saved_predicts_and_goes_on(clip: str, tmp_path: Path
 
 def test_a_stream_stays_with_the_share_that_it_holds_out(clip: str, tmp_path: Path) -> None:
     warm, cold = (folder_of(tmp_path, name) for name in ("warm", "cold"))
-    continue_stream(clip, [warm], out=tmp_path / "a", texts=["a"], settings=QUICK, held_out=0.5)
+    begin(clip, [warm], out=tmp_path / "a", texts=["a"], settings=QUICK, held_out=0.5)
     with pytest.raises(ValueError, match=r"this stream holds out 0\.5"):
         continue_stream(tmp_path / "a", [cold], out=tmp_path / "b", texts=["a"], settings=QUICK, held_out=0.25)
     _, history = continue_stream(tmp_path / "a", [cold], out=tmp_path / "b", texts=["a"], settings=QUICK)
     assert history.held_out == 0.5
 
 
+@pytest.mark.parametrize("train", ["heads", "all"])
+def test_one_layer_on_frozen_features_learns_all_tasks_as_one(clip: str, tmp_path: Path, train: Any) -> None:
+    warm, cold, grey = (folder_of(tmp_path, name) for name in COLOURS)
+    both, history = continue_stream(clip, [warm, cold], out=tmp_path / "both", also=[grey], train=train)
+    assert (both.method.card.slug if train == "heads" else "zscl") == history.method == job.DEFAULT[history.train]
+    made, history = continue_stream(clip, [cold], out=tmp_path / "one", also=[grey], train=train, method="stream-ridge")
+    assert len({row["accuracy"]["grey"] for row in history.rows}) == 1  # no tower changes
+    made, history = continue_stream(tmp_path / "one", [warm, grey], out=tmp_path / "two", settings={"penalty": 0.1})
+    assert history.method == "stream-ridge"
+    assert set(history.whole) == {"warm", "grey"}
+    if train == "heads":
+        more, _ = continue_stream(tmp_path / "both", [grey], out=tmp_path / "three")
+        order = [more.classes.names.index(name) for name in made.classes.names]
+        torch.testing.assert_close(made.method.weights_, more.method.weights_[:, order])  # type: ignore[attr-defined]
+    assert "stream-ridge" in (tmp_path / "two" / PAGE).read_text()
+    picture = grey / "white" / "0.png"
+    again = Bundle.load(tmp_path / "two").predict(picture)
+    assert again["class"].tolist() == made.predict(picture)["class"].tolist()
+    with pytest.raises(ValueError, match="began with stream-ridge; it cannot go on with zscl"):
+        continue_stream(tmp_path / "one", [warm], out=tmp_path / "n", method="zscl")
+    with pytest.raises(ValueError, match="reference: stream-ridge changes no tower, and reads no references"):
+        continue_stream(clip, [warm], out=tmp_path / "n", reference=grey, method="stream-ridge")
+    with pytest.raises(ValueError, match="method must be one of stream-ridge, zscl; got 'shot'"):
+        continue_stream(clip, [warm], out=tmp_path / "n", method="shot")
+
+
 def test_a_preset_keeps_the_rate_of_heads(clip: str, tmp_path: Path) -> None:
     warm = folder_of(tmp_path, "warm")
     short = {"iterations": 2, "warm_up": 1, "batch_size": 4}
-    made, _ = continue_stream(clip, [warm], out=tmp_path / "a", texts=["a"], preset="lwf", settings=short)
+    made, _ = begin(clip, [warm], out=tmp_path / "a", texts=["a"], preset="lwf", settings=short)
     params = made.method.get_params()
     assert (params["learning_rate"], params["teacher"]) == (1e-3, "previous")
 
 
 def test_the_zero_shot_start_of_a_task_that_comes_later_is_that_of_the_first_model(clip: str, tmp_path: Path) -> None:
     warm, cold = (folder_of(tmp_path, name) for name in ("warm", "cold"))
-    _, both = continue_stream(clip, [warm], out=tmp_path / "a", also=[cold], texts=["a"], settings=QUICK)
-    continue_stream(clip, [warm], out=tmp_path / "b", texts=["a"], settings=QUICK)
+    _, both = begin(clip, [warm], out=tmp_path / "a", also=[cold], texts=["a"], settings=QUICK)
+    begin(clip, [warm], out=tmp_path / "b", texts=["a"], settings=QUICK)
     _, later = continue_stream(tmp_path / "b", [cold], out=tmp_path / "c", texts=["a"], settings=QUICK)
     assert later.rows[0]["accuracy"]["cold"] == both.rows[0]["accuracy"]["cold"]
 
 
 def test_one_call_and_two_learn_the_same(clip: str, tmp_path: Path) -> None:
     warm, cold = (folder_of(tmp_path, name) for name in ("warm", "cold"))
-    at_once, one = continue_stream(clip, [warm, cold], out=tmp_path / "a", texts=["a", "b"], settings=QUICK)
-    continue_stream(clip, [warm], out=tmp_path / "b", texts=["a", "b"], settings=QUICK)
+    at_once, one = begin(clip, [warm, cold], out=tmp_path / "a", texts=["a", "b"], settings=QUICK)
+    begin(clip, [warm], out=tmp_path / "b", texts=["a", "b"], settings=QUICK)
     after, two = continue_stream(tmp_path / "b", [cold, warm], out=tmp_path / "b", texts=["a", "b"], settings=QUICK)
     assert torch.equal(at_once.method.vectors_, after.method.vectors_)  # type: ignore[attr-defined]
     assert one.rows[-1]["accuracy"] == two.rows[-1]["accuracy"]
@@ -171,7 +202,7 @@ def test_what_cannot_be_is_named_before_anything_is_written(clip: str, tmp_path:
     given: dict[str, Any] = {"model": clip, "tasks": [warm], "out": tmp_path / "m", "settings": QUICK} | change
     given["also"] = [tmp_path / name for name in given.get("also", ())]
     with pytest.raises(ValueError, match=match):
-        continue_stream(given.pop("model"), given.pop("tasks"), **given)
+        begin(given.pop("model"), given.pop("tasks"), **given)
     assert not (tmp_path / "m").exists()
 
 
@@ -180,7 +211,7 @@ def test_a_model_that_cannot_go_on_is_told_so(clip: str, tmp_path: Path) -> None
     (tmp_path / "empty").mkdir()
     with pytest.raises(ValueError, match="a folder without a saved model"):
         continue_stream(tmp_path / "empty", [warm], out=tmp_path / "m")
-    continue_stream(clip, [warm], out=tmp_path / "m", texts=["a"], settings=QUICK)
+    begin(clip, [warm], out=tmp_path / "m", texts=["a"], settings=QUICK)
     with pytest.raises(ValueError, match="all of them were learnt before"):
         continue_stream(tmp_path / "m", [warm], out=tmp_path / "n")
     with pytest.raises(ValueError, match="began with heads; it cannot go on with all"):
@@ -199,7 +230,7 @@ def test_labels_of_what_is_asked_about_change_no_bit_of_the_model(
     clip: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     warm = folder_of(tmp_path, "warm")
-    one, _ = continue_stream(clip, [warm], out=tmp_path / "a", texts=["a"], settings=QUICK)
+    one, _ = begin(clip, [warm], out=tmp_path / "a", texts=["a"], settings=QUICK)
     split = job._task
 
     def lying(data: Any, share: float) -> Any:
@@ -207,7 +238,7 @@ def test_labels_of_what_is_asked_about_change_no_bit_of_the_model(
         return job.dataclasses.replace(task, exam=task.exam.replace(y=1 - task.exam.y))
 
     monkeypatch.setattr(job, "_task", lying)
-    other, _ = continue_stream(clip, [warm], out=tmp_path / "b", texts=["a"], settings=QUICK)
+    other, _ = begin(clip, [warm], out=tmp_path / "b", texts=["a"], settings=QUICK)
     assert torch.equal(one.method.vectors_, other.method.vectors_)  # type: ignore[attr-defined]
 
 
@@ -287,7 +318,7 @@ def test_a_continue_that_is_killed_leaves_the_old_model_whole_or_the_new_one(cli
     both = set()
     points = 0
     for at in (0, 0.1, 0.5, 0.9, 1.0):
-        continue_stream(clip, [warm], out=place, texts=["a"], settings=QUICK)
+        begin(clip, [warm], out=place, texts=["a"], settings=QUICK)
         number = str(round(at * points))
         run = [sys.executable, "-c", RUN, config, number, str(place), str(cold)]
         done = subprocess.run(run, capture_output=True, text=True, env=dict(os.environ))
@@ -320,7 +351,7 @@ def test_lite_clip_learns_two_tasks_predicts_in_a_fresh_process_and_goes_on(tmp_
         folder_of(tmp_path, name, 6)
     (tmp_path / "texts.txt").write_text("a hat\nthe sea\nold iron\n")
     few = ["--texts", "texts.txt", *(f"--set={key}={value}" for key, value in QUICK.items())]
-    first = unseen(tmp_path, "continue", "lite-clip", "warm", "cold", "--out", "m", *few)
+    first = unseen(tmp_path, "continue", "lite-clip", "warm", "cold", "--method", "zscl", "--out", "m", *few)
     assert "after" in first.stdout
     assert "zero-shot" in first.stdout
     assert "warm: " in first.stdout

@@ -42,8 +42,15 @@ def continue_(
     train: Annotated[
         str, typer.Option(help="heads: last layers on frozen features; all: both towers whole, for a GPU.")
     ] = "auto",
-    preset: Annotated[str | None, typer.Option(help="Preset of zscl.")] = None,
-    settings: Annotated[list[str] | None, options.hyperparameter("zscl")] = None,
+    method: Annotated[
+        str | None,
+        typer.Option(
+            help="stream-ridge (one layer on frozen features; seconds; forgets nothing) or zscl (both towers learn); "
+            "what the model began with, else stream-ridge with heads, zscl with all."
+        ),
+    ] = None,
+    preset: Annotated[str | None, typer.Option(help="Preset of the method.")] = None,
+    settings: options.Settings = None,
     held_out: Annotated[
         float | None,
         typer.Option(
@@ -59,8 +66,9 @@ def continue_(
     """Learn the next tasks, and see what of the others was forgotten.
 
     An image-text model knows any class by its name. Fine-tuned on one task it forgets the others, and what it could do
-    without any training. This learns new tasks and holds it to what it said before (zscl), then shows the accuracy on
-    every task at every stage, beside the zero-shot start. The folder predicts like any saved model, and goes on later.
+    without any training. Here one layer on frozen features learns all tasks as if they had come together
+    (stream-ridge), or the towers learn and are held to what they said before (zscl). The accuracy on every task at
+    every stage stands beside the zero-shot start. The folder predicts like any saved model, and goes on later.
 
     Example:  unseen continue lite-clip animals digits --out models/both
 
@@ -71,7 +79,7 @@ def continue_(
 
     _, history = continue_stream(
         model, tasks, out=out, also=also or (), reference=reference, texts=texts, prompts=prompt or None,
-        train=train, preset=preset, settings=settings_of(settings), held_out=held_out, seed=seed,  # type: ignore[arg-type]
+        train=train, method=method, preset=preset, settings=settings_of(settings), held_out=held_out, seed=seed,  # type: ignore[arg-type]
         with_encoder=bundle, trust=trust, say=say,
     )  # fmt: skip
     if as_json:

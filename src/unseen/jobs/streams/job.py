@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unseen import encoders
+from unseen import methods as registry
 from unseen.bundle import Bundle
 from unseen.data.classes import ClassSpace
 from unseen.data.domain import Domain
@@ -23,7 +24,9 @@ from unseen.evaluation.drive import Stream
 from unseen.evaluation.exam import Exam
 from unseen.evaluation.metrics.classification import accuracy
 from unseen.files import check_kinds, read_json, read_plain, recovered, sentence
+from unseen.methods.listing import reading
 from unseen.methods.multimodal.zscl import ZSCL
+from unseen.methods.tower_streams import TowerStream
 from unseen.nn.state import refuse_foreign
 
 ABOUT, PAGE = "stream.json", "stream.html"
@@ -33,6 +36,8 @@ FORMAT = 1
 ZERO_SHOT = "zero-shot"
 """The stage before any task."""
 Train = Literal["auto", "heads", "all"]
+DEFAULT = {"heads": "stream-ridge", "all": "zscl"}
+"""The method that a stream begins with, by what trains, if none is named."""
 Data = str | os.PathLike[str] | Domain
 
 
@@ -74,6 +79,8 @@ class History:
         classes are among them.
     classes : int
         How many these classes are.
+    method : str
+        Slug of what learns.
     """
 
     encoder: str
@@ -83,6 +90,7 @@ class History:
     held_out: float = HELD_OUT
     whole: dict[str, float] = dataclasses.field(default_factory=dict)
     classes: int = 0
+    method: str = "zscl"
 
     def task(self, name: str) -> dict[str, Any] | None:
         """What is known of a task of this name."""
@@ -110,6 +118,7 @@ def continue_stream(
     texts: str | os.PathLike[str] | Sequence[str] | None = None,
     prompts: Sequence[str] | None = None,
     train: Train = "auto",
+    method: str | None = None,
     preset: str | None = None,
     settings: Mapping[str, Any] | None = None,
     held_out: float | None = None,
@@ -141,8 +150,11 @@ def continue_stream(
     train : {"auto", "heads", "all"}
         New last layers on frozen features, in seconds to minutes on a processor, or both towers whole, for a GPU. A
         stream stays with what it began with; "auto" begins with heads.
+    method : str, optional
+        Slug of a method that learns streams, one of `stream_learners`: what a stream began with, else "stream-ridge" on
+        frozen features, and "zscl" where both towers train.
     preset, settings, seed
-        Of the method zscl; the preset "heads" where heads train, else "default".
+        Of the method; of zscl the preset "heads" where heads train, else "default".
     held_out : float in (0, 1), optional
         Share of each task's samples that are never learnt from and asked about, chosen by their content; a stream stays
         with what it began with, 0.25 if absent.
@@ -184,33 +196,28 @@ def continue_stream(
     new = [task for task in asked if not (history.task(task.name) or {"learnt": False})["learnt"]]
     if not new:
         raise ValueError("tasks: all of them were learnt before; name one that is new")
-    pool = None if reference is None else _pictures(reference)
-    if pool is None:
-        say("no reference pictures: each task's own stand in; those of other things hold the model better (reference)")
-    sentences = _sentences(texts)
-    method, bundle = (
-        _begin(history, preset, settings or {}, seed, trust)
+    learner, bundle = (
+        _begin(history, method, preset, settings or {}, seed, trust)
         if before is None
-        else _go_on(before[0], history, preset, settings or {}, seed)
+        else _go_on(before[0], history, method, preset, settings or {}, seed)
     )
+    history.method = learner.card.slug
     reading = bundle.encoder
-    given: dict[str, Any] = {"corpus": sentences, "prompts": prompts}
-    if pool is not None:
-        given["auxiliary"] = _model_inputs(pool, reading, bundle.whole)
+    given: dict[str, Any] = {"prompts": prompts, **_references(learner, reference, texts, bundle, say)}
     every = [*asked, *watched]
     exams = [Exam(_model_inputs(task.exam, reading, bundle.whole), task.classes) for task in every]
     drive = Stream(lambda truth, found: {"accuracy": accuracy(truth, found)})
-    _ask_the_start(method, bundle, history, every, exams, prompts, drive)
+    _ask_the_start(bundle, history, every, exams, prompts, drive)
     for task in new:
         say(f"{task.name}: {len(task.source)} samples of {len(task.classes)} classes")
-        begin = {"model": bundle.model} if "network_" not in vars(method) else {}
+        begin = {"model": bundle.model} if "network_" not in vars(learner) else {}
         learn = {"source": _model_inputs(task.source, reading, bundle.whole), **begin, **given}
-        stages = drive(method, [{key: value for key, value in learn.items() if value is not None}], exams)
+        stages = drive(learner, [{key: value for key, value in learn.items() if value is not None}], exams)
         _note(history, task, learnt=True)
         history.rows.append({"after": task.name, "accuracy": _named(every, stages.matrix[0])})
-    history.whole, history.classes = _among_all(method, every, exams), len(method.classes_)
+    history.whole, history.classes = _among_all(learner, every, exams), len(learner.classes_)
     credits = tuple(dict.fromkeys([*bundle.credits, *(line for task in new for line in task.source.credits)]))
-    made = Bundle(method=method, classes=method.classes_, encoder=reading, credits=credits, whole=bundle.whole)
+    made = Bundle(method=learner, classes=learner.classes_, encoder=reading, credits=credits, whole=bundle.whole)
     made.save(out, with_encoder=with_encoder, more=lambda part: _tell(history, part))
     return made, history
 
@@ -220,7 +227,7 @@ def continue_stream(
 
 @dataclasses.dataclass(frozen=True)
 class _Towers:
-    """What a stream goes on with: the encoder before the method, and for a new stream the towers."""
+    """What a stream goes on with: the encoder before the method, and the towers that it began with."""
 
     encoder: Encoder
     whole: bool
@@ -237,7 +244,7 @@ def _saved(model: str | os.PathLike[str], trust: bool) -> tuple[Bundle, History]
             raise ValueError(f"model: {os.fspath(model)!r} is a folder without a saved model")
         return None
     bundle = Bundle.load(folder, trust=trust)
-    if not isinstance(bundle.method, ZSCL):
+    if not isinstance(bundle.method, TowerStream):
         raise ValueError(
             f"model: {os.fspath(model)!r} is a saved {bundle.method.card.slug}, which learns no further task; begin a "
             "stream with a two-tower encoder, such as lite-clip"
@@ -247,9 +254,9 @@ def _saved(model: str | os.PathLike[str], trust: bool) -> tuple[Bundle, History]
         if told["format"] != FORMAT:
             raise ValueError(f"it is of format {told['format']!r}")
         held_out = float(told.get("held_out", HELD_OUT))
-        whole, classes = told.get("whole", {}), told.get("classes", 0)
+        whole, classes, slug = told.get("whole", {}), told.get("classes", 0), bundle.method.card.slug
         history = check_kinds(
-            History(told["encoder"], told["train"], told["tasks"], told["rows"], held_out, whole, classes)
+            History(told["encoder"], told["train"], told["tasks"], told["rows"], held_out, whole, classes, slug)
         )
         if not all(isinstance(one, dict) for one in (*history.tasks, *history.rows)) or not 0 < held_out < 1:
             raise ValueError("tasks and rows must be objects, and held_out a share between 0 and 1")
@@ -258,46 +265,66 @@ def _saved(model: str | os.PathLike[str], trust: bool) -> tuple[Bundle, History]
         raise ValueError(f"model: {folder / ABOUT} does not tell the stream: {sentence(error)}") from error
 
 
+def stream_learners() -> tuple[str, ...]:
+    """All methods that learn streams of tasks with two towers, by slug, those of other packages, too."""
+    read = reading("model")
+    slugs = (slug for slug in registry.slugs() if slug not in registry.METHODS or slug in read)
+    return tuple(slug for slug in slugs if issubclass(registry.get(slug), TowerStream))
+
+
 def _begin(
-    history: History, preset: str | None, settings: Mapping[str, Any], seed: int, trust: bool
-) -> tuple[ZSCL, _Towers]:
+    history: History, method: str | None, preset: str | None, settings: Mapping[str, Any], seed: int, trust: bool
+) -> tuple[TowerStream, _Towers]:
     """The method with nothing learnt yet, and the towers of an encoder by name."""
     from unseen.encoders.trainable import tower_heads, whole_towers
 
+    slug = method or DEFAULT[history.train]
+    if slug not in (known := stream_learners()):
+        raise ValueError(f"method must be one of {', '.join(known)}; got {slug!r}")
+    learner = _with_settings(registry.get(slug)(), history, preset, settings, seed, anew=True)  # type: ignore[arg-type]
     encoder = encoders.get(history.encoder, trust=trust, precision="fp32")
     if not isinstance(encoder, TwoTowerEncoder):
         raise ValueError(f"model: {history.encoder!r} has one tower; name a two-tower encoder, such as lite-clip, or a "
                          "folder that `unseen continue` wrote")  # fmt: skip
     if history.train == "all":
-        return _method(None, history, preset, settings, seed), _Towers(encoder, True, (), whole_towers(encoder))
+        return learner, _Towers(encoder, True, (), whole_towers(encoder))
     heads = tower_heads(encoder)
-    return _method(None, history, preset, settings, seed), _Towers(heads.reading, False, (), heads.towers)
+    return learner, _Towers(heads.reading, False, (), heads.towers)
 
 
 def _go_on(
-    bundle: Bundle, history: History, preset: str | None, settings: Mapping[str, Any], seed: int
-) -> tuple[ZSCL, _Towers]:
-    """The method of a saved model, with other settings if some are told."""
+    bundle: Bundle, history: History, method: str | None, preset: str | None, settings: Mapping[str, Any], seed: int
+) -> tuple[TowerStream, _Towers]:
+    """The method of a saved model, with other settings if some are told, and the towers that it began with."""
     from unseen.encoders.trainable import attach
 
-    assert isinstance(bundle.method, ZSCL)
+    learner = bundle.method
+    assert isinstance(learner, TowerStream)
     assert bundle.encoder is not None
-    attach(bundle.method.network_, bundle.encoder)
-    method = _method(bundle.method, history, preset, settings, seed)
-    return method, _Towers(bundle.encoder, bundle.whole, bundle.credits)
+    slug = learner.card.slug
+    if method not in (None, slug):
+        raise ValueError(f"method: this stream began with {slug}; it cannot go on with {method}")
+    attach(learner.network_, bundle.encoder)
+    towers = copy.deepcopy(learner.network_)
+    towers.load_state_dict(vars(learner).get("initial_", towers.state_dict()))
+    return (
+        _with_settings(learner, history, preset, settings, seed),
+        _Towers(bundle.encoder, bundle.whole, bundle.credits, towers),
+    )
 
 
-def _method(saved: ZSCL | None, history: History, preset: str | None, settings: Mapping[str, Any], seed: int) -> ZSCL:
-    """The method with a preset on top of the rates that heads or whole towers want."""
-    presets = ZSCL.card.presets
+def _with_settings(
+    learner: TowerStream, history: History, preset: str | None, settings: Mapping[str, Any], seed: int,
+    anew: bool = False,
+) -> TowerStream:  # fmt: skip
+    """The method with a preset on top of the one that heads or whole towers want."""
+    presets = learner.card.presets
     if preset is not None and preset not in presets:
         raise ValueError(f"preset must be one of {', '.join(presets)}; got {preset!r}")
-    base = presets["heads"] if history.train == "heads" else {}
-    told = {**base, **presets.get(preset or "", {})} if preset or saved is None else {}
+    base = presets.get("heads", {}) if history.train == "heads" else {}
+    told = {**base, **presets.get(preset or "", {})} if preset or anew else {}
     told |= {**settings, "random_state": seed}
-    if saved is None:
-        return ZSCL().set_params(**told)
-    return saved.set_params(**(ZSCL().get_params() if preset else {}) | told)
+    return learner.set_params(**(type(learner)().get_params() if preset and not anew else {}) | told)
 
 
 def _task(data: Data, share: float) -> Task:
@@ -334,6 +361,22 @@ def asked_about(domain: Domain, share: float) -> NDArray[np.bool_]:
         elif out[own].all():
             out[own[place[own] == place[own].max()]] = False
     return out
+
+
+def _references(
+    learner: TowerStream, reference: Data | None, texts: Any, bundle: _Towers, say: Callable[[str], None]
+) -> dict[str, Domain]:
+    """Pictures and sentences on which a model is held to what it said before, if the method reads such."""
+    if not learner.reads_references:
+        for name, value in (("reference", reference), ("texts", texts)):
+            if value is not None:
+                raise ValueError(f"{name}: {learner.card.slug} changes no tower, and reads no references")
+        return {}
+    given = {"corpus": _sentences(texts)}
+    if reference is None:
+        say("no reference pictures: each task's own stand in; those of other things hold the model better (reference)")
+        return given
+    return given | {"auxiliary": _model_inputs(_pictures(reference), bundle.encoder, bundle.whole)}
 
 
 def _pictures(data: Data) -> Domain:
@@ -391,8 +434,8 @@ def _model_inputs(domain: Domain, encoder: Encoder, whole: bool) -> Domain:
 
 
 def _ask_the_start(
-    method: ZSCL, bundle: _Towers, history: History, every: Sequence[Task], exams: Sequence[Exam],
-    prompts: Sequence[str] | None, drive: Stream,
+    bundle: _Towers, history: History, every: Sequence[Task], exams: Sequence[Exam], prompts: Sequence[str] | None,
+    drive: Stream,
 ) -> None:  # fmt: skip
     """What the stream began with says of tasks that nobody asked it about: the first row of the table."""
     if not history.rows:
@@ -401,18 +444,14 @@ def _ask_the_start(
     open_ones = [(task, exam) for task, exam in zip(every, exams) if task.name not in first]
     if open_ones:
         start = ZSCL(iterations=0)
-        towers = bundle.model
-        if towers is None:
-            towers = copy.deepcopy(method.network_)
-            towers.load_state_dict(method.initial_)
         source = _model_inputs(every[0].source, bundle.encoder, bundle.whole)
-        start.fit(source=source, model=towers, prompts=prompts)
+        start.fit(source=source, model=bundle.model, prompts=prompts)
         first |= _named([task for task, _ in open_ones], drive.row(start, [exam for _, exam in open_ones]))
     for task in every:
         _note(history, task)
 
 
-def _among_all(method: ZSCL, every: Sequence[Task], exams: Sequence[Exam]) -> dict[str, float]:
+def _among_all(method: TowerStream, every: Sequence[Task], exams: Sequence[Exam]) -> dict[str, float]:
     """Accuracy of each task where nobody says of which task a sample is, as for a saved model."""
     place = {name: i for i, name in enumerate(method.classes_.names)}
     ask: Any = method.predict

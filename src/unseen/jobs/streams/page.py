@@ -15,6 +15,12 @@ from unseen.report.pages import render_page
 if TYPE_CHECKING:
     from unseen.jobs.streams.job import History
 
+HOW = {
+    ("stream-ridge", "heads"): "One linear layer on frozen features learns; it is what all tasks together would give.",
+    ("stream-ridge", "all"): "One linear layer behind the frozen image tower learns; it is what all tasks would give.",
+    ("zscl", "heads"): "New last layers on frozen features learn.",
+    ("zscl", "all"): "Both towers learn.",
+}
 STYLE = """
 td.learnt { font-weight: 600; }
 td.before { opacity: .75; }
@@ -35,7 +41,7 @@ def page(history: History) -> bytes:
     return render_page(
         Path(__file__).with_name("page.html"), style=STYLE, rows=rows, names=with_counts(names, history), learnt=learnt,
         lines=told(history), summary=summary(history),
-        encoder=_short(history.encoder), train=history.train,
+        encoder=_short(history.encoder), how=HOW.get((history.method, history.train), ""), method=history.method,
     )  # fmt: skip
 
 

@@ -1,27 +1,22 @@
 """ZSCL: two towers learn a stream of tasks, tied to what they were in feature space and in weight space."""
 
 import copy
-import dataclasses
-from collections.abc import Sequence
-from typing import Any, Literal, Self
+from typing import Any, Literal
 
 import numpy as np
 import torch
-import torch.nn.functional as F
-from jaxtyping import Float
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from unseen.data.classes import ClassSpace, join
 from unseen.data.domain import Domain
 from unseen.data.samplers import paired_batches, tensor
-from unseen.methods.base import Card, Method
+from unseen.methods.base import Card
 from unseen.methods.multimodal.zscl.exemplars import herded
 from unseen.methods.multimodal.zscl.objective import Objective, Tied
 from unseen.methods.needs import TrainableTowers
 from unseen.methods.parameters import Count, Natural, NonNegative, Positive, Unit
-from unseen.nn.dual_encoder import in_parts, named_classes, sentence, templates_of
-from unseen.nn.protocols import TokenizingTowers
+from unseen.methods.tower_streams import TowerStream
+from unseen.nn.dual_encoder import in_parts, sentence
 from unseen.nn.schedules import warm_then_cosine
 from unseen.nn.train import Run, train
 from unseen.nn.weight_space import Anchor, UniformAverage, interpolated, weights_of
@@ -30,7 +25,7 @@ NOISE = (1000, 10)
 """Random texts, and tokens of each, where `texts` asks for them."""
 
 
-class ZSCL(Method):
+class ZSCL(TowerStream):
     """Fine-tune an image-text model on a stream of tasks without losing its zero-shot ability [1].
 
     Each `partial_fit` learns one task: labelled pictures, class names, templates of prompts. Both towers train on
@@ -200,57 +195,13 @@ class ZSCL(Method):
     iterations: Natural = 1000
     batch_size: Count = 64
 
-    network_: nn.Module = dataclasses.field(init=False)
-
     # -- learning ------------------------------------------------------------------------------------------
 
-    def fit(
-        self,
-        *,
-        source: Domain,
-        model: nn.Module,
-        classes: ClassSpace | None = None,
-        auxiliary: Domain | None = None,
-        corpus: Domain | None = None,
-        prompts: Any = None,
-    ) -> Self:
-        """Begin a stream with the first task; see `partial_fit`."""
-        return self.partial_fit(
-            source=source, model=model, classes=classes, auxiliary=auxiliary, corpus=corpus, prompts=prompts
-        )
-
-    def partial_fit(
-        self,
-        *,
-        source: Domain,
-        model: nn.Module | None = None,
-        classes: ClassSpace | None = None,
-        auxiliary: Domain | None = None,
-        corpus: Domain | None = None,
-        prompts: Any = None,
-    ) -> Self:
-        """Learn the next task of the stream.
-
-        Parameters
-        ----------
-        source : Domain
-            Labelled pictures of the task, or features that the image tower reads.
-        model : Module
-            The two towers, for the first task; a copy of them is trained.
-        classes : ClassSpace
-            The task's classes, whose first are those of `source`; those of `source` if absent.
-        auxiliary : Domain
-            Reference pictures, which need no labels.
-        corpus : Domain
-            Reference sentences, which belong to no picture.
-        prompts : sequence of str
-            Templates with a place {} for the name of a class; "a photo of a {}." if absent.
-        """
-        before = dict(self.fitted)
-        begun = "network_" in before
-        network = self._begin(model) if not begun else self._go_on(model)
-        space, templates = _named(source, classes), templates_of(prompts)
-        task = {"classes": space.names, "templates": templates}
+    def _learn(
+        self, network: Any, source: Domain, task: dict[str, Any], auxiliary: Domain | None, corpus: Domain | None
+    ) -> nn.Module:
+        """Train on the task, unless nothing is to be learnt at all."""
+        before = vars(self)
         state = weights_of(network)
         initial: dict[str, Tensor] = before.get("initial_", state)
         if self.iterations:
@@ -258,36 +209,23 @@ class ZSCL(Method):
             self.history_: tuple[Any, ...] = (*before.get("history_", ()), history)
             if self.wise < 1:
                 network.load_state_dict(interpolated(initial, weights_of(network), self.wise))
-        self.network_, self.initial_ = network.eval(), initial
-        self.tasks_: tuple[dict[str, Any], ...] = (*before.get("tasks_", ()), task)
-        self.classes_: ClassSpace = join(before["classes_"], _plain(space)) if begun else _plain(space)
-        self.vectors_ = self._vectors(self.classes_)
+        self.initial_ = initial
+        return network
+
+    def _keep(self, source: Domain) -> None:
+        """Samples of the task to rehearse."""
         if self.exemplars:
             kept = (*self._kept(source), len(self.tasks_) - 1)
-            self.exemplars_: tuple[Any, ...] = (*before.get("exemplars_", ()), kept)
-        return self
+            self.exemplars_: tuple[Any, ...] = (*vars(self).get("exemplars_", ()), kept)
 
     def _begin(self, model: nn.Module | None) -> nn.Module:
         """A copy of the towers; which of their weights train is remembered: all that are not frozen, but s."""
-        if model is None:
-            raise ValueError("model is needed for the first task of a stream: two towers, as unseen.encoders.trainable "
-                             "makes them; got none")  # fmt: skip
-        if not isinstance(model, TokenizingTowers):
-            expected = "two towers with encode_image, encode_text, logit_scale and tokenize"
-            raise TypeError(f"model must be {expected}, such as a DualEncoder; got {type(model).__name__}")
-        network = copy.deepcopy(model)
+        network = super()._begin(model)
         trained = [name for name, p in network.named_parameters() if p.requires_grad and name != "logit_scale"]
         if self.iterations and not trained:  # frozen for inference, as `Encoder` has them
             trained = [name for name, _ in network.named_parameters() if name != "logit_scale"]
         self.trained_ = tuple(trained)
         return network
-
-    def _go_on(self, model: nn.Module | None) -> nn.Module:
-        if model is not None:
-            raise ValueError(
-                f"model is for the first task of a stream; this one goes on with what {len(self.tasks_)} made of it"
-            )
-        return copy.deepcopy(self.network_)
 
     def _train(
         self,
@@ -382,75 +320,3 @@ class ZSCL(Method):
         with torch.no_grad():
             chosen = herded(in_parts(network.encode_image, x), y, self.exemplars)
         return x[chosen], y[chosen]
-
-    # -- asking --------------------------------------------------------------------------------------------
-
-    def decision_function(
-        self, x: Tensor, classes: ClassSpace | None = None, prompts: Sequence[str] | None = None
-    ) -> Float[Tensor, "n k"]:
-        """s <z, w_k> of the classes asked about, (n, k); of all classes that were learnt if none are named.
-
-        Parameters
-        ----------
-        x : Tensor
-        classes : ClassSpace, optional
-            Any classes with names: those of one task, or such as no task had.
-        prompts : sequence of str, optional
-            Templates; those of the class's own task if absent, of the last task for a class that none had.
-        """
-        network: Any = self.network_
-        w = self.vectors_ if classes is None and prompts is None else self._vectors(classes or self.classes_, prompts)
-        return network.logit_scale.detach().exp() * in_parts(network.encode_image, x) @ w.T
-
-    def predict_proba(
-        self, x: Tensor, classes: ClassSpace | None = None, prompts: Sequence[str] | None = None
-    ) -> Float[Tensor, "n k"]:
-        """Probabilities of the classes asked about, (n, k)."""
-        return torch.softmax(self.decision_function(x, classes, prompts), dim=1)
-
-    def predict(
-        self, x: Tensor, classes: ClassSpace | None = None, prompts: Sequence[str] | None = None
-    ) -> NDArray[np.int64]:
-        """Index of the likeliest of the classes asked about, (n,)."""
-        return self.decision_function(x, classes, prompts).argmax(dim=1).numpy()
-
-    def network(self) -> nn.Module:
-        """The image tower with the vectors of all classes that were learnt."""
-        network: Any = self.network_
-        scale = float(network.logit_scale.detach().exp())
-        n, dim = self.vectors_.shape
-        made = named_classes(copy.deepcopy(network.image), n, dim, scale)
-        made.weights.copy_(self.vectors_)
-        return made
-
-    @torch.no_grad()
-    def _vectors(self, classes: ClassSpace, prompts: Sequence[str] | None = None) -> Float[Tensor, "k d"]:
-        """Step 8: the mean over templates of the unit vectors of each class's texts, of unit length."""
-        network: Any = self.network_
-        given = None if prompts is None else templates_of(prompts)
-        each = [given or self._template_of(name) for name in classes.names]
-        texts = [sentence(template, name) for name, own in zip(classes.names, each) for template in own]
-        vectors = in_parts(network.encode_text, network.tokenize(texts))
-        means = [part.mean(dim=0) for part in torch.split(vectors, [len(own) for own in each])]
-        return F.normalize(torch.stack(means), dim=1)
-
-    def _template_of(self, name: str) -> tuple[str, ...]:
-        """The templates of the last task that has a class of this name, else of the last task."""
-        own = [task["templates"] for task in self.tasks_ if name in task["classes"]]
-        return (own or [self.tasks_[-1]["templates"]])[-1]
-
-
-# -- words -------------------------------------------------------------------------------------------------
-
-
-def _named(source: Domain, classes: ClassSpace | None) -> ClassSpace:
-    """The task's classes, with names."""
-    space = source.classes if classes is None else classes
-    if space is None:
-        raise ValueError("source must have named classes, or classes must be given; prompts are made of their names")
-    return space
-
-
-def _plain(classes: ClassSpace) -> ClassSpace:
-    """The names alone: what tasks say of their classes beyond them differs."""
-    return ClassSpace(names=classes.names)

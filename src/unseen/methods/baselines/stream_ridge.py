@@ -1,0 +1,147 @@
+"""A stream of tasks by ridge regression on frozen features, in closed form: as if all tasks had been there at once."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from unseen.data.classes import ClassSpace
+from unseen.data.domain import Domain
+from unseen.data.samplers import tensor
+from unseen.methods.base import Card
+from unseen.methods.needs import TrainableTowers
+from unseen.methods.parameters import Positive
+from unseen.methods.tower_streams import TowerStream
+from unseen.nn.build import builder
+from unseen.nn.dual_encoder import in_parts
+
+
+class StreamRidge(TowerStream):
+    """Keep two sums over all samples of all tasks, and solve for one linear layer on frozen features [1].
+
+        G = sum x x',  Q = sum x y',  W = (G + penalty I)^-1 Q,
+
+    with x a feature at unit length and a 1 behind it, and y the 1 of its class among zeros. The layer after the last
+    task is the one that all tasks together would have given, in any order, so that nothing is forgotten, and no sample
+    is kept. The towers never change: a class that no task had is known by its name, as well as at the start.
+
+    Parameters
+    ----------
+    penalty : float, > 0
+        Of the squared weights.
+    scale : float, > 0
+        Multiplies the scores before the softmax.
+
+    Attributes
+    ----------
+    gram_ : Tensor (d + 1, d + 1)
+    sums_ : Tensor (d + 1, K)
+    weights_ : Tensor (d + 1, K)
+    pictures_ : bool
+        Whether samples go through the image tower first.
+
+    Notes
+    -----
+    `source` holds features, as encoders give them, which are read as they are, or what the image tower reads.
+
+    References
+    ----------
+    [1] Zhuang et al., "ACIL: Analytic Class-Incremental Learning with Absolute Memorization and Privacy Protection",
+        NeurIPS 2022, without its random layer; Hoerl and Kennard, "Ridge Regression", Technometrics 1970.
+    """
+
+    card = Card(
+        slug="stream-ridge",
+        cost=0.5,
+        title="ACIL: Analytic Class-Incremental Learning with Absolute Memorization and Privacy Protection",
+        venue="NeurIPS 2022",
+        summary="Learn task after task by one ridge regression on frozen features; nothing is forgotten.",
+        unseen={"classes"},
+        modalities={"features", "image"},
+        reads={"corpus": {"text"}},
+        protocols={"stream"},
+        needs=(TrainableTowers(),),
+        at_prediction={"scale"},
+        baseline=True,
+    )
+
+    reads_references: ClassVar[bool] = False
+
+    penalty: Positive = 0.1
+    scale: Positive = 10.0
+
+    gram_: Float[Tensor, "d d"] = dataclasses.field(init=False)
+    sums_: Float[Tensor, "d k"] = dataclasses.field(init=False)
+    weights_: Float[Tensor, "d k"] = dataclasses.field(init=False)
+    pictures_: bool = dataclasses.field(init=False)
+
+    def _keep(self, source: Domain) -> None:
+        """Add the task to the sums, and solve anew."""
+        samples = tensor(source)
+        self.pictures_ = samples.ndim > 2
+        x = self._features(samples).double()
+        place = torch.tensor([self.classes_.names.index(name) for name in self.tasks_[-1]["classes"]])
+        y = F.one_hot(place[torch.as_tensor(source.labels)], len(self.classes_)).double()
+        gram, sums = x.T @ x, x.T @ y
+        if len(self.tasks_) > 1:
+            gram += self.gram_
+            sums[:, : self.sums_.shape[1]] += self.sums_
+        self.gram_, self.sums_ = gram, sums
+        eye = torch.eye(len(gram), dtype=gram.dtype)
+        self.weights_ = torch.linalg.solve(gram + self.penalty * eye, sums).float()
+
+    @torch.no_grad()
+    def decision_function(
+        self, x: Tensor, classes: ClassSpace | None = None, prompts: Sequence[str] | None = None
+    ) -> Float[Tensor, "n k"]:
+        """Scores of the classes asked about, (n, k): of the layer if all of them were learnt, else of their names."""
+        known = {name: i for i, name in enumerate(self.classes_.names)}
+        asked = self.classes_.names if classes is None else classes.names
+        if prompts is not None or not set(asked) <= known.keys():
+            return super().decision_function(x, classes, prompts)
+        return self.scale * (self._features(x) @ self.weights_[:, [known[name] for name in asked]])
+
+    def network(self) -> nn.Module:
+        """The layer on features, or on the image tower."""
+        towers: Any = self.network_
+        made = unit_linear(*self.weights_.shape)
+        made.weights.copy_(self.scale * self.weights_)
+        return nn.Sequential(copy.deepcopy(towers.image), made) if self.pictures_ else made
+
+    def _features(self, x: Tensor) -> Float[Tensor, "n d"]:
+        """Features at unit length, and a 1."""
+        towers: Any = self.network_
+        with torch.no_grad():
+            return with_one(in_parts(towers.encode_image, x) if self.pictures_ else x)
+
+
+def with_one(x: Float[Tensor, "n d"]) -> Float[Tensor, "n d1"]:
+    """Rows at unit length with a 1 behind each."""
+    return torch.cat([F.normalize(x.float(), dim=1), torch.ones(len(x), 1, device=x.device)], dim=1)
+
+
+class UnitLinear(nn.Module):
+    """Scores of a linear layer on rows at unit length, with a 1 behind them."""
+
+    weights: Float[Tensor, "d k"]
+
+    def __init__(self, width: int, n_classes: int) -> None:
+        super().__init__()
+        self.register_buffer("weights", torch.zeros(width, n_classes))
+
+    def forward(self, x: Float[Tensor, "n d"]) -> Float[Tensor, "n k"]:
+        """Scores."""
+        return with_one(x) @ self.weights
+
+
+@builder("unit-linear")
+def unit_linear(width: int, n_classes: int) -> UnitLinear:
+    """A `UnitLinear` of zeros."""
+    return UnitLinear(width, n_classes)
