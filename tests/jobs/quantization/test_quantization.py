@@ -30,7 +30,7 @@ from unseen.jobs.quantization.page import facts
 from unseen.methods.compression.zeroq import ZeroQ
 from unseen.methods.compression.zeroq.precision import sensitivity
 from unseen.methods.fixed import fixed
-from unseen.nn.build import builder, timm_network
+from unseen.nn.build import builder, timm_network, torchvision_network
 from unseen.nn.divergences import exact_kl
 from unseen.nn.integer import run_onnx
 from unseen.nn.quantizers import frozen_copy, quantizable, quantized, quantized_weight
@@ -401,6 +401,35 @@ def test_checkpoints_are_read_and_those_that_do_not_fit_are_named(tmp_path):
         classifier(f"torchvision:resnet34@{tmp_path / 'w.pth'}")
     with pytest.raises(FileNotFoundError, match="checkpoint"):
         classifier("timm:resnet18@nowhere.safetensors")
+
+
+@pytest.mark.parametrize("name", ["torchvision:resnet18", "torchvision:squeezenet1_1", "timm:resnet10t"])
+def test_a_fine_tuned_checkpoint_says_how_many_classes_there_are(name, tmp_path):
+    kind, _, architecture = name.partition(":")
+    build = timm_network if kind == "timm" else torchvision_network
+    network = build(architecture, num_classes=6).eval()
+    torch.save(network.state_dict(), tmp_path / "w.pt")
+    read = classifier(f"{name}@{tmp_path / 'w.pt'}?size=64")
+    assert read.classes.names == tuple(f"class {i}" for i in range(6))
+    read.save(tmp_path / "m")
+    x = torch.randn(2, 3, 64, 64)
+    with torch.no_grad():
+        for own in (read.logits(), Bundle.load(tmp_path / "m").logits()):
+            assert torch.equal(own(x), network(x))
+
+
+def test_why_a_checkpoint_does_not_fit_is_one_sentence(tmp_path):
+    state = torchvision.models.resnet18(weights=None, num_classes=6).state_dict()
+    torch.save({**state, "fc.bias": torch.zeros(7)}, tmp_path / "two.pt")
+    torch.save({key: value for key, value in state.items() if not key.startswith("fc")}, tmp_path / "headless.pt")
+    torch.save({"epoch": 3, "model": state}, tmp_path / "wrapped.pt")
+    for name, told in (
+        ("two", r"does not fit the network: 'fc.weight' has the shape \(6, 512\), not \(1000, 512\)$"),
+        ("headless", r"does not fit the network: it lacks 'fc.weight' and 1 more$"),
+        ("wrapped", r"wrapped.pt holds no state_dict: tensors by their names$"),
+    ):
+        with pytest.raises(ValueError, match=told):
+            classifier(f"torchvision:resnet18@{tmp_path / name}.pt")
 
 
 @pytest.mark.parametrize(
