@@ -101,7 +101,11 @@ LEADING = re.compile(
     r"^(?P<names>\w+(?:(?:, | or | and )\w+)*)"
     r"(?=:| must\b| cannot\b| is for\b| has\b| names\b| takes\b| needs\b| goes\b)"
 )
-GIVEN = re.compile(r"(?<![\w.(])(?P<name>[a-z][a-z_]*)=(?P<value>'[^']*'|\"[^\"]*\"|[\w.:/\[\]+-]+|)(?!=)")
+GIVEN = re.compile(
+    r"(?P<said>(?<![\w=])(?:'[^']*'|\"[^\"]*\"))"
+    r"|(?<![\w.(?&])(?P<name>[a-z][a-z_]*)=(?P<value>'[^']*'|\"[^\"]*\"|[\w.:/\[\]+-]+|)(?!=)"
+)
+"""An argument with its value, or what somebody said, in quotes: that stays."""
 QUOTED = re.compile(r"`(?P<name>[a-z][a-z_]*)`")
 IN_BRACKETS = re.compile(r"\((?P<name>[a-z][a-z_]*)=(?P<value>[\w.:'/-]*)\)")
 
@@ -122,11 +126,12 @@ def in_flags(text: str, command: Any, *, error: bool = False) -> str:
 
     ``classes='cat,dog'`` becomes ``--classes 'cat,dog'``, ``careful=False`` ``--no-careful``, ``trust=True`` and
     ``trust=`` ``--trust``, and a name in backticks its flag. In an error, arguments at its beginning are flags, too.
+    What stands in quotes is repeated as it was given, and so are the options of a name, ``lite?size=64&crop=1``.
     """
     flags = flags_of(command)
 
     def given(match: re.Match[str]) -> str:
-        return _spelt(flags, match["name"], match["value"]) or match[0]
+        return match[0] if match["said"] else _spelt(flags, match["name"], match["value"]) or match[0]
 
     def bracketed(match: re.Match[str]) -> str:
         spelt = _spelt(flags, match["name"], match["value"])

@@ -113,7 +113,7 @@ def test_names_alone_are_enough_and_a_file_of_names_is_one(places: Places, tmp_p
             "&#39;/etc/names.csv&#39; does not lie",
         ),
         ({"source": "photos", "target": "photos", "encoder": "onnx:/tmp/x.onnx"}, "Encoder: files are not loaded here"),
-        ({"source": "photos", "target": "photos", "encoder": "nonsense"}, "nonsense"),
+        ({"source": "photos", "target": "photos", "encoder": "nonsense"}, "Encoder: &#39;nonsense&#39; is no encoder"),
         ({"source": "photos", "target": "photos", "seeds": "1000000"}, "Repeat every method"),
         ({"source": "photos", "target": "photos", "budget": "9h"}, "Time at most"),
         ({"source": "photos", "target": "photos", "name": "../x"}, "name: letters"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import functools
+import shlex
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -182,7 +183,7 @@ def home(shown: Shown, desk: Desk, places: Places, typed: Fields, problem: str =
         rows=rows,
         running=any(row["share"] is not None for row in rows),
         compared=sum(row["done"] for row in rows),
-        demo=shown.runs_root / "digits",
+        demo=shlex.quote(str(shown.runs_root / "digits")),
     )
 
 
@@ -316,7 +317,10 @@ def _encoder(name: str) -> str:
 
     if name.partition(":")[0] in LOCAL_FILES or Path(name).exists():
         raise ValueError(f"Encoder: files are not loaded here; name one of `unseen encoders`, got {name!r}")
-    describe(name)
+    try:
+        describe(name)
+    except ValueError as error:
+        raise ValueError(f"Encoder: {error}") from error
     return name
 
 

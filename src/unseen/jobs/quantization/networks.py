@@ -49,7 +49,7 @@ def classifier(name: str, *, trust: bool = False) -> Bundle:
     options = dict(parse_qsl(query))
     unknown = set(options) - {"pretrained", "size"}
     if unknown:
-        raise ValueError(f"{name!r} has the option {min(unknown)!r}; there are pretrained and size")
+        raise ValueError(f"{name!r}: there is no option {min(unknown)!r}; there are: pretrained, size")
     architecture, _, path = argument.partition("@")
     network, pixels = makers[scheme](architecture, path, options.get("pretrained") != "0")
     if "size" in options:
