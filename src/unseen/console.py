@@ -9,9 +9,9 @@ import shlex
 import shutil
 import sys
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 import typer.core
@@ -21,6 +21,8 @@ from unseen.runtime import replacing
 
 if TYPE_CHECKING:
     import pandas as pd
+
+F = TypeVar("F", bound=Callable[..., Any])
 
 app = typer.Typer(
     name="unseen",
@@ -201,6 +203,12 @@ def check_written(name: str, file: Path | None, *endings: str) -> None:
 
 def dump(value: Any) -> None:
     typer.echo(json.dumps(value, indent=1, ensure_ascii=False, default=str))
+
+
+def resumes(command: F) -> F:
+    """Mark a command that goes on from where it was stopped when it is given again."""
+    command.resumes = True  # type: ignore[attr-defined]
+    return command
 
 
 def command_line() -> str:

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from unseen import options
-from unseen.console import app, dump, say, write_csv
+from unseen.console import app, dump, resumes, say, write_csv
 
 head_app = typer.Typer(no_args_is_help=True, help="Scores of pairs, learnt from a few labels over frozen embeddings.")
 app.add_typer(head_app, name="head")
@@ -23,6 +23,7 @@ TwoTowers = Annotated[str, typer.Option(help="Two-tower encoder; `unseen encoder
 
 
 @app.command()
+@resumes
 def curate(
     source: Annotated[
         Path,

@@ -16,6 +16,7 @@ from unseen.console import (
     app,
     command_line,
     dump,
+    resumes,
     say,
     settings_of,
     tell,
@@ -36,6 +37,7 @@ SEEDS = "How many seeds: each candidate is fitted once for every one, 0, 1, ..."
 
 
 @app.command()
+@resumes
 def demo(
     data: Annotated[str, typer.Option(help="emoji (needs npm for the drawings) or digits (needs nothing).")] = "emoji",
     out: Annotated[Path, typer.Option(help="Run folder.")] = Path("runs/demo"),
@@ -56,6 +58,7 @@ def demo(
 
 
 @app.command()
+@resumes
 def compare(
     source: options.Source = None,
     target: options.Target = None,
