@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -155,7 +156,8 @@ def new_method(
     from unseen.scaffold import new_method as write
 
     folder = write(slug, out)
-    say(f"{folder} is written; try: pip install -e {folder} && pytest {folder} && unseen methods {slug}")
+    place = shlex.quote(str(folder))
+    say(f"{folder} is written; try: pip install -e {place} && pytest {place} && unseen methods {slug}")
 
 
 @app.command()

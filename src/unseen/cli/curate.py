@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -172,7 +173,7 @@ def curate(
         raise typer.Exit(3)
     if INDEX in every and made.accounting.kept:
         build_indices(out, memory, brief=made.accounting.what == "pictures")
-        say(f"look at it: unseen explore {out}")
+        say(f"look at it: unseen explore {shlex.quote(str(out))}")
 
 
 def _filtered(accounting: Any, share: float | None) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -166,7 +167,8 @@ def _compare(inputs: dict[str, Any], *, verbose: bool, as_json: bool = False) ->
         _candidates(comparison.results)
     for line in (*(details(comparison.results) if verbose else ()), "", *summary(comparison.results)):
         tell(line)
-    tell(f"report: {comparison.folder}/report.html; to use what was chosen: unseen predict {comparison.folder} FILE")
+    use = f"unseen predict {shlex.quote(str(comparison.folder))} FILE"
+    tell(f"report: {comparison.folder}/report.html; to use what was chosen: {use}")
 
 
 def _candidates(results: dict[str, Any]) -> None:
