@@ -367,6 +367,22 @@ def test_what_cannot_be_written_is_refused_before_the_long_work_and_a_failed_exp
     assert (tmp_path / "q" / "report.html").exists()
 
 
+def test_an_earlier_model_is_not_overwritten_by_another(bundle, tmp_path, monkeypatch):
+    quantize(bundle, out=tmp_path / "q", settings=SHORT)
+    quantize(bundle, out=tmp_path / "q", settings=SHORT)  # the same once more
+    with monkeypatch.context() as patch:
+        patch.setattr(quantization, "_fit", lambda *_: pytest.fail("it was fitted"))
+        with pytest.raises(ValueError, match=r"^out must be another folder than `again`, which would be lost"):
+            quantize(again=tmp_path / "q", bits="6/8", out=tmp_path / "new" / ".." / "q")
+        with pytest.raises(ValueError, match=r"^out: .*q holds another quantized model \(of other method, bits\);"):
+            quantize(bundle, out=tmp_path / "q", bits="6/8", settings=SHORT)
+        with pytest.raises(ValueError, match=r"\(of other network\)"):
+            quantize(bundle_of(small_net(6)), out=tmp_path / "q", settings=SHORT)
+        saved = bundle.save(tmp_path / "float")
+        with pytest.raises(FileExistsError, match="holds other files"):
+            quantize(saved, out=saved, settings=SHORT)
+
+
 def test_a_network_in_doubles_is_quantized_in_single_precision(bundle):
     double = bundle_of(frozen_copy(bundle.logits()).double())
     got, _ = quantize(double, settings=SHORT)
