@@ -213,6 +213,14 @@ def test_onnx_in_integers_comes_from_the_float_network_or_from_the_folder(mixed,
     with torch.no_grad():
         simulated = small.network()(x)
     for file in ("a.onnx", "b.onnx"):
+        graph = onnx.load(tmp_path / file)
+        ends = [
+            value.type.tensor_type.shape.dim[0].dim_param for value in (graph.graph.input[0], graph.graph.output[0])
+        ]
+        assert ends == ["batch", "batch"]
+        told = {prop.key: prop.value for prop in graph.metadata_props}
+        assert json.loads(told["preprocess"])["mean"] == list(small.encoder.preprocess.mean)
+        assert json.loads(told["threshold"]) == small.threshold
         got = run_onnx(tmp_path / file, x)
         assert torch.allclose(got.sum(dim=1), torch.ones(16), atol=1e-4)  # probabilities, not rounded themselves
         assert float((got - simulated).abs().mean()) < 0.02
