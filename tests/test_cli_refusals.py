@@ -53,6 +53,8 @@ AT_ONCE = [
     (["explain", "nowhere", "photos"], "nowhere is not a saved model"),
     (["export", "nowhere", "--out", "m.onnx"], "nowhere is not a saved model"),
     (["export", "nowhere"], "name --out FILE.onnx"),
+    (["export", "saved", "--out", "photos"], "--out must be a file such as sketches.onnx; 'photos' is a folder"),
+    (["export", "saved", "--web", "photos"], "--web must be a file such as sketches.html; 'photos' is a folder"),
     (["label", "nowhere"], "'nowhere' does not exist"),
     (["label", "photos", "--out", "x.txt"], "--out must end in .csv"),
     (["embed", "nowhere", "--out", "x.npz"], "'nowhere' does not exist"),

@@ -64,6 +64,9 @@ def export(
     """
     if out is None and web is None:
         raise ValueError("name --out FILE.onnx, --web FILE.html or both")
+    for name, file, example in (("out", out, "sketches.onnx"), ("web", web, "sketches.html")):
+        if file is not None and file.is_dir():
+            raise ValueError(f"{name} must be a file such as {example}; {str(file)!r} is a folder")
     saved = open_bundle(model, trust)
     if out is not None and integers:
         from unseen.jobs.quantization.integers import export_model
