@@ -17,9 +17,9 @@ import pytest
 pytest.importorskip("fastapi", reason='serving needs: pip install "unseen[serve]"')
 
 from unseen.bundle import Bundle
-from unseen.serving.bodies import FIELD
 from unseen.serving.front import example
 from unseen.serving.limits import Limits
+from unseen.serving.mistakes import FIELD
 from unseen.serving.model import Served
 from unseen.serving.rows import ServedRows
 

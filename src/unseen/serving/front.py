@@ -8,10 +8,10 @@ import re
 from functools import cache
 
 from unseen.report.pages import source_hash
-from unseen.serving.bodies import FIELD
 from unseen.serving.headers import policy
 from unseen.serving.limits import MAX_TEXT
 from unseen.serving.manual import FOLDER, environment, style
+from unseen.serving.mistakes import FIELD
 from unseen.serving.model import Served
 from unseen.serving.rows import ServedRows
 
