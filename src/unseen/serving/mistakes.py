@@ -22,7 +22,7 @@ def sentence(found: Mapping[str, Any]) -> str:
     limits = found.get("ctx") or {}
     numbers = len(place) == 2
     if kind in ("too_short", "too_long"):
-        wanted, got = limits.get("min_length", limits.get("max_length")), limits["actual_length"]
+        wanted, got = limits["min_length" if kind == "too_short" else "max_length"], limits["actual_length"]
         bound = "" if numbers else "at least " if kind == "too_short" else "at most "
         return f"{_named(place)} must have {bound}{_counted(wanted, numbers)}; it has {got}"
     words = {
