@@ -97,6 +97,11 @@ def test_tampered_folders_are_refused(saved, change):
         Bundle.load(folder)
 
 
+def sizes(value: Any) -> list[int | str]:
+    """The sizes of an input or output of a graph: numbers, and names of those that vary."""
+    return [one.dim_param or one.dim_value for one in value.type.tensor_type.shape.dim]
+
+
 def test_onnx_gives_the_same_probabilities(saved, tmp_path):
     import onnxruntime
 
@@ -118,6 +123,7 @@ def test_onnx_of_texts_reads_tokens_of_any_length(tmp_path):
     bundle = unseen.adapt(method="source-only", source=source)
     assert bundle.export(tmp_path / "m.onnx") < 1e-3
     session = onnxruntime.InferenceSession(str(tmp_path / "m.onnx"))
+    assert session.get_inputs()[0].shape == ["batch", 2, "length"]
     for text in ("a cat", "a very long sentence about dogs and cats and all the other pets that live in a garden"):
         tokens = bundle.encoder.preprocess([text])
         expected = bundle.predict_proba(Domain(x=np.array([text]), kind="text")).numpy()
@@ -230,9 +236,42 @@ def test_a_network_that_writes_itself_is_exported_without_torchs_exporter(
     assert seen == [(2, encoder.dim)]  # what follows the features alone
     graph = onnx.load(tmp_path / "m.onnx")
     assert [one.name for one in graph.graph.output] == ["probabilities"]
-    assert {prop.key for prop in graph.metadata_props} >= {"classes", "method"}
+    assert sizes(graph.graph.input[0]) == ["batch", 3, 64, 64]
+    assert sizes(graph.graph.output[0]) == ["batch", 2]
+    told = {prop.key: prop.value for prop in graph.metadata_props}
+    assert json.loads(told["preprocess"]) == encoder.preprocess.to_json() | {"colours": "RGB"}
+    assert json.loads(told["preprocess"])["size"] == [64, 64]
+    assert json.loads(told["threshold"]) == bundle.threshold
+    assert (told["method"], json.loads(told["classes"])) == ("source-only", ["a", "b"])
     session = onnxruntime.InferenceSession(str(tmp_path / "m.onnx"), providers=["CPUExecutionProvider"])
     assert session.run(None, {"x": np.zeros((5, 3, 64, 64), dtype=np.float32)})[0].shape == (5, 2)
+
+
+@pytest.mark.parametrize("name", ["efficientnet-lite0?size=64", "pixels?size=20x30&mode=squash&interpolation=bilinear"])
+def test_the_program_of_the_docs_prepares_pictures_by_what_the_file_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], name: str
+) -> None:
+    from PIL import Image
+
+    from unseen.encoders import get
+    from unseen.methods import get as method
+
+    program = (Path(__file__).parents[1] / "docs" / "carry.md").read_text().split("Without torch:\n\n```python\n")[1]
+    encoder, rng = get(name), np.random.default_rng(0)
+    x = rng.normal(size=(20, encoder.dim)).astype(np.float32)
+    classes = ClassSpace(names=("a", "b", "c"))
+    fitted = method("source-only")().fit(source=Domain(x=x, y=np.arange(20) % 3, classes=classes))
+    bundle = Bundle(method=fitted, classes=classes, encoder=encoder, temperature=2.0, threshold=0.5)
+    monkeypatch.chdir(tmp_path)
+    bundle.export("sketches.onnx")
+    for side in ((40, 90), (130, 70)):
+        Image.fromarray(rng.integers(0, 256, (*side, 3), dtype=np.uint8)).save("new.png")
+        row = bundle.predict("new.png").iloc[0]
+        exec(compile(program.split("```")[0], "carry.md", "exec"), {})
+        said = capsys.readouterr().out.split(maxsplit=2)
+        assert said[0] == row["class"]
+        assert float(said[1]) == pytest.approx(row["probability"], abs=1e-3)  # what an export may differ by
+        assert said[2:] == (["not sure\n"] if row["unknown"] else [])
 
 
 def test_names_of_features_are_saved_and_older_models_have_none(saved, tmp_path):

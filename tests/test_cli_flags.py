@@ -32,6 +32,9 @@ PACKAGE = Path(cli.__file__).parents[1]
         ("concepts", "`per_class` is too large", "--per-class is too large"),
         ("prune", "keep=5 is more than there are", "--keep 5 is more than there are"),
         ("compare", "a == b, f(x=1) and epochs=3 stay", "a == b, f(x=1) and epochs=3 stay"),
+        ("compare", "encoder 'lite?size=6&seeds=3' has none", "encoder 'lite?size=6&seeds=3' has none"),
+        ("compare", "lite?seeds=3&out=x has none", "lite?seeds=3&out=x has none"),
+        ("compare", "there is no path 'seeds=3'; say seeds=3", "there is no path 'seeds=3'; say --seeds 3"),
     ],
 )  # fmt: skip
 def test_a_text_of_the_library_is_told_in_flags(command: str, said: str, spelt: str) -> None:

@@ -53,6 +53,8 @@ AT_ONCE = [
     (["explain", "nowhere", "photos"], "nowhere is not a saved model"),
     (["export", "nowhere", "--out", "m.onnx"], "nowhere is not a saved model"),
     (["export", "nowhere"], "name --out FILE.onnx"),
+    (["export", "saved", "--out", "photos"], "--out must be a file such as sketches.onnx; 'photos' is a folder"),
+    (["export", "saved", "--web", "photos"], "--web must be a file such as sketches.html; 'photos' is a folder"),
     (["label", "nowhere"], "'nowhere' does not exist"),
     (["label", "photos", "--out", "x.txt"], "--out must end in .csv"),
     (["embed", "nowhere", "--out", "x.npz"], "'nowhere' does not exist"),
@@ -116,6 +118,26 @@ def told(arguments: list[str]) -> str:
     done = CliRunner().invoke(cli.app, arguments)
     assert done.exit_code != 0
     return in_flags(str(done.exception), asked(tuple(arguments)), error=True)
+
+
+@pytest.mark.parametrize(
+    ("command", "patched", "said"),
+    [
+        (["compare", *BOTH], "unseen.compare.asked.check_asked", "stopped; the same command goes on from here\n"),
+        (["nas", "table", "cells", "--data", "letters", "--out", "t.parquet"],
+         "unseen.jobs.architectures.job.make_table", "stopped; the same command goes on from here\n"),
+        (["report", "photos"], "unseen.report.render", "stopped\n"),
+    ],
+)  # fmt: skip
+def test_a_command_that_is_interrupted_says_so(
+    here: Path, monkeypatch: pytest.MonkeyPatch, command: list[str], patched: str, said: str
+) -> None:
+    def interrupted(*_: Any, **__: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(patched, interrupted)
+    done = CliRunner().invoke(cli.app, command)
+    assert (done.exit_code, done.stderr) == (130, said)
 
 
 def test_what_is_plainly_wrong_is_told_before_anything_heavy_is_imported(here: Path) -> None:

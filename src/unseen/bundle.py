@@ -332,6 +332,18 @@ class Bundle:
             return torch.zeros(2, int(vars(self.method)["n_features_in_"]))
         return self.encoder.example()[:2]
 
+    def onnx_metadata(self) -> dict[str, str]:
+        """What an ONNX file says of itself: classes, how samples are prepared, when an answer is doubted; as JSON."""
+        told: dict[str, Any] = {"classes": self.classes.names, "threshold": self.threshold}
+        if self.feature_names:
+            told["features"] = self.feature_names
+        if self.encoder is not None:
+            prepared = self.encoder.preprocess.to_json()
+            told["preprocess"] = prepared | ({"colours": "RGB"} if self.encoder.kind == "image" else {})
+        return {key: json.dumps(value, ensure_ascii=False) for key, value in told.items()} | {
+            "method": self.method.card.slug
+        }
+
     def export(self, file: str | os.PathLike[str]) -> float:
         """Write ONNX (with a dynamic batch) and return its largest difference from torch in onnxruntime.
 
@@ -357,17 +369,12 @@ class Bundle:
             rest = Whole(self.method.network(), self.temperature)
             height, width = example.shape[2:]
             front = Front(lambda place: write_onnx(parts, (height, width), place), rest, FEATURES * len(parts))
-        metadata = {
-            "classes": json.dumps(self.classes.names, ensure_ascii=False),
-            "method": self.method.card.slug,
-            **({"features": json.dumps(self.feature_names, ensure_ascii=False)} if self.feature_names else {}),
-        }
         return export_onnx(
             network,
             example,
             file,
             output="probabilities",
-            metadata=metadata,
+            metadata=self.onnx_metadata(),
             tolerance=0.1 if self.whole else 1e-3,
             front=front,
         )

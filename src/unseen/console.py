@@ -9,9 +9,9 @@ import shlex
 import shutil
 import sys
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 import typer.core
@@ -21,6 +21,8 @@ from unseen.runtime import replacing
 
 if TYPE_CHECKING:
     import pandas as pd
+
+F = TypeVar("F", bound=Callable[..., Any])
 
 app = typer.Typer(
     name="unseen",
@@ -101,7 +103,11 @@ LEADING = re.compile(
     r"^(?P<names>\w+(?:(?:, | or | and )\w+)*)"
     r"(?=:| must\b| cannot\b| is for\b| has\b| names\b| takes\b| needs\b| goes\b)"
 )
-GIVEN = re.compile(r"(?<![\w.(])(?P<name>[a-z][a-z_]*)=(?P<value>'[^']*'|\"[^\"]*\"|[\w.:/\[\]+-]+|)(?!=)")
+GIVEN = re.compile(
+    r"(?P<said>(?<![\w=])(?:'[^']*'|\"[^\"]*\"))"
+    r"|(?<![\w.(?&])(?P<name>[a-z][a-z_]*)=(?P<value>'[^']*'|\"[^\"]*\"|[\w.:/\[\]+-]+|)(?!=)"
+)
+"""An argument with its value, or what somebody said, in quotes: that stays."""
 QUOTED = re.compile(r"`(?P<name>[a-z][a-z_]*)`")
 IN_BRACKETS = re.compile(r"\((?P<name>[a-z][a-z_]*)=(?P<value>[\w.:'/-]*)\)")
 
@@ -122,11 +128,12 @@ def in_flags(text: str, command: Any, *, error: bool = False) -> str:
 
     ``classes='cat,dog'`` becomes ``--classes 'cat,dog'``, ``careful=False`` ``--no-careful``, ``trust=True`` and
     ``trust=`` ``--trust``, and a name in backticks its flag. In an error, arguments at its beginning are flags, too.
+    What stands in quotes is repeated as it was given, and so are the options of a name, ``lite?size=64&crop=1``.
     """
     flags = flags_of(command)
 
     def given(match: re.Match[str]) -> str:
-        return _spelt(flags, match["name"], match["value"]) or match[0]
+        return match[0] if match["said"] else _spelt(flags, match["name"], match["value"]) or match[0]
 
     def bracketed(match: re.Match[str]) -> str:
         spelt = _spelt(flags, match["name"], match["value"])
@@ -196,6 +203,12 @@ def check_written(name: str, file: Path | None, *endings: str) -> None:
 
 def dump(value: Any) -> None:
     typer.echo(json.dumps(value, indent=1, ensure_ascii=False, default=str))
+
+
+def resumes(command: F) -> F:
+    """Mark a command that goes on from where it was stopped when it is given again."""
+    command.resumes = True  # type: ignore[attr-defined]
+    return command
 
 
 def command_line() -> str:

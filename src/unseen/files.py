@@ -40,6 +40,14 @@ _SPECIAL = {
 }
 
 
+class WrongTypeError(TypeError):
+    """An argument is of another type than it must be: a mistake of whoever gave it, told as a `ValueError` is."""
+
+
+SPEAKING = (ValueError, OSError, ImportError, WrongTypeError)
+"""Errors whose text is meant for whoever made the mistake; of others it is told what kind of error they are, too."""
+
+
 def sentence(error: BaseException) -> str:
     """What an error says, in one line that can be understood without a traceback."""
     said = " ".join(str(error).split())

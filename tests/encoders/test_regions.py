@@ -135,10 +135,10 @@ def test_regions_are_kept_with_the_features(own_cache: Path, monkeypatch: pytest
         ("efficientnet-lite0?size=64&regions=0", "regions cannot be '0'"),
         ("efficientnet-lite0?size=64&regions=two", "regions cannot be 'two'"),
         ("efficientnet-lite0?size=64&regions=3", "has 2 x 2 positions"),
-        ("lite-clip?regions=2", "has the option 'regions'"),
-        ("onnx:none.onnx?regions=2", "has the option 'regions'"),
-        ("torchscript:none.pt?regions=2", "has the option 'regions'"),
-        ("minilm?regions=2", "has the option 'regions'"),
+        ("lite-clip?regions=2", "there is no option 'regions'"),
+        ("onnx:none.onnx?regions=2", "there is no option 'regions'"),
+        ("torchscript:none.pt?regions=2", "there is no option 'regions'"),
+        ("minilm?regions=2", "there is no option 'regions'"),
     ],
 )
 def test_what_has_no_regions_says_so(name: str, told: str) -> None:

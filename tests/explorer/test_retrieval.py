@@ -213,6 +213,12 @@ def test_filters_by_values_and_ranges(service: RetrievalService) -> None:
     ):
         with pytest.raises(ValueError, match="no column of words"):
             service.search(text("red", filters=wrong))
+    for name, said in (
+        ("width", "width=LEAST:GREATEST, with"),
+        ("nothing", "=LEAST:GREATEST, with one end or both: .*width"),
+    ):
+        with pytest.raises(ValueError, match=f"those of numbers take a range, .*{said}"):
+            service.search(text("red", filters=Filters({name: ["3"]})))
     for name in ("language", "offset", "_note"):
         with pytest.raises(ValueError, match="no column of numbers"):
             service.search(text("red", filters=Filters(ranges={name: (0, 1)})))

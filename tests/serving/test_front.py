@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import re
 import subprocess
@@ -17,9 +18,9 @@ import pytest
 pytest.importorskip("fastapi", reason='serving needs: pip install "unseen[serve]"')
 
 from unseen.bundle import Bundle
-from unseen.serving.bodies import FIELD
 from unseen.serving.front import example
 from unseen.serving.limits import Limits
+from unseen.serving.mistakes import FIELD
 from unseen.serving.model import Served
 from unseen.serving.rows import ServedRows
 
@@ -42,6 +43,17 @@ def test_with_a_token_the_page_names_no_class(client: Client, pictures: Bundle) 
     assert "ant" not in re.findall(r"apart(.*?)\.", text)[0]
     assert 'Authorization: Bearer $UNSEEN_TOKEN"' in text.replace("&#34;", '"')
     assert TOKEN not in text
+
+
+def test_a_form_for_a_table_says_which_number_is_which(client: Client, vectors: Bundle) -> None:
+    named = dataclasses.replace(vectors, feature_names=("age", "<b>size</b>", "c", "d"))
+    text = client(named).get("/").text
+    assert "4 numbers with commas or spaces between, in this order" in text
+    assert text.count("age, &lt;b&gt;size&lt;/b&gt;, c, d") == 2  # on the form, and at the line for a terminal
+    assert "in this order" not in client(vectors).get("/").text
+    many = dataclasses.replace(vectors, feature_names=tuple(f"f{i}" for i in range(21)))
+    assert "<summary>All 21 names</summary>" in client(many).get("/").text
+    assert "age, " not in client(named, token=TOKEN, host="example.org").get("/").text
 
 
 @pytest.mark.parametrize("host", ["a.b';rm -rf ~'", '"$(id)"', "[::1", "x" * 300])

@@ -50,6 +50,13 @@ def held(text: str, name: str) -> bytes:
     return gzip.decompress(base64.b64decode(found[1]))
 
 
+def test_only_a_calibrated_model_is_said_to_be(pictures: Bundle) -> None:
+    calibrated = dataclasses.replace(pictures, temperature=1.3, threshold=0.8)
+    assert not page._calibrated(pictures)
+    assert page._calibrated(calibrated)
+    assert not page._calibrated(dataclasses.replace(calibrated, method=get("dfq")()))
+
+
 @pytest.mark.slow
 def test_the_page_holds_all_that_it_needs_and_names_from_data_are_no_code(
     pictures: Bundle, no_npm: None, tmp_path: Path
@@ -65,6 +72,7 @@ def test_the_page_holds_all_that_it_needs_and_names_from_data_are_no_code(
     told = re.search(r'<script type="application/json" id="about">(.*?)</script>', text)
     assert told is not None
     about = json.loads(told[1])
+    assert "calibrated" not in text.partition("<footer>")[2].partition("</footer>")[0]
     assert about["classes"] == ["ant", "bee", "<b>猫</b>"]
     assert about["preprocess"]["size"] == [12, 12]
     assert (about["temperature"], about["threshold"], about["reject"]) == (1.0, 1.0, None)

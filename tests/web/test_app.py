@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -113,7 +114,7 @@ def test_names_alone_are_enough_and_a_file_of_names_is_one(places: Places, tmp_p
             "&#39;/etc/names.csv&#39; does not lie",
         ),
         ({"source": "photos", "target": "photos", "encoder": "onnx:/tmp/x.onnx"}, "Encoder: files are not loaded here"),
-        ({"source": "photos", "target": "photos", "encoder": "nonsense"}, "nonsense"),
+        ({"source": "photos", "target": "photos", "encoder": "nonsense"}, "Encoder: &#39;nonsense&#39; is no encoder"),
         ({"source": "photos", "target": "photos", "seeds": "1000000"}, "Repeat every method"),
         ({"source": "photos", "target": "photos", "budget": "9h"}, "Time at most"),
         ({"source": "photos", "target": "photos", "name": "../x"}, "name: letters"),
@@ -185,14 +186,27 @@ def test_damage_is_told_without_a_place_on_this_machine(client: TestClient, tmp_
         assert NASTY not in line
 
 
+def test_nothing_ticked_is_no_list_of_candidates(client: TestClient) -> None:
+    page = client.get("/compare").text
+    assert "<h1>Side by side</h1>" in page
+    assert "Candidates" not in page
+    assert "<h1>Candidates</h1>" in client.get("/compare", params={"run": "x"}).text
+
+
 def test_a_model_is_asked(client: TestClient, tmp_path: Path) -> None:
     classes = ClassSpace(names=("ant", "bee", NASTY))
     y = np.arange(60) % 3
     x = (np.eye(3)[y] * 4 + np.random.default_rng(0).normal(size=(60, 3))).astype("float32")
     method = get("source-only")().fit(source=Domain(x=x, y=y, classes=classes))
-    Bundle(method=method, classes=classes, threshold=0.9).save(tmp_path / "models" / "m")
+    model = Bundle(method=method, classes=classes, threshold=0.9)
+    model.save(tmp_path / "models" / "m")
+    dataclasses.replace(model, feature_names=("age", "size", NASTY)).save(tmp_path / "models" / "named")
     page = client.get("/try", params={"model": "models/m"}).text
-    assert "3 numbers with commas or spaces between" in page
+    assert "3 numbers with commas or spaces between</label>" in page
+    named = client.get("/try", params={"model": "models/named"}).text
+    assert "3 numbers with commas or spaces between, in this order</label>" in named
+    assert "age, size, &lt;" in named
+    assert NASTY not in named
     asked = {"params": {"model": "models/m"}}
     answer = client.post("/try", files={"sample": (None, "0 4 0")}, **asked).text  # type: ignore[arg-type]
     assert "<li><span>bee</span>" in answer

@@ -298,7 +298,12 @@ def test_a_vector_gets_its_classes_and_a_wrong_one_a_sentence(vectors: Path) -> 
     models = trial.Models(Limits())
     answer = models.answer(vectors, "0, 0 4")
     assert (answer.name, len(answer.top)) == (NASTY, 3)
-    for wrong, why in (("1 2", "3 numbers; it has 2"), ("a b c", "must be numbers"), ("1 2 nan", "no finite")):
+    for wrong, why in (
+        ("1 2", "3 numbers; it has 2"),
+        ("a b c", "^'a' is no number: give numbers with commas or spaces between$"),
+        ("1,5;2,3", "^'5;2' is no number"),
+        ("1 2 nan", "no finite"),
+    ):
         with pytest.raises(ValueError, match=why):
             models.answer(vectors, wrong)
     with pytest.raises(ValueError, match="must have 3 numbers"):
@@ -353,8 +358,9 @@ def test_what_names_no_classes_is_tried_in_its_own_way(
     made: dict[str, bytes | str] = {"csv": example(rooms / "forecaster"), "png": white()}
     shown = Shown(runs=rooms / "none", models=rooms, evidence=None, limits=Limits(), trust=False)
     chosen = next(key for key, folder in shown.saved().items() if folder.name == name)
-    about, reads, _ = shown.model(chosen)
-    assert reads == kind
+    about, served = shown.model(chosen)
+    assert served is not None
+    assert served.kind == kind
     assert "The model, a " in about
     answer = shown.answer(chosen, made.get(sample, sample))
     assert all(word in answer for word in said), answer

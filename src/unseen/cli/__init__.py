@@ -13,7 +13,7 @@ import typer
 
 from unseen import jobs
 from unseen.console import app, asked, in_flags, say
-from unseen.files import sentence
+from unseen.files import SPEAKING, sentence
 from unseen.runtime import share_one_heap
 
 from unseen.cli import (  # isort: skip  # noqa: F401 - each adds its commands
@@ -65,7 +65,7 @@ def main() -> None:
     except Exception as error:  # whatever it is, it is told in a sentence
         if os.environ.get("UNSEEN_TRACEBACK"):
             raise
-        speaks = isinstance(error, (ValueError, OSError, ImportError))
+        speaks = isinstance(error, SPEAKING)
         said = str(error) if speaks else f"{type(error).__name__}: {sentence(error)}"
         typer.echo(f"unseen: {in_flags(said, asked(tuple(sys.argv[1:])), error=True)}", err=True)
         if not speaks:

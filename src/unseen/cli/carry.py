@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -63,6 +64,9 @@ def export(
     """
     if out is None and web is None:
         raise ValueError("name --out FILE.onnx, --web FILE.html or both")
+    for name, file, example in (("out", out, "sketches.onnx"), ("web", web, "sketches.html")):
+        if file is not None and file.is_dir():
+            raise ValueError(f"{name} must be a file such as {example}; {str(file)!r} is a folder")
     saved = open_bundle(model, trust)
     if out is not None and integers:
         from unseen.jobs.quantization.integers import export_model
@@ -155,7 +159,8 @@ def new_method(
     from unseen.scaffold import new_method as write
 
     folder = write(slug, out)
-    say(f"{folder} is written; try: pip install -e {folder} && pytest {folder} && unseen methods {slug}")
+    place = shlex.quote(str(folder))
+    say(f"{folder} is written; try: pip install -e {place} && pytest {place} && unseen methods {slug}")
 
 
 @app.command()

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from unseen import options
-from unseen.console import app, dump, say, write_csv
+from unseen.console import app, dump, resumes, say, write_csv
 
 head_app = typer.Typer(no_args_is_help=True, help="Scores of pairs, learnt from a few labels over frozen embeddings.")
 app.add_typer(head_app, name="head")
@@ -23,6 +24,7 @@ TwoTowers = Annotated[str, typer.Option(help="Two-tower encoder; `unseen encoder
 
 
 @app.command()
+@resumes
 def curate(
     source: Annotated[
         Path,
@@ -171,7 +173,7 @@ def curate(
         raise typer.Exit(3)
     if INDEX in every and made.accounting.kept:
         build_indices(out, memory, brief=made.accounting.what == "pictures")
-        say(f"look at it: unseen explore {out}")
+        say(f"look at it: unseen explore {shlex.quote(str(out))}")
 
 
 def _filtered(accounting: Any, share: float | None) -> str:

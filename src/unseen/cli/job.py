@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -16,6 +17,7 @@ from unseen.console import (
     app,
     command_line,
     dump,
+    resumes,
     say,
     settings_of,
     tell,
@@ -36,6 +38,7 @@ SEEDS = "How many seeds: each candidate is fitted once for every one, 0, 1, ..."
 
 
 @app.command()
+@resumes
 def demo(
     data: Annotated[str, typer.Option(help="emoji (needs npm for the drawings) or digits (needs nothing).")] = "emoji",
     out: Annotated[Path, typer.Option(help="Run folder.")] = Path("runs/demo"),
@@ -56,6 +59,7 @@ def demo(
 
 
 @app.command()
+@resumes
 def compare(
     source: options.Source = None,
     target: options.Target = None,
@@ -163,7 +167,8 @@ def _compare(inputs: dict[str, Any], *, verbose: bool, as_json: bool = False) ->
         _candidates(comparison.results)
     for line in (*(details(comparison.results) if verbose else ()), "", *summary(comparison.results)):
         tell(line)
-    tell(f"report: {comparison.folder}/report.html; to use what was chosen: unseen predict {comparison.folder} FILE")
+    use = f"unseen predict {shlex.quote(str(comparison.folder))} FILE"
+    tell(f"report: {comparison.folder}/report.html; to use what was chosen: {use}")
 
 
 def _candidates(results: dict[str, Any]) -> None:

@@ -7,6 +7,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+import typer
 from typer.core import TyperCommand
 
 from unseen.console import app
@@ -62,7 +63,16 @@ FLAG = re.compile(r"(?<!\S)--?[A-Za-z][\w-]*")
 
 
 class Grouped(TyperCommand):
-    """A command whose help shows what is needed most first."""
+    """A command whose help shows what is needed most first, and which says that it was stopped."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run it; Ctrl+C is answered with a line, and with the exit code 130."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            goes_on = getattr(self.callback, "resumes", False)
+            typer.echo("stopped; the same command goes on from here" if goes_on else "stopped", err=True)
+            raise typer.Exit(130) from None
 
     def get_params(self, ctx: Any) -> list[Any]:
         """The arguments and options, each with the panel that it stands in."""

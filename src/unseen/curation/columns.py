@@ -136,8 +136,11 @@ class Columns:
     def values(self, name: str) -> tuple[list[str], IntArray]:
         """The values of a column of words, the most frequent first, and which one each row has, (n,); nothing is ""."""
         if name not in self.words:
-            words = self.words
-            raise ValueError(f"{name!r} is no column of words; there are: {', '.join(words) or 'none'}")
+            told = ", ".join(self.words) or "none"
+            if numbers := self.numeric:
+                example = f"{name if name in numbers else numbers[0]}=LEAST:GREATEST"
+                told += f"; those of numbers take a range, {example}, with one end or both: {', '.join(numbers)}"
+            raise ValueError(f"{name!r} is no column of words; there are: {told}")
         return self._cached(name)
 
     def strings(self, name: str) -> pa.ChunkedArray:

@@ -308,13 +308,13 @@ def build(name: str, *, trust: bool, precision: Precision, folder: Path | None =
     scheme_name, argument, options = _parse(name)
     scheme = schemes()[scheme_name]
     if ":" in scheme.form and not argument:
-        raise ValueError(f"name {name!r} lacks what stands behind the colon: {scheme.form}")
+        raise ValueError(f"encoder {name!r} lacks what stands behind the colon: {scheme.form}")
     if ":" not in scheme.form and argument:
-        raise ValueError(f"name {name!r}: {scheme_name} takes nothing behind a colon")
+        raise ValueError(f"encoder {name!r}: {scheme_name} takes nothing behind a colon")
     unknown = sorted(set(options) - set(scheme.options))
     if unknown:
-        allowed = ", ".join(scheme.options) or "none"
-        raise ValueError(f"name {name!r} has the option {unknown[0]!r}; {scheme_name} takes {allowed}")
+        allowed = f"there are: {', '.join(scheme.options)}" if scheme.options else f"{scheme_name} takes none"
+        raise ValueError(f"encoder {name!r}: there is no option {unknown[0]!r}; {allowed}")
     describing = describe(name)
     if describing["install"]:
         raise ImportError(f"encoder {name!r} needs a package: {describing['install']}")
@@ -342,7 +342,7 @@ def _parse(name: str) -> tuple[str, str, dict[str, str]]:
     base, _, query = name.partition("?")
     scheme, _, argument = base.partition(":")
     if scheme not in schemes():
-        raise ValueError(f"name {name!r} is no encoder; there are: {', '.join(names())}")
+        raise ValueError(f"{name!r} is no encoder; there are: {', '.join(names())}")
     return scheme, argument, dict(parse_qsl(query, keep_blank_values=True))
 
 

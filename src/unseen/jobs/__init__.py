@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import importlib
 import pkgutil
+import shlex
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -74,7 +75,7 @@ class SavedModel:
 
     def use(self, folder: Path) -> str:
         """The command that uses the model in a folder."""
-        return self.command.format(folder=folder)
+        return self.command.format(folder=shlex.quote(str(folder)))
 
 
 def add_commands() -> None:

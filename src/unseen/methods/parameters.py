@@ -7,6 +7,8 @@ import math
 import types
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
+from unseen.files import WrongTypeError
+
 
 @dataclasses.dataclass(frozen=True)
 class Within:
@@ -64,21 +66,21 @@ def _problem(value: Any, hint: Any) -> tuple[type[Exception], str] | None:
     if origin is tuple:
         return _tuple_problem(value, get_args(hint))
     if hint in (None, type(None)):
-        return None if value is None else (TypeError, "None")
+        return None if value is None else (WrongTypeError, "None")
     if hint is float:
         good = isinstance(value, (int, float)) and not isinstance(value, bool)
-        return None if good else (TypeError, "a number")
+        return None if good else (WrongTypeError, "a number")
     if hint is int:
         good = isinstance(value, int) and not isinstance(value, bool)
-        return None if good else (TypeError, "an integer")
+        return None if good else (WrongTypeError, "an integer")
     if hint in (str, bool):
-        return None if isinstance(value, hint) else (TypeError, "a string" if hint is str else "True or False")
+        return None if isinstance(value, hint) else (WrongTypeError, "a string" if hint is str else "True or False")
     raise TypeError(f"a hyperparameter is an int, float, str, bool, None or a tuple of them; got {hint!r}")
 
 
 def _tuple_problem(value: Any, hints: tuple[Any, ...]) -> tuple[type[Exception], str] | None:
     if not isinstance(value, tuple):
-        return TypeError, "a tuple"
+        return WrongTypeError, "a tuple"
     if len(hints) == 2 and hints[1] is Ellipsis:
         hints = (hints[0],) * len(value)
     if len(hints) != len(value):

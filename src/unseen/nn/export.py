@@ -91,6 +91,7 @@ def export_onnx(
             model = onnx.load(temporary)
         else:
             model = _joined(front, temporary, output)
+        _name_sizes(model, output, example)
         for node in [*model.graph.node, *(node for function in model.functions for node in function.node)]:
             del node.metadata_props[:]  # in which files of this machine the operation was called
         for key, value in (metadata or {}).items():
@@ -125,6 +126,19 @@ def _joined(front: Front, place: Path, output: str) -> Any:
     second = compose.add_prefix(onnx.load(place), "rest/", rename_outputs=False)
     second.ir_version = first.ir_version
     return compose.merge_models(first, second, io_map=[("features", "rest/x")])
+
+
+def _name_sizes(model: Any, output: str, example: Tensor) -> None:
+    """Call what varies of the input and the output `batch`, and of token ids `length`, in place of s77."""
+    ends = [*model.graph.input, *(value for value in model.graph.output if value.name == output)]
+    shapes = [value.type.tensor_type.shape.dim for value in ends]
+    called = {dims[0].dim_param: "batch" for dims in shapes if dims}
+    if not example.is_floating_point():
+        called |= {dims[-1].dim_param: "length" for dims in shapes[:1]}
+    for value in [*ends, *model.graph.value_info]:
+        for size in value.type.tensor_type.shape.dim:
+            if size.dim_param:
+                size.dim_param = called.get(size.dim_param, size.dim_param)
 
 
 def _before_softmax(model: Any, output: str) -> str | None:

@@ -22,12 +22,13 @@ from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 from unseen.serving.access import ELSEWHERE, allowed, is_foreign
 from unseen.serving.batching import Batcher
-from unseen.serving.bodies import FIELD, Bodies
+from unseen.serving.bodies import Bodies
 from unseen.serving.clips import example as example_clip
 from unseen.serving.front import address, example, front, lines
 from unseen.serving.limits import Limits
 from unseen.serving.manual import manual
 from unseen.serving.metrics import Measured, Metrics
+from unseen.serving.mistakes import FIELD, sentence
 from unseen.serving.model import Answer, Served
 from unseen.serving.rows import ServedRows
 from unseen.serving.sounds import example as example_sound
@@ -309,8 +310,7 @@ async def _problem(_: Request, error: Exception) -> JSONResponse:
     if isinstance(error, HTTPException):
         return JSONResponse({"detail": error.detail}, error.status_code, error.headers)
     if isinstance(error, RequestValidationError):
-        first = error.errors()[0]
-        return JSONResponse({"detail": f"{'.'.join(map(str, first['loc']))}: {first['msg']}"}, 422)
+        return JSONResponse({"detail": sentence(error.errors()[0])}, 422)
     if isinstance(error, Busy):
         return JSONResponse({"detail": "too much is under way; try again"}, 503, {"Retry-After": "1"})
     return JSONResponse({"detail": "the server failed; its log says why"}, 500)

@@ -14,11 +14,10 @@ from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import Request
 
 from unseen.serving.limits import FILES, MAX_TEXT, SENT, Limits
+from unseen.serving.mistakes import FIELD, sentence
 
 JSON = "application/json"
 FORM = "multipart/form-data"
-FIELD = "samples"
-"""What holds the samples: a member of JSON, or the field of a form with pictures or videos as files."""
 
 
 class Bodies:
@@ -95,9 +94,7 @@ class Bodies:
         try:
             return getattr(self.model.model_validate_json(body), FIELD)
         except pydantic.ValidationError as error:
-            first = error.errors(include_url=False, include_input=False, include_context=False)[0]
-            where = ".".join(map(str, first["loc"])) or "the body"
-            raise HTTPException(422, f"{where}: {first['msg']}") from error
+            raise HTTPException(422, sentence(error.errors(include_url=False, include_input=False)[0])) from error
 
     async def _form(self, request: Request) -> list[Any]:
         limit = self.limits.batch

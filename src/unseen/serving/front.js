@@ -122,7 +122,7 @@ if (["image", "clip", "audio", "series"].includes(about.kind)) {
   $("form").addEventListener("submit", (event) => {
     event.preventDefault();
     const typed = $("sample").value;
-    const numbers = typed.trim().split(/[\s,;]+/).map(Number);
+    const numbers = typed.trim().split(/[\s,]+/).map(Number);
     if (about.kind === "features" && (numbers.length !== about.width || numbers.some(Number.isNaN))) {
       $("status").textContent = `Give ${about.width} numbers with commas or spaces between.`;
       $("answers").replaceChildren();

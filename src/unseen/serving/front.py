@@ -8,10 +8,10 @@ import re
 from functools import cache
 
 from unseen.report.pages import source_hash
-from unseen.serving.bodies import FIELD
 from unseen.serving.headers import policy
 from unseen.serving.limits import MAX_TEXT
 from unseen.serving.manual import FOLDER, environment, style
+from unseen.serving.mistakes import FIELD
 from unseen.serving.model import Served
 from unseen.serving.rows import ServedRows
 
@@ -39,7 +39,7 @@ def front(served: Served | ServedRows, host: str, *, guarded: bool, scheme: str 
     host : str
         As the browser names this server; the command line that is shown asks the same.
     guarded : bool
-        Whether a token is needed. The names of classes are then not on the page.
+        Whether a token is needed. The names of classes and features are then not on the page.
     scheme : {"http", "https"}
     """
     url = address(host, scheme)
@@ -60,6 +60,7 @@ def front(served: Served | ServedRows, host: str, *, guarded: bool, scheme: str 
                 "named": served.named,
             },
             longest=MAX_TEXT,
+            features=() if guarded else served.features,
             curl=curl,
             own=own,
         )

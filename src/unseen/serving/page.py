@@ -88,6 +88,7 @@ def write_page(bundle: Bundle, file: str | os.PathLike[str], *, title: str = "Wh
             policy="; ".join(f"{key} {value}" for key, value in allowed.items()),
             about=about,
             method=bundle.method.card.slug,
+            calibrated=_calibrated(bundle),
             credits=[*bundle.credits, pin["credit"]],
             runtime=_packed(runtime[pin["script"]]),
             program=_packed(runtime[pin["program"]]),
@@ -109,6 +110,12 @@ def preprocess_of(bundle: Bundle) -> ImagePreprocess:
         reads = "features" if encoder is None else encoder.kind
         raise ValueError(f"a page needs a model that reads pictures; this one reads {reads}")
     return preprocess
+
+
+def _calibrated(bundle: Bundle) -> bool:
+    """Whether probabilities were calibrated as they are: of a quantized network only those before it was."""
+    neutral = bundle.temperature == bundle.threshold == 1
+    return not neutral and "quantization" not in bundle.method.card.protocols
 
 
 def _rejection(method: Method) -> float | None:

@@ -80,7 +80,7 @@ def create_app(shown: Shown, desk: Desk, places: Places) -> Starlette:
     async def compare(request: Request) -> Response:
         names = request.query_params.getlist("run")
         told = await to_thread.run_sync(lambda: shown.compared(names))
-        title = "Side by side" if len(names) > 1 else "Candidates"
+        title = "Candidates" if len(names) == 1 else "Side by side"
         return page(title, joined([Markup("<h1>{}</h1>").format(title), _told(told)]), "/")
 
     async def methods(request: Request) -> Response:

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import IO, Any
 
-from unseen.files import sentence
+from unseen.files import SPEAKING, sentence
 from unseen.runtime import replacing, runtime, watched
 from unseen.web.progress import Progress
 
@@ -60,7 +60,7 @@ def work(folder: Path) -> None:
         with runtime(progress=False), watched(progress):
             compare(**inputs, out=told["out"], command=told["command"], say=progress.say)
     except Exception as error:
-        speaks = isinstance(error, (ValueError, OSError, ImportError))
+        speaks = isinstance(error, SPEAKING)
         why = str(error) if speaks else f"{type(error).__name__}: {sentence(error)}"
         write(folder / OUTCOME, {"state": "failed", "why": why, "seconds": progress.told()["seconds"]})
         if not speaks:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import functools
+import shlex
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -19,7 +20,9 @@ from unseen.data.images import thumbnail
 from unseen.encoders.defaults import DEFAULT_ENCODER, SHARED_ENCODER
 from unseen.report import words
 from unseen.serving.limits import MAX_TEXT, Limits
+from unseen.serving.model import Served
 from unseen.serving.pictures import open_picture
+from unseen.serving.rows import ServedRows
 from unseen.web import answers, runs, trial
 from unseen.web.desk import Desk, Job
 from unseen.web.markup import joined, paragraph
@@ -93,20 +96,19 @@ class Shown:
             return paragraph("Tick runs on the first page, and compare them.", "quiet")
         return tried(lambda: runs.page({name: runs.read(pick(found, name, "run")) for name in names}))
 
-    def model(self, name: str) -> tuple[Markup, str, int]:
-        """What a model is, the kind of samples that it reads ("" if none is open), and numbers of a vector."""
+    def model(self, name: str) -> tuple[Markup, Served | ServedRows | None]:
+        """What a model is, and the model if it can be opened."""
         found = self.saved()
         if not name:
-            return paragraph("Choose a model." if found else NO_MODEL, "quiet"), "", 0
-        kind, width = "", 0
+            return paragraph("Choose a model." if found else NO_MODEL, "quiet"), None
+        served = None
 
         def opened() -> Markup:
-            nonlocal kind, width
+            nonlocal served
             served = self.models.open(pick(found, name, "model"))
-            kind, width = served.kind, served.width
             return trial.about(served)
 
-        return tried(opened, found.get(name)), kind, width
+        return tried(opened, found.get(name)), served
 
     def answer(self, name: str, sample: bytes | str) -> Markup:
         """What a model says of a sample; nothing without one."""
@@ -182,7 +184,7 @@ def home(shown: Shown, desk: Desk, places: Places, typed: Fields, problem: str =
         rows=rows,
         running=any(row["share"] is not None for row in rows),
         compared=sum(row["done"] for row in rows),
-        demo=shown.runs_root / "digits",
+        demo=shlex.quote(str(shown.runs_root / "digits")),
     )
 
 
@@ -316,20 +318,24 @@ def _encoder(name: str) -> str:
 
     if name.partition(":")[0] in LOCAL_FILES or Path(name).exists():
         raise ValueError(f"Encoder: files are not loaded here; name one of `unseen encoders`, got {name!r}")
-    describe(name)
+    try:
+        describe(name)
+    except ValueError as error:
+        raise ValueError(f"Encoder: {error}") from error
     return name
 
 
 def try_page(shown: Shown, name: str, answer: Markup) -> Markup:
     """A form for a sample of a model, and its answer."""
-    told, kind, width = shown.model(name)
+    told, served = shown.model(name)
     return filled(
         "try.html",
         models=list(shown.saved()),
         name=name,
         about=told,
-        kind=kind,
-        width=width,
+        kind="" if served is None else served.kind,
+        width=0 if served is None else served.width,
+        features=() if served is None else served.features,
         longest=MAX_TEXT,
         answer=answer,
     )

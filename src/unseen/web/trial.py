@@ -112,10 +112,12 @@ def _typed(text: str, served: Served | ServedRows) -> str | list[float]:
             raise ValueError(f"the text must have 1 to {MAX_TEXT:,} characters; it has {len(text):,}")
         return text
     cut = text[: 64 * (served.width + 1)]
-    try:
-        vector = [float(number) for number in cut.replace(",", " ").split()]
-    except ValueError as error:
-        raise ValueError(f"the vector must be numbers with commas or spaces between; {error}") from error
+    vector = []
+    for word in cut.replace(",", " ").split():
+        try:
+            vector.append(float(word))
+        except ValueError as error:
+            raise ValueError(f"{word[:40]!r} is no number: give numbers with commas or spaces between") from error
     if len(vector) != served.width or len(cut) < len(text):
         raise ValueError(f"the vector must have {served.width} numbers; it has {len(vector)}")
     return vector

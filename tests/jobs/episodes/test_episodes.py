@@ -14,6 +14,8 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from unseen.cli import app
+from unseen.evaluation.episodes import EpisodeScores
+from unseen.jobs.episodes import job
 from unseen.jobs.episodes.fits import few_shot_methods
 
 
@@ -54,6 +56,21 @@ def test_methods_of_the_house_are_graded_on_the_same_episodes(data: Path, tmp_pa
     assert "3 labelled samples of each of 3 classes" in page
     call(*order, "--out", tmp_path / "b")
     assert (tmp_path / "a" / "episodes.csv").read_bytes() == (tmp_path / "b" / "episodes.csv").read_bytes()
+
+
+def test_an_interval_of_a_share_lies_between_0_and_1() -> None:
+    nearly = EpisodeScores(np.array([1.0, 1.0, 0.9]), 0.0)
+    hardly = EpisodeScores(np.array([0.0, 0.0, 0.1]), 0.0)
+    for own in (nearly, hardly):
+        told = job._figures(own, nearly)
+        assert 0 <= told["low"] < told["accuracy"] < told["high"] <= 1
+    assert np.isnan(job._figures(EpisodeScores(np.ones(1), 0.0), nearly)["low"])  # of a single episode
+
+
+def test_an_earlier_result_is_not_replaced_without_a_word(data: Path, tmp_path: Path) -> None:
+    order = (data, "--way", 3, "--shot", 1, "--queries", 4, "--episodes", 2, "--methods", "prototypes")
+    assert "holds an earlier result" not in call(*order, "--out", tmp_path / "a")
+    assert "a holds an earlier result, which this one replaces" in call(*order, "--out", tmp_path / "a")
 
 
 def test_classes_set_aside_are_in_no_episode(data: Path, tmp_path: Path) -> None:

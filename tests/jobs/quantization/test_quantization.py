@@ -30,7 +30,7 @@ from unseen.jobs.quantization.page import facts
 from unseen.methods.compression.zeroq import ZeroQ
 from unseen.methods.compression.zeroq.precision import sensitivity
 from unseen.methods.fixed import fixed
-from unseen.nn.build import builder, timm_network
+from unseen.nn.build import builder, timm_network, torchvision_network
 from unseen.nn.divergences import exact_kl
 from unseen.nn.integer import run_onnx
 from unseen.nn.quantizers import frozen_copy, quantizable, quantized, quantized_weight
@@ -213,6 +213,14 @@ def test_onnx_in_integers_comes_from_the_float_network_or_from_the_folder(mixed,
     with torch.no_grad():
         simulated = small.network()(x)
     for file in ("a.onnx", "b.onnx"):
+        graph = onnx.load(tmp_path / file)
+        ends = [
+            value.type.tensor_type.shape.dim[0].dim_param for value in (graph.graph.input[0], graph.graph.output[0])
+        ]
+        assert ends == ["batch", "batch"]
+        told = {prop.key: prop.value for prop in graph.metadata_props}
+        assert json.loads(told["preprocess"])["mean"] == list(small.encoder.preprocess.mean)
+        assert json.loads(told["threshold"]) == small.threshold
         got = run_onnx(tmp_path / file, x)
         assert torch.allclose(got.sum(dim=1), torch.ones(16), atol=1e-4)  # probabilities, not rounded themselves
         assert float((got - simulated).abs().mean()) < 0.02
@@ -367,6 +375,22 @@ def test_what_cannot_be_written_is_refused_before_the_long_work_and_a_failed_exp
     assert (tmp_path / "q" / "report.html").exists()
 
 
+def test_an_earlier_model_is_not_overwritten_by_another(bundle, tmp_path, monkeypatch):
+    quantize(bundle, out=tmp_path / "q", settings=SHORT)
+    quantize(bundle, out=tmp_path / "q", settings=SHORT)  # the same once more
+    with monkeypatch.context() as patch:
+        patch.setattr(quantization, "_fit", lambda *_: pytest.fail("it was fitted"))
+        with pytest.raises(ValueError, match=r"^out must be another folder than `again`, which would be lost"):
+            quantize(again=tmp_path / "q", bits="6/8", out=tmp_path / "new" / ".." / "q")
+        with pytest.raises(ValueError, match=r"^out: .*q holds another quantized model \(of other method, bits\);"):
+            quantize(bundle, out=tmp_path / "q", bits="6/8", settings=SHORT)
+        with pytest.raises(ValueError, match=r"\(of other network\)"):
+            quantize(bundle_of(small_net(6)), out=tmp_path / "q", settings=SHORT)
+        saved = bundle.save(tmp_path / "float")
+        with pytest.raises(FileExistsError, match="holds other files"):
+            quantize(saved, out=saved, settings=SHORT)
+
+
 def test_a_network_in_doubles_is_quantized_in_single_precision(bundle):
     double = bundle_of(frozen_copy(bundle.logits()).double())
     got, _ = quantize(double, settings=SHORT)
@@ -401,6 +425,35 @@ def test_checkpoints_are_read_and_those_that_do_not_fit_are_named(tmp_path):
         classifier(f"torchvision:resnet34@{tmp_path / 'w.pth'}")
     with pytest.raises(FileNotFoundError, match="checkpoint"):
         classifier("timm:resnet18@nowhere.safetensors")
+
+
+@pytest.mark.parametrize("name", ["torchvision:resnet18", "torchvision:squeezenet1_1", "timm:resnet10t"])
+def test_a_fine_tuned_checkpoint_says_how_many_classes_there_are(name, tmp_path):
+    kind, _, architecture = name.partition(":")
+    build = timm_network if kind == "timm" else torchvision_network
+    network = build(architecture, num_classes=6).eval()
+    torch.save(network.state_dict(), tmp_path / "w.pt")
+    read = classifier(f"{name}@{tmp_path / 'w.pt'}?size=64")
+    assert read.classes.names == tuple(f"class {i}" for i in range(6))
+    read.save(tmp_path / "m")
+    x = torch.randn(2, 3, 64, 64)
+    with torch.no_grad():
+        for own in (read.logits(), Bundle.load(tmp_path / "m").logits()):
+            assert torch.equal(own(x), network(x))
+
+
+def test_why_a_checkpoint_does_not_fit_is_one_sentence(tmp_path):
+    state = torchvision.models.resnet18(weights=None, num_classes=6).state_dict()
+    torch.save({**state, "fc.bias": torch.zeros(7)}, tmp_path / "two.pt")
+    torch.save({key: value for key, value in state.items() if not key.startswith("fc")}, tmp_path / "headless.pt")
+    torch.save({"epoch": 3, "model": state}, tmp_path / "wrapped.pt")
+    for name, told in (
+        ("two", r"does not fit the network: 'fc.weight' has the shape \(6, 512\), not \(1000, 512\)$"),
+        ("headless", r"does not fit the network: it lacks 'fc.weight' and 1 more$"),
+        ("wrapped", r"wrapped.pt holds no state_dict: tensors by their names$"),
+    ):
+        with pytest.raises(ValueError, match=told):
+            classifier(f"torchvision:resnet18@{tmp_path / name}.pt")
 
 
 @pytest.mark.parametrize(

@@ -9,13 +9,14 @@ from typing import Annotated
 import typer
 
 from unseen import options
-from unseen.console import app, dump, say, settings_of
+from unseen.console import app, dump, resumes, say, settings_of
 
 METHODS = ("cwcl", "mug-stan")
 """What `--method` names; the others follow from what is given."""
 
 
 @app.command()
+@resumes
 def align(
     pairs: Annotated[
         list[str],

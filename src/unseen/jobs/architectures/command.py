@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from unseen import options
-from unseen.console import app, dump, say, settings_of, told, write_csv
+from unseen.console import app, dump, resumes, say, settings_of, told, write_csv
 from unseen.runtime import replacing
 
 nas_app = typer.Typer(no_args_is_help=True, help="Rank architectures of a search space without training them all.")
@@ -28,6 +28,7 @@ Data = Annotated[
 
 
 @nas_app.command()
+@resumes
 def rank(
     context: typer.Context,
     space: Annotated[
@@ -125,6 +126,7 @@ def _refuse(context: typer.Context, names: Sequence[str]) -> None:
 
 
 @nas_app.command()
+@resumes
 def table(
     space: Annotated[str, typer.Argument(help="cells or vits.")],
     data: Annotated[str, typer.Option(help="Labelled pictures, or digits:handwritten, digits:printed, letters.")],

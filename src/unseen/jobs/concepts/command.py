@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -94,9 +95,8 @@ def concepts(
     if captions is None:
         raise ValueError("name captions and --concepts, such as: unseen concepts captions.csv --concepts classes.txt")
     if concepts is None:
-        raise ValueError(
-            f'name the classes with --concepts FILE, or by their names: unseen concepts {captions} --concepts "cat,dog"'
-        )
+        example = f'unseen concepts {shlex.quote(str(captions))} --concepts "cat,dog"'
+        raise ValueError(f"name the classes with --concepts FILE, or by their names: {example}")
     if (long_tail is None) != (candidates is None):
         raise ValueError(
             "--long-tail DIR needs --candidates FOLDER, a folder of class folders, and the other way round"

@@ -74,6 +74,8 @@ def episodes(
     except ValueError as error:
         raise ValueError(f"--shot must be whole numbers with commas, such as 1,5; got {shot!r}") from error
     job.check_out(out)
+    if (out / "episodes.json").exists():
+        say(f"{out} holds an earlier result, which this one replaces; name another --out to keep both")
     result = job.grade(
         data,
         protocol=Episodes(way=way, shots=shots, queries=queries, episodes=n, seed=seed, unknown=unknown),

@@ -113,12 +113,12 @@ class Graded:
 
 
 def _figures(own: EpisodeScores, first: EpisodeScores, name: str = "accuracy") -> dict[str, float]:
-    """A mean with its interval, and how far it is above the first method's, on the same episodes."""
+    """A mean, which is a share, with its interval, and how far it is above the first method's, on the same episodes."""
     gain, half = own.above(first)
     return {
         name: own.mean,
-        "low": own.mean - own.half_width,
-        "high": own.mean + own.half_width,
+        "low": float(np.clip(own.mean - own.half_width, 0, 1)),
+        "high": float(np.clip(own.mean + own.half_width, 0, 1)),
         "gain": gain,
         "gain_low": gain - half,
         "gain_high": gain + half,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shlex
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -102,7 +103,7 @@ def forecast(
     for line in _figures(result):
         tell(line)
     say(f"{out} holds forecast.csv ({_spanned(result.table, horizon)}), backtest.csv and forecast.png")
-    say(f"to go on from a later table: unseen predict {out} TABLE")
+    say(f"to go on from a later table: unseen predict {shlex.quote(str(out))} TABLE")
 
 
 def _spanned(table: Any, horizon: int) -> str:

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from unseen import options
-from unseen.console import Usual, app, check_written, dump, say, settings_of, tell, write_csv
+from unseen.console import Usual, app, check_written, dump, resumes, say, settings_of, tell, write_csv
 
 match_app = typer.Typer(cls=Usual, no_args_is_help=True, help="Find the same places in two pictures, and learn to.")
 app.add_typer(match_app, name="match")
@@ -146,6 +146,7 @@ def turns_of(rotate: str | None) -> Any:
 
 
 @match_app.command("learn")
+@resumes
 def learn_from_videos(
     videos: Annotated[list[str], typer.Argument(help="Videos, folders of videos, or folders with the frames of one.")],
     model: Annotated[Path, typer.Option(help="Folder to keep the matcher in, for --matcher.")] = Path("matcher"),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from typing import TYPE_CHECKING
 
@@ -63,7 +62,7 @@ def export_model(bundle: Bundle, file: str | os.PathLike[str], *, network: nn.Mo
         input_range=_input_range(bundle.encoder),
         output="probabilities",
         timed=True,
-        metadata={"classes": json.dumps(bundle.classes.names, ensure_ascii=False), "method": bundle.method.card.slug},
+        metadata=bundle.onnx_metadata(),
     )
 
 

@@ -31,8 +31,6 @@ from unseen.runtime import replacing, stage, stages
 
 ABOUT = "quantization.json"
 """What is known of a quantized model, beside it."""
-WRITTEN = ("bundle.json", "method", "encoder")
-"""What stands in the folder of a saved model."""
 BATCH = 64
 """Pictures that are preprocessed at a time."""
 
@@ -97,9 +95,10 @@ def quantize(
     ------
     ValueError
         If an argument cannot be or another one makes it pointless, the network has no BatchNorm or is quantized
-        already, a budget is below the smallest size, or `again` was made from another network.
+        already, a budget is below the smallest size, or `again` was made from another network; if `out` is `again`, or
+        holds a model that was quantized otherwise.
     FileExistsError
-        If `out` is a folder of other things.
+        If `out` is a folder of other things, such as a model that was not quantized.
     ImportError
         If `onnx` needs packages that are not installed.
     """
@@ -120,13 +119,20 @@ def quantize(
         _quantizer(method or "zeroq", preset, read, budget, settings or {}, seed or 0) if before is None else None
     )
     if out is not None:
-        refuse_foreign(Path(out), WRITTEN)
+        refuse_foreign(Path(out), (ABOUT,))
+        if again is not None and Path(out).resolve() == Path(again).resolve():
+            raise ValueError(f"out must be another folder than `{_AGAIN}`, which would be lost; got {os.fspath(out)!r}")
     if onnx is not None:
         _check_onnx(Path(onnx), quantizer if before is None else before.method, pictures is not None)
     bundle = _opened(model, name, trust) if model is not None or before is None else before.opened(trust)
     network = _float(bundle, name)
     real, shown = _load(pictures, bundle), _load(data, bundle)
     mark = digest(network.state_dict())
+    made_by: Any = quantizer if before is None else before.method
+    given = pictures.name if isinstance(pictures, Domain) else pictures and _lasting(os.fspath(pictures))
+    asked = {"network": mark, "method": repr(made_by), "bits": bits, "size": size, "pictures": given}
+    if out is not None:
+        _check_same(Path(out), asked)
     with stages() as seconds:
         if before is not None:
             quantizer = before.at(network, mark, {} if read is None else read, budget)
@@ -144,6 +150,7 @@ def quantize(
             feature_names=bundle.feature_names,
         )
         about = {"model": _lasting(name), "network": mark, "method": repr(quantizer), **_sizes(network, quantizer)}
+        about["asked"] = asked
         with stage("comparison"):
             about |= _on_distilled(network, quantizer)
             if shown is not None:
@@ -214,6 +221,20 @@ def _check_settings(bits: dict[str, int] | None, budget: float | None, settings:
         )
     if not mixed and (idle := sorted({"average_bits", "budget_mb", "allocation"} & set(settings))):
         raise ValueError(f"{idle} of the settings are for precision='mixed', or size")
+
+
+def _check_same(out: Path, asked: Mapping[str, Any]) -> None:
+    """Raise `ValueError`, before the long work, if a folder holds a model that was quantized otherwise."""
+    if not (out / ABOUT).exists():
+        return
+    try:
+        other = dict(read_json(out / ABOUT)["asked"])
+    except (OSError, ValueError, KeyError, TypeError):  # damaged, or of an earlier version
+        other = {}
+    differ = [key for key, value in asked.items() if key not in other or other[key] != value]
+    if differ:
+        told = f" (of other {', '.join(differ)})" if other else ""
+        raise ValueError(f"out: {out} holds another quantized model{told}; choose another folder or remove it")
 
 
 def _check_onnx(file: Path, quantizer: Any, real: bool) -> None:

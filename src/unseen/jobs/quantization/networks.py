@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import functools
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, urlencode
@@ -14,6 +15,7 @@ from unseen import encoders
 from unseen.bundle import Bundle
 from unseen.data.classes import ClassSpace
 from unseen.encoders.registry import Request, online
+from unseen.files import named
 from unseen.methods.fixed import fixed
 from unseen.nn.build import AUXILIARY, timm_network, torchvision_network
 
@@ -26,9 +28,9 @@ def classifier(name: str, *, trust: bool = False) -> Bundle:
     Parameters
     ----------
     name : str
-        ``timm:NAME`` or ``torchvision:NAME`` with published weights; with ``@FILE`` those of a checkpoint, with
-        ``?pretrained=0`` random ones, always the same. ``size=N`` is the side of a picture. Or an encoder with a
-        classifier of its own.
+        ``timm:NAME`` or ``torchvision:NAME`` with published weights; with ``@FILE`` those of a checkpoint, whose last
+        layer says how many classes there are, with ``?pretrained=0`` random ones, always the same. ``size=N`` is the
+        side of a picture. Or an encoder with a classifier of its own.
     trust : bool
         As in `unseen.encoders.get`.
 
@@ -47,7 +49,7 @@ def classifier(name: str, *, trust: bool = False) -> Bundle:
     options = dict(parse_qsl(query))
     unknown = set(options) - {"pretrained", "size"}
     if unknown:
-        raise ValueError(f"{name!r} has the option {min(unknown)!r}; there are pretrained and size")
+        raise ValueError(f"{name!r}: there is no option {min(unknown)!r}; there are: pretrained, size")
     architecture, _, path = argument.partition("@")
     network, pixels = makers[scheme](architecture, path, options.get("pretrained") != "0")
     if "size" in options:
@@ -75,10 +77,8 @@ def _of_encoder(name: str, trust: bool) -> Bundle:
 def _of_timm(name: str, path: str, pretrained: bool) -> tuple[nn.Module, dict[str, str]]:
     import timm
 
-    network = _fresh(lambda: timm_network(name))
-    if path:
-        _load_checkpoint(network, path)
-    elif pretrained:
+    network = _trained(path, functools.partial(timm_network, name))
+    if not path and pretrained:
         with online(Request(name=f"timm:{name}"), "give a local checkpoint: timm:<name>@<file.safetensors>"):
             network.load_state_dict(timm.create_model(name, pretrained=True).state_dict())
     config = timm.data.resolve_data_config({}, model=network)
@@ -97,11 +97,10 @@ def _of_torchvision(name: str, path: str, pretrained: bool) -> tuple[nn.Module, 
     if name not in torchvision.models.list_models(module=torchvision.models):
         raise ValueError(f"torchvision has no classifier {name!r}; there are names such as resnet18")
     trained = bool(path) or pretrained
-    network = _fresh(lambda: torchvision_network(name, auxiliary=False, transform_input=trained))
+    build = functools.partial(torchvision_network, name, auxiliary=False, transform_input=trained)
+    network = _trained(path, build)
     weights = torchvision.models.get_model_weights(name).DEFAULT
-    if path:
-        _load_checkpoint(network, path)
-    elif pretrained:
+    if not path and pretrained:
         with online(Request(name=f"torchvision:{name}"), "give a local checkpoint: torchvision:<name>@<file>"):
             network.load_state_dict(_without_auxiliary(network, weights.get_state_dict(progress=False)))
     told: Any = weights.transforms()
@@ -114,11 +113,37 @@ def _of_torchvision(name: str, path: str, pretrained: bool) -> tuple[nn.Module, 
     }
 
 
-def _fresh(make: Any) -> nn.Module:
-    """A network with random weights that are the same in every process."""
+def _trained(path: str, build: Callable[..., nn.Module]) -> nn.Module:
+    """A network with the weights and as many classes as a checkpoint, or with random weights, always the same."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        return make()
+        network = build()
+        if not path:
+            return network
+        state = _without_auxiliary(network, _checkpoint(path))
+        classes = _classes(network.state_dict(), state)
+        if classes is not None:
+            network = build(num_classes=classes)
+    misfit = f"checkpoint {Path(path).name!r} does not fit the network: "
+    for key, value in network.state_dict().items():
+        if key in state and state[key].shape != value.shape:
+            raise ValueError(f"{misfit}{key!r} has the shape {tuple(state[key].shape)}, not {tuple(value.shape)}")
+    missing, further = network.load_state_dict(state, strict=False)
+    for keys, told in ((missing, "lacks"), (further, "has also")):
+        if keys:
+            others = f" and {len(keys) - 1} more" if len(keys) > 1 else ""
+            raise ValueError(f"{misfit}it {told} {keys[0]!r}{others}")
+    return network
+
+
+def _classes(fresh: Mapping[str, torch.Tensor], state: Mapping[str, torch.Tensor]) -> int | None:
+    """How many classes a checkpoint has, where tensors of all 1,000 classes are those in which it is another one."""
+    shapes = [(tuple(fresh[key].shape), tuple(state[key].shape)) for key in fresh if key in state]
+    apart = [(its, own) for its, own in shapes if its != own]
+    counts = {own[:1] for _, own in apart}
+    if len(counts) != 1 or any(its[:1] != (1000,) or its[1:] != own[1:] for its, own in apart):
+        return None
+    return int(counts.pop()[0])
 
 
 def _without_auxiliary(network: nn.Module, state: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
@@ -127,21 +152,21 @@ def _without_auxiliary(network: nn.Module, state: Mapping[str, torch.Tensor]) ->
     return {key: value for key, value in state.items() if key.partition(".")[0] not in gone}
 
 
-def _load_checkpoint(network: nn.Module, path: str) -> None:
-    """Load a checkpoint of tensors, safetensors or torch's."""
+def _checkpoint(path: str) -> dict[str, torch.Tensor]:
+    """The tensors of a checkpoint by their names, of safetensors or torch's."""
     file = Path(path).expanduser()
     if not file.is_file():
         raise FileNotFoundError(f"there is no checkpoint {path!r}")
-    try:
+    with named(file, "a checkpoint of weights", "write it with torch.save(network.state_dict(), FILE)"):
         if file.suffix == ".safetensors":
             from safetensors.torch import load_file
 
-            state = load_file(file)
+            state: Any = load_file(file)
         else:
             state = torch.load(file, map_location="cpu", weights_only=True)
-        network.load_state_dict(_without_auxiliary(network, state))
-    except Exception as error:
-        raise ValueError(f"checkpoint {file.name!r} does not fit the network: {error}") from error
+        if not isinstance(state, dict) or not all(isinstance(value, torch.Tensor) for value in state.values()):
+            raise ValueError(f"{file.name} holds no state_dict: tensors by their names")
+    return state
 
 
 def imagenet(n: int) -> tuple[str, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -57,6 +58,7 @@ def page(about: Mapping[str, Any]) -> bytes:
         Path(__file__).with_name("page.html"),
         style="",
         about=about,
+        encoder=shlex.quote(f"towers:{about['folder']}"),
         share=f"{100 * about['size']:.1f}",
         rows=rows,
         found=[f"{100 * about[name]['recall']['mean']:.1f}" for name in ("teacher", "student")],

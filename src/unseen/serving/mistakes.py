@@ -1,0 +1,63 @@
+"""What is wrong with a request, in plain words, from what pydantic found."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+FIELD = "samples"
+"""What holds the samples: a member of JSON, or the field of a form with pictures or videos as files."""
+
+
+def sentence(found: Mapping[str, Any]) -> str:
+    """A sentence without a stop, such as "sample 0 must have 8 numbers; it has 3".
+
+    Parameters
+    ----------
+    found : mapping
+        One of the errors of pydantic: `type`, `loc`, `msg` and `ctx`.
+    """
+    place, kind, told = [part for part in found["loc"] if part not in ("body", "query")], found["type"], found["msg"]
+    limits = found.get("ctx") or {}
+    numbers = len(place) == 2
+    if kind in ("too_short", "too_long"):
+        wanted, got = limits["min_length" if kind == "too_short" else "max_length"], limits["actual_length"]
+        bound = "" if numbers else "at least " if kind == "too_short" else "at most "
+        return f"{_named(place)} must have {bound}{_counted(wanted, numbers)}; it has {got}"
+    words = {
+        "json_invalid": f"must be JSON{_where(told)}",
+        "missing": "must be given",
+        "extra_forbidden": f"is no field; there is {FIELD} alone",
+        "list_type": f"must be a list{' of numbers' if numbers else ''}",
+        "float_type": "must be a number",
+        "finite_number": "must be a finite number",
+        "string_type": "must be a text",
+        "string_too_short": "must not be empty",
+        "string_too_long": f"must have at most {limits.get('max_length', 0):,} characters",
+        "greater_than_equal": f"must be at least {limits.get('ge', 0):g}",
+        "less_than_equal": f"must be at most {limits.get('le', 0):g}",
+        "int_parsing": "must be a whole number",
+        "bool_parsing": "must be true or false",
+    }
+    words |= dict.fromkeys(("model_type", "model_attributes_type"), f'must be an object such as {{"{FIELD}": [...]}}')
+    return f"{_named(place)} {words[kind]}" if kind in words else f"{_named(place)}: {told}"
+
+
+def _named(place: Sequence[int | str]) -> str:
+    """What stands at a place of a request."""
+    if not place:
+        return "the body"
+    if place[0] != FIELD or len(place) == 1:
+        return str(place[0])
+    return f"sample {place[1]}" if len(place) == 2 else f"number {place[2]} of sample {place[1]}"
+
+
+def _counted(n: int, numbers: bool) -> str:
+    return f"{n} {'number' if numbers else 'sample'}{'' if n == 1 else 's'}"
+
+
+def _where(told: str) -> str:
+    """The place at which JSON ends to be any, where the message has one."""
+    found = re.search(r"line \d+ column \d+", told)
+    return f"; it is not from {found[0]} on" if found else ""
