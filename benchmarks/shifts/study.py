@@ -1,7 +1,7 @@
 """What the choice without labels is worth, family by family: every rule is judged on families it did not learn from.
 
     python benchmarks/shifts/study.py collect     the figures of all cases that have run, into docs/choosing.json
-    python benchmarks/shifts/study.py confirm     of tables that were opened once, into docs/choosing-fresh-tables.json
+    python benchmarks/shifts/study.py confirm     what is opened once: docs/choosing-fresh-tables.json, choosing-large.json
     python benchmarks/shifts/study.py page        the tables of docs/choosing.md, and the constants of the estimate
 
 A family is a kind of data; means are over families, so that none counts more for having more cases.
@@ -26,7 +26,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 Record = Mapping[str, Any]
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 FILE, FRESH_FILE, PAGE = DOCS / "choosing.json", DOCS / "choosing-fresh.json", DOCS / "choosing.md"
-FRESH_TABLES_FILE = DOCS / "choosing-fresh-tables.json"
+FRESH_TABLES_FILE, LARGE_FILE = DOCS / "choosing-fresh-tables.json", DOCS / "choosing-large.json"
 NOTHING = "source-only"
 HARM = 0.01
 """Points below doing nothing from which a choice did harm."""
@@ -515,13 +515,17 @@ def confirmation_table(rows: Sequence[Record], known: Sequence[Record]) -> str:
     return "\n".join(lines)
 
 
-def tables(rows: Sequence[Record], fresh: Sequence[Record], confirming: Sequence[Record]) -> dict[str, str]:
+def tables(
+    rows: Sequence[Record], fresh: Sequence[Record], confirming: Sequence[Record], large: Sequence[Record]
+) -> dict[str, str]:
     """The tables of the page, by the name of their place; the estimate is learnt from all but what confirms it.
 
     The first confirmation stands on the page as it came out: the rule of care and the line were other ones then.
     """
     return {
         "confirmation of tables": confirmation_table(confirming, [*rows, *fresh]),
+        "confirmation at scale": confirmation_table(large, [*rows, *fresh]),
+        "labels at scale": label_table(large),
         "labels of fresh": label_table(fresh),
         "rules": rule_table(rows),
         "families": family_table(rows),
@@ -541,7 +545,7 @@ def main() -> None:
     parser.add_argument("what", choices=("collect", "confirm", "page"))
     parser.add_argument("--cache", type=Path, default=None)
     asked = parser.parse_args()
-    from shifts.cases import FAMILIES, FRESH_TABLES
+    from shifts.cases import FAMILIES, FRESH_TABLES, LARGE
 
     if asked.what == "collect":
         before = {row["case"]: row for row in json.loads(FILE.read_text(encoding="utf-8"))} if FILE.exists() else {}
@@ -551,17 +555,19 @@ def main() -> None:
         print(f"{len(rows)} cases")
         return
     if asked.what == "confirm":
-        if FRESH_TABLES_FILE.exists():
-            raise SystemExit(f"{FRESH_TABLES_FILE.name} is there: what was opened confirms nothing a second time")
-        opened = collect(FRESH_TABLES, asked.cache)
-        FRESH_TABLES_FILE.write_text("[\n" + ",\n".join(json.dumps(row) for row in opened) + "\n]\n", encoding="utf-8")
-        print(f"{len(opened)} cases are opened, once")
+        for file, families in ((FRESH_TABLES_FILE, FRESH_TABLES), (LARGE_FILE, LARGE)):
+            if file.exists():
+                print(f"{file.name} is there: what was opened confirms nothing a second time")
+                continue
+            opened = collect(families, asked.cache)
+            file.write_text("[\n" + ",\n".join(json.dumps(row) for row in opened) + "\n]\n", encoding="utf-8")
+            print(f"{len(opened)} cases are opened, once")
         return
     rows = json.loads(FILE.read_text(encoding="utf-8"))
     fresh = json.loads(FRESH_FILE.read_text(encoding="utf-8"))
     page = PAGE.read_text(encoding="utf-8")
-    confirming = json.loads(FRESH_TABLES_FILE.read_text(encoding="utf-8"))
-    for name, table in tables(rows, fresh, confirming).items():
+    confirming, large = (json.loads(file.read_text(encoding="utf-8")) for file in (FRESH_TABLES_FILE, LARGE_FILE))
+    for name, table in tables(rows, fresh, confirming, large).items():
         page = re.sub(rf"<!-- {name} -->\n.*?<!-- end -->", f"<!-- {name} -->\n{table}\n<!-- end -->", page, flags=re.S)
     PAGE.write_text(page, encoding="utf-8")
     fit = estimates([*rows, *fresh])

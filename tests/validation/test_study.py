@@ -36,7 +36,8 @@ def fresh():
 def test_the_page_has_the_tables_of_the_figures(study, rows, fresh):
     page = (DOCS / "choosing.md").read_text()
     confirming = json.loads((DOCS / "choosing-fresh-tables.json").read_text())
-    for name, table in study.tables(rows, fresh, confirming).items():
+    large = json.loads((DOCS / "choosing-large.json").read_text())
+    for name, table in study.tables(rows, fresh, confirming, large).items():
         assert f"<!-- {name} -->\n{table}\n<!-- end -->" in page, name
 
 
