@@ -43,4 +43,4 @@ def column_of_labels(domain: Domain) -> str:
     columns = [*domain.columns, *domain.feature_names]
     if not columns:
         return f"a column of labels, called {names}"
-    return f"a column of labels, called {names} (its columns are: {listed(columns)}; rename the column of labels)"
+    return f"a column of labels, called {names} (its columns are: {listed(columns)}; FILE?label=COLUMN names it)"

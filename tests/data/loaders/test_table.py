@@ -1,5 +1,7 @@
 """CSV, TSV, JSON lines and Parquet with features, texts or paths; full, partial and missing labels."""
 
+from pathlib import Path
+
 import fsspec
 import numpy as np
 import pandas as pd
@@ -254,3 +256,19 @@ def test_a_column_that_is_mostly_missing_costs_no_row(tmp_path):
     assert len(domain) == 20
     assert domain.feature_names == ("a",)
     assert domain.notes == ("not used: remark (mostly missing)",)
+
+
+def test_columns_may_be_named_behind_the_path(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("species,width,note\nsetosa,1.5,small\nvirginica,2.5,large\n")
+    named = load(f"{tmp_path / 'a.csv'}?label=species")
+    assert named.classes is not None
+    assert (named.classes.names, named.name, named.n_features) == (("setosa", "virginica"), "a", 1)
+    texts = load(f"{tmp_path / 'a.csv'}?label=species&text=note")
+    assert (texts.kind, texts.x.tolist()) == ("text", ["small", "large"])
+    for wrong, told in (("lable=species", "'?lable'|got 'lable'"), ("", "got ''"), ("label=", "got 'label='")):
+        with pytest.raises(ValueError, match=f"behind \\? stand label=COLUMN, text=COLUMN, path=COLUMN.*{told}"):
+            load(f"{tmp_path / 'a.csv'}?{wrong}")
+    with pytest.raises(ValueError, match="kind"):
+        load(f"{tmp_path / 'a.csv'}?label=kind")
+    (tmp_path / "odd?label=x.csv").write_text("label,width\na,1\nb,2\n")  # a file that is called so
+    assert len(load(tmp_path / "odd?label=x.csv")) == 2

@@ -6,6 +6,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any, get_args
+from urllib.parse import parse_qsl
 
 import numpy as np
 
@@ -54,7 +55,8 @@ def load(
         of frames, or videos, perhaps with ``start`` and ``end`` in seconds); ``.npy`` or ``.npz``; WebDataset shards
         (``shards-{000..003}.tar``, ``*.tar`` or a folder of them); a folder written by Hugging Face ``datasets``; a
         MATLAB file of features; what an installed package reads (entry points ``unseen.loaders``, named by suffix:
-        functions ``(fs, path, *, classes, name) -> Domain``).
+        functions ``(fs, path, *, classes, name) -> Domain``). Behind a local path, ``?label=COLUMN``, ``text=`` and
+        ``path=``, with & between, name columns as the next three arguments do.
     labels_column, text_column, path_column : str, optional
         Columns of a table (fields of the ``.json`` in shards) that do not have a usual name. Labels may be
         missing: an empty cell or -1. Paths are relative to the table's folder.
@@ -95,11 +97,12 @@ def load(
     url = os.fspath(path)
     if not url:
         raise ValueError("path must not be empty")
+    url, named_columns = _columns_behind(url)
     options: dict[str, Any] = {
         "labels_column": labels_column,
         "text_column": text_column,
         "path_column": path_column,
-    }
+    } | named_columns
     last = url.rstrip("/").rpartition("/")[2]
     common: dict[str, Any] = {"classes": classes, "name": name or PurePosixPath(last).stem or last or "data"}
     reading: dict[str, Any] = {"on_error": on_error, "check": check}
@@ -112,6 +115,22 @@ def load(
         return _foreign(suffix[1:], fs, root, common)
     with named(url, "data", also=(common["name"],)):
         return _load(fs, root, last if is_pattern else "", options, common, reading, allow_outside, frames)
+
+
+def _columns_behind(url: str) -> tuple[str, dict[str, str]]:
+    """A local path without the names of columns behind it, and these."""
+    place, sign, query = url.partition("?")
+    if not sign or "://" in url or url.endswith(".tar") or Path(url).exists():
+        return url, {}
+    told = dict(parse_qsl(query, keep_blank_values=True))
+    words = {"label": "labels_column", "text": "text_column", "path": "path_column"}
+    unknown = next((key for key in told if key not in words), query if not told else None)
+    if unknown is not None or not all(told.values()):
+        raise ValueError(
+            f"path {url!r}: behind ? stand {', '.join(f'{word}=COLUMN' for word in words)}, with & between; "
+            f"got {unknown or query!r}"
+        )
+    return place, {words[key]: column for key, column in told.items()}
 
 
 def _load(
