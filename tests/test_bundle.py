@@ -264,13 +264,15 @@ def test_the_program_of_the_docs_prepares_pictures_by_what_the_file_says(
     bundle = Bundle(method=fitted, classes=classes, encoder=encoder, temperature=2.0, threshold=0.5)
     monkeypatch.chdir(tmp_path)
     bundle.export("sketches.onnx")
-    for side in ((40, 90), (130, 70)):
-        Image.fromarray(rng.integers(0, 256, (*side, 3), dtype=np.uint8)).save("new.png")
+    turned = Image.Exif()
+    turned[0x0112] = 6  # to be looked at on its side
+    for side, saved_as in (((40, 90, 3), {}), ((130, 70, 3), {"exif": turned}), ((60, 50, 4), {})):
+        Image.fromarray(rng.integers(0, 256, side, dtype=np.uint8)).save("new.png", **saved_as)
         row = bundle.predict("new.png").iloc[0]
         exec(compile(program.split("```")[0], "carry.md", "exec"), {})
         said = capsys.readouterr().out.split(maxsplit=2)
         assert said[0] == row["class"]
-        assert float(said[1]) == pytest.approx(row["probability"], abs=1e-3)  # what an export may differ by
+        assert float(said[1]) == pytest.approx(row["probability"], abs=1e-2)  # the network reads in bfloat16 where it can
         assert said[2:] == (["not sure\n"] if row["unknown"] else [])
 
 

@@ -1,4 +1,4 @@
-"""Large cases: thousands of samples, up to a hundred classes. They confirm once, and teach nothing.
+"""Large cases: some hundred to 4,000 samples a side, up to 62 classes. They confirm once, and teach nothing.
 
 What the choice was made on has at most 1,123 samples a side and 29 classes. These are the same kinds of data at four to
 ten times that size: emoji in all their subgroups, icons, clothes, digits and letters by the encoder, words by the text

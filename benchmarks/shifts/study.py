@@ -1,7 +1,7 @@
 """What the choice without labels is worth, family by family: every rule is judged on families it did not learn from.
 
     python benchmarks/shifts/study.py collect     the figures of all cases that have run, into docs/choosing.json
-    python benchmarks/shifts/study.py confirm     what is opened once: choosing-fresh-tables.json and choosing-large.json
+    python benchmarks/shifts/study.py confirm     what is opened once: choosing-fresh-tables.json, choosing-large.json
     python benchmarks/shifts/study.py page        the tables of docs/choosing.md, and the constants of the estimate
 
 A family is a kind of data; means are over families, so that none counts more for having more cases.

@@ -12,7 +12,7 @@ from importlib import resources
 from typing import Any
 
 from unseen import plugins
-from unseen.methods import METHODS, SYSTEMS
+from unseen.methods import METHODS, SYSTEMS, slugs
 
 FILE = "built.json"
 
@@ -57,6 +57,12 @@ def reading(word: str) -> tuple[str, ...]:
     """Slugs of the methods of this package that need `word` of `fit`, and of those that are newer than the file."""
     told = {row["slug"]: {name for way in row.get("needs", ()) for name in way} for row in _rows(FILE)}
     return tuple(slug for slug in METHODS if word in told.get(slug, {word}))
+
+
+def with_foreign(word: str) -> tuple[str, ...]:
+    """The same, and all methods of other packages, of which only their classes tell."""
+    own = reading(word)
+    return tuple(slug for slug in slugs() if slug in own or slug not in METHODS)
 
 
 def search(text: str = "", given: Iterable[str] | None = None) -> tuple[Line, ...] | None:

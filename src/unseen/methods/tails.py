@@ -47,12 +47,16 @@ class TailRanker(Method):
         within : bool array (e,) or (n, e), optional
             The entities that compete: of the right type, or not known to be tails already; all if absent.
         """
-        scores = self.score_tails(x)
-        if within is not None:
-            among = np.broadcast_to(np.asarray(within, dtype=bool), scores.shape)
-            scores = torch.where(torch.as_tensor(among.copy()), scores, torch.full_like(scores, -torch.inf))
         if k < 1:
             raise ValueError(f"k must be at least 1; got {k}")
+        scores = self.score_tails(x)
+        if within is not None:
+            among = np.asarray(within, dtype=bool)
+            shapes = tuple(scores.shape), (scores.shape[1],)
+            if among.shape not in shapes:
+                raise ValueError(f"within must be of shape {shapes[0]} or {shapes[1]}; got {among.shape}")
+            among = np.broadcast_to(among, scores.shape)
+            scores = torch.where(torch.as_tensor(among.copy()), scores, torch.full_like(scores, -torch.inf))
         best = scores.sort(dim=1, descending=True, stable=True)
         k = min(k, scores.shape[1])
         tails = torch.where(best.values == -torch.inf, -1, best.indices)

@@ -173,6 +173,17 @@ def test_a_row_that_one_side_lacks_is_left_out_of_both(tmp_path: Path) -> None:
         read([left, right])
 
 
+def test_a_folder_of_which_a_file_is_broken_is_refused_since_its_rows_have_no_numbers(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    for side in ("left", "right"):
+        (tmp_path / side).mkdir()
+        for i in range(6):
+            picture((200, 10 * i, 0), rng).save(tmp_path / side / f"row {i}.png")
+    (tmp_path / "right" / "row 3.png").write_bytes(b"no picture")
+    with pytest.raises(ValueError, match=r"1 of .*right cannot be read, such as row 3\.png; remove them on both sides"):
+        read([tmp_path / "left", tmp_path / "right"])
+
+
 @pytest.mark.parametrize("frozen", ["left", "right"])
 def test_two_files_of_features_are_aligned_and_the_nearest_pair_is_told(tmp_path: Path, frozen: Any) -> None:
     said: list[str] = []

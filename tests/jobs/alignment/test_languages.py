@@ -174,7 +174,7 @@ def test_languages_that_were_not_asked_for_are_left_out_and_told(tmp_path: Path)
     rows.loc[[3, 9, 20], ["caption", "language"]] = ["xx", "fr"]
     rows.to_csv(pairs, index=False)
     _, report = multilingual(pairs, ["en", "de"], out=tmp_path / "model", settings=QUICK, beside=False)
-    assert "3 pairs in fr were not asked for and are left out." in report.notes
+    assert "Not asked for, and left out: 3 pairs in fr." in report.notes
     assert set(report.languages) == {"en", "de"}
     assert report.recall["aligned"]["mean"] == pytest.approx(np.mean([of["mean"] for of in report.languages.values()]))
     assert set(report.asked) == {"en", "de"}

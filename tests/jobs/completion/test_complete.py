@@ -134,7 +134,10 @@ def test_what_is_wrong_is_named(files: Path) -> None:
         job(files, top=0)
     with pytest.raises(ValueError, match="steps must be"):
         complete("there is no file", "there is no file", [("a", "b")], methods=["ontozsl"], steps=0)
-    with pytest.raises(ValueError, match="some of nearest-relation, ontozsl; got 'shot'"):
+    write(files / "one.tsv", [("x", "a_to_b", "y"), ("z", "a_to_b", "y")])
+    with pytest.raises(ValueError, match="triples must be of two relations at least; they are of a_to_b"):
+        job(files, triples=files / "one.tsv")
+    with pytest.raises(ValueError, match=r"some of .*nearest-relation.*; got 'shot'"):
         job(files, methods=["shot"])
     with pytest.raises(ValueError, match="must be one if it is given settings"):
         job(files, methods=["nearest-relation", "ontozsl"])
@@ -172,6 +175,16 @@ def test_of_several_methods_the_one_answers_that_ranks_held_out_tails_better(
     assert set(found.table[found.table["rank"] <= 5]["tail"].str[:4]) == {"book"}
     found = complete(*given, methods=["ontozsl"], check=False, top=1, **QUICK)
     assert found.method.card.slug == "ontozsl"
+
+
+def test_without_a_check_the_first_method_answers_as_before(files: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from unseen.jobs.completion import job as completion
+
+    assert completion.DEFAULT[0] == "ontozsl"
+    assert set(completion.tail_rankers()) == {"nearest-relation", "ontozsl"}
+    found = complete(*(files / name for name in ("graph.tsv", "schema.tsv", "queries.tsv")), check=False,
+                     methods=["nearest-relation", "ontozsl"])  # fmt: skip
+    assert found.method.card.slug == "nearest-relation"
 
 
 def call(folder: Path, *args: str, code: int = 0) -> str:

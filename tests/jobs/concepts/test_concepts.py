@@ -197,6 +197,9 @@ def test_messages_name_file_and_column(tmp_path: Path) -> None:
     (tmp_path / "twice.csv").write_text("concept,accuracy\ndog,20\ncat,30\ndog,50\n")
     with pytest.raises(ValueError, match="'dog' stands there twice, with accuracy 20 and 50; remove one"):
         read_concepts(tmp_path / "twice.csv")
+    (tmp_path / "half.csv").write_text("concept,model,accuracy\ndog,a,20\ndog,b,70\ndog,b,\n")
+    with pytest.raises(ValueError, match="with accuracy 70 and none; remove one"):
+        read_concepts(tmp_path / "half.csv")
     (tmp_path / "same.csv").write_text("concept,accuracy\ndog,20\ncat,30\ndog,20\n")
     assert read_concepts(tmp_path / "same.csv").concept.tolist() == ["dog", "cat"]
     (tmp_path / "t.csv").write_text("sample,concept,probability\n0,dog,often\n")

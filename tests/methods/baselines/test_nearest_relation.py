@@ -9,6 +9,7 @@ import torch
 from unseen.data.classes import ClassSpace
 from unseen.data.domain import Domain
 from unseen.data.words import WordVectors
+from unseen.methods.base import NotFittedError
 from unseen.methods.baselines.nearest_relation import NearestRelation
 
 TRIPLES = np.array([(0, 0, 3), (1, 0, 3), (0, 1, 4), (2, 1, 3), (0, 2, 5)])
@@ -70,11 +71,22 @@ def test_a_relation_of_unknown_words_is_answered_by_all_alike() -> None:
     np.testing.assert_allclose(method.weights_[3].numpy(), np.full(3, 1 / 3), rtol=1e-6)
 
 
+def test_a_triple_that_stands_twice_is_known_once() -> None:
+    twice = np.concatenate([TRIPLES, TRIPLES[:1], TRIPLES[:1]])
+    source = Domain(x=twice[:, [0, 2]], y=twice[:, 1], kind="node", classes=relations())
+    method = NearestRelation().fit(source=source, classes=relations(), encoder=words())
+    torch.testing.assert_close(method.score_tails([[0, 3]]), fitted().score_tails([[0, 3]]))
+
+
 def test_what_is_wrong_is_named() -> None:
     with pytest.raises(ValueError, match=r"x must name relations in \[0, 4\)"):
         fitted().score_tails([[0, 4]])
     with pytest.raises(ValueError, match="x must hold pairs of a head and a relation, as integers"):
         fitted().score_tails([[0.5, 1]])
+    with pytest.raises(NotFittedError):
+        NearestRelation().score_tails([[0, 1]])
+    with pytest.raises(ValueError, match=r"within must be of shape \(1, 6\) or \(6,\); got \(5,\)"):
+        fitted().rank([[0, 3]], within=np.ones(5, dtype=bool))
     source = Domain(x=TRIPLES[:, [0, 2]], y=TRIPLES[:, 1], kind="node", classes=relations())
     with pytest.raises(ValueError, match="must have unseen classes"):
         NearestRelation().fit(source=source, classes=relations().replace(seen=range(4)), encoder=words())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 import torch
 import torch.nn.functional as F
 
@@ -52,6 +53,21 @@ def test_classes_of_one_task_have_the_scores_that_they_have_among_all() -> None:
     own = method.decision_function(x, classes=ClassSpace(names=("grey", "blue")))
     torch.testing.assert_close(own, among_all[:, [3, 1]])
     torch.testing.assert_close(method.network()(x), among_all)
+
+
+def test_a_class_without_a_sample_is_known_by_its_name_though_a_task_listed_it() -> None:
+    space = ClassSpace(names=("red", "blue", "never seen"))
+    method = StreamRidge().fit(source=FIRST, classes=space, model=small_dual_encoder("features", WIDTH))
+    start = ZSCL(iterations=0).fit(source=FIRST, model=small_dual_encoder("features", WIDTH))
+    x, asked = torch.from_numpy(FIRST.x), ClassSpace(names=("never seen", "red"))
+    torch.testing.assert_close(method.decision_function(x, asked), start.decision_function(x, asked))
+
+
+def test_pictures_after_features_are_refused() -> None:
+    method = learnt(FIRST)
+    pictures = FIRST.replace(x=np.zeros((len(FIRST), 3, 8, 8), dtype=np.float32), kind="image")
+    with pytest.raises(ValueError, match="source must hold features, as the tasks before; it holds pictures"):
+        method.partial_fit(source=pictures)
 
 
 def test_a_class_that_no_task_had_is_known_by_its_name_as_at_the_start() -> None:

@@ -223,7 +223,7 @@ def united(
             raise ValueError(f"pairs must hold pictures and captions; they hold {kinds[0]} and {kinds[1]}")
         part = part if kinds[1] == "text" else part.swap()
         spoken = language_of(part, language)
-        told = np.full(len(part), source) if spoken is None else spoken
+        told = np.full(len(part), source) if spoken is None else np.where(_silent(spoken), source, spoken)
         parts.append(part.replace(columns={LANGUAGE: told}))
     if len(parts) == 1:
         return parts[0], lacking
@@ -239,7 +239,16 @@ def _asked_for(pairs: Pairs, codes: Set[str]) -> tuple[Pairs, list[str]]:
     if own.all():
         return pairs, []
     named = ", ".join(sorted(set(language[~own].tolist())))
-    return pairs.take(np.flatnonzero(own)), [f"{(~own).sum():,} pairs in {named} were not asked for and are left out."]
+    if not own.any():
+        raise ValueError(f"languages: no pair is in {', '.join(sorted(codes))}; they are in {named}")
+    n = int((~own).sum())
+    said = "1 pair" if n == 1 else f"{n:,} pairs"
+    return pairs.take(np.flatnonzero(own)), [f"Not asked for, and left out: {said} in {named}."]
+
+
+def _silent(spoken: NDArray[np.str_]) -> NDArray[np.bool_]:
+    """Where a column of languages says nothing."""
+    return np.isin(np.char.strip(np.char.lower(spoken)), ["", "nan", "none"])
 
 
 def grouped(pairs: Pairs) -> tuple[Pairs, int]:

@@ -6,7 +6,7 @@ import dataclasses
 import os
 import re
 from collections.abc import Sequence
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
@@ -30,7 +30,7 @@ COLUMNS = (
 """Usual names of the two columns of a table of pairs."""
 VIDEO = "video file"
 """The column that says which video a clip is a part of."""
-ROW = re.compile(r"row (\d+)\b")
+ROW = re.compile(r"row (\d+)(?:: .*)?$")
 """Where a row that was left out stands."""
 LANGUAGES = ("language", "lang", "locale")
 """Usual names of the column that says which language a pair is in."""
@@ -158,8 +158,8 @@ def _two_files(first: Any, second: Any) -> Read:
 
 
 def _rows(side: Domain, path: str) -> NDArray[np.intp]:
-    """Which rows of its file the samples of a side are, ascending."""
-    found = [ROW.match(one.where) for one in side.skipped]
+    """Which rows of its file the samples of a side are, ascending; of a folder nobody knows."""
+    found = [None if Path(path).is_dir() else ROW.match(one.where) for one in side.skipped]
     lost = np.array([int(one[1]) - 1 for one in found if one], dtype=np.intp)
     n = len(side) + len(found)
     if len(lost) < len(found):

@@ -29,7 +29,8 @@ def complete(
     methods: Annotated[
         str | None,
         typer.Option(
-            help="nearest-relation (seconds), ontozsl (trained; minutes), or both, as if absent: the check decides.",
+            help="ontozsl (trained; minutes), nearest-relation (seconds), or both, as if absent: the check decides, "
+            "and without it the first answers.",
             metavar="NAMES",
         ),
     ] = None,
@@ -43,12 +44,12 @@ def complete(
 ) -> None:
     """Rank the tails of relations that a graph has no triple of.
 
-    By what an ontology says of the relations of a knowledge graph: domain, range, subPropertyOf, and texts by label and
-    comment. Either relations that sound like yours answer for it, or a generator learns from the triples of all others
-    what pairs look like; some relations are held out first, and what ranks their tails better answers.
+    Two methods: a generator learns from the triples of all other relations what pairs look like, by what an ontology
+    says of the relations (domain, range, subPropertyOf, label and comment); or relations whose names and texts sound
+    like yours answer for it. Some relations are held out first, and what ranks their tails better answers.
 
-    Example:  a file schema.tsv with the lines  treats TAB range TAB disease  and  cures TAB subPropertyOf TAB treats,
-    triples of `treats` in graph.tsv, a line  aspirin TAB cures  in queries.tsv, then
+    Example:  triples of other relations in graph.tsv, a file schema.tsv with the lines  cures TAB subPropertyOf TAB
+    treats  and  cures TAB range TAB disease, a line  aspirin TAB cures  in queries.tsv, then
 
     unseen complete graph.tsv --ontology schema.tsv --queries queries.tsv --out completed.csv
     """

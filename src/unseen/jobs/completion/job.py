@@ -18,7 +18,7 @@ from unseen.data.sources.graphs import Graph, graph
 from unseen.data.typing import FloatArray, IntArray
 from unseen.evaluation.metrics.ranking import filtered_ranks, known_tails, ranking_scores
 from unseen.files import reads
-from unseen.methods.listing import reading
+from unseen.methods.listing import with_foreign
 from unseen.methods.tails import TailRanker
 from unseen.methods.zero_shot.ontozsl import RelationOntoZSL
 from unseen.nn.train import DivergedError
@@ -32,7 +32,7 @@ FEWEST = 4
 """Relations with triples, of which some can be held out to check the others."""
 AT_ONCE = 64
 """Queries whose tails are scored between two steps of the progress bar."""
-DEFAULT = ("nearest-relation", "ontozsl")
+DEFAULT = ("ontozsl", "nearest-relation")
 """The methods that are checked, of which the better one answers; the first where nothing is checked."""
 Path = str | os.PathLike[str]
 
@@ -44,7 +44,7 @@ class Completion:
     Attributes
     ----------
     table : DataFrame
-        Columns head, relation, rank (from 1), tail and score (mean cosine).
+        Columns head, relation, rank (from 1), tail and score (what it means is the method's).
     check : dict or None
         Of seen relations that played unseen ones: ``mrr`` and ``hits@k`` of the method over tails that are not known to
         be true, ``methods`` (the MRR of each that was tried, by slug), the MRR of two orders that know nothing of a
@@ -112,6 +112,8 @@ def complete(
     asked_for = _methods_of(methods, vectors, settings)
     settings = {**settings, "random_state": random_state}
     known = triples if isinstance(triples, Graph) else read_graph(triples)
+    if len(known.relations) < 2:
+        raise ValueError(f"triples must be of two relations at least; they are of {', '.join(known.relations.names)}")
     told = ontology if isinstance(ontology, Ontology) else ontologies.load(ontology)
     asked = read_queries(queries) if isinstance(queries, (str, os.PathLike)) else [(h, r) for h, r in queries]
     if not asked:
@@ -142,9 +144,7 @@ def complete(
 
 def tail_rankers() -> tuple[str, ...]:
     """All methods that rank the tails of relations, by slug, those of other packages, too."""
-    read = reading("classes")
-    slugs = (slug for slug in registry.slugs() if slug not in registry.METHODS or slug in read)
-    return tuple(slug for slug in slugs if _ranker(slug) is not None)
+    return tuple(slug for slug in with_foreign("classes") if _ranker(slug) is not None)
 
 
 def _ranker(slug: str) -> type[TailRanker] | None:
@@ -163,7 +163,7 @@ def _methods_of(slugs: Sequence[str], vectors: str | None, settings: dict[str, A
         lost = next((slug for slug in named if slug not in found), "none")
         raise ValueError(f"methods must be some of {', '.join(tail_rankers())}; got {lost!r}")
     if settings and len(named) > 1:
-        raise ValueError(f"methods must be one if it is given settings; got {', '.join(named)}")
+        raise ValueError(f"methods must be one if it is given settings, such as ontozsl; got {', '.join(named)}")
     for cls in found.values() if settings else ():
         cls(**settings)
     if vectors is not None and not any(cls.reads_entities for cls in found.values()):

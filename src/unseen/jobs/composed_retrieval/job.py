@@ -291,9 +291,11 @@ def _weak(scores: NDArray[np.float32], best: float, n: int, what: str = "picture
     `scores` are those of all pictures or of a sample. The largest of n normal numbers is expected at the quantile
     (n - 3/8) / (n + 1/4) (Blom 1958).
     """
+    if n < FEW:
+        return ""
     apart = float(best - scores.mean()) / max(float(scores.std()), 1e-12)
     by_chance = NormalDist().inv_cdf((n - 0.375) / (n + 0.25))
-    if n < FEW or apart >= by_chance:
+    if apart >= by_chance:
         return ""
     return (
         f"the first stands {apart:.1f} deviations above the mean of all {what}, where chance alone puts the best of "

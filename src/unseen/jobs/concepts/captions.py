@@ -321,10 +321,11 @@ def read_concepts(path: str | os.PathLike[str], score: str | None = None) -> pd.
     if np.isinf(out.score).any():
         raise ValueError(f"{path.name}: {named} must be finite, or empty where it is not known")
     out = out.drop_duplicates(ignore_index=True)
-    twice = out[out.duplicated(["concept", "model", "prompts"], keep=False)]
+    same = ["concept", "model", "prompts"]
+    twice = out[out.duplicated(same, keep=False)]
     if len(twice):
-        name = twice.concept.iloc[0]
-        told = " and ".join(f"{value:g}" for value in twice.score[twice.concept == name])
+        name, own = twice.concept.iloc[0], (twice[same] == twice[same].iloc[0]).all(axis=1)
+        told = " and ".join("none" if np.isnan(value) else f"{value:g}" for value in twice.score[own])
         raise ValueError(
             f"{path.name}: {name!r} stands there twice, with {named} {told}; remove one, or tell them apart by a "
             "column model or prompts"

@@ -8,10 +8,11 @@ from typing import Annotated
 import typer
 
 from unseen import options
-from unseen.console import app, command_line, dump, say, settings_of
+from unseen.console import app, command_line, dump, resumes, say, settings_of
 
 
 @app.command()
+@resumes
 def episodes(
     data: Annotated[str, typer.Argument(help="Labelled samples: class folders, a table, arrays.")],
     way: Annotated[int, typer.Option(help="Classes of an episode.", min=2)] = 5,

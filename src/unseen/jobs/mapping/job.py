@@ -23,7 +23,7 @@ from unseen.data.words import WordVectors, fasttext, read_vectors, sentences, wo
 from unseen.evaluation.metrics.taxonomy import hit_at, hops, mean_reciprocal_rank
 from unseen.files import loads, reads
 from unseen.methods.base import UNKNOWN
-from unseen.methods.listing import reading
+from unseen.methods.listing import with_foreign
 from unseen.methods.phrases import PhraseMapper
 from unseen.nn.state import load_state, save_state
 from unseen.runtime import track
@@ -214,9 +214,7 @@ def mapper_of(slug: str) -> type[PhraseMapper]:
 
 def mappers() -> tuple[str, ...]:
     """All methods that map phrases, by slug, those of other packages, too."""
-    read = reading("classes")
-    slugs = (slug for slug in methods.slugs() if slug not in methods.METHODS or slug in read)
-    return tuple(slug for slug in slugs if issubclass(methods.get(slug), PhraseMapper))
+    return tuple(slug for slug in with_foreign("classes") if issubclass(methods.get(slug), PhraseMapper))
 
 
 def _joined(taxonomy: Taxonomy, pairs: Domain) -> Domain:

@@ -233,7 +233,11 @@ def _check_same(out: Path, asked: Mapping[str, Any]) -> None:
         other = {}
     differ = [key for key, value in asked.items() if key not in other or other[key] != value]
     if differ:
-        told = f" (of other {', '.join(differ)})" if other else ""
+        told = (
+            f" (of other {', '.join(differ)})"
+            if other
+            else ", or one of an earlier version, which does not say how it was made"
+        )
         raise ValueError(f"out: {out} holds another quantized model{told}; choose another folder or remove it")
 
 

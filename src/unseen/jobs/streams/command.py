@@ -45,7 +45,7 @@ def continue_(
     method: Annotated[
         str | None,
         typer.Option(
-            help="stream-ridge (one layer on frozen features; seconds; forgets nothing) or zscl (both towers learn); "
+            help="stream-ridge (one layer on frozen features; seconds) or zscl (both towers learn); "
             "what the model began with, else stream-ridge with heads, zscl with all."
         ),
     ] = None,

@@ -24,7 +24,7 @@ from unseen.evaluation.drive import Stream
 from unseen.evaluation.exam import Exam
 from unseen.evaluation.metrics.classification import accuracy
 from unseen.files import check_kinds, read_json, read_plain, recovered, sentence
-from unseen.methods.listing import reading
+from unseen.methods.listing import with_foreign
 from unseen.methods.multimodal.zscl import ZSCL
 from unseen.methods.tower_streams import TowerStream
 from unseen.nn.state import refuse_foreign
@@ -253,6 +253,10 @@ def _saved(model: str | os.PathLike[str], trust: bool) -> tuple[Bundle, History]
         told = read_json(folder / ABOUT)
         if told["format"] != FORMAT:
             raise ValueError(f"it is of format {told['format']!r}")
+        if any(not {"name", "classes", "mark", "learnt", "exam"} <= set(task) for task in told["tasks"]):
+            raise ValueError(
+                "each task must have a name, classes, a mark, and say whether it was learnt and on how many it is asked"
+            )
         held_out = float(told.get("held_out", HELD_OUT))
         whole, classes, slug = told.get("whole", {}), told.get("classes", 0), bundle.method.card.slug
         history = check_kinds(
@@ -267,9 +271,7 @@ def _saved(model: str | os.PathLike[str], trust: bool) -> tuple[Bundle, History]
 
 def stream_learners() -> tuple[str, ...]:
     """All methods that learn streams of tasks with two towers, by slug, those of other packages, too."""
-    read = reading("model")
-    slugs = (slug for slug in registry.slugs() if slug not in registry.METHODS or slug in read)
-    return tuple(slug for slug in slugs if issubclass(registry.get(slug), TowerStream))
+    return tuple(slug for slug in with_foreign("model") if issubclass(registry.get(slug), TowerStream))
 
 
 def _begin(
@@ -318,13 +320,22 @@ def _with_settings(
     anew: bool = False,
 ) -> TowerStream:  # fmt: skip
     """The method with a preset on top of the one that heads or whole towers want."""
-    presets = learner.card.presets
+    presets, slug = learner.card.presets, learner.card.slug
     if preset is not None and preset not in presets:
-        raise ValueError(f"preset must be one of {', '.join(presets)}; got {preset!r}")
+        raise ValueError(f"preset must be one of {', '.join(presets)}, those of {slug}; got {preset!r}{_other(slug)}")
+    if unknown := sorted(set(settings) - set(learner.get_params())):
+        raise ValueError(
+            f"{slug} has no parameter {unknown[0]!r}; it has {', '.join(learner.get_params())}{_other(slug)}"
+        )
     base = presets.get("heads", {}) if history.train == "heads" else {}
     told = {**base, **presets.get(preset or "", {})} if preset or anew else {}
     told |= {**settings, "random_state": seed}
     return learner.set_params(**(type(learner)().get_params() if preset and not anew else {}) | told)
+
+
+def _other(slug: str) -> str:
+    """How to get the method that has more to set, where another one is meant."""
+    return "; method=zscl has others" if slug == DEFAULT["heads"] else ""
 
 
 def _task(data: Data, share: float) -> Task:
@@ -370,7 +381,9 @@ def _references(
     if not learner.reads_references:
         for name, value in (("reference", reference), ("texts", texts)):
             if value is not None:
-                raise ValueError(f"{name}: {learner.card.slug} changes no tower, and reads no references")
+                raise ValueError(
+                    f"{name}: {learner.card.slug} changes no tower, and reads no references; method=zscl does"
+                )
         return {}
     given = {"corpus": _sentences(texts)}
     if reference is None:

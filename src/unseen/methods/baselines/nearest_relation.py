@@ -16,7 +16,7 @@ from unseen.data.classes import ClassSpace
 from unseen.data.domain import Domain
 from unseen.data.ontologies import texts_of
 from unseen.data.typing import IntArray
-from unseen.methods.base import Card
+from unseen.methods.base import Card, NotFittedError
 from unseen.methods.parameters import Positive
 from unseen.methods.tails import TailRanker, Triples, as_queries, check_range, checked_pairs, split_encoder
 from unseen.nn.softmax import NEVER
@@ -31,7 +31,7 @@ class NearestRelation(TailRanker):
 
         score(h, r, t) = sum_s w_rs ( [(h, s, t) is known] + share of the triples of s that end in t )
 
-    Nothing is learnt. A tail that ends no triple has the score 0.
+    Nothing is learnt, and nothing but the texts is read of an ontology. A tail that ends no triple has the score 0.
 
     Parameters
     ----------
@@ -90,8 +90,9 @@ class NearestRelation(TailRanker):
         entities, words = split_encoder(encoder)
         self.asked_ = candidates(source, classes, self.generalized)
         pairs, self.n_entities_ = checked_pairs(source.x, entities)
-        seen, self.relations_ = np.unique(source.labels, return_inverse=True)
-        self.heads_, self.tails_ = pairs[:, 0], pairs[:, 1]
+        seen, relations = np.unique(source.labels, return_inverse=True)
+        triples = np.unique(np.column_stack([pairs[:, 0], relations, pairs[:, 1]]), axis=0)  # each is known once
+        self.heads_, self.relations_, self.tails_ = triples.T
         among = torch.as_tensor(seen)
         texts = text_vectors(texts_of(classes), word_vectors(words))
         v = F.normalize(texts.vectors - texts.vectors[among].mean(dim=0), dim=1)
@@ -101,6 +102,8 @@ class NearestRelation(TailRanker):
 
     def score_tails(self, x: Any) -> Float[Tensor, "n e"]:
         """How much of what is known of such relations says each entity, (n, n_entities)."""
+        if "weights_" not in self.fitted:
+            raise NotFittedError("this NearestRelation has not been fitted; call fit first")
         queries = as_queries(x, self.n_entities_, len(self.weights_)).numpy()
         w = self.weights_[queries[:, 1]].numpy()
         scores = w @ self._shares()

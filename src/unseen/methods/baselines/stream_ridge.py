@@ -29,8 +29,8 @@ class StreamRidge(TowerStream):
         G = sum x x',  Q = sum x y',  W = (G + penalty I)^-1 Q,
 
     with x a feature at unit length and a 1 behind it, and y the 1 of its class among zeros. The layer after the last
-    task is the one that all tasks together would have given, in any order, so that nothing is forgotten, and no sample
-    is kept. The towers never change: a class that no task had is known by its name, as well as at the start.
+    task is the one that all tasks together would have given, in any order, so that no sample loses its say, and none is
+    kept. The towers never change: a class without a sample is known by its name, as well as at the start.
 
     Parameters
     ----------
@@ -62,7 +62,7 @@ class StreamRidge(TowerStream):
         cost=0.5,
         title="ACIL: Analytic Class-Incremental Learning with Absolute Memorization and Privacy Protection",
         venue="NeurIPS 2022",
-        summary="Learn task after task by one ridge regression on frozen features; nothing is forgotten.",
+        summary="Learn task after task by one ridge regression on frozen features, as if all had come at once.",
         unseen={"classes"},
         modalities={"features", "image"},
         reads={"corpus": {"text"}},
@@ -85,6 +85,11 @@ class StreamRidge(TowerStream):
     def _keep(self, source: Domain) -> None:
         """Add the task to the sums, and solve anew."""
         samples = tensor(source)
+        if len(self.tasks_) > 1 and self.pictures_ != (samples.ndim > 2):
+            kinds = ("features", "pictures")
+            raise ValueError(
+                f"source must hold {kinds[self.pictures_]}, as the tasks before; it holds {kinds[samples.ndim > 2]}"
+            )
         self.pictures_ = samples.ndim > 2
         x = self._features(samples).double()
         place = torch.tensor([self.classes_.names.index(name) for name in self.tasks_[-1]["classes"]])
@@ -102,9 +107,9 @@ class StreamRidge(TowerStream):
         self, x: Tensor, classes: ClassSpace | None = None, prompts: Sequence[str] | None = None
     ) -> Float[Tensor, "n k"]:
         """Scores of the classes asked about, (n, k): of the layer if all of them were learnt, else of their names."""
-        known = {name: i for i, name in enumerate(self.classes_.names)}
+        known = {name: i for i, name in enumerate(self.classes_.names) if self.sums_[-1, i] > 0}
         asked = self.classes_.names if classes is None else classes.names
-        if prompts is not None or not set(asked) <= known.keys():
+        if prompts is not None or not set(asked) <= known.keys():  # towers that never changed
             return super().decision_function(x, classes, prompts)
         return self.scale * (self._features(x) @ self.weights_[:, [known[name] for name in asked]])
 
