@@ -272,7 +272,9 @@ def test_the_program_of_the_docs_prepares_pictures_by_what_the_file_says(
         exec(compile(program.split("```")[0], "carry.md", "exec"), {})
         said = capsys.readouterr().out.split(maxsplit=2)
         assert said[0] == row["class"]
-        assert float(said[1]) == pytest.approx(row["probability"], abs=1e-2)  # the network reads in bfloat16 where it can
+        assert float(said[1]) == pytest.approx(
+            row["probability"], abs=1e-2
+        )  # the network reads in bfloat16 where it can
         assert said[2:] == (["not sure\n"] if row["unknown"] else [])
 
 

@@ -446,14 +446,25 @@ def test_why_a_checkpoint_does_not_fit_is_one_sentence(tmp_path):
     state = torchvision.models.resnet18(weights=None, num_classes=6).state_dict()
     torch.save({**state, "fc.bias": torch.zeros(7)}, tmp_path / "two.pt")
     torch.save({key: value for key, value in state.items() if not key.startswith("fc")}, tmp_path / "headless.pt")
-    torch.save({"epoch": 3, "model": state}, tmp_path / "wrapped.pt")
+    torch.save({"epoch": 3, "weights": list(state.values())}, tmp_path / "other.pt")
+    whole = (tmp_path / "headless.pt").read_bytes()
+    (tmp_path / "broken.pt").write_bytes(b"\x80\x02" + whole[: len(whole) // 2])
     for name, told in (
         ("two", r"does not fit the network: 'fc.weight' has the shape \(6, 512\), not \(1000, 512\)$"),
         ("headless", r"does not fit the network: it lacks 'fc.weight' and 1 more$"),
-        ("wrapped", r"wrapped.pt holds no state_dict: tensors by their names$"),
+        ("other", r"other.pt holds no state_dict: tensors by their names$"),
+        ("broken", "it is damaged, or holds more than tensors and plain values"),
     ):
         with pytest.raises(ValueError, match=told):
             classifier(f"torchvision:resnet18@{tmp_path / name}.pt")
+
+
+def test_checkpoints_of_trainings_are_unwrapped(tmp_path):
+    network = torchvision.models.resnet18(weights=None, num_classes=6)
+    state = {f"module.{key}": value for key, value in network.state_dict().items()}
+    torch.save({"epoch": 3, "state_dict": state}, tmp_path / "wrapped.pt")
+    read = classifier(f"torchvision:resnet18@{tmp_path / 'wrapped.pt'}?size=32").logits()
+    assert torch.equal(read.fc.weight, network.fc.weight)
 
 
 @pytest.mark.parametrize(
