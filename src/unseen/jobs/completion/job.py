@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -244,28 +244,24 @@ def _check(
         f"check: learning from {len(seen):,} of {len(known.relations):,} relations first, to rank the tails of "
         f"{', '.join(names)}; learning from all follows (without a check it takes about half the time)"
     )
-    queries, place = np.unique(triples[:, :2], axis=0, return_inverse=True)
-    tails = known_tails(triples[:, :2], known.triples, n)
-
-    def graded(scores: FloatArray) -> dict[str, float]:
-        return ranking_scores(filtered_ranks(scores, triples[:, 2], tails, there))
-
-    figures = {}
+    fitted: dict[str, TailRanker] = {}
     for slug in of:
         try:
-            method = _fit(slug, known, relations.take(np.arange(len(known.relations))), seen, vectors, settings)
+            fitted[slug] = _fit(slug, known, relations.take(np.arange(len(known.relations))), seen, vectors, settings)
         except (ValueError, DivergedError) as error:
             say(f"check: {slug} cannot be fitted without the held-out relations: {error}")
-            continue
-        scores = np.full((len(queries), n), -np.inf)
-        found = np.concatenate([method.score_tails(part).numpy() for part in _parts(queries, "check: queries")])
-        scores[:, : found.shape[1]] = found
-        figures[slug] = graded(scores[place.reshape(-1)])
-    if not figures:
+    if not fitted:
         return None
     often = np.bincount(left[:, 1], minlength=n).astype(np.float64)
-    common = graded(np.tile(often, (len(triples), 1)))["mrr"]
-    chance = float(np.mean([np.mean(1 / np.arange(1, m + 2)) for m in (there & ~tails).sum(axis=1)]))
+    ranks: dict[str, list[FloatArray]] = {name: [] for name in (*fitted, "often", "chance")}
+    for part in _parts(triples, "check: triples"):
+        tails = known_tails(part[:, :2], known.triples[np.isin(known.triples[:, 0], part[:, 0])], n)
+        for name, scores in _scores(fitted, part[:, :2], often):
+            ranks[name].append(filtered_ranks(scores, part[:, 2], tails, there))
+        others = (there & ~tails).sum(axis=1)
+        ranks["chance"].append(np.array([np.mean(1 / np.arange(1, m + 2)) for m in others]))
+    figures = {name: ranking_scores(np.concatenate(ranks[name])) for name in (*fitted, "often")}
+    common, chance = figures.pop("often")["mrr"], float(np.concatenate(ranks["chance"]).mean())
     say(
         f"check: the {len(triples)} true tails of {', '.join(names)}, without their triples, have an MRR of "
         f"{chance:.3f} in random order, and of {common:.3f} with the commonest tails first"
@@ -274,6 +270,16 @@ def _check(
         say(f"check: by {slug} they have an MRR of {own['mrr']:.3f}, hits@10 {own['hits@10']:.3f}")
     told = {"methods": {slug: own["mrr"] for slug, own in figures.items()}, "figures": figures}
     return {**told, "random mrr": chance, "frequent mrr": common, "relations": names}
+
+
+def _scores(fitted: Mapping[str, TailRanker], queries: IntArray, often: FloatArray) -> Iterator[tuple[str, FloatArray]]:
+    """Of each method the scores of all entities, -inf of those that it does not know; and how often each is a tail."""
+    for slug, method in fitted.items():
+        scores = np.full((len(queries), len(often)), -np.inf)
+        found = method.score_tails(queries).numpy()
+        scores[:, : found.shape[1]] = found
+        yield slug, scores
+    yield "often", np.tile(often, (len(queries), 1))
 
 
 def _parts(rows: IntArray, label: str) -> Iterator[IntArray]:
