@@ -111,7 +111,7 @@ def test_networks_that_read_unlike_features_are_refused():
 
 
 def test_no_column_of_labels_is_told_with_what_it_may_be_called(source, tmp_path):
-    with pytest.raises(ValueError, match=r"category, target or y \(its columns are: Art, Länge, Breite, Höhe; ren"):
+    with pytest.raises(ValueError, match=r"category, target or y \(its columns are: Art, Länge, Breite, Höhe; FILE"):
         prepare(source=write(tmp_path, "t.csv", label="Art"))
     assert column_of_labels(Domain(x=np.zeros((1, 2)))).endswith("category, target or y")
 
