@@ -148,6 +148,9 @@ class DAFOSNet(Method):
             "Confirmed once: with one label it names .09 fewer samples of new classes right than prototypes of frozen "
             "features, .10 fewer than prototypes in Fisher's discriminant space, of the same samples: two layers that "
             "learn from some twenty classes forget what the encoder knew. Grade both: `unseen episodes --unknown`.",
+            "It does not tell known from unknown better than a linear probe: that row of the ledger stands against a "
+            "probe that divided by the deviations of a handful of labels. With the probe as it is now, and five labels, "
+            "the four cases run anew have a mean AUROC of .745, the probe .769, prototypes of frozen features .831.",
             "Features may be negative, so that the last layer of the generators is linear, not a ReLU.",
             "Gamma begins at 2.5: with the mean over dimensions and gamma 1 no softmax of distances gets sure.",
             "The discriminators have LeakyReLU, and the GANs Adam with betas (.5, .9) at a rate of .01 and "
