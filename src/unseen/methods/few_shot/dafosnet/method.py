@@ -149,7 +149,7 @@ class DAFOSNet(Method):
             "features, .10 fewer than prototypes in Fisher's discriminant space, of the same samples: two layers that "
             "learn from some twenty classes forget what the encoder knew. Grade both: `unseen episodes --unknown`.",
             "It does not tell known from unknown better than a linear probe: that row of the ledger stands against a "
-            "probe that divided by the deviations of a handful of labels. With the probe as it is now, and five labels, "
+            "probe that divided by the deviations of a handful of labels. With the probe as it is now and five labels "
             "the four cases run anew have a mean AUROC of .745, the probe .769, prototypes of frozen features .831.",
             "Features may be negative, so that the last layer of the generators is linear, not a ReLU.",
             "Gamma begins at 2.5: with the mean over dimensions and gamma 1 no softmax of distances gets sure.",
