@@ -106,12 +106,13 @@ class StreamRidge(TowerStream):
     def decision_function(
         self, x: Tensor, classes: ClassSpace | None = None, prompts: Sequence[str] | None = None
     ) -> Float[Tensor, "n k"]:
-        """Scores of the classes asked about, (n, k): of the layer if all of them were learnt, else of their names."""
-        known = {name: i for i, name in enumerate(self.classes_.names) if self.sums_[-1, i] > 0}
+        """Scores of the classes asked about, (n, k): of the layer if all of them had samples, else of their names."""
+        place = {name: i for i, name in enumerate(self.classes_.names)}
+        with_samples = {name for name, i in place.items() if self.sums_[-1, i] > 0}
         asked = self.classes_.names if classes is None else classes.names
-        if prompts is not None or not set(asked) <= known.keys():  # towers that never changed
-            return super().decision_function(x, classes, prompts)
-        return self.scale * (self._features(x) @ self.weights_[:, [known[name] for name in asked]])
+        if prompts is not None or (classes is not None and not set(asked) <= with_samples):
+            return super().decision_function(x, classes, prompts)  # by towers that never changed
+        return self.scale * (self._features(x) @ self.weights_[:, [place[name] for name in asked]])
 
     def network(self) -> nn.Module:
         """The layer on features, or on the image tower."""
