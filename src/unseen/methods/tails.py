@@ -11,10 +11,12 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from unseen.data.domain import Domain
+from unseen.data.typing import IntArray
 from unseen.data.words import WordVectors
 from unseen.methods.base import Method, as_input
 from unseen.methods.needs import Given, Need
 from unseen.methods.verbs import gives
+from unseen.nn.softmax import NEVER
 
 
 class Ranked(NamedTuple):
@@ -51,12 +53,12 @@ class TailRanker(Method):
             raise ValueError(f"k must be at least 1; got {k}")
         scores = self.score_tails(x)
         if within is not None:
-            among = np.asarray(within, dtype=bool)
+            compete = np.asarray(within, dtype=bool)
             shapes = tuple(scores.shape), (scores.shape[1],)
-            if among.shape not in shapes:
-                raise ValueError(f"within must be of shape {shapes[0]} or {shapes[1]}; got {among.shape}")
-            among = np.broadcast_to(among, scores.shape)
-            scores = torch.where(torch.as_tensor(among.copy()), scores, torch.full_like(scores, -torch.inf))
+            if compete.shape not in shapes:
+                raise ValueError(f"within must be of shape {shapes[0]} or {shapes[1]}; got {compete.shape}")
+            compete = np.broadcast_to(compete, scores.shape)
+            scores = torch.where(torch.as_tensor(compete.copy()), scores, torch.full_like(scores, -torch.inf))
         best = scores.sort(dim=1, descending=True, stable=True)
         k = min(k, scores.shape[1])
         tails = torch.where(best.values == -torch.inf, -1, best.indices)
@@ -65,6 +67,12 @@ class TailRanker(Method):
     def score_tails(self, x: Any) -> Float[Tensor, "n e"]:
         """How likely every entity is as the tail of each query (head, relation); what a score means is the method's."""
         raise TypeError(f"{type(self).__name__} scores no tails")
+
+
+def among(scores: Float[Tensor, "n r"], asked: IntArray) -> Float[Tensor, "n r"]:
+    """Scores of relations, -1e4 of those that are not asked for."""
+    allowed = torch.as_tensor(np.isin(np.arange(scores.shape[1]), asked))
+    return torch.where(allowed, scores, torch.full_like(scores, NEVER))
 
 
 def as_queries(x: Any, n_entities: int, n_relations: int) -> Int[Tensor, "n 2"]:

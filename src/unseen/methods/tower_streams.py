@@ -165,7 +165,7 @@ class TowerStream(Method):
 
     @torch.no_grad()
     def _vectors(self, classes: ClassSpace, prompts: Sequence[str] | None = None) -> Float[Tensor, "k d"]:
-        """Step 8: the mean over templates of the unit vectors of each class's texts, of unit length."""
+        """The mean over templates of the unit vectors of each class's texts, of unit length."""
         network: Any = self.network_
         given = None if prompts is None else templates_of(prompts)
         each = [given or self._template_of(name) for name in classes.names]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from functools import cached_property
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -18,8 +19,7 @@ from unseen.data.ontologies import texts_of
 from unseen.data.typing import IntArray
 from unseen.methods.base import Card, NotFittedError
 from unseen.methods.parameters import Positive
-from unseen.methods.tails import TailRanker, Triples, as_queries, check_range, checked_pairs, split_encoder
-from unseen.nn.softmax import NEVER
+from unseen.methods.tails import TailRanker, Triples, among, as_queries, check_range, checked_pairs, split_encoder
 from unseen.nn.text_vectors import text_vectors, word_vectors
 from unseen.nn.unseen_classes import candidates
 
@@ -87,17 +87,19 @@ class NearestRelation(TailRanker):
 
     def fit(self, *, source: Domain, classes: ClassSpace, encoder: Any = None) -> Self:
         """Keep the triples, and how alike the texts of relations are."""
+        for kept in ("_shares", "_of_heads"):
+            vars(self).pop(kept, None)
         entities, words = split_encoder(encoder)
         self.asked_ = candidates(source, classes, self.generalized)
         pairs, self.n_entities_ = checked_pairs(source.x, entities)
         seen, relations = np.unique(source.labels, return_inverse=True)
         triples = np.unique(np.column_stack([pairs[:, 0], relations, pairs[:, 1]]), axis=0)  # each is known once
         self.heads_, self.relations_, self.tails_ = triples.T
-        among = torch.as_tensor(seen)
+        known = torch.as_tensor(seen)
         texts = text_vectors(texts_of(classes), word_vectors(words))
-        v = F.normalize(texts.vectors - texts.vectors[among].mean(dim=0), dim=1)
+        v = F.normalize(texts.vectors - texts.vectors[known].mean(dim=0), dim=1)
         v[torch.as_tensor(~texts.known)] = 0.0  # a text of unknown words is like none
-        self.weights_ = torch.softmax(v @ v[among].T / self.temperature, dim=1)
+        self.weights_ = torch.softmax(v @ v[known].T / self.temperature, dim=1)
         return self
 
     def score_tails(self, x: Any) -> Float[Tensor, "n e"]:
@@ -106,8 +108,8 @@ class NearestRelation(TailRanker):
             raise NotFittedError("this NearestRelation has not been fitted; call fit first")
         queries = as_queries(x, self.n_entities_, len(self.weights_)).numpy()
         w = self.weights_[queries[:, 1]].numpy()
-        scores = w @ self._shares()
-        query, triple = self._of_heads()[queries[:, 0]].nonzero()
+        scores = w @ self._shares
+        query, triple = self._of_heads[queries[:, 0]].nonzero()
         np.add.at(scores, (query, self.tails_[triple]), w[query, self.relations_[triple]])
         return torch.as_tensor(scores)
 
@@ -116,20 +118,21 @@ class NearestRelation(TailRanker):
         pairs = x.long()
         check_range(pairs, self.n_entities_, "entities")
         heads, tails = pairs.numpy().T
-        told = self._shares().T[tails].toarray()
-        query, triple = self._of_heads()[heads].nonzero()
+        told = self._shares.T[tails].toarray()
+        query, triple = self._of_heads[heads].nonzero()
         holds = self.tails_[triple] == tails[query]
         np.add.at(told, (query[holds], self.relations_[triple[holds]]), np.float32(1))
         scores = torch.as_tensor(told) @ self.weights_.T
-        allowed = torch.as_tensor(np.isin(np.arange(scores.shape[1]), self.asked_))
-        return torch.where(allowed, scores, torch.full_like(scores, NEVER))
+        return among(scores, self.asked_)
 
+    @cached_property
     def _shares(self) -> csr_array:
         """Share of the triples of each seen relation that end in an entity, (n_seen, n_entities)."""
         size = self.weights_.shape[1], self.n_entities_
         each = 1 / np.bincount(self.relations_, minlength=size[0])[self.relations_]
         return csr_array((each.astype(np.float32), (self.relations_, self.tails_)), shape=size)
 
+    @cached_property
     def _of_heads(self) -> csr_array:
         """Which triples begin with an entity, (n_entities, n)."""
         n = len(self.heads_)

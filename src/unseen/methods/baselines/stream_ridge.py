@@ -22,6 +22,9 @@ from unseen.methods.tower_streams import TowerStream
 from unseen.nn.build import builder
 from unseen.nn.dual_encoder import in_parts
 
+AT_ONCE = 256
+"""Samples that are in memory together, since pictures are large."""
+
 
 class StreamRidge(TowerStream):
     """Keep two sums over all samples of all tasks, and solve for one linear layer on frozen features [1].
@@ -84,17 +87,18 @@ class StreamRidge(TowerStream):
 
     def _keep(self, source: Domain) -> None:
         """Add the task to the sums, and solve anew."""
-        samples = tensor(source)
-        if len(self.tasks_) > 1 and self.pictures_ != (samples.ndim > 2):
-            kinds = ("features", "pictures")
-            raise ValueError(
-                f"source must hold {kinds[self.pictures_]}, as the tasks before; it holds {kinds[samples.ndim > 2]}"
-            )
-        self.pictures_ = samples.ndim > 2
-        x = self._features(samples).double()
+        pictures = tensor(source, slice(1)).ndim > 2
+        if len(self.tasks_) > 1 and self.pictures_ != pictures:
+            held, got = (("features", "pictures")[kind] for kind in (self.pictures_, pictures))
+            raise ValueError(f"source must hold {held}, as the tasks before; it holds {got}")
+        self.pictures_ = pictures
         place = torch.tensor([self.classes_.names.index(name) for name in self.tasks_[-1]["classes"]])
-        y = F.one_hot(place[torch.as_tensor(source.labels)], len(self.classes_)).double()
-        gram, sums = x.T @ x, x.T @ y
+        gram, sums = torch.zeros(()), torch.zeros(())
+        for start in range(0, len(source), AT_ONCE):
+            part = slice(start, start + AT_ONCE)
+            x = self._features(tensor(source, part)).double()
+            y = F.one_hot(place[torch.as_tensor(source.labels[part])], len(self.classes_)).double()
+            gram, sums = gram + x.T @ x, sums + x.T @ y
         if len(self.tasks_) > 1:
             gram += self.gram_
             sums[:, : self.sums_.shape[1]] += self.sums_

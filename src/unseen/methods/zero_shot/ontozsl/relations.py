@@ -14,7 +14,7 @@ from unseen.data.classes import ClassSpace
 from unseen.data.domain import Domain
 from unseen.methods.base import NotFittedError
 from unseen.methods.parameters import Count, NonNegative, Positive, Unit, Within
-from unseen.methods.tails import TailRanker, as_queries, check_range, checked_pairs, split_encoder
+from unseen.methods.tails import TailRanker, among, as_queries, check_range, checked_pairs, split_encoder
 from unseen.methods.zero_shot.ontozsl.adversaries import (
     critic_total,
     generator_total,
@@ -32,7 +32,6 @@ from unseen.methods.zero_shot.ontozsl.pairs import (
     pretrain,
 )
 from unseen.nn.kge import Corruption, train_graph_vectors
-from unseen.nn.softmax import NEVER
 from unseen.nn.train import Run, train
 from unseen.nn.unseen_classes import candidates, positions, split_classes
 
@@ -209,8 +208,7 @@ class RelationOntoZSL(Conditioned, TailRanker):
         pairs = x.long()
         check_range(pairs, len(self.pairs_.entities), "entities")
         scores = F.normalize(features_of(self.pairs_, pairs), dim=1) @ self._means().T
-        allowed = torch.as_tensor(np.isin(np.arange(scores.shape[1]), self.asked_))
-        return torch.where(allowed, scores, torch.full_like(scores, NEVER))
+        return among(scores, self.asked_)
 
     def _means(self) -> Float[Tensor, "r f"]:
         """Of unit vectors, so that a product with a unit vector is the mean cosine."""
