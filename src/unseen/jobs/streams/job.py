@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import functools
 import json
 import math
 import os
@@ -23,7 +24,8 @@ from unseen.encoders import Encoder, TwoTowerEncoder
 from unseen.evaluation.drive import Stream
 from unseen.evaluation.exam import Exam
 from unseen.evaluation.metrics.classification import accuracy
-from unseen.files import check_kinds, read_json, read_plain, recovered, sentence
+from unseen.files import check_kinds, read_json, recovered, sentence
+from unseen.jobs.streams.reading import Data, model_inputs, references
 from unseen.methods.listing import with_foreign
 from unseen.methods.multimodal.zscl import ZSCL
 from unseen.methods.tower_streams import TowerStream
@@ -38,7 +40,6 @@ ZERO_SHOT = "zero-shot"
 Train = Literal["auto", "heads", "all"]
 DEFAULT = {"heads": "stream-ridge", "all": "zscl"}
 """The method that a stream begins with, by what trains, if none is named."""
-Data = str | os.PathLike[str] | Domain
 
 
 HELD_OUT = 0.25
@@ -203,15 +204,16 @@ def continue_stream(
     )
     history.method = learner.card.slug
     reading = bundle.encoder
-    given: dict[str, Any] = {"prompts": prompts, **_references(learner, reference, texts, bundle, say)}
+    read = functools.partial(model_inputs, encoder=reading, whole=bundle.whole)
+    given: dict[str, Any] = {"prompts": prompts, **references(learner, reference, texts, read, say)}
     every = [*asked, *watched]
-    exams = [Exam(_model_inputs(task.exam, reading, bundle.whole), task.classes) for task in every]
+    exams = [Exam(model_inputs(task.exam, reading, bundle.whole), task.classes) for task in every]
     drive = Stream(lambda truth, found: {"accuracy": accuracy(truth, found)})
     _ask_the_start(bundle, history, every, exams, prompts, drive)
     for task in new:
         say(f"{task.name}: {len(task.source)} samples of {len(task.classes)} classes")
         begin = {"model": bundle.model} if "network_" not in vars(learner) else {}
-        learn = {"source": _model_inputs(task.source, reading, bundle.whole), **begin, **given}
+        learn = {"source": model_inputs(task.source, reading, bundle.whole), **begin, **given}
         stages = drive(learner, [{key: value for key, value in learn.items() if value is not None}], exams)
         _note(history, task, learnt=True)
         history.rows.append({"after": task.name, "accuracy": _named(every, stages.matrix[0])})
@@ -374,50 +376,6 @@ def asked_about(domain: Domain, share: float) -> NDArray[np.bool_]:
     return out
 
 
-def _references(
-    learner: TowerStream, reference: Data | None, texts: Any, bundle: _Towers, say: Callable[[str], None]
-) -> dict[str, Domain]:
-    """Pictures and sentences on which a model is held to what it said before, if the method reads such."""
-    if not learner.reads_references:
-        for name, value in (("reference", reference), ("texts", texts)):
-            if value is not None:
-                raise ValueError(
-                    f"{name}: {learner.card.slug} changes no tower, and reads no references; method=zscl does"
-                )
-        return {}
-    given = {"corpus": _sentences(texts)}
-    if reference is None:
-        say("no reference pictures: each task's own stand in; those of other things hold the model better (reference)")
-        return given
-    return given | {"auxiliary": _model_inputs(_pictures(reference), bundle.encoder, bundle.whole)}
-
-
-def _pictures(data: Data) -> Domain:
-    from unseen.data.loaders import samples_of
-
-    domain = samples_of(data)
-    if not len(domain):
-        raise ValueError("reference must hold at least one picture; it is empty")
-    return domain.unlabeled()
-
-
-def _sentences(texts: str | os.PathLike[str] | Sequence[str] | None) -> Domain:
-    """Reference sentences: of a file, of a list, or ImageNet's names with their definitions."""
-    if texts is None:
-        from unseen.encoders.lite_clip import imagenet_classes
-        from unseen.encoders.two_tower import name_and_description
-
-        classes = imagenet_classes()
-        lines = [name_and_description(*pair) for pair in zip(classes.names, classes.descriptions or ())]
-    elif isinstance(texts, (str, os.PathLike)):
-        lines = [line.strip() for line in read_plain(texts).splitlines() if line.strip()]
-    else:
-        lines = list(texts)
-    if not lines:
-        raise ValueError(f"texts must hold at least one sentence; got {texts!r}")
-    return Domain(x=np.array(lines, dtype=np.str_), kind="text", name="sentences")
-
-
 def _check_names(asked: Sequence[Task], watched: Sequence[Task], history: History) -> None:
     """Every name stands for one set of samples, in this call and in those before."""
     if not asked:
@@ -436,16 +394,6 @@ def _check_names(asked: Sequence[Task], watched: Sequence[Task], history: Histor
 # -- asking ------------------------------------------------------------------------------------------------
 
 
-def _model_inputs(domain: Domain, encoder: Encoder, whole: bool) -> Domain:
-    """Samples as the method reads them: features, or pictures as batches of them are preprocessed."""
-    encoder.check_kind(domain)
-    if not whole:
-        return encoder.encode(domain)
-    x: Any = domain.x
-    assert hasattr(x, "map"), "pictures are read lazily"
-    return domain.replace(x=x.map(lambda picture: encoder.preprocess([picture])[0]))
-
-
 def _ask_the_start(
     bundle: _Towers, history: History, every: Sequence[Task], exams: Sequence[Exam], prompts: Sequence[str] | None,
     drive: Stream,
@@ -457,7 +405,7 @@ def _ask_the_start(
     open_ones = [(task, exam) for task, exam in zip(every, exams) if task.name not in first]
     if open_ones:
         start = ZSCL(iterations=0)
-        source = _model_inputs(every[0].source, bundle.encoder, bundle.whole)
+        source = model_inputs(every[0].source, bundle.encoder, bundle.whole)
         start.fit(source=source, model=bundle.model, prompts=prompts)
         first |= _named([task for task, _ in open_ones], drive.row(start, [exam for _, exam in open_ones]))
     for task in every:
