@@ -16,9 +16,8 @@ from loki import memory
 from torch import Tensor, nn
 
 from unseen.data.samplers import Batch
-from unseen.methods.compression.tinyclip.affinity import AffinityDistillation
-from unseen.methods.compression.tinyclip.training import Distilling, Taught
 from unseen.methods.multimodal.cwcl import cwcl
+from unseen.nn.affinity import AffinityDistillation, Distilling, Taught
 from unseen.nn.contrastive import LogitScale
 from unseen.nn.dual_encoder import Letters, dual_encoder, feature_head
 from unseen.nn.towers import text_tower, vision_tower

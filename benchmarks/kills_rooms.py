@@ -114,7 +114,7 @@ def compose(home: Path) -> Room:
     from unseen.jobs.composed_retrieval.composer import ABOUT, Composer
     from unseen.jobs.composed_retrieval.job import PAGE, _saved
     from unseen.jobs.composed_retrieval.job import compose as learn
-    from unseen.methods.compression.tinyclip.needs import towers_of_a_moment
+    from unseen.methods.tower_shrinkers import towers_of_a_moment
     from unseen.nn.state import write_folder
 
     reading = {"size": [16, 16], "crop": 1.0, "mode": "squash", "mean": [0.5] * 3, "std": [0.25] * 3}
@@ -314,7 +314,7 @@ def shrink(home: Path) -> Room:
     from unseen.encoders.towers import save_towers
     from unseen.jobs.shrinking import job
     from unseen.jobs.shrinking.job import ABOUT, PAGE
-    from unseen.methods.compression.tinyclip.needs import towers_of_a_moment
+    from unseen.methods.tower_shrinkers import towers_of_a_moment
 
     reading = {"size": [16, 16], "crop": 1.0, "mode": "squash", "mean": [0.5] * 3, "std": [0.25] * 3}
     save_towers(home / "large", towers_of_a_moment(16), reading)

@@ -141,7 +141,7 @@ def python(about: dict[str, Any], arguments: str = "") -> str:
     elif "compression" in about["protocols"]:
         lines = [
             f"from unseen.methods import {name}",
-            "from unseen.methods.compression.tinyclip.needs import pairs_of_a_moment, towers_of_a_moment",
+            "from unseen.methods.tower_shrinkers import pairs_of_a_moment, towers_of_a_moment",
             "",
             "model = towers_of_a_moment()  # or prunable_towers(encoders.get('open_clip:ViT-B-32/<file>'))",
             'pairs = pairs_of_a_moment()  # or read_captioned("pairs.csv"), its pictures as the encoder reads them',

@@ -71,7 +71,7 @@ def composer(home: Path) -> Kind:
     from unseen.encoders.towers import save_towers
     from unseen.jobs.composed_retrieval.composer import Composer
     from unseen.jobs.composed_retrieval.job import compose
-    from unseen.methods.compression.tinyclip.needs import towers_of_a_moment
+    from unseen.methods.tower_shrinkers import towers_of_a_moment
 
     reading = {"size": [16, 16], "crop": 1.0, "mode": "squash", "mean": [0.5] * 3, "std": [0.25] * 3}
     save_towers(home / "towers", towers_of_a_moment(16), reading, "name")

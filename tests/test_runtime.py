@@ -14,6 +14,7 @@ from unseen.runtime import (
     Runtime,
     current,
     identified,
+    replacing_files,
     replacing_folder,
     reproducible,
     runtime,
@@ -149,3 +150,11 @@ def test_into_a_pipe_progress_is_a_line_every_few_seconds(monkeypatch, capsys):
     for _ in track(range(3), "quiet"):
         now[0] += 10
     assert capsys.readouterr().err == ""
+
+
+def test_a_folder_of_files_is_never_written_in_the_place_of_a_file(tmp_path: Path) -> None:
+    (tmp_path / "table.csv").write_text("mine")
+    refused = pytest.raises(FileExistsError, match=r"table\.csv is a file; a folder is written there")
+    with refused, replacing_files(tmp_path / "table.csv", ("a.csv",)):
+        raise AssertionError("it is refused before anything is written")
+    assert (tmp_path / "table.csv").read_text() == "mine"

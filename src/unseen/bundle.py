@@ -7,7 +7,7 @@ import json
 import logging
 import math
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -196,13 +196,14 @@ class Bundle:
         *,
         with_encoder: bool = False,
         more: Callable[[Path], None] = lambda folder: None,
+        also: Collection[str] = (),
     ) -> Path:
         """Write the bundle, all or nothing: `bundle.json` for people, JSON and safetensors for the method.
 
         `with_encoder` adds the encoder's weights, so that the folder needs nothing else; an encoder that was read from
         a file of the user is always added. Neither is where the method has trained the encoder's network on clips,
         whose weights it holds: what is kept of the encoder then is how clips are read. `more` writes what else stands
-        in the folder.
+        in the folder, and `also` are names that one that was written before may hold, too.
         """
         read = self._read_alone()
         inside = self.encoder is not None and not read and (with_encoder or self.encoder.local)
@@ -228,7 +229,7 @@ class Bundle:
                 self.encoder.save_weights(temporary / "encoder")
             more(temporary)
 
-        return write_folder(folder, write)
+        return write_folder(folder, write, also=("encoder", *also))
 
     def _read_alone(self) -> bool:
         """Whether all that the method needs of the encoder is how it reads clips."""

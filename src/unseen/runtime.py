@@ -216,6 +216,12 @@ def replacing_folder(folder: str | os.PathLike[str]) -> Iterator[Path]:
         put(part, folder)
 
 
+def refuse_file(folder: Path) -> None:
+    """Raise `FileExistsError` where a file stands in the place of a folder that is to be written."""
+    if folder.exists() and not folder.is_dir():
+        raise FileExistsError(f"{folder} is a file; a folder is written there")
+
+
 @contextlib.contextmanager
 def replacing_files(folder: str | os.PathLike[str], names: Collection[str]) -> Iterator[Path]:
     """An empty folder for the block to write what has these `names` into: it takes the place of that in `folder`.
@@ -224,6 +230,7 @@ def replacing_files(folder: str | os.PathLike[str], names: Collection[str]) -> I
     other folders, which cannot be in two places, or cannot itself be moved, one is replaced after the other.
     """
     folder = Path(folder)
+    refuse_file(folder)
     folder.parent.mkdir(parents=True, exist_ok=True)
     fixed = folder.is_symlink() or folder.is_mount() or (folder.is_dir() and not os.access(folder.parent, os.W_OK))
     with beside(folder / "files" if fixed else folder) as part:

@@ -12,7 +12,7 @@ from unseen.claims.emoji_towers import World, word_tokenizer
 from unseen.claims.tinyclip import ARMS, BUDGET, RATES, STEPS, claim, shrunk, tuned, vendors
 from unseen.data.domain import Domain
 from unseen.methods.compression.tinyclip import TinyCLIP
-from unseen.methods.compression.tinyclip.needs import pairs_of_a_moment, towers_of_a_moment
+from unseen.methods.tower_shrinkers import pairs_of_a_moment, towers_of_a_moment
 from unseen.nn.dual_encoder import WordPieces
 
 

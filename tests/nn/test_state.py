@@ -251,3 +251,37 @@ def test_others_may_read_a_state_as_they_may_any_file(tmp_path):
     save_state(tmp_path / "s", {"x": torch.ones(2)})
     modes = {(tmp_path / "s" / name).stat().st_mode for name in ("state.json", "state.safetensors")}
     assert len(modes) == 1
+
+
+@pytest.mark.parametrize(
+    ("there", "refused"),
+    [
+        ({"state.json": "old", "state.safetensors": "old"}, None),
+        ({"state.json": "old", ".DS_Store": ""}, None),
+        ({"state.json": "old", "report.html": "of an earlier one"}, None),
+        ({"state.json": "old", "thesis.txt": "mine"}, "thesis.txt"),
+        ({"thesis.txt": "mine"}, "thesis.txt"),
+        ({"masks/1.png": "mine", "images/1.png": "mine"}, "images"),
+        ({"masks/1.png": "mine"}, "masks"),
+        ({"masks": "mine", "notes/a.txt": "mine"}, "notes"),
+    ],
+)
+def test_nothing_that_was_not_written_here_is_replaced(
+    tmp_path: Path, there: dict[str, str], refused: str | None
+) -> None:
+    def write(folder: Path) -> None:
+        (folder / "state.json").write_text("new")
+        (folder / "masks").mkdir()
+
+    place = tmp_path / "place"
+    for name, content in there.items():
+        (place / name).parent.mkdir(parents=True, exist_ok=True)
+        (place / name).write_text(content)
+    also = ("state.safetensors", "report.html")
+    if refused is None:
+        write_folder(place, write, also=also)
+        assert (place / "state.json").read_text() == "new"
+        return
+    with pytest.raises(FileExistsError, match=rf"holds other files, such as '{refused}'"):
+        write_folder(place, write, also=also)
+    assert {str(p.relative_to(place)): p.read_text() for p in place.rglob("*") if p.is_file()} == there

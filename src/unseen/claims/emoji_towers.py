@@ -105,8 +105,12 @@ def word_tokenizer(texts: Sequence[str]) -> str:
 
 @functools.cache
 def teacher(split: str, taught: tuple[str, ...], asked: str, seed: int = 0) -> DualEncoder:
-    """Two towers that have learnt from the pairs of a world, in whose batches pairs of one text are all right."""
-    own = world(split, taught, asked)
+    """Two towers that have learnt from the pairs of a world."""
+    return taught_towers(world(split, taught, asked), seed)
+
+
+def taught_towers(own: World, seed: int = 0) -> DualEncoder:
+    """Two towers that have learnt from pairs, in whose batches those of one text are all right."""
     reader = WordPieces(own.tokenizer, LIMIT)
     with reproducible(seed):
         sizes: dict[str, Any] = {"width": WIDTH, "head": HEAD, "dim": DIM}
@@ -148,7 +152,8 @@ def asked_of(towers: Any, own: World) -> dict[str, float]:
     """What towers say of the pictures of the vendor that nobody learnt from.
 
     `recall` is the mean recall among the first 5, both ways, of names by pictures whose emoji other vendors' pictures
-    were learnt from; `subgroup` is the zero-shot accuracy on all pictures, `new` on those of emoji never seen.
+    were learnt from; `subgroup` is the zero-shot accuracy on all pictures, `new` on those of emoji never seen, nan if
+    there are none.
     """
     z = in_parts(towers.encode_image, torch.as_tensor(own.exam.x))
     names = own.exam.columns["name"][own.known].tolist()
@@ -160,5 +165,5 @@ def asked_of(towers: Any, own: World) -> dict[str, float]:
     return {
         "recall": both_ways(scores, ks=(5,))["mean"],
         "subgroup": float(right.mean()),
-        "new": float(right[~own.known].mean()),
+        "new": float(right[~own.known].mean()) if not own.known.all() else float("nan"),
     }

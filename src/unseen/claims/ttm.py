@@ -20,8 +20,9 @@ from unseen.data.naive import last_value, season_of, seasonal_naive
 from unseen.data.series import part, periods_of, series_domain
 from unseen.data.sources.series import packaged_corpus, packaged_series
 from unseen.methods.forecasting.ttm import TTM, pretrained
-from unseen.methods.forecasting.ttm.network import Shape, TinyTimeMixer, count
+from unseen.methods.forecasting.ttm.network import Shape, TinyTimeMixer
 from unseen.methods.forecasting.ttm.windows import RESOLUTIONS, downsample, few_shot_origins
+from unseen.nn.build import n_parameters
 from unseen.runtime import reproducible, without_checkpoints
 from unseen.validation.conformal import conformal_widths, coverage
 
@@ -304,10 +305,10 @@ def run_packaged(case: str, seed: int) -> Result:
     }
     shape = Shape()
     table["paper's size"] = {
-        "parameters": float(count(TinyTimeMixer(shape))),
-        "parameters with the prefix": float(count(TinyTimeMixer(Shape(resolutions=len(RESOLUTIONS))))),
+        "parameters": float(n_parameters(TinyTimeMixer(shape))),
+        "parameters with the prefix": float(n_parameters(TinyTimeMixer(Shape(resolutions=len(RESOLUTIONS))))),
         "learned with a frozen backbone": float(
-            count(TinyTimeMixer(shape)) - sum(count(p) for p in TinyTimeMixer(shape).backbone_parts())
+            n_parameters(TinyTimeMixer(shape)) - sum(n_parameters(p) for p in TinyTimeMixer(shape).backbone_parts())
         ),
     }
     return table

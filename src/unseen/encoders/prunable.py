@@ -16,7 +16,7 @@ from unseen.nn.towers import Activation, Block, PrunableTower, TextTower, Vision
 
 
 def prunable_towers(encoder: Encoder) -> DualEncoder:
-    """A copy of the towers of an encoder (``open_clip:...``) from which parts can be taken.
+    """A copy of the towers of an encoder that can be made small: ``open_clip:...``, or ``towers:FOLDER``.
 
     Raises
     ------
@@ -28,7 +28,7 @@ def prunable_towers(encoder: Encoder) -> DualEncoder:
     encoder = two_towers(encoder)
     model = getattr(encoder.image.module, "model", None)
     if isinstance(model, DualEncoder):
-        return _checked(model)
+        return copy.deepcopy(model)
     tokens = encoder.text.preprocess
     if model is None or not isinstance(tokens, ClipTokens):
         raise ValueError(
@@ -40,14 +40,6 @@ def prunable_towers(encoder: Encoder) -> DualEncoder:
             f"encoder {encoder.name!r} writes texts in a way that cannot be saved: it needs CLIP's byte pairs"
         )
     return of_open_clip(model, BytePairs(int(tokens.tokenizer.context_length or 77)))
-
-
-def _checked(model: DualEncoder) -> DualEncoder:
-    for side in ("image", "text"):
-        tower = getattr(model, side)
-        if not (isinstance(tower, PrunableTower) or hasattr(tower, "attnpool")):
-            raise ValueError(f"the {side} tower is a {type(tower).__name__}: nothing can be taken from it")
-    return copy.deepcopy(model)
 
 
 def of_open_clip(model: Any, reader: TextReader) -> DualEncoder:

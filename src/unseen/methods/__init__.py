@@ -29,6 +29,7 @@ METHODS = {
     "describe-centred": "baselines.describe_centred:DescribeCentred",
     "nearest-name": "baselines.nearest_name:NearestName",
     "stream-ridge": "baselines.stream_ridge:StreamRidge",
+    "low-rank": "baselines.low_rank:LowRank",
     "nearest-relation": "baselines.nearest_relation:NearestRelation",
     "propagate-names": "baselines.propagate_names:PropagateNames",
     "self-train-names": "baselines.self_train_names:SelfTrainNames",

@@ -139,6 +139,11 @@ def rebuild(recipe: Recipe) -> nn.Module:
     return _BUILDERS[recipe.builder](**args)
 
 
+def n_parameters(network: nn.Module) -> int:
+    """How many numbers a network holds that can be trained."""
+    return sum(p.numel() for p in network.parameters())
+
+
 @builder("timm")
 def timm_network(name: str, num_classes: int = 1000, in_chans: int = 3) -> nn.Module:
     """A timm network with fresh weights; only names that timm has itself, nothing is fetched."""

@@ -78,6 +78,7 @@ HOMES: dict[str, str] = {
     "side-head": "nn.dual_encoder",
     "token-text": "nn.dual_encoder",
     "gram-text": "nn.multilingual_text",
+    "low-rank": "nn.low_rank",
     "layer-reader": "nn.layer_statistics",
     "row-reader": "nn.layer_statistics",
     "input-quantized": "nn.learned_quantizers",

@@ -25,7 +25,7 @@ from unseen.data.words import WordVectors
 from unseen.files import check_plain, read_json, recovered, sentence
 from unseen.nn.bounded import Bounded
 from unseen.nn.build import Recipe, rebuild, recipe_of
-from unseen.runtime import replacing_folder
+from unseen.runtime import refuse_file, replacing_folder
 
 Tensors = dict[str, torch.Tensor]
 
@@ -156,24 +156,35 @@ def _sha256(data: Any, chunks: Iterable[bytes]) -> str:
 # -- folders -----------------------------------------------------------------------------------------------
 
 
-def write_folder(folder: str | os.PathLike[str], write: Callable[[Path], None]) -> Path:
+SYSTEM_FILES = (".DS_Store", "Thumbs.db", "desktop.ini")
+"""What file managers leave behind."""
+
+
+def write_folder(folder: str | os.PathLike[str], write: Callable[[Path], None], *, also: Collection[str] = ()) -> Path:
     """Fill a temporary folder with `write`, then rename it to `folder`: a reader sees all of it or nothing.
 
-    A `folder` that was written before is replaced; one that holds only other things is refused.
+    A `folder` that was written before is replaced; one that holds anything else is refused, so that nothing is lost.
+
+    Parameters
+    ----------
+    folder : path
+    write : callable (path)
+    also : collection of str
+        Names that an earlier folder of the kind may hold, beside those that are written now.
 
     Raises
     ------
     FileExistsError
-        If `folder` is a file, or a folder in which nothing is of the kind that is written here.
+        If `folder` is a file, or a folder that was not written here, or holds something that was not.
     OSError
         If it cannot be written (a full disk, a read-only place); nothing is left half-written.
     """
     folder = Path(folder)
-    _refuse_file(folder)
+    refuse_file(folder)
     try:
         with replacing_folder(folder) as temporary:
             write(temporary)
-            refuse_foreign(folder, [entry.name for entry in temporary.iterdir()])
+            refuse_foreign(folder, [*(entry.name for entry in temporary.iterdir()), *also])
     except FileExistsError:
         raise
     except (OSError, SafetensorError) as error:
@@ -187,17 +198,22 @@ def _number(error: Exception) -> int | None:
     return getattr(error, "errno", None) or (int(found[1]) if found else None)
 
 
-def refuse_foreign(folder: Path, written: Collection[str]) -> None:
-    """Raise `FileExistsError` where `write_folder` would, before what is `written` by these names exists."""
-    _refuse_file(folder)
-    there = {entry.name for entry in folder.iterdir()} if folder.exists() else set()
-    if there and not there & set(written):
-        raise FileExistsError(f"{folder} holds other files, such as {min(there)!r}; name a new or an empty folder")
+def refuse_foreign(folder: Path, written: Collection[str], *, known: bool = False) -> None:
+    """Raise `FileExistsError` where `write_folder` would, before what is `written` by these names exists.
 
-
-def _refuse_file(folder: Path) -> None:
-    if folder.exists() and not folder.is_dir():
-        raise FileExistsError(f"{folder} is a file; a folder is written there")
+    A folder is known by a file of such a name: one of folders alone, such as pictures beside masks, may be anybody's,
+    unless its own name makes it `known`.
+    """
+    refuse_file(folder)
+    there = [entry for entry in folder.iterdir() if entry.name not in SYSTEM_FILES] if folder.exists() else []
+    others = sorted(entry.name for entry in there if entry.name not in written)
+    if there and not others and not known and not any(entry.is_file() for entry in there):
+        others = sorted(entry.name for entry in there)
+    if others:
+        raise FileExistsError(
+            f"{folder} holds other files, such as {others[0]!r}, which would be lost; name a new or an empty "
+            "folder"
+        )
 
 
 def save_state(folder: str | os.PathLike[str], value: Any) -> Path:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from unseen.data.domain import Domain
+from unseen.nn.build import n_parameters
 from unseen.nn.classifier import as_classifier, outputs
 from unseen.nn.transferability import Similarity, similarity
 
@@ -93,11 +94,6 @@ def rank_teachers(
     order = [metrics[0]] if metrics else []
     table = pd.DataFrame(rows)
     return table.sort_values(order, ascending=False, kind="stable", ignore_index=True) if order else table
-
-
-def n_parameters(network: nn.Module) -> int:
-    """How many numbers a network holds that can be trained."""
-    return sum(p.numel() for p in network.parameters())
 
 
 def online(teachers: Sequence[nn.Module], x: Tensor) -> list[Tensor]:

@@ -19,7 +19,7 @@ from unseen.encoders.towers import save_towers
 from unseen.jobs.composed_retrieval.composer import Composer
 from unseen.jobs.composed_retrieval.job import Bench, _weak, compose, find, nearest
 from unseen.jobs.composed_retrieval.page import lines
-from unseen.methods.compression.tinyclip.needs import towers_of_a_moment
+from unseen.methods.tower_shrinkers import towers_of_a_moment
 
 COLOURS = {"red": (220, 30, 30), "blue": (30, 40, 220), "green": (20, 160, 60)}
 SHAPES = ("square", "bar", "dot")

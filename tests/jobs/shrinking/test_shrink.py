@@ -22,9 +22,10 @@ from unseen.encoders.prunable import prunable_towers
 from unseen.encoders.towers import save_towers
 from unseen.jobs.shrinking.job import ABOUT, PAGE, _parted, shrink
 from unseen.jobs.shrinking.page import facts
-from unseen.methods.compression.tinyclip.needs import towers_of_a_moment
+from unseen.methods.tower_shrinkers import towers_of_a_moment
 
-QUICK: dict[str, Any] = {"steps": 4, "prune_steps": 4, "sparsity_warm_up": 2, "warm_up": 1, "batch_size": 16}
+FEW: dict[str, Any] = {"steps": 4, "warm_up": 1, "batch_size": 16}
+GATES: dict[str, Any] = {"prune_steps": 4, "sparsity_warm_up": 2}
 COLOURS = {"red": (220, 30, 30), "blue": (30, 40, 220), "green": (20, 160, 60), "grey": (120, 120, 120)}
 PREPROCESS = {"size": [16, 16], "crop": 1.0, "mode": "squash", "mean": [0.5] * 3, "std": [0.25] * 3}
 
@@ -51,16 +52,24 @@ def model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     return f"towers:{tmp_path / 'large'}"
 
 
-@pytest.mark.parametrize("inherit", ["manual", "auto"])
-def test_a_model_is_made_small_saved_exported_and_measured(model: str, tmp_path: Path, inherit: str) -> None:
+@pytest.mark.parametrize(
+    ("own", "settings"),
+    [({}, FEW), ({"inherit": "manual"}, FEW), ({"inherit": "auto"}, FEW | GATES)],
+    ids=["low-rank", "tinyclip", "gates"],
+)
+def test_a_model_is_made_small_saved_exported_and_measured(
+    model: str, tmp_path: Path, own: dict[str, str], settings: dict[str, Any]
+) -> None:
     import onnxruntime
 
     out = tmp_path / "small"
     lines: list[str] = []
-    about = shrink(model, table_of(tmp_path), out=out, size=0.5, inherit=inherit, settings=QUICK, say=lines.append)
+    about = shrink(model, table_of(tmp_path), out=out, size=0.5, **own, settings=settings, say=lines.append)
     beforehand = next(line for line in lines if line.startswith("learning takes about "))
     assert re.search(r"about \S+.(s|min \d\d.s): \d+ steps of \d+ pairs", beforehand), beforehand
     assert about["size"] <= 0.5
+    assert about["slug"] == ("tinyclip" if own else "low-rank")
+    assert about["slug"] in (out / PAGE).read_text()
     assert about["student"]["parameters"] == round(about["size"] * about["teacher"]["parameters"])
     assert json.loads((out / ABOUT).read_text())["size"] == about["size"]
     assert "a share" not in (out / PAGE).read_text()
@@ -83,9 +92,9 @@ def test_a_model_is_made_small_saved_exported_and_measured(model: str, tmp_path:
 
 
 def test_a_small_model_is_made_smaller_and_stands_where_an_encoder_stands(model: str, tmp_path: Path) -> None:
-    shrink(model, table_of(tmp_path), out=tmp_path / "small", size=0.6, settings=QUICK, onnx=False)
+    shrink(model, table_of(tmp_path), out=tmp_path / "small", size=0.6, settings=FEW, onnx=False)
     about = shrink(
-        f"towers:{tmp_path / 'small'}", tmp_path / "pairs.csv", out=tmp_path / "less", size=0.6, settings=QUICK
+        f"towers:{tmp_path / 'small'}", tmp_path / "pairs.csv", out=tmp_path / "less", size=0.6, settings=FEW
     )
     assert about["student"]["parameters"] < about["teacher"]["parameters"]
     assert not (tmp_path / "small" / "image.onnx").exists()
@@ -112,7 +121,7 @@ def test_an_open_clip_model_from_a_file_is_made_small(tmp_path: Path, monkeypatc
         torch.manual_seed(0)
         torch.save(open_clip.create_model(name).state_dict(), tmp_path / "weights.pt")
         about = shrink(f"open_clip:{name}/{tmp_path / 'weights.pt'}", table_of(tmp_path), out=tmp_path / name, size=0.7,
-                       settings=QUICK)  # fmt: skip
+                       settings=FEW)  # fmt: skip
         assert about["size"] <= 0.7
         assert encoders.get(f"towers:{tmp_path / name}").dim == 16
 
@@ -125,7 +134,7 @@ def test_labelled_pictures_give_zero_shot_accuracy_and_rows_without_a_text_are_c
         for k in range(2):
             Image.new("RGB", (16, 16), colour).save(tmp_path / "classes" / name / f"{i}{k}.png")
     pairs = table_of(tmp_path, texts=lambda i: "" if i % 10 == 0 else f"a thing {i}")
-    about = shrink(model, pairs, out=tmp_path / "small", classes=tmp_path / "classes", settings=QUICK, onnx=False)
+    about = shrink(model, pairs, out=tmp_path / "small", classes=tmp_path / "classes", settings=FEW, onnx=False)
     assert about["pairs"]["left out"] == 4
     assert {"teacher", "student"} <= set(about)
     assert 0 <= about["student"]["accuracy"] <= 1
@@ -137,6 +146,10 @@ def test_labelled_pictures_give_zero_shot_accuracy_and_rows_without_a_text_are_c
         ({"size": 0.001}, "smallest student"),
         ({"size": 1.5}, "size must be a share"),
         ({"inherit": "none of it"}, "inherit must be one of"),
+        ({"method": "zscl"}, "method must be one of low-rank, tinyclip; got 'zscl'"),
+        ({"method": "low-rank", "inherit": "auto"}, "inherit is of method=tinyclip; low-rank has no such thing"),
+        ({"method": "low-rank", "preset": "cpu"}, "preset must be one of default, those of low-rank"),
+        ({"settings": {"gate_rate": 0.1}}, "no parameter 'gate_rate'.*method=tinyclip has it"),
         ({"held_out": 0.0}, "held_out must lie"),
         ({"preset": "fast"}, "preset must be one of"),
         ({"settings": {"size": 0.2}}, "size says it already"),
@@ -147,7 +160,7 @@ def test_labelled_pictures_give_zero_shot_accuracy_and_rows_without_a_text_are_c
 )
 def test_what_cannot_be_is_named_before_work(model: str, tmp_path: Path, change: Any, told: str) -> None:
     with pytest.raises(ValueError, match=told):
-        shrink(model, table_of(tmp_path), out=tmp_path / "small", **{"settings": QUICK, **change})
+        shrink(model, table_of(tmp_path), out=tmp_path / "small", **{"settings": FEW, **change})
     assert not (tmp_path / "small").exists()
 
 
@@ -193,7 +206,7 @@ def test_one_large_group_is_learnt_from() -> None:
 
 def test_the_command_in_a_real_process(model: str, tmp_path: Path) -> None:
     table_of(tmp_path)
-    few = [f"--set={key}={value}" for key, value in QUICK.items()]
+    few = [f"--set={key}={value}" for key, value in FEW.items()]
     command = [sys.executable, "-m", "unseen.cli", "shrink", model, "--pairs", "pairs.csv", "--size", "0.5"]
     here: dict[str, Any] = {"cwd": tmp_path, "capture_output": True, "text": True, "env": os.environ}
     done = subprocess.run([*command, "--out", "small", *few], check=False, **here)

@@ -14,12 +14,13 @@ from unseen.data.domain import Domain
 from unseen.methods.adaptation import distill_similar
 from unseen.methods.adaptation.distill_similar import DistillSimilar, evenly, source_heads
 from unseen.nn.bn_statistics import batch_norms
+from unseen.nn.build import n_parameters
 from unseen.nn.classifier import Classifier, feature_classifier, mlp_classifier, train_source
 from unseen.nn.convnet import small_convnet
 from unseen.nn.distillation import multi_source_loss
 from unseen.nn.state import digest
 from unseen.nn.transferability import similarity
-from unseen.nn.zoo import n_parameters, rank_teachers, zoo_outputs
+from unseen.nn.zoo import rank_teachers, zoo_outputs
 from unseen.runtime import reproducible
 
 SHORT = dict(steps=12, batch_size=8, ratio=2, width=8)

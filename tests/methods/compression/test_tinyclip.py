@@ -22,9 +22,10 @@ from unseen.methods.compression.tinyclip import (
     inherit_weights,
 )
 from unseen.methods.compression.tinyclip.gates import Masks, counted, expected_blocks, folded, prunable
-from unseen.methods.compression.tinyclip.inheritance import even, interval_front, parameters
-from unseen.methods.compression.tinyclip.needs import pairs_of_a_moment, towers_of_a_moment
+from unseen.methods.compression.tinyclip.inheritance import even, interval_front
 from unseen.methods.compression.tinyclip.shapes import Plan, fitting, made
+from unseen.methods.tower_shrinkers import pairs_of_a_moment, towers_of_a_moment
+from unseen.nn.build import n_parameters
 from unseen.nn.dual_encoder import DualEncoder, Letters, dual_encoder
 from unseen.nn.hard_concrete import deterministic, open_probability, sampled
 from unseen.nn.pruning import Kept, rows_of_heads, taken
@@ -251,7 +252,7 @@ def test_a_masked_tower_is_the_pruned_one(seed: int) -> None:
         _shaken(tower)
         gates = _gates(tower.shape, seed)
         small = folded(tower, gates)
-        assert parameters(small) < parameters(tower)
+        assert n_parameters(small) < n_parameters(tower)
         assert small.blocks[-1].heads == 0
         torch.testing.assert_close(small(x), tower(x, gates), rtol=1e-4, atol=1e-5)
     text = text_tower(32, 30, **sizes, bias=True)
@@ -342,7 +343,7 @@ def test_a_student_has_at_most_the_size_that_is_asked_for_in_every_stage(inherit
     )
     assert [stage["asked"] for stage in method.stages_] == pytest.approx([0.75, 0.5])
     assert all(stage["size"] <= stage["asked"] for stage in method.stages_)
-    assert method.size_ == parameters(method.student_) / parameters(teacher)
+    assert method.size_ == n_parameters(method.student_) / n_parameters(teacher)
     for row, side in zip(method.report_, ("image", "text")):
         shape = getattr(method.student_, side).shape
         assert row["hidden"][0] == shape.width
@@ -550,7 +551,7 @@ def test_towers_of_other_makes_are_refused_by_name(vision: Any, text: Any, told:
 
 def test_the_largest_student_below_a_size_is_found_and_shrinks_alike() -> None:
     towers = towers_of_a_moment()
-    most = parameters(towers) // 2
+    most = n_parameters(towers) // 2
     plans = fitting(towers.image, towers.text, most)
-    sizes = [parameters(made(tower, plan)) for tower, plan in zip((towers.image, towers.text), plans)]
+    sizes = [n_parameters(made(tower, plan)) for tower, plan in zip((towers.image, towers.text), plans)]
     assert 0.6 * most < sum(sizes) <= most

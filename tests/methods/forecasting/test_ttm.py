@@ -21,7 +21,6 @@ from unseen.methods.forecasting.ttm import network as net
 from unseen.methods.forecasting.ttm.network import (
     Shape,
     TinyTimeMixer,
-    count,
     forecast_windows,
     instance_scale,
     patchify,
@@ -36,6 +35,7 @@ from unseen.methods.forecasting.ttm.windows import (
     standardize,
     windows_of,
 )
+from unseen.nn.build import n_parameters
 
 TINY = {
     "context": 48, "horizon": 12, "patch": 8, "width": 16, "levels": 2, "layers": 1, "decoder_width": 8,
@@ -75,19 +75,19 @@ def small(**sizes: Any) -> TinyTimeMixer:
 
 def test_the_paper_size_has_805280_parameters_of_which_289696_are_tuned() -> None:
     network = TinyTimeMixer(Shape())
-    assert count(network) == 805_280
-    assert count(network) - sum(count(p) for p in network.backbone_parts()) == 289_696
+    assert n_parameters(network) == 805_280
+    assert n_parameters(network) - sum(n_parameters(p) for p in network.backbone_parts()) == 289_696
 
 
 def test_the_paper_size_with_the_prefix_has_855164_parameters() -> None:
     preset = TTM.card.presets["paper"]
     assert (preset["learning_rate"], preset["batch_size"], preset["steps"]) == (1e-3, 4500, 54_000)
-    assert count(TinyTimeMixer(Shape(resolutions=len(RESOLUTIONS)))) == 855_164
+    assert n_parameters(TinyTimeMixer(Shape(resolutions=len(RESOLUTIONS)))) == 855_164
 
 
 def test_parameters_are_counted_again_after_tuning() -> None:
     tuned = fitted(exogenous=("y1",), tune_epochs=1).adapt(series=waves(1, seed=1))
-    assert tuned.parameters_ == count(tuned.network_) > fitted().parameters_
+    assert tuned.parameters_ == n_parameters(tuned.network_) > fitted().parameters_
 
 
 def test_eight_patches_are_nine_with_the_prefix() -> None:

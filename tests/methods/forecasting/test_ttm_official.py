@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 import torch
 
-from unseen.methods.forecasting.ttm.network import Shape, TinyTimeMixer, count
+from unseen.methods.forecasting.ttm.network import Shape, TinyTimeMixer
 from unseen.methods.forecasting.ttm.official import translated
+from unseen.nn.build import n_parameters
 
 BASE = {
     "context_length": 520, "patch_length": 64, "patch_stride": 64, "num_input_channels": 5, "prediction_length": 96,
@@ -40,7 +41,7 @@ def test_equal_weights_give_equal_forecasts(theirs: dict[str, Any], ours: dict[s
     official = modeling.TinyTimeMixerForPrediction(configuration.TinyTimeMixerConfig(**{**BASE, **theirs})).eval()
     network = TinyTimeMixer(Shape(**{"context": 520, **ours})).eval()
     network.load_state_dict(translated(official.state_dict()))
-    assert count(network) == sum(p.numel() for p in official.parameters())
+    assert n_parameters(network) == sum(p.numel() for p in official.parameters())
     x, future = torch.randn(4, 520, 5).cumsum(dim=1), torch.randn(4, 96, 5)
     options = {"freq_token": torch.arange(4)} if "resolution_prefix_tuning" in theirs else {}
     with torch.no_grad():

@@ -161,7 +161,7 @@ def align_clips(
             bundle = Bundle(
                 method=method, classes=method.classes_, encoder=shown, credits=given.left.credits, whole=True
             )
-            bundle.save(out, with_encoder=with_encoder, more=lambda part: written(report, part))
+            bundle.save(out, with_encoder=with_encoder, also=WRITTEN, more=lambda part: written(report, part))
             shutil.rmtree(training_folder(out), ignore_errors=True)
         parallel.wait()
         if not parallel.first():

@@ -140,7 +140,7 @@ def unify(
             _measure(arms, report, ask, given.take(np.flatnonzero(chosen)), space, truth, features.get("exam"))
             credits = tuple(dict.fromkeys((*given.left.credits, *labelled.credits)))
             bundle = Bundle(method=method, classes=method.classes_, encoder=reading, credits=credits)
-            bundle.save(out, with_encoder=with_encoder, more=lambda part: written(report, part))
+            bundle.save(out, with_encoder=with_encoder, also=WRITTEN, more=lambda part: written(report, part))
             shutil.rmtree(training_folder(out), ignore_errors=True)
         parallel.wait()
         if not parallel.first():

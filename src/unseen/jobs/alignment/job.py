@@ -177,7 +177,7 @@ def align(
             bundle = _told(method, report, work, learn, ask, given.take(np.flatnonzero(chosen)), space, truth, language,
                            beside and parallel.world() == 1, free)  # fmt: skip
             picture = _picture(bundle.method, ask)  # type: ignore[arg-type]
-            bundle.save(out, with_encoder=with_encoder, more=lambda part: written(report, part, picture))
+            bundle.save(out, with_encoder=with_encoder, also=WRITTEN, more=lambda part: written(report, part, picture))
             shutil.rmtree(training_folder(out), ignore_errors=True)
         parallel.wait()
         if not parallel.first():
@@ -216,7 +216,7 @@ def ask_about(
     if isinstance(bundle.method, (PrefixConditioning, RSMCLIP)) or bundle.method.card.slug == "mug-stan":
         made = _asked_otherwise(bundle, space, prompts)
         told = otherwise(told_by(folder), getattr(made.method, "templates_", tuple(prompts or (TEMPLATE,))))
-        made.save(out, with_encoder=with_encoder, more=lambda part: written(told, part))
+        made.save(out, with_encoder=with_encoder, also=WRITTEN, more=lambda part: written(told, part))
         return made
     if not isinstance(bundle.method, Attached):
         raise ValueError(f"model: {os.fspath(model)!r} is a saved {bundle.method.card.slug}; name a folder of `align`")
@@ -231,7 +231,7 @@ def ask_about(
     made = dataclasses.replace(
         bundle, method=bundle.method.adapt(classes=named), classes=named.replace(embeddings=None)
     )
-    made.save(out, with_encoder=with_encoder, more=lambda part: written(told, part, picture))
+    made.save(out, with_encoder=with_encoder, also=WRITTEN, more=lambda part: written(told, part, picture))
     return made
 
 

@@ -201,7 +201,7 @@ def multilingual(
     report.kept, report.monitors = method.kept_, dict(method.monitors_)
     report.history = {key: values.tolist() for key, values in method.history_.items()}
     bundle = Bundle(method=method, classes=method.classes_, encoder=reading, credits=given.left.credits, whole=crops)
-    bundle.save(out, with_encoder=with_encoder, more=lambda part: written(report, part))
+    bundle.save(out, with_encoder=with_encoder, also=WRITTEN, more=lambda part: written(report, part))
     shutil.rmtree(training_folder(out), ignore_errors=True)
     return bundle, report
 

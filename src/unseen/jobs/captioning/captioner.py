@@ -152,7 +152,7 @@ class Captioner:
                 self.space.save(place / SPACE)
             (place / ABOUT).write_text(json.dumps(about, indent=1, ensure_ascii=False), encoding="utf-8")
 
-        return write_folder(folder, write)
+        return write_folder(folder, write, also=(SPACE,))
 
     @classmethod
     @loads("what `unseen caption` wrote")

@@ -144,7 +144,7 @@ def compose(
     }
     if bench is not None:
         about["bench"] = benchmark(made, bench, seed=seed)
-    write_folder(out, lambda folder: _saved(folder, made, about))
+    write_folder(out, lambda folder: _saved(folder, made, about), also=WRITTEN)
     return about | {"folder": str(out)}
 
 

@@ -184,7 +184,7 @@ def learn_from_videos(
         raise ValueError(f"--model must be a folder to be made, such as my-matcher; got {str(model)!r}")
     refuse_foreign(place, ("state.json", "state.safetensors"))
     work = place.with_name(f"{place.name}.work")
-    refuse_foreign(work, learning.WRITTEN)
+    refuse_foreign(work, learning.WRITTEN, known=True)
     method = learning.learn(
         videos,
         name=matcher,

@@ -29,7 +29,8 @@ from unseen.nn.quantizers import FLOAT, MEGABYTE, QuantizedNetwork, frozen_copy,
 from unseen.nn.state import digest, refuse_foreign
 from unseen.runtime import replacing, stage, stages
 
-ABOUT = "quantization.json"
+ABOUT, PAGE = "quantization.json", "report.html"
+WRITTEN = ("bundle.json", "method", "encoder", ABOUT, PAGE)
 """What is known of a quantized model, beside it."""
 BATCH = 64
 """Pictures that are preprocessed at a time."""
@@ -119,7 +120,7 @@ def quantize(
         _quantizer(method or "zeroq", preset, read, budget, settings or {}, seed or 0) if before is None else None
     )
     if out is not None:
-        refuse_foreign(Path(out), (ABOUT,))
+        refuse_foreign(Path(out), WRITTEN)
         if again is not None and Path(out).resolve() == Path(again).resolve():
             raise ValueError(f"out must be another folder than `{_AGAIN}`, which would be lost; got {os.fspath(out)!r}")
     if onnx is not None:
@@ -468,12 +469,12 @@ def _save(small: Bundle, about: dict[str, Any], out: Path) -> None:
         about["megabytes"]["folder"] = there * 8 / MEGABYTE
         _tell(small, about, part)
 
-    small.save(out, more=tell)
+    small.save(out, also=WRITTEN, more=tell)
 
 
 def _tell(small: Bundle, about: dict[str, Any], out: Path) -> None:
     from unseen.jobs.quantization import page as report
 
-    for name, content in ((ABOUT, json.dumps(about, indent=1).encode()), ("report.html", report.page(small, about))):
+    for name, content in ((ABOUT, json.dumps(about, indent=1).encode()), (PAGE, report.page(small, about))):
         with replacing(out / name) as temporary:
             temporary.write_bytes(content)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -54,12 +55,12 @@ def segment(
 
     if not target:
         raise ValueError("name a --target: a picture, or a folder of pictures")
-    job.check_out(out)
     if source is None:
         if model is None:
             raise ValueError("name a SOURCE of pictures with masks, or the --model of an earlier run")
         _predict(model, target, out)
         return
+    job.check_out(out)
     result = job.segment(
         source,
         target,
@@ -100,17 +101,24 @@ def _predict(model: Path, target: str, out: Path) -> None:
     """Masks by a saved model."""
     from unseen.jobs.segmentation import job
     from unseen.jobs.segmentation.model import SegmentModel
-    from unseen.nn.state import write_folder
+    from unseen.nn.state import refuse_foreign, write_folder
     from unseen.report.tasks import looks_of
 
     mine = model.resolve()
     if out.resolve() in (mine, mine.parent, mine / "model"):
         raise ValueError(f"{out} holds the model that is used; name another --out")
+    refuse_foreign(out, ("masks", "masks.json"))
     saved = SegmentModel.load(model)
     domain, masks, sure = saved.predict(target)
-    write_folder(out, lambda folder: job.write_masks(domain, masks, folder / "masks"))
+
+    def write(folder: Path) -> None:
+        job.write_masks(domain, masks, folder / "masks")
+        told = {"classes": list(saved.classes.names), "masks": len(masks), "model": str(model)}
+        (folder / "masks.json").write_text(json.dumps(told, indent=1, ensure_ascii=False), encoding="utf-8")
+
+    write_folder(out, write)
     words = looks_of("mask").words
     assert domain.ids is not None
     for identity, mask, probability in zip(domain.ids.tolist(), masks, sure):
         typer.echo(f"{identity}: {words(mask, saved.classes)} (mean probability {probability.mean():.2f})")
-    say(f"{out / 'masks'} holds {len(masks)} masks")
+    say(f"{out / 'masks'} holds {len(masks)} masks, masks.json what their values mean")

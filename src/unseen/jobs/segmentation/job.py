@@ -414,7 +414,7 @@ def write(result: Segmentation, out: str | os.PathLike[str], command: str = "") 
         (folder / "model").mkdir()
         SegmentModel(result.method, result.classes, int(result.settings["size"])).write(folder / "model")
 
-    return write_folder(out, fill)
+    return write_folder(out, fill, also=WRITTEN)
 
 
 def check_out(out: str | os.PathLike[str]) -> None:

@@ -19,11 +19,21 @@ def shrink(
     pairs: Annotated[str, typer.Option(help="Table with a column of pictures and one of texts; no labels are needed.")],
     out: Annotated[Path, typer.Option(help="Folder of the small model.")],
     size: Annotated[float, typer.Option(help="Share of the model's parameters to keep, between 0 and 1.")] = 0.5,
+    method: Annotated[
+        str | None,
+        typer.Option(
+            help="low-rank (every layer thinner; the default) or tinyclip (fewer channels, heads and layers)."
+        ),
+    ] = None,
     inherit: Annotated[
-        str,
-        typer.Option(help="manual: slices of the weights; auto: what learnt gates keep (slower); none: fresh weights."),
-    ] = "manual",
-    stages: Annotated[int, typer.Option(help="Steps from the whole model to the size.", min=1)] = 1,
+        str | None,
+        typer.Option(
+            help="Of tinyclip. manual: slices of weights; auto: what learnt gates keep (slower); none: fresh ones."
+        ),
+    ] = None,
+    stages: Annotated[
+        int | None, typer.Option(help="Of tinyclip: steps from the whole model to the size; 1 if absent.", min=1)
+    ] = None,
     image: Annotated[str | None, typer.Option(help="Column of pictures; found if absent.")] = None,
     text: Annotated[str | None, typer.Option(help="Column of texts; found if absent.")] = None,
     held_out: Annotated[float, typer.Option(help="Share of the pairs to ask both models about.")] = 0.1,
@@ -33,8 +43,10 @@ def shrink(
     prompt: Annotated[
         list[str] | None, typer.Option(help='Text with {} for a class name; "a photo of a {}." if absent.')
     ] = None,
-    preset: Annotated[str | None, typer.Option(help="Preset of tinyclip; cpu (few steps) if absent.")] = None,
-    settings: Annotated[list[str] | None, options.hyperparameter("tinyclip")] = None,
+    preset: Annotated[
+        str | None, typer.Option(help="Preset of the method; of tinyclip cpu (few steps) if absent.")
+    ] = None,
+    settings: Annotated[list[str] | None, options.hyperparameter("the method")] = None,
     onnx: Annotated[bool, typer.Option(help="Also write both towers as ONNX.")] = True,
     seed: options.Seed = 0,
     trust: options.Trust = False,
@@ -42,9 +54,10 @@ def shrink(
 ) -> None:
     """Make an image-text model small, with its own pairs or others.
 
-    The small model begins with some of the weights, and learns to find the same texts like each picture as the large
-    one does (tinyclip). The folder is an encoder (towers:FOLDER) for every command that takes one; a page compares both
-    models in size, speed, and what they find among pairs of which neither picture nor text was learnt from.
+    The small model begins with what is kept of the large one's layers, and learns to find the same texts like each
+    picture as the large one does. The folder is an encoder (towers:FOLDER) for every command that takes one; a page
+    compares both models in size, speed, and what they find among pairs of which neither picture nor text was learnt
+    from.
 
     Example:  unseen shrink open_clip:ViT-B-32/weights.bin --size 0.3 --pairs pairs.csv --out small
 
@@ -54,9 +67,9 @@ def shrink(
     from unseen.jobs.shrinking.page import facts
 
     about = run(
-        model, pairs, out=out, size=size, inherit=inherit, stages=stages, image=image, text=text, held_out=held_out,
-        classes=classes, prompts=prompt or None, preset=preset, settings=settings_of(settings), onnx=onnx,
-        seed=seed, trust=trust, say=say,
+        model, pairs, out=out, size=size, method=method, inherit=inherit, stages=stages, image=image, text=text,
+        held_out=held_out, classes=classes, prompts=prompt or None, preset=preset, settings=settings_of(settings),
+        onnx=onnx, seed=seed, trust=trust, say=say,
     )  # fmt: skip
     if as_json:
         dump(about)

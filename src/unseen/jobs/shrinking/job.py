@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from unseen import encoders
+from unseen import methods as registry
 from unseen.data.domain import Domain
 from unseen.data.pairs import Pairs, read_captioned
 from unseen.data.samplers import tensor
@@ -22,7 +23,8 @@ from unseen.encoders.prunable import prunable_towers
 from unseen.encoders.towers import TOWERS, ImageSide, TextSide, TextTokens, save_towers
 from unseen.evaluation.metrics.classification import accuracy
 from unseen.evaluation.metrics.retrieval import both_ways, both_ways_by_chance
-from unseen.methods.compression.tinyclip import TinyCLIP
+from unseen.methods.listing import with_foreign
+from unseen.methods.tower_shrinkers import TowerShrinker
 from unseen.nn.dual_encoder import DualEncoder, class_vectors, in_parts, templates_of
 from unseen.nn.export import export_onnx
 from unseen.nn.state import refuse_foreign, write_folder
@@ -39,6 +41,8 @@ FEW_ASKED = 50
 """Pairs below which it is told how coarse a recall of them is."""
 SHRINKABLE = ("open_clip", "towers")
 """Names of encoders that have towers from which parts can be taken."""
+DEFAULT, TINYCLIP, CPU = "low-rank", "tinyclip", "cpu"
+INHERIT = ("manual", "auto", "none")
 LEAST = 8
 """Pairs that are enough to begin with."""
 REPEATS = 5
@@ -52,8 +56,9 @@ def shrink(
     *,
     out: str | os.PathLike[str],
     size: float = 0.5,
-    inherit: str = "manual",
-    stages: int = 1,
+    method: str | None = None,
+    inherit: str | None = None,
+    stages: int | None = None,
     image: str | None = None,
     text: str | None = None,
     held_out: float = 0.1,
@@ -79,8 +84,11 @@ def shrink(
         towers as ONNX. It is the encoder ``towers:FOLDER``.
     size : float in (0, 1)
         Share of the parameters.
+    method : str, optional
+        Slug of a method that makes towers small, one of `shrinkers`: "low-rank", or "tinyclip" where what it alone has
+        is told.
     inherit, stages
-        `inheritance` and `stages` of the method tinyclip.
+        `inheritance` and `stages` of tinyclip: "manual" and 1 if absent.
     image, text : str, optional
         Columns of the table.
     held_out : float in (0, 1)
@@ -91,7 +99,7 @@ def shrink(
     prompts : sequence of str, optional
         Templates with {} for the name of a class.
     preset, settings, seed
-        Of tinyclip; "cpu" if no preset is named.
+        Of the method; of tinyclip the preset "cpu" if none is named.
     onnx : bool
     trust : bool
         As in `unseen.encoders.get`.
@@ -109,7 +117,7 @@ def shrink(
     FileExistsError
         If `out` is a folder of other things.
     """
-    method = _method(size, inherit, stages, preset, settings or {}, seed)
+    learner = _learner(method, size, inherit, stages, preset, settings or {}, seed)
     if not 0 < held_out < 1:
         raise ValueError(f"held_out must lie in (0, 1); got {held_out!r}")
     if model.partition(":")[0] not in SHRINKABLE:
@@ -120,7 +128,7 @@ def shrink(
     labelled = _labelled(classes)
     own, skipped = _pairs(pairs, image, text)
     encoder = encoders.get(model, trust=trust, precision="fp32")
-    teacher = prunable_towers(encoder)
+    teacher = _towers(encoder, learner)
     preprocess: Any = encoder.preprocess
     learnt, asked, groups = _parted(own, held_out)
     say(f"{len(learnt)} pairs to learn from, {len(asked)} to ask about; {skipped} left out")
@@ -129,13 +137,13 @@ def shrink(
         say(f"recall of {len(asked)} pairs is coarse (each is {each:.1f} points): a larger `held_out` asks more")
     say(
         _beforehand(
-            method, teacher, _preprocessed(learnt.take(np.arange(min(PROBED, len(learnt)))), preprocess), len(learnt)
+            learner, teacher, _preprocessed(learnt.take(np.arange(min(PROBED, len(learnt)))), preprocess), len(learnt)
         )
     )
     with _timed() as seconds:
         with stage("learning"):
-            method.fit(pairs=_preprocessed(learnt, preprocess), model=teacher)
-        student: Any = method.student_
+            learner.fit(pairs=_preprocessed(learnt, preprocess), model=teacher)
+        student: Any = learner.student_
         with stage("asking both"):
             exam = _preprocessed(asked, preprocess)
             found = {
@@ -149,11 +157,12 @@ def shrink(
                 found[name] |= _measured(towers, exam)
     about = {
         "model": encoder.name,
-        "method": repr(method),
-        "size": method.size_,
+        "method": repr(learner),
+        "slug": learner.card.slug,
+        "size": learner.size_,
         "asked": size,
-        "stages": list(method.stages_),
-        "layers": list(method.report_),
+        "stages": list(learner.stages_),
+        "layers": list(learner.report_),
         "pairs": {"learnt": len(learnt), "asked": len(asked), "left out": skipped},
         **found,
         "seconds": {key: round(value, 2) for key, value in seconds.items()},
@@ -165,28 +174,68 @@ def shrink(
 # -- what comes in -----------------------------------------------------------------------------------------
 
 
-def _method(
-    size: float, inherit: str, stages: int, preset: str | None, settings: Mapping[str, Any], seed: int
-) -> TinyCLIP:
+def shrinkers() -> tuple[str, ...]:
+    """All methods that make two towers small, by slug, those of other packages, too."""
+    return tuple(slug for slug in with_foreign("pairs") if issubclass(registry.get(slug), TowerShrinker))
+
+
+def _learner(
+    method: str | None,
+    size: float,
+    inherit: str | None,
+    stages: int | None,
+    preset: str | None,
+    settings: Mapping[str, Any],
+    seed: int,
+) -> TowerShrinker:
     """The method with what it is told; `ValueError` where one of two arguments would silently win."""
     if not (isinstance(size, (int, float)) and 0 < size < 1):
         raise ValueError(f"size must be a share of the parameters in (0, 1), such as 0.3; got {size!r}")
-    ways = ("manual", "auto", "none")
-    if inherit not in ways:
-        raise ValueError(f"inherit must be one of {', '.join(ways)}; got {inherit!r}")
-    known = TinyCLIP.card.presets
-    name = "cpu" if preset is None else preset
-    if name not in known:
-        raise ValueError(f"preset must be one of {', '.join(known)}; got {preset!r}")
+    if inherit is not None and inherit not in INHERIT:
+        raise ValueError(f"inherit must be one of {', '.join(INHERIT)}; got {inherit!r}")
+    own = {"inherit": inherit, "stages": stages, "preset": preset}
+    told = [name for name, value in own.items() if value is not None]
+    slug = method or (TINYCLIP if told else DEFAULT)
+    if slug not in (known := shrinkers()):
+        raise ValueError(f"method must be one of {', '.join(known)}; got {method!r}")
+    kind = registry.get(slug)
+    if slug != TINYCLIP and (alone := [name for name in told if name != "preset"]):
+        raise ValueError(f"{alone[0]} is of method={TINYCLIP}; {slug} has no such thing")
+    presets = kind.card.presets
+    name = preset or (CPU if slug == TINYCLIP else next(iter(presets)))
+    if name not in presets:
+        raise ValueError(f"preset must be one of {', '.join(presets)}, those of {slug}; got {preset!r}")
     twice = {"size": "size", "inheritance": "inherit", "stages": "stages", "random_state": "seed"}
+    known = tuple(kind().get_params())
     for key in settings:
         if key in twice:
             raise ValueError(f"{twice[key]} says it already; leave {key} out of the settings")
-        if key not in TinyCLIP().get_params():
-            raise ValueError(f"tinyclip has no parameter {key!r}; it has {', '.join(TinyCLIP().get_params())}")
-    told: dict[str, Any] = {**known[name], **settings}
-    told |= {"size": float(size), "inheritance": inherit, "stages": stages, "random_state": seed}
-    return TinyCLIP(**told)
+        if key not in known:
+            raise ValueError(f"{slug} has no parameter {key!r}; it has {', '.join(known)}{_other(slug, key)}")
+    given: dict[str, Any] = {**presets[name], **settings, "size": float(size), "random_state": seed}
+    if slug == TINYCLIP:
+        given |= {"inheritance": inherit or "manual", "stages": stages or 1}
+    made = kind(**given)
+    assert isinstance(made, TowerShrinker)
+    return made
+
+
+def _other(slug: str, key: str) -> str:
+    """Which other methods have a parameter, for those who are used to them."""
+    have = [other for other in shrinkers() if other != slug and key in registry.get(other)().get_params()]
+    return f"; method={have[0]} has it" if have else ""
+
+
+def _towers(encoder: Any, learner: TowerShrinker) -> DualEncoder:
+    """The towers of an encoder; `ValueError` where the method cannot make them small."""
+    teacher = prunable_towers(encoder)
+    try:
+        learner.refuse(teacher)
+    except TypeError as error:
+        raise ValueError(
+            f"from the towers of {encoder.name!r} {learner.card.slug} can take nothing: {error}"
+        ) from error
+    return teacher
 
 
 def _labelled(classes: Any) -> Domain | None:
@@ -266,18 +315,13 @@ def _preprocessed(pairs: Pairs, preprocess: Any) -> Pairs:
 
 
 @torch.no_grad()
-def _beforehand(method: TinyCLIP, teacher: DualEncoder, some: Pairs, n: int) -> str:
-    """How long learning will take, by the seconds in which the large model reads some pairs.
-
-    A step reads its batch by the teacher, forward, and by the student, forward and back: three times a forward pass of
-    its share of the parameters; gates learn over the whole model.
-    """
+def _beforehand(learner: TowerShrinker, teacher: DualEncoder, some: Pairs, n: int) -> str:
+    """How long learning will take, by the seconds in which the large model reads some pairs."""
     x, tokens = tensor(some.left, slice(None)), TextTokens(teacher)([str(text) for text in some.right.x])
     each = (_clocked(lambda: teacher.encode_image(x)) + _clocked(lambda: teacher.encode_text(tokens))) / len(some)
-    gates = method.prune_steps if method.inheritance == "auto" else 0
-    reads = method.stages * min(method.batch_size, n) * (method.steps * (1 + 3 * method.size) + 4 * gates)
-    steps = f"{method.stages * (method.steps + gates):,} steps of {min(method.batch_size, n):,} pairs"
-    return f"learning takes about {seconds_of(each * reads)}: {steps}, by the speed of the large model here"
+    steps, reads = learner.work(n)
+    told = f"{steps:,} steps of {min(learner.batch_size, n):,} pairs"
+    return f"learning takes about {seconds_of(each * reads)}: {told}, by the speed of the large model here"
 
 
 # -- what is measured --------------------------------------------------------------------------------------
@@ -342,7 +386,7 @@ def _save(out: Path, student: DualEncoder, preprocess: Any, about: dict[str, Any
         (folder / ABOUT).write_text(json.dumps(about, indent=1))
         (folder / PAGE).write_bytes(page(about))
 
-    write_folder(out, write)
+    write_folder(out, write, also=WRITTEN)
 
 
 def _exported(folder: Path, student: DualEncoder, exam: Pairs) -> dict[str, float]:

@@ -30,6 +30,7 @@ def facts(about: Mapping[str, Any]) -> dict[str, str]:
     large, small = about["teacher"], about["student"]
     told = {
         "model": about["model"],
+        "method": about.get("slug", "tinyclip"),
         "parameters": f"{large['parameters']:,} became {small['parameters']:,} ({100 * about['size']:.1f} %)",
         "recall": f"{large['recall']['mean']:.3f} before, {small['recall']['mean']:.3f} after, "
         f"{large['chance']['mean']:.3f} by chance (mean of the first, five and ten, both ways), on "
@@ -58,6 +59,7 @@ def page(about: Mapping[str, Any]) -> bytes:
         Path(__file__).with_name("page.html"),
         style="",
         about=about,
+        method=about.get("slug", "tinyclip"),
         encoder=shlex.quote(f"towers:{about['folder']}"),
         share=f"{100 * about['size']:.1f}",
         rows=rows,

@@ -220,7 +220,7 @@ def continue_stream(
     history.whole, history.classes = _among_all(learner, every, exams), len(learner.classes_)
     credits = tuple(dict.fromkeys([*bundle.credits, *(line for task in new for line in task.source.credits)]))
     made = Bundle(method=learner, classes=learner.classes_, encoder=reading, credits=credits, whole=bundle.whole)
-    made.save(out, with_encoder=with_encoder, more=lambda part: _tell(history, part))
+    made.save(out, with_encoder=with_encoder, also=WRITTEN, more=lambda part: _tell(history, part))
     return made, history
 
 

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from unseen.methods.compression.tinyclip.inheritance import parameters
+from unseen.nn.build import n_parameters
 from unseen.nn.hard_concrete import RANGE, START, deterministic, open_probability, sampled
 from unseen.nn.pruning import Kept, taken
 from unseen.nn.towers import Gates, PrunableTower, Shape, size_in
@@ -83,7 +83,7 @@ def expected_all(open: Gates, tower: PrunableTower) -> Tensor:
         total = total + m * (2 * w + 1) + 3 * w
     of_blocks = sum(p.numel() for p in tower.blocks.parameters())
     fixed = 0 if tower.projection_bias is None else tower.dim
-    return total + w * (parameters(tower) - of_blocks - fixed) / shape.width + fixed
+    return total + w * (n_parameters(tower) - of_blocks - fixed) / shape.width + fixed
 
 
 def _sum(groups: Any, like: Tensor) -> Tensor:
@@ -239,7 +239,7 @@ class MaskedDualEncoder(nn.Module):
 
 def counted(tower: PrunableTower, budget: Budget) -> int:
     """What a budget counts of a tower."""
-    return prunable(tower.shape) if budget == "blocks" else parameters(tower)
+    return prunable(tower.shape) if budget == "blocks" else n_parameters(tower)
 
 
 def left(tower: PrunableTower, gates: Gates, budget: Budget) -> int:
@@ -287,7 +287,7 @@ def report(towers: Any, whole: Any) -> list[dict[str, Any]]:
             "side": side,
             "plan": str(plan_of(left)),
             "hidden": (plan_of(left).width, plan_of(before).width),
-            "parameters": (parameters(left), parameters(before)),
+            "parameters": (n_parameters(left), n_parameters(before)),
         }
         if isinstance(left, PrunableTower):
             row["sparsity"] = 1 - prunable(left.shape) / max(prunable(before.shape), 1)

@@ -107,11 +107,6 @@ def kept_of(student: PrunableTower, teacher: PrunableTower, mode: str, depth: st
     )
 
 
-def parameters(network: nn.Module) -> int:
-    """How many there are."""
-    return sum(p.numel() for p in network.parameters())
-
-
 def on_meta(make: Callable[[], nn.Module]) -> nn.Module:
     """A network without its weights: for its size."""
     with torch.device("meta"):

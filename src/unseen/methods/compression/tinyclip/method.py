@@ -1,40 +1,29 @@
 """TinyCLIP: affinity mimicking, weight inheritance by hand or by learnt gates, in stages."""
 
-import copy
-import dataclasses
-import math
 from collections.abc import Sequence
-from typing import Any, Literal, Self
+from typing import Any, Literal
 
-import numpy as np
 import torch
-from jaxtyping import Float
-from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import nn
 
-from unseen.data.classes import ClassSpace
 from unseen.data.pairs import Pairs
-from unseen.data.samplers import batches, endless
-from unseen.methods.base import Card, Method
-from unseen.methods.compression.tinyclip.affinity import AffinityDistillation
+from unseen.methods.base import Card
 from unseen.methods.compression.tinyclip.gates import SIDES, Budget, MaskedDualEncoder, counted, report
-from unseen.methods.compression.tinyclip.inheritance import Depth, Selection, inherit_weights, parameters
+from unseen.methods.compression.tinyclip.inheritance import Depth, Selection, inherit_weights
 from unseen.methods.compression.tinyclip.needs import TowersToPrune, prunable_towers
 from unseen.methods.compression.tinyclip.resnets import is_resnet
 from unseen.methods.compression.tinyclip.shapes import Plan, fitting, made, plan_of, smallest
-from unseen.methods.compression.tinyclip.training import Distilling, Pruning, Taught
-from unseen.methods.parameters import Count, Natural, NonNegative, Positive, Unit
-from unseen.nn.contrastive import LARGEST
-from unseen.nn.dual_encoder import class_vectors, dual_encoder, in_parts, named_classes, templates_of
+from unseen.methods.compression.tinyclip.training import Pruning
+from unseen.methods.parameters import Count, Natural, NonNegative, Positive
+from unseen.methods.tower_shrinkers import TowerShrinker
+from unseen.nn.affinity import Taught
+from unseen.nn.build import n_parameters
+from unseen.nn.dual_encoder import dual_encoder
 from unseen.nn.schedules import warm_then_cosine
 from unseen.nn.train import Run, train
 
-BETAS, EPSILON = (0.9, 0.98), 1e-6
-AS_CLASSES = 1000
-"""Texts of the pairs that stand for classes where none are named."""
 
-
-class TinyCLIP(Method):
+class TinyCLIP(TowerShrinker):
     """Make a two-tower model small: inherit some of its weights, and mimic its image-text affinities [1].
 
     The student's rows softmax_j(s <I_i, T_j>), and those from texts to pictures, follow the teacher's over a batch of
@@ -172,7 +161,6 @@ class TinyCLIP(Method):
         ),
     )
 
-    size: Unit = 0.5
     inheritance: Literal["manual", "auto", "none"] = "manual"
     selection: Selection = "leading"
     depth: Depth = "interval_front"
@@ -181,9 +169,6 @@ class TinyCLIP(Method):
     text_width: Natural = 0
     text_layers: Natural = 0
     stages: Count = 1
-    alpha: Unit = 1.0
-    weight: NonNegative = 1.0
-    logit_scale: NonNegative = 50.0
     budget: Budget = "all"
     joint: bool = True
     two_sided: bool = False
@@ -194,50 +179,35 @@ class TinyCLIP(Method):
     learning_rate: Positive = 1e-4
     warm_up: Natural = 2000
     weight_decay: NonNegative = 0.2
-    clip: Positive = 5.0
     batch_size: Count = 1024
-    rows: Count = 4096
 
-    student_: nn.Module = dataclasses.field(init=False)
+    def refuse(self, model: nn.Module) -> None:
+        """Raise `TypeError` where nothing can be taken from the towers."""
+        if not prunable_towers(model):
+            told = "two towers that can be pruned, as unseen.encoders.prunable makes them of open_clip's"
+            raise TypeError(f"model must be {told}; got {type(model).__name__}")
 
-    def fit(self, *, pairs: Pairs, model: nn.Module, classes: ClassSpace | None = None, prompts: Any = None) -> Self:
-        """Make the student.
+    def work(self, n: int) -> tuple[int, float]:
+        """As all that make towers small, in each stage; gates learn over the whole model."""
+        gates = self.prune_steps if self.inheritance == "auto" else 0
+        reads = min(self.batch_size, n) * (self.steps * (1 + 3 * self.size) + 4 * gates)
+        return self.stages * (self.steps + gates), self.stages * reads
 
-        Parameters
-        ----------
-        pairs : Pairs
-            Pictures and a text of each, as the towers read them; they need not be what the teacher learnt from.
-        model : DualEncoder
-            The teacher, whose towers `unseen.encoders.prunable` makes of an open_clip model.
-        classes : ClassSpace
-            What `predict` tells apart; the first texts of the pairs if absent.
-        prompts : sequence of str
-            Templates with a place {} for the name of a class.
-        """
-        templates = templates_of(prompts)
-        texts = _checked(pairs, model)
-        teacher: Any = copy.deepcopy(model).eval().requires_grad_(False)
+    def _shrunk(self, teacher: Any, pairs: Pairs, texts: Sequence[str]) -> Any:
+        """Stage after stage, each from the student before."""
         shares = [1 - (1 - self.size) * (i + 1) / self.stages for i in range(self.stages)]
         plans: list[tuple[Plan, Plan]] = []
         for share in reversed(shares):  # so that each stage can be cut from the one before
             plans.insert(0, self._planned(teacher, share, plans[0] if plans else None))
-        labels = torch.as_tensor(np.unique(texts, return_inverse=True)[1])
-        taught = Taught(teacher, teacher.tokenize(texts), int(class_vectors(teacher, ["a"]).shape[1]), labels)
-        student = teacher
-        self.history_: tuple[dict[str, NDArray[Any]], ...] = ()
-        self.stages_: tuple[dict[str, Any], ...] = ()
+        taught, student = self._taught(teacher, texts), teacher
         for number, (share, plan) in enumerate(zip(shares, plans)):
             student = self._stage(number, student, share, plan, taught, pairs)
-            left = parameters(student) / parameters(teacher)
+            left = n_parameters(student) / n_parameters(teacher)
             self.stages_ = (*self.stages_, {"asked": share, "size": left})
-        self.student_ = student.eval().requires_grad_(True)
-        self.report_ = tuple(report(student, teacher))
-        self.size_ = parameters(student) / parameters(teacher)
-        named = classes is not None
-        self.classes_ = classes or ClassSpace(names=tuple(dict.fromkeys(texts))[:AS_CLASSES])
-        self.templates_ = templates if named or prompts is not None else ("{}",)
-        self.vectors_ = class_vectors(student.cpu(), self.classes_.names, self.templates_)
-        return self
+        return student
+
+    def _report(self, student: Any, teacher: Any) -> list[dict[str, Any]]:
+        return report(student, teacher)
 
     # -- one stage (step H) --------------------------------------------------------------------------------
 
@@ -255,31 +225,9 @@ class TinyCLIP(Method):
             student.reader = parent.reader
             if self.inheritance == "manual":
                 inherit_weights(student, parent, self.selection, self.depth)
-        self._distilled(number, student, taught, pairs)
+        warm_up = 0 if self.inheritance == "auto" else self.warm_up  # a student of gates goes on as it is
+        self._distilled(f"tinyclip-{number}", student, taught, pairs, warm_up, self.learning_rate)
         return student
-
-    def _distilled(self, number: int, student: Any, taught: Taught, pairs: Pairs) -> None:
-        """Step A, for `steps` steps; a student of gates goes on without a warm-up."""
-        adam = self._adam(student)
-        warm = 0 if self.inheritance == "auto" else min(self.warm_up, self.steps - 1)
-        student.train().requires_grad_(True)
-
-        def hold(run: Run) -> None:
-            self._hold(student)
-            if run.step >= self.steps:
-                run.stop()
-
-        run = train(
-            Distilling(student, taught, self._loss()),
-            name=f"tinyclip-{number}",
-            nets={"student": student, "taught": taught},
-            optimizers={"adam": adam},
-            schedulers={"rate": warm_then_cosine(adam, self.steps - 1, warm)},
-            after_step=hold,
-            **self._budget(self.steps, pairs),
-        )
-        student.eval()
-        self._note(run)
 
     def _pruned(self, number: int, parent: Any, share: float, taught: Taught, pairs: Pairs) -> Any:
         """Step C: weights and gates learn together while the multipliers climb; then what is closed is taken out."""
@@ -290,7 +238,7 @@ class TinyCLIP(Method):
             whole=(first, second), two_sided=self.two_sided,
         )  # fmt: skip
         masked.towers.train().requires_grad_(True)
-        adam = self._adam(masked.towers)
+        adam = self._adam(masked.towers, self.learning_rate)
         gates = torch.optim.AdamW(masked.masks.parameters(), lr=self.gate_rate, weight_decay=0.0)
         multipliers = torch.optim.AdamW([masked.multipliers], lr=self.gate_rate, weight_decay=0.0, maximize=True)
 
@@ -313,50 +261,13 @@ class TinyCLIP(Method):
         masked.cpu().settle(1 - share)
         return masked.fold()
 
-    # -- parts ---------------------------------------------------------------------------------------------
-
-    def _loss(self) -> AffinityDistillation:
-        return AffinityDistillation(self.alpha, self.weight, self.logit_scale or None, self.rows)
-
-    def _adam(self, towers: nn.Module) -> torch.optim.Optimizer:
-        """AdamW, whose decay spares biases, norms and the scale."""
-        groups: tuple[list[nn.Parameter], list[nn.Parameter]] = ([], [])
-        for name, p in towers.named_parameters():
-            if name != "logit_scale" or not self.logit_scale:
-                groups[p.ndim < 2].append(p)
-        decays = [{"params": groups[0], "weight_decay": self.weight_decay}, {"params": groups[1], "weight_decay": 0.0}]
-        return torch.optim.AdamW(decays, lr=self.learning_rate, betas=BETAS, eps=EPSILON)
-
-    def _hold(self, towers: Any) -> None:
-        """The scale is the one that is set, or learns up to CLIP's 100."""
-        if self.logit_scale:
-            towers.logit_scale.data.fill_(math.log(self.logit_scale))
-        else:
-            towers.logit_scale.data.clamp_(0, math.log(LARGEST))
-
-    def _budget(self, steps: int, pairs: Pairs) -> dict[str, Any]:
-        """Batches without an end, in ten epochs."""
-        every = -(-steps // 10)
-        stream = batches(pairs.left.unlabeled(), self.batch_size)
-        return {
-            "batches": lambda run: endless(stream, run),
-            "epochs": -(-steps // every),
-            "steps_per_epoch": every,
-            "clip": self.clip,
-        }
-
-    def _note(self, run: Run) -> None:
-        keys = run.history[0]
-        told = {key: np.array([epoch[key] for epoch in run.history]) for key in keys}
-        self.history_ = (*self.history_, told)
+    # -- shapes ---------------------------------------------------------------------------------------------
 
     def _planned(self, teacher: Any, share: float, after: tuple[Plan, Plan] | None = None) -> tuple[Plan, Plan]:
         """The shapes of a student by hand, from which those of the stage after can be cut.
 
         Also where gates decide, so that too small a size is refused before work.
         """
-        if not 0 < share < 1:
-            raise ValueError(f"size must lie in (0, 1): a share of the teacher's parameters; got {self.size!r}")
         if self.inheritance == "auto" and is_resnet(teacher.image):
             raise ValueError("inheritance='auto' gates transformers; the image tower is a ResNet: take 'manual'")
         towers = teacher.image, teacher.text
@@ -369,12 +280,12 @@ class TinyCLIP(Method):
             raise ValueError(f"stages must be 1 where a width or layers are told; got {self.stages}")
         if self.budget != "all" and self.inheritance != "auto":
             raise ValueError(f"budget={self.budget!r} is of inheritance='auto'; by hand size counts all parameters")
-        most = int(share * parameters(teacher))
+        most = int(share * n_parameters(teacher))
         if free or not all(all(own) for own in told):
             least = smallest(*towers)
             if most < least:
                 raise ValueError(
-                    f"size must be at least {least / parameters(teacher):.3f}, the smallest student of this model "
+                    f"size must be at least {least / n_parameters(teacher):.3f}, the smallest student of this model "
                     f"({least:,} parameters); got {self.size!r}"
                 )
             found = fitting(*towers, most, after)
@@ -382,44 +293,6 @@ class TinyCLIP(Method):
             found = plan_of(towers[0]), plan_of(towers[1])
         image, text = (_told(tower, plan, *own) for tower, plan, own in zip(towers, found, told))
         return image, text
-
-    # -- asking (step E) -----------------------------------------------------------------------------------
-
-    def decision_function(
-        self, x: Tensor, classes: ClassSpace | None = None, prompts: Sequence[str] | None = None
-    ) -> Float[Tensor, "n k"]:
-        """s <z, w_k> of named classes; of those that `fit` was given if none are named."""
-        student: Any = self.student_
-        w = self.vectors_
-        if classes is not None or prompts is not None:
-            names = (classes or self.classes_).names
-            w = class_vectors(student, names, self.templates_ if prompts is None else templates_of(prompts))
-        return student.logit_scale.detach().exp() * in_parts(student.encode_image, x) @ w.T
-
-    def network(self) -> nn.Module:
-        """The image tower with the vectors of the classes."""
-        student: Any = self.student_
-        n, dim = self.vectors_.shape
-        network = named_classes(copy.deepcopy(student.image), n, dim, float(student.logit_scale.detach().exp()))
-        network.weights.copy_(self.vectors_)
-        return network
-
-
-def _checked(pairs: Pairs, model: nn.Module) -> list[str]:
-    """The texts of pairs that can be learnt from; the model is found to have towers that can be made small."""
-    if not prunable_towers(model):
-        told = "two towers that can be pruned, as unseen.encoders.prunable makes them of open_clip's"
-        raise TypeError(f"model must be {told}; got {type(model).__name__}")
-    if pairs.left.kind != "image" or pairs.right.kind != "text":
-        raise ValueError(f"pairs must be of pictures and texts; got {pairs.left.kind} and {pairs.right.kind}")
-    texts = [str(text) for text in pairs.right.x]
-    empty = [i for i, text in enumerate(texts) if not text.strip()]
-    if empty:
-        first = str(pairs.ids[empty[0]])  # type: ignore[index]
-        raise ValueError(f"pairs must have a text each; {len(empty)} have none, the first is {first!r}")
-    if len(set(texts)) < 2:
-        raise ValueError(f"pairs must have at least two unlike texts: affinities compare them; got {len(set(texts))}")
-    return texts
 
 
 def _told(tower: Any, plan: Plan, width: int, layers: int) -> Plan:

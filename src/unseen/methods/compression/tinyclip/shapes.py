@@ -9,8 +9,9 @@ from typing import Any, NamedTuple
 
 from torch import nn
 
-from unseen.methods.compression.tinyclip.inheritance import on_meta, parameters
+from unseen.methods.compression.tinyclip.inheritance import on_meta
 from unseen.methods.compression.tinyclip.resnets import depths_of, is_resnet, resnet_like, width_of
+from unseen.nn.build import n_parameters
 from unseen.nn.towers import Shape, reshaped, size_in
 
 STEPS = 32
@@ -112,5 +113,5 @@ def _shares(image: Any, text: Any) -> Iterator[tuple[float, float]]:
 
 def _size(tower: Any, plan: Plan) -> int:
     if is_resnet(tower):
-        return parameters(on_meta(lambda: made(tower, plan)))
+        return n_parameters(on_meta(lambda: made(tower, plan)))
     return size_in(tower, _shape(tower.shape, plan))

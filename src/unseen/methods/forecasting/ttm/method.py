@@ -21,7 +21,7 @@ from unseen.methods.base import Card
 from unseen.methods.forecasting.forecaster import Forecaster, Limits
 from unseen.methods.forecasting.ttm.contexts import known_future, moments, moments_of, padded, read_contexts, table
 from unseen.methods.forecasting.ttm.hyperparameters import check_tuning
-from unseen.methods.forecasting.ttm.network import Shape, count, tiny_time_mixer
+from unseen.methods.forecasting.ttm.network import Shape, tiny_time_mixer
 from unseen.methods.forecasting.ttm.rolling import roll
 from unseen.methods.forecasting.ttm.tuning import Tuning, tune
 from unseen.methods.forecasting.ttm.windows import (
@@ -36,6 +36,7 @@ from unseen.methods.forecasting.ttm.windows import (
     windows_of,
 )
 from unseen.methods.parameters import Count, NonNegative, Positive, Unit
+from unseen.nn.build import n_parameters
 from unseen.nn.train import Run, train
 from unseen.runtime import current
 
@@ -242,7 +243,7 @@ class TTM(Forecaster):
         network = tiny_time_mixer(dataclasses.asdict(self._shape()))
         self.losses_ = self._pretrain(network, pool)
         self.network_: nn.Module = network
-        self.parameters_ = count(network)
+        self.parameters_ = n_parameters(network)
         self.shares_ = pool.shares
         self.resolutions_ = tuple(sorted({RESOLUTIONS[i] for i in pool.resolutions.tolist()}))
         return self
@@ -323,7 +324,7 @@ class TTM(Forecaster):
             for k in (0, 1)
         )
         self.network_, self.history_ = tune(base, train_windows, held_windows, self._tuning(names, targets, exogenous))
-        self.parameters_ = count(self.network_)
+        self.parameters_ = n_parameters(self.network_)
         self.channels_, self.targets_, self.exogenous_ = names, targets, exogenous
         return self
 

@@ -320,8 +320,3 @@ def tiny_time_mixer(sizes: Mapping[str, Any]) -> nn.Module:
     """A network of the sizes of `Shape`, with fresh weights."""
     given: dict[str, Any] = {key: tuple(v) if isinstance(v, (list, tuple)) else v for key, v in sizes.items()}
     return TinyTimeMixer(Shape(**given))
-
-
-def count(network: nn.Module) -> int:
-    """Number of parameters."""
-    return sum(p.numel() for p in network.parameters())

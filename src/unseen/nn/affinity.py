@@ -1,14 +1,16 @@
-"""Affinity mimicking: the student's image-text affinities follow the teacher's (spec step A)."""
+"""Affinity mimicking: image-text affinities of small towers follow those of large ones, which read each pair once."""
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from unseen.data.samplers import Batch
 from unseen.nn.contrastive import affinities, contrastive, contrastive_in_parts
+from unseen.nn.train import Run
 
 
 class Features(NamedTuple):
@@ -86,3 +88,70 @@ class AffinityDistillation(nn.Module):
         if len(p) <= self.rows:
             return contrastive(scale * p @ q.T, affinities(a @ b.T))
         return contrastive_in_parts(p, q, scale, lambda at: affinities(a[at] @ b.T), self.rows)
+
+
+class Taught(nn.Module):
+    """What the frozen teacher says of each pair, which it reads once: pictures do not change from step to step.
+
+    Parameters
+    ----------
+    teacher : nn.Module
+        Two towers, at rest.
+    tokens : Tensor (n, t)
+        The texts of all pairs.
+    dim : int
+        Width of the teacher's space.
+    labels : Tensor (n,)
+        Which text each is, one number for equal ones.
+    """
+
+    tokens: Tensor
+    labels: Tensor
+    image: Tensor
+    text: Tensor
+    known: Tensor
+
+    def __init__(self, teacher: Any, tokens: Tensor, dim: int, labels: Tensor) -> None:
+        super().__init__()
+        self.teacher = teacher.eval().requires_grad_(False)
+        self.register_buffer("tokens", tokens)
+        self.register_buffer("labels", labels)
+        for name in ("image", "text"):
+            self.register_buffer(name, torch.zeros(len(tokens), dim))
+        self.register_buffer("known", torch.zeros(len(tokens), dtype=torch.bool))
+
+    def texts(self, index: Tensor) -> Tensor:
+        """The texts of a batch, no longer than the longest of them."""
+        own = self.tokens[index]
+        return own[:, : int((own >= 0).sum(dim=1).max())] if own.ndim == 2 and not own.is_floating_point() else own
+
+    @torch.no_grad()
+    def forward(self, x: Tensor, index: Tensor) -> Features:
+        """The teacher's vectors of a batch of pairs."""
+        new = ~self.known[index]
+        if bool(new.any()):
+            at = index[new]
+            self.image[at] = self.teacher.encode_image(x[new]).float()
+            self.text[at] = self.teacher.encode_text(self.texts(at)).float()
+            self.known[at] = True
+        return Features(self.image[index], self.text[index], self.teacher.logit_scale.exp())
+
+
+class Distilling:
+    """The loss of a step of a student without gates."""
+
+    def __init__(self, student: Any, taught: Taught, loss: AffinityDistillation) -> None:
+        self.student, self.taught, self.loss = student, taught, loss
+
+    def losses(self, batch: Batch) -> Losses:
+        """Those of one batch of pairs."""
+        image = self.student.encode_image(batch.x)
+        text = self.student.encode_text(self.taught.texts(batch.index))
+        own, large = Features(image, text, self.student.logit_scale.exp()), self.taught(batch.x, batch.index)
+        return self.loss(own, large, self.taught.labels[batch.index])
+
+    def __call__(self, batch: Batch, run: Run) -> Tensor:
+        """total = alpha w L_distill + (1 - alpha) w L_CLIP."""
+        found = self.losses(batch)
+        run.log(distillation=(found.i2t + found.t2i) / 2)
+        return found.total
