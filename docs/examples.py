@@ -68,7 +68,7 @@ teachers = {"digits": source_model(source), "odd": source_model(odd)}  # of any 
 def quick(about: dict[str, Any]) -> dict[str, float]:
     """Settings that make an example short where the defaults take minutes."""
     short = {"iterations": 20, "batch_size": 8} if "iterations" in about["parameters"] else {}
-    if about["slug"] == "tinyclip":
+    if "compression" in about["protocols"]:
         short = {"steps": 50, "warm_up": 5, "batch_size": 24}
     if about["slug"] == "graphclip":
         short = {"epochs": 5, "batch_size": 16}
@@ -600,8 +600,9 @@ def shell(about: dict[str, Any]) -> str:
     if "quantization" in about["protocols"]:
         settings = "".join(f" --set {key}={value}" for key, value in quick(about).items())
         return f"unseen quantize efficientnet-lite0 --method {slug} --bits 8/8{settings} --out models/{slug}"
-    if slug == "tinyclip":
-        return "unseen shrink open_clip:ViT-B-32/weights.bin --size 0.3 --pairs pairs.csv --out models/small"
+    if "compression" in about["protocols"]:
+        how = "" if slug == "tinyclip" else f" --method {slug}"
+        return f"unseen shrink open_clip:ViT-B-32/weights.bin --size 0.3 --pairs pairs.csv{how} --out models/small"
     if slug == "graphclip":
         words = "for a in song concert melody opera; do for b in song concert melody opera; do"
         return (
@@ -630,11 +631,12 @@ def shell(about: dict[str, Any]) -> str:
             f"unseen rank texts queries.txt --with {tried}{written} --out ranking.html --model models/{slug}"
         )
     if about["modalities"] == ["series"]:
+        how = "" if slug == "ttm" else f" --method {slug}"
         rows = "for day in 01 02 03 04 05 06 07 08 09 10 11 12; do for hour in 00 06 12 18; do"
         return (
             f"echo time,demand > demand.csv\n{rows}\n"
             '  echo "2024-01-$day $hour:00:00,$((10#$hour * 3 + 10#$day))" >> demand.csv\ndone; done\n'
-            "unseen forecast demand.csv --horizon 8 --out forecast"
+            f"unseen forecast demand.csv --horizon 8{how} --out forecast"
         )
     if methods.get(slug).card.needed(TrainableTowers) is not None:
         short = " --set iterations=20" if slug == "zscl" else ""

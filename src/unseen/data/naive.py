@@ -11,8 +11,17 @@ SEASONS = ((60.0, 60), (600.0, 144), (900.0, 96), (1800.0, 48), (3600.0, 24), (8
 """Periods in seconds and the points of their usual season."""
 
 
-def season_of(period: float) -> int:
-    """Points of the usual season of a sampling period in seconds; 1 (none) where there is none or nobody knows."""
+BUSINESS = {"B": 5, "C": 5, "bh": 8, "cbh": 8}
+"""Points of the usual season of pandas' steps of working days and of their hours."""
+
+
+def season_of(period: float, step: str = "") -> int:
+    """Points of the usual season of a sampling period in seconds; 1 (none) where there is none or nobody knows.
+
+    `step` is what pandas calls it, which tells working days from days.
+    """
+    if step in BUSINESS:
+        return BUSINESS[step]
     if not math.isfinite(period):
         return 1
     for seconds, points in SEASONS:

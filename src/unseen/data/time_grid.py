@@ -39,6 +39,10 @@ SECONDS = {"D": 86400.0, "W": 7 * 86400.0, "M": 30.4375 * 86400.0, "Q": 91.3125 
 """Seconds of a calendar step, on average."""
 
 
+MARKS = r"[,'\s\u00a0\u2019%$€£¥]"
+"""What may stand in a number for people."""
+
+
 @dataclasses.dataclass(frozen=True)
 class Grid:
     """The regular times of one series.
@@ -207,6 +211,11 @@ def as_numbers(frame: pd.DataFrame, columns: Sequence[str] | None, by: str | Non
             found[str(column)] = values
         elif columns is not None:
             raise ValueError(f"column {column!r} of {name} must hold numbers; it holds {_kind(frame[column])}")
+        elif (cell := _marked_number(frame[column])) is not None:
+            log.warning(
+                "column %r of %s is left out: its cells, such as %r, are no plain numbers; write them without marks "
+                "of thousands, units and signs, such as 10234.5", column, name, cell,
+            )  # fmt: skip
     if columns is None:
         for column in [c for c in found if c.casefold() == "year" and _whole_years(found[c]) and len(found) > 1]:
             log.warning("column %r of %s holds years: no channel, unless `columns` names it", column, name)
@@ -225,6 +234,18 @@ def _kind(cells: Any) -> str:
 
     word = "text" if pd.api.types.is_object_dtype(cells) or pd.api.types.is_string_dtype(cells) else str(cells.dtype)
     return " ".join([word, *(f"such as {str(cell)!r}" for cell in cells.dropna().head(1))])
+
+
+def _marked_number(cells: Any) -> str | None:
+    """The first cell of a text column, most of whose cells are numbers but for marks; None if they are not."""
+    import pandas as pd
+
+    if not (pd.api.types.is_object_dtype(cells) or pd.api.types.is_string_dtype(cells)):
+        return None
+    texts = cells.dropna().astype(str).str.strip()
+    texts = texts[texts != ""]
+    bare = pd.to_numeric(texts.str.replace(MARKS, "", regex=True), errors="coerce")
+    return str(texts.iloc[0]) if len(texts) and bare.notna().mean() > 0.5 else None
 
 
 def _parsed(cells: Any, name: str) -> Any:

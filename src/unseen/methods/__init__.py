@@ -79,6 +79,7 @@ METHODS = {
     "duqgen": "retrieval.duqgen:DUQGen",
     "crosslingual-am": "retrieval.crosslingual_am:CrossLingualAM",
     "ttm": "forecasting.ttm:TTM",
+    "trend-seasons": "forecasting.trend_seasons:TrendSeasons",
     "concept-pruning": "curation.concept_pruning:ConceptPruning",
     "zscl": "multimodal.zscl:ZSCL",
     "x-clip": "video.x_clip:XCLIP",

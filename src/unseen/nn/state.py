@@ -211,8 +211,7 @@ def refuse_foreign(folder: Path, written: Collection[str], *, known: bool = Fals
         others = sorted(entry.name for entry in there)
     if others:
         raise FileExistsError(
-            f"{folder} holds other files, such as {others[0]!r}, which would be lost; name a new or an empty "
-            "folder"
+            f"{folder} holds other files, such as {others[0]!r}, which would be lost; name a new or an empty folder"
         )
 
 

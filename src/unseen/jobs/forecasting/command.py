@@ -72,7 +72,9 @@ def forecast(
     from unseen.jobs.forecasting.forecasters import load_model
     from unseen.jobs.forecasting.job import forecast as run
     from unseen.jobs.forecasting.job import write
+    from unseen.runtime import refuse_file
 
+    refuse_file(out)
     result = run(
         series,
         horizon=horizon,

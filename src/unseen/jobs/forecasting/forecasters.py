@@ -225,7 +225,8 @@ def attempts_of(
 
 def _naive(targets: Sequence[str], seasonal: bool, series: Domain, horizon: int, known: Domain | None) -> Array:
     chosen = pick(series, targets)
-    seasons = [season_of(p) if seasonal else 1 for p in periods_of(chosen)]
+    steps = [grid_of(chosen, i).step for i in range(len(chosen))]
+    seasons = [season_of(p, step) if seasonal else 1 for p, step in zip(periods_of(chosen), steps)]
     pieces = [np.asarray(x)[None] for x in chosen.x]
     return np.concatenate(
         [seasonal_naive(p, horizon, s) if s > 1 else last_value(p, horizon) for p, s in zip(pieces, seasons)]

@@ -181,7 +181,8 @@ def forecast(
     tuned = {}
     if few_shot is not None:
         past_of_all = before(read, origins)
-        tuned = {name: tune(name, past_of_all) for name, model in tried.items() if model.tunes()}
+        asked = {name: model for name, model in tried.items() if method in ("auto", name, name + TUNED)}
+        tuned = {name: tune(name, past_of_all) for name, model in asked.items() if model.tunes()}
     attempts = attempts_of(tried, tuned, targets, exogenous, context)
     if method != "auto" and method not in attempts:
         raise ValueError(f"method {method!r} needs few_shot (or a future)")

@@ -106,6 +106,9 @@ class Reading:
             if (step := grid_of(series, i).step) not in self.steps:
                 wanted = " or ".join(one or "none (rows are counted)" for one in self.steps)
                 raise ValueError(f"{name} must have a step of {wanted}; it has {step or 'none (no times)'}")
+            rows = np.flatnonzero(np.isfinite(series.x[i]).any(axis=1))
+            if len(rows) > 2 and (apart := int(np.diff(rows).min())) > 1:
+                raise ValueError(f"{name} must have a step of {step}; its rows are at least {apart} such steps apart")
         known = None
         if self.ends_with_future:
             series, known = self._apart(series)

@@ -22,7 +22,7 @@ def shrink(
     method: Annotated[
         str | None,
         typer.Option(
-            help="low-rank (every layer thinner; the default) or tinyclip (fewer channels, heads and layers)."
+            help="tinyclip (fewer channels, heads and layers; the default) or low-rank (every layer thinner)."
         ),
     ] = None,
     inherit: Annotated[

@@ -41,7 +41,8 @@ FEW_ASKED = 50
 """Pairs below which it is told how coarse a recall of them is."""
 SHRINKABLE = ("open_clip", "towers")
 """Names of encoders that have towers from which parts can be taken."""
-DEFAULT, TINYCLIP, CPU = "low-rank", "tinyclip", "cpu"
+DEFAULT = TINYCLIP = "tinyclip"
+CPU = "cpu"
 INHERIT = ("manual", "auto", "none")
 LEAST = 8
 """Pairs that are enough to begin with."""
@@ -85,8 +86,7 @@ def shrink(
     size : float in (0, 1)
         Share of the parameters.
     method : str, optional
-        Slug of a method that makes towers small, one of `shrinkers`: "low-rank", or "tinyclip" where what it alone has
-        is told.
+        Slug of a method that makes towers small, one of `shrinkers`; "tinyclip" if absent.
     inherit, stages
         `inheritance` and `stages` of tinyclip: "manual" and 1 if absent.
     image, text : str, optional
@@ -195,7 +195,7 @@ def _learner(
         raise ValueError(f"inherit must be one of {', '.join(INHERIT)}; got {inherit!r}")
     own = {"inherit": inherit, "stages": stages, "preset": preset}
     told = [name for name, value in own.items() if value is not None]
-    slug = method or (TINYCLIP if told else DEFAULT)
+    slug = method or DEFAULT
     if slug not in (known := shrinkers()):
         raise ValueError(f"method must be one of {', '.join(known)}; got {method!r}")
     kind = registry.get(slug)

@@ -18,8 +18,8 @@ from torch.optim import AdamW
 from unseen.data.domain import Domain
 from unseen.data.series import channels_of, periods_of
 from unseen.methods.base import Card
+from unseen.methods.forecasting.contexts import known_future, moments, moments_of, padded, read_contexts, table
 from unseen.methods.forecasting.forecaster import Forecaster, Limits
-from unseen.methods.forecasting.ttm.contexts import known_future, moments, moments_of, padded, read_contexts, table
 from unseen.methods.forecasting.ttm.hyperparameters import check_tuning
 from unseen.methods.forecasting.ttm.network import Shape, tiny_time_mixer
 from unseen.methods.forecasting.ttm.rolling import roll

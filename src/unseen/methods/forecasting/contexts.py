@@ -57,7 +57,7 @@ def read_contexts(
 
 def _check(values: np.ndarray, name: str, width: int, least: int, most: int) -> None:
     if len(values) < least:
-        raise ValueError(f"x: {name} must have at least {least} points (one patch); it has {len(values)}")
+        raise ValueError(f"x: {name} must have at least {least} points; it has {len(values)}")
     if values.shape[1] != width or not width:
         raise ValueError(f"x: {name} must have {width} channels, as the first; it has {values.shape[1]}")
     if np.isinf(values).any():

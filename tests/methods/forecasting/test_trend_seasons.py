@@ -1,0 +1,119 @@
+"""`trend-seasons`: what it is exact on, which form it takes, what is known of the future, and what is missing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from unseen.data.series import part, pick, read_series, series_domain
+from unseen.methods.forecasting.trend_seasons import TrendSeasons, design, forms
+from unseen.nn.state import load_state, save_state
+
+MONTH = 30.4375 * 86400
+
+
+def model(*exogenous: str, **changes: Any) -> TrendSeasons:
+    made = TrendSeasons(**changes)
+    made.exogenous_ = exogenous
+    return made
+
+
+def of(values: Any, period: float = MONTH, channels: tuple[str, ...] = ("y",)) -> Any:
+    return series_domain(
+        [np.asarray(values, dtype=np.float64).reshape(len(values), -1)], period=period, channels=channels
+    )
+
+
+def test_a_line_with_a_season_is_gone_on_with() -> None:
+    t = np.arange(84)
+    y = 50 + 0.7 * t + 10 * np.sin(2 * np.pi * t / 12)
+    said = model(penalty=1e-6).forecast(of(y[:72]), horizon=12)
+    np.testing.assert_allclose(said[0, :, 0], y[72:], rtol=1e-3)
+
+
+def test_growth_that_multiplies_is_gone_on_with_by_logarithms() -> None:
+    t = np.arange(132)
+    y = 100 * 1.02**t * (1 + 0.3 * np.sin(2 * np.pi * t / 12))
+    said = model(penalty=1e-6).forecast(of(y[:120]), horizon=12)
+    np.testing.assert_allclose(said[0, :, 0], y[120:], rtol=1e-2)
+    assert {form.log for form in forms(y, 12)} == {False, True}
+    assert not any(form.log for form in forms(y - y.mean(), 12))
+
+
+def test_a_random_walk_stays_about_where_it_is() -> None:
+    y = np.cumsum(np.random.default_rng(0).normal(size=400)) + 100
+    said = model().forecast(of(y, period=float("nan")), horizon=5)[0, :, 0]
+    assert abs(said[0] - y[-1]) < 1
+    assert abs(said[-1] - y[-1]) < 3
+
+
+def test_working_days_have_a_season_of_five(tmp_path: Path) -> None:
+    days = pd.bdate_range("2023-01-02", periods=200)
+    y = 100 + np.array([0, 5, 20, -10, 30])[days.dayofweek]
+    pd.DataFrame({"time": days, "y": y}).to_csv(tmp_path / "days.csv", index=False)
+    series = read_series(tmp_path / "days.csv")
+    said = model(penalty=1e-6).forecast(part(series, 0, 190), horizon=10)[0, :, 0]
+    np.testing.assert_allclose(said, y[190:], atol=0.1)
+
+
+def test_what_is_known_of_the_future_is_read(tmp_path: Path) -> None:
+    rng = np.random.default_rng(1)
+    promo = (rng.random(140) < 0.3).astype(float)
+    t = np.arange(140)
+    y = 20 + 8 * promo + np.array([0, 1, 2, 3, 2, 1, 5])[t % 7] + 0.1 * rng.normal(size=140)
+    both = of(np.column_stack([y, promo]), period=86400.0, channels=("y", "promo"))
+    future = np.array(promo[126:])[None, :, None]
+    one = TrendSeasons.pretrained().tuned(both, fraction=1.0, exogenous=["promo"], seed=0, settings={})
+    assert one.exogenous_ == ("promo",)
+    assert TrendSeasons.pretrained().exogenous_ == ()
+    x = np.asarray(part(both, 0, 126).x[0])[None]
+    named = series_domain([x[0]], period=86400.0, channels=("y", "promo"))
+    ahead = series_domain([future[0]], period=86400.0, channels=("promo",))
+    with pytest.raises(ValueError, match="future must hold promo at the 14 times to come; it is missing"):
+        one.forecast(named, horizon=14)
+    said = one._best(x[0][:, 0], design(126, 14, 7, np.concatenate([x[0][:, 1:], future[0]])), 14, 7)
+    assert np.abs(said - y[126:]).mean() < 0.5
+    with pytest.raises(ValueError, match="future is for exogenous channels; none were named"):
+        model().forecast(pick(named, ["y"]), horizon=14, future=ahead)
+
+
+@given(seed=st.integers(0, 100), scale=st.sampled_from([1e-3, 1.0, 1e4]), shift=st.sampled_from([0.0, 7.0]))
+@settings(max_examples=20, deadline=None)
+def test_it_goes_with_units_and_does_not_mind_what_is_missing(seed: int, scale: float, shift: float) -> None:
+    rng = np.random.default_rng(seed)
+    y = rng.normal(size=60) + np.tile([0, 1, 2, 3, 2, 1, 5], 9)[:60] - 3
+    y[rng.integers(0, 50, 5)] = np.nan
+    whole = model().forecast(of(y, period=86400.0), horizon=7)
+    moved = model().forecast(of(scale * (y + shift), period=86400.0), horizon=7)
+    assert np.isfinite(whole).all()
+    if not ((y + shift)[np.isfinite(y)] > 0).all():  # logarithms are tried of positive values alone
+        np.testing.assert_allclose(moved, scale * (whole + shift), rtol=1e-3, atol=1e-3 * scale)
+
+
+def test_it_reads_no_more_than_the_last_points_and_forecasts_each_series_by_itself() -> None:
+    rng = np.random.default_rng(3)
+    a, b = rng.normal(size=(2, 80, 1)) + 5
+    two = series_domain([a, b], period=86400.0, channels=("y",))
+    both = model().forecast(two, horizon=4)
+    np.testing.assert_array_equal(both[1], model().forecast(two.take([1]), horizon=4)[0])
+    changed = a.copy()
+    changed[:40] += 1000
+    one, other = (series_domain([x], period=86400.0, channels=("y",)) for x in (a, changed))
+    np.testing.assert_array_equal(model(most=40).forecast(one, horizon=4), model(most=40).forecast(other, horizon=4))
+
+
+def test_it_is_saved_and_what_cannot_be_is_named(tmp_path: Path) -> None:
+    save_state(tmp_path / "m", {"forecaster": model("promo")})
+    assert load_state(tmp_path / "m")["forecaster"].exogenous_ == ("promo",)
+    with pytest.raises(ValueError, match="horizon must be an integer of at least 1; got 0"):
+        model().forecast(of(np.arange(20)), horizon=0)
+    with pytest.raises(ValueError, match="at least 8 points"):
+        model().forecast(of(np.arange(5)), horizon=2)
+    with pytest.raises(ValueError, match="x must have the channels promo; it lacks promo"):
+        model("promo").forecast(of(np.arange(20)), horizon=2)
