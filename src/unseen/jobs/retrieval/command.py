@@ -75,7 +75,9 @@ def rank(
         for name, value in {"--qrels": qrels, "--examples": examples, "--set": settings, "--json": as_json}.items():
             if value:
                 raise ValueError(f"--model with a saved ranker takes queries, --k and --run only; got {name}")
-        _ask(model, read_queries(corpus), k, run)
+        questions = read_queries(corpus)
+        _say_blank(corpus, questions)
+        _ask(model, questions, k, run)
         return
     if queries is None and not corpus.is_dir():
         told = "" if model is None else f", or a saved ranker: there is none in {str(model)!r}"
@@ -85,6 +87,8 @@ def rank(
 
     documents = read_corpus(corpus, column=column)
     asked = read_queries(corpus if queries is None else queries)
+    _say_blank(corpus, documents)
+    _say_blank(queries, asked)
     judged = qrels or _beir(corpus)
     if judged is not None:
         from unseen.data.rankings import read_judgements
@@ -119,8 +123,15 @@ def rank(
     say(f"{out} holds the page" + (f", {run} the ranking" if run else "") + (f", {model} the ranker" if model else ""))
 
 
+def _say_blank(file: Path | None, texts: Domain) -> None:
+    """How many lines of a text file hold nothing: the others are called by their numbers."""
+    if n := len(texts.skipped):
+        lines = "1 line is" if n == 1 else f"{n} lines are"
+        say(f"{file}: {lines} blank; what stands in the others is called by the number of its line, blank ones counted")
+
+
 def _told(result: Ranked, *, verbose: bool) -> None:
-    from unseen.jobs.retrieval.job import on_judgements
+    from unseen.jobs.retrieval.job import best_on_judgements, on_judgements
 
     _figures(result, verbose=verbose)
     if result.verdict:
@@ -128,6 +139,8 @@ def _told(result: Ranked, *, verbose: bool) -> None:
     tell(f"chosen: {result.chosen}: {result.why}")
     if graded := on_judgements(result.figures, result.chosen):
         tell(graded)
+    if (best := best_on_judgements(result.figures, result.chosen)) != result.chosen:
+        tell(f"to take that one instead: systems={best}")
 
 
 def _figures(result: Ranked, *, verbose: bool) -> None:
