@@ -295,7 +295,7 @@ def write_run(
             if table:
                 writer.writerow([query, rank, name, f"{score:.6g}"])
             else:
-                out.write(f"{_word(query)} Q0 {_word(name)} {rank} {before} {tag}\n")
+                out.write(f"{_word(query)} Q0 {_word(name)} {rank} {before!s} {tag}\n")
     with replacing(file) as temporary:
         temporary.write_text(out.getvalue(), encoding="utf-8")
     return file

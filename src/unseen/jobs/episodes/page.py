@@ -36,6 +36,8 @@ STYLE = """
 
 def page(result: Graded, command: str) -> bytes:
     """One HTML page that needs nothing else."""
+    from unseen.jobs.episodes.job import told_of_few
+
     rows = result.table()
     shots = max(result.protocol.shots)
     best = max((row for row in rows if row["shots"] == shots), key=lambda row: row["accuracy"])
@@ -44,7 +46,8 @@ def page(result: Graded, command: str) -> bytes:
         style=STYLE,
         result=result,
         protocol=result.protocol,
-        n_classes=len(np.unique(result.domain.labels)),
+        n_classes=len(np.unique(result.domain.labels)) - len(result.too_few),
+        few=told_of_few(result.too_few, result.protocol) if result.too_few else "",
         rows=rows,
         tables=[
             (NAMES[metric], metric, [{**row, **row[metric]} for row in rows]) for metric in OPEN if metric in rows[0]
