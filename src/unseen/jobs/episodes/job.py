@@ -31,6 +31,7 @@ from unseen.jobs.episodes.fits import (
     encoded,
     maker_of,
 )
+from unseen.jobs.episodes.names import few_line
 from unseen.jobs.episodes.pools import (
     Pool,
     check_enough,
@@ -246,7 +247,7 @@ def grade(
         assert everything.classes is not None
         too_few = {everything.classes.names[label]: n for label, n in few.items()}
         if too_few:
-            say(told_of_few(too_few, protocol))
+            say(few_line(too_few, protocol))
         with stage("encoding"):
             tower = encoder_of(domain.kind, encoder, precision, trust)
             check_regions(makers, domain, tower)
@@ -289,16 +290,6 @@ def grade(
         unlabelled=0 if spare is None else len(spare), unread=lost,
         too_few=too_few,
     )  # fmt: skip
-
-
-def told_of_few(too_few: Mapping[str, int], protocol: Episodes) -> str:
-    """Which classes no episode asks to name, and why, in a line."""
-    one = len(too_few) == 1
-    named = ", ".join(f"{name} ({n})" for name, n in too_few.items())
-    return (
-        f"{len(too_few)} {'class has' if one else 'classes have'} fewer than the {max(protocol.shots)} + "
-        f"{protocol.queries} samples of an episode, and {'is' if one else 'are'} a class of none: {named}"
-    )
 
 
 def _drawn(protocol: Episodes, domain: Domain, pool: Sequence[int] | None, share: float) -> list[Episode]:

@@ -11,7 +11,7 @@ from unseen.data.contact_sheet import contact_sheet
 from unseen.data.images import thumbnail
 from unseen.data.simulate.hard import HARD
 from unseen.evaluation.rejection import OPEN
-from unseen.jobs.episodes.names import NAMES
+from unseen.jobs.episodes.names import NAMES, few_line
 from unseen.methods.base import UNKNOWN
 from unseen.report.pages import image_source, render_page
 
@@ -36,8 +36,6 @@ STYLE = """
 
 def page(result: Graded, command: str) -> bytes:
     """One HTML page that needs nothing else."""
-    from unseen.jobs.episodes.job import told_of_few
-
     rows = result.table()
     shots = max(result.protocol.shots)
     best = max((row for row in rows if row["shots"] == shots), key=lambda row: row["accuracy"])
@@ -47,7 +45,7 @@ def page(result: Graded, command: str) -> bytes:
         result=result,
         protocol=result.protocol,
         n_classes=len(np.unique(result.domain.labels)) - len(result.too_few),
-        few=told_of_few(result.too_few, result.protocol) if result.too_few else "",
+        few=few_line(result.too_few, result.protocol) if result.too_few else "",
         rows=rows,
         tables=[
             (NAMES[metric], metric, [{**row, **row[metric]} for row in rows]) for metric in OPEN if metric in rows[0]
