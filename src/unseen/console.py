@@ -9,7 +9,7 @@ import shlex
 import shutil
 import sys
 import textwrap
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
@@ -199,6 +199,22 @@ def check_written(name: str, file: Path | None, *endings: str) -> None:
         raise ValueError(f"{name} must end in {told}; got {str(file)!r}")
     if not file.parent.is_dir():
         raise ValueError(f"{name}: there is no folder {str(file.parent)!r}")
+
+
+def check_apart(read: Iterable[str | Path | None], **written: Path | None) -> None:
+    """`ValueError` if a file to write is one of those that are read: it would be lost."""
+    given = [path for one in read if one is not None for path in (str(one), str(one).partition(":")[2])]
+    for name, file in written.items():
+        if file is not None and any(_same(file, path) for path in given):
+            raise ValueError(f"{name}: {str(file)!r} is what is read; name another file")
+
+
+def _same(file: Path, path: str) -> bool:
+    """Whether a path leads to a file; not where one of them is not there, or is no path at all."""
+    try:
+        return file.samefile(path)
+    except (OSError, ValueError):
+        return False
 
 
 def dump(value: Any) -> None:

@@ -11,6 +11,8 @@ import pytest
 
 from unseen.data.domain import Domain
 from unseen.data.rankings import ranking_of, read_corpus, read_judgements, read_queries, write_run
+from unseen.data.tasks.base import objects
+from unseen.evaluation.tasks.ranking import MEASURES, per_query
 
 ROWS = [("d1", "Cats", "they purr"), ("d2", "", "dogs bark"), ("d3", "Ships", "sail")]
 
@@ -70,14 +72,15 @@ def test_queries_are_the_lines_of_a_text_file(tmp_path: Path) -> None:
     (tmp_path / "q.txt").write_text("first\n\n second \n")
     queries = read_queries(tmp_path / "q.txt")
     assert queries.x.tolist() == ["first", "second"]
-    assert queries.ids.tolist() == ["1", "2"]
+    assert queries.ids.tolist() == ["1", "3"]  # the numbers of their lines
 
 
 def test_documents_are_the_lines_of_a_text_file_and_the_first_is_no_header(tmp_path: Path) -> None:
-    (tmp_path / "docs.txt").write_text("cats, and dogs\n\nships sail\n", encoding="utf-8-sig")
+    (tmp_path / "docs.txt").write_text("cats, and dogs\n\nships\x0c sail\r\n\t\n", encoding="utf-8-sig", newline="")
     corpus = read_corpus(tmp_path / "docs.txt")
-    assert corpus.x.tolist() == ["cats, and dogs", "ships sail"]
-    assert corpus.ids.tolist() == ["1", "2"]
+    assert corpus.x.tolist() == ["cats, and dogs", "ships\x0c sail"]
+    assert corpus.ids.tolist() == ["1", "3"]
+    assert [one.where for one in corpus.skipped] == ["line 2", "line 4"]
 
 
 @pytest.mark.parametrize("read", [read_corpus, read_queries])
@@ -130,6 +133,26 @@ def test_runs_are_written_as_trec_and_csv(tmp_path: Path) -> None:
     queries, corpus = side(["q 1", "q2"]), side(["a", "b c", "d"])
     found = ranking_of([[1, 0], [2]], [[0.5, 0.25], [3.0]], 2)
     write_run(tmp_path / "r.trec", found, queries, corpus, tag="t")
-    assert (tmp_path / "r.trec").read_text() == "q_1 Q0 b_c 1 0.5 t\nq_1 Q0 a 2 0.25 t\nq2 Q0 d 1 3 t\n"
+    assert (tmp_path / "r.trec").read_text() == "q_1 Q0 b_c 1 0.5 t\nq_1 Q0 a 2 0.25 t\nq2 Q0 d 1 3.0 t\n"
     write_run(tmp_path / "r.csv", found, queries, corpus)
     assert (tmp_path / "r.csv").read_text().splitlines()[1] == "q 1,1,b c,0.5"
+
+
+def test_a_run_with_ties_is_graded_elsewhere_as_it_is_here(tmp_path: Path) -> None:
+    pytest.importorskip("ir_measures")
+    import ir_measures
+
+    names = np.array([f"d{i}" for i in range(40)])
+    rng = np.random.default_rng(0)
+    order = [rng.permutation(40).tolist() for _ in range(6)]
+    ties = [[2.5] * 15 + [1e-7] * 10 + [0.0] * 10 + [-1.0] * 5 for _ in order]
+    found = ranking_of(order, ties, 40)
+    truth = objects(np.array([[d, 1] for d in rng.permutation(40)[:8].tolist()]) for _ in order)
+    queries = Domain(x=np.array([f"q{i}" for i in range(6)]), kind="text", ids=np.arange(6).astype(str))
+    write_run(tmp_path / "r.trec", found, queries, Domain(x=names, kind="text", ids=names))
+    (tmp_path / "qrels").write_text("".join(f"{i} 0 d{d} 1\n" for i in range(6) for d, _ in truth[i].tolist()))
+    read = ir_measures.read_trec_qrels(str(tmp_path / "qrels")), ir_measures.read_trec_run(str(tmp_path / "r.trec"))
+    figures = ir_measures.calc_aggregate([ir_measures.parse_measure(name) for name in MEASURES.values()], *read)
+    here = per_query(truth, found)
+    for name, measure in MEASURES.items():
+        assert figures[ir_measures.parse_measure(measure)] == pytest.approx(here[name].mean(), abs=1e-9)

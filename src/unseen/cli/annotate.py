@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from unseen import options
-from unseen.console import app, check_written, say, settings_of, write_csv
+from unseen.console import app, check_apart, check_written, say, settings_of, write_csv
 from unseen.files import read_plain
 
 SHOWN = 5
@@ -55,6 +55,7 @@ def annotate(
     from unseen.compare.asked import check_asked
 
     check_written("out", out)
+    check_apart([target, source, classes, words], out=out)
     check_asked(
         data=dict(target=target, source=source, words=words), encoder=encoder, on_error=on_error, precision=precision
     )

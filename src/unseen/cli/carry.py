@@ -10,7 +10,7 @@ import typer
 
 from unseen import options
 from unseen.cli.models import open_bundle, room_of_model, ways_to_ask
-from unseen.console import app, new_app, say
+from unseen.console import app, check_apart, new_app, say
 
 
 @app.command()
@@ -29,6 +29,7 @@ def embed(
     from unseen.compare.asked import check_asked
 
     check_asked(data={"data": data}, encoder=encoder, on_error=on_error, precision=precision)
+    check_apart([data], out=out)
     from unseen.data.loaders import load
     from unseen.data.loaders.save import save_features
     from unseen.encoders import get

@@ -15,6 +15,7 @@ from unseen import options
 from unseen.cli.models import open_bundle, open_model, open_zoo, place_of_model, room_of_model, ways_to_ask
 from unseen.console import (
     app,
+    check_apart,
     command_line,
     dump,
     resumes,
@@ -325,6 +326,7 @@ def predict(
     place = place_of_model(model) if room is None else room[1]
     for path in inputs:
         check_path("inputs", path)
+    check_apart(inputs, csv=csv)
     if room is not None:
         if given := [flag for flag, value in (("--abstain", abstain), ("--stride", stride)) if value]:
             raise ValueError(f"{', '.join(given)} is for models that name classes; {model} holds {room[0].what}")

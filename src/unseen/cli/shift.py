@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from unseen import options
-from unseen.console import app, check_written, dump, say
+from unseen.console import app, check_apart, check_written, dump, say
 
 
 @app.command()
@@ -47,6 +47,7 @@ def shift(
     from unseen.report import shift as report
 
     check_written("out", out, ".html", ".png")
+    check_apart(domains, out=out)
     read = [load(path, on_error=on_error) for path in domains]  # type: ignore[arg-type]
     check_kinds({domain.name: domain for domain in read})
     read = [by_name(domain, read[0].feature_names, domain.name, read[0].name) for domain in read]

@@ -10,7 +10,7 @@ import typer
 
 from unseen import options
 from unseen.cli.models import open_bundle
-from unseen.console import app, dump, say
+from unseen.console import app, check_apart, dump, say
 
 
 @app.command()
@@ -84,6 +84,8 @@ def verify(
         check_path(name, path)
     if answers is None and out.suffix not in (".html", ".csv"):
         raise ValueError(f"out must end in .html or .csv; got {str(out)!r}")
+    if answers is None:
+        check_apart([target, source, support], out=out)
     saved = open_bundle(model, trust)
     from unseen import verification
     from unseen.data.loaders import load
@@ -150,6 +152,7 @@ def label(
     check_asked(data=dict(target=target, source=source, model=model), encoder=encoder, on_error=on_error)
     if out.suffix != ".csv":
         raise ValueError(f"out must end in .csv; got {str(out)!r}")
+    check_apart([target, source, classes], out=out)
     from unseen.labeling import propose
 
     proposal = propose(

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from unseen.data.domain import Domain
+from unseen.data.domain import Domain, Skipped
 from unseen.data.loaders.common import ID_COLUMNS, TEXT_COLUMNS, find_column, locate
 from unseen.data.loaders.table import as_texts, read_frame
 from unseen.data.reading import natural_key, read_bytes
@@ -97,8 +97,9 @@ def reciprocal_rank_fusion(rankings: Sequence[Ranking], k: int, constant: float 
 def read_corpus(path: str | os.PathLike[str], *, column: str | None = None) -> Domain:
     """Documents as texts: a folder of text files, a file of lines, a table (CSV, TSV, Parquet, JSON lines), or BEIR's.
 
-    A ``.txt`` has a document in each line that is not empty. A column ``title`` is put before the text. Ids are those
-    of the table, the names of the files, or the numbers of the documents.
+    A ``.txt`` has a document in each line that is not blank; blank ones are listed in `Domain.skipped`. A column
+    ``title`` is put before the text. Ids are those of the table, the names of the files, the numbers of the lines of a
+    ``.txt``, or the numbers of the documents.
 
     Raises
     ------
@@ -126,7 +127,8 @@ def read_corpus(path: str | os.PathLike[str], *, column: str | None = None) -> D
 
 @reads("a list of queries", "write a query in each line, or a table with the columns id and query")
 def read_queries(path: str | os.PathLike[str], *, column: str | None = None) -> Domain:
-    """Queries as texts: a text file with one in each line, a table, or a folder of BEIR.
+    """Queries as texts: a text file with one in each line, called by the number of the line, a table, or a folder of
+    BEIR.
 
     Raises
     ------
@@ -229,13 +231,17 @@ def _folder(folder: Path) -> Domain:
 
 
 def _lines(fs: Any, file: str, column: str | None, what: str) -> Domain:
-    """A text in each line that is not empty."""
+    """A text in each line that is not blank, called by the number of its line."""
     if column is not None:
         raise ValueError(
             f"column must be absent: {file} has one of the {what} in each line, no columns; got {column!r}"
         )
-    lines = read_bytes(fs, file).decode("utf-8-sig").splitlines()
-    return _domain(np.array([line.strip() for line in lines if line.strip()], dtype=np.str_), None, (), file, what)
+    text = read_bytes(fs, file).decode("utf-8-sig")
+    lines = [line.strip() for line in io.StringIO(text, newline=None)]
+    there = [i for i, line in enumerate(lines, 1) if line]
+    blank = tuple(Skipped(f"line {i}", "it is blank") for i, line in enumerate(lines, 1) if not line)
+    found = _domain(np.array([lines[i - 1] for i in there], dtype=np.str_), None, (), file, what)
+    return found.replace(ids=np.array([str(i) for i in there]), skipped=blank)
 
 
 def _column(frame: Any, wanted: str | None, usual: Sequence[str], file: str) -> str:
@@ -264,7 +270,11 @@ def _domain(texts: NDArray[Any], frame: Any, usual: Sequence[str], file: str, wh
 def write_run(
     path: str | os.PathLike[str], ranking: Ranking, queries: Domain, corpus: Domain, *, tag: str = "unseen"
 ) -> Path:
-    """Write a ranking as a run: CSV (query, rank, document, score) if the name ends so, else TREC's six columns."""
+    """Write a ranking as a run: CSV (query, rank, document, score) if the name ends so, else TREC's six columns.
+
+    What reads TREC's columns orders by the score, and equal ones by name: there, a score that is not below the one
+    before is written as the next number below it.
+    """
     file = Path(path)
     if not file.parent.is_dir():
         raise ValueError(f"run: there is no folder {str(file.parent)!r}")
@@ -276,14 +286,16 @@ def write_run(
     if table:
         writer.writerow(["query", "rank", "document", "score"])
     for query, documents, scores in zip(queries.ids.tolist(), ranking.documents.tolist(), ranking.scores.tolist()):
+        before = np.float32(np.inf)
         for rank, (document, score) in enumerate(zip(documents, scores), 1):
             if document == NOTHING:
                 break
+            before = min(np.float32(score), np.nextafter(before, np.float32(-np.inf)))
             name = str(corpus.ids[document])
             if table:
                 writer.writerow([query, rank, name, f"{score:.6g}"])
             else:
-                out.write(f"{_word(query)} Q0 {_word(name)} {rank} {score:.6g} {tag}\n")
+                out.write(f"{_word(query)} Q0 {_word(name)} {rank} {before!s} {tag}\n")
     with replacing(file) as temporary:
         temporary.write_text(out.getvalue(), encoding="utf-8")
     return file

@@ -128,8 +128,7 @@ class Episodes:
         if both:
             raise ValueError(f"pool must hold no label that is in known; both have {', '.join(map(str, both))}")
         outsiders = np.asarray([] if pool is None else pool, dtype=np.int64)
-        usable = (y >= 0) & ~np.isin(y, outsiders) & (np.isin(y, known) if known is not None else True)
-        names, counts = np.unique(y[usable], return_counts=True)
+        names, counts = self._counted(y, outsiders, known)
         if len(names) < self.way:
             raise ValueError(f"way must be at most {len(names)}, the classes that have samples; got {self.way}")
         most = max(self.shots)
@@ -155,6 +154,21 @@ class Episodes:
                 episode = dataclasses.replace(episode, unknown=unknown, outside=outside)
             found.append(episode)
         return found
+
+    def too_few(
+        self, labels: NDArray[np.integer[Any]], *, pool: Sequence[int] | None = None, known: Sequence[int] | None = None
+    ) -> dict[int, int]:
+        """Labels that `draw` leaves out of the classes of episodes, as they have fewer samples than it asks for."""
+        names, counts = self._counted(np.asarray(labels), np.asarray(pool or (), dtype=np.int64), known)
+        few = counts < max(self.shots) + self.queries
+        return dict(zip(names[few].tolist(), counts[few].tolist()))
+
+    def _counted(
+        self, y: NDArray[np.integer[Any]], outsiders: NDArray[np.int64], known: Sequence[int] | None
+    ) -> tuple[NDArray[np.integer[Any]], NDArray[np.int64]]:
+        """Labels that may be classes of an episode, and their samples."""
+        usable = (y >= 0) & ~np.isin(y, outsiders) & (np.isin(y, known) if known is not None else True)
+        return np.unique(y[usable], return_counts=True)
 
     def _strangers(self, y: NDArray[np.integer[Any]], pool: NDArray[np.int64] | None) -> NDArray[np.integer[Any]]:
         """Classes that can be unknown, found to be enough beside those of any episode."""

@@ -248,3 +248,22 @@ def test_numbers_stay_beside_an_invalid_line_in_every_format(tmp_path: Path) -> 
 def test_where_a_text_is_cut_the_numbers_behind_it_move_and_holes_stay(tmp_path: Path) -> None:
     (tmp_path / "a.jsonl").write_bytes(b'{"text": "One. Two."}\n{no json\n{"text": "Four."}\n')
     assert read_marked(tmp_path / "a.jsonl").domain.ids.tolist() == ["000000", "000001", "000003"]
+
+
+def test_every_sentence_tells_its_document_its_line_and_where_it_begins(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_bytes("\ufeff  Uno. Dos.\r\n\n Tres.\n".encode())
+    (tmp_path / "b.conll").write_text("\n-DOCSTART- O\n\na O\nb B-X\n\nc O\n")
+    (tmp_path / "c.jsonl").write_text('{"text": "One.", "id": "x7"}\n\n{"text": " Two. Three."}\n')
+    (tmp_path / "d.json").write_text('[{"text": "One."}, {"text": "Two. Three."}]')
+    told = {}
+    for file in sorted(tmp_path.iterdir()):
+        columns = read_marked(file).domain.columns
+        told[file.name] = [*zip(*(columns[name].tolist() for name in ("document", "line", "begin")))]
+    assert told == {
+        "a.txt": [("a.txt", 1, 2), ("a.txt", 1, 7), ("a.txt", 3, 1)],
+        "b.conll": [("b.conll", 4, 0), ("b.conll", 7, 0)],
+        "c.jsonl": [("x7", 1, 0), ("c.jsonl", 3, 1), ("c.jsonl", 3, 6)],
+        "d.json": [("d.json:1", 0, 0), ("d.json:2", 0, 0), ("d.json:2", 0, 5)],
+    }
+    (tmp_path / "a.ann").write_text("")
+    assert set(read_marked(tmp_path / "a.txt").domain.columns["document"].tolist()) == {"a.txt"}

@@ -314,3 +314,42 @@ def test_where_classes_begin_is_decided_over_all_masks_of_the_data(tmp_path: Pat
     assert ([int(mask.max()) for mask in alone.y], of_alone.first) == ([1, 2], 0)
     beside, _ = load_masks(part, classes=names, others=found.values)
     assert [int(mask.max()) for mask in beside.y] == [0, 1]
+
+
+def test_pure_blue_is_a_colour_like_any_other(tmp_path: Path) -> None:
+    colours = np.zeros((20, 30, 3), dtype=np.uint8)
+    colours[:10] = (255, 0, 0)
+    colours[10:15] = (0, 0, 255)  # as a number 255, which in grey masks means that nothing is known
+    picture(tmp_path / "images" / "0.jpg")
+    (tmp_path / "masks").mkdir()
+    Image.fromarray(colours).save(tmp_path / "masks" / "0.png")
+    (tmp_path / "classes.csv").write_text("name,r,g,b\nnothing,0,0,0\ndisc,255,0,0\nbox,0,0,255\n")
+    domain, found = load_masks(tmp_path)
+    assert np.unique(domain.y[0], return_counts=True)[1].tolist() == [150, 300, 150]
+    assert (found.ignored, found.absent, found.warnings) == (0, (), ())
+    assert found.lines()[1:] == [
+        "colours (red, green, blue) in masks, with pixels: (0, 0, 0) (150), (0, 0, 255) (150), (255, 0, 0) (300)",
+        "nothing is known of 0.0% of the pixels",
+    ]
+    dark, _ = load_masks(tmp_path, ignore=0)  # another colour can still be told to mean nothing
+    assert np.unique(dark.y[0]).tolist() == [-1, 1, 2]
+
+
+def test_a_mask_that_is_left_out_decides_nothing(tmp_path: Path) -> None:
+    folder = plain(tmp_path, filled(1), filled(0), filled(40, (5, 7)), names="")
+    domain, found = load_masks(folder)
+    assert domain.classes is not None
+    assert domain.classes.names == ("class 0", "class 1")
+    assert found.values == {0: 600, 1: 600}
+    assert (found.mismatched, found.absent, found.warnings) == (("images/2.jpg",), (), ())
+
+
+def test_absent_classes_are_counted_where_they_are_too_many_to_name(tmp_path: Path) -> None:
+    part = filled(0)
+    part[:10] = 20
+    _, found = load_masks(plain(tmp_path, part, names=""))
+    named = ", ".join(["1", *(f"class {i}" for i in range(2, 9))])
+    assert found.warnings == (
+        f"no pixel is of class {named} and 11 more",
+        "19 of 21 classes have no pixel: are these the values, or names, of classes?",
+    )

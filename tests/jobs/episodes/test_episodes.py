@@ -79,6 +79,24 @@ def test_classes_set_aside_are_in_no_episode(data: Path, tmp_path: Path) -> None
     assert "at most 4" in call(data, "--way", 5, "--base", 0.5, "--out", tmp_path / "b", code=1)
 
 
+def test_classes_of_too_few_samples_are_named_wherever_figures_are(data: Path, tmp_path: Path) -> None:
+    table = pd.read_csv(data)
+    kept = table.drop(index=[*range(1, 8), *range(10, 14)])  # leaves 3 and 6 of the first two classes
+    kept.to_csv(data, index=False)
+    order = (data, "--way", 3, "--shot", "1,3", "--queries", 4, "--episodes", 2, "--methods", "prototypes")
+    told = call(*order, "--out", tmp_path / "a")
+    line = (
+        "2 classes have fewer than the 3 + 4 samples of an episode, and are a class of none: class 0 (3), class 1 (6)"
+    )
+    assert line in told
+    assert json.loads((tmp_path / "a" / "episodes.json").read_text())["too_few"] == {"class 0": 3, "class 1": 6}
+    page = (tmp_path / "a" / "report.html").read_text()
+    assert line in page
+    assert "drawn anew in each episode from 6 of" in page
+    told = call(*order[:5], "--queries", 3, *order[7:], "--out", tmp_path / "b")
+    assert "1 class has fewer than the 3 + 3 samples of an episode, and is a class of none: class 0 (3)" in told
+
+
 def test_what_cannot_be_is_named_before_work(data: Path, tmp_path: Path) -> None:
     out = ("--out", tmp_path / "never")
     assert "way must be at most 8" in call(data, "--way", 9, "--shot", 1, "--queries", 3, *out, code=1)

@@ -86,8 +86,9 @@ def test_the_best_on_queries_held_out_is_chosen() -> None:
     assert "cannot be told" in verdict_of({**values, "duqgen": noisy})
 
 
-def test_without_queries_to_choose_by_the_fusion_is_taken() -> None:
-    assert choose({}, ("bm25", "minilm", "fusion"))[0] == "fusion"
+def test_without_queries_to_choose_by_the_ranker_as_it_is_is_taken() -> None:
+    assert choose({}, ("bm25", "minilm", "fusion"))[0] == "minilm"
+    assert choose({}, ("bm25", "fusion"))[0] == "fusion"
     assert ranked(systems=("bm25", "minilm")).chosen == "minilm"
 
 
@@ -199,6 +200,19 @@ def test_another_system_that_has_more_on_judgements_is_named() -> None:
     assert told.endswith("give fusion 0.792 nDCG@10 of 1, and more to bm25, 0.810")
     assert job.on_judgements(pd.DataFrame(rows), "bm25").endswith("0.810 nDCG@10 of 1; no other has more")
     assert not job.on_judgements(pd.DataFrame(), "bm25")
+    assert [job.best_on_judgements(pd.DataFrame(rows), name) for name in ("fusion", "bm25")] == ["bm25", "bm25"]
+    assert job.best_on_judgements(pd.DataFrame(), "fusion") == "fusion"
+
+
+def test_blank_lines_are_counted_and_documents_are_called_by_their_lines(tmp_path: Path) -> None:
+    (tmp_path / "docs.txt").write_text("\n\nthe owl\n\nthe cat\nthe fox\nthe eel\n")
+    (tmp_path / "q.txt").write_text("\nowl\n")
+    (tmp_path / "qrels.txt").write_text("2 0 3 1\n")  # as an editor numbers the lines
+    done = unseen(tmp_path, "rank", "docs.txt", "q.txt", "--with", "bm25", "--qrels", "qrels.txt", "--run", "r.trec")
+    assert "docs.txt: 3 lines are blank" in done.stderr
+    assert "q.txt: 1 line is blank" in done.stderr
+    assert (tmp_path / "r.trec").read_text().split()[:3] == ["2", "Q0", "3"]
+    assert "give bm25 1.000 nDCG@10" in done.stdout
 
 
 @pytest.mark.parametrize(

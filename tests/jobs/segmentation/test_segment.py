@@ -18,7 +18,7 @@ from unseen.cli import app
 from unseen.data.classes import ClassSpace
 from unseen.data.domain import Domain
 from unseen.data.tasks.base import objects
-from unseen.jobs.segmentation.job import Segmentation, Training, choose, segment, segmenters, write
+from unseen.jobs.segmentation.job import Segmentation, Training, choose, segment, segmenters, write, write_masks
 from unseen.jobs.segmentation.model import SegmentModel
 from unseen.nn.segmenters import segformer, small_unet, torchvision_segmenter
 
@@ -136,8 +136,27 @@ def test_report_masks_figures_and_model_are_written_whole(result: Segmentation, 
     figures = json.loads((out / "segmentation.json").read_text())
     assert figures["chosen"] == result.chosen
     assert figures["source"]["values"].keys() == {"0", "1", "2"}
-    saved = np.asarray(Image.open(out / "masks" / "images" / "0.png"))
+    saved = np.asarray(Image.open(out / "masks" / "0.png"))
     assert np.array_equal(saved, result.masks[0])
+
+
+@pytest.mark.parametrize(
+    ("names", "written"),
+    [
+        (["images/p.png", "images/q.jpg"], ["p.png", "q.png"]),
+        (["p.png", "q.jpg"], ["p.png", "q.png"]),
+        (["images/a/p.png", "images/b/p.png"], ["a/p.png", "b/p.png"]),
+        (["p.png", "b/p.png"], ["b/p.png", "p.png"]),
+        (["/tmp/data/images/p.png"], ["p.png"]),
+    ],
+)
+def test_masks_lie_as_pictures_do_below_the_folder_of_them_all(
+    names: list[str], written: list[str], tmp_path: Path
+) -> None:
+    masks = objects(np.zeros((2, 2), dtype=np.int8) for _ in names)
+    domain = Domain(x=np.zeros((len(names), 2, 2, 3)), kind="image", ids=np.array(names), name="d")
+    write_masks(domain, masks, tmp_path)
+    assert sorted(str(file.relative_to(tmp_path)) for file in tmp_path.rglob("*.png")) == written
 
 
 def test_a_saved_model_predicts_a_picture_in_a_fresh_process(
@@ -186,6 +205,7 @@ def test_the_command_line_segments_and_then_predicts(data: dict[str, Path], tmp_
     ("changes", "match"),
     [
         ({"methods": ("glc",)}, "methods must give masks: source-only, "),
+        ({"methods": ("foo",)}, "methods must give masks: source-only, .*; got 'foo'"),
         ({"methods": ("idm:banana",)}, "idm has the presets default, all samples"),
         ({"methods": ("idm", "idm")}, "named once each"),
         ({"methods": ()}, "methods must name one"),

@@ -17,6 +17,7 @@ from unseen.console import app
 from unseen.data.loaders.marked import read_marked
 from unseen.jobs.tagging import job
 from unseen.jobs.tagging.page import corpus_lines, trained_lines, unaligned
+from unseen.jobs.tagging.saved import SAVED
 from unseen.jobs.tagging.tagger import Tagger
 from unseen.nn.taggers import hashed_letters
 
@@ -299,3 +300,78 @@ def test_what_is_no_tagger_and_what_it_does_not_know_is_refused(place: Path, tmp
     (tmp_path / "a.conll").write_text("a B-Other\nb I-Other\n")
     with pytest.raises(ValueError, match="marks spans of 'Other', which is none of the tagger's: Premise"):
         job.run(tmp_path / "a.conll", tagger)
+
+
+TWO = "the dose helps because the risk rises. The drug falls because the pain rises."
+
+
+@pytest.fixture(scope="module")
+def model(place: Path) -> Path:
+    job.train(place / "train.conll", settings={"iterations": 20, "least_count": 1}).tagger.save(place / "model")
+    return place / "model"
+
+
+def test_the_same_spans_are_marked_in_a_text_by_run_by_predict_and_by_what_is_served(
+    model: Path, tmp_path: Path
+) -> None:
+    file = tmp_path / "t.txt"
+    file.write_text(f"\n  {TWO}\n")
+    tagger = Tagger.load(model)
+    sentences = TWO.partition(" The")[0], "The drug falls because the pain rises."
+    alone = [tagger.mark([text])[0] for text in sentences]
+    assert all(alone)  # a span in each
+    begin = TWO.index("The")
+    expected = [(a, b) for a, b, *_ in alone[0]] + [(a + begin, b + begin) for a, b, *_ in alone[1]]
+    assert [(a, b) for a, b, *_ in tagger.mark([TWO])[0]] == expected
+    served = SAVED.opened(model)([TWO], 1)[0][0]["spans"]
+    assert [(one["start"], one["end"]) for one in served] == expected
+    ids, texts = SAVED.read(str(file))
+    asked = SAVED.opened(model)(texts, 1)
+    assert (ids, len(asked)) == (["t.txt:2"], 1)
+    found = called("run", file, "--model", model, "--out", tmp_path / "p.html", "--json")
+    told = json.loads(found.stdout)["spans"]
+    line = file.read_text().splitlines()[1]
+    for spans in (told, asked[0][0]["spans"]):
+        assert [(one["start"] - 2, one["end"] - 2) for one in spans] == expected
+        assert all(line[one["start"] : one["end"]].startswith("because") for one in spans)
+
+
+def test_a_sentence_of_conll_is_cut_no_further(model: Path, tmp_path: Path) -> None:
+    (tmp_path / "t.conll").write_text("\n".join(["the", "dose", ".", "The", "drug", "", "the", "risk", ""]))
+    ids, texts = SAVED.read(str(tmp_path / "t.conll"))
+    assert ids == ["t.conll:1", "t.conll:7"]
+    tagger = Tagger.load(model)
+    given: list[list[str]] = []
+    tagger.method.mark = lambda x: given.append(list(x)) or [[] for _ in x]  # type: ignore[method-assign]
+    tagger.mark(texts)
+    tagger.mark([str(text) for text in texts])
+    assert given == [["the dose . The drug", "the risk"], ["the dose .", "The drug", "the risk"]]
+
+
+def test_tables_tell_where_in_the_file_a_span_stands(model: Path, tmp_path: Path) -> None:
+    file = tmp_path / "t.txt"
+    file.write_text(f"nothing\n\n {TWO}\n")
+    for ending in ("csv", "jsonl"):
+        called("run", file, "--model", model, "--out", tmp_path / "p.html", "--table", tmp_path / f"p.{ending}")
+    rows = pd.read_csv(tmp_path / "p.csv", dtype={"sentence": str})
+    assert list(rows) == ["sentence", "document", "line", "start", "end", "class", "confidence", "span"]
+    assert set(rows.document) == {"t.txt"}
+    lines = file.read_text().splitlines()
+    for row in rows.to_dict("records"):
+        assert lines[row["line"] - 1][row["start"] : row["end"]] == row["span"]
+    objects = [json.loads(line) for line in (tmp_path / "p.jsonl").read_text().splitlines()]
+    assert [(one["document"], one["line"], one["begin"]) for one in objects] == [
+        ("t.txt", 1, 0), ("t.txt", 3, 1), ("t.txt", 3, 1 + TWO.index("The"))
+    ]  # fmt: skip
+    for one in objects:
+        for span in one["spans"]:
+            part = one["text"][span["start"] : span["end"]]
+            assert lines[one["line"] - 1][one["begin"] + span["start"] :].startswith(part)
+    assert read_marked(tmp_path / "p.jsonl").counts["spans"] == len(rows)
+
+
+def test_figures_of_bio_tags_say_so(model: Path, place: Path, tmp_path: Path) -> None:
+    given = ("run", place / "test.conll", "--model", model, "--out", tmp_path / "p.html")
+    assert "token macro (BIO tags) " in called(*given).output
+    assert "<th>token micro (BIO tags)</th>" in (tmp_path / "p.html").read_text()
+    assert {"token micro", "token macro"} <= json.loads(called(*given, "--json").stdout)["figures"].keys()

@@ -40,7 +40,9 @@ class Marks:
     domain : Domain
         A text for each sentence, of the task spans, in characters. Its ids are numbers of sentences in the file, those
         that were left out counted, too (a text that cannot be read is one);
-        columns ``document``, ``begin`` (where in it the sentence begins).
+        columns ``document`` (its name, else that of the file, with a number behind it where a file holds several texts
+        without lines), ``line`` (0 where texts have none) and ``begin`` (where in the document, or in the line, the
+        sentence begins).
     format : str
     counts : Counter
         By what was found: ``sentences``, ``spans``, ``left out`` sentences, and all that was odd.
@@ -58,6 +60,7 @@ class _Sentence:
     spans: tuple[Span, ...] | None
     document: str = ""
     begin: int = 0
+    line: int = 0
 
 
 @reads("a file of texts with marked spans", "write it as CoNLL, brat, or JSON lines with text and spans")
@@ -79,8 +82,8 @@ def read_marked(
     classes : ClassSpace or names, optional
         The classes; those found, in natural order, if absent.
     split : bool
-        Whether texts of several sentences are cut into these, never inside a span. Without it an empty line of a plain
-        text is an empty text that counts; with it, it parts two texts.
+        Whether texts of several sentences are cut into these, never inside a span. Without it texts stay as they stand
+        in the file, and an empty line of a plain text is an empty text that counts; with it, it parts two texts.
 
     Raises
     ------
@@ -148,7 +151,8 @@ def _domain(
         classes=space,
         ids=np.array([f"{one.number:06d}" for one in found], dtype=np.str_),
         columns={
-            "document": np.array([one.document for one in found], dtype=np.str_),
+            "document": np.array([one.document or place.name for one in found], dtype=np.str_),
+            "line": np.array([one.line for one in found], dtype=np.int64),
             "begin": np.array([one.begin for one in found], dtype=np.int64),
         },
         name=place.stem or place.name,
@@ -164,16 +168,17 @@ def _conll(place: Path, counts: Counter[str], skipped: list[Skipped]) -> Iterato
     column = _tag_column(lines)
     tokens: list[str] = []
     tags: list[str] = []
-    number, bad, begun = 0, False, False
+    number, first, bad, begun = 0, 0, False, False
     for at, raw in enumerate([*lines, b""], 1):
         raw = raw.rstrip(b"\r").removeprefix(b"\xef\xbb\xbf" if at == 1 else b"")
         if not raw.strip():
             if begun and not bad and tokens:
-                yield _from_tokens(number, tokens, tags if column is not None else None)
+                yield _from_tokens(number, tokens, tags if column is not None else None, line=first)
             counts["left out"] += begun and bad
             number += begun
             tokens, tags, bad, begun = [], [], False, False
             continue
+        first = first if begun else at
         try:
             line = raw.decode("utf-8")
         except UnicodeDecodeError:
@@ -217,15 +222,17 @@ def _plain(tag: str) -> str:
     return {"E": "I", "L": "I", "S": "B", "U": "B"}.get(tag[0], tag[0]) + tag[1:]
 
 
-def _from_tokens(number: int, tokens: Sequence[str], tags: Sequence[str] | None, document: str = "") -> _Sentence:
+def _from_tokens(
+    number: int, tokens: Sequence[str], tags: Sequence[str] | None, document: str = "", line: int = 0
+) -> _Sentence:
     tokens = [re.sub(r"\s", "_", token) or "_" for token in tokens]
     text = " ".join(tokens)
     if tags is None:
-        return _Sentence(number, text, None, document)
+        return _Sentence(number, text, None, document, line=line)
     runs, places = runs_of(tags), words(text)
     names = sorted({run.label for run in runs})
     rows = rows_of(runs, places, names).tolist()
-    return _Sentence(number, text, tuple((a, b, names[k]) for a, b, k in rows), document)
+    return _Sentence(number, text, tuple((a, b, names[k]) for a, b, k in rows), document, line=line)
 
 
 # -- brat, JSON lines, DocBin, plain texts -----------------------------------------------------------------
@@ -262,7 +269,7 @@ def _brat(place: Path, counts: Counter[str], skipped: list[Skipped]) -> Iterator
                 counts["invalid spans"] += 1
                 continue
             spans.append((numbers[0], numbers[-1], match[1]))
-        yield _Sentence(number, text, tuple(spans) if notes.exists() else None, file.stem)
+        yield _Sentence(number, text, tuple(spans) if notes.exists() else None, file.name)
 
 
 def _text(file: Path, skipped: list[Skipped], counts: Counter[str]) -> str | None:
@@ -277,8 +284,9 @@ def _text(file: Path, skipped: list[Skipped], counts: Counter[str]) -> str | Non
 def _jsonl(place: Path, counts: Counter[str], skipped: list[Skipped]) -> Iterator[_Sentence]:
     raw = place.read_bytes()
     records: list[Any] = [*enumerate(raw.split(b"\n"), 1)]
+    lines = True
     if place.suffix.lower() == ".json" and raw.lstrip().startswith(b"["):
-        records = [(i, json.dumps(one).encode()) for i, one in enumerate(json.loads(raw), 1)]
+        records, lines = [(i, json.dumps(one).encode()) for i, one in enumerate(json.loads(raw), 1)], False
     number = -1
     for at, line in records:
         if not line.strip():
@@ -292,7 +300,8 @@ def _jsonl(place: Path, counts: Counter[str], skipped: list[Skipped]) -> Iterato
         except (ValueError, KeyError, TypeError, IndexError) as error:
             skipped.append(Skipped(f"line {at}", f"it is no text with spans: {error}"))
         else:
-            yield one
+            document = one.document or ("" if lines else f"{place.name}:{at}")
+            yield dataclasses.replace(one, document=document, line=at if lines else 0)
             continue
         counts["left out"] += 1
 
@@ -336,19 +345,19 @@ def _docbin(place: Path, counts: Counter[str], skipped: list[Skipped]) -> Iterat
     for number, doc in enumerate(docs):
         spans = {(one.start_char, one.end_char, one.label_) for one in doc.ents}
         spans |= {(one.start_char, one.end_char, one.label_) for group in doc.spans.values() for one in group}
-        yield _Sentence(number, doc.text, tuple(sorted(spans)))
+        yield _Sentence(number, doc.text, tuple(sorted(spans)), f"{place.name}:{number + 1}")
 
 
 def _plain_text(place: Path, counts: Counter[str], skipped: list[Skipped]) -> Iterator[_Sentence]:
     lines = place.read_bytes().split(b"\n")
     for number, raw in enumerate(lines if lines[-1].strip() else lines[:-1]):
         try:
-            line = raw.decode("utf-8").removeprefix("\ufeff").strip()
+            line = raw.decode("utf-8").removeprefix("\ufeff").removesuffix("\r")
         except UnicodeDecodeError:
             skipped.append(Skipped(f"line {number + 1}", "it is no UTF-8"))
             counts["left out"] += 1
             continue
-        yield _Sentence(number, line, None)
+        yield _Sentence(number, line, None, line=number + 1)
 
 
 _READERS = {"conll": _conll, "brat": _brat, "jsonl": _jsonl, "docbin": _docbin, "text": _plain_text}
@@ -367,21 +376,24 @@ def _parted(found: Sequence[_Sentence], *, lines: bool) -> Iterator[_Sentence]:
 
 
 def _sentences(one: _Sentence) -> Iterator[_Sentence]:
-    """The sentences of a text: where a sign ends one, or a line ends, but never inside a span."""
-    inside = [(a, b) for a, b, _ in one.spans or ()]
-    cuts = [m for m in _BETWEEN.finditer(one.text) if not any(a < m.end() and m.start() < b for a, b in inside)]
-    start = 0
-    for stop, after in [*((m.start(), m.end()) for m in cuts), (len(one.text), len(one.text))]:
-        text = one.text[start:stop]
-        begin = start + len(text) - len(text.lstrip())
-        text = text.strip()
-        if text:
-            own = one.spans and [
-                (max(a - begin, 0), min(b - begin, len(text)), c) for a, b, c in one.spans if start <= a < stop
-            ]
-            kept = None if one.spans is None else tuple(span for span in own or () if span[0] < span[1])
-            yield _Sentence(one.number, text, kept, one.document, begin)
-        start = after
+    """The sentences of a text, with their spans."""
+    for begin, end in sentence_ends(one.text, [(a, b) for a, b, _ in one.spans or ()]):
+        own = [(max(a, begin) - begin, min(b, end) - begin, c) for a, b, c in one.spans or () if a < end and b > begin]
+        spans = None if one.spans is None else tuple(own)
+        yield dataclasses.replace(one, text=one.text[begin:end], spans=spans, begin=begin)
+
+
+def sentence_ends(text: str, uncut: Sequence[tuple[int, int]] = ()) -> Iterator[tuple[int, int]]:
+    """Where each sentence of a text begins and ends, without white space around it.
+
+    A sentence ends at a sign that ends one, or with its line, but nowhere inside a stretch that stays `uncut`.
+    """
+    cuts = [m for m in _BETWEEN.finditer(text) if not any(a < m.end() and m.start() < b for a, b in uncut)]
+    starts, stops = [0, *(m.end() for m in cuts)], [*(m.start() for m in cuts), len(text)]
+    for start, stop in zip(starts, stops):
+        if own := text[start:stop].strip():
+            begin = text.index(own, start)
+            yield begin, begin + len(own)
 
 
 # -- writing -----------------------------------------------------------------------------------------------

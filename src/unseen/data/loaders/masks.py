@@ -32,6 +32,8 @@ IGNORE = 255
 """The value of masks that says that nothing is known."""
 MOST_VALUES = 24
 """Values that are told one by one."""
+SHOWN = 8
+"""Classes that are named in a line."""
 MOST_PIXELS = 2_000_000_000
 """Pixels of all masks together that are held in memory; more are refused unless pictures are made smaller."""
 PICTURES = ("images", "image", "imgs", "img", "jpegimages", "leftimg8bit", "pictures", "rgb", "input")
@@ -65,7 +67,7 @@ class MaskFindings:
     pictures, masks : int
         How many pictures are read, and how many of them have a mask.
     values : mapping of int to int
-        Pixels of each value that is stored in the files.
+        Pixels of each value that is stored in the files; a colour is 65,536 red + 256 green + blue.
     ignored : float
         Share of the pixels of masks of which nothing is known.
     absent : tuple of str
@@ -77,6 +79,8 @@ class MaskFindings:
     first : int or None
         The value of the first class: 1 where masks hold 1 to n and no 0. None where values are told otherwise, or there
         are none.
+    coloured : bool
+        Whether values are colours.
     """
 
     layout: str
@@ -88,14 +92,18 @@ class MaskFindings:
     mismatched: tuple[str, ...]
     warnings: tuple[str, ...]
     first: int | None = None
+    coloured: bool = False
 
     def lines(self) -> list[str]:
         """The same in words."""
-        values = ", ".join(f"{value} ({n:,})" for value, n in list(self.values.items())[:MOST_VALUES])
-        marked = f"; value {IGNORE} stands in {self.values[IGNORE]:,}" if IGNORE in self.values else ""
+        name = _colour if self.coloured else str
+        values = ", ".join(f"{name(value)} ({n:,})" for value, n in list(self.values.items())[:MOST_VALUES])
+        grey = not self.coloured and IGNORE in self.values
+        marked = f"; value {IGNORE} stands in {self.values[IGNORE]:,}" if grey else ""
         said = [f"{self.layout}: {self.pictures} pictures, {self.masks} with a mask"]
         if self.masks:
-            said.append(f"values in masks, with pixels: {values}{' ...' if len(self.values) > MOST_VALUES else ''}")
+            what = "colours (red, green, blue)" if self.coloured else "values"
+            said.append(f"{what} in masks, with pixels: {values}{' ...' if len(self.values) > MOST_VALUES else ''}")
             said.append(f"nothing is known of {self.ignored:.1%} of the pixels{marked}")
         if self.mismatched:
             n = len(self.mismatched)
@@ -131,7 +139,8 @@ def load_masks(
         Longest side of pictures and masks, in pixels: larger ones are made smaller when they are read, masks by the
         nearest value.
     ignore : int or None
-        Value of pixels of which nothing is known; None if there is none.
+        Value of pixels of which nothing is known; None if there is none. In coloured masks 255 is a colour, blue:
+        there, what has no class is not known.
     others : collection of int
         Values of other masks of the same data: whether classes begin at 0 or at 1 is decided over all.
     name : str, optional
@@ -162,6 +171,7 @@ def load_masks(
             mask = reader(picture, shape)
             if mask is not None and mask.shape != shape:
                 raise OtherSizeError(mask.shape, shape)
+            reader.count(mask)
         except Exception as error:  # whatever a file does to its reader: it is left out and told
             mismatched += [layout.id(picture)] if isinstance(error, OtherSizeError) else []
             skipped.append(Skipped(layout.id(picture), sentence(error)))
@@ -359,6 +369,10 @@ def _packed(channels: Sequence[str]) -> int:
     return COLOUR * red + 256 * green + blue
 
 
+def _colour(value: int) -> str:
+    return f"({value // COLOUR}, {value // 256 % 256}, {value % 256})"
+
+
 # -- masks -------------------------------------------------------------------------------------------------
 
 
@@ -369,7 +383,7 @@ class _Reader:
         self.fs, self.layout, self.ignore, self.others, self.first = fs, layout, ignore, set(others), 0
         self.is_plain = layout.kind != "COCO" and not layout.colours and layout.remap is None
         self.values: Counter[int] = Counter()
-        self.coloured = False
+        self.coloured = bool(layout.colours)
 
     def __call__(self, picture: str, shape: tuple[int, int]) -> NDArray[Any] | None:
         """The mask of a picture as it is stored; None if it has none."""
@@ -380,10 +394,14 @@ class _Reader:
             raw = place(*shape)
         else:
             raw = decode_indices(read_bytes(self.fs, place))
-        found, counts = np.unique(raw, return_counts=True)
-        self.values.update(dict(zip(found.tolist(), counts.tolist())))
-        self.coloured |= bool(found.max(initial=0) >= COLOUR)
-        return raw if found.max(initial=0) > np.iinfo(np.int16).max else raw.astype(np.int16)
+        return raw if raw.max(initial=0) > np.iinfo(np.int16).max else raw.astype(np.int16)
+
+    def count(self, mask: NDArray[Any] | None) -> None:
+        """Take in what is stored in a mask that is kept."""
+        if mask is not None:
+            found, counts = np.unique(mask, return_counts=True)
+            self.values.update(dict(zip(found.tolist(), counts.tolist())))
+            self.coloured |= bool(found.max(initial=0) >= COLOUR)
 
     def settle(
         self, masks: Sequence[NDArray[Any] | None], classes: ClassSpace | Sequence[str] | None
@@ -393,7 +411,8 @@ class _Reader:
         if not self.values:
             space = classes if isinstance(classes, ClassSpace) else ClassSpace(names=names) if names else None
             return space, None, warnings
-        unknown = {self.ignore} if self.ignore is not None else set()
+        nothing = self.ignore is None or (self.coloured and self.ignore == IGNORE)
+        unknown = set() if nothing else {self.ignore}
         own = set(self.values) - unknown
         every = set(self.values) | (self.others if self.is_plain else set())
         stored = every - unknown
@@ -401,7 +420,7 @@ class _Reader:
         if layout.colours:
             table = dict(layout.colours)
             if own - set(table):
-                told = ", ".join(f"({v // COLOUR}, {v // 256 % 256}, {v % 256})" for v in sorted(own - set(table))[:3])
+                told = ", ".join(map(_colour, sorted(own - set(table))[:3]))
                 warnings.append(f"{len(own - set(table))} colours of masks are of no class and are not known: {told}")
         elif self.coloured:
             raise ValueError(
@@ -425,7 +444,7 @@ class _Reader:
                 )
             names = names or tuple(f"class {i}" for i in range(highest + 1))
             table = {value: value for value in own if value >= 0}
-        table = {value: label for value, label in table.items() if value != self.ignore or every <= {0, IGNORE}}
+        table = {value: label for value, label in table.items() if value not in unknown or every <= {0, IGNORE}}
         y = objects(None if mask is None else _mapped(mask, table, len(names)) for mask in masks)
         space = classes if isinstance(classes, ClassSpace) else ClassSpace(names=names)
         return space, y, warnings
@@ -454,9 +473,13 @@ def _findings(
     if ignored > 0.5:
         told.append(f"nothing is known of {ignored:.0%} of the pixels of masks")
     if known and counts[0] / max(total - counts[UNKNOWN], 1) > 0.98:
-        told.append(f"{counts[0] / max(total - counts[UNKNOWN], 1):.1%} of the known pixels are of class {names[0]!r}")
+        share = counts[0] / max(total - counts[UNKNOWN], 1)
+        told.append(f"{share:.1%} of the known pixels are of {_classes(names[:1])}")
     if absent:
-        told.append(f"no pixel is of class {', '.join(absent[:8])}")
+        more = f" and {len(absent) - SHOWN} more" if len(absent) > SHOWN else ""
+        told.append(f"no pixel is of {_classes(absent[:SHOWN])}{more}")
+    if len(absent) > len(names) / 2:
+        told.append(f"{len(absent)} of {len(names)} classes have no pixel: are these the values, or names, of classes?")
     return MaskFindings(
         layout.kind,
         len(domain),
@@ -467,4 +490,10 @@ def _findings(
         tuple(mismatched),
         tuple(told),
         reader.first if reader.is_plain and known else None,
+        reader.coloured,
     )
+
+
+def _classes(names: Sequence[str]) -> str:
+    """Classes by name; those without a name of their own are called class 0, class 1, ..."""
+    return f"class {', '.join(names).removeprefix('class ')}"

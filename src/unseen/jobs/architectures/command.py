@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from unseen import options
-from unseen.console import app, dump, resumes, say, settings_of, told, write_csv
+from unseen.console import app, check_apart, dump, resumes, say, settings_of, told, write_csv
 from unseen.runtime import replacing
 
 nas_app = typer.Typer(no_args_is_help=True, help="Rank architectures of a search space without training them all.")
@@ -149,6 +149,7 @@ def table(
 
     if out.suffix != ".parquet" or not out.parent.is_dir():
         raise ValueError(f"--out must be a file that ends in .parquet, in a folder that exists; got {str(out)!r}")
+    check_apart([data], out=out)
     made = nas.make_table(
         space, data, n=n, first=first, seeds=seeds, inits=inits, size=size, channels=channels, sample_seed=seed,
         journal=out.with_suffix(".jsonl"),

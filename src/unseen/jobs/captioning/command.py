@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from unseen import options
-from unseen.console import app, check_written, command_line, dump, say, settings_of, tell
+from unseen.console import app, check_apart, check_written, command_line, dump, say, settings_of, tell
 
 SHOWN = 5
 """Sounds that the terminal shows beside the page."""
@@ -67,6 +67,7 @@ def caption(
 
     check_written("out", out)
     check_written("table", table, ".csv", ".json")
+    check_apart([sounds, captions, pairs, labels], out=out, table=table)
     job.sounds_of(sounds)  # what cannot be found is told before a decoder learns
     given = settings_of(settings, random_state="--seed", beam="--beam")
     written: Path | None = None

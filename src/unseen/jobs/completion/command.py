@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from unseen import options
-from unseen.console import app, check_written, say, settings_of, write_csv
+from unseen.console import app, check_apart, check_written, say, settings_of, write_csv
 
 SHOWN = 5
 """Queries that are shown with their first tail."""
@@ -56,6 +56,7 @@ def complete(
     from unseen.jobs.completion import job
 
     check_written("out", out, ".csv")
+    check_apart([graph, ontology, queries], out=out)
     given = settings_of(settings, random_state="--seed", methods="--methods")
     named = job.DEFAULT if methods is None else [part.strip() for part in methods.split(",") if part.strip()]
     found = job.complete(

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from unseen import options
-from unseen.console import app, dump, say, settings_of
+from unseen.console import app, check_apart, dump, say, settings_of
 
 
 @app.command()
@@ -46,6 +46,7 @@ def find(
     from unseen.jobs.composed_retrieval.job import find as run
     from unseen.jobs.composed_retrieval.page import write_found
 
+    check_apart([collection, image], page=page)
     found, about = run(
         collection, image=image, text=text, model=model, encoder=encoder, mode=mode, share=share, top=top,  # type: ignore[arg-type]
         trust=trust,

@@ -31,6 +31,7 @@ from unseen.jobs.episodes.fits import (
     encoded,
     maker_of,
 )
+from unseen.jobs.episodes.names import few_line
 from unseen.jobs.episodes.pools import (
     Pool,
     check_enough,
@@ -81,6 +82,8 @@ class Graded:
         Samples of these classes that no episode holds.
     unread : sequence of (role, place, reason)
         Samples that could not be read, and are left out.
+    too_few : mapping of class to int
+        Classes that no episode asks to name, as they have only so many samples.
     """
 
     scores: Mapping[str, Mapping[int, EpisodeScores]]
@@ -98,6 +101,7 @@ class Graded:
     learnt: Mapping[str, tuple[str, float]] = dataclasses.field(default_factory=dict)
     unlabelled: int = 0
     unread: Sequence[tuple[str, str, str]] = ()
+    too_few: Mapping[str, int] = dataclasses.field(default_factory=dict)
 
     def table(self) -> list[dict[str, Any]]:
         """A row for each method and number of shots: the mean, its interval, and both beside the first method."""
@@ -239,6 +243,11 @@ def grade(
         there_are = f"{len(novel)} samples of {len(novel.classes)} classes"
         kept = f"; {len(spare)} others are in none" if spare is not None else ""
         say(f"{there_are}; {len(drawn)} episodes of {protocol.way} classes{kept}")
+        few = protocol.too_few(everything.labels, pool=pool)
+        assert everything.classes is not None
+        too_few = {everything.classes.names[label]: n for label, n in few.items()}
+        if too_few:
+            say(few_line(too_few, protocol))
         with stage("encoding"):
             tower = encoder_of(domain.kind, encoder, precision, trust)
             check_regions(makers, domain, tower)
@@ -279,6 +288,7 @@ def grade(
         severity=severity, asked=asked, example=drawn[0], named=named, seconds=dict(seconds), thresholds=tuned,
         learnt={name: (told_of(fit, raw), fit.seconds) for name, fit in fits.items() if fit.learnt is not None},
         unlabelled=0 if spare is None else len(spare), unread=lost,
+        too_few=too_few,
     )  # fmt: skip
 
 
@@ -423,6 +433,7 @@ def about(result: Graded) -> dict[str, Any]:
         "learnt_from": {name: what for name, (what, _) in result.learnt.items()},
         "unlabelled": result.unlabelled,
         "unread": [list(one) for one in result.unread],
+        "too_few": dict(result.too_few),
         "methods": [_finite(row) for row in result.table()],
         "seconds": {key: round(value, 2) for key, value in result.seconds.items()},
     }

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from unseen import options
-from unseen.console import app, say, settings_of, tell
+from unseen.console import app, check_apart, say, settings_of, tell
 
 
 @app.command()
@@ -58,6 +58,7 @@ def quantize(
         raise ValueError("name --out FOLDER, --onnx FILE or both")
     if onnx is not None and onnx.suffix != ".onnx":
         raise ValueError(f"--onnx must end in .onnx; got {str(onnx)!r}")
+    check_apart([model, pictures, data], onnx=onnx)
     _, about = run(
         model,
         out=out,

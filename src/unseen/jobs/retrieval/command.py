@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from unseen import options
-from unseen.console import app, check_written, command_line, dump, say, settings_of, tell
+from unseen.console import app, check_apart, check_written, command_line, dump, say, settings_of, tell
 
 if TYPE_CHECKING:
     from unseen.data.domain import Domain
@@ -71,11 +71,15 @@ def rank(
 
     check_written("out", out)
     check_written("run", run)
+    beir = [corpus / "corpus.jsonl", corpus / "queries.jsonl", _beir(corpus)] if corpus.is_dir() else []
+    check_apart([corpus, queries, qrels, examples, *beir], out=out, run=run)
     if model is not None and queries is None and (model / "state.json").exists() and not corpus.is_dir():
         for name, value in {"--qrels": qrels, "--examples": examples, "--set": settings, "--json": as_json}.items():
             if value:
                 raise ValueError(f"--model with a saved ranker takes queries, --k and --run only; got {name}")
-        _ask(model, read_queries(corpus), k, run)
+        questions = read_queries(corpus)
+        _say_blank(corpus, questions)
+        _ask(model, questions, k, run)
         return
     if queries is None and not corpus.is_dir():
         told = "" if model is None else f", or a saved ranker: there is none in {str(model)!r}"
@@ -85,6 +89,8 @@ def rank(
 
     documents = read_corpus(corpus, column=column)
     asked = read_queries(corpus if queries is None else queries)
+    _say_blank(corpus, documents)
+    _say_blank(queries, asked)
     judged = qrels or _beir(corpus)
     if judged is not None:
         from unseen.data.rankings import read_judgements
@@ -119,8 +125,15 @@ def rank(
     say(f"{out} holds the page" + (f", {run} the ranking" if run else "") + (f", {model} the ranker" if model else ""))
 
 
+def _say_blank(file: Path | None, texts: Domain) -> None:
+    """How many lines of a text file hold nothing: the others are called by their numbers."""
+    if n := len(texts.skipped):
+        lines = "1 line is" if n == 1 else f"{n} lines are"
+        say(f"{file}: {lines} blank; what stands in the others is called by the number of its line, blank ones counted")
+
+
 def _told(result: Ranked, *, verbose: bool) -> None:
-    from unseen.jobs.retrieval.job import on_judgements
+    from unseen.jobs.retrieval.job import best_on_judgements, on_judgements
 
     _figures(result, verbose=verbose)
     if result.verdict:
@@ -128,6 +141,8 @@ def _told(result: Ranked, *, verbose: bool) -> None:
     tell(f"chosen: {result.chosen}: {result.why}")
     if graded := on_judgements(result.figures, result.chosen):
         tell(graded)
+    if (best := best_on_judgements(result.figures, result.chosen)) != result.chosen:
+        tell(f"to take that one instead: systems={best}")
 
 
 def _figures(result: Ranked, *, verbose: bool) -> None:

@@ -231,9 +231,9 @@ def _check(methods: Sequence[str], shots: int, size: int, steps: int | None, set
         slug, _, preset = name.partition(":")
         if slug == SOURCE_ONLY:
             continue
-        card = registry.get(slug).card
-        if card.task != "mask":
+        if slug not in segmenters():
             raise ValueError(f"methods must give masks: {', '.join((SOURCE_ONLY, *segmenters()))}; got {slug!r}")
+        card = registry.get(slug).card
         if preset and preset not in card.presets:
             raise ValueError(f"{slug} has the presets {', '.join(card.presets)}; got {preset!r}")
     slugs = {name.partition(":")[0] for name in methods} - {SOURCE_ONLY}
@@ -423,13 +423,14 @@ def check_out(out: str | os.PathLike[str]) -> None:
 
 
 def write_masks(target: Domain, masks: NDArray[Any], folder: Path) -> None:
-    """A grey PNG for each picture, whose values are class indices, under the name of the picture."""
+    """A grey PNG for each picture, whose values are class indices, under its name in the folder of all pictures."""
     from PIL import Image
 
     assert target.ids is not None
-    for identity, mask in track(list(zip(target.ids.tolist(), masks)), "masks"):
-        parts = [part for part in Path(identity).with_suffix(".png").parts if part not in ("..", "/")]
-        file = folder.joinpath(*parts)
+    inner = [Path(*(part for part in Path(name).parts if part not in ("..", "/"))) for name in target.ids.tolist()]
+    above = os.path.commonpath([path.parent for path in inner])
+    for path, mask in track(list(zip(inner, masks)), "masks"):
+        file = folder / path.relative_to(above).with_suffix(".png")
         file.parent.mkdir(parents=True, exist_ok=True)
         kind = np.uint8 if int(mask.max(initial=0)) < IGNORE else np.uint16
         Image.fromarray(np.asarray(mask).astype(kind)).save(file)

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from unseen import options
-from unseen.console import app, check_written, command_line, dump, say, settings_of, tell
+from unseen.console import app, check_apart, check_written, command_line, dump, say, settings_of, tell
 
 SHOWN = 5
 """Sentences that the terminal shows beside the page."""
@@ -51,6 +51,7 @@ def project(
     check_written("out", out, ".conll", ".jsonl")
     check_written("page", page)
     check_written("table", table)
+    check_apart([source, translations], out=out, page=page, table=table)
     by = job.Translated(translations, translator, aligner)
     corpus = job.project(source, by, settings=settings_of(settings), second=second, format=format)
     write_corpus(corpus, out)
@@ -128,6 +129,7 @@ def run(
 
     check_written("out", out)
     check_written("table", table, ".jsonl", ".conll", ".csv")
+    check_apart([texts], out=out, table=table)
     result = job.run(texts, Tagger.load(model), format=format)
     write_run_page(result, out, command_line())
     if table is not None:

@@ -19,7 +19,7 @@ from unseen.data.tasks.base import objects
 from unseen.evaluation.drive import Once
 from unseen.evaluation.exam import Exam
 from unseen.evaluation.tasks.spans import with_texts
-from unseen.jobs.tagging.tagger import ABOUT, METHOD, Tagger, rows_of_marks
+from unseen.jobs.tagging.tagger import ABOUT, METHOD, Sentence, Tagger, rows_of_marks
 from unseen.methods.retrieval.crosslingual_am import Carried, CrossLingualAM, Marked
 from unseen.nn.linear_crf import require
 from unseen.nn.protocols import Translator
@@ -324,7 +324,7 @@ def run(texts: str | os.PathLike[str], tagger: Tagger, *, format: str | None = N
     if domain.y is not None:
         read = read_marked(texts, format=format, classes=tagger.classes)
         domain = read.domain
-    marks = tagger.mark(domain.x.tolist())
+    marks = tagger.mark([Sentence(text) for text in domain.x.tolist()])
     figures: Figures = {}
     if domain.y is not None:
         figures = with_texts(domain.x, domain.y, rows_of_marks(marks), tagger.classes)
@@ -370,7 +370,7 @@ def _pairs(read: Marks, by: Translated) -> tuple[Pairs | None, bool]:
             f"translations must be as many as the sentences of the source, {source}; {os.fspath(by.file)!r} has "
             f"{other}, {told.counts['empty sentences']} of them empty"
         )
-    known = dict(zip(np.asarray(told.domain.ids).tolist(), told.domain.x.tolist()))
+    known = dict(zip(np.asarray(told.domain.ids).tolist(), np.char.strip(told.domain.x).tolist()))
     right = np.array([known.get(i, "") for i in np.asarray(read.domain.ids).tolist()], dtype=np.str_)
     texts = [Domain(x=x, kind="text", name=own.domain.name) for x, own in ((read.domain.x, read), (right, told))]
     return Pairs(texts[0], texts[1]), told.format == "conll"

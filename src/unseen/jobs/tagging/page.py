@@ -14,6 +14,7 @@ from unseen.report.tasks.spans import STYLE, Stretch, stretches
 from unseen.runtime import replacing
 
 if TYPE_CHECKING:
+    from unseen.data.domain import Domain
     from unseen.jobs.tagging.job import Corpus, Run, Trained
     from unseen.methods.retrieval.crosslingual_am import Carried
 
@@ -30,12 +31,14 @@ MEANINGS = {
     "partial sentences": "the same, in sentences where a span leaves a word out: the harder ones",
     "overlap F1": "spans, each counted by how far it overlaps with the truth",
     "macro span F1": "span F1, the mean of the classes",
-    "token micro": "words in spans, all together",
-    "token macro": "words in spans, the mean of the tags",
+    "token micro": "words in spans, all together: B-class or I-class must be right, not the class alone",
+    "token macro": "words in spans, the mean of the tags B-class and I-class, not of the classes",
     "token accuracy": "share of all words, in spans or not, with the right tag",
-    "token macro with O": "words, the mean of the tags, words outside of spans among them",
+    "token macro with O": "words, the mean of the tags B-class, I-class and O, which is outside of spans",
 }
 """What each figure is of. All go from 0 to 1; F1 is the harmonic mean of precision and recall."""
+CALLED = {"token micro": "token micro (BIO tags)", "token macro": "token macro (BIO tags)"}
+"""What people are shown in the place of some names."""
 COUNTS = {
     "sentences": "sentences with a translation",
     "untranslated": "sentences without one",
@@ -219,13 +222,22 @@ def write_run_table(result: Run, file: Path) -> None:
 
         from unseen.console import write_csv
 
-        columns = ["text", "document", "start", "end", "class", "confidence", "span"]
+        columns = ["sentence", "document", "line", "start", "end", "class", "confidence", "span"]
         write_csv(file, pd.DataFrame([*_marks(result)], columns=columns))
     elif suffix == ".jsonl":
-        more = [{"confidence": [round(one.confidence, 4) for one in marks]} for marks in result.marks]
+        more = [
+            {"confidence": [round(one.confidence, 4) for one in marks], **_place(result.domain, i)}
+            for i, marks in enumerate(result.marks)
+        ]
         _write_lines(file, json_lines(result.domain, more))
     else:
         _write_lines(file, conll_lines(result.domain, words_alone=result.read.format == "conll"))
+
+
+def _place(domain: Domain, i: int) -> dict[str, Any]:
+    """Where a sentence stands: its document, its line if there is one, and where in them it begins."""
+    document, line, begin = (domain.columns[name][i] for name in ("document", "line", "begin"))
+    return {"document": str(document), "line": int(line) or None, "begin": int(begin)}
 
 
 def _marks(result: Run) -> Iterator[dict[str, Any]]:
@@ -233,9 +245,11 @@ def _marks(result: Run) -> Iterator[dict[str, Any]]:
     ids = domain.ids
     assert ids is not None
     for i, (text, marks) in enumerate(zip(domain.x.tolist(), result.marks)):
+        place = _place(domain, i)
+        begin = place.pop("begin")
         for start, stop, label, sure in marks:
             yield {
-                "text": str(ids[i]), "document": str(domain.columns["document"][i]), "start": start, "end": stop,
+                "sentence": str(ids[i]), **place, "start": begin + start, "end": begin + stop,
                 "class": names[label], "confidence": round(sure, 4), "span": text[start:stop],
             }  # fmt: skip
 
@@ -302,10 +316,13 @@ def figure_lines(figures: Mapping[str, Mapping[str, float]]) -> list[str]:
     """The figures as a table, a line each; those of partial sentences always beside the others."""
     wide = max(len(ARMS[name]) for name in figures)
     asked = metrics_of(figures)
-    left = max(map(len, asked))
+    left = max(len(CALLED.get(metric, metric)) for metric in asked)
     rows = [("", [ARMS[name] for name in figures])]
-    rows += [(metric, [_figure(own.get(metric, math.nan)) for own in figures.values()]) for metric in asked]
-    return [f"{metric:<{left}}  " + "  ".join(f"{cell:>{wide}}" for cell in cells) for metric, cells in rows]
+    rows += [
+        (CALLED.get(metric, metric), [_figure(own.get(metric, math.nan)) for own in figures.values()])
+        for metric in asked
+    ]
+    return [f"{name:<{left}}  " + "  ".join(f"{cell:>{wide}}" for cell in cells) for name, cells in rows]
 
 
 def metrics_of(figures: Mapping[str, Mapping[str, float]]) -> list[str]:
@@ -332,7 +349,7 @@ def _table(figures: Mapping[str, Mapping[str, float]]) -> list[tuple[str, str, l
     """A row for each figure: its name, what it is of, and its value for every tagger."""
     own = [one for one in figures.values() if one]
     return [
-        (metric, _meaning(metric), [_figure(one.get(metric, math.nan)) for one in own])
+        (CALLED.get(metric, metric), _meaning(metric), [_figure(one.get(metric, math.nan)) for one in own])
         for metric in (metrics_of(figures) if own else [])
     ]
 

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from unseen.jobs import Ask, SavedModel, ids_and_samples
+from unseen.jobs import Ask, SavedModel
 
 
 def opened(folder: Path) -> Ask:
-    """A row per text: its spans, each with its class, characters and how sure it is."""
+    """A row per text, of however many sentences: its spans, each with its class, characters and how sure it is."""
     from unseen.jobs.tagging.tagger import Tagger
 
     tagger = Tagger.load(folder)
@@ -36,10 +36,21 @@ def opened(folder: Path) -> Ask:
 
 
 def read(path: str) -> tuple[Sequence[Any], Sequence[Any]]:
-    """Texts of lines, CoNLL, brat, JSON lines or DocBin."""
+    """Texts of lines, CoNLL, brat, JSON lines or DocBin as they stand there, called by document and line."""
     from unseen.data.loaders.marked import read_marked
+    from unseen.jobs.tagging.tagger import Sentence
 
-    return ids_and_samples(read_marked(path).domain)
+    found = read_marked(path, split=False)
+    columns = found.domain.columns
+    names = [
+        f"{document}:{line}" if line else document
+        for document, line in zip(columns["document"].tolist(), columns["line"].tolist())
+    ]
+    texts = found.domain.x.tolist()
+    if found.format == "conll":
+        return names, [Sentence(text) for text in texts]
+    there = [i for i, text in enumerate(texts) if found.format != "text" or text.strip()]
+    return [names[i] for i in there], [texts[i] for i in there]
 
 
 SAVED = SavedModel(

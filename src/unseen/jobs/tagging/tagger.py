@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unseen.data.classes import ClassSpace
+from unseen.data.loaders.marked import sentence_ends
 from unseen.data.tasks.base import objects
 from unseen.files import read_json
 from unseen.methods.retrieval.crosslingual_am import CrossLingualAM, Marked
@@ -20,6 +21,12 @@ from unseen.nn.state import load_state, save_state, write_folder
 
 ABOUT, METHOD = "tagger.json", "method"
 FORMAT = 1
+
+
+class Sentence(str):
+    """A text that is one sentence, whatever signs stand in it."""
+
+    __slots__ = ()
 
 
 @dataclasses.dataclass
@@ -43,8 +50,17 @@ class Tagger:
         return ClassSpace(names=self.method.names_)
 
     def mark(self, texts: Sequence[str]) -> list[list[Marked]]:
-        """The spans of each text, with how sure each is."""
-        return self.method.mark(list(texts)) if len(texts) else []
+        """The spans of each text, with how sure each is.
+
+        A tagger learns from sentences, so texts are cut into these first, but not a `Sentence`.
+        """
+        places = [[(0, len(text))] if isinstance(text, Sentence) else [*sentence_ends(text)] for text in texts]
+        parts = [str(text[a:b]) for text, own in zip(texts, places) for a, b in own]
+        marks = iter(self.method.mark(parts) if parts else ())
+        return [
+            [Marked(one.start + a, one.stop + a, one.label, one.confidence) for a, _ in own for one in next(marks)]
+            for own in places
+        ]
 
     def save(self, folder: str | os.PathLike[str]) -> Path:
         """Write it, all or nothing."""
