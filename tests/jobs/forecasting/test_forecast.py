@@ -53,7 +53,7 @@ def test_a_forecast_has_true_dates_intervals_and_a_backtest() -> None:
     assert (frame.low <= frame.forecast).all()
     assert (frame.forecast <= frame.high).all()
     assert result.backtest.method.tolist()[0] == result.chosen
-    assert set(result.backtest.method) == {"ttm", "seasonal-naive", "last-value"}
+    assert set(result.backtest.method) == {"ttm", "trend-seasons", "seasonal-naive", "last-value"}
     assert result.backtest.against.is_monotonic_increasing
 
 
@@ -198,7 +198,8 @@ def test_an_adapted_model_is_refused_by_name() -> None:
         ({"intervals": 1.0}, "intervals"),
         ({"method": "magic"}, "method must be one of auto"),
         ({"method": "ttm-tuned"}, "needs few_shot"),
-        ({"context": 5}, "context must be at least 32, a patch of the model; got 5"),
+        ({"context": 5}, "context must be at least 8, the least that a line goes through; got 5"),
+        ({"context": 5, "method": "ttm"}, "context must be at least 32, a patch of the model; got 5"),
         ({"columns": ["q"]}, "columns must be of"),
         ({"future": pd.DataFrame({"time": pd.date_range("2024", periods=9), "q": 1.0})}, "share a column"),
     ],
@@ -291,8 +292,8 @@ def test_a_period_below_zero_is_refused() -> None:
 
 def test_contexts_and_horizons_far_beyond_the_model_are_told(caplog: pytest.LogCaptureFixture) -> None:
     forecast(table(400)[["time", "load"]], horizon=65, context=200, model=tiny())
-    assert "context is 200; the model reads the last 64" in caplog.text
-    assert "horizon is 65; the model forecasts 16 points at once" in caplog.text
+    assert "context is 200; ttm reads the last 64" in caplog.text
+    assert "horizon is 65; ttm forecasts 16 points at once" in caplog.text
     caplog.clear()
     forecast(table(400)[["time", "load"]], horizon=64, context=64, model=tiny())
     assert not caplog.records
@@ -337,7 +338,8 @@ def test_a_column_without_a_value_is_named() -> None:
     late = table(300)
     late.loc[200:, "load"] = np.nan
     with pytest.raises(ValueError, match="column 'load' of table has no value in the last 64 points"):
-        forecast(late, horizon=12, model=tiny())
+        forecast(late, horizon=12, model=tiny(), method="ttm")
+    assert np.isfinite(forecast(late, horizon=12, model=tiny()).table.forecast).all()  # by what reads further back
 
 
 def test_a_long_gap_in_the_past_leaves_out_what_would_be_read_there() -> None:
@@ -458,7 +460,7 @@ def line(n: int) -> pd.DataFrame:
 def test_a_forecaster_of_another_package_is_tried_by_its_card_alone(drift: None) -> None:
     result = forecast(line(300), horizon=12, model=tiny())
     assert result.chosen == "drift"
-    assert set(result.backtest.method) == {"ttm", "drift", "seasonal-naive", "last-value"}
+    assert set(result.backtest.method) == {"ttm", "trend-seasons", "drift", "seasonal-naive", "last-value"}
     np.testing.assert_allclose(result.table.forecast, 3.0 * np.arange(300, 312) + 5)
     asked = forecast(table(300)[["time", "load"]], horizon=12, model=tiny(), method="drift")
     assert asked.chosen == "drift"
@@ -476,7 +478,7 @@ def test_a_forecaster_reads_what_another_cannot(drift: None, caplog: pytest.LogC
 
 def test_each_forecaster_is_tuned_with_hyperparameters_of_its_own(drift: None) -> None:
     tuned = forecast(line(300), horizon=12, model=tiny(), few_shot=0.2, settings={"tune_epochs": 1})
-    assert set(tuned.backtest.method) == {"ttm", "ttm-tuned", "drift", "seasonal-naive", "last-value"}
+    assert {"ttm", "ttm-tuned", "drift"} < set(tuned.backtest.method)
     for wanted, told in (("drift", "drift has no 'tune_epochs'"), ("drift-tuned", "must be one of auto, ttm, ttm-t")):
         with pytest.raises(ValueError, match=told):
             forecast(line(300), model=tiny(), few_shot=0.2, settings={"tune_epochs": 1}, method=wanted)
@@ -486,7 +488,7 @@ def test_a_saved_forecaster_is_read_whatever_it_is(drift: None, tmp_path: Path) 
     Drift.pretrained().save(tmp_path / "own")
     assert isinstance(load_model(tmp_path / "own"), Drift)
     CORAL().save(tmp_path / "other")
-    with pytest.raises(ValueError, match=r"must hold a forecaster \(ttm, drift\); it holds coral"):
+    with pytest.raises(ValueError, match=r"must hold a forecaster \(ttm, trend-seasons, drift\); it holds coral"):
         load_model(tmp_path / "other")
 
 
@@ -495,5 +497,44 @@ def test_what_only_says_that_it_forecasts_is_told_and_left_out(drift: None, capl
         card = Drift.card
 
     vars(sys.modules["other_forecasters"])["Drift"] = Liar
-    assert forecasters() == ("ttm",)
+    assert forecasters() == ("ttm", "trend-seasons")
     assert "drift is left out: its card has the task series, and Liar is no Forecaster" in caplog.text
+
+
+def test_the_season_of_working_days_is_five_and_growth_is_gone_on_with(tmp_path: Path) -> None:
+    days = pd.bdate_range("2023-01-02", periods=150)
+    pattern = np.array([0.0, 5, 20, -10, 30])[days.dayofweek]
+    work = pd.DataFrame({"time": days, "y": 100 + pattern + np.random.default_rng(0).normal(size=150)})
+    found = forecast(work, horizon=10, method="seasonal-naive", intervals=None)
+    truth = np.array([0.0, 5, 20, -10, 30])[pd.DatetimeIndex(found.table.time).dayofweek] + 100
+    assert np.abs(found.table.forecast - truth).mean() < 3
+    months = pd.date_range("2010-01-01", periods=132, freq="MS")
+    t = np.arange(144)
+    sales = 100 * 1.02**t * (1 + 0.3 * np.sin(2 * np.pi * t / 12))
+    grown = forecast(pd.DataFrame({"time": months, "sales": sales[:132]}), horizon=12)
+    assert grown.chosen == "trend-seasons"
+    np.testing.assert_allclose(grown.table.forecast, sales[132:], rtol=0.05)
+
+
+def test_numbers_with_marks_are_told_and_left_out(caplog: pytest.LogCaptureFixture) -> None:
+    marked = table(100).assign(load=[f"{1000 + i:,}.50" for i in range(100)])
+    result = forecast(marked, horizon=4, method="last-value", intervals=None)
+    assert "load" not in set(result.table.channel)
+    assert "column 'load' of table is left out: its cells, such as '1,000.50', are no plain numbers" in caplog.text
+
+
+def test_what_is_known_of_the_future_is_read_by_the_regression_alone_where_it_is_asked_for(tmp_path: Path) -> None:
+    rng = np.random.default_rng(1)
+    promo = (rng.random(210) < 0.3).astype(float)
+    times = pd.date_range("2024-01-01", periods=210, freq="D")
+    whole = pd.DataFrame({"time": times, "y": 20 + 8 * promo + 0.1 * rng.normal(size=210), "promo": promo})
+    result = forecast(whole[:200], horizon=10, future=whole[["time", "promo"]][200:], method="trend-seasons-tuned")
+    assert np.abs(result.table.forecast.to_numpy() - whole.y[200:].to_numpy()).mean() < 0.5
+    assert "ttm-tuned" not in set(result.backtest.method)
+    write(result, tmp_path / "out")
+    table_of_all = whole.assign(y=whole.y.where(np.arange(210) < 200))
+    table_of_all.to_csv(tmp_path / "later.csv", index=False)
+    from unseen.jobs.forecasting.model import ForecastModel
+
+    again = ForecastModel.load(tmp_path / "out" / "model").forecast(tmp_path / "later.csv")
+    np.testing.assert_allclose(again.forecast, result.table.forecast, rtol=1e-6)
