@@ -73,13 +73,16 @@ class ClassNeed(Need):
 
 @dataclasses.dataclass(frozen=True)
 class SharedSpace(ClassNeed):
-    """Class embeddings among the samples, as a two-tower encoder places them."""
+    """Class embeddings among the samples, as an encoder of pictures and texts places them, or one of texts."""
 
     def missing(self, classes: ClassSpace, given: Given) -> str | None:
         """Return what these classes lack."""
         if given.shared_space and classes.embeddings is not None:
             return None
-        return "needs a two-tower encoder, such as lite-clip, that places class names among the samples"
+        return (
+            "needs class names among the samples: pictures and a two-tower encoder, such as lite-clip, or texts and "
+            "the names of their classes"
+        )
 
 
 @dataclasses.dataclass(frozen=True)
