@@ -363,7 +363,8 @@ def test_one_label_per_class_grades_nothing():
 
 def test_with_one_label_a_class_no_certainty_is_set_against_labels():
     """Information maximization took fixmatch, which trains until it is sure: on other data it is the worst of three."""
-    results = run(source=None, support=domain(n=4, shift=2, scale=2, seed=5), methods="fixmatch,linear-probe,prototypes")
+    support = domain(n=4, shift=2, scale=2, seed=5)
+    results = run(source=None, support=support, methods="fixmatch,linear-probe,prototypes")
     assert results["chosen"]["name"] == "prototypes"
     assert "none of the 4 can be left out" in results["chosen"]["why"]
     assert results["chosen"]["why"].endswith("learnt from; no other label of the target was used.")

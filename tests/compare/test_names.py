@@ -348,3 +348,16 @@ def test_a_method_that_labels_no_pool_together_has_nothing_to_add(tmp_path):
     found = run(*world(), out=tmp_path / "run", methods="describe")
     assert found.results["chosen"]["alone"] is None
     assert "pool" not in pd.read_parquet(tmp_path / "run" / "predictions.parquet")
+
+
+def test_a_class_without_a_label_that_keeps_labels_from_being_learnt_is_named():
+    said = []
+    found = unseen.compare(
+        target=sentences(np.arange(24)), support=sentences([0, 1, 8, 9], [0, 0, 1, 1]), classes=tuple(SENTENCES),
+        seeds=1, engine=Engine(workers=1), say=said.append,
+    ).results  # fmt: skip
+    told = "'astronomy' has no label, and a method that learns from labels names no class without one"
+    assert any(told in line and "Label a sample of it" in line for line in said)
+    assert any(told in line for line in found["cautions"])
+    assert any(told in line for line in summary(found))
+    assert plan(prepare(target=sentences(np.arange(24)), classes=tuple(SENTENCES))).unlearnt == ""

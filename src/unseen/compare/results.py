@@ -53,7 +53,7 @@ def summarize(
         "overlap": {key: list(value) for key, value in inputs.overlap.items()},
         "gaps": list(gaps(inputs.classes)) if inputs.described else [],
         "notes": list(inputs.notes),
-        "cautions": cautions(inputs),
+        "cautions": [*cautions(inputs), *([todo.unlearnt] if todo.unlearnt else [])],
         "leakage": " ".join(leak.summary() for leak in inputs.leakage) or None,
         "protocol": None if graded is None else {**_told(graded, inputs), "headline": graded.headline},
         "seeds": seeds,

@@ -308,7 +308,7 @@ def _alone(found: Verdict | None, results: Results) -> str:
     if not told or not told["differ"]:
         return ""
     line = (
-        f"{results['chosen']['name']} labels the samples of the target together; the saved model is asked about each by "
+        f"{results['chosen']['name']} labels the target's samples together; the saved model is asked about each by "
         f"itself and says otherwise of {told['differ']} of {told['samples']}"
     )
     if found is None or results["chosen"].get("refitted"):
