@@ -121,8 +121,8 @@ def _unlearnt(inputs: Inputs, pairs: Sequence[tuple[str, str]]) -> str:
     lacking = [inputs.classes.names[i] for i in inputs.classes.unseen]
     one = len(lacking) == 1
     return (
-        f"{some(lacking)} {'has' if one else 'have'} no label, and a method that learns from labels names no class without one: "
-        f"none learns from the {count(len(inputs.support), 'label')} of the support. Label a sample of "
+        f"{some(lacking)} {'has' if one else 'have'} no label, and a method that learns from labels names no class "
+        f"without one: none learns from the {count(len(inputs.support), 'label')} of the support. Label a sample of "
         f"{'it' if one else 'each'}, or leave {'it' if one else 'them'} out of the classes"
     )
 
