@@ -12,6 +12,7 @@ import pytest
 import torch
 
 import unseen
+from unseen import catalogue
 from unseen.compare.candidates import plan
 from unseen.compare.choice import choose
 from unseen.compare.consensus import consensus_cells
@@ -530,3 +531,27 @@ def test_a_handful_of_labels_leaves_the_consensus_of_encoded_data_as_it_is(label
     if not learnt:
         assert found.name == TOGETHER
         assert "8 labels" in found.why
+
+
+def test_the_plan_counts_the_fits_that_grade_on_the_support():
+    support = domain(n=12, shift=2, scale=2, seed=5)
+    ready = prepare(source=domain(), target=domain(seed=1), support=support)
+    alone = plan(prepare(source=domain(), target=domain(seed=1)), "standardize", seeds=2).seconds
+    seconds = plan(ready, "linear-probe,standardize", seeds=2).seconds
+    assert seconds["linear-probe"] == pytest.approx(2 * 13 * catalogue.cost("linear-probe"))
+    assert seconds["standardize"] == alone["standardize"]
+
+
+def test_the_longest_fits_come_first(monkeypatch):
+    order = []
+    fit = catalogue.Given.fit
+    monkeypatch.setattr(catalogue.Given, "fit", lambda self, made: [order.append(made.card.slug), fit(self, made)][1])
+    run(methods="source-only,standardize,shot", engine=Engine(workers=1), refit=False)
+    assert order[0] == "shot"
+
+
+def test_episodes_that_three_classes_are_too_few_for_are_not_planned():
+    few = {"source": domain(classes=3), "target": domain(classes=3, seed=1), "support": domain(n=9, classes=3, seed=5)}
+    assert plan(prepare(**few)).left_out["dafosnet"] == "needs labelled samples of at least 4 classes; there are 3"
+    enough = {"source": domain(), "target": domain(seed=1), "support": domain(n=12, seed=5)}
+    assert ("dafosnet", "default") in plan(prepare(**enough)).candidates

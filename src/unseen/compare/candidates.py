@@ -10,7 +10,7 @@ from unseen.compare.asked import method_names, parse_budget
 from unseen.compare.consensus import MEMBERS, NAMED, SLUG, has_part, members, pair_of
 from unseen.compare.inputs import Inputs
 from unseen.compare.names import some
-from unseen.compare.validators import learns_from_support
+from unseen.compare.validators import fits_of, learns_from_support
 from unseen.report.words import count
 
 ALWAYS = ("source-only", "standardize", "describe")
@@ -88,7 +88,8 @@ def plan(
     size = sum(len(d) for d in (inputs.source, inputs.target, inputs.support) if d is not None)
     groups = list(catalogue.sharing(pairs))
     shares = {name_of(*pair): name_of(*group[0]) for group in groups for pair in group[1:]}
-    seconds = {name_of(*pair): catalogue.cost(*pair) * max(size / 1000, 1) * seeds for pair in pairs}
+    times = {slug: seeds * fits_of(slug, inputs.support) for slug, _ in pairs}
+    seconds = {name_of(*pair): catalogue.cost(*pair) * max(size / 1000, 1) * times[pair[0]] for pair in pairs}
     seconds |= dict.fromkeys(shares, 0.0)
     limit = parse_budget(budget)
     if limit is not None:

@@ -142,6 +142,13 @@ def learns_from_support(slug: str) -> bool:
     return any("support" in (*way.required, *way.optional) for way in signatures(methods.get(slug)))
 
 
+def fits_of(slug: str, support: Domain | None) -> int:
+    """How often a candidate is fitted for a seed: once, and once without each part of the support that grades it."""
+    if support is None or not learns_from_support(slug):
+        return 1
+    return 1 + sum(1 for _ in leave_out(support.labels))
+
+
 def _on_support(
     method: Method, support: Domain, given: Given, slug: str, preset: str, seed: int, fits: Fits
 ) -> NDArray[np.bool_]:

@@ -171,6 +171,20 @@ class Domains(Need):
 
 
 @dataclasses.dataclass(frozen=True)
+class LabeledClasses(Need):
+    """At least `n` classes with labelled samples, on all sides together."""
+
+    n: int
+
+    def lacks(self, given: Given) -> str | None:
+        """Return that there are fewer."""
+        sides = [given.inputs.get(word) for word in ("source", "support", "auxiliary")]
+        labels = [side.labels for side in sides if isinstance(side, Domain) and side.y is not None]
+        found = len(np.unique(np.concatenate(labels))) if labels else self.n
+        return None if found >= self.n else f"needs labelled samples of at least {self.n} classes; there are {found}"
+
+
+@dataclasses.dataclass(frozen=True)
 class PixelClasses(Need):
     """Pictures with a class for each pixel (task mask), and a `model` that scores these (`nn.protocols.Segmenter`)."""
 
