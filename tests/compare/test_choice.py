@@ -156,7 +156,7 @@ def test_a_careful_choice_keeps_what_counts_as_like_the_target():
     assert choose(cells, inputs).name == "shot"  # features of the user's own
     found = choose(cells, inputs, careful=True)
     assert found.name == "shot"
-    assert "among those that are not below source-only on samples that are like the target's" in found.why
+    assert "no worse than source-only on the source samples that are most like the target's (80.0 %)" in found.why
     assert found.votes["coral"] == 0
     assert "Without that care (careful=False) it would be coral" in found.why
 

@@ -10,6 +10,7 @@ import re
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from unseen.curation import stages as work_of
 from unseen.curation.accounting import Accounting
