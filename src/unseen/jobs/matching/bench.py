@@ -109,6 +109,7 @@ def bench(
     errors = zeb_evaluate({name: functools.partial(asked, name) for name in methods}, datasets)
     for name, said in found.items():
         errors.loc[errors.matcher == name, "found"] = said
+    errors = errors.astype({"found": bool})
     table = areas(errors)
     return Bench(errors, table, summary(table))
 
