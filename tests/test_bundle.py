@@ -167,6 +167,12 @@ def test_the_network_of_a_bundle_is_one_module(saved):
         torch.testing.assert_close(bundle.network()(x), bundle.predict_proba(Domain(x=x.numpy())))
 
 
+def test_a_model_of_numbers_says_so_to_texts(saved):
+    texts = Domain(x=np.array(["red", "blue"], dtype=np.str_), kind="text", name="n")
+    with pytest.raises(ValueError, match="n holds text; the model reads tables of numbers"):
+        saved[1].predict(texts)
+
+
 def test_a_folder_of_saved_models_is_a_zoo_that_teaches_another_task(tmp_path):
     for seed in (0, 1):
         classes = ClassSpace(names=("low", "high"))

@@ -47,6 +47,7 @@ AT_ONCE = [
     (["predict", "other", "photos"], "other is not a saved model: it holds no bundle.json"),
     (["predict", "saved", "nowhere.png"], "path 'nowhere.png' does not exist"),
     (["predict", "saved", "file.txt"], "file.txt holds texts; the model in saved reads pictures"),
+    (["predict", "numbers", "file.txt"], "file.txt holds texts; the model in numbers reads tables of numbers"),
     (["predict", "saved", "empty"], "is empty; expected pictures"),
     (["verify", "nowhere", "photos"], "nowhere is not a saved model"),
     (["verify", "nowhere", "sketch"], "'sketch' does not exist; did you mean"),
@@ -101,9 +102,10 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
             for i in range(3):
                 pixels = rng.integers(0, 256, (8, 8, 3), dtype=np.uint8)
                 Image.fromarray(pixels).save(tmp_path / folder / name / f"{i}.png")
-    for folder in ("empty", "other", "saved"):
+    for folder in ("empty", "other", "saved", "numbers"):
         (tmp_path / folder).mkdir()
     (tmp_path / "saved" / "bundle.json").write_text('{"format": 1, "encoder": {"name": "x", "kinds": ["image"]}}')
+    (tmp_path / "numbers" / "bundle.json").write_text('{"format": 1, "encoder": null, "feature_names": ["a", "b"]}')
     (tmp_path / "other" / "x.txt").write_text("x")
     (tmp_path / "file.txt").write_text("x")
     (tmp_path / "texts.csv").write_text("text,label\nred,cup\nblue,desk\n")

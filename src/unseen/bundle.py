@@ -18,7 +18,7 @@ from torch import Tensor, nn
 import unseen.methods.base  # noqa: F401 - registers how methods are saved
 from unseen.data.classes import ClassSpace
 from unseen.data.domain import Domain, Lazy
-from unseen.data.feature_names import by_name
+from unseen.data.feature_names import by_name, listed
 from unseen.files import read_json, recovered, saved
 from unseen.methods.base import UNKNOWN, Method
 from unseen.methods.chain import chain
@@ -94,6 +94,7 @@ class Bundle:
     def features(self, samples: Domain, *, cache: bool = True) -> Domain:
         """The samples as the method reads them; `cache` keeps their features in the user's cache folder."""
         if self.encoder is None:
+            self._check_numbers(samples)
             return self.aligned(samples)
         if self.whole and samples.kind == "clip" and isinstance(samples.x, Lazy):  # too large to hold them all
             clips: Any = self.encoder.as_read(samples).x
@@ -103,6 +104,13 @@ class Bundle:
             batches = [encoder.preprocess(list(part.x)) for part in samples.batches(encoder.batch_size)]
             return samples.replace(x=torch.cat(batches).numpy())
         return self.encoder.encode(samples, cache=cache)
+
+    def _check_numbers(self, samples: Domain) -> None:
+        """`ValueError` if a method of features, which has no encoder, is asked about something else."""
+        files = samples.kind != "image" or isinstance(samples.x, Lazy)
+        if files and samples.kind not in self.method.card.modalities and "features" in self.method.card.modalities:
+            told = f" ({listed(self.feature_names)})" if self.feature_names else ""
+            raise ValueError(f"{samples.name} holds {samples.kind}; the model reads tables of numbers{told}")
 
     def _prepared(self, sample: Any) -> Tensor:
         assert self.encoder is not None

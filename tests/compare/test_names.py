@@ -1,16 +1,21 @@
 """Names alone: a folder without labels, and what the classes are called."""
 
+import functools
 import json
 
 import numpy as np
+import pandas as pd
 import pytest
 
 import unseen
 from unseen.bundle import Bundle
+from unseen.compare.candidates import plan
 from unseen.compare.estimate import MEASURED_WITH
 from unseen.compare.inputs import prepare
 from unseen.data.classes import ClassSpace
 from unseen.data.domain import UNLABELED, Domain
+from unseen.methods.baselines.propagate_names import PropagateNames
+from unseen.report import summary
 from unseen.scale import Engine
 
 NAMES = ("cat", "dog", "horse")
@@ -262,3 +267,97 @@ def test_files_of_names(tmp_path, name):
 
     assert class_space(tmp_path / name).names == NAMES
     assert class_space(str(tmp_path / name)).names == NAMES
+
+
+TOLD = tuple(text for texts in SENTENCES.values() for text in texts)
+TOPICS = np.repeat(np.arange(3), 8)
+
+
+def sentences(rows, labels=None):
+    x = np.array(TOLD, dtype=np.str_)[rows]
+    space = None if labels is None else ClassSpace(names=tuple(SENTENCES))
+    y = None if labels is None else np.asarray(labels)
+    return Domain(x=x, y=y, classes=space, kind="text", name="sentences")
+
+
+def among_sentences(labels, **more):
+    """Sentences of three topics and the topics' names, with one label for each."""
+    support = sentences([0, 8, 16], labels)
+    return unseen.compare(
+        target=sentences(np.arange(24)), support=support, classes=tuple(SENTENCES), seeds=1, engine=Engine(workers=1),
+        methods=more.pop("methods", "describe,propagate-names,linear-probe,prototypes"), **more,
+    ).results["chosen"]  # fmt: skip
+
+
+def test_names_that_have_most_of_the_single_labels_right_are_chosen():
+    chosen = among_sentences([0, 1, 2])
+    assert chosen["name"] == "propagate-names"
+    assert "has 3 of the 3 labels right, none of which it learnt from" in chosen["why"]
+    assert "not learnt from, only graded on" in chosen["why"]
+
+
+def test_names_that_single_labels_contradict_are_not_chosen_by_certainty():
+    chosen = among_sentences([1, 2, 0])
+    assert chosen["name"] == "prototypes"
+    assert "has 0 of the 3 labels right" in chosen["why"]
+
+
+def test_labels_that_graded_alone_are_not_said_to_be_learnt_from():
+    support = sentences([0, 1, 8, 9, 16, 17], [0, 0, 1, 1, 2, 2])
+    chosen = unseen.compare(
+        target=sentences(np.arange(24)), support=support, classes=tuple(SENTENCES), seeds=1, engine=Engine(workers=1),
+        methods="describe",
+    ).results["chosen"]  # fmt: skip
+    assert "learnt from" not in chosen["why"]
+
+
+def test_names_are_read_beside_a_support_of_texts():
+    names = {"describe", "describe-centred", "propagate-names", "self-train-names"}
+    ready = prepare(target=sentences(np.arange(24)), support=sentences([0, 8, 16], [0, 1, 2]), classes=tuple(SENTENCES))
+    assert names < {slug for slug, _ in plan(ready).candidates}
+
+
+def test_what_is_written_is_what_the_saved_model_says(tmp_path, monkeypatch):
+    """A pool gets its labels together, over the graph of its samples; the saved model is asked about one at a time."""
+    fit = PropagateNames.fit
+
+    @functools.wraps(fit)
+    def otherwise_of_five(self, **given):
+        fit(self, **given).transduction_[:5] = 2
+        return self
+
+    monkeypatch.setattr(PropagateNames, "fit", otherwise_of_five)
+    target, classes = world()
+    found = run(target, classes, out=tmp_path / "run", methods="describe,propagate-names")
+    table = pd.read_parquet(tmp_path / "run" / "predictions.parquet")
+    said = Bundle.load(tmp_path / "run" / "model").predict(target).set_index("id")
+    assert (table["prediction"].to_numpy() == said.loc[table["id"], "class"].to_numpy()).all()
+    assert table["probability"].to_numpy() == pytest.approx(said.loc[table["id"], "probability"].to_numpy(), abs=1e-6)
+    pool = table[table["part"] == "adapted"]
+    differ = int((pool["prediction"] != pool["pool"]).sum())
+    alone = found.results["chosen"]["alone"]
+    assert (alone["differ"], alone["samples"]) == (differ, len(pool))
+    assert differ > 0
+    assert alone["metrics"]["adapted"]["accuracy"]["mean"] == (pool["prediction"] == pool["truth"]).mean()
+    assert accuracy(found, "propagate-names") == (pool["pool"] == pool["truth"]).mean()
+    assert f"says otherwise of {differ} of {len(pool)}: it reaches" in " ".join(summary(found.results))
+    assert f"says otherwise of {differ} of {len(pool)}" in (tmp_path / "run" / "report.html").read_text()
+
+
+def test_a_method_that_labels_no_pool_together_has_nothing_to_add(tmp_path):
+    found = run(*world(), out=tmp_path / "run", methods="describe")
+    assert found.results["chosen"]["alone"] is None
+    assert "pool" not in pd.read_parquet(tmp_path / "run" / "predictions.parquet")
+
+
+def test_a_class_without_a_label_that_keeps_labels_from_being_learnt_is_named():
+    said = []
+    found = unseen.compare(
+        target=sentences(np.arange(24)), support=sentences([0, 1, 8, 9], [0, 0, 1, 1]), classes=tuple(SENTENCES),
+        seeds=1, engine=Engine(workers=1), say=said.append,
+    ).results  # fmt: skip
+    told = "'astronomy' has no label, and a method that learns from labels names no class without one"
+    assert any(told in line and "Label a sample of it" in line for line in said)
+    assert any(told in line for line in found["cautions"])
+    assert any(told in line for line in summary(found))
+    assert plan(prepare(target=sentences(np.arange(24)), classes=tuple(SENTENCES))).unlearnt == ""

@@ -196,9 +196,9 @@ def test_a_threshold_may_change_later_and_other_settings_may_not(
     more = curate(served.crawl, out, encoder=towers, settings=served.settings(threshold=-1.0), stages=["select"])
     assert set(kept) < {row["uid"] for row in Collection.open(out).table().to_pylist()}
     assert more.accounting.kept == len(kept) + below
-    with pytest.raises(ValueError, match="other settings of stage 'embed'"):
+    with pytest.raises(ValueError, match="begun with another encoder: say"):
         curate(served.crawl, out, encoder=other_towers, settings=served.settings())
-    with pytest.raises(ValueError, match="other settings of stage 'parse'"):
+    with pytest.raises(ValueError, match="begun with seed 0, not 1: say"):
         curate(served.crawl, out, encoder=towers, settings=served.settings(seed=1))
     with pytest.raises(ValueError, match="stages must be some of"):
         curate(served.crawl, out, encoder=towers, settings=served.settings(), stages=["crawl"])
@@ -482,6 +482,34 @@ def test_another_folder_of_the_process_and_changed_files_are_noticed(
     (tmp_path / "photos" / "0.txt").write_text("quite another caption")
     with pytest.raises(ValueError, match="begun with another input"):
         curate("../photos", "../pairs", settings=small(), stages=["parse"])
+
+
+def test_a_run_goes_on_at_another_pace_and_names_what_else_differs(tmp_path: Path) -> None:
+    from unseen.curation.fetch import Politeness
+    from unseen.methods.curation.laion.accept import Acceptance
+
+    photos(tmp_path / "photos")
+    out = tmp_path / "pairs"
+    curate(tmp_path / "photos", out, settings=small(), stages=["parse", "fetch"])
+    slow = small(polite=Politeness(delay=2.0, timeout=3.0, per_host=1))
+    curate(tmp_path / "photos", out, settings=slow, stages=["fetch"])
+    other = small(polite=Politeness(max_bytes=5000), acceptance=Acceptance(min_size=40))
+    with pytest.raises(ValueError, match=r"begun with max_bytes 33554432, not 5000; min_size 0, not 40: say the same"):
+        curate(tmp_path / "photos", out, settings=other, stages=["fetch"])
+    file = next(out.rglob("manifest.json"))
+    old = json.loads(file.read_text()) | {"fetch": small().for_input(is_local=True).digest_with_pace()}
+    del old["settings"]  # as it was before they were kept
+    file.write_text(json.dumps(old))
+    with pytest.raises(ValueError, match="another input or other settings of stage 'fetch'"):
+        curate(tmp_path / "photos", out, settings=slow, stages=["fetch"])
+    curate(tmp_path / "photos", out, settings=small(), stages=["fetch"])
+
+
+@pytest.mark.parametrize("encoder", ["lite-clip", "lite-clip?top=5"])
+def test_copies_lie_further_apart_by_the_default_encoder(encoder: str) -> None:
+    from unseen.curation.settings import usual_near
+
+    assert (usual_near(encoder), usual_near("open_clip:ViT-B-32/openai")) == (0.5, 0.9)
 
 
 @pytest.mark.parametrize("name", ["text", "similarity", "nsfw", "offset"])

@@ -11,6 +11,7 @@ from PIL import Image
 
 import unseen
 from unseen.bundle import Bundle
+from unseen.compare.inputs import prepare
 from unseen.data.classes import ClassSpace
 from unseen.data.domain import Domain
 from unseen.data.label_metrics import TreeMetric
@@ -210,3 +211,15 @@ def test_a_table_to_label_is_read_by_the_names_of_the_source() -> None:
     proposed = propose(target, budget=6, source=source)
     assert proposed.samples.ids is not None
     assert list(proposed.guesses) == [("u", "v")[y[int(i)]] for i in proposed.samples.ids]
+
+
+def test_a_table_keeps_the_names_of_its_columns_so_that_it_is_read_beside_its_target(tmp_path: Path) -> None:
+    table = pd.DataFrame(groups((20, 20)).x[:, :3], columns=["radius", "texture", "area"])
+    table.assign(ward=["east", "west"] * 20).to_csv(tmp_path / "cells.csv", index=False)
+    propose(str(tmp_path / "cells.csv"), budget=4).save(tmp_path / "ask.csv")
+    asked = pd.read_csv(tmp_path / "ask.csv")
+    assert list(asked.columns) == ["id", "label", "radius", "texture", "area", "ward", "guess"]
+    asked.assign(label=["a", "b", "a", "b"]).to_csv(tmp_path / "ask.csv", index=False)
+    ready = prepare(target=str(tmp_path / "cells.csv"), support=str(tmp_path / "ask.csv"))
+    assert ready.feature_names == ("radius", "texture", "area")
+    assert (len(ready.support), len(ready.target) + len(ready.held_out)) == (4, 36)

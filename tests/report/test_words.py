@@ -54,6 +54,21 @@ def test_summary_says_the_choice_and_what_stands_beside_it(fake: ModuleType, tmp
     assert not any(words.SPACE in line for line in lines)
 
 
+@pytest.mark.parametrize(
+    ("interval", "guess", "near"),
+    [((0.446, 0.864), 0.5, False), ((0.44, 0.6), 0.5, True), ((0.05, 0.25), 0.1, True), ((0.05, 0.55), 0.1, False)],
+)
+def test_an_estimate_is_near_guessing_where_most_of_its_interval_is(
+    fake: ModuleType, tmp_path: Path, interval: tuple[float, float], guess: float, near: bool
+) -> None:
+    results = _results(fake, tmp_path, labels=False, n_classes=round(1 / guess))
+    results["estimate"] = {**_ESTIMATE, "accuracy": sum(interval) / 2, "interval": list(interval)}
+    assert ("hardly better than guessing" in summary(results)[0]) == near
+
+
+_ESTIMATE = {"coverage": {"nominal": 0.87, "measured": 0.87}, "unanimous": 0.6, "labels": 0}
+
+
 def test_harm_is_named(fake: ModuleType, tmp_path: Path) -> None:
     results = _results(fake, tmp_path)
     results["references"]["source_only"]["adapted"] = (

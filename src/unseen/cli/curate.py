@@ -55,7 +55,13 @@ def curate(
         list[str] | None, typer.Option("--head", help="Score to add, as name=FOLDER of `unseen head train`.")
     ] = None,
     rules: Annotated[Path | None, typer.Option(help="JSON file of safety rules.")] = None,
-    near: Annotated[float, typer.Option(help="Cosine from which pictures are compared; 0 for equal files only.")] = 0.9,
+    near: Annotated[
+        float | None,
+        typer.Option(
+            help="Cosine from which pixels of two pictures are compared; 0 for equal files only.",
+            show_default="0.5 for lite-clip, else 0.9",
+        ),
+    ] = None,
     shard_size: Annotated[int, typer.Option(help="Candidates of a shard.", min=1)] = 1000,
     stages: Annotated[str, typer.Option(help="What to run now.")] = "parse,fetch,embed,select,index",
     memory: options.Memory = "4GB",
@@ -99,7 +105,7 @@ def curate(
     from unseen.curation.index_choice import parse_memory
     from unseen.curation.index_file import library
     from unseen.curation.pipeline import curate as run
-    from unseen.curation.settings import STAGES, Settings
+    from unseen.curation.settings import STAGES, Settings, usual_near
     from unseen.encoders import get
     from unseen.methods.curation.laion.accept import Acceptance
     from unseen.methods.curation.laion.safety import read_rules
@@ -135,7 +141,7 @@ def curate(
             blocked_hosts=tuple(_hosts(block_host or [])),
         ),
         acceptance=Acceptance(**acceptance),
-        near=near or None,
+        near=usual_near(encoder) if near is None else near or None,
         threshold=None if threshold is None else _number(threshold),
         target_keep=target_keep,
         rules=read_rules(rules) if rules is not None else (),

@@ -396,13 +396,15 @@ def _predicted(saved: Bundle, domain: Domain, top: int, abstain: bool) -> dict[s
 def _check_kind(place: Path, path: str, kind: str) -> None:
     """`ValueError` if a saved model says that it reads other samples; one that is wrong is told when it loads."""
     try:
-        kinds = read_json(place / "bundle.json")["encoder"]["kinds"]
-    except (OSError, ValueError, KeyError, TypeError):  # no encoder, or damaged
+        about = read_json(place / "bundle.json")
+        kinds = ["features"] if about["encoder"] is None and about.get("feature_names") else about["encoder"]["kinds"]
+    except (OSError, ValueError, KeyError, TypeError):  # no encoder and no names, or damaged
         return
     if isinstance(kinds, list) and kind not in kinds:
         from unseen.report.words import KINDS
 
         read = " or ".join(KINDS[one][1] for one in kinds if one in KINDS)
+        read = "tables of numbers" if kinds == ["features"] else read
         raise ValueError(f"{path} holds {KINDS[kind][1]}; the model in {place} reads {read or 'other samples'}")
 
 

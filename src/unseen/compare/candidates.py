@@ -9,6 +9,9 @@ from unseen import catalogue
 from unseen.compare.asked import method_names, parse_budget
 from unseen.compare.consensus import MEMBERS, NAMED, SLUG, has_part, members, pair_of
 from unseen.compare.inputs import Inputs
+from unseen.compare.names import some
+from unseen.compare.validators import fits_of, learns_from_support
+from unseen.report.words import count
 
 ALWAYS = ("source-only", "standardize", "describe")
 """What a budget never leaves out."""
@@ -32,6 +35,8 @@ class Plan:
     shares: dict[str, str] = dataclasses.field(default_factory=dict)
     consensus: tuple[str, str] | None = None
     uncalled: bool = False
+    unlearnt: str = ""
+    """Why no candidate learns from the support, where there is one."""
 
     def names(self) -> list[str]:
         """All candidates by name."""
@@ -47,6 +52,8 @@ class Plan:
             heard = len({slug for slug, _ in members(self.candidates)})
             told = f"then {name_of(*self.consensus)}: one model that learns what {heard} of these say together"
             found.append(told + (f" ({UNCALLED})" if self.uncalled else ""))
+        if self.unlearnt:
+            found.append(f"mind: {self.unlearnt}")
         return found
 
     def _cost(self, key: str) -> str:
@@ -81,7 +88,8 @@ def plan(
     size = sum(len(d) for d in (inputs.source, inputs.target, inputs.support) if d is not None)
     groups = list(catalogue.sharing(pairs))
     shares = {name_of(*pair): name_of(*group[0]) for group in groups for pair in group[1:]}
-    seconds = {name_of(*pair): catalogue.cost(*pair) * max(size / 1000, 1) * seeds for pair in pairs}
+    times = {slug: seeds * fits_of(slug, inputs.support) for slug, _ in pairs}
+    seconds = {name_of(*pair): catalogue.cost(*pair) * max(size / 1000, 1) * times[pair[0]] for pair in pairs}
     seconds |= dict.fromkeys(shares, 0.0)
     limit = parse_budget(budget)
     if limit is not None:
@@ -101,7 +109,23 @@ def plan(
             f"classes alone), no model of your own, and three of {', '.join(NAMED if inputs.named else MEMBERS)}"
         )
     seconds = {key: seconds[key] for key in (name_of(*pair) for pair in pairs)}
-    return Plan(tuple(pairs), seconds, left_out, shares, together, uncalled=bool(together and wanted and not asked))
+    uncalled = bool(together and wanted and not asked)
+    return Plan(tuple(pairs), seconds, left_out, shares, together, uncalled, _unlearnt(inputs, pairs))
+
+
+def _unlearnt(inputs: Inputs, pairs: Sequence[tuple[str, str]]) -> str:
+    """That labels train nothing, as methods which learn from them cannot name a class without any; else nothing."""
+    if inputs.support is None or not len(inputs.classes.unseen):
+        return ""
+    if any(learns_from_support(slug) for slug, _ in pairs):
+        return ""
+    lacking = [inputs.classes.names[i] for i in inputs.classes.unseen]
+    one = len(lacking) == 1
+    return (
+        f"{some(lacking)} {'has' if one else 'have'} no label, and a method that learns from labels names no class "
+        f"without one: none learns from the {count(len(inputs.support), 'label')} of the support. Label a sample of "
+        f"{'it' if one else 'each'}, or leave {'it' if one else 'them'} out of the classes"
+    )
 
 
 def _fitting(inputs: Inputs, wanted: Sequence[str] | None) -> tuple[list[tuple[str, str]], dict[str, str]]:

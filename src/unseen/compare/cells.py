@@ -180,10 +180,27 @@ def as_sure_as(cell: Cell, inputs: Inputs, accuracy: float) -> Cell:
     return softened | _predictions(cell["method"], inputs, softened)
 
 
+def as_saved(cell: Cell, inputs: Inputs) -> Cell:
+    """The cell with what its model says of each sample by itself, which is all that it says once it is saved.
+
+    Where the method labelled the pool of its fit together, those labels are kept beside it under `together`.
+    """
+    found = cell.get("adapted")
+    if found is None or inputs.target is None or not labels_together(cell["method"], inputs.target):
+        return cell
+    alone = _predict(cell["method"], inputs.target, cell["temperature"], cell["threshold"], pool=False)
+    return {**cell, "adapted": {**alone, "together": found["prediction"]}}
+
+
+def labels_together(method: Method, part: Domain) -> bool:
+    """Whether a method gave a part its labels together, as the pool of its fit."""
+    together = vars(method).get("transduction_")
+    return together is not None and len(together) == len(part)
+
+
 def _labels(method: Method, part: Domain, *, pool: bool) -> IntArray:
     """What a method says of a part: of its pool the labels that it gave together, if it did, else one by one."""
-    together = vars(method).get("transduction_")
-    return together if pool and together is not None and len(together) == len(part) else method.predict(part)
+    return vars(method)["transduction_"] if pool and labels_together(method, part) else method.predict(part)
 
 
 def _predict(method: Method, part: Domain, temperature: float, threshold: float, *, pool: bool) -> Cell:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -24,6 +24,7 @@ from unseen.compare.validators import (
     SOURCE,
     SUPPORT,
     learner_of,
+    learns_from_support,
 )
 from unseen.validation import agreement, ensemble_validation, leave_out, vote, weigh, without_doubt
 
@@ -49,6 +50,15 @@ BY_NAMES = (
 )  # fmt: skip
 """Candidates that need names alone, the best first on the mean over twelve families. With any family left out it is the
 same one on the others, so that it is chosen there, and not what they agree on (benchmarks/shifts/names.py)."""
+
+
+BY_LABELS = ("prototypes", "linear-probe", "fixmatch")
+"""Candidates that learn from one label a class, of which none can be left out to grade them, the best first on the mean
+over families (benchmarks/shifts/one_label.py)."""
+
+NAMES_RIGHT = 0.5
+"""What learnt from none of these labels is chosen before those if it has more than this share of them right: names are
+better then on most other data (docs/choosing.md)."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -85,8 +95,9 @@ def choose(cells: Cells, inputs: Inputs, protocol: str = "auto", *, careful: boo
     neighbours, whichever learns the source's own classes better, with accuracy on the support where there is one, and
     source-only where nothing is clearly better, or better by one and worse by the other. With classes that have no
     labelled sample: class-wise validation, of the held-out classes alone where `protocol` is "zsl". Else accuracy on
-    the support, else information among the candidates that keep nine tenths of the best source validation, else, where
-    there is no target, crafted validation of pictures, else source validation.
+    the support, or, where no label of it can be left out, whether names alone have its labels right. Else information
+    among the candidates that keep nine tenths of the best source validation, else, where there is no target, crafted
+    validation of pictures, else source validation.
 
     `careful` leaves out, of what reverse validation prefers to source-only, whatever is not clearly better by both
     ways, or below it in embedded validation: it harms less often, and gains less. If None, it is so where samples are
@@ -104,17 +115,19 @@ def choose(cells: Cells, inputs: Inputs, protocol: str = "auto", *, careful: boo
     together = next((key for key in cells if family(key) == consensus.SLUG), None)
     if together is not None:
         return _of_consensus(together, cells, means, validators, inputs, careful=gamble)
+    if inputs.support is not None and not graded and inputs.source is None and inputs.model is None:
+        return _of_single_labels(cells, validators, inputs)
     back = REVERSE
     if inputs.source is not None and NEIGHBOURS in next(iter(means.values())):
         back = learner_of(inputs.source)
-    votes, rule, by = _vote(means, inputs, protocol, graded, back, careful=careful)
+    votes, rules = _vote(means, inputs, protocol, graded, back, careful=careful)
     name = max(votes, key=lambda key: votes[key])
-    why = _why(name, votes, means, rule, by, inputs)
+    why = _why(name, votes, means, rules, inputs)
     bold = _vote(means, inputs, protocol, graded, back, careful=False)[0]
     other = max(bold, key=lambda key: bold[key])
     if other != name:
         why += f" Without that care (careful=False) it would be {other}."
-    return Choice(name, why, votes, validators, by=by)
+    return Choice(name, why, votes, validators, by=tuple(rules))
 
 
 def _of_names(cells: Cells, validators: Scores) -> Choice:
@@ -136,6 +149,56 @@ def _of_names(cells: Cells, validators: Scores) -> Choice:
             )
     made_for = agreed if name == BY_NAMES[0] else None
     return Choice(name, why, _alike(cells, name), validators, made_for)
+
+
+def _of_single_labels(cells: Cells, validators: Scores, inputs: Inputs) -> Choice:
+    """Where no class has a second label: certainty would favour what has trained itself, so it has no say.
+
+    All labels grade what learnt from none of them. The best of these is chosen if it has more than `NAMES_RIGHT` of
+    them right, or if nothing learnt from labels; else the first of `BY_LABELS`. Votes are how often others say the
+    same.
+    """
+    assert inputs.support is not None
+    labels = len(inputs.support)
+    learners = [key for key in cells if learns_from_support(family(key))]
+    right = {key: _right_on_support(cells[key], inputs) for key in _in_order(cells, BY_NAMES) if key not in learners}
+    best = max(right, key=lambda key: right[key], default=None)
+    name = best if best is not None and (right[best] > NAMES_RIGHT or not learners) else None
+    name = name or _in_order(learners, BY_LABELS)[0]
+    votes = _alike(cells, name) if "adapted" in cells[name][0] else {key: float(key == name) for key in cells}
+    if len(cells) == 1:
+        return Choice(name, f"{name} was the only candidate.", votes, validators)
+    single = f"each class has a single label, so none of the {labels} can be left out to grade what learns from them"
+    hits = "" if best is None else f"{best} has {round(right[best] * labels)} of the {labels} labels right"
+    if name == best:
+        why = f"{name} was chosen: {hits}, none of which it learnt from."
+        why += f" Others learnt from them, and {single}." if learners else ""
+    else:
+        why = f"{name} was chosen: {single}, and on other data it did best of those that learn from them."
+        why += f" Of those that do not, {hits}; with more than half it would be chosen." if best else ""
+    return Choice(name, f"{why} {_labels_used(name, inputs)}", votes, validators)
+
+
+def _in_order(keys: Iterable[str], known: Sequence[str]) -> list[str]:
+    """The candidates of `known` in its order, then the others in theirs."""
+    keys = list(keys)
+    return sorted(keys, key=lambda key: known.index(key) if key in known else len(known))
+
+
+def _right_on_support(group: Sequence[Mapping[str, Any]], inputs: Inputs) -> float:
+    """Share of the labels of the support that a candidate predicts, mean over seeds."""
+    assert inputs.support is not None
+    said = [cell["method"].decision_function(inputs.support).argmax(dim=1).numpy() for cell in group]
+    return float(np.mean([one == inputs.support.labels for one in said]))
+
+
+def _labels_used(name: str, inputs: Inputs) -> str:
+    """Which labels of the target were used, and for what."""
+    if inputs.support is None:
+        return "No target label was used."
+    if learns_from_support(family(name)):
+        return "The support's labels were learnt from; no other label of the target was used."
+    return "The support's labels were not learnt from, only graded on; no other label of the target was used."
 
 
 def _alike(cells: Cells, name: str) -> dict[str, float]:
@@ -164,7 +227,7 @@ def _of_consensus(
     pairs = {tuple(key.split(":")) if ":" in key else (key, "default"): group for key, group in cells.items()}
     heard = {slug for slug, _ in consensus.members(pairs)}  # type: ignore[arg-type]
     agreed = consensus.unanimous(pairs) or 0.0  # type: ignore[arg-type]
-    labels = "No target label was used." if inputs.support is None else "The support's labels were learnt from."
+    labels = _labels_used(name, inputs)
     if few and inputs.support is not None:
         labels = (
             f"The support's {len(inputs.support)} labels had no say: with fewer than {consensus.FEWEST_LABELS} in all, "
@@ -209,9 +272,7 @@ def _labels_agree(together: str, cells: Cells, means: Mapping[str, Mapping[str, 
     """Whether the support's labels, if there are any, say that source-only is good enough, no worse than the rest."""
     if inputs.support is None:
         return True
-    labels = inputs.support.labels
-    said = [cell["method"].decision_function(inputs.support).argmax(dim=1).numpy() for cell in cells["source-only"]]
-    right = float(np.mean([one == labels for one in said]))
+    right = _right_on_support(cells["source-only"], inputs)
     return right >= max(GOOD_ENOUGH, means[together].get(SUPPORT, 0.0))
 
 
@@ -255,47 +316,40 @@ def family(candidate: str) -> str:
 
 def _vote(
     means: Mapping[str, Mapping[str, float]], inputs: Inputs, protocol: str, graded: int, back: str, *, careful: bool
-) -> tuple[dict[str, float], str, tuple[str, ...]]:
-    """Votes, the rule in words, and the validators that decided; `back` is the reverse validation that ranks."""
+) -> tuple[dict[str, float], dict[str, str]]:
+    """Votes, and the validators that decided with the rule of each; `back` is the reverse validation that ranks."""
     have = next(iter(means.values()))
     column = {v: {key: row[v] for key, row in means.items()} for v in have}
     if REVERSE in have and inputs.source is not None:
         other = REVERSE if back == NEIGHBOURS else NEIGHBOURS
-        ranked, also, rule, by = (
-            column[back],
-            column[other],
-            "how much of the source its predictions teach back",
-            [back],
-        )
+        ranked, also = column[back], column[other]
+        rules = {back: "by how much of the source a model gets right that learnt only its predictions on the target"}
         if SUPPORT in have:
             ranked, also = (weigh(column[v], column[SUPPORT], graded, SPREADS[v]) for v in (back, other))
-            rule += f", and {graded} labels of the support"
-            by.append(SUPPORT)
+            rules[SUPPORT] = f"by {graded} labels of the support"
         keep = also
         if careful and EMBEDDED in have:
             keep = column[EMBEDDED]
-            rule += ", among those that are not below source-only on samples that are like the target's"
-            by.append(EMBEDDED)
+            rules[EMBEDDED] = (
+                "among those that are no worse than source-only on the source samples that are most like the target's"
+            )
         samples = min(len(inputs.source), len(inputs.target)) if inputs.target is not None else len(inputs.source)
-        return without_doubt(ranked, samples + graded, keep=keep, also=also if careful else None), rule, tuple(by)
+        return without_doubt(ranked, samples + graded, keep=keep, also=also if careful else None), rules
     if CLASSWISE in have:
         of = HELD_OUT_CLASSES if protocol == "zsl" else CLASSWISE
-        return vote(column[of]), "how well it names classes that were held out", (of,)
+        return vote(column[of]), {of: "by how well it names classes that were held out"}
     if SUPPORT in have:
-        return vote(column[SUPPORT]), f"{graded} labels of the support that it had not learnt from", (SUPPORT,)
+        return vote(column[SUPPORT]), {SUPPORT: f"by {graded} labels of the support that it had not learnt from"}
     if INFORMATION in have:
-        kept = ", among those that keep nine tenths of the best accuracy on the source" if SOURCE in have else ""
-        rule = f"how sure it is of each sample and how varied over all{kept}"
-        return vote(column[INFORMATION], column.get(SOURCE)), rule, (INFORMATION, *([SOURCE] if SOURCE in have else []))
+        rules = {INFORMATION: "by how sure it is of each sample and how varied over all"}
+        if SOURCE in have:
+            rules[SOURCE] = "among those that keep nine tenths of the best accuracy on the source"
+        return vote(column[INFORMATION], column.get(SOURCE)), rules
     if CRAFTED in have:
-        return (
-            vote(column[CRAFTED]),
-            "its accuracy on source pictures that were changed strongly in ten ways",
-            (CRAFTED,),
-        )
+        return vote(column[CRAFTED]), {CRAFTED: "by its accuracy on source pictures, changed strongly in ten ways"}
     if SOURCE in have:
-        return vote(column[SOURCE]), "its accuracy on source samples that were held out", (SOURCE,)
-    return dict.fromkeys(means, 0.0), "", ()
+        return vote(column[SOURCE]), {SOURCE: "by its accuracy on source samples that were held out"}
+    return dict.fromkeys(means, 0.0), {}
 
 
 def graded_labels(inputs: Inputs) -> int:
@@ -306,21 +360,23 @@ def graded_labels(inputs: Inputs) -> int:
 
 
 def _why(
-    name: str, votes: Mapping[str, float], means: Mapping[str, Any], rule: str, by: Sequence[str], inputs: Inputs
+    name: str, votes: Mapping[str, float], means: Mapping[str, Any], rules: Mapping[str, str], inputs: Inputs
 ) -> str:
+    """The choice in a sentence: by which rules, each with its score, and what comes next."""
     if len(votes) == 1:
         return f"{name} was the only candidate."
-    if not by:
+    if not rules:
         return f"{name} was taken as the first: nothing that is given tells the candidates apart."
-    told = ", ".join(f"{means[name][v]:.3f}" for v in by)
+    told = ", ".join(f"{rule} ({_score(means[name], v)})" for v, rule in rules.items())
     if name == "source-only" and REVERSE in means[name]:
         rest = "no other is better by more than two standard errors"
     else:
         second = sorted(votes, key=lambda key: -votes[key])[1]
-        rest = f"next is {second} ({', '.join(f'{means[second][v]:.3f}' for v in by)})"
-    labels = (
-        "The support's labels were learnt from; no other label of the target was used."
-        if inputs.support is not None
-        else "No target label was used."
-    )
-    return f"{name} was chosen by {rule} ({told}); {rest}. {labels}"
+        rest = f"next is {second} ({', '.join(_score(means[second], v) for v in rules)})"
+    return f"{name} was chosen {told}; {rest}. {_labels_used(name, inputs)}"
+
+
+def _score(scores: Mapping[str, float], validator: str) -> str:
+    """A score as the share of samples that it is, if it is one."""
+    share = validator != INFORMATION and 0 <= scores[validator] <= 1
+    return f"{100 * scores[validator]:.1f} %" if share else f"{scores[validator]:.3f}"

@@ -92,7 +92,10 @@ def _flat(results: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def _predictions(inputs: Inputs, cell: Cell, results: dict[str, Any]) -> list[dict[str, Any]]:
-    """Truth and prediction of the chosen model, as it is saved, for every target sample."""
+    """Truth and prediction of the chosen model, as it is saved, for every target sample, and how sure it is of that.
+
+    `pool` is what a method said of the pool of its fit together, where it did: what its candidate was graded by.
+    """
     rows = []
     names = inputs.classes.names
     protocol = results["protocol"]
@@ -103,17 +106,18 @@ def _predictions(inputs: Inputs, cell: Cell, results: dict[str, Any]) -> list[di
         domain, found = inputs.raw[name], cell[part]
         everything = domain.classes.names if domain.classes is not None else ()
         truth = domain.y if domain.y is not None else np.full(len(domain), -1)
-        p = found["p"].max(dim=1).values.numpy()
-        for i, (id_, t, q) in enumerate(zip(domain.ids, truth, found[kind])):  # type: ignore[arg-type]
-            rows.append(
-                {
-                    "id": str(id_),
-                    "part": part,
-                    "truth": everything[t] if t >= 0 else None,
-                    "prediction": names[q] if q >= 0 else None,
-                    "probability": float(p[i]),
-                }
-            )
+        said, best = found[kind], found["p"].argmax(dim=1).numpy()
+        p = found["p"].numpy()[np.arange(len(said)), np.where(said >= 0, said, best)]
+        together = found.get("together")
+        for i, (id_, t, q) in enumerate(zip(domain.ids, truth, said)):  # type: ignore[arg-type]
+            row = {
+                "id": str(id_),
+                "part": part,
+                "truth": everything[t] if t >= 0 else None,
+                "prediction": names[q] if q >= 0 else None,
+                "probability": float(p[i]),
+            }
+            rows.append(row if together is None else {**row, "pool": names[together[i]] if together[i] >= 0 else None})
     return rows
 
 

@@ -17,7 +17,7 @@ from unseen import methods as methods_
 from unseen.bundle import Bundle
 from unseen.compare.asked import BEGUN, check_asked, method_names
 from unseen.compare.candidates import Plan, name_of, pair_called, plan
-from unseen.compare.cells import as_sure_as, calibration
+from unseen.compare.cells import as_saved, as_sure_as, calibration
 from unseen.compare.choice import choose
 from unseen.compare.clips import check_clips, slugs_on_clips, with_whole_clips
 from unseen.compare.consensus import (
@@ -231,15 +231,16 @@ def compare(
             learnt = with_opinions(without_few_labels(seen), heard)
         whole = fit_whole(learnt, pairs[choice.name], first, folder) if refit else None
         with limited_threads():
+            saved = as_saved(whole or first, seen)
             results = summarize(
-                inputs, todo, cells, choice, whole, protocol=protocol, labels=labels, seeds=seeds
+                inputs, todo, cells, choice, whole, saved, protocol=protocol, labels=labels, seeds=seeds
             )  # fmt: skip
         results.update(unseen=__version__, command=command, config=config, settings=_settings(engine))
         results["diagnosis"] = None if found is None else found.to_json()
-        final = whole or first
+        final = saved
         if inputs.named and results["estimate"] is not None:
             with limited_threads():
-                final = as_sure_as(final, seen, results["estimate"]["accuracy"])
+                final = as_saved(as_sure_as(final, seen, results["estimate"]["accuracy"]), seen)
         bundle = make_bundle(seen, final)
         if folder is not None:
             from unseen.compare.folder import write_run

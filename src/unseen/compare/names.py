@@ -100,7 +100,6 @@ def among_samples(
         If there is no such space, or the embeddings that were given are not as wide as the features.
     """
     from unseen.encoders import TwoTowerEncoder
-    from unseen.encoders.two_tower import class_texts, mean_of
 
     if encoder is None:
         width = None if classes.embeddings is None else classes.embeddings.shape[1]
@@ -112,6 +111,13 @@ def among_samples(
         return encoder.embed(classes, prompts=prompts)
     if encoder.kind != "text" or target.kind != "text":
         raise ValueError(f"encoder {encoder.name!r} reads {encoder.kind} and puts no names among its features")
+    return read_as_texts(classes, encoder, prompts)
+
+
+def read_as_texts(classes: ClassSpace, encoder: Encoder, prompts: Sequence[str] | None) -> ClassSpace:
+    """The classes with embeddings among texts: what their encoder makes of names and descriptions."""
+    from unseen.encoders.two_tower import class_texts, mean_of
+
     texts = class_texts(classes, prompts)
     encoded = [encoder.encode(Domain(x=np.array(part, dtype=np.str_), kind="text", name="names")).x for part in texts]
     return classes.replace(embeddings=mean_of(encoded))

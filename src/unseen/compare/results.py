@@ -33,11 +33,13 @@ SCHEMA = 1
 
 
 def summarize(
-    inputs: Inputs, todo: Plan, cells: Mapping[str, list[Cell]], choice: Choice, whole: Cell | None = None, *,
-    protocol: str, labels: str, seeds: int,
+    inputs: Inputs, todo: Plan, cells: Mapping[str, list[Cell]], choice: Choice, whole: Cell | None, saved: Cell,
+    *, protocol: str, labels: str, seeds: int,
 ) -> dict[str, Any]:  # fmt: skip
-    """Open the exam, after the choice: what stands in `results.json`; `whole` is the chosen one fitted again on all."""
-    final = whole or cells[choice.name][0]
+    """Open the exam, after the choice: what stands in `results.json`.
+
+    `whole` is the chosen one fitted again on all, and `saved` what its model says of each sample by itself.
+    """
     truths = {part: exam.open() for part, exam in inputs.exams.items()}
     graded = _protocol(protocol, truths, inputs)
     rows = [
@@ -51,7 +53,7 @@ def summarize(
         "overlap": {key: list(value) for key, value in inputs.overlap.items()},
         "gaps": list(gaps(inputs.classes)) if inputs.described else [],
         "notes": list(inputs.notes),
-        "cautions": cautions(inputs),
+        "cautions": [*cautions(inputs), *([todo.unlearnt] if todo.unlearnt else [])],
         "leakage": " ".join(leak.summary() for leak in inputs.leakage) or None,
         "protocol": None if graded is None else {**_told(graded, inputs), "headline": graded.headline},
         "seeds": seeds,
@@ -66,10 +68,11 @@ def summarize(
             "name": choice.name,
             "why": choice.why,
             "by": list(choice.by),
-            "refitted": _refitted(whole, truths, graded, inputs),
+            "refitted": _refitted(whole and saved, truths, graded, inputs),
+            "alone": _alone(saved, truths, graded, inputs),
         },
-        "most_named": _most_named(final, inputs),
-        "new_classes": new_classes(inputs, final),
+        "most_named": _most_named(saved, inputs),
+        "new_classes": new_classes(inputs, saved),
         "estimate": _estimate(inputs, choice),
         "versions": _versions(),
     }
@@ -166,6 +169,21 @@ def _refitted(
         return None
     graded = {} if protocol is None else {p: _grades([whole], p, t, protocol, inputs) for p, t in truths.items()}
     return {"samples": len(inputs.source), "metrics": graded}
+
+
+def _alone(
+    saved: Cell, truths: Mapping[str, IntArray], protocol: Protocol | None, inputs: Inputs
+) -> dict[str, Any] | None:
+    """How often the saved model, asked about one sample at a time, says otherwise than a pool was labelled together.
+
+    None where the chosen method labels no pool together.
+    """
+    if "together" not in saved.get("adapted", {}):
+        return None
+    found = saved["adapted"]
+    graded = {} if protocol is None else {p: _grades([saved], p, t, protocol, inputs) for p, t in truths.items()}
+    differ = int((found["prediction"] != found["together"]).sum())
+    return {"differ": differ, "samples": len(found["together"]), "metrics": graded}
 
 
 def _grades(

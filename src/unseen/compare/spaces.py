@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from unseen.compare.names import read_as_texts
 from unseen.data.classes import ClassSpace, join, realign
 from unseen.data.compositions import composed, primitives, with_vectors
 from unseen.data.domain import Domain
@@ -109,7 +110,10 @@ def onto(domain: Domain, space: ClassSpace) -> Domain:
 def embed_classes(
     known: ClassSpace, tower: Encoder | None, described: bool, prompts: Sequence[str] | None = None
 ) -> tuple[ClassSpace, bool]:
-    """Class embeddings: in the space of the samples if the encoder has one for texts, else by MiniLM if described."""
+    """Class embeddings, and whether they lie among the samples: if the encoder reads names; else by MiniLM.
+
+    An encoder of texts reads names, too, where classes are described by nothing else than words.
+    """
     from unseen.encoders import TwoTowerEncoder
 
     if isinstance(tower, TwoTowerEncoder):
@@ -119,6 +123,8 @@ def embed_classes(
     if described and known.embeddings is None and known.attributes is None:
         from unseen import encoders
 
+        if tower is not None and tower.kind == "text":
+            return read_as_texts(known, tower, prompts), True
         texts = Domain(x=np.array(known.texts, dtype=np.str_), kind="text", name="classes")
         return known.replace(embeddings=encoders.get("minilm").encode(texts).x), False
     return known, False

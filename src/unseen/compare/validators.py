@@ -137,6 +137,18 @@ def learner_of(source: Domain) -> str:
     return max(BACK, key=lambda name: cross_validated(BACK[name], x, y)) if len(x) > 1 else REVERSE
 
 
+def learns_from_support(slug: str) -> bool:
+    """Whether a method reads the support, where there is one."""
+    return any("support" in (*way.required, *way.optional) for way in signatures(methods.get(slug)))
+
+
+def fits_of(slug: str, support: Domain | None) -> int:
+    """How often a candidate is fitted for a seed: once, and once without each part of the support that grades it."""
+    if support is None or not learns_from_support(slug):
+        return 1
+    return 1 + sum(1 for _ in leave_out(support.labels))
+
+
 def _on_support(
     method: Method, support: Domain, given: Given, slug: str, preset: str, seed: int, fits: Fits
 ) -> NDArray[np.bool_]:
@@ -144,8 +156,7 @@ def _on_support(
     parts = list(leave_out(support.labels))
     if not parts:
         return np.zeros(0, dtype=bool)
-    reads = any("support" in (*way.required, *way.optional) for way in signatures(methods.get(slug)))
-    learns = reads and "support" in given.inputs
+    learns = learns_from_support(slug) and "support" in given.inputs
     right = []
     for i, (learn, grade) in enumerate(parts):
         if learns:

@@ -8,8 +8,9 @@ import logging
 import os
 import re
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from unseen.curation import stages as work_of
 from unseen.curation.accounting import Accounting
@@ -174,16 +175,35 @@ def _claim(job: Job, stages: Sequence[str]) -> None:
     begun = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
     if not begun and any((work.out / name).exists() for name in ("collection.json", "shards")):
         raise ValueError(f"{work.out} holds a collection without its work folder; name a new folder")
+    before = {"fetch": job.settings.digest_with_pace()}
+    settings = json.loads(json.dumps({name: job.settings.told(name) for name in own}))
     for name, digest in own.items():
-        if begun.get(name, digest) != digest:
+        if begun.get(name, digest) not in (digest, before.get(name)):
             raise ValueError(
-                f"{work.out} was begun with another input or other settings of stage {name!r}: say the same again, or "
-                "name a new folder (only thresholds, near duplicates, rules and heads may change)"
+                f"{work.out} was begun with {_differing(name, begun, settings[name])}: say the same again, or "
+                "name a new folder (only thresholds, near duplicates, rules, heads and the pace of "
+                "downloads may change)"
             )
     work.folder.mkdir(parents=True, exist_ok=True)
     with replacing(file) as temporary:
-        told = {**begun, **{name: own[name] for name in own if name in stages or name in begun}}
+        now = [name for name in own if name in stages or name in begun]
+        told = {**begun, **{name: own[name] for name in now}}
+        told["settings"] = {**begun.get("settings", {}), **{name: settings[name] for name in now}}
         temporary.write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
+
+
+def _differing(stage: str, begun: Mapping[str, Any], new: Mapping[str, Any]) -> str:
+    """What differs in a stage from what a folder was begun with, each setting with both values."""
+    old = begun.get("settings", {}).get(stage)
+    if old is None:  # of a run from before settings were kept
+        return f"another input or other settings of stage {stage!r}"
+    told = [f"{key} {_said(old.get(key))}, not {_said(value)}" for key, value in new.items() if old.get(key) != value]
+    return "; ".join(told) or ("another encoder" if stage == "embed" else "another input")
+
+
+def _said(value: Any) -> str:
+    """A setting as people write it."""
+    return (", ".join(map(str, value)) or "none") if isinstance(value, list) else str(value)
 
 
 def _tidy(work: Work) -> None:

@@ -93,7 +93,8 @@ def leakage(
 ) -> Leakage:
     """Report which samples of the exam a method has seen already.
 
-    Contents are compared by hash, pictures by `perceptual`, and embeddings, if given, by `near`.
+    Contents are compared by hash, pictures by `perceptual`, and embeddings, if given, by `near`. Pictures whose
+    embeddings are near must look alike, too: an encoder can place unlike pictures of one thing at one point.
 
     Parameters
     ----------
@@ -119,7 +120,9 @@ def leakage(
         for side, domain, rows in (("source", source, source_features), ("exam", exam, exam_features)):
             if len(rows) != len(domain):
                 raise ValueError(f"{side}_features has {len(rows)} rows, {side} has {len(domain)} samples")
-        alike.append(("embedding", near(source_features, exam_features, threshold)))
+        close = near(source_features, exam_features, threshold)
+        both = source.kind == exam.kind == "image"
+        alike.append(("embedding", confirmed(source, exam, close) if both else close))
     for how, matches in alike:
         for i, j, score in matches:
             found.setdefault((i, j), Match(str(source.ids[i]), str(exam.ids[j]), how, score))
@@ -171,6 +174,21 @@ def perceptual(a: Domain, b: Domain, *, bits: int = 6, difference: float = 0.03,
             if gap <= min(difference, share * _deviation(small_a[i], small_b[j])):
                 matches.append((int(i), int(j), 1 - float(gap)))
     return matches
+
+
+def confirmed(a: Domain, b: Domain, matches: Matches, *, difference: float = 0.03, share: float = 0.25) -> Matches:
+    """Those of the pairs whose pictures look the same, but for their mean colour; bounds as in `perceptual`."""
+    if not matches:
+        return []
+    rows, columns = (sorted({match[side] for match in matches}) for side in (0, 1))
+    left, right = (dict(zip(at, _looks(domain.take(at))[1])) for domain, at in ((a, rows), (b, columns)))
+
+    def alike(one: NDArray[np.uint8], other: NDArray[np.uint8]) -> bool:
+        x, y = (picture.reshape(-1, 3).astype(np.float32) / 255 for picture in (one, other))
+        gap = float(np.abs(x - x.mean(axis=0) - y + y.mean(axis=0)).mean())
+        return gap <= min(difference, share * _deviation(one, other))
+
+    return [match for match in matches if alike(left[match[0]], right[match[1]])]
 
 
 def _deviation(*pictures: NDArray[np.uint8]) -> float:

@@ -212,11 +212,13 @@ def _labelled_classes(classes: Any, model: Bundle | None, brought: Inputs | None
 
 
 def _content(samples: Domain, file: Path) -> dict[str, Any]:
-    """The columns by which the table can be read again: paths relative to it, texts, or features."""
+    """The columns by which the table can be read again: paths relative to it, texts, or features and words beside."""
     if samples.kind == "text":
         return {"text": np.asarray(list(samples.x))}
     if samples.kind == "features":
-        return {f"f{i}": column for i, column in enumerate(np.asarray(samples.x).T)}
+        names = samples.feature_names or tuple(f"f{i}" for i in range(samples.n_features))
+        words = {name: told for name, told in samples.columns.items() if np.asarray(told).dtype.kind in "UO"}
+        return {**dict(zip(names, np.asarray(samples.x).T)), **{k: v for k, v in words.items() if k not in names}}
     items = samples.x.items if isinstance(samples.x, Lazy) else []
     paths = [Path(item) for item in items if isinstance(item, str)]
     if len(paths) != len(samples) or not all(path.is_file() for path in paths):

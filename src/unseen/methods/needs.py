@@ -73,13 +73,16 @@ class ClassNeed(Need):
 
 @dataclasses.dataclass(frozen=True)
 class SharedSpace(ClassNeed):
-    """Class embeddings among the samples, as a two-tower encoder places them."""
+    """Class embeddings among the samples, as an encoder of pictures and texts places them, or one of texts."""
 
     def missing(self, classes: ClassSpace, given: Given) -> str | None:
         """Return what these classes lack."""
         if given.shared_space and classes.embeddings is not None:
             return None
-        return "needs a two-tower encoder, such as lite-clip, that places class names among the samples"
+        return (
+            "needs class names among the samples: pictures and a two-tower encoder, such as lite-clip, or texts and "
+            "the names of their classes"
+        )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -165,6 +168,20 @@ class Domains(Need):
         names = np.array([f"style {i}" for i in range(self.n)])
         turn = np.arange(len(source)) // len(np.unique(source.labels)) % self.n
         return {"source": source.replace(columns={**source.columns, "domain": names[turn]})}
+
+
+@dataclasses.dataclass(frozen=True)
+class LabeledClasses(Need):
+    """At least `n` classes with labelled samples, on all sides together."""
+
+    n: int
+
+    def lacks(self, given: Given) -> str | None:
+        """Return that there are fewer."""
+        sides = [given.inputs.get(word) for word in ("source", "support", "auxiliary")]
+        labels = [side.labels for side in sides if isinstance(side, Domain) and side.y is not None]
+        found = len(np.unique(np.concatenate(labels))) if labels else self.n
+        return None if found >= self.n else f"needs labelled samples of at least {self.n} classes; there are {found}"
 
 
 @dataclasses.dataclass(frozen=True)

@@ -5,12 +5,9 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from unseen.data.feature_names import listed
-
-if TYPE_CHECKING:
-    from rich.table import Table
 
 Results = Mapping[str, Any]
 
@@ -242,7 +239,7 @@ def headline(results: Results) -> str:
             f"{name} was chosen from {count(among, 'candidate')}; it may be right on {about}, and guessing on "
             f"{percent(guess)}: an estimate, without a label to grade it by."
         )
-        if told["accuracy"] < 1.5 * guess:
+        if _is_near_guessing(told["interval"], guess):
             line += " That is hardly better than guessing: look at it with `unseen verify` before you use it."
         return line
     if found is None:
@@ -252,6 +249,12 @@ def headline(results: Results) -> str:
     if found.floor is not None and name != found.nothing:
         rest = f", beside {percent(found.floor)} {_doing(found.nothing)}"
     return f"{name} {_reaches(figure, found.metric)}{rest}; {count(found.samples, 'sample')} of it were graded."
+
+
+def _is_near_guessing(interval: Sequence[float], guess: float) -> bool:
+    """Whether more than half of an interval is at most half as much again as guessing, and a fifth of the way to 1."""
+    low, high = interval
+    return low + high < 2 * min(1.5 * guess, guess + 0.2 * (1 - guess))
 
 
 def _reaches(figure: str, metric: str) -> str:
@@ -267,7 +270,7 @@ def beside(results: Results) -> list[str]:
     """The sentences that the headline must not be read without."""
     found = verdict(results)
     if found is None:
-        return [line for line in (_estimate(results.get("estimate")), _flat(results)) if line]
+        return [line for line in (_estimate(results.get("estimate")), _alone(found, results), _flat(results)) if line]
     parts = [
         f"{percent(found.chance)} by guessing" if found.chance is not None else None,
         f"{percent(found.floor)} {_doing(found.nothing)} ({found.nothing})" if found.floor is not None else None,
@@ -279,6 +282,7 @@ def beside(results: Results) -> list[str]:
         lines.append(_not_comparable(found, results["references"]["ceiling"]))
     lines.append(_change(found, results["chosen"]["name"]))
     lines.append(_refitted(found, results["chosen"].get("refitted")))
+    lines.append(_alone(found, results))
     lines.append(_regret(found, results))
     lines.append(_flat(results))
     return [line for line in lines if line]
@@ -296,6 +300,20 @@ def _refitted(found: Verdict, whole: Mapping[str, Any] | None) -> str:
         f"The saved model, fitted once more on all {count(whole['samples'], 'source sample')} (candidates learn from "
         f"four fifths of them), reaches {percent(reached)}."
     )
+
+
+def _alone(found: Verdict | None, results: Results) -> str:
+    """On how many samples the saved model, asked about one at a time, differs from the labels of all together."""
+    told = results["chosen"].get("alone")
+    if not told or not told["differ"]:
+        return ""
+    line = (
+        f"{results['chosen']['name']} labels the target's samples together; the saved model is asked about each by "
+        f"itself and says otherwise of {told['differ']} of {told['samples']}"
+    )
+    if found is None or results["chosen"].get("refitted"):
+        return f"{line}."
+    return f"{line}: it reaches {percent(told['metrics']['adapted'][found.metric]['mean'])}."
 
 
 FLAT = 0.5
@@ -405,8 +423,10 @@ def summary(results: Results) -> list[str]:
         lines.append("`unseen verify` measures the accuracy by a few answers of yours.")
         if not results.get("estimate"):
             lines[-1] = f"How often it is right is not known, and nothing here tells: {lines[-1]}"
+        lines.append(_alone(found, results))
     else:
-        last = [_refitted(found, results["chosen"].get("refitted")), _regret(found, results)]
+        whole = _refitted(found, results["chosen"].get("refitted"))
+        last = [whole, _alone(found, results), _regret(found, results)]
         lines.append(" ".join(part for part in last if part))
         if found.gain is not None and found.gain < -HARM and results["chosen"]["name"] != found.nothing:
             lines.append(_change(found, results["chosen"]["name"]))
@@ -436,56 +456,6 @@ def details(results: Results) -> list[str]:
         times = count(exam["openings"], "time")
         lines.append(f"The labels of {count(exam['samples'], 'sample')} ({part}) have graded {times} so far.")
     return [line.replace(SPACE, " ") for line in lines]
-
-
-def teachers_table(taught: Mapping[str, Sequence[Mapping[str, Any]]]) -> Table:
-    """By method, how similar each model of a zoo is to the task, and its weight in what was distilled from it."""
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for column in ("method", "teacher"):
-        table.add_column(column, overflow="fold")
-    for column in ("similarity", "weight"):
-        table.add_column(column, justify="right")
-    for method, rows in taught.items():
-        for row in rows:
-            table.add_row(Text(method), Text(row["name"]), number(row["similarity"]), number(row["weight"]))
-    return table
-
-
-def rich_table(results: Results) -> Table:
-    """The candidates in the order of their scores without labels, as a table for the terminal.
-
-    Raises
-    ------
-    ValueError
-        If the schema of `results` is not one that this version reads.
-    """
-    from rich.table import Table
-    from rich.text import Text
-
-    check(results)
-    found = verdict(results)
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    table.add_column("candidate", overflow="fold")
-    parts = list(results["exam"]) if found else []
-    for part in parts:
-        assert found is not None
-        table.add_column(f"{metric_label(found.metric)}, %\n{part}", justify="right")
-        table.add_column("worst\nseed", justify="right")
-    table.add_column("score\nwithout labels", justify="right")
-    table.add_column("time", justify="right")
-    for row in results["candidates"]:
-        cells = []
-        for part in parts:
-            assert found is not None
-            spread = row["metrics"][part][found.metric]
-            cells += [f"{share(spread['mean'])} {deviation(spread)}".strip(), share(spread["worst"])]
-        style = "bold" if row["chosen"] else ""
-        name = Text(f"{'*' if row['chosen'] else ' '} {row['name']}")
-        table.add_row(name, *cells, number(row["vote"], 2), seconds(row["seconds"]), style=style)
-    return table
 
 
 def columns_told(given: Mapping[str, Mapping[str, Any]]) -> list[str]:

@@ -46,7 +46,7 @@ def test_rows_that_are_not_finite_are_counted(tmp_path):
     np.savez(tmp_path / "d.npz", x=[[1.0, 2], [np.nan, 1], [3, 4]], y=[0, 1, 1])
     domain = load(tmp_path / "d.npz")
     assert domain.y.tolist() == [0, 1]
-    assert [entry.where for entry in domain.skipped] == ["row 2"]
+    assert [entry.where for entry in domain.skipped] == ["row 2 (id 000001)"]
     with pytest.raises(ValueError, match="1 unreadable"):
         load(tmp_path / "d.npz", on_error="fail")
 

@@ -48,7 +48,7 @@ def test_broken_pictures_and_pictures_elsewhere_are_refused(tmp_path, monkeypatc
     domain = load(tmp_path / "d")
     assert domain.ids.tolist() == ["000002"]
     assert domain.columns["n"].tolist() == [3]
-    assert [entry.where for entry in domain.skipped] == ["row 1", "row 2"]
+    assert [entry.where for entry in domain.skipped] == ["row 1 (id 000000)", "row 2 (id 000001)"]
     assert "points to it" in domain.skipped[1].why
 
 

@@ -82,7 +82,7 @@ def test_rows_with_missing_features_are_counted(tmp_path):
     path = write(tmp_path, "a,b,label\n1,2,x\n,4,y\n5,inf,x\n")
     domain = load(path)
     assert len(domain) == 1
-    assert [entry.where for entry in domain.skipped] == ["row 2", "row 3"]
+    assert [entry.where for entry in domain.skipped] == ["row 2 (id 000001)", "row 3 (id 000002)"]
     assert "a is missing" in domain.skipped[0].why
     with pytest.raises(ValueError, match="2 unreadable"):
         load(path, on_error="fail")
@@ -171,7 +171,9 @@ def test_a_cell_that_is_no_number_does_not_cost_its_column(tmp_path):
     assert domain.feature_names == ("a", "Breite")
     assert domain.x[1].tolist() == [1, 0.5]
     assert domain.notes == ("Breite: 1 of 21 cells is no number: '?'",)
-    assert [(entry.where, entry.why) for entry in domain.skipped] == [("row 21", "Breite is '?', which is no number")]
+    assert [(entry.where, entry.why) for entry in domain.skipped] == [
+        ("row 21 (id 000020)", "Breite is '?', which is no number")
+    ]
 
 
 def test_many_columns_with_odd_cells_are_not_all_listed(tmp_path):
@@ -221,8 +223,8 @@ def test_a_row_whose_text_is_empty_is_left_out_and_named(tmp_path):
     assert domain.x.tolist() == ["a match", "a vote"]
     assert domain.labels.tolist() == [domain.classes.index("sport"), domain.classes.index("news")]
     assert [(entry.where, entry.why) for entry in domain.skipped] == [
-        ("row 2", "text is empty"),
-        ("row 3", "text is empty"),
+        ("row 2 (id 000001)", "text is empty"),
+        ("row 3 (id 000002)", "text is empty"),
     ]
 
 
@@ -245,7 +247,7 @@ def test_a_blank_cell_is_a_missing_number_in_every_format(tmp_path, blank):
     for name in ("t.csv", "t.jsonl", "t.parquet"):
         domain = load(tmp_path / name, on_error="skip")
         assert domain.x.tolist() == [[1, 0], [3, 2], [4, 3]], name
-        assert [entry.where for entry in domain.skipped] == ["row 2"]
+        assert [entry.where for entry in domain.skipped] == ["row 2 (id 000001)"]
 
 
 def test_a_column_that_is_mostly_missing_costs_no_row(tmp_path):

@@ -19,7 +19,7 @@ from unseen.cli import app
 from unseen.data.domain import Domain, Lazy
 from unseen.data.homographies import moved_corners, warped
 from unseen.data.simulate.flights import Way, flight
-from unseen.evaluation.zeb import DEGREES, PIXELS, Cameras, Plane
+from unseen.evaluation.zeb import DEGREES, PIXELS, Cameras, KnownPair, Plane
 from unseen.jobs.matching import bench
 from unseen.jobs.matching.page import bench_page
 
@@ -68,6 +68,15 @@ def test_pairs_with_a_homography_and_with_cameras_are_read_and_graded(folder: Pa
     assert told["pairs"] == {"flat": 1, "flown": 1}
     assert told["matchers"][0]["mean"] == pytest.approx(result.table.loc["sift"].mean())
     assert b"sift" in bench_page(result, "errors.csv")
+
+
+def test_pairs_that_match_would_not_call_a_match_are_counted_so(folder: Path) -> None:
+    """A homography can be fitted to any four points: that one was found is no match yet."""
+    unlike = (PHOTOGRAPH, np.ascontiguousarray(load_sample_image("flower.jpg")[:400:2, :512:2]))
+    other = KnownPair("unlike", lambda: unlike, Plane(MATRIX, 256, 200))
+    made = bench.bench(["sift"], {"flat": [*bench.known_pairs(folder / "flat.csv")["flat"], other]})
+    assert made.errors.found.tolist() == [True, False]
+    assert made.told()["matchers"][0]["nothing_found"] == 0.5
 
 
 def test_scenes_are_unlike_each_known_and_drawn_from_the_seed() -> None:

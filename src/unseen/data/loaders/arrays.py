@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from unseen.data.classes import ClassSpace
 from unseen.data.domain import Domain, Lazy, Skipped, _digest_of
-from unseen.data.loaders.common import OnError, encode_labels, settle
+from unseen.data.loaders.common import OnError, encode_labels, row_and_id, settle
 from unseen.data.reading import check_array, check_member, is_local, open_file
 from unseen.files import named
 
@@ -59,7 +59,7 @@ def load_arrays(
         values = [None if value < 0 else str(names[value]) for value in values]
     space = classes if classes is not None or names is None else [str(value) for value in names]
     y, found = encode_labels(values, space)
-    skipped = settle([Skipped(f"row {i + 1}", "a value is not finite") for i in bad], on_error, name)
+    skipped = settle([Skipped(row_and_id(i, ids), "a value is not finite") for i in bad], on_error, name)
     domain = Domain(x=samples, y=y, kind=kind, classes=found, ids=ids, columns=columns, name=name)
     if len(bad):
         domain = domain.take(np.setdiff1d(np.arange(len(x)), bad))

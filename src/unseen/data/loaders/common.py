@@ -183,6 +183,11 @@ def settle(skipped: Sequence[Skipped], on_error: OnError, name: str) -> tuple[Sk
     return tuple(skipped)
 
 
+def row_and_id(i: int | np.integer[Any], ids: Sequence[Any] | NDArray[Any] | None = None) -> str:
+    """What a row of a table is called, counted from 1 as in a spreadsheet, with its id, by which tables name it."""
+    return f"row {i + 1} (id {f'{i:06d}' if ids is None else ids[int(i)]})"
+
+
 def unique_ids(names: Sequence[str]) -> NDArray[np.str_] | None:
     """The names as sample ids; None if they repeat."""
     return np.array(names, dtype=np.str_) if len(set(names)) == len(names) else None

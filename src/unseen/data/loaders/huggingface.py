@@ -19,6 +19,7 @@ from unseen.data.loaders.common import (
     encode_labels,
     find_column,
     inspect,
+    row_and_id,
     settle,
     unique_ids,
 )
@@ -63,6 +64,7 @@ def load_huggingface(
 
     skipped: list[Skipped] = []
     names: tuple[str, ...] = ()
+    own = unique_ids([str(value) for value in table[identity]]) if identity else None
     rows = np.arange(len(table))
     if picture is not None:
         encoded = table.select_columns([picture]).cast_column(picture, datasets.Image(decode=False))
@@ -74,9 +76,9 @@ def load_huggingface(
             return body
 
         if check:
-            skipped = inspect(rows.tolist(), lambda row: verify(content(row)), lambda row: f"row {row + 1}")
+            skipped = inspect(rows.tolist(), lambda row: verify(content(row)), lambda row: row_and_id(row, own))
             bad = {entry.where for entry in skipped}
-            rows = rows[[f"row {row + 1}" not in bad for row in rows]]
+            rows = rows[[row_and_id(row, own) not in bad for row in rows]]
         kind: Any = "image"
         x: Any = Lazy(
             rows.tolist(),
@@ -86,13 +88,13 @@ def load_huggingface(
     elif text is not None:
         kind, x = "text", np.array([value or "" for value in table[text]], dtype=np.str_)
         rows = np.flatnonzero([bool(value.strip()) for value in x.tolist()])
-        skipped = [Skipped(f"row {row + 1}", f"{text} is empty") for row in np.setdiff1d(np.arange(len(x)), rows)]
+        skipped = [Skipped(row_and_id(row, own), f"{text} is empty") for row in np.setdiff1d(np.arange(len(x)), rows)]
         x = x[rows]
     else:
         kind = "features"
         x, names = _numbers(table, [key for key in headers if key not in {label, identity}], name)
         bad_rows = np.flatnonzero(~np.isfinite(x).all(axis=1))
-        skipped = [Skipped(f"row {row + 1}", "a value is missing or not finite") for row in bad_rows]
+        skipped = [Skipped(row_and_id(row, own), "a value is missing or not finite") for row in bad_rows]
         rows = np.setdiff1d(rows, bad_rows)
         x = x[rows]
     if not len(rows):
@@ -108,13 +110,12 @@ def load_huggingface(
         used = {label, text, picture, identity} if kind != "features" else set(headers)
         if is_plain and key not in used and key not in columns:
             columns[key] = np.asarray([value if value is not None else "" for value in table[key]])[rows]
-    ids = unique_ids([str(value) for value in table[identity]]) if identity else None
     return Domain(
         x=x,
         y=y,
         kind=kind,
         classes=space,
-        ids=ids[rows] if ids is not None else np.array([f"{row:06d}" for row in rows]),
+        ids=own[rows] if own is not None else np.array([f"{row:06d}" for row in rows]),
         columns=columns,
         name=name,
         skipped=settle(skipped, on_error, name),

@@ -28,6 +28,7 @@ from unseen.data.loaders.common import (
     find_column,
     inside,
     inspect,
+    row_and_id,
     settle,
     unique_ids,
 )
@@ -87,6 +88,7 @@ def load_table(
         looked = {column: column_of(frame[column], form.decimal) for column in headers if column not in taken}
         where, text = _guess_strings(frame, looked)
 
+    own = unique_ids(_called(frame[identity], [])) if identity else None
     rows = frame.index.to_numpy()
     kind: Kind
     x: Any
@@ -112,7 +114,7 @@ def load_table(
     elif text is not None:
         kind, x = "text", as_texts(frame[text])
         says = np.array([bool(value.strip()) for value in x.tolist()], dtype=bool)
-        skipped = [Skipped(f"row {i + 1}", f"{text} is empty") for i in np.flatnonzero(~says)]
+        skipped = [Skipped(row_and_id(i, own), f"{text} is empty") for i in np.flatnonzero(~says)]
         x, rows = x[says], rows[says]
     else:
         kind = "features"
@@ -123,7 +125,7 @@ def load_table(
                 f"{name}: no numbers, texts or paths are left; name one by text_column or path_column. "
                 f"The columns are: {', '.join(headers)}"
             )
-        x, skipped = _numbers({column: looked[column] for column in features})
+        x, skipped = _numbers({column: looked[column] for column in features}, own)
         finite = np.isfinite(x).all(axis=1)
         x, rows, taken = x[finite], rows[finite], taken | set(features)
         notes = _notes(looked)
@@ -149,7 +151,7 @@ def load_table(
     )
 
 
-def _numbers(columns: Mapping[str, Column]) -> tuple[NDArray[np.float32], list[Skipped]]:
+def _numbers(columns: Mapping[str, Column], ids: Any) -> tuple[NDArray[np.float32], list[Skipped]]:
     """Columns of numbers side by side, (n, d), and which rows lack one, and why."""
     names = list(columns)
     x = np.stack([np.asarray(found.values).astype(np.float32) for found in columns.values()], axis=1)
@@ -159,7 +161,7 @@ def _numbers(columns: Mapping[str, Column]) -> tuple[NDArray[np.float32], list[S
         name = names[int(np.argmin(finite[i]))]
         cell = columns[name].odd.get(int(i))
         why = "is missing or not finite" if cell is None else f"is {cell!r}, which is no number"
-        skipped.append(Skipped(f"row {i + 1}", f"{name} {why}"))
+        skipped.append(Skipped(row_and_id(i, ids), f"{name} {why}"))
     return x, skipped
 
 

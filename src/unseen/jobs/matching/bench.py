@@ -20,7 +20,7 @@ from unseen.data.images import as_pixels, decode
 from unseen.data.simulate.flights import Way, flight
 from unseen.data.simulate.modalities import render
 from unseen.evaluation.zeb import DEGREES, Cameras, KnownPair, Plane, areas, summary, zeb_evaluate
-from unseen.jobs.matching.job import make, turning
+from unseen.jobs.matching.job import agreed, is_found, make, turning
 from unseen.methods.matching.matcher import PairMatcher, quarter_turn, turned
 from unseen.nn.two_view import Pose
 
@@ -44,7 +44,7 @@ class Bench:
     Attributes
     ----------
     errors : DataFrame
-        dataset, pair, matcher, unit, matches, error.
+        dataset, pair, matcher, unit, matches, error, found: whether `unseen match` would say that they match.
     table : DataFrame
         Areas up to 5 degrees or pixels, matchers by data sets, in [0, 1].
     scores : DataFrame
@@ -62,9 +62,7 @@ class Bench:
 
     def told(self) -> dict[str, Any]:
         """All figures as JSON can hold them."""
-        lost = np.where(self.errors.unit == DEGREES, 180.0, np.inf)
-        fails = self.errors.assign(failed=self.errors.error >= lost)
-        shares = fails.groupby("matcher").failed.mean()
+        found = self.errors.groupby("matcher").found.mean()
         return {
             "up_to": 5,
             "units": self.units,
@@ -72,7 +70,7 @@ class Bench:
             "matchers": [
                 {
                     "matcher": name, "mean": float(self.scores["mean"][name]),
-                    "mean_rank": float(self.scores["mean rank"][name]), "nothing_found": float(shares[name]),
+                    "mean_rank": float(self.scores["mean rank"][name]), "nothing_found": 1 - float(found[name]),
                     "areas": {str(own): float(self.table[own][name]) for own in self.table.columns},
                 }
                 for name in map(str, self.scores.index)
@@ -101,11 +99,17 @@ def bench(
     if twice is not None:
         raise ValueError(f"matchers must differ; {twice} is named twice")
     methods: dict[str, PairMatcher] = {str(name): make(name, **turning(name, turns), **settings) for name in names}
-    asked: dict[str, Callable[[Picture, Picture], NDArray[np.float64]]] = {
-        name: (lambda first, second, own=method: own.matches_of(first, second).points)  # type: ignore[misc]
-        for name, method in methods.items()
-    }
-    errors = zeb_evaluate(asked, datasets)
+    found: dict[str, list[bool]] = {name: [] for name in methods}
+
+    def asked(name: str, first: Picture, second: Picture) -> NDArray[np.float64]:
+        matches = methods[name].matches_of(first, second).points
+        found[name].append(is_found(agreed(methods[name], matches, first, second), len(matches)))
+        return matches
+
+    errors = zeb_evaluate({name: functools.partial(asked, name) for name in methods}, datasets)
+    for name, said in found.items():
+        errors.loc[errors.matcher == name, "found"] = said
+    errors = errors.astype({"found": bool})
     table = areas(errors)
     return Bench(errors, table, summary(table))
 

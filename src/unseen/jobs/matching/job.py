@@ -65,7 +65,7 @@ class Matched:
     @property
     def found(self) -> bool:
         """Whether so many matches agree that it is hardly chance."""
-        return self.view.matrix is not None and self.view.count >= self.needed
+        return is_found(self.view, len(self.matches.points))
 
     @property
     def needed(self) -> int:
@@ -245,10 +245,22 @@ def match(pairs: Pairs, method: PairMatcher, *, shown: int = SHOWN) -> Iterator[
     for i in track(range(len(pairs)), "pairs"):
         first, second = as_pixels(pairs.left.x[i]), as_pixels(pairs.right.x[i])
         found = method.matches_of(first, second)
-        view = two_view(found.points, method.geometry, _allowed(method, first, second))
+        view = agreed(method, found.points, first, second)
         kept = (first, second) if i < shown else None
         shortest = min(*first.shape[:2], *second.shape[:2])
         yield Matched(str(pairs.ids[i]), names[0][i], names[1][i], kept, shortest, found, view)
+
+
+def agreed(
+    method: PairMatcher, points: NDArray[Any], first: NDArray[np.uint8], second: NDArray[np.uint8]
+) -> View:
+    """The geometry that most of the matches of a pair agree with."""
+    return two_view(points, method.geometry, _allowed(method, first, second))
+
+
+def is_found(view: View, matches: int) -> bool:
+    """Whether so many of the matches agree with a geometry that it is hardly chance."""
+    return view.matrix is not None and view.count >= needed(view.geometry, matches)
 
 
 def _allowed(method: PairMatcher, first: NDArray[np.uint8], second: NDArray[np.uint8]) -> float:

@@ -26,6 +26,7 @@ from unseen.methods.few_shot.dafosnet.losses import (
     prototypes,
 )
 from unseen.methods.few_shot.dafosnet.training import Networks, Settings, meta_train
+from unseen.methods.needs import LabeledClasses
 from unseen.methods.parameters import Count, Natural, NonNegative, Positive, Unit, Within
 from unseen.methods.verbs import gives
 
@@ -115,6 +116,7 @@ class DAFOSNet(Method):
         slug="dafosnet",
         rejects=True,
         cost=20.0,
+        needs=(LabeledClasses(4),),
         title="Domain Adaptive Few-Shot Open-Set Learning",
         venue="ICCV 2023",
         official_code="DebabrataPal7/DAFOSNET",
@@ -303,8 +305,8 @@ class DAFOSNet(Method):
             raise ValueError(
                 "source and target must have two known classes each, none the same, and an unknown one besides, "
                 f"with {shots[0]} and {shots[1]} shots and {self.queries} queries; there are "
-                f"{' and '.join(str(len(np.unique(y))) for y in labels)} classes, or too few samples of them: lower "
-                "source_shots or queries"
+                f"{' and '.join(str(len(np.unique(y))) for y in labels)} classes, or too few samples of them: give a "
+                f"source of four classes with {shots[0] + self.queries} samples each, or lower source_shots or queries"
             )
         way = self.way or min(MOST_CLASSES, most)
         beside = min(len(with_samples(y, self.queries)) for y in labels) - way
