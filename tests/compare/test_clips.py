@@ -120,7 +120,7 @@ def test_clips_for_which_there_is_no_room_are_fitted_here(ready: Inputs, monkeyp
     fits.run_all(ready, CANDIDATES, 1, None, Engine(workers=2))
     monkeypatch.setattr("unseen.encoders.whole_clips.FILE_ROOM", 1000)
     fits.run_all(ready, CANDIDATES, 1, None, Engine(workers=2))
-    assert ran == [(["source-only", "x-clip"], 2), ([], 1), (["source-only"], 2), (["x-clip"], 1)]
+    assert ran == [(["x-clip", "source-only"], 2), ([], 1), (["source-only"], 2), (["x-clip"], 1)]
 
 
 def test_nothing_is_cut_for_others_where_all_was_fitted_before(

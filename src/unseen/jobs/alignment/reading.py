@@ -30,7 +30,7 @@ COLUMNS = (
 """Usual names of the two columns of a table of pairs."""
 VIDEO = "video file"
 """The column that says which video a clip is a part of."""
-ROW = re.compile(r"row (\d+)(?:: .*)?$")
+ROW = re.compile(r"row (\d+)(?: \(id .*\))?(?:: .*)?$")
 """Where a row that was left out stands."""
 LANGUAGES = ("language", "lang", "locale")
 """Usual names of the column that says which language a pair is in."""

@@ -16,7 +16,7 @@ from unseen.data.simulate.common import lazy_pictures
 from unseen.data.simulate.hard import varied
 from unseen.methods.base import Method, signatures
 from unseen.methods.baselines.linear_probe import LinearProbe
-from unseen.methods.needs import Regions, has_regions
+from unseen.methods.needs import LabeledClasses, Regions, has_regions
 from unseen.methods.video.needs import PretrainedVideo
 from unseen.methods.vocabulary import signature_of
 
@@ -41,7 +41,7 @@ def words_of(cls: type[Method], given: Collection[str]) -> tuple[str, ...] | Non
     may ask for a target, and for a handful: labelled samples of the source, since episodes come later.
     """
     card = cls.card
-    others = [need for need in card.needs if not isinstance(need, (Regions, PretrainedVideo))]
+    others = [need for need in card.needs if not isinstance(need, (Regions, PretrainedVideo, LabeledClasses))]
     kinds = {"features", "clip"} & set(card.modalities)
     if cls.fit is Method.fit or card.task != "class" or not kinds or others:
         return None
