@@ -203,7 +203,7 @@ def check_written(name: str, file: Path | None, *endings: str) -> None:
 
 def check_apart(read: Iterable[str | Path | None], **written: Path | None) -> None:
     """`ValueError` if a file to write is one of those that are read: it would be lost."""
-    given = [path for one in read if one is not None for path in (str(one), str(one).partition(":")[2])]
+    given = [path for one in read if one is not None for path in (str(one), str(one).partition(":")[2]) if path]
     for name, file in written.items():
         if file is not None and any(_same(file, path) for path in given):
             raise ValueError(f"{name}: {str(file)!r} is what is read; name another file")

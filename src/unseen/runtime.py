@@ -320,11 +320,12 @@ def _told(items: Sequence[T], label: str, seen: Seen) -> Generator[T, None, None
         seen(label, done, len(items))
 
 
-def track(items: Sequence[T], label: str) -> Generator[T, None, None]:
+def track(items: Sequence[T], label: str, weights: Sequence[float] = ()) -> Generator[T, None, None]:
     """Yield the items; if the runtime asks for progress, show how far this is on standard error, or tell who watches.
 
     A terminal has one bar. Elsewhere (a pipe, a log) a plain line is written every few seconds, one for all that is
-    at work: ``fitting: 12 of 45, 14 s, about 38 s left``.
+    at work: ``fitting: 12 of 45, 14 s, about 38 s left``. `weights` say how long each item takes beside the others,
+    about; all alike if absent.
     """
     if (seen := _seen.get()) is not None:
         yield from _told(items, label, seen)
@@ -333,13 +334,18 @@ def track(items: Sequence[T], label: str) -> Generator[T, None, None]:
         yield from items
         return
     if not sys.stderr.isatty():
-        yield from _in_lines(items, label)
+        yield from _in_lines(items, label, weights)
         return
     from rich.console import Console
     from rich.markup import escape
-    from rich.progress import track as bar
+    from rich.progress import Progress
 
-    yield from bar(items, description=escape(label), console=Console(stderr=True), transient=True)
+    each = weights or [1.0] * len(items)
+    with Progress(console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(escape(label), total=sum(each))
+        for item, weight in zip(items, each):
+            yield item
+            bar.advance(task, weight)
 
 
 FIRST_LINE, NEXT_LINE = 2.0, 5.0
@@ -352,6 +358,7 @@ class _AtWork:
 
     label: str
     of: int
+    weights: Sequence[float] = ()
     done: int = 0
     told: int = 0
     began: float = dataclasses.field(default_factory=lambda: time.monotonic())
@@ -361,10 +368,10 @@ _at_work: list[_AtWork] = []
 _last_line = 0.0
 
 
-def _in_lines(items: Sequence[T], label: str) -> Generator[T, None, None]:
+def _in_lines(items: Sequence[T], label: str, weights: Sequence[float] = ()) -> Generator[T, None, None]:
     """The items; a line about all that is at work, the outermost first, where none was written for a while."""
     global _last_line
-    mine = _AtWork(label, len(items))
+    mine = _AtWork(label, len(items), weights)
     _at_work.append(mine)
     try:
         for item in items:
@@ -383,7 +390,10 @@ def _how_far(work: Sequence[_AtWork], now: float) -> str:
     """A line: the outermost work with its seconds and those left at its pace; where it stands still, what it does."""
     first = work[0]
     seconds, moves, first.told = now - first.began, first.done != first.told, first.done
-    left = f", about {seconds * (first.of - first.done) / first.done:.0f} s left" if first.done else ""
+    weights = first.weights or [1.0] * first.of
+    left = ""
+    if first.done:
+        left = f", about {seconds * sum(weights[first.done :]) / sum(weights[: first.done]):.0f} s left"
     inner = "" if moves else "".join(f"; {one.label}: {one.done} of {one.of}" for one in work[1:])
     return f"{first.label}: {first.done} of {first.of}, {seconds:.0f} s{left}{inner}"
 

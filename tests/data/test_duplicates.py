@@ -120,6 +120,21 @@ def test_leakage_reports_each_pair_once_and_says_so():
     assert bool(report)
 
 
+def test_pictures_that_an_encoder_places_together_must_look_alike_mirrored_cropped_or_in_another_light():
+    whole = scene(2)
+    array = np.asarray(whole)
+    h, w = array.shape[0] // 25, array.shape[1] // 25
+    changed = [
+        Image.fromarray(array[:, ::-1].copy()),
+        Image.fromarray(array[h:-h, w:-w].copy()).resize(whole.size),
+        Image.fromarray(np.clip(array * 1.3, 0, 255).astype(np.uint8)),
+        scene(3),
+    ]
+    exam = pictures(changed, "e")
+    report = leakage(pictures([whole], "s"), exam, source_features=np.ones((1, 4)), exam_features=np.ones((4, 4)))
+    assert set(report.exam_ids) == {"e0", "e1", "e2"}  # the last one is another picture
+
+
 def lighter(image: Image.Image) -> Image.Image:
     return Image.fromarray((np.asarray(image) * 0.9 + 25).astype(np.uint8))
 

@@ -77,7 +77,7 @@ def run_all(
 ) -> dict[tuple[str, str], list[Cell]]:
     """All cells, by candidate in the order of the seeds; a cell that stands in `folder` is read.
 
-    Of each seed the longest fits come first, so that the time that is left is not told too short.
+    Of each seed the longest fits come first, so that none is alone at the end.
 
     A candidate that raises a `ValueError` is left out, with its reason in `failed`, where that is given and another one
     is left.
@@ -127,10 +127,11 @@ def _run(inputs: Inputs, jobs: list[Job], folder: Path | None, engine: Engine, s
     """The cells of each job, in their order."""
     if not jobs:
         return iter(())
+    costs = [_cost(pairs[0], inputs) for _, pairs in jobs]
     if engine.name == "process" and engine.workers == 1:
-        return each(_cells, jobs, Work(inputs, folder, spare), label="fitting")
+        return each(_cells, jobs, Work(inputs, folder, spare), label="fitting", weights=costs)
     told = Work(inputs.without_truth(), None if folder is None else folder.resolve(), spare)
-    return (unpack(*packed) for packed in each(_packed, jobs, told, engine=engine, label="fitting"))
+    return (unpack(*packed) for packed in each(_packed, jobs, told, engine=engine, label="fitting", weights=costs))
 
 
 def fit_whole(inputs: Inputs, pair: tuple[str, str], cell: Cell, folder: Path | None) -> Cell | None:

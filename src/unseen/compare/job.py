@@ -322,6 +322,23 @@ def _settings(engine: Engine) -> dict[str, Any]:
     return {"engine": engine.name, "threads": at.threads, "device": at.device, "precision": at.precision}
 
 
+def _differing(other: Any, config: dict[str, Any]) -> str:
+    """In what two runs differ, in words."""
+    if not isinstance(other, dict):
+        return "its config.json is none"
+    told = []
+    for key, now in json.loads(json.dumps(config)).items():
+        before = other.get(key)
+        if before == now or key in ("id", "given"):
+            continue
+        if isinstance(before, list) and isinstance(now, list):
+            gone, new = ([str(one) for one in a if one not in b] for a, b in ((before, now), (now, before)))
+            told.append(f"{key}: {', '.join([*(f'without {one}' for one in gone), *(f'with {one}' for one in new)])}")
+        else:
+            told.append(key)
+    return "; ".join(told) or "made by another version"
+
+
 def _claim_folder(folder: Path, config: dict[str, Any]) -> None:
     """Make the run folder, or go on in one of the same run."""
     file = folder / "config.json"
@@ -331,7 +348,8 @@ def _claim_folder(folder: Path, config: dict[str, Any]) -> None:
         except ValueError as error:
             raise ValueError(f"{file} is damaged ({error}); choose another out") from error
         if other.get("id") != config["id"]:
-            raise ValueError(f"out: {folder} holds another run; choose another folder or remove it")
+            raise ValueError(f"out: {folder} holds another run ({_differing(other, config)}); choose another folder or "
+                             "remove it")  # fmt: skip
         return
     if folder.is_dir():
         sweep(folder)  # a run that was killed before its first file was there

@@ -179,10 +179,11 @@ def _claim(job: Job, stages: Sequence[str]) -> None:
     settings = json.loads(json.dumps({name: job.settings.told(name) for name in own}))
     for name, digest in own.items():
         if begun.get(name, digest) not in (digest, before.get(name)):
+            old = "" if "settings" in begun else "; one of an earlier version goes on once at its own pace first"
             raise ValueError(
                 f"{work.out} was begun with {_differing(name, begun, settings[name])}: say the same again, or "
                 "name a new folder (only thresholds, near duplicates, rules, heads and the pace of "
-                "downloads may change)"
+                f"downloads may change{old})"
             )
     work.folder.mkdir(parents=True, exist_ok=True)
     with replacing(file) as temporary:

@@ -176,19 +176,41 @@ def perceptual(a: Domain, b: Domain, *, bits: int = 6, difference: float = 0.03,
     return matches
 
 
-def confirmed(a: Domain, b: Domain, matches: Matches, *, difference: float = 0.03, share: float = 0.25) -> Matches:
-    """Those of the pairs whose pictures look the same, but for their mean colour; bounds as in `perceptual`."""
+def confirmed(a: Domain, b: Domain, matches: Matches, *, correlation: float = 0.8) -> Matches:
+    """Those of the pairs whose pictures look alike: as they are, mirrored, or a little cropped, in any light.
+
+    Compared are greys of 32 x 32 by their correlation, of the best of these views.
+    """
     if not matches:
         return []
     rows, columns = (sorted({match[side] for match in matches}) for side in (0, 1))
     left, right = (dict(zip(at, _looks(domain.take(at))[1])) for domain, at in ((a, rows), (b, columns)))
 
     def alike(one: NDArray[np.uint8], other: NDArray[np.uint8]) -> bool:
-        x, y = (picture.reshape(-1, 3).astype(np.float32) / 255 for picture in (one, other))
-        gap = float(np.abs(x - x.mean(axis=0) - y + y.mean(axis=0)).mean())
-        return gap <= min(difference, share * _deviation(one, other))
+        plain, views = _views(one), _views(other)
+        return float(max((views @ plain[0]).max(), (plain @ views[0]).max())) >= correlation
 
     return [match for match in matches if alike(left[match[0]], right[match[1]])]
+
+
+CROPS = (0, 1, 2, 3)
+"""Pixels of 32 that are cut off each side, of pictures that may be cropped."""
+
+
+def _views(picture: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """A thumbnail as it is, cropped, and each of these mirrored: greys with mean 0 and length 1, (views, 1024)."""
+    grey = picture.reshape(_SIDE, _SIDE, 3).astype(np.float32).mean(axis=2)
+    found = []
+    for cut in CROPS:
+        at = np.linspace(cut, _SIDE - 1 - cut, _SIDE)
+        low, share = np.floor(at).astype(int), (at % 1).astype(np.float32)
+        high = np.minimum(low + 1, _SIDE - 1)
+        rows = grey[low] * (1 - share)[:, None] + grey[high] * share[:, None]
+        cropped = rows[:, low] * (1 - share) + rows[:, high] * share
+        found += [cropped, cropped[:, ::-1]]
+    flat = np.stack(found).reshape(len(found), -1)
+    flat = flat - flat.mean(axis=1, keepdims=True)
+    return np.asarray(flat / np.maximum(np.linalg.norm(flat, axis=1, keepdims=True), 1e-6), dtype=np.float32)
 
 
 def _deviation(*pictures: NDArray[np.uint8]) -> float:

@@ -290,7 +290,8 @@ def write_run(
         for rank, (document, score) in enumerate(zip(documents, scores), 1):
             if document == NOTHING:
                 break
-            before = min(np.float32(score), np.nextafter(before, np.float32(-np.inf)))
+            lower = np.nextafter(before, np.float32(-np.inf))
+            before = np.float32(score) if -np.inf < score < lower else lower  # what is no number follows the last one
             name = str(corpus.ids[document])
             if table:
                 writer.writerow([query, rank, name, f"{score:.6g}"])

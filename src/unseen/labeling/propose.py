@@ -67,7 +67,10 @@ class Proposal:
         if file.suffix != ".csv":
             raise ValueError(f"file must end in .csv; got {str(file)!r}")
         samples = self.samples
-        columns: dict[str, Any] = {"id": samples.ids, "label": "", **_content(samples, file)}
+        content = {name: value for name, value in _content(samples, file).items() if name != "id"}
+        if taken := sorted({"label", "guess"} & set(content)):
+            raise ValueError(f"target has a column {taken[0]!r}, which the file to fill has of its own: rename it")
+        columns: dict[str, Any] = {"id": samples.ids, "label": "", **content}
         columns["guess"] = ["" if guess is None else guess for guess in self.guesses]
         if samples.kind in ("image", "text"):  # beside features, numbers would be taken for features
             columns["covers"] = self.covers

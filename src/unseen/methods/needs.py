@@ -180,7 +180,8 @@ class LabeledClasses(Need):
         """Return that there are fewer."""
         sides = [given.inputs.get(word) for word in ("source", "support", "auxiliary")]
         labels = [side.labels for side in sides if isinstance(side, Domain) and side.y is not None]
-        found = len(np.unique(np.concatenate(labels))) if labels else self.n
+        known = [own[own >= 0] for own in labels]
+        found = len(np.unique(np.concatenate(known))) if known else self.n
         return None if found >= self.n else f"needs labelled samples of at least {self.n} classes; there are {found}"
 
 

@@ -73,8 +73,9 @@ def each(
     *,
     engine: Engine | None = None,
     label: str = "working",
+    weights: Sequence[float] = (),
 ) -> Iterator[Result]:
-    """Yield ``function(shared, item)`` for every item, in their order.
+    """Yield ``function(shared, item)`` for every item, in their order; `weights` are for `unseen.runtime.track`.
 
     With Ray, `shared` travels once and must not be changed; function, items and results must be picklable. Device,
     threads and precision are those of the caller wherever an item is done, so that results are the same bits.
@@ -88,9 +89,9 @@ def each(
     if engine.name == "process":
         helpers = engine.helpers(len(items))
         if helpers > 0:
-            yield from beside(function, items, shared, helpers, label)
+            yield from beside(function, items, shared, helpers, label, weights)
             return
-        for item in track(items, label):
+        for item in track(items, label, weights):
             yield function(shared, item)
         return
     with cluster(engine) as ray:
@@ -98,7 +99,7 @@ def each(
         options = {"num_cpus": engine.cpus, "num_gpus": engine.gpus, "max_retries": engine.retries}
         remote = ray.remote(**options)(_done_there)
         results = [remote.remote(function, [kept], item, current()) for item in items]
-        for result in track(results, label):
+        for result in track(results, label, weights):
             yield ray.get(result)
 
 

@@ -19,7 +19,12 @@ Shared = TypeVar("Shared")
 
 
 def beside(
-    function: Callable[[Shared, Item], Result], items: Sequence[Item], shared: Shared, helpers: int, label: str
+    function: Callable[[Shared, Item], Result],
+    items: Sequence[Item],
+    shared: Shared,
+    helpers: int,
+    label: str,
+    weights: Sequence[float] = (),
 ) -> Iterator[Result]:
     """Yield ``function(shared, item)`` for every item, in their order; `helpers` other processes take part.
 
@@ -31,7 +36,7 @@ def beside(
     futures: dict[int, Any] = {}
     own: dict[int, Any] = {}
     try:
-        for place in track(range(len(items)), label):
+        for place in track(range(len(items)), label, weights):
             if pool is None and time.monotonic() - started > ALONE and len(items) - place > 1:
                 several = _affordable(min(helpers, len(items) - place - 1))
                 pool = _pool(several, function, shared) if several else None

@@ -503,10 +503,10 @@ def test_what_only_says_that_it_forecasts_is_told_and_left_out(drift: None, capl
 
 def test_the_season_of_working_days_is_five_and_growth_is_gone_on_with(tmp_path: Path) -> None:
     days = pd.bdate_range("2023-01-02", periods=150)
-    pattern = np.array([0.0, 5, 20, -10, 30])[days.dayofweek]
+    pattern = np.array([0.0, 5, 20, -10, 30])[days.day_of_week]
     work = pd.DataFrame({"time": days, "y": 100 + pattern + np.random.default_rng(0).normal(size=150)})
     found = forecast(work, horizon=10, method="seasonal-naive", intervals=None)
-    truth = np.array([0.0, 5, 20, -10, 30])[pd.DatetimeIndex(found.table.time).dayofweek] + 100
+    truth = np.array([0.0, 5, 20, -10, 30])[pd.DatetimeIndex(found.table.time).day_of_week] + 100
     assert np.abs(found.table.forecast - truth).mean() < 3
     months = pd.date_range("2010-01-01", periods=132, freq="MS")
     t = np.arange(144)
@@ -538,3 +538,33 @@ def test_what_is_known_of_the_future_is_read_by_the_regression_alone_where_it_is
 
     again = ForecastModel.load(tmp_path / "out" / "model").forecast(tmp_path / "later.csv")
     np.testing.assert_allclose(again.forecast, result.table.forecast, rtol=1e-6)
+
+
+def test_a_named_method_alone_says_what_can_be_read(caplog: pytest.LogCaptureFixture) -> None:
+    both = pd.concat([table(200)[["time", "load"]].assign(id="a"), table(20)[["time", "load"]].assign(id="b")])
+    forecast(both, horizon=4, by="id", method="trend-seasons", intervals=None)
+    assert "cannot read" not in caplog.text
+
+
+def test_what_cannot_be_tuned_on_so_few_points_is_told_and_left_out(caplog: pytest.LogCaptureFixture) -> None:
+    whole = pd.DataFrame({"time": pd.date_range("2024-01-01", periods=210, freq="D"), "y": np.arange(210.0) % 7})
+    whole["promo"] = (np.arange(210) % 3 == 0).astype(float)
+    result = forecast(whole[:200], horizon=10, future=whole[["time", "promo"]][200:])
+    assert "ttm-tuned is not tried: series must have at least" in caplog.text
+    assert "trend-seasons-tuned" in set(result.backtest.method)
+
+
+def test_series_of_unlike_steps_are_gone_on_with(tmp_path: Path) -> None:
+    from unseen.jobs.forecasting.model import ForecastModel
+
+    first = pd.DataFrame({"time": pd.date_range("2024-01-01", periods=60, freq="D"), "y": np.arange(60.0), "id": "a"})
+    second = pd.DataFrame({"time": pd.date_range("2024-01-01", periods=60, freq="2D"), "y": np.arange(60.0), "id": "b"})
+    both = pd.concat([first, second])
+    result = forecast(both, horizon=3, by="id", method="last-value", intervals=None)
+    result.model.save(tmp_path / "m")
+    again = ForecastModel.load(tmp_path / "m").forecast(both)
+    assert again.time.tolist() == result.table.time.tolist()
+    coarse = first[::2]
+    single = forecast(first, horizon=3, by="id", method="last-value", intervals=None).model
+    with pytest.raises(ValueError, match="a must have a step of D; its rows are at least 2 such steps apart"):
+        single.forecast(coarse)

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from unseen import options
-from unseen.console import app, dump, say, settings_of, tell
+from unseen.console import app, check_apart, dump, say, settings_of, tell
 
 
 @app.command()
@@ -37,7 +37,11 @@ def forecast(
     ] = None,
     intervals: Annotated[float, typer.Option(help="Probability of the intervals; 0 for none.")] = 0.9,
     method: Annotated[
-        str, typer.Option(help="auto (the best on the past), ttm, ttm-tuned, seasonal-naive, last-value, or another.")
+        str,
+        typer.Option(
+            help="auto (the best on the past), ttm, trend-seasons, either with -tuned behind it, seasonal-naive, "
+            "last-value, or another."
+        ),
     ] = "auto",
     model: Annotated[
         Path | None, typer.Option(help="Folder of a pretrained forecaster of your own, such as a TTM (see --pretrain).")
@@ -53,10 +57,11 @@ def forecast(
     verbose: options.Verbose = False,
     as_json: options.AsJson = False,
 ) -> None:
-    """Forecast a series with a small pretrained model, offline.
+    """Forecast a series by what did best on its own past, offline.
 
-    With intervals, beside naive forecasts. What was chosen is kept in model: later, `unseen predict` goes on from a
-    table that has grown, and `unseen serve` answers programs.
+    A small pretrained model, a regression on trend and seasons, and naive forecasts are tried, with intervals. What was
+    chosen is kept in model: later, `unseen predict` goes on from a table that has grown, and `unseen serve` answers
+    programs.
 
     Example:  unseen forecast demand.csv --horizon 96 --out forecast
     Example:  unseen predict forecast demand-may.csv --csv may.csv
@@ -75,6 +80,8 @@ def forecast(
     from unseen.runtime import refuse_file
 
     refuse_file(out)
+    check_apart([series, future], out=out / "forecast.csv")
+    check_apart([series, future], out=out / "backtest.csv")
     result = run(
         series,
         horizon=horizon,

@@ -136,6 +136,8 @@ def forecast(
     """
     _check(horizon, few_shot, intervals, method)
     tried = to_try(method, model, context)
+    if (named := method.removesuffix(TUNED)) in tried:
+        tried = {named: tried[named]}
     takers = takers_of(tried, settings or {}, method)
     if settings and few_shot is None and future is None:
         raise ValueError(f"settings ({', '.join(settings)}) are for tuning: give few_shot or a future, too")
@@ -181,8 +183,15 @@ def forecast(
     tuned = {}
     if few_shot is not None:
         past_of_all = before(read, origins)
-        asked = {name: model for name, model in tried.items() if method in ("auto", name, name + TUNED)}
-        tuned = {name: tune(name, past_of_all) for name, model in asked.items() if model.tunes()}
+        for name, model in tried.items():
+            if not model.tunes() or not (exogenous or model.learns_windows):
+                continue
+            try:
+                tuned[name] = tune(name, past_of_all)
+            except ValueError as error:
+                if method == name + TUNED or len(tried) == 1:
+                    raise
+                log.warning("%s%s is not tried: %s", name, TUNED, error)
     attempts = attempts_of(tried, tuned, targets, exogenous, context)
     if method != "auto" and method not in attempts:
         raise ValueError(f"method {method!r} needs few_shot (or a future)")

@@ -100,7 +100,12 @@ class Reading:
         if not isinstance(table, (str, os.PathLike)):
             table = table.rename(columns=str)
         series = read_series(
-            table, time=self.time, columns=columns, by=self.by, day_first=self.day_first, step=self.steps[0] or None
+            table,
+            time=self.time,
+            columns=columns,
+            by=self.by,
+            day_first=self.day_first,
+            step=(self.steps[0] or None) if len(self.steps) == 1 else None,
         )
         for i, name in enumerate(np.asarray(series.ids).tolist()):
             if (step := grid_of(series, i).step) not in self.steps:

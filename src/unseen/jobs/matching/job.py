@@ -251,9 +251,7 @@ def match(pairs: Pairs, method: PairMatcher, *, shown: int = SHOWN) -> Iterator[
         yield Matched(str(pairs.ids[i]), names[0][i], names[1][i], kept, shortest, found, view)
 
 
-def agreed(
-    method: PairMatcher, points: NDArray[Any], first: NDArray[np.uint8], second: NDArray[np.uint8]
-) -> View:
+def agreed(method: PairMatcher, points: NDArray[Any], first: NDArray[np.uint8], second: NDArray[np.uint8]) -> View:
     """The geometry that most of the matches of a pair agree with."""
     return two_view(points, method.geometry, _allowed(method, first, second))
 

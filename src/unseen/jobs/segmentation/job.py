@@ -431,6 +431,8 @@ def write_masks(target: Domain, masks: NDArray[Any], folder: Path) -> None:
     above = os.path.commonpath([path.parent for path in inner])
     for path, mask in track(list(zip(inner, masks)), "masks"):
         file = folder / path.relative_to(above).with_suffix(".png")
+        if file.exists():  # of two pictures that differ in their endings alone
+            file = file.with_name(f"{path.name}.png")
         file.parent.mkdir(parents=True, exist_ok=True)
         kind = np.uint8 if int(mask.max(initial=0)) < IGNORE else np.uint16
         Image.fromarray(np.asarray(mask).astype(kind)).save(file)

@@ -195,14 +195,14 @@ def _learner(
         raise ValueError(f"inherit must be one of {', '.join(INHERIT)}; got {inherit!r}")
     own = {"inherit": inherit, "stages": stages, "preset": preset}
     told = [name for name, value in own.items() if value is not None]
-    slug = method or DEFAULT
+    slug = DEFAULT if method is None else method
     if slug not in (known := shrinkers()):
         raise ValueError(f"method must be one of {', '.join(known)}; got {method!r}")
     kind = registry.get(slug)
     if slug != TINYCLIP and (alone := [name for name in told if name != "preset"]):
         raise ValueError(f"{alone[0]} is of method={TINYCLIP}; {slug} has no such thing")
     presets = kind.card.presets
-    name = preset or (CPU if slug == TINYCLIP else next(iter(presets)))
+    name = preset if preset is not None else CPU if slug == TINYCLIP else next(iter(presets))
     if name not in presets:
         raise ValueError(f"preset must be one of {', '.join(presets)}, those of {slug}; got {preset!r}")
     twice = {"size": "size", "inheritance": "inherit", "stages": "stages", "random_state": "seed"}
@@ -214,7 +214,7 @@ def _learner(
             raise ValueError(f"{slug} has no parameter {key!r}; it has {', '.join(known)}{_other(slug, key)}")
     given: dict[str, Any] = {**presets[name], **settings, "size": float(size), "random_state": seed}
     if slug == TINYCLIP:
-        given |= {"inheritance": inherit or "manual", "stages": stages or 1}
+        given |= {"inheritance": inherit or "manual", "stages": 1 if stages is None else stages}
     made = kind(**given)
     assert isinstance(made, TowerShrinker)
     return made

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.optim.lr_scheduler import LambdaLR
 
 from unseen.data.pairs import Pairs
 from unseen.data.samplers import tensor
@@ -21,7 +22,6 @@ from unseen.nn.affinity import Distilling, Taught
 from unseen.nn.build import n_parameters
 from unseen.nn.dual_encoder import AT_ONCE, NOTHING, dual_encoder
 from unseen.nn.low_rank import Directions, allotted, filled, floor, low_rank, measured, whole
-from unseen.nn.schedules import warm_then_cosine
 from unseen.nn.train import DivergedError, Run, train
 
 SIDES = ("image", "text")
@@ -155,13 +155,17 @@ class LowRank(TowerShrinker):
             loss = distilling.losses(batch).total
             if run.step >= self._trial:
                 found.append(float(loss.detach()))
-                return loss * 0
             return loss
+
+        def pace(step: int) -> float:
+            """Up, on, and 0 while it is only asked."""
+            warm = max(min(self.warm_up, self._trial // 2), 1)
+            return min((step + 1) / warm, 1.0) if step < self._trial else 0.0
 
         try:
             train(
                 objective, name="low-rank-rate", nets={"trial": trial, "taught": taught}, optimizers={"adam": adam},
-                schedulers={"rate": warm_then_cosine(adam, 4 * self._trial, min(self.warm_up, self._trial // 2))},
+                schedulers={"rate": LambdaLR(adam, pace)},
                 after_step=lambda run: hold(trial), batches=self._budget(self.steps, pairs)["batches"], epochs=1,
                 steps_per_epoch=self._trial + asked, clip=self.clip,
             )  # fmt: skip

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from jaxtyping import Float
@@ -43,6 +43,9 @@ class Forecaster(Method):
     A subclass has `forecast`, and `pretrained` if a fitted one comes with its package. It says how much it reads,
     and has `tuned` if it can learn from some windows of the series to forecast.
     """
+
+    learns_windows: ClassVar[bool] = True
+    """Whether tuning makes a difference where nothing is known of the future."""
 
     @property
     def limits(self) -> Limits:

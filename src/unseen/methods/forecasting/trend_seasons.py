@@ -6,7 +6,7 @@ import copy
 import dataclasses
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, NamedTuple, Self
+from typing import Any, ClassVar, NamedTuple, Self
 
 import numpy as np
 from jaxtyping import Float
@@ -14,8 +14,9 @@ from jaxtyping import Float
 from unseen.data.domain import Domain
 from unseen.data.naive import season_of
 from unseen.data.series import grid_of
+from unseen.data.time_grid import Grid, counted_grid
 from unseen.methods.base import Card
-from unseen.methods.forecasting.contexts import known_future, read_contexts
+from unseen.methods.forecasting.contexts import SAME, known_future, read_contexts
 from unseen.methods.forecasting.forecaster import Forecaster, Limits
 from unseen.methods.parameters import Count, NonNegative
 from unseen.runtime import limited_threads
@@ -25,6 +26,9 @@ YEARS: Mapping[int, int] = {7: 365, 5: 261, 52: 52}
 """Points of a year of days, of working days and of weeks, by the points of their usual season."""
 MANY = 31
 """Points of a season beyond which it is drawn by waves, not by a value for each."""
+DAY = 86400.0
+LEAST = 1e-9
+"""The least penalty, of what nothing is known of."""
 WAVES = 6
 """Waves of a season that is drawn by them, and half as many of a year."""
 
@@ -138,10 +142,14 @@ class TrendSeasons(Forecaster):
         outside = [names.index(name) for name in self.exogenous_]
         out = np.empty((len(arrays), int(n), len(places)))
         for i, (values, seconds) in enumerate(zip(arrays, periods)):
-            values = values[-self.most :]
-            season = season_of(seconds, grid_of(x, i).step if isinstance(x, Domain) else "")
+            grid = grid_of(x, i) if isinstance(x, Domain) else counted_grid(len(values), seconds)
+            first = max(len(values) - self.most, 0)
+            values, season = values[first:], season_of(seconds, grid.step)
             rows = known[i] if known is not None else np.empty((int(n), 0))
-            columns = design(len(values), int(n), season, np.concatenate([filled_rows(values[:, outside]), rows]))
+            beside = np.concatenate([filled_rows(values[:, outside]), rows])
+            by_days = abs(season * seconds - DAY) < 1
+            place = _place_in_day(grid, first) if by_days else first
+            columns = design(len(values), int(n), season, beside, place=place, weekdays=by_days)
             with limited_threads():  # small matrices, many times: threads would wait for each other
                 for j, k in enumerate(places):
                     out[i, :, j] = self._best(values[:, k], columns, int(n), season)
@@ -174,21 +182,23 @@ class TrendSeasons(Forecaster):
         line = (np.arange(len(columns)) - (n - 1)) / max(n - 1, 1)
         x = np.column_stack([np.ones(len(columns)), *([line] if form.trend else []), columns])
         free = 1 + form.trend
-        weights = 0.5 ** ((n - 1 - np.arange(n)) / form.half_life)
         seen = np.isfinite(values)
+        last = int(np.flatnonzero(seen)[-1])
+        weights = 0.5 ** ((last - np.arange(n)) / form.half_life)
         w, known = weights[seen], x[:n][seen]
-        penalty = np.full(x.shape[1], self.penalty)
-        penalty[:free] = 1e-9
+        penalty = np.full(x.shape[1], max(self.penalty, LEAST))
+        penalty[:free] = LEAST
         gram = (known * w[:, None]).T @ known + np.diag(penalty)
         beta = np.linalg.solve(gram, (known * w[:, None]).T @ values[seen])
         errors = values - x[:n] @ beta
         fade = _fade(errors, weights)
-        last = int(np.flatnonzero(seen)[-1])
         steps = np.arange(n, len(columns)) - last
         said = x[n:] @ beta + errors[last] * fade**steps
         return np.exp(np.clip(said, -700, 700)) if form.log else said
 
     # -- what `unseen forecast` asks -----------------------------------------------------------------------
+
+    learns_windows: ClassVar[bool] = False
 
     @property
     def limits(self) -> Limits:
@@ -219,21 +229,35 @@ def forms(y: Float[np.ndarray, " t"], season: int) -> Iterator[Form]:
         yield Form(log, trend, life)
 
 
-def design(n: int, horizon: int, season: int, outside: Float[np.ndarray, "s k"]) -> Float[np.ndarray, "s p"]:
-    """Columns of `n` points and of those to come: seasons, and exogenous channels in units of their deviation."""
-    t = np.arange(n + horizon)
+def design(
+    n: int, horizon: int, season: int, outside: Float[np.ndarray, "s k"], *, place: int = 0, weekdays: bool = False
+) -> Float[np.ndarray, "s p"]:
+    """Columns of `n` points and of those to come: seasons, and exogenous channels in units of their deviation.
+
+    `place` is that of the first point in its season; with `weekdays` a season is a day, and there are columns of these.
+    """
+    t = place + np.arange(n + horizon)
     columns: list[np.ndarray] = []
     if 1 < season <= n:
         columns += _season(t, season)
-        if season not in YEARS and season > 12 and n >= 2 * WEEK * season:  # points of a day: weekdays, too
+        if weekdays and n >= 2 * WEEK * season:
             columns += [(t // season % WEEK == k).astype(float) for k in range(WEEK)]
     year = YEARS.get(season, 0)
     if year and year != season and n >= 2 * year:
         columns += _waves(t, year, WAVES // 2)
     if outside.shape[1]:
-        spread = outside[:n].std(axis=0)
-        columns += list(((outside - outside[:n].mean(axis=0)) / np.where(spread > 0, spread, 1.0)).T)
+        mean, spread = outside[:n].mean(axis=0), outside[:n].std(axis=0)
+        lively = spread > SAME * np.abs(mean)  # of one that never changed before, nothing is known
+        columns += list(((outside - mean)[:, lively] / spread[lively]).T)
     return np.column_stack(columns) if columns else np.empty((n + horizon, 0))
+
+
+def _place_in_day(grid: Grid, first: int) -> int:
+    """Points between midnight and the point `first`, where there are times; else `first`."""
+    time = grid.times[first]
+    if not grid.step:
+        return first
+    return round((time - time.normalize()).total_seconds() / grid.period)
 
 
 def _season(t: np.ndarray, points: int) -> list[np.ndarray]:
