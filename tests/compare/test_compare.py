@@ -1,5 +1,6 @@
 """The main job on feature tables: what is sealed, chosen, written, resumed, refused."""
 
+import functools
 import json
 
 import numpy as np
@@ -16,6 +17,7 @@ from unseen.compare.inputs import prepare
 from unseen.compare.introduction import cautions
 from unseen.data.classes import ClassSpace
 from unseen.data.domain import Domain
+from unseen.methods.baselines.propagate import Propagate
 from unseen.nn.classifier import linear
 from unseen.report import summary
 
@@ -286,6 +288,31 @@ def test_where_all_classes_are_equal_a_rejecting_method_is_graded_by_its_argmax(
     one, two = (row["metrics"]["adapted"]["accuracy"]["mean"] for row in found["candidates"])
     assert found["protocol"]["name"] == "closed"
     assert one == two
+
+
+def test_with_unknown_classes_a_pool_is_compared_with_the_saved_model_as_it_is_graded(tmp_path, monkeypatch):
+    """`pool`, `prediction` and the sentence between them are all with unknown samples called so."""
+    fit = Propagate.fit
+
+    @functools.wraps(fit)
+    def otherwise_of_some(self, **given):
+        fit(self, **given).transduction_[:40] = 2
+        return self
+
+    monkeypatch.setattr(Propagate, "fit", otherwise_of_some)
+    target = domain("abcd", n=200, shift=1, seed=1)
+    found = run(tmp_path, source=domain("abc"), target=target, methods="propagate", seeds=1, refit=False).results
+    assert found["protocol"]["headline"] == "h_score"
+    table = pd.read_parquet(tmp_path / "run" / "predictions.parquet")
+    pool = table[table["part"] == "adapted"]
+    differ = pool["prediction"].fillna("") != pool["pool"].fillna("")
+    assert found["chosen"]["alone"]["differ"] == differ.sum()
+    assert pool["pool"].isna().any()
+    assert differ.any()
+    assert pool["pool"].isna().equals(pool["prediction"].isna())  # one entropy for both
+    strange = pool["truth"] == "d"
+    graded = found["candidates"][0]["metrics"]["adapted"]["unknown_accuracy"]["mean"]
+    assert graded == pytest.approx(pool["pool"][strange].isna().mean())
 
 
 def test_chance_among_unseen_classes_counts_only_them(tmp_path):

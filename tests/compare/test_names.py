@@ -2,16 +2,20 @@
 
 import functools
 import json
+import types
 
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
 import unseen
 from unseen.bundle import Bundle
 from unseen.compare.candidates import plan
+from unseen.compare.choice import choose
 from unseen.compare.estimate import MEASURED_WITH
 from unseen.compare.inputs import prepare
+from unseen.compare.introduction import cautions
 from unseen.data.classes import ClassSpace
 from unseen.data.domain import UNLABELED, Domain
 from unseen.methods.baselines.propagate_names import PropagateNames
@@ -306,9 +310,92 @@ def test_labels_that_graded_alone_are_not_said_to_be_learnt_from():
     support = sentences([0, 1, 8, 9, 16, 17], [0, 0, 1, 1, 2, 2])
     chosen = unseen.compare(
         target=sentences(np.arange(24)), support=support, classes=tuple(SENTENCES), seeds=1, engine=Engine(workers=1),
-        methods="describe",
+        methods="describe,describe-centred",
     ).results["chosen"]  # fmt: skip
-    assert "learnt from" not in chosen["why"]
+    assert "not learnt from, only graded on" in chosen["why"]
+
+
+def test_shares_of_single_labels_right_stand_in_the_report_as_what_decided(tmp_path):
+    for labels, chosen in (([0, 1, 2], "propagate-names"), ([1, 2, 0], "prototypes")):
+        out = tmp_path / chosen
+        assert among_sentences(labels, out=out)["by"] == ["labels right"]
+        rows = {row["name"]: row for row in json.loads((out / "results.json").read_text())["candidates"]}
+        right = {name: row["validators"]["labels right"]["mean"] for name, row in rows.items()
+                 if "labels right" in row["validators"]}  # fmt: skip
+        assert set(right) == {"describe", "propagate-names"}
+        assert right["propagate-names"] == (chosen == "propagate-names")
+        page = (out / "report.html").read_text()
+        first = page[page.index("What the choice saw") : page.index("which had no say")]
+        assert "right on labels of the support, of those that learnt from none" in first
+        assert "says the same of as what was chosen: it did not decide" in page
+        assert "What decided: right on labels of the support, of those that learnt from none." in page
+
+
+def test_what_names_alone_decided_is_not_laid_to_a_score(tmp_path):
+    found = run(*world(), methods="describe,describe-centred,propagate-names", out=tmp_path / "run")
+    assert found.results["chosen"]["by"] == []
+    assert "None of these scores decided" in (tmp_path / "run" / "report.html").read_text()
+
+
+class Says:
+    """A method that names these classes for what it is asked about."""
+
+    def __init__(self, *labels):
+        self.labels = labels
+
+    def decision_function(self, domain):
+        return torch.eye(3)[list(self.labels)]
+
+
+def chosen_of(said, support=(0, 1, 2)):
+    """The choice among candidates that say these classes of the support's samples, once a seed."""
+    x = np.eye(len(support), dtype=np.float32)
+    few = Domain(x=x, y=np.array(support), classes=ClassSpace(names=NAMES), kind="features")
+    ready = types.SimpleNamespace(
+        named=False, support=few, source=None, model=None, encoder=None, classes=ClassSpace(names=NAMES)
+    )
+    cells = {
+        name: [{"method": Says(*labels), "validators": {}} for labels in seeds] for name, seeds in said.items()
+    }  # fmt: skip
+    return choose(cells, ready)
+
+
+LEARNS = [(0, 1, 2), (0, 1, 2)]
+
+
+def test_labels_right_that_differ_between_seeds_are_told_as_a_mean():
+    found = chosen_of({"describe": [(0, 1, 1), (0, 0, 0)], "prototypes": LEARNS})
+    assert found.name == "prototypes"
+    assert "describe has on the mean 1.5 of the 3 labels right; with more than half it would be chosen" in found.why
+    assert found.validators["describe"]["labels right"] == pytest.approx([2 / 3, 1 / 3])
+    assert "describe has 1 of the 3 labels right" in chosen_of({"describe": [(0, 0, 0)] * 2, "prototypes": LEARNS}).why
+
+
+def test_what_was_not_tried_on_other_data_is_not_said_to_have_done_best_there():
+    found = chosen_of({"dafosnet": LEARNS, "prototypes": LEARNS})
+    assert found.why.startswith("prototypes was chosen: each class has a single label")
+    found = chosen_of({"dafosnet": LEARNS, "fixmatch:untried": LEARNS})
+    assert found.name == "dafosnet"
+    assert "was taken as the first: each class has a single label" in found.why
+    assert "did best" not in found.why
+
+
+def test_second_labels_of_one_class_alone_do_not_grade_what_learns():
+    said = {"describe": [(1, 1, 1, 2)], "prototypes": [(0, 0, 1, 2)]}
+    found = chosen_of(said, support=(0, 0, 1, 2))
+    assert (found.name, found.by) == ("prototypes", ("labels right",))
+    assert "only cat has more than one label, and of other classes none can be left out to grade by" in found.why
+    assert "single label" not in found.why
+    assert "describe has 2 of the 4 labels right" in found.why
+
+
+def test_a_support_of_texts_without_classes_says_that_names_are_not_read():
+    given = {"target": sentences(np.arange(24)), "support": sentences([0, 8, 16], [0, 1, 2])}
+    told = "the names of the classes are not read: give classes=... to have them compared with the texts"
+    assert told in cautions(prepare(**given))
+    assert told not in cautions(prepare(**given, classes=tuple(SENTENCES)))
+    bare = given["support"].replace(classes=ClassSpace(names=("0", "1", "2")))
+    assert told not in cautions(prepare(**{**given, "support": bare}))
 
 
 def test_names_are_read_beside_a_support_of_texts():

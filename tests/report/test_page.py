@@ -240,6 +240,15 @@ def test_columns_of_tables_are_told(fake: ModuleType, tmp_path: Path) -> None:
     assert "source: not used: Art (text)" in text
 
 
+def test_an_argument_in_a_caution_is_a_flag_where_the_run_came_from_a_command(fake: ModuleType, tmp_path: Path) -> None:
+    folder = fake.write_fake_run(tmp_path / "run")
+    results = json.loads((folder / "results.json").read_text())
+    for command, told in (("unseen compare", "Not read: give --classes ...."), ("", "Not read: give classes=....")):
+        changed = {**results, "command": command, "cautions": ["not read: give classes=..."]}
+        (folder / "results.json").write_text(json.dumps(changed))
+        assert told in Page(render(folder).read_text(encoding="utf-8")).words
+
+
 def test_lone_surrogates_of_file_names_do_not_stop_the_page(fake: ModuleType, tmp_path: Path) -> None:
     folder = fake.write_fake_run(tmp_path / "run")
     results = json.loads((folder / "results.json").read_text())

@@ -103,6 +103,25 @@ def test_a_class_that_is_named_for_most_samples_is_told(fake: ModuleType, tmp_pa
     assert not any("are called" in line for line in summary(few))
 
 
+@pytest.mark.parametrize(
+    ("by", "alike", "told"),
+    [
+        (["labels right"], True, "What decided: right on labels of the support, of those that learnt from none."),
+        ([], True, "it did not decide. None of these scores decided"),
+        (["reverse validation"], False, "one that is not clearly better than source-only has 0. What decided: source"),
+        (["support validation"], False, "names. What decided: right on labels of the support held out."),
+    ],
+)
+def test_the_note_on_scores_names_what_decided(
+    fake: ModuleType, tmp_path: Path, by: list[str], alike: bool, told: str
+) -> None:
+    results = _results(fake, tmp_path)
+    assert "decided" not in words.score_told(results)  # a run of before it was kept
+    results["chosen"] |= {"by": by, "alike": alike}
+    assert told in words.score_told(results)
+    assert ("says the same of" in words.score_told(results)) is alike
+
+
 def test_leakage_is_in_the_summary(fake: ModuleType, tmp_path: Path) -> None:
     assert any(line.startswith("Leakage: 2 of") for line in summary(_results(fake, tmp_path, protocol="open")))
 

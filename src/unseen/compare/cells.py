@@ -183,13 +183,14 @@ def as_sure_as(cell: Cell, inputs: Inputs, accuracy: float) -> Cell:
 def as_saved(cell: Cell, inputs: Inputs) -> Cell:
     """The cell with what its model says of each sample by itself, which is all that it says once it is saved.
 
-    Where the method labelled the pool of its fit together, those labels are kept beside it under `together`.
+    Where the method labelled the pool of its fit together, those labels are kept beside it under `together`, with
+    unknown ones called so (`rejecting`) and without (`prediction`).
     """
     found = cell.get("adapted")
     if found is None or inputs.target is None or not labels_together(cell["method"], inputs.target):
         return cell
     alone = _predict(cell["method"], inputs.target, cell["temperature"], cell["threshold"], pool=False)
-    return {**cell, "adapted": {**alone, "together": found["prediction"]}}
+    return {**cell, "adapted": {**alone, "together": {kind: found[kind] for kind in ("prediction", "rejecting")}}}
 
 
 def labels_together(method: Method, part: Domain) -> bool:

@@ -19,6 +19,7 @@ from unseen.compare.validators import (
     ENSEMBLE,
     HELD_OUT_CLASSES,
     INFORMATION,
+    LABELS_RIGHT,
     NEIGHBOURS,
     REVERSE,
     SOURCE,
@@ -72,6 +73,8 @@ class Choice:
     validators : {candidate: {validator: a score per seed}}
     by : tuple of str
         The validators that decided.
+    alike : bool
+        Whether votes are how often a candidate says the same of the target as the chosen one.
     unanimous : float or None
         Share of the target on which all six methods say the same; None where some did not run, or where labels of the
         support overruled them: the estimate was not made for that.
@@ -83,6 +86,7 @@ class Choice:
     validators: Scores
     unanimous: float | None = None
     by: tuple[str, ...] = ()
+    alike: bool = False
 
 
 def choose(cells: Cells, inputs: Inputs, protocol: str = "auto", *, careful: bool | None = None) -> Choice:
@@ -95,9 +99,9 @@ def choose(cells: Cells, inputs: Inputs, protocol: str = "auto", *, careful: boo
     neighbours, whichever learns the source's own classes better, with accuracy on the support where there is one, and
     source-only where nothing is clearly better, or better by one and worse by the other. With classes that have no
     labelled sample: class-wise validation, of the held-out classes alone where `protocol` is "zsl". Else accuracy on
-    the support, or, where no label of it can be left out, whether names alone have its labels right. Else information
-    among the candidates that keep nine tenths of the best source validation, else, where there is no target, crafted
-    validation of pictures, else source validation.
+    the support, or, where at most one class has a label that can be left out, whether names alone have its labels
+    right. Else information among the candidates that keep nine tenths of the best source validation, else, where there
+    is no target, crafted validation of pictures, else source validation.
 
     `careful` leaves out, of what reverse validation prefers to source-only, whatever is not clearly better by both
     ways, or below it in embedded validation: it harms less often, and gains less. If None, it is so where samples are
@@ -115,7 +119,7 @@ def choose(cells: Cells, inputs: Inputs, protocol: str = "auto", *, careful: boo
     together = next((key for key in cells if family(key) == consensus.SLUG), None)
     if together is not None:
         return _of_consensus(together, cells, means, validators, inputs, careful=gamble)
-    if inputs.support is not None and not graded and inputs.source is None and inputs.model is None:
+    if inputs.support is not None and inputs.source is None and inputs.model is None and len(_several(inputs)) < 2:
         return _of_single_labels(cells, validators, inputs)
     back = REVERSE
     if inputs.source is not None and NEIGHBOURS in next(iter(means.values())):
@@ -148,35 +152,56 @@ def _of_names(cells: Cells, validators: Scores) -> Choice:
                 "that was known. No target label was used."
             )
     made_for = agreed if name == BY_NAMES[0] else None
-    return Choice(name, why, _alike(cells, name), validators, made_for)
+    return Choice(name, why, _alike(cells, name), validators, made_for, alike=True)
 
 
 def _of_single_labels(cells: Cells, validators: Scores, inputs: Inputs) -> Choice:
-    """Where no class has a second label: certainty would favour what has trained itself, so it has no say.
+    """Where at most one class has a second label: certainty would favour what has trained itself, so it has no say.
 
     All labels grade what learnt from none of them. The best of these is chosen if it has more than `NAMES_RIGHT` of
     them right, or if nothing learnt from labels; else the first of `BY_LABELS`. Votes are how often others say the
-    same.
+    same; the shares of labels right are kept among the validators.
     """
     assert inputs.support is not None
     labels = len(inputs.support)
     learners = [key for key in cells if learns_from_support(family(key))]
-    right = {key: _right_on_support(cells[key], inputs) for key in _in_order(cells, BY_NAMES) if key not in learners}
+    shares = {key: _right_on_support(cells[key], inputs) for key in _in_order(cells, BY_NAMES) if key not in learners}
+    right = {key: float(np.mean(values)) for key, values in shares.items()}
+    validators = {key: row | ({LABELS_RIGHT: shares[key]} if key in shares else {}) for key, row in validators.items()}
     best = max(right, key=lambda key: right[key], default=None)
     name = best if best is not None and (right[best] > NAMES_RIGHT or not learners) else None
     name = name or _in_order(learners, BY_LABELS)[0]
-    votes = _alike(cells, name) if "adapted" in cells[name][0] else {key: float(key == name) for key in cells}
+    alike = "adapted" in cells[name][0]
+    votes = _alike(cells, name) if alike else {key: float(key == name) for key in cells}
     if len(cells) == 1:
-        return Choice(name, f"{name} was the only candidate.", votes, validators)
+        return Choice(name, f"{name} was the only candidate.", votes, validators, alike=alike)
     single = f"each class has a single label, so none of the {labels} can be left out to grade what learns from them"
-    hits = "" if best is None else f"{best} has {round(right[best] * labels)} of the {labels} labels right"
+    if several := _several(inputs):
+        single = f"only {several[0]} has more than one label, and of other classes none can be left out to grade by"
+    hits = "" if best is None else f"{best} has {_count_of(shares[best], labels)} of the {labels} labels right"
     if name == best:
         why = f"{name} was chosen: {hits}, none of which it learnt from."
         why += f" Others learnt from them, and {single}." if learners else ""
     else:
-        why = f"{name} was chosen: {single}, and on other data it did best of those that learn from them."
+        why = f"{name} was taken as the first: {single}, and none that learns from them was tried on other data."
+        if name in BY_LABELS:
+            why = f"{name} was chosen: {single}, and on other data it did best of those that learn from them."
         why += f" Of those that do not, {hits}; with more than half it would be chosen." if best else ""
-    return Choice(name, f"{why} {_labels_used(name, inputs)}", votes, validators)
+    by = (LABELS_RIGHT,) if right else ()
+    return Choice(name, f"{why} {_labels_used(name, inputs)}", votes, validators, by=by, alike=alike)
+
+
+def _several(inputs: Inputs) -> list[str]:
+    """The classes with more than one label in the support: one can be left out to grade what learns from the rest."""
+    assert inputs.support is not None
+    values, counts = np.unique(inputs.support.labels, return_counts=True)
+    return [inputs.classes.names[value] for value in values[counts > 1]]
+
+
+def _count_of(shares: Sequence[float], labels: int) -> str:
+    """How many of the labels shares are, one a seed; their mean where seeds differ."""
+    counts = [round(share * labels) for share in shares]
+    return f"{counts[0]}" if len(set(counts)) == 1 else f"on the mean {np.mean(counts):.1f}"
 
 
 def _in_order(keys: Iterable[str], known: Sequence[str]) -> list[str]:
@@ -185,11 +210,11 @@ def _in_order(keys: Iterable[str], known: Sequence[str]) -> list[str]:
     return sorted(keys, key=lambda key: known.index(key) if key in known else len(known))
 
 
-def _right_on_support(group: Sequence[Mapping[str, Any]], inputs: Inputs) -> float:
-    """Share of the labels of the support that a candidate predicts, mean over seeds."""
+def _right_on_support(group: Sequence[Mapping[str, Any]], inputs: Inputs) -> list[float]:
+    """Share of the labels of the support that a candidate predicts, for each seed."""
     assert inputs.support is not None
     said = [cell["method"].decision_function(inputs.support).argmax(dim=1).numpy() for cell in group]
-    return float(np.mean([one == inputs.support.labels for one in said]))
+    return [float(np.mean(one == inputs.support.labels)) for one in said]
 
 
 def _labels_used(name: str, inputs: Inputs) -> str:
@@ -254,7 +279,9 @@ def _of_consensus(
             f"on {100 * agreed:.0f} % of its samples. {labels}"
         )
     made_for = consensus.all_heard(pairs) and name in (together, "source-only")  # type: ignore[arg-type]
-    return Choice(name, why, votes, validators, agreed if made_for else None)
+    asked = SOURCE if stay else None if few else SUPPORT
+    by = (asked,) if asked is not None and asked in means[name] else ()
+    return Choice(name, why, votes, validators, agreed if made_for else None, by, alike=True)
 
 
 def _as_it_is(cells: Cells, means: Mapping[str, Mapping[str, float]]) -> tuple[float, float]:
@@ -272,7 +299,7 @@ def _labels_agree(together: str, cells: Cells, means: Mapping[str, Mapping[str, 
     """Whether the support's labels, if there are any, say that source-only is good enough, no worse than the rest."""
     if inputs.support is None:
         return True
-    right = _right_on_support(cells["source-only"], inputs)
+    right = float(np.mean(_right_on_support(cells["source-only"], inputs)))
     return right >= max(GOOD_ENOUGH, means[together].get(SUPPORT, 0.0))
 
 

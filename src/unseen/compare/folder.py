@@ -94,7 +94,8 @@ def _flat(results: dict[str, Any]) -> list[dict[str, Any]]:
 def _predictions(inputs: Inputs, cell: Cell, results: dict[str, Any]) -> list[dict[str, Any]]:
     """Truth and prediction of the chosen model, as it is saved, for every target sample, and how sure it is of that.
 
-    `pool` is what a method said of the pool of its fit together, where it did: what its candidate was graded by.
+    `pool` is what a method said of the pool of its fit together, where it did: what its candidate was graded by. Both
+    are of the known classes alone unless the headline asks for unknown ones.
     """
     rows = []
     names = inputs.classes.names
@@ -108,7 +109,7 @@ def _predictions(inputs: Inputs, cell: Cell, results: dict[str, Any]) -> list[di
         truth = domain.y if domain.y is not None else np.full(len(domain), -1)
         said, best = found[kind], found["p"].argmax(dim=1).numpy()
         p = found["p"].numpy()[np.arange(len(said)), np.where(said >= 0, said, best)]
-        together = found.get("together")
+        together = found["together"][kind] if "together" in found else None
         for i, (id_, t, q) in enumerate(zip(domain.ids, truth, said)):  # type: ignore[arg-type]
             row = {
                 "id": str(id_),

@@ -83,7 +83,17 @@ def cautions(inputs: Inputs) -> list[str]:
             f"all labels of the target are of one class, {next(iter(classes))}: a figure on them says nothing of the "
             "other classes, and a method that takes classes to be as frequent as in the labelled data gets them wrong"
         )
+    if _leaves_names_unread(inputs):
+        lines.append("the names of the classes are not read: give classes=... to have them compared with the texts")
     return lines
+
+
+def _leaves_names_unread(inputs: Inputs) -> bool:
+    """Whether a support of texts has names of classes, and the encoder of texts is not asked to read them."""
+    if inputs.support is None or inputs.source is not None or inputs.model is not None or inputs.encoder is None:
+        return False
+    called = not all(name.isdecimal() for name in inputs.classes.names)  # labels without names are called 0, 1, ...
+    return called and inputs.encoder.kind == "text" and not (inputs.described or inputs.shared_space)
 
 
 SMALL_TARGET = 20

@@ -68,6 +68,7 @@ def summarize(
             "name": choice.name,
             "why": choice.why,
             "by": list(choice.by),
+            "alike": choice.alike,
             "refitted": _refitted(whole and saved, truths, graded, inputs),
             "alone": _alone(saved, truths, graded, inputs),
         },
@@ -182,8 +183,9 @@ def _alone(
         return None
     found = saved["adapted"]
     graded = {} if protocol is None else {p: _grades([saved], p, t, protocol, inputs) for p, t in truths.items()}
-    differ = int((found["prediction"] != found["together"]).sum())
-    return {"differ": differ, "samples": len(found["together"]), "metrics": graded}
+    kind = "rejecting" if protocol is not None and protocol.rejects else "prediction"
+    together = found["together"][kind]
+    return {"differ": int((found[kind] != together).sum()), "samples": len(together), "metrics": graded}
 
 
 def _grades(

@@ -44,6 +44,7 @@ BACK: dict[str, Learner] = {REVERSE: nearest_means, NEIGHBOURS: nearest_neighbou
 AGREEMENT, ENSEMBLE = "agreement", "ensemble validation"
 CLASSWISE, HELD_OUT_CLASSES = "class-wise validation", "accuracy of held-out classes"
 CRAFTED = "crafted validation"
+LABELS_RIGHT = "labels right"
 
 _MOST = 10_000  # samples of each domain that are learnt back from and asked
 _LOWEST = -30.0  # a log-probability below it counts as this

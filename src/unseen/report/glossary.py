@@ -20,8 +20,8 @@ GLOSSARY = {
     "ceiling": "the accuracy of a plain model trained on the target's own labels: with these features hardly any "
     "method does much better",
     "oracle": "a choice, or a model, that used the labels: for comparison only",
-    "score without labels": "how often a candidate agrees with the chosen one, if the chosen one is a consensus; "
-    "otherwise its score by the rule that chose",
+    "score without labels": "how often a candidate agrees with the chosen one, if no score ranks them all (a "
+    "consensus, names alone, one label a class); otherwise its score by the rule that chose",
     "source learnt back": "train on a model's predictions on the target, predict the source with that, and count how "
     "much is right (reverse validation): this needs no target label",
     "agreement": "how often methods that were trained separately give the same answer",

@@ -121,6 +121,7 @@ def _context(results: words.Results, tables: Mapping[str, pd.DataFrame]) -> dict
         "metrics": _metrics(results),
         "fine": _fine(results),
         "deciding": words.deciding(results),
+        "score_told": words.score_told(results),
         "columns": words.columns_told(results["given"]),
         "skipped": _skipped(results),
         "taught": [row for row in results["candidates"] if row.get("teachers")],

@@ -40,6 +40,7 @@ SCORES = {
     "class-wise validation": "right on classes held out and on others (harmonic mean)",
     "accuracy of held-out classes": "right on classes held out",
     "crafted validation": "right on strongly changed copies of source pictures",
+    "labels right": "right on labels of the support, of those that learnt from none",
     "agreement": "says what other methods say",
     "ensemble validation": "says what all say together",
     "certainty": "how sure it is (0: certain)",
@@ -134,9 +135,23 @@ def chosen_row(results: Results) -> Mapping[str, Any]:
 def deciding(results: Results) -> list[str]:
     """Scores by which the chosen candidate was chosen, with the accuracy on held-out source samples and the agreement
     with others: a first look."""
-    have = chosen_row(results)["validators"]
+    have = list(dict.fromkeys(v for row in [chosen_row(results), *results["candidates"]] for v in row["validators"]))
     named = [v for v in have if v in results["chosen"].get("by", ()) or v in ("source validation", "agreement")]
-    return named or list(have)
+    return named or have
+
+
+def score_told(results: Results) -> str:
+    """What the score without labels is, and which of the other scores decided; runs of before it was kept say less."""
+    told = results["chosen"]
+    by = [score_label(v) for v in told.get("by", ())]
+    went = f"What decided: {', '.join(by)}." if by else "None of these scores decided; the sentence above says why."
+    if told.get("alike"):
+        same = "is how much of the target a candidate says the same of as what was chosen: it did not decide"
+        return f"The score without labels {same}. {went}"
+    back = any(v.startswith("reverse validation") for v in told.get("by", ()))
+    least = f", and one that is not clearly better than {nothing(results)} has 0" if back or "by" not in told else ""
+    ranks = "The score without labels ranks the candidates, up to 1, by what the sentence above names"
+    return f"{ranks}{least}.{f' {went}' if 'by' in told else ''}"
 
 
 def what(row: Mapping[str, Any]) -> str:
