@@ -110,7 +110,7 @@ def plan(
         )
     seconds = {key: seconds[key] for key in (name_of(*pair) for pair in pairs)}
     uncalled = bool(together and wanted and not asked)
-    return Plan(tuple(pairs), seconds, left_out, shares, together, uncalled, _unlearnt(inputs, pairs))
+    return Plan(tuple(pairs), seconds, left_out, shares, together, uncalled, "" if wanted else _unlearnt(inputs, pairs))
 
 
 def _unlearnt(inputs: Inputs, pairs: Sequence[tuple[str, str]]) -> str:
@@ -120,10 +120,10 @@ def _unlearnt(inputs: Inputs, pairs: Sequence[tuple[str, str]]) -> str:
     if any(learns_from_support(slug) for slug, _ in pairs):
         return ""
     lacking = [inputs.classes.names[i] for i in inputs.classes.unseen]
-    one = len(lacking) == 1
+    one, labels = len(lacking) == 1, count(len(inputs.support), "label").replace("\u00a0", " ")
     return (
         f"{some(lacking)} {'has' if one else 'have'} no label, and a method that learns from labels names no class "
-        f"without one: none learns from the {count(len(inputs.support), 'label')} of the support. Label a sample of "
+        f"without one: none learns from the {labels} of the support. Label a sample of "
         f"{'it' if one else 'each'}, or leave {'it' if one else 'them'} out of the classes"
     )
 
