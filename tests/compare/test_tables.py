@@ -128,3 +128,12 @@ def test_a_joined_source_keeps_its_names(source, caplog):
     caplog.set_level(logging.WARNING)
     ready = prepare(source=source, target=source)
     assert ready.joined().target.feature_names == NAMES
+
+
+def test_a_table_of_one_feature_is_drawn_as_a_line() -> None:
+    from unseen.compare.folder import _places
+
+    x = np.linspace(0, 1, 40, dtype=np.float32)[:, None]
+    places = _places(x)
+    assert places.shape == (40, 2)
+    assert np.isfinite(places).all()

@@ -157,6 +157,7 @@ def _places(x: np.ndarray) -> np.ndarray:
 
     with limited_threads():
         x = PCA(min(50, *x.shape), random_state=0).fit_transform(x)
+        x = x if x.shape[1] > 1 else np.column_stack([x, np.zeros(len(x))])  # one feature is a line in the plane
         near = min(30, (len(x) - 1) / 3)
         return TSNE(perplexity=near, init="pca", max_iter=MAP_STEPS, random_state=0).fit_transform(x)
 
