@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import jaxtyping
 import pytest
 
@@ -28,6 +29,11 @@ jaxtyping.install_import_hook(["unseen.nn", "unseen.methods"], "shapes.check")
 import torch
 
 torch.set_num_threads(1)
+
+hypothesis.settings.register_profile(  # a machine that is busy is no fault of a test
+    "busy", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("busy")
 
 CHROMIUM = Path("/usr/bin/chromium")
 QUIET = (
