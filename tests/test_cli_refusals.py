@@ -164,7 +164,7 @@ def test_what_is_plainly_wrong_is_told_before_anything_heavy_is_imported(here: P
 def test_what_the_data_tell_is_told_before_anything_is_encoded(
     here: Path, monkeypatch: pytest.MonkeyPatch, one: list[str], expected: str
 ) -> None:
-    from unseen.encoders import base, registry
+    from unseen.encoders import base, frames, registry  # noqa: F401 - frames takes `build` when it is imported
 
     def never(*_: Any, **__: Any) -> Any:
         raise AssertionError("an encoder was loaded or used")
@@ -177,7 +177,7 @@ def test_what_the_data_tell_is_told_before_anything_is_encoded(
 
 
 def test_a_folder_of_another_run_is_refused_before_encoding(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from unseen.encoders import registry
+    from unseen.encoders import frames, registry  # noqa: F401 - frames takes `build` when it is imported
 
     run = here / "run"
     run.mkdir()
