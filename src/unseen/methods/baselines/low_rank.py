@@ -68,7 +68,7 @@ class LowRank(TowerShrinker):
         notes=(
             "Attention that reads its weights itself (torch's own, as in CLIP's ResNets) stays whole.",
             "A table of tokens is thinned by how often the texts of the pairs have each token, and once more.",
-            "With the same teacher and steps `tinyclip` was as good or better, and its students are faster (docs/shrink.md).",
+            "With the same teacher and steps `tinyclip` was as good or better, and faster afterwards (docs/shrink.md).",
         ),
     )
 
