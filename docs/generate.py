@@ -127,7 +127,7 @@ def method_page(slug: str) -> str:
             fenced("sh", "\n".join([examples.shell(about), *about["commands"]])),
             "Paths may be anything that [Your data](../data.md) names.",
             "## Hyperparameters",
-            hyperparameters(slug, told.get("Parameters", "")),
+            hyperparameters(slug),
             "## Presets",
             "What `unseen compare` tries; nothing else is tuned.",
             table(["preset", "settings"], [[name, settings(values)] for name, values in about["presets"].items()]),
@@ -177,14 +177,15 @@ def settings(values: dict[str, Any]) -> str:
     return ", ".join(f"`{key}={value!r}`" for key, value in values.items()) or "the defaults"
 
 
-def hyperparameters(slug: str, parameters: str) -> str:
+def hyperparameters(slug: str) -> str:
     """Every hyperparameter with its default, its range and its meaning."""
     from unseen import methods
-    from unseen.methods.base import Method
 
     cls = methods.get(slug)
     hints = get_type_hints(cls, include_extras=True)
-    told = meanings(sections(inspect.getdoc(Method) or "")["Parameters"]) | meanings(parameters)
+    told: dict[str, str] = {}
+    for base in reversed(cls.__mro__):  # what a base says of them holds, unless the class says it otherwise
+        told |= meanings(sections(inspect.cleandoc(vars(base).get("__doc__") or "")).get("Parameters", ""))
     rows = [
         [f"`{key}`", f"`{value!r}`", allowed(hints[key]), told.get(key, "")]
         for key, value in cls().get_params().items()

@@ -387,7 +387,7 @@ def test_an_earlier_model_is_not_overwritten_by_another(bundle, tmp_path, monkey
         with pytest.raises(ValueError, match=r"\(of other network\)"):
             quantize(bundle_of(small_net(6)), out=tmp_path / "q", settings=SHORT)
         saved = bundle.save(tmp_path / "float")
-        with pytest.raises(FileExistsError, match="holds other files"):
+        with pytest.raises(FileExistsError, match="holds a model that was not quantized"):
             quantize(saved, out=saved, settings=SHORT)
 
 

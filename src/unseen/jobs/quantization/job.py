@@ -120,7 +120,7 @@ def quantize(
         _quantizer(method or "zeroq", preset, read, budget, settings or {}, seed or 0) if before is None else None
     )
     if out is not None:
-        refuse_foreign(Path(out), WRITTEN)
+        _refuse_other_models(Path(out))
         if again is not None and Path(out).resolve() == Path(again).resolve():
             raise ValueError(f"out must be another folder than `{_AGAIN}`, which would be lost; got {os.fspath(out)!r}")
     if onnx is not None:
@@ -222,6 +222,13 @@ def _check_settings(bits: dict[str, int] | None, budget: float | None, settings:
         )
     if not mixed and (idle := sorted({"average_bits", "budget_mb", "allocation"} & set(settings))):
         raise ValueError(f"{idle} of the settings are for precision='mixed', or size")
+
+
+def _refuse_other_models(out: Path) -> None:
+    """Raise `FileExistsError` where a folder holds anything but a quantized model, such as one that was not."""
+    refuse_foreign(out, WRITTEN)
+    if (out / "bundle.json").exists() and not (out / ABOUT).exists():
+        raise FileExistsError(f"{out} holds a model that was not quantized, which would be lost; name another folder")
 
 
 def _check_same(out: Path, asked: Mapping[str, Any]) -> None:
