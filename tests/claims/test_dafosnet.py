@@ -9,8 +9,21 @@ import numpy as np
 import pytest
 
 from unseen.claims import dafosnet as of_dafosnet
-from unseen.claims.dafosnet import CASES, EXAM, LABELS, SHARES, Scored, claim, discriminant, largest, probability, world
-from unseen.claims.drawings import of_vendors
+from unseen.claims.dafosnet import (
+    CASES,
+    COPIES,
+    EXAM,
+    LABELS,
+    SCRIPTS,
+    SHARES,
+    Scored,
+    claim,
+    discriminant,
+    largest,
+    probability,
+    world,
+)
+from unseen.claims.letters import letters
 from unseen.data.classes import ClassSpace
 from unseen.data.domain import Domain
 from unseen.methods.baselines.prototypes import Prototypes
@@ -28,25 +41,25 @@ def two_domains(case: str) -> tuple[Domain, Domain]:
     return made[0], made[1]
 
 
-def test_splits_share_neither_a_vendor_nor_a_character() -> None:
-    vendors = [
-        {word for case in CASES[split] if case.startswith("emoji") for word in case.split()[1:]} for split in CASES
-    ]
-    assert not vendors[0] & vendors[1]
-    characters = [set(of_dafosnet.characters(split)) for split in ("development", "confirmation")]
-    assert not characters[0] & characters[1]
-    assert [len(part) for part in characters] == [31, 31]
+def test_splits_share_neither_a_case_nor_a_character() -> None:
+    assert not set(CASES["development"]) & set(CASES["confirmation"])
+    scripts = list(map(set, SCRIPTS.values()))
+    assert sum(map(len, scripts)) == len(set.union(*scripts))
+    assert len(SCRIPTS["development"]) == 31
 
 
-@pytest.mark.parametrize("case", [case for split in CASES for case in CASES[split] if case.startswith("emoji")])
-def test_every_pair_of_vendors_has_classes_enough_for_the_exam(case: str) -> None:
+@pytest.mark.parametrize("case", [case for split in CASES for case in CASES[split]])
+def test_every_case_has_classes_enough_for_the_exam(case: str) -> None:
     from unseen.data.sources import SourceUnavailable
 
+    kind, *words = case.split()
     try:
-        vendors = of_vendors(case.split()[1:], level="subgroup")
+        read = of_dafosnet.read(case) if kind != "letters" else [letters(SCRIPTS[words[0]], COPIES, 8)]
     except SourceUnavailable as error:
         pytest.skip(str(error))
-    drawn = [np.bincount(of.labels, minlength=len(of.classes or ())) for of in vendors]
+    if kind == "letters":
+        read = [read[0].take(read[0].columns["family"] == family) for family in words[1:]]
+    drawn = [np.bincount(of.labels, minlength=len(of.classes or ())) for of in read]
     enough = int((np.minimum(*drawn) >= LABELS).sum())
     assert enough - round(sum(SHARES) * enough) >= EXAM.way + EXAM.unknown
 

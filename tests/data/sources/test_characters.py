@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from unseen.data.sources import characters, digits
+from unseen.data.sources.digits import FONTS
 
 
 def test_the_ten_digits_are_those_of_digits():
@@ -21,7 +22,15 @@ def test_letters_are_classes_in_their_order_in_every_font():
     assert (domain.x.max(axis=1) > 0.5).all()
 
 
-@pytest.mark.parametrize("text", ["", "aa", "ä", "a b"])
-def test_what_fonts_may_lack_is_refused(text):
-    with pytest.raises(ValueError, match="text must be different ASCII"):
+@pytest.mark.parametrize("text", ["", "aa", "a b"])
+def test_what_is_no_class_is_refused(text):
+    with pytest.raises(ValueError, match="text must be different letters"):
         characters(text)
+
+
+def test_other_scripts_are_drawn_in_the_fonts_that_have_them():
+    fonts = {text: set(characters(text, size=12, copies=1).columns["font"]) for text in ("ab", "жш", "ԱԲ")}
+    assert fonts["ԱԲ"] < fonts["жш"] < fonts["ab"] == set(FONTS)
+    assert all(font.startswith("DejaVu") for font in fonts["ԱԲ"])
+    with pytest.raises(ValueError, match=r"that a font of matplotlib has, all of them; got 'a漢'"):
+        characters("a漢")

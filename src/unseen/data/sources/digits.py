@@ -70,12 +70,13 @@ def digits(style: str, *, size: int = 32, copies: int = 8, flat: bool = False) -
 
 
 def characters(text: str, *, size: int = 32, copies: int = 8) -> Domain:
-    """Return printed characters in the fonts of `FONTS`, as features.
+    """Return printed characters in those fonts of `FONTS` that have all of them, as features.
 
     Parameters
     ----------
     text : str
-        The characters, which are the classes in this order; ASCII letters and digits are in all fonts.
+        The characters, which are the classes in this order: letters or digits. ASCII is in all fonts, Greek and
+        Cyrillic in DejaVu and STIX, Armenian and Georgian in DejaVu.
     size, copies : int
         As in `digits`.
 
@@ -83,9 +84,14 @@ def characters(text: str, *, size: int = 32, copies: int = 8) -> Domain:
     -------
     Domain
         Features of shape (n, size * size), 0 for paper and 1 for ink, with the column ``font``.
+
+    Raises
+    ------
+    ValueError
+        If an argument cannot be, or no font has all characters.
     """
-    if not text or len(set(text)) != len(text) or not (text.isascii() and text.isalnum()):
-        raise ValueError(f"text must be different ASCII letters or digits; got {text!r}")
+    if not text or len(set(text)) != len(text) or not text.isalnum():
+        raise ValueError(f"text must be different letters or digits; got {text!r}")
     if not 8 <= size <= 224 or copies < 1:
         raise ValueError(f"size must lie in [8, 224] and copies be at least 1; got {size} and {copies}")
     ink, y, columns, ids = _printed(size, copies, text)
@@ -134,7 +140,7 @@ def _printed(
     folder = Path(get_data_path()) / "fonts" / "ttf"
     rng = np.random.default_rng(0)
     ink, y, fonts, ids = [], [], [], []
-    for font in FONTS:
+    for font in _having(text, folder):
         for copy in range(copies):
             height = round(size * _OVERSAMPLED * rng.uniform(0.96, 1.26))
             file = str(folder / f"{font}.ttf")
@@ -146,6 +152,17 @@ def _printed(
                 fonts.append(font)
                 ids.append(f"printed/{font}/{character}-{copy}")
     return np.stack(ink), np.array(y, dtype=np.int64), {"font": np.array(fonts)}, ids
+
+
+def _having(text: str, folder: Path) -> list[str]:
+    """The fonts of `FONTS` that have all characters."""
+    from matplotlib.ft2font import FT2Font
+
+    wanted = set(map(ord, text))
+    found = [font for font in FONTS if wanted <= FT2Font(str(folder / f"{font}.ttf")).get_charmap().keys()]
+    if not found:
+        raise ValueError(f"text must be characters that a font of matplotlib has, all of them; got {text!r}")
+    return found
 
 
 def _glyph(face: Any, text: str, size: int, shift: NDArray[Any], angle: float) -> NDArray[np.uint8]:
