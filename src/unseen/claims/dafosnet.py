@@ -42,8 +42,8 @@ SCRIPTS = {
     "armenian": "".join(map(chr, (*range(0x531, 0x557), *range(0x561, 0x587)))),
 }
 """Characters of letters cases: those of development are half of ASCII's, Greek and Cyrillic are without what looks
-Latin. The other half, and `fluent-emoji` with `fluent-emoji-high-contrast`, were confirmation's when the claim was first
-run, beside a linear probe that divided by the deviations of a handful of samples."""
+Latin. The other half, and `fluent-emoji` with `fluent-emoji-high-contrast`, were confirmation's when the claim was
+first run, beside a linear probe that divided by the deviations of a handful of samples."""
 LABELS = 10
 """Labelled samples of each class of the target in meta-training: five shots and five queries can be drawn of them."""
 SHARES = (0.4, 0.25)
