@@ -245,18 +245,23 @@ def rule_table(rows: Sequence[Record]) -> str:
     return "\n".join(lines)
 
 
-def family_table(rows: Sequence[Record]) -> str:
-    """Families, a line each."""
+def by_arm(rows: Sequence[Record]) -> tuple[list[float], list[float], list[float]]:
+    """Accuracies in every case: of doing nothing, of what is chosen, and of the best single candidate."""
     from unseen.compare.choice import GOOD_ENOUGH
 
+    floor = [accuracy(row, NOTHING) for row in rows]
+    chosen = [accuracy(row, careful(row, GOOD_ENOUGH)) for row in rows]
+    return floor, chosen, [max(accuracy(row, key) for key in singles(row)) for row in rows]
+
+
+def family_table(rows: Sequence[Record]) -> str:
+    """Families, a line each."""
     fit = estimates(rows)
     lines = [
         "| family | cases | source-only | SKADA, by labels | chosen | best single | harm | estimate off by | held |",
         "|---|---|---|---|---|---|---|---|---|",
     ]
-    floor = [accuracy(row, NOTHING) for row in rows]
-    chosen = [accuracy(row, careful(row, GOOD_ENOUGH)) for row in rows]
-    best = [max(accuracy(row, key) for key in singles(row)) for row in rows]
+    floor, chosen, best = by_arm(rows)
     harm = [float(a < b - HARM) for a, b in zip(chosen, floor)]
     theirs = [max(row["skada"].values()) for row in rows]
     columns = [by_family(rows, values) for values in (floor, theirs, chosen, best, harm, fit["off"], fit["held"])]
@@ -546,6 +551,7 @@ def main() -> None:
     parser.add_argument("--cache", type=Path, default=None)
     asked = parser.parse_args()
     from shifts.cases import FAMILIES, FRESH_TABLES, LARGE
+    from shifts.picture import draw
 
     if asked.what == "collect":
         before = {row["case"]: row for row in json.loads(FILE.read_text(encoding="utf-8"))} if FILE.exists() else {}
@@ -570,6 +576,8 @@ def main() -> None:
     for name, table in tables(rows, fresh, confirming, large).items():
         page = re.sub(rf"<!-- {name} -->\n.*?<!-- end -->", f"<!-- {name} -->\n{table}\n<!-- end -->", page, flags=re.S)
     PAGE.write_text(page, encoding="utf-8")
+    arms = [by_family(rows, values) for values in by_arm(rows)]
+    draw({name: (arms[0][name], arms[1][name], arms[2][name]) for name in arms[0]}, DOCS / "images" / "choosing.svg")
     fit = estimates([*rows, *fresh])
     print({key: fit[key] for key in ("start", "slope", "errors", "measured")})
     print(threshold_left_out(rows))
