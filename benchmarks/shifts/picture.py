@@ -1,4 +1,4 @@
-"""A picture of the choice without labels: every family of the benchmark, before and after, beside what labels choose."""
+"""A picture of the choice without labels: each family of the benchmark, before and after, and what labels choose."""
 
 from __future__ import annotations
 
