@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-ARMS = (
+ARMS: tuple[tuple[str, dict[str, Any]], ...] = (
     ("nothing (source-only)", {"marker": "o", "mfc": "white", "mec": "#8a6a4f", "ms": 5}),
     ("chosen without labels", {"marker": "o", "color": "#005f9e", "ms": 6}),
     ("best single method, by the labels", {"marker": "|", "color": "#1d6b5f", "ms": 10, "mew": 2}),
