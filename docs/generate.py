@@ -199,7 +199,8 @@ def hyperparameters(slug: str) -> str:
 def evidence(slug: str, *, baseline: bool = False) -> str:
     """The ledger of a system: every assertion, what its records say, and the first, blind verdict where it differs."""
     from unseen import claims
-    from unseen.claims.evidence import evidence_files, freshness, read_log, read_records, standings
+    from unseen.claims.evidence import evidence_files, freshness, read_log, read_records
+    from unseen.claims.standing import standings
 
     if slug not in claims.CLAIMS:
         return "A baseline: systems are compared with it, and it has no claims of its own." if baseline else NONE_YET
@@ -280,15 +281,17 @@ def arm_row(arm: str, metrics: list[str], rows: list[dict[str, Any]]) -> list[st
 
 
 def assertion_row(standing: Any) -> list[str]:
-    """One assertion: text, level, verdict with its state, figures or reason; the first, blind verdict if it differs."""
-    assertion, first = standing.assertion, standing.first
+    """One assertion: text, level, verdict with its state, figures or reason; what was said first and later, if other."""
+    assertion = standing.assertion
     level = assertion.level + (", promised" if assertion.level == "effect" and assertion.promised else "")
     verdict = f"**{standing.verdict}**" if standing.numbers is not None else standing.verdict
     verdict += ", explored" if standing.state == "explored" else ""
+    verdict += f"<br>since {standing.since}" if standing.since else ""
     told = standing.told
-    if first is not None:
-        words = f"“{first['text']}” " if first["text"] != assertion.text else ""
-        told += f"<br>*First, blind, {first['date']}:* {words}**{first['verdict']}**; {first['told']}"
+    for when, said in (("First, blind", standing.first), ("Later, on opened cases", standing.later)):
+        if said is not None:
+            words = f"“{said.text}” " if said.text else ""
+            told += f"<br>*{when}, {said.date}:* {words}**{said.verdict}**; {said.told}"
     return [assertion.text, level, verdict, told]
 
 
@@ -296,7 +299,8 @@ LEVELS = (
     "*mechanism*: the part does what it is for, and must hold. *effect*: better than the alternatives, held or not "
     "held at this scale; one that is *promised* must hold for `unseen reproduce` to exit with 0. *paper scale*: needs "
     "the paper's data. A verdict is confirmed, judged once in these words on cases that nobody had opened, unless it "
-    "says *explored*: then the assertion is younger than the first look at its cases. Brackets are 95 % intervals over "
+    "says *explored*: then the assertion is younger than the first look at its cases. *Since* is the day of the record "
+    "that first had it in these words; figures that came later, on cases that were opened, stand beside it. Brackets are 95 % intervals over "
     "cases; of up to three cases each is told. Seconds are of the processor; those that are on record for ttm, genie, "
     "zeroq, distill-similar and meta-dmoe are older than that rule: they are of the clock, on one thread."
 )
@@ -305,7 +309,8 @@ LEVELS = (
 def ledger_page() -> str:
     """What became of every claim, a line for each system."""
     from unseen import claims
-    from unseen.claims.evidence import read_records, standings
+    from unseen.claims.evidence import read_records
+    from unseen.claims.standing import standings
 
     rows, fell = [], []
     for slug in claims.slugs():

@@ -9,7 +9,7 @@ import threadpoolctl
 import torch
 
 from unseen import claims, methods
-from unseen.claims import evidence, stamps
+from unseen.claims import evidence, stamps, standing
 from unseen.claims.base import Claim, Experiment
 from unseen.claims.conditions import at_least, better, not_worse
 from unseen.claims.ledger import Assertion, effect, paper_scale, promised
@@ -40,7 +40,7 @@ def use(monkeypatch):
 
 
 def states(made, folder):
-    return [(one.verdict, one.state) for one in evidence.standings(made, evidence.read_records(folder, "loki"))]
+    return [(one.verdict, one.state) for one in standing.standings(made, evidence.read_records(folder, "loki"))]
 
 
 # -- confirmed once ----------------------------------------------------------------------------------------
@@ -123,14 +123,40 @@ def test_an_assertion_that_was_changed_after_its_cases_were_opened_is_explored(u
     assert states(dataclasses.replace(old, ledger=(row,)), tmp_path) == [("held", "explored")]
 
 
-def test_the_first_blind_verdict_stands_beside_a_later_one(use, tmp_path):
+def test_later_figures_on_opened_cases_stand_beside_the_confirmed_ones_and_replace_nothing(use, tmp_path):
     use(claim(0.2))
     evidence.confirm("loki", folder=tmp_path)
     later = json.loads((tmp_path / "loki.json").read_text())
     later["rows"] = [[*row[:5], 0.9] for row in later["rows"]]
     (tmp_path / "loki.2.json").write_text(evidence.to_text(later))
-    found = evidence.standings(claim(), evidence.read_records(tmp_path, "loki"))[0]
-    assert (found.verdict, found.first["verdict"], found.first["record"]) == ("held", "not held", 1)
+    found = standing.standings(claim(), evidence.read_records(tmp_path, "loki"))[0]
+    assert (found.state, found.verdict, found.later.verdict) == ("confirmed", "not held", "held")
+    assert "0.2" in found.told and "0.9" in found.later.told
+    assert found.first is None
+
+
+def test_the_first_blind_verdict_stands_beside_that_on_fresh_cases(use, tmp_path):
+    made = use(claim(0.2))
+    evidence.confirm("loki", folder=tmp_path)
+    fresh = dataclasses.replace(claim(0.9).experiments["e"], confirmation=("fresh",))
+    use(dataclasses.replace(made, experiments={"e": fresh}))
+    evidence.confirm("loki", folder=tmp_path)
+    found = standing.standings(claims.get("loki"), evidence.read_records(tmp_path, "loki"))[0]
+    assert (found.state, found.verdict, found.first.verdict, found.later) == ("confirmed", "held", "not held", None)
+    assert "0.2" in found.first.told
+
+
+def test_an_assertion_in_other_words_stands_beside_the_first_of_its_own_experiment(use, tmp_path):
+    old = claim(0.2)
+    row = old.ledger[0]
+    both = {"e": old.experiments["e"], "f": dataclasses.replace(claim(0.9).experiments["e"], confirmation=("g",))}
+    use(dataclasses.replace(old, experiments=both, ledger=(row, dataclasses.replace(row, experiment="f"))))
+    evidence.confirm("loki", folder=tmp_path)
+    words = dataclasses.replace(row, experiment="f", text="in other words")
+    [found] = standing.standings(
+        dataclasses.replace(old, experiments=both, ledger=(words,)), evidence.read_records(tmp_path, "loki")
+    )
+    assert (found.state, found.first.verdict, found.first.text) == ("explored", "held", row.text)
 
 
 def test_assertions_that_say_the_same_keep_their_own_verdicts(use, tmp_path):
@@ -210,8 +236,8 @@ def test_a_confirmation_on_other_cases_ends_a_flip(use, tmp_path):
     use(dataclasses.replace(made, experiments={"e": fresh}))
     evidence.confirm("loki", folder=tmp_path)
     assert evidence.freshness("loki", folder=tmp_path).word == "fresh"
-    told = evidence.standings(claims.get("loki"), evidence.read_records(tmp_path, "loki"))
-    assert [standing.verdict for standing in told if standing.numbers] == ["not held"]
+    told = standing.standings(claims.get("loki"), evidence.read_records(tmp_path, "loki"))
+    assert [one.verdict for one in told if one.numbers] == ["not held"]
 
 
 def test_figures_on_other_data_flip_nothing(use, tmp_path):

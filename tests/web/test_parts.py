@@ -19,7 +19,7 @@ from PIL import Image
 import unseen
 from unseen import claims
 from unseen.bundle import Bundle
-from unseen.claims.evidence import Standing
+from unseen.claims.standing import Standing
 from unseen.data.classes import ClassSpace
 from unseen.data.domain import Domain
 from unseen.jobs.forecasting.saved import example

@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 import pandas as pd
 
-from unseen.claims.conditions import MissingFiguresError, Verdict
+from unseen.claims.conditions import MissingFiguresError, Verdict, below_nothing
 from unseen.claims.ledger import Assertion
 from unseen.data.domain import Domain
 from unseen.runtime import limited_threads, track
@@ -55,6 +55,8 @@ class Experiment:
         Whose fingerprints are part of the system's stamp; None where everything is drawn from a seed.
     clocks : tuple of str
         Metrics that are processor time, which no two runs share.
+    nothing : str
+        The arm that does nothing: a rival that is worse than it proves nothing, and the verdict says so.
     """
 
     run: Callable[[str, int], Mapping[str, Mapping[str, float]]]
@@ -65,6 +67,7 @@ class Experiment:
     unit: str = "case"
     data: Callable[[str], Iterable[Domain]] | None = None
     clocks: tuple[str, ...] = ()
+    nothing: str = ""
 
     def cases(self, split: Split) -> tuple[str, ...]:
         """The cases of a split."""
@@ -138,14 +141,16 @@ class Claim:
 
     def judge(self, table: pd.DataFrame) -> list[tuple[Assertion, Verdict | None]]:
         """The verdict on every assertion, None where there is nothing to judge: no condition, or no such figures."""
-        return [(assertion, _judged(assertion, table)) for assertion in self.ledger]
+        return [(assertion, self.verdict(assertion, table)) for assertion in self.ledger]
 
-
-def _judged(assertion: Assertion, table: pd.DataFrame) -> Verdict | None:
-    own = table[table.experiment == assertion.experiment]
-    if assertion.holds is None or own.empty:
-        return None
-    try:
-        return assertion.holds(own)
-    except MissingFiguresError:
-        return None
+    def verdict(self, assertion: Assertion, table: pd.DataFrame, experiment: str = "") -> Verdict | None:
+        """The verdict on one, by the figures of its experiment, or of one that had another name then."""
+        own = table[table.experiment == (experiment or assertion.experiment)]
+        if assertion.holds is None or own.empty:
+            return None
+        try:
+            found = assertion.holds(own)
+        except MissingFiguresError:
+            return None
+        note = below_nothing(assertion.holds, own, self.experiments[assertion.experiment].nothing) if found.held else ""
+        return dataclasses.replace(found, told=found.told + note)

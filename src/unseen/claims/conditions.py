@@ -38,12 +38,15 @@ class Condition:
         A table of cells to a `Verdict`.
     arms : tuple of str
         Arms whose every cell must be a number; a cell without one holds nothing.
+    rival : str
+        The arm that is to be beaten, where more of the metric is better.
     """
 
     metric: str
     asked: str
     rule: Callable[[pd.DataFrame], Verdict]
     arms: tuple[str, ...] = ()
+    rival: str = ""
 
     def __call__(self, table: pd.DataFrame) -> Verdict:
         """The verdict on a table of cells; not held if one of `arms` has a NaN, which means would pass over."""
@@ -66,6 +69,16 @@ def _per_case(table: pd.DataFrame, arm: str, metric: str) -> pd.Series:
         have = sorted(set(zip(table.arm, table.metric)))
         raise MissingFiguresError(f"the table has no metric {metric!r} of arm {arm!r}; it has {have}")
     return rows.groupby("case").value.mean()
+
+
+def below_nothing(condition: Condition, table: pd.DataFrame, nothing: str) -> str:
+    """A sentence where the arm to be beaten is itself worse than the arm that does `nothing`; else nothing to say."""
+    rows = table[(table.metric == condition.metric) & table.arm.isin((condition.rival, nothing))]
+    means = rows.groupby(["arm", "case"]).value.mean().groupby("arm").mean()
+    if not nothing or nothing in condition.arms or len(means) < 2 or means[condition.rival] >= means[nothing] - NOTHING:
+        return ""
+    gap = means[nothing] - means[condition.rival]
+    return f"; but {condition.rival} is worse than doing nothing ({nothing}) by {gap:.2g}"
 
 
 def interval(values: Iterable[float], level: float = 0.95, draws: int = 2000) -> tuple[float, float]:
@@ -117,7 +130,7 @@ def better(a: str, b: str, metric: str, *, by: float = 0.0, lower: bool = False)
         held = mean > by and low > NOTHING
         return Verdict(held, mean, low, high, told + " and each case, or the interval, above 0", edge)
 
-    return Condition(metric, asked, holds, (a, b))
+    return Condition(metric, asked, holds, (a, b), "" if lower else b)
 
 
 def beats_all(a: str, others: tuple[str, ...], metric: str, *, by: float = 0.0, lower: bool = False) -> Condition:

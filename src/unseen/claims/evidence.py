@@ -18,7 +18,7 @@ import platform
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -28,124 +28,12 @@ from unseen.claims.base import COLUMNS, Claim, Split
 from unseen.claims.conditions import Verdict
 from unseen.claims.ledger import Assertion
 from unseen.claims.stamps import moved_parts, on_other_data, processor, read_stamp, read_stamps, stamp_of, write_stamp
+from unseen.claims.standing import newest, word_of
 from unseen.runtime import current, runtime
 from unseen.scale import Engine, each
 
 PACKAGES = ("unseen", "torch", "numpy", "scikit-learn", "timm")
 FOLDER = Path("docs/evidence")
-
-State = Literal["confirmed", "explored", "open"]
-
-
-# -- what stands -------------------------------------------------------------------------------------------
-
-
-@dataclasses.dataclass(frozen=True)
-class Standing:
-    """What is known of an assertion.
-
-    Attributes
-    ----------
-    assertion : Assertion
-    verdict : str
-        "held", "not held", "no evidence" (not run here), "not run" (paper scale) or "not testable": today's condition
-        on the figures of the newest record that has them.
-    told : str
-        The figures, or the reason why there are none.
-    numbers : Verdict
-        Value, interval and whether rounding alone decides; None without figures.
-    state : {"confirmed", "explored", "open"}
-        Confirmed: judged, in these words, on cases that nobody had opened. Explored: the assertion is younger than the
-        first look at its cases. Open: there are no figures.
-    since : int
-        Number of the record that first had it in these words; 0 if none has.
-    first : mapping, optional
-        The line of the first, blind verdict, where it differs from today's or was given to other words.
-    """
-
-    assertion: Assertion
-    verdict: str
-    told: str
-    numbers: Verdict | None = None
-    state: State = "open"
-    since: int = 0
-    first: Mapping[str, Any] | None = None
-
-
-def standings(claim: Claim, records: Sequence[Mapping[str, Any]]) -> list[Standing]:
-    """What is known of each assertion of a claim from its records, oldest first."""
-    lines = [_numbered(record, number) for number, record in enumerate(records, 1)]
-    blind = _blind(records)
-    judged = _judged(claim, records)
-    return [_standing(assertion, verdict, lines, blind) for assertion, verdict in zip(claim.ledger, judged)]
-
-
-def _numbered(record: Mapping[str, Any], number: int) -> list[dict[str, Any]]:
-    return [{**line, "record": number, "date": record["date"]} for line in record["ledger"]]
-
-
-def _blind(records: Sequence[Mapping[str, Any]]) -> list[set[str]]:
-    """For each record the experiments whose cases no record before it had opened; new seeds alone open nothing new."""
-    opened: set[str] = set()
-    fresh = []
-    for record in records:
-        fresh.append({name for name, cases in record["cases"].items() if not opened & set(cases)})
-        opened |= {case for cases in record["cases"].values() for case in cases}
-    return fresh
-
-
-def _judged(claim: Claim, records: Sequence[Mapping[str, Any]]) -> list[Verdict | None]:
-    """Today's verdicts on the newest figures of each experiment."""
-    newest = {name: record for record in records for name in record["cases"]}
-    tables = [
-        table[table.experiment == name]
-        for name, record in newest.items()
-        for table in [pd.DataFrame(record["rows"], columns=list(COLUMNS))]
-    ]
-    if not tables:
-        return [None] * len(claim.ledger)
-    return [verdict for _, verdict in claim.judge(pd.concat(tables))]
-
-
-def _standing(
-    assertion: Assertion, verdict: Verdict | None, lines: list[list[dict[str, Any]]], blind: list[set[str]]
-) -> Standing:
-    if assertion.holds is None:
-        word = "not run" if assertion.level == "paper scale" else "not testable"
-        return Standing(assertion, word, assertion.reason)
-    asked = assertion.holds.asked
-    same = [line for found in lines if (line := _take(found, assertion)) is not None]
-    if verdict is None:
-        return Standing(assertion, "no evidence", "Not run yet.", since=same[0]["record"] if same else 0)
-    word = _word(verdict)
-    first = next((line for line in same if line["experiment"] in blind[line["record"] - 1]), None)
-    if first is not None:
-        other = first if first["verdict"] != word else None
-        return Standing(assertion, word, verdict.told, verdict, "confirmed", same[0]["record"], other)
-    reworded = [
-        line
-        for found in lines
-        for line in found
-        if line["asked"] == asked and line["experiment"] in blind[line["record"] - 1]
-    ]
-    since = same[0]["record"] if same else 0
-    return Standing(assertion, word, verdict.told, verdict, "explored", since, reworded[0] if reworded else None)
-
-
-def _take(lines: list[dict[str, Any]], assertion: Assertion) -> dict[str, Any] | None:
-    """The line of an assertion, taken out: in its own experiment, or in one that had another name then."""
-    text, asked, experiment = _key(assertion)
-    alike = [line for line in lines if (line["text"], line["asked"]) == (text, asked)]
-    alike = [line for line in alike if line["experiment"] == experiment] or alike
-    if not alike:
-        return None
-    lines.remove(alike[0])
-    return alike[0]
-
-
-def _word(verdict: Verdict) -> str:
-    return "held" if verdict.held else "not held"
-
 
 # -- records -----------------------------------------------------------------------------------------------
 
@@ -249,8 +137,8 @@ def _line(assertion: Assertion, verdict: Verdict | None) -> dict[str, Any]:
         "level": assertion.level,
         "promised": assertion.must_hold,
         "experiment": assertion.experiment,
-        "asked": "" if assertion.holds is None else assertion.holds.asked,
-        "verdict": waiting if verdict is None else _word(verdict),
+        "asked": assertion.asked,
+        "verdict": waiting if verdict is None else word_of(verdict),
         "numbers": numbers,
         "told": assertion.reason if verdict is None else verdict.told,
         "reason": assertion.reason,
@@ -287,7 +175,7 @@ def reproduce(slug: str, *, quick: bool = False, check: bool = False, folder: Pa
         records = read_records(folder, slug)
         if not records:
             raise ValueError(f"there is no evidence for {slug} in {folder}; record it with --confirm")
-        before = {_key(standing.assertion): standing.verdict for standing in standings(claim, records)}
+        before = {_key(one): _standing_word(one, verdict) for one, verdict in zip(claim.ledger, newest(claim, records))}
     split: Split = "confirmation" if check else "development"
     started = time.process_time()
     table = claim.measure(split, quick=quick)
@@ -296,7 +184,7 @@ def reproduce(slug: str, *, quick: bool = False, check: bool = False, folder: Pa
     record["good"] = all(verdict is None or verdict.held for assertion, verdict in judged if assertion.must_hold)
     if check:
         record["changed"] = sorted(
-            assertion.text for assertion, verdict in judged if verdict and before[_key(assertion)] != _word(verdict)
+            assertion.text for assertion, verdict in judged if verdict and before[_key(assertion)] != word_of(verdict)
         )
         record["good"] = record["good"] and not record["changed"]
         line = {"look": "check", "records": len(records), "seeds": record["seeds"], "flipped": record["changed"]}
@@ -353,10 +241,10 @@ def replay(slug: str, *, folder: Path = FOLDER) -> dict[str, Any]:
     records = read_records(folder, slug)
     if not records:
         raise ValueError(f"there is no evidence for {slug} in {folder}; record it with --confirm")
-    newest = {name: record for record in records for name in record["cases"] if name in claim.experiments}
-    before = standings(claim, records)
+    last = {name: record for record in records for name in record["cases"] if name in claim.experiments}
+    before = newest(claim, records)
     difference, where, cells, replayed, of = 0.0, "", [], [], {}
-    for name, record in newest.items():
+    for name, record in last.items():
         rows = [row for row in record["rows"] if row[0] == name]
         case, seed = rows[0][1], rows[0][2]
         of[name] = case
@@ -372,15 +260,16 @@ def replay(slug: str, *, folder: Path = FOLDER) -> dict[str, Any]:
                     difference, where = gap, f"{metric} of {arm}, {cells[-1]}"
                 row = [*row[:5], value if metric in clocks else found[arm, metric]]
             replayed.append(row)
-    again = {"cases": {name: record["cases"][name] for name, record in newest.items()}, "rows": replayed}
-    after = [_standing_word(assertion, v) for assertion, v in zip(claim.ledger, _judged(claim, [again]))]
-    other = [then for then, now in zip(before, after) if then.verdict != now]
-    tossed = [then for then in other if then.numbers is not None and then.numbers.edge]
+    again = {"cases": {name: record["cases"][name] for name, record in last.items()}, "rows": replayed}
+    other = [
+        (one, then)
+        for one, then, now in zip(claim.ledger, before, newest(claim, [again]))
+        if _standing_word(one, then) != _standing_word(one, now)
+    ]
     elsewhere = on_other_data(folder, slug, of)
-    edge = sorted(then.assertion.text for then in tossed)
-    flipped = sorted(
-        then.assertion.text for then in other if then not in tossed and then.assertion.experiment not in elsewhere
-    )
+    tossed = [one for one, then in other if then is not None and then.edge]
+    edge = sorted(one.text for one in tossed)
+    flipped = sorted(one.text for one, _ in other if one not in tossed and one.experiment not in elsewhere)
     line = {"difference": float(f"{difference:.3g}"), "where": where, "flipped": flipped, "edge": edge, "cells": cells}
     line |= {"other data": elsewhere} if elsewhere else {}
     _append(folder, slug, {"look": "replay", "records": len(records), **line})
@@ -401,7 +290,7 @@ def _gap(value: float, other: float) -> float:
 def _standing_word(assertion: Assertion, verdict: Verdict | None) -> str:
     if assertion.holds is None:
         return "not run" if assertion.level == "paper scale" else "not testable"
-    return "no evidence" if verdict is None else _word(verdict)
+    return "no evidence" if verdict is None else word_of(verdict)
 
 
 def accept(slug: str, why: str, *, folder: Path = FOLDER) -> list[dict[str, str]]:
@@ -421,10 +310,11 @@ def flips(slug: str, *, folder: Path = FOLDER) -> list[dict[str, str]]:
     for line in log:
         written |= {tuple(flip[part] for part in KEY): flip["now"] for flip in line.get("verdicts", ())}
     found = []
-    for standing in standings(claims.get(slug), records):
-        key = _key(standing.assertion)
-        if standing.numbers is not None and written.get(key, standing.verdict) != standing.verdict:
-            found.append({**dict(zip(KEY, key)), "was": written[key], "now": standing.verdict})
+    claim = claims.get(slug)
+    for assertion, verdict in zip(claim.ledger, newest(claim, records)):
+        key = _key(assertion)
+        if verdict is not None and written.get(key, word_of(verdict)) != word_of(verdict):
+            found.append({**dict(zip(KEY, key)), "was": written[key], "now": word_of(verdict)})
     return found
 
 
@@ -433,7 +323,7 @@ KEY = ("text", "asked", "experiment")
 
 
 def _key(assertion: Assertion) -> tuple[str, str, str]:
-    return assertion.text, "" if assertion.holds is None else assertion.holds.asked, assertion.experiment
+    return assertion.text, assertion.asked, assertion.experiment
 
 
 # -- fresh, moved, stale -----------------------------------------------------------------------------------

@@ -42,6 +42,11 @@ class Assertion:
             raise ValueError(f"{self.text!r} needs a reason")
 
     @property
+    def asked(self) -> str:
+        """What its condition asks, without any figure that was measured; empty without one."""
+        return "" if self.holds is None else self.holds.asked
+
+    @property
     def must_hold(self) -> bool:
         """Whether a run without it is a failure."""
         return self.level == "mechanism" or (self.level == "effect" and self.promised)

@@ -13,7 +13,8 @@ from markupsafe import Markup
 
 from unseen import catalogue, claims
 from unseen.claims.base import COLUMNS
-from unseen.claims.evidence import Standing, freshness, read_records, standings
+from unseen.claims.evidence import freshness, read_records
+from unseen.claims.standing import Standing, standings
 from unseen.runtime import replacing
 from unseen.web.markup import code, facts, folded, heading, items, joined, paragraph, table
 
@@ -90,14 +91,13 @@ def ledger(slug: str, have: Sequence[Mapping[str, Any]]) -> list[dict[str, str]]
 
 
 def joined_sentences(standing: Standing) -> str:
-    """The figures of an assertion, and its first, blind verdict where that was another one or of other words."""
-    if standing.first is None:
-        return standing.told
-    words = "" if standing.first["text"] == standing.assertion.text else f"in other words ({standing.first['text']}) "
-    return (
-        f"{standing.told} — Judged blind {words}on {standing.first['date']}: {standing.first['verdict']}; "
-        f"{standing.first['told']}"
-    )
+    """The figures of an assertion; its first, blind verdict and later figures, where they were others."""
+    told = standing.told
+    for when, said in (("Judged blind", standing.first), ("Later, on cases that were opened", standing.later)):
+        if said is not None:
+            words = f" in other words ({said.text})" if said.text else ""
+            told += f" — {when}{words} on {said.date}: {said.verdict}; {said.told}"
+    return told
 
 
 def records(slug: str, folder: Path | None) -> list[dict[str, Any]]:

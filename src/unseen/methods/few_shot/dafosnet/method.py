@@ -147,12 +147,11 @@ class DAFOSNet(Method):
             "meta-training, those of the target by numbers of their own, whatever their number.",
         ),
         notes=(
-            "Confirmed once: with one label it names .09 fewer samples of new classes right than prototypes of frozen "
-            "features, .10 fewer than prototypes in Fisher's discriminant space, of the same samples: two layers that "
-            "learn from some twenty classes forget what the encoder knew. Grade both: `unseen episodes --unknown`.",
-            "It does not tell known from unknown better than a linear probe: that row of the ledger stands against a "
-            "probe that divided by the deviations of a handful of labels. With the probe as it is now and five labels "
-            "the four cases run anew have a mean AUROC of .745, the probe .769, prototypes of frozen features .831.",
+            "Confirmed twice, on other data each time: it names fewer samples of new classes right than prototypes of "
+            "frozen features (.09 with one label, then .04), than prototypes in Fisher's discriminant space of the "
+            "same samples (.10, .04), and with five labels tells known from unknown worse than both and than a linear "
+            "probe (AUROC .80; .87, .84 and .84): two layers that learn from some twenty classes forget what the "
+            "encoder knew. Grade both: `unseen episodes --unknown`.",
             "Features may be negative, so that the last layer of the generators is linear, not a ReLU.",
             "Gamma begins at 2.5: with the mean over dimensions and gamma 1 no softmax of distances gets sure.",
             "The discriminators have LeakyReLU, and the GANs Adam with betas (.5, .9) at a rate of .01 and "
