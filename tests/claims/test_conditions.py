@@ -1,5 +1,7 @@
 """Conditions on tables of arms x cases x seeds: what holds, what does not, and what cannot be judged."""
 
+import dataclasses
+
 import pandas as pd
 import pytest
 
@@ -35,6 +37,20 @@ def test_a_gain_below_the_margin_is_not_enough():
     arms = table(a=[0.6, 0.6], b=[0.57, 0.57])
     assert better("a", "b", metric="accuracy", by=0.02)(arms).held
     assert not better("a", "b", metric="accuracy", by=0.05)(arms).held
+
+
+def test_a_rival_that_is_worse_than_doing_nothing_is_said_to_be():
+    arms = table(a=[0.6, 0.7], b=[0.5, 0.5], nothing=[0.55, 0.55])
+    experiment = Experiment(run=lambda case, seed: {}, development=(), confirmation=("case 0",), nothing="nothing")
+
+    def told(condition, of=experiment):
+        row = Assertion(text="t", level="effect", experiment="e", holds=condition)
+        return Claim(slug="loki", ledger=(row,), experiments={"e": of}).judge(arms)[0][1].told
+
+    assert told(better("a", "b", "accuracy")).endswith("; but b is worse than doing nothing (nothing) by 0.05")
+    assert "doing nothing" not in told(better("a", "nothing", "accuracy"))
+    assert "doing nothing" not in told(better("b", "a", "accuracy", lower=True))
+    assert "doing nothing" not in told(better("a", "b", "accuracy"), dataclasses.replace(experiment, nothing=""))
 
 
 def test_not_worse_asks_its_interval_too():

@@ -1,14 +1,20 @@
 """Evidence: confirmed once, explored when it is younger than the look at its cases, stamped by what a system gives."""
 
 import dataclasses
+import importlib.util
+import inspect
 import json
+import re
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 import threadpoolctl
 import torch
+from typer.testing import CliRunner
 
-from unseen import claims, methods
+from unseen import claims, cli, methods
 from unseen.claims import evidence, stamps, standing
 from unseen.claims.base import Claim, Experiment
 from unseen.claims.conditions import at_least, better, not_worse
@@ -131,7 +137,8 @@ def test_later_figures_on_opened_cases_stand_beside_the_confirmed_ones_and_repla
     (tmp_path / "loki.2.json").write_text(evidence.to_text(later))
     found = standing.standings(claim(), evidence.read_records(tmp_path, "loki"))[0]
     assert (found.state, found.verdict, found.later.verdict) == ("confirmed", "not held", "held")
-    assert "0.2" in found.told and "0.9" in found.later.told
+    assert "0.2" in found.told
+    assert "0.9" in found.later.told
     assert found.first is None
 
 
@@ -317,6 +324,15 @@ def test_an_equal_stamp_of_another_type_of_processor_is_as_good(use, tmp_path, m
     assert evidence.freshness("loki", folder=tmp_path).word == "unstamped"  # nothing was looked at
 
 
+@pytest.mark.parametrize(("flipped", "code"), [((), 0), (("it works",), 3)])
+def test_the_command_ends_with_3_where_a_verdict_flipped_and_with_0_where_none_did(use, tmp_path, flipped, code):
+    use(claim())
+    evidence.confirm("loki", folder=tmp_path)
+    evidence._append(tmp_path, "loki", {"look": "replay", "records": 1, "flipped": list(flipped)})
+    done = CliRunner().invoke(cli.app, ["reproduce", "loki", "--status", "--evidence", str(tmp_path)])
+    assert (done.exit_code, "stale" in done.output) == (code, bool(flipped))
+
+
 def test_no_verdict_of_the_evidence_here_has_flipped():
     assert {slug: found.parts for slug in claims.CLAIMS
             if (found := evidence.freshness(slug, folder=evidence.FOLDER)).word == "stale"} == {}  # fmt: skip
@@ -325,11 +341,46 @@ def test_no_verdict_of_the_evidence_here_has_flipped():
 # -- stamps ------------------------------------------------------------------------------------------------
 
 
-def test_a_renamed_variable_a_moved_file_or_a_comment_moves_no_stamp(monkeypatch):
+def rewritten(folder, **words):
+    """The method in a file of its own, elsewhere, with a comment in front and words changed."""
+    source = "# A comment.\n" + Path(inspect.getfile(LOKI)).read_text(encoding="utf-8")
+    for word, other in words.items():
+        assert len(re.findall(rf"\b{word}\b", source)) > 0
+        source = re.sub(rf"\b{word}\b", other, source)
+    file = folder / "moved.py"
+    file.write_text(source, encoding="utf-8")
+    spec = importlib.util.spec_from_file_location("moved", file)
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["moved"] = module
+    spec.loader.exec_module(module)
+    return module.Loki
+
+
+def test_a_renamed_variable_a_moved_file_or_a_comment_moves_no_stamp(monkeypatch, tmp_path):
     before = stamps.stamp_of("loki")
-    moved = type("Renamed", (LOKI,), {"__module__": "elsewhere", "__doc__": "Another comment."})
+    monkeypatch.setitem(sys.modules, "moved", None)
+    moved = rewritten(tmp_path, centred="put_in_the_middle", dense="table")
     monkeypatch.setattr(methods, "get", lambda slug: moved)
     assert stamps.stamp_of("loki") == before
+    changed = rewritten(tmp_path, power="temperature")
+    monkeypatch.setattr(methods, "get", lambda slug: changed)
+    assert stamps.stamp_of("loki") != before
+
+
+def test_a_changed_rival_moves_the_stamp(monkeypatch):
+    assert stamps.rivals("crlnet") == ["linear-probe", "prototypes"]
+    monkeypatch.setattr(stamps, "rivals", lambda slug: ["linear-probe"])
+    before = stamps.stamp_of("loki")
+    get, probe = methods.get, methods.get("linear-probe")
+    changed = type("Probe", (probe,), {"__annotations__": {"C": float}, "C": 1e-4})
+    monkeypatch.setattr(methods, "get", lambda slug: changed if slug == "linear-probe" else get(slug))
+    stamps._given_by.cache_clear()
+    try:
+        assert stamps.moved_parts(before, stamps.stamp_of("loki")) == ("rival linear-probe",)
+    finally:
+        stamps._given_by.cache_clear()
+    oldest = {what: digest for what, digest in before.items() if not what.startswith("rival ")}
+    assert stamps.moved_parts(oldest, before) == ()
 
 
 def test_a_changed_default_moves_the_stamp(monkeypatch):

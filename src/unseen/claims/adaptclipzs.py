@@ -332,10 +332,10 @@ claim = Claim(
     experiments={
         "unseen": Experiment(
             run=unseen, **of_both({"development": range(1, 4), "confirmation": range(1, 6)}), **seeds(1),
-            unit="fifth of the classes, unseen", data=bags.read),
+            unit="fifth of the classes, unseen", data=bags.read, nothing="zero-shot"),
         "prompted": Experiment(
             run=prompted, **of_both({"development": range(1, 3), "confirmation": range(1, 4)}), **seeds(1),
-            unit="fifth of the classes, unseen", data=bags.read),
+            unit="fifth of the classes, unseen", data=bags.read, nothing="zero-shot"),
         "drawn_elsewhere": Experiment(
             run=drawn_elsewhere, **of_both({"development": range(1, 4), "confirmation": range(1, 6)}), **seeds(1),
             unit="fifth of the classes, unseen", data=bags.read),

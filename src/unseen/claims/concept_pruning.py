@@ -260,14 +260,15 @@ claim = Claim(
     experiments={
         "redundant": Experiment(
             run=redundant, data=lambda case: [features(case)], development=("handwritten digits", "printed digits"),
-            confirmation=("printed capitals", "printed small letters"), unit="set of characters", **seeds(4)),
+            confirmation=("printed capitals", "printed small letters"), unit="set of characters",
+            nothing="random", **seeds(4)),
         "pictures": Experiment(
             run=redundant, data=lambda case: of_split(case.removeprefix("emoji of "), "subgroup"),
             development=("emoji of development",), confirmation=("emoji of confirmation",),
-            unit="half of the emoji and of the vendors", **seeds(4)),
+            unit="half of the emoji and of the vendors", nothing="random", **seeds(4)),
         "pairs": Experiment(
             run=pairs, data=lambda case: of_split(case, "name", "keywords", "subgroup"),
-            development=("development",), confirmation=("confirmation",), **seeds(5),
+            development=("development",), confirmation=("confirmation",), nothing="random", **seeds(5),
             unit="half of the emoji and of the vendors (seeds draw which vendors are learnt from, copies and "
                  "captions)"),
     },

@@ -264,7 +264,7 @@ claim = Claim(
     ledger=LEDGER,
     experiments={
         "terms": Experiment(
-            run=run, data=read, unit="collection",
+            run=run, data=read, unit="collection", nothing="zero-shot",
             development=("skin", "eye"), confirmation=("heart", "blood", "icd circulation"), **seeds(5)),
     },
     licences=(

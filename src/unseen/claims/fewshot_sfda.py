@@ -169,7 +169,8 @@ claim = Claim(
                 "fonts", "digits 50", "emoji emojione noto-v1", "emoji emojione-v1 fluent-emoji",
                 "emoji noto-v1 fluent-emoji-high-contrast")),
         "pairs, fair arms": Experiment(
-            run=fair_labels.run, data=fair_labels.read, unit="pair of domains", clocks=("processor",), **seeds(1),
+            run=fair_labels.run, data=fair_labels.read, unit="pair of domains", clocks=("processor",), nothing="source",
+            **seeds(1),
             development=(
                 "letters ABCDEFGHIJKLMN DejaVuSans STIXGeneral", "letters ABCDEFGHIJKLMN cm DejaVuSansMono",
                 "emoji noto twemoji", "emoji fluent-emoji-flat openmoji"),

@@ -209,7 +209,7 @@ claim = Claim(
             run=run, data=lambda case: read(case.rsplit(maxsplit=1)[0]),
             development=("digits 20 as-is", "emoji noto twemoji 0", "emoji fluent-emoji-flat openmoji 1"),
             confirmation=("fonts 5", "emoji emojione noto-v1 6", "emoji emojione-v1 fluent-emoji 7"),
-            unit="pair of domains with a split of the classes", **seeds(2))
+            unit="pair of domains with a split of the classes", nothing="source", **seeds(2))
         for setting, run in RUNS.items()
     },
     licences=(worlds.DIGITS, worlds.FONTS, worlds.EMOJI),

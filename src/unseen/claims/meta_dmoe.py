@@ -225,7 +225,8 @@ claim = Claim(
             run=fair_experts.run, data=lambda case: [letters(case.split()[0], 10)],
             development=("ABCDEFGHIJ turned-0", "ABCDEFGHIJ inked"),
             confirmation=tuple(f"{text} {family}" for text, families in FAMILIES.items() for family in families),
-            unit="ten letters, drawn in twelve known ways and six unseen ones", clocks=("processor",), **seeds(1)),
+            unit="ten letters, drawn in twelve known ways and six unseen ones", clocks=("processor",),
+            nothing="nothing", **seeds(1)),
     },
     licences=(worlds.DIGITS, worlds.FONTS, worlds.EMOJI),
 )

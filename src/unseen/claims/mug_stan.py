@@ -248,7 +248,7 @@ claim = Claim(
     slug="mug-stan",
     ledger=LEDGER,
     experiments={
-        "captions": Experiment(run=run_captions, **SPLITS, **seeds(1)),
+        "captions": Experiment(run=run_captions, nothing="nothing", **SPLITS, **seeds(1)),
         "motion": Experiment(run=run_motion, **SPLITS, **seeds(1)),
         "start": Experiment(run=run_start, **SPLITS, **seeds(1)),
     },

@@ -160,7 +160,7 @@ claim = Claim(
             run=run_points, data=objects, clocks=CLOCKS,
             development=("scopia view", "scopia half 30", "scopia ball 30"),
             confirmation=("others view", "others half 40", "others ball 40"),
-            unit="makers and what hides", **seeds(2)),
+            unit="makers and what hides", nothing="source", **seeds(2)),
     },
     licences=(
         worlds.DIGITS, worlds.FONTS, worlds.EMOJI,

@@ -8,9 +8,11 @@ from __future__ import annotations
 import contextlib
 import functools
 import hashlib
+import importlib
 import json
 import logging
 import platform
+import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -43,7 +45,8 @@ def processor() -> str:
 
 @limited_threads()
 def stamp_of(slug: str) -> dict[str, str]:
-    """The stamp of a system: a digest for its settings, each standard fit, each case's data, each further behaviour.
+    """The stamp of a system: a digest for its settings, each standard fit, each case's data, each further behaviour,
+    and for what every other method that its claim names gives: a rival that changed moves the evidence, too.
 
     All of it is computed on the runtime's threads.
 
@@ -72,6 +75,7 @@ def _looked_at(slug: str) -> Iterator[tuple[str, Any]]:
             yield from ((f"behaviour {name}", value) for name, value in claim.behaviour().items())
         except ImportError as error:
             log.info("%s: its behaviour cannot be looked at here: %s", slug, error)
+    yield from ((f"rival {rival}", _given_by(rival)) for rival in rivals(slug))
     for name, experiment in claim.experiments.items():
         if experiment.data is None:
             continue
@@ -80,6 +84,33 @@ def _looked_at(slug: str) -> Iterator[tuple[str, Any]]:
                 yield _data(name, case), sorted(map(_fingerprint, experiment.data(case)))
             except (SourceUnavailable, ImportError) as error:
                 log.info("%s: the data of %s are not at hand: %s", slug, case, error)
+
+
+def rivals(slug: str) -> list[str]:
+    """The other methods that the modules of a claim name, by their slugs."""
+    found: set[str] = set()
+    seen: set[str] = set()
+    waiting = [claims.module(slug)]
+    while waiting:
+        name = waiting.pop()
+        seen.add(name)
+        for value in vars(importlib.import_module(name)).values():
+            if isinstance(value, type) and issubclass(value, Method) and vars(value).get("card"):
+                found.add(value.card.slug)
+            home = value.__name__ if isinstance(value, type(sys)) else getattr(value, "__module__", None)
+            if isinstance(home, str) and home.startswith("unseen.claims.") and home not in seen:
+                waiting.append(home)
+    return sorted(found - {slug})
+
+
+@functools.cache
+def _given_by(slug: str) -> str:
+    """A digest of a method's settings and of what it gives on all standard inputs; kept, since claims share rivals."""
+    method: type[Method] = methods.get(slug)
+    told: dict[str, Any] = {"defaults": method().get_params()}
+    for way in cases(method):
+        told[str(way)] = outputs(way.make().fit(**way.inputs()), answer_of(way.method).samples(way))
+    return digest_of(told)
 
 
 def _data(experiment: str, case: str) -> str:
@@ -171,7 +202,8 @@ def write_stamp(folder: Path, slug: str, stamp: Mapping[str, str]) -> None:
 def moved_parts(recorded: Mapping[str, str], stamp: Mapping[str, str]) -> tuple[str, ...]:
     """What a recorded stamp and today's both looked at and found different, or only one of them looked at.
 
-    What could not be had here, or when the stamp was recorded, is no difference: data, or behaviour without its extras.
+    What could not be had here, or when the stamp was recorded, is no difference: data, behaviour without its extras,
+    or rivals, which the oldest stamps are without.
     """
     both = recorded.keys() | stamp.keys()
     return tuple(
@@ -179,6 +211,6 @@ def moved_parts(recorded: Mapping[str, str], stamp: Mapping[str, str]) -> tuple[
             what
             for what in both
             if recorded.get(what) != stamp.get(what)
-            and (not what.startswith(("data ", "behaviour ")) or (what in recorded and what in stamp))
+            and (not what.startswith(("data ", "behaviour ", "rival ")) or (what in recorded and what in stamp))
         )
     )

@@ -266,7 +266,8 @@ claim = Claim(
             run=streamed,
             development=tuple(f"development {i + 1}" for i in range(len(ORDERS["development"]))),
             confirmation=tuple(f"confirmation {i + 1}" for i in range(len(ORDERS["confirmation"]))),
-            seeds=(0, 1), fresh_seeds=(100,), unit="order of the split's tasks", data=read),
+            seeds=(0, 1), fresh_seeds=(100,), unit="order of the split's tasks", data=read,
+            nothing="zero-shot"),
         "grown": Experiment(
             run=grown,
             development=("development noto", "development openmoji"),
