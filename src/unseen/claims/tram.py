@@ -278,7 +278,7 @@ claim = Claim(
     experiments={
         "styles": Experiment(
             run=run, data=lambda case: of_vendors(VENDORS[case.split()[0]], level="subgroup"), unit=UNIT,
-            nothing="given", clocks=("seconds",), **of_both(VENDORS), **seeds(2)),
+            nothing="given", clocks=("seconds", "cost"), **of_both(VENDORS), **seeds(2)),
         KIND_ARMS: Experiment(
             run=fair_arms, data=read, development=cases("development"), confirmation=cases("confirmation"), unit=UNIT,
             **seeds(1, 2, first=200)),
