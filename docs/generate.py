@@ -9,6 +9,7 @@ import inspect
 import json
 import re
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
@@ -306,15 +307,29 @@ LEVELS = (
 )
 
 
+def withdrawn(claim: Any, records: Sequence[dict[str, Any]]) -> list[list[str]]:
+    """Rows that a record promised and the ledger does not: day, text, verdict then, and what became of them."""
+    now = {one.text: one.must_hold for one in claim.ledger}
+    last = {line["text"]: (record["date"], line["verdict"]) for record in records for line in record["ledger"]
+            if line["promised"]}  # fmt: skip
+    return [
+        [date, text, verdict, "shown, not promised" if text in now else "not in these words"]
+        for text, (date, verdict) in last.items()
+        if not now.get(text)
+    ]
+
+
 def ledger_page() -> str:
     """What became of every claim, a line for each system."""
     from unseen import claims
     from unseen.claims.evidence import read_records
     from unseen.claims.standing import standings
 
-    rows, fell = [], []
+    rows, fell, gone = [], [], []
     for slug in claims.slugs():
-        found = standings(claims.get(slug), read_records(DOCS / "evidence", slug))
+        claim, records = claims.get(slug), read_records(DOCS / "evidence", slug)
+        found = standings(claim, records)
+        gone += [[f"[{slug}](methods/{slug}.md#evidence)", *line] for line in withdrawn(claim, records)]
         count = {
             (state, verdict): sum((one.state, one.verdict) == (state, verdict) for one in found)
             for state in ("confirmed", "explored")
@@ -336,6 +351,10 @@ def ledger_page() -> str:
         LEVELS,
         "## Promises that fell",
         table(["system", "level", "assertion", "figures"], fell) if fell else "None.",
+        "## Promises withdrawn",
+        "What a record promised in these words and the ledger does not promise any more: it is worded otherwise, is an "
+        "effect that need not hold, or its experiment made place for a fairer one.",
+        table(["system", "promised", "assertion", "verdict then", "now"], gone) if gone else "None.",
     ]
     return "\n\n".join(parts) + "\n"
 

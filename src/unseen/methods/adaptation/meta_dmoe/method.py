@@ -140,7 +140,8 @@ class MetaDMoE(Method):
             "Rates, epochs, alpha and d suit perceptrons on cached features; the paper's are in its appendix.",
             "What it gains depends on how much a plainly trained student loses (see the evidence); where a "
             "target is far from all domains of the source, or the student loses little, it gains nothing or harms. A "
-            "plain network trained for as long as all of this takes was as good on digits.",
+            "plain network trained for as long as all of this takes was as good on digits, and 2.8 points better on "
+            "letters, where one that every domain standardizes is 3.0 better.",
             "The paper trains whole networks, and so does this with a `model` that reads pictures: student and experts "
             "start as its copies, as the authors' start from ImageNet; on cached features all are perceptrons behind "
             "one encoder that stays: experts differ, and the step moves the student, in one hidden layer alone.",
