@@ -282,7 +282,7 @@ def arm_row(arm: str, metrics: list[str], rows: list[dict[str, Any]]) -> list[st
 
 
 def assertion_row(standing: Any) -> list[str]:
-    """One assertion: text, level, verdict with its state, figures or reason; what was said first and later, if other."""
+    """One assertion: text, level, verdict, figures or reason; what was said first and later, if other."""
     assertion = standing.assertion
     level = assertion.level + (", promised" if assertion.level == "effect" and assertion.promised else "")
     verdict = f"**{standing.verdict}**" if standing.numbers is not None else standing.verdict
@@ -301,8 +301,8 @@ LEVELS = (
     "held at this scale; one that is *promised* must hold for `unseen reproduce` to exit with 0. *paper scale*: needs "
     "the paper's data. A verdict is confirmed, judged once in these words on cases that nobody had opened, unless it "
     "says *explored*: then the assertion is younger than the first look at its cases. *Since* is the day of the record "
-    "that first had it in these words; figures that came later, on cases that were opened, stand beside it. Brackets are 95 % intervals over "
-    "cases; of up to three cases each is told. Seconds are of the processor; those that are on record for ttm, genie, "
+    "that first had it in these words; figures that came later, on cases that were opened, stand beside it. Brackets "
+    "are 95 % intervals over cases; of up to three cases each is told. Seconds are of the processor; those that are on record for ttm, genie, "
     "zeroq, distill-similar and meta-dmoe are older than that rule: they are of the clock, on one thread."
 )
 
