@@ -283,7 +283,7 @@ def python(about: dict[str, Any], arguments: str = "") -> str:
             "from unseen import Domain",
             "from unseen.data.tasks.base import objects",
             f"from unseen.methods import {name}",
-            "from unseen.methods.retrieval.crosslingual_am.needs import Backwards",
+            "from unseen.methods.span_taggers import Backwards",
             "",
             'said = [f"the {a} helps because {b} falls ." for a in ("dose", "drug") for b in ("risk", "pain", "cost")]',
             'rows = [np.array([[text.index("because"), len(text) - 2, 0]]) for text in said]',
@@ -621,6 +621,16 @@ def shell(about: dict[str, Any]) -> str:
         return f"unseen nas rank cells-digits --trained 40 --out nas\nunseen reproduce {slug} --quick"
     if methods.get(slug).card.task == "matches":
         return f"unseen methods {slug}" + (f"\nunseen reproduce {slug} --quick" if slug in ("minima", "gim") else "")
+    if methods.get(slug).card.task == "spans":
+        how = "" if slug == "crosslingual-am" else f" --method {slug}"
+        return (
+            "for a in dose drug; do for b in risk pain cost; do\n"
+            '  printf "%s\\n" "the O" "$a O" "helps O" "because B-reason" "$b I-reason" "falls I-reason" ". O" ""\n'
+            "done; done > english.conll\n"
+            "echo 'The dose fails because pain falls.' > notes.txt\n"
+            f"unseen tag train english.conll{how} --set least_count=1 --model models/{slug}\n"
+            f"unseen tag run notes.txt --model models/{slug} --out notes.html"
+        )
     if methods.get(slug).card.task == "ranking":
         tried = {"bm25": "bm25", "neural-search": "minilm", "rank-fusion": "fusion"}.get(slug, "bm25,minilm,duqgen")
         written = " --writer first-words --set shortest=15" if slug == "duqgen" else ""

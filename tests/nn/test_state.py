@@ -137,6 +137,12 @@ def test_digests_are_equal_for_equal_values_only(a: Any, b: Any) -> None:
     assert (digest(a) == digest(b)) == (json.dumps(pack(a, {})) == json.dumps(pack(b, {})))
 
 
+@pytest.mark.parametrize("dtype", [np.float64, np.float32, np.int64])
+def test_an_empty_array_has_a_digest(dtype: Any) -> None:
+    assert digest(np.array([], dtype)) == digest(np.zeros(0, dtype))
+    assert digest(np.array([], dtype)) != digest(np.zeros((0, 2), dtype))
+
+
 def test_a_digest_sees_bits_types_and_shapes_of_tensors() -> None:
     a = torch.zeros(4)
     others = [torch.zeros(4).double(), torch.zeros(2, 2), torch.tensor([0.0, 0, 0, -0.0])]

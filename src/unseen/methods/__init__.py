@@ -31,6 +31,7 @@ METHODS = {
     "stream-ridge": "baselines.stream_ridge:StreamRidge",
     "low-rank": "baselines.low_rank:LowRank",
     "nearest-relation": "baselines.nearest_relation:NearestRelation",
+    "whole-or-named": "baselines.whole_or_named:WholeOrNamed",
     "propagate-names": "baselines.propagate_names:PropagateNames",
     "self-train-names": "baselines.self_train_names:SelfTrainNames",
     "linear-probe": "baselines.linear_probe:LinearProbe",

@@ -142,7 +142,8 @@ def digest(value: Any) -> str:
 
 def bytes_of(tensor: torch.Tensor) -> bytes:
     """Type, shape and content of a tensor."""
-    content = tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes()
+    flat = tensor.detach().cpu().contiguous().reshape(-1)
+    content = flat.view(torch.uint8).numpy().tobytes() if len(flat) else b""  # an empty array of NumPy has no stride
     return f"{tensor.dtype}{tuple(tensor.shape)}".encode() + content
 
 

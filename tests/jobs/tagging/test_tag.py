@@ -14,11 +14,15 @@ import pytest
 from typer.testing import CliRunner
 
 from unseen.console import app
+from unseen.data.domain import Domain
 from unseen.data.loaders.marked import read_marked
 from unseen.jobs.tagging import job
 from unseen.jobs.tagging.page import corpus_lines, trained_lines, unaligned
 from unseen.jobs.tagging.saved import SAVED
 from unseen.jobs.tagging.tagger import Tagger
+from unseen.methods.base import Card
+from unseen.methods.lookup import find_by
+from unseen.methods.span_taggers import Backwards, Marked, MarkedSentences, SpanTagger, names_of
 from unseen.nn.taggers import hashed_letters
 
 pytest.importorskip("pycrfsuite", reason='no python-crfsuite; pip install "unseen[tagging]"')
@@ -141,8 +145,97 @@ def test_another_engine_stands_beside_the_crf(place: Path) -> None:
         place / "train.conll", test=place / "test.conll", encoder="letters",
         settings={"epochs": 4, "hidden": 8, "iterations": 20, "least_count": 1},
     )  # fmt: skip
-    assert set(found.figures) == {"tagger", "crfsuite"}
+    assert set(found.figures) == {"tagger", "crfsuite", "simple"}
     assert any("span F1 of the tagger is" in line for line in trained_lines(found))
+
+
+def test_a_method_is_named_and_the_saved_tagger_says_which_it_was(place: Path, tmp_path: Path) -> None:
+    found = called(
+        "train", place / "train.conll", "--translations", place / "train.es.txt", "--test", place / "test.es.conll",
+        "--method", "whole-or-named", "--set", "least_count=1", "--model", tmp_path / "m",
+    )  # fmt: skip
+    assert found.exit_code == 0, found.output
+    assert "whole-or-named learnt from" in found.output
+    assert "words of spans without a link" not in found.output  # nothing is aligned
+    assert "a CRF on words (python-crfsuite)" in found.output
+    assert json.loads((tmp_path / "m" / "tagger.json").read_text())["method"] == "whole-or-named"
+    assert type(Tagger.load(tmp_path / "m").method).__name__ == "WholeOrNamed"
+    ran = called("run", place / "test.es.conll", "--model", tmp_path / "m", "--out", tmp_path / "p.html", "--json")
+    assert json.loads(ran.stdout)["method"] == "whole-or-named"
+    assert "tag · whole-or-named" in (tmp_path / "p.html").read_text()
+
+
+def test_a_method_without_a_crf_needs_none(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing() -> None:
+        raise ImportError("no crfsuite")
+
+    monkeypatch.setattr(job, "require", missing)
+    assert job.train(place / "train.conll", method="whole-or-named").figures == {}
+    with pytest.raises(ImportError, match="no crfsuite"):
+        job.train(place / "train.conll", test=place / "test.conll", method="whole-or-named")
+
+
+def test_every_arm_learns_from_the_same_translations_which_are_made_once(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+
+    class Counting(Backwards):
+        def translate(self, texts: Any) -> list[str]:
+            asked.extend(texts)
+            return super().translate(texts)
+
+    monkeypatch.setattr(job, "translator_of", lambda name: Counting())
+    by = job.Translated(translator="backwards")
+    found = job.train(
+        place / "train.conll", by, test=place / "test.conll", settings={"iterations": 5, "least_count": 1}
+    )
+    assert set(found.figures) == {"tagger", "simple", "zero-shot"}
+    assert len(asked) == len(set(asked)) == len(set(read_marked(place / "train.conll").domain.x.tolist()))
+
+
+class Nothing(SpanTagger):
+    """A method of another package: it reads a source alone, and marks the first letter."""
+
+    card = Card(slug="nothing", title="t", venue="v", modalities={"text"}, task="spans", needs=(MarkedSentences(),))
+
+    def fit(self, *, source: Domain) -> Nothing:
+        self.names_, self.counts_ = names_of(source), {}
+        return self
+
+    def mark(self, x: Any) -> list[list[Marked]]:
+        return [[Marked(0, 1, 0, 1.0)] for _ in x]
+
+
+def test_a_method_of_another_package_enters_by_its_card(
+    place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept, slugs = job.registry.get, job.registry.slugs()
+    monkeypatch.setattr(job.registry, "get", lambda slug: Nothing if slug == "nothing" else kept(slug))
+    monkeypatch.setattr(job.registry, "slugs", lambda: (*slugs, "nothing"))
+    find_by(job.registry.get)
+    try:
+        found = job.train(place / "train.conll", test=place / "test.conll", method="nothing", settings={})
+        assert set(found.figures) == {"tagger", "crfsuite", "simple"}
+        assert Tagger.load(found.tagger.save(tmp_path / "m")).mark(["ab"]) == [[Marked(0, 1, 0, 1.0)]]
+        for argument, by in (
+            ("translations", job.Translated(place / "train.es.txt")), ("aligner", job.Translated(aligner="eflomal")),
+            ("translator", job.Translated(translator="apertium:eng-spa")),
+        ):  # fmt: skip
+            with pytest.raises(ValueError, match=f"{argument}: nothing reads none; leave out"):
+                job.train(place / "train.conll", by, method="nothing")
+    finally:
+        find_by(kept)
+
+
+def test_a_method_that_marks_no_spans_and_what_it_does_not_read_are_named(place: Path) -> None:
+    with pytest.raises(ValueError, match=r"method must be one of .*whole-or-named.*; got 'shot'"):
+        job.train(place / "train.conll", method="shot")
+    with pytest.raises(ValueError, match="encoder: whole-or-named reads none; leave out 'letters'"):
+        job.train(place / "train.conll", method="whole-or-named", encoder="letters")
+    with pytest.raises(ValueError, match="whole-or-named has no parameter 'epochs'"):
+        job.train(place / "train.conll", method="whole-or-named", settings={"epochs": 1})
+    assert {"crosslingual-am", "whole-or-named"} <= set(job.taggers())
 
 
 def test_zero_shot_is_by_the_same_encoder(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -152,7 +245,10 @@ def test_zero_shot_is_by_the_same_encoder(place: Path, monkeypatch: pytest.Monke
 
     def noted(method: Any, given: Any, test: Any) -> Any:
         model = given.get("model")
-        seen["zero-shot" if set(given) <= {"source", "model"} else method.engine] = (model, method.get_params())
+        seen["zero-shot" if set(given) <= {"source", "model"} else getattr(method, "engine", "simple")] = (
+            model,
+            method.get_params(),
+        )
         return kept(method, given, test)
 
     monkeypatch.setattr(job, "graded", noted)
@@ -161,7 +257,7 @@ def test_zero_shot_is_by_the_same_encoder(place: Path, monkeypatch: pytest.Monke
         place / "train.conll", job.Translated(place / "train.es.conll"), test=place / "test.es.conll",
         encoder="transformer:place", settings={"epochs": 1, "hidden": 8, "iterations": 5, "least_count": 1},
     )  # fmt: skip
-    assert set(seen) == {"gru", "crfsuite", "zero-shot"}
+    assert set(seen) == {"gru", "crfsuite", "simple", "zero-shot"}
     assert seen["gru"][0] is not None
     assert seen["zero-shot"] == seen["gru"]
 

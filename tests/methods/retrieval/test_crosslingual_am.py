@@ -15,8 +15,8 @@ from unseen.data.pairs import Pairs
 from unseen.data.tagged import runs_of
 from unseen.data.tasks.base import objects
 from unseen.methods.retrieval.crosslingual_am import CrossLingualAM, postprocess, project, projected
-from unseen.methods.retrieval.crosslingual_am.needs import Backwards
 from unseen.methods.retrieval.crosslingual_am.projection import bridged, confidence_of, parts_phrases
+from unseen.methods.span_taggers import Backwards
 from unseen.nn.word_alignment import IBM1, Alignment
 
 GOLDEN = ["O", "O", "B-Claim", *["I-Claim"] * 5, "O"]

@@ -22,7 +22,6 @@ Translations = Annotated[
 TranslatorName = Annotated[str | None, typer.Option("--translator", help="apertium:PAIR or seq2seq:FOLDER_OR_NAME.")]
 AlignerName = Annotated[str, typer.Option("--aligner", help="ibm1, eflomal, similarity:ENCODER.")]
 FormatName = Annotated[str | None, typer.Option("--format", help="conll, brat, jsonl, docbin or text; by its name.")]
-Settings = Annotated[list[str] | None, options.hyperparameter("crosslingual-am")]
 
 
 @tag_app.command()
@@ -36,7 +35,7 @@ def project(
     page: Annotated[Path | None, typer.Option(help="Page of both texts side by side.")] = None,
     table: Annotated[Path | None, typer.Option(help="CSV of all spans, the least sure first.")] = None,
     format: FormatName = None,
-    settings: Settings = None,
+    settings: Annotated[list[str] | None, options.hyperparameter("crosslingual-am")] = None,
     as_json: options.AsJson = False,
 ) -> None:
     """Annotate translations by the spans of their source.
@@ -75,18 +74,24 @@ def train(
     translator: TranslatorName = None,
     aligner: AlignerName = "ibm1",
     test: Annotated[Path | None, typer.Option(help="Marked texts to grade by, in the language to tag.")] = None,
+    method: Annotated[
+        str,
+        typer.Option(
+            help="crosslingual-am (words are aligned; any span) or whole-or-named (none is; whole sentences, names)."
+        ),
+    ] = "crosslingual-am",
     encoder: Annotated[
         str | None, typer.Option(help="letters, minilm or transformer:FOLDER_OR_NAME.", show_default="python-crfsuite")
     ] = None,
     format: FormatName = None,
-    settings: Settings = None,
+    settings: options.Settings = None,
     seed: options.Seed = 0,
     as_json: options.AsJson = False,
 ) -> None:
     """Learn a tagger from marked texts, or from their translations.
 
-    With --test it is graded; where something is translated, beside the same tagger of the source language alone, and
-    with another --encoder than the built-in CRF beside that CRF.
+    With --test it is graded beside simple ones: whole-or-named, the built-in CRF where it is another, and, where
+    something is translated, the same tagger of the source language alone.
 
     Example:  unseen tag train english.conll --translations spanish.txt --test spanish-test.conll --model tagger
     """
@@ -96,7 +101,9 @@ def train(
     job.refuse_model(model)
     given = settings_of(settings, random_state="--seed")
     by = job.Translated(translations, translator, aligner)
-    result = job.train(source, by, test=test, encoder=encoder, settings=given, seed=seed, format=format, say=say)
+    result = job.train(
+        source, by, test=test, method=method, encoder=encoder, settings=given, seed=seed, format=format, say=say
+    )
     result.tagger.save(model)
     if as_json:
         dump(trained_facts(result))

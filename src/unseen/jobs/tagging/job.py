@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from unseen import methods as registry
 from unseen.data.domain import Domain
 from unseen.data.loaders.marked import Marks, read_marked
 from unseen.data.pairs import Pairs
@@ -19,8 +20,11 @@ from unseen.data.tasks.base import objects
 from unseen.evaluation.drive import Once
 from unseen.evaluation.exam import Exam
 from unseen.evaluation.tasks.spans import with_texts
-from unseen.jobs.tagging.tagger import ABOUT, METHOD, Sentence, Tagger, rows_of_marks
-from unseen.methods.retrieval.crosslingual_am import Carried, CrossLingualAM, Marked
+from unseen.jobs.tagging.tagger import ABOUT, METHOD, Sentence, Tagger
+from unseen.methods.base import signatures
+from unseen.methods.listing import with_foreign
+from unseen.methods.retrieval.crosslingual_am import Carried, CrossLingualAM
+from unseen.methods.span_taggers import Marked, SpanTagger, rows_of_marks
 from unseen.nn.linear_crf import require
 from unseen.nn.protocols import Translator
 from unseen.nn.state import refuse_foreign
@@ -29,7 +33,9 @@ from unseen.nn.translators import aligner as aligner_of
 from unseen.nn.translators import translator as translator_of
 
 Figures = Mapping[str, float]
-ARMS = ("tagger", "crfsuite", "zero-shot")
+DEFAULT, SIMPLE = "crosslingual-am", "whole-or-named"
+"""What learns if nothing is named, and what stands beside it where a tagger is graded."""
+ALIGNER = "ibm1"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,7 +55,7 @@ class Translated:
 
     file: str | os.PathLike[str] | None = None
     translator: str | None = None
-    aligner: str = "ibm1"
+    aligner: str = ALIGNER
 
     @property
     def asked(self) -> bool:
@@ -70,6 +76,8 @@ class Corpus:
         What happened to the spans, see `Projection.counts`.
     read : Marks
         What the source held.
+    method : str
+        Slug of what projected.
     units : str
     differing : tuple of int
         Sentences, as places in `carried`, on which another aligner decides otherwise; empty where none was asked.
@@ -79,6 +87,7 @@ class Corpus:
     carried: list[Carried]
     counts: Counter[str]
     read: Marks
+    method: str
     units: str
     differing: tuple[int, ...] = ()
 
@@ -109,8 +118,9 @@ class Trained:
     ----------
     tagger : Tagger
     figures : mapping of arm to figures
-        On the test file: the tagger; where it is another engine, the CRF on the same sentences; and, where something
-        was translated, the same engine with the same encoder on the source alone (zero-shot). Empty without a test.
+        On the test file: the tagger; where it is none of these, the CRF of crosslingual-am ("crfsuite") and
+        whole-or-named ("simple") on the same sentences; and, where something was translated, the same tagger with the
+        same encoder on the source alone ("zero-shot"). Empty without a test.
     counts : mapping
         Of the projection; empty where nothing was translated.
     read : Marks
@@ -183,7 +193,8 @@ def project(
     read = _annotated(source, "source", format)
     pairs, tokenized = _pairs(read, by)
     units = "words" if tokenized else "pieces"
-    method = method_of({"units": units, **(settings or {})})
+    method = method_of(DEFAULT, {"units": units, **(settings or {})})
+    assert isinstance(method, CrossLingualAM)
     translator = None if by.translator is None else translator_of(by.translator)
     carried, counts = method.carry(read.domain, pairs, translator, aligner_of(by.aligner))
     differing: tuple[int, ...] = ()
@@ -201,7 +212,7 @@ def project(
         ids=ids[[one.at for one in carried]],
         name=f"{read.domain.name} projected",
     )
-    return Corpus(domain, carried, counts, read, method.units, differing)
+    return Corpus(domain, carried, counts, read, DEFAULT, method.units, differing)
 
 
 def train(
@@ -209,6 +220,7 @@ def train(
     by: Translated | None = None,
     *,
     test: str | os.PathLike[str] | None = None,
+    method: str = DEFAULT,
     encoder: str | None = None,
     settings: Mapping[str, Any] | None = None,
     seed: int = 0,
@@ -224,74 +236,120 @@ def train(
         Without it the tagger learns the language of the source.
     test : path, optional
         An annotated file in the language that the tagger is for; which of its sentences were learnt from is counted.
+    method : str
+        Slug of a method that marks spans, one of `taggers`.
     encoder : str, optional
         ``letters``, ``minilm`` or ``transformer:PLACE``: a GRU and a CRF on these vectors; python-crfsuite if absent.
+        For methods that read a model.
     settings : mapping
-        Hyperparameters of crosslingual-am.
+        Hyperparameters of the method.
     seed : int
     say : callable
         Takes lines about what goes on.
     """
     by = by or Translated()
     given = dict(settings or {})
-    method_of(given)
-    require()  # the CRF stands beside every tagger
+    learner = method_of(method, given)
+    words = _check_words(learner, by, encoder)
     read = _annotated(source, "source", format)
     exam_of = None if test is None else _annotated(test, "test", None, read.domain.classes)
     pairs, tokenized = _pairs(read, by)
     units = {"units": "words"} if tokenized else {}
-    words: dict[str, Any] = {"source": read.domain}
-    if pairs is not None:
-        words["pairs"] = pairs
     translator = None if by.translator is None else _Noting(translator_of(by.translator))
-    if translator is not None:
-        words["translator"] = translator
-    if by.asked:
-        words["aligner"] = aligner_of(by.aligner)
-    network = encoder not in (None, "letters")
+    network = encoder is not None and (encoder != "letters" or "engine" not in learner.get_params())
+    inputs = {
+        "source": read.domain, "pairs": pairs, "translator": translator,
+        "aligner": aligner_of(by.aligner) if by.asked else None,
+        "model": token_encoder(str(encoder)) if network else None,  # each arm learns on a copy
+    }  # fmt: skip
     engine = {} if encoder is None else {"engine": "gru"}
-    method = method_of({**units, **engine, **given, "random_state": seed})
-    plain = {**units, **{k: v for k, v in given.items() if k != "engine"}, "random_state": seed}
-    model = {"model": token_encoder(str(encoder))} if network else {}  # each arm learns on a copy
-    arms: dict[str, tuple[CrossLingualAM, dict[str, Any]]] = {"tagger": (method, {**words, **model})}
+    learner = _with_those_it_has(type(learner), {**units, **engine, **given, "random_state": seed})
+    arms = {"tagger": (learner, words)}
     if exam_of is not None:
-        if encoder is not None or method.engine != "crfsuite":
-            arms["crfsuite"] = (method_of(plain), words)
-        if by.asked:
-            arms["zero-shot"] = (method_of(method.get_params()), {"source": read.domain, **model})
+        arms |= _beside(learner, {**units, **given, "random_state": seed}, by.asked)
+    if any(_is_crf(own) for own, _ in arms.values()):
+        require()
     figures: dict[str, Figures] = {}
-    for name, (own, inputs) in arms.items():
+    for name, (own, reads) in arms.items():
         say(f"{name}: learns from {len(read.domain)} sentences")
+        arm = {word: value for word, value in inputs.items() if word in reads and value is not None}
         if exam_of is None:
-            own.fit(**inputs)
+            own.fit(**arm)
         else:
-            figures[name] = graded(own, inputs, exam_of.domain)
+            figures[name] = graded(own, arm, exam_of.domain)
     about = {
-        "source": read.domain.name, "sentences": len(read.domain), "encoder": encoder or method.engine,
-        "translated": by.asked, "aligner": by.aligner if by.asked else "", "seed": seed,
+        "source": read.domain.name, "sentences": len(read.domain),
+        "encoder": encoder or vars(learner).get("engine", ""),
+        "translated": by.asked, "aligner": by.aligner if "aligner" in words and by.asked else "", "seed": seed,
         "settings": given,
     }  # fmt: skip
-    tagger = Tagger(method, about)
+    tagger = Tagger(learner, about)
     if exam_of is None:
-        return Trained(tagger, figures, method.counts_, read, 0)
+        return Trained(tagger, figures, learner.counts_, read, 0)
     learnt = [*read.domain.x.tolist(), *(() if pairs is None else pairs.right.x.tolist())]
-    learnt += [] if translator is None else translator.given
+    learnt += [] if translator is None else translator.known.values()
     return Trained(
-        tagger, figures, method.counts_, read, len(exam_of.domain), shared(exam_of.domain.x.tolist(), learnt)
+        tagger, figures, learner.counts_, read, len(exam_of.domain), shared(exam_of.domain.x.tolist(), learnt)
     )
 
 
+Arm = tuple[SpanTagger, tuple[str, ...]]
+"""A method, and the words of its `fit` that it is given."""
+
+
+def _beside(learner: SpanTagger, settings: Mapping[str, Any], translated: bool) -> dict[str, Arm]:
+    """What a tagger is graded beside."""
+    arms: dict[str, Arm] = {}
+    if not _is_crf(learner):
+        own = settings if isinstance(learner, CrossLingualAM) else {"random_state": settings["random_state"]}
+        units = {name: value for name, value in settings.items() if name == "units"}
+        crf = CrossLingualAM(**{**own, **units, "engine": "crfsuite"})
+        arms["crfsuite"] = (crf, tuple(word for word in _words(crf) if word != "model"))
+    if learner.card.slug != SIMPLE:
+        simple = method_of(SIMPLE, {"random_state": settings["random_state"]})
+        arms["simple"] = (simple, _words(simple))
+    if translated:
+        arms["zero-shot"] = (type(learner)(**learner.get_params()), ("source", "model"))
+    return arms
+
+
+def _is_crf(method: SpanTagger) -> bool:
+    """Whether it is the CRF that stands beside others."""
+    return isinstance(method, CrossLingualAM) and method.engine == "crfsuite"
+
+
+def _words(method: SpanTagger) -> tuple[str, ...]:
+    """The words of `fit` that a method reads."""
+    return tuple(word for way in signatures(type(method)) for word in (*way.required, *way.optional))
+
+
+def _check_words(method: SpanTagger, by: Translated, encoder: str | None) -> tuple[str, ...]:
+    """The words of `fit`; raise `ValueError` where something is named that the method does not read."""
+    words, slug = _words(method), method.card.slug
+    named = {
+        "translations": (by.file, "pairs"), "translator": (by.translator, "translator"),
+        "aligner": (by.aligner if by.aligner != ALIGNER else None, "aligner"), "encoder": (encoder, "model"),
+    }  # fmt: skip
+    for argument, (value, word) in named.items():
+        if value is not None and word not in words:
+            raise ValueError(f"{argument}: {slug} reads none; leave out {os.fspath(value)!r}, or name another method")
+    return words
+
+
 class _Noting:
-    """A translator whose translations are noted."""
+    """A translator whose translations are kept, so that every arm learns from the same and none is made twice."""
 
     def __init__(self, translator: Translator) -> None:
-        self.translator, self.given = translator, list[str]()
+        self.translator, self.known = translator, dict[str, str]()
 
     def translate(self, texts: Sequence[str]) -> list[str]:
         """As the translator."""
-        found = self.translator.translate(texts)
-        self.given += found
-        return found
+        new = [text for text in dict.fromkeys(texts) if text not in self.known]
+        found = self.translator.translate(new) if new else []
+        if len(found) != len(new):
+            raise ValueError(f"translator must give a text for each, {len(new)}; it gave {len(found)}")
+        self.known |= zip(new, found)
+        return [self.known[text] for text in texts]
 
 
 def shared(texts: Sequence[str], learnt: Sequence[str]) -> int:
@@ -304,7 +362,7 @@ def _plain(text: str) -> str:
     return " ".join(cut(text, pieces(text))).casefold()
 
 
-def graded(method: CrossLingualAM, given: Mapping[str, Any], test: Domain) -> Figures:
+def graded(method: SpanTagger, given: Mapping[str, Any], test: Domain) -> Figures:
     """The figures of a method that learns from `given` and is asked about `test` once."""
     classes = test.classes
     once = Once(lambda truth, said: with_texts(test.x, truth, said, classes))
@@ -339,13 +397,33 @@ def refuse_model(folder: Path) -> None:
     refuse_foreign(folder, (ABOUT, METHOD))
 
 
-def method_of(settings: Mapping[str, Any]) -> CrossLingualAM:
-    """The method with these hyperparameters; `ValueError` names one that it has not."""
-    known = CrossLingualAM().get_params()
-    for key in settings:
-        if key not in known:
-            raise ValueError(f"crosslingual-am has no parameter {key!r}; it has {', '.join(known)}")
-    return CrossLingualAM(**settings)
+def taggers() -> tuple[str, ...]:
+    """All methods that mark spans, by slug, those of other packages, too."""
+    return tuple(slug for slug in with_foreign("source") if _marks_spans(slug))
+
+
+def _marks_spans(slug: str) -> bool:
+    found: Any = registry.get(slug)
+    return isinstance(found, type) and issubclass(found, SpanTagger)
+
+
+def method_of(slug: str, settings: Mapping[str, Any]) -> SpanTagger:
+    """The method with these hyperparameters.
+
+    Raises
+    ------
+    ValueError
+        If it marks no spans, or has no such hyperparameter; the message names those that there are.
+    """
+    if slug not in registry.slugs() or not _marks_spans(slug):
+        raise ValueError(f"method must be one of {', '.join(taggers())}; got {slug!r}")
+    made: SpanTagger = registry.get(slug)(**settings)  # type: ignore[assignment]
+    return made
+
+
+def _with_those_it_has(cls: type[SpanTagger], settings: Mapping[str, Any]) -> SpanTagger:
+    known = cls().get_params()
+    return cls(**{name: value for name, value in settings.items() if name in known})
 
 
 def _annotated(file: str | os.PathLike[str], argument: str, format: str | None, classes: Any = None) -> Marks:

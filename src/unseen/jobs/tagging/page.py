@@ -58,6 +58,7 @@ COUNTS = {
 ARMS = {
     "tagger": "the tagger",
     "crfsuite": "a CRF on words (python-crfsuite)",
+    "simple": "whole sentences, names (whole-or-named)",
     "zero-shot": "the same of the source language, as it is",
 }
 PAGE_STYLE = (
@@ -132,8 +133,9 @@ def unaligned(one: Carried, at: Sequence[int]) -> list[str]:
 
 
 def counted(counts: Mapping[str, int]) -> list[tuple[str, int]]:
-    """What happened, in words; what did not is left out, but never what was lost."""
-    always = ("sentences", "untranslated", "spans", "lost", "dropped", "deleted", "unaligned")
+    """What happened, in words; what did not is left out, but where spans were projected never what was lost."""
+    projected = ("spans", "lost", "dropped", "deleted", "unaligned") if "spans" in counts else ()
+    always = ("sentences", "untranslated", *projected)
     return [(told, counts.get(name, 0)) for name, told in COUNTS.items() if counts.get(name) or name in always]
 
 
@@ -184,8 +186,8 @@ def write_corpus_page(corpus: Corpus, file: Path, command: str) -> None:
             }
         )
     _write_page(
-        file, _carried(corpus), command, pairs=rows, counts=counted(corpus.counts), shown=len(rows),
-        total=len(corpus.carried), skipped=corpus.read.domain.skipped,
+        file, _carried(corpus), command, method=corpus.method, pairs=rows, counts=counted(corpus.counts),
+        shown=len(rows), total=len(corpus.carried), skipped=corpus.read.domain.skipped,
     )  # fmt: skip
 
 
@@ -208,7 +210,8 @@ def write_run_page(result: Run, file: Path, command: str) -> None:
         rows = [one[:3] for one in marks]
         texts.append(stretches(text, rows, classes, told=[f"{one.confidence:.2f}" for one in marks], truth=truth))
     _write_page(
-        file, _found(result), command, texts=texts, figures=_table({"tagger": result.figures}), shown=len(texts),
+        file, _found(result), command, method=result.tagger.slug, texts=texts,
+        figures=_table({"tagger": result.figures}), shown=len(texts),
         arms=[ARMS["tagger"]], total=len(domain),
         skipped=domain.skipped, dashed=domain.y is not None,
     )  # fmt: skip
@@ -257,6 +260,7 @@ def _marks(result: Run) -> Iterator[dict[str, Any]]:
 def run_facts(result: Run) -> dict[str, Any]:
     """All that is told, as JSON values."""
     return {
+        "method": result.tagger.slug,
         "model": dict(result.tagger.told), "read": dict(result.read.counts), "figures": _plain(result.figures),
         "spans": [*_marks(result)],
         "left out": [{"where": one.where, "why": one.why} for one in result.read.domain.skipped],
@@ -288,7 +292,8 @@ def bracketed(parts: Sequence[Stretch]) -> str:
 
 def trained_lines(result: Trained) -> list[str]:
     """What the terminal shows."""
-    lines = [f"learnt from {result.read.counts['spans']:,} spans of {len(result.read.domain):,} sentences"]
+    spans, n = result.read.counts["spans"], len(result.read.domain)
+    lines = [f"{result.tagger.slug} learnt from {spans:,} spans of {n:,} sentences"]
     lines += [f"{n:>8,}  {told}" for told, n in counted(result.counts)] if result.counts else []
     if not result.figures:
         return [*lines, "nothing is graded: name a file of marked texts that it may be tested on (`test`)"]
@@ -306,6 +311,7 @@ def trained_lines(result: Trained) -> list[str]:
 def trained_facts(result: Trained) -> dict[str, Any]:
     """All that is told, as JSON values."""
     return {
+        "method": result.tagger.slug,
         "model": dict(result.tagger.told), "read": dict(result.read.counts), "counts": dict(result.counts),
         "graded": result.graded, "graded and learnt from": result.shared,
         "figures": {name: _plain(own) for name, own in result.figures.items()},

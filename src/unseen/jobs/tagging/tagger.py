@@ -9,14 +9,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from unseen.data.classes import ClassSpace
 from unseen.data.loaders.marked import sentence_ends
-from unseen.data.tasks.base import objects
 from unseen.files import read_json
-from unseen.methods.retrieval.crosslingual_am import CrossLingualAM, Marked
+from unseen.methods.span_taggers import Marked, SpanTagger
 from unseen.nn.state import load_state, save_state, write_folder
 
 ABOUT, METHOD = "tagger.json", "method"
@@ -35,14 +31,19 @@ class Tagger:
 
     Parameters
     ----------
-    method : CrossLingualAM
+    method : SpanTagger
         Fitted.
     told : mapping
         What is known of its training.
     """
 
-    method: CrossLingualAM
+    method: SpanTagger
     told: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+
+    @property
+    def slug(self) -> str:
+        """Of its method."""
+        return self.method.card.slug
 
     @property
     def classes(self) -> ClassSpace:
@@ -64,7 +65,7 @@ class Tagger:
 
     def save(self, folder: str | os.PathLike[str]) -> Path:
         """Write it, all or nothing."""
-        about = {"format": FORMAT, "method": self.method.card.slug, "classes": list(self.method.names_), **self.told}
+        about = {"format": FORMAT, "method": self.slug, "classes": list(self.method.names_), **self.told}
 
         def write(place: Path) -> None:
             save_state(place / METHOD, {"method": self.method})
@@ -85,13 +86,8 @@ class Tagger:
             if about["format"] != FORMAT:
                 raise ValueError(f"it is of format {about['format']!r}")
             method = load_state(place / METHOD)["method"]
-            if not isinstance(method, CrossLingualAM):
+            if not isinstance(method, SpanTagger):
                 raise ValueError(f"it holds a {type(method).__name__}")
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise ValueError(f"model: {str(folder)!r} was not written by `unseen tag train`: {error}") from error
         return cls(method, {key: value for key, value in about.items() if key not in ("format", "method", "classes")})
-
-
-def rows_of_marks(marks: Sequence[Sequence[Marked]]) -> NDArray[Any]:
-    """Spans as the task keeps them, (n,)."""
-    return objects(np.array([one[:3] for one in spans], dtype=np.int64).reshape(-1, 3) for spans in marks)

@@ -1,6 +1,6 @@
 """A tagger for a language without annotations: translate, align, project, learn."""
 
-from unseen.methods.retrieval.crosslingual_am.method import Carried, CrossLingualAM, Marked
+from unseen.methods.retrieval.crosslingual_am.method import Carried, CrossLingualAM
 from unseen.methods.retrieval.crosslingual_am.projection import (
     Projected,
     Projection,
@@ -10,5 +10,5 @@ from unseen.methods.retrieval.crosslingual_am.projection import (
 )
 
 __all__ = [
-    "Carried", "CrossLingualAM", "Marked", "Projected", "Projection", "postprocess", "project", "projected",
+    "Carried", "CrossLingualAM", "Projected", "Projection", "postprocess", "project", "projected",
 ]  # fmt: skip

@@ -6,7 +6,7 @@ import copy
 import dataclasses
 from collections import Counter
 from collections.abc import Sequence
-from typing import Any, Literal, NamedTuple, Self
+from typing import Any, Literal, Self
 
 import numpy as np
 import torch
@@ -16,26 +16,22 @@ from torch import nn
 from unseen.data.domain import Domain
 from unseen.data.pairs import Pairs
 from unseen.data.tagged import OUTSIDE, Place, cut, pieces, rows_of, runs_of, snapped, tags_of
-from unseen.data.tasks.base import objects
-from unseen.methods.base import Card, Method
+from unseen.methods.base import Card
 from unseen.methods.parameters import Count, NonNegative, Positive, Unit
-from unseen.methods.retrieval.crosslingual_am.needs import MarkedSentences
 from unseen.methods.retrieval.crosslingual_am.projection import Projection, parts_phrases, projected
-from unseen.methods.verbs import gives
+from unseen.methods.span_taggers import (
+    Marked,
+    MarkedSentences,
+    SpanTagger,
+    check_translations,
+    names_of,
+    translations,
+)
 from unseen.nn import linear_crf
 from unseen.nn.linear_crf import LinearCRF
 from unseen.nn.protocols import TokenEncoder, Translator
 from unseen.nn.taggers import best_tags, hashed_letters, sequence_tagger, train_tagger
 from unseen.nn.word_alignment import IBM1, Aligner, Alignment
-
-
-class Marked(NamedTuple):
-    """A span that a tagger found: characters, class, and how sure it is, in [0, 1]."""
-
-    start: int
-    stop: int
-    label: int
-    confidence: float
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,7 +68,7 @@ class Carried:
         return min((span.confidence for span in self.projection.spans), default=1.0)
 
 
-class CrossLingualAM(Method):
+class CrossLingualAM(SpanTagger):
     """Tag spans in a language without annotations: translate annotated sentences, align their words, project [1].
 
     With `pairs` (sentences and their translations) or a `translator`, the annotations of `source` are carried over to
@@ -278,7 +274,7 @@ class CrossLingualAM(Method):
             A copy of it learns from all pairs.
         """
         names = names_of(source)
-        told = _translations(source, pairs, translator)
+        told = translations(source, pairs, translator)
         known = [i for i, translation in enumerate(told) if translation is not None]
         counts: Counter[str] = Counter(sentences=len(known), untranslated=len(source) - len(known))
         texts = [str(text) for text in source.x]
@@ -368,7 +364,6 @@ class CrossLingualAM(Method):
             scores, _ = self.tagger_.emissions([list(words)])  # type: ignore[operator]
         return best_tags(scores[0].float(), self.tagger_.crf, self.tags_)  # type: ignore[arg-type]
 
-    @gives("spans")
     def mark(self, x: Any) -> list[list[Marked]]:
         """The spans of each text with how sure each is: the mean over its tokens of the probability of their tags."""
         out = []
@@ -381,52 +376,9 @@ class CrossLingualAM(Method):
             out.append([Marked(*end, share) for end, share in zip(ends, shares)])
         return out
 
-    @gives("classes")
-    def predict(self, x: Any) -> NDArray[Any]:
-        """The spans of each text, (n,), each an array (spans, 3) of first character, end and class."""
-        return objects(np.array([one[:3] for one in spans], dtype=np.int64).reshape(-1, 3) for spans in self.mark(x))
-
-
-def names_of(source: Domain) -> tuple[str, ...]:
-    """What the classes of a domain are called."""
-    if source.classes is not None:
-        return source.classes.names
-    highest = max((int(rows[:, 2].max()) for rows in source.labels if len(rows)), default=0)
-    return tuple(f"class {i}" for i in range(highest + 1))
-
-
-def _translations(source: Domain, pairs: Pairs | None, translator: Translator | None) -> list[str | None]:
-    """The translation of each sentence, None where there is none.
-
-    A sentence that stands several times has that of its place among the pairs with it, the last one if they are fewer.
-    """
-    known: dict[str, list[str]] = {}
-    for left, right in () if pairs is None else zip(pairs.left.x.tolist(), pairs.right.x.tolist()):
-        known.setdefault(left, []).append(right)
-    told: list[str | None] = []
-    for text in source.x.tolist():
-        own = known.get(text, [""])
-        translation = own.pop(0) if len(own) > 1 else own[0]
-        told.append(translation if translation.strip() else None)
-    missing = [i for i, text in enumerate(told) if text is None]
-    if translator is not None and missing:
-        given = translator.translate([str(source.x[i]) for i in missing])
-        if len(given) != len(missing):
-            raise ValueError(f"translator must give a text for each, {len(missing)}; it gave {len(given)}")
-        for i, text in zip(missing, given):
-            told[i] = str(text) if str(text).strip() else None
-    if all(text is None for text in told):
-        raise ValueError(
-            "pairs must hold a translation of one sentence of source at least; no left text is one of them"
-        )
-    return told
-
 
 def _check(pairs: Any, translator: Any, aligner: Any, model: Any) -> None:
-    if pairs is not None and (pairs.left.kind, pairs.right.kind) != ("text", "text"):
-        raise ValueError(f"pairs must be of texts; they are of kind {pairs.left.kind} and {pairs.right.kind}")
-    if translator is not None and not isinstance(translator, Translator):
-        raise TypeError(f"translator must have translate(texts); got {type(translator).__name__}")
+    check_translations(pairs, translator)
     if aligner is not None and not isinstance(aligner, Aligner):
         told = f"a name, fit(source, target) and align(source, target); got {type(aligner).__name__}"
         raise TypeError(f"aligner must have {told}")

@@ -1,0 +1,165 @@
+"""What marks spans of texts: what all such methods share, what they need, and a small example of it."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from unseen.data.domain import Domain
+from unseen.data.pairs import Pairs
+from unseen.data.tasks.base import objects
+from unseen.methods.base import Method
+from unseen.methods.needs import Given, Need
+from unseen.methods.verbs import gives
+from unseen.nn.protocols import Translator
+
+
+class Marked(NamedTuple):
+    """A span that a tagger found: characters, class, and how sure it is, in [0, 1]."""
+
+    start: int
+    stop: int
+    label: int
+    confidence: float
+
+
+class SpanTagger(Method):
+    """What all methods have that mark spans; `unseen tag train` takes any subclass, those of other packages, too.
+
+    `fit` takes a `source` of texts whose labels are spans. The job gives what else its signature names: `pairs` of
+    sentences and their translations, a `translator`, an `aligner`, and a `model` that gives vectors of tokens. A
+    subclass gives the spans in `mark`.
+
+    Attributes
+    ----------
+    names_ : tuple of str
+        What classes are called.
+    counts_ : dict
+        What became of sentences and spans; empty where nothing was translated.
+
+    Notes
+    -----
+    Spans are rows of first character, character behind the last, and class.
+    """
+
+    names_: tuple[str, ...] = dataclasses.field(init=False)
+    counts_: dict[str, int] = dataclasses.field(init=False)
+
+    @gives("spans")
+    def mark(self, x: Any) -> list[list[Marked]]:
+        """The spans of each text with how sure each is."""
+        raise TypeError(f"{type(self).__name__} marks no spans")
+
+    @gives("classes")
+    def predict(self, x: Any) -> NDArray[Any]:
+        """The spans of each text, (n,), each an array (spans, 3) of first character, end and class."""
+        return rows_of_marks(self.mark(x))
+
+
+def rows_of_marks(marks: Sequence[Sequence[Marked]]) -> NDArray[Any]:
+    """Spans as the task keeps them, (n,)."""
+    return objects(np.array([one[:3] for one in spans], dtype=np.int64).reshape(-1, 3) for spans in marks)
+
+
+def names_of(source: Domain) -> tuple[str, ...]:
+    """What the classes of a domain are called."""
+    if source.classes is not None:
+        return source.classes.names
+    highest = max((int(rows[:, 2].max()) for rows in source.labels if len(rows)), default=0)
+    return tuple(f"class {i}" for i in range(highest + 1))
+
+
+def translations(source: Domain, pairs: Pairs | None, translator: Translator | None) -> list[str | None]:
+    """The translation of each sentence, None where there is none.
+
+    A sentence that stands several times has that of its place among the pairs with it, the last one if they are fewer.
+
+    Raises
+    ------
+    ValueError
+        If no sentence has a translation, or the translator gives another number of texts than it was given.
+    """
+    known: dict[str, list[str]] = {}
+    for left, right in () if pairs is None else zip(pairs.left.x.tolist(), pairs.right.x.tolist()):
+        known.setdefault(left, []).append(right)
+    told: list[str | None] = []
+    for text in source.x.tolist():
+        own = known.get(text, [""])
+        translation = own.pop(0) if len(own) > 1 else own[0]
+        told.append(translation if translation.strip() else None)
+    missing = [i for i, text in enumerate(told) if text is None]
+    if translator is not None and missing:
+        given = translator.translate([str(source.x[i]) for i in missing])
+        if len(given) != len(missing):
+            raise ValueError(f"translator must give a text for each, {len(missing)}; it gave {len(given)}")
+        for i, text in zip(missing, given):
+            told[i] = str(text) if str(text).strip() else None
+    if all(text is None for text in told):
+        raise ValueError(
+            "pairs must hold a translation of one sentence of source at least; no left text is one of them"
+        )
+    return told
+
+
+def check_translations(pairs: Any, translator: Any) -> None:
+    """Raise `ValueError` if pairs are not of texts, `TypeError` if a translator does not translate."""
+    if pairs is not None and (pairs.left.kind, pairs.right.kind) != ("text", "text"):
+        raise ValueError(f"pairs must be of texts; they are of kind {pairs.left.kind} and {pairs.right.kind}")
+    if translator is not None and not isinstance(translator, Translator):
+        raise TypeError(f"translator must have translate(texts); got {type(translator).__name__}")
+
+
+# -- needs -------------------------------------------------------------------------------------------------
+
+
+@dataclasses.dataclass(frozen=True)
+class MarkedSentences(Need):
+    """A `source` of sentences whose labels are spans (task spans)."""
+
+    first: ClassVar[bool] = True
+    makes: ClassVar[tuple[str, ...]] = ("pairs", "translator", "aligner", "model")
+
+    def lacks(self, given: Given) -> str | None:
+        """Return that the source has no spans."""
+        source = given.inputs.get("source")
+        if isinstance(source, Domain) and source.task == "spans":
+            return None
+        return "learns from sentences with marked spans: unseen tag"
+
+    def example(self, inputs: Mapping[str, Any]) -> dict[str, Any]:
+        """Return phrases whose last word is marked, their translations, and small parts."""
+        from unseen.nn.taggers import hashed_letters
+        from unseen.nn.word_alignment import IBM1
+        from unseen.runtime import reproducible
+
+        source = inputs.get("source")
+        if not isinstance(source, Domain):
+            return {}
+        y = objects(
+            np.array([[text.rindex(" ") + 1 if " " in text else 0, len(text), label]])
+            for text, label in zip(source.x.tolist(), source.labels.tolist())
+        )
+        marked = source.replace(y=y, task="spans")
+        texts = dict.fromkeys(source.x.tolist())
+        left = np.array([*texts][:-2], dtype=np.str_)
+        right = np.array(Backwards().translate(left.tolist()), dtype=np.str_)
+        pairs = Pairs(Domain(x=left, kind="text", name="sentences"), Domain(x=right, kind="text", name="translations"))
+        with reproducible(3):
+            model = hashed_letters(8, 64).eval()
+        return {
+            "source": marked, "pairs": pairs, "translator": Backwards(), "aligner": IBM1(iterations=2), "model": model,
+        }  # fmt: skip
+
+
+class Backwards:
+    """A translator into a language whose words are written backwards: for tests and examples."""
+
+    name = "backwards"
+
+    def translate(self, texts: Sequence[str]) -> list[str]:
+        """Each word with its letters in the other order."""
+        return [" ".join(word[::-1] for word in str(text).split()) for text in texts]
