@@ -302,8 +302,9 @@ LEVELS = (
     "the paper's data. A verdict is confirmed, judged once in these words on cases that nobody had opened, unless it "
     "says *explored*: then the assertion is younger than the first look at its cases. *Since* is the day of the record "
     "that first had it in these words; figures that came later, on cases that were opened, stand beside it. Brackets "
-    "are 95 % intervals over cases; of up to three cases each is told. Seconds are of the processor; those that are on record for ttm, genie, "
-    "zeroq, distill-similar and meta-dmoe are older than that rule: they are of the clock, on one thread."
+    "are 95 % intervals over cases; of up to three cases each is told. Seconds are of the processor; those that are on "
+    "record for ttm, genie, zeroq, distill-similar and meta-dmoe are older than that rule: they are of the clock, on "
+    "one thread."
 )
 
 
