@@ -30,6 +30,7 @@ METHODS = {
     "nearest-name": "baselines.nearest_name:NearestName",
     "stream-ridge": "baselines.stream_ridge:StreamRidge",
     "low-rank": "baselines.low_rank:LowRank",
+    "simple-pruning": "baselines.simple_pruning:SimplePruning",
     "nearest-relation": "baselines.nearest_relation:NearestRelation",
     "propagate-names": "baselines.propagate_names:PropagateNames",
     "self-train-names": "baselines.self_train_names:SelfTrainNames",

@@ -1,6 +1,6 @@
-"""Density-based pruning: which image-text pairs to train on, with a budget per concept set by its complexity."""
+"""What all methods share that choose samples to train on: concepts, budgets, and the base class `Pruner`."""
 
-from unseen.methods.curation.concept_pruning.budgets import (
+from unseen.methods.pruners.budgets import (
     Budgets,
     automatic_temperature,
     budgets,
@@ -9,7 +9,7 @@ from unseen.methods.curation.concept_pruning.budgets import (
     intra_distance,
     shares,
 )
-from unseen.methods.curation.concept_pruning.concepts import (
+from unseen.methods.pruners.concepts import (
     BLANK,
     DUPLICATE,
     MEMBER,
@@ -17,8 +17,8 @@ from unseen.methods.curation.concept_pruning.concepts import (
     Concepts,
     find_concepts,
 )
-from unseen.methods.curation.concept_pruning.method import ConceptPruning
-from unseen.methods.curation.concept_pruning.selection import (
+from unseen.methods.pruners.pruner import Pruner
+from unseen.methods.pruners.selection import (
     RULES,
     USES,
     Selection,
@@ -39,8 +39,8 @@ __all__ = [
     "UNLIKE",
     "USES",
     "Budgets",
-    "ConceptPruning",
     "Concepts",
+    "Pruner",
     "Selection",
     "automatic_temperature",
     "budgets",
