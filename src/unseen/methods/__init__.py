@@ -31,6 +31,7 @@ METHODS = {
     "stream-ridge": "baselines.stream_ridge:StreamRidge",
     "low-rank": "baselines.low_rank:LowRank",
     "simple-pruning": "baselines.simple_pruning:SimplePruning",
+    "forest-ranker": "baselines.forest_ranker:ForestRanker",
     "nearest-relation": "baselines.nearest_relation:NearestRelation",
     "propagate-names": "baselines.propagate_names:PropagateNames",
     "self-train-names": "baselines.self_train_names:SelfTrainNames",

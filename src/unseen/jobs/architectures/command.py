@@ -55,7 +55,11 @@ def rank(
     size: Size = 8,
     channels: Channels = 1,
     epochs: Annotated[int | None, typer.Option(help="Of each training.", min=1)] = None,
-    settings: Annotated[list[str] | None, options.hyperparameter("parzc")] = None,
+    method: Annotated[
+        str,
+        typer.Option(help="forest-ranker (random trees; a second) or parzc (a network that is trained to rank)."),
+    ] = "forest-ranker",
+    settings: options.Settings = None,
     seed: options.Seed = 0,
     as_json: options.AsJson = False,
 ) -> None:
@@ -83,13 +87,15 @@ def rank(
         out.mkdir(parents=True, exist_ok=True)
         found = nas.rank_space(
             space, data, trained=trained, top=top, accuracies=accuracies, candidates=candidates, limit=limit,
-            evaluations=evaluations, size=size, channels=channels, epochs=epochs, settings=given, seed=seed,
-            journal=journal,
+            evaluations=evaluations, size=size, channels=channels, epochs=epochs, method=method, settings=given,
+            seed=seed, journal=journal,
         )  # fmt: skip
     else:
         _refuse(context, ("accuracies", "candidates", "limit", "evaluations", "size", "channels", "epochs"))
         names = None if proxies is None else [name.strip() for name in proxies.split(",")]
-        found = nas.rank_table(space, trained=trained, data=data, proxies=names, settings=given, top=top, seed=seed)
+        found = nas.rank_table(
+            space, trained=trained, data=data, proxies=names, method=method, settings=given, top=top, seed=seed
+        )
         out.mkdir(parents=True, exist_ok=True)
     result = {"agreement": dict(found.agreement), **found.told}
     write_csv(out / "ranked.csv", found.table)

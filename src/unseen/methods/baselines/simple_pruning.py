@@ -45,6 +45,11 @@ class SimplePruning(Pruner):
         target_columns=("similarity",),
         parts=("unseen.methods.pruners", "unseen.jobs.pruning.job"),
         baseline=True,
+        notes=(
+            "On development pools of its claim `concept-pruning` was better where copies stayed; this one, by equal "
+            "budgets at random, after deduplication, the more so the less was kept (docs/prune.md).",
+            "The paper keeps the hardest samples of all; equal budgets at random are stratified sampling by clusters.",
+        ),
         cost=0.5,
     )
 
