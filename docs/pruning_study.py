@@ -27,7 +27,8 @@ from unseen.claims.pruning_pools import EPS, nearest_neighbour, pool
 from unseen.data.samplers import steps
 from unseen.methods.baselines.simple_pruning import SimplePruning
 from unseen.methods.curation.concept_pruning import ConceptPruning
-from unseen.methods.pruners import Concepts, Pruner
+from unseen.methods.pruners import Pruner
+from unseen.nn.concepts import Concepts
 from unseen.runtime import reproducible, without_checkpoints
 
 CASES = ("handwritten digits", "printed digits", "emoji of development")

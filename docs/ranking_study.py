@@ -1,6 +1,6 @@
 """The table of `parzc` and `forest-ranker` on docs/architectures.md, on the development cases of parzc's claim.
 
-python docs/ranking_study.py      4 minutes on one core
+python docs/ranking_study.py      2 minutes on one core
 """
 
 from __future__ import annotations

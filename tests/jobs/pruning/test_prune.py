@@ -28,7 +28,8 @@ from unseen.jobs.pruning.embeddings import read_embeddings
 from unseen.jobs.pruning.job import check_out, prune, pruners, write
 from unseen.jobs.pruning.page import LABELS
 from unseen.methods.base import Card
-from unseen.methods.pruners import Concepts, Pruner, Selection, find_concepts
+from unseen.methods.pruners import Pruner
+from unseen.nn.concepts import Concepts, Selection, find_concepts
 from unseen.nn.rows import Stack
 
 N, D = 300, 12

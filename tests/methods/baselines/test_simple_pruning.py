@@ -7,7 +7,7 @@ import pytest
 
 from unseen.data.domain import Domain
 from unseen.methods.baselines.simple_pruning import SimplePruning
-from unseen.methods.pruners import MEMBER
+from unseen.nn.concepts import MEMBER
 
 
 def groups(n: int = 200, columns: dict[str, np.ndarray] | None = None) -> Domain:

@@ -20,7 +20,8 @@ from unseen.curation.uids import write_uids
 from unseen.files import about
 from unseen.jobs.pruning.embeddings import Embeddings, read_embeddings
 from unseen.methods.listing import with_foreign
-from unseen.methods.pruners import BLANK, DUPLICATE, MEMBER, UNLIKE, Concepts, Pruner, Selection, number
+from unseen.methods.pruners import Pruner
+from unseen.nn.concepts import BLANK, DUPLICATE, MEMBER, UNLIKE, Concepts, Selection, number
 from unseen.nn.rows import Part
 from unseen.runtime import replacing_files, reproducible, stage, stages
 

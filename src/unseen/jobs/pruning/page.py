@@ -16,7 +16,7 @@ from unseen.report.pages import FIGURES, image_source, render_page
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from unseen.methods.pruners import Budgets
+    from unseen.nn.concepts import Budgets
 
 SHOWN = 40
 """Concepts whose samples are shown: the most and the least complex ones."""

@@ -7,9 +7,9 @@ from typing import Literal
 
 from unseen.methods.base import Card
 from unseen.methods.parameters import Unit
-from unseen.methods.pruners import USES, Concepts, Pruner, Selection
-from unseen.methods.pruners.pruner import GROUPS
-from unseen.methods.pruners.selection import Pick
+from unseen.methods.pruners import GROUPS, Pruner
+from unseen.nn.concepts import USES, Concepts, Selection
+from unseen.nn.concepts.selection import Pick
 
 
 class SimplePruning(Pruner):
@@ -43,7 +43,7 @@ class SimplePruning(Pruner):
         protocols={"curation"},
         smoke={"restarts": 1},
         target_columns=("similarity",),
-        parts=("unseen.methods.pruners", "unseen.jobs.pruning.job"),
+        parts=("unseen.nn.concepts", "unseen.jobs.pruning.job"),
         baseline=True,
         notes=(
             "On development pools of its claim `concept-pruning` was better where copies stayed; this one, by equal "

@@ -6,10 +6,10 @@ from typing import Literal
 
 from unseen.methods.base import Card
 from unseen.methods.parameters import Count, Positive, Unit
-from unseen.methods.pruners import Concepts, Pruner, Selection
-from unseen.methods.pruners.budgets import Measure
-from unseen.methods.pruners.pruner import GROUPS
-from unseen.methods.pruners.selection import Pick
+from unseen.methods.pruners import GROUPS, Pruner
+from unseen.nn.concepts import Concepts, Selection
+from unseen.nn.concepts.budgets import Measure
+from unseen.nn.concepts.selection import Pick
 
 PICKED = {
     "hardest": "Inside a concept the samples farthest from its middle are kept first.",
@@ -65,7 +65,7 @@ class ConceptPruning(Pruner):
         smoke={"restarts": 1},
         target_columns=("similarity",),
         parts=(
-            "unseen.methods.pruners",
+            "unseen.nn.concepts",
             "unseen.nn.spherical",
             "unseen.nn.semdedup",
             "unseen.nn.box_simplex",

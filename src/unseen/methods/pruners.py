@@ -14,8 +14,8 @@ from torch import Tensor
 from unseen.data.domain import Domain
 from unseen.methods.base import Method, NotFittedError
 from unseen.methods.parameters import Count, Natural, Within
-from unseen.methods.pruners.concepts import MEMBER, Concepts, find_concepts
-from unseen.methods.pruners.selection import Pick, Selection, number
+from unseen.nn.concepts.concepts import MEMBER, Concepts, find_concepts
+from unseen.nn.concepts.selection import Pick, Selection, number
 from unseen.nn.rows import SHORTEST, Rows, unit
 
 GROUPS = "Samples that are alike form a group, a concept."

@@ -1,6 +1,6 @@
-"""What all methods share that choose samples to train on: concepts, budgets, and the base class `Pruner`."""
+"""Samples that are alike as concepts, filtered and deduplicated; budgets for each; which of them are kept."""
 
-from unseen.methods.pruners.budgets import (
+from unseen.nn.concepts.budgets import (
     Budgets,
     automatic_temperature,
     budgets,
@@ -9,7 +9,7 @@ from unseen.methods.pruners.budgets import (
     intra_distance,
     shares,
 )
-from unseen.methods.pruners.concepts import (
+from unseen.nn.concepts.concepts import (
     BLANK,
     DUPLICATE,
     MEMBER,
@@ -17,8 +17,7 @@ from unseen.methods.pruners.concepts import (
     Concepts,
     find_concepts,
 )
-from unseen.methods.pruners.pruner import Pruner
-from unseen.methods.pruners.selection import (
+from unseen.nn.concepts.selection import (
     RULES,
     USES,
     Selection,
@@ -40,7 +39,6 @@ __all__ = [
     "USES",
     "Budgets",
     "Concepts",
-    "Pruner",
     "Selection",
     "automatic_temperature",
     "budgets",

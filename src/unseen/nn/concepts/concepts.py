@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 from numpy.typing import NDArray
 
-from unseen.methods.pruners.budgets import (
+from unseen.nn.concepts.budgets import (
     Measure,
     automatic_temperature,
     budgets,
@@ -18,7 +18,7 @@ from unseen.methods.pruners.budgets import (
     intra_distance,
     shares,
 )
-from unseen.methods.pruners.selection import (
+from unseen.nn.concepts.selection import (
     Pick,
     Rule,
     Selection,
