@@ -43,7 +43,7 @@ def rank(
     proxies: Annotated[
         str | None, typer.Option(help="Statistics of the table to rank by; grad_norm,snip,synflow where it has them.")
     ] = None,
-    top: Annotated[int, typer.Option(help="Best ones to train (or to look up) in the end.", min=1)] = 5,
+    top: Annotated[int, typer.Option(help="Best new ones to train (or to look up) in the end.", min=1)] = 5,
     accuracies: Annotated[
         str | None, typer.Option(help="Trainings that are done: .csv with architecture, accuracy, or .parquet.")
     ] = None,
@@ -111,8 +111,8 @@ def rank(
     for row in best.itertuples():
         typer.echo(f"{row.architecture}  score {row.score:+.2f} ± {row.uncertainty:.2f}  accuracy {row.accuracy:.1%}")
     say(
-        f"these are the best {len(best)} of {found.told['scored']} that were scored; ± tells how unsure a score is, "
-        "not how far a rank is off"
+        f"these are the best {len(best)} of {found.told['scored']} that were scored and not learned from; ± tells "
+        "how unsure a score is, not how far a rank is off"
     )
     agreement = found.agreement
     spread = f" ± {agreement['tau deviation']:.2f}" if "tau deviation" in agreement else ""

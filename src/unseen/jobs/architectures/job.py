@@ -309,7 +309,7 @@ def rank_space(
     trained : int
         Architectures that are trained, drawn at random.
     top : int
-        Of the best by score, how many are trained to see what they reach.
+        Of the best by score that are not trained yet, how many are trained to see what they reach.
     accuracies : path, optional
         Table (.csv with architecture, accuracy, or .parquet) of trainings that are done; nothing is trained then but
         the top.
@@ -375,7 +375,7 @@ def rank_space(
         searched = search(rooms, score, limit=limit, evaluations=evaluations, seed=seed)
         found, scores, how = list(searched.architectures), searched.scores, searched.how
     known = dict(zip(texts, y.tolist()))
-    chosen = found[:top]
+    chosen = [one for one in found if one not in known][:top] or found[:top]
     rows = train_all(rooms, [one for one in chosen if one not in known], learn, held_out, **work)  # type: ignore[arg-type]
     reached = known | {row.architecture: row.accuracy for row in rows}
     table = pd.DataFrame(
