@@ -165,10 +165,11 @@ def _page(result: Any, out: Path) -> str:
 
 
 def test_every_rule_writes_a_report(files: Path) -> None:
-    for method in ("concept-pruning", "simple-pruning", "ssp", "random", "uniform", "similarity"):
+    for method in ("concept-pruning", "dbp", "simple-pruning", "ssp", "random", "uniform", "similarity"):
         told = write(prune(files / "x.npz", keep=30, method=method), files / method)
         assert told["counts"]["kept"] == 30
-        assert told["settings"]["method"] == ("concept-pruning" if method == "concept-pruning" else "simple-pruning")
+        simple = method not in ("concept-pruning", "dbp")
+        assert told["settings"]["method"] == ("simple-pruning" if simple else "concept-pruning")
         assert told["settings"].get("rule", method) == ("uniform" if method == "simple-pruning" else method)
         assert (files / method / "report.html").stat().st_size > 10_000
 

@@ -35,6 +35,8 @@ stayed."""
 DEFAULT = "concept-pruning"
 RULES = ("uniform", "ssp", "random", "similarity")
 """Rules of `simple-pruning`: each word stands for this method with it."""
+PAPER = "dbp"
+"""What `concept-pruning` is called in its paper: density-based pruning."""
 ARGUMENTS = ("keep", "quality", "dedup", "n_clusters", "restarts", "random_state")
 """Hyperparameters of all that choose samples, which are arguments of `prune`."""
 
@@ -208,7 +210,7 @@ def pruners() -> tuple[str, ...]:
 def _chooser(method: str, settings: Mapping[str, Any]) -> Pruner:
     """The method with its settings; `ValueError` for one that chooses no samples, and for a setting without effect."""
     rule: dict[str, Any] = {"rule": method} if method in RULES else {}
-    slug = "simple-pruning" if rule else method
+    slug = "simple-pruning" if rule else "concept-pruning" if method == PAPER else method
     kind = registry.get(slug) if slug in registry.slugs() else None
     if kind is None or not issubclass(kind, Pruner):
         raise ValueError(f"method must be one of {', '.join((*pruners(), *RULES))}; got {method!r}")
