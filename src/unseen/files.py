@@ -227,6 +227,14 @@ def read_json(path: str | os.PathLike[str], largest: int | None = None) -> Any:
         return json.loads(Path(path).read_text(encoding="utf-8-sig"))
 
 
+def read_object(path: str | os.PathLike[str], largest: int | None = None) -> dict[str, Any]:
+    """What a JSON file of an object holds, by its keys; `ValueError` as `read_json`, or if it holds anything else."""
+    found = read_json(path, largest)
+    if not isinstance(found, dict):
+        raise ValueError(f"{os.fspath(path)} is damaged: it holds {type(found).__name__}, not an object with keys")
+    return found
+
+
 _KINDS: dict[str, tuple[type, ...]] = {
     "str": (str,), "int": (int,), "float": (int, float), "bool": (bool,), "dict": (dict,), "list": (list,),
     "tuple": (tuple,), "Mapping": (dict,),

@@ -323,5 +323,5 @@ def test_what_is_no_run_is_refused(fake: ModuleType, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="stage, y, domain, class are missing"):
         render(folder)
     (folder / "results.json").write_text("{")
-    with pytest.raises(ValueError, match=r"results\.json is damaged"):
+    with pytest.raises(ValueError, match=r"results\.json is not a JSON file that can be read"):
         render(folder)

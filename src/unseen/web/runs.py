@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import functools
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from markupsafe import Markup
 
+from unseen.files import read_object
 from unseen.report import words
 from unseen.web.markup import heading, items, joined, paragraph, table
 from unseen.web.shelf import RUN
@@ -29,7 +29,7 @@ def read(folder: Path) -> Results:
         If there are none, they are damaged, or of a schema that this version does not read.
     """
     try:
-        results = json.loads((folder / RUN).read_text(encoding="utf-8"))
+        results = read_object(folder / RUN)
     except (OSError, ValueError) as error:
         raise ValueError(f"the run {folder.name} cannot be read: {type(error).__name__}") from error
     words.check(results)
