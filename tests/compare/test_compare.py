@@ -342,7 +342,7 @@ def test_support_samples_that_lie_in_the_target_are_taken_out_of_it():
     assert len(ready.target) + len(ready.held_out) == len(target) - 12
     assert ready.leakage == ()
     n = len(target)
-    told = f"target: 12 of its {n} samples are in the support, too, and left out; {n - 12} take part"
+    told = f"target: 12 of its {n} samples are in the support and left out; {n - 12} take part"
     assert ready.notes == (told,)
     assert told in introduction(ready)
     few = target.take(range(25))
@@ -358,7 +358,7 @@ def test_the_report_says_which_samples_were_in_the_support_too(tmp_path):
     target = domain(shift=1.5, seed=1)
     run(tmp_path, target=target, support=target.take(range(12)), methods="source-only")
     page = (tmp_path / "run" / "report.html").read_text()
-    assert f"12 of its {len(target)} samples are in the support, too, and left out" in page
+    assert f"12 of its {len(target)} samples are in the support and left out" in page
 
 
 def other_linear(seed):

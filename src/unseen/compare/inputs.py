@@ -440,9 +440,7 @@ def _beside(target: Domain, support: Domain, notes: list[str]) -> Domain:
     """The target without what the support has, too: whoever labels some of a folder points to both."""
     new = ~np.isin(target.digests(), support.digests())
     if n := int((~new).sum()):
-        notes.append(
-            f"target: {n} of its {len(new)} samples are in the support, too, and left out; {new.sum()} take part"
-        )
+        notes.append(f"target: {n} of its {len(new)} samples are in the support and left out; {new.sum()} take part")
     return target.take(new)
 
 
