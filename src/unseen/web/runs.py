@@ -38,6 +38,20 @@ def read(folder: Path) -> Results:
     return results
 
 
+def is_compared(folder: Path) -> bool:
+    """Whether a run is one of `unseen compare`, or too damaged to tell; other commands write results, too."""
+    try:
+        return _has_schema(folder, (folder / RUN).stat().st_mtime_ns)
+    except (OSError, ValueError):
+        return True
+
+
+@functools.lru_cache(500)
+def _has_schema(folder: Path, _: int) -> bool:
+    results = json.loads((folder / RUN).read_text(encoding="utf-8"))
+    return not isinstance(results, Mapping) or not results or "schema" in results
+
+
 def page(runs: Mapping[str, Results]) -> Markup:
     """One run or several, by their names: a picture, what differs, candidates, what each says."""
     parts = []
