@@ -123,7 +123,7 @@ def learn(
     if column is not None and (
         captions is None or isinstance(captions, Domain) or Path(captions).suffix.lower() in ("", ".txt")
     ):
-        raise ValueError(f"column: {column!r} can be one of a table alone, and captions are none; leave it out")
+        raise ValueError(f"column: {column!r} can be one of a table alone, and captions are no table; leave it out")
     if isinstance(most, bool) or not isinstance(most, int) or most < 2:
         raise ValueError(f"most must be an integer of at least 2; got {most!r}")
     corpus = captions if isinstance(captions, Domain) else corpus_of(captions, column)
