@@ -44,7 +44,11 @@ class WrongTypeError(TypeError):
     """An argument is of another type than it must be: a mistake of whoever gave it, told as a `ValueError` is."""
 
 
-SPEAKING = (ValueError, OSError, ImportError, WrongTypeError)
+class SourceUnavailable(RuntimeError):  # noqa: N818
+    """A data source cannot be had here; the message is one line that names the fix."""
+
+
+SPEAKING = (ValueError, OSError, ImportError, WrongTypeError, SourceUnavailable)
 """Errors whose text is meant for whoever made the mistake; of others it is told what kind of error they are, too."""
 
 
@@ -65,7 +69,9 @@ def sentence(error: BaseException) -> str:
         return f"it ends before a part that it announces ({said})"
     if isinstance(error, (EOFError, AssertionError, StopIteration)) and not said:
         return "it ends too early or holds what it should not"
-    return said[:LONGEST] if said else f"a {type(error).__name__}"
+    if len(said) > LONGEST:
+        said = said[:LONGEST].rpartition(" ")[0] + " ..." if " " in said[:LONGEST] else said[:LONGEST]
+    return said or f"a {type(error).__name__}"
 
 
 @contextlib.contextmanager

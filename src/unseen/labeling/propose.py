@@ -64,7 +64,7 @@ class Proposal:
         import pandas as pd
 
         file = Path(file)
-        if file.suffix != ".csv":
+        if file.suffix.lower() != ".csv":
             raise ValueError(f"file must end in .csv; got {str(file)!r}")
         samples = self.samples
         content = {name: value for name, value in _content(samples, file).items() if name != "id"}

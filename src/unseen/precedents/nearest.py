@@ -90,8 +90,9 @@ def recorded(runs: Iterable[Path] = ()) -> tuple[Precedent, ...]:
     for folder in runs:
         files = sorted([folder / "results.json", *folder.glob("*/results.json")])
         read = [(file, read_object(file)) for file in files if file.is_file()]
+        read = [(file, results) for file, results in read if "schema" in results]  # other commands write some, too
         if not read:
-            raise ValueError(f"runs must hold runs of `unseen compare`; there is no results.json below {folder}")
+            raise ValueError(f"runs must hold runs of `unseen compare`; there is no results.json of one below {folder}")
         found += [of_run(results, file.parent.name) for file, results in read if results["exam"]]
     return tuple(found)
 

@@ -28,7 +28,8 @@ def save_features(features: Domain, file: str | os.PathLike[str]) -> None:
     import pandas as pd
 
     target = Path(file)
-    if target.suffix not in (".parquet", ".csv", ".npz"):
+    suffix = target.suffix.lower()
+    if suffix not in (".parquet", ".csv", ".npz"):
         raise ValueError(f"file must end in .parquet, .csv or .npz; got {str(file)!r}")
     width = features.n_features
     names = None
@@ -37,7 +38,7 @@ def save_features(features: Domain, file: str | os.PathLike[str]) -> None:
         names = np.array([*known, ""], dtype=np.str_)[features.y]
     target.parent.mkdir(parents=True, exist_ok=True)
     with replacing(target) as temporary:
-        if target.suffix == ".npz":
+        if suffix == ".npz":
             arrays = {"x": features.x, "ids": features.ids} | ({} if names is None else {"y": names})
             np.savez(temporary, **arrays)
             return
@@ -48,5 +49,5 @@ def save_features(features: Domain, file: str | os.PathLike[str]) -> None:
         table.insert(0, "id", features.ids)
         if names is not None:
             table["label"] = names
-        write = table.to_parquet if target.suffix == ".parquet" else table.to_csv
+        write = table.to_parquet if suffix == ".parquet" else table.to_csv
         write(temporary, index=False)
