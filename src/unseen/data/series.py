@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unseen.data.domain import Domain, Lazy
+from unseen.data.reading import read_parquet
 from unseen.data.time_grid import (
     COARSE,
     TIME_COLUMNS,
@@ -324,7 +325,8 @@ def _frame(table: Any) -> tuple[pd.DataFrame, str]:
     if not path.is_file():
         raise FileNotFoundError(f"there is no file {str(path)!r}")
     if path.suffix.lower() == ".parquet":
-        return pd.read_parquet(path), path.stem
+        with path.open("rb") as stored:
+            return read_parquet(stored).to_pandas(), path.stem
     try:
         with path.open(encoding="utf-8", errors="replace") as file:
             mark = "\t" if path.suffix.lower() == ".tsv" else _separator(file.readline())
