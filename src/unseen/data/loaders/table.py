@@ -37,7 +37,7 @@ from unseen.data.reading import is_local, open_file, read_parquet
 from unseen.data.sounds import SOUND_SUFFIXES, check_sound, sound_files
 from unseen.data.typing import Kind
 from unseen.data.video import VIDEO_SUFFIXES
-from unseen.files import sentence
+from unseen.files import restored_table, sentence
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -207,7 +207,7 @@ def _read(fs: Any, path: str, as_text: Sequence[str]) -> tuple[pd.DataFrame, For
             if suffix == ".jsonl":
                 return pd.read_json(file, lines=True, dtype=False), Form()
             form = form_of(file.read(SAMPLE), suffix)
-            return _read_csv(file, form, as_text), form
+            return restored_table(_read_csv(file, form, as_text)), form
     except OSError as error:
         if error.errno is not None:  # pyarrow raises its own without one
             raise
