@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 import typer
 import typer.core
 
-from unseen.files import harmless
+from unseen.files import harmless_table
 from unseen.runtime import replacing
 
 if TYPE_CHECKING:
@@ -186,7 +186,7 @@ def told(context: typer.Context, names: Sequence[str]) -> list[str]:
 def write_csv(file: Path, table: pd.DataFrame) -> None:
     """Write a table for spreadsheets, all or nothing: what they would run as a formula stands behind an apostrophe."""
     with replacing(file) as temporary:
-        table.map(harmless).rename(columns=harmless).to_csv(temporary, index=False)
+        harmless_table(table).to_csv(temporary, index=False)
 
 
 def check_ending(name: str, file: Path | None, *endings: str) -> None:

@@ -10,6 +10,7 @@ import numpy as np
 from unseen.data.domain import Domain
 from unseen.data.loaders.common import ID_COLUMNS, LABEL_COLUMNS, PATH_COLUMNS, TEXT_COLUMNS
 from unseen.data.loaders.table import NO_FEATURES
+from unseen.files import harmless_table
 from unseen.runtime import replacing
 
 RESERVED = NO_FEATURES | {*ID_COLUMNS, *LABEL_COLUMNS, *PATH_COLUMNS, *TEXT_COLUMNS}
@@ -49,5 +50,5 @@ def save_features(features: Domain, file: str | os.PathLike[str]) -> None:
         table.insert(0, "id", features.ids)
         if names is not None:
             table["label"] = names
-        write = table.to_parquet if suffix == ".parquet" else table.to_csv
+        write = table.to_parquet if suffix == ".parquet" else harmless_table(table).to_csv
         write(temporary, index=False)
