@@ -17,7 +17,7 @@ from unseen.data.domain import Domain
 from unseen.data.loaders.text_graph import read_links
 from unseen.data.text_graphs import Neighbourhoods, TextAttributedGraph
 from unseen.jobs.nodes import job
-from unseen.jobs.nodes.grading import chosen_of
+from unseen.jobs.nodes.grading import chosen_of, table_of_nodes
 from unseen.jobs.nodes.job import Sampling, classify_nodes
 from unseen.jobs.nodes.links import hidden_edges
 
@@ -265,6 +265,19 @@ def test_a_simple_arm_is_taken_if_it_is_surely_right_on_more() -> None:
 
 def test_the_table_has_the_classes_of_the_arm_that_was_taken() -> None:
     found = run()
-    own = {name: figures["accuracy"] for name, figures in found.results["graded"].items()}
-    right = (found.table["class"].to_numpy() == np.array(list(WORDS))[world().labels]).mean()
-    assert right == pytest.approx(own[found.results["chosen"]])
+    graded = {name: figures["accuracy"] for name, figures in found.results["graded"].items()}
+    truth = np.array(list(WORDS))[world().labels]
+    assert (found.table["class"].to_numpy() == truth).mean() == pytest.approx(graded[found.results["chosen"]])
+    assert (found.table.by_text == "").any()
+    assert (found.table.by_text.to_numpy() == truth).mean() == pytest.approx(graded["own text"])
+
+
+def test_scores_that_say_nothing_of_a_node_give_it_no_class() -> None:
+    graph, none = world(), np.empty(0, dtype=np.int64)
+    truth = np.eye(3, dtype=np.float32)[graph.labels]
+    guess = np.where((graph.labels == 0)[:, None], np.float32(0), truth)  # the first class by the order of classes
+    wrong_on_the_first = np.where((graph.labels == 0)[:, None], np.roll(truth, 1, axis=1), truth)
+    assert chosen_of({"graphclip": wrong_on_the_first, "own text": guess}, graph, none) == "graphclip"
+    assert graph.classes is not None
+    table = table_of_nodes(graph, graph.classes, guess, truth)
+    assert (table["class"] == "").tolist() == (graph.labels == 0).tolist()
