@@ -26,7 +26,6 @@ from unseen.methods.few_shot.dafosnet.losses import (
 )
 from unseen.methods.few_shot.dafosnet.needs import DrawableEpisodes, of_the_source
 from unseen.methods.few_shot.dafosnet.training import Networks, Settings, meta_train
-from unseen.methods.needs import LabeledClasses
 from unseen.methods.parameters import Count, Natural, NonNegative, Positive, Unit, Within
 from unseen.methods.verbs import gives
 
@@ -116,7 +115,7 @@ class DAFOSNet(Method):
         slug="dafosnet",
         rejects=True,
         cost=20.0,
-        needs=(LabeledClasses(4), DrawableEpisodes(shots=(4, 1), queries=2)),
+        needs=(DrawableEpisodes(4, shots=(4, 1), queries=2),),
         title="Domain Adaptive Few-Shot Open-Set Learning",
         venue="ICCV 2023",
         official_code="DebabrataPal7/DAFOSNET",

@@ -9,22 +9,24 @@ import numpy as np
 
 from unseen.data.domain import Domain
 from unseen.methods.few_shot.dafosnet.episodes import joint_labels, largest_way
-from unseen.methods.needs import Given, Need
+from unseen.methods.needs import Given, LabeledClasses
 
 NAMED = 4
 """Classes that are named; others are counted."""
 
 
 @dataclasses.dataclass(frozen=True)
-class DrawableEpisodes(Need):
-    """Classes of the source with so many samples that episodes can be drawn from it, or from it and the support."""
+class DrawableEpisodes(LabeledClasses):
+    """Labelled classes, with so many samples that episodes can be drawn from the source, or it and the support."""
 
     shots: tuple[int, int]
     queries: int
     by_default: ClassVar[bool] = True
 
     def lacks(self, given: Given) -> str | None:
-        """Return which classes have too few samples."""
+        """Return that there are fewer classes, or which of them have too few samples."""
+        if fewer := super().lacks(given):
+            return fewer
         source, support, auxiliary = (given.inputs.get(word) for word in ("source", "support", "auxiliary"))
         if auxiliary is not None or not isinstance(source, Domain) or not isinstance(support, Domain):
             return None
