@@ -31,6 +31,7 @@ def test_every_name_has_a_kind_and_a_sentence():
 @pytest.mark.parametrize(
     ("name", "message"),
     [
+        ("efficientnet-lite", r"no encoder; did you mean 'efficientnet-lite0'\? There are: efficientnet-lite0, minilm"),
         ("resnet", "'resnet' is no encoder; there are: efficientnet-lite0, minilm"),
         ("timm:", "lacks what stands behind the colon"),
         ("minilm:large", "takes nothing behind a colon"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import difflib
 import importlib
 import importlib.util
 import os
@@ -342,7 +343,9 @@ def _parse(name: str) -> tuple[str, str, dict[str, str]]:
     base, _, query = name.partition("?")
     scheme, _, argument = base.partition(":")
     if scheme not in schemes():
-        raise ValueError(f"{name!r} is no encoder; there are: {', '.join(names())}")
+        close = difflib.get_close_matches(scheme, schemes(), n=1)
+        hint = f"did you mean {close[0]!r}? There" if close else "there"
+        raise ValueError(f"{name!r} is no encoder; {hint} are: {', '.join(names())}")
     return scheme, argument, dict(parse_qsl(query, keep_blank_values=True))
 
 

@@ -128,7 +128,7 @@ def classify_nodes(
     model: str | os.PathLike[str] | None = None,
     shots: int = 0,
     links: str | os.PathLike[str] | Sequence[tuple[str, str]] | None = None,
-    templates: Sequence[str] | None = None,
+    prompts: Sequence[str] | None = None,
     encoder: str | None = None,
     sampling: Sampling | None = None,
     starts: int = 2000,
@@ -160,7 +160,7 @@ def classify_nodes(
         Labelled nodes of each class to learn a prompt from.
     links : path or pairs of names, optional
         Pairs of nodes whose link is scored: a table as that of edges, or two columns without a header.
-    templates : sequence of str, optional
+    prompts : sequence of str, optional
         Sentences with one {} for a class name; their vectors are averaged.
     encoder : str, optional
         The frozen text encoder: that of `model` if absent, which no other may stand in for, else MiniLM.
@@ -190,8 +190,8 @@ def classify_nodes(
     space = class_space(classes)
     if space is None or len(space) < 2:
         raise ValueError("classes must be at least two: a file, or names with commas between them")
-    for template in templates or ():
-        _check_template(template)
+    for prompt in prompts or ():
+        _check_prompt(prompt)
     if shots < 0 or starts < 2:
         raise ValueError(f"shots must be at least 0 and starts at least 2; got {shots!r} and {starts!r}")
     if model is not None and (pretrain or summaries or summarizer or settings or preset != "default"):
@@ -246,7 +246,7 @@ def classify_nodes(
         method = GraphCLIP.load(folder / "model" if (folder / "model").is_dir() else folder)
     x = vectors(target.texts.tolist())
     x[[not text.strip() for text in target.texts.tolist()]] = 0
-    named = with_sentences(space, templates or TEMPLATES, vectors)
+    named = with_sentences(space, prompts or TEMPLATES, vectors)
     places = how.around(target, np.arange(len(target)), seed)
     domain = places.domain(target, x)
     method = method.adapt(classes=named, support=domain.take(support) if len(support) else None)
@@ -288,14 +288,14 @@ def opened(graph: Graph, classes: ClassSpace | None) -> TextAttributedGraph:
     return read_graph(graph, classes=classes)
 
 
-def _check_template(template: str) -> None:
-    """`ValueError` unless a template has one {} and no other field."""
+def _check_prompt(prompt: str) -> None:
+    """`ValueError` unless a sentence has one {} and no other field."""
     try:
-        fields = [part[1:] for part in string.Formatter().parse(template) if part[1] is not None]
+        fields = [part[1:] for part in string.Formatter().parse(prompt) if part[1] is not None]
     except ValueError:
         fields = []
     if fields != [("", "", None)]:
-        raise ValueError(f"templates must hold {{}} for a class name, once, and no other field; got {template!r}")
+        raise ValueError(f"prompts must hold {{}} for a class name, once, and no other field; got {prompt!r}")
 
 
 def _reading(folder: Path | None, encoder: str | None, sampling: Sampling | None) -> tuple[str, Sampling]:
