@@ -176,13 +176,23 @@ def test_edges_that_are_asked_about_are_not_learnt_from(monkeypatch: pytest.Monk
         ({"settings": {"hidden": 0}}, "hidden"),
         ({"links": [("n1", "nowhere")]}, "row 1: 'nowhere' is the name of no node"),
         ({"links": []}, "at least one pair"),
+        (
+            {"encoder": "efficientnet-lite0"},
+            "encoder must read texts, as minilm does; efficientnet-lite0 reads pictures",
+        ),
+        ({"graph": "unread", "pretrain": ["nosuch.npz"]}, "pretrain: path 'nosuch.npz' does not exist"),
+        ({"graph": "unread", "pretrain": [("nosuch.csv", "no.csv")]}, "pretrain: path 'nosuch.csv' does not exist"),
+        ({"graph": "unread", "summaries": "nosuch.jsonl"}, "summaries: path 'nosuch.jsonl' does not exist"),
         ({"model": "nosuch", "settings": None}, "model must be a folder .* there is no folder 'nosuch'"),
         ({"graph": world().replace(labels=None, classes=None), "shots": 2}, "shots needs labels"),
         ({"classes": ["sea", "law", "music"]}, "classes of the graph"),
     ],
 )
-def test_what_cannot_be_is_refused_before_any_work(changes: dict[str, object], told: str) -> None:
-    with pytest.raises(ValueError, match=told):
+def test_what_cannot_be_is_refused_before_any_work(
+    monkeypatch: pytest.MonkeyPatch, changes: dict[str, object], told: str
+) -> None:
+    monkeypatch.setattr(Sampling, "around", lambda *_: pytest.fail("subgraphs were taken"))
+    with pytest.raises((ValueError, FileNotFoundError), match=told):
         run(**changes)
     with pytest.raises(ValueError, match="subgraphs must be walk or hops"):
         Sampling(method="jump")

@@ -17,6 +17,7 @@ from unseen import encoders
 from unseen.data.class_file import class_space
 from unseen.data.classes import ClassSpace
 from unseen.data.domain import Domain
+from unseen.data.loaders.common import locate
 from unseen.data.loaders.text_graph import read_graph, read_links
 from unseen.data.pairs import Pairs
 from unseen.data.text_graphs import (
@@ -39,6 +40,7 @@ from unseen.jobs.nodes.links import hidden_edges, links_checked
 from unseen.methods.multimodal.graphclip import GraphCLIP, read_summaries, summarize, write_summaries
 from unseen.methods.multimodal.graphclip.summaries import Summarizer
 from unseen.nn.state import refuse_foreign
+from unseen.report.words import KINDS
 from unseen.runtime import replacing_folder
 
 if TYPE_CHECKING:
@@ -186,6 +188,8 @@ def classify_nodes(
     ------
     ValueError
         If an argument cannot be; before any training.
+    FileNotFoundError
+        If a file is not there; before any is read.
     """
     space = class_space(classes)
     if space is None or len(space) < 2:
@@ -203,6 +207,10 @@ def classify_nodes(
     if folder is not None and not folder.is_dir():
         raise ValueError(f"model must be a folder that an earlier run wrote; there is no folder {str(model)!r}")
     encoder, how = _reading(folder, encoder, sampling)
+    if "text" not in (kinds := encoders.describe(encoder)["kinds"]):
+        raise ValueError(f"encoder must read texts, as {ENCODER} does; {encoder} reads {KINDS[kinds[0]][1]}")
+    for word, place in (*(("pretrain", one) for one in pretrain), ("links", links), ("summaries", summaries)):
+        _check_there(word, place)
     if out is not None:
         refuse_foreign(Path(out), WRITTEN)
     target = opened(graph, space)
@@ -286,6 +294,16 @@ def opened(graph: Graph, classes: ClassSpace | None) -> TextAttributedGraph:
     if isinstance(graph, tuple):
         return read_graph(graph[0], graph[1], classes=classes)
     return read_graph(graph, classes=classes)
+
+
+def _check_there(argument: str, place: Any) -> None:
+    """`FileNotFoundError` if a file, or one of a table of nodes and one of edges, is not there."""
+    for path in place if isinstance(place, tuple) else (place,):
+        if isinstance(path, (str, os.PathLike)):
+            try:
+                locate(path)
+            except FileNotFoundError as error:
+                raise FileNotFoundError(f"{argument}: {error}") from error
 
 
 def _check_prompt(prompt: str) -> None:
