@@ -96,6 +96,13 @@ def test_without_a_network_there_is_one_error_that_names_the_fix(monkeypatch):
         encoders.get("timm:resnet18")
 
 
+@pytest.mark.parametrize("place", ["/nope", "./nope", "../nope", "~/nope"])
+def test_a_place_of_this_machine_that_is_not_there_is_no_name_on_the_hub(monkeypatch, place):
+    monkeypatch.setattr(registry, "_reachable", lambda _: pytest.fail("the hub was asked"))
+    with pytest.raises(FileNotFoundError, match=f"there is no '{place}' on this machine"):
+        encoders.get(f"clap:{place}")
+
+
 def test_the_hub_is_asked_as_before_afterwards():
     from huggingface_hub import constants
 
