@@ -127,5 +127,5 @@ def test_help_and_mistakes_are_short(call, folders):
     (folders / "words.txt").write_text("\n")
     assert "holds no word" in call(*given, "--words", "words.txt", code=1).stderr
     pd.read_csv(folders / "classes.csv").iloc[3:].to_csv(folders / "classes.csv", index=False)
-    assert "the class file lacks" in call(*given, code=1).stderr
+    assert "classes must hold all of the labelled data" in call(*given, code=1).stderr
     assert not (folders / "a.csv").exists()

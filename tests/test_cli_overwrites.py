@@ -127,7 +127,8 @@ def test_nothing_is_written_into_a_saved_model_or_its_run(command: str, name: st
     before = {path: path.read_bytes() for path in Path("run").rglob("*.*")}
     error = CliRunner().invoke(cli.app, command.split()).exception
     assert isinstance(error, ValueError)
-    assert str(error).startswith(f"{name}: 'run/") and str(error).endswith("which is read; name a file elsewhere")
+    assert str(error).startswith(f"{name}: 'run/")
+    assert str(error).endswith("which is read; name a file elsewhere")
     assert {path: path.read_bytes() for path in Path("run").rglob("*.*")} == before
 
 

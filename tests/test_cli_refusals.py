@@ -30,6 +30,10 @@ AT_ONCE = [
     (["compare", *BOTH, "--labels", "exams"], "--labels must be exam"),
     (["compare", *BOTH, "--labels", "split:2"], "--labels must be exam"),
     (["compare", *BOTH, "--encoder", "efficient"], "'efficient' is no encoder"),
+    (["compare", *BOTH, "--encoder", "mell"], "'mell' is no encoder; did you mean 'mel'?"),
+    (["compare", *BOTH, "--prompt", "hello"], "--prompt must have one place {} for the name of the class; got 'hello'"),
+    (["adapt", "--method", "glc", *BOTH, "--prompt", "hello", "--out", "m"], "--prompt must have one place {}"),
+    (["recommend", *BOTH, "--prompt", "hello"], "--prompt must have one place {}"),
     (["compare", *BOTH, "--budget", "soon"], "--budget must be seconds"),
     (["compare", *BOTH, "--on-error", "ignore"], "--on-error must be skip or fail"),
     (["compare", *BOTH, "--precision", "fp8"], "--precision must be auto"),
@@ -49,6 +53,7 @@ AT_ONCE = [
     (["predict", "saved", "nowhere.png"], "path 'nowhere.png' does not exist"),
     (["predict", "saved", "file.txt"], "file.txt holds texts; the model in saved reads pictures"),
     (["predict", "numbers", "file.txt"], "file.txt holds texts; the model in numbers reads tables of numbers"),
+    (["predict", "saved", "a.mp4", "--stride", "1", "--window", "-3"], "--window must be a positive number of seconds"),
     (["predict", "saved", "empty"], "is empty; expected pictures"),
     (["verify", "nowhere", "photos"], "nowhere is not a saved model"),
     (["verify", "nowhere", "sketch"], "'sketch' does not exist; did you mean"),
@@ -79,7 +84,10 @@ BEFORE_ENCODING = [
     (["compare", *BOTH, "--methods", "linear-probe"], "it needs support"),
     (["compare", "--target", "flat", "--classes", "cup"], "names with commas between them; got 'cup' alone"),
     (["compare", "--target", "flat", "--classes", "a,b", "--encoder", "efficientnet-lite0"], "names into one space"),
-    (["compare", *BOTH, "--classes", "one.csv"], "lacks 2 classes"),
+    (["compare", *BOTH, "--classes", "one.csv"], "--classes must hold all of the labelled data, and lacks 'cup'"),
+    (["compare", *BOTH, "--classes", "Cup,desk"], "lacks 'cup'; 'cup' and 'Cup' differ in upper and lower case only"),
+    (["recommend", "--source", "photos", "--target", "photos"], "are they the same folder?"),
+    (["episodes", "photos", "--way", "2", "--queries", "1", "--shot", "1", "--source", "nowhere"], "--source: path '"),
     (["adapt", "--method", "glc", *BOTH, "--set", "rho=7", "--out", "m"], "rho must"),
     (["adapt", "--method", "glc", *BOTH, "--set", "rhoo=.7", "--out", "m"], "glc has no 'rhoo'; did you mean 'rho'?"),
     (["adapt", "--method", "linear-probe", *BOTH, "--out", "m"], "it needs support"),
@@ -109,6 +117,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "numbers" / "bundle.json").write_text('{"format": 1, "encoder": null, "feature_names": ["a", "b"]}')
     (tmp_path / "other" / "x.txt").write_text("x")
     (tmp_path / "file.txt").write_text("x")
+    (tmp_path / "a.mp4").write_bytes(b"no video")
     (tmp_path / "texts.csv").write_text("text,label\nred,cup\nblue,desk\n")
     (tmp_path / "one.csv").write_text("name\nlamp\nsofa\n")
     monkeypatch.chdir(tmp_path)

@@ -160,8 +160,11 @@ class Given:
         domains = [value for value in self.inputs.values() if isinstance(value, Domain)]
         return next((domain.task for domain in domains if domain.y is not None), "class")
 
-    def why_not(self, method: type[Method]) -> str | None:
-        """Why `method` cannot run on this, in words; None if it can."""
+    def why_not(self, method: type[Method], *, made: bool = False) -> str | None:
+        """Why `method` cannot run on this, in words; None if it can.
+
+        `made` leaves out what other settings than the default ones may not need: `fit` tells it.
+        """
         card = method.card
         if card.task != self.task:
             ask = f" ({card.commands[0]})" if card.commands else ""
@@ -174,17 +177,17 @@ class Given:
                 return BY_NAME
             return f"reads {' or '.join(sorted(card.modalities))}, not {self.kind}"
         have = self._have(card)
-        if lacking := self._lacking(card, first=True):
+        if lacking := self._lacking(card, made, first=True):
             return lacking
         missing = [sorted(set(way.required) - have) for way in signatures(method)]
         if all(missing):
             fewest = min(missing, key=len)
             return f"needs {' and '.join(fewest)}"
-        return self._lacking(card, first=False) or self._classes_problem(method)
+        return self._lacking(card, made, first=False) or self._classes_problem(method)
 
-    def _lacking(self, card: Card, *, first: bool) -> str | None:
+    def _lacking(self, card: Card, made: bool, *, first: bool) -> str | None:
         """What the first need of a card lacks, of those that are told before missing words or after them."""
-        told = (need.lacks(self) for need in card.needs if need.first == first)
+        told = (need.lacks(self) for need in card.needs if need.first == first and not (made and need.by_default))
         return next((lacking for lacking in told if lacking is not None), None)
 
     def pointless(self, method: type[Method]) -> str | None:
@@ -219,7 +222,7 @@ class Given:
         ValueError
             If what is given is not enough; it says what is missing.
         """
-        if why := self.why_not(type(method)):
+        if why := self.why_not(type(method), made=True):
             raise ValueError(f"{method.card.slug} cannot run here: it {why}")
         if self._on_probabilities(type(method)):
             return self._fit_rule(method)

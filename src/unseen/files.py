@@ -293,6 +293,14 @@ def _each(function: Callable[[Any], Any], table: Any) -> Any:
     return table.rename(columns=function)
 
 
+_NOISE = frozenset({"thumbs.db", "desktop.ini", "__macosx"})
+
+
+def is_hidden(path: str) -> bool:
+    """Whether a relative path has a name that begins with a dot, or is what systems put into folders unasked."""
+    return any(part.startswith(".") or part.lower() in _NOISE for part in path.split("/"))
+
+
 class Below(NamedTuple):
     """What lies below a folder: files by their relative names, and (name, reason) of what is not read."""
 

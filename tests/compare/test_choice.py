@@ -555,3 +555,14 @@ def test_episodes_that_three_classes_are_too_few_for_are_not_planned():
     assert plan(prepare(**few)).left_out["dafosnet"] == "needs labelled samples of at least 4 classes; there are 3"
     enough = {"source": domain(), "target": domain(seed=1), "support": domain(n=12, seed=5)}
     assert ("dafosnet", "default") in plan(prepare(**enough)).candidates
+
+
+def test_episodes_that_samples_are_too_few_for_are_not_planned_unless_settings_need_fewer():
+    few = {"source": domain(n=24), "target": domain(seed=1), "support": domain(n=8, seed=5)}  # 6 each, of which 5 learn
+    told = "needs a source of four classes with 6 samples each to learn from; it has 4 classes, but only 5 of "
+    inputs = prepare(**few)
+    assert plan(inputs).left_out["dafosnet"].startswith(told)
+    with pytest.raises(ValueError, match=f"dafosnet cannot run here: it {told}"):
+        plan(inputs, "dafosnet")
+    small = catalogue.make("dafosnet", source_shots=2, epochs=0, fine_tune_epochs=0, warm_up=0)
+    assert inputs.given(inputs.source, 0).fit(small).way_ == 2

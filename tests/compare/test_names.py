@@ -160,6 +160,18 @@ def test_prompts_are_averaged_and_need_a_place_for_the_name():
         prepare(target=target, classes=list(SENTENCES), prompts=["no place"])
 
 
+def test_prompts_that_no_encoder_reads_are_refused():
+    from unseen.compare.names import refuse_prompts
+
+    samples = Domain(x=np.eye(4, dtype=np.float32), y=np.arange(4) % 2, classes=ClassSpace(names=("a", "b")))
+    with pytest.raises(ValueError, match=r"prompts must go to an encoder that reads .* and there is none here"):
+        prepare(source=samples, target=samples.unlabeled(), prompts=["a {}."])
+    with pytest.raises(ValueError, match=r"efficientnet-lite0 does not: leave them out, or choose encoder=lite-clip"):
+        refuse_prompts(["a {}."], types.SimpleNamespace(name="efficientnet-lite0", kind="image"))
+    refuse_prompts(["a {}."], types.SimpleNamespace(name="frames:timm:vit", kind="clip"))
+    refuse_prompts([], None)
+
+
 def test_descriptions_are_read_beside_names():
     target = Domain(x=np.array(SENTENCES["music"]), kind="text", name="texts")
     plain = ClassSpace(names=("a", "b"))

@@ -396,5 +396,5 @@ def test_windows_slide_over_one_video_of_this_machine_by_positive_numbers(tmp_pa
     for stride in (0, -1, float("nan")):
         with pytest.raises(ValueError, match="stride must be a positive number"):
             clips.sliding(path, stride)
-    with pytest.raises(ValueError, match="length must be a positive number"):
+    with pytest.raises(ValueError, match="window must be a positive number"):
         clips.sliding(path, 1, 0)

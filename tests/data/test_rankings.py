@@ -44,7 +44,13 @@ def test_a_folder_of_beir_is_read_with_titles_ids_and_judgements(beir: Path) -> 
 
 def test_a_folder_of_text_files_is_a_corpus_in_natural_order(tmp_path: Path) -> None:
     (tmp_path / "in").mkdir()
-    for name, text in (("doc10.txt", "ten"), ("doc2.txt", "two"), ("in/a.md", "deep"), ("x.png", "no text")):
+    for name, text in (
+        ("doc10.txt", "ten"),
+        ("doc2.txt", "two"),
+        ("in/a.md", "deep"),
+        ("x.png", "no text"),
+        ("._doc2.txt", "hidden"),
+    ):
         (tmp_path / name).write_text(text)
     corpus = read_corpus(tmp_path)
     assert corpus.ids.tolist() == ["doc2.txt", "doc10.txt", "in/a.md"]

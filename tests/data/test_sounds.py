@@ -51,6 +51,9 @@ def test_silence_too_long_damaged_and_foreign_files_are_named(tmp_path: Path) ->
     (tmp_path / "damaged.wav").write_bytes(b"RIFF\x00\x00\x00\x00WAVE and so on")
     (tmp_path / "empty.wav").write_bytes(b"")
     (tmp_path / "notes.txt").write_text("no sound")
+    for hidden in ("._good.wav", ".trash/good.wav", "__MACOSX/good.wav"):
+        (tmp_path / hidden).parent.mkdir(exist_ok=True)
+        (tmp_path / hidden).write_bytes((tmp_path / "good.wav").read_bytes())
     paths, names, skipped = find_sounds(tmp_path)
     assert names == sorted(["damaged.wav", "empty.wav", "good.wav", "long.wav", "nan.wav", "short.wav", "silent.wav"])
     assert skipped == ()

@@ -31,6 +31,7 @@ def test_every_name_has_a_kind_and_a_sentence():
 @pytest.mark.parametrize(
     ("name", "message"),
     [
+        ("efficientnet-lite", r"no encoder; did you mean 'efficientnet-lite0'\? There are: efficientnet-lite0, minilm"),
         ("resnet", "'resnet' is no encoder; there are: efficientnet-lite0, minilm"),
         ("timm:", "lacks what stands behind the colon"),
         ("minilm:large", "takes nothing behind a colon"),
@@ -93,6 +94,13 @@ def test_without_a_network_there_is_one_error_that_names_the_fix(monkeypatch):
     monkeypatch.setattr(timm, "create_model", fail)
     with pytest.raises(ConnectionError, match=r"could not be had.*or give a local checkpoint"):
         encoders.get("timm:resnet18")
+
+
+@pytest.mark.parametrize("place", ["/nope", "./nope", "../nope", "~/nope"])
+def test_a_place_of_this_machine_that_is_not_there_is_no_name_on_the_hub(monkeypatch, place):
+    monkeypatch.setattr(registry, "_reachable", lambda _: pytest.fail("the hub was asked"))
+    with pytest.raises(FileNotFoundError, match=f"there is no '{place}' on this machine"):
+        encoders.get(f"clap:{place}")
 
 
 def test_the_hub_is_asked_as_before_afterwards():

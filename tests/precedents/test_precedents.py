@@ -106,6 +106,13 @@ def test_a_folder_without_runs_is_named(tmp_path):
         recorded([tmp_path])
 
 
+def test_a_profile_is_said_in_whole_numbers_and_without_a_target_that_is_not_there():
+    told = Profile(words=("source",), kind="image", classes=3, labels=6.25, target=0)
+    assert told.sentence() == "source of pictures, 3 classes, about 6 labelled samples each"
+    few = dataclasses.replace(told, labels=1.0, target=1)
+    assert few.sentence().endswith("3 classes, 1 labelled sample each, 1 target sample")
+
+
 def test_recommend_ranks_by_what_was_gained_and_names_why_others_do_not_fit():
     known = [made(name, scores=(0.5, score)) for name, score in (("a", 0.7), ("b", 0.6))]
     rows = unseen.recommend(Given({"source": True, "target": True}), kind="image", known=known, k=2)

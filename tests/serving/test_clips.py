@@ -91,7 +91,7 @@ def test_videos_are_named_as_predict_names_them(model: Path) -> None:
         assert "The model reads videos" in page
         assert "example.mp4 | curl" in page
         assert 'accept="video/*"' in page
-    with pytest.raises(ValueError, match="reads pictures; this one reads clip"):
+    with pytest.raises(ValueError, match="reads pictures; this one reads videos"):
         write_page(bundle, model.parent / "page.html")
     if bundle.whole:
         with pytest.raises(ValueError, match="a model of x-clip has no ONNX"):

@@ -84,7 +84,7 @@ def test_the_page_holds_all_that_it_needs_and_names_from_data_are_no_code(
 
 
 def test_models_of_other_things_are_refused_before_any_work(vectors: Bundle, tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="needs a model that reads pictures; this one reads features"):
+    with pytest.raises(ValueError, match="needs a model that reads pictures; this one reads vectors of numbers"):
         page.write_page(vectors, tmp_path / "page.html")
     assert list(tmp_path.iterdir()) == []
 

@@ -30,6 +30,18 @@ def test_what_lies_below_the_roots_may_be_read(places: Places, tmp_path: Path) -
     assert places.offered() == ["table.csv", "photos", "photos/cat"]
 
 
+def test_a_relative_place_is_looked_for_in_each_root_in_their_order(places: Places, tmp_path: Path) -> None:
+    for name in ("photos", "scans"):
+        (tmp_path / "more" / name).mkdir(parents=True)
+    two = Places([tmp_path / "data", tmp_path / "more"], places.uploads)
+    assert two.path("photos", "data") == str(tmp_path / "data" / "photos")
+    assert two.path("scans", "data") == str(tmp_path / "more" / "scans")
+    with pytest.raises(ValueError, match=f"there is no 'absent' below {tmp_path}/data or {tmp_path}/more"):
+        two.path("absent", "data")
+    with pytest.raises(ValueError, match="does not lie below"):
+        two.path("../secret", "data")
+
+
 @pytest.mark.parametrize(
     ("text", "why"),
     [

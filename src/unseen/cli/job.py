@@ -138,7 +138,7 @@ def compare(
             source=source, target=target, support=support, ontology=ontology, model=model, teachers=teachers
         ),
         classes=classes, methods=methods, protocol=protocol, labels=labels, encoder=encoder, budget=budget,
-        on_error=on_error, precision=precision, out=out,
+        on_error=on_error, precision=precision, prompts=prompts, out=out,
     )  # fmt: skip
     from unseen.scale import Engine
 
@@ -232,7 +232,7 @@ def adapt(
     paths = dict(source=source, target=target, support=support, ontology=ontology, model=model, teachers=teachers)
     check_asked(
         data=paths, methods=[method] if method else "auto", labels=labels, encoder=encoder, on_error=on_error,
-        precision=precision,
+        precision=precision, prompts=prompts,
     )  # fmt: skip
     if method is None:
         words = {"target": target, "classes": classes, "support": support}

@@ -127,9 +127,10 @@ def recommend(
     from unseen.compare.asked import check_asked
 
     paths = dict(source=source, target=target, support=support, ontology=ontology, model=model, teachers=teachers)
-    check_asked(data=paths, classes=classes, labels=labels, encoder=encoder)
+    check_asked(data=paths, classes=classes, labels=labels, prompts=prompts, encoder=encoder)
     from unseen import precedents
     from unseen.compare.clips import slugs_on_clips
+    from unseen.compare.fits import split
     from unseen.compare.inputs import prepare
     from unseen.compare.results import situation
     from unseen.diagnosis import diagnose
@@ -147,8 +148,9 @@ def recommend(
         labels=labels,
         model=open_model(model),
         teachers=open_zoo(teachers),
+        distinct=True,
     )
-    given, mine, told = ready.given(ready.source, 0), None, {"names": list(ready.classes.names)}
+    given, mine, told = split(ready, 0)[0], None, {"names": list(ready.classes.names)}
     if not ready.named:
         found = diagnose(ready)
         mine = precedents.profile(situation(ready, labels) | {"diagnosis": None if found is None else found.to_json()})

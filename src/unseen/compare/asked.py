@@ -26,6 +26,7 @@ def check_asked(
     methods: str | Sequence[str] = "auto",
     protocol: str = "auto",
     labels: str = "exam",
+    prompts: Sequence[str] | None = None,
     encoder: str | None = None,
     budget: str | float | None = None,
     seeds: int = 1,
@@ -41,7 +42,7 @@ def check_asked(
         Paths by argument; what is no path is not looked at.
     classes
         Names, or where they stand; None where there are none, and then a source or a support is needed.
-    methods, protocol, labels, encoder, budget, seeds, on_error, precision, out
+    methods, protocol, labels, prompts, encoder, budget, seeds, on_error, precision, out
         As in `compare`.
 
     Raises
@@ -62,6 +63,10 @@ def check_asked(
     parse_budget(budget)
     parse_labels(labels)
     check_methods(methods)
+    if prompts:
+        from unseen.data.class_file import check_prompts
+
+        check_prompts(prompts)
     check_encoder(encoder)
     for name, value in data.items():
         check_path(name, value)

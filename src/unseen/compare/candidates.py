@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from unseen import catalogue
 from unseen.compare.asked import method_names, parse_budget
 from unseen.compare.consensus import MEMBERS, NAMED, SLUG, has_part, members, pair_of
+from unseen.compare.fits import split
 from unseen.compare.inputs import Inputs
 from unseen.compare.names import some
 from unseen.compare.validators import fits_of, learns_from_support
@@ -129,12 +130,12 @@ def _unlearnt(inputs: Inputs, pairs: Sequence[tuple[str, str]]) -> str:
 
 
 def _fitting(inputs: Inputs, wanted: Sequence[str] | None) -> tuple[list[tuple[str, str]], dict[str, str]]:
-    """What runs, as `catalogue.candidates` tells it, each with the inputs that it sees."""
+    """What runs, as `catalogue.candidates` tells it, each with the inputs that it learns from."""
     if wanted is not None:
         seen = {key: inputs.seen_by(*pair_called(key)) for key in wanted}
-        found = [catalogue.candidates(part.given(part.source, 0), [key])[0] for key, part in seen.items()]
+        found = [catalogue.candidates(split(part, 0)[0], [key])[0] for key, part in seen.items()]
         return [pair for pairs in found for pair in pairs], {}
-    return catalogue.candidates(inputs.given(inputs.source, 0))
+    return catalogue.candidates(split(inputs, 0)[0])
 
 
 def pair_called(key: str) -> tuple[str, str]:

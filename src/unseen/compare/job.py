@@ -174,7 +174,7 @@ def compare(
     check_asked(
         data={"source": source, "target": target, "support": support, "ontology": ontology, "model": model},
         classes=classes, methods=methods, protocol=protocol, labels=labels, encoder=encoder, budget=budget,
-        seeds=seeds, on_error=on_error,
+        seeds=seeds, on_error=on_error, prompts=prompts,
         precision=precision, out=out,
     )  # fmt: skip
     folder = None if out is None else Path(out)
@@ -400,7 +400,7 @@ def adapt(
         data={word: inputs.get(word) for word in ("source", "target", "support", "ontology", "model")},
         methods=[method],
         labels=inputs.get("labels", "exam"), encoder=inputs.get("encoder"), on_error=inputs.get("on_error", "skip"),
-        precision=inputs.get("precision", "auto"),
+        precision=inputs.get("precision", "auto"), prompts=inputs.get("prompts"),
     )  # fmt: skip
     make = functools.partial(catalogue.make, method, preset, seed, **(settings or {}))
     unfitted = make()  # settings that cannot be are refused before any work

@@ -113,12 +113,23 @@ def among_samples(
         if width != target.n_features:
             told = "none" if width is None else f"some of {width}"
             raise ValueError(f"classes must have embeddings of {target.n_features} features, as the target; got {told}")
+        refuse_prompts(prompts, encoder)
         return classes
     if isinstance(encoder, TwoTowerEncoder):
         return encoder.embed(classes, prompts=prompts)
     if encoder.kind != "text" or target.kind != "text":
         raise ValueError(f"encoder {encoder.name!r} reads {encoder.kind} and puts no names among its features")
     return read_as_texts(classes, encoder, prompts)
+
+
+def refuse_prompts(prompts: Sequence[str] | None, encoder: Encoder | None) -> None:
+    """`ValueError` for sentences where no encoder reads names; of videos, methods that train its network may."""
+    if prompts and (encoder is None or encoder.kind != "clip"):
+        told = "there is none here" if encoder is None else f"{encoder.name} does not"
+        raise ValueError(
+            f"prompts must go to an encoder that reads the names of classes, and {told}: leave them out, or choose "
+            f"encoder={SHARED_ENCODER['image']} for pictures"
+        )
 
 
 def read_as_texts(classes: ClassSpace, encoder: Encoder, prompts: Sequence[str] | None) -> ClassSpace:

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from unseen.compare.names import read_as_texts
+from unseen.compare.names import read_as_texts, refuse_prompts, some
 from unseen.data.classes import ClassSpace, join, realign
 from unseen.data.compositions import composed, primitives, with_vectors
 from unseen.data.domain import Domain
+from unseen.data.loaders.common import case_variants
 from unseen.data.ontology import Ontology
 from unseen.data.taxonomies import Taxonomy
 
@@ -94,7 +95,9 @@ def _described(own: ClassSpace, described: ClassSpace) -> ClassSpace:
     """The class file in the order of the labelled classes, which are the seen ones, and then its others."""
     missing = [name for name in own.names if name not in set(described.names)]
     if missing:
-        raise ValueError(f"the class file lacks {len(missing)} classes of the labelled data, such as {missing[0]!r}")
+        alike = [" and ".join(map(repr, names)) for names in case_variants([*missing, *described.names])]
+        told = f"; {', '.join(alike)} differ in upper and lower case only" if alike else ""
+        raise ValueError(f"classes must hold all of the labelled data, and lacks {some(missing)}{told}")
     order = [described.index(name) for name in own.names]
     order += sorted(set(range(len(described))) - set(order))
     return described.take(order).replace(seen=np.arange(len(own)), metric=described.metric.take(np.asarray(order)))
@@ -118,13 +121,16 @@ def embed_classes(
 
     if isinstance(tower, TwoTowerEncoder):
         return tower.embed(known, prompts=prompts), True
-    if described and known.embeddings is None and composed(known):
+    in_words = described and known.embeddings is None
+    in_pairs = in_words and composed(known)
+    if in_words and not in_pairs and known.attributes is None and tower is not None and tower.kind == "text":
+        return read_as_texts(known, tower, prompts), True
+    refuse_prompts(prompts, tower)
+    if in_pairs:
         return with_vectors(known, _word_vectors(known)), False
-    if described and known.embeddings is None and known.attributes is None:
+    if in_words and known.attributes is None:
         from unseen import encoders
 
-        if tower is not None and tower.kind == "text":
-            return read_as_texts(known, tower, prompts), True
         texts = Domain(x=np.array(known.texts, dtype=np.str_), kind="text", name="classes")
         return known.replace(embeddings=encoders.get("minilm").encode(texts).x), False
     return known, False

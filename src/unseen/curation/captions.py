@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from unseen.curation.tables import TABLES, TEXT_COLUMNS, URL_COLUMNS, first_of, json_row, said
-from unseen.data.loaders.common import inside
+from unseen.data.loaders.common import ABOVE, inside
 from unseen.methods.curation.laion import parse
 
 PICTURES = (".jpg", ".jpeg", ".png", ".webp")
@@ -128,7 +128,7 @@ def _rows(file: Path, note: Callable[[str], None]) -> Iterator[tuple[str, str]]:
             note(f"a line of {file.name} names no file")
             continue
         try:
-            yield inside(str(target).strip().removeprefix("./")), said(first_of(told, TEXT_COLUMNS))
+            yield inside(str(target).strip().removeprefix("./"), ABOVE), said(first_of(told, TEXT_COLUMNS))
         except ValueError as error:
             note(f"{file.name}: {error}")
 

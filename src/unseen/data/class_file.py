@@ -21,6 +21,13 @@ _SUFFIXES = (".csv", ".tsv", ".json", ".txt")
 _RESERVED = ("name", "description", "parent", "concept")
 
 
+def check_prompts(prompts: Sequence[str] | None) -> None:
+    """`ValueError` for a sentence in which a name does not go into one place {}."""
+    for prompt in prompts or ():
+        if prompt.count("{}") != 1:
+            raise ValueError(f"prompts must have one place {{}} for the name of the class; got {prompt!r}")
+
+
 @reads("a class file", "write a CSV with the column name, or a JSON list of records")
 def read_classes(path: str | os.PathLike[str]) -> ClassSpace:
     """Read what is known of your classes.

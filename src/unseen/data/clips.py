@@ -89,28 +89,28 @@ def _clock(seconds: float) -> str:
     return f"{whole // 3600}:{whole // 60 % 60:02d}:{whole % 60:02d}"
 
 
-def windows(seconds: float, length: float, stride: float) -> list[tuple[float, float]]:
-    """Start and end of windows of `length` seconds, one every `stride`; a video that is shorter is one window.
+def windows(seconds: float, window: float, stride: float) -> list[tuple[float, float]]:
+    """Start and end of windows of `window` seconds, one every `stride`; a video that is shorter is one window.
 
     The last one ends where the video ends.
 
     Raises
     ------
     ValueError
-        If a number is not positive, `length` is below `SHORTEST`, or there would be more than `MOST_WINDOWS`.
+        If a number is not positive, `window` is below `SHORTEST`, or there would be more than `MOST_WINDOWS`.
     """
-    for name, value in (("seconds", seconds), ("length", length), ("stride", stride)):
+    for name, value in (("seconds", seconds), ("window", window), ("stride", stride)):
         if not (np.isfinite(value) and value > 0):
             raise ValueError(f"{name} must be a positive number of seconds; got {value}")
-    if length < SHORTEST:
-        raise ValueError(f"length must be at least {SHORTEST} seconds; got {length}")
-    if seconds <= length:
+    if window < SHORTEST:
+        raise ValueError(f"window must be at least {SHORTEST} seconds; got {window}")
+    if seconds <= window:
         return [(0.0, max(seconds, SHORTEST))]
-    count = int(np.ceil((seconds - length) / stride - 1e-9)) + 1
+    count = int(np.ceil((seconds - window) / stride - 1e-9)) + 1
     if count > MOST_WINDOWS:
         raise ValueError(f"stride {stride:g} makes {count:,} windows of {seconds:.0f} s; at most {MOST_WINDOWS:,}")
-    starts = [min(i * stride, seconds - length) for i in range(count)]
-    return [(start, start + length) for start in starts]
+    starts = [min(i * stride, seconds - window) for i in range(count)]
+    return [(start, start + window) for start in starts]
 
 
 def clip_files(segments: Sequence[Segment], fs: Any = None, *, frames: int = FRAMES, side: int = SIDE) -> Lazy:
@@ -323,7 +323,7 @@ class _Folders(_Kept):
 
 
 def sliding(
-    path: str | os.PathLike[str], stride: float, length: float | None = None, *, frames: int = FRAMES
+    path: str | os.PathLike[str], stride: float, window: float | None = None, *, frames: int = FRAMES
 ) -> Domain:
     """Windows over one video, each a clip without a label, with the columns ``start`` and ``end`` in seconds.
 
@@ -335,7 +335,7 @@ def sliding(
         A video on this machine.
     stride : float, > 0
         Seconds from the start of a window to that of the next one.
-    length : float, > 0, optional
+    window : float, > 0, optional
         Seconds of a window; `stride` if absent, so that each second is in one window.
     frames : int, >= 2
         Frames of a window.
@@ -348,7 +348,7 @@ def sliding(
         If it is not there.
     """
     place = os.fspath(path)
-    for what, value in (("stride", stride), ("length", length)):
+    for what, value in (("stride", stride), ("window", window)):
         if value is not None and not (np.isfinite(value) and value > 0):
             raise ValueError(f"{what} must be a positive number of seconds; got {value}")
     _checked(frames, SIDE)
@@ -361,7 +361,7 @@ def sliding(
     check_plain(place)
     with _named(place), Path(place).open("rb") as file:
         track = video.probe(file)
-    parts = windows(track.seconds, stride if length is None else length, stride)
+    parts = windows(track.seconds, stride if window is None else window, stride)
     name = Path(place).name
     reader = _Windows(local(), *_checked(frames, SIDE), store=Store(cache(), room=0), path=place, windows=tuple(parts))
     return Domain(

@@ -18,7 +18,7 @@ from unseen.data.loaders.common import ID_COLUMNS, TEXT_COLUMNS, find_column, lo
 from unseen.data.loaders.table import as_texts, read_frame
 from unseen.data.reading import natural_key, read_bytes
 from unseen.data.tasks.base import objects
-from unseen.files import harmless, reads, walk
+from unseen.files import harmless, is_hidden, reads, walk
 from unseen.runtime import replacing
 
 DOCUMENT_ID_COLUMNS = ("_id", "doc_id", "docid", "document_id", "corpus-id", "pid", *ID_COLUMNS)
@@ -216,8 +216,9 @@ def _judged(text: str, file: str) -> list[tuple[str, str, str]]:
 
 def _folder(folder: Path) -> Domain:
     """Every text file below a folder is a document, called by its path."""
+    names = walk(folder, ignore=is_hidden).files
     files = sorted(
-        (file for name in walk(folder).files if (file := folder / name).suffix.lower() in TEXT_SUFFIXES),
+        (file for name in names if (file := folder / name).suffix.lower() in TEXT_SUFFIXES),
         key=lambda file: natural_key(str(file.relative_to(folder))),
     )
     if not files:

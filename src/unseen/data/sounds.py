@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unseen.data.domain import Lazy, Skipped
-from unseen.files import check_plain, sentence, walk
+from unseen.files import check_plain, is_hidden, sentence, walk
 
 PLAIN = (".wav",)
 """Formats that are read without another package."""
@@ -164,7 +164,7 @@ def audible(wave: NDArray[np.float32], rate: int, seconds: float = 10.0) -> list
 def find_sounds(place: str | os.PathLike[str]) -> tuple[list[Path], list[str], tuple[Skipped, ...]]:
     """The sounds of a folder, or one file: paths, names below the folder, and what could not be looked into.
 
-    Files of other formats are no sounds, and not counted.
+    Files of other formats are no sounds, and not counted; hidden files are ignored.
 
     Raises
     ------
@@ -176,7 +176,7 @@ def find_sounds(place: str | os.PathLike[str]) -> tuple[list[Path], list[str], t
         return [root], [root.name], ()
     if not root.is_dir():
         raise ValueError(f"sounds: there is no file or folder {str(place)!r}")
-    below = walk(root)
+    below = walk(root, ignore=is_hidden)
     names = [name for name in below.files if Path(name).suffix.lower() in SOUND_SUFFIXES]
     if not names:
         raise ValueError(f"sounds: {str(place)!r} holds no sound; they end in {', '.join(SOUND_SUFFIXES)}")

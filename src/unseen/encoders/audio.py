@@ -158,7 +158,7 @@ def build_clap(request: Request) -> TwoTowerEncoder:
     """Build ``clap:<folder or hub name>``."""
     place = request.folder or Path(request.argument).expanduser()
     local = place.is_dir()
-    with online(request, "give a folder that holds the model", needed=not local):
+    with online(request, "give a folder that holds the model", needed=not local, place=request.argument):
         space = clap(str(place) if local else request.argument)
     sounds = ClapSounds(space, name=request.name, local=local)
     texts = Encoder(

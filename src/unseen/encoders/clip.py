@@ -79,7 +79,7 @@ def build_open_clip(request: Request) -> TwoTowerEncoder:
     inside = random or request.folder is not None
     path = Path(source).expanduser()
     local = bool(source) and path.is_file()
-    with online(request, "give a local file: open_clip:<arch>/<file>", needed=not (inside or local)):
+    with online(request, "give a local file: open_clip:<arch>/<file>", needed=not (inside or local), place=source):
         model = open_clip.create_model(
             arch, None if inside else str(path) if local else source, weights_only=True, pretrained_text=False
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import difflib
 import importlib
 import importlib.util
 import os
@@ -343,7 +344,9 @@ def _parse(name: str) -> tuple[str, str, dict[str, str]]:
     base, _, query = name.partition("?")
     scheme, _, argument = base.partition(":")
     if scheme not in schemes():
-        raise ValueError(f"{name!r} is no encoder; there are: {', '.join(names())}")
+        close = difflib.get_close_matches(scheme, schemes(), n=1)
+        hint = f"did you mean {close[0]!r}? There" if close else "there"
+        raise ValueError(f"{name!r} is no encoder; {hint} are: {', '.join(names())}")
     return scheme, argument, dict(parse_qsl(query, keep_blank_values=True))
 
 
@@ -360,14 +363,17 @@ def _without_folders(name: str, scheme: str, argument: str) -> str:
 
 
 @contextlib.contextmanager
-def online(request: Request, fix: str, *, needed: bool = True) -> Iterator[None]:
+def online(request: Request, fix: str, *, needed: bool = True, place: str = "") -> Iterator[None]:
     """Run a block that may download; turn whatever fails into one error that names the fix.
 
-    Without a network the hub's client would retry for most of a minute: it is told to look in its cache only.
+    A `place` that begins as paths of this machine do is no name on the hub. Without a network the hub's client would
+    retry for most of a minute: it is told to look in its cache only.
     """
     if not needed:
         yield
         return
+    if place.startswith((".", "~")) or Path(place).is_absolute():
+        raise FileNotFoundError(f"encoder {request.name!r}: there is no {place!r} on this machine")
     from huggingface_hub import constants
 
     endpoint, before = constants.ENDPOINT, constants.HF_HUB_OFFLINE

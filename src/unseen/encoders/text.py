@@ -149,7 +149,7 @@ def build_sentence_transformer(request: Request) -> Encoder:
 
     folder = request.folder or Path(request.argument).expanduser()
     local = folder.is_dir()
-    with online(request, "give a folder that holds the model", needed=not local), silently():
+    with online(request, "give a folder that holds the model", needed=not local, place=request.argument), silently():
         model = SentenceTransformer(
             str(folder) if local else request.argument,
             device="cpu",

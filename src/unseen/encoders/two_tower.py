@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from unseen.data.class_file import check_prompts
 from unseen.data.classes import ClassSpace
 from unseen.data.domain import Domain, Lazy
 from unseen.data.typing import FloatArray, Kind
@@ -177,9 +178,7 @@ def class_texts(
     pairs = [(name, text or None) for name, text in zip(classes.names, descriptions)]
     if not prompts:
         return [[(template or name_and_description)(*pair) for pair in pairs]]
-    for prompt in prompts:
-        if prompt.count("{}") != 1:
-            raise ValueError(f"prompts must have one place {{}} for the name of the class; got {prompt!r}")
+    check_prompts(prompts)
     return [[prompt.replace("{}", name_and_description(*pair)) for pair in pairs] for prompt in prompts]
 
 

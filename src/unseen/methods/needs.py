@@ -40,6 +40,8 @@ class Need(abc.ABC):
 
     first: ClassVar[bool] = False
     """Whether it is told before the words that are missing."""
+    by_default: ClassVar[bool] = False
+    """Whether it is that of the default settings: it is told of a method that is planned, not of one that is made."""
     makes: ClassVar[tuple[str, ...]] = ()
     """Words that `example` makes anew, whatever the standard input would be."""
 

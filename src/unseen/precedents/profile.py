@@ -79,11 +79,16 @@ class Profile:
         told = [
             f"{' and '.join(WORDS.get(word, word) for word in self.words)} of {KINDS.get(self.kind, self.kind)}",
             None if self.classes is None else f"{self.classes} classes",
-            None if self.labels is None else f"{self.labels:.3g} labelled samples each",
-            None if self.target is None else f"{self.target} target samples",
+            _about(self.labels, "labelled sample") + " each" if self.labels else None,
+            _about(self.target, "target sample") if self.target else None,
         ]
         shift = [f"{SHIFT.get(key, key)} {value:.2f}" for key, value in self.shift.items()]
         return ", ".join([*(part for part in told if part), *shift])
+
+
+def _about(n: float, noun: str) -> str:
+    whole = max(round(n), 1)
+    return f"{'' if n == whole else 'about '}{whole} {noun}{'' if whole == 1 else 's'}"
 
 
 def profile(results: Mapping[str, Any]) -> Profile:

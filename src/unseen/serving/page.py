@@ -17,6 +17,7 @@ from unseen.encoders.two_tower import TwoTowerEncoder
 from unseen.encoders.vision import ImagePreprocess
 from unseen.methods.base import Method
 from unseen.report.pages import source_hash
+from unseen.report.words import KINDS
 from unseen.runtime import replacing
 from unseen.serving.manual import FOLDER, environment, style
 
@@ -107,8 +108,8 @@ def preprocess_of(bundle: Bundle) -> ImagePreprocess:
     encoder = bundle.encoder.image if isinstance(bundle.encoder, TwoTowerEncoder) else bundle.encoder
     preprocess: Any = None if encoder is None else encoder.preprocess
     if not isinstance(preprocess, ImagePreprocess):
-        reads = "features" if encoder is None else encoder.kind
-        raise ValueError(f"a page needs a model that reads pictures; this one reads {reads}")
+        kind = "features" if encoder is None else encoder.kind
+        raise ValueError(f"a page needs a model that reads pictures; this one reads {KINDS.get(kind, (kind, kind))[1]}")
     return preprocess
 
 

@@ -43,7 +43,7 @@ class Places:
     Parameters
     ----------
     roots : sequence of path
-        Folders of this machine whose content may be read.
+        Folders of this machine whose content may be read; a relative place is looked for in each, in this order.
     uploads : path
         Folder of what is uploaded.
     longest : int
@@ -73,16 +73,17 @@ class Places:
             return str(self._uploaded(text.removeprefix(UPLOAD), what))
         if "://" in text or "::" in text or "\0" in text:
             raise ValueError(f"{what}: {text!r} is an address; only folders and files of this machine are read")
-        place = Path(os.path.normpath(self.roots[0] / Path(text).expanduser()))
-        real = Path(os.path.realpath(place))
-        if not any(real.is_relative_to(root) for root in self.roots):
-            below = " or ".join(str(root) for root in self.roots)
+        tried = [os.path.realpath(os.path.normpath(root / Path(text).expanduser())) for root in self.roots]
+        allowed = [real for real in tried if any(Path(real).is_relative_to(root) for root in self.roots)]
+        below = " or ".join(str(root) for root in self.roots)
+        if not allowed:
             raise ValueError(
                 f"{what}: {text!r} does not lie below {below}; start `unseen web --data FOLDER` to open another folder"
             )
-        if not real.exists():
-            raise ValueError(f"{what}: there is no {text!r}")
-        return str(real)
+        there = next((real for real in allowed if Path(real).exists()), None)
+        if there is None:
+            raise ValueError(f"{what}: there is no {text!r} below {below}")
+        return there
 
     def shown(self, path: str) -> str:
         """A place as a form and a page name it."""

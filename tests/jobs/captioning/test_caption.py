@@ -274,7 +274,7 @@ def test_a_table_without_sounds_or_with_paths_that_lead_out_is_refused(place: Pa
     with pytest.raises(ValueError, match="has no column of sounds"):
         job.sounds_of(tmp_path / "t.csv")
     pd.DataFrame({"sound": ["../x.wav"]}).to_csv(tmp_path / "t.csv", index=False)
-    with pytest.raises(ValueError, match="leads out of its folder"):
+    with pytest.raises(ValueError, match="leads out of its folder: put the table into a folder above"):
         job.sounds_of(tmp_path / "t.csv")
     with pytest.raises(ValueError, match="no file or folder"):
         job.sounds_of(tmp_path / "nowhere")

@@ -110,6 +110,7 @@ def test_what_cannot_be_is_named_before_work(home: Path) -> None:
     assert "'class 6', 'class 7'" in told
     told = call(data, *SMALL, "--unknown", 6, *out, code=1)
     assert "unknown must be at most 5, the classes with 4 queries beside 3 of an episode; got 6" in told
+    assert "there are 8 such classes in all" in told
     assert "unknown must be at least 1" in call(data, *SMALL, "--unknown-data", both, *out, code=1)
     assert "base must be above 0" in call(data, *SMALL, "--methods", "dafosnet", *out, code=1)
     assert "source is read by none of prototypes" in call(data, *SMALL, "--source", both, *out, code=1)

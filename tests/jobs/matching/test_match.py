@@ -223,6 +223,7 @@ def test_pictures_of_one_name_and_those_without_a_partner_are_told(folder: Path,
         (tmp_path / side).mkdir()
         Image.fromarray(scene(1)).save(tmp_path / side / "x.png")
     Image.fromarray(scene(2)).save(tmp_path / "right" / "alone.png")
+    Image.fromarray(scene(2)).save(tmp_path / "right" / "._x.png")
     assert len(job.read(tmp_path / "left", tmp_path / "right")) == 1
     assert "1 pictures have no partner" in caplog.text
     Image.fromarray(scene(2)).save(tmp_path / "right" / "x.jpg")

@@ -17,7 +17,7 @@ from unseen.data.domain import Domain
 from unseen.data.loaders.text_graph import read_links
 from unseen.data.text_graphs import Neighbourhoods, TextAttributedGraph
 from unseen.jobs.nodes import job
-from unseen.jobs.nodes.grading import chosen_of
+from unseen.jobs.nodes.grading import chosen_of, table_of_nodes
 from unseen.jobs.nodes.job import Sampling, classify_nodes
 from unseen.jobs.nodes.links import hidden_edges
 
@@ -170,23 +170,33 @@ def test_edges_that_are_asked_about_are_not_learnt_from(monkeypatch: pytest.Monk
     [
         ({"classes": ["music"]}, "classes must be at least two"),
         ({"classes": None}, "classes must be at least two"),
-        ({"templates": ["about"]}, "templates must hold"),
-        ({"templates": ["a {} of {topic}"]}, "no other field; got 'a {} of {topic}'"),
-        ({"templates": ["a {} of {}"]}, "once, and no other field"),
-        ({"templates": ["a {} {"]}, "templates must hold"),
+        ({"prompts": ["about"]}, "prompts must hold"),
+        ({"prompts": ["a {} of {topic}"]}, "no other field; got 'a {} of {topic}'"),
+        ({"prompts": ["a {} of {}"]}, "once, and no other field"),
+        ({"prompts": ["a {} {"]}, "prompts must hold"),
         ({"shots": -1}, "shots must be at least 0"),
         ({"starts": 1}, "starts at least 2"),
         ({"preset": "huge"}, "preset must be one of"),
         ({"settings": {"hidden": 0}}, "hidden"),
         ({"links": [("n1", "nowhere")]}, "row 1: 'nowhere' is the name of no node"),
         ({"links": []}, "at least one pair"),
+        (
+            {"encoder": "efficientnet-lite0"},
+            "encoder must read texts, as minilm does; efficientnet-lite0 reads pictures",
+        ),
+        ({"graph": "unread", "pretrain": ["nosuch.npz"]}, "pretrain: path 'nosuch.npz' does not exist"),
+        ({"graph": "unread", "pretrain": [("nosuch.csv", "no.csv")]}, "pretrain: path 'nosuch.csv' does not exist"),
+        ({"graph": "unread", "summaries": "nosuch.jsonl"}, "summaries: path 'nosuch.jsonl' does not exist"),
         ({"model": "nosuch", "settings": None}, "model must be a folder .* there is no folder 'nosuch'"),
         ({"graph": world().replace(labels=None, classes=None), "shots": 2}, "shots needs labels"),
         ({"classes": ["sea", "law", "music"]}, "classes of the graph"),
     ],
 )
-def test_what_cannot_be_is_refused_before_any_work(changes: dict[str, object], told: str) -> None:
-    with pytest.raises(ValueError, match=told):
+def test_what_cannot_be_is_refused_before_any_work(
+    monkeypatch: pytest.MonkeyPatch, changes: dict[str, object], told: str
+) -> None:
+    monkeypatch.setattr(Sampling, "around", lambda *_: pytest.fail("subgraphs were taken"))
+    with pytest.raises((ValueError, FileNotFoundError), match=told):
         run(**changes)
     with pytest.raises(ValueError, match="subgraphs must be walk or hops"):
         Sampling(method="jump")
@@ -269,6 +279,19 @@ def test_a_simple_arm_is_taken_if_it_is_surely_right_on_more() -> None:
 
 def test_the_table_has_the_classes_of_the_arm_that_was_taken() -> None:
     found = run()
-    own = {name: figures["accuracy"] for name, figures in found.results["graded"].items()}
-    right = (found.table["class"].to_numpy() == np.array(list(WORDS))[world().labels]).mean()
-    assert right == pytest.approx(own[found.results["chosen"]])
+    graded = {name: figures["accuracy"] for name, figures in found.results["graded"].items()}
+    truth = np.array(list(WORDS))[world().labels]
+    assert (found.table["class"].to_numpy() == truth).mean() == pytest.approx(graded[found.results["chosen"]])
+    assert (found.table.by_text == "").any()
+    assert (found.table.by_text.to_numpy() == truth).mean() == pytest.approx(graded["own text"])
+
+
+def test_scores_that_say_nothing_of_a_node_give_it_no_class() -> None:
+    graph, none = world(), np.empty(0, dtype=np.int64)
+    truth = np.eye(3, dtype=np.float32)[graph.labels]
+    guess = np.where((graph.labels == 0)[:, None], np.float32(0), truth)  # the first class by the order of classes
+    wrong_on_the_first = np.where((graph.labels == 0)[:, None], np.roll(truth, 1, axis=1), truth)
+    assert chosen_of({"graphclip": wrong_on_the_first, "own text": guess}, graph, none) == "graphclip"
+    assert graph.classes is not None
+    table = table_of_nodes(graph, graph.classes, guess, truth)
+    assert (table["class"] == "").tolist() == (graph.labels == 0).tolist()

@@ -39,6 +39,7 @@ from unseen.methods.few_shot.dafosnet.losses import (
     prototypes,
 )
 from unseen.methods.few_shot.dafosnet.method import heavier, joint_labels
+from unseen.methods.few_shot.dafosnet.needs import of_the_source
 from unseen.methods.few_shot.dafosnet.training import Networks, Settings, gan_round, judged, meta_train
 from unseen.nn.train import Run
 
@@ -469,7 +470,13 @@ def test_what_cannot_be_drawn_is_named_before_work() -> None:
         DAFOSNet(way=8).fit(source=source, auxiliary=target)
     with pytest.raises(ValueError, match="classes of target with 9 shots"):
         DAFOSNet(way=3, target_shots=9).fit(source=source, auxiliary=target)
-    with pytest.raises(ValueError, match="source and target must have two known classes"):
+    told = r"source and auxiliary must have two known .* there are 2 and 6 classes with so many samples, 8 in all"
+    with pytest.raises(ValueError, match=told):
         DAFOSNet().fit(source=clouds(2, 10), auxiliary=target)
+    few = clouds(4, 6).take(np.arange(22))
+    with pytest.raises(ValueError, match="with 6 samples each to learn from; it has 4 classes, but only 4 of c3; add"):
+        DAFOSNet(target_shots=8).fit(source=few, support=clouds(4, 1))
+    needed = of_the_source(clouds(7, 2), 3)
+    assert needed.endswith("it has 7 classes, but only 2 of c0, 2 of c1, 2 of c2, 2 of c3 and too few of 3 others")
     with pytest.raises(ValueError, match="auxiliary must have labelled samples"):
         DAFOSNet().fit(source=source, auxiliary=target.replace(y=None))

@@ -92,12 +92,16 @@ def find_column(columns: Sequence[str], wanted: str | None, argument: str, usual
     return next((folded[name] for name in usual if name in folded), None)
 
 
-def inside(path: str) -> str:
-    """A relative path in normal form; `ValueError` if it is absolute or leads out of its folder."""
+ABOVE = "put the table into a folder above its files, and write their paths from there"
+"""What to do where a table names files that lie elsewhere."""
+
+
+def inside(path: str, fix: str = "") -> str:
+    """A relative path in normal form; `ValueError` if it is absolute or leads out of its folder, with what to do."""
     path = path.replace("\\", "/")
     parts = PurePosixPath(path).parts
     if not parts or path.startswith("/") or re.match(r"[A-Za-z][A-Za-z0-9+.-]*:", path) or ".." in parts:
-        raise ValueError(f"{path!r} leads out of its folder")
+        raise ValueError(f"{path!r} leads out of its folder" + (f": {fix}" if fix else ""))
     return "/".join(parts)
 
 

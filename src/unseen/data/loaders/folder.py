@@ -18,14 +18,12 @@ from unseen.data.loaders.common import OnError, encode_labels, inspect, logger, 
 from unseen.data.reading import is_local, natural_key, open_file, read_bytes
 from unseen.data.sounds import SOUND_SUFFIXES, check_sound, sound_files
 from unseen.data.video import VIDEO_SUFFIXES
-from unseen.files import walk
+from unseen.files import is_hidden, walk
 
 SPLITS = frozenset({"train", "training", "val", "valid", "validation", "dev", "test", "testing", "eval"})
 """Folders called like this, if all top folders are, are splits and not classes."""
 
 WORDS = {"image": "pictures", "clip": "videos", "audio": "sounds"}
-
-_NOISE = frozenset({"thumbs.db", "desktop.ini", "__macosx"})
 
 
 def load_folder(
@@ -191,18 +189,14 @@ def _verify_sound(fs: Any, path: str) -> None:
 def files_below(fs: Any, root: str) -> tuple[list[str], list[Skipped]]:
     """Visible files below `root` as relative paths in natural order, links followed, and what of them is refused."""
     if is_local(fs):
-        files, told = walk(root, ignore=_hidden)
+        files, told = walk(root, ignore=is_hidden)
         return sorted(files, key=natural_key), [Skipped(*one) for one in told]
     prefix = root.rstrip("/") + "/" if root else ""
     files = [path.removeprefix(prefix) for path in fs.find(root)]
     refused = [Skipped(path, "the path leads out of its folder") for path in files if ".." in path.split("/")]
     bad = {skipped.where for skipped in refused}
-    visible = [path for path in files if path not in bad and not _hidden(path)]
+    visible = [path for path in files if path not in bad and not is_hidden(path)]
     return sorted(visible, key=natural_key), refused
-
-
-def _hidden(path: str) -> bool:
-    return any(part.startswith(".") or part.lower() in _NOISE for part in path.split("/"))
 
 
 def _verify_image(fs: Any, path: str) -> None:

@@ -19,6 +19,7 @@ from unseen.data.feature_names import MOST, listed
 from unseen.data.images import IMAGE_SUFFIXES, image_files, verify
 from unseen.data.loaders.cells import EMPTY, Column, column_of
 from unseen.data.loaders.common import (
+    ABOVE,
     ID_COLUMNS,
     LABEL_COLUMNS,
     PATH_COLUMNS,
@@ -355,7 +356,7 @@ def _full(fs: Any, table: str, allow_outside: bool, name: str) -> str:
     folder = table.rpartition("/")[0]
     if allow_outside and is_local(fs):
         return str(Path(folder, name.replace("\\", "/")))
-    return f"{folder}/{inside(name)}" if folder else inside(name)
+    return f"{folder}/{inside(name, ABOVE)}" if folder else inside(name, ABOVE)
 
 
 def are_clips(fs: Any, table: str, column: pd.Series[Any], allow_outside: bool = False) -> bool:

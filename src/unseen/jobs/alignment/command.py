@@ -59,7 +59,7 @@ def align(
         ),
     ] = None,
     classes: options.Classes = None,
-    prompt: options.Prompts = None,
+    prompts: options.Prompts = None,
     exam: Annotated[
         str | None, typer.Option(help="Labelled samples, for the zero-shot accuracy; never learnt from.")
     ] = None,
@@ -154,7 +154,7 @@ def align(
                 "cannot be with it; --classes, --prompt and --bundle can"
             )
         made = job.ask_about(
-            pairs[0], classes, out=out, prompts=prompt or None, with_encoder=bundle, trust=trust
+            pairs[0], classes, out=out, prompts=prompts or None, with_encoder=bundle, trust=trust
         )  # fmt: skip
         if as_json:
             dump(dataclasses.asdict(told.told_by(out)))
@@ -177,7 +177,7 @@ def align(
         _, report = multilingual(
             pairs, languages.split(","), out=out, left=left, right=right, encoder=left_encoder, crops=crops,
             translating=Translating(translator, translations, agreement, source_language), preset=preset,
-            settings=settings_of(settings), classes=classes, prompts=prompt or None, exam=exam,
+            settings=settings_of(settings), classes=classes, prompts=prompts or None, exam=exam,
             language=language, held_out=held_out, beside=beside, seed=seed, with_encoder=bundle, trust=trust, say=say,
         )  # fmt: skip
     elif translator or translations or crops or agreement is not None or source_language != "en":
@@ -190,7 +190,7 @@ def align(
             raise ValueError(f"classification: both towers learn; {told_off}")
         _, report = unify(
             pairs, classification, out=out, left=left, right=right, encoder=left_encoder, preset=preset,
-            settings=settings_of(settings), classes=classes, prompts=prompt or None, exam=exam,
+            settings=settings_of(settings), classes=classes, prompts=prompts or None, exam=exam,
             held_out=held_out, beside=beside, seed=seed, with_encoder=bundle, trust=trust, say=say,
         )  # fmt: skip
     elif method == "mug-stan":
@@ -200,14 +200,14 @@ def align(
             raise ValueError("method mug-stan: both towers learn; frozen, right-encoder and language do not apply")
         _, report = align_clips(
             pairs, out=out, left=left, right=right, encoder=left_encoder, preset=preset,
-            settings=settings_of(settings), classes=classes, prompts=prompt or None, exam=exam,
+            settings=settings_of(settings), classes=classes, prompts=prompts or None, exam=exam,
             held_out=held_out, beside=beside, seed=seed, with_encoder=bundle, trust=trust, say=say,
         )  # fmt: skip
     else:
         _, report = job.align(
             pairs, out=out, left=left, right=right, frozen=frozen, left_encoder=left_encoder,  # type: ignore[arg-type]
             right_encoder=right_encoder, preset=preset, settings=settings_of(settings), classes=classes,
-            prompts=prompt or None, exam=exam, language=language, held_out=held_out, beside=beside, seed=seed,
+            prompts=prompts or None, exam=exam, language=language, held_out=held_out, beside=beside, seed=seed,
             with_encoder=bundle, trust=trust, say=say,
         )  # fmt: skip
     if not parallel.leads():

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unseen.bundle import Bundle
-from unseen.data.class_file import class_space
+from unseen.data.class_file import check_prompts, class_space
 from unseen.data.classes import ClassSpace
 from unseen.data.domain import Domain
 from unseen.data.pairs import Pairs
@@ -134,7 +134,7 @@ def align(
     refuse_foreign(out, WRITTEN)
     method = _method(preset, {**(settings or {}), "frozen": frozen, "random_state": seed})
     space = class_space(classes)
-    _check_prompts(prompts)
+    check_prompts(prompts)
     with parallel.launched(current().device):
         tell = say if parallel.first() else (lambda line: None)
         taken = read(_paths(pairs), left=left, right=right) if not isinstance(pairs, Pairs) else None
@@ -206,7 +206,7 @@ def ask_about(
     prompts : sequence of str, optional
         Those of the model if absent.
     """
-    _check_prompts(prompts)
+    check_prompts(prompts)
     space = class_space(classes)
     if space is None:
         raise ValueError("classes must be named: a file, or names with commas between them")
@@ -434,12 +434,6 @@ def _method(preset: str | None, settings: Mapping[str, Any]) -> CWCL:
     if preset is not None and preset not in presets:
         raise ValueError(f"preset must be one of {', '.join(presets)}; got {preset!r}")
     return CWCL().set_params(**{**presets[preset or "default"], **settings})
-
-
-def _check_prompts(prompts: Sequence[str] | None) -> None:
-    for prompt in prompts or ():
-        if prompt.count("{}") != 1:
-            raise ValueError(f"prompts must have one place {{}} for the name of the class; got {prompt!r}")
 
 
 def _paths(pairs: Any) -> list[Any]:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from unseen.bundle import Bundle
-from unseen.data.class_file import class_space
+from unseen.data.class_file import check_prompts, class_space
 from unseen.data.classes import ClassSpace
 from unseen.data.domain import Domain, Lazy, concatenate
 from unseen.data.duplicates import perceptual
@@ -493,7 +493,6 @@ def _templates(prompts: Sequence[str] | None, source: str) -> dict[str, tuple[st
     for prompt in prompts or (TEMPLATE,):
         told = SPOKEN.fullmatch(prompt)
         code, text = (told[1], told[3]) if told else (source, prompt)
-        if text.count("{}") != 1:
-            raise ValueError(f"prompts must have one place {{}} for the name of the class; got {prompt!r}")
+        check_prompts([text])
         found.setdefault(code, []).append(text)
     return {code: tuple(texts) for code, texts in found.items()}

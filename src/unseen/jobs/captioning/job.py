@@ -323,7 +323,7 @@ def labels_of(file: str | os.PathLike[str]) -> ClassSpace:
 
 def _table(file: Path, argument: str) -> tuple[list[str], list[str] | None]:
     """The column of sounds of a table, relative to it, and that of captions if there is one."""
-    from unseen.data.loaders.common import find_column, inside, locate
+    from unseen.data.loaders.common import ABOVE, find_column, inside, locate
     from unseen.data.loaders.table import as_texts, read_frame
 
     if not file.is_file():
@@ -336,7 +336,7 @@ def _table(file: Path, argument: str) -> tuple[list[str], list[str] | None]:
         raise ValueError(f"{argument}: {str(file)!r} has no column of sounds; they end in {', '.join(SOUND_SUFFIXES)}")
     own = find_column(columns, None, argument, ("caption", "captions", "text", "sentence"))
     texts = None if own is None else [" ".join(str(text).split()) for text in as_texts(frame[own]).tolist()]
-    return [inside(str(value)) for value in frame[found[0]]], texts
+    return [inside(str(value), ABOVE) for value in frame[found[0]]], texts
 
 
 def _of_sounds(values: Sequence[Any]) -> bool:

@@ -372,7 +372,10 @@ def _labelled_samples(data: Any, on_error: str, role: str) -> tuple[Domain, list
     """Labelled samples, and those that could not be read."""
     from unseen.data.loaders import samples_of
 
-    domain = samples_of(data, on_error=on_error)
+    try:
+        domain = samples_of(data, on_error=on_error)
+    except FileNotFoundError as error:
+        raise FileNotFoundError(f"{role}: {error}") from error
     if domain.task != "class" or domain.y is None or domain.classes is None:
         raise ValueError(f"{role} must have a class for each sample, such as class folders; {domain.name} has none")
     return domain.take(domain.labeled), unread(role, domain)

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from unseen.data.domain import Domain
 from unseen.data.images import IMAGE_SUFFIXES, as_pixels, image_files
 from unseen.data.pairs import Pairs, read_pairs
-from unseen.files import reads, walk
+from unseen.files import is_hidden, reads, walk
 from unseen.methods.matching.gim import GIM
 from unseen.methods.matching.matcher import PairMatcher
 from unseen.methods.matching.minima import MINIMA
@@ -132,7 +132,8 @@ def _pictures(folder: Path) -> dict[str, Path]:
 
 
 def _files(folder: Path) -> list[Path]:
-    return sorted(path for name in walk(folder).files if (path := folder / name).suffix.lower() in IMAGE_SUFFIXES)
+    names = walk(folder, ignore=is_hidden).files
+    return sorted(path for name in names if (path := folder / name).suffix.lower() in IMAGE_SUFFIXES)
 
 
 def _of_files(left: Sequence[Path], right: Sequence[Path], names: Sequence[str]) -> Pairs:

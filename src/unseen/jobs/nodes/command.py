@@ -29,7 +29,7 @@ def nodes(
     check_links: Annotated[
         bool, typer.Option("--check-links", help="Hide a tenth of the edges first; say how well they are found.")
     ] = False,
-    prompt: Annotated[
+    prompts: Annotated[
         list[str] | None, typer.Option("--prompt", help="Sentence for names, 'a paper on {}.'; may be repeated.")
     ] = None,
     summaries: Annotated[
@@ -70,7 +70,7 @@ def nodes(
         model=model,
         shots=shots,
         links=links,
-        templates=prompt,
+        prompts=prompts,
         encoder=encoder,
         sampling=Sampling(**taken) if taken else None,
         starts=starts,

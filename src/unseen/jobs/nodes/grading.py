@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unseen.data.classes import ClassSpace
-from unseen.data.domain import Domain
+from unseen.data.domain import UNLABELED, Domain
 from unseen.data.rows import unit_rows
 from unseen.data.text_graphs import (
     Neighbourhoods,
@@ -64,10 +64,15 @@ def simple_arms(
     return arms
 
 
+def said_by(scores: NDArray[np.float32]) -> NDArray[np.int64]:
+    """The class of largest score, (n,); -1 where all are the same, as of a text or neighbours that are not there."""
+    return np.where(np.ptp(scores, axis=1) > 0, scores.argmax(axis=1), UNLABELED)
+
+
 def grades_of(
     scores: Mapping[str, NDArray[np.float32]], graph: TextAttributedGraph, support: NDArray[np.int64]
 ) -> dict[str, dict[str, float]]:
-    """Accuracy and macro-F1 of every arm on nodes whose labels nobody learnt from."""
+    """Accuracy and macro-F1 of every arm on nodes whose labels nobody learnt from; no class is a wrong one."""
     rows = _graded_rows(graph, support)
     if not len(rows):
         return {}
@@ -75,7 +80,7 @@ def grades_of(
 
     assert graph.labels is not None
     truth = graph.labels[rows]
-    found = {name: values[rows].argmax(axis=1) for name, values in scores.items()}
+    found = {name: said_by(values[rows]) for name, values in scores.items()}
     return {
         name: {
             "accuracy": accuracy(truth, guess),
@@ -99,7 +104,7 @@ def chosen_of(scores: Mapping[str, NDArray[np.float32]], graph: TextAttributedGr
     if not len(rows):
         return first
     assert graph.labels is not None
-    right = {name: values[rows].argmax(axis=1) == graph.labels[rows] for name, values in scores.items()}
+    right = {name: said_by(values[rows]) == graph.labels[rows] for name, values in scores.items()}
     best = max(right, key=lambda name: right[name].mean())
     better, worse = int((right[best] & ~right[first]).sum()), int((right[first] & ~right[best]).sum())
     if not better:
@@ -128,16 +133,18 @@ def answer_in_lines(graded: Mapping[str, Mapping[str, float]], chosen: str) -> l
 def table_of_nodes(
     graph: TextAttributedGraph, space: ClassSpace, answer: NDArray[np.float32], own: NDArray[np.float32]
 ) -> pd.DataFrame:
-    """A row for each node, with the class of largest score and its probability by a softmax of the scores."""
+    """A row for each node, with the class of largest score and its probability by a softmax of the scores.
+
+    The class is empty where the scores say nothing.
+    """
     import pandas as pd
 
-    names = np.array(space.names)
+    names = np.array((*space.names, ""))  # the last is what -1 is called
     p = np.exp(answer - answer.max(axis=1, keepdims=True))
     p /= p.sum(axis=1, keepdims=True)
-    said = np.array([bool(text.strip()) for text in graph.texts.tolist()])
     return pd.DataFrame({
-        "node": graph.names, "class": names[answer.argmax(axis=1)], "probability": p.max(axis=1).round(4),
-        "by_text": np.where(said, names[own.argmax(axis=1)], ""), "neighbours": graph.degrees,
+        "node": graph.names, "class": names[said_by(answer)], "probability": p.max(axis=1).round(4),
+        "by_text": names[said_by(own)], "neighbours": graph.degrees,
     })  # fmt: skip
 
 

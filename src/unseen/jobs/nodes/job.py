@@ -18,6 +18,7 @@ from unseen import encoders
 from unseen.data.class_file import class_space
 from unseen.data.classes import ClassSpace
 from unseen.data.domain import Domain
+from unseen.data.loaders.common import locate
 from unseen.data.loaders.text_graph import read_graph, read_links
 from unseen.data.pairs import Pairs
 from unseen.data.text_graphs import (
@@ -40,6 +41,7 @@ from unseen.jobs.nodes.links import hidden_edges, links_checked
 from unseen.methods.multimodal.graphclip import GraphCLIP, read_summaries, summarize, write_summaries
 from unseen.methods.multimodal.graphclip.summaries import Summarizer
 from unseen.nn.state import refuse_foreign
+from unseen.report.words import KINDS
 from unseen.runtime import replacing_folder
 
 if TYPE_CHECKING:
@@ -130,7 +132,7 @@ def classify_nodes(
     model: str | os.PathLike[str] | None = None,
     shots: int = 0,
     links: str | os.PathLike[str] | Sequence[tuple[str, str]] | None = None,
-    templates: Sequence[str] | None = None,
+    prompts: Sequence[str] | None = None,
     encoder: str | None = None,
     sampling: Sampling | None = None,
     starts: int = 2000,
@@ -162,7 +164,7 @@ def classify_nodes(
         Labelled nodes of each class to learn a prompt from.
     links : path or pairs of names, optional
         Pairs of nodes whose link is scored: a table as that of edges, or two columns without a header.
-    templates : sequence of str, optional
+    prompts : sequence of str, optional
         Sentences with one {} for a class name; their vectors are averaged.
     encoder : str, optional
         The frozen text encoder: that of `model` if absent, which no other may stand in for, else MiniLM.
@@ -188,12 +190,14 @@ def classify_nodes(
     ------
     ValueError
         If an argument cannot be; before any training.
+    FileNotFoundError
+        If a file is not there; before any is read.
     """
     space = class_space(classes)
     if space is None or len(space) < 2:
         raise ValueError("classes must be at least two: a file, or names with commas between them")
-    for template in templates or ():
-        _check_template(template)
+    for prompt in prompts or ():
+        _check_prompt(prompt)
     if shots < 0 or starts < 2:
         raise ValueError(f"shots must be at least 0 and starts at least 2; got {shots!r} and {starts!r}")
     if model is not None and (pretrain or summaries or summarizer or settings or preset != "default"):
@@ -205,6 +209,10 @@ def classify_nodes(
     if folder is not None and not folder.is_dir():
         raise ValueError(f"model must be a folder that an earlier run wrote; there is no folder {str(model)!r}")
     encoder, how = _reading(folder, encoder, sampling)
+    if "text" not in (kinds := encoders.describe(encoder)["kinds"]):
+        raise ValueError(f"encoder must read texts, as {ENCODER} does; {encoder} reads {KINDS[kinds[0]][1]}")
+    for word, place in (*(("pretrain", one) for one in pretrain), ("links", links), ("summaries", summaries)):
+        _check_there(word, place)
     if out is not None:
         refuse_foreign(Path(out), WRITTEN)
     target = opened(graph, space)
@@ -248,7 +256,7 @@ def classify_nodes(
         method = GraphCLIP.load(folder / "model" if (folder / "model").is_dir() else folder)
     x = vectors(target.texts.tolist())
     x[[not text.strip() for text in target.texts.tolist()]] = 0
-    named = with_sentences(space, templates or TEMPLATES, vectors)
+    named = with_sentences(space, prompts or TEMPLATES, vectors)
     places = how.around(target, np.arange(len(target)), seed)
     domain = places.domain(target, x)
     method = method.adapt(classes=named, support=domain.take(support) if len(support) else None)
@@ -291,14 +299,24 @@ def opened(graph: Graph, classes: ClassSpace | None) -> TextAttributedGraph:
     return read_graph(graph, classes=classes)
 
 
-def _check_template(template: str) -> None:
-    """`ValueError` unless a template has one {} and no other field."""
+def _check_there(argument: str, place: Any) -> None:
+    """`FileNotFoundError` if a file, or one of a table of nodes and one of edges, is not there."""
+    for path in place if isinstance(place, tuple) else (place,):
+        if isinstance(path, (str, os.PathLike)):
+            try:
+                locate(path)
+            except FileNotFoundError as error:
+                raise FileNotFoundError(f"{argument}: {error}") from error
+
+
+def _check_prompt(prompt: str) -> None:
+    """`ValueError` unless a sentence has one {} and no other field."""
     try:
-        fields = [part[1:] for part in string.Formatter().parse(template) if part[1] is not None]
+        fields = [part[1:] for part in string.Formatter().parse(prompt) if part[1] is not None]
     except ValueError:
         fields = []
     if fields != [("", "", None)]:
-        raise ValueError(f"templates must hold {{}} for a class name, once, and no other field; got {template!r}")
+        raise ValueError(f"prompts must hold {{}} for a class name, once, and no other field; got {prompt!r}")
 
 
 def _reading(folder: Path | None, encoder: str | None, sampling: Sampling | None) -> tuple[str, Sampling]:

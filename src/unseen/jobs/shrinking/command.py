@@ -40,7 +40,7 @@ def shrink(
     classes: Annotated[
         str | None, typer.Option(help="Labelled pictures: the zero-shot accuracy of both models.")
     ] = None,
-    prompt: Annotated[
+    prompts: Annotated[
         list[str] | None, typer.Option(help='Text with {} for a class name; "a photo of a {}." if absent.')
     ] = None,
     preset: Annotated[
@@ -68,7 +68,7 @@ def shrink(
 
     about = run(
         model, pairs, out=out, size=size, method=method, inherit=inherit, stages=stages, image=image, text=text,
-        held_out=held_out, classes=classes, prompts=prompt or None, preset=preset, settings=settings_of(settings),
+        held_out=held_out, classes=classes, prompts=prompts or None, preset=preset, settings=settings_of(settings),
         onnx=onnx, seed=seed, trust=trust, say=say,
     )  # fmt: skip
     if as_json:

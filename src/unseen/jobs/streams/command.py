@@ -36,7 +36,7 @@ def continue_(
     texts: Annotated[
         str | None, typer.Option(help="Sentences about many things, one a line; ImageNet's classes if absent.")
     ] = None,
-    prompt: Annotated[
+    prompts: Annotated[
         list[str] | None, typer.Option(help='Text with {} for a class name; "a photo of a {}." if absent.')
     ] = None,
     train: Annotated[
@@ -78,7 +78,7 @@ def continue_(
     from unseen.jobs.streams.page import lines, scores, told
 
     _, history = continue_stream(
-        model, tasks, out=out, also=also or (), reference=reference, texts=texts, prompts=prompt or None,
+        model, tasks, out=out, also=also or (), reference=reference, texts=texts, prompts=prompts or None,
         train=train, method=method, preset=preset, settings=settings_of(settings), held_out=held_out, seed=seed,  # type: ignore[arg-type]
         with_encoder=bundle, trust=trust, say=say,
     )  # fmt: skip

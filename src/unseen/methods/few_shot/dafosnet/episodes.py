@@ -125,6 +125,22 @@ class EpisodeSampler:
         return Rows(known, drawn[:, :shots], drawn[:, shots:], unknown)
 
 
+class JointLabels(NamedTuple):
+    """Labels of source and target, in which equal numbers are the same class."""
+
+    source: IntArray
+    target: IntArray
+
+
+def joint_labels(source: Domain, target: Domain) -> JointLabels:
+    """Classes are the same if their names are, or, where names are missing, their numbers."""
+    if source.classes is None or target.classes is None:
+        return JointLabels(source.labels, target.labels)
+    place = {name: i for i, name in enumerate(source.classes.names)}
+    onto = np.array([place.setdefault(name, len(place)) for name in target.classes.names])
+    return JointLabels(source.labels, onto[target.labels])
+
+
 def with_samples(y: IntArray, least: int) -> IntArray:
     """Classes of which there are at least so many samples, in order."""
     labels, counts = np.unique(y[y >= 0], return_counts=True)

@@ -1,7 +1,7 @@
 """DAFOS-Net: prototypes that are meta-trained over two domains, and a judge of distances that rejects the unknown."""
 
 import dataclasses
-from typing import Annotated, Any, Literal, NamedTuple, Self, overload
+from typing import Annotated, Any, Literal, Self, overload
 
 import numpy as np
 import torch
@@ -11,10 +11,9 @@ from torch import Tensor
 
 from unseen.data.domain import Domain
 from unseen.data.samplers import tensor
-from unseen.data.typing import IntArray
 from unseen.methods.base import UNKNOWN, Card, Method
 from unseen.methods.few_shot.dafosnet.encoder import SOURCE, TARGET, encoder, judge
-from unseen.methods.few_shot.dafosnet.episodes import EpisodeSampler, largest_way, with_samples
+from unseen.methods.few_shot.dafosnet.episodes import EpisodeSampler, joint_labels, largest_way, with_samples
 from unseen.methods.few_shot.dafosnet.gan import HIGH, LOW, Collapse, feature_gan
 from unseen.methods.few_shot.dafosnet.losses import (
     WEIGHTS,
@@ -25,8 +24,8 @@ from unseen.methods.few_shot.dafosnet.losses import (
     outlier_features,
     prototypes,
 )
+from unseen.methods.few_shot.dafosnet.needs import DrawableEpisodes, of_the_source
 from unseen.methods.few_shot.dafosnet.training import Networks, Settings, meta_train
-from unseen.methods.needs import LabeledClasses
 from unseen.methods.parameters import Count, Natural, NonNegative, Positive, Unit, Within
 from unseen.methods.verbs import gives
 
@@ -116,7 +115,7 @@ class DAFOSNet(Method):
         slug="dafosnet",
         rejects=True,
         cost=20.0,
-        needs=(LabeledClasses(4),),
+        needs=(DrawableEpisodes(4, shots=(4, 1), queries=2),),
         title="Domain Adaptive Few-Shot Open-Set Learning",
         venue="ICCV 2023",
         official_code="DebabrataPal7/DAFOSNET",
@@ -301,11 +300,15 @@ class DAFOSNet(Method):
         labels = joint_labels(source, target)
         most = largest_way(*labels, shots, queries)
         if most < 2 and self.way is None:
+            if auxiliary is None:
+                needed = of_the_source(source, shots[0] + self.queries)
+                raise ValueError(f"source: episodes need {needed}; add samples, or lower source_shots or queries")
+            rich = [with_samples(y, n + self.queries) for y, n in zip(labels, shots)]
             raise ValueError(
-                "source and target must have two known classes each, none the same, and an unknown one besides, "
-                f"with {shots[0]} and {shots[1]} shots and {self.queries} queries; there are "
-                f"{' and '.join(str(len(np.unique(y))) for y in labels)} classes, or too few samples of them: give a "
-                f"source of four classes with {shots[0] + self.queries} samples each, or lower source_shots or queries"
+                "source and auxiliary must have two known classes each, none the same, and an unknown one besides, "
+                f"with {shots[0]} and {shots[1]} shots and {self.queries} queries; there are {len(rich[0])} and "
+                f"{len(rich[1])} classes with so many samples, {len(np.union1d(*rich))} in all: add samples, or lower "
+                "source_shots, target_shots or queries"
             )
         way = self.way or min(MOST_CLASSES, most)
         beside = min(len(with_samples(y, self.queries)) for y in labels) - way
@@ -390,22 +393,6 @@ class DAFOSNet(Method):
         if self.reject:
             labels[self.uncertainty(x) > 0.5] = UNKNOWN
         return labels
-
-
-class JointLabels(NamedTuple):
-    """Labels of source and target, in which equal numbers are the same class."""
-
-    source: IntArray
-    target: IntArray
-
-
-def joint_labels(source: Domain, target: Domain) -> JointLabels:
-    """Classes are the same if their names are, or, where names are missing, their numbers."""
-    if source.classes is None or target.classes is None:
-        return JointLabels(source.labels, target.labels)
-    place = {name: i for i, name in enumerate(source.classes.names)}
-    onto = np.array([place.setdefault(name, len(place)) for name in target.classes.names])
-    return JointLabels(source.labels, onto[target.labels])
 
 
 def heavier(sampler: EpisodeSampler) -> EpisodeSampler:
