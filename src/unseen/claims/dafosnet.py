@@ -27,9 +27,8 @@ from unseen.methods.baselines.linear_probe import LinearProbe
 from unseen.methods.baselines.prototypes import Prototypes
 from unseen.methods.few_shot.dafosnet import DAFOSNet
 from unseen.methods.few_shot.dafosnet.encoder import SOURCE, TARGET
-from unseen.methods.few_shot.dafosnet.episodes import gan_labels
+from unseen.methods.few_shot.dafosnet.episodes import gan_labels, joint_labels
 from unseen.methods.few_shot.dafosnet.losses import distances, prototypes
-from unseen.methods.few_shot.dafosnet.method import joint_labels
 from unseen.runtime import reproducible
 
 COPIES = 5

@@ -182,8 +182,8 @@ class Episodes:
             beside = f"beside {self.way} of an episode" if pool is None else "in the pool"
             raise ValueError(
                 f"unknown must be at most {max(spare, 0)}, the classes with {self.queries} queries {beside}; got "
-                f"{self.unknown}, and there are {len(there)} such classes in all: ask for fewer unknown classes, classes or "
-                "queries"
+                f"{self.unknown}, and there are {len(there)} such classes in all: ask for fewer unknown classes, "
+                "classes or queries"
             )
         return there
 
