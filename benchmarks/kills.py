@@ -102,7 +102,8 @@ def commands(folder: Path) -> dict[str, tuple[str, Command, Callable[[Path], Any
 
     def continued(place: Path, which: int) -> None:
         quick = {"iterations": 3, "batch_size": 4}
-        continue_stream("lite-clip", [tasks[which]], out=place, texts=["a cat", "a dog", "a tree"], settings=quick)
+        texts = ["a cat", "a dog", "a tree"]
+        continue_stream("lite-clip", [tasks[which]], out=place, texts=texts, method="zscl", settings=quick)
 
     def of_stream(place: Path) -> Any:
         told = json.loads((place / "stream.json").read_text())

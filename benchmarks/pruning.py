@@ -86,7 +86,7 @@ def work(file: Path, job: str) -> dict[str, Any]:
         clustering = time.perf_counter() - started
         cosine = float(k_means.index.search(x, 1)[0].mean())
     else:
-        from unseen.methods.curation.concept_pruning import find_concepts
+        from unseen.nn.concepts import find_concepts
 
         found = find_concepts(x, n_clusters=CONCEPTS, dedup=EPS if job == "dedup" else None)
         clustering = time.perf_counter() - started

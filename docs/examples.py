@@ -616,9 +616,12 @@ def shell(about: dict[str, Any]) -> str:
             'unseen find handwritten --text "a photo of a seven" --top 3\nunseen methods genecis'
         )
     if "curation" in about["protocols"]:
-        return "unseen data get digits:handwritten --out handwritten\nunseen prune handwritten --keep 0.3 --out pruned"
+        how = "" if slug == "concept-pruning" else f" --method {slug}"
+        pictures = "unseen data get digits:handwritten --out handwritten"
+        return f"{pictures}\nunseen prune handwritten --keep 0.3{how} --out pruned"
     if methods.get(slug).card.task == "value":
-        return f"unseen nas rank cells-digits --trained 40 --out nas\nunseen reproduce {slug} --quick"
+        how, more = ("", "") if slug == "forest-ranker" else (f" --method {slug}", f"\nunseen reproduce {slug} --quick")
+        return f"unseen nas rank cells-digits --trained 40{how} --out nas{more}"
     if methods.get(slug).card.task == "matches":
         return f"unseen methods {slug}" + (f"\nunseen reproduce {slug} --quick" if slug in ("minima", "gim") else "")
     if methods.get(slug).card.task == "spans":

@@ -16,6 +16,7 @@ from typer.testing import CliRunner
 from unseen import cli
 from unseen.compare.asked import PROTOCOLS
 from unseen.console import asked, in_flags
+from unseen.files import SourceUnavailable
 
 BOTH = ("--source", "photos", "--target", "sketches")
 
@@ -59,8 +60,8 @@ AT_ONCE = [
     (["explain", "nowhere", "photos"], "nowhere is not a saved model"),
     (["export", "nowhere", "--out", "m.onnx"], "nowhere is not a saved model"),
     (["export", "nowhere"], "name --out FILE.onnx"),
-    (["export", "saved", "--out", "photos"], "--out must be a file such as sketches.onnx; 'photos' is a folder"),
-    (["export", "saved", "--web", "photos"], "--web must be a file such as sketches.html; 'photos' is a folder"),
+    (["export", "saved", "--out", "photos"], "--out must end in .onnx; got 'photos'"),
+    (["export", "saved", "--web", "photos"], "--web must end in .html; got 'photos'"),
     (["label", "nowhere"], "'nowhere' does not exist"),
     (["label", "photos", "--out", "x.txt"], "--out must end in .csv"),
     (["embed", "nowhere", "--out", "x.npz"], "'nowhere' does not exist"),
@@ -205,3 +206,25 @@ def test_protocols_are_those_that_grade() -> None:
     from unseen.evaluation import protocols
 
     assert set(PROTOCOLS) == set(protocols.names())
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (FileNotFoundError(2, "No such file or directory", "x.txt"), "unseen: No such file or directory: 'x.txt'\n"),
+        (SourceUnavailable("it is not here: " + "get it. " * 60), "unseen: it is not here: " + "get it. " * 60 + "\n"),
+        (RuntimeError("letter " * 90), "unseen: RuntimeError: " + "letter " * 42 + "...\n"),
+    ],
+    ids=["system", "source", "long"],
+)
+def test_errors_are_told_whole_and_without_numbers_of_the_system(
+    error: Exception, said: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(type(cli.app), "__call__", fail)
+    monkeypatch.setattr("sys.argv", ["unseen"])
+    with pytest.raises(SystemExit):
+        cli.main()
+    assert capsys.readouterr().err.startswith(said)

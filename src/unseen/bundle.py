@@ -347,8 +347,13 @@ class Bundle:
         if self.feature_names:
             told["features"] = self.feature_names
         if self.encoder is not None:
-            prepared = self.encoder.preprocess.to_json()
-            told["preprocess"] = prepared | ({"colours": "RGB"} if self.encoder.kind == "image" else {})
+            from unseen.encoders.frames import ClipPreprocess
+
+            reads = self.encoder.preprocess
+            if isinstance(reads, ClipPreprocess):
+                told["preprocess"] = reads.for_others()
+            else:
+                told["preprocess"] = reads.to_json() | ({"colours": "RGB"} if self.encoder.kind == "image" else {})
         return {key: json.dumps(value, ensure_ascii=False) for key, value in told.items()} | {
             "method": self.method.card.slug
         }

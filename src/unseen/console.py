@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 import typer
 import typer.core
 
-from unseen.files import harmless
+from unseen.files import harmless_table
 from unseen.runtime import replacing
 
 if TYPE_CHECKING:
@@ -186,18 +186,23 @@ def told(context: typer.Context, names: Sequence[str]) -> list[str]:
 def write_csv(file: Path, table: pd.DataFrame) -> None:
     """Write a table for spreadsheets, all or nothing: what they would run as a formula stands behind an apostrophe."""
     with replacing(file) as temporary:
-        table.map(harmless).rename(columns=harmless).to_csv(temporary, index=False)
+        harmless_table(table).to_csv(temporary, index=False)
+
+
+def check_ending(name: str, file: Path | None, *endings: str) -> None:
+    """`ValueError` if a file to write is a folder, or has another ending than these, where some are named."""
+    if file is not None and endings and file.suffix.lower() not in endings:
+        *others, last = endings
+        told = f"{', '.join(others)} or {last}" if others else last
+        raise ValueError(f"{name} must end in {told}; got {str(file)!r}")
+    if file is not None and file.is_dir():
+        raise ValueError(f"{name} must be a file; {str(file)!r} is a folder")
 
 
 def check_written(name: str, file: Path | None, *endings: str) -> None:
     """`ValueError` if a file to write has another ending than these, where some are named, or no folder to lie in."""
-    if file is None:
-        return
-    if endings and file.suffix.lower() not in endings:
-        *others, last = endings
-        told = f"{', '.join(others)} or {last}" if others else last
-        raise ValueError(f"{name} must end in {told}; got {str(file)!r}")
-    if not file.parent.is_dir():
+    check_ending(name, file, *endings)
+    if file is not None and not file.parent.is_dir():
         raise ValueError(f"{name}: there is no folder {str(file.parent)!r}")
 
 
@@ -207,6 +212,18 @@ def check_apart(read: Iterable[str | Path | None], **written: Path | None) -> No
     for name, file in written.items():
         if file is not None and any(_same(file, path) for path in given):
             raise ValueError(f"{name}: {str(file)!r} is what is read; name another file")
+
+
+def check_outside(model: str | Path | None, **written: Path | None) -> None:
+    """`ValueError` if a file to write lies in the folder of a saved model that is read, or of its run: they would not
+    be what they were."""
+    if model is None or not Path(model).is_dir():
+        return
+    home = Path(model).resolve()
+    home = home.parent if home.name == "model" and (home.parent / "results.json").is_file() else home
+    for name, file in written.items():
+        if file is not None and home in file.resolve().parents:
+            raise ValueError(f"{name}: {str(file)!r} lies in {str(model)!r}, which is read; name a file elsewhere")
 
 
 def _same(file: Path, path: str) -> bool:

@@ -44,7 +44,11 @@ class WrongTypeError(TypeError):
     """An argument is of another type than it must be: a mistake of whoever gave it, told as a `ValueError` is."""
 
 
-SPEAKING = (ValueError, OSError, ImportError, WrongTypeError)
+class SourceUnavailable(RuntimeError):  # noqa: N818
+    """A data source cannot be had here; the message is one line that names the fix."""
+
+
+SPEAKING = (ValueError, OSError, ImportError, WrongTypeError, SourceUnavailable)
 """Errors whose text is meant for whoever made the mistake; of others it is told what kind of error they are, too."""
 
 
@@ -65,7 +69,9 @@ def sentence(error: BaseException) -> str:
         return f"it ends before a part that it announces ({said})"
     if isinstance(error, (EOFError, AssertionError, StopIteration)) and not said:
         return "it ends too early or holds what it should not"
-    return said[:LONGEST] if said else f"a {type(error).__name__}"
+    if len(said) > LONGEST:
+        said = said[:LONGEST].rpartition(" ")[0] + " ..." if " " in said[:LONGEST] else said[:LONGEST]
+    return said or f"a {type(error).__name__}"
 
 
 @contextlib.contextmanager
@@ -227,6 +233,14 @@ def read_json(path: str | os.PathLike[str], largest: int | None = None) -> Any:
         return json.loads(Path(path).read_text(encoding="utf-8-sig"))
 
 
+def read_object(path: str | os.PathLike[str], largest: int | None = None) -> dict[str, Any]:
+    """What a JSON file of an object holds, by its keys; `ValueError` as `read_json`, or if it holds anything else."""
+    found = read_json(path, largest)
+    if not isinstance(found, dict):
+        raise ValueError(f"{os.fspath(path)} is damaged: it holds {type(found).__name__}, not an object with keys")
+    return found
+
+
 _KINDS: dict[str, tuple[type, ...]] = {
     "str": (str,), "int": (int,), "float": (int, float), "bool": (bool,), "dict": (dict,), "list": (list,),
     "tuple": (tuple,), "Mapping": (dict,),
@@ -244,7 +258,7 @@ def check_kinds(record: Record) -> Record:
     return record
 
 
-_FORMULA = ("=", "+", "-", "@", "\t", "\n")
+_FORMULA = re.compile("'*[=+@\t\n-]")
 
 
 def harmless(value: Any) -> Any:
@@ -252,7 +266,31 @@ def harmless(value: Any) -> Any:
     if not isinstance(value, str):
         return value
     value = value.replace("\r\n", "\n").replace("\r", "\n")
-    return f"'{value}" if value.startswith(_FORMULA) else value
+    return f"'{value}" if _FORMULA.match(value) else value
+
+
+def restored(value: Any) -> Any:
+    """A cell that was made `harmless`, as it was."""
+    return value[1:] if isinstance(value, str) and value[:1] == "'" and _FORMULA.match(value) else value
+
+
+def harmless_table(table: Any) -> Any:
+    """A data frame whose cells and headers are `harmless`."""
+    return _each(harmless, table)
+
+
+def restored_table(table: Any) -> Any:
+    """A data frame that was made harmless, as it was."""
+    return _each(restored, table)
+
+
+def _each(function: Callable[[Any], Any], table: Any) -> Any:
+    """A data frame with a function of its cells and headers; numbers stay as they are."""
+    written = [i for i, kind in enumerate(table.dtypes) if getattr(kind, "kind", "O") not in "biufcmM"]
+    columns = [table.iloc[:, i].map(function) if i in {*written} else table.iloc[:, i] for i in range(table.shape[1])]
+    if written:
+        table = type(table)(dict(enumerate(columns)), index=table.index).set_axis(table.columns, axis=1)
+    return table.rename(columns=function)
 
 
 _NOISE = frozenset({"thumbs.db", "desktop.ini", "__macosx"})

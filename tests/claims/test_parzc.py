@@ -9,7 +9,7 @@ from unseen import claims
 from unseen.claims import parzc
 from unseen.data.domain import Domain
 from unseen.data.sources.architectures import architectures
-from unseen.methods.compression.parzc.method import NodeImportance
+from unseen.methods.architecture_rankers import NodeImportance
 
 
 class Known:

@@ -14,7 +14,7 @@ from unseen.compare.asked import parse_budget
 from unseen.compare.candidates import plan
 from unseen.compare.cells import split_source
 from unseen.compare.inputs import prepare
-from unseen.compare.introduction import cautions
+from unseen.compare.introduction import cautions, introduction
 from unseen.data.classes import ClassSpace
 from unseen.data.domain import Domain
 from unseen.methods.baselines.propagate import Propagate
@@ -341,6 +341,24 @@ def test_support_samples_that_lie_in_the_target_are_taken_out_of_it():
     ready = prepare(source=domain(), target=target.unlabeled(), support=target.take(range(12)))
     assert len(ready.target) + len(ready.held_out) == len(target) - 12
     assert ready.leakage == ()
+    n = len(target)
+    told = f"target: 12 of its {n} samples are in the support and left out; {n - 12} take part"
+    assert ready.notes == (told,)
+    assert told in introduction(ready)
+    few = target.take(range(25))
+    ready = prepare(source=domain(), target=few.unlabeled(), support=target.take(range(5)))
+    (caution,) = cautions(ready)
+    assert caution.startswith(
+        f"the target has {len(ready.target)} samples beside {len(ready.held_out)} that are held out"
+    )
+    assert len(ready.target) + len(ready.held_out) == 20
+
+
+def test_the_report_says_which_samples_were_in_the_support_too(tmp_path):
+    target = domain(shift=1.5, seed=1)
+    run(tmp_path, target=target, support=target.take(range(12)), methods="source-only")
+    page = (tmp_path / "run" / "report.html").read_text()
+    assert f"12 of its {len(target)} samples are in the support and left out" in page
 
 
 def other_linear(seed):

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 import unseen
+from data.loaders.test_sounds import write_sound
 from unseen.bundle import Bundle
 from unseen.compare.candidates import plan
 from unseen.compare.choice import choose
@@ -253,6 +254,15 @@ def test_an_encoder_of_one_tower_is_refused_before_anything_is_encoded(monkeypat
     for encoder in ("efficientnet-lite0", "minilm"):
         with pytest.raises(ValueError, match="'lite-clip' does and comes along"):
             prepare(target=pictures, classes="cat,dog", encoder=encoder)
+
+
+@pytest.mark.parametrize("encoder", [None, "mel", "lite-clip"])
+def test_sounds_and_names_need_an_encoder_of_both_which_is_named(tmp_path, encoder):
+    for i in range(4):
+        write_sound(tmp_path / f"{i}.wav", 300 + i)
+    with pytest.raises(ValueError, match=r"clap:laion/clap-htsat-unfused, or clap:FOLDER,") as told:
+        prepare(target=tmp_path, classes="hum,knock", encoder=encoder)
+    assert "comes along," not in str(told.value)
 
 
 def test_features_need_classes_with_embeddings_as_wide():

@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import gzip
 import zipfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
 import unseen
 from unseen.data import reading
+from unseen.data.series import read_series
 from unseen.data.words import read_vectors
 
 LARGE = 64 * 2**20
@@ -70,3 +76,47 @@ def test_what_is_packed_well_is_still_read(unpacked: list[int], tmp_path: Path) 
     with zipfile.ZipFile(tmp_path / "x.zip", "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("t.csv", "a,b,label\n" + "1,2,x\n3,4,y\n" * 1000)
     assert len(unseen.load(f"zip://t.csv::{tmp_path / 'x.zip'}")) == 2000
+
+
+@pytest.fixture
+def arrow(monkeypatch: pytest.MonkeyPatch) -> Iterator[pa.MemoryPool]:
+    """Counts the bytes that Arrow takes where it is set; a few MB are large."""
+    monkeypatch.setattr(reading, "LARGEST_FREE", 2**20)
+    before = pa.default_memory_pool()
+    yield pa.proxy_memory_pool(before)
+    pa.set_memory_pool(before)
+
+
+BOMBS = {
+    "one text many times": {"text": pa.array(["x" * 20_000]).take(pa.array([0] * 20_000)), "y": pa.array([0] * 20_000)},
+    "one number many times": {"x": pa.array(np.zeros(8_000_000))},
+    "one list many times": {"text": pa.array([["x"] * 1000] * 20), "x": pa.array([np.zeros(400_000)] * 20)},
+}
+
+
+@pytest.mark.parametrize("read", [unseen.load, read_series])
+@pytest.mark.parametrize("kind", BOMBS)
+def test_a_parquet_that_unpacks_to_much_is_refused(
+    kind: str, read: Callable[[Path], Any], arrow: pa.MemoryPool, tmp_path: Path
+) -> None:
+    pq.write_table(pa.table(BOMBS[kind]), tmp_path / "x.parquet", compression="zstd")
+    pa.set_memory_pool(arrow)
+    with pytest.raises(ValueError, match=r"unpacks to [\d,]+ bytes from [\d,]+, more than 200 times its size"):
+        read(tmp_path / "x.parquet")
+    assert arrow.max_memory() < 16 * 2**20
+
+
+def test_a_parquet_is_read_as_pandas_reads_it(tmp_path: Path) -> None:
+    n = 25_000  # with three rows each, more than are read at once
+    columns = {
+        "text": pa.array(["a", None, ""] * n),
+        "large": pa.array(["ä", None, "b"] * n, pa.large_string()),
+        "kind": pa.array(["p", "q", None] * n).dictionary_encode(),
+        "raw": pa.array([b"x", None, b""] * n),
+        "list": pa.array([["u"], None, ["v", "w"]] * n),
+        "x": pa.array(np.random.default_rng(0).normal(size=3 * n)),
+    }
+    pq.write_table(pa.table(columns), tmp_path / "x.parquet")
+    with (tmp_path / "x.parquet").open("rb") as file:
+        found = reading.read_parquet(file).to_pandas()
+    pd.testing.assert_frame_equal(found, pd.read_parquet(tmp_path / "x.parquet"))

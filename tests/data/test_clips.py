@@ -121,6 +121,55 @@ def test_folders_of_frames_are_clips(tmp_path):
     assert [numbers(clip) for clip in table.x] == [[1, 3], [0, 1]]
 
 
+def frames_of(root, lacking, clips=("run/a", "run/b", "jump/c", "jump/d"), name="frame_{:04d}.png"):
+    for clip in clips:
+        for i in range(1, 5):
+            if (clip, i) not in lacking:
+                path = root / clip / name.format(i)
+                path.parent.mkdir(parents=True, exist_ok=True)
+                Image.new("RGB", (16, 12), (0, 40 * i, 0)).save(path)
+    return root
+
+
+def test_a_clip_that_lacks_a_frame_is_left_out_and_named(tmp_path):
+    domain = load(frames_of(tmp_path, {("run/b", 3)}), frames=2)
+    assert domain.kind == "clip"
+    assert domain.ids.tolist() == ["jump/c", "jump/d", "run/a"]
+    assert [(one.where, one.why) for one in domain.skipped] == [("run/b", "frame 3 is missing")]
+    with pytest.raises(ValueError, match="'run/b': frame 3 is missing"):
+        load(tmp_path, frames=2, on_error="fail")
+
+
+@pytest.mark.parametrize(
+    ("lacking", "told"),
+    [
+        ({("run/b", 1)}, []),
+        ({("run/b", 2), ("jump/d", 2), ("jump/c", 3)}, ["3 of its 4 folders", "the first jump/c: frame 3 is missing"]),
+    ],
+)
+def test_folders_most_of_which_lack_a_frame_are_pictures_and_that_is_said(tmp_path, caplog, lacking, told):
+    assert load(frames_of(tmp_path, lacking), frames=2).kind == ("image" if told else "clip")
+    assert all(words in caplog.text for words in told)
+
+
+def test_folders_of_clips_without_a_class_and_a_missing_frame_are_pictures_and_that_is_said(tmp_path, caplog):
+    assert load(frames_of(tmp_path, {("b", 3)}, clips="abcd"), frames=2).kind == "image"
+    assert "1 of its 4 folders do not hold the frames of a clip, the first b: frame 3 is missing" in caplog.text
+
+
+def test_numbered_pictures_with_gaps_are_pictures_without_a_word(tmp_path, caplog):
+    lacking = {("run/b", 2), ("jump/d", 2), ("jump/c", 3)}
+    assert load(frames_of(tmp_path, lacking, name="{:04d}.png"), frames=2).kind == "image"
+    assert "folders" not in caplog.text
+
+
+def test_why_numbers_are_not_those_of_a_clip():
+    assert clips.frames_missing([0, 1, 2]) == clips.frames_missing([1, 2]) == ""
+    assert clips.frames_missing([7]) == "it has one frame; a clip needs two"
+    assert clips.frames_missing([3, 4]) == "its first frame is 3; frames are numbered from 0 or 1 on"
+    assert clips.frames_missing([1, 1, 2]) == "frame 1 is there twice"
+
+
 def test_frames_of_a_folder_are_looked_at_where_they_are_though_others_end_alike(tmp_path):
     for clip, start in (("jump/x", 0), ("longjump/x", 1)):
         for i in range(3):

@@ -6,6 +6,7 @@ import ast
 import json
 import os
 import pickle
+import re
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -320,3 +321,35 @@ def test_the_search_for_opened_files_finds_them(tmp_path: Path) -> None:
     code = "pd.read_csv(x)\nnp.load(x)\ntarfile.open(x)\nzipfile.ZipFile(x)\njson.loads(read_plain(x))\nread_json(x)\n"
     (tmp_path / "x.py").write_text(code)
     assert len(opened(tmp_path / "x.py")) == 5
+
+
+SHIPPED = (
+    *("data/sources", "files.py", "claims", "encoders"),
+    *("methods/curation/concept_frequency/published.py", "serving/page.py", "web/evidence.py"),
+    "data/loaders/nas_benchmarks.py",
+)
+"""What reads JSON that packages ship, is the door itself, or is decorated by `reads`."""
+
+
+def test_json_of_a_users_folder_is_read_at_its_door() -> None:
+    """A pipe would be waited for, and what is too deep or no object would end in a raw error."""
+    past = [
+        name
+        for file in sorted(SRC.rglob("*.py"))
+        if re.search(r"json\.loads?\([^\n]*\.(read_text|read_bytes|open)\(", file.read_text())
+        and not (name := file.relative_to(SRC).as_posix()).startswith(SHIPPED)
+    ]
+    assert past == []
+
+
+@pytest.mark.parametrize("content", ["[]", "[" * 50_000, None], ids=["no object", "deep", "pipe"])
+def test_a_run_with_damaged_results_is_one_sentence(tmp_path: Path, content: str | None) -> None:
+    from unseen.report.page import render
+
+    file = tmp_path / "results.json"
+    if content is None:
+        os.mkfifo(file)
+    else:
+        file.write_text(content)
+    with pytest.raises(ValueError, match=r"results\.json is"):
+        render(tmp_path)

@@ -63,8 +63,8 @@ def test_silence_too_long_damaged_and_foreign_files_are_named(tmp_path: Path) ->
     assert "is 0:03 min long; at most 0:02 min" in told["long.wav"]
     assert "not finite" in told["nan.wav"]
     assert "too short" in told["short.wav"]
-    assert "cannot be read as WAV" in told["damaged.wav"]
-    assert told["empty.wav"]
+    assert told["damaged.wav"] == "damaged.wav is damaged, and no sound that can be read"
+    assert told["empty.wav"] == "empty.wav is empty"
     assert [path.name for path, sound, _ in read_sounds(paths, RATE, longest=2) if sound is not None] == ["good.wav"]
 
 

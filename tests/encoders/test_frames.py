@@ -1,12 +1,17 @@
 """Clips by their frames: means of parts, two towers, saved with what they are made of."""
 
+import json
+
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
-from unseen import encoders
+from unseen import encoders, methods
+from unseen.bundle import Bundle
 from unseen.data.classes import ClassSpace
 from unseen.data.domain import Domain
+from unseen.data.loaders import load
 from unseen.encoders import TwoTowerEncoder
 from unseen.encoders.frames import pooled
 
@@ -110,3 +115,37 @@ def test_parts_are_means_of_consecutive_frames():
     each = torch.arange(8.0).view(1, 8, 1)
     assert pooled(each, 2).tolist() == [[1.5, 5.5]]
     assert pooled(each, 8).tolist() == [list(range(8))]
+
+
+def picture_by(how, path, side):
+    """A frame as `docs/carry.md` prepares a picture; after it was made as small as `side`."""
+    picture = Image.open(path).convert(how["colours"])
+    least = min(picture.size)
+    if least > side:
+        picture = picture.resize([round(n * side / least) for n in picture.size], Image.Resampling.BILINEAR)
+    height, width = how["size"]
+    picture = picture.resize((width, height), Image.Resampling[how["interpolation"].upper()])  # mode squash
+    x = np.asarray(picture, dtype=np.float32) / 255
+    return ((x - how["mean"]) / how["std"]).transpose(2, 0, 1)
+
+
+@pytest.mark.parametrize(("frames", "n"), [(4, 21), (8, 40), (24, 48)])
+def test_frames_taken_by_the_metadata_alone_give_what_predict_gives(tmp_path, frames, n):
+    encoder = encoders.get(f"frames:pixels?size=8&mode=squash&frames={frames}&parts=2", precision="fp32")
+    rng = np.random.default_rng(frames)
+    classes = ClassSpace(names=("a", "b"))
+    source = Domain(x=rng.uniform(size=(20, encoder.dim)).astype(np.float32), y=np.arange(20) % 2, classes=classes)
+    bundle = Bundle(method=methods.get("source-only")().fit(source=source), classes=classes, encoder=encoder)
+    told = {key: json.loads(value) for key, value in bundle.onnx_metadata().items() if key != "method"}
+    how = told["preprocess"]
+    folder = tmp_path / "clip"
+    folder.mkdir()
+    for i in range(n):
+        Image.fromarray(rng.integers(0, 255, (12, 12, 3), dtype=np.uint8)).save(folder / f"frame_{i:04d}.png")
+    files = sorted(folder.iterdir())
+    taken = [files[int((i + 0.5) * n / how["middles"])] for i in how["chosen"]]
+    x = np.stack([picture_by(how["frame"], path, how["side"]) for path in taken])[None].astype(np.float32)
+    with torch.no_grad():
+        found = bundle.network()(torch.from_numpy(x)).numpy()
+    assert len(taken) == how["frames"] == frames
+    assert np.allclose(found, bundle.predict_proba(load(tmp_path)), atol=1e-4)

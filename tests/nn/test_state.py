@@ -291,3 +291,15 @@ def test_nothing_that_was_not_written_here_is_replaced(
     with pytest.raises(FileExistsError, match=rf"holds other files, such as '{refused}'"):
         write_folder(place, write, also=also)
     assert {str(p.relative_to(place)): p.read_text() for p in place.rglob("*") if p.is_file()} == there
+
+
+@pytest.mark.parametrize("dtype", ["V1000000000", "<U200000000", "O", "M8[s]"])
+def test_an_array_asks_for_no_memory_by_the_name_of_its_type(dtype: str) -> None:
+    with pytest.raises(ValueError, match="an array must be of numbers; its type is"):
+        unpack({"$": "array", "key": "x", "dtype": dtype}, {"x": torch.zeros(3)})
+
+
+def test_one_long_text_does_not_make_all_of_them_as_long() -> None:
+    items = ["a"] * 2000 + ["b" * 100_000]
+    with pytest.raises(ValueError, match=r"one of 2,001 texts has 100,000 letters"):
+        unpack({"$": "strings", "items": items, "shape": [len(items)]}, {})

@@ -93,8 +93,16 @@ def test_the_recorded_runs_are_whole():
         assert "source-only" in one.scores
 
 
+def test_results_of_other_commands_are_no_precedents(tmp_path):
+    for name in ("nodes", "more"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "results.json").write_text('{"nodes": 9}')
+    with pytest.raises(ValueError, match=r"no results\.json of one below"):
+        recorded([tmp_path])
+
+
 def test_a_folder_without_runs_is_named(tmp_path):
-    with pytest.raises(ValueError, match=r"no results\.json below"):
+    with pytest.raises(ValueError, match=r"no results\.json of one below"):
         recorded([tmp_path])
 
 

@@ -298,6 +298,12 @@ def test_one_run_gives_one_page(fake: ModuleType, tmp_path: Path) -> None:
     assert len(first) < 300_000
 
 
+def test_a_run_of_another_command_is_named_as_one(tmp_path: Path) -> None:
+    (tmp_path / "results.json").write_text('{"nodes": 9}')
+    with pytest.raises(ValueError, match="results must be those of `unseen compare`; these are of another command"):
+        render(tmp_path)
+
+
 @pytest.mark.parametrize("schema", [2, None, "1"])
 def test_another_schema_is_refused(fake: ModuleType, tmp_path: Path, schema: object) -> None:
     folder = fake.write_fake_run(tmp_path / "run")
@@ -323,5 +329,5 @@ def test_what_is_no_run_is_refused(fake: ModuleType, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="stage, y, domain, class are missing"):
         render(folder)
     (folder / "results.json").write_text("{")
-    with pytest.raises(ValueError, match=r"results\.json is damaged"):
+    with pytest.raises(ValueError, match=r"results\.json is not a JSON file that can be read"):
         render(folder)

@@ -170,9 +170,15 @@ def test_a_body_that_dribbles_in_is_not_waited_for() -> None:
 
     scope = {"type": "http", "method": "POST", "headers": [(b"content-type", b"application/json")]}
     bodies = Bodies("features", 4, Limits(seconds=0.3))
+
+    async def read() -> None:
+        async with bodies.read(Request(scope, receive)):
+            raise AssertionError("it was read")
+
     with pytest.raises(HTTPException, match=r"did not arrive within 0\.3 s") as caught:
-        asyncio.run(bodies.read(Request(scope, receive)))
+        asyncio.run(read())
     assert caught.value.status_code == 408
+    assert bodies.held == 0
 
 
 def test_a_token_is_asked_for_where_something_can_be_learnt(client: Client, vectors: Bundle) -> None:

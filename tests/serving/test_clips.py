@@ -44,6 +44,9 @@ def test_what_is_no_video_is_told_without_a_word_of_the_machine(tmp_path: Path) 
         with pytest.raises(ValueError, match="is no video that can be read: ") as told:
             open_clip(wrong, 4, PIXELS)
         assert str(tmp_path) not in str(told.value)
+    one = Path(write_video(tmp_path / "one.mp4", 1)).read_bytes()
+    with pytest.raises(ValueError, match="is no video that can be read: the video has one frame"):
+        open_clip(one, 4, PIXELS)
     with pytest.raises(ValueError, match="24 x 16 pixels"):
         open_clip(content, 4, 100)
 

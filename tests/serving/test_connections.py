@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import http.client
+import json
 import socket
 import threading
 import time
@@ -14,7 +15,11 @@ from typing import Any
 import pytest
 from starlette.responses import PlainTextResponse, StreamingResponse
 
+from unseen.bundle import Bundle
+from unseen.serving.app import create_app
 from unseen.serving.connections import Patience, Watch, address_of
+from unseen.serving.limits import Limits
+from unseen.serving.model import Served
 from unseen.serving.server import Server, listen
 
 Running = Callable[..., int]
@@ -51,7 +56,7 @@ def running(monkeypatch: pytest.MonkeyPatch) -> Iterator[Running]:
     monkeypatch.setattr(Server, "__init__", kept)
     threads = []
 
-    def start(**patience: Any) -> int:
+    def start(serves: Any = app, **patience: Any) -> int:
         there: list[str] = []
         known = threading.Event()
 
@@ -59,7 +64,7 @@ def running(monkeypatch: pytest.MonkeyPatch) -> Iterator[Running]:
             there.append(url)
             known.set()
 
-        asked = (app, "127.0.0.1", 0, ready, 1) + ((Patience(**patience),) if patience else ())
+        asked = (serves, "127.0.0.1", 0, ready, 1) + ((Patience(**patience),) if patience else ())
         threads.append(threading.Thread(target=listen, args=asked))
         threads[-1].start()
         assert known.wait(20)
@@ -231,3 +236,48 @@ def test_nothing_is_kept_of_closed_connections() -> None:
 )
 def test_whose_connection_it_is(peer: Any, address: str) -> None:
     assert address_of(peer) == address
+
+
+def predicted(port: int) -> int:
+    """The status of an honest request to `/predict`."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
+    with contextlib.closing(connection):
+        body = json.dumps({"samples": [[4, 0, 0, 0]]})
+        connection.request("POST", "/predict", body, {"content-type": "application/json"})
+        return connection.getresponse().status
+
+
+def half_sent(length: int, sent: bytes) -> bytes:
+    told = f"POST /predict HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\nContent-Length: {length}"
+    return told.encode() + b"\r\n\r\n" + sent
+
+
+def test_bodies_that_never_come_take_no_turn(running: Running, vectors: Bundle) -> None:
+    port = running(create_app(Served(vectors, max_pixels=1000)))
+    held = half_open(port, 70, half_sent(200_000, b"{"))
+    time.sleep(0.3)
+    begun = time.monotonic()
+    assert predicted(port) == 200
+    assert time.monotonic() - begun < 2
+    for connection in held:
+        connection.close()
+
+
+def test_bodies_together_have_so_many_bytes_only(running: Running, vectors: Bundle) -> None:
+    limits = Limits(bytes=40_000, requests=2, seconds=60)
+    port = running(create_app(Served(vectors, max_pixels=1000), limits=limits))
+    held = half_open(port, 3, half_sent(40_000, b" " * 30_000))  # 90,000 of 80,000 bytes
+    answers = []
+    for connection in held:
+        connection.settimeout(1)
+        with contextlib.suppress(TimeoutError):
+            answers.append(connection.recv(12))
+    assert answers == [b"HTTP/1.1 503"]
+    assert predicted(port) == 200
+    for connection in held:
+        connection.close()
+    time.sleep(0.3)
+    (again,) = half_open(port, 1, half_sent(40_000, b" " * 39_000 + json.dumps({"samples": [[1] * 4]}).encode()))
+    again.sendall(b" " * (1000 - len(json.dumps({"samples": [[1] * 4]}))))
+    assert again.recv(12) == b"HTTP/1.1 200"
+    again.close()

@@ -369,6 +369,20 @@ def test_what_names_no_classes_is_tried_in_its_own_way(
     assert ("notice" in wrong) is (kind in ("image", "series"))
 
 
+def test_results_of_other_commands_are_no_runs_and_a_broken_run_leaves_the_others(
+    tmp_path: Path, results: Callable[..., dict[str, Any]]
+) -> None:
+    for name, content in {"good": results(), "nodes": {"nodes": 9, "classes": ["a"]}, "old": results(schema=0)}.items():
+        (tmp_path / "runs" / name).mkdir(parents=True)
+        (tmp_path / "runs" / name / RUN).write_text(json.dumps(content))
+    shown = Shown(runs=tmp_path / "runs", models=tmp_path, evidence=None, limits=Limits(), trust=False)
+    assert shown.runs().keys() == {"runs/good", "runs/old"}
+    page = shown.compared(["runs/old", "runs/good"])
+    assert "runs/old is left out: results must have schema 1" in page
+    assert "It was the best" in page
+    assert "is left out" in shown.compared(["runs/old"])
+
+
 def test_cells_of_runs_take_no_place_of_a_model_on_the_list(rooms: Path, tmp_path: Path, monkeypatch: Any) -> None:
     monkeypatch.setattr("unseen.web.shelf.MOST", 3)
     shutil.copytree(rooms / "tagger", tmp_path / "old")

@@ -85,7 +85,7 @@ def concept_frequency() -> Behaviour:
 
 def concept_pruning() -> Behaviour:
     """Which of some points stay by each rule, with copies and without."""
-    from unseen.methods.curation.concept_pruning import find_concepts
+    from unseen.nn.concepts import find_concepts
 
     x = np.concatenate([blobs().x, blobs().x[:20]]).astype(np.float32)
     whole, unique = (find_concepts(x, n_clusters=6, restarts=2, dedup=dedup) for dedup in (None, 0.02))

@@ -16,7 +16,7 @@ from unseen.claims.drawings import of_split
 from unseen.claims.ledger import effect, mechanism, paper_scale, promised
 from unseen.claims.pruning_pairs import pairs
 from unseen.claims.pruning_pools import EPS, Pool, features, nearest_neighbour, pool
-from unseen.methods.curation.concept_pruning import Concepts, Selection, find_concepts
+from unseen.nn.concepts import Concepts, Selection, find_concepts
 
 BUDGETS = (0.05, 0.1, 0.2)
 TEMPERATURES = (0.1, 0.05, 0.02, 0.01, 0.005, 0.002)

@@ -18,8 +18,9 @@ from unseen.claims.ledger import effect, mechanism, not_testable, paper_scale, p
 from unseen.data.architectures import ArchitectureTable
 from unseen.data.domain import Domain
 from unseen.data.sources.architectures import architectures
+from unseen.methods.architecture_rankers import tau
 from unseen.methods.compression.parzc import ParZC
-from unseen.methods.compression.parzc.method import standardized, tau
+from unseen.methods.compression.parzc.method import standardized
 from unseen.methods.compression.parzc.statistics import Statistics
 from unseen.nn.search_spaces import get
 from unseen.nn.search_spaces.measure import PROXIES, measure
@@ -282,9 +283,9 @@ LEDGER = (
         "And all three proxies better than the best of them as a sum, by 15 points."),
     paper_scale("Superior to zero-shot methods on NAS-Bench-101 and NAS-Bench-201.",
         "Needs their files with node-wise statistics: `unseen nas rank zc_nasbench201_layerwise.json --data cifar10 "
-        "--proxies grad_norm,snip,synflow --trained 78 --set projected=256 --set patch=16 --set width=512 --set "
-        "depth=4 --set epochs=300 --set learning_rate=1e-4`; the paper's tables add a topology branch, which is "
-        "left out."),
+        "--method parzc --proxies grad_norm,snip,synflow --trained 78 --set projected=256 --set patch=16 --set "
+        "width=512 --set depth=4 --set epochs=300 --set learning_rate=1e-4`; the paper's tables add a topology branch, "
+        "which is left out."),
     paper_scale("Superior to zero-shot methods on NDS.",
         "Needs NDS's networks to measure and its accuracies: `read_architectures('DARTS.json')` beside "
         "`nodewise_statistics`, then `ParZC(projected=752, patch=16, width=1600, depth=5, dropout=0.18)`."),

@@ -16,7 +16,7 @@ from unseen.claims.pruning_pools import EPS, NOISE, emoji_features, web_like
 from unseen.data.domain import Domain
 from unseen.data.samplers import Batch, batches, steps
 from unseen.evaluation.metrics.classification import mean_class_accuracy
-from unseen.methods.curation.concept_pruning import find_concepts, random_rule, similarity_rule
+from unseen.nn.concepts import find_concepts, random_rule, similarity_rule
 from unseen.nn.schedules import warm_cosine
 from unseen.nn.train import Run, train
 from unseen.runtime import reproducible, without_checkpoints

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import re
 import sys
 import warnings
 from collections.abc import Iterator
@@ -66,7 +67,7 @@ def main() -> None:
         if os.environ.get("UNSEEN_TRACEBACK"):
             raise
         speaks = isinstance(error, SPEAKING)
-        said = str(error) if speaks else f"{type(error).__name__}: {sentence(error)}"
+        said = re.sub(r"^\[Errno -?\d+\] ", "", str(error)) if speaks else f"{type(error).__name__}: {sentence(error)}"
         typer.echo(f"unseen: {in_flags(said, asked(tuple(sys.argv[1:])), error=True)}", err=True)
         if not speaks:
             say("(UNSEEN_TRACEBACK=1 shows where this came from)")

@@ -54,8 +54,8 @@ def annotate(
     """
     from unseen.compare.asked import check_asked
 
-    check_written("out", out)
     check_apart([target, source, classes, words], out=out)
+    check_written("out", out, ".csv")
     check_asked(
         data=dict(target=target, source=source, words=words), encoder=encoder, on_error=on_error, precision=precision
     )

@@ -10,7 +10,7 @@ import typer
 
 from unseen import options
 from unseen.cli.models import open_bundle, room_of_model, ways_to_ask
-from unseen.console import app, check_apart, new_app, say
+from unseen.console import app, check_apart, check_ending, check_outside, new_app, say
 
 
 @app.command()
@@ -31,6 +31,7 @@ def embed(
 
     check_ending(out, "out")
     check_asked(data={"data": data}, encoder=encoder, on_error=on_error, precision=precision)
+    check_ending("out", out, ".parquet", ".csv", ".npz")
     check_apart([data], out=out)
     from unseen.data.loaders import load
     from unseen.encoders import get
@@ -66,9 +67,9 @@ def export(
     """
     if out is None and web is None:
         raise ValueError("name --out FILE.onnx, --web FILE.html or both")
-    for name, file, example in (("out", out, "sketches.onnx"), ("web", web, "sketches.html")):
-        if file is not None and file.is_dir():
-            raise ValueError(f"{name} must be a file such as {example}; {str(file)!r} is a folder")
+    check_ending("out", out, ".onnx")
+    check_ending("web", web, ".html")
+    check_outside(model, out=out, web=web)
     saved = open_bundle(model, trust)
     if out is not None and integers:
         from unseen.jobs.quantization.integers import export_model

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from unseen import options
-from unseen.console import app, dump, resumes, say, write_csv
+from unseen.console import app, check_ending, check_outside, dump, resumes, say, write_csv
 
 head_app = typer.Typer(no_args_is_help=True, help="Scores of pairs, learnt from a few labels over frozen embeddings.")
 app.add_typer(head_app, name="head")
@@ -299,6 +299,8 @@ def propose_rows(
 
     Example:  unseen head propose pairs --prompt "a picture with a watermark" --out label.csv
     """
+    check_outside(collection, out=out)
+    check_ending("out", out, ".csv")
     import pandas as pd
 
     from unseen.curation.collection import Collection, suffix_of

@@ -9,7 +9,7 @@ import typer
 
 from unseen import options
 from unseen.cli.models import open_bundle
-from unseen.console import app, check_apart, check_written, dump, say
+from unseen.console import app, check_apart, check_outside, check_written, dump, say
 
 if TYPE_CHECKING:
     from unseen.report.explain import Told
@@ -40,6 +40,7 @@ def explain(
 
     check_written("out", out, ".html", ".png")
     check_apart(pictures, out=out)
+    check_outside(model, out=out)
     for path in pictures:
         check_path("pictures", path)
     saved = open_bundle(model, trust)

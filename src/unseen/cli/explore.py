@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from unseen import options
-from unseen.console import app, check_apart, dump, say
+from unseen.console import app, check_apart, check_outside, dump, say
 
 if TYPE_CHECKING:
     from unseen.curation.collection import Collection
@@ -162,6 +162,7 @@ def explore(
             "--change says what is different of what --image, --row or --query show: name one of these, too"
         )
     check_apart([data, *(image or [])], export=export)
+    check_outside(model, export=export)
     service = _opened(data, encoder, model)
     for sentence in service.stale.values():
         say(sentence)

@@ -16,6 +16,8 @@ from unseen.cli.models import open_bundle, open_model, open_zoo, place_of_model,
 from unseen.console import (
     app,
     check_apart,
+    check_outside,
+    check_written,
     command_line,
     dump,
     resumes,
@@ -327,6 +329,8 @@ def predict(
     for path in inputs:
         check_path("inputs", path)
     check_apart(inputs, csv=csv)
+    check_outside(model, csv=csv)
+    check_written("csv", csv, ".csv")
     if room is not None:
         if given := [flag for flag, value in (("--abstain", abstain), ("--stride", stride)) if value]:
             raise ValueError(f"{', '.join(given)} is for models that name classes; {model} holds {room[0].what}")

@@ -10,7 +10,7 @@ import typer
 
 from unseen import options
 from unseen.cli.models import open_bundle
-from unseen.console import app, check_apart, dump, say
+from unseen.console import app, check_apart, check_ending, check_outside, dump, say
 
 
 @app.command()
@@ -82,10 +82,10 @@ def verify(
 
     for name, path in (("target", target), ("source", source), ("support", support), ("answers", answers)):
         check_path(name, path)
-    if answers is None and out.suffix not in (".html", ".csv"):
-        raise ValueError(f"out must end in .html or .csv; got {str(out)!r}")
     if answers is None:
+        check_ending("out", out, ".html", ".csv")
         check_apart([target, source, support], out=out)
+        check_outside(model, out=out)
     saved = open_bundle(model, trust)
     from unseen import verification
     from unseen.data.loaders import load
@@ -117,7 +117,7 @@ def verify(
             known = saved.aligned(load(path, on_error=on_error))  # type: ignore[arg-type]
             learned |= set(known.digests().tolist())
     questions = verification.ask(saved, domain, n, seed=seed, learned=learned)
-    if out.suffix == ".csv":
+    if out.suffix.lower() == ".csv":
         verification.write_table(out, questions, domain)
     else:
         command = shlex.join(["unseen", "verify", str(model), target, "--answers", verification.ANSWERS])
@@ -150,9 +150,9 @@ def label(
     from unseen.compare.asked import check_asked
 
     check_asked(data=dict(target=target, source=source, model=model), encoder=encoder, on_error=on_error)
-    if out.suffix != ".csv":
-        raise ValueError(f"out must end in .csv; got {str(out)!r}")
+    check_ending("out", out, ".csv")
     check_apart([target, source, classes], out=out)
+    check_outside(model, out=out)
     from unseen.labeling import propose
 
     proposal = propose(

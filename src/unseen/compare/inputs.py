@@ -254,7 +254,7 @@ def prepare(
     contents = {name: domain.digests().tolist() for name, domain in read.items()}
     check_before_work(read, contents, labeled, apart, described=described, distinct=distinct)
     read = {name: onto(domain, everything) for name, domain in read.items()}
-    parts = _seal(read, labels, fraction)
+    parts = _seal(read, labels, fraction, notes)
     if fraction > 0:
         parts["support"] = without_sealed("support", parts["support"], verified["target"])
     kind = next(iter(read.values())).kind
@@ -411,7 +411,7 @@ def check_before_work(
 # -- sealing -----------------------------------------------------------------------------------------------
 
 
-def _seal(read: Mapping[str, Domain], labels: str, fraction: float) -> dict[str, Domain]:
+def _seal(read: Mapping[str, Domain], labels: str, fraction: float, notes: list[str]) -> dict[str, Domain]:
     """The parts of the target: support (if labels are for learning), target and held out."""
     parts = {name: domain for name, domain in read.items() if name != "target"}
     if "target" not in read:
@@ -426,7 +426,7 @@ def _seal(read: Mapping[str, Domain], labels: str, fraction: float) -> dict[str,
         parts["support"] = target.take(chosen).replace(name="support")
         target = target.take(~chosen)
     elif "support" in parts:
-        target = _beside(target, parts["support"])
+        target = _beside(target, parts["support"], notes)
     if len(target) == 0:
         return parts
     aside = _held_out(target)
@@ -436,11 +436,11 @@ def _seal(read: Mapping[str, Domain], labels: str, fraction: float) -> dict[str,
     return parts
 
 
-def _beside(target: Domain, support: Domain) -> Domain:
-    """The target without the samples that the support has too: whoever labels some of a folder points to both."""
+def _beside(target: Domain, support: Domain, notes: list[str]) -> Domain:
+    """The target without what the support has, too: whoever labels some of a folder points to both."""
     new = ~np.isin(target.digests(), support.digests())
-    if not new.all():
-        log.info("%d samples of the target stand in the support too and are left out of it", int((~new).sum()))
+    if n := int((~new).sum()):
+        notes.append(f"target: {n} of its {len(new)} samples are in the support and left out; {new.sum()} take part")
     return target.take(new)
 
 

@@ -64,8 +64,9 @@ def cautions(inputs: Inputs) -> list[str]:
             told = ", ".join(alone[:3]) + (f" and {len(alone) - 3} others" if len(alone) > 3 else "")
             lines.append(f"classes with a single labelled sample, of which nothing can be held out: {told}")
     if inputs.target is not None and (few := len(inputs.target)) < SMALL_TARGET:
+        aside = "" if inputs.held_out is None else f" beside {len(inputs.held_out)} that are held out"
         lines.append(
-            f"the target has {few} {'sample' if few == 1 else 'samples'}: nothing that needs its neighbours or "
+            f"the target has {few} {'sample' if few == 1 else 'samples'}{aside}: nothing that needs its neighbours or "
             "shares can be estimated well, and an accuracy on it says little"
         )
     for role, told in inputs.told.items():

@@ -41,7 +41,7 @@ from unseen.data.domain import Domain
 from unseen.data.ontology import Ontology
 from unseen.data.taxonomies import Taxonomy
 from unseen.diagnosis import diagnose
-from unseen.files import sweep
+from unseen.files import read_object, sweep
 from unseen.methods.base import Method, signatures
 from unseen.nn.state import digest
 from unseen.runtime import current, limited_threads, replacing
@@ -307,7 +307,7 @@ def check_wanted(wanted: Sequence[str], words: Collection[str]) -> None:
 def _check_same(folder: Path, asked: Mapping[str, Any]) -> None:
     """`ValueError` if the folder holds a run of other samples or settings, as far as can be told before encoding."""
     try:
-        other = json.loads((folder / "config.json").read_text())
+        other = read_object(folder / "config.json")
     except (OSError, ValueError):
         return  # there is none, or it is damaged, which is told later
     differ = [key for key, value in asked.items() if key in other and other[key] != value]
@@ -344,7 +344,7 @@ def _claim_folder(folder: Path, config: dict[str, Any]) -> None:
     file = folder / "config.json"
     if file.exists():
         try:
-            other = json.loads(file.read_text())
+            other = read_object(file)
         except ValueError as error:
             raise ValueError(f"{file} is damaged ({error}); choose another out") from error
         if other.get("id") != config["id"]:

@@ -11,7 +11,7 @@ import numpy as np
 from unseen.compare.asked import NOTHING_TO_LEARN
 from unseen.data.classes import ClassSpace, realign
 from unseen.data.domain import UNLABELED, Domain
-from unseen.encoders.defaults import SHARED_ENCODER, knows_names
+from unseen.encoders.defaults import NAMED_ENCODER, SHARED_ENCODER, knows_names
 from unseen.report.words import KINDS
 
 if TYPE_CHECKING:
@@ -39,15 +39,22 @@ def check_names(read: Mapping[str, Domain], classes: ClassSpace | None, encoder:
     kind = read["target"].kind
     called = KINDS.get(kind, (kind, kind))[1]
     if encoder is not None and not knows_names(encoder, kind):
+        along = f"{SHARED_ENCODER[kind]!r} does and comes along, " if kind in SHARED_ENCODER else ""
+        does = "is stronger" if along else "does"
         raise ValueError(
             f"encoder {encoder!r} does not put {called} and names into one space, as is needed where no sample has a "
-            f"label: {SHARED_ENCODER.get(kind, 'lite-clip')!r} does and comes along, open_clip:ARCHITECTURE/WEIGHTS "
-            "(pictures) or sentence-transformers:NAME (texts) are stronger"
+            f"label: {along}{NAMED_ENCODER.get(kind, 'open_clip:ARCHITECTURE/WEIGHTS (pictures)')} {does}"
+        )
+    if encoder is None and kind == "audio":
+        raise ValueError(
+            "classes: names are compared with sounds by an encoder of both, and none comes along: name as encoder "
+            f"{NAMED_ENCODER[kind]} or give a source or a support"
         )
     if encoder is None and kind not in SHARED_ENCODER and not (kind == "features" and classes.embeddings is not None):
         raise ValueError(
-            f"classes: names are compared with pictures and texts, and the target holds {called}: give a source or a "
-            "support, or classes with embeddings in the space of the features (ClassSpace(embeddings=...))"
+            f"classes: names are compared with pictures, clips, sounds and texts, and the target holds {called}: "
+            "give a source or a support, or classes with embeddings in the space of the features "
+            "(ClassSpace(embeddings=...))"
         )
 
 

@@ -7,11 +7,11 @@ import json
 import os
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from pathlib import Path
 from typing import Any, Literal
 
 import pyarrow as pa
 
+from unseen.files import named, read_object
 from unseen.runtime import replacing
 
 STAGES = ("parse", "language", "download", "checks", "embed", "duplicates", "filter", "safety")
@@ -99,11 +99,12 @@ class Accounting:
     @classmethod
     def load(cls, file: str | os.PathLike[str]) -> Accounting:
         """Read what `save` wrote; `ValueError` if it does not add up."""
-        told = json.loads(Path(file).read_text(encoding="utf-8"))
-        dropped = {(row["stage"], row["reason"]): int(row["count"]) for row in told["dropped"]}
-        return cls(
-            told["parsed"], told["kept"], dropped, told["waiting"], tuple(told["faults"]), told.get("of", "links")
-        )
+        told = read_object(file)
+        with named(file, "the count of a collection"):
+            dropped = {(row["stage"], row["reason"]): int(row["count"]) for row in told["dropped"]}
+            return cls(
+                told["parsed"], told["kept"], dropped, told["waiting"], tuple(told["faults"]), told.get("of", "links")
+            )
 
 
 def dropped_table(rows: Iterable[tuple[str, str, str, str, str, str]]) -> pa.Table:

@@ -12,12 +12,13 @@ from unseen.curation.accounting import Accounting, counted, dropped_table
 from unseen.curation.attempts import Failure
 from unseen.curation.stages import Work, write_table
 from unseen.curation.statistics import statistics
+from unseen.files import read_object
 from unseen.runtime import replacing
 
 
 def settle(work: Work, failures: Iterable[Failure]) -> Accounting:
     """Count everything, and write ``dropped.parquet``, ``accounting.json`` and ``statistics.json``."""
-    plan = json.loads((work.folder / "plan.json").read_text(encoding="utf-8"))
+    plan = read_object(work.folder / "plan.json")
     broken = {failure.number: failure for failure in failures}
     files, lost, kept, waiting = [work.dropped("parse")], [], 0, 0
     for number in work.numbers:

@@ -31,6 +31,7 @@ from numpy.typing import NDArray
 
 from unseen.data.rows import finite_rows, unit_rows
 from unseen.data.typing import FloatArray
+from unseen.files import named, read_object
 from unseen.runtime import replacing, replacing_folder
 
 FORMAT = 1
@@ -114,7 +115,7 @@ class Shard:
     @property
     def stats(self) -> dict[str, Any]:
         """What went in, what was dropped and why."""
-        return json.loads((self.folder / _STATS).read_text(encoding="utf-8"))
+        return read_object(self.folder / _STATS)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -143,12 +144,13 @@ class Collection:
         folder = Path(folder)
         if not (folder / _RECORD).is_file():
             raise ValueError(f"{folder} is no collection of pairs: it has no {_RECORD} (unseen curate makes one)")
-        told = json.loads((folder / _RECORD).read_text(encoding="utf-8"))
+        told = read_object(folder / _RECORD)
         if told.get("format") != FORMAT:
             raise ValueError(f"{folder} is of format {told.get('format')!r}; this version reads {FORMAT}")
         record = told.pop("encoder", None)
         own = sorted(f for f in (folder / "shards").glob("*") if _NUMBER.fullmatch(f.name) and f.is_dir())
-        return cls(folder, tuple(Shard(f) for f in own), EncoderRecord(**record) if record else None, told)
+        with named(folder / _RECORD, "the record of a collection"):
+            return cls(folder, tuple(Shard(f) for f in own), EncoderRecord(**record) if record else None, told)
 
     def __len__(self) -> int:
         return int(self.starts[-1])

@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 
 from unseen.curation.collection import Collection
 from unseen.data.typing import FloatArray, IntArray
+from unseen.files import read_object
 from unseen.runtime import replacing
 
 logger = logging.getLogger(__name__)
@@ -236,7 +237,7 @@ def open_columns(collection: Collection) -> Columns:
     Where they were reordered and the rows are the same, they stay so. Where they cannot be written, they are in memory.
     """
     file, record, places = _paths(collection)
-    told: Mapping[str, Any] = json.loads(record.read_text(encoding="utf-8")) if record.is_file() else {}
+    told: Mapping[str, Any] = read_object(record) if record.is_file() else {}
     if (told.get("format"), told.get("order")) != (FORMAT, collection.order) or _newer(collection, file):
         rank = _kept_rank(collection, told, places)
         try:
@@ -245,7 +246,7 @@ def open_columns(collection: Collection) -> Columns:
             logger.warning("the columns cannot be written, so they are kept in memory: %s", error)
             tables = _tables(collection, rank)
             return Columns([batch for table in tables for batch in table.combine_chunks().to_batches()], rank)
-        told = json.loads(record.read_text(encoding="utf-8"))
+        told = read_object(record)
     with pa.memory_map(str(file)) as source:
         reader = pa.ipc.open_file(source)
         batches = [reader.get_batch(i) for i in range(reader.num_record_batches)]
@@ -256,7 +257,7 @@ def open_columns(collection: Collection) -> Columns:
 def is_reordered(collection: Collection) -> bool:
     """Whether the columns were put into the order of an index's lists."""
     record = _paths(collection)[1]
-    return record.is_file() and bool(json.loads(record.read_text(encoding="utf-8")).get("reordered"))
+    return record.is_file() and bool(read_object(record).get("reordered"))
 
 
 def _is_word(kind: pa.DataType) -> bool:

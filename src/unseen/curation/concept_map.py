@@ -24,7 +24,7 @@ from unseen.curation.stop_words import stop_words
 from unseen.curation.vectors import Vectors
 from unseen.data.rows import unit_rows
 from unseen.data.typing import FloatArray, IntArray
-from unseen.files import named
+from unseen.files import named, read_object
 from unseen.runtime import replacing, track
 
 FORMAT = 2
@@ -187,7 +187,7 @@ def _write(collection: Collection, side: Side, made: ConceptMap) -> None:
 def read_map(collection: Collection) -> ConceptMap:
     """The map of a collection; `ValueError` if there is none, or it is of other rows."""
     file, record = _paths(collection)
-    told = json.loads(record.read_text(encoding="utf-8")) if record.is_file() else {}
+    told = read_object(record) if record.is_file() else {}
     if (told.get("format"), told.get("order")) != (FORMAT, collection.order):
         raise ValueError("there is no map of the collection as it is now; build it: unseen explore DATA --build")
     with named(file, "a NumPy file", "build the map again: unseen explore DATA --build"):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from numpy.typing import NDArray
 from unseen.curation.collection import Collection, EncoderRecord, Side
 from unseen.curation.vectors import ALONE, BoolArray, Vectors
 from unseen.data.typing import FloatArray, IntArray
+from unseen.files import read_object
 from unseen.runtime import current
 
 FORMAT = 2
@@ -153,7 +153,7 @@ def read_record(collection: Collection, side: Side) -> IndexRecord:
     file, record = paths(collection, side)
     if not record.is_file() or not file.is_file():
         raise ValueError(f"{collection.folder.name} has no index of {side}s; build it: unseen index DATA --side {side}")
-    told = json.loads(record.read_text(encoding="utf-8"))
+    told = read_object(record)
     if told.get("format") != FORMAT:
         raise ValueError(
             f"the index of {side}s is of format {told.get('format')!r}; this version reads {FORMAT}; build it again: "

@@ -24,6 +24,7 @@ from unseen.curation.sources import open_source
 from unseen.curation.stages import Job, Work
 from unseen.encoders.base import Encoder
 from unseen.encoders.two_tower import TwoTowerEncoder
+from unseen.files import read_object
 from unseen.methods.curation.laion.heads import Head
 from unseen.methods.curation.laion.language import Detector
 from unseen.runtime import replacing, stage
@@ -172,7 +173,7 @@ def _claim(job: Job, stages: Sequence[str]) -> None:
         other = "" if job.multilingual is None else job.multilingual.fingerprint
         own["embed"] = job.settings.digest("embed", job.encoder.fingerprint, other)
     file = work.folder / "manifest.json"
-    begun = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
+    begun = read_object(file) if file.exists() else {}
     if not begun and any((work.out / name).exists() for name in ("collection.json", "shards")):
         raise ValueError(f"{work.out} holds a collection without its work folder; name a new folder")
     before = {"fetch": job.settings.digest_with_pace()}

@@ -11,6 +11,7 @@ import contextlib
 import dataclasses
 import functools
 import hashlib
+import itertools
 import os
 import re
 from collections.abc import Iterator, Sequence
@@ -171,14 +172,33 @@ def are_frames(names: Sequence[str], *, in_words: bool = False) -> bool:
 
     With `in_words` they must be called frames: ``frame_0001.jpg``.
     """
+    numbers = frame_numbers(names, in_words=in_words)
+    return numbers is not None and not frames_missing(numbers)
+
+
+def frame_numbers(names: Sequence[str], *, in_words: bool = False) -> list[int] | None:
+    """The numbers of pictures that are called as frames in one form, in order; None where they are not."""
     pattern = _IN_WORDS if in_words else _NUMBERED
     found = [pattern.fullmatch(PurePosixPath(name).stem) for name in names]
-    if len(names) < 2 or any(match is None for match in found):
-        return False
-    numbers = sorted(int(match[1]) for match in found if match is not None)
-    forms = {match.string[: match.start(1)].casefold() for match in found if match is not None}
+    forms = {None if match is None else match.string[: match.start(1)].casefold() for match in found}
     pictures = all(PurePosixPath(name).suffix.lower() in IMAGE_SUFFIXES for name in names)
-    return pictures and len(forms) == 1 and numbers[0] in (0, 1) and numbers == list(range(numbers[0], numbers[-1] + 1))
+    return (
+        sorted(int(match[1]) for match in found if match)
+        if pictures and len(forms - {None}) == len(forms) == 1
+        else None
+    )
+
+
+def frames_missing(numbers: Sequence[int]) -> str:
+    """Why numbers in order are not those of the frames of one clip; "" where they are."""
+    if len(numbers) < 2:
+        return "it has one frame; a clip needs two"
+    if numbers[0] > 1:
+        return f"its first frame is {numbers[0]}; frames are numbered from 0 or 1 on"
+    for before, after in itertools.pairwise(numbers):
+        if after != before + 1:
+            return f"frame {before} is there twice" if after == before else f"frame {before + 1} is missing"
+    return ""
 
 
 def local() -> Any:

@@ -18,7 +18,7 @@ from unseen.data.loaders.common import ID_COLUMNS, TEXT_COLUMNS, find_column, lo
 from unseen.data.loaders.table import as_texts, read_frame
 from unseen.data.reading import natural_key, read_bytes
 from unseen.data.tasks.base import objects
-from unseen.files import is_hidden, reads, walk
+from unseen.files import harmless, is_hidden, reads, walk
 from unseen.runtime import replacing
 
 DOCUMENT_ID_COLUMNS = ("_id", "doc_id", "docid", "document_id", "corpus-id", "pid", *ID_COLUMNS)
@@ -295,7 +295,7 @@ def write_run(
             before = np.float32(score) if -np.inf < score < lower else lower  # what is no number follows the last one
             name = str(corpus.ids[document])
             if table:
-                writer.writerow([query, rank, name, f"{score:.6g}"])
+                writer.writerow([harmless(query), rank, harmless(name), f"{score:.6g}"])
             else:
                 out.write(f"{_word(query)} Q0 {_word(name)} {rank} {before!s} {tag}\n")
     with replacing(file) as temporary:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import io
 import math
 import re
 import unicodedata
 import zipfile
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 
 from unseen.files import check_plain
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 MAX_BYTES = 512 * 2**20
 """Files of one sample that are larger than this are refused."""
@@ -54,6 +58,64 @@ def check_unpacked(unpacked: int, packed: int, name: str = "it") -> None:
 def check_member(info: zipfile.ZipInfo) -> None:
     """Raise `ValueError` if a member of a zip file says that it unpacks to many times its size."""
     check_unpacked(info.file_size, info.compress_size, info.filename)
+
+
+_WIDTHS = {"BOOLEAN": 0.125, "INT32": 4, "FLOAT": 4, "INT64": 8, "DOUBLE": 8, "INT96": 12}
+_AT_ONCE, _CELLS = 2**16, 2**22
+"""Rows, and cells, that are unpacked of a Parquet file before the next look at how many bytes there are."""
+
+
+def read_parquet(file: IO[bytes]) -> pa.Table:
+    """The table of a Parquet file, read by batches; `ValueError` as soon as it unpacks to many times its size.
+
+    A value that is stored once and repeated counts as often as it stands in the table.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    packed = file.seek(0, io.SEEK_END)
+    schema = pq.ParquetFile(file).schema_arrow
+    if len(set(schema.names)) < len(schema):
+        raise ValueError(f"its columns must have different names; got {', '.join(schema.names)}")
+    coded = [field.name for field in schema if _is_text(field.type)]
+    whole = pq.ParquetFile(file, read_dictionary=coded)
+    check_unpacked(_told(whole), packed)
+    size, batches = 0, []
+    for batch in whole.iter_batches(min(_AT_ONCE, max(1, _CELLS // max(1, len(schema))))):
+        size += sum(map(_unpacked, batch.columns))
+        check_unpacked(size, packed)
+        columns = [column.cast(field.type) for column, field in zip(batch.columns, schema)]
+        batches.append(pa.RecordBatch.from_arrays(columns, schema=schema))
+    return pa.Table.from_batches(batches, schema=schema)
+
+
+def _is_text(kind: Any) -> bool:
+    from pyarrow import types
+
+    return bool(
+        types.is_string(kind) or types.is_large_string(kind) or types.is_binary(kind) or types.is_large_binary(kind)
+    )
+
+
+def _told(file: Any) -> int:
+    """Bytes of the values of a Parquet file as its end tells, repeated texts counted once."""
+    widths = [
+        file.schema.column(i).length or _WIDTHS.get(file.schema.column(i).physical_type, 0)
+        for i in range(file.metadata.num_columns)
+    ]
+    groups = [file.metadata.row_group(i) for i in range(file.num_row_groups)]
+    chunks = ((group.column(i), width) for group in groups for i, width in enumerate(widths))
+    return sum(max(chunk.total_uncompressed_size, int(chunk.num_values * width)) for chunk, width in chunks)
+
+
+def _unpacked(column: Any) -> int:
+    """Bytes of a column of a batch with its repeated values written out."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    if not pa.types.is_dictionary(column.type) or not _is_text(column.type.value_type):
+        return int(column.nbytes)
+    return int(pc.sum(pc.binary_length(column.dictionary).take(column.indices)).as_py() or 0) + column.indices.nbytes
 
 
 def check_array(stream: IO[bytes], size: int) -> None:

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unseen.data.domain import Domain, Lazy
+from unseen.data.reading import read_parquet
 from unseen.data.time_grid import (
     COARSE,
     TIME_COLUMNS,
@@ -28,7 +29,7 @@ from unseen.data.time_grid import (
     with_times,
     with_zone,
 )
-from unseen.files import check_plain, reads
+from unseen.files import check_plain, reads, restored_table
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -324,11 +325,12 @@ def _frame(table: Any) -> tuple[pd.DataFrame, str]:
     if not path.is_file():
         raise FileNotFoundError(f"there is no file {str(path)!r}")
     if path.suffix.lower() == ".parquet":
-        return pd.read_parquet(path), path.stem
+        with path.open("rb") as stored:
+            return read_parquet(stored).to_pandas(), path.stem
     try:
         with path.open(encoding="utf-8", errors="replace") as file:
             mark = "\t" if path.suffix.lower() == ".tsv" else _separator(file.readline())
-        return pd.read_csv(path, sep=mark, decimal="," if mark == ";" else "."), path.stem
+        return restored_table(pd.read_csv(path, sep=mark, decimal="," if mark == ";" else ".")), path.stem
     except pd.errors.EmptyDataError as error:
         raise ValueError(f"{path} holds no rows") from error
 
@@ -339,7 +341,7 @@ def table_of_text(text: str) -> pd.DataFrame:
 
     mark = _separator(text.partition("\n")[0])
     try:
-        return pd.read_csv(io.StringIO(text), sep=mark, decimal="," if mark == ";" else ".")
+        return restored_table(pd.read_csv(io.StringIO(text), sep=mark, decimal="," if mark == ";" else "."))
     except pd.errors.EmptyDataError as error:
         raise ValueError("it holds no rows") from error
 

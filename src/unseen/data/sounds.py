@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unseen.data.domain import Lazy, Skipped
-from unseen.files import check_plain, is_hidden, named, sentence, walk
+from unseen.files import check_plain, is_hidden, sentence, walk
 
 PLAIN = (".wav",)
 """Formats that are read without another package."""
@@ -34,6 +34,8 @@ RATES = (1000, 768_000)
 CHANNELS = 64
 MOST_VALUES = 1 << 28
 """Values of all channels together: 1 GB in memory, an hour of stereo at 37 kHz."""
+BEGINNINGS = (b"RIFF", b"RIFX", b"RF64", b"riff", b"fLaC", b"OggS", b"FORM", b".snd", b"caff", b"ID3", b"\xff")
+"""First bytes of the formats."""
 INSTALL = 'pip install "unseen[captioning]"'
 
 
@@ -101,14 +103,14 @@ def read_sound(path: str | os.PathLike[str], rate: int | None = None, *, longest
 
 def sound_of(content: bytes, rate: int | None = None, *, longest: float = LONGEST) -> Sound:
     """A sound from the bytes of a file, whose format is seen by its first ones; see `read_sound`."""
-    if not content:
-        raise ValueError("the file is empty")
     plain = content[:4] in (b"RIFF", b"RIFX") and content[8:12] == b"WAVE"
     return _waveform(io.BytesIO(content), "the file", plain, len(content), rate, longest)
 
 
 def _waveform(file: IO[bytes], name: str, plain: bool, size: int, rate: int | None, longest: float) -> Sound:
-    found, own = _by_scipy(file, name, size, longest) if plain else _by_soundfile(file, name, longest)
+    if not size:
+        raise ValueError(f"{name} is empty")
+    found, own = _by_scipy(file, name, size, longest) if plain else _by_soundfile(file, name, size, longest)
     wave = found.mean(axis=1) if found.ndim == 2 else found
     seconds = len(wave) / own
     if seconds < SHORTEST:
@@ -220,7 +222,7 @@ def _by_scipy(file: IO[bytes], name: str, size: int, longest: float) -> tuple[ND
             warnings.simplefilter("ignore", wavfile.WavFileWarning)
             rate, values = wavfile.read(file)
     except Exception as error:  # a damaged header is told in many ways
-        raise ValueError(f"{name} cannot be read as WAV: {sentence(error)}") from error
+        raise ValueError(f"{name} {_broken(file, size)}") from error
     _check(name, rate, len(values), 1 if values.ndim == 1 else values.shape[1], longest)
     if values.dtype.kind == "f":
         return values, rate
@@ -252,15 +254,35 @@ def _wav_header(file: IO[bytes], whole: int) -> tuple[int, int, int] | None:
     return None
 
 
-def _by_soundfile(file: IO[bytes], name: str, longest: float) -> tuple[NDArray[Any], int]:
+def _by_soundfile(file: IO[bytes], name: str, size: int, longest: float) -> tuple[NDArray[Any], int]:
     try:
         import soundfile
     except (ImportError, OSError) as error:
         raise ImportError(f"{name} is no WAV; other sounds are read by soundfile: {INSTALL}") from error
-    with named(name, "a sound"), soundfile.SoundFile(file) as sound:
+    try:
+        sound = soundfile.SoundFile(file)
+    except (RuntimeError, ValueError, TypeError) as error:
+        raise ValueError(f"{name} {_broken(file, size)}") from error
+    with sound:
         _check(name, sound.samplerate, sound.frames, sound.channels, longest)
         most = min(math.ceil(longest * sound.samplerate), MOST_VALUES // sound.channels)  # a header may say less
-        return sound.read(most, dtype="float32", always_2d=True), sound.samplerate
+        try:
+            return sound.read(most, dtype="float32", always_2d=True), sound.samplerate
+        except (RuntimeError, ValueError, TypeError) as error:
+            raise ValueError(f"{name} {_broken(file, size)}") from error
+
+
+def _broken(file: IO[bytes], size: int) -> str:
+    """What is wrong with a file that no reader reads, by its first bytes; what readers say names their own affairs."""
+    file.seek(0)
+    head = file.read(12)
+    if not head.startswith(BEGINNINGS):
+        return "is no sound that can be read"
+    told = int.from_bytes(head[4:8], "big" if head[:4] in (b"RIFX", b"FORM") else "little") + 8
+    whole = head[:4] in (b"RIFF", b"RIFX", b"FORM") and told <= size
+    return (
+        "is damaged, and no sound that can be read" if whole else "is cut off or damaged, and no sound that can be read"
+    )
 
 
 def _check(name: str, rate: int, frames: int, channels: int, longest: float) -> None:

@@ -289,6 +289,7 @@ class Encoder:
             "preprocess": self.preprocess.to_json(),
             "precision": self.precision,
             "local": self.local,
+            **({"exact": True} if self.exact else {}),
         }
 
     def exactly(self) -> Encoder:

@@ -12,6 +12,13 @@ DEFAULT_ENCODER = {"image": "efficientnet-lite0", "text": "minilm", "clip": "fra
 
 SHARED_ENCODER = {"image": "lite-clip", "text": "minilm", "clip": "frames:lite-clip"}
 """Where class names must lie among the samples."""
+NAMED_ENCODER = {
+    "image": "open_clip:ARCHITECTURE/WEIGHTS",
+    "text": "sentence-transformers:NAME",
+    "clip": "frames:open_clip:ARCHITECTURE/WEIGHTS",
+    "audio": "clap:laion/clap-htsat-unfused, or clap:FOLDER,",
+}
+"""What a user can name there; for sounds nothing else will do."""
 
 
 def knows_names(name: str, kind: str) -> bool:
@@ -29,12 +36,15 @@ def knows_names(name: str, kind: str) -> bool:
 
 def why_default(kind: str) -> str:
     """A sentence on the encoder that is taken where names must lie among samples and none was named."""
-    stronger, space = {
-        "image": ("open_clip:ARCHITECTURE/WEIGHTS", "pictures and names into one space"),
-        "text": ("sentence-transformers:NAME", "texts and names alike"),
-        "clip": ("frames:open_clip:ARCHITECTURE/WEIGHTS", "frames of clips and names into one space"),
+    space = {
+        "image": "pictures and names into one space",
+        "text": "texts and names alike",
+        "clip": "frames of clips and names into one space",
     }[kind]
-    return f"encoder: {SHARED_ENCODER[kind]}, as none was named: it reads {space}, offline; {stronger} is stronger"
+    return (
+        f"encoder: {SHARED_ENCODER[kind]}, as none was named: it reads {space}, offline; {NAMED_ENCODER[kind]} is "
+        "stronger"
+    )
 
 
 def encoder_of(kind: str, name: str | None, precision: str, trust: bool, *, named: bool = False) -> Encoder | None:

@@ -21,7 +21,8 @@ from jaxtyping import Float
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from unseen.data.clips import read_finely
+from unseen.data.clips import FRAMES as MIDDLES
+from unseen.data.clips import SIDE, read_finely
 from unseen.data.domain import Domain, Lazy
 from unseen.data.segments import as_clip, segment_index
 from unseen.data.typing import IntArray, Kind
@@ -69,6 +70,17 @@ class ClipPreprocess:
     def to_json(self) -> dict[str, Any]:
         """Frames, parts, and the preprocessing of a picture."""
         return {"frames": self.frames, "parts": self.parts, "frame": self.frame.to_json()}
+
+    def for_others(self) -> dict[str, Any]:
+        """`to_json` with what a program needs that takes the frames of a file itself.
+
+        A file is cut into ``middles`` equal parts, and frames lie in the middle of those whose numbers, from 0 on, are
+        ``chosen``; each has at most ``side`` pixels on its shorter side.
+        """
+        middles = max(MIDDLES, self.frames)
+        told = self.to_json()
+        told["frame"] |= {"colours": "RGB"}
+        return told | {"middles": middles, "chosen": segment_index(middles, self.frames).tolist(), "side": SIDE}
 
 
 def _bytes(clip: Any) -> NDArray[np.uint8]:

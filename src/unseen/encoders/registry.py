@@ -301,6 +301,7 @@ def load(record: Mapping[str, Any], folder: str | os.PathLike[str] | None = None
     encoder = build(record["name"], trust=trust, precision=record.get("precision", "auto"), folder=where)
     encoder.check(record)
     encoder.local = bool(record.get("local"))  # a model that is saved again must carry them again
+    encoder.exact = record.get("exact") is True  # features of the last bit that the model learnt from
     return encoder
 
 

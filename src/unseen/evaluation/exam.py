@@ -15,6 +15,7 @@ import numpy as np
 from unseen.data.classes import ClassSpace
 from unseen.data.domain import Domain
 from unseen.data.typing import IntArray
+from unseen.files import read_object
 from unseen.runtime import replacing
 
 
@@ -77,7 +78,7 @@ def _openings(ledger: Path) -> dict[str, int]:
     if not ledger.exists():
         return {}
     try:
-        return {str(key): int(value) for key, value in json.loads(ledger.read_text()).items()}
+        return {str(key): int(value) for key, value in read_object(ledger).items()}
     except (ValueError, AttributeError) as error:
         raise ValueError(f"{ledger}, the count of openings, is damaged ({error}); move it away") from error
 

@@ -19,6 +19,7 @@ from unseen.data.domain import Domain, Lazy
 from unseen.data.feature_names import by_name
 from unseen.data.typing import FloatArray, IntArray
 from unseen.encoders.defaults import DEFAULT_ENCODER
+from unseen.files import harmless_table
 from unseen.labeling.class_order import classes_to_label
 from unseen.labeling.gain import Gain, expected_gain
 from unseen.labeling.margin import margin
@@ -64,7 +65,7 @@ class Proposal:
         import pandas as pd
 
         file = Path(file)
-        if file.suffix != ".csv":
+        if file.suffix.lower() != ".csv":
             raise ValueError(f"file must end in .csv; got {str(file)!r}")
         samples = self.samples
         content = {name: value for name, value in _content(samples, file).items() if name != "id"}
@@ -78,7 +79,7 @@ class Proposal:
                 columns["margin"] = self.margins.round(3)
         file.parent.mkdir(parents=True, exist_ok=True)
         with replacing(file) as temporary:
-            pd.DataFrame(columns).to_csv(temporary, index=False)
+            harmless_table(pd.DataFrame(columns)).to_csv(temporary, index=False)
 
 
 def propose(

@@ -30,6 +30,8 @@ METHODS = {
     "nearest-name": "baselines.nearest_name:NearestName",
     "stream-ridge": "baselines.stream_ridge:StreamRidge",
     "low-rank": "baselines.low_rank:LowRank",
+    "simple-pruning": "baselines.simple_pruning:SimplePruning",
+    "forest-ranker": "baselines.forest_ranker:ForestRanker",
     "nearest-relation": "baselines.nearest_relation:NearestRelation",
     "whole-or-named": "baselines.whole_or_named:WholeOrNamed",
     "propagate-names": "baselines.propagate_names:PropagateNames",

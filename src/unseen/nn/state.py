@@ -103,6 +103,22 @@ def _put(value: np.ndarray, tensors: Tensors, path: str) -> str:
     return path
 
 
+def _number_type(name: Any) -> np.dtype[Any]:
+    """The type of an array's numbers; `ValueError` for any other, which could ask for any memory."""
+    found = np.dtype(name)
+    if found.kind not in "biuf" or found.itemsize > 8:
+        raise ValueError(f"an array must be of numbers; its type is {str(name)[:40]!r}")
+    return found
+
+
+def _even(items: list[Any]) -> list[Any]:
+    """Texts that an array of one width can hold; `ValueError` where one is so long that all would take far more."""
+    sizes = [len(str(item)) for item in np.ravel(np.array(items, dtype=object)).tolist()]
+    if sizes and len(sizes) * max(sizes) > max(2**26, 200 * sum(sizes)):
+        raise ValueError(f"one of {len(sizes):,} texts has {max(sizes):,} letters")
+    return items
+
+
 def unpack(data: Any, tensors: Tensors) -> Any:
     """Inverse of `pack`."""
     if isinstance(data, list):
@@ -115,9 +131,9 @@ def unpack(data: Any, tensors: Tensors) -> Any:
     if tag == "tensor":
         return tensors[data["key"]]
     if tag == "array":
-        return tensors[data["key"]].numpy().astype(np.dtype(data["dtype"]))
+        return tensors[data["key"]].numpy().astype(_number_type(data["dtype"]))
     if tag == "strings":
-        return np.array(data["items"], dtype=np.str_).reshape(data["shape"])
+        return np.array(_even(data["items"]), dtype=np.str_).reshape(data["shape"])
     if tag == "tuple":
         return tuple(unpack(item, tensors) for item in data["items"])
     if tag == "dict":

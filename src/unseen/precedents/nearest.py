@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from unseen.files import read_object
 from unseen.precedents.profile import Profile, profile
 
 FLOOR = "source-only"
@@ -83,13 +84,15 @@ def recorded(runs: Iterable[Path] = ()) -> tuple[Precedent, ...]:
     ValueError
         If there is no run below a folder.
     """
-    shipped = json.loads(resources.files("unseen.precedents").joinpath("runs.json").read_text(encoding="utf-8"))
+    text = resources.files("unseen.precedents").joinpath("runs.json").read_text(encoding="utf-8")
+    shipped = json.loads(text)
     found = [Precedent.from_json(row) for row in shipped]
     for folder in runs:
         files = sorted([folder / "results.json", *folder.glob("*/results.json")])
-        read = [(file, json.loads(file.read_text(encoding="utf-8"))) for file in files if file.is_file()]
+        read = [(file, read_object(file)) for file in files if file.is_file()]
+        read = [(file, results) for file, results in read if "schema" in results]  # other commands write some, too
         if not read:
-            raise ValueError(f"runs must hold runs of `unseen compare`; there is no results.json below {folder}")
+            raise ValueError(f"runs must hold runs of `unseen compare`; there is no results.json of one below {folder}")
         found += [of_run(results, file.parent.name) for file, results in read if results["exam"]]
     return tuple(found)
 

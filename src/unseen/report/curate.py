@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,6 +13,7 @@ import numpy as np
 from unseen.curation.accounting import Accounting
 from unseen.curation.collection import Collection
 from unseen.data.images import decode
+from unseen.files import read_object
 from unseen.report.pages import HERE, image_source, render_page
 from unseen.runtime import replacing
 
@@ -51,7 +51,7 @@ def write_report(
     accounting = Accounting.load(folder / "accounting.json")
     collection = Collection.open(folder) if (folder / "collection.json").exists() else None
     file = folder / "statistics.json"
-    figures = json.loads(file.read_text(encoding="utf-8")) if file.exists() and collection is not None else {}
+    figures = read_object(file) if file.exists() and collection is not None else {}
     rows = _rows(accounting)
     page = render_page(
         HERE / "curate.html",

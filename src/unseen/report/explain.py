@@ -226,11 +226,11 @@ def write(file: Path, told: Sequence[Told], model: Bundle) -> None:
     ValueError
         If the file ends otherwise, or there is nothing to write.
     """
-    if file.suffix not in (".html", ".png"):
+    if file.suffix.lower() not in (".html", ".png"):
         raise ValueError(f"out must end in .html or .png; got {str(file)!r}")
     if not told:
         raise ValueError("there is no picture to explain")
-    content = _page(told, model) if file.suffix == ".html" else _figure(told)
+    content = _page(told, model) if file.suffix.lower() == ".html" else _figure(told)
     with replacing(file) as temporary:
         temporary.write_bytes(content)
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
 
+from unseen.files import read_object
 from unseen.report import plots, words
 from unseen.report.glossary import REPORT_WORDS
 from unseen.report.pages import HERE, image_source, render_page
@@ -57,11 +57,9 @@ def render(folder: str | os.PathLike[str]) -> Path:
 
 def _results(file: Path) -> dict[str, Any]:
     try:
-        results = json.loads(file.read_text(encoding="utf-8"))
+        results = read_object(file)
     except FileNotFoundError as error:
         raise ValueError(f"folder must be a run of `unseen compare`; {file.parent} has no results.json") from error
-    except ValueError as error:
-        raise ValueError(f"{file} is damaged: {error}") from error
     words.check(results)
     return results
 

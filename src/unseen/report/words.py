@@ -66,6 +66,8 @@ HARM = 0.01
 
 def check(results: Results) -> None:
     """Raise `ValueError` unless `results` has the schema that this version reads."""
+    if isinstance(results, Mapping) and "schema" not in results:
+        raise ValueError("results must be those of `unseen compare`; these are of another command, or damaged")
     found = results.get("schema") if isinstance(results, Mapping) else None
     if found != SCHEMA:
         raise ValueError(f"results must have schema {SCHEMA}, which this version of unseen reads; got schema {found!r}")

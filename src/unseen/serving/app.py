@@ -168,11 +168,9 @@ def create_app(
     async def answered(request: Request, top: int) -> list[Any]:
         if is_foreign(request.headers, request.scope["path"]):
             raise HTTPException(ELSEWHERE.status, ELSEWHERE.detail)
-        async with turns.turn():
-            samples = await bodies.read(request)
-            async with state["batcher"].admitted(len(samples)):
-                ready = await _prepared(served, workers, samples)
-                return await state["batcher"].submit(ready, top)
+        async with bodies.read(request) as samples, turns.turn(), state["batcher"].admitted(len(samples)):
+            ready = await _prepared(served, workers, samples)
+            return await state["batcher"].submit(ready, top)
 
     post = app.post(
         "/predict",

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Sequence
+import contextlib
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from typing import Annotated, Any
 
 import pydantic
@@ -15,6 +16,7 @@ from starlette.requests import Request
 
 from unseen.serving.limits import FILES, MAX_TEXT, SENT, Limits
 from unseen.serving.mistakes import FIELD, sentence
+from unseen.serving.turns import Busy
 
 JSON = "application/json"
 FORM = "multipart/form-data"
@@ -37,8 +39,9 @@ class Bodies:
 
     def __init__(self, kind: str, width: int, limits: Limits, features: Sequence[str] = ()) -> None:
         self.limits = limits
+        self.held = 0
         self.model = _json_model(kind, width, limits, features)
-        self._read: dict[str, Callable[[Request], Any]] = {JSON: self._json}
+        self._read: dict[str, Callable[[AsyncGenerator[bytes, None], str], Any]] = {JSON: self._json}
         if kind in SENT:
             self._read[FORM] = self._form
 
@@ -57,50 +60,61 @@ class Bodies:
             content[FORM] = {"schema": form}
         return {"required": True, "content": content}
 
-    async def read(self, request: Request) -> list[Any]:
-        """The samples of a request, not yet prepared.
+    @contextlib.asynccontextmanager
+    async def read(self, request: Request) -> AsyncIterator[list[Any]]:
+        """The samples of a request, not yet prepared; inside the block its bytes count as held.
 
         Raises
         ------
         HTTPException
             408 if the body comes too slowly, 413 if it is too long, 415 if it is of another type, 422 if it does not
             hold samples.
+        Busy
+            If all bodies together would be longer than `Limits.held`.
         """
-        kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+        told = request.headers.get("content-type", "")
+        kind = told.partition(";")[0].strip().lower()
         if kind not in self._read:
             raise HTTPException(415, f"the body must be {' or '.join(self._read)}")
         length = request.headers.get("content-length", "")
         if length.isdigit() and int(length) > self.limits.bytes:
             raise self._too_long()
+        mine = [0]
         try:
-            async with asyncio.timeout(self.limits.seconds):
-                return await self._read[kind](request)
-        except TimeoutError as error:
-            raise HTTPException(408, f"the body did not arrive within {self.limits.seconds:g} s") from error
+            try:
+                async with asyncio.timeout(self.limits.seconds):
+                    samples = await self._read[kind](self._stream(request, mine), told)
+            except TimeoutError as error:
+                raise HTTPException(408, f"the body did not arrive within {self.limits.seconds:g} s") from error
+            yield samples
+        finally:
+            self.held -= mine[0]
 
-    async def _stream(self, request: Request) -> AsyncGenerator[bytes, None]:
-        length = 0
+    async def _stream(self, request: Request, mine: list[int]) -> AsyncGenerator[bytes, None]:
+        """The bytes of a body, which are added to those of all bodies and to `mine`."""
         async for chunk in request.stream():
-            length += len(chunk)
-            if length > self.limits.bytes:
+            self.held += len(chunk)
+            mine[0] += len(chunk)
+            if mine[0] > self.limits.bytes:
                 raise self._too_long()
+            if self.held > self.limits.held:
+                raise Busy(f"the bodies under way have more than {self.limits.held:,} bytes")
             yield chunk
 
     def _too_long(self) -> HTTPException:
         return HTTPException(413, f"the body may have at most {self.limits.bytes:,} bytes")
 
-    async def _json(self, request: Request) -> list[Any]:
-        body = b"".join([chunk async for chunk in self._stream(request)])
+    async def _json(self, stream: AsyncGenerator[bytes, None], _: str) -> list[Any]:
+        body = b"".join([chunk async for chunk in stream])
         try:
             return getattr(self.model.model_validate_json(body), FIELD)
         except pydantic.ValidationError as error:
             raise HTTPException(422, sentence(error.errors(include_url=False, include_input=False)[0])) from error
 
-    async def _form(self, request: Request) -> list[Any]:
+    async def _form(self, stream: AsyncGenerator[bytes, None], told: str) -> list[Any]:
         limit = self.limits.batch
         bad = HTTPException(422, f"the form must hold 1 to {limit} files, all in the field {FIELD!r}")
-        headers = Headers({"content-type": request.headers["content-type"]})
-        parser = MultiPartParser(headers, self._stream(request), max_files=limit, max_fields=0)
+        parser = MultiPartParser(Headers({"content-type": told}), stream, max_files=limit, max_fields=0)
         parser.spool_max_size = self.limits.bytes + 1  # no upload reaches the disk
         try:
             form = await parser.parse()

@@ -38,6 +38,8 @@ def open_clip(content: bytes, frames: int, max_pixels: int) -> NDArray[np.uint8]
     try:
         start, end = clips.bounds(clips.Segment("sample"), video.length_of(file))
         file.seek(0)
+        video.probe(file, max_pixels=max_pixels)  # one frame, or an end that lacks, is refused as in a folder
+        file.seek(0)
         times = clips.middles(start, end, frames)
         return video.read_frames(file, times, side=clips.SIDE, max_pixels=max_pixels)
     except (ValueError, MemoryError) as error:

@@ -16,7 +16,7 @@ MAX_TEXT = 20_000
 class Limits:
     """What a request may bring, and how much is under way at once.
 
-    Memory stays below about ``requests * bytes + queue * (one preprocessed sample) + (processors) * 12 * pixels``.
+    Memory stays below about ``held + queue * (one preprocessed sample) + (processors) * 12 * pixels``.
 
     Parameters
     ----------
@@ -29,9 +29,9 @@ class Limits:
     queue : int, >= batch
         Samples under way in all requests; more wait.
     requests : int, >= 1
-        Requests to `/predict` under way, whose bodies are in memory; more wait.
+        Requests to `/predict` under way, whose bodies have arrived; more wait.
     waiting : int, >= 0
-        Requests that wait, their bodies not read; more are answered with 503.
+        Requests that wait, their bodies in memory; more are answered with 503.
     deadline : float, > 0
         Seconds that a request waits, for its turn and for room for its samples; then it is answered with 503.
     wait : float in [0, 1]
@@ -69,3 +69,8 @@ class Limits:
             raise ValueError(f"deadline must be positive; got {self.deadline}")
         if not self.seconds > 0:
             raise ValueError(f"seconds must be positive; got {self.seconds}")
+
+    @property
+    def held(self) -> int:
+        """Bytes that all bodies may have together, those that are still arriving among them; more get 503."""
+        return self.requests * self.bytes

@@ -11,6 +11,7 @@ import numpy as np
 
 from unseen.data.domain import Domain
 from unseen.evaluation.exam import ledger_file, locked
+from unseen.files import read_object
 from unseen.runtime import replacing
 
 log = logging.getLogger(__name__)
@@ -49,7 +50,7 @@ def sealed() -> dict[str, str | None]:
     if not file.exists():
         return {}
     try:
-        return {str(key): value for key, value in json.loads(file.read_text(encoding="utf-8")).items()}
+        return {str(key): value for key, value in read_object(file).items()}
     except (ValueError, AttributeError) as error:
         raise ValueError(f"{file}, the answers of `unseen verify`, is damaged ({error}); move it away") from error
 

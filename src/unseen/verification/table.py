@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from unseen.data.domain import Domain
+from unseen.files import harmless_table
 from unseen.runtime import replacing
 from unseen.verification.sample import Question
 
@@ -28,4 +29,4 @@ def write_table(file: Path, questions: Sequence[Question], target: Domain) -> No
     )
     file.parent.mkdir(parents=True, exist_ok=True)
     with replacing(file) as temporary:
-        table.to_csv(temporary, index=False)
+        harmless_table(table).to_csv(temporary, index=False)

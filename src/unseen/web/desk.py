@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import fcntl
-import json
 import os
 import re
 import shlex
@@ -19,6 +18,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
+from unseen.files import read_object
 from unseen.web.job import DATA, JOB, LOCK, OUTCOME, OUTPUT, PROGRESS, write
 
 AT_ONCE = 2
@@ -211,7 +211,7 @@ class Desk:
 
 def _json_object(file: Path) -> dict[str, Any]:
     try:
-        found = json.loads(file.read_text(encoding="utf-8"))
+        found = read_object(file)
     except (OSError, ValueError):
         return {}
     return found if isinstance(found, dict) else {}

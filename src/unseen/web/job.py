@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import IO, Any
 
-from unseen.files import SPEAKING, sentence
+from unseen.files import SPEAKING, read_object, sentence
 from unseen.runtime import replacing, runtime, watched
 from unseen.web.progress import Progress
 
@@ -53,7 +53,7 @@ def work(folder: Path) -> None:
     """Do a job until it is done or cannot be; how it ended stands in its folder."""
     from unseen.compare import compare
 
-    told = json.loads((folder / JOB).read_text(encoding="utf-8"))
+    told = read_object(folder / JOB)
     inputs = told["inputs"]
     progress = Progress(folder / PROGRESS, domains=sum(word in inputs for word in DATA))
     try:

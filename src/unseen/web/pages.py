@@ -82,7 +82,7 @@ class Shown:
 
     def runs(self) -> dict[str, Path]:
         """Runs that can be chosen."""
-        return shelf([self.runs_root], RUN)
+        return shelf([self.runs_root], RUN, wanted=runs.is_compared)
 
     def saved(self) -> dict[str, Path]:
         """Saved models that can be chosen."""
@@ -94,7 +94,13 @@ class Shown:
         names = list(dict.fromkeys(names))[:MOST_COMPARED]
         if not names:
             return paragraph("Tick runs on the first page, and compare them.", "quiet")
-        return tried(lambda: runs.page({name: runs.read(pick(found, name, "run")) for name in names}))
+        read, parts = {}, []
+        for name in names:
+            try:
+                read[name] = runs.read(pick(found, name, "run"))
+            except ValueError as error:
+                parts.append(paragraph(f"{name} is left out: {error}", "notice"))
+        return joined([*parts, *([tried(lambda: runs.page(read))] if read else ())])
 
     def model(self, name: str) -> tuple[Markup, Served | ServedRows | None]:
         """What a model is, and the model if it can be opened."""

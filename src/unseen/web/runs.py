@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import functools
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from markupsafe import Markup
 
+from unseen.files import read_json, read_object
 from unseen.report import words
 from unseen.web.markup import heading, items, joined, paragraph, table
 from unseen.web.shelf import RUN
@@ -29,13 +29,27 @@ def read(folder: Path) -> Results:
         If there are none, they are damaged, or of a schema that this version does not read.
     """
     try:
-        results = json.loads((folder / RUN).read_text(encoding="utf-8"))
+        results = read_object(folder / RUN)
     except (OSError, ValueError) as error:
         raise ValueError(f"the run {folder.name} cannot be read: {type(error).__name__}") from error
     words.check(results)
     if missing := [key for key in READ if key not in results]:
         raise ValueError(f"the run {folder.name} lacks {', '.join(missing)} in its results")
     return results
+
+
+def is_compared(folder: Path) -> bool:
+    """Whether a run is one of `unseen compare`, or too damaged to tell; other commands write results, too."""
+    try:
+        return _has_schema(folder, (folder / RUN).stat().st_mtime_ns)
+    except (OSError, ValueError):
+        return True
+
+
+@functools.lru_cache(500)
+def _has_schema(folder: Path, _: int) -> bool:
+    results = read_json(folder / RUN)
+    return not isinstance(results, Mapping) or not results or "schema" in results
 
 
 def page(runs: Mapping[str, Results]) -> Markup:

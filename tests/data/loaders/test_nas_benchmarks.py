@@ -94,6 +94,15 @@ def test_suite_zero_reads_the_papers_proxies_unless_others_are_named(tmp_path: P
     assert read_architectures(write(file, value)).proxies == ("jacov", "params")  # none of the paper's
 
 
+def test_a_number_of_parameters_that_is_not_known_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    value = suite()
+    for entry in value["cifar10"].values():
+        entry["params"] = {"score": float("nan")}
+    table = read_architectures(write(tmp_path / "zc.json", value))
+    assert set(table.parameters.tolist()) == {0}
+    assert "no number of parameters is known of 2 architectures" in caplog.text
+
+
 @pytest.mark.parametrize("halves", [False, True])
 def test_nds_gives_the_accuracy_of_the_last_epoch(tmp_path: Path, halves: bool) -> None:
     entries = [

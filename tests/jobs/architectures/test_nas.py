@@ -3,28 +3,35 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib.metadata
 import json
 import os
 import subprocess
 import sys
+import types
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from PIL import Image
 
+from unseen import plugins
 from unseen.cli import main
 from unseen.data.architectures import read_table
+from unseen.data.domain import Domain
 from unseen.data.loaders import nas_benchmarks
 from unseen.data.sources import architectures as shipped
 from unseen.data.sources import digits, save
 from unseen.jobs.architectures import job as nas
+from unseen.methods.architecture_rankers import ArchitectureRanker
+from unseen.methods.base import Card
 from unseen.nn.search_spaces import get
 
-FAST = ("--set", "epochs=5", "--set", "width=8", "--set", "projected=16", "--set", "n_samples=3")
-SMALL = {"epochs": 5, "width": 8, "projected": 16, "n_samples": 3}
+FAST = ("--method", "parzc", "--set", "epochs=5", "--set", "width=8", "--set", "projected=16", "--set", "n_samples=3")
+SMALL = {"trees": 10}
 
 
 @dataclasses.dataclass
@@ -82,14 +89,16 @@ def test_rank_of_a_space_on_a_users_folder(process: Any, call: Any, photos: Path
     assert len(done.stdout.splitlines()) == 2
     table = pd.read_csv(out / "ranked.csv")
     assert (np.diff(table.score) <= 0).all()
-    assert table.role[:2].tolist() == ["top", "top"]
-    assert table.accuracy[:2].notna().all()
+    new = table[table.role != "trained"]
+    assert new.role.fillna("").tolist() == ["top", "top", *[""] * (len(new) - 2)]
+    assert new.accuracy[:2].notna().all()
     known = table[table.accuracy.notna()].architecture
     assert set(get("cells").sample(8, 0)) <= {get("cells").parse(text) for text in known}
     nodes = pd.read_csv(out / "nodes.csv")
     assert set(nodes.node) == set(get("cells").slots)
     assert (np.diff(nodes.importance) <= 0).all()
     result = json.loads((out / "result.json").read_text())
+    assert result["method"] == "parzc"
     assert result["how"] == "a random part"
     assert -1 <= result["agreement"]["tau"] <= 1
     assert Image.open(out / "nas.png").size[0] > 1000
@@ -107,13 +116,14 @@ def test_rank_of_a_benchmarks_file(call: Any, tmp_path: Path) -> None:
         for i, (a, b) in enumerate(scores.tolist())
     }
     (tmp_path / "zc.json").write_text(json.dumps({"cifar10": entries}))
-    done = call("rank", "zc.json", "--data", "cifar10", "--trained", 15, "--out", "out", "--set", "epochs=60", "--json")
+    done = call("rank", "zc.json", "--data", "cifar10", "--trained", 15, "--out", "out", "--set", "trees=60", "--json")
     assert json.loads(done.stdout)["agreement"]["tau"] > 0.5
+    assert json.loads(done.stdout)["method"] == "forest-ranker"
     assert pd.read_csv(tmp_path / "out" / "nodes.csv").node.tolist() == ["network"]
     call("rank", "zc.json", "--trained", 15, "--proxies", "synflow", "--out", "one", *FAST)
     done = call("rank", "zc.json", "--trained", 15, "--top", 500, "--out", "all", *FAST)
     assert len(done.stdout.splitlines()) == 15
-    assert "these are the best 15 of 30 that were scored" in done.stderr
+    assert "these are the best 15 of 30 that were scored and not learned from" in done.stderr
     assert "± tells how unsure a score is" in done.stderr
     assert "got 'jacov'" in call("rank", "zc.json", "--trained", 15, "--proxies", "jacov", code=1).stderr
 
@@ -143,8 +153,10 @@ def test_table_is_made_and_ranked(call: Any, photos: Path, tmp_path: Path) -> No
         (("rank", "cells-digits", "--set", "proxies=2"), "--set does not take proxies"),
         (
             ("rank", "cells-digits", "--set", "banana=2"),
-            "parzc has no parameter 'banana'; it has random_state, ",
+            "forest-ranker has no parameter 'banana'; it has random_state, proxies, trees, smallest_leaf; "
+            "--method parzc has others",
         ),
+        (("rank", "cells-digits", "--method", "ridge"), "--method must be one of forest-ranker, parzc; got 'ridge'"),
         (("rank", "nasbench_only108.tfrecord"), "zc_nasbench101.json"),
         (("rank", "cells", "--data", "digits:printd"), "did you mean 'digits:printed'?"),
         (("rank", "cells", "--data", "digits:handwritten", "--trained", 7), "trained must lie in [8,"),
@@ -188,6 +200,37 @@ def test_accuracies_of_the_user_replace_trainings(photos: Path, tmp_path: Path) 
     (tmp_path / "mine.csv").write_text("architecture,accuracy\nresnet,0.5\n")
     with pytest.raises(ValueError, match="resnet"):
         nas.rank_space("cells", photos, accuracies=tmp_path / "mine.csv", candidates=5, top=1, settings=SMALL)
+
+
+class First(ArchitectureRanker):
+    """Another package's method: more of the first statistic is better."""
+
+    card = Card(
+        slug="first", title="First", venue="", summary="More is better.", unseen={"data"}, modalities={"features"},
+        task="value", protocols={"nas"},
+    )  # fmt: skip
+
+    def fit(self, *, source: Domain) -> First:
+        self.learnt_ = len(source)
+        return self
+
+    def draws(self, x: torch.Tensor) -> torch.Tensor:
+        return x[None, :, 0].double()
+
+
+def test_a_method_of_another_package_ranks_by_its_card_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    entry = importlib.metadata.EntryPoint("first", "other_rankers:First", "unseen.methods")
+    module = types.ModuleType("other_rankers")
+    vars(module)["First"] = First
+    monkeypatch.setitem(sys.modules, "other_rankers", module)
+    real = plugins.found
+    monkeypatch.setattr(plugins, "found", lambda group: {"first": entry} if group == "methods" else real(group))
+    assert nas.rankers() == ("forest-ranker", "parzc", "first")
+    found = nas.rank_table("cells-digits", method="first")
+    x = shipped.architectures("cells-digits").domain().x[:, 0]
+    assert found.table.score.tolist() == sorted(x.tolist(), reverse=True)
+    assert (found.told["method"], set(found.table.uncertainty)) == ("first", {0.0})
+    assert found.nodes.node[found.nodes.importance != 0].tolist() == [shipped.architectures("cells-digits").nodes[0]]
 
 
 def test_a_space_above_the_limit_is_searched_by_evolution(photos: Path) -> None:

@@ -258,7 +258,9 @@ def test_the_command_learns_writes_and_captions_again(place: Path, tmp_path: Pat
         ({"decoder": "bert"}, "decoder must be small"),
         ({"most": 1}, "most must be an integer of at least 2"),
         ({"settings": {"epoch": 1}}, "audio-captioning has no parameter 'epoch'"),
-        ({"captions": "nowhere.txt"}, "nowhere.txt"),
+        ({"captions": "nowhere.txt"}, "^captions: there is no file or folder 'nowhere.txt'$"),
+        ({"labels": "nowhere"}, "^labels: there is no file or folder 'nowhere'$"),
+        ({"column": "nosuch"}, "^column: 'nosuch' can be one of a table alone"),
     ],
 )
 def test_what_cannot_be_is_named_before_work(place: Path, changes: dict[str, Any], told: str) -> None:

@@ -86,6 +86,10 @@ def test_nodes_get_classes_and_labels_are_not_learnt_from(tmp_path: Path) -> Non
 
 def test_a_saved_model_names_another_graph_and_learns_nothing(tmp_path: Path) -> None:
     first = run(out=tmp_path / "run")
+    learnt = (tmp_path / "run/summaries.jsonl").read_text()
+    for place in ("run", "run/model"):  # its own folder is written again, and keeps what it learnt from
+        classify_nodes(world(), list(WORDS), model=tmp_path / place, out=tmp_path / "run")
+        assert (tmp_path / "run/summaries.jsonl").read_text() == learnt
     again = classify_nodes(world(), list(WORDS), model=tmp_path / "run")
     assert again.results["sampling"] == {"method": "walk", "steps": 8, "restart": 0.5, "k": 2, "most": 64}
     assert again.table.equals(first.table)

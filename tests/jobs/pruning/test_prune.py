@@ -5,11 +5,13 @@ from __future__ import annotations
 import dataclasses
 import errno
 import hashlib
+import importlib.metadata
 import io
 import json
 import os
 import subprocess
 import sys
+import types
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +20,16 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from unseen import plugins
 from unseen.cli import main
 from unseen.curation.collection import write_record, write_shard
 from unseen.curation.uids import UidSet, read_uids
 from unseen.jobs.pruning.embeddings import read_embeddings
-from unseen.jobs.pruning.job import check_out, prune, write
+from unseen.jobs.pruning.job import check_out, prune, pruners, write
 from unseen.jobs.pruning.page import LABELS
+from unseen.methods.base import Card
+from unseen.methods.pruners import Pruner
+from unseen.nn.concepts import Concepts, Selection, find_concepts
 from unseen.nn.rows import Stack
 
 N, D = 300, 12
@@ -159,10 +165,55 @@ def _page(result: Any, out: Path) -> str:
 
 
 def test_every_rule_writes_a_report(files: Path) -> None:
-    for method in ("dbp", "ssp", "random", "uniform", "similarity"):
-        told = write(prune(files / "x.npz", keep=30, method=method), files / method)  # type: ignore[arg-type]
+    for method in ("concept-pruning", "dbp", "simple-pruning", "ssp", "random", "uniform", "similarity"):
+        told = write(prune(files / "x.npz", keep=30, method=method), files / method)
         assert told["counts"]["kept"] == 30
+        simple = method not in ("concept-pruning", "dbp")
+        assert told["settings"]["method"] == ("simple-pruning" if simple else "concept-pruning")
+        assert told["settings"].get("rule", method) == ("uniform" if method == "simple-pruning" else method)
         assert (files / method / "report.html").stat().st_size > 10_000
+
+
+class Longest(Pruner):
+    """Keeps what lies nearest to its concept: another package's rule, with nothing but a card and `choose`."""
+
+    card = Card(
+        slug="longest", title="Longest", venue="", summary="Keep the most typical samples.", unseen={"data"},
+        modalities={"features"}, protocols={"curation"},
+    )  # fmt: skip
+
+    least: float = 0.0
+
+    def choose(self, found: Concepts, n: int) -> Selection:
+        members = found.members
+        return found.chosen(members[np.argsort(found.distances[members], kind="stable")[:n]])
+
+
+def test_a_method_of_another_package_chooses_by_its_card_alone(files: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    entry = importlib.metadata.EntryPoint("longest", "other_pruners:Longest", "unseen.methods")
+    module = types.ModuleType("other_pruners")
+    vars(module)["Longest"] = Longest
+    monkeypatch.setitem(sys.modules, "other_pruners", module)
+    real = plugins.found
+    monkeypatch.setattr(plugins, "found", lambda group: {"longest": entry} if group == "methods" else real(group))
+    assert pruners() == ("simple-pruning", "concept-pruning", "longest")
+    result = prune(files / "x.npz", keep=30, method="longest", settings={"least": 0.5})
+    kept = result.selection.indices
+    assert result.concepts.distances[kept].max() <= np.delete(result.concepts.distances, kept).max()
+    told = write(result, files / "out", pictures=False)
+    assert (told["settings"]["method"], told["settings"]["least"]) == ("longest", 0.5)
+    assert told["counts"] == {"kept": 30, "no embedding": 0, "similarity": 0, "duplicate": 20, "not chosen": 250}
+    assert set(pq.read_table(files / "out" / "kept.parquet")["reason"].to_pylist()) == {"chosen by longest"}
+    page = (files / "out" / "report.html").read_text()
+    assert "Keep the most typical samples." in page
+    assert "not chosen" in page
+
+
+@pytest.mark.parametrize("at", [[0, 0], [-1], [300], [280]])
+def test_what_is_chosen_are_members_each_once(at: list[int]) -> None:
+    found = find_concepts(rows(), dedup=0.0, n_clusters=6, restarts=1)
+    with pytest.raises(ValueError, match="indices must"):
+        found.chosen(np.array(at))
 
 
 def test_the_same_command_gives_the_same_files(files: Path) -> None:
@@ -178,11 +229,10 @@ def test_the_same_command_gives_the_same_files(files: Path) -> None:
         (("nothing.npy",), "there is nothing at nothing.npy"),
         (("x.npy", "--keep", "0"), "--keep must be a fraction"),
         (("x.npy", "--keep", "301"), "at most 300"),
-        (("x.npy", "--method", "best"), "--method must be one of dbp, ssp"),
-        (("x.npy", "--pick", "best"), "--pick must be one of hardest"),
+        (("x.npy", "--method", "best"), "--method must be one of simple-pruning, concept-pruning, uniform, ssp"),
         (("x.npy", "--clusters", "many"), "--clusters must be auto or a whole number"),
         (("x.npy", "--clusters", "301"), "--clusters must be at most 300"),
-        (("x.npy", "--temperature", "0"), "--temperature must be auto or above 0"),
+        (("x.npy", "--temperature", "0"), "--temperature must be in (0, inf]"),
         (("x.npy", "--method", "similarity"), "has no similarity"),
         (("x.npy", "--quality", "0.5"), "has no similarity"),
         (("x.npy", "--encoder", "minilm"), "--encoder is for pictures"),
@@ -198,12 +248,16 @@ def test_the_same_command_gives_the_same_files(files: Path) -> None:
         (("gaps.npz", "--quality", "0.5"), "the similarity is missing for 2 of 300 samples, first for row 5"),
         (
             ("x.npz", "--method", "random", "--floor", "0.5"),
-            "--floor has no effect with --method 'random', only with dbp, ssp",
+            "--floor has no effect with rule='random', only with ssp",
         ),
         (
             ("x.npz", "--method", "ssp", "--temperature", "1"),
-            "--temperature has no effect with --method 'ssp', only with dbp",
+            "simple-pruning has no parameter 'temperature'; it has random_state, keep",
         ),
+        (("x.npy", "--set", "keep=0.5"), "--set does not take keep; say --keep"),
+        (("x.npy", "--method", "uniform", "--set", "rule=ssp"), "must not hold rule, which another argument says"),
+        (("x.npy", "--method", "ssp", "--pick", "random"), "--pick must be hardest or easiest with rule='ssp'"),
+        (("x.npy", "--method", "source-only"), "--method must be one of"),
         (("x.npy", "--dedup", "none"), "--dedup must be off or a number"),
         (("x.npy", "--dedup", "3"), "--dedup must be in [0, 2], or off"),
         (("x.npy", "--trust"), "--trust is for pictures"),
@@ -310,7 +364,7 @@ def test_a_folder_of_shards_is_one_array_and_its_cut_and_order_do_not_matter(fil
     np.testing.assert_array_equal(found.x[:], x.astype(np.float16))
     kept = {}
     for name in "ab":
-        result = prune(files / name, column="l14_img", keep=40, quality=0.9, method="dbp")
+        result = prune(files / name, column="l14_img", keep=40, quality=0.9, method="concept-pruning")
         kept[name] = sorted(result.samples.ids[result.selection.indices].tolist())
         np.testing.assert_array_equal(result.concepts.labels, result.selection.clusters)
     assert kept["a"] == kept["b"]
@@ -342,20 +396,32 @@ def test_samples_without_an_embedding_are_dropped_counted_and_said(
 
 
 @pytest.mark.parametrize(
-    ("method", "pick", "kept", "dropped", "said"),
+    ("method", "settings", "kept", "dropped", "said"),
     [
-        ("dbp", "random", "random of its concept", "budget", "Inside a concept samples are kept at random"),
-        ("uniform", "easiest", "easiest of its concept", "budget", "All concepts may keep the same number"),
-        ("ssp", "hardest", "hardest of all", "prototypical", "farthest from the middle of their group are kept"),
-        ("ssp", "easiest", "easiest of all", "hard", "nearest to the middle of their group are kept"),
-        ("random", "hardest", "drawn at random", "not drawn", "Samples are kept at random"),
-        ("similarity", "hardest", "most similar caption", "less similar", "by the similarity of caption and picture"),
+        (
+            "concept-pruning",
+            {"pick": "random"},
+            "random of its concept",
+            "budget",
+            "Inside a concept samples are kept at random",
+        ),
+        ("uniform", {"pick": "easiest"}, "easiest of its concept", "budget", "All concepts may keep the same number"),
+        (
+            "ssp",
+            {"pick": "hardest"},
+            "hardest of all",
+            "prototypical",
+            "farthest from the middle of their group are kept",
+        ),
+        ("ssp", {"pick": "easiest"}, "easiest of all", "hard", "nearest to the middle of their group are kept"),
+        ("random", {}, "drawn at random", "not drawn", "Samples are kept at random"),
+        ("similarity", {}, "most similar caption", "less similar", "by the similarity of caption and picture"),
     ],
 )
 def test_reasons_and_the_page_say_what_the_rule_did(
-    method: Any, pick: Any, kept: str, dropped: str, said: str, files: Path
+    method: str, settings: dict[str, Any], kept: str, dropped: str, said: str, files: Path
 ) -> None:
-    result = prune(files / "x.npz", keep=30, method=method, pick=pick)
+    result = prune(files / "x.npz", keep=30, method=method, settings=settings)
     told = write(result, files / "out", pictures=False)
     assert set(pq.read_table(files / "out" / "kept.parquet")["reason"].to_pylist()) == {kept}
     assert told["counts"][dropped] == 250

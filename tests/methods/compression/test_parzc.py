@@ -14,8 +14,9 @@ from scipy.stats import kendalltau
 
 from unseen.data.domain import Domain
 from unseen.methods import get
+from unseen.methods.architecture_rankers import shuffled
 from unseen.methods.compression.parzc import ParZC
-from unseen.methods.compression.parzc.method import Loss, decayed, shuffled, standardized
+from unseen.methods.compression.parzc.method import Loss, decayed, standardized
 from unseen.methods.compression.parzc.network import MABN, MixerBlock, scorer
 from unseen.methods.compression.parzc.statistics import Scale, Statistics
 from unseen.nn.bayesian import BayesianLinear, sampling

@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 from unseen.data.domain import Domain
 from unseen.methods import get
 from unseen.methods.base import NotFittedError
-from unseen.methods.curation.concept_pruning import (
+from unseen.methods.curation.concept_pruning import ConceptPruning
+from unseen.nn.concepts import (
     BLANK,
     DUPLICATE,
     UNLIKE,
-    ConceptPruning,
     automatic_temperature,
     budgets,
     by_concept,
@@ -471,7 +471,7 @@ def test_misspelt_words_are_refused_with_those_that_there_are() -> None:
     """In a process of its own: here types are checked before the functions are."""
     code = """
 import numpy as np
-from unseen.methods.curation.concept_pruning import by_concept, complexity, find_concepts
+from unseen.nn.concepts import by_concept, complexity, find_concepts
 from unseen.nn.semdedup import semdedup
 x = np.random.default_rng(0).normal(size=(40, 4)); found = find_concepts(x, n_clusters=3)
 jobs = [

@@ -41,7 +41,8 @@ def load_folder(
 
     Where every picture lies two folders deep and those of each folder are called as frames are, one after the other
     (``class/clip/frame_0001.jpg``), each of these folders is a clip; one folder deep, where they are called frames in
-    words (``clip/frame_0001.jpg``, not ``cat/0001.jpg``), each is a clip without a label.
+    words (``clip/frame_0001.jpg``, not ``cat/0001.jpg``), each is a clip without a label. Of folders two deep, those
+    that lack a frame are left out where most lack none.
 
     The class of a sample is the first folder on its path; samples directly in `root` have no label. If all
     top folders are called as splits (train, val, test, …), they become the column ``split`` and the classes
@@ -54,9 +55,9 @@ def load_folder(
     kind, found = _choose_kind(files, root)
     if kind == "audio" and not is_local(fs):
         raise ValueError(f"{name} holds sounds, which are read from this machine alone: copy the folder here")
-    whole = _frames_of(found) if kind == "image" else {}
+    whole, lacking = _frames_of(found, name) if kind == "image" else ({}, [])
     if whole:
-        kind, found = "clip", list(whole)
+        kind, found, refused = "clip", list(whole), refused + lacking
     logger.debug("%s: %d other files passed over", name, len(files) - len(found))
     full = {path: _joined(root, path) for path in found}
     if check:
@@ -142,16 +143,30 @@ def _joined(root: str, path: str) -> str:
     return f"{root.rstrip('/')}/{path}" if root else path
 
 
-def _frames_of(files: Sequence[str]) -> dict[str, list[str]]:
-    """The pictures of each folder, where all of them are frames of clips; nothing where they are pictures."""
+def _frames_of(files: Sequence[str], name: str) -> tuple[dict[str, list[str]], list[Skipped]]:
+    """The pictures of each folder, where most of these are frames of clips, and the folders that lack a frame; nothing
+    where they are pictures."""
     folders: dict[str, list[str]] = {}
     for path in files:
         folders.setdefault(path.rpartition("/")[0], []).append(path)
     depths = {len(PurePosixPath(folder).parts) for folder in folders}
     if depths != {1} and (min(depths) < 2 or len(folders) < 2):
-        return {}
-    inside = ([PurePosixPath(path).name for path in paths] for paths in folders.values())
-    return folders if all(clips.are_frames(names, in_words=depths == {1}) for names in inside) else {}
+        return {}, []
+    names = {folder: [PurePosixPath(path).name for path in paths] for folder, paths in folders.items()}
+    called = {folder: clips.frame_numbers(inside, in_words=depths == {1}) for folder, inside in names.items()}
+    lacking = {folder: "not called as frames" if n is None else clips.frames_missing(n) for folder, n in called.items()}
+    lacking = {folder: why for folder, why in lacking.items() if why}
+    most = 2 * len(lacking) < len(folders)
+    if not lacking or (most and depths != {1} and None not in called.values()):
+        whole = {folder: paths for folder, paths in folders.items() if folder not in lacking}
+        return whole, [Skipped(folder, why) for folder, why in lacking.items()]
+    if most or all(clips.frame_numbers(inside, in_words=True) for inside in names.values()):
+        first, why = next(iter(lacking.items()))
+        logger.warning(
+            "%s: %d of its %d folders do not hold the frames of a clip, the first %s: %s; all are read as single "
+            "pictures", name, len(lacking), len(folders), first, why,
+        )  # fmt: skip
+    return {}, []
 
 
 def _frames_test(root: str, first: dict[str, str]) -> Callable[[Any, str], None]:

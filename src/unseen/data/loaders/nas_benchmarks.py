@@ -163,6 +163,8 @@ def suite_zero(
         known = {key: entry for (key, entry), kept in zip(known.items(), whole.tolist()) if kept}
         statistics = statistics[whole]
     counts = np.array([sum(_scores(entry.get("params"))) for entry in known.values()])
+    if unknown := int((~np.isfinite(counts)).sum()):
+        log.warning("%s: no number of parameters is known of %d architectures; they are told as 0", name, unknown)
     return plain_table(
         f"{name}/{data}",
         list(known),

@@ -10,6 +10,7 @@ import numpy as np
 from unseen.data.domain import Domain
 from unseen.data.loaders.common import ID_COLUMNS, LABEL_COLUMNS, PATH_COLUMNS, TEXT_COLUMNS
 from unseen.data.loaders.table import NO_FEATURES
+from unseen.files import harmless_table
 from unseen.runtime import replacing
 
 RESERVED = NO_FEATURES | {*ID_COLUMNS, *LABEL_COLUMNS, *PATH_COLUMNS, *TEXT_COLUMNS}
@@ -21,7 +22,7 @@ ENDINGS = (".parquet", ".csv", ".npz")
 
 def check_ending(file: str | os.PathLike[str], name: str = "file") -> None:
     """`ValueError` unless a file ends as one of a table of features does."""
-    if Path(file).suffix not in ENDINGS:
+    if Path(file).suffix.lower() not in ENDINGS:
         raise ValueError(f"{name} must end in {', '.join(ENDINGS[:-1])} or {ENDINGS[-1]}; got {str(file)!r}")
 
 
@@ -38,6 +39,7 @@ def save_features(features: Domain, file: str | os.PathLike[str]) -> None:
 
     target = Path(file)
     check_ending(target)
+    suffix = target.suffix.lower()
     width = features.n_features
     names = None
     if features.y is not None:
@@ -45,7 +47,7 @@ def save_features(features: Domain, file: str | os.PathLike[str]) -> None:
         names = np.array([*known, ""], dtype=np.str_)[features.y]
     target.parent.mkdir(parents=True, exist_ok=True)
     with replacing(target) as temporary:
-        if target.suffix == ".npz":
+        if suffix == ".npz":
             arrays = {"x": features.x, "ids": features.ids} | ({} if names is None else {"y": names})
             np.savez(temporary, **arrays)
             return
@@ -56,5 +58,5 @@ def save_features(features: Domain, file: str | os.PathLike[str]) -> None:
         table.insert(0, "id", features.ids)
         if names is not None:
             table["label"] = names
-        write = table.to_parquet if target.suffix == ".parquet" else table.to_csv
+        write = table.to_parquet if suffix == ".parquet" else harmless_table(table).to_csv
         write(temporary, index=False)

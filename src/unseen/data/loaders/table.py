@@ -34,11 +34,11 @@ from unseen.data.loaders.common import (
     unique_ids,
 )
 from unseen.data.loaders.delimited import SAMPLE, Form, form_of
-from unseen.data.reading import is_local, open_file
+from unseen.data.reading import is_local, open_file, read_parquet
 from unseen.data.sounds import SOUND_SUFFIXES, check_sound, sound_files
 from unseen.data.typing import Kind
 from unseen.data.video import VIDEO_SUFFIXES
-from unseen.files import sentence
+from unseen.files import restored_table, sentence
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -204,11 +204,11 @@ def _read(fs: Any, path: str, as_text: Sequence[str]) -> tuple[pd.DataFrame, For
     try:
         with open_file(fs, path) as file:
             if suffix == ".parquet":
-                return pd.read_parquet(file).reset_index(drop=True), Form()
+                return read_parquet(file).to_pandas().reset_index(drop=True), Form()
             if suffix == ".jsonl":
                 return pd.read_json(file, lines=True, dtype=False), Form()
             form = form_of(file.read(SAMPLE), suffix)
-            return _read_csv(file, form, as_text), form
+            return restored_table(_read_csv(file, form, as_text)), form
     except OSError as error:
         if error.errno is not None:  # pyarrow raises its own without one
             raise

@@ -9,11 +9,9 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
+from unseen.files import SourceUnavailable as SourceUnavailable
+
 _TIMEOUT = 600
-
-
-class SourceUnavailable(RuntimeError):  # noqa: N818
-    """A data source cannot be had here; the message is one line that names the fix."""
 
 
 def fetched(

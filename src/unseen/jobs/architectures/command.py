@@ -43,7 +43,7 @@ def rank(
     proxies: Annotated[
         str | None, typer.Option(help="Statistics of the table to rank by; grad_norm,snip,synflow where it has them.")
     ] = None,
-    top: Annotated[int, typer.Option(help="Best ones to train (or to look up) in the end.", min=1)] = 5,
+    top: Annotated[int, typer.Option(help="Best new ones to train (or to look up) in the end.", min=1)] = 5,
     accuracies: Annotated[
         str | None, typer.Option(help="Trainings that are done: .csv with architecture, accuracy, or .parquet.")
     ] = None,
@@ -55,7 +55,11 @@ def rank(
     size: Size = 8,
     channels: Channels = 1,
     epochs: Annotated[int | None, typer.Option(help="Of each training.", min=1)] = None,
-    settings: Annotated[list[str] | None, options.hyperparameter("parzc")] = None,
+    method: Annotated[
+        str,
+        typer.Option(help="forest-ranker (random trees; a second) or parzc (a network that is trained to rank)."),
+    ] = "forest-ranker",
+    settings: options.Settings = None,
     seed: options.Seed = 0,
     as_json: options.AsJson = False,
 ) -> None:
@@ -83,13 +87,15 @@ def rank(
         out.mkdir(parents=True, exist_ok=True)
         found = nas.rank_space(
             space, data, trained=trained, top=top, accuracies=accuracies, candidates=candidates, limit=limit,
-            evaluations=evaluations, size=size, channels=channels, epochs=epochs, settings=given, seed=seed,
-            journal=journal,
+            evaluations=evaluations, size=size, channels=channels, epochs=epochs, method=method, settings=given,
+            seed=seed, journal=journal,
         )  # fmt: skip
     else:
         _refuse(context, ("accuracies", "candidates", "limit", "evaluations", "size", "channels", "epochs"))
         names = None if proxies is None else [name.strip() for name in proxies.split(",")]
-        found = nas.rank_table(space, trained=trained, data=data, proxies=names, settings=given, top=top, seed=seed)
+        found = nas.rank_table(
+            space, trained=trained, data=data, proxies=names, method=method, settings=given, top=top, seed=seed
+        )
         out.mkdir(parents=True, exist_ok=True)
     result = {"agreement": dict(found.agreement), **found.told}
     write_csv(out / "ranked.csv", found.table)
@@ -105,8 +111,8 @@ def rank(
     for row in best.itertuples():
         typer.echo(f"{row.architecture}  score {row.score:+.2f} ± {row.uncertainty:.2f}  accuracy {row.accuracy:.1%}")
     say(
-        f"these are the best {len(best)} of {found.told['scored']} that were scored; ± tells how unsure a score is, "
-        "not how far a rank is off"
+        f"these are the best {len(best)} of {found.told['scored']} that were scored and not learned from; ± tells "
+        "how unsure a score is, not how far a rank is off"
     )
     agreement = found.agreement
     spread = f" ± {agreement['tau deviation']:.2f}" if "tau deviation" in agreement else ""

@@ -16,12 +16,15 @@ import torch
 from numpy.typing import NDArray
 from scipy.stats import kendalltau, spearmanr
 
+from unseen import methods as registry
 from unseen.data.architectures import ArchitectureTable, narrowed
 from unseen.data.domain import Domain
 from unseen.data.loaders.nas_benchmarks import read_architectures
 from unseen.data.sources import architectures as shipped
 from unseen.data.sources import digit_styles
-from unseen.methods.compression.parzc import ParZC
+from unseen.methods.architecture_rankers import ArchitectureRanker
+from unseen.methods.base import clone
+from unseen.methods.listing import with_foreign
 from unseen.nn.search_spaces import SPACES, SearchSpace
 from unseen.nn.search_spaces.measure import PROXIES, measure
 from unseen.nn.search_spaces.pictures import halves, read_data
@@ -33,6 +36,7 @@ from unseen.runtime import track
 FOLDS = 4
 RECIPES: Mapping[str, Recipe] = {"cells": Recipe(epochs=4), "vits": Recipe(epochs=8)}
 """How the networks of each space are trained."""
+DEFAULT = "forest-ranker"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,7 +53,7 @@ class Ranking:
     nodes : DataFrame
         node, importance, uncertainty.
     told : mapping
-        Counts and seconds.
+        The method, counts and seconds.
     """
 
     table: pd.DataFrame
@@ -131,12 +135,12 @@ def _agreement(scores: NDArray[Any], values: NDArray[Any]) -> tuple[float, float
     return float(kendalltau(scores, values).statistic), float(spearmanr(scores, values).statistic)
 
 
-def _cross_validated(method: ParZC, source: Domain, seed: int) -> dict[str, float]:
+def _cross_validated(method: ArchitectureRanker, source: Domain, seed: int) -> dict[str, float]:
     """Tau and rho on each of four parts, learned from the others."""
     order, found = np.random.default_rng(seed).permutation(len(source)), []
     for part in track(np.array_split(order, FOLDS), "checking"):
         rest = np.setdiff1d(order, part)
-        fold = ParZC(**method.get_params()).fit(source=source.take(rest))
+        fold: Any = clone(method).fit(source=source.take(rest))
         found.append(_agreement(fold.predict(source.x[part]), source.labels[part]))
     taus, rhos = zip(*found)
     return {
@@ -149,15 +153,25 @@ def _cross_validated(method: ParZC, source: Domain, seed: int) -> dict[str, floa
     }
 
 
-def _method(proxies: int, settings: Mapping[str, Any] | None, seed: int) -> ParZC:
-    known = ParZC().get_params()
+def rankers() -> tuple[str, ...]:
+    """All methods that rank architectures, by slug, those of other packages, too."""
+    return tuple(slug for slug in with_foreign("source") if issubclass(registry.get(slug), ArchitectureRanker))
+
+
+def _ranker(method: str, proxies: int, settings: Mapping[str, Any] | None, seed: int) -> ArchitectureRanker:
+    """The method with nothing learnt yet."""
+    kind = registry.get(method) if method in registry.slugs() else None
+    if kind is None or not issubclass(kind, ArchitectureRanker):
+        raise ValueError(f"method must be one of {', '.join(rankers())}; got {method!r}")
+    known = kind().get_params()
     for name in settings or {}:
         if name not in known:
-            raise ValueError(f"parzc has no parameter {name!r}; it has {', '.join(known)}")
-    return ParZC(**{"proxies": proxies, "random_state": seed, **(settings or {})})
+            other = "; method=parzc has others" if method == DEFAULT else ""
+            raise ValueError(f"{method} has no parameter {name!r}; it has {', '.join(known)}{other}")
+    return kind(**{"proxies": proxies, "random_state": seed, **(settings or {})})
 
 
-def _nodes(method: ParZC, source: Domain, names: Sequence[str]) -> pd.DataFrame:
+def _nodes(method: ArchitectureRanker, source: Domain, names: Sequence[str]) -> pd.DataFrame:
     """What each node is worth on the architectures that were learned from."""
     worth = method.importance(source.x, source.labels)
     table = pd.DataFrame({"node": list(names), "importance": worth.importance, "uncertainty": worth.uncertainty})
@@ -173,6 +187,7 @@ def rank_table(
     trained: int = 40,
     data: str | None = None,
     proxies: Sequence[str] | None = None,
+    method: str = DEFAULT,
     settings: Mapping[str, Any] | None = None,
     top: int = 5,
     seed: int = 0,
@@ -189,8 +204,10 @@ def rank_table(
         Which data set of a benchmark's file.
     proxies : sequence of str, optional
         Which statistics to rank by; grad_norm, snip and synflow where the table has them.
+    method : str
+        Slug of a method that ranks architectures, one of `rankers`.
     settings : mapping, optional
-        Hyperparameters of ParZC.
+        Hyperparameters of the method.
     top, seed : int
 
     Raises
@@ -210,8 +227,8 @@ def rank_table(
         raise ValueError(f"trained must lie in [4, {len(whole) - 2}] for the {len(whole)} architectures; got {trained}")
     order = np.random.default_rng(seed).permutation(len(whole))
     learn, rest = order[:trained], order[trained:]
-    method = _method(len(table.proxies), settings, seed).fit(source=whole.take(learn))
-    scores = method.predict(whole.x)
+    ranker = _ranker(method, len(table.proxies), settings, seed).fit(source=whole.take(learn))
+    scores = ranker.predict(whole.x)
     tau, rho = _agreement(scores[rest], whole.labels[rest])
     role = np.full(len(whole), "", dtype=object)
     role[learn] = "trained"
@@ -221,7 +238,7 @@ def rank_table(
         {
             "architecture": whole.ids,
             "score": scores,
-            "uncertainty": method.uncertainty(whole.x),
+            "uncertainty": ranker.uncertainty(whole.x),
             "parameters": whole.columns["parameters"],
             "accuracy": whole.labels,
             "role": role,
@@ -230,8 +247,14 @@ def rank_table(
     return Ranking(
         ranked.reset_index(drop=True),
         {"tau": tau, "rho": rho, "architectures": len(rest)},
-        _nodes(method, whole.take(learn), table.nodes),
-        {"space": table.name, "trained": trained, "scored": len(whole), "seconds": time.perf_counter() - began},
+        _nodes(ranker, whole.take(learn), table.nodes),
+        {
+            "space": table.name,
+            "method": method,
+            "trained": trained,
+            "scored": len(whole),
+            "seconds": time.perf_counter() - began,
+        },
     )
 
 
@@ -271,6 +294,7 @@ def rank_space(
     size: int = 8,
     channels: int = 1,
     epochs: int | None = None,
+    method: str = DEFAULT,
     settings: Mapping[str, Any] | None = None,
     seed: int = 0,
     journal: Path | None = None,
@@ -285,7 +309,7 @@ def rank_space(
     trained : int
         Architectures that are trained, drawn at random.
     top : int
-        Of the best by score, how many are trained to see what they reach.
+        Of the best by score that are not trained yet, how many are trained to see what they reach.
     accuracies : path, optional
         Table (.csv with architecture, accuracy, or .parquet) of trainings that are done; nothing is trained then but
         the top.
@@ -297,8 +321,10 @@ def rank_space(
         Of the pictures that networks read.
     epochs : int, optional
         Of each training.
+    method : str
+        Slug of a method that ranks architectures, one of `rankers`.
     settings : mapping, optional
-        Hyperparameters of ParZC.
+        Hyperparameters of the method.
     seed : int
     journal : path, optional
         File that keeps trainings, so that work that was killed goes on.
@@ -311,6 +337,7 @@ def rank_space(
     began = time.perf_counter()
     rooms = _space(space)
     _check_counts(rooms, trained, top, candidates)
+    ranker = _ranker(method, len(PROXIES), settings, seed)
     recipe = RECIPES[space] if epochs is None else dataclasses.replace(RECIPES[space], epochs=epochs)
     learn, held_out = halves(_pictures_of(data, size, channels))
     n_classes = int(learn.labels.max()) + 1
@@ -329,15 +356,14 @@ def rank_space(
         return narrowed(measure(rooms, some, learn, n_classes=n_classes, seed=seed))
 
     source = Domain(x=statistics(texts), y=y, task="value", ids=np.array(texts), name=f"{space}: trained")
-    method = _method(len(PROXIES), settings, seed)
-    agreement = _cross_validated(method, source, seed)
-    method.fit(source=source)
+    agreement = _cross_validated(ranker, source, seed)
+    ranker.fit(source=source)
     uncertain: dict[str, float] = {}
 
     def score(some: Sequence[str]) -> NDArray[np.float64]:
         x = torch.as_tensor(statistics(some))
-        uncertain.update(zip(some, method.uncertainty(x).tolist()))
-        return method.predict(x)
+        uncertain.update(zip(some, ranker.uncertainty(x).tolist()))
+        return ranker.predict(x)
 
     scores: NDArray[Any]
     if candidates is not None and candidates < len(rooms):
@@ -349,7 +375,7 @@ def rank_space(
         searched = search(rooms, score, limit=limit, evaluations=evaluations, seed=seed)
         found, scores, how = list(searched.architectures), searched.scores, searched.how
     known = dict(zip(texts, y.tolist()))
-    chosen = found[:top]
+    chosen = [one for one in found if one not in known][:top] or found[:top]
     rows = train_all(rooms, [one for one in chosen if one not in known], learn, held_out, **work)  # type: ignore[arg-type]
     reached = known | {row.architecture: row.accuracy for row in rows}
     table = pd.DataFrame(
@@ -363,6 +389,7 @@ def rank_space(
     )
     told = {
         "space": space,
+        "method": method,
         "architectures in the space": len(rooms),
         "scored": len(found),
         "how": how,
@@ -374,7 +401,7 @@ def rank_space(
         "recipe": dataclasses.asdict(recipe),
         "seconds": time.perf_counter() - began,
     }
-    return Ranking(table, agreement, _nodes(method, source, rooms.slots), told)
+    return Ranking(table, agreement, _nodes(ranker, source, rooms.slots), told)
 
 
 def _size(space: SearchSpace, text: str, n_classes: int, channels: int, size: int) -> int:

@@ -55,7 +55,7 @@ def _scores(axis: Axes, table: pd.DataFrame) -> None:
             axis.errorbar(
                 rows.score, rows.accuracy, xerr=rows.uncertainty, fmt="o", ms=4, lw=0.7, color=colour, label=label
             )
-    axis.set_xlabel("score (bar: one deviation over draws of the weights)")
+    axis.set_xlabel("score (bar: one deviation over draws, or trees, of the method)")
     axis.set_ylabel("measured accuracy")
     axis.set_title("Score and what was measured")
     if len(known):

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from unseen import options
-from unseen.console import app, check_apart, check_written, command_line, dump, say, settings_of, tell
+from unseen.console import app, check_apart, check_outside, check_written, command_line, dump, say, settings_of, tell
 
 SHOWN = 5
 """Sounds that the terminal shows beside the page."""
@@ -65,9 +65,10 @@ def caption(
     from unseen.jobs.captioning.captioner import ABOUT, Captioner
     from unseen.jobs.captioning.page import facts, graded, left_out, lines, write_page, write_table
 
-    check_written("out", out)
-    check_written("table", table, ".csv", ".json")
     check_apart([sounds, captions, pairs, labels], out=out, table=table)
+    check_outside(model, out=out, table=table)
+    check_written("out", out, ".html")
+    check_written("table", table, ".csv", ".json")
     job.sounds_of(sounds)  # what cannot be found is told before a decoder learns
     given = settings_of(settings, random_state="--seed", beam="--beam")
     written: Path | None = None

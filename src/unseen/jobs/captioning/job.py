@@ -117,6 +117,13 @@ def learn(
         If there are no captions to learn from.
     """
     method = _method(settings or {}, seed)
+    for name, path in (("captions", captions), ("labels", labels)):
+        if isinstance(path, (str, os.PathLike)) and "://" not in os.fspath(path) and not Path(path).exists():
+            raise ValueError(f"{name}: there is no file or folder {os.fspath(path)!r}")
+    if column is not None and (
+        captions is None or isinstance(captions, Domain) or Path(captions).suffix.lower() in ("", ".txt")
+    ):
+        raise ValueError(f"column: {column!r} can be one of a table alone, and captions are no table; leave it out")
     if isinstance(most, bool) or not isinstance(most, int) or most < 2:
         raise ValueError(f"most must be an integer of at least 2; got {most!r}")
     corpus = captions if isinstance(captions, Domain) else corpus_of(captions, column)

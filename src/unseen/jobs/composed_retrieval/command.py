@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from unseen import options
-from unseen.console import app, check_apart, dump, say, settings_of
+from unseen.console import app, check_apart, check_outside, check_written, dump, say, settings_of
 
 
 @app.command()
@@ -47,6 +47,8 @@ def find(
     from unseen.jobs.composed_retrieval.page import write_found
 
     check_apart([collection, image], page=page)
+    check_outside(model, page=page)
+    check_written("page", page, ".html")
     found, about = run(
         collection, image=image, text=text, model=model, encoder=encoder, mode=mode, share=share, top=top,  # type: ignore[arg-type]
         trust=trust,

@@ -20,6 +20,7 @@ import pyarrow.parquet as pq
 from unseen.curation.captions import HOW, read_captions
 from unseen.curation.collection import Collection
 from unseen.curation.samples import pictures_of
+from unseen.data.reading import read_parquet
 from unseen.data.spans import opened, spans, text_lines
 from unseen.files import reads, walk
 from unseen.methods.curation.concept_frequency import TagTable, lemmas_of
@@ -343,7 +344,8 @@ def read_texts(path: Path) -> pd.DataFrame:
     import pandas as pd
 
     if path.suffix == ".parquet":
-        return pd.read_parquet(path)
+        with path.open("rb") as file:
+            return read_parquet(file).to_pandas()
     if path.suffix == ".tsv":
         return pd.read_csv(path, sep="\t", quoting=csv.QUOTE_NONE, dtype=str, keep_default_na=False)
     return pd.read_csv(path, dtype=str, keep_default_na=False)

@@ -21,7 +21,7 @@ from unseen.data.series import (
     pick,
     read_series,
 )
-from unseen.files import about
+from unseen.files import about, harmless_table
 from unseen.jobs.forecasting.backtest import backtest, before, choice, origins_of, placed, widths_of
 from unseen.jobs.forecasting.forecasters import (
     NAIVE,
@@ -295,8 +295,8 @@ def write(result: Forecast, out: str | os.PathLike[str]) -> Path:
 
     folder = Path(out)
     jobs: dict[str, Callable[[Path], Any]] = {
-        "forecast.csv": lambda file: result.table.to_csv(file, index=False),
-        "backtest.csv": lambda file: result.backtest.to_csv(file, index=False),
+        "forecast.csv": lambda file: harmless_table(result.table).to_csv(file, index=False),
+        "backtest.csv": lambda file: harmless_table(result.backtest).to_csv(file, index=False),
         "forecast.png": lambda file: draw(result.series, result.table, result.chosen, file, result.intervals),
         "model": result.model.save,
     }

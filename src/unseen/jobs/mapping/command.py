@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from unseen import options
-from unseen.console import app, check_apart, check_written, say, settings_of, write_csv
+from unseen.console import app, check_apart, check_outside, check_written, say, settings_of, write_csv
 
 if TYPE_CHECKING:
     from unseen.data.domain import Domain
@@ -67,6 +67,7 @@ def map_phrases(
     check_written("vectors", vectors, ".npy")
     check_written("out", out, ".csv")
     check_apart([phrases, pairs, taxonomy, words], out=out, vectors=vectors)
+    check_outside(model, out=out, vectors=vectors)
     given = settings_of(settings, random_state="--seed", words="--words", pairs="--pairs", method="--methods")
     named = [name for name in (part.strip() for part in (methods or mapping.DEFAULT).split(",")) if name]
     for name in named or [methods or ""]:

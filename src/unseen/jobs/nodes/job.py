@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import shutil
 import string
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -52,7 +53,8 @@ TEMPLATES = ("this is about {}.",)
 READ = "reading.json"
 """The file beside a model that says how nodes were encoded and subgraphs taken."""
 ENCODER = "minilm"
-WRITTEN = ("results.json", "nodes.csv", "links.csv", "model", READ, "summaries.jsonl")
+SUMMARIES = "summaries.jsonl"
+WRITTEN = ("results.json", "nodes.csv", "links.csv", "model", READ, SUMMARIES)
 HIDDEN_EDGES = 0.1
 """Share of the edges that is hidden where links are checked."""
 
@@ -278,7 +280,8 @@ def classify_nodes(
     nodes = table_of_nodes(target, space, scores[results["chosen"]], arms["own text"])
     run = NodesRun(nodes, scored_links(method, asked, target, places, x, domain), results, method)
     if out is not None:
-        _write(Path(out), run, kept)
+        own = folder is not None and Path(out).resolve() in (folder.resolve(), folder.resolve().parent)
+        _write(Path(out), run, kept, Path(out) / SUMMARIES if own else None)
     return run
 
 
@@ -437,7 +440,13 @@ def with_sentences(
 # -- what is told ------------------------------------------------------------------------------------------
 
 
-def _write(out: Path, run: NodesRun, kept: tuple[TextAttributedGraph, Neighbourhoods, NDArray[np.str_]] | None) -> None:
+def _write(
+    out: Path,
+    run: NodesRun,
+    kept: tuple[TextAttributedGraph, Neighbourhoods, NDArray[np.str_]] | None,
+    learnt: Path | None,
+) -> None:
+    """The folder of a run; `learnt` are the summaries of a model that goes on in its own folder."""
     from unseen.console import write_csv
 
     with replacing_folder(out) as part:
@@ -448,5 +457,7 @@ def _write(out: Path, run: NodesRun, kept: tuple[TextAttributedGraph, Neighbourh
         told = {key: run.results[key] for key in ("encoder", "sampling")}
         (part / READ).write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
         if kept is not None:
-            write_summaries(part / "summaries.jsonl", kept[0], kept[1], kept[2].tolist())
+            write_summaries(part / SUMMARIES, kept[0], kept[1], kept[2].tolist())
+        elif learnt is not None and learnt.is_file():
+            shutil.copyfile(learnt, part / SUMMARIES)
         (part / "results.json").write_text(json.dumps(run.results, indent=1, default=list) + "\n", encoding="utf-8")

@@ -8,7 +8,14 @@ from typing import Annotated
 import typer
 
 from unseen import options
-from unseen.console import app, command_line, dump, say
+from unseen.console import app, command_line, dump, say, settings_of
+
+FLAGS = {
+    **{name: name for name in ("keep", "quality", "dedup", "restarts", "temperature", "neighbours", "floor", "pick")},
+    "n_clusters": "clusters",
+    "random_state": "seed",
+}
+"""Hyperparameters that have a flag of their own."""
 
 
 @app.command()
@@ -24,8 +31,12 @@ def prune(
         float, typer.Option(help="How many to keep: a fraction in (0, 1] of all, or a number from 2 on; 1 is all.")
     ] = 0.3,
     method: Annotated[
-        str, typer.Option(help="dbp (budgets by complexity), ssp, random, uniform or similarity, to compare with.")
-    ] = "dbp",
+        str,
+        typer.Option(
+            help="concept-pruning (budgets by complexity); simple-pruning, or a rule of it: uniform (equal budgets), "
+            "ssp (farthest from the middle of their concept), random, similarity."
+        ),
+    ] = "concept-pruning",
     clusters: Annotated[str, typer.Option(help="Concepts: a number, or auto, sqrt(n / 2), 500 at most.")] = "auto",
     dedup: Annotated[
         str,
@@ -35,13 +46,30 @@ def prune(
         float, typer.Option(help="First keep this share with the most similar captions; 1 keeps all.")
     ] = 1.0,
     temperature: Annotated[
-        str, typer.Option(help="Of the budgets: a number (0.1 in the paper), or auto, by the spread of complexity.")
-    ] = "auto",
-    neighbours: Annotated[int, typer.Option(help="Other centroids that a concept's distance is taken to.", min=1)] = 20,
+        str | None,
+        typer.Option(
+            help="Of the budgets: a number (0.1 in the paper), or auto, by the spread of complexity; auto if absent."
+        ),
+    ] = None,
+    neighbours: Annotated[
+        int | None,
+        typer.Option(help="Other centroids that a concept's distance is taken to; 20 if absent.", min=1),
+    ] = None,
     floor: Annotated[
-        float, typer.Option(help="Each concept keeps this share of an equal budget, and one sample.", min=0, max=1)
-    ] = 0.0,
-    pick: Annotated[str, typer.Option(help="What stays in a concept: hardest, easiest or random.")] = "hardest",
+        float | None,
+        typer.Option(
+            help="Each concept keeps this share of an equal budget, and one sample; 0 if absent, of ssp 0.5.",
+            min=0,
+            max=1,
+        ),
+    ] = None,
+    pick: Annotated[
+        str | None,
+        typer.Option(
+            help="What stays in a concept: hardest, easiest or random; hardest, of uniform random, if absent."
+        ),
+    ] = None,
+    settings: options.Settings = None,
     restarts: Annotated[int, typer.Option(help="Of k-means; 0: ten for little data, one for much.", min=0)] = 0,
     column: Annotated[
         str | None, typer.Option(help="Column or array with the vectors; found by its usual names.")
@@ -59,7 +87,7 @@ def prune(
 ) -> None:
     """Choose which image-text pairs to train on.
 
-    Near-duplicates go first, then each concept has its own budget.
+    Near-duplicates go first, then each concept has its own budget, or what --method says.
 
     Example:  unseen prune embeddings.npy --keep 0.3 --out pruned
     """
@@ -67,18 +95,20 @@ def prune(
     from unseen.jobs.pruning.job import prune as run
     from unseen.jobs.pruning.page import LABELS
 
+    told_settings = settings_of(settings, **{name: f"--{flag}" for name, flag in FLAGS.items()})
+    flags = {"neighbours": neighbours, "floor": floor, "pick": pick}
+    if temperature is not None:
+        flags["temperature"] = "auto" if temperature == "auto" else _number("--temperature", temperature)
+    told_settings |= {name: value for name, value in flags.items() if value is not None}
     check_out(out, data)
     result = run(
         data,
         keep=keep,
-        method=method,  # type: ignore[arg-type]
+        method=method,
         clusters="auto" if clusters == "auto" else _whole("--clusters", clusters),
         dedup=None if dedup == "off" else _number("--dedup", dedup, "off"),
         quality=quality,
-        temperature="auto" if temperature == "auto" else _number("--temperature", temperature),
-        neighbours=neighbours,
-        floor=floor,
-        pick=pick,  # type: ignore[arg-type]
+        settings=told_settings,
         restarts=restarts,
         encoder=encoder,
         column=column,
@@ -92,7 +122,7 @@ def prune(
     if as_json:
         dump(told)
         return
-    counts = {LABELS[name]: n for name, n in told["counts"].items() if n or name == "kept"}
+    counts = {LABELS.get(name, name): n for name, n in told["counts"].items() if n or name == "kept"}
     wide = max(map(len, counts))
     for label, n in counts.items():
         typer.echo(f"{label:<{wide}}{n:>12,}{n / told['samples']:>8.1%}")

@@ -15,20 +15,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from unseen import methods as registry
 from unseen.curation.uids import write_uids
 from unseen.files import about
 from unseen.jobs.pruning.embeddings import Embeddings, read_embeddings
-from unseen.methods.curation.concept_pruning import (
-    BLANK,
-    DUPLICATE,
-    MEMBER,
-    UNLIKE,
-    Concepts,
-    Selection,
-    check_options,
-    find_concepts,
-)
-from unseen.methods.curation.concept_pruning.selection import Pick, Rule, number
+from unseen.methods.listing import with_foreign
+from unseen.methods.pruners import Pruner
+from unseen.nn.concepts import BLANK, DUPLICATE, MEMBER, UNLIKE, Concepts, Selection, number
 from unseen.nn.rows import Part
 from unseen.runtime import replacing_files, reproducible, stage, stages
 
@@ -39,29 +32,13 @@ FILES = ("kept.parquet", "dropped.parquet", "concepts.parquet", "uids.npy", "rep
 WHY = {BLANK: "no embedding", UNLIKE: "similarity", DUPLICATE: "duplicate"}
 """Why a sample could not be chosen: its embedding has no direction, its caption is too unlike it, a near-duplicate
 stayed."""
-
-
-def reason_kept(settings: Mapping[str, Any]) -> str:
-    """Why the samples that are kept are, by the rule that chose them."""
-    pick = "random" if settings["pick"] == "random" else str(settings["pick"])
-    return {
-        "dbp": f"{pick} of its concept",
-        "uniform": f"{pick} of its concept",
-        "ssp": f"{pick} of all",
-        "random": "drawn at random",
-        "similarity": "most similar caption",
-    }[str(settings["method"])]
-
-
-def reason_dropped(settings: Mapping[str, Any]) -> str:
-    """Why the samples that could have been chosen were not."""
-    return {
-        "dbp": "budget",
-        "uniform": "budget",
-        "ssp": "hard" if settings["pick"] == "easiest" else "prototypical",
-        "random": "not drawn",
-        "similarity": "less similar",
-    }[str(settings["method"])]
+DEFAULT = "concept-pruning"
+RULES = ("uniform", "ssp", "random", "similarity")
+"""Rules of `simple-pruning`: each word stands for this method with it."""
+PAPER = "dbp"
+"""What `concept-pruning` is called in its paper: density-based pruning."""
+ARGUMENTS = ("keep", "quality", "dedup", "n_clusters", "restarts", "random_state")
+"""Hyperparameters of all that choose samples, which are arguments of `prune`."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -73,6 +50,8 @@ class Pruned:
     samples : Embeddings
     concepts : Concepts
     selection : Selection
+    method : Pruner
+        What chose.
     settings : mapping
         What was asked for.
     seconds : mapping
@@ -82,20 +61,21 @@ class Pruned:
     samples: Embeddings
     concepts: Concepts
     selection: Selection
+    method: Pruner
     settings: Mapping[str, Any]
     seconds: Mapping[str, float]
 
     @property
     def reasons(self) -> NDArray[np.str_]:
         """``kept``, or why each sample was dropped, (n,): the counts add up to the samples."""
-        words = np.array([{**WHY, MEMBER: reason_dropped(self.settings)}[fate] for fate in range(4)])
+        words = np.array([{**WHY, MEMBER: self.method.reasons[1]}[fate] for fate in range(4)])
         return np.where(self.selection.mask, "kept", words[self.concepts.fates])
 
     def counts(self) -> dict[str, int]:
         """How many samples were kept, and dropped for each reason."""
         names, n = np.unique(self.reasons, return_counts=True)
         have = dict(zip(names.tolist(), n.tolist()))
-        return {name: have.get(name, 0) for name in ("kept", *WHY.values(), reason_dropped(self.settings))}
+        return {name: have.get(name, 0) for name in ("kept", *WHY.values(), self.method.reasons[1])}
 
     def table(self) -> pa.Table:
         """One row per concept, the most complex first: its size, its distances, what it was given and why."""
@@ -139,15 +119,12 @@ def prune(
     data: str | os.PathLike[str],
     *,
     keep: float = 0.3,
-    method: Rule = "dbp",
+    method: str = DEFAULT,
     clusters: int | Literal["auto"] = "auto",
     dedup: float | None = 0.01,
     quality: float = 1.0,
-    temperature: float | Literal["auto"] = "auto",
-    neighbours: int = 20,
-    floor: float = 0.0,
-    pick: Pick = "hardest",
     restarts: int = 0,
+    settings: Mapping[str, Any] | None = None,
     encoder: str | None = None,
     column: str | None = None,
     precision: str = "auto",
@@ -166,17 +143,18 @@ def prune(
     keep : float
         A fraction in (0, 1] of all samples, or a number of them. A fraction that filter and deduplication do not leave
         keeps all that they leave, with a warning; a number is refused.
-    method : {"dbp", "ssp", "random", "uniform", "similarity"}
-        Budgets by complexity, or what they are compared with: the hardest of all, any, equal budgets, the most
-        similar to their captions.
+    method : str
+        Slug of a method that chooses samples, one of `pruners`; or a rule of ``simple-pruning``.
     clusters : int or "auto"
         The square root of half the samples, 500 at most.
     dedup : float in [0, 2] or None
         Of samples of a cluster whose cosine is above 1 - dedup, one stays; 0 drops exact copies only, None nothing.
     quality : float in (0, 1]
         Share with the largest similarity of picture and caption that stays before all else.
-    temperature, neighbours, floor, pick, restarts
-        As in `unseen.methods.curation.concept_pruning.ConceptPruning`.
+    restarts : int
+        Of k-means; 0: ten for little data, one for much.
+    settings : mapping, optional
+        Hyperparameters of the method.
     seed : int
 
     Raises
@@ -191,8 +169,10 @@ def prune(
     nothing; without ids their order in the file counts.
     """
     _check(keep, clusters, dedup, quality, restarts)
-    options = dict(temperature=temperature, neighbours=neighbours, floor=floor, pick=pick)
-    check_options(method, options, "method")
+    chooser = _chooser(method, settings or {}).set_params(
+        quality=quality, dedup=dedup, n_clusters=0 if clusters == "auto" else clusters, restarts=restarts,
+        random_state=seed,
+    )  # fmt: skip
     with stages() as seconds, reproducible(seed):
         with stage("reading"):
             samples = read_embeddings(
@@ -200,41 +180,45 @@ def prune(
                 without_tags=without_tags,
             )  # fmt: skip
         n = number(keep, len(samples.x), "keep")
-        scores = _scores(data, samples) if method == "similarity" or quality < 1 else None
+        scores = _scores(data, samples) if chooser.reads_similarity else None
         if clusters != "auto" and clusters > len(samples.x):
             raise ValueError(f"clusters must be at most {len(samples.x)}, the number of samples; got {clusters}")
         order = np.arange(len(samples.x)) if samples.ids.dtype.kind != "U" else np.argsort(samples.ids, kind="stable")
         sorted_ = (np.diff(order) == 1).all()
         with stage("concepts"):
-            found = find_concepts(
-                samples.x if sorted_ else Part(samples.x, order),
-                similarity=None if scores is None else scores[order],
-                quality=quality,
-                dedup=dedup,
-                n_clusters=0 if clusters == "auto" else clusters,
-                restarts=restarts,
-                random_state=seed,
+            found = chooser.find(
+                samples.x if sorted_ else Part(samples.x, order), None if scores is None else scores[order]
             )
         n = _left(n, keep, len(found.members))
         with stage("selection"):
-            chosen = found.select(
-                n,
-                rule=method,
-                temperature=temperature,
-                neighbours=neighbours,
-                floor=floor,
-                pick=pick,
-                random_state=seed,
-            )
+            chosen = chooser.choose(found, n)
         if not sorted_:
             found, chosen = _in_file_order(found, chosen, order)
     if blank := int((found.fates == BLANK).sum()):
         log.warning("%d samples are dropped for their embeddings: they are zero, or too long for float32", blank)
-    settings = dict(
-        keep=keep, method=method, clusters=clusters, dedup=dedup, quality=quality, temperature=temperature,
-        neighbours=neighbours, floor=floor, pick=pick, encoder=samples.encoder, seed=seed,
-    )  # fmt: skip
-    return Pruned(samples, found, chosen, settings, dict(seconds))
+    own = {name: value for name, value in chooser.get_params().items() if name not in ARGUMENTS}
+    told = dict(keep=keep, method=chooser.card.slug, clusters=clusters, dedup=dedup, quality=quality)
+    told |= {**own, "encoder": samples.encoder, "seed": seed}
+    return Pruned(samples, found, chosen, chooser, told, dict(seconds))
+
+
+def pruners() -> tuple[str, ...]:
+    """All methods that choose samples to train on, by slug, those of other packages, too."""
+    return tuple(slug for slug in with_foreign("target") if issubclass(registry.get(slug), Pruner))
+
+
+def _chooser(method: str, settings: Mapping[str, Any]) -> Pruner:
+    """The method with its settings; `ValueError` for one that chooses no samples, and for a setting without effect."""
+    rule: dict[str, Any] = {"rule": method} if method in RULES else {}
+    slug = "simple-pruning" if rule else "concept-pruning" if method == PAPER else method
+    kind = registry.get(slug) if slug in registry.slugs() else None
+    if kind is None or not issubclass(kind, Pruner):
+        raise ValueError(f"method must be one of {', '.join((*pruners(), *RULES))}; got {method!r}")
+    if said := [name for name in (*ARGUMENTS, *rule) if name in settings]:
+        raise ValueError(f"settings must not hold {said[0]}, which another argument says; got {settings[said[0]]!r}")
+    chooser = kind(**settings, **rule)
+    chooser.check(settings)
+    return chooser
 
 
 def _check(keep: float, clusters: Any, dedup: float | None, quality: float, restarts: int) -> None:
@@ -348,7 +332,7 @@ def _rows(result: Pruned, which: NDArray[np.bool_]) -> pa.Table:
     at = np.flatnonzero(which)
     reasons = result.reasons[at]
     if reasons.size and (reasons == "kept").all():
-        reasons = np.repeat(reason_kept(result.settings), len(at))
+        reasons = np.repeat(result.method.reasons[0], len(at))
     ids = result.samples.ids[at]
     if ids.dtype.kind in "UO":  # names of files need not be text
         ids = np.array([str(name).encode("utf-8", "backslashreplace").decode() for name in ids], dtype=np.str_)
@@ -381,8 +365,10 @@ def _shown(result: Pruned, told: dict[str, Any], pictures: bool) -> Any:
             for name, kept in (("kept", True), ("dropped", False))
         }
         concepts.append(Concept(row, groups["kept"], groups["dropped"]))
-    dropped = reason_dropped(result.settings)
-    return Shown(result.samples.name, told, table, tuple(concepts), chosen.plan, chosen.sizes, chosen.budgets, dropped)
+    return Shown(
+        result.samples.name, told, table, tuple(concepts), chosen.plan, chosen.sizes, chosen.budgets,
+        result.method.explanation,
+    )  # fmt: skip
 
 
 def _spread(rows: NDArray[np.intp], most: int = 8) -> NDArray[np.intp]:

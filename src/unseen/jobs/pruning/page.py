@@ -16,7 +16,7 @@ from unseen.report.pages import FIGURES, image_source, render_page
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from unseen.methods.curation.concept_pruning import Budgets
+    from unseen.nn.concepts import Budgets
 
 SHOWN = 40
 """Concepts whose samples are shown: the most and the least complex ones."""
@@ -68,8 +68,8 @@ class Shown:
     plan : Budgets or None
         What was wanted and what the bounds made of it.
     sizes, budgets : array (k,) of int
-    dropped : str
-        Why samples that could have been chosen were not: a key of ``told["counts"]``.
+    explanation : str
+        How the samples were chosen, in a few sentences.
     """
 
     name: str
@@ -79,7 +79,7 @@ class Shown:
     plan: Budgets | None
     sizes: NDArray[np.int64]
     budgets: NDArray[np.int64]
-    dropped: str
+    explanation: str
 
 
 LABELS = {
@@ -93,32 +93,7 @@ LABELS = {
     "not drawn": "not drawn",
     "less similar": "caption less similar than those that are kept",
 }
-"""What the page says for each count."""
-_INSIDE = {
-    "hardest": "Inside a concept the samples farthest from its middle are kept first.",
-    "easiest": "Inside a concept the samples nearest to its middle are kept first (the paper keeps the farthest).",
-    "random": "Inside a concept samples are kept at random (the paper keeps those farthest from its middle).",
-}
-
-
-def explained(settings: Mapping[str, Any]) -> str:
-    """How the samples were chosen, in a few sentences."""
-    method, pick = str(settings["method"]), str(settings["pick"])
-    first = "Samples that are alike form a group, a concept."
-    if method == "dbp":
-        return (
-            f"{first} Its complexity is how far its samples lie from its middle, times how far that lies from the "
-            f"middle of other groups; a complex concept may keep more. {_INSIDE[pick]}"
-        )
-    if method == "uniform":
-        return f"{first} All concepts may keep the same number, as far as they have members. {_INSIDE[pick]}"
-    if method == "ssp":
-        side = "nearest to" if pick == "easiest" else "farthest from"
-        floor = float(settings["floor"])
-        least = f" Each concept keeps at least {floor:g} of an equal budget first." if floor else ""
-        return f"{first} The samples {side} the middle of their group are kept, whatever their concept.{least}"
-    said = "at random" if method == "random" else "by the similarity of caption and picture"
-    return f"Samples are kept {said}. {first} Concepts are shown here; they play no part in the choice."
+"""What the page says for each count; why a plug-in's method drops samples stands as it is."""
 
 
 def page(shown: Shown) -> bytes:
@@ -131,12 +106,11 @@ def page(shown: Shown) -> bytes:
         told=shown.told,
         counts=shown.told["counts"],
         settings=shown.told["settings"],
-        labels=LABELS,
-        explained=explained(shown.told["settings"]),
+        labels={**{name: name for name in shown.told["counts"]}, **LABELS},
+        explained=shown.explanation,
         rows=shown.table[:ROWS],
         picture=(image_source(picture(shown)), image_source(picture(shown, narrow=True))),
-        full=shown.told["settings"]["method"] == "dbp"
-        and shown.told.get("concepts kept whole", 0) >= FULL * shown.told["concepts"],
+        full=shown.plan is not None and shown.told.get("concepts kept whole", 0) >= FULL * shown.told["concepts"],
     )
 
 
@@ -181,7 +155,7 @@ def _budgets(axis: Axes, shown: Shown) -> None:
         places = np.arange(len(order))
         wanted = np.round(shown.plan.wanted[order])
         axis.bar(places, shown.budgets[order], width=1.0, color=BAR, label="kept")
-        axis.plot(places, wanted, color=WANTED, linewidth=1.4, label="wanted by complexity")
+        axis.plot(places, wanted, color=WANTED, linewidth=1.4, label="wanted")
         axis.plot(
             places, shown.sizes[order], ".", color=QUIET, markersize=4, label="all its samples (dots above are cut off)"
         )

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from unseen import options
-from unseen.console import app, check_apart, say, settings_of, tell
+from unseen.console import app, check_apart, check_ending, check_outside, say, settings_of, tell
 
 
 @app.command()
@@ -56,9 +56,10 @@ def quantize(
 
     if out is None and onnx is None:
         raise ValueError("name --out FOLDER, --onnx FILE or both")
-    if onnx is not None and onnx.suffix != ".onnx":
-        raise ValueError(f"--onnx must end in .onnx; got {str(onnx)!r}")
+    check_ending("onnx", onnx, ".onnx")
     check_apart([model, pictures, data], onnx=onnx)
+    for folder in (model, again):
+        check_outside(folder, onnx=onnx)
     _, about = run(
         model,
         out=out,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from unseen import options
-from unseen.console import app, check_apart, check_written, command_line, dump, say, settings_of, tell
+from unseen.console import app, check_apart, check_outside, check_written, command_line, dump, say, settings_of, tell
 
 if TYPE_CHECKING:
     from unseen.data.domain import Domain
@@ -69,10 +69,11 @@ def rank(
     """
     from unseen.data.rankings import read_corpus, read_queries
 
-    check_written("out", out)
-    check_written("run", run)
     beir = [corpus / "corpus.jsonl", corpus / "queries.jsonl", _beir(corpus)] if corpus.is_dir() else []
     check_apart([corpus, queries, qrels, examples, *beir], out=out, run=run)
+    check_outside(model, out=out, run=run)
+    check_written("out", out, ".html")
+    check_written("run", run, ".csv", ".trec", ".run", ".tsv", ".txt")
     if model is not None and queries is None and (model / "state.json").exists() and not corpus.is_dir():
         for name, value in {"--qrels": qrels, "--examples": examples, "--set": settings, "--json": as_json}.items():
             if value:

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from unseen import options
-from unseen.console import app, check_apart, check_written, command_line, dump, say, settings_of, tell
+from unseen.console import app, check_apart, check_outside, check_written, command_line, dump, say, settings_of, tell
 
 SHOWN = 5
 """Sentences that the terminal shows beside the page."""
@@ -47,10 +47,10 @@ def project(
     from unseen.jobs.tagging import job
     from unseen.jobs.tagging.page import corpus_facts, corpus_lines, write_corpus, write_corpus_page, write_corpus_table
 
-    check_written("out", out, ".conll", ".jsonl")
-    check_written("page", page)
-    check_written("table", table)
     check_apart([source, translations], out=out, page=page, table=table)
+    check_written("out", out, ".conll", ".jsonl")
+    check_written("page", page, ".html")
+    check_written("table", table, ".csv")
     by = job.Translated(translations, translator, aligner)
     corpus = job.project(source, by, settings=settings_of(settings), second=second, format=format)
     write_corpus(corpus, out)
@@ -134,9 +134,10 @@ def run(
     from unseen.jobs.tagging.page import left_out, run_facts, run_lines, write_run_page, write_run_table
     from unseen.jobs.tagging.tagger import Tagger
 
-    check_written("out", out)
-    check_written("table", table, ".jsonl", ".conll", ".csv")
     check_apart([texts], out=out, table=table)
+    check_outside(model, out=out, table=table)
+    check_written("out", out, ".html")
+    check_written("table", table, ".jsonl", ".conll", ".csv")
     result = job.run(texts, Tagger.load(model), format=format)
     write_run_page(result, out, command_line())
     if table is not None:

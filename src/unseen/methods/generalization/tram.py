@@ -113,8 +113,8 @@ class TRAM(NetworkMethod):
             "Adam and SAM with a rate chosen on the source do as well (.597, this .596), penalties towards the given "
             "function or a moving average (.604, .606) and the mean of the given weights and Adam's (.601) no worse; "
             "the network as given has .560: on 17 styles of letters, titles of diseases, furniture and weather "
-            "(`unseen reproduce tram --json`, the fair arms). On four of them it loses more than a point to the network "
-            "as given, at worst 18; on emoji, where all fine-tuning loses, 3.1 on the mean.",
+            "(`unseen reproduce tram --json`, the fair arms). On four of them it loses more than a point to the "
+            "network as given, at worst 18; on emoji, where all fine-tuning loses, 3.1 on the mean.",
             "The released code climbs by d / ||g|| in every weight, whatever the gradient says there; the paper climbs "
             "along the gradient, and so does this (`released=True` for theirs).",
             "Its divergence is divided by batch and classes once more; this one is the mean over samples.",

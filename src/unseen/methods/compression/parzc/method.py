@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Annotated, Any, Literal, NamedTuple, Self
+from typing import Annotated, Any, Literal, Self
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from numpy.typing import NDArray
-from scipy.stats import kendalltau
 from torch import Tensor, nn
 from torch.optim import Adam
 from torch.optim.lr_scheduler import CosineAnnealingLR
 
 from unseen.data.domain import Domain
 from unseen.data.samplers import Batch, batches, steps
-from unseen.methods.base import Card, Method, as_input
+from unseen.methods.architecture_rankers import ArchitectureRanker, tau
+from unseen.methods.base import Card
 from unseen.methods.compression.parzc.network import Scorer, scorer
 from unseen.methods.compression.parzc.statistics import Scale
 from unseen.methods.parameters import Count, Natural, NonNegative, Positive, Within
@@ -33,19 +33,7 @@ Loss = Literal[
 ]  # fmt: skip
 
 
-class NodeImportance(NamedTuple):
-    """What each node is worth: the loss of Kendall's tau without it, and its deviation over draws of the weights.
-
-    `doubt` is the deviation over draws of how far the scores move without the node, as a share of that: it does not
-    step as tau does on few architectures. It is 0 for a node that moves nothing.
-    """
-
-    importance: Float[np.ndarray, "m"]
-    uncertainty: Float[np.ndarray, "m"]
-    doubt: Float[np.ndarray, "m"]
-
-
-class ParZC(Method):
+class ParZC(ArchitectureRanker):
     """Learn from a few trained architectures how node-wise zero-cost statistics order all the others [1].
 
     The statistics of an untrained network, a number for each layer and proxy, go through a mixer with Bayesian layers
@@ -54,8 +42,6 @@ class ParZC(Method):
 
     Parameters
     ----------
-    proxies : int, >= 1
-        How many proxies stand one after the other in a row; 3 are grad_norm, snip, synflow.
     scale : {"proxy", "architecture", "node"}
         Every proxy standardized over the trained architectures, all its nodes together, which keeps what is large or
         small of a whole network; min-max over the nodes of each architecture and proxy, as in the official code; or
@@ -114,7 +100,7 @@ class ParZC(Method):
         modalities={"features"},
         task="value",
         protocols={"nas"},
-        commands=("unseen nas rank cells-digits --trained 40",),
+        commands=("unseen nas rank cells-digits --trained 40 --method parzc",),
         presets={
             "default": {},
             "reference": {
@@ -160,7 +146,6 @@ class ParZC(Method):
         ),
     )
 
-    proxies: Count = 3
     scale: Scale = "proxy"
     logarithm: bool = True
     projected: Count = 64
@@ -185,10 +170,7 @@ class ParZC(Method):
 
     def fit(self, *, source: Domain) -> Self:
         """Learn from trained architectures: statistics (n, proxies * nodes), and what each reached, as values."""
-        if source.n_features % self.proxies:
-            raise ValueError(
-                f"source must have as many nodes for each of {self.proxies} proxies; it has {source.n_features} columns"
-            )
+        self._check_width(source)
         if self.projected % self.patch:
             raise ValueError(f"projected must be a multiple of patch, {self.patch}; got {self.projected}")
         if self.batch_size < 2 and self.loss != "mse":
@@ -260,56 +242,14 @@ class ParZC(Method):
         with reproducible(self.random_state), sampling(self.network_, n_samples > 0):
             return torch.stack([self.network_(x) for _ in range(max(n_samples, 1))])
 
-    @gives("values", reads="doubles")
-    def predict(self, x: Float[Tensor, "n d"]) -> NDArray[np.float64]:
-        """Scores, (n,), larger is better; their order means something, their unit nothing."""
-        return self._draws(x, self.n_samples).double().mean(dim=0).numpy()
-
-    @gives("ranking", reads="doubles")
-    def rank(self, x: Float[Tensor, "n d"]) -> Int[np.ndarray, "n"]:
-        """Positions of the architectures, the best first, (n,); the earlier one where scores are equal."""
-        return np.argsort(-self.predict(x), kind="stable")
+    def draws(self, x: Float[Tensor, "n d"]) -> Float[Tensor, "s n"]:
+        """Scores under each of `n_samples` draws of the weights, or by the mean weights."""
+        return self._draws(x, self.n_samples).double()
 
     @gives("uncertainty", reads="doubles")
     def uncertainty(self, x: Float[Tensor, "n d"]) -> NDArray[np.float64]:
         """Standard deviation of each score over draws of the weights, (n,); 20 draws if `n_samples` is 0."""
         return self._draws(x, self.n_samples or 20).double().std(dim=0, correction=0).numpy()
-
-    def importance(self, x: NDArray[np.floating], y: NDArray[np.floating], repeats: int = 3) -> NodeImportance:
-        """What each node is worth: how far Kendall's tau falls when its statistics are shuffled over architectures.
-
-        All proxies of a node are shuffled together, `repeats` times; the uncertainty of a node is the standard
-        deviation of its worth over draws of the weights.
-
-        Raises
-        ------
-        ValueError
-            If there are fewer than three architectures, x and y differ in length, y is not finite, or `repeats` is
-            below 1.
-        """
-        values, table = np.asarray(y, dtype=np.float64), as_input(x, vars(self).get("n_features_in_"), doubles=True)
-        if len(values) != len(table) or len(values) < 3:
-            raise ValueError(f"x and y must be of three architectures at least; got {len(table)} and {len(values)}")
-        if not np.isfinite(values).all():
-            raise ValueError(f"y must be finite; {int((~np.isfinite(values)).sum())} of {len(values)} values are not")
-        if repeats < 1:
-            raise ValueError(f"repeats must be at least 1; got {repeats}")
-        with reproducible(self.random_state):
-            orders = [torch.randperm(len(table)) for _ in range(repeats)]
-        nodes, whole = table.shape[1] // self.proxies, self._scores(table)
-        worth, moved = np.zeros((nodes, len(whole))), np.zeros((nodes, len(whole)))
-        for node in range(nodes):
-            without = np.stack([self._scores(shuffled(table, node, nodes, order)) for order in orders])
-            worth[node] = taus(whole, values) - np.mean([taus(scores, values) for scores in without], axis=0)
-            moved[node] = np.abs(without - whole).mean(axis=(0, 2))
-        distance = moved.mean(axis=1)
-        doubt = np.divide(moved.std(axis=1), distance, out=np.zeros(nodes), where=distance > 0)
-        return NodeImportance(worth.mean(axis=1), worth.std(axis=1), doubt)
-
-    def _scores(self, x: Tensor) -> Float[np.ndarray, "s n"]:
-        """Scores of each draw of the weights."""
-        with torch.no_grad():
-            return self._draws(x, self.n_samples).double().numpy()
 
 
 def decayed(network: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
@@ -319,24 +259,7 @@ def decayed(network: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
     return [{"params": others, "weight_decay": weight_decay}, {"params": rho, "weight_decay": 0.0}]
 
 
-def shuffled(x: Float[Tensor, "n d"], node: int, nodes: int, order: Tensor) -> Float[Tensor, "n d"]:
-    """The statistics with those of one node, in all proxies, in another order of the architectures."""
-    x = x.clone()
-    x[:, node::nodes] = x[order][:, node::nodes]
-    return x
-
-
 def standardized(y: NDArray[np.floating]) -> NDArray[np.float64]:
     """Step 4: values of mean 0 and deviation 1 over the trained architectures."""
     y = np.asarray(y, dtype=np.float64)
     return (y - y.mean()) / max(float(y.std()), 1e-12)
-
-
-def tau(scores: NDArray[np.floating], values: NDArray[np.floating]) -> float:
-    """Kendall's tau-b; 0 where one side is constant."""
-    return float(kendalltau(scores, values).statistic) if np.ptp(scores) > 0 and np.ptp(values) > 0 else 0.0
-
-
-def taus(scores: Float[np.ndarray, "s n"], values: NDArray[np.floating]) -> Float[np.ndarray, "s"]:
-    """Kendall's tau of each draw."""
-    return np.array([tau(draw, values) for draw in scores])

@@ -1,6 +1,6 @@
-"""Density-based pruning: which image-text pairs to train on, with a budget per concept set by its complexity."""
+"""Samples that are alike as concepts, filtered and deduplicated; budgets for each; which of them are kept."""
 
-from unseen.methods.curation.concept_pruning.budgets import (
+from unseen.nn.concepts.budgets import (
     Budgets,
     automatic_temperature,
     budgets,
@@ -9,7 +9,7 @@ from unseen.methods.curation.concept_pruning.budgets import (
     intra_distance,
     shares,
 )
-from unseen.methods.curation.concept_pruning.concepts import (
+from unseen.nn.concepts.concepts import (
     BLANK,
     DUPLICATE,
     MEMBER,
@@ -17,8 +17,7 @@ from unseen.methods.curation.concept_pruning.concepts import (
     Concepts,
     find_concepts,
 )
-from unseen.methods.curation.concept_pruning.method import ConceptPruning
-from unseen.methods.curation.concept_pruning.selection import (
+from unseen.nn.concepts.selection import (
     RULES,
     USES,
     Selection,
@@ -39,7 +38,6 @@ __all__ = [
     "UNLIKE",
     "USES",
     "Budgets",
-    "ConceptPruning",
     "Concepts",
     "Selection",
     "automatic_temperature",

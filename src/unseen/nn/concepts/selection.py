@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 from numpy.typing import NDArray
 
-from unseen.methods.curation.concept_pruning.budgets import Budgets, budgets, lower_bounds
+from unseen.nn.concepts.budgets import Budgets, budgets, lower_bounds
 
 Pick = Literal["hardest", "easiest", "random"]
 Rule = Literal["dbp", "ssp", "random", "uniform", "similarity"]

@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 from numpy.typing import NDArray
 
-from unseen.methods.curation.concept_pruning.budgets import (
+from unseen.nn.concepts.budgets import (
     Measure,
     automatic_temperature,
     budgets,
@@ -18,7 +18,7 @@ from unseen.methods.curation.concept_pruning.budgets import (
     intra_distance,
     shares,
 )
-from unseen.methods.curation.concept_pruning.selection import (
+from unseen.nn.concepts.selection import (
     Pick,
     Rule,
     Selection,
@@ -107,29 +107,61 @@ class Concepts:
             )
             raise ValueError(f"n must lie between 1 and {told}; got {n}")
         labels, distances = self.labels[members], self.distances[members]
-        sizes = np.bincount(labels, minlength=k)
-        intra, inter = intra_distance(labels, distances, k), inter_distance(self.centroids, neighbours)
-        c = complexity(intra, inter, measure)
-        t = automatic_temperature(c) if temperature == "auto" else float(temperature)
-        p = shares(c, t)
-        plan = None
+        nothing = self.chosen(members[:0], temperature=temperature, neighbours=neighbours, measure=measure)
+        sizes, p, plan = nothing.sizes, nothing.probabilities, None
         if rule == "dbp":
             plan = budgets(n, p, sizes, floor)
-            chosen = by_concept(labels, distances, plan.whole, pick, random_state)
+            kept = by_concept(labels, distances, plan.whole, pick, random_state)
         elif rule == "ssp":
-            chosen = ssp_rule(n, labels, distances, k, floor, easiest=pick == "easiest")
+            kept = ssp_rule(n, labels, distances, k, floor, easiest=pick == "easiest")
         elif rule == "uniform":
             p = np.where(sizes > 0, 1.0, 0.0) / max(int((sizes > 0).sum()), 1)
             plan = budgets(n, p, sizes, 0.0)
-            chosen = uniform_rule(n, labels, distances, k, pick, random_state)
+            kept = uniform_rule(n, labels, distances, k, pick, random_state)
         elif rule == "similarity":
             if self.similarity is None:
                 raise ValueError("rule 'similarity' needs the similarity of pictures and captions; there is none")
-            chosen = similarity_rule(n, checked_similarity(self.similarity, len(self.labels), members))
+            kept = similarity_rule(n, checked_similarity(self.similarity, len(self.labels), members))
         else:
-            chosen = random_rule(n, len(members), random_state)
-        kept = np.bincount(labels[chosen], minlength=k)
-        return Selection(members[chosen], kept, c, intra, inter, p, sizes, self.labels, plan, t)
+            kept = random_rule(n, len(members), random_state)
+        whole = np.bincount(labels[kept], minlength=k)
+        return dataclasses.replace(nothing, indices=members[kept], budgets=whole, probabilities=p, plan=plan)
+
+    def chosen(
+        self,
+        indices: Int[np.ndarray, " m"],
+        *,
+        temperature: float | Literal["auto"] = "auto",
+        neighbours: int = 20,
+        measure: Measure = "both",
+    ) -> Selection:
+        """A selection of these samples, however they were chosen, with the complexity of each concept.
+
+        Parameters
+        ----------
+        indices : int array (m,)
+            Positions of members, in any order.
+        temperature, neighbours, measure
+            As in `ConceptPruning`.
+
+        Raises
+        ------
+        ValueError
+            If one stands twice, or is no member.
+        """
+        at = np.unique(indices).astype(np.intp)
+        if len(at) != len(indices) or (len(at) and (at[0] < 0 or at[-1] >= len(self.fates))):
+            raise ValueError(f"indices must be positions of samples, each once; {len(at)} of {len(indices)} are")
+        if (self.fates[at] != MEMBER).any():
+            raise ValueError(f"indices must name members of concepts; {int((self.fates[at] != MEMBER).sum())} are none")
+        members, k = self.members, len(self.centroids)
+        labels = self.labels[members]
+        intra = intra_distance(labels, self.distances[members], k)
+        inter = inter_distance(self.centroids, neighbours)
+        c = complexity(intra, inter, measure)
+        t = automatic_temperature(c) if temperature == "auto" else float(temperature)
+        kept, sizes = np.bincount(self.labels[at], minlength=k), np.bincount(labels, minlength=k)
+        return Selection(at, kept, c, intra, inter, shares(c, t), sizes, self.labels, None, t)
 
 
 def find_concepts(
