@@ -66,6 +66,7 @@ AT_ONCE = [
     (["label", "photos", "--out", "x.txt"], "--out must end in .csv"),
     (["embed", "nowhere", "--out", "x.npz"], "'nowhere' does not exist"),
     (["embed", "photos", "--encoder", "lite", "--out", "x.npz"], "'lite' is no encoder"),
+    (["embed", "photos", "--out", "x.txt"], "--out must end in .parquet, .csv or .npz; got 'x.txt'"),
     (["shift", "photos", "nowhere"], "'nowhere' does not exist"),
     (["compare"], "--source or --support must be given, or --classes"),
     (["compare", "--target", "flat"], "--source or --support must be given, or --classes"),

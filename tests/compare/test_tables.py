@@ -71,6 +71,16 @@ def test_what_the_source_lacks_is_left_out_and_said(source, tmp_path):
     assert "target: not used, as the source lacks it: Extra" in told
 
 
+def test_what_could_not_be_read_is_told_once(source, tmp_path, caplog):
+    target = write(tmp_path, "t.csv")
+    target.write_text(target.read_text() + "1,,1,ant\n")
+    with caplog.at_level(logging.WARNING):
+        lines = introduction(prepare(source=source, target=target))
+    told = [line for line in (*caplog.messages, *lines) if "000030" in line]
+    assert len(told) == 1
+    assert told[0].startswith("t: skipped 1 unreadable, the first row 31 (id 000030): ")
+
+
 def test_arrays_without_names_are_taken_as_they_are(source):
     x, _ = values(seed=1)
     ready = prepare(source=source, target=Domain(x=x[:, ::-1].astype(np.float32)))

@@ -16,7 +16,7 @@ from unseen.console import app, check_apart, check_ending, check_outside, new_ap
 @app.command()
 def embed(
     data: Annotated[str, typer.Argument(help="Folder, table, shards.")],
-    out: Annotated[Path, typer.Option(help="Parquet or .npz file.")],
+    out: Annotated[Path, typer.Option(help="Parquet, CSV or .npz file.")],
     encoder: options.Encoder = None,
     precision: options.Precision = "auto",
     on_error: options.OnError = "skip",
@@ -27,12 +27,13 @@ def embed(
     Example:  unseen embed photos --encoder efficientnet-lite0 --out photos.parquet
     """
     from unseen.compare.asked import check_asked
+    from unseen.data.loaders.save import check_ending, save_features
 
+    check_ending(out, "out")
     check_asked(data={"data": data}, encoder=encoder, on_error=on_error, precision=precision)
     check_ending("out", out, ".parquet", ".csv", ".npz")
     check_apart([data], out=out)
     from unseen.data.loaders import load
-    from unseen.data.loaders.save import save_features
     from unseen.encoders import get
     from unseen.encoders.defaults import DEFAULT_ENCODER
 

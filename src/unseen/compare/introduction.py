@@ -16,6 +16,8 @@ from unseen.report.words import SPACE, columns_told, count, samples
 def introduction(inputs: Inputs, *, graded: bool = True) -> list[str]:
     """What was read, in a line for each role; then what to look at before anything is believed, if there is some.
 
+    What could not be read is not told here: loaders warn of it.
+
     `graded` tells whether labels of the target will grade something.
     """
     lines = [_role_line(role, told, inputs, graded=graded) for role, told in inputs.told.items()]
@@ -29,10 +31,6 @@ def introduction(inputs: Inputs, *, graded: bool = True) -> list[str]:
         lines.append("; ".join([f"classes: {len(apart['shared'])} in both", *told]))
     if apart and apart["case_variants"]:
         lines.append(f"classes that differ in case only (are they one?): {', '.join(apart['case_variants'][:5])}")
-    for role, told in inputs.told.items():
-        if told["skipped"]:
-            where, why = told["skipped"][0]
-            lines.append(f"{role}: {len(told['skipped'])} could not be read and are left out, such as {where} ({why})")
     if inputs.described:
         lines += [f"classes: {gap}" for gap in gaps(inputs.classes)]
     lines += inputs.notes

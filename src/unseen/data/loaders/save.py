@@ -17,6 +17,15 @@ RESERVED = NO_FEATURES | {*ID_COLUMNS, *LABEL_COLUMNS, *PATH_COLUMNS, *TEXT_COLU
 """Names that `load` reads as something else than features."""
 
 
+ENDINGS = (".parquet", ".csv", ".npz")
+
+
+def check_ending(file: str | os.PathLike[str], name: str = "file") -> None:
+    """`ValueError` unless a file ends as one of a table of features does."""
+    if Path(file).suffix.lower() not in ENDINGS:
+        raise ValueError(f"{name} must end in {', '.join(ENDINGS[:-1])} or {ENDINGS[-1]}; got {str(file)!r}")
+
+
 def save_features(features: Domain, file: str | os.PathLike[str]) -> None:
     """Write a domain of features as Parquet or CSV (columns id, label, and features by their names, or f0, f1, ...), or
     as `.npz`, all or nothing.
@@ -24,14 +33,13 @@ def save_features(features: Domain, file: str | os.PathLike[str]) -> None:
     Raises
     ------
     ValueError
-        If the ending of `file` is none of .parquet, .csv, .npz, or the domain does not hold a table of features.
+        If the ending of `file` is none of `ENDINGS`, or the domain does not hold a table of features.
     """
     import pandas as pd
 
     target = Path(file)
+    check_ending(target)
     suffix = target.suffix.lower()
-    if suffix not in (".parquet", ".csv", ".npz"):
-        raise ValueError(f"file must end in .parquet, .csv or .npz; got {str(file)!r}")
     width = features.n_features
     names = None
     if features.y is not None:
