@@ -27,11 +27,10 @@ def embed(
     Example:  unseen embed photos --encoder efficientnet-lite0 --out photos.parquet
     """
     from unseen.compare.asked import check_asked
-    from unseen.data.loaders.save import check_ending, save_features
+    from unseen.data.loaders.save import ENDINGS, save_features
 
-    check_ending(out, "out")
+    check_ending("out", out, *ENDINGS)
     check_asked(data={"data": data}, encoder=encoder, on_error=on_error, precision=precision)
-    check_ending("out", out, ".parquet", ".csv", ".npz")
     check_apart([data], out=out)
     from unseen.data.loaders import load
     from unseen.encoders import get
