@@ -115,14 +115,14 @@ class _Known:
             other = self._in_other_words(assertion)
             return Standing(assertion, word_of(now), now.told, now, "explored", since, other)
         number, line = blind[-1]
-        verdict = self.claim.verdict(assertion, self.tables[number], line["experiment"]) or now
-        later = None
-        first: Said | None = self._said(assertion, *blind[0])
         last = max(n for n, record in enumerate(self.records) if assertion.experiment in record["cases"])
-        if last > number and verdict.told != now.told:
+        verdict, first, later = now, None, None
+        if last > number:
+            verdict = self.claim.verdict(assertion, self.tables[number], line["experiment"]) or now
+        if blind[0][1]["verdict"] != word_of(verdict):
+            first = self._said(assertion, *blind[0])
+        if verdict.told != now.told:
             later = Said(self.records[last]["date"], word_of(now), now.told)
-        if first is not None and first.verdict == word_of(verdict):
-            first = None
         return Standing(assertion, word_of(verdict), verdict.told, verdict, "confirmed", since, first, later)
 
     def _take(self, number: int, assertion: Assertion) -> dict[str, Any] | None:
