@@ -446,6 +446,20 @@ def test_many_copies_of_one_sample_are_said_so():
     assert any(line.startswith("source: of 180 samples only 90") for line in cautions(prepare(source=twice)))
 
 
+def test_a_support_of_some_classes_is_said_so_and_grades_no_estimate(tmp_path):
+    pool = domain(shift=1.5, seed=1, n=60)
+    few = pool.take(np.flatnonzero(pool.labels < 2)[:12]).replace(name="few")
+    given = {"source": domain(), "target": pool.unlabeled(), "support": few}
+    assert any(line.startswith("the support has labels of 2 of 3 classes, and none of c") for line in
+               cautions(prepare(**given)))  # fmt: skip
+    whole = {**given, "support": pool.take(slice(0, 12)).replace(name="few")}
+    assert not any("the support has labels of" in line for line in cautions(prepare(**whole)))
+    methods = "source-only,standardize,coral,ot,shot,aad,propagate"
+    unseen.compare(**given, methods=methods, seeds=1, out=tmp_path / "run")
+    told = json.loads((tmp_path / "run" / "results.json").read_text())
+    assert told["estimate"]["labels"] == 0
+
+
 def test_a_labelled_target_of_one_class_is_said_so():
     pool = domain(shift=1.5, seed=1)
     target = pool.take(pool.labels == 1)

@@ -43,6 +43,7 @@ def test_the_interval_adds_sampling_to_the_measured_error_and_stays_in_bounds():
     low, high = accuracy_interval(0.5, 100, 0.1)
     assert (low + high) / 2 == pytest.approx(0.5)
     assert high - 0.5 == pytest.approx(math.sqrt(0.1**2 + 1.645**2 * 0.25 / 100))
+    assert accuracy_interval(1.0, 3, 0.0)[0] == pytest.approx(1 - 1.645 * math.sqrt(0.8 * 0.2 / 3))  # not 1
     assert accuracy_interval(0.02, 10**9, 0.1)[0] == 0
     assert accuracy_interval(0.99, 10**9, 0.1)[1] == 1
     with pytest.raises(ValueError, match="estimate must be"):

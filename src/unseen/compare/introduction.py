@@ -82,9 +82,22 @@ def cautions(inputs: Inputs) -> list[str]:
             f"all labels of the target are of one class, {next(iter(classes))}: a figure on them says nothing of the "
             "other classes, and a method that takes classes to be as frequent as in the labelled data gets them wrong"
         )
+    if lacking := unlabelled_classes(inputs):
+        of = len(inputs.classes.seen)
+        lines.append(
+            f"the support has labels of {of - len(lacking)} of {of} classes, and none of {lacking[0]}: they say "
+            "nothing of the others, and what learns from them alone never predicts these"
+        )
     if _leaves_names_unread(inputs):
         lines.append("the names of the classes are not read: give classes=... to have them compared with the texts")
     return lines
+
+
+def unlabelled_classes(inputs: Inputs) -> list[str]:
+    """Names of known classes that a support, where there is one, has no label of."""
+    if inputs.support is None:
+        return []
+    return [inputs.classes.names[c] for c in np.setdiff1d(inputs.classes.seen, inputs.support.labels)]
 
 
 def _leaves_names_unread(inputs: Inputs) -> bool:

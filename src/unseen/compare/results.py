@@ -10,7 +10,7 @@ import numpy as np
 from unseen.compare.choice import Choice, graded_labels
 from unseen.compare.estimate import MEASURED_WITH, estimate
 from unseen.compare.inputs import Inputs
-from unseen.compare.introduction import cautions
+from unseen.compare.introduction import cautions, unlabelled_classes
 from unseen.compare.new_classes import new_classes
 from unseen.compare.validators import SUPPORT, Cell
 from unseen.data.class_gaps import gaps
@@ -99,7 +99,7 @@ def _estimate(inputs: Inputs, choice: Choice) -> dict[str, Any] | None:
         known = inputs.encoder is not None and inputs.encoder.name.partition("?")[0] in MEASURED_WITH
         return estimate(choice.unanimous, len(inputs.target), own_features=False, named=True) if known else None
     told = choice.validators[choice.name].get(SUPPORT)
-    right = None if told is None else (float(np.mean(told)), graded_labels(inputs))
+    right = None if told is None or unlabelled_classes(inputs) else (float(np.mean(told)), graded_labels(inputs))
     return estimate(choice.unanimous, len(inputs.target), own_features=inputs.encoder is None, graded=right)
 
 

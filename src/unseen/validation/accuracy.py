@@ -51,7 +51,8 @@ def accuracy_interval(estimate: float, samples: int, error: float) -> tuple[floa
 
     A bootstrap would only tell how much the estimate varies, not how far it is off, which is far more. So the half
     width is `error`, which is what the share asked for of measured errors stays below (split conformal prediction),
-    with the sampling error of an accuracy on `samples` samples added in squares.
+    with the sampling error of an accuracy on `samples` samples added in squares (of Laplace's estimate of it, since
+    that of 0 or 1 itself would be none).
 
     Parameters
     ----------
@@ -68,5 +69,6 @@ def accuracy_interval(estimate: float, samples: int, error: float) -> tuple[floa
         raise ValueError(f"estimate must be in [0, 1]; got {estimate}")
     if samples < 1 or error < 0:
         raise ValueError(f"samples must be at least 1 and error at least 0; got {samples} and {error}")
-    half = math.sqrt(error**2 + 1.645**2 * estimate * (1 - estimate) / samples)
+    q = (estimate * samples + 1) / (samples + 2)  # an estimate of 0 or 1 on three samples is not sure to be right
+    half = math.sqrt(error**2 + 1.645**2 * q * (1 - q) / samples)
     return max(0.0, estimate - half), min(1.0, estimate + half)
