@@ -279,7 +279,7 @@ def test_a_target_that_is_sealed_is_not_enough_to_learn_from():
 
 def test_a_class_file_must_hold_the_classes_of_the_support():
     classes = ClassSpace(names=("a", "b", "c"), descriptions=("x", "y", "z"))
-    with pytest.raises(ValueError, match="lacks 1 classes of the labelled data, such as 'd'"):
+    with pytest.raises(ValueError, match="classes must hold all of the labelled data, and lacks 'd'"):
         prepare(source=domain(), support=domain("abcd"), classes=classes)
 
 

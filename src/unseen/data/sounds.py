@@ -261,14 +261,14 @@ def _by_soundfile(file: IO[bytes], name: str, size: int, longest: float) -> tupl
         raise ImportError(f"{name} is no WAV; other sounds are read by soundfile: {INSTALL}") from error
     try:
         sound = soundfile.SoundFile(file)
-    except (RuntimeError, ValueError, TypeError) as error:
+    except Exception as error:  # a decoder dies of whatever it is given
         raise ValueError(f"{name} {_broken(file, size)}") from error
     with sound:
         _check(name, sound.samplerate, sound.frames, sound.channels, longest)
         most = min(math.ceil(longest * sound.samplerate), MOST_VALUES // sound.channels)  # a header may say less
         try:
             return sound.read(most, dtype="float32", always_2d=True), sound.samplerate
-        except (RuntimeError, ValueError, TypeError) as error:
+        except Exception as error:
             raise ValueError(f"{name} {_broken(file, size)}") from error
 
 
