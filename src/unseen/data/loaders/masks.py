@@ -358,8 +358,8 @@ def _class_file(fs: Any, root: str, below: Sequence[str]) -> tuple[tuple[str, ..
         {key.strip().lower(): value for key, value in row.items() if key} for row in csv.DictReader(io.StringIO(text))
     ]
     key = next((k for k in ("name", "class", "label") if rows and k in rows[0]), None)
-    if key is None:
-        raise ValueError(f"{file} must have a column name (and r, g, b where masks are coloured)")
+    if key is None or any(len(row[key] or "") > 1000 for row in rows):
+        raise ValueError(f"{file} must have a column name, 1,000 letters at most (and r, g, b for coloured masks)")
     colours = {_packed([row[c] for c in "rgb"]): i for i, row in enumerate(rows) if all(c in row for c in "rgb")}
     return tuple(row[key].strip() for row in rows), colours
 
