@@ -223,9 +223,9 @@ def test_what_did_not_hold_stands_where_what_held_stands(tmp_path: Path, monkeyp
     claim = Claim(slug="loki", ledger=ledger, experiments={"e": Experiment(run=dict, development=(), confirmation=())})
     monkeypatch.setattr(claims, "get", lambda slug: claim)
     text = generate.evidence("loki")
-    assert "| good | effect | **held** | accuracy: a better than b by +0.1" in text
-    assert "*First, blind, 2026-01-01:* **not held**; -1" in text
-    assert "| bad | effect | **not held** |" in text
+    assert "| good | effect | **held**<br>since 2026-01-01 | accuracy: a better than b by +0.1" in text
+    assert "*First, blind, 2026-01-01:* **not held**; accuracy: a better than b by +0.1 (one case: c)" in text
+    assert "| bad | effect | **not held**<br>since 2026-01-01 |" in text
     assert "| new | effect | no evidence |" in text
     assert "| large | paper scale | not run | needs ImageNet |" in text
     assert "`unseen reproduce loki --check`" in text
