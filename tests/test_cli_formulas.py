@@ -21,8 +21,8 @@ from unseen.data.loaders import load
 from unseen.data.loaders.save import save_features
 from unseen.data.rankings import Ranking, write_run
 from unseen.data.series import read_series
-from unseen.files import harmless_table, restored_table
 from unseen.labeling.propose import Proposal
+from unseen.spreadsheets import harmless_table, restored_table
 from unseen.verification import Question, read_answers, write_table
 
 FORMULAS = ("=1+1", "+1", "-1+x", "@x", "\tx", "\nx")

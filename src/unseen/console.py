@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 import typer
 import typer.core
 
-from unseen.files import harmless_table
 from unseen.runtime import replacing
+from unseen.spreadsheets import harmless_table
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -258,41 +258,6 @@ def check_kinds(record: Record) -> Record:
     return record
 
 
-_FORMULA = re.compile("'*[=+@\t\n-]")
-
-
-def harmless(value: Any) -> Any:
-    """A cell of which a spreadsheet makes no formula; lines in it end as writers of CSV expect, who quote them."""
-    if not isinstance(value, str):
-        return value
-    value = value.replace("\r\n", "\n").replace("\r", "\n")
-    return f"'{value}" if _FORMULA.match(value) else value
-
-
-def restored(value: Any) -> Any:
-    """A cell that was made `harmless`, as it was."""
-    return value[1:] if isinstance(value, str) and value[:1] == "'" and _FORMULA.match(value) else value
-
-
-def harmless_table(table: Any) -> Any:
-    """A data frame whose cells and headers are `harmless`."""
-    return _each(harmless, table)
-
-
-def restored_table(table: Any) -> Any:
-    """A data frame that was made harmless, as it was."""
-    return _each(restored, table)
-
-
-def _each(function: Callable[[Any], Any], table: Any) -> Any:
-    """A data frame with a function of its cells and headers; numbers stay as they are."""
-    written = [i for i, kind in enumerate(table.dtypes) if getattr(kind, "kind", "O") not in "biufcmM"]
-    columns = [table.iloc[:, i].map(function) if i in {*written} else table.iloc[:, i] for i in range(table.shape[1])]
-    if written:
-        table = type(table)(dict(enumerate(columns)), index=table.index).set_axis(table.columns, axis=1)
-    return table.rename(columns=function)
-
-
 _NOISE = frozenset({"thumbs.db", "desktop.ini", "__macosx"})
 
 

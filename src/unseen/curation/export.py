@@ -21,8 +21,8 @@ from unseen.curation.collection import suffix_of
 from unseen.curation.retrieval import RetrievalService
 from unseen.curation.uids import write_uids
 from unseen.data.typing import FloatArray, IntArray
-from unseen.files import harmless
 from unseen.runtime import replacing
+from unseen.spreadsheets import harmless
 
 Format = Literal["parquet", "csv", "uids", "webdataset"]
 

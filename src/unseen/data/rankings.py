@@ -18,8 +18,9 @@ from unseen.data.loaders.common import ID_COLUMNS, TEXT_COLUMNS, find_column, lo
 from unseen.data.loaders.table import as_texts, read_frame
 from unseen.data.reading import natural_key, read_bytes
 from unseen.data.tasks.base import objects
-from unseen.files import harmless, is_hidden, reads, walk
+from unseen.files import is_hidden, reads, walk
 from unseen.runtime import replacing
+from unseen.spreadsheets import harmless
 
 DOCUMENT_ID_COLUMNS = ("_id", "doc_id", "docid", "document_id", "corpus-id", "pid", *ID_COLUMNS)
 QUERY_ID_COLUMNS = ("_id", "query_id", "query-id", "qid", *ID_COLUMNS)

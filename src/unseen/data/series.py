@@ -29,7 +29,8 @@ from unseen.data.time_grid import (
     with_times,
     with_zone,
 )
-from unseen.files import check_plain, reads, restored_table
+from unseen.files import check_plain, reads
+from unseen.spreadsheets import restored_table
 
 if TYPE_CHECKING:
     import pandas as pd

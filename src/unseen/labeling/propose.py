@@ -19,12 +19,12 @@ from unseen.data.domain import Domain, Lazy
 from unseen.data.feature_names import by_name
 from unseen.data.typing import FloatArray, IntArray
 from unseen.encoders.defaults import DEFAULT_ENCODER
-from unseen.files import harmless_table
 from unseen.labeling.class_order import classes_to_label
 from unseen.labeling.gain import Gain, expected_gain
 from unseen.labeling.margin import margin
 from unseen.labeling.typiclust import check_budget, typiclust
 from unseen.runtime import replacing
+from unseen.spreadsheets import harmless_table
 from unseen.verification import sealed
 
 log = logging.getLogger(__name__)

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from unseen.data.domain import Domain
-from unseen.files import harmless_table
 from unseen.runtime import replacing
+from unseen.spreadsheets import harmless_table
 from unseen.verification.sample import Question
 
 NONE = "none"

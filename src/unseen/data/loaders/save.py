@@ -10,20 +10,14 @@ import numpy as np
 from unseen.data.domain import Domain
 from unseen.data.loaders.common import ID_COLUMNS, LABEL_COLUMNS, PATH_COLUMNS, TEXT_COLUMNS
 from unseen.data.loaders.table import NO_FEATURES
-from unseen.files import harmless_table
 from unseen.runtime import replacing
+from unseen.spreadsheets import harmless_table
 
 RESERVED = NO_FEATURES | {*ID_COLUMNS, *LABEL_COLUMNS, *PATH_COLUMNS, *TEXT_COLUMNS}
 """Names that `load` reads as something else than features."""
 
 
 ENDINGS = (".parquet", ".csv", ".npz")
-
-
-def check_ending(file: str | os.PathLike[str], name: str = "file") -> None:
-    """`ValueError` unless a file ends as one of a table of features does."""
-    if Path(file).suffix.lower() not in ENDINGS:
-        raise ValueError(f"{name} must end in {', '.join(ENDINGS[:-1])} or {ENDINGS[-1]}; got {str(file)!r}")
 
 
 def save_features(features: Domain, file: str | os.PathLike[str]) -> None:
@@ -38,8 +32,9 @@ def save_features(features: Domain, file: str | os.PathLike[str]) -> None:
     import pandas as pd
 
     target = Path(file)
-    check_ending(target)
     suffix = target.suffix.lower()
+    if suffix not in ENDINGS:
+        raise ValueError(f"file must end in {', '.join(ENDINGS[:-1])} or {ENDINGS[-1]}; got {str(file)!r}")
     width = features.n_features
     names = None
     if features.y is not None:

@@ -38,7 +38,8 @@ from unseen.data.reading import is_local, open_file, read_parquet
 from unseen.data.sounds import SOUND_SUFFIXES, check_sound, sound_files
 from unseen.data.typing import Kind
 from unseen.data.video import VIDEO_SUFFIXES
-from unseen.files import restored_table, sentence
+from unseen.files import sentence
+from unseen.spreadsheets import restored_table
 
 if TYPE_CHECKING:
     import pandas as pd

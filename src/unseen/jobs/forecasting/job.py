@@ -21,7 +21,7 @@ from unseen.data.series import (
     pick,
     read_series,
 )
-from unseen.files import about, harmless_table
+from unseen.files import about
 from unseen.jobs.forecasting.backtest import backtest, before, choice, origins_of, placed, widths_of
 from unseen.jobs.forecasting.forecasters import (
     NAIVE,
@@ -38,6 +38,7 @@ from unseen.jobs.forecasting.forecasters import (
 from unseen.jobs.forecasting.model import ForecastModel, kept
 from unseen.methods.forecasting.forecaster import Forecaster
 from unseen.runtime import replacing_files
+from unseen.spreadsheets import harmless_table
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -8,8 +8,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from unseen.files import harmless_table
 from unseen.jobs import Ask, SavedModel
+from unseen.spreadsheets import harmless_table
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -1,0 +1,41 @@
+"""Tables that people open in a spreadsheet: no cell begins a formula there, and what comes back is as it was."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+_FORMULA = re.compile("'*[=+@\t\n-]")
+
+
+def harmless(value: Any) -> Any:
+    """A cell of which a spreadsheet makes no formula; lines in it end as writers of CSV expect, who quote them."""
+    if not isinstance(value, str):
+        return value
+    value = value.replace("\r\n", "\n").replace("\r", "\n")
+    return f"'{value}" if _FORMULA.match(value) else value
+
+
+def restored(value: Any) -> Any:
+    """A cell that was made `harmless`, as it was."""
+    return value[1:] if isinstance(value, str) and value[:1] == "'" and _FORMULA.match(value) else value
+
+
+def harmless_table(table: Any) -> Any:
+    """A data frame whose cells and headers are `harmless`."""
+    return _each(harmless, table)
+
+
+def restored_table(table: Any) -> Any:
+    """A data frame that was made harmless, as it was."""
+    return _each(restored, table)
+
+
+def _each(function: Callable[[Any], Any], table: Any) -> Any:
+    """A data frame with a function of its cells and headers; columns of numbers are not looked into."""
+    found = table.rename(columns=function)
+    for i, kind in enumerate(table.dtypes):
+        if getattr(kind, "kind", "O") not in "biufcmM":
+            found.isetitem(i, table.iloc[:, i].map(function))
+    return found
