@@ -11,7 +11,6 @@ import pytest
 from unseen.claims import dafosnet as of_dafosnet
 from unseen.claims.dafosnet import (
     CASES,
-    COPIES,
     EXAM,
     LABELS,
     SCRIPTS,
@@ -23,7 +22,6 @@ from unseen.claims.dafosnet import (
     probability,
     world,
 )
-from unseen.claims.letters import letters
 from unseen.data.classes import ClassSpace
 from unseen.data.domain import Domain
 from unseen.methods.baselines.prototypes import Prototypes
@@ -54,7 +52,7 @@ def test_every_case_has_classes_enough_for_the_exam(case: str) -> None:
 
     kind, *words = case.split()
     try:
-        read = of_dafosnet.read(case) if kind != "letters" else [letters(SCRIPTS[words[0]], COPIES, 8)]
+        read = of_dafosnet.read(case)
     except SourceUnavailable as error:
         pytest.skip(str(error))
     if kind == "letters":
