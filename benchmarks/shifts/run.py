@@ -5,7 +5,7 @@
     python benchmarks/shifts/run.py --table           accuracy by family and candidate, from what has run
 
 Each case leaves figures (``runs/CASE.json``) and the candidates' probabilities on the target (``.npz``) in the
-cache, so that a rule of choice or an estimate can be tried in seconds. `docs/choosing_study.py` reads them.
+cache, so that a rule of choice or an estimate can be tried in seconds. `study.py` beside this reads them.
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ import importlib
 import json
 import logging
 import platform
-import sys
+import types
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -97,7 +97,7 @@ def rivals(slug: str) -> list[str]:
         for value in vars(importlib.import_module(name)).values():
             if isinstance(value, type) and issubclass(value, Method) and vars(value).get("card"):
                 found.add(value.card.slug)
-            home = value.__name__ if isinstance(value, type(sys)) else getattr(value, "__module__", None)
+            home = value.__name__ if isinstance(value, types.ModuleType) else getattr(value, "__module__", None)
             if isinstance(home, str) and home.startswith("unseen.claims.") and home not in seen:
                 waiting.append(home)
     return sorted(found - {slug})
