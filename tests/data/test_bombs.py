@@ -115,6 +115,8 @@ def test_a_parquet_is_read_as_pandas_reads_it(tmp_path: Path) -> None:
         "raw": pa.array([b"x", None, b""] * n),
         "list": pa.array([["u"], None, ["v", "w"]] * n),
         "x": pa.array(np.random.default_rng(0).normal(size=3 * n)),
+        "x.y": pa.array(["x", "y", None] * n),  # to Parquet a part of x
+        "when": pa.array(np.arange(3 * n), pa.timestamp("ms")),
     }
     pq.write_table(pa.table(columns), tmp_path / "x.parquet")
     with (tmp_path / "x.parquet").open("rb") as file:

@@ -66,9 +66,10 @@ _AT_ONCE, _CELLS = 2**16, 2**22
 
 
 def read_parquet(file: IO[bytes]) -> pa.Table:
-    """The table of a Parquet file, read by batches; `ValueError` as soon as it unpacks to many times its size.
+    """The table of a Parquet file; `ValueError` as soon as it unpacks to many times its size.
 
-    A value that is stored once and repeated counts as often as it stands in the table.
+    How much numbers take is known before; texts and lists are read by batches, and a value that is stored once and
+    repeated counts as often as it stands in the table.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -77,16 +78,30 @@ def read_parquet(file: IO[bytes]) -> pa.Table:
     schema = pq.ParquetFile(file).schema_arrow
     if len(set(schema.names)) < len(schema):
         raise ValueError(f"its columns must have different names; got {', '.join(schema.names)}")
-    coded = [field.name for field in schema if _is_text(field.type)]
-    whole = pq.ParquetFile(file, read_dictionary=coded)
+    whole = pq.ParquetFile(file, read_dictionary=[field.name for field in schema if _is_text(field.type)])
     check_unpacked(_told(whole), packed)
-    size, batches = 0, []
-    for batch in whole.iter_batches(min(_AT_ONCE, max(1, _CELLS // max(1, len(schema))))):
+    loose = [field for field in schema if not _is_fixed(field.type)]
+    fixed = whole.read([field.name for field in schema if _is_fixed(field.type)])
+    parts: dict[str, list[Any]] = {field.name: [] for field in loose}
+    size = fixed.nbytes
+    batch_size = min(_AT_ONCE, max(1, _CELLS // max(1, len(loose))))
+    for batch in whole.iter_batches(batch_size, columns=list(parts)) if loose else ():
         size += sum(map(_unpacked, batch.columns))
         check_unpacked(size, packed)
-        columns = [column.cast(field.type) for column, field in zip(batch.columns, schema)]
-        batches.append(pa.RecordBatch.from_arrays(columns, schema=schema))
-    return pa.Table.from_batches(batches, schema=schema)
+        for field in loose:
+            parts[field.name].append(batch.column(field.name).cast(field.type))
+    columns = [
+        pa.chunked_array(parts[field.name], field.type) if field.name in parts else fixed.column(field.name)
+        for field in schema
+    ]
+    return pa.Table.from_arrays(columns, schema=schema)
+
+
+def _is_fixed(kind: Any) -> bool:
+    """Whether values are of one width, which the end of a file tells the number of."""
+    from pyarrow import types
+
+    return bool(types.is_primitive(kind))
 
 
 def _is_text(kind: Any) -> bool:
