@@ -39,7 +39,7 @@ def test_a_gain_below_the_margin_is_not_enough():
     assert not better("a", "b", metric="accuracy", by=0.05)(arms).held
 
 
-def test_a_rival_that_is_worse_than_doing_nothing_is_said_to_be():
+def test_a_rival_that_is_worse_than_what_learns_nothing_is_said_to_be():
     arms = table(a=[0.6, 0.7], b=[0.5, 0.5], nothing=[0.55, 0.55])
     experiment = Experiment(run=lambda case, seed: {}, development=(), confirmation=("case 0",), nothing="nothing")
 
@@ -47,10 +47,10 @@ def test_a_rival_that_is_worse_than_doing_nothing_is_said_to_be():
         row = Assertion(text="t", level="effect", experiment="e", holds=condition)
         return Claim(slug="loki", ledger=(row,), experiments={"e": of}).judge(arms)[0][1].told
 
-    assert told(better("a", "b", "accuracy")).endswith("; but b is worse than doing nothing (nothing) by 0.05")
-    assert "doing nothing" not in told(better("a", "nothing", "accuracy"))
-    assert "doing nothing" not in told(better("b", "a", "accuracy", lower=True))
-    assert "doing nothing" not in told(better("a", "b", "accuracy"), dataclasses.replace(experiment, nothing=""))
+    assert told(better("a", "b", "accuracy")).endswith("; but b is worse by 0.05 than nothing, which learns nothing")
+    assert "learns nothing" not in told(better("a", "nothing", "accuracy"))
+    assert "learns nothing" not in told(better("b", "a", "accuracy", lower=True))
+    assert "learns nothing" not in told(better("a", "b", "accuracy"), dataclasses.replace(experiment, nothing=""))
 
 
 def test_not_worse_asks_its_interval_too():

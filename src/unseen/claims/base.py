@@ -56,7 +56,8 @@ class Experiment:
     clocks : tuple of str
         Metrics that are processor time, which no two runs share.
     nothing : str
-        The arm that does nothing: a rival that is worse than it proves nothing, and the verdict says so.
+        The arm that learns nothing, such as the model as it was given, or a draw: a rival that is worse than it proves
+        nothing, and the verdict says so.
     """
 
     run: Callable[[str, int], Mapping[str, Mapping[str, float]]]

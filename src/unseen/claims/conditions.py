@@ -72,13 +72,13 @@ def _per_case(table: pd.DataFrame, arm: str, metric: str) -> pd.Series:
 
 
 def below_nothing(condition: Condition, table: pd.DataFrame, nothing: str) -> str:
-    """A sentence where the arm to be beaten is itself worse than the arm that does `nothing`; else nothing to say."""
+    """A sentence where the arm to be beaten is itself worse than the arm that learns `nothing`; else nothing to say."""
     rows = table[(table.metric == condition.metric) & table.arm.isin((condition.rival, nothing))]
     means = rows.groupby(["arm", "case"]).value.mean().groupby("arm").mean()
     if not nothing or nothing in condition.arms or len(means) < 2 or means[condition.rival] >= means[nothing] - NOTHING:
         return ""
     gap = means[nothing] - means[condition.rival]
-    return f"; but {condition.rival} is worse than doing nothing ({nothing}) by {gap:.2g}"
+    return f"; but {condition.rival} is worse by {gap:.2g} than {nothing}, which learns nothing"
 
 
 def interval(values: Iterable[float], level: float = 0.95, draws: int = 2000) -> tuple[float, float]:
