@@ -173,7 +173,7 @@ class Bundle:
         """The columns of `predict` by their names, without a table around them, whose package is slow to import."""
         if top < 1:
             raise ValueError(f"top must be at least 1, got {top}")
-        domain = samples if isinstance(samples, Domain) else _load(samples)
+        domain = samples if isinstance(samples, Domain) else _load(samples, self.feature_names)
         if len(domain) == 0:
             raise ValueError("there is no sample to predict")
         features = self.features(domain, cache=cache)
@@ -451,10 +451,10 @@ class Whole(nn.Module):
         return self.scores(x) / self.temperature
 
 
-def _load(path: str | os.PathLike[str]) -> Domain:
+def _load(path: str | os.PathLike[str], features: Sequence[str]) -> Domain:
     from unseen.data.loaders import load
 
-    return load(path)
+    return load(path, features=features)
 
 
 def _positive(about: dict[str, Any], key: str) -> float:

@@ -147,3 +147,29 @@ def test_a_table_of_one_feature_is_drawn_as_a_line() -> None:
     places = _places(x)
     assert places.shape == (40, 2)
     assert np.isfinite(places).all()
+
+
+def rows_with_y(tmp_path, name, *, label=True, seed=0):
+    """A table with a feature called y and one called content, perhaps without labels."""
+    x, y = values(seed=seed)
+    header = "y,content,Höhe" + (",label" if label else "")
+    lines = (",".join([*(f"{v:.4f}" for v in x[i]), *([y[i]] if label else [])]) for i in range(len(y)))
+    path = tmp_path / name
+    path.write_text("\n".join([header, *lines]) + "\n", encoding="utf-8")
+    return path
+
+
+def test_a_feature_that_is_called_as_labels_are_stays_one_where_there_are_no_labels(tmp_path):
+    source, bare = rows_with_y(tmp_path, "s.csv"), rows_with_y(tmp_path, "t.csv", label=False, seed=1)
+    full = prepare(source=source, target=rows_with_y(tmp_path, "u.csv", seed=1))
+    ready = prepare(source=source, target=bare)
+    assert ready.feature_names == ("y", "content", "Höhe")
+    assert ready.target is not None
+    assert full.target is not None
+    assert np.array_equal(ready.target.x, full.target.x)
+    assert not ready.exams
+    unseen.adapt(method="source-only", source=source, out=tmp_path / "m", refit=False)
+    saved = Bundle.load(tmp_path / "m")
+    assert saved.predict(bare).equals(saved.predict(unseen.load(bare, features=saved.feature_names)))
+    again = prepare(target=bare, model=saved)
+    assert again.feature_names == ("y", "content", "Höhe")

@@ -71,7 +71,7 @@ def annotate(
     ready = prepare(
         source=source, classes=classes, encoder=encoder, precision=precision, on_error=on_error, trust=trust
     )
-    pool = load(target, on_error=on_error)  # type: ignore[arg-type]
+    pool = load(target, on_error=on_error, features=ready.feature_names)  # type: ignore[arg-type]
     pool = by_name(pool, ready.feature_names, "target", "the source")
     if ready.encoder is not None:
         pool = ready.encoder.encode(pool)

@@ -336,9 +336,10 @@ def predict(
             raise ValueError(f"{', '.join(given)} is for models that name classes; {model} holds {room[0].what}")
         _tell_rows(_answers(model, *room, inputs, top), csv, as_json)
         return
-    samples = [_samples(path, stride, window) for path in inputs]  # refused, if at all, before torch and model load
+    kinds, features = _reads(place)
+    samples = [_samples(path, stride, window, features) for path in inputs]  # refused before torch and model load
     for path, domain in zip(inputs, samples):
-        _check_kind(place, path, domain.kind)
+        _check_kind(place, path, domain.kind, kinds)
     saved = open_bundle(model, trust)
     rows = [row for domain in samples for row in _rows(_predicted(saved, domain, top, abstain))]
     _tell_rows(rows, csv, as_json, _predictions(rows, top))
@@ -382,12 +383,12 @@ def _cell(value: Any) -> Any:
     return json.dumps(value, ensure_ascii=False) if isinstance(value, (list, dict)) else value
 
 
-def _samples(path: str, stride: float | None, window: float | None) -> Domain:
+def _samples(path: str, stride: float | None, window: float | None, features: Sequence[str]) -> Domain:
     """What lies at a path; of a long video its windows."""
     from unseen.data.clips import sliding
     from unseen.data.loaders import load
 
-    return load(path) if stride is None else sliding(path, stride, window)
+    return load(path, features=features) if stride is None else sliding(path, stride, window)
 
 
 def _predicted(saved: Bundle, domain: Domain, top: int, abstain: bool) -> dict[str, Any]:
@@ -397,14 +398,20 @@ def _predicted(saved: Bundle, domain: Domain, top: int, abstain: bool) -> dict[s
     return {"id": table["id"], **{key: domain.columns[key] for key in times}, **table}
 
 
-def _check_kind(place: Path, path: str, kind: str) -> None:
-    """`ValueError` if a saved model says that it reads other samples; one that is wrong is told when it loads."""
+def _reads(place: Path) -> tuple[list[str], list[str]]:
+    """Kinds of samples that a saved model says that it reads, and its columns; one that is wrong is told on loading."""
     try:
         about = read_json(place / "bundle.json")
-        kinds = ["features"] if about["encoder"] is None and about.get("feature_names") else about["encoder"]["kinds"]
-    except (OSError, ValueError, KeyError, TypeError):  # no encoder and no names, or damaged
-        return
-    if isinstance(kinds, list) and kind not in kinds:
+        features = about.get("feature_names") or []
+        kinds = ["features"] if about["encoder"] is None and features else about["encoder"]["kinds"]
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):  # no encoder and no names, or damaged
+        return [], []
+    return kinds if isinstance(kinds, list) else [], features if isinstance(features, list) else []
+
+
+def _check_kind(place: Path, path: str, kind: str, kinds: Sequence[str]) -> None:
+    """`ValueError` if a saved model says that it reads other samples."""
+    if kinds and kind not in kinds:
         from unseen.report.words import KINDS
 
         read = " or ".join(KINDS[one][1] for one in kinds if one in KINDS)

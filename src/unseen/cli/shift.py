@@ -48,9 +48,11 @@ def shift(
 
     check_written("out", out, ".html", ".png")
     check_apart(domains, out=out)
-    read = [load(path, on_error=on_error) for path in domains]  # type: ignore[arg-type]
+    read = [load(domains[0], on_error=on_error)]  # type: ignore[arg-type]
+    known = read[0].feature_names
+    read += [load(path, on_error=on_error, features=known) for path in domains[1:]]  # type: ignore[arg-type]
     check_kinds({domain.name: domain for domain in read})
-    read = [by_name(domain, read[0].feature_names, domain.name, read[0].name) for domain in read]
+    read = [by_name(domain, known, domain.name, read[0].name) for domain in read]
     tower = encoder_of(read[0].kind, encoder, precision, trust)
     if tower is not None:
         read = [tower.encode(domain) for domain in read]

@@ -91,7 +91,7 @@ def verify(
     from unseen.data.loaders import load
 
     given = None if answers is None else verification.read_answers(answers)
-    samples = load(target, on_error=on_error)  # type: ignore[arg-type]
+    samples = load(target, on_error=on_error, features=saved.feature_names)  # type: ignore[arg-type]
     domain = saved.aligned(samples)
     if given is not None:
         grade = verification.grade(saved, domain, given)
@@ -114,8 +114,8 @@ def verify(
     learned = verification.learned_by(model)
     for path in (source, support):
         if path is not None:
-            known = saved.aligned(load(path, on_error=on_error))  # type: ignore[arg-type]
-            learned |= set(known.digests().tolist())
+            known = load(path, on_error=on_error, features=saved.feature_names)  # type: ignore[arg-type]
+            learned |= set(saved.aligned(known).digests().tolist())
     questions = verification.ask(saved, domain, n, seed=seed, learned=learned)
     if out.suffix.lower() == ".csv":
         verification.write_table(out, questions, domain)

@@ -217,12 +217,8 @@ def prepare(
     """
     fraction = parse_labels(labels)
     listed = class_space(classes)
-    read = {
-        name: _role(name, value, on_error)
-        for name, value in (("source", source), ("target", target), ("support", support))
-        if value is not None
-    }
     taught = given_model(model, listed, encoder, trust=trust)
+    read = _roles({"source": source, "target": target, "support": support}, taught and taught.network, on_error)
     model = taught and taught.network
     verified = {name: sealed_ids(domain) for name, domain in read.items()}
     read = alike_tables(read, model, teachers)
@@ -331,13 +327,24 @@ def _known(domain: Domain | None, classes: ClassSpace) -> Domain | None:
 # -- reading -----------------------------------------------------------------------------------------------
 
 
-def _role(name: str, value: Data, on_error: str) -> Domain:
+def _roles(given: Mapping[str, Data | None], model: Any, on_error: str) -> dict[str, Domain]:
+    """What is given, by roles; what a table with labels or a saved model has for features is one in all tables."""
+    read: dict[str, Domain] = {}
+    features: tuple[str, ...] = tuple(getattr(model, "feature_names", ()))
+    for name in sorted(given, key=lambda name: name == "target"):
+        if (value := given[name]) is not None:
+            read[name] = _role(name, value, features, on_error)
+            features = features or read[name].feature_names
+    return {name: read[name] for name in given if name in read}
+
+
+def _role(name: str, value: Data, features: Sequence[str], on_error: str) -> Domain:
     if isinstance(value, Domain):
         return value
     from unseen.data.loaders import load
 
     try:
-        return load(value, on_error=on_error).replace(name=name)  # type: ignore[arg-type]
+        return load(value, on_error=on_error, features=features).replace(name=name)  # type: ignore[arg-type]
     except (ValueError, FileNotFoundError) as error:
         if type(error) not in (ValueError, FileNotFoundError):
             raise

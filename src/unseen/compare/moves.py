@@ -88,14 +88,15 @@ def move(
             own = f"; {method.card.commands[0]} names those of what it wrote" if method.card.commands else ""
             raise ValueError(f"{method.card.slug} cannot name these classes: {error}{own}") from error
     elif support is not None:
-        few = without_sealed("support", labeled_samples("support", samples_of(support, on_error=on_error)))
+        samples = samples_of(support, on_error=on_error, features=model.feature_names)
+        few = without_sealed("support", labeled_samples("support", samples))
         if few.classes is None:
             raise ValueError("support must have classes with names: class folders, or a column of labels")
         moved = dataclasses.replace(model, method=method.adapt(support=model.features(few)), classes=few.classes)
     else:
         assert target is not None
-        samples = model.features(samples_of(target, on_error=on_error)).unlabeled()
-        moved = dataclasses.replace(model, method=method.adapt(target=samples))
+        samples = samples_of(target, on_error=on_error, features=model.feature_names)
+        moved = dataclasses.replace(model, method=method.adapt(target=model.features(samples).unlabeled()))
     if out is not None:
         moved.save(out, with_encoder=with_encoder)
     return moved

@@ -123,7 +123,7 @@ def propose(
         raise ValueError("classes must come with model or source, which say what classes have labels")
     from unseen.data.loaders import samples_of
 
-    domain = samples_of(target, on_error=on_error)
+    domain = samples_of(target, on_error=on_error, features=() if model is None else model.feature_names)
     name = encoder if encoder or model is None or model.encoder is None else model.encoder.name
     out = domain.labeled
     kept = sealed()

@@ -42,6 +42,7 @@ def load(
     check: bool = True,
     allow_outside: bool = False,
     frames: int = FRAMES,
+    features: Sequence[str] = (),
 ) -> Domain:
     """Load your data, whatever they are: `kind` and labels follow from what is at `path`.
 
@@ -73,6 +74,9 @@ def load(
         Whether a table may name files outside its folder.
     frames : int, >= 2
         Frames of a clip: one from the middle of each of as many equal parts.
+    features : sequence of str
+        Columns of a table that are features, though they are called as labels usually are (``y``, ``class``): those of
+        other data (`Domain.feature_names`) or of a model that is to read these.
 
     Raises
     ------
@@ -114,7 +118,7 @@ def load(
         _only(options)
         return _foreign(suffix[1:], fs, root, common)
     with named(url, "data", also=(common["name"],)):
-        return _load(fs, root, last if is_pattern else "", options, common, reading, allow_outside, frames)
+        return _load(fs, root, last if is_pattern else "", options, common, reading, allow_outside, frames, features)
 
 
 def _columns_behind(url: str) -> tuple[str, dict[str, str]]:
@@ -135,7 +139,7 @@ def _columns_behind(url: str) -> tuple[str, dict[str, str]]:
 
 def _load(
     fs: Any, root: str, pattern: str, options: dict[str, Any], common: Any, reading: Any, allow_outside: bool,
-    frames: int,
+    frames: int, features: Sequence[str],
 ) -> Domain:  # fmt: skip
     """What lies at `root`, or the shards there that a pattern names, as what it says that it is."""
     suffix = PurePosixPath(root).suffix.lower()
@@ -146,7 +150,8 @@ def _load(
         names = [entry.rstrip("/").rpartition("/")[2] for entry in fs.ls(root, detail=False)]
         return _load_folder(fs, root, names, options, common, reading, frames)
     if suffix in TABLE_SUFFIXES:
-        return load_table(fs, root, **options, **common, **reading, allow_outside=allow_outside, frames=frames)
+        told: dict[str, Any] = {"allow_outside": allow_outside, "frames": frames, "features": features}
+        return load_table(fs, root, **options, **common, **reading, **told)
     _only(options)
     if suffix in (".npy", ".npz"):
         return load_arrays(fs, root, **common, on_error=reading["on_error"])

@@ -67,6 +67,7 @@ def load_table(
     check: bool = True,
     allow_outside: bool = False,
     frames: int = clips.FRAMES,
+    features: Sequence[str] = (),
 ) -> Domain:
     """Load the rows of a table as samples.
 
@@ -74,16 +75,20 @@ def load_table(
     Without a text or path column the numeric columns are the features, under their names; a few of their cells may be
     no numbers. A row with a missing feature counts as unreadable. Empty labels and -1 mean no label. Everything else is
     kept as columns. Paths of videos, or of folders of frames, give clips, those of sounds sounds; of a video the
-    columns ``start`` and ``end``, in seconds, say which part a row is.
+    columns ``start`` and ``end``, in seconds, say which part a row is. A column of `features` holds no labels, however
+    it is called.
     """
     named = [column for column in (labels_column, text_column, path_column) if column]
     frame, form = _read(fs, path, named)
     headers = list(frame.columns)
     if not len(frame):
         raise ValueError(f"{name}: the table has no rows")
-    label = find_column(headers, labels_column, "labels_column", LABEL_COLUMNS)
+    others = [column for column in headers if _plain(column) not in features]
+    label = find_column(headers if labels_column else others, labels_column, "labels_column", LABEL_COLUMNS)
     where = find_column(headers, path_column, "path_column", () if text_column else PATH_COLUMNS)
     text = find_column(headers, text_column, "text_column", () if where else TEXT_COLUMNS)
+    if text is not None and text_column is None and column_of(frame[text], form.decimal).values is not None:
+        text = None  # such as the content of something, in per cent
     identity = find_column(headers, None, "id", ID_COLUMNS)
     taken = {label, where, text, identity}
     if where is None and text is None:
@@ -96,7 +101,7 @@ def load_table(
     x: Any
     span: tuple[str | None, str | None] = (None, None)
     times: dict[str, NDArray[np.float64]] = {}
-    features: list[str] = []
+    used: list[str] = []
     notes: tuple[str, ...] = ()
     if where is not None and are_clips(fs, path, frame[where], allow_outside):
         kind = "clip"
@@ -121,15 +126,15 @@ def load_table(
     else:
         kind = "features"
         looked = {column: found for column, found in looked.items() if column.casefold() not in NO_FEATURES}
-        features = [column for column, found in looked.items() if found.values is not None]
-        if not features:
+        used = [column for column, found in looked.items() if found.values is not None]
+        if not used:
             raise ValueError(
                 f"{name}: no numbers, texts or paths are left; name one by text_column or path_column. "
                 f"The columns are: {', '.join(headers)}"
             )
-        x, skipped = _numbers({column: looked[column] for column in features}, own)
+        x, skipped = _numbers({column: looked[column] for column in used}, own)
         finite = np.isfinite(x).all(axis=1)
-        x, rows, taken = x[finite], rows[finite], taken | set(features)
+        x, rows, taken = x[finite], rows[finite], taken | set(used)
         notes = _notes(looked)
     if not len(rows):
         raise ValueError(f"{name}: none of the {len(frame)} rows can be read, the first: {skipped[0].why}")
@@ -148,7 +153,7 @@ def load_table(
         columns={c: as_column(kept[c]) for c in headers if c not in taken | {where, text}} | times,
         name=name,
         skipped=settled,
-        feature_names=_names(features),
+        feature_names=_names(used),
         notes=notes,
     )
 
@@ -176,9 +181,14 @@ def _notes(columns: Mapping[str, Column]) -> tuple[str, ...]:
     return (*odd, *([f"not used: {listed(unused)}"] if unused else []))
 
 
+def _plain(name: str) -> str:
+    """What a feature is called that stands under a name of a column."""
+    return unicodedata.normalize("NFC", name).strip()
+
+
 def _names(features: Sequence[str]) -> tuple[str, ...]:
     """What features are called; nothing where the first line of a table without names was taken for some."""
-    stripped = [unicodedata.normalize("NFC", name).strip() for name in features]
+    stripped = [_plain(name) for name in features]
     names = stripped if len(set(stripped)) == len(stripped) else list(features)
     if names and all(_NUMBER.fullmatch(name) for name in names) and not _counted(names):
         return ()

@@ -332,7 +332,7 @@ def _load(data: Any, bundle: Bundle) -> Domain | None:
         return data
     from unseen.data.loaders import load
 
-    domain = bundle.aligned(load(data, on_error="skip"))
+    domain = bundle.aligned(load(data, on_error="skip", features=bundle.feature_names))
     if bundle.encoder is not None:
         bundle.encoder.check_kind(domain)
     return domain
