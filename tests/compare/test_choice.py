@@ -493,6 +493,16 @@ def test_many_labels_overrule_the_consensus():
     assert results["estimate"] is None  # agreement says nothing of a candidate that labels preferred to it
 
 
+def test_what_never_names_classes_without_a_label_is_not_chosen_by_labels_of_the_others():
+    """The same labels, of two classes of four: a linear probe gets them right, and half of the target wrong."""
+    support = domain(n=200, seed=5)
+    swapped = support.with_labels(support.y ^ 1).take(support.y < 2)
+    results = run(target=domain(seed=1).unlabeled(), support=swapped, methods=f"{TOGETHER},linear-probe")
+    right = {row["name"]: row["validators"][SUPPORT]["mean"] for row in results["candidates"]}
+    assert right["linear-probe"] > max(0.95, right[TOGETHER] + 0.06)
+    assert results["chosen"]["name"] == TOGETHER
+
+
 @pytest.mark.slow
 def test_the_command_line_says_the_estimate(tmp_path):
     for name, part in (("source", domain()), ("target", domain(shift=2, scale=2, seed=1, labels=False))):

@@ -446,6 +446,14 @@ def test_many_copies_of_one_sample_are_said_so():
     assert any(line.startswith("source: of 180 samples only 90") for line in cautions(prepare(source=twice)))
 
 
+def test_samples_that_stand_under_two_labels_are_counted():
+    source = domain()
+    assert not any("more than one label" in line for line in cautions(prepare(source=source)))
+    y = np.r_[source.labels, (source.labels[:7] + 1) % 3, source.labels[7:9]]
+    twice = Domain(x=source.x[np.r_[: len(source), :9]], y=y, classes=source.classes)
+    assert any(line.startswith("source: 7 samples are there under more") for line in cautions(prepare(source=twice)))
+
+
 def test_a_support_of_some_classes_is_said_so_and_grades_no_estimate(tmp_path):
     pool = domain(shift=1.5, seed=1, n=60)
     few = pool.take(np.flatnonzero(pool.labels < 2)[:12]).replace(name="few")

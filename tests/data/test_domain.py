@@ -261,3 +261,22 @@ def test_names_of_features_are_carried_and_are_no_content():
 def test_names_of_features_that_cannot_be_are_refused(names, said):
     with pytest.raises(ValueError, match=said):
         Domain(x=np.zeros((3, 2)), feature_names=names)
+
+
+def test_names_in_a_list_are_classes():
+    x = np.zeros((2, 3))
+    assert Domain(x=x, y=[0, 1], classes=["ant", "bee"]).classes.names == ("ant", "bee")
+    with pytest.raises(TypeError, match="classes must be a ClassSpace or a list of names; got str"):
+        Domain(x=x, y=[0, 1], classes="ant")
+
+
+def test_labels_may_be_names():
+    x = np.zeros((4, 3))
+    named = Domain(x=x, y=["bee", "ant", None, "bee"])
+    assert named.classes.names == ("ant", "bee")
+    assert named.y.tolist() == [1, 0, -1, 1]
+    told = Domain(x=x, y=np.array(["bee", "", "cat", "bee"]), classes=["cat", "bee"])
+    assert told.y.tolist() == [1, -1, 0, 1]
+    with pytest.raises(ValueError, match="classes lacks 1 of the labels in the data, such as 'dog'"):
+        Domain(x=x, y=["dog", "cat", "cat", "cat"], classes=["cat", "bee"])
+    assert Domain(x=x, y=["", "", "", ""]).y is None

@@ -11,6 +11,7 @@ import numpy as np
 
 from unseen.compare import consensus
 from unseen.compare.inputs import Inputs
+from unseen.compare.introduction import unlabelled_classes
 from unseen.compare.validators import (
     AGREEMENT,
     CLASSWISE,
@@ -247,7 +248,7 @@ def _of_consensus(
     at_home, sure = _as_it_is(cells, means)
     stay = careful and (at_home + sure) / 2 >= GOOD_ENOUGH and _labels_agree(together, cells, means, inputs)
     few = consensus.too_few_labels(inputs)
-    name = "source-only" if stay else together if few else _by_labels(together, means, inputs)
+    name = "source-only" if stay else together if few else _by_labels(together, cells, means, inputs)
     votes = _alike(cells, name)
     pairs = {tuple(key.split(":")) if ":" in key else (key, "default"): group for key, group in cells.items()}
     heard = {slug for slug, _ in consensus.members(pairs)}  # type: ignore[arg-type]
@@ -303,11 +304,18 @@ def _labels_agree(together: str, cells: Cells, means: Mapping[str, Mapping[str, 
     return right >= max(GOOD_ENOUGH, means[together].get(SUPPORT, 0.0))
 
 
-def _by_labels(together: str, means: Mapping[str, Mapping[str, float]], inputs: Inputs) -> str:
-    """The consensus, unless a candidate is better than it by two standard errors on labels of the support."""
+def _by_labels(together: str, cells: Cells, means: Mapping[str, Mapping[str, float]], inputs: Inputs) -> str:
+    """The consensus, unless a candidate is better than it by two standard errors on labels of the support.
+
+    Where classes have no label there, no figure tells that a candidate gets them wrong: one that never predicts any
+    of them has no say if the consensus does predict some.
+    """
     right = {key: row[SUPPORT] for key, row in means.items() if SUPPORT in row}
     if together not in right:
         return together
+    lacking = [inputs.classes.names.index(name) for name in unlabelled_classes(inputs)]
+    named = {key: any(np.isin(cell["adapted"]["prediction"], lacking).any() for cell in cells[key]) for key in right}
+    right = {key: value for key, value in right.items() if named[key] or not named[together]}
     reached, labels = right[together], graded_labels(inputs)
     error = math.sqrt(max(reached * (1 - reached), 0.25 / labels) / labels)
     best = max(right, key=lambda key: right[key])

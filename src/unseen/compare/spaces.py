@@ -13,7 +13,7 @@ from unseen.compare.names import read_as_texts, refuse_prompts, some
 from unseen.data.classes import ClassSpace, join, realign
 from unseen.data.compositions import composed, primitives, with_vectors
 from unseen.data.domain import Domain
-from unseen.data.loaders.common import case_variants
+from unseen.data.labels import case_variants
 from unseen.data.ontology import Ontology
 from unseen.data.taxonomies import Taxonomy
 

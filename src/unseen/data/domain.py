@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from unseen.data.classes import ClassSpace
 from unseen.data.feature_names import by_name
+from unseen.data.labels import encode_labels
 from unseen.data.tasks import task_of
 from unseen.data.tasks.base import objects
 from unseen.data.typing import Kind
@@ -127,13 +128,14 @@ class Domain:
         recordings, clips, series and clouds of unlike sizes become an array of n objects, each an array.
     y : array of shape (n, ...), list of n labels, or None
         What is known of each sample, as the task keeps it (`unseen.data.tasks`). For ``task="class"`` integer indices
-        into `classes`, with -1 where the label is missing; None where no label was given at all.
+        into `classes`, with -1 where the label is missing, or names of classes, with None or "" where it is missing
+        (without `classes` those found, in natural order); None where no label was given at all.
     kind : str
         What `x` is: image, text, audio, clip, series, node, points, features or probabilities.
     task : str
         What `y` is: class, value, mask, boxes, keypoints, spans, matches, ranking, text, picture or series.
     classes : ClassSpace, optional
-        The classes that `y` indexes.
+        The classes that `y` indexes; names in a list or tuple are made one.
     ids : array of n strings, optional
         A stable id of every sample, for people: usually the path inside the folder. Made from positions if absent.
     columns : mapping of name to array of shape (n, ...)
@@ -189,6 +191,14 @@ class Domain:
         if len(np.unique(self.ids)) != n:
             values, counts = np.unique(self.ids, return_counts=True)
             raise ValueError(f"ids must be unique; {str(values[counts.argmax()])!r} stands {counts.max()} times")
+        if self.classes is not None and not isinstance(self.classes, ClassSpace):
+            if not isinstance(self.classes, (list, tuple, np.ndarray)):
+                raise TypeError(f"classes must be a ClassSpace or a list of names; got {type(self.classes).__name__}")
+            object.__setattr__(self, "classes", ClassSpace(names=tuple(self.classes)))
+        if self.task == "class" and _are_texts(self.y):
+            y, classes = encode_labels(self.y, self.classes)  # type: ignore[arg-type]
+            object.__setattr__(self, "y", y)
+            object.__setattr__(self, "classes", classes)
         if self.y is not None:
             object.__setattr__(self, "y", labels.check(self.y, self.classes))
         object.__setattr__(self, "feature_names", tuple(self.feature_names))
@@ -358,6 +368,16 @@ def concatenate(domains: Sequence[Domain], name: str = "data") -> Domain:
         feature_names=whose.feature_names if all(d.feature_names for d in domains) else (),
         notes=tuple(dict.fromkeys(note for d in domains for note in d.notes)),
     )
+
+
+def _are_texts(y: Any) -> bool:
+    """Whether labels are names of classes, perhaps with None where one is missing."""
+    if y is None or np.ndim(y) != 1 or not len(y):
+        return False
+    named = np.asarray(y)
+    if named.dtype.kind == "O":
+        return any(isinstance(v, str) for v in named) and all(v is None or isinstance(v, str) for v in named)
+    return named.dtype.kind == "U"
 
 
 def _as_array(x: Any, *, ragged: bool) -> NDArray[Any]:

@@ -11,7 +11,8 @@ from PIL import Image
 
 from unseen.data import loaders
 from unseen.data.domain import Lazy
-from unseen.data.loaders import case_variants, load
+from unseen.data.labels import case_variants
+from unseen.data.loaders import load
 from unseen.data.reading import natural_key
 
 

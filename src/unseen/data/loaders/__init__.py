@@ -16,7 +16,7 @@ from unseen.data.clips import FRAMES, Segment, check_segment, clip_files
 from unseen.data.domain import Domain
 from unseen.data.images import IMAGE_SUFFIXES
 from unseen.data.loaders.arrays import load_arrays
-from unseen.data.loaders.common import OnError, case_variants, find_column, locate
+from unseen.data.loaders.common import OnError, find_column, locate
 from unseen.data.loaders.folder import load_folder, text_files, verify_text
 from unseen.data.loaders.huggingface import MARKERS, load_huggingface
 from unseen.data.loaders.matlab import ZeroShot, load_mat, load_zsl
@@ -27,7 +27,7 @@ from unseen.data.sounds import SOUND_SUFFIXES, check_sound, sound_files
 from unseen.data.video import VIDEO_SUFFIXES
 from unseen.files import named
 
-__all__ = ["ZeroShot", "case_variants", "find_column", "load", "load_zsl", "samples_of"]
+__all__ = ["ZeroShot", "find_column", "load", "load_zsl", "samples_of"]
 
 
 def load(

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 from unseen.data.classes import ClassSpace
 from unseen.data.domain import Domain, Lazy, Skipped, _digest_of
-from unseen.data.loaders.common import OnError, encode_labels, row_and_id, settle
+from unseen.data.labels import encode_labels
+from unseen.data.loaders.common import OnError, row_and_id, settle
 from unseen.data.reading import check_array, check_member, is_local, open_file
 from unseen.files import named
 

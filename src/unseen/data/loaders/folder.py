@@ -14,7 +14,8 @@ from unseen.data import clips
 from unseen.data.classes import ClassSpace
 from unseen.data.domain import Domain, Lazy, Skipped
 from unseen.data.images import IMAGE_SUFFIXES, image_files, verify
-from unseen.data.loaders.common import OnError, encode_labels, inspect, logger, settle
+from unseen.data.labels import encode_labels
+from unseen.data.loaders.common import OnError, inspect, logger, settle
 from unseen.data.reading import is_local, natural_key, open_file, read_bytes
 from unseen.data.sounds import SOUND_SUFFIXES, check_sound, sound_files
 from unseen.data.video import VIDEO_SUFFIXES

@@ -11,12 +11,12 @@ import numpy as np
 from unseen.data.classes import ClassSpace
 from unseen.data.domain import Domain, Lazy, Skipped
 from unseen.data.images import decode, verify
+from unseen.data.labels import encode_labels
 from unseen.data.loaders.common import (
     ID_COLUMNS,
     LABEL_COLUMNS,
     TEXT_COLUMNS,
     OnError,
-    encode_labels,
     find_column,
     inspect,
     row_and_id,

@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 
 from unseen.data.classes import ClassSpace
 from unseen.data.domain import Domain
-from unseen.data.loaders.common import encode_labels, find_column, locate
+from unseen.data.labels import encode_labels
+from unseen.data.loaders.common import find_column, locate
 from unseen.data.reading import check_unpacked, read_bytes
 from unseen.data.typing import IntArray
 from unseen.files import named

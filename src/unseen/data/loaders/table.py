@@ -17,6 +17,7 @@ from unseen.data.classes import ClassSpace
 from unseen.data.domain import Domain, Lazy, Skipped
 from unseen.data.feature_names import MOST, listed
 from unseen.data.images import IMAGE_SUFFIXES, image_files, verify
+from unseen.data.labels import encode_labels
 from unseen.data.loaders.cells import EMPTY, Column, column_of
 from unseen.data.loaders.common import (
     ABOVE,
@@ -25,7 +26,6 @@ from unseen.data.loaders.common import (
     PATH_COLUMNS,
     TEXT_COLUMNS,
     OnError,
-    encode_labels,
     find_column,
     inside,
     inspect,

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from unseen.data.classes import ClassSpace
-from unseen.data.loaders.common import ID_COLUMNS, LABEL_COLUMNS, TEXT_COLUMNS, encode_labels, find_column, locate
+from unseen.data.labels import encode_labels
+from unseen.data.loaders.common import ID_COLUMNS, LABEL_COLUMNS, TEXT_COLUMNS, find_column, locate
 from unseen.data.loaders.table import TABLE_SUFFIXES, as_texts, read_frame
 from unseen.data.reading import check_array, check_member
 from unseen.data.text_graphs import TextAttributedGraph

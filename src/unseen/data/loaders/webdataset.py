@@ -16,7 +16,8 @@ import numpy as np
 from unseen.data.classes import ClassSpace
 from unseen.data.domain import Domain, Lazy, Skipped
 from unseen.data.images import IMAGE_SUFFIXES, decode, verify
-from unseen.data.loaders.common import LABEL_COLUMNS, TEXT_COLUMNS, OnError, encode_labels, inside, settle
+from unseen.data.labels import encode_labels
+from unseen.data.loaders.common import LABEL_COLUMNS, TEXT_COLUMNS, OnError, inside, settle
 from unseen.data.reading import open_file
 from unseen.files import sentence
 

@@ -1,0 +1,68 @@
+"""Labels as people write them, as indices of classes."""
+
+from __future__ import annotations
+
+import logging
+import unicodedata
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+
+from unseen.data.classes import ClassSpace
+from unseen.data.reading import natural_key
+from unseen.data.tasks.class_ import UNLABELED
+from unseen.data.typing import IntArray
+
+logger = logging.getLogger("unseen.data")
+
+
+def label_text(value: Any) -> str | None:
+    """One label as the name of a class; None where it is missing (empty, not a number, or -1)."""
+    if value is None:
+        return None
+    if isinstance(value, bytes):
+        value = value.decode()
+    if isinstance(value, (float, np.floating)):
+        if np.isnan(value):
+            return None
+        if value != int(value):
+            raise ValueError(f"labels must name classes; got the real number {value}")
+        value = int(value)
+    text = unicodedata.normalize("NFC", str(value)).strip()
+    return None if text in ("", "-1") else text
+
+
+def encode_labels(
+    labels: Iterable[Any], classes: ClassSpace | Sequence[str] | None
+) -> tuple[IntArray | None, ClassSpace | None]:
+    """Labels of any type as indices into a class space.
+
+    Without `classes` the names found become the classes, in natural order. If no sample has a label, `y` is
+    None. Names that differ in upper and lower case only are logged as a warning.
+    """
+    texts = [label_text(value) for value in labels]
+    found = sorted({text for text in texts if text is not None}, key=natural_key)
+    space = classes if isinstance(classes, ClassSpace) or classes is None else ClassSpace(names=tuple(classes))
+    if not found:
+        return None, space
+    for variants in case_variants(found):
+        logger.warning("classes that differ in upper and lower case only: %s", ", ".join(variants))
+    if space is None:
+        space = ClassSpace(names=tuple(found))
+    position = {name: i for i, name in enumerate(space.names)}
+    unknown = [name for name in found if name not in position]
+    if unknown:
+        raise ValueError(
+            f"classes lacks {len(unknown)} of the labels in the data, such as {unknown[0]!r}; "
+            f"it has {len(space)}, such as {space.names[0]!r}"
+        )
+    return np.array([UNLABELED if text is None else position[text] for text in texts], dtype=np.int64), space
+
+
+def case_variants(names: Iterable[str]) -> tuple[tuple[str, ...], ...]:
+    """Groups of names that are equal but for upper and lower case."""
+    groups: dict[str, list[str]] = {}
+    for name in names:
+        groups.setdefault(name.casefold(), []).append(name)
+    return tuple(tuple(group) for group in groups.values() if len(group) > 1)
