@@ -2,7 +2,8 @@
 
     python benchmarks/shifts/study.py collect     the figures of all cases that have run, into docs/choosing.json
     python benchmarks/shifts/study.py confirm     what is opened once: choosing-fresh-tables.json, choosing-large.json
-    python benchmarks/shifts/study.py page        the tables of docs/choosing.md, and the constants of the estimate
+    python benchmarks/shifts/study.py page        the tables of docs/choosing.md and docs/choosing-study.md, and the
+                                                  constants of the estimate
 
 A family is a kind of data; means are over families, so that none counts more for having more cases.
 """
@@ -25,7 +26,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 Record = Mapping[str, Any]
 DOCS = Path(__file__).resolve().parents[2] / "docs"
-FILE, FRESH_FILE, PAGE = DOCS / "choosing.json", DOCS / "choosing-fresh.json", DOCS / "choosing.md"
+FILE, FRESH_FILE = DOCS / "choosing.json", DOCS / "choosing-fresh.json"
+PAGE, STUDY_PAGE = DOCS / "choosing.md", DOCS / "choosing-study.md"
 FRESH_TABLES_FILE, LARGE_FILE = DOCS / "choosing-fresh-tables.json", DOCS / "choosing-large.json"
 NOTHING = "source-only"
 HARM = 0.01
@@ -523,7 +525,7 @@ def confirmation_table(rows: Sequence[Record], known: Sequence[Record]) -> str:
 def tables(
     rows: Sequence[Record], fresh: Sequence[Record], confirming: Sequence[Record], large: Sequence[Record]
 ) -> dict[str, str]:
-    """The tables of the page, by the name of their place; the estimate is learnt from all but what confirms it.
+    """The tables of both pages, by the name of their place; the estimate is learnt from all but what confirms it.
 
     The first confirmation stands on the page as it came out: the rule of care and the line were other ones then.
     """
@@ -542,6 +544,39 @@ def tables(
         "gain of labels": gain_table(rows),
         "spread": spread_table([*rows, *fresh]),
     }
+
+
+OPENED = {
+    "confirmation": "encoded data",
+    "confirmation of tables": "tables",
+    "confirmation at scale": "460 to 4,000 samples a side",
+}
+"""Tables of data that were opened once, and what these are."""
+
+
+def opened_once(page: str) -> str:
+    """The means of the tables of data that were opened once, as they stand in the page of the study."""
+    lines: list[str] = []
+    for name, what in OPENED.items():
+        head, rule, *rows, mean_row = table_in(page, name).splitlines()
+        lines = lines or [head.replace("family", "data", 1), rule]
+        lines.append(mean_row.replace("**mean of families**", f"{what}, {len(rows)} families", 1))
+    return "\n".join(lines)
+
+
+def table_in(page: str, name: str) -> str:
+    """What stands in a page under the name of a place."""
+    found = re.search(rf"<!-- {name} -->\n(.*?)\n<!-- end -->", page, flags=re.S)
+    if found is None:
+        raise ValueError(f"page has no place called {name!r}")
+    return found[1]
+
+
+def filled(page: str, made: Mapping[str, str]) -> str:
+    """A page with the tables in their places, as far as it has these."""
+    for name, table in made.items():
+        page = re.sub(rf"<!-- {name} -->\n.*?<!-- end -->", f"<!-- {name} -->\n{table}\n<!-- end -->", page, flags=re.S)
+    return page
 
 
 def main() -> None:
@@ -571,11 +606,13 @@ def main() -> None:
         return
     rows = json.loads(FILE.read_text(encoding="utf-8"))
     fresh = json.loads(FRESH_FILE.read_text(encoding="utf-8"))
-    page = PAGE.read_text(encoding="utf-8")
     confirming, large = (json.loads(file.read_text(encoding="utf-8")) for file in (FRESH_TABLES_FILE, LARGE_FILE))
-    for name, table in tables(rows, fresh, confirming, large).items():
-        page = re.sub(rf"<!-- {name} -->\n.*?<!-- end -->", f"<!-- {name} -->\n{table}\n<!-- end -->", page, flags=re.S)
-    PAGE.write_text(page, encoding="utf-8")
+    made = tables(rows, fresh, confirming, large)
+    behind = filled(STUDY_PAGE.read_text(encoding="utf-8"), made)
+    STUDY_PAGE.write_text(behind, encoding="utf-8")
+    PAGE.write_text(
+        filled(PAGE.read_text(encoding="utf-8"), made | {"opened once": opened_once(behind)}), encoding="utf-8"
+    )
     arms = [by_family(rows, values) for values in by_arm(rows)]
     draw({name: (arms[0][name], arms[1][name], arms[2][name]) for name in arms[0]}, DOCS / "images" / "choosing.svg")
     fit = estimates([*rows, *fresh])

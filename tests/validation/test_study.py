@@ -33,12 +33,20 @@ def fresh():
 
 
 @pytest.mark.slow
-def test_the_page_has_the_tables_of_the_figures(study, rows, fresh):
-    page = (DOCS / "choosing.md").read_text()
+def test_the_pages_have_the_tables_of_the_figures(study, rows, fresh):
+    page, behind = ((DOCS / name).read_text() for name in ("choosing.md", "choosing-study.md"))
     confirming = json.loads((DOCS / "choosing-fresh-tables.json").read_text())
     large = json.loads((DOCS / "choosing-large.json").read_text())
     for name, table in study.tables(rows, fresh, confirming, large).items():
-        assert f"<!-- {name} -->\n{table}\n<!-- end -->" in page, name
+        assert f"<!-- {name} -->\n{table}\n<!-- end -->" in page + behind, name
+
+
+def test_means_of_what_was_opened_once_are_those_of_its_families(study):
+    page, behind = ((DOCS / name).read_text() for name in ("choosing.md", "choosing-study.md"))
+    told = study.opened_once(behind)
+    assert study.table_in(page, "opened once") == told
+    assert len(told.splitlines()) == 2 + len(study.OPENED)
+    assert "| encoded data, 4 families | 17 | 0.453 |" in told
 
 
 def test_the_estimate_is_the_measured_one(study, rows, fresh):
