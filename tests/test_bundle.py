@@ -302,3 +302,14 @@ def test_onnx_carries_the_names_of_features(saved, tmp_path):
     dataclasses.replace(saved[1], feature_names=tuple("abcdef")).export(tmp_path / "m.onnx")
     told = {entry.key: entry.value for entry in onnx.load(tmp_path / "m.onnx").metadata_props}
     assert json.loads(told["features"]) == list("abcdef")
+
+
+def test_the_folder_of_a_run_is_that_of_its_model(saved, tmp_path):
+    _, bundle = saved
+    bundle.save(tmp_path / "run" / "model")
+    assert Bundle.load(tmp_path / "run").classes.names == bundle.classes.names
+    with pytest.raises(ValueError, match="is not a saved model: there is no such folder"):
+        Bundle.load(tmp_path / "nowhere")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(ValueError, match="is not a saved model: it holds no bundle.json"):
+        Bundle.load(tmp_path / "empty")

@@ -249,7 +249,7 @@ class Bundle:
 
     @classmethod
     def load(cls, folder: str | os.PathLike[str], *, trust: bool = False) -> Bundle:
-        """Read a bundle.
+        """Read a bundle, from its folder or from that of the run that saved it.
 
         Raises
         ------
@@ -258,12 +258,15 @@ class Bundle:
         ImportError, PermissionError, ConnectionError
             If its encoder needs a package that is not installed, trust, or weights that cannot be fetched.
         """
-        folder = recovered(folder)
+        folder = place_of(folder)
         with saved(folder, "a complete saved model"):
             return cls._load(folder, trust)
 
     @classmethod
     def _load(cls, folder: Path, trust: bool) -> Bundle:
+        if not (folder / "bundle.json").exists():
+            told = "it holds no bundle.json" if folder.exists() else "there is no such folder"
+            raise ValueError(f"{folder} is not a saved model: {told}")
         try:
             about = read_json(folder / "bundle.json")
         except (OSError, ValueError) as error:
@@ -433,6 +436,12 @@ def _check_encoders(folder: Path, bundles: Mapping[str, Bundle]) -> None:
     if len(read) > 1:
         told = ", ".join(f"{name!r} reads those of {encoder}" for encoder, name in read.items())
         raise ValueError(f"{folder}: all models must read features of one encoder; {told}")
+
+
+def place_of(folder: str | os.PathLike[str]) -> Path:
+    """Where a bundle lies: in the folder, or in `model` below that of a run."""
+    inside = recovered(Path(folder) / "model")
+    return inside if (inside / "bundle.json").exists() else recovered(folder)
 
 
 class Whole(nn.Module):

@@ -274,3 +274,60 @@ def test_columns_may_be_named_behind_the_path(tmp_path: Path) -> None:
         load(f"{tmp_path / 'a.csv'}?label=kind")
     (tmp_path / "odd?label=x.csv").write_text("label,width\na,1\nb,2\n")  # a file that is called so
     assert len(load(tmp_path / "odd?label=x.csv")) == 2
+
+
+@pytest.mark.parametrize(
+    ("content", "n"),
+    [("5.1,3.5\n4.9,3.0\n4.7,NA\n", 2), ("5.1,3.5,cat\n4.9,3.0,dog\n4.7,3.2,cat\n", 3), ("1,3\n2,3\n3,5\n", 3)],
+)
+def test_a_first_line_that_is_a_row_is_read_as_one(tmp_path, content, n):
+    (tmp_path / "t.csv").write_text(content)
+    read = load(tmp_path / "t.csv")
+    assert len(read) == n
+    assert read.feature_names == ()
+    assert "its first line is a row" in read.notes[0]
+
+
+@pytest.mark.parametrize(
+    "content",
+    ["1,2,3\n4,5,6\n7,8,9\n", "2019,2020\n4,5\n7,8\n", "name,0.1,0.5\nants,5,2\nbees,8,1\n", "a,b\n1,2\n3,4\n"],
+)
+def test_a_first_line_of_names_is_no_row(tmp_path, content):
+    (tmp_path / "t.csv").write_text(content)
+    read = load(tmp_path / "t.csv")
+    assert len(read) == 2
+    assert not any("its first line" in note for note in read.notes)
+
+
+def test_labels_of_a_table_without_names_are_found_by_their_place(tmp_path):
+    (tmp_path / "t.csv").write_text("5.1,3.5,cat\n4.9,3.0,dog\n4.7,3.2,cat\n")
+    read = load(f"{tmp_path}/t.csv?label=column 3")
+    assert read.classes.names == ("cat", "dog")
+    assert read.y.tolist() == [0, 1, 0]
+    assert read.x.shape == (3, 2)
+
+
+def test_space_around_names_of_columns_is_left_out(tmp_path):
+    (tmp_path / "t.csv").write_text("id, a, b, label\nx1, 1, 2, cat\nx2, 3, 4, dog\n")
+    read = load(tmp_path / "t.csv")
+    assert read.feature_names == ("a", "b")
+    assert read.classes.names == ("cat", "dog")
+    assert load(f"{tmp_path}/t.csv?label= label").classes.names == ("cat", "dog")
+
+
+def test_numbers_that_only_tell_rows_apart_are_no_feature(tmp_path):
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame(
+        {
+            "customerNo": rng.permutation(20) + 1000,
+            "seen": range(7, 27),
+            "count": rng.permutation(20),
+            "gridId": rng.integers(0, 5, 20),
+            "size": rng.normal(size=20),
+        }
+    )
+    frame.to_csv(tmp_path / "t.csv", index=False)
+    read = load(tmp_path / "t.csv")
+    assert read.feature_names == ("count", "gridId", "size")
+    assert read.notes == ("not used: customerNo (a number of each row), seen (a number of each row)",)
+    assert load(tmp_path / "t.csv", features=("customerNo", "size")).feature_names[0] == "customerNo"

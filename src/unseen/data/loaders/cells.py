@@ -23,6 +23,12 @@ ENOUGH = 0.9
 MANY = 0.5
 """Share of numbers from which on a column that is not used is said to hold some."""
 
+FEW = 10
+"""Rows below which no column is taken for a number of each row."""
+ROW_WORDS = frozenset({"id", "no", "nr", "num", "number", "key", "index", "row"})
+"""Last words of names of columns that tell rows apart, where all of their numbers are whole and different."""
+
+_WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
 _DATE = re.compile(r"\d{4}-\d{1,2}-\d{1,2}([T ].*)?|\d{1,2}[./]\d{1,2}[./]\d{2,4}( .*)?")
 
 
@@ -97,3 +103,14 @@ def _can_be_number(value: Any) -> bool:
     import decimal
 
     return isinstance(value, (str, int, float, np.number, decimal.Decimal)) and not isinstance(value, bool)
+
+
+def names_rows(name: str, column: Column) -> bool:
+    """Whether numbers only tell rows apart: whole ones, all different, that count or are called a number, id or key."""
+    values = column.values
+    if values is None or column.odd or len(values) < FEW or not np.isfinite(values).all():
+        return False
+    if (values != np.round(values)).any() or len(np.unique(values)) < len(values):
+        return False
+    last = (_WORD.findall(name) or [""])[-1].casefold()
+    return bool((np.diff(values) == 1).all()) or last in ROW_WORDS

@@ -7,6 +7,7 @@ import logging
 import os
 import re
 import struct
+import unicodedata
 import zipfile
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -79,8 +80,9 @@ def _nearest(fs: Any, root: str) -> str:
 def find_column(columns: Sequence[str], wanted: str | None, argument: str, usual: Sequence[str] = ()) -> str | None:
     """The column called `wanted`, or the first that is called as `usual`; `ValueError` lists the columns."""
     if wanted is not None:
-        if wanted in columns:
-            return wanted
+        for name in (wanted, unicodedata.normalize("NFC", wanted).strip()):
+            if name in columns:
+                return name
         close = difflib.get_close_matches(wanted, columns, n=1)
         hint = f"; did you mean {close[0]!r}?" if close else ""
         raise ValueError(f"{argument} {wanted!r} is not there{hint or '.'} The columns are: {', '.join(columns)}")

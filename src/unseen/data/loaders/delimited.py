@@ -21,11 +21,22 @@ _GROUPED = re.compile(r"[+-]?[1-9]\d{0,2}(\.\d{3})+(,\d+)?")
 
 @dataclasses.dataclass(frozen=True)
 class Form:
-    """What stands between cells, and between the whole part of a number and its fraction; cells beyond the header's."""
+    """How cells and numbers are written.
+
+    Attributes
+    ----------
+    separator, decimal : str
+        What stands between cells, and between the whole part of a number and its fraction.
+    beyond : int
+        Cells of a row beyond those of the first line.
+    names : bool
+        Whether the first line names the columns; else it is a row as the others are.
+    """
 
     separator: str = ","
     decimal: str = "."
     beyond: int = 0
+    names: bool = True
 
 
 def form_of(content: bytes, suffix: str) -> Form:
@@ -41,7 +52,38 @@ def form_of(content: bytes, suffix: str) -> Form:
     header, *below = rows[separator] or [[]]
     cells = [cell.strip() for row in below for cell in row]
     beyond = max(0, len(below[0]) - len(header)) if below else 0
-    return Form(separator, "," if separator == ";" and _has_commas(cells) else ".", beyond)
+    decimal = "," if separator == ";" and _has_commas(cells) else "."
+    return Form(separator, decimal, beyond, beyond > 0 or not _is_row(header, below, decimal))
+
+
+def are_counted(names: Sequence[str]) -> bool:
+    """Whether columns are numbered, one after another: 0, 1, 2, ..., or years."""
+    if len(names) < 2 or not all(name.isdecimal() for name in names):
+        return False
+    first = int(names[0])
+    return [int(name) for name in names] == [*range(first, first + len(names))]
+
+
+def _is_row(header: Sequence[str], below: Sequence[Sequence[str]], decimal: str) -> bool:
+    """Whether a first line is like the rows below it: numbers over numbers, and over texts one that is there again."""
+    columns = [[row[i].strip() for row in below if i < len(row)] for i in range(len(header))]
+    numbers = [i for i, column in enumerate(columns) if column and all(_is_number(cell, decimal) for cell in column)]
+    if len(header) < 2 or not numbers or are_counted([header[i].strip() for i in numbers]):
+        return False
+    if not all(header[i].strip() and _is_number(header[i].strip(), decimal) for i in numbers):
+        return False
+    return all(i in numbers or cell.strip() in columns[i] for i, cell in enumerate(header))
+
+
+def _is_number(cell: str, decimal: str) -> bool:
+    """Whether a cell holds a number, or is empty or marked as such."""
+    if cell.casefold() in ("", "?", "na", "n/a", "null", "none"):
+        return True
+    try:
+        float(cell if decimal == "." else plain_number(cell))
+    except ValueError:
+        return False
+    return True
 
 
 def _rows(text: str, separator: str) -> list[list[str]]:

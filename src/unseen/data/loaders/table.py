@@ -18,7 +18,7 @@ from unseen.data.domain import Domain, Lazy, Skipped
 from unseen.data.feature_names import MOST, listed
 from unseen.data.images import IMAGE_SUFFIXES, image_files, verify
 from unseen.data.labels import encode_labels
-from unseen.data.loaders.cells import EMPTY, Column, column_of
+from unseen.data.loaders.cells import EMPTY, Column, column_of, names_rows
 from unseen.data.loaders.common import (
     ABOVE,
     ID_COLUMNS,
@@ -33,7 +33,7 @@ from unseen.data.loaders.common import (
     settle,
     unique_ids,
 )
-from unseen.data.loaders.delimited import SAMPLE, Form, form_of
+from unseen.data.loaders.delimited import SAMPLE, Form, are_counted, form_of
 from unseen.data.reading import is_local, open_file, read_parquet
 from unseen.data.sounds import SOUND_SUFFIXES, check_sound, sound_files
 from unseen.data.typing import Kind
@@ -50,6 +50,7 @@ END_COLUMNS = ("end", "end_time", "stop", "t_end", "end_seconds")
 TABLE_SUFFIXES = frozenset({".csv", ".tsv", ".parquet", ".jsonl"})
 
 _NUMBER = re.compile(r"[+-]?\d*(\.\d+)*([eE][+-]?\d+)?")
+UNNAMED = "its first line is a row as the others are, so its columns have no names and are taken in their order"
 NO_FEATURES = frozenset({"split", "domain", "index", "unnamed: 0"})
 """Columns of numbers that say where a row comes from."""
 
@@ -83,7 +84,7 @@ def load_table(
     headers = list(frame.columns)
     if not len(frame):
         raise ValueError(f"{name}: the table has no rows")
-    others = [column for column in headers if _plain(column) not in features]
+    others = [column for column in headers if column not in features]
     label = find_column(headers if labels_column else others, labels_column, "labels_column", LABEL_COLUMNS)
     where = find_column(headers, path_column, "path_column", () if text_column else PATH_COLUMNS)
     text = find_column(headers, text_column, "text_column", () if where else TEXT_COLUMNS)
@@ -126,6 +127,7 @@ def load_table(
     else:
         kind = "features"
         looked = {column: found for column, found in looked.items() if column.casefold() not in NO_FEATURES}
+        looked = _without_numbers_of_rows(looked, features)
         used = [column for column, found in looked.items() if found.values is not None]
         if not used:
             raise ValueError(
@@ -135,7 +137,7 @@ def load_table(
         x, skipped = _numbers({column: looked[column] for column in used}, own)
         finite = np.isfinite(x).all(axis=1)
         x, rows, taken = x[finite], rows[finite], taken | set(used)
-        notes = _notes(looked)
+        notes = _notes(looked) if form.names else (UNNAMED, *_notes(looked))
     if not len(rows):
         raise ValueError(f"{name}: none of the {len(frame)} rows can be read, the first: {skipped[0].why}")
     settled = settle(skipped, on_error, name)
@@ -153,9 +155,18 @@ def load_table(
         columns={c: as_column(kept[c]) for c in headers if c not in taken | {where, text}} | times,
         name=name,
         skipped=settled,
-        feature_names=_names(used),
+        feature_names=_names(used) if form.names else (),
         notes=notes,
     )
+
+
+def _without_numbers_of_rows(columns: dict[str, Column], features: Sequence[str]) -> dict[str, Column]:
+    """Columns without numbers that only tell rows apart, unless they are `features`, or all that there are."""
+    numbers = [name for name, found in columns.items() if found.values is not None]
+    out = [name for name in numbers if name not in features and names_rows(name, columns[name])]
+    if len(out) == len(numbers):
+        return columns
+    return {name: Column(why="a number of each row") if name in out else found for name, found in columns.items()}
 
 
 def _numbers(columns: Mapping[str, Column], ids: Any) -> tuple[NDArray[np.float32], list[Skipped]]:
@@ -187,19 +198,9 @@ def _plain(name: str) -> str:
 
 
 def _names(features: Sequence[str]) -> tuple[str, ...]:
-    """What features are called; nothing where the first line of a table without names was taken for some."""
-    stripped = [_plain(name) for name in features]
-    names = stripped if len(set(stripped)) == len(stripped) else list(features)
-    if names and all(_NUMBER.fullmatch(name) for name in names) and not _counted(names):
-        return ()
-    return tuple(names)
-
-
-def _counted(names: Sequence[str]) -> bool:
-    """Whether columns are numbered: 0, 1, 2, ..., or from 1 on."""
-    if len(names) < 2 or not all(name.isdecimal() for name in names):
-        return False
-    return [int(name) for name in names] in ([*range(len(names))], [*range(1, len(names) + 1)])
+    """What features are called; nothing where that are numbers, and no count."""
+    nameless = all(_NUMBER.fullmatch(name) for name in features) and not are_counted(features)
+    return () if nameless else tuple(features)
 
 
 def read_frame(fs: Any, path: str, as_text: Sequence[str] = ()) -> pd.DataFrame:
@@ -208,7 +209,15 @@ def read_frame(fs: Any, path: str, as_text: Sequence[str] = ()) -> pd.DataFrame:
 
 
 def _read(fs: Any, path: str, as_text: Sequence[str]) -> tuple[pd.DataFrame, Form]:
-    """What `read_frame` gives, and how a CSV is written."""
+    """What `read_frame` gives, and how a CSV is written; space around names of columns is left out."""
+    frame, form = _as_it_is(fs, path, as_text)
+    plain = [_plain(str(name)) for name in frame.columns]
+    if len(set(plain)) == len(plain):
+        frame.columns = plain
+    return frame, form
+
+
+def _as_it_is(fs: Any, path: str, as_text: Sequence[str]) -> tuple[pd.DataFrame, Form]:
     import pandas as pd
 
     suffix = PurePosixPath(path).suffix.lower()
@@ -234,9 +243,12 @@ def _read_csv(file: Any, form: Form, as_text: Sequence[str]) -> pd.DataFrame:
 
     told: dict[str, Any] = {"sep": form.separator, "decimal": form.decimal, "encoding": "utf-8-sig"}
     file.seek(0)
-    headers = pd.read_csv(file, nrows=0, index_col=False, **told).columns
-    texts = {*map(str.casefold, as_text), *LABEL_COLUMNS, *TEXT_COLUMNS, *PATH_COLUMNS, *ID_COLUMNS}
-    verbatim = {header for header in headers if header.casefold() in texts}
+    headers = list(pd.read_csv(file, nrows=0, index_col=False, **told).columns)
+    if not form.names:
+        headers = [f"column {i}" for i in range(1, len(headers) + 1)]
+        told |= {"header": None, "names": headers}
+    texts = {*(_plain(name).casefold() for name in as_text), *LABEL_COLUMNS, *TEXT_COLUMNS, *PATH_COLUMNS, *ID_COLUMNS}
+    verbatim = {header for header in headers if _plain(header).casefold() in texts}
     told["dtype"] = dict.fromkeys(verbatim, str)
     told["na_values"] = {header: list(EMPTY) for header in headers if header not in verbatim}
     told["keep_default_na"] = False
