@@ -53,7 +53,7 @@ def test_a_method_of_texts_keeps_the_contract() -> None:
 def test_texts_come_as_an_array_of_strings_whatever_held_them(x: Any) -> None:
     method = Initials().fit(source=TEXTS)
     assert method.predict(x)[0] == 0
-    assert method.got.dtype.kind == "U"
+    assert [*map(type, method.got)] == [str, str]
     assert method.got.tolist() == ["the owl", ""]
 
 

@@ -16,6 +16,7 @@ from hypothesis.extra import numpy as hnp
 from torch import nn
 
 from unseen.data.classes import ClassSpace
+from unseen.data.domain import Domain
 from unseen.nn.classifier import feature_classifier
 from unseen.nn.state import digest, load_state, pack, save_state, unpack, write_folder
 
@@ -303,3 +304,11 @@ def test_one_long_text_does_not_make_all_of_them_as_long() -> None:
     items = ["a"] * 2000 + ["b" * 100_000]
     with pytest.raises(ValueError, match=r"one of 2,001 texts has 100,000 letters"):
         unpack({"$": "strings", "items": items, "shape": [len(items)]}, {})
+
+
+def test_texts_of_unlike_lengths_come_back(tmp_path):
+    said = Domain(x=["word"] * 2000 + ["w" * 100_000], kind="text").x
+    save_state(tmp_path / "s", {"texts": said})
+    assert load_state(tmp_path / "s")["texts"].tolist() == said.tolist()
+    with pytest.raises(TypeError, match="cannot be saved"):
+        save_state(tmp_path / "t", {"texts": np.array(["a", 1], dtype=object)})

@@ -14,7 +14,7 @@ from unseen.data.classes import ClassSpace
 from unseen.data.feature_names import by_name
 from unseen.data.labels import encode_labels
 from unseen.data.tasks import task_of
-from unseen.data.tasks.base import objects
+from unseen.data.tasks.base import are_texts, objects, text_array
 from unseen.data.typing import Kind
 from unseen.runtime import track
 
@@ -123,9 +123,10 @@ class Domain:
 
     Parameters
     ----------
-    x : array of shape (n, ...), array of n strings, or `Lazy`
-        The samples. Pictures are read as PIL images in RGB, one at a time, when somebody asks for them. Pictures,
-        recordings, clips, series and clouds of unlike sizes become an array of n objects, each an array.
+    x : array of shape (n, ...), n strings, or `Lazy`
+        The samples. Texts become an array of n objects, so that a long one costs no more than itself. Pictures are read
+        as PIL images in RGB, one at a time, when somebody asks for them. Pictures, recordings, clips, series and clouds
+        of unlike sizes become an array of n objects, each an array.
     y : array of shape (n, ...), list of n labels, or None
         What is known of each sample, as the task keeps it (`unseen.data.tasks`). For ``task="class"`` integer indices
         into `classes`, with -1 where the label is missing, or names of classes, with None or "" where it is missing
@@ -176,7 +177,8 @@ class Domain:
             raise ValueError(f"kind must be one of {', '.join(get_args(Kind))}; got {self.kind!r}")
         labels = task_of(self.task)
         if not isinstance(self.x, Lazy):
-            object.__setattr__(self, "x", _as_array(self.x, ragged=self.kind in RAGGED))
+            made = text_array(self.x) if self.kind == "text" and are_texts(self.x) else None
+            object.__setattr__(self, "x", _as_array(self.x, ragged=self.kind in RAGGED) if made is None else made)
         n = len(self.x)
         if self.ids is None:
             object.__setattr__(self, "ids", np.array([f"{i:06d}" for i in range(n)], dtype=np.str_))

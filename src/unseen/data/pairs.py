@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unseen.data.domain import Domain, Lazy
+from unseen.data.tasks.base import text_array
 from unseen.files import reads
 
 
@@ -207,7 +208,7 @@ def captioned_clips(clips: Domain, column: str = "caption") -> Pairs:
     if column not in clips.columns:
         told = ", ".join(clips.columns) or "none"
         raise ValueError(f"column {column!r} is not there; {clips.name} has {told}")
-    said = np.array([str(text) for text in clips.columns[column]], dtype=np.str_)
+    said = text_array(clips.columns[column])
     empty = [str(name) for name, text in zip(clips.ids, said) if text.strip().lower() in ("", "nan", "none")]  # type: ignore[arg-type]
     if empty:
         raise ValueError(f"column {column!r} must have a text of each clip; that of {empty[0]!r} is empty")

@@ -17,7 +17,7 @@ from unseen.data.domain import Domain, Skipped
 from unseen.data.loaders.common import ID_COLUMNS, TEXT_COLUMNS, find_column, locate
 from unseen.data.loaders.table import as_texts, read_frame
 from unseen.data.reading import natural_key, read_bytes
-from unseen.data.tasks.base import objects
+from unseen.data.tasks.base import objects, text_array
 from unseen.files import is_hidden, reads, walk
 from unseen.runtime import replacing
 from unseen.spreadsheets import harmless
@@ -229,7 +229,7 @@ def _folder(folder: Path) -> Domain:
         with file.open("rb") as stream:
             texts.append(stream.read(LONGEST_FILE).decode("utf-8", "replace").strip())
     ids = np.array([str(file.relative_to(folder)) for file in files], dtype=np.str_)
-    return Domain(x=np.array(texts, dtype=np.str_), kind="text", ids=ids, name=folder.name)
+    return Domain(x=texts, kind="text", ids=ids, name=folder.name)
 
 
 def _lines(fs: Any, file: str, column: str | None, what: str) -> Domain:
@@ -242,7 +242,7 @@ def _lines(fs: Any, file: str, column: str | None, what: str) -> Domain:
     lines = [line.strip() for line in io.StringIO(text, newline=None)]
     there = [i for i, line in enumerate(lines, 1) if line]
     blank = tuple(Skipped(f"line {i}", "it is blank") for i, line in enumerate(lines, 1) if not line)
-    found = _domain(np.array([lines[i - 1] for i in there], dtype=np.str_), None, (), file, what)
+    found = _domain(text_array(lines[i - 1] for i in there), None, (), file, what)
     return found.replace(ids=np.array([str(i) for i in there]), skipped=blank)
 
 
@@ -263,7 +263,7 @@ def _domain(texts: NDArray[Any], frame: Any, usual: Sequence[str], file: str, wh
     values, counts = np.unique(ids, return_counts=True)
     if (counts > 1).any():
         raise ValueError(f"{file}: the id {str(values[counts.argmax()])!r} stands {counts.max()} times")
-    return Domain(x=np.asarray(texts, dtype=np.str_), kind="text", ids=ids, name=name)
+    return Domain(x=texts, kind="text", ids=ids, name=name)
 
 
 # -- writing -----------------------------------------------------------------------------------------------

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from unseen.data.classes import ClassSpace
 from unseen.data.domain import UNLABELED, Domain, Lazy
+from unseen.data.tasks.base import text_array
 from unseen.data.typing import IntArray
 
 AT_ONCE = 2**22
@@ -61,7 +62,7 @@ class TextAttributedGraph:
         if len(set(names)) != n:
             raise ValueError(f"names must be unique; {next(x for x in names if names.count(x) > 1)!r} repeats")
         set_: Callable[[str, Any], None] = lambda key, value: object.__setattr__(self, key, value)
-        set_("texts", np.array(texts, dtype=np.str_))
+        set_("texts", text_array(texts))
         set_("names", np.array(names, dtype=np.str_))
         set_("edges", undirected(self.edges, n))
         if self.labels is not None:

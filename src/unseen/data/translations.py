@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 
 from unseen.data.domain import Domain
 from unseen.data.pairs import Pairs
+from unseen.data.tasks.base import text_array
 from unseen.files import about, reads
 from unseen.runtime import track
 
@@ -272,7 +273,7 @@ def with_translations(pairs: Pairs, corpora: Sequence[tuple[NDArray[np.integer],
     n = len(pairs)
     rows = np.concatenate([np.arange(n), np.array([row for row, _ in more], dtype=np.int64)])
     ids = np.array([*pairs.ids.tolist(), *(f"{pairs.ids[row]}/{one.language}" for row, one in more)])
-    texts = np.array([*(str(text) for text in pairs.right.x), *(one.text for _, one in more)], dtype=np.str_)
+    texts = text_array([*pairs.right.x, *(one.text for _, one in more)])
     columns: dict[str, Any] = {
         **{key: column[rows] for key, column in pairs.columns.items()},
         LANGUAGE: np.array([*pairs.columns[LANGUAGE].tolist(), *(one.language for _, one in more)]),

@@ -16,6 +16,7 @@ from unseen.data.domain import Domain, Lazy
 from unseen.data.pairs import Pairs
 from unseen.data.pixels import as_picture
 from unseen.data.tasks import task_of
+from unseen.data.tasks.base import are_texts, text_array
 from unseen.data.text_graphs import GraphBatch, batch_of
 from unseen.methods.needs import REGIONS, Need, has_regions
 from unseen.methods.vocabulary import VOCABULARY, Card, Word, signature_of
@@ -117,7 +118,7 @@ def as_texts(x: Any) -> NDArray[Any]:
         raise TypeError(f"x must be an array or list of strings; got {type(x).__name__}: {x!r:.60}")
     if not texts:
         raise ValueError("x must hold at least one text; it is empty")
-    return np.array(texts, dtype=np.str_)
+    return text_array(texts)
 
 
 def as_pairs(x: Any) -> Pairs:
@@ -194,7 +195,7 @@ def _check_domain(name: str, domain: Domain, word: Word, card: Card) -> None:
             raise ValueError(f"{name} must be labelled; {missing} of its {len(domain)} samples have no label")
         _check_labels_of(name, domain, card.task, samples)
     if isinstance(domain.x, np.ndarray) and domain.kind == "text":
-        if domain.x.dtype.kind != "U" or domain.x.ndim != 1:
+        if not are_texts(domain.x):
             raise TypeError(f"{name} must hold texts; got {domain.x.dtype} of shape {domain.x.shape}")
     elif isinstance(domain.x, np.ndarray):
         parts = list(domain.x) if domain.x.dtype.hasobject else [domain.x]  # samples of unlike sizes

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unseen.data.rankings import Ranking, best_first, ranking_of
+from unseen.data.tasks.base import text_array
 from unseen.nn.state import register_codec
 
 NEEDED = 'BM25 needs: pip install "unseen[retrieval]"'
@@ -26,7 +27,7 @@ class BM25:
     """
 
     def __init__(self, texts: Sequence[str] | NDArray[Any], k1: float = 1.5, b: float = 0.75) -> None:
-        self.texts = np.asarray(texts, dtype=np.str_)
+        self.texts = text_array(texts)
         self.k1, self.b = k1, b
         self._index: Any = None
 

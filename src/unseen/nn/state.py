@@ -21,6 +21,7 @@ from torch import nn
 from unseen.data.classes import ClassSpace
 from unseen.data.label_metrics import LabelMetric
 from unseen.data.ontology import Ontology
+from unseen.data.tasks.base import text_array
 from unseen.data.words import WordVectors
 from unseen.files import check_plain, read_json, recovered, sentence
 from unseen.nn.bounded import Bounded
@@ -90,6 +91,8 @@ def _codec_of(kind: type) -> str | None:
 def _pack_array(value: np.ndarray, tensors: Tensors, path: str) -> Any:
     if value.dtype.kind in "US":
         return {"$": "strings", "items": value.astype(str).tolist(), "shape": list(value.shape)}
+    if value.dtype == object and value.ndim == 1 and all(isinstance(text, str) for text in value):
+        return {"$": "texts", "items": [str(text) for text in value]}
     if value.dtype.kind == "u" and value.dtype.itemsize > 1:
         return {"$": "array", "key": _put(value.astype(np.int64), tensors, path), "dtype": value.dtype.str}
     if value.dtype.kind not in "biuf" or value.dtype.itemsize > 8:
@@ -134,6 +137,8 @@ def unpack(data: Any, tensors: Tensors) -> Any:
         return tensors[data["key"]].numpy().astype(_number_type(data["dtype"]))
     if tag == "strings":
         return np.array(_even(data["items"]), dtype=np.str_).reshape(data["shape"])
+    if tag == "texts":
+        return text_array(data["items"])
     if tag == "tuple":
         return tuple(unpack(item, tensors) for item in data["items"])
     if tag == "dict":

@@ -23,6 +23,7 @@ from unseen.data.loaders.common import (
     settle,
     unique_ids,
 )
+from unseen.data.tasks.base import text_array
 
 MARKERS = frozenset({"dataset_info.json", "dataset_dict.json"})
 """A folder with one of these files is a saved `datasets` folder."""
@@ -86,7 +87,7 @@ def load_huggingface(
             lambda row: hashlib.sha256(content(row)).hexdigest(),
         )
     elif text is not None:
-        kind, x = "text", np.array([value or "" for value in table[text]], dtype=np.str_)
+        kind, x = "text", text_array(value or "" for value in table[text])
         rows = np.flatnonzero([bool(value.strip()) for value in x.tolist()])
         skipped = [Skipped(row_and_id(row, own), f"{text} is empty") for row in np.setdiff1d(np.arange(len(x)), rows)]
         x = x[rows]

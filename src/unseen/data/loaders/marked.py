@@ -17,7 +17,7 @@ from unseen.data.classes import ClassSpace
 from unseen.data.domain import Domain, Skipped
 from unseen.data.reading import natural_key
 from unseen.data.tagged import crossing, cut, pieces, rows_of, runs_of, tags_of, words
-from unseen.data.tasks.base import objects
+from unseen.data.tasks.base import objects, text_array
 from unseen.files import reads
 
 FORMATS = {".conll": "conll", ".tsv": "conll", ".bio": "conll", ".iob": "conll", ".jsonl": "jsonl", ".json": "jsonl",
@@ -144,7 +144,7 @@ def _domain(
     counts["empty sentences"] += sum(not one.text.strip() for one in found)
     known = any(one is not None for one in y)
     return Domain(
-        x=np.array([one.text for one in found], dtype=np.str_),
+        x=text_array(one.text for one in found),
         y=objects(y) if known else None,
         kind="text",
         task="spans",

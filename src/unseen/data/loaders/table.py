@@ -36,6 +36,7 @@ from unseen.data.loaders.common import (
 from unseen.data.loaders.delimited import SAMPLE, Form, are_counted, form_of
 from unseen.data.reading import is_local, open_file, read_parquet
 from unseen.data.sounds import SOUND_SUFFIXES, check_sound, sound_files
+from unseen.data.tasks.base import text_array
 from unseen.data.typing import Kind
 from unseen.data.video import VIDEO_SUFFIXES
 from unseen.files import sentence
@@ -426,10 +427,17 @@ def _numeric(series: pd.Series[Any]) -> bool:
     return bool(np.issubdtype(series.to_numpy().dtype, np.number))
 
 
+SHORT = 200
+"""Letters up to which the cells of a column stand in an array of one width, which takes as much for each."""
+
+
 def as_texts(series: pd.Series[Any]) -> np.ndarray[Any, Any]:
-    return np.array(["" if value is None or value != value else str(value) for value in series], dtype=np.str_)
+    return text_array("" if value is None or value != value else value for value in series)
 
 
 def as_column(series: pd.Series[Any]) -> np.ndarray[Any, Any]:
     values = series.to_numpy()
-    return values if _numeric(series) or values.dtype == bool else as_texts(series)
+    if _numeric(series) or values.dtype == bool:
+        return values
+    cells = as_texts(series)
+    return cells.astype(np.str_) if max(map(len, cells), default=0) <= SHORT else cells

@@ -15,6 +15,7 @@ from unseen.data.labels import encode_labels
 from unseen.data.loaders.common import ID_COLUMNS, LABEL_COLUMNS, TEXT_COLUMNS, find_column, locate
 from unseen.data.loaders.table import TABLE_SUFFIXES, as_texts, read_frame
 from unseen.data.reading import check_array, check_member
+from unseen.data.tasks.base import text_array
 from unseen.data.text_graphs import TextAttributedGraph
 from unseen.files import reads, sentence
 
@@ -102,7 +103,7 @@ def _of_tables(nodes: str, edges: str, classes: Any) -> TextAttributedGraph:
         raise ValueError(f"row {row + 1}: the id {names[row]!r} repeats")
     y, space = encode_labels(frame[label], classes) if label else (None, None)
     return TextAttributedGraph(
-        texts=np.array(texts, dtype=np.str_), names=np.array(names, dtype=np.str_), edges=_edges(edges, names),
+        texts=text_array(texts), names=np.array(names, dtype=np.str_), edges=_edges(edges, names),
         labels=y, classes=space, name=PurePosixPath(file).stem,
     )  # fmt: skip
 
@@ -234,7 +235,7 @@ def _of_arrays(told: Mapping[str, Any], name: str, classes: Any) -> TextAttribut
         known = list(said) if said is not None else [str(i) for i in range(int(labels.max(initial=0)) + 1)]
         space = classes if isinstance(classes, ClassSpace) else ClassSpace(names=tuple(map(str, known)))
     return TextAttributedGraph(
-        texts=np.array([str(text) for text in texts], dtype=np.str_),
+        texts=text_array(texts),
         names=np.array([str(own) for own in (range(len(texts)) if names is None else names)], dtype=np.str_),
         edges=index.T if index.size else np.empty((0, 2), dtype=np.int64), labels=labels, classes=space, name=name,
     )  # fmt: skip

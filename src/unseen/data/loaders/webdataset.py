@@ -19,6 +19,7 @@ from unseen.data.images import IMAGE_SUFFIXES, decode, verify
 from unseen.data.labels import encode_labels
 from unseen.data.loaders.common import LABEL_COLUMNS, TEXT_COLUMNS, OnError, inside, settle
 from unseen.data.reading import open_file
+from unseen.data.tasks.base import text_array
 from unseen.files import sentence
 
 MAX_MEMBER = 256 * 2**20
@@ -80,9 +81,9 @@ def load_shards(
     if pictures:
         columns["shard"] = np.array([PurePosixPath(pictures[key].shard).name for key in keys])
         if any(texts[key] is not None for key in keys):
-            columns["text"] = np.array([texts[key] or "" for key in keys])
+            columns["text"] = text_array(texts[key] or "" for key in keys)
     return Domain(
-        x=shard_images(fs, [pictures[key] for key in keys]) if pictures else np.array([texts[key] for key in keys]),
+        x=shard_images(fs, [pictures[key] for key in keys]) if pictures else text_array(texts[key] for key in keys),
         y=y,
         kind="image" if pictures else "text",
         classes=space,

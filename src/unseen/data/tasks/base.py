@@ -115,6 +115,19 @@ def objects(values: Iterable[Any]) -> NDArray[Any]:
     return array
 
 
+def are_texts(values: Any) -> bool:
+    """Whether values stand in a row, and each is a text."""
+    if isinstance(values, np.ndarray) and values.dtype.kind == "U":
+        return values.ndim == 1
+    several = isinstance(values, (list, tuple)) or (isinstance(values, np.ndarray) and values.ndim == 1)
+    return several and all(isinstance(value, str) for value in values)
+
+
+def text_array(values: Iterable[Any]) -> NDArray[Any]:
+    """Texts as an array of objects, (n,): in an array of one width each would take as much as the longest."""
+    return objects(str(value) for value in values)
+
+
 def content_digest(array: NDArray[Any]) -> str:
     """Return the SHA-256 of type, shape and all values of an array of numbers."""
     if array.dtype.kind == "f":

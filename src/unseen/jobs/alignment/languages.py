@@ -248,7 +248,7 @@ def _asked_for(pairs: Pairs, codes: Set[str]) -> tuple[Pairs, list[str]]:
 
 def _silent(spoken: NDArray[np.str_]) -> NDArray[np.bool_]:
     """Where a column of languages says nothing."""
-    return np.isin(np.char.strip(np.char.lower(spoken)), ["", "nan", "none"])
+    return np.isin(np.char.strip(np.char.lower(spoken.astype(np.str_))), ["", "nan", "none"])
 
 
 def grouped(pairs: Pairs) -> tuple[Pairs, int]:

@@ -127,7 +127,7 @@ def _clips(path: str, clips: str, texts: str, frames: int) -> Read:
     """Clips that a column names, perhaps parts of videos, with what another says of each."""
     domain = load(path, path_column=clips, frames=frames)
     said = domain.columns.get(texts)
-    if said is None or said.dtype.kind != "U":
+    if said is None or said.dtype.kind not in "UO":
         told = "labels or ids" if said is None else "numbers"
         raise ValueError(f"right must name a column of captions; {texts!r} holds {told}")
     whole = np.array([text.strip().lower() not in ("", "nan", "none") for text in said.tolist()], dtype=bool)

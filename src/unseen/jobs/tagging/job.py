@@ -448,8 +448,8 @@ def _pairs(read: Marks, by: Translated) -> tuple[Pairs | None, bool]:
             f"translations must be as many as the sentences of the source, {source}; {os.fspath(by.file)!r} has "
             f"{other}, {told.counts['empty sentences']} of them empty"
         )
-    known = dict(zip(np.asarray(told.domain.ids).tolist(), np.char.strip(told.domain.x).tolist()))
-    right = np.array([known.get(i, "") for i in np.asarray(read.domain.ids).tolist()], dtype=np.str_)
+    known = dict(zip(np.asarray(told.domain.ids).tolist(), [text.strip() for text in told.domain.x]))
+    right = [known.get(i, "") for i in np.asarray(read.domain.ids).tolist()]
     texts = [Domain(x=x, kind="text", name=own.domain.name) for x, own in ((read.domain.x, read), (right, told))]
     return Pairs(texts[0], texts[1]), told.format == "conll"
 

@@ -12,6 +12,7 @@ from torch import nn
 
 from unseen.data.domain import Domain
 from unseen.data.pairs import Pairs
+from unseen.data.tasks.base import text_array
 from unseen.data.typing import FloatArray, IntArray
 from unseen.methods.base import Card
 from unseen.methods.parameters import Count, Natural, NonNegative, Positive, Unit
@@ -190,7 +191,7 @@ class DUQGen(NeuralSearch):
     def fit(self, *, corpus: Domain, encoder: Any, writer: Any, model: nn.Module, pairs: Pairs | None = None) -> Self:
         """Learn from a collection of texts."""
         examples = self._check(corpus, encoder, writer, model, pairs)
-        texts, order = np.asarray(corpus.x, dtype=np.str_), by_content(corpus.digests())
+        texts, order = text_array(corpus.x), by_content(corpus.digests())
         kept = np.array([i for i in order if len(str(texts[i]).strip()) >= max(self.shortest, 1)], dtype=np.int64)
         self.short_ = len(texts) - len(kept)
         self._check_size(len(kept), len(texts))
