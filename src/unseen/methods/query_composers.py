@@ -29,8 +29,8 @@ class QueryComposer(Method):
 
     `unseen compose` takes any subclass, also a plug-in's. `fit` takes `pairs` of pictures, as vectors of an encoder,
     and captions, and a `model` of two towers that rest and read such vectors; if its signature names `auxiliary`, words
-    with a column ``concreteness``, too. A subclass makes queries in `compose`, and says in `questions` what the share of
-    the text in a sum, to compare with, may be chosen on.
+    with a column ``concreteness``, too. A subclass makes queries in `compose`, and says in `questions` what the share
+    of the text in a sum, to compare with, may be chosen on.
 
     Attributes
     ----------
