@@ -311,5 +311,5 @@ def test_the_folder_of_a_run_is_that_of_its_model(saved, tmp_path):
     with pytest.raises(ValueError, match="is not a saved model: there is no such folder"):
         Bundle.load(tmp_path / "nowhere")
     (tmp_path / "empty").mkdir()
-    with pytest.raises(ValueError, match="is not a saved model: it holds no bundle.json"):
+    with pytest.raises(ValueError, match=r"is not a saved model: it holds no bundle\.json"):
         Bundle.load(tmp_path / "empty")

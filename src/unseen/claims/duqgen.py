@@ -185,7 +185,8 @@ def chosen_blindly(arms: Mapping[str, Search], own: DUQGen, data: Collection, ta
 
 def behaviour() -> dict[str, Any]:
     """What is allotted, drawn and kept on small inputs, and a query as it is cleaned."""
-    from unseen.methods.retrieval.duqgen import queries, sampling
+    from unseen.methods.retrieval import queries
+    from unseen.methods.retrieval.duqgen import sampling
 
     rng = np.random.default_rng(0)
     z = rng.normal(size=(60, 8))

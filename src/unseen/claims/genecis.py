@@ -21,7 +21,7 @@ from unseen.data.domain import Domain
 from unseen.evaluation.composed import evaluate_global, evaluate_templates
 from unseen.evaluation.composed_templates import KINDS, Template, build_templates
 from unseen.methods.multimodal.genecis import GeneCIS, TripletMiner
-from unseen.methods.multimodal.genecis.method import rows_of
+from unseen.methods.multimodal.genecis.parser import rows_of
 
 BUDGET: Mapping[str, Any] = {
     "scope": "head", "project": 128, "hidden": 256, "dropout": 0.3, "learning_rate": 1e-3, "epochs": 15,

@@ -2,23 +2,32 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import json
 import os
 import subprocess
 import sys
+import types
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
+import typer.testing
 from PIL import Image
 
-from unseen import encoders
+from unseen import encoders, plugins
+from unseen.cli import app
+from unseen.data.domain import Domain
+from unseen.data.pairs import Pairs
 from unseen.encoders.towers import save_towers
 from unseen.jobs.composed_retrieval.composer import Composer
-from unseen.jobs.composed_retrieval.job import Bench, _weak, compose, find, nearest
+from unseen.jobs.composed_retrieval.job import Bench, _weak, compose, composers, find, nearest
 from unseen.jobs.composed_retrieval.page import lines
+from unseen.methods.base import Card
+from unseen.methods.query_composers import QueryComposer, Question
 from unseen.methods.tower_shrinkers import towers_of_a_moment
 
 COLOURS = {"red": (220, 30, 30), "blue": (30, 40, 220), "green": (20, 160, 60)}
@@ -204,6 +213,61 @@ def test_what_cannot_be_composed_is_named(encoder: str, tmp_path: Path, change: 
     with pytest.raises(ValueError, match=told):
         compose(pictures(tmp_path), out=tmp_path / "c", **{"encoder": encoder, "settings": QUICK, **change})
     assert not (tmp_path / "c").exists()
+
+
+class Halves(QueryComposer):
+    """Another package's method: half the picture, half the text."""
+
+    card = Card(
+        slug="halves", title="Halves", venue="", summary="Add both.", unseen={"data"}, modalities={"features"},
+        protocols={"composed"},
+    )  # fmt: skip
+
+    def fit(self, *, pairs: Pairs, model: Any) -> Halves:
+        self.pairs_ = len(pairs)
+        return self
+
+    def compose(self, x: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
+        return torch.nn.functional.normalize(x + t, dim=1)
+
+    def questions(self, pairs: Pairs, auxiliary: Domain | None, most: int) -> list[Question]:
+        return [Question(i, str(pairs.right.x[i + 1]), i + 1) for i in range(min(len(pairs) - 1, most))]
+
+
+def test_a_method_of_another_package_composes_by_its_card_alone(
+    encoder: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module, real = types.ModuleType("other_composers"), plugins.found
+    vars(module)["Halves"] = Halves
+    monkeypatch.setitem(sys.modules, "other_composers", module)
+    entry = importlib.metadata.EntryPoint("halves", "other_composers:Halves", "unseen.methods")
+    monkeypatch.setattr(plugins, "found", lambda group: {"halves": entry} if group == "methods" else real(group))
+    assert composers() == ("genecis", "halves")
+    table, out = pictures(tmp_path), tmp_path / "composer"
+    given = ["compose", str(table), "--out", str(out), "--encoder", encoder, "--method", "halves"]
+    told = typer.testing.CliRunner().invoke(app, given)
+    assert told.exit_code == 0, told.output
+    assert "recall@1" in told.output
+    assert "relations" not in told.output
+    page = (out / "report.html").read_text()
+    assert "compose · halves" in page
+    assert "Relations in them" not in page
+    assert isinstance(kept := Composer.load(out), Composer)
+    assert isinstance(kept.method, Halves)
+    photo = tmp_path / "photos" / "00.png"
+    (by_method, about), (by_sum, _) = (
+        find(tmp_path / "photos", image=photo, text="on blue", model=out, mode=mode, share=0.5)
+        for mode in ("combiner", "sum")
+    )
+    assert about["method"] == "halves"
+    assert [one.id for one in by_method] == [one.id for one in by_sum]
+    for change, why in (
+        ({"method": "coral"}, "method must be one of genecis, halves; got 'coral'"),
+        ({"method": "halves", "preset": "features"}, "preset must be one of default; got 'features'"),
+        ({"method": "halves", "concreteness": table}, "concreteness: halves reads none"),
+    ):
+        with pytest.raises(ValueError, match=why):
+            compose(table, out=tmp_path / "c", encoder=encoder, **change)
 
 
 def test_the_nearest_of_many_are_those_of_a_plain_sort() -> None:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import importlib.util
 import json
+import sys
+import types
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,10 +21,15 @@ import typer.testing
 from PIL import Image
 from sklearn.datasets import load_sample_image
 
+from unseen import plugins
 from unseen.cli import app
+from unseen.data.domain import Domain
 from unseen.data.simulate.flights import Way, flight
-from unseen.jobs.matching import learning
+from unseen.jobs.matching import job, learning
+from unseen.methods.base import Card
 from unseen.methods.matching.gim import GIM
+from unseen.methods.matching.matcher import PairMatcher
+from unseen.methods.matching.needs import FramesOfVideos
 
 QUICK = {
     "steps": 2, "batch_size": 2, "side": 96, "gaps": (1, 2), "reach": 2, "sizes": (1.0,),
@@ -89,6 +98,42 @@ def test_the_folder_that_one_stands_in_is_no_place_for_a_model(
     assert f"--model must be a folder to be made, such as my-matcher; got {name!r}" in str(refused.exception)
 
 
+class Counting(PairMatcher):
+    """Another package's method: it learns how many frames there are."""
+
+    card = Card(
+        slug="counting", title="Counting", venue="", summary="Count frames.", unseen={"domains"}, modalities={"image"},
+        protocols={"matching"}, task="matches", needs=(FramesOfVideos(),),
+    )  # fmt: skip
+
+    def fit(self, *, source: Domain, model: Any) -> Counting:
+        self.frames_, self.network_ = len(source), model
+        return self
+
+
+def test_a_method_of_another_package_learns_from_videos_by_its_card_alone(
+    film: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module, real = types.ModuleType("other_learners"), plugins.found
+    vars(module)["Counting"] = Counting
+    monkeypatch.setitem(sys.modules, "other_learners", module)
+    entry = importlib.metadata.EntryPoint("counting", "other_learners:Counting", "unseen.methods")
+    monkeypatch.setattr(plugins, "found", lambda group: {"counting": entry} if group == "methods" else real(group))
+    assert job.matchers("videos") == ("gim", "counting")
+    given = ["match", "learn", str(film), "--model", str(tmp_path / "kept"), "--method", "counting", "--json"]
+    told = typer.testing.CliRunner().invoke(app, given)
+    assert told.exit_code == 0, told.output
+    assert json.loads(told.stdout) == {"method": "counting", "counts": {}, "pairs": [], "dropped": [], "losses": {}}
+    assert isinstance(kept := job.make(tmp_path / "kept"), Counting)
+    assert (kept.frames_, kept.rotations, learning.told(kept)) == (6, "auto", [])
+    for changes, why in (
+        ({"labelers": ["orb"]}, "labelers: counting reads none"),
+        ({"stills": tmp_path}, "photographs: counting reads none"),
+    ):
+        with pytest.raises(ValueError, match=why):
+            learning.learn([film], method="counting", **changes)
+
+
 def test_every_drop_is_told_with_its_reason() -> None:
     method = GIM()
     method.counts_ = {
@@ -118,6 +163,7 @@ def test_what_was_labelled_before_a_stop_is_found_again(film: Path, tmp_path: Pa
         ({"name": "sift"}, "matcher must be xfeat or"),
         ({"labelers": ["loftr"]}, "labelers must be among"),
         ({"labelers": []}, "labelers must name at least one"),
+        ({"method": "minima"}, "method must be one of gim; got 'minima'"),
         ({"stills": "nowhere"}, "there is no folder"),
         ({"reading": {"most": 2}}, "most must be at least"),
     ],

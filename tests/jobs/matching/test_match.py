@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import importlib.util
 import json
 import subprocess
 import sys
+import types
 from pathlib import Path
 from typing import Any
 
@@ -19,13 +21,20 @@ import typer.testing
 from PIL import Image
 from sklearn.datasets import load_sample_image
 
+from unseen import plugins
 from unseen.cli import app
+from unseen.data.domain import Domain
 from unseen.data.homographies import apply, corners, moved_corners, warped
+from unseen.jobs import saved_model
 from unseen.jobs.matching import bench, job
 from unseen.jobs.matching.page import page
+from unseen.methods.base import Card
+from unseen.methods.matching.gim import GIM
 from unseen.methods.matching.matcher import PairMatcher
+from unseen.methods.matching.minima import MINIMA
 from unseen.methods.matching.needs import scene
 from unseen.nn.matchers import matcher
+from unseen.nn.protocols import Matches
 from unseen.nn.state import save_state
 
 SRC = Path(__file__).resolve().parents[3] / "src"
@@ -127,6 +136,95 @@ def test_a_tuned_matcher_is_kept_and_used_in_another_process(folder: Path) -> No
     found = unseen(folder, "a/0.png", "b/0.bmp", "--matcher", "kept", "--json")
     assert found.returncode == 0, found.stderr
     assert json.loads(found.stdout)["pairs"][0]["found"]
+
+
+class Still(PairMatcher):
+    """Another package's method: what is at a place in one picture is at that place in the other."""
+
+    card = Card(
+        slug="still", title="Still", venue="", summary="Nothing moves.", unseen={"modalities"}, modalities={"image"},
+        protocols={"matching"}, task="matches",
+    )  # fmt: skip
+
+    every: int = 20
+
+    def matches_of(self, first: np.ndarray, second: np.ndarray) -> Matches:
+        y, x = np.mgrid[0 : len(first) : self.every, 0 : first.shape[1] : self.every]
+        points = np.column_stack([x.ravel(), y.ravel()] * 2).astype(np.float64)
+        return Matches(points, np.ones(len(points)))
+
+
+class Learnt(Still):
+    """The same, which looks at photographs first."""
+
+    card = Card(
+        slug="learnt", title="Learnt", venue="", summary="Nothing moves.", unseen={"modalities"}, modalities={"image"},
+        protocols={"matching"}, task="matches",
+    )  # fmt: skip
+
+    def fit(self, *, source: Domain, model: Any) -> Learnt:
+        self.photographs_, self.network_ = len(source), model
+        return self
+
+
+@pytest.fixture
+def plugged(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two methods of another package."""
+    module, real = types.ModuleType("other_matchers"), plugins.found
+    vars(module).update(Still=Still, Learnt=Learnt)
+    monkeypatch.setitem(sys.modules, "other_matchers", module)
+    entries = {
+        name.lower(): importlib.metadata.EntryPoint(name.lower(), f"other_matchers:{name}", "unseen.methods")
+        for name in ("Still", "Learnt")
+    }
+    monkeypatch.setattr(plugins, "found", lambda group: entries if group == "methods" else real(group))
+
+
+@pytest.mark.usefixtures("plugged")
+def test_a_method_of_another_package_matches_by_its_card_alone(folder: Path, tmp_path: Path) -> None:
+    assert job.matchers() == ("matcher", "still")
+    given = ["match", "pictures", str(folder / "a" / "0.png"), str(folder / "b" / "0.bmp"), "--matcher", "sift"]
+    given += ["--method", "still", "--set", "every=40", "--out", str(tmp_path / "m.html"), "--json"]
+    told = typer.testing.CliRunner().invoke(app, given)
+    assert told.exit_code == 0, told.output
+    facts = json.loads(told.stdout)
+    assert (facts["matcher"], facts["method"]) == ("sift, by still", "still")
+    assert (facts["pairs"][0]["matches"], facts["pairs"][0]["inliers"]) == (35, 35)
+    np.testing.assert_allclose(facts["pairs"][0]["matrix"], np.eye(3), atol=1e-6)
+    text = (tmp_path / "m.html").read_text()
+    assert "sift, by still" in text
+    assert "35 of 35 matches agree" in text
+    job.make("sift", method="still", every=50).save(tmp_path / "kept")
+    assert isinstance(kept := job.make(tmp_path / "kept"), Still)
+    assert kept.every == 50
+    found = saved_model(tmp_path / "kept")
+    assert found is not None
+    assert found[0].what == "a matcher of pictures"
+
+
+@published
+@pytest.mark.usefixtures("plugged")
+def test_a_method_of_another_package_is_tuned_on_photographs(folder: Path, tmp_path: Path) -> None:
+    assert job.matchers("photographs") == ("minima", "learnt")
+    assert job.matchers("videos") == ("gim",)
+    given = ["match", "pictures", str(folder / "a" / "0.png"), str(folder / "b" / "0.bmp"), "--tune"]
+    given += [str(folder / "photos"), "--method", "learnt", "--model", str(tmp_path / "kept"), "--json"]
+    told = typer.testing.CliRunner().invoke(app, given)
+    assert told.exit_code == 0, told.output
+    assert json.loads(told.stdout)["method"] == "learnt"
+    assert isinstance(kept := job.make(tmp_path / "kept"), Learnt)
+    assert kept.photographs_ == 2
+
+
+def test_a_method_that_does_not_fit_is_refused_with_those_that_do(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="method must be one of matcher; got 'gim'"):
+        job.make("sift", method="gim")
+    with pytest.raises(ValueError, match="method must be one of minima; got 'coral'"):
+        job.method_of("coral", "photographs", {})
+    job.make("sift").save(tmp_path / "kept")
+    with pytest.raises(ValueError, match="which holds a matcher; got 'still'"):
+        job.make(tmp_path / "kept", method="still")
+    assert [job.learns_from(kind) for kind in (PairMatcher, MINIMA, GIM)] == ["", "photographs", "videos"]
 
 
 @published

@@ -2,22 +2,32 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import json
 import os
 import subprocess
 import sys
+import types
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+import typer.testing
 
+from unseen import plugins
+from unseen.cli import app
 from unseen.data.domain import Domain
+from unseen.data.rankings import Ranking
 from unseen.data.tasks.base import objects
 from unseen.jobs.retrieval import job
-from unseen.jobs.retrieval.job import Parts, Searcher, choose, rank, tuner, verdict_of
+from unseen.jobs.retrieval.job import Parts, Searcher, choose, rank, verdict_of
 from unseen.jobs.retrieval.page import write_page
+from unseen.jobs.retrieval.systems import searchers, systems_of, tuner
+from unseen.methods.base import Card
+from unseen.methods.retrieval.search import NeuralSearch, Search
+from unseen.nn.bm25 import BM25
 from unseen.nn.small_rankers import HashedWords, LastWords, hashed_ranker
 
 ANIMALS, PLACES = ("cat", "dog", "owl", "eel", "fox"), ("house", "river", "forest", "harbour", "meadow")
@@ -46,15 +56,15 @@ PARTS = Parts(encoder=HashedWords(), writer=LastWords(), ranker=hashed_ranker())
 
 
 def ranked(**changes: Any) -> Any:
-    given = {"systems": tuple(job.SYSTEMS), "parts": PARTS, "settings": {"samples": 20, "clusters": 20}, **changes}
+    given = {"systems": tuple(systems_of()), "parts": PARTS, "settings": {"samples": 20, "clusters": 20}, **changes}
     return rank(corpus(), given.pop("queries", queries()), **given)
 
 
 def test_every_system_ranks_and_is_graded_and_one_is_chosen_without_labels() -> None:
     result = ranked()
-    assert set(result.figures.system) == set(job.SYSTEMS)
-    assert set(result.check.system) == set(job.SYSTEMS)
-    assert result.chosen in job.SYSTEMS
+    assert set(result.figures.system) == set(systems_of())
+    assert set(result.check.system) == set(systems_of())
+    assert result.chosen in systems_of()
     assert result.verdict.startswith(("Tuning should", "Whether tuning helps"))
     assert all(found.documents.shape == (12, 80) for found in result.rankings.values())
 
@@ -64,7 +74,7 @@ def test_judgements_change_nothing_that_is_learnt_or_chosen() -> None:
     assert with_them.chosen == without.chosen
     assert with_them.check.equals(without.check)
     assert not len(without.figures)
-    for name in job.SYSTEMS:
+    for name in systems_of():
         assert with_them.rankings[name].documents.tolist() == without.rankings[name].documents.tolist()
 
 
@@ -84,6 +94,14 @@ def test_the_best_on_queries_held_out_is_chosen() -> None:
     assert "should not help" in verdict_of({**values, "duqgen": np.full(50, 0.2)})
     noisy = np.random.default_rng(0).normal(0.6, 0.3, 50)
     assert "cannot be told" in verdict_of({**values, "duqgen": noisy})
+
+
+def test_a_method_of_which_nothing_was_measured_must_not_lose_to_what_learns_nothing() -> None:
+    values = {"bm25": np.full(50, 0.7), "minilm": np.full(50, 0.2), "other": np.full(50, 0.6)}
+    chosen, why = choose(values, tuple(values), method="other")
+    assert (chosen, why[:16]) == ("bm25", "other lost to it")
+    assert choose({**values, "other": np.full(50, 0.7)}, tuple(values), method="other")[0] == "other"
+    assert "other has -0.100" in verdict_of(values, "other")
 
 
 def test_without_queries_to_choose_by_the_ranker_as_it_is_is_taken() -> None:
@@ -143,6 +161,125 @@ def test_the_page_shows_figures_documents_and_what_was_learnt_from(tmp_path: Pat
     assert page.count('class="relevant"') >= 5
     for words in ("On your judgements", "On queries written", "What was learnt from", "unseen rank corpus"):
         assert words in page
+
+
+class Longest(Search):
+    """Another package's method: long documents first, with nothing but a card, `fit` and `search`."""
+
+    card = Card(
+        slug="longest", title="Longest first", venue="", summary="Long documents first.", unseen={"domains"},
+        modalities={"text"}, protocols={"retrieval"}, task="ranking",
+    )  # fmt: skip
+
+    def fit(self, *, corpus: Domain) -> Longest:
+        self.index_ = BM25(corpus.x)
+        return self
+
+    def search(self, queries: list[str], k: int) -> Ranking:
+        lengths = np.array([len(str(text)) for text in self.index_.texts])
+        order = np.argsort(-lengths, kind="stable")[:k]
+        return Ranking(np.tile(order, (len(queries), 1)), np.tile(lengths[order], (len(queries), 1)).astype(np.float32))
+
+
+class Shown(Longest):
+    """One that learns from examples."""
+
+    card = Card(
+        slug="shown", title="Shown", venue="", summary="Learn from examples.", unseen={"domains"}, modalities={"text"},
+        protocols={"retrieval"}, task="ranking",
+    )  # fmt: skip
+
+    def fit(self, *, corpus: Domain, pairs: Any) -> Shown:
+        return super().fit(corpus=corpus)
+
+
+class Asked(NeuralSearch):
+    """Another one, which keeps the ranker as it is, and has queries written for the first documents."""
+
+    card = Card(
+        slug="asked", title="Asked", venue="", summary="Write queries.", unseen={"domains"}, modalities={"text"},
+        protocols={"retrieval"}, task="ranking",
+    )  # fmt: skip
+    in_words = "the ranker with queries"
+
+    def fit(self, *, corpus: Domain, model: Any, writer: Any) -> Asked:
+        queries, flaws = self.write_queries(corpus.x[:30], writer, [])
+        self.audit_ = {"document": np.arange(30), "query": queries, "flaw": flaws}
+        return super().fit(corpus=corpus, model=model)
+
+    def facts(self) -> dict[str, str]:
+        return {"queries": str(len(self.audit_["query"]))}
+
+
+@pytest.fixture
+def plugged(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Three methods of another package."""
+    module, real = types.ModuleType("other_searchers"), plugins.found
+    vars(module).update(Longest=Longest, Asked=Asked, Shown=Shown)
+    monkeypatch.setitem(sys.modules, "other_searchers", module)
+    entries = {
+        name.lower(): importlib.metadata.EntryPoint(name.lower(), f"other_searchers:{name}", "unseen.methods")
+        for name in ("Longest", "Asked", "Shown")
+    }
+    monkeypatch.setattr(plugins, "found", lambda group: entries if group == "methods" else real(group))
+
+
+@pytest.mark.usefixtures("plugged")
+def test_a_method_of_another_package_ranks_by_its_card_alone(tmp_path: Path) -> None:
+    assert searchers() == ("duqgen", "longest", "asked", "shown")
+    documents, q = tmp_path / "docs.txt", tmp_path / "q.txt"
+    documents.write_text("".join(f"{text}\n" for text in corpus().x))
+    q.write_text("owl number2\ncat number5\n")
+    given = ["rank", str(documents), str(q), "--method", "longest", "--with", "longest", "--writer", "first-words"]
+    given += ["--out", str(tmp_path / "r.html"), "--model", str(tmp_path / "m"), "--json"]
+    told = typer.testing.CliRunner().invoke(app, given)
+    assert told.exit_code == 0, told.output
+    facts = json.loads(told.stdout)
+    assert facts["chosen"] == "longest"
+    assert [row["system"] for row in facts["check"]] == ["longest"]
+    page = (tmp_path / "r.html").read_text()
+    assert "ranked by Longest first" in page
+    assert "What was learnt from" not in page
+    back = Searcher.load(tmp_path / "m")
+    assert isinstance(back.method, Longest)
+    lengths = back.rank(["anything"], 80).text.map(len)
+    assert lengths.tolist() == sorted(lengths, reverse=True)
+
+
+@pytest.mark.usefixtures("plugged")
+def test_a_ranker_of_another_package_is_fused_and_graded_on_documents_that_it_did_not_learn_from(
+    tmp_path: Path,
+) -> None:
+    parts = Parts(writer=LastWords(), ranker=hashed_ranker())
+    result = ranked(systems=None, method="asked", parts=parts, settings={"depth": 50})
+    assert list(result.systems) == ["bm25", "minilm", "fusion", "asked", "asked-fusion"]
+    assert set(result.figures.system) == set(result.check.system) == set(result.systems)
+    assert (result.chosen, result.why[:16]) == ("bm25", "asked lost to it")  # queries of a document's words
+    np.testing.assert_array_equal(result.rankings["asked"].documents, result.rankings["minilm"].documents)
+    np.testing.assert_array_equal(result.rankings["asked-fusion"].documents, result.rankings["fusion"].documents)
+    _, places = job.held_out_queries(result.tuned, corpus(), LastWords(), None, 0)
+    assert places.min() == 30
+    page = write_page(result, tmp_path / "r.html").read_text()
+    for words in ("the ranker with queries", "<dt>queries</dt><dd>30</dd>", "reciprocal ranks of bm25 and asked"):
+        assert words in page
+
+
+@pytest.mark.usefixtures("plugged")
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"method": "bm25"}, "method must be one of duqgen, longest, asked, shown; got 'bm25'"),
+        ({"method": "coral"}, "method must be one of duqgen, longest, asked, shown; got 'coral'"),
+        ({"method": "longest", "systems": ("duqgen",)}, "bm25, minilm, rerank, fusion, longest; got 'duqgen'"),
+        ({"method": "longest", "systems": ("bm25",)}, "systems must hold longest, which method names; got bm25"),
+        ({"method": "longest", "systems": ("longest",)}, "encoder: longest reads none"),
+        ({"method": "shown", "systems": ("shown",), "parts": Parts(writer=LastWords())}, "examples: shown learns from"),
+        ({"method": "longest", "systems": ("longest",), "settings": {"samples": 5}}, "no parameter 'samples'"),
+    ],
+)
+def test_a_method_that_does_not_fit_is_refused_with_those_that_do(changes: dict[str, Any], told: str) -> None:
+    with pytest.raises((ValueError, TypeError), match=told):
+        ranked(**{"settings": {}, **changes})
 
 
 def unseen(folder: Path, *arguments: str, code: int = 0) -> Any:

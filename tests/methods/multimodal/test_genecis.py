@@ -13,10 +13,10 @@ import torch.nn.functional as F
 from unseen.data.domain import Domain
 from unseen.data.pairs import Pairs
 from unseen.methods.multimodal.genecis import Combiner, GeneCIS, PatternParser, Relation, TripletMiner
-from unseen.methods.multimodal.genecis.combiner import plain_query
-from unseen.methods.multimodal.genecis.method import Reading, rows_of, scoped, unlike_targets
+from unseen.methods.multimodal.genecis.method import Reading, scoped, unlike_targets
 from unseen.methods.multimodal.genecis.needs import ComposedTowers, scenes_of_a_moment
-from unseen.methods.multimodal.genecis.parser import relations_of
+from unseen.methods.multimodal.genecis.parser import relations_of, rows_of
+from unseen.methods.query_composers import plain_query
 from unseen.nn.contrastive import contrastive
 from unseen.nn.small_towers import small_dual_encoder
 

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from unseen.data.domain import Domain
 from unseen.data.pairs import Pairs
+from unseen.methods.retrieval import queries as step_c
 from unseen.methods.retrieval.duqgen import DUQGen
-from unseen.methods.retrieval.duqgen import queries as step_c
 from unseen.methods.retrieval.duqgen import sampling as step_b
 from unseen.methods.retrieval.duqgen import training as step_d
 from unseen.methods.retrieval.search import NeuralSearch

@@ -89,8 +89,11 @@ def compose(
     word: Annotated[
         list[str] | None, typer.Option(help='COLUMN=WORD before its values, such as colour=on for "on red".')
     ] = None,
-    preset: Annotated[str, typer.Option(help="Preset of genecis with towers that rest.")] = "features",
-    settings: Annotated[list[str] | None, options.hyperparameter("genecis")] = None,
+    method: Annotated[str, typer.Option(help="What learns: genecis, or a method of another package.")] = "genecis",
+    preset: Annotated[
+        str | None, typer.Option(help="Preset of the method with towers that rest.", show_default="features")
+    ] = None,
+    settings: options.Settings = None,
     seed: options.Seed = 0,
     trust: options.Trust = False,
     as_json: options.AsJson = False,
@@ -114,8 +117,8 @@ def compose(
         words = {column: before for column, _, before in (pair.partition("=") for pair in word or ())}
         told = Bench(bench, subject, tuple(attribute or ()), tuple(beside or ()), words)
     about = run(
-        pairs, out=out, encoder=encoder, image=image, text=text, concreteness=concreteness, bench=told, preset=preset,
-        settings=settings_of(settings), seed=seed, trust=trust, say=say,
+        pairs, out=out, encoder=encoder, image=image, text=text, concreteness=concreteness, bench=told, method=method,
+        preset=preset, settings=settings_of(settings), seed=seed, trust=trust, say=say,
     )  # fmt: skip
     if as_json:
         dump(about)

@@ -16,8 +16,7 @@ from unseen import encoders
 from unseen.data.domain import Domain
 from unseen.encoders import Encoder, TwoTowerEncoder
 from unseen.files import loads, read_json, sentence
-from unseen.methods.multimodal.genecis import GeneCIS
-from unseen.methods.multimodal.genecis.combiner import Mode, plain_query
+from unseen.methods.query_composers import Mode, QueryComposer, plain_query
 from unseen.nn.state import load_state, save_state
 
 ABOUT, METHOD, ENCODER = "compose.json", "method", "encoder"
@@ -33,13 +32,13 @@ class Composer:
     Parameters
     ----------
     encoder : TwoTowerEncoder
-    method : GeneCIS, optional
-        A combiner that was trained on vectors of this encoder; without it pictures and texts are added.
+    method : QueryComposer, optional
+        What was trained on vectors of this encoder; without it pictures and texts are added.
     share : float in [0, 1]
         Of the text, where the two are added.
     """
 
-    def __init__(self, encoder: Encoder, method: GeneCIS | None = None, share: float = 0.5) -> None:
+    def __init__(self, encoder: Encoder, method: QueryComposer | None = None, share: float = 0.5) -> None:
         if not isinstance(encoder, TwoTowerEncoder):
             raise ValueError(
                 f"encoder: {encoder.name!r} has one tower; name one of pictures and texts, such as lite-clip"
@@ -82,7 +81,7 @@ class Composer:
         with torch.no_grad():
             if own == "combiner":
                 assert self.method is not None
-                return self.method.combiner_(a, b).numpy()
+                return self.method.compose(a, b).numpy()
             made = plain_query(a, b, own, self.share)
             alone = torch.tensor([bool(e) for e in empty] or [False] * len(a))
             return torch.where(alone[:, None] & (own == "sum"), torch.nn.functional.normalize(a, dim=1), made).numpy()
@@ -116,7 +115,7 @@ class Composer:
                 raise ValueError(f"it is of format {about['format']!r}")
             record, share = about["encoder"], float(about["share"])
             method = load_state(place / METHOD)["method"]
-            if not isinstance(method, GeneCIS) or not isinstance(record, dict) or not 0 <= share <= 1:
+            if not isinstance(method, QueryComposer) or not isinstance(record, dict) or not 0 <= share <= 1:
                 raise ValueError("it holds another method, no encoder or no share from 0 to 1")
         except Exception as error:  # a file that was changed makes whatever it likes of its reader
             told = sentence(error)

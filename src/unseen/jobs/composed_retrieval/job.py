@@ -15,6 +15,7 @@ import torch
 from numpy.typing import NDArray
 
 from unseen import encoders
+from unseen import methods as registry
 from unseen.data.domain import Domain
 from unseen.data.pairs import Pairs, read_captioned
 from unseen.encoders import TwoTowerEncoder
@@ -24,12 +25,13 @@ from unseen.evaluation.composed_templates import KINDS, Kind, Template, build_te
 from unseen.files import reads
 from unseen.jobs.composed_retrieval.clips import is_model_of_clips, scored_by_text
 from unseen.jobs.composed_retrieval.composer import ABOUT, ENCODER, METHOD, Composer, collection_of, picture
-from unseen.methods.multimodal.genecis import GeneCIS, TripletMiner
-from unseen.methods.multimodal.genecis.combiner import Mode
-from unseen.methods.multimodal.genecis.method import rows_of
+from unseen.methods.base import signatures
+from unseen.methods.listing import with_foreign
+from unseen.methods.query_composers import Mode, QueryComposer, Question
 from unseen.nn.dual_encoder import DualEncoder, dual_encoder, perceptron
 from unseen.nn.state import refuse_foreign, write_folder
 
+DEFAULT = "genecis"
 PAGE = "report.html"
 WRITTEN = (ABOUT, METHOD, ENCODER, PAGE)
 SHARES = tuple(np.linspace(0, 1, 11).round(1).tolist())
@@ -76,7 +78,8 @@ def compose(
     text: str | None = None,
     concreteness: str | os.PathLike[str] | None = None,
     bench: Bench | None = None,
-    preset: str = "features",
+    method: str = DEFAULT,
+    preset: str | None = None,
     settings: Mapping[str, Any] | None = None,
     seed: int = 0,
     trust: bool = False,
@@ -99,15 +102,18 @@ def compose(
         out.
     bench : Bench, optional
         Templates on which all ways of asking are compared; nothing is learnt from them.
+    method : str
+        Slug of a method that composes queries, one of `composers`.
     preset, settings, seed
-        Of the method genecis.
+        Of the method; the preset of it that is for towers that rest, if absent.
     trust : bool
     say : callable (line) -> None
 
     Returns
     -------
     dict
-        `relations`, `subjects` (that triplets could be mined of), `share` (of the text in the tuned sum), `recall` of
+        `slug` of the method, `relations`, `subjects` (that could be learnt from; None where the method parses no
+        captions), `share` (of the text in the tuned sum), `recall` of
         each way of asking, and by chance, among the triplets on which share and epoch were chosen, and `bench` where
         there is one.
 
@@ -116,7 +122,10 @@ def compose(
     ValueError
         If an argument cannot be, a table lacks a column, or captions give no triplets.
     """
-    method = _method(preset, settings or {}, seed)
+    learner = _method(method, preset, settings or {}, seed)
+    reads_ratings = any("auxiliary" in (*way.required, *way.optional) for way in signatures(type(learner)))
+    if concreteness is not None and not reads_ratings:
+        raise ValueError(f"concreteness: {method} reads none; leave out {os.fspath(concreteness)!r}")
     refuse_foreign(Path(out), WRITTEN)
     ratings = None if concreteness is None else read_ratings(concreteness)
     own = pairs if isinstance(pairs, Pairs) else read_captioned(pairs, image=image, text=text)
@@ -126,21 +135,25 @@ def compose(
     say(f"{len(own)} pairs; pictures and captions are encoded")
     x = _vectors(composer.encoder, own.left)
     table = own.replace(left=own.left.replace(x=x, kind="features"))
-    method.fit(pairs=table, model=identity(composer.encoder), auxiliary=ratings)
-    say(f"relations: {method.relations_:,}; subjects to mine triplets of: {method.subjects_:,}")
-    if method.subjects_ < FEW_SUBJECTS:
+    inputs: dict[str, Any] = {} if ratings is None else {"auxiliary": ratings}
+    learner.fit(pairs=table, model=identity(composer.encoder), **inputs)
+    relations, subjects = learner.fitted.get("relations_"), learner.fitted.get("subjects_")
+    if relations is not None and subjects is not None:
+        say(f"relations: {relations:,}; subjects to mine triplets of: {subjects:,}")
+    if subjects is not None and subjects < FEW_SUBJECTS:
         say(f"fewer than {FEW_SUBJECTS} subjects hardly teach anything: captions should name several things of a kind")
-    asked = _held_out(method, table, ratings)
-    share, recalls = _tuned(Composer(composer.encoder, method), x, asked)
-    made = Composer(composer.encoder, method, share)
+    asked = learner.questions(table, ratings, TUNED_ON)
+    share, recalls = _tuned(Composer(composer.encoder, learner), x, asked)
+    made = Composer(composer.encoder, learner, share)
     about: dict[str, Any] = {
-        "method": repr(method),
+        "method": repr(learner),
+        "slug": method,
         "pairs": len(own),
-        "relations": method.relations_,
-        "subjects": method.subjects_,
+        "relations": relations,
+        "subjects": subjects,
         "share": share,
         "recall": recalls,
-        "history": list(method.history_),
+        "history": list(learner.fitted.get("history_", ())),
     }
     if bench is not None:
         about["bench"] = benchmark(made, bench, seed=seed)
@@ -271,7 +284,10 @@ def find(
         notes.append("the picture itself is left out" + (f", {left_out} times" if left_out > 1 else ""))
     if weak:
         notes.append(weak)
-    told = {"seconds": seconds, "mode": own, "size": size, "share": composer.share, "what": "pictures", "notes": notes}
+    told = {
+        "seconds": seconds, "mode": own, "size": size, "share": composer.share, "what": "pictures", "notes": notes,
+        "method": None if composer.method is None else composer.method.card.slug,
+    }  # fmt: skip
     return found, told
 
 
@@ -338,24 +354,33 @@ def identity(encoder: TwoTowerEncoder) -> DualEncoder:
     return made.eval()
 
 
-def _method(preset: str, settings: Mapping[str, Any], seed: int) -> GeneCIS:
-    # towers rest here: a preset of which they learn is for `fit` in Python
-    known = {name: told for name, told in GeneCIS.card.presets.items() if told.get("scope") == "head"}
-    if preset not in known:
-        raise ValueError(f"preset must be one of {', '.join(known)}; got {preset!r}")
-    parameters = GeneCIS().get_params()
-    for key in settings:
-        if key not in parameters:
-            raise ValueError(f"genecis has no parameter {key!r}; it has {', '.join(parameters)}")
-    told = {**known[preset], **settings}
-    if told.get("mode", "combiner") != "combiner" or told.get("scope", "whole") != "head":
-        raise ValueError(
-            "settings: the towers rest here (scope='head'), and a combiner is trained (mode='combiner'); for other "
-            "scopes call GeneCIS(scope=...).fit(pairs=..., model=...) in Python"
-        )
-    if not told.get("held_out", 1):
-        raise ValueError("settings: held_out must be above 0: share and epoch are chosen on the triplets held out")
-    return GeneCIS(**{**told, "random_state": seed})
+def composers() -> tuple[str, ...]:
+    """All methods that compose queries, by slug, those of other packages, too."""
+    return tuple(slug for slug in with_foreign("pairs") if issubclass(registry.get(slug), QueryComposer))
+
+
+def _method(slug: str, preset: str | None, settings: Mapping[str, Any], seed: int) -> QueryComposer:
+    """The method with nothing learnt yet; `ValueError` for one that composes no queries while towers rest."""
+    kind = registry.get(slug) if slug in registry.slugs() else None
+    if kind is None or not issubclass(kind, QueryComposer):
+        raise ValueError(f"method must be one of {', '.join(composers())}; got {slug!r}")
+    presets: dict[str, Mapping[str, Any]] = {"default": {}, **kind.card.presets}
+    known = [name for name, values in presets.items() if _rests(kind(**values))]
+    named = kind.preset if preset is None else preset
+    if named not in known:
+        raise ValueError(f"preset must be one of {', '.join(known)}; got {named!r}")
+    made = kind(**{**presets[named], **settings, "random_state": seed})
+    made.check_resting()
+    return made
+
+
+def _rests(method: QueryComposer) -> bool:
+    """Whether it learns to compose while towers rest."""
+    try:
+        method.check_resting()
+    except ValueError:
+        return False
+    return True
 
 
 def _with_captions(pairs: Pairs) -> Pairs:
@@ -388,21 +413,13 @@ def read_ratings(path: str | os.PathLike[str]) -> Domain:
     return Domain(x=words, kind="text", columns={"concreteness": ratings}, name="ratings")
 
 
-def _held_out(method: GeneCIS, pairs: Pairs, ratings: Domain | None) -> list[Any]:
-    """The triplets that no weight was learnt from, and the epoch chosen on: the first, as the method numbers them."""
-    rows = rows_of(pairs, [str(text) for text in pairs.right.x])
-    scores = None if ratings is None else dict(zip(ratings.x.tolist(), ratings.columns["concreteness"].tolist()))
-    miner = TripletMiner(rows, method.min_images, method.min_objects, scores, method.threshold)
-    return [miner.sample(seed) for seed in range(min(max(round(method.held_out * method.triplets), 1), TUNED_ON))]
-
-
-def _tuned(composer: Composer, x: NDArray[np.float32], triplets: Sequence[Any]) -> tuple[float, dict[str, float]]:
-    """The share of the text with the best recall among the targets of held-out triplets, and the recall of each way."""
-    texts = sorted({triplet.condition for triplet in triplets})
+def _tuned(composer: Composer, x: NDArray[np.float32], asked: Sequence[Question]) -> tuple[float, dict[str, float]]:
+    """The share of the text with the best recall among the targets of questions, and the recall of each way."""
+    texts = sorted({question.condition for question in asked})
     place = {text: i for i, text in enumerate(texts)}
-    t = composer.encoder.encode_text(texts)[[place[triplet.condition] for triplet in triplets]]
-    reference = x[[triplet.reference.sample for triplet in triplets]]
-    target = np.array([triplet.target.sample for triplet in triplets])
+    t = composer.encoder.encode_text(texts)[[place[question.condition] for question in asked]]
+    reference = x[[question.reference for question in asked]]
+    target = np.array([question.target for question in asked])
     gallery = x[np.unique(target)]
     right = np.searchsorted(np.unique(target), target)
     unit = gallery / np.maximum(np.linalg.norm(gallery, axis=1, keepdims=True), 1e-12)

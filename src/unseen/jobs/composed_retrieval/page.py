@@ -32,13 +32,17 @@ STYLE = f"""
 
 def lines(about: Mapping[str, Any]) -> list[str]:
     """What `compose` tells, for a terminal."""
-    said = [
-        f"relations in {about['pairs']:,} captions: {about['relations']:,}; subjects to learn from: "
-        f"{about['subjects']:,}",
+    said = []
+    if about["relations"] is not None:
+        said.append(
+            f"relations in {about['pairs']:,} captions: {about['relations']:,}; subjects to learn from: "
+            f"{about['subjects']:,}"
+        )
+    said.append(
         "recall@1 among the triplets on which share and epoch were chosen: "
         + ", ".join(f"{name} {about['recall'][name]:.3f}" for name in (*WAYS, "chance"))
-        + f" (share of the text in the sum: {about['share']:g})",
-    ]
+        + f" (share of the text in the sum: {about['share']:g})"
+    )
     for name, found in about.get("bench", {}).items():
         low, high = found["interval"]
         kinds = ", ".join(f"{kind} {row['recall@1']:.3f}" for kind, row in found["kinds"].items())

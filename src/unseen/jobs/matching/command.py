@@ -38,6 +38,10 @@ def match_pictures(
         str | None, typer.Option(help="Folder of photographs to tune the matcher on first, rendered as other sensors.")
     ] = None,
     model: Annotated[Path | None, typer.Option(help="Folder to keep the tuned matcher in, for --matcher.")] = None,
+    method: Annotated[
+        str | None,
+        typer.Option(help="What tunes, or, without --tune, asks the matcher; minima and matcher if absent."),
+    ] = None,
     rotate: Annotated[
         str | None,
         typer.Option(
@@ -62,8 +66,8 @@ def match_pictures(
         ),
     ] = None,
     points: Points = 2048,
-    settings: Annotated[list[str] | None, options.hyperparameter("--tune")] = None,
-    seed: Annotated[int, typer.Option(help="Seed of --tune.", min=0)] = 0,
+    settings: Annotated[list[str] | None, options.hyperparameter("--tune or --method")] = None,
+    seed: Annotated[int, typer.Option(help="Seed of --tune or --method.", min=0)] = 0,
     as_json: options.AsJson = False,
 ) -> None:
     """Find the same places in two pictures, of one sensor or of two.
@@ -80,20 +84,20 @@ def match_pictures(
         settings, random_state="--seed", longest="--limit", rotations="--rotate", renderings="--renderings",
         geometry="--geometry", threshold="--threshold",
     )  # fmt: skip
-    _check(first, out, matcher, tune, model, given)
+    _check(first, out, matcher, tune, model, given, method)
     if rotations and rotate is not None:
         raise ValueError(f"--rotations is --rotate always; it does not go with --rotate {rotate}")
     turns = turns_of("always" if rotations else rotate)
     told = {"longest": limit, "geometry": geometry, "threshold": threshold}
     ways: dict[str, Any] = {key: value for key, value in told.items() if value is not None}  # a saved one has its own
     pairs = None if first is None else job.read(first, second)
-    method: Any
     if tune is not None:
         photographs = job.photographs(tune)
         say(f"tuning on {len(photographs)} photographs")
-        method = job.tune(
+        asked = job.tune(
             photographs,
             matcher or "xfeat",
+            method=method,
             points=points,
             **{
                 **given,
@@ -105,26 +109,30 @@ def match_pictures(
         )
         name = f"{matcher or 'xfeat'} tuned on {photographs.name}"
         if model is not None:
-            method.save(model)
+            asked.save(model)
             say(f"the matcher is in {model}")
     else:
         name = matcher or "auto"
         if renderings:
             ways["renderings"] = True
-        method = job.make(name, points=points, **job.turning(name, turns), **ways)
+        if method is not None:
+            ways |= {**given, "random_state": seed}
+        asked = job.make(name, method=method, points=points, **job.turning(name, turns), **ways)
     if pairs is None:
         return
-    results = list(job.match(pairs, method))
+    if method is not None:
+        name = f"{name}, by {method}"
+    results = list(job.match(pairs, asked))
     csv = None
     if out is not None:
         csv = out.with_suffix(".csv")
-        content = page(results, method, name, csv.name)
+        content = page(results, asked, name, csv.name)
         write_csv(csv, job.table(results))
         with replacing(out) as temporary:
             temporary.write_bytes(content)
-    facts = [job.told(one, method) for one in results]
+    facts = [job.told(one, asked) for one in results]
     if as_json:
-        dump({"matcher": name, "pairs": facts})
+        dump({"matcher": name, "method": asked.card.slug, "pairs": facts})
     else:
         for fact in facts:
             _tell(fact)
@@ -151,6 +159,7 @@ def learn_from_videos(
     videos: Annotated[list[str], typer.Argument(help="Videos, folders of videos, or folders with the frames of one.")],
     model: Annotated[Path, typer.Option(help="Folder to keep the matcher in, for --matcher.")] = Path("matcher"),
     matcher: Annotated[str, typer.Option(help="What learns: xfeat or xfeat+lighterglue.")] = "xfeat",
+    method: Annotated[str, typer.Option(help="How it learns: gim, or a method of another package.")] = "gim",
     labelers: Annotated[
         str, typer.Option(help="What labels near frames beside it; names of matchers with commas.")
     ] = "sift",
@@ -185,9 +194,10 @@ def learn_from_videos(
     refuse_foreign(place, ("state.json", "state.safetensors"))
     work = place.with_name(f"{place.name}.work")
     refuse_foreign(work, learning.WRITTEN, known=True)
-    method = learning.learn(
+    learnt = learning.learn(
         videos,
         name=matcher,
+        method=method,
         labelers=[name.strip() for name in labelers.split(",") if name.strip()],
         stills=photographs,
         points=points,
@@ -195,12 +205,12 @@ def learn_from_videos(
         reading={"rate": rate, "start": start, "most": most, "longest": limit},
         **{"rotations": "auto", **given, "random_state": seed},
     )
-    method.save(place)
+    learnt.save(place)
     learning.clear(work)
     if as_json:
-        dump(learning.facts(method))
+        dump(learning.facts(learnt))
     else:
-        for line in learning.told(method):
+        for line in learning.told(learnt):
             tell(line)
     say(f"the matcher is in {model}: unseen match a.jpg b.jpg --matcher {model}")
     say(f"whether it is better on your pictures, a few pairs tell: unseen match bench PAIRS --with {matcher},{model}")
@@ -303,6 +313,7 @@ def _check(
     tune: str | None,
     model: Path | None,
     given: dict[str, Any],
+    method: str | None,
 ) -> None:
     """Refuse options that do not go together, and what would be written over, before any work."""
     if out is not None and first is not None and out.with_suffix(".csv").resolve() == Path(first).resolve():
@@ -315,7 +326,7 @@ def _check(
         raise ValueError("name two pictures, such as: unseen match a.jpg b.jpg --out matches.html")
     if tune is not None and matcher not in (None, "xfeat", "xfeat+lighterglue"):
         raise ValueError(f"--tune tunes xfeat or xfeat+lighterglue; it does not go with --matcher {matcher}")
-    if tune is None and (given or model is not None):
+    if tune is None and (model is not None or (given and method is None)):
         raise ValueError("--set and --model go with --tune; a tuned matcher is used by --matcher FOLDER")
     check_written("out", out, ".html")
 

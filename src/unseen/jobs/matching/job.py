@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import logging
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,13 +13,15 @@ import numpy as np
 from jaxtyping import Float
 from numpy.typing import NDArray
 
+from unseen import methods as registry
 from unseen.data.domain import Domain
 from unseen.data.images import IMAGE_SUFFIXES, as_pixels, image_files
 from unseen.data.pairs import Pairs, read_pairs
 from unseen.files import is_hidden, reads, walk
-from unseen.methods.matching.gim import GIM
+from unseen.methods.base import signatures
+from unseen.methods.listing import with_foreign
 from unseen.methods.matching.matcher import PairMatcher
-from unseen.methods.matching.minima import MINIMA
+from unseen.methods.matching.needs import FramesOfVideos
 from unseen.nn.matchers import MATCHERS, matcher
 from unseen.nn.protocols import Matches
 from unseen.nn.state import load_state
@@ -31,6 +33,8 @@ log = logging.getLogger(__name__)
 if TYPE_CHECKING:
     import pandas as pd
 
+DEFAULT, TUNER = "matcher", "minima"
+"""What matches as it is, and what is tuned on photographs, if no method is named."""
 SHOWN = 40
 """Pairs whose pictures are kept, for a page."""
 COLUMNS = (("first", "second"), ("left", "right"), ("a", "b"), ("image1", "image2"))
@@ -188,7 +192,34 @@ def photographs(folder: str | os.PathLike[str]) -> Domain:
 # -- matchers ----------------------------------------------------------------------------------------------
 
 
-def make(name: str | os.PathLike[str], *, points: int = 2048, **settings: Any) -> PairMatcher:
+def learns_from(kind: type[PairMatcher]) -> str:
+    """What a method learns from beside its network: ``photographs``, ``videos``, or nothing (an empty text)."""
+    if not any("source" in way.required for way in signatures(kind)):
+        return ""
+    return "videos" if any(isinstance(need, FramesOfVideos) for need in kind.card.needs) else "photographs"
+
+
+def matchers(source: str = "") -> tuple[str, ...]:
+    """All methods that match pictures and learn from `source`, by slug, those of other packages, too."""
+    return tuple(slug for slug in with_foreign("model") if _fits(slug, source))
+
+
+def _fits(slug: str, source: str) -> bool:
+    kind = registry.get(slug)
+    return issubclass(kind, PairMatcher) and learns_from(kind) == source
+
+
+def method_of(slug: str, source: str, settings: Mapping[str, Any]) -> PairMatcher:
+    """The method with nothing learnt yet; `ValueError` for one that does not learn from `source` to match."""
+    if slug not in registry.slugs() or not _fits(slug, source):
+        raise ValueError(f"method must be one of {', '.join(matchers(source))}; got {slug!r}")
+    made: Any = registry.get(slug)(**settings)
+    return made
+
+
+def make(
+    name: str | os.PathLike[str], *, method: str | None = None, points: int = 2048, **settings: Any
+) -> PairMatcher:
     """A matcher by name, or one that was saved.
 
     Parameters
@@ -196,23 +227,29 @@ def make(name: str | os.PathLike[str], *, points: int = 2048, **settings: Any) -
     name : str or path
         One of `unseen.nn.matchers.MATCHERS`, ``auto`` (XFeat on pictures as they are, inverted, and as gradients; the
         most inliers win), or a folder that `tune` was saved to.
+    method : str, optional
+        Slug of the method that asks the matcher, one of `matchers`; a saved one has its own.
     points : int
         Most points of a picture; a saved matcher has its own.
     settings
-        `longest`, `rotations`, `renderings`, `geometry`, `threshold` of `PairMatcher`.
+        `longest`, `rotations`, `renderings`, `geometry`, `threshold` of `PairMatcher`, and others of the method.
     """
     if os.fspath(name) == "auto":
-        return PairMatcher(**{"renderings": True, **settings}).fit(model=matcher("xfeat", points=points))
+        return make("xfeat", method=method, points=points, **{"renderings": True, **settings})
     if os.fspath(name) in MATCHERS:
-        return PairMatcher(**settings).fit(model=matcher(os.fspath(name), points=points))
+        asks = method_of(method or DEFAULT, "", settings)
+        return asks.fit(model=matcher(os.fspath(name), points=points))
     if not (Path(name) / "state.json").exists():
         told = ", ".join(("auto", *MATCHERS))
         raise ValueError(f"matcher must be {told}, or the folder of a saved one; got {os.fspath(name)!r}")
-    kinds: dict[str, type[PairMatcher]] = {kind.card.slug: kind for kind in (PairMatcher, MINIMA, GIM)}
     saved = load_state(name)
-    if not isinstance(saved, dict) or saved.get("method") not in kinds:
+    slug = saved.get("method") if isinstance(saved, dict) else None
+    kind = registry.get(slug) if slug in registry.slugs() else None
+    if kind is None or not issubclass(kind, PairMatcher):
         raise ValueError(f"{os.fspath(name)} holds no matcher")
-    return kinds[saved["method"]]._from_state(saved).set_params(**settings)
+    if method not in (None, slug):
+        raise ValueError(f"method must be left out beside {os.fspath(name)!r}, which holds a {slug}; got {method!r}")
+    return kind._from_state(saved).set_params(**settings)
 
 
 def turning(name: str | os.PathLike[str], turns: Any = None) -> dict[str, Any]:
@@ -226,11 +263,15 @@ TUNABLE = ("xfeat", "xfeat+lighterglue")
 """Matchers that `tune` tunes."""
 
 
-def tune(source: Domain, name: str = "xfeat", *, points: int = 2048, **settings: Any) -> MINIMA:
-    """A matcher of `TUNABLE`, tuned on photographs that are rendered in many modalities, by `settings` of `MINIMA`."""
+def tune(
+    source: Domain, name: str = "xfeat", *, method: str | None = None, points: int = 2048, **settings: Any
+) -> PairMatcher:
+    """A matcher of `TUNABLE`, tuned on photographs by a method of ``matchers("photographs")`` with its settings."""
     if name not in TUNABLE:
         raise ValueError(f"matcher must be {' or '.join(TUNABLE)} to be tuned; got {name!r}")
-    return MINIMA(**settings).fit(source=source, model=matcher(name, points=points))
+    learner: Any = method_of(method or TUNER, "photographs", settings)
+    tuned: PairMatcher = learner.fit(source=source, model=matcher(name, points=points))
+    return tuned
 
 
 # -- matching ----------------------------------------------------------------------------------------------
@@ -305,7 +346,7 @@ def advice(one: Matched, method: PairMatcher) -> list[str]:
         tips.append("rotate='auto', if one picture may be turned")
     if not method.renderings:
         tips.append("renderings=True (or matcher=auto), if one looks like a negative or a drawing of the other")
-    if isinstance(method, (MINIMA, GIM)):
+    if learns_from(type(method)):
         tips.append("matcher=auto, without tuning")
     else:
         tips.append("tune=FOLDER, with photographs like yours")

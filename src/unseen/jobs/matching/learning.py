@@ -9,11 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from unseen.data.frames import videos
-from unseen.jobs.matching.job import TUNABLE, photographs
-from unseen.methods.matching.gim import GIM
+from unseen.jobs.matching.job import TUNABLE, method_of, photographs
+from unseen.methods.base import signatures
+from unseen.methods.matching.matcher import PairMatcher
 from unseen.nn.matchers import MATCHERS, matcher
 from unseen.runtime import runtime
 
+DEFAULT = "gim"
 LABELERS = ("sift",)
 """What labels beside the matcher that learns."""
 WRITTEN = ("frames", "labels", "tune", *(f"tune {k}" for k in range(1, 100)))
@@ -24,13 +26,14 @@ def learn(
     paths: Sequence[str | os.PathLike[str]],
     *,
     name: str = "xfeat",
+    method: str = DEFAULT,
     labelers: Sequence[str] = LABELERS,
     stills: str | os.PathLike[str] | None = None,
     points: int = 2048,
     work: Path | None = None,
     reading: Mapping[str, Any] | None = None,
     **settings: Any,
-) -> GIM:
+) -> PairMatcher:
     """A matcher of `TUNABLE` that has learnt from videos.
 
     Parameters
@@ -39,6 +42,8 @@ def learn(
         Video files, folders of videos, or folders with the frames of one video.
     name : str
         What learns.
+    method : str
+        Slug of the method by which it learns, one of ``matchers("videos")``. Its training is called as in `WRITTEN`.
     labelers : sequence of str
         Which of `unseen.nn.matchers.MATCHERS` label near frames beside it.
     stills : path, optional
@@ -50,12 +55,13 @@ def learn(
     reading : mapping
         `rate`, `longest`, `most`, `start` of `unseen.data.frames.frames_of`.
     settings
-        Of `GIM`.
+        Of the method.
 
     Raises
     ------
     ValueError
-        If a name is unknown, nothing can be read, or no labels reach far frames.
+        If a name is unknown, the method reads no labelers or stills that are named, nothing can be read, or no labels
+        reach far frames.
     """
     if name not in TUNABLE:
         raise ValueError(f"matcher must be {' or '.join(TUNABLE)} to learn; got {name!r}")
@@ -66,12 +72,22 @@ def learn(
         raise ValueError(
             "labelers must name at least one, such as sift; labels of one matcher alone repeat its mistakes"
         )
-    method = GIM(**settings)
-    auxiliary = None if stills is None else photographs(stills)
+    learner: Any = method_of(method, "videos", settings)
+    words = {word for way in signatures(type(learner)) for word in (*way.required, *way.optional)}
+    for argument, named, word in (
+        ("labelers", tuple(labelers) != LABELERS, "teachers"),
+        ("photographs", stills is not None, "auxiliary"),
+    ):
+        if named and word not in words:
+            raise ValueError(f"{argument}: {method} reads none; leave them out, or name another method")
+    inputs: dict[str, Any] = {} if stills is None else {"auxiliary": photographs(stills)}
     source = videos(paths, keep=None if work is None else work / "frames", **(reading or {}))
     with runtime(folder=None if work is None else work):
-        teachers = {other: matcher(other, points=method.labels) for other in labelers}
-        return method.fit(source=source, model=matcher(name, points=points), teachers=teachers, auxiliary=auxiliary)
+        if "teachers" in words:
+            most = learner.get_params().get("labels", points)
+            inputs["teachers"] = {other: matcher(other, points=most) for other in labelers}
+        learnt: PairMatcher = learner.fit(source=source, model=matcher(name, points=points), **inputs)
+        return learnt
 
 
 def clear(work: Path) -> None:
@@ -85,9 +101,13 @@ def clear(work: Path) -> None:
         work.rmdir()
 
 
-def told(method: GIM) -> list[str]:
-    """What became of the frames, line by line: how many pairs were kept, and how many were dropped for what."""
-    counts = method.counts_
+def told(method: PairMatcher) -> list[str]:
+    """What became of the frames, line by line: how many pairs were kept, and how many were dropped for what.
+
+    Nothing where the method kept no `counts_`, no `pairs_` and no `losses_`.
+    """
+    found = facts(method)
+    counts = found["counts"]
     kept, tried = counts.get("pairs kept", 0), counts.get("pairs tried", 0)
     near = [
         f"{n:,} by {'the matcher itself' if own == 'model' else own}"
@@ -96,18 +116,17 @@ def told(method: GIM) -> list[str]:
     lines = [
         f"{counts.get('frames', 0):,} frames; labels of near frames: {', '.join(near)}",
         f"labels reached {kept} of {tried} pairs of far frames ({counts.get('labels of far frames', 0):,} labels)",
-    ]
+    ][: 2 if counts else 0]
     for why, sentence in WHY.items():
         if counts.get(f"dropped: {why}"):
             lines.append(f"  dropped {counts[f'dropped: {why}']}: {sentence}")
-    pairs: list[dict[str, Any]] = method.pairs_
-    spans = sorted(pair["last"] - pair["first"] for pair in pairs)
+    spans = sorted(pair["last"] - pair["first"] for pair in found["pairs"])
     if spans:
         lines.append(
             f"frames of a pair lie {spans[0]} to {spans[-1]} apart, half of them {spans[len(spans) // 2]} or more"
         )
-    for name, values in method.losses_.items():
-        lines.append(f"loss on {PLAIN[name]}: {values[0]:.2f} at first, {values[-1]:.2f} at last")
+    for name, values in found["losses"].items():
+        lines.append(f"loss on {PLAIN.get(name, name)}: {values[0]:.2f} at first, {values[-1]:.2f} at last")
     return lines
 
 
@@ -121,11 +140,13 @@ WHY = {
 PLAIN = {"video": "far frames", "homography": "warped photographs"}
 
 
-def facts(method: GIM) -> dict[str, Any]:
-    """What was learnt from, in numbers that JSON can hold."""
+def facts(method: PairMatcher) -> dict[str, Any]:
+    """What was learnt from, in numbers that JSON can hold: what the method kept of it."""
+    learnt = method.fitted
     return {
-        "counts": dict(method.counts_),
-        "pairs": list(method.pairs_),
-        "dropped": list(method.dropped_),
-        "losses": {name: values.tolist() for name, values in method.losses_.items()},
+        "method": method.card.slug,
+        "counts": dict(learnt.get("counts_", {})),
+        "pairs": list(learnt.get("pairs_", ())),
+        "dropped": list(learnt.get("dropped_", ())),
+        "losses": {name: list(map(float, values)) for name, values in learnt.get("losses_", {}).items()},
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -30,8 +31,14 @@ def rank(
     ] = None,
     out: options.OutPage = Path("ranking.html"),
     systems: Annotated[
-        str, typer.Option("--with", help="Of bm25, minilm, rerank, fusion, duqgen, duqgen-fusion.")
-    ] = "bm25,minilm,fusion,duqgen,duqgen-fusion",
+        str | None,
+        typer.Option(
+            "--with", help="Of bm25, minilm, rerank, fusion, duqgen, duqgen-fusion; all but rerank if absent."
+        ),
+    ] = None,
+    method: Annotated[
+        str, typer.Option(help="What learns from the documents: duqgen, or a method of another package.")
+    ] = "duqgen",
     qrels: Annotated[
         Path | None, typer.Option(help="What is relevant (BEIR or TREC): put away, and grades at the end.")
     ] = None,
@@ -55,7 +62,7 @@ def rank(
     encoder: Annotated[str, typer.Option(help="What clusters documents and finds negatives.")] = "minilm",
     layers: Annotated[int, typer.Option(help="Upper layers of a bi-encoder that are tuned; 0 for all.", min=0)] = 2,
     column: Annotated[str | None, typer.Option(help="Column of the documents' texts.")] = None,
-    settings: Annotated[list[str] | None, options.hyperparameter("duqgen")] = None,
+    settings: options.Settings = None,
     seed: options.Seed = 0,
     verbose: options.Verbose = False,
     as_json: options.AsJson = False,
@@ -101,11 +108,12 @@ def rank(
     given = settings_of(settings, random_state="--seed", samples="--samples")
     result = job.rank(
         documents, asked,
-        systems=[name.strip() for name in systems.split(",") if name.strip()],
+        systems=None if systems is None else [name.strip() for name in systems.split(",") if name.strip()],
+        method=method,
         k=k,
         parts=job.Parts(encoder=encoder, writer=writer, ranker=ranker, layers=layers),
         examples=None if examples is None else _examples(examples),
-        settings=given | ({} if samples is None else {"samples": samples, "clusters": given.get("clusters", samples)}),
+        settings=given | ({} if samples is None else {"samples": samples}),
         random_state=seed,
     )  # fmt: skip
     write_page(result, out, command_line())
@@ -154,12 +162,10 @@ def _figures(result: Ranked, *, verbose: bool) -> None:
         typer.echo(f"{title:<22}{'nDCG@10':>9}{'R@100':>9}")
         for row in table.sort_values("ndcg@10", ascending=False, kind="stable").to_dict("records"):
             typer.echo(f"  {row['system']:<20}{row['ndcg@10']:>9.3f}{row['recall@100']:>9.3f}")
-    if verbose and result.tuned is not None:
-        audit, aside = result.tuned.audit_, result.tuned.unusable_
-        told = ", ".join(f"{n} {flaw}" for flaw, n in aside.items())
-        typer.echo(
-            f"{int((audit['flaw'] == '').sum())} queries were learnt from" + (f"; put aside: {told}" if told else "")
-        )
+    if verbose and result.tuned is not None and (audit := result.tuned.fitted.get("audit_")):
+        counts = Counter(audit["flaw"].tolist())
+        told = ", ".join(f"{n} {flaw}" for flaw, n in sorted(counts.items()) if flaw)
+        typer.echo(f"{counts['']} queries were learnt from" + (f"; put aside: {told}" if told else ""))
 
 
 def _ask(folder: Path, queries: Domain, k: int, run: Path | None) -> None:

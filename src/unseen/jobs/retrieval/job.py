@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
+from unseen import encoders
 from unseen.data.domain import Domain
 from unseen.data.pairs import Pairs
 from unseen.data.rankings import NOTHING, Ranking
@@ -25,12 +26,11 @@ from unseen.evaluation.exam import Exam
 from unseen.evaluation.tasks import grades_of
 from unseen.evaluation.tasks.ranking import per_query
 from unseen.files import loads
-from unseen.methods.base import Method
-from unseen.methods.retrieval.duqgen import DUQGen
-from unseen.methods.retrieval.duqgen.queries import EXAMPLES
+from unseen.jobs.retrieval.systems import DEFAULT, PLAIN, UNASKED, check_systems, fused, systems_of, tuner, words_of
+from unseen.methods.base import Method, signatures
+from unseen.methods.retrieval.queries import EXAMPLES
 from unseen.methods.retrieval.search import BM25Search, Fusion, NeuralSearch, Search
 from unseen.nn import rankers, writers
-from unseen.nn.bm25 import require
 from unseen.nn.protocols import Writer
 from unseen.nn.state import load_state, save_state
 
@@ -39,30 +39,12 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-SYSTEMS = {
-    "bm25": "words in common",
-    "minilm": "the ranker as it is",
-    "rerank": "the ranker as it is, on BM25's first 100",
-    "fusion": "reciprocal ranks of bm25 and minilm",
-    "duqgen": "the ranker tuned on queries written for the collection",
-    "duqgen-fusion": "reciprocal ranks of bm25 and duqgen",
-}
-DEFAULT = ("bm25", "minilm", "fusion", "duqgen", "duqgen-fusion")
-"""What is tried if nothing is said."""
-SIMPLEST = ("bm25", "minilm", "rerank", "fusion", "duqgen", "duqgen-fusion")
-"""In this order the simpler of two is taken that cannot be told apart."""
 GRADED = 100
 """Documents of a query that are graded."""
 HELD_OUT = 100
 """Documents whose queries are not learnt from, at most."""
 FEWEST = 20
 """Queries below which nothing is chosen by them."""
-SAMPLES = 300
-"""Documents that queries are written for, at most: about a second each."""
-SHARE = 0.6
-"""Of the collection, at most: others are held out."""
-LONG, SHORT = 300, 15
-"""Characters of a document that is drawn: the paper's, and its value for a collection of short texts."""
 DRAWS = 1000
 """Of the bootstrap over queries."""
 
@@ -74,7 +56,7 @@ class Searcher:
     Attributes
     ----------
     system : str
-        One of `SYSTEMS`.
+        A name of `systems_of`.
     method : Search
     names : array of n strings
         Ids of the documents.
@@ -114,7 +96,7 @@ class Searcher:
         if not isinstance(value, dict) or set(value) != {"ranks", "method", "names"}:
             raise ValueError(f"{os.fspath(folder)} holds no ranker of documents")
         texts = getattr(getattr(value["method"], "index_", None), "texts", None)
-        if value["ranks"] not in SYSTEMS or texts is None or len(texts) != len(value["names"]):
+        if not isinstance(value["method"], Search) or texts is None or len(texts) != len(value["names"]):
             raise ValueError(f"{os.fspath(folder)} must hold a ranker with a name for each of its documents")
         return cls(value["ranks"], value["method"], value["names"])
 
@@ -138,6 +120,8 @@ class Ranked:
         The same on the judgements, with seconds; empty without.
     verdict : str
         Whether tuning should help here, in a sentence; empty if nothing was tuned.
+    systems : mapping of system to str
+        What each is.
     """
 
     corpus: Domain
@@ -149,9 +133,10 @@ class Ranked:
     check: pd.DataFrame
     figures: pd.DataFrame
     verdict: str
+    systems: Mapping[str, str]
 
-    tuned: DUQGen | None = None
-    """The tuned ranker, with its audit, also where only its fusion was asked for."""
+    tuned: Search | None = None
+    """What learnt from the collection, with its audit, also where only its fusion was asked for."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -176,7 +161,8 @@ def rank(
     corpus: Domain,
     queries: Domain,
     *,
-    systems: Sequence[str] = DEFAULT,
+    systems: Sequence[str] | None = None,
+    method: str = DEFAULT,
     k: int = 100,
     parts: Parts | None = None,
     examples: Pairs | None = None,
@@ -191,8 +177,10 @@ def rank(
     queries : Domain of texts
         Judgements in it (`unseen.data.rankings.read_judgements`) are sealed as the exam: nothing learns from them, and
         nothing is chosen by them.
-    systems : sequence of str
-        Of `SYSTEMS`.
+    systems : sequence of str, optional
+        Of `systems_of` the method; all but `UNASKED` if absent.
+    method : str
+        Slug of what learns from the collection, one of `searchers`.
     k : int
         Documents of each query.
     parts : Parts, optional
@@ -200,7 +188,7 @@ def rank(
     examples : Pairs, optional
         Queries (left) with documents (right) of the collection, for the writer's prompt.
     settings : mapping, optional
-        Hyperparameters of `DUQGen`.
+        Hyperparameters of the method.
     random_state : int
 
     Raises
@@ -210,16 +198,22 @@ def rank(
     ImportError
         If a package is missing; the message is the command that installs it.
     """
-    systems = check_systems(systems, k)
+    told = systems_of(method)
+    systems = check_systems([name for name in told if name != UNASKED] if systems is None else systems, k, method)
     parts = parts or Parts()
-    method = tuner(corpus, {**(settings or {}), "random_state": random_state}) if _tunes(systems) else None
+    learner, helpers = None, Helpers()
+    if {method, fused(method)} & set(systems):
+        learner = tuner(corpus, {**(settings or {}), "random_state": random_state}, method)
+        helpers = Helpers.of(learner, parts, examples)
+    elif method != DEFAULT:
+        raise ValueError(f"systems must hold {method}, which method names; got {', '.join(systems)}")
     model = rankers.ranker(parts.ranker, parts.layers) if isinstance(parts.ranker, str) else parts.ranker
     exam = None
     if queries.y is not None and queries.labeled.any():
         exam = Exam(queries)
     if examples is not None and (shared := set(map(str, examples.left.x)) & set(map(str, queries.x))):
         raise ValueError(f"examples must hold other queries than those that are asked; both have {min(shared)!r}")
-    fitted, outcomes = _fit(systems, corpus, model, method, parts, examples, exam)
+    fitted, outcomes = _fit(systems, corpus, model, learner, helpers, exam)
     searchers = {name: Searcher(name, fitted[name], np.asarray(corpus.ids)) for name in systems}
     asked = queries.x.tolist()
     rankings = {
@@ -228,61 +222,44 @@ def rank(
         else searchers[name].method.rank(asked, k)
         for name in systems
     }
-    check, values = _check(corpus, searchers, method, parts, examples, random_state)
-    chosen, why = choose(values, systems, judged=exam is not None)
+    check, values = _check(corpus, searchers, learner, helpers.writer, examples, random_state)
+    chosen, why = choose(values, systems, judged=exam is not None, method=method)
     return Ranked(
-        corpus, queries, searchers, rankings, chosen, why, check, _figures(outcomes, queries), verdict_of(values),
-        tuned=method,
+        corpus, queries, searchers, rankings, chosen, why, check, _figures(outcomes, queries),
+        verdict_of(values, method), {name: told[name] for name in systems}, tuned=learner,
     )  # fmt: skip
 
 
-def check_systems(systems: Sequence[str], k: int) -> tuple[str, ...]:
-    """The systems, found to be some; what they need is there."""
-    unknown = [name for name in systems if name not in SYSTEMS]
-    if unknown or not systems:
-        raise ValueError(f"systems must be some of {', '.join(SYSTEMS)}; got {unknown[0] if unknown else 'none'!r}")
-    if isinstance(k, bool) or not isinstance(k, int) or k < 1:
-        raise ValueError(f"k must be an integer of at least 1; got {k!r}")
-    if set(systems) - {"minilm", "duqgen"}:
-        require()
-    return tuple(dict.fromkeys(systems))
+@dataclasses.dataclass(frozen=True)
+class Helpers:
+    """What a method is given beside the collection and the ranker, and what writes the queries to choose by."""
 
+    inputs: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    writer: Writer | None = None
 
-def tuner(corpus: Domain, settings: Mapping[str, Any]) -> DUQGen:
-    """A `DUQGen` with settings that suit the size of a collection, but for those that are told.
-
-    At most `SAMPLES` documents and `SHARE` of them, each of a cluster of its own; of 300 characters, as in the paper,
-    where half of the documents are as long, else of 15.
-
-    Raises
-    ------
-    ValueError
-        If the collection is too small.
-    """
-    lengths = np.array([len(str(text).strip()) for text in corpus.x])
-    long = int((lengths >= LONG).sum())
-    shortest = int(settings.get("shortest", LONG if 2 * long >= len(lengths) else SHORT))
-    room = int(SHARE * (lengths >= max(shortest, 1)).sum())
-    if room < 2:
-        raise ValueError(
-            f"corpus must hold at least 4 documents of {shortest} characters to tune on; it has "
-            f"{int((lengths >= shortest).sum())} of {len(lengths)}. Leave duqgen out, or set shortest"
-        )
-    samples = int(settings.get("samples", min(SAMPLES, room)))
-    return DUQGen(**{"shortest": shortest, "samples": samples, "clusters": samples, **settings})
-
-
-def _tunes(systems: Sequence[str]) -> bool:
-    return bool({"duqgen", "duqgen-fusion"} & set(systems))
+    @classmethod
+    def of(cls, method: Search, parts: Parts, examples: Pairs | None) -> Helpers:
+        """Those of `parts`, by name or as they are; only those that the method reads are made."""
+        slug, words = method.card.slug, words_of(type(method))
+        if parts.encoder != Parts.encoder and "encoder" not in words:
+            raise ValueError(f"encoder: {slug} reads none; leave out {parts.encoder!r}, or name another method")
+        if examples is None and all("pairs" in way.required for way in signatures(type(method))):
+            raise ValueError(f"examples: {slug} learns from queries with documents; name a few")
+        writer = remembering(parts.writer)
+        inputs: dict[str, Any] = {"writer": writer}
+        if "encoder" in words:
+            inputs["encoder"] = encoders.get(parts.encoder) if isinstance(parts.encoder, str) else parts.encoder
+        if examples is not None:
+            inputs["pairs"] = examples
+        return cls({word: value for word, value in inputs.items() if word in words}, writer)
 
 
 def _fit(
     systems: Sequence[str],
     corpus: Domain,
     model: nn.Module,
-    method: DUQGen | None,
-    parts: Parts,
-    examples: Pairs | None,
+    method: Search | None,
+    helpers: Helpers,
     exam: Exam | None,
 ) -> tuple[dict[str, Search], dict[str, Outcome]]:
     """Every system, fitted, and what came of it on the exam, if there is one."""
@@ -320,18 +297,12 @@ def _fit(
         if "fusion" in systems:
             shares("fusion", Fusion.on(plain))
     if method is not None:
-        learn("duqgen", method, {**given, **_helpers(parts), **({} if examples is None else {"pairs": examples})})
-        if "duqgen-fusion" in systems:
-            shares("duqgen-fusion", Fusion.on(method))
+        slug, words = method.card.slug, words_of(type(method))
+        learn(slug, method, {word: value for word, value in {**given, **helpers.inputs}.items() if word in words})
+        if fused(slug) in systems:
+            assert isinstance(method, NeuralSearch)
+            shares(fused(slug), Fusion.on(method))
     return fitted, outcomes
-
-
-def _helpers(parts: Parts) -> dict[str, Any]:
-    """Encoder and writer, by name or as they are."""
-    from unseen import encoders
-
-    encoder = encoders.get(parts.encoder) if isinstance(parts.encoder, str) else parts.encoder
-    return {"encoder": encoder, "writer": remembering(parts.writer)}
 
 
 def remembering(writer: Any) -> Writer:
@@ -346,8 +317,8 @@ def remembering(writer: Any) -> Writer:
 def _check(
     corpus: Domain,
     searchers: Mapping[str, Searcher],
-    method: DUQGen | None,
-    parts: Parts,
+    method: Search | None,
+    writer: Writer | None,
     examples: Pairs | None,
     seed: int,
 ) -> tuple[pd.DataFrame, dict[str, FloatArray]]:
@@ -355,9 +326,9 @@ def _check(
     import pandas as pd
 
     empty = pd.DataFrame(columns=["system", "ndcg@10", "recall@100", "mrr@10", "low", "high"])
-    if method is None:
+    if method is None or writer is None:
         return empty, {}
-    queries, places = held_out_queries(method, corpus, remembering(parts.writer), examples, seed)
+    queries, places = held_out_queries(method, corpus, writer, examples, seed)
     if len(queries) < FEWEST:
         log.warning("only %d queries could be written for documents held out: nothing is chosen by them", len(queries))
         return empty, {}
@@ -372,18 +343,22 @@ def _check(
 
 
 def held_out_queries(
-    method: DUQGen, corpus: Domain, writer: Writer, examples: Pairs | None, seed: int, n: int = HELD_OUT
+    method: Search, corpus: Domain, writer: Writer, examples: Pairs | None, seed: int, n: int = HELD_OUT
 ) -> tuple[list[str], NDArray[np.int64]]:
     """Queries written for documents that nothing was tuned on, and these documents: at most n, with what can be used.
 
-    In a small collection nearly every document stands as a negative; then those that were not drawn have to do.
+    A method says by its `audit_` what it was tuned on; one that has none was tuned on no query. In a small collection
+    nearly every document stands as a negative; then those that were not drawn have to do.
     """
     places = np.arange(len(corpus))
-    left = np.setdiff1d(places, np.concatenate([method.audit_["document"], np.ravel(method.audit_["negatives"])]))
+    audit: Mapping[str, NDArray[Any]] = method.fitted.get("audit_", {})
+    drawn, negatives = (np.ravel(audit.get(name, np.zeros(0, dtype=np.int64))) for name in ("document", "negatives"))
+    left = np.setdiff1d(places, np.concatenate([drawn, negatives]))
     if len(left) < FEWEST:
-        left = np.setdiff1d(places, method.audit_["document"])
+        left = np.setdiff1d(places, drawn)
     texts = np.asarray(corpus.x)
-    left = np.array([i for i in left if len(str(texts[i]).strip()) >= max(method.shortest, 1)], dtype=np.int64)
+    shortest = max(method.get_params().get("shortest", 1), 1)
+    left = np.array([i for i in left if len(str(texts[i]).strip()) >= shortest], dtype=np.int64)
     chosen = np.random.default_rng(seed).permutation(left)[:n]
     if not len(chosen):
         return [], chosen
@@ -395,29 +370,38 @@ def held_out_queries(
     return queries[flaws == ""].tolist(), chosen[flaws == ""]
 
 
-def choose(values: Mapping[str, FloatArray], systems: Sequence[str], judged: bool = False) -> tuple[str, str]:
-    """A system and why: what was tuned, unless queries written for documents held out say that it lost by that.
+def choose(
+    values: Mapping[str, FloatArray], systems: Sequence[str], judged: bool = False, method: str = DEFAULT
+) -> tuple[str, str]:
+    """A system and why: the tuned one, unless queries written for documents held out say that it lost by that.
 
     To take whatever is best on such queries was measured, and is worse: they share words with their documents, which
     BM25 likes (`unseen reproduce duqgen`: 2.5 points of nDCG@10 behind the best, where the tuned ranker was the best).
     Where nothing was tuned they choose; without them the ranker as it is comes first, which was better than its fusion
-    with BM25 in each of the three collections of `unseen reproduce duqgen`.
+    with BM25 in each of the three collections of `unseen reproduce duqgen`. Of another method nothing was measured: it
+    must not lose to any that learns nothing.
     """
     if not values:
-        order = ("minilm", "fusion", "duqgen-fusion", "duqgen", "rerank", "bm25")
+        order = ("minilm", "fusion", fused(method), method, "rerank", "bm25")
         chosen, *others = (name for name in order if name in systems)
         unseen = ", and it was chosen without looking at your judgements" if judged else ""
         first = f"it is taken before {', '.join(others)}" if others else "nothing else was tried"
         return chosen, f"no queries were written to choose by, {first}{unseen}"
-    if "duqgen" in values:
-        if "minilm" in values and _gain(values["duqgen"], values["minilm"])[2] < 0:
-            return "minilm", "tuning lost on queries written for documents that nothing was tuned on"
+    if method in values:
+        rivals = [name for name in (("minilm",) if method == DEFAULT else PLAIN) if name in values]
+        best = max(rivals, key=lambda name: float(values[name].mean()), default=method)
+        held_out = "on queries written for documents that nothing was tuned on"
+        if _gain(values[method], values[best])[2] < 0:
+            return best, f"tuning lost {held_out}" if method == DEFAULT else f"{method} lost to it {held_out}"
+        if method != DEFAULT:
+            return method, f"it is not measurably worse than what learns nothing {held_out}"
         return (
-            "duqgen",
+            method,
             "it was tuned on queries written for some of these documents, and is not measurably worse on queries "
             "written for others",
         )
-    chosen = max(values, key=lambda name: (float(values[name].mean()), -SIMPLEST.index(name)))
+    simplest = (*PLAIN, method, fused(method))
+    chosen = max(values, key=lambda name: (float(values[name].mean()), -simplest.index(name)))
     return chosen, f"it was best on {len(values[chosen])} queries written for documents that nothing was tuned on"
 
 
@@ -440,15 +424,16 @@ def best_on_judgements(figures: pd.DataFrame, chosen: str) -> str:
     return best if values and values[best] > values[chosen] else chosen
 
 
-def verdict_of(values: Mapping[str, FloatArray]) -> str:
+def verdict_of(values: Mapping[str, FloatArray], method: str = DEFAULT) -> str:
     """Whether tuning should help, on queries that were written for documents held out."""
-    if not {"duqgen", "duqgen-fusion"} & set(values):
+    learnt = [name for name in (method, fused(method)) if name in values]
+    if not learnt:
         return ""
     others = [name for name in ("minilm", "fusion", "rerank", "bm25") if name in values]
     if not others:
         return "Nothing was tried beside it: whether tuning helps is not known."
     best = max(others, key=lambda name: float(values[name].mean()))
-    tuned = max((n for n in ("duqgen", "duqgen-fusion") if n in values), key=lambda name: float(values[name].mean()))
+    tuned = max(learnt, key=lambda name: float(values[name].mean()))
     mean, low, high = _gain(values[tuned], values[best])
     told = f"{mean:+.3f} nDCG@10 [{low:+.3f}, {high:+.3f}] against {best}, the best that is not tuned"
     if low > 0:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from unseen.jobs.retrieval.job import SYSTEMS, Ranked, on_judgements
+from unseen.jobs.retrieval.job import Ranked, on_judgements
 from unseen.report.pages import render_page
 from unseen.report.tasks.ranking import first_documents, shortened
 from unseen.runtime import replacing
@@ -41,10 +41,10 @@ def write_page(result: Ranked, out: Path, command: str = "") -> Path:
         corpus={"name": result.corpus.name, "n": len(result.corpus)},
         n_queries=len(result.queries),
         chosen=result.chosen,
-        what=SYSTEMS[result.chosen],
+        what=result.systems[result.chosen],
         why=result.why,
         verdict=result.verdict,
-        systems=SYSTEMS,
+        systems=result.systems,
         check=_rows(result.check),
         figures=figures,
         judged=on_judgements(result.figures, result.chosen),
@@ -87,11 +87,11 @@ def _missed(result: Ranked, i: int, truth: Any, documents: Any) -> list[dict[str
 
 
 def _tuned(result: Ranked) -> Mapping[str, Any] | None:
-    """What was learnt from: documents drawn, their queries, what was put aside, how diverse it is."""
+    """What was learnt from: facts of the method, and documents with their queries; None where it tells nothing."""
     method = result.tuned
-    if method is None:
+    if method is None or not (method.fitted.get("audit_") or method.facts()):
         return None
-    audit = method.audit_
+    audit = method.fitted.get("audit_", {name: np.zeros(0) for name in ("document", "query", "flaw")})
     rows = [
         {
             "name": str(np.asarray(result.corpus.ids)[d]),
@@ -101,14 +101,4 @@ def _tuned(result: Ranked) -> Mapping[str, Any] | None:
         }
         for d, query, flaw in zip(audit["document"][:WRITTEN].tolist(), audit["query"].tolist(), audit["flaw"].tolist())
     ]
-    return {
-        "drawn": len(audit["document"]),
-        "used": int((audit["flaw"] == "").sum()),
-        "unusable": dict(method.unusable_),
-        "clusters": method.clusters_,
-        "short": method.short_,
-        "shortest": method.shortest,
-        "diversity": method.diversity_,
-        "loss": method.steps_,
-        "rows": rows,
-    }
+    return {"facts": method.facts(), "rows": rows}

@@ -28,6 +28,9 @@ Rotations = bool | Literal["auto"]
 class PairMatcher(Method):
     """Match pairs of pictures with a network that is used as it is.
 
+    `unseen match` takes any subclass, also a plug-in's. One whose `fit` names a `source` learns from photographs, or
+    from frames of videos if its card needs `FramesOfVideos`; `network_` is what matches.
+
     Parameters
     ----------
     longest : int, >= 32

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-from typing import Any, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 import torch
@@ -16,9 +16,10 @@ from unseen.data.rankings import NOTHING, Ranking, best_first, ranking_of, recip
 from unseen.methods.base import Card, Method
 from unseen.methods.parameters import Count, Positive
 from unseen.methods.retrieval.needs import RankerOfTexts
+from unseen.methods.retrieval.queries import write_queries
 from unseen.methods.verbs import gives
 from unseen.nn.bm25 import BM25, require
-from unseen.nn.protocols import Ranker
+from unseen.nn.protocols import Ranker, Writer
 from unseen.nn.rankers import Embedder, embed_documents, embed_queries
 from unseen.nn.top_k import top_k
 
@@ -31,9 +32,25 @@ Candidates = Literal["auto", "all", "bm25"]
 
 
 class Search(Method):
-    """What all have that search a collection: its texts, and `rank`."""
+    """What all have that search a collection: its texts, and `rank`.
+
+    `unseen rank` takes any subclass, also a plug-in's, whose card calls it no baseline. It learns in `fit` from a
+    `corpus`, and from what else of `model`, `encoder`, `writer` and `pairs` its signature names, keeps the texts as
+    `index_`, and says in `search` what it finds.
+
+    Attributes
+    ----------
+    index_ : BM25
+    audit_ : dict of arrays
+        Of what learns from queries that were written: for each document drawn its place (``document``), its ``query``,
+        the ``flaw`` of the query (empty if none), and perhaps the places of its ``negatives``.
+    """
+
+    in_words: ClassVar[str] = ""
+    """What it is, in a few words; the title of its card if empty."""
 
     index_: BM25 = dataclasses.field(init=False)
+    audit_: dict[str, NDArray[Any]] = dataclasses.field(init=False)
 
     def predict(self, x: Any) -> NDArray[np.int64]:
         """The first document for each query, (n,); -1 where none was found."""
@@ -56,11 +73,22 @@ class Search(Method):
         if isinstance(k, bool) or not isinstance(k, int) or k < 1:
             raise ValueError(f"k must be an integer of at least 1; got {k!r}")
         k = min(k, len(self.index_))
-        parts = [self._search(x[i : i + TOGETHER].tolist(), k) for i in range(0, len(x), TOGETHER)]
+        parts = [self.search(x[i : i + TOGETHER].tolist(), k) for i in range(0, len(x), TOGETHER)]
         return Ranking(*(np.concatenate(column) for column in zip(*parts)))
 
-    def _search(self, queries: list[str], k: int) -> Ranking:
+    def search(self, queries: list[str], k: int) -> Ranking:
+        """The first k documents for each query, places and scores; k is at most the size of the collection."""
         raise TypeError(f"{type(self).__name__} searches nothing")
+
+    def write_queries(
+        self, documents: NDArray[Any], writer: Writer, examples: list[tuple[str, str]]
+    ) -> tuple[NDArray[Any], NDArray[Any]]:
+        """A query for each document, and what is wrong with it, (n,) both; empty where nothing is."""
+        return write_queries(documents, writer, examples)
+
+    def facts(self) -> dict[str, str]:
+        """What it learnt from, by what it is called, for a page."""
+        return {}
 
 
 class BM25Search(Search):
@@ -89,7 +117,7 @@ class BM25Search(Search):
         self.index_ = BM25(corpus.x)
         return self
 
-    def _search(self, queries: list[str], k: int) -> Ranking:
+    def search(self, queries: list[str], k: int) -> Ranking:
         return self.index_.search(queries, k)
 
 
@@ -143,7 +171,7 @@ class NeuralSearch(Search):
         self.index_ = BM25(corpus.x)
         self.vectors_ = embed_documents(model, corpus.x.tolist()) if isinstance(model, Embedder) else None
 
-    def _search(self, queries: list[str], k: int) -> Ranking:
+    def search(self, queries: list[str], k: int) -> Ranking:
         if self.vectors_ is None or self.candidates == "bm25":
             return self._rerank(queries, k)
         if not isinstance(self.model_, Embedder):
@@ -209,9 +237,9 @@ class Fusion(NeuralSearch):
         vars(made).update({name: search.fitted[name] for name in ("model_", "index_", "vectors_")})
         return made
 
-    def _search(self, queries: list[str], k: int) -> Ranking:
+    def search(self, queries: list[str], k: int) -> Ranking:
         deep = min(max(k, self.depth), len(self.index_))
-        both = [self.index_.search(queries, deep), super()._search(queries, deep)]
+        both = [self.index_.search(queries, deep), super().search(queries, deep)]
         return reciprocal_rank_fusion(both, k, self.constant)
 
 

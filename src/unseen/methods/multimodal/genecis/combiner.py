@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from unseen.nn.build import builder
-
-Mode = Literal["combiner", "image", "text", "sum"]
 
 
 class Combiner(nn.Module):
@@ -55,9 +51,3 @@ class Combiner(nn.Module):
 def combiner(dim: int, project: int = 2560, hidden: int = 5120, dropout: float = 0.5) -> Combiner:
     """A `Combiner` with fresh weights."""
     return Combiner(dim, project, hidden, dropout)
-
-
-def plain_query(x: Float[Tensor, "b d"], t: Float[Tensor, "b d"], mode: Mode, share: float = 0.5) -> Tensor:
-    """Queries without anything learnt: the picture, the text, or `share` of the text and the rest of the picture."""
-    weight = {"image": 0.0, "text": 1.0, "sum": share}[mode]
-    return F.normalize(weight * t + (1 - weight) * x, dim=1)

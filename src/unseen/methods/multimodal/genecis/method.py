@@ -3,7 +3,7 @@
 import copy
 import dataclasses
 from collections.abc import Sequence
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 import numpy as np
 import torch
@@ -15,12 +15,13 @@ from torch.optim.lr_scheduler import LambdaLR
 from unseen.data.domain import Domain
 from unseen.data.pairs import Pairs
 from unseen.data.samplers import Batch, batches, tensor
-from unseen.methods.base import Card, Method
-from unseen.methods.multimodal.genecis.combiner import Combiner, Mode, combiner, plain_query
+from unseen.methods.base import Card
+from unseen.methods.multimodal.genecis.combiner import Combiner, combiner
 from unseen.methods.multimodal.genecis.needs import ComposedTowers
-from unseen.methods.multimodal.genecis.parser import Relation, SceneGraphParser, relations_of
+from unseen.methods.multimodal.genecis.parser import rows_of
 from unseen.methods.multimodal.genecis.triplets import Triplet, TripletMiner
 from unseen.methods.parameters import Count, Natural, NonNegative, Positive, Unit, Within
+from unseen.methods.query_composers import Mode, QueryComposer, Question, plain_query
 from unseen.nn.contrastive import contrastive
 from unseen.nn.dual_encoder import AT_ONCE, DualEncoder, in_parts
 from unseen.nn.towers import PrunableTower
@@ -31,7 +32,7 @@ LAST_RATE = 1e-3
 """Share of the learning rate in the last epoch."""
 
 
-class GeneCIS(Method):
+class GeneCIS(QueryComposer):
     """Query by a picture and a text that says what of it counts, or changes; learnt from captions alone [1].
 
     Captions are parsed into relations (subject, relation, object). Two pictures that share a subject and differ in the
@@ -168,6 +169,8 @@ class GeneCIS(Method):
         ),
     )
 
+    preset: ClassVar[str] = "features"
+
     mode: Mode = "combiner"
     share: Unit = 0.5
     scope: Scope = "whole"
@@ -214,7 +217,7 @@ class GeneCIS(Method):
             dim = int(towers.image(tensor(pairs.left, slice(0, 1))).shape[1])
         head: Any = combiner(dim, self.project, self.hidden, self.dropout)
         self.subjects_, self.relations_ = 0, 0
-        self.history_: tuple[float, ...] = ()
+        self.history_ = ()
         if self.mode == "combiner" and self.epochs:
             rows = rows_of(pairs, captions)
             miner = TripletMiner(rows, self.min_images, self.min_objects, ratings, self.threshold)
@@ -302,6 +305,23 @@ class GeneCIS(Method):
             right += int((target[found] == target).sum())
         return right / len(rows)
 
+    def check_resting(self) -> None:
+        """`ValueError` unless the combiner alone learns, and triplets are held out."""
+        if self.mode != "combiner" or self.scope != "head":
+            raise ValueError(
+                "settings: the towers rest here (scope='head'), and a combiner is trained (mode='combiner'); for other "
+                "scopes call GeneCIS(scope=...).fit(pairs=..., model=...) in Python"
+            )
+        if not self.held_out:
+            raise ValueError("settings: held_out must be above 0: share and epoch are chosen on the triplets held out")
+
+    def questions(self, pairs: Pairs, auxiliary: Domain | None, most: int) -> list[Question]:
+        """The triplets that no weight was learnt from, and the epoch chosen on: the first."""
+        rows = rows_of(pairs, [str(text) for text in pairs.right.x])
+        miner = TripletMiner(rows, self.min_images, self.min_objects, _ratings(auxiliary), self.threshold)
+        n = min(max(round(self.held_out * self.triplets), 1), most)
+        return [Question(t.reference.sample, t.condition, t.target.sample) for t in map(miner.sample, range(n))]
+
     # -- asking --------------------------------------------------------------------------------------------
 
     def embed_gallery(self, x: Any) -> Float[Tensor, "n d"]:
@@ -335,6 +355,11 @@ class GeneCIS(Method):
                 [self.combiner_(a, b) for a, b in zip(torch.split(images, AT_ONCE), torch.split(texts, AT_ONCE))]
             )
         return plain_query(images, texts, own, self.share if share is None else share)
+
+    def compose(self, x: Float[Tensor, "n d"], t: Float[Tensor, "n d"]) -> Float[Tensor, "n d"]:
+        """Unit vectors of queries by the combiner, from vectors of pictures and of texts."""
+        made: Tensor = self.combiner_(x, t)
+        return made
 
     def decision_function(self, x: Tensor, conditions: Sequence[str] | None = None) -> Float[Tensor, "n k"]:
         """Cosines of queries with the pictures of the collection, (n, N); without conditions texts are empty."""
@@ -452,24 +477,3 @@ def _ratings(auxiliary: Domain | None) -> dict[str, float] | None:
     if column is None or column.dtype.kind not in "fiu" or not np.isfinite(column).all():
         raise ValueError("auxiliary must be words with a column concreteness of numbers from 1 to 5")
     return {str(word).lower(): float(value) for word, value in zip(auxiliary.x, column)}
-
-
-def rows_of(pairs: Pairs, captions: Sequence[str], parser: SceneGraphParser | None = None) -> list[Relation]:
-    """Relations of the captions, or those that stand ready in columns."""
-    names = ("subject", "relation", "object")
-    if all(name in pairs.columns for name in names):
-        table = [[_word(value) for value in pairs.columns[name]] for name in names]
-        ready = [Relation(i, *row) for i, row in enumerate(zip(*table)) if all(row)]
-        if not ready:
-            raise ValueError("pairs: no row has all of subject, relation and object")
-        return ready
-    rows = relations_of(captions, parser)
-    if not rows:
-        raise ValueError("pairs: no caption has two nouns with a relation between them, such as 'a dog on grass'")
-    return rows
-
-
-def _word(value: Any) -> str:
-    """A value of a table; empty where there is none."""
-    text = str(value).strip()
-    return "" if value is None or text.lower() in ("nan", "none", "<na>") else text

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple, Protocol, runtime_checkable
+from typing import Any, NamedTuple, Protocol, runtime_checkable
+
+from unseen.data.pairs import Pairs
 
 
 class Relation(NamedTuple):
@@ -102,3 +104,24 @@ def relations_of(captions: Iterable[str], parser: SceneGraphParser | None = None
     """The edges of all captions, with the number of the caption."""
     parse = parser or PatternParser()
     return [Relation(i, *edge) for i, caption in enumerate(captions) for edge in parse(caption)]
+
+
+def rows_of(pairs: Pairs, captions: Sequence[str], parser: SceneGraphParser | None = None) -> list[Relation]:
+    """Relations of the captions, or those that stand ready in columns."""
+    names = ("subject", "relation", "object")
+    if all(name in pairs.columns for name in names):
+        table = [[_word(value) for value in pairs.columns[name]] for name in names]
+        ready = [Relation(i, *row) for i, row in enumerate(zip(*table)) if all(row)]
+        if not ready:
+            raise ValueError("pairs: no row has all of subject, relation and object")
+        return ready
+    rows = relations_of(captions, parser)
+    if not rows:
+        raise ValueError("pairs: no caption has two nouns with a relation between them, such as 'a dog on grass'")
+    return rows
+
+
+def _word(value: Any) -> str:
+    """A value of a table; empty where there is none."""
+    text = str(value).strip()
+    return "" if value is None or text.lower() in ("nan", "none", "<na>") else text

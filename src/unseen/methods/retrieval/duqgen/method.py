@@ -3,7 +3,7 @@
 import copy
 import dataclasses
 from collections.abc import Mapping
-from typing import Any, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 import torch
@@ -16,20 +16,19 @@ from unseen.data.tasks.base import text_array
 from unseen.data.typing import FloatArray, IntArray
 from unseen.methods.base import Card
 from unseen.methods.parameters import Count, Natural, NonNegative, Positive, Unit
-from unseen.methods.retrieval.duqgen.queries import EXAMPLES, clean, judge, prompt_of
 from unseen.methods.retrieval.duqgen.sampling import (
     Sample,
     by_content,
     cluster,
     diversity,
     elbow_clusters,
-    first_words,
     sample,
     to_tensor,
     type_token_ratio,
 )
 from unseen.methods.retrieval.duqgen.training import Triples, bottom_negatives, tune
 from unseen.methods.retrieval.needs import RankerOfTexts
+from unseen.methods.retrieval.queries import EXAMPLES, first_words, write_queries
 from unseen.methods.retrieval.search import NeuralSearch, check_ranker
 from unseen.nn.bm25 import BM25, require
 from unseen.nn.protocols import Writer
@@ -165,6 +164,8 @@ class DUQGen(NeuralSearch):
         cost=60.0,
     )  # fmt: skip
 
+    in_words: ClassVar[str] = "the ranker tuned on queries written for the collection"
+
     clusters: Natural = 1000
     samples: Count = 1000
     temperature: Positive = 1.0
@@ -184,7 +185,6 @@ class DUQGen(NeuralSearch):
     batch_size: Count = 32
     epochs: Count = 1
 
-    audit_: dict[str, NDArray[Any]] = dataclasses.field(init=False)
     diversity_: dict[str, float] = dataclasses.field(init=False)
     unusable_: dict[str, int] = dataclasses.field(init=False)
 
@@ -227,20 +227,10 @@ class DUQGen(NeuralSearch):
         self, documents: NDArray[Any], writer: Writer, examples: list[tuple[str, str]]
     ) -> tuple[NDArray[Any], NDArray[Any]]:
         """Steps 9 and 10: a query for each document, and what is wrong with it, (n,) both; empty where nothing is."""
-        short = [first_words(str(text), self.document_words) for text in documents]
-        prompts = [prompt_of(text, examples) for text in short]
-        written = writer.write(prompts, longest=self.query_tokens)
-        made = [
-            judge(clean(text, prompt), document, examples, ascii_only=self.ascii_only)
-            for text, prompt, document in zip(written, prompts, short)
-        ]
-        queries, flaws = (np.array([getattr(own, name) for own in made], dtype=np.str_) for name in ("text", "flaw"))
-        if (flaws != "").all():
-            raise ValueError(
-                f"writer {writer.name!r} wrote no query that can be used for {len(made)} documents; the first was "
-                f"{written[0]!r:.80} ({flaws[0]})"
-            )
-        return queries, flaws
+        return write_queries(
+            documents, writer, examples,
+            words=self.document_words, tokens=self.query_tokens, ascii_only=self.ascii_only,
+        )  # fmt: skip
 
     def find_negatives(
         self, queries: NDArray[Any], positive: IntArray, corpus: Domain, encoder: Any, z: FloatArray
@@ -266,6 +256,21 @@ class DUQGen(NeuralSearch):
         )  # fmt: skip
         self.steps_ = [epoch["loss"] for epoch in run.history]
         return ranker
+
+    def facts(self) -> dict[str, str]:
+        """What was drawn and learnt from, by what it is called, for a page."""
+        flaws = ", ".join(f"{n} {flaw}" for flaw, n in self.unusable_.items())
+        short = f"; {self.short_} documents of fewer than {self.shortest} characters were passed over"
+        own = self.diversity_
+        return {
+            "documents drawn": f"{len(self.audit_['document'])} from {self.clusters_} clusters"
+            + (short if self.short_ else ""),
+            "queries used": f"{int((self.audit_['flaw'] == '').sum())}" + (f"; put aside: {flaws}" if flaws else ""),
+            "diversity": f"{100 * own['coverage']:.0f} % of the clusters (at random {100 * own['random_coverage']:.0f} "
+            f"%), mean cosine {own['cosine']:.3f} (at random {own['random_cosine']:.3f}), "
+            f"{100 * own['type_token']:.0f} % of the words of queries are distinct",
+            "loss": ", ".join(f"{loss:.4f}" for loss in self.steps_),
+        }
 
     def _diversity(
         self, z: FloatArray, labels: IntArray, drawn: Sample, queries: NDArray[Any], rng: np.random.Generator

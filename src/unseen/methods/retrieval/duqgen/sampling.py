@@ -229,11 +229,6 @@ def _unit(z: FloatArray) -> FloatArray:
     return z / np.maximum(np.linalg.norm(z, axis=-1, keepdims=True), 1e-12)
 
 
-def first_words(text: str, n: int) -> str:
-    """The first n words of a text."""
-    return " ".join(text.split()[:n])
-
-
 def to_tensor(z: FloatArray) -> Float[Tensor, "n d"]:
     """Vectors in single precision."""
     return torch.as_tensor(np.ascontiguousarray(z, dtype=np.float32))

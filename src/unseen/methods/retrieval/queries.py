@@ -1,10 +1,15 @@
-"""Step C of DUQGen: prompts with examples, and what is made of the texts that come back."""
+"""Queries that a language model writes for documents: prompts with examples, and what is made of what comes back."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from unseen.nn.protocols import Writer
 
 EXAMPLES = (
     (
@@ -37,6 +42,40 @@ class Query(NamedTuple):
 
     text: str
     flaw: str
+
+
+def write_queries(
+    documents: NDArray[Any],
+    writer: Writer,
+    examples: Sequence[tuple[str, str]],
+    *,
+    words: int = 512,
+    tokens: int = 64,
+    ascii_only: bool = True,
+) -> tuple[NDArray[Any], NDArray[Any]]:
+    """A query for each document, and what is wrong with it, (n,) both; empty where nothing is.
+
+    Of a document its first `words` are read, and a query has `tokens` at most. `ValueError` if none can be used.
+    """
+    short = [first_words(str(text), words) for text in documents]
+    prompts = [prompt_of(text, examples) for text in short]
+    written = writer.write(prompts, longest=tokens)
+    made = [
+        judge(clean(text, prompt), document, examples, ascii_only=ascii_only)
+        for text, prompt, document in zip(written, prompts, short)
+    ]
+    queries, flaws = (np.array([getattr(own, name) for own in made], dtype=np.str_) for name in ("text", "flaw"))
+    if (flaws != "").all():
+        raise ValueError(
+            f"writer {writer.name!r} wrote no query that can be used for {len(made)} documents; the first was "
+            f"{written[0]!r:.80} ({flaws[0]})"
+        )
+    return queries, flaws
+
+
+def first_words(text: str, n: int) -> str:
+    """The first n words of a text."""
+    return " ".join(text.split()[:n])
 
 
 def prompt_of(document: str, examples: Sequence[tuple[str, str]]) -> str:
