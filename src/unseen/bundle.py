@@ -134,7 +134,7 @@ class Bundle:
 
     def predict(
         self,
-        samples: Domain | str | os.PathLike[str],
+        samples: Domain | str | os.PathLike[str] | pd.DataFrame,
         *,
         top: int = 1,
         abstain: bool = False,
@@ -144,7 +144,7 @@ class Bundle:
 
         Parameters
         ----------
-        samples : Domain or path
+        samples : Domain, path or pandas.DataFrame
             What `unseen.load` reads.
         top : int, >= 1
             How many classes to name.
@@ -164,7 +164,7 @@ class Bundle:
 
     def predictions(
         self,
-        samples: Domain | str | os.PathLike[str],
+        samples: Domain | str | os.PathLike[str] | pd.DataFrame,
         *,
         top: int = 1,
         abstain: bool = False,
@@ -460,7 +460,7 @@ class Whole(nn.Module):
         return self.scores(x) / self.temperature
 
 
-def _load(path: str | os.PathLike[str], features: Sequence[str]) -> Domain:
+def _load(path: str | os.PathLike[str] | pd.DataFrame, features: Sequence[str]) -> Domain:
     from unseen.data.loaders import load
 
     return load(path, features=features)

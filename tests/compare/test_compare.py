@@ -477,3 +477,14 @@ def test_a_labelled_target_of_one_class_is_said_so():
     )
     for other in (target.unlabeled(), pool):
         assert not any("one class" in line for line in cautions(prepare(source=domain(), target=other)))
+
+
+def test_numbers_whose_squares_are_none_are_refused_by_their_column():
+    source = domain()
+    x = np.c_[source.x, np.linspace(0, 1e30, len(source))].astype("float32")
+    names = tuple("abcdefgh") + ("mass",)
+    large = source.replace(x=x, feature_names=names)
+    with pytest.raises(ValueError, match=r"source: column 'mass' holds numbers as large as 1e[+]30; .* leave it out"):
+        prepare(source=large, target=large.unlabeled())
+    with pytest.raises(ValueError, match="support: feature 8 holds"):
+        prepare(source=source, support=source.replace(x=x))

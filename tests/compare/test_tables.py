@@ -3,6 +3,7 @@
 import logging
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
@@ -173,3 +174,16 @@ def test_a_feature_that_is_called_as_labels_are_stays_one_where_there_are_no_lab
     assert saved.predict(bare).equals(saved.predict(unseen.load(bare, features=saved.feature_names)))
     again = prepare(target=bare, model=saved)
     assert again.feature_names == ("y", "content", "Höhe")
+
+
+def test_a_data_frame_is_read_as_the_table_that_it_is(source, tmp_path):
+    frame = pd.read_csv(source)
+    target = write(tmp_path, "t.csv", ("Höhe", "Länge", "Breite"), seed=1)
+    read, ready = (prepare(source=a, target=b) for a, b in ((source, target), (frame, pd.read_csv(target))))
+    assert np.array_equal(read.target.x, ready.target.x)
+    assert ready.feature_names == NAMES
+    unseen.adapt(method="source-only", source=frame, out=tmp_path / "m", refit=False)
+    saved = Bundle.load(tmp_path / "m")
+    assert saved.predict(pd.read_csv(target))["class"].tolist() == saved.predict(target)["class"].tolist()
+    with pytest.raises(TypeError, match=r"source: path must be a path, a URL or a pandas\.DataFrame; got ndarray"):
+        prepare(source=np.zeros((3, 2)))

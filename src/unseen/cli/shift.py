@@ -39,7 +39,7 @@ def shift(
 
     named = {f"domains[{i}]" if len(domains) > 1 else "domains": path for i, path in enumerate(domains)}
     check_asked(data=named, encoder=encoder, on_error=on_error, precision=precision)
-    from unseen.compare.inputs import check_kinds
+    from unseen.compare.checks import check_kinds
     from unseen.data.feature_names import by_name
     from unseen.data.loaders import load
     from unseen.diagnosis.stylistic import measure_styles

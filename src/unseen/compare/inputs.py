@@ -8,7 +8,7 @@ import logging
 import os
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,11 +16,12 @@ from numpy.typing import NDArray
 from unseen import methods
 from unseen.catalogue import Given
 from unseen.compare.asked import parse_labels
+from unseen.compare.checks import check_before_work, check_kinds, labeled_samples
 from unseen.compare.given_model import given_model
 from unseen.compare.leaks import leaks
-from unseen.compare.names import among_samples, check_names, some, with_folders
+from unseen.compare.names import among_samples, check_names, with_folders
 from unseen.compare.spaces import classes_of, embed_classes, has_labels, onto, related, spaces, spaces_of_model
-from unseen.compare.tables import alike_tables, column_of_labels
+from unseen.compare.tables import alike_tables
 from unseen.data.class_file import class_space
 from unseen.data.classes import ClassSpace, overlap
 from unseen.data.domain import UNLABELED, Domain, concatenate
@@ -29,11 +30,12 @@ from unseen.data.ontology import Ontology
 from unseen.data.taxonomies import Taxonomy
 from unseen.encoders.defaults import encoder_of, why_default
 from unseen.evaluation.exam import Exam
-from unseen.report.words import KINDS, SPACE, samples
 from unseen.scale import Engine, cluster
 from unseen.verification.seals import sealed_ids, without_sealed
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from unseen.encoders import Encoder
 
 log = logging.getLogger(__name__)
@@ -41,7 +43,7 @@ log = logging.getLogger(__name__)
 SMALLEST_HELD_OUT = 20
 """A target with fewer samples is not split."""
 
-Data = Domain | str | os.PathLike[str]
+Data: TypeAlias = "Domain | str | os.PathLike[str] | pd.DataFrame"
 Tower = Callable[[], "Encoder | None"]
 """Gives the encoder, once it is made."""
 Names = ClassSpace | str | os.PathLike[str] | Sequence[str]
@@ -345,74 +347,10 @@ def _role(name: str, value: Data, features: Sequence[str], on_error: str) -> Dom
 
     try:
         return load(value, on_error=on_error, features=features).replace(name=name)  # type: ignore[arg-type]
-    except (ValueError, FileNotFoundError) as error:
-        if type(error) not in (ValueError, FileNotFoundError):
+    except (ValueError, FileNotFoundError, TypeError) as error:
+        if type(error) not in (ValueError, FileNotFoundError, TypeError):
             raise
         raise type(error)(f"{name}: {error}") from error
-
-
-def labeled_samples(name: str, domain: Domain) -> Domain:
-    """The labelled samples of a domain."""
-    if not domain.labeled.any():
-        told = samples(len(domain), domain.kind).replace(SPACE, " ")
-        how = f"class folders, or {column_of_labels(domain)}"
-        raise ValueError(f"{name} must have labels: {how}; it has {told} and no label")
-    if not domain.labeled.all():
-        log.warning("%s: %d samples without a label are left out", name, int((~domain.labeled).sum()))
-        domain = domain.take(domain.labeled)
-    return domain
-
-
-def check_kinds(read: Mapping[str, Domain]) -> None:
-    """`ValueError` if what was read is of several kinds."""
-    kinds = {name: domain.kind for name, domain in read.items()}
-    if len(set(kinds.values())) > 1:
-        told = ", ".join(f"{name} holds {KINDS.get(kind, (kind, kind))[1]}" for name, kind in kinds.items())
-        raise ValueError(f"all inputs must be of one kind; {told}")
-
-
-def check_before_work(
-    read: Mapping[str, Domain],
-    contents: Mapping[str, Sequence[str]],
-    labeled: ClassSpace,
-    apart: Mapping[str, tuple[str, ...]],
-    *,
-    described: bool,
-    distinct: bool,
-) -> None:
-    """`ValueError` for what no method can learn from or be graded on, before anything is encoded.
-
-    Parameters
-    ----------
-    read : mapping of words to Domain
-        Source, target and support, as far as they are given.
-    contents : mapping of words to digests
-        Of each of their samples.
-    labeled : ClassSpace
-        The classes that have labelled samples.
-    apart : mapping
-        How these and the target's classes overlap; empty where the target has no labels.
-    described : bool
-        Whether classes without samples may be predicted, as a class file describes them.
-    distinct : bool
-        Whether the target must hold a sample that the source lacks.
-    """
-    if len(labeled) < 2 and not described:
-        only = "source" if "source" in read else "support"
-        told = f"all {len(read.get(only, ()))} are of {labeled.names[0]!r}"
-        raise ValueError(f"{only} must hold samples of at least two classes; {told}")
-    if apart and not apart["shared"] and not described:
-        raise ValueError(
-            f"target has no class in common with the labelled data: it has {some(apart['target_only'])}, they have "
-            f"{some(apart['source_only'])}. Name classes alike, or describe the target's with classes="
-        )
-    for name, domain in read.items():
-        if len(domain) > 2 and len(set(contents[name])) == 1:
-            raise ValueError(f"{name} holds one and the same sample {len(domain)} times")
-    both = "source" in read and "target" in read
-    if distinct and both and set(contents["target"]) <= set(contents["source"]):
-        told = f"all {len(read['target'])} are in both"
-        raise ValueError(f"target holds no sample that source lacks ({told}): are they the same folder?")
 
 
 # -- sealing -----------------------------------------------------------------------------------------------

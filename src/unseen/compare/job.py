@@ -109,7 +109,7 @@ def compare(
 
     Parameters
     ----------
-    source, target, support : Domain or path
+    source, target, support : Domain, path or pandas.DataFrame
         Labelled samples of a domain you know; samples of the domain you care about; a few labelled ones of it.
     classes : ClassSpace, path or names
         A class file: names, descriptions, attributes, parents. Classes in it can be predicted without samples. Where

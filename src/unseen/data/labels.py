@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import unicodedata
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -15,6 +16,8 @@ from unseen.data.tasks.class_ import UNLABELED
 from unseen.data.typing import IntArray
 
 logger = logging.getLogger("unseen.data")
+
+_WHOLE = re.compile(r"-?\d+\.0")
 
 
 def label_text(value: Any) -> str | None:
@@ -42,6 +45,8 @@ def encode_labels(
     None. Names that differ in upper and lower case only are logged as a warning.
     """
     texts = [label_text(value) for value in labels]
+    if None in texts and all(text is None or _WHOLE.fullmatch(text) for text in texts):
+        texts = [text and label_text(text[:-2]) for text in texts]  # whole numbers beside gaps, as tables write them
     found = sorted({text for text in texts if text is not None}, key=natural_key)
     space = classes if isinstance(classes, ClassSpace) or classes is None else ClassSpace(names=tuple(classes))
     if not found:

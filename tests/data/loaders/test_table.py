@@ -331,3 +331,12 @@ def test_numbers_that_only_tell_rows_apart_are_no_feature(tmp_path):
     assert read.feature_names == ("count", "gridId", "size")
     assert read.notes == ("not used: customerNo (a number of each row), seen (a number of each row)",)
     assert load(tmp_path / "t.csv", features=("customerNo", "size")).feature_names[0] == "customerNo"
+
+
+def test_whole_labels_beside_gaps_are_those_without_a_fraction(tmp_path):
+    (tmp_path / "t.csv").write_text("a,label\n1,1.0\n2,\n3,2.0\n4,-1.0\n")
+    read = load(tmp_path / "t.csv")
+    assert read.classes.names == ("1", "2")
+    assert read.y.tolist() == [0, -1, 1, -1]
+    (tmp_path / "u.csv").write_text("a,label\n1,1.0\n2,1.5\n3,2.0\n")
+    assert load(tmp_path / "u.csv").classes.names == ("1.0", "1.5", "2.0")

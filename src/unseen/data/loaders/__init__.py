@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
-from typing import Any, get_args
+from typing import TYPE_CHECKING, Any, get_args
 from urllib.parse import parse_qsl
 
 import numpy as np
@@ -27,11 +28,14 @@ from unseen.data.sounds import SOUND_SUFFIXES, check_sound, sound_files
 from unseen.data.video import VIDEO_SUFFIXES
 from unseen.files import named
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 __all__ = ["ZeroShot", "find_column", "load", "load_zsl", "samples_of"]
 
 
 def load(
-    path: str | os.PathLike[str],
+    path: str | os.PathLike[str] | pd.DataFrame,
     *,
     labels_column: str | None = None,
     text_column: str | None = None,
@@ -48,16 +52,17 @@ def load(
 
     Parameters
     ----------
-    path : path or fsspec URL
-        One of: a folder of class folders (perhaps below ``train``, ``val``, ``test``, which become the column
-        ``split``), a flat folder of pictures, videos, sounds or ``.txt`` files (no labels), such a folder in a ``.zip``
-        (not of sounds); clips as folders of frames (``class/clip/frame_0001.jpg``); one such file; a CSV, TSV,
-        JSON-lines or Parquet table with feature columns, a text column or a path column (of pictures, sounds, folders
-        of frames, or videos, perhaps with ``start`` and ``end`` in seconds); ``.npy`` or ``.npz``; WebDataset shards
-        (``shards-{000..003}.tar``, ``*.tar`` or a folder of them); a folder written by Hugging Face ``datasets``; a
-        MATLAB file of features; what an installed package reads (entry points ``unseen.loaders``, named by suffix:
-        functions ``(fs, path, *, classes, name) -> Domain``). Behind a local path, ``?label=COLUMN``, ``text=`` and
-        ``path=``, with & between, name columns as the next three arguments do.
+    path : path, fsspec URL or pandas.DataFrame
+        A data frame is read as a table is, with paths from the working directory. Else one of: a folder of class
+        folders (perhaps below ``train``, ``val``, ``test``, which become the column ``split``), a flat folder of
+        pictures, videos, sounds or ``.txt`` files (no labels), such a folder in a ``.zip`` (not of sounds); clips as
+        folders of frames (``class/clip/frame_0001.jpg``); one such file; a CSV, TSV, JSON-lines or Parquet table with
+        feature columns, a text column or a path column (of pictures, sounds, folders of frames, or videos, perhaps with
+        ``start`` and ``end`` in seconds); ``.npy`` or ``.npz``; WebDataset shards (``shards-{000..003}.tar``, ``*.tar``
+        or a folder of them); a folder written by Hugging Face ``datasets``; a MATLAB file of features; what an
+        installed package reads (entry points ``unseen.loaders``, named by suffix: functions ``(fs, path, *, classes,
+        name) -> Domain``). Behind a local path, ``?label=COLUMN``, ``text=`` and ``path=``, with & between, name
+        columns as the next three arguments do.
     labels_column, text_column, path_column : str, optional
         Columns of a table (fields of the ``.json`` in shards) that do not have a usual name. Labels may be
         missing: an empty cell or -1. Paths are relative to the table's folder.
@@ -96,8 +101,15 @@ def load(
     """
     if on_error not in get_args(OnError):
         raise ValueError(f"on_error must be 'skip' or 'fail'; got {on_error!r}")
+    if _is_frame(path):
+        fs, root = locate(".")
+        columns = {"labels_column": labels_column, "text_column": text_column, "path_column": path_column}
+        told = {"classes": classes, "name": name or "data", "on_error": on_error, "check": check, "frames": frames}
+        told |= {"allow_outside": allow_outside, "features": features}
+        return load_table(fs, f"{root}/data", rows_of=path, **columns, **told)  # type: ignore[arg-type]
     if not isinstance(path, (str, os.PathLike)):
-        raise TypeError(f"path must be a path or a URL; got {type(path).__name__}")
+        how = "Domain(x=..., y=...) makes samples of arrays"
+        raise TypeError(f"path must be a path, a URL or a pandas.DataFrame; got {type(path).__name__} ({how})")
     url = os.fspath(path)
     if not url:
         raise ValueError("path must not be empty")
@@ -119,6 +131,12 @@ def load(
         return _foreign(suffix[1:], fs, root, common)
     with named(url, "data", also=(common["name"],)):
         return _load(fs, root, last if is_pattern else "", options, common, reading, allow_outside, frames, features)
+
+
+def _is_frame(value: Any) -> bool:
+    """Whether a value is a data frame; pandas is not imported for it."""
+    pandas = sys.modules.get("pandas")
+    return pandas is not None and isinstance(value, pandas.DataFrame)
 
 
 def _columns_behind(url: str) -> tuple[str, dict[str, str]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import unicodedata
 from collections.abc import Callable, Sequence
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
@@ -99,7 +99,21 @@ def load_folder(
         columns=columns,
         name=name,
         skipped=skipped,
+        notes=_hidden_classes(fs, root, sorted({part[0] for part in parts}) if nested else ()),
     )
+
+
+def _hidden_classes(fs: Any, root: str, splits: Sequence[str]) -> tuple[str, ...]:
+    """What is said of folders that would be classes, but for a dot at the beginning of their names."""
+    if not is_local(fs):
+        return ()
+    known = {*IMAGE_SUFFIXES, *VIDEO_SUFFIXES, *SOUND_SUFFIXES, ".txt"}
+    told = []
+    for top in (Path(root), *(Path(root) / split for split in splits)):
+        folders = [entry for entry in top.iterdir() if entry.name.startswith(".") and entry.is_dir()]
+        counts = {folder: sum(file.suffix.lower() in known for file in folder.iterdir()) for folder in sorted(folders)}
+        told += [f"{folder.relative_to(root)} ({n} files)" for folder, n in counts.items() if n]
+    return (f"not read, as names that begin with a dot are hidden: {', '.join(told)}",) if told else ()
 
 
 def text_files(paths: Sequence[str], fs: Any) -> Lazy:

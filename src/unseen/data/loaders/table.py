@@ -70,8 +70,9 @@ def load_table(
     allow_outside: bool = False,
     frames: int = clips.FRAMES,
     features: Sequence[str] = (),
+    rows_of: pd.DataFrame | None = None,
 ) -> Domain:
-    """Load the rows of a table as samples.
+    """Load the rows of a table, or of a data frame in the place of one, as samples.
 
     Columns that are not named are found by their usual names (``label``, ``text``, ``path``, ``id``, …).
     Without a text or path column the numeric columns are the features, under their names; a few of their cells may be
@@ -81,7 +82,7 @@ def load_table(
     it is called.
     """
     named = [column for column in (labels_column, text_column, path_column) if column]
-    frame, form = _read(fs, path, named)
+    frame, form = _read(fs, path, named) if rows_of is None else (_named_by_texts(rows_of), Form())
     headers = list(frame.columns)
     if not len(frame):
         raise ValueError(f"{name}: the table has no rows")
@@ -212,10 +213,14 @@ def read_frame(fs: Any, path: str, as_text: Sequence[str] = ()) -> pd.DataFrame:
 def _read(fs: Any, path: str, as_text: Sequence[str]) -> tuple[pd.DataFrame, Form]:
     """What `read_frame` gives, and how a CSV is written; space around names of columns is left out."""
     frame, form = _as_it_is(fs, path, as_text)
-    plain = [_plain(str(name)) for name in frame.columns]
-    if len(set(plain)) == len(plain):
-        frame.columns = plain
-    return frame, form
+    return _named_by_texts(frame), form
+
+
+def _named_by_texts(frame: pd.DataFrame) -> pd.DataFrame:
+    """A data frame whose rows are numbered, and whose columns have no space around their names."""
+    names = [str(name) for name in frame.columns]
+    plain = [_plain(name) for name in names]
+    return frame.set_axis(plain if len(set(plain)) == len(plain) else names, axis=1).reset_index(drop=True)
 
 
 def _as_it_is(fs: Any, path: str, as_text: Sequence[str]) -> tuple[pd.DataFrame, Form]:

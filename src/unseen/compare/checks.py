@@ -1,0 +1,98 @@
+"""What is refused before any work: samples without labels, of several kinds, too few classes, numbers out of range."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from unseen.compare.names import some
+from unseen.compare.tables import column_of_labels
+from unseen.data.classes import ClassSpace
+from unseen.data.domain import Domain
+from unseen.report.words import KINDS, SPACE, samples
+
+log = logging.getLogger(__name__)
+
+LARGEST_NUMBER = 1e15
+"""Features beyond it have squares whose sums are no numbers any more in single precision."""
+
+
+def labeled_samples(name: str, domain: Domain) -> Domain:
+    """The labelled samples of a domain."""
+    if not domain.labeled.any():
+        told = samples(len(domain), domain.kind).replace(SPACE, " ")
+        how = f"class folders, or {column_of_labels(domain)}"
+        raise ValueError(f"{name} must have labels: {how}; it has {told} and no label")
+    if not domain.labeled.all():
+        log.warning("%s: %d samples without a label are left out", name, int((~domain.labeled).sum()))
+        domain = domain.take(domain.labeled)
+    return domain
+
+
+def check_kinds(read: Mapping[str, Domain]) -> None:
+    """`ValueError` if what was read is of several kinds."""
+    kinds = {name: domain.kind for name, domain in read.items()}
+    if len(set(kinds.values())) > 1:
+        told = ", ".join(f"{name} holds {KINDS.get(kind, (kind, kind))[1]}" for name, kind in kinds.items())
+        raise ValueError(f"all inputs must be of one kind; {told}")
+
+
+def check_before_work(
+    read: Mapping[str, Domain],
+    contents: Mapping[str, Sequence[str]],
+    labeled: ClassSpace,
+    apart: Mapping[str, tuple[str, ...]],
+    *,
+    described: bool,
+    distinct: bool,
+) -> None:
+    """`ValueError` for what no method can learn from or be graded on, before anything is encoded.
+
+    Parameters
+    ----------
+    read : mapping of words to Domain
+        Source, target and support, as far as they are given.
+    contents : mapping of words to digests
+        Of each of their samples.
+    labeled : ClassSpace
+        The classes that have labelled samples.
+    apart : mapping
+        How these and the target's classes overlap; empty where the target has no labels.
+    described : bool
+        Whether classes without samples may be predicted, as a class file describes them.
+    distinct : bool
+        Whether the target must hold a sample that the source lacks.
+    """
+    if len(labeled) < 2 and not described:
+        only = "source" if "source" in read else "support"
+        told = f"all {len(read.get(only, ()))} are of {labeled.names[0]!r}"
+        raise ValueError(f"{only} must hold samples of at least two classes; {told}")
+    if apart and not apart["shared"] and not described:
+        raise ValueError(
+            f"target has no class in common with the labelled data: it has {some(apart['target_only'])}, they have "
+            f"{some(apart['source_only'])}. Name classes alike, or describe the target's with classes="
+        )
+    for name, domain in read.items():
+        _check_range(name, domain)
+        if len(domain) > 2 and len(set(contents[name])) == 1:
+            raise ValueError(f"{name} holds one and the same sample {len(domain)} times")
+    both = "source" in read and "target" in read
+    if distinct and both and set(contents["target"]) <= set(contents["source"]):
+        told = f"all {len(read['target'])} are in both"
+        raise ValueError(f"target holds no sample that source lacks ({told}): are they the same folder?")
+
+
+def _check_range(name: str, domain: Domain) -> None:
+    """`ValueError` for numbers whose squares no method can add up."""
+    if domain.kind != "features" or not len(domain):
+        return
+    largest = np.abs(domain.x).max(axis=0)
+    worst = int(largest.argmax())
+    if largest[worst] > LARGEST_NUMBER:
+        column = f"column {domain.feature_names[worst]!r}" if domain.feature_names else f"feature {worst}"
+        raise ValueError(
+            f"{name}: {column} holds numbers as large as {largest[worst]:.0e}; the most that can be learnt from is "
+            f"{LARGEST_NUMBER:.0e}: divide it, take its logarithm, or leave it out"
+        )
