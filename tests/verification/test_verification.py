@@ -252,3 +252,13 @@ def test_a_run_says_what_it_learned_from(zoo, tmp_path):
     expected = set(zoo.source.digests())
     assert learned_by(tmp_path / "run") == learned_by(tmp_path / "run" / "model") == expected
     assert learned_by(tmp_path) == set()
+
+
+def test_a_row_of_a_table_is_shown_by_its_features(zoo, tmp_path):
+    named = zoo.target.replace(feature_names=tuple(f"f{i}" for i in range(zoo.target.x.shape[1])))
+    questions = ask(zoo.model, named, 5)
+    write_table(tmp_path / "v.csv", questions, named)
+    table = pd.read_csv(tmp_path / "v.csv")
+    assert table.f0.to_numpy() == pytest.approx(named.x[[one.position for one in questions], 0], rel=1e-5)
+    write_page(tmp_path / "v.html", questions, named, "unseen verify")
+    assert f"f0: {named.x[questions[0].position, 0]:g}" in (tmp_path / "v.html").read_text()

@@ -85,6 +85,8 @@ def _told(one: Question, target: Domain) -> dict[str, Any]:
         told["sound"] = f"data:audio/wav;base64,{base64.b64encode(wav_bytes(wave, RATE)).decode()}"
     elif target.kind == "text":
         told["text"] = str(sample)[:_LONGEST]
+    elif target.feature_names:
+        told["text"] = "\n".join(f"{name}: {value:g}" for name, value in zip(target.feature_names, sample))[:_LONGEST]
     return told
 
 

@@ -15,14 +15,17 @@ NONE = "none"
 
 
 def write_table(file: Path, questions: Sequence[Question], target: Domain) -> None:
-    """Write a CSV, all or nothing: id, content (digest), text if there is one, choices, and an empty `answer`."""
+    """Write a CSV, all or nothing: id, content (digest), its text or its features, choices, and an empty `answer`."""
     import pandas as pd
 
+    own = {"id", "content", "choices", "answer"}
+    places = [one.position for one in questions]
+    features = {name: target.x[places, i] for i, name in enumerate(target.feature_names) if name not in own}
     table = pd.DataFrame(
         {
             "id": [one.id for one in questions],
             "content": [one.digest for one in questions],
-            **({"text": [str(target.x[one.position]) for one in questions]} if target.kind == "text" else {}),
+            **({"text": [str(target.x[place]) for place in places]} if target.kind == "text" else features),
             "choices": [" | ".join(one.choices) for one in questions],
             "answer": "",
         }

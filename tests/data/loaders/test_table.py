@@ -148,7 +148,7 @@ def test_errors_list_the_columns(tmp_path):
         load(path, labels_column="specie")
     with pytest.raises(ValueError, match="the table has no rows"):
         load(write(tmp_path, "a,b\n", "u.csv"))
-    with pytest.raises(ValueError, match=r"text_column or path_column\. The columns are: a, b"):
+    with pytest.raises(ValueError, match=r"FILE\?path=COLUMN names one\. The columns are: a, b"):
         load(write(tmp_path, "a,b\nu,v\nw,x\n", "v.csv"))
     with pytest.raises(ValueError, match="cannot be read as parquet"):
         load(write(tmp_path, "nonsense", "w.parquet"))

@@ -133,7 +133,7 @@ def load_table(
         used = [column for column, found in looked.items() if found.values is not None]
         if not used:
             raise ValueError(
-                f"{name}: no numbers, texts or paths are left; name one by text_column or path_column. "
+                f"{name}: no numbers, texts or paths are left; FILE?text=COLUMN or FILE?path=COLUMN names one. "
                 f"The columns are: {', '.join(headers)}"
             )
         x, skipped = _numbers({column: looked[column] for column in used}, own)
