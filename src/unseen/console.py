@@ -185,8 +185,14 @@ def told(context: typer.Context, names: Sequence[str]) -> list[str]:
 
 def write_csv(file: Path, table: pd.DataFrame) -> None:
     """Write a table for spreadsheets, all or nothing: what they would run as a formula stands behind an apostrophe."""
+    written = harmless_table(table)
     with replacing(file) as temporary:
-        harmless_table(table).to_csv(temporary, index=False)
+        written.to_csv(temporary, index=False)
+    if not written.equals(table):
+        say(
+            f"{file}: cells that begin as formulas do have an apostrophe before them, so that no spreadsheet runs them; "
+            "what is read here loses it again"
+        )
 
 
 def check_ending(name: str, file: Path | None, *endings: str) -> None:
