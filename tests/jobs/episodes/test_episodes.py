@@ -86,7 +86,7 @@ def test_classes_of_too_few_samples_are_named_wherever_figures_are(data: Path, t
     order = (data, "--way", 3, "--shot", "1,3", "--queries", 4, "--episodes", 2, "--methods", "prototypes")
     told = call(*order, "--out", tmp_path / "a")
     line = (
-        "2 classes have fewer than the 3 + 4 samples of an episode, and are a class of none: class 0 (3), class 1 (6)"
+        "2 classes have fewer than the 3 + 4 samples of an episode, and take part in none: class 0 (3), class 1 (6)"
     )
     assert line in told
     assert json.loads((tmp_path / "a" / "episodes.json").read_text())["too_few"] == {"class 0": 3, "class 1": 6}
@@ -94,7 +94,7 @@ def test_classes_of_too_few_samples_are_named_wherever_figures_are(data: Path, t
     assert line in page
     assert "drawn anew in each episode from 6 of" in page
     told = call(*order[:5], "--queries", 3, *order[7:], "--out", tmp_path / "b")
-    assert "1 class has fewer than the 3 + 3 samples of an episode, and is a class of none: class 0 (3)" in told
+    assert "1 class has fewer than the 3 + 3 samples of an episode, and takes part in none: class 0 (3)" in told
 
 
 def test_what_cannot_be_is_named_before_work(data: Path, tmp_path: Path) -> None:

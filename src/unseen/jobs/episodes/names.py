@@ -22,5 +22,5 @@ def few_line(too_few: Mapping[str, int], protocol: Episodes) -> str:
     named = ", ".join(f"{name} ({n})" for name, n in too_few.items())
     return (
         f"{len(too_few)} {'class has' if one else 'classes have'} fewer than the {max(protocol.shots)} + "
-        f"{protocol.queries} samples of an episode, and {'is' if one else 'are'} a class of none: {named}"
+        f"{protocol.queries} samples of an episode, and {'takes' if one else 'take'} part in none: {named}"
     )

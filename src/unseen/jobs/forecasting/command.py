@@ -120,7 +120,8 @@ def _spanned(table: Any, horizon: int) -> str:
     firsts = table.groupby("series").time.min()
     if firsts.nunique() > 1:
         return f"{horizon} {'step' if horizon == 1 else 'steps'} of each of {len(firsts)} series, after its own end"
-    return f"{table.time.min()} to {table.time.max()}"
+    first, last = (str(time).removesuffix(" 00:00:00") for time in (table.time.min(), table.time.max()))
+    return f"{first} to {last}"
 
 
 def _figures(result: Any) -> list[str]:
