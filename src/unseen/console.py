@@ -190,8 +190,8 @@ def write_csv(file: Path, table: pd.DataFrame) -> None:
         written.to_csv(temporary, index=False)
     if not written.equals(table):
         say(
-            f"{file}: cells that begin as formulas do have an apostrophe before them, so that no spreadsheet runs them; "
-            "what is read here loses it again"
+            f"{file}: cells that begin as formulas do have an apostrophe before them, so that no spreadsheet runs "
+            "them; what is read here loses it again"
         )
 
 

@@ -473,3 +473,15 @@ def test_paths_do_not_depend_on_where_the_process_stands(tmp_path: Path, monkeyp
     monkeypatch.chdir(tmp_path)
     found, _ = read(Path("pictures"))
     assert Path(found[0].file).is_absolute()
+
+
+def test_hidden_files_are_no_pictures(tmp_path):
+    from unseen.curation.units import files_below
+
+    for name in ("a.png", "._a.png", ".trash/b.png", "sub/c.png"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    assert [file.relative_to(tmp_path).as_posix() for file in files_below(tmp_path, (".png",))] == [
+        "a.png",
+        "sub/c.png",
+    ]

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from unseen.data.reading import natural_key
-from unseen.files import walk
+from unseen.files import is_hidden, walk
 from unseen.methods.curation.laion import parse
 
 STRETCH = 100_000
@@ -73,6 +73,6 @@ def natural(file: Path) -> Any:
 
 
 def files_below(place: Path, endings: tuple[str, ...]) -> list[Path]:
-    """Files of these endings below a folder, in their order; a file is below itself."""
-    files = [place] if place.is_file() else [place / name for name in walk(place).files]
+    """Visible files of these endings below a folder, in their order; a file is below itself."""
+    files = [place] if place.is_file() else [place / name for name in walk(place, ignore=is_hidden).files]
     return sorted((f for f in files if f.name.lower().endswith(endings)), key=natural)

@@ -85,9 +85,7 @@ def test_classes_of_too_few_samples_are_named_wherever_figures_are(data: Path, t
     kept.to_csv(data, index=False)
     order = (data, "--way", 3, "--shot", "1,3", "--queries", 4, "--episodes", 2, "--methods", "prototypes")
     told = call(*order, "--out", tmp_path / "a")
-    line = (
-        "2 classes have fewer than the 3 + 4 samples of an episode, and take part in none: class 0 (3), class 1 (6)"
-    )
+    line = "2 classes have fewer than the 3 + 4 samples of an episode, and take part in none: class 0 (3), class 1 (6)"
     assert line in told
     assert json.loads((tmp_path / "a" / "episodes.json").read_text())["too_few"] == {"class 0": 3, "class 1": 6}
     page = (tmp_path / "a" / "report.html").read_text()
