@@ -107,8 +107,9 @@ def seconds(value: float) -> str:
 
 
 def deviation(spread: Mapping[str, Any], digits: int = 1, factor: float = 100) -> str:
-    """The standard deviation over seeds; nothing for one seed, which has none."""
-    return f"±{SPACE}{number(factor * spread['std'], digits)}" if len(spread["per_seed"]) > 1 else ""
+    """The standard deviation over seeds; nothing for one seed, or where all give the same."""
+    told = number(factor * spread["std"], digits)
+    return f"±{SPACE}{told}" if len(spread["per_seed"]) > 1 and float(told) > 0 else ""
 
 
 def count(n: int, noun: str, plural: str | None = None) -> str:
