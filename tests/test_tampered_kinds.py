@@ -56,7 +56,8 @@ def streamed(home: Path) -> Kind:
     x, y = np.random.default_rng(0).integers(0, 255, (8, 20, 20, 3), dtype=np.uint8), np.arange(8) % 2
     task = Domain(x=x, y=y, kind="image", classes=ClassSpace(names=("cat", "dog")), name="t")
     quick = {"iterations": 2, "batch_size": 2}
-    continue_stream("lite-clip", [task], out=home / "stream", texts=["a cat", "a dog", "a tree"], settings=quick)
+    texts = ["a cat", "a dog", "a tree"]
+    continue_stream("lite-clip", [task], out=home / "stream", texts=texts, method="zscl", settings=quick)
     return home / "stream", lambda folder: _saved(folder, False)
 
 

@@ -138,9 +138,9 @@ def test_a_run_that_is_cut_off_goes_on_where_it_was(ray_here, encoder, photos, m
         add(store, digests, features)
         raise KeyboardInterrupt
 
-    def noted(domain, positions, backend):
+    def noted(domain, positions, backend, **options):
         again.extend(positions)
-        return compute(domain, positions, backend)
+        return compute(domain, positions, backend, **options)
 
     monkeypatch.setattr(FeatureStore, "add", once)
     with pytest.raises(KeyboardInterrupt):
@@ -167,11 +167,9 @@ def test_a_sample_that_cannot_be_read_is_named(ray_here, encoder, photos, tmp_pa
 def test_compare_encodes_on_ray(ray_here, encoder, photos, tmp_path, monkeypatch):
     monkeypatch.setenv("UNSEEN_DATA", str(tmp_path / "data"))
     monkeypatch.setattr("unseen.encoders.get", lambda *_, **__: encoder)
-    labels = np.arange(25) % 2
-    source = photos.with_labels(labels, unseen.ClassSpace(names=("a", "b")))
-    inputs = dict(
-        source=source, target=photos.take(slice(0, 12)).unlabeled(), encoder="tiny", methods="source-only", seeds=1
-    )
+    source = photos.take(slice(0, 15)).with_labels(np.arange(15) % 2, unseen.ClassSpace(names=("a", "b")))
+    target = photos.take(slice(15, 25)).unlabeled()
+    inputs = dict(source=source, target=target, encoder=encoder.name, methods="source-only", seeds=1)
     there = unseen.compare(**inputs, precision="fp32", engine=ray_here)
     here = unseen.compare(**inputs, precision="fp32")
     assert there.results["candidates"][0]["validators"] == here.results["candidates"][0]["validators"]

@@ -92,7 +92,10 @@ def test_models_of_other_things_are_refused_before_any_work(vectors: Bundle, tmp
 @pytest.mark.slow
 def test_the_command_line_says_what_it_needs(vectors: Bundle, tmp_path: Path) -> None:
     model = str(vectors.save(tmp_path / "model"))
-    for more, told in (([], "name --out FILE.onnx, --web FILE.html or both"), (["--web", "p.html"], "reads features")):
+    for more, told in (
+        ([], "name --out FILE.onnx, --web FILE.html or both"),
+        (["--web", "p.html"], "this one reads vectors of numbers"),
+    ):
         order = [sys.executable, "-m", "unseen.cli", "export", model, *more]
         done = subprocess.run(order, capture_output=True, text=True, cwd=tmp_path)
         assert (done.returncode, len(done.stderr.splitlines())) == (1, 1), done.stderr
