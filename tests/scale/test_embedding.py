@@ -166,7 +166,7 @@ def test_a_sample_that_cannot_be_read_is_named(ray_here, encoder, photos, tmp_pa
 @pytest.mark.slow
 def test_compare_encodes_on_ray(ray_here, encoder, photos, tmp_path, monkeypatch):
     monkeypatch.setenv("UNSEEN_DATA", str(tmp_path / "data"))
-    monkeypatch.setattr("unseen.encoders.get", lambda *_, **__: encoder)
+    monkeypatch.setattr("unseen.encoders.registry.get", lambda *_, **__: encoder)
     source = photos.take(slice(0, 15)).with_labels(np.arange(15) % 2, unseen.ClassSpace(names=("a", "b")))
     target = photos.take(slice(15, 25)).unlabeled()
     inputs = dict(source=source, target=target, encoder=encoder.name, methods="source-only", seeds=1)
