@@ -11,14 +11,14 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from unseen.claims import worlds
+from unseen.claims.arms import absorb, clip_loss, in_epochs
 from unseen.claims.base import Result
 from unseen.claims.pruning_pools import EPS, NOISE, emoji_features, web_like
 from unseen.data.domain import Domain
-from unseen.data.samplers import Batch, batches, steps
+from unseen.data.samplers import Batch, steps
 from unseen.evaluation.metrics.classification import mean_class_accuracy
 from unseen.nn.concepts import find_concepts, random_rule, similarity_rule
-from unseen.nn.schedules import warm_cosine
-from unseen.nn.train import Run, train
+from unseen.nn.train import Run
 from unseen.runtime import reproducible, without_checkpoints
 
 KEEP = 0.277
@@ -160,26 +160,10 @@ def learn(x: NDArray[np.float32], texts: NDArray[np.float32], length: int) -> To
 
     def objective(batch: Batch, run: Run) -> Tensor:
         pictures = F.dropout((batch.x - mean) / spread, 0.2)
-        logits = towers.scale.exp().clamp(max=100) * towers.cosines(pictures, words[batch.index])
-        own = torch.arange(len(logits))
-        return (F.cross_entropy(logits, own) + F.cross_entropy(logits.T, own)) / 2
+        return clip_loss(towers.scale.exp().clamp(max=100) * towers.cosines(pictures, words[batch.index]))
 
-    per_epoch = steps(len(x), BATCH)
-    train(
-        objective,
-        name="pairs",
-        nets={"towers": towers},
-        optimizers={"adam": adam},
-        schedulers={"rate": warm_cosine(adam, length, per_epoch)},
-        batches=batches(Domain(x=x, kind="features"), BATCH),
-        epochs=-(-length // per_epoch),
-        steps_per_epoch=per_epoch,
-    )
-    first = towers.image[0]
-    assert isinstance(first, nn.Linear)
-    with torch.no_grad():  # the standardization goes into the first layer
-        first.weight.div_(spread)
-        first.bias.sub_(first.weight @ mean)
+    in_epochs(objective, towers, adam, Domain(x=x), name="pairs", size=BATCH, n_steps=length)
+    absorb(towers.image[0], mean, spread)
     return towers.eval()
 
 
