@@ -1,4 +1,4 @@
-"""What arms of claims share: samples of each class, and small networks that are taught by an objective."""
+"""What arms of claims share: samples of each class or of some, small networks that are taught by an objective."""
 
 from __future__ import annotations
 
@@ -23,6 +23,15 @@ Objective = Callable[[Batch, Run], Tensor]
 def rows_of_each(y: Int[np.ndarray, " n"], most: int, rng: np.random.Generator) -> Int[np.ndarray, " m"]:
     """At most so many samples of every class, drawn at random, class after class."""
     return np.concatenate([rng.permutation(np.flatnonzero(y == label))[:most] for label in np.unique(y)])
+
+
+def of_classes(domain: Domain, chosen: Int[np.ndarray, " k"]) -> Domain:
+    """The samples of some classes, which are then all there are, in this order."""
+    place = np.full(max(int(domain.labels.max()), int(chosen.max())) + 1, -1)
+    place[chosen] = np.arange(len(chosen))
+    kept = domain.take(place[domain.labels] >= 0)
+    classes = None if domain.classes is None else domain.classes.take(chosen)
+    return kept.replace(y=place[kept.labels], classes=classes)
 
 
 def clip_loss(logits: Float[Tensor, "n n"], targets: Float[Tensor, "n n"] | None = None) -> Float[Tensor, ""]:
