@@ -97,13 +97,6 @@ def pairs(case: str, seed: int) -> Result:
     return out
 
 
-@torch.no_grad()
-def _cosines(towers: Towers, x: NDArray[np.float32], texts: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Of each picture and its own caption, (n,)."""
-    images, words = towers.image(torch.as_tensor(x)), towers.text(torch.as_tensor(texts))
-    return F.cosine_similarity(images, words).double().numpy()
-
-
 def scored(
     x: NDArray[np.float32], texts: NDArray[np.float32], rng: np.random.Generator, seed: int
 ) -> NDArray[np.float64]:
@@ -117,7 +110,9 @@ def scored(
         others = half != own
         with reproducible(seed), without_checkpoints():
             towers = learn(x[others], texts[others], EPOCHS // 2 * steps(int(others.sum()), BATCH))
-        out[~others] = _cosines(towers, x[~others], texts[~others])
+        with torch.no_grad():
+            images, words = towers.image(torch.as_tensor(x[~others])), towers.text(torch.as_tensor(texts[~others]))
+            out[~others] = F.cosine_similarity(images, words).double().numpy()
     return out
 
 
@@ -131,7 +126,7 @@ def captions(pool: Domain, at: NDArray[np.intp], rng: np.random.Generator) -> ND
     forms = []
     for name, group, words in zip(*(pool.columns[key][at].tolist() for key in ("name", "subgroup", "keywords"))):
         some = ", ".join(words.split(", ")[:3])
-        forms.append((name, f"a drawing of {plain(group)}", some)[int(rng.integers(3))])
+        forms.append((name, f"a drawing of {group.replace('-', ' ')}", some)[int(rng.integers(3))])
     return embedded(tuple(forms))
 
 
@@ -144,11 +139,6 @@ def embedded(texts: tuple[str, ...]) -> NDArray[np.float32]:
 @functools.lru_cache(maxsize=64)
 def _embedded(texts: tuple[str, ...]) -> NDArray[np.float32]:
     return worlds.minilm(texts).astype(np.float32)
-
-
-def plain(group: str) -> str:
-    """A subgroup in words."""
-    return group.replace("-", " ")
 
 
 def learn(x: NDArray[np.float32], texts: NDArray[np.float32], length: int) -> Towers:
@@ -173,7 +163,7 @@ def grade(towers: Towers, exams: dict[str, Domain]) -> dict[str, float]:
     out = {}
     for name, exam in exams.items():
         groups = [str(exam.columns["subgroup"][exam.labels == label][0]) for label in np.unique(exam.labels)]
-        words = torch.as_tensor(embedded(tuple(f"a drawing of {plain(group)}" for group in groups)))
+        words = torch.as_tensor(embedded(tuple(f"a drawing of {group.replace('-', ' ')}" for group in groups)))
         said = towers.cosines(torch.as_tensor(exam.x), words).argmax(dim=1).numpy()
         out[name] = mean_class_accuracy(np.searchsorted(np.unique(exam.labels), exam.labels), said)
     exam = exams["by words"]
