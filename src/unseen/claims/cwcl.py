@@ -230,8 +230,7 @@ LEDGER = (
     mechanism("attached", better("sharpened", "one pair each", "structure"),
         "A continuous measure of similarity carries the frozen space's structure: the cosines of new samples follow "
         "those of the frozen tower more than with one pair each (sharpened weights)."),
-    effect("attached", better("sharpened", "one pair each", "structure", by=0.05),
-        "It does so by more than .05."),
+    effect("attached", better("sharpened", "one pair each", "structure", by=0.05), "It does so by more than .05."),
     effect("attached", better("published", "one pair each", "structure"),
         "The weights as published carry more of the structure than one pair each."),
     effect("attached", better("published", "one pair each", "accuracy"),

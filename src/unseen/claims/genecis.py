@@ -188,15 +188,13 @@ LEDGER = (
         "The picture counts, too: better than by the text alone."),
     mechanism("composed", at_most("image", "times chance", 2.5),
         "The questions cannot be answered by the picture alone: less than 2.5 times chance."),
-    mechanism("composed", at_most("text", "times chance", 2.5),
-        "Nor by the text alone."),
+    mechanism("composed", at_most("text", "times chance", 2.5), "Nor by the text alone."),
     promised("composed", at_least("combiner", "times chance", 2.0),
         "The combiner finds at least twice as much as chance."),
     promised("composed", better("combiner", "sum", "recall"),
         "A combiner that is trained on triplets mined from captions is better than the sum of picture and text, whose "
         "share is tuned on triplets that were mined alike (42 sums were tried; of the combiner 15 epochs)."),
-    effect("composed", better("combiner", "sum", "recall", by=0.05),
-        "By five points."),
+    effect("composed", better("combiner", "sum", "recall", by=0.05), "By five points."),
     effect("composed", beats_all("combiner", ("sum", "image", "text", "named"), "recall"),
         "It is better than every way to ask without it: also than naming what of the picture stays and searching by "
         "words, which is told all words and which of them a question is about."),
@@ -238,17 +236,14 @@ claim = Claim(
     ledger=LEDGER,
     experiments={
         "composed": Experiment(
-            run=composed,
-            development=("development noto", "development twemoji"),
+            run=composed, development=("development noto", "development twemoji"),
             confirmation=("confirmation noto-v1", "confirmation fluent-emoji", "confirmation emojione-v1"),
             seeds=(0, 1), fresh_seeds=(100, 101, 102), unit="vendor",
             data=lambda case: of_vendors([case.split()[1]], "name")),
         "captioned": Experiment(
-            run=captioned,
-            development=("development noto", "development twemoji"),
-            confirmation=("confirmation noto-v1", "confirmation fluent-emoji", "confirmation emojione-v1"),
-            seeds=(0,), fresh_seeds=(100,), unit="vendor",
-            data=lambda case: of_vendors([case.split()[1]], "name")),
+            run=captioned, development=("development noto", "development twemoji"),
+            confirmation=("confirmation noto-v1", "confirmation fluent-emoji", "confirmation emojione-v1"), seeds=(0,),
+            fresh_seeds=(100,), unit="vendor", data=lambda case: of_vendors([case.split()[1]], "name")),
     },
     licences=(worlds.EMOJI, worlds.LITE0, worlds.MINILM),
 )

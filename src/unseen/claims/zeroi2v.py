@@ -265,15 +265,13 @@ LEDGER: tuple[Assertion, ...] = (
         "It is five points better than a linear head on the mean of frozen frames."),
     effect("order", better("zeroi2v", "concatenated, logistic", "accuracy"),
         "It is better than logistic regression on all frozen frames beside each other."),
-    effect("order", better("zeroi2v", "gru", "accuracy"),
-        "It is better than a GRU over frozen frames."),
+    effect("order", better("zeroi2v", "gru", "accuracy"), "It is better than a GRU over frozen frames."),
     effect("order", better("zeroi2v", "pixels, logistic", "accuracy"),
         "It is better than logistic regression on small frames beside each other."),
     effect("order", not_worse("zeroi2v", "fine-tuned", "accuracy", within=0.01),
         "Fine-tuning all weights, with the same heads, for as many steps, is not needed: it is no more than a point "
         "better."),
-    effect("order", at_most("zeroi2v", "learns", 0.2),
-        "A fifth of the weights learn, or fewer."),
+    effect("order", at_most("zeroi2v", "learns", 0.2), "A fifth of the weights learn, or fewer."),
     effect("few", joined(not_worse("zeroi2v", "fine-tuned", "accuracy", within=0.01),
                          better("zeroi2v", "nothing", "accuracy", by=0.05)),
         "With eight clips of a motion, fine-tuning all weights with the same heads is no more than a point better, and "
@@ -299,8 +297,7 @@ LEDGER: tuple[Assertion, ...] = (
         "HMDB-51 and UCF-101 are not at hand; preset few-shot; not run."),
     not_testable("Other ways of adapting image models to videos inevitably bring extra cost.",
         "It is about other systems; what adapters cost that are not merged is above."),
-    not_testable("Research moves from full fine-tuning to parameter-efficient adaptation.",
-        "It is about the field."),
+    not_testable("Research moves from full fine-tuning to parameter-efficient adaptation.", "It is about the field."),
 )
 
 SPLITS: dict[str, Any] = {
