@@ -15,7 +15,7 @@ from unseen.claims import worlds
 from unseen.claims.base import Claim, Experiment, Result
 from unseen.claims.conditions import at_least, at_most, beats_all, better
 from unseen.claims.drawings import of_vendors
-from unseen.claims.emoji_scenes import IDEAS, PLACES, WEATHERS, noisy, scenes, things, towers
+from unseen.claims.emoji_scenes import IDEAS, PLACES, WEATHERS, Scenes, noisy, scenes, things, towers
 from unseen.claims.ledger import effect, mechanism, not_testable, paper_scale, promised
 from unseen.data.domain import Domain
 from unseen.evaluation.composed import evaluate_global, evaluate_templates
@@ -58,7 +58,7 @@ def composed(case: str, seed: int) -> Result:
     own, net = scenes(case, "learnt"), towers(case, seed)
     pairs = own.pairs()
     method = GeneCIS(**{**BUDGET, "random_state": seed}).fit(pairs=pairs, model=net)
-    way, share = tuned(method, own.features, own.captions)
+    way, share = tuned(method, own)
     beside = GeneCIS(**{**BUDGET, "text_distractors": True, "random_state": seed}).fit(pairs=pairs, model=net)
     table: Result = {}
     for arm, asking in {
@@ -155,28 +155,22 @@ def added(method: GeneCIS, x: torch.Tensor, said: Sequence[str], share: float) -
 
 
 @torch.no_grad()
-def tuned(method: GeneCIS, features: NDArray[np.float32], captions: NDArray[np.str_]) -> tuple[str, float]:
+def tuned(method: GeneCIS, own: Scenes) -> tuple[str, float]:
     """The sum, of vectors or of unit vectors, and the share of the text that find most targets of triplets."""
-    miner = TripletMiner(rows_of(_pairs(features, captions), captions.tolist()))
+    miner = TripletMiner(rows_of(own.pairs(), own.captions.tolist()))
     drawn = [miner.sample(seed) for seed in range(TUNED_ON)]
-    reference = torch.as_tensor(features[[triplet.reference.sample for triplet in drawn]])
+    reference = torch.as_tensor(own.features[[triplet.reference.sample for triplet in drawn]])
     place = [triplet.target.sample for triplet in drawn]
-    gallery = method.embed_gallery(torch.as_tensor(features[place]))
-    said, own = [triplet.condition for triplet in drawn], torch.tensor(place)
+    gallery = method.embed_gallery(torch.as_tensor(own.features[place]))
+    said, truth = [triplet.condition for triplet in drawn], torch.tensor(place)
 
     def recall(way: str, share: float) -> float:
         unit = way == "unit sum"
         q = added(method, reference, said, share) if unit else method.embed_query(reference, said, "sum", share)
-        return float((own[(q @ gallery.T).argmax(dim=1)] == own).float().mean())
+        return float((truth[(q @ gallery.T).argmax(dim=1)] == truth).float().mean())
 
     tries = [(way, share) for way in ("unit sum", "sum") for share in SHARES]
     return max(tries, key=lambda one: (recall(*one), -abs(one[1] - 0.5)))
-
-
-def _pairs(features: NDArray[np.float32], captions: NDArray[np.str_]) -> Any:
-    from unseen.data.pairs import Pairs
-
-    return Pairs(Domain(x=features, name="scenes"), Domain(x=captions, kind="text", name="captions"))
 
 
 # fmt: off
