@@ -332,6 +332,8 @@ LEDGER = (
         "50 random halves. Other data sets join as `auxiliary`, by unseen.data.classes.join and realign."),
 )
 EMOJI: dict[str, Any] = {"data": lambda case: of_split(case, "name", "keywords", "group", "subgroup")}
+HALVES: dict[str, Any] = {
+    split: tuple(f"{split}/{group}/{half}" for group in GROUPS for half in range(2)) for split in VENDORS}
 
 claim = Claim(
     slug="mte-zsar",
@@ -347,8 +349,7 @@ claim = Claim(
         "mapping": Experiment(
             run=run_mapping, unit="tenth of the classes", **EMOJI, **of_both(range(FOLDS)), **seeds(1)),
         "augmentation": Experiment(
-            run=run_augmentation, unit="half of a group", **EMOJI, **seeds(2), **{
-                split: tuple(f"{split}/{group}/{half}" for group in GROUPS for half in range(2)) for split in VENDORS}),
+            run=run_augmentation, unit="half of a group", **EMOJI, **HALVES, **seeds(2)),
     },
     licences=(worlds.EMOJI, worlds.LITE0, worlds.MINILM),
 )
