@@ -17,7 +17,6 @@ from unseen.claims.frequency_ladder import (
     base,
     corpus,
     ladder,
-    noisy,
     pretrain,
     split_emoji,
     tokens,
@@ -27,7 +26,7 @@ from unseen.claims.frequency_ladder import (
 
 def test_the_search_counts_what_a_ladder_wrote() -> None:
     for case in ("printed", "abdefghijn", "ABCDEFGHIJ"):
-        of = noisy(case, 0.1)
+        of = world(case, 0.1)
         sizes = ladder(claim.RUNGS, 3)
         chosen, captions = corpus(of, np.arange(len(of.y)), sizes, 0)
         assert claim.searched(of, captions).tolist() == sizes.tolist()
@@ -59,7 +58,7 @@ def test_a_model_learns_what_it_is_shown_often() -> None:
 
 def test_a_long_tailed_set_is_balanced_and_of_the_rare_ones() -> None:
     for case in ("printed", "ABCDEFGHIJ"):
-        of = noisy(case, 0.2)
+        of = world(case, 0.2)
         rows = claim.long_tailed(of, np.arange(500), of.concepts[:4], 20)
         assert np.bincount(of.y[rows]).tolist() == [20] * 4
 
@@ -79,7 +78,7 @@ def test_equal_factors_and_equal_steps_are_as_many_pairs_and_steps_of_training()
 
 def test_one_noise_is_used_by_every_case() -> None:
     for case in ("printed", "abcdefghij"):
-        a, b = world(case), noisy(case, NOISE)
+        a, b = world(case), world(case, NOISE)
         np.testing.assert_array_equal(a.x, b.x)
     assert LOW_NOISE < NOISE < HIGH_NOISE
     for experiment in ("ladder", "similarity", "long tail"):
@@ -154,7 +153,7 @@ def test_mnist_is_read_and_its_halves_share_no_picture() -> None:
     from unseen.data.sources import SourceUnavailable
 
     try:
-        odd, even = noisy("mnist odd", 0.0), noisy("mnist even", 0.0)
+        odd, even = world("mnist odd", 0.0), world("mnist even", 0.0)
     except SourceUnavailable as error:
         pytest.skip(str(error))
     assert odd.x.shape == even.x.shape == (2500, 64)

@@ -9,7 +9,7 @@ import pytest
 import torch
 from PIL import Image
 
-from unseen.claims import laion_site, small_web
+from unseen.claims import arms, laion_site, small_web
 from unseen.curation.accounting import Accounting
 from unseen.data import sources
 from unseen.data.domain import Domain
@@ -130,7 +130,7 @@ def test_towers_learn_pairs_and_name_pictures_better_than_chance() -> None:
 @pytest.mark.parametrize("n", [5, 60, 200])
 def test_steps_are_as_many_as_asked_for_whatever_the_number_of_pairs(n: int, monkeypatch: pytest.MonkeyPatch) -> None:
     asked = []
-    monkeypatch.setattr(small_web, "train", lambda *args, **told: asked.append(told))
+    monkeypatch.setattr(arms, "train", lambda *args, **told: asked.append(told))
     small_web.learn(torch.randn(n, 1280), [["a thing"]] * n, seed=0, n_steps=37, batch=64)
     assert asked[0]["epochs"] * asked[0]["steps_per_epoch"] == 37
 

@@ -9,12 +9,12 @@ import pytest
 import torch
 
 from unseen.claims.completions import Completion, counted, folds, graded_tails, parted
-from unseen.claims.locales import _kept, cldr
 from unseen.claims.ontozsl import incidence
 from unseen.claims.schemas import CLDR, NATIONS, UMLS, schema_of, types_of
 from unseen.data.ontology import Ontology, build
 from unseen.data.sources.downloads import SourceUnavailable
 from unseen.data.sources.graphs import Graph, graph, knowledge_graph
+from unseen.data.sources.locales import _kept, cldr
 
 pytestmark = pytest.mark.skipif(importlib.util.find_spec("pykeen") is None, reason="the graphs are in pykeen")
 

@@ -11,12 +11,12 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from unseen.claims import worlds
+from unseen.claims.arms import of_classes
 from unseen.claims.base import Claim, Experiment, Result
 from unseen.claims.conditions import better, equals, not_worse
 from unseen.claims.drawings import VENDORS, of_vendors
 from unseen.claims.ledger import effect, mechanism, not_testable, paper_scale
 from unseen.claims.small_clip import DIM, VENDOR, Joined, seen_by, towers
-from unseen.data.classes import realign
 from unseen.data.domain import Domain
 from unseen.data.samplers import hold_out
 from unseen.methods.adaptation.ad_clip import ADCLIP
@@ -189,7 +189,7 @@ def drawn(joined: Joined, case: str, seed: int) -> Parts:
     chosen = classes_of(case, styles)
     kept, out = [], []
     for i, style in enumerate(styles):
-        domain = _only(style, chosen)
+        domain = of_classes(style, np.array(chosen))
         learnt, held_out = hold_out(domain.labels, HELD_OUT, 2 * seed + i)
         kept.append(domain.take(np.flatnonzero(learnt)))
         out.append(domain.take(np.flatnonzero(held_out)))
@@ -205,13 +205,6 @@ def classes_of(case: str, styles: list[Domain]) -> list[int]:
     half = by_name[:15] if split == "development" else by_name[15:]
     large = [i for i in half if all((style.labels == i).sum() >= 10 for style in styles)]
     return sorted(sorted(large, key=lambda i: worlds.hashed(f"{case} {classes.names[i]}"))[:CLASSES])
-
-
-def _only(domain: Domain, chosen: list[int]) -> Domain:
-    """The images of some classes, which are then all there are."""
-    assert domain.classes is not None
-    kept, classes = domain.take(np.flatnonzero(np.isin(domain.labels, chosen))), domain.classes.take(chosen)
-    return kept.replace(y=realign(kept.labels, domain.classes, classes), classes=classes)
 
 
 # fmt: off

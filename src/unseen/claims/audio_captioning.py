@@ -229,8 +229,7 @@ claim = Claim(
         "parts": Experiment(
             run=parts, data=read, unit="block of sounds", **of_both([f"block {block}" for block in BLOCKS]),
             **seeds(1)),
-        "domains": Experiment(
-            run=crossed, data=read, unit="half and block", **of_both(_HALVES), **seeds(1)),
+        "domains": Experiment(run=crossed, data=read, unit="half and block", **of_both(_HALVES), **seeds(1)),
     },
     licences=(CREDIT, EVENTS_CREDIT, worlds.MINILM),
     behaviour=behaviour,

@@ -168,8 +168,7 @@ LEDGER: tuple[Assertion, ...] = (
         "Self-supervised learning from both domains is better than from the source alone."),
     effect("sprites", better("MAE both", "random encoder", "5 shot", by=0.02),
         "Self-supervised learning gives features that name motions better than an encoder that has learnt nothing."),
-    effect("sprites", better("MAE both", "MAE target", "5 shot"),
-        "It is better than from the target alone."),
+    effect("sprites", better("MAE both", "MAE target", "5 shot"), "It is better than from the target alone."),
     effect("sprites", better("MAE + supervised", "supervised", "5 shot"),
         "Pre-training on both helps what is then learnt from labels."),
     effect("sprites", better("MAE + supervised", "MAE both", "5 shot"),
@@ -186,8 +185,7 @@ LEDGER: tuple[Assertion, ...] = (
         "With five clips it is better than logistic regression on small frames beside each other."),
     effect("sprites", better("full, lam 1", "differences", "5 shot"),
         "With five clips it is better than logistic regression on differences of small frames."),
-    effect("sprites", better("full, lam 1", "differences", "1 shot"),
-        "And with one."),
+    effect("sprites", better("full, lam 1", "differences", "1 shot"), "And with one."),
     paper_scale("It is better than earlier cross-domain few-shot techniques on several benchmark data sets.",
         "Kinetics, UCF101, HMDB51, Something-Something, Diving48 and RareAct are not at hand. With them: "
         "`unseen.CDFSLV().fit(source=..., target=..., support=...)` on `ready(load(folder), (112, 112))`, then "
@@ -195,8 +193,7 @@ LEDGER: tuple[Assertion, ...] = (
     not_testable("Few-shot learning of video actions across domains is more challenging than within one, and was not "
         "treated before.",
         "It is about the field."),
-    not_testable("Code is available.",
-        "It is at github.com/Sarinda251/CDFSL-V; the card says where this one differs."),
+    not_testable("Code is available.", "It is at github.com/Sarinda251/CDFSL-V; the card says where this one differs."),
 )
 
 claim = Claim(

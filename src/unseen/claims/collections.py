@@ -18,12 +18,7 @@ from unseen.data.tasks.base import objects
 from unseen.data.taxonomies import Taxonomy, hpo, icd9_titles, icd10cm
 from unseen.nn.writers import RememberingWriter, key_of, smollm2
 
-BRANCHES = {
-    "skin": "HP:0001574",
-    "eye": "HP:0000478",
-    "heart": "HP:0001626",
-    "blood": "HP:0001871",
-}
+BRANCHES = {"skin": "HP:0001574", "eye": "HP:0000478", "heart": "HP:0001626", "blood": "HP:0001871"}
 DEVELOPED_ON = ("skin", "eye")
 """Whose terms are in no other collection."""
 CHAPTERS = {"icd circulation": "9"}

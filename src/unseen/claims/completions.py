@@ -14,15 +14,16 @@ from jaxtyping import Float
 from numpy.typing import NDArray
 from torch import Tensor
 
+from unseen.claims.arms import rows_of_each
 from unseen.claims.base import Result
 from unseen.claims.folds import ridge_prototypes
-from unseen.claims.locales import cldr
 from unseen.claims.schemas import schema_of, types_of
 from unseen.claims.worlds import of_texts
 from unseen.data.classes import ClassSpace
 from unseen.data.domain import Domain
 from unseen.data.ontologies import with_ontology
 from unseen.data.sources.graphs import Graph, knowledge_graph
+from unseen.data.sources.locales import cldr
 from unseen.data.typing import FloatArray, IntArray
 from unseen.data.words import wordllama
 from unseen.evaluation.metrics.ranking import filtered_ranks, known_tails, ranking_scores
@@ -94,7 +95,8 @@ def parted(graph: Graph, unseen: IntArray) -> Completion:
     classes = classes.replace(seen=np.setdiff1d(np.arange(len(classes)), unseen))
     there = np.isin(np.arange(len(graph.entities)), learnt.pairs.x)
     test = graph.triples[new]
-    test = _some(test[there[test[:, [0, 2]]].all(axis=1)])
+    test = test[there[test[:, [0, 2]]].all(axis=1)]
+    test = test[np.sort(rows_of_each(test[:, 1], MOST, np.random.default_rng(0)))]
     kinds = types_of(learnt)
     within = np.zeros((len(test), len(graph.entities)), dtype=bool)
     for relation in unseen:
@@ -119,13 +121,6 @@ def _asked(triples: IntArray, relation: int) -> int:
     """How many triples of a relation have ends that other relations know."""
     own = triples[:, 1] == relation
     return int(np.isin(triples[own][:, [0, 2]], triples[~own][:, [0, 2]]).all(axis=1).sum())
-
-
-def _some(test: IntArray) -> IntArray:
-    """At most `MOST` triples of each relation."""
-    rng = np.random.default_rng(0)
-    kept = [rng.permutation(np.flatnonzero(test[:, 1] == r))[:MOST] for r in np.unique(test[:, 1])]
-    return test[np.sort(np.concatenate(kept))]
 
 
 def graded_tails(given: Completion, scores: FloatArray) -> dict[str, float]:
@@ -165,18 +160,13 @@ class SharedPairs(RelationOntoZSL):
 _PAIRS: dict[Any, PairEncoder] = {}
 
 
-def texts_of(classes: ClassSpace) -> list[str]:
-    """The text of each relation."""
-    assert classes.ontology is not None
-    assert classes.ontology.texts is not None
-    return [classes.ontology.texts[i] for i in classes.ontology.nodes]
-
-
 @functools.cache
 def relation_vectors(name: str, number: int, seed: int) -> dict[str, Float[Tensor, "r a"]]:
     """What a relation is told by, in each arm."""
     classes = completion(name, number).classes
     assert classes.ontology is not None
+    assert classes.ontology.texts is not None
+    texts = [classes.ontology.texts[i] for i in classes.ontology.nodes]
     encoder = OntologyEncoder(random_state=seed).fit(classes.ontology)
     names = list(classes.names)
     plain = [relation.replace("_", " ") for relation in names]
@@ -185,7 +175,7 @@ def relation_vectors(name: str, number: int, seed: int) -> dict[str, Float[Tenso
     return {
         "random": random,
         "names": text_vectors(plain, wordllama()).vectors,
-        "texts": text_vectors(texts_of(classes), wordllama()).vectors,
+        "texts": text_vectors(texts, wordllama()).vectors,
         **{part: encoder.transform(names, part) for part in ("structure", "text", "structure+text")},
     }
 

@@ -357,9 +357,8 @@ claim = Claim(
             for name, deviation in (("low noise", LOW_NOISE), ("high noise", HIGH_NOISE))
         },
         "synthetic": Experiment(
-            run=run_synthetic, data=ink,
-            development=("abdefghijn", "kmpqrtuwyz"), confirmation=("ABCDEFGHIJ", "KLMNOPQRST"),
-            unit="rendered concepts", **seeds(2)),
+            run=run_synthetic, data=ink, development=("abdefghijn", "kmpqrtuwyz"),
+            confirmation=("ABCDEFGHIJ", "KLMNOPQRST"), unit="rendered concepts", **seeds(2)),
         "similarity": Experiment(run=run_similarity, **PIXELS),
         "long tail": Experiment(run=run_long_tail, **PIXELS),
         "emoji": Experiment(

@@ -69,16 +69,11 @@ def chosen_temperature(data: Pool, found: Concepts) -> float:
     tried = [*TEMPERATURES, found.select(2).temperature]
     scores = []
     for t in tried:
-        kept = [found.select(number_of(data, share), temperature=t).indices for share in BUDGETS]
+        kept = [found.select(round(share * len(data.x)), temperature=t).indices for share in BUDGETS]
         scores.append(
             np.mean([nearest_neighbour(data.x[i], data.y[i], data.validation, data.validation_y) for i in kept])
         )
     return float(tried[int(np.argmax(scores))])
-
-
-def number_of(data: Pool, share: float) -> int:
-    """How many samples a budget is."""
-    return round(share * len(data.x))
 
 
 def grade(data: Pool, found: Concepts, settings: dict[str, Any], of: int | None = None) -> dict[str, float]:

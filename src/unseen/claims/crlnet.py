@@ -230,8 +230,7 @@ LEDGER: tuple[Assertion, ...] = (
         "It is the conditioning that does it: without it, the same network tells classes apart less."),
     effect("hard queries", at_least("prototypes", "lost", 0.05),
         "Where what is asked about is harder than what is labelled, few-shot methods lose: here prototypes."),
-    effect("hard queries", better("crlnet", "prototypes", "lost", lower=True),
-        "It loses less than prototypes do."),
+    effect("hard queries", better("crlnet", "prototypes", "lost", lower=True), "It loses less than prototypes do."),
     effect("hard queries", better("crlnet", "nothing", "lost", lower=True),
         "It loses less than the frozen features do."),
     effect("hard queries", better("crlnet", "nothing", "hard", by=0.03),
@@ -299,12 +298,10 @@ claim = Claim(
     ledger=LEDGER,
     experiments={
         "hard queries": Experiment(
-            run=run, **CASES, **seeds(1),
-            development=("development emoji", "development letters"),
+            run=run, **CASES, **seeds(1), development=("development emoji", "development letters"),
             confirmation=("confirmation emoji", "confirmation letters", "confirmation stamps")),
         "ablation": Experiment(
-            run=run_ablation, **CASES, **seeds(1),
-            development=("development emoji", "development letters"),
+            run=run_ablation, **CASES, **seeds(1), development=("development emoji", "development letters"),
             confirmation=("confirmation emoji", "confirmation letters", "confirmation stamps")),
     },
     licences=(worlds.EMOJI, worlds.FONTS, worlds.STAMPS, worlds.LITE0),

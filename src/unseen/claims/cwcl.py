@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from unseen.claims import worlds
-from unseen.claims.base import Claim, Experiment, Result, of_both
+from unseen.claims.base import Claim, Experiment, Result, of_both, seeds
 from unseen.claims.conditions import better, not_worse
 from unseen.claims.drawings import by, of_half, of_vendors
 from unseen.claims.ledger import effect, mechanism, not_testable, paper_scale, promised
@@ -41,18 +41,8 @@ TEMPLATES = ("{}.", "a picture of {}.", "an emoji of {}.", "a drawing of {}.")
 Vectors = Callable[[Sequence[Any]], NDArray[np.float32]]
 
 
-def attached(case: str, seed: int) -> Result:
-    """Drawings of one vendor learn the space of MiniLM by their names; the case is `SPLIT VENDOR/OTHER`."""
-    return joined(case, seed, worlds.minilm, untaught=True)
-
-
-def another(case: str, seed: int) -> Result:
-    """The same with another frozen model: the mean of the vectors of a name's words (wordllama)."""
-    return joined(case, seed, mean_of_words)
-
-
 def joined(case: str, seed: int, vectors: Vectors, *, untaught: bool = False) -> Result:
-    """Drawings of one vendor learn the space of a frozen model of texts.
+    """Drawings of one vendor learn the space of a frozen model of texts by name; the case is `SPLIT VENDOR/OTHER`.
 
     A quarter of the emoji is held out. `accuracy` is zero-shot among all subcategories on those, of `other` as another
     vendor draws them; `recall` how often a drawing finds its name among the first five; `structure` the correlation of
@@ -230,8 +220,7 @@ LEDGER = (
     mechanism("attached", better("sharpened", "one pair each", "structure"),
         "A continuous measure of similarity carries the frozen space's structure: the cosines of new samples follow "
         "those of the frozen tower more than with one pair each (sharpened weights)."),
-    effect("attached", better("sharpened", "one pair each", "structure", by=0.05),
-        "It does so by more than .05."),
+    effect("attached", better("sharpened", "one pair each", "structure", by=0.05), "It does so by more than .05."),
     effect("attached", better("published", "one pair each", "structure"),
         "The weights as published carry more of the structure than one pair each."),
     effect("attached", better("published", "one pair each", "accuracy"),
@@ -293,19 +282,20 @@ LEDGER = (
         "Neither Common Voice, SLURP, STOP and Speech Commands nor a voice that could speak sentences is at hand. With "
         "features of a speech encoder: `unseen align speech.npy texts.csv --exam keywords.csv`; not run."),
 )
+EMOJI: Mapping[str, Any] = {
+    "data": lambda case: of_vendors(case.split()[1].split("/"), "name", "subgroup"), "unit": "pair of vendors",
+    **of_both(VENDORS)}
+
 claim = Claim(
     slug="cwcl",
     ledger=LEDGER,
     experiments={
         "attached": Experiment(
-            run=attached, **of_both(VENDORS), seeds=(0, 1), fresh_seeds=(100, 101), unit="pair of vendors",
-            data=lambda case: of_vendors(case.split()[1].split("/"), "name", "subgroup")),
-        "another": Experiment(
-            run=another, **of_both(VENDORS), seeds=(0,), fresh_seeds=(100,), unit="pair of vendors",
-            data=lambda case: of_vendors(case.split()[1].split("/"), "name", "subgroup")),
+            run=functools.partial(joined, vectors=worlds.minilm, untaught=True), **EMOJI, **seeds(2)),
+        "another": Experiment(run=functools.partial(joined, vectors=mean_of_words), **EMOJI, **seeds(1)),
         "simulated": Experiment(
             run=simulated, development=tuple(f"world {i}" for i in range(1, 6)),
-            confirmation=tuple(f"world {i}" for i in range(11, 17)), seeds=(0,), fresh_seeds=(100,), unit="world"),
+            confirmation=tuple(f"world {i}" for i in range(11, 17)), unit="world", **seeds(1)),
     },
     licences=(worlds.EMOJI, worlds.LITE0, worlds.MINILM, "wordllama: MIT"),
 )

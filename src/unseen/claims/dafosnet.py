@@ -10,18 +10,18 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image
 from torch import Tensor
 
 from unseen.claims import worlds
+from unseen.claims.arms import of_classes, rows_of_each
 from unseen.claims.base import Claim, Experiment, Result, seeds
 from unseen.claims.conditions import better, not_worse
 from unseen.claims.drawings import of_vendors
 from unseen.claims.ledger import Assertion, effect, mechanism, not_testable, paper_scale
-from unseen.claims.letters import letters
+from unseen.claims.letters import in_family, letters
 from unseen.claims.noun_kinds import nouns
 from unseen.claims.shifts import subgroups
-from unseen.data.domain import Domain, Lazy
+from unseen.data.domain import Domain
 from unseen.evaluation.episodes import Episodes, EpisodeScores
 from unseen.methods.baselines.linear_probe import LinearProbe
 from unseen.methods.baselines.prototypes import Prototypes
@@ -51,11 +51,7 @@ EXAM = Episodes(way=5, shots=(1, 5), queries=5, episodes=100, unknown=5)
 TUNING = Episodes(way=5, shots=(1, 5), queries=5, episodes=30, unknown=5, seed=1)
 """What thresholds are tuned on: classes of the target in meta-training, unknown samples weighing what they do in the
 exam."""
-BARE: Mapping[str, Any] = {
-    "use_low_gan": False,
-    "use_high_gan": False,
-    "weights": (1.0, 0.0, 0.0, 0.0, 0.0, 0.0),
-}
+BARE: Mapping[str, Any] = {"use_low_gan": False, "use_high_gan": False, "weights": (1.0, 0.0, 0.0, 0.0, 0.0, 0.0)}
 """A prototypical network, whose judge learns beside it and does not move it."""
 
 
@@ -78,29 +74,19 @@ def world(case: str, seed: int) -> World:
     rng = np.random.default_rng(seed)
     order = rng.permutation(np.flatnonzero(both >= LABELS))
     first, second = (round(sum(SHARES[: i + 1]) * len(order)) for i in range(2))
-    few = _only(target, order[first:second])
-    rows = [rng.permutation(np.flatnonzero(few.labels == label))[:LABELS] for label in np.unique(few.labels)]
+    few = of_classes(target, order[first:second])
     return World(
-        _only(source, order[:first]),
-        few.take(np.concatenate(rows)),
-        *(_only(d, order[second:]) for d in (target, source)),
+        of_classes(source, order[:first]),
+        few.take(rows_of_each(few.labels, LABELS, rng)),
+        *(of_classes(d, order[second:]) for d in (target, source)),
     )
-
-
-def _only(domain: Domain, classes: NDArray[np.int64]) -> Domain:
-    """The samples of some classes, whose labels are their places in `classes`."""
-    assert domain.classes is not None
-    place = np.full(len(domain.classes), -1)
-    place[classes] = np.arange(len(classes))
-    kept = domain.take(place[domain.labels] >= 0)
-    return kept.replace(y=place[kept.labels], classes=domain.classes.take(classes))
 
 
 def domains(case: str) -> tuple[Domain, Domain]:
     """Source and target of `letters SCRIPT FAMILY FAMILY`, `emoji VENDOR VENDOR` or `nouns FORM FORM`, as features."""
     kind, *words = case.split()
     if kind == "letters":
-        return printed(words[0], words[1]), printed(words[0], words[2])
+        return in_family(SCRIPTS[words[0]], words[1], COPIES), in_family(SCRIPTS[words[0]], words[2], COPIES)
     if kind == "nouns":
         return meant(words[0]), meant(words[1])
     return subgroups(words[0]), subgroups(words[1])
@@ -111,16 +97,6 @@ def meant(form: str) -> Domain:
     """MiniLM's vectors of nouns, told in one of two forms; see `noun_kinds`."""
     domain = nouns(form)
     return domain.replace(x=worlds.minilm(domain.x.tolist()), kind="features")
-
-
-@functools.cache
-def printed(script: str, family: str) -> Domain:
-    """EfficientNet-Lite0's features of the characters of a script in the fonts of one family."""
-    domain = letters(SCRIPTS[script], COPIES, 64)
-    domain = domain.take(domain.columns["family"] == family).replace(name=family)
-    paper = np.rint(255 * (1 - domain.x[:, 0])).astype(np.uint8)
-    pictures = Lazy(range(len(paper)), lambda i: Image.fromarray(paper[i]).convert("RGB"))
-    return worlds.lite0(domain.replace(x=pictures))
 
 
 def read(case: str) -> list[Domain]:

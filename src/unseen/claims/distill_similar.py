@@ -411,8 +411,7 @@ claim = Claim(
     ledger=LEDGER,
     behaviour=behaviours.distill_similar,
     experiments={
-        "emoji": Experiment(
-            run=run_emoji, data=read, unit="version of a vendor, the target", **of_both(VENDORS)),
+        "emoji": Experiment(run=run_emoji, data=read, unit="version of a vendor, the target", **of_both(VENDORS)),
         "digits": Experiment(
             run=run_digits, clocks=("time",),
             data=lambda case: [worlds.digits(style, 16, 10) for style in ("handwritten", "printed")],

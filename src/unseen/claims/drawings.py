@@ -39,12 +39,15 @@ def drawn(split: str, n: int | None = None) -> tuple[Domain, ...]:
     """
     styles = in_common(*(by(vendor) for vendor in VENDORS[split]))
     own = of_half(styles[0], split)
-    chosen = np.flatnonzero(own)
-    if n is not None:
-        codes = styles[0].columns["emoji"].tolist()
-        pictured = np.flatnonzero(own & (styles[0].columns["group"] != "symbols")).tolist()
-        chosen = np.array(sorted(pictured, key=lambda i: hashed(codes[i]))[:n])
+    chosen = np.flatnonzero(own) if n is None else first_by_hash(styles[0], own, n)
     return tuple(style.take(chosen) for style in styles)
+
+
+def first_by_hash(domain: Domain, own: NDArray[np.bool_], n: int) -> NDArray[np.int64]:
+    """The n of some emoji with the smallest hashes, without symbols."""
+    codes = domain.columns["emoji"].tolist()
+    pictured = np.flatnonzero(own & (domain.columns["group"] != "symbols")).tolist()
+    return np.array(sorted(pictured, key=lambda i: hashed(codes[i]))[:n])
 
 
 def of_half(domain: Domain, split: str) -> NDArray[np.bool_]:

@@ -17,7 +17,6 @@ from unseen.claims.collections import TOKENS, Collection, RecordedWriter, collec
 from unseen.claims.conditions import at_least, beats_all, better, not_worse
 from unseen.claims.ledger import effect, mechanism, not_testable, paper_scale, promised
 from unseen.data.domain import Domain
-from unseen.data.rankings import Ranking
 from unseen.data.tasks.base import objects
 from unseen.data.typing import FloatArray, IntArray
 from unseen.encoders.cache import cache_root
@@ -124,7 +123,7 @@ def fit(one: DUQGen, data: Collection, model: nn.Module) -> DUQGen:
 
 
 def run(case: str, seed: int) -> Result:
-    """All arms on a collection; what is drawn for them, and what is chosen without judgements."""
+    """All arms on a collection, by nDCG@10, R@100 and MRR@10; what is drawn, and what is chosen without judgements."""
     shared = bench(case)
     data, model = shared.data, shared.model
     settings = {**SETTINGS, "random_state": seed}
@@ -142,19 +141,14 @@ def run(case: str, seed: int) -> Result:
         "query head": fit(DUQGen(**{**settings, **HEAD}), data, query_head(model, width)),
         "true queries": fit(people, data, model),
     }
-    asked = data.queries.x.tolist()
-    table: Result = {name: graded(data.queries, arm.rank(asked, 100)) for name, arm in arms.items()}
+    asked, truth, grades = data.queries.x.tolist(), np.asarray(data.queries.y), grades_of("ranking")
+    table: Result = {name: grades.grade(truth, arm.rank(asked, 100)) for name, arm in arms.items()}
     floor = table["zero-shot"]["ndcg@10"]
     for values in table.values():
         values["relative"] = values["ndcg@10"] / floor
     table["duqgen"] |= own.diversity_ | {"usable": float((own.audit_["flaw"] == "").mean())}
     table["random"] |= {name: own.diversity_[f"random_{name}"] for name in ("coverage", "cosine")}
     return table | chosen_blindly(arms, own, data, table, seed)
-
-
-def graded(queries: Domain, ranking: Ranking) -> dict[str, float]:
-    """nDCG@10, R@100 and MRR@10."""
-    return grades_of("ranking").grade(np.asarray(queries.y), ranking)
 
 
 def chosen_blindly(arms: Mapping[str, Search], own: DUQGen, data: Collection, table: Result, seed: int) -> Result:

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unseen.claims import worlds
+from unseen.claims.arms import rows_of_each
 from unseen.claims.drawings import drawn, of_split
 from unseen.claims.self_training import unopened
 from unseen.data.classes import ClassSpace
@@ -96,8 +97,7 @@ def fold(split: str, number: int) -> tuple[Domain, Domain, ClassSpace]:
 def first_of_each(y: IntArray, n: int, rng: np.random.Generator) -> NDArray[np.bool_]:
     """n samples of each class at random."""
     chosen = np.zeros(len(y), dtype=bool)
-    for c in np.unique(y):
-        chosen[rng.permutation(np.flatnonzero(y == c))[:n]] = True
+    chosen[rows_of_each(y, n, rng)] = True
     return chosen
 
 

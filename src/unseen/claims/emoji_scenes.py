@@ -16,13 +16,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from unseen.claims.arms import clip_loss
 from unseen.claims.drawings import VENDORS, drawn
 from unseen.claims.worlds import hashed
 from unseen.data.domain import Domain, Lazy
 from unseen.data.pairs import Pairs
 from unseen.data.samplers import Batch, batches
 from unseen.encoders.trainable import EncodedTexts
-from unseen.nn.contrastive import LARGEST, contrastive
+from unseen.nn.contrastive import LARGEST
 from unseen.nn.dual_encoder import DualEncoder, dual_encoder, perceptron
 from unseen.nn.train import Run, train
 from unseen.runtime import reproducible
@@ -191,7 +192,7 @@ def towers(case: str, seed: int) -> DualEncoder:
             t = vectors[which][batch.index]
             logits = made.logit_scale.exp().clamp(max=LARGEST) * made.encode_image(batch.x) @ made.encode_text(t).T
             same = (t @ t.T > 0.9999).float()
-            return (contrastive(logits, same) + contrastive(logits.T, same)) / 2
+            return clip_loss(logits, same)
 
         train(
             objective,

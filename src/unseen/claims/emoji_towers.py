@@ -17,18 +17,18 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from unseen.claims import arms
 from unseen.claims.drawings import by, of_half
 from unseen.claims.worlds import hashed
 from unseen.data.domain import Domain
 from unseen.data.pairs import Pairs
-from unseen.data.samplers import Batch, batches, endless
+from unseen.data.samplers import Batch
 from unseen.data.sources import in_common
 from unseen.evaluation.metrics.retrieval import both_ways
-from unseen.nn.contrastive import LARGEST, contrastive, same_label
+from unseen.nn.contrastive import LARGEST, same_label
 from unseen.nn.dual_encoder import DualEncoder, WordPieces, class_vectors, dual_encoder, in_parts
-from unseen.nn.schedules import warm_cosine
 from unseen.nn.towers import text_tower, vision_tower
-from unseen.nn.train import Run, train
+from unseen.nn.train import Run
 from unseen.runtime import reproducible
 
 SIDE, PATCH, DIM = 32, 8, 64
@@ -120,25 +120,14 @@ def taught_towers(own: World, seed: int = 0) -> DualEncoder:
         tokens = towers.tokenize(own.pairs.right.x.tolist())
         labels = torch.as_tensor(np.unique(own.pairs.right.x, return_inverse=True)[1])
         adam = torch.optim.AdamW(towers.parameters(), lr=RATE, weight_decay=0.1, betas=(0.9, 0.98))
-        stream = batches(own.pairs.left, BATCH)
 
         def objective(batch: Batch, run: Run) -> Tensor:
             scale = towers.logit_scale.exp().clamp(max=LARGEST)
             logits = scale * towers.encode_image(batch.x) @ towers.encode_text(tokens[batch.index]).T
-            same = same_label(labels[batch.index])
-            return (contrastive(logits, same) + contrastive(logits.T, same)) / 2
+            return arms.clip_loss(logits, same_label(labels[batch.index]))
 
-        train(
-            objective,
-            name="emoji-towers",
-            nets={"towers": towers},
-            optimizers={"adam": adam},
-            schedulers={"rate": warm_cosine(adam, STEPS, STEPS // 10)},
-            batches=lambda run: endless(stream, run),
-            epochs=1,
-            steps_per_epoch=STEPS,
-            clip=5.0,
-        )
+        source = own.pairs.left
+        arms.in_steps(objective, towers, adam, source, name="emoji-towers", size=BATCH, n_steps=STEPS, clip=5.0)
     return towers.eval()
 
 

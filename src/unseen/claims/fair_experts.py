@@ -11,15 +11,7 @@ import numpy as np
 import torch
 
 from unseen.claims.base import Result
-from unseen.claims.experts import (
-    FEW,
-    MORE,
-    begin,
-    first,
-    scored,
-    small_network,
-    with_statistics_of,
-)
+from unseen.claims.experts import FEW, MORE, begin, first, scored, small_network, with_statistics_of
 from unseen.claims.letters import letters
 from unseen.claims.styles import in_styles
 from unseen.data.domain import Domain

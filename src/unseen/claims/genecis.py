@@ -15,7 +15,7 @@ from unseen.claims import worlds
 from unseen.claims.base import Claim, Experiment, Result
 from unseen.claims.conditions import at_least, at_most, beats_all, better
 from unseen.claims.drawings import of_vendors
-from unseen.claims.emoji_scenes import IDEAS, PLACES, WEATHERS, noisy, scenes, things, towers
+from unseen.claims.emoji_scenes import IDEAS, PLACES, WEATHERS, Scenes, noisy, scenes, things, towers
 from unseen.claims.ledger import effect, mechanism, not_testable, paper_scale, promised
 from unseen.data.domain import Domain
 from unseen.evaluation.composed import evaluate_global, evaluate_templates
@@ -58,7 +58,7 @@ def composed(case: str, seed: int) -> Result:
     own, net = scenes(case, "learnt"), towers(case, seed)
     pairs = own.pairs()
     method = GeneCIS(**{**BUDGET, "random_state": seed}).fit(pairs=pairs, model=net)
-    way, share = tuned(method, own.features, own.captions)
+    way, share = tuned(method, own)
     beside = GeneCIS(**{**BUDGET, "text_distractors": True, "random_state": seed}).fit(pairs=pairs, model=net)
     table: Result = {}
     for arm, asking in {
@@ -155,28 +155,22 @@ def added(method: GeneCIS, x: torch.Tensor, said: Sequence[str], share: float) -
 
 
 @torch.no_grad()
-def tuned(method: GeneCIS, features: NDArray[np.float32], captions: NDArray[np.str_]) -> tuple[str, float]:
+def tuned(method: GeneCIS, own: Scenes) -> tuple[str, float]:
     """The sum, of vectors or of unit vectors, and the share of the text that find most targets of triplets."""
-    miner = TripletMiner(rows_of(_pairs(features, captions), captions.tolist()))
+    miner = TripletMiner(rows_of(own.pairs(), own.captions.tolist()))
     drawn = [miner.sample(seed) for seed in range(TUNED_ON)]
-    reference = torch.as_tensor(features[[triplet.reference.sample for triplet in drawn]])
+    reference = torch.as_tensor(own.features[[triplet.reference.sample for triplet in drawn]])
     place = [triplet.target.sample for triplet in drawn]
-    gallery = method.embed_gallery(torch.as_tensor(features[place]))
-    said, own = [triplet.condition for triplet in drawn], torch.tensor(place)
+    gallery = method.embed_gallery(torch.as_tensor(own.features[place]))
+    said, truth = [triplet.condition for triplet in drawn], torch.tensor(place)
 
     def recall(way: str, share: float) -> float:
         unit = way == "unit sum"
         q = added(method, reference, said, share) if unit else method.embed_query(reference, said, "sum", share)
-        return float((own[(q @ gallery.T).argmax(dim=1)] == own).float().mean())
+        return float((truth[(q @ gallery.T).argmax(dim=1)] == truth).float().mean())
 
     tries = [(way, share) for way in ("unit sum", "sum") for share in SHARES]
     return max(tries, key=lambda one: (recall(*one), -abs(one[1] - 0.5)))
-
-
-def _pairs(features: NDArray[np.float32], captions: NDArray[np.str_]) -> Any:
-    from unseen.data.pairs import Pairs
-
-    return Pairs(Domain(x=features, name="scenes"), Domain(x=captions, kind="text", name="captions"))
 
 
 # fmt: off
@@ -188,15 +182,13 @@ LEDGER = (
         "The picture counts, too: better than by the text alone."),
     mechanism("composed", at_most("image", "times chance", 2.5),
         "The questions cannot be answered by the picture alone: less than 2.5 times chance."),
-    mechanism("composed", at_most("text", "times chance", 2.5),
-        "Nor by the text alone."),
+    mechanism("composed", at_most("text", "times chance", 2.5), "Nor by the text alone."),
     promised("composed", at_least("combiner", "times chance", 2.0),
         "The combiner finds at least twice as much as chance."),
     promised("composed", better("combiner", "sum", "recall"),
         "A combiner that is trained on triplets mined from captions is better than the sum of picture and text, whose "
         "share is tuned on triplets that were mined alike (42 sums were tried; of the combiner 15 epochs)."),
-    effect("composed", better("combiner", "sum", "recall", by=0.05),
-        "By five points."),
+    effect("composed", better("combiner", "sum", "recall", by=0.05), "By five points."),
     effect("composed", beats_all("combiner", ("sum", "image", "text", "named"), "recall"),
         "It is better than every way to ask without it: also than naming what of the picture stays and searching by "
         "words, which is told all words and which of them a question is about."),
@@ -238,17 +230,14 @@ claim = Claim(
     ledger=LEDGER,
     experiments={
         "composed": Experiment(
-            run=composed,
-            development=("development noto", "development twemoji"),
+            run=composed, development=("development noto", "development twemoji"),
             confirmation=("confirmation noto-v1", "confirmation fluent-emoji", "confirmation emojione-v1"),
             seeds=(0, 1), fresh_seeds=(100, 101, 102), unit="vendor",
             data=lambda case: of_vendors([case.split()[1]], "name")),
         "captioned": Experiment(
-            run=captioned,
-            development=("development noto", "development twemoji"),
-            confirmation=("confirmation noto-v1", "confirmation fluent-emoji", "confirmation emojione-v1"),
-            seeds=(0,), fresh_seeds=(100,), unit="vendor",
-            data=lambda case: of_vendors([case.split()[1]], "name")),
+            run=captioned, development=("development noto", "development twemoji"),
+            confirmation=("confirmation noto-v1", "confirmation fluent-emoji", "confirmation emojione-v1"), seeds=(0,),
+            fresh_seeds=(100,), unit="vendor", data=lambda case: of_vendors([case.split()[1]], "name")),
     },
     licences=(worlds.EMOJI, worlds.LITE0, worlds.MINILM),
 )

@@ -224,9 +224,8 @@ claim = Claim(
             development=("handwritten 8", "handwritten 10"), confirmation=("printed 8", "printed 10"),
             unit="data set and size"),
         "lite0": Experiment(
-            run=run_lite0, data=as_shown, clocks=("seconds",),
-            development=("photos", "noto"), confirmation=("twemoji", "fluent-emoji"),
-            unit="kind of pictures", **seeds(2)),
+            run=run_lite0, data=as_shown, clocks=("seconds",), development=("photos", "noto"),
+            confirmation=("twemoji", "fluent-emoji"), unit="kind of pictures", **seeds(2)),
     },
     licences=(worlds.LITE0, worlds.DIGITS, worlds.FONTS, worlds.PHOTOS, worlds.EMOJI),
 )

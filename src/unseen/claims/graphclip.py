@@ -16,6 +16,7 @@ from torch import Tensor
 
 from unseen.claims import text_graphs as graphs
 from unseen.claims import worlds
+from unseen.claims.arms import rows_of_each
 from unseen.claims.base import Claim, Experiment, Result
 from unseen.claims.conditions import at_least, beats_all, better, joined, not_worse
 from unseen.claims.ledger import effect, mechanism, not_testable, paper_scale
@@ -193,8 +194,7 @@ class Episode:
     def drawn(cls, given: Around, classes: ClassSpace, seed: int) -> Episode:
         """An episode with nodes drawn by a seed."""
         rng = np.random.default_rng(seed)
-        rows = [rng.permutation(np.flatnonzero(given.y == c))[:SHOTS] for c in range(len(classes))]
-        few = np.concatenate(rows)
+        few = rows_of_each(given.y, SHOTS, rng)
         return cls(given.take(few), given.take(np.setdiff1d(np.arange(len(given.y)), few)), classes)
 
 
@@ -406,16 +406,14 @@ LEDGER = (
         "The published perturbation, brought to vectors of length one, is better than the same number on them."),
     effect("zero-shot", better("graphclip", "no adversary", "accuracy"),
         "Invariant learning (adversarial perturbations) helps transfer, all texts being there."),
-    effect("zero-shot", better("graphclip", "no adversary", "hidden"),
-        "It helps where the own text is hidden, too."),
+    effect("zero-shot", better("graphclip", "no adversary", "hidden"), "It helps where the own text is hidden, too."),
     effect("zero-shot", better("graphclip", "no adversary, as many passes", "accuracy"),
         "It helps more than as many passes through the network without an adversary."),
     effect("zero-shot", better("graphclip", "own description", "accuracy"),
         "Summaries of subgraphs teach more than the centre's own text in their place."),
     effect("zero-shot", better("graphclip", "own description", "hidden"),
         "They do so where the own text is hidden, too."),
-    effect("zero-shot", better("graphclip", "no attention", "accuracy"),
-        "Attention over the subgraph helps."),
+    effect("zero-shot", better("graphclip", "no attention", "accuracy"), "Attention over the subgraph helps."),
     effect("zero-shot", better("graphclip", "no positions", "accuracy"),
         "Return probabilities beside the features help."),
     effect("few-shot", better("node prompt", "zero-shot", "accuracy", by=0.03),

@@ -14,6 +14,7 @@ from PIL import Image
 from torch import Tensor
 
 from unseen import encoders
+from unseen.claims.arms import rows_of_each
 from unseen.claims.drawings import drawn, of_split
 from unseen.claims.letters import letters
 from unseen.claims.worlds import hashed, stamps
@@ -85,9 +86,7 @@ def _stamps() -> Domain:
 
 def few_of_each(domain: Domain) -> Domain:
     """At most `EACH` pictures of a class, drawn."""
-    rng = np.random.default_rng(0)
-    rows = [rng.permutation(np.flatnonzero(domain.labels == label))[:EACH] for label in np.unique(domain.labels)]
-    return domain.take(np.sort(np.concatenate(rows)))
+    return domain.take(np.sort(rows_of_each(domain.labels, EACH, np.random.default_rng(0))))
 
 
 @functools.cache

@@ -276,8 +276,7 @@ claim = Claim(
                 "confirmation/emojione-v1/under water")),
         "style": Experiment(
             run=lambda case, seed: run_style(case, seed), data=fingerprinted, unit="vendor", **seeds(1),
-            development=("development/openmoji/plain",),
-            confirmation=("confirmation/fluent-emoji/plain",)),
+            development=("development/openmoji/plain",), confirmation=("confirmation/fluent-emoji/plain",)),
     },
     licences=(worlds.EMOJI, worlds.PHOTOS, "Photos: scikit-image's and matplotlib's samples, public domain and CC0"),
 )

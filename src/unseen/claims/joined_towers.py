@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from typing import Any
 
 import numpy as np
 import torch
@@ -20,12 +19,11 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from unseen.claims import worlds
+from unseen.claims import arms, worlds
 from unseen.data.domain import Domain
-from unseen.data.samplers import Batch, batches, steps
+from unseen.data.samplers import Batch, steps
 from unseen.nn.dual_encoder import DualEncoder, dual_encoder, perceptron, side_head
-from unseen.nn.schedules import warm_cosine
-from unseen.nn.train import Run, train
+from unseen.nn.train import Run
 from unseen.runtime import reproducible
 
 BATCH = 128
@@ -70,23 +68,10 @@ def joined_towers(
             which = torch.randint(forms, (len(batch.index),), generator=run.generator)
             z = made.encode_image(F.dropout((batch.x - centre) / spread, 0.2))
             logits = made.logit_scale.exp().clamp(max=100) * z @ made.encode_text(vectors[batch.index, which]).T
-            own = torch.arange(len(logits))
-            return (F.cross_entropy(logits, own) + F.cross_entropy(logits.T, own)) / 2
+            return arms.clip_loss(logits)
 
-        per_epoch = steps(len(x), BATCH)
-        train(
-            objective,
-            name=name,
-            nets={"towers": made},
-            optimizers={"adam": adam},
-            schedulers={"rate": warm_cosine(adam, epochs * per_epoch, per_epoch)},
-            batches=batches(Domain(x=x), BATCH),
-            epochs=epochs,
-            steps_per_epoch=per_epoch,
-        )
-        first: Any = made.image[0]  # type: ignore[index]
-        with torch.no_grad():  # standardization becomes a part of the first layer
-            first.weight /= spread
-            first.bias -= first.weight @ centre
-            made.logit_scale.clamp_(max=math.log(100))
+        n_steps = epochs * steps(len(x), BATCH)
+        arms.in_epochs(objective, made, adam, Domain(x=x), name=name, size=BATCH, n_steps=n_steps)
+        arms.absorb(image[0], centre, spread)
+        made.logit_scale.data.clamp_(max=math.log(100))
     return made.eval()

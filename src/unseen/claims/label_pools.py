@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from unseen.claims.arms import of_classes
 from unseen.claims.base import Result
 from unseen.data.domain import Domain
 from unseen.data.few_shot import few_shot_split, unbalanced
@@ -58,7 +59,7 @@ def pools(source: Domain, target: Domain, seed: int) -> Data:
     """
     counts = [np.bincount(domain.labels) for domain in (source, target)]
     order = np.random.default_rng(seed).permutation(np.flatnonzero(np.minimum(*counts) >= LEAST))
-    source, target = (_only(domain, order) for domain in (source, target))
+    source, target = (of_classes(domain.replace(classes=None), order) for domain in (source, target))
     known = round(0.7 * len(order))
     held = few_shot_split(target.labels, 1, seed=seed, classes=target.classes).test
     pool = target.take(np.setdiff1d(np.arange(len(target)), held))
@@ -74,13 +75,6 @@ def pools(source: Domain, target: Domain, seed: int) -> Data:
         exam=target.take(held[target.labels[held] < known]),
         pools={"vanilla": closed, "ood": pool, "even": closed.take(np.sort(np.concatenate(even))), "shift": shift},
     )
-
-
-def _only(domain: Domain, classes: np.ndarray) -> Domain:
-    """The samples of some classes, whose labels are their places in `classes`."""
-    place = {label: i for i, label in enumerate(classes.tolist())}
-    taken = domain.take(np.isin(domain.labels, classes))
-    return taken.replace(y=np.array([place[label] for label in taken.labels.tolist()]), classes=None)
 
 
 def without_labels(model: Classifier, pair: Data, seed: int) -> Result:

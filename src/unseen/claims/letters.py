@@ -7,6 +7,7 @@ import functools
 import numpy as np
 from PIL import Image
 
+from unseen.claims.worlds import lite0
 from unseen.data.domain import Domain, Lazy
 
 FAMILIES = ("DejaVuSans", "DejaVuSansMono", "DejaVuSerif", "STIXGeneral", "cm")
@@ -30,19 +31,12 @@ def letters(text: str, copies: int, size: int = 16) -> Domain:
 
 
 @functools.cache
-def letter_features(text: str, copies: int) -> Domain:
-    """EfficientNet-Lite0's features of letters, black on white, (n, 1280), with columns `font` and `family`."""
-    from unseen.encoders import get
-
-    domain = letters(text, copies, 64)
-    paper = np.rint(255 * (1 - domain.x[:, 0])).astype(np.uint8)
-    pictures = Lazy(range(len(paper)), lambda i: Image.fromarray(paper[i]).convert("RGB"))
-    return get("efficientnet-lite0").encode(domain.replace(x=pictures), precision="fp32")
-
-
 def in_family(text: str, family: str, copies: int) -> Domain:
-    """Features of the letters in the fonts of one family, upright and slanted, light and bold."""
+    """EfficientNet-Lite0's features of letters, black on white, in all fonts of one family, (n, 1280)."""
     if family not in FAMILIES:
         raise ValueError(f"family must be of {', '.join(FAMILIES)}; got {family!r}")
-    domain = letter_features(text, copies)
-    return domain.take(domain.columns["family"] == family).replace(name=family)
+    domain = letters(text, copies, 64)
+    domain = domain.take(domain.columns["family"] == family).replace(name=family)
+    paper = np.rint(255 * (1 - domain.x[:, 0])).astype(np.uint8)
+    pictures = Lazy(range(len(paper)), lambda i: Image.fromarray(paper[i]).convert("RGB"))
+    return lite0(domain.replace(x=pictures))

@@ -388,20 +388,16 @@ claim = Claim(
             run=run_lite_clip, data=lambda case: of_vendors([case], "name", "keywords"),
             development=STYLES, confirmation=FRESH, unit="style"),
         "samples": Experiment(
-            run=run_samples,
-            development=("2 arms", "3 arms"), confirmation=("5 arms", "6 arms", "8 arms"),
+            run=run_samples, development=("2 arms", "3 arms"), confirmation=("5 arms", "6 arms", "8 arms"),
             unit="label space", **seeds(10)),
         "locus": Experiment(
-            run=run_locus,
-            development=("uniform 20", "uniform 30"), confirmation=("grown 25", "grown 40"),
+            run=run_locus, development=("uniform 20", "uniform 30"), confirmation=("grown 25", "grown 40"),
             unit="kind of tree", **seeds(5)),
         "active": Experiment(
-            run=run_active,
-            development=("uniform 20", "uniform 50"), confirmation=("grown 30", "grown 60"),
+            run=run_active, development=("uniform 20", "uniform 50"), confirmation=("grown 30", "grown 60"),
             unit="kind of tree", **seeds(30)),
         "scale": Experiment(
-            run=run_scale,
-            development=("vectors 128", "tree 4"), confirmation=("vectors 64", "tree 2"),
+            run=run_scale, development=("vectors 128", "tree 4"), confirmation=("vectors 64", "tree 2"),
             unit="label space", **seeds(1)),
     },
     licences=(worlds.EMOJI, worlds.DIGITS, worlds.LITE0, worlds.MINILM),

@@ -6,25 +6,11 @@ import functools
 
 import numpy as np
 
-from unseen.claims import fair_experts, worlds
+from unseen.claims import experts, fair_experts, worlds
 from unseen.claims.base import Claim, Experiment, Result, of_both, seeds
 from unseen.claims.conditions import Condition, at_least, better, wins
 from unseen.claims.drawings import VENDORS, of_vendors
-from unseen.claims.experts import (
-    FEW,
-    MORE,
-    Distilled,
-    Start,
-    begin,
-    first,
-    predicted,
-    scored,
-    seconds,
-    small_network,
-    specialties,
-    vote,
-    with_statistics_of,
-)
+from unseen.claims.experts import FEW, MORE, Distilled, Start, scored
 from unseen.claims.ledger import Assertion, effect, mechanism, not_testable, paper_scale
 from unseen.claims.letters import letters
 from unseen.claims.shifts import subgroups as features
@@ -79,7 +65,7 @@ def run_digits(case: str, seed: int) -> Result:
     meta = Meta(1e-3, FEW, 16, 1e-3, 1e-3, epochs=14, mask=True, first_order=False, fresh_adam=True)
     with reproducible(seed):
         source, unseen, known = digit_domains(case, seed)
-        start = begin(source, small_network(), meta, seed)
+        start = experts.begin(source, experts.small_network(), meta, seed)
         mixed = start.mixed("transformer")
         table, full, single = main_arms(start, mixed, unseen)
         held = {a: pretended_accuracy(single, mixed, start.experts, start.sources, a) for a in ALPHAS}
@@ -93,12 +79,12 @@ def run_digits(case: str, seed: int) -> Result:
         table |= {arm: scored(other.on(unseen), unseen) for arm, other in others.items()}
         table["erm, at equal cost"] = scored([start.longer(COST)] * len(unseen), unseen)
         arm_bn = start.longer(statistics=True)
-        table["arm-bn"] = scored([with_statistics_of(arm_bn, first(d, MORE)) for d in unseen], unseen)
-        voted = float(np.mean([accuracy(d.labels, vote(start.experts, d)) for d in unseen]))
-        table["experts' vote"] = {"accuracy": voted, "seconds": seconds(vote, start.experts, unseen)}
-        table["full"]["seconds"] = seconds(predicted, full.student, unseen)
+        table["arm-bn"] = scored([experts.with_statistics_of(arm_bn, experts.first(d, MORE)) for d in unseen], unseen)
+        voted = float(np.mean([accuracy(d.labels, experts.vote(start.experts, d)) for d in unseen]))
+        table["experts' vote"] = {"accuracy": voted, "seconds": experts.seconds(experts.vote, start.experts, unseen)}
+        table["full"]["seconds"] = experts.seconds(experts.predicted, full.student, unseen)
         table["erm, known domains"] = scored([single] * len(known), known)
-        return table | specialties(start, known)
+        return table | experts.specialties(start, known)
 
 
 def run_emoji(case: str, seed: int) -> Result:
@@ -107,7 +93,7 @@ def run_emoji(case: str, seed: int) -> Result:
     with reproducible(seed):
         source, unseen = emoji_domains(case, seed)
         network = mlp_classifier(source.n_features, len(source.classes), 64)  # type: ignore[arg-type]
-        start = begin(source, network, meta, seed, epochs=8)
+        start = experts.begin(source, network, meta, seed, epochs=8)
         return main_arms(start, start.mixed("transformer"), unseen)[0]
 
 

@@ -173,8 +173,7 @@ LEDGER = (
     mechanism("engine", at_most("sketch", "pixels off", 1.5), "The same of the stand-in for sketches, within 1.5."),
     mechanism("engine", at_least("normal", "agreement", 0.8),
         "Labels and diversity of photographs are inherited: to render and to warp commute (normals)."),
-    mechanism("engine", at_least("sketch", "agreement", 0.6),
-        "The same of sketches, up to what is drawn at random."),
+    mechanism("engine", at_least("sketch", "agreement", 0.6), "The same of sketches, up to what is drawn at random."),
     promised("modalities", better("minima", "xfeat", "trained auc", by=0.03),
         "Tuned on randomly chosen modality pairs, a matcher gains cross-modal ability: on the four modalities that it "
         "saw rendered, against its published weights."),

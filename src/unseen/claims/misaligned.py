@@ -19,15 +19,15 @@ from PIL import Image
 from torch import Tensor, nn
 
 from unseen import encoders
+from unseen.claims import arms
 from unseen.claims.drawings import by, of_half
 from unseen.claims.motion_worlds import GROUPS
 from unseen.claims.worlds import hashed, lite0
 from unseen.data.domain import Domain, Lazy
-from unseen.data.samplers import Batch, batches, endless
+from unseen.data.samplers import Batch
 from unseen.nn.contrastive import LogitScale
 from unseen.nn.late_interaction import Words, pair_loss, similarity
-from unseen.nn.schedules import warm_cosine
-from unseen.nn.train import Run, train
+from unseen.nn.train import Run
 from unseen.runtime import reproducible
 
 THINGS, FRAMES, NAMED, DIM = 160, 8, 2, 64
@@ -145,17 +145,13 @@ def taught(lines: Lines, pairs: Captioned, of: Similarity, seed: int, steps: int
     with reproducible(seed):
         net = copy.deepcopy(lines).train()
         adam = torch.optim.AdamW(net.parameters(), lr=2e-3, weight_decay=0.05, betas=(0.9, 0.98))
-        stream = batches(Domain(x=np.zeros((len(pairs.frames), 1), np.float32)), BATCH)
 
         def objective(batch: Batch, run: Run) -> Tensor:
             made = net(taken(pairs, batch.index))
             return pair_loss(made.words, made.frames, net.scale(), of)
 
-        train(
-            objective, name="lines", nets={"lines": net}, optimizers={"adam": adam},
-            schedulers={"rate": warm_cosine(adam, steps, steps // 10)}, batches=lambda run: endless(stream, run),
-            epochs=1, steps_per_epoch=steps, clip=5.0,
-        )  # fmt: skip
+        places = Domain(x=np.zeros((len(pairs.frames), 1), np.float32))
+        arms.in_steps(objective, net, adam, places, name="lines", size=BATCH, n_steps=steps, clip=5.0)
     return net.eval()
 
 

@@ -19,18 +19,18 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from unseen.claims import arms
 from unseen.claims.drawings import VENDORS, by, of_half
 from unseen.claims.worlds import hashed
 from unseen.data.classes import ClassSpace
 from unseen.data.domain import Domain
 from unseen.data.duplicates import perceptual
-from unseen.data.samplers import Batch, batches, endless
+from unseen.data.samplers import Batch
 from unseen.data.segments import ready, stacked
 from unseen.data.simulate.motions import MOTIONS, clips_of
 from unseen.nn.dual_encoder import DualEncoder, dual_encoder
-from unseen.nn.schedules import warm_cosine
 from unseen.nn.towers import vision_tower
-from unseen.nn.train import Run, train
+from unseen.nn.train import Run
 from unseen.runtime import reproducible
 
 SIDE, PATCH, FRAMES, DIM, WIDTH, LAYERS = 32, 8, 8, 64, 64, 2
@@ -159,22 +159,14 @@ def towers(case: str, seed: int = 0) -> DualEncoder:
         made = dual_encoder(image, text, reader.to_json(), 1 / 0.03)
         text.requires_grad_(False)
         adam = torch.optim.AdamW([*image.parameters(), made.logit_scale], lr=2e-3, weight_decay=0.05, betas=(0.9, 0.98))
-        stream = batches(Domain(x=x, kind="image"), STILL_BATCH)
 
         def objective(batch: Batch, run: Run) -> Tensor:
             logits = made.logit_scale.exp().clamp(max=100) * made.encode_image(batch.x) @ made.encode_text(said).T
             return F.cross_entropy(logits, labels[batch.index])
 
-        train(
-            objective,
-            name="still-towers",
-            nets={"towers": made},
-            optimizers={"adam": adam},
-            schedulers={"rate": warm_cosine(adam, STILL_STEPS, STILL_STEPS // 10)},
-            batches=lambda run: endless(stream, run),
-            epochs=1,
-            steps_per_epoch=STILL_STEPS,
-            clip=5.0,
+        source = Domain(x=x, kind="image")
+        arms.in_steps(
+            objective, made, adam, source, name="still-towers", size=STILL_BATCH, n_steps=STILL_STEPS, clip=5.0
         )
         image.projection.data.mul_(SHORTER)
     return made.eval()
@@ -270,16 +262,12 @@ def _trained(
     with reproducible(seed):
         net = make()
         adam = torch.optim.AdamW(net.parameters(), lr=3e-3, weight_decay=1e-2)
-        stream = batches(Domain(x=x, y=y, kind="series"), 32)
 
         def objective(batch: Batch, run: Run) -> Tensor:
             return F.cross_entropy(net(batch.x), batch.y, label_smoothing=0.1)  # type: ignore[arg-type]
 
-        train(
-            objective, name=name, nets={name: net}, optimizers={"adam": adam},
-            schedulers={"rate": warm_cosine(adam, steps, steps // 10)},
-            batches=lambda run: endless(stream, run), epochs=1, steps_per_epoch=steps, clip=1.0,
-        )  # fmt: skip
+        source = Domain(x=x, y=y, kind="series")
+        arms.in_steps(objective, net, adam, source, name=name, size=32, n_steps=steps, clip=1.0)
     net.eval()
 
     @torch.no_grad()

@@ -220,11 +220,6 @@ POST: dict[str, dict[str, Any]] = {
 }
 
 
-def joined(a: Domain, b: Domain) -> Domain:
-    """The samples of both, without more."""
-    return Domain(x=np.concatenate([a.x, b.x]))
-
-
 def run_augmentation(case: str, seed: int) -> Result:
     """Half of a group is unseen; 60 seen classes by two vendors, and a pool of all others by three other vendors.
 
@@ -241,7 +236,8 @@ def run_augmentation(case: str, seed: int) -> Result:
     vendors = rng.permutation(len(VENDORS[split])).tolist()
     own = domain(split, mine, vendors[:2], "own")
     pool = domain(split, np.setdiff1d(rest, mine), vendors[2:], "pool")
-    _, source, auxiliary, target = reduced(joined(own, pool), own, pool, domain(split, unseen, vendors[:2], "target"))
+    both = Domain(x=np.concatenate([own.x, pool.x]))
+    _, source, auxiliary, target = reduced(both, own, pool, domain(split, unseen, vendors[:2], "target"))
     inputs: dict[str, Any] = {"source": source, "classes": space(split, unseen)}
     everything = {**inputs, "auxiliary": auxiliary, "target": target}
 
@@ -335,10 +331,9 @@ LEDGER = (
         "weights='full', self_training=100).fit(source=the samples of `half`, classes=classes, target=the others), for "
         "50 random halves. Other data sets join as `auxiliary`, by unseen.data.classes.join and realign."),
 )
-def read(case: str) -> list[Domain]:
-    """The drawings of a split and what is said of them, for a stamp."""
-    return of_split(case, "name", "keywords", "group", "subgroup")
-
+EMOJI: dict[str, Any] = {"data": lambda case: of_split(case, "name", "keywords", "group", "subgroup")}
+HALVES: dict[str, Any] = {
+    split: tuple(f"{split}/{group}/{half}" for group in GROUPS for half in range(2)) for split in VENDORS}
 
 claim = Claim(
     slug="mte-zsar",
@@ -352,12 +347,9 @@ claim = Claim(
             run=run_gaussians, development=("2", "5", "10"), confirmation=("3", "7", "12"),
             unit="number of features", **seeds(5)),
         "mapping": Experiment(
-            run=run_mapping, data=read, unit="tenth of the classes", **of_both(range(FOLDS)), **seeds(1)),
+            run=run_mapping, unit="tenth of the classes", **EMOJI, **of_both(range(FOLDS)), **seeds(1)),
         "augmentation": Experiment(
-            run=run_augmentation, data=read,
-            development=tuple(f"development/{group}/{half}" for group in GROUPS for half in range(2)),
-            confirmation=tuple(f"confirmation/{group}/{half}" for group in GROUPS for half in range(2)),
-            unit="half of a group", **seeds(2)),
+            run=run_augmentation, unit="half of a group", **EMOJI, **HALVES, **seeds(2)),
     },
     licences=(worlds.EMOJI, worlds.LITE0, worlds.MINILM),
 )

@@ -308,8 +308,7 @@ claim = Claim(
             confirmation=tuple(f"printed {fold}" for fold in range(100, 105)), unit="split of the pairs", **seeds(1)),
         "tones": Experiment(
             run=lambda case, seed: run(tones(case), seed),
-            data=lambda case: [in_tones(style) for style in STYLES[case.split()[0]]],
-            unit="split of the pairs",
+            data=lambda case: [in_tones(style) for style in STYLES[case.split()[0]]], unit="split of the pairs",
             **of_both({"development": range(5), "confirmation": range(100, 105)}), **seeds(1)),
     },
     licences=(worlds.EMOJI, worlds.DIGITS, worlds.FONTS, worlds.LITE0, worlds.MINILM),

@@ -11,14 +11,14 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from unseen.claims import worlds
+from unseen.claims.arms import absorb, clip_loss, in_epochs
 from unseen.claims.base import Result
 from unseen.claims.pruning_pools import EPS, NOISE, emoji_features, web_like
 from unseen.data.domain import Domain
-from unseen.data.samplers import Batch, batches, steps
+from unseen.data.samplers import Batch, steps
 from unseen.evaluation.metrics.classification import mean_class_accuracy
 from unseen.nn.concepts import find_concepts, random_rule, similarity_rule
-from unseen.nn.schedules import warm_cosine
-from unseen.nn.train import Run, train
+from unseen.nn.train import Run
 from unseen.runtime import reproducible, without_checkpoints
 
 KEEP = 0.277
@@ -97,13 +97,6 @@ def pairs(case: str, seed: int) -> Result:
     return out
 
 
-@torch.no_grad()
-def _cosines(towers: Towers, x: NDArray[np.float32], texts: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Of each picture and its own caption, (n,)."""
-    images, words = towers.image(torch.as_tensor(x)), towers.text(torch.as_tensor(texts))
-    return F.cosine_similarity(images, words).double().numpy()
-
-
 def scored(
     x: NDArray[np.float32], texts: NDArray[np.float32], rng: np.random.Generator, seed: int
 ) -> NDArray[np.float64]:
@@ -117,7 +110,9 @@ def scored(
         others = half != own
         with reproducible(seed), without_checkpoints():
             towers = learn(x[others], texts[others], EPOCHS // 2 * steps(int(others.sum()), BATCH))
-        out[~others] = _cosines(towers, x[~others], texts[~others])
+        with torch.no_grad():
+            images, words = towers.image(torch.as_tensor(x[~others])), towers.text(torch.as_tensor(texts[~others]))
+            out[~others] = F.cosine_similarity(images, words).double().numpy()
     return out
 
 
@@ -131,7 +126,7 @@ def captions(pool: Domain, at: NDArray[np.intp], rng: np.random.Generator) -> ND
     forms = []
     for name, group, words in zip(*(pool.columns[key][at].tolist() for key in ("name", "subgroup", "keywords"))):
         some = ", ".join(words.split(", ")[:3])
-        forms.append((name, f"a drawing of {plain(group)}", some)[int(rng.integers(3))])
+        forms.append((name, f"a drawing of {group.replace('-', ' ')}", some)[int(rng.integers(3))])
     return embedded(tuple(forms))
 
 
@@ -146,11 +141,6 @@ def _embedded(texts: tuple[str, ...]) -> NDArray[np.float32]:
     return worlds.minilm(texts).astype(np.float32)
 
 
-def plain(group: str) -> str:
-    """A subgroup in words."""
-    return group.replace("-", " ")
-
-
 def learn(x: NDArray[np.float32], texts: NDArray[np.float32], length: int) -> Towers:
     """A contrastive training of so many steps."""
     towers = Towers(x.shape[1], texts.shape[1])
@@ -160,26 +150,10 @@ def learn(x: NDArray[np.float32], texts: NDArray[np.float32], length: int) -> To
 
     def objective(batch: Batch, run: Run) -> Tensor:
         pictures = F.dropout((batch.x - mean) / spread, 0.2)
-        logits = towers.scale.exp().clamp(max=100) * towers.cosines(pictures, words[batch.index])
-        own = torch.arange(len(logits))
-        return (F.cross_entropy(logits, own) + F.cross_entropy(logits.T, own)) / 2
+        return clip_loss(towers.scale.exp().clamp(max=100) * towers.cosines(pictures, words[batch.index]))
 
-    per_epoch = steps(len(x), BATCH)
-    train(
-        objective,
-        name="pairs",
-        nets={"towers": towers},
-        optimizers={"adam": adam},
-        schedulers={"rate": warm_cosine(adam, length, per_epoch)},
-        batches=batches(Domain(x=x, kind="features"), BATCH),
-        epochs=-(-length // per_epoch),
-        steps_per_epoch=per_epoch,
-    )
-    first = towers.image[0]
-    assert isinstance(first, nn.Linear)
-    with torch.no_grad():  # the standardization goes into the first layer
-        first.weight.div_(spread)
-        first.bias.sub_(first.weight @ mean)
+    in_epochs(objective, towers, adam, Domain(x=x), name="pairs", size=BATCH, n_steps=length)
+    absorb(towers.image[0], mean, spread)
     return towers.eval()
 
 
@@ -189,7 +163,7 @@ def grade(towers: Towers, exams: dict[str, Domain]) -> dict[str, float]:
     out = {}
     for name, exam in exams.items():
         groups = [str(exam.columns["subgroup"][exam.labels == label][0]) for label in np.unique(exam.labels)]
-        words = torch.as_tensor(embedded(tuple(f"a drawing of {plain(group)}" for group in groups)))
+        words = torch.as_tensor(embedded(tuple(f"a drawing of {group.replace('-', ' ')}" for group in groups)))
         said = towers.cosines(torch.as_tensor(exam.x), words).argmax(dim=1).numpy()
         out[name] = mean_class_accuracy(np.searchsorted(np.unique(exam.labels), exam.labels), said)
     exam = exams["by words"]

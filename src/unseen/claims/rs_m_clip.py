@@ -321,8 +321,7 @@ LEDGER = (
         "They cost English at most half a point (300 steps)."),
     effect("spoken", better("ten languages, long", "English only, better", "en"),
         "They help on English against English alone after 100 or 300 steps, as its own validation chooses."),
-    effect("spoken", better("ten languages", "English only", "en"),
-        "They help on English after 100 steps."),
+    effect("spoken", better("ten languages", "English only", "en"), "They help on English after 100 steps."),
     effect("spoken", at_most("ten languages, long", "gap", 0.05),
         "All ten languages are close to English, which is more than ten points above chance: the worst is at most five "
         "points of mean recall below it."),

@@ -202,7 +202,8 @@ def schema_of(known: Graph) -> Ontology:
 def types_of(known: Graph) -> np.ndarray:
     """The type of each entity: in UMLS by isa, in CLDR by what its code stands for; in Nations all are countries."""
     if known.pairs.name == "umls":
-        return type_of(known)
+        found = _narrowest(known, itself=True)
+        return np.array([found.get(name, "entity") for name in known.entities])
     return np.array([name.partition(":")[0] if ":" in name else "country" for name in known.entities])
 
 
@@ -234,42 +235,22 @@ def umls_schema(known: Graph) -> Ontology:
     for name, narrower in NARROWER.items():
         broader |= {member: [name] for member in narrower}
     domain, range_ = _ends(known)
-    above = {f"type {name}": [f"type {wider}"] for name, wider in _wider(known).items()}
+    wider = _narrowest(known)
+    above = {f"type {name}": [f"type {wider[name]}"] for name in TYPES if name in wider}
     names = {f"type {name}": name.replace("_", " ") for name in TYPES}
     texts |= {"isa": "isa: is a kind of a wider type"}
     return schema(known.relations.names, domain=domain, range=range_, broader=broader, types=above, texts=texts | names)
 
 
-def type_of(graph: Graph) -> np.ndarray:
-    """The narrowest of `TYPES` at or above each entity, by isa."""
-    above = _above(graph)
-    count = {name: len(above[graph.places[name]]) for name in TYPES}
-    out = []
-    for i, name in enumerate(graph.entities):
-        held = [t for t in TYPES if t == name or t in above[i]]
-        out.append(max(held, key=count.__getitem__) if held else "entity")
-    return np.array(out)
-
-
-def _above(graph: Graph) -> list[set[str]]:
-    isa = graph.relations.index("isa")
-    above: list[set[str]] = [set() for _ in graph.entities]
+def _narrowest(graph: Graph, *, itself: bool = False) -> dict[str, str]:
+    """The narrowest of `TYPES` above each entity that has one, by isa; at or above it if `itself`."""
+    isa, names = graph.relations.index("isa"), graph.entities
+    above: dict[str, set[str]] = {name: {name} if itself else set() for name in names}
     for head, relation, tail in graph.triples.tolist():
         if relation == isa:
-            above[head].add(graph.entities[tail])
-    return above
-
-
-def _wider(graph: Graph) -> dict[str, str]:
-    """The narrowest other type above each type."""
-    above = _above(graph)
-    count = {name: len(above[graph.places[name]]) for name in TYPES}
-    out = {}
-    for name in TYPES:
-        held = [t for t in TYPES if t in above[graph.places[name]]]
-        if held:
-            out[name] = max(held, key=count.__getitem__)
-    return out
+            above[names[head]].add(names[tail])
+    held = {name: [t for t in TYPES if t in wider] for name, wider in above.items()}
+    return {name: max(own, key=lambda t: len(above[t])) for name, own in held.items() if own}
 
 
 def nations_schema(known: Graph) -> Ontology:

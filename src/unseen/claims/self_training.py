@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import hashlib
 from collections.abc import Sequence
 
 import numpy as np
@@ -12,7 +11,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
-from unseen.claims.drawings import drawn
+from unseen.claims.drawings import drawn, first_by_hash
 from unseen.data.domain import Domain
 from unseen.data.sources import emoji, in_common
 from unseen.methods.zero_shot.tmv_hlp.views import moved_prototypes
@@ -32,11 +31,8 @@ def unopened(n: int) -> tuple[Domain, ...]:
     """
     opened = {code for half in ("development", "confirmation") for code in drawn(half, n)[0].columns["emoji"].tolist()}
     styles = in_common(*(emoji(vendor, level="emoji") for vendor in VENDORS))
-    codes = styles[0].columns["emoji"].tolist()
-    hashes = [hashlib.sha256(code.encode()).hexdigest() for code in codes]
-    fresh = np.array([code not in opened for code in codes]) & (styles[0].columns["group"] != "symbols")
-    chosen = np.array(sorted(np.flatnonzero(fresh).tolist(), key=hashes.__getitem__)[:n])
-    return tuple(style.take(chosen) for style in styles)
+    fresh = np.array([code not in opened for code in styles[0].columns["emoji"].tolist()])
+    return tuple(style.take(first_by_hash(styles[0], fresh, n)) for style in styles)
 
 
 def joined(spaces: Sequence[Float[Tensor, "n _"]]) -> Float[Tensor, "n d"]:

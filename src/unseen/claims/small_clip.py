@@ -20,13 +20,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from unseen.claims import arms
 from unseen.claims.drawings import by
 from unseen.data.domain import Domain
-from unseen.data.samplers import Batch, batches, steps
+from unseen.data.samplers import Batch, steps
 from unseen.nn.layer_statistics import LayerReader, Reading, layer_reader, pack, row_reader, unpack
 from unseen.nn.prompting import PooledText, PromptableTowers
-from unseen.nn.schedules import warm_cosine
-from unseen.nn.train import Run, train
+from unseen.nn.train import Run
 from unseen.runtime import reproducible
 
 VENDOR = "twemoji"
@@ -92,30 +92,16 @@ def towers() -> Joined:
         def objective(batch: Batch, run: Run) -> Tensor:
             which = torch.randint(len(captions[0]), (len(batch.index),), generator=run.generator)
             texts = [captions[i][j] for i, j in zip(batch.index.tolist(), which.tolist())]
-            x = (batch.x - centre) / spread
-            noisy = F.dropout(x, 0.2)
+            noisy = F.dropout((batch.x - centre) / spread, 0.2)
             cosines = F.normalize(image(noisy), dim=1) @ text.encode_tokens(texts).T
-            own = torch.arange(len(cosines))
-            logits = scale.exp().clamp(max=100) * cosines
-            return (F.cross_entropy(logits, own) + F.cross_entropy(logits.T, own)) / 2
+            return arms.clip_loss(scale.exp().clamp(max=100) * cosines)
 
-        per_epoch = steps(len(drawn), BATCH)
-        train(
-            objective,
-            name="small-clip",
-            nets={"towers": net},
-            optimizers={"adam": adam},
-            schedulers={"rate": warm_cosine(adam, EPOCHS * per_epoch, per_epoch)},
-            batches=batches(Domain(x=features.numpy(), kind="features"), BATCH),
-            epochs=EPOCHS,
-            steps_per_epoch=per_epoch,
-        )
-        head = nn.Linear(POOLED, DIM)
-        head.weight.data = image.weight.data / spread
-        head.bias.data = image.bias.data - head.weight.data @ centre
+        source, n_steps = Domain(x=features.numpy()), EPOCHS * steps(len(drawn), BATCH)
+        arms.in_epochs(objective, net, adam, source, name="small-clip", size=BATCH, n_steps=n_steps)
+        arms.absorb(image, centre, spread)
     net.eval().requires_grad_(False)
     made = PromptableTowers(row_reader(WIDTHS, DIM), text, float(scale.exp()), _pieces)
-    return Joined(made, head.eval().requires_grad_(False))
+    return Joined(made, image)
 
 
 # -- the text tower ------------------------------------------------------------------------------------------

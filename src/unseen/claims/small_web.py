@@ -17,7 +17,7 @@ import functools
 import logging
 import unicodedata
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -26,17 +26,16 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from unseen.claims import worlds
+from unseen.claims import arms, worlds
 from unseen.claims.drawings import by, of_vendors
 from unseen.data.domain import Domain, Lazy
-from unseen.data.samplers import Batch, batches, steps
+from unseen.data.samplers import Batch, steps
 from unseen.data.simulate.web import Thing, rendered
 from unseen.data.typing import IntArray, Kind
 from unseen.encoders.two_tower import TwoTowerEncoder
 from unseen.evaluation.metrics.classification import mean_class_accuracy
 from unseen.nn.classifier import Standardizer
-from unseen.nn.schedules import warm_cosine
-from unseen.nn.train import Run, train
+from unseen.nn.train import Run
 from unseen.runtime import reproducible, without_checkpoints
 
 log = logging.getLogger(__name__)
@@ -292,34 +291,19 @@ def learn(
     """
     flat = Grams()([text for texts in captions for text in texts])
     starts = np.cumsum([0, *(len(texts) for texts in captions)])
-    passes = batches(Domain(x=features.numpy(), kind="features"), batch)
     with reproducible(seed), without_checkpoints():
         towers = Towers(perceptron(features, hidden), GramText(buckets))
         adam = torch.optim.AdamW(towers.parameters(), lr=3e-3, weight_decay=1e-2)
-
-        def without_end(run: Run) -> Iterator[Batch]:
-            while True:
-                yield from passes(run)
 
         def objective(batch: Batch, run: Run) -> Tensor:
             index = batch.index.numpy()
             draw = torch.rand(len(index), generator=run.generator).numpy()
             rows = starts[index] + (draw * (starts[index + 1] - starts[index])).astype(np.int64)
             cosines = towers.encode_image(batch.x) @ towers.text(flat[torch.from_numpy(rows)]).T
-            logits = towers.scale.exp().clamp(max=100) * cosines
-            own = torch.arange(len(logits))
-            return (F.cross_entropy(logits, own) + F.cross_entropy(logits.T, own)) / 2
+            return arms.clip_loss(towers.scale.exp().clamp(max=100) * cosines)
 
-        train(
-            objective,
-            name="small-web",
-            nets={"towers": towers},
-            optimizers={"adam": adam},
-            schedulers={"rate": warm_cosine(adam, n_steps, steps(len(features), batch))},
-            batches=without_end,
-            epochs=1,
-            steps_per_epoch=n_steps,
-        )
+        source, warm = Domain(x=features.numpy()), steps(len(features), batch)
+        arms.in_steps(objective, towers, adam, source, name="small-web", size=batch, n_steps=n_steps, warm=warm)
     return towers.eval().requires_grad_(False)
 
 

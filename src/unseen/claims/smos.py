@@ -410,8 +410,7 @@ claim = Claim(
     ledger=LEDGER,
     behaviour=behaviours.smos,
     experiments={
-        "measures": Experiment(
-            run=measures, data=read, unit="vendor, with two others", **of_both(VENDORS), **seeds(1)),
+        "measures": Experiment(run=measures, data=read, unit="vendor, with two others", **of_both(VENDORS), **seeds(1)),
         "substitute": Experiment(
             run=substitute, data=read, unit="rendition",
             **of_both(name for name in GENERATIONS if name != "full"), **seeds(1)),

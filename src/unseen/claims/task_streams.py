@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from unseen.claims import worlds
+from unseen.claims.arms import of_classes, rows_of_each
 from unseen.claims.drawings import by
 from unseen.claims.joined_towers import captioned, joined_towers
 from unseen.data.classes import ClassSpace
@@ -107,10 +108,10 @@ def pictures(split: str, name: str) -> Domain:
     if name in GROUPS[split]:
         vendor, groups = GROUPS[split][name]
         drawn = by(vendor, "subgroup")
-        return _readable(_only(drawn, np.isin(drawn.columns["group"], groups)))
+        return _readable(_where(drawn, np.isin(drawn.columns["group"], groups)))
     if name == "stamps":
         stamps = worlds.stamps()
-        return _only(stamps, np.isin(stamps.columns["category"], STAMPS[split]))
+        return _where(stamps, np.isin(stamps.columns["category"], STAMPS[split]))
     if name == "clothes":
         return fashion()
     if name == "digits":
@@ -181,12 +182,10 @@ def small_towers() -> DualEncoder:
 # -- pictures ----------------------------------------------------------------------------------------------
 
 
-def _only(domain: Domain, wanted: NDArray[np.bool_]) -> Domain:
+def _where(domain: Domain, wanted: NDArray[np.bool_]) -> Domain:
     """Some samples, whose classes are then all there are."""
-    assert domain.classes is not None
     kept = domain.take(wanted)
-    present = np.unique(kept.labels)
-    return kept.replace(y=np.searchsorted(present, kept.labels), classes=domain.classes.take(present))
+    return of_classes(kept, np.unique(kept.labels))
 
 
 def _readable(domain: Domain) -> Domain:
@@ -196,10 +195,9 @@ def _readable(domain: Domain) -> Domain:
     return domain.replace(classes=ClassSpace(names=names))
 
 
-def _some(y: NDArray[np.int64], seed: int = 0) -> NDArray[np.intp]:
+def _some(y: NDArray[np.int64]) -> NDArray[np.int64]:
     """At most `EACH` positions of each class."""
-    rng = np.random.default_rng(seed)
-    return np.sort(np.concatenate([rng.permutation(np.flatnonzero(y == c))[:EACH] for c in np.unique(y)]))
+    return np.sort(rows_of_each(y, EACH, np.random.default_rng(0)))
 
 
 def _digits(style: str) -> Domain:

@@ -149,10 +149,9 @@ claim = Claim(
     ledger=LEDGER,
     experiments={
         "shrunk": Experiment(
-            run=shrunk,
-            development=("development 1", "development 2"),
-            confirmation=("confirmation 1", "confirmation 2"),
-            seeds=(0,), fresh_seeds=(100,), unit="vendor that is asked about",
+            run=shrunk, development=("development 1", "development 2"),
+            confirmation=("confirmation 1", "confirmation 2"), seeds=(0,), fresh_seeds=(100,),
+            unit="vendor that is asked about",
             data=lambda case: of_vendors(VENDORS[case.split()[0]], "name", "keywords", "subgroup")),
     },
     licences=(worlds.EMOJI,),

@@ -37,15 +37,12 @@ ETAS = (1.0, 1e4, 1e6)
 PENALTIES = (0.1, 1.0, 10.0)
 """Weights of the penalties, chosen in the same way."""
 
-ARMS: Mapping[str, Mapping[str, Any]] = {
-    "tram": {},
-    "tram pretrained": {"reference": "pretrained"},
-    "tram average": {"reference": "average"},
-    "tram noise": {"reference": "noise"},
-    "adam": {"ascent": "none"},
-}
-"""Settings of `TRAM` that need no choice."""
 TUNED: Mapping[str, tuple[Mapping[str, Any], ...]] = {
+    "tram": ({},),
+    "tram pretrained": ({"reference": "pretrained"},),
+    "tram average": ({"reference": "average"},),
+    "tram noise": ({"reference": "noise"},),
+    "adam": ({"ascent": "none"},),
     "sam": tuple({"ascent": "constant", "rho": rho} for rho in RADII),
     "asam": tuple({"ascent": "constant", "geometry": "adaptive", "rho": 10 * rho} for rho in RADII),
     "fisher sam": tuple(
@@ -59,7 +56,8 @@ TUNED: Mapping[str, tuple[Mapping[str, Any], ...]] = {
         {"ascent": "none", "reference": "noise", "kind": "symmetric-kl", "penalty": w} for w in PENALTIES
     ),
 }
-"""Arms with a number to choose: SAM, ASAM, Fisher SAM; penalties, of which the average is MESA's, noise like R3F's."""
+"""Settings of `TRAM` that each arm chooses among: TRAM and Adam have nothing to choose; SAM, ASAM, Fisher SAM and the
+penalties, of which the average is MESA's and noise like R3F's, have a number."""
 
 RATES = (1e-4, 3e-4, 1e-3)
 """Learning rates of every fair arm: how far a network leaves what it was hangs on them more than on anything else."""
@@ -93,28 +91,15 @@ def run(case: str, seed: int) -> Result:
         model = train_source(feature_classifier(known.n_features, len(known.classes or ()), 128), known, epochs=15)
     table = {"given": grades(model, model, aside, targets)}
     hardest = int(np.argmin([graded(model, target) for target in targets]))
-    for arm, settings in ARMS.items():
-        table[arm] = fine_tuned(model, learn, aside, targets, hardest, seed, settings)
+
+    def trained(settings: Mapping[str, Any]) -> dict[str, float]:
+        method: Any = TRAM().set_params(epochs=15, random_state=seed, **settings).fit(source=learn, model=model)
+        found = grades(method.network_, model, aside, targets)
+        return {**found, "hard_less_mean": graded(method.network_, targets[hardest]) - found["out_of_domain"]}
+
     for arm, choices in TUNED.items():
-        tried = [fine_tuned(model, learn, aside, targets, hardest, seed, settings) for settings in choices]
-        table[arm] = max(tried, key=lambda row: row["in_domain"])
+        table[arm] = max(map(trained, choices), key=lambda row: row["in_domain"])
     return table
-
-
-def fine_tuned(
-    model: Classifier,
-    learn: Domain,
-    aside: Domain,
-    targets: list[Domain],
-    hardest: int,
-    seed: int,
-    settings: Mapping[str, Any],
-) -> dict[str, float]:
-    """The figures of one training."""
-    method = TRAM().set_params(**{"epochs": 15, "random_state": seed, **settings}).fit(source=learn, model=model)
-    found = grades(method.network_, model, aside, targets)
-    hard = graded(method.network_, targets[hardest])
-    return {**found, "hard_less_mean": hard - found["out_of_domain"]}
 
 
 def fair_arms(case: str, seed: int) -> Result:

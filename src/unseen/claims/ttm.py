@@ -407,8 +407,7 @@ claim = Claim(
     ledger=LEDGER,
     behaviour=behaviours.ttm,
     experiments={
-        "transfer": Experiment(
-            run=run_transfer, data=lambda case: [packaged(case), corpus()], **FAMILIES, **seeds(2)),
+        "transfer": Experiment(run=run_transfer, data=lambda case: [packaged(case), corpus()], **FAMILIES, **seeds(2)),
         "exogenous": Experiment(
             run=run_exogenous, data=lambda case: [] if case.startswith("simulated") else [packaged(case)],
             development=("simulated", "demand/victoria"), confirmation=("simulated anew", "bikes/washington"),

@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import Tensor
 
 from unseen.claims.base import Claim, Experiment, Result, of_both, seeds
 from unseen.claims.conditions import better, not_worse, wins
@@ -143,19 +142,14 @@ def gap(
         optimizer.zero_grad()
         F.cross_entropy(network(x), y).backward()  # type: ignore[no-untyped-call]
         if draw:
-            _replace_by_noise(optimizer, torch.Generator().manual_seed(1000 * seed + draw))
+            noise = torch.Generator().manual_seed(1000 * seed + draw)
+            for parameter in (p for p in network.parameters() if p.grad is not None):  # a random direction, instead
+                parameter.grad = torch.randn(parameter.shape, generator=noise)
         optimizer.first_step()
         with torch.no_grad():
             found.append(float((F.cross_entropy(network(crafted), y) - F.cross_entropy(network(x), y)).abs()))
         optimizer.second_step()
     return float(np.mean(found))
-
-
-def _replace_by_noise(optimizer: SAM, generator: torch.Generator) -> None:
-    """Gradients become a random direction, so that the probe goes there."""
-    parameters: list[Tensor] = [p for group in optimizer.param_groups for p in group["params"] if p.grad is not None]
-    for p in parameters:
-        p.grad = torch.randn(p.shape, generator=generator)
 
 
 KIND_ARMS = "one source, fair arms"

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unseen import encoders
+from unseen.claims.arms import rows_of_each
 from unseen.claims.base import Split
 from unseen.claims.drawings import VENDORS, by
 from unseen.claims.worlds import lite0
@@ -268,5 +269,4 @@ def by_season(
 
 def drawn(y: NDArray[Any], each: int) -> NDArray[np.intp]:
     """At most `each` samples of every class, in order."""
-    rng = np.random.default_rng(0)
-    return np.sort(np.concatenate([rng.permutation(np.flatnonzero(y == label))[:each] for label in np.unique(y)]))
+    return np.sort(rows_of_each(y, each, np.random.default_rng(0)))

@@ -19,7 +19,7 @@ from jaxtyping import Float, Int
 from numpy.typing import NDArray
 from torch import Tensor
 
-from unseen.claims import worlds
+from unseen.claims import arms, worlds
 from unseen.claims.base import Claim, Experiment, Result, seeds
 from unseen.claims.conditions import at_least, at_most, better, equals, joined, not_worse
 from unseen.claims.ledger import Assertion, effect, mechanism, not_testable, paper_scale
@@ -37,14 +37,13 @@ from unseen.claims.motion_worlds import (
 )
 from unseen.claims.x_clip import flat
 from unseen.data.domain import Domain
-from unseen.data.samplers import Batch, batches, endless
+from unseen.data.samplers import Batch
 from unseen.data.segments import stacked
 from unseen.data.simulate.motions import MOTIONS, clips_of
 from unseen.methods.video.zeroi2v import ZeroI2V
 from unseen.methods.video.zeroi2v.network import VideoTransformer, video_transformer
-from unseen.nn.schedules import warm_cosine
 from unseen.nn.towers import VisionTower, vision_tower
-from unseen.nn.train import Run, train
+from unseen.nn.train import Run
 from unseen.runtime import reproducible
 
 FEW, MANY, ASKED = 8, 64, 20
@@ -110,7 +109,6 @@ def stills(case: str, seed: int = 0) -> Stills:
         tower = vision_tower((SIDE, SIDE), (8, 8), width=WIDTH, head=HEAD, dim=WIDTH, **heads)
         net = read_by(tower, sum(sizes), frozen=False)
         adam = torch.optim.AdamW([p for p in net.parameters() if p.requires_grad], lr=2e-3, weight_decay=0.05)
-        stream = batches(Domain(x=x[HELD_OUT:], kind="image"), 64)
 
         def objective(batch: Batch, run: Run) -> Tensor:
             parts, truth = net(batch.x[:, None]).split(sizes, dim=1), y[HELD_OUT:][batch.index]
@@ -119,11 +117,8 @@ def stills(case: str, seed: int = 0) -> Stills:
             ]
             return torch.stack(losses).sum()
 
-        train(
-            objective, name="stills", nets={"stills": net}, optimizers={"adam": adam},
-            schedulers={"rate": warm_cosine(adam, STILL_STEPS, 50)},
-            batches=lambda run: endless(stream, run), epochs=1, steps_per_epoch=STILL_STEPS, clip=5.0,
-        )  # fmt: skip
+        source = Domain(x=x[HELD_OUT:], kind="image")
+        arms.in_steps(objective, net, adam, source, name="stills", size=64, n_steps=STILL_STEPS, warm=50, clip=5.0)
         net.eval()
         with torch.no_grad():
             said = net(torch.as_tensor(x[:HELD_OUT, None])).split(sizes, dim=1)
@@ -270,15 +265,13 @@ LEDGER: tuple[Assertion, ...] = (
         "It is five points better than a linear head on the mean of frozen frames."),
     effect("order", better("zeroi2v", "concatenated, logistic", "accuracy"),
         "It is better than logistic regression on all frozen frames beside each other."),
-    effect("order", better("zeroi2v", "gru", "accuracy"),
-        "It is better than a GRU over frozen frames."),
+    effect("order", better("zeroi2v", "gru", "accuracy"), "It is better than a GRU over frozen frames."),
     effect("order", better("zeroi2v", "pixels, logistic", "accuracy"),
         "It is better than logistic regression on small frames beside each other."),
     effect("order", not_worse("zeroi2v", "fine-tuned", "accuracy", within=0.01),
         "Fine-tuning all weights, with the same heads, for as many steps, is not needed: it is no more than a point "
         "better."),
-    effect("order", at_most("zeroi2v", "learns", 0.2),
-        "A fifth of the weights learn, or fewer."),
+    effect("order", at_most("zeroi2v", "learns", 0.2), "A fifth of the weights learn, or fewer."),
     effect("few", joined(not_worse("zeroi2v", "fine-tuned", "accuracy", within=0.01),
                          better("zeroi2v", "nothing", "accuracy", by=0.05)),
         "With eight clips of a motion, fine-tuning all weights with the same heads is no more than a point better, and "
@@ -304,8 +297,7 @@ LEDGER: tuple[Assertion, ...] = (
         "HMDB-51 and UCF-101 are not at hand; preset few-shot; not run."),
     not_testable("Other ways of adapting image models to videos inevitably bring extra cost.",
         "It is about other systems; what adapters cost that are not merged is above."),
-    not_testable("Research moves from full fine-tuning to parameter-efficient adaptation.",
-        "It is about the field."),
+    not_testable("Research moves from full fine-tuning to parameter-efficient adaptation.", "It is about the field."),
 )
 
 SPLITS: dict[str, Any] = {

@@ -21,12 +21,7 @@ from unseen.claims.quantized_lite0 import as_packaged, run_lite0, run_photograph
 from unseen.claims.quantizing import as_drawn, as_shown, task
 from unseen.methods.baselines.dfq import DFQ
 from unseen.methods.compression.zeroq import ZeroQ
-from unseen.methods.compression.zeroq.precision import (
-    allocate_random,
-    allocate_uniform,
-    allocate_worst,
-    sensitivity,
-)
+from unseen.methods.compression.zeroq.precision import allocate_random, allocate_uniform, allocate_worst, sensitivity
 from unseen.nn.network_io import noise
 from unseen.nn.quantizers import FLOAT, outputs
 from unseen.runtime import reproducible, without_checkpoints
@@ -234,9 +229,8 @@ claim = Claim(
             development=("handwritten 8", "handwritten 12"), confirmation=("printed 8", "printed 12"),
             unit="data set and size"),
         "lite0": Experiment(
-            run=run_lite0, data=as_shown, clocks=("whole",),
-            development=("photos", "noto"), confirmation=("twemoji", "fluent-emoji"),
-            unit="kind of pictures", **seeds(1)),
+            run=run_lite0, data=as_shown, clocks=("whole",), development=("photos", "noto"),
+            confirmation=("twemoji", "fluent-emoji"), unit="kind of pictures", **seeds(1)),
         "photographs": Experiment(
             run=run_photographs, data=as_packaged, clocks=("seconds",),
             development=("photos", "scikit-image A", "stamps A"), confirmation=("gradio and matplotlib", "stamps C"),

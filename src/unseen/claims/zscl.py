@@ -13,6 +13,7 @@ import numpy as np
 import torch
 
 from unseen.claims import worlds
+from unseen.claims.arms import of_classes
 from unseen.claims.base import Claim, Experiment, Result
 from unseen.claims.conditions import beats_all, better, not_worse
 from unseen.claims.drawings import by
@@ -162,16 +163,16 @@ def grown(case: str, seed: int) -> Result:
         method, given = ZSCL(**{**BUDGET, **settings, "random_state": seed}), {"model": small_towers()}
         figures = []
         for part in parts:
-            method.partial_fit(source=_of(source, part), auxiliary=held.pictures, corpus=held.sentences,
+            method.partial_fit(source=of_classes(source, np.sort(part)), auxiliary=held.pictures, corpus=held.sentences,
                                prompts=("an emoji of {}.",), **given)  # type: ignore[arg-type]  # fmt: skip
             given = {}
             figures.append(_so_far(method.predict, exam, method.classes_))
         table[arm] = {"average": float(np.mean(figures)), "last": figures[-1]}
     figures = []
     for i in range(STEPS):
-        so_far = np.concatenate(parts[: i + 1])
-        nearest = Prototypes().fit(support=_of(source, so_far))
-        figures.append(_so_far(nearest.predict, exam, _classes(source).take(np.sort(so_far))))
+        so_far = np.sort(np.concatenate(parts[: i + 1]))
+        nearest = Prototypes().fit(support=of_classes(source, so_far))
+        figures.append(_so_far(nearest.predict, exam, _classes(source).take(so_far)))
     table["nearest mean"] = {"average": float(np.mean(figures)), "last": figures[-1]}
     return table
 
@@ -181,12 +182,6 @@ def subgroups(vendor: str) -> Domain:
     """A vendor's emoji by subgroup, as features."""
     drawn = worlds.lite0(by(vendor, "subgroup"))
     return drawn.replace(classes=ClassSpace(names=tuple(n.replace("-", " ") for n in _classes(drawn).names)))
-
-
-def _of(domain: Domain, part: Any) -> Domain:
-    part = np.sort(part)
-    kept = domain.take(np.isin(domain.labels, part))
-    return kept.replace(y=np.searchsorted(part, kept.labels), classes=_classes(domain).take(part))
 
 
 def _so_far(predict: Any, exam: Domain, known: ClassSpace) -> float:
@@ -233,16 +228,14 @@ LEDGER = (
         "A diverse reference set without labels or pairs helps transfer, against the task's own pictures and prompts."),
     effect("streamed", better("zscl", "noise as references", "transfer"),
         "References must mean something: better for transfer than noise pictures and random sentences."),
-    effect("streamed", better("zscl", "zscl*", "transfer"),
-        "Consolidation of weights buys transfer."),
+    effect("streamed", better("zscl", "zscl*", "transfer"), "Consolidation of weights buys transfer."),
     effect("streamed", better("zscl*", "distillation alone", "average"),
         "Averaging weights during training helps on average."),
     effect("streamed", beats_all("zscl", OTHERS, "average"),
         "ZSCL is better on average than fine-tuning, WiSE-FT, LwF, LwF-VR and replay, whichever is best."),
     effect("streamed", beats_all("zscl", OTHERS, "transfer"),
         "ZSCL transfers better than fine-tuning, WiSE-FT, LwF, LwF-VR and replay, whichever is best."),
-    effect("streamed", better("zscl", "zero-shot", "average"),
-        "It is better on average than learning nothing."),
+    effect("streamed", better("zscl", "zero-shot", "average"), "It is better on average than learning nothing."),
     effect("streamed", better("zscl", "linear probe", "average"),
         "It is better on average than the initial model with a linear probe on frozen features for each task that was "
         "learnt."),
@@ -263,14 +256,11 @@ claim = Claim(
     ledger=LEDGER,
     experiments={
         "streamed": Experiment(
-            run=streamed,
-            development=tuple(f"development {i + 1}" for i in range(len(ORDERS["development"]))),
-            confirmation=tuple(f"confirmation {i + 1}" for i in range(len(ORDERS["confirmation"]))),
-            seeds=(0, 1), fresh_seeds=(100,), unit="order of the split's tasks", data=read,
-            nothing="zero-shot"),
+            run=streamed, development=tuple(f"development {i + 1}" for i in range(len(ORDERS["development"]))),
+            confirmation=tuple(f"confirmation {i + 1}" for i in range(len(ORDERS["confirmation"]))), seeds=(0, 1),
+            fresh_seeds=(100,), unit="order of the split's tasks", data=read, nothing="zero-shot"),
         "grown": Experiment(
-            run=grown,
-            development=("development noto", "development openmoji"),
+            run=grown, development=("development noto", "development openmoji"),
             confirmation=("confirmation noto-v1", "confirmation fluent-emoji", "confirmation emojione-monotone"),
             seeds=(0,), fresh_seeds=(100,), unit="vendor",
             data=lambda case: [by(case.split()[1], "subgroup"), *read(case)]),

@@ -1,0 +1,72 @@
+"""What arms of claims share: samples of each class or of some, small networks that are taught by an objective."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from unseen.data.domain import Domain
+from unseen.data.samplers import Batch, batches, endless, steps
+from unseen.nn.contrastive import contrastive
+from unseen.nn.schedules import warm_cosine
+from unseen.nn.train import Run, train
+
+Objective = Callable[[Batch, Run], Tensor]
+
+
+def rows_of_each(y: Int[np.ndarray, " n"], most: int, rng: np.random.Generator) -> Int[np.ndarray, " m"]:
+    """At most so many samples of every class, drawn at random, class after class."""
+    return np.concatenate([rng.permutation(np.flatnonzero(y == label))[:most] for label in np.unique(y)])
+
+
+def of_classes(domain: Domain, chosen: Int[np.ndarray, " k"]) -> Domain:
+    """The samples of some classes, which are then all there are, in this order."""
+    place = np.full(max(int(domain.labels.max()), int(chosen.max())) + 1, -1)
+    place[chosen] = np.arange(len(chosen))
+    kept = domain.take(place[domain.labels] >= 0)
+    classes = None if domain.classes is None else domain.classes.take(chosen)
+    return kept.replace(y=place[kept.labels], classes=classes)
+
+
+def clip_loss(logits: Float[Tensor, "n n"], targets: Float[Tensor, "n n"] | None = None) -> Float[Tensor, ""]:
+    """The loss of CLIP, both ways: sample i belongs to sample i of the other side, or to those of `targets`."""
+    return (contrastive(logits, targets) + contrastive(logits.T, targets)) / 2
+
+
+def in_epochs(
+    objective: Objective, net: nn.Module, adam: Optimizer, source: Domain, *, name: str, size: int, n_steps: int
+) -> None:
+    """Teach a network in passes over batches of `size`, so many steps: the rate rises in the first pass, then falls."""
+    per_epoch = steps(len(source), size)
+    train(
+        objective, name=name, nets={"net": net}, optimizers={"adam": adam},
+        schedulers={"rate": warm_cosine(adam, n_steps, per_epoch)}, batches=batches(source, size),
+        epochs=-(-n_steps // per_epoch), steps_per_epoch=per_epoch,
+    )  # fmt: skip
+
+
+def in_steps(
+    objective: Objective, net: nn.Module, adam: Optimizer, source: Domain, *, name: str, size: int, n_steps: int,
+    warm: int | None = None, clip: float | None = None,
+) -> None:  # fmt: skip
+    """The same in exactly so many steps, the rate rising in the first `warm`, a tenth of them if absent."""
+    stream = batches(source, size)
+    rising = n_steps // 10 if warm is None else warm
+    train(
+        objective, name=name, nets={"net": net}, optimizers={"adam": adam},
+        schedulers={"rate": warm_cosine(adam, n_steps, rising)}, batches=lambda run: endless(stream, run),
+        epochs=1, steps_per_epoch=n_steps, clip=clip,
+    )  # fmt: skip
+
+
+@torch.no_grad()
+def absorb(layer: Any, centre: Float[Tensor, " d"], spread: Float[Tensor, " d"]) -> None:
+    """Put a standardization into the linear layer that read what was standardized."""
+    layer.weight.div_(spread)
+    layer.bias.sub_(layer.weight @ centre)
