@@ -88,13 +88,17 @@ def _codec_of(kind: type) -> str | None:
     return next((tags[base] for base in kind.__mro__ if base in tags), None)
 
 
+FEW_LETTERS = 2**20
+"""Up to which texts are saved as an array in which each is as wide as the longest."""
+
+
 def _pack_array(value: np.ndarray, tensors: Tensors, path: str) -> Any:
     if value.dtype.kind in "US":
         return {"$": "strings", "items": value.astype(str).tolist(), "shape": list(value.shape)}
     if value.dtype == object and value.ndim == 1 and all(isinstance(text, str) for text in value):
         items = [str(text) for text in value]
-        alike = _far_longer(items) is None
-        return {"$": "strings", "items": items, "shape": [len(items)]} if alike else {"$": "texts", "items": items}
+        few = len(items) * max(map(len, items), default=0) <= FEW_LETTERS
+        return {"$": "strings", "items": items, "shape": [len(items)]} if few else {"$": "texts", "items": items}
     if value.dtype.kind == "u" and value.dtype.itemsize > 1:
         return {"$": "array", "key": _put(value.astype(np.int64), tensors, path), "dtype": value.dtype.str}
     if value.dtype.kind not in "biuf" or value.dtype.itemsize > 8:
@@ -118,16 +122,10 @@ def _number_type(name: Any) -> np.dtype[Any]:
 
 def _even(items: list[Any]) -> list[Any]:
     """Texts that an array of one width can hold; `ValueError` where one is so long that all would take far more."""
-    flat = np.ravel(np.array(items, dtype=object)).tolist()
-    if (longest := _far_longer(flat)) is not None:
-        raise ValueError(f"one of {len(flat):,} texts has {longest:,} letters")
+    sizes = [len(str(item)) for item in np.ravel(np.array(items, dtype=object)).tolist()]
+    if sizes and len(sizes) * max(sizes) > max(2**26, 200 * sum(sizes)):
+        raise ValueError(f"one of {len(sizes):,} texts has {max(sizes):,} letters")
     return items
-
-
-def _far_longer(items: list[Any]) -> int | None:
-    """Letters of the longest text, where it makes an array of one width far larger than the texts are."""
-    sizes = [len(str(item)) for item in items]
-    return max(sizes) if sizes and len(sizes) * max(sizes) > max(2**26, 200 * sum(sizes)) else None
 
 
 def unpack(data: Any, tensors: Tensors) -> Any:
