@@ -247,6 +247,7 @@ def readers() -> dict[str, Callable[[Path], object]]:
     from unseen.data.descriptions import DescriptionBank
     from unseen.data.domain import Domain
     from unseen.data.frames import frames_of
+    from unseen.data.graph_summaries import read_summaries
     from unseen.data.loaders import load
     from unseen.data.loaders.marked import read_marked
     from unseen.data.loaders.masks import load_masks
@@ -263,7 +264,6 @@ def readers() -> dict[str, Callable[[Path], object]]:
     from unseen.jobs.concepts.captions import read_tags
     from unseen.jobs.mapping import job as mapping
     from unseen.jobs.matching.job import read as read_views
-    from unseen.methods.multimodal.graphclip.summaries import read_summaries
 
     texts = np.array(["They purr.", "Dogs bark."])
     asked = Domain(x=texts, kind="text", ids=np.array(["1", "2"]), name="asked")

@@ -201,9 +201,10 @@ def match(home: Path) -> Room:
 
 def nodes(home: Path) -> Room:
     from unseen.data.classes import ClassSpace
+    from unseen.data.graph_summaries import read_summaries
     from unseen.data.text_graphs import TextAttributedGraph
     from unseen.jobs.nodes.job import Sampling, _write, classify_nodes
-    from unseen.methods.multimodal.graphclip import GraphCLIP, read_summaries
+    from unseen.methods.multimodal.graphclip import GraphCLIP
 
     names = ("music", "sea")
     texts = np.array([f"{('a song of a concert', 'a ship in a harbour')[i % 2]} number {i}" for i in range(24)])

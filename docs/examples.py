@@ -171,7 +171,7 @@ def python(about: dict[str, Any], arguments: str = "") -> str:
             "from unseen.data.text_graphs import TextAttributedGraph, random_walks",
             "from unseen.encoders import get",
             "from unseen.methods import GraphCLIP",
-            "from unseen.methods.multimodal.graphclip import summarize",
+            "from unseen.data.graph_summaries import summarize",
             "",
             'read = lambda texts: get("minilm").encode(Domain(x=texts, kind="text"), precision="fp32").x',
             'said = {"music": "song concert melody opera", "sea": "ship harbour wave fish"}  # texts of two kinds',

@@ -23,10 +23,11 @@ from unseen.claims.ledger import effect, mechanism, not_testable, paper_scale
 from unseen.claims.text_graphs import Around
 from unseen.data.classes import ClassSpace
 from unseen.data.domain import Domain
+from unseen.data.graph_summaries import summarize
 from unseen.data.pairs import Pairs
 from unseen.data.rows import unit_rows
 from unseen.data.text_graphs import batch_of, common_neighbours, edge_numbers
-from unseen.methods.multimodal.graphclip import GraphCLIP, summarize
+from unseen.methods.multimodal.graphclip import GraphCLIP
 from unseen.methods.multimodal.graphclip.method import held_out
 from unseen.methods.multimodal.graphclip.steps import as_nodes
 from unseen.methods.multimodal.ridge_map import RidgeMap

@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 from unseen.claims import worlds
 from unseen.data.classes import ClassSpace
 from unseen.data.domain import Domain
+from unseen.data.graph_summaries import without_words
 from unseen.data.sources.packages import package_graph
 from unseen.data.taxonomies import noun_graph
 from unseen.data.text_graphs import Neighbourhoods, TextAttributedGraph, mean_of_neighbours, random_walks
-from unseen.methods.multimodal.graphclip.summaries import without_words
 
 STEPS, RESTART = 16, 0.5
 """Of the walks, in learning and asking alike."""

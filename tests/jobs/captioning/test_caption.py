@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import json
 import subprocess
 import sys
+import types
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from scipy.io import wavfile
 
+from unseen import plugins
+from unseen.data.domain import Domain
 from unseen.data.sources import SourceUnavailable
 from unseen.jobs.captioning import job
 from unseen.jobs.captioning.captioner import Captioner
 from unseen.jobs.captioning.page import facts, graded, lines, rows, write_page, write_table
+from unseen.methods.base import Card
+from unseen.methods.multimodal.audio_captioning import AudioCaptioning
+from unseen.methods.sound_captioners import SoundCaptioner
 
 RATE = 16_000
 SAID = {
@@ -163,6 +171,7 @@ def test_a_captioner_that_is_there_refuses_what_it_was_not_made_with(captioner: 
     ):
         with pytest.raises(ValueError, match=told):
             job.refuse_others(captioner, given)
+    assert isinstance(captioner.method, AudioCaptioning)
     before = captioner.method.beam
     job.refuse_others(captioner, {"beam": 2, "project": True})
     assert (captioner.method.beam, captioner.method.project) == (2, True)
@@ -250,6 +259,83 @@ def test_the_command_learns_writes_and_captions_again(place: Path, tmp_path: Pat
     assert one == two
 
 
+class Shouts(SoundCaptioner):
+    """Another package's method: the nearest caption, louder."""
+
+    card = Card(
+        slug="shouts", title="Shouts", venue="", summary="Say it louder.", unseen={"modalities"},
+        modalities={"features"}, reads={"corpus": {"text"}}, protocols={"captioning"}, task="text",
+    )  # fmt: skip
+
+    marks: int = 1
+
+    def fit(self, *, corpus: Domain, encoder: Any) -> Shouts:
+        self.remember([str(text) for text in corpus.x], encoder)
+        return self
+
+    def caption(self, x: torch.Tensor) -> Any:
+        return np.array([text.upper() + "!" * self.marks for text in self.nearest(x).tolist()])
+
+
+def test_a_method_of_another_package_captions_by_its_card_alone(
+    place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from typer.testing import CliRunner
+
+    from unseen.cli import app
+    from unseen.jobs import saved_model
+
+    module, real = types.ModuleType("other_captioners"), plugins.found
+    vars(module)["Shouts"] = Shouts
+    monkeypatch.setitem(sys.modules, "other_captioners", module)
+    entry = importlib.metadata.EntryPoint("shouts", "other_captioners:Shouts", "unseen.methods")
+    monkeypatch.setattr(plugins, "found", lambda group: {"shouts": entry} if group == "methods" else real(group))
+    assert job.captioners() == ("audio-captioning", "shouts")
+    given = ["caption", str(place / "sounds" / "hum.wav"), "--model", str(tmp_path / "m")]
+    learns = ["--captions", str(place / "captions.txt"), "--pairs", str(place / "known" / "pairs.csv")]
+    out = ["--out", str(tmp_path / "a.html"), "--json"]
+    first = CliRunner().invoke(app, [*given, *learns, *out, "--method", "shouts", "--set", "marks=2"])
+    assert first.exit_code == 0, first.output
+    told = json.loads(first.stdout)
+    assert (told["model"]["method"], told["model"]["decoder"], told["model"]["events"]) == ("shouts", None, 0)
+    row = told["sounds"][0]
+    assert row["caption"] == row["nearest caption"].upper() + "!!" != "!!"
+    assert (row["events"], row["keywords"]) == ("", "")
+    page = (tmp_path / "a.html").read_text()
+    assert "caption · shouts" in page
+    assert row["caption"] in page
+    assert "eywords" not in page
+    assert "ound events" not in page
+    again = CliRunner().invoke(app, [*given, *out, "--method", "shouts"])
+    assert json.loads(again.stdout)["sounds"] == told["sounds"]
+    kept = Captioner.load(tmp_path / "m")
+    assert isinstance(kept.method, Shouts)
+    found = saved_model(tmp_path / "m")
+    assert found is not None
+    assert found[0].opened is not None
+    assert found[0].read is not None
+    _, heard = found[0].read(str(place / "sounds" / "hum.wav"))
+    assert found[0].opened(found[1])(heard, 3)[0][0]["answer"] == row["caption"]
+    assert lines(job.caption(place / "sounds" / "hum.wav", kept), 1)[1].startswith("  nearest caption: ")
+    with pytest.raises(ValueError, match="method: the captioner is there and was made with 'shouts', not 'audio-capt"):
+        job.refuse_others(kept, {"method": "audio-captioning"})
+    for change, why in (
+        ({"decoder": "smollm2"}, "decoder: shouts reads none; leave out 'smollm2'"),
+        ({"labels": place / "events.txt"}, "labels: shouts reads none"),
+        ({"settings": {"epochs": 1}}, "shouts has no parameter 'epochs'; it has random_state, marks"),
+    ):
+        with pytest.raises(ValueError, match=why):
+            job.learn(place / "captions.txt", method="shouts", **change)
+
+
+def test_a_method_that_knows_no_events_is_graded_without_keywords(place: Path, captioner: Captioner) -> None:
+    pytest.importorskip("pycocoevalcap", reason='no pycocoevalcap; pip install "unseen[captioning]"')
+    texts = [str(text) for text in captioner.method.captions_]
+    method = Shouts().fit(corpus=Domain(x=np.array(texts), kind="text"), encoder=captioner.space)
+    found = job.caption(place / "sounds" / "graded.csv", Captioner(method, captioner.space, captioner.told))
+    assert set(found.figures) == {"captioner", "nearest caption"}
+
+
 @pytest.mark.parametrize(
     ("changes", "told"),
     [
@@ -258,6 +344,9 @@ def test_the_command_learns_writes_and_captions_again(place: Path, tmp_path: Pat
         ({"decoder": "bert"}, "decoder must be small"),
         ({"most": 1}, "most must be an integer of at least 2"),
         ({"settings": {"epoch": 1}}, "audio-captioning has no parameter 'epoch'"),
+        ({"settings": {"random_state": 1}}, "settings must not hold random_state"),
+        ({"method": "coral"}, "^method must be one of audio-captioning; got 'coral'$"),
+        ({"method": "duqgen"}, "^method must be one of audio-captioning; got 'duqgen'$"),
         ({"captions": "nowhere.txt"}, "^captions: there is no file or folder 'nowhere.txt'$"),
         ({"labels": "nowhere"}, "^labels: there is no file or folder 'nowhere'$"),
         ({"column": "nosuch"}, "^column: 'nosuch' can be one of a table alone"),

@@ -2,24 +2,35 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import json
 import os
 import re
 import subprocess
 import sys
+import types
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import torch
+import typer.testing
 
-from unseen import encoders
+from unseen import encoders, plugins
+from unseen.cli import app
 from unseen.data.domain import Domain
 from unseen.data.loaders.text_graph import read_links
+from unseen.data.pairs import Pairs
 from unseen.data.text_graphs import Neighbourhoods, TextAttributedGraph
+from unseen.jobs import saved_model
 from unseen.jobs.nodes import job
 from unseen.jobs.nodes.grading import chosen_of, table_of_nodes
 from unseen.jobs.nodes.job import Sampling, classify_nodes
+from unseen.jobs.nodes.learner import subgraph_encoders
 from unseen.jobs.nodes.links import hidden_edges
+from unseen.methods.base import Card
+from unseen.methods.subgraph_encoders import SubgraphEncoder
 
 SETTINGS = {"hidden": 16, "layers": 1, "heads": 2, "positions": 4, "position_width": 4, "epochs": 3, "batch_size": 16}
 WORDS = {"music": "song tune melody concert", "sea": "ship wave harbour fish", "law": "court judge trial statute"}
@@ -176,7 +187,7 @@ def test_edges_that_are_asked_about_are_not_learnt_from(monkeypatch: pytest.Monk
         ({"prompts": ["a {} {"]}, "prompts must hold"),
         ({"shots": -1}, "shots must be at least 0"),
         ({"starts": 1}, "starts at least 2"),
-        ({"preset": "huge"}, "preset must be one of"),
+        ({"preset": "huge"}, "preset must be one of default, without-additions, published; got 'huge'"),
         ({"settings": {"hidden": 0}}, "hidden"),
         ({"links": [("n1", "nowhere")]}, "row 1: 'nowhere' is the name of no node"),
         ({"links": []}, "at least one pair"),
@@ -236,12 +247,19 @@ def test_links_that_cannot_be_read_are_named(tmp_path: Path) -> None:
         read_links(tmp_path / "a.jsonl")
 
 
-def test_the_command_reads_tables_and_writes_a_table(tmp_path: Path) -> None:
+def tables(place: Path) -> tuple[Path, Path]:
+    """Nodes with labels, and edges."""
     graph = world(30)
     rows = [f"{name},{text},{tuple(WORDS)[c]}" for name, text, c in zip(graph.names, graph.texts, graph.labels)]  # type: ignore[arg-type]
-    (tmp_path / "nodes.csv").write_text("\n".join(["id,text,label", *rows]) + "\n")
+    (place / "nodes.csv").write_text("\n".join(["id,text,label", *rows]) + "\n")
     pairs = [f"{graph.names[a]},{graph.names[b]}" for a, b in graph.edges]
-    (tmp_path / "edges.csv").write_text("\n".join(["source,target", *pairs]) + "\n")
+    (place / "edges.csv").write_text("\n".join(["source,target", *pairs]) + "\n")
+    return place / "nodes.csv", place / "edges.csv"
+
+
+def test_the_command_reads_tables_and_writes_a_table(tmp_path: Path) -> None:
+    graph = world(30)
+    tables(tmp_path)
     order = [
         sys.executable, "-m", "unseen.cli", "nodes", "nodes.csv", "--edges", "edges.csv", "--classes", "music,sea,law",
         "--out", "run", "--steps", "6", "--links", "edges.csv",
@@ -256,6 +274,80 @@ def test_the_command_reads_tables_and_writes_a_table(tmp_path: Path) -> None:
     wrong = subprocess.run([*order[:4], "nodes.csv"], cwd=tmp_path, env=env, capture_output=True, text=True)
     assert wrong.returncode == 1
     assert "classes is needed" in wrong.stderr
+
+
+class Roots(SubgraphEncoder):
+    """Another package's method: the root and some of its mean neighbour."""
+
+    card = Card(
+        slug="roots", title="Roots", venue="", summary="Add neighbours.", unseen={"classes"},
+        modalities={"features", "node"}, protocols={"closed"},
+    )  # fmt: skip
+
+    share: float = 0.5
+
+    def fit(self, *, pairs: Pairs) -> Roots:
+        self.answers_ = torch.nn.functional.normalize(torch.as_tensor(pairs.right.x), dim=1)
+        self.scale_ = 20.0
+        return self
+
+    def transform(self, x: Any) -> torch.Tensor:
+        sums = np.zeros((len(x.roots), x.x.shape[1]), dtype=np.float32)
+        np.add.at(sums, x.graph, x.x)
+        z = torch.as_tensor(x.x[x.roots] + self.share * sums)
+        return torch.nn.functional.normalize(z, dim=1)
+
+
+def test_a_method_of_another_package_names_nodes_by_its_card_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module, real = types.ModuleType("other_nodes"), plugins.found
+    vars(module)["Roots"] = Roots
+    monkeypatch.setitem(sys.modules, "other_nodes", module)
+    entry = importlib.metadata.EntryPoint("roots", "other_nodes:Roots", "unseen.methods")
+    monkeypatch.setattr(plugins, "found", lambda group: {"roots": entry} if group == "methods" else real(group))
+    assert subgraph_encoders() == ("graphclip", "roots")
+    nodes, edges = tables(tmp_path)
+    given = ["nodes", str(nodes), "--edges", str(edges), "--classes", "music,sea,law", "--steps", "8"]
+    out = ["--out", str(tmp_path / "run"), "--check-links", "--links", str(edges)]
+    first = typer.testing.CliRunner().invoke(app, [*given, *out, "--method", "roots", "--set", "share=1.0"])
+    assert first.exit_code == 0, first.output
+    results = json.loads((tmp_path / "run/results.json").read_text())
+    assert (results["method"], next(iter(results["graded"])), next(iter(results["links"]))) == ("roots",) * 3
+    assert results["graded"]["roots"]["accuracy"] > 0.8
+    table = (tmp_path / "run/nodes.csv").read_text()
+    again = typer.testing.CliRunner().invoke(
+        app, [*given, "--model", str(tmp_path / "run"), "--out", str(tmp_path / "again")]
+    )
+    assert again.exit_code == 0, again.output
+    assert (tmp_path / "again/nodes.csv").read_text() == table
+    found = saved_model(tmp_path / "run")
+    assert found is not None
+    assert found[0].what == "a model of the nodes of a graph"
+    lines: list[str] = []
+    kept = classify_nodes(world(), list(WORDS), model=tmp_path / "run", shots=2, say=lines.append)
+    assert isinstance(kept.method, Roots)
+    assert kept.method.share == 1.0
+    assert "logistic regression" in kept.results["graded"]
+    assert "roots reads no labels: they are for the logistic regression beside it" in lines
+    with pytest.raises(ValueError, match=r"method must be left out beside .* which holds roots; got 'graphclip'"):
+        classify_nodes(world(), list(WORDS), model=tmp_path / "run", method="graphclip")
+    for change, why in (
+        ({"method": "roots", "preset": "published"}, "preset must be one of default; got 'published'"),
+        ({"method": "coral"}, "^method must be one of graphclip, roots; got 'coral'$"),
+        ({"method": "genecis"}, "^method must be one of graphclip, roots; got 'genecis'$"),
+    ):
+        with pytest.raises(ValueError, match=why):
+            run(**{"settings": None, **change})
+
+
+def test_a_folder_of_another_method_is_no_model_of_nodes(tmp_path: Path) -> None:
+    from unseen.methods import get
+
+    get("coral")().save(tmp_path / "model")
+    with pytest.raises(ValueError, match="a saved 'coral', which encodes no subgraphs"):
+        classify_nodes(world(), list(WORDS), model=tmp_path)
+    assert saved_model(tmp_path) is None
 
 
 # -- whose classes are written -----------------------------------------------------------------------------

@@ -13,9 +13,10 @@ import torch.nn.functional as F
 
 from unseen.data.classes import ClassSpace
 from unseen.data.domain import Domain
+from unseen.data.graph_summaries import prompts_for, read_summaries, summarize, write_summaries
 from unseen.data.pairs import Pairs
 from unseen.data.text_graphs import TextAttributedGraph, batch_of, random_walks
-from unseen.methods.multimodal.graphclip import GraphCLIP, prompts_for, read_summaries, summarize, write_summaries
+from unseen.methods.multimodal.graphclip import GraphCLIP
 from unseen.methods.multimodal.graphclip.method import _Pretraining, held_out
 from unseen.methods.multimodal.graphclip.steps import (
     SubgraphPairs,

@@ -18,7 +18,7 @@ from unseen.data.sounds import LONGEST, Sound, audible, read_sounds, resampled, 
 from unseen.data.typing import FloatArray
 from unseen.encoders.sound import ClapSpace, SmallSpace, clap
 from unseen.files import loads, read_json, sentence
-from unseen.methods.multimodal.audio_captioning import AudioCaptioning
+from unseen.methods.sound_captioners import SoundCaptioner
 from unseen.nn.state import load_state, save_state, write_folder
 from unseen.runtime import track
 
@@ -71,14 +71,14 @@ class Captioner:
 
     Parameters
     ----------
-    method : AudioCaptioning
+    method : SoundCaptioner
         Fitted with the text tower of `space`.
     space : ClapSpace or SmallSpace
     told : mapping
         What is known of its training.
     """
 
-    def __init__(self, method: AudioCaptioning, space: ClapSpace | SmallSpace, told: Mapping[str, Any]) -> None:
+    def __init__(self, method: SoundCaptioner, space: ClapSpace | SmallSpace, told: Mapping[str, Any]) -> None:
         self.method, self.space, self.told = method, space, dict(told)
 
     @property
@@ -170,7 +170,7 @@ class Captioner:
             if about["format"] != FORMAT:
                 raise ValueError(f"it is of format {about['format']!r}")
             method = load_state(place / METHOD)["method"]
-            if not isinstance(method, AudioCaptioning) or not isinstance(about["space"], str):
+            if not isinstance(method, SoundCaptioner) or not isinstance(about["space"], str):
                 raise ValueError("it holds another method or no space")
             space: Any = SmallSpace.load(place / SPACE) if about["space"] == "small" else None
         except ImportError:
@@ -180,8 +180,8 @@ class Captioner:
             raise ValueError(f"model: {str(folder)!r} was not written by `unseen caption`: {told}") from error
         if space is None:
             space = clap(about["space"].removeprefix("clap:"))
-        if space.dim != method.bank_.shape[1]:
-            raise ValueError(f"model: {str(folder)!r} was made in {method.bank_.shape[1]} dimensions, not {space.dim}")
+        if space.dim != (d := method.support_.shape[1]):
+            raise ValueError(f"model: {str(folder)!r} was made in {d} dimensions, not {space.dim}")
         return cls(method, space, {key: value for key, value in about.items() if key not in ("format", "space")})
 
 

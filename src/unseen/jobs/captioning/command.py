@@ -50,7 +50,11 @@ def caption(
         int | None,
         typer.Option(help="Width of the beam search; 1 is greedy.", min=1, max=64, show_default="5, or the model's"),
     ] = None,
-    settings: Annotated[list[str] | None, options.hyperparameter("audio-captioning")] = None,
+    method: Annotated[
+        str | None,
+        typer.Option(help="What learns, also a method of another package.", show_default="audio-captioning"),
+    ] = None,
+    settings: options.Settings = None,
     seed: options.OptionalSeed = None,
     as_json: options.AsJson = False,
 ) -> None:
@@ -77,16 +81,16 @@ def caption(
         if told := [name for name, value in learns.items() if value]:
             raise ValueError(f"model: {str(model)!r} is there and learns nothing; leave --{told[0]} out")
         captioner = Captioner.load(model)
-        own = {"encoder": encoder, "decoder": decoder, "most": most, "seed": seed, "beam": beam}
+        own = {"method": method, "encoder": encoder, "decoder": decoder, "most": most, "seed": seed, "beam": beam}
         job.refuse_others(captioner, {**given, **own})
         say(f"{model}: {captioner.told['about']}")
     else:
         if model is not None:
             job.refuse_model(model)
         captioner = job.learn(
-            captions, encoder=encoder or "small", pairs=pairs, decoder=decoder or "small", labels=labels,
-            most=most or job.MOST, column=column, settings={**given, **({"beam": beam} if beam else {})},
-            seed=seed or 0, say=say,
+            captions, encoder=encoder or "small", pairs=pairs, decoder=decoder, labels=labels,
+            most=most or job.MOST, column=column, method=method or job.DEFAULT,
+            settings={**given, **({"beam": beam} if beam else {})}, seed=seed or 0, say=say,
         )  # fmt: skip
         if model is not None:
             captioner.save(model)

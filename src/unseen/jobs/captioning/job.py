@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from unseen import methods as registry
 from unseen.data.classes import ClassSpace
 from unseen.data.domain import Domain, Skipped
 from unseen.data.sounds import LONGEST, SOUND_SUFFIXES, find_sounds, read_sounds
@@ -19,10 +20,13 @@ from unseen.evaluation.exam import Exam
 from unseen.evaluation.tasks import grades_of
 from unseen.files import read_plain, reads
 from unseen.jobs.captioning.captioner import ABOUT, METHOD, SPACE, Captioner, Heard
-from unseen.methods.multimodal.audio_captioning import AudioCaptioning
+from unseen.methods.base import signatures
+from unseen.methods.listing import with_foreign
+from unseen.methods.sound_captioners import SoundCaptioner
 from unseen.nn.captioners import decoder_of
 from unseen.nn.state import refuse_foreign
 
+DEFAULT = "audio-captioning"
 WRITTEN = (ABOUT, METHOD, SPACE)
 MOST = 12_000
 """Captions that a small decoder learns from, unless told otherwise: minutes of a processor."""
@@ -78,10 +82,11 @@ def learn(
     *,
     encoder: str | ClapSpace | SmallSpace = "small",
     pairs: str | os.PathLike[str] | None = None,
-    decoder: str = "small",
+    decoder: str | None = None,
     labels: str | os.PathLike[str] | None = None,
     most: int = MOST,
     column: str | None = None,
+    method: str = DEFAULT,
     settings: Mapping[str, Any] | None = None,
     seed: int = 0,
     say: Callable[[str], None] = lambda line: None,
@@ -97,16 +102,18 @@ def learn(
         ``clap:<folder or hub name>``, or ``small``: learnt from `pairs`, or from the sounds of Tux Paint's stamps.
     pairs : path, optional
         A table of sounds with captions, for the small space.
-    decoder : str
-        See `unseen.nn.captioners.decoder_of`.
+    decoder : str, optional
+        See `unseen.nn.captioners.decoder_of`; small, if absent and the method reads one.
     labels : path, optional
         Names of sound events, one in each line; AudioSet's 527 if absent.
     most : int
         Captions to learn from, drawn if there are more.
     column : str, optional
         Of the captions.
+    method : str
+        Slug of a method that captions sounds, one of `captioners`.
     settings : mapping, optional
-        Hyperparameters of `AudioCaptioning`.
+        Its hyperparameters.
     seed : int
     say : callable
         Takes lines that tell what goes on.
@@ -116,7 +123,11 @@ def learn(
     SourceUnavailable
         If there are no captions to learn from.
     """
-    method = _method(settings or {}, seed)
+    learner = _method(method, settings or {}, seed)
+    words = {word for way in signatures(type(learner)) for word in (*way.required, *way.optional)}
+    for name, value, word in (("labels", labels, "classes"), ("decoder", decoder, "model")):
+        if value is not None and word not in words:
+            raise ValueError(f"{name}: {method} reads none; leave out {os.fspath(value)!r}")
     for name, path in (("captions", captions), ("labels", labels)):
         if isinstance(path, (str, os.PathLike)) and "://" not in os.fspath(path) and not Path(path).exists():
             raise ValueError(f"{name}: there is no file or folder {os.fspath(path)!r}")
@@ -129,22 +140,26 @@ def learn(
     corpus = captions if isinstance(captions, Domain) else corpus_of(captions, column)
     if len(corpus) > most:
         corpus = corpus.take(np.sort(np.random.default_rng(seed).permutation(len(corpus))[:most]))
-    classes = None if labels is None else labels_of(labels)
-    model = decoder_of(decoder)
+    inputs: dict[str, Any] = {}
+    if "classes" in words:
+        inputs["classes"] = None if labels is None else labels_of(labels)
+    if "model" in words:
+        decoder = decoder or "small"
+        inputs["model"] = decoder_of(decoder)
     space = space_of(encoder, pairs) if isinstance(encoder, str) else encoder
     say(f"space: {space.about}")
     say(f"{len(corpus):,} captions to learn from, of {corpus.name}")
-    method.fit(corpus=corpus, encoder=space, classes=classes, model=model)
-    gap = method.gap_
-    say(
-        f"augmented captions have a cosine of {gap['noise']:.2f} with themselves; the last loss is "
-        f"{method.losses_[-1]:.3f}"
-    )
-    return Captioner(method, space, {
+    learner.fit(corpus=corpus, encoder=space, **inputs)
+    gap, losses = learner.fitted.get("gap_", {}), learner.fitted.get("losses_", ())
+    if "noise" in gap and losses:
+        say(
+            f"augmented captions have a cosine of {gap['noise']:.2f} with themselves; the last loss is {losses[-1]:.3f}"
+        )
+    return Captioner(learner, space, {
         "encoder": encoder if isinstance(encoder, str) else space.name, "about": space.about, "decoder": decoder,
-        "most": most, "seed": seed,
-        "captions": len(corpus), "corpus": corpus.name, "events": len(method.names_), "gap": gap,
-        "losses": list(method.losses_),
+        "method": method, "most": most, "seed": seed,
+        "captions": len(corpus), "corpus": corpus.name, "events": len(learner.fitted.get("names_", ())), "gap": gap,
+        "losses": list(losses),
     })  # fmt: skip
 
 
@@ -180,6 +195,8 @@ def caption(
             "nearest caption": [one.nearest for one in heard],
             "keywords": [one.keywords for one in heard],
         }
+        if not any(said["keywords"]):  # the method knows no events
+            del said["keywords"]
         ids = np.array([one.name for one in heard])
         exam = Exam(Domain(x=ids, y=told, kind="text", task="text", ids=ids, name="sounds"))
         opened = exam.open()
@@ -246,12 +263,12 @@ def refuse_others(captioner: Captioner, given: Mapping[str, Any]) -> None:
     """
     method, told = captioner.method, captioner.told
     known = {**method.get_params(), **{name: told.get(name) for name in ("encoder", "decoder", "most", "seed")}}
-    known["seed"] = method.random_state
+    known |= {"seed": method.random_state, "method": method.card.slug}
     for name, value in given.items():
         if value is None or name in method.card.at_prediction:
             continue
         if name not in known:
-            raise ValueError(f"audio-captioning has no parameter {name!r}; it has {', '.join(method.get_params())}")
+            raise ValueError(f"{method.card.slug} has no parameter {name!r}; it has {', '.join(method.get_params())}")
         if value != known[name]:
             raise ValueError(
                 f"{name}: the captioner is there and was made with {known[name]!r}, not {value!r}; leave it out, or "
@@ -268,12 +285,19 @@ def refuse_model(folder: Path) -> None:
 # -- reading -----------------------------------------------------------------------------------------------
 
 
-def _method(settings: Mapping[str, Any], seed: int) -> AudioCaptioning:
-    known = AudioCaptioning().get_params()
-    for key in settings:
-        if key not in known or key == "random_state":
-            raise ValueError(f"audio-captioning has no parameter {key!r}; it has {', '.join(known)}")
-    return AudioCaptioning(**{**settings, "random_state": seed})
+def captioners() -> tuple[str, ...]:
+    """All methods that caption sounds, by slug, those of other packages, too."""
+    return tuple(slug for slug in with_foreign("corpus") if issubclass(registry.get(slug), SoundCaptioner))
+
+
+def _method(slug: str, settings: Mapping[str, Any], seed: int) -> SoundCaptioner:
+    """The method with nothing learnt yet; `ValueError` for one that captions no sounds, and for unknown settings."""
+    kind = registry.get(slug) if slug in registry.slugs() else None
+    if kind is None or not issubclass(kind, SoundCaptioner):
+        raise ValueError(f"method must be one of {', '.join(captioners())}; got {slug!r}")
+    if "random_state" in settings:
+        raise ValueError(f"settings must not hold random_state, which seed says; got {settings['random_state']!r}")
+    return kind(**{**settings, "random_state": seed})
 
 
 @reads("a list of captions", "write a caption in each line, or a CSV with the column caption")

@@ -100,7 +100,7 @@ def write_page(result: Captioned, file: Path, command: str) -> None:
     content = render_page(
         Path(__file__).with_name("page.html"), style=STYLE, plays=True, shown=shown, skipped=result.skipped,
         table=table, metrics=metrics_of(next(iter(result.figures.values()), {})), told=result.captioner.told,
-        verdict=result.verdict, command=command, graded=result.graded,
+        verdict=result.verdict, command=command, graded=result.graded, method=result.captioner.method.card.slug,
     )  # fmt: skip
     with replacing(file) as part:
         part.write_bytes(content)
@@ -120,8 +120,10 @@ def lines(result: Captioned, shown: int) -> list[str]:
     """What the terminal shows."""
     said = []
     for one in result.heard[:shown]:
-        said += [f"{one.name}: {one.caption}", f"  events: {', '.join(name for name, _ in one.events)}",
-                 f"  nearest caption: {one.nearest}"]  # fmt: skip
+        said.append(f"{one.name}: {one.caption}")
+        if one.events:
+            said.append(f"  events: {', '.join(name for name, _ in one.events)}")
+        said.append(f"  nearest caption: {one.nearest}")
     if len(result.heard) > shown:
         said.append(f"and so on for {len(result.heard)} sounds: on the page")
     return said

@@ -43,7 +43,12 @@ def nodes(
         int, typer.Option(help="Nodes of each graph to learn from, each with what is around it.", min=2)
     ] = 2000,
     encoder: Annotated[str | None, typer.Option(help="Frozen text encoder; that of --model, else minilm.")] = None,
-    preset: Annotated[str, typer.Option(help="default, without-additions, or published (its size).")] = "default",
+    method: Annotated[
+        str | None, typer.Option(help="What learns, also a method of another package.", show_default="graphclip")
+    ] = None,
+    preset: Annotated[
+        str, typer.Option(help="Of the method: default; graphclip's without-additions, published (its size).")
+    ] = "default",
     settings: options.Settings = None,
     seed: options.Seed = 0,
 ) -> None:
@@ -77,6 +82,7 @@ def nodes(
         summaries=summaries,
         summarizer=None if writer is None else _summarizer(writer),
         check_links=check_links,
+        method=method,
         preset=preset,
         settings=given,
         seed=seed,

@@ -17,7 +17,7 @@ from unseen.data.text_graphs import (
 )
 from unseen.evaluation.metrics.classification import accuracy
 from unseen.jobs.nodes.links import AT_ONCE, cosines, link_scores
-from unseen.methods.multimodal.graphclip import GraphCLIP
+from unseen.methods.subgraph_encoders import SubgraphEncoder
 from unseen.nn.logistic import fit_logistic
 from unseen.runtime import track
 
@@ -30,7 +30,7 @@ SCALE = 20.0
 """Factor of cosines before a softmax, for arms that learn none."""
 
 
-def asked_in_parts(method: GraphCLIP, domain: Domain) -> NDArray[np.float32]:
+def asked_in_parts(method: SubgraphEncoder, domain: Domain) -> NDArray[np.float32]:
     """Scores of all nodes, (n, k)."""
     starts = range(0, len(domain), AT_ONCE)
     parts = [method.decision_function(domain.take(slice(i, i + AT_ONCE))) for i in track(starts, "nodes")]
@@ -117,16 +117,16 @@ def _graded_rows(graph: TextAttributedGraph, support: NDArray[np.int64]) -> NDAr
 
 
 def answer_in_lines(graded: Mapping[str, Mapping[str, float]], chosen: str) -> list[str]:
-    """The arms by accuracy, and whose classes are written."""
+    """The arms by accuracy, and whose classes are written; the first arm is the method's."""
     if not graded:
         return ["no labels are left to grade by: look at some rows of nodes.csv"]
     order = sorted(graded, key=lambda name: -graded[name]["accuracy"])
     lines = [f"of {graded[order[0]]['n']:,} labelled nodes right (macro-F1):"]
     lines += [f"  {name}: {graded[name]['accuracy']:.1%} ({graded[name]['macro_f1']:.3f})" for name in order]
-    if chosen != "graphclip":
+    if chosen != next(iter(graded)):
         lines.append(f"the classes in nodes.csv are those of {chosen}, which needs no graph encoder")
     elif order[0] != chosen:
-        lines.append(f"{order[0]} is right on a few more, too few to be sure of: the classes are those of graphclip")
+        lines.append(f"{order[0]} is right on a few more, too few to be sure of: the classes are those of {chosen}")
     return lines
 
 
@@ -149,7 +149,7 @@ def table_of_nodes(
 
 
 def scored_links(
-    method: GraphCLIP, asked: NDArray[np.int64] | None, graph: TextAttributedGraph, places: Neighbourhoods,
+    method: SubgraphEncoder, asked: NDArray[np.int64] | None, graph: TextAttributedGraph, places: Neighbourhoods,
     x: NDArray[np.float32], domain: Domain,
 ) -> pd.DataFrame | None:  # fmt: skip
     if asked is None:

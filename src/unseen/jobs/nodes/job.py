@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import inspect
 import json
 import os
 import shutil
@@ -18,6 +19,7 @@ from unseen import encoders
 from unseen.data.class_file import class_space
 from unseen.data.classes import ClassSpace
 from unseen.data.domain import Domain
+from unseen.data.graph_summaries import Summarizer, read_summaries, summarize, write_summaries
 from unseen.data.loaders.common import locate
 from unseen.data.loaders.text_graph import read_graph, read_links
 from unseen.data.pairs import Pairs
@@ -37,9 +39,9 @@ from unseen.jobs.nodes.grading import (
     simple_arms,
     table_of_nodes,
 )
+from unseen.jobs.nodes.learner import loaded, made
 from unseen.jobs.nodes.links import hidden_edges, links_checked
-from unseen.methods.multimodal.graphclip import GraphCLIP, read_summaries, summarize, write_summaries
-from unseen.methods.multimodal.graphclip.summaries import Summarizer
+from unseen.methods.subgraph_encoders import SubgraphEncoder
 from unseen.nn.state import refuse_foreign
 from unseen.report.words import KINDS
 from unseen.runtime import replacing_folder
@@ -52,6 +54,7 @@ Graph = TextAttributedGraph | str | os.PathLike[str] | tuple[str | os.PathLike[s
 TEMPLATES = ("this is about {}.",)
 READ = "reading.json"
 """The file beside a model that says how nodes were encoded and subgraphs taken."""
+DEFAULT = "graphclip"
 ENCODER = "minilm"
 SUMMARIES = "summaries.jsonl"
 WRITTEN = ("results.json", "nodes.csv", "links.csv", "model", READ, SUMMARIES)
@@ -110,13 +113,13 @@ class NodesRun:
     results : dict
         `graded`: accuracy and macro-F1 of each arm on nodes with labels that nobody learnt from; `chosen`: the arm
         whose classes are in the table; `links`: AUC of each arm on hidden edges; counts.
-    method : GraphCLIP
+    method : SubgraphEncoder
     """
 
     table: pd.DataFrame
     links: pd.DataFrame | None
     results: dict[str, Any]
-    method: GraphCLIP
+    method: SubgraphEncoder
 
 
 def _size(graph: TextAttributedGraph) -> str:
@@ -139,6 +142,7 @@ def classify_nodes(
     summaries: str | os.PathLike[str] | None = None,
     summarizer: Summarizer | None = None,
     check_links: bool = False,
+    method: str | None = None,
     preset: str = "default",
     settings: Mapping[str, Any] | None = None,
     seed: int = 0,
@@ -180,8 +184,10 @@ def classify_nodes(
     check_links : bool
         Hide a tenth of the edges, before anything is learnt, and tell how well they are found. A `model` may have
         learnt from them.
+    method : str, optional
+        Slug of a method that encodes subgraphs, one of `learner.subgraph_encoders`; a `model` has its own.
     preset, settings
-        Of `GraphCLIP`.
+        Of the method.
     seed : int
     say : callable
         Told what is done.
@@ -202,12 +208,12 @@ def classify_nodes(
         raise ValueError(f"shots must be at least 0 and starts at least 2; got {shots!r} and {starts!r}")
     if model is not None and (pretrain or summaries or summarizer or settings or preset != "default"):
         raise ValueError("model has learnt already: pretrain, summaries, preset and settings go without it")
-    if preset not in GraphCLIP.card.presets:
-        raise ValueError(f"preset must be one of {', '.join(GraphCLIP.card.presets)}; got {preset!r}")
-    method = GraphCLIP(**{**GraphCLIP.card.presets[preset], "random_state": seed, **(settings or {})})
     folder = None if model is None else recovered(model)
     if folder is not None and not folder.is_dir():
         raise ValueError(f"model must be a folder that an earlier run wrote; there is no folder {str(model)!r}")
+    learner = made(method or DEFAULT, preset, settings or {}, seed) if folder is None else loaded(folder)
+    if method not in (None, slug := learner.card.slug):
+        raise ValueError(f"method must be left out beside {str(model)!r}, which holds {slug}; got {method!r}")
     encoder, how = _reading(folder, encoder, sampling)
     if "text" not in (kinds := encoders.describe(encoder)["kinds"]):
         raise ValueError(f"encoder must read texts, as {ENCODER} does; {encoder} reads {KINDS[kinds[0]][1]}")
@@ -251,34 +257,38 @@ def classify_nodes(
                 f"“{texts[0]!s:.140}”"
             )
             pairs.append(pairs_of(source, places, texts.tolist(), vectors))
-        method.fit(pairs=joined(pairs))
-    else:
-        method = GraphCLIP.load(folder / "model" if (folder / "model").is_dir() else folder)
+        learner.fit(pairs=joined(pairs))
     x = vectors(target.texts.tolist())
     x[[not text.strip() for text in target.texts.tolist()]] = 0
     named = with_sentences(space, prompts or TEMPLATES, vectors)
     places = how.around(target, np.arange(len(target)), seed)
     domain = places.domain(target, x)
-    method = method.adapt(classes=named, support=domain.take(support) if len(support) else None)
-    if method.prompt_scores_ and not len(method.prompt_):
+    labelled = domain.take(support) if len(support) else None
+    if "support" in inspect.signature(learner.adapt).parameters:
+        learner = learner.adapt(classes=named, support=labelled)  # type: ignore[call-arg]
+    else:
+        learner = learner.adapt(classes=named)
+        if labelled is not None:
+            say(f"{slug} reads no labels: they are for the logistic regression beside it")
+    if learner.fitted.get("prompt_scores_") and not len(learner.prompt_):
         say("the labels that were held out are told no better with a prompt: classes go by their sentences alone")
-    answer = asked_in_parts(method, domain)
+    answer = asked_in_parts(learner, domain)
     near = mean_of_neighbours(target, x)
     arms = simple_arms(x, near, named, target, support, seed)
     results: dict[str, Any] = {"nodes": len(target), "edges": len(target.edges), "shots": shots, "classes": space.names}
-    results |= {"shots_taken": taken, "encoder": encoder, "sampling": dataclasses.asdict(how)}
-    scores = {"graphclip": answer} | arms
+    results |= {"method": slug, "shots_taken": taken, "encoder": encoder, "sampling": dataclasses.asdict(how)}
+    scores = {slug: answer} | arms
     results["graded"], results["chosen"] = grades_of(scores, target, support), chosen_of(scores, target, support)
     for line in answer_in_lines(results["graded"], results["chosen"]):
         say(line)
     if gone is not None:
         left = target.without(gone[0])
         whole = how.around(left, np.arange(len(left)), seed).domain(left, x)
-        results["links"] = links_checked(method, left, x, whole, *gone)
+        results["links"] = links_checked(learner, left, x, whole, *gone)
         told = ", ".join(f"{name} {value:.3f}" for name, value in results["links"].items())
         say(f"hidden edges among as many pairs without one, AUC: {told}")
     nodes = table_of_nodes(target, space, scores[results["chosen"]], arms["own text"])
-    run = NodesRun(nodes, scored_links(method, asked, target, places, x, domain), results, method)
+    run = NodesRun(nodes, scored_links(learner, asked, target, places, x, domain), results, learner)
     if out is not None:
         own = folder is not None and Path(out).resolve() in (folder.resolve(), folder.resolve().parent)
         _write(Path(out), run, kept, Path(out) / SUMMARIES if own else None)

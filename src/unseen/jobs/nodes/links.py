@@ -9,7 +9,7 @@ from unseen.data.domain import Domain
 from unseen.data.rows import unit_rows
 from unseen.data.text_graphs import TextAttributedGraph, common_neighbours, edge_numbers, mean_of_neighbours
 from unseen.data.typing import IntArray
-from unseen.methods.multimodal.graphclip import GraphCLIP
+from unseen.methods.subgraph_encoders import SubgraphEncoder
 from unseen.runtime import track
 
 AT_ONCE = 2048
@@ -20,7 +20,7 @@ TRIES = 20
 """Draws of a pair without an edge, before all nodes that may be its end are listed."""
 
 
-def link_scores(method: GraphCLIP, domain: Domain, pairs: NDArray[np.int64]) -> NDArray[np.float32]:
+def link_scores(method: SubgraphEncoder, domain: Domain, pairs: NDArray[np.int64]) -> NDArray[np.float32]:
     """The cosine of the subgraphs of each pair of nodes, (n,); each subgraph is read once."""
     nodes, place = np.unique(pairs, return_inverse=True)
     starts = range(0, len(nodes), AT_ONCE)
@@ -30,14 +30,14 @@ def link_scores(method: GraphCLIP, domain: Domain, pairs: NDArray[np.int64]) -> 
 
 
 def links_checked(
-    method: GraphCLIP, left: TextAttributedGraph, x: NDArray[np.float32], domain: Domain, hidden: IntArray,
+    method: SubgraphEncoder, left: TextAttributedGraph, x: NDArray[np.float32], domain: Domain, hidden: IntArray,
     none: IntArray,
 ) -> dict[str, float]:  # fmt: skip
     """AUC of hidden edges against pairs without one: by subgraphs, by texts, with neighbours, and by edges alone.
 
     Parameters
     ----------
-    method : GraphCLIP
+    method : SubgraphEncoder
     left : TextAttributedGraph
         Without the hidden edges.
     x : array (n, d)
@@ -53,7 +53,7 @@ def links_checked(
     truth = np.repeat([1, 0], [len(hidden), len(none)])
     both = unit_rows(x) + unit_rows(mean_of_neighbours(left, x))
     scores = {
-        "graphclip": link_scores(method, domain, pairs),
+        method.card.slug: link_scores(method, domain, pairs),
         "own text": cosines(x, pairs),
         "own and neighbours": cosines(both, pairs),
         "common neighbours": common_neighbours(left, pairs),

@@ -9,7 +9,6 @@ from typing import Any, Literal, Self
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from jaxtyping import Float
 from numpy.typing import NDArray
 from torch import Tensor, nn
@@ -19,8 +18,7 @@ from unseen.data.domain import Domain
 from unseen.data.pairs import Pairs
 from unseen.data.rows import unit_rows
 from unseen.data.samplers import steps
-from unseen.data.typing import FloatArray
-from unseen.methods.base import Card, Method
+from unseen.methods.base import Card
 from unseen.methods.multimodal.audio_captioning.augmentation import MixedAugmentation, expected_cosine, variance_for
 from unseen.methods.multimodal.audio_captioning.needs import AudioTextTowers
 from unseen.methods.multimodal.audio_captioning.prompts import (
@@ -33,6 +31,7 @@ from unseen.methods.multimodal.audio_captioning.prompts import (
 )
 from unseen.methods.multimodal.audio_captioning.reading import by_length, chosen, measured_gap
 from unseen.methods.parameters import Count, Natural, NonNegative, Positive, Unit
+from unseen.methods.sound_captioners import SoundCaptioner
 from unseen.methods.verbs import gives
 from unseen.nn.captioners import small_decoder, vocabulary
 from unseen.nn.protocols import AudioTextSpace, CaptionDecoder
@@ -46,7 +45,7 @@ TOGETHER = 64
 """Sounds that are captioned in one batch."""
 
 
-class AudioCaptioning(Method):
+class AudioCaptioning(SoundCaptioner):
     """Learn to caption sounds from captions alone, by a frozen space of texts and sounds [1].
 
     A decoder learns to say every caption c of a corpus from its vector e = f_text(c),
@@ -297,8 +296,7 @@ class AudioCaptioning(Method):
         tokens = [lm.caption_ids(text) for text in captions]
         self._refuse_unknown(lm, tokens)
         self.names_ = names
-        self.captions_ = captions
-        self.support_ = torch.as_tensor(self._vectors(encoder, captions.tolist()))
+        self.remember(captions.tolist(), encoder)
         self.bank_ = torch.as_tensor(unit_rows(encoder.encode_text([TEMPLATE.format(name) for name in names])))
         d = self.support_.shape[1]
         soft: Any = None
@@ -323,12 +321,6 @@ class AudioCaptioning(Method):
         return self
 
     # -- learning ------------------------------------------------------------------------------------------
-
-    def _vectors(self, encoder: AudioTextSpace, captions: Sequence[str]) -> FloatArray:
-        """Unit vectors of the captions that are learnt from; each text is read once (step 1)."""
-        texts = list(dict.fromkeys(captions))
-        place = {text: i for i, text in enumerate(texts)}
-        return unit_rows(encoder.encode_text(texts))[[place[text] for text in captions]]
 
     def _decoder(self, model: nn.Module | None, captions: Sequence[str], names: Sequence[str]) -> Any:
         """A copy of the model, or a small one that knows the words of captions, prompts and events."""
@@ -421,7 +413,7 @@ class AudioCaptioning(Method):
     @gives("captions")
     def caption(self, x: Float[Tensor, "n d"]) -> NDArray[Any]:
         """A caption of each sound, by its vector f_audio(x), (n,)."""
-        e = self._sound_vectors(x)
+        e = self.sound_vectors(x)
         if self.project:
             e = project(e, self.support_, self.support_temperature)
         captioner = PrefixCaptioner(self.decoder_, self.soft_, self._hard())
@@ -430,47 +422,17 @@ class AudioCaptioning(Method):
         said = [text for part in torch.split(e, TOGETHER) for text in captioner.generate(part, **search)]
         return np.array(said, dtype=np.str_)
 
-    @gives("captions")
-    def predict(self, x: Float[Tensor, "n d"]) -> NDArray[Any]:
-        """A caption of each sound, as `caption`."""
-        return self.caption(x)
-
-    @gives("captions")
-    def nearest(self, x: Float[Tensor, "n d"]) -> NDArray[Any]:
-        """The caption of the corpus that lies nearest to each sound: what a captioner must be better than (step 9f)."""
-        return self.captions_[(self._sound_vectors(x) @ self.support_.T).argmax(dim=1).numpy()]
-
     @gives("labels")
     def events(self, x: Float[Tensor, "n d"]) -> tuple[tuple[tuple[str, float], ...], ...]:
         """The sound events nearest to each sound, with their cosines."""
-        found = (self._sound_vectors(x) @ self.bank_.T).topk(min(self.labels, len(self.names_)), dim=1)
+        found = (self.sound_vectors(x) @ self.bank_.T).topk(min(self.labels, len(self.names_)), dim=1)
         return tuple(
             tuple((self.names_[place], value) for place, value in zip(places, values))
             for places, values in zip(found.indices.tolist(), found.values.tolist())
         )
 
-    @gives("captions")
-    def keywords(self, x: Float[Tensor, "n d"]) -> NDArray[Any]:
-        """The sound events in a sentence, without a decoder (step 9g)."""
-        return np.array([_listed([name for name, _ in found]) for found in self.events(x)], dtype=np.str_)
-
-    def _sound_vectors(self, x: Float[Tensor, "n d"]) -> Float[Tensor, "n d"]:
-        """Unit vectors of sounds (step 7)."""
-        d = self.bank_.shape[1]
-        if x.ndim != 2 or x.shape[1] != d:
-            raise ValueError(f"x must hold vectors of the encoder's sounds, (n, {d}); got {tuple(x.shape)}")
-        if not bool((x.abs().amax(dim=1) > 0).all()):
-            raise ValueError("x must hold vectors that are not zero")
-        return F.normalize(x.float(), dim=1)
-
 
 # -- parts -------------------------------------------------------------------------------------------------
-
-
-def _listed(names: Sequence[str]) -> str:
-    """ "dog, bark and rain" in a sentence."""
-    listed = ", ".join(names[:-1]) + (" and " if len(names) > 1 else "") + names[-1]
-    return f"the sound of {listed}"
 
 
 def _events() -> tuple[str, ...]:

@@ -16,7 +16,7 @@ from unseen.data.domain import Domain
 from unseen.data.pairs import Pairs
 from unseen.data.samplers import steps, tensor
 from unseen.data.text_graphs import batch_of
-from unseen.methods.base import Card, Method
+from unseen.methods.base import Card
 from unseen.methods.checks import as_subgraphs
 from unseen.methods.multimodal.graphclip.steps import (
     Nodes,
@@ -31,6 +31,7 @@ from unseen.methods.multimodal.graphclip.steps import (
     prompted,
 )
 from unseen.methods.parameters import Count, Natural, NonNegative, Positive, Unit, Within
+from unseen.methods.subgraph_encoders import SubgraphEncoder
 from unseen.methods.verbs import gives
 from unseen.nn.contrastive import LogitScale, supervised_contrast
 from unseen.nn.free_perturbation import perturbations
@@ -46,7 +47,7 @@ FEWEST = 2
 """Labelled samples of a class of which one can be held out."""
 
 
-class GraphCLIP(Method):
+class GraphCLIP(SubgraphEncoder):
     """Encode subgraphs into the space of a frozen sentence encoder, so that nodes are known by sentences [1].
 
     The nodes of a graph have texts; a frozen encoder makes vectors of them and of a summary of the subgraph around
@@ -153,7 +154,7 @@ class GraphCLIP(Method):
         parts=(
             "unseen.data.text_graphs.random_walks",
             "unseen.data.text_graphs.hops",
-            "unseen.methods.multimodal.graphclip.summaries.summarize",
+            "unseen.data.graph_summaries.summarize",
             "unseen.nn.gps.graph_encoder",
             "unseen.nn.gps.return_probabilities",
             "unseen.nn.free_perturbation.perturbations",
@@ -246,7 +247,7 @@ class GraphCLIP(Method):
         self.scale_ = float(nets["scale"].cpu()().detach())
         self.answers_ = summaries[:ANSWERS]
         self.prompt_ = torch.zeros(0, width)
-        self.prompt_scores_: tuple[float, ...] = ()
+        self.prompt_scores_ = ()
         self.history_ = {key: np.array([epoch[key] for epoch in run.history]) for key in run.history[0]}
         return self
 
@@ -281,22 +282,12 @@ class GraphCLIP(Method):
         support : Domain, optional
             Labelled subgraphs of that graph.
         """
-        self.answers_ = self._named(classes)
+        self.answers_ = self.named(classes)
         self.prompt_, self.prompt_scores_ = torch.zeros(0, self.n_features_in_), ()
         if support is not None:
             as_subgraphs(batch_of(support), self.n_features_in_)
             self._tune(support)
         return self
-
-    def _named(self, classes: ClassSpace) -> Tensor:
-        dim = self.answers_.shape[1]
-        if classes.embeddings is None or classes.embeddings.shape[1] != dim:
-            got = "none" if classes.embeddings is None else str(classes.embeddings.shape[1])
-            raise ValueError(f"classes must carry embeddings of {dim} dimensions, of a sentence about each; got {got}")
-        vectors = torch.as_tensor(np.asarray(classes.embeddings, dtype=np.float32))
-        if not bool((vectors.norm(dim=1) > 0).all()):
-            raise ValueError("classes must carry embeddings that are not 0")
-        return F.normalize(vectors, dim=1)
 
     def _tune(self, support: Domain) -> None:
         """A prompt by the supervised contrastive loss of subgraphs and class sentences; both encoders stay."""
@@ -349,29 +340,6 @@ class GraphCLIP(Method):
         """Unit vectors of subgraphs in the space of the sentence encoder, (n, d)."""
         parts = [as_nodes(part, self.positions) for part in parts_of(x)]
         return torch.cat([F.normalize(self.network_(prompted(n.x, self.prompt_), *n[1:]), dim=1) for n in parts])
-
-    @gives("scores", reads="subgraphs")
-    def decision_function(self, x: Any) -> Float[Tensor, "n k"]:
-        """s <z, t_c>, (n, k): the classes that `adapt` named, or summaries of the pairs."""
-        return self.scale_ * self.transform(x) @ self.answers_.T
-
-    @gives("probabilities", reads="subgraphs")
-    def predict_proba(self, x: Any) -> Float[Tensor, "n k"]:
-        """Probabilities of the classes, (n, k)."""
-        return torch.softmax(self.decision_function(x), dim=1)
-
-    @gives("classes", reads="subgraphs")
-    def predict(self, x: Any) -> NDArray[np.int64]:
-        """Index of the class whose sentence is nearest, (n,)."""
-        return self.decision_function(x).argmax(dim=1).numpy()
-
-    @gives("scores", reads="subgraphs")
-    def link_scores(self, x: Any, others: Any) -> Float[Tensor, "n"]:
-        """How likely the roots of `x` and `others`, row by row, are linked: the cosine of their subgraphs (step 11)."""
-        batch = as_subgraphs(others, self.n_features_in_)
-        if len(batch.roots) != len(x.roots):
-            raise ValueError(f"others must hold {len(x.roots)} subgraphs, one for each of x; got {len(batch.roots)}")
-        return (self.transform(x) * self.transform(batch)).sum(dim=1)
 
 
 # -- the steps -----------------------------------------------------------------------------------------------
