@@ -69,6 +69,17 @@ def test_where_the_naive_forecast_wins_it_is_taken_and_said() -> None:
     assert "seasonal-naive had the smallest error" in asked.why
 
 
+def test_a_constant_column_does_not_hide_the_better_method() -> None:
+    t = np.arange(400)
+    sales = 100 + 0.1 * t + 10 * np.sin(2 * np.pi * t / 7) + np.random.default_rng(0).normal(size=400)
+    frame = pd.DataFrame({"time": pd.date_range("2023-01-01", periods=400), "sales": sales, "rate": 7.1})
+    alone = forecast(frame[["time", "sales"]], horizon=7)
+    beside = forecast(frame, horizon=7)
+    assert alone.chosen == beside.chosen == "trend-seasons"
+    against = [one.backtest.set_index("method").against["trend-seasons"] for one in (alone, beside)]
+    assert against[1] == pytest.approx((against[0] + 1) / 2)  # as good as the naive on the constant
+
+
 def test_what_is_known_of_the_future_helps() -> None:
     whole = table(924)
     result = forecast(
