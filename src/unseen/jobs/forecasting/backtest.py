@@ -27,8 +27,9 @@ ORIGINS = 60
 """Most forecasts of the past of one series."""
 WORST = 100.0
 """Largest error over that of the seasonal naive that counts; where that never errs, all others would be infinite."""
-ROUNDING = 1e-6
-"""Share of a channel's largest value below which an error where the naive never errs is rounding, also in float32."""
+EXACT, ROUNDING = 1e-12, 1e-6
+"""Shares of a channel's largest value: a naive that errs less repeats a constant, and there a method that errs less
+than the second is right, but for rounding (of float32, too)."""
 
 Array = NDArray[Any]
 Attempt = Callable[[Domain, int, "Domain | None"], Array]
@@ -111,9 +112,9 @@ def choice(past: dict[str, Past], method: str, level: float | None, first: str) 
         return pd.DataFrame(columns=columns), chosen, "the series is too short for a look at its own past"
     naive = past["seasonal-naive"]
     floor = _mae(naive)
-    right = ROUNDING * np.stack([np.nan_to_num(np.abs(truth)).max((0, 1)) for truth, _ in naive.each()])
+    scale = np.stack([np.nan_to_num(np.abs(truth)).max((0, 1)) for truth, _ in naive.each()])
     rows = [
-        [name, _mean(_mae(one)), _mean(_rmse(one)), _mean(_against(_mae(one), floor, right)), _covered(one, level)]
+        [name, _mean(_mae(one)), _mean(_rmse(one)), _mean(_against(_mae(one), floor, scale)), _covered(one, level)]
         for name, one in past.items()
     ]
     table = pd.DataFrame(rows, columns=columns).sort_values(["against", "mae"], ignore_index=True)
@@ -134,11 +135,11 @@ def _rmse(one: Past) -> Array:
     return np.stack([np.sqrt(_mean((truth - said) ** 2, (0, 1))) for truth, said in one.each()])
 
 
-def _against(error: Array, floor: Array, right: Array) -> Array:
-    """Errors over those of the seasonal naive, `WORST` at most; 1 where that is exact and the error at most `right`."""
+def _against(error: Array, floor: Array, scale: Array) -> Array:
+    """Errors over those of the seasonal naive, `WORST` at most; 1 where both are right but for rounding."""
     with np.errstate(divide="ignore", invalid="ignore"):
         ratio = np.minimum(error / floor, WORST)
-    return np.where((error <= right) & (floor == 0), 1.0, ratio)
+    return np.where((error <= ROUNDING * scale) & (floor <= EXACT * scale), 1.0, ratio)
 
 
 def _mean(values: Array, axis: tuple[int, ...] | None = None) -> Any:
