@@ -282,6 +282,16 @@ def test_pictures_of_other_formats_and_captions_of_no_picture_are_told(tmp_path:
     assert notes == ["1 captions are of files that are not there, such as 'gone.png'"]
 
 
+def test_texts_beside_no_picture_are_counted(tmp_path: Path) -> None:
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "sub/a.png").write_bytes(png())
+    for name in ("sub/a.txt", "a.txt", "sub/alone.txt"):
+        (tmp_path / name).write_text("a caption")
+    found, notes = read(tmp_path)
+    assert [one.candidate.url for one in found] == ["sub/a.png"]
+    assert notes == ["2 texts have no picture of their name beside them, such as 'a.txt'"]
+
+
 def test_pages_are_resolved_against_the_place_they_were_at(tmp_path: Path) -> None:
     (tmp_path / "dir").mkdir()
     (tmp_path / "dir" / "p.html").write_text('<img src="a.jpg" alt="a caption here">')

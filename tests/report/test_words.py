@@ -82,6 +82,9 @@ def test_a_candidate_that_is_better_by_the_labels_is_named(fake: ModuleType, tmp
     mine = results["candidates"][0]["metrics"]["adapted"]["accuracy"]["mean"]
     results["candidates"][3]["metrics"]["adapted"]["accuracy"]["mean"] = mine + 0.1
     assert any("prototypes turns out 10.0 points better" in line for line in summary(results))
+    results["candidates"][3]["metrics"]["adapted"]["accuracy"]["mean"] = mine + 1e-16 * 4
+    assert results["candidates"][3]["metrics"]["adapted"]["accuracy"]["mean"] > mine
+    assert any("no other candidate is better" in line for line in summary(results))
 
 
 def test_without_labels_the_summary_has_no_figure_of_quality(fake: ModuleType, tmp_path: Path) -> None:

@@ -93,6 +93,9 @@ def read_captions(
         note(f"{len(missing):,} captions are of files that are not there, such as {min(missing)!r}")
     if again:
         note(f"{again:,} captions are further ones of a picture; the first of each was taken")
+    bodies = {str(PurePosixPath(picture).with_suffix("")) for picture in pictures}
+    if alone := sorted(name for name in there if name.endswith(".txt") and name.removesuffix(".txt") not in bodies):
+        note(f"{len(alone):,} texts have no picture of their name beside them, such as {alone[0]!r}")
     for picture in pictures:
         if not found.get(picture, "").strip():
             beside = str(PurePosixPath(picture).with_suffix(".txt"))

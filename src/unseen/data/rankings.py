@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import logging
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -21,6 +22,8 @@ from unseen.data.tasks.base import objects, text_array
 from unseen.files import is_hidden, reads, walk
 from unseen.runtime import replacing
 from unseen.spreadsheets import harmless
+
+log = logging.getLogger(__name__)
 
 DOCUMENT_ID_COLUMNS = ("_id", "doc_id", "docid", "document_id", "corpus-id", "pid", *ID_COLUMNS)
 QUERY_ID_COLUMNS = ("_id", "query_id", "query-id", "qid", *ID_COLUMNS)
@@ -98,9 +101,9 @@ def reciprocal_rank_fusion(rankings: Sequence[Ranking], k: int, constant: float 
 def read_corpus(path: str | os.PathLike[str], *, column: str | None = None) -> Domain:
     """Documents as texts: a folder of text files, a file of lines, a table (CSV, TSV, Parquet, JSON lines), or BEIR's.
 
-    A ``.txt`` has a document in each line that is not blank; blank ones are listed in `Domain.skipped`. A column
-    ``title`` is put before the text. Ids are those of the table, the names of the files, the numbers of the lines of a
-    ``.txt``, or the numbers of the documents.
+    A ``.txt`` has a document in each line. What has no letter or digit cannot be searched for: it is left out, and
+    listed in `Domain.skipped`. A column ``title`` is put before the text. Ids are those of the table, the names of the
+    files, the numbers of the lines of a ``.txt``, or the numbers of the documents.
 
     Raises
     ------
@@ -129,7 +132,7 @@ def read_corpus(path: str | os.PathLike[str], *, column: str | None = None) -> D
 @reads("a list of queries", "write a query in each line, or a table with the columns id and query")
 def read_queries(path: str | os.PathLike[str], *, column: str | None = None) -> Domain:
     """Queries as texts: a text file with one in each line, called by the number of the line, a table, or a folder of
-    BEIR.
+    BEIR. A query without a letter or digit asks nothing: it is left out, and listed in `Domain.skipped`.
 
     Raises
     ------
@@ -160,7 +163,8 @@ def read_judgements(path: str | os.PathLike[str], queries: Domain, corpus: Domai
         A table with a header and the columns ``query-id``, ``corpus-id`` and ``score`` (BEIR), or lines
         ``query 0 document grade`` (TREC).
     queries, corpus : Domain
-        Whose ids the judgements name. Those of queries that are not asked are passed over.
+        Whose ids the judgements name. Those of queries that are not asked are counted in a warning and passed over, as
+        are those of documents that were left out.
 
     Raises
     ------
@@ -171,8 +175,12 @@ def read_judgements(path: str | os.PathLike[str], queries: Domain, corpus: Domai
     place = {str(name): i for i, name in enumerate(np.asarray(corpus.ids).tolist())}
     asked = {str(name): i for i, name in enumerate(np.asarray(queries.ids).tolist())}
     rows: list[dict[int, int]] = [{} for _ in asked]
-    for number, (query, document, grade) in enumerate(_judged(read_bytes(fs, file).decode("utf-8-sig"), file), 1):
-        if query not in asked:
+    judged = _judged(read_bytes(fs, file).decode("utf-8-sig"), file)
+    _tell_passed_over(file, "queries that are not asked", [query for query, _, _ in judged if query not in asked])
+    gone = {one.where.removeprefix("line ") for one in corpus.skipped}
+    _tell_passed_over(file, "documents that were left out", [name for _, name, _ in judged if name in gone])
+    for number, (query, document, grade) in enumerate(judged, 1):
+        if query not in asked or document in gone:
             continue
         if document not in place:
             raise ValueError(f"{file}, judgement {number}: there is no document {document!r} in the corpus")
@@ -187,6 +195,13 @@ def read_judgements(path: str | os.PathLike[str], queries: Domain, corpus: Domai
     if not labelled.labeled.any():
         raise ValueError(f"{file}: no query has a relevant document; its ids must be those of the queries")
     return labelled
+
+
+def _tell_passed_over(file: str, what: str, names: Sequence[str]) -> None:
+    """Warn how many judgements are of something that is not there."""
+    if names:
+        are = "judgement is" if len(names) == 1 else "judgements are"
+        log.warning("%s: %s %s of %s, such as %r", file, f"{len(names):,}", are, what, names[0])
 
 
 def _judged(text: str, file: str) -> list[tuple[str, str, str]]:
@@ -229,21 +244,19 @@ def _folder(folder: Path) -> Domain:
         with file.open("rb") as stream:
             texts.append(stream.read(LONGEST_FILE).decode("utf-8", "replace").strip())
     ids = np.array([str(file.relative_to(folder)) for file in files], dtype=np.str_)
-    return Domain(x=texts, kind="text", ids=ids, name=folder.name)
+    return _searchable(text_array(texts), ids, str(folder), "documents").replace(name=folder.name)
 
 
 def _lines(fs: Any, file: str, column: str | None, what: str) -> Domain:
-    """A text in each line that is not blank, called by the number of its line."""
+    """A text in each line, called by the number of its line."""
     if column is not None:
         raise ValueError(
             f"column must be absent: {file} has one of the {what} in each line, no columns; got {column!r}"
         )
     text = read_bytes(fs, file).decode("utf-8-sig")
     lines = [line.strip() for line in io.StringIO(text, newline=None)]
-    there = [i for i, line in enumerate(lines, 1) if line]
-    blank = tuple(Skipped(f"line {i}", "it is blank") for i, line in enumerate(lines, 1) if not line)
-    found = _domain(text_array(lines[i - 1] for i in there), None, (), file, what)
-    return found.replace(ids=np.array([str(i) for i in there]), skipped=blank)
+    ids = np.array([str(i) for i in range(1, len(lines) + 1)], dtype=np.str_)
+    return _searchable(text_array(lines), ids, file, what, "line ")
 
 
 def _column(frame: Any, wanted: str | None, usual: Sequence[str], file: str) -> str:
@@ -255,15 +268,22 @@ def _column(frame: Any, wanted: str | None, usual: Sequence[str], file: str) -> 
 
 
 def _domain(texts: NDArray[Any], frame: Any, usual: Sequence[str], file: str, what: str) -> Domain:
-    name = Path(file).stem
-    if not len(texts):
-        raise ValueError(f"{file}: there are no {what}")
     column = None if frame is None else find_column([str(header) for header in frame.columns], None, "id", usual)
-    ids = np.array([str(i) for i in range(1, len(texts) + 1)]) if column is None else as_texts(frame[column])
+    numbers = np.array([str(i) for i in range(1, len(texts) + 1)], dtype=np.str_)
+    ids = numbers if column is None else as_texts(frame[column])
     values, counts = np.unique(ids, return_counts=True)
     if (counts > 1).any():
         raise ValueError(f"{file}: the id {str(values[counts.argmax()])!r} stands {counts.max()} times")
-    return Domain(x=texts, kind="text", ids=ids, name=name)
+    return _searchable(texts, ids, file, what)
+
+
+def _searchable(texts: NDArray[Any], ids: NDArray[Any], file: str, what: str, called: str = "") -> Domain:
+    """The texts that have a letter or a digit; the others are skipped."""
+    there = np.array([any(map(str.isalnum, text)) for text in texts.tolist()], dtype=bool)
+    if not there.any():
+        raise ValueError(f"{file}: there are no {what}" + (" with a letter or digit" if len(texts) else ""))
+    skipped = tuple(Skipped(f"{called}{name}", "it has no letter or digit") for name in ids[~there].tolist())
+    return Domain(x=texts[there], kind="text", ids=ids[there], name=Path(file).stem, skipped=skipped)
 
 
 # -- writing -----------------------------------------------------------------------------------------------

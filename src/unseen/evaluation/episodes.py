@@ -137,8 +137,8 @@ class Episodes:
             there = int(np.sort(counts)[::-1][self.way - 1])
             raise ValueError(
                 f"{most} shots and {self.queries} queries need {most + self.queries} samples of each of {self.way} "
-                f"classes; {len(rich)} classes have so many, {self.way} have {there}: ask for fewer shots, queries or "
-                "classes"
+                f"classes; {len(rich)} classes have so many, {(counts >= there).sum()} have at least {there}: ask for "
+                "fewer shots, queries or classes"
             )
         strangers = self._strangers(y, outsiders if pool is not None else None)
         rows = {name: np.flatnonzero(y == name) for name in np.union1d(rich, strangers).tolist()}

@@ -389,7 +389,7 @@ def _regret(found: Verdict, results: Results) -> str:
     if len(results["candidates"]) == 1:
         return ""
     start = f"The choice from {len(results['candidates'])} candidates did not see the target's labels"
-    if found.regret <= 0:
+    if round(100 * found.regret, 1) <= 0:  # as it is written
         return f"{start}; now that they are opened, no other candidate is better."
     return f"{start}; now that they are opened, {found.best['name']} turns out {points(found.regret)} better."
 

@@ -64,6 +64,15 @@ def test_lines_that_are_no_utf8_or_have_no_label_are_counted_and_numbers_stay(tm
     ]
 
 
+def test_a_label_of_an_unknown_scheme_is_not_told_to_be_missing(tmp_path: Path) -> None:
+    (tmp_path / "a.conll").write_text("Lisbon X-LOC\nis O\n\n" + "Fin O\nbon B-X\n" * 20)
+    found = read_marked(tmp_path / "a.conll")
+    assert found.counts["lines without a label"] == 0
+    assert found.counts["lines with a label of no known scheme"] == 1
+    assert found.domain.skipped[0].where == "line 1"
+    assert found.domain.skipped[0].why.startswith("its label must be O, or one of B-")
+
+
 def test_conll_without_tags_is_texts_of_which_nothing_is_known(tmp_path: Path) -> None:
     (tmp_path / "a.conll").write_text("Dose\nhelps\n\nRisk\n")
     found = read_marked(tmp_path / "a.conll")

@@ -155,6 +155,12 @@ def test_palettes_of_voc_are_read_as_indices(tmp_path: Path) -> None:
     assert np.unique(domain.y[0]).tolist() == [-1, 0, VOC.index("person")]
 
 
+def test_the_one_mask_in_colour_among_grey_ones_is_named(tmp_path: Path) -> None:
+    folder = plain(tmp_path / "d", filled(0), filled(1), np.full((20, 30, 3), 1))
+    with pytest.raises(ValueError, match=r"in 3 colours in 1 of 3 files, such as '.*/masks/2\.png' \(the others may"):
+        load_masks(folder)
+
+
 def test_coloured_masks_need_their_colours(tmp_path: Path) -> None:
     colours = np.zeros((20, 30, 3), dtype=np.uint8)
     colours[:10], colours[10:15], colours[15:] = (128, 64, 0), (0, 0, 200), (1, 2, 3)

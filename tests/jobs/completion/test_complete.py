@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -124,7 +125,7 @@ def test_entities_of_held_out_relations_alone_do_not_compete_in_the_check(files:
 def test_what_is_wrong_is_named(files: Path) -> None:
     with pytest.raises(ValueError, match="row 1: 'nobody' is no entity of the graph, which has 20"):
         job(files, queries=[("nobody", "person_to_time")])
-    with pytest.raises(ValueError, match="class 'flies_to' is no concept of the ontology"):
+    with pytest.raises(ValueError, match=r"^ontology '.*schema\.tsv': relation 'flies_to' is no concept of"):
         job(files, queries=[("person0", "flies_to")])
     with pytest.raises(ValueError, match="must name a relation that has no triple"):
         job(files, queries=[("person0", "person_to_place")])
@@ -185,6 +186,11 @@ def test_without_a_check_the_first_method_answers_as_before(files: Path, monkeyp
     found = complete(*(files / name for name in ("graph.tsv", "schema.tsv", "queries.tsv")), check=False,
                      methods=["nearest-relation", "ontozsl"])  # fmt: skip
     assert found.method.card.slug == "nearest-relation"
+    shares = found.answered["person_to_time"]
+    weights = found.method.weights_[found.relations.index("person_to_time")]
+    assert next(iter(shares.values())) == pytest.approx(float(weights.max()))
+    assert next(iter(shares)) == found.graph.relations.names[weights.argmax()]
+    assert set(found.table["nearest relation"]) == {next(iter(shares))}
 
 
 def call(folder: Path, *args: str, code: int = 0) -> str:
@@ -205,6 +211,7 @@ def test_the_command_writes_a_table_and_says_how_well_it_does(files: Path) -> No
     assert "check: by ontozsl they have an MRR of" in said
     said = call(files, *given, "--top", "3", "--methods", "nearest-relation")
     assert "nearest-relation: learning from all 11 relations" in said
+    assert re.search(r"person_to_time: answered by \w+_to_\w+ \([01]\.\d\d\)", said)
 
 
 def test_help_teaches_and_mistakes_are_one_line(files: Path) -> None:

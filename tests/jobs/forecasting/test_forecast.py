@@ -16,6 +16,7 @@ import pytest
 
 from unseen import plugins
 from unseen.data.series import read_series
+from unseen.jobs.forecasting import backtest
 from unseen.jobs.forecasting.forecasters import forecasters, load_model
 from unseen.jobs.forecasting.job import forecast, write
 from unseen.methods import CORAL
@@ -67,6 +68,25 @@ def test_where_the_naive_forecast_wins_it_is_taken_and_said() -> None:
     asked = forecast(pd.DataFrame({"time": days, "y": np.tile(pattern, 25)}), horizon=24, method="ttm")
     assert asked.chosen == "ttm"
     assert "seasonal-naive had the smallest error" in asked.why
+
+
+def test_a_constant_column_does_not_hide_the_better_method() -> None:
+    t = np.arange(400)
+    sales = 100 + 0.1 * t + 10 * np.sin(2 * np.pi * t / 7) + np.random.default_rng(0).normal(size=400)
+    frame = pd.DataFrame({"time": pd.date_range("2023-01-01", periods=400), "sales": sales, "rate": 7.1})
+    alone = forecast(frame[["time", "sales"]], horizon=7)
+    beside = forecast(frame, horizon=7)
+    assert alone.chosen == beside.chosen == "trend-seasons"
+    against = [one.backtest.set_index("method").against["trend-seasons"] for one in (alone, beside)]
+    assert against[1] == pytest.approx((against[0] + 1) / 2)  # as good as the naive on the constant
+
+
+def test_errors_are_of_rounding_only_where_the_naive_repeats_a_constant() -> None:
+    scale = np.array([7.0, 7.0, 7.0, 7.0, 0.0, 1e6])
+    floor = np.array([0.0, 1e-15, 0.0, 0.5, 0.0, 0.2])
+    error = np.array([2e-7, 3e-13, 0.1, 1e-9, 0.0, 0.1])
+    against = backtest._against(error, floor, scale)
+    np.testing.assert_allclose(against, [1, 1, backtest.WORST, 2e-9, 1, 0.5])
 
 
 def test_what_is_known_of_the_future_helps() -> None:

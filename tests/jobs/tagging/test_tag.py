@@ -264,8 +264,10 @@ def test_zero_shot_is_by_the_same_encoder(place: Path, monkeypatch: pytest.Monke
 
 def test_sentences_of_the_test_that_were_learnt_from_are_counted(place: Path, tmp_path: Path) -> None:
     settings = {"iterations": 5, "least_count": 1}
-    again = job.train(place / "train.conll", test=place / "train.conll", settings=settings)
+    said: list[str] = []
+    again = job.train(place / "train.conll", test=place / "train.conll", settings=settings, say=said.append)
     assert again.shared == 60
+    assert said[0] == "caution: 60 of 60 sentences of the test stand in what is learnt from, too"
     assert any("60 of which stand in what was learnt from" in line for line in trained_lines(again))
     (tmp_path / "new.conll").write_text("new O\nbecause B-Premise\n\nTHE O\ndose O\nhelps O\n. O\n")
     (tmp_path / "train.conll").write_text((place / "train.conll").read_text() + "\nthe O\ndose O\nhelps. O\n")

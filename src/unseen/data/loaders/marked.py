@@ -191,8 +191,10 @@ def _conll(place: Path, counts: Counter[str], skipped: list[Skipped]) -> Iterato
             continue
         begun = True
         if column is not None and not _tagged(cells, column):
-            skipped.append(Skipped(f"line {at}", f"it has no label: {line.strip()!r:.40}"))
-            counts["lines without a label"] += 1
+            labelled = len(cells) > column and cells[0] != ""
+            why = "its label must be O, or one of B-, I-, E-, S-, L-, U- and a class" if labelled else "it has no label"
+            skipped.append(Skipped(f"line {at}", f"{why}: {line.strip()!r:.40}"))
+            counts["lines with a label of no known scheme" if labelled else "lines without a label"] += 1
             bad = True
             continue
         tokens.append(cells[0])

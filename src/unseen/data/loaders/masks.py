@@ -171,7 +171,7 @@ def load_masks(
             mask = reader(picture, shape)
             if mask is not None and mask.shape != shape:
                 raise OtherSizeError(mask.shape, shape)
-            reader.count(mask)
+            reader.count(mask, picture)
         except Exception as error:  # whatever a file does to its reader: it is left out and told
             mismatched += [layout.id(picture)] if isinstance(error, OtherSizeError) else []
             skipped.append(Skipped(layout.id(picture), sentence(error)))
@@ -384,24 +384,23 @@ class _Reader:
         self.is_plain = layout.kind != "COCO" and not layout.colours and layout.remap is None
         self.values: Counter[int] = Counter()
         self.coloured = bool(layout.colours)
+        self.in_colour: list[str] = []
 
     def __call__(self, picture: str, shape: tuple[int, int]) -> NDArray[Any] | None:
         """The mask of a picture as it is stored; None if it has none."""
         place = self.layout.masks.get(picture)
         if place is None:
             return None
-        if callable(place):
-            raw = place(*shape)
-        else:
-            raw = decode_indices(read_bytes(self.fs, place))
+        raw = place(*shape) if callable(place) else decode_indices(read_bytes(self.fs, place))
         return raw if raw.max(initial=0) > np.iinfo(np.int16).max else raw.astype(np.int16)
 
-    def count(self, mask: NDArray[Any] | None) -> None:
-        """Take in what is stored in a mask that is kept."""
+    def count(self, mask: NDArray[Any] | None, picture: str) -> None:
+        """Take in what is stored in the mask of a picture that is kept."""
         if mask is not None:
             found, counts = np.unique(mask, return_counts=True)
             self.values.update(dict(zip(found.tolist(), counts.tolist())))
-            self.coloured |= bool(found.max(initial=0) >= COLOUR)
+            if found.max(initial=0) >= COLOUR:
+                self.coloured, self.in_colour = True, [*self.in_colour, str(self.layout.masks[picture])]
 
     def settle(
         self, masks: Sequence[NDArray[Any] | None], classes: ClassSpace | Sequence[str] | None
@@ -423,9 +422,11 @@ class _Reader:
                 told = ", ".join(map(_colour, sorted(own - set(table))[:3]))
                 warnings.append(f"{len(own - set(table))} colours of masks are of no class and are not known: {told}")
         elif self.coloured:
+            few, n = self.in_colour, sum(mask is not None for mask in masks)
+            told = f" in {len(few)} of {n} files, such as {few[0]!r} (the others may hold numbers)" * (len(few) < n)
             raise ValueError(
-                f"masks are in {len(self.values)} colours; classes.csv in the folder must tell the class of each: "
-                "columns name, r, g, b"
+                f"masks are in {len(self.values)} colours{told}; classes.csv in the folder must tell the class of "
+                "each: columns name, r, g, b"
             )
         elif layout.remap is not None:
             table = dict(layout.remap)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 from typing import Annotated
 
@@ -11,7 +12,7 @@ from unseen import options
 from unseen.console import app, check_apart, check_written, say, settings_of, write_csv
 
 SHOWN = 5
-"""Queries that are shown with their first tail."""
+"""Queries that are shown with their first tail, and relations with those that answered."""
 
 
 @app.command()
@@ -66,4 +67,7 @@ def complete(
     write_csv(out, found.table)
     for row in found.table[found.table["rank"] == 1].head(SHOWN).itertuples():
         typer.echo(f"{row.head} {row.relation}: {row.tail}  {row.score:.3f}")
+    for name, known in itertools.islice(found.answered.items(), SHOWN):
+        told = ", ".join(f"{relation} ({share:.2f})" for relation, share in known.items())
+        say(f"{name}: answered by {told or 'all relations alike: no word of its text is known'}")
     say(f"{len(found.table)} tails are in {out}")

@@ -18,6 +18,7 @@ from unseen.data.sources.graphs import Graph, graph
 from unseen.data.typing import FloatArray, IntArray
 from unseen.evaluation.metrics.ranking import filtered_ranks, known_tails, ranking_scores
 from unseen.files import reads
+from unseen.methods.baselines.nearest_relation import NearestRelation
 from unseen.methods.listing import with_foreign
 from unseen.methods.tails import TailRanker
 from unseen.methods.zero_shot.ontozsl import RelationOntoZSL
@@ -34,6 +35,10 @@ AT_ONCE = 64
 """Queries whose tails are scored between two steps of the progress bar."""
 DEFAULT = ("ontozsl", "nearest-relation")
 """The methods that are checked, of which the better one answers; the first where nothing is checked."""
+SHOWN = 3
+"""Known relations that are told to have answered for one, at most."""
+LEAST = 0.05
+"""Share of an answer below which a known relation is not told, beside the first."""
 Path = str | os.PathLike[str]
 
 
@@ -44,7 +49,8 @@ class Completion:
     Attributes
     ----------
     table : DataFrame
-        Columns head, relation, rank (from 1), tail and score (what it means is the method's).
+        Columns head, relation, rank (from 1), tail and score (what it means is the method's); of nearest-relation
+        also ``nearest relation``, whose triples count most for the relation that is asked.
     check : dict or None
         Of seen relations that played unseen ones: ``mrr`` and ``hits@k`` of the method over tails that are not known to
         be true, ``methods`` (the MRR of each that was tried, by slug), the MRR of two orders that know nothing of a
@@ -55,6 +61,9 @@ class Completion:
     graph : Graph
     relations : ClassSpace
         Of the graph, then those that only the queries name.
+    answered : mapping
+        Of nearest-relation: the known relations that answered for each that is asked, the first ones, with their
+        shares of the answer; none where the words of its text are not known.
     """
 
     table: pd.DataFrame
@@ -62,6 +71,7 @@ class Completion:
     method: TailRanker
     graph: Graph
     relations: ClassSpace
+    answered: Mapping[str, Mapping[str, float]] = dataclasses.field(default_factory=dict)
 
 
 def complete(
@@ -118,7 +128,8 @@ def complete(
     asked = read_queries(queries) if isinstance(queries, (str, os.PathLike)) else [(h, r) for h, r in queries]
     if not asked:
         raise ValueError("queries must hold at least one pair of head and relation; it is empty")
-    relations = _relations(known, told, [relation for _, relation in asked])
+    called = "" if isinstance(ontology, Ontology) else f" {os.fspath(ontology)!r}"
+    relations = _relations(known, told, [relation for _, relation in asked], called)
     numbered = _numbered(asked, known, relations)
     about = () if relations.ontology is None else relations.ontology.triples
     say(
@@ -139,7 +150,21 @@ def complete(
         found |= found.pop("figures")[best]
     say(f"{best}: learning from all {len(known.relations):,} relations, then ranking tails of the queries")
     method = _fit(best, known, relations, np.arange(len(known.relations)), vectors, settings)
-    return Completion(_table(method, asked, numbered, known, relations, top), found, method, known, relations)
+    table = _table(method, asked, numbered, known, relations, top)
+    answered: dict[str, dict[str, float]] = {}
+    if isinstance(method, NearestRelation):
+        answered = {relations.names[r]: _answering(method, r, relations) for r in np.unique(numbered[:, 1]).tolist()}
+        table["nearest relation"] = [next(iter(answered[name]), "") for name in table["relation"]]
+    return Completion(table, found, method, known, relations, answered)
+
+
+def _answering(method: NearestRelation, relation: int, relations: ClassSpace) -> dict[str, float]:
+    """The known relations, which come first among all, that count most for one, with their weights."""
+    weights = method.weights_[relation].numpy()
+    if weights.max() - weights.min() < 1e-6:  # as of a text of unknown words: like none, or like all
+        return {}
+    first = np.argsort(-weights, kind="stable")[:SHOWN].tolist()
+    return {relations.names[s]: float(weights[s]) for s in first if s == first[0] or weights[s] >= LEAST}
 
 
 def tail_rankers() -> tuple[str, ...]:
@@ -183,13 +208,20 @@ def read_queries(path: Path) -> list[tuple[str, str]]:
     return [(head, relation) for head, relation in ontologies.read_rows(path, columns=2)]
 
 
-def _relations(known: Graph, ontology: Ontology, asked: Sequence[str]) -> ClassSpace:
+def _relations(known: Graph, ontology: Ontology, asked: Sequence[str], called: str) -> ClassSpace:
     """The relations with triples, which are seen, and those that only queries name, each with its concept."""
     seen = known.relations.names
     new = [name for name in dict.fromkeys(asked) if name not in set(seen)]
     if not new:
         raise ValueError("queries must name a relation that has no triple; all of theirs have some in the graph")
-    return ontologies.with_ontology(ClassSpace(names=(*seen, *new), seen=range(len(seen))), ontology)
+    try:
+        concepts = ontology.with_classes((*seen, *new))
+    except ValueError as error:
+        raise ValueError(
+            f"ontology{called}: {str(error).replace('class', 'relation', 1)}; every relation of the graph and of the "
+            "queries must be among its concepts"
+        ) from error
+    return ClassSpace(names=(*seen, *new), seen=range(len(seen)), ontology=concepts)
 
 
 def _numbered(asked: Sequence[tuple[str, str]], known: Graph, relations: ClassSpace) -> IntArray:

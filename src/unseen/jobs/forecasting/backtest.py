@@ -27,6 +27,9 @@ ORIGINS = 60
 """Most forecasts of the past of one series."""
 WORST = 100.0
 """Largest error over that of the seasonal naive that counts; where that never errs, all others would be infinite."""
+EXACT, ROUNDING = 1e-12, 1e-6
+"""Shares of a channel's largest value: a naive that errs less repeats a constant, and there a method that errs less
+than the second is right, but for rounding (of float32, too)."""
 
 Array = NDArray[Any]
 Attempt = Callable[[Domain, int, "Domain | None"], Array]
@@ -107,12 +110,14 @@ def choice(past: dict[str, Past], method: str, level: float | None, first: str) 
     if not past:
         chosen = first if method == "auto" else method
         return pd.DataFrame(columns=columns), chosen, "the series is too short for a look at its own past"
-    floor = _mae(past["seasonal-naive"])
+    naive = past["seasonal-naive"]
+    floor = _mae(naive)
+    scale = np.stack([np.nan_to_num(np.abs(truth)).max((0, 1)) for truth, _ in naive.each()])
     rows = [
-        [name, _mean(_mae(one)), _mean(_rmse(one)), _mean(_against(_mae(one), floor)), _covered(one, level)]
+        [name, _mean(_mae(one)), _mean(_rmse(one)), _mean(_against(_mae(one), floor, scale)), _covered(one, level)]
         for name, one in past.items()
     ]
-    table = pd.DataFrame(rows, columns=columns).sort_values("against", kind="stable", ignore_index=True)
+    table = pd.DataFrame(rows, columns=columns).sort_values(["against", "mae"], ignore_index=True)
     best = str(table.method[0])
     if method != "auto":
         return table, method, f"it was asked for; on the past {best} had the smallest error"
@@ -130,11 +135,11 @@ def _rmse(one: Past) -> Array:
     return np.stack([np.sqrt(_mean((truth - said) ** 2, (0, 1))) for truth, said in one.each()])
 
 
-def _against(error: Array, floor: Array) -> Array:
-    """Errors over those of the seasonal naive, `WORST` at most; 1 where neither errs."""
+def _against(error: Array, floor: Array, scale: Array) -> Array:
+    """Errors over those of the seasonal naive, `WORST` at most; 1 where both are right but for rounding."""
     with np.errstate(divide="ignore", invalid="ignore"):
         ratio = np.minimum(error / floor, WORST)
-    return np.where((error == 0) & (floor == 0), 1.0, ratio)
+    return np.where((error <= ROUNDING * scale) & (floor <= EXACT * scale), 1.0, ratio)
 
 
 def _mean(values: Array, axis: tuple[int, ...] | None = None) -> Any:

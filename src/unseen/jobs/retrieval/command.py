@@ -53,7 +53,7 @@ def rank(
     k: Annotated[int, typer.Option("--k", help="Documents of each query.", min=1)] = 100,
     samples: Annotated[
         int | None,
-        typer.Option(help="Documents that queries are written for, about a second each; 300 at most if absent.", min=2),
+        typer.Option(help="Documents that queries are written for, a few seconds each; 300 at most if absent.", min=2),
     ] = None,
     writer: Annotated[str, typer.Option(help="What writes queries: smollm2, first-words or causal:FOLDER")] = "smollm2",
     ranker: Annotated[
@@ -86,7 +86,7 @@ def rank(
             if value:
                 raise ValueError(f"--model with a saved ranker takes queries, --k and --run only; got {name}")
         questions = read_queries(corpus)
-        _say_blank(corpus, questions)
+        _say_left_out(corpus, questions, "queries")
         _ask(model, questions, k, run)
         return
     if queries is None and not corpus.is_dir():
@@ -97,8 +97,8 @@ def rank(
 
     documents = read_corpus(corpus, column=column)
     asked = read_queries(corpus if queries is None else queries)
-    _say_blank(corpus, documents)
-    _say_blank(queries, asked)
+    _say_left_out(corpus, documents, "documents")
+    _say_left_out(corpus if queries is None else queries, asked, "queries")
     judged = qrels or _beir(corpus)
     if judged is not None:
         from unseen.data.rankings import read_judgements
@@ -134,11 +134,21 @@ def rank(
     say(f"{out} holds the page" + (f", {run} the ranking" if run else "") + (f", {model} the ranker" if model else ""))
 
 
-def _say_blank(file: Path | None, texts: Domain) -> None:
-    """How many lines of a text file hold nothing: the others are called by their numbers."""
-    if n := len(texts.skipped):
-        lines = "1 line is" if n == 1 else f"{n} lines are"
-        say(f"{file}: {lines} blank; what stands in the others is called by the number of its line, blank ones counted")
+def _say_left_out(file: Path | None, texts: Domain, what: str) -> None:
+    """How many documents or queries are left out, as nothing can be searched for in them."""
+    if not (n := len(texts.skipped)):
+        return
+    if texts.skipped[0].where.startswith("line "):
+        lines = "1 line has" if n == 1 else f"{n} lines have"
+        say(f"{file}: {lines} no letter or digit; the others are called by the numbers of their lines, these counted")
+    else:
+        are = "is" if n == 1 else "are"
+        say(f"{file}: {n} of {n + len(texts)} {what} {are} left out, without a letter or digit: {_first(texts)}")
+
+
+def _first(texts: Domain) -> str:
+    """The first three that were left out."""
+    return ", ".join(one.where for one in texts.skipped[:3]) + (", ..." if len(texts.skipped) > 3 else "")
 
 
 def _told(result: Ranked, *, verbose: bool) -> None:

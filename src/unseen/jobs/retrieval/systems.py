@@ -28,7 +28,7 @@ UNASKED = "rerank"
 GIVEN = {"corpus", "model", "encoder", "writer", "pairs"}
 """Words of `fit` that the job has something for."""
 SAMPLES = 300
-"""Documents that queries are written for, at most: about a second each."""
+"""Documents that queries are written for, at most: a few seconds each."""
 SHARE = 0.6
 """Of the collection, at most: others are held out."""
 LONG, SHORT = 300, 15

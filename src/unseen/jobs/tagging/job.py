@@ -270,6 +270,9 @@ def train(
     if any(_is_crf(own) for own, _ in arms.values()):
         require()
     figures: dict[str, Figures] = {}
+    learnt = [*read.domain.x.tolist(), *(() if pairs is None else pairs.right.x.tolist())]
+    if exam_of is not None and (same := shared(exam_of.domain.x.tolist(), learnt)):
+        say(f"caution: {same:,} of {len(exam_of.domain):,} sentences of the test stand in what is learnt from, too")
     for name, (own, reads) in arms.items():
         say(f"{name}: learns from {len(read.domain)} sentences")
         arm = {word: value for word, value in inputs.items() if word in reads and value is not None}
@@ -286,7 +289,6 @@ def train(
     tagger = Tagger(learner, about)
     if exam_of is None:
         return Trained(tagger, figures, learner.counts_, read, 0)
-    learnt = [*read.domain.x.tolist(), *(() if pairs is None else pairs.right.x.tolist())]
     learnt += [] if translator is None else translator.known.values()
     return Trained(
         tagger, figures, learner.counts_, read, len(exam_of.domain), shared(exam_of.domain.x.tolist(), learnt)
