@@ -7,6 +7,7 @@ import io
 import json
 import logging
 import os
+import unicodedata
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -101,7 +102,7 @@ def reciprocal_rank_fusion(rankings: Sequence[Ranking], k: int, constant: float 
 def read_corpus(path: str | os.PathLike[str], *, column: str | None = None) -> Domain:
     """Documents as texts: a folder of text files, a file of lines, a table (CSV, TSV, Parquet, JSON lines), or BEIR's.
 
-    A ``.txt`` has a document in each line. What has no letter or digit cannot be searched for: it is left out, and
+    A ``.txt`` has a document in each line. What has no letter, digit or sign cannot be searched for: it is left out and
     listed in `Domain.skipped`. A column ``title`` is put before the text. Ids are those of the table, the names of the
     files, the numbers of the lines of a ``.txt``, or the numbers of the documents.
 
@@ -132,7 +133,7 @@ def read_corpus(path: str | os.PathLike[str], *, column: str | None = None) -> D
 @reads("a list of queries", "write a query in each line, or a table with the columns id and query")
 def read_queries(path: str | os.PathLike[str], *, column: str | None = None) -> Domain:
     """Queries as texts: a text file with one in each line, called by the number of the line, a table, or a folder of
-    BEIR. A query without a letter or digit asks nothing: it is left out, and listed in `Domain.skipped`.
+    BEIR. A query without a letter, digit or sign asks nothing: it is left out, and listed in `Domain.skipped`.
 
     Raises
     ------
@@ -278,11 +279,11 @@ def _domain(texts: NDArray[Any], frame: Any, usual: Sequence[str], file: str, wh
 
 
 def _searchable(texts: NDArray[Any], ids: NDArray[Any], file: str, what: str, called: str = "") -> Domain:
-    """The texts that have a letter or a digit; the others are skipped."""
-    there = np.array([any(map(str.isalnum, text)) for text in texts.tolist()], dtype=bool)
+    """The texts that have a letter, a digit or a sign, such as an emoji; the others are skipped."""
+    there = np.array([any(unicodedata.category(letter)[0] in "LNS" for letter in text) for text in texts], dtype=bool)
     if not there.any():
-        raise ValueError(f"{file}: there are no {what}" + (" with a letter or digit" if len(texts) else ""))
-    skipped = tuple(Skipped(f"{called}{name}", "it has no letter or digit") for name in ids[~there].tolist())
+        raise ValueError(f"{file}: there are no {what}" + (" with a letter, digit or sign" if len(texts) else ""))
+    skipped = tuple(Skipped(f"{called}{name}", "it has no letter, digit or sign") for name in ids[~there].tolist())
     return Domain(x=texts[there], kind="text", ids=ids[there], name=Path(file).stem, skipped=skipped)
 
 

@@ -346,8 +346,8 @@ def test_blank_lines_are_counted_and_documents_are_called_by_their_lines(tmp_pat
     (tmp_path / "q.txt").write_text("\nowl\n")
     (tmp_path / "qrels.txt").write_text("2 0 3 1\n")  # as an editor numbers the lines
     done = unseen(tmp_path, "rank", "docs.txt", "q.txt", "--with", "bm25", "--qrels", "qrels.txt", "--run", "r.trec")
-    assert "docs.txt: 3 lines have no letter or digit" in done.stderr
-    assert "q.txt: 1 line has no letter or digit" in done.stderr
+    assert "docs.txt: 3 lines have no letter, digit or sign" in done.stderr
+    assert "q.txt: 1 line has no letter, digit or sign" in done.stderr
     assert (tmp_path / "r.trec").read_text().split()[:3] == ["2", "Q0", "3"]
     assert "give bm25 1.000 nDCG@10" in done.stdout
 
@@ -357,12 +357,12 @@ def test_empty_rows_and_judgements_that_nobody_asks_are_told(tmp_path: Path) -> 
     (tmp_path / "q.csv").write_text("id,query\n1,owl\n2,\n")
     (tmp_path / "qrels.txt").write_text("1 0 a 1\n1 0 b 1\n9 0 a 1\n8 0 c 1\n")
     done = unseen(tmp_path, "rank", "docs.csv", "q.csv", "--with", "bm25", "--qrels", "qrels.txt", "--run", "r.trec")
-    assert "docs.csv: 2 of 4 documents are left out, without a letter or digit: b, d" in done.stderr
-    assert "q.csv: 1 of 2 queries is left out, without a letter or digit: 2" in done.stderr
+    assert "docs.csv: 2 of 4 documents are left out, without a letter, digit or sign: b, d" in done.stderr
+    assert "q.csv: 1 of 2 queries is left out, without a letter, digit or sign: 2" in done.stderr
     assert "qrels.txt: 2 judgements are of queries that are not asked, such as '9'" in done.stderr
     assert "qrels.txt: 1 judgement is of documents that were left out, such as 'b'" in done.stderr
     assert [line.split()[:3] for line in (tmp_path / "r.trec").read_text().splitlines()] == [["1", "Q0", "a"]]
-    assert "3 left out, without a letter or digit" in (tmp_path / "ranking.html").read_text()
+    assert "3 left out, without a letter, digit or sign" in (tmp_path / "ranking.html").read_text()
 
 
 @pytest.mark.parametrize(
