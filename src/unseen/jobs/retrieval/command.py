@@ -140,9 +140,8 @@ def _say_left_out(file: Path | None, texts: Domain, what: str) -> None:
         return
     if texts.skipped[0].where.startswith("line "):
         lines = "1 line has" if n == 1 else f"{n} lines have"
-        say(
-            f"{file}: {lines} no letter, digit or sign; the others are called by the numbers of their lines, these counted"
-        )
+        called = "the others are called by the numbers of their lines, these counted"
+        say(f"{file}: {lines} no letter, digit or sign; {called}")
     else:
         are = "is" if n == 1 else "are"
         say(f"{file}: {n} of {n + len(texts)} {what} {are} left out, without a letter, digit or sign: {_first(texts)}")
