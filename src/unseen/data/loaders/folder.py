@@ -107,13 +107,20 @@ def _hidden_classes(fs: Any, root: str, splits: Sequence[str]) -> tuple[str, ...
     """What is said of folders that would be classes, but for a dot at the beginning of their names."""
     if not is_local(fs):
         return ()
-    known = {*IMAGE_SUFFIXES, *VIDEO_SUFFIXES, *SOUND_SUFFIXES, ".txt"}
     told = []
     for top in (Path(root), *(Path(root) / split for split in splits)):
-        folders = [entry for entry in top.iterdir() if entry.name.startswith(".") and entry.is_dir()]
-        counts = {folder: sum(file.suffix.lower() in known for file in folder.iterdir()) for folder in sorted(folders)}
-        told += [f"{folder.relative_to(root)} ({n} files)" for folder, n in counts.items() if n]
+        folders = sorted(entry for entry in top.iterdir() if entry.name.startswith(".") and entry.is_dir())
+        told += [f"{folder.relative_to(root)} ({n} files)" for folder in folders if (n := _samples_in(folder))]
     return (f"not read, as names that begin with a dot are hidden: {', '.join(told)}",) if told else ()
+
+
+def _samples_in(folder: Path) -> int:
+    """How many files stand in a folder that samples could be; none where it cannot be looked into."""
+    known = {*IMAGE_SUFFIXES, *VIDEO_SUFFIXES, *SOUND_SUFFIXES, ".txt"}
+    try:
+        return sum(file.suffix.lower() in known for file in folder.iterdir())
+    except OSError:  # such as what a system keeps of its own on a disk
+        return 0
 
 
 def text_files(paths: Sequence[str], fs: Any) -> Lazy:
