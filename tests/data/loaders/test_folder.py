@@ -244,9 +244,9 @@ def test_a_zip_of_one_folder_stands_for_that_folder(pets, tmp_path):
 
 
 def test_a_class_whose_name_begins_with_a_dot_is_told(tmp_path):
-    for path in ("train/cat/a.png", "train/..dog/b.png", "train/..dog/c.png", ".git/x", "val/cat/d.png"):
+    for path in ("loose.png", "train/cat/a.png", "train/..dog/b.png", "train/..dog/c.png", ".git/x", "val/cat/d.png"):
         (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
         Image.new("RGB", (4, 4)).save(tmp_path / path, format="png")
     read = load(tmp_path)
-    assert len(read) == 2
+    assert len(read) == 3
     assert read.notes == ("not read, as names that begin with a dot are hidden: train/..dog (2 files)",)

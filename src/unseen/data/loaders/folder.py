@@ -99,7 +99,7 @@ def load_folder(
         columns=columns,
         name=name,
         skipped=skipped,
-        notes=_hidden_classes(fs, root, sorted({part[0] for part in parts}) if nested else ()),
+        notes=_hidden_classes(fs, root, sorted({part[0] for part in parts if len(part) > 1}) if nested else ()),
     )
 
 
