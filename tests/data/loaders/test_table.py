@@ -340,3 +340,14 @@ def test_whole_labels_beside_gaps_are_those_without_a_fraction(tmp_path):
     assert read.y.tolist() == [0, -1, 1, -1]
     (tmp_path / "u.csv").write_text("a,label\n1,1.0\n2,1.5\n3,2.0\n")
     assert load(tmp_path / "u.csv").classes.names == ("1.0", "1.5", "2.0")
+
+
+def test_a_data_frame_names_pictures_anywhere(tmp_path, monkeypatch):
+    for name in ("a.png", "b.png"):
+        Image.new("RGB", (4, 4)).save(tmp_path / name)
+    monkeypatch.chdir(tmp_path)
+    frame = pd.DataFrame({"image": [str(tmp_path / "a.png"), "b.png"], "label": ["cat", "dog"]}, index=[7, 7])
+    read = load(frame, name="mine")
+    assert (read.kind, len(read), read.name, read.classes.names) == ("image", 2, "mine", ("cat", "dog"))
+    assert read.x[1].size == (4, 4)
+    assert len(load(pd.DataFrame({"text": ["a b", "c"], "y": [1, 0]}))) == 2

@@ -53,9 +53,9 @@ def load(
     Parameters
     ----------
     path : path, fsspec URL or pandas.DataFrame
-        A data frame is read as a table is, with paths from the working directory. Else one of: a folder of class
-        folders (perhaps below ``train``, ``val``, ``test``, which become the column ``split``), a flat folder of
-        pictures, videos, sounds or ``.txt`` files (no labels), such a folder in a ``.zip`` (not of sounds); clips as
+        A data frame is read as a table is, with paths from the working directory or of any place. Else one of: a folder
+        of class folders (perhaps below ``train``, ``val``, ``test``, which become the column ``split``), a flat folder
+        of pictures, videos, sounds or ``.txt`` files (no labels), such a folder in a ``.zip`` (not of sounds); clips as
         folders of frames (``class/clip/frame_0001.jpg``); one such file; a CSV, TSV, JSON-lines or Parquet table with
         feature columns, a text column or a path column (of pictures, sounds, folders of frames, or videos, perhaps with
         ``start`` and ``end`` in seconds); ``.npy`` or ``.npz``; WebDataset shards (``shards-{000..003}.tar``, ``*.tar``
@@ -105,7 +105,7 @@ def load(
         fs, root = locate(".")
         columns = {"labels_column": labels_column, "text_column": text_column, "path_column": path_column}
         told = {"classes": classes, "name": name or "data", "on_error": on_error, "check": check, "frames": frames}
-        told |= {"allow_outside": allow_outside, "features": features}
+        told |= {"allow_outside": True, "features": features}
         return load_table(fs, f"{root}/data", rows_of=path, **columns, **told)  # type: ignore[arg-type]
     if not isinstance(path, (str, os.PathLike)):
         how = "Domain(x=..., y=...) makes samples of arrays"
