@@ -130,7 +130,8 @@ class Served:
     def summary(self, names: bool = True) -> str:
         """What it reads and what it tells, in a sentence without a stop; with the names of some classes, or none."""
         classes = self.bundle.classes.names
-        some = f": {', '.join(classes[:SOME])}{', …' if len(classes) > SOME else ''}" if names else ""
+        others = f" and {len(classes) - SOME} more" if len(classes) > SOME else ""
+        some = f": {', '.join(classes[:SOME])}{others}" if names else ""
         return f"The model reads {KINDS[self.kind]} and tells {len(classes)} classes apart{some}"
 
     def about(self) -> dict[str, Any]:
