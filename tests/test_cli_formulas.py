@@ -135,7 +135,7 @@ def test_headers_of_a_series_are_restored(tmp_path: Path) -> None:
 
 
 def test_an_apostrophe_before_cells_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    write_csv(tmp_path / "plain.csv", pd.DataFrame({"id": ["a", None], "p": [0.5, np.nan]}))
+    write_csv(tmp_path / "plain.csv", pd.DataFrame({"id": ["a", None], "p": pd.Series([1, 2], dtype=object)}))
     assert capsys.readouterr().err == ""
     write_csv(tmp_path / "guarded.csv", pd.DataFrame({"id": ["-a", "b"], "p": [0.5, -1.0]}))
     assert "have an apostrophe before them" in capsys.readouterr().err

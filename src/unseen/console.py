@@ -188,7 +188,7 @@ def write_csv(file: Path, table: pd.DataFrame) -> None:
     written = harmless_table(table)
     with replacing(file) as temporary:
         written.to_csv(temporary, index=False)
-    if not written.equals(table):
+    if not written.astype(str).equals(table.astype(str)):
         say(
             f"{file}: cells that begin as formulas do have an apostrophe before them, so that no spreadsheet runs "
             "them; what is read here loses it again"

@@ -281,6 +281,8 @@ def test_labels_may_be_names():
     with pytest.raises(ValueError, match="classes lacks 1 of the labels in the data, such as 'dog'"):
         Domain(x=x, y=["dog", "cat", "cat", "cat"], classes=["cat", "bee"])
     assert Domain(x=x, y=["", "", "", ""]).y is None
+    for gone in (None, np.nan):
+        assert Domain(x=x, y=np.array(["bee", gone, "ant", "bee"], dtype=object)).y.tolist() == [1, -1, 0, 1]
 
 
 def test_a_long_text_among_many_takes_no_room_for_each():

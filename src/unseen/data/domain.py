@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from unseen.data.classes import ClassSpace
 from unseen.data.feature_names import by_name
-from unseen.data.labels import encode_labels
+from unseen.data.labels import encode_labels, is_missing
 from unseen.data.tasks import task_of
 from unseen.data.tasks.base import are_texts, objects, text_array
 from unseen.data.typing import Kind
@@ -378,8 +378,8 @@ def _are_texts(y: Any) -> bool:
         return False
     named = np.asarray(y)
     if named.dtype.kind == "O":
-        return any(isinstance(v, str) for v in named) and all(v is None or isinstance(v, str) for v in named)
-    return named.dtype.kind == "U"
+        return any(isinstance(v, str) for v in named) and all(isinstance(v, str) or is_missing(v) for v in named)
+    return named.dtype.kind in "UST"
 
 
 def _as_array(x: Any, *, ragged: bool) -> NDArray[Any]:

@@ -20,20 +20,36 @@ logger = logging.getLogger("unseen.data")
 _WHOLE = re.compile(r"-?\d+\.0")
 
 
+def is_missing(value: Any) -> bool:
+    """Whether a value stands for one that is not there: None, not a number, or what pandas has in its place."""
+    return value is None or (not isinstance(value, (str, bytes)) and str(value) in ("nan", "<NA>", "NaT"))
+
+
 def label_text(value: Any) -> str | None:
     """One label as the name of a class; None where it is missing (empty, not a number, or -1)."""
-    if value is None:
+    if is_missing(value):
         return None
     if isinstance(value, bytes):
         value = value.decode()
     if isinstance(value, (float, np.floating)):
-        if np.isnan(value):
-            return None
-        if value != int(value):
+        if not np.isfinite(value) or value != int(value):
             raise ValueError(f"labels must name classes; got the real number {value}")
         value = int(value)
     text = unicodedata.normalize("NFC", str(value)).strip()
     return None if text in ("", "-1") else text
+
+
+def without_fractions(labels: Iterable[Any], classes: ClassSpace | Sequence[str] | None) -> list[Any]:
+    """Labels of a table that are all whole numbers, such as 1.0, without their fraction; as `classes` has them, if so.
+
+    Tables write whole numbers like this where a column has gaps.
+    """
+    texts = [label_text(value) for value in labels]
+    found = {text for text in texts if text is not None}
+    known = set(classes.names if isinstance(classes, ClassSpace) else classes or ())
+    if not all(_WHOLE.fullmatch(text) for text in found) or (known and found <= known):
+        return texts
+    return [text and text.removesuffix(".0") for text in texts]
 
 
 def encode_labels(
@@ -45,8 +61,6 @@ def encode_labels(
     None. Names that differ in upper and lower case only are logged as a warning.
     """
     texts = [label_text(value) for value in labels]
-    if None in texts and all(text is None or _WHOLE.fullmatch(text) for text in texts):
-        texts = [text and label_text(text[:-2]) for text in texts]  # whole numbers beside gaps, as tables write them
     found = sorted({text for text in texts if text is not None}, key=natural_key)
     space = classes if isinstance(classes, ClassSpace) or classes is None else ClassSpace(names=tuple(classes))
     if not found:

@@ -124,9 +124,8 @@ def read_corpus(path: str | os.PathLike[str], *, column: str | None = None) -> D
     frame = read_frame(fs, file, known)
     texts = as_texts(frame[_column(frame, column, DOCUMENT_COLUMNS, file)])
     if column is None and "title" in frame.columns:
-        texts = np.array(
-            [". ".join(filter(None, (a.strip(), b.strip()))) for a, b in zip(as_texts(frame["title"]), texts)]
-        )
+        titles = as_texts(frame["title"])
+        texts = text_array(". ".join(filter(None, (a.strip(), b.strip()))) for a, b in zip(titles, texts))
     return _domain(texts, frame, DOCUMENT_ID_COLUMNS, file, "documents")
 
 

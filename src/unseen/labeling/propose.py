@@ -123,8 +123,12 @@ def propose(
         raise ValueError("classes must come with model or source, which say what classes have labels")
     from unseen.data.loaders import samples_of
 
-    domain = samples_of(target, on_error=on_error, features=() if model is None else model.feature_names)
     name = encoder if encoder or model is None or model.encoder is None else model.encoder.name
+    brought = None
+    if source is not None:
+        brought = prepare(source=source, classes=classes, encoder=name, on_error=on_error, trust=trust)
+    known = brought.feature_names if brought is not None else () if model is None else model.feature_names
+    domain = samples_of(target, on_error=on_error, features=known)
     out = domain.labeled
     kept = sealed()
     verified = np.isin(domain.digests(), list(kept)) if kept else np.zeros(len(domain), dtype=bool)
@@ -141,9 +145,6 @@ def propose(
         if free < USUAL:
             log.warning("all %d samples without a label are to be labelled; `budget` asks for fewer", free)
     check_budget(budget, free)
-    brought = None
-    if source is not None:
-        brought = prepare(source=source, classes=classes, encoder=name, on_error=on_error, trust=trust)
     features = _encode(domain, name, model, brought, trust)
     found = typiclust(features.x[open_], budget, labeled=out[open_], seed=seed)
     picked = open_[found.positions]

@@ -276,35 +276,46 @@ def test_columns_may_be_named_behind_the_path(tmp_path: Path) -> None:
     assert len(load(tmp_path / "odd?label=x.csv")) == 2
 
 
-@pytest.mark.parametrize(
-    ("content", "n"),
-    [("5.1,3.5\n4.9,3.0\n4.7,NA\n", 2), ("5.1,3.5,cat\n4.9,3.0,dog\n4.7,3.2,cat\n", 3), ("1,3\n2,3\n3,5\n", 3)],
-)
-def test_a_first_line_that_is_a_row_is_read_as_one(tmp_path, content, n):
+BELOW = "".join(f"{4 + i / 10:.1f},{3 + i % 3},{'cat' if i % 2 else 'dog'}\n" for i in range(12))
+PLAIN = "".join(f"{4 + i / 10:.1f},{3 + i % 3}\n" for i in range(12))
+
+
+@pytest.mark.parametrize("content", ["4.5,3\n" + PLAIN, "4.9,3,cat\n" + BELOW, "5.1,3.5\nNA,4\n" + PLAIN])
+def test_a_first_line_that_is_a_row_is_read_as_one(tmp_path, content):
     (tmp_path / "t.csv").write_text(content)
     read = load(tmp_path / "t.csv")
-    assert len(read) == n
+    assert len(read) == 13
     assert read.feature_names == ()
     assert "its first line is a row" in read.notes[0]
 
 
 @pytest.mark.parametrize(
-    "content",
-    ["1,2,3\n4,5,6\n7,8,9\n", "2019,2020\n4,5\n7,8\n", "name,0.1,0.5\nants,5,2\nbees,8,1\n", "a,b\n1,2\n3,4\n"],
+    "header",
+    ["1,2,3", "400,410,420", "2003,2002,2001", "400.5,410.5,420.5", "100,250,400", "name,0.1,0.5", "a,b,c", "7,9,12"],
 )
-def test_a_first_line_of_names_is_no_row(tmp_path, content):
-    (tmp_path / "t.csv").write_text(content)
+def test_a_first_line_of_names_is_no_row(tmp_path, header):
+    rows = "".join(f"{i / 10},{i % 4},{i % 3}\n" for i in range(20))
+    (tmp_path / "t.csv").write_text(f"{header}\n{rows}")
     read = load(tmp_path / "t.csv")
-    assert len(read) == 2
+    assert len(read) == 20
     assert not any("its first line" in note for note in read.notes)
+    (tmp_path / "one.csv").write_text(f"{header}\n0.1,1,2\n")
+    assert len(load(tmp_path / "one.csv")) == 1
 
 
 def test_labels_of_a_table_without_names_are_found_by_their_place(tmp_path):
-    (tmp_path / "t.csv").write_text("5.1,3.5,cat\n4.9,3.0,dog\n4.7,3.2,cat\n")
+    (tmp_path / "t.csv").write_text("4.9,3,cat\n" + BELOW)
     read = load(f"{tmp_path}/t.csv?label=column 3")
     assert read.classes.names == ("cat", "dog")
-    assert read.y.tolist() == [0, 1, 0]
-    assert read.x.shape == (3, 2)
+    assert read.y.tolist() == [0, *([1, 0] * 6)]
+    assert read.x.shape == (13, 2)
+
+
+def test_a_number_of_each_row_stays_where_columns_have_no_names(tmp_path):
+    rows = [f"{i + 1},{4 + i / 10:.1f},{3 + i % 3}\n" for i in range(20)]
+    for name, lines in (("s", rows), ("t", [*rows[10:], *rows[:9]])):
+        (tmp_path / f"{name}.csv").write_text("".join(lines))
+    assert [load(tmp_path / f"{name}.csv").n_features for name in "st"] == [3, 3]
 
 
 def test_space_around_names_of_columns_is_left_out(tmp_path):
@@ -323,23 +334,53 @@ def test_numbers_that_only_tell_rows_apart_are_no_feature(tmp_path):
             "seen": range(7, 27),
             "count": rng.permutation(20),
             "gridId": rng.integers(0, 5, 20),
+            "atomic number": 3 * rng.permutation(20),
             "size": rng.normal(size=20),
         }
     )
     frame.to_csv(tmp_path / "t.csv", index=False)
     read = load(tmp_path / "t.csv")
-    assert read.feature_names == ("count", "gridId", "size")
+    assert read.feature_names == ("count", "gridId", "atomic number", "size")
     assert read.notes == ("not used: customerNo (a number of each row), seen (a number of each row)",)
     assert load(tmp_path / "t.csv", features=("customerNo", "size")).feature_names[0] == "customerNo"
 
 
-def test_whole_labels_beside_gaps_are_those_without_a_fraction(tmp_path):
+def test_whole_labels_have_no_fraction(tmp_path):
     (tmp_path / "t.csv").write_text("a,label\n1,1.0\n2,\n3,2.0\n4,-1.0\n")
     read = load(tmp_path / "t.csv")
     assert read.classes.names == ("1", "2")
     assert read.y.tolist() == [0, -1, 1, -1]
+    assert load(tmp_path / "t.csv", classes=("2.0", "1.0", "-1.0")).y.tolist() == [1, -1, 0, 2]
     (tmp_path / "u.csv").write_text("a,label\n1,1.0\n2,1.5\n3,2.0\n")
     assert load(tmp_path / "u.csv").classes.names == ("1.0", "1.5", "2.0")
+    with pytest.raises(ValueError, match="labels must name classes; got the real number inf"):
+        load(pd.DataFrame({"a": [1.0, 2.0], "label": [1.0, np.inf]}))
+
+
+def test_what_pandas_lacks_is_missing(tmp_path):
+    frame = pd.DataFrame({"a": range(6), "b": [0.5] * 6, "label": ["x", None] * 3}).convert_dtypes()
+    frame.to_parquet(tmp_path / "t.parquet")
+    for read in (load(frame), load(tmp_path / "t.parquet"), load(frame.astype({"label": "category"}))):
+        assert read.classes.names == ("x",)
+        assert read.y.tolist() == [0, -1] * 3
+        assert read.x.shape == (6, 2)
+    said = pd.DataFrame({"text": pd.array(["a b", pd.NA, "c"], dtype="string"), "label": pd.array([1, pd.NA, 2])})
+    assert load(said).x.tolist() == ["a b", "c"]
+
+
+def test_a_data_frame_is_refused_or_read_by_its_names():
+    frame = pd.DataFrame({0: [1.0, 2.0], 1: ["x", "y"]}, index=["p", "q"])
+    read = load(frame, labels_column=1)
+    assert (read.ids.tolist(), read.classes.names) == (["p", "q"], ("x", "y"))
+    with pytest.raises(ValueError, match="columns must have names of their own; '0' stands 2 times"):
+        load(pd.concat([frame, frame], axis=1))
+
+
+def test_numbers_in_a_column_of_texts_are_texts(tmp_path):
+    (tmp_path / "t.csv").write_text("text,n\n12,1\n42,2\n")
+    assert load(tmp_path / "t.csv").x.tolist() == ["12", "42"]
+    (tmp_path / "u.csv").write_text("content,n\n12,1\n42,2\n")
+    assert load(tmp_path / "u.csv").feature_names == ("content", "n")
 
 
 def test_a_data_frame_names_pictures_anywhere(tmp_path, monkeypatch):

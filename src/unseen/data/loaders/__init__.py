@@ -17,7 +17,7 @@ from unseen.data.clips import FRAMES, Segment, check_segment, clip_files
 from unseen.data.domain import Domain
 from unseen.data.images import IMAGE_SUFFIXES
 from unseen.data.loaders.arrays import load_arrays
-from unseen.data.loaders.common import OnError, find_column, locate
+from unseen.data.loaders.common import ID_COLUMNS, OnError, find_column, locate
 from unseen.data.loaders.folder import load_folder, text_files, verify_text
 from unseen.data.loaders.huggingface import MARKERS, load_huggingface
 from unseen.data.loaders.matlab import ZeroShot, load_mat, load_zsl
@@ -106,7 +106,7 @@ def load(
         columns = {"labels_column": labels_column, "text_column": text_column, "path_column": path_column}
         told = {"classes": classes, "name": name or "data", "on_error": on_error, "check": check, "frames": frames}
         told |= {"allow_outside": True, "features": features}
-        return load_table(fs, f"{root}/data", rows_of=path, **columns, **told)  # type: ignore[arg-type]
+        return load_table(fs, f"{root}/data", rows_of=_with_ids(path), **columns, **told)  # type: ignore[arg-type]
     if not isinstance(path, (str, os.PathLike)):
         how = "Domain(x=..., y=...) makes samples of arrays"
         raise TypeError(f"path must be a path, a URL or a pandas.DataFrame; got {type(path).__name__} ({how})")
@@ -137,6 +137,15 @@ def _is_frame(value: Any) -> bool:
     """Whether a value is a data frame; pandas is not imported for it."""
     pandas = sys.modules.get("pandas")
     return pandas is not None and isinstance(value, pandas.DataFrame)
+
+
+def _with_ids(frame: Any) -> Any:
+    """A data frame whose index is a column of ids, where it says more than the numbers of the rows."""
+    import pandas as pd
+
+    plain = isinstance(frame.index, (pd.RangeIndex, pd.MultiIndex)) or not frame.index.is_unique
+    known = {str(name).strip().casefold() for name in frame.columns} & set(ID_COLUMNS)
+    return frame if plain or known else frame.reset_index(names="id")
 
 
 def _columns_behind(url: str) -> tuple[str, dict[str, str]]:

@@ -25,8 +25,10 @@ MANY = 0.5
 
 FEW = 10
 """Rows below which no column is taken for a number of each row."""
-ROW_WORDS = frozenset({"id", "no", "nr", "num", "number", "key", "index", "row"})
+ROW_WORDS = frozenset({"id", "key", "index", "row"})
 """Last words of names of columns that tell rows apart, where all of their numbers are whole and different."""
+COUNT_WORDS = frozenset({"no", "nr", "num", "number"})
+"""The same, where no number between the smallest and the largest is left out: other things have numbers, too."""
 
 _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
 _DATE = re.compile(r"\d{4}-\d{1,2}-\d{1,2}([T ].*)?|\d{1,2}[./]\d{1,2}[./]\d{2,4}( .*)?")
@@ -112,5 +114,8 @@ def names_rows(name: str, column: Column) -> bool:
         return False
     if (values != np.round(values)).any() or len(np.unique(values)) < len(values):
         return False
+    if re.fullmatch(r"f\d+", name):  # as features are written that have no names
+        return False
     last = (_WORD.findall(name) or [""])[-1].casefold()
-    return bool((np.diff(values) == 1).all()) or last in ROW_WORDS
+    counts = np.ptp(values) + 1 == len(values)
+    return bool((np.diff(values) == 1).all()) or last in ROW_WORDS or bool(counts and last in COUNT_WORDS)

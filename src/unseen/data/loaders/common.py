@@ -80,6 +80,7 @@ def _nearest(fs: Any, root: str) -> str:
 def find_column(columns: Sequence[str], wanted: str | None, argument: str, usual: Sequence[str] = ()) -> str | None:
     """The column called `wanted`, or the first that is called as `usual`; `ValueError` lists the columns."""
     if wanted is not None:
+        wanted = str(wanted)  # of a data frame perhaps a number
         for name in (wanted, unicodedata.normalize("NFC", wanted).strip()):
             if name in columns:
                 return name

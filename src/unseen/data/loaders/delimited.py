@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import dataclasses
 import io
+import itertools
+import math
 import re
 from collections.abc import Sequence
 
@@ -13,6 +15,8 @@ SAMPLE = 2**16
 ROWS = 50
 """Rows that are looked at."""
 SEPARATORS = (",", ";", "\t")
+ENOUGH_ROWS = 10
+"""Rows below a first line, from which on it may be taken for one of them."""
 
 _WITH_COMMA = re.compile(r"[+-]?\d*,\d+([eE][+-]?\d+)?")
 _WITH_POINT = re.compile(r"[+-]?\d*\.\d+([eE][+-]?\d+)?")
@@ -57,33 +61,57 @@ def form_of(content: bytes, suffix: str) -> Form:
 
 
 def are_counted(names: Sequence[str]) -> bool:
-    """Whether columns are numbered, one after another: 0, 1, 2, ..., or years."""
-    if len(names) < 2 or not all(name.isdecimal() for name in names):
+    """Whether columns are called by numbers in even steps: 0, 1, 2, ..., years, or wavelengths."""
+    try:
+        values = [float(name) for name in names]
+    except ValueError:
         return False
-    first = int(names[0])
-    return [int(name) for name in names] == [*range(first, first + len(names))]
+    steps = [after - before for before, after in itertools.pairwise(values)]
+    return bool(steps) and steps[0] != 0 and all(abs(step - steps[0]) <= 1e-6 * abs(steps[0]) for step in steps)
 
 
 def _is_row(header: Sequence[str], below: Sequence[Sequence[str]], decimal: str) -> bool:
-    """Whether a first line is like the rows below it: numbers over numbers, and over texts one that is there again."""
+    """Whether a first line is like the rows below it: numbers over numbers of their size, over texts one of these.
+
+    Where there are few rows, or numbers go in even steps as names of columns may, it names the columns.
+    """
+    if len(header) < 2 or len(below) < ENOUGH_ROWS:
+        return False
     columns = [[row[i].strip() for row in below if i < len(row)] for i in range(len(header))]
-    numbers = [i for i, column in enumerate(columns) if column and all(_is_number(cell, decimal) for cell in column)]
-    if len(header) < 2 or not numbers or are_counted([header[i].strip() for i in numbers]):
+    numbers = [i for i, column in enumerate(columns) if all(_is_number(cell, decimal) for cell in column)]
+    own = [header[i].strip() for i in numbers]
+    if not own or not all(cell and _is_number(cell, decimal) for cell in own):
         return False
-    if not all(header[i].strip() and _is_number(header[i].strip(), decimal) for i in numbers):
+    if len(own) > 2 and are_counted([_plain_number(cell, decimal) for cell in own]):
         return False
-    return all(i in numbers or cell.strip() in columns[i] for i, cell in enumerate(header))
+    inside = sum(_is_within(cell, columns[i], decimal) for cell, i in zip(own, numbers))
+    return 2 * inside > len(own) and all(i in numbers or cell.strip() in columns[i] for i, cell in enumerate(header))
+
+
+def _is_within(cell: str, column: Sequence[str], decimal: str) -> bool:
+    """Whether a number lies between the smallest and the largest of its column."""
+    values = [_number(one, decimal) for one in column]
+    there = [value for value in values if value is not None]
+    own = _number(cell, decimal)
+    return own is not None and bool(there) and min(there) <= own <= max(there)
+
+
+def _plain_number(cell: str, decimal: str) -> str:
+    return cell if decimal == "." else plain_number(cell)
+
+
+def _number(cell: str, decimal: str) -> float | None:
+    """The number in a cell, if there is one."""
+    try:
+        value = float(_plain_number(cell, decimal))
+    except ValueError:
+        return None
+    return value if math.isfinite(value) else None
 
 
 def _is_number(cell: str, decimal: str) -> bool:
     """Whether a cell holds a number, or is empty or marked as such."""
-    if cell.casefold() in ("", "?", "na", "n/a", "null", "none"):
-        return True
-    try:
-        float(cell if decimal == "." else plain_number(cell))
-    except ValueError:
-        return False
-    return True
+    return cell.casefold() in ("", "?", "na", "n/a", "nan", "null", "none") or _number(cell, decimal) is not None
 
 
 def _rows(text: str, separator: str) -> list[list[str]]:

@@ -110,7 +110,11 @@ def _hidden_classes(fs: Any, root: str, splits: Sequence[str]) -> tuple[str, ...
     told = []
     for top in (Path(root), *(Path(root) / split for split in splits)):
         folders = sorted(entry for entry in top.iterdir() if entry.name.startswith(".") and entry.is_dir())
-        told += [f"{folder.relative_to(root)} ({n} files)" for folder in folders if (n := _samples_in(folder))]
+        told += [
+            f"{folder.relative_to(root)} ({n} {'file' if n == 1 else 'files'})"
+            for folder in folders
+            if (n := _samples_in(folder))
+        ]
     return (f"not read, as names that begin with a dot are hidden: {', '.join(told)}",) if told else ()
 
 

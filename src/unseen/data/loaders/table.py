@@ -17,7 +17,7 @@ from unseen.data.classes import ClassSpace
 from unseen.data.domain import Domain, Lazy, Skipped
 from unseen.data.feature_names import MOST, listed
 from unseen.data.images import IMAGE_SUFFIXES, image_files, verify
-from unseen.data.labels import encode_labels
+from unseen.data.labels import encode_labels, without_fractions
 from unseen.data.loaders.cells import EMPTY, Column, column_of, names_rows
 from unseen.data.loaders.common import (
     ABOVE,
@@ -90,8 +90,8 @@ def load_table(
     label = find_column(headers if labels_column else others, labels_column, "labels_column", LABEL_COLUMNS)
     where = find_column(headers, path_column, "path_column", () if text_column else PATH_COLUMNS)
     text = find_column(headers, text_column, "text_column", () if where else TEXT_COLUMNS)
-    if text is not None and text_column is None and column_of(frame[text], form.decimal).values is not None:
-        text = None  # such as the content of something, in per cent
+    if text is not None and text_column is None and text.casefold() == "content":
+        text = text if column_of(frame[text], form.decimal).values is None else None  # of something, in per cent
     identity = find_column(headers, None, "id", ID_COLUMNS)
     taken = {label, where, text, identity}
     if where is None and text is None:
@@ -129,7 +129,8 @@ def load_table(
     else:
         kind = "features"
         looked = {column: found for column, found in looked.items() if column.casefold() not in NO_FEATURES}
-        looked = _without_numbers_of_rows(looked, features)
+        if form.names and _names([column for column, found in looked.items() if found.values is not None]):
+            looked = _without_numbers_of_rows(looked, features)
         used = [column for column, found in looked.items() if found.values is not None]
         if not used:
             raise ValueError(
@@ -140,12 +141,17 @@ def load_table(
         finite = np.isfinite(x).all(axis=1)
         x, rows, taken = x[finite], rows[finite], taken | set(used)
         notes = _notes(looked) if form.names else (UNNAMED, *_notes(looked))
+        notes += tuple(
+            f"{column} is taken for a feature, as it is one in the other data"
+            for column in used
+            if label is None and column in features and column.casefold() in LABEL_COLUMNS
+        )
     if not len(rows):
         raise ValueError(f"{name}: none of the {len(frame)} rows can be read, the first: {skipped[0].why}")
     settled = settle(skipped, on_error, name)
 
     kept = frame.loc[rows]
-    y, space = encode_labels(kept[label], classes) if label else encode_labels([], classes)
+    y, space = encode_labels(without_fractions(kept[label], classes) if label else [], classes)
     named_by = identity or where
     ids = unique_ids(_called(kept[named_by], list(times.values()))) if named_by else None
     return Domain(
@@ -217,10 +223,18 @@ def _read(fs: Any, path: str, as_text: Sequence[str]) -> tuple[pd.DataFrame, For
 
 
 def _named_by_texts(frame: pd.DataFrame) -> pd.DataFrame:
-    """A data frame whose rows are numbered, and whose columns have no space around their names."""
+    """A data frame with numbered rows, no space around the names of columns, and None where something is missing."""
+    import pandas as pd
+
     names = [str(name) for name in frame.columns]
+    if len(set(names)) < len(names):
+        twice = next(name for name in names if names.count(name) > 1)
+        raise ValueError(f"columns must have names of their own; {twice!r} stands {names.count(twice)} times")
     plain = [_plain(name) for name in names]
-    return frame.set_axis(plain if len(set(plain)) == len(plain) else names, axis=1).reset_index(drop=True)
+    frame = frame.set_axis(plain if len(set(plain)) == len(plain) else names, axis=1).reset_index(drop=True)
+    unlike = [name for name, kind in frame.dtypes.items() if getattr(kind, "na_value", None) is pd.NA]
+    told = {name: frame[name].astype(object).where(frame[name].notna(), None) for name in unlike}
+    return frame.assign(**told) if told else frame  # type: ignore[arg-type]
 
 
 def _as_it_is(fs: Any, path: str, as_text: Sequence[str]) -> tuple[pd.DataFrame, Form]:
@@ -437,7 +451,7 @@ SHORT = 200
 
 
 def as_texts(series: pd.Series[Any]) -> np.ndarray[Any, Any]:
-    return text_array("" if value is None or value != value else value for value in series)
+    return text_array("" if gone else value for value, gone in zip(series, series.isna()))
 
 
 def as_column(series: pd.Series[Any]) -> np.ndarray[Any, Any]:
