@@ -19,7 +19,7 @@ import unseen.methods.base  # noqa: F401 - registers how methods are saved
 from unseen.data.classes import ClassSpace
 from unseen.data.domain import Domain, Lazy
 from unseen.data.feature_names import by_name, listed
-from unseen.files import read_json, recovered, saved
+from unseen.files import place_of_bundle, read_json, saved
 from unseen.methods.base import UNKNOWN, Method
 from unseen.methods.chain import chain
 from unseen.nn.build import joined
@@ -258,7 +258,7 @@ class Bundle:
         ImportError, PermissionError, ConnectionError
             If its encoder needs a package that is not installed, trust, or weights that cannot be fetched.
         """
-        folder = place_of(folder)
+        folder = place_of_bundle(folder)
         with saved(folder, "a complete saved model"):
             return cls._load(folder, trust)
 
@@ -436,12 +436,6 @@ def _check_encoders(folder: Path, bundles: Mapping[str, Bundle]) -> None:
     if len(read) > 1:
         told = ", ".join(f"{name!r} reads those of {encoder}" for encoder, name in read.items())
         raise ValueError(f"{folder}: all models must read features of one encoder; {told}")
-
-
-def place_of(folder: str | os.PathLike[str]) -> Path:
-    """Where a bundle lies: in the folder, or in `model` below that of a run."""
-    inside = recovered(Path(folder) / "model")
-    return inside if (inside / "bundle.json").exists() else recovered(folder)
 
 
 class Whole(nn.Module):

@@ -17,7 +17,7 @@ import typer
 import typer.core
 
 from unseen.runtime import replacing
-from unseen.spreadsheets import harmless_table
+from unseen.spreadsheets import harmless_table, has_formulas
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -185,10 +185,9 @@ def told(context: typer.Context, names: Sequence[str]) -> list[str]:
 
 def write_csv(file: Path, table: pd.DataFrame) -> None:
     """Write a table for spreadsheets, all or nothing: what they would run as a formula stands behind an apostrophe."""
-    written = harmless_table(table)
     with replacing(file) as temporary:
-        written.to_csv(temporary, index=False)
-    if not written.astype(str).equals(table.astype(str)):
+        harmless_table(table).to_csv(temporary, index=False)
+    if has_formulas(table):
         say(
             f"{file}: cells that begin as formulas do have an apostrophe before them, so that no spreadsheet runs "
             "them; what is read here loses it again"

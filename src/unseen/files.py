@@ -428,6 +428,12 @@ def recovered(place: str | os.PathLike[str]) -> Path:
     return place
 
 
+def place_of_bundle(folder: str | os.PathLike[str]) -> Path:
+    """Where a saved classifier lies: in the folder, or in `model` below that of a run."""
+    inside = recovered(Path(folder) / "model")
+    return inside if (inside / "bundle.json").exists() else recovered(folder)
+
+
 def sweep(folder: Path) -> None:
     """Remove what killed processes left in a folder, and put back what they had put aside; leave what is held."""
     try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Callable
 from typing import Any
@@ -22,6 +23,17 @@ def restored(value: Any) -> Any:
     return value[1:] if isinstance(value, str) and value[:1] == "'" and _FORMULA.match(value) else value
 
 
+def has_formulas(table: Any) -> bool:
+    """Whether a spreadsheet would make a formula of a cell or a header of a data frame."""
+    columns = [table.iloc[:, i] for i, kind in enumerate(table.dtypes) if not _is_of_numbers(kind)]
+    cells = itertools.chain(table.columns, *columns)
+    return any(isinstance(value, str) and _FORMULA.match(value) for value in cells)
+
+
+def _is_of_numbers(kind: Any) -> bool:
+    return getattr(kind, "kind", "O") in "biufcmM"
+
+
 def harmless_table(table: Any) -> Any:
     """A data frame whose cells and headers are `harmless`."""
     return _each(harmless, table)
@@ -36,6 +48,6 @@ def _each(function: Callable[[Any], Any], table: Any) -> Any:
     """A data frame with a function of its cells and headers; columns of numbers are not looked into."""
     found = table.rename(columns=function)
     for i, kind in enumerate(table.dtypes):
-        if getattr(kind, "kind", "O") not in "biufcmM":
+        if not _is_of_numbers(kind):
             found.isetitem(i, table.iloc[:, i].map(function))
     return found

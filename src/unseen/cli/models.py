@@ -6,14 +6,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from unseen.files import recovered
+from unseen.files import place_of_bundle
 from unseen.jobs import Ask, Read, SavedModel, saved_model
 
 
 def place_of_model(folder: Path) -> Path:
     """Where in a folder, perhaps that of a run, a saved classifier stands; `ValueError` says what else it holds."""
-    inside = recovered(folder / "model")
-    place = inside if (inside / "bundle.json").exists() else recovered(folder)
+    place = place_of_bundle(folder)
     if not (place / "bundle.json").exists():
         told = "it holds no bundle.json" if place.exists() else "there is no such folder"
         if (room := saved_model(folder)) is not None:
@@ -24,8 +23,7 @@ def place_of_model(folder: Path) -> Path:
 
 def room_of_model(folder: Path) -> tuple[SavedModel, Path] | None:
     """What a folder holds that names no classes, such as a tagger, and where; None for a classifier, or nothing."""
-    is_classifier = any((recovered(place) / "bundle.json").exists() for place in (folder / "model", folder))
-    return None if is_classifier else saved_model(folder)
+    return None if (place_of_bundle(folder) / "bundle.json").exists() else saved_model(folder)
 
 
 def ways_to_ask(folder: Path, kind: SavedModel) -> tuple[Callable[[Path], Ask], Read]:

@@ -425,6 +425,14 @@ def _encode(parts: Mapping[str, Domain], tower: Encoder, cache: bool, engine: En
         return {name: tower.encode(part, cache=cache, engine=engine) for name, part in parts.items()}
 
 
+def _contradictory(domain: Domain, contents: Sequence[str]) -> int:
+    """How many different samples stand under more than one label."""
+    if domain.y is None:
+        return 0
+    labelled = {pair for pair in zip(contents, domain.y.tolist()) if pair[1] != UNLABELED}
+    return sum(n > 1 for n in Counter(content for content, _ in labelled).values())
+
+
 def _told(domain: Domain, contents: Sequence[str]) -> dict[str, Any]:
     counts = {}
     if domain.y is not None and domain.classes is not None:
@@ -437,6 +445,7 @@ def _told(domain: Domain, contents: Sequence[str]) -> dict[str, Any]:
         "labeled": int(domain.labeled.sum()),
         "classes": counts,
         "different": len(set(contents)),
+        "contradictory": _contradictory(domain, contents),
         "most_copies": max(Counter(contents).values(), default=0),
         "skipped": [[s.where, s.why] for s in domain.skipped],
         "credits": list(domain.credits),

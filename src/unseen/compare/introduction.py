@@ -10,7 +10,6 @@ import numpy as np
 from unseen.compare.inputs import Inputs
 from unseen.compare.names import some
 from unseen.data.class_gaps import gaps
-from unseen.data.domain import Domain
 from unseen.report.words import SPACE, columns_told, count, samples
 
 
@@ -64,11 +63,6 @@ def cautions(inputs: Inputs) -> list[str]:
         if alone:
             told = ", ".join(alone[:3]) + (f" and {len(alone) - 3} others" if len(alone) > 3 else "")
             lines.append(f"classes with a single labelled sample, of which nothing can be held out: {told}")
-        if twice := _contradictions(inputs.source):
-            lines.append(
-                f"source: {count(twice, 'sample is', 'samples are')} there under more than one label; at most one of "
-                "them is right, and no method can be right on all"
-            )
     if inputs.target is not None and (few := len(inputs.target)) < SMALL_TARGET:
         aside = "" if inputs.held_out is None else f" beside {len(inputs.held_out)} that are held out"
         lines.append(
@@ -76,6 +70,11 @@ def cautions(inputs: Inputs) -> list[str]:
             "shares can be estimated well, and an accuracy on it says little"
         )
     for role, told in inputs.told.items():
+        if role != "target" and (twice := told["contradictory"]):
+            lines.append(
+                f"{role}: {count(twice, 'sample is', 'samples are')} there under more than one label; at most one of "
+                "them is right, and no method can be right on all"
+            )
         n, different = told["samples"], told["different"]
         if n - different >= max(MANY_COPIES * n, 2):
             lines.append(
@@ -97,14 +96,6 @@ def cautions(inputs: Inputs) -> list[str]:
     if _leaves_names_unread(inputs):
         lines.append("the names of the classes are not read: give classes=... to have them compared with the texts")
     return [line.replace(SPACE, " ") for line in lines]
-
-
-def _contradictions(domain: Domain) -> int:
-    """How many different samples stand under more than one label."""
-    labels: dict[str, set[int]] = {}
-    for digest, label in zip(domain.digests().tolist(), domain.labels.tolist()):
-        labels.setdefault(digest, set()).add(label)
-    return sum(len(told) > 1 for told in labels.values())
 
 
 def unlabelled_classes(inputs: Inputs) -> list[str]:

@@ -177,8 +177,7 @@ class Domain:
             raise ValueError(f"kind must be one of {', '.join(get_args(Kind))}; got {self.kind!r}")
         labels = task_of(self.task)
         if not isinstance(self.x, Lazy):
-            made = text_array(self.x) if self.kind == "text" and are_texts(self.x) else None
-            object.__setattr__(self, "x", _as_array(self.x, ragged=self.kind in RAGGED) if made is None else made)
+            object.__setattr__(self, "x", _as_array(self.x, ragged=self.kind in RAGGED, texts=self.kind == "text"))
         n = len(self.x)
         if self.ids is None:
             object.__setattr__(self, "ids", np.array([f"{i:06d}" for i in range(n)], dtype=np.str_))
@@ -382,8 +381,12 @@ def _are_texts(y: Any) -> bool:
     return named.dtype.kind in "UST"
 
 
-def _as_array(x: Any, *, ragged: bool) -> NDArray[Any]:
-    """`x` as a NumPy array; a list of strings becomes an array of strings, one of arrays of unlike sizes of objects."""
+def _as_array(x: Any, *, ragged: bool, texts: bool = False) -> NDArray[Any]:
+    """`x` as a NumPy array; strings become objects where they are `texts`, as do arrays of unlike sizes."""
+    if texts and isinstance(x, np.ndarray) and x.dtype == object:  # as `take` gives them: nobody looks at each again
+        return x
+    if texts and are_texts(x):
+        return text_array(x)
     if hasattr(x, "detach"):
         x = x.detach().cpu().numpy()
     try:

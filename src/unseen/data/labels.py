@@ -39,30 +39,21 @@ def label_text(value: Any) -> str | None:
     return None if text in ("", "-1") else text
 
 
-def without_fractions(labels: Iterable[Any], classes: ClassSpace | Sequence[str] | None) -> list[Any]:
-    """Labels of a table that are all whole numbers, such as 1.0, without their fraction; as `classes` has them, if so.
-
-    Tables write whole numbers like this where a column has gaps.
-    """
-    texts = [label_text(value) for value in labels]
-    found = {text for text in texts if text is not None}
-    known = set(classes.names if isinstance(classes, ClassSpace) else classes or ())
-    if not all(_WHOLE.fullmatch(text) for text in found) or (known and found <= known):
-        return texts
-    return [text and text.removesuffix(".0") for text in texts]
-
-
 def encode_labels(
-    labels: Iterable[Any], classes: ClassSpace | Sequence[str] | None
+    labels: Iterable[Any], classes: ClassSpace | Sequence[str] | None, *, of_table: bool = False
 ) -> tuple[IntArray | None, ClassSpace | None]:
     """Labels of any type as indices into a class space.
 
     Without `classes` the names found become the classes, in natural order. If no sample has a label, `y` is
-    None. Names that differ in upper and lower case only are logged as a warning.
+    None. Names that differ in upper and lower case only are logged as a warning. Tables write whole numbers with a
+    fraction (1.0) where a column has gaps: if all labels `of_table` are such, they lose it, unless `classes` has it.
     """
     texts = [label_text(value) for value in labels]
     found = sorted({text for text in texts if text is not None}, key=natural_key)
     space = classes if isinstance(classes, ClassSpace) or classes is None else ClassSpace(names=tuple(classes))
+    whole = of_table and all(_WHOLE.fullmatch(text) for text in found)
+    if whole and found and not (space is not None and set(found) <= set(space.names)):
+        return encode_labels((text and text.removesuffix(".0") for text in texts), space)
     if not found:
         return None, space
     for variants in case_variants(found):

@@ -75,7 +75,7 @@ def _is_row(header: Sequence[str], below: Sequence[Sequence[str]], decimal: str)
 
     Where there are few rows, or numbers go in even steps as names of columns may, it names the columns.
     """
-    if len(header) < 2 or len(below) < ENOUGH_ROWS:
+    if len(header) < 2 or len(below) < ENOUGH_ROWS or not any(_is_number(cell.strip(), decimal) for cell in header):
         return False
     columns = [[row[i].strip() for row in below if i < len(row)] for i in range(len(header))]
     numbers = [i for i, column in enumerate(columns) if all(_is_number(cell, decimal) for cell in column)]

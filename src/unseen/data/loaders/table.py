@@ -17,7 +17,7 @@ from unseen.data.classes import ClassSpace
 from unseen.data.domain import Domain, Lazy, Skipped
 from unseen.data.feature_names import MOST, listed
 from unseen.data.images import IMAGE_SUFFIXES, image_files, verify
-from unseen.data.labels import encode_labels, without_fractions
+from unseen.data.labels import encode_labels
 from unseen.data.loaders.cells import EMPTY, Column, column_of, names_rows
 from unseen.data.loaders.common import (
     ABOVE,
@@ -151,7 +151,7 @@ def load_table(
     settled = settle(skipped, on_error, name)
 
     kept = frame.loc[rows]
-    y, space = encode_labels(without_fractions(kept[label], classes) if label else [], classes)
+    y, space = encode_labels(kept[label] if label else [], classes, of_table=True)
     named_by = identity or where
     ids = unique_ids(_called(kept[named_by], list(times.values()))) if named_by else None
     return Domain(
