@@ -231,6 +231,11 @@ def signatures(cls: type[Method]) -> tuple[Signature, ...]:
     return tuple(signature_of(f) for f in (get_overloads(plain) or [plain]))
 
 
+def fit_words(cls: type[Method]) -> frozenset[str]:
+    """All words that `fit` reads in one way or another."""
+    return frozenset(word for way in signatures(cls) for word in (*way.required, *way.optional))
+
+
 @functools.cache
 def _hints(cls: Any) -> dict[str, Any]:
     hints = get_type_hints(cls, include_extras=True)

@@ -9,10 +9,12 @@ import dataclasses
 import json
 from collections.abc import Iterable, Sequence
 from importlib import resources
-from typing import Any
+from typing import Any, TypeVar
 
 from unseen import plugins
-from unseen.methods import METHODS, SYSTEMS, slugs
+from unseen.methods import METHODS, SYSTEMS, get, slugs
+
+Kind = TypeVar("Kind")
 
 FILE = "built.json"
 
@@ -63,6 +65,19 @@ def with_foreign(word: str) -> tuple[str, ...]:
     """The same, and all methods of other packages, of which only their classes tell."""
     own = reading(word)
     return tuple(slug for slug in slugs() if slug in own or slug not in METHODS)
+
+
+def of_kind(base: type[Kind], word: str) -> tuple[str, ...]:
+    """Slugs of the methods that are subclasses of `base`, which all need `word` of `fit`; also of other packages."""
+    return tuple(slug for slug in with_foreign(word) if issubclass(get(slug), base))
+
+
+def kind_of(slug: str, base: type[Kind], word: str) -> type[Kind]:
+    """The class of a method that is a subclass of `base`; `ValueError` lists those that are (`of_kind`)."""
+    kind: Any = get(slug) if slug in slugs() else None
+    if kind is None or not issubclass(kind, base):
+        raise ValueError(f"method must be one of {', '.join(of_kind(base, word))}; got {slug!r}")
+    return kind
 
 
 def search(text: str = "", given: Iterable[str] | None = None) -> tuple[Line, ...] | None:

@@ -16,7 +16,6 @@ import torch
 from numpy.typing import NDArray
 from scipy.stats import kendalltau, spearmanr
 
-from unseen import methods as registry
 from unseen.data.architectures import ArchitectureTable, narrowed
 from unseen.data.domain import Domain
 from unseen.data.loaders.nas_benchmarks import read_architectures
@@ -24,7 +23,7 @@ from unseen.data.sources import architectures as shipped
 from unseen.data.sources import digit_styles
 from unseen.methods.architecture_rankers import ArchitectureRanker
 from unseen.methods.base import clone
-from unseen.methods.listing import with_foreign
+from unseen.methods.listing import kind_of, of_kind
 from unseen.nn.search_spaces import SPACES, SearchSpace
 from unseen.nn.search_spaces.measure import PROXIES, measure
 from unseen.nn.search_spaces.pictures import halves, read_data
@@ -155,14 +154,12 @@ def _cross_validated(method: ArchitectureRanker, source: Domain, seed: int) -> d
 
 def rankers() -> tuple[str, ...]:
     """All methods that rank architectures, by slug, those of other packages, too."""
-    return tuple(slug for slug in with_foreign("source") if issubclass(registry.get(slug), ArchitectureRanker))
+    return of_kind(ArchitectureRanker, "source")
 
 
 def _ranker(method: str, proxies: int, settings: Mapping[str, Any] | None, seed: int) -> ArchitectureRanker:
     """The method with nothing learnt yet."""
-    kind = registry.get(method) if method in registry.slugs() else None
-    if kind is None or not issubclass(kind, ArchitectureRanker):
-        raise ValueError(f"method must be one of {', '.join(rankers())}; got {method!r}")
+    kind = kind_of(method, ArchitectureRanker, "source")
     known = kind().get_params()
     for name in settings or {}:
         if name not in known:

@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 
-from unseen import methods as registry
 from unseen.data.classes import ClassSpace
 from unseen.data.domain import Domain, Skipped
 from unseen.data.sounds import LONGEST, SOUND_SUFFIXES, find_sounds, read_sounds
@@ -20,8 +19,8 @@ from unseen.evaluation.exam import Exam
 from unseen.evaluation.tasks import grades_of
 from unseen.files import read_plain, reads
 from unseen.jobs.captioning.captioner import ABOUT, METHOD, SPACE, Captioner, Heard
-from unseen.methods.base import signatures
-from unseen.methods.listing import with_foreign
+from unseen.methods.base import fit_words
+from unseen.methods.listing import kind_of, of_kind
 from unseen.methods.sound_captioners import SoundCaptioner
 from unseen.nn.captioners import decoder_of
 from unseen.nn.state import refuse_foreign
@@ -124,7 +123,7 @@ def learn(
         If there are no captions to learn from.
     """
     learner = _method(method, settings or {}, seed)
-    words = {word for way in signatures(type(learner)) for word in (*way.required, *way.optional)}
+    words = fit_words(type(learner))
     for name, value, word in (("labels", labels, "classes"), ("decoder", decoder, "model")):
         if value is not None and word not in words:
             raise ValueError(f"{name}: {method} reads none; leave out {os.fspath(value)!r}")
@@ -287,14 +286,12 @@ def refuse_model(folder: Path) -> None:
 
 def captioners() -> tuple[str, ...]:
     """All methods that caption sounds, by slug, those of other packages, too."""
-    return tuple(slug for slug in with_foreign("corpus") if issubclass(registry.get(slug), SoundCaptioner))
+    return of_kind(SoundCaptioner, "corpus")
 
 
 def _method(slug: str, settings: Mapping[str, Any], seed: int) -> SoundCaptioner:
     """The method with nothing learnt yet; `ValueError` for one that captions no sounds, and for unknown settings."""
-    kind = registry.get(slug) if slug in registry.slugs() else None
-    if kind is None or not issubclass(kind, SoundCaptioner):
-        raise ValueError(f"method must be one of {', '.join(captioners())}; got {slug!r}")
+    kind = kind_of(slug, SoundCaptioner, "corpus")
     if "random_state" in settings:
         raise ValueError(f"settings must not hold random_state, which seed says; got {settings['random_state']!r}")
     return kind(**{**settings, "random_state": seed})

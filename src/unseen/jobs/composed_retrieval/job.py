@@ -15,7 +15,6 @@ import torch
 from numpy.typing import NDArray
 
 from unseen import encoders
-from unseen import methods as registry
 from unseen.data.domain import Domain
 from unseen.data.pairs import Pairs, read_captioned
 from unseen.encoders import TwoTowerEncoder
@@ -25,8 +24,8 @@ from unseen.evaluation.composed_templates import KINDS, Kind, Template, build_te
 from unseen.files import reads
 from unseen.jobs.composed_retrieval.clips import is_model_of_clips, scored_by_text
 from unseen.jobs.composed_retrieval.composer import ABOUT, ENCODER, METHOD, Composer, collection_of, picture
-from unseen.methods.base import signatures
-from unseen.methods.listing import with_foreign
+from unseen.methods.base import fit_words
+from unseen.methods.listing import kind_of, of_kind
 from unseen.methods.query_composers import Mode, QueryComposer, Question
 from unseen.nn.dual_encoder import DualEncoder, dual_encoder, perceptron
 from unseen.nn.state import refuse_foreign, write_folder
@@ -123,8 +122,7 @@ def compose(
         If an argument cannot be, a table lacks a column, or captions give no triplets.
     """
     learner = _method(method, preset, settings or {}, seed)
-    reads_ratings = any("auxiliary" in (*way.required, *way.optional) for way in signatures(type(learner)))
-    if concreteness is not None and not reads_ratings:
+    if concreteness is not None and "auxiliary" not in fit_words(type(learner)):
         raise ValueError(f"concreteness: {method} reads none; leave out {os.fspath(concreteness)!r}")
     refuse_foreign(Path(out), WRITTEN)
     ratings = None if concreteness is None else read_ratings(concreteness)
@@ -356,14 +354,12 @@ def identity(encoder: TwoTowerEncoder) -> DualEncoder:
 
 def composers() -> tuple[str, ...]:
     """All methods that compose queries, by slug, those of other packages, too."""
-    return tuple(slug for slug in with_foreign("pairs") if issubclass(registry.get(slug), QueryComposer))
+    return of_kind(QueryComposer, "pairs")
 
 
 def _method(slug: str, preset: str | None, settings: Mapping[str, Any], seed: int) -> QueryComposer:
     """The method with nothing learnt yet; `ValueError` for one that composes no queries while towers rest."""
-    kind = registry.get(slug) if slug in registry.slugs() else None
-    if kind is None or not issubclass(kind, QueryComposer):
-        raise ValueError(f"method must be one of {', '.join(composers())}; got {slug!r}")
+    kind = kind_of(slug, QueryComposer, "pairs")
     presets: dict[str, Mapping[str, Any]] = {"default": {}, **kind.card.presets}
     known = [name for name, values in presets.items() if _rests(kind(**values))]
     named = kind.preset if preset is None else preset

@@ -23,7 +23,7 @@ from unseen.data.words import WordVectors, fasttext, read_vectors, sentences, wo
 from unseen.evaluation.metrics.taxonomy import hit_at, hops, mean_reciprocal_rank
 from unseen.files import loads, reads
 from unseen.methods.base import UNKNOWN
-from unseen.methods.listing import with_foreign
+from unseen.methods.listing import of_kind
 from unseen.methods.phrases import PhraseMapper
 from unseen.nn.state import load_state, save_state
 from unseen.runtime import track
@@ -214,7 +214,7 @@ def mapper_of(slug: str) -> type[PhraseMapper]:
 
 def mappers() -> tuple[str, ...]:
     """All methods that map phrases, by slug, those of other packages, too."""
-    return tuple(slug for slug in with_foreign("classes") if issubclass(methods.get(slug), PhraseMapper))
+    return of_kind(PhraseMapper, "classes")
 
 
 def _joined(taxonomy: Taxonomy, pairs: Domain) -> Domain:

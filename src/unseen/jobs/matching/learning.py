@@ -10,7 +10,7 @@ from typing import Any
 
 from unseen.data.frames import videos
 from unseen.jobs.matching.job import TUNABLE, method_of, photographs
-from unseen.methods.base import signatures
+from unseen.methods.base import fit_words
 from unseen.methods.matching.matcher import PairMatcher
 from unseen.nn.matchers import MATCHERS, matcher
 from unseen.runtime import runtime
@@ -73,7 +73,7 @@ def learn(
             "labelers must name at least one, such as sift; labels of one matcher alone repeat its mistakes"
         )
     learner: Any = method_of(method, "videos", settings)
-    words = {word for way in signatures(type(learner)) for word in (*way.required, *way.optional)}
+    words = fit_words(type(learner))
     for argument, named, word in (
         ("labelers", tuple(labelers) != LABELERS, "teachers"),
         ("photographs", stills is not None, "auxiliary"),

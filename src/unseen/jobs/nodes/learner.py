@@ -8,14 +8,14 @@ from typing import Any
 
 from unseen import methods as registry
 from unseen.files import loads
-from unseen.methods.listing import with_foreign
+from unseen.methods.listing import of_kind
 from unseen.methods.subgraph_encoders import SubgraphEncoder
 from unseen.nn.state import load_state
 
 
 def subgraph_encoders() -> tuple[str, ...]:
     """All methods that know nodes by sentences, by slug, those of other packages, too."""
-    return tuple(slug for slug in with_foreign("pairs") if issubclass(registry.get(slug), SubgraphEncoder))
+    return of_kind(SubgraphEncoder, "pairs")
 
 
 def _kind(slug: Any) -> type[SubgraphEncoder] | None:

@@ -19,7 +19,7 @@ from unseen import methods as registry
 from unseen.curation.uids import write_uids
 from unseen.files import about
 from unseen.jobs.pruning.embeddings import Embeddings, read_embeddings
-from unseen.methods.listing import with_foreign
+from unseen.methods.listing import of_kind
 from unseen.methods.pruners import Pruner
 from unseen.nn.concepts import BLANK, DUPLICATE, MEMBER, UNLIKE, Concepts, Selection, number
 from unseen.nn.rows import Part
@@ -204,7 +204,7 @@ def prune(
 
 def pruners() -> tuple[str, ...]:
     """All methods that choose samples to train on, by slug, those of other packages, too."""
-    return tuple(slug for slug in with_foreign("target") if issubclass(registry.get(slug), Pruner))
+    return of_kind(Pruner, "target")
 
 
 def _chooser(method: str, settings: Mapping[str, Any]) -> Pruner:

@@ -26,8 +26,8 @@ from unseen.evaluation.exam import Exam
 from unseen.evaluation.tasks import grades_of
 from unseen.evaluation.tasks.ranking import per_query
 from unseen.files import loads
-from unseen.jobs.retrieval.systems import DEFAULT, PLAIN, UNASKED, check_systems, fused, systems_of, tuner, words_of
-from unseen.methods.base import Method, signatures
+from unseen.jobs.retrieval.systems import DEFAULT, PLAIN, UNASKED, check_systems, fused, systems_of, tuner
+from unseen.methods.base import Method, fit_words, signatures
 from unseen.methods.retrieval.queries import EXAMPLES
 from unseen.methods.retrieval.search import BM25Search, Fusion, NeuralSearch, Search
 from unseen.nn import rankers, writers
@@ -240,7 +240,7 @@ class Helpers:
     @classmethod
     def of(cls, method: Search, parts: Parts, examples: Pairs | None) -> Helpers:
         """Those of `parts`, by name or as they are; only those that the method reads are made."""
-        slug, words = method.card.slug, words_of(type(method))
+        slug, words = method.card.slug, fit_words(type(method))
         if parts.encoder != Parts.encoder and "encoder" not in words:
             raise ValueError(f"encoder: {slug} reads none; leave out {parts.encoder!r}, or name another method")
         if examples is None and all("pairs" in way.required for way in signatures(type(method))):
@@ -297,7 +297,7 @@ def _fit(
         if "fusion" in systems:
             shares("fusion", Fusion.on(plain))
     if method is not None:
-        slug, words = method.card.slug, words_of(type(method))
+        slug, words = method.card.slug, fit_words(type(method))
         learn(slug, method, {word: value for word, value in {**given, **helpers.inputs}.items() if word in words})
         if fused(slug) in systems:
             assert isinstance(method, NeuralSearch)

@@ -71,11 +71,6 @@ def systems_of(method: str = DEFAULT) -> dict[str, str]:
     return told
 
 
-def words_of(kind: type[Search]) -> set[str]:
-    """The words of `fit` that a method reads."""
-    return {word for way in signatures(kind) for word in (*way.required, *way.optional)}
-
-
 def check_systems(systems: Sequence[str], k: int, method: str = DEFAULT) -> tuple[str, ...]:
     """The systems, found to be some; what they need is there."""
     known = systems_of(method)

@@ -23,7 +23,7 @@ from unseen.encoders.prunable import prunable_towers
 from unseen.encoders.towers import TOWERS, ImageSide, TextSide, TextTokens, save_towers
 from unseen.evaluation.metrics.classification import accuracy
 from unseen.evaluation.metrics.retrieval import both_ways, both_ways_by_chance
-from unseen.methods.listing import with_foreign
+from unseen.methods.listing import of_kind
 from unseen.methods.tower_shrinkers import TowerShrinker
 from unseen.nn.dual_encoder import DualEncoder, class_vectors, in_parts, templates_of
 from unseen.nn.export import export_onnx
@@ -176,7 +176,7 @@ def shrink(
 
 def shrinkers() -> tuple[str, ...]:
     """All methods that make two towers small, by slug, those of other packages, too."""
-    return tuple(slug for slug in with_foreign("pairs") if issubclass(registry.get(slug), TowerShrinker))
+    return of_kind(TowerShrinker, "pairs")
 
 
 def _learner(

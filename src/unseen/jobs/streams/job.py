@@ -26,7 +26,7 @@ from unseen.evaluation.exam import Exam
 from unseen.evaluation.metrics.classification import accuracy
 from unseen.files import check_kinds, read_json, recovered, sentence
 from unseen.jobs.streams.reading import Data, model_inputs, references
-from unseen.methods.listing import with_foreign
+from unseen.methods.listing import of_kind
 from unseen.methods.multimodal.zscl import ZSCL
 from unseen.methods.tower_streams import TowerStream
 from unseen.nn.state import refuse_foreign
@@ -273,7 +273,7 @@ def _saved(model: str | os.PathLike[str], trust: bool) -> tuple[Bundle, History]
 
 def stream_learners() -> tuple[str, ...]:
     """All methods that learn streams of tasks with two towers, by slug, those of other packages, too."""
-    return tuple(slug for slug in with_foreign("model") if issubclass(registry.get(slug), TowerStream))
+    return of_kind(TowerStream, "model")
 
 
 def _begin(
