@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import functools
 import gc
+import importlib.metadata
 import math
 import os
 import sys
 import time
-from collections.abc import Iterator
+import types
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +54,26 @@ def browser() -> Iterator[Any]:
         chromium = playwright.chromium.launch(executable_path=str(CHROMIUM), args=list(QUIET))
         yield chromium
         chromium.close()
+
+
+@pytest.fixture
+def install(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., None]]:
+    """Make entry points of a package that exists for this test only: `install("methods", slug=Class)`."""
+    from unseen import catalogue, plugins
+
+    module = types.ModuleType("other_package")
+    monkeypatch.setitem(sys.modules, "other_package", module)
+
+    def add(group: str, **objects: Any) -> None:
+        entries, real = {}, plugins.found
+        for name, thing in objects.items():
+            setattr(module, name, thing)
+            entries[name] = importlib.metadata.EntryPoint(name, f"other_package:{name}", f"unseen.{group}")
+        monkeypatch.setattr(plugins, "found", lambda asked: entries if asked == group else real(asked))
+        catalogue.entries.cache_clear()
+
+    yield add
+    catalogue.entries.cache_clear()
 
 
 @pytest.fixture(autouse=True)

@@ -1,38 +1,15 @@
 """Entry points of other packages: good ones are used, broken ones are told and take nothing else down."""
 
-import importlib.metadata
 import sys
-import types
 
 import numpy as np
 import pytest
 
-from unseen import catalogue, claims, encoders, methods, plugins
+from unseen import catalogue, claims, encoders, methods
 from unseen.data.domain import Domain
 from unseen.data.loaders import load
 from unseen.encoders.registry import Scheme
 from unseen.methods import CORAL
-
-
-@pytest.fixture
-def install(monkeypatch):
-    """Make entry points of a module that exists for this test only."""
-    module = types.ModuleType("other_package")
-    monkeypatch.setitem(sys.modules, "other_package", module)
-
-    def add(group, **objects):
-        entries = []
-        for name, thing in objects.items():
-            setattr(module, name, thing)
-            entries.append(importlib.metadata.EntryPoint(name, f"other_package:{name}", f"unseen.{group}"))
-        real = plugins.found
-        monkeypatch.setattr(
-            plugins, "found", lambda asked: {e.name: e for e in entries} if asked == group else real(asked)
-        )
-        catalogue.entries.cache_clear()
-
-    yield add
-    catalogue.entries.cache_clear()
 
 
 def own(slug):

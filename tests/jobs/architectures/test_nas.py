@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-import importlib.metadata
 import json
 import os
 import subprocess
 import sys
-import types
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,6 @@ import pytest
 import torch
 from PIL import Image
 
-from unseen import plugins
 from unseen.cli import main
 from unseen.data.architectures import read_table
 from unseen.data.domain import Domain
@@ -218,13 +216,8 @@ class First(ArchitectureRanker):
         return x[None, :, 0].double()
 
 
-def test_a_method_of_another_package_ranks_by_its_card_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    entry = importlib.metadata.EntryPoint("first", "other_rankers:First", "unseen.methods")
-    module = types.ModuleType("other_rankers")
-    vars(module)["First"] = First
-    monkeypatch.setitem(sys.modules, "other_rankers", module)
-    real = plugins.found
-    monkeypatch.setattr(plugins, "found", lambda group: {"first": entry} if group == "methods" else real(group))
+def test_a_method_of_another_package_ranks_by_its_card_alone(install: Callable[..., None]) -> None:
+    install("methods", first=First)
     assert nas.rankers() == ("forest-ranker", "parzc", "first")
     found = nas.rank_table("cells-digits", method="first")
     x = shipped.architectures("cells-digits").domain().x[:, 0]

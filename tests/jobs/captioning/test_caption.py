@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import json
 import subprocess
 import sys
-import types
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,6 @@ import pytest
 import torch
 from scipy.io import wavfile
 
-from unseen import plugins
 from unseen.data.domain import Domain
 from unseen.data.sources import SourceUnavailable
 from unseen.jobs.captioning import job
@@ -278,18 +276,14 @@ class Shouts(SoundCaptioner):
 
 
 def test_a_method_of_another_package_captions_by_its_card_alone(
-    place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    place: Path, tmp_path: Path, install: Callable[..., None]
 ) -> None:
     from typer.testing import CliRunner
 
     from unseen.cli import app
     from unseen.jobs import saved_model
 
-    module, real = types.ModuleType("other_captioners"), plugins.found
-    vars(module)["Shouts"] = Shouts
-    monkeypatch.setitem(sys.modules, "other_captioners", module)
-    entry = importlib.metadata.EntryPoint("shouts", "other_captioners:Shouts", "unseen.methods")
-    monkeypatch.setattr(plugins, "found", lambda group: {"shouts": entry} if group == "methods" else real(group))
+    install("methods", shouts=Shouts)
     assert job.captioners() == ("audio-captioning", "shouts")
     given = ["caption", str(place / "sounds" / "hum.wav"), "--model", str(tmp_path / "m")]
     learns = ["--captions", str(place / "captions.txt"), "--pairs", str(place / "known" / "pairs.csv")]

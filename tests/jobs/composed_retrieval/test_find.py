@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import json
 import os
 import subprocess
 import sys
-import types
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -18,7 +17,7 @@ import torch
 import typer.testing
 from PIL import Image
 
-from unseen import encoders, plugins
+from unseen import encoders
 from unseen.cli import app
 from unseen.data.domain import Domain
 from unseen.data.pairs import Pairs
@@ -235,13 +234,9 @@ class Halves(QueryComposer):
 
 
 def test_a_method_of_another_package_composes_by_its_card_alone(
-    encoder: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    encoder: str, tmp_path: Path, install: Callable[..., None]
 ) -> None:
-    module, real = types.ModuleType("other_composers"), plugins.found
-    vars(module)["Halves"] = Halves
-    monkeypatch.setitem(sys.modules, "other_composers", module)
-    entry = importlib.metadata.EntryPoint("halves", "other_composers:Halves", "unseen.methods")
-    monkeypatch.setattr(plugins, "found", lambda group: {"halves": entry} if group == "methods" else real(group))
+    install("methods", halves=Halves)
     assert composers() == ("genecis", "halves")
     table, out = pictures(tmp_path), tmp_path / "composer"
     given = ["compose", str(table), "--out", str(out), "--encoder", encoder, "--method", "halves"]

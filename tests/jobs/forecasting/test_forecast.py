@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import functools
-import importlib.metadata
 import subprocess
 import sys
-import types
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,6 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from unseen import plugins
 from unseen.data.series import read_series
 from unseen.jobs.forecasting import backtest
 from unseen.jobs.forecasting.forecasters import forecasters, load_model
@@ -464,13 +462,8 @@ class Drift(Forecaster):
 
 
 @pytest.fixture
-def drift(monkeypatch: pytest.MonkeyPatch) -> None:
-    entry = importlib.metadata.EntryPoint("drift", "other_forecasters:Drift", "unseen.methods")
-    module = types.ModuleType("other_forecasters")
-    vars(module)["Drift"] = Drift
-    monkeypatch.setitem(sys.modules, "other_forecasters", module)
-    real = plugins.found
-    monkeypatch.setattr(plugins, "found", lambda group: {"drift": entry} if group == "methods" else real(group))
+def drift(install: Callable[..., None]) -> None:
+    install("methods", drift=Drift)
 
 
 def line(n: int) -> pd.DataFrame:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import importlib.metadata
 import os
 import subprocess
 import sys
-import types
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -17,7 +16,6 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from unseen import plugins
 from unseen.data.classes import ClassSpace
 from unseen.data.domain import Domain
 from unseen.data.taxonomies import load
@@ -193,13 +191,8 @@ class Recorded(NearestName):
 
 
 @pytest.fixture
-def recorded(monkeypatch: pytest.MonkeyPatch) -> type[Recorded]:
-    real = plugins.found
-    entry = importlib.metadata.EntryPoint("recorded", "other_mappers:Recorded", "unseen.methods")
-    module = types.ModuleType("other_mappers")
-    vars(module)["Recorded"] = Recorded
-    monkeypatch.setitem(sys.modules, "other_mappers", module)
-    monkeypatch.setattr(plugins, "found", lambda group: {"recorded": entry} if group == "methods" else real(group))
+def recorded(install: Callable[..., None], monkeypatch: pytest.MonkeyPatch) -> type[Recorded]:
+    install("methods", recorded=Recorded)
     monkeypatch.setattr(Recorded, "shown", [])
     return Recorded
 

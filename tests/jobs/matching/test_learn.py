@@ -5,8 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import importlib.util
 import json
-import sys
-import types
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +20,6 @@ import typer.testing
 from PIL import Image
 from sklearn.datasets import load_sample_image
 
-from unseen import plugins
 from unseen.cli import app
 from unseen.data.domain import Domain
 from unseen.data.simulate.flights import Way, flight
@@ -112,13 +110,9 @@ class Counting(PairMatcher):
 
 
 def test_a_method_of_another_package_learns_from_videos_by_its_card_alone(
-    film: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    film: Path, tmp_path: Path, install: Callable[..., None]
 ) -> None:
-    module, real = types.ModuleType("other_learners"), plugins.found
-    vars(module)["Counting"] = Counting
-    monkeypatch.setitem(sys.modules, "other_learners", module)
-    entry = importlib.metadata.EntryPoint("counting", "other_learners:Counting", "unseen.methods")
-    monkeypatch.setattr(plugins, "found", lambda group: {"counting": entry} if group == "methods" else real(group))
+    install("methods", counting=Counting)
     assert job.matchers("videos") == ("gim", "counting")
     given = ["match", "learn", str(film), "--model", str(tmp_path / "kept"), "--method", "counting", "--json"]
     told = typer.testing.CliRunner().invoke(app, given)

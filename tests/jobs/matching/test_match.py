@@ -7,7 +7,7 @@ import importlib.util
 import json
 import subprocess
 import sys
-import types
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,6 @@ import typer.testing
 from PIL import Image
 from sklearn.datasets import load_sample_image
 
-from unseen import plugins
 from unseen.cli import app
 from unseen.data.domain import Domain
 from unseen.data.homographies import apply, corners, moved_corners, warped
@@ -168,16 +167,9 @@ class Learnt(Still):
 
 
 @pytest.fixture
-def plugged(monkeypatch: pytest.MonkeyPatch) -> None:
+def plugged(install: Callable[..., None]) -> None:
     """Two methods of another package."""
-    module, real = types.ModuleType("other_matchers"), plugins.found
-    vars(module).update(Still=Still, Learnt=Learnt)
-    monkeypatch.setitem(sys.modules, "other_matchers", module)
-    entries = {
-        name.lower(): importlib.metadata.EntryPoint(name.lower(), f"other_matchers:{name}", "unseen.methods")
-        for name in ("Still", "Learnt")
-    }
-    monkeypatch.setattr(plugins, "found", lambda group: entries if group == "methods" else real(group))
+    install("methods", still=Still, learnt=Learnt)
 
 
 @pytest.mark.usefixtures("plugged")

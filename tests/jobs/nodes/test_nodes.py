@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import json
 import os
 import re
 import subprocess
 import sys
-import types
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,7 @@ import pytest
 import torch
 import typer.testing
 
-from unseen import encoders, plugins
+from unseen import encoders
 from unseen.cli import app
 from unseen.data.domain import Domain
 from unseen.data.loaders.text_graph import read_links
@@ -299,13 +298,9 @@ class Roots(SubgraphEncoder):
 
 
 def test_a_method_of_another_package_names_nodes_by_its_card_alone(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, install: Callable[..., None]
 ) -> None:
-    module, real = types.ModuleType("other_nodes"), plugins.found
-    vars(module)["Roots"] = Roots
-    monkeypatch.setitem(sys.modules, "other_nodes", module)
-    entry = importlib.metadata.EntryPoint("roots", "other_nodes:Roots", "unseen.methods")
-    monkeypatch.setattr(plugins, "found", lambda group: {"roots": entry} if group == "methods" else real(group))
+    install("methods", roots=Roots)
     assert subgraph_encoders() == ("graphclip", "roots")
     nodes, edges = tables(tmp_path)
     given = ["nodes", str(nodes), "--edges", str(edges), "--classes", "music,sea,law", "--steps", "8"]

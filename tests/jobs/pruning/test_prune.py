@@ -5,13 +5,12 @@ from __future__ import annotations
 import dataclasses
 import errno
 import hashlib
-import importlib.metadata
 import io
 import json
 import os
 import subprocess
 import sys
-import types
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +19,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from unseen import plugins
 from unseen.cli import main
 from unseen.curation.collection import write_record, write_shard
 from unseen.curation.uids import UidSet, read_uids
@@ -189,13 +187,8 @@ class Longest(Pruner):
         return found.chosen(members[np.argsort(found.distances[members], kind="stable")[:n]])
 
 
-def test_a_method_of_another_package_chooses_by_its_card_alone(files: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    entry = importlib.metadata.EntryPoint("longest", "other_pruners:Longest", "unseen.methods")
-    module = types.ModuleType("other_pruners")
-    vars(module)["Longest"] = Longest
-    monkeypatch.setitem(sys.modules, "other_pruners", module)
-    real = plugins.found
-    monkeypatch.setattr(plugins, "found", lambda group: {"longest": entry} if group == "methods" else real(group))
+def test_a_method_of_another_package_chooses_by_its_card_alone(files: Path, install: Callable[..., None]) -> None:
+    install("methods", longest=Longest)
     assert pruners() == ("simple-pruning", "concept-pruning", "longest")
     result = prune(files / "x.npz", keep=30, method="longest", settings={"least": 0.5})
     kept = result.selection.indices

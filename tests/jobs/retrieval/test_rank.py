@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import json
 import os
 import subprocess
 import sys
-import types
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,6 @@ import pandas as pd
 import pytest
 import typer.testing
 
-from unseen import plugins
 from unseen.cli import app
 from unseen.data.domain import Domain
 from unseen.data.rankings import Ranking
@@ -212,16 +210,9 @@ class Asked(NeuralSearch):
 
 
 @pytest.fixture
-def plugged(monkeypatch: pytest.MonkeyPatch) -> None:
+def plugged(install: Callable[..., None]) -> None:
     """Three methods of another package."""
-    module, real = types.ModuleType("other_searchers"), plugins.found
-    vars(module).update(Longest=Longest, Asked=Asked, Shown=Shown)
-    monkeypatch.setitem(sys.modules, "other_searchers", module)
-    entries = {
-        name.lower(): importlib.metadata.EntryPoint(name.lower(), f"other_searchers:{name}", "unseen.methods")
-        for name in ("Longest", "Asked", "Shown")
-    }
-    monkeypatch.setattr(plugins, "found", lambda group: entries if group == "methods" else real(group))
+    install("methods", longest=Longest, asked=Asked, shown=Shown)
 
 
 @pytest.mark.usefixtures("plugged")

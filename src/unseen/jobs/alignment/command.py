@@ -11,8 +11,8 @@ import typer
 from unseen import options
 from unseen.console import app, dump, resumes, say, settings_of
 
-METHODS = ("cwcl", "mug-stan")
-"""What `--method` names; the others follow from what is given."""
+CLIPS = "mug-stan"
+"""What `--method` names where videos and captions are learnt from."""
 
 
 @app.command()
@@ -36,12 +36,13 @@ def align(
     ] = None,
     right_encoder: Annotated[str | None, typer.Option(help="Encoder of the right side.")] = None,
     method: Annotated[
-        str,
+        str | None,
         typer.Option(
-            help="cwcl, or mug-stan: of clips and captions, for which the encoder's two towers learn whole, such as "
-            "frames:open_clip:ARCH/WEIGHTS."
+            help="cwcl (small layers that are trained), ridge-map (a linear map, in seconds), or mug-stan: of clips "
+            "and captions, for which the encoder's two towers learn whole, such as frames:open_clip:ARCH/WEIGHTS. "
+            "If absent: of cwcl, ridge-map and LiT the one that finds most of the pairs held out."
         ),
-    ] = "cwcl",
+    ] = None,
     preset: Annotated[
         str | None,
         typer.Option(
@@ -145,7 +146,7 @@ def align(
             "classification": classification, "language": language, "held-out": held_out != job.HELD_OUT,
             "no-beside": not beside, "seed": seed, "languages": languages, "translator": translator,
             "translations": translations, "source-language": source_language != "en", "agreement": agreement,
-            "crops": crops, "method": method != "cwcl",
+            "crops": crops, "method": method,
         }  # fmt: skip
         given = [f"--{name}" for name, value in ignored.items() if value]
         if given:
@@ -160,14 +161,14 @@ def align(
             dump(dataclasses.asdict(told.told_by(out)))
         say(f"The model is in {out}; it tells {len(made.classes)} classes apart")
         return
-    if method not in METHODS:
+    if method not in (None, CLIPS) and method not in (known := job.attachers()):
         raise ValueError(
-            f"method must be {' or '.join(METHODS)}; got {method!r} (prefix-conditioning is with --classification, "
-            "rs-m-clip with --languages)"
+            f"method must be one of {', '.join([*known, CLIPS])}; got {method!r} (prefix-conditioning is with "
+            "--classification, rs-m-clip with --languages)"
         )
     others = {"languages": languages, "classification": classification}
-    if method != "cwcl" and (also := [f"--{name}" for name, value in others.items() if value is not None]):
-        raise ValueError(f"method {method} learns from clips and captions; {also[0]} does not apply")
+    if method is not None and (also := [f"--{name}" for name, value in others.items() if value is not None]):
+        raise ValueError(f"method {method} learns from pairs alone; {also[0]} does not apply")
     if languages is not None:
         from unseen.jobs.alignment.languages import Translating, multilingual
 
@@ -193,7 +194,7 @@ def align(
             settings=settings_of(settings), classes=classes, prompts=prompts or None, exam=exam,
             held_out=held_out, beside=beside, seed=seed, with_encoder=bundle, trust=trust, say=say,
         )  # fmt: skip
-    elif method == "mug-stan":
+    elif method == CLIPS:
         from unseen.jobs.alignment.clips import align_clips
 
         if language or right_encoder or frozen != "right":
@@ -206,9 +207,9 @@ def align(
     else:
         _, report = job.align(
             pairs, out=out, left=left, right=right, frozen=frozen, left_encoder=left_encoder,  # type: ignore[arg-type]
-            right_encoder=right_encoder, preset=preset, settings=settings_of(settings), classes=classes,
-            prompts=prompts or None, exam=exam, language=language, held_out=held_out, beside=beside, seed=seed,
-            with_encoder=bundle, trust=trust, say=say,
+            right_encoder=right_encoder, method=method, preset=preset, settings=settings_of(settings),
+            classes=classes, prompts=prompts or None, exam=exam, language=language, held_out=held_out, beside=beside,
+            seed=seed, with_encoder=bundle, trust=trust, say=say,
         )  # fmt: skip
     if not parallel.leads():
         return
@@ -218,5 +219,5 @@ def align(
     for line in page.lines(report):
         typer.echo(line)
     say(f"The model is in {out}; {out / told.PAGE} shows how well it finds")
-    if method == "mug-stan":
+    if method == CLIPS:
         say(f'unseen find VIDEOS --text "..." --model {out} finds videos by a text')

@@ -40,6 +40,7 @@ from unseen.jobs.alignment.report import (
     variant,
     written,
 )
+from unseen.methods.listing import kind_of, of_kind
 from unseen.methods.multimodal.attached import OTHER, Attached
 from unseen.methods.multimodal.cwcl import CWCL
 from unseen.methods.multimodal.prefix_conditioning import PrefixConditioning
@@ -57,6 +58,8 @@ DRAWN = 160
 """Held-out samples whose cosines are drawn."""
 RIDGE_ROWS = 20_000
 """Pairs that the ridge map learns from at most, drawn at random."""
+DEFAULT = "cwcl"
+"""The method where none is named."""
 SAVED = "aligned"
 """What the report calls the model that is saved."""
 PROMPTS = (
@@ -74,6 +77,7 @@ def align(
     frozen: Side = "right",
     left_encoder: str | None = None,
     right_encoder: str | None = None,
+    method: str | None = None,
     preset: str | None = None,
     settings: Mapping[str, Any] | None = None,
     classes: Any = None,
@@ -103,9 +107,11 @@ def align(
         The side whose encoder stays the space that both share.
     left_encoder, right_encoder : str, optional
         Encoders by name; efficientnet-lite0 for pictures and MiniLM for texts if absent, none for features.
+    method : str, optional
+        What attaches: one of `attachers`. If absent, and neither preset nor settings are given, that model is saved
+        which finds most of the held-out pairs: cwcl as published, or one of those `beside`.
     preset, settings, seed
-        Of the method cwcl: default (as published), sharpened, lit. If neither preset nor settings are given, that model
-        is saved which finds most of the held-out pairs: cwcl as published, or one of those `beside`.
+        Of the method, of cwcl if none is named: its presets are default (as published), sharpened and lit.
     classes : ClassSpace, file or names, optional
         What the model predicts; the classes of `exam`, or else the texts of pairs (the nearest one is told), if absent.
     prompts : sequence of str, optional
@@ -132,7 +138,8 @@ def align(
         raise ValueError(f"held_out must lie in (0, 1); got {held_out!r}")
     out = Path(out)
     refuse_foreign(out, WRITTEN)
-    method = _method(preset, {**(settings or {}), "frozen": frozen, "random_state": seed})
+    free = method is None and preset is None and not settings
+    attached = _attached(method or DEFAULT, preset, {**(settings or {}), "frozen": frozen, "random_state": seed})
     space = class_space(classes)
     check_prompts(prompts)
     with parallel.launched(current().device):
@@ -152,8 +159,10 @@ def align(
         if space is not None:
             work.need_texts()
         chosen = chosen_by_content(given, held_out)
+        slug = attached.card.slug
         report = Report(
-            method=variant(preset, settings),
+            method=variant(preset, settings) if slug == DEFAULT else slug,
+            variant="" if slug == DEFAULT else variant(preset, settings),
             encoders={side: None if tower is None else tower.name for side, tower in towers.items()},
             frozen=frozen,
             pairs=int((~chosen).sum()),
@@ -169,12 +178,12 @@ def align(
         features = work.encoded(given)
         truth = None if truth is None else _encoded_exam(truth, work)
         learn, ask = (features.take(np.flatnonzero(which)) for which in (~chosen, chosen))
-        method.set_params(asked=work.asked)
+        attached.set_params(asked=work.asked)
         with runtime(folder=training_folder(out)):
-            method.fit(pairs=learn)
+            attached.fit(pairs=learn)
         if parallel.first():
-            free = preset is None and not settings
-            bundle = _told(method, report, work, learn, ask, given.take(np.flatnonzero(chosen)), space, truth, language,
+            raw = given.take(np.flatnonzero(chosen))
+            bundle = _told(attached, report, work, learn, ask, raw, space, truth, language,
                            beside and parallel.world() == 1, free)  # fmt: skip
             picture = _picture(bundle.method, ask)  # type: ignore[arg-type]
             bundle.save(out, with_encoder=with_encoder, also=WRITTEN, more=lambda part: written(report, part, picture))
@@ -360,13 +369,13 @@ def _picture(method: Attached, ask: Pairs) -> bytes | None:
 
 def _beside(method: Attached, learn: Pairs) -> dict[str, Attached]:
     """The simple alternatives: a linear map, and one pair each."""
-    params = method.get_params()
-    shared = {"frozen": params["frozen"], "asked": params["asked"]}
+    shared: dict[str, Any] = {"frozen": method.frozen, "asked": method.asked}
     arms: dict[str, Attached] = {}
-    if isinstance(getattr(learn, OTHER[params["frozen"]]).x, np.ndarray):
-        arms["ridge map"] = RidgeMap(**shared).fit(pairs=_some(learn, RIDGE_ROWS, params["random_state"]))
-    if params.get("weights") != "identity":
-        arms["lit"] = CWCL(**{**params, "weights": "identity", "both_sides": False}).fit(pairs=learn)
+    if type(method) is not RidgeMap and isinstance(getattr(learn, OTHER[method.frozen]).x, np.ndarray):
+        arms["ridge map"] = RidgeMap(**shared).fit(pairs=_some(learn, RIDGE_ROWS, method.random_state))
+    if not (isinstance(method, CWCL) and method.weights == "identity"):
+        as_is = method.get_params() if isinstance(method, CWCL) else shared | {"random_state": method.random_state}
+        arms["lit"] = CWCL(**{**as_is, "weights": "identity", "both_sides": False}).fit(pairs=learn)
     return arms
 
 
@@ -429,11 +438,17 @@ def _role(arm: Attached, side: str) -> str:
     return "frozen" if side == arm.frozen else "trained"
 
 
-def _method(preset: str | None, settings: Mapping[str, Any]) -> CWCL:
-    presets = CWCL.card.presets
+def attachers() -> tuple[str, ...]:
+    """All methods that attach a modality to a frozen tower by pairs, by slug, those of other packages, too."""
+    return of_kind(Attached, "pairs")
+
+
+def _attached(slug: str, preset: str | None, settings: Mapping[str, Any]) -> Attached:
+    kind = kind_of(slug, Attached, "pairs")
+    presets = kind.card.presets
     if preset is not None and preset not in presets:
-        raise ValueError(f"preset must be one of {', '.join(presets)}; got {preset!r}")
-    return CWCL().set_params(**{**presets[preset or "default"], **settings})
+        raise ValueError(f"preset must be one of {', '.join(presets)}, those of {slug}; got {preset!r}")
+    return kind().set_params(**{**presets[preset or next(iter(presets))], **settings})
 
 
 def _paths(pairs: Any) -> list[Any]:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 STYLE = "tr.saved th, tr.saved td { font-weight: 600; }" + FIGURES
 LEVEL = 0.95
 """Share of ln N above which the targets say hardly anything."""
-HOW = {"lit": "preset=lit", "cwcl": "preset=default", "ridge map": "`RidgeMap` in Python"}
+HOW = {"lit": "preset=lit", "cwcl": "preset=default", "ridge map": "method=ridge-map"}
 """How to get an arm that was not saved."""
 WAYS = ("there", "back")
 ARMS = {
@@ -63,7 +63,7 @@ def unified(report: Report) -> bool:
 
 def kicker(report: Report) -> str:
     """The method and its preset."""
-    if unified(report):
+    if unified(report) or report.variant:
         return f"{report.method} · {report.variant or 'default'}"
     return report.method if chosen(report) else f"cwcl · {report.method}"
 
