@@ -12,7 +12,7 @@ TOOLS := $(VENV)/.tools
 # What is imported is compiled once, also where images of containers forbid it: half of what tests wait for otherwise.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: install demo test test-long test-full test-all coverage lint docs docs-serve evidence stale lowest supply fuzz fuzz-random kills soak bench clean help
+.PHONY: install demo test test-long test-slow test-full test-all coverage lint docs docs-serve evidence stale lowest supply fuzz fuzz-random kills soak bench clean help
 
 help:  ## What there is.
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -45,6 +45,9 @@ test: $(TOOLS)  ## Units, and the contract of six unlike systems: minutes.
 
 test-long: $(TOOLS)  ## What `make test` leaves out, but for kill runs, learning runs and browsers.
 	@$(BIN)/python -m pytest $(WORKERS) -m "full and not slow and not browser" --durations=10 -rs $(if $(UNTIL),--until $(UNTIL))
+
+test-slow: $(TOOLS)  ## Kill runs, learning runs and whole pipelines: an hour. PART=3/12 for a part of them.
+	@$(BIN)/python -m pytest $(WORKERS) -m "slow and not browser" --durations=10 -rs $(if $(PART),--part $(PART)) $(if $(UNTIL),--until $(UNTIL))
 
 test-full: $(TOOLS)  ## All but kill runs, learning runs and browsers: the contract of every system, commands, claims.
 	@$(BIN)/python -m pytest $(WORKERS) -m "not slow and not browser" --durations=10

@@ -14,6 +14,7 @@ import os
 import sys
 import time
 import types
+import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -91,8 +92,11 @@ MODULES = 20
 
 
 def pytest_addoption(parser: Any) -> None:
-    """Add the two options of the clock."""
+    """Add what takes some of the tests, or the time of them."""
     parser.addoption("--write-long", action="store_true", help="write tests/long.txt from this run")
+    parser.addoption(
+        "--part", default="1/1", help="the tests of one part only, such as 3/12: a test is in the same part always"
+    )
     parser.addoption("--until", type=float, default=math.inf, help="begin no test after this time, in seconds of 1970")
     parser.addoption(
         "--short", action="store_true", help="import no file that is long as a whole; tell which tests take too long"
@@ -122,12 +126,17 @@ def pytest_runtestloop() -> None:
     gc.enable()
 
 
-def pytest_collection_modifyitems(items: list[Any]) -> None:
-    """Mark what `long.txt` names."""
+def pytest_collection_modifyitems(config: Any, items: list[Any]) -> None:
+    """Mark what `long.txt` names; leave the other parts out."""
     named = _long()
     for item in items:
         if named & {item.nodeid.partition("[")[0], item.nodeid.partition("::")[0]}:
             item.add_marker(pytest.mark.full)
+    part, parts = map(int, config.getoption("--part").split("/"))
+    if parts > 1:
+        own = [zlib.crc32(item.nodeid.encode()) % parts == part - 1 for item in items]
+        config.hook.pytest_deselected(items=[item for item, mine in zip(items, own) if not mine])
+        items[:] = [item for item, mine in zip(items, own) if mine]
 
 
 def _processor() -> float:
