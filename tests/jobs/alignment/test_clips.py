@@ -197,7 +197,7 @@ def test_what_cannot_be_is_named_before_a_clip_is_decoded(here: Path, change: di
 @pytest.mark.parametrize(
     ("words", "match"),
     [
-        (["--method", "rs-m-clip"], "method must be cwcl or mug-stan; got 'rs-m-clip'"),
+        (["--method", "rs-m-clip"], "method must be one of cwcl, ridge-map, mug-stan; got 'rs-m-clip'"),
         (["--method", "mug-stan", "--languages", "en,de"], "--languages does not apply"),
         (["--method", "mug-stan", "--frozen", "left"], "both towers learn"),
     ],

@@ -505,11 +505,13 @@ def test_a_saved_forecaster_is_read_whatever_it_is(drift: None, tmp_path: Path) 
         load_model(tmp_path / "other")
 
 
-def test_what_only_says_that_it_forecasts_is_told_and_left_out(drift: None, caplog: pytest.LogCaptureFixture) -> None:
+def test_what_only_says_that_it_forecasts_is_told_and_left_out(
+    install: Callable[..., None], caplog: pytest.LogCaptureFixture
+) -> None:
     class Liar(CORAL):
         card = Drift.card
 
-    vars(sys.modules["other_forecasters"])["Drift"] = Liar
+    install("methods", drift=Liar)
     assert forecasters() == ("ttm", "trend-seasons")
     assert "drift is left out: its card has the task series, and Liar is no Forecaster" in caplog.text
 
