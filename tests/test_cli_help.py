@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 
 from unseen.cli import app
 from unseen.cli.panels import COMMANDS, NEEDED, OPTIONS, flags_of_examples, laid_out
+from unseen.console import settings_of
 
 
 def commands(node: Any = None, path: str = "") -> Iterator[tuple[str, Any]]:
@@ -111,3 +112,14 @@ def test_a_seed_is_a_number_and_seeds_are_how_many(path: str, command: Any) -> N
             assert (option.help or "").startswith("How many seeds"), path
         if flags == ["--seed"]:
             assert option.default in (0, None, 2026), path
+
+
+def test_what_has_an_option_of_its_own_is_no_setting() -> None:
+    for pairs, flags in ((["random_state=3"], {}), (["epochs=2", "beam=4"], {"beam": "--beam"})):
+        with pytest.raises(ValueError, match=r"--set does not take (random_state; say --seed|beam; say --beam)"):
+            settings_of(pairs, **flags)
+    assert settings_of(["random_state=3", "sizes=[1, 2]"], random_state="") == {"random_state": 3, "sizes": (1, 2)}
+    without = {
+        path for path, command in commands() if {"settings", "seed"} & {p.name for p in command.params} == {"settings"}
+    }
+    assert without == {"annotate", "tag project"}

@@ -253,17 +253,18 @@ def command_line() -> str:
     return shlex.join(["unseen", *sys.argv[1:]])
 
 
-def settings_of(pairs: Sequence[str] | None, /, **flags: str) -> dict[str, Any]:
+def settings_of(pairs: Sequence[str] | None, /, *, random_state: str = "--seed", **flags: str) -> dict[str, Any]:
     """Hyperparameters from name=value; values are JSON where they can be.
 
-    Those that have a flag of their own (``random_state="--seed"``) are refused.
+    Those that have a flag of their own (``beam="--beam"``) are refused, `random_state` always but where that is "".
     """
     settings: dict[str, Any] = {}
+    flags |= {"random_state": random_state}
     for pair in pairs or ():
         key, sign, value = pair.partition("=")
         if not sign or not key:
             raise ValueError(f"--set takes name=value; got {pair!r}")
-        if key in flags:
+        if flags.get(key):
             raise ValueError(f"--set does not take {key}; say {flags[key]}")
         try:
             read = json.loads(value)

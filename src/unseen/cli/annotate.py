@@ -86,7 +86,7 @@ def annotate(
     if len(pool) < 8 * len(known.unseen):
         say(f"{len(pool)} samples are few for {len(known.unseen)} unseen classes; eight of each or more are better")
     small = {**TMVHLP.card.presets["small"], "regularization": 0.1}
-    method = TMVHLP(**(small if len(pool) < 30 * len(known.unseen) else {}) | settings_of(settings))
+    method = TMVHLP(**(small if len(pool) < 30 * len(known.unseen) else {}) | settings_of(settings, random_state=""))
     method.fit(source=ready.source, classes=known, target=pool)
     if (n_seen := len(known) - len(known.unseen)) < FEW:
         say(f"{n_seen} seen classes are few to learn from where words lie: do not rely on the words; {FEW} are better")

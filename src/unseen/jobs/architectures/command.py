@@ -75,7 +75,7 @@ def rank(
     from unseen.jobs.architectures import page as report
     from unseen.nn.search_spaces import SPACES
 
-    given = settings_of(settings, random_state="--seed", proxies="--proxies")
+    given = settings_of(settings, proxies="--proxies")
     journal = out / "trainings.jsonl"
     if out.exists() and (not out.is_dir() or any(out.iterdir())) and not journal.exists():
         raise ValueError(f"--out must be a new or an empty folder; {out} holds other files")

@@ -74,7 +74,7 @@ def caption(
     check_written("out", out, ".html")
     check_written("table", table, ".csv", ".json")
     job.sounds_of(sounds)  # what cannot be found is told before a decoder learns
-    given = settings_of(settings, random_state="--seed", beam="--beam")
+    given = settings_of(settings, beam="--beam")
     written: Path | None = None
     if model is not None and (model / ABOUT).exists():
         learns = {"captions": captions, "pairs": pairs, "labels": labels, "column": column}

@@ -58,7 +58,7 @@ def complete(
 
     check_written("out", out, ".csv")
     check_apart([graph, ontology, queries], out=out)
-    given = settings_of(settings, random_state="--seed", methods="--methods")
+    given = settings_of(settings, methods="--methods")
     named = job.DEFAULT if methods is None else [part.strip() for part in methods.split(",") if part.strip()]
     found = job.complete(
         graph, ontology, queries, top=top, methods=named, vectors=vectors, check=check, random_state=seed, say=say,

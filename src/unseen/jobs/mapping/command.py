@@ -68,7 +68,7 @@ def map_phrases(
     check_written("out", out, ".csv")
     check_apart([phrases, pairs, taxonomy, words], out=out, vectors=vectors)
     check_outside(model, out=out, vectors=vectors)
-    given = settings_of(settings, random_state="--seed", words="--words", pairs="--pairs", method="--methods")
+    given = settings_of(settings, words="--words", pairs="--pairs", method="--methods")
     named = [name for name in (part.strip() for part in (methods or mapping.DEFAULT).split(",")) if name]
     for name in named or [methods or ""]:
         mapping.mapper_of(name)

@@ -81,7 +81,7 @@ def match_pictures(
     from unseen.runtime import replacing
 
     given = settings_of(
-        settings, random_state="--seed", longest="--limit", rotations="--rotate", renderings="--renderings",
+        settings, longest="--limit", rotations="--rotate", renderings="--renderings",
         geometry="--geometry", threshold="--threshold",
     )  # fmt: skip
     _check(first, out, matcher, tune, model, given, method)
@@ -187,7 +187,7 @@ def learn_from_videos(
     from unseen.jobs.matching import learning
     from unseen.nn.state import refuse_foreign
 
-    given = settings_of(settings, random_state="--seed")
+    given = settings_of(settings)
     place = model.resolve()
     if Path.cwd().resolve().is_relative_to(place):
         raise ValueError(f"--model must be a folder to be made, such as my-matcher; got {str(model)!r}")

@@ -64,7 +64,7 @@ def nodes(
 
     if classes is None:
         raise ValueError("classes is needed: a class file, or names with commas")
-    given = settings_of(settings, random_state="--seed")
+    given = settings_of(settings)
     taken: dict[str, Any] = {"method": subgraphs, "steps": steps, "k": hops}
     taken = {key: value for key, value in taken.items() if value is not None}
     run = classify_nodes(

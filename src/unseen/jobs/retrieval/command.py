@@ -105,7 +105,7 @@ def rank(
 
         asked = read_judgements(judged, asked, documents)
     say(f"{len(documents)} documents, {len(asked)} queries" + (f", judgements from {judged.name}" if judged else ""))
-    given = settings_of(settings, random_state="--seed", samples="--samples")
+    given = settings_of(settings, samples="--samples")
     result = job.rank(
         documents, asked,
         systems=None if systems is None else [name.strip() for name in systems.split(",") if name.strip()],

@@ -52,7 +52,7 @@ def project(
     check_written("page", page, ".html")
     check_written("table", table, ".csv")
     by = job.Translated(translations, translator, aligner)
-    corpus = job.project(source, by, settings=settings_of(settings), second=second, format=format)
+    corpus = job.project(source, by, settings=settings_of(settings, random_state=""), second=second, format=format)
     write_corpus(corpus, out)
     if page is not None:
         write_corpus_page(corpus, page, command_line())
@@ -99,7 +99,7 @@ def train(
     from unseen.jobs.tagging.page import left_out, trained_facts, trained_lines
 
     job.refuse_model(model)
-    given = settings_of(settings, random_state="--seed")
+    given = settings_of(settings)
     by = job.Translated(translations, translator, aligner)
     result = job.train(
         source, by, test=test, method=method, encoder=encoder, settings=given, seed=seed, format=format, say=say
