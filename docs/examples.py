@@ -60,6 +60,9 @@ source = source.take(source.y < 8)  # no picture of 8 and 9"""
 REGIONS = "efficientnet-lite0?crop=1&layer=4&regions=14"
 """An encoder that gives features of 14 x 14 regions."""
 
+PAIRED = ("cwcl", "ridge-map", "prefix-conditioning", "rs-m-clip")
+"""What learns from pictures with captions."""
+
 TEACHERS = """\
 odd = source.replace(y=source.y % 2, classes=None)
 teachers = {"digits": source_model(source), "odd": source_model(odd)}  # of any classes"""
@@ -594,6 +597,36 @@ def python(about: dict[str, Any], arguments: str = "") -> str:
     return "\n".join(lines)
 
 
+def captioned(slug: str) -> str:
+    """How to learn from pictures with captions, in one language or two, and perhaps from labels as well."""
+    table, header, more = "pairs.csv", "image,caption", f"--method {slug}"
+    say = '  n=${f#*/}; n=${n%%/*}; echo "$f,the digit $n"'
+    if slug == "rs-m-clip":
+        table, header, more = "captions.csv", "image,caption,language", "--languages en,de"
+        say = '  n=${f#*/}; n=${n%%/*}; echo "$f,the digit $n,en"; echo "$f,die Ziffer $n,de"'
+    lines = ["unseen data get digits:handwritten --out handwritten"]
+    if slug == "prefix-conditioning":
+        lines += ["unseen data get digits:printed --out printed"]
+        more = "--classification printed --set iterations=200"
+    lines += [
+        f"echo {header} > {table}", "for f in handwritten/*/*.png; do", say, f"done >> {table}",
+        f"unseen align {table} {more} --out models/{slug}", f"unseen predict models/{slug} handwritten/3 --top 3",
+    ]  # fmt: skip
+    return "\n".join(lines)
+
+
+def of_clips(about: dict[str, Any]) -> str:
+    """How to learn from labelled clips in two folders of your own."""
+    slug, towers = about["slug"], "frames:open_clip:ViT-B-32/openai"
+    if slug == "cdfsl-v":
+        return f"unseen adapt --method {slug} --source gym --target street --support few --out models/{slug}"
+    encoder = "frames:timm:vit_small_patch16_224" if slug == "zeroi2v" else towers
+    return (
+        f"unseen compare --source gym --target street --encoder {encoder} --methods source-only,{slug} --out run\n"
+        "unseen predict run new.mp4 --stride 2 --window 4"
+    )
+
+
 def shell(about: dict[str, Any]) -> str:
     """The same on the command line, on pictures, starting in an empty folder."""
     slug, words = about["slug"], list(about["needs"][0]["required"])
@@ -610,6 +643,12 @@ def shell(about: dict[str, Any]) -> str:
             '  echo "$a-$b,a $a and a $b" >> nodes.csv; echo "$a-$b,$b-$a" >> edges.csv\ndone; done\n'
             'unseen nodes nodes.csv --edges edges.csv --classes "music,food" --set epochs=2 --out runs/nodes'
         )
+    if slug in PAIRED:
+        return captioned(slug)
+    if slug in ("audio-captioning", "mug-stan"):
+        return ""  # its card names commands for sounds and videos of your own
+    if about["modalities"] == ["clip"]:
+        return of_clips(about)
     if slug == "genecis":
         return (
             "unseen data get digits:handwritten --out handwritten\n"
@@ -690,6 +729,8 @@ def shell(about: dict[str, Any]) -> str:
             "done",
         ]
         options += ["--support few"]
+        if "source" in words:
+            lines, options = ["unseen data get digits:printed --out printed", *lines], ["--source printed", *options]
         if "teachers" in words:
             lines = [
                 "unseen data get digits:printed --out printed",

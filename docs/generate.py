@@ -125,7 +125,7 @@ def method_page(slug: str) -> str:
             "In Python:",
             fenced("python", examples.python(about)),
             "On the command line:",
-            fenced("sh", "\n".join([examples.shell(about), *about["commands"]])),
+            fenced("sh", "\n".join(filter(None, [examples.shell(about), *about["commands"]]))),
             "Paths may be anything that [Your data](../data.md) names.",
             "## Hyperparameters",
             hyperparameters(slug),

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from unseen.data.classes import ClassSpace
+from unseen.data.delimited import read_delimited
 from unseen.data.label_metrics import LabelMetric
 from unseen.data.loaders.common import find_column, locate
 from unseen.data.reading import open_file, read_bytes
@@ -57,7 +58,7 @@ def read_classes(path: str | os.PathLike[str]) -> ClassSpace:
     fs, file = locate(path)
     suffix = PurePosixPath(file).suffix.lower()
     if suffix in (".csv", ".tsv"):
-        records, headers = _read_csv(fs, file, "\t" if suffix == ".tsv" else ",")
+        records, headers = _read_csv(fs, file, suffix)
     elif suffix == ".json":
         records, headers = _read_json(fs, file)
     elif suffix == ".txt":
@@ -190,12 +191,10 @@ def _refuse_cycles(above: np.ndarray[Any, Any], names: Sequence[str], file: str)
         raise ValueError(f"{file}: the parents of {names[int(lost[0])]!r} go round in a circle")
 
 
-def _read_csv(fs: Any, file: str, separator: str) -> tuple[list[dict[str, Any]], list[str]]:
-    import pandas as pd
-
+def _read_csv(fs: Any, file: str, suffix: str) -> tuple[list[dict[str, Any]], list[str]]:
     try:
         with open_file(fs, file) as stream:
-            frame = pd.read_csv(stream, sep=separator, dtype=str, keep_default_na=False, encoding="utf-8-sig")
+            frame = read_delimited(stream, suffix, dtype=str, keep_default_na=False)
     except (ValueError, RecursionError, MemoryError) as error:
         raise ValueError(f"{file} cannot be read as a table: {sentence(error)}") from error
     return [dict(zip(frame.columns, row)) for row in frame.to_numpy().tolist()], list(frame.columns)

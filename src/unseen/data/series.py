@@ -7,14 +7,14 @@ import functools
 import io
 import logging
 import os
-import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from unseen.data.delimited import SEPARATORS, read_delimited
 from unseen.data.domain import Domain, Lazy
 from unseen.data.reading import read_parquet
 from unseen.data.time_grid import (
@@ -29,7 +29,7 @@ from unseen.data.time_grid import (
     with_times,
     with_zone,
 )
-from unseen.files import check_plain, reads
+from unseen.files import check_plain, reads, sentence
 from unseen.spreadsheets import restored_table
 
 if TYPE_CHECKING:
@@ -328,26 +328,21 @@ def _frame(table: Any) -> tuple[pd.DataFrame, str]:
     if path.suffix.lower() == ".parquet":
         with path.open("rb") as stored:
             return read_parquet(stored).to_pandas(), path.stem
-    try:
-        with path.open(encoding="utf-8", errors="replace") as file:
-            mark = "\t" if path.suffix.lower() == ".tsv" else _separator(file.readline())
-        return restored_table(pd.read_csv(path, sep=mark, decimal="," if mark == ";" else ".")), path.stem
-    except pd.errors.EmptyDataError as error:
-        raise ValueError(f"{path} holds no rows") from error
+    with path.open("rb") as file:
+        return _read_csv(file, path.suffix.lower(), str(path)), path.stem
 
 
 def table_of_text(text: str) -> pd.DataFrame:
     """A table of the text of a .csv, for `read_series`; `ValueError` if it is none."""
+    return _read_csv(io.BytesIO(text.encode()), ".csv", "it")
+
+
+def _read_csv(file: IO[bytes], suffix: str, called: str) -> pd.DataFrame:
     import pandas as pd
 
-    mark = _separator(text.partition("\n")[0])
     try:
-        return restored_table(pd.read_csv(io.StringIO(text), sep=mark, decimal="," if mark == ";" else "."))
+        return restored_table(read_delimited(file, suffix, (*SEPARATORS, "|")))
     except pd.errors.EmptyDataError as error:
-        raise ValueError("it holds no rows") from error
-
-
-def _separator(line: str) -> str:
-    """What separates the cells of a .csv: the mark that stands most often in its first line, outside of quotes."""
-    bare = re.sub(r'"[^"]*"', "", line)
-    return max(",;\t|", key=bare.count)
+        raise ValueError(f"{called} holds no rows") from error
+    except pd.errors.ParserError as error:
+        raise ValueError(f"{called} cannot be read as a table: {sentence(error)}") from error

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from unseen.data.loaders.delimited import plain_number
+from unseen.data.delimited import plain_number
 
 if TYPE_CHECKING:
     import pandas as pd

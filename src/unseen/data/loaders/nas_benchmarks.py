@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unseen.data.architectures import ArchitectureTable, check_proxies, read_table
+from unseen.data.delimited import read_delimited
 from unseen.files import reads
 
 log = logging.getLogger(__name__)
@@ -90,7 +91,8 @@ def _holds_one(path: Path, data: str | None) -> None:
 def _csv(path: Path) -> ArchitectureTable:
     import pandas as pd
 
-    table = pd.read_csv(path)
+    with path.open("rb") as file:
+        table = read_delimited(file, ".csv")
     missing = {"architecture", "accuracy"} - set(table.columns)
     if missing:
         raise ValueError(

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from unseen.data import clips, video
 from unseen.data.classes import ClassSpace
+from unseen.data.delimited import SAMPLE, Form, are_counted, form_of, headers_of, read_rows
 from unseen.data.domain import Domain, Lazy, Skipped
 from unseen.data.feature_names import MOST, listed
 from unseen.data.images import IMAGE_SUFFIXES, image_files, verify
@@ -33,7 +34,6 @@ from unseen.data.loaders.common import (
     settle,
     unique_ids,
 )
-from unseen.data.loaders.delimited import SAMPLE, Form, are_counted, form_of
 from unseen.data.reading import is_local, open_file, read_parquet
 from unseen.data.sounds import SOUND_SUFFIXES, check_sound, sound_files
 from unseen.data.tasks.base import text_array
@@ -258,12 +258,9 @@ def _as_it_is(fs: Any, path: str, as_text: Sequence[str]) -> tuple[pd.DataFrame,
 
 
 def _read_csv(file: Any, form: Form, as_text: Sequence[str]) -> pd.DataFrame:
-    """A CSV as a data frame; a separator at the end of every line adds no column."""
-    import pandas as pd
-
-    told: dict[str, Any] = {"sep": form.separator, "decimal": form.decimal, "encoding": "utf-8-sig"}
-    file.seek(0)
-    headers = list(pd.read_csv(file, nrows=0, index_col=False, **told).columns)
+    """A CSV as a data frame, in which label, id, text and path columns, and those of `as_text`, stay text."""
+    told: dict[str, Any] = {}
+    headers = headers_of(file, form)
     if not form.names:
         headers = [f"column {i}" for i in range(1, len(headers) + 1)]
         told |= {"header": None, "names": headers}
@@ -271,15 +268,7 @@ def _read_csv(file: Any, form: Form, as_text: Sequence[str]) -> pd.DataFrame:
     verbatim = {header for header in headers if _plain(header).casefold() in texts}
     told["dtype"] = dict.fromkeys(verbatim, str)
     told["na_values"] = {header: list(EMPTY) for header in headers if header not in verbatim}
-    told["keep_default_na"] = False
-    file.seek(0)
-    if not form.beyond:
-        return pd.read_csv(file, index_col=False, **told)
-    beyond = [f"beyond {i}" for i in range(form.beyond)]
-    frame = pd.read_csv(file, header=0, names=[*headers, *beyond], index_col=False, **told)
-    if not (frame[beyond].isna() | (frame[beyond] == "")).all(axis=None):
-        raise ValueError("its rows have more cells than its first line has names; give each column a name")
-    return frame[list(headers)]
+    return read_rows(file, form, keep_default_na=False, **told)
 
 
 def picture_column(

@@ -20,6 +20,7 @@ import pyarrow.parquet as pq
 from unseen.curation.captions import HOW, read_captions
 from unseen.curation.collection import Collection
 from unseen.curation.samples import pictures_of
+from unseen.data.delimited import read_delimited
 from unseen.data.reading import read_parquet
 from unseen.data.spans import opened, spans, text_lines
 from unseen.files import reads, walk
@@ -341,14 +342,11 @@ def read_concepts(path: str | os.PathLike[str], score: str | None = None) -> pd.
 @reads("a table of texts", "write it anew as CSV")
 def read_texts(path: Path) -> pd.DataFrame:
     """A table whose cells are text as it stands there: "0001" keeps its zeros, "NA" and "null" are words."""
-    import pandas as pd
-
-    if path.suffix == ".parquet":
-        with path.open("rb") as file:
+    with path.open("rb") as file:
+        if path.suffix == ".parquet":
             return read_parquet(file).to_pandas()
-    if path.suffix == ".tsv":
-        return pd.read_csv(path, sep="\t", quoting=csv.QUOTE_NONE, dtype=str, keep_default_na=False)
-    return pd.read_csv(path, dtype=str, keep_default_na=False)
+        quoting = csv.QUOTE_NONE if path.suffix == ".tsv" else csv.QUOTE_MINIMAL
+        return read_delimited(file, path.suffix, quoting=quoting, dtype=str, keep_default_na=False)
 
 
 def _numbers(column: pd.Series[Any], path: Path) -> pd.Series[Any]:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from unseen.data.loaders.delimited import SAMPLE, Form, form_of, plain_number
+from unseen.data.delimited import SAMPLE, Form, form_of, plain_number
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""How a CSV is written: what stands between its cells, and in its numbers."""
+"""How a CSV is written: what stands between its cells, and in its numbers; and its rows as a data frame."""
 
 from __future__ import annotations
 
@@ -9,6 +9,10 @@ import itertools
 import math
 import re
 from collections.abc import Sequence
+from typing import IO, TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 SAMPLE = 2**16
 """Bytes at the beginning of a file that are looked at."""
@@ -43,7 +47,7 @@ class Form:
     names: bool = True
 
 
-def form_of(content: bytes, suffix: str) -> Form:
+def form_of(content: bytes, suffix: str, separators: Sequence[str] = SEPARATORS) -> Form:
     """The form of a file that begins with `content`: tabs in `.tsv`, else what its header and first rows agree on.
 
     Numbers have a decimal comma where cells are divided by semicolons, some have one and none a decimal point.
@@ -51,13 +55,51 @@ def form_of(content: bytes, suffix: str) -> Form:
     text = content[:SAMPLE].decode("utf-8-sig", errors="replace")
     if len(content) >= SAMPLE:
         text = text[: text.rfind("\n") + 1] or text
-    rows = {separator: _rows(text, separator) for separator in SEPARATORS}
-    separator = "\t" if suffix == ".tsv" else max(SEPARATORS, key=lambda one: _agreement(rows[one]))
+    rows = {separator: _rows(text, separator) for separator in {*separators, "\t"}}
+    separator = "\t" if suffix == ".tsv" else max(separators, key=lambda one: _agreement(rows[one]))
     header, *below = rows[separator] or [[]]
     cells = [cell.strip() for row in below for cell in row]
     beyond = max(0, len(below[0]) - len(header)) if below else 0
     decimal = "," if separator == ";" and _has_commas(cells) else "."
     return Form(separator, decimal, beyond, beyond > 0 or not _is_row(header, below, decimal))
+
+
+def read_delimited(file: IO[bytes], suffix: str, separators: Sequence[str] = SEPARATORS, **told: Any) -> pd.DataFrame:
+    """The rows of a CSV in whatever form; `told` is what pandas is told besides (see `read_rows`)."""
+    form = form_of(file.read(SAMPLE), suffix, separators)
+    return read_rows(file, form, **told)
+
+
+def read_rows(file: IO[bytes], form: Form, **told: Any) -> pd.DataFrame:
+    """The rows of a CSV of a known form; a separator at the end of lines adds no column.
+
+    Raises
+    ------
+    ValueError
+        If the first row has more cells than the first line has names, and says something in them.
+    """
+    import pandas as pd
+
+    told = {"sep": form.separator, "decimal": form.decimal, "encoding": "utf-8-sig", "index_col": False, **told}
+    file.seek(0)
+    if not form.beyond:
+        return pd.read_csv(file, **told)
+    headers = headers_of(file, form)
+    beyond = [f"beyond {i}" for i in range(form.beyond)]
+    file.seek(0)
+    frame = pd.read_csv(file, header=0, names=[*headers, *beyond], **told)
+    if not (frame[beyond].isna() | (frame[beyond] == "")).all(axis=None):
+        raise ValueError("its rows have more cells than its first line has names; give each column a name")
+    return frame[headers]
+
+
+def headers_of(file: IO[bytes], form: Form) -> list[str]:
+    """Names of the columns."""
+    import pandas as pd
+
+    file.seek(0)
+    told: dict[str, Any] = {"sep": form.separator, "encoding": "utf-8-sig", "index_col": False}
+    return [str(name) for name in pd.read_csv(file, nrows=0, **told).columns]
 
 
 def are_counted(names: Sequence[str]) -> bool:
