@@ -17,7 +17,7 @@ from unseen import methods
 from unseen.catalogue import Given
 from unseen.compare.asked import parse_labels
 from unseen.compare.checks import check_before_work, check_kinds, labeled_samples
-from unseen.compare.given_model import given_model
+from unseen.compare.given_model import GivenModel, given_model
 from unseen.compare.leaks import leaks
 from unseen.compare.names import among_samples, check_names, with_folders
 from unseen.compare.spaces import classes_of, embed_classes, has_labels, onto, related, spaces, spaces_of_model
@@ -201,8 +201,7 @@ def prepare(
     teachers: Any = None,
     engine: Engine | None = None,
     distinct: bool = False,
-    before_encoding: Callable[[Mapping[str, Domain], Collection[str], Callable[[], Encoder | None]], None]
-    | None = None,
+    before_encoding: Callable[[Mapping[str, Domain], Collection[str], Tower], None] | None = None,
 ) -> Inputs:
     """Load, align, seal, check and encode, on `engine` where it is Ray.
 
@@ -220,32 +219,18 @@ def prepare(
     fraction = parse_labels(labels)
     listed = class_space(classes)
     taught = given_model(model, listed, encoder, trust=trust)
-    read = _roles({"source": source, "target": target, "support": support}, taught and taught.network, on_error)
     model = taught and taught.network
+    read = _roles({"source": source, "target": target, "support": support}, model, on_error)
     verified = {name: sealed_ids(domain) for name, domain in read.items()}
     read = alike_tables(read, model, teachers)
-    bare = "source" not in read and "support" not in read and not (fraction > 0 and has_labels(read, "target"))
-    knows = taught is not None and taught.classes is not None and (taught.saved or bare)
-    named = bare and taught is None
-    if bare and not named and not knows:
-        raise ValueError("classes must name the model's outputs, in their order, where no sample has a label")
-    if named:
-        check_names(read, listed, encoder)
+    known_by = _known_by(read, listed, taught, encoder, learned=fraction > 0)
     for name in ("source", "support"):
         if name in read:
             read[name] = without_sealed(name, labeled_samples(name, read[name]), verified[name])
     check_kinds(read)
-    relate = functools.partial(related, ontology=ontology, taxonomy=taxonomy)
     notes: list[str] = []
-    if taught is not None and knows:
-        own = taught.space(read, ("source", "support", "target") if fraction > 0 else ("source", "support"))
-        known, everything = spaces_of_model(own, read, relate)
-    elif named:
-        assert listed is not None
-        known = everything = relate(listed.replace(seen=None))
-        read["target"] = with_folders(read["target"], known, notes)
-    else:
-        known, everything = spaces(read, listed, relate, learned=fraction > 0)
+    relate = functools.partial(related, ontology=ontology, taxonomy=taxonomy)
+    known, everything = _spaces(known_by, read, listed, taught, relate, notes, learned=fraction > 0)
     described = any(told is not None for told in (classes, ontology, taxonomy))
     labeled = known.take(known.seen)
     apart = overlap(labeled, classes_of(read, "target")) if has_labels(read, "target") else {}
@@ -255,53 +240,28 @@ def prepare(
     parts = _seal(read, labels, fraction, notes)
     if fraction > 0:
         parts["support"] = without_sealed("support", parts["support"], verified["target"])
-    kind = next(iter(read.values())).kind
+    kind, named = next(iter(read.values())).kind, known_by == "names"
     made = functools.cache(
         lambda: taught.encoder if taught and taught.saved else encoder_of(kind, encoder, precision, trust, named=named)
     )
     if before_encoding is not None:
-        words = {*parts, *(word for word, value in (("model", model), ("teachers", teachers)) if value is not None)}
-        before_encoding(parts, words | ({"model"} if "source" in words or named else set()) | {"classes"}, made)
-    tower = made()
-    if precision == "auto" and taught is None and {"source", "target"} <= parts.keys():
-        from unseen.encoders import views
-
-        tower = views.as_it_is_saved(tower)
+        before_encoding(parts, _words(parts, model, teachers, named=named), made)
+    tower = _tower(made, parts, teachers, as_saved=precision == "auto" and taught is None)
     if named and encoder is None and tower is not None:
         notes.append(why_default(kind))
-    _check_teachers(teachers, tower)
     if named:
         known, shared = among_samples(known, read["target"], tower, prompts), True
     else:
         known, shared = embed_classes(known, tower, described, prompts)
     features = parts if tower is None else _encode(parts, tower, cache, engine or Engine())
     found = leaks(parts, features)
-    exams = {
-        label: Exam(features[name], everything)
-        for label, name in (("adapted", "target"), ("held out", "held_out"))
-        if name in features and features[name].labeled.any()
-    }
-    hidden = {name: features[name].unlabeled() for name in ("target", "held_out") if name in features}
     return Inputs(
-        source=_known(features.get("source"), known),
-        support=_known(features.get("support"), known),
-        target=hidden.get("target"),
-        held_out=hidden.get("held_out"),
-        classes=known,
-        exams=exams,
-        encoder=tower,
-        raw=parts,
-        overlap=apart,
-        leakage=found,
-        shared_space=shared,
-        described=described,
+        **_sealed_features(features, known, everything), classes=known, encoder=tower, raw=parts, overlap=apart,
+        leakage=found, shared_space=shared, described=described,
         told={name: _told(domain, contents[name]) for name, domain in read.items()},
-        model=model,
-        teachers=teachers,
-        notes=tuple(notes),
-        prompts=tuple(prompts or ()),
+        model=model, teachers=teachers, notes=tuple(notes), prompts=tuple(prompts or ()),
         shared_by=(tower.name, precision, trust) if tower is not None and _reads_names(tower) else None,
-    )
+    )  # fmt: skip
 
 
 def _reads_names(tower: Encoder) -> bool:
@@ -319,11 +279,6 @@ def towers_of(name: str, precision: str, trust: bool) -> Any:
     from unseen.encoders.trainable import shared_space
 
     return shared_space(get(name, precision=precision, trust=trust))  # type: ignore[arg-type]
-
-
-def _known(domain: Domain | None, classes: ClassSpace) -> Domain | None:
-    """Labelled samples with labels that index the classes that can be predicted."""
-    return None if domain is None else domain.with_labels(domain.labels, classes)
 
 
 # -- reading -----------------------------------------------------------------------------------------------
@@ -351,6 +306,41 @@ def _role(name: str, value: Data, features: Sequence[str], on_error: str) -> Dom
         if type(error) not in (ValueError, FileNotFoundError, TypeError):
             raise
         raise type(error)(f"{name}: {error}") from error
+
+
+# -- classes -----------------------------------------------------------------------------------------------
+
+
+def _known_by(
+    read: Mapping[str, Domain], listed: ClassSpace | None, taught: GivenModel | None, encoder: str | None, learned: bool
+) -> str:
+    """What tells the classes: "labels", the outputs of a "model", or "names" alone; `ValueError` if nothing does."""
+    bare = "source" not in read and "support" not in read and not (learned and has_labels(read, "target"))
+    if bare and taught is None:
+        check_names(read, listed, encoder)
+        return "names"
+    if taught is not None and taught.classes is not None and (taught.saved or bare):
+        return "model"
+    if bare:
+        raise ValueError("classes must name the model's outputs, in their order, where no sample has a label")
+    return "labels"
+
+
+def _spaces(
+    known_by: str, read: dict[str, Domain], listed: ClassSpace | None, taught: GivenModel | None,
+    relate: Callable[[ClassSpace], ClassSpace], notes: list[str], *, learned: bool,
+) -> tuple[ClassSpace, ClassSpace]:  # fmt: skip
+    """The classes that can be predicted, and these with those that only the sealed target has."""
+    if known_by == "labels":
+        return spaces(read, listed, relate, learned=learned)
+    if known_by == "model":
+        assert taught is not None
+        own = taught.space(read, ("source", "support", "target") if learned else ("source", "support"))
+        return spaces_of_model(own, read, relate)
+    assert listed is not None
+    known = relate(listed.replace(seen=None))
+    read["target"] = with_folders(read["target"], known, notes)
+    return known, known
 
 
 # -- sealing -----------------------------------------------------------------------------------------------
@@ -381,6 +371,18 @@ def _seal(read: Mapping[str, Domain], labels: str, fraction: float, notes: list[
     return parts
 
 
+def _sealed_features(features: Mapping[str, Domain], known: ClassSpace, everything: ClassSpace) -> dict[str, Any]:
+    """Labelled features with labels that index `known`, those of the target without labels, which are in `exams`."""
+    exams = {
+        label: Exam(features[name], everything)
+        for label, name in (("adapted", "target"), ("held out", "held_out"))
+        if name in features and features[name].labeled.any()
+    }
+    parts = {name: features[name].unlabeled() for name in ("target", "held_out") if name in features}
+    parts |= {n: features[n].with_labels(features[n].labels, known) for n in ("source", "support") if n in features}
+    return {**dict.fromkeys(("source", "support", "target", "held_out")), **parts, "exams": exams}
+
+
 def _beside(target: Domain, support: Domain, notes: list[str]) -> Domain:
     """The target without what the support has, too: whoever labels some of a folder points to both."""
     new = ~np.isin(target.digests(), support.digests())
@@ -408,6 +410,23 @@ def _held_out(target: Domain, share: float = 0.2) -> NDArray[np.bool_]:
 
 
 # -- encoding ----------------------------------------------------------------------------------------------
+
+
+def _words(parts: Mapping[str, Domain], model: Any, teachers: Any, *, named: bool) -> set[str]:
+    """The words of `fit` that are given, or may come of what is."""
+    words = {*parts, *(word for word, value in (("model", model), ("teachers", teachers)) if value is not None)}
+    return words | ({"model"} if "source" in words or named else set()) | {"classes"}
+
+
+def _tower(made: Tower, parts: Mapping[str, Domain], teachers: Any, *, as_saved: bool) -> Encoder | None:
+    """The encoder, with the numbers that it was saved with if there are two sides and `as_saved` asks for it."""
+    tower = made()
+    if as_saved and {"source", "target"} <= parts.keys():
+        from unseen.encoders import views
+
+        tower = views.as_it_is_saved(tower)
+    _check_teachers(teachers, tower)
+    return tower
 
 
 def _check_teachers(teachers: Any, tower: Encoder | None) -> None:

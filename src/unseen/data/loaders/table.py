@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import re
 import unicodedata
@@ -86,86 +87,122 @@ def load_table(
     headers = list(frame.columns)
     if not len(frame):
         raise ValueError(f"{name}: the table has no rows")
-    others = [column for column in headers if column not in features]
-    label = find_column(headers if labels_column else others, labels_column, "labels_column", LABEL_COLUMNS)
-    where = find_column(headers, path_column, "path_column", () if text_column else PATH_COLUMNS)
-    text = find_column(headers, text_column, "text_column", () if where else TEXT_COLUMNS)
-    if text is not None and text_column is None and text.casefold() == "content":
-        text = text if column_of(frame[text], form.decimal).values is None else None  # of something, in per cent
-    identity = find_column(headers, None, "id", ID_COLUMNS)
-    taken = {label, where, text, identity}
-    if where is None and text is None:
-        looked = {column: column_of(frame[column], form.decimal) for column in headers if column not in taken}
-        where, text = _guess_strings(frame, looked)
-
-    own = unique_ids(_called(frame[identity], [])) if identity else None
-    rows = frame.index.to_numpy()
-    kind: Kind
-    x: Any
-    span: tuple[str | None, str | None] = (None, None)
-    times: dict[str, NDArray[np.float64]] = {}
-    used: list[str] = []
-    notes: tuple[str, ...] = ()
-    if where is not None and are_clips(fs, path, frame[where], allow_outside):
-        kind = "clip"
-        span = find_column(headers, None, "start", START_COLUMNS), find_column(headers, None, "end", END_COLUMNS)
-        starts, ends = (_seconds(frame, column) for column in span)
-        x, found, skipped = clip_column(fs, path, frame[where], starts, ends, check, allow_outside, frames)
-        rows = rows[found]
-        times = {column: values[rows] for column, values in zip(span, (starts, ends)) if column is not None}
-    elif where is not None and are_sounds(frame[where]):
-        kind = "audio"
-        x, found, skipped = sound_column(fs, path, frame[where], check, allow_outside)
-        rows = rows[found]
-    elif where is not None:
-        kind = "image"
-        x, found, skipped = picture_column(fs, path, frame[where], check, allow_outside)
-        rows = rows[found]
-    elif text is not None:
-        kind, x = "text", as_texts(frame[text])
-        says = np.array([bool(value.strip()) for value in x.tolist()], dtype=bool)
-        skipped = [Skipped(row_and_id(i, own), f"{text} is empty") for i in np.flatnonzero(~says)]
-        x, rows = x[says], rows[says]
+    roles = _roles(frame, form, labels_column, text_column, path_column, features)
+    ids = unique_ids(_called(frame[roles.identity], [])) if roles.identity else None
+    if roles.path is not None:
+        samples = _samples_in_files(fs, path, frame, roles.path, check, allow_outside, frames)
+    elif roles.text is not None:
+        samples = _texts(frame[roles.text], ids)
     else:
-        kind = "features"
-        looked = {column: found for column, found in looked.items() if column.casefold() not in NO_FEATURES}
-        if form.names and _names([column for column, found in looked.items() if found.values is not None]):
-            looked = _without_numbers_of_rows(looked, features)
-        used = [column for column, found in looked.items() if found.values is not None]
-        if not used:
-            raise ValueError(
-                f"{name}: no numbers, texts or paths are left; FILE?text=COLUMN or FILE?path=COLUMN names one. "
-                f"The columns are: {', '.join(headers)}"
-            )
-        x, skipped = _numbers({column: looked[column] for column in used}, own)
-        finite = np.isfinite(x).all(axis=1)
-        x, rows, taken = x[finite], rows[finite], taken | set(used)
-        notes = _notes(looked) if form.names else (UNNAMED, *_notes(looked))
-        notes += tuple(
-            f"{column} is taken for a feature, as it is one in the other data"
-            for column in used
-            if label is None and column in features and column.casefold() in LABEL_COLUMNS
-        )
+        samples = _features(name, headers, roles, form, features, ids)
+    rows = np.flatnonzero(samples.readable)
     if not len(rows):
-        raise ValueError(f"{name}: none of the {len(frame)} rows can be read, the first: {skipped[0].why}")
-    settled = settle(skipped, on_error, name)
+        raise ValueError(f"{name}: none of the {len(frame)} rows can be read, the first: {samples.skipped[0].why}")
+    settled = settle(samples.skipped, on_error, name)
 
     kept = frame.loc[rows]
-    y, space = encode_labels(kept[label] if label else [], classes, of_table=True)
-    named_by = identity or where
-    ids = unique_ids(_called(kept[named_by], list(times.values()))) if named_by else None
+    y, space = encode_labels(kept[roles.label] if roles.label else [], classes, of_table=True)
+    named_by = roles.identity or roles.path
+    ids = unique_ids(_called(kept[named_by], list(samples.times.values()))) if named_by else None
+    taken = {roles.label, roles.path, roles.text, roles.identity, *samples.columns}
     return Domain(
-        x=x,
+        x=samples.x,
         y=y,
-        kind=kind,
+        kind=samples.kind,
         classes=space,
         ids=ids if ids is not None else np.array([f"{i:06d}" for i in rows]),
-        columns={c: as_column(kept[c]) for c in headers if c not in taken | {where, text}} | times,
+        columns={c: as_column(kept[c]) for c in headers if c not in taken} | samples.times,
         name=name,
         skipped=settled,
-        feature_names=_names(used) if form.names else (),
-        notes=notes,
+        feature_names=_names(samples.columns) if form.names else (),
+        notes=samples.notes,
     )
+
+
+@dataclasses.dataclass(frozen=True)
+class _Roles:
+    """Names of the columns that are label, path, text and id, and what the others hold where no column is named so."""
+
+    label: str | None
+    path: str | None
+    text: str | None
+    identity: str | None
+    others: dict[str, Column]
+
+
+def _roles(
+    frame: pd.DataFrame, form: Form, label: str | None, text: str | None, path: str | None, features: Sequence[str]
+) -> _Roles:
+    """Which columns are what: those that are asked for, else those with usual names, else what their cells tell."""
+    headers = list(frame.columns)
+    free = headers if label else [column for column in headers if column not in features]
+    labels = find_column(free, label, "labels_column", LABEL_COLUMNS)
+    where = find_column(headers, path, "path_column", () if text else PATH_COLUMNS)
+    texts = find_column(headers, text, "text_column", () if where else TEXT_COLUMNS)
+    if texts is not None and text is None and texts.casefold() == "content":
+        texts = texts if column_of(frame[texts], form.decimal).values is None else None  # of something, in per cent
+    identity = find_column(headers, None, "id", ID_COLUMNS)
+    if where is not None or texts is not None:
+        return _Roles(labels, where, texts, identity, {})
+    others = {c: column_of(frame[c], form.decimal) for c in headers if c not in (labels, identity)}
+    return _Roles(labels, *_guess_strings(frame, others), identity, others)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Samples:
+    """What the rows of a table hold: `x` of those that are `readable`, and why others are not; `columns` are in `x`."""
+
+    kind: Kind
+    x: Any
+    readable: NDArray[np.bool_]
+    skipped: list[Skipped]
+    times: dict[str, NDArray[np.float64]] = dataclasses.field(default_factory=dict)
+    columns: Sequence[str] = ()
+    notes: tuple[str, ...] = ()
+
+
+def _samples_in_files(
+    fs: Any, table: str, frame: pd.DataFrame, where: str, check: bool, allow_outside: bool, frames: int
+) -> _Samples:
+    """Clips, sounds or pictures, as the paths in the column `where` end."""
+    if not are_clips(fs, table, frame[where], allow_outside):
+        if are_sounds(frame[where]):
+            return _Samples("audio", *sound_column(fs, table, frame[where], check, allow_outside))
+        return _Samples("image", *picture_column(fs, table, frame[where], check, allow_outside))
+    headers = list(frame.columns)
+    span = find_column(headers, None, "start", START_COLUMNS), find_column(headers, None, "end", END_COLUMNS)
+    starts, ends = (_seconds(frame, column) for column in span)
+    x, readable, skipped = clip_column(fs, table, frame[where], starts, ends, check, allow_outside, frames)
+    times = {column: values[readable] for column, values in zip(span, (starts, ends)) if column is not None}
+    return _Samples("clip", x, readable, skipped, times)
+
+
+def _texts(column: pd.Series[Any], ids: NDArray[np.str_] | None) -> _Samples:
+    """Texts of a column; an empty one counts as unreadable."""
+    x = as_texts(column)
+    says = np.array([bool(value.strip()) for value in x.tolist()], dtype=bool)
+    skipped = [Skipped(row_and_id(i, ids), f"{column.name} is empty") for i in np.flatnonzero(~says)]
+    return _Samples("text", x[says], says, skipped)
+
+
+def _features(name: str, headers: list[str], roles: _Roles, form: Form, features: Sequence[str], ids: Any) -> _Samples:
+    """Rows of numbers, of the columns that are left where none holds paths or texts."""
+    left = {column: found for column, found in roles.others.items() if column.casefold() not in NO_FEATURES}
+    if form.names and _names([column for column, found in left.items() if found.values is not None]):
+        left = _without_numbers_of_rows(left, features)
+    used = [column for column, found in left.items() if found.values is not None]
+    if not used:
+        raise ValueError(
+            f"{name}: no numbers, texts or paths are left; FILE?text=COLUMN or FILE?path=COLUMN names one. "
+            f"The columns are: {', '.join(headers)}"
+        )
+    notes = _notes(left) if form.names else (UNNAMED, *_notes(left))
+    notes += tuple(
+        f"{column} is taken for a feature, as it is one in the other data"
+        for column in used
+        if roles.label is None and column in features and column.casefold() in LABEL_COLUMNS
+    )
+    return _Samples("features", *_numbers({column: left[column] for column in used}, ids), columns=used, notes=notes)
 
 
 def _without_numbers_of_rows(columns: dict[str, Column], features: Sequence[str]) -> dict[str, Column]:
@@ -177,18 +214,19 @@ def _without_numbers_of_rows(columns: dict[str, Column], features: Sequence[str]
     return {name: Column(why="a number of each row") if name in out else found for name, found in columns.items()}
 
 
-def _numbers(columns: Mapping[str, Column], ids: Any) -> tuple[NDArray[np.float32], list[Skipped]]:
-    """Columns of numbers side by side, (n, d), and which rows lack one, and why."""
+def _numbers(columns: Mapping[str, Column], ids: Any) -> tuple[NDArray[np.float32], NDArray[np.bool_], list[Skipped]]:
+    """Columns of numbers side by side, (n, d), of the rows that have all; which these are; what the others lack."""
     names = list(columns)
     x = np.stack([np.asarray(found.values).astype(np.float32) for found in columns.values()], axis=1)
     finite = np.isfinite(x)
+    readable = np.asarray(finite.all(axis=1))
     skipped = []
-    for i in np.flatnonzero(~finite.all(axis=1)):
+    for i in np.flatnonzero(~readable):
         name = names[int(np.argmin(finite[i]))]
         cell = columns[name].odd.get(int(i))
         why = "is missing or not finite" if cell is None else f"is {cell!r}, which is no number"
         skipped.append(Skipped(row_and_id(i, ids), f"{name} {why}"))
-    return x, skipped
+    return x[readable], readable, skipped
 
 
 def _notes(columns: Mapping[str, Column]) -> tuple[str, ...]:
@@ -431,10 +469,6 @@ def _guess_strings(frame: pd.DataFrame, columns: Mapping[str, Column]) -> tuple[
     return None, free[0] if only else None
 
 
-def _numeric(series: pd.Series[Any]) -> bool:
-    return bool(np.issubdtype(series.to_numpy().dtype, np.number))
-
-
 SHORT = 200
 """Letters up to which the cells of a column stand in an array of one width, which takes as much for each."""
 
@@ -445,7 +479,7 @@ def as_texts(series: pd.Series[Any]) -> np.ndarray[Any, Any]:
 
 def as_column(series: pd.Series[Any]) -> np.ndarray[Any, Any]:
     values = series.to_numpy()
-    if _numeric(series) or values.dtype == bool:
+    if np.issubdtype(values.dtype, np.number) or values.dtype == bool:
         return values
     cells = as_texts(series)
     return cells.astype(np.str_) if max(map(len, cells), default=0) <= SHORT else cells

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import math
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -182,58 +183,87 @@ def rows(report: Report) -> list[tuple[str, list[str], str, list[str]]]:
 
 def told(report: Report) -> list[str]:
     """What else a reader should know, in sentences."""
-    said = []
+    things = (
+        _alternative_saved, _levelness, _modes, _student_or_teacher, _both_towers, _languages_read, _spaces_filled,
+        _zero_shot, _ridge_rows_and_notes, _better_in_recall, _better_zero_shot, _left_out,
+    )  # fmt: skip
+    return [in_flags_here(line) for thing in things for line in thing(report)]
+
+
+def _alternative_saved(report: Report) -> Iterator[str]:
     if chosen(report):
-        said.append(
+        yield (
             f"Saved is {report.method!r} ({ARMS[report.method]}): it finds more of the pairs held out than cwcl as "
             "published, which preset=default saves."
         )
+
+
+def _levelness(report: Report) -> Iterator[str]:
     if report.row_entropy:
         level = f"{report.row_entropy:.3f} of the greatest entropy"
-        said.append(
+        yield (
             f"By the frozen side all samples are about equally alike ({level}), so that it teaches hardly more than "
             "the pairs do (the weighted term is label smoothing); preset=sharpened tells samples apart."
             if report.row_entropy > LEVEL
             else f"How level the similarities are by which the frozen side teaches: {level}."
         )
-    for name, value in report.monitors.items():
-        if name == "mode_cosine, aligned":
-            said.append(f"The two modes' vectors of a class have a mean cosine of {value:.3f}; 1 is no prefix at all.")
+
+
+def _modes(report: Report) -> Iterator[str]:
+    if "mode_cosine, aligned" in report.monitors:
+        cosine = report.monitors["mode_cosine, aligned"]
+        yield f"The two modes' vectors of a class have a mean cosine of {cosine:.3f}; 1 is no prefix at all."
+
+
+def _student_or_teacher(report: Report) -> Iterator[str]:
     if report.kept:
         other = "the student of the last step" if report.kept == "teacher" else "its moving average"
         which = "moving average of the student" if report.kept == "teacher" else "student of the last step"
-        said.append(f"What was saved is the {which}: on pictures held out for that it finds no less than {other}.")
-    if "std_image" in report.monitors:
-        look = report.monitors
-        line = (
-            f"Two pictures have a mean cosine of {look['mean_cosine_image']:.3f}, two captions of "
-            f"{look['mean_cosine_text']:.3f}; the effective rank is {look['effective_rank_image']:.0f} and "
-            f"{look['effective_rank_text']:.0f}"
+        yield f"What was saved is the {which}: on pictures held out for that it finds no less than {other}."
+
+
+def _both_towers(report: Report) -> Iterator[str]:
+    look = report.monitors
+    if "std_image" not in look:
+        return
+    line = (
+        f"Two pictures have a mean cosine of {look['mean_cosine_image']:.3f}, two captions of "
+        f"{look['mean_cosine_text']:.3f}; the effective rank is {look['effective_rank_image']:.0f} and "
+        f"{look['effective_rank_text']:.0f}"
+    )
+    if "teacher_entropy" in look:
+        line += (
+            f"; the mean of what the teacher says has {look['teacher_entropy']:.2f} of the largest entropy (0: it "
+            "says one thing of all)"
         )
-        if "teacher_entropy" in look:
-            line += (
-                f"; the mean of what the teacher says has {look['teacher_entropy']:.2f} of the largest entropy (0: it "
-                "says one thing of all)"
-            )
-        if "teacher_certainty" in look:
-            line += f", its certainty of a picture is {look['teacher_certainty']:.2f} (0: it says everything of each)"
-        said.append(line + ".")
+    if "teacher_certainty" in look:
+        line += f", its certainty of a picture is {look['teacher_certainty']:.2f} (0: it says everything of each)"
+    yield line + "."
+
+
+def _languages_read(report: Report) -> Iterator[str]:
     for name, counts in report.translations.items():
         kept, dropped = translated(counts)
-        said.append(f"Translated into {name}: {kept:,} captions; dropped: {dropped}.")
+        yield f"Translated into {name}: {kept:,} captions; dropped: {dropped}."
     if report.spoken:
         each = ", ".join(f"{name} {100 * value:.1f} %" for name, value in report.spoken.items())
-        said.append(f"Zero-shot by the sentences of one language: {each}.")
-    if "gap" in report.monitors:
-        look = report.monitors
-        said.append(
+        yield f"Zero-shot by the sentences of one language: {each}."
+
+
+def _spaces_filled(report: Report) -> Iterator[str]:
+    look = report.monitors
+    if "gap" in look:
+        yield (
             f"How both spaces are filled: two samples have a mean cosine of {look['mean_cosine_trained']:.3f} on the "
             f"new side, {look['mean_cosine_frozen']:.3f} on the frozen one; the effective rank is "
             f"{look['effective_rank_trained']:.0f} against {look['effective_rank_frozen']:.0f}; the means are "
             f"{look['gap']:.3f} apart."
         )
+
+
+def _zero_shot(report: Report) -> Iterator[str]:
     if report.accuracy:
-        said.append(
+        yield (
             f"Zero-shot among the classes by {len(report.prompts)} templates"
             f"{' in the languages that are there' if report.spoken else ''}: "
             f"{100 * report.accuracy['aligned']['ensemble']:.1f} %, by the name alone "
@@ -241,36 +271,47 @@ def told(report: Report) -> list[str]:
             f"{100 * report.accuracy['chance']['name']:.1f} %."
         )
     if report.known:
-        said.append(
+        yield (
             f"{report.known:,} samples of the exam are, by content, among those that were learnt from: the zero-shot "
             "accuracy is not that of unseen samples alone."
         )
+
+
+def _ridge_rows_and_notes(report: Report) -> Iterator[str]:
     if report.ridge_rows:
-        said.append(f"The ridge map learnt from {report.ridge_rows:,} pairs drawn at random, the others from all.")
-    said += report.notes
+        yield f"The ridge map learnt from {report.ridge_rows:,} pairs drawn at random, the others from all."
+    yield from report.notes
+
+
+def _better_in_recall(report: Report) -> Iterator[str]:
     recall = {name: figures for name, figures in report.recall.items() if figures}
     best = max(recall, key=lambda name: recall[name]["mean"]) if recall else "aligned"
     if best != "aligned":
-        said.append(f"The simple alternative {best!r} finds more of the pairs held out than what was saved.")
+        yield f"The simple alternative {best!r} finds more of the pairs held out than what was saved."
     for arm, of in report.beside.items():
         ahead = [name for name, value in of.items() if value > report.languages.get(name, {}).get("mean", 1.0)]
         if ahead and arm != best:
-            said.append(f"{arm!r} finds more in {', '.join(ahead)} than what was saved.")
+            yield f"{arm!r} finds more in {', '.join(ahead)} than what was saved."
+
+
+def _better_zero_shot(report: Report) -> Iterator[str]:
     named = {name: figures["ensemble"] for name, figures in report.accuracy.items() if name != "chance" and figures}
     best = max(named, key=lambda name: named[name]) if named else "aligned"
     if named and named[best] > named["aligned"]:
         a, b, n = named[best], named["aligned"], report.examined
         sure = n and a - b > 2 * math.sqrt((a * (1 - a) + b * (1 - b)) / n)
         advice = f"rather use that{f' ({HOW[best]})' if best in HOW and not unified(report) else ''}."
-        told = (
+        right = (
             f"{best!r} is right on {100 * a:.1f} % of the {n:,} samples of the exam, what was saved on {100 * b:.1f} %"
         )
-        said.append(f"{told}: {advice if sure else 'too few samples to tell them apart.'}")
+        yield f"{right}: {advice if sure else 'too few samples to tell them apart.'}"
+
+
+def _left_out(report: Report) -> Iterator[str]:
     if report.cut:
-        said.append(f"Texts longer than the context of their encoder: {report.cut:,}; what is behind was not read.")
+        yield f"Texts longer than the context of their encoder: {report.cut:,}; what is behind was not read."
     if report.lacking:
-        said.append(f"{report.lacking:,} pairs lack a side and were left out.")
-    return [in_flags_here(line) for line in said]
+        yield f"{report.lacking:,} pairs lack a side and were left out."
 
 
 def lines(report: Report) -> list[str]:

@@ -8,39 +8,31 @@ import json
 import math
 import os
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from unseen import methods as registry
-from unseen.data.classes import join, realign
-from unseen.data.domain import Domain, concatenate
-from unseen.data.simulate.common import lazy_pictures
-from unseen.data.simulate.hard import check_hard, harder
+from unseen.data.domain import Domain
+from unseen.data.simulate.hard import check_hard
 from unseen.encoders.defaults import encoder_of
-from unseen.evaluation.episodes import Episode, Episodes, EpisodeScores, disjoint_classes, disjoint_samples
+from unseen.evaluation.episodes import Episode, Episodes, EpisodeScores
 from unseen.evaluation.rejection import OPEN
-from unseen.jobs.episodes.fits import (
-    Fit,
-    check_kind,
-    check_read,
-    check_regions,
-    copies_of,
-    encoded,
-    maker_of,
-)
+from unseen.jobs.episodes.fits import Fit, check_regions, copies_of, encoded, maker_of
 from unseen.jobs.episodes.names import few_line
 from unseen.jobs.episodes.pools import (
+    Form,
+    Given,
+    Makers,
     Pool,
-    check_enough,
+    SamplesRead,
     clips_for,
     learnt_fit,
+    samples_read,
     share_without_labels,
     told_of,
-    unread,
-    without_labels,
     words_learnt_from,
 )
 from unseen.nn.state import refuse_foreign, write_folder
@@ -197,65 +189,27 @@ def grade(
     """
     protocol = protocol or Episodes()
     there = {"target", *(["source"] if base or source is not None else []), *(["auxiliary"] if base else [])}
-    makers = {name: maker_of(name, settings or {}, there) for name in methods}
-    if not makers or len(makers) < len(methods):
-        raise ValueError(f"methods must name one at least, and each once; got {', '.join(methods) or 'none'}")
-    unused = [key for key in settings or {} if not any(key in make().get_params() for make in makers.values())]
-    if unused:
-        raise ValueError(f"settings: none of {', '.join(methods)} has a hyperparameter {unused[0]!r}")
+    makers = _makers(methods, settings or {}, there)
     if not 0 <= base < 1:
         raise ValueError(f"base must lie in [0, 1); got {base}")
     if hard:
         check_hard(hard, severity)
     share = share_without_labels(unlabelled, makers, there, others=base > 0 and source is not None)
-    if side is not None and not 8 <= side <= 1024:
-        raise ValueError(f"side must lie in [8, 1024] pixels; got {side}")
-    if side is not None and not any(make().card.reads_clips for make in makers.values()):
-        raise ValueError(f"side is read by none of {', '.join(makers)}: leave it out, or name cdfsl-v, say")
+    if side is not None:
+        _check_side(side, makers)
     if unknown_data is not None and not protocol.unknown:
         raise ValueError("unknown_data needs unknown classes in each episode: unknown must be at least 1; got 0")
+    given = Given(data, source, unknown_data, base, share, hard, severity, on_error)
     with stages() as seconds:
         with stage("reading"):
-            domain, lost = _labelled_samples(data, on_error, "data")
-            check_kind(makers, domain)
-            if hard:
-                lazy_pictures("data", domain)
-            set_aside, novel = disjoint_classes(domain, base, protocol.seed) if base else (None, domain)
-            spare, novel = disjoint_samples(novel, share, protocol.seed) if share else (None, novel)
-            outside = None
-            if unknown_data is not None:
-                outside, more = _labelled_samples(unknown_data, on_error, "unknown_data")
-                lost = [*lost, *more]
-            everything, pool = (novel, None) if outside is None else _with_outsiders(novel, outside, domain)
-            drawn = _drawn(protocol, everything, pool, share)  # what cannot be drawn is told before any encoding
-            other = None
-            if source is not None:
-                other, more = _labelled_samples(source, on_error, "source")
-                lost = [*lost, *more]
-                other = _without(other, everything, say)
-                _check_alike("source", other, novel)
-                check_read(makers)
-            asked = harder(everything, hard, severity, random_state=protocol.seed) if hard else everything
-            target = without_labels([spare, None if source is None else set_aside], domain.name)
-            raw = Pool(everything, asked, set_aside, other, target)
-            check_enough(makers, raw, there)
-        assert novel.classes is not None
-        there_are = f"{len(novel)} samples of {len(novel.classes)} classes"
-        kept = f"; {len(spare)} others are in none" if spare is not None else ""
-        say(f"{there_are}; {len(drawn)} episodes of {protocol.way} classes{kept}")
-        few = protocol.too_few(everything.labels, pool=pool)
-        assert everything.classes is not None
-        too_few = {everything.classes.names[label]: n for label, n in few.items()}
-        if too_few:
-            say(few_line(too_few, protocol))
+            samples = samples_read(given, protocol, makers, there, say)
+        raw = samples.raw
+        too_few = _say_drawn(samples, protocol, say)
         with stage("encoding"):
-            tower = encoder_of(domain.kind, encoder, precision, trust)
-            check_regions(makers, domain, tower)
-            copies = copies_of(set_aside if source is None else other, makers, tower, protocol.seed)
-        forms: dict[bool, Callable[[Domain], Domain]] = {
-            True: clips_for(tower, side),
-            False: functools.partial(encoded, tower=tower),
-        }
+            tower = encoder_of(samples.domain.kind, encoder, precision, trust)
+            check_regions(makers, samples.domain, tower)
+            copies = copies_of(raw.set_aside if source is None else raw.source, makers, tower, protocol.seed)
+        forms: dict[bool, Form] = {True: clips_for(tower, side), False: functools.partial(encoded, tower=tower)}
         pools: dict[str, Pool] = {}
         fits: dict[str, Fit] = {}
         for is_clips, form in forms.items():  # what reads clips says first that it cannot read these
@@ -265,41 +219,65 @@ def grade(
             for name, make in own.items():
                 with stage(name), reproducible(protocol.seed), runtime(folder=_at_work(work, tower, side)):
                     fits[name] = learnt_fit(name, make, pools[name], copies, say)
-        scores, named, thresholds = {}, {}, {}
+        graded = {}
         for name in makers:
-            brought, fit = pools[name], fits[name]
             with stage(name), reproducible(protocol.seed):
-                if protocol.unknown and not registry.card(name.partition(":")[0]).rejects:
-                    thresholds[name] = _tuned(fit, protocol, brought.set_aside, name, say)
-                scores[name] = protocol(
-                    fit,
-                    brought.everything,
-                    asked=brought.asked,
-                    track=functools.partial(track, label=name),
-                    pool=pool,
-                    thresholds=thresholds.get(name) or None,
-                )
-                named[name] = _named(fit, brought.everything, brought.asked, drawn[0], max(protocol.shots))
-    held = () if set_aside is None or set_aside.classes is None else set_aside.classes.names
-    tower_name = "" if tower is None else tower.name
-    tuned = {name: values for name, values in thresholds.items() if values}
+                graded[name] = _graded(name, fits[name], pools[name], samples, protocol, say)
+    held = () if raw.set_aside is None or raw.set_aside.classes is None else raw.set_aside.classes.names
     return Graded(
-        scores=scores, domain=everything, protocol=protocol, encoder=tower_name, base=held, hard=hard,
-        severity=severity, asked=asked, example=drawn[0], named=named, seconds=dict(seconds), thresholds=tuned,
+        scores={name: scores for name, (scores, _, _) in graded.items()}, domain=raw.everything, protocol=protocol,
+        encoder="" if tower is None else tower.name, base=held, hard=hard, severity=severity, asked=raw.asked,
+        example=samples.drawn[0], named={name: said for name, (_, said, _) in graded.items()}, seconds=dict(seconds),
+        thresholds={name: tuned for name, (_, _, tuned) in graded.items() if tuned},
         learnt={name: (told_of(fit, raw), fit.seconds) for name, fit in fits.items() if fit.learnt is not None},
-        unlabelled=0 if spare is None else len(spare), unread=lost,
-        too_few=too_few,
+        unlabelled=0 if samples.spare is None else len(samples.spare), unread=samples.lost, too_few=too_few,
     )  # fmt: skip
 
 
-def _drawn(protocol: Episodes, domain: Domain, pool: Sequence[int] | None, share: float) -> list[Episode]:
-    """The episodes; why there are none says that some samples are kept out of them."""
-    try:
-        return protocol.draw(domain.labels, pool=pool)
-    except ValueError as error:
-        if share and "samples of each" in str(error):
-            raise ValueError(f"{error}; a share of {share:g} of each class is in no episode (unlabelled)") from error
-        raise
+def _makers(methods: Sequence[str], settings: Mapping[str, Any], there: Collection[str]) -> Makers:
+    """What makes each method, by name; `ValueError` for none, for one twice, and for a setting that none has."""
+    makers = {name: maker_of(name, settings, there) for name in methods}
+    if not makers or len(makers) < len(methods):
+        raise ValueError(f"methods must name one at least, and each once; got {', '.join(methods) or 'none'}")
+    unused = [key for key in settings if not any(key in make().get_params() for make in makers.values())]
+    if unused:
+        raise ValueError(f"settings: none of {', '.join(methods)} has a hyperparameter {unused[0]!r}")
+    return makers
+
+
+def _check_side(side: int, makers: Makers) -> None:
+    """`ValueError` unless a side can be one of clips, and a method reads these."""
+    if not 8 <= side <= 1024:
+        raise ValueError(f"side must lie in [8, 1024] pixels; got {side}")
+    if not any(make().card.reads_clips for make in makers.values()):
+        raise ValueError(f"side is read by none of {', '.join(makers)}: leave it out, or name cdfsl-v, say")
+
+
+def _say_drawn(samples: SamplesRead, protocol: Episodes, say: Callable[[str], None]) -> dict[str, int]:
+    """Say of what the episodes are; the classes that none asks to name, with how many samples they have."""
+    novel, everything, spare = samples.novel, samples.raw.everything, samples.spare
+    assert novel.classes is not None
+    kept = f"; {len(spare)} others are in none" if spare is not None else ""
+    drawn = f"{len(samples.drawn)} episodes of {protocol.way} classes"
+    say(f"{len(novel)} samples of {len(novel.classes)} classes; {drawn}{kept}")
+    few = protocol.too_few(everything.labels, pool=samples.unknown)
+    assert everything.classes is not None
+    too_few = {everything.classes.names[label]: n for label, n in few.items()}
+    if too_few:
+        say(few_line(too_few, protocol))
+    return too_few
+
+
+def _graded(
+    name: str, fit: Fit, pool: Pool, samples: SamplesRead, protocol: Episodes, say: Callable[[str], None]
+) -> tuple[dict[int, EpisodeScores], Any, dict[int, float]]:
+    """Of a method its scores by shots, what it says of the first episode's queries, and the thresholds it was given."""
+    tuned = _tuned(fit, protocol, pool.set_aside, name, say)
+    scores = protocol(
+        fit, pool.everything, asked=pool.asked, track=functools.partial(track, label=name), pool=samples.unknown,
+        thresholds=tuned or None,
+    )  # fmt: skip
+    return scores, _named(fit, pool.everything, pool.asked, samples.drawn[0], max(protocol.shots)), tuned
 
 
 TUNED = 50
@@ -310,6 +288,8 @@ def _tuned(
     fit: Fit, protocol: Episodes, set_aside: Domain | None, name: str, say: Callable[[str], None]
 ) -> dict[int, float]:
     """The threshold of a method that rejects nothing by itself, by classes that no episode is of; nothing without."""
+    if not protocol.unknown or registry.card(name.partition(":")[0]).rejects:
+        return {}
     if set_aside is None:
         say(f"{name} rejects nothing: its threshold would be tuned on classes that are set aside, and there are none")
         return {}
@@ -320,45 +300,6 @@ def _tuned(
         return {}
 
 
-def _with_outsiders(novel: Domain, outside: Domain, data: Domain) -> tuple[Domain, list[int]]:
-    """The samples with those of further classes, and the labels of these; no class may be in both."""
-    assert novel.classes is not None
-    assert outside.classes is not None
-    assert data.classes is not None
-    both = sorted(set(data.classes.names) & set(outside.classes.take(np.unique(outside.labels)).names))
-    if both:
-        raise ValueError(
-            f"unknown_data must hold no class of data; both have {', '.join(map(repr, both[:3]))}"
-            f"{f' and {len(both) - 3} more' if len(both) > 3 else ''}: a class cannot be known and unknown at once"
-        )
-    _check_alike("unknown_data", outside, novel)
-    space = join(novel.classes, outside.classes)
-    y = realign(outside.labels, outside.classes, space)
-    parts = [novel.replace(classes=space), outside.replace(y=y, classes=space)]
-    return concatenate([part.replace(columns={}) for part in parts], name=novel.name), np.unique(y).tolist()
-
-
-def _check_alike(word: str, other: Domain, data: Domain) -> None:
-    """Raise `ValueError` if samples are of another kind than those of data, or have other features."""
-    if other.kind != data.kind:
-        raise ValueError(f"{word} must be of kind {data.kind!r}, as data; got {other.kind!r}")
-    if data.kind == "features" and other.n_features != data.n_features:
-        raise ValueError(f"{word} must have {data.n_features} features, as data; got {other.n_features}")
-
-
-def _without(source: Domain, asked: Domain, say: Callable[[str], None]) -> Domain:
-    """A source without the classes that are asked about."""
-    assert source.classes is not None
-    assert asked.classes is not None
-    known = np.isin(np.array(source.classes.names), asked.classes.take(np.unique(asked.labels)).names)
-    kept = source.take(~known[source.labels])
-    if known.any():
-        say(f"{int(known.sum())} classes of {source.name} are those of episodes, and left out of the source")
-    if not len(kept):
-        raise ValueError(f"source must have classes that no episode is of; all of {source.name} are")
-    return kept
-
-
 def _named(fit: Fit, features: Domain, asked: Domain, episode: Episode, shots: int) -> Any:
     """What a method says of the queries of an episode."""
     assert features.classes is not None
@@ -366,19 +307,6 @@ def _named(fit: Fit, features: Domain, asked: Domain, episode: Episode, shots: i
     y = np.repeat(np.arange(len(episode.classes)), shots)
     method = fit(features.unlabeled().take(rows.ravel()).replace(y=y, classes=space))
     return np.asarray(method.predict(asked.unlabeled().take(episode.query.ravel()).replace(classes=space)))
-
-
-def _labelled_samples(data: Any, on_error: str, role: str) -> tuple[Domain, list[tuple[str, str, str]]]:
-    """Labelled samples, and those that could not be read."""
-    from unseen.data.loaders import samples_of
-
-    try:
-        domain = samples_of(data, on_error=on_error)
-    except FileNotFoundError as error:
-        raise FileNotFoundError(f"{role}: {error}") from error
-    if domain.task != "class" or domain.y is None or domain.classes is None:
-        raise ValueError(f"{role} must have a class for each sample, such as class folders; {domain.name} has none")
-    return domain.take(domain.labeled), unread(role, domain)
 
 
 def _at_work(work: str | os.PathLike[str] | None, tower: Any, side: int | None) -> Path | None:

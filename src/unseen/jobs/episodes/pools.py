@@ -11,10 +11,14 @@ from typing import Any
 import numpy as np
 import torch
 
+from unseen.data.classes import join, realign
 from unseen.data.domain import Domain, Lazy, concatenate
 from unseen.data.segments import ready
+from unseen.data.simulate.common import lazy_pictures
+from unseen.data.simulate.hard import harder
 from unseen.encoders.whole_clips import whole_clips
-from unseen.jobs.episodes.fits import Fit, fitted, inputs_of
+from unseen.evaluation.episodes import Episode, Episodes, disjoint_classes, disjoint_samples
+from unseen.jobs.episodes.fits import Fit, check_kind, check_read, fitted, inputs_of
 from unseen.methods.base import Method
 from unseen.runtime import track
 
@@ -24,6 +28,7 @@ ROOM = 2 << 30
 """Bytes of ready clips that are held in memory; more are read whenever they are asked for."""
 
 Makers = Mapping[str, Callable[[], Method]]
+Form = Callable[[Domain], Domain]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,7 +53,7 @@ class Pool:
     source: Domain | None = None
     target: Domain | None = None
 
-    def brought(self, form: Callable[[Domain], Domain], words: Collection[str]) -> Pool:
+    def brought(self, form: Form, words: Collection[str]) -> Pool:
         """The same in another form; of the source and the target what `words` name."""
 
         def bring(domain: Domain | None) -> Domain | None:
@@ -70,13 +75,146 @@ class Pool:
         return {word: value for word, value in given.items() if value is not None}
 
 
+@dataclasses.dataclass(frozen=True)
+class Given:
+    """Where samples come from, which shares of classes and samples no episode holds, and how hard what is asked is."""
+
+    data: Any
+    source: Any
+    unknown_data: Any
+    base: float
+    share: float
+    hard: str
+    severity: int
+    on_error: str
+
+
+@dataclasses.dataclass(frozen=True)
+class SamplesRead:
+    """What was read, and the episodes.
+
+    Attributes
+    ----------
+    raw : Pool
+        All samples, as they were read.
+    domain, novel : Domain
+        The data, and of these what episodes are drawn from.
+    spare : Domain, optional
+        Samples of the classes of `novel` that no episode holds.
+    unknown : list of int, optional
+        Labels of the classes that alone are unknown in episodes.
+    drawn : list of Episode
+    lost : list of (role, place, reason)
+        Samples that could not be read.
+    """
+
+    raw: Pool
+    domain: Domain
+    novel: Domain
+    spare: Domain | None
+    unknown: list[int] | None
+    drawn: list[Episode]
+    lost: list[tuple[str, str, str]]
+
+
+def samples_read(
+    given: Given, protocol: Episodes, makers: Makers, there: Collection[str], say: Callable[[str], None]
+) -> SamplesRead:
+    """Read all samples and part them; `ValueError`, before any encoding, where methods or episodes cannot have them."""
+    lost: list[tuple[str, str, str]] = []
+    domain = _labelled_samples(given.data, given.on_error, "data", lost)
+    check_kind(makers, domain)
+    if given.hard:
+        lazy_pictures("data", domain)
+    set_aside, novel = disjoint_classes(domain, given.base, protocol.seed) if given.base else (None, domain)
+    spare, novel = disjoint_samples(novel, given.share, protocol.seed) if given.share else (None, novel)
+    everything, unknown = novel, None
+    if given.unknown_data is not None:
+        outside = _labelled_samples(given.unknown_data, given.on_error, "unknown_data", lost)
+        everything, unknown = _with_outsiders(novel, outside, domain)
+    drawn = _drawn(protocol, everything, unknown, given.share)
+    source = None
+    if given.source is not None:
+        source = _without(_labelled_samples(given.source, given.on_error, "source", lost), everything, say)
+        _check_alike("source", source, novel)
+        check_read(makers)
+    asked = harder(everything, given.hard, given.severity, random_state=protocol.seed) if given.hard else everything
+    target = without_labels([spare, None if source is None else set_aside], domain.name)
+    raw = Pool(everything, asked, set_aside, source, target)
+    check_enough(makers, raw, there)
+    return SamplesRead(raw, domain, novel, spare, unknown, drawn, lost)
+
+
+def _labelled_samples(data: Any, on_error: str, role: str, lost: list[tuple[str, str, str]]) -> Domain:
+    """Labelled samples; those that could not be read are added to `lost`."""
+    from unseen.data.loaders import samples_of
+
+    try:
+        domain = samples_of(data, on_error=on_error)
+    except FileNotFoundError as error:
+        raise FileNotFoundError(f"{role}: {error}") from error
+    if domain.task != "class" or domain.y is None or domain.classes is None:
+        raise ValueError(f"{role} must have a class for each sample, such as class folders; {domain.name} has none")
+    lost += unread(role, domain)
+    return domain.take(domain.labeled)
+
+
+def _drawn(protocol: Episodes, domain: Domain, pool: Sequence[int] | None, share: float) -> list[Episode]:
+    """The episodes; why there are none says that some samples are kept out of them."""
+    try:
+        return protocol.draw(domain.labels, pool=pool)
+    except ValueError as error:
+        if share and "samples of each" in str(error):
+            raise ValueError(f"{error}; a share of {share:g} of each class is in no episode (unlabelled)") from error
+        raise
+
+
+def _with_outsiders(novel: Domain, outside: Domain, data: Domain) -> tuple[Domain, list[int]]:
+    """The samples with those of further classes, and the labels of these; no class may be in both."""
+    assert novel.classes is not None
+    assert outside.classes is not None
+    assert data.classes is not None
+    both = sorted(set(data.classes.names) & set(outside.classes.take(np.unique(outside.labels)).names))
+    if both:
+        raise ValueError(
+            f"unknown_data must hold no class of data; both have {', '.join(map(repr, both[:3]))}"
+            f"{f' and {len(both) - 3} more' if len(both) > 3 else ''}: a class cannot be known and unknown at once"
+        )
+    _check_alike("unknown_data", outside, novel)
+    space = join(novel.classes, outside.classes)
+    y = realign(outside.labels, outside.classes, space)
+    parts = [novel.replace(classes=space), outside.replace(y=y, classes=space)]
+    return concatenate([part.replace(columns={}) for part in parts], name=novel.name), np.unique(y).tolist()
+
+
+def _check_alike(word: str, other: Domain, data: Domain) -> None:
+    """Raise `ValueError` if samples are of another kind than those of data, or have other features."""
+    if other.kind != data.kind:
+        raise ValueError(f"{word} must be of kind {data.kind!r}, as data; got {other.kind!r}")
+    if data.kind == "features" and other.n_features != data.n_features:
+        raise ValueError(f"{word} must have {data.n_features} features, as data; got {other.n_features}")
+
+
+def _without(source: Domain, asked: Domain, say: Callable[[str], None]) -> Domain:
+    """A source without the classes that are asked about."""
+    assert source.classes is not None
+    assert asked.classes is not None
+    known = np.isin(np.array(source.classes.names), asked.classes.take(np.unique(asked.labels)).names)
+    kept = source.take(~known[source.labels])
+    if known.any():
+        say(f"{int(known.sum())} classes of {source.name} are those of episodes, and left out of the source")
+    if not len(kept):
+        raise ValueError(f"source must have classes that no episode is of; all of {source.name} are")
+    return kept
+
+
 def without_labels(parts: Sequence[Domain | None], name: str) -> Domain | None:
     """The samples of several parts, without labels; None if there are none."""
     there = [part.unlabeled(()) for part in parts if part is not None and len(part)]
     return concatenate(there, name=name).replace(columns={}) if there else None
 
 
-def clips_for(tower: Any, side: int | None) -> Callable[[Domain], Domain]:
+def clips_for(tower: Any, side: int | None) -> Form:
     """What makes clips ready for networks: as the encoder takes pictures, or squares of so many pixels."""
     if side is None:
         return functools.partial(whole_clips, encoder=tower)  # which stay in memory, cut

@@ -22,7 +22,7 @@ from unseen.data.series import (
     read_series,
 )
 from unseen.files import about
-from unseen.jobs.forecasting.backtest import backtest, before, choice, origins_of, placed, widths_of
+from unseen.jobs.forecasting.backtest import Array, Past, backtest, before, choice, origins_of, placed, widths_of
 from unseen.jobs.forecasting.forecasters import (
     NAIVE,
     TUNED,
@@ -144,8 +144,69 @@ def forecast(
         raise ValueError(f"settings ({', '.join(settings)}) are for tuning: give few_shot or a future, too")
     if method not in NAIVE:
         warn_of_limits(tried, context, horizon)
-    whole = _loaded_series(series, columns, future, time=time, by=by, day_first=day_first)
-    known = _future(future, whole, time, by, day_first)
+    whole, known, targets, exogenous = _read(series, future, columns, horizon, time=time, by=by, day_first=day_first)
+    if method in tried or method in NAIVE:
+        _warn_of_unused(method, few_shot, future)
+    whole = pick(whole, [*targets, *exogenous])
+    places, tried = readable(whole, tried, context, method)
+    read = whole.take(places)
+    if method not in NAIVE:
+        warn_of_steps(read, tried)
+    if few_shot is None and exogenous:
+        few_shot = 1.0
+    least = max(model.limits.least for model in tried.values())
+    origins = origins_of(read, horizon, least, min(reach_of(model, context) for model in tried.values()))
+    tuning = None if few_shot is None else _Tuning(few_shot, exogenous, takers, seed)
+    tuned = {} if tuning is None else tuning.before_all(tried, before(read, origins), method)
+    attempts = attempts_of(tried, tuned, targets, exogenous, context)
+    if method != "auto" and method not in attempts:
+        raise ValueError(f"method {method!r} needs few_shot (or a future)")
+    past = backtest(read, attempts, targets, horizon, origins, known=exogenous)
+    table, chosen, why = choice(past, method, intervals, next(iter(tried)))
+    name = chosen.removesuffix(TUNED)
+    if chosen != name and past:
+        assert tuning is not None
+        tuned = {name: tuning.of(name, tried[name], read)}
+        attempts = attempts_of(tried, tuned, targets, exogenous, context)
+    y = attempts[chosen](read, horizon, known)
+    widths = _widths(past.get(chosen), read, horizon, intervals)
+    saved = kept(
+        chosen, tried, tuned, read, widths, context=context, targets=targets, exogenous=exogenous, horizon=int(horizon),
+        time=time, by=by, day_first=day_first, intervals=intervals,
+    )  # fmt: skip
+    naive = attempts[chosen if chosen in NAIVE else "seasonal-naive"]
+    others = naive(whole, horizon, known) if len(read) < len(whole) else None
+    frame = _table(whole, y, widths, places, others, targets)
+    return Forecast(frame, chosen, table, why, pick(whole, targets), saved, intervals)
+
+
+def _check(horizon: int, few_shot: float | None, intervals: float | None, method: str) -> None:
+    if horizon < 1:
+        raise ValueError(f"horizon must be at least 1; got {horizon}")
+    for name, value in (("few_shot", few_shot), ("intervals", intervals)):
+        if value is not None and not (0 < value < 1 or (name == "few_shot" and value == 1)):
+            raise ValueError(f"{name} must lie in (0, 1{']' if name == 'few_shot' else ')'}; got {value}")
+
+
+def _warn_of_unused(method: str, few_shot: float | None, future: Any) -> None:
+    """Tell what is given and not used by a method that is not tuned."""
+    unused = [what for what, given in (("tuning", few_shot), ("the future", future)) if given is not None]
+    if unused:
+        log.warning(
+            "method %s %s: what is tuned does, such as ttm-tuned, and auto tries it",
+            method, f"uses neither {' nor '.join(unused)}" if len(unused) > 1 else f"does not use {unused[0]}",
+        )  # fmt: skip
+
+
+# -- what is read ------------------------------------------------------------------------------------------
+
+
+def _read(
+    series: Any, future: Any, columns: Sequence[str] | None, horizon: int, *, time: str | None, **options: Any
+) -> tuple[Domain, Domain | None, list[str], list[str]]:
+    """The series, what is known of their future, the columns to forecast and those that are known ahead."""
+    whole = _loaded_series(series, columns, future, time=time, **options)
+    known = _future(future, whole, time=time, **options)
     exogenous = _exogenous(whole, known, columns)
     targets = [c for c in (columns or channels_of(whole)) if c not in exogenous]
     if not targets:
@@ -158,80 +219,7 @@ def forecast(
             raise ValueError(f"{error}; {hint}" if hint else str(error)) from error
         if hint:
             log.warning("%s", hint)
-    if method in tried or method in NAIVE:
-        unused = [what for what, given in (("tuning", few_shot), ("the future", future)) if given is not None]
-        if unused:
-            log.warning(
-                "method %s %s: what is tuned does, such as ttm-tuned, and auto tries it",
-                method, f"uses neither {' nor '.join(unused)}" if len(unused) > 1 else f"does not use {unused[0]}",
-            )  # fmt: skip
-    whole = pick(whole, [*targets, *exogenous])
-    places, tried = readable(whole, tried, context, method)
-    read = whole.take(places)
-    if method not in NAIVE:
-        warn_of_steps(read, tried)
-    if few_shot is None and exogenous:
-        few_shot = 1.0
-    least = max(model.limits.least for model in tried.values())
-    origins = origins_of(read, horizon, least, min(reach_of(model, context) for model in tried.values()))
-
-    def tune(name: str, past: Domain) -> Forecaster:
-        assert few_shot is not None
-        own = takers.get(name, {})
-        past = as_known(past, tried[name])
-        return tried[name].tuned(past, fraction=few_shot, exogenous=exogenous, seed=seed, settings=own)
-
-    tuned = {}
-    if few_shot is not None:
-        past_of_all = before(read, origins)
-        for name, model in tried.items():
-            if not model.tunes() or not (exogenous or model.learns_windows):
-                continue
-            try:
-                tuned[name] = tune(name, past_of_all)
-            except ValueError as error:
-                if method == name + TUNED or len(tried) == 1:
-                    raise
-                log.warning("%s%s is not tried: %s", name, TUNED, error)
-    attempts = attempts_of(tried, tuned, targets, exogenous, context)
-    if method != "auto" and method not in attempts:
-        raise ValueError(f"method {method!r} needs few_shot (or a future)")
-    past = backtest(read, attempts, targets, horizon, origins, known=exogenous)
-    table, chosen, why = choice(past, method, intervals, next(iter(tried)))
-    name = chosen.removesuffix(TUNED)
-    if chosen != name and past:
-        tuned = {name: tune(name, read)}
-        attempts = attempts_of(tried, tuned, targets, exogenous, context)
-    y = attempts[chosen](read, horizon, known)
-    names = [str(name) for name in np.asarray(read.ids)]
-    widths = widths_of(past[chosen], len(read), horizon, intervals, names) if past and intervals is not None else None
-    low, high = (None, None) if widths is None else (y - widths, y + widths)
-    saved = kept(
-        chosen, tried, tuned, read, widths, context=context, targets=targets, exogenous=exogenous, horizon=int(horizon),
-        time=time, by=by, day_first=day_first, intervals=intervals,
-    )  # fmt: skip
-    if intervals is not None and not past:
-        log.warning(
-            "no intervals: they are made of errors on the series' own past, for which it is too short; "
-            "a smaller horizon or a longer series gives them"
-        )
-    if len(read) < len(whole):
-        others = attempts[chosen if chosen in NAIVE else "seasonal-naive"](whole, horizon, known)
-        low, high = (None if end is None else placed(end, places, np.full_like(others, np.nan)) for end in (low, high))
-        y = placed(y, places, others)
-    frame = forecast_frame(whole, y, low=low, high=high, channels=targets)
-    return Forecast(frame, chosen, table, why, pick(whole, targets), saved, intervals)
-
-
-def _check(horizon: int, few_shot: float | None, intervals: float | None, method: str) -> None:
-    if horizon < 1:
-        raise ValueError(f"horizon must be at least 1; got {horizon}")
-    for name, value in (("few_shot", few_shot), ("intervals", intervals)):
-        if value is not None and not (0 < value < 1 or (name == "few_shot" and value == 1)):
-            raise ValueError(f"{name} must lie in (0, 1{']' if name == 'few_shot' else ')'}; got {value}")
-
-
-# -- what is read ------------------------------------------------------------------------------------------
+    return whole, known, targets, exogenous
 
 
 def _loaded_series(series: Any, columns: Sequence[str] | None, future: Any, **options: Any) -> Domain:
@@ -246,11 +234,11 @@ def _loaded_series(series: Any, columns: Sequence[str] | None, future: Any, **op
     return read
 
 
-def _future(future: Any, read: Domain, time: str | None, by: str | None, day_first: bool | None) -> Domain | None:
+def _future(future: Any, read: Domain, **options: Any) -> Domain | None:
     """What is known of the future; one row of it has the step of the series."""
     if future is None or isinstance(future, Domain):
         return future
-    return read_series(future, time=time, by=by, step=grid_of(read).step, day_first=day_first)
+    return read_series(future, step=grid_of(read).step, **options)
 
 
 def _offsets_differ(series: Any, future: Any, time: str | None) -> str:
@@ -285,6 +273,62 @@ def _exogenous(read: Domain, known: Domain | None, columns: Sequence[str] | None
     if unused:
         log.warning("future holds %s, which the series has not: not used", ", ".join(unused))
     return found
+
+
+# -- what is forecast --------------------------------------------------------------------------------------
+
+
+@dataclasses.dataclass(frozen=True)
+class _Tuning:
+    """How forecasters are tuned: on which share of the windows, with which columns ahead, settings and seed."""
+
+    fraction: float
+    exogenous: list[str]
+    settings: Mapping[str, Mapping[str, Any]]
+    seed: int
+
+    def of(self, name: str, model: Forecaster, past: Domain) -> Forecaster:
+        """The forecaster, tuned on a past."""
+        own, past = self.settings.get(name, {}), as_known(past, model)
+        return model.tuned(past, fraction=self.fraction, exogenous=self.exogenous, seed=self.seed, settings=own)
+
+    def before_all(self, tried: Mapping[str, Forecaster], past: Domain, method: str) -> dict[str, Forecaster]:
+        """All that can be tuned, on what came before the backtest; `ValueError` only of the one that was asked for."""
+        tuned = {}
+        for name, model in tried.items():
+            if not model.tunes() or not (self.exogenous or model.learns_windows):
+                continue
+            try:
+                tuned[name] = self.of(name, model, past)
+            except ValueError as error:
+                if method == name + TUNED or len(tried) == 1:
+                    raise
+                log.warning("%s%s is not tried: %s", name, TUNED, error)
+        return tuned
+
+
+def _widths(past: Past | None, read: Domain, horizon: int, level: float | None) -> Array | None:
+    """Half the widths of the intervals, (n, h, c), of errors of the past; None, with a warning, where there is none."""
+    if level is None:
+        return None
+    if past is None:
+        log.warning(
+            "no intervals: they are made of errors on the series' own past, for which it is too short; "
+            "a smaller horizon or a longer series gives them"
+        )
+        return None
+    return widths_of(past, len(read), horizon, level, [str(name) for name in np.asarray(read.ids)])
+
+
+def _table(
+    whole: Domain, y: Array, widths: Array | None, places: Sequence[int], others: Array | None, targets: Sequence[str]
+) -> pd.DataFrame:
+    """A forecast as rows; where some series stand at no `places`, they have what `others` tell, without intervals."""
+    low, high = (None, None) if widths is None else (y - widths, y + widths)
+    if others is not None:
+        low, high = (None if end is None else placed(end, places, np.full_like(others, np.nan)) for end in (low, high))
+        y = placed(y, places, others)
+    return forecast_frame(whole, y, low=low, high=high, channels=targets)
 
 
 # -- files -------------------------------------------------------------------------------------------------

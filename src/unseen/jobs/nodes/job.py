@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import inspect
 import json
 import os
@@ -19,16 +20,11 @@ from unseen import encoders
 from unseen.data.class_file import class_space
 from unseen.data.classes import ClassSpace
 from unseen.data.domain import Domain
-from unseen.data.graph_summaries import Summarizer, read_summaries, summarize, write_summaries
+from unseen.data.graph_summaries import Summarizer, write_summaries
 from unseen.data.loaders.common import locate
 from unseen.data.loaders.text_graph import read_graph, read_links
-from unseen.data.pairs import Pairs
-from unseen.data.text_graphs import (
-    Neighbourhoods,
-    TextAttributedGraph,
-    mean_of_neighbours,
-    sample_subgraphs,
-)
+from unseen.data.text_graphs import Neighbourhoods, TextAttributedGraph, mean_of_neighbours, sample_subgraphs
+from unseen.data.typing import IntArray
 from unseen.files import read_json, recovered, sentence
 from unseen.jobs.nodes.grading import (
     answer_in_lines,
@@ -39,7 +35,7 @@ from unseen.jobs.nodes.grading import (
     simple_arms,
     table_of_nodes,
 )
-from unseen.jobs.nodes.learner import loaded, made
+from unseen.jobs.nodes.learner import Lessons, Taught, encoded, loaded, made, size_of, taught, vectors_or_zeros
 from unseen.jobs.nodes.links import hidden_edges, links_checked
 from unseen.methods.subgraph_encoders import SubgraphEncoder
 from unseen.nn.state import refuse_foreign
@@ -120,10 +116,6 @@ class NodesRun:
     links: pd.DataFrame | None
     results: dict[str, Any]
     method: SubgraphEncoder
-
-
-def _size(graph: TextAttributedGraph) -> str:
-    return f"{graph.name}: {len(graph):,} nodes, {len(graph.edges):,} edges"
 
 
 def classify_nodes(
@@ -208,12 +200,7 @@ def classify_nodes(
         raise ValueError(f"shots must be at least 0 and starts at least 2; got {shots!r} and {starts!r}")
     if model is not None and (pretrain or summaries or summarizer or settings or preset != "default"):
         raise ValueError("model has learnt already: pretrain, summaries, preset and settings go without it")
-    folder = None if model is None else recovered(model)
-    if folder is not None and not folder.is_dir():
-        raise ValueError(f"model must be a folder that an earlier run wrote; there is no folder {str(model)!r}")
-    learner = made(method or DEFAULT, preset, settings or {}, seed) if folder is None else loaded(folder)
-    if method not in (None, slug := learner.card.slug):
-        raise ValueError(f"method must be left out beside {str(model)!r}, which holds {slug}; got {method!r}")
+    folder, learner = _learner(model, method, preset, settings or {}, seed)
     encoder, how = _reading(folder, encoder, sampling)
     if "text" not in (kinds := encoders.describe(encoder)["kinds"]):
         raise ValueError(f"encoder must read texts, as {ENCODER} does; {encoder} reads {KINDS[kinds[0]][1]}")
@@ -225,74 +212,74 @@ def classify_nodes(
     asked = None if links is None else _named_pairs(links, target)
     support = _shots(target, shots, seed)
     gone = hidden_edges(target, HIDDEN_EDGES, seed) if check_links else None
-    tower = encoders.get(encoder)
-    memory: dict[str, NDArray[np.float32]] = {}
-
-    def vectors(texts: Sequence[str]) -> NDArray[np.float32]:
-        return encoded(texts, tower, memory)
-
-    say(f"{_size(target)}, {int((target.degrees == 0).sum()):,} nodes without a neighbour")
-    taken = _by_class(target, support)
-    if fewer := {name: n for name, n in taken.items() if n < shots}:
-        told = ", ".join(f"{name} {n}" for name, n in fewer.items())
-        say(f"fewer than {shots} nodes have the label of {len(fewer)} of {len(taken)} classes, all are taken: {told}")
-    kept: tuple[TextAttributedGraph, Neighbourhoods, NDArray[np.str_]] | None = None
+    vectors = functools.partial(encoded, tower=encoders.get(encoder), memory={})
+    say(f"{size_of(target)}, {int((target.degrees == 0).sum()):,} nodes without a neighbour")
+    taken = _by_class(target, support, shots, say)
+    kept: Taught | None = None
     if folder is None:
-        sources = [opened(one, None) for one in pretrain] or [target.replace(labels=None, classes=None)]
-        pairs = []
-        for i, source in enumerate(sources):
-            if gone is not None and np.array_equal(source.names, target.names):
-                if summaries is not None and i == 0:
-                    raise ValueError("check_links hides edges before learning; summaries of this graph may hold them")
-                source = source.without(gone[0])
-            if summaries is not None and i == 0:
-                places, texts = read_summaries(summaries, source)
-            else:
-                places = how.around(source, _drawn(source, starts, seed + i), seed)
-                banned = _label_words(opened(pretrain[i], None) if pretrain else target)
-                texts = summarize(source, places, summarizer, banned=banned)
-            kept = kept or (source, places, texts)
-            say(
-                f"learning from {_size(source)}: {len(places):,} subgraphs, each with a summary such as "
-                f"“{texts[0]!s:.140}”"
-            )
-            pairs.append(pairs_of(source, places, texts.tolist(), vectors))
-        learner.fit(pairs=joined(pairs))
-    x = vectors(target.texts.tolist())
-    x[[not text.strip() for text in target.texts.tolist()]] = 0
+        lessons = Lessons(around=how.around, starts=starts, seed=seed, summaries=summaries, summarizer=summarizer)
+        kept = taught(learner, _sources(pretrain, target, gone, summaries), lessons, vectors, say)
+    x = vectors_or_zeros(target.texts.tolist(), vectors)
     named = with_sentences(space, prompts or TEMPLATES, vectors)
     places = how.around(target, np.arange(len(target)), seed)
     domain = places.domain(target, x)
-    labelled = domain.take(support) if len(support) else None
+    learner = _adapted(learner, named, domain.take(support) if len(support) else None, say)
+    scores = {learner.card.slug: asked_in_parts(learner, domain)}
+    scores |= simple_arms(x, mean_of_neighbours(target, x), named, target, support, seed)
+    results: dict[str, Any] = {"nodes": len(target), "edges": len(target.edges), "shots": shots, "classes": space.names}
+    results |= {"method": learner.card.slug, "shots_taken": taken, "encoder": encoder}
+    results["sampling"] = dataclasses.asdict(how)
+    results["graded"], results["chosen"] = grades_of(scores, target, support), chosen_of(scores, target, support)
+    for line in answer_in_lines(results["graded"], results["chosen"]):
+        say(line)
+    if gone is not None:
+        results["links"] = _hidden_found(learner, target, x, how, seed, gone, say)
+    nodes = table_of_nodes(target, space, scores[results["chosen"]], scores["own text"])
+    run = NodesRun(nodes, scored_links(learner, asked, target, places, x, domain), results, learner)
+    if out is not None:
+        _write(Path(out), run, kept, folder)
+    return run
+
+
+def _learner(
+    model: str | os.PathLike[str] | None, method: str | None, preset: str, settings: Mapping[str, Any], seed: int
+) -> tuple[Path | None, SubgraphEncoder]:
+    """The folder of a model that has learnt, and its method; without a model a method that has yet to learn."""
+    folder = None if model is None else recovered(model)
+    if folder is not None and not folder.is_dir():
+        raise ValueError(f"model must be a folder that an earlier run wrote; there is no folder {str(model)!r}")
+    learner = made(method or DEFAULT, preset, settings, seed) if folder is None else loaded(folder)
+    if method not in (None, slug := learner.card.slug):
+        raise ValueError(f"method must be left out beside {str(model)!r}, which holds {slug}; got {method!r}")
+    return folder, learner
+
+
+def _adapted(
+    learner: SubgraphEncoder, named: ClassSpace, labelled: Domain | None, say: Callable[[str], None]
+) -> SubgraphEncoder:
+    """The method with the classes, and with a prompt for them where it reads labels and there are some."""
     if "support" in inspect.signature(learner.adapt).parameters:
         learner = learner.adapt(classes=named, support=labelled)  # type: ignore[call-arg]
     else:
         learner = learner.adapt(classes=named)
         if labelled is not None:
-            say(f"{slug} reads no labels: they are for the logistic regression beside it")
+            say(f"{learner.card.slug} reads no labels: they are for the logistic regression beside it")
     if learner.fitted.get("prompt_scores_") and not len(learner.prompt_):
         say("the labels that were held out are told no better with a prompt: classes go by their sentences alone")
-    answer = asked_in_parts(learner, domain)
-    near = mean_of_neighbours(target, x)
-    arms = simple_arms(x, near, named, target, support, seed)
-    results: dict[str, Any] = {"nodes": len(target), "edges": len(target.edges), "shots": shots, "classes": space.names}
-    results |= {"method": slug, "shots_taken": taken, "encoder": encoder, "sampling": dataclasses.asdict(how)}
-    scores = {slug: answer} | arms
-    results["graded"], results["chosen"] = grades_of(scores, target, support), chosen_of(scores, target, support)
-    for line in answer_in_lines(results["graded"], results["chosen"]):
-        say(line)
-    if gone is not None:
-        left = target.without(gone[0])
-        whole = how.around(left, np.arange(len(left)), seed).domain(left, x)
-        results["links"] = links_checked(learner, left, x, whole, *gone)
-        told = ", ".join(f"{name} {value:.3f}" for name, value in results["links"].items())
-        say(f"hidden edges among as many pairs without one, AUC: {told}")
-    nodes = table_of_nodes(target, space, scores[results["chosen"]], arms["own text"])
-    run = NodesRun(nodes, scored_links(learner, asked, target, places, x, domain), results, learner)
-    if out is not None:
-        own = folder is not None and Path(out).resolve() in (folder.resolve(), folder.resolve().parent)
-        _write(Path(out), run, kept, Path(out) / SUMMARIES if own else None)
-    return run
+    return learner
+
+
+def _hidden_found(
+    learner: SubgraphEncoder, target: TextAttributedGraph, x: NDArray[np.float32], how: Sampling, seed: int,
+    gone: tuple[IntArray, IntArray], say: Callable[[str], None],
+) -> dict[str, float]:  # fmt: skip
+    """AUC of each arm on hidden edges, with subgraphs of the graph without them."""
+    left = target.without(gone[0])
+    whole = how.around(left, np.arange(len(left)), seed).domain(left, x)
+    found = links_checked(learner, left, x, whole, *gone)
+    told = ", ".join(f"{name} {value:.3f}" for name, value in found.items())
+    say(f"hidden edges among as many pairs without one, AUC: {told}")
+    return found
 
 
 # -- what is read ------------------------------------------------------------------------------------------
@@ -377,60 +364,34 @@ def _shots(graph: TextAttributedGraph, shots: int, seed: int) -> NDArray[np.int6
     return np.sort(np.concatenate(chosen))
 
 
-def _by_class(graph: TextAttributedGraph, support: NDArray[np.int64]) -> dict[str, int]:
-    """How many labelled nodes are learnt from, of each class that has some."""
+def _by_class(
+    graph: TextAttributedGraph, support: NDArray[np.int64], shots: int, say: Callable[[str], None]
+) -> dict[str, int]:
+    """How many labelled nodes are learnt from, of each class that has some; a line says which has fewer than asked."""
     if not len(support):
         return {}
     assert graph.labels is not None
     assert graph.classes is not None
     present, counts = np.unique(graph.labels[support], return_counts=True)
-    return {graph.classes.names[c]: n for c, n in zip(present.tolist(), counts.tolist())}
+    taken = {graph.classes.names[c]: n for c, n in zip(present.tolist(), counts.tolist())}
+    if fewer := {name: n for name, n in taken.items() if n < shots}:
+        told = ", ".join(f"{name} {n}" for name, n in fewer.items())
+        say(f"fewer than {shots} nodes have the label of {len(fewer)} of {len(taken)} classes, all are taken: {told}")
+    return taken
 
 
-def _drawn(graph: TextAttributedGraph, starts: int, seed: int) -> NDArray[np.int64]:
-    """Nodes to learn from: those with a text and a neighbour first."""
-    good = (graph.degrees > 0) & np.array([bool(text.strip()) for text in graph.texts.tolist()])
-    rows = np.flatnonzero(good) if good.sum() >= 2 else np.arange(len(graph))
-    return np.sort(np.random.default_rng(seed).permutation(rows)[:starts])
-
-
-def _label_words(graph: TextAttributedGraph) -> tuple[str, ...]:
-    return () if graph.classes is None else graph.classes.names
-
-
-def encoded(texts: Sequence[str], tower: Any, memory: dict[str, NDArray[np.float32]]) -> NDArray[np.float32]:
-    """Vectors of texts, each text encoded once."""
-    new = [text for text in dict.fromkeys(texts) if text not in memory]
-    if new:
-        x = tower.encode(Domain(x=np.array([t or " " for t in new], dtype=np.str_), kind="text"), precision="fp32").x
-        memory.update(zip(new, np.asarray(x, dtype=np.float32)))
-    return np.stack([memory[text] for text in texts])
-
-
-def pairs_of(
-    graph: TextAttributedGraph, places: Neighbourhoods, summaries: Sequence[str],
-    vectors: Callable[[Sequence[str]], NDArray[np.float32]],
-) -> Pairs:  # fmt: skip
-    """Subgraphs beside the vectors of their summaries; of the graph's texts only those are encoded that are in one."""
-    used = np.unique(places.nodes)
-    own = vectors(graph.texts[used].tolist())
-    own[[not text.strip() for text in graph.texts[used].tolist()]] = 0
-    features = np.zeros((len(graph), own.shape[1]), dtype=np.float32)
-    features[used] = own
-    left = places.domain(graph.replace(labels=None, classes=None), features)
-    return Pairs(left, Domain(x=vectors(list(summaries)), name="summaries"))
-
-
-def joined(pairs: Sequence[Pairs]) -> Pairs:
-    """The pairs of several graphs as one."""
-    if len(pairs) == 1:
-        return pairs[0]
-    left = pairs[0].left.x
-    for more in pairs[1:]:
-        left = left + more.left.x
-    ids = np.array([f"{i} {name}" for i, part in enumerate(pairs) for name in np.asarray(part.left.ids).tolist()])
-    x = np.concatenate([part.right.x for part in pairs])
-    return Pairs(Domain(x=left, kind="node", ids=ids, name="graphs"), Domain(x=x, name="summaries"), ids=ids)
+def _sources(
+    pretrain: Sequence[Graph], target: TextAttributedGraph, gone: tuple[IntArray, IntArray] | None, summaries: Any
+) -> list[tuple[TextAttributedGraph, tuple[str, ...]]]:
+    """The graphs to learn from, else the target without labels; no hidden edges; each with the words of its labels."""
+    sources = [opened(one, None) for one in pretrain] or [target.replace(labels=None, classes=None)]
+    words = [() if graph.classes is None else graph.classes.names for graph in (sources if pretrain else [target])]
+    for i, source in enumerate(sources):
+        if gone is not None and np.array_equal(source.names, target.names):
+            if summaries is not None and i == 0:
+                raise ValueError("check_links hides edges before learning; summaries of this graph may hold them")
+            sources[i] = source.without(gone[0])
+    return list(zip(sources, words))
 
 
 def with_sentences(
@@ -450,15 +411,11 @@ def with_sentences(
 # -- what is told ------------------------------------------------------------------------------------------
 
 
-def _write(
-    out: Path,
-    run: NodesRun,
-    kept: tuple[TextAttributedGraph, Neighbourhoods, NDArray[np.str_]] | None,
-    learnt: Path | None,
-) -> None:
-    """The folder of a run; `learnt` are the summaries of a model that goes on in its own folder."""
+def _write(out: Path, run: NodesRun, kept: Taught | None, folder: Path | None) -> None:
+    """The folder of a run; a model that goes on in its own `folder` keeps the summaries that it has learnt from."""
     from unseen.console import write_csv
 
+    own = folder is not None and out.resolve() in (folder.resolve(), folder.resolve().parent)
     with replacing_folder(out) as part:
         write_csv(part / "nodes.csv", run.table)
         if run.links is not None:
@@ -468,6 +425,6 @@ def _write(
         (part / READ).write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
         if kept is not None:
             write_summaries(part / SUMMARIES, kept[0], kept[1], kept[2].tolist())
-        elif learnt is not None and learnt.is_file():
-            shutil.copyfile(learnt, part / SUMMARIES)
+        elif own and (out / SUMMARIES).is_file():
+            shutil.copyfile(out / SUMMARIES, part / SUMMARIES)
         (part / "results.json").write_text(json.dumps(run.results, indent=1, default=list) + "\n", encoding="utf-8")
