@@ -27,6 +27,24 @@ def test_names_descriptions_and_attributes(tmp_path):
     np.testing.assert_array_equal(space.attributes, [[4, 0], [4, 0], [6, 2]])
 
 
+def test_a_separator_at_the_end_of_rows_moves_nothing(tmp_path):
+    space = read_classes(write(tmp_path, "name,description\nsport,a game,\nweather,rain or sun,\n"))
+    assert space.names == ("sport", "weather")
+    assert space.descriptions == ("a game", "rain or sun")
+
+
+def test_a_row_of_more_cells_than_names_is_refused(tmp_path):
+    for rows in ("sport,a game, with a ball\ncooking,food", "cooking,food\nsport,a game, with a ball"):
+        with pytest.raises(ValueError, match=r"c\.csv cannot be read as a table: .*(more cells|Expected 2 fields)"):
+            read_classes(write(tmp_path, f"name,description\n{rows}\n"))
+
+
+def test_semicolons_and_decimal_commas_are_read(tmp_path):
+    space = read_classes(write(tmp_path, "name;description;size\nfly;small, with wings;0,5\ndog;it barks;1.200,5\n"))
+    assert space.descriptions == ("small, with wings", "it barks")
+    assert space.attributes.tolist() == [[0.5], [1200.5]]
+
+
 def test_names_alone(tmp_path):
     space = read_classes(write(tmp_path, "name\nNA\n007\n"))
     assert space.names == ("NA", "007")

@@ -22,6 +22,7 @@ from unseen.data.series import (
     pick,
     read_series,
     series_domain,
+    table_of_text,
 )
 from unseen.data.time_grid import seconds_of
 
@@ -114,6 +115,20 @@ def test_csv_parquet_and_frames_are_read_alike(tmp_path: Path) -> None:
     ]
     assert all(np.array_equal(r.x[0], read[0].x[0]) for r in read)
     assert all(r.columns["end"][0] == read[0].columns["end"][0] for r in read)
+
+
+@pytest.mark.parametrize("end", [".csv", ".tsv"])
+def test_a_separator_at_the_end_of_rows_moves_no_column(tmp_path: Path, end: str) -> None:
+    times, mark = pd.date_range("2024-01-01", periods=30, freq="h"), "," if end == ".csv" else "\t"
+    rows = [
+        mark.join(["time", "load", "temp"]),
+        *(mark.join([f"{t}", f"{100 + i}", "5", ""]) for i, t in enumerate(times)),
+    ]
+    (tmp_path / f"s{end}").write_text("\n".join(rows) + "\n")
+    series = read_series(tmp_path / f"s{end}", columns=["load"])
+    assert np.asarray(series.x[0])[:, 0].tolist() == [100.0 + i for i in range(30)]
+    text = table_of_text("\n".join(rows).replace(mark, ";"))
+    assert text.load.tolist() == [100 + i for i in range(30)]
 
 
 def test_a_table_without_times_is_counted() -> None:

@@ -148,7 +148,9 @@ def explore(
 
     From here with --query, --where or --tag; --export writes what is found.
 
-    Example:  unseen explore DATA --build   or   unseen explore DATA --query "a car" --above 0.3 --export cars.parquet
+    Example:  unseen explore DATA --build   (builds what is missing, then serves until Ctrl+C)
+
+    or:       unseen explore DATA --query "a car" --above 0.3 --export cars.parquet
     """
     if build:
         build_indices(data, memory)

@@ -133,7 +133,9 @@ def label(
     budget: Annotated[
         int | None, typer.Option(help="Labels that you can pay for; 20, or all where there are fewer.", min=1)
     ] = None,
-    classes: options.Classes = None,
+    classes: Annotated[
+        str | None, typer.Option(help="Class file, or names with commas: all classes, with --source or --model.")
+    ] = None,
     encoder: options.Encoder = None,
     out: Annotated[Path, typer.Option(help="Table with an empty column label.")] = Path("to_label.csv"),
     seed: options.Seed = 0,

@@ -12,13 +12,14 @@ from typing import Any
 import numpy as np
 
 from unseen.data.classes import ClassSpace
-from unseen.data.delimited import read_delimited
+from unseen.data.delimited import SAMPLE, form_of, plain_number, read_rows
 from unseen.data.label_metrics import LabelMetric
 from unseen.data.loaders.common import find_column, locate
 from unseen.data.reading import open_file, read_bytes
 from unseen.files import reads, sentence
 
 _SUFFIXES = (".csv", ".tsv", ".json", ".txt")
+_NAMES = ("name", "class", "label")
 _RESERVED = ("name", "description", "parent", "concept")
 
 
@@ -67,7 +68,7 @@ def read_classes(path: str | os.PathLike[str]) -> ClassSpace:
         raise ValueError(f"a class file ends in .csv, .tsv, .json or .txt; got {os.fspath(path)!r}")
     if not records:
         raise ValueError(f"{file}: there are no classes")
-    key = find_column(headers, None, "name", ("name", "class", "label"))
+    key = find_column(headers, None, "name", _NAMES)
     if key is None:
         raise ValueError(f"{file}: there is no column 'name'. The columns are: {', '.join(headers)}")
     records = _gathered(records, key, headers)
@@ -194,9 +195,14 @@ def _refuse_cycles(above: np.ndarray[Any, Any], names: Sequence[str], file: str)
 def _read_csv(fs: Any, file: str, suffix: str) -> tuple[list[dict[str, Any]], list[str]]:
     try:
         with open_file(fs, file) as stream:
-            frame = read_delimited(stream, suffix, dtype=str, keep_default_na=False)
+            form = form_of(stream.read(SAMPLE), suffix)
+            frame = read_rows(stream, form, dtype=str, keep_default_na=False)
     except (ValueError, RecursionError, MemoryError) as error:
         raise ValueError(f"{file} cannot be read as a table: {sentence(error)}") from error
+    if form.decimal == ",":
+        attributes = [header for header in frame.columns if header.casefold() not in (*_NAMES, *_RESERVED)]
+        plain = frame[attributes].map(plain_number)
+        frame[attributes] = frame[attributes].where(plain == "?", plain)
     return [dict(zip(frame.columns, row)) for row in frame.to_numpy().tolist()], list(frame.columns)
 
 

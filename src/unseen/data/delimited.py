@@ -56,7 +56,9 @@ def form_of(content: bytes, suffix: str, separators: Sequence[str] = SEPARATORS)
     if len(content) >= SAMPLE:
         text = text[: text.rfind("\n") + 1] or text
     rows = {separator: _rows(text, separator) for separator in {*separators, "\t"}}
-    separator = "\t" if suffix == ".tsv" else max(separators, key=lambda one: _agreement(rows[one]))
+    bare = re.sub(r'"[^"]*"', "", text.partition("\n")[0])
+    likely = max(separators, key=lambda one: (*_agreement(rows[one]), bare.count(one)))
+    separator = "\t" if suffix == ".tsv" else likely
     header, *below = rows[separator] or [[]]
     cells = [cell.strip() for row in below for cell in row]
     beyond = max(0, len(below[0]) - len(header)) if below else 0

@@ -129,6 +129,8 @@ class Episodes:
             raise ValueError(f"pool must hold no label that is in known; both have {', '.join(map(str, both))}")
         outsiders = np.asarray([] if pool is None else pool, dtype=np.int64)
         names, counts = self._counted(y, outsiders, known)
+        if len(names) < 2:
+            raise ValueError(f"an episode needs samples of two classes; there are those of {len(names)}")
         if len(names) < self.way:
             raise ValueError(f"way must be at most {len(names)}, the classes that have samples; got {self.way}")
         most = max(self.shots)

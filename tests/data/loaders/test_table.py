@@ -205,6 +205,15 @@ def test_a_separator_at_the_end_of_lines_adds_nothing(tmp_path):
     assert load(write(tmp_path, "a,b\n1,2,\n3,4,\n", "u.csv")).x.tolist() == [[1, 2], [3, 4]]
 
 
+def test_texts_beside_numbers_that_only_tell_rows_apart_are_texts(tmp_path):
+    rows = "".join(f"{i};hello world {i};{'ab'[i % 2]}\n" for i in range(40))
+    domain = load(write(tmp_path, f"Nr;Satz;label\n{rows}"))
+    assert domain.kind == "text"
+    assert domain.x[3] == "hello world 3"
+    known = load(write(tmp_path, f"Nr;Satz;label\n{rows}"), features=("Nr",))
+    assert known.feature_names == ("Nr",)
+
+
 def test_rows_with_more_cells_than_names_are_refused(tmp_path):
     with pytest.raises(ValueError, match="rows have more cells than its first line has names; give each column a name"):
         load(write(tmp_path, "a,b,label\nr1,1,2,x\nr2,3,4,y\n"))

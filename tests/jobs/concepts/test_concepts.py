@@ -126,6 +126,21 @@ def test_names_are_found_exactly_first_and_doubtful_ones_are_refused() -> None:
         places_of(["1", "7"], ["1", "2"], 2, "tags")
 
 
+def test_concepts_and_captions_are_read_whatever_stands_between_cells(tmp_path: Path) -> None:
+    (tmp_path / "c.csv").write_text("concept,accuracy\ndog,0.9,\ncat,0.8,\n")
+    (tmp_path / "d.csv").write_text("concept;accuracy\ndog;0.9\ncat;0.8\n")
+    for name in ("c.csv", "d.csv"):
+        known = read_concepts(tmp_path / name)
+        assert known.concept.tolist() == ["dog", "cat"]
+        assert known.score.tolist() == [0.9, 0.8]
+    (tmp_path / "said.csv").write_text('image;caption\n1.png;"a dog; a cat, too"\n2.png;a cat\n')
+    said = [text for piece in Captions(tmp_path / "said.csv") for text in piece.to_pylist()]
+    assert said == ["a dog; a cat, too", "a cat"]
+    assert read_concepts("rain").concept.tolist() == ["rain"]
+    with pytest.raises(FileNotFoundError, match=r"there is no rain\.csv"):
+        read_concepts("rain.csv")
+
+
 def test_keys_and_concepts_stay_text(tmp_path: Path) -> None:
     (tmp_path / "tags.csv").write_text("sample,concept,probability\n0001,007,0.9\n0002,null,0.8\n0002,NA,0.8\n")
     (tmp_path / "concepts.csv").write_text("concept,accuracy,model\n007,1.5,01\nnull,,01\nNA,2,01\n")

@@ -118,7 +118,7 @@ def test_what_cannot_be_is_named_before_work(home: Path) -> None:
     assert "base must be above 0, the share that is set aside" in told  # its target's classes
     few = table(home / "few.csv", range(2))
     told = call(few, "--base", 0.5, *SMALL, "--way", 2, "--source", few, *out, code=1)
-    assert "way must be at most 1" in told
+    assert "needs samples of two classes; there are those of 1" in told
     assert not (home / "never").exists()
 
 

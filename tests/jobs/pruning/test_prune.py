@@ -231,7 +231,7 @@ def test_the_same_command_gives_the_same_files(files: Path) -> None:
         (("x.npy", "--encoder", "minilm"), "--encoder is for pictures"),
         (("x.npy", "--column", "x"), "holds one array"),
         (("two.npz", "--column", "other"), "--column must name vectors in two.npz: l14_img, b32_img"),
-        (("nan.npy",), "row 8 holds NaN"),
+        (("nan.npy",), "row 7, counted from 0, holds NaN"),
         (("flat.npy",), "must hold float vectors of shape"),
         (("twice.npz",), "ids must be unique; 'a' stands 3 times"),
         (("ragged.parquet",), "row 1 has 2, row 2 has 4"),

@@ -145,7 +145,7 @@ def _roles(
     if where is not None or texts is not None:
         return _Roles(labels, where, texts, identity, {})
     others = {c: column_of(frame[c], form.decimal) for c in headers if c not in (labels, identity)}
-    return _Roles(labels, *_guess_strings(frame, others), identity, others)
+    return _Roles(labels, *_guess_strings(frame, others, features), identity, others)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -207,11 +207,18 @@ def _features(name: str, headers: list[str], roles: _Roles, form: Form, features
 
 def _without_numbers_of_rows(columns: dict[str, Column], features: Sequence[str]) -> dict[str, Column]:
     """Columns without numbers that only tell rows apart, unless they are `features`, or all that there are."""
-    numbers = [name for name, found in columns.items() if found.values is not None]
-    out = [name for name in numbers if name not in features and names_rows(name, columns[name])]
-    if len(out) == len(numbers):
+    out = _numbers_of_rows(columns, features)
+    if set(out) == _of_numbers(columns):
         return columns
     return {name: Column(why="a number of each row") if name in out else found for name, found in columns.items()}
+
+
+def _numbers_of_rows(columns: Mapping[str, Column], features: Sequence[str]) -> list[str]:
+    return [name for name, found in columns.items() if name not in features and names_rows(name, found)]
+
+
+def _of_numbers(columns: Mapping[str, Column]) -> set[str]:
+    return {name for name, found in columns.items() if found.values is not None}
 
 
 def _numbers(columns: Mapping[str, Column], ids: Any) -> tuple[NDArray[np.float32], NDArray[np.bool_], list[Skipped]]:
@@ -456,8 +463,10 @@ def _called(column: pd.Series[Any], times: Sequence[NDArray[np.float64]]) -> lis
     return [f"{name}#{'-'.join(row)}" if any(row) else name for name, row in zip(names, told)]
 
 
-def _guess_strings(frame: pd.DataFrame, columns: Mapping[str, Column]) -> tuple[str | None, str | None]:
-    """The one path column or the one text column among those not taken, if there are no numbers."""
+def _guess_strings(
+    frame: pd.DataFrame, columns: Mapping[str, Column], features: Sequence[str]
+) -> tuple[str | None, str | None]:
+    """The one path column or the one text column among those not taken, if only numbers of rows stand beside."""
     strings = [column for column, found in columns.items() if found.values is None and found.why != "empty"]
     for column in strings:
         known = IMAGE_SUFFIXES | VIDEO_SUFFIXES | frozenset(SOUND_SUFFIXES)
@@ -465,8 +474,11 @@ def _guess_strings(frame: pd.DataFrame, columns: Mapping[str, Column]) -> tuple[
         if np.mean(suffixes) >= 0.9:
             return column, None
     free = [column for column in strings if column.casefold() not in NO_FEATURES]
-    only = len(free) == 1 and not any(found.values is not None for found in columns.values())
-    return None, free[0] if only else None
+    if len(free) != 1:
+        return None, None
+    numbers, of_rows = _of_numbers(columns), set(_numbers_of_rows(columns, features))
+    is_text = not numbers or (numbers == of_rows and columns[free[0]].why == "text")
+    return None, free[0] if is_text else None
 
 
 SHORT = 200

@@ -109,6 +109,8 @@ class Composer:
             If the folder is none of these, or its encoder is another one by now.
         """
         place = Path(folder)
+        if not (place / ABOUT).is_file():
+            raise ValueError(f"model: {str(folder)!r} was not written by `unseen compose`: it has no {ABOUT}")
         try:
             about = read_json(place / ABOUT)
             if about["format"] != FORMAT:

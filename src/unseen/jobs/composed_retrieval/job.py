@@ -468,8 +468,8 @@ def _in_index(
     from unseen.curation.retrieval import Query, RetrievalService, Term
 
     service = RetrievalService.open(folder, encoder=encoder)
-    # what is like the picture that asks stands behind it as its duplicate, and is an answer
-    asked = Query(terms=(Term("embedding", query),), k=top + ITSELF, deduplicate=itself is None)
+    # near duplicates are answers: left out without a refill, more asked for would be fewer found
+    asked = Query(terms=(Term("embedding", query),), k=top + ITSELF, deduplicate=False)
     results = service.search(asked)
     rows = np.array(results.rows, dtype=np.int64)
     same = _same(service.indices["image"].vectors.take(rows), itself, float(np.finfo(np.float16).eps))

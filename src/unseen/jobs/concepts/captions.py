@@ -20,7 +20,7 @@ import pyarrow.parquet as pq
 from unseen.curation.captions import HOW, read_captions
 from unseen.curation.collection import Collection
 from unseen.curation.samples import pictures_of
-from unseen.data.delimited import read_delimited
+from unseen.data.delimited import SAMPLE, form_of, read_delimited
 from unseen.data.reading import read_parquet
 from unseen.data.spans import opened, spans, text_lines
 from unseen.files import reads, walk
@@ -113,7 +113,7 @@ class Captions:
             else:
                 yield from ((ends[i], ends[j]) for i, j in evenly(len(ends) - 1, k))
         else:
-            yield from spans(self.path, k, quoted=self.path.suffix == ".csv")
+            yield from spans(self.path, k, quoted=self.path.suffix == ".csv", separator=self._separator.encode())
 
     def read(self, share: Span | None = None) -> Iterator[pa.Array]:
         """As iterating does, of one of the `shares`; `bad` goes on."""
@@ -157,6 +157,11 @@ class Captions:
             return self._csv_names(1 << 16)
         except pa.ArrowInvalid:
             return self._csv_names(BYTES)
+
+    @functools.cached_property
+    def _separator(self) -> str:
+        with self.path.open("rb") as file:
+            return form_of(file.read(SAMPLE), self.path.suffix).separator
 
     def _csv_names(self, size: int) -> list[str]:
         """From the first bytes, which must hold a row."""
@@ -209,7 +214,7 @@ class Captions:
 
         tabs = self.path.suffix == ".tsv"  # where quotes are letters, as IANA's text/tab-separated-values has it
         parse = pc.ParseOptions(
-            delimiter="\t" if tabs else ",", quote_char=False if tabs else '"', newlines_in_values=not tabs,
+            delimiter=self._separator, quote_char=False if tabs else '"', newlines_in_values=not tabs,
             invalid_row_handler=skip,
         )  # fmt: skip
         names = self._header if share is not None and share[0] > 0 else None
@@ -300,7 +305,7 @@ def read_concepts(path: str | os.PathLike[str], score: str | None = None) -> pd.
 
     path = Path(path)
     names = [name.strip() for name in os.fspath(path).split(",") if name.strip()]
-    if not path.is_file() and len(names) > 1:
+    if not path.is_file() and (len(names) > 1 or names == [path.stem]):
         table = pd.DataFrame({"concept": names})
     elif not path.is_file():
         raise FileNotFoundError(f"concepts must be a file, or names such as cat,dog; there is no {path}")

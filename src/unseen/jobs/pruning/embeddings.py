@@ -175,7 +175,8 @@ def _check(path: Path, found: Embeddings) -> None:
     for start in range(0, len(x), _BLOCK):
         good = np.isfinite(x[start : start + _BLOCK]).all(axis=1)
         if not good.all():
-            raise ValueError(f"{path} must be finite; row {start + int(np.argmin(good)) + 1} holds NaN or infinity")
+            row = start + int(np.argmin(good))
+            raise ValueError(f"{path} must be finite; row {row}, counted from 0, holds NaN or infinity")
     for name in ("ids", "similarity", "texts"):
         values = getattr(found, name)
         if values is not None and len(values) != len(x):
