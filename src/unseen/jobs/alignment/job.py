@@ -42,7 +42,7 @@ from unseen.jobs.alignment.report import (
     written,
 )
 from unseen.methods.listing import kind_of, of_kind
-from unseen.methods.multimodal.attached import OTHER, Attached
+from unseen.methods.multimodal.attached import OTHER, Attached, checked_sides
 from unseen.methods.multimodal.cwcl import CWCL
 from unseen.methods.multimodal.prefix_conditioning import PrefixConditioning
 from unseen.methods.multimodal.ridge_map import RidgeMap
@@ -180,6 +180,7 @@ def align(
         for line in [report.begins(), *unspelt]:
             tell(line)
         features = work.encoded(given)
+        checked_sides(features, frozen)  # also what is held out, of which no method is told
         truth = None if truth is None else _encoded_exam(truth, work)
         learn, ask = (features.take(np.flatnonzero(which)) for which in (~chosen, chosen))
         attached.set_params(asked=work.asked)
