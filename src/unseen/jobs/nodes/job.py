@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from unseen import encoders
 from unseen.data.class_file import class_space
+from unseen.data.class_gaps import gaps
 from unseen.data.classes import ClassSpace
 from unseen.data.domain import Domain
 from unseen.data.graph_summaries import Summarizer, read_summaries, summarize, write_summaries
@@ -29,6 +30,8 @@ from unseen.data.text_graphs import (
     mean_of_neighbours,
     sample_subgraphs,
 )
+from unseen.encoders.two_tower import class_texts
+from unseen.encoders.unread import unread
 from unseen.files import read_json, recovered, sentence
 from unseen.jobs.nodes.grading import (
     answer_in_lines,
@@ -232,6 +235,8 @@ def classify_nodes(
         return encoded(texts, tower, memory)
 
     say(f"{_size(target)}, {int((target.degrees == 0).sum()):,} nodes without a neighbour")
+    for line in (notes := noted(space, target, tower)):
+        say(line)
     taken = _by_class(target, support)
     if fewer := {name: n for name, n in taken.items() if n < shots}:
         told = ", ".join(f"{name} {n}" for name, n in fewer.items())
@@ -276,6 +281,7 @@ def classify_nodes(
     near = mean_of_neighbours(target, x)
     arms = simple_arms(x, near, named, target, support, seed)
     results: dict[str, Any] = {"nodes": len(target), "edges": len(target.edges), "shots": shots, "classes": space.names}
+    results["notes"] = notes
     results |= {"method": slug, "shots_taken": taken, "encoder": encoder, "sampling": dataclasses.asdict(how)}
     scores = {slug: answer} | arms
     results["graded"], results["chosen"] = grades_of(scores, target, support), chosen_of(scores, target, support)
@@ -296,6 +302,13 @@ def classify_nodes(
 
 
 # -- what is read ------------------------------------------------------------------------------------------
+
+
+def noted(classes: ClassSpace, graph: TextAttributedGraph, tower: Any) -> list[str]:
+    """What is missing in what is said of classes, and what the encoder does not read of texts, in sentences."""
+    said = [f"classes: {gap}" for gap in gaps(classes)]
+    said += unread(tower, class_texts(classes, None)[0]).lines("classes")
+    return said + unread(tower, graph.texts.tolist()).lines("texts of nodes")
 
 
 def opened(graph: Graph, classes: ClassSpace | None) -> TextAttributedGraph:
