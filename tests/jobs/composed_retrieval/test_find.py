@@ -101,6 +101,22 @@ def test_without_a_model_picture_and_text_are_added_and_each_can_ask_alone(encod
     assert both[0].score == pytest.approx(float(q @ first), abs=1e-5)
 
 
+def test_a_text_beyond_the_context_is_told_where_it_asks_and_where_it_teaches(encoder: str, tmp_path: Path) -> None:
+    table = pictures(tmp_path)
+    long = "on a wide and even ground of one colour"
+    _, told = find(tmp_path / "photos", text=long, encoder=encoder, top=3)
+    assert "the text is longer than the context of towers:towers; what is behind is not read" in told["notes"]
+    _, told = find(tmp_path / "photos", image=tmp_path / "photos" / "04.png", text=long, encoder=encoder, mode="image")
+    assert not any("context" in note for note in told["notes"]), "a text that nobody reads is not cut"
+    table.write_text(table.read_text().replace("on green", f"on {'g' * 40}"))
+    settings = {**QUICK, "held_out": 0.5}
+    about = compose(table, out=tmp_path / "composer", encoder=encoder, settings=settings)
+    (note,) = about["notes"]
+    assert note.startswith("1 of 3 texts that ask are longer than the context of towers:")
+    assert note in lines(about)
+    assert note[1:] in (tmp_path / "composer" / "report.html").read_text()
+
+
 def test_an_empty_condition_asks_for_the_picture_alone_and_neither_asks_for_nothing(
     encoder: str, tmp_path: Path
 ) -> None:

@@ -101,8 +101,9 @@ def test_folders_and_tables_give_the_same_pairs(folder: Path) -> None:
 
 
 def test_no_match_is_told_with_what_to_try(folder: Path) -> None:
-    blank = Image.fromarray(np.full((120, 120, 3), 200, dtype=np.uint8))
-    blank.save(folder / "blank.png")
+    sheet = np.full((120, 120, 3), 200, dtype=np.uint8)
+    sheet[40:80, 40:80] = 20
+    Image.fromarray(sheet).save(folder / "blank.png")
     found = unseen(folder, "a/0.png", "blank.png", "--matcher", "sift", "--out", "none.html")
     assert found.returncode == 0, found.stderr
     assert "no match found" in found.stdout
@@ -112,6 +113,23 @@ def test_no_match_is_told_with_what_to_try(folder: Path) -> None:
     assert "--tune FOLDER" in found.stdout
     assert "No match found" in (folder / "none.html").read_text()
     assert len(pd.read_csv(folder / "none.csv")) == 0
+
+
+def test_pictures_without_texture_are_said_to_be_the_reason(tmp_path: Path) -> None:
+    fade = np.repeat(np.linspace(40, 200, 160).astype(np.uint8)[None, :, None], 120, axis=0).repeat(3, axis=2)
+    plain = np.full((120, 160, 3), 90, dtype=np.uint8)
+    for name, picture in (("plain", plain), ("fade", fade), ("photo", PHOTOGRAPHS[0])):
+        Image.fromarray(picture).save(tmp_path / f"{name}.png")
+    for first, second, told in (
+        ("plain", "fade", "plain.png and fade.png have no texture"),
+        ("photo", "plain", "plain.png has no texture"),
+    ):
+        pairs = job.read(tmp_path / f"{first}.png", tmp_path / f"{second}.png")
+        method = job.make("sift")
+        (one,) = job.match(pairs, method)
+        (tip,) = job.told(one, method)["advice"]
+        assert tip == f"{told}, so that no point can be matched: take other pictures"
+    assert not job.is_flat(np.asarray(PHOTOGRAPHS[0]))
 
 
 @published

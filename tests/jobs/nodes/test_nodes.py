@@ -18,6 +18,7 @@ import typer.testing
 
 from unseen import encoders
 from unseen.cli import app
+from unseen.data.classes import ClassSpace
 from unseen.data.domain import Domain
 from unseen.data.loaders.text_graph import read_links
 from unseen.data.pairs import Pairs
@@ -60,8 +61,6 @@ def world(n: int = 60, seed: int = 0) -> TextAttributedGraph:
     y = np.arange(n) % 3
     texts = [" ".join(rng.choice(WORDS[names[c]].split(), 3)) if i % 10 else "" for i, c in enumerate(y)]
     edges = [(i, int(rng.choice(np.flatnonzero(y == y[i])))) for i in range(n) for _ in range(3)]
-    from unseen.data.classes import ClassSpace
-
     return TextAttributedGraph(
         texts=np.array(texts), names=np.array([f"n{i}" for i in range(n)]), edges=np.array(edges), labels=y,
         classes=ClassSpace(names=names), name="world",
@@ -92,6 +91,40 @@ def test_nodes_get_classes_and_labels_are_not_learnt_from(tmp_path: Path) -> Non
     bare = run(graph=world().replace(labels=None, classes=None))
     assert bare.table["class"].tolist() == found.table["class"].tolist()
     assert bare.results["graded"] == {}
+
+
+def test_what_classes_lack_and_what_is_not_read_of_texts_is_said_and_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Short(Words):
+        name = "short"
+
+        def cuts(self, texts: list[str]) -> list[bool]:
+            return ["concert" in text for text in texts]
+
+        def unspelt(self, texts: list[str]) -> list[bool]:
+            return ["fish" in text for text in texts]
+
+    monkeypatch.setattr(encoders, "get", lambda name: Short())
+    said: list[str] = []
+    graph, told = world(), dict(zip(WORDS, ("songs in a concert hall", "", "courts")))
+    found = run(
+        graph=graph, say=said.append, out=tmp_path / "run",
+        classes=ClassSpace(names=tuple(told), descriptions=tuple(told.values())),
+    )  # fmt: skip
+    texts = graph.texts.tolist()
+    concert, fish = (sum(word in text for text in texts) for word in ("concert", "fish"))
+    assert found.results["notes"] == [
+        "classes: 1 of 3 classes, such as 'sea', have no description: the name stands for it",
+        "1 of 3 classes are longer than the context of short; what is behind is not read",
+        f"{concert} of 54 texts of nodes are longer than the context of short; what is behind is not read",
+        *(line for line in said if line.startswith(f"{fish} of 54 texts of nodes") and "does not know" in line),
+    ]
+    assert len(found.results["notes"]) == 4
+    assert set(found.results["notes"]) <= set(said)
+    assert json.loads((tmp_path / "run/results.json").read_text())["notes"] == found.results["notes"]
+    monkeypatch.setattr(encoders, "get", lambda name: Words())
+    assert run().results["notes"] == []
 
 
 def test_a_saved_model_names_another_graph_and_learns_nothing(tmp_path: Path) -> None:

@@ -91,6 +91,16 @@ def test_a_model_is_made_small_saved_exported_and_measured(
     assert facts(about)["encoder"] == f"towers:{out}"
 
 
+def test_texts_beyond_the_context_are_counted_and_told(model: str, tmp_path: Path) -> None:
+    table = table_of(tmp_path, texts=lambda i: f"{i} a thing of a colour" + " and so on and on" * (i < 3))
+    said: list[str] = []
+    about = shrink(model, table, out=tmp_path / "small", settings=FEW, onnx=False, say=said.append)
+    note = "3 of 40 texts are longer than the context of towers:large; what is behind is not read"
+    assert about["notes"] == [note]
+    assert note in said
+    assert f"{note}." in (tmp_path / "small" / PAGE).read_text()
+
+
 def test_a_small_model_is_made_smaller_and_stands_where_an_encoder_stands(model: str, tmp_path: Path) -> None:
     shrink(model, table_of(tmp_path), out=tmp_path / "small", size=0.6, settings=FEW, onnx=False)
     about = shrink(

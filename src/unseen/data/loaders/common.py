@@ -96,11 +96,15 @@ ABOVE = "put the table into a folder above its files, and write their paths from
 
 
 def inside(path: str, fix: str = "") -> str:
-    """A relative path in normal form; `ValueError` if it is absolute or leads out of its folder, with what to do."""
+    """A relative path in normal form; `ValueError` if it is none or leads out of its folder, with what to do."""
     path = path.replace("\\", "/")
     parts = PurePosixPath(path).parts
-    if not parts or path.startswith("/") or re.match(r"[A-Za-z][A-Za-z0-9+.-]*:", path) or ".." in parts:
-        raise ValueError(f"{path!r} leads out of its folder" + (f": {fix}" if fix else ""))
+    if not parts:
+        raise ValueError(f"{path!r} names no file" if path else "the path is empty")
+    absolute = path.startswith("/") or re.match(r"[A-Za-z][A-Za-z0-9+.-]*:", path)
+    if absolute or ".." in parts:
+        why = "is absolute, and must be relative" if absolute else "leads out of its folder"
+        raise ValueError(f"{path!r} {why}" + (f": {fix}" if fix else ""))
     return "/".join(parts)
 
 

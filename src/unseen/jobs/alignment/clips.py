@@ -30,7 +30,7 @@ from unseen.encoders.whole_clips import every_frame, network_of_frames, whole_cl
 from unseen.evaluation.exam import Exam
 from unseen.evaluation.metrics.classification import accuracy
 from unseen.evaluation.metrics.retrieval import both_ways, both_ways_by_chance
-from unseen.jobs.alignment.reading import VIDEO, exam_of, held_out_by, read
+from unseen.jobs.alignment.reading import VIDEO, exam_of, held_out_by, legible, read
 from unseen.jobs.alignment.report import WRITTEN, Report, known_among, same, training_folder, variant, written
 from unseen.methods.multimodal.ridge_map import RidgeMap
 from unseen.methods.video.mug_stan import MugSTAN
@@ -134,16 +134,18 @@ def align_clips(
         chosen = held_out_by(keys, held_out)
         learn, ask = (given.take(np.flatnonzero(which)) for which in (~chosen, chosen))
         _check_captions(learn)
+        cut, unspelt = legible(towers.reader, given.right, "right", "`encoder` must be one of their language")
         report = Report(
             method="mug-stan", encoders={"left": reading.name, "right": None}, frozen="left",
             pairs=len(learn), held_out=len(ask), lacking=taken.lacking if taken else 0,
-            cut=sum(towers.reader.cuts([str(text) for text in given.right.x])),
+            cut=cut,
             partners=len(given) / len(np.unique(given.left.digests())), prompts=templates,
-            variant=variant(preset, settings), notes=[*_unread(given), *notes],
+            variant=variant(preset, settings), notes=[*_unread(given), *unspelt, *notes],
         )  # fmt: skip
         if truth is not None:
             report.known = known_among(truth.samples, learn.left)
-        tell(report.begins())
+        for line in [report.begins(), *unspelt]:
+            tell(line)
         inputs: dict[str, Any] = {"pairs": _whole(learn, reading), "model": towers, "classes": space}
         with runtime(folder=training_folder(out)):
             method.fit(**inputs, prompts=templates)

@@ -23,16 +23,18 @@ from unseen.encoders.trainable import fresh_towers
 from unseen.evaluation.metrics.classification import accuracy
 from unseen.evaluation.metrics.retrieval import both_ways, both_ways_by_chance
 from unseen.jobs.alignment.reading import held_out as chosen_by_content
-from unseen.jobs.alignment.reading import read, too_long
+from unseen.jobs.alignment.reading import legible, read
 from unseen.jobs.alignment.report import WRITTEN, Report, known_among, same, training_folder, variant, written
 from unseen.methods.multimodal.prefix_conditioning import PrefixConditioning
 from unseen.methods.multimodal.prefix_conditioning.inputs import given_templates
 from unseen.nn import parallel
+from unseen.nn.dual_encoder import WordPieces
 from unseen.nn.state import refuse_foreign
 from unseen.runtime import current, runtime
 
 ASKED = 2000
 """Held-out pairs that recall is measured on, the first."""
+ELSEWHERE = "align them without labels, with a `right_encoder` of their language"
 MODES = {"caption": "captions' mode", "classification": "labels' mode", "mean": "mean of both modes"}
 """Rows of the report: the model asked otherwise than it is saved."""
 
@@ -109,24 +111,27 @@ def unify(
             raise ValueError(f"encoder: pairs must hold pictures and captions; they hold {given.left.kind}")
         reading = get(name, trust=trust, precision="fp32")
         reading.check_kind(given.left)
+        model: Any = fresh_towers(reading).towers
+        room = WordPieces(model.reader.tokenizer, model.text.text.context - method.tokens)
+        cut, unspelt = legible(room, given.right, "right", ELSEWHERE, "the text tower (MiniLM's words)")
         chosen = chosen_by_content(given, held_out)
         report = Report(
             method="prefix-conditioning", encoders={"left": reading.name, "right": None}, frozen="left",
             pairs=int((~chosen).sum()), held_out=int(chosen.sum()), lacking=taken.lacking if taken else 0,
-            cut=too_long(get("minilm", precision="fp32"), given.right),
+            cut=cut, notes=unspelt,
             partners=len(given) / len(np.unique(given.left.digests())), prompts=templates,
             variant=variant(preset, settings),
         )  # fmt: skip
         if truth is not None:
             report.known = known_among(truth, given.left.take(np.flatnonzero(~chosen)), labelled)
-        tell(f"{report.begins()}; {len(labelled):,} labels of {len(labelled.classes or ())} classes")
+        for line in [f"{report.begins()}; {len(labelled):,} labels of {len(labelled.classes or ())} classes", *unspelt]:
+            tell(line)
         features = {
             key: reading.encode(domain, precision="fp32")
             for key, domain in (("pairs", given.left), ("labels", labelled), ("exam", truth)) if domain is not None
         }  # fmt: skip
         seen = given.replace(left=features["pairs"])
         learn, ask = seen.take(np.flatnonzero(~chosen)), seen.take(np.flatnonzero(chosen))
-        model: Any = fresh_towers(reading).towers
         model.image[0].measure(torch.as_tensor(np.concatenate([learn.left.x, features["labels"].x])))
         inputs = {"source": features["labels"], "pairs": learn, "model": model, "prompts": templates}
         with runtime(folder=training_folder(out)):

@@ -21,11 +21,12 @@ from unseen.data.pairs import Pairs
 from unseen.encoders import Encoder, get
 from unseen.encoders.defaults import DEFAULT_ENCODER
 from unseen.encoders.two_tower import class_texts, mean_of
+from unseen.encoders.unread import unread
 from unseen.evaluation.exam import Exam
 from unseen.evaluation.metrics.classification import accuracy
 from unseen.evaluation.metrics.retrieval import both_ways, both_ways_by_chance, structure_correlation
 from unseen.files import recovered
-from unseen.jobs.alignment.reading import exam_of, language_of, read, too_long
+from unseen.jobs.alignment.reading import both_legible, exam_of, language_of, read
 from unseen.jobs.alignment.reading import held_out as chosen_by_content
 from unseen.jobs.alignment.report import (
     WRITTEN,
@@ -41,7 +42,7 @@ from unseen.jobs.alignment.report import (
     written,
 )
 from unseen.methods.listing import kind_of, of_kind
-from unseen.methods.multimodal.attached import OTHER, Attached
+from unseen.methods.multimodal.attached import OTHER, Attached, checked_sides
 from unseen.methods.multimodal.cwcl import CWCL
 from unseen.methods.multimodal.prefix_conditioning import PrefixConditioning
 from unseen.methods.multimodal.ridge_map import RidgeMap
@@ -160,6 +161,7 @@ def align(
             work.need_texts()
         chosen = chosen_by_content(given, held_out)
         slug = attached.card.slug
+        cut, unspelt = both_legible(given, towers)
         report = Report(
             method=variant(preset, settings) if slug == DEFAULT else slug,
             variant="" if slug == DEFAULT else variant(preset, settings),
@@ -168,14 +170,17 @@ def align(
             pairs=int((~chosen).sum()),
             held_out=int(chosen.sum()),
             lacking=taken.lacking if taken else 0,
-            cut=work.cut(),
+            cut=cut,
             partners=len(given) / len(np.unique(given.left.digests())),
             prompts=work.prompts,
+            notes=unspelt,
         )
         if truth is not None:
             report.known = known_among(truth.samples, getattr(given, work.asked_side).take(np.flatnonzero(~chosen)))
-        tell(report.begins())
+        for line in [report.begins(), *unspelt]:
+            tell(line)
         features = work.encoded(given)
+        checked_sides(features, frozen)  # also what is held out, of which no method is told
         truth = None if truth is None else _encoded_exam(truth, work)
         learn, ask = (features.take(np.flatnonzero(which)) for which in (~chosen, chosen))
         attached.set_params(asked=work.asked)
@@ -286,11 +291,6 @@ class Aligning:
         if self.texts is None:
             raise ValueError("classes cannot be named: neither side of the pairs holds texts")
 
-    def cut(self) -> int:
-        """Texts that an encoder cuts."""
-        sides = [(self.towers[side], getattr(self.pairs, side)) for side in ("left", "right")]
-        return sum(too_long(tower, domain) for tower, domain in sides if tower is not None and domain.kind == "text")
-
     def encoded(self, pairs: Pairs) -> Pairs:
         """Vectors of both sides; several processes on one machine share what the first has encoded."""
         sides = {}
@@ -395,6 +395,7 @@ def _adapted(
     tower = work.towers[side]
     assert tower is not None
     labels = None if truth is None else truth.open()
+    report.notes += [f"{line}." for line in unread(tower, class_texts(space, None)[0]).lines("classes")]
     for name, arm in list(arms.items()):
         role = "frozen" if side == arm.frozen else "trained"
         alone = _named(arm, space, ("{}",), tower, role)

@@ -28,7 +28,7 @@ from unseen.encoders.trainable import multilingual_towers, tower_heads, whole_to
 from unseen.evaluation.exam import Exam
 from unseen.evaluation.metrics.classification import accuracy
 from unseen.evaluation.metrics.retrieval import both_ways_by_chance, by_language
-from unseen.jobs.alignment.reading import exam_of, held_out_by, language_of, read
+from unseen.jobs.alignment.reading import exam_of, held_out_by, language_of, legible, read
 from unseen.jobs.alignment.report import WRITTEN, Report, known_among, training_folder, variant, written
 from unseen.methods.multimodal.rs_m_clip import RSMCLIP
 from unseen.methods.multimodal.rs_m_clip.asking import TEMPLATE, given_sentences
@@ -40,6 +40,7 @@ from unseen.runtime import runtime, track
 
 IN_MEMORY = 2**31
 """Bytes of prepared pictures that are kept in memory; of more, each is read when its turn comes."""
+ELSEWHERE = "beside an encoder of pictures alone a text tower learns any language"
 ASKED = 2000
 """Held-out pictures that recall is measured on, the first."""
 CODE = re.compile(r"[a-z]{2,3}([-_][A-Za-z0-9]{2,8})*")
@@ -181,7 +182,10 @@ def multilingual(
     )  # fmt: skip
     say(report.begins())
     towers, seen = _towers(reading, given, crops, text)
-    report.cut = sum(towers.reader.cuts([str(one) for one in given.right.x])) if hasattr(towers.reader, "cuts") else 0
+    report.cut, unspelt = legible(towers.reader, given.right, "right", ELSEWHERE)
+    report.notes += unspelt
+    for line in unspelt:
+        say(line)
     learn, ask = seen.take(np.flatnonzero(~chosen & ~dropped)), seen.take(np.flatnonzero(chosen))
     first = towers.image[0] if isinstance(towers.image, nn.Sequential) else None
     if isinstance(first, Standardized):
@@ -330,10 +334,8 @@ def _towers(reading: Encoder, pairs: Pairs, crops: bool, text: str) -> tuple[Any
     """The towers as they begin, and the pairs as they read them."""
     captions = [str(one) for one in pairs.right.x]
     if crops:
-        towers = (
-            whole_towers(reading) if isinstance(reading, TwoTowerEncoder)
-            else multilingual_towers(None, captions, text=text).towers
-        )  # fmt: skip
+        both = isinstance(reading, TwoTowerEncoder)
+        towers = whole_towers(reading) if both else multilingual_towers(None, captions, text=text).towers
         return towers, pairs.replace(left=pairs.left.replace(x=_prepared(reading, pairs)))
     if isinstance(reading, TwoTowerEncoder):
         towers, reading = tower_heads(reading)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -19,6 +19,7 @@ from unseen.data.loaders import load, samples_of
 from unseen.data.loaders.common import locate
 from unseen.data.loaders.table import TABLE_SUFFIXES, are_clips, read_frame
 from unseen.data.pairs import Pairs, captioned_clips, read_pairs
+from unseen.encoders.unread import unread
 from unseen.evaluation.exam import Exam
 from unseen.files import reads
 
@@ -221,14 +222,32 @@ def held_out_by(keys: NDArray[np.str_], share: float) -> NDArray[np.bool_]:
     return place <= min(max(share, least), most)
 
 
-def too_long(encoder: Any, texts: Domain) -> int:
-    """How many texts an encoder cuts at its context."""
-    tower = getattr(encoder, "text", encoder)
-    tokenizer, limit = getattr(tower.preprocess, "tokenizer", None), getattr(tower.preprocess, "limit", None)
-    if tokenizer is None or limit is None:
-        return 0
-    counted = tokenizer([str(text) for text in texts.x], truncation=False, verbose=False)["input_ids"]
-    return sum(len(ids) > limit for ids in counted)
+def legible(reader: Any, texts: Domain, side: str, fix: str, by: str = "") -> tuple[int, list[str]]:
+    """How many texts of a side are cut at the context of what reads them; a sentence if some cannot be spelt.
+
+    Raises
+    ------
+    ValueError
+        If none can be spelt, so that all are one; `fix` is what to do.
+    """
+    found = unread(reader, texts.x, by)
+    if found.n and found.unspelt == found.n:
+        raise ValueError(
+            f"pairs: the {found.n:,} texts on the {side} side, such as {found.example!r}, are in signs that {found.by} "
+            f"does not know, and alike to it; {fix}"
+        )
+    spelt = dataclasses.replace(found, cut=0)
+    return found.cut, [f"{line}." for line in spelt.lines(f"texts on the {side} side")]
+
+
+def both_legible(pairs: Pairs, towers: Mapping[str, Any]) -> tuple[int, list[str]]:
+    """The same of both sides of pairs, of which each that holds texts is read by its encoder."""
+    sides = {side: getattr(pairs, side) for side, tower in towers.items() if tower is not None}
+    found = [
+        legible(towers[side], texts, side, f"`{side}_encoder` must be one of their language")
+        for side, texts in sides.items() if texts.kind == "text"
+    ]  # fmt: skip
+    return sum(cut for cut, _ in found), [line for _, lines in found for line in lines]
 
 
 def exam_of(exam: str | os.PathLike[str] | Domain, kind: str, space: ClassSpace | None, what: str) -> Exam:

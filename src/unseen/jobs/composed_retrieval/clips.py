@@ -18,6 +18,7 @@ from unseen.data.clips import FRAMES, Segment
 from unseen.data.domain import Domain, Lazy
 from unseen.data.loaders import samples_of
 from unseen.encoders.base import Encoder
+from unseen.encoders.unread import unread
 
 AT_ONCE = 16
 """Clips whose frames are read together."""
@@ -57,8 +58,8 @@ class ClipEncoder(Encoder):
 
 def scored_by_text(
     collection: str | os.PathLike[str] | Domain, text: str, model: str | os.PathLike[str], *, trust: bool = False
-) -> tuple[Domain, NDArray[np.float32], float]:
-    """Each clip of a collection once, how well a text fits it, (n,), and the seconds of the search alone.
+) -> tuple[Domain, NDArray[np.float32], float, list[str]]:
+    """Each clip of a collection once, how well a text fits it, (n,), the seconds of the search alone, and notes.
 
     The vectors of all frames are kept in the user's cache folder, by the content of clips.
 
@@ -92,7 +93,7 @@ def scored_by_text(
     x = torch.as_tensor(ClipEncoder(network, reading).encode(clips).x).view(len(clips), frames, -1)
     started = time.perf_counter()
     scores: NDArray[np.float32] = network.similarity_in_parts(network.read([text]), x)[0].numpy()
-    return clips, scores, time.perf_counter() - started
+    return clips, scores, time.perf_counter() - started, unread(network.reader, [text]).lines()
 
 
 def once_each(clips: Domain) -> Domain:

@@ -19,6 +19,7 @@ from unseen.data.domain import Domain
 from unseen.data.pairs import Pairs, read_captioned
 from unseen.encoders import TwoTowerEncoder
 from unseen.encoders.trainable import EncodedTexts
+from unseen.encoders.unread import unread
 from unseen.evaluation.composed import evaluate_templates
 from unseen.evaluation.composed_templates import KINDS, Kind, Template, build_templates
 from unseen.files import reads
@@ -143,6 +144,7 @@ def compose(
     asked = learner.questions(table, ratings, TUNED_ON)
     share, recalls = _tuned(Composer(composer.encoder, learner), x, asked)
     made = Composer(composer.encoder, learner, share)
+    notes = unread(composer.encoder, sorted({question.condition for question in asked})).lines("texts that ask")
     about: dict[str, Any] = {
         "method": repr(learner),
         "slug": method,
@@ -152,6 +154,7 @@ def compose(
         "share": share,
         "recall": recalls,
         "history": list(learner.fitted.get("history_", ())),
+        "notes": notes,
     }
     if bench is not None:
         about["bench"] = benchmark(made, bench, seed=seed)
@@ -261,6 +264,7 @@ def find(
         raise ValueError("mode 'text' needs a text")
     shown = image if image is None or not isinstance(image, (str, os.PathLike)) else picture(image)
     notes = [] if said or own == "image" else ["the text is empty: it counts as the empty text"]
+    notes += unread(composer.encoder, [said]).lines() if own != "image" else []
     query = composer.encoder.encode_text([said])[0] if shown is None else composer.vectors([shown], [said], own)[0]
     itself = None if shown is None else composer.encoder.encode_image([shown])[0]
     if not isinstance(collection, Domain) and (Path(collection) / "index").is_dir():
@@ -291,12 +295,13 @@ def find(
 
 def _clips(collection: Any, text: str, model: Any, top: int, trust: bool) -> tuple[list[Found], dict[str, Any]]:
     """Clips by a text."""
-    clips, scores, seconds = scored_by_text(collection, text, model, trust=trust)
+    clips, scores, seconds, notes = scored_by_text(collection, text, model, trust=trust)
     order = np.argsort(-scores, kind="stable")[:top]
     ids: Any = clips.ids
     weak = _weak(scores, float(scores[order[0]]), len(clips), "clips")
-    about = {"seconds": seconds, "mode": "text", "size": len(clips), "share": 1.0, "what": "clips"}
-    return [Found(str(ids[i]), int(i), float(scores[i])) for i in order], about | {"notes": [weak] if weak else []}
+    about: dict[str, Any] = {"seconds": seconds, "mode": "text", "size": len(clips), "share": 1.0, "what": "clips"}
+    about["notes"] = [*notes, weak] if weak else notes
+    return [Found(str(ids[i]), int(i), float(scores[i])) for i in order], about
 
 
 def _weak(scores: NDArray[np.float32], best: float, n: int, what: str = "pictures") -> str:

@@ -49,7 +49,12 @@ def lines(about: Mapping[str, Any]) -> list[str]:
         said.append(f"bench, {name}: {found['recall']:.3f} ({low:.3f} to {high:.3f}); {kinds}")
     if about.get("bench"):
         said.append(f"bench, chance: {next(iter(about['bench'].values()))['chance']:.3f}")
-    return said + nothing_found(about)
+    return said + warnings(about)
+
+
+def warnings(about: Mapping[str, Any]) -> list[str]:
+    """What of the texts was not read, and that nothing was found."""
+    return [*about.get("notes", []), *nothing_found(about)]
 
 
 def nothing_found(about: Mapping[str, Any]) -> list[str]:
@@ -77,7 +82,7 @@ def trained_page(about: Mapping[str, Any], encoder: str) -> bytes:
     chance = [f"{next(iter(bench.values()))['kinds'][kind]['chance']:.3f}" for kind in kinds]
     return render_page(
         Path(__file__).with_name("page.html"), style="", about=about, encoder=encoder, rows=rows, kinds=kinds,
-        chance=chance, held=f"{about['recall']['chance']:.3f}", warnings=nothing_found(about),
+        chance=chance, held=f"{about['recall']['chance']:.3f}", warnings=warnings(about),
     )  # fmt: skip
 
 

@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 
 DEFAULT, TUNER = "matcher", "minima"
 """What matches as it is, and what is tuned on photographs, if no method is named."""
+FLAT = 4
+"""Of 255, by which neighbouring pixels of a picture without texture differ at most."""
 SHOWN = 40
 """Pairs whose pictures are kept, for a page."""
 COLUMNS = (("first", "second"), ("left", "right"), ("a", "b"), ("image1", "image2"))
@@ -56,6 +58,8 @@ class Matched:
     matches : Matches
     view : View
         The geometry that most of them agree with.
+    flat : tuple of str
+        Pictures without texture: no two neighbouring pixels differ by more than `FLAT`.
     """
 
     name: str
@@ -65,6 +69,7 @@ class Matched:
     shortest: int
     matches: Matches
     view: View
+    flat: tuple[str, ...] = ()
 
     @property
     def found(self) -> bool:
@@ -290,7 +295,13 @@ def match(pairs: Pairs, method: PairMatcher, *, shown: int = SHOWN) -> Iterator[
         view = agreed(method, found.points, first, second)
         kept = (first, second) if i < shown else None
         shortest = min(*first.shape[:2], *second.shape[:2])
-        yield Matched(str(pairs.ids[i]), names[0][i], names[1][i], kept, shortest, found, view)
+        flat = tuple(name[i] for name, picture in zip(names, (first, second)) if is_flat(picture))
+        yield Matched(str(pairs.ids[i]), names[0][i], names[1][i], kept, shortest, found, view, flat)
+
+
+def is_flat(picture: NDArray[np.uint8]) -> bool:
+    """Whether a picture (h, w, 3) is of one colour or fades from one to another, so that no point of it stands out."""
+    return all(bool((np.abs(np.diff(picture.astype(np.int16), axis=axis)) <= FLAT).all()) for axis in (0, 1))
 
 
 def agreed(method: PairMatcher, points: NDArray[Any], first: NDArray[np.uint8], second: NDArray[np.uint8]) -> View:
@@ -339,6 +350,10 @@ def told(one: Matched, method: PairMatcher) -> dict[str, Any]:
 
 def advice(one: Matched, method: PairMatcher) -> list[str]:
     """What to try where nothing was found, the likeliest first."""
+    if one.flat:
+        names = " and ".join(Path(name).name for name in one.flat)
+        has = "has" if len(one.flat) == 1 else "have"
+        return [f"{names} {has} no texture, so that no point can be matched: take other pictures"]
     tips = []
     if one.shortest < 100:
         tips.append("a picture has fewer than 100 pixels a side: take a larger one")

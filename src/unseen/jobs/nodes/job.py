@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from unseen import encoders
 from unseen.data.class_file import class_space
+from unseen.data.class_gaps import gaps
 from unseen.data.classes import ClassSpace
 from unseen.data.domain import Domain
 from unseen.data.graph_summaries import Summarizer, write_summaries
@@ -25,6 +26,8 @@ from unseen.data.loaders.common import locate
 from unseen.data.loaders.text_graph import read_graph, read_links
 from unseen.data.text_graphs import Neighbourhoods, TextAttributedGraph, mean_of_neighbours, sample_subgraphs
 from unseen.data.typing import IntArray
+from unseen.encoders.two_tower import class_texts
+from unseen.encoders.unread import unread
 from unseen.files import read_json, recovered, sentence
 from unseen.jobs.nodes.grading import (
     answer_in_lines,
@@ -212,8 +215,12 @@ def classify_nodes(
     asked = None if links is None else _named_pairs(links, target)
     support = _shots(target, shots, seed)
     gone = hidden_edges(target, HIDDEN_EDGES, seed) if check_links else None
-    vectors = functools.partial(encoded, tower=encoders.get(encoder), memory={})
+    tower = encoders.get(encoder)
+    vectors = functools.partial(encoded, tower=tower, memory={})
     say(f"{size_of(target)}, {int((target.degrees == 0).sum()):,} nodes without a neighbour")
+    notes = noted(space, target, tower)
+    for line in notes:
+        say(line)
     taken = _by_class(target, support, shots, say)
     kept: Taught | None = None
     if folder is None:
@@ -228,7 +235,7 @@ def classify_nodes(
     scores |= simple_arms(x, mean_of_neighbours(target, x), named, target, support, seed)
     results: dict[str, Any] = {"nodes": len(target), "edges": len(target.edges), "shots": shots, "classes": space.names}
     results |= {"method": learner.card.slug, "shots_taken": taken, "encoder": encoder}
-    results["sampling"] = dataclasses.asdict(how)
+    results |= {"sampling": dataclasses.asdict(how), "notes": notes}
     results["graded"], results["chosen"] = grades_of(scores, target, support), chosen_of(scores, target, support)
     for line in answer_in_lines(results["graded"], results["chosen"]):
         say(line)
@@ -283,6 +290,13 @@ def _hidden_found(
 
 
 # -- what is read ------------------------------------------------------------------------------------------
+
+
+def noted(classes: ClassSpace, graph: TextAttributedGraph, tower: Any) -> list[str]:
+    """What is missing in what is said of classes, and what the encoder does not read of texts, in sentences."""
+    said = [f"classes: {gap}" for gap in gaps(classes)]
+    said += unread(tower, class_texts(classes, None)[0]).lines("classes")
+    return said + unread(tower, graph.texts.tolist()).lines("texts of nodes")
 
 
 def opened(graph: Graph, classes: ClassSpace | None) -> TextAttributedGraph:

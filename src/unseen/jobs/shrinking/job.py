@@ -21,6 +21,7 @@ from unseen.data.pairs import Pairs, read_captioned
 from unseen.data.samplers import tensor
 from unseen.encoders.prunable import prunable_towers
 from unseen.encoders.towers import TOWERS, ImageSide, TextSide, TextTokens, save_towers
+from unseen.encoders.unread import unread
 from unseen.evaluation.metrics.classification import accuracy
 from unseen.evaluation.metrics.retrieval import both_ways, both_ways_by_chance
 from unseen.methods.listing import of_kind
@@ -132,6 +133,8 @@ def shrink(
     preprocess: Any = encoder.preprocess
     learnt, asked, groups = _parted(own, held_out)
     say(f"{len(learnt)} pairs to learn from, {len(asked)} to ask about; {skipped} left out")
+    for line in (notes := unread(teacher.reader, own.right.x, encoder.name).lines()):
+        say(line)
     if len(asked) < FEW_ASKED:
         each = 100 / len(asked)
         say(f"recall of {len(asked)} pairs is coarse (each is {each:.1f} points): a larger `held_out` asks more")
@@ -164,6 +167,7 @@ def shrink(
         "stages": list(learner.stages_),
         "layers": list(learner.report_),
         "pairs": {"learnt": len(learnt), "asked": len(asked), "left out": skipped},
+        "notes": notes,
         **found,
         "seconds": {key: round(value, 2) for key, value in seconds.items()},
     }

@@ -166,13 +166,12 @@ def checked_sides(pairs: Pairs, frozen: str) -> Sides:
             f"pairs: the {frozen} side must hold vectors of the frozen tower, (n, d); it holds {still.kind}: encode it"
         )
     if not np.isfinite(x).all():
-        raise ValueError(
-            f"pairs: the {frozen} side must be finite; row {int(np.argwhere(~np.isfinite(x))[0][0])} is not"
-        )
+        raise ValueError(f"pairs: the {frozen} side must be finite; {_first(pairs, ~np.isfinite(x))} is not")
     vectors = tensor(still)
     norms = vectors.norm(dim=1)
     if not bool((norms > 0).all()):
-        raise ValueError(f"pairs: the {frozen} side holds a vector of length 0 in row {int(norms.argmin())}")
+        zero = _first(pairs, norms.numpy() == 0)
+        raise ValueError(f"pairs: the {frozen} side must hold vectors that are not 0; {zero} is 0")
     if moving.kind == "text":
         raise ValueError(f"pairs: the {OTHER[frozen]} side holds texts; encode it, or give the numbers of its tokens")
     table = moving.x
@@ -180,12 +179,19 @@ def checked_sides(pairs: Pairs, frozen: str) -> Sides:
         if table.dtype.kind not in "fiu":
             raise TypeError(f"pairs: the {OTHER[frozen]} side must hold numbers; got {table.dtype}")
         if not np.isfinite(table).all():
-            raise ValueError(f"pairs: the {OTHER[frozen]} side must be finite")
+            bad = _first(pairs, ~np.isfinite(table))
+            raise ValueError(f"pairs: the {OTHER[frozen]} side must be finite; {bad} is not")
     p = F.normalize(vectors, dim=1)
     for which, flat in ((frozen, vectors), (OTHER[frozen], None if isinstance(table, Lazy) else tensor(moving))):
         if flat is not None and bool((flat == flat[:1]).all()):
             raise ValueError(f"pairs: all samples of the {which} side are the same; nothing can be told apart by them")
     return Sides(p, moving)
+
+
+def _first(pairs: Pairs, bad: NDArray[np.bool_]) -> str:
+    """The first sample with something bad by its id, which stays its own where pairs are split."""
+    assert pairs.ids is not None
+    return f"sample {str(pairs.ids[int(np.argwhere(bad)[0][0])])!r}"
 
 
 def distinct(frozen: Tensor | None, trained: Domain, most: int) -> NDArray[np.int64]:
