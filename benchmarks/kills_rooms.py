@@ -229,7 +229,7 @@ def nodes(home: Path) -> Room:
         kept.append((NodesRun(table, None, told, method), (graph, places, said)))
 
     def write(place: Path, which: int) -> None:
-        _write(place, *kept[which])
+        _write(place, *kept[which], None)
 
     def read(place: Path) -> dict[str, Any]:
         GraphCLIP.load(place / "model")
