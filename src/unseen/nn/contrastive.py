@@ -146,14 +146,15 @@ def both_ways(
         Of more rows than this not all logits are held at once; 0 holds all.
     """
     all_p, all_q = parallel.gather(p), parallel.gather(q)
-
-    def direction(own: Tensor, others: Tensor, of: Callable[[slice], Tensor] | None) -> Tensor:
-        if rows and len(own) > rows:
-            return contrastive_in_parts(own, others, scale, of, rows)
-        return contrastive(scale * own @ others.T, None if of is None else of(slice(0, len(own))))
-
-    level = 0.0 if targets is None else row_entropy(targets(slice(0, min(len(p), ENTROPY_ROWS))))
-    return PairLoss(direction(p, all_q, targets), direction(q, all_p, back), level)
+    if rows and len(p) > rows:
+        level = 0.0 if targets is None else row_entropy(targets(slice(0, ENTROPY_ROWS)))
+        there = contrastive_in_parts(p, all_q, scale, targets, rows)
+        return PairLoss(there, contrastive_in_parts(q, all_p, scale, back, rows), level)
+    every = slice(0, len(p))
+    made = None if targets is None else targets(every)
+    other = made if back is targets else None if back is None else back(every)
+    level = 0.0 if made is None else row_entropy(made[:ENTROPY_ROWS])
+    return PairLoss(contrastive(scale * p @ all_q.T, made), contrastive(scale * q @ all_p.T, other), level)
 
 
 def supervised_contrast(
