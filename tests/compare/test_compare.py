@@ -166,6 +166,12 @@ def test_labels_as_support_are_learned_from_and_not_graded(tmp_path):
     assert sum(len(e) for e in ready.exams.values()) == 45
 
 
+def test_labels_for_learning_need_a_target() -> None:
+    for given in ({"labels": "support"}, {"labels": "split:0.5", "support": domain()}):
+        with pytest.raises(ValueError, match=r"target must be given: labels='(support|split:0.5)' says what its labels"):
+            prepare(source=domain(), **given)  # type: ignore[arg-type]
+
+
 def test_a_partly_labelled_target_is_support_and_unlabelled_rest():
     target = domain(shift=1.5, seed=1)
     y = np.where(np.arange(90) < 9, target.y, -1)

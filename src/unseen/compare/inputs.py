@@ -217,6 +217,8 @@ def prepare(
         the taxonomy, or the encoder knows no names where there is nothing else.
     """
     fraction = parse_labels(labels)
+    if fraction > 0 and target is None:
+        raise ValueError(f"target must be given: labels={labels!r} says what its labels are for")
     listed = class_space(classes)
     taught = given_model(model, listed, encoder, trust=trust)
     model = taught and taught.network
