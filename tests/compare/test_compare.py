@@ -168,7 +168,7 @@ def test_labels_as_support_are_learned_from_and_not_graded(tmp_path):
 
 def test_labels_for_learning_need_a_target() -> None:
     for given in ({"labels": "support"}, {"labels": "split:0.5", "support": domain()}):
-        with pytest.raises(ValueError, match=r"target must be given: labels='(support|split:0.5)' says what its labels"):
+        with pytest.raises(ValueError, match=r"target must be given: labels='(support|split:0.5)'"):
             prepare(source=domain(), **given)  # type: ignore[arg-type]
 
 
