@@ -92,3 +92,29 @@ def test_names_alone_name_sounds_by_a_clap(clap, tmp_path):
     assert {row["name"] for row in found.results["candidates"]} >= {"describe", "propagate-names"}
     again = unseen.Bundle.load(tmp_path / "run" / "model").predictions(sounds(3))
     assert set(again["class"]) <= {"dog", "rain"}
+
+
+def test_parts_of_the_time_tell_the_order_that_the_whole_loses():
+    t = np.arange(RATE) / RATE
+    low, high = (np.sin(2 * np.pi * hertz * t).astype(np.float32) for hertz in (300, 3000))
+    one, other = (log_mel_statistics(np.concatenate(order), 2).reshape(3, -1) for order in ((low, high), (high, low)))
+    assert one.shape == (3, 192)
+    np.testing.assert_array_equal(one[0], log_mel_statistics(np.concatenate([low, high])))
+    np.testing.assert_allclose(one[0, :48], other[0, :48], atol=0.1)  # means of bands; one frame has both tones
+    np.testing.assert_allclose(one[0, :48], one[1:, :48].mean(axis=0), atol=0.1)
+    np.testing.assert_allclose(one[1, :48], other[2, :48], atol=0.2)
+    assert one[1, :48].argmax() < one[2, :48].argmax()
+    assert np.isfinite(log_mel_statistics(low[:700], 8)).all()  # fewer frames than parts
+
+
+def test_spectra_of_parts_are_asked_for_by_name_and_are_other_features():
+    encoder = encoders.get("mel?parts=2")
+    domain = sounds(2)
+    found = encoder.encode(domain, cache=False).x
+    assert found.shape == (2, 3 * 192)
+    np.testing.assert_array_equal(found[:, :192], encoders.get("mel").encode(domain, cache=False).x)
+    assert encoder.preprocess.to_json()["parts"] == 2
+    assert "parts" not in encoders.get("mel").preprocess.to_json()  # saved models know it without
+    for wrong in ("0", "two", "65"):
+        with pytest.raises(ValueError, match=r"parts must be a whole number in \[1, 64\]"):
+            encoders.get(f"mel?parts={wrong}")

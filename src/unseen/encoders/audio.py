@@ -37,14 +37,23 @@ from unseen.encoders.text import TextPreprocess, silently
 from unseen.encoders.two_tower import TwoTowerEncoder, name_and_description
 from unseen.runtime import track
 
+MOST_PARTS = 64
+"""Of a sound's time that its spectra are told of."""
+
 
 class SpectraPreprocess:
-    """From sounds to what their spectra hold, (b, 192): the mean over the parts in which there is something to hear."""
+    """From sounds to what their spectra hold: the mean over the windows in which there is something to hear.
+
+    With more `parts`, so many equal ones of each window are told, too; see `log_mel_statistics`.
+    """
 
     kind: Kind = "audio"
 
+    def __init__(self, parts: int = 1) -> None:
+        self.parts = parts
+
     def __call__(self, samples: Sequence[Sound]) -> Tensor:
-        """One batch, float32 (b, 192)."""
+        """One batch, float32 (b, 192), or (b, 192 x (1 + parts)) of more than one part."""
         return torch.from_numpy(np.stack([self._statistics(sound) for sound in samples]))
 
     def groups(self, samples: Any) -> IntArray:
@@ -53,13 +62,13 @@ class SpectraPreprocess:
 
     def to_json(self) -> dict[str, Any]:
         """How spectra are made."""
-        return {"kind": self.kind, "rate": RATE, "frame": FRAME, "hop": HOP, "bands": BANDS, "lowest": LOWEST,
+        told = {"kind": self.kind, "rate": RATE, "frame": FRAME, "hop": HOP, "bands": BANDS, "lowest": LOWEST,
                 "deepest": DEEPEST}  # fmt: skip
+        return told if self.parts == 1 else {**told, "parts": self.parts}
 
-    @staticmethod
-    def _statistics(sound: Sound) -> NDArray[np.float32]:
-        parts = audible(resampled(sound.wave, sound.rate, RATE), RATE)
-        return np.mean([log_mel_statistics(part) for part in parts], axis=0, dtype=np.float32)
+    def _statistics(self, sound: Sound) -> NDArray[np.float32]:
+        heard = audible(resampled(sound.wave, sound.rate, RATE), RATE)
+        return np.mean([log_mel_statistics(part, self.parts) for part in heard], axis=0, dtype=np.float32)
 
 
 class WavePreprocess:
@@ -150,8 +159,12 @@ class _Said(nn.Module):
 
 
 def build_mel(request: Request) -> Encoder:
-    """Spectra alone: 192 features of a sound."""
-    return SoundEncoder(name=request.name, module=nn.Identity(), preprocess=SpectraPreprocess(), precision="fp32")
+    """Spectra alone: 192 features of a sound, and as many of each of its ``parts``."""
+    told = request.options.get("parts", "1")
+    if not told.isdecimal() or not 1 <= int(told) <= MOST_PARTS:
+        raise ValueError(f"encoder {request.name!r}: parts must be a whole number in [1, {MOST_PARTS}]; got {told!r}")
+    spectra = SpectraPreprocess(int(told))
+    return SoundEncoder(name=request.name, module=nn.Identity(), preprocess=spectra, precision="fp32")
 
 
 def build_clap(request: Request) -> TwoTowerEncoder:

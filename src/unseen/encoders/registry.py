@@ -117,8 +117,10 @@ SCHEMES: Mapping[str, Scheme] = {
     "mel": Scheme(
         "mel",
         ("audio",),
-        "sounds by their spectra: level, spread, change and peaks of 48 mel bands; no network, no download",
+        "sounds by their spectra: level, spread, change and peaks of 48 mel bands, with parts=4 of each quarter of the "
+        "time, too; no network, no download",
         "audio:build_mel",
+        ("parts",),
         licence="none is needed",
         dim=192,
     ),

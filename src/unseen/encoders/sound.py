@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -273,17 +274,28 @@ class _Mel:
 _MEL = _Mel.make()
 
 
-def log_mel_statistics(wave: NDArray[np.float32]) -> FloatArray:
-    """What a small space hears: of each mel band's log power mean, spread, change and how it peaks, (4 x bands,)."""
+def log_mel_statistics(wave: NDArray[np.float32], parts: int = 1) -> FloatArray:
+    """What a small space hears: of each mel band's log power mean, spread, change and how it peaks, (4 x bands,).
+
+    With more `parts`, as many equal ones of the time follow the whole, each told in the same way: the order of what is
+    heard is then not lost, (4 x bands x (1 + parts),).
+    """
     padded = np.pad(wave, (0, max(0, FRAME + HOP - len(wave))))
     frames = np.lib.stride_tricks.sliding_window_view(padded, FRAME)[::HOP]
     power = np.abs(np.fft.rfft(frames * np.hanning(FRAME).astype(np.float32), axis=1)) ** 2
     bands = np.log10(power @ _MEL.filters.T + 1e-20)
     bands = np.maximum(bands - bands.max(), -DEEPEST)  # how loud it is says little of what it is
+    told = [_statistics(bands)]
+    if parts > 1:
+        edges = np.linspace(0, len(bands), parts + 1)
+        whole = [(int(low), max(int(high), int(low) + 2)) for low, high in itertools.pairwise(edges)]
+        told += [_statistics(bands[min(low, len(bands) - 2) : high]) for low, high in whole]
+    return np.concatenate(told).astype(np.float32)
+
+
+def _statistics(bands: NDArray[Any]) -> NDArray[Any]:
     change = np.abs(np.diff(bands, axis=0)).mean(axis=0)
-    return np.concatenate([bands.mean(axis=0), bands.std(axis=0), change, np.percentile(bands, 95, axis=0)]).astype(
-        np.float32
-    )
+    return np.concatenate([bands.mean(axis=0), bands.std(axis=0), change, np.percentile(bands, 95, axis=0)])
 
 
 def _mapped(x: NDArray[Any], y: NDArray[Any], penalty: float) -> NDArray[Any]:
