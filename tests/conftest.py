@@ -11,6 +11,7 @@ import gc
 import importlib.metadata
 import math
 import os
+import re
 import sys
 import time
 import types
@@ -132,7 +133,10 @@ def pytest_collection_modifyitems(config: Any, items: list[Any]) -> None:
     for item in items:
         if named & {item.nodeid.partition("[")[0], item.nodeid.partition("::")[0]}:
             item.add_marker(pytest.mark.full)
-    part, parts = map(int, config.getoption("--part").split("/"))
+    told = config.getoption("--part")
+    if not re.fullmatch(r"[1-9]\d*/[1-9]\d*", told):
+        raise pytest.UsageError(f"--part must be such as 3/12; got {told!r}")
+    part, parts = map(int, told.split("/"))
     if parts > 1:
         own = [zlib.crc32(item.nodeid.encode()) % parts == part - 1 for item in items]
         config.hook.pytest_deselected(items=[item for item, mine in zip(items, own) if not mine])

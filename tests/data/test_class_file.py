@@ -43,6 +43,14 @@ def test_semicolons_and_decimal_commas_are_read(tmp_path):
     space = read_classes(write(tmp_path, "name;description;size\nfly;small, with wings;0,5\ndog;it barks;1.200,5\n"))
     assert space.descriptions == ("small, with wings", "it barks")
     assert space.attributes.tolist() == [[0.5], [1200.5]]
+    words = read_classes(write(tmp_path, "name;attribute;object;label\nm;red, dark;cup;1,5\nn;blue;cup;2,5\n"))
+    assert any("red, dark" in name for name in words.attribute_names)
+
+
+def test_a_line_of_blanks_and_a_separator_at_the_end_of_the_first_line_hide_nothing(tmp_path):
+    with pytest.raises(ValueError, match="more cells than its first line has names"):
+        read_classes(write(tmp_path, "name,description\n   \na,one,x\nb,two,y\n"))
+    assert read_classes(write(tmp_path, "name,description,\na,one,\nb,two,\n")).descriptions == ("one", "two")
 
 
 def test_names_alone(tmp_path):

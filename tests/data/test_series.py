@@ -387,6 +387,14 @@ def test_a_table_may_be_separated_by_another_mark(tmp_path: Path, mark: str) -> 
     np.testing.assert_array_equal(x[:, 0], np.arange(1, 11) + 0.5)
 
 
+def test_decimal_commas_that_come_late_and_points_beside_them_are_numbers(tmp_path: Path) -> None:
+    early = [f"2023-{m:02d}-{d:02d};1.5;0" for m in (10, 11) for d in range(1, 31)]
+    late = [f"2023-12-{d:02d};1.5;0,5" for d in range(1, 21)]
+    series = read_series(written(tmp_path, "\n".join(["time;temp;rain", *early, *late])), step="D")
+    assert series.x[0].shape[1] == 2
+    assert float(np.asarray(series.x[0])[-1, 1]) == 0.5
+
+
 def test_semicolons_do_not_need_decimal_commas(tmp_path: Path) -> None:
     rows = [f"{day:02d}.01.2024;{day}.5" for day in range(1, 21)]
     series = read_series(written(tmp_path, "\n".join(["Datum;load", *rows])))

@@ -29,6 +29,8 @@ from unseen.data.duplicates import Leakage
 from unseen.data.ontology import Ontology
 from unseen.data.taxonomies import Taxonomy
 from unseen.encoders.defaults import encoder_of, why_default
+from unseen.encoders.two_tower import class_texts
+from unseen.encoders.unread import unread
 from unseen.evaluation.exam import Exam
 from unseen.scale import Engine, cluster
 from unseen.verification.seals import sealed_ids, without_sealed
@@ -116,6 +118,20 @@ class Inputs:
         """Of the features that methods learn from, where they are columns of tables."""
         parts = (self.source, self.support, self.target)
         return next((part.feature_names for part in parts if part is not None and part.feature_names), ())
+
+    @functools.cached_property
+    def unread(self) -> list[str]:
+        """What the encoder does not read of texts and of what is said of classes, in sentences."""
+        tower = self.encoder
+        if tower is None or "text" not in tower.kinds:
+            return []
+        lines = []
+        for role, part in self.raw.items():
+            if part.kind == "text":
+                lines += [f"{role.replace('_', ' ')}: {line}" for line in unread(tower, part.x).lines()]
+        if self.described or self.shared_space:
+            lines += unread(tower, class_texts(self.classes, None)[0]).lines("classes")
+        return lines
 
     @property
     def named(self) -> bool:

@@ -10,8 +10,6 @@ import numpy as np
 from unseen.compare.inputs import Inputs
 from unseen.compare.names import some
 from unseen.data.class_gaps import gaps
-from unseen.encoders.two_tower import class_texts
-from unseen.encoders.unread import unread
 from unseen.report.words import SPACE, columns_told, count, samples
 
 
@@ -97,22 +95,8 @@ def cautions(inputs: Inputs) -> list[str]:
         )
     if _leaves_names_unread(inputs):
         lines.append("the names of the classes are not read: give classes=... to have them compared with the texts")
-    lines += _unread(inputs)
+    lines += inputs.unread
     return [line.replace(SPACE, " ") for line in lines]
-
-
-def _unread(inputs: Inputs) -> list[str]:
-    """What the encoder does not read of texts and of what is said of classes."""
-    tower = inputs.encoder
-    if tower is None or "text" not in tower.kinds:
-        return []
-    lines = []
-    for role, part in inputs.raw.items():
-        if part.kind == "text":
-            lines += [f"{role.replace('_', ' ')}: {line}" for line in unread(tower, part.x).lines()]
-    if inputs.described or inputs.shared_space:
-        lines += unread(tower, class_texts(inputs.classes, None)[0]).lines("classes")
-    return lines
 
 
 def unlabelled_classes(inputs: Inputs) -> list[str]:

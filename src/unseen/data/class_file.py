@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from unseen.data.classes import ClassSpace
-from unseen.data.delimited import SAMPLE, form_of, plain_number, read_rows
+from unseen.data.delimited import SAMPLE, form_of, plain_cell, read_rows
 from unseen.data.label_metrics import LabelMetric
 from unseen.data.loaders.common import find_column, locate
 from unseen.data.reading import open_file, read_bytes
@@ -200,9 +200,9 @@ def _read_csv(fs: Any, file: str, suffix: str) -> tuple[list[dict[str, Any]], li
     except (ValueError, RecursionError, MemoryError) as error:
         raise ValueError(f"{file} cannot be read as a table: {sentence(error)}") from error
     if form.decimal == ",":
-        attributes = [header for header in frame.columns if header.casefold() not in (*_NAMES, *_RESERVED)]
-        plain = frame[attributes].map(plain_number)
-        frame[attributes] = frame[attributes].where(plain == "?", plain)
+        key = find_column(list(frame.columns), None, "name", _NAMES)
+        attributes = [header for header in frame.columns if header != key and header.casefold() not in _RESERVED]
+        frame[attributes] = frame[attributes].map(plain_cell)
     return [dict(zip(frame.columns, row)) for row in frame.to_numpy().tolist()], list(frame.columns)
 
 

@@ -47,7 +47,9 @@ class Form:
     names: bool = True
 
 
-def form_of(content: bytes, suffix: str, separators: Sequence[str] = SEPARATORS) -> Form:
+def form_of(
+    content: bytes, suffix: str, separators: Sequence[str] = SEPARATORS, quoting: int = csv.QUOTE_MINIMAL
+) -> Form:
     """The form of a file that begins with `content`: tabs in `.tsv`, else what its header and first rows agree on.
 
     Numbers have a decimal comma where cells are divided by semicolons, some have one and none a decimal point.
@@ -55,7 +57,7 @@ def form_of(content: bytes, suffix: str, separators: Sequence[str] = SEPARATORS)
     text = content[:SAMPLE].decode("utf-8-sig", errors="replace")
     if len(content) >= SAMPLE:
         text = text[: text.rfind("\n") + 1] or text
-    rows = {separator: _rows(text, separator) for separator in {*separators, "\t"}}
+    rows = {separator: _rows(text, separator, quoting) for separator in {*separators, "\t"}}
     bare = re.sub(r'"[^"]*"', "", text.partition("\n")[0])
     likely = max(separators, key=lambda one: (*_agreement(rows[one]), bare.count(one)))
     separator = "\t" if suffix == ".tsv" else likely
@@ -66,14 +68,14 @@ def form_of(content: bytes, suffix: str, separators: Sequence[str] = SEPARATORS)
     return Form(separator, decimal, beyond, beyond > 0 or not _is_row(header, below, decimal))
 
 
-def read_delimited(file: IO[bytes], suffix: str, separators: Sequence[str] = SEPARATORS, **told: Any) -> pd.DataFrame:
+def read_delimited(file: IO[bytes], suffix: str, *, quoting: int = csv.QUOTE_MINIMAL, **told: Any) -> pd.DataFrame:
     """The rows of a CSV in whatever form; `told` is what pandas is told besides (see `read_rows`)."""
-    form = form_of(file.read(SAMPLE), suffix, separators)
-    return read_rows(file, form, **told)
+    form = form_of(file.read(SAMPLE), suffix, quoting=quoting)
+    return read_rows(file, form, quoting=quoting, **told)
 
 
 def read_rows(file: IO[bytes], form: Form, **told: Any) -> pd.DataFrame:
-    """The rows of a CSV of a known form; a separator at the end of lines adds no column.
+    """The rows of a CSV of a known form; a separator at the end of lines, the first one too, adds no column.
 
     Raises
     ------
@@ -85,8 +87,10 @@ def read_rows(file: IO[bytes], form: Form, **told: Any) -> pd.DataFrame:
     told = {"sep": form.separator, "decimal": form.decimal, "encoding": "utf-8-sig", "index_col": False, **told}
     file.seek(0)
     if not form.beyond:
-        return pd.read_csv(file, **told)
-    headers = headers_of(file, form)
+        frame = pd.read_csv(file, **told)
+        nameless = [name for name in frame.columns if str(name).startswith("Unnamed: ")]
+        return frame.drop(columns=[name for name in nameless if (frame[name].isna() | (frame[name] == "")).all()])
+    headers = headers_of(file, form, told.get("quoting", csv.QUOTE_MINIMAL))
     beyond = [f"beyond {i}" for i in range(form.beyond)]
     file.seek(0)
     frame = pd.read_csv(file, header=0, names=[*headers, *beyond], **told)
@@ -95,12 +99,12 @@ def read_rows(file: IO[bytes], form: Form, **told: Any) -> pd.DataFrame:
     return frame[headers]
 
 
-def headers_of(file: IO[bytes], form: Form) -> list[str]:
+def headers_of(file: IO[bytes], form: Form, quoting: int = csv.QUOTE_MINIMAL) -> list[str]:
     """Names of the columns."""
     import pandas as pd
 
     file.seek(0)
-    told: dict[str, Any] = {"sep": form.separator, "encoding": "utf-8-sig", "index_col": False}
+    told: dict[str, Any] = {"sep": form.separator, "encoding": "utf-8-sig", "index_col": False, "quoting": quoting}
     return [str(name) for name in pd.read_csv(file, nrows=0, **told).columns]
 
 
@@ -158,12 +162,12 @@ def _is_number(cell: str, decimal: str) -> bool:
     return cell.casefold() in ("", "?", "na", "n/a", "nan", "null", "none") or _number(cell, decimal) is not None
 
 
-def _rows(text: str, separator: str) -> list[list[str]]:
+def _rows(text: str, separator: str, quoting: int) -> list[list[str]]:
     """The header and the first rows as cells; what is quoted may hold separators and line breaks."""
     rows: list[list[str]] = []
     try:
-        for row in csv.reader(io.StringIO(text, newline=""), delimiter=separator):
-            rows += [row] if row else []
+        for row in csv.reader(io.StringIO(text, newline=""), delimiter=separator, quoting=quoting):  # type: ignore[arg-type]
+            rows += [row] if len(row) > 1 or "".join(row).strip() else []
             if len(rows) > ROWS:
                 break
     except csv.Error:  # a part that cannot be told: what was read of it counts
@@ -187,6 +191,11 @@ def _has_commas(cells: Sequence[str]) -> bool:
 
 def _is_grouped_fraction(cell: str) -> bool:
     return "," in cell and _GROUPED.fullmatch(cell) is not None
+
+
+def plain_cell(cell: str) -> str:
+    """A cell of a file with decimal commas: a number as it is written with a point, anything else as it is."""
+    return cell if _number(cell, ",") is None else plain_number(cell)
 
 
 def plain_number(cell: str) -> str:

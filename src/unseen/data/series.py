@@ -14,7 +14,7 @@ from typing import IO, TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from unseen.data.delimited import SEPARATORS, read_delimited
+from unseen.data.delimited import SAMPLE, SEPARATORS, form_of, read_rows
 from unseen.data.domain import Domain, Lazy
 from unseen.data.reading import read_parquet
 from unseen.data.time_grid import (
@@ -341,7 +341,9 @@ def _read_csv(file: IO[bytes], suffix: str, called: str) -> pd.DataFrame:
     import pandas as pd
 
     try:
-        return restored_table(read_delimited(file, suffix, (*SEPARATORS, "|")))
+        form = form_of(file.read(SAMPLE), suffix, (*SEPARATORS, "|"))
+        decimal = "," if form.separator == ";" else "."  # columns with points are read as well
+        return restored_table(read_rows(file, form, decimal=decimal))
     except pd.errors.EmptyDataError as error:
         raise ValueError(f"{called} holds no rows") from error
     except pd.errors.ParserError as error:

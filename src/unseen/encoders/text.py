@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import re
 import threading
 from collections.abc import Iterator, Sequence
 from functools import partial
@@ -19,6 +20,9 @@ from unseen.encoders.base import Encoder
 from unseen.encoders.registry import Request, online
 from unseen.nn.dual_encoder import SPACE
 
+MARKS = 4
+"""Tokens of a text at most that stand for none of its bytes, such as those of its beginning and end."""
+_LATIN = re.compile("[0-9A-Za-z]")
 SHORTEST = 16
 """Tokens of the shortest batch; longer ones have 32, 64, 128, ... up to the network's limit."""
 
@@ -73,11 +77,20 @@ class TextPreprocess:
 
     def cuts(self, samples: Sequence[Any]) -> list[bool]:
         """Which texts are longer than it reads."""
-        return [len(ids) > self.limit for ids in self._tokenize(samples, whole=True)]
+        texts = [str(sample) for sample in samples]
+        long = [
+            i for i, text in enumerate(texts) if len(text.encode()) + MARKS > self.limit
+        ]  # a token has a byte or more
+        cut = {i for i, ids in zip(long, self._tokenize([texts[i] for i in long], whole=True)) if len(ids) > self.limit}
+        return [i in cut for i in range(len(texts))]
 
     def unspelt(self, samples: Sequence[Any]) -> list[bool]:
         """Which texts are nothing to it but unknown tokens."""
-        return unknown_alone(self.tokenizer, self._tokenize(samples))
+        texts = [str(sample) for sample in samples]
+        odd = [i for i, text in enumerate(texts) if not _LATIN.search(text)]
+        unknown = unknown_alone(self.tokenizer, self._tokenize([texts[i] for i in odd]))
+        found = {i for i, alone in zip(odd, unknown) if alone}
+        return [i in found for i in range(len(texts))]
 
     def to_json(self) -> dict[str, Any]:
         """Which tokenizer, and where it cuts."""
@@ -85,6 +98,8 @@ class TextPreprocess:
 
     def _tokenize(self, samples: Any, whole: bool = False) -> list[list[int]]:
         texts = [str(sample) for sample in samples]
+        if not texts:
+            return []
         most: dict[str, Any] = {"truncation": False} if whole else {"truncation": True, "max_length": self.limit}
         with self._turn:  # a fast tokenizer cannot be used by two threads at once
             return self.tokenizer(texts, **most, verbose=False)["input_ids"]

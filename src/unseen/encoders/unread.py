@@ -6,6 +6,9 @@ import dataclasses
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+PART = 1000
+"""Texts that are numbered at once."""
+
 
 @dataclasses.dataclass(frozen=True)
 class Unread:
@@ -70,4 +73,6 @@ def which(reader: Any, what: str, texts: Sequence[str]) -> list[bool]:
     tower = getattr(reader, "text", reader)
     tokens = getattr(tower, "preprocess", tower)
     ask = getattr(getattr(tokens, "reader", tokens), what, None)
-    return [False] * len(texts) if ask is None or not texts else ask(texts)
+    if ask is None:
+        return [False] * len(texts)
+    return [told for start in range(0, len(texts), PART) for told in ask(texts[start : start + PART])]

@@ -222,6 +222,10 @@ def test_texts_beside_numbers_that_only_tell_rows_apart_are_texts(tmp_path):
     assert domain.x[3] == "hello world 3"
     known = load(write(tmp_path, f"Nr;Satz;label\n{rows}"), features=("Nr",))
     assert known.feature_names == ("Nr",)
+    assert (
+        load(write(tmp_path, "Nr;Satz;label\n7;good day;a\n21;good night;b\n")).kind == "text"
+    )  # whatever stands in it
+    assert load(write(tmp_path, "year;city;label\n2001;Rome;a\n2002;Oslo;b\n")).feature_names == ("year",)
 
 
 def test_rows_with_more_cells_than_names_are_refused(tmp_path):

@@ -136,6 +136,10 @@ def test_concepts_and_captions_are_read_whatever_stands_between_cells(tmp_path: 
     (tmp_path / "said.csv").write_text('image;caption\n1.png;"a dog; a cat, too"\n2.png;a cat\n')
     said = [text for piece in Captions(tmp_path / "said.csv") for text in piece.to_pylist()]
     assert said == ["a dog; a cat, too", "a cat"]
+    (tmp_path / "e.csv").write_text("concept;score\ncat;0,5\n")
+    assert read_concepts(tmp_path / "e.csv").score.tolist() == [0.5]
+    (tmp_path / "q.tsv").write_text('concept\tscore\ncat\t1\n"dog\t2\n')
+    assert read_concepts(tmp_path / "q.tsv").concept.tolist() == ["cat", '"dog']
     assert read_concepts("rain").concept.tolist() == ["rain"]
     with pytest.raises(FileNotFoundError, match=r"there is no rain\.csv"):
         read_concepts("rain.csv")

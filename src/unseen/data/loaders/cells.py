@@ -107,6 +107,15 @@ def _can_be_number(value: Any) -> bool:
     return isinstance(value, (str, int, float, np.number, decimal.Decimal)) and not isinstance(value, bool)
 
 
+def is_called_as_rows(name: str) -> bool:
+    """Whether a column is called as one that tells rows apart, whatever stands in it."""
+    return _last_word(name) in ROW_WORDS | COUNT_WORDS
+
+
+def _last_word(name: str) -> str:
+    return (_WORD.findall(name) or [""])[-1].casefold()
+
+
 def names_rows(name: str, column: Column) -> bool:
     """Whether numbers only tell rows apart: whole ones, all different, that count or are called a number, id or key."""
     values = column.values
@@ -116,6 +125,6 @@ def names_rows(name: str, column: Column) -> bool:
         return False
     if re.fullmatch(r"f\d+", name):  # as features are written that have no names
         return False
-    last = (_WORD.findall(name) or [""])[-1].casefold()
+    last = _last_word(name)
     counts = np.ptp(values) + 1 == len(values)
     return bool((np.diff(values) == 1).all()) or last in ROW_WORDS or bool(counts and last in COUNT_WORDS)

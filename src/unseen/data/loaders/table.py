@@ -20,7 +20,7 @@ from unseen.data.domain import Domain, Lazy, Skipped
 from unseen.data.feature_names import MOST, listed
 from unseen.data.images import IMAGE_SUFFIXES, image_files, verify
 from unseen.data.labels import encode_labels
-from unseen.data.loaders.cells import EMPTY, Column, column_of, names_rows
+from unseen.data.loaders.cells import EMPTY, Column, column_of, is_called_as_rows, names_rows
 from unseen.data.loaders.common import (
     ABOVE,
     ID_COLUMNS,
@@ -207,14 +207,10 @@ def _features(name: str, headers: list[str], roles: _Roles, form: Form, features
 
 def _without_numbers_of_rows(columns: dict[str, Column], features: Sequence[str]) -> dict[str, Column]:
     """Columns without numbers that only tell rows apart, unless they are `features`, or all that there are."""
-    out = _numbers_of_rows(columns, features)
+    out = [name for name, found in columns.items() if name not in features and names_rows(name, found)]
     if set(out) == _of_numbers(columns):
         return columns
     return {name: Column(why="a number of each row") if name in out else found for name, found in columns.items()}
-
-
-def _numbers_of_rows(columns: Mapping[str, Column], features: Sequence[str]) -> list[str]:
-    return [name for name, found in columns.items() if name not in features and names_rows(name, found)]
 
 
 def _of_numbers(columns: Mapping[str, Column]) -> set[str]:
@@ -466,7 +462,7 @@ def _called(column: pd.Series[Any], times: Sequence[NDArray[np.float64]]) -> lis
 def _guess_strings(
     frame: pd.DataFrame, columns: Mapping[str, Column], features: Sequence[str]
 ) -> tuple[str | None, str | None]:
-    """The one path column or the one text column among those not taken, if only numbers of rows stand beside."""
+    """The one path column or the one text column among those not taken, beside nothing but what is called a number."""
     strings = [column for column, found in columns.items() if found.values is None and found.why != "empty"]
     for column in strings:
         known = IMAGE_SUFFIXES | VIDEO_SUFFIXES | frozenset(SOUND_SUFFIXES)
@@ -476,9 +472,9 @@ def _guess_strings(
     free = [column for column in strings if column.casefold() not in NO_FEATURES]
     if len(free) != 1:
         return None, None
-    numbers, of_rows = _of_numbers(columns), set(_numbers_of_rows(columns, features))
-    is_text = not numbers or (numbers == of_rows and columns[free[0]].why == "text")
-    return None, free[0] if is_text else None
+    numbers = _of_numbers(columns)
+    of_rows = columns[free[0]].why == "text" and all(n not in features and is_called_as_rows(n) for n in numbers)
+    return None, free[0] if of_rows or not numbers else None
 
 
 SHORT = 200

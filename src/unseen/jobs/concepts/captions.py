@@ -20,7 +20,7 @@ import pyarrow.parquet as pq
 from unseen.curation.captions import HOW, read_captions
 from unseen.curation.collection import Collection
 from unseen.curation.samples import pictures_of
-from unseen.data.delimited import SAMPLE, form_of, read_delimited
+from unseen.data.delimited import SAMPLE, Form, form_of, plain_cell, read_delimited
 from unseen.data.reading import read_parquet
 from unseen.data.spans import opened, spans, text_lines
 from unseen.files import reads, walk
@@ -160,8 +160,7 @@ class Captions:
 
     @functools.cached_property
     def _separator(self) -> str:
-        with self.path.open("rb") as file:
-            return form_of(file.read(SAMPLE), self.path.suffix).separator
+        return _form(self.path).separator
 
     def _csv_names(self, size: int) -> list[str]:
         """From the first bytes, which must hold a row."""
@@ -344,14 +343,23 @@ def read_concepts(path: str | os.PathLike[str], score: str | None = None) -> pd.
 # -- tags --------------------------------------------------------------------------------------------------
 
 
+def _form(path: Path) -> Form:
+    """How a table is written: quotes are letters where cells stand between tabs."""
+    with path.open("rb") as file:
+        return form_of(file.read(SAMPLE), path.suffix, quoting=_quoting(path))
+
+
+def _quoting(path: Path) -> int:
+    return csv.QUOTE_NONE if path.suffix == ".tsv" else csv.QUOTE_MINIMAL
+
+
 @reads("a table of texts", "write it anew as CSV")
 def read_texts(path: Path) -> pd.DataFrame:
     """A table whose cells are text as it stands there: "0001" keeps its zeros, "NA" and "null" are words."""
     with path.open("rb") as file:
         if path.suffix == ".parquet":
             return read_parquet(file).to_pandas()
-        quoting = csv.QUOTE_NONE if path.suffix == ".tsv" else csv.QUOTE_MINIMAL
-        return read_delimited(file, path.suffix, quoting=quoting, dtype=str, keep_default_na=False)
+        return read_delimited(file, path.suffix, quoting=_quoting(path), dtype=str, keep_default_na=False)
 
 
 def _numbers(column: pd.Series[Any], path: Path) -> pd.Series[Any]:
@@ -359,6 +367,8 @@ def _numbers(column: pd.Series[Any], path: Path) -> pd.Series[Any]:
     import pandas as pd
 
     stripped = column.map(lambda v: v.strip() if isinstance(v, str) else v).replace("", np.nan)
+    if path.suffix in (".csv", ".tsv") and _form(path).decimal == ",":
+        stripped = stripped.map(lambda v: plain_cell(v) if isinstance(v, str) else v)
     found = pd.to_numeric(stripped, errors="coerce").astype(float)
     wrong = found.isna() & stripped.notna() & (stripped.astype(str).str.lower() != "nan")
     if wrong.any():
