@@ -168,7 +168,10 @@ def test_the_picture_that_asks_is_no_answer_of_an_index(
             seen.append(query)
             scores = x @ query.terms[0].value
             rows = np.argsort(-scores)[: query.k].tolist()
-            hits = [SimpleNamespace(row=row, similarity=scores[row], columns={"uid": f"u{row}"}) for row in rows]
+            hits = [
+                SimpleNamespace(row=row, similarity=scores[row], columns={"uid": f"u{row}", "url": f"p/{row}.png"})
+                for row in rows
+            ]
             return SimpleNamespace(hits=hits, rows=rows, seconds=0.0)
 
     monkeypatch.setattr("unseen.curation.retrieval.RetrievalService.open", lambda *args, **kwargs: Service())
@@ -180,6 +183,7 @@ def test_the_picture_that_asks_is_no_answer_of_an_index(
     said, _ = find(tmp_path / "curated", text="on blue", encoder=encoder, top=5)
     assert len(said) == 5
     assert not seen[1].deduplicate
+    assert said[0].url == f"p/{said[0].place}.png"
 
 
 def test_a_benchmark_is_built_from_a_table_and_every_way_is_compared(encoder: str, tmp_path: Path) -> None:

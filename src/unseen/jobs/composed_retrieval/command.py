@@ -61,7 +61,7 @@ def find(
     for note in about["notes"]:
         say(note)
     for one in found:
-        typer.echo(f"{one.score:.3f}  {one.id}")
+        typer.echo(f"{one.score:.3f}  {one.id}  {one.url}".rstrip())
     say(f"{about['mode']}: {about['size']:,} {about['what']} searched in {1000 * about['seconds']:.0f} ms")
 
 

@@ -190,11 +190,12 @@ def graded(composer: Composer, x: NDArray[np.float32], templates: Sequence[Templ
 
 @dataclasses.dataclass(frozen=True)
 class Found:
-    """A picture that was found, its place in the collection, and its cosine with the query."""
+    """A picture that was found, its place in the collection, its cosine with the query, and where it came from."""
 
     id: str
     place: int
     score: float
+    url: str = ""
 
 
 def find(
@@ -479,5 +480,8 @@ def _in_index(
     rows = np.array(results.rows, dtype=np.int64)
     same = _same(service.indices["image"].vectors.take(rows), itself, float(np.finfo(np.float16).eps))
     kept = [hit for hit, own in zip(results.hits, same) if not own][:top]
-    found = [Found(str(hit.columns.get("uid", hit.row)), hit.row, float(hit.similarity)) for hit in kept]
+    found = [
+        Found(str(hit.columns.get("uid", hit.row)), hit.row, float(hit.similarity), str(hit.columns.get("url") or ""))
+        for hit in kept
+    ]
     return found, results.seconds, len(service), int(same.sum())
