@@ -268,6 +268,7 @@ DOORS = {
     "data/reading.py": "the doors themselves",
     "data/archive.py": "the doors themselves",
     "data/architectures.py": "decorated by `reads`",
+    "data/delimited.py": "files that are open, for those who are decorated by `reads`",
     "data/series.py": "decorated by `reads`",
     "data/class_file.py": "decorated by `reads`",
     "data/sounds.py": "the door of sounds",

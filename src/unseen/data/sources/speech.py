@@ -82,8 +82,9 @@ def spoken(sentences: Sequence[str], voices: Sequence[Voice]) -> Domain:
     for voice in voices:
         language, plus, variant = voice.name.partition("+")
         if language not in known["languages"] or (plus and variant not in known["variants"]):
-            lists = "`espeak-ng --voices` and `espeak-ng --voices=variant` list them"
-            raise ValueError(f"voices: espeak-ng has no {voice.name!r}; {lists}")
+            raise ValueError(
+                f"voices: espeak-ng has no {voice.name!r}; its help says how it lists languages and variants"
+            )
     items = [(sentence, voice) for sentence in sentences for voice in voices]
     return Domain(
         x=Lazy(items, _said, lambda item: hashlib.sha256(f"{version}\n{item[1]}\n{item[0]}".encode()).hexdigest()),
