@@ -23,6 +23,7 @@ from unseen.evaluation.metrics.retrieval import recall_at, structure_correlation
 from unseen.methods.multimodal.attached import Attached
 from unseen.methods.multimodal.cwcl import CWCL
 from unseen.methods.multimodal.ridge_map import RidgeMap
+from unseen.nn.logistic import fit_logistic
 
 SHARPENED: Mapping[str, Any] = CWCL.card.presets["sharpened"]
 VENDORS = {
@@ -236,7 +237,8 @@ def intents(case: str, seed: int) -> Result:
 
     New sentences by new voices are asked about. `accuracy` is zero-shot by the names of intents none of whose sentences
     were learnt from, `seen` by those of intents that were; `recall` how often speech of such a new intent finds its
-    sentence among the first five, `structure` the correlation of its cosines with those of the sentences.
+    sentence among the first five, `structure` the correlation of its cosines with those of the sentences. The arm
+    "labels" is no transfer: a logistic regression on the same features that is told the intents which were learnt.
     """
     split, _, part = case.split()
     world = spoken.world(split, int(part))
@@ -248,7 +250,12 @@ def intents(case: str, seed: int) -> Result:
         method.fit(pairs=world.learn)
         asked = [method.transform(pairs.left).numpy() for pairs in (world.unseen, world.seen)]
         table[arm] = {**_answered(world, *asked), "level": getattr(method, "row_entropy_", 0.0)}
+    head = fit_logistic(
+        torch.as_tensor(world.learn.left.x), world.learn.columns["label"], len(world.seen_classes), C=0.01
+    )
+    guess = head(torch.as_tensor(world.seen.left.x)).argmax(dim=1).numpy()
     return table | {
+        "labels": {"seen": float((guess == world.seen.columns["label"]).mean())},
         "text itself": _answered(world, unit(world.unseen.right.x), unit(world.seen.right.x)),
         "chance": {
             "accuracy": 1 / len(world.unseen_classes.names),
@@ -261,12 +268,11 @@ def intents(case: str, seed: int) -> Result:
 def _answered(world: spoken.World, unseen: NDArray[Any], seen: NDArray[Any]) -> dict[str, float]:
     """What vectors of speech with unseen intents and with seen ones, (n, 384) each, are good for."""
     _, first, place = np.unique(world.unseen.columns["row"], return_index=True, return_inverse=True)
-    cosines = unseen @ unit(world.unseen.right.x[first]).T
-    better_ones = (cosines > cosines[np.arange(len(unseen)), place][:, None]).sum(axis=1)
+    own = place.reshape(-1, 1) == np.arange(len(first))
     return {
         "accuracy": _accuracy(unseen, world.unseen, world.unseen_classes),
         "seen": _accuracy(seen, world.seen, world.seen_classes),
-        "recall": float((better_ones < 5).mean()),
+        "recall": recall_at(unseen @ unit(world.unseen.right.x[first]).T, own)[5],
         "structure": structure_correlation(world.unseen.right.x, unseen),
     }
 
