@@ -22,7 +22,8 @@ from unseen.nn.dual_encoder import SPACE
 
 MARKS = 4
 """Tokens of a text at most that stand for none of its bytes, such as those of its beginning and end."""
-_LATIN = re.compile("[0-9A-Za-z]")
+LATIN = re.compile("[0-9A-Za-z]")
+"""What tokenizers of published models spell: a text with some of it is not numbered to see if it is unknown."""
 SHORTEST = 16
 """Tokens of the shortest batch; longer ones have 32, 64, 128, ... up to the network's limit."""
 
@@ -78,19 +79,16 @@ class TextPreprocess:
     def cuts(self, samples: Sequence[Any]) -> list[bool]:
         """Which texts are longer than it reads."""
         texts = [str(sample) for sample in samples]
-        long = [
-            i for i, text in enumerate(texts) if len(text.encode()) + MARKS > self.limit
-        ]  # a token has a byte or more
-        cut = {i for i, ids in zip(long, self._tokenize([texts[i] for i in long], whole=True)) if len(ids) > self.limit}
-        return [i in cut for i in range(len(texts))]
+        may = [len(text.encode()) + MARKS > self.limit for text in texts]  # a token has a byte or more
+        counted = iter(self._tokenize([text for text, long in zip(texts, may) if long], whole=True))
+        return [long and len(next(counted)) > self.limit for long in may]
 
     def unspelt(self, samples: Sequence[Any]) -> list[bool]:
         """Which texts are nothing to it but unknown tokens."""
         texts = [str(sample) for sample in samples]
-        odd = [i for i, text in enumerate(texts) if not _LATIN.search(text)]
-        unknown = unknown_alone(self.tokenizer, self._tokenize([texts[i] for i in odd]))
-        found = {i for i, alone in zip(odd, unknown) if alone}
-        return [i in found for i in range(len(texts))]
+        may = [not LATIN.search(text) for text in texts]
+        unknown = iter(unknown_alone(self.tokenizer, self._tokenize([text for text, odd in zip(texts, may) if odd])))
+        return [odd and next(unknown) for odd in may]
 
     def to_json(self) -> dict[str, Any]:
         """Which tokenizer, and where it cuts."""
