@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from unseen.data.augment import random_flip, random_resized_crop
 from unseen.data.classes import ClassSpace
 from unseen.data.domain import Domain
+from unseen.data.samplers import batches
 from unseen.methods.network import NetworkMethod
 from unseen.methods.parameters import Count, Natural, NonNegative, Positive
 from unseen.nn.prompt_learners import (
@@ -21,6 +22,7 @@ from unseen.nn.prompt_learners import (
     Kind,
     Named,
     RegulatedLearner,
+    StyledLearner,
     conditional_classes,
     make_learner,
     prompted_classes,
@@ -82,6 +84,8 @@ class PromptedMethod(NetworkMethod):
         few = few.replace(y=np.searchsorted(base, few.labels), classes=classes.take(base))
         learner = make_learner(self.learner, encoder, self.n_context, self.words)
         learner.named(classes.names)  # a name that is too long is told before work
+        if isinstance(learner, StyledLearner):
+            learner.standardize(_rows(learner, few))
         return Task(few, base, learner)
 
     def _settle(self, task: Task, classes: ClassSpace) -> Self:
@@ -134,7 +138,8 @@ def predicting(learner: ContextLearner, named: Named) -> nn.Module:
             made.weights = learner.text_features(named).cpu()
     else:
         rest = named.prompts.rest
-        made = conditional_classes(image, towers.text, len(rest), rest.shape[1], learner.n_context, learner.scale)
+        kind = "ad-clip" if isinstance(learner, StyledLearner) else "cocoop"
+        made = conditional_classes(image, towers.text, len(rest), rest.shape[1], learner.n_context, learner.scale, kind)
         made.text.load_state_dict(towers.text.state_dict())
         made.meta.load_state_dict(learner.meta.state_dict())  # type: ignore[union-attr]
         made.context = learner.context.detach().clone()
@@ -143,6 +148,13 @@ def predicting(learner: ContextLearner, named: Named) -> nn.Module:
     made.image.load_state_dict(image.state_dict())
     learner.release()
     return made.requires_grad_(False).cpu().eval()
+
+
+@torch.no_grad()
+def _rows(learner: ContextLearner, source: Domain) -> Tensor:
+    """What the image tower says of all samples."""
+    whole = batches(source, 256, shuffle=False, drop_last=False)
+    return torch.cat([learner.rows(batch.x) for batch in whole(None)])
 
 
 def views(x: Tensor, generator: torch.Generator) -> Tensor:

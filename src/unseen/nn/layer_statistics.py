@@ -63,6 +63,18 @@ def unpack(rows: Float[Tensor, "b w"], widths: Sequence[int], dim: int) -> Readi
     return Reading(tuple(parts[:-1:2]), tuple(parts[1:-1:2]), parts[-1])
 
 
+def standardization(rows: Float[Tensor, "n w"], dim: int) -> tuple[Float[Tensor, " w"], Float[Tensor, " w"]]:
+    """What is taken from each column and what it is divided by, so that statistics of channels have mean 0 and
+    deviation 1 over these rows; the embedding, the last `dim` columns, stays (0 and 1), and so does what never varies.
+    """
+    n = rows.shape[1] - dim
+    centre, spread = torch.zeros_like(rows[0]), torch.ones_like(rows[0])
+    deviation = rows[:, :n].std(dim=0, correction=0)
+    centre[:n] = rows[:, :n].mean(dim=0)
+    spread[:n] = torch.where(deviation > 0, deviation, 1.0)
+    return centre, spread
+
+
 class RowReader(nn.Module):
     """The reader of rows that a `LayerReader` gave before: layers of `widths` channels, embeddings of width `dim`."""
 

@@ -1,4 +1,4 @@
-"""Learners of prompts for two frozen towers: CoOp, CoCoOp, KgCoOp and PromptSRC as one protocol.
+"""Learners of prompts for two frozen towers: CoOp, CoCoOp, KgCoOp, PromptSRC and AD-CLIP as one protocol.
 
 A prompt is [SOS][context][name.][EOS]; the context is what learns, the towers rest. The learners differ in whether each
 picture moves the context, and in what holds the texts to those of a hand-written prompt:
@@ -7,6 +7,7 @@ picture moves the context, and in what holds the texts to those of a hand-writte
     CoCoOp [2]      each picture adds a vector to it
     KgCoOp [3]      + weight (1 - cos) between learnt and hand-written texts
     PromptSRC [4]   + L1 between these, a divergence between their predictions, and a mean of contexts over training
+    AD-CLIP [5]     each picture's style and content, layer by layer, make the context
 
 References
 ----------
@@ -14,6 +15,7 @@ References
 [2] Zhou, Yang, Loy, Liu, "Conditional Prompt Learning for Vision-Language Models", CVPR 2022.
 [3] Yao, Zhang, Xu, "Visual-Language Prompt Tuning with Knowledge-guided Context Optimization", CVPR 2023.
 [4] Khattak et al., "Self-regulating Prompts: Foundational Model Adaptation without Forgetting", ICCV 2023.
+[5] Singha, Pal, Jha, Banerjee, "AD-CLIP: Adapting Domains in Prompt Space Using CLIP", ICCV 2023 Workshops.
 """
 
 from __future__ import annotations
@@ -29,10 +31,12 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from unseen.nn.build import builder
+from unseen.nn.layer_statistics import Reading, pack, standardization, unpack
 from unseen.nn.prompting import PromptableText, PromptableTowers, Prompts
 from unseen.nn.softmax import NEVER
+from unseen.nn.style_projectors import ContentProjector, DomainProjector
 
-Kind = Literal["coop", "cocoop", "kgcoop", "promptsrc"]
+Kind = Literal["coop", "cocoop", "kgcoop", "promptsrc", "ad-clip"]
 
 TEMPLATES = ("a photo of a {}.", "a picture of the {}.", "a drawing of a {}.", "an image of one {}.", "{}.")
 """Sentences whose mean is what a hand-written prompt says, for PromptSRC (its textual diversity)."""
@@ -143,17 +147,24 @@ class ContextLearner(nn.Module):
         device = self.context.device
         return Named(Prompts(*(value.to(device) for value in vars(prompts).values())), written.to(device))
 
+    def rows(self, x: Tensor) -> Float[Tensor, "b r"]:
+        """What the image tower says of pictures, a row each; rows that were read before are as they are."""
+        return x if x.ndim == 2 else self.towers.image(x)
+
     def image_features(self, x: Tensor) -> Float[Tensor, "b d"]:
         """Unit vectors of pictures, or of rows that were read before."""
         return self.towers.encode_image(x)
 
-    def contexts(self, z: Float[Tensor, "b d"] | None = None) -> Float[Tensor, "#b n w"]:
+    def standardize(self, rows: Float[Tensor, "n r"]) -> None:
+        """Take the scale of what the image tower says from all that is learnt from; most learners need none."""
+
+    def contexts(self, rows: Float[Tensor, "b r"] | None = None) -> Float[Tensor, "#b n w"]:
         """The context of each picture, or one for all."""
         return self.context[None]
 
-    def text_features(self, classes: Named, z: Float[Tensor, "b d"] | None = None) -> Float[Tensor, "*b k d"]:
+    def text_features(self, classes: Named, rows: Float[Tensor, "b r"] | None = None) -> Float[Tensor, "*b k d"]:
         """Text features of classes, (K, d); of each picture, (B, K, d), if the learner is conditional."""
-        contexts, classes = self.contexts(z), classes.to(self.context.device)
+        contexts, classes = self.contexts(rows), classes.to(self.context.device)
         vectors, lengths = classes.prompts.with_context(contexts)
         found = self.towers.text(vectors, lengths)
         return found.unflatten(0, (len(contexts), len(classes))) if self.conditional else found
@@ -180,14 +191,52 @@ class ConditionalLearner(ContextLearner):
 
     def __init__(self, towers: PromptableTowers, n_context: int = 4, words: str = "a photo of a") -> None:
         super().__init__(towers, n_context, words)
-        dim, width = towers.image.dim, self.context.shape[1]
-        self.meta = _meta(dim, width)
+        self.meta: nn.Module = MetaNet(towers.image.dim, self.context.shape[1])
 
-    def contexts(self, z: Tensor | None = None) -> Tensor:
+    def contexts(self, rows: Tensor | None = None) -> Tensor:
         """The context of each picture."""
-        if z is None:
-            raise ValueError("z must be given: each picture has a context of its own")
-        return self.context + self.meta(z)[:, None]
+        if rows is None:
+            raise ValueError("rows must be given: each picture has a context of its own")
+        return self.context + self.meta(self.towers.image.read(rows))
+
+
+class StyledLearner(ConditionalLearner):
+    """AD-CLIP's prompts where there is one domain: a token for the style of each layer, and tokens of the content.
+
+    They are added to the words, which do not learn; only the projectors do. What AD-CLIP has besides, a source's style
+    beside a target's, needs pictures of two domains.
+
+    Parameters
+    ----------
+    towers : PromptableTowers
+        Whose image tower is read layer by layer (`unseen.encoders.promptable`).
+    n_context : int, >= 1
+        Tokens of the content; the context has one more for each layer.
+    words : str
+
+    Raises
+    ------
+    ValueError
+        If the image tower has no layers to read, as one of features alone.
+    """
+
+    def __init__(self, towers: PromptableTowers, n_context: int = 4, words: str = "a photo of a") -> None:
+        widths = towers.image.widths
+        if not widths:
+            raise ValueError(
+                "learner 'ad-clip' reads the layers of the image tower, and this encoder gives its last features only; "
+                "make it by unseen.encoders.promptable.promptable(encoder), and give pictures or its rows"
+            )
+        super().__init__(towers, len(widths) + n_context, words)
+        self.context.requires_grad_(False)
+        self.meta = StyleAndContent(widths, towers.image.dim, self.context.shape[1], n_context)
+        self.meta.unit.copy_(towers.text.table.detach().square().mean().sqrt())
+
+    def standardize(self, rows: Tensor) -> None:
+        """From now on, mean and deviation of every channel are 0 and 1 on average over these pictures."""
+        assert isinstance(self.meta, StyleAndContent)
+        for name, value in zip(("centre", "spread"), standardization(rows, self.towers.image.dim)):
+            getattr(self.meta, name).copy_(value)
 
 
 class GuidedLearner(ContextLearner):
@@ -256,6 +305,7 @@ LEARNERS: dict[str, type[ContextLearner]] = {
     "cocoop": ConditionalLearner,
     "kgcoop": GuidedLearner,
     "promptsrc": RegulatedLearner,
+    "ad-clip": StyledLearner,
 }
 
 
@@ -266,9 +316,62 @@ def make_learner(
     return LEARNERS[kind](towers, n_context, words)
 
 
-def _meta(dim: int, width: int) -> nn.Sequential:
-    """CoCoOp's small network, with a sixteenth of the width between its layers."""
-    return nn.Sequential(nn.Linear(dim, max(1, dim // 16)), nn.ReLU(), nn.Linear(max(1, dim // 16), width))
+# -- what a picture adds to its context ------------------------------------------------------------------------
+
+
+class MetaNet(nn.Sequential):
+    """CoCoOp's small network of the embedding, with a sixteenth of the width between its layers."""
+
+    def __init__(self, dim: int, width: int) -> None:
+        super().__init__(nn.Linear(dim, max(1, dim // 16)), nn.ReLU(), nn.Linear(max(1, dim // 16), width))
+
+    def forward(self, reading: Reading) -> Float[Tensor, "b 1 w"]:
+        """One vector of each picture, for all places of the context."""
+        x = reading.embedding
+        for layer in self:
+            x = layer(x)
+        return x[:, None]
+
+
+class StyleAndContent(nn.Module):
+    """AD-CLIP's tokens of a picture, [style of each layer][content], times the root mean square of word vectors.
+
+    Parameters
+    ----------
+    widths : sequence of int
+        Channels of the layers.
+    dim : int
+        Of the embedding, which stands behind them in a row.
+    width : int
+        Of tokens of the text tower.
+    tokens : int, >= 1
+        Of the content.
+    """
+
+    centre: Tensor
+    spread: Tensor
+    unit: Tensor
+
+    def __init__(self, widths: Sequence[int], dim: int, width: int, tokens: int) -> None:
+        super().__init__()
+        self.style = DomainProjector(widths, width)
+        self.content = ContentProjector(widths, width, tokens)
+        self.register_buffer("centre", torch.zeros(2 * sum(widths) + dim))
+        self.register_buffer("spread", torch.ones(2 * sum(widths) + dim))
+        self.register_buffer("unit", torch.ones(()))
+
+    def forward(self, reading: Reading) -> Float[Tensor, "b n w"]:
+        """A vector of each picture for every place of the context."""
+        widths, dim = [mu.shape[1] for mu in reading.means], reading.embedding.shape[1]
+        own = unpack((pack(reading) - self.centre) / self.spread, widths, dim)
+        return self.unit * torch.cat([self.style(own.means, own.stds), self.content(own.means)], dim=1)
+
+
+def _meta(kind: str, image: Any, width: int, n_context: int) -> nn.Module:
+    """The network of a conditional learner, without what it has learnt."""
+    if kind == "ad-clip":
+        return StyleAndContent(image.widths, image.dim, width, n_context - len(image.widths))
+    return MetaNet(image.dim, width)
 
 
 # -- what predicts -------------------------------------------------------------------------------------------
@@ -308,11 +411,12 @@ class ConditionalClasses(nn.Module):
     offset: Tensor
 
     def __init__(
-        self, image: nn.Module, text: PromptableText, classes: int, length: int, n_context: int, scale: float
-    ) -> None:
+        self, image: nn.Module, text: PromptableText, classes: int, length: int, n_context: int, scale: float,
+        kind: str = "cocoop",
+    ) -> None:  # fmt: skip
         super().__init__()
-        width, dim = int(text.table.shape[1]), int(image.dim)  # type: ignore[arg-type]
-        self.image, self.text, self.scale, self.meta = image, text, scale, _meta(dim, width)
+        width = int(text.table.shape[1])
+        self.image, self.text, self.scale, self.meta = image, text, scale, _meta(kind, image, width, n_context)
         self.register_buffer("start", torch.zeros(width))
         self.register_buffer("rest", torch.zeros(classes, length, width))
         self.register_buffer("lengths", torch.ones(classes, dtype=torch.int64))
@@ -321,19 +425,21 @@ class ConditionalClasses(nn.Module):
 
     def forward(self, x: Tensor) -> Float[Tensor, "b k"]:
         """Scores of the classes."""
-        z = self.image.read(x).embedding  # type: ignore[operator]
+        reading: Reading = self.image.read(x)  # type: ignore[operator]
+        contexts = self.context + self.meta(reading)
         prompts = Prompts(self.start, self.rest, self.lengths)
+        at_once = max(1, AT_ONCE // len(prompts))
         found = []
-        for part in torch.split(z, max(1, AT_ONCE // len(prompts))):
-            vectors, lengths = prompts.with_context(self.context + self.meta(part)[:, None])
-            w = self.text(vectors, lengths).unflatten(0, (len(part), len(prompts)))
-            found.append(self.scale * torch.einsum("bd,bkd->bk", part, w))
+        for z, own in zip(torch.split(reading.embedding, at_once), torch.split(contexts, at_once)):
+            vectors, lengths = prompts.with_context(own)
+            w = self.text(vectors, lengths).unflatten(0, (len(z), len(prompts)))
+            found.append(self.scale * torch.einsum("bd,bkd->bk", z, w))
         return (torch.cat(found) + self.offset).clamp_min(NEVER)
 
 
 @builder("conditional-classes")
 def conditional_classes(
-    image: nn.Module, text: nn.Module, classes: int, length: int, n_context: int, scale: float
+    image: nn.Module, text: nn.Module, classes: int, length: int, n_context: int, scale: float, kind: str = "cocoop"
 ) -> ConditionalClasses:
-    """`ConditionalClasses` with fresh weights."""
-    return ConditionalClasses(image, text, classes, length, n_context, scale)  # type: ignore[arg-type]
+    """`ConditionalClasses` with fresh weights, of "cocoop" or "ad-clip"."""
+    return ConditionalClasses(image, text, classes, length, n_context, scale, kind)  # type: ignore[arg-type]

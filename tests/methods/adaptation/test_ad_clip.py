@@ -22,10 +22,10 @@ from unseen.methods.adaptation.ad_clip import ADCLIP
 from unseen.methods.adaptation.ad_clip import method as ad_clip
 from unseen.methods.adaptation.ad_clip.losses import alignment, uncertainty
 from unseen.methods.adaptation.ad_clip.network import PromptedTowers
-from unseen.methods.adaptation.ad_clip.projectors import ContentProjector, DomainProjector, StyleMapper
 from unseen.nn.layer_statistics import Reading
 from unseen.nn.small_towers import small_towers as towers
 from unseen.nn.state import digest
+from unseen.nn.style_projectors import ContentProjector, DomainProjector, StyleMapper
 from unseen.nn.train import Run
 from unseen.testing.inputs import NAMES, domain_of
 

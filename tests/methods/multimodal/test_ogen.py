@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from unseen.data.classes import ClassSpace
 from unseen.data.domain import Domain
 from unseen.evaluation.metrics.zero_shot import base_to_new_scores, harmonic_mean
+from unseen.methods.adaptation.ad_clip import ADCLIP
 from unseen.methods.baselines.coop import CoOp
 from unseen.methods.multimodal.ogen import OGEN
 from unseen.methods.multimodal.ogen.generator import ClassStats, FeatureGenerator, class_knn
@@ -316,13 +317,14 @@ def test_predictions_need_no_generator() -> None:
 
 @pytest.mark.parametrize("kind", sorted(LEARNERS))
 def test_every_learner_is_wrapped_and_predicts_new_names(kind: Any) -> None:
-    source, classes = pictures()
+    source, classes = layered(60) if kind == "ad-clip" else pictures()
+    made = small_towers if kind == "ad-clip" else towers
     for cls in (CoOp, OGEN):
         method = cls(epochs=3, learner=kind, learning_rate=0.05, generalized=True)
-        method.fit(source=source, classes=classes, encoder=towers())
+        method.fit(source=source, classes=classes, encoder=made())
         assert method.predict_proba(source).shape == (len(source), len(NAMES))
         before = method.decision_function(source)
-        other = method.with_classes(ClassSpace(names=("dog", "fish")), towers())
+        other = method.with_classes(ClassSpace(names=("dog", "fish")), made())
         assert other.decision_function(source).shape == (len(source), 2)
         assert torch.allclose(other.decision_function(source)[:, 0], before[:, 1], atol=1e-4)
         assert torch.equal(method.decision_function(source), before)
@@ -359,7 +361,7 @@ def movable(monkeypatch: pytest.MonkeyPatch) -> PromptableTowers:
     return PromptableTowers(row_reader((), 4), MeanText(small.text.table), 20.0, small.tokenize)
 
 
-@pytest.mark.parametrize("kind", sorted(LEARNERS))
+@pytest.mark.parametrize("kind", sorted(set(LEARNERS) - {"ad-clip"}))
 def test_towers_and_names_go_where_the_learner_goes(kind: Any, movable: PromptableTowers) -> None:
     """The towers are no module of the learner, so that a training loop that moves it does not move them."""
     there = torch.device("meta")
@@ -373,6 +375,14 @@ def test_towers_and_names_go_where_the_learner_goes(kind: Any, movable: Promptab
     assert w.device == there
     assert learner.image_features(z).device == there
     assert learner.loss(z, y, w, named).device == there
+
+
+def test_what_ad_clips_prompts_read_goes_where_the_learner_goes(movable: PromptableTowers) -> None:
+    layers = PromptableTowers(row_reader((2, 4), 4), movable.text, 20.0, movable.tokenize)
+    learner = make_learner("ad-clip", layers)
+    named = learner.named(NAMES)
+    rows = torch.as_tensor(layered()[0].x).to("meta")
+    assert learner.to("meta").text_features(named, rows).device == torch.device("meta")
 
 
 def test_classes_named_before_a_move_are_read_after_it(movable: PromptableTowers) -> None:
@@ -444,8 +454,48 @@ def test_cocoop_reads_each_picture() -> None:
     assert w.shape == (2, 3, 4)
     assert not torch.allclose(w[0], w[1], atol=1e-6)
     assert torch.allclose(learner.text_features(named, z[1:])[0], w[1], atol=1e-5)
-    with pytest.raises(ValueError, match="z"):
+    with pytest.raises(ValueError, match="rows"):
         learner.text_features(named)
+
+
+def layered(n: int = 40) -> tuple[Domain, ClassSpace]:
+    """Rows as the image tower of `small_towers` gives them: moments of two layers, and a unit embedding of 4."""
+    source, classes = pictures(n)
+    moments = np.random.default_rng(3).gamma(2.0, size=(n, 12)).astype(np.float32)
+    return source.replace(x=np.hstack([moments, source.x])), classes
+
+
+def test_ad_clips_prompts_are_those_of_the_system_without_a_sources_style() -> None:
+    source, classes = layered()
+    learner: Any = make_learner("ad-clip", small_towers(), 4)
+    rows = torch.as_tensor(source.x)
+    learner.standardize(rows)
+    system = ADCLIP(source_style=False, content_tokens=4)._network(small_towers(), classes, "features")
+    system.domain_projector.load_state_dict(learner.meta.style.state_dict())
+    system.content_projector.load_state_dict(learner.meta.content.state_dict())
+    system.standardize(rows)
+    with torch.no_grad():
+        w = learner.text_features(learner.named(classes.names), rows[:3])
+        assert torch.allclose(w, system.features(system.context_of(system.read(rows[:3]))), atol=1e-5)
+    assert not torch.allclose(w[0], w[1], atol=1e-6)
+
+
+def test_only_projectors_learn_in_ad_clips_prompts() -> None:
+    source, classes = layered()
+    method = OGEN(learner="ad-clip", epochs=4, shots=4, learning_rate=0.1)
+    method.fit(source=source, classes=classes, encoder=small_towers())
+    begun = make_learner("ad-clip", small_towers(), 4)
+    assert torch.equal(method.learnt_["context"], begun.context)
+    assert float(method.learnt_["meta.style.layers.0.1.bias"].abs().max()) > 0
+    x = torch.as_tensor(source.x)
+    again = method.with_classes(classes, small_towers())
+    assert torch.allclose(again.decision_function(x), method.decision_function(x), atol=1e-5)
+
+
+def test_ad_clips_prompts_need_layers_to_read() -> None:
+    source, classes = pictures()
+    with pytest.raises(ValueError, match=r"learner 'ad-clip' reads the layers.*promptable"):
+        CoOp(learner="ad-clip").fit(source=source, classes=classes, encoder=towers())
 
 
 def test_frozen_towers_are_neither_trained_nor_saved_nor_copied() -> None:

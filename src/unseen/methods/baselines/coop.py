@@ -112,8 +112,9 @@ class CoOp(PromptedMethod):
 
             def objective(batch: Batch, run: Run) -> Tensor:
                 assert batch.y is not None
-                z = learner.image_features(batch.x)
-                return learner.loss(z, batch.y, learner.text_features(base, z), base)
+                with torch.no_grad():
+                    rows = learner.rows(batch.x)
+                return learner.loss(learner.image_features(rows), batch.y, learner.text_features(base, rows), base)
 
             def remember(run: Run) -> None:
                 if isinstance(learner, RegulatedLearner):

@@ -17,7 +17,6 @@ from unseen.data.domain import Domain
 from unseen.data.samplers import Pair, batches, paired_batches, steps
 from unseen.methods.adaptation.ad_clip.losses import Entropy, alignment, uncertainty
 from unseen.methods.adaptation.ad_clip.network import Context, Design, Inference, PromptedTowers, prompted_towers
-from unseen.methods.adaptation.ad_clip.projectors import StylePool
 from unseen.methods.base import Card
 from unseen.methods.needs import TwoTowers
 from unseen.methods.network import NetworkMethod
@@ -25,6 +24,7 @@ from unseen.methods.parameters import Count, Natural, NonNegative, Positive
 from unseen.nn.layer_statistics import Reading, row_reader
 from unseen.nn.prompting import PromptableTowers
 from unseen.nn.schedules import warm_cosine
+from unseen.nn.style_projectors import StylePool
 from unseen.nn.train import Run, train
 
 

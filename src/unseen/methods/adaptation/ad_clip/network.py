@@ -10,10 +10,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from unseen.methods.adaptation.ad_clip.projectors import ContentProjector, DomainProjector, StyleMapper, StylePool
 from unseen.nn.build import builder
-from unseen.nn.layer_statistics import Reading, RowReader
+from unseen.nn.layer_statistics import Reading, RowReader, standardization
 from unseen.nn.prompting import PromptableText, Prompts
+from unseen.nn.style_projectors import ContentProjector, DomainProjector, StyleMapper, StylePool
 
 AT_ONCE = 2048
 """Prompts that the text tower reads together when nothing is learned."""
@@ -101,10 +101,8 @@ class PromptedTowers(nn.Module):
 
     def standardize(self, rows: Float[Tensor, "n w"]) -> None:
         """From now on, mean and deviation of every channel are 0 and 1 on average over these images; not embeddings."""
-        n = self.image.width - self.image.dim
-        spread = rows[:, :n].std(dim=0, correction=0)
-        self.centre[:n] = rows[:, :n].mean(dim=0)
-        self.spread[:n] = torch.where(spread > 0, spread, 1.0)
+        for name, value in zip(("centre", "spread"), standardization(rows, self.image.dim)):
+            getattr(self, name).copy_(value)
 
     def learnable(self) -> list[nn.Parameter]:
         """What training changes: the projectors, or the static context; nothing of the towers."""

@@ -43,8 +43,10 @@ class OGEN(PromptedMethod):
 
     Parameters
     ----------
-    learner : {"coop", "cocoop", "kgcoop", "promptsrc"}
+    learner : {"coop", "cocoop", "kgcoop", "promptsrc", "ad-clip"}
         What is wrapped (`unseen.nn.prompt_learners`). What KgCoOp and PromptSRC add to cross entropy is a part of l_0.
+        "ad-clip" reads the layers of the image tower: its `encoder` is of `unseen.encoders.promptable`, and what is
+        made of a picture is compared with the texts of this picture's style and content.
     unknown : {"named", "simulated"}
         New classes are those of `corpus`, or the classes without pictures; or there are none, and known classes alone
         play unknown ones (l_1, l_2).
@@ -126,8 +128,8 @@ class OGEN(PromptedMethod):
         left_out=(
             "The eleven data sets and CLIP's ViT-B/16: neither is at hand. `fit` takes any of their folders with any "
             "open_clip model.",
-            "`ad-clip` as the learner: its prompts are made of the statistics of layers of single pictures, of which a "
-            "generated feature has none.",
+            "AD-CLIP's style of a source beside that of a target, where it is the learner: pictures of one domain are "
+            "learnt from.",
             "PromptSRC's prompts in deeper layers and in the image tower, and with them its image loss.",
         ),
         notes=(
@@ -247,10 +249,8 @@ class OGEN(PromptedMethod):
         def loss(batch: Batch, run: Run) -> Tensor:
             assert batch.y is not None
             with torch.no_grad():
-                features = learner.image_features(batch.x)
-            total, parts = objective(
-                learner, generator, teacher, features, batch.y, run.generator, warm=run.epoch < warm
-            )
+                rows = learner.rows(batch.x)
+            total, parts = objective(learner, generator, teacher, rows, batch.y, run.generator, warm=run.epoch < warm)
             run.log(**parts)
             return total
 

@@ -114,11 +114,12 @@ class Objective(nn.Module):
         return ClassStats(self.mean, self.deviation).values(self.neighbours[y], generator, self.noise)
 
     def outputs(
-        self, learner: ContextLearner, generator: FeatureGenerator, z: Tensor, y: Tensor, v: Tensor,
+        self, learner: ContextLearner, generator: FeatureGenerator, rows: Tensor, y: Tensor, v: Tensor,
         targets: Tensor | None = None,
     ) -> Outputs:  # fmt: skip
         """What is said of pictures, and of what is made of them; a teacher is asked about the student's `targets`."""
-        w_b, w_n = learner.text_features(self.classes, z).tensor_split([self.known], dim=-2)
+        z = learner.image_features(rows)
+        w_b, w_n = learner.text_features(self.classes, rows).tensor_split([self.known], dim=-2)
         own, near = _at(w_b, y[:, None]).detach(), _at(w_b, self.neighbours[y]).detach()
         made = generator(own, near, v)[:, 0]  # a: as if its class were unknown
         nearest = generator(near, own, z[:, None])  # b: its neighbours, made of the picture
@@ -153,26 +154,26 @@ class Objective(nn.Module):
         return torch.stack([F.mse_loss(own, other) for own, other in pairs if own is not None]).sum()
 
     def forward(
-        self, learner: ContextLearner, generator: FeatureGenerator, teacher: LocalMeanTeacher | None, z: Tensor,
+        self, learner: ContextLearner, generator: FeatureGenerator, teacher: LocalMeanTeacher | None, rows: Tensor,
         y: Tensor, random: torch.Generator, *, warm: bool,
     ) -> tuple[Tensor, dict[str, Tensor]]:  # fmt: skip
-        """The loss, and its parts."""
-        v = self.values(y, random)
+        """The loss, and its parts, of what the image tower says of pictures."""
+        z, v = learner.image_features(rows), self.values(y, random)
         if warm:
             with torch.no_grad():
-                w_b = learner.text_features(self.base, z)
+                w_b = learner.text_features(self.base, rows)
             own, near = _at(w_b, y[:, None]), _at(w_b, self.neighbours[y])
             made, nearest = generator(own, near, v)[:, 0], generator(near, own, z[:, None])
             rebuilt = z.shape[1] * (F.mse_loss(made, z) + F.mse_loss(nearest, v))
             return rebuilt, {"reconstruction": rebuilt}
-        said = self.outputs(learner, generator, z, y, v)
+        said = self.outputs(learner, generator, rows, y, v)
         rebuilt, classified = self.reconstruction(said, z, v), self.classification(learner, said, z, y)
         parts = {"reconstruction": rebuilt, "classification": classified}
         total = rebuilt + classified
         if teacher is not None and teacher.ready and self.weights.distillation:
             nets: Any = teacher.networks
             with torch.no_grad():
-                taught = self.outputs(nets[0], nets[1], z, y, v, said.targets)
+                taught = self.outputs(nets[0], nets[1], rows, y, v, said.targets)
             parts["distillation"] = self.distilled(said, taught)
             total = total + self.weights.distillation * parts["distillation"]
         return total, parts

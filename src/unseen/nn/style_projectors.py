@@ -1,4 +1,4 @@
-"""From what the layers of an image tower say to vectors that stand in a prompt."""
+"""From what the layers of an image tower say to vectors that stand in a prompt (AD-CLIP, steps 2, 3 and 5)."""
 
 from __future__ import annotations
 
