@@ -11,7 +11,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from unseen.data.words import WordVectors, fasttext, ngram_buckets, read_vectors, sentences, wordllama, words_of
+from unseen.data.words import (
+    WordVectors,
+    fasttext,
+    ngram_buckets,
+    read_vectors,
+    sentences,
+    terms_of,
+    wordllama,
+    words_of,
+)
 
 TABLE = WordVectors(("acute", "heart", "failure"), np.eye(3, dtype=np.float32))
 
@@ -115,7 +124,7 @@ def test_fasttext_of_ones_own_texts_is_deterministic_and_knows_misspelt_words() 
 TRAINED = """
 import hashlib
 import numpy as np
-from unseen.data.words import fasttext
+from unseen.data.words import fasttext, terms_of
 rng = np.random.default_rng(0)
 vocabulary = ["".join(rng.choice(list("abcdefgh"), 5)) for _ in range(300)]
 made = fasttext([" ".join(rng.choice(vocabulary, 8)) for _ in range(2000)], dim=64, epochs=2, buckets=1000)
@@ -141,3 +150,19 @@ def test_sentence_vectors_are_words_that_are_whole_texts() -> None:
     assert found.table[found.tokens[0, 0]].tolist() == [0, 1]
     assert found.table[found.tokens[1, 0]].tolist() == [1, 0]
     assert found.tokens[2].tolist() == [-1]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("Vitamin D, type 2!", ["vitamin", "d", "type", "2"]),
+        ("the dog's don't l’été", ["the", "dog", "don", "l", "été"]),
+        ("बिल्ली घर में", ["बिल्ली", "घर", "में"]),
+        ("人工AI模型", ["人", "工", "人工", "ai", "模", "型", "模型"]),
+        ("ภาษา", ["ภ", "า", "ษ", "า", "ภา", "าษ", "ษา"]),
+    ],
+)
+def test_terms_of_a_search_are_words_letters_count_and_scripts_without_spaces_give_pairs(
+    text: str, expected: list[str]
+) -> None:
+    assert terms_of(text) == expected

@@ -5,7 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-_WORD = re.compile(r"[^\W_]+(?:['’-][^\W_]+)*")
+import regex
+
+_RUN = r"[\p{L}\p{N}][\p{L}\p{N}\p{M}\u200c\u200d]*"
+_WORD = regex.compile(rf"{_RUN}(?:['’-]{_RUN})*")
 _CLITIC = re.compile(r"(?:n't|'(?:s|re|ve|ll|d|m))$")
 
 _FUNCTION_WORDS = """

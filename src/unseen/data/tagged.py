@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
+import regex
 from numpy.typing import NDArray
 
 OUTSIDE = "O"
-_PIECE = re.compile(r"\d+(?:[.,:]\d+)*|[^\W\d_]+(?:['’][^\W\d_]+)*\d*|[^\w\s]|\w+")
-_WORD = re.compile(r"\S+")
+_LETTER = r"[\p{L}\p{Nl}\p{No}][\p{M}\u00ad\u200c\u200d]*"
+_SIGN = r"[^\w\s\p{M}][\p{M}\U0001F3FB-\U0001F3FF]*"
+_PIECE = regex.compile(
+    rf"\d+(?:[.,:]\d+)*|(?:{_LETTER})+(?:['’](?:{_LETTER})+)*\d*|{_SIGN}(?:\u200d{_SIGN})*|[\w\p{{M}}]+"
+)
+_WORD = regex.compile(r"\S+")
 
 Place = tuple[int, int]
 """Where a token stands in its text: its first character, and the one behind its last."""
@@ -28,7 +32,8 @@ class Run(NamedTuple):
 def pieces(text: str) -> list[Place]:
     """Words, numbers and signs of a text, each sign by itself: what is aligned and tagged.
 
-    A number keeps what stands between its digits (``0,05``), a word its apostrophes.
+    A number keeps what stands between its digits (``0,05``), a word its apostrophes, and a letter the marks that
+    combine with it: vowel signs of Hindi or Thai, accents written by themselves.
     """
     return [match.span() for match in _PIECE.finditer(text)]
 

@@ -6,7 +6,6 @@ import dataclasses
 import functools
 import importlib.util
 import os
-import re
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cached_property
@@ -14,12 +13,20 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
+import regex
 from numpy.typing import NDArray
 
 from unseen.data.typing import FloatArray, IntArray
 from unseen.files import reads
 
-WORD = re.compile(r"[^\W_]\w*")
+_MARKS = r"\p{M}\u200c\u200d"
+_WORD = regex.compile(rf"[\p{{L}}\p{{N}}][\p{{L}}\p{{N}}{_MARKS}]*")
+_CLITIC = regex.compile(r"(?<=\w)['’]\p{L}\b")
+_UNSPACED = regex.compile(
+    r"[\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}]"
+    r"[\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}\p{M}ー]*"
+)
+"""Scripts that set no space between words."""
 LONGEST_WORD = 100
 """Characters; what is longer in a file of vectors is no word."""
 
@@ -167,9 +174,28 @@ def fold(text: str) -> str:
 
 def words_of(text: str) -> list[str]:
     """Runs of letters, digits and the marks that combine with them, folded."""
-    text = fold(text).replace("_", " ")
-    marked = text if text.isascii() else "".join("_" if unicodedata.category(c)[0] == "M" else c for c in text)
-    return [text[word.start() : word.end()] for word in WORD.finditer(marked)]
+    found: list[str] = _WORD.findall(fold(text))
+    return found
+
+
+def terms_of(text: str) -> list[str]:
+    """What a search looks for in a text: its words; letters and pairs of neighbours where a script sets no spaces.
+
+    What stands behind an apostrophe by itself is none (the s of "dog's").
+    """
+    out: list[str] = []
+    for word in words_of(_CLITIC.sub("", text)):
+        if word.isascii() or not _UNSPACED.search(word):
+            out.append(word)
+            continue
+        end = 0
+        for run in _UNSPACED.finditer(word):
+            out += [word[end : run.start()]] if run.start() > end else []
+            letters = regex.findall(r"\X", run.group())
+            out += [*letters, *(a + b for a, b in zip(letters, letters[1:]))]
+            end = run.end()
+        out += [word[end:]] if end < len(word) else []
+    return out
 
 
 def ngram_buckets(word: str, lengths: tuple[int, int], buckets: int) -> list[int]:

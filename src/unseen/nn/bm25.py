@@ -11,13 +11,14 @@ from numpy.typing import NDArray
 
 from unseen.data.rankings import Ranking, best_first, ranking_of
 from unseen.data.tasks.base import text_array
+from unseen.data.words import terms_of
 from unseen.nn.state import register_codec
 
 NEEDED = 'BM25 needs: pip install "unseen[retrieval]"'
 
 
 class BM25:
-    """The words of texts, weighed by how rare they are.
+    """The words of texts (`unseen.data.words.terms_of`), without English stop words, weighed by how rare they are.
 
     Parameters
     ----------
@@ -51,13 +52,12 @@ class BM25:
         module = require()
         if self._index is None:
             self._index = module.BM25(k1=self.k1, b=self.b)
-            words = module.tokenize(self.texts.tolist(), stopwords="en", return_ids=False, show_progress=False)
+            words = _terms(self.texts.tolist())
             if not any(words):
                 raise ValueError("corpus must hold words; BM25 drops English stop words, and nothing is left")
             self._index.index(words, show_progress=False)
         documents, scores = [], []
-        words = module.tokenize(list(queries), stopwords="en", return_ids=False, show_progress=False)
-        for own in words:
+        for own in _terms(queries):
             values = np.asarray(self._index.get_scores(own)) if own else np.zeros(len(self), dtype=np.float32)
             some = np.flatnonzero(values > 0)
             if len(some) > 4 * k:  # the largest first, with all that equal the last of them
@@ -67,6 +67,14 @@ class BM25:
             documents.append(found.tolist())
             scores.append(score.tolist())
         return ranking_of(documents, scores, k)
+
+
+def _terms(texts: Sequence[str]) -> list[list[str]]:
+    """The terms of each text that are no English stop words."""
+    from bm25s.stopwords import STOPWORDS_EN
+
+    common = frozenset(STOPWORDS_EN)
+    return [[term for term in terms_of(str(text)) if term not in common] for text in texts]
 
 
 def require() -> Any:

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from unseen.data.loaders.marked import conll_lines, json_lines, read_marked
+from unseen.data.loaders.marked import conll_lines, json_lines, read_marked, sentence_ends
 from unseen.data.tagged import covered, crossing, cut, pieces, runs_of, snapped, tags_of, words
 
 
@@ -276,3 +276,58 @@ def test_every_sentence_tells_its_document_its_line_and_where_it_begins(tmp_path
     }
     (tmp_path / "a.ann").write_text("")
     assert set(read_marked(tmp_path / "a.txt").domain.columns["document"].tolist()) == {"a.txt"}
+
+
+# -- what people have ----------------------------------------------------------------------------------------
+
+
+def test_words_are_the_second_column_where_the_first_numbers_them(tmp_path: Path) -> None:
+    """As in GermEval and in CoNLL-U with names; the column behind, in which nothing is marked, gives way."""
+    path = tmp_path / "a.tsv"
+    path.write_text(
+        "# sent_id = 1\n# text = Ana ging heim\n1\tAna\tB-PER\tO\n2\tging\tO\tO\n3\theim\tO\tO\n\n"
+        "#\tsource\n1\tIn\tO\tO\n2\tBonn\tB-LOC\tO\n"
+    )
+    domain = read_marked(path).domain
+    assert domain.x.tolist() == ["Ana ging heim", "In Bonn"]
+    assert [rows.tolist() for rows in domain.labels] == [[[0, 3, 1]], [[3, 7, 0]]]
+
+
+def test_numbers_that_are_words_stay_words(tmp_path: Path) -> None:
+    path = tmp_path / "a.conll"
+    path.write_text("12 CD O\nmen NN B-X\n\n7 CD O\ndogs NN O\n")
+    assert read_marked(path).domain.x.tolist() == ["12 men", "7 dogs"]
+
+
+def test_comments_do_not_hide_the_tags(tmp_path: Path) -> None:
+    path = tmp_path / "a.conll"
+    path.write_text("".join(f"# sent_id = {i}\n# text = Ana left\nAna\tB-PER\nleft\tO\n\n" for i in range(9)))
+    marks = read_marked(path)
+    assert marks.counts["spans"] == marks.counts["sentences"] == 9
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("अमित त्रिवेदी उज्जैन में", ["अमित", "त्रिवेदी", "उज्जैन", "में"]),
+        ("Z\u030ciga C\u030crnc\u030cec!", ["Z\u030ciga", "C\u030crnc\u030cec", "!"]),
+        ("مُحَمَّد می\u200cخواهم", ["مُحَمَّد", "می\u200cخواهم"]),
+        ("👩\u200d🔬 ok 👍🏽", ["👩\u200d🔬", "ok", "👍🏽"]),
+        ("don't l’été 0,05 mg/day x2 a_b", ["don't", "l’été", "0,05", "mg", "/", "day", "x2", "a", "_b"]),
+    ],
+)
+def test_marks_that_combine_stay_with_their_letters(text: str, expected: list[str]) -> None:
+    assert cut(text, pieces(text)) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("Dr. Novak left. He went.", ["Dr. Novak left.", "He went."]),
+        ("J. R. Tolkien wrote. He (cf. Fig. A) did.", ["J. R. Tolkien wrote.", "He (cf. Fig. A) did."]),
+        ("They took vitamin C. Patients slept.", ["They took vitamin C.", "Patients slept."]),
+        ("Dr.\nNovak", ["Dr.", "Novak"]),
+    ],
+)
+def test_no_sentence_ends_behind_a_title(text: str, expected: list[str]) -> None:
+    assert [text[a:b] for a, b in sentence_ends(text)] == expected

@@ -25,6 +25,11 @@ FORMATS = {".conll": "conll", ".tsv": "conll", ".bio": "conll", ".iob": "conll",
 SPACY = 'spaCy\'s DocBin needs: pip install "unseen[docbin]"'
 _TAG = re.compile(r"O|[BIESLU]-\S.*")
 _BEGINS = r"(?=[^\W\d_a-zß-öø-ÿ]|[\"'“«(\[¿¡])"
+_SHORT = re.compile(
+    r"(?:\b(?:Drs?|Mrs?|Ms|Mmes?|Mlle|Prof|Ste?|Sra?|Srta|Dra|Jr|Sig|Dott|Hr|Fr|Nr|Núm|Figs?|Abb|Tab|Eq|Vol|Bd|Mt|Gen|Col|Capt"
+    r"|Lt|Sgt|Rev|Hon|Gov|Sen|Rep|Ing|Mag|Dipl|vs|al|cf|vgl|z\. ?B|d\. ?h|bzw|ca|e\.g|i\.e)|(?:^|\.\s?)[^\W\d_a-z])\.$"
+)
+"""What ends in a full stop and no sentence, as far as it is often met: titles, numbers of figures, initials."""
 _CLOSES = r"[\"'”»)\]]"
 _BETWEEN = re.compile(rf"(?:(?<=[.!?])|(?<=[.!?]{_CLOSES})|(?<=[.!?]{_CLOSES}{_CLOSES}))\s+{_BEGINS}|\s*\n\s*")
 
@@ -165,7 +170,9 @@ def _domain(
 
 def _conll(place: Path, counts: Counter[str], skipped: list[Skipped]) -> Iterator[_Sentence]:
     lines = place.read_bytes().split(b"\n")
-    column = _tag_column(lines)
+    rows = [_cells(text) for raw in lines[:5000] if (text := raw.decode("utf-8", "replace")).strip()]
+    rows = [cells for cells in rows if not cells[0].startswith("#") or _TAG.fullmatch(cells[-1])]
+    column, said = _tag_column(rows), _token_column(rows)
     tokens: list[str] = []
     tags: list[str] = []
     number, first, bad, begun = 0, 0, False, False
@@ -197,7 +204,12 @@ def _conll(place: Path, counts: Counter[str], skipped: list[Skipped]) -> Iterato
             counts["lines with a label of no known scheme" if labelled else "lines without a label"] += 1
             bad = True
             continue
-        tokens.append(cells[0])
+        if len(cells) <= said:
+            skipped.append(Skipped(f"line {at}", f"it has no word behind its number: {line.strip()!r:.40}"))
+            counts["lines without a word"] += 1
+            bad = True
+            continue
+        tokens.append(cells[said])
         tags.append(_plain(cells[column]) if column is not None else "O")
 
 
@@ -209,14 +221,28 @@ def _tagged(cells: Sequence[str], column: int) -> bool:
     return len(cells) > column > 0 and cells[0] != "" and _TAG.fullmatch(cells[column]) is not None
 
 
-def _tag_column(lines: Sequence[bytes]) -> int | None:
-    """Which column holds the tags: the last one that does so in nearly all lines; None where none does."""
-    rows = [_cells(raw.decode("utf-8", "replace")) for raw in lines[:5000] if raw.strip()]
+def _tag_column(rows: Sequence[Sequence[str]]) -> int | None:
+    """Which column holds the tags: the last one that does so in nearly all lines; None where none does.
+
+    One that marks nothing, such as an inner layer that is empty, gives way to one before it that marks spans.
+    """
+    empty: int | None = None
     for column in range(max((len(cells) for cells in rows), default=0) - 1, 0, -1):
         own = [cells[column] for cells in rows if len(cells) > column]
         if len(own) >= 0.5 * len(rows) and sum(_TAG.fullmatch(cell) is not None for cell in own) >= 0.9 * len(own):
-            return column
-    return None
+            if any(cell != "O" for cell in own):
+                return column
+            empty = column if empty is None else empty
+    return empty
+
+
+def _token_column(rows: Sequence[Sequence[str]]) -> int:
+    """Which column holds the words: the second where the first numbers those of each sentence (1, 2, 3, 1, 2, ...)."""
+    numbers = [int(cells[0]) for cells in rows if len(cells) > 2 and cells[0].isascii() and cells[0].isdigit()]
+    follows = sum(b in (a + 1, 0, 1) for a, b in zip(numbers, numbers[1:]))
+    steps = sum(b == a + 1 for a, b in zip(numbers, numbers[1:]))
+    numbered = len(numbers) > 1 and numbers[0] in (0, 1) and len(numbers) >= 0.9 * len(rows) and steps > 0
+    return int(numbered and follows >= 0.95 * (len(numbers) - 1))
 
 
 def _plain(tag: str) -> str:
@@ -390,7 +416,11 @@ def sentence_ends(text: str, uncut: Sequence[tuple[int, int]] = ()) -> Iterator[
 
     A sentence ends at a sign that ends one, or with its line, but nowhere inside a stretch that stays `uncut`.
     """
-    cuts = [m for m in _BETWEEN.finditer(text) if not any(a < m.end() and m.start() < b for a, b in uncut)]
+    cuts = [
+        m for m in _BETWEEN.finditer(text)
+        if not any(a < m.end() and m.start() < b for a, b in uncut)
+        and ("\n" in m.group() or not _SHORT.search(text[: m.start()], max(0, m.start() - 12)))
+    ]  # fmt: skip
     starts, stops = [0, *(m.end() for m in cuts)], [*(m.start() for m in cuts), len(text)]
     for start, stop in zip(starts, stops):
         if own := text[start:stop].strip():
