@@ -139,8 +139,12 @@ def test_every_experiment_gives_what_its_rows_ask_for(data: Path, monkeypatch: p
     monkeypatch.setattr(audio_captioning, "BUDGET", small)
     monkeypatch.setattr(heard, "ASKED", {"development": 6, "confirmation": 6})
     monkeypatch.setattr(heard, "PAIRED", 345)
-    kept = (audio_captioning.fitted, audio_captioning.language_model, audio_captioning.supervised)
-    monkeypatch.setattr(audio_captioning, "corpus", lambda split, half: heard.corpus(split, half, 60))
+    monkeypatch.setattr(audio_captioning, "AS_COMMANDED", small)
+    kept = (
+        audio_captioning.fitted, audio_captioning.language_model, audio_captioning.supervised,
+        audio_captioning.commanded, audio_captioning._decoder_of_many,
+    )  # fmt: skip
+    monkeypatch.setattr(audio_captioning, "corpus", lambda split, half, n=60: heard.corpus(split, half, 60))
     for function in kept:
         function.cache_clear()
     first = {name: experiment.development[0] for name, experiment in claim.experiments.items()}

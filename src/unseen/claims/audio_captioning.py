@@ -15,7 +15,18 @@ import torch
 from unseen.claims import worlds
 from unseen.claims.base import Claim, Experiment, Result, of_both, seeds
 from unseen.claims.conditions import beats_all, better
-from unseen.claims.heard import BLOCKS, Clips, Half, SiblingSpace, asked, corpus, heard, paired
+from unseen.claims.heard import (
+    BLOCKS,
+    MANY,
+    Clips,
+    Half,
+    SiblingSpace,
+    asked,
+    asked_of_many,
+    corpus,
+    heard,
+    paired,
+)
 from unseen.claims.ledger import effect, mechanism, not_testable, paper_scale
 from unseen.data.domain import Domain
 from unseen.data.sources.audiocaps import CREDIT, EVENTS_CREDIT, sound_events
@@ -28,6 +39,8 @@ BUDGET: Mapping[str, Any] = {
     "epochs": 6, "length_penalty": 1.0,
 }  # fmt: skip
 """Of every arm; what each leaves out stands in `ARMS`. All begin with one decoder that has learnt captions alone."""
+AS_COMMANDED: Mapping[str, Any] = {}
+"""Of arms that learn from as many texts as `unseen caption` does: the method's own defaults."""
 ARMS: Mapping[str, Mapping[str, Any]] = {
     "full": {},
     "no augmentation": {"replace": 0.0, "variance": 0.0},
@@ -53,6 +66,35 @@ def captioned(case: str, seed: int) -> Result:
     """Grades of every arm where captions and sounds are of one kind."""
     split, block = case.split()[0], int(case.split()[-1])
     return compared(split, None, asked(split, block), block, seed, ARMS_NEAR)
+
+
+def as_commanded(case: str, seed: int) -> Result:
+    """Grades where as many texts are learnt from, and as long, as `unseen caption` does."""
+    split, block = case.split()[0], int(case.split()[-1])
+    own = asked_of_many(split, block)
+    sounds = torch.as_tensor(own.sounds(seed, block))
+    full, plain = (commanded(split, arm, seed) for arm in ("full", "no augmentation"))
+    told = {
+        "full": full.caption(sounds),
+        "full, projected": copy.copy(full).set_params(project=True).caption(sounds),
+        "no augmentation": plain.caption(sounds),
+        "projection": copy.copy(plain).set_params(project=True).caption(sounds),
+        "retrieval": full.nearest(sounds),
+    }
+    return {arm: graded(own, said) for arm, said in told.items()}
+
+
+@functools.cache
+def commanded(split: str, arm: str, seed: int) -> AudioCaptioning:
+    """An arm with the method's own defaults; both begin with one decoder that has learnt the captions alone."""
+    texts = corpus(split, None, MANY)
+    method = AudioCaptioning(**{**AS_COMMANDED, **ARMS[arm], "random_state": seed})
+    return method.fit(corpus=texts, encoder=SiblingSpace(), model=_decoder_of_many(split))
+
+
+@functools.cache
+def _decoder_of_many(split: str) -> Any:
+    return AudioCaptioning(**AS_COMMANDED).language_model(corpus(split, None, MANY).x.tolist(), sound_events().names)
 
 
 def parts(case: str, seed: int) -> Result:
@@ -147,6 +189,16 @@ def read(case: str) -> tuple[Domain, ...]:
     )
 
 
+def read_many(case: str) -> tuple[Domain, ...]:
+    """Captions to learn from, and those of the sounds of a case that is asked by captioners of many texts."""
+    split, _, block = case.split()
+    own = asked_of_many(split, int(block))
+    return (
+        corpus(split, None, MANY),
+        Domain(x=own.said, y=own.references, kind="text", task="text", name=case),
+    )
+
+
 def behaviour() -> dict[str, Any]:
     """What is simulated, and grades of a few texts."""
     from unseen.data.caption_words import event_words
@@ -182,6 +234,16 @@ LEDGER = (
     effect("captions", better("full", "keywords", "cider"),
         "It says more than the names of the sound events that the space finds, which need no training (CIDEr): "
         f"little is asked by that. {SIMULATED}"),
+    effect("budget", better("full", "retrieval", "cider"),
+        "Learnt from 12,000 texts, as many and as long as `unseen caption` does, it is better than the nearest of them "
+        f"(CIDEr). {SIMULATED}"),
+    effect("budget", better("projection", "retrieval", "cider"),
+        "So is a captioner without augmentation whose sounds are projected onto texts when it is asked (DeCap). "
+        f"{SIMULATED}"),
+    effect("budget", better("full", "projection", "cider"),
+        f"Learnt from 12,000 texts, too, mixed augmentation is better than that projection. {SIMULATED}"),
+    effect("budget", better("full", "no augmentation", "cider"),
+        f"Learnt from 12,000 texts, too, mixed augmentation reduces the gap (CIDEr). {SIMULATED}"),
     effect("parts", beats_all("full", ("soft alone", "hard alone"), "cider"),
         f"Both prompts together are better than either alone. {SIMULATED}"),
     effect("parts", better("full", "supervised", "cider"),
@@ -226,6 +288,9 @@ claim = Claim(
         "captions": Experiment(
             run=captioned, data=read, unit="block of sounds", **of_both([f"block {block}" for block in BLOCKS]),
             **seeds(2)),
+        "budget": Experiment(
+            run=as_commanded, data=read_many, unit="block of sounds",
+            **of_both([f"block {block}" for block in BLOCKS]), **seeds(2)),
         "parts": Experiment(
             run=parts, data=read, unit="block of sounds", **of_both([f"block {block}" for block in BLOCKS]),
             **seeds(1)),

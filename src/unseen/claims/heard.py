@@ -31,7 +31,10 @@ BLOCKS = (1, 2, 3)
 ASKED = {"development": 100, "confirmation": 300}
 """Sounds of a block that are captioned: of AudioCaps' val in development, of its test in confirmation."""
 PAIRED = len(BLOCKS) * ASKED["development"]
-"""The sounds of val from this one on are learnt from with their captions, by arms that do, and never asked about."""
+"""The sounds of val from this one on are learnt from with their captions, by arms that do. Others, which learn from
+`MANY` texts, are asked about them."""
+MANY = 12_000
+"""Captions that `unseen caption` learns from by default."""
 _LIVING = """
 man men woman women people person boy girl child children baby kid kids male female adult crowd audience voice speak
 speaks speaking talk talks talking speech conversation laugh laughs laughing sing sings singing cry cries crying
@@ -109,6 +112,15 @@ def asked(split: str, block: int, half: Half | None = None) -> Clips:
     if half is not None:
         own = own.take(np.flatnonzero(own.halves == half))
     size = min(ASKED[split], len(own.said) // len(BLOCKS))
+    return own.take(slice((block - 1) * size, block * size))
+
+
+def asked_of_many(split: str, block: int) -> Clips:
+    """A block of sounds for captioners of `MANY` texts: those of development, or such as were never asked about."""
+    if split == "development":
+        return asked(split, block)
+    own = clips("val").take(slice(PAIRED, None))
+    size = len(own.said) // len(BLOCKS)
     return own.take(slice((block - 1) * size, block * size))
 
 
