@@ -191,7 +191,7 @@ def read(case: str) -> tuple[Domain, ...]:
 
 def read_many(case: str) -> tuple[Domain, ...]:
     """Captions to learn from, and those of the sounds of a case that is asked by captioners of many texts."""
-    split, _, block = case.split()
+    split, *_, block = case.split()
     own = asked_of_many(split, int(block))
     return (
         corpus(split, None, MANY),
@@ -290,7 +290,7 @@ claim = Claim(
             **seeds(2)),
         "budget": Experiment(
             run=as_commanded, data=read_many, unit="block of sounds",
-            **of_both([f"block {block}" for block in BLOCKS]), **seeds(2)),
+            **of_both([f"other block {block}" for block in BLOCKS]), **seeds(2)),
         "parts": Experiment(
             run=parts, data=read, unit="block of sounds", **of_both([f"block {block}" for block in BLOCKS]),
             **seeds(1)),
