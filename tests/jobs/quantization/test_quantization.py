@@ -21,7 +21,8 @@ from unseen import methods
 from unseen.bundle import Bundle
 from unseen.data.classes import ClassSpace
 from unseen.data.domain import Domain, Lazy
-from unseen.encoders import get
+from unseen.encoders import Encoder, get
+from unseen.encoders.frames import FramesEncoder
 from unseen.jobs.quantization import job as quantization
 from unseen.jobs.quantization.integers import export_model
 from unseen.jobs.quantization.job import quantize, quantizers
@@ -538,6 +539,18 @@ def test_a_network_of_no_pictures_and_one_that_is_quantized_are_refused(mixed):
         quantize(Bundle(method=fixed(nn.Linear(3, 4)), classes=ClassSpace(names=NAMES)))
     with pytest.raises(ValueError, match="quantized already"):
         quantize(mixed[0], settings=SHORT)
+
+
+def test_a_model_of_clips_is_named_as_such_though_a_network_of_pictures_looks_at_their_frames(bundle):
+    reads = bundle.encoder.preprocess
+    frame = Encoder(name="small", module=small_net()[:8], preprocess=reads, precision="fp32")
+    clips = Bundle(
+        method=fixed(nn.Linear(16, len(NAMES))),
+        classes=bundle.classes,
+        encoder=FramesEncoder(name="frames:small", frame=frame, frames=2),
+    )
+    with pytest.raises(ValueError, match=r"convolutions that reads pictures; a bundle reads videos$"):
+        quantize(clips)
 
 
 def test_a_wrong_shape_is_named_before_the_long_work(bundle):

@@ -27,6 +27,7 @@ from unseen.methods.base import Method, signatures
 from unseen.nn.divergences import exact_kl
 from unseen.nn.quantizers import FLOAT, MEGABYTE, QuantizedNetwork, frozen_copy, outputs, quantizable
 from unseen.nn.state import digest, refuse_foreign
+from unseen.report.words import KINDS
 from unseen.runtime import replacing, stage, stages
 
 ABOUT, PAGE = "quantization.json", "report.html"
@@ -285,9 +286,13 @@ def _named(model: Any) -> str:
 
 
 def _float(bundle: Bundle, name: str) -> nn.Module:
+    wanted = "model must be a network of convolutions that reads pictures"
+    reads = "image" if bundle.encoder is None else bundle.encoder.kind
+    if reads != "image":
+        raise ValueError(f"{wanted}; {name} reads {KINDS.get(reads, (reads, reads))[1]}")
     network = frozen_copy(bundle.logits())
     if not any(isinstance(module, nn.Conv2d) for module in network.modules()):
-        raise ValueError(f"model must be a network of convolutions that reads pictures; {name} is none")
+        raise ValueError(f"{wanted}; {name} is none")
     return network
 
 
