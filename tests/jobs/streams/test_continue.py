@@ -105,6 +105,21 @@ def test_a_stream_is_learnt_saved_predicts_and_goes_on(clip: str, tmp_path: Path
     assert len(json.loads((out / ABOUT).read_text())["rows"]) == 3  # the old one is as it was
 
 
+def test_classes_of_two_tasks_that_differ_in_case_only_are_told_before_any_work(clip: str, tmp_path: Path) -> None:
+    warm, cold = (folder_of(tmp_path, name) for name in ("warm", "cold"))
+    lines: list[str] = []
+    continue_stream(clip, [warm], out=tmp_path / "a", say=lines.append)
+    assert not any("case only" in line for line in lines)
+    (warm / "red").rename(warm / "Blue")
+    shouted = warm.rename(tmp_path / "shouted")
+    lines.clear()
+    continue_stream(clip, [shouted], out=tmp_path / "b", also=[cold], say=lines.append)
+    assert lines[0].startswith("'Blue' and 'blue' differ in upper and lower case only: two classes each")
+    lines.clear()
+    continue_stream(tmp_path / "b", [cold], out=tmp_path / "c", say=lines.append)  # the stream knows them from before
+    assert lines[0].startswith("'blue' and 'Blue' differ in upper and lower case only")
+
+
 def test_a_stream_stays_with_the_share_that_it_holds_out(clip: str, tmp_path: Path) -> None:
     warm, cold = (folder_of(tmp_path, name) for name in ("warm", "cold"))
     begin(clip, [warm], out=tmp_path / "a", texts=["a"], settings=QUICK, held_out=0.5)

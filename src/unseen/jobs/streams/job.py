@@ -25,7 +25,7 @@ from unseen.evaluation.drive import Stream
 from unseen.evaluation.exam import Exam
 from unseen.evaluation.metrics.classification import accuracy
 from unseen.files import check_kinds, read_json, recovered, sentence
-from unseen.jobs.streams.reading import Data, model_inputs, references
+from unseen.jobs.streams.reading import Data, alike, model_inputs, references
 from unseen.methods.listing import of_kind
 from unseen.methods.multimodal.zscl import ZSCL
 from unseen.methods.tower_streams import TowerStream
@@ -197,6 +197,10 @@ def continue_stream(
     new = [task for task in asked if not (history.task(task.name) or {"learnt": False})["learnt"]]
     if not new:
         raise ValueError("tasks: all of them were learnt before; name one that is new")
+    for line in alike(
+        [*(task["classes"] for task in history.tasks), *(task.classes.names for task in asked + watched)]
+    ):
+        say(line)
     learner, bundle = (
         _begin(history, method, preset, settings or {}, seed, trust)
         if before is None

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from unseen.data.domain import Domain
+from unseen.data.labels import case_variants
 from unseen.encoders import Encoder
 from unseen.files import read_plain
 from unseen.methods.tower_streams import TowerStream
@@ -24,6 +25,16 @@ def model_inputs(domain: Domain, encoder: Encoder, whole: bool) -> Domain:
     x: Any = domain.x
     assert hasattr(x, "map"), "pictures are read lazily"
     return domain.replace(x=x.map(lambda picture: encoder.preprocess([picture])[0]))
+
+
+def alike(tasks: Sequence[Sequence[str]]) -> list[str]:
+    """A sentence, or none, on classes of different tasks whose names differ in upper and lower case only."""
+    groups = case_variants(dict.fromkeys(name for names in tasks for name in names))
+    apart = [" and ".join(map(repr, group)) for group in groups if not any(set(group) <= set(names) for names in tasks)]
+    told = ", ".join(apart[:5]) + (f" and {len(apart) - 5} more pairs" if len(apart) > 5 else "")
+    if not apart:
+        return []
+    return [f"{told} differ in upper and lower case only: two classes each; if they are one, name them alike"]
 
 
 def references(
