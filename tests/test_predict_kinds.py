@@ -18,6 +18,7 @@ from typer.testing import CliRunner, Result
 from saved_kinds import Kind, captioner, composer, forecaster, mapper, matcher, quantized, ranker, segmenter, tagger
 from unseen import jobs
 from unseen.cli import app
+from unseen.cli.answers import Inputs
 from unseen.serving.app import create_app
 from unseen.serving.rows import ServedRows
 
@@ -86,6 +87,97 @@ def test_what_names_no_classes_answers_a_row_or_more_for_each_sample(
     nested = [key for key, value in found[0].items() if isinstance(value, (list, dict))]
     assert list(table) == list(found[0])
     assert [json.loads(table[key][0]) for key in nested] == [found[0][key] for key in nested]
+
+
+def some_pictures(folder: Path, good: int, bad: int) -> list[Path]:
+    """Pictures, and files that are called as some and are none."""
+    folder.mkdir()
+    for i in range(good):
+        Image.fromarray(np.full((32, 32, 3), 60 * i, dtype=np.uint8)).save(folder / f"good{i}.png")
+    for i in range(bad):
+        (folder / f"bad{i}.png").write_bytes(b"no picture")
+    return sorted(folder.iterdir())
+
+
+def test_of_several_named_files_the_good_ones_are_answered_and_each_bad_one_is_named(
+    home: Path, tmp_path: Path
+) -> None:
+    model, file = quantized(home)[0], tmp_path / "rows.csv"
+    *bad, first, second = some_pictures(tmp_path / "in", good=2, bad=1)
+    table = tmp_path / "numbers.csv"
+    table.write_text("a,b\n1,2\n3,4\n")
+    done = asked(model, first, *bad, table, second, "--csv", file)
+    assert done.exit_code == 3, done.output
+    assert f"2 predictions are in {file}, and 2 left out with the reason" in done.output
+    assert f"left out: {bad[0]}" in done.output
+    assert f"left out: {table} holds vectors of numbers; the model in" in done.output
+    rows = pd.read_csv(file)
+    assert rows["id"].tolist() == ["good0.png", "good1.png", "bad0.png", "numbers.csv"]
+    assert rows["left out"].notna().tolist() == [False, False, True, True]
+    assert rows["class"].notna().tolist() == [True, True, False, False]
+    assert rows["probability"].dtype == float
+    assert rows["unknown"].dtype == bool  # as a reader of the table without rows that are left out expects
+    assert rows["unknown"].tolist()[2:] == [True, True]
+    lines = asked(model, first, *bad, second)
+    assert (lines.exit_code, len(lines.stdout.splitlines())) == (3, 2)
+    assert list(pd.read_csv(file)) == ["id", "class", "probability", "unknown", "left out"]
+    assert asked(model, first, second, "--csv", file).exit_code == 0
+    assert list(pd.read_csv(file)) == ["id", "class", "probability", "unknown"]
+
+
+def test_where_no_named_file_can_be_read_it_is_an_error_that_names_them(home: Path, tmp_path: Path) -> None:
+    model, file = quantized(home)[0], tmp_path / "rows.csv"
+    bad = some_pictures(tmp_path / "in", good=0, bad=2)
+    done = asked(model, *bad, "--csv", file)
+    assert done.exit_code == 1
+    assert "inputs: none of 2 has an answer: " in str(done.exception)
+    assert all(str(one) in str(done.exception) for one in bad)
+    assert asked(model, bad[0]).exit_code == 1
+    assert not file.exists()
+
+
+def test_what_a_folder_leaves_out_has_a_row_with_the_reason_each(home: Path, tmp_path: Path) -> None:
+    model, file = quantized(home)[0], tmp_path / "rows.csv"
+    some_pictures(tmp_path / "in", good=2, bad=3)
+    done = asked(model, tmp_path / "in", "--csv", file)
+    assert done.exit_code == 0, done.output
+    rows = pd.read_csv(file)
+    assert rows["id"].tolist() == ["good0.png", "good1.png", "bad0.png", "bad1.png", "bad2.png"]
+    assert rows["left out"].notna().tolist() == [False, False, True, True, True]
+    records = json.loads(asked(model, tmp_path / "in", "--json").stdout)
+    assert [bool(row["left out"]) for row in records] == [False, False, True, True, True]
+    done = asked(model, tmp_path / "in")
+    assert len(done.stdout.splitlines()) == 2
+    assert [f"left out: bad{i}.png" in done.stderr for i in range(3)] == [
+        False,
+        True,
+        True,
+    ]  # the loader says the first
+
+
+def test_a_bad_file_among_those_that_are_named_stops_no_model_without_classes(home: Path, tmp_path: Path) -> None:
+    model, _ = tagger(home)
+    (tmp_path / "good.txt").write_text("because the risk rises .\n")
+    (tmp_path / "bad.png").write_bytes(b"no text")
+    done = asked(model, tmp_path / "good.txt", tmp_path / "bad.png", "--csv", tmp_path / "rows.csv")
+    assert done.exit_code == 3, done.output
+    rows = pd.read_csv(tmp_path / "rows.csv", keep_default_na=False)
+    assert [bool(why) for why in rows["left out"]] == [False, True]
+
+
+def test_an_input_that_fails_when_it_is_answered_is_named_too() -> None:
+    inputs = Inputs(["a", "b", "c"])
+    inputs.each(str.upper)
+
+    def answer(path: str) -> int:
+        if path == "b":
+            raise OSError("it ends early")
+        return ord(path)
+
+    assert inputs.each(answer) == [("a", 97), ("c", 99)]
+    assert [(one.where, one.why) for one in inputs.failed] == [("b", "it ends early")]
+    with pytest.raises(KeyError):  # a mistake of this library is no bad file
+        inputs.each({}.__getitem__)
 
 
 @pytest.mark.parametrize("make", [matcher, pytest.param(composer, marks=pytest.mark.slow)])

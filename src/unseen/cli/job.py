@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from unseen import options
+from unseen.cli.answers import NO_CLASS, Inputs, answer_lines, class_lines, rows_of, tell_rows
 from unseen.cli.models import open_bundle, open_model, open_zoo, place_of_model, room_of_model, ways_to_ask
 from unseen.console import (
     app,
@@ -25,7 +25,6 @@ from unseen.console import (
     settings_of,
     tell,
     told,
-    write_csv,
 )
 from unseen.files import read_json
 from unseen.runtime import track
@@ -304,7 +303,9 @@ def predict(
     inputs: Annotated[list[str], typer.Argument(help="Files or folders.")],
     top: Annotated[int, typer.Option(help="Classes to name.", min=1)] = 1,
     abstain: Annotated[bool, typer.Option("--abstain", help="Name no class where the model is not sure.")] = False,
-    csv: Annotated[Path | None, typer.Option(help="Write the table to a file.")] = None,
+    csv: Annotated[
+        Path | None, typer.Option(help="Write the table to a file; what cannot be read has a row with the reason.")
+    ] = None,
     stride: Annotated[
         float | None, typer.Option(help="Of videos: a window every so many seconds, each with its times.")
     ] = None,
@@ -316,6 +317,8 @@ def predict(
 
     Probabilities of classes are calibrated on labelled samples that were held out. A tagger, ranker, mapper, captioner
     or network that segments answers in its own way: spans, documents, nodes, captions, shares of a picture.
+
+    Exit 0: all inputs are answered; 3: some cannot be read, and are named; 1: none, or an error.
 
     Example:  unseen predict runs/sketches/model new.jpg --top 5
     Example:  unseen predict runs/moves/model match.mp4 --stride 2 --window 4 --csv match.csv
@@ -334,53 +337,45 @@ def predict(
     if room is not None:
         if given := [flag for flag, value in (("--abstain", abstain), ("--stride", stride)) if value]:
             raise ValueError(f"{', '.join(given)} is for models that name classes; {model} holds {room[0].what}")
-        _tell_rows(_answers(model, *room, inputs, top), csv, as_json)
+        named = Inputs(inputs)
+        answers = _answers(model, *room, named, top)
+        tell_rows(answers, answer_lines(answers), csv, as_json, inputs=named)
         return
     kinds, features = _reads(place)
-    samples = [_samples(path, stride, window, features) for path in inputs]  # refused before torch and model load
-    for path, domain in zip(inputs, samples):
+
+    def read(path: str) -> Domain:
+        domain = _samples(path, stride, window, features)
         _check_kind(place, path, domain.kind, kinds)
+        return domain
+
+    named = Inputs(inputs)
+    samples = dict(named.each(read))  # refused before torch and model load
     saved = open_bundle(model, trust)
-    rows = [row for domain in samples for row in _rows(_predicted(saved, domain, top, abstain))]
-    _tell_rows(rows, csv, as_json, _predictions(rows, top))
+    found = named.each(lambda path: list(rows_of(_predicted(saved, samples[path], top, abstain))))
+    rows = [row for _, part in found for row in part]
+    skipped = [samples[path].skipped for path, _ in found]
+    tell_rows(rows, class_lines(rows, top), csv, as_json, inputs=named, inside=skipped, empty=NO_CLASS)
 
 
-def _answers(model: Path, kind: SavedModel, place: Path, inputs: Sequence[str], top: int) -> list[dict[str, Any]]:
+def _answers(model: Path, kind: SavedModel, place: Path, inputs: Inputs, top: int) -> list[dict[str, Any]]:
     """What a model that names no classes answers, as plain values."""
     opened, read = ways_to_ask(model, kind)
     ready = kind.prepared(place) if kind.prepared is not None else None
-    given = [read(path) for path in inputs]  # refused, if at all, before the model is loaded
-    if ready is not None:
-        given = [(ids, [ready(sample) for sample in samples]) for ids, samples in given]
-    ask, rows = opened(place), []
-    for path, (ids, samples) in zip(inputs, given):
-        parts = (
-            slice(start, start + AT_ONCE) for start in track(range(0, len(samples), AT_ONCE), f"answers to {path}")
-        )
-        found = (answers for part in parts for answers in ask(samples[part], top))
-        rows += [{"id": identity, **row} for identity, answers in zip(ids, found) for row in answers]
-    return rows
 
+    def taken(path: str) -> tuple[Sequence[Any], Sequence[Any]]:
+        ids, samples = read(path)
+        return ids, samples if ready is None else [ready(sample) for sample in samples]
 
-def _tell_rows(
-    rows: Sequence[Mapping[str, Any]], csv: Path | None, as_json: bool, lines: Iterable[str] | None = None
-) -> None:
-    """Rows as a table in a file, as JSON, or a line each."""
-    if csv is not None:
-        import pandas as pd
+    given = dict(inputs.each(taken))  # refused, if at all, before the model is loaded
+    ask = opened(place)
 
-        write_csv(csv, pd.DataFrame([{name: _cell(value) for name, value in row.items()} for row in rows]))
-        say(f"{len(rows)} predictions are in {csv}")
-    elif as_json:
-        dump(rows)
-    else:
-        for line in lines if lines is not None else (f"{row['id']}  {row['answer']}" for row in rows):
-            typer.echo(line)
+    def told(path: str) -> list[dict[str, Any]]:
+        ids, samples = given[path]
+        starts = track(range(0, len(samples), AT_ONCE), f"answers to {path}")
+        found = (answers for start in starts for answers in ask(samples[start : start + AT_ONCE], top))
+        return [{"id": identity, **row} for identity, answers in zip(ids, found) for row in answers]
 
-
-def _cell(value: Any) -> Any:
-    """A value as a cell of a table holds it: lists and mappings as JSON."""
-    return json.dumps(value, ensure_ascii=False) if isinstance(value, (list, dict)) else value
+    return [row for _, rows in inputs.each(told) for row in rows]
 
 
 def _samples(path: str, stride: float | None, window: float | None, features: Sequence[str]) -> Domain:
@@ -417,30 +412,3 @@ def _check_kind(place: Path, path: str, kind: str, kinds: Sequence[str]) -> None
         read = " or ".join(KINDS[one][1] for one in kinds if one in KINDS)
         read = "tables of numbers" if kinds == ["features"] else read
         raise ValueError(f"{path} holds {KINDS[kind][1]}; the model in {place} reads {read or 'other samples'}")
-
-
-def _rows(columns: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    """Samples one by one, as plain values; a probability has the six digits that it was rounded to."""
-    plain = {name: [_plain(value) for value in column] for name, column in columns.items()}
-    return (dict(zip(plain, values)) for values in zip(*plain.values()))
-
-
-def _plain(value: Any) -> Any:
-    value = value.item() if hasattr(value, "item") else value
-    return round(value, 6) if isinstance(value, float) else value
-
-
-def _predictions(rows: Sequence[Mapping[str, Any]], top: int) -> Iterator[str]:
-    """A line a sample: what it is, how sure, and the next classes."""
-    wide = max(len(str(row["id"])) for row in rows)
-    name = max(len(row["class"] or NOT_SURE) for row in rows)
-    for row in rows:
-        others = [k for k in range(1, top + 1) if row.get(f"class_{k}") not in (None, row["class"])]
-        then = ", ".join(f"{row[f'class_{k}']} {row[f'probability_{k}']:.1%}" for k in others[: top - 1])
-        doubt = "  not sure" if row["unknown"] and row["class"] else ""
-        sure = f"{row['id']!s:<{wide}}  {row['class'] or NOT_SURE:<{name}}  {row['probability']:>6.1%}{doubt}"
-        yield sure + (f"  then {then}" if then else "")
-
-
-NOT_SURE = "(not sure)"
-"""What stands in the place of a class that the model does not name."""
