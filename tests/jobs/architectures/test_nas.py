@@ -104,6 +104,8 @@ def test_rank_of_a_space_on_a_users_folder(process: Any, call: Any, photos: Path
     call(*order, "--out", "out")  # trainings that are done are not done again
     assert (out / "trainings.jsonl").read_text() == before
     assert pd.read_csv(out / "ranked.csv").equals(table)
+    refused = call(*order, "--size", 9, "--out", "out", code=1).stderr
+    assert "another space or recipe; begin in another place (--out), or remove it" in refused
 
 
 def test_rank_of_a_benchmarks_file(call: Any, tmp_path: Path) -> None:
@@ -121,7 +123,9 @@ def test_rank_of_a_benchmarks_file(call: Any, tmp_path: Path) -> None:
     call("rank", "zc.json", "--trained", 15, "--proxies", "synflow", "--out", "one", *FAST)
     done = call("rank", "zc.json", "--trained", 15, "--top", 500, "--out", "all", *FAST)
     assert len(done.stdout.splitlines()) == 15
-    assert "these are the best 15 of 30 that were scored and not learned from" in done.stderr
+    roles = pd.read_csv(tmp_path / "all" / "ranked.csv", keep_default_na=False).role
+    assert (roles == "trained").sum() == 15
+    assert "these are the best 15 of 15 that were scored and not learned from" in done.stderr
     assert "± tells how unsure a score is" in done.stderr
     assert "got 'jacov'" in call("rank", "zc.json", "--trained", 15, "--proxies", "jacov", code=1).stderr
 

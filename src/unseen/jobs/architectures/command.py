@@ -107,12 +107,12 @@ def rank(
     if as_json:
         dump(result)
         return
-    best = found.table[found.table.role == "top"]
+    best, new = found.table[found.table.role == "top"], int((found.table.role != "trained").sum())
     for row in best.itertuples():
         typer.echo(f"{row.architecture}  score {row.score:+.2f} ± {row.uncertainty:.2f}  accuracy {row.accuracy:.1%}")
     say(
-        f"these are the best {len(best)} of {found.told['scored']} that were scored and not learned from; ± tells "
-        "how unsure a score is, not how far a rank is off"
+        f"these are the best {len(best)} of {new} that were scored and not learned from; "
+        "± tells how unsure a score is, not how far a rank is off"
     )
     agreement = found.agreement
     spread = f" ± {agreement['tau deviation']:.2f}" if "tau deviation" in agreement else ""

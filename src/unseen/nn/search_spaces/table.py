@@ -80,7 +80,8 @@ def _journal_rows(journal: Path | None, start: dict[str, Any]) -> dict[tuple[str
         return {}
     first, *lines = whole.split("\n")
     if json.loads(first) != start:
-        raise ValueError(f"{journal} was begun with other data, another space or recipe; name another file")
+        told = "was begun with other data, another space or recipe; begin in another place (`out`), or remove it"
+        raise ValueError(f"{journal} {told}")
     cut = lines.pop()
     if cut:  # killed in the middle of a line
         _replace(journal, whole[: len(whole) - len(cut)])
