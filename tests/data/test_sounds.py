@@ -42,6 +42,22 @@ def test_channels_are_mixed_and_the_rate_is_changed(tmp_path: Path) -> None:
     assert resampled(found.wave, RATE, RATE) is found.wave
 
 
+def test_channels_of_opposite_phase_are_no_silence_but_told_to_cancel(tmp_path: Path) -> None:
+    def left_out(*channels: Any) -> str:
+        wavfile.write(tmp_path / "a.wav", RATE, np.stack(channels, axis=1).astype(np.float32))
+        [(_, _, why)] = read_sounds([tmp_path / "a.wav"], RATE)
+        return why
+
+    nothing, quiet = 0 * tone(), 10 ** (-58 / 20) * tone()
+    why = left_out(tone(), -tone())
+    assert why.startswith("a.wav has channels that cancel each other: -9 dB alone, -200 dB mixed")
+    assert "ffmpeg -i IN -af" in why
+    assert "cancel" in left_out(tone(), nothing, -tone())
+    assert left_out(nothing, nothing).startswith("silence")
+    assert left_out(quiet, *[nothing] * 3).startswith("silence")  # of four channels one alone is heard, hardly
+    assert left_out(tone(), nothing) == ""
+
+
 def test_silence_too_long_damaged_and_foreign_files_are_named(tmp_path: Path) -> None:
     wavfile.write(tmp_path / "good.wav", RATE, tone().astype(np.float32))
     wavfile.write(tmp_path / "silent.wav", RATE, np.zeros(RATE, dtype=np.int16))

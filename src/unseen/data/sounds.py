@@ -28,6 +28,8 @@ LONGEST = 600.0
 """Seconds of a sound, unless told otherwise."""
 SILENCE = 10 ** (-70 / 20)
 """Root mean square, of full scale, below which a sound is silence: -70 dB."""
+CANCELLED = 6.0
+"""Decibels that a mixture lies below what its loudest channel alone would leave of it, where channels cancel."""
 SHORTEST = 0.02
 """Seconds."""
 RATES = (1000, 768_000)
@@ -111,7 +113,7 @@ def _waveform(file: IO[bytes], name: str, plain: bool, size: int, rate: int | No
     if not size:
         raise ValueError(f"{name} is empty")
     found, own = _by_scipy(file, name, size, longest) if plain else _by_soundfile(file, name, size, longest)
-    wave = found.mean(axis=1) if found.ndim == 2 else found
+    wave = _mixed(found, name) if found.ndim == 2 else found
     seconds = len(wave) / own
     if seconds < SHORTEST:
         raise ValueError(f"{name} is too short: {seconds:.3f} s, at least {SHORTEST:g}")
@@ -119,6 +121,19 @@ def _waveform(file: IO[bytes], name: str, plain: bool, size: int, rate: int | No
         raise ValueError(f"{name} holds values that are not finite")
     rate = own if rate is None else rate
     return Sound(np.clip(resampled(wave.astype(np.float32), own, rate), -1, 1), rate, seconds)
+
+
+def _mixed(channels: NDArray[Any], name: str) -> NDArray[Any]:
+    """The mean of channels, (n, c); `ValueError` where they cancel: nothing is left of one that is heard."""
+    wave: NDArray[Any] = channels.mean(axis=1)
+    if is_silent(wave) and not is_silent(loudest := max(channels.T, key=level_of)):
+        together, alone = level_of(wave), level_of(loudest)
+        if together < alone - 20 * math.log10(channels.shape[1]) - CANCELLED:
+            raise ValueError(
+                f"{name} has channels that cancel each other: {alone:.0f} dB alone, {together:.0f} dB mixed, as one "
+                'has the opposite phase. Keep one of them: ffmpeg -i IN -af "pan=mono|c0=c0" OUT'
+            )
+    return wave
 
 
 def sound_files(paths: Sequence[str]) -> Lazy:
