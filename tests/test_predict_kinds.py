@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -178,6 +179,23 @@ def test_an_input_that_fails_when_it_is_answered_is_named_too() -> None:
     assert [(one.where, one.why) for one in inputs.failed] == [("b", "it ends early")]
     with pytest.raises(KeyError):  # a mistake of this library is no bad file
         inputs.each({}.__getitem__)
+
+
+def test_predict_says_what_the_run_found_of_a_model_that_names_one_class_for_nearly_all(
+    home: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(quantized(home)[0], tmp_path / "run" / "model")
+    told = {"schema": 1, "classes": ["up", "down", "left", "right"], "most_named": {"class": "right", "share": 0.9}}
+    results = tmp_path / "run" / "results.json"
+    results.write_text(json.dumps(told))
+    file = picture(tmp_path)
+    for model in (tmp_path / "run", tmp_path / "run" / "model"):
+        done = asked(model, file)
+        assert "note: in the run of this model 90.0 % of the samples are called 'right', of 4 classes" in done.stderr
+        assert len(done.stdout.splitlines()) == 1
+    for other in ({**told, "most_named": {"class": "right", "share": 0.3}}, {"schema": 1}, {"schema": 9}, []):
+        results.write_text(json.dumps(other))
+        assert "in the run" not in asked(tmp_path / "run", file).stderr
 
 
 @pytest.mark.parametrize("make", [matcher, pytest.param(composer, marks=pytest.mark.slow)])

@@ -97,7 +97,7 @@ def test_a_class_that_is_named_for_most_samples_is_told(fake: ModuleType, tmp_pa
     results = _results(fake, tmp_path)
     names = results["classes"]
     flat = {"class": names[0], "share": 0.75}
-    told = [line for line in summary({**results, "most_named": flat}) if f"are called {names[0]}" in line]
+    told = [line for line in summary({**results, "most_named": flat}) if f"are called {names[0]!r}, of" in line]
     assert len(names) >= 4
     assert len(told) == 1
     assert told[0].startswith("75")

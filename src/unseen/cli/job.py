@@ -12,7 +12,15 @@ import typer
 
 from unseen import options
 from unseen.cli.answers import NO_CLASS, Inputs, answer_lines, class_lines, rows_of, tell_rows
-from unseen.cli.models import open_bundle, open_model, open_zoo, place_of_model, room_of_model, ways_to_ask
+from unseen.cli.models import (
+    open_bundle,
+    open_model,
+    open_zoo,
+    place_of_model,
+    room_of_model,
+    told_by_run,
+    ways_to_ask,
+)
 from unseen.console import (
     app,
     check_apart,
@@ -351,6 +359,8 @@ def predict(
     named = Inputs(inputs)
     samples = dict(named.each(read))  # refused before torch and model load
     saved = open_bundle(model, trust)
+    if caution := told_by_run(place):
+        say(f"note: in the run of this model {caution}")
     found = named.each(lambda path: list(rows_of(_predicted(saved, samples[path], top, abstain))))
     rows = [row for _, part in found for row in part]
     skipped = [samples[path].skipped for path, _ in found]

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from unseen.files import place_of_bundle
+from unseen.files import place_of_bundle, read_json
 from unseen.jobs import Ask, Read, SavedModel, saved_model
 
 
@@ -45,6 +45,23 @@ def open_bundle(folder: Path, trust: bool) -> Any:
     from unseen.bundle import Bundle
 
     return Bundle.load(place, trust=trust)
+
+
+def told_by_run(place: Path) -> str:
+    """What the run that saved a model found of it, and the model does not tell: that it names one class for nearly all.
+
+    Empty where nothing is to be said, or the model does not stand in the folder of its run.
+    """
+    from unseen.report.words import SPACE, check, flat
+
+    if place.name != "model":
+        return ""
+    try:
+        results = read_json(place.parent / "results.json")
+        check(results)
+        return flat(results).replace(SPACE, " ")
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):  # no run, or a file that was changed
+        return ""
 
 
 def open_model(folder: str | None, trust: bool = False) -> Any:

@@ -288,7 +288,7 @@ def beside(results: Results) -> list[str]:
     """The sentences that the headline must not be read without."""
     found = verdict(results)
     if found is None:
-        return [line for line in (_estimate(results.get("estimate")), _alone(found, results), _flat(results)) if line]
+        return [line for line in (_estimate(results.get("estimate")), _alone(found, results), flat(results)) if line]
     parts = [
         f"{percent(found.chance)} by guessing" if found.chance is not None else None,
         f"{percent(found.floor)} {_doing(found.nothing)} ({found.nothing})" if found.floor is not None else None,
@@ -302,7 +302,7 @@ def beside(results: Results) -> list[str]:
     lines.append(_refitted(found, results["chosen"].get("refitted")))
     lines.append(_alone(found, results))
     lines.append(_regret(found, results))
-    lines.append(_flat(results))
+    lines.append(flat(results))
     return [line for line in lines if line]
 
 
@@ -339,13 +339,13 @@ FLAT = 0.5
 FLAT_CLASSES = 4
 
 
-def _flat(results: Results) -> str:
+def flat(results: Results) -> str:
     """That one class of several is named for most samples; empty where it is not so."""
     most, n = results.get("most_named"), len(results["classes"])
     if most is None or most["share"] <= FLAT or n < FLAT_CLASSES:
         return ""
     return (
-        f"{percent(most['share'])} of the samples are called {most['class']}, of {n} classes: unless most of them are "
+        f"{percent(most['share'])} of the samples are called {most['class']!r}, of {n} classes: unless most of them are "
         "that, what was given does not tell the classes apart; a few labels do (`unseen label` says which samples)."
     )
 
@@ -448,7 +448,7 @@ def summary(results: Results) -> list[str]:
         lines.append(" ".join(part for part in last if part))
         if found.gain is not None and found.gain < -HARM and results["chosen"]["name"] != found.nothing:
             lines.append(_change(found, results["chosen"]["name"]))
-    lines.append(_flat(results))
+    lines.append(flat(results))
     if results["leakage"] and results["leakage"].startswith("Leakage"):
         lines.append(results["leakage"])
     lines += cautions(results)
