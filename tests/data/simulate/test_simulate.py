@@ -98,11 +98,13 @@ def test_bad_arguments_are_named() -> None:
         occluded(pictures(), 0.9)
     with pytest.raises(ValueError, match="others"):
         occluded(pictures(), 0.2, fill="pictures")
-    with pytest.raises(ValueError, match="pictures that are read lazily"):
-        corrupted(Domain(x=np.zeros((2, 3))), "fog", 1)
+    with pytest.raises(ValueError, match="must hold pictures; 'sounds' holds sounds"):
+        corrupted(Domain(x=Lazy([0, 1], str), kind="audio", name="sounds"), "fog", 1)
+    with pytest.raises(ValueError, match=r"must hold pictures as `Lazy`.* holds an array"):
+        corrupted(Domain(x=np.zeros((2, 3, 8, 8), dtype=np.float32), kind="image"), "fog", 1)
 
 
 def test_arrays_are_no_pictures_to_cut_from():
     table = Domain(x=np.zeros((3, 4), dtype=np.float32), name="table")
-    with pytest.raises(ValueError, match="others must hold pictures that are read lazily; 'table' holds features"):
+    with pytest.raises(ValueError, match="others must hold pictures; 'table' holds features"):
         occluded(pictures(), 0.3, fill="pictures", others=table)

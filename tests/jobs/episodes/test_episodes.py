@@ -100,6 +100,10 @@ def test_what_cannot_be_is_named_before_work(data: Path, tmp_path: Path) -> None
     assert "way must be at most 8" in call(data, "--way", 9, "--shot", 1, "--queries", 3, *out, code=1)
     assert "50 shots and 15 queries need 65 samples" in call(data, "--shot", 50, *out, code=1)
     assert "does not learn from a handful" in call(data, "--methods", "glc", *out, code=1)
+    assert "called 'prototype'; did you mean 'prototypes'?" in call(data, "--methods", "prototype", *out, code=1)
+    unlike = call(data, "--methods", "nothere", *out, code=1)
+    assert "no method is called 'nothere'; of a handful of labelled samples learn: prototypes, " in unlike
+    assert "bm25" not in unlike
     assert "base must be above 0" in call(data, "--methods", "crlnet", *out, code=1)
     assert "reads maps" in call(
         data, "--way", 3, "--queries", 3, "--base", 0.5, "--methods", "prototypes,crlnet", *out, code=1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -24,6 +25,7 @@ from unseen.files import sweep
 from unseen.jobs.streams import job
 from unseen.jobs.streams.job import ABOUT, HELD_OUT, PAGE, ZERO_SHOT, History, asked_about, continue_stream
 from unseen.jobs.streams.page import lines, page, scores, told
+from unseen.jobs.streams.reading import check_reads
 
 QUICK: dict[str, Any] = {"iterations": 8, "warm_up": 2, "average_every": 4, "batch_size": 8}
 COLOURS = {
@@ -222,6 +224,22 @@ def test_what_cannot_be_is_named_before_anything_is_written(clip: str, tmp_path:
     with pytest.raises(ValueError, match=match):
         begin(given.pop("model"), given.pop("tasks"), **given)
     assert not (tmp_path / "m").exists()
+
+
+def test_samples_that_the_stream_does_not_read_are_told_by_the_name_that_it_began_with(
+    clip: str, tmp_path: Path
+) -> None:
+    x = np.random.default_rng(0).integers(0, 255, (8, 2, 3, 8, 8)).astype(np.uint8)
+    y, classes = np.arange(8) % 2, ClassSpace(names=("up", "down"))
+    moves = Domain(x=x, kind="clip", y=y, classes=classes, name="moves")
+    told = f"tasks: 'moves' holds videos; {clip!r} reads pictures; a stream that begins with 'frames:{clip}' learns"
+    with pytest.raises(ValueError, match=re.escape(told)):
+        continue_stream(clip, [moves], out=tmp_path / "m")
+    with pytest.raises(ValueError, match="'lite-clip' reads pictures; a stream that begins with 'frames:lite-clip'"):
+        check_reads([moves], encoders.get("pixels?size=8"), "lite-clip")
+    rows = Domain(x=x.reshape(8, -1).astype(np.float32), y=y, classes=classes, name="rows")
+    with pytest.raises(ValueError, match=r"'rows' holds vectors of numbers; 'lite-clip' reads pictures$"):
+        check_reads([rows], encoders.get("pixels?size=8"), "lite-clip")
 
 
 def test_a_model_that_cannot_go_on_is_told_so(clip: str, tmp_path: Path) -> None:

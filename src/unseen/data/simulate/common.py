@@ -18,8 +18,13 @@ Change = Callable[[FloatArray, int], FloatArray]
 
 def lazy_pictures(name: str, domain: Domain) -> Lazy:
     """The pictures of a domain that is given as `name`; `ValueError` if it holds none that are read lazily."""
-    if domain.kind != "image" or not isinstance(domain.x, Lazy):
-        raise ValueError(f"{name} must hold pictures that are read lazily; {domain.name!r} holds {domain.kind}")
+    if domain.kind != "image":
+        from unseen.data.loaders.folder import WORDS
+
+        raise ValueError(f"{name} must hold pictures; {domain.name!r} holds {WORDS.get(domain.kind, domain.kind)}")
+    if not isinstance(domain.x, Lazy):
+        raise ValueError(f"{name} must hold pictures as `Lazy`, which opens files one by one; {domain.name!r} holds an "
+                         "array of them")  # fmt: skip
     return domain.x
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import difflib
 import inspect
 import time
 from collections.abc import Callable, Collection, Mapping
@@ -62,6 +63,7 @@ def adapts(cls: type[Method]) -> bool:
 def maker_of(name: str, settings: Mapping[str, Any], given: Collection[str]) -> Callable[[], Method]:
     """What makes the method that is called SLUG, or SLUG:PRESET, with the hyperparameters that it has."""
     slug, _, preset = name.partition(":")
+    _check_known(slug, given)
     cls: Any = registry.get(slug)
     if preset and preset not in cls.card.presets:
         raise ValueError(f"{slug} has the presets {', '.join(cls.card.presets)}; got {preset!r}")
@@ -79,6 +81,16 @@ def maker_of(name: str, settings: Mapping[str, Any], given: Collection[str]) -> 
     known = cls().get_params()
     own = {**cls.card.presets.get(preset, {}), **{key: value for key, value in settings.items() if key in known}}
     return lambda: cls(**own)
+
+
+def _check_known(slug: str, given: Collection[str]) -> None:
+    """`ValueError` with the methods that an episode can fit, the nearest first, if none is called `slug`."""
+    if slug in (*registry.slugs(), *registry.SYSTEMS):
+        return
+    here = few_shot_methods(with_source=bool(given))
+    near = difflib.get_close_matches(slug, here, n=1)
+    hint = f"; did you mean {near[0]!r}?" if near else f"; of a handful of labelled samples learn: {', '.join(here)}"
+    raise ValueError(f"no method is called {slug!r}{hint}")
 
 
 @dataclasses.dataclass(frozen=True)

@@ -25,7 +25,7 @@ from unseen.evaluation.drive import Stream
 from unseen.evaluation.exam import Exam
 from unseen.evaluation.metrics.classification import accuracy
 from unseen.files import check_kinds, read_json, recovered, sentence
-from unseen.jobs.streams.reading import Data, alike, model_inputs, references
+from unseen.jobs.streams.reading import Data, alike, check_reads, model_inputs, references
 from unseen.methods.listing import of_kind
 from unseen.methods.multimodal.zscl import ZSCL
 from unseen.methods.tower_streams import TowerStream
@@ -207,10 +207,10 @@ def continue_stream(
         else _go_on(before[0], history, method, preset, settings or {}, seed)
     )
     history.method = learner.card.slug
-    reading = bundle.encoder
+    reading, every = bundle.encoder, [*asked, *watched]
+    check_reads((task.source for task in every), reading, history.encoder)
     read = functools.partial(model_inputs, encoder=reading, whole=bundle.whole)
     given: dict[str, Any] = {"prompts": prompts, **references(learner, reference, texts, read, say)}
-    every = [*asked, *watched]
     exams = [Exam(model_inputs(task.exam, reading, bundle.whole), task.classes) for task in every]
     drive = Stream(lambda truth, found: {"accuracy": accuracy(truth, found)})
     _ask_the_start(bundle, history, every, exams, prompts, drive)

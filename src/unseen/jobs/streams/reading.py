@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,7 @@ from unseen.data.labels import case_variants
 from unseen.encoders import Encoder
 from unseen.files import read_plain
 from unseen.methods.tower_streams import TowerStream
+from unseen.report.words import KINDS
 
 Data = str | os.PathLike[str] | Domain
 
@@ -25,6 +26,16 @@ def model_inputs(domain: Domain, encoder: Encoder, whole: bool) -> Domain:
     x: Any = domain.x
     assert hasattr(x, "map"), "pictures are read lazily"
     return domain.replace(x=x.map(lambda picture: encoder.preprocess([picture])[0]))
+
+
+def check_reads(domains: Iterable[Domain], encoder: Encoder, model: str) -> None:
+    """`ValueError` unless a stream that began with `model` reads the samples of all tasks."""
+    for domain in domains:
+        if domain.kind not in encoder.kinds:
+            holds, reads = (KINDS.get(kind, (kind, kind))[1] for kind in (domain.kind, encoder.kind))
+            frames = domain.kind == "clip" and encoder.kind == "image" and not model.startswith("frames:")
+            hint = f"; a stream that begins with 'frames:{model}' learns videos" if frames else ""
+            raise ValueError(f"tasks: {domain.name!r} holds {holds}; {model!r} reads {reads}{hint}")
 
 
 def alike(tasks: Sequence[Sequence[str]]) -> list[str]:
