@@ -1,10 +1,12 @@
-"""What loaders share: how a column is found."""
+"""What loaders share: how a column is found, and a path that is missing asked about."""
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
-from unseen.data.loaders.common import find_column
+from unseen.data.loaders.common import find_column, locate
 
 
 @pytest.mark.parametrize(
@@ -18,3 +20,18 @@ def test_a_column_that_is_not_there_is_told_in_sentences(wanted: str, told: str)
     with pytest.raises(ValueError) as caught:  # noqa: PT011
         find_column(["id", "text"], wanted, "column")
     assert str(caught.value) == told
+
+
+@pytest.mark.parametrize(
+    ("name", "near"),
+    [
+        ("none", ""), ("phon", "phone"), ("Phone", "phone"), ("iphone", "phone"), ("fone", ""), ("voc", "voc_src"),
+        ("street2", "street"), ("strets", "street"), ("zz", ""),
+    ],
+)  # fmt: skip
+def test_a_path_that_is_missing_is_asked_about_only_where_another_is_near(tmp_path: Path, name: str, near: str) -> None:
+    for there in ("phone", "voc_src", "street", "gym"):
+        (tmp_path / there).mkdir()
+    with pytest.raises(FileNotFoundError) as found:
+        locate(tmp_path / name)
+    assert str(found.value).partition("; did you mean ")[2] == (f"'{tmp_path / near}'?" if near else "")

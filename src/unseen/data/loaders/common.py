@@ -73,8 +73,20 @@ def _nearest(fs: Any, root: str) -> str:
         names = {entry.rstrip("/").rpartition("/")[2]: entry for entry in fs.ls(parent or "/", detail=False)}
     except (OSError, ValueError):
         return ""
-    close = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
-    return f"; did you mean {names[close[0]]!r}?" if close else ""
+    close = max(((likeness(name, other), other) for other in names), default=(0.0, ""))
+    return f"; did you mean {names[close[1]]!r}?" if close[0] > 0 else ""
+
+
+def likeness(name: str, other: str) -> float:
+    """How alike a name that is missing and one that is there are, in [0, 1]; 0 where neither is meant for the other.
+
+    One of at least three letters begins the other, or they share three quarters of their letters in order, or three
+    fifths if their first ones are equal.
+    """
+    a, b = name.casefold(), other.casefold()
+    ratio = difflib.SequenceMatcher(None, b, a).ratio()
+    begins = min(len(a), len(b)) >= 3 and (a.startswith(b) or b.startswith(a))
+    return ratio if begins or ratio >= (0.6 if a[:1] == b[:1] else 0.75) else 0.0
 
 
 def find_column(columns: Sequence[str], wanted: str | None, argument: str, usual: Sequence[str] = ()) -> str | None:
