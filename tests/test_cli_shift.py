@@ -51,6 +51,7 @@ def call(tmp_path: Path) -> Any:
 def test_help_teaches_with_an_example(call: Any) -> None:
     told = call("shift", "--help").stdout
     assert "unseen shift photos paintings sketches --out shift.html" in told
+    assert "divided by the standard deviation of all entries of all domains first" in " ".join(told.split())
 
 
 def test_tables_to_figures_and_a_page(call: Any, tmp_path: Path) -> None:
@@ -64,7 +65,13 @@ def test_tables_to_figures_and_a_page(call: Any, tmp_path: Path) -> None:
     assert abs(idd["near", "twin"]["beyond"]) < 0.1 * idd["near", "far"]["beyond"]
     assert set(told["domains"][0]["icv"]["per_class"]) == {f"class {c}" for c in range(4)}
     assert "shift.html shows 3 domains" in done.stderr
-    assert "near</bdi>, <bdi>far" in (tmp_path / "shift.html").read_text()
+    page = (tmp_path / "shift.html").read_text()
+    assert "near</bdi>, <bdi>far" in page
+    assert "divided by the standard deviation of all entries of all domains first" in page
+    x = [pd.read_csv(tmp_path / f"{name}.csv").drop(columns="label").to_numpy() for name in ("near", "twin", "far")]
+    gap = x[2] / np.std(x) - x[0] / np.std(x)
+    means = float((gap.mean(axis=0) ** 2).sum())  # what is said is what is done: with raw features it is others
+    assert means <= idd["near", "far"]["frechet"] < 1.1 * means
 
 
 def test_columns_are_matched_by_name(call: Any, tmp_path: Path) -> None:

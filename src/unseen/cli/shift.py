@@ -29,9 +29,10 @@ def shift(
 
     ICV says how consistent each domain's classes are, IDD how far two domains are. Both are mean divergences of two
     samples of a class, from 0 to .693: for ICV of one domain, for IDD one of each. Frechet is the squared distance of
-    two Gaussians with the means and covariances of the domains' features, as in FID: 0 where these are equal, without
-    an upper end, to be compared for one encoder only. Nothing is trained. Classes are those of the same name; where two
-    domains share none, all their samples are paired.
+    two Gaussians with the means and covariances of the domains' features, as in FID, but in units of the features'
+    spread: all are divided by the standard deviation of all entries of all domains first. It is 0 where these are
+    equal, without an upper end, to be compared within one call only. Nothing is trained. Classes are those of the same
+    name; where two domains share none, all their samples are paired.
 
     Example:  unseen shift photos paintings sketches --out shift.html
     """

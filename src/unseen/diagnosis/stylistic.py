@@ -199,7 +199,7 @@ class StylisticShift:
         None where no class of a domain has two labelled pictures.
     idd : dict of pairs of names to Measure
     frechet : dict of pairs of names to float or None
-        None where a domain has one sample.
+        Of features that were `scaled`, as all figures here. None where a domain has one sample.
     """
 
     names: tuple[str, ...]

@@ -345,8 +345,8 @@ def flat(results: Results) -> str:
     if most is None or most["share"] <= FLAT or n < FLAT_CLASSES:
         return ""
     return (
-        f"{percent(most['share'])} of the samples are called {most['class']!r}, of {n} classes: unless most of them are "
-        "that, what was given does not tell the classes apart; a few labels do (`unseen label` says which samples)."
+        f"{percent(most['share'])} of the samples are called {most['class']!r}, of {n} classes: unless most of them "
+        "are that, what was given does not tell the classes apart; a few labels do (`unseen label` says which samples)."
     )
 
 
