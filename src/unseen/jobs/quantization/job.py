@@ -21,9 +21,11 @@ from unseen.bundle import Bundle
 from unseen.data.domain import Domain
 from unseen.evaluation.metrics.agreement import top1_agreement
 from unseen.files import read_json
-from unseen.jobs.quantization.integers import export_model
+from unseen.jobs.quantization.integers import InIntegers, export_model
 from unseen.jobs.quantization.networks import classifier
 from unseen.methods.base import Method, signatures
+from unseen.nn.build import joined
+from unseen.nn.classifier import without_classifier
 from unseen.nn.divergences import exact_kl
 from unseen.nn.quantizers import FLOAT, MEGABYTE, QuantizedNetwork, frozen_copy, outputs, quantizable
 from unseen.nn.state import digest, refuse_foreign
@@ -163,6 +165,8 @@ def quantize(
             with stage("ONNX"):
                 integers = export_model(small, onnx, network=network)
             about["onnx"] = {"file": os.fspath(onnx), **integers._asdict()}
+            if shown is not None:
+                about["onnx"]["data"] = _on_data(bundle, network, InIntegers(onnx), shown)
             _end(seconds, about)
             if out is not None:
                 _tell(small, about, Path(out))
@@ -285,10 +289,17 @@ def _named(model: Any) -> str:
 
 
 def _float(bundle: Bundle, name: str) -> nn.Module:
-    network = frozen_copy(bundle.logits())
+    alone = bundle.encoder is None or bundle.whole
+    network = frozen_copy(bundle.logits() if alone else joined(_reading(bundle), bundle.method.network()))
     if not any(isinstance(module, nn.Conv2d) for module in network.modules()):
         raise ValueError(f"model must be a network of convolutions that reads pictures; {name} is none")
     return network
+
+
+def _reading(bundle: Bundle) -> nn.Module:
+    """The network before the method, without a classifier that it had for other classes."""
+    assert bundle.encoder is not None
+    return without_classifier(bundle.encoder.reading(bundle.method.reads_regions))
 
 
 def _opened(model: Any, name: str, trust: bool) -> Bundle:
