@@ -37,6 +37,7 @@ ALL = (
     "curation",
     "index",
     "contrastive",
+    "captions",
 )
 
 
