@@ -210,7 +210,8 @@ class _Video:
             raise ValueError(f"its frames have {width} x {height} pixels; at most {max_pixels:,} are read")
         self.base = float(self.stream.time_base or Fraction(1, 1000))
         self.start = float(self.stream.start_time or 0) * self.base
-        self.keys = [entry.timestamp * self.base - self.start for entry in _entries(self.stream) if entry.is_keyframe]
+        ticks = [entry.timestamp for entry in _entries(self.stream) if entry.is_keyframe]  # when each is decoded
+        self.keys = [(tick - ticks[0]) * self.base for tick in ticks]  # when it is shown
         self.frames: Iterator[Any] = self._decoded()
         self.at = -math.inf
         self.now: Any = None
@@ -250,10 +251,7 @@ class _Video:
         """The picture (h, w, 3) of a time, which is not before the last one that was asked for."""
         if self.now is None and self.coming is None:
             self.coming = next(self.frames, None)
-        key = self._key_before(time)
-        if key is not None and self.coming is not None and key > self._time(self.coming) + SHARP:
-            self._seek(key)
-            self.now, self.coming = None, next(self.frames, None)
+        self._leap(time)
         while self.coming is not None and (self.now is None or self._time(self.coming) <= time + SHARP):
             self.now, self.coming = self.coming, next(self.frames, None)
         if self.now is None:
@@ -268,15 +266,27 @@ class _Video:
     def seconds_told(self) -> float:
         return float(self.stream.duration or 0) * self.base
 
-    def _key_before(self, time: float) -> float | None:
-        """Where decoding may begin for a time; None where it should go on as it is."""
-        if self.keys:
-            place = bisect_right(self.keys, time + SHARP) - 1
-            return self.keys[place] if place >= 0 else None
-        return time if time - self.at > GAP else None
+    def _leap(self, time: float) -> None:
+        """Go to the last key frame before a time, where that lies ahead; where it proves to be later, to one before."""
+        ahead = math.inf if self.coming is None else self._time(self.coming) + SHARP
+        if not self.keys and ahead < time and time - self.at > GAP:
+            self._jump(time)
+        jumped = False
+        for place in reversed(range(bisect_right(self.keys, time + SHARP))):
+            near = self.keys[place] <= ahead
+            if near and not jumped:
+                return
+            self._jump(self.keys[place])
+            if near or (self.coming is not None and self._time(self.coming) <= time + SHARP):
+                return
+            jumped = True
+
+    def _jump(self, time: float) -> None:
+        self._seek(time)
+        self.now, self.coming = None, next(self.frames, None)
 
     def _seek(self, time: float) -> None:
-        self.container.seek(max(0, int((time + self.start) / self.base)), stream=self.stream, backward=True)
+        self.container.seek(round((time + self.start) / self.base), stream=self.stream, backward=True)
         self.frames = self._decoded()
 
     def _decoded(self) -> Iterator[Any]:
