@@ -38,6 +38,7 @@ ALL = (
     "index",
     "contrastive",
     "captions",
+    "frames",
 )
 
 

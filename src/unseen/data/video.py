@@ -213,6 +213,7 @@ class _Video:
         ticks = [entry.timestamp for entry in _entries(self.stream) if entry.is_keyframe]  # when each is decoded
         self.keys = [(tick - ticks[0]) * self.base for tick in ticks]  # when it is shown
         self.frames: Iterator[Any] = self._decoded()
+        self.scaling = _av().video.reformatter.VideoReformatter()  # made once for all frames of a size
         self.at = -math.inf
         self.now: Any = None
         self.coming: Any = None
@@ -259,7 +260,7 @@ class _Video:
         if self.coming is None:
             _whole(min(self._time(self.now), time), min(time, self.seconds_told))
         if self.made is None or self.made[0] is not self.now:
-            self.made = (self.now, _upright(self.now, self.stream, side))
+            self.made = (self.now, self._upright(self.now, side))
         return self.made[1]
 
     @property
@@ -298,6 +299,15 @@ class _Video:
                     yield frame
         except damage as error:
             raise ValueError(f"the video is damaged after {max(self.at, 0):.1f} s: {_why(error)}{AGAIN}") from error
+
+    def _upright(self, frame: Any, side: int | None) -> NDArray[np.uint8]:
+        """A frame as a picture, (h, w, 3)."""
+        rotation = _turn(frame)
+        width, height = _square(frame, self.stream, rotation)
+        width, height = within(width, height, side)
+        across, down = (height, width) if rotation % 180 else (width, height)
+        scaled = self.scaling.reformat(frame, width=across, height=down, format="rgb24")
+        return np.rot90(scaled.to_ndarray(), rotation // 90)
 
     def _time(self, frame: Any) -> float:
         return float(frame.pts) * self.base - self.start
@@ -390,16 +400,6 @@ def within(width: int, height: int, side: int | None) -> tuple[int, int]:
     """Width and height with at most `side` pixels on the shorter side: a small picture is not made larger."""
     scale = 1.0 if side is None else min(1.0, side / min(width, height))
     return max(1, round(width * scale)), max(1, round(height * scale))
-
-
-def _upright(frame: Any, stream: Any, side: int | None) -> NDArray[np.uint8]:
-    """A frame as a picture, (h, w, 3)."""
-    rotation = _turn(frame)
-    width, height = _square(frame, stream, rotation)
-    width, height = within(width, height, side)
-    across, down = (height, width) if rotation % 180 else (width, height)
-    values = frame.to_ndarray(format="rgb24", width=across, height=down)
-    return np.rot90(values, rotation // 90)
 
 
 def require() -> None:
