@@ -37,6 +37,8 @@ ALL = (
     "curation",
     "index",
     "contrastive",
+    "captions",
+    "frames",
 )
 
 

@@ -12,8 +12,11 @@ def shade(i, height=16, width=24):
     return np.full((height, width, 3), min(20 + 6 * i, 255), np.uint8)
 
 
-def write_video(path, frames=10, *, rate=10, times=None, rotation=None, gop=4, size=(16, 24), sound=False):
-    """Write frames of rising brightness; `times` are hundredths of seconds where the rate varies."""
+def write_video(path, frames=10, *, rate=10, times=None, rotation=None, gop=4, size=(16, 24), sound=False, ahead=0):
+    """Write frames of rising brightness; `times` are hundredths of seconds where the rate varies.
+
+    `ahead` frames may be told by later ones, so that frames are not shown when they are decoded.
+    """
     av = pytest.importorskip("av", reason="no PyAV; pip install 'unseen[video]'")
     Path(path).parent.mkdir(parents=True, exist_ok=True)
     with av.open(str(path), "w") as out:
@@ -28,6 +31,7 @@ def write_video(path, frames=10, *, rate=10, times=None, rotation=None, gop=4, s
         track.height, track.width, track.pix_fmt, track.gop_size = *size, "yuv420p", gop
         track.codec_context.time_base = Fraction(1, 100)
         track.codec_context.qmin = track.codec_context.qmax = 1
+        track.codec_context.max_b_frames = ahead
         if rotation:
             track.set_display_rotation(rotation)
         for i in range(frames):

@@ -29,9 +29,32 @@ def test_seeking_by_key_frames_gives_what_decoding_all_gives(tmp_path, suffix, m
     times = [0.3, 2.25, 2.3, 3.6]
     with path.open("rb") as file:
         sought = read_frames(file, times)
-        monkeypatch.setattr(video._Video, "_key_before", lambda self, time: None)
+        monkeypatch.setattr(video._Video, "_leap", lambda self, time: None)
         assert np.array_equal(sought, read_frames(file, times))
     assert numbers(sought) == [3, 22, 23, 36]
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".avi"])
+def test_frames_told_by_later_ones_are_sought_without_decoding_all_again(tmp_path, suffix, monkeypatch):
+    """A key frame of such a file is decoded before it is shown; sought by the first of both times, it was missed."""
+    from unseen.data import video
+
+    path = write_video(tmp_path / f"a{suffix}", 40, gop=18, ahead=2)
+    read, decoded = [0.3, 1.0, 1.75, 1.85, 3.7], []
+    own = video._Video._decoded
+
+    def counted(self):
+        for frame in own(self):
+            decoded.append(frame.pts)
+            yield frame
+
+    with path.open("rb") as file:
+        monkeypatch.setattr(video._Video, "_decoded", counted)
+        sought = read_frames(file, read)
+        many = len(decoded)
+        monkeypatch.setattr(video._Video, "_leap", lambda self, time: None)
+        assert np.array_equal(sought, read_frames(file, read))
+    assert many <= 40
 
 
 def test_what_metadata_turn_stands_upright(tmp_path):

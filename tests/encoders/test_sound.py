@@ -23,6 +23,7 @@ from unseen.encoders.sound import (
     log_mel_statistics,
     mean_of_parts,
 )
+from unseen.encoders.unread import unread
 from unseen.nn.protocols import AudioTextSpace
 
 
@@ -197,3 +198,8 @@ def test_the_mean_of_parts_is_that_of_each_sound() -> None:
     found = mean_of_parts(x, [2, 1, 2])
     expected: Sequence[Any] = [x[:2].mean(axis=0), x[2], x[3:].mean(axis=0)]
     assert np.allclose(found, unit_rows(np.stack(expected)), atol=1e-6)
+
+
+def test_captions_that_a_clap_does_not_read_are_counted(space: ClapSpace) -> None:
+    told = unread(space, ["a dog speaks", "rain " * 60, "ድመት"], space.name)
+    assert (told.n, told.cut, told.unspelt, told.example) == (3, 1, 1, "ድመት")

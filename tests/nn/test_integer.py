@@ -156,6 +156,33 @@ def test_scores_may_be_larger_than_those_of_the_pictures_that_set_the_ranges(net
         assert float(run_onnx(tmp_path / "m.onnx", sure).max()) > 1.02 * largest
 
 
+class Standardized(nn.Module):
+    """Layers, then columns of unlike scales made alike, as before a linear classifier on features."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(network.stem, nn.AdaptiveAvgPool2d(1), nn.Flatten())
+        self.register_buffer("mean", torch.zeros(16))
+        self.register_buffer("std", torch.full((16,), 0.2).index_fill(0, torch.tensor([3]), 1e-6))
+        self.head = nn.Linear(16, 6)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.head((self.layers(x) - self.mean) / self.std)
+
+
+def test_a_layer_behind_a_standardization_stays_float(network, tmp_path):
+    """One scale for columns of unlike scales would round all but the widest to 0."""
+    torch.manual_seed(3)
+    whole, x = Standardized(network).eval(), torch.randn(8, 3, 16, 16)
+    export_integers(whole, x[:2], x, tmp_path / "m.onnx")
+    graph = onnx.load(tmp_path / "m.onnx").graph
+    assert (
+        next(node for node in graph.node if node.op_type == "Gemm").input[0]
+        == next(node for node in graph.node if node.op_type == "Div").output[0]
+    )
+    assert any(node.op_type == "QuantizeLinear" for node in graph.node)
+
+
 def test_onnxruntime_alone_is_a_peer_that_runs(network):
     x = torch.randn(4, 3, 16, 16)
     with torch.no_grad():

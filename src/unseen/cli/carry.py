@@ -77,7 +77,8 @@ def export(
         told = export_model(saved, out)
         say(
             f"{out}: {told.megabytes:.1f} MB ({told.float_megabytes:.1f} in floats); "
-            f"cosine of logits with the simulated network {told.cosine:.4f}; {speed(told._asdict())}"
+            f"cosine of logits with the simulated network {told.cosine:.4f}, the same class on "
+            f"{100 * told.agreement:.0f} % of its distilled pictures; {speed(told._asdict())}"
         )
     elif out is not None:
         difference = saved.export(out)

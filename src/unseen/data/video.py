@@ -210,8 +210,10 @@ class _Video:
             raise ValueError(f"its frames have {width} x {height} pixels; at most {max_pixels:,} are read")
         self.base = float(self.stream.time_base or Fraction(1, 1000))
         self.start = float(self.stream.start_time or 0) * self.base
-        self.keys = [entry.timestamp * self.base - self.start for entry in _entries(self.stream) if entry.is_keyframe]
+        ticks = [entry.timestamp for entry in _entries(self.stream) if entry.is_keyframe]  # when each is decoded
+        self.keys = [(tick - ticks[0]) * self.base for tick in ticks]  # when it is shown
         self.frames: Iterator[Any] = self._decoded()
+        self.scaling = _av().video.reformatter.VideoReformatter()  # made once for all frames of a size
         self.at = -math.inf
         self.now: Any = None
         self.coming: Any = None
@@ -250,10 +252,7 @@ class _Video:
         """The picture (h, w, 3) of a time, which is not before the last one that was asked for."""
         if self.now is None and self.coming is None:
             self.coming = next(self.frames, None)
-        key = self._key_before(time)
-        if key is not None and self.coming is not None and key > self._time(self.coming) + SHARP:
-            self._seek(key)
-            self.now, self.coming = None, next(self.frames, None)
+        self._leap(time)
         while self.coming is not None and (self.now is None or self._time(self.coming) <= time + SHARP):
             self.now, self.coming = self.coming, next(self.frames, None)
         if self.now is None:
@@ -261,22 +260,34 @@ class _Video:
         if self.coming is None:
             _whole(min(self._time(self.now), time), min(time, self.seconds_told))
         if self.made is None or self.made[0] is not self.now:
-            self.made = (self.now, _upright(self.now, self.stream, side))
+            self.made = (self.now, self._upright(self.now, side))
         return self.made[1]
 
     @property
     def seconds_told(self) -> float:
         return float(self.stream.duration or 0) * self.base
 
-    def _key_before(self, time: float) -> float | None:
-        """Where decoding may begin for a time; None where it should go on as it is."""
-        if self.keys:
-            place = bisect_right(self.keys, time + SHARP) - 1
-            return self.keys[place] if place >= 0 else None
-        return time if time - self.at > GAP else None
+    def _leap(self, time: float) -> None:
+        """Go to the last key frame before a time, where that lies ahead; where it proves to be later, to one before."""
+        ahead = math.inf if self.coming is None else self._time(self.coming) + SHARP
+        if not self.keys and ahead < time and time - self.at > GAP:
+            self._jump(time)
+        jumped = False
+        for place in reversed(range(bisect_right(self.keys, time + SHARP))):
+            near = self.keys[place] <= ahead
+            if near and not jumped:
+                return
+            self._jump(self.keys[place])
+            if near or (self.coming is not None and self._time(self.coming) <= time + SHARP):
+                return
+            jumped = True
+
+    def _jump(self, time: float) -> None:
+        self._seek(time)
+        self.now, self.coming = None, next(self.frames, None)
 
     def _seek(self, time: float) -> None:
-        self.container.seek(max(0, int((time + self.start) / self.base)), stream=self.stream, backward=True)
+        self.container.seek(round((time + self.start) / self.base), stream=self.stream, backward=True)
         self.frames = self._decoded()
 
     def _decoded(self) -> Iterator[Any]:
@@ -288,6 +299,15 @@ class _Video:
                     yield frame
         except damage as error:
             raise ValueError(f"the video is damaged after {max(self.at, 0):.1f} s: {_why(error)}{AGAIN}") from error
+
+    def _upright(self, frame: Any, side: int | None) -> NDArray[np.uint8]:
+        """A frame as a picture, (h, w, 3)."""
+        rotation = _turn(frame)
+        width, height = _square(frame, self.stream, rotation)
+        width, height = within(width, height, side)
+        across, down = (height, width) if rotation % 180 else (width, height)
+        scaled = self.scaling.reformat(frame, width=across, height=down, format="rgb24")
+        return np.rot90(scaled.to_ndarray(), rotation // 90)
 
     def _time(self, frame: Any) -> float:
         return float(frame.pts) * self.base - self.start
@@ -380,16 +400,6 @@ def within(width: int, height: int, side: int | None) -> tuple[int, int]:
     """Width and height with at most `side` pixels on the shorter side: a small picture is not made larger."""
     scale = 1.0 if side is None else min(1.0, side / min(width, height))
     return max(1, round(width * scale)), max(1, round(height * scale))
-
-
-def _upright(frame: Any, stream: Any, side: int | None) -> NDArray[np.uint8]:
-    """A frame as a picture, (h, w, 3)."""
-    rotation = _turn(frame)
-    width, height = _square(frame, stream, rotation)
-    width, height = within(width, height, side)
-    across, down = (height, width) if rotation % 180 else (width, height)
-    values = frame.to_ndarray(format="rgb24", width=across, height=down)
-    return np.rot90(values, rotation // 90)
 
 
 def require() -> None:

@@ -18,7 +18,7 @@ from unseen.data.domain import Domain
 from unseen.data.rows import unit_rows
 from unseen.data.sounds import audible
 from unseen.data.typing import FloatArray, IntArray
-from unseen.encoders.text import silently
+from unseen.encoders.text import silently, unknown_alone
 from unseen.files import loads
 from unseen.nn.semantic import ridge
 from unseen.nn.state import load_state, save_state
@@ -73,6 +73,18 @@ class ClapSpace:
     def most_tokens(self) -> int:
         """Tokens after which a text is cut."""
         return min(int(self.model.config.text_config.max_position_embeddings) - 2, 512)
+
+    def cuts(self, texts: Sequence[str]) -> list[bool]:
+        """Which texts are longer than it reads."""
+        return [len(ids) > self.most_tokens for ids in self._whole(texts)]
+
+    def unspelt(self, texts: Sequence[str]) -> list[bool]:
+        """Which texts are nothing to it but unknown tokens."""
+        return unknown_alone(self.tokenizer, self._whole(texts))
+
+    def _whole(self, texts: Sequence[str]) -> list[list[int]]:
+        told: list[list[int]] = self.tokenizer(list(texts), truncation=False, verbose=False)["input_ids"]
+        return told
 
     @torch.no_grad()
     def encode_text(self, texts: Sequence[str]) -> Float[np.ndarray, "n d"]:

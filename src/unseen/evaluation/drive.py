@@ -44,12 +44,12 @@ class Once:
     Parameters
     ----------
     grade : callable (truth, prediction) -> {metric: value}
-    verb : str
-        What the method is asked.
+    verb : str, or callable (method, samples) -> prediction
+        What the method is asked, or how.
     """
 
     grade: Grade
-    verb: str = "predict"
+    verb: str | Callable[[Any, Any], Any] = "predict"
 
     def __call__(self, method: Method, given: Mapping[str, Any], exam: Exam) -> Outcome:
         """Fit `method` on `given`, ask it about the samples of the exam, open the exam once, grade.
@@ -64,7 +64,8 @@ class Once:
         started = time.perf_counter()
         method.fit(**given)
         seconds = time.perf_counter() - started
-        prediction = getattr(method, self.verb)(exam.samples)
+        ask = self.verb
+        prediction = getattr(method, ask)(exam.samples) if isinstance(ask, str) else ask(method, exam.samples)
         return Outcome(prediction, self.grade(exam.open(), prediction), seconds)
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from unseen.nn.protocols import CaptionDecoder
@@ -50,9 +50,9 @@ def beam_search(
     before = prompts.mask.sum(dim=1)
     hidden, memory = decoder.hidden(prompts.x, prompts.mask, prompts.mask.cumsum(dim=1).sub(1).clamp(min=0))
     never = torch.tensor(sorted(decoder.never), dtype=torch.int64, device=device)
-    first = _said(decoder.logits(hidden[torch.arange(n, device=device), before - 1]), never)
-    width = min(width, int(first[0].isfinite().sum())) if n else width
-    scores, tokens = first.topk(width, dim=1)  # (n, w)
+    first = decoder.logits(hidden[torch.arange(n, device=device), before - 1])
+    width = min(width, first.shape[1] - int((never < first.shape[1]).sum())) if n else width
+    scores, tokens = _likeliest(first, never, width)  # (n, w)
     rows = torch.arange(n, device=device).repeat_interleave(width)
     memory = decoder.select(memory, rows)
     mask = prompts.mask[rows]
@@ -67,17 +67,16 @@ def beam_search(
         mask = torch.cat([mask, mask.new_ones(len(mask), 1)], dim=1)
         places = (before.repeat_interleave(width) + step - 1)[:, None]
         hidden, memory = decoder.hidden(x, mask, places, memory)
-        next_ = _said(decoder.logits(hidden[:, -1]), never).view(n, width, -1)
-        if no_repeat:
-            _without_repeats(next_, said)
-        size = next_.shape[2]
-        stays = torch.full_like(next_, -torch.inf)
-        stays[..., int(ends[0])] = 0.0  # what is over goes on with its end, for nothing
-        total = scores[..., None] + torch.where(over[..., None], stays, next_)
+        likely, words = _likeliest(decoder.logits(hidden[:, -1]), never, width, said if no_repeat else None)
+        next_, words = likely.view(n, width, -1), words.view(n, width, -1)
+        next_ = next_.masked_fill(over[..., None], -torch.inf)
+        next_[..., 0].masked_fill_(over, 0.0)  # what is over goes on with its end, for nothing
+        words[..., 0].masked_fill_(over, int(ends[0]))
+        total = scores[..., None] + next_
         longer = lengths + ~over
         ranked = total / longer[..., None] ** length_penalty if length_penalty else total
         best = ranked.view(n, -1).topk(width, dim=1).indices
-        parent, token = best // size, best % size
+        parent, token = best // width, words.view(n, -1).gather(1, best)
         scores = total.view(n, -1).gather(1, best)
         lengths = longer.gather(1, parent)
         said = torch.cat([said.gather(1, parent[..., None].expand(-1, -1, said.shape[2])), token[..., None]], dim=2)
@@ -90,9 +89,19 @@ def beam_search(
     return [_up_to(row, stops) for row in said[torch.arange(n, device=device), best].tolist()]
 
 
-def _said(logits: Float[Tensor, "m v"], never: Tensor) -> Float[Tensor, "m v"]:
-    """Log-probabilities of what may be said."""
-    return logits.index_fill(1, never[never < logits.shape[1]], -torch.inf).log_softmax(dim=1)
+def _likeliest(
+    logits: Float[Tensor, "m v"], never: Tensor, k: int, said: Int[Tensor, "n w t"] | None = None
+) -> tuple[Float[Tensor, "m k"], Int[Tensor, "m k"]]:
+    """The k likeliest tokens of each row among those that may be said: log-probabilities, and which they are.
+
+    More than `k` of one text are never among the k best of all. With `said`, what would repeat a pair is none.
+    """
+    logits = logits.index_fill(1, never[never < logits.shape[1]], -torch.inf)
+    total = logits.logsumexp(dim=1, keepdim=True)
+    if said is not None:
+        _without_repeats(logits.view(*said.shape[:2], -1), said)
+    values, tokens = logits.topk(k, dim=1)
+    return values - total, tokens
 
 
 def _up_to(ids: Sequence[int], ends: frozenset[int]) -> list[int]:

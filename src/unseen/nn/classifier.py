@@ -108,6 +108,21 @@ def pooled(network: nn.Module) -> Pooled:
     return Pooled(network)
 
 
+@builder("features-alone")
+def features_alone(network: nn.Module) -> Pooled:
+    """A `Pooled` timm network whose classifier is taken off. The network given is changed: pass a copy to keep it."""
+    network.reset_classifier(0)  # type: ignore[operator]
+    return Pooled(network)
+
+
+def without_classifier(network: nn.Module) -> nn.Module:
+    """A copy of a `Pooled` timm network without its classifier, which is never asked; any other network as it is."""
+    inner = getattr(network, "network", None)
+    if isinstance(network, Pooled) and isinstance(inner, nn.Module) and hasattr(inner, "reset_classifier"):
+        return features_alone(copy.deepcopy(inner))
+    return network
+
+
 @builder("split")
 def split(network: nn.Module) -> Classifier:
     """Cut a plain classification network before its last linear layer; the bottleneck is the identity.

@@ -50,9 +50,7 @@ def contrastive(logits: Float[Tensor, "n m"], targets: Float[Tensor, "n m"] | No
     ValueError
         If a weight is negative, or a row of them has no positive sum.
     """
-    if targets is None:
-        return F.cross_entropy(logits, torch.arange(len(logits), device=logits.device))
-    return -(_shares(targets) * F.log_softmax(logits, dim=1)).sum(dim=1).mean()
+    return _towards(logits, None if targets is None else _shares(targets))
 
 
 def contrastive_in_parts(
@@ -119,7 +117,7 @@ class PairLoss(NamedTuple):
         return self.there + self.back
 
 
-ENTROPY_ROWS = 256
+ENTROPY_ROWS = 64
 """Rows of the targets whose entropy is looked at."""
 
 
@@ -151,10 +149,10 @@ def both_ways(
         there = contrastive_in_parts(p, all_q, scale, targets, rows)
         return PairLoss(there, contrastive_in_parts(q, all_p, scale, back, rows), level)
     every = slice(0, len(p))
-    made = None if targets is None else targets(every)
-    other = made if back is targets else None if back is None else back(every)
-    level = 0.0 if made is None else row_entropy(made[:ENTROPY_ROWS])
-    return PairLoss(contrastive(scale * p @ all_q.T, made), contrastive(scale * q @ all_p.T, other), level)
+    made = None if targets is None else _shares(targets(every))
+    other = made if back is targets else None if back is None else _shares(back(every))
+    level = 0.0 if made is None else _evenness(made[:ENTROPY_ROWS])
+    return PairLoss(_towards(scale * p @ all_q.T, made), _towards(scale * q @ all_p.T, other), level)
 
 
 def supervised_contrast(
@@ -193,8 +191,7 @@ def affinities(logits: Float[Tensor, "n m"]) -> Float[Tensor, "n m"]:
 
 def row_entropy(targets: Float[Tensor, "n m"]) -> float:
     """Mean entropy of the rows as a share of ln m, in [0, 1]: near 1 the targets say nothing (label smoothing)."""
-    shares = _shares(targets)
-    return float(torch.special.entr(shares).sum(dim=1).mean()) / math.log(max(shares.shape[1], 2))
+    return _evenness(_shares(targets))
 
 
 class LogitScale(nn.Module):
@@ -215,6 +212,17 @@ class LogitScale(nn.Module):
         """The factor; its gradient goes on where it is held, so that it can come down again."""
         above = (self.log - math.log(self.largest)).clamp(min=0).detach()
         return (self.log - above).exp()
+
+
+def _towards(logits: Tensor, shares: Tensor | None) -> Tensor:
+    """The mean cross entropy of rows of logits with rows of shares; one pair each if absent."""
+    if shares is None:
+        return F.cross_entropy(logits, torch.arange(len(logits), device=logits.device))
+    return -(shares * F.log_softmax(logits, dim=1)).sum(dim=1).mean()
+
+
+def _evenness(shares: Tensor) -> float:
+    return float(torch.special.entr(shares).sum(dim=1).mean()) / math.log(max(shares.shape[1], 2))
 
 
 def _shares(targets: Tensor) -> Tensor:

@@ -193,7 +193,7 @@ def export_integers(
     BatchNorm is multiplied into the weights, which have 255 levels per output channel; activations have 256 levels in
     the range that `pictures` reach; biases make up for what rounding moves on average. What a last linear layer gives
     is not rounded, since nothing more is computed from it: distilled pictures tell how far other pictures reach inside
-    a network, but not how sure of a class it will be.
+    a network, but not how sure of a class it will be. A layer behind a standardization of columns stays float.
 
     Parameters
     ----------
@@ -250,7 +250,7 @@ def export_integers(
             per_channel=True,
             weight_type=QuantType.QInt8,
             activation_type=QuantType.QUInt8,
-            nodes_to_exclude=[*_nodes(graph, "Softmax"), *_nodes_of(graph, exclude)],
+            nodes_to_exclude=[*_nodes(graph, "Softmax"), *_behind_scales(graph), *_nodes_of(graph, exclude)],
             extra_options={"TensorQuantOverrides": _overrides(graph, ranges)},
         )
         _leave_scores(temporary)
@@ -300,6 +300,25 @@ def _nodes(graph: Path, kind: str) -> list[str]:
     import onnx
 
     return [node.name for node in onnx.load(graph, load_external_data=False).graph.node if node.op_type == kind]
+
+
+def _behind_scales(graph: Path) -> list[str]:
+    """Layers whose input has a scale of its own in each column, as after a standardization: one scale fits none."""
+    import onnx
+
+    whole = onnx.load(graph, load_external_data=False).graph
+    many = {value.name for value in whole.initializer if np.prod(value.dims, dtype=np.int64) > 1}
+    maker = {name: node for node in whole.node for name in node.output}
+
+    def scaled(name: str) -> bool:
+        node = maker.get(name)
+        if node is None:
+            return False
+        if node.op_type in ("Reshape", "Flatten", "Squeeze", "Identity"):
+            return scaled(node.input[0])
+        return node.op_type in ("Sub", "Div", "Mul", "Add") and any(given in many for given in node.input)
+
+    return [node.name for node in whole.node if node.op_type in (*LINEAR, "Conv") and scaled(node.input[0])]
 
 
 def _nodes_of(graph: Path, layers: Collection[str]) -> list[str]:

@@ -327,7 +327,25 @@ def test_marks_that_combine_stay_with_their_letters(text: str, expected: list[st
         ("J. R. Tolkien wrote. He (cf. Fig. A) did.", ["J. R. Tolkien wrote.", "He (cf. Fig. A) did."]),
         ("They took vitamin C. Patients slept.", ["They took vitamin C.", "Patients slept."]),
         ("Dr.\nNovak", ["Dr.", "Novak"]),
+        ("prof. dr. Ana and George W. Bush met. So.", ["prof. dr. Ana and George W. Bush met.", "So."]),
+        ("我来。你去！他好吗？", ["我来。", "你去！", "他好吗？"]),
+        ("यह है। वह है।", ["यह है।", "वह है।"]),
+        ("هل؟ نعم.", ["هل؟", "نعم."]),
     ],
 )
 def test_no_sentence_ends_behind_a_title(text: str, expected: list[str]) -> None:
     assert [text[a:b] for a, b in sentence_ends(text)] == expected
+
+
+def test_words_written_as_one_and_remarks_that_look_tagged_are_no_tokens(tmp_path: Path) -> None:
+    path = tmp_path / "a.conll"
+    path.write_text("# text = O Zupan mesta\n1 Ana _ B-PER\n2-3 zum _ _\n2 zu _ O\n3 dem _ O\n3.1 x _ _\n\n")
+    assert read_marked(path).domain.x.tolist() == ["Ana zu dem"]
+
+
+def test_spans_over_what_looks_like_the_end_of_a_sentence_are_counted(tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    path.write_text(json.dumps({"text": "In St. Who. Ana left.", "spans": [[3, 15, "X"]]}))
+    marks = read_marked(path)
+    assert marks.domain.x.tolist() == ["In St. Who. Ana left."]
+    assert marks.counts["spans over what looks like the end of a sentence"] == 1

@@ -31,7 +31,8 @@ from unseen.jobs.quantization.page import facts
 from unseen.methods.compression.zeroq import ZeroQ
 from unseen.methods.compression.zeroq.precision import sensitivity
 from unseen.methods.fixed import fixed
-from unseen.nn.build import builder, timm_network, torchvision_network
+from unseen.nn.build import builder, rebuild, recipe_of, timm_network, torchvision_network
+from unseen.nn.classifier import pooled, without_classifier
 from unseen.nn.divergences import exact_kl
 from unseen.nn.integer import run_onnx
 from unseen.nn.quantizers import frozen_copy, quantizable, quantized, quantized_weight
@@ -225,6 +226,32 @@ def test_onnx_in_integers_comes_from_the_float_network_or_from_the_folder(mixed,
         got = run_onnx(tmp_path / file, x)
         assert torch.allclose(got.sum(dim=1), torch.ones(16), atol=1e-4)  # probabilities, not rounded themselves
         assert float((got - simulated).abs().mean()) < 0.02
+
+
+def test_the_file_in_integers_is_graded_on_data_and_a_bad_one_says_so(bundle, tmp_path):
+    torch.manual_seed(1)
+    x = (torch.rand(12, 16, 16, 3) * 255).to(torch.uint8).numpy()
+    shown = Domain(x=x, y=np.arange(12) % 4, classes=ClassSpace(names=NAMES), kind="image", name="shown")
+    _, about = quantize(bundle, bits="8/8", settings=SHORT, onnx=tmp_path / "a.onnx", data=shown)
+    seen = about["onnx"]["data"]
+    assert seen["pictures"] == 12
+    assert 0 <= seen["accuracy"]["quantized"] <= 1
+    assert "same class as in floats on" in facts(about)["ONNX on data"]
+    about["onnx"]["data"]["agreement"] = 0.5
+    assert "Do not use the file" in facts(about)["ONNX on data"]
+
+
+def test_a_classifier_that_is_never_asked_is_not_quantized():
+    torch.manual_seed(0)
+    network = timm_network("test_efficientnet.r160_in1k", 10).eval()
+    lean = without_classifier(pooled(network))
+    x = torch.randn(2, 3, 64, 64)
+    assert torch.equal(lean(x), pooled(network)(x))
+    assert not any(isinstance(layer, nn.Linear) for layer in lean.modules())
+    assert isinstance(network.classifier, nn.Linear)
+    again = rebuild(recipe_of(lean))
+    again.load_state_dict(lean.state_dict())
+    assert torch.equal(again.eval()(x), lean(x))
 
 
 def test_attention_that_stays_float_is_counted_and_named():

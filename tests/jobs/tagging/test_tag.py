@@ -19,7 +19,7 @@ from unseen.data.loaders.marked import read_marked
 from unseen.jobs.tagging import job
 from unseen.jobs.tagging.page import corpus_lines, trained_lines, unaligned
 from unseen.jobs.tagging.saved import SAVED
-from unseen.jobs.tagging.tagger import Tagger
+from unseen.jobs.tagging.tagger import Sentence, Tagger
 from unseen.methods.base import Card
 from unseen.methods.lookup import find_by
 from unseen.methods.span_taggers import Backwards, Marked, MarkedSentences, SpanTagger, names_of
@@ -473,3 +473,25 @@ def test_figures_of_bio_tags_say_so(model: Path, place: Path, tmp_path: Path) ->
     assert "token macro (BIO tags) " in called(*given).output
     assert "<th>token micro (BIO tags)</th>" in (tmp_path / "p.html").read_text()
     assert {"token micro", "token macro"} <= json.loads(called(*given, "--json").stdout)["figures"].keys()
+
+
+def test_a_tagger_is_graded_on_sentences_that_were_cut_without_the_spans() -> None:
+    assert all(isinstance(text, Sentence) for text in job._as_asked(["A. B"], "conll"))
+    assert not any(isinstance(text, Sentence) for text in job._as_asked(["A. B"], "jsonl"))
+
+
+def test_where_people_marked_a_span_over_the_end_of_a_sentence_the_tagger_is_asked_about_both(tmp_path: Path) -> None:
+    """Gold spans must not tell a tagger where a sentence ends."""
+    path = tmp_path / "a.jsonl"
+    path.write_text(json.dumps({"text": "Ana met Who. He left.", "spans": [[8, 15, "PER"]]}))
+    asked: list[str] = []
+
+    class Noting:
+        names_ = ("PER",)
+
+        def mark(self, texts: list[str]) -> list[list[Any]]:
+            asked.extend(texts)
+            return [[] for _ in texts]
+
+    job.run(path, Tagger(Noting()))  # type: ignore[arg-type]
+    assert asked == ["Ana met Who.", "He left."]

@@ -23,15 +23,20 @@ from unseen.files import reads
 FORMATS = {".conll": "conll", ".tsv": "conll", ".bio": "conll", ".iob": "conll", ".jsonl": "jsonl", ".json": "jsonl",
            ".ndjson": "jsonl", ".ann": "brat", ".spacy": "docbin", ".txt": "text"}  # fmt: skip
 SPACY = 'spaCy\'s DocBin needs: pip install "unseen[docbin]"'
+_RANGE = re.compile(r"\d+[-.]\d+")
+"""Numbers of words that CoNLL-U writes as one, or that it adds: the words themselves follow, or are not written."""
 _TAG = re.compile(r"O|[BIESLU]-\S.*")
 _BEGINS = r"(?=[^\W\d_a-zß-öø-ÿ]|[\"'“«(\[¿¡])"
 _SHORT = re.compile(
-    r"(?:\b(?:Drs?|Mrs?|Ms|Mmes?|Mlle|Prof|Ste?|Sra?|Srta|Dra|Jr|Sig|Dott|Hr|Fr|Nr|Núm|Figs?|Abb|Tab|Eq|Vol|Bd|Mt|Gen|Col|Capt"
-    r"|Lt|Sgt|Rev|Hon|Gov|Sen|Rep|Ing|Mag|Dipl|vs|al|cf|vgl|z\. ?B|d\. ?h|bzw|ca|e\.g|i\.e)|(?:^|\.\s?)[^\W\d_a-z])\.$"
+    r"(?:\b(?:[Dd]rs?|Mrs?|Ms|Mmes?|Mlle|[Pp]rof|Ste?|Sv|Sra?|Srta|Dra|Jr|Sig|Dott|Hr|Fr|Nr|Núm|Figs?|Abb|Tab|Eq|Vol|Bd|Mt|Gen|Col"
+    r"|Capt|Lt|Sgt|Rev|Hon|Gov|Sen|Rep|Ing|Mag|Dipl|vs|al|cf|vgl|z\. ?B|d\. ?h|bzw|ca|e\.g|i\.e)"
+    r"|(?:^|\.\s?|\b[^\W\d_a-z][^\W\d_]+\s)[^\W\d_a-z])\.$"
 )
 """What ends in a full stop and no sentence, as far as it is often met: titles, numbers of figures, initials."""
 _CLOSES = r"[\"'”»)\]]"
-_BETWEEN = re.compile(rf"(?:(?<=[.!?])|(?<=[.!?]{_CLOSES})|(?<=[.!?]{_CLOSES}{_CLOSES}))\s+{_BEGINS}|\s*\n\s*")
+_BETWEEN = re.compile(
+    rf"(?:(?<=[.!?।॥؟۔])|(?<=[.!?]{_CLOSES})|(?<=[.!?]{_CLOSES}{_CLOSES}))\s+{_BEGINS}|(?<=[。！？])(?![。！？」』”])\s*|\s*\n\s*"
+)
 
 Span = tuple[int, int, str]
 
@@ -105,6 +110,7 @@ def read_marked(
     skipped: list[Skipped] = []
     found = list(_READERS[form](place, counts, skipped))
     if split and form in ("brat", "jsonl", "text", "docbin"):
+        counts["spans over what looks like the end of a sentence"] += sum(map(_over_ends, found))
         found = list(_parted(found, lines=form == "text"))
     if not found:
         told = f"; {len(skipped)} lines are invalid, such as {skipped[0].where}: {skipped[0].why}" if skipped else ""
@@ -171,8 +177,12 @@ def _domain(
 def _conll(place: Path, counts: Counter[str], skipped: list[Skipped]) -> Iterator[_Sentence]:
     lines = place.read_bytes().split(b"\n")
     rows = [_cells(text) for raw in lines[:5000] if (text := raw.decode("utf-8", "replace")).strip()]
-    rows = [cells for cells in rows if not cells[0].startswith("#") or _TAG.fullmatch(cells[-1])]
-    column, said = _tag_column(rows), _token_column(rows)
+    usual = Counter(len(cells) for cells in rows if not cells[0].startswith("#")).most_common(1)
+    width = usual[0][0] if usual else 0
+    rows = [cells for cells in rows if not _is_comment(cells, width)]
+    single = [cells for cells in rows if not _RANGE.fullmatch(cells[0])]
+    said = _token_column(single)
+    column = _tag_column(single if said else rows)
     tokens: list[str] = []
     tags: list[str] = []
     number, first, bad, begun = 0, 0, False, False
@@ -194,7 +204,7 @@ def _conll(place: Path, counts: Counter[str], skipped: list[Skipped]) -> Iterato
             bad = begun = True
             continue
         cells = _cells(line)
-        if cells[0] == "-DOCSTART-" or (line.startswith("#") and not (column is not None and _tagged(cells, column))):
+        if cells[0] == "-DOCSTART-" or _is_comment(cells, width) or (said and _RANGE.fullmatch(cells[0])):
             continue
         begun = True
         if column is not None and not _tagged(cells, column):
@@ -211,6 +221,11 @@ def _conll(place: Path, counts: Counter[str], skipped: list[Skipped]) -> Iterato
             continue
         tokens.append(cells[said])
         tags.append(_plain(cells[column]) if column is not None else "O")
+
+
+def _is_comment(cells: Sequence[str], width: int) -> bool:
+    """Whether a line is a remark, not a token: "# text = ..." beside lines of `width` cells that end in a tag."""
+    return cells[0].startswith("#") and (len(cells) != width or _TAG.fullmatch(cells[-1]) is None)
 
 
 def _cells(line: str) -> list[str]:
@@ -416,16 +431,26 @@ def sentence_ends(text: str, uncut: Sequence[tuple[int, int]] = ()) -> Iterator[
 
     A sentence ends at a sign that ends one, or with its line, but nowhere inside a stretch that stays `uncut`.
     """
-    cuts = [
-        m for m in _BETWEEN.finditer(text)
-        if not any(a < m.end() and m.start() < b for a, b in uncut)
-        and ("\n" in m.group() or not _SHORT.search(text[: m.start()], max(0, m.start() - 12)))
-    ]  # fmt: skip
+    cuts = [m for m in _cuts(text) if not any(a < m.end() and m.start() < b for a, b in uncut)]
     starts, stops = [0, *(m.end() for m in cuts)], [*(m.start() for m in cuts), len(text)]
     for start, stop in zip(starts, stops):
         if own := text[start:stop].strip():
             begin = text.index(own, start)
             yield begin, begin + len(own)
+
+
+def _cuts(text: str) -> list[re.Match[str]]:
+    """What looks like the end of a sentence, with the white space behind it."""
+    return [
+        m for m in _BETWEEN.finditer(text)
+        if "\n" in m.group() or not _SHORT.search(text[: m.start()], max(0, m.start() - 24))
+    ]  # fmt: skip
+
+
+def _over_ends(one: _Sentence) -> int:
+    """How many spans of a text would be cut if nobody knew of them."""
+    cuts = _cuts(one.text) if one.spans else ()
+    return sum(any(a < m.end() and m.start() < b for m in cuts) for a, b, _ in one.spans or ())
 
 
 # -- writing -----------------------------------------------------------------------------------------------

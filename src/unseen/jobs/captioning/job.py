@@ -15,6 +15,7 @@ from unseen.data.domain import Domain, Skipped
 from unseen.data.sounds import LONGEST, SOUND_SUFFIXES, find_sounds, read_sounds
 from unseen.data.sources import SourceUnavailable
 from unseen.encoders.sound import RATE, ClapSpace, SmallSpace, clap
+from unseen.encoders.unread import unread
 from unseen.evaluation.exam import Exam
 from unseen.evaluation.tasks import grades_of
 from unseen.files import read_plain, reads
@@ -148,6 +149,8 @@ def learn(
     space = space_of(encoder, pairs) if isinstance(encoder, str) else encoder
     say(f"space: {space.about}")
     say(f"{len(corpus):,} captions to learn from, of {corpus.name}")
+    for line in unread(space, corpus.x.tolist(), space.name).lines("captions"):
+        say(f"caution: {line}")
     learner.fit(corpus=corpus, encoder=space, **inputs)
     gap, losses = learner.fitted.get("gap_", {}), learner.fitted.get("losses_", ())
     if "noise" in gap and losses:
@@ -182,7 +185,7 @@ def caption(
     ValueError
         If there is no sound that can be captioned; the message says why.
     """
-    paths, names, truth, unread = sounds_of(sounds)
+    paths, names, truth, lost = sounds_of(sounds)
     heard, skipped = captioner.hear(paths, names, longest=longest)
     if not heard:
         raise ValueError(f"sounds: none of {len(paths)} can be captioned; {skipped[0].where}: {skipped[0].why}")
@@ -202,7 +205,7 @@ def caption(
         figures = {name: grades_of("text").grade(opened, texts) for name, texts in said.items()}
         if (told != "").sum() == 1:  # of one sound it is 0, whatever is said
             figures = {name: {key: v for key, v in own.items() if key != "CIDEr"} for name, own in figures.items()}
-    return Captioned(heard, (*unread, *skipped), figures, int((told != "").sum()), captioner)
+    return Captioned(heard, (*lost, *skipped), figures, int((told != "").sum()), captioner)
 
 
 @reads("a table of sounds", "write a CSV with the columns file and caption")

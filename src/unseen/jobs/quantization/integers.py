@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 from unseen.bundle import Bundle, Whole
-from unseen.nn.integer import IntegerFile, export_integers, plain_network, weights_of
+from unseen.nn.integer import IntegerFile, export_integers, plain_network, run_onnx, weights_of
 from unseen.nn.quantizers import FLOAT, QuantizedNetwork, frozen_copy
 
 if TYPE_CHECKING:
@@ -64,6 +66,18 @@ def export_model(bundle: Bundle, file: str | os.PathLike[str], *, network: nn.Mo
         timed=True,
         metadata=bundle.onnx_metadata(),
     )
+
+
+class InIntegers(nn.Module):
+    """A file that `export_model` wrote, as a network that gives logarithms of probabilities."""
+
+    def __init__(self, file: str | os.PathLike[str]) -> None:
+        super().__init__()
+        self.file = Path(file)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Of pictures as the network reads them, (b, c, h, w)."""
+        return run_onnx(self.file, x).clamp_min(torch.finfo(torch.float32).tiny).log()
 
 
 def _input_range(encoder: Encoder | None) -> tuple[float, float] | None:

@@ -21,13 +21,14 @@ from unseen.bundle import Bundle
 from unseen.data.domain import Domain
 from unseen.evaluation.metrics.agreement import top1_agreement
 from unseen.files import read_json
-from unseen.jobs.quantization.integers import export_model
-from unseen.jobs.quantization.networks import classifier
+from unseen.jobs.quantization.integers import InIntegers, export_model
+from unseen.jobs.quantization.networks import WANTED, check_reads_pictures, classifier
 from unseen.methods.base import Method, signatures
+from unseen.nn.build import joined
+from unseen.nn.classifier import without_classifier
 from unseen.nn.divergences import exact_kl
 from unseen.nn.quantizers import FLOAT, MEGABYTE, QuantizedNetwork, frozen_copy, outputs, quantizable
 from unseen.nn.state import digest, refuse_foreign
-from unseen.report.words import KINDS
 from unseen.runtime import replacing, stage, stages
 
 ABOUT, PAGE = "quantization.json", "report.html"
@@ -164,6 +165,8 @@ def quantize(
             with stage("ONNX"):
                 integers = export_model(small, onnx, network=network)
             about["onnx"] = {"file": os.fspath(onnx), **integers._asdict()}
+            if shown is not None:
+                about["onnx"]["data"] = _on_data(bundle, network, InIntegers(onnx), shown)
             _end(seconds, about)
             if out is not None:
                 _tell(small, about, Path(out))
@@ -286,14 +289,18 @@ def _named(model: Any) -> str:
 
 
 def _float(bundle: Bundle, name: str) -> nn.Module:
-    wanted = "model must be a network of convolutions that reads pictures"
-    reads = "image" if bundle.encoder is None else bundle.encoder.kind
-    if reads != "image":
-        raise ValueError(f"{wanted}; {name} reads {KINDS.get(reads, (reads, reads))[1]}")
-    network = frozen_copy(bundle.logits())
+    check_reads_pictures(bundle.encoder, name)
+    alone = bundle.encoder is None or bundle.whole
+    network = frozen_copy(bundle.logits() if alone else joined(_reading(bundle), bundle.method.network()))
     if not any(isinstance(module, nn.Conv2d) for module in network.modules()):
-        raise ValueError(f"{wanted}; {name} is none")
+        raise ValueError(f"{WANTED}; {name} is none")
     return network
+
+
+def _reading(bundle: Bundle) -> nn.Module:
+    """The network before the method, without a classifier that it had for other classes."""
+    assert bundle.encoder is not None
+    return without_classifier(bundle.encoder.reading(bundle.method.reads_regions))
 
 
 def _opened(model: Any, name: str, trust: bool) -> Bundle:

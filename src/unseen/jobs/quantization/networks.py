@@ -14,12 +14,23 @@ from torch import nn
 from unseen import encoders
 from unseen.bundle import Bundle
 from unseen.data.classes import ClassSpace
+from unseen.encoders import Encoder
 from unseen.encoders.registry import Request, online
 from unseen.files import named
 from unseen.methods.fixed import fixed
 from unseen.nn.build import AUXILIARY, timm_network, torchvision_network
+from unseen.report.words import KINDS
 
 FORMS = "timm:NAME, torchvision:NAME (each with @CHECKPOINT or ?pretrained=0 behind it) or efficientnet-lite0"
+
+WANTED = "model must be a network of convolutions that reads pictures"
+
+
+def check_reads_pictures(encoder: Encoder | None, name: str) -> None:
+    """`ValueError` where a model reads other samples, though a network of pictures may look at their frames."""
+    reads = "image" if encoder is None else encoder.kind
+    if reads != "image":
+        raise ValueError(f"{WANTED}; {name} reads {KINDS.get(reads, (reads, reads))[1]}")
 
 
 def classifier(name: str, *, trust: bool = False) -> Bundle:

@@ -22,6 +22,8 @@ SHOWN = 32
 """Pictures on the contact sheet."""
 SIDE = 112
 """Pixels of a picture on it."""
+LEAST_AGREEMENT = 0.8
+"""Of a file in integers with the network in floats on pictures; with less it is said not to be used."""
 POINTS = 12
 """Rows of the frontier's table."""
 
@@ -65,6 +67,8 @@ def facts(about: Mapping[str, Any]) -> dict[str, str]:
         told["ONNX against float"] = (
             f"cosine of logits {file['cosine']:.4f}, agreement {100 * file['agreement']:.1f} % on distilled pictures"
         )
+        if "data" in file:
+            told["ONNX on data"] = _on_data(file["data"])
         told["ONNX speed"] = speed(file)
     told["seconds"] = ", ".join(f"{stage} {seconds:.1f} s" for stage, seconds in about["seconds"].items())
     if "folder" in about:
@@ -77,6 +81,19 @@ def speed(file: Mapping[str, Any]) -> str:
     own, floats = file["milliseconds"], file["float_milliseconds"]
     took = f"{own:.1f} ms a picture in integers, {floats:.1f} in floats"
     return f"{took}: {floats / own:.2f} times as fast, here on one thread"
+
+
+def _on_data(seen: Mapping[str, Any]) -> str:
+    """How a file in integers does on pictures, and what to do where that is bad."""
+    told = f"same class as in floats on {100 * seen['agreement']:.1f} % of {seen['pictures']}"
+    if right := seen.get("accuracy"):
+        told += f"; accuracy {100 * right['quantized']:.1f} %, in floats {100 * right['float']:.1f} %"
+    if seen["agreement"] < LEAST_AGREEMENT:
+        told += (
+            ". Do not use the file: the distilled pictures do not reach where yours do; distil them at the model's own "
+            "size and for longer"
+        )
+    return told
 
 
 def _mismatch(first: float, last: float, steps: int) -> str:

@@ -279,7 +279,7 @@ def train(
         if exam_of is None:
             own.fit(**arm)
         else:
-            figures[name] = graded(own, arm, exam_of.domain)
+            figures[name] = graded(own, arm, exam_of)
     about = {
         "source": read.domain.name, "sentences": len(read.domain),
         "encoder": encoder or vars(learner).get("engine", ""),
@@ -364,11 +364,23 @@ def _plain(text: str) -> str:
     return " ".join(cut(text, pieces(text))).casefold()
 
 
-def graded(method: SpanTagger, given: Mapping[str, Any], test: Domain) -> Figures:
+def graded(method: SpanTagger, given: Mapping[str, Any], test: Marks) -> Figures:
     """The figures of a method that learns from `given` and is asked about `test` once."""
-    classes = test.classes
-    once = Once(lambda truth, said: with_texts(test.x, truth, said, classes))
-    return dict(once(method, given, Exam(test, classes)).metrics)
+    classes = test.domain.classes
+    once = Once(
+        lambda truth, said: with_texts(test.domain.x, truth, said, classes),
+        lambda own, samples: rows_of_marks(Tagger(own).mark(_as_asked(samples.x.tolist(), test.format))),
+    )
+    return dict(once(method, given, Exam(test.domain, classes)).metrics)
+
+
+def _as_asked(texts: Sequence[str], format: str) -> list[str]:
+    """Texts of a file as a tagger is asked about them.
+
+    CoNLL says where sentences end, and texts without spans were cut by what stands in them. The others were cut around
+    the spans that people marked, of which a tagger must not know: it cuts them again by itself.
+    """
+    return [Sentence(text) for text in texts] if format in ("conll", "text") else list(texts)
 
 
 def run(texts: str | os.PathLike[str], tagger: Tagger, *, format: str | None = None) -> Run:
@@ -384,7 +396,7 @@ def run(texts: str | os.PathLike[str], tagger: Tagger, *, format: str | None = N
     if domain.y is not None:
         read = read_marked(texts, format=format, classes=tagger.classes)
         domain = read.domain
-    marks = tagger.mark([Sentence(text) for text in domain.x.tolist()])
+    marks = tagger.mark(_as_asked(domain.x.tolist(), read.format))
     figures: Figures = {}
     if domain.y is not None:
         figures = with_texts(domain.x, domain.y, rows_of_marks(marks), tagger.classes)
