@@ -78,7 +78,10 @@ class OpenCVFeatures(nn.Module):
     def forward(self, picture: NDArray[np.uint8]) -> Features:
         """Points, descriptors (bits of ORB as bytes) and responses of a grey picture of bytes, (h, w)."""
         cv2 = opencv()
-        made = cv2.SIFT_create(self.points) if self.kind == "sift" else cv2.ORB_create(self.points)
+        if self.kind == "sift":  # doubled as usual, places of the first octave are a quarter of a pixel off
+            made = cv2.SIFT_create(self.points, enable_precise_upscale=True)
+        else:
+            made = cv2.ORB_create(self.points)
         found, descriptors = made.detectAndCompute(picture, None)
         if descriptors is None or not len(found):
             width = 128 if self.kind == "sift" else 32
