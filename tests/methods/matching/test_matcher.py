@@ -83,7 +83,14 @@ def test_large_pictures_are_made_smaller_and_points_are_scaled_back() -> None:
     assert model.asked == [((20, 32, 3), (20, 30, 3))]
     assert len(found) > 300
     np.testing.assert_allclose(found[:, :2], (found[:, 2:] + 0.5) * 4 - 0.5)
-    assert smaller(NOISE, 100)[1] == 1
+    assert smaller(NOISE, 100)[1].tolist() == [1, 1]
+
+
+def test_points_are_scaled_by_what_each_side_was_rounded_to() -> None:
+    large = np.zeros((203, 320, 3), dtype=np.uint8)
+    picture, scale = smaller(large, 32)
+    assert picture.shape == (20, 32, 3)
+    assert scale.tolist() == [10, 10.15]  # not 10 by 10: the last row would lie 3 pixels above where it is
 
 
 def test_what_is_no_pair_of_pictures_is_named() -> None:
