@@ -60,8 +60,8 @@ def match_pictures(
     threshold: Annotated[
         float | None,
         typer.Option(
-            help="Pixels that an inlier may be off, 3 if absent, of the pictures as --limit makes them smaller; what that "
-            "is in your own pixels is printed."
+            help="Pixels that an inlier may be off, 3 if absent, of the pictures as --limit makes them smaller; what "
+            "that is in your own pixels is printed."
         ),
     ] = None,
     limit: Annotated[
