@@ -321,8 +321,8 @@ def test_where_nothing_can_be_learnt_the_likely_cause_and_what_to_change_are_sai
     assert few == (
         "no labels reached frames far apart: of 9 frames 1 pair was tried. Dropped: 1, as a matcher found hardly "
         "anything between near frames (a cut, blur, nothing with texture). The likely cause is that too few frames "
-        "were taken, so that too much changes within 8 of them: take more a second (a larger `rate`), or match nearer ones "
-        "(`settings` 'gaps=[1,2,4]')"
+        "were taken, so that too much changes within 8 of them: take more a second (a larger `rate`), or match nearer "
+        "ones (`settings` 'gaps=[1,2,4]')"
     )
     lost = {"dropped: no chain": 98, "dropped: too near": 1}
     many = no_labels(GIM(gaps=(1,)), {"frames": 900, "pairs tried": 99, **lost})
