@@ -398,6 +398,11 @@ def matcher(name: str = "xfeat", *, points: int = POINTS) -> nn.Module:
         If the package with its weights or its code is not installed; the message names the command.
     """
     if name not in MATCHERS:
+        if (Path(name) / "state.json").is_file():
+            raise ValueError(
+                f"matcher makes what is published; {name!r} is the folder of a saved one: "
+                "unseen.methods.matching.matcher.PairMatcher.load reads it"
+            )
         raise ValueError(f"matcher must be one of {', '.join(MATCHERS)}; got {name!r}")
     if points < 1:
         raise ValueError(f"points must be at least 1; got {points}")

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Annotated, Any, Literal, NamedTuple, Self
+from typing import Annotated, Any, Literal, NamedTuple, Self, cast
 
 import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
+from unseen import methods as registry
 from unseen.data.images import as_pixels
 from unseen.data.opencv import opencv
 from unseen.data.pairs import Pairs
@@ -73,6 +74,16 @@ class PairMatcher(Method):
         check_matcher(model)
         self.network_ = model
         return self
+
+    @classmethod
+    def _from_state(cls, value: Any) -> Self:
+        """Of what was saved; `PairMatcher.load` itself reads a matcher of any method, tuned or learnt."""
+        slug = value.get("method") if isinstance(value, dict) else None
+        if cls is PairMatcher and slug != cls.card.slug and slug in registry.slugs():
+            kind: Any = registry.get(slug)
+            if issubclass(kind, PairMatcher):
+                return cast(Self, kind._from_state(value))
+        return super()._from_state(value)
 
     @gives("matches", reads="pairs")
     def match(self, pairs: Pairs) -> NDArray[Any]:
