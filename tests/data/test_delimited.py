@@ -1,8 +1,16 @@
 """Which sign stands between cells and in numbers."""
 
+import csv
+import io
+from pathlib import Path
+
 import pytest
 
-from unseen.data.delimited import SAMPLE, Form, form_of, plain_number
+from unseen.data.class_file import read_classes
+from unseen.data.delimited import SAMPLE, Form, form_in, form_of, plain_number, read_delimited
+from unseen.data.loaders import load
+from unseen.data.rankings import read_corpus
+from unseen.data.series import read_series
 
 
 @pytest.mark.parametrize(
@@ -52,3 +60,43 @@ def test_numbers_with_a_decimal_comma(cell, number):
 
 def test_a_point_that_parts_nothing_makes_no_number_beside_decimal_commas():
     assert plain_number("0.5") == "?"
+
+
+OPEN = b'id\ttext\n1\t"unbalanced quote cats\n2\tdogs "bark" loud\n3\tbirds\n'
+
+
+@pytest.mark.parametrize(
+    ("content", "quoted"),
+    [
+        (OPEN, False),
+        (b'id\ttext\n1\t"cats\n2\t"dogs\n3\tbirds\n', False),  # one opens, the next closes
+        (b'id\ttext\r\n1\tbirds\r\n2\t"cats\r\n', False),  # never closed
+        (b"id\ttext\n" + b"1\ta\n" * SAMPLE + b'2\t"b\n3\tc "d"\n', False),  # far down
+        (b'"id"\t"text"\n"1"\t"cats ""purr"", dogs"\n2\t"two\nlines"\n3\t"a\tb"\n', True),
+        (b'id\ttext\n1\t"lines\nwith\ttabs\tin\none cell"\n2\tx\n', True),  # fewer than half of them are rows
+        (b'id\ttext\n1\tcats "purr\n2\tdogs" bark\n', True),  # within a cell a quote is a letter anyway
+        (b'id,text\n1,"two\nlines\t"\n', True),
+        (b"id\ttext\n1\tcats\n", True),
+        (b"", True),
+    ],
+)
+def test_a_quote_that_would_make_rows_run_together_is_a_letter(content: bytes, quoted: bool, caplog) -> None:
+    form = form_in(io.BytesIO(content), ".csv", called="c.csv")
+    assert form.quoting == (csv.QUOTE_MINIMAL if quoted else csv.QUOTE_NONE)
+    assert ("c.csv: " in caplog.text) != quoted
+    if content:
+        frame = read_delimited(io.BytesIO(content), ".csv")
+        assert len(frame) == len(content.splitlines()) - 1 - (frame.text.str.count("\n").sum() if quoted else 0)
+
+
+def test_whoever_reads_such_a_file_has_all_its_rows_and_is_told(tmp_path: Path, caplog) -> None:
+    file = tmp_path / "uq.tsv"
+    file.write_bytes(OPEN)
+    assert read_corpus(file).x.tolist() == ['"unbalanced quote cats', 'dogs "bark" loud', "birds"]
+    assert "uq.tsv: the quote that opens a cell in line 2 closes in another row" in caplog.text
+    assert len(load(f"{file}?text=text")) == 3
+    file.write_bytes(b'name\tdescription\ncat\t"purrs\ndog\tsays "wow"\n')
+    assert read_classes(file).names == ("cat", "dog")
+    days = b"".join(b"2024-01-%02d\t%d\t%s\n" % (d, d, b'"x' if d == 3 else b'a "b"') for d in range(1, 13))
+    file.write_bytes(b"time\tvalue\tnote\n" + days)
+    assert len(read_series(file, columns=["value"]).x[0]) == 12

@@ -106,7 +106,7 @@ def test_judgements_of_trec_are_read(beir: Path) -> None:
 @pytest.mark.parametrize(
     ("lines", "told"),
     [
-        ("q0 0 d9 1\n", "no document 'd9'"),
+        ("q0 0 d9 1\n", "no document 'd9' in the corpus, whose ids are such as 'd1'"),
         ("q0 0 d1 yes\n", "grade must be an integer"),
         ("q0 d1\n", "line 1"),
         ("other 0 d1 1\n", "no query has a relevant document"),
@@ -127,6 +127,44 @@ def test_a_corpus_that_cannot_be_is_named(tmp_path: Path, content: str, told: st
     (tmp_path / "c.csv").write_text(content)
     with pytest.raises(ValueError, match=told):
         read_corpus(tmp_path / "c.csv")
+
+
+@pytest.mark.parametrize("read", [read_corpus, read_queries])
+def test_what_has_no_id_is_called_by_its_row_and_told(
+    tmp_path: Path, read: Callable[..., Domain], caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "c.csv").write_text("id,text\n1,cats sleep\n,birds sing\n3,dogs bark\n  ,owls see\n")
+    found = read(tmp_path / "c.csv")
+    assert found.ids.tolist() == ["1", "row 2", "3", "row 4"]
+    what = "documents" if read is read_corpus else "queries"
+    assert f"c.csv: 2 of 4 {what} have no id, and are called by their rows, such as 'row 2'" in caplog.text
+    caplog.clear()
+    (tmp_path / "n.csv").write_text("id,text\n,cats sleep\n,birds sing\n")
+    assert read(tmp_path / "n.csv").ids.tolist() == ["1", "2"]  # as without such a column
+    assert not caplog.text
+    (tmp_path / "t.csv").write_text("id,text\nrow 2,cats sleep\n,birds sing\n")
+    with pytest.raises(ValueError, match="the id 'row 2' stands 2 times"):
+        read(tmp_path / "t.csv")
+
+
+def test_judgements_name_files_of_a_folder_by_their_stems_where_these_are_unlike(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "docs").mkdir()
+    for name in ("0095.txt", "0096.md", "v1.5.txt", "blank.txt"):
+        (tmp_path / "docs" / name).write_text("" if name == "blank.txt" else f"text of {name}")
+    (tmp_path / "q.csv").write_text("id,query\n01,text\n")
+    (tmp_path / "qrels").write_text("01 0 0095 2\n01 0 0096.md 1\n01 0 v1.5 1\n01 0 blank 1\n")
+    corpus, queries = read_corpus(tmp_path / "docs"), read_queries(tmp_path / "q.csv")
+    assert read_judgements(tmp_path / "qrels", queries, corpus).y[0].tolist() == [[0, 2], [1, 1], [2, 1]]
+    assert "1 judgement is of documents that were left out, such as 'blank.txt'" in caplog.text
+    (tmp_path / "qrels").write_text("01 0 0097 2\n")
+    with pytest.raises(ValueError, match=r"no document '0097' in the corpus, whose ids are such as '0095.txt'"):
+        read_judgements(tmp_path / "qrels", queries, corpus)
+    (tmp_path / "docs" / "0095.md").write_text("another")
+    (tmp_path / "qrels").write_text("01 0 0095 2\n")
+    with pytest.raises(ValueError, match="no document '0095'"):  # which of the two?
+        read_judgements(tmp_path / "qrels", queries, read_corpus(tmp_path / "docs"))
 
 
 def test_an_empty_folder_is_named(tmp_path: Path) -> None:

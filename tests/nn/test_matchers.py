@@ -13,6 +13,7 @@ from sklearn.datasets import load_sample_image
 pytest.importorskip("cv2", reason="SIFT and ORB need OpenCV")
 
 from unseen.data.homographies import apply, correspondences, moved_corners, warped
+from unseen.methods.matching.matcher import turned, unturned
 from unseen.nn import matchers
 from unseen.nn.glue_loss import assignment
 from unseen.nn.matchers import MATCHERS, Features, MutualNearest, RatioTest, grey_tensor, matcher
@@ -39,6 +40,14 @@ def test_a_matcher_finds_the_homography_of_a_warped_picture(name: str) -> None:
     off = np.linalg.norm(apply(MATRIX, found.points[:, :2]) - found.points[:, 2:], axis=1)
     assert two_view(found.points).count >= 15
     assert np.mean(off < 3) > 0.5
+
+
+@pytest.mark.parametrize("quarter", [1, 2, 3])
+def test_places_of_sift_in_a_turned_picture_are_those_in_the_upright_one(quarter: int) -> None:
+    found = matcher("sift", points=400).match(PICTURE, turned(PICTURE, quarter))
+    back = unturned(found.points[:, 2:], quarter, PICTURE.shape)
+    assert len(back) > 100
+    assert np.abs(np.median(back - found.points[:, :2], axis=0)).max() < 0.05  # half a pixel, as OpenCV has it
 
 
 @published

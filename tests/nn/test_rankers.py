@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 
+from unseen.encoders.unread import unread
 from unseen.nn import rankers
 from unseen.nn.rankers import Memory, bi_encoder_of, cross_encoder, mono_t5, query_head
 from unseen.nn.state import load_state, save_state
@@ -183,3 +184,17 @@ def test_minilm_as_a_ranker_gives_the_vectors_of_the_encoder() -> None:
     with torch.no_grad():
         own = made.embed(TEXTS)
     np.testing.assert_allclose(own, encoders.get("minilm").encode(domain, precision="fp32", cache=False).x, atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", ["bi-encoder", "query-head", "cross-encoder", "mono-t5"])
+def test_texts_longer_than_a_ranker_reads_are_known(kind: str) -> None:
+    words = tokenizer().backend_tokenizer.to_str()
+    made: Any = {
+        "bi-encoder": lambda: bi_encoder_of(small(), tokenizer(), limit=5),
+        "query-head": lambda: query_head(bi_encoder_of(small(), tokenizer(), limit=5), 16),
+        "cross-encoder": lambda: cross_encoder(small("BertForSequenceClassification").config.to_dict(), words, 5),
+        "mono-t5": lambda: mono_t5(t5().config.to_dict(), words, 5 + 5),  # five tokens are the prompt's
+    }[kind]()
+    assert made.cuts(TEXTS) == [False, False, True, False, True]
+    told = unread(made, TEXTS, "mine").lines("documents")
+    assert told == ["2 of 5 documents are longer than the context of mine; what is behind is not read"]

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from unseen.data.classes import ClassSpace
-from unseen.data.delimited import SAMPLE, form_of, plain_cell, read_rows
+from unseen.data.delimited import form_in, plain_cell, read_rows
 from unseen.data.label_metrics import LabelMetric
 from unseen.data.loaders.common import find_column, locate
 from unseen.data.reading import open_file, read_bytes
@@ -195,7 +195,7 @@ def _refuse_cycles(above: np.ndarray[Any, Any], names: Sequence[str], file: str)
 def _read_csv(fs: Any, file: str, suffix: str) -> tuple[list[dict[str, Any]], list[str]]:
     try:
         with open_file(fs, file) as stream:
-            form = form_of(stream.read(SAMPLE), suffix)
+            form = form_in(stream, suffix, called=file)
             frame = read_rows(stream, form, dtype=str, keep_default_na=False)
     except (ValueError, RecursionError, MemoryError) as error:
         raise ValueError(f"{file} cannot be read as a table: {sentence(error)}") from error

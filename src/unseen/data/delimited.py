@@ -6,6 +6,7 @@ import csv
 import dataclasses
 import io
 import itertools
+import logging
 import math
 import re
 from collections.abc import Sequence
@@ -13,6 +14,8 @@ from typing import IO, TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import pandas as pd
+
+log = logging.getLogger(__name__)
 
 SAMPLE = 2**16
 """Bytes at the beginning of a file that are looked at."""
@@ -24,6 +27,8 @@ ENOUGH_ROWS = 10
 
 _WITH_COMMA = re.compile(r"[+-]?\d*,\d+([eE][+-]?\d+)?")
 _WITH_POINT = re.compile(r"[+-]?\d*\.\d+([eE][+-]?\d+)?")
+_QUOTED = re.compile(rb'(?:\A(?:\xef\xbb\xbf)?|(?<=[\t\r\n]))"([^"]*(?:""[^"]*)*)("|\Z)')
+"""A cell of a tab-separated file that begins with a quote, up to the quote that closes it, or the end of the file."""
 _GROUPED = re.compile(r"[+-]?[1-9]\d{0,2}(\.\d{3})+(,\d+)?")
 
 
@@ -39,12 +44,15 @@ class Form:
         Cells of a row beyond those of the first line.
     names : bool
         Whether the first line names the columns; else it is a row as the others are.
+    quoting : int
+        Of `csv`: whether quotes around a cell are signs or letters.
     """
 
     separator: str = ","
     decimal: str = "."
     beyond: int = 0
     names: bool = True
+    quoting: int = csv.QUOTE_MINIMAL
 
 
 def form_of(
@@ -65,13 +73,49 @@ def form_of(
     cells = [cell.strip() for row in below for cell in row]
     beyond = max(0, len(below[0]) - len(header)) if below else 0
     decimal = "," if separator == ";" and _has_commas(cells) else "."
-    return Form(separator, decimal, beyond, beyond > 0 or not _is_row(header, below, decimal))
+    return Form(separator, decimal, beyond, beyond > 0 or not _is_row(header, below, decimal), quoting)
+
+
+def form_in(file: IO[bytes], suffix: str, separators: Sequence[str] = SEPARATORS, *, called: str = "the table") -> Form:
+    """The form of a file, all of which is looked at for quotes where cells are divided by tabs.
+
+    Such files are often written without quoting. There a quote that opens a cell may close in another row, or never,
+    and rows would run together without a word: then quotes are letters, and it is told.
+    """
+    form = form_of(file.read(SAMPLE), suffix, separators)
+    if form.separator != "\t":
+        return form
+    file.seek(0)
+    line = _open_quote(file.read())
+    if line is None:
+        return form
+    log.warning(
+        "%s: the quote that opens a cell in line %d closes in another row, or never: quotes are read as letters here, "
+        "so that no rows run together", called, line,
+    )  # fmt: skip
+    file.seek(0)
+    return form_of(file.read(SAMPLE), ".tsv", quoting=csv.QUOTE_NONE)
+
+
+def _open_quote(content: bytes) -> int | None:
+    """The line of the first cell whose quotes hold rows: half of the lines or more that it spans have all cells."""
+    tabs = content.partition(b"\n")[0].count(b"\t")
+    for found in _QUOTED.finditer(content):
+        inside, closed = found[1], found[2]
+        if closed and not (b"\t" in inside and (b"\n" in inside or b"\r" in inside)):
+            continue
+        start, end = content.rfind(b"\n", 0, found.start()) + 1, content.find(b"\n", found.end())
+        spanned = content[start : end if end >= 0 else len(content)].splitlines()
+        if not closed or 2 * sum(line.count(b"\t") == tabs for line in spanned) >= len(spanned):
+            return len(content[: found.start() + 1].splitlines())
+    return None
 
 
 def read_delimited(file: IO[bytes], suffix: str, *, quoting: int = csv.QUOTE_MINIMAL, **told: Any) -> pd.DataFrame:
     """The rows of a CSV in whatever form; `told` is what pandas is told besides (see `read_rows`)."""
-    form = form_of(file.read(SAMPLE), suffix, quoting=quoting)
-    return read_rows(file, form, quoting=quoting, **told)
+    if quoting == csv.QUOTE_MINIMAL:
+        return read_rows(file, form_in(file, suffix), **told)
+    return read_rows(file, form_of(file.read(SAMPLE), suffix, quoting=quoting), **told)
 
 
 def read_rows(file: IO[bytes], form: Form, **told: Any) -> pd.DataFrame:
@@ -84,13 +128,16 @@ def read_rows(file: IO[bytes], form: Form, **told: Any) -> pd.DataFrame:
     """
     import pandas as pd
 
-    told = {"sep": form.separator, "decimal": form.decimal, "encoding": "utf-8-sig", "index_col": False, **told}
+    told = {
+        "sep": form.separator, "decimal": form.decimal, "encoding": "utf-8-sig", "index_col": False,
+        "quoting": form.quoting, **told,
+    }  # fmt: skip
     file.seek(0)
     if not form.beyond:
         frame = pd.read_csv(file, **told)
         nameless = [name for name in frame.columns if str(name).startswith("Unnamed: ")]
         return frame.drop(columns=[name for name in nameless if (frame[name].isna() | (frame[name] == "")).all()])
-    headers = headers_of(file, form, told.get("quoting", csv.QUOTE_MINIMAL))
+    headers = headers_of(file, form)
     beyond = [f"beyond {i}" for i in range(form.beyond)]
     file.seek(0)
     frame = pd.read_csv(file, header=0, names=[*headers, *beyond], **told)
@@ -99,12 +146,12 @@ def read_rows(file: IO[bytes], form: Form, **told: Any) -> pd.DataFrame:
     return frame[headers]
 
 
-def headers_of(file: IO[bytes], form: Form, quoting: int = csv.QUOTE_MINIMAL) -> list[str]:
+def headers_of(file: IO[bytes], form: Form) -> list[str]:
     """Names of the columns."""
     import pandas as pd
 
     file.seek(0)
-    told: dict[str, Any] = {"sep": form.separator, "encoding": "utf-8-sig", "index_col": False, "quoting": quoting}
+    told: dict[str, Any] = {"sep": form.separator, "encoding": "utf-8-sig", "index_col": False, "quoting": form.quoting}
     return [str(name) for name in pd.read_csv(file, nrows=0, **told).columns]
 
 

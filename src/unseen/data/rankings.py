@@ -103,8 +103,9 @@ def read_corpus(path: str | os.PathLike[str], *, column: str | None = None) -> D
     """Documents as texts: a folder of text files, a file of lines, a table (CSV, TSV, Parquet, JSON lines), or BEIR's.
 
     A ``.txt`` has a document in each line. What has no letter, digit or sign cannot be searched for: it is left out and
-    listed in `Domain.skipped`. A column ``title`` is put before the text. Ids are those of the table, the names of the
-    files, the numbers of the lines of a ``.txt``, or the numbers of the documents.
+    listed in `Domain.skipped`. A column ``title`` is put before the text. Ids are those of the table (what has
+    none is called by its row), the names of the files, the numbers of the lines of a ``.txt``, or the numbers of the
+    documents.
 
     Raises
     ------
@@ -163,8 +164,9 @@ def read_judgements(path: str | os.PathLike[str], queries: Domain, corpus: Domai
         A table with a header and the columns ``query-id``, ``corpus-id`` and ``score`` (BEIR), or lines
         ``query 0 document grade`` (TREC).
     queries, corpus : Domain
-        Whose ids the judgements name. Those of queries that are not asked are counted in a warning and passed over, as
-        are those of documents that were left out.
+        Whose ids the judgements name; files of a folder without their endings, too, where no two are alike without.
+        Those of queries that are not asked are counted in a warning and passed over, as are those of documents that
+        were left out.
 
     Raises
     ------
@@ -175,15 +177,23 @@ def read_judgements(path: str | os.PathLike[str], queries: Domain, corpus: Domai
     place = {str(name): i for i, name in enumerate(np.asarray(corpus.ids).tolist())}
     asked = {str(name): i for i, name in enumerate(np.asarray(queries.ids).tolist())}
     rows: list[dict[int, int]] = [{} for _ in asked]
-    judged = _judged(read_bytes(fs, file).decode("utf-8-sig"), file)
-    _tell_passed_over(file, "queries that are not asked", [query for query, _, _ in judged if query not in asked])
     gone = {one.where.removeprefix("line ") for one in corpus.skipped}
+    files = _by_stems([*place, *gone])
+    judged = [
+        (query, name if name in place or name in gone else files.get(name, name), grade)
+        for query, name, grade in _judged(read_bytes(fs, file).decode("utf-8-sig"), file)
+    ]
+    _tell_passed_over(file, "queries that are not asked", [query for query, _, _ in judged if query not in asked])
     _tell_passed_over(file, "documents that were left out", [name for _, name, _ in judged if name in gone])
     for number, (query, document, grade) in enumerate(judged, 1):
         if query not in asked or document in gone:
             continue
         if document not in place:
-            raise ValueError(f"{file}, judgement {number}: there is no document {document!r} in the corpus")
+            such = next(iter(place))
+            raise ValueError(
+                f"{file}, judgement {number}: there is no document {document!r} in the corpus, whose ids are such as "
+                f"{such!r}"
+            )
         try:
             if not float(grade).is_integer():
                 raise ValueError
@@ -195,6 +205,13 @@ def read_judgements(path: str | os.PathLike[str], queries: Domain, corpus: Domai
     if not labelled.labeled.any():
         raise ValueError(f"{file}: no query has a relevant document; its ids must be those of the queries")
     return labelled
+
+
+def _by_stems(names: Sequence[str]) -> dict[str, str]:
+    """Names of text files by what they are without their endings; nothing unless all are such and unlike without."""
+    stems = {name.removesuffix(Path(name).suffix): name for name in names}
+    are_files = all(name.lower().endswith(TEXT_SUFFIXES) for name in names)
+    return stems if are_files and len(stems) == len(names) else {}
 
 
 def _tell_passed_over(file: str, what: str, names: Sequence[str]) -> None:
@@ -270,11 +287,25 @@ def _column(frame: Any, wanted: str | None, usual: Sequence[str], file: str) -> 
 def _domain(texts: NDArray[Any], frame: Any, usual: Sequence[str], file: str, what: str) -> Domain:
     column = None if frame is None else find_column([str(header) for header in frame.columns], None, "id", usual)
     numbers = np.array([str(i) for i in range(1, len(texts) + 1)], dtype=np.str_)
-    ids = numbers if column is None else as_texts(frame[column])
+    ids = numbers if column is None else _named(as_texts(frame[column]), file, what)
     values, counts = np.unique(ids, return_counts=True)
     if (counts > 1).any():
         raise ValueError(f"{file}: the id {str(values[counts.argmax()])!r} stands {counts.max()} times")
     return _searchable(texts, ids, file, what)
+
+
+def _named(ids: NDArray[Any], file: str, what: str) -> NDArray[Any]:
+    """Ids of a column: what has none is called by its row, counted from 1; all are where there is no id at all."""
+    without = [i for i, name in enumerate(ids.tolist()) if not name.strip()]
+    if len(without) == len(ids):
+        return np.array([str(i) for i in range(1, len(ids) + 1)], dtype=np.str_)
+    if without:
+        lacks = (
+            "has no id, and is called by its row" if len(without) == 1 else "have no id, and are called by their rows"
+        )
+        such = f"row {without[0] + 1}"
+        log.warning("%s: %d of %d %s %s, such as %r", file, len(without), len(ids), what, lacks, such)
+    return text_array(f"row {i}" if not name.strip() else name for i, name in enumerate(ids.tolist(), 1))
 
 
 def _searchable(texts: NDArray[Any], ids: NDArray[Any], file: str, what: str, called: str = "") -> Domain:

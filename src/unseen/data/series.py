@@ -14,7 +14,7 @@ from typing import IO, TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from unseen.data.delimited import SAMPLE, SEPARATORS, form_of, read_rows
+from unseen.data.delimited import SEPARATORS, form_in, read_rows
 from unseen.data.domain import Domain, Lazy
 from unseen.data.reading import read_parquet
 from unseen.data.time_grid import (
@@ -341,7 +341,7 @@ def _read_csv(file: IO[bytes], suffix: str, called: str) -> pd.DataFrame:
     import pandas as pd
 
     try:
-        form = form_of(file.read(SAMPLE), suffix, (*SEPARATORS, "|"))
+        form = form_in(file, suffix, (*SEPARATORS, "|"), called=called)
         decimal = "," if form.separator == ";" else "."  # columns with points are read as well
         return restored_table(read_rows(file, form, decimal=decimal))
     except pd.errors.EmptyDataError as error:

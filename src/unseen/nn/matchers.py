@@ -78,7 +78,10 @@ class OpenCVFeatures(nn.Module):
     def forward(self, picture: NDArray[np.uint8]) -> Features:
         """Points, descriptors (bits of ORB as bytes) and responses of a grey picture of bytes, (h, w)."""
         cv2 = opencv()
-        made = cv2.SIFT_create(self.points) if self.kind == "sift" else cv2.ORB_create(self.points)
+        if self.kind == "sift":  # doubled as usual, places of the first octave are a quarter of a pixel off
+            made = cv2.SIFT_create(self.points, enable_precise_upscale=True)
+        else:
+            made = cv2.ORB_create(self.points)
         found, descriptors = made.detectAndCompute(picture, None)
         if descriptors is None or not len(found):
             width = 128 if self.kind == "sift" else 32
@@ -395,6 +398,11 @@ def matcher(name: str = "xfeat", *, points: int = POINTS) -> nn.Module:
         If the package with its weights or its code is not installed; the message names the command.
     """
     if name not in MATCHERS:
+        if (Path(name) / "state.json").is_file():
+            raise ValueError(
+                f"matcher makes what is published; {name!r} is the folder of a saved one: "
+                "unseen.methods.matching.matcher.PairMatcher.load reads it"
+            )
         raise ValueError(f"matcher must be one of {', '.join(MATCHERS)}; got {name!r}")
     if points < 1:
         raise ValueError(f"points must be at least 1; got {points}")

@@ -112,6 +112,10 @@ class BiEncoder(nn.Module):
             out |= dict(zip(piece, F.normalize(vectors, dim=1)))
         return torch.stack([out[i] for i in range(len(texts))])
 
+    def cuts(self, texts: Sequence[str]) -> list[bool]:
+        """Which texts are longer than it reads."""
+        return cut_by(self.tokenizer, texts)
+
     def _bottom(self, texts: list[str], tokens: list[list[int]]) -> tuple[dict[str, Tensor], Tensor]:
         """What the upper layers read of a piece, and the mask of its tokens."""
         ids, mask = padded(tokens, self.scale.device)
@@ -158,6 +162,10 @@ class Reranker(nn.Module):
             out |= dict(zip(piece, logits[:, -1] - (logits[:, 0] if logits.shape[1] == 2 else 0)))
         return torch.stack([out[i] for i in range(len(encoded))])
 
+    def cuts(self, texts: Sequence[str]) -> list[bool]:
+        """Which documents are longer than it reads, whatever the query is."""
+        return cut_by(self.tokenizer, texts, paired=True)
+
 
 class MonoT5(nn.Module):
     """MonoT5: a T5 that answers "true" or "false" to a query with a document.
@@ -196,6 +204,11 @@ class MonoT5(nn.Module):
             logits = self.transformer(input_ids=ids, attention_mask=mask, decoder_input_ids=first).logits[:, 0]
             out |= dict(zip(piece, logits[:, self.true] - logits[:, self.false]))
         return torch.stack([out[i] for i in range(len(tokens))])
+
+    def cuts(self, texts: Sequence[str]) -> list[bool]:
+        """Which documents are longer than it reads, whatever the query is."""
+        found = self.tokenizer.encode_batch(list(texts), add_special_tokens=False)
+        return [len(one.ids) > self.limit - len(self._pair_tokens("", "")) for one in found]
 
     def _pair_tokens(self, query: str, document: str) -> list[int]:
         """Tokens of a pair; what is too long is cut from the document, not from the question behind it."""
@@ -246,6 +259,10 @@ class QueryHead(nn.Module):
             with torch.no_grad():
                 self.vectors |= dict(zip(new, self.base.embed(new)))
         return torch.stack([self.vectors[text] for text in texts])
+
+    def cuts(self, texts: Sequence[str]) -> list[bool]:
+        """Which texts are longer than it reads."""
+        return self.base.cuts(texts)
 
 
 # -- building ----------------------------------------------------------------------------------------------
@@ -415,6 +432,13 @@ def read_tokenizer(content: str, limit: int | None, strategy: str = "longest_fir
     if limit is not None:
         found.enable_truncation(limit, strategy=strategy)
     return found
+
+
+def cut_by(tokenizer: Any, texts: Sequence[str], *, paired: bool = False) -> list[bool]:
+    """Which texts a tokenizer cuts; where it reads pairs, behind an empty query."""
+    may = [len(text.encode()) > tokenizer.truncation["max_length"] - 3 for text in texts]  # three mark a pair
+    cut = iter(tokenizer.encode_batch([("", text) if paired else text for text, long in zip(texts, may) if long]))
+    return [long and bool(next(cut).overflowing) for long in may]
 
 
 def pieces(lengths: Sequence[int]) -> list[list[int]]:

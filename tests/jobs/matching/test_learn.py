@@ -21,6 +21,7 @@ from PIL import Image
 from sklearn.datasets import load_sample_image
 
 from unseen.cli import app
+from unseen.console import asked, in_flags
 from unseen.data.domain import Domain
 from unseen.data.simulate.flights import Way, flight
 from unseen.jobs.matching import job, learning
@@ -144,6 +145,15 @@ def test_every_drop_is_told_with_its_reason() -> None:
     assert lines[5] == "loss on far frames: 3.00 at first, 2.00 at last"
 
 
+def test_one_value_of_a_loss_is_no_course_of_it() -> None:
+    method = GIM(steps=30)
+    method.losses_ = {"video": np.array([3.0]), "homography": np.array([np.nan, 2.0])}
+    assert learning.told(method) == [
+        "loss on far frames: 3.00, the mean of all steps; whether it falls is told from more than 50 steps",
+        "loss on warped photographs: 2.00, the mean of all steps; whether it falls is told from more than 50 steps",
+    ]
+
+
 def test_what_was_labelled_before_a_stop_is_found_again(film: Path, tmp_path: Path) -> None:
     for _ in range(2):
         learning.learn([film], work=tmp_path / "work", points=300, **QUICK)
@@ -170,5 +180,8 @@ def test_what_cannot_be_learnt_from_is_named_before_any_work(film: Path, changes
 def test_a_video_that_shows_nothing_is_said_to_have_no_labels(tmp_path: Path) -> None:
     for t in range(6):
         Image.fromarray(np.full((120, 160, 3), 90 + t, np.uint8)).save(tmp_path / f"{t}.png")
-    with pytest.raises(ValueError, match="no labels reached frames far apart"):
+    with pytest.raises(ValueError, match="no labels reached frames far apart") as raised:
         learning.learn([tmp_path], points=300, **QUICK)
+    said = in_flags(str(raised.value), asked(("match", "learn")), error=True)
+    assert "take more a second (a larger --rate)" in said
+    assert "`" not in said

@@ -83,7 +83,7 @@ def test_two_files_are_matched_and_a_page_and_a_table_written(folder: Path) -> N
     assert fact["found"]
     assert off(fact["matrix"]) < 5
     table = pd.read_csv(folder / "m.csv")
-    assert table.columns.tolist() == ["pair", "x1", "y1", "x2", "y2", "score", "inlier"]
+    assert table.columns.tolist() == ["pair", "first", "second", "x1", "y1", "x2", "y2", "score", "inlier"]
     assert table.inlier.sum() == fact["inliers"]
     text = (folder / "m.html").read_text()
     assert "<script" not in text
@@ -290,6 +290,79 @@ def test_points_of_large_pictures_are_in_pixels_as_they_came(tmp_path: Path) -> 
     np.testing.assert_allclose(apply(one.matrix, corners(1024, 800)), corners(*SIZE), atol=3)
     assert one.matches.points[:, 0].max() > 300
     assert b"a.png" in page([one], job.make("sift"), "sift", "m.csv")
+
+
+def test_a_threshold_holds_in_the_pictures_that_are_matched_each_with_its_own_scale() -> None:
+    rng = np.random.default_rng(0)
+    first = np.column_stack([rng.uniform(0, 4000, 200), rng.uniform(0, 3000, 200)])
+    second = (first + 0.5) / 10 - 0.5
+    second[:50, 0] += 6  # of 400 pixels that are matched as they are
+    pictures = np.zeros((3000, 4000, 3), np.uint8), np.zeros((300, 400, 3), np.uint8)
+    method = job.make("sift", threshold=3.0, longest=1000)
+    view = job.agreed(method, np.column_stack([first, second]), *pictures)
+    assert view.inliers.tolist() == [False] * 50 + [True] * 150
+    assert (job.within(method, *pictures), job.within(method, *pictures[::-1])) == (3.0, 12.0)
+    view = job.agreed(method, np.column_stack([second[50:], first[50:]]), *pictures[::-1])
+    assert view.matrix is not None
+    np.testing.assert_allclose(apply(view.matrix, second[50:]), first[50:], atol=1e-3)
+    second[:50, 0] -= 6
+    first[:50, 0] += 11  # less than 3 pixels of the picture of 1000 in which it is matched
+    assert job.agreed(method, np.column_stack([second, first]), *pictures[::-1]).inliers.all()
+
+
+def test_a_fundamental_matrix_of_large_pictures_is_in_their_own_pixels() -> None:
+    rng = np.random.default_rng(0)
+    places = np.column_stack([rng.uniform(-1, 1, (60, 2)), rng.uniform(2, 6, 60)])
+    camera = np.array([[1500.0, 0, 2000], [0, 1500, 1500], [0, 0, 1]])
+    views = [(places + shift) @ camera.T for shift in ([0, 0, 0], [0.5, 0.1, 0.2])]
+    rows = np.column_stack([view[:, :2] / view[:, 2:] for view in views])
+    rows[:, 2:] = (rows[:, 2:] + 0.5) / 8 - 0.5
+    pictures = np.zeros((3000, 4000, 3), np.uint8), np.zeros((375, 500, 3), np.uint8)
+    method = job.make("sift", geometry="fundamental", longest=1000)
+    view = job.agreed(method, rows, *pictures)
+    assert view.matrix is not None
+    assert view.inliers.all()
+    lifted = [np.column_stack([rows[:, k : k + 2], np.ones(60)]) for k in (0, 2)]
+    lines = lifted[0] @ view.matrix.T
+    assert np.abs((lifted[1] * lines).sum(axis=1) / np.hypot(*lines[:, :2].T)).max() < 0.05
+    assert job.within(method, *pictures) == 12.0
+
+
+def test_what_agrees_is_told_in_pixels_of_the_pictures_as_they_came_with_both_files(tmp_path: Path) -> None:
+    large = np.asarray(Image.fromarray(PHOTOGRAPHS[0]).resize((1024, 800), Image.Resampling.BICUBIC))
+    for name, made in (("a", PHOTOGRAPHS[0]), ("b", large), ("c", np.asarray(scene(5)))):
+        Image.fromarray(made).save(tmp_path / f"{name}.png")
+    (tmp_path / "pairs.csv").write_text("first,second\na.png,b.png\na.png,c.png\n")
+    given = ["match", "pictures", str(tmp_path / "pairs.csv"), "--matcher", "sift", "--limit", "512"]
+    told = typer.testing.CliRunner().invoke(app, [*given, "--rotate", "never", "--out", str(tmp_path / "m.html")])
+    assert told.exit_code == 0, told.output
+    assert "000000, a.png and b.png: " in told.stdout
+    assert " matches agree with one homography, to within 6 pixels" in told.stdout
+    assert "000001, a.png and c.png: no match found: " in told.stdout
+    table = pd.read_csv(tmp_path / "m.csv", dtype=str)
+    assert table.columns.tolist() == ["pair", "first", "second", "x1", "y1", "x2", "y2", "score", "inlier"]
+    assert table.iloc[0, :3].tolist() == ["000000", "a.png", "b.png"]
+    assert "6 pixels of the second picture" in (tmp_path / "m.html").read_text()
+    given = ["match", "pictures", str(tmp_path / "a.png"), str(tmp_path / "b.png"), "--matcher", "sift"]
+    told = typer.testing.CliRunner().invoke(app, [*given, "--geometry", "fundamental"])
+    assert "one fundamental matrix, to within 3 pixels" in told.stdout
+    assert told.stdout.startswith(str(tmp_path / "a.png"))  # whose stem is the name of the pair
+
+
+@pytest.mark.parametrize(
+    ("matches", "inliers", "told"),
+    [
+        (0, 0, "no place of one looks like any of the other"),
+        (1, 0, "the one candidate is too few: at least 16 must agree"),
+        (12, 5, "5 of 12 candidates agree, and at least 16 must"),
+        (400, 20, "20 of 400 candidates agree, and at least 24 must"),
+    ],
+)
+def test_why_nothing_is_found_is_said_in_numbers(matches: int, inliers: int, told: str) -> None:
+    view = job.View("homography", np.eye(3), np.arange(matches) < inliers)
+    found = Matches(np.zeros((matches, 4)), np.zeros(matches))
+    one = job.Matched("x", "a", "b", None, 200, found, view)
+    assert job.told(one, job.make("sift"))["reason"] == told
 
 
 @pytest.mark.parametrize(

@@ -322,6 +322,25 @@ def test_judgements_are_told_without_asking_and_nothing_says_that_nothing_was_me
     assert "nothing was measured" not in told + page
 
 
+def test_documents_and_queries_that_are_not_read_to_their_end_are_told(caplog: pytest.LogCaptureFixture) -> None:
+    class Short(type(hashed_ranker())):  # type: ignore[misc]
+        """One that reads few words."""
+
+        def cuts(self, texts: list[str]) -> list[bool]:
+            return [len(text.split()) > 10 for text in texts]
+
+    short = Short(64)
+    long = corpus().replace(x=np.array([f"{text} for ever" if i < 3 else "owl" for i, text in enumerate(corpus().x)]))
+    parts = Parts(encoder=HashedWords(), writer=LastWords(), ranker=short)
+    told = "3 of 80 documents are longer than the context of Short; what is behind is not read"
+    assert rank(long, queries(), systems=("bm25",), parts=parts).notes == ()  # it reads all
+    assert rank(long, queries(), systems=("bm25", "minilm"), parts=parts).notes == (f"{told}; bm25 reads all",)
+    asked = queries().replace(x=np.array(["a b c d e f g h i j k"] * 2 + ["cat"] * 10))
+    result = rank(long, asked, systems=("minilm",), parts=parts)
+    assert result.notes == (told, told.replace("3 of 80 documents", "2 of 12 queries"))
+    assert told in caplog.text
+
+
 def test_another_system_that_has_more_on_judgements_is_named() -> None:
     rows = [{"system": name, "ndcg@10": value} for name, value in (("bm25", 0.81), ("fusion", 0.792))]
     told = job.on_judgements(pd.DataFrame(rows), "fusion")

@@ -24,7 +24,7 @@ from unseen.jobs.matching.learning import facts
 from unseen.methods.matching.gim import GIM
 from unseen.methods.matching.gim import method as gim_module
 from unseen.methods.matching.gim.augment import WAYS, dark, mobile
-from unseen.methods.matching.gim.method import Labelled
+from unseen.methods.matching.gim.method import Labelled, no_labels
 from unseen.methods.matching.gim.propagation import FarPair
 from unseen.methods.matching.gim.sampling import FramePairs, Strength, mixed, placing, seen, spread, thinned, videos_of
 from unseen.methods.matching.minima.sampling import Photographs
@@ -312,8 +312,27 @@ def test_every_pair_that_was_tried_is_counted_as_kept_or_dropped() -> None:
 
 def test_labels_of_far_frames_are_never_taken_from_pictures_that_do_not_belong_together() -> None:
     unlike = scenes("slides", 9, 3)
-    with pytest.raises(ValueError, match=r"no labels reached frames far apart .*pairs tried 7"):
+    with pytest.raises(ValueError, match=r"no labels reached frames far apart: of 9 frames 7 pairs were tried"):
         GIM(**{**SMOKE, "direct": 16, "final": 32}).fit(source=unlike, model=small_matcher())
+
+
+def test_where_nothing_can_be_learnt_the_likely_cause_and_what_to_change_are_said() -> None:
+    few = no_labels(GIM(), {"frames": 9, "pairs tried": 1, "dropped: few direct labels": 1, "labels of near frames": 9})
+    assert few == (
+        "no labels reached frames far apart: of 9 frames 1 pair was tried. Dropped: 1, as a matcher found hardly "
+        "anything between near frames (a cut, blur, nothing with texture). The likely cause is that too few frames "
+        "were taken, so that too much changes within 8 of them: take more a second (a larger `rate`), or match nearer "
+        "ones (`settings` 'gaps=[1,2,4]')"
+    )
+    lost = {"dropped: no chain": 98, "dropped: too near": 1}
+    many = no_labels(GIM(gaps=(1,)), {"frames": 900, "pairs tried": 99, **lost})
+    assert "The likely cause is that too much changes within 1 of them: take more a second (a larger `rate`)." in many
+    weak = no_labels(GIM(), {"frames": 60, "pairs tried": 9, "dropped: few labels left": 8, "dropped: no chain": 1})
+    assert "Dropped: 8, as too few labels agreed" in weak
+    assert weak.endswith(
+        "fewer than 64 labels agreed: ask for fewer (`settings` 'final=32'), or, where the scene is flat or the camera "
+        "only turns, `settings` label_geometry=homography"
+    )
 
 
 def test_what_was_dropped_is_kept_with_its_video_and_why() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,9 +14,13 @@ pytest.importorskip("cv2", reason="RANSAC needs OpenCV")
 from unseen.data.domain import Domain
 from unseen.data.homographies import apply
 from unseen.data.pairs import Pairs
+from unseen.methods.matching.gim import GIM
 from unseen.methods.matching.matcher import PairMatcher, gradient, quarter_turn, smaller, turned, unturned, ways
+from unseen.methods.matching.minima import MINIMA
 from unseen.methods.matching.needs import scene, scene_pairs, small_matcher
+from unseen.nn.matchers import matcher
 from unseen.nn.protocols import Matches
+from unseen.nn.state import save_state
 
 
 class Pixels(nn.Module):
@@ -83,7 +88,14 @@ def test_large_pictures_are_made_smaller_and_points_are_scaled_back() -> None:
     assert model.asked == [((20, 32, 3), (20, 30, 3))]
     assert len(found) > 300
     np.testing.assert_allclose(found[:, :2], (found[:, 2:] + 0.5) * 4 - 0.5)
-    assert smaller(NOISE, 100)[1] == 1
+    assert smaller(NOISE, 100)[1].tolist() == [1, 1]
+
+
+def test_points_are_scaled_by_what_each_side_was_rounded_to() -> None:
+    large = np.zeros((203, 320, 3), dtype=np.uint8)
+    picture, scale = smaller(large, 32)
+    assert picture.shape == (20, 32, 3)
+    assert scale.tolist() == [10, 10.15]  # not 10 by 10: the last row would lie 3 pixels above where it is
 
 
 def test_what_is_no_pair_of_pictures_is_named() -> None:
@@ -135,3 +147,21 @@ def test_the_matrix_of_a_quarter_says_where_pixels_of_a_turned_picture_are() -> 
     np.testing.assert_array_equal(back, [[3, 5], [29, 19]])
     x, y = apply(matrix, np.array([[3.0, 5]])).astype(int)[0]
     np.testing.assert_array_equal(turned(NOISE, 1)[y, x], NOISE[5, 3])
+
+
+def test_a_saved_matcher_of_any_method_is_loaded_by_what_all_are(tmp_path: Path) -> None:
+    learnt = MINIMA(rotations="auto", threshold=5.0)
+    learnt.network_ = small_matcher()
+    learnt.save(tmp_path / "mine")
+    back = PairMatcher.load(tmp_path / "mine")
+    assert isinstance(back, MINIMA)
+    assert (back.rotations, back.threshold) == ("auto", 5.0)
+    pairs = scene_pairs(2, 1)
+    np.testing.assert_array_equal(back.match(pairs)[0], learnt.match(pairs)[0])
+    with pytest.raises(ValueError, match="this is a saved 'minima', not 'gim'"):
+        GIM.load(tmp_path / "mine")
+    save_state(tmp_path / "other", {"method": "coral", "params": {}, "fitted": {}})
+    with pytest.raises(ValueError, match="this is a saved 'coral', not 'matcher'"):
+        PairMatcher.load(tmp_path / "other")
+    with pytest.raises(ValueError, match=r"mine' is the folder of a saved one: .*PairMatcher.load reads it"):
+        matcher(str(tmp_path / "mine"))

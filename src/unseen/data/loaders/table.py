@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from unseen.data import clips, video
 from unseen.data.classes import ClassSpace
-from unseen.data.delimited import SAMPLE, Form, are_counted, form_of, headers_of, read_rows
+from unseen.data.delimited import Form, are_counted, form_in, headers_of, read_rows
 from unseen.data.domain import Domain, Lazy, Skipped
 from unseen.data.feature_names import MOST, listed
 from unseen.data.images import IMAGE_SUFFIXES, image_files, verify
@@ -288,7 +288,7 @@ def _as_it_is(fs: Any, path: str, as_text: Sequence[str]) -> tuple[pd.DataFrame,
                 return read_parquet(file).to_pandas().reset_index(drop=True), Form()
             if suffix == ".jsonl":
                 return pd.read_json(file, lines=True, dtype=False), Form()
-            form = form_of(file.read(SAMPLE), suffix)
+            form = form_in(file, suffix, called=path)
             return restored_table(_read_csv(file, form, as_text)), form
     except OSError as error:
         if error.errno is not None:  # pyarrow raises its own without one

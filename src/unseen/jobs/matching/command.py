@@ -57,7 +57,13 @@ def match_pictures(
         str | None,
         typer.Option(help="homography (flat scene, turned camera; if absent) or fundamental (depth, moved camera)."),
     ] = None,
-    threshold: Annotated[float | None, typer.Option(help="Pixels that an inlier may be off; 3 if absent.")] = None,
+    threshold: Annotated[
+        float | None,
+        typer.Option(
+            help="Pixels that an inlier may be off, 3 if absent, of the pictures as --limit makes them smaller; what "
+            "that is in your own pixels is printed."
+        ),
+    ] = None,
     limit: Annotated[
         int | None,
         typer.Option(
@@ -332,11 +338,20 @@ def _check(
 
 
 def _tell(fact: dict[str, Any]) -> None:
+    stem = fact["first"].removesuffix(Path(fact["first"]).suffix)
+    number = "" if stem.endswith(fact["pair"]) else f"{fact['pair']}, "
+    names = f"{number}{fact['first']} and {fact['second']}"
     if fact["found"]:
-        typer.echo(f"{fact['pair']}: {fact['inliers']} of {fact['matches']} matches agree with one {fact['geometry']}")
+        one = GEOMETRIES[fact["geometry"]]
+        agree = f"{fact['inliers']} of {fact['matches']} matches agree with one {one}"
+        tell(f"{names}: {agree}, to within {fact['within']:.3g} pixels")
         for row in fact["matrix"]:
             typer.echo("  " + " ".join(f"{value:>13.6g}" for value in row))
         return
-    typer.echo(f"{fact['pair']}: no match found ({fact['matches']} candidates do not agree). What to try:")
+    tell(f"{names}: no match found: {fact['reason']}. What to try:")
     for tip in fact["advice"]:
         tell(f"  {tip}")
+
+
+GEOMETRIES = {"homography": "homography", "fundamental": "fundamental matrix"}
+"""What each is called in a sentence."""

@@ -20,12 +20,12 @@ from unseen.data.pairs import Pairs, read_pairs
 from unseen.files import is_hidden, reads, walk
 from unseen.methods.base import signatures
 from unseen.methods.listing import with_foreign
-from unseen.methods.matching.matcher import PairMatcher
+from unseen.methods.matching.matcher import PairMatcher, scale_of
 from unseen.methods.matching.needs import FramesOfVideos
 from unseen.nn.matchers import MATCHERS, matcher
 from unseen.nn.protocols import Matches
 from unseen.nn.state import load_state
-from unseen.nn.two_view import LEAST, View, needed, two_view
+from unseen.nn.two_view import LEAST, THRESHOLD, View, needed, two_view
 from unseen.runtime import track
 
 log = logging.getLogger(__name__)
@@ -60,6 +60,8 @@ class Matched:
         The geometry that most of them agree with.
     flat : tuple of str
         Pictures without texture: no two neighbouring pixels differ by more than `FLAT`.
+    within : float
+        Pixels of the second picture, as it came, that an inlier may be off.
     """
 
     name: str
@@ -70,6 +72,7 @@ class Matched:
     matches: Matches
     view: View
     flat: tuple[str, ...] = ()
+    within: float = THRESHOLD
 
     @property
     def found(self) -> bool:
@@ -296,7 +299,8 @@ def match(pairs: Pairs, method: PairMatcher, *, shown: int = SHOWN) -> Iterator[
         kept = (first, second) if i < shown else None
         shortest = min(*first.shape[:2], *second.shape[:2])
         flat = tuple(name[i] for name, picture in zip(names, (first, second)) if is_flat(picture))
-        yield Matched(str(pairs.ids[i]), names[0][i], names[1][i], kept, shortest, found, view, flat)
+        allowed = within(method, first, second)
+        yield Matched(str(pairs.ids[i]), names[0][i], names[1][i], kept, shortest, found, view, flat, allowed)
 
 
 def is_flat(picture: NDArray[np.uint8]) -> bool:
@@ -305,8 +309,34 @@ def is_flat(picture: NDArray[np.uint8]) -> bool:
 
 
 def agreed(method: PairMatcher, points: NDArray[Any], first: NDArray[np.uint8], second: NDArray[np.uint8]) -> View:
-    """The geometry that most of the matches of a pair agree with."""
-    return two_view(points, method.geometry, _allowed(method, first, second))
+    """The geometry that most of the matches of a pair agree with, in pixels of the pictures as they came.
+
+    The threshold is one of the pictures that are matched: less than a pixel of these says nothing. So it is asked for
+    there, where each picture has its own scale, and what is found is carried over.
+    """
+    scale = np.concatenate([scale_of(picture, method.longest) for picture in (first, second)])
+    if (scale == 1).all():
+        return two_view(points, method.geometry, method.threshold)
+    view = two_view((points + 0.5) / scale - 0.5, method.geometry, method.threshold)
+    if view.matrix is None:
+        return view
+    here, there = (_to_matched(part) for part in (scale[:2], scale[2:]))
+    if view.geometry == "homography":
+        matrix = np.linalg.inv(there) @ view.matrix @ here
+        return dataclasses.replace(view, matrix=matrix / matrix[2, 2])
+    return dataclasses.replace(view, matrix=there.T @ view.matrix @ here)
+
+
+def _to_matched(scale: NDArray[np.float64]) -> NDArray[np.float64]:
+    """From pixels of a picture as it came to those of what is matched, (3, 3): centres of pixels are whole numbers."""
+    x, y = scale
+    return np.array([[1 / x, 0, 0.5 / x - 0.5], [0, 1 / y, 0.5 / y - 0.5], [0, 0, 1]])
+
+
+def within(method: PairMatcher, first: NDArray[np.uint8], second: NDArray[np.uint8]) -> float:
+    """Pixels that an inlier may be off in the second picture as it came, or in either with a fundamental matrix."""
+    pictures = (second,) if method.geometry == "homography" else (first, second)
+    return method.threshold * max(float(scale_of(picture, method.longest).max()) for picture in pictures)
 
 
 def is_found(view: View, matches: int) -> bool:
@@ -314,22 +344,22 @@ def is_found(view: View, matches: int) -> bool:
     return view.matrix is not None and view.count >= needed(view.geometry, matches)
 
 
-def _allowed(method: PairMatcher, first: NDArray[np.uint8], second: NDArray[np.uint8]) -> float:
-    """Pixels that an inlier may be off in the pictures as they came: the threshold is one of the pictures matched."""
-    return method.threshold * max(1.0, max(*first.shape[:2], *second.shape[:2]) / method.longest)
-
-
 def table(results: Sequence[Matched]) -> pd.DataFrame:
-    """A row for each match: pair, x1, y1, x2, y2 (pixels of the pictures as they came), score, inlier."""
+    """A row for each match: pair, first, second (files), x1, y1, x2, y2 (their pixels), score, inlier."""
     import pandas as pd
 
     parts = [
         pd.DataFrame(one.matches.points.round(2), columns=["x1", "y1", "x2", "y2"]).assign(
-            pair=one.name, score=one.matches.scores.round(4), inlier=one.view.inliers & one.found
+            pair=one.name,
+            first=one.first,
+            second=one.second,
+            score=one.matches.scores.round(4),
+            inlier=one.view.inliers & one.found,
         )
         for one in results
     ]
-    return pd.concat(parts, ignore_index=True)[["pair", "x1", "y1", "x2", "y2", "score", "inlier"]]
+    columns = ["pair", "first", "second", "x1", "y1", "x2", "y2", "score", "inlier"]
+    return pd.concat(parts, ignore_index=True)[columns]
 
 
 def told(one: Matched, method: PairMatcher) -> dict[str, Any]:
@@ -342,10 +372,23 @@ def told(one: Matched, method: PairMatcher) -> dict[str, Any]:
         "inliers": one.view.count if one.found else 0,
         "found": one.found,
         "needed": one.needed,
+        "within": round(one.within, 3),
         "geometry": one.view.geometry,
         "matrix": None if one.matrix is None else one.matrix.tolist(),
+        "reason": "" if one.found else _reason(one),
         "advice": [] if one.found else advice(one, method),
     }
+
+
+def _reason(one: Matched) -> str:
+    """Why nothing is said to have been found."""
+    n = len(one.matches.points)
+    if not n:
+        return "no place of one looks like any of the other"
+    if n == 1:
+        return f"the one candidate is too few: at least {one.needed} must agree"
+    agree = "agrees" if one.view.count == 1 else "agree"
+    return f"{one.view.count or 'none'} of {n} candidates {agree}, and at least {one.needed} must"
 
 
 def advice(one: Matched, method: PairMatcher) -> list[str]:

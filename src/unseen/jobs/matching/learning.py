@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import shutil
 from collections.abc import Mapping, Sequence
@@ -11,7 +12,9 @@ from typing import Any
 from unseen.data.frames import videos
 from unseen.jobs.matching.job import TUNABLE, method_of, photographs
 from unseen.methods.base import fit_words
+from unseen.methods.matching.gim.propagation import WHY
 from unseen.methods.matching.matcher import PairMatcher
+from unseen.methods.matching.tuning import EPOCH
 from unseen.nn.matchers import MATCHERS, matcher
 from unseen.runtime import runtime
 
@@ -126,17 +129,15 @@ def told(method: PairMatcher) -> list[str]:
             f"frames of a pair lie {spans[0]} to {spans[-1]} apart, half of them {spans[len(spans) // 2]} or more"
         )
     for name, values in found["losses"].items():
-        lines.append(f"loss on {PLAIN.get(name, name)}: {values[0]:.2f} at first, {values[-1]:.2f} at last")
+        there = [value for value in values if math.isfinite(value)]
+        if len(there) > 1:
+            lines.append(f"loss on {PLAIN.get(name, name)}: {there[0]:.2f} at first, {there[-1]:.2f} at last")
+        elif there:
+            known = f"the mean of all steps; whether it falls is told from more than {EPOCH} steps"
+            lines.append(f"loss on {PLAIN.get(name, name)}: {there[0]:.2f}, {known}")
     return lines
 
 
-WHY = {
-    "few direct labels": "a matcher found hardly anything between near frames (a cut, blur, nothing with texture)",
-    "no chain": "labels of near frames do not meet in the same pixels",
-    "too near": "labels reached no further than near frames",
-    "few labels left": "too few labels agreed with each other after they were carried over",
-}
-"""Why pairs are dropped, in words."""
 PLAIN = {"video": "far frames", "homography": "warped photographs"}
 
 

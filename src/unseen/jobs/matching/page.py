@@ -36,6 +36,7 @@ def page(results: Sequence[Matched], method: PairMatcher, matcher: str, csv: str
         matcher=matcher,
         geometry=method.geometry,
         threshold=f"{method.threshold:g}",
+        limit=method.threshold,
         longest=method.longest,
         lines=LINES,
         csv=csv,

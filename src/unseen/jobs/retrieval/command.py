@@ -182,10 +182,14 @@ def _figures(result: Ranked, *, verbose: bool) -> None:
 def _ask(folder: Path, queries: Domain, k: int, run: Path | None) -> None:
     """Rank new queries with a saved ranker."""
     from unseen.data.rankings import write_run
+    from unseen.encoders.unread import unread
     from unseen.jobs.retrieval.job import Searcher
 
     searcher = Searcher.load(folder)
     say(f"{searcher.system} of {len(searcher.names)} documents, from {folder}")
+    if (model := getattr(searcher.method, "model_", None)) is not None:
+        for line in unread(model, queries.x, searcher.system).lines("queries"):
+            say(line)
     if run is not None:
         write_run(run, searcher.method.rank(queries, k), queries, searcher.corpus, tag=f"unseen-{searcher.system}")
         n, most = len(queries), len(searcher.names)

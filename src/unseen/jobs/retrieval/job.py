@@ -21,6 +21,7 @@ from unseen.data.rankings import NOTHING, Ranking
 from unseen.data.tasks.base import objects
 from unseen.data.typing import FloatArray
 from unseen.encoders.cache import cache_root
+from unseen.encoders.unread import unread
 from unseen.evaluation.drive import Once, Outcome
 from unseen.evaluation.exam import Exam
 from unseen.evaluation.tasks import grades_of
@@ -138,6 +139,9 @@ class Ranked:
     tuned: Search | None = None
     """What learnt from the collection, with its audit, also where only its fusion was asked for."""
 
+    notes: tuple[str, ...] = ()
+    """What is not read of documents and queries."""
+
 
 @dataclasses.dataclass(frozen=True)
 class Parts:
@@ -213,6 +217,7 @@ def rank(
         exam = Exam(queries)
     if examples is not None and (shared := set(map(str, examples.left.x)) & set(map(str, queries.x))):
         raise ValueError(f"examples must hold other queries than those that are asked; both have {min(shared)!r}")
+    notes = _unread(corpus, queries, model, parts.ranker, systems)
     fitted, outcomes = _fit(systems, corpus, model, learner, helpers, exam)
     searchers = {name: Searcher(name, fitted[name], np.asarray(corpus.ids)) for name in systems}
     asked = queries.x.tolist()
@@ -226,8 +231,24 @@ def rank(
     chosen, why = choose(values, systems, judged=exam is not None, method=method)
     return Ranked(
         corpus, queries, searchers, rankings, chosen, why, check, _figures(outcomes, queries),
-        verdict_of(values, method), {name: told[name] for name in systems}, tuned=learner,
+        verdict_of(values, method), {name: told[name] for name in systems}, tuned=learner, notes=notes,
     )  # fmt: skip
+
+
+def _unread(corpus: Domain, queries: Domain, model: nn.Module, ranker: Any, systems: Sequence[str]) -> tuple[str, ...]:
+    """What the ranker does not read of documents and queries, told beforehand; nothing where words alone are asked."""
+    if set(systems) == {"bm25"}:
+        return ()
+    by = ranker if isinstance(ranker, str) else type(ranker).__name__
+    beside = "; bm25 reads all" if "bm25" in systems else ""
+    lines = [
+        f"{line}{beside}"
+        for texts, what in ((corpus.x, "documents"), (queries.x, "queries"))
+        for line in unread(model, texts, by).lines(what)
+    ]
+    for line in lines:
+        log.warning("%s", line)
+    return tuple(lines)
 
 
 @dataclasses.dataclass(frozen=True)

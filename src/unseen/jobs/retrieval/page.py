@@ -41,6 +41,7 @@ def write_page(result: Ranked, out: Path, command: str = "") -> Path:
         corpus={"name": result.corpus.name, "n": len(result.corpus)},
         n_queries=len(result.queries),
         left_out=len(result.corpus.skipped) + len(result.queries.skipped),
+        notes=result.notes,
         chosen=result.chosen,
         what=result.systems[result.chosen],
         why=result.why,

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Annotated, Any, Literal, NamedTuple, Self
+from typing import Annotated, Any, Literal, NamedTuple, Self, cast
 
 import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
+from unseen import methods as registry
 from unseen.data.images import as_pixels
 from unseen.data.opencv import opencv
 from unseen.data.pairs import Pairs
@@ -44,7 +45,7 @@ class PairMatcher(Method):
     geometry : {"homography", "fundamental"}
         What matches must agree with: where several ways are tried, that with the most inliers wins.
     threshold : float, > 0
-        Pixels that an inlier may be off.
+        Pixels that an inlier may be off in the pictures that are matched, which have no side above `longest`.
     """
 
     card = Card(
@@ -74,6 +75,16 @@ class PairMatcher(Method):
         self.network_ = model
         return self
 
+    @classmethod
+    def _from_state(cls, value: Any) -> Self:
+        """Of what was saved; `PairMatcher.load` itself reads a matcher of any method, tuned or learnt."""
+        slug = value.get("method") if isinstance(value, dict) else None
+        if cls is PairMatcher and slug != cls.card.slug and slug in registry.slugs():
+            kind: Any = registry.get(slug)
+            if issubclass(kind, PairMatcher):
+                return cast(Self, kind._from_state(value))
+        return super()._from_state(value)
+
     @gives("matches", reads="pairs")
     def match(self, pairs: Pairs) -> NDArray[Any]:
         """Matches of every pair: n arrays (matches, 4) of x, y in the left and x, y in the right picture.
@@ -88,14 +99,13 @@ class PairMatcher(Method):
             yield self.matches_of(as_pixels(pairs.left.x[i]), as_pixels(pairs.right.x[i]))
 
     def matches_of(self, first: Picture, second: Picture) -> Matches:
-        """Matches of two pictures, (h, w, 3) of bytes."""
+        """Matches of two pictures, (h, w, 3) of bytes, in pixels of both as they came."""
         (one, a), (other, b) = (smaller(picture, self.longest) for picture in (first, second))
         best = self._best(one, other, range(4) if self.rotations is True else range(1))
         if self.rotations == "auto" and not self._enough(best):
             found = self._best(one, other, range(1, 4))
             best = found if self._enough(found) else best
-        scale = np.array([a, a, b, b])
-        return Matches((best.points + 0.5) * scale - 0.5, best.scores)
+        return Matches((best.points + 0.5) * np.concatenate([a, b]) - 0.5, best.scores)
 
     def _best(self, one: Picture, other: Picture, quarters: range) -> Matches:
         """What most matches of a way agree with, of all ways with the second picture turned by these quarters."""
@@ -161,15 +171,22 @@ def unturned(points: NDArray[np.float64], quarter: int, shape: tuple[int, ...]) 
     return np.column_stack(back[quarter])
 
 
-def smaller(picture: Picture, longest: int) -> tuple[Picture, float]:
-    """A picture with no side above `longest`, and how many of its own pixels one of the new is."""
-    height, width = picture.shape[:2]
+def smaller(picture: Picture, longest: int) -> tuple[Picture, NDArray[np.float64]]:
+    """A picture with no side above `longest`, and how many of its own pixels one of the new is, in x and y."""
+    scale = scale_of(picture, longest)
+    if (scale == 1).all():
+        return picture, scale
+    width, height = np.rint(np.array(picture.shape[1::-1]) / scale).astype(int).tolist()
+    return opencv().resize(picture, (width, height), interpolation=opencv().INTER_AREA), scale
+
+
+def scale_of(picture: Picture, longest: int) -> NDArray[np.float64]:
+    """How many pixels of a picture, in x and y, are one of what is matched; sides are rounded to whole pixels."""
+    width, height = picture.shape[1::-1]
     scale = max(height, width) / longest
     if scale <= 1:
-        return picture, 1.0
-    cv2 = opencv()
-    size = (max(round(width / scale), 1), max(round(height / scale), 1))
-    return cv2.resize(picture, size, interpolation=cv2.INTER_AREA), scale
+        return np.ones(2)
+    return np.array([width / max(round(width / scale), 1), height / max(round(height / scale), 1)])
 
 
 def check_matcher(model: nn.Module) -> None:

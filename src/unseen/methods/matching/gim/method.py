@@ -18,7 +18,7 @@ from torch.optim.lr_scheduler import MultiStepLR
 from unseen.data.domain import Domain
 from unseen.methods.base import Card
 from unseen.methods.matching.gim.augment import Photometric
-from unseen.methods.matching.gim.propagation import FarPair, Limits, far_pairs
+from unseen.methods.matching.gim.propagation import WHY, FarPair, Limits, far_pairs
 from unseen.methods.matching.gim.sampling import (
     FramePairs,
     Strength,
@@ -45,6 +45,9 @@ log = logging.getLogger(__name__)
 
 MILESTONES = (0.3, 0.6, 0.9)
 """Shares of the steps after which the learning rate is multiplied by `decay`."""
+FEW_TRIED = 8
+"""Pairs below which a video is said to have too few frames."""
+SUITED = "A video must go on without cuts, and show something with texture"
 
 
 class Labelled(NamedTuple):
@@ -290,7 +293,7 @@ class GIM(PairMatcher):
         largest = self.gaps[-1]
         told = [f"{video.name!r} has {len(video.frames)} frames" for video in videos if len(video.frames) <= largest]
         what = (
-            f"videos must have more frames than the largest gap of {largest}; {'; '.join(told[:3])}: a higher rate "
+            f"videos must have more frames than the largest gap of {largest}; {'; '.join(told[:3])}: a larger `rate` "
             "gives more frames a second, smaller gaps need fewer"
         )
         if len(told) == len(videos):
@@ -346,12 +349,7 @@ class GIM(PairMatcher):
             pairs += [(v, pair) for pair in kept]
             lost += [{"video": video.name, **one._asdict()} for one in dropped]
         if not pairs:
-            told = ", ".join(f"{name} {n}" for name, n in counts.items())
-            raise ValueError(
-                f"no labels reached frames far apart ({told}). A video must go on without cuts, show something with "
-                "texture and move less than half a picture in the largest gap: try smaller gaps, less for final, or "
-                "label_geometry='homography' for flat scenes"
-            )
+            raise ValueError(no_labels(self, counts))
         return Labelled(pairs, lost, dict(counts))
 
     def _train(self, network: Any, far: FramePairs, still: Photographs | None, k: int) -> Run:
@@ -365,3 +363,26 @@ class GIM(PairMatcher):
             lambda rng: mixed(far if far.pairs else None, still, self.video, self.light, rng, **cuts),
             name=f"tune {k}" if k else "tune", steps=self.steps, clip=self.clip,
         )  # fmt: skip
+
+
+def no_labels(method: GIM, counts: Mapping[str, int]) -> str:
+    """What is said where labels reached no frames far apart: what was tried, the likely cause, and what to change."""
+    tried = counts.get("pairs tried", 0)
+    lost = sorted(((n, why) for why in WHY if (n := counts.get(f"dropped: {why}", 0))), reverse=True)
+    said = "; ".join(f"{n:,}, as {WHY[why]}" for n, why in lost)
+    told = (
+        f"no labels reached frames far apart: of {counts.get('frames', 0):,} frames {tried:,} "
+        f"{'pair was' if tried == 1 else 'pairs were'} tried. Dropped: {said}. The likely cause is that "
+    )
+    if lost and lost[0][1] == "few labels left":
+        return (
+            f"{told}fewer than {method.final} labels agreed: ask for fewer (`settings` 'final={method.final // 2}'), "
+            "or, where the scene is flat or the camera only turns, `settings` label_geometry=homography"
+        )
+    few = "too few frames were taken, so that " if tried < FEW_TRIED else ""
+    change = f"{few}too much changes within {method.gaps[-1]} of them: take more a second (a larger `rate`)"
+    nearer = [gap // 2 for gap in method.gaps] if method.gaps[0] > 1 else [*method.gaps[:-1]]
+    if not nearer:
+        return f"{told}{change}. {SUITED}"
+    change += f", or match nearer ones (`settings` 'gaps=[{','.join(map(str, nearer))}]')"
+    return told + change if few else f"{told}{change}. {SUITED}"

@@ -17,6 +17,13 @@ Rows = NDArray[np.float64]
 Known = dict[tuple[int, int, tuple[int, ...]], Rows | None]
 """Labels of segments by their ends and the gaps that may be used."""
 Why = Literal["few direct labels", "no chain", "too near", "few labels left"]
+WHY: dict[Why, str] = {
+    "few direct labels": "a matcher found hardly anything between near frames (a cut, blur, nothing with texture)",
+    "no chain": "labels of near frames do not meet in the same pixels",
+    "too near": "labels reached no further than near frames",
+    "few labels left": "too few labels agreed with each other after they were carried over",
+}
+"""Why pairs are dropped, in words."""
 
 
 class Reach(NamedTuple):
