@@ -13,7 +13,8 @@ from PIL import Image
 from unseen.data.images import decode_indices
 from unseen.data.loaders import masks as module
 from unseen.data.loaders.coco import CocoMask, coco_masks, polygons
-from unseen.data.loaders.masks import CITYSCAPES, VOC, load_masks
+from unseen.data.loaders.mask_layouts import CITYSCAPES, VOC
+from unseen.data.loaders.masks import load_masks
 
 RNG = np.random.default_rng(0)
 

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import csv
 import dataclasses
-import io
-import json
 import os
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
-from pathlib import PurePosixPath
 from typing import Any
 
 import numpy as np
@@ -17,12 +13,12 @@ from numpy.typing import NDArray
 
 from unseen.data.classes import ClassSpace
 from unseen.data.domain import Domain, Skipped
-from unseen.data.images import IMAGE_SUFFIXES, decode_indices, image_files
-from unseen.data.loaders.coco import OtherSizeError, coco_masks
-from unseen.data.loaders.common import OnError, inside, locate, settle
-from unseen.data.loaders.folder import files_below
+from unseen.data.images import decode_indices, image_files
+from unseen.data.loaders.coco import OtherSizeError
+from unseen.data.loaders.common import OnError, locate, settle
+from unseen.data.loaders.mask_layouts import COLOUR, Layout, colour_words, layout_of
 from unseen.data.loaders.shrinking import Shrink, smaller, upright_size
-from unseen.data.reading import natural_key, open_file, read_bytes
+from unseen.data.reading import open_file, read_bytes
 from unseen.data.tasks.base import objects
 from unseen.data.tasks.mask import UNKNOWN
 from unseen.files import reads, sentence
@@ -36,24 +32,6 @@ SHOWN = 8
 """Classes that are named in a line."""
 MOST_PIXELS = 2_000_000_000
 """Pixels of all masks together that are held in memory; more are refused unless pictures are made smaller."""
-PICTURES = ("images", "image", "imgs", "img", "jpegimages", "leftimg8bit", "pictures", "rgb", "input")
-MASKS = (
-    "masks", "mask", "labels", "label", "annotations", "annotation", "segmentationclass", "gtfine", "gt", "target",
-    "segmentation",
-)  # fmt: skip
-CLASS_FILES = ("classes.txt", "labels.txt", "class_names.txt", "classes.csv", "class_dict.csv", "labelmap.txt")
-COLOUR = 65536
-
-CITYSCAPES = (
-    "road", "sidewalk", "building", "wall", "fence", "pole", "traffic light", "traffic sign", "vegetation", "terrain",
-    "sky", "person", "rider", "car", "truck", "bus", "train", "motorcycle", "bicycle",
-)  # fmt: skip
-CITYSCAPES_IDS = (7, 8, 11, 12, 13, 17, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 31, 32, 33)
-"""The 19 classes that are graded, and what `labelIds` files call them; all other ids are not known."""
-VOC = (
-    "background", "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow", "dining table",
-    "dog", "horse", "motorbike", "person", "potted plant", "sheep", "sofa", "train", "tv monitor",
-)  # fmt: skip
 
 
 @dataclasses.dataclass(frozen=True)
@@ -96,7 +74,7 @@ class MaskFindings:
 
     def lines(self) -> list[str]:
         """The same in words."""
-        name = _colour if self.coloured else str
+        name = colour_words if self.coloured else str
         values = ", ".join(f"{name(value)} ({n:,})" for value, n in list(self.values.items())[:MOST_VALUES])
         grey = not self.coloured and IGNORE in self.values
         marked = f"; value {IGNORE} stands in {self.values[IGNORE]:,}" if grey else ""
@@ -157,7 +135,7 @@ def load_masks(
         raise ValueError(f"size must lie in [8, 8192] pixels; got {size}")
     fs, root = locate(path)
     names = tuple(classes.names if isinstance(classes, ClassSpace) else classes or ())
-    layout = _layout(fs, root, names)
+    layout = layout_of(fs, root, names)
     reader = _Reader(fs, layout, ignore, others)
     masks: list[NDArray[Any] | None] = []
     kept: list[str] = []
@@ -202,184 +180,13 @@ def load_masks(
     return domain, _findings(layout, domain, reader, mismatched, warnings)
 
 
-# -- layouts -----------------------------------------------------------------------------------------------
-
-
-@dataclasses.dataclass(frozen=True)
-class _Layout:
-    """Which file is the mask of which picture."""
-
-    name: str
-    kind: str
-    root: str
-    pictures: list[str]
-    masks: Mapping[str, Any]
-    names: tuple[str, ...] = ()
-    colours: Mapping[int, int] = dataclasses.field(default_factory=dict)
-    remap: Mapping[int, int] | None = None
-    notes: tuple[str, ...] = ()
-
-    def id(self, picture: str) -> str:
-        return picture.removeprefix(self.root).lstrip("/")
-
-    def columns(self, kept: Sequence[str]) -> dict[str, NDArray[Any]]:
-        known = {"train", "val", "test", "training", "validation"}
-        splits = [next((part for part in PurePosixPath(self.id(p)).parts if part.lower() in known), "") for p in kept]
-        return {"split": np.array(splits)} if any(splits) else {}
-
-
-def _layout(fs: Any, root: str, names: tuple[str, ...]) -> _Layout:
-    title = PurePosixPath(root).stem or "data"
-    if root.endswith(".json"):
-        return _coco(fs, root, title, names)
-    if not fs.isdir(root) and root:
-        return _Layout(title, "one picture", root.rpartition("/")[0], [root], {}, names)
-    below = [entry.rstrip("/").rpartition("/")[2] for entry in fs.ls(root, detail=False)]
-    folders = {
-        entry.lower(): f"{root.rstrip('/')}/{entry}" for entry in below if fs.isdir(f"{root.rstrip('/')}/{entry}")
-    }
-    pictures = next((folders[key] for key in PICTURES if key in folders), None)
-    there = [folders[key] for key in MASKS if key in folders]
-    masks = next((folder for folder in there if _files(fs, folder)), there[0] if there else None)  # VOC has XML, too
-    told, colours = _class_file(fs, root, below)
-    if pictures is None or masks is None or not _files(fs, masks):
-        described = [entry for entry in below if entry.endswith(".json")]
-        deeper = [e for e in (fs.ls(masks, detail=False) if masks else ()) if e.endswith(".json")]
-        if len(described) + len(deeper) == 1:
-            return _coco(fs, f"{root.rstrip('/')}/{described[0]}" if described else deeper[0], title, names)
-        if len(described) + len(deeper) > 1:
-            raise ValueError(f"{root!r} holds {len(described) + len(deeper)} .json files; name the one that is meant")
-        found = _files(fs, pictures or root)
-        if not found:
-            raise ValueError(
-                f"{root!r} holds no pictures; expected images/ beside masks/, or a layout named in the docs"
-            )
-        return _Layout(title, "pictures without masks", root, found, {}, names or told)
-    stems: dict[str, str] = {}
-    for file in _files(fs, masks):
-        stems.setdefault(_stem(file.removeprefix(masks)), file)
-        if file.endswith("labelTrainIds.png"):
-            stems[_stem(file.removeprefix(masks))] = file
-    found = _files(fs, pictures)
-    pairs = {picture: stems.get(_stem(picture.removeprefix(pictures))) for picture in found}
-    if not any(pairs.values()) and stems:
-        told_by = sorted(stems)[0]
-        raise ValueError(
-            f"{root!r}: no mask is called as a picture; there is a mask {told_by!r} and a picture "
-            f"{_stem(found[0].removeprefix(pictures))!r}"
-        )
-    default: tuple[str, ...] = ()
-    kind, remap = "images and masks", None
-    if pictures.lower().endswith("leftimg8bit"):
-        kind, default = "Cityscapes", CITYSCAPES
-        named = names or told or default
-        if len(named) == len(CITYSCAPES) and any(mask and mask.endswith("_labelIds.png") for mask in pairs.values()):
-            remap = dict(zip(CITYSCAPES_IDS, range(len(CITYSCAPES_IDS))))
-    elif masks.lower().endswith("segmentationclass"):
-        kind, default = "VOC", VOC
-    return _Layout(title, kind, root, found, pairs, names or told or default, colours, remap)
-
-
-def _coco(fs: Any, file: str, title: str, names: tuple[str, ...]) -> _Layout:
-    parent = file.rpartition("/")[0]
-    with_masks, categories = coco_masks(json.loads(read_bytes(fs, file)))
-    above = parent.rpartition("/")[0]
-    folders = [parent, *(entry for entry in fs.ls(above or "/", detail=False) if fs.isdir(entry))]
-    places: dict[str, str] = {}
-    for name in with_masks:
-        inner = inside(name)
-        tried = (f"{folder.rstrip('/')}/{part}" for folder in folders for part in (inner, PurePosixPath(inner).name))
-        place = next((path for path in tried if fs.isfile(path)), None)
-        if place is not None:
-            places[name] = place
-    missing = [name for name in with_masks if name not in places]
-    if len(missing) == len(with_masks):
-        raise ValueError(f"{file}: none of its {len(with_masks)} pictures lies near it, the first: {missing[0]!r}")
-    pairs = {places[name]: drawn for name, drawn in with_masks.items() if name in places}
-    remap, notes = _by_name(categories, names)
-    files = sorted(pairs, key=natural_key)
-    return _Layout(title, "COCO", parent, files, pairs, names or categories, remap=remap, notes=notes)
-
-
-def _by_name(own: Sequence[str], names: Sequence[str]) -> tuple[dict[int, int] | None, tuple[str, ...]]:
-    """Where the classes of a file stand among those that are given, by their names, and what is left out.
-
-    Where none is called as one that is given, and there are as many, they are taken in their order.
-    """
-    if not names or tuple(own) == tuple(names):
-        return None, ()
-    place = {name.casefold(): i for i, name in enumerate(names)}
-    remap = {i: place[name.casefold()] for i, name in enumerate(own) if name.casefold() in place}
-    if not any(own[i] != "background" for i in remap):
-        if len(own) == len(names):
-            return None, ("no class is called as one that is given: they are taken in the order of their numbers",)
-        raise ValueError(
-            f"none of the classes {', '.join(own[:8])} is called as one of {', '.join(names[:8])}, by which masks are "
-            "read; name them alike"
-        )
-    lost = [name for i, name in enumerate(own) if i not in remap]
-    return remap, (f"pixels of {', '.join(lost[:8])} are of no class that is given, and are not known",) if lost else ()
-
-
-def _files(fs: Any, root: str) -> list[str]:
-    """Pictures below a folder, in natural order."""
-    found, _ = files_below(fs, root)
-    return [f"{root.rstrip('/')}/{file}" for file in found if PurePosixPath(file).suffix.lower() in IMAGE_SUFFIXES]
-
-
-_ENDINGS = (
-    "_leftImg8bit", "_gtFine_labelTrainIds", "_gtFine_labelIds", "_labelTrainIds", "_labelIds", "_mask", "_label",
-    "_gt", "_L", "_seg", "-mask", "_rgb",
-)  # fmt: skip
-
-
-def _stem(file: str) -> str:
-    """The path without its suffix and without what tells pictures and masks apart."""
-    stem = file.lstrip("/").rpartition(".")[0]
-    for ending in _ENDINGS:
-        stem = stem.removesuffix(ending)
-    return stem
-
-
-def _class_file(fs: Any, root: str, below: Sequence[str]) -> tuple[tuple[str, ...], dict[int, int]]:
-    """Names of classes and, where they are told, their colours."""
-    file = next((entry for entry in CLASS_FILES if entry in below), None)
-    if file is None:
-        return (), {}
-    text = read_bytes(fs, f"{root.rstrip('/')}/{file}").decode("utf-8-sig")
-    if not file.endswith(".csv"):
-        lines = [line.strip() for line in text.splitlines() if line.strip() and not line.startswith("#")]
-        if file == "labelmap.txt":  # CVAT: name:r,g,b:parts:actions
-            parts = [line.split(":") for line in lines]
-            colours = {_packed(p[1].split(",")): i for i, p in enumerate(parts) if len(p) > 1 and p[1]}
-            return tuple(p[0] for p in parts), colours
-        return tuple(lines), {}
-    rows = [
-        {key.strip().lower(): value for key, value in row.items() if key} for row in csv.DictReader(io.StringIO(text))
-    ]
-    key = next((k for k in ("name", "class", "label") if rows and k in rows[0]), None)
-    if key is None or any(len(row[key] or "") > 1000 for row in rows):
-        raise ValueError(f"{file} must have a column name, 1,000 letters at most (and r, g, b for coloured masks)")
-    colours = {_packed([row[c] for c in "rgb"]): i for i, row in enumerate(rows) if all(c in row for c in "rgb")}
-    return tuple(row[key].strip() for row in rows), colours
-
-
-def _packed(channels: Sequence[str]) -> int:
-    red, green, blue = (int(value) for value in channels)
-    return COLOUR * red + 256 * green + blue
-
-
-def _colour(value: int) -> str:
-    return f"({value // COLOUR}, {value // 256 % 256}, {value % 256})"
-
-
 # -- masks -------------------------------------------------------------------------------------------------
 
 
 class _Reader:
     """Reads masks as classes, and counts what is stored in them."""
 
-    def __init__(self, fs: Any, layout: _Layout, ignore: int | None, others: Collection[int]) -> None:
+    def __init__(self, fs: Any, layout: Layout, ignore: int | None, others: Collection[int]) -> None:
         self.fs, self.layout, self.ignore, self.others, self.first = fs, layout, ignore, set(others), 0
         self.is_plain = layout.kind != "COCO" and not layout.colours and layout.remap is None
         self.values: Counter[int] = Counter()
@@ -419,7 +226,7 @@ class _Reader:
         if layout.colours:
             table = dict(layout.colours)
             if own - set(table):
-                told = ", ".join(map(_colour, sorted(own - set(table))[:3]))
+                told = ", ".join(map(colour_words, sorted(own - set(table))[:3]))
                 warnings.append(f"{len(own - set(table))} colours of masks are of no class and are not known: {told}")
         elif self.coloured:
             few, n = self.in_colour, sum(mask is not None for mask in masks)
@@ -459,7 +266,7 @@ def _mapped(mask: NDArray[Any], table: Mapping[int, int], n: int) -> NDArray[Any
 
 
 def _findings(
-    layout: _Layout, domain: Domain, reader: _Reader, mismatched: Sequence[str], warnings: Sequence[str]
+    layout: Layout, domain: Domain, reader: _Reader, mismatched: Sequence[str], warnings: Sequence[str]
 ) -> MaskFindings:
     known = [] if domain.y is None else [mask for mask in domain.y if mask is not None]
     total = sum(mask.size for mask in known)
