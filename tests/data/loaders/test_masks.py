@@ -360,3 +360,102 @@ def test_absent_classes_are_counted_where_they_are_too_many_to_name(tmp_path: Pa
         f"no pixel is of class {named} and 11 more",
         "19 of 21 classes have no pixel: are these the values, or names, of classes?",
     )
+
+
+# -- where the pictures of a COCO file are -----------------------------------------------------------------------
+
+
+def told_of(*names: str) -> str:
+    """A COCO file of pictures of 30 x 20, each with a square of class cat."""
+    square = [[2, 2, 12, 2, 12, 12, 2, 12]]
+    return json.dumps(
+        {
+            "images": [{"id": i, "file_name": name, "height": 20, "width": 30} for i, name in enumerate(names)],
+            "annotations": [{"image_id": i, "category_id": 1, "segmentation": square} for i in range(len(names))],
+            "categories": [{"id": 1, "name": "cat"}],
+        }
+    )
+
+
+def pictures(*files: Path) -> None:
+    for file in files:
+        picture(file)
+
+
+def test_pictures_of_a_coco_file_lie_below_its_folder_and_not_in_another_beside_it(tmp_path: Path) -> None:
+    here, other = tmp_path / "here", tmp_path / "another"
+    pictures(*(folder / name for folder in (here / "pics", other) for name in ("0.png", "1.png")))
+    (here / "instances.json").write_text(told_of("0.png", "1.png"))
+    for given in (here, here / "instances.json"):
+        assert load_masks(given)[0].ids.tolist() == ["pics/0.png", "pics/1.png"]
+    for name in ("0.png", "1.png"):
+        (here / "pics" / name).unlink()
+    with pytest.raises(ValueError, match=r"none of its 2 pictures lies in '.*/here', the first: '0.png'; the file must"):
+        load_masks(here / "instances.json")
+
+
+def test_pictures_of_a_coco_file_that_are_not_there_are_counted_and_the_first_is_named(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    pictures(tmp_path / "d" / "1.png", tmp_path / "d" / "masks" / "0.png", tmp_path / "e" / "0.png")
+    (tmp_path / "d" / "c.json").write_text(told_of("0.png", "1.png", "2.png"))
+    domain, found = load_masks(tmp_path / "d" / "c.json")
+    assert domain.ids.tolist() == ["1.png"]
+    assert [(one.where, one.why) for one in domain.skipped] == [
+        (name, f"no picture in {str(tmp_path / 'd')!r} is called so") for name in ("0.png", "2.png")
+    ]
+    assert "skipped 2 unreadable, the first 0.png: no picture in" in caplog.text
+    assert "note: 2 of the 3 pictures of c.json are not there, the first: 0.png" in found.lines()
+    with pytest.raises(ValueError, match="2 unreadable, the first '0.png'"):
+        load_masks(tmp_path / "d" / "c.json", on_error="fail")
+
+
+def test_a_picture_of_a_coco_file_in_two_places_is_refused_with_both(tmp_path: Path) -> None:
+    pictures(tmp_path / "day" / "0.png", tmp_path / "night" / "0.png", tmp_path / "day" / "1.png")
+    (tmp_path / "c.json").write_text(told_of("0.png", "1.png"))
+    with pytest.raises(ValueError, match=r"'0.png' is in more than one place, '.*/day/0.png' and '.*/night/0.png'"):
+        load_masks(tmp_path)
+    (tmp_path / "c.json").write_text(told_of("night/0.png", "day/1.png"))
+    assert load_masks(tmp_path)[0].ids.tolist() == ["day/1.png", "night/0.png"]
+
+
+@pytest.mark.parametrize("name", ["0.png", "images/0.png", "images/train/0.png", "coco/images/train/0.png"])
+def test_beside_annotations_the_pictures_lie_in_other_folders_in_images_if_there_is_one(
+    name: str, tmp_path: Path
+) -> None:
+    place = tmp_path / "images" / ("train" if "train" in name else "") / "0.png"
+    pictures(place, tmp_path / "other" / "0.png", tmp_path / "annotations" / "0.png")
+    (tmp_path / "annotations" / "c.json").write_text(told_of(name))
+    assert load_masks(tmp_path / "annotations" / "c.json")[0].ids.tolist() == [str(place.relative_to(tmp_path))]
+
+
+def test_a_file_beside_annotations_takes_pictures_of_whatever_folder_if_none_is_called_images(tmp_path: Path) -> None:
+    pictures(tmp_path / "train2017" / "0.png", tmp_path / "val2017" / "1.png")
+    (tmp_path / "annotations").mkdir()
+    (tmp_path / "annotations" / "c.json").write_text(told_of("0.png"))
+    assert load_masks(tmp_path / "annotations" / "c.json")[0].ids.tolist() == ["train2017/0.png"]
+
+
+def test_a_picture_is_not_taken_from_a_folder_of_another_name_than_the_files(tmp_path: Path) -> None:
+    pictures(tmp_path / "train" / "0.png")
+    (tmp_path / "c.json").write_text(told_of("val/0.png"))
+    with pytest.raises(ValueError, match="none of its 1 pictures lies in"):
+        load_masks(tmp_path)
+    pictures(tmp_path / "images" / "0.png")  # the folder of pictures, whatever it was called elsewhere
+    assert load_masks(tmp_path)[0].ids.tolist() == ["images/0.png"]
+    (tmp_path / "train" / "0.png").unlink()
+    (tmp_path / "c.json").write_text(told_of("val/0.png", "train/0.png"))
+    with pytest.raises(ValueError, match="'val/0.png' and 'train/0.png' would both be '.*/images/0.png'"):
+        load_masks(tmp_path)
+
+
+def test_a_coco_file_in_a_zip_finds_its_pictures(tmp_path: Path) -> None:
+    import zipfile
+
+    picture(tmp_path / "0.png")
+    with zipfile.ZipFile(tmp_path / "d.zip", "w") as archive:
+        archive.write(tmp_path / "0.png", "pics/0.png")
+        archive.writestr("c.json", told_of("0.png", "1.png"))
+    domain, _ = load_masks(tmp_path / "d.zip")
+    assert domain.ids.tolist() == ["pics/0.png"]
+    assert "no picture in 'the archive'" in domain.skipped[0].why

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from unseen.data.domain import Skipped
 from unseen.data.images import IMAGE_SUFFIXES
 from unseen.data.loaders.coco import coco_masks
 from unseen.data.loaders.common import inside
@@ -52,6 +53,7 @@ class Layout:
     colours: Mapping[int, int] = dataclasses.field(default_factory=dict)
     remap: Mapping[int, int] | None = None
     notes: tuple[str, ...] = ()
+    missing: tuple[Skipped, ...] = ()
 
     def id(self, picture: str) -> str:
         return picture.removeprefix(self.root).lstrip("/")
@@ -80,7 +82,7 @@ def layout_of(fs: Any, root: str, names: tuple[str, ...]) -> Layout:
         described = [entry for entry in below if entry.endswith(".json")]
         deeper = [e for e in (fs.ls(masks, detail=False) if masks else ()) if e.endswith(".json")]
         if len(described) + len(deeper) == 1:
-            return _coco(fs, f"{root.rstrip('/')}/{described[0]}" if described else deeper[0], title, names)
+            return _coco(fs, f"{root.rstrip('/')}/{described[0]}" if described else deeper[0], title, names, root)
         if len(described) + len(deeper) > 1:
             raise ValueError(f"{root!r} holds {len(described) + len(deeper)} .json files; name the one that is meant")
         found = _files(fs, pictures or root)
@@ -114,25 +116,95 @@ def layout_of(fs: Any, root: str, names: tuple[str, ...]) -> Layout:
     return Layout(title, kind, root, found, pairs, names or told or default, colours, remap)
 
 
-def _coco(fs: Any, file: str, title: str, names: tuple[str, ...]) -> Layout:
+def _coco(fs: Any, file: str, title: str, names: tuple[str, ...], root: str | None = None) -> Layout:
+    """The pictures of a COCO file in a folder: its own where none is told, or the one above if it is annotations/."""
     parent = file.rpartition("/")[0]
+    if root is None:
+        above, _, last = parent.rpartition("/")
+        root = above if last.lower() in ("annotations", "annotation") else parent
     with_masks, categories = coco_masks(json.loads(read_bytes(fs, file)))
-    above = parent.rpartition("/")[0]
-    folders = [parent, *(entry for entry in fs.ls(above or "/", detail=False) if fs.isdir(entry))]
-    places: dict[str, str] = {}
-    for name in with_masks:
-        inner = inside(name)
-        tried = (f"{folder.rstrip('/')}/{part}" for folder in folders for part in (inner, PurePosixPath(inner).name))
-        place = next((path for path in tried if fs.isfile(path)), None)
-        if place is not None:
-            places[name] = place
+    entries = [entry.rstrip("/").rpartition("/")[2] for entry in fs.ls(root or "/", detail=False)]
+    own = {entry.lower(): f"{root.rstrip('/')}/{entry}" for entry in entries}
+    images = next((own[key] for key in PICTURES if key in own and fs.isdir(own[key])), None)
+    beside = [root] if images else list(dict.fromkeys((parent, root)))  # beside images/, a folder of masks is no place
+    places = _pictures_of(fs, file, beside, images or root, list(with_masks))
     missing = [name for name in with_masks if name not in places]
-    if len(missing) == len(with_masks):
-        raise ValueError(f"{file}: none of its {len(with_masks)} pictures lies near it, the first: {missing[0]!r}")
+    where = repr(images or root or "the archive")
+    if not places:
+        first = f", the first: {missing[0]!r}" if missing else ""
+        raise ValueError(
+            f"{file}: none of its {len(with_masks)} pictures lies in {where}{first}; the file must lie beside its "
+            "pictures, above their folder, or in annotations/ beside it"
+        )
     pairs = {places[name]: drawn for name, drawn in with_masks.items() if name in places}
     remap, notes = _by_name(categories, names)
+    if missing:
+        told = f"{len(missing)} of the {len(with_masks)} pictures of {PurePosixPath(file).name} are not there"
+        notes = (f"{told}, the first: {missing[0]}", *notes)
     files = sorted(pairs, key=natural_key)
-    return Layout(title, "COCO", parent, files, pairs, names or categories, remap=remap, notes=notes)
+    absent = tuple(Skipped(name, f"no picture in {where} is called so") for name in missing)
+    return Layout(title, "COCO", root, files, pairs, names or categories, remap=remap, notes=notes, missing=absent)
+
+
+def _pictures_of(fs: Any, file: str, beside: Sequence[str], area: str, names: Sequence[str]) -> dict[str, str]:
+    """Where the pictures of a COCO file are, by the names that it gives them; one that is nowhere is left out.
+
+    All are looked for in one way, the first by which any is found, so that for a picture that is gone none is taken
+    from elsewhere: at their paths from a folder of `beside`; at their paths from any folder of `area`; at the ends of
+    these paths, which may begin with folders of another machine, and at last by their names alone, in folders that are
+    called as such of pictures.
+
+    Raises
+    ------
+    ValueError
+        If a picture is in two places, or two are in one.
+    """
+    paths = {name: inside(name) for name in names}
+    for folder in beside:
+        at = {name: f"{folder.rstrip('/')}/{path}" for name, path in paths.items()}
+        if there := {name: place for name, place in at.items() if fs.isfile(place)}:
+            return there
+    below: dict[str, list[str]] = {}
+    for place in _files(fs, area or "/"):
+        below.setdefault(PurePosixPath(place).name, []).append(place)
+    for dropped in range(max((path.count("/") for path in paths.values()), default=0) + 1):
+        found: dict[str, list[str]] = {}
+        for name, path in paths.items():
+            end = _without(path, dropped)
+            places = [place for place in below.get(PurePosixPath(end).name, ()) if f"/{place}".endswith(f"/{end}")]
+            any_folder = not dropped or "/" in end
+            found[name] = [place for place in places if any_folder or _is_home(place, beside)]
+        if any(found.values()):
+            return _each_once(file, found)
+    return {}
+
+
+def _without(path: str, dropped: int) -> str:
+    """A path without so many of the folders that it begins with."""
+    parts = path.split("/")
+    return "/".join(parts[min(dropped, len(parts) - 1) :])
+
+
+def _is_home(place: str, folders: Sequence[str]) -> bool:
+    """Whether a picture lies in one of these folders, or in one that is called as those of pictures are."""
+    home = place.rpartition("/")[0]
+    return home in folders or home.rpartition("/")[2].lower() in PICTURES
+
+
+def _each_once(file: str, places: Mapping[str, Sequence[str]]) -> dict[str, str]:
+    """The place of each picture that has one; `ValueError` if one has two, or two have the same."""
+    named: dict[str, str] = {}
+    for name, found in places.items():
+        if len(found) > 1:
+            raise ValueError(
+                f"{file}: its picture {name!r} is in more than one place, {found[0]!r} and {found[1]!r}; write its "
+                "folder into file_name, or put the file beside its pictures"
+            )
+        for place in found:
+            if place in named:
+                raise ValueError(f"{file}: its pictures {named[place]!r} and {name!r} would both be {place!r}")
+            named[place] = name
+    return {name: place for place, name in named.items()}
 
 
 def _by_name(own: Sequence[str], names: Sequence[str]) -> tuple[dict[int, int] | None, tuple[str, ...]]:

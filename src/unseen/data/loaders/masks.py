@@ -139,7 +139,7 @@ def load_masks(
     reader = _Reader(fs, layout, ignore, others)
     masks: list[NDArray[Any] | None] = []
     kept: list[str] = []
-    skipped: list[Skipped] = []
+    skipped: list[Skipped] = list(layout.missing)
     mismatched: list[str] = []
     held = 0
     for picture in track(layout.pictures, "masks") if any(layout.masks.values()) else layout.pictures:
