@@ -459,3 +459,26 @@ def test_a_coco_file_in_a_zip_finds_its_pictures(tmp_path: Path) -> None:
     domain, _ = load_masks(tmp_path / "d.zip")
     assert domain.ids.tolist() == ["pics/0.png"]
     assert "no picture in 'the archive'" in domain.skipped[0].why
+
+
+def test_class_255_of_a_coco_file_is_a_class(tmp_path: Path) -> None:
+    picture(tmp_path / "a.jpg")
+    squares = {254: [0, 0, 6, 0, 6, 6, 0, 6], 255: [10, 0, 16, 0, 16, 6, 10, 6], 256: [20, 0, 26, 0, 26, 6, 20, 6]}
+    told = {
+        "images": [{"id": 1, "file_name": "a.jpg", "height": 20, "width": 30}],
+        "annotations": [{"image_id": 1, "category_id": i, "segmentation": [at]} for i, at in squares.items()],
+        "categories": [{"id": i, "name": f"c{i}"} for i in range(1, 301)],
+    }
+    (tmp_path / "c.json").write_text(json.dumps(told))
+    domain, found = load_masks(tmp_path / "c.json")
+    assert domain.y[0][3, 3::10].tolist() == [254, 255, 256]
+    assert (found.ignored, found.lines()[2]) == (0, "nothing is known of 0.0% of the pixels")
+    assert np.unique(load_masks(tmp_path / "c.json", ignore=0)[0].y[0]).tolist() == [-1, 254, 255, 256]
+
+
+def test_a_class_of_grey_masks_that_is_called_as_what_is_not_known_is_told(tmp_path: Path) -> None:
+    names = "\n".join(f"c{i}" for i in range(300))
+    _, found = load_masks(plain(tmp_path, filled(255), filled(0), names=names))
+    assert "value 255 is taken for unknown pixels, not for class c255: another ignore, or none, must be told" in (
+        found.warnings
+    )

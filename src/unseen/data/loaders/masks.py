@@ -76,7 +76,7 @@ class MaskFindings:
         """The same in words."""
         name = colour_words if self.coloured else str
         values = ", ".join(f"{name(value)} ({n:,})" for value, n in list(self.values.items())[:MOST_VALUES])
-        grey = not self.coloured and IGNORE in self.values
+        grey = not self.coloured and self.layout != "COCO" and IGNORE in self.values
         marked = f"; value {IGNORE} stands in {self.values[IGNORE]:,}" if grey else ""
         said = [f"{self.layout}: {self.pictures} pictures, {self.masks} with a mask"]
         if self.masks:
@@ -117,8 +117,8 @@ def load_masks(
         Longest side of pictures and masks, in pixels: larger ones are made smaller when they are read, masks by the
         nearest value.
     ignore : int or None
-        Value of pixels of which nothing is known; None if there is none. In coloured masks 255 is a colour, blue:
-        there, what has no class is not known.
+        Value of pixels of which nothing is known; None if there is none. In coloured masks 255 is a colour, blue, and of
+        a COCO file it is a class: there, what has no class is not known.
     others : collection of int
         Values of other masks of the same data: whether classes begin at 0 or at 1 is decided over all.
     name : str, optional
@@ -217,7 +217,8 @@ class _Reader:
         if not self.values:
             space = classes if isinstance(classes, ClassSpace) else ClassSpace(names=names) if names else None
             return space, None, warnings
-        nothing = self.ignore is None or (self.coloured and self.ignore == IGNORE)
+        stored_so = not self.coloured and layout.kind != "COCO"
+        nothing = self.ignore is None or (self.ignore == IGNORE and not stored_so)
         unknown = set() if nothing else {self.ignore}
         own = set(self.values) - unknown
         every = set(self.values) | (self.others if self.is_plain else set())
@@ -252,6 +253,11 @@ class _Reader:
                 )
             names = names or tuple(f"class {i}" for i in range(highest + 1))
             table = {value: value for value in own if value >= 0}
+        if IGNORE in unknown and IGNORE in self.values and IGNORE < len(names):
+            warnings.append(
+                f"value {IGNORE} is taken for unknown pixels, not for class {names[IGNORE]}: another ignore, or none, "
+                "must be told"
+            )
         table = {value: label for value, label in table.items() if value not in unknown or every <= {0, IGNORE}}
         y = objects(None if mask is None else _mapped(mask, table, len(names)) for mask in masks)
         space = classes if isinstance(classes, ClassSpace) else ClassSpace(names=names)
