@@ -119,6 +119,44 @@ def test_masks_from_1_in_the_target_alone_say_how_those_of_the_source_are_meant(
     assert made.classes.names == NAMES
 
 
+def permuted(place: Path) -> Path:
+    """The same pictures and masks, in another order of the classes that their file tells."""
+    for file in (place / "masks").iterdir():
+        Image.fromarray(np.array([2, 0, 1], dtype=np.uint8)[np.asarray(Image.open(file))]).save(file)
+    (place / "classes.txt").write_text("\n".join((NAMES[1], NAMES[2], NAMES[0])))
+    return place
+
+
+def test_masks_of_the_target_grade_by_the_names_of_their_classes(
+    data: dict[str, Path], result: Segmentation, tmp_path: Path
+) -> None:
+    target = permuted(folder(tmp_path / "target", 5, 1, dark=0.6))
+    for classes in (None, ("a", "b", "c")):  # names of one's own for the source, whose file calls them as the target's
+        made = segment(data["source"], target, classes=classes, methods=("source-only",), **QUICK)
+        figures = made.table[0]["graded"]
+        before = next(row for row in result.table if row["method"] == "source-only")["graded"]
+        assert [*figures.values()] == [*before.values()]
+    (target / "classes.txt").write_text("Boden\nScheibe\nBalken")
+    with pytest.raises(ValueError, match="none of the classes Boden, Scheibe, Balken is called as one of ground, disk"):
+        segment(data["source"], target, methods=("source-only",), **QUICK)
+
+
+def test_classes_of_a_labelled_domain_that_are_others_than_those_of_the_source_are_refused(
+    data: dict[str, Path], result: Segmentation
+) -> None:
+    other = result.target.replace(classes=ClassSpace(names=("disk", "bar", "ground")))
+    with pytest.raises(ValueError, match="has the classes disk, bar, ground, and masks are read by ground, disk, bar"):
+        segment(data["source"], other, **QUICK)
+
+
+def test_what_is_taken_for_what_in_the_target_is_said(data: dict[str, Path], tmp_path: Path) -> None:
+    lines: list[str] = []
+    target = permuted(folder(tmp_path / "target", 5, 1, dark=0.6))
+    (target / "classes.txt").write_text("disk\npole\nground")
+    segment(data["source"], target, methods=("source-only",), say=lines.append, **QUICK)
+    assert "note: target: pixels of pole are of no class that is given, and are not known" in lines
+
+
 def test_what_masks_hold_is_said_first(data: dict[str, Path]) -> None:
     lines: list[str] = []
     segment(data["source"], data["target"], methods=("source-only",), say=lines.append, **QUICK)

@@ -6,6 +6,7 @@ import csv
 import dataclasses
 import io
 import json
+import unicodedata
 from collections.abc import Mapping, Sequence
 from pathlib import PurePosixPath
 from typing import Any
@@ -42,7 +43,20 @@ VOC = (
 
 @dataclasses.dataclass(frozen=True)
 class Layout:
-    """Which file is the mask of which picture."""
+    """Which file is the mask of which picture, and what values mean.
+
+    Attributes
+    ----------
+    names : tuple of str
+        What values index, or indices that `remap` or `colours` give them.
+    given : tuple of str
+        The classes that are asked for; the same, unless `into` says where each of `names` is among them.
+    own : tuple of str
+        What the data themselves call the classes.
+    notes : tuple of str
+    missing : tuple of Skipped
+        Pictures that are told and are not there.
+    """
 
     name: str
     kind: str
@@ -52,6 +66,9 @@ class Layout:
     names: tuple[str, ...] = ()
     colours: Mapping[int, int] = dataclasses.field(default_factory=dict)
     remap: Mapping[int, int] | None = None
+    given: tuple[str, ...] = ()
+    into: Mapping[int, int] | None = None
+    own: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     missing: tuple[Skipped, ...] = ()
 
@@ -64,10 +81,15 @@ class Layout:
         return {"split": np.array(splits)} if any(splits) else {}
 
 
-def layout_of(fs: Any, root: str, names: tuple[str, ...]) -> Layout:
+def layout_of(fs: Any, root: str, names: tuple[str, ...], alike: Sequence[str] | None = None) -> Layout:
+    """The layout of what lies at a place, its classes being `names`, if there are any.
+
+    Names in a COCO file are found among these; those in a file of classes, too, if `alike` says what they may also be
+    called; else `names` are what values index.
+    """
     title = PurePosixPath(root).stem or "data"
     if root.endswith(".json"):
-        return _coco(fs, root, title, names)
+        return _coco(fs, root, title, names, alike)
     if not fs.isdir(root) and root:
         return Layout(title, "one picture", root.rpartition("/")[0], [root], {}, names)
     below = [entry.rstrip("/").rpartition("/")[2] for entry in fs.ls(root, detail=False)]
@@ -82,7 +104,9 @@ def layout_of(fs: Any, root: str, names: tuple[str, ...]) -> Layout:
         described = [entry for entry in below if entry.endswith(".json")]
         deeper = [e for e in (fs.ls(masks, detail=False) if masks else ()) if e.endswith(".json")]
         if len(described) + len(deeper) == 1:
-            return _coco(fs, f"{root.rstrip('/')}/{described[0]}" if described else deeper[0], title, names, root)
+            return _coco(
+                fs, f"{root.rstrip('/')}/{described[0]}" if described else deeper[0], title, names, alike, root
+            )
         if len(described) + len(deeper) > 1:
             raise ValueError(f"{root!r} holds {len(described) + len(deeper)} .json files; name the one that is meant")
         found = _files(fs, pictures or root)
@@ -90,7 +114,7 @@ def layout_of(fs: Any, root: str, names: tuple[str, ...]) -> Layout:
             raise ValueError(
                 f"{root!r} holds no pictures; expected images/ beside masks/, or a layout named in the docs"
             )
-        return Layout(title, "pictures without masks", root, found, {}, names or told)
+        return Layout(title, "pictures without masks", root, found, {}, names or told, own=told)
     stems: dict[str, str] = {}
     for file in _files(fs, masks):
         stems.setdefault(_stem(file.removeprefix(masks)), file)
@@ -106,17 +130,27 @@ def layout_of(fs: Any, root: str, names: tuple[str, ...]) -> Layout:
         )
     default: tuple[str, ...] = ()
     kind, remap = "images and masks", None
+    into, notes = (None, ()) if alike is None or not told else _by_name(told, names, alike)
     if pictures.lower().endswith("leftimg8bit"):
         kind, default = "Cityscapes", CITYSCAPES
-        named = names or told or default
+        named = (told if into is not None else names) or told or default
         if len(named) == len(CITYSCAPES) and any(mask and mask.endswith("_labelIds.png") for mask in pairs.values()):
             remap = dict(zip(CITYSCAPES_IDS, range(len(CITYSCAPES_IDS))))
     elif masks.lower().endswith("segmentationclass"):
         kind, default = "VOC", VOC
-    return Layout(title, kind, root, found, pairs, names or told or default, colours, remap)
+    own = told or default
+    indexed = own if into is not None else names or own
+    return Layout(title, kind, root, found, pairs, indexed, colours, remap, names or own, into, own, notes)
 
 
-def _coco(fs: Any, file: str, title: str, names: tuple[str, ...], root: str | None = None) -> Layout:
+def _coco(
+    fs: Any,
+    file: str,
+    title: str,
+    names: tuple[str, ...],
+    alike: Sequence[str] | None,
+    root: str | None = None,
+) -> Layout:
     """The pictures of a COCO file in a folder: its own where none is told, or the one above if it is annotations/."""
     parent = file.rpartition("/")[0]
     if root is None:
@@ -137,13 +171,15 @@ def _coco(fs: Any, file: str, title: str, names: tuple[str, ...], root: str | No
             "pictures, above their folder, or in annotations/ beside it"
         )
     pairs = {places[name]: drawn for name, drawn in with_masks.items() if name in places}
-    remap, notes = _by_name(categories, names)
+    into, notes = _by_name(categories, names, alike or (), in_order=True)
     if missing:
         told = f"{len(missing)} of the {len(with_masks)} pictures of {PurePosixPath(file).name} are not there"
         notes = (f"{told}, the first: {missing[0]}", *notes)
     files = sorted(pairs, key=natural_key)
     absent = tuple(Skipped(name, f"no picture in {where} is called so") for name in missing)
-    return Layout(title, "COCO", root, files, pairs, names or categories, remap=remap, notes=notes, missing=absent)
+    indexed = categories if into is not None else names or categories
+    given = names or categories
+    return Layout(title, "COCO", root, files, pairs, indexed, {}, None, given, into, categories, notes, absent)
 
 
 def _pictures_of(fs: Any, file: str, beside: Sequence[str], area: str, names: Sequence[str]) -> dict[str, str]:
@@ -207,24 +243,33 @@ def _each_once(file: str, places: Mapping[str, Sequence[str]]) -> dict[str, str]
     return {name: place for place, name in named.items()}
 
 
-def _by_name(own: Sequence[str], names: Sequence[str]) -> tuple[dict[int, int] | None, tuple[str, ...]]:
-    """Where the classes of a file stand among those that are given, by their names, and what is left out.
+def _by_name(
+    own: Sequence[str], names: Sequence[str], alike: Sequence[str], in_order: bool = False
+) -> tuple[dict[int, int] | None, tuple[str, ...]]:
+    """Where the classes that data name stand among those that are given, by their names, and what is left out.
 
-    Where none is called as one that is given, and there are as many, they are taken in their order.
+    None if they are the same in the same order. Where none is called as one that is given, and there are as many, they
+    are taken `in_order` perhaps.
     """
-    if not names or tuple(own) == tuple(names):
+    spelt = [_folded(name) for name in own]
+    place = {_folded(name): i for i, name in enumerate(alike)} | {_folded(name): i for i, name in enumerate(names)}
+    if not names or [place.get(name) for name in spelt] == list(range(len(names))):
         return None, ()
-    place = {name.casefold(): i for i, name in enumerate(names)}
-    remap = {i: place[name.casefold()] for i, name in enumerate(own) if name.casefold() in place}
-    if not any(own[i] != "background" for i in remap):
-        if len(own) == len(names):
+    into = {i: place[name] for i, name in enumerate(spelt) if place.get(name, len(names)) < len(names)}
+    if not any(spelt[i] != "background" for i in into):
+        if in_order and len(own) == len(names):
             return None, ("no class is called as one that is given: they are taken in the order of their numbers",)
         raise ValueError(
             f"none of the classes {', '.join(own[:8])} is called as one of {', '.join(names[:8])}, by which masks are "
             "read; name them alike"
         )
-    lost = [name for i, name in enumerate(own) if i not in remap]
-    return remap, (f"pixels of {', '.join(lost[:8])} are of no class that is given, and are not known",) if lost else ()
+    lost = [name for i, name in enumerate(own) if i not in into]
+    return into, (f"pixels of {', '.join(lost[:8])} are of no class that is given, and are not known",) if lost else ()
+
+
+def _folded(name: str) -> str:
+    """A name without what no reader sees in it: case, spaces around it, ways to write an accent."""
+    return unicodedata.normalize("NFC", name).strip().casefold()
 
 
 def _files(fs: Any, root: str) -> list[str]:

@@ -59,6 +59,10 @@ class MaskFindings:
         are none.
     coloured : bool
         Whether values are colours.
+    own : tuple of str
+        What the data themselves call the classes, in the order of values; empty if they do not.
+    notes : tuple of str
+        Those of `warnings` that say which pictures and classes are taken for which, whatever masks hold.
     """
 
     layout: str
@@ -71,6 +75,8 @@ class MaskFindings:
     warnings: tuple[str, ...]
     first: int | None = None
     coloured: bool = False
+    own: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
     def lines(self) -> list[str]:
         """The same in words."""
@@ -97,6 +103,7 @@ def load_masks(
     size: int | None = None,
     ignore: int | None = IGNORE,
     others: Collection[int] = (),
+    alike: Sequence[str] | None = None,
     name: str | None = None,
     on_error: OnError = "skip",
 ) -> tuple[Domain, MaskFindings]:
@@ -117,10 +124,14 @@ def load_masks(
         Longest side of pictures and masks, in pixels: larger ones are made smaller when they are read, masks by the
         nearest value.
     ignore : int or None
-        Value of pixels of which nothing is known; None if there is none. In coloured masks 255 is a colour, blue, and of
-        a COCO file it is a class: there, what has no class is not known.
+        Value of pixels of which nothing is known; None if there is none. In coloured masks 255 is a colour, blue, and
+        of a COCO file it is a class: there, what has no class is not known.
     others : collection of int
         Values of other masks of the same data: whether classes begin at 0 or at 1 is decided over all.
+    alike : sequence of str, optional
+        If given, a file of classes in the folder goes before the order of `classes`, as the names in a COCO file always
+        do: what it names is the class of `classes` that is called so, or whose place in `alike` is. What the classes
+        are called in the file of other masks of the same data is meant; it may be empty.
     name : str, optional
     on_error : {"skip", "fail"}
 
@@ -129,13 +140,14 @@ def load_masks(
     FileNotFoundError
         If nothing is at `path`.
     ValueError
-        If there is no picture, no layout fits, values have no class, or masks are more than memory should hold.
+        If there is no picture, no layout fits, values have no class, no class is called as one of `classes`, or masks
+        are more than memory should hold.
     """
     if size is not None and not 8 <= size <= 8192:
         raise ValueError(f"size must lie in [8, 8192] pixels; got {size}")
     fs, root = locate(path)
     names = tuple(classes.names if isinstance(classes, ClassSpace) else classes or ())
-    layout = layout_of(fs, root, names)
+    layout = layout_of(fs, root, names, alike)
     reader = _Reader(fs, layout, ignore, others)
     masks: list[NDArray[Any] | None] = []
     kept: list[str] = []
@@ -188,7 +200,8 @@ class _Reader:
 
     def __init__(self, fs: Any, layout: Layout, ignore: int | None, others: Collection[int]) -> None:
         self.fs, self.layout, self.ignore, self.others, self.first = fs, layout, ignore, set(others), 0
-        self.is_plain = layout.kind != "COCO" and not layout.colours and layout.remap is None
+        numbered = layout.into is None or len(layout.names) == len(layout.given)
+        self.is_plain = layout.kind != "COCO" and not layout.colours and layout.remap is None and numbered
         self.values: Counter[int] = Counter()
         self.coloured = bool(layout.colours)
         self.in_colour: list[str] = []
@@ -215,6 +228,7 @@ class _Reader:
         """Classes, masks as indices into them, and what is probably not meant."""
         names, layout, warnings = self.layout.names, self.layout, list(self.layout.notes)
         if not self.values:
+            names = layout.given or names
             space = classes if isinstance(classes, ClassSpace) else ClassSpace(names=names) if names else None
             return space, None, warnings
         stored_so = not self.coloured and layout.kind != "COCO"
@@ -249,19 +263,30 @@ class _Reader:
             if names and highest >= len(names):
                 raise ValueError(
                     f"masks hold the value {highest}, but there are {len(names)} classes, such as {names[0]!r}; values "
-                    f"found: {', '.join(map(str, sorted(self.values)[:30]))}"
+                    f"found: {', '.join(map(str, sorted(self.values)[:30]))}{_begin(own, every, len(names))}"
                 )
             names = names or tuple(f"class {i}" for i in range(highest + 1))
             table = {value: value for value in own if value >= 0}
-        if IGNORE in unknown and IGNORE in self.values and IGNORE < len(names):
+        if IGNORE in unknown and IGNORE in self.values and len(names) > IGNORE:
             warnings.append(
                 f"value {IGNORE} is taken for unknown pixels, not for class {names[IGNORE]}: another ignore, or none, "
                 "must be told"
             )
         table = {value: label for value, label in table.items() if value not in unknown or every <= {0, IGNORE}}
+        if layout.into is not None:
+            names, table = layout.given, {v: layout.into[label] for v, label in table.items() if label in layout.into}
         y = objects(None if mask is None else _mapped(mask, table, len(names)) for mask in masks)
         space = classes if isinstance(classes, ClassSpace) else ClassSpace(names=names)
         return space, y, warnings
+
+
+def _begin(own: Collection[int], every: Collection[int], n: int) -> str:
+    """Why values count from 0, where all would be classes if they did from 1, and what to do; else empty."""
+    if max(own) != n or 0 not in every:
+        return ""
+    where = "masks hold 0, too" if 0 in own else "they begin at 1 here, but other masks of the data hold 0"
+    ways = "name the class of 0, too, or say ignore=0 if nothing is known there"
+    return f". Values count from 0 because {where}: {ways}{'' if 0 in own else ', or renumber those that begin at 1'}"
 
 
 def _mapped(mask: NDArray[Any], table: Mapping[int, int], n: int) -> NDArray[Any]:
@@ -305,6 +330,8 @@ def _findings(
         tuple(told),
         reader.first if reader.is_plain and known else None,
         reader.coloured,
+        layout.own,
+        layout.notes,
     )
 
 

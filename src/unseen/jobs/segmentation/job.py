@@ -22,7 +22,7 @@ from unseen.data.pixels import as_picture, one_size
 from unseen.evaluation.exam import Exam
 from unseen.evaluation.tasks import grades_of
 from unseen.jobs.segmentation.model import SegmentModel, Unadapted
-from unseen.jobs.segmentation.reading import as_samples, first_value, numbered, read, stored_values
+from unseen.jobs.segmentation.reading import as_samples, first_value, names_alike, numbered, read, stored_values
 from unseen.methods.base import signatures
 from unseen.methods.segmenting import SegmentingMethod
 from unseen.nn.segmenters import n_outputs, segmenter, train_segmenter
@@ -169,13 +169,16 @@ def segment(
             if not known.labeled.any():
                 raise ValueError(f"source must hold pictures with masks; {known.name} has none")
             space = known.classes if known.classes is not None else numbered(known)
-            new, of_target = read(target, space, size, ignore, stored_values(findings))
+            alike = names_alike(space, findings)
+            new, of_target = read(target, space, size, ignore, stored_values(findings), alike)
             begin = {first_value(findings), first_value(of_target)}
             if begin == {0, 1}:  # the target's masks say that classes begin at 1
                 known, findings = read(source, classes, size, ignore, stored_values(of_target))
         known = known.take(known.labeled)
         for line in () if findings is None else findings.lines():
             say(line)
+        for line in () if of_target is None else of_target.notes:
+            say(f"note: target: {line}")
         adapted = new.unlabeled().take(slice(0, shots))
         held_out = slice(len(adapted), None) if new.labeled[len(adapted) :].any() else slice(None)
         exam = Exam(new.take(held_out), space) if new.labeled.any() else None

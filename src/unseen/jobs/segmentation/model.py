@@ -15,7 +15,7 @@ from unseen.data.classes import ClassSpace
 from unseen.data.domain import Domain
 from unseen.data.loaders.masks import IGNORE
 from unseen.files import loads
-from unseen.jobs.segmentation.reading import read
+from unseen.jobs.segmentation.reading import names_alike, read
 from unseen.methods.fixed import Fixed
 from unseen.methods.segmenting import SegmentingMethod
 from unseen.nn.state import load_state, save_state, write_folder
@@ -69,8 +69,12 @@ class SegmentModel:
             raise ValueError(f"{place} must tell classes, and a size of 8 pixels at least; got {value['size']!r:.50}")
         return cls(Unadapted().fit(model=value["network"]), value["classes"], int(value["size"]))
 
+    def read(self, pictures: str | os.PathLike[str], ignore: int | None = IGNORE) -> Domain:
+        """Pictures, with masks perhaps, as the network takes them; classes that they name are found by their names."""
+        return read(pictures, self.classes, self.size, ignore, alike=names_alike(self.classes))[0]
+
     def predict(self, pictures: str | os.PathLike[str] | Domain) -> tuple[Domain, NDArray[Any], NDArray[Any]]:
         """The pictures as they were read, their masks, and the probability of each pixel's class."""
-        domain = pictures if isinstance(pictures, Domain) else read(pictures, self.classes, self.size, IGNORE)[0]
+        domain = pictures if isinstance(pictures, Domain) else self.read(pictures)
         masks, sure = self.method.predict_sure(domain.unlabeled())
         return domain, masks, sure
