@@ -20,6 +20,7 @@ from unseen.data.domain import Domain
 from unseen.data.tasks.base import objects
 from unseen.jobs.segmentation.job import Segmentation, Training, choose, segment, segmenters, write, write_masks
 from unseen.jobs.segmentation.model import SegmentModel
+from unseen.jobs.segmentation.page import page
 from unseen.nn.segmenters import segformer, small_unet, torchvision_segmenter
 
 QUICK = {"training": Training(steps=12, batch_size=8), "steps": 4, "size": 32}
@@ -147,6 +148,29 @@ def test_classes_of_a_labelled_domain_that_are_others_than_those_of_the_source_a
     other = result.target.replace(classes=ClassSpace(names=("disk", "bar", "ground")))
     with pytest.raises(ValueError, match="has the classes disk, bar, ground, and masks are read by ground, disk, bar"):
         segment(data["source"], other, **QUICK)
+
+
+@pytest.mark.parametrize(
+    ("n", "model", "words"),
+    [
+        (3, False, "the labelled pictures that it was trained on, too few to hold out"),
+        (12, False, "held-out labelled pictures"),
+        (12, True, "labelled pictures that it may have been trained on"),
+    ],
+)
+def test_scores_are_said_to_be_on_the_pictures_that_they_are_on(
+    n: int, model: bool, words: str, data: dict[str, Path], tmp_path: Path
+) -> None:
+    lines: list[str] = []
+    found = segment(
+        folder(tmp_path / "few", n, 0), data["target"], methods=("source-only",), say=lines.append,
+        model=small_unet(3, width=4, depth=2) if model else None, **QUICK,
+    )  # fmt: skip
+    score = f"{found.table[0]['look']:.3f}"
+    assert found.why[0] == f"source-only has {score} mIoU on {words}, given the look of the target"
+    (line,) = (line for line in lines if line.startswith("source-only: "))
+    assert line.startswith(f"source-only: {score} on {words}, in the look of the target, ")
+    assert f"are of {words}, with and without" in page(found).decode()
 
 
 def test_what_is_taken_for_what_in_the_target_is_said(data: dict[str, Path], tmp_path: Path) -> None:

@@ -21,6 +21,7 @@ from unseen.data.loaders.masks import IGNORE, MaskFindings
 from unseen.data.pixels import as_picture, one_size
 from unseen.evaluation.exam import Exam
 from unseen.evaluation.tasks import grades_of
+from unseen.jobs.segmentation.choosing import SOURCE_ONLY, choose, scored_on, why
 from unseen.jobs.segmentation.model import SegmentModel, Unadapted
 from unseen.jobs.segmentation.reading import as_samples, first_value, names_alike, numbered, read, stored_values
 from unseen.methods.base import signatures
@@ -32,15 +33,12 @@ from unseen.runtime import reproducible, stage, stages, track
 
 ARMS = ("source-only", "tent:statistics", "fda", "fda:colours", "classmix", "idm")
 """What is tried unless others are named: a method, or a preset of it."""
-SOURCE_ONLY = "source-only"
 GRADES = grades_of("mask")
 WRITTEN = ("segmentation.json", "model", "masks", "report.html")
 """What stands in the folder of a run."""
 HELD_OUT = 0.2
 """Share of the labelled pictures that nothing is trained on: methods are chosen by them."""
 LEAST_HELD_OUT = 4
-MARGIN = 0.01
-"""A method must beat doing nothing by so much, on pictures in the look of the target, to be chosen."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -183,6 +181,7 @@ def segment(
         held_out = slice(len(adapted), None) if new.labeled[len(adapted) :].any() else slice(None)
         exam = Exam(new.take(held_out), space) if new.labeled.any() else None
         fitting, held = _split(known, seed)
+        where = scored_on(fitting is not held, model is not None)
         crop = crop if crop is not None or one_size(fitting) is not None else int(0.75 * size) // 8 * 8
         network = _network(model, fitting, space, training, crop, seed, say)
         arms: dict[str, SegmentingMethod] = {}
@@ -199,7 +198,7 @@ def segment(
             row = {"method": name, "seconds": took, "steps": _steps(arms[name])}
             row |= {"source": _miou(arms[name], held), "look": _miou(arms[name], looks)}
             table.append(row)
-            say(f"{name}: {row['look']:.3f} on held-out pictures in the look of the target, {took:.1f} s")
+            say(f"{name}: {row['look']:.3f} on {where}, in the look of the target, {took:.1f} s")
         for row in table:
             others = [said[name] for name in methods if name != row["method"]]
             row["agreement"] = (
@@ -215,12 +214,18 @@ def segment(
                 for row in table:
                     row |= {"graded": GRADES.grade(truth, said[row["method"]][held_out], space)}
                 graded = truth
-    apart = fitting is not held and model is None
-    why = _why(table, chosen, together, len(adapted), graded is not None, apart, bool(held_out.start))
-    about = {"shots": len(adapted), "size": size, "crop": crop, "seed": seed, "training": dataclasses.asdict(training)}
-    about["target"] = None if of_target is None else dataclasses.asdict(of_target)
+    said_of = why(table, chosen, together, len(adapted), graded is not None, where, bool(held_out.start))
+    about: dict[str, Any] = {
+        "shots": len(adapted),
+        "size": size,
+        "crop": crop,
+        "seed": seed,
+        "training": dataclasses.asdict(training),
+        "scored on": where,
+        "target": None if of_target is None else dataclasses.asdict(of_target),
+    }
     return Segmentation(
-        masks, sure, chosen, why, table, arms[chosen], space, known, new, findings, together, seconds, about
+        masks, sure, chosen, said_of, table, arms[chosen], space, known, new, findings, together, seconds, about
     )
 
 
@@ -335,54 +340,6 @@ def _in_look(held: Domain, shots: Domain) -> Domain:
     return Domain(x=as_samples(parts), y=held.y, kind="image", task="mask", classes=held.classes, name="in the look")
 
 
-def choose(table: Sequence[Mapping[str, Any]]) -> str:
-    """The arm with the best mIoU on held-out pictures in the look of the target, if it beats doing nothing."""
-    best = max(table, key=lambda row: row["look"])
-    nothing = next((row for row in table if row["method"] == SOURCE_ONLY), None)
-    if nothing is not None and best["look"] < nothing["look"] + MARGIN:
-        return SOURCE_ONLY
-    return str(best["method"])
-
-
-def _why(
-    table: Sequence[Mapping[str, Any]],
-    chosen: str,
-    together: float,
-    shots: int,
-    graded: bool,
-    apart: bool,
-    held_out: bool,
-) -> tuple[str, ...]:
-    rows = {row["method"]: row for row in table}
-    own = rows[chosen]
-    lines = [
-        f"{chosen} has {own['look']:.3f} mIoU on "
-        + ("held-out labelled pictures" if apart else "labelled pictures that it may have been trained on")
-        + " that were given the look of the target"
-    ]
-    if SOURCE_ONLY in rows and chosen != SOURCE_ONLY:
-        lines[0] += f", the unadapted network {rows[SOURCE_ONLY]['look']:.3f}"
-    elif chosen == SOURCE_ONLY and len(table) > 1:
-        lines[0] += f"; none of the others is better by more than {MARGIN:g}, so nothing is adapted"
-    lines.append(
-        f"that look is imitated by statistics of {shots} picture{'s' if shots > 1 else ''}: it says nothing of other "
-        "shapes, drawings or scenes, so the score is no estimate of how good the masks are; methods that train on "
-        "such imitations (fda) are favoured by it"
-    )
-    if len(table) > 1:
-        lines.append(f"all {len(table)} methods call {together:.0%} of the target's pixels the same")
-    if graded:
-        best = max(table, key=lambda row: row["graded"]["mIoU"])
-        lines.append(
-            ("masks of the pictures that were not adapted to" if held_out else "masks of the target, adapted to itself")
-            + f", opened afterwards, give {chosen} {own['graded']['mIoU']:.3f} mIoU"
-            + (_better(best, chosen) if len(table) > 1 else "")
-        )
-    else:
-        lines.append("no mask of the target was given: label five of its pictures to know how good these are")
-    return tuple(lines)
-
-
 def _miou(method: SegmentingMethod, domain: Domain) -> float:
     return GRADES.grade(domain.labels, method.predict(domain), domain.classes)["mIoU"]
 
@@ -454,8 +411,3 @@ def about(result: Segmentation) -> dict[str, Any]:
         "seconds": {key: round(value, 2) for key, value in result.seconds.items()},
         "settings": dict(result.settings),
     }
-
-
-def _better(best: Mapping[str, Any], chosen: str) -> str:
-    """What the best of all methods has, beside what was chosen."""
-    return "; no other has more" if best["method"] == chosen else f"; {best['method']} has {best['graded']['mIoU']:.3f}"
