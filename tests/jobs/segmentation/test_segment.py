@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import io
 import json
 import os
 import subprocess
@@ -219,6 +221,30 @@ def test_masks_lie_as_pictures_do_below_the_folder_of_them_all(
     domain = Domain(x=np.zeros((len(names), 2, 2, 3)), kind="image", ids=np.array(names), name="d")
     write_masks(domain, masks, tmp_path)
     assert sorted(str(file.relative_to(tmp_path)) for file in tmp_path.rglob("*.png")) == written
+
+
+def test_masks_are_as_large_as_their_pictures_and_it_is_said_what_the_network_saw(tmp_path: Path) -> None:
+    source, target = folder(tmp_path / "source", 4, 0), tmp_path / "photographs"
+    target.mkdir()
+    for name, size in (("wide.png", (96, 60)), ("small.png", (20, 28))):
+        Image.fromarray(scenes(1, 7)[0][0]).resize(size).save(target / name)
+    run, out = CliRunner(), tmp_path / "run"
+    order = ["segment", str(source), "--target", str(target), "--out", str(out), "--size", "32", "--train-steps", "2"]
+    done = run.invoke(app, [*order, "--methods", "source-only"])
+    assert done.exit_code == 0, done.output
+    said = "masks are as large as their pictures; the network saw these with 32 pixels on their longest side"
+    assert said in done.output
+    again = run.invoke(app, ["segment", "--model", str(out), "--target", str(target), "--out", str(tmp_path / "again")])
+    assert said in again.output
+    _, masks, _ = SegmentModel.load(out).predict(target)
+    for place in (out, tmp_path / "again"):
+        wide, small = (np.asarray(Image.open(place / "masks" / name)) for name in ("wide.png", "small.png"))
+        assert (wide.shape, small.shape) == ((60, 96), (28, 20))
+        assert np.array_equal(small, masks[0])
+        assert masks[1].shape == (20, 32)
+        assert np.array_equal(wide, np.kron(masks[1], np.ones((3, 3), dtype=int)))
+    row = json.loads(run.invoke(app, ["predict", str(out), str(target / "wide.png"), "--json"]).stdout)[0]
+    assert Image.open(io.BytesIO(base64.b64decode(row["mask"]))).size == (96, 60)
 
 
 def test_a_saved_model_predicts_a_picture_in_a_fresh_process(

@@ -33,6 +33,9 @@ SHOWN = 8
 MOST_PIXELS = 2_000_000_000
 """Pixels of all masks together that are held in memory; more are refused unless pictures are made smaller."""
 
+SIDES = ("picture height", "picture width")
+"""Columns of what pictures measure in their files, before they are made smaller."""
+
 
 @dataclasses.dataclass(frozen=True)
 class MaskFindings:
@@ -114,6 +117,7 @@ def load_masks(
     a COCO ``.json`` file (or a folder with one) with polygons or run lengths; a folder of pictures, or one picture,
     without masks. Names of classes come from `classes`, from ``classes.txt`` (a line each) or ``classes.csv`` (name,
     and r, g, b where masks are coloured) in the folder, or from the layout. A picture without a mask is unlabelled.
+    The columns ``picture height`` and ``picture width`` tell what pictures measure in their files.
 
     Parameters
     ----------
@@ -151,6 +155,7 @@ def load_masks(
     reader = _Reader(fs, layout, ignore, others)
     masks: list[NDArray[Any] | None] = []
     kept: list[str] = []
+    shapes: list[tuple[int, int]] = []
     skipped: list[Skipped] = list(layout.missing)
     mismatched: list[str] = []
     held = 0
@@ -172,6 +177,7 @@ def load_masks(
             raise ValueError(f"masks of more than {MOST_PIXELS:,} pixels are not held in memory; give a smaller size")
         masks.append(mask)
         kept.append(picture)
+        shapes.append(shape)
     left_out = settle(skipped, on_error, name or layout.name)
     if not kept:
         first = f", the first: {left_out[0].where}: {left_out[0].why}" if left_out else ""
@@ -185,7 +191,7 @@ def load_masks(
         task="mask",
         classes=space,
         ids=np.array([layout.id(picture) for picture in kept]),
-        columns=layout.columns(kept),
+        columns={**layout.columns(kept), **dict(zip(SIDES, np.array(shapes).T))},
         name=name or layout.name,
         skipped=left_out,
     )

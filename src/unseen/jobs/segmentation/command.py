@@ -78,6 +78,8 @@ def segment(
         say=say,
     )
     job.write(result, out, command_line())
+    if (line := job.told_size(result.target, size)) is not None:
+        say(line)
     if as_json:
         dump(job.about(result))
         return
@@ -121,4 +123,6 @@ def _predict(model: Path, target: str, out: Path) -> None:
     assert domain.ids is not None
     for identity, mask, probability in zip(domain.ids.tolist(), masks, sure):
         typer.echo(f"{identity}: {words(mask, saved.classes)} (mean probability {probability.mean():.2f})")
+    if (line := job.told_size(domain, saved.size)) is not None:
+        say(line)
     say(f"{out / 'masks'} holds {len(masks)} masks, masks.json what their values mean")

@@ -17,7 +17,8 @@ from torch import nn
 from unseen import methods as registry
 from unseen.data.classes import ClassSpace
 from unseen.data.domain import Domain
-from unseen.data.loaders.masks import IGNORE, MaskFindings
+from unseen.data.loaders.masks import IGNORE, SIDES, MaskFindings
+from unseen.data.loaders.shrinking import at_size
 from unseen.data.pixels import as_picture, one_size
 from unseen.evaluation.exam import Exam
 from unseen.evaluation.tasks import grades_of
@@ -383,19 +384,32 @@ def check_out(out: str | os.PathLike[str]) -> None:
 
 
 def write_masks(target: Domain, masks: NDArray[Any], folder: Path) -> None:
-    """A grey PNG for each picture, whose values are class indices, under its name in the folder of all pictures."""
+    """A grey PNG for each picture, whose values are class indices, under its name in the folder of all pictures.
+
+    It is as large as the picture in its file, by the nearest value, if the target says how large that is.
+    """
     from PIL import Image
 
     assert target.ids is not None
     inner = [Path(*(part for part in Path(name).parts if part not in ("..", "/"))) for name in target.ids.tolist()]
     above = os.path.commonpath([path.parent for path in inner])
-    for path, mask in track(list(zip(inner, masks)), "masks"):
+    sides = zip(*(target.columns[side].tolist() for side in SIDES)) if SIDES[0] in target.columns else None
+    shapes = [np.shape(mask) for mask in masks] if sides is None else list(sides)
+    for path, mask, shape in track(list(zip(inner, masks, shapes)), "masks"):
         file = folder / path.relative_to(above).with_suffix(".png")
         if file.exists():  # of two pictures that differ in their endings alone
             file = file.with_name(f"{path.name}.png")
         file.parent.mkdir(parents=True, exist_ok=True)
         kind = np.uint8 if int(mask.max(initial=0)) < IGNORE else np.uint16
-        Image.fromarray(np.asarray(mask).astype(kind)).save(file)
+        Image.fromarray(at_size(np.asarray(mask).astype(kind), shape)).save(file)
+
+
+def told_size(target: Domain, size: int) -> str | None:
+    """That the network saw pictures smaller than the masks that `write_masks` wrote of them; None if it did not."""
+    largest = max((int(target.columns[side].max()) for side in SIDES if side in target.columns), default=0)
+    if largest <= size:
+        return None
+    return f"masks are as large as their pictures; the network saw these with {size} pixels on their longest side"
 
 
 def about(result: Segmentation) -> dict[str, Any]:

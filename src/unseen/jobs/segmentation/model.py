@@ -74,7 +74,12 @@ class SegmentModel:
         return read(pictures, self.classes, self.size, ignore, alike=names_alike(self.classes))[0]
 
     def predict(self, pictures: str | os.PathLike[str] | Domain) -> tuple[Domain, NDArray[Any], NDArray[Any]]:
-        """The pictures as they were read, their masks, and the probability of each pixel's class."""
+        """The pictures as they were read, at most `size` pixels a side, and as large as these their masks and the
+        probability of each pixel's class.
+
+        `unseen.data.loaders.shrinking.at_size` makes a mask as large as the picture in its file, whose height and width
+        are columns of what was read.
+        """
         domain = pictures if isinstance(pictures, Domain) else self.read(pictures)
         masks, sure = self.method.predict_sure(domain.unlabeled())
         return domain, masks, sure
