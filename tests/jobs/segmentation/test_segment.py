@@ -20,9 +20,11 @@ from unseen.cli import app
 from unseen.data.classes import ClassSpace
 from unseen.data.domain import Domain
 from unseen.data.tasks.base import objects
-from unseen.jobs.segmentation.job import Segmentation, Training, choose, segment, segmenters, write, write_masks
+from unseen.evaluation.tasks import grades_of
+from unseen.jobs.segmentation.job import Segmentation, Training, choose, segment, segmenters, write
 from unseen.jobs.segmentation.model import SegmentModel
 from unseen.jobs.segmentation.page import page
+from unseen.jobs.segmentation.writing import write_masks
 from unseen.nn.segmenters import segformer, small_unet, torchvision_segmenter
 
 QUICK = {"training": Training(steps=12, batch_size=8), "steps": 4, "size": 32}
@@ -285,8 +287,97 @@ def test_the_command_line_segments_and_then_predicts(data: dict[str, Path], tmp_
     done = run.invoke(app, [*new, "--out", str(tmp_path / "new")])
     assert done.exit_code == 0, done.output
     assert (tmp_path / "new" / "masks" / "0.png").exists()
+    order[-3] = str(tmp_path / "again")
     again = run.invoke(app, [*order, "--model", str(tmp_path / "run"), "--steps", "2", "--methods", "idm", "--json"])
     assert json.loads(again.stdout)["chosen"] == "idm"
+
+
+@pytest.fixture(scope="module")
+def trained(result: Segmentation, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write(result, tmp_path_factory.mktemp("trained") / "run")
+
+
+def called(*words: object) -> Any:
+    return CliRunner().invoke(app, ["segment", *map(str, words)])
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ("--methods idm --steps 3 --shots 2", "--methods, --steps, --shots: without a SOURCE nothing is learnt"),
+        ("--network segformer --train-steps 5 --batch-size 4", "--network, --train-steps, --batch-size: without a SO"),
+        ("--crop 16 --set x=1 --seed 0", "--crop, --set, --seed: without a SOURCE"),
+        ("--classes a,b,c", "--classes: the --model was made with ground, disk, bar, not a, b, c; leave it out"),
+        ("--size 512", "--size: the --model was made with 32, not 512; leave it out"),
+    ],
+)
+def test_what_a_saved_model_cannot_follow_is_refused(
+    options: str, said: str, trained: Path, data: dict[str, Path], tmp_path: Path
+) -> None:
+    done = called("--model", trained, "--target", data["target"], "--out", tmp_path / "new", *options.split())
+    assert isinstance(done.exception, ValueError)
+    assert str(done.exception).startswith(said)
+    assert not (tmp_path / "new").exists()
+
+
+def test_a_network_that_is_there_is_not_trained(trained: Path, data: dict[str, Path], tmp_path: Path) -> None:
+    order = (data["source"], "--model", trained, "--target", data["target"], "--out", tmp_path / "new")
+    done = called(*order, "--network", "segformer", "--train-steps", "5")
+    assert str(done.exception).startswith("--network, --train-steps: the network of --model is there and is not")
+
+
+def test_masks_of_the_target_grade_a_saved_model_by_the_names_of_their_classes(
+    trained: Path, result: Segmentation, data: dict[str, Path], tmp_path: Path
+) -> None:
+    target = permuted(folder(tmp_path / "target", 5, 1, dark=0.6))
+    order = ("--model", trained, "--target", target, "--classes", "ground,disk,bar", "--size", 32)
+    done = called(*order, "--out", tmp_path / "new")
+    figure = grades_of("mask").grade(result.target.y, result.masks, result.classes)["mIoU"]
+    assert f"the masks that 5 of the 5 pictures have give {figure:.3f} mIoU" in done.output
+    told = json.loads((tmp_path / "new" / "masks.json").read_text())
+    assert told["graded"]["mIoU"] == pytest.approx(figure)
+    again = called(
+        "--model", trained, "--target", target, "--out", tmp_path / "new", "--json"
+    )  # the same: written anew
+    assert json.loads(again.stdout)["graded"] == told["graded"]
+    bare = called("--model", trained, "--target", data["target"] / "images" / "0.png", "--out", tmp_path / "bare")
+    assert "mIoU" not in bare.output
+    (target / "classes.txt").write_text("x\ny\nz")
+    other = called("--model", trained, "--target", target, "--out", tmp_path / "other")
+    assert "none of the classes x, y, z is called as one of ground, disk, bar" in str(other.exception)
+
+
+def test_another_run_is_not_written_over(
+    trained: Path, result: Segmentation, data: dict[str, Path], tmp_path: Path
+) -> None:
+    before = (trained / "segmentation.json").read_bytes()
+    quick = {**QUICK, "methods": ("source-only",)}
+    with pytest.raises(ValueError, match=r"out: .*run holds another run \(of other target, methods\); choose another"):
+        segment(data["source"], data["target"] / "images" / "0.png", out=trained, **quick)
+    made = segment(data["source"], data["target"], **quick)
+    with pytest.raises(ValueError, match=r"holds another run \(of other methods\)"):
+        write(made, trained)
+    done = called(data["source"], "--target", data["target"], "--out", trained)
+    assert "holds another run (of other " in str(done.exception)
+    assert (trained / "segmentation.json").read_bytes() == before
+    write(result, trained)  # the same run, anew
+    old = json.loads(before)
+    del old["asked"]
+    (trained / "segmentation.json").write_text(json.dumps(old))
+    with pytest.raises(ValueError, match="holds another run, which does not say what it was asked for"):
+        write(result, trained)
+    (trained / "segmentation.json").write_bytes(before)
+
+
+def test_masks_of_other_pictures_are_not_written_over(trained: Path, data: dict[str, Path], tmp_path: Path) -> None:
+    first, second = (data["target"] / "images" / name for name in ("0.png", "1.png"))
+    out = tmp_path / "new"
+    assert called("--model", trained, "--target", first, "--out", out).exit_code == 0
+    done = called("--model", trained, "--target", second, "--out", out)
+    assert str(done.exception).startswith(f"out: {out} holds another run (of other target)")
+    assert [file.name for file in (out / "masks").iterdir()] == ["0.png"]
+    inside = called("--model", trained, "--target", second, "--out", trained)
+    assert str(inside.exception) == f"out: {trained} holds the model that is used; name another folder"
 
 
 @pytest.mark.parametrize(

@@ -17,26 +17,24 @@ from torch import nn
 from unseen import methods as registry
 from unseen.data.classes import ClassSpace
 from unseen.data.domain import Domain
-from unseen.data.loaders.masks import IGNORE, SIDES, MaskFindings
-from unseen.data.loaders.shrinking import at_size
+from unseen.data.loaders.masks import IGNORE, MaskFindings
 from unseen.data.pixels import as_picture, one_size
 from unseen.evaluation.exam import Exam
 from unseen.evaluation.tasks import grades_of
 from unseen.jobs.segmentation.choosing import SOURCE_ONLY, choose, scored_on, why
 from unseen.jobs.segmentation.model import SegmentModel, Unadapted
 from unseen.jobs.segmentation.reading import as_samples, first_value, names_alike, numbered, read, stored_values
+from unseen.jobs.segmentation.writing import WRITTEN, asked_for, refuse_others, write_masks
 from unseen.methods.base import signatures
 from unseen.methods.segmenting import SegmentingMethod
 from unseen.nn.segmenters import n_outputs, segmenter, train_segmenter
-from unseen.nn.state import refuse_foreign, write_folder
+from unseen.nn.state import write_folder
 from unseen.nn.style import match_statistics
-from unseen.runtime import reproducible, stage, stages, track
+from unseen.runtime import reproducible, stage, stages
 
 ARMS = ("source-only", "tent:statistics", "fda", "fda:colours", "classmix", "idm")
 """What is tried unless others are named: a method, or a preset of it."""
 GRADES = grades_of("mask")
-WRITTEN = ("segmentation.json", "model", "masks", "report.html")
-"""What stands in the folder of a run."""
 HELD_OUT = 0.2
 """Share of the labelled pictures that nothing is trained on: methods are chosen by them."""
 LEAST_HELD_OUT = 4
@@ -118,6 +116,7 @@ def segment(
     settings: Mapping[str, Any] | None = None,
     seed: int = 0,
     say: Any = None,
+    out: str | os.PathLike[str] | None = None,
 ) -> Segmentation:
     """Segment pictures that look unlike those that are labelled.
 
@@ -154,14 +153,25 @@ def segment(
     seed : int
     say : callable, optional
         Gets a line of text as work goes on.
+    out : path, optional
+        Where `write` will write: it is looked at before the work. Nothing is written here.
 
     Raises
     ------
+    FileExistsError
+        If `out` holds other files.
     ValueError
-        If an argument cannot be, the source has no masks, or the model has another number of classes.
+        If an argument cannot be, the source has no masks, the model has another number of classes, or `out` holds
+        another run.
     """
     say = say or (lambda line: None)
     _check(methods, shots, size, steps, settings or {})
+    asked = asked_for(
+        source=source, target=target, classes=classes, model=model, methods=methods, shots=shots, size=size, crop=crop,
+        training=training, ignore=ignore, steps=steps, settings=settings or {}, seed=seed,
+    )  # fmt: skip
+    if out is not None:
+        refuse_others(out, asked)
     with stages() as seconds:
         with stage("reading"):
             known, findings = read(source, classes, size, ignore)
@@ -223,6 +233,7 @@ def segment(
         "seed": seed,
         "training": dataclasses.asdict(training),
         "scored on": where,
+        "asked": asked,
         "target": None if of_target is None else dataclasses.asdict(of_target),
     }
     return Segmentation(
@@ -365,7 +376,7 @@ def _steps(method: SegmentingMethod) -> int:
 
 
 def write(result: Segmentation, out: str | os.PathLike[str], command: str = "") -> Path:
-    """Write report, masks, figures and the chosen model into a folder, all or nothing."""
+    """Write report, masks, figures and the chosen model into a folder, all or nothing; another run's is refused."""
     from unseen.jobs.segmentation.page import page
 
     def fill(folder: Path) -> None:
@@ -375,41 +386,8 @@ def write(result: Segmentation, out: str | os.PathLike[str], command: str = "") 
         (folder / "model").mkdir()
         SegmentModel(result.method, result.classes, int(result.settings["size"])).write(folder / "model")
 
+    refuse_others(out, result.settings["asked"])
     return write_folder(out, fill, also=WRITTEN)
-
-
-def check_out(out: str | os.PathLike[str]) -> None:
-    """Raise `FileExistsError`, before the long work, if the folder holds other things."""
-    refuse_foreign(Path(out), WRITTEN)
-
-
-def write_masks(target: Domain, masks: NDArray[Any], folder: Path) -> None:
-    """A grey PNG for each picture, whose values are class indices, under its name in the folder of all pictures.
-
-    It is as large as the picture in its file, by the nearest value, if the target says how large that is.
-    """
-    from PIL import Image
-
-    assert target.ids is not None
-    inner = [Path(*(part for part in Path(name).parts if part not in ("..", "/"))) for name in target.ids.tolist()]
-    above = os.path.commonpath([path.parent for path in inner])
-    sides = zip(*(target.columns[side].tolist() for side in SIDES)) if SIDES[0] in target.columns else None
-    shapes = [np.shape(mask) for mask in masks] if sides is None else list(sides)
-    for path, mask, shape in track(list(zip(inner, masks, shapes)), "masks"):
-        file = folder / path.relative_to(above).with_suffix(".png")
-        if file.exists():  # of two pictures that differ in their endings alone
-            file = file.with_name(f"{path.name}.png")
-        file.parent.mkdir(parents=True, exist_ok=True)
-        kind = np.uint8 if int(mask.max(initial=0)) < IGNORE else np.uint16
-        Image.fromarray(at_size(np.asarray(mask).astype(kind), shape)).save(file)
-
-
-def told_size(target: Domain, size: int) -> str | None:
-    """That the network saw pictures smaller than the masks that `write_masks` wrote of them; None if it did not."""
-    largest = max((int(target.columns[side].max()) for side in SIDES if side in target.columns), default=0)
-    if largest <= size:
-        return None
-    return f"masks are as large as their pictures; the network saw these with {size} pixels on their longest side"
 
 
 def about(result: Segmentation) -> dict[str, Any]:
@@ -423,5 +401,6 @@ def about(result: Segmentation) -> dict[str, Any]:
         "sure": float(np.mean([np.mean(sure) for sure in result.sure])),
         "source": None if result.findings is None else dataclasses.asdict(result.findings),
         "seconds": {key: round(value, 2) for key, value in result.seconds.items()},
-        "settings": dict(result.settings),
+        "settings": {key: value for key, value in result.settings.items() if key != "asked"},
+        "asked": result.settings["asked"],
     }
