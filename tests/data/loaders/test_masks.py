@@ -13,7 +13,8 @@ from PIL import Image
 from unseen.data.images import decode_indices
 from unseen.data.loaders import masks as module
 from unseen.data.loaders.coco import CocoMask, coco_masks, polygons
-from unseen.data.loaders.masks import CITYSCAPES, VOC, load_masks
+from unseen.data.loaders.mask_layouts import CITYSCAPES, VOC
+from unseen.data.loaders.masks import load_masks
 
 RNG = np.random.default_rng(0)
 
@@ -359,3 +360,181 @@ def test_absent_classes_are_counted_where_they_are_too_many_to_name(tmp_path: Pa
         f"no pixel is of class {named} and 11 more",
         "19 of 21 classes have no pixel: are these the values, or names, of classes?",
     )
+
+
+# -- where the pictures of a COCO file are -----------------------------------------------------------------------
+
+
+def told_of(*names: str) -> str:
+    """A COCO file of pictures of 30 x 20, each with a square of class cat."""
+    square = [[2, 2, 12, 2, 12, 12, 2, 12]]
+    return json.dumps(
+        {
+            "images": [{"id": i, "file_name": name, "height": 20, "width": 30} for i, name in enumerate(names)],
+            "annotations": [{"image_id": i, "category_id": 1, "segmentation": square} for i in range(len(names))],
+            "categories": [{"id": 1, "name": "cat"}],
+        }
+    )
+
+
+def pictures(*files: Path) -> None:
+    for file in files:
+        picture(file)
+
+
+def test_pictures_of_a_coco_file_lie_below_its_folder_and_not_in_another_beside_it(tmp_path: Path) -> None:
+    here, other = tmp_path / "here", tmp_path / "another"
+    pictures(*(folder / name for folder in (here / "pics", other) for name in ("0.png", "1.png")))
+    (here / "instances.json").write_text(told_of("0.png", "1.png"))
+    for given in (here, here / "instances.json"):
+        assert load_masks(given)[0].ids.tolist() == ["pics/0.png", "pics/1.png"]
+    for name in ("0.png", "1.png"):
+        (here / "pics" / name).unlink()
+    with pytest.raises(ValueError, match=r"none of its 2 pictures lies in '.*/here', the first: '0\.png'; the"):
+        load_masks(here / "instances.json")
+
+
+def test_pictures_of_a_coco_file_that_are_not_there_are_counted_and_the_first_is_named(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    pictures(tmp_path / "d" / "1.png", tmp_path / "d" / "masks" / "0.png", tmp_path / "e" / "0.png")
+    (tmp_path / "d" / "c.json").write_text(told_of("0.png", "1.png", "2.png"))
+    domain, found = load_masks(tmp_path / "d" / "c.json")
+    assert domain.ids.tolist() == ["1.png"]
+    assert [(one.where, one.why) for one in domain.skipped] == [
+        (name, f"no picture in {str(tmp_path / 'd')!r} is called so") for name in ("0.png", "2.png")
+    ]
+    assert "skipped 2 unreadable, the first 0.png: no picture in" in caplog.text
+    assert "note: 2 of the 3 pictures of c.json are not there, the first: 0.png" in found.lines()
+    with pytest.raises(ValueError, match=r"2 unreadable, the first '0\.png'"):
+        load_masks(tmp_path / "d" / "c.json", on_error="fail")
+
+
+def test_a_picture_of_a_coco_file_in_two_places_is_refused_with_both(tmp_path: Path) -> None:
+    pictures(tmp_path / "day" / "0.png", tmp_path / "night" / "0.png", tmp_path / "day" / "1.png")
+    (tmp_path / "c.json").write_text(told_of("0.png", "1.png"))
+    with pytest.raises(ValueError, match=r"'0\.png' is in more than one place, '.*/day/0\.png' and '.*/night/0\.png'"):
+        load_masks(tmp_path)
+    (tmp_path / "c.json").write_text(told_of("night/0.png", "day/1.png"))
+    assert load_masks(tmp_path)[0].ids.tolist() == ["day/1.png", "night/0.png"]
+
+
+@pytest.mark.parametrize("name", ["0.png", "images/0.png", "images/train/0.png", "coco/images/train/0.png"])
+def test_beside_annotations_the_pictures_lie_in_other_folders_in_images_if_there_is_one(
+    name: str, tmp_path: Path
+) -> None:
+    place = tmp_path / "images" / ("train" if "train" in name else "") / "0.png"
+    pictures(place, tmp_path / "other" / "0.png", tmp_path / "annotations" / "0.png")
+    (tmp_path / "annotations" / "c.json").write_text(told_of(name))
+    assert load_masks(tmp_path / "annotations" / "c.json")[0].ids.tolist() == [str(place.relative_to(tmp_path))]
+
+
+def test_a_file_beside_annotations_takes_pictures_of_whatever_folder_if_none_is_called_images(tmp_path: Path) -> None:
+    pictures(tmp_path / "train2017" / "0.png", tmp_path / "val2017" / "1.png")
+    (tmp_path / "annotations").mkdir()
+    (tmp_path / "annotations" / "c.json").write_text(told_of("0.png"))
+    assert load_masks(tmp_path / "annotations" / "c.json")[0].ids.tolist() == ["train2017/0.png"]
+
+
+def test_a_picture_is_not_taken_from_a_folder_of_another_name_than_the_files(tmp_path: Path) -> None:
+    pictures(tmp_path / "train" / "0.png")
+    (tmp_path / "c.json").write_text(told_of("val/0.png"))
+    with pytest.raises(ValueError, match="none of its 1 pictures lies in"):
+        load_masks(tmp_path)
+    pictures(tmp_path / "images" / "0.png")  # the folder of pictures, whatever it was called elsewhere
+    assert load_masks(tmp_path)[0].ids.tolist() == ["images/0.png"]
+    (tmp_path / "train" / "0.png").unlink()
+    (tmp_path / "c.json").write_text(told_of("val/0.png", "train/0.png"))
+    with pytest.raises(ValueError, match=r"'val/0\.png' and 'train/0\.png' would both be '.*/images/0\.png'"):
+        load_masks(tmp_path)
+
+
+def test_a_coco_file_in_a_zip_finds_its_pictures(tmp_path: Path) -> None:
+    import zipfile
+
+    picture(tmp_path / "0.png")
+    with zipfile.ZipFile(tmp_path / "d.zip", "w") as archive:
+        archive.write(tmp_path / "0.png", "pics/0.png")
+        archive.writestr("c.json", told_of("0.png", "1.png"))
+    domain, _ = load_masks(tmp_path / "d.zip")
+    assert domain.ids.tolist() == ["pics/0.png"]
+    assert "no picture in 'the archive'" in domain.skipped[0].why
+
+
+def test_class_255_of_a_coco_file_is_a_class(tmp_path: Path) -> None:
+    picture(tmp_path / "a.jpg")
+    squares = {254: [0, 0, 6, 0, 6, 6, 0, 6], 255: [10, 0, 16, 0, 16, 6, 10, 6], 256: [20, 0, 26, 0, 26, 6, 20, 6]}
+    told = {
+        "images": [{"id": 1, "file_name": "a.jpg", "height": 20, "width": 30}],
+        "annotations": [{"image_id": 1, "category_id": i, "segmentation": [at]} for i, at in squares.items()],
+        "categories": [{"id": i, "name": f"c{i}"} for i in range(1, 301)],
+    }
+    (tmp_path / "c.json").write_text(json.dumps(told))
+    domain, found = load_masks(tmp_path / "c.json")
+    assert domain.y[0][3, 3::10].tolist() == [254, 255, 256]
+    assert (found.ignored, found.lines()[2]) == (0, "nothing is known of 0.0% of the pixels")
+    assert np.unique(load_masks(tmp_path / "c.json", ignore=0)[0].y[0]).tolist() == [-1, 254, 255, 256]
+
+
+def test_a_class_of_grey_masks_that_is_called_as_what_is_not_known_is_told(tmp_path: Path) -> None:
+    names = "\n".join(f"c{i}" for i in range(300))
+    _, found = load_masks(plain(tmp_path, filled(255), filled(0), names=names))
+    assert "value 255 is taken for unknown pixels, not for class c255: another ignore, or none, must be told" in (
+        found.warnings
+    )
+
+
+# -- classes that both sides name --------------------------------------------------------------------------------
+
+NAMES = ("sky", "road", "car")
+
+
+def test_classes_of_a_file_go_by_name_where_they_have_to_be_alike(tmp_path: Path) -> None:
+    folder = plain(tmp_path, filled(0), filled(1), filled(2), names="Car\nsky \nROAD\n")
+    domain, found = load_masks(folder, classes=NAMES, alike=())
+    assert domain.classes is not None
+    assert domain.classes.names == NAMES
+    assert [int(value[0, 0]) for value in domain.y] == [2, 0, 1]
+    assert (found.own, found.notes) == (("Car", "sky", "ROAD"), ())
+    told, _ = load_masks(folder, classes=NAMES)  # as they are told
+    assert [int(value[0, 0]) for value in told.y] == [0, 1, 2]
+
+
+def test_classes_of_a_file_may_be_called_as_in_the_file_of_the_other_masks(tmp_path: Path) -> None:
+    folder = plain(tmp_path, filled(0), filled(1), filled(2), names="Auto\nHimmel\nroad\n")
+    domain, _ = load_masks(folder, classes=NAMES, alike=("Himmel", "Weg", "Auto"))
+    assert [int(value[0, 0]) for value in domain.y] == [2, 0, 1]
+
+
+def test_what_is_of_no_class_that_is_given_is_not_known_and_told_and_where_none_is_it_is_refused(
+    tmp_path: Path,
+) -> None:
+    folder = plain(tmp_path, filled(0), filled(1), filled(3), names="tree\nroad\nhouse\nsky\n")
+    domain, found = load_masks(folder, classes=NAMES, alike=())
+    assert [int(value[0, 0]) for value in domain.y] == [-1, 1, 0]
+    assert found.notes == ("pixels of tree, house are of no class that is given, and are not known",)
+    (folder / "classes.txt").write_text("a\nb\nc\nd")
+    with pytest.raises(ValueError, match="none of the classes a, b, c, d is called as one of sky, road, car, by which"):
+        load_masks(folder, classes=NAMES, alike=())
+
+
+def test_colours_and_values_from_1_go_by_the_names_of_their_own_file(tmp_path: Path) -> None:
+    folder = plain(tmp_path / "a", filled(1), filled(4), names="tree\nroad\nhouse\nsky\n")
+    domain, found = load_masks(folder, classes=NAMES, alike=(), others={0: 1})  # values of three classes say nothing
+    assert [int(value[0, 0]) for value in domain.y] == [-1, 0]
+    assert found.first is None
+    picture(tmp_path / "b" / "images" / "0.jpg")
+    mask(tmp_path / "b" / "masks" / "0.png", np.full((20, 30, 3), 9))
+    (tmp_path / "b" / "classes.csv").write_text("name,r,g,b\ncar,9,9,9\nsky,0,0,0\n")
+    domain, _ = load_masks(tmp_path / "b", classes=NAMES, alike=())
+    assert np.unique(domain.y[0]).tolist() == [2]
+
+
+def test_why_values_count_from_0_is_said_where_all_would_be_classes_from_1(tmp_path: Path) -> None:
+    folder = plain(tmp_path, filled(1), filled(2), filled(3))
+    with pytest.raises(ValueError, match="they begin at 1 here, but other masks of the data hold 0: name the class"):
+        load_masks(folder, others={0, 1, 2})
+    assert load_masks(folder, others={0, 1, 2}, ignore=0)[1].first == 1
+    mask(folder / "masks" / "0.png", filled(0))
+    with pytest.raises(ValueError, match="because masks hold 0, too: name the class of 0, too, or say ignore=0 if"):
+        load_masks(folder)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import io
 import json
 import os
 import subprocess
@@ -18,8 +20,11 @@ from unseen.cli import app
 from unseen.data.classes import ClassSpace
 from unseen.data.domain import Domain
 from unseen.data.tasks.base import objects
-from unseen.jobs.segmentation.job import Segmentation, Training, choose, segment, segmenters, write, write_masks
+from unseen.evaluation.tasks import grades_of
+from unseen.jobs.segmentation.job import Segmentation, Training, choose, segment, segmenters, write
 from unseen.jobs.segmentation.model import SegmentModel
+from unseen.jobs.segmentation.page import page
+from unseen.jobs.segmentation.writing import write_masks
 from unseen.nn.segmenters import segformer, small_unet, torchvision_segmenter
 
 QUICK = {"training": Training(steps=12, batch_size=8), "steps": 4, "size": 32}
@@ -119,6 +124,67 @@ def test_masks_from_1_in_the_target_alone_say_how_those_of_the_source_are_meant(
     assert made.classes.names == NAMES
 
 
+def permuted(place: Path) -> Path:
+    """The same pictures and masks, in another order of the classes that their file tells."""
+    for file in (place / "masks").iterdir():
+        Image.fromarray(np.array([2, 0, 1], dtype=np.uint8)[np.asarray(Image.open(file))]).save(file)
+    (place / "classes.txt").write_text("\n".join((NAMES[1], NAMES[2], NAMES[0])))
+    return place
+
+
+def test_masks_of_the_target_grade_by_the_names_of_their_classes(
+    data: dict[str, Path], result: Segmentation, tmp_path: Path
+) -> None:
+    target = permuted(folder(tmp_path / "target", 5, 1, dark=0.6))
+    for classes in (None, ("a", "b", "c")):  # names of one's own for the source, whose file calls them as the target's
+        made = segment(data["source"], target, classes=classes, methods=("source-only",), **QUICK)
+        figures = made.table[0]["graded"]
+        before = next(row for row in result.table if row["method"] == "source-only")["graded"]
+        assert [*figures.values()] == [*before.values()]
+    (target / "classes.txt").write_text("Boden\nScheibe\nBalken")
+    with pytest.raises(ValueError, match="none of the classes Boden, Scheibe, Balken is called as one of ground, disk"):
+        segment(data["source"], target, methods=("source-only",), **QUICK)
+
+
+def test_classes_of_a_labelled_domain_that_are_others_than_those_of_the_source_are_refused(
+    data: dict[str, Path], result: Segmentation
+) -> None:
+    other = result.target.replace(classes=ClassSpace(names=("disk", "bar", "ground")))
+    with pytest.raises(ValueError, match="has the classes disk, bar, ground, and masks are read by ground, disk, bar"):
+        segment(data["source"], other, **QUICK)
+
+
+@pytest.mark.parametrize(
+    ("n", "model", "words"),
+    [
+        (3, False, "the labelled pictures that it was trained on, too few to hold out"),
+        (12, False, "held-out labelled pictures"),
+        (12, True, "labelled pictures that it may have been trained on"),
+    ],
+)
+def test_scores_are_said_to_be_on_the_pictures_that_they_are_on(
+    n: int, model: bool, words: str, data: dict[str, Path], tmp_path: Path
+) -> None:
+    lines: list[str] = []
+    found = segment(
+        folder(tmp_path / "few", n, 0), data["target"], methods=("source-only",), say=lines.append,
+        model=small_unet(3, width=4, depth=2) if model else None, **QUICK,
+    )  # fmt: skip
+    score = f"{found.table[0]['look']:.3f}"
+    assert found.why[0] == f"source-only has {score} mIoU on {words}, given the look of the target"
+    (line,) = (line for line in lines if line.startswith("source-only: "))
+    assert line.startswith(f"source-only: {score} on {words}, in the look of the target, ")
+    assert f"are of {words}, with and without" in page(found).decode()
+
+
+def test_what_is_taken_for_what_in_the_target_is_said(data: dict[str, Path], tmp_path: Path) -> None:
+    lines: list[str] = []
+    target = permuted(folder(tmp_path / "target", 5, 1, dark=0.6))
+    (target / "classes.txt").write_text("disk\npole\nground")
+    segment(data["source"], target, methods=("source-only",), say=lines.append, **QUICK)
+    assert "note: target: pixels of pole are of no class that is given, and are not known" in lines
+
+
 def test_what_masks_hold_is_said_first(data: dict[str, Path]) -> None:
     lines: list[str] = []
     segment(data["source"], data["target"], methods=("source-only",), say=lines.append, **QUICK)
@@ -159,6 +225,30 @@ def test_masks_lie_as_pictures_do_below_the_folder_of_them_all(
     assert sorted(str(file.relative_to(tmp_path)) for file in tmp_path.rglob("*.png")) == written
 
 
+def test_masks_are_as_large_as_their_pictures_and_it_is_said_what_the_network_saw(tmp_path: Path) -> None:
+    source, target = folder(tmp_path / "source", 4, 0), tmp_path / "photographs"
+    target.mkdir()
+    for name, size in (("wide.png", (96, 60)), ("small.png", (20, 28))):
+        Image.fromarray(scenes(1, 7)[0][0]).resize(size).save(target / name)
+    run, out = CliRunner(), tmp_path / "run"
+    order = ["segment", str(source), "--target", str(target), "--out", str(out), "--size", "32", "--train-steps", "2"]
+    done = run.invoke(app, [*order, "--methods", "source-only"])
+    assert done.exit_code == 0, done.output
+    said = "masks are as large as their pictures; the network saw these with 32 pixels on their longest side"
+    assert said in done.output
+    again = run.invoke(app, ["segment", "--model", str(out), "--target", str(target), "--out", str(tmp_path / "again")])
+    assert said in again.output
+    _, masks, _ = SegmentModel.load(out).predict(target)
+    for place in (out, tmp_path / "again"):
+        wide, small = (np.asarray(Image.open(place / "masks" / name)) for name in ("wide.png", "small.png"))
+        assert (wide.shape, small.shape) == ((60, 96), (28, 20))
+        assert np.array_equal(small, masks[0])
+        assert masks[1].shape == (20, 32)
+        assert np.array_equal(wide, np.kron(masks[1], np.ones((3, 3), dtype=int)))
+    row = json.loads(run.invoke(app, ["predict", str(out), str(target / "wide.png"), "--json"]).stdout)[0]
+    assert Image.open(io.BytesIO(base64.b64decode(row["mask"]))).size == (96, 60)
+
+
 def test_a_saved_model_predicts_a_picture_in_a_fresh_process(
     result: Segmentation, data: dict[str, Path], tmp_path: Path
 ) -> None:
@@ -197,8 +287,97 @@ def test_the_command_line_segments_and_then_predicts(data: dict[str, Path], tmp_
     done = run.invoke(app, [*new, "--out", str(tmp_path / "new")])
     assert done.exit_code == 0, done.output
     assert (tmp_path / "new" / "masks" / "0.png").exists()
+    order[-3] = str(tmp_path / "again")
     again = run.invoke(app, [*order, "--model", str(tmp_path / "run"), "--steps", "2", "--methods", "idm", "--json"])
     assert json.loads(again.stdout)["chosen"] == "idm"
+
+
+@pytest.fixture(scope="module")
+def trained(result: Segmentation, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write(result, tmp_path_factory.mktemp("trained") / "run")
+
+
+def called(*words: object) -> Any:
+    return CliRunner().invoke(app, ["segment", *map(str, words)])
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ("--methods idm --steps 3 --shots 2", "--methods, --steps, --shots: without a SOURCE nothing is learnt"),
+        ("--network segformer --train-steps 5 --batch-size 4", "--network, --train-steps, --batch-size: without a SO"),
+        ("--crop 16 --set x=1 --seed 0", "--crop, --set, --seed: without a SOURCE"),
+        ("--classes a,b,c", "--classes: the --model was made with ground, disk, bar, not a, b, c; leave it out"),
+        ("--size 512", "--size: the --model was made with 32, not 512; leave it out"),
+    ],
+)
+def test_what_a_saved_model_cannot_follow_is_refused(
+    options: str, said: str, trained: Path, data: dict[str, Path], tmp_path: Path
+) -> None:
+    done = called("--model", trained, "--target", data["target"], "--out", tmp_path / "new", *options.split())
+    assert isinstance(done.exception, ValueError)
+    assert str(done.exception).startswith(said)
+    assert not (tmp_path / "new").exists()
+
+
+def test_a_network_that_is_there_is_not_trained(trained: Path, data: dict[str, Path], tmp_path: Path) -> None:
+    order = (data["source"], "--model", trained, "--target", data["target"], "--out", tmp_path / "new")
+    done = called(*order, "--network", "segformer", "--train-steps", "5")
+    assert str(done.exception).startswith("--network, --train-steps: the network of --model is there and is not")
+
+
+def test_masks_of_the_target_grade_a_saved_model_by_the_names_of_their_classes(
+    trained: Path, result: Segmentation, data: dict[str, Path], tmp_path: Path
+) -> None:
+    target = permuted(folder(tmp_path / "target", 5, 1, dark=0.6))
+    order = ("--model", trained, "--target", target, "--classes", "ground,disk,bar", "--size", 32)
+    done = called(*order, "--out", tmp_path / "new")
+    figure = grades_of("mask").grade(result.target.y, result.masks, result.classes)["mIoU"]
+    assert f"the masks that 5 of the 5 pictures have give {figure:.3f} mIoU" in done.output
+    told = json.loads((tmp_path / "new" / "masks.json").read_text())
+    assert told["graded"]["mIoU"] == pytest.approx(figure)
+    again = called(
+        "--model", trained, "--target", target, "--out", tmp_path / "new", "--json"
+    )  # the same: written anew
+    assert json.loads(again.stdout)["graded"] == told["graded"]
+    bare = called("--model", trained, "--target", data["target"] / "images" / "0.png", "--out", tmp_path / "bare")
+    assert "mIoU" not in bare.output
+    (target / "classes.txt").write_text("x\ny\nz")
+    other = called("--model", trained, "--target", target, "--out", tmp_path / "other")
+    assert "none of the classes x, y, z is called as one of ground, disk, bar" in str(other.exception)
+
+
+def test_another_run_is_not_written_over(
+    trained: Path, result: Segmentation, data: dict[str, Path], tmp_path: Path
+) -> None:
+    before = (trained / "segmentation.json").read_bytes()
+    quick = {**QUICK, "methods": ("source-only",)}
+    with pytest.raises(ValueError, match=r"out: .*run holds another run \(of other target, methods\); choose another"):
+        segment(data["source"], data["target"] / "images" / "0.png", out=trained, **quick)
+    made = segment(data["source"], data["target"], **quick)
+    with pytest.raises(ValueError, match=r"holds another run \(of other methods\)"):
+        write(made, trained)
+    done = called(data["source"], "--target", data["target"], "--out", trained)
+    assert "holds another run (of other " in str(done.exception)
+    assert (trained / "segmentation.json").read_bytes() == before
+    write(result, trained)  # the same run, anew
+    old = json.loads(before)
+    del old["asked"]
+    (trained / "segmentation.json").write_text(json.dumps(old))
+    with pytest.raises(ValueError, match="holds another run, which does not say what it was asked for"):
+        write(result, trained)
+    (trained / "segmentation.json").write_bytes(before)
+
+
+def test_masks_of_other_pictures_are_not_written_over(trained: Path, data: dict[str, Path], tmp_path: Path) -> None:
+    first, second = (data["target"] / "images" / name for name in ("0.png", "1.png"))
+    out = tmp_path / "new"
+    assert called("--model", trained, "--target", first, "--out", out).exit_code == 0
+    done = called("--model", trained, "--target", second, "--out", out)
+    assert str(done.exception).startswith(f"out: {out} holds another run (of other target)")
+    assert [file.name for file in (out / "masks").iterdir()] == ["0.png"]
+    inside = called("--model", trained, "--target", second, "--out", trained)
+    assert str(inside.exception) == f"out: {trained} holds the model that is used; name another folder"
 
 
 @pytest.mark.parametrize(

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import csv
 import dataclasses
-import io
-import json
 import os
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
-from pathlib import PurePosixPath
 from typing import Any
 
 import numpy as np
@@ -17,12 +13,12 @@ from numpy.typing import NDArray
 
 from unseen.data.classes import ClassSpace
 from unseen.data.domain import Domain, Skipped
-from unseen.data.images import IMAGE_SUFFIXES, decode_indices, image_files
-from unseen.data.loaders.coco import OtherSizeError, coco_masks
-from unseen.data.loaders.common import OnError, inside, locate, settle
-from unseen.data.loaders.folder import files_below
+from unseen.data.images import decode_indices, image_files
+from unseen.data.loaders.coco import OtherSizeError
+from unseen.data.loaders.common import OnError, locate, settle
+from unseen.data.loaders.mask_layouts import COLOUR, Layout, colour_words, layout_of
 from unseen.data.loaders.shrinking import Shrink, smaller, upright_size
-from unseen.data.reading import natural_key, open_file, read_bytes
+from unseen.data.reading import open_file, read_bytes
 from unseen.data.tasks.base import objects
 from unseen.data.tasks.mask import UNKNOWN
 from unseen.files import reads, sentence
@@ -36,24 +32,9 @@ SHOWN = 8
 """Classes that are named in a line."""
 MOST_PIXELS = 2_000_000_000
 """Pixels of all masks together that are held in memory; more are refused unless pictures are made smaller."""
-PICTURES = ("images", "image", "imgs", "img", "jpegimages", "leftimg8bit", "pictures", "rgb", "input")
-MASKS = (
-    "masks", "mask", "labels", "label", "annotations", "annotation", "segmentationclass", "gtfine", "gt", "target",
-    "segmentation",
-)  # fmt: skip
-CLASS_FILES = ("classes.txt", "labels.txt", "class_names.txt", "classes.csv", "class_dict.csv", "labelmap.txt")
-COLOUR = 65536
 
-CITYSCAPES = (
-    "road", "sidewalk", "building", "wall", "fence", "pole", "traffic light", "traffic sign", "vegetation", "terrain",
-    "sky", "person", "rider", "car", "truck", "bus", "train", "motorcycle", "bicycle",
-)  # fmt: skip
-CITYSCAPES_IDS = (7, 8, 11, 12, 13, 17, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 31, 32, 33)
-"""The 19 classes that are graded, and what `labelIds` files call them; all other ids are not known."""
-VOC = (
-    "background", "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow", "dining table",
-    "dog", "horse", "motorbike", "person", "potted plant", "sheep", "sofa", "train", "tv monitor",
-)  # fmt: skip
+SIDES = ("picture height", "picture width")
+"""Columns of what pictures measure in their files, before they are made smaller."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -81,6 +62,10 @@ class MaskFindings:
         are none.
     coloured : bool
         Whether values are colours.
+    own : tuple of str
+        What the data themselves call the classes, in the order of values; empty if they do not.
+    notes : tuple of str
+        Those of `warnings` that say which pictures and classes are taken for which, whatever masks hold.
     """
 
     layout: str
@@ -93,12 +78,14 @@ class MaskFindings:
     warnings: tuple[str, ...]
     first: int | None = None
     coloured: bool = False
+    own: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
     def lines(self) -> list[str]:
         """The same in words."""
-        name = _colour if self.coloured else str
+        name = colour_words if self.coloured else str
         values = ", ".join(f"{name(value)} ({n:,})" for value, n in list(self.values.items())[:MOST_VALUES])
-        grey = not self.coloured and IGNORE in self.values
+        grey = not self.coloured and self.layout != "COCO" and IGNORE in self.values
         marked = f"; value {IGNORE} stands in {self.values[IGNORE]:,}" if grey else ""
         said = [f"{self.layout}: {self.pictures} pictures, {self.masks} with a mask"]
         if self.masks:
@@ -119,6 +106,7 @@ def load_masks(
     size: int | None = None,
     ignore: int | None = IGNORE,
     others: Collection[int] = (),
+    alike: Sequence[str] | None = None,
     name: str | None = None,
     on_error: OnError = "skip",
 ) -> tuple[Domain, MaskFindings]:
@@ -129,6 +117,7 @@ def load_masks(
     a COCO ``.json`` file (or a folder with one) with polygons or run lengths; a folder of pictures, or one picture,
     without masks. Names of classes come from `classes`, from ``classes.txt`` (a line each) or ``classes.csv`` (name,
     and r, g, b where masks are coloured) in the folder, or from the layout. A picture without a mask is unlabelled.
+    The columns ``picture height`` and ``picture width`` tell what pictures measure in their files.
 
     Parameters
     ----------
@@ -139,10 +128,14 @@ def load_masks(
         Longest side of pictures and masks, in pixels: larger ones are made smaller when they are read, masks by the
         nearest value.
     ignore : int or None
-        Value of pixels of which nothing is known; None if there is none. In coloured masks 255 is a colour, blue:
-        there, what has no class is not known.
+        Value of pixels of which nothing is known; None if there is none. In coloured masks 255 is a colour, blue, and
+        of a COCO file it is a class: there, what has no class is not known.
     others : collection of int
         Values of other masks of the same data: whether classes begin at 0 or at 1 is decided over all.
+    alike : sequence of str, optional
+        If given, a file of classes in the folder goes before the order of `classes`, as the names in a COCO file always
+        do: what it names is the class of `classes` that is called so, or whose place in `alike` is. What the classes
+        are called in the file of other masks of the same data is meant; it may be empty.
     name : str, optional
     on_error : {"skip", "fail"}
 
@@ -151,17 +144,19 @@ def load_masks(
     FileNotFoundError
         If nothing is at `path`.
     ValueError
-        If there is no picture, no layout fits, values have no class, or masks are more than memory should hold.
+        If there is no picture, no layout fits, values have no class, no class is called as one of `classes`, or masks
+        are more than memory should hold.
     """
     if size is not None and not 8 <= size <= 8192:
         raise ValueError(f"size must lie in [8, 8192] pixels; got {size}")
     fs, root = locate(path)
     names = tuple(classes.names if isinstance(classes, ClassSpace) else classes or ())
-    layout = _layout(fs, root, names)
+    layout = layout_of(fs, root, names, alike)
     reader = _Reader(fs, layout, ignore, others)
     masks: list[NDArray[Any] | None] = []
     kept: list[str] = []
-    skipped: list[Skipped] = []
+    shapes: list[tuple[int, int]] = []
+    skipped: list[Skipped] = list(layout.missing)
     mismatched: list[str] = []
     held = 0
     for picture in track(layout.pictures, "masks") if any(layout.masks.values()) else layout.pictures:
@@ -182,6 +177,7 @@ def load_masks(
             raise ValueError(f"masks of more than {MOST_PIXELS:,} pixels are not held in memory; give a smaller size")
         masks.append(mask)
         kept.append(picture)
+        shapes.append(shape)
     left_out = settle(skipped, on_error, name or layout.name)
     if not kept:
         first = f", the first: {left_out[0].where}: {left_out[0].why}" if left_out else ""
@@ -195,182 +191,11 @@ def load_masks(
         task="mask",
         classes=space,
         ids=np.array([layout.id(picture) for picture in kept]),
-        columns=layout.columns(kept),
+        columns={**layout.columns(kept), **dict(zip(SIDES, np.array(shapes).T))},
         name=name or layout.name,
         skipped=left_out,
     )
     return domain, _findings(layout, domain, reader, mismatched, warnings)
-
-
-# -- layouts -----------------------------------------------------------------------------------------------
-
-
-@dataclasses.dataclass(frozen=True)
-class _Layout:
-    """Which file is the mask of which picture."""
-
-    name: str
-    kind: str
-    root: str
-    pictures: list[str]
-    masks: Mapping[str, Any]
-    names: tuple[str, ...] = ()
-    colours: Mapping[int, int] = dataclasses.field(default_factory=dict)
-    remap: Mapping[int, int] | None = None
-    notes: tuple[str, ...] = ()
-
-    def id(self, picture: str) -> str:
-        return picture.removeprefix(self.root).lstrip("/")
-
-    def columns(self, kept: Sequence[str]) -> dict[str, NDArray[Any]]:
-        known = {"train", "val", "test", "training", "validation"}
-        splits = [next((part for part in PurePosixPath(self.id(p)).parts if part.lower() in known), "") for p in kept]
-        return {"split": np.array(splits)} if any(splits) else {}
-
-
-def _layout(fs: Any, root: str, names: tuple[str, ...]) -> _Layout:
-    title = PurePosixPath(root).stem or "data"
-    if root.endswith(".json"):
-        return _coco(fs, root, title, names)
-    if not fs.isdir(root) and root:
-        return _Layout(title, "one picture", root.rpartition("/")[0], [root], {}, names)
-    below = [entry.rstrip("/").rpartition("/")[2] for entry in fs.ls(root, detail=False)]
-    folders = {
-        entry.lower(): f"{root.rstrip('/')}/{entry}" for entry in below if fs.isdir(f"{root.rstrip('/')}/{entry}")
-    }
-    pictures = next((folders[key] for key in PICTURES if key in folders), None)
-    there = [folders[key] for key in MASKS if key in folders]
-    masks = next((folder for folder in there if _files(fs, folder)), there[0] if there else None)  # VOC has XML, too
-    told, colours = _class_file(fs, root, below)
-    if pictures is None or masks is None or not _files(fs, masks):
-        described = [entry for entry in below if entry.endswith(".json")]
-        deeper = [e for e in (fs.ls(masks, detail=False) if masks else ()) if e.endswith(".json")]
-        if len(described) + len(deeper) == 1:
-            return _coco(fs, f"{root.rstrip('/')}/{described[0]}" if described else deeper[0], title, names)
-        if len(described) + len(deeper) > 1:
-            raise ValueError(f"{root!r} holds {len(described) + len(deeper)} .json files; name the one that is meant")
-        found = _files(fs, pictures or root)
-        if not found:
-            raise ValueError(
-                f"{root!r} holds no pictures; expected images/ beside masks/, or a layout named in the docs"
-            )
-        return _Layout(title, "pictures without masks", root, found, {}, names or told)
-    stems: dict[str, str] = {}
-    for file in _files(fs, masks):
-        stems.setdefault(_stem(file.removeprefix(masks)), file)
-        if file.endswith("labelTrainIds.png"):
-            stems[_stem(file.removeprefix(masks))] = file
-    found = _files(fs, pictures)
-    pairs = {picture: stems.get(_stem(picture.removeprefix(pictures))) for picture in found}
-    if not any(pairs.values()) and stems:
-        told_by = sorted(stems)[0]
-        raise ValueError(
-            f"{root!r}: no mask is called as a picture; there is a mask {told_by!r} and a picture "
-            f"{_stem(found[0].removeprefix(pictures))!r}"
-        )
-    default: tuple[str, ...] = ()
-    kind, remap = "images and masks", None
-    if pictures.lower().endswith("leftimg8bit"):
-        kind, default = "Cityscapes", CITYSCAPES
-        named = names or told or default
-        if len(named) == len(CITYSCAPES) and any(mask and mask.endswith("_labelIds.png") for mask in pairs.values()):
-            remap = dict(zip(CITYSCAPES_IDS, range(len(CITYSCAPES_IDS))))
-    elif masks.lower().endswith("segmentationclass"):
-        kind, default = "VOC", VOC
-    return _Layout(title, kind, root, found, pairs, names or told or default, colours, remap)
-
-
-def _coco(fs: Any, file: str, title: str, names: tuple[str, ...]) -> _Layout:
-    parent = file.rpartition("/")[0]
-    with_masks, categories = coco_masks(json.loads(read_bytes(fs, file)))
-    above = parent.rpartition("/")[0]
-    folders = [parent, *(entry for entry in fs.ls(above or "/", detail=False) if fs.isdir(entry))]
-    places: dict[str, str] = {}
-    for name in with_masks:
-        inner = inside(name)
-        tried = (f"{folder.rstrip('/')}/{part}" for folder in folders for part in (inner, PurePosixPath(inner).name))
-        place = next((path for path in tried if fs.isfile(path)), None)
-        if place is not None:
-            places[name] = place
-    missing = [name for name in with_masks if name not in places]
-    if len(missing) == len(with_masks):
-        raise ValueError(f"{file}: none of its {len(with_masks)} pictures lies near it, the first: {missing[0]!r}")
-    pairs = {places[name]: drawn for name, drawn in with_masks.items() if name in places}
-    remap, notes = _by_name(categories, names)
-    files = sorted(pairs, key=natural_key)
-    return _Layout(title, "COCO", parent, files, pairs, names or categories, remap=remap, notes=notes)
-
-
-def _by_name(own: Sequence[str], names: Sequence[str]) -> tuple[dict[int, int] | None, tuple[str, ...]]:
-    """Where the classes of a file stand among those that are given, by their names, and what is left out.
-
-    Where none is called as one that is given, and there are as many, they are taken in their order.
-    """
-    if not names or tuple(own) == tuple(names):
-        return None, ()
-    place = {name.casefold(): i for i, name in enumerate(names)}
-    remap = {i: place[name.casefold()] for i, name in enumerate(own) if name.casefold() in place}
-    if not any(own[i] != "background" for i in remap):
-        if len(own) == len(names):
-            return None, ("no class is called as one that is given: they are taken in the order of their numbers",)
-        raise ValueError(
-            f"none of the classes {', '.join(own[:8])} is called as one of {', '.join(names[:8])}, by which masks are "
-            "read; name them alike"
-        )
-    lost = [name for i, name in enumerate(own) if i not in remap]
-    return remap, (f"pixels of {', '.join(lost[:8])} are of no class that is given, and are not known",) if lost else ()
-
-
-def _files(fs: Any, root: str) -> list[str]:
-    """Pictures below a folder, in natural order."""
-    found, _ = files_below(fs, root)
-    return [f"{root.rstrip('/')}/{file}" for file in found if PurePosixPath(file).suffix.lower() in IMAGE_SUFFIXES]
-
-
-_ENDINGS = (
-    "_leftImg8bit", "_gtFine_labelTrainIds", "_gtFine_labelIds", "_labelTrainIds", "_labelIds", "_mask", "_label",
-    "_gt", "_L", "_seg", "-mask", "_rgb",
-)  # fmt: skip
-
-
-def _stem(file: str) -> str:
-    """The path without its suffix and without what tells pictures and masks apart."""
-    stem = file.lstrip("/").rpartition(".")[0]
-    for ending in _ENDINGS:
-        stem = stem.removesuffix(ending)
-    return stem
-
-
-def _class_file(fs: Any, root: str, below: Sequence[str]) -> tuple[tuple[str, ...], dict[int, int]]:
-    """Names of classes and, where they are told, their colours."""
-    file = next((entry for entry in CLASS_FILES if entry in below), None)
-    if file is None:
-        return (), {}
-    text = read_bytes(fs, f"{root.rstrip('/')}/{file}").decode("utf-8-sig")
-    if not file.endswith(".csv"):
-        lines = [line.strip() for line in text.splitlines() if line.strip() and not line.startswith("#")]
-        if file == "labelmap.txt":  # CVAT: name:r,g,b:parts:actions
-            parts = [line.split(":") for line in lines]
-            colours = {_packed(p[1].split(",")): i for i, p in enumerate(parts) if len(p) > 1 and p[1]}
-            return tuple(p[0] for p in parts), colours
-        return tuple(lines), {}
-    rows = [
-        {key.strip().lower(): value for key, value in row.items() if key} for row in csv.DictReader(io.StringIO(text))
-    ]
-    key = next((k for k in ("name", "class", "label") if rows and k in rows[0]), None)
-    if key is None or any(len(row[key] or "") > 1000 for row in rows):
-        raise ValueError(f"{file} must have a column name, 1,000 letters at most (and r, g, b for coloured masks)")
-    colours = {_packed([row[c] for c in "rgb"]): i for i, row in enumerate(rows) if all(c in row for c in "rgb")}
-    return tuple(row[key].strip() for row in rows), colours
-
-
-def _packed(channels: Sequence[str]) -> int:
-    red, green, blue = (int(value) for value in channels)
-    return COLOUR * red + 256 * green + blue
-
-
-def _colour(value: int) -> str:
-    return f"({value // COLOUR}, {value // 256 % 256}, {value % 256})"
 
 
 # -- masks -------------------------------------------------------------------------------------------------
@@ -379,9 +204,10 @@ def _colour(value: int) -> str:
 class _Reader:
     """Reads masks as classes, and counts what is stored in them."""
 
-    def __init__(self, fs: Any, layout: _Layout, ignore: int | None, others: Collection[int]) -> None:
+    def __init__(self, fs: Any, layout: Layout, ignore: int | None, others: Collection[int]) -> None:
         self.fs, self.layout, self.ignore, self.others, self.first = fs, layout, ignore, set(others), 0
-        self.is_plain = layout.kind != "COCO" and not layout.colours and layout.remap is None
+        numbered = layout.into is None or len(layout.names) == len(layout.given)
+        self.is_plain = layout.kind != "COCO" and not layout.colours and layout.remap is None and numbered
         self.values: Counter[int] = Counter()
         self.coloured = bool(layout.colours)
         self.in_colour: list[str] = []
@@ -408,9 +234,11 @@ class _Reader:
         """Classes, masks as indices into them, and what is probably not meant."""
         names, layout, warnings = self.layout.names, self.layout, list(self.layout.notes)
         if not self.values:
+            names = layout.given or names
             space = classes if isinstance(classes, ClassSpace) else ClassSpace(names=names) if names else None
             return space, None, warnings
-        nothing = self.ignore is None or (self.coloured and self.ignore == IGNORE)
+        stored_so = not self.coloured and layout.kind != "COCO"
+        nothing = self.ignore is None or (self.ignore == IGNORE and not stored_so)
         unknown = set() if nothing else {self.ignore}
         own = set(self.values) - unknown
         every = set(self.values) | (self.others if self.is_plain else set())
@@ -419,7 +247,7 @@ class _Reader:
         if layout.colours:
             table = dict(layout.colours)
             if own - set(table):
-                told = ", ".join(map(_colour, sorted(own - set(table))[:3]))
+                told = ", ".join(map(colour_words, sorted(own - set(table))[:3]))
                 warnings.append(f"{len(own - set(table))} colours of masks are of no class and are not known: {told}")
         elif self.coloured:
             few, n = self.in_colour, sum(mask is not None for mask in masks)
@@ -441,14 +269,30 @@ class _Reader:
             if names and highest >= len(names):
                 raise ValueError(
                     f"masks hold the value {highest}, but there are {len(names)} classes, such as {names[0]!r}; values "
-                    f"found: {', '.join(map(str, sorted(self.values)[:30]))}"
+                    f"found: {', '.join(map(str, sorted(self.values)[:30]))}{_begin(own, every, len(names))}"
                 )
             names = names or tuple(f"class {i}" for i in range(highest + 1))
             table = {value: value for value in own if value >= 0}
+        if IGNORE in unknown and IGNORE in self.values and len(names) > IGNORE:
+            warnings.append(
+                f"value {IGNORE} is taken for unknown pixels, not for class {names[IGNORE]}: another ignore, or none, "
+                "must be told"
+            )
         table = {value: label for value, label in table.items() if value not in unknown or every <= {0, IGNORE}}
+        if layout.into is not None:
+            names, table = layout.given, {v: layout.into[label] for v, label in table.items() if label in layout.into}
         y = objects(None if mask is None else _mapped(mask, table, len(names)) for mask in masks)
         space = classes if isinstance(classes, ClassSpace) else ClassSpace(names=names)
         return space, y, warnings
+
+
+def _begin(own: Collection[int], every: Collection[int], n: int) -> str:
+    """Why values count from 0, where all would be classes if they did from 1, and what to do; else empty."""
+    if max(own) != n or 0 not in every:
+        return ""
+    where = "masks hold 0, too" if 0 in own else "they begin at 1 here, but other masks of the data hold 0"
+    ways = "name the class of 0, too, or say ignore=0 if nothing is known there"
+    return f". Values count from 0 because {where}: {ways}{'' if 0 in own else ', or renumber those that begin at 1'}"
 
 
 def _mapped(mask: NDArray[Any], table: Mapping[int, int], n: int) -> NDArray[Any]:
@@ -459,7 +303,7 @@ def _mapped(mask: NDArray[Any], table: Mapping[int, int], n: int) -> NDArray[Any
 
 
 def _findings(
-    layout: _Layout, domain: Domain, reader: _Reader, mismatched: Sequence[str], warnings: Sequence[str]
+    layout: Layout, domain: Domain, reader: _Reader, mismatched: Sequence[str], warnings: Sequence[str]
 ) -> MaskFindings:
     known = [] if domain.y is None else [mask for mask in domain.y if mask is not None]
     total = sum(mask.size for mask in known)
@@ -492,6 +336,8 @@ def _findings(
         tuple(told),
         reader.first if reader.is_plain and known else None,
         reader.coloured,
+        layout.own,
+        layout.notes,
     )
 
 

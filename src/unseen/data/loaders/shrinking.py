@@ -14,10 +14,14 @@ from unseen.data.images import decode, open_header
 
 def smaller(mask: NDArray[Any], size: int | None) -> NDArray[Any]:
     """The mask with its longest side at most `size`, by the nearest value."""
-    height, width = shrunk(mask.shape, size)
-    if (height, width) == mask.shape:
+    return at_size(mask, shrunk(mask.shape, size))
+
+
+def at_size(mask: NDArray[Any], shape: Sequence[int]) -> NDArray[Any]:
+    """The mask with this height and width, by the nearest value: no value comes about between two classes."""
+    if tuple(shape) == mask.shape:
         return mask
-    rows, columns = (((np.arange(n) + 0.5) * old / n).astype(int) for n, old in zip((height, width), mask.shape))
+    rows, columns = (((np.arange(n) + 0.5) * old / n).astype(int) for n, old in zip(shape, mask.shape))
     return mask[rows[:, None], columns]
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -10,11 +9,17 @@ from typing import Annotated, Any
 import typer
 
 from unseen import options
-from unseen.console import app, command_line, dump, say, settings_of, tell
+from unseen.console import app, command_line, dump, say, settings_of, tell, told
+
+TRAINS = ("network", "train_steps", "batch_size")
+"""Options of the training of a network, where there is none."""
+LEARNS = ("methods", "steps", "shots", "crop", "settings", "seed")
+"""Options of adapting it."""
 
 
 @app.command()
 def segment(
+    context: typer.Context,
     source: Annotated[
         str | None,
         typer.Argument(
@@ -52,32 +57,39 @@ def segment(
     Example:  unseen segment labelled --target new.png --out runs/seg
     """
     from unseen.jobs.segmentation import job
+    from unseen.jobs.segmentation.writing import told_size
 
     if not target:
         raise ValueError("name a --target: a picture, or a folder of pictures")
+    if source is None and model is None:
+        raise ValueError("name a SOURCE of pictures with masks, or the --model of an earlier run")
+    if model is not None:
+        _refuse(context, model, source, classes, size)
+    unknown = None if ignore < 0 else ignore
     if source is None:
-        if model is None:
-            raise ValueError("name a SOURCE of pictures with masks, or the --model of an earlier run")
-        _predict(model, target, out)
+        assert model is not None
+        _predict(model, target, out, unknown, as_json)
         return
-    job.check_out(out)
     result = job.segment(
         source,
         target,
-        classes=[name.strip() for name in classes.split(",")] if classes else None,
+        classes=_split(classes) if classes else None,
         model=model,
-        methods=[name.strip() for name in methods.split(",")] if methods else job.ARMS,
+        methods=_split(methods) if methods else job.ARMS,
         shots=shots,
         size=size,
         crop=crop,
         training=job.Training(network, train_steps, batch_size),
-        ignore=None if ignore < 0 else ignore,
+        ignore=unknown,
         steps=steps,
         settings=settings_of(settings),
         seed=seed,
         say=say,
+        out=out,
     )
     job.write(result, out, command_line())
+    if (line := told_size(result.target, size)) is not None:
+        say(line)
     if as_json:
         dump(job.about(result))
         return
@@ -97,28 +109,59 @@ def _table(rows: Sequence[Mapping[str, Any]]) -> None:
         typer.echo(f"{row['method']:<20}{row['look']:>12.3f}{row['source']:>10.3f}{row['seconds']:>10.1f}{last}")
 
 
-def _predict(model: Path, target: str, out: Path) -> None:
+def _predict(model: Path, target: str, out: Path, ignore: int | None, as_json: bool) -> None:
     """Masks by a saved model."""
-    from unseen.jobs.segmentation import job
-    from unseen.jobs.segmentation.model import SegmentModel
-    from unseen.nn.state import refuse_foreign, write_folder
+    from unseen.jobs.segmentation import applying
+    from unseen.jobs.segmentation.writing import told_size
     from unseen.report.tasks import looks_of
 
-    mine = model.resolve()
-    if out.resolve() in (mine, mine.parent, mine / "model"):
-        raise ValueError(f"{out} holds the model that is used; name another --out")
-    refuse_foreign(out, ("masks", "masks.json"))
+    applying.check_out(out, model, target, ignore)
+    made = applying.apply(model, target, ignore=ignore)
+    applying.write(made, out)
+    if made.findings is not None and made.findings.masks:
+        for found in made.findings.lines():
+            say(found)
+    if as_json:
+        dump(made.about)
+    else:
+        from unseen.data.classes import ClassSpace
+
+        words, classes = looks_of("mask").words, ClassSpace(names=tuple(made.about["classes"]))
+        assert made.target.ids is not None
+        for identity, mask, probability in zip(made.target.ids.tolist(), made.masks, made.sure):
+            typer.echo(f"{identity}: {words(mask, classes)} (mean probability {probability.mean():.2f})")
+        if made.graded is not None:
+            n = int(made.target.labeled.sum())
+            tell(f"the masks that {n} of the {len(made.masks)} pictures have give {made.graded['mIoU']:.3f} mIoU")
+    if (line := told_size(made.target, made.about["size"])) is not None:
+        say(line)
+    say(f"{out / 'masks'} holds {len(made.masks)} masks, masks.json what their values mean")
+
+
+def _refuse(context: typer.Context, model: Path, source: str | None, classes: str | None, size: int) -> None:
+    """Refuse options that a network that is there cannot follow: they would be without effect, unsaid."""
+    if source is not None:
+        if wrong := told(context, TRAINS):
+            raise ValueError(f"{', '.join(wrong)}: the network of --model is there and is not trained; leave it out")
+        return
+    if wrong := told(context, (*TRAINS, *LEARNS)):
+        raise ValueError(
+            f"{', '.join(wrong)}: without a SOURCE nothing is learnt, the --model is used as it is; leave it out, or "
+            "name a SOURCE to adapt it"
+        )
+    if classes is None and not told(context, ["size"]):
+        return
+    from unseen.jobs.segmentation.model import SegmentModel
+
     saved = SegmentModel.load(model)
-    domain, masks, sure = saved.predict(target)
+    if classes is not None and tuple(_split(classes)) != saved.classes.names:
+        raise ValueError(
+            f"--classes: the --model was made with {', '.join(saved.classes.names)}, not {', '.join(_split(classes))}; "
+            "leave it out"
+        )
+    if told(context, ["size"]) and size != saved.size:
+        raise ValueError(f"--size: the --model was made with {saved.size}, not {size}; leave it out")
 
-    def write(folder: Path) -> None:
-        job.write_masks(domain, masks, folder / "masks")
-        told = {"classes": list(saved.classes.names), "masks": len(masks), "model": str(model)}
-        (folder / "masks.json").write_text(json.dumps(told, indent=1, ensure_ascii=False), encoding="utf-8")
 
-    write_folder(out, write)
-    words = looks_of("mask").words
-    assert domain.ids is not None
-    for identity, mask, probability in zip(domain.ids.tolist(), masks, sure):
-        typer.echo(f"{identity}: {words(mask, saved.classes)} (mean probability {probability.mean():.2f})")
-    say(f"{out / 'masks'} holds {len(masks)} masks, masks.json what their values mean")
+def _split(names: str) -> list[str]:
+    return [name.strip() for name in names.split(",")]

@@ -21,26 +21,23 @@ from unseen.data.loaders.masks import IGNORE, MaskFindings
 from unseen.data.pixels import as_picture, one_size
 from unseen.evaluation.exam import Exam
 from unseen.evaluation.tasks import grades_of
+from unseen.jobs.segmentation.choosing import SOURCE_ONLY, choose, scored_on, why
 from unseen.jobs.segmentation.model import SegmentModel, Unadapted
-from unseen.jobs.segmentation.reading import as_samples, first_value, numbered, read, stored_values
+from unseen.jobs.segmentation.reading import as_samples, first_value, names_alike, numbered, read, stored_values
+from unseen.jobs.segmentation.writing import WRITTEN, asked_for, refuse_others, write_masks
 from unseen.methods.base import signatures
 from unseen.methods.segmenting import SegmentingMethod
 from unseen.nn.segmenters import n_outputs, segmenter, train_segmenter
-from unseen.nn.state import refuse_foreign, write_folder
+from unseen.nn.state import write_folder
 from unseen.nn.style import match_statistics
-from unseen.runtime import reproducible, stage, stages, track
+from unseen.runtime import reproducible, stage, stages
 
 ARMS = ("source-only", "tent:statistics", "fda", "fda:colours", "classmix", "idm")
 """What is tried unless others are named: a method, or a preset of it."""
-SOURCE_ONLY = "source-only"
 GRADES = grades_of("mask")
-WRITTEN = ("segmentation.json", "model", "masks", "report.html")
-"""What stands in the folder of a run."""
 HELD_OUT = 0.2
 """Share of the labelled pictures that nothing is trained on: methods are chosen by them."""
 LEAST_HELD_OUT = 4
-MARGIN = 0.01
-"""A method must beat doing nothing by so much, on pictures in the look of the target, to be chosen."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -119,6 +116,7 @@ def segment(
     settings: Mapping[str, Any] | None = None,
     seed: int = 0,
     say: Any = None,
+    out: str | os.PathLike[str] | None = None,
 ) -> Segmentation:
     """Segment pictures that look unlike those that are labelled.
 
@@ -155,31 +153,46 @@ def segment(
     seed : int
     say : callable, optional
         Gets a line of text as work goes on.
+    out : path, optional
+        Where `write` will write: it is looked at before the work. Nothing is written here.
 
     Raises
     ------
+    FileExistsError
+        If `out` holds other files.
     ValueError
-        If an argument cannot be, the source has no masks, or the model has another number of classes.
+        If an argument cannot be, the source has no masks, the model has another number of classes, or `out` holds
+        another run.
     """
     say = say or (lambda line: None)
     _check(methods, shots, size, steps, settings or {})
+    asked = asked_for(
+        source=source, target=target, classes=classes, model=model, methods=methods, shots=shots, size=size, crop=crop,
+        training=training, ignore=ignore, steps=steps, settings=settings or {}, seed=seed,
+    )  # fmt: skip
+    if out is not None:
+        refuse_others(out, asked)
     with stages() as seconds:
         with stage("reading"):
             known, findings = read(source, classes, size, ignore)
             if not known.labeled.any():
                 raise ValueError(f"source must hold pictures with masks; {known.name} has none")
             space = known.classes if known.classes is not None else numbered(known)
-            new, of_target = read(target, space, size, ignore, stored_values(findings))
+            alike = names_alike(space, findings)
+            new, of_target = read(target, space, size, ignore, stored_values(findings), alike)
             begin = {first_value(findings), first_value(of_target)}
             if begin == {0, 1}:  # the target's masks say that classes begin at 1
                 known, findings = read(source, classes, size, ignore, stored_values(of_target))
         known = known.take(known.labeled)
         for line in () if findings is None else findings.lines():
             say(line)
+        for line in () if of_target is None else of_target.notes:
+            say(f"note: target: {line}")
         adapted = new.unlabeled().take(slice(0, shots))
         held_out = slice(len(adapted), None) if new.labeled[len(adapted) :].any() else slice(None)
         exam = Exam(new.take(held_out), space) if new.labeled.any() else None
         fitting, held = _split(known, seed)
+        where = scored_on(fitting is not held, model is not None)
         crop = crop if crop is not None or one_size(fitting) is not None else int(0.75 * size) // 8 * 8
         network = _network(model, fitting, space, training, crop, seed, say)
         arms: dict[str, SegmentingMethod] = {}
@@ -196,7 +209,7 @@ def segment(
             row = {"method": name, "seconds": took, "steps": _steps(arms[name])}
             row |= {"source": _miou(arms[name], held), "look": _miou(arms[name], looks)}
             table.append(row)
-            say(f"{name}: {row['look']:.3f} on held-out pictures in the look of the target, {took:.1f} s")
+            say(f"{name}: {row['look']:.3f} on {where}, in the look of the target, {took:.1f} s")
         for row in table:
             others = [said[name] for name in methods if name != row["method"]]
             row["agreement"] = (
@@ -212,12 +225,19 @@ def segment(
                 for row in table:
                     row |= {"graded": GRADES.grade(truth, said[row["method"]][held_out], space)}
                 graded = truth
-    apart = fitting is not held and model is None
-    why = _why(table, chosen, together, len(adapted), graded is not None, apart, bool(held_out.start))
-    about = {"shots": len(adapted), "size": size, "crop": crop, "seed": seed, "training": dataclasses.asdict(training)}
-    about["target"] = None if of_target is None else dataclasses.asdict(of_target)
+    said_of = why(table, chosen, together, len(adapted), graded is not None, where, bool(held_out.start))
+    about: dict[str, Any] = {
+        "shots": len(adapted),
+        "size": size,
+        "crop": crop,
+        "seed": seed,
+        "training": dataclasses.asdict(training),
+        "scored on": where,
+        "asked": asked,
+        "target": None if of_target is None else dataclasses.asdict(of_target),
+    }
     return Segmentation(
-        masks, sure, chosen, why, table, arms[chosen], space, known, new, findings, together, seconds, about
+        masks, sure, chosen, said_of, table, arms[chosen], space, known, new, findings, together, seconds, about
     )
 
 
@@ -332,54 +352,6 @@ def _in_look(held: Domain, shots: Domain) -> Domain:
     return Domain(x=as_samples(parts), y=held.y, kind="image", task="mask", classes=held.classes, name="in the look")
 
 
-def choose(table: Sequence[Mapping[str, Any]]) -> str:
-    """The arm with the best mIoU on held-out pictures in the look of the target, if it beats doing nothing."""
-    best = max(table, key=lambda row: row["look"])
-    nothing = next((row for row in table if row["method"] == SOURCE_ONLY), None)
-    if nothing is not None and best["look"] < nothing["look"] + MARGIN:
-        return SOURCE_ONLY
-    return str(best["method"])
-
-
-def _why(
-    table: Sequence[Mapping[str, Any]],
-    chosen: str,
-    together: float,
-    shots: int,
-    graded: bool,
-    apart: bool,
-    held_out: bool,
-) -> tuple[str, ...]:
-    rows = {row["method"]: row for row in table}
-    own = rows[chosen]
-    lines = [
-        f"{chosen} has {own['look']:.3f} mIoU on "
-        + ("held-out labelled pictures" if apart else "labelled pictures that it may have been trained on")
-        + " that were given the look of the target"
-    ]
-    if SOURCE_ONLY in rows and chosen != SOURCE_ONLY:
-        lines[0] += f", the unadapted network {rows[SOURCE_ONLY]['look']:.3f}"
-    elif chosen == SOURCE_ONLY and len(table) > 1:
-        lines[0] += f"; none of the others is better by more than {MARGIN:g}, so nothing is adapted"
-    lines.append(
-        f"that look is imitated by statistics of {shots} picture{'s' if shots > 1 else ''}: it says nothing of other "
-        "shapes, drawings or scenes, so the score is no estimate of how good the masks are; methods that train on "
-        "such imitations (fda) are favoured by it"
-    )
-    if len(table) > 1:
-        lines.append(f"all {len(table)} methods call {together:.0%} of the target's pixels the same")
-    if graded:
-        best = max(table, key=lambda row: row["graded"]["mIoU"])
-        lines.append(
-            ("masks of the pictures that were not adapted to" if held_out else "masks of the target, adapted to itself")
-            + f", opened afterwards, give {chosen} {own['graded']['mIoU']:.3f} mIoU"
-            + (_better(best, chosen) if len(table) > 1 else "")
-        )
-    else:
-        lines.append("no mask of the target was given: label five of its pictures to know how good these are")
-    return tuple(lines)
-
-
 def _miou(method: SegmentingMethod, domain: Domain) -> float:
     return GRADES.grade(domain.labels, method.predict(domain), domain.classes)["mIoU"]
 
@@ -404,7 +376,7 @@ def _steps(method: SegmentingMethod) -> int:
 
 
 def write(result: Segmentation, out: str | os.PathLike[str], command: str = "") -> Path:
-    """Write report, masks, figures and the chosen model into a folder, all or nothing."""
+    """Write report, masks, figures and the chosen model into a folder, all or nothing; another run's is refused."""
     from unseen.jobs.segmentation.page import page
 
     def fill(folder: Path) -> None:
@@ -414,28 +386,8 @@ def write(result: Segmentation, out: str | os.PathLike[str], command: str = "") 
         (folder / "model").mkdir()
         SegmentModel(result.method, result.classes, int(result.settings["size"])).write(folder / "model")
 
+    refuse_others(out, result.settings["asked"])
     return write_folder(out, fill, also=WRITTEN)
-
-
-def check_out(out: str | os.PathLike[str]) -> None:
-    """Raise `FileExistsError`, before the long work, if the folder holds other things."""
-    refuse_foreign(Path(out), WRITTEN)
-
-
-def write_masks(target: Domain, masks: NDArray[Any], folder: Path) -> None:
-    """A grey PNG for each picture, whose values are class indices, under its name in the folder of all pictures."""
-    from PIL import Image
-
-    assert target.ids is not None
-    inner = [Path(*(part for part in Path(name).parts if part not in ("..", "/"))) for name in target.ids.tolist()]
-    above = os.path.commonpath([path.parent for path in inner])
-    for path, mask in track(list(zip(inner, masks)), "masks"):
-        file = folder / path.relative_to(above).with_suffix(".png")
-        if file.exists():  # of two pictures that differ in their endings alone
-            file = file.with_name(f"{path.name}.png")
-        file.parent.mkdir(parents=True, exist_ok=True)
-        kind = np.uint8 if int(mask.max(initial=0)) < IGNORE else np.uint16
-        Image.fromarray(np.asarray(mask).astype(kind)).save(file)
 
 
 def about(result: Segmentation) -> dict[str, Any]:
@@ -449,10 +401,6 @@ def about(result: Segmentation) -> dict[str, Any]:
         "sure": float(np.mean([np.mean(sure) for sure in result.sure])),
         "source": None if result.findings is None else dataclasses.asdict(result.findings),
         "seconds": {key: round(value, 2) for key, value in result.seconds.items()},
-        "settings": dict(result.settings),
+        "settings": {key: value for key, value in result.settings.items() if key != "asked"},
+        "asked": result.settings["asked"],
     }
-
-
-def _better(best: Mapping[str, Any], chosen: str) -> str:
-    """What the best of all methods has, beside what was chosen."""
-    return "; no other has more" if best["method"] == chosen else f"; {best['method']} has {best['graded']['mIoU']:.3f}"

@@ -13,9 +13,9 @@ from torch import nn
 
 from unseen.data.classes import ClassSpace
 from unseen.data.domain import Domain
-from unseen.data.loaders.masks import IGNORE
+from unseen.data.loaders.masks import IGNORE, MaskFindings
 from unseen.files import loads
-from unseen.jobs.segmentation.reading import read
+from unseen.jobs.segmentation.reading import names_alike, read
 from unseen.methods.fixed import Fixed
 from unseen.methods.segmenting import SegmentingMethod
 from unseen.nn.state import load_state, save_state, write_folder
@@ -69,8 +69,18 @@ class SegmentModel:
             raise ValueError(f"{place} must tell classes, and a size of 8 pixels at least; got {value['size']!r:.50}")
         return cls(Unadapted().fit(model=value["network"]), value["classes"], int(value["size"]))
 
+    def read(self, pictures: str | os.PathLike[str], ignore: int | None = IGNORE) -> tuple[Domain, MaskFindings | None]:
+        """Pictures, with masks perhaps, as the network takes them, and what was found in the masks; classes that they
+        name are found by their names."""
+        return read(pictures, self.classes, self.size, ignore, alike=names_alike(self.classes))
+
     def predict(self, pictures: str | os.PathLike[str] | Domain) -> tuple[Domain, NDArray[Any], NDArray[Any]]:
-        """The pictures as they were read, their masks, and the probability of each pixel's class."""
-        domain = pictures if isinstance(pictures, Domain) else read(pictures, self.classes, self.size, IGNORE)[0]
+        """The pictures as they were read, at most `size` pixels a side, and as large as these their masks and the
+        probability of each pixel's class.
+
+        `unseen.data.loaders.shrinking.at_size` makes a mask as large as the picture in its file, whose height and width
+        are columns of what was read.
+        """
+        domain = pictures if isinstance(pictures, Domain) else self.read(pictures)[0]
         masks, sure = self.method.predict_sure(domain.unlabeled())
         return domain, masks, sure

@@ -24,15 +24,25 @@ def read(
     size: int,
     ignore: int | None,
     others: Collection[int] = (),
+    alike: Sequence[str] | None = None,
 ) -> tuple[Domain, MaskFindings | None]:
-    """Pictures with masks, and what was found in them; of a `Domain` nothing is looked for."""
+    """Pictures with masks as `load_masks` reads them, and what was found in them; of a `Domain` nothing is looked for.
+
+    `ValueError` where classes go by their names, that is where `alike` is given, if a `Domain` has others.
+    """
     if isinstance(data, Domain):
         if data.kind != "image" or data.task != "mask":
             raise ValueError(
                 f"{data.name} must hold pictures with task='mask'; it holds {data.kind}, task {data.task!r}"
             )
+        names = classes.names if isinstance(classes, ClassSpace) else classes
+        if alike is not None and data.classes is not None and data.classes.names != names and data.labeled.any():
+            raise ValueError(
+                f"{data.name} has the classes {', '.join(data.classes.names[:8])}, and masks are read by "
+                f"{', '.join(names or ())[:300]}; give both the same classes in the same order"
+            )
         return data, None
-    domain, findings = load_masks(data, classes=classes, size=size, ignore=ignore, others=others)
+    domain, findings = load_masks(data, classes=classes, size=size, ignore=ignore, others=others, alike=alike)
     if 12 * len(domain) * size * size > HELD:
         return domain.replace(x=domain.x.map(as_picture)), findings
     return domain.replace(x=as_samples([as_picture(sample) for sample in track(domain.x, "pictures")])), findings
@@ -41,6 +51,13 @@ def read(
 def first_value(findings: MaskFindings | None) -> int | None:
     """The value of the first class, if masks say it."""
     return None if findings is None else findings.first
+
+
+def names_alike(space: ClassSpace, findings: MaskFindings | None = None) -> tuple[str, ...] | None:
+    """What the data of `findings` call the classes, beside their names, to know them in other data by; None if nobody
+    has named them."""
+    own = () if findings is None else findings.own
+    return None if space.names in (_numbers(len(space)), ("background", "foreground")) and not own else own
 
 
 def stored_values(findings: MaskFindings | None) -> Collection[int]:
@@ -53,7 +70,11 @@ def numbered(domain: Domain) -> ClassSpace:
     highest = (
         max((int(np.max(mask)) for mask in domain.y if mask is not None), default=0) if domain.y is not None else 0
     )
-    return ClassSpace(names=tuple(f"class {i}" for i in range(highest + 1)))
+    return ClassSpace(names=_numbers(highest + 1))
+
+
+def _numbers(n: int) -> tuple[str, ...]:
+    return tuple(f"class {i}" for i in range(n))
 
 
 def as_samples(parts: Sequence[Any]) -> Any:

@@ -13,11 +13,12 @@ from unseen.jobs import Ask, SavedModel, ids_and_samples
 
 def opened(folder: Path) -> Ask:
     """A row per picture: the shares of its classes and their colours, the mean probability of its pixels, and its mask:
-    a PNG in base64 whose values number the classes, in these colours where a palette has room for them."""
+    a PNG in base64, as large as the picture, whose values number the classes, in these colours where a palette has room
+    for them."""
     import numpy as np
 
     from unseen.data.domain import Domain
-    from unseen.data.loaders.shrinking import Shrink
+    from unseen.data.loaders.shrinking import Shrink, at_size
     from unseen.data.pixels import as_picture
     from unseen.data.tasks.base import objects
     from unseen.jobs.segmentation.model import SegmentModel
@@ -32,7 +33,7 @@ def opened(folder: Path) -> Ask:
         domain = Domain(x=x, kind="image", task="mask", classes=saved.classes, name="pictures")
         masks, sure = saved.predict(domain)[1:]
         rows = []
-        for mask, probability in zip(masks, sure):
+        for picture, mask, probability in zip(pictures, masks, sure):
             values = np.asarray(mask)
             colours = {names[i]: "#{:02x}{:02x}{:02x}".format(*colour_of(i)) for i in np.unique(values).tolist()}
             counts = np.bincount(values.ravel(), minlength=len(names)) / values.size
@@ -44,7 +45,7 @@ def opened(folder: Path) -> Ask:
                         "shares": {name: round(float(share), 6) for name, share in zip(names, counts) if share},
                         "colours": colours,
                         "probability": mean,
-                        "mask": _png(values),
+                        "mask": _png(at_size(values, (picture.height, picture.width))),
                     }
                 ]
             )
