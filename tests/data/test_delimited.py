@@ -100,3 +100,18 @@ def test_whoever_reads_such_a_file_has_all_its_rows_and_is_told(tmp_path: Path, 
     days = b"".join(b"2024-01-%02d\t%d\t%s\n" % (d, d, b'"x' if d == 3 else b'a "b"') for d in range(1, 13))
     file.write_bytes(b"time\tvalue\tnote\n" + days)
     assert len(read_series(file, columns=["value"]).x[0]) == 12
+
+
+@pytest.mark.parametrize(
+    ("content", "rows"),
+    [
+        (b'id\tcode\n1\t"def f(x):\n\treturn x"\n2\t"print(""hi"")"\n', ["def f(x):\n\treturn x", 'print("hi")']),
+        (b'id\tcode\r\n1\t"if a:\r\n\t\tx"\r\n2\tb\r\n', ["if a:\r\n\t\tx", "b"]),
+        (b'id\tcode\n1\t"cats\n2\t"dogs\n3\tbirds\n', ['"cats', '"dogs', "birds"]),
+        (b'id\ttext\r1\t"a\r2\tb"\r3\tc\r', ["a\r2\tb", "c"]),
+        (b'id\ttext\n1\t"a\n2\tb\n3\tc"\n', ['"a', "b", 'c"']),
+    ],
+)
+def test_quotes_of_a_tab_separated_file_are_signs_where_they_close_a_cell(content: bytes, rows: list[str]) -> None:
+    frame = read_delimited(io.BytesIO(content), ".tsv")
+    assert frame.iloc[:, 1].tolist() == rows

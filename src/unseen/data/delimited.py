@@ -29,6 +29,7 @@ _WITH_COMMA = re.compile(r"[+-]?\d*,\d+([eE][+-]?\d+)?")
 _WITH_POINT = re.compile(r"[+-]?\d*\.\d+([eE][+-]?\d+)?")
 _QUOTED = re.compile(rb'(?:\A(?:\xef\xbb\xbf)?|(?<=[\t\r\n]))"([^"]*(?:""[^"]*)*)("|\Z)')
 """A cell of a tab-separated file that begins with a quote, up to the quote that closes it, or the end of the file."""
+_LINE = re.compile(rb"[^\r\n]*")
 _GROUPED = re.compile(r"[+-]?[1-9]\d{0,2}(\.\d{3})+(,\d+)?")
 
 
@@ -98,15 +99,22 @@ def form_in(file: IO[bytes], suffix: str, separators: Sequence[str] = SEPARATORS
 
 
 def _open_quote(content: bytes) -> int | None:
-    """The line of the first cell whose quotes hold rows: half of the lines or more that it spans have all cells."""
-    tabs = content.partition(b"\n")[0].count(b"\t")
+    """The line of the first cell whose quotes hold rows.
+
+    They are never closed; or what closes them is no end of a cell, but opens one of a later row; or most lines between
+    the first and the last that they span have all cells.
+    """
+    if b'"' not in content:
+        return None
+    first = _LINE.match(content)
+    tabs = first[0].count(b"\t") if first else 0
     for found in _QUOTED.finditer(content):
-        inside, closed = found[1], found[2]
-        if closed and not (b"\t" in inside and (b"\n" in inside or b"\r" in inside)):
+        lines = found[1].splitlines()
+        if found[2] and len(lines) < 2:
             continue
-        start, end = content.rfind(b"\n", 0, found.start()) + 1, content.find(b"\n", found.end())
-        spanned = content[start : end if end >= 0 else len(content)].splitlines()
-        if not closed or 2 * sum(line.count(b"\t") == tabs for line in spanned) >= len(spanned):
+        ends_a_cell = found[2] and content[found.end() : found.end() + 1] in (b"", b"\t", b"\r", b"\n")
+        between = lines[1:-1]
+        if not ends_a_cell or 2 * sum(line.count(b"\t") == tabs for line in between) > len(between) > 0:
             return len(content[: found.start() + 1].splitlines())
     return None
 

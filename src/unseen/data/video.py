@@ -212,6 +212,7 @@ class _Video:
         self.start = float(self.stream.start_time or 0) * self.base
         ticks = [entry.timestamp for entry in _entries(self.stream) if entry.is_keyframe]  # when each is decoded
         self.keys = [(tick - ticks[0]) * self.base for tick in ticks]  # when it is shown
+        self.lost = False
         self.frames: Iterator[Any] = self._decoded()
         self.scaling = _av().video.reformatter.VideoReformatter()  # made once for all frames of a size
         self.at = -math.inf
@@ -268,9 +269,13 @@ class _Video:
         return float(self.stream.duration or 0) * self.base
 
     def _leap(self, time: float) -> None:
-        """Go to the last key frame before a time, where that lies ahead; where it proves to be later, to one before."""
+        """Go to the last key frame before a time, where that lies ahead; where it proves to be later, to one before.
+
+        Where the index leads nowhere, as in some programme streams, all is decoded from the beginning, and no more is
+        sought.
+        """
         ahead = math.inf if self.coming is None else self._time(self.coming) + SHARP
-        if not self.keys and ahead < time and time - self.at > GAP:
+        if not (self.keys or self.lost) and ahead < time and time - self.at > GAP:
             self._jump(time)
         jumped = False
         for place in reversed(range(bisect_right(self.keys, time + SHARP))):
@@ -278,9 +283,14 @@ class _Video:
             if near and not jumped:
                 return
             self._jump(self.keys[place])
-            if near or (self.coming is not None and self._time(self.coming) <= time + SHARP):
+            if self.coming is not None and self._time(self.coming) <= time + SHARP:
                 return
+            if near:
+                break
             jumped = True
+        if jumped:
+            self.keys, self.lost = [], True
+            self._jump(0.0)
 
     def _jump(self, time: float) -> None:
         self._seek(time)

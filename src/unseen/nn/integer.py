@@ -33,6 +33,8 @@ from unseen.runtime import replacing
 Ranges = dict[str, tuple[float, float]]
 LEAST_COSINE = 0.5
 """Outputs that agree less with those of the network that is written are taken for a mistake; no file is left."""
+UNLIKE = 8.0
+"""How many times the least scale of columns the largest may be, for one to fit them all in 256 levels."""
 LINEAR = ("Gemm", "MatMul")
 """Layers that onnxruntime can compute in integers without rounding what they give."""
 
@@ -303,22 +305,27 @@ def _nodes(graph: Path, kind: str) -> list[str]:
 
 
 def _behind_scales(graph: Path) -> list[str]:
-    """Layers whose input has a scale of its own in each column, as after a standardization: one scale fits none."""
+    """Linear layers behind a scale of its own in each column, as after a standardization: no one scale fits all."""
     import onnx
 
     whole = onnx.load(graph, load_external_data=False).graph
-    many = {value.name for value in whole.initializer if np.prod(value.dims, dtype=np.int64) > 1}
+    known = {value.name: value for value in whole.initializer if np.prod(value.dims, dtype=np.int64) > 1}
     maker = {name: node for node in whole.node for name in node.output}
+
+    def unlike(names: Sequence[str]) -> bool:
+        sizes = [np.abs(onnx.numpy_helper.to_array(known[name])) for name in names if name in known]
+        return any(float(size.max()) > UNLIKE * float(size.min()) for size in sizes)
 
     def scaled(name: str) -> bool:
         node = maker.get(name)
         if node is None:
             return False
-        if node.op_type in ("Reshape", "Flatten", "Squeeze", "Identity"):
-            return scaled(node.input[0])
-        return node.op_type in ("Sub", "Div", "Mul", "Add") and any(given in many for given in node.input)
+        if node.op_type in ("Div", "Mul") and unlike(node.input):
+            return True
+        passed = ("Reshape", "Flatten", "Squeeze", "Identity", "Sub", "Add", "Div", "Mul")
+        return node.op_type in passed and any(scaled(given) for given in node.input)
 
-    return [node.name for node in whole.node if node.op_type in (*LINEAR, "Conv") and scaled(node.input[0])]
+    return [node.name for node in whole.node if node.op_type in LINEAR and scaled(node.input[0])]
 
 
 def _nodes_of(graph: Path, layers: Collection[str]) -> list[str]:

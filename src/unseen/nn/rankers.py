@@ -436,6 +436,8 @@ def read_tokenizer(content: str, limit: int | None, strategy: str = "longest_fir
 
 def cut_by(tokenizer: Any, texts: Sequence[str], *, paired: bool = False) -> list[bool]:
     """Which texts a tokenizer cuts; where it reads pairs, behind an empty query."""
+    if tokenizer.truncation is None:
+        return [False] * len(texts)
     may = [len(text.encode()) > tokenizer.truncation["max_length"] - 3 for text in texts]  # three mark a pair
     cut = iter(tokenizer.encode_batch([("", text) if paired else text for text, long in zip(texts, may) if long]))
     return [long and bool(next(cut).overflowing) for long in may]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 
 import numpy as np
@@ -327,6 +328,7 @@ def test_marks_that_combine_stay_with_their_letters(text: str, expected: list[st
         ("J. R. Tolkien wrote. He (cf. Fig. A) did.", ["J. R. Tolkien wrote.", "He (cf. Fig. A) did."]),
         ("They took vitamin C. Patients slept.", ["They took vitamin C.", "Patients slept."]),
         ("Dr.\nNovak", ["Dr.", "Novak"]),
+        ("We took Plan B. Then in the U.S. The war.", ["We took Plan B.", "Then in the U.S.", "The war."]),
         ("prof. dr. Ana and George W. Bush met. So.", ["prof. dr. Ana and George W. Bush met.", "So."]),
         ("我来。你去！他好吗？", ["我来。", "你去！", "他好吗？"]),
         ("यह है। वह है।", ["यह है।", "वह है।"]),
@@ -349,3 +351,10 @@ def test_spans_over_what_looks_like_the_end_of_a_sentence_are_counted(tmp_path: 
     marks = read_marked(path)
     assert marks.domain.x.tolist() == ["In St. Who. Ana left."]
     assert marks.counts["spans over what looks like the end of a sentence"] == 1
+
+
+@pytest.mark.parametrize("text", ["Ana left. " * 40_000, "Hello" + " " * 200_000 + "x", "a. " * 100_000])
+def test_long_texts_are_cut_in_a_moment(text: str) -> None:
+    started = time.process_time()
+    assert list(sentence_ends(text))
+    assert time.process_time() - started < 5  # minutes where the work grows with the square

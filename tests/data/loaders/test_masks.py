@@ -13,7 +13,7 @@ from PIL import Image
 from unseen.data.images import decode_indices
 from unseen.data.loaders import masks as module
 from unseen.data.loaders.coco import CocoMask, coco_masks, polygons
-from unseen.data.loaders.mask_layouts import CITYSCAPES, VOC
+from unseen.data.loaders.mask_layouts import CITYSCAPES, VOC, _by_name
 from unseen.data.loaders.masks import load_masks
 
 RNG = np.random.default_rng(0)
@@ -538,3 +538,10 @@ def test_why_values_count_from_0_is_said_where_all_would_be_classes_from_1(tmp_p
     mask(folder / "masks" / "0.png", filled(0))
     with pytest.raises(ValueError, match="because masks hold 0, too: name the class of 0, too, or say ignore=0 if"):
         load_masks(folder)
+
+
+def test_classes_that_differ_in_case_only_stay_two() -> None:
+    own = ("background", "Car", "car")
+    assert _by_name(own, own, ()) == (None, ())
+    assert _by_name(own, ("background", "car", "Car"), ())[0] == {0: 0, 1: 2, 2: 1}
+    assert _by_name(("CAR", "bus"), ("bus", "car"), ())[0] == {0: 1, 1: 0}

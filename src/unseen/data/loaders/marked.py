@@ -27,16 +27,21 @@ _RANGE = re.compile(r"\d+[-.]\d+")
 """Numbers of words that CoNLL-U writes as one, or that it adds: the words themselves follow, or are not written."""
 _TAG = re.compile(r"O|[BIESLU]-\S.*")
 _BEGINS = r"(?=[^\W\d_a-zß-öø-ÿ]|[\"'“«(\[¿¡])"
-_SHORT = re.compile(
-    r"(?:\b(?:[Dd]rs?|Mrs?|Ms|Mmes?|Mlle|[Pp]rof|Ste?|Sv|Sra?|Srta|Dra|Jr|Sig|Dott|Hr|Fr|Nr|Núm|Figs?|Abb|Tab|Eq|Vol|Bd|Mt|Gen|Col"
-    r"|Capt|Lt|Sgt|Rev|Hon|Gov|Sen|Rep|Ing|Mag|Dipl|vs|al|cf|vgl|z\. ?B|d\. ?h|bzw|ca|e\.g|i\.e)"
-    r"|(?:^|\.\s?|\b[^\W\d_a-z][^\W\d_]+\s)[^\W\d_a-z])\.$"
-)
-"""What ends in a full stop and no sentence, as far as it is often met: titles, numbers of figures, initials."""
 _CLOSES = r"[\"'”»)\]]"
 _BETWEEN = re.compile(
-    rf"(?:(?<=[.!?।॥؟۔])|(?<=[.!?]{_CLOSES})|(?<=[.!?]{_CLOSES}{_CLOSES}))\s+{_BEGINS}|(?<=[。！？])(?![。！？」』”])\s*|\s*\n\s*"
+    rf"(?:(?<=[.!?।॥؟۔])|(?<=[.!?]{_CLOSES})|(?<=[.!?]{_CLOSES}{_CLOSES}))\s+{_BEGINS}|(?<=[。！？])(?![。！？」』”])\s*"
+    r"|(?<!\s)\s*\n\s*"
 )
+_TITLE = re.compile(
+    r"\b(?:[Dd]rs?|Mrs?|Ms|Mmes?|Mlle|[Pp]rof|Ste?|Sv|Sra?|Srta|Dra|Jr|Sig|Dott|Hr|Fr|Nr|Núm|Figs?|Abb|Tab|Eq|Vol|Bd|Mt|Gen|Col"
+    r"|Capt|Lt|Sgt|Rev|Hon|Gov|Sen|Rep|Ing|Mag|Dipl|vs|al|cf|vgl|z\. ?B|d\. ?h|bzw|ca|e\.g|i\.e)\.$"
+)
+_INITIAL = re.compile(r"(?:^|\.\s?|\b[^\W\d_a-z][^\W\d_]+\s)[^\W\d_a-z]\.$")
+_OPENER = re.compile(
+    r"(?:The|An?|It|He|She|We|They|I|This|These|Those|That|There|Then|In|On|At|By|For|From|If|As|But|And|Or|So|However|After|Before"
+    r"|When|While|No|All|Both|Each|Der|Die|Das|Es|Er|Sie|Wir|Ein|Eine|Im|Am|Le|La|Les|Il|Elle|El|Los|Las|Un|Una|Lo|Gli)\b"
+)
+"""Words by which sentences often begin, and no names."""
 
 Span = tuple[int, int, str]
 
@@ -440,11 +445,20 @@ def sentence_ends(text: str, uncut: Sequence[tuple[int, int]] = ()) -> Iterator[
 
 
 def _cuts(text: str) -> list[re.Match[str]]:
-    """What looks like the end of a sentence, with the white space behind it."""
-    return [
-        m for m in _BETWEEN.finditer(text)
-        if "\n" in m.group() or not _SHORT.search(text[: m.start()], max(0, m.start() - 24))
-    ]  # fmt: skip
+    """What looks like the end of a sentence, with the white space behind it.
+
+    None is behind what is often met before a full stop within one: a title, the number of a figure, an initial before
+    a name.
+    """
+    return [m for m in _BETWEEN.finditer(text) if "\n" in m.group() or not _goes_on(text, m)]
+
+
+def _goes_on(text: str, found: re.Match[str]) -> bool:
+    start = max(0, found.start() - 24)
+    before = (" " if start else "") + text[start : found.start()]  # so that ^ is the beginning of the text
+    if _TITLE.search(before):
+        return True
+    return _INITIAL.search(before) is not None and _OPENER.match(text, found.end()) is None
 
 
 def _over_ends(one: _Sentence) -> int:

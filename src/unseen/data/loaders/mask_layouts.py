@@ -7,6 +7,7 @@ import dataclasses
 import io
 import json
 import unicodedata
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import PurePosixPath
 from typing import Any
@@ -155,7 +156,7 @@ def _coco(
     parent = file.rpartition("/")[0]
     if root is None:
         above, _, last = parent.rpartition("/")
-        root = above if last.lower() in ("annotations", "annotation") else parent
+        root = above if last.lower() in MASKS else parent
     with_masks, categories = coco_masks(json.loads(read_bytes(fs, file)))
     entries = [entry.rstrip("/").rpartition("/")[2] for entry in fs.ls(root or "/", detail=False)]
     own = {entry.lower(): f"{root.rstrip('/')}/{entry}" for entry in entries}
@@ -168,7 +169,7 @@ def _coco(
         first = f", the first: {missing[0]!r}" if missing else ""
         raise ValueError(
             f"{file}: none of its {len(with_masks)} pictures lies in {where}{first}; the file must lie beside its "
-            "pictures, above their folder, or in annotations/ beside it"
+            "pictures, above their folder, or in a folder such as annotations/ beside it"
         )
     pairs = {places[name]: drawn for name, drawn in with_masks.items() if name in places}
     into, notes = _by_name(categories, names, alike or (), in_order=True)
@@ -251,12 +252,12 @@ def _by_name(
     None if they are the same in the same order. Where none is called as one that is given, and there are as many, they
     are taken `in_order` perhaps.
     """
-    spelt = [_folded(name) for name in own]
-    place = {_folded(name): i for i, name in enumerate(alike)} | {_folded(name): i for i, name in enumerate(names)}
-    if not names or [place.get(name) for name in spelt] == list(range(len(names))):
+    place = _places(alike) | _places(names)
+    at = [place.get(name, place.get(_folded(name), len(names))) for name in own]
+    if not names or at == list(range(len(names))):
         return None, ()
-    into = {i: place[name] for i, name in enumerate(spelt) if place.get(name, len(names)) < len(names)}
-    if not any(spelt[i] != "background" for i in into):
+    into = {i: k for i, k in enumerate(at) if k < len(names)}
+    if not any(_folded(own[i]) != "background" for i in into):
         if in_order and len(own) == len(names):
             return None, ("no class is called as one that is given: they are taken in the order of their numbers",)
         raise ValueError(
@@ -265,6 +266,13 @@ def _by_name(
         )
     lost = [name for i, name in enumerate(own) if i not in into]
     return into, (f"pixels of {', '.join(lost[:8])} are of no class that is given, and are not known",) if lost else ()
+
+
+def _places(names: Sequence[str]) -> dict[str, int]:
+    """Where each name stands, by itself and as `_folded`, where no other is alike then."""
+    folded = Counter(map(_folded, names))
+    alone = {_folded(name): i for i, name in enumerate(names) if folded[_folded(name)] == 1}
+    return alone | {name: i for i, name in enumerate(names)}
 
 
 def _folded(name: str) -> str:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 
 from unseen.bundle import Bundle, Whole
-from unseen.nn.integer import IntegerFile, export_integers, plain_network, run_onnx, weights_of
+from unseen.nn.integer import IntegerFile, export_integers, plain_network, weights_of
 from unseen.nn.quantizers import FLOAT, QuantizedNetwork, frozen_copy
 
 if TYPE_CHECKING:
@@ -72,12 +71,15 @@ class InIntegers(nn.Module):
     """A file that `export_model` wrote, as a network that gives logarithms of probabilities."""
 
     def __init__(self, file: str | os.PathLike[str]) -> None:
+        import onnxruntime
+
         super().__init__()
-        self.file = Path(file)
+        self.session = onnxruntime.InferenceSession(os.fspath(file), providers=["CPUExecutionProvider"])
 
     def forward(self, x: Tensor) -> Tensor:
         """Of pictures as the network reads them, (b, c, h, w)."""
-        return run_onnx(self.file, x).clamp_min(torch.finfo(torch.float32).tiny).log()
+        said = torch.as_tensor(self.session.run(None, {"x": x.numpy()})[0])
+        return said.clamp_min(torch.finfo(torch.float32).tiny).log()
 
 
 def _input_range(encoder: Encoder | None) -> tuple[float, float] | None:

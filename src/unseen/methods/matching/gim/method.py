@@ -372,9 +372,10 @@ def no_labels(method: GIM, counts: Mapping[str, int]) -> str:
     said = "; ".join(f"{n:,}, as {WHY[why]}" for n, why in lost)
     told = (
         f"no labels reached frames far apart: of {counts.get('frames', 0):,} frames {tried:,} "
-        f"{'pair was' if tried == 1 else 'pairs were'} tried. Dropped: {said}. The likely cause is that "
+        f"{'pair was' if tried == 1 else 'pairs were'} tried. {f'Dropped: {said}. ' if said else ''}The likely cause "
+        "is that "
     )
-    if lost and lost[0][1] == "few labels left":
+    if lost and lost[0][1] == "few labels left" and method.final > 1:
         return (
             f"{told}fewer than {method.final} labels agreed: ask for fewer (`settings` 'final={method.final // 2}'), "
             "or, where the scene is flat or the camera only turns, `settings` label_geometry=homography"
@@ -382,7 +383,7 @@ def no_labels(method: GIM, counts: Mapping[str, int]) -> str:
     few = "too few frames were taken, so that " if tried < FEW_TRIED else ""
     change = f"{few}too much changes within {method.gaps[-1]} of them: take more a second (a larger `rate`)"
     nearer = [gap // 2 for gap in method.gaps] if method.gaps[0] > 1 else [*method.gaps[:-1]]
-    if not nearer:
+    if len(set(nearer)) < max(len(nearer), 1):
         return f"{told}{change}. {SUITED}"
     change += f", or match nearer ones (`settings` 'gaps=[{','.join(map(str, nearer))}]')"
     return told + change if few else f"{told}{change}. {SUITED}"
