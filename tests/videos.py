@@ -12,7 +12,9 @@ def shade(i, height=16, width=24):
     return np.full((height, width, 3), min(20 + 6 * i, 255), np.uint8)
 
 
-def write_video(path, frames=10, *, rate=10, times=None, rotation=None, gop=4, size=(16, 24), sound=False, ahead=0):
+def write_video(
+    path, frames=10, *, rate=10, times=None, rotation=None, gop=4, size=(16, 24), sound=False, ahead=0, codec="mpeg4"
+):
     """Write frames of rising brightness; `times` are hundredths of seconds where the rate varies.
 
     `ahead` frames may be told by later ones, so that frames are not shown when they are decoded.
@@ -27,16 +29,17 @@ def write_video(path, frames=10, *, rate=10, times=None, rotation=None, gop=4, s
             for packet in (*track.encode(silence), *track.encode(None)):
                 out.mux(packet)
             return path
-        track = out.add_stream("mpeg4", rate=rate)
+        track = out.add_stream(codec, rate=rate)
         track.height, track.width, track.pix_fmt, track.gop_size = *size, "yuv420p", gop
-        track.codec_context.time_base = Fraction(1, 100)
+        base = Fraction(1, 100 if codec == "mpeg4" else rate)  # MPEG-1 and 2 know few rates
+        track.codec_context.time_base = base
         track.codec_context.qmin = track.codec_context.qmax = 1
         track.codec_context.max_b_frames = ahead
         if rotation:
             track.set_display_rotation(rotation)
         for i in range(frames):
             frame = av.VideoFrame.from_ndarray(shade(i, *size), "rgb24")
-            frame.pts, frame.time_base = (100 * i // rate if times is None else times[i]), Fraction(1, 100)
+            frame.pts, frame.time_base = (int(Fraction(i, rate) / base) if times is None else times[i]), base
             for packet in track.encode(frame):
                 out.mux(packet)
         for packet in track.encode(None):

@@ -57,6 +57,17 @@ def test_frames_told_by_later_ones_are_sought_without_decoding_all_again(tmp_pat
     assert many <= 40
 
 
+@pytest.mark.parametrize("codec", ["mpeg1video", "mpeg2video"])
+def test_a_programme_stream_whose_index_lies_is_decoded_from_the_beginning(tmp_path, codec):
+    path = write_video(tmp_path / "a.mpg", 38, rate=25, gop=8, codec=codec, size=(64, 96))
+    every = [i / 25 + 0.001 for i in range(36)]
+    with path.open("rb") as file:
+        whole = read_frames(file, every)
+        for places in ([3, 20, 35], [30], [0, 17, 34]):
+            assert np.array_equal(read_frames(file, [every[i] for i in places]), whole[places])
+    assert numbers(whole)[:3] == [0, 1, 2]
+
+
 def test_what_metadata_turn_stands_upright(tmp_path):
     path = write_video(tmp_path / "a.mov", rotation=90)
     with path.open("rb") as file:

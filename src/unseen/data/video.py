@@ -210,9 +210,10 @@ class _Video:
             raise ValueError(f"its frames have {width} x {height} pixels; at most {max_pixels:,} are read")
         self.base = float(self.stream.time_base or Fraction(1, 1000))
         self.start = float(self.stream.start_time or 0) * self.base
-        ticks = [entry.timestamp for entry in _entries(self.stream) if entry.is_keyframe]  # when each is decoded
+        self.lost = container.format.name in ("mpeg", "mpegvideo")  # they have no index that can be relied on
+        entries = () if self.lost else _entries(self.stream)
+        ticks = [entry.timestamp for entry in entries if entry.is_keyframe]  # when each is decoded
         self.keys = [(tick - ticks[0]) * self.base for tick in ticks]  # when it is shown
-        self.lost = False
         self.frames: Iterator[Any] = self._decoded()
         self.scaling = _av().video.reformatter.VideoReformatter()  # made once for all frames of a size
         self.at = -math.inf
