@@ -89,3 +89,17 @@ def test_a_column_of_captions_stands_beside_its_clips():
         captioned_clips(clips.replace(ids=["0", "1", "2"], columns={"caption": np.array(["a", " ", "c"])}))
     with pytest.raises(ValueError, match="must be of kind clip; p is of kind 'features'"):
         captioned_clips(Domain(x=np.zeros((2, 3)), name="p"))
+
+
+def test_a_column_of_sounds_is_heard_and_not_read_as_names_of_files(tmp_path):
+    """Their names were embedded as texts, without a word."""
+    from scipy.io import wavfile
+
+    wave = (8000 * np.sin(np.arange(4000) / 5)).astype(np.int16)
+    for i in range(3):
+        wavfile.write(tmp_path / f"{i}.wav", 8000, wave)
+    (tmp_path / "t.csv").write_text("sound,caption\n" + "0.wav,a tone\n1.wav,another\n2.wav,a third\nno.wav,none\n" * 5)
+    pairs = read_pairs(tmp_path / "t.csv", left="sound", right="caption")
+    assert (pairs.left.kind, pairs.right.kind, len(pairs)) == ("audio", "text", 15)
+    assert pairs.left.x[0].rate == 8000
+    assert [one.where for one in pairs.left.skipped][:1] != []

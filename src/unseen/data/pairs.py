@@ -100,8 +100,8 @@ def read_pairs(
 ) -> Pairs:
     """Read pairs from a table with a column for either side.
 
-    A column whose entries end like picture files holds paths relative to the table's folder; any other holds
-    texts. A pair is left out, and listed in `left.skipped` or `right.skipped`, if one of its sides cannot be
+    A column whose entries end like files of pictures or of sounds holds paths relative to the table's folder; any other
+    holds texts. A pair is left out, and listed in `left.skipped` or `right.skipped`, if one of its sides cannot be
     read.
 
     Parameters
@@ -115,7 +115,8 @@ def read_pairs(
     """
     from unseen.data.images import IMAGE_SUFFIXES
     from unseen.data.loaders.common import find_column, locate, settle
-    from unseen.data.loaders.table import as_column, as_texts, picture_column, read_frame
+    from unseen.data.loaders.table import as_column, as_texts, picture_column, read_frame, sound_column
+    from unseen.data.sounds import SOUND_SUFFIXES
 
     if on_error not in ("skip", "fail"):
         raise ValueError(f"on_error must be 'skip' or 'fail'; got {on_error!r}")
@@ -131,10 +132,13 @@ def read_pairs(
     x: Any
     for argument, column in (("left", left), ("right", right)):
         find_column(list(frame.columns), column, argument)
-        suffixes = [PurePosixPath(str(value)).suffix.lower() in IMAGE_SUFFIXES for value in frame[column]]
-        if np.mean(suffixes) >= 0.9:
+        endings = [PurePosixPath(str(value)).suffix.lower() for value in frame[column]]
+        if np.mean([ending in IMAGE_SUFFIXES for ending in endings]) >= 0.9:
             kind = "image"
             x, found, skipped = picture_column(fs, file, frame[column], check, allow_outside)
+        elif np.mean([ending in SOUND_SUFFIXES for ending in endings]) >= 0.9:
+            kind = "audio"
+            x, found, skipped = sound_column(fs, file, frame[column], check, allow_outside)
         else:
             kind, x, skipped = "text", as_texts(frame[column]), []
             found = np.ones(len(frame), dtype=bool)

@@ -21,6 +21,11 @@ def world() -> int:
     return distributed.get_world_size() if distributed.is_available() and distributed.is_initialized() else 1
 
 
+def started() -> int:
+    """How many processes a launcher has started, whether they have joined or not; 1 where none has."""
+    return max(world(), int(os.environ.get("WORLD_SIZE", "1")))
+
+
 @contextmanager
 def launched(device: str = "cpu") -> Iterator[None]:
     """Join the processes that a launcher has started, for the block, and part; alone, and within such, nothing.
@@ -30,7 +35,7 @@ def launched(device: str = "cpu") -> Iterator[None]:
     device : str
         On "cuda" each process takes the GPU of its local rank, and NCCL; else gloo.
     """
-    if int(os.environ.get("WORLD_SIZE", "1")) < 2 or world() > 1:
+    if started() < 2 or world() > 1:
         yield
         return
     cuda = device.startswith("cuda")

@@ -257,3 +257,11 @@ def test_the_command_tells_every_language(tmp_path: Path) -> None:
     assert page(report) == (tmp_path / "model" / PAGE).read_bytes()
     assert any("mean of languages" in line for line in lines(report))
     assert ClassSpace(names=Bundle.load(tmp_path / "model").classes.names).names
+
+
+def test_several_processes_are_refused_before_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A launcher's processes have not joined yet: they wrote into one folder and crashed."""
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(ValueError, match="is trained in one process"):
+        multilingual(tmp_path / "pairs.csv", ("en", "de"), out=tmp_path / "out")
+    assert not (tmp_path / "out").exists()

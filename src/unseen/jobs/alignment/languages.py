@@ -149,7 +149,7 @@ def multilingual(
     wanted = _codes(languages)
     out = Path(out)
     refuse_foreign(out, WRITTEN)
-    if parallel.world() > 1:
+    if parallel.started() > 1:
         raise ValueError("languages: a model of several languages is trained in one process; start one")
     how = (translating or Translating()).opened(out)
     spoken = _templates(prompts, how.source)
