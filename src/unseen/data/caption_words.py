@@ -7,8 +7,9 @@ from collections.abc import Iterable
 
 import regex
 
-_RUN = r"[\p{L}\p{N}][\p{L}\p{N}\p{M}\u200c\u200d]*"
-_WORD = regex.compile(rf"{_RUN}(?:['’-]{_RUN})*")
+from unseen.data.words import RUN
+
+_WORD = regex.compile(rf"{RUN}(?:['’-]{RUN})*")
 _CLITIC = re.compile(r"(?:n't|'(?:s|re|ve|ll|d|m))$")
 
 _FUNCTION_WORDS = """

@@ -19,18 +19,15 @@ from numpy.typing import NDArray
 from unseen.data.typing import FloatArray, IntArray
 from unseen.files import reads
 
-_MARKS = r"\p{M}\u200c\u200d"
-_WORD = regex.compile(rf"[\p{{L}}\p{{N}}][\p{{L}}\p{{N}}{_MARKS}]*")
+RUN = r"[\p{L}\p{N}][\p{L}\p{N}\p{M}\u200c\u200d]*"
+"""Letters and digits with the marks that combine with them, as a pattern of `regex`."""
+_WORD = regex.compile(RUN)
 _CLITIC = regex.compile(r"(?<=\w)['’]\p{L}\b")
-_UNSPACED = regex.compile(
-    r"[\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}]"
-    r"[\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}\p{M}ー]*"
-)
+_SCRIPTS = r"\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}"
+_UNSPACED = regex.compile(rf"[{_SCRIPTS}][{_SCRIPTS}\p{{M}}ー]*")
 """Scripts that set no space between words."""
 LONGEST_WORD = 100
 """Characters; what is longer in a file of vectors is no word."""
-
-
 LONGEST_LINE = 2**20
 """Characters of a word and its vector."""
 

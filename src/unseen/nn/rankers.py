@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
@@ -31,15 +32,12 @@ class Embedder(Protocol):
 
     def embed(self, texts: Sequence[str]) -> Float[Tensor, "n d"]:
         """Unit vectors of documents, (n, d)."""
-        ...
 
     def logits(self, cosines: Tensor) -> Tensor:
         """Scores of cosines, of any shape."""
-        ...
 
     def score(self, queries: Sequence[str], documents: Sequence[str]) -> Float[Tensor, "n"]:
         """The relevance of each document to the query at its place, (n,)."""
-        ...
 
 
 def embed_queries(model: Embedder, texts: Sequence[str]) -> Float[Tensor, "n d"]:
@@ -207,8 +205,8 @@ class MonoT5(nn.Module):
 
     def cuts(self, texts: Sequence[str]) -> list[bool]:
         """Which documents are longer than it reads, whatever the query is."""
-        found = self.tokenizer.encode_batch(list(texts), add_special_tokens=False)
-        return [len(one.ids) > self.limit - len(self._pair_tokens("", "")) for one in found]
+        room = self.limit - len(self._pair_tokens("", ""))
+        return [len(one.ids) > room for one in self.tokenizer.encode_batch(list(texts), add_special_tokens=False)]
 
     def _pair_tokens(self, query: str, document: str) -> list[int]:
         """Tokens of a pair; what is too long is cut from the document, not from the question behind it."""
@@ -436,9 +434,8 @@ def read_tokenizer(content: str, limit: int | None, strategy: str = "longest_fir
 
 def cut_by(tokenizer: Any, texts: Sequence[str], *, paired: bool = False) -> list[bool]:
     """Which texts a tokenizer cuts; where it reads pairs, behind an empty query."""
-    if tokenizer.truncation is None:
-        return [False] * len(texts)
-    may = [len(text.encode()) > tokenizer.truncation["max_length"] - 3 for text in texts]  # three mark a pair
+    most = (tokenizer.truncation or {}).get("max_length", math.inf) - 3  # three mark a pair
+    may = [len(text.encode()) > most for text in texts]
     cut = iter(tokenizer.encode_batch([("", text) if paired else text for text, long in zip(texts, may) if long]))
     return [long and bool(next(cut).overflowing) for long in may]
 
