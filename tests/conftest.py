@@ -32,7 +32,10 @@ jaxtyping.install_import_hook(["unseen.nn", "unseen.methods"], "shapes.check")
 
 import torch
 
+import unseen.nn.train as training
+
 torch.set_num_threads(1)
+training.SELDOM = 0.0  # every epoch leaves a checkpoint: tests train for milliseconds, and what they ask is resuming
 
 hypothesis.settings.register_profile(  # a machine that is busy is no fault of a test
     "busy", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]

@@ -20,6 +20,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import CosineAnnealingLR, LambdaLR, OneCycleLR, ReduceLROnPlateau, StepLR
 
+import unseen.nn.train as training
 from unseen.data.domain import Domain
 from unseen.data.samplers import batches
 from unseen.nn import state
@@ -319,6 +320,29 @@ def test_the_same_bits_with_and_without_checkpoints(tmp_path: Path) -> None:
     assert [f.name for f in (tmp_path / "stage").iterdir()] == ["epoch-000003"]
 
 
+def test_little_work_leaves_no_checkpoint_and_the_same_bits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    expected = outcome(perform(gan, 3))
+    monkeypatch.setattr(training, "SELDOM", 60.0)
+    with runtime(folder=tmp_path):
+        assert outcome(perform(gan, 3)) == expected
+    assert not (tmp_path / "stage").exists()
+
+
+def test_what_follows_the_last_checkpoint_is_done_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    expected = outcome(perform(gan, 5))
+    epochs = []
+
+    def third_alone(run: Run) -> None:
+        epochs.append(run.epoch)
+        monkeypatch.setattr(training, "SELDOM", 0.0 if run.epoch == 3 else 60.0)
+
+    with runtime(folder=tmp_path):
+        assert outcome(perform(gan, 5, after_epoch=third_alone)) == expected
+        assert [f.name for f in (tmp_path / "stage").iterdir()] == ["epoch-000003"]
+        assert outcome(perform(gan, 5, after_epoch=third_alone)) == expected
+    assert epochs == [1, 2, 3, 4, 5, 4, 5]
+
+
 def test_training_learns() -> None:
     run, _ = perform(sharpness_aware, 30)
     assert run.history[-1]["loss"] < 0.6 * run.history[0]["loss"]
@@ -341,6 +365,7 @@ def _victim(folder: Path) -> None:
             told.append(True)
             ready(run)
 
+    training.SELDOM = 0.0
     with runtime(folder=folder):
         result = outcome(perform(two_optimizers, 600, before_epoch=once))
     result["tensors"] = {key: value.hex() for key, value in result["tensors"].items()}

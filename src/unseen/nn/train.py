@@ -7,6 +7,7 @@ import logging
 import math
 import random
 import shutil
+import time
 import zlib
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
@@ -162,7 +163,7 @@ def train(
     patience: int | None = None,
     clip: float | None = None,
 ) -> Run:
-    """Train one stage of a method; killed at any moment, it goes on from its last epoch to identical bits.
+    """Train one stage of a method; killed at any moment, it goes on from its last checkpoint to identical bits.
 
     Where `torch.distributed` is initialized, each process takes its part of every batch and gradients are averaged; see
     `unseen.nn.parallel`.
@@ -172,7 +173,8 @@ def train(
     objective : callable (batch, run) -> loss or None
         Returns a scalar loss, on which all optimizers step, or calls `run.descend` itself and returns None.
     name : str
-        Name of the stage; its checkpoints lie in the runtime's folder under it. A finished stage is skipped.
+        Name of the stage; its checkpoints lie in the runtime's folder under it, each of them after an epoch and at
+        least `SELDOM` seconds of work. A stage whose last epoch is among them is skipped.
     nets : mapping of name to Module
         Everything that changes in training, and every frozen network that is not itself an input.
     optimizers : mapping of name to Optimizer
@@ -251,7 +253,8 @@ def train(
             checkpoint.keep_best(score(run))
             if patience is not None and run.epoch - 1 - run.best_epoch >= patience:
                 run.stop()
-        checkpoint.write(finished=run.stopped or run.epoch == epochs)
+        if checkpoint.is_due():
+            checkpoint.write(finished=run.stopped or run.epoch == epochs)
     checkpoint.restore_best()
     return run
 
@@ -287,6 +290,10 @@ def _to_device(batch: Any, device: torch.device) -> Any:
     return batch
 
 
+SELDOM = 2.0
+"""Seconds of work that a checkpoint must be worth: of a training of half a second, writing them was a fifth."""
+
+
 class _Checkpoint:
     """Networks, optimizers, schedulers and random states of a run, one folder per epoch, the newest kept."""
 
@@ -297,6 +304,7 @@ class _Checkpoint:
         self.folder = None if folder is None else Path(folder) / run.name
         self.start = self._start(budget) if self.folder is not None else ""
         self.best_nets: dict[str, Any] | None = None
+        self.written = time.monotonic()
 
     def _start(self, budget: tuple[Any, ...]) -> str:
         """A hash of the work, the settings and the untrained networks: a checkpoint belongs to one start only."""
@@ -325,6 +333,10 @@ class _Checkpoint:
             for name, net in self.run.nets.items():
                 net.load_state_dict(self.best_nets[name])
 
+    def is_due(self) -> bool:
+        """Whether there is work to lose; several processes, whose clocks differ, write every epoch."""
+        return parallel.world() > 1 or time.monotonic() - self.written >= SELDOM
+
     def write(self, *, finished: bool) -> None:
         """Write the checkpoint of this epoch, then remove the older ones and what killed runs left half-written."""
         if self.folder is None:
@@ -352,6 +364,7 @@ class _Checkpoint:
                 if old != newest:
                     shutil.rmtree(old, ignore_errors=True)
         parallel.wait()
+        self.written = time.monotonic()
 
     def restore(self) -> bool:
         """Load the newest checkpoint; True if the stage was finished."""
