@@ -17,7 +17,7 @@ from unseen.data.clips import FRAMES, Segment, check_segment, clip_files
 from unseen.data.domain import Domain
 from unseen.data.images import IMAGE_SUFFIXES
 from unseen.data.loaders.arrays import load_arrays
-from unseen.data.loaders.common import ID_COLUMNS, OnError, find_column, locate
+from unseen.data.loaders.common import ID_COLUMNS, NODES, OnError, find_column, locate
 from unseen.data.loaders.folder import load_folder, text_files, verify_text
 from unseen.data.loaders.huggingface import MARKERS, load_huggingface
 from unseen.data.loaders.matlab import ZeroShot, load_mat, load_zsl
@@ -193,6 +193,8 @@ def _load(
     if suffix in SOUND_SUFFIXES and is_local(fs):
         check_sound(root)
         return Domain(x=sound_files([root]), kind="audio", ids=np.array([Path(root).name]), name=common["name"])
+    if suffix == ".pt":
+        raise ValueError(f"path {root!r} holds tensors or a graph, and cannot be loaded as samples; {NODES}")
     others = (f".{name}" for name in plugins.found("loaders"))
     known = ", ".join(sorted({*TABLE_SUFFIXES, ".npy", ".npz", ".mat", ".tar", ".zip", *others}))
     raise ValueError(

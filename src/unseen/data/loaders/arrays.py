@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from unseen.data.classes import ClassSpace
 from unseen.data.domain import Domain, Lazy, Skipped, _digest_of
 from unseen.data.labels import encode_labels
-from unseen.data.loaders.common import OnError, row_and_id, settle
+from unseen.data.loaders.common import NODES, OnError, row_and_id, settle
 from unseen.data.reading import check_array, check_member, is_local, open_file
 from unseen.files import named
 
@@ -43,6 +43,8 @@ def load_arrays(
     """
     arrays = _arrays_of(fs, path)
     x = _take(arrays, _X)
+    if "edge_index" in arrays:
+        raise ValueError(f"{name}: it holds the edges of a graph (edge_index); {NODES}")
     if x is None:
         raise ValueError(f"{name}: no array is called {' or '.join(_X)}; the arrays are: {', '.join(arrays)}")
     if x.ndim == 0 or not len(x):

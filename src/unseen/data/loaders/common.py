@@ -29,6 +29,8 @@ LABEL_COLUMNS = ("label", "labels", "class", "category", "target", "y")
 TEXT_COLUMNS = ("text", "sentence", "caption", "document", "content")
 PATH_COLUMNS = ("path", "file", "filename", "file_name", "filepath", "image", "image_path")
 ID_COLUMNS = ("id", "ids", "sample_id")
+EDGE_COLUMNS = (("source", "target"), ("from", "to"), ("head", "tail"), ("src", "dst"), ("citing", "cited"))
+"""Pairs of column names of a table of edges."""
 
 
 def locate(path: str | os.PathLike[str]) -> tuple[Any, str]:
@@ -101,6 +103,22 @@ def find_column(columns: Sequence[str], wanted: str | None, argument: str, usual
         raise ValueError(f"{argument} {wanted!r} is not there{hint or '.'} The columns are: {', '.join(columns)}")
     folded = {column.casefold(): column for column in reversed(columns)}
     return next((folded[name] for name in usual if name in folded), None)
+
+
+def refuse_edges(columns: Sequence[str], values: Callable[[str], Sequence[Any]]) -> None:
+    """Raise `ValueError` where a table holds the edges of a graph and nothing else: such rows are no samples.
+
+    Two columns, called as those of edges are, where a tenth of the second's values are among the first's: those of a
+    label are not among the texts.
+    """
+    if len(columns) == 2 and (columns[0].casefold(), columns[1].casefold()) in EDGE_COLUMNS:
+        first, second = ({str(value) for value in values(column)} for column in columns)
+        if 10 * len(first & second) >= len(second):
+            raise ValueError(f"its columns {columns[0]} and {columns[1]} are the edges of a graph; {NODES}")
+
+
+NODES = "nodes of a graph with texts are named by `unseen nodes`"
+"""Where to go with a graph."""
 
 
 ABOVE = "put the table into a folder above its files, and write their paths from there"

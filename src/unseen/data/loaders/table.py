@@ -31,6 +31,7 @@ from unseen.data.loaders.common import (
     find_column,
     inside,
     inspect,
+    refuse_edges,
     row_and_id,
     settle,
     unique_ids,
@@ -87,6 +88,8 @@ def load_table(
     headers = list(frame.columns)
     if not len(frame):
         raise ValueError(f"{name}: the table has no rows")
+    if not (named or features):
+        refuse_edges(headers, lambda column: frame[column].tolist())
     roles = _roles(frame, form, labels_column, text_column, path_column, features)
     ids = unique_ids(_called(frame[roles.identity], [])) if roles.identity else None
     if roles.path is not None:

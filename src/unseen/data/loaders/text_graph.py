@@ -12,7 +12,7 @@ import numpy as np
 
 from unseen.data.classes import ClassSpace
 from unseen.data.labels import encode_labels
-from unseen.data.loaders.common import ID_COLUMNS, LABEL_COLUMNS, TEXT_COLUMNS, find_column, locate
+from unseen.data.loaders.common import EDGE_COLUMNS, ID_COLUMNS, LABEL_COLUMNS, TEXT_COLUMNS, find_column, locate
 from unseen.data.loaders.table import TABLE_SUFFIXES, as_texts, read_frame
 from unseen.data.reading import check_array, check_member
 from unseen.data.tasks.base import text_array
@@ -25,8 +25,6 @@ if TYPE_CHECKING:
 NAME_COLUMNS = (*ID_COLUMNS, "node", "key")
 TITLE_COLUMNS = ("title",)
 NODE_TEXTS = (*TEXT_COLUMNS, "description", "abstract", "summary")
-ENDS = (("source", "target"), ("from", "to"), ("head", "tail"), ("src", "dst"), ("citing", "cited"))
-"""Pairs of column names of a table of edges."""
 TEXTS = ("x_text", "texts", "text", "raw_texts", "raw_text")
 NAMES, CLASSES = ("names", "node_names", "title", "titles"), ("class_names", "label_names", "category_names")
 """What arrays and attributes are called in files."""
@@ -110,7 +108,7 @@ def _of_tables(nodes: str, edges: str, classes: Any) -> TextAttributedGraph:
 
 @reads("a table of pairs of nodes", "write the ids of two nodes in each line, in the columns source and target")
 def read_links(path: str | os.PathLike[str]) -> list[tuple[str, str]]:
-    """Pairs of ids of nodes: a table with the columns of a table of edges (`ENDS`), or two columns without a header.
+    """Pairs of ids of nodes: a table with two of `EDGE_COLUMNS`, or of two columns without a header.
 
     Raises
     ------
@@ -125,12 +123,12 @@ def read_links(path: str | os.PathLike[str]) -> list[tuple[str, str]]:
         if PurePosixPath(os.fspath(path)).suffix.lower() in (".parquet", ".jsonl"):
             raise
     rows = [(a, b) for a, b in read_rows(path, columns=2)]
-    return rows[1:] if (rows[0][0].casefold(), rows[0][1].casefold()) in ENDS else rows
+    return rows[1:] if (rows[0][0].casefold(), rows[0][1].casefold()) in EDGE_COLUMNS else rows
 
 
 def _pairs(path: str | os.PathLike[str]) -> list[tuple[str, str]]:
     fs, file = locate(path)
-    frame = read_frame(fs, file, [end for pair in ENDS for end in pair])
+    frame = read_frame(fs, file, [end for pair in EDGE_COLUMNS for end in pair])
     a, b = (as_texts(frame[column]).tolist() for column in _ends(frame))
     return [*zip(a, b)]
 
@@ -150,7 +148,7 @@ def _edges(path: str, names: Sequence[str]) -> Any:
 
 def _ends(frame: pd.DataFrame) -> tuple[str, str]:
     headers = {str(column).casefold(): column for column in frame.columns}
-    for a, b in ENDS:
+    for a, b in EDGE_COLUMNS:
         if a in headers and b in headers:
             return headers[a], headers[b]
     raise ValueError(f"there are no columns source and target. The columns are: {', '.join(map(str, frame.columns))}")
