@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 import torch
+from torch import nn
 
-from unseen.nn.dropout import Dropout
+from unseen.nn.dropout import Dropout, set_dropout
 
 
 @pytest.mark.parametrize("p", [0.1, 0.2, 0.7])
@@ -37,3 +38,16 @@ def test_the_gradient_goes_where_the_values_go() -> None:
     y = Dropout(0.5)(x)
     y.sum().backward()
     assert torch.equal(x.grad, y.detach())
+
+
+def test_no_layer_of_a_network_drops_any_more() -> None:
+    """Torch's layers, ours, and the weights inside attention."""
+    layer = nn.TransformerEncoderLayer(8, 2, 16, dropout=0.4, batch_first=True)
+    network = nn.Sequential(nn.Linear(4, 8), Dropout(0.5), layer, nn.Dropout(0.9)).train()
+    x = torch.randn(5, 3, 4)
+    torch.manual_seed(0)
+    assert not torch.equal(network(x), network(x))
+    set_dropout(network, 0.0)
+    assert torch.equal(network(x), network(x))
+    set_dropout(network, 0.25)
+    assert network[1].dropped == 64

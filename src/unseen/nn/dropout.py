@@ -20,7 +20,11 @@ class Dropout(nn.Module):
         if not 0 <= p <= 1:
             raise ValueError(f"p must lie in [0, 1]; got {p}")
         self.p = p
-        self.dropped = min(round(256 * p), 255)
+
+    @property
+    def dropped(self) -> int:
+        """The share, in 256ths."""
+        return min(round(256 * self.p), 255)
 
     def forward(self, x: Tensor) -> Tensor:
         """`x` itself in eval mode."""
@@ -33,3 +37,12 @@ class Dropout(nn.Module):
     def extra_repr(self) -> str:
         """The share."""
         return f"p={self.p}"
+
+
+def set_dropout(network: nn.Module, p: float) -> None:
+    """Let every layer that drops, those inside attention too, drop the share `p`, in [0, 1); in place."""
+    for module in network.modules():
+        if isinstance(module, (Dropout, nn.Dropout)):
+            module.p = p
+        elif isinstance(module, nn.MultiheadAttention):
+            module.dropout = p

@@ -123,9 +123,11 @@ def test_paths_are_relative_to_the_table_and_may_not_leave_its_folder(shots, tmp
 def test_an_absolute_path_inside_the_folder_and_an_empty_one_are_called_that(shots):
     own = str(shots / "img" / "1.png")
     path = write(shots, f"path,label\nimg/1.png,a\n{own},a\n,b\n.,b\nimg/2.png,b\n")
-    why = [entry.why for entry in load(path).skipped]
+    skipped = load(path).skipped
+    why = [entry.why for entry in skipped]
     assert why[0].startswith(f"{own!r} is absolute, and must be relative: ")
     assert why[1:] == ["the path is empty", "'.' names no file"]
+    assert [entry.where for entry in skipped] == [own, "row 3", "."]
 
 
 def test_a_path_column_is_found_by_its_content(shots):

@@ -132,6 +132,7 @@ def test_an_empty_condition_asks_for_the_picture_alone_and_neither_asks_for_noth
         ({}, "got neither"),
         ({"text": "on blue", "mode": "image"}, "needs an image"),
         ({"image": photo, "mode": "text"}, "mode 'text' needs a text"),
+        ({"image": photo, "mode": "sum", "text": " "}, "mode 'sum' needs a text"),
         ({"image": tmp_path / "none.png"}, "there is no file"),
         ({"image": tmp_path / "captions.csv"}, "cannot be read"),
         ({"image": photo, "text": "on blue", "mode": "combiner"}, "mode must be one of"),

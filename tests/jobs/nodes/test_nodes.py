@@ -148,10 +148,21 @@ def test_a_saved_model_names_another_graph_and_learns_nothing(tmp_path: Path) ->
 
 
 def test_a_few_labels_make_a_prompt_and_the_others_grade() -> None:
-    found = run(shots=4, settings={**SETTINGS, "validation": 0.0, "prompt_epochs": 5})
+    lines: list[str] = []
+    found = run(shots=4, settings={**SETTINGS, "validation": 0.0, "prompt_epochs": 5}, say=lines.append)
+    assert "a prompt is learnt from all labels: too few to hold some out and see whether it helps" in lines
     assert found.results["graded"]["graphclip"]["n"] == 60 - 12
     assert "logistic regression" in found.results["graded"]
     assert found.method.prompt_.shape[0] == 1
+
+
+def test_whether_a_prompt_was_taken_is_said() -> None:
+    lines: list[str] = []
+    learner = run(shots=8, settings={**SETTINGS, "validation": 0.5, "prompt_epochs": 5}, say=lines.append).method
+    before, after = learner.prompt_scores_
+    assert (len(learner.prompt_) > 0) == (after > before)
+    told = "a prompt is learnt from the labels" if len(learner.prompt_) else "told no better with a prompt"
+    assert sum(told in line for line in lines) == 1
 
 
 def test_several_graphs_are_learnt_from_and_summaries_may_come_from_elsewhere(tmp_path: Path) -> None:

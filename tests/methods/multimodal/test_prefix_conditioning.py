@@ -347,11 +347,8 @@ if size > 1:
     distributed.init_process_group("gloo", rank=rank, world_size=size)
 told = {}
 for objective in ("clip", "unicl"):
-    given = sets()
-    for part in given["model"].modules():
-        if isinstance(part, torch.nn.Dropout):
-            part.p = 0.0
-    method = PrefixConditioning(iterations=20, batch_size=15, warm_up=2, objective=objective).fit(**given)
+    settings = {"iterations": 20, "batch_size": 15, "warm_up": 2, "dropout": 0.0}
+    method = PrefixConditioning(objective=objective, **settings).fit(**sets())
     told[objective] = method.history_["loss"].tolist()
 if rank == 0:
     print(json.dumps(told))

@@ -352,10 +352,11 @@ def _files_of(
             look(path)
 
     names = [str(value) for value in column]
-    skipped = inspect(names, test, lambda name: name)
+    called = [name or f"row {i + 1}" for i, name in enumerate(names)]
+    skipped = inspect(range(len(names)), lambda i: test(names[i]), called.__getitem__)
     bad = {entry.where for entry in skipped}
-    readable = np.array([name not in bad for name in names], dtype=bool)
-    return [full(name) for name in names if name not in bad], readable, skipped
+    readable = np.array([name not in bad for name in called], dtype=bool)
+    return [full(name) for name, fine in zip(names, readable) if fine], readable, skipped
 
 
 def clip_column(

@@ -261,11 +261,10 @@ def find(
     own: Mode = mode or ("text" if image is None else "image" if not said else composer.modes[0])
     if own in ("image", "combiner", "sum") and image is None:
         raise ValueError(f"mode {own!r} needs an image")
-    if own == "text" and not said:
-        raise ValueError("mode 'text' needs a text")
+    if own in ("text", "combiner", "sum") and not said:
+        raise ValueError(f"mode {own!r} needs a text")
     shown = image if image is None or not isinstance(image, (str, os.PathLike)) else picture(image)
-    notes = [] if said or own == "image" else ["the text is empty: it counts as the empty text"]
-    notes += unread(composer.encoder, [said]).lines() if own != "image" else []
+    notes = [*unread(composer.encoder, [said]).lines()] if own != "image" else []
     query = composer.encoder.encode_text([said])[0] if shown is None else composer.vectors([shown], [said], own)[0]
     itself = None if shown is None else composer.encoder.encode_image([shown])[0]
     if not isinstance(collection, Domain) and (Path(collection) / "index").is_dir():
