@@ -29,8 +29,9 @@ STATISTICS = "statistics.safetensors"
 BATCH = 64
 """Pictures whose statistics are taken together; those of the batches are averaged."""
 
-ENOUGH = 256
-"""Pictures of a domain that its statistics are taken of."""
+ENOUGH = 128
+"""Pictures of a domain that its statistics are taken of; each takes three times an encoding. Over 13 pairs of ten kinds
+of pictures, 256 gave `standardize` .531 and `propagate` .530 on both views, 128 the same, 64 .536 and .523."""
 
 
 def has_second_view(encoder: Encoder | None) -> bool:
