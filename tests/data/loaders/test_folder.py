@@ -1,8 +1,10 @@
 """Real folders: hidden files, splits, odd names, links, broken pictures, archives, URLs."""
 
+import io
 import logging
 import unicodedata
 import zipfile
+from pathlib import Path
 
 import fsspec
 import numpy as np
@@ -250,3 +252,24 @@ def test_a_class_whose_name_begins_with_a_dot_is_told(tmp_path):
     read = load(tmp_path)
     assert len(read) == 3
     assert read.notes == ("not read, as names that begin with a dot are hidden: train/..dog (2 files)",)
+
+
+@pytest.mark.parametrize("written", ["utf-8", "cp437"])
+def test_names_in_a_zip_that_does_not_say_how_they_are_written(written: str, tmp_path: Path) -> None:
+    """`zip` of Linux and macOS write UTF-8 without the flag for it, old Windows code page 437."""
+    picture = io.BytesIO()
+    Image.new("RGB", (8, 8)).save(picture, "PNG")
+    named = "Früchte/süß.png".encode(written)
+    stands = "".join("#" if byte > 127 else chr(byte) for byte in named)
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        archive.writestr(f"data/{stands}", picture.getvalue())
+        archive.writestr("data/tea/b.png", picture.getvalue() + b" ")
+    packed = (tmp_path / "a.zip").read_bytes()
+    assert packed.count(stands.encode()) == 2
+    (tmp_path / "a.zip").write_bytes(packed.replace(stands.encode(), named))
+    domain = load(tmp_path / "a.zip")
+    assert domain.classes is not None
+    assert domain.classes.names == ("Früchte", "tea")
+    assert domain.ids is not None
+    assert domain.ids.tolist() == ["Früchte/süß.png", "tea/b.png"]
+    assert domain.x[0].size == (8, 8)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import logging
 import os
@@ -36,7 +37,8 @@ EDGE_COLUMNS = (("source", "target"), ("from", "to"), ("head", "tail"), ("src", 
 def locate(path: str | os.PathLike[str]) -> tuple[Any, str]:
     """The fsspec file system of a path or URL, and the path on it; an error names the nearest one.
 
-    A `.zip` that holds one folder and nothing beside it, as systems make it of a folder, stands for that folder.
+    A `.zip` that holds one folder and nothing beside it, as systems make it of a folder, stands for that folder. Names
+    in it that are UTF-8 are read so, whether it says so or not: `zip` of Linux and macOS do not.
     """
     import fsspec
 
@@ -47,6 +49,8 @@ def locate(path: str | os.PathLike[str]) -> tuple[Any, str]:
         url, packed = f"zip://::{url}", True
     try:
         fs, root = fsspec.core.url_to_fs(os.path.expanduser(url) if "://" not in url else url)  # noqa: PTH111
+        if isinstance(getattr(fs, "zip", None), zipfile.ZipFile):
+            _name_in_utf8(fs.zip)
     except ImportError as error:
         raise ImportError(f"{url!r} needs another package: {error}") from error
     except ValueError as error:
@@ -59,6 +63,20 @@ def locate(path: str | os.PathLike[str]) -> tuple[Any, str]:
         return fs, _only_folder(fs) if packed else root
     except IndexError as error:  # a member without a name
         raise ValueError(f"{os.fspath(path)} is not a .zip file that can be read: a file in it has no name") from error
+
+
+def _name_in_utf8(archive: zipfile.ZipFile) -> None:
+    """Give members whose names are UTF-8 these names, where `zipfile` took them to be of code page 437."""
+    for info in archive.filelist:
+        if not info.flag_bits & SAYS_UTF8 and not info.filename.isascii():
+            with contextlib.suppress(UnicodeError):
+                archive.NameToInfo.pop(info.filename, None)
+                info.filename = info.filename.encode("cp437").decode("utf-8")
+            archive.NameToInfo[info.filename] = info
+
+
+SAYS_UTF8 = 1 << 11
+"""The bit of a member's flags by which an archive says that the name is UTF-8."""
 
 
 def _only_folder(archive: Any) -> str:
