@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import importlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 from unittest import mock
 
@@ -21,7 +21,7 @@ from unseen.methods.multimodal.audio_captioning import AudioCaptioning
 from unseen.methods.multimodal.audio_captioning.needs import HashedSpace
 from unseen.methods.multimodal.genecis import GeneCIS
 from unseen.methods.multimodal.graphclip import GraphCLIP
-from unseen.methods.multimodal.prefix_conditioning import PrefixConditioning
+from unseen.methods.multimodal.prefix_conditioning import TEMPLATES, PrefixConditioning
 from unseen.methods.multimodal.rs_m_clip import RSMCLIP
 from unseen.nn.dual_encoder import Letters, dual_encoder, feature_head, token_text
 from unseen.nn.prompting import pooled_text
@@ -47,12 +47,13 @@ def run() -> list[Row]:
         ("genecis", "the same combiner on the same vectors", "0.87", composing),
         ("graphclip, three perturbations", "the same encoder, one pass", "", graphs),
         ("graphclip, one perturbation", "the same encoder, one pass", "0.87", lambda: graphs(1)),
-        ("audio-captioning", "transformers' GPT-2 of that size", "0.87", captions),
+        ("audio-captioning, soft prompts", "transformers' GPT-2 of that size", "0.87", captions),
+        ("audio-captioning, and events in words", "transformers' GPT-2 of that size", "", lambda: captions("both")),
     ):
         with reproducible(0):
             ours, bare = make()
             taken, peers = processor_in_turns(repeated(ours), repeated(bare), repeats=15)
-        rows.append(row(f"a step of {name}", taken / STEPS, f"{peer}, ClipLoss" if name != "audio-captioning" else peer,
+        rows.append(row(f"a step of {name}", taken / STEPS, f"{peer}, ClipLoss" if name[:5] != "audio" else peer,
                         peers / STEPS, unit="s", floor=floor))  # fmt: skip
     return rows
 
@@ -132,10 +133,11 @@ def pairs(n: int = 512, **columns: Any) -> Pairs:
     return Pairs(Domain(x=x, name="seen"), Domain(x=said, kind="text", name="said"), columns=columns)
 
 
-def bare_towers(model: Any, given: Pairs) -> Step:
-    """Both towers on a batch of each."""
+def bare_towers(model: Any, given: Pairs, prompts: Sequence[str] = ()) -> Step:
+    """Both towers on a batch of each; texts are captions, but for some prompts in their place."""
     network = copy.deepcopy(model).requires_grad_(True).train()
-    x, tokens = torch.as_tensor(given.left.x[:BATCH]), network.tokenize(list(given.right.x[:BATCH]))
+    texts = [*prompts, *given.right.x[: BATCH - len(prompts)]]
+    x, tokens = torch.as_tensor(given.left.x[:BATCH]), network.tokenize(texts)
     return plain(lambda: (network.encode_image(x), network.encode_text(tokens)), list(network.parameters()))
 
 
@@ -146,7 +148,8 @@ def prefixes() -> tuple[Step, Step]:
     method = PrefixConditioning(iterations=1000, batch_size=BATCH)
     given = {"source": source, "pairs": both, "model": model}
     told = caught(method, "unseen.methods.multimodal.prefix_conditioning.method", **given)
-    return stepping(told), bare_towers(model, both)
+    prompts = [template.format(name) for template in TEMPLATES for name in THINGS]
+    return stepping(told), bare_towers(model, both, prompts[: BATCH // 2])
 
 
 def languages() -> tuple[Step, Step]:
@@ -192,12 +195,12 @@ def graphs(perturbed: int = 3) -> tuple[Step, Step]:
     return stepping(told), plain(forward, list(network.parameters()))
 
 
-def captions() -> tuple[Step, Step]:
+def captions(prompts: str = "soft") -> tuple[Step, Step]:
     """A decoder of one layer on vectors of captions, beside transformers' GPT-2 of that size and as long a prefix."""
     from transformers import GPT2Config, GPT2LMHeadModel
 
     said = pairs(2048).right
-    method = AudioCaptioning(pretrain=0, epochs=1, batch_size=BATCH)
+    method = AudioCaptioning(pretrain=0, epochs=1, batch_size=BATCH, prompts=prompts)
     told = caught(method, "unseen.methods.multimodal.audio_captioning.method", corpus=said, encoder=HashedSpace())
     decoder = told["nets"]["decoder"]
     ids = [torch.tensor(decoder.caption_ids(text)) for text in said.x[:BATCH]]
