@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import json
 import re
@@ -133,6 +134,16 @@ def test_the_list_is_cyclonedx_and_the_same_every_time(supply: Any, tmp_path: Pa
     assert found["dependencies"][0]["dependsOn"] == refs
     assert {part["type"] for part in found["components"]} == {"library", "data"}
     assert all(part["licenses"] for part in found["components"])
+
+
+def test_the_list_is_valid_by_the_schema_of_cyclonedx(supply: Any, tmp_path: Path) -> None:
+    validation = pytest.importorskip("cyclonedx.validation.json")
+    schema = importlib.import_module("cyclonedx.schema").SchemaVersion.V1_5
+    assert supply.main(["sbom", str(tmp_path / "a.json")]) == 0
+    told = (tmp_path / "a.json").read_text()
+    assert validation.JsonStrictValidator(schema).validate_str(told) is None
+    broken = told.replace('"type": "library"', '"type": "book"', 1)
+    assert validation.JsonStrictValidator(schema).validate_str(broken) is not None
 
 
 def test_the_lowest_versions_have_a_job() -> None:
