@@ -126,7 +126,9 @@ def _calls(said: str, name: str) -> bool:
 
 
 def _is_ours(error: Exception) -> bool:
-    """Whether an error was raised in this package, and so says what it means."""
+    """Whether an error was raised in this package, and so says what it means; none of a text that is none was."""
+    if isinstance(error, UnicodeError):
+        return False
     trace = error.__traceback__
     while trace is not None and trace.tb_next is not None:
         trace = trace.tb_next

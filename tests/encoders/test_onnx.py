@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from unseen import encoders
+from unseen.data.domain import Domain
 from unseen.encoders.onnx import METADATA, custom_domains
 
 from .conftest import pictures
@@ -156,6 +157,25 @@ def test_what_is_no_graph_of_pictures_is_refused(tmp_path):
         encoders.get(f"onnx:{tmp_path / 'text.onnx'}")
     with pytest.raises(FileNotFoundError, match="there is no file"):
         encoders.get(f"onnx:{tmp_path / 'none.onnx'}")
+
+
+def test_a_graph_that_makes_no_row_of_each_picture_is_named(tmp_path, own_cache):
+    """Found by coverage-guided fuzzing: a mean over the batch, too."""
+    mean = helper.make_node("ReduceMean", ["x"], ["y"], axes=[0, 2], keepdims=0)
+    encoder = encoders.get(f"onnx:{graph(tmp_path, nodes=[mean])}")
+    with pytest.raises(ValueError, match=r"must give a row for each picture; of \(\d+, 3, \d+, \d+\) it made \(3, "):
+        encoder.encode(Domain(x=np.zeros((2, 9, 9, 3), dtype=np.uint8), kind="image"), cache=False)
+
+
+def test_a_name_that_is_no_text_is_named(tmp_path):
+    """That of a free size: onnxruntime finds out only when it is asked for the shape of the input."""
+    path = graph(tmp_path)
+    content = path.read_bytes()
+    assert content.count(b"\x12\x01n") == 1
+    path.write_bytes(content.replace(b"\x12\x01n", b"\x12\x01\xcf"))
+    with pytest.raises(ValueError, match="is not an encoder that can be read") as caught:
+        encoders.get(f"onnx:{path}")
+    assert type(caught.value) is ValueError
 
 
 def test_it_comes_back_from_its_folder(tmp_path, own_cache):

@@ -54,6 +54,9 @@ class OnnxModule(nn.Module):
         feed = {self.session.get_inputs()[0].name: np.ascontiguousarray(images.cpu().numpy())}
         with named(self.name, "an ONNX graph", f"it was given pictures of shape {tuple(images.shape)}"):
             features = torch.from_numpy(self.session.run(None, feed)[0]).float()
+        if not features.ndim or len(features) != len(images):
+            given, made = tuple(images.shape), tuple(features.shape)
+            raise ValueError(f"{self.name} must give a row for each picture; of {given} it made {made}")
         if features.ndim == 4:
             features = features.mean(dim=(1, 2) if self.channels_last else (2, 3))
         return features.reshape(len(images), -1)
