@@ -37,6 +37,7 @@ ALL = (
     "curation",
     "index",
     "contrastive",
+    "multimodal_steps",
     "captions",
     "frames",
 )
