@@ -16,6 +16,7 @@ from typer.testing import CliRunner
 from unseen.console import app
 from unseen.data.domain import Domain
 from unseen.data.loaders.marked import read_marked
+from unseen.evaluation.exam import ledger_file
 from unseen.jobs.tagging import job
 from unseen.jobs.tagging.page import corpus_lines, trained_lines, unaligned
 from unseen.jobs.tagging.saved import SAVED
@@ -286,7 +287,10 @@ def test_help_says_beside_what_a_tagger_is_graded() -> None:
     assert "graded beside a plain CRF" not in told
 
 
-def test_texts_with_spans_of_their_own_grade_a_tagger_and_mistakes_are_dashed(place: Path, tmp_path: Path) -> None:
+def test_texts_with_spans_of_their_own_grade_a_tagger_and_mistakes_are_dashed(
+    place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("UNSEEN_DATA", str(tmp_path / "user"))
     tagger = job.train(place / "train.conll", settings={"iterations": 20, "least_count": 1}).tagger
     tagger.save(tmp_path / "m")
     found = called(
@@ -305,6 +309,7 @@ def test_texts_with_spans_of_their_own_grade_a_tagger_and_mistakes_are_dashed(pl
         assert metric in found.output
         assert f"<th>{metric}</th>" in page
     assert "A dashed line" in (tmp_path / "p.html").read_text()
+    assert list(json.loads(ledger_file().read_text()).values()) == [1]
     assert read_marked(tmp_path / "p.conll").counts["spans"] > 0
     back = Tagger.load(tmp_path / "m")
     assert back.mark(["the dose falls because the risk rises ."]) == tagger.mark(

@@ -17,7 +17,7 @@ from unseen.data.loaders.marked import Marks, read_marked
 from unseen.data.pairs import Pairs
 from unseen.data.tagged import cut, pieces
 from unseen.data.tasks.base import objects
-from unseen.evaluation.drive import Once
+from unseen.evaluation.drive import Once, Together
 from unseen.evaluation.exam import Exam
 from unseen.evaluation.tasks.spans import with_texts
 from unseen.jobs.tagging.tagger import ABOUT, METHOD, Sentence, Tagger
@@ -399,7 +399,8 @@ def run(texts: str | os.PathLike[str], tagger: Tagger, *, format: str | None = N
     marks = tagger.mark(_as_asked(domain.x.tolist(), read.format))
     figures: Figures = {}
     if domain.y is not None:
-        figures = with_texts(domain.x, domain.y, rows_of_marks(marks), tagger.classes)
+        grade = Together(lambda truth, said: with_texts(domain.x, truth, said, tagger.classes))
+        figures = grade(Exam(domain, tagger.classes), {"tagger": rows_of_marks(marks)})["tagger"]
     return Run(read, marks, figures, tagger)
 
 
