@@ -16,6 +16,7 @@ from unseen.data.samplers import (
     batches,
     both_batches,
     domain_numbers,
+    hold_out,
     joint_batches,
     joint_steps,
     paired_batches,
@@ -158,3 +159,11 @@ def test_joint_batches_see_every_group_alike_and_small_ones_again() -> None:
     assert domain_numbers(domain).tolist() == [0] * 11
     named = domain.replace(columns={"domain": np.array(["b"] * 9 + ["a"] * 2)})
     assert domain_numbers(named).tolist() == [1] * 9 + [0] * 2
+
+
+def test_labels_are_held_out_class_by_class_and_a_lone_one_is_learnt_from() -> None:
+    y = np.array([0, 0, 0, 0, 0, 1, 1, 2])
+    learn, judge = hold_out(y, 0.2, 0)
+    assert (learn != judge).all()
+    assert np.bincount(y[judge], minlength=3).tolist() == [1, 1, 0]
+    assert not hold_out(y, 0.0, 0)[1].any()

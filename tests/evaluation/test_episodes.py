@@ -1,9 +1,8 @@
-"""`Episodes` and `Rolling`: the same episodes for every method, truth opened once or after each question."""
+"""`Episodes`: the same episodes for every method, truth opened once."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -11,7 +10,6 @@ import pytest
 
 from unseen.data.classes import ClassSpace
 from unseen.data.domain import Domain
-from unseen.evaluation.drive import Rolling
 from unseen.evaluation.episodes import Episodes, EpisodeScores, disjoint_classes, disjoint_samples
 from unseen.evaluation.exam import Exam
 
@@ -149,26 +147,3 @@ def test_disjoint_samples_are_a_share_of_each_class_and_share_none() -> None:
     for share in (0, 1):
         with pytest.raises(ValueError, match="share must lie"):
             disjoint_samples(domain, share)
-
-
-def test_rolling_asks_before_it_learns_and_opens_each_exam_after_its_question() -> None:
-    exams = [Exam(Domain(x=np.full((2, 1), i), y=np.array([i, i]))) for i in (1, 2, 3)]
-    order: list[Any] = []
-
-    def step(*, target: Domain) -> None:
-        assert target.y is None
-        order.append(("learnt", int(target.x[0, 0])))
-        state.last = int(target.x[0, 0])
-
-    def predict(x: Domain) -> np.ndarray:
-        order.append(("asked", int(x.x[0, 0]), [exam.openings for exam in exams]))
-        return np.full(len(x), state.last)
-
-    state = SimpleNamespace(last=0, predict=predict, adapt=step)
-    drive = Rolling(lambda truth, found: {"error": float(np.abs(truth - found).mean())}, step="adapt")
-    outcomes = drive(state, exams)
-    assert [one.metrics["error"] for one in outcomes] == [1.0, 1.0, 1.0]
-    assert [entry[:2] for entry in order] == [
-        ("asked", 1), ("learnt", 1), ("asked", 2), ("learnt", 2), ("asked", 3), ("learnt", 3),
-    ]  # fmt: skip
-    assert [entry[2] for entry in order if entry[0] == "asked"] == [[0, 0, 0], [1, 0, 0], [1, 1, 0]]

@@ -1,15 +1,17 @@
 """The exam: sealed, counted, and out of the reach of methods."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+import unseen
 from unseen.data.classes import ClassSpace
 from unseen.data.domain import Domain
 from unseen.data.label_metrics import TreeMetric
-from unseen.evaluation import protocols
-from unseen.evaluation.drive import Once
+from unseen.evaluation import drive, protocols
+from unseen.evaluation.drive import Once, Together, by_accuracy
 from unseen.evaluation.exam import Exam
 from unseen.methods.baselines.source_only import SourceOnly
 
@@ -60,6 +62,33 @@ def test_once_fits_asks_and_opens_once(tmp_path):
     outcome = once(SourceOnly(), {"source": source}, exam)
     assert outcome.metrics["accuracy"] == pytest.approx(np.mean(outcome.prediction == target.y))
     assert json.loads((tmp_path / "l.json").read_text()) == {exam.hash: 1}
+    again = once.ask(SourceOnly().fit(source=source), exam)
+    assert again.metrics == outcome.metrics
+    assert exam.openings == 2
+
+
+def test_together_opens_once_when_all_have_said_what_they_say(tmp_path):
+    target = labelled(30, seed=1)
+    exam = Exam(target, target.classes, ledger=tmp_path / "l.json")
+
+    def asked(samples):
+        assert samples.y is None
+        assert exam.openings == 0
+        return np.zeros(len(samples), dtype=int)
+
+    figures = Together(by_accuracy)(exam, {"asked": asked, "said": target.labels})
+    assert figures == {"asked": {"accuracy": np.mean(target.labels == 0)}, "said": {"accuracy": 1.0}}
+    assert exam.openings == 1
+
+
+def test_every_driver_has_a_user():
+    root = Path(unseen.__file__).parent
+    texts = [p.read_text() for room in ("jobs", "compare", "claims") for p in (root / room).rglob("*.py")]
+    own = {name: one for name, one in vars(drive).items() if getattr(one, "__module__", "") == drive.__name__}
+    drivers = [name for name, one in own.items() if "__call__" in vars(one)]
+    assert set(drivers) == {"Once", "Together", "Stream"}
+    for name in drivers:
+        assert any(f"{name}(" in text and "evaluation.drive import" in text for text in texts), name
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,6 @@ from unseen.nn.unseen_classes import (
     described,
     mean_of_classes,
     positions,
-    pretend_unseen,
     seen_classes,
     split_classes,
 )
@@ -46,14 +45,6 @@ def test_the_classes_in_question_are_the_unseen_ones_or_all_that_may_occur() -> 
         candidates(SOURCE, CLASSES.replace(seen=[0]), False)
     with pytest.raises(ValueError, match="classes must have unseen classes"):
         candidates(SOURCE, CLASSES.replace(seen=range(4)), True)
-
-
-def test_every_class_is_held_out_once_beside_another_one() -> None:
-    y = np.repeat([1, 4, 5, 7, 9, 11], 3)
-    folds = pretend_unseen(y)
-    assert len(folds) == 3
-    assert sorted(np.concatenate(folds).tolist()) == [1, 4, 5, 7, 9, 11]
-    assert pretend_unseen(y[:9]) == []
 
 
 def test_every_class_has_the_same_say() -> None:

@@ -25,7 +25,7 @@ from unseen.evaluation.metrics.zero_shot import mean_class_top1
 from unseen.methods.multimodal.adaptclipzs import AdaptCLIPZS
 from unseen.nn.layer_statistics import row_reader
 from unseen.nn.prompting import PromptableText, PromptableTowers
-from unseen.nn.unseen_classes import pretend_unseen
+from unseen.validation.rehearsal import pretend_unseen
 
 BUDGET: Mapping[str, Any] = {
     "template": bags.TEMPLATE, "order": "balanced", "each": 4, "epochs": 30, "learning_rate": 2e-3,

@@ -21,7 +21,8 @@ from unseen.data.tagged import cut, pieces
 from unseen.data.tasks.base import objects
 from unseen.evaluation.exam import Exam
 from unseen.evaluation.tasks.spans import with_texts
-from unseen.methods.retrieval.crosslingual_am import Carried, CrossLingualAM
+from unseen.methods.retrieval.crosslingual_am import CrossLingualAM
+from unseen.methods.span_taggers import Carried
 from unseen.nn.word_alignment import IBM1
 
 UNITS: Mapping[str, Any] = {"units": "words"}

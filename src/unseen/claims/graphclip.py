@@ -26,9 +26,9 @@ from unseen.data.domain import Domain
 from unseen.data.graph_summaries import summarize
 from unseen.data.pairs import Pairs
 from unseen.data.rows import unit_rows
+from unseen.data.samplers import hold_out
 from unseen.data.text_graphs import batch_of, common_neighbours, edge_numbers
 from unseen.methods.multimodal.graphclip import GraphCLIP
-from unseen.methods.multimodal.graphclip.method import held_out
 from unseen.methods.multimodal.graphclip.steps import as_nodes
 from unseen.methods.multimodal.ridge_map import RidgeMap
 from unseen.nn.contrastive import supervised_contrast
@@ -271,7 +271,7 @@ def fine_tuned(method: GraphCLIP, support: Domain, rate: float) -> bool:
     bool
         Whether the held-out labels are told better; else the weights are as they were.
     """
-    learn, judge = held_out(support.labels, method.validation, np.random.default_rng(method.random_state))
+    learn, judge = map(np.flatnonzero, hold_out(support.labels, method.validation, method.random_state))
     y = torch.as_tensor(support.labels)
     nodes, asked = (as_nodes(batch_of(support.take(rows)), method.positions) for rows in (learn, judge))
     network, present = method.network_, torch.unique(y[learn])

@@ -25,7 +25,7 @@ from unseen.nn.layer_statistics import row_reader
 from unseen.nn.logistic import fit_logistic
 from unseen.nn.prompt_learners import make_learner
 from unseen.nn.prompting import PromptableTowers
-from unseen.nn.unseen_classes import pretend_unseen
+from unseen.validation.rehearsal import pretend_unseen
 
 SHOTS = 4
 LONG, SHORT = 200, 20

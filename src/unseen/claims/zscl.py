@@ -33,7 +33,7 @@ from unseen.claims.task_streams import (
 from unseen.data.classes import ClassSpace
 from unseen.data.domain import Domain
 from unseen.data.samplers import hold_out
-from unseen.evaluation.drive import Stream
+from unseen.evaluation.drive import Stream, by_accuracy
 from unseen.evaluation.exam import Exam
 from unseen.evaluation.metrics.classification import accuracy
 from unseen.evaluation.metrics.continual import stream_scores
@@ -62,7 +62,7 @@ ARMS: Mapping[str, Mapping[str, Any]] = {
     **{name: VARIANTS[name] for name in ("zero-shot", *OTHERS, "distillation alone", "zscl*")},
     **{name: {"consolidation": CONSOLIDATION, **settings} for name, settings in _OWN.items()},
 }
-GRADED = Stream(lambda truth, found: {"accuracy": accuracy(truth, found)})
+GRADED = Stream(by_accuracy)
 
 
 def streamed(case: str, seed: int) -> Result:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from unseen.data.domain import Domain, Lazy
+from unseen.data.domain import Domain
 from unseen.data.tasks.base import text_array
 from unseen.files import reads
 
@@ -219,28 +219,3 @@ def captioned_clips(clips: Domain, column: str = "caption") -> Pairs:
     texts = Domain(x=said, kind="text", ids=clips.ids, name=f"{clips.name}, {column}")
     others = {key: values for key, values in clips.columns.items() if key != column}
     return Pairs(clips.unlabeled(), texts, ids=clips.ids, columns=others, name=clips.name)
-
-
-def as_domain(pairs: Pairs, y: Any = None, *, task: str = "class") -> Domain:
-    """The pairs as one domain whose samples are (left, right): what is graded as one thing.
-
-    Parameters
-    ----------
-    y : labels of the pairs, optional
-    task : str
-        What they are, such as ``matches``.
-    """
-    left, right = pairs.left.x, pairs.right.x
-    items = range(len(pairs))
-    x = Lazy(items, lambda i: (left[int(i)], right[int(i)]))
-    return Domain(x=x, y=y, kind=pairs.left.kind, task=task, ids=pairs.ids, columns=pairs.columns, name=pairs.name)
-
-
-def as_pairs(domain: Domain) -> Pairs:
-    """Inverse of `as_domain`."""
-
-    def side(which: int, told: str) -> Domain:
-        x = Lazy(range(len(domain)), lambda i: domain.x[int(i)][which])
-        return Domain(x=x, kind=domain.kind, ids=domain.ids, name=f"{domain.name}, {told}")
-
-    return Pairs(side(0, "left"), side(1, "right"), ids=domain.ids, columns=domain.columns, name=domain.name)

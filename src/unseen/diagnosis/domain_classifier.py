@@ -10,6 +10,7 @@ from scipy.linalg import solve
 from scipy.stats import rankdata
 
 from unseen.data.typing import FloatArray, IntArray
+from unseen.validation.rehearsal import folds_of_groups
 
 
 class DomainAUC(NamedTuple):
@@ -51,7 +52,7 @@ def domain_auc(a: FloatArray, b: FloatArray, *, folds: int = 5, penalty: float =
         raise ValueError(f"a and b must have at least {folds} rows, one per fold; got {len(a)} and {len(b)}")
     x = np.concatenate([a, b]).astype(np.float32)
     side = np.repeat([0, 1], [len(a), len(b)])
-    fold = _folds(x, folds, np.random.default_rng(seed))
+    fold = folds_of_groups(np.unique([row.tobytes() for row in x], return_inverse=True)[1], folds, seed)
     z = (x - x.mean(axis=0)) / np.maximum(x.std(axis=0), 1e-6)
     gram = z @ z.T if len(z) < z.shape[1] else z.T @ z
     found = []
@@ -70,13 +71,6 @@ def auc(score: FloatArray, positive: IntArray) -> float:
     ranks = rankdata(score)
     n = int(positive.sum())
     return float((ranks[positive == 1].sum() - n * (n + 1) / 2) / (n * (len(positive) - n)))
-
-
-def _folds(x: FloatArray, folds: int, rng: np.random.Generator) -> IntArray:
-    """A fold for each row, equal for equal rows, of nearly equal sizes."""
-    _, group = np.unique([row.tobytes() for row in x], return_inverse=True)
-    count = int(group.max()) + 1
-    return (rng.permutation(count) % folds)[group]
 
 
 def _score(z: FloatArray, gram: FloatArray, side: IntArray, out: NDArray[np.bool_], penalty: float) -> FloatArray:

@@ -23,6 +23,7 @@ from unseen.files import loads
 from unseen.nn.semantic import ridge
 from unseen.nn.state import load_state, save_state
 from unseen.runtime import current, track
+from unseen.validation.rehearsal import folds_of_groups, told_by_others
 
 TOGETHER = 16
 """Sounds, and texts times four, that go through a network together."""
@@ -208,18 +209,19 @@ class SmallSpace:
             raise ValueError(f"pairs must be at least {FEWEST} sounds with a caption each; got {len(waves)}")
         own_files = [str(i) for i in range(len(waves))] if files is None else [str(file) for file in files]
         fold = folds_of(own_files, [str(one) for one in captions])
+        left_out = [np.flatnonzero(fold == k) for k in range(int(fold.max()) + 1)]
         said = Domain(x=np.array([str(one) for one in captions], dtype=np.str_), kind="text", name="captions")
         y = unit_rows(text.encode(said).x)
         x = np.stack([log_mel_statistics(wave) for wave in track(list(waves), "sounds")])
         shift, scale = x.mean(axis=0), x.std(axis=0) + 1e-3
         z, mean = (x - shift) / scale, y.mean(axis=0)
-        tried = {}
-        for penalty in (10.0, 100.0, 1000.0, 10000.0):
-            found = np.zeros_like(y)
-            for f in range(int(fold.max()) + 1):
-                own = fold != f
-                found[~own] = z[~own] @ _mapped(z[own], y[own] - mean, penalty) + mean
-            tried[penalty] = found
+
+        def told(by: float) -> NDArray[Any]:
+            return mean + told_by_others(
+                len(z), left_out, lambda rest, part: z[part] @ _mapped(z[rest], y[rest] - mean, by)
+            )
+
+        tried = {penalty: told(penalty) for penalty in (10.0, 100.0, 1000.0, 10000.0)}
         best = max(tried, key=lambda penalty: float((unit_rows(tried[penalty]) * y).sum(axis=1).mean()))
         texts, place = np.unique(said.x, return_index=True)
         scores = unit_rows(tried[best]) @ y[place].T
@@ -261,8 +263,7 @@ def folds_of(files: Sequence[str], captions: Sequence[str]) -> IntArray:
     )
     if count < 2:
         raise ValueError("pairs must hold sounds that share no file and no caption; all of these do, one by another")
-    order = np.random.default_rng(0).permutation(count) % min(FOLDS, count)
-    return order[part[a]]
+    return folds_of_groups(part[a], FOLDS)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,31 +1,35 @@
 """A protocol drives, a method never asks: the order in which a method is fitted, asked and graded.
 
-`Once` is the plain case: one fit, one question, one opening of the exam (`unseen rank`, `unseen tag`). `Stream` learns
-one task after another (`unseen continue`). Few labelled samples of a few classes at a time are
-`unseen.evaluation.episodes.Episodes` (`unseen episodes`). `Pairs` asks about pairs of samples, `Rolling` about what is
-to come: for those who grade a method of their own; no command goes through these two. Commands that open one exam for
-all their candidates do so by themselves (`unseen compare`, and those for masks, captions and alignment); `unseen match
-bench` reads each pair once for all matchers, by cameras or planes that are known (`unseen.evaluation.zeb`); what
-`unseen forecast` looks back at is the user's own past, no exam.
+`Once` is the plain case: one fit, one question, one opening of the exam (`unseen rank`, `unseen tag`). `Together` opens
+one exam for several that have learnt before (`unseen align`, `caption`, `segment`, `shrink`). `Stream` learns one task
+after another (`unseen continue`). Few labelled samples of a few classes at a time are
+`unseen.evaluation.episodes.Episodes` (`unseen episodes`); pairs of pictures, each read once for all matchers,
+`unseen.evaluation.zeb.zeb_evaluate` (`unseen match bench`). `unseen compare` opens its exams once for all that its
+report says of the truth. What `unseen forecast` looks back at is the user's own past, no exam.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from unseen.data.pairs import as_pairs
-from unseen.data.tasks.base import objects
 from unseen.evaluation.exam import Exam
+from unseen.evaluation.metrics.classification import accuracy
 from unseen.methods.base import Method
 
 Grade = Callable[[Any, Any], Mapping[str, float]]
 """From the truth and what the method said of it to figures."""
+K = TypeVar("K", bound=Hashable)
+
+
+def by_accuracy(truth: NDArray[Any], prediction: Any) -> dict[str, float]:
+    """The `Grade` of classes: the share of samples that are named right."""
+    return {"accuracy": accuracy(truth, prediction)}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,9 +68,38 @@ class Once:
         started = time.perf_counter()
         method.fit(**given)
         seconds = time.perf_counter() - started
-        ask = self.verb
+        return dataclasses.replace(self.ask(method, exam), seconds=seconds)
+
+    def ask(self, method: Method, exam: Exam) -> Outcome:
+        """The same of a method that has learnt before; the seconds are those of its answer."""
+        started, ask = time.perf_counter(), self.verb
         prediction = getattr(method, ask)(exam.samples) if isinstance(ask, str) else ask(method, exam.samples)
+        seconds = time.perf_counter() - started
         return Outcome(prediction, self.grade(exam.open(), prediction), seconds)
+
+
+@dataclasses.dataclass(frozen=True)
+class Together:
+    """One exam for several: when each has said what it says, the exam is opened once, and each is graded.
+
+    Parameters
+    ----------
+    grade : callable (truth, prediction) -> {metric: value}
+    """
+
+    grade: Grade
+
+    def __call__(self, exam: Exam, said: Mapping[K, Any]) -> dict[K, Mapping[str, float]]:
+        """The figures of each.
+
+        Parameters
+        ----------
+        exam : Exam
+        said : mapping of name to prediction, or to callable (samples) -> prediction
+        """
+        told = {name: one(exam.samples) if callable(one) else one for name, one in said.items()}
+        truth = exam.open()
+        return {name: self.grade(truth, prediction) for name, prediction in told.items()}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -147,81 +180,3 @@ class Stream:
             prediction = ask(exam.samples, **({"classes": exam.classes} if self.named else {}), **more)
             told.append(float(self.grade(exam.open(), prediction)[self.metric]))
         return told
-
-
-@dataclasses.dataclass(frozen=True)
-class Pairs:
-    """One fit, then one question for each pair of samples of the exam: pictures that are matched, for example.
-
-    The exam's samples are pairs, as `unseen.data.pairs.as_domain` makes them of two domains. They are asked about one
-    at a time, so that no pair can tell of another.
-
-    Parameters
-    ----------
-    grade : callable (truth, prediction) -> {metric: value}
-    verb : str
-        What the method is asked; it takes `unseen.data.pairs.Pairs`.
-    """
-
-    grade: Grade
-    verb: str = "match"
-
-    def __call__(self, method: Method, given: Mapping[str, Any], exam: Exam) -> Outcome:
-        """Fit `method` on `given` (as it is, if that is empty), ask it about every pair, open the exam once, grade."""
-        started = time.perf_counter()
-        if given:
-            method.fit(**given)
-        seconds = time.perf_counter() - started
-        asked = as_pairs(exam.samples)
-        ask = getattr(method, self.verb)
-        prediction = objects(ask(asked.take([i]))[0] for i in range(len(asked)))
-        return Outcome(prediction, self.grade(exam.open(), prediction), seconds)
-
-
-@dataclasses.dataclass(frozen=True)
-class Rolling:
-    """What is to come is asked about before it is known, again and again.
-
-    Of series, these are forecasts from many origins, each from what lies before it. Of a stream of batches, each batch
-    is asked about before anything may be learnt from it (prequential evaluation).
-
-    Parameters
-    ----------
-    grade : callable (truth, prediction) -> {metric: value}
-    verb : str
-        What the method is asked.
-    step : str, optional
-        What the method does with a batch after it was asked about it, without its labels: ``adapt``, say. It may return
-        another method, which goes on.
-    """
-
-    grade: Grade
-    verb: str = "predict"
-    step: str | None = None
-
-    def __call__(
-        self,
-        method: Any,
-        exams: Sequence[Exam],
-        words: Sequence[Mapping[str, Any]] | None = None,
-    ) -> list[Outcome]:
-        """Ask about every exam in its order; each is opened after it was asked about, before the next.
-
-        Parameters
-        ----------
-        method : Method
-            Fitted on what lies before the first exam.
-        exams : sequence of Exam
-            Windows or batches, the earliest first.
-        words : sequence of mappings, optional
-            What else the verb is told of each exam, such as what is known ahead.
-        """
-        outcomes = []
-        for exam, more in zip(exams, words or [{}] * len(exams), strict=True):
-            started = time.perf_counter()
-            prediction = getattr(method, self.verb)(exam.samples, **more)
-            if self.step is not None:
-                method = getattr(method, self.step)(target=exam.samples) or method
-            seconds = time.perf_counter() - started
-            outcomes.append(Outcome(prediction, self.grade(exam.open(), prediction), seconds))
-        return outcomes

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, NamedTuple
 
@@ -11,11 +12,13 @@ from numpy.typing import NDArray
 
 from unseen.data.domain import Domain
 from unseen.data.pairs import Pairs
+from unseen.data.tagged import Place, Run
 from unseen.data.tasks.base import objects
 from unseen.methods.base import Method
 from unseen.methods.needs import Given, Need
 from unseen.methods.verbs import gives
 from unseen.nn.protocols import Translator
+from unseen.nn.word_alignment import Aligner, Alignment
 
 
 class Marked(NamedTuple):
@@ -58,6 +61,122 @@ class SpanTagger(Method):
     def predict(self, x: Any) -> NDArray[Any]:
         """The spans of each text, (n,), each an array (spans, 3) of first character, end and class."""
         return rows_of_marks(self.mark(x))
+
+
+@dataclasses.dataclass(frozen=True)
+class Projected:
+    """A span of a translation, and where it is from.
+
+    Attributes
+    ----------
+    start, stop : int
+        Its first token, and the one behind its last.
+    label : str
+    confidence : float
+        In [0, 1]: see `confidence_of`; 1 where the whole sentence is one span.
+    sources : tuple of int
+        Which spans of the source it is made of.
+    unaligned : tuple of int
+        Tokens of these that no link leaves.
+    """
+
+    start: int
+    stop: int
+    label: str
+    confidence: float = 0.0
+    sources: tuple[int, ...] = ()
+    unaligned: tuple[int, ...] = ()
+
+    @property
+    def run(self) -> Run:
+        """The span without where it is from."""
+        return Run(self.start, self.stop, self.label)
+
+
+@dataclasses.dataclass(frozen=True)
+class Projection:
+    """The tags of a translation, its spans, and what happened on the way.
+
+    Attributes
+    ----------
+    tags : tuple of str
+    spans : tuple of Projected
+    counts : Counter
+        ``spans`` of the source; ``lost`` ones, and of these the ``dropped``, none of whose tokens has a link;
+        ``saved``, which have no link either but are there by the rules afterwards; ``filled`` tokens in gaps; ``cut``
+        tokens of groups that were too far apart; ``merged`` and ``deleted`` spans that met another; ``whole`` sentences
+        that are one span and ``corrected`` tokens, by the rules; ``unaligned`` tokens of spans.
+    lost : tuple of int
+        Spans of the source that are not in the translation.
+    """
+
+    tags: tuple[str, ...]
+    spans: tuple[Projected, ...]
+    counts: Counter[str]
+    lost: tuple[int, ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class Carried:
+    """A sentence with its translation and what was projected.
+
+    Attributes
+    ----------
+    at : int
+        Place of the sentence in the source.
+    text, translation : str
+    rows : int array (spans, 3)
+        Spans of the translation, in characters.
+    projection : Projection
+    alignment : Alignment
+    places, targets : tuple of places
+        The tokens of both.
+    """
+
+    at: int
+    text: str
+    translation: str
+    rows: NDArray[np.int64]
+    projection: Projection
+    alignment: Alignment
+    places: tuple[Place, ...]
+    targets: tuple[Place, ...]
+
+    @property
+    def confidence(self) -> float:
+        """Of the least sure span; 1 where there is none, 0 where one was lost."""
+        if self.projection.lost:
+            return 0.0
+        return min((span.confidence for span in self.projection.spans), default=1.0)
+
+
+class SpanProjector(SpanTagger):
+    """What carries spans over to translations, and can show it; `unseen tag project` takes any subclass.
+
+    Where translations come as tokens, a hyperparameter `units`, if it has one, is set to ``"words"``.
+    """
+
+    def carry(
+        self,
+        source: Domain,
+        pairs: Pairs | None = None,
+        translator: Translator | None = None,
+        aligner: Aligner | None = None,
+    ) -> tuple[list[Carried], Counter[str]]:
+        """The sentences of `source` with translations and projected spans, and what was counted; nothing is learnt.
+
+        Parameters
+        ----------
+        source : Domain
+            Texts of the task spans.
+        pairs : Pairs, optional
+            Texts (left) and their translations (right); those that are no sentence of the source help to align.
+        translator : Translator, optional
+            For what has no translation in `pairs`.
+        aligner : Aligner, optional
+            A copy of it learns from all pairs.
+        """
+        raise TypeError(f"{type(self).__name__} carries no spans over")
 
 
 def rows_of_marks(marks: Sequence[Sequence[Marked]]) -> NDArray[Any]:

@@ -1,4 +1,4 @@
-"""What zero-shot methods ask first: a vector per class, the classes in question, their order, pretend-unseen ones."""
+"""What zero-shot methods ask first: a vector per class, the classes in question, their order."""
 
 from __future__ import annotations
 
@@ -90,19 +90,6 @@ def positions(y: Int[np.ndarray, " n"], among: Int[np.ndarray, " c"], n_classes:
     table = np.full(n_classes, -1, dtype=np.int64)
     table[among] = np.arange(len(among))
     return torch.as_tensor(table[y])
-
-
-def pretend_unseen(y: Int[np.ndarray, " n"], folds: int = 5, random_state: int = 0) -> list[Int[np.ndarray, " k"]]:
-    """Classes of `y` to hold out, fold after fold, so that settings are chosen as they are used: on other classes.
-
-    Every fold has two classes at least, so there are fewer folds of few classes, and none of fewer than four.
-    """
-    present = np.unique(y)
-    folds = min(folds, len(present) // 2)
-    if folds < 2:
-        return []
-    shuffled = np.random.default_rng(random_state).permutation(present)
-    return [np.sort(part) for part in np.array_split(shuffled, folds)]
 
 
 def mean_of_classes(y: Int[Tensor, " n"], predicted: Int[Tensor, " n"]) -> float:

@@ -19,9 +19,9 @@ from unseen.validation.ensemble import ensemble_validation
 from unseen.validation.entropy import certainty
 from unseen.validation.importance import density_ratio, embedded_validation
 from unseen.validation.information import information_maximization
+from unseen.validation.rehearsal import leave_out, pretend_unseen, told_apart, told_by_others
 from unseen.validation.reverse import cross_validated, nearest_means, nearest_neighbours, reverse_validation
 from unseen.validation.source import source_validation
-from unseen.validation.support import leave_out
 from unseen.validation.vote import vote
 
 __all__ = [
@@ -46,11 +46,14 @@ __all__ = [
     "middle_of_the_best",
     "nearest_means",
     "nearest_neighbours",
+    "pretend_unseen",
     "pretended",
     "reverse_validation",
     "select",
     "soft_neighbourhood_density",
     "source_validation",
+    "told_apart",
+    "told_by_others",
     "vote",
     "weigh",
     "without_doubt",

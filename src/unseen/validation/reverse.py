@@ -10,6 +10,8 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from unseen.validation.rehearsal import told_by_others
+
 Learner = Callable[[Tensor, Int[np.ndarray, " n"], Tensor], Int[np.ndarray, " k"]]
 """(samples, labels, other samples) -> labels of the others."""
 
@@ -92,13 +94,8 @@ def cross_validated(learner: Learner, x: Float[Tensor, "k d"], y: Int[np.ndarray
     if len(x) != len(y) or len(x) < 2:
         raise ValueError(f"x must have one label per sample, at least two; got {len(x)} and {len(y)}")
     order = np.argsort(y, kind="stable")
-    fold = np.empty(len(y), dtype=int)
-    fold[order] = np.arange(len(y)) % folds
-    right = np.zeros(len(y), dtype=bool)
-    for left_out in (fold == k for k in range(min(folds, len(y)))):
-        kept = torch.as_tensor(~left_out)
-        right[left_out] = np.asarray(learner(x[kept], y[~left_out], x[~kept])) == y[left_out]
-    return float(right.mean())
+    left_out = [np.sort(order[k::folds]) for k in range(min(folds, len(y)))]
+    return float((told_by_others(len(y), left_out, lambda rest, part: learner(x[rest], y[rest], x[part])) == y).mean())
 
 
 def _standardized(x: Float[Tensor, "n d"]) -> Float[Tensor, "n d"]:

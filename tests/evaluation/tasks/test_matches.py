@@ -2,24 +2,15 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Any
-
 import numpy as np
 import pytest
 
 pytest.importorskip("cv2", reason="RANSAC needs OpenCV")
 
-from unseen.data.classes import ClassSpace
-from unseen.data.homographies import apply, corners, correspondences, moved_corners
-from unseen.data.pairs import Pairs, as_domain, as_pairs
+from unseen.data.homographies import apply, correspondences, moved_corners
 from unseen.data.tasks.base import objects
-from unseen.evaluation.drive import Pairs as PairsDrive
-from unseen.evaluation.exam import Exam
 from unseen.evaluation.tasks import grades_of
 from unseen.evaluation.tasks.matches import corner_error, error_auc, homography_of, right
-from unseen.methods.matching.matcher import PairMatcher
-from unseen.methods.matching.needs import scene_pairs, small_matcher
 
 MATRIX = moved_corners(np.random.default_rng(2), 64, 48, 0.15)
 
@@ -97,34 +88,3 @@ def test_unknown_truth_does_not_count_and_lengths_must_agree() -> None:
         grades.grade(objects([None]), objects([_points(3)]), None)
     with pytest.raises(ValueError, match="equal length"):
         grades.each(objects([rows]), objects([]), None)
-
-
-def test_pairs_are_asked_about_one_at_a_time_and_the_exam_is_opened_once(tmp_path: Path) -> None:
-    pairs = scene_pairs(3, 7)
-    exam = Exam(
-        as_domain(pairs, pairs.columns["matches"], task="matches"), ClassSpace(names=("none",)), tmp_path / "exams.json"
-    )
-    asked: list[int] = []
-
-    class Counting(PairMatcher):
-        def match(self, pairs: Pairs) -> Any:
-            asked.append(len(pairs))
-            return super().match(pairs)
-
-    outcome = PairsDrive(lambda truth, found: grades_of("matches").grade(truth, found, None))(
-        Counting(), {"model": small_matcher()}, exam
-    )
-    assert asked == [1, 1, 1]
-    assert exam.openings == 1
-    assert len(outcome.prediction) == 3
-    assert 0 <= outcome.metrics["accuracy@3"] <= 1
-
-
-def test_pairs_as_one_domain_come_back() -> None:
-    pairs = scene_pairs(3, 1)
-    back = as_pairs(as_domain(pairs))
-    for side in ("left", "right"):
-        for one, other in zip(getattr(pairs, side).x, getattr(back, side).x):
-            np.testing.assert_array_equal(one, other)
-    assert back.ids.tolist() == pairs.ids.tolist()
-    assert corners(3, 2).shape == (4, 2)

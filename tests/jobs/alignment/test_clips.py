@@ -3,28 +3,36 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from torch import nn
 from typer.testing import CliRunner
 
 from small_towers import saved_towers
 from unseen.bundle import Bundle
 from unseen.cli import app
+from unseen.data.classes import ClassSpace
 from unseen.data.domain import Domain
 from unseen.data.loaders import load
 from unseen.data.pairs import Pairs
 from unseen.encoders import get
+from unseen.encoders.whole_clips import every_frame
 from unseen.jobs.alignment.clips import align_clips, learnt_nothing, videos_of
 from unseen.jobs.alignment.page import lines
 from unseen.jobs.alignment.reading import read
 from unseen.jobs.alignment.report import ABOUT, PAGE, told_by
 from unseen.jobs.composed_retrieval.clips import once_each
 from unseen.jobs.composed_retrieval.job import find
+from unseen.methods.base import Card
+from unseen.methods.clip_finders import ClipFinder
+from unseen.methods.verbs import gives
 from unseen.methods.video.mug_stan import MugSTAN
+from unseen.nn.build import builder
 from videos import write_video
 
 QUICK: dict[str, Any] = {
@@ -220,3 +228,54 @@ def test_clips_are_attached_to_a_sentence_encoder_too(here: Path) -> None:
     call("predict", "attached", "clips/03.mp4")
     refused = call("find", "clips", "--text", "dark", "--model", "attached", code=1)
     assert "is a saved cwcl" in str(refused.exception)
+
+
+class MeanColours(nn.Module):
+    """The mean colour of each frame."""
+
+    def encode_frames(self, clips: torch.Tensor) -> torch.Tensor:
+        return clips.mean(dim=(3, 4))
+
+
+@builder("mean-colours")
+def mean_colours() -> MeanColours:
+    return MeanColours()
+
+
+class Lightest(ClipFinder):
+    """Another package's method: a clip fits a text by how light it is, or how dark if the text says so."""
+
+    card = Card(
+        slug="lightest", title="Lightest", venue="", summary="Compare light.", unseen={"data"}, modalities={"clip"},
+    )  # fmt: skip
+
+    frames: int = 3
+
+    def fit(self, *, target: Domain) -> Lightest:
+        self.network_ = mean_colours()
+        return self
+
+    @property
+    def asked_frames(self) -> int:
+        return self.frames
+
+    def compare(self, texts: Sequence[str], frames: torch.Tensor) -> torch.Tensor:
+        return torch.stack([frames.mean(dim=(1, 2)) * (-1 if "dark" in text else 1) for text in texts], dim=1)
+
+    @gives("scores", reads="clips")
+    def decision_function(self, x: Any) -> torch.Tensor:
+        return torch.zeros(len(x), 2)
+
+
+def test_a_method_of_another_package_finds_clips_by_its_card(here: Path, install: Callable[..., None]) -> None:
+    install("methods", lightest=Lightest)
+    clips = load("clips", frames=3)
+    shown = every_frame(get(encoder(here), precision="fp32"), 3)
+    method = Lightest().fit(target=clips)
+    Bundle(method=method, classes=ClassSpace(names=("a", "b")), encoder=shown, whole=True).save(here / "light")
+    found, about = find("clips", text="a light thing", model=here / "light", top=12)
+    again, _ = find("clips", text="a dark thing", model=here / "light", top=12)
+    assert (about["what"], len(found), about["notes"]) == ("clips", 12, [])
+    assert {one.id: one.score for one in found} == pytest.approx({one.id: -one.score for one in again})
+    light = [np.asarray(clip, dtype=float).mean() for clip in clips.x]
+    assert found[0].id == str(clips.ids[int(np.argmax(light))])  # type: ignore[index]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -17,11 +18,14 @@ from sklearn.datasets import load_sample_image
 
 from unseen.cli import app
 from unseen.data.domain import Domain, Lazy
-from unseen.data.homographies import moved_corners, warped
+from unseen.data.homographies import apply, grid, moved_corners, warped
 from unseen.data.simulate.flights import Way, flight
 from unseen.evaluation.zeb import DEGREES, PIXELS, Cameras, KnownPair, Plane
 from unseen.jobs.matching import bench
 from unseen.jobs.matching.page import bench_page
+from unseen.methods.base import Card
+from unseen.methods.matching.matcher import PairMatcher
+from unseen.nn.protocols import Matches
 
 PHOTOGRAPH = np.ascontiguousarray(load_sample_image("china.jpg")[:400:2, :512:2])
 MATRIX = moved_corners(np.random.default_rng(1), 256, 200, 0.1)
@@ -146,7 +150,33 @@ def test_what_cannot_be_graded_is_named_before_any_work(folder: Path, tmp_path: 
     flat = bench.known_pairs(folder / "flat.csv")
     with pytest.raises(ValueError, match="sift is named twice"):
         bench.bench(["sift", "sift"], flat)
+    with pytest.raises(ValueError, match=r"matcher must be auto.*got 'gim:sift'"):
+        bench.bench(["gim:sift"], flat)  # it learns from videos
     with pytest.raises(ValueError, match="must name at least one"):
         bench.bench([], flat)
     with pytest.raises(ValueError, match="matcher must be auto"):
         bench.bench(["loftr"], flat)
+
+
+class Corners(PairMatcher):
+    """Another package's method, which knows the truth."""
+
+    card = Card(
+        slug="corners", title="Corners", venue="", summary="Knows.", unseen={"modalities"}, modalities={"image"},
+        protocols={"matching"}, task="matches",
+    )  # fmt: skip
+
+    def matches_of(self, first: np.ndarray, second: np.ndarray) -> Matches:
+        points = grid(256, 200, 16)
+        return Matches(np.column_stack([points, apply(MATRIX, points)]), np.ones(len(points)))
+
+
+def test_a_method_of_another_package_is_graded_by_its_card(folder: Path, install: Callable[..., None]) -> None:
+    install("methods", corners=Corners)
+    given = ["match", "bench", str(folder / "flat.csv"), "--with", "sift,corners:sift", "--json"]
+    done = typer.testing.CliRunner().invoke(app, given)
+    assert done.exit_code == 0, done.output
+    told = {one["matcher"]: one for one in json.loads(done.stdout)["matchers"]}
+    assert set(told) == {"sift", "corners:sift"}
+    assert told["corners:sift"]["mean"] > 0.99
+    assert told["corners:sift"]["mean_rank"] == 1

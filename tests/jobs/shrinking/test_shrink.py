@@ -20,6 +20,7 @@ from unseen.data.domain import Domain
 from unseen.data.pairs import Pairs
 from unseen.encoders.prunable import prunable_towers
 from unseen.encoders.towers import save_towers
+from unseen.evaluation.exam import ledger_file
 from unseen.jobs.shrinking.job import ABOUT, PAGE, _parted, shrink
 from unseen.jobs.shrinking.page import facts
 from unseen.methods.tower_shrinkers import towers_of_a_moment
@@ -137,8 +138,9 @@ def test_an_open_clip_model_from_a_file_is_made_small(tmp_path: Path, monkeypatc
 
 
 def test_labelled_pictures_give_zero_shot_accuracy_and_rows_without_a_text_are_counted(
-    model: str, tmp_path: Path
+    model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv("UNSEEN_DATA", str(tmp_path / "user"))
     for i, (name, colour) in enumerate(COLOURS.items()):
         (tmp_path / "classes" / name).mkdir(parents=True)
         for k in range(2):
@@ -148,6 +150,7 @@ def test_labelled_pictures_give_zero_shot_accuracy_and_rows_without_a_text_are_c
     assert about["pairs"]["left out"] == 4
     assert {"teacher", "student"} <= set(about)
     assert 0 <= about["student"]["accuracy"] <= 1
+    assert list(json.loads(ledger_file().read_text()).values()) == [1]  # opened once, for both
 
 
 @pytest.mark.parametrize(

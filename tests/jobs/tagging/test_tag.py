@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,14 +18,27 @@ from typer.testing import CliRunner
 from unseen.console import app
 from unseen.data.domain import Domain
 from unseen.data.loaders.marked import read_marked
+from unseen.data.tagged import pieces
+from unseen.evaluation.exam import ledger_file
 from unseen.jobs.tagging import job
 from unseen.jobs.tagging.page import corpus_lines, trained_lines, unaligned
 from unseen.jobs.tagging.saved import SAVED
 from unseen.jobs.tagging.tagger import Sentence, Tagger
 from unseen.methods.base import Card
-from unseen.methods.lookup import find_by
-from unseen.methods.span_taggers import Backwards, Marked, MarkedSentences, SpanTagger, names_of
+from unseen.methods.span_taggers import (
+    Backwards,
+    Carried,
+    Marked,
+    MarkedSentences,
+    Projected,
+    Projection,
+    SpanProjector,
+    SpanTagger,
+    names_of,
+    translations,
+)
 from unseen.nn.taggers import hashed_letters
+from unseen.nn.word_alignment import Alignment
 
 pytest.importorskip("pycrfsuite", reason='no python-crfsuite; pip install "unseen[tagging]"')
 
@@ -207,25 +222,65 @@ class Nothing(SpanTagger):
         return [[Marked(0, 1, 0, 1.0)] for _ in x]
 
 
-def test_a_method_of_another_package_enters_by_its_card(
-    place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+class Whole(SpanProjector):
+    """Another package's baseline: a translation is one span as a whole, of the class of the first span."""
+
+    card = Card(
+        slug="whole", title="t", venue="v", modalities={"text"}, task="spans", needs=(MarkedSentences(),), baseline=True
+    )
+
+    def fit(self, *, source: Domain) -> Whole:
+        self.names_, self.counts_ = names_of(source), {}
+        return self
+
+    def mark(self, x: Any) -> list[list[Marked]]:
+        return [[Marked(0, len(text), 0, 1.0)] for text in x]
+
+    def carry(self, source: Domain, pairs: Any = None, translator: Any = None, aligner: Any = None) -> Any:
+        made, names = [], names_of(source)
+        for i, (text, said) in enumerate(zip(source.x.tolist(), translations(source, pairs, translator))):
+            assert said is not None
+            there, targets = tuple(pieces(text)), tuple(pieces(said))
+            labels = source.labels[i][:1, 2].tolist()
+            spans = tuple(Projected(0, len(targets), names[label], 0.5, sources=(0,)) for label in labels)
+            found = Projection(("O",) * len(targets), spans, Counter(spans=len(spans)), ())
+            rows = np.array([[0, len(said), label] for label in labels]).astype(np.int64).reshape(-1, 3)
+            made.append(Carried(i, text, said, rows, found, Alignment({}), there, targets))
+        return made, Counter(sentences=len(made))
+
+
+def test_a_method_of_another_package_projects_by_its_card(
+    place: Path, tmp_path: Path, install: Callable[..., None]
 ) -> None:
-    kept, slugs = job.registry.get, job.registry.slugs()
-    monkeypatch.setattr(job.registry, "get", lambda slug: Nothing if slug == "nothing" else kept(slug))
-    monkeypatch.setattr(job.registry, "slugs", lambda: (*slugs, "nothing"))
-    find_by(job.registry.get)
-    try:
-        found = job.train(place / "train.conll", test=place / "test.conll", method="nothing", settings={})
-        assert set(found.figures) == {"tagger", "crfsuite", "simple"}
-        assert Tagger.load(found.tagger.save(tmp_path / "m")).mark(["ab"]) == [[Marked(0, 1, 0, 1.0)]]
-        for argument, by in (
-            ("translations", job.Translated(place / "train.es.txt")), ("aligner", job.Translated(aligner="eflomal")),
-            ("translator", job.Translated(translator="apertium:eng-spa")),
-        ):  # fmt: skip
-            with pytest.raises(ValueError, match=f"{argument}: nothing reads none; leave out"):
-                job.train(place / "train.conll", by, method="nothing")
-    finally:
-        find_by(kept)
+    with pytest.raises(ValueError, match="method must be one of crosslingual-am; got 'whole-or-named'"):
+        job.project(place / "train.conll", job.Translated(place / "train.es.txt"), method="whole-or-named")
+    install("methods", whole=Whole, nothing=Nothing)
+    assert job.projectors() == ("crosslingual-am", "whole")
+    given = ["project", place / "train.conll", "--translations", place / "train.es.txt", "--method", "whole"]
+    given += ["--out", tmp_path / "es.conll", "--page", tmp_path / "es.html", "--table", tmp_path / "es.csv", "--json"]
+    done = called(*given)
+    assert done.exit_code == 0, done.output
+    assert json.loads(done.stdout)["method"] == "whole"
+    back = read_marked(tmp_path / "es.conll").domain
+    assert all(rows[:, :2].tolist() in ([], [[0, len(text)]]) for text, rows in zip(back.x.tolist(), back.labels))
+    told = job.train(place / "train.conll", test=place / "test.conll", method="nothing")
+    assert set(told.figures) == {"tagger", "crfsuite", "simple", "whole"}
+    assert any("whole" in line for line in trained_lines(told))
+
+
+def test_a_method_of_another_package_enters_by_its_card(
+    place: Path, tmp_path: Path, install: Callable[..., None]
+) -> None:
+    install("methods", nothing=Nothing)
+    found = job.train(place / "train.conll", test=place / "test.conll", method="nothing", settings={})
+    assert set(found.figures) == {"tagger", "crfsuite", "simple"}
+    assert Tagger.load(found.tagger.save(tmp_path / "m")).mark(["ab"]) == [[Marked(0, 1, 0, 1.0)]]
+    for argument, by in (
+        ("translations", job.Translated(place / "train.es.txt")), ("aligner", job.Translated(aligner="eflomal")),
+        ("translator", job.Translated(translator="apertium:eng-spa")),
+    ):  # fmt: skip
+        with pytest.raises(ValueError, match=f"{argument}: nothing reads none; leave out"):
+            job.train(place / "train.conll", by, method="nothing")
 
 
 def test_a_method_that_marks_no_spans_and_what_it_does_not_read_are_named(place: Path) -> None:
@@ -286,7 +341,10 @@ def test_help_says_beside_what_a_tagger_is_graded() -> None:
     assert "graded beside a plain CRF" not in told
 
 
-def test_texts_with_spans_of_their_own_grade_a_tagger_and_mistakes_are_dashed(place: Path, tmp_path: Path) -> None:
+def test_texts_with_spans_of_their_own_grade_a_tagger_and_mistakes_are_dashed(
+    place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("UNSEEN_DATA", str(tmp_path / "user"))
     tagger = job.train(place / "train.conll", settings={"iterations": 20, "least_count": 1}).tagger
     tagger.save(tmp_path / "m")
     found = called(
@@ -305,6 +363,7 @@ def test_texts_with_spans_of_their_own_grade_a_tagger_and_mistakes_are_dashed(pl
         assert metric in found.output
         assert f"<th>{metric}</th>" in page
     assert "A dashed line" in (tmp_path / "p.html").read_text()
+    assert list(json.loads(ledger_file().read_text()).values()) == [1]
     assert read_marked(tmp_path / "p.conll").counts["spans"] > 0
     back = Tagger.load(tmp_path / "m")
     assert back.mark(["the dose falls because the risk rises ."]) == tagger.mark(

@@ -17,7 +17,7 @@ from unseen.data.graph_summaries import prompts_for, read_summaries, summarize, 
 from unseen.data.pairs import Pairs
 from unseen.data.text_graphs import TextAttributedGraph, batch_of, random_walks
 from unseen.methods.multimodal.graphclip import GraphCLIP
-from unseen.methods.multimodal.graphclip.method import _Pretraining, held_out
+from unseen.methods.multimodal.graphclip.method import _Pretraining
 from unseen.methods.multimodal.graphclip.steps import (
     SubgraphPairs,
     alignment,
@@ -264,14 +264,6 @@ def test_without_a_gain_on_held_out_labels_no_prompt_is_taken(fitted: GraphCLIP)
     method = fitted.adapt(classes=classes(), support=wrong)
     before, best = method.prompt_scores_
     assert len(method.prompt_) == (1 if best > before else 0)
-
-
-def test_labels_are_held_out_class_by_class_and_a_lone_one_is_learnt_from() -> None:
-    y = np.array([0, 0, 0, 0, 0, 1, 1, 2])
-    learn, judge = held_out(y, 0.2, np.random.default_rng(0))
-    assert sorted(np.concatenate([learn, judge]).tolist()) == list(range(8))
-    assert np.bincount(y[judge], minlength=3).tolist() == [1, 1, 0]
-    assert len(held_out(y, 0.0, np.random.default_rng(0))[1]) == 0
 
 
 # -- summaries ---------------------------------------------------------------------------------------------

@@ -28,10 +28,9 @@ from unseen.encoders.frames import FramesEncoder
 from unseen.encoders.two_tower import class_texts, mean_of
 from unseen.encoders.whole_clips import every_frame, network_of_frames, whole_clips
 from unseen.evaluation.exam import Exam
-from unseen.evaluation.metrics.classification import accuracy
 from unseen.evaluation.metrics.retrieval import both_ways, both_ways_by_chance
 from unseen.jobs.alignment.reading import VIDEO, exam_of, held_out_by, legible, read
-from unseen.jobs.alignment.report import WRITTEN, Report, known_among, same, training_folder, variant, written
+from unseen.jobs.alignment.report import WRITTEN, Report, examine, known_among, same, training_folder, variant, written
 from unseen.methods.multimodal.ridge_map import RidgeMap
 from unseen.methods.video.mug_stan import MugSTAN
 from unseen.methods.video.mug_stan.network import mug_stan_network
@@ -287,15 +286,13 @@ def _best_matches(method: MugSTAN, towers: Any, clips: Domain, texts: Sequence[s
 
 def _examined(arms: Mapping[str, MugSTAN], report: Report, truth: Exam, shown: Any, space: ClassSpace) -> None:
     """Zero-shot accuracy on labelled clips, with the templates and by the name alone."""
-    labels, clips = truth.open(), whole_clips(truth.samples, shown)
+    clips = whole_clips(truth.samples, shown)
+    said: dict[tuple[str, str], Any] = {}
     for name, arm in arms.items():
-        alone = arm.adapt(classes=space, prompts=("{}",))
-        found = {"ensemble": arm.predict(clips), "name": alone.predict(clips)}
-        report.accuracy[name] = {key: accuracy(labels, value) for key, value in found.items()}
-    seen, told = shown.encode(truth.samples, precision="fp32").x, {}
+        said[name, "ensemble"] = arm.predict(clips)
+        said[name, "name"] = arm.adapt(classes=space, prompts=("{}",)).predict(clips)
+    seen = shown.encode(truth.samples, precision="fp32").x
     for key, prompts in (("ensemble", report.prompts), ("name", ("{}",))):
         vectors = mean_of([shown.encode_text(texts) for texts in class_texts(space.bare(), prompts)])
-        told[key] = accuracy(labels, (unit_rows(seen) @ vectors.T).argmax(axis=1))
-    report.accuracy[UNTOUCHED] = told
-    report.examined = len(labels)
-    report.accuracy["chance"] = {"ensemble": 1 / len(space), "name": 1 / len(space)}
+        said[UNTOUCHED, key] = (unit_rows(seen) @ vectors.T).argmax(axis=1)
+    examine(report, truth, space, said)

@@ -20,11 +20,11 @@ from unseen.data.pairs import Pairs
 from unseen.encoders import get
 from unseen.encoders.defaults import DEFAULT_ENCODER
 from unseen.encoders.trainable import fresh_towers
-from unseen.evaluation.metrics.classification import accuracy
+from unseen.evaluation.exam import Exam
 from unseen.evaluation.metrics.retrieval import both_ways, both_ways_by_chance
+from unseen.jobs.alignment.reading import exam_of, legible, read
 from unseen.jobs.alignment.reading import held_out as chosen_by_content
-from unseen.jobs.alignment.reading import legible, read
-from unseen.jobs.alignment.report import WRITTEN, Report, known_among, same, training_folder, variant, written
+from unseen.jobs.alignment.report import WRITTEN, Report, examine, known_among, same, training_folder, variant, written
 from unseen.methods.multimodal.prefix_conditioning import PrefixConditioning
 from unseen.methods.multimodal.prefix_conditioning.inputs import given_templates
 from unseen.nn import parallel
@@ -103,9 +103,11 @@ def unify(
             paths = [pairs] if isinstance(pairs, (str, os.PathLike)) else list(pairs)
             taken = read(paths, left=left, right=right)
         given = _pictures_left(taken.pairs if taken else pairs)  # type: ignore[arg-type]
-        labelled = _labelled(classification, given.left.kind, "classification")
-        truth = None if exam is None else _labelled(exam, given.left.kind, "exam")
-        space = _asked(space, labelled, truth)
+        labelled = _labelled(classification, given.left.kind)
+        truth = None if exam is None else exam_of(exam, given.left.kind, space, "the pairs")
+        asked = None if truth is None else truth.samples
+        space = space or (labelled if truth is None else truth).classes
+        assert space is not None
         name = encoder or DEFAULT_ENCODER.get(given.left.kind)
         if name is None:
             raise ValueError(f"encoder: pairs must hold pictures and captions; they hold {given.left.kind}")
@@ -123,12 +125,12 @@ def unify(
             variant=variant(preset, settings),
         )  # fmt: skip
         if truth is not None:
-            report.known = known_among(truth, given.left.take(np.flatnonzero(~chosen)), labelled)
+            report.known = known_among(truth.samples, given.left.take(np.flatnonzero(~chosen)), labelled)
         for line in [f"{report.begins()}; {len(labelled):,} labels of {len(labelled.classes or ())} classes", *unspelt]:
             tell(line)
         features = {
             key: reading.encode(domain, precision="fp32")
-            for key, domain in (("pairs", given.left), ("labels", labelled), ("exam", truth)) if domain is not None
+            for key, domain in (("pairs", given.left), ("labels", labelled), ("exam", asked)) if domain is not None
         }  # fmt: skip
         seen = given.replace(left=features["pairs"])
         learn, ask = seen.take(np.flatnonzero(~chosen)), seen.take(np.flatnonzero(chosen))
@@ -155,33 +157,32 @@ def unify(
 
 def _measure(
     arms: Mapping[str, PrefixConditioning], report: Report, ask: Pairs, raw: Pairs, space: ClassSpace,
-    truth: Domain | None, seen: Domain | None,
+    truth: Exam | None, seen: Domain | None,
 ) -> None:  # fmt: skip
     """Recall of held-out captions, which are read as captions, and the zero-shot accuracy in each mode."""
     few = slice(0, ASKED)
     texts = [str(text) for text in ask.right.x[few]]
     relevant = same(raw)(np.arange(len(ask))[few])
     report.chance = both_ways_by_chance(relevant)
+    said: dict[tuple[str, str], Any] = {}
     for name, arm in arms.items():
         with torch.no_grad():
             z = arm.encode_pictures(torch.as_tensor(ask.left.x[few]))
         report.recall[name] = both_ways((z @ arm.encode_text(texts).T).numpy(), relevant)
         report.monitors[f"mode_cosine, {name}"] = arm.mode_cosine_
-        if truth is None or seen is None:
+        if seen is None:
             continue
         alone = arm.adapt(classes=space, prompts=("{}",))
         rows: dict[str, str] = {name: arm.mode}
         if name == "aligned" and arm.condition != "none":
             rows |= {row: mode for mode, row in MODES.items() if mode != arm.mode}
-        labels = np.array([space.names.index(truth.classes.names[y]) for y in truth.labels])  # type: ignore[union-attr]
         for row, mode in rows.items():
-            found = {"ensemble": arm.predict(seen, source=mode), "name": alone.predict(seen, source=mode)}
-            report.accuracy[row] = {key: accuracy(labels, value) for key, value in found.items()}
+            said[row, "ensemble"] = arm.predict(seen, source=mode)
+            said[row, "name"] = alone.predict(seen, source=mode)
             if row != name:
                 report.recall[row] = {}
-    if truth is not None and report.accuracy:
-        report.examined = len(truth)
-        report.accuracy["chance"] = {"ensemble": 1 / len(space), "name": 1 / len(space)}
+    if truth is not None:
+        examine(report, truth, space, said)
     first = arms["aligned"]
     report.history = {key: values.tolist() for key, values in first.history_.items()}
 
@@ -193,20 +194,10 @@ def _pictures_left(pairs: Pairs) -> Pairs:
     return pairs if kinds["right"] == "text" else pairs.swap()
 
 
-def _labelled(data: str | os.PathLike[str] | Domain, kind: str, argument: str) -> Domain:
+def _labelled(data: str | os.PathLike[str] | Domain, kind: str) -> Domain:
     domain = samples_of(data)
     if domain.kind != kind:
-        raise ValueError(f"{argument} must hold {kind}, as the pairs; {domain.name!r} holds {domain.kind}")
+        raise ValueError(f"classification must hold {kind}, as the pairs; {domain.name!r} holds {domain.kind}")
     if domain.y is None or domain.classes is None or not domain.labeled.any():
-        raise ValueError(f"{argument} must be labelled; {domain.name!r} is not: name a folder of class folders")
+        raise ValueError(f"classification must be labelled; {domain.name!r} is not: name a folder of class folders")
     return domain.take(domain.labeled)
-
-
-def _asked(space: ClassSpace | None, labelled: Domain, truth: Domain | None) -> ClassSpace:
-    """What is predicted: the classes that were named, or those of the exam, or of the labelled set."""
-    asked = space or (truth.classes if truth is not None else labelled.classes)
-    assert asked is not None
-    missing = [] if truth is None or truth.classes is None else [n for n in truth.classes.names if n not in asked.names]
-    if missing:
-        raise ValueError(f"exam has the class {missing[0]!r}, which is not among classes")
-    return asked

@@ -23,7 +23,6 @@ from unseen.encoders.defaults import DEFAULT_ENCODER
 from unseen.encoders.two_tower import class_texts, mean_of
 from unseen.encoders.unread import unread
 from unseen.evaluation.exam import Exam
-from unseen.evaluation.metrics.classification import accuracy
 from unseen.evaluation.metrics.retrieval import both_ways, both_ways_by_chance, structure_correlation
 from unseen.files import recovered
 from unseen.jobs.alignment.reading import both_legible, exam_of, language_of, read
@@ -33,6 +32,7 @@ from unseen.jobs.alignment.report import (
     Report,
     Side,
     drawing_of,
+    examine,
     known_among,
     otherwise,
     same,
@@ -394,20 +394,18 @@ def _adapted(
     assert side is not None
     tower = work.towers[side]
     assert tower is not None
-    labels = None if truth is None else truth.open()
+    said: dict[tuple[str, str], Any] = {}
     report.notes += [f"{line}." for line in unread(tower, class_texts(space, None)[0]).lines("classes")]
     for name, arm in list(arms.items()):
         role = "frozen" if side == arm.frozen else "trained"
         alone = _named(arm, space, ("{}",), tower, role)
         named = _named(arm, space, work.prompts, tower, role)
         arms[name] = arm = arm.adapt(classes=named)
-        if labels is not None:
-            assert truth is not None
-            found = {"ensemble": arm.predict(truth.samples, named), "name": arm.predict(truth.samples, alone)}
-            report.accuracy[name] = {key: accuracy(labels, value) for key, value in found.items()}
-    if labels is not None:
-        report.examined = len(labels)
-        report.accuracy["chance"] = {"ensemble": 1 / len(space), "name": 1 / len(space)}
+        if truth is not None:
+            said[name, "ensemble"] = arm.predict(truth.samples, named)
+            said[name, "name"] = arm.predict(truth.samples, alone)
+    if truth is not None:
+        examine(report, truth, space, said)
     return space.replace(embeddings=None)
 
 

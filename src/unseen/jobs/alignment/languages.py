@@ -26,10 +26,9 @@ from unseen.encoders import Encoder, TwoTowerEncoder, get
 from unseen.encoders.defaults import DEFAULT_ENCODER
 from unseen.encoders.trainable import multilingual_towers, tower_heads, whole_towers
 from unseen.evaluation.exam import Exam
-from unseen.evaluation.metrics.classification import accuracy
 from unseen.evaluation.metrics.retrieval import both_ways_by_chance, by_language
 from unseen.jobs.alignment.reading import exam_of, held_out_by, language_of, legible, read
-from unseen.jobs.alignment.report import WRITTEN, Report, known_among, training_folder, variant, written
+from unseen.jobs.alignment.report import WRITTEN, Report, examine, known_among, training_folder, variant, written
 from unseen.methods.multimodal.rs_m_clip import RSMCLIP
 from unseen.methods.multimodal.rs_m_clip.asking import TEMPLATE, given_sentences
 from unseen.methods.multimodal.rs_m_clip.sampler import GROUP, pictures_of
@@ -445,15 +444,14 @@ def _examined(
     """Zero-shot accuracy: the ensemble of languages of every arm, each language of what is saved, and names alone."""
     method = arms["aligned"]
     asked = Bundle(method=method, classes=space, encoder=reading, whole=crops)
-    samples, labels = asked.features(truth.samples), truth.open()
+    samples = asked.features(truth.samples)
+    said: dict[tuple[str, str], Any] = {}
     for name, arm in arms.items():
-        alone = arm.adapt(classes=space, prompts=("{}",))
-        found = {"ensemble": arm.predict(samples), "name": alone.predict(samples)}
-        report.accuracy[name] = {key: accuracy(labels, value) for key, value in found.items()}
-    for code in method.spoken_:
-        report.spoken[code] = accuracy(labels, method.predict(samples, language=code))
-    report.examined = len(labels)
-    report.accuracy["chance"] = {"ensemble": 1 / len(space), "name": 1 / len(space)}
+        said[name, "ensemble"] = arm.predict(samples)
+        said[name, "name"] = arm.adapt(classes=space, prompts=("{}",)).predict(samples)
+    said |= {("spoken", code): method.predict(samples, language=code) for code in method.spoken_}
+    examine(report, truth, space, said)
+    report.spoken = report.accuracy.pop("spoken")
 
 
 def _sentences(

@@ -14,8 +14,11 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from unseen.data.classes import ClassSpace
 from unseen.data.domain import Domain
 from unseen.data.pairs import Pairs
+from unseen.evaluation.drive import Together, by_accuracy
+from unseen.evaluation.exam import Exam
 from unseen.files import check_kinds, read_json, read_plain, sentence
 
 ABOUT, PAGE = "align.json", "align.html"
@@ -134,6 +137,14 @@ class Report:
 def variant(preset: str | None, settings: Mapping[str, Any] | None) -> str:
     """The preset of a method and what was set otherwise, in a line."""
     return ", ".join([preset or "default", *(f"{name}={value}" for name, value in (settings or {}).items())])
+
+
+def examine(report: Report, truth: Exam, space: ClassSpace, said: Mapping[tuple[str, str], Any]) -> None:
+    """Note how often each arm names the samples of the exam right, by arm and by what it is told of classes."""
+    for (arm, told), figures in Together(by_accuracy)(truth, said).items():
+        report.accuracy.setdefault(arm, {})[told] = figures["accuracy"]
+    report.examined = len(truth)
+    report.accuracy["chance"] = {"ensemble": 1 / len(space), "name": 1 / len(space)}
 
 
 def known_among(exam: Domain, *learnt: Domain) -> int:

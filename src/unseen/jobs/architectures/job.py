@@ -21,6 +21,7 @@ from unseen.data.domain import Domain
 from unseen.data.loaders.nas_benchmarks import read_architectures
 from unseen.data.sources import architectures as shipped
 from unseen.data.sources import digit_styles
+from unseen.data.typing import IntArray
 from unseen.methods.architecture_rankers import ArchitectureRanker
 from unseen.methods.base import clone
 from unseen.methods.listing import kind_of, of_kind
@@ -31,6 +32,7 @@ from unseen.nn.search_spaces.search import search
 from unseen.nn.search_spaces.table import as_table, train_all
 from unseen.nn.search_spaces.training import Recipe
 from unseen.runtime import track
+from unseen.validation.rehearsal import parts, told_by_others
 
 FOLDS = 4
 RECIPES: Mapping[str, Recipe] = {"cells": Recipe(epochs=4), "vits": Recipe(epochs=8)}
@@ -136,12 +138,14 @@ def _agreement(scores: NDArray[Any], values: NDArray[Any]) -> tuple[float, float
 
 def _cross_validated(method: ArchitectureRanker, source: Domain, seed: int) -> dict[str, float]:
     """Tau and rho on each of four parts, learned from the others."""
-    order, found = np.random.default_rng(seed).permutation(len(source)), []
-    for part in track(np.array_split(order, FOLDS), "checking"):
-        rest = np.setdiff1d(order, part)
-        fold: Any = clone(method).fit(source=source.take(rest))
-        found.append(_agreement(fold.predict(source.x[part]), source.labels[part]))
-    taus, rhos = zip(*found)
+    left_out = parts(len(source), FOLDS, seed)
+
+    def told(rest: IntArray, part: IntArray) -> NDArray[Any]:
+        fitted: Any = clone(method).fit(source=source.take(rest))
+        return fitted.predict(source.x[part])
+
+    scores = told_by_others(len(source), track(left_out, "checking"), told)
+    taus, rhos = zip(*(_agreement(scores[part], source.labels[part]) for part in left_out))
     return {
         "tau": float(np.mean(taus)),
         "tau deviation": float(np.std(taus)),

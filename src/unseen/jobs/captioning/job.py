@@ -16,6 +16,7 @@ from unseen.data.sounds import LONGEST, SOUND_SUFFIXES, find_sounds, read_sounds
 from unseen.data.sources import SourceUnavailable
 from unseen.encoders.sound import RATE, ClapSpace, SmallSpace, clap
 from unseen.encoders.unread import unread
+from unseen.evaluation.drive import Together
 from unseen.evaluation.exam import Exam
 from unseen.evaluation.tasks import grades_of
 from unseen.files import read_plain, reads
@@ -201,8 +202,7 @@ def caption(
             del said["keywords"]
         ids = np.array([one.name for one in heard])
         exam = Exam(Domain(x=ids, y=told, kind="text", task="text", ids=ids, name="sounds"))
-        opened = exam.open()
-        figures = {name: grades_of("text").grade(opened, texts) for name, texts in said.items()}
+        figures = Together(grades_of("text").grade)(exam, said)
         if (told != "").sum() == 1:  # of one sound it is 0, whatever is said
             figures = {name: {key: v for key, v in own.items() if key != "CIDEr"} for name, own in figures.items()}
     return Captioned(heard, (*lost, *skipped), figures, int((told != "").sum()), captioner)

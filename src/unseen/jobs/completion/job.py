@@ -23,8 +23,8 @@ from unseen.methods.listing import with_foreign
 from unseen.methods.tails import TailRanker
 from unseen.methods.zero_shot.ontozsl import RelationOntoZSL
 from unseen.nn.train import DivergedError
-from unseen.nn.unseen_classes import pretend_unseen
 from unseen.runtime import track
+from unseen.validation.rehearsal import pretend_unseen
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -1,4 +1,4 @@
-"""Clips by a text: `unseen find` with a model that `unseen align --method mug-stan` saved."""
+"""Clips by a text: `unseen find` with a model that compares both, as `unseen align --method mug-stan` saves one."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from unseen.data.domain import Domain, Lazy
 from unseen.data.loaders import samples_of
 from unseen.encoders.base import Encoder
 from unseen.encoders.unread import unread
+from unseen.methods.clip_finders import ClipFinder
 
 AT_ONCE = 16
 """Clips whose frames are read together."""
@@ -43,12 +44,12 @@ class FrameVectors(nn.Module):
 
 
 class ClipEncoder(Encoder):
-    """The clips of a collection as a fitted Mug-STAN compares them with words: what is kept of each."""
+    """The clips of a collection as a fitted method compares them with texts: what is kept of each."""
 
-    def __init__(self, network: Any, reading: Encoder) -> None:
+    def __init__(self, method: ClipFinder, reading: Encoder) -> None:
         super().__init__(
-            name="mug-stan", module=FrameVectors(network), preprocess=reading.preprocess, batch_size=AT_ONCE,
-            precision="fp32", local=True,
+            name=method.card.slug, module=FrameVectors(method.network_), preprocess=reading.preprocess,
+            batch_size=AT_ONCE, precision="fp32", local=True,
         )  # fmt: skip
 
     def example(self, rows: int | None = None) -> Tensor:
@@ -68,32 +69,29 @@ def scored_by_text(
     collection : path or Domain
         Clips, as `unseen.load` reads them: a folder of videos, a table of parts.
     model : path
-        What `unseen align --method mug-stan` wrote.
+        A saved method that compares clips with texts, such as `unseen align --method mug-stan` wrote.
 
     Raises
     ------
     ValueError
         If the model is another one, or the collection holds no clips.
     """
-    from unseen.methods.video.mug_stan import MugSTAN  # pictures need none of what it imports
-
     bundle = Bundle.load(model, trust=trust)
     method, reading = bundle.method, bundle.encoder
-    if not isinstance(method, MugSTAN) or reading is None:
+    if not isinstance(method, ClipFinder) or reading is None:
         raise ValueError(
             f"model: {os.fspath(model)!r} is a saved {method.card.slug}; name what `unseen compose` wrote (pictures), "
             "or `unseen align --method mug-stan` (clips)"
         )
-    frames = method.test_frames or method.frames
-    clips = samples_of(collection, frames=max(FRAMES, frames))
+    clips = samples_of(collection, frames=max(FRAMES, method.asked_frames))
     if clips.kind != "clip" or not len(clips):
         raise ValueError(f"collection must hold clips for this model; {clips.name} holds {len(clips)} of {clips.kind}")
     clips = once_each(clips)
-    network: Any = method.network_
-    x = torch.as_tensor(ClipEncoder(network, reading).encode(clips).x).view(len(clips), frames, -1)
+    x = torch.as_tensor(ClipEncoder(method, reading).encode(clips).x).view(len(clips), method.asked_frames, -1)
     started = time.perf_counter()
-    scores: NDArray[np.float32] = network.similarity_in_parts(network.read([text]), x)[0].numpy()
-    return clips, scores, time.perf_counter() - started, unread(network.reader, [text]).lines()
+    scores: NDArray[np.float32] = method.compare([text], x)[:, 0].numpy()
+    notes = unread(getattr(method.network_, "reader", None), [text]).lines()
+    return clips, scores, time.perf_counter() - started, notes
 
 
 def once_each(clips: Domain) -> Domain:

@@ -20,7 +20,7 @@ from unseen.data.images import as_pixels, decode
 from unseen.data.simulate.flights import Way, flight
 from unseen.data.simulate.modalities import render
 from unseen.evaluation.zeb import DEGREES, Cameras, KnownPair, Plane, areas, summary, zeb_evaluate
-from unseen.jobs.matching.job import agreed, is_found, make, turning
+from unseen.jobs.matching.job import agreed, is_found, make, matchers, turning
 from unseen.methods.matching.matcher import PairMatcher, quarter_turn, turned
 from unseen.nn.two_view import Pose
 
@@ -86,7 +86,7 @@ def bench(
     Parameters
     ----------
     names : sequence of str
-        As `unseen.jobs.matching.job.make` takes them, at least one, each once.
+        As `made` takes them, at least one, each once.
     datasets : mapping of name to pairs
     turns : {False, True, "auto"}, optional
         Whether the second picture is turned; as `unseen match` does if absent.
@@ -98,7 +98,7 @@ def bench(
     twice = next((name for name in names if list(names).count(name) > 1), None)
     if twice is not None:
         raise ValueError(f"matchers must differ; {twice} is named twice")
-    methods: dict[str, PairMatcher] = {str(name): make(name, **turning(name, turns), **settings) for name in names}
+    methods = {str(name): made(str(name), turns, **settings) for name in names}
     found: dict[str, list[bool]] = {name: [] for name in methods}
 
     def asked(name: str, first: Picture, second: Picture) -> NDArray[np.float64]:
@@ -112,6 +112,16 @@ def bench(
     errors = errors.astype({"found": bool})
     table = areas(errors)
     return Bench(errors, table, summary(table))
+
+
+def made(name: str, turns: Any = None, **settings: Any) -> PairMatcher:
+    """A matcher as `unseen.jobs.matching.job.make` takes it, or ``METHOD:MATCHER``: one that a method asks.
+
+    METHOD is one of `unseen.jobs.matching.job.matchers`, also of another package.
+    """
+    slug, _, asked = name.partition(":")
+    by, name = (slug, asked) if asked and slug in matchers() else (None, name)
+    return make(name, method=by, **turning(name, turns), **settings)
 
 
 # -- pairs of a user ---------------------------------------------------------------------------------------

@@ -231,7 +231,7 @@ def bench_matchers(
         ),
     ] = None,
     matchers: Annotated[
-        str, typer.Option("--with", help="Matchers with commas: names as --matcher takes them, or folders.")
+        str, typer.Option("--with", help="Matchers with commas: names as --matcher takes them, METHOD:NAME, folders.")
     ] = "xfeat,xfeat+lighterglue,sift,orb",
     photographs: Annotated[
         str | None, typer.Option(help="Folder of pictures to make scenes of; those of installed packages if absent.")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import logging
 import os
-import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -301,9 +300,7 @@ def _fit(
         assert isinstance(one, Search)
         fitted[name] = one
         if exam is not None:
-            started = time.perf_counter()
-            prediction = one.rank(exam.samples)
-            outcomes[name] = Outcome(prediction, asks.grade(exam.open(), prediction), time.perf_counter() - started)
+            outcomes[name] = asks.ask(one, exam)
 
     if "bm25" in systems:
         learn("bm25", BM25Search(), {"corpus": given["corpus"]})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
 import os
 import time
@@ -19,6 +20,7 @@ from unseen.data.classes import ClassSpace
 from unseen.data.domain import Domain
 from unseen.data.loaders.masks import IGNORE, MaskFindings
 from unseen.data.pixels import as_picture, one_size
+from unseen.evaluation.drive import Together
 from unseen.evaluation.exam import Exam
 from unseen.evaluation.tasks import grades_of
 from unseen.jobs.segmentation.choosing import SOURCE_ONLY, choose, scored_on, why
@@ -218,14 +220,12 @@ def segment(
         together = _all_alike(list(said.values()))
         chosen = choose(table)
         masks, sure = arms[chosen].predict_sure(new)
-        graded = None
         if exam is not None:
             with stage("exam"):
-                truth = exam.open()
-                for row in table:
-                    row |= {"graded": GRADES.grade(truth, said[row["method"]][held_out], space)}
-                graded = truth
-    said_of = why(table, chosen, together, len(adapted), graded is not None, where, bool(held_out.start))
+                grade = Together(functools.partial(GRADES.grade, classes=space))
+                graded = grade(exam, {name: masks[held_out] for name, masks in said.items()})
+            table = [row | {"graded": graded[row["method"]]} for row in table]
+    said_of = why(table, chosen, together, len(adapted), exam is not None, where, bool(held_out.start))
     about: dict[str, Any] = {
         "shots": len(adapted),
         "size": size,

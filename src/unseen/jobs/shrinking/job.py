@@ -22,7 +22,8 @@ from unseen.data.samplers import tensor
 from unseen.encoders.prunable import prunable_towers
 from unseen.encoders.towers import TOWERS, ImageSide, TextSide, TextTokens, save_towers
 from unseen.encoders.unread import unread
-from unseen.evaluation.metrics.classification import accuracy
+from unseen.evaluation.drive import Together, by_accuracy
+from unseen.evaluation.exam import Exam
 from unseen.evaluation.metrics.retrieval import both_ways, both_ways_by_chance
 from unseen.methods.listing import of_kind
 from unseen.methods.tower_shrinkers import TowerShrinker
@@ -153,8 +154,13 @@ def shrink(
                 name: _asked(towers, exam, groups) for name, towers in (("teacher", teacher), ("student", student))
             }
             if labelled is not None:
-                for name, towers in (("teacher", teacher), ("student", student)):
-                    found[name]["accuracy"] = _zero_shot(towers, labelled, preprocess, templates)
+                truth = Exam(labelled.take(labelled.labeled), labelled.classes)
+                said = {
+                    name: _zero_shot(towers, truth, preprocess, templates)
+                    for name, towers in (("teacher", teacher), ("student", student))
+                }
+                for name, figures in Together(by_accuracy)(truth, said).items():
+                    found[name] |= figures
         with stage("speed"):
             for name, towers in (("teacher", teacher), ("student", student)):
                 found[name] |= _measured(towers, exam)
@@ -345,12 +351,10 @@ def _pictures(exam: Pairs) -> list[Tensor]:
 
 
 @torch.no_grad()
-def _zero_shot(towers: DualEncoder, labelled: Domain, preprocess: Any, templates: Sequence[str]) -> float:
-    assert labelled.classes is not None
-    w = class_vectors(towers, labelled.classes.names, templates)
-    known = labelled.take(np.flatnonzero(labelled.labeled))
-    found = [(towers.encode_image(preprocess(list(part.x))) @ w.T).argmax(dim=1) for part in known.batches(64)]
-    return float(accuracy(known.labels, torch.cat(found).numpy()))
+def _zero_shot(towers: DualEncoder, exam: Exam, preprocess: Any, templates: Sequence[str]) -> NDArray[np.int64]:
+    w = class_vectors(towers, exam.classes.names, templates)
+    found = [(towers.encode_image(preprocess(list(part.x))) @ w.T).argmax(dim=1) for part in exam.samples.batches(64)]
+    return torch.cat(found).numpy()
 
 
 @torch.no_grad()

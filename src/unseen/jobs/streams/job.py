@@ -21,9 +21,8 @@ from unseen.bundle import Bundle
 from unseen.data.classes import ClassSpace
 from unseen.data.domain import Domain
 from unseen.encoders import Encoder, TwoTowerEncoder
-from unseen.evaluation.drive import Stream
+from unseen.evaluation.drive import Stream, Together, by_accuracy
 from unseen.evaluation.exam import Exam
-from unseen.evaluation.metrics.classification import accuracy
 from unseen.files import check_kinds, read_json, recovered, sentence
 from unseen.jobs.streams.reading import Data, alike, check_reads, model_inputs, references
 from unseen.methods.listing import of_kind
@@ -212,7 +211,7 @@ def continue_stream(
     read = functools.partial(model_inputs, encoder=reading, whole=bundle.whole)
     given: dict[str, Any] = {"prompts": prompts, **references(learner, reference, texts, read, say)}
     exams = [Exam(model_inputs(task.exam, reading, bundle.whole), task.classes) for task in every]
-    drive = Stream(lambda truth, found: {"accuracy": accuracy(truth, found)})
+    drive = Stream(by_accuracy)
     _ask_the_start(bundle, history, every, exams, prompts, drive)
     for task in new:
         say(f"{task.name}: {len(task.source)} samples of {len(task.classes)} classes")
@@ -420,11 +419,13 @@ def _among_all(method: TowerStream, every: Sequence[Task], exams: Sequence[Exam]
     """Accuracy of each task where nobody says of which task a sample is, as for a saved model."""
     place = {name: i for i, name in enumerate(method.classes_.names)}
     ask: Any = method.predict
-    told = {}
+    told: dict[str, float] = {}
     for task, exam in zip(every, exams):
         if set(task.classes.names) <= place.keys():
-            of = np.array([place[name] for name in task.classes.names])
-            told[task.name] = round(accuracy(of[exam.open()], ask(exam.samples)), 6)
+            number = np.full(len(place), -1)  # of a class that is none of the task's
+            number[[place[name] for name in task.classes.names]] = np.arange(len(task.classes))
+            said = {task.name: number[ask(exam.samples)]}
+            told |= {name: round(own["accuracy"], 6) for name, own in Together(by_accuracy)(exam, said).items()}
     return told
 
 

@@ -35,7 +35,10 @@ def project(
     page: Annotated[Path | None, typer.Option(help="Page of both texts side by side.")] = None,
     table: Annotated[Path | None, typer.Option(help="CSV of all spans, the least sure first.")] = None,
     format: FormatName = None,
-    settings: Annotated[list[str] | None, options.hyperparameter("crosslingual-am")] = None,
+    method: Annotated[
+        str, typer.Option(help="What carries spans over: crosslingual-am, or a method of another package.")
+    ] = "crosslingual-am",
+    settings: options.Settings = None,
     as_json: options.AsJson = False,
 ) -> None:
     """Annotate translations by the spans of their source.
@@ -52,7 +55,9 @@ def project(
     check_written("page", page, ".html")
     check_written("table", table, ".csv")
     by = job.Translated(translations, translator, aligner)
-    corpus = job.project(source, by, settings=settings_of(settings, random_state=""), second=second, format=format)
+    corpus = job.project(
+        source, by, method=method, settings=settings_of(settings, random_state=""), second=second, format=format
+    )
     write_corpus(corpus, out)
     if page is not None:
         write_corpus_page(corpus, page, command_line())

@@ -17,14 +17,13 @@ from unseen.data.loaders.marked import Marks, read_marked
 from unseen.data.pairs import Pairs
 from unseen.data.tagged import cut, pieces
 from unseen.data.tasks.base import objects
-from unseen.evaluation.drive import Once
+from unseen.evaluation.drive import Once, Together
 from unseen.evaluation.exam import Exam
 from unseen.evaluation.tasks.spans import with_texts
 from unseen.jobs.tagging.tagger import ABOUT, METHOD, Sentence, Tagger
 from unseen.methods.base import signatures
-from unseen.methods.listing import with_foreign
-from unseen.methods.retrieval.crosslingual_am import Carried, CrossLingualAM
-from unseen.methods.span_taggers import Marked, SpanTagger, rows_of_marks
+from unseen.methods.listing import kind_of, of_kind
+from unseen.methods.span_taggers import Carried, Marked, SpanProjector, SpanTagger, rows_of_marks
 from unseen.nn.linear_crf import require
 from unseen.nn.protocols import Translator
 from unseen.nn.state import refuse_foreign
@@ -34,7 +33,8 @@ from unseen.nn.translators import translator as translator_of
 
 Figures = Mapping[str, float]
 DEFAULT, SIMPLE = "crosslingual-am", "whole-or-named"
-"""What learns if nothing is named, and what stands beside it where a tagger is graded."""
+"""What learns if nothing is named; and of the baselines, which all stand beside it where a tagger is graded, the one
+that is called simple."""
 ALIGNER = "ibm1"
 
 
@@ -118,9 +118,9 @@ class Trained:
     ----------
     tagger : Tagger
     figures : mapping of arm to figures
-        On the test file: the tagger; where it is none of these, the CRF of crosslingual-am ("crfsuite") and
-        whole-or-named ("simple") on the same sentences; and, where something was translated, the same tagger with the
-        same encoder on the source alone ("zero-shot"). Empty without a test.
+        On the test file: the tagger; where it is none of these, the CRF of crosslingual-am ("crfsuite"), whole-or-named
+        ("simple") and other packages' baselines by their slugs on the same sentences; and, where something was
+        translated, the same tagger with the same encoder on the source alone ("zero-shot"). Empty without a test.
     counts : mapping
         Of the projection; empty where nothing was translated.
     read : Marks
@@ -170,6 +170,7 @@ def project(
     source: str | os.PathLike[str],
     by: Translated,
     *,
+    method: str = DEFAULT,
     settings: Mapping[str, Any] | None = None,
     second: str | None = None,
     format: str | None = None,
@@ -181,8 +182,10 @@ def project(
     source : path
         Texts with marked spans (`unseen.data.loaders.marked.read_marked`).
     by : Translated
+    method : str
+        Slug of a method that carries spans over, one of `projectors`.
     settings : mapping
-        Hyperparameters of crosslingual-am, such as ``reach``, ``rules`` and ``units``.
+        Hyperparameters of the method.
     second : str, optional
         Another aligner; sentences on which the two decide otherwise are told.
     format : str, optional
@@ -192,14 +195,13 @@ def project(
         raise ValueError("translations: name a file of translations, or a translator")
     read = _annotated(source, "source", format)
     pairs, tokenized = _pairs(read, by)
-    units = "words" if tokenized else "pieces"
-    method = method_of(DEFAULT, {"units": units, **(settings or {})})
-    assert isinstance(method, CrossLingualAM)
+    units = {"units": "words" if tokenized else "pieces"}
+    projector = _with_units(kind_of(method, SpanProjector, "source"), {**units, **(settings or {})})
     translator = None if by.translator is None else translator_of(by.translator)
-    carried, counts = method.carry(read.domain, pairs, translator, aligner_of(by.aligner))
+    carried, counts = projector.carry(read.domain, pairs, translator, aligner_of(by.aligner))
     differing: tuple[int, ...] = ()
     if second is not None:
-        others, _ = method.carry(read.domain, pairs, translator, aligner_of(second))
+        others, _ = projector.carry(read.domain, pairs, translator, aligner_of(second))
         differing = tuple(k for k, (a, b) in enumerate(zip(carried, others)) if a.rows.tolist() != b.rows.tolist())
     ids = read.domain.ids
     assert ids is not None
@@ -212,7 +214,7 @@ def project(
         ids=ids[[one.at for one in carried]],
         name=f"{read.domain.name} projected",
     )
-    return Corpus(domain, carried, counts, read, DEFAULT, method.units, differing)
+    return Corpus(domain, carried, counts, read, method, {**units, **projector.get_params()}["units"], differing)
 
 
 def train(
@@ -302,14 +304,16 @@ Arm = tuple[SpanTagger, tuple[str, ...]]
 def _beside(learner: SpanTagger, settings: Mapping[str, Any], translated: bool) -> dict[str, Arm]:
     """What a tagger is graded beside."""
     arms: dict[str, Arm] = {}
+    seed = {"random_state": settings["random_state"]}
     if not _is_crf(learner):
-        own = settings if isinstance(learner, CrossLingualAM) else {"random_state": settings["random_state"]}
+        own = settings if learner.card.slug == DEFAULT else seed
         units = {name: value for name, value in settings.items() if name == "units"}
-        crf = CrossLingualAM(**{**own, **units, "engine": "crfsuite"})
+        crf = method_of(DEFAULT, {**own, **units, "engine": "crfsuite"})
         arms["crfsuite"] = (crf, tuple(word for word in _words(crf) if word != "model"))
-    if learner.card.slug != SIMPLE:
-        simple = method_of(SIMPLE, {"random_state": settings["random_state"]})
-        arms["simple"] = (simple, _words(simple))
+    for slug in taggers():
+        if registry.get(slug).card.baseline and slug != learner.card.slug:
+            simple = method_of(slug, seed)
+            arms["simple" if slug == SIMPLE else slug] = (simple, _words(simple))
     if translated:
         arms["zero-shot"] = (type(learner)(**learner.get_params()), ("source", "model"))
     return arms
@@ -317,7 +321,7 @@ def _beside(learner: SpanTagger, settings: Mapping[str, Any], translated: bool) 
 
 def _is_crf(method: SpanTagger) -> bool:
     """Whether it is the CRF that stands beside others."""
-    return isinstance(method, CrossLingualAM) and method.engine == "crfsuite"
+    return method.card.slug == DEFAULT and method.get_params()["engine"] == "crfsuite"
 
 
 def _words(method: SpanTagger) -> tuple[str, ...]:
@@ -399,7 +403,8 @@ def run(texts: str | os.PathLike[str], tagger: Tagger, *, format: str | None = N
     marks = tagger.mark(_as_asked(domain.x.tolist(), read.format))
     figures: Figures = {}
     if domain.y is not None:
-        figures = with_texts(domain.x, domain.y, rows_of_marks(marks), tagger.classes)
+        grade = Together(lambda truth, said: with_texts(domain.x, truth, said, tagger.classes))
+        figures = grade(Exam(domain, tagger.classes), {"tagger": rows_of_marks(marks)})["tagger"]
     return Run(read, marks, figures, tagger)
 
 
@@ -413,12 +418,12 @@ def refuse_model(folder: Path) -> None:
 
 def taggers() -> tuple[str, ...]:
     """All methods that mark spans, by slug, those of other packages, too."""
-    return tuple(slug for slug in with_foreign("source") if _marks_spans(slug))
+    return of_kind(SpanTagger, "source")
 
 
-def _marks_spans(slug: str) -> bool:
-    found: Any = registry.get(slug)
-    return isinstance(found, type) and issubclass(found, SpanTagger)
+def projectors() -> tuple[str, ...]:
+    """All methods that carry spans over to translations, by slug, those of other packages, too."""
+    return of_kind(SpanProjector, "source")
 
 
 def method_of(slug: str, settings: Mapping[str, Any]) -> SpanTagger:
@@ -429,10 +434,12 @@ def method_of(slug: str, settings: Mapping[str, Any]) -> SpanTagger:
     ValueError
         If it marks no spans, or has no such hyperparameter; the message names those that there are.
     """
-    if slug not in registry.slugs() or not _marks_spans(slug):
-        raise ValueError(f"method must be one of {', '.join(taggers())}; got {slug!r}")
-    made: SpanTagger = registry.get(slug)(**settings)  # type: ignore[assignment]
-    return made
+    return kind_of(slug, SpanTagger, "source")(**settings)
+
+
+def _with_units(cls: type[SpanProjector], settings: Mapping[str, Any]) -> SpanProjector:
+    """The method with these hyperparameters, but for `units` where it has none."""
+    return cls(**{name: value for name, value in settings.items() if name != "units" or name in cls().get_params()})
 
 
 def _with_those_it_has(cls: type[SpanTagger], settings: Mapping[str, Any]) -> SpanTagger:

@@ -16,7 +16,7 @@ from unseen.runtime import replacing
 if TYPE_CHECKING:
     from unseen.data.domain import Domain
     from unseen.jobs.tagging.job import Corpus, Run, Trained
-    from unseen.methods.retrieval.crosslingual_am import Carried
+    from unseen.methods.span_taggers import Carried
 
 SENTENCES = 400
 """Sentences that a page shows."""
@@ -144,6 +144,7 @@ def corpus_facts(corpus: Corpus) -> dict[str, Any]:
     return {
         "read": dict(corpus.read.counts),
         "counts": dict(corpus.counts),
+        "method": corpus.method,
         "units": corpus.units,
         "difficult": len(corpus.difficult),
         "aligners differ": len(corpus.differing),
@@ -304,7 +305,7 @@ def trained_lines(result: Trained) -> list[str]:
     )
     if best is not None:
         gain = result.figures["tagger"]["span F1"] - result.figures[best]["span F1"]
-        lines.append(f"span F1 of the tagger is {gain:+.3f} beside {ARMS[best]}")
+        lines.append(f"span F1 of the tagger is {gain:+.3f} beside {ARMS.get(best, best)}")
     return lines
 
 
@@ -320,10 +321,10 @@ def trained_facts(result: Trained) -> dict[str, Any]:
 
 def figure_lines(figures: Mapping[str, Mapping[str, float]]) -> list[str]:
     """The figures as a table, a line each; those of partial sentences always beside the others."""
-    wide = max(len(ARMS[name]) for name in figures)
+    wide = max(len(ARMS.get(name, name)) for name in figures)
     asked = metrics_of(figures)
     left = max(len(CALLED.get(metric, metric)) for metric in asked)
-    rows = [("", [ARMS[name] for name in figures])]
+    rows = [("", [ARMS.get(name, name) for name in figures])]
     rows += [
         (CALLED.get(metric, metric), [_figure(own.get(metric, math.nan)) for own in figures.values()])
         for metric in asked

@@ -9,13 +9,15 @@ from torch import Tensor
 
 from unseen.data.classes import ClassSpace
 from unseen.data.domain import Domain
+from unseen.data.typing import IntArray
 from unseen.methods.base import Card
 from unseen.methods.baselines._network import table
 from unseen.methods.network import NetworkMethod
 from unseen.methods.parameters import NonNegative, Positive
-from unseen.nn.semantic import cosines, ridge
+from unseen.nn.semantic import ridge
 from unseen.nn.semantic_network import centred, normalized, semantic_network
-from unseen.nn.unseen_classes import candidates, class_vectors, mean_of_classes, pretend_unseen
+from unseen.nn.unseen_classes import candidates, class_vectors
+from unseen.validation.rehearsal import Compared, told_apart
 
 PENALTIES = tuple(10.0 ** (power / 2) for power in range(-10, -1))
 
@@ -89,11 +91,10 @@ def choose_penalty(
     x: Float[Tensor, "n d"], y: Int[np.ndarray, " n"], vectors: Float[Tensor, "c t"], random_state: int = 0
 ) -> float:
     """The penalty under which held-out seen classes are told apart best, the larger one of equals."""
-    scores = np.zeros(len(PENALTIES))
-    for held in pretend_unseen(y, random_state=random_state):
-        out = torch.as_tensor(np.isin(y, held))
-        truth = torch.as_tensor(np.searchsorted(held, y[out.numpy()]))
-        for i, penalty in enumerate(PENALTIES):
-            z = x[out].double() @ ridge(x[~out], vectors[y[~out.numpy()]], penalty)
-            scores[i] += mean_of_classes(truth, cosines(z, vectors[held].double()).argmax(dim=1))
+
+    def mapped(learn: IntArray, out: IntArray, held: IntArray) -> Compared:
+        for penalty in PENALTIES:
+            yield x[out].double() @ ridge(x[learn], vectors[y[learn]], penalty), vectors[held].double()
+
+    scores = told_apart(y, mapped, random_state).sum(axis=0)
     return PENALTIES[len(scores) - 1 - int(scores[::-1].argmax())] if scores.any() else 1e-2

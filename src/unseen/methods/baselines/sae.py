@@ -9,13 +9,14 @@ from torch import Tensor
 
 from unseen.data.classes import ClassSpace
 from unseen.data.domain import Domain
+from unseen.data.typing import IntArray
 from unseen.methods.base import Card
 from unseen.methods.baselines._network import table
 from unseen.methods.network import NetworkMethod
 from unseen.methods.parameters import NonNegative, Positive
-from unseen.nn.semantic import cosines
 from unseen.nn.semantic_network import centred, normalized, semantic_network
-from unseen.nn.unseen_classes import candidates, class_vectors, mean_of_classes, pretend_unseen
+from unseen.nn.unseen_classes import candidates, class_vectors
+from unseen.validation.rehearsal import Compared, told_apart
 
 WEIGHTS = tuple(10.0 ** (power / 2) for power in range(-6, 7))
 
@@ -83,14 +84,13 @@ class SAE(NetworkMethod):
 
     def _choose(self, x: Float[Tensor, "n d"], y: Int[np.ndarray, " n"], vectors: Float[Tensor, "c t"]) -> float:
         """The weight under which held-out seen classes are told apart best, the middle one of equals."""
-        scores = np.zeros(len(WEIGHTS))
-        for held in pretend_unseen(y, random_state=self.random_state):
-            out = np.isin(y, held)
-            truth = torch.as_tensor(np.searchsorted(held, y[out]))
-            for i, w in enumerate(autoencoder(x[~out], vectors[y[~out]], WEIGHTS)):
+
+        def mapped(learn: IntArray, out: IntArray, held: IntArray) -> Compared:
+            for w in autoencoder(x[learn], vectors[y[learn]], WEIGHTS):
                 z, prototypes = x[out].double(), vectors[held].double()
-                z, prototypes = (z, prototypes @ w) if self.direction == "decode" else (z @ w.T, prototypes)
-                scores[i] += mean_of_classes(truth, cosines(z, prototypes).argmax(dim=1))
+                yield (z, prototypes @ w) if self.direction == "decode" else (z @ w.T, prototypes)
+
+        scores = told_apart(y, mapped, self.random_state).sum(axis=0)
         best = np.flatnonzero(scores == scores.max())
         return WEIGHTS[best[len(best) // 2]] if scores.any() else 1.0
 

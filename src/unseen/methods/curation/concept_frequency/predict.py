@@ -9,8 +9,9 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from unseen.data.typing import FloatArray
+from unseen.data.typing import FloatArray, IntArray
 from unseen.methods.curation.concept_frequency.fit import checked, fit_log_linear, least_squares, log_counts
+from unseen.validation.rehearsal import parts, told_by_others
 
 FOLDS = 10
 GROUPS = 3
@@ -153,11 +154,12 @@ def learn_curve(
         raise ValueError(f"scores must lie in [{low:g}, {high:g}]; got {scores.min():g} to {scores.max():g}")
     x = log_counts(counts)
     slope, intercept = least_squares(x, scores)
-    errors = np.empty(len(x))
-    for part in np.array_split(np.random.default_rng(seed).permutation(len(x)), min(FOLDS, len(x))):
-        rest = np.setdiff1d(np.arange(len(x)), part)
+
+    def missed(rest: IntArray, part: IntArray) -> FloatArray:
         own = least_squares(x[rest], scores[rest]) if np.ptp(x[rest]) else (0.0, float(scores[rest].mean()))
-        errors[part] = scores[part] - own[1] - own[0] * x[part]
+        return scores[part] - own[1] - own[0] * x[part]
+
+    errors = told_by_others(len(x), parts(len(x), min(FOLDS, len(x)), seed), missed)
     bounds = _bounds(x, math.ceil(2 / (1 - level) - 1e-9))
     group = np.searchsorted(bounds, x, side="left")
     kept = tuple(tuple(np.sort(errors[group == k]).round(6).tolist()) for k in range(len(bounds) + 1))

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from unseen.data.domain import Domain
 from unseen.data.rows import unit_rows
 from unseen.data.samplers import Batch, batches, steps
-from unseen.data.typing import FloatArray
+from unseen.data.typing import FloatArray, IntArray
 from unseen.files import check_kinds, loads
 from unseen.nn.build import builder
 from unseen.nn.classifier import Standardizer, linear
@@ -31,6 +31,7 @@ from unseen.nn.schedules import warm_cosine
 from unseen.nn.state import load_state, save_state
 from unseen.nn.train import Run, train
 from unseen.runtime import reproducible, without_checkpoints
+from unseen.validation.rehearsal import told_by_others
 
 Side = Literal["image", "text"]
 Kind = Literal["linear", "mlp", "value"]
@@ -283,12 +284,12 @@ def _validated(
     if folds < 2:
         return {}
     splitter = (KFold if kind == "value" else StratifiedKFold)(folds, shuffle=True, random_state=seed)
-    scores = np.empty(len(y), dtype=np.float32)
-    for learn, held in splitter.split(x, y):
-        made = _fit(x[learn], y[learn], kind, C, epochs)
-        with torch.no_grad():
-            found = made(torch.from_numpy(x[held]))
-        scores[held] = (found[:, 0] if kind == "value" else found.softmax(dim=1)[:, 1]).numpy()
+
+    def scored(rest: IntArray, part: IntArray) -> FloatArray:
+        found = _fit(x[rest], y[rest], kind, C, epochs)(torch.from_numpy(x[part])).detach()
+        return (found[:, 0] if kind == "value" else found.softmax(dim=1)[:, 1]).numpy()
+
+    scores = told_by_others(len(y), [held for _, held in splitter.split(x, y)], scored)
     if kind == "value":
         return {"spearman": float(spearmanr(scores, y).statistic), "mae": float(np.abs(scores - y).mean())}
     return {

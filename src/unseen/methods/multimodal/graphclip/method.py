@@ -8,13 +8,12 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from unseen.data.classes import ClassSpace
 from unseen.data.domain import Domain
 from unseen.data.pairs import Pairs
-from unseen.data.samplers import steps, tensor
+from unseen.data.samplers import hold_out, steps, tensor
 from unseen.data.text_graphs import batch_of
 from unseen.methods.base import Card
 from unseen.methods.checks import as_subgraphs
@@ -43,8 +42,6 @@ log = logging.getLogger(__name__)
 
 ANSWERS = 1000
 """Summaries, the first, that stand for classes where none are named."""
-FEWEST = 2
-"""Labelled samples of a class of which one can be held out."""
 
 
 class GraphCLIP(SubgraphEncoder):
@@ -291,7 +288,7 @@ class GraphCLIP(SubgraphEncoder):
 
     def _tune(self, support: Domain) -> None:
         """A prompt by the supervised contrastive loss of subgraphs and class sentences; both encoders stay."""
-        learn, judge = held_out(support.labels, self.validation, np.random.default_rng(self.random_state))
+        learn, judge = map(np.flatnonzero, hold_out(support.labels, self.validation, self.random_state))
         y = torch.as_tensor(support.labels)
         told = as_nodes(batch_of(support.take(learn)), self.positions)
         asked = as_nodes(batch_of(support.take(judge)), self.positions) if len(judge) else None
@@ -377,16 +374,3 @@ class _Prompt(nn.Module):
         super().__init__()
         begin = torch.zeros(tokens, width) if tokens == 1 else 1e-4 * torch.randn(tokens, width)
         self.tokens = nn.Parameter(begin)
-
-
-def held_out(
-    y: NDArray[np.int64], share: float, rng: np.random.Generator
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Samples to learn from and to judge by; of a class with two or more at least one of each, of a lone one none."""
-    learn, judge = [], []
-    for c in np.unique(y):
-        rows = rng.permutation(np.flatnonzero(y == c))
-        n = min(len(rows) - 1, max(1, round(share * len(rows)))) if share and len(rows) >= FEWEST else 0
-        judge.append(rows[:n])
-        learn.append(rows[n:])
-    return np.sort(np.concatenate(learn)), np.sort(np.concatenate(judge))

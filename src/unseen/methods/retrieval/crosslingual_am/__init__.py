@@ -1,14 +1,8 @@
 """A tagger for a language without annotations: translate, align, project, learn."""
 
-from unseen.methods.retrieval.crosslingual_am.method import Carried, CrossLingualAM
-from unseen.methods.retrieval.crosslingual_am.projection import (
-    Projected,
-    Projection,
-    postprocess,
-    project,
-    projected,
-)
+from unseen.methods.retrieval.crosslingual_am.method import CrossLingualAM
+from unseen.methods.retrieval.crosslingual_am.projection import postprocess, project, projected
 
 __all__ = [
-    "Carried", "CrossLingualAM", "Projected", "Projection", "postprocess", "project", "projected",
+    "CrossLingualAM", "postprocess", "project", "projected",
 ]  # fmt: skip

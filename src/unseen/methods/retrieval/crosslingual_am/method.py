@@ -10,19 +10,19 @@ from typing import Any, Literal, Self
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import nn
 
 from unseen.data.domain import Domain
 from unseen.data.pairs import Pairs
-from unseen.data.tagged import OUTSIDE, Place, cut, pieces, rows_of, runs_of, snapped, tags_of
+from unseen.data.tagged import OUTSIDE, cut, pieces, rows_of, runs_of, snapped, tags_of
 from unseen.methods.base import Card
 from unseen.methods.parameters import Count, NonNegative, Positive, Unit
-from unseen.methods.retrieval.crosslingual_am.projection import Projection, parts_phrases, projected
+from unseen.methods.retrieval.crosslingual_am.projection import parts_phrases, projected
 from unseen.methods.span_taggers import (
+    Carried,
     Marked,
     MarkedSentences,
-    SpanTagger,
+    SpanProjector,
     check_translations,
     names_of,
     translations,
@@ -31,44 +31,10 @@ from unseen.nn import linear_crf
 from unseen.nn.linear_crf import LinearCRF
 from unseen.nn.protocols import TokenEncoder, Translator
 from unseen.nn.taggers import best_tags, hashed_letters, sequence_tagger, train_tagger
-from unseen.nn.word_alignment import IBM1, Aligner, Alignment
+from unseen.nn.word_alignment import IBM1, Aligner
 
 
-@dataclasses.dataclass(frozen=True)
-class Carried:
-    """A sentence with its translation and what was projected.
-
-    Attributes
-    ----------
-    at : int
-        Place of the sentence in the source.
-    text, translation : str
-    rows : int array (spans, 3)
-        Spans of the translation, in characters.
-    projection : Projection
-    alignment : Alignment
-    places, targets : tuple of places
-        The tokens of both.
-    """
-
-    at: int
-    text: str
-    translation: str
-    rows: NDArray[np.int64]
-    projection: Projection
-    alignment: Alignment
-    places: tuple[Place, ...]
-    targets: tuple[Place, ...]
-
-    @property
-    def confidence(self) -> float:
-        """Of the least sure span; 1 where there is none, 0 where one was lost."""
-        if self.projection.lost:
-            return 0.0
-        return min((span.confidence for span in self.projection.spans), default=1.0)
-
-
-class CrossLingualAM(SpanTagger):
+class CrossLingualAM(SpanProjector):
     """Tag spans in a language without annotations: translate annotated sentences, align their words, project [1].
 
     With `pairs` (sentences and their translations) or a `translator`, the annotations of `source` are carried over to
@@ -260,19 +226,7 @@ class CrossLingualAM(SpanTagger):
         translator: Translator | None = None,
         aligner: Aligner | None = None,
     ) -> tuple[list[Carried], Counter[str]]:
-        """The sentences of `source` with translations and projected spans, and what was counted; nothing is learnt.
-
-        Parameters
-        ----------
-        source : Domain
-            Texts of the task spans.
-        pairs : Pairs, optional
-            Texts (left) and their translations (right); those that are no sentence of the source help to align.
-        translator : Translator, optional
-            For what has no translation in `pairs`.
-        aligner : Aligner, optional
-            A copy of it learns from all pairs.
-        """
+        """Translate, align, project: see `SpanProjector`."""
         names = names_of(source)
         told = translations(source, pairs, translator)
         known = [i for i, translation in enumerate(told) if translation is not None]

@@ -2,70 +2,17 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections import Counter
 from collections.abc import Sequence
 
 import numpy as np
 
 from unseen.data.tagged import OUTSIDE, Run, runs_of
+from unseen.methods.span_taggers import Projected, Projection
 from unseen.nn.word_alignment import Alignment, Links
 
 REACH = 100
 """Tokens of a span, at most, that a gap is filled for (step 10): every gap of a sentence that is no longer."""
-
-
-@dataclasses.dataclass(frozen=True)
-class Projected:
-    """A span of a translation, and where it is from.
-
-    Attributes
-    ----------
-    start, stop : int
-        Its first token, and the one behind its last.
-    label : str
-    confidence : float
-        In [0, 1]: see `confidence_of`; 1 where the whole sentence is one span.
-    sources : tuple of int
-        Which spans of the source it is made of.
-    unaligned : tuple of int
-        Tokens of these that no link leaves.
-    """
-
-    start: int
-    stop: int
-    label: str
-    confidence: float = 0.0
-    sources: tuple[int, ...] = ()
-    unaligned: tuple[int, ...] = ()
-
-    @property
-    def run(self) -> Run:
-        """The span without where it is from."""
-        return Run(self.start, self.stop, self.label)
-
-
-@dataclasses.dataclass(frozen=True)
-class Projection:
-    """The tags of a translation, its spans, and what happened on the way.
-
-    Attributes
-    ----------
-    tags : tuple of str
-    spans : tuple of Projected
-    counts : Counter
-        ``spans`` of the source; ``lost`` ones, and of these the ``dropped``, none of whose tokens has a link;
-        ``saved``, which have no link either but are there by the rules afterwards; ``filled`` tokens in gaps; ``cut``
-        tokens of groups that were too far apart; ``merged`` and ``deleted`` spans that met another; ``whole`` sentences
-        that are one span and ``corrected`` tokens, by the rules; ``unaligned`` tokens of spans.
-    lost : tuple of int
-        Spans of the source that are not in the translation.
-    """
-
-    tags: tuple[str, ...]
-    spans: tuple[Projected, ...]
-    counts: Counter[str]
-    lost: tuple[int, ...]
 
 
 def project(tags: Sequence[str], alignment: Alignment | Links, n: int, *, reach: int = REACH) -> list[str]:

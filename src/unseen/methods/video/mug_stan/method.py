@@ -18,7 +18,8 @@ from unseen.data.domain import Domain
 from unseen.data.pairs import Pairs
 from unseen.data.samplers import Batch, steps
 from unseen.data.segments import clip_batches, fitted, stacked
-from unseen.methods.base import Card, Method
+from unseen.methods.base import Card
+from unseen.methods.clip_finders import ClipFinder
 from unseen.methods.parameters import Count, Natural, NonNegative, Positive, Unit, Within
 from unseen.methods.verbs import gives
 from unseen.methods.video.mug_stan.network import (
@@ -47,7 +48,7 @@ STANDING_IN = 256
 """Captions of the pairs, the first that differ, that stand for classes where none are named."""
 
 
-class MugSTAN(Method):
+class MugSTAN(ClipFinder):
     """Turn an image-text model into one for videos, from captions that may fit a part of the clip alone [1].
 
     X[a, b] = scale s(text a, clip b), and the loss is -mean log softmax over clips - mean log softmax over texts. Mug:
@@ -385,8 +386,17 @@ class MugSTAN(Method):
         """
         if isinstance(texts, str) or not len(texts) or not all(isinstance(text, str) for text in texts):
             raise TypeError(f"texts must be a list of strings, at least one; got {texts!r:.80}")
+        return self.compare(texts, self._frames(x))
+
+    @property
+    def asked_frames(self) -> int:
+        """Frames of a clip that is asked about."""
+        return self.test_frames or self.frames
+
+    def compare(self, texts: Sequence[str], frames: Float[Tensor, "n t d"]) -> Float[Tensor, "n m"]:
+        """s of clips, whose frames have these vectors, with each text, (n, m)."""
         network: Any = self.network_
-        return network.similarity_in_parts(network.read(list(texts)), self._frames(x)).T
+        return network.similarity_in_parts(network.read(list(texts)), frames).T
 
     @gives("features", reads="clips")
     def frame_vectors(self, x: Any) -> Float[Tensor, "n t d"]:
@@ -398,7 +408,7 @@ class MugSTAN(Method):
         network: Any = self.network_
         made = []
         for start in range(0, len(x), AT_ONCE):
-            clips = stacked(x, slice(start, start + AT_ONCE), self.test_frames or self.frames)
+            clips = stacked(x, slice(start, start + AT_ONCE), self.asked_frames)
             if network.size is not None:
                 clips = fitted(clips.flatten(0, 1), network.size).view(*clips.shape[:3], *network.size)
             made.append(network.encode_frames(clips))

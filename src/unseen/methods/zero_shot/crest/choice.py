@@ -10,10 +10,12 @@ from jaxtyping import Bool, Float, Int
 from numpy.typing import NDArray
 from torch import Tensor
 
+from unseen.data.samplers import hold_out
 from unseen.methods.zero_shot.crest.inputs import chunks, rows
 from unseen.methods.zero_shot.crest.network import Resonance
 from unseen.nn.classifier import evaluating
-from unseen.nn.unseen_classes import mean_of_classes, pretend_unseen
+from unseen.nn.unseen_classes import mean_of_classes
+from unseen.validation.rehearsal import pretend_unseen
 
 
 class Rehearsal(NamedTuple):
@@ -36,10 +38,7 @@ def rehearsal(y: Int[np.ndarray, " n"], share: float, generalized: bool, random_
     out = np.isin(y, held)
     aside = out.copy()
     if generalized:
-        rng = np.random.default_rng(random_state)
-        for label in np.setdiff1d(y, held):
-            members = rng.permutation(np.flatnonzero(y == label))
-            aside[members[: min(max(1, round(len(members) / 5)), len(members) - 1)]] = True
+        aside[~out] = hold_out(y[~out], 0.2, random_state)[1]
     if generalized and not (aside & ~out).any():
         return None
     return Rehearsal(np.flatnonzero(~aside), np.flatnonzero(aside), held)

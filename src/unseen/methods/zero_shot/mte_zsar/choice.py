@@ -5,13 +5,12 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
-import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from unseen.data.typing import IntArray
 from unseen.methods.zero_shot.mte_zsar.regressors import Factors, Moments, latent_prototypes, moments
-from unseen.nn.semantic import cosines
-from unseen.nn.unseen_classes import mean_of_classes, pretend_unseen
+from unseen.validation.rehearsal import Compared, told_apart
 
 PENALTIES = tuple(10.0 ** (power / 2) for power in range(-10, -1))
 """Features of unit length have second moments of trace at most 1: from 1e-5 to 0.1 there is all and nothing."""
@@ -66,17 +65,15 @@ def cross_validate(
     latent : bool
         Whether classes are compared among the latent tasks or as class vectors.
     """
-    folds = pretend_unseen(y, random_state=random_state)
-    scores = dict.fromkeys(tried, 0.0)
-    if len(tried) == 1 or not folds:
-        return tried[len(tried) // 2], scores
-    for held in folds:
-        out = np.isin(y, held)
-        m = moments(x[~out], vectors[y[~out]], weights[~out] / weights[~out].mean())
-        truth = torch.as_tensor(np.searchsorted(held, y[out]))
+
+    def mapped(learn: IntArray, out: IntArray, held: IntArray) -> Compared:
+        m = moments(x[learn], vectors[y[learn]], weights[learn] / weights[learn].mean())
         for setting in tried:
-            codes, prototypes = matched(regress(m, setting, ROUGH), x[out], vectors[held], setting, latent)
-            scores[setting] += mean_of_classes(truth, cosines(codes, prototypes).argmax(dim=1)) / len(folds)
+            yield matched(regress(m, setting, ROUGH), x[out], vectors[held], setting, latent)
+
+    if len(tried) == 1 or not len(found := told_apart(y, mapped, random_state)):
+        return tried[len(tried) // 2], dict.fromkeys(tried, 0.0)
+    scores = dict(zip(tried, (found / len(found)).sum(axis=0).tolist()))
     return max(scores, key=scores.__getitem__), scores
 
 
