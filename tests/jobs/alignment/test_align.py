@@ -524,7 +524,7 @@ def test_the_command_tells_what_it_found(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_a_killed_training_goes_on_to_the_same_bits(tmp_path: Path) -> None:
     files = features(tmp_path)
-    long = ("--no-beside", "--set", "epochs=150", *SHORT[2:])
+    long = ("--no-beside", "--set", "epochs=400", *SHORT[2:])  # of two seconds a checkpoint is written
     job = command(*files, "--out", tmp_path / "m", *long)
     checkpoints, until = tmp_path / ".m.training" / "cwcl", time.monotonic() + 200
     while not list(checkpoints.glob("epoch-*")) and time.monotonic() < until:
