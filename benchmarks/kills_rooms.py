@@ -293,6 +293,7 @@ def segment(home: Path) -> Room:
         segment_(home / "source", home / "target", training=Training(steps=2 + i, batch_size=4), steps=1, size=32)
         for i in (0, 1)
     ]
+    found[1].settings["asked"] = found[0].settings["asked"]  # a folder of what was asked otherwise is refused
 
     def write(place: Path, which: int) -> None:
         write_segmented(found[which], place, f"unseen segment {which}")
