@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from typing import Any
 from unittest.mock import patch
 
 import networkx as nx
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from unseen import encoders
-from unseen.claims import behaviours, worlds
+from unseen.claims import worlds
 from unseen.claims.base import Claim, Experiment, Result, seeds
 from unseen.claims.conditions import at_least, better, equals, not_worse, wins
 from unseen.claims.drawings import by, of_vendors
@@ -292,6 +293,19 @@ def turns(styles: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(" > ".join(np.roll(styles, -i)[:3]) for i in range(len(styles)))
 
 
+def behaviour() -> dict[str, Any]:
+    """What can be predicted in a tree and a grid, and which classes are asked for next."""
+    import networkx as nx
+
+    tree = TreeMetric(np.array([-1, *((np.arange(1, 30) - 1) // 2)]))
+    grid = GraphMetric(nx.to_scipy_sparse_array(nx.grid_2d_graph(4, 4)))
+    some = np.array([7, 12, 3])
+    metrics: dict[str, LabelMetric] = {"tree": tree, "grid": grid}
+    return {name: [np.flatnonzero(locus(own, some)), central_class(own)] for name, own in metrics.items()} | {
+        "cover": minimum_cover(tree), "active": active_classes(tree, some),
+    }  # fmt: skip
+
+
 # fmt: off
 LEDGER = (
     mechanism("digits", equals("loki", "as enumerated", 1.0),
@@ -372,7 +386,7 @@ LEDGER = (
 claim = Claim(
     slug="loki",
     ledger=LEDGER,
-    behaviour=behaviours.loki,
+    behaviour=behaviour,
     experiments={
         "digits": Experiment(
             run=run_digits, data=lambda case: [worlds.digits(style) for style in ("handwritten", "printed")],

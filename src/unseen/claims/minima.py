@@ -8,16 +8,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from unseen.claims import behaviours
 from unseen.claims.base import Claim, Experiment, Result, seeds
 from unseen.claims.conditions import at_least, at_most, better, not_worse
 from unseen.claims.ledger import effect, mechanism, not_testable, paper_scale, promised
 from unseen.claims.photographed import NOISE, POINTS, SIZE, learned_from, of_case, scene
-from unseen.data.homographies import apply, correspondences, generator_of, moved_corners, warped
+from unseen.data.homographies import apply, correspondences, generator_of, moved_corners, sampled, warped
 from unseen.data.opencv import opencv
 from unseen.data.simulate.modalities import luma, modality_names, render
 from unseen.data.tasks.base import objects
 from unseen.evaluation.tasks import grades_of
+from unseen.methods.matching import needs
 from unseen.methods.matching.matcher import PairMatcher, quarter_turn, turned
 from unseen.methods.matching.minima import MINIMA
 from unseen.nn.matchers import matcher
@@ -157,6 +157,19 @@ def contours(picture: NDArray[np.uint8]) -> NDArray[np.float32]:
     return np.asarray(np.sqrt(variance).sum(axis=2), dtype=np.float32)
 
 
+def behaviour() -> dict[str, Any]:
+    """A picture in every modality, homographies of a name, and the matches of ORB and of turned pictures."""
+    picture = needs.scene(3, 160)
+    matrix = moved_corners(np.random.default_rng(0), 168, 160, 0.1)
+    second = warped(picture, matrix, 168, 160)
+    orb = PairMatcher(rotations=True).fit(model=matcher("orb", points=200))
+    return {
+        "renderings": np.stack([render(picture, name, 1) for name in modality_names()]),
+        "homographies": np.stack([matrix, sampled(generator_of("a.png"), 168, 160)]),
+        "matches": orb.matches_of(picture, turned(second, 1)).points,
+    }
+
+
 # fmt: off
 LEDGER = (
     not_testable("Matching across views and modalities is crucial for multimodal perception.",
@@ -230,7 +243,7 @@ CASES: dict[str, Any] = {
 claim = Claim(
     slug="minima",
     ledger=LEDGER,
-    behaviour=behaviours.minima,
+    behaviour=behaviour,
     experiments={
         "modalities": Experiment(run=run_modalities, **CASES, **seeds(1)),
         "turned": Experiment(run=run_turned, **CASES, **seeds(1)),
