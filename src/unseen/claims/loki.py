@@ -12,7 +12,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from unseen import encoders
 from unseen.claims import worlds
 from unseen.claims.base import Claim, Experiment, Result, seeds
 from unseen.claims.conditions import at_least, better, equals, not_worse, wins
@@ -129,18 +128,12 @@ def run_emoji(metric_of: str, case: str, seed: int) -> Result:
 
 
 @functools.cache
-def _lite_clip() -> encoders.TwoTowerEncoder:
-    encoder = encoders.get("lite-clip", precision="fp32")
-    assert isinstance(encoder, encoders.TwoTowerEncoder)
-    return encoder
-
-
-@functools.cache
 def _in_one_space(style: str) -> tuple[NDArray[np.float32], ClassSpace]:
     """Vectors of the drawings of a style, and its classes in the same order with vectors of their texts."""
     domain = by(style)
     assert domain.classes is not None
-    return _lite_clip().encode(domain).x, _lite_clip().embed(domain.classes).take(domain.labels)
+    encoder = worlds.encoder("lite-clip")
+    return encoder.encode(domain).x, encoder.embed(domain.classes).take(domain.labels)
 
 
 def run_lite_clip(case: str, seed: int) -> Result:
@@ -148,7 +141,7 @@ def run_lite_clip(case: str, seed: int) -> Result:
     features, classes = _in_one_space(case)
     kept = np.sort(np.random.default_rng(seed).permutation(len(classes))[: -(len(classes) // 10)])
     classes = classes.take(kept)
-    p = torch.as_tensor(_lite_clip().classify(features[kept], classes))
+    p = torch.as_tensor(worlds.encoder("lite-clip").classify(features[kept], classes))
     return compared(p, np.arange(len(kept)), classes)
 
 

@@ -30,7 +30,8 @@ from unseen.data.rows import unit_rows
 from unseen.data.samplers import Batch
 from unseen.data.segments import ready, stacked
 from unseen.data.simulate.motions import MOTIONS, clips_of
-from unseen.nn.dual_encoder import DualEncoder, dual_encoder
+from unseen.encoders.trainable import EncodedTexts
+from unseen.nn.dual_encoder import DualEncoder, dual_encoder, perceptron
 from unseen.nn.towers import vision_tower
 from unseen.nn.train import Run
 from unseen.runtime import reproducible
@@ -154,8 +155,6 @@ def towers(case: str, seed: int = 0) -> DualEncoder:
     The text tower is a line on sentence vectors (MiniLM's) that learns nothing, so that the names of motions, which are
     in no still picture, stay as far from each other as they were.
     """
-    from unseen.encoders.trainable import EncodedTexts
-
     own = world(case)
     rows = np.flatnonzero(~own.asked)
     rng = np.random.default_rng(seed)
@@ -187,8 +186,6 @@ def towers(case: str, seed: int = 0) -> DualEncoder:
 
 def text_line(into: int, out: int) -> nn.Module:
     """A line that is orthogonal: vectors keep about the angles that they had."""
-    from unseen.nn.dual_encoder import perceptron
-
     made = perceptron((into, out))
     line = made.get_submodule("0")
     assert isinstance(line, nn.Linear)

@@ -18,6 +18,8 @@ from unseen.claims.ledger import effect, mechanism, paper_scale
 from unseen.data.classes import ClassSpace
 from unseen.data.domain import Domain
 from unseen.data.pairs import Pairs
+from unseen.encoders import get
+from unseen.encoders.trainable import fresh_towers
 from unseen.methods.multimodal.prefix_conditioning import SOURCES, PrefixConditioning
 from unseen.methods.multimodal.ridge_map import RidgeMap
 from unseen.nn.dual_encoder import DualEncoder
@@ -160,9 +162,6 @@ def seen_by(vendor: str, split: str) -> Domain:
 
 @functools.cache
 def _fresh() -> DualEncoder:
-    from unseen.encoders import get
-    from unseen.encoders.trainable import fresh_towers
-
     return fresh_towers(get("efficientnet-lite0", precision="fp32")).towers
 
 
