@@ -17,7 +17,7 @@ from torch import Tensor
 from unseen.claims import text_graphs as graphs
 from unseen.claims import worlds
 from unseen.claims.arms import rows_of_each
-from unseen.claims.base import Claim, Experiment, Result
+from unseen.claims.base import Claim, Experiment, Result, of_both, seeds
 from unseen.claims.conditions import at_least, beats_all, better, joined, not_worse
 from unseen.claims.ledger import effect, mechanism, not_testable, paper_scale
 from unseen.claims.text_graphs import Around
@@ -450,18 +450,19 @@ LEDGER = (
         "With Cora, CiteSeer, WikiCS, Instagram, Ele-Photo, Ele-Computers and Books-History as files of "
         "torch-geometric with texts: `unseen nodes cora.pt --classes cora.csv --model PRETRAINED`; not run."),
 )
-DEVELOPMENT = ("development packages 1", "development packages 2", "development wordnet 1")
-CONFIRMATION = ("confirmation packages 1", "confirmation packages 2", "confirmation packages 3",
-                "confirmation wordnet 1", "confirmation wordnet 2")
-CASES: dict[str, Any] = {"development": DEVELOPMENT, "confirmation": CONFIRMATION, "seeds": (0, 1),
-                         "fresh_seeds": (100, 101), "unit": "group of classes", "data": graphs.said}
+GROUPS = {
+    "development": ("packages 1", "packages 2", "wordnet 1"),
+    "confirmation": ("packages 1", "packages 2", "packages 3", "wordnet 1", "wordnet 2"),
+}
+CASES: dict[str, Any] = {**of_both(GROUPS), "unit": "group of classes", "data": graphs.said}
+
 claim = Claim(
     slug="graphclip",
     ledger=LEDGER,
     experiments={
-        "zero-shot": Experiment(run=zero_shot, **CASES),
-        "few-shot": Experiment(run=few_shot, **CASES),
-        "links": Experiment(run=links, **{**CASES, "seeds": (0,), "fresh_seeds": (100,)}),
+        "zero-shot": Experiment(run=zero_shot, **CASES, **seeds(2)),
+        "few-shot": Experiment(run=few_shot, **CASES, **seeds(2)),
+        "links": Experiment(run=links, **CASES, **seeds(1)),
     },
     licences=(
         f"Debian's package index, {graphs.INDEX}: package metadata by the Debian project and the packages' maintainers",
