@@ -52,7 +52,6 @@ FASHION: Mapping[str, Any] = {
 CLOTHES = ("t-shirt", "trousers", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle boot")
 FASHION_CREDIT = "Fashion-MNIST by Zalando SE: MIT"
 
-WORDS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 GROUPS = {
     "development": {
         "people": ("noto", ("people & body",)),
@@ -203,7 +202,7 @@ def _some(y: NDArray[np.int64]) -> NDArray[np.int64]:
 
 def _digits(style: str) -> Domain:
     drawn = digits(style, size=64)
-    return drawn.take(_some(drawn.labels)).replace(classes=ClassSpace(names=WORDS))
+    return drawn.take(_some(drawn.labels)).replace(classes=ClassSpace(names=worlds.NUMBERS))
 
 
 def _letters(text: str) -> Domain:

@@ -27,6 +27,9 @@ STAMPS = "Tux Paint's stamps: GPL-2"
 LITE0, MINILM = "EfficientNet-Lite0's weights: Apache-2.0", "all-MiniLM-L6-v2: Apache-2.0"
 
 
+NUMBERS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
+
+
 @functools.cache
 def digits(style: str, size: int = 8, copies: int = 8) -> Domain:
     """Ink of handwritten or printed digits, (n, size * size), read once."""
