@@ -27,6 +27,7 @@ from unseen.data.graph_summaries import summarize
 from unseen.data.pairs import Pairs
 from unseen.data.rows import unit_rows
 from unseen.data.text_graphs import batch_of, common_neighbours, edge_numbers
+from unseen.evaluation.metrics.zero_shot import mean_class_top1
 from unseen.methods.multimodal.graphclip import GraphCLIP
 from unseen.methods.multimodal.graphclip.method import held_out
 from unseen.methods.multimodal.graphclip.steps import as_nodes
@@ -119,18 +120,13 @@ def shares(hidden: bool) -> tuple[float, float, float]:
         (a / 10, b / 10, (10 - a - b) / 10)
         for a in (TENTHS[:1] if hidden else TENTHS) for b in TENTHS if a + b <= TENTHS[-1]
     ]  # fmt: skip
-    return max(tried, key=lambda some: recall(given.y, (mixed(given, some) @ w).argmax(axis=1)))
+    return max(tried, key=lambda some: mean_class_top1(given.y, (mixed(given, some) @ w).argmax(axis=1)))
 
 
 def mixed(given: Around, some: tuple[float, float, float]) -> NDArray[np.float32]:
     """A mix of own text, neighbours and subgraph, each of length 1."""
     parts = zip(some, (given.own, given.near, given.all_))
     return np.sum([share * unit_rows(part) for share, part in parts], axis=0, dtype=np.float32)
-
-
-def recall(y: NDArray[np.int64], guess: NDArray[np.int64]) -> float:
-    """The mean over classes of the share of their nodes that are named right."""
-    return float(np.mean([(guess[y == c] == c).mean() for c in np.unique(y)]))
 
 
 # -- zero labels -------------------------------------------------------------------------------------------
@@ -246,7 +242,7 @@ def told(seed: int, episode: Episode, way: str | None, rate: float = 0.0) -> dic
     moved.prompt_ = method.prompt_
     return {
         "accuracy": float((method.predict(test.domain()) == test.y).mean()),
-        "elsewhere": recall(old.y, moved.predict(old.domain())),
+        "elsewhere": mean_class_top1(old.y, moved.predict(old.domain())),
         "taken": float(taken),
         "numbers": float(numbers),
     }

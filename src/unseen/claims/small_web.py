@@ -24,6 +24,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Int
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from unseen.claims import arms, worlds
@@ -344,6 +345,12 @@ def encoder() -> TwoTowerEncoder:
         logit_scale=SCALE,
         template=lambda name, description: description or name,
     )
+
+
+@torch.no_grad()
+def image_vectors(features: Tensor) -> NDArray[np.float32]:
+    """What the encoder's tower makes of pooled features."""
+    return encoder().image.module.towers.encode_image(features).numpy()  # type: ignore[operator, union-attr]
 
 
 @torch.no_grad()
