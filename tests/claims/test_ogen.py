@@ -29,12 +29,8 @@ def drawn(vendor: str, level: str = "subgroup") -> Domain:
 
 @pytest.fixture(autouse=True)
 def vendors(monkeypatch: pytest.MonkeyPatch) -> Any:
-    def vectors(vendor: str) -> Any:
-        whole = drawn(vendor)
-        return whole.x, whole.labels, NAMES, whole.columns["emoji"]
-
     monkeypatch.setattr(ogen, "by", drawn)
-    monkeypatch.setattr(ogen, "vectors", vectors)
+    monkeypatch.setattr(ogen, "vectors", drawn)
     ogen.common.cache_clear()
     yield
     ogen.common.cache_clear()

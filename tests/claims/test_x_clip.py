@@ -147,13 +147,13 @@ def test_the_thing_and_the_motion_of_a_name_are_graded_apart() -> None:
 
 
 def test_every_experiment_gives_what_its_rows_ask_for(own: Things, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(x_clip, "world", lambda case: own)
-    monkeypatch.setattr(x_clip, "towers", lambda case: small_frame_towers(side=SIDE))
+    monkeypatch.setattr(motion_worlds, "world", lambda case: own)
+    monkeypatch.setattr(motion_worlds, "towers", lambda case: small_frame_towers(side=SIDE))
     monkeypatch.setattr(x_clip, "learnt", functools.cache(x_clip.learnt.__wrapped__))
     for name, value in {"STEPS": 2, "ASKED": 1, "MANY": 3, "OBJECTS": 2, "EACH": 2}.items():
         monkeypatch.setattr(x_clip, name, value)
     for name in ("gated", "placed"):
-        monkeypatch.setattr(x_clip, name, functools.partial(getattr(motion_worlds, name), steps=2))
+        monkeypatch.setattr(motion_worlds, name, functools.partial(getattr(motion_worlds, name), steps=2))
     rows: list[Any] = []
     for name in claim.experiments:
         rows += claim.cell(name, "development noto", 0)

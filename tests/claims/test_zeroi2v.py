@@ -61,14 +61,16 @@ def test_an_order_blind_arm_cannot_tell_a_motion_from_its_reverse(own: Things, m
 
 
 def test_every_experiment_gives_what_its_rows_ask_for(own: Things, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(zeroi2v, "world", lambda case: own)
-    monkeypatch.setattr(zeroi2v, "things", lambda vendor, split, n: own)
+    monkeypatch.setattr(motion_worlds, "world", lambda case: own)
+    monkeypatch.setattr(motion_worlds, "things", lambda vendor, split, n: own)
     for name, value in {"STILL_STEPS": 2, "ASKED": 1, "HELD_OUT": 100, "VIEWS": 20}.items():
         monkeypatch.setattr(zeroi2v, name, value)
     for name in ("MANY", "FEW"):
         monkeypatch.setitem(zeroi2v.EPOCHS, getattr(zeroi2v, name), 1)
-    monkeypatch.setattr(zeroi2v, "of_motions", lambda own, each, seed, asked: of_motions(own, 2, seed, asked=asked))
-    monkeypatch.setattr(zeroi2v, "gated", functools.partial(motion_worlds.gated, steps=2))
+    monkeypatch.setattr(
+        motion_worlds, "of_motions", lambda own, each, seed, asked: of_motions(own, 2, seed, asked=asked)
+    )
+    monkeypatch.setattr(motion_worlds, "gated", functools.partial(motion_worlds.gated, steps=2))
     zeroi2v.stills.cache_clear()
     read = zeroi2v.stills("development of letters")
     assert isinstance(read, Stills)

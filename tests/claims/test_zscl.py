@@ -71,10 +71,10 @@ def test_a_cell_has_every_arm_and_doing_nothing_does_not_move() -> None:
     few = {name: ARMS[name] for name in ("zero-shot", "fine-tuning", "noise as references", "zscl")}
     with (
         mock.patch.object(claim_of_zscl, "ARMS", few),
-        mock.patch.object(claim_of_zscl, "ORDERS", {"development": (("first", "next", "later"),)}),
-        mock.patch.object(claim_of_zscl, "task", lambda split, name, seed: _task(name, seed)),
-        mock.patch.object(claim_of_zscl, "references", return_value=held),
-        mock.patch.object(claim_of_zscl, "small_towers", small_dual_encoder),
+        mock.patch.object(task_streams, "ORDERS", {"development": (("first", "next", "later"),)}),
+        mock.patch.object(task_streams, "task", lambda split, name, seed: _task(name, seed)),
+        mock.patch.object(task_streams, "references", return_value=held),
+        mock.patch.object(task_streams, "small_towers", small_dual_encoder),
         mock.patch.dict(BUDGET, {"iterations": 2, "warm_up": 1, "average_every": 1}),  # type: ignore[arg-type]
     ):
         table = streamed("development 1", 0)

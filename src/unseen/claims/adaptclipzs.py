@@ -17,14 +17,16 @@ from unseen.catalogue import make
 from unseen.claims import bags, worlds
 from unseen.claims.base import Claim, Experiment, Result, of_both, seeds
 from unseen.claims.conditions import better, not_worse
-from unseen.claims.drawings import by
+from unseen.claims.drawings import by, of_half
 from unseen.claims.ledger import effect, mechanism, not_testable, paper_scale, promised
 from unseen.data.classes import ClassSpace
 from unseen.data.descriptions import DescriptionBank, Sentence
+from unseen.data.rows import unit_rows
+from unseen.encoders.promptable import tokenizer_of
 from unseen.evaluation.metrics.zero_shot import mean_class_top1
 from unseen.methods.multimodal.adaptclipzs import AdaptCLIPZS
 from unseen.nn.layer_statistics import row_reader
-from unseen.nn.prompting import PromptableText, PromptableTowers
+from unseen.nn.prompting import PromptableText, PromptableTowers, pooled_text_of
 from unseen.validation.rehearsal import pretend_unseen
 
 BUDGET: Mapping[str, Any] = {
@@ -44,6 +46,9 @@ PENALTIES = (0.01, 0.1, 1.0, 10.0)
 OTHERS = 100
 """Emoji of other groups, by which what is lost elsewhere is measured."""
 
+Arms = Mapping[str, tuple[DescriptionBank, Mapping[str, Any]]]
+"""What is said of classes, and what an arm has that is not in the budget."""
+
 
 def unseen(case: str, seed: int) -> Result:
     """All arms on one split of classes. The case is `SPLIT FIFTH`: which fifth of the classes is unseen.
@@ -53,9 +58,8 @@ def unseen(case: str, seed: int) -> Result:
     """
     split, fifth = case.split()
     own = bags.classes_of(split, int(fifth))
-    single = in_one_sentence(own.bank, own.classes.names)
-    names = DescriptionBank(dict.fromkeys(own.classes.names, ()))
-    arms: dict[str, tuple[DescriptionBank, Mapping[str, Any]]] = {
+    single, names = in_one_sentence(own.bank, own.classes.names), names_alone(own)
+    arms: Arms = {
         "zero-shot": (names, {"epochs": 0}),
         "zero-shot, sentences": (own.bank, {"epochs": 0}),
         "names": (names, SINGLE),
@@ -68,17 +72,16 @@ def unseen(case: str, seed: int) -> Result:
         "visual": (own.bank.only("visual"), {}),
         "taxonomy": (own.bank.only("taxonomy"), {}),
     }
-    table: Result = {}
     asked = own.classes.take(own.classes.unseen)
     truth = own.exam.labels
+    table: Result = {}
 
     def told_by(method: Any, bank: DescriptionBank) -> dict[str, float]:
         own_bags = DescriptionBank({name: bank[name] for name in asked.names})
         return {"accuracy": mean_class_top1(truth, own.classes.unseen[method.predict(own.exam, asked, own_bags)])}
 
     for arm, (bank, settings) in arms.items():
-        method: Any = AdaptCLIPZS(**{**BUDGET, **settings, "random_state": seed})
-        method.fit(source=own.source, classes=own.classes, encoder=bags.towers(), prompts=bank)
+        method = learnt(own, bank, seed, **settings)
         table[arm] = {"accuracy": mean_class_top1(truth, method.predict(own.exam)), "other": elsewhere(method, split)}
         if arm == "learnt from dealt sentences":
             table[arm] |= told_by(method, own.bank)
@@ -98,14 +101,9 @@ def prompted(case: str, seed: int) -> Result:
     step. The case is `SPLIT FIFTH`."""
     split, fifth = case.split()
     own = bags.classes_of(split, int(fifth), few=True)
-    names = DescriptionBank(dict.fromkeys(own.classes.names, ()))
-    table: Result = {}
-    for arm, bank, more in (("zero-shot", names, {"epochs": 0}), ("names", names, SINGLE), ("bag", own.bank, {})):
-        method: Any = AdaptCLIPZS(**{**BUDGET, **more, "random_state": seed})
-        method.fit(source=own.source, classes=own.classes, encoder=bags.towers(), prompts=bank)
-        table[arm] = {"accuracy": mean_class_top1(own.exam.labels, method.predict(own.exam))}
-    table["prompt tuning"] = prompt_tuning(own, seed)
-    return table
+    names = names_alone(own)
+    arms: Arms = {"zero-shot": (names, {"epochs": 0}), "names": (names, SINGLE), "bag": (own.bank, {})}
+    return accuracies(arms, own, seed) | {"prompt tuning": prompt_tuning(own, seed)}
 
 
 def drawn_elsewhere(case: str, seed: int) -> Result:
@@ -114,18 +112,30 @@ def drawn_elsewhere(case: str, seed: int) -> Result:
     own = bags.classes_of(split, int(fifth))
     vendors = bags.VENDORS[split]
     first = np.isin(own.source.columns["domain"], vendors[:2])
-    source, exam = own.source.take(first), own.exam.take(~np.isin(own.exam.columns["domain"], vendors[:2]))
-    names = DescriptionBank(dict.fromkeys(own.classes.names, ()))
-    table: Result = {}
-    for arm, bank, more in (
-        ("zero-shot", names, {"epochs": 0}),
-        ("names and keywords", in_one_sentence(own.bank, own.classes.names), SINGLE),
-        ("bag", own.bank, {}),
-    ):
-        method: Any = AdaptCLIPZS(**{**BUDGET, **more, "random_state": seed})
-        method.fit(source=source, classes=own.classes, encoder=bags.towers(), prompts=bank)
-        table[arm] = {"accuracy": mean_class_top1(exam.labels, method.predict(exam))}
-    return table
+    exam = own.exam.take(~np.isin(own.exam.columns["domain"], vendors[:2]))
+    arms: Arms = {
+        "zero-shot": (names_alone(own), {"epochs": 0}),
+        "names and keywords": (in_one_sentence(own.bank, own.classes.names), SINGLE),
+        "bag": (own.bank, {}),
+    }
+    return accuracies(arms, own._replace(source=own.source.take(first), exam=exam), seed)
+
+
+def learnt(own: bags.Classes, bank: DescriptionBank, seed: int, **settings: Any) -> Any:
+    """The towers after pictures of the seen classes, told by a bank."""
+    method = AdaptCLIPZS(**{**BUDGET, **settings, "random_state": seed})
+    return method.fit(source=own.source, classes=own.classes, encoder=bags.towers(), prompts=bank)
+
+
+def accuracies(arms: Arms, own: bags.Classes, seed: int) -> Result:
+    """Of arms among unseen classes, the mean over these."""
+    found = {arm: learnt(own, bank, seed, **settings).predict(own.exam) for arm, (bank, settings) in arms.items()}
+    return {arm: {"accuracy": mean_class_top1(own.exam.labels, labels)} for arm, labels in found.items()}
+
+
+def names_alone(own: bags.Classes) -> DescriptionBank:
+    """Nothing is said of a class but its name."""
+    return DescriptionBank(dict.fromkeys(own.classes.names, ()))
 
 
 # -- other arms ----------------------------------------------------------------------------------------------
@@ -183,7 +193,7 @@ def ridge(own: bags.Classes, texts: list[str], seed: int) -> NDArray[np.int64]:
     z, asked = shared(own.source).x, shared(own.exam).x
     nothing = np.zeros((len(y) + len(asked), 1), dtype=np.float32)
     kinds = (
-        (unit(own.source.x), unit(own.exam.x), told, nothing[: len(y)], nothing[len(y) :]),
+        (unit_rows(own.source.x), unit_rows(own.exam.x), told, nothing[: len(y)], nothing[len(y) :]),
         (z, asked, both, nothing[: len(y)], nothing[len(y) :]),
         (z, asked, both, z, asked),
     )
@@ -195,7 +205,7 @@ def ridge(own: bags.Classes, texts: list[str], seed: int) -> NDArray[np.int64]:
         kernel = (x - centre) @ (x - centre).T
         weights = np.linalg.solve(kernel + penalty * np.eye(len(x)), target - level)
         found = (exam - centre) @ (x - centre).T @ weights + level + exam_start
-        return among[(found @ unit(vectors[among]).T).argmax(axis=1)]
+        return among[(found @ unit_rows(vectors[among]).T).argmax(axis=1)]
 
     best, chosen = -1.0, np.zeros(0, dtype=np.int64)
     for x, exam, vectors, start, exam_start in kinds:
@@ -211,11 +221,6 @@ def ridge(own: bags.Classes, texts: list[str], seed: int) -> NDArray[np.int64]:
     return chosen
 
 
-def unit(x: NDArray[Any]) -> NDArray[Any]:
-    """Rows at unit length."""
-    return x / np.maximum(np.linalg.norm(x, axis=1, keepdims=True), 1e-12)
-
-
 def elsewhere(method: AdaptCLIPZS, split: str) -> float:
     """The accuracy among emoji of other groups, by name."""
     x, names = others(split)
@@ -226,7 +231,7 @@ def elsewhere(method: AdaptCLIPZS, split: str) -> float:
 def others(split: str) -> tuple[Tensor, tuple[str, ...]]:
     """Some emoji of the groups that the towers have learnt, by a vendor whom they have not; and their names."""
     drawn = by(bags.VENDORS[split][0])
-    free = np.flatnonzero(~np.isin(drawn.columns["group"], bags.ASKED) & bags.half(split, drawn))
+    free = np.flatnonzero(~np.isin(drawn.columns["group"], bags.ASKED) & of_half(drawn, split))
     codes = drawn.columns["emoji"].tolist()
     chosen = drawn.take(np.array(sorted(free.tolist(), key=lambda i: worlds.hashed(codes[i]))[:OTHERS]))
     return torch.as_tensor(worlds.lite0(chosen).x), tuple(chosen.columns["name"].tolist())
@@ -241,12 +246,7 @@ def shared(domain: Any) -> Any:
 @functools.cache
 def promptable() -> PromptableTowers:
     """The same towers for prompts of vectors: MiniLM, and what stands beside it."""
-    from unseen.encoders import get
-    from unseen.encoders.promptable import tokenizer_of
-    from unseen.nn.prompting import pooled_text_of
-
-    encoder: Any = get("minilm", precision="fp32")
-    made = bags.towers()
+    encoder, made = worlds.encoder("minilm"), bags.towers()
     text = Beside(pooled_text_of(encoder.module.transformer), made.text)
     scale = float(made.logit_scale.detach().exp())
     return PromptableTowers(row_reader((), bags.WIDTHS[-1]), text, scale, tokenizer_of(encoder))
@@ -326,19 +326,20 @@ LEDGER = (
         "fitted with `encoder=whole_towers(get('open_clip:ViT-B-16/FILE'))`, `prompts=DescriptionBank.read(FILE)`; not "
         "run."),
 )
+FIFTHS: dict[str, Any] = {"unit": "fifth of the classes, unseen", "data": bags.read, **seeds(1)}
+
 claim = Claim(
     slug="adaptclipzs",
     ledger=LEDGER,
     experiments={
         "unseen": Experiment(
-            run=unseen, **of_both({"development": range(1, 4), "confirmation": range(1, 6)}), **seeds(1),
-            unit="fifth of the classes, unseen", data=bags.read, nothing="zero-shot"),
+            run=unseen, **of_both({"development": range(1, 4), "confirmation": range(1, 6)}), **FIFTHS,
+            nothing="zero-shot"),
         "prompted": Experiment(
-            run=prompted, **of_both({"development": range(1, 3), "confirmation": range(1, 4)}), **seeds(1),
-            unit="fifth of the classes, unseen", data=bags.read, nothing="zero-shot"),
+            run=prompted, **of_both({"development": range(1, 3), "confirmation": range(1, 4)}), **FIFTHS,
+            nothing="zero-shot"),
         "drawn_elsewhere": Experiment(
-            run=drawn_elsewhere, **of_both({"development": range(1, 4), "confirmation": range(1, 6)}), **seeds(1),
-            unit="fifth of the classes, unseen", data=bags.read),
+            run=drawn_elsewhere, **of_both({"development": range(1, 4), "confirmation": range(1, 6)}), **FIFTHS),
     },
     licences=(worlds.EMOJI, worlds.LITE0, worlds.MINILM, "WordNet 3.0: WordNet licence"),
 )

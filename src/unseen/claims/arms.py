@@ -10,6 +10,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
 
 from unseen.data.domain import Domain
 from unseen.data.samplers import Batch, batches, endless, steps
@@ -44,10 +45,19 @@ def in_epochs(
 ) -> None:
     """Teach a network in passes over batches of `size`, so many steps: the rate rises in the first pass, then falls."""
     per_epoch = steps(len(source), size)
+    rate = warm_cosine(adam, n_steps, per_epoch)
+    in_passes(objective, net, adam, source, name=name, size=size, epochs=-(-n_steps // per_epoch), rate=rate)
+
+
+def in_passes(
+    objective: Objective, net: nn.Module, adam: Optimizer, source: Domain, *, name: str, size: int, epochs: int,
+    rate: LRScheduler | None = None, drop_last: bool = True,
+) -> None:  # fmt: skip
+    """The same in so many passes, the rate as it is or by a schedule."""
     train(
         objective, name=name, nets={"net": net}, optimizers={"adam": adam},
-        schedulers={"rate": warm_cosine(adam, n_steps, per_epoch)}, batches=batches(source, size),
-        epochs=-(-n_steps // per_epoch), steps_per_epoch=per_epoch,
+        schedulers={} if rate is None else {"rate": rate}, batches=batches(source, size, drop_last=drop_last),
+        epochs=epochs, steps_per_epoch=steps(len(source), size, drop_last),
     )  # fmt: skip
 
 

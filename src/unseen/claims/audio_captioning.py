@@ -28,6 +28,7 @@ from unseen.claims.heard import (
     paired,
 )
 from unseen.claims.ledger import effect, mechanism, not_testable, paper_scale
+from unseen.data.caption_words import event_words
 from unseen.data.domain import Domain
 from unseen.data.sources.audiocaps import CREDIT, EVENTS_CREDIT, sound_events
 from unseen.data.typing import FloatArray
@@ -201,8 +202,6 @@ def read_many(case: str) -> tuple[Domain, ...]:
 
 def behaviour() -> dict[str, Any]:
     """What is simulated, and grades of a few texts."""
-    from unseen.data.caption_words import event_words
-
     e = np.eye(4, 6, dtype=np.float32)
     return {
         "heard": heard(e, 0, 0.5, 0.05),

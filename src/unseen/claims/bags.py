@@ -8,18 +8,19 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from unseen.claims import worlds
-from unseen.claims.drawings import by
+from unseen.claims.drawings import by, of_half
 from unseen.claims.joined_towers import captioned, joined_towers
 from unseen.data.classes import ClassSpace
 from unseen.data.descriptions import DescriptionBank, Sentence
 from unseen.data.domain import Domain, concatenate
 from unseen.data.sources import in_common
+from unseen.data.taxonomies import load
 from unseen.nn.dual_encoder import DualEncoder
 
 TAUGHT = ("twemoji", "fxemoji")
@@ -61,14 +62,8 @@ def towers() -> DualEncoder:
 def drawn(split: str) -> tuple[Domain, ...]:
     """What the vendors of a split draw of the groups asked about, in one order; a hash's bit says whose an emoji is."""
     styles = in_common(*(by(vendor) for vendor in VENDORS[split]))
-    own = np.isin(styles[0].columns["group"], ASKED) & half(split, styles[0])
+    own = np.isin(styles[0].columns["group"], ASKED) & of_half(styles[0], split)
     return tuple(style.take(own) for style in styles)
-
-
-def half(split: str, domain: Domain) -> NDArray[np.bool_]:
-    """Which emoji are those of a split."""
-    odd = split == "confirmation"
-    return np.array([worlds.hashed(code) % 2 == odd for code in domain.columns["emoji"].tolist()])
 
 
 @functools.cache
@@ -100,6 +95,10 @@ def classes_of(split: str, fifth: int, few: bool = False) -> Classes:
     return Classes(whole.take(known), whole.take(~known), space, bank_of(first.take(order)))
 
 
+taxonomy = functools.cache(load)
+"""A taxonomy, read once."""
+
+
 def bank_of(domain: Domain) -> DescriptionBank:
     """Bags of emoji: their keywords (three at a time), their group, and WordNet's gloss where it knows the name."""
     columns = domain.columns
@@ -111,15 +110,8 @@ def bank_of(domain: Domain) -> DescriptionBank:
         bag = [Sentence(f", {text}", "visual", True) for text in few]
         kind = subgroup.replace("-", " ")
         bags[name] = [*bag, Sentence(f", a kind of {kind}", "taxonomy", True)]
-    glosses = DescriptionBank.of_taxonomy(ClassSpace(names=tuple(bags)), _wordnet()).only("gloss")
+    glosses = DescriptionBank.of_taxonomy(ClassSpace(names=tuple(bags)), taxonomy("wordnet")).only("gloss")
     return DescriptionBank(bags).joined(glosses)
-
-
-@functools.cache
-def _wordnet() -> Any:
-    from unseen.data.taxonomies import load
-
-    return load("wordnet")
 
 
 def read(case: str) -> Sequence[Domain]:

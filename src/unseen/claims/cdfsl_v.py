@@ -14,9 +14,10 @@ from torch import Tensor
 from unseen.claims import worlds
 from unseen.claims.base import Claim, Experiment, Result, seeds
 from unseen.claims.conditions import at_least, better
-from unseen.claims.drawings import VENDORS, of_vendors
+from unseen.claims.drawings import of_vendors
 from unseen.claims.hard_episodes import Rule
 from unseen.claims.ledger import Assertion, effect, mechanism, not_testable, paper_scale
+from unseen.claims.motion_worlds import of_first
 from unseen.claims.sprite_worlds import FRAMES, clips
 from unseen.data.domain import Domain
 from unseen.data.segments import stacked
@@ -201,9 +202,7 @@ claim = Claim(
     ledger=LEDGER,
     experiments={
         "sprites": Experiment(
-            run=run, data=read, unit="vendor of drawings", **seeds(1),
-            development=tuple(f"development {vendor}" for vendor in VENDORS["development"][:1]),
-            confirmation=tuple(f"confirmation {vendor}" for vendor in VENDORS["confirmation"][:2])),
+            run=run, **of_first(1, 2, read), **seeds(1)),
     },
     licences=(worlds.DIGITS, worlds.EMOJI, worlds.PHOTOS),
 )

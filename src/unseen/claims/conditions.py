@@ -176,26 +176,23 @@ def joined(*conditions: Condition) -> Condition:
 
 def at_least(arm: str, metric: str, value: float) -> Condition:
     """The mean over cases is at least `value`."""
-
-    def holds(table: pd.DataFrame) -> Verdict:
-        cases = _per_case(table, arm, metric)
-        mean, (low, high) = float(cases.mean()), interval(cases)
-        told = f"{metric} of {arm} {mean:.4g} {_spread(cases, '')}; needed >= {value:g}"
-        return Verdict(mean >= value, mean, low, high, told)
-
-    return Condition(metric, f"{metric} of {arm}; needed >= {value:g}", holds, (arm,))
+    return _level(arm, metric, f">= {value:g}", lambda mean: mean >= value)
 
 
 def at_most(arm: str, metric: str, value: float) -> Condition:
-    """The mean over cases is at most `value`."""
+    """The mean over cases is at most `value`; the largest of them is told, too."""
+    return _level(arm, metric, f"<= {value:g}", lambda mean: mean <= value, most=True)
 
+
+def _level(arm: str, metric: str, needed: str, does: Callable[[float], bool], *, most: bool = False) -> Condition:
     def holds(table: pd.DataFrame) -> Verdict:
         cases = _per_case(table, arm, metric)
         mean, (low, high) = float(cases.mean()), interval(cases)
-        told = f"{metric} of {arm} {mean:.4g} {_spread(cases, '')}, most {cases.max():.4g}; needed <= {value:g}"
-        return Verdict(mean <= value, mean, low, high, told)
+        largest = f", most {cases.max():.4g}" if most else ""
+        told = f"{metric} of {arm} {mean:.4g} {_spread(cases, '')}{largest}; needed {needed}"
+        return Verdict(does(mean), mean, low, high, told)
 
-    return Condition(metric, f"{metric} of {arm}; needed <= {value:g}", holds, (arm,))
+    return Condition(metric, f"{metric} of {arm}; needed {needed}", holds, (arm,))
 
 
 def wins(a: str, b: str, metric: str, *, of: float, lower: bool = False) -> Condition:

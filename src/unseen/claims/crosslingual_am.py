@@ -21,7 +21,7 @@ from unseen.data.tagged import cut, pieces
 from unseen.data.tasks.base import objects
 from unseen.evaluation.exam import Exam
 from unseen.evaluation.tasks.spans import with_texts
-from unseen.methods.retrieval.crosslingual_am import CrossLingualAM
+from unseen.methods.retrieval.crosslingual_am import CrossLingualAM, project
 from unseen.methods.span_taggers import Carried
 from unseen.nn.word_alignment import IBM1
 
@@ -232,8 +232,6 @@ def read(case: str) -> tuple[Domain, ...]:
 
 def behaviour() -> dict[str, Any]:
     """What is projected along a few links, and how two sentences are aligned by their places."""
-    from unseen.methods.retrieval.crosslingual_am import project
-
     tags = ["O", "O", "B-Claim", "I-Claim", "I-Claim", "O", "B-Premise", "I-Premise"]
     return {
         "projected": project(tags, {0: [1], 2: [0], 4: [3], 6: [5], 7: [6]}, 8),
@@ -285,21 +283,19 @@ LEDGER = (
         "The translated relation files are not at hand; unseen.methods.retrieval.crosslingual_am.relations learns from "
         "pairs of sentences in any language; not run."),
 )
-_FRESH = tuple(
-    f"{language} {topic} test"
-    for topic in ("neoplasm", "glaucoma", "mixed") for language in ("fr", "it", "es")
-    if (language, topic) != ("es", "neoplasm")
-)
+TRANSLATED: dict[str, Any] = {
+    "data": read, "unit": "language and disease", "development": ("es neoplasm test", "es neoplasm dev"),
+    "confirmation": (
+        "fr neoplasm test", "it neoplasm test", "fr glaucoma test", "it glaucoma test", "es glaucoma test",
+        "fr mixed test", "it mixed test", "es mixed test"),
+    **seeds(1)}
+
 claim = Claim(
     slug="crosslingual-am",
     ledger=LEDGER,
     experiments={
-        "projection": Experiment(
-            run=projection, data=read, unit="language and disease", development=("es neoplasm test", "es neoplasm dev"),
-            confirmation=_FRESH, **seeds(1)),
-        "tagging": Experiment(
-            run=tagging, data=read, unit="language and disease", development=("es neoplasm test", "es neoplasm dev"),
-            confirmation=_FRESH, **seeds(1)),
+        "projection": Experiment(run=projection, **TRANSLATED),
+        "tagging": Experiment(run=tagging, **TRANSLATED),
         "english": Experiment(
             run=english, data=read, unit="disease", development=("en neoplasm test", "en neoplasm dev"),
             confirmation=("en glaucoma test", "en mixed test"), **seeds(1)),

@@ -13,12 +13,14 @@ from numpy.typing import NDArray
 from unseen.claims import spoken, worlds
 from unseen.claims.base import Claim, Experiment, Result, of_both, seeds
 from unseen.claims.conditions import better, not_worse
-from unseen.claims.drawings import by, of_half, of_vendors
+from unseen.claims.drawings import of_vendors, seen_by
 from unseen.claims.ledger import effect, mechanism, not_testable, paper_scale, promised
 from unseen.data.classes import ClassSpace
 from unseen.data.domain import Domain
 from unseen.data.pairs import Pairs
 from unseen.data.words import wordllama
+from unseen.encoders import get
+from unseen.encoders.trainable import tower_heads
 from unseen.evaluation.metrics.retrieval import recall_at, structure_correlation
 from unseen.methods.multimodal.attached import Attached
 from unseen.methods.multimodal.cwcl import CWCL
@@ -61,46 +63,42 @@ def joined(case: str, seed: int, vectors: Vectors, *, untaught: bool = False) ->
     shown = np.isin(other.columns["emoji"], one.columns["emoji"][out])
     place = {code: i for i, code in enumerate(one.columns["emoji"].tolist())}
     there = np.array([truth[place[code]] for code in other.columns["emoji"][shown].tolist()])
-    classes = embedded(groups, vectors)
-    table: Result = {}
-    for arm, method in arms(seed).items():
-        method.fit(pairs=learn)
-        asked = method.adapt(classes=classes)
-        q = asked.transform(one.take(out)).numpy()
-        table[arm] = {
-            "accuracy": float((asked.predict(one.take(out)) == truth[out]).mean()),
-            "other": float((asked.predict(other.take(shown)) == there).mean()),
+    classes, own, abroad = embedded(groups, vectors), one.take(out), other.take(shown)
+
+    def figures(said: NDArray[Any], said_abroad: NDArray[Any], q: NDArray[Any]) -> dict[str, float]:
+        return {
+            "accuracy": float((said == truth[out]).mean()),
+            "other": float((said_abroad == there).mean()),
             "recall": recall_at(q @ unit(names[out]).T)[5],
             "structure": structure_correlation(names[out], q),
-            "level": getattr(method, "row_entropy_", 0.0),
         }
-    if untaught:
-        table["lite-clip"] = _untaught(one, out, names, truth, classes, other.take(shown), there)
+
+    table: Result = {}
+    for arm, method in arms(KINDS, seed).items():
+        asked = method.fit(pairs=learn).adapt(classes=classes)
+        table[arm] = figures(asked.predict(own), asked.predict(abroad), asked.transform(own).numpy())
+        table[arm]["level"] = getattr(method, "row_entropy_", 0.0)
+    if untaught:  # lite-clip places pictures among sentences by what ImageNet's classifier says
+        q, second, w = _conse(own), _conse(abroad), unit(np.asarray(classes.embeddings))
+        table["lite-clip"] = figures((q @ w.T).argmax(axis=1), (second @ w.T).argmax(axis=1), q)
     table["chance"] = {"accuracy": 1 / len(groups), "other": 1 / len(groups), "recall": 5 / int(out.sum())}
     return table
 
 
-def arms(seed: int) -> dict[str, Attached]:
-    """Weights of several kinds, with one budget, and the simple alternative.
+KINDS: Mapping[str, Mapping[str, Any]] = {
+    "one pair each": {"weights": "identity"},
+    "published": {},
+    "uniform": UNIFORM,
+    "clipped": {"weights": "clipped"},
+    "sharpened": SHARPENED,
+}
+"""The power of the sharpened arm, 4, is that of a pilot with drawings of Noto and Twemoji; nothing else was tuned."""
 
-    The power of the sharpened arm, 4, is that of a pilot with drawings of Noto and Twemoji; nothing else was tuned.
-    """
-    kinds: dict[str, Mapping[str, Any]] = {
-        "one pair each": {"weights": "identity"},
-        "published": {},
-        "uniform": UNIFORM,
-        "clipped": {"weights": "clipped"},
-        "sharpened": SHARPENED,
-    }
-    made: dict[str, Attached] = {name: CWCL(**{**kind, "random_state": seed}) for name, kind in kinds.items()}
+
+def arms(kinds: Mapping[str, Mapping[str, Any]], seed: int, **budget: Any) -> dict[str, Attached]:
+    """Weights of several kinds, with one budget, and the simple alternative."""
+    made: dict[str, Attached] = {name: CWCL(**{**budget, **kind, "random_state": seed}) for name, kind in kinds.items()}
     return made | {"ridge map": RidgeMap()}
-
-
-@functools.cache
-def seen_by(vendor: str, split: str) -> Domain:
-    """The emoji of a split as a vendor draws them, as EfficientNet-Lite0's features."""
-    drawn = by(vendor)
-    return worlds.lite0(drawn.take(np.flatnonzero(of_half(drawn, split))))
 
 
 def mean_of_words(texts: Sequence[Any]) -> NDArray[np.float32]:
@@ -116,22 +114,6 @@ def embedded(groups: ClassSpace, vectors: Vectors) -> ClassSpace:
     return groups.replace(embeddings=unit(np.mean(said, axis=0)))
 
 
-def _untaught(
-    one: Domain, out: NDArray[np.bool_], names: NDArray[Any], truth: NDArray[Any], classes: ClassSpace, other: Domain,
-    there: NDArray[Any],
-) -> dict[str, float]:  # fmt: skip
-    """Nothing is learnt: lite-clip places pictures among sentences by what ImageNet's classifier says."""
-    assert classes.embeddings is not None
-    w = unit(classes.embeddings)
-    q, second = (_conse(domain) for domain in (one.take(out), other))
-    return {
-        "accuracy": float(((q @ w.T).argmax(axis=1) == truth[out]).mean()),
-        "other": float(((second @ w.T).argmax(axis=1) == there).mean()),
-        "recall": recall_at(q @ unit(names[out]).T)[5],
-        "structure": structure_correlation(names[out], q),
-    }
-
-
 def _conse(features: Domain) -> NDArray[np.float32]:
     network = _lite_clip_head()
     with torch.no_grad():
@@ -141,9 +123,6 @@ def _conse(features: Domain) -> NDArray[np.float32]:
 @functools.cache
 def _lite_clip_head() -> Any:
     """From the features of EfficientNet-Lite0 to lite-clip's vectors: a head before it has learnt anything."""
-    from unseen.encoders import get
-    from unseen.encoders.trainable import tower_heads
-
     return tower_heads(get("lite-clip", precision="fp32")).towers.image
 
 
@@ -202,11 +181,8 @@ def simulated(case: str, seed: int) -> Result:
         "sharpened, tuned": {**SHARP, **TUNED["sharpened"]},
         "true labels, tuned": {"weights": "labels", **TUNED["one pair each"]},
     }
-    methods: dict[str, Attached] = {
-        name: CWCL(**{**BUDGET, **kind, "random_state": seed}) for name, kind in kinds.items()
-    }
     table: Result = {}
-    for arm, method in {**methods, "ridge map": RidgeMap()}.items():
+    for arm, method in arms(kinds, seed, **BUDGET).items():
         asked = method.fit(pairs=learn).adapt(classes=classes)
         table[arm] = {
             "accuracy": float((asked.predict(fresh.left) == y).mean()),
@@ -242,11 +218,8 @@ def intents(case: str, seed: int) -> Result:
     """
     split, _, part = case.split()
     world = spoken.world(split, int(part))
-    methods: dict[str, Attached] = {
-        name: CWCL(**{**SPOKEN_BUDGET, **kind, "random_state": seed}) for name, kind in SPOKEN.items()
-    }
     table: Result = {}
-    for arm, method in {**methods, "ridge map": RidgeMap()}.items():
+    for arm, method in arms(SPOKEN, seed, **SPOKEN_BUDGET).items():
         method.fit(pairs=world.learn)
         asked = [method.transform(pairs.left).numpy() for pairs in (world.unseen, world.seen)]
         table[arm] = {**_answered(world, *asked), "level": getattr(method, "row_entropy_", 0.0)}

@@ -57,6 +57,13 @@ def of_half(domain: Domain, split: str) -> NDArray[np.bool_]:
 
 
 @functools.cache
+def seen_by(vendor: str, split: str) -> Domain:
+    """The emoji of a split as a vendor draws them, as EfficientNet-Lite0's features."""
+    own = by(vendor)
+    return lite0(own.take(np.flatnonzero(of_half(own, split))))
+
+
+@functools.cache
 def features(split: str, n: int | None = None) -> NDArray[np.float32]:
     """EfficientNet-Lite0's features of `drawn`, (vendors, n, 1280)."""
     return np.stack([lite0(style).x for style in drawn(split, n)])

@@ -16,16 +16,17 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from unseen.claims.arms import clip_loss
+from unseen import encoders
+from unseen.claims.arms import clip_loss, in_passes
 from unseen.claims.drawings import VENDORS, drawn
 from unseen.claims.worlds import hashed
 from unseen.data.domain import Domain, Lazy
 from unseen.data.pairs import Pairs
-from unseen.data.samplers import Batch, batches
+from unseen.data.samplers import Batch
 from unseen.encoders.trainable import EncodedTexts
 from unseen.nn.contrastive import LARGEST
 from unseen.nn.dual_encoder import DualEncoder, dual_encoder, perceptron
-from unseen.nn.train import Run, train
+from unseen.nn.train import Run
 from unseen.runtime import reproducible
 
 SIDE, LARGE, SMALL = 96, 64, 40
@@ -168,8 +169,6 @@ def _cut(picture: Any) -> Any:
 
 
 def _features(domain: Domain) -> NDArray[np.float32]:
-    from unseen import encoders
-
     return encoders.get(ENCODER).encode(domain, precision="fp32").x
 
 
@@ -194,15 +193,8 @@ def towers(case: str, seed: int) -> DualEncoder:
             same = (t @ t.T > 0.9999).float()
             return clip_loss(logits, same)
 
-        train(
-            objective,
-            name="scene-towers",
-            nets={"towers": made},
-            optimizers={"adam": adam},
-            batches=batches(Domain(x=own.features, name="scenes"), BATCH),
-            epochs=EPOCHS,
-            steps_per_epoch=len(own.features) // BATCH,
-        )
+        source = Domain(x=own.features, name="scenes")
+        in_passes(objective, made, adam, source, name="scene-towers", size=BATCH, epochs=EPOCHS)
     return made.eval()
 
 

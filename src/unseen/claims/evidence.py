@@ -28,7 +28,7 @@ from unseen.claims.base import COLUMNS, Claim, Split
 from unseen.claims.conditions import Verdict
 from unseen.claims.ledger import Assertion
 from unseen.claims.stamps import moved_parts, on_other_data, processor, read_stamp, read_stamps, stamp_of, write_stamp
-from unseen.claims.standing import newest, word_of
+from unseen.claims.standing import newest, standing_word, word_of
 from unseen.runtime import current, runtime
 from unseen.scale import Engine, each
 
@@ -53,6 +53,12 @@ def read_records(folder: Path, slug: str) -> list[dict[str, Any]]:
             records.append(json.loads(file.read_text(encoding="utf-8")))
         except ValueError as error:
             raise ValueError(f"the record {file.name} is damaged: {error}") from error
+    return records
+
+
+def _recorded(folder: Path, slug: str) -> list[dict[str, Any]]:
+    if not (records := read_records(folder, slug)):
+        raise ValueError(f"there is no evidence for {slug} in {folder}; record it with --confirm")
     return records
 
 
@@ -130,7 +136,6 @@ def _version(package: str) -> str:
 
 
 def _line(assertion: Assertion, verdict: Verdict | None) -> dict[str, Any]:
-    waiting = {"paper scale": "not run", "not testable": "not testable"}.get(assertion.level, "no evidence")
     numbers = None if verdict is None else [float(f"{v:.6g}") for v in (verdict.value, verdict.low, verdict.high)]
     return {
         "text": assertion.text,
@@ -138,7 +143,7 @@ def _line(assertion: Assertion, verdict: Verdict | None) -> dict[str, Any]:
         "promised": assertion.must_hold,
         "experiment": assertion.experiment,
         "asked": assertion.asked,
-        "verdict": waiting if verdict is None else word_of(verdict),
+        "verdict": standing_word(assertion, verdict),
         "numbers": numbers,
         "told": assertion.reason if verdict is None else verdict.told,
         "reason": assertion.reason,
@@ -172,10 +177,8 @@ def reproduce(slug: str, *, quick: bool = False, check: bool = False, folder: Pa
     claim = claims.get(slug)
     before = {}
     if check:
-        records = read_records(folder, slug)
-        if not records:
-            raise ValueError(f"there is no evidence for {slug} in {folder}; record it with --confirm")
-        before = {_key(one): _standing_word(one, verdict) for one, verdict in zip(claim.ledger, newest(claim, records))}
+        records = _recorded(folder, slug)
+        before = {_key(one): standing_word(one, verdict) for one, verdict in zip(claim.ledger, newest(claim, records))}
     split: Split = "confirmation" if check else "development"
     started = time.process_time()
     table = claim.measure(split, quick=quick)
@@ -238,9 +241,7 @@ def replay(slug: str, *, folder: Path = FOLDER) -> dict[str, Any]:
         experiments whose cell read other data than was recorded with, if there are any.
     """
     claim = claims.get(slug)
-    records = read_records(folder, slug)
-    if not records:
-        raise ValueError(f"there is no evidence for {slug} in {folder}; record it with --confirm")
+    records = _recorded(folder, slug)
     last = {name: record for record in records for name in record["cases"] if name in claim.experiments}
     before = newest(claim, records)
     difference, where, cells, replayed, of = 0.0, "", [], [], {}
@@ -264,7 +265,7 @@ def replay(slug: str, *, folder: Path = FOLDER) -> dict[str, Any]:
     other = [
         (one, then)
         for one, then, now in zip(claim.ledger, before, newest(claim, [again]))
-        if _standing_word(one, then) != _standing_word(one, now)
+        if standing_word(one, then) != standing_word(one, now)
     ]
     elsewhere = on_other_data(folder, slug, of)
     tossed = [one for one, then in other if then is not None and then.edge]
@@ -285,12 +286,6 @@ def _gap(value: float, other: float) -> float:
     if np.isnan(value) and np.isnan(other):
         return 0.0
     return float("inf") if np.isnan(value) or np.isnan(other) else abs(value - float(f"{other:.6g}"))
-
-
-def _standing_word(assertion: Assertion, verdict: Verdict | None) -> str:
-    if assertion.holds is None:
-        return "not run" if assertion.level == "paper scale" else "not testable"
-    return "no evidence" if verdict is None else word_of(verdict)
 
 
 def accept(slug: str, why: str, *, folder: Path = FOLDER) -> list[dict[str, str]]:

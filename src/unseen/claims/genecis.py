@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 
 from unseen.claims import worlds
-from unseen.claims.base import Claim, Experiment, Result
+from unseen.claims.base import Claim, Experiment, Result, of_both, seeds
 from unseen.claims.conditions import at_least, at_most, beats_all, better
 from unseen.claims.drawings import of_vendors
 from unseen.claims.emoji_scenes import IDEAS, PLACES, WEATHERS, Scenes, noisy, scenes, things, towers
@@ -225,19 +225,17 @@ LEDGER = (
         "the supervised state of the art.",
         "Neither data set is at hand. With them: `evaluation.composed.evaluate_global`; not run."),
 )
+CASES: dict[str, Any] = {
+    "unit": "vendor", "data": lambda case: of_vendors([case.split()[1]], "name"),
+    **of_both({
+        "development": ("noto", "twemoji"), "confirmation": ("noto-v1", "fluent-emoji", "emojione-v1")}),
+}
 claim = Claim(
     slug="genecis",
     ledger=LEDGER,
     experiments={
-        "composed": Experiment(
-            run=composed, development=("development noto", "development twemoji"),
-            confirmation=("confirmation noto-v1", "confirmation fluent-emoji", "confirmation emojione-v1"),
-            seeds=(0, 1), fresh_seeds=(100, 101, 102), unit="vendor",
-            data=lambda case: of_vendors([case.split()[1]], "name")),
-        "captioned": Experiment(
-            run=captioned, development=("development noto", "development twemoji"),
-            confirmation=("confirmation noto-v1", "confirmation fluent-emoji", "confirmation emojione-v1"), seeds=(0,),
-            fresh_seeds=(100,), unit="vendor", data=lambda case: of_vendors([case.split()[1]], "name")),
+        "composed": Experiment(run=composed, **CASES, **seeds(2, 3)),
+        "captioned": Experiment(run=captioned, **CASES, **seeds(1)),
     },
     licences=(worlds.EMOJI, worlds.LITE0, worlds.MINILM),
 )

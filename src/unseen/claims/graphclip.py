@@ -17,7 +17,7 @@ from torch import Tensor
 from unseen.claims import text_graphs as graphs
 from unseen.claims import worlds
 from unseen.claims.arms import rows_of_each
-from unseen.claims.base import Claim, Experiment, Result
+from unseen.claims.base import Claim, Experiment, Result, of_both, seeds
 from unseen.claims.conditions import at_least, beats_all, better, joined, not_worse
 from unseen.claims.ledger import effect, mechanism, not_testable, paper_scale
 from unseen.claims.text_graphs import Around
@@ -28,6 +28,7 @@ from unseen.data.pairs import Pairs
 from unseen.data.rows import unit_rows
 from unseen.data.samplers import hold_out
 from unseen.data.text_graphs import batch_of, common_neighbours, edge_numbers
+from unseen.evaluation.metrics.zero_shot import mean_class_top1
 from unseen.methods.multimodal.graphclip import GraphCLIP
 from unseen.methods.multimodal.graphclip.steps import as_nodes
 from unseen.methods.multimodal.ridge_map import RidgeMap
@@ -119,18 +120,13 @@ def shares(hidden: bool) -> tuple[float, float, float]:
         (a / 10, b / 10, (10 - a - b) / 10)
         for a in (TENTHS[:1] if hidden else TENTHS) for b in TENTHS if a + b <= TENTHS[-1]
     ]  # fmt: skip
-    return max(tried, key=lambda some: recall(given.y, (mixed(given, some) @ w).argmax(axis=1)))
+    return max(tried, key=lambda some: mean_class_top1(given.y, (mixed(given, some) @ w).argmax(axis=1)))
 
 
 def mixed(given: Around, some: tuple[float, float, float]) -> NDArray[np.float32]:
     """A mix of own text, neighbours and subgraph, each of length 1."""
     parts = zip(some, (given.own, given.near, given.all_))
     return np.sum([share * unit_rows(part) for share, part in parts], axis=0, dtype=np.float32)
-
-
-def recall(y: NDArray[np.int64], guess: NDArray[np.int64]) -> float:
-    """The mean over classes of the share of their nodes that are named right."""
-    return float(np.mean([(guess[y == c] == c).mean() for c in np.unique(y)]))
 
 
 # -- zero labels -------------------------------------------------------------------------------------------
@@ -246,7 +242,7 @@ def told(seed: int, episode: Episode, way: str | None, rate: float = 0.0) -> dic
     moved.prompt_ = method.prompt_
     return {
         "accuracy": float((method.predict(test.domain()) == test.y).mean()),
-        "elsewhere": recall(old.y, moved.predict(old.domain())),
+        "elsewhere": mean_class_top1(old.y, moved.predict(old.domain())),
         "taken": float(taken),
         "numbers": float(numbers),
     }
@@ -450,18 +446,19 @@ LEDGER = (
         "With Cora, CiteSeer, WikiCS, Instagram, Ele-Photo, Ele-Computers and Books-History as files of "
         "torch-geometric with texts: `unseen nodes cora.pt --classes cora.csv --model PRETRAINED`; not run."),
 )
-DEVELOPMENT = ("development packages 1", "development packages 2", "development wordnet 1")
-CONFIRMATION = ("confirmation packages 1", "confirmation packages 2", "confirmation packages 3",
-                "confirmation wordnet 1", "confirmation wordnet 2")
-CASES: dict[str, Any] = {"development": DEVELOPMENT, "confirmation": CONFIRMATION, "seeds": (0, 1),
-                         "fresh_seeds": (100, 101), "unit": "group of classes", "data": graphs.said}
+GROUPS = {
+    "development": ("packages 1", "packages 2", "wordnet 1"),
+    "confirmation": ("packages 1", "packages 2", "packages 3", "wordnet 1", "wordnet 2"),
+}
+CASES: dict[str, Any] = {**of_both(GROUPS), "unit": "group of classes", "data": graphs.said}
+
 claim = Claim(
     slug="graphclip",
     ledger=LEDGER,
     experiments={
-        "zero-shot": Experiment(run=zero_shot, **CASES),
-        "few-shot": Experiment(run=few_shot, **CASES),
-        "links": Experiment(run=links, **{**CASES, "seeds": (0,), "fresh_seeds": (100,)}),
+        "zero-shot": Experiment(run=zero_shot, **CASES, **seeds(2)),
+        "few-shot": Experiment(run=few_shot, **CASES, **seeds(2)),
+        "links": Experiment(run=links, **CASES, **seeds(1)),
     },
     licences=(
         f"Debian's package index, {graphs.INDEX}: package metadata by the Debian project and the packages' maintainers",

@@ -10,16 +10,15 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
-from PIL import Image
 from torch import Tensor
 
 from unseen import encoders
 from unseen.claims.arms import rows_of_each
 from unseen.claims.drawings import drawn, of_split
 from unseen.claims.letters import letters
-from unseen.claims.worlds import hashed, stamps
+from unseen.claims.worlds import hashed, on_paper, stamps
 from unseen.data.classes import ClassSpace
-from unseen.data.domain import Domain, Lazy, concatenate
+from unseen.data.domain import Domain, concatenate
 from unseen.data.simulate.hard import HARD, harder, varied
 from unseen.methods.base import Method
 from unseen.methods.baselines.linear_probe import LinearProbe
@@ -70,9 +69,7 @@ def emoji(split: str) -> tuple[Domain, Domain]:
 
 def _letters(text: str) -> Domain:
     ink = letters(text, 1, 64)
-    paper = np.rint(255 * (1 - ink.x[:, 0])).astype(np.uint8)
-    lazy = Lazy(range(len(paper)), lambda i: Image.fromarray(paper[i]).convert("RGB"))
-    return few_of_each(ink.replace(x=lazy, columns={}, name=f"letters {text}"))
+    return few_of_each(on_paper(ink, ink.x[:, 0]).replace(columns={}, name=f"letters {text}"))
 
 
 def _stamps() -> Domain:

@@ -13,7 +13,6 @@ from typing import Any, Literal
 
 import numpy as np
 
-from unseen import encoders
 from unseen.claims import worlds
 from unseen.data.caption_words import caption_words
 from unseen.data.domain import Domain
@@ -58,8 +57,7 @@ class SiblingSpace:
 
     def encode_text(self, texts: Sequence[str]) -> FloatArray:
         """Unit vectors, (n, 384)."""
-        said = Domain(x=np.array([str(text) for text in texts], dtype=np.str_), kind="text", name="texts")
-        return unit_rows(_minilm().encode(said).x)
+        return unit_rows(worlds.minilm([str(text) for text in texts]))
 
     def encode_audio(self, waves: Sequence[np.ndarray]) -> FloatArray:
         """There are no sounds here."""
@@ -152,8 +150,3 @@ def half_of(text: str) -> Half:
 
 def _of_most(halves: Sequence[Half]) -> Half:
     return "living" if halves.count("living") * 2 > len(halves) else "things"
-
-
-@functools.cache
-def _minilm() -> Any:
-    return encoders.get("minilm", precision="fp32")

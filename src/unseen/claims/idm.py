@@ -17,10 +17,11 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from unseen.claims import behaviours, worlds
+from unseen.claims import worlds
 from unseen.claims.base import Claim, Experiment, Result, seeds
 from unseen.claims.conditions import at_most, beats_all, better, not_worse
 from unseen.claims.ledger import effect, mechanism, not_testable, paper_scale, promised
+from unseen.data.classes import ClassSpace
 from unseen.data.domain import Domain
 from unseen.data.images import open_header
 from unseen.data.simulate.collages import collages
@@ -31,7 +32,10 @@ from unseen.methods.base import Method
 from unseen.methods.baselines.classmix import ClassMix
 from unseen.methods.baselines.fda import FDA
 from unseen.methods.baselines.tent import TENT
+from unseen.nn.informative import InformativeSelector, uncertainty
+from unseen.nn.pixel_mix import patch_mix
 from unseen.nn.segmenters import n_outputs, small_unet, train_segmenter
+from unseen.nn.style import match_statistics
 from unseen.runtime import reproducible, without_checkpoints
 
 SOURCE = {"development": "noto", "confirmation": "noto-v1"}
@@ -216,6 +220,28 @@ AT_SCALE = (
     "folder of Cityscapes, whose masks grade; not run."
 )
 
+
+def behaviour() -> dict[str, Any]:
+    """Collages, looks of one given to others in each space, patches mixed, and what is selected of scores."""
+    rng = np.random.default_rng(0)
+    cut = Domain(x=rng.integers(0, 256, (6, 4, 16, 16), dtype=np.uint8), y=np.arange(6) % 3, kind="image",
+                 classes=ClassSpace(names=("a", "b", "c")))  # fmt: skip
+    made = collages(cut, [rng.integers(0, 256, (40, 50, 3), dtype=np.uint8)], 4, side=32, light="dusk")
+    x, y = torch.as_tensor(made.x), torch.as_tensor(np.stack(list(made.labels)).astype(np.int64))
+    looks = {space: match_statistics(x, x[0].flip(-1) * 0.5, space, window=0.1) for space in ("lab", "rgb", "fourier")}
+    mixed = patch_mix(x, y, x.flip(0), y.flip(0), torch.ones(y.shape), 4, torch.Generator().manual_seed(0))
+    scores = uncertainty(
+        torch.randn(200, 3, 4, 4, generator=torch.Generator().manual_seed(1)), y[:1, :4, :4].expand(200, 4, 4)
+    )
+    return {
+        "collages": made.x,
+        "masks": y.numpy(),
+        **looks,
+        "mixed": mixed[0],
+        "selected": InformativeSelector()(scores),
+    }
+
+
 # fmt: off
 LEDGER = (
     not_testable("Domain adaptation carries segmentation networks from labelled to unlabeled data, and is popular.",
@@ -266,7 +292,7 @@ LEDGER = (
 claim = Claim(
     slug="idm",
     ledger=LEDGER,
-    behaviour=behaviours.idm,
+    behaviour=behaviour,
     experiments={
         "lights": Experiment(
             run=run, data=fingerprinted, clocks=("seconds",), unit="vendor and light", **seeds(1),

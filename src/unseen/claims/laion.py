@@ -8,8 +8,12 @@ and scored.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any
+
+import numpy as np
+from PIL import Image
 
 from unseen.claims import behaviours, worlds
 from unseen.claims.base import Claim, Experiment, seeds
@@ -20,6 +24,32 @@ from unseen.claims.laion_site import run_filter, run_restart
 from unseen.claims.laion_uses import run_retrieval, run_training
 from unseen.claims.ledger import effect, mechanism, not_testable, paper_scale
 from unseen.claims.small_web import of_web, worded
+from unseen.data.simulate.web import Thing, small_web
+from unseen.methods.curation.laion import accept, heads, parse, similarity
+
+
+def behaviour() -> dict[str, Any]:
+    """Links of the pages of a small web and their pictures, with the reasons for each drop; pairs that are kept."""
+    colours = np.random.default_rng(0).integers(0, 256, (40, 12, 12, 3), dtype=np.uint8)
+    pictures = [Image.fromarray(colour).resize((96, 96), Image.Resampling.NEAREST) for colour in colours]
+    things = [Thing(f"key/{i}", one, {"en": f"a drawing of thing {i}"}) for i, one in enumerate(pictures)]
+    web = small_web(things, n_pages=6, each_fault=2, seed=0)
+    links = parse.parse_pages(parse.Page(f"http://site.example{path}", body) for path, body in web.pages.items())
+    looked = [accept.look(answer.body, accept.Acceptance()) for answer in web.answers.values()]
+    points = behaviours.blobs(n=200)
+    cosines, streams = points.x[:, 0].astype(np.float32) / 9, ["en" if label else "multi" for label in points.labels]
+    kept = similarity.passes(cosines, streams, similarity.thresholds(None, 0.5, cosines, streams))
+    unit = points.x / np.linalg.norm(points.x, axis=1, keepdims=True)
+    about = {"name": "points", "fingerprint": "", "dim": unit.shape[1]}
+    head = heads.train_head(unit, points.labels == 0, name="unsafe", encoder=about, folds=0)
+    return {
+        "links": dict(Counter(link.reason for link in links)),
+        "pictures": dict(Counter(one.reason for one in looked)),
+        "similarity": np.flatnonzero(kept),
+        "duplicates": similarity.one_of_each(unit, cosines, 0.9),
+        "head": head.score(unit),
+    }
+
 
 # fmt: off
 LEDGER = (
@@ -117,7 +147,7 @@ VENDORS: Mapping[str, Any] = {
 claim = Claim(
     slug="laion",
     ledger=LEDGER,
-    behaviour=behaviours.laion,
+    behaviour=behaviour,
     experiments={  # a site of a vendor is crawled once: vendors are what varies
         "filter": Experiment(run=run_filter, **VENDORS, **seeds(1)),
         "training": Experiment(

@@ -6,7 +6,6 @@ import functools
 import warnings
 
 import numpy as np
-import torch
 
 from unseen.claims import small_web
 from unseen.claims.base import Result
@@ -65,6 +64,4 @@ def _labelled(name: str, style: str, seed: int) -> tuple[np.ndarray, np.ndarray]
 
 @functools.cache
 def _image_vectors(style: str, watermark: bool, step: int) -> np.ndarray:
-    features = small_web.features_of(*small_web.drawn(style, watermark=watermark, step=step))
-    with torch.no_grad():
-        return small_web.encoder().image.module.towers.encode_image(features).numpy()  # type: ignore[operator, union-attr]
+    return small_web.image_vectors(small_web.features_of(*small_web.drawn(style, watermark=watermark, step=step)))

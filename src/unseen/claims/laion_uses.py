@@ -96,10 +96,8 @@ def _redrawn(run: Run, style: str, seed: int) -> tuple[torch.Tensor, np.ndarray,
         texts.append(text)
         english.append(plain)
         streams.append("en" if language == "en" else "multi")
-    encoder = small_web.encoder()
-    with torch.no_grad():
-        images = encoder.image.module.towers.encode_image(features).numpy()  # type: ignore[operator, union-attr]
-    return features, true, (images * encoder.encode_text(texts)).sum(axis=1), streams, english
+    similarity = (small_web.image_vectors(features) * small_web.encoder().encode_text(texts)).sum(axis=1)
+    return features, true, similarity, streams, english
 
 
 def _but(key: str, keys: list[str], rng: np.random.Generator) -> str:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import functools
 
 import numpy as np
-from PIL import Image
 
-from unseen.claims.worlds import lite0
-from unseen.data.domain import Domain, Lazy
+from unseen.claims.worlds import lite0, on_paper
+from unseen.data.domain import Domain
+from unseen.data.sources import characters
 
 FAMILIES = ("DejaVuSans", "DejaVuSansMono", "DejaVuSerif", "STIXGeneral", "cm")
 """Families of the fonts of matplotlib, by what the names of their files start with."""
@@ -22,8 +22,6 @@ def family_of(font: str) -> str:
 @functools.cache
 def letters(text: str, copies: int, size: int = 16) -> Domain:
     """Ink of letters, 0 for paper and 1 for ink, (n, 1, size, size), with columns `font` and `family`."""
-    from unseen.data.sources import characters
-
     domain = characters(text, size=size, copies=copies)
     families = np.array([family_of(font) for font in domain.columns["font"].tolist()])
     ink = domain.x.reshape(-1, 1, size, size).astype(np.float32)
@@ -37,6 +35,4 @@ def in_family(text: str, family: str, copies: int) -> Domain:
         raise ValueError(f"family must be of {', '.join(FAMILIES)}; got {family!r}")
     domain = letters(text, copies, 64)
     domain = domain.take(domain.columns["family"] == family).replace(name=family)
-    paper = np.rint(255 * (1 - domain.x[:, 0])).astype(np.uint8)
-    pictures = Lazy(range(len(paper)), lambda i: Image.fromarray(paper[i]).convert("RGB"))
-    return lite0(domain.replace(x=pictures))
+    return lite0(on_paper(domain, domain.x[:, 0]))

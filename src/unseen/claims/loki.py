@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from typing import Any
 from unittest.mock import patch
 
 import networkx as nx
@@ -11,8 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from unseen import encoders
-from unseen.claims import behaviours, worlds
+from unseen.claims import worlds
 from unseen.claims.base import Claim, Experiment, Result, seeds
 from unseen.claims.conditions import at_least, better, equals, not_worse, wins
 from unseen.claims.drawings import by, of_vendors
@@ -128,18 +128,12 @@ def run_emoji(metric_of: str, case: str, seed: int) -> Result:
 
 
 @functools.cache
-def _lite_clip() -> encoders.TwoTowerEncoder:
-    encoder = encoders.get("lite-clip", precision="fp32")
-    assert isinstance(encoder, encoders.TwoTowerEncoder)
-    return encoder
-
-
-@functools.cache
 def _in_one_space(style: str) -> tuple[NDArray[np.float32], ClassSpace]:
     """Vectors of the drawings of a style, and its classes in the same order with vectors of their texts."""
     domain = by(style)
     assert domain.classes is not None
-    return _lite_clip().encode(domain).x, _lite_clip().embed(domain.classes).take(domain.labels)
+    encoder = worlds.encoder("lite-clip")
+    return encoder.encode(domain).x, encoder.embed(domain.classes).take(domain.labels)
 
 
 def run_lite_clip(case: str, seed: int) -> Result:
@@ -147,7 +141,7 @@ def run_lite_clip(case: str, seed: int) -> Result:
     features, classes = _in_one_space(case)
     kept = np.sort(np.random.default_rng(seed).permutation(len(classes))[: -(len(classes) // 10)])
     classes = classes.take(kept)
-    p = torch.as_tensor(_lite_clip().classify(features[kept], classes))
+    p = torch.as_tensor(worlds.encoder("lite-clip").classify(features[kept], classes))
     return compared(p, np.arange(len(kept)), classes)
 
 
@@ -292,6 +286,19 @@ def turns(styles: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(" > ".join(np.roll(styles, -i)[:3]) for i in range(len(styles)))
 
 
+def behaviour() -> dict[str, Any]:
+    """What can be predicted in a tree and a grid, and which classes are asked for next."""
+    import networkx as nx
+
+    tree = TreeMetric(np.array([-1, *((np.arange(1, 30) - 1) // 2)]))
+    grid = GraphMetric(nx.to_scipy_sparse_array(nx.grid_2d_graph(4, 4)))
+    some = np.array([7, 12, 3])
+    metrics: dict[str, LabelMetric] = {"tree": tree, "grid": grid}
+    return {name: [np.flatnonzero(locus(own, some)), central_class(own)] for name, own in metrics.items()} | {
+        "cover": minimum_cover(tree), "active": active_classes(tree, some),
+    }  # fmt: skip
+
+
 # fmt: off
 LEDGER = (
     mechanism("digits", equals("loki", "as enumerated", 1.0),
@@ -372,7 +379,7 @@ LEDGER = (
 claim = Claim(
     slug="loki",
     ledger=LEDGER,
-    behaviour=behaviours.loki,
+    behaviour=behaviour,
     experiments={
         "digits": Experiment(
             run=run_digits, data=lambda case: [worlds.digits(style) for style in ("handwritten", "printed")],

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import functools
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -20,15 +20,18 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from unseen.claims import arms
+from unseen.claims.base import of_both
 from unseen.claims.drawings import VENDORS, by, of_half
-from unseen.claims.worlds import hashed
+from unseen.claims.worlds import hashed, of_texts
 from unseen.data.classes import ClassSpace
 from unseen.data.domain import Domain
 from unseen.data.duplicates import perceptual
+from unseen.data.rows import unit_rows
 from unseen.data.samplers import Batch
 from unseen.data.segments import ready, stacked
 from unseen.data.simulate.motions import MOTIONS, clips_of
-from unseen.nn.dual_encoder import DualEncoder, dual_encoder
+from unseen.encoders.trainable import EncodedTexts
+from unseen.nn.dual_encoder import DualEncoder, dual_encoder, perceptron
 from unseen.nn.towers import vision_tower
 from unseen.nn.train import Run
 from unseen.runtime import reproducible
@@ -84,9 +87,20 @@ def world(case: str) -> Things:
     return things(vendor, split)
 
 
-def cases(split: str, n: int) -> tuple[str, ...]:
-    """So many vendors of a split."""
-    return tuple(f"{split} {vendor}" for vendor in VENDORS[split][:n])
+@functools.cache
+def read(case: str) -> list[Domain]:
+    """The things of a case and their names, for a stamp."""
+    own = world(case)
+    return [Domain(x=np.stack(own.pictures), kind="image"), of_texts(own.names)]
+
+
+def of_first(development: int, confirmation: int, data: Callable[[str], Any] = read) -> dict[str, Any]:
+    """Of an `Experiment`: the first vendors of each split, and what is read for them."""
+    first = {
+        "development": VENDORS["development"][:development],
+        "confirmation": VENDORS["confirmation"][:confirmation],
+    }
+    return {**of_both(first), "data": data, "unit": "vendor of drawings"}
 
 
 # -- clips -------------------------------------------------------------------------------------------------
@@ -141,8 +155,6 @@ def towers(case: str, seed: int = 0) -> DualEncoder:
     The text tower is a line on sentence vectors (MiniLM's) that learns nothing, so that the names of motions, which are
     in no still picture, stay as far from each other as they were.
     """
-    from unseen.encoders.trainable import EncodedTexts
-
     own = world(case)
     rows = np.flatnonzero(~own.asked)
     rng = np.random.default_rng(seed)
@@ -174,8 +186,6 @@ def towers(case: str, seed: int = 0) -> DualEncoder:
 
 def text_line(into: int, out: int) -> nn.Module:
     """A line that is orthogonal: vectors keep about the angles that they had."""
-    from unseen.nn.dual_encoder import perceptron
-
     made = perceptron((into, out))
     line = made.get_submodule("0")
     assert isinstance(line, nn.Linear)
@@ -192,6 +202,22 @@ def frames_of(model: DualEncoder, domain: Domain) -> NDArray[np.float32]:
     """Vectors of the frames of clips by the frozen tower, (n, t, d)."""
     x = stacked(domain, frames=FRAMES)
     return model.image(x.flatten(0, 1)).view(*x.shape[:2], -1).numpy()
+
+
+@torch.no_grad()
+def words_of(model: DualEncoder, names: Iterable[str]) -> NDArray[np.float32]:
+    """Vectors of names by the text tower, (k, d)."""
+    return model.encode_text(model.tokenize(list(names))).numpy()
+
+
+def by_name(model: DualEncoder, asked: Domain, names: Iterable[str] = MOTIONS) -> NDArray[np.float32]:
+    """Cosines of the mean of a clip's frames with names: the image-text model as it is."""
+    return unit_rows(frames_of(model, asked).mean(axis=1)) @ words_of(model, names).T
+
+
+def flat(rows: NDArray[Any]) -> NDArray[Any]:
+    """All numbers of a clip in one row."""
+    return rows.reshape(len(rows), -1)
 
 
 def pixels_of(domain: Domain) -> NDArray[np.float32]:

@@ -265,6 +265,18 @@ def run_augmentation(case: str, seed: int) -> Result:
     return table
 
 
+def behaviour() -> dict[str, Any]:
+    """The regressors that the mapping is compared with, and weights by a ratio of densities."""
+    x, other = (torch.as_tensor(behaviours.blobs(seed=seed).x).double() for seed in (3, 4))
+    z = x @ torch.as_tensor(np.random.default_rng(0).normal(size=(x.shape[1], 5)))
+    m = regressors.moments(x, z)
+    maps = {
+        "ridge": regressors.ridge(m, 1.0), "rmtl": regressors.rmtl(m, 1.0, 0.1),
+        "gomtl": regressors.gomtl(m, 3, 0.1, 0.1), "mte": regressors.mte(m, 3, 0.1, 0.1),
+    }  # fmt: skip
+    return {name: own.s @ own.a for name, own in maps.items()} | {"weights": kliep(other, x, centres=20)(x)}
+
+
 # fmt: off
 LEDGER = (
     mechanism("mapping", at_least("MTE", "times chance", 5.0),
@@ -338,7 +350,7 @@ HALVES: dict[str, Any] = {
 claim = Claim(
     slug="mte-zsar",
     ledger=LEDGER,
-    behaviour=behaviours.mte_zsar,
+    behaviour=behaviour,
     experiments={
         "tasks": Experiment(
             run=run_tasks, development=("60", "80", "120"), confirmation=("50", "70", "100"),

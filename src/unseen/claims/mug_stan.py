@@ -27,10 +27,8 @@ from unseen.claims.misaligned import (
     taken,
     taught,
 )
-from unseen.claims.motion_worlds import frames_of, graded, logistic, of_motions, pixels_of, towers
+from unseen.claims.motion_worlds import by_name, flat, frames_of, graded, logistic, of_motions, pixels_of, towers
 from unseen.data.domain import Domain
-from unseen.data.rows import unit_rows
-from unseen.data.simulate.motions import MOTIONS
 from unseen.methods.video.mug_stan import MugSTAN
 from unseen.methods.video.mug_stan.network import mug_stan_network
 from unseen.nn.late_interaction import Mode, Words, similarity
@@ -125,16 +123,13 @@ def run_motion(case: str, seed: int) -> Result:
     """Ten motions by their names, of things never seen: where time is read, and simple heads on all frames."""
     own, model = motion_worlds.world(case), towers(case)
     asked, source = of_motions(own, SHOWN_EACH, seed, asked=True), of_motions(own, EACH, seed, asked=False)
-    with torch.no_grad():
-        names = model.encode_text(model.tokenize(list(MOTIONS))).numpy()
-    scores = {"nothing": unit_rows(frames_of(model, asked).mean(axis=1)) @ names.T}
+    scores = {"nothing": by_name(model, asked)}
     for temporal in ("branch", "intermediate", "posterior", "none"):
         scores[temporal] = fitted(source, model, seed, temporal=temporal).decision_function(asked).numpy()
     scores["branch, frozen towers"] = fitted(source, model, seed, frozen=True).decision_function(asked).numpy()
     x, new, y = frames_of(model, source), frames_of(model, asked), source.labels
-    scores["concatenated, logistic"] = logistic(x.reshape(len(x), -1), y)(new.reshape(len(new), -1))
-    pixels, new_pixels = (pixels_of(part).reshape(len(part), -1) for part in (source, asked))
-    scores["pixels, logistic"] = logistic(pixels, y)(new_pixels)
+    scores["concatenated, logistic"] = logistic(flat(x), y)(flat(new))
+    scores["pixels, logistic"] = logistic(flat(pixels_of(source)), y)(flat(pixels_of(asked)))
     return {arm: graded(np.asarray(found), asked.labels) for arm, found in scores.items()}
 
 
@@ -169,13 +164,6 @@ def fresh_time(network: Any) -> None:
     """What the modules of time add does not begin at 0."""
     for temporal in network.stan_branch.temporal:
         nn.init.normal_(temporal.fc.weight, std=temporal.fc.in_features**-0.5)
-
-
-@functools.cache
-def read(case: str) -> list[Domain]:
-    """The things of a case."""
-    own = motion_worlds.world(case)
-    return [Domain(x=np.stack(own.pictures), kind="image"), worlds.of_texts(own.names)]
 
 
 # fmt: off
@@ -239,10 +227,7 @@ LEDGER: tuple[Assertion, ...] = (
         "They are at github.com/farewellthree/STAN; the card says where this one differs."),
 )
 
-SPLITS: dict[str, Any] = {
-    "development": motion_worlds.cases("development", 1), "confirmation": motion_worlds.cases("confirmation", 2),
-    "data": read, "unit": "vendor of drawings",
-}
+SPLITS = motion_worlds.of_first(1, 2)
 
 claim = Claim(
     slug="mug-stan",

@@ -9,6 +9,7 @@ import numpy as np
 from unseen.claims import worlds
 from unseen.data.classes import ClassSpace
 from unseen.data.domain import Domain
+from unseen.data.taxonomies import wordnet
 
 KINDS, EACH = 40, 30
 SIZES = (60, 160)
@@ -23,8 +24,6 @@ def nouns(form: str) -> Domain:
     Kinds are synsets with a number of nouns below them in `SIZES`, none below another, the first by a hash of their
     names; a noun that is of two kinds, or is told in fewer than two words by its definition, is of none.
     """
-    from unseen.data.taxonomies import wordnet
-
     if form not in FORMS:
         raise ValueError(f"form must be of {', '.join(FORMS)}; got {form!r}")
     tree = wordnet()

@@ -14,7 +14,8 @@ from torch import Tensor
 
 from unseen.catalogue import make
 from unseen.claims import small_clip, worlds
-from unseen.claims.base import Claim, Experiment, Result
+from unseen.claims.arms import of_classes
+from unseen.claims.base import Claim, Experiment, Result, of_both, seeds
 from unseen.claims.conditions import better, not_worse
 from unseen.claims.drawings import by, of_vendors
 from unseen.claims.ledger import effect, not_testable, paper_scale
@@ -150,9 +151,7 @@ def stopped_early(own: Known, seed: int) -> int:
     kept = np.setdiff1d(np.unique(own.source.labels), held)
     order = np.concatenate([kept, held])
     space = ClassSpace(names=tuple(names[i] for i in order), seen=np.arange(len(kept)))
-    place = np.full(len(names), -1)
-    place[order] = np.arange(len(order))
-    pool = own.source.replace(y=place[own.source.labels], classes=space)
+    pool = of_classes(own.source.replace(classes=None), order).replace(classes=space)
     half = np.random.default_rng(seed).permutation(len(pool)) % 2 == 0
     known_ = pool.labels < len(kept)
     pretended = Known(pool.take(known_ & half), pool.take(~(known_ & half)), space)
@@ -180,38 +179,29 @@ def known(case: str, seed: int) -> Known:
     """A vendor's subcategories, half of them base classes by seed; of each at most `SHOTS` pictures, and at most half
     of what there is, are learnt from. Only those count of which all vendors have `COMMON` pictures (`common`)."""
     split, vendor = case.split()
-    x, y, names, emoji = vectors(vendor)
     kept = common(split)
     rng = np.random.default_rng(seed)
-    order = rng.permutation(kept)
     n = (len(kept) + 1) // 2
-    space = ClassSpace(names=tuple(names[i] for i in order), seen=np.arange(n))
-    x, y, emoji = _placed(x, y, emoji, order, len(names))
+    whole = of_classes(vectors(vendor), rng.permutation(kept))
+    assert whole.classes is not None
+    space = whole.classes.replace(seen=np.arange(n))
+    whole, y = whole.replace(classes=space), whole.labels
     learnt = np.zeros(len(y), dtype=bool)
     for label in range(n):
         own = rng.permutation(np.flatnonzero(y == label))
         learnt[own[: min(SHOTS, len(own) // 2)]] = True
-    whole = Domain(x=x, y=y, classes=space, name=vendor)
-    return Known(whole.take(learnt), whole.take(~learnt), space, frozenset(emoji[learnt].tolist()))
+    return Known(whole.take(learnt), whole.take(~learnt), space, frozenset(whole.columns["emoji"][learnt].tolist()))
 
 
 def abroad(case: str, own: Known) -> Domain:
     """What the next vendor of the split draws of the same classes, without the emoji that were learnt from."""
     split, vendor = case.split()
     vendors = VENDORS[split]
-    x, y, names, emoji = vectors(vendors[(vendors.index(vendor) + 1) % len(vendors)])
-    order = np.array([names.index(name) for name in own.classes.names])
-    x, y, emoji = _placed(x, y, emoji, order, len(names))
-    fresh = np.array([code not in own.taught for code in emoji.tolist()])
-    return Domain(x=x[fresh], y=y[fresh], classes=own.classes, name="elsewhere")
-
-
-def _placed(x: NDArray[Any], y: NDArray[Any], emoji: NDArray[Any], order: NDArray[Any], k: int) -> tuple[Any, Any, Any]:
-    """Pictures of the classes in `order` alone, numbered by their place in it."""
-    place = np.full(k, -1)
-    place[order] = np.arange(len(order))
-    kept = place[y] >= 0
-    return x[kept], place[y[kept]], emoji[kept]
+    other = vectors(vendors[(vendors.index(vendor) + 1) % len(vendors)])
+    assert other.classes is not None
+    whole = of_classes(other, np.array([other.classes.names.index(name) for name in own.classes.names]))
+    fresh = np.array([code not in own.taught for code in whole.columns["emoji"].tolist()])
+    return whole.take(fresh).replace(classes=own.classes, name="elsewhere")
 
 
 @functools.cache
@@ -219,14 +209,14 @@ def common(split: str) -> NDArray[np.int64]:
     """Subcategories of which there are `COMMON` emoji that all vendors of a split draw."""
     drawn = [by(vendor) for vendor in VENDORS[split]]
     shared = set.intersection(*(set(domain.columns["emoji"].tolist()) for domain in drawn))
-    _, y, names, emoji = vectors(VENDORS[split][0])
-    both = np.array([code in shared for code in emoji.tolist()])
-    return np.flatnonzero(np.bincount(y[both], minlength=len(names)) >= COMMON)
+    first = vectors(VENDORS[split][0])
+    both = np.array([code in shared for code in first.columns["emoji"].tolist()])
+    return np.flatnonzero(np.bincount(first.labels[both], minlength=len(first.classes or ())) >= COMMON)
 
 
 @functools.cache
-def vectors(vendor: str) -> tuple[NDArray[np.float32], NDArray[np.int64], tuple[str, ...], NDArray[Any]]:
-    """A vendor's emoji in the towers' space, their subcategories, what these are called, and the emoji."""
+def vectors(vendor: str) -> Domain:
+    """A vendor's emoji in the towers' space; classes are the subcategories."""
     groups = np.unique(by(small_clip.VENDOR).columns["subgroup"])
     drawn = by(vendor)
     drawn = drawn.take(np.flatnonzero(np.isin(drawn.columns["subgroup"], groups)))
@@ -234,8 +224,9 @@ def vectors(vendor: str) -> tuple[NDArray[np.float32], NDArray[np.int64], tuple[
     with torch.no_grad():
         pooled = F.normalize(torch.as_tensor(worlds.lite0(drawn).x), dim=1)
         embedding = F.normalize(image(pooled), dim=1)
-    y = np.searchsorted(groups, drawn.columns["subgroup"])
-    return embedding.numpy(), y, tuple(name.replace("-", " ") for name in groups.tolist()), drawn.columns["emoji"]
+    classes = ClassSpace(names=tuple(name.replace("-", " ") for name in groups.tolist()))
+    y, columns = np.searchsorted(groups, drawn.columns["subgroup"]), {"emoji": drawn.columns["emoji"]}
+    return Domain(x=embedding.numpy(), y=y, classes=classes, columns=columns, name=vendor)
 
 
 @functools.cache
@@ -251,10 +242,6 @@ def read(case: str) -> list[Domain]:
     drawn = of_vendors(VENDORS[case.split()[0]], "subgroup")
     return [*drawn, *of_vendors((small_clip.VENDOR,), "name", "subgroup", "keywords")]
 
-
-CASES: Mapping[str, tuple[str, ...]] = {
-    split: tuple(f"{split} {vendor}" for vendor in vendors) for split, vendors in VENDORS.items()
-}
 
 # fmt: off
 LEDGER = (
@@ -327,8 +314,7 @@ claim = Claim(
     ledger=LEDGER,
     experiments={
         "base_to_new": Experiment(
-            run=base_to_new, development=CASES["development"], confirmation=CASES["confirmation"],
-            seeds=(0,), fresh_seeds=(100,), unit="vendor", data=read),
+            run=base_to_new, data=read, unit="vendor", **of_both(VENDORS), **seeds(1)),
     },
     licences=(worlds.EMOJI, worlds.LITE0, worlds.MINILM),
 )

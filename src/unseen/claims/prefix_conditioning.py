@@ -13,11 +13,13 @@ import torch
 from unseen.claims import worlds
 from unseen.claims.base import Claim, Experiment, Result, of_both, seeds
 from unseen.claims.conditions import at_most, beats_all, better
-from unseen.claims.drawings import by, of_half, of_vendors
+from unseen.claims.drawings import of_vendors, seen_by
 from unseen.claims.ledger import effect, mechanism, paper_scale
 from unseen.data.classes import ClassSpace
 from unseen.data.domain import Domain
 from unseen.data.pairs import Pairs
+from unseen.encoders import get
+from unseen.encoders.trainable import fresh_towers
 from unseen.methods.multimodal.prefix_conditioning import SOURCES, PrefixConditioning
 from unseen.methods.multimodal.ridge_map import RidgeMap
 from unseen.nn.dual_encoder import DualEncoder
@@ -64,25 +66,25 @@ def compared(case: str, seed: int, arms: Mapping[str, Mapping[str, Any]], ridge:
     `worst` the least of the three vendors', `cosine` that of the two modes' vectors of a class.
     """
     split, vendors = case.split()
-    cls, cap, other = (seen_by(vendor, split) for vendor in vendors.split("/"))
+    cls, cap, other = (seen_by(vendor, split).replace(y=None, classes=None) for vendor in vendors.split("/"))
     rng = np.random.default_rng(seed)
     codes = np.unique(np.concatenate([d.columns["emoji"] for d in (cls, cap, other)]))
-    held = set(codes[rng.permutation(len(codes))[: len(codes) // HELD]].tolist())
+    held = codes[rng.permutation(len(codes))[: len(codes) // HELD]]
     names = np.unique(np.concatenate([d.columns["subgroup"] for d in (cls, cap, other)]))
     chosen = rng.permutation(names)[:LABELLED].tolist()
     space = ClassSpace(names=tuple(name.replace("-", " ") for name in names.tolist()))
-    kept = _rows(cls, lambda code, group: code not in held and group in chosen)
-    source = cls.take(kept)
+    new = [np.isin(domain.columns["emoji"], held) for domain in (cls, cap, other)]
+    source = cls.take(np.flatnonzero(~new[0] & np.isin(cls.columns["subgroup"], chosen)))
     own = [chosen.index(group) for group in source.columns["subgroup"].tolist()]
     source = source.replace(y=np.array(own), classes=ClassSpace(names=tuple(name.replace("-", " ") for name in chosen)))
-    told = cap.take(_rows(cap, lambda code, group: code not in held))
+    told = cap.take(np.flatnonzero(~new[1]))
     said = np.array([captioned(*both, rng) for both in zip(told.columns["name"], told.columns["keywords"])])
     given: dict[str, Any] = {
         "source": source, "pairs": Pairs(told.unlabeled(), worlds.of_texts(said.tolist())), "prompts": TEMPLATES,
     }  # fmt: skip
     asked = {
-        which: domain.take(_rows(domain, lambda code, group: code in held))
-        for which, domain in (("labels", cls), ("captions", cap), ("third", other))
+        which: domain.take(np.flatnonzero(rows))
+        for which, domain, rows in zip(("labels", "captions", "third"), (cls, cap, other), new)
     }
     truth = {which: np.searchsorted(names, domain.columns["subgroup"]) for which, domain in asked.items()}
     words = asked["captions"].columns
@@ -117,11 +119,6 @@ def captioned(name: str, keywords: str, rng: np.random.Generator) -> str:
     return f"{name}, {', '.join(words)}"
 
 
-def _rows(domain: Domain, keep: Any) -> Any:
-    both = zip(domain.columns["emoji"].tolist(), domain.columns["subgroup"].tolist())
-    return np.flatnonzero([keep(code, group) for code, group in both])
-
-
 def _graded(found: Mapping[str, Any], truth: Mapping[str, Any], marked: Any) -> dict[str, float]:
     right = {which: found[which] == truth[which] for which in found}
     told = {which: marked[truth[which]] for which in found}
@@ -152,17 +149,7 @@ def _ridge(
 
 
 @functools.cache
-def seen_by(vendor: str, split: str) -> Domain:
-    """The emoji of a split as a vendor draws them, as features, without labels."""
-    drawn = by(vendor)
-    return worlds.lite0(drawn.take(np.flatnonzero(of_half(drawn, split)))).replace(y=None, classes=None)
-
-
-@functools.cache
 def _fresh() -> DualEncoder:
-    from unseen.encoders import get
-    from unseen.encoders.trainable import fresh_towers
-
     return fresh_towers(get("efficientnet-lite0", precision="fp32")).towers
 
 
@@ -172,11 +159,6 @@ def begun(*domains: Domain) -> DualEncoder:
     towers.image[0].measure(torch.as_tensor(np.concatenate([domain.x for domain in domains])))
     made: DualEncoder = towers
     return made
-
-
-def read(case: str) -> list[Domain]:
-    """What is read for a case, for a stamp."""
-    return of_vendors(case.split()[1].split("/"), "name", "keywords", "subgroup")
 
 
 # fmt: off
@@ -221,16 +203,15 @@ LEDGER = (
         "With ImageNet-21K as folders and CC12M as shards: `unseen align SHARDS --classification IMAGENET21K "
         "--left-encoder timm:... --exam IMAGENET`; not run."),
 )
+CASES: dict[str, Any] = {
+    "unit": "triple of vendors", **of_both(VENDORS),
+    "data": lambda case: of_vendors(case.split()[1].split("/"), "name", "keywords", "subgroup")}
 claim = Claim(
     slug="prefix-conditioning",
     ledger=LEDGER,
     experiments={
-        "unified": Experiment(
-            run=functools.partial(compared, arms=ARMS, ridge=True), **of_both(VENDORS), **seeds(3),
-            unit="triple of vendors", data=read),
-        "unicl": Experiment(
-            run=functools.partial(compared, arms=UNICL), **of_both(VENDORS), **seeds(1), unit="triple of vendors",
-            data=read),
+        "unified": Experiment(run=functools.partial(compared, arms=ARMS, ridge=True), **CASES, **seeds(3)),
+        "unicl": Experiment(run=functools.partial(compared, arms=UNICL), **CASES, **seeds(1)),
     },
     licences=(worlds.EMOJI, worlds.LITE0, worlds.MINILM),
 )

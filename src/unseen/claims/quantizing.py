@@ -15,15 +15,16 @@ from sklearn.model_selection import train_test_split
 from torch import Tensor, nn
 
 from unseen.claims import worlds
+from unseen.claims.arms import in_passes
 from unseen.claims.base import Result
 from unseen.claims.drawings import by
 from unseen.data.domain import Domain
-from unseen.data.samplers import Batch, batches, steps
+from unseen.data.samplers import Batch, steps
 from unseen.encoders.vision import LITE0_PREPROCESS, lite0_network
 from unseen.evaluation.metrics.agreement import top1_agreement
 from unseen.nn.divergences import exact_kl
 from unseen.nn.quantizers import outputs
-from unseen.nn.train import Run, train
+from unseen.nn.train import Run
 from unseen.runtime import reproducible, without_checkpoints
 
 
@@ -68,23 +69,15 @@ def task(case: str, seed: int, epochs: int = 20) -> Task:
     with reproducible(seed), without_checkpoints():
         network = depthwise_network(10)
         adam = torch.optim.AdamW(network.parameters(), lr=6e-3)
-        per_epoch = steps(len(source), 64)
+        n_steps = epochs * steps(len(source), 64)
+        cycle = torch.optim.lr_scheduler.OneCycleLR(adam, 6e-3, total_steps=n_steps)
 
         def objective(batch: Batch, run: Run) -> Tensor:
             assert batch.y is not None
             return F.cross_entropy(network(batch.x), batch.y)
 
         began = time.process_time()
-        train(
-            objective,
-            name="digits",
-            nets={"network": network},
-            optimizers={"adam": adam},
-            schedulers={"cycle": torch.optim.lr_scheduler.OneCycleLR(adam, 6e-3, total_steps=epochs * per_epoch)},
-            batches=batches(source, 64),
-            epochs=epochs,
-            steps_per_epoch=per_epoch,
-        )
+        in_passes(objective, network, adam, source, name="digits", size=64, epochs=epochs, rate=cycle)
         seconds = (time.process_time() - began) / epochs
     return Task(network.eval(), torch.as_tensor(source.x), torch.as_tensor((test - mean) / std), truth, seconds)
 

@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from unseen.claims import worlds
-from unseen.claims.base import Claim, Experiment, Result, of_both
+from unseen.claims.base import Claim, Experiment, Result, of_both, seeds
 from unseen.claims.conditions import at_least, at_most, better, not_worse
 from unseen.claims.drawings import by, of_half, of_vendors
 from unseen.claims.emoji_towers import pixels
@@ -382,9 +382,9 @@ claim = Claim(
     ledger=LEDGER,
     experiments={
         "spoken": Experiment(
-            run=spoken, **of_both(VENDORS), seeds=(0,), fresh_seeds=(100,), unit="pair of vendors", data=_data),
+            run=spoken, **of_both(VENDORS), **seeds(1), unit="pair of vendors", data=_data),
         "cropped": Experiment(
-            run=cropped, **of_both(CROPPED), seeds=(0,), fresh_seeds=(100,), unit="pair of vendors", data=_data),
+            run=cropped, **of_both(CROPPED), **seeds(1), unit="pair of vendors", data=_data),
     },
     licences=(worlds.EMOJI, worlds.LITE0),
 )

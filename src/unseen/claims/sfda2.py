@@ -141,7 +141,7 @@ PAIRS: Mapping[str, Any] = {
     "confirmation": (
         "fonts", "digits 28", "digits 42", "emoji emojione noto-v1", "emoji emojione-v1 fluent-emoji",
         "emoji noto-v1 fluent-emoji-high-contrast"),
-    "seeds": (0, 1), "fresh_seeds": (100,), "unit": "pair of domains",
+    "unit": "pair of domains", **seeds(2, 1),
 }
 
 claim = Claim(

@@ -14,7 +14,6 @@ from unseen.data.classes import ClassSpace
 from unseen.data.domain import Domain
 from unseen.data.typing import FloatArray, IntArray
 
-DIGITS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 SHOWN, CELLS = 3, 9
 """Digits of a class, and cells of a picture; the others hold digits whose pixels are shuffled."""
 LETTERS = {"capitals": "ABCDEFGHJK", "small": "abdefghkmn"}
@@ -55,7 +54,7 @@ def mosaics(case: str, world: str, each: int) -> Mosaics:
     has = (sets[:, :, None] == np.arange(10)).any(axis=1)
     new, seen = _split(has, world, rng)
     kept = np.r_[seen, new]
-    shown, names = signs(style), tuple(LETTERS.get(style, DIGITS))
+    shown, names = signs(style), tuple(LETTERS.get(style, worlds.NUMBERS))
     classes = ClassSpace(
         names=tuple("".join(map(str, sets[k])) for k in kept), attributes=has[kept], attribute_names=names,
         seen=np.arange(len(seen)),

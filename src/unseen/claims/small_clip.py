@@ -22,10 +22,15 @@ from torch import Tensor, nn
 
 from unseen.claims import arms
 from unseen.claims.drawings import by
+from unseen.claims.worlds import encoder
 from unseen.data.domain import Domain
 from unseen.data.samplers import Batch, steps
+from unseen.encoders.base import Encoder
+from unseen.encoders.trainable import small_text
+from unseen.encoders.vision import LITE0_PREPROCESS, lite0_network
+from unseen.nn.classifier import pooled
 from unseen.nn.layer_statistics import LayerReader, Reading, layer_reader, pack, row_reader, unpack
-from unseen.nn.prompting import PooledText, PromptableTowers
+from unseen.nn.prompting import PromptableTowers
 from unseen.nn.train import Run
 from unseen.runtime import reproducible
 
@@ -53,10 +58,6 @@ def stages(style: str, level: str = "subgroup") -> Domain:
 
 @functools.cache
 def _stage_encoder() -> Any:
-    from unseen.encoders.base import Encoder
-    from unseen.encoders.vision import LITE0_PREPROCESS, lite0_network
-    from unseen.nn.classifier import pooled
-
     network = pooled(lite0_network())
     reader: LayerReader = layer_reader(network, tuple(f"network.{stage}" for stage in STAGES), WIDTHS, POOLED)
     return Encoder(name="efficientnet-lite0/stages", module=reader, preprocess=LITE0_PREPROCESS, precision="fp32")
@@ -82,7 +83,7 @@ def towers() -> Joined:
     captions = _captions(drawn)
     with reproducible(0):
         image = nn.Linear(POOLED, DIM)
-        text = _text_tower()
+        text = small_text(WORD, DIM)  # two layers on the first 64 principal components of MiniLM's word vectors
         scale = nn.Parameter(torch.tensor(20.0).log())
         net = nn.ModuleDict({"image": image, "text": text})
         net.register_parameter("scale", scale)
@@ -107,23 +108,9 @@ def towers() -> Joined:
 # -- the text tower ------------------------------------------------------------------------------------------
 
 
-def _text_tower() -> PooledText:
-    """Two layers on MiniLM's word vectors, of which the first 64 principal components are taken."""
-    from unseen.encoders.trainable import small_text
-
-    return small_text(WORD, DIM)
-
-
-@functools.cache
-def _minilm() -> Any:
-    from unseen.encoders import get
-
-    return get("minilm", precision="fp32")
-
-
 def _pieces(texts: Sequence[str]) -> list[list[int]]:
     """Word pieces with the tokens that begin and end a text."""
-    ids, mask = _minilm().preprocess(list(texts)).unbind(dim=1)
+    ids, mask = encoder("minilm").preprocess(list(texts)).unbind(dim=1)
     return [row[keep.bool()].tolist() for row, keep in zip(ids, mask)]
 
 

@@ -24,6 +24,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Int
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from unseen.claims import arms, worlds
@@ -31,7 +32,10 @@ from unseen.claims.drawings import by, of_vendors
 from unseen.data.domain import Domain, Lazy
 from unseen.data.samplers import Batch, steps
 from unseen.data.simulate.web import Thing, rendered
+from unseen.data.sources import LOCALES, SourceUnavailable, emoji_words
 from unseen.data.typing import IntArray, Kind
+from unseen.encoders import get
+from unseen.encoders.base import Encoder
 from unseen.encoders.two_tower import TwoTowerEncoder
 from unseen.evaluation.metrics.classification import mean_class_accuracy
 from unseen.nn.classifier import Standardizer
@@ -69,8 +73,6 @@ FORMS: Mapping[str, tuple[str, ...]] = {
 @functools.cache
 def things(style: str) -> tuple[Thing, ...]:
     """The emoji of a vendor with a caption in every language, at most one emoji per English name."""
-    from unseen.data.sources import LOCALES
-
     drawn = by(style)
     words = {locale: _words(locale) for locale in LOCALES}
     found = []
@@ -83,8 +85,6 @@ def things(style: str) -> tuple[Thing, ...]:
 @functools.cache
 def stamps() -> tuple[Thing, ...]:
     """Tux Paint's stamps with a caption in each language that they have one in; none, with a warning, without apt."""
-    from unseen.data.sources import SourceUnavailable
-
     try:
         drawn = worlds.stamps()
     except SourceUnavailable as error:
@@ -113,11 +113,7 @@ def name_of(key: str, language: str = "en") -> str:
     return _words(language)[key.partition("/")[2]][0]
 
 
-@functools.cache
-def _words(language: str) -> dict[str, tuple[str, tuple[str, ...]]]:
-    from unseen.data.sources import emoji_words
-
-    return emoji_words(language)
+_words = functools.cache(emoji_words)
 
 
 def of_web(*vendors: str) -> list[Domain]:
@@ -206,8 +202,6 @@ class _ImageTower(nn.Module):
 @functools.cache
 def lite0() -> Any:
     """EfficientNet-Lite0 in float32 on whole pictures, with channels last: two thirds of the time."""
-    from unseen.encoders import get
-
     found = get("efficientnet-lite0?crop=1", precision="fp32")
     for weight in found.module.parameters():
         if weight.dim() == 4:
@@ -331,8 +325,6 @@ def drawn(style: str, *, watermark: bool = False, step: int = 1) -> tuple[Drawin
 @functools.cache
 def encoder() -> TwoTowerEncoder:
     """The two towers as an encoder, solved for anew in each process: some ten seconds beside the features."""
-    from unseen.encoders.base import Encoder
-
     features = torch.cat([features_of(*drawn(style)) for style in VENDORS])
     own = [one for style in VENDORS for one in things(style)]
     codes = [one.key.partition("/")[2] for one in own]
@@ -353,6 +345,12 @@ def encoder() -> TwoTowerEncoder:
         logit_scale=SCALE,
         template=lambda name, description: description or name,
     )
+
+
+@torch.no_grad()
+def image_vectors(features: Tensor) -> NDArray[np.float32]:
+    """What the encoder's tower makes of pooled features."""
+    return encoder().image.module.towers.encode_image(features).numpy()  # type: ignore[operator, union-attr]
 
 
 @torch.no_grad()

@@ -347,6 +347,18 @@ def read(case: str) -> list[Domain]:
     return [*of_split(case, "group", n=PICTURES), domain, worlds.said(domain, "group", "subgroup")]
 
 
+def behaviour() -> dict[str, Any]:
+    """The measures of styles on points, and pictures as consoles draw them."""
+    one, other = behaviours.blobs(), behaviours.blobs(seed=7)
+    a, b = scaled(one.x, other.x)
+    options: dict[str, Any] = {"max_pairs": 40, "draws": 20}
+    measures = [icv(a, one.labels, **options), idd(a, one.labels, b, other.labels, **options)]
+    figures = [figure for found in measures for figure in (found.value, found.low, found.high)]
+    rng = np.random.default_rng(0)
+    pictures = Domain(x=rng.random((4, 3, 64, 64), dtype=np.float32), y=np.arange(4), kind="image")
+    return {"measures": np.array([*figures, frechet(a, b)]), "renditions": consoles(pictures).x}
+
+
 # fmt: off
 LEDGER = (
     mechanism("measures", better("other kind", "same kind", "idd"),
@@ -408,7 +420,7 @@ COLOURED = {split: [vendor for vendor in own if vendor not in ABSTRACT] for spli
 claim = Claim(
     slug="smos",
     ledger=LEDGER,
-    behaviour=behaviours.smos,
+    behaviour=behaviour,
     experiments={
         "measures": Experiment(run=measures, data=read, unit="vendor, with two others", **of_both(VENDORS), **seeds(1)),
         "substitute": Experiment(

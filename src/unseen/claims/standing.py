@@ -88,6 +88,13 @@ def word_of(verdict: Verdict) -> str:
     return "held" if verdict.held else "not held"
 
 
+def standing_word(assertion: Assertion, verdict: Verdict | None) -> str:
+    """What stands of an assertion in a word, of `Standing.verdict`."""
+    if assertion.holds is None:
+        return "not run" if assertion.level == "paper scale" else "not testable"
+    return "no evidence" if verdict is None else word_of(verdict)
+
+
 class _Known:
     """The records of a claim, and which of their experiments were blind: of cases that none before had opened."""
 
@@ -104,12 +111,11 @@ class _Known:
     def standing(self, assertion: Assertion, now: Verdict | None) -> Standing:
         """What is known of an assertion; `now` is today's verdict on the newest figures."""
         if assertion.holds is None:
-            word = "not run" if assertion.level == "paper scale" else "not testable"
-            return Standing(assertion, word, assertion.reason)
+            return Standing(assertion, standing_word(assertion, now), assertion.reason)
         same = [(number, line) for number in range(len(self.records)) if (line := self._take(number, assertion))]
         since = self.records[same[0][0]]["date"] if same else ""
         if now is None:
-            return Standing(assertion, "no evidence", "Not run yet.", since=since)
+            return Standing(assertion, standing_word(assertion, now), "Not run yet.", since=since)
         blind = [(number, line) for number, line in same if line["experiment"] in self.blind[number]]
         if not blind:
             other = self._in_other_words(assertion)

@@ -23,8 +23,12 @@ from unseen.claims.arms import of_classes, rows_of_each
 from unseen.claims.drawings import by
 from unseen.claims.joined_towers import captioned, joined_towers
 from unseen.data.classes import ClassSpace
-from unseen.data.domain import Domain, Lazy
+from unseen.data.domain import Domain
 from unseen.data.samplers import hold_out
+from unseen.data.sources import characters, digits
+from unseen.data.sources.debian import fetch_deb, read_deb
+from unseen.encoders.lite_clip import imagenet_classes
+from unseen.encoders.two_tower import name_and_description
 from unseen.nn.dual_encoder import DualEncoder
 
 TAUGHT = ("twemoji", "fxemoji")
@@ -48,7 +52,6 @@ FASHION: Mapping[str, Any] = {
 CLOTHES = ("t-shirt", "trousers", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle boot")
 FASHION_CREDIT = "Fashion-MNIST by Zalando SE: MIT"
 
-WORDS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 GROUPS = {
     "development": {
         "people": ("noto", ("people & body",)),
@@ -145,9 +148,6 @@ def task(split: str, name: str, seed: int) -> Task:
 @functools.cache
 def references(split: str) -> References:
     """What a model may be held by: emoji of other groups by another vendor, and ImageNet's classes with definitions."""
-    from unseen.encoders.lite_clip import imagenet_classes
-    from unseen.encoders.two_tower import name_and_description
-
     vendor, groups = REFERENCES[split]
     drawn = by(vendor, "emoji")
     own = worlds.lite0(drawn.take(np.isin(drawn.columns["group"], groups))).unlabeled()
@@ -201,25 +201,19 @@ def _some(y: NDArray[np.int64]) -> NDArray[np.int64]:
 
 
 def _digits(style: str) -> Domain:
-    from unseen.data.sources import digits
-
     drawn = digits(style, size=64)
-    return drawn.take(_some(drawn.labels)).replace(classes=ClassSpace(names=WORDS))
+    return drawn.take(_some(drawn.labels)).replace(classes=ClassSpace(names=worlds.NUMBERS))
 
 
 def _letters(text: str) -> Domain:
-    from unseen.data.sources import characters
-
     drawn = characters(text, size=64, copies=4)
     drawn = drawn.take(_some(drawn.labels))
-    return _as_pictures(drawn, 255 * (1 - drawn.x.reshape(-1, 64, 64)))
+    return worlds.on_paper(drawn, drawn.x.reshape(-1, 64, 64))
 
 
 @functools.cache
 def fashion() -> Domain:
     """Some of Fashion-MNIST's test pictures, dark on white."""
-    from unseen.data.sources.debian import fetch_deb, read_deb
-
     root = "usr/share/datasets/fashion-mnist/t10k-"
     names = {"x": f"{root}images-idx3-ubyte.gz", "y": f"{root}labels-idx1-ubyte.gz"}
     found = read_deb(fetch_deb("dataset-fashion-mnist", FASHION), lambda name: name in names.values())
@@ -227,16 +221,7 @@ def fashion() -> Domain:
     x = np.frombuffer(gzip.decompress(found[names["x"]]), dtype=np.uint8, offset=16).reshape(-1, 28, 28)
     chosen = _some(y)
     domain = Domain(x=np.zeros((len(chosen), 1)), y=y[chosen], classes=ClassSpace(names=CLOTHES), name="clothes")
-    return _as_pictures(domain, 255 - x[chosen])
-
-
-def _as_pictures(domain: Domain, grey: NDArray[Any]) -> Domain:
-    """The samples as pictures of bytes."""
-    from PIL import Image
-
-    paper = np.rint(grey).astype(np.uint8)
-    x = Lazy(range(len(paper)), lambda i: Image.fromarray(paper[i]).convert("RGB"))
-    return domain.replace(x=x, kind="image")
+    return worlds.on_paper(domain, x[chosen] / 255)
 
 
 def read(case: str) -> Sequence[Domain]:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from unseen.claims import worlds
-from unseen.claims.base import Claim, Experiment, Result
+from unseen.claims.base import Claim, Experiment, Result, of_both, seeds
 from unseen.claims.conditions import at_most, beats_all, better, not_worse
 from unseen.claims.drawings import VENDORS, of_vendors
 from unseen.claims.emoji_towers import World, asked_of, teacher, world
@@ -149,9 +149,7 @@ claim = Claim(
     ledger=LEDGER,
     experiments={
         "shrunk": Experiment(
-            run=shrunk, development=("development 1", "development 2"),
-            confirmation=("confirmation 1", "confirmation 2"), seeds=(0,), fresh_seeds=(100,),
-            unit="vendor that is asked about",
+            run=shrunk, **of_both((1, 2)), **seeds(1), unit="vendor that is asked about",
             data=lambda case: of_vendors(VENDORS[case.split()[0]], "name", "keywords", "subgroup")),
     },
     licences=(worlds.EMOJI,),

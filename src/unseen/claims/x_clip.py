@@ -20,26 +20,12 @@ from numpy.typing import NDArray
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
+from unseen.claims import motion_worlds as motions
 from unseen.claims import worlds
 from unseen.claims.base import Claim, Experiment, Result, seeds
 from unseen.claims.conditions import at_least, at_most, better
 from unseen.claims.ledger import Assertion, effect, mechanism, not_testable, paper_scale
-from unseen.claims.motion_worlds import (
-    FRAMES,
-    SHORTER,
-    SIDE,
-    cases,
-    frames_of,
-    gated,
-    graded,
-    logistic,
-    of_motions,
-    of_pairs,
-    pixels_of,
-    placed,
-    towers,
-    world,
-)
+from unseen.claims.motion_worlds import FRAMES, SIDE
 from unseen.data.classes import ClassSpace
 from unseen.data.domain import Domain
 from unseen.data.rows import unit_rows
@@ -86,69 +72,57 @@ def fitted(source: Domain, model: Any, seed: int, **changes: Any) -> XCLIP:
 @functools.cache
 def learnt(case: str, seed: int, each: int, arm: str) -> NDArray[np.float32]:
     """Scores of the motions by X-CLIP, or what is left of it, after `each` clips of a motion."""
-    own, model = world(case), towers(case)
+    own, model = motions.world(case), motions.towers(case)
     start: Any = model
     if arm == "from scratch":
         start = rebuild(recipe_of(model)).requires_grad_(True)
         start.text.load_state_dict(model.text.state_dict())
     if arm == "longer vectors":
         start = copy.deepcopy(model)
-        start.image.projection.data.div_(SHORTER)
-    source = of_motions(own, each, seed, asked=False)
+        start.image.projection.data.div_(motions.SHORTER)
+    source = motions.of_motions(own, each, seed, asked=False)
     found = fitted(source, start, seed, **OFF.get(arm, {}))
-    scores: NDArray[np.float32] = found.decision_function(of_motions(own, ASKED, seed, asked=True)).numpy()
+    scores: NDArray[np.float32] = found.decision_function(motions.of_motions(own, ASKED, seed, asked=True)).numpy()
     return scores
 
 
 def run_order(case: str, seed: int) -> Result:
     """Ten motions by few clips and by more, of things never seen, by X-CLIP and by simple arms."""
-    own, model = world(case), towers(case)
-    asked = of_motions(own, ASKED, seed, asked=True)
-    table: Result = {"nothing": graded(by_name(model, asked), asked.labels)}
+    own, model = motions.world(case), motions.towers(case)
+    asked = motions.of_motions(own, ASKED, seed, asked=True)
+    table: Result = {"nothing": motions.graded(motions.by_name(model, asked), asked.labels)}
     for each in (FEW, MANY):
-        source = of_motions(own, each, seed, asked=False)
+        source = motions.of_motions(own, each, seed, asked=False)
         scores = simple_arms(source, asked, model, seed)
         scores |= {arm: learnt(case, seed, each, arm) for arm in ("x-clip", "mean pooled")}
         for arm, found in scores.items():
             mark = "" if each == MANY else f", {each} clips"
-            table.setdefault(arm, {}).update({f"{k}{mark}": v for k, v in graded(found, asked.labels).items()})
+            table.setdefault(arm, {}).update({f"{k}{mark}": v for k, v in motions.graded(found, asked.labels).items()})
     table["nothing"] |= {f"{key}, {FEW} clips": value for key, value in table["nothing"].items()}
     return table
 
 
 def simple_arms(source: Domain, asked: Domain, model: Any, seed: int) -> dict[str, NDArray[Any]]:
     """Scores of the motions by what reads the frozen tower's frames, or pixels."""
-    x, new, y = frames_of(model, source), frames_of(model, asked), source.labels
-    pixels, new_pixels = pixels_of(source), pixels_of(asked)
+    x, new, y = motions.frames_of(model, source), motions.frames_of(model, asked), source.labels
+    pixels, new_pixels = motions.pixels_of(source), motions.pixels_of(asked)
     return {
-        "mean, logistic": logistic(x.mean(axis=1), y)(new.mean(axis=1)),
-        "concatenated, logistic": logistic(flat(x), y)(flat(new)),
-        "pixels, logistic": logistic(flat(pixels), y)(flat(new_pixels)),
-        "gru": gated(x, y, seed, steps=STEPS)(new),
-        "positions": placed(x, y, seed, steps=STEPS)(new),
-        "gru on pixels": gated(pixels, y, seed, steps=STEPS)(new_pixels),
-        "positions on pixels": placed(pixels, y, seed, steps=STEPS)(new_pixels),
+        "mean, logistic": motions.logistic(x.mean(axis=1), y)(new.mean(axis=1)),
+        "concatenated, logistic": motions.logistic(motions.flat(x), y)(motions.flat(new)),
+        "pixels, logistic": motions.logistic(motions.flat(pixels), y)(motions.flat(new_pixels)),
+        "gru": motions.gated(x, y, seed, steps=STEPS)(new),
+        "positions": motions.placed(x, y, seed, steps=STEPS)(new),
+        "gru on pixels": motions.gated(pixels, y, seed, steps=STEPS)(new_pixels),
+        "positions on pixels": motions.placed(pixels, y, seed, steps=STEPS)(new_pixels),
     }
-
-
-def flat(rows: NDArray[Any]) -> NDArray[Any]:
-    """All numbers of a clip in one row."""
-    return rows.reshape(len(rows), -1)
-
-
-def by_name(model: Any, asked: Domain, names: Iterable[str] = MOTIONS) -> NDArray[np.float32]:
-    """Cosines of the mean of a clip's frames with names: the image-text model as it is."""
-    with torch.no_grad():
-        words = model.encode_text(model.tokenize(list(names))).numpy()
-    return unit_rows(frames_of(model, asked).mean(axis=1)) @ words.T
 
 
 def run_parts(case: str, seed: int) -> Result:
     """The whole, and the whole without a part; what its messages cost; the same network that has read no picture."""
-    own, model = world(case), towers(case)
-    truth = of_motions(own, ASKED, seed, asked=True).labels
+    own, model = motions.world(case), motions.towers(case)
+    truth = motions.of_motions(own, ASKED, seed, asked=True).labels
     arms = ("x-clip", "from scratch", "longer vectors", *(arm for arm in OFF if arm != "mean pooled"))
-    table: Result = {arm: graded(learnt(case, seed, MANY, arm), truth) for arm in arms}
+    table: Result = {arm: motions.graded(learnt(case, seed, MANY, arm), truth) for arm in arms}
     table["x-clip"]["cost"] = flops(model) / flops(model, cross_frame=False)
     return table
 
@@ -164,7 +138,7 @@ def flops(model: Any, **changes: Any) -> float:
 
 def run_pairs(case: str, seed: int) -> Result:
     """Things in motions that were not seen together, told by names alone."""
-    own, model = world(case), towers(case)
+    own, model = motions.world(case), motions.towers(case)
     rng = np.random.default_rng(seed)
     objects = rng.choice(np.flatnonzero(~own.asked), OBJECTS, replace=False).tolist()
     pairs = rng.integers(len(MOTIONS) // 2, size=OBJECTS)  # of each thing a motion and its reverse are never shown
@@ -172,15 +146,15 @@ def run_pairs(case: str, seed: int) -> Result:
     seen = [(i, m) for i in range(OBJECTS) for m in range(len(MOTIONS)) if (i, m) not in set(unseen)]
     said = tuple(f"a {own.names[i]} {motion}" for i in objects for motion in MOTIONS)
     names = ClassSpace(names=said)
-    source = of_pairs(own, objects, seen, EACH, 2 * seed, names)
-    asked = of_pairs(own, objects, unseen[::LEFT_OUT], 5, 2 * seed + 1, names, twins=True)
+    source = motions.of_pairs(own, objects, seen, EACH, 2 * seed, names)
+    asked = motions.of_pairs(own, objects, unseen[::LEFT_OUT], 5, 2 * seed + 1, names, twins=True)
     new = np.array([i * len(MOTIONS) + m for i, m in unseen])
     only = ClassSpace(names=tuple(said[k] for k in new))
-    scores = {"nothing": by_name(model, asked, only.names)}
+    scores = {"nothing": motions.by_name(model, asked, only.names)}
     for arm, off in {"x-clip": {}, "mean pooled": OFF["mean pooled"]}.items():
         scores[arm] = fitted(source, model, seed, **off).decision_function(asked, only).numpy()
-    x, y = (frames_of(model, part).reshape(len(part), -1) for part in (source, asked))
-    both = [logistic(x, source.columns[key])(y) for key in ("thing", "motion")]
+    x, y = (motions.flat(motions.frames_of(model, part)) for part in (source, asked))
+    both = [motions.logistic(x, source.columns[key])(y) for key in ("thing", "motion")]
     scores["two classifiers"] = np.log(both[0][:, new // 10] + 1e-9) + np.log(both[1][:, new % 10] + 1e-9)
     scores["onto names, ridge"] = onto_names(x, source.labels, y, model, said)[:, new]
     truth = asked.labels
@@ -192,8 +166,7 @@ def onto_names(x: NDArray[Any], y: NDArray[Any], new: NDArray[Any], model: Any, 
     from sklearn.linear_model import RidgeCV
     from sklearn.preprocessing import StandardScaler
 
-    with torch.no_grad():
-        words = model.encode_text(model.tokenize(list(said))).numpy()
+    words = motions.words_of(model, said)
     scaler = StandardScaler().fit(x)
     line = RidgeCV((10.0, 100.0, 1000.0)).fit(scaler.transform(x), words[y] - words.mean(axis=0))
     return unit_rows(line.predict(scaler.transform(new))) @ unit_rows(words - words.mean(axis=0)).T
@@ -207,13 +180,6 @@ def named(scores: NDArray[Any], new: NDArray[Any], truth: NDArray[Any]) -> dict[
         "thing": float((said // 10 == truth // 10).mean()),
         "motion": float((said % 10 == truth % 10).mean()),
     }
-
-
-@functools.cache
-def read(case: str) -> list[Domain]:
-    """The things of a case."""
-    own = world(case)
-    return [Domain(x=np.stack(own.pictures), kind="image"), worlds.of_texts(own.names)]
 
 
 # fmt: off
@@ -287,18 +253,15 @@ LEDGER: tuple[Assertion, ...] = (
         "They are at github.com/microsoft/VideoX; the card says where this one differs."),
 )
 
-SPLITS: dict[str, Any] = {
-    "development": cases("development", 2), "confirmation": cases("confirmation", 2), "data": read,
-    "unit": "vendor of drawings",
-}
+VENDORS = motions.of_first(2, 2)
 
 claim = Claim(
     slug="x-clip",
     ledger=LEDGER,
     experiments={
-        "order": Experiment(run=run_order, **SPLITS, **seeds(1)),
-        "parts": Experiment(run=run_parts, **SPLITS, **seeds(1)),
-        "pairs": Experiment(run=run_pairs, **SPLITS, **seeds(1)),
+        "order": Experiment(run=run_order, **VENDORS, **seeds(1)),
+        "parts": Experiment(run=run_parts, **VENDORS, **seeds(1)),
+        "pairs": Experiment(run=run_pairs, **VENDORS, **seeds(1)),
     },
     licences=(worlds.EMOJI, worlds.MINILM),
 )

@@ -20,22 +20,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from unseen.claims import arms, worlds
+from unseen.claims import motion_worlds as motions
 from unseen.claims.base import Claim, Experiment, Result, seeds
 from unseen.claims.conditions import at_least, at_most, better, equals, joined, not_worse
 from unseen.claims.ledger import Assertion, effect, mechanism, not_testable, paper_scale
-from unseen.claims.motion_worlds import (
-    FRAMES,
-    SIDE,
-    cases,
-    gated,
-    graded,
-    logistic,
-    of_motions,
-    pixels_of,
-    things,
-    world,
-)
-from unseen.claims.x_clip import flat
+from unseen.claims.motion_worlds import FRAMES, SIDE
 from unseen.data.domain import Domain
 from unseen.data.samplers import Batch
 from unseen.data.segments import stacked
@@ -98,7 +87,7 @@ def stills(case: str, seed: int = 0) -> Stills:
     It has read two thirds of the things of a vendor; those that are asked about are none of them.
     """
     split, vendor = case.split()[:2]
-    many = things(vendor, split, STILLS)
+    many = motions.things(vendor, split, STILLS)
     rows, rng = np.flatnonzero(~many.asked), np.random.default_rng(seed)
     shown = rng.permutation(np.repeat(rows, VIEWS))
     drawn = clips_of(many.pictures, shown, rng.integers(len(MOTIONS), size=len(shown)), seed, frames=2, side=SIDE)[:, 0]
@@ -152,7 +141,7 @@ def told(scores: NDArray[Any], y: NDArray[Any]) -> dict[str, float]:
     """Accuracy of ten motions; of a motion against its reverse; of sideways against up and down; of the five pairs."""
     pairs = scores.reshape(len(scores), -1, 2).max(axis=2)
     moved = y < 4
-    return graded(scores, y) | {
+    return motions.graded(scores, y) | {
         "axis": float((pairs[moved, :2].argmax(axis=1) == y[moved] // 2).mean()),
         "kind": float((pairs.argmax(axis=1) == y // 2).mean()),
     }
@@ -166,21 +155,21 @@ def both(rows: Float[NDArray[Any], "n t d"]) -> Float[NDArray[Any], "n e"]:
 def simple(source: Domain, asked: Domain, tower: VisionTower, seed: int) -> dict[str, NDArray[Any]]:
     """Scores by heads on the frozen transformer's frames, or on frames of 8 x 8 pixels."""
     x, new, y = frames_of(tower, source), frames_of(tower, asked), source.labels
-    pixels, new_pixels = pixels_of(source), pixels_of(asked)
+    pixels, new_pixels = motions.pixels_of(source), motions.pixels_of(asked)
     return {
         "nothing": np.zeros((len(asked), len(MOTIONS))),
-        "mean, logistic": logistic(x.mean(axis=1), y)(new.mean(axis=1)),
-        "mean and spread, logistic": logistic(both(x), y)(both(new)),
-        "concatenated, logistic": logistic(flat(x), y)(flat(new)),
-        "pixels, logistic": logistic(flat(pixels), y)(flat(new_pixels)),
-        "gru": gated(x, y, seed)(new),
+        "mean, logistic": motions.logistic(x.mean(axis=1), y)(new.mean(axis=1)),
+        "mean and spread, logistic": motions.logistic(both(x), y)(both(new)),
+        "concatenated, logistic": motions.logistic(motions.flat(x), y)(motions.flat(new)),
+        "pixels, logistic": motions.logistic(motions.flat(pixels), y)(motions.flat(new_pixels)),
+        "gru": motions.gated(x, y, seed)(new),
     }
 
 
 def run_order(case: str, seed: int) -> Result:
     """Ten motions of things never seen, by many clips of each."""
-    own, (tower, grades) = world(case), stills(case)
-    source, asked = of_motions(own, MANY, seed, asked=False), of_motions(own, ASKED, seed, asked=True)
+    own, (tower, grades) = motions.world(case), stills(case)
+    source, asked = motions.of_motions(own, MANY, seed, asked=False), motions.of_motions(own, ASKED, seed, asked=True)
     table: Result = {arm: told(found, asked.labels) for arm, found in simple(source, asked, tower, seed).items()}
     for name in ("thing", "across", "down", "spread", "dark"):
         table.setdefault("frozen on stills", {})[name] = grades[name]
@@ -212,8 +201,8 @@ def merged(method: ZeroI2V, asked: Domain) -> dict[str, float]:
 
 def run_few(case: str, seed: int) -> Result:
     """The same by a few clips of each motion."""
-    own, tower = world(case), stills(case).tower
-    source, asked = of_motions(own, FEW, seed, asked=False), of_motions(own, ASKED, seed, asked=True)
+    own, tower = motions.world(case), stills(case).tower
+    source, asked = motions.of_motions(own, FEW, seed, asked=False), motions.of_motions(own, ASKED, seed, asked=True)
     scores = simple(source, asked, tower, seed)
     for arm in ("zeroi2v", "fine-tuned"):
         scores[arm] = fitted(source, tower, FEW, seed, **ARMS[arm]).decision_function(asked).numpy()
@@ -222,8 +211,8 @@ def run_few(case: str, seed: int) -> Result:
 
 def run_parts(case: str, seed: int) -> Result:
     """What each choice is good for."""
-    own, tower = world(case), stills(case).tower
-    source, asked = of_motions(own, MANY, seed, asked=False), of_motions(own, ASKED, seed, asked=True)
+    own, tower = motions.world(case), stills(case).tower
+    source, asked = motions.of_motions(own, MANY, seed, asked=False), motions.of_motions(own, ASKED, seed, asked=True)
     made = {arm: fitted(source, tower, MANY, seed, **changes) for arm, changes in PARTS.items()}
     return {arm: told(method.decision_function(asked).numpy(), asked.labels) for arm, method in made.items()}
 
@@ -232,8 +221,8 @@ def run_parts(case: str, seed: int) -> Result:
 def read(case: str) -> list[Domain]:
     """The things of a case."""
     split, vendor = case.split()[:2]
-    many = things(vendor, split, STILLS)
-    return [Domain(x=np.stack([*many.pictures, *world(case).pictures]), kind="image")]
+    many = motions.things(vendor, split, STILLS)
+    return [Domain(x=np.stack([*many.pictures, *motions.world(case).pictures]), kind="image")]
 
 
 # fmt: off
@@ -300,10 +289,7 @@ LEDGER: tuple[Assertion, ...] = (
     not_testable("Research moves from full fine-tuning to parameter-efficient adaptation.", "It is about the field."),
 )
 
-SPLITS: dict[str, Any] = {
-    "development": cases("development", 1), "confirmation": cases("confirmation", 3), "data": read,
-    "unit": "vendor of drawings",
-}
+SPLITS = motions.of_first(1, 3, read)
 
 claim = Claim(
     slug="zeroi2v",

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import copy
 import itertools
+import tempfile
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -22,6 +24,7 @@ from unseen.claims.quantizing import as_drawn, as_shown, task
 from unseen.methods.baselines.dfq import DFQ
 from unseen.methods.compression.zeroq import ZeroQ
 from unseen.methods.compression.zeroq.precision import allocate_random, allocate_uniform, allocate_worst, sensitivity
+from unseen.nn.integer import export_integers, run_onnx
 from unseen.nn.network_io import noise
 from unseen.nn.quantizers import FLOAT, outputs
 from unseen.runtime import reproducible, without_checkpoints
@@ -124,6 +127,18 @@ SETTINGS = {
 """Arms of experiment photographs beside 8 bits, in words."""
 
 
+def behaviour() -> dict[str, Any]:
+    """Sensitivity, the bits of a frontier, and what a file in integers says of pictures."""
+    model, x = behaviours.network(), torch.as_tensor(behaviours.blobs("image").x)
+    with without_checkpoints(), tempfile.TemporaryDirectory() as folder:
+        settings: dict[str, Any] = {"shape": tuple(x.shape[1:]), "batch_size": 16, "iterations": 5}
+        method = ZeroQ(**settings, precision="mixed").fit(model=model)
+        export_integers(model, x[:2], method.distilled_, file := Path(folder, "integers.onnx"))
+        integers = run_onnx(file, x)
+    bits = {str(mean): list(method.choose(average_bits=mean).values()) for mean in (3.0, 4.0, 6.0)}
+    return {"sensitivity": method.sensitivity_, "bits": bits, "integers": integers}
+
+
 # fmt: off
 LEDGER = (
     not_testable("Fewer bits make inference faster and networks smaller.",
@@ -222,7 +237,7 @@ LEDGER = (
 claim = Claim(
     slug="zeroq",
     ledger=LEDGER,
-    behaviour=behaviours.zeroq,
+    behaviour=behaviour,
     experiments={
         "digits": Experiment(
             run=run_digits, data=as_drawn, clocks=("seconds", "seconds left of 30", "epochs"),

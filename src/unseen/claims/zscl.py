@@ -12,24 +12,13 @@ from typing import Any
 import numpy as np
 import torch
 
-from unseen.claims import worlds
+from unseen.claims import task_streams, worlds
 from unseen.claims.arms import of_classes
-from unseen.claims.base import Claim, Experiment, Result
+from unseen.claims.base import Claim, Experiment, Result, of_both, seeds
 from unseen.claims.conditions import beats_all, better, not_worse
 from unseen.claims.drawings import by
 from unseen.claims.ledger import effect, mechanism, not_testable, paper_scale, promised
-from unseen.claims.task_streams import (
-    FASHION_CREDIT,
-    ORDERS,
-    References,
-    Task,
-    distance,
-    no_pictures,
-    read,
-    references,
-    small_towers,
-    task,
-)
+from unseen.claims.task_streams import FASHION_CREDIT, References, Task, distance
 from unseen.data.classes import ClassSpace
 from unseen.data.domain import Domain
 from unseen.data.samplers import hold_out
@@ -77,9 +66,9 @@ def streamed(case: str, seed: int) -> Result:
     """
     split, order = case.split()
     seed += 10 * int(order)
-    tasks = [task(split, name, seed) for name in ORDERS[split][int(order) - 1]]
-    held = references(split)
-    start = small_towers()
+    tasks = [task_streams.task(split, name, seed) for name in task_streams.ORDERS[split][int(order) - 1]]
+    held = task_streams.references(split)
+    start = task_streams.small_towers()
     table: Result = {}
     for arm, settings in ARMS.items():
         table[arm] = _graded(arm, settings, tasks, held, seed)
@@ -92,9 +81,9 @@ def _graded(arm: str, settings: Mapping[str, Any], tasks: list[Task], held: Refe
     method = ZSCL(**{**BUDGET, **settings, "random_state": seed})
     given: dict[str, Any] = {"auxiliary": held.pictures, "corpus": held.sentences}
     if arm == "noise as references":
-        given["auxiliary"] = no_pictures(held.pictures, seed)
+        given["auxiliary"] = task_streams.no_pictures(held.pictures, seed)
     learn: list[dict[str, Any]] = [{"source": own.source, "prompts": own.prompts, **given} for own in tasks]
-    learn[0]["model"] = small_towers()
+    learn[0]["model"] = task_streams.small_towers()
     matrix = _asked(method, learn, tasks)
     return {**stream_scores(matrix), "drift": _drift(method, held), "moved": distance(method.initial_, method.network_)}
 
@@ -158,9 +147,9 @@ def grown(case: str, seed: int) -> Result:
     learnt, out = hold_out(drawn.labels, 0.4, seed)
     source, exam = drawn.take(np.flatnonzero(learnt)), drawn.take(np.flatnonzero(out))
     parts = np.array_split(np.random.default_rng(seed).permutation(len(_classes(drawn))), STEPS)
-    held, table = references(split), Result()
+    held, table = task_streams.references(split), Result()
     for arm, settings in INCREMENTAL.items():
-        method, given = ZSCL(**{**BUDGET, **settings, "random_state": seed}), {"model": small_towers()}
+        method, given = ZSCL(**{**BUDGET, **settings, "random_state": seed}), {"model": task_streams.small_towers()}
         figures = []
         for part in parts:
             method.partial_fit(source=of_classes(source, np.sort(part)), auxiliary=held.pictures, corpus=held.sentences,
@@ -256,14 +245,13 @@ claim = Claim(
     ledger=LEDGER,
     experiments={
         "streamed": Experiment(
-            run=streamed, development=tuple(f"development {i + 1}" for i in range(len(ORDERS["development"]))),
-            confirmation=tuple(f"confirmation {i + 1}" for i in range(len(ORDERS["confirmation"]))), seeds=(0, 1),
-            fresh_seeds=(100,), unit="order of the split's tasks", data=read, nothing="zero-shot"),
+            run=streamed, data=task_streams.read, unit="order of the split's tasks", nothing="zero-shot", **seeds(2, 1),
+            **of_both({split: range(1, len(orders) + 1) for split, orders in task_streams.ORDERS.items()})),
         "grown": Experiment(
-            run=grown, development=("development noto", "development openmoji"),
-            confirmation=("confirmation noto-v1", "confirmation fluent-emoji", "confirmation emojione-monotone"),
-            seeds=(0,), fresh_seeds=(100,), unit="vendor",
-            data=lambda case: [by(case.split()[1], "subgroup"), *read(case)]),
+            run=grown, data=lambda case: [by(case.split()[1], "subgroup"), *task_streams.read(case)], unit="vendor",
+            **of_both({
+                "development": ("noto", "openmoji"),
+                "confirmation": ("noto-v1", "fluent-emoji", "emojione-monotone")}), **seeds(1)),
     },
     licences=(worlds.EMOJI, worlds.STAMPS, worlds.DIGITS, worlds.FONTS, FASHION_CREDIT, worlds.LITE0, worlds.MINILM),
 )
