@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 import torch
 from PIL import Image
 
-from unseen.claims import arms, laion_site, small_web
+from unseen.claims import arms, laion_site, small_web, worlds
 from unseen.curation.accounting import Accounting
 from unseen.data import sources
 from unseen.data.domain import Domain
@@ -20,6 +21,14 @@ THINGS = [
     Thing(f"v/{i}", Image.new("RGB", (32, 32), (9 * i, 20, 30)), {"en": f"a plain square, number {i}"})
     for i in range(12)
 ]
+
+
+@pytest.fixture(autouse=True)
+def _nothing_remembered() -> Iterator[None]:
+    """Stamps that a test puts in the place of others are not there for the next one."""
+    worlds.stamps.cache_clear()
+    yield
+    worlds.stamps.cache_clear()
 
 
 def test_every_planted_fault_has_a_reason_that_the_books_must_show() -> None:

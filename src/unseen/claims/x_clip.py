@@ -34,6 +34,7 @@ from unseen.data.simulate.motions import MOTIONS
 from unseen.methods.video.x_clip import XCLIP
 from unseen.methods.video.x_clip.network import x_clip_network
 from unseen.nn.build import rebuild, recipe_of
+from unseen.runtime import reproducible
 
 FEW, MANY = 2, 64
 """Clips of a motion that are learnt from."""
@@ -75,7 +76,8 @@ def learnt(case: str, seed: int, each: int, arm: str) -> NDArray[np.float32]:
     own, model = motions.world(case), motions.towers(case)
     start: Any = model
     if arm == "from scratch":
-        start = rebuild(recipe_of(model)).requires_grad_(True)
+        with reproducible(seed):
+            start = rebuild(recipe_of(model)).requires_grad_(True)
         start.text.load_state_dict(model.text.state_dict())
     if arm == "longer vectors":
         start = copy.deepcopy(model)
