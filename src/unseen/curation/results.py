@@ -67,6 +67,12 @@ def near_duplicates(vectors: FloatArray, threshold: float = NEAR_DUPLICATE) -> I
     return _firsts(np.concatenate(pairs), len(x))
 
 
+def equals(values: Sequence[str | None]) -> IntArray:
+    """The position of the first of equal values for each, (k,): its own where there is none before it, or no value."""
+    first: dict[str, int] = {}
+    return np.array([first.setdefault(value, i) if value else i for i, value in enumerate(values)], dtype=np.int64)
+
+
 def _firsts(pairs: IntArray, n: int) -> IntArray:
     """The first of those that pairs (m, 2) connect with each of n, itself where there are none."""
     graph = coo_array((np.ones(len(pairs), bool), (pairs[:, 0], pairs[:, 1])), shape=(n, n))
