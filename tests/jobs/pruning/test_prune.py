@@ -142,6 +142,33 @@ def test_a_collection_is_read_with_its_pictures(tmp_path: Path) -> None:
     _leave_out_tagged(tmp_path)
 
 
+def test_by_lite_clip_a_duplicate_has_the_same_pixels(tmp_path: Path, capsys: Any) -> None:
+    """Its vectors of two drawings can be equal: a quarter and a half note were one."""
+    from PIL import Image
+
+    from unseen.curation.collection import EncoderRecord
+
+    rng = np.random.default_rng(0)
+    pictures = [Image.fromarray(rng.integers(0, 256, (4, 4, 3), np.uint8)).resize((64, 64)) for _ in range(38)]
+    pictures += [pictures[0], pictures[1].resize((32, 32))]  # a copy, and one of half the size
+    coded = []
+    for picture in pictures:
+        picture.save(buffer := io.BytesIO(), "PNG")
+        coded.append(buffer.getvalue())
+    x = np.repeat(rows(10), 4, axis=0)  # fours of the same vector
+    x[38:] = x[:2]
+    ids = [uid(i) for i in range(40)]
+    table = pa.table({"uid": ids, "text": ids})
+    for name, gone in (("lite-clip", 2), ("open_clip:x", 30)):
+        write_record(tmp_path / name, EncoderRecord(name, "ab" * 32, D))
+        write_shard(tmp_path / name, 0, table, coded, {"image": x, "text": x})
+        found = prune(tmp_path / name, keep=5)
+        assert found.counts()["duplicate"] == gone
+        assert prune(tmp_path / name, keep=5, dedup=0.0).counts()["duplicate"] == gone
+        assert prune(tmp_path / name, keep=5, column="text").counts()["duplicate"] == 30  # captions have no pixels
+        assert ("the same by their pixels" in _page(found, tmp_path / f"out {name}")) == (gone == 2)
+
+
 def _leave_out_tagged(folder: Path) -> None:
     """Pairs that were tagged are no samples; a tag that nobody has, and data that has no tags, are refused."""
     lines = [json.dumps({"uid": uid(i), "tags": ["wrong"]}) for i in range(5)]

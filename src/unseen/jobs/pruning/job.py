@@ -16,6 +16,8 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from unseen import methods as registry
+from unseen.curation.likeness import SamePicture
+from unseen.curation.settings import tells_copies
 from unseen.curation.uids import write_uids
 from unseen.files import about
 from unseen.jobs.pruning.embeddings import Embeddings, read_embeddings
@@ -185,9 +187,12 @@ def prune(
             raise ValueError(f"clusters must be at most {len(samples.x)}, the number of samples; got {clusters}")
         order = np.arange(len(samples.x)) if samples.ids.dtype.kind != "U" else np.argsort(samples.ids, kind="stable")
         sorted_ = (np.diff(order) == 1).all()
+        same = None if column == "text" else _pixels(samples)
         with stage("concepts"):
             found = chooser.find(
-                samples.x if sorted_ else Part(samples.x, order), None if scores is None else scores[order]
+                samples.x if sorted_ else Part(samples.x, order),
+                None if scores is None else scores[order],
+                same=None if same is None else lambda one, other: same(order[one], order[other]),
             )
         n = _left(n, keep, len(found.members))
         with stage("selection"):
@@ -199,6 +204,8 @@ def prune(
     own = {name: value for name, value in chooser.get_params().items() if name not in ARGUMENTS}
     told = dict(keep=keep, method=chooser.card.slug, clusters=clusters, dedup=dedup, quality=quality)
     told |= {**own, "encoder": samples.encoder, "seed": seed}
+    if same is not None and dedup is not None:
+        told["confirmed"] = "pixels"
     return Pruned(samples, found, chosen, chooser, told, dict(seconds))
 
 
@@ -248,6 +255,13 @@ def _scores(data: str | os.PathLike[str], samples: Embeddings) -> NDArray[np.flo
             f"{int(missing.argmax()) + 1}; method=similarity and `quality` need it for all"
         )
     return samples.similarity
+
+
+def _pixels(samples: Embeddings) -> SamePicture | None:
+    """What confirms duplicates by pixels, where there are pictures and cosines of their encoder do not tell copies."""
+    if samples.picture is None or not samples.encoder or tells_copies(samples.encoder):
+        return None
+    return SamePicture(samples.picture)
 
 
 def _in_file_order(found: Concepts, chosen: Selection, order: NDArray[np.intp]) -> tuple[Concepts, Selection]:
