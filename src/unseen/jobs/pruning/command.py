@@ -132,9 +132,7 @@ def prune(
         + (f"{whole} of them kept whole" if whole else "none of them kept whole")
     )
     if "confirmed" in told["settings"]:
-        say(
-            f"near-duplicates are those of equal pixels, too: cosines of {result.samples.encoder} alone do not tell copies"
-        )
+        say(f"near-duplicates have the same pixels, too: cosines of {result.samples.encoder} alone do not tell copies")
     uids = ", uids.npy" if result.samples.has_uids else ""
     say(f"{out} holds kept.parquet, dropped.parquet, concepts.parquet{uids} and report.html")
 
