@@ -283,6 +283,9 @@ def test_the_same_command_gives_the_same_files(files: Path) -> None:
         (("x.npy", "--trust"), "--trust is for pictures"),
         (("zero.npy",), "none of the 3 embeddings has a direction"),
         (("broken.npz",), "broken.npz is no .npz file"),
+        (("wine.csv",), "wine.csv is a table of numbers, of which the largest column would decide alone"),
+        (("captions.txt",), "there is nothing to prune: captions.txt is one sample, as a text file is one text"),
+        (("single.npy",), "there is nothing to prune: single.npy holds one sample"),
     ],
 )
 def test_what_is_wrong_is_one_line_and_writes_nothing(
@@ -305,6 +308,9 @@ def test_what_is_wrong_is_one_line_and_writes_nothing(
     np.savez(files / "gaps.npz", x=rows(), similarity=similarity)
     np.save(files / "zero.npy", np.zeros((3, 4)))
     (files / "broken.npz").write_bytes(b"PK broken")
+    (files / "wine.csv").write_text("acid,proline,label\n" + "".join(f"1.{i},{700 + i},{i % 3}\n" for i in range(9)))
+    (files / "captions.txt").write_text("a dog\na cat\na red car\n")
+    np.save(files / "single.npy", rows(21)[:1])
     monkeypatch.chdir(files)
     monkeypatch.setattr(sys, "argv", ["unseen", "prune", *arguments, "--out", "out"])
     with pytest.raises(SystemExit) as left:
