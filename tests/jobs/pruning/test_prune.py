@@ -337,6 +337,22 @@ def test_a_folder_that_was_used_before_holds_one_result_and_what_else_was_there(
     assert json.loads((out / "pruning.json").read_text())["counts"]["kept"] == 20
 
 
+def test_results_of_another_command_are_not_written_over(files: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    out = files / "out"
+    out.mkdir()
+    (out / "report.html").write_text("mine")
+    result = prune(files / "x.npy", keep=20)
+    monkeypatch.setattr("unseen.jobs.pruning.job.prune", lambda *_, **__: pytest.fail("worked first"))
+    told = "holds other files, such as 'report.html', which would be lost"
+    monkeypatch.setattr(sys, "argv", ["unseen", "prune", str(files / "x.npy"), "--out", str(out)])
+    with pytest.raises(SystemExit):
+        main()
+    with pytest.raises(FileExistsError, match=told):
+        write(result, out)
+    assert [file.name for file in out.iterdir()] == ["report.html"]
+    assert (out / "report.html").read_text() == "mine"
+
+
 def test_a_full_disk_leaves_an_earlier_result_and_no_rest(files: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write(prune(files / "x.npz", keep=30), files / "out")
     before = {f.name: f.read_bytes() for f in (files / "out").iterdir()}

@@ -305,8 +305,8 @@ def _encoded(path: Path, encoder: str | None, precision: str, trust: bool, on_er
     domain = load(path, on_error=on_error)
     if domain.kind == "features":
         raise ValueError(
-            f"{path} is a table of numbers, of which the largest column would decide alone: samples are compared by the "
-            "angle of their embeddings. Save what is an embedding by numpy.save, and name the .npy"
+            f"{path} is a table of numbers, of which the largest column would decide alone: samples are compared by "
+            "the angle of their embeddings. Save what is an embedding by numpy.save, and name the .npy"
         )
     if len(domain) == 1:
         whole = ", as a text file is one text; a table has one in each row" if domain.kind == "text" else ""

@@ -25,6 +25,7 @@ from unseen.methods.listing import of_kind
 from unseen.methods.pruners import Pruner
 from unseen.nn.concepts import BLANK, DUPLICATE, MEMBER, UNLIKE, Concepts, Selection, number
 from unseen.nn.rows import Part
+from unseen.nn.state import refuse_lost
 from unseen.runtime import replacing_files, reproducible, stage, stages
 
 log = logging.getLogger(__name__)
@@ -296,11 +297,20 @@ def _left(n: int, keep: float, members: int) -> int:
 
 
 def check_out(out: str | os.PathLike[str], data: str | os.PathLike[str] | None = None) -> None:
-    """`ValueError` if `out` is a file, or the folder of the data, before any work is done for it."""
+    """Refuse `out`, before any work is done for it, if it is a file, the folder of the data, or of other results.
+
+    Raises
+    ------
+    ValueError
+        If it is a file, or the folder of the data.
+    FileExistsError
+        If it holds files of the names that are written here (`FILES`) and not by an earlier run.
+    """
     if data is not None and Path(out).resolve() == Path(data).resolve():
         raise ValueError(f"out must be another folder than that of the data; got {os.fspath(out)!r} for both")
     if Path(out).exists() and not Path(out).is_dir():
         raise ValueError(f"out must be a folder; {out} is a file")
+    refuse_lost(Path(out), FILES, FILES[-1])
 
 
 def write(result: Pruned, out: str | os.PathLike[str], *, pictures: bool = True, command: str = "") -> dict[str, Any]:
@@ -313,8 +323,8 @@ def write(result: Pruned, out: str | os.PathLike[str], *, pictures: bool = True,
 
     Raises
     ------
-    ValueError
-        If `out` is a file.
+    ValueError, FileExistsError
+        As in `check_out`.
     OSError
         If something cannot be written.
     """
