@@ -274,9 +274,7 @@ def _adapted(
     if scores := learner.fitted.get("prompt_scores_"):
         before, after = (f"{-score:.2f}" for score in scores)
         if len(learner.prompt_):
-            say(
-                f"a prompt is learnt from the labels: cross-entropy of those held out {after}, {before} without it"
-            )
+            say(f"a prompt is learnt from the labels: cross-entropy of those held out {after}, {before} without it")
         else:
             say("the labels that were held out are told no better with a prompt: classes go by their sentences alone")
     elif learner.fitted.get("prompt_") is not None and len(learner.prompt_):
