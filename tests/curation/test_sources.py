@@ -18,6 +18,7 @@ from unseen.curation import crawls, samples, tables, units
 from unseen.curation.sources import open_source, read_unit
 from unseen.curation.units import Found
 from unseen.data import spans
+from unseen.jobs.concepts.captions import Captions
 from unseen.methods.curation.laion import accept, parse
 
 
@@ -252,6 +253,20 @@ def test_tables_of_captions_as_people_write_them(tmp_path: Path, name: str, text
     assert [one.candidate[:2] for one in found] == [("a.png", "a red square"), ("sub/b.png", "another one")]
     assert "numbers.csv was not read" in " ".join(notes)
     assert any("further ones" in note for note in notes) == ("second" in text)
+
+
+def test_hidden_pictures_are_no_pictures(tmp_path: Path) -> None:
+    """They were counted as pictures, and stood in the place of the last ones."""
+    (tmp_path / ".trash").mkdir()
+    for name in ("a", "b", "c", ".hidden", ".trash/d"):
+        (tmp_path / f"{name}.png").write_bytes(png())
+        (tmp_path / f"{name}.txt").write_text(f"a picture called {name}")
+    assert [one.candidate.url for one in read(tmp_path)[0]] == ["a.png", "b.png", "c.png"]
+    assert Captions(tmp_path).keys() == ["a.png", "b.png", "c.png"]
+    for name in ("a", "b", "c"):
+        (tmp_path / f"{name}.txt").unlink()
+    with pytest.raises(ValueError, match="holds 3 pictures and no captions"):
+        open_source(tmp_path)
 
 
 def test_a_table_in_a_folder_below_names_its_own_neighbours(tmp_path: Path) -> None:

@@ -137,6 +137,46 @@ def test_near_duplicates_are_grouped_below_the_first_and_not_replaced(service: R
     assert plain.rows == [found.rows[0], *found.hits[0].duplicates]
 
 
+def test_by_lite_clip_equal_files_alone_are_grouped(
+    colours_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its cosines of two drawings can be 1: .94 hid them as near duplicates."""
+    import shutil
+
+    import pyarrow as pa
+    from typer.testing import CliRunner
+
+    from unseen.cli import app
+    from unseen.curation.collection import EncoderRecord, write_record
+    from unseen.curation.index import build_index
+
+    folder = shutil.copytree(colours_folder, tmp_path / "data")
+    write_record(folder, EncoderRecord("lite-clip", Colours.fingerprint, Colours.dim))
+    file = folder / "shards" / "00000" / "pairs.parquet"
+    table = pq.read_table(file)
+    sha = [f"{row:064x}" for row in range(30)]
+    sha[4] = sha[1]  # the picture of another pair, once more
+    at = table.schema.get_field_index("sha256")
+    pq.write_table(table.set_column(at, "sha256", pa.array(sha)), file)
+    shutil.rmtree(folder / "index")
+    for side in ("image", "text"):
+        build_index(Collection.open(folder), side)
+    named = type("Named", (Colours,), {"name": "lite-clip"})()
+    service = RetrievalService.open(folder, encoder=named)
+    assert service.by_file
+    found = service.search(text("green", k=60, safe=False))
+    assert found.removed["duplicates"] == 1
+    assert [{hit.row, *hit.duplicates} for hit in found.hits if hit.duplicates] == [{1, 4}]
+    assert (
+        service.search(text("green", k=60, safe=False, near=0.94)).removed["duplicates"] > 40
+    )  # where it is asked for
+    assert service.search(Query(terms=[Term("row", 1)], side="text", k=9, safe=False)).removed["duplicates"] > 0
+    monkeypatch.setattr(RetrievalService, "open", lambda *_, **__: service)
+    assert Collection.open(folder).encoder.name == "lite-clip"
+    told = CliRunner().invoke(app, ["explore", str(folder), "--query", "green", "--k", "60"])
+    assert "1 of the same file as one shown" in told.stderr
+
+
 def test_no_unsafe_result_is_given_and_the_order_stays(service: RetrievalService) -> None:
     everything = service.search(text("red", "green", "blue", k=60, deduplicate=False, safe=False))
     safe = service.search(text("red", "green", "blue", k=60, deduplicate=False))

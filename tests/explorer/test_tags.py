@@ -14,6 +14,7 @@ pytest.importorskip("faiss", reason="an index needs `pip install unseen[curate]`
 from unseen.curation.columns import open_columns, write_columns
 from unseen.curation.results import Filters
 from unseen.curation.tags import LONGEST, MOST_TAGS, Tags, checked_tag
+from unseen.curation.vectors import Vectors
 
 from .conftest import coloured, uid
 
@@ -144,12 +145,37 @@ def test_counts_tell_caption_lengths_and_near_duplicates(service: Any) -> None:
     assert not (earlier > nearest + 1e-3).any()
     x = service.indices["image"].vectors.take(np.arange(60))
     cosine = x @ x.T - 2 * np.eye(60)
-    group = np.asarray(service.map.points["group"])
-    cosine[group[:, None] != group] = -2
-    before = np.where(np.tri(60, k=-1, dtype=bool), cosine, -2).max(axis=1)
-    np.testing.assert_allclose(nearest, np.where(cosine.max(axis=1) < -1, np.nan, cosine.max(axis=1)), atol=2e-3)
-    np.testing.assert_allclose(earlier, np.where(before < -1, np.nan, before), atol=2e-3)  # kept in 16 bits
-    assert np.count_nonzero(np.isnan(earlier)) == len(np.unique(group))  # the first of each group
+    before = np.where(np.tri(60, k=-1, dtype=bool), cosine, -1).max(axis=1)
+    np.testing.assert_allclose(nearest, cosine.max(axis=1), atol=2e-3)  # kept in 16 bits; whatever the groups
+    np.testing.assert_allclose(earlier, before, atol=2e-3)
+    assert np.flatnonzero(earlier == -1).tolist() == [0]  # nothing stands before the first
+
+
+def test_what_has_nothing_like_it_before_passes_a_filter_for_copies(service: Any) -> None:
+    x = service.indices["image"].vectors.take(np.arange(60))
+    like = np.tril(x @ x.T, -1).max(axis=1) > 0.9
+    rows, _ = service.browse(Filters(ranges={"earlier_cosine": (None, 0.9)}), most=60)
+    assert rows.tolist() == np.flatnonzero(~like).tolist()
+    assert service.browse(sort="earlier_cosine", descending=False)[0][0] == 0
+    told = service.facets()["numbers"]["earlier_cosine"]
+    assert told["missing"] == 0
+    assert sum(told["counts"]) == 60
+    assert told["edges"][0] == -1
+    assert told["edges"][1] > 0
+
+
+def test_pairs_of_large_collections_are_compared_within_their_group(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from unseen.curation import concept_map
+
+    monkeypatch.setattr(concept_map, "EXACT", 59)
+    made = concept_map.build_map(coloured(tmp_path))
+    x = Vectors.of(coloured(tmp_path), "image").take(np.arange(60))
+    group = made.points["group"]
+    cosine = np.where((group[:, None] == group) & ~np.eye(60, dtype=bool), x @ x.T, -1)
+    np.testing.assert_allclose(made.points["nearest"], cosine.max(axis=1), atol=2e-3)
+    assert np.count_nonzero(made.points["earlier"] == -1) == len(np.unique(group))  # the first of each
 
 
 def test_columns_of_keys_are_not_counted_by_value(tmp_path: Path) -> None:

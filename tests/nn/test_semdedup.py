@@ -56,6 +56,18 @@ def test_copies_go_and_what_is_different_stays() -> None:
     assert len({i % 200 if i < 200 else (i - 200) % 50 for i in np.flatnonzero(left)}) == 200
 
 
+@pytest.mark.parametrize("eps", [0.0, 0.01])
+def test_rows_that_are_alike_stay_unless_they_are_confirmed(eps: float) -> None:
+    rng = np.random.default_rng(1)
+    own = rng.normal(size=(60, 16))
+    x = np.concatenate([own, own])
+    kind = np.arange(120) % 60 + 1000 * (np.arange(120) >= 80)  # the last 40 are alike to others, and not the same
+    left = semdedup(x, eps, same=lambda one, other: kind[one] == kind[other])
+    assert left.sum() == 100
+    assert left[20:60].all()
+    assert left[80:].all()
+
+
 def test_a_larger_eps_never_keeps_more() -> None:
     x, labels, distances = rows()
     scores = duplicate_scores(x, labels, distances)

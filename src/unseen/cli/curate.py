@@ -104,6 +104,7 @@ def curate(
     from unseen.curation.fetch import Politeness
     from unseen.curation.index_choice import parse_memory
     from unseen.curation.index_file import library
+    from unseen.curation.pipeline import check_out
     from unseen.curation.pipeline import curate as run
     from unseen.curation.settings import STAGES, Settings, usual_near
     from unseen.encoders import get
@@ -151,6 +152,7 @@ def curate(
         return
     if target_keep is not None and target_keep < 1 and "select" in parts:
         say(f"of the pairs, {target_keep:.0%} are kept, the most alike ones (--target-keep 1 keeps all)")
+    check_out(out)
     towers: Any = get(encoder) if {"embed", "select"} & set(parts) else None
     made = run(
         source,

@@ -328,7 +328,7 @@ def _answer(service: RetrievalService, query: Query, above: float | None, export
     if above is None:
         results = service.search(query)
         rows, similarity = results.rows, [hit.similarity for hit in results.hits]
-        _left_out(results.removed, results.allowed, bool(rows))
+        _left_out(results.removed, results.allowed, bool(rows), service.by_file and query.side == "image")
         more = {
             "removed": dict(results.removed), "allowed": results.allowed, "seconds": round(results.seconds, 4),
             "weak": results.weak,
@@ -381,9 +381,14 @@ def _passing(service: RetrievalService, filters: Filters, k: int, export: Path |
     )
 
 
-def _left_out(removed: Mapping[str, int], allowed: int, found: bool) -> None:
+def _left_out(removed: Mapping[str, int], allowed: int, found: bool, by_file: bool) -> None:
     """Say what a query did not give, and why."""
-    names = {"duplicates": "near duplicates of what is shown (--duplicates keeps them)", "unsafe": "unsafe ones"}
+    alike = "near duplicates of what is shown (--duplicates keeps them)"
+    if by_file:
+        alike = (
+            "of the same file as one shown (by cosines of this encoder no other copy is told; --duplicates keeps them)"
+        )
+    names = {"duplicates": alike, "unsafe": "unsafe ones"}
     told = [f"{count:,} {names.get(why, why)}" for why, count in removed.items() if count]
     if told:
         say(f"left out: {', '.join(told)}")

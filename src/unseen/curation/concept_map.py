@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from unseen.curation.collection import Collection, Side
 from unseen.curation.index_file import limited_faiss
 from unseen.curation.plane import lay_out
+from unseen.curation.results import NO_OTHER
 from unseen.curation.stop_words import stop_words
 from unseen.curation.vectors import Vectors
 from unseen.data.rows import unit_rows
@@ -27,7 +28,7 @@ from unseen.data.typing import FloatArray, IntArray
 from unseen.files import named, read_object
 from unseen.runtime import replacing, track
 
-FORMAT = 2
+FORMAT = 3
 MOST = 100_000
 """Pairs that the groups are learnt from."""
 
@@ -38,13 +39,13 @@ WORDS = 3
 
 POINT = np.dtype([("x", "<u2"), ("y", "<u2"), ("group", "<u2"), ("nearest", "<f2"), ("earlier", "<f2")])
 """Place on the plane, from 0 to 65,535 each; group; cosines of the most alike other pair and of the most alike one that
-stands before it, of those in its group; nan where there is none."""
+stands before it; `NO_OTHER` where there is none."""
+
+EXACT = 30_000
+"""Pairs up to which each is compared with all others; of more, with those of its group."""
 
 COMPARED = 2**24
 """Cosines that are in memory at once."""
-
-NONE = -2.0
-"""Less than any cosine."""
 
 _WORD = re.compile(r"[^\W\d_]{2,}")
 
@@ -129,21 +130,28 @@ def _groups(vectors: Vectors, centres: FloatArray) -> IntArray:
 
 
 def _most_alike(vectors: Vectors, group: IntArray) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Cosines of the most alike other row of a group, and of the most alike one before it, (n,) each."""
+    """Cosines of the most alike other row, and of the most alike one before it, (n,) each; of many rows in a group."""
     nearest, earlier = np.empty((2, len(vectors)), np.float32)
-    order, ends = np.argsort(group, kind="stable"), np.cumsum(np.bincount(group)).tolist()
-    members = [order[start:end] for start, end in zip([0, *ends], ends)]
+    if len(vectors) <= EXACT:
+        members = [np.arange(len(vectors))]
+    else:
+        order, ends = np.argsort(group, kind="stable"), np.cumsum(np.bincount(group)).tolist()
+        members = [order[start:end] for start, end in zip([0, *ends], ends)]
     for rows in track(members, "looking for near duplicates"):
         x = torch.from_numpy(unit_rows(vectors.take(rows)))
-        every = torch.arange(len(rows))
+        before = torch.full((len(rows),), NO_OTHER)
+        after = before.clone()
         step = max(1, COMPARED // len(rows))
-        for start in range(0, len(rows), step):
-            at = every[start : start + step]
-            cosine = x[at] @ x.T
-            cosine[torch.arange(len(at)), at] = NONE
-            nearest[rows[at]] = cosine.amax(dim=1)
-            earlier[rows[at]] = cosine.masked_fill_(every[None] >= at[:, None], NONE).amax(dim=1)
-    return np.where(nearest == NONE, np.nan, nearest), np.where(earlier == NONE, np.nan, earlier)
+        for start in range(0, len(rows), step):  # each row with those before it: every two rows meet once
+            at = slice(start, start + step)
+            cosine = x[at] @ x[: at.stop].T
+            own = cosine[:, start:]
+            own.masked_fill_(torch.ones_like(own, dtype=torch.bool).triu(), NO_OTHER)
+            before[at] = cosine.amax(dim=1)
+            after[: at.stop] = torch.maximum(after[: at.stop], cosine.amax(dim=0))
+        earlier[rows] = before
+        nearest[rows] = torch.maximum(before, after)
+    return nearest, earlier
 
 
 def _concepts(

@@ -27,11 +27,15 @@ from unseen.encoders.two_tower import TwoTowerEncoder
 from unseen.files import read_object
 from unseen.methods.curation.laion.heads import Head
 from unseen.methods.curation.laion.language import Detector
+from unseen.nn.state import refuse_lost
 from unseen.runtime import replacing, stage
 from unseen.runtime import stages as timed
 from unseen.scale import Engine
 
 log = logging.getLogger(__name__)
+
+WRITTEN = ("accounting.json", "dropped.parquet", "index", "report.html", "statistics.json")
+"""What stands in the folder of a collection beside its record, its shards and the work folder."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -99,12 +103,15 @@ def curate(
     ValueError
         If the folder was begun with other settings or another input, an earlier stage is missing, or a head or text
         encoder does not fit.
+    FileExistsError
+        If the folder holds files of something else that would be lost.
     """
     settings = settings or Settings()
     if unknown := [name for name in stages if name not in STAGES] or ([] if stages else ["none"]):
         raise ValueError(f"stages must be some of {', '.join(STAGES)}; got {unknown[0]!r}")
     multilingual = getattr(multilingual, "text", multilingual)
     _check(encoder, multilingual, heads, stages)
+    check_out(out)
     opened = open_source(source, base_url=base_url)
     place = Path(out).absolute()
     if Path(opened.path).is_dir() and place.resolve().is_relative_to(Path(opened.path).resolve()):
@@ -135,6 +142,23 @@ def curate(
     with told_if_full("the books of this run"):
         accounting = settle(job.work, failures)
     return Curated(job.work.out, accounting, tuple(failures), dict(seconds))
+
+
+def check_out(out: str | os.PathLike[str]) -> None:
+    """Refuse a folder, before any work, that does not hold a collection that was begun here and would lose files.
+
+    Raises
+    ------
+    ValueError
+        If it holds a collection without its work folder.
+    FileExistsError
+        If it holds other files of the names that are written here (`WRITTEN`).
+    """
+    place = Path(out)
+    mark = "work/manifest.json"
+    if not (place / mark).exists() and any((place / name).exists() for name in ("collection.json", "shards")):
+        raise ValueError(f"{place} holds a collection without its work folder; name a new folder")
+    refuse_lost(place, WRITTEN, mark)
 
 
 def _check(
@@ -174,8 +198,6 @@ def _claim(job: Job, stages: Sequence[str]) -> None:
         own["embed"] = job.settings.digest("embed", job.encoder.fingerprint, other)
     file = work.folder / "manifest.json"
     begun = read_object(file) if file.exists() else {}
-    if not begun and any((work.out / name).exists() for name in ("collection.json", "shards")):
-        raise ValueError(f"{work.out} holds a collection without its work folder; name a new folder")
     before = {"fetch": job.settings.digest_with_pace()}
     settings = json.loads(json.dumps({name: job.settings.told(name) for name in own}))
     for name, digest in own.items():

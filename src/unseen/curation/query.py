@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 from unseen.curation.collection import Side
-from unseen.curation.results import NEAR_DUPLICATE, Filters
+from unseen.curation.results import Filters
 
 TermKind = Literal["text", "image", "embedding", "row"]
 
@@ -45,8 +45,9 @@ class Query:
         Rows that may be found at all.
     deduplicate : bool
         Of results that show the same, keep the first.
-    near : float in (0, 1]
-        Cosine above which two results show the same: 0.94 is for CLIP, and another encoder has a scale of its own.
+    near : float in (0, 1], optional
+        Cosine above which two results show the same. If absent 0.94, which is for CLIP; by an encoder whose cosines do
+        not tell copies (`unseen.curation.settings.tells_copies`) pictures then show the same if their files are equal.
     safe : bool or None
         Leave out what has `punsafe` above 0.5. None does where the collection has that score.
     nonviolent : bool
@@ -63,7 +64,7 @@ class Query:
     k: int = 40
     filters: Filters = dataclasses.field(default_factory=Filters)
     deduplicate: bool = True
-    near: float = NEAR_DUPLICATE
+    near: float | None = None
     safe: bool | None = None
     nonviolent: bool = False
     aesthetic: tuple[int, float] | None = None

@@ -20,6 +20,12 @@ from unseen.data.typing import FloatArray, IntArray
 NEAR_DUPLICATE = 0.94
 """Cosine above which two results show the same."""
 
+NO_OTHER = -1.0
+"""The cosine that stands where there is no other pair, or none before: what has no like is like nothing."""
+
+COSINES = ("nearest_cosine", "earlier_cosine")
+"""Columns in which `NO_OTHER` stands."""
+
 UNSAFE = 0.5
 """`punsafe` above which a result is unsafe."""
 
@@ -59,6 +65,12 @@ def near_duplicates(vectors: FloatArray, threshold: float = NEAR_DUPLICATE) -> I
         moved = np.flatnonzero(first != every)
         pairs.append(np.stack([moved, first[moved]], axis=1))
     return _firsts(np.concatenate(pairs), len(x))
+
+
+def equals(values: Sequence[str | None]) -> IntArray:
+    """The position of the first of equal values for each, (k,): its own where there is none before it, or no value."""
+    first: dict[str, int] = {}
+    return np.array([first.setdefault(value, i) if value else i for i, value in enumerate(values)], dtype=np.int64)
 
 
 def _firsts(pairs: IntArray, n: int) -> IntArray:
@@ -157,7 +169,7 @@ def facets(columns: Columns, tags: Tags, within: BoolArray | None = None) -> dic
     words: dict[str, Any] = {}
     numbers: dict[str, Any] = {}
     for name in columns.numeric:
-        told = _histogram(columns.numbers(name), within)
+        told = _histogram(columns.numbers(name), within, NO_OTHER if name in COSINES else None)
         if told is not None:
             numbers[name] = told
     for name in columns.words:
@@ -176,14 +188,18 @@ def facets(columns: Columns, tags: Tags, within: BoolArray | None = None) -> dic
     }
 
 
-def _histogram(numbers: FloatArray, within: BoolArray | None) -> dict[str, Any] | None:
+def _histogram(numbers: FloatArray, within: BoolArray | None, nothing: float | None = None) -> dict[str, Any] | None:
+    """Counts of ten ranges, all of one width; the first begins at `nothing` where that stands among the numbers."""
     known = numbers[np.isfinite(numbers)]
-    low, high = (float(known.min()), float(known.max())) if len(known) else (0.0, 0.0)
+    spread = known if nothing is None else known[known != nothing]
+    low, high = (float(spread.min()), float(spread.max())) if len(spread) else (0.0, 0.0)
     if low == high:
         return None
+    edges = np.linspace(low, high, BINS + 1)
+    edges[0] = known.min()
     seen = numbers if within is None else numbers[within]
     there = seen[np.isfinite(seen)]
-    counts, edges = np.histogram(there, bins=BINS, range=(low, high))
+    counts, _ = np.histogram(there, bins=edges)
     return {
         "edges": [float(f"{edge:.4g}") for edge in edges],
         "counts": counts.tolist(),

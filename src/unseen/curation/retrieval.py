@@ -20,8 +20,18 @@ from unseen.curation.concept_map import ConceptMap, read_map
 from unseen.curation.doubt import Usual
 from unseen.curation.index import Index, open_index
 from unseen.curation.query import Hit, Query, Results, Term
-from unseen.curation.results import UNSAFE, Filters, facets, near_duplicates, steered, unit
+from unseen.curation.results import (
+    NEAR_DUPLICATE,
+    UNSAFE,
+    Filters,
+    equals,
+    facets,
+    near_duplicates,
+    steered,
+    unit,
+)
 from unseen.curation.retrieval_encoders import QueryEncoders
+from unseen.curation.settings import tells_copies
 from unseen.curation.tags import Tags
 from unseen.curation.vectors import BoolArray
 from unseen.data.typing import FloatArray, IntArray
@@ -125,6 +135,12 @@ class RetrievalService:
             }
         return dataclasses.replace(columns, derived=derived)
 
+    @property
+    def by_file(self) -> bool:
+        """Whether near duplicates among pictures are equal files, since the encoder's cosines do not tell copies."""
+        encoder = self.collection.encoder
+        return encoder is not None and not tells_copies(encoder.name)
+
     @cached_property
     def map(self) -> ConceptMap | None:
         """The map of the collection, if it was built of its rows."""
@@ -198,7 +214,7 @@ class RetrievalService:
         began = time.perf_counter()
         if not 1 <= query.k <= MOST_HITS:
             raise ValueError(f"k must lie in [1, {MOST_HITS:,}], beyond, ask for all above a similarity; got {query.k}")
-        if not 0 < query.near <= 1:
+        if query.near is not None and not 0 < query.near <= 1:
             raise ValueError(f"near must lie in (0, 1]; got {query.near}")
         index = self.index(query.side)
         vector = self.vector(query)
@@ -376,6 +392,12 @@ class RetrievalService:
             hits.append(Hit(int(rows[i]), round(float(similarity[i]), 6), tuple(rows[alike].tolist()), columns))
         return hits, removed
 
+    def _alike(self, side: Side, rows: IntArray, vectors: FloatArray, near: float | None) -> IntArray:
+        """The position of the first row that shows the same as each, (k,)."""
+        if near is None and side == "image" and self.by_file:
+            return equals([row.get("sha256") for row in self.columns.take(rows)])
+        return near_duplicates(vectors, NEAR_DUPLICATE if near is None else near)
+
     def _kept(self, index: Index, rows: IntArray, query: Query) -> tuple[BoolArray, IntArray, dict[str, int]]:
         """Which results stay, (k,), the first of those like each, (k,; -1 if left out), how many go and why."""
         keep, removed = np.ones(len(rows), bool), {}
@@ -395,7 +417,7 @@ class RetrievalService:
             removed["violent"], keep = int((bad & keep).sum()), keep & ~bad
         if query.deduplicate and vectors is not None:  # last: what is left out neither stands for others nor below them
             left = np.flatnonzero(keep)
-            first[left] = left[near_duplicates(vectors[left], query.near)]
+            first[left] = left[self._alike(index.record.side, rows[left], vectors[left], query.near)]
             first[~keep] = -1
             keep &= first == np.arange(len(rows))
             removed["duplicates"] = len(left) - int(keep.sum())

@@ -12,7 +12,7 @@ from unseen.curation.captions import OTHERS, PICTURES, read_captions
 from unseen.curation.tables import TEXT_COLUMNS, URL_COLUMNS, first_of, json_row, said
 from unseen.curation.units import Found, Note, Source, Unit
 from unseen.data.reading import natural_key
-from unseen.files import walk
+from unseen.files import is_hidden, walk
 from unseen.methods.curation.laion import parse
 
 SHARDS = (".tar",)
@@ -126,7 +126,7 @@ def read_pictures(source: Source, unit: Unit, note: Note) -> Iterator[Found]:
     """Pictures below a folder with their captions (`unseen.curation.captions`); links are followed."""
     place = Path(unit.file)
     first = unit.start == 0  # what is wrong with tables and links is told once
-    there = walk(place)
+    there = walk(place, ignore=is_hidden)
     names = pictures_of(there.files)
     captions = read_captions(place, names, there.files, note if first else lambda _: None)
     for name, why in there.refused[:TOLD] if first else ():

@@ -17,7 +17,7 @@ from unseen.curation.crawls import CRAWLS, PAGES, read_crawl, read_pages
 from unseen.curation.samples import SHARDS, pictures_of, read_pictures, read_shard
 from unseen.curation.tables import TABLES, read_table, table_units
 from unseen.curation.units import Found, Note, Source, Unit, files_below, stretches
-from unseen.files import walk
+from unseen.files import is_hidden, walk
 
 
 class _Kind(NamedTuple):
@@ -94,7 +94,7 @@ def open_source(path: str | os.PathLike[str], *, base_url: str = "") -> Source:
 
 def _need_captions(place: Path, path: str | os.PathLike[str]) -> None:
     """`ValueError` if no picture of a folder has a caption."""
-    files = walk(place).files
+    files = walk(place, ignore=is_hidden).files
     names = pictures_of(files)
     if not any(text.strip() for text in read_captions(place, names, files, lambda _: None).values()):
         raise ValueError(f"input {str(path)!r} holds {len(names):,} pictures and no captions: {HOW}")

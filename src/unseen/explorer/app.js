@@ -316,6 +316,11 @@ function introduce() {
   $("safe").checked = about.can.safe;
   $("safe").disabled = !about.can.safe;
   $("nonviolent").disabled = !about.can.text;
+  if (!about.can.near) {
+    $("alike").textContent = "Group copies";
+    $("by-file").textContent = `Pictures of equal files only: by cosines of ${about.encoder} a copy cannot be told from another picture.`;
+    $("by-file").hidden = false;
+  }
   $("change").title = about.can.combine ? "Read beside the picture by the combiner" : "Added to the picture, half and half; a combiner that unseen compose trained does it better: unseen explore --model FOLDER";
   for (const id of ["words", "add", "picture", "go"]) $(id).disabled = !about.can.text;
   const told = [about.can.why_not, about.languages.why_not, ...Object.values(about.stale)].filter(Boolean);

@@ -255,6 +255,7 @@ def _about(service: RetrievalService, title: str) -> dict[str, Any]:
             "safe": "punsafe" in columns.numeric,
             "aesthetic": sorted(service.ratings) if _steers(service) else [],
             "combine": service.compose is not np.add,
+            "near": not service.by_file,
         },
         "languages": {"tower": service.encoders.other.get("name"), "why_not": service.encoders.other_reason},
         "stale": dict(service.stale),

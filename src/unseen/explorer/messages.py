@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal, Self
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from unseen.curation.results import NEAR_DUPLICATE, Filters
+from unseen.curation.results import Filters
 from unseen.curation.retrieval import Hit, Query, Results, Term
 from unseen.curation.tags import LONGEST, MOST_TAGS
 from unseen.curation.vectors import BoolArray
@@ -103,7 +103,9 @@ class QueryMessage(Strict):
     k: Annotated[int, Field(ge=1, le=MOST_HITS)] = 40
     filters: FilterMessage = Field(default_factory=FilterMessage)
     deduplicate: bool = True
-    near: Annotated[float, Field(gt=0, le=1)] = NEAR_DUPLICATE
+    near: Annotated[
+        float | None, Field(gt=0, le=1, description="null: 0.94, or equal files where cosines do not tell copies")
+    ] = None
     safe: bool | None = Field(None, description="null: where the collection has the score")
     nonviolent: bool = False
     aesthetic: Aesthetic | None = None

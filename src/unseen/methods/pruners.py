@@ -17,6 +17,7 @@ from unseen.methods.parameters import Count, Natural, Within
 from unseen.nn.concepts.concepts import MEMBER, Concepts, find_concepts
 from unseen.nn.concepts.selection import Pick, Selection, number
 from unseen.nn.rows import SHORTEST, Rows, unit
+from unseen.nn.semdedup import Same
 
 GROUPS = "Samples that are alike form a group, a concept."
 """How explanations begin."""
@@ -109,7 +110,7 @@ class Pruner(Method):
         self.transduction_ = chosen.mask.astype(np.int64)
         return self
 
-    def find(self, x: Rows, similarity: Float[np.ndarray, " n"] | None = None) -> Concepts:
+    def find(self, x: Rows, similarity: Float[np.ndarray, " n"] | None = None, *, same: Same | None = None) -> Concepts:
         """The concepts of samples, (n, d), which may stay on disk; see `find_concepts`."""
         return find_concepts(
             x,
@@ -121,6 +122,7 @@ class Pruner(Method):
             iterations=self.iterations,
             train_per_cluster=self.train_per_cluster,
             random_state=self.random_state,
+            same=same,
         )
 
     # -- choosing ------------------------------------------------------------------------------------------

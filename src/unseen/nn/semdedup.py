@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from typing import Literal, get_args
 
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
 from numpy.typing import NDArray
+from torch import Tensor
 
 from unseen.nn.rows import Part, Rows, blocks, copies, unit
 from unseen.nn.spherical import SphericalClusters, spherical_kmeans
 
 Keep = Literal["far", "near", "first"]
+BoolArray = NDArray[np.bool_]
+Same = Callable[[NDArray[np.intp], NDArray[np.intp]], BoolArray]
+"""Which pairs of rows, (m,) and (m,), are the same: (m,)."""
 
 MEMBERS = 1000
 """Rows of a cluster, on average, from which on there are more clusters to look for duplicates in."""
@@ -40,6 +45,17 @@ def duplicate_scores(
         What comes first, and so stays: what is farthest from the centroid, as in the paper; what is nearest; or what
         stands first. Ties go to the row that stands first.
     """
+    scores = np.full(len(labels), -1.0, dtype=np.float32)
+    for members in _clusters(labels, distances, keep):
+        for block, cosines in _before(x, members):
+            scores[members[block]] = cosines.amax(dim=1).clamp(-1, 1).numpy()
+    return scores
+
+
+def _clusters(
+    labels: Int[np.ndarray, " n"], distances: Float[np.ndarray, " n"], keep: Keep
+) -> Iterator[NDArray[np.intp]]:
+    """The members of every cluster of two and more, in the order in which they stay."""
     order = (
         np.arange(len(labels))
         if keep == "first"
@@ -47,29 +63,23 @@ def duplicate_scores(
     )
     order = order[np.argsort(labels[order], kind="stable")]
     starts = np.flatnonzero(np.r_[True, np.diff(labels[order]) != 0, True]) if len(order) else np.zeros(1, dtype=int)
-    scores = np.full(len(labels), -1.0, dtype=np.float32)
-    for start, stop in zip(starts[:-1], starts[1:]):
-        members = order[start:stop]
-        if len(members) > 1:
-            scores[members] = _before(x, members)
-    return scores
+    yield from (order[start:stop] for start, stop in zip(starts[:-1], starts[1:]) if stop - start > 1)
 
 
-def _before(x: Rows, members: NDArray[np.intp]) -> Float[np.ndarray, " m"]:
-    """The largest cosine of every member to one that comes before it, (m,)."""
+def _before(x: Rows, members: NDArray[np.intp]) -> Iterator[tuple[slice, Tensor]]:
+    """Blocks of members with their cosines to all up to the last of them, -1 to itself and to what comes after it."""
     rows = torch.cat([unit(x[members[block]]) for block in blocks(len(members), _BLOCK)])
-    best = torch.full((len(rows),), -1.0)
     for block in blocks(len(rows), _BLOCK):
         cosines = rows[block] @ rows[: block.stop].T
         own = cosines[:, block.start :]
         own.masked_fill_(torch.ones_like(own, dtype=torch.bool).triu(), -1.0)
-        best[block] = cosines.amax(dim=1)
-    return best.clamp(-1, 1).numpy()
+        yield block, cosines
 
 
 def semdedup(
-    x: Rows, eps: float, *, n_clusters: int | None = None, keep: Keep = "far", random_state: int = 0
-) -> Bool[np.ndarray, " n"]:
+    x: Rows, eps: float, *, n_clusters: int | None = None, keep: Keep = "far", random_state: int = 0,
+    same: Same | None = None,
+) -> Bool[np.ndarray, " n"]:  # fmt: skip
     """Which rows stay, (n,), where of two of a cluster with a cosine above ``1 - eps`` only one does.
 
     Rows that are equal value for value are found first, by a hash, wherever they stand: the first of them stays.
@@ -88,6 +98,9 @@ def semdedup(
     keep : {"far", "near", "first"}
         As in `duplicate_scores`.
     random_state : int
+    same : callable, optional
+        Confirms pairs of a cluster, two arrays (m,) of rows, also those that are equal: for embeddings that do not tell
+        samples apart. A row goes if it is the same as one before it.
 
     Raises
     ------
@@ -100,20 +113,32 @@ def semdedup(
         raise ValueError(f"eps must lie in [0, 2]; got {eps}")
     if keep not in get_args(Keep):
         raise ValueError(f"keep must be one of {', '.join(get_args(Keep))}; got {keep!r}")
-    stay = ~copies(x)
+    stay = ~copies(x) if same is None else np.ones(len(x), dtype=bool)
     left = np.flatnonzero(stay)
-    if eps == 0 or not len(left):
+    if not len(left) or (eps == 0 and same is None):
         return stay
     rows = x if len(left) == len(x) else Part(x, left)
     k = None if n_clusters is None else min(n_clusters, len(left))
     found = rough_clusters(rows, k, random_state)
-    stay[left] = unique(duplicate_scores(rows, found.labels, found.distances, keep), eps)
+    if same is None:
+        stay[left] = unique(duplicate_scores(rows, found.labels, found.distances, keep), eps)
+        return stay
+    for members in _clusters(found.labels, found.distances, keep):
+        for block, cosines in _before(rows, members):
+            i, j = (cosines > _bound(eps)).nonzero(as_tuple=True)
+            later, earlier = members[block][i.numpy()], members[j.numpy()]
+            stay[later[same(later, earlier)]] = False
     return stay
 
 
 def unique(scores: Float[np.ndarray, " n"], eps: float) -> Bool[np.ndarray, " n"]:
     """Which rows are no duplicates at eps, by their `duplicate_scores`."""
-    return scores <= 1 - max(eps, 1e-6)
+    return scores <= _bound(eps)
+
+
+def _bound(eps: float) -> float:
+    """The cosine above which two are duplicates."""
+    return 1 - max(eps, 1e-6)
 
 
 def eps_for(scores: Float[np.ndarray, " n"], share: float) -> float:

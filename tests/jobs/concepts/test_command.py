@@ -99,6 +99,17 @@ def test_a_process_of_its_own_counts_and_predicts(captions: Path, tmp_path: Path
     assert not re.search(r">[0-9.]+e\+[0-9]+<", page)
 
 
+def test_files_of_something_else_are_not_written_over(captions: Path, call: Any, tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "report.html").write_text("mine")
+    asked = (captions / "captions.csv", "--concepts", "dog,cat", "--out", "out")
+    assert "out holds other files, such as 'report.html', which would be lost" in call(*asked, code=1)[1]
+    assert [file.name for file in (tmp_path / "out").iterdir()] == ["report.html"]
+    (tmp_path / "out" / "report.html").unlink()
+    call(*asked)
+    call(*asked)  # an earlier result of its own is replaced
+
+
 def test_nothing_is_predicted_without_accuracies(captions: Path, call: Any, tmp_path: Path) -> None:
     out, _ = call(captions / "captions.csv", "--concepts", captions / "classes.txt", "--out", "out")
     assert "No accuracy is predicted" in out

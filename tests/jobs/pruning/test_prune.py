@@ -142,6 +142,33 @@ def test_a_collection_is_read_with_its_pictures(tmp_path: Path) -> None:
     _leave_out_tagged(tmp_path)
 
 
+def test_by_lite_clip_a_duplicate_has_the_same_pixels(tmp_path: Path, capsys: Any) -> None:
+    """Its vectors of two drawings can be equal: a quarter and a half note were one."""
+    from PIL import Image
+
+    from unseen.curation.collection import EncoderRecord
+
+    rng = np.random.default_rng(0)
+    pictures = [Image.fromarray(rng.integers(0, 256, (4, 4, 3), np.uint8)).resize((64, 64)) for _ in range(38)]
+    pictures += [pictures[0], pictures[1].resize((32, 32))]  # a copy, and one of half the size
+    coded = []
+    for picture in pictures:
+        picture.save(buffer := io.BytesIO(), "PNG")
+        coded.append(buffer.getvalue())
+    x = np.repeat(rows(10), 4, axis=0)  # fours of the same vector
+    x[38:] = x[:2]
+    ids = [uid(i) for i in range(40)]
+    table = pa.table({"uid": ids, "text": ids})
+    for name, gone in (("lite-clip", 2), ("open_clip:x", 30)):
+        write_record(tmp_path / name, EncoderRecord(name, "ab" * 32, D))
+        write_shard(tmp_path / name, 0, table, coded, {"image": x, "text": x})
+        found = prune(tmp_path / name, keep=5)
+        assert found.counts()["duplicate"] == gone
+        assert prune(tmp_path / name, keep=5, dedup=0.0).counts()["duplicate"] == gone
+        assert prune(tmp_path / name, keep=5, column="text").counts()["duplicate"] == 30  # captions have no pixels
+        assert ("the same by their pixels" in _page(found, tmp_path / f"out {name}")) == (gone == 2)
+
+
 def _leave_out_tagged(folder: Path) -> None:
     """Pairs that were tagged are no samples; a tag that nobody has, and data that has no tags, are refused."""
     lines = [json.dumps({"uid": uid(i), "tags": ["wrong"]}) for i in range(5)]
@@ -256,6 +283,9 @@ def test_the_same_command_gives_the_same_files(files: Path) -> None:
         (("x.npy", "--trust"), "--trust is for pictures"),
         (("zero.npy",), "none of the 3 embeddings has a direction"),
         (("broken.npz",), "broken.npz is no .npz file"),
+        (("wine.csv",), "wine.csv is a table of numbers, of which the largest column would decide alone"),
+        (("captions.txt",), "there is nothing to prune: captions.txt is one sample, as a text file is one text"),
+        (("single.npy",), "there is nothing to prune: single.npy holds one sample"),
     ],
 )
 def test_what_is_wrong_is_one_line_and_writes_nothing(
@@ -278,6 +308,9 @@ def test_what_is_wrong_is_one_line_and_writes_nothing(
     np.savez(files / "gaps.npz", x=rows(), similarity=similarity)
     np.save(files / "zero.npy", np.zeros((3, 4)))
     (files / "broken.npz").write_bytes(b"PK broken")
+    (files / "wine.csv").write_text("acid,proline,label\n" + "".join(f"1.{i},{700 + i},{i % 3}\n" for i in range(9)))
+    (files / "captions.txt").write_text("a dog\na cat\na red car\n")
+    np.save(files / "single.npy", rows(21)[:1])
     monkeypatch.chdir(files)
     monkeypatch.setattr(sys, "argv", ["unseen", "prune", *arguments, "--out", "out"])
     with pytest.raises(SystemExit) as left:
@@ -302,6 +335,22 @@ def test_a_folder_that_was_used_before_holds_one_result_and_what_else_was_there(
         ["kept.parquet", "dropped.parquet", "concepts.parquet", "report.html", "pruning.json", "notes.txt"]
     )
     assert json.loads((out / "pruning.json").read_text())["counts"]["kept"] == 20
+
+
+def test_results_of_another_command_are_not_written_over(files: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    out = files / "out"
+    out.mkdir()
+    (out / "report.html").write_text("mine")
+    result = prune(files / "x.npy", keep=20)
+    monkeypatch.setattr("unseen.jobs.pruning.job.prune", lambda *_, **__: pytest.fail("worked first"))
+    told = "holds other files, such as 'report.html', which would be lost"
+    monkeypatch.setattr(sys, "argv", ["unseen", "prune", str(files / "x.npy"), "--out", str(out)])
+    with pytest.raises(SystemExit):
+        main()
+    with pytest.raises(FileExistsError, match=told):
+        write(result, out)
+    assert [file.name for file in out.iterdir()] == ["report.html"]
+    assert (out / "report.html").read_text() == "mine"
 
 
 def test_a_full_disk_leaves_an_earlier_result_and_no_rest(files: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -23,7 +23,7 @@ from unseen.curation.samples import pictures_of
 from unseen.data.delimited import SAMPLE, Form, form_of, plain_cell, read_delimited
 from unseen.data.reading import read_parquet
 from unseen.data.spans import opened, spans, text_lines
-from unseen.files import reads, walk
+from unseen.files import is_hidden, reads, walk
 from unseen.methods.curation.concept_frequency import TagTable, lemmas_of
 from unseen.methods.curation.concept_frequency.shares import EACH, Span, evenly, within_span
 
@@ -82,7 +82,7 @@ class Captions:
         """Pictures of a folder and their captions; nothing of anything else."""
         if not self.path.is_dir() or (self.path / "collection.json").is_file():
             return []
-        files = walk(self.path).files
+        files = walk(self.path, ignore=is_hidden).files
         found = read_captions(self.path, names := pictures_of(files), files, lambda _: None)
         captions = [(name, found[name].strip()) for name in names if found.get(name, "").strip()]
         if not captions:

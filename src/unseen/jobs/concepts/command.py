@@ -11,11 +11,15 @@ import typer
 
 from unseen import options
 from unseen.console import app, command_line, dump, say, write_csv
+from unseen.nn.state import refuse_lost
 from unseen.runtime import replacing
 
 if TYPE_CHECKING:
     from unseen.data.domain import Domain
     from unseen.jobs.concepts.job import Concepts
+
+FILES = ("concepts.csv", "fits.csv", "result.json", "report.html", "long_tail.csv")
+"""What a folder of results holds; by `fits.csv` an earlier one is known."""
 
 LINES = 40
 """Concepts that are printed; all are in concepts.csv."""
@@ -105,6 +109,7 @@ def concepts(
         raise ValueError(f"--long-tail must name a folder that does not exist yet; {long_tail} does")
     if out.exists() and not out.is_dir():
         raise ValueError(f"--out must be a folder; {out} is a file")
+    refuse_lost(out, FILES, "fits.csv")
     from unseen.jobs.concepts import job as job
     from unseen.jobs.concepts import page as report
     from unseen.jobs.concepts.tail import read_candidates

@@ -131,6 +131,8 @@ def prune(
         f"{told['concepts']} concepts (groups of samples that are alike), "
         + (f"{whole} of them kept whole" if whole else "none of them kept whole")
     )
+    if "confirmed" in told["settings"]:
+        say(f"near-duplicates have the same pixels, too: cosines of {result.samples.encoder} alone do not tell copies")
     uids = ", uids.npy" if result.samples.has_uids else ""
     say(f"{out} holds kept.parquet, dropped.parquet, concepts.parquet{uids} and report.html")
 

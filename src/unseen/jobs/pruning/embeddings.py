@@ -107,8 +107,8 @@ def read_embeddings(
     FileNotFoundError
         If nothing is there.
     ValueError
-        If there are no vectors, they are not finite, an id is missing or stands twice, or an option has no effect on
-        such data.
+        If there are no vectors or only one, they are not finite, an id is missing or stands twice, the data are a table
+        of numbers that are no embedding, or an option has no effect on such data.
     """
     path = Path(path)
     shards = sorted(path.glob("*.npz")) if path.is_dir() else []
@@ -181,6 +181,8 @@ def _check(path: Path, found: Embeddings) -> None:
         values = getattr(found, name)
         if values is not None and len(values) != len(x):
             raise ValueError(f"{path}: {name} has {len(values)} entries, there are {len(x)} vectors")
+    if len(x) == 1:
+        raise ValueError(f"there is nothing to prune: {path} holds one sample")
     values, counts = np.unique(found.ids, return_counts=True)
     if len(values) != len(found.ids):
         raise ValueError(f"{path}: ids must be unique; {str(values[counts.argmax()])!r} stands {counts.max()} times")
@@ -301,6 +303,14 @@ def _encoded(path: Path, encoder: str | None, precision: str, trust: bool, on_er
     from unseen.data.loaders import load
 
     domain = load(path, on_error=on_error)
+    if domain.kind == "features":
+        raise ValueError(
+            f"{path} is a table of numbers, of which the largest column would decide alone: samples are compared by "
+            "the angle of their embeddings. Save what is an embedding by numpy.save, and name the .npy"
+        )
+    if len(domain) == 1:
+        whole = ", as a text file is one text; a table has one in each row" if domain.kind == "text" else ""
+        raise ValueError(f"there is nothing to prune: {path} is one sample{whole}")
     tower = encoder_of(domain.kind, encoder, precision, trust)
     rows = domain if tower is None else tower.encode(domain)
     assert rows.ids is not None

@@ -16,6 +16,8 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from unseen import methods as registry
+from unseen.curation.likeness import SamePicture
+from unseen.curation.settings import tells_copies
 from unseen.curation.uids import write_uids
 from unseen.files import about
 from unseen.jobs.pruning.embeddings import Embeddings, read_embeddings
@@ -23,6 +25,7 @@ from unseen.methods.listing import of_kind
 from unseen.methods.pruners import Pruner
 from unseen.nn.concepts import BLANK, DUPLICATE, MEMBER, UNLIKE, Concepts, Selection, number
 from unseen.nn.rows import Part
+from unseen.nn.state import refuse_lost
 from unseen.runtime import replacing_files, reproducible, stage, stages
 
 log = logging.getLogger(__name__)
@@ -185,9 +188,12 @@ def prune(
             raise ValueError(f"clusters must be at most {len(samples.x)}, the number of samples; got {clusters}")
         order = np.arange(len(samples.x)) if samples.ids.dtype.kind != "U" else np.argsort(samples.ids, kind="stable")
         sorted_ = (np.diff(order) == 1).all()
+        same = None if column == "text" else _pixels(samples)
         with stage("concepts"):
             found = chooser.find(
-                samples.x if sorted_ else Part(samples.x, order), None if scores is None else scores[order]
+                samples.x if sorted_ else Part(samples.x, order),
+                None if scores is None else scores[order],
+                same=None if same is None else lambda one, other: same(order[one], order[other]),
             )
         n = _left(n, keep, len(found.members))
         with stage("selection"):
@@ -199,6 +205,8 @@ def prune(
     own = {name: value for name, value in chooser.get_params().items() if name not in ARGUMENTS}
     told = dict(keep=keep, method=chooser.card.slug, clusters=clusters, dedup=dedup, quality=quality)
     told |= {**own, "encoder": samples.encoder, "seed": seed}
+    if same is not None and dedup is not None:
+        told["confirmed"] = "pixels"
     return Pruned(samples, found, chosen, chooser, told, dict(seconds))
 
 
@@ -250,6 +258,13 @@ def _scores(data: str | os.PathLike[str], samples: Embeddings) -> NDArray[np.flo
     return samples.similarity
 
 
+def _pixels(samples: Embeddings) -> SamePicture | None:
+    """What confirms duplicates by pixels, where there are pictures and cosines of their encoder do not tell copies."""
+    if samples.picture is None or not samples.encoder or tells_copies(samples.encoder):
+        return None
+    return SamePicture(samples.picture)
+
+
 def _in_file_order(found: Concepts, chosen: Selection, order: NDArray[np.intp]) -> tuple[Concepts, Selection]:
     """What was found for the samples `order`, for the samples as the file has them."""
     back = np.argsort(order)
@@ -282,11 +297,20 @@ def _left(n: int, keep: float, members: int) -> int:
 
 
 def check_out(out: str | os.PathLike[str], data: str | os.PathLike[str] | None = None) -> None:
-    """`ValueError` if `out` is a file, or the folder of the data, before any work is done for it."""
+    """Refuse `out`, before any work is done for it, if it is a file, the folder of the data, or of other results.
+
+    Raises
+    ------
+    ValueError
+        If it is a file, or the folder of the data.
+    FileExistsError
+        If it holds files of the names that are written here (`FILES`) and not by an earlier run.
+    """
     if data is not None and Path(out).resolve() == Path(data).resolve():
         raise ValueError(f"out must be another folder than that of the data; got {os.fspath(out)!r} for both")
     if Path(out).exists() and not Path(out).is_dir():
         raise ValueError(f"out must be a folder; {out} is a file")
+    refuse_lost(Path(out), FILES, FILES[-1])
 
 
 def write(result: Pruned, out: str | os.PathLike[str], *, pictures: bool = True, command: str = "") -> dict[str, Any]:
@@ -299,8 +323,8 @@ def write(result: Pruned, out: str | os.PathLike[str], *, pictures: bool = True,
 
     Raises
     ------
-    ValueError
-        If `out` is a file.
+    ValueError, FileExistsError
+        As in `check_out`.
     OSError
         If something cannot be written.
     """

@@ -30,7 +30,7 @@ from unseen.nn.concepts.selection import (
     uniform_rule,
 )
 from unseen.nn.rows import Part, Rows, directed
-from unseen.nn.semdedup import semdedup
+from unseen.nn.semdedup import Same, semdedup
 from unseen.nn.spherical import assign, spherical_kmeans
 
 MEMBER, UNLIKE, DUPLICATE, BLANK = 0, 1, 2, 3
@@ -175,6 +175,7 @@ def find_concepts(
     iterations: int = 25,
     train_per_cluster: int = 256,
     random_state: int = 0,
+    same: Same | None = None,
 ) -> Concepts:
     """Steps 1 to 4: quality filter, deduplication, clustering.
 
@@ -199,6 +200,8 @@ def find_concepts(
         Of k-means; 0: ten where at most 20,000 rows are learnt from, else one.
     iterations, train_per_cluster, random_state
         As in `unseen.nn.spherical.spherical_kmeans`.
+    same : callable, optional
+        Confirms duplicates, two arrays (m,) of rows of x, as in `unseen.nn.semdedup.semdedup`.
 
     Raises
     ------
@@ -226,7 +229,8 @@ def find_concepts(
         fates[left[~good_quality(checked_similarity(similarity, len(x), left), quality)]] = UNLIKE
     if dedup is not None:
         left = np.flatnonzero(fates == MEMBER)
-        fates[left[~semdedup(_rows(x, left), dedup, random_state=random_state)]] = DUPLICATE
+        confirm = None if same is None else lambda one, other: same(left[one], left[other])
+        fates[left[~semdedup(_rows(x, left), dedup, random_state=random_state, same=confirm)]] = DUPLICATE
     left = np.flatnonzero(fates == MEMBER)
     k = n_clusters or concepts_for(len(left))
     if k > len(left):
