@@ -320,7 +320,11 @@ def reproduce(
         bool, typer.Option("--replay", help="Run one recorded cell of each experiment and log the largest difference.")
     ] = False,
     status: Annotated[
-        bool, typer.Option("--status", help="Is the evidence fresh, moved or stale? Runs no experiment.")
+        bool,
+        typer.Option(
+            "--status",
+            help="Is the evidence fresh? Runs each system on small inputs, about 10 s, and no experiment.",
+        ),
     ] = False,
     accept: Annotated[
         str, typer.Option(help="Log why today's conditions give recorded figures another verdict.", show_default=False)
@@ -331,6 +335,9 @@ def reproduce(
     """Run the claims of a paper as experiments.
 
     Exit 0: what must hold held, and no verdict flipped; 3: it ran and that is not so; 1: an error.
+
+    --status says: fresh (the system gives what it gave), moved (it gives something else: --replay it), stale (a verdict
+    flipped), unstamped (nobody looked on this type of processor: --replay it), none (never recorded).
 
     Example:  unseen reproduce loki --quick
     """
@@ -352,6 +359,13 @@ def reproduce(
     chosen = list(claims.slugs()) if everything else list(slugs or [])
     if not chosen:
         raise ValueError(f"name at least one system ({', '.join(claims.slugs())}), or --all")
+    for slug in chosen:
+        claims.module(slug)
+    if (check or replay or status or accept) and not evidence.is_dir():
+        raise ValueError(
+            f"there is no folder {str(evidence)!r}: records lie in docs/evidence of the repository; run this in a copy of "
+            "it, or name the folder by --evidence; `unseen web` shows the verdicts that ship"
+        )
     good = True
     results = []
     for slug, found in zip(chosen, records.summary(chosen, folder=evidence) if status else itertools.repeat(None)):
