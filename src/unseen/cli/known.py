@@ -363,8 +363,8 @@ def reproduce(
         claims.module(slug)
     if (check or replay or status or accept) and not evidence.is_dir():
         raise ValueError(
-            f"there is no folder {str(evidence)!r}: records lie in docs/evidence of the repository; run this in a copy of "
-            "it, or name the folder by --evidence; `unseen web` shows the verdicts that ship"
+            f"there is no folder {str(evidence)!r}: records lie in docs/evidence of the repository; run this in a copy "
+            "of it, or name the folder by --evidence; `unseen web` shows the verdicts that ship"
         )
     good = True
     results = []
