@@ -184,18 +184,17 @@ def recommend(
     tell("to run them: the same options with `unseen compare` and --out FOLDER; what one run gained is no promise")
 
 
-FIRST = 3
-"""Methods that `recommend` shows with reasons."""
-
-
 def _advice(rows: Sequence[Recommendation], yours: str, *, verbose: bool) -> Iterator[str]:
     """What to try first, ranked, with reasons; then the others, in short."""
-    fitting = [row for row in rows if row.fits]
+    from unseen.precedents import first_of
+
+    first, rest, told = first_of(rows)
     others = [row for row in rows if not row.fits]
     yield f"yours: {yours}"
-    for place, row in enumerate(fitting[:FIRST], 1):
+    for place, row in enumerate(first, 1):
         yield f"{place}. {row.name}: {row.does} {row.why[:1].upper()}{row.why[1:]}."
-    rest = fitting[FIRST:]
+    if told:
+        yield told
     if verbose:
         yield from (f"   {row.name}: {row.does} {row.why[:1].upper()}{row.why[1:]}." for row in rest)
         yield from (f"   {row.name} does not fit: it {row.why}" for row in others)
