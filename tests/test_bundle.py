@@ -115,7 +115,13 @@ def test_onnx_gives_the_same_probabilities(saved, tmp_path):
     assert not list(tmp_path.glob(".*"))
 
 
-def test_onnx_of_texts_reads_tokens_of_any_length(tmp_path):
+def program(behind: str) -> str:
+    """The first program in Python behind some words of the page about carrying a model away."""
+    page = (Path(__file__).parents[1] / "docs" / "carry.md").read_text().partition(behind)[2]
+    return page.split("```python\n")[1].split("```")[0]
+
+
+def test_onnx_of_texts_reads_tokens_of_any_length(tmp_path, monkeypatch, capsys):
     import onnxruntime
 
     texts = np.array(["a cat", "a dog in the garden", "stocks fell", "bonds rose on monday"] * 3, dtype=np.str_)
@@ -128,6 +134,14 @@ def test_onnx_of_texts_reads_tokens_of_any_length(tmp_path):
         tokens = bundle.encoder.preprocess([text])
         expected = bundle.predict_proba(Domain(x=np.array([text]), kind="text")).numpy()
         np.testing.assert_allclose(session.run(None, {"x": tokens.numpy()})[0], expected, atol=0.02)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "m.onnx").rename("texts.onnx")
+    asked = np.array(["a cat", "stocks fell, and bonds rose on monday"])
+    rows = bundle.predict(Domain(x=asked, kind="text"))
+    exec(compile(program("(batch, 2, length)"), "carry.md", "exec"), {})
+    said = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert [name for name, _ in said] == rows["class"].tolist() == ["pets", "money"]
+    np.testing.assert_allclose([float(p) for _, p in said], rows["probability"], atol=0.02)
 
 
 def test_pictures_go_through_the_named_encoder_and_another_one_is_refused(tmp_path):
@@ -262,7 +276,6 @@ def test_the_program_of_the_docs_prepares_pictures_by_what_the_file_says(
     from unseen.encoders import get
     from unseen.methods import get as method
 
-    program = (Path(__file__).parents[1] / "docs" / "carry.md").read_text().split("Without torch:\n\n```python\n")[1]
     encoder, rng = get(name), np.random.default_rng(0)
     x = rng.normal(size=(20, encoder.dim)).astype(np.float32)
     classes = ClassSpace(names=("a", "b", "c"))
@@ -272,10 +285,15 @@ def test_the_program_of_the_docs_prepares_pictures_by_what_the_file_says(
     bundle.export("sketches.onnx")
     turned = Image.Exif()
     turned[0x0112] = 6  # to be looked at on its side
-    for side, saved_as in (((40, 90, 3), {}), ((130, 70, 3), {"exif": turned}), ((60, 50, 4), {})):
-        Image.fromarray(rng.integers(0, 256, side, dtype=np.uint8)).save("new.png", **saved_as)
+    drawn = [(rng.integers(0, 256, (40, 90, 3), dtype=np.uint8), {})]
+    drawn += [(rng.integers(0, 256, (130, 70, 3), dtype=np.uint8), {"exif": turned})]
+    drawn += [(rng.integers(0, 256, (60, 50, 4), dtype=np.uint8), {})]
+    drawn += [(rng.integers(0, 65536, (60, 50), dtype=np.uint16), {}), (rng.random((60, 50), np.float32), {})]
+    drawn += [(rng.normal(0, 300, (60, 50)).astype(np.float32), {})]
+    for pixels, saved_as in drawn:
+        Image.fromarray(pixels).save("new.png", "PNG" if pixels.dtype != np.float32 else "TIFF", **saved_as)
         row = bundle.predict("new.png").iloc[0]
-        exec(compile(program.split("```")[0], "carry.md", "exec"), {})
+        exec(compile(program("Without torch:"), "carry.md", "exec"), {})
         said = capsys.readouterr().out.split(maxsplit=2)
         assert said[0] == row["class"]
         assert float(said[1]) == pytest.approx(

@@ -176,10 +176,10 @@ def test_recommend_says_what_fits_and_why_the_rest_does_not(call, tables):
     assert found["gains"]["source-only"]["mean"] == 0
     given = ("recommend", "--source", "source.csv", "--target", "target.csv", "--nearest", "2")
     lines = call(*given).stdout.splitlines()
-    assert [line[:2] for line in lines[1:4]] == ["1.", "2.", "3."]
     assert lines[1].startswith("1. source-only:")  # of small tables like these nothing gained
     assert "what all gains are measured against" in lines[1]
-    assert all("points below doing nothing" in line for line in lines[2:4])
+    assert lines[2].startswith("on recorded data like yours nothing gained over doing nothing")
+    assert lines[3].startswith("these fit, too: ")
     assert len(lines) <= 8
     told = call(*given, "--verbose").stdout
     assert told.count("best by the labels") == 2

@@ -113,7 +113,7 @@ def test_of_several_named_files_the_good_ones_are_answered_and_each_bad_one_is_n
     assert f"left out: {bad[0]}" in done.output
     assert f"left out: {table} holds vectors of numbers; the model in" in done.output
     rows = pd.read_csv(file)
-    assert rows["id"].tolist() == ["good0.png", "good1.png", "bad0.png", "numbers.csv"]
+    assert rows["id"].tolist() == [str(one) for one in (first, second, *bad, table)]
     assert rows["left out"].notna().tolist() == [False, False, True, True]
     assert rows["class"].notna().tolist() == [True, True, False, False]
     assert rows["probability"].dtype == float
@@ -141,19 +141,76 @@ def test_what_a_folder_leaves_out_has_a_row_with_the_reason_each(home: Path, tmp
     model, file = quantized(home)[0], tmp_path / "rows.csv"
     some_pictures(tmp_path / "in", good=2, bad=3)
     done = asked(model, tmp_path / "in", "--csv", file)
-    assert done.exit_code == 0, done.output
+    assert done.exit_code == 3, done.output
     rows = pd.read_csv(file)
     assert rows["id"].tolist() == ["good0.png", "good1.png", "bad0.png", "bad1.png", "bad2.png"]
     assert rows["left out"].notna().tolist() == [False, False, True, True, True]
     records = json.loads(asked(model, tmp_path / "in", "--json").stdout)
     assert [bool(row["left out"]) for row in records] == [False, False, True, True, True]
     done = asked(model, tmp_path / "in")
-    assert len(done.stdout.splitlines()) == 2
-    assert [f"left out: bad{i}.png" in done.stderr for i in range(3)] == [
-        False,
-        True,
-        True,
-    ]  # the loader says the first
+    assert (done.exit_code, len(done.stdout.splitlines())) == (3, 2)
+    assert all(f"left out: bad{i}.png" in done.stderr for i in range(3))
+
+
+def test_of_many_files_that_a_folder_leaves_out_ten_are_named_and_the_others_counted(
+    home: Path, tmp_path: Path
+) -> None:
+    model = quantized(home)[0]
+    some_pictures(tmp_path / "in", good=1, bad=13)
+    for more in ((), ("--json",), ("--csv", tmp_path / "rows.csv")):
+        told = asked(model, tmp_path / "in", *more).stderr
+        assert told.count("left out: bad") == 10
+        assert "and 3 more are left out" in told
+
+
+def test_samples_of_several_inputs_are_called_by_their_paths(home: Path, tmp_path: Path) -> None:
+    model, file = quantized(home)[0], tmp_path / "rows.csv"
+    for i in range(2):
+        some_pictures(tmp_path / f"cam{i}", good=1, bad=1)
+    one, other = (tmp_path / f"cam{i}" for i in range(2))
+    names = [str(place / "good0.png") for place in (one, other)]
+    assert [row["id"] for row in json.loads(asked(model, *names, "--json").stdout)] == names
+    assert [line.split("  ")[0] for line in asked(model, *names).stdout.splitlines()] == names
+    done = asked(model, one, f"{other}/", "--csv", file)
+    assert done.exit_code == 3, done.output
+    assert pd.read_csv(file)["id"].tolist() == [*names, str(one / "bad0.png"), str(other / "bad0.png")]
+    alone = json.loads(asked(model, one, "--json").stdout)
+    assert [row["id"] for row in alone] == ["good0.png", "bad0.png"]
+
+
+def test_a_pattern_in_quotes_stands_for_the_files_that_it_matches(home: Path, tmp_path: Path) -> None:
+    model = quantized(home)[0]
+    some_pictures(tmp_path / "a.png", good=2, bad=0)  # a folder that is called as a picture
+    found = json.loads(asked(model, tmp_path / "**" / "*.png", "--json").stdout)
+    assert [row["id"] for row in found] == [str(tmp_path / "a.png" / f"good{i}.png") for i in range(2)]
+    done = asked(model, tmp_path / "*.jpg")
+    assert done.exit_code == 1
+    assert f"no file is called like '{tmp_path}/*.jpg'" in str(done.exception)
+
+
+@pytest.mark.parametrize(
+    ("path", "identity", "called"),
+    [
+        pytest.param("a/x.csv", "000003", "a/x.csv:000003", id="row"),
+        pytest.param("a/x.mp4", "x.mp4#0.00-2.00", "a/x.mp4#0.00-2.00", id="window"),
+        pytest.param("a/x.txt", "x.txt:4", "a/x.txt:4", id="line"),
+        pytest.param("a/tide.csv", "tide", "a/tide.csv", id="series"),
+        pytest.param("a/x.zip", "b/c.png", "a/x.zip:b/c.png", id="archive"),
+    ],
+)
+def test_what_lies_in_one_of_several_files_is_called_by_both(path: str, identity: str, called: str) -> None:
+    assert Inputs([path, "other"]).called(path, identity) == called
+    assert Inputs([path]).called(path, identity) == identity
+
+
+def test_what_a_folder_leaves_out_is_told_of_models_without_classes(home: Path, tmp_path: Path) -> None:
+    model, _ = segmenter(home)
+    some_pictures(tmp_path / "in", good=1, bad=2)
+    done = asked(model, tmp_path / "in", "--csv", tmp_path / "rows.csv")
+    assert done.exit_code == 3, done.output
+    rows = pd.read_csv(tmp_path / "rows.csv", keep_default_na=False)
+    assert rows["id"].tolist() == ["good0.png", "bad0.png", "bad1.png"]
+    assert [bool(why) for why in rows["left out"]] == [False, True, True]
 
 
 def test_a_bad_file_among_those_that_are_named_stops_no_model_without_classes(home: Path, tmp_path: Path) -> None:
@@ -320,7 +377,8 @@ def test_silence_is_left_out_and_told(home: Path, tmp_path: Path, caplog: pytest
     folder, _ = captioner(home)
     sound(tmp_path)
     wavfile.write(tmp_path / "none.wav", 16_000, np.zeros(16_000, dtype=np.float32))
-    assert [row["id"] for row in json.loads(asked(folder, tmp_path, "--json").output)] == ["hum.wav"]
+    rows = json.loads(asked(folder, tmp_path, "--json").stdout)
+    assert [(row["id"], bool(row["left out"])) for row in rows] == [("hum.wav", False), ("none.wav", True)]
     assert "none.wav" in caplog.text
 
 

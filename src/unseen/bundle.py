@@ -19,6 +19,7 @@ import unseen.methods.base  # noqa: F401 - registers how methods are saved
 from unseen.data.classes import ClassSpace
 from unseen.data.domain import Domain, Lazy
 from unseen.data.feature_names import by_name, listed
+from unseen.data.reading import check_all_say
 from unseen.files import place_of_bundle, read_json, saved
 from unseen.methods.base import UNKNOWN, Method
 from unseen.methods.chain import chain
@@ -176,6 +177,8 @@ class Bundle:
         domain = samples if isinstance(samples, Domain) else _load(samples, self.feature_names)
         if len(domain) == 0:
             raise ValueError("there is no sample to predict")
+        if domain.kind == "text" and not isinstance(domain.x, Lazy):  # files were looked at when they were loaded
+            check_all_say(domain.x, domain.ids)
         features = self.features(domain, cache=cache)
         scores = self._asked(features)
         p = torch.softmax(scores / self.temperature, dim=1)

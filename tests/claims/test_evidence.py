@@ -333,6 +333,18 @@ def test_the_command_ends_with_3_where_a_verdict_flipped_and_with_0_where_none_d
     assert (done.exit_code, "stale" in done.output) == (code, bool(flipped))
 
 
+@pytest.mark.parametrize("mode", ["--status", "--check", "--replay", "--accept=because"])
+def test_systems_and_folders_that_are_not_there_are_refused(tmp_path, mode):
+    for arguments, why in (
+        (("nope", "--evidence", str(tmp_path)), "no system with a claim is called 'nope'; there are loki, "),
+        (("lokki", "--evidence", str(tmp_path)), "no system with a claim is called 'lokki'; did you mean 'loki'?"),
+        (("loki", "--evidence", str(tmp_path / "nope")), "records lie in docs/evidence of the repository"),
+    ):
+        done = CliRunner().invoke(cli.app, ["reproduce", *arguments, mode])
+        assert done.exit_code == 1
+        assert why in str(done.exception)
+
+
 def test_no_verdict_of_the_evidence_here_has_flipped():
     assert {slug: found.parts for slug in claims.CLAIMS
             if (found := evidence.freshness(slug, folder=evidence.FOLDER)).word == "stale"} == {}  # fmt: skip

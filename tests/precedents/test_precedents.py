@@ -11,7 +11,7 @@ import unseen
 from unseen.catalogue import Given
 from unseen.data.classes import ClassSpace
 from unseen.data.domain import Domain
-from unseen.precedents import Precedent, Profile, gains, near_runs, nearest, profile, recorded
+from unseen.precedents import Precedent, Profile, first_of, gains, near_runs, nearest, profile, recorded
 from unseen.precedents.advice import NAMED
 
 
@@ -124,6 +124,24 @@ def test_recommend_ranks_by_what_was_gained_and_names_why_others_do_not_fit():
     assert rows[-len(others) :] == others
     assert "support" in next(row.why for row in others if row.slug == "linear-probe")
     assert json.dumps([row.to_json() for row in rows])
+
+
+def test_what_was_measured_below_doing_nothing_is_not_among_the_first_to_try():
+    given = Given({"source": True, "target": True})
+    for gained, first, said in ((0.6, ["coral", "shot"], False), (0.4, [], True)):
+        scores = {"source-only": 0.5, "coral": gained, "shot": gained - 0.01, "aad": 0.3}
+        rows = unseen.recommend(given, kind="image", known=[dataclasses.replace(made(), scores=scores)])
+        found, rest, told = first_of(rows)
+        assert [row.slug for row in found] == [*first, "source-only"]
+        assert "aad" in [row.slug for row in rest]
+        assert bool(told) is said
+        assert len(found) + len(rest) == sum(row.fits for row in rows)
+
+
+def test_pictures_that_methods_see_as_features_are_compared_with_runs_of_pictures():
+    known = [made("a", kind="image", scores=(0.5, 0.7)), made("b", kind="features", scores=(0.5, 0.3))]
+    given = Given({"source": True, "target": True}, brought="image")
+    assert unseen.recommend(given, known=known, k=1)[0].slug == "coral"
 
 
 def test_the_consensus_stands_first_where_it_gained_and_not_where_it_lost():

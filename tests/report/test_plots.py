@@ -48,6 +48,14 @@ def test_the_axis_holds_every_value(values: list[float]) -> None:
     assert plots.reach(values) >= max(values)
 
 
+@pytest.mark.parametrize("x", [0.0, 0.05, 0.21, 0.5, 0.69, 0.763, 0.79, 0.95, 1.0])
+def test_the_longest_label_stays_on_the_page_of_a_phone(x: float) -> None:
+    [mark] = plots._tiers([{"label": "ceiling (learnt the labels) 76.3 %", "x": x}])
+    width = 217 / 355  # of a page of 390 pixels, as Chromium draws it; the margins are 17 wide
+    left = x - {"start": 0, "middle": width / 2, "end": width}[mark["anchor"]]
+    assert -17 / 355 < left < left + width < 1 + 17 / 355
+
+
 @given(strategies.lists(strategies.floats(0, 1), min_size=1, max_size=3))
 def test_labels_on_the_scale_never_meet(places: list[float]) -> None:
     marks = plots._tiers([{"label": "source-only 43.6 %", "x": x} for x in places])

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+import numpy as np
 import pytest
 
 pytest.importorskip("fastapi", reason='serving needs: pip install "unseen[serve]"')
@@ -21,6 +22,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
 from unseen.bundle import Bundle
+from unseen.data.domain import Domain
 from unseen.serving.bodies import Bodies
 from unseen.serving.limits import Limits
 from unseen.serving.model import Served
@@ -69,11 +71,20 @@ def test_pictures_come_as_files_or_in_json(client: Client, pictures: Bundle, pic
 
 def test_texts_come_in_json(client: Client, texts: Bundle) -> None:
     test = client(texts)
-    rows = test.post("/predict", json={"samples": ["aaa", "cc", "bbb b", "", "日本"]}).json()["predictions"]
+    rows = test.post("/predict", json={"samples": ["aaa", "cc", "bbb b", ".", "日本"]}).json()["predictions"]
     assert [row["class"] for row in rows[:3]] == ["ant", "<b>猫</b>", "bee"]
     assert len(rows) == 5
     assert test.post("/predict", json={"samples": ["a" * 20_001]}).status_code == 422
     assert test.post("/predict", files=[("samples", ("a.txt", b"aaa"))]).status_code == 415
+
+
+@pytest.mark.parametrize(("text", "why"), [("", "empty"), ("  \n\t", "blank")])
+def test_a_text_that_says_nothing_is_refused_with_its_place(client: Client, texts: Bundle, text: str, why: str) -> None:
+    answer = client(texts).post("/predict", json={"samples": ["aaa", text]})
+    assert (answer.status_code, answer.json()) == (422, {"detail": f"sample 1 has no text: it is {why}"})
+    samples = Domain(x=np.array(["aaa", text]), kind="text", ids=np.array(["first", "second"]))
+    with pytest.raises(ValueError, match=f"sample second has no text: it is {why}"):
+        texts.predict(samples, cache=False)
 
 
 @pytest.mark.parametrize(
@@ -110,6 +121,8 @@ def test_wrong_json_is_refused_with_its_place(client: Client, vectors: Bundle, b
         ("top=101", "top must be at most 100"),
         ("top=x", "top must be a whole number"),
         ("abstain=perhaps", "abstain must be true or false"),
+        ("topp=3", "topp is no parameter; there are top and abstain"),
+        ("top=2&Abstain=true", "Abstain is no parameter; there are top and abstain"),
     ],
 )
 def test_wrong_parameters_are_refused(client: Client, vectors: Bundle, query: str, told: str) -> None:

@@ -192,15 +192,39 @@ def tab(browser: Any, folder: Path) -> Iterator[Any]:
     tab.on("pageerror", lambda error: said.append(str(error)))
     tab.on("request", lambda request: asked.append(request.url))
     tab.goto((folder / "page.html").as_uri())
-    tab.wait_for_selector("#file:not([disabled])", state="attached", timeout=60_000)
+    tab.wait_for_selector("#status:not(:has-text('Preparing'))", state="attached", timeout=60_000)
     yield tab
     assert said == []
     assert [url for url in asked if not url.startswith("blob:")] == [(folder / "page.html").as_uri()]
     context.close()
 
 
+def drop(tab: Any, file: Path) -> None:
+    """Drop a picture on the page, as dropped.png."""
+    tab.evaluate(
+        """content => {
+            const bytes = Uint8Array.from(atob(content), c => c.charCodeAt(0));
+            const data = new DataTransfer();
+            data.items.add(new File([bytes], "dropped.png", { type: "image/png" }));
+            const told = { dataTransfer: data, bubbles: true, cancelable: true };
+            document.body.dispatchEvent(new DragEvent("drop", told));
+        }""",
+        base64.b64encode(file.read_bytes()).decode(),
+    )
+
+
 class TestInBrowser:
     pytestmark = in_browser
+
+    def test_a_picture_that_comes_while_the_network_is_prepared_waits_for_it(self, tab: Any, folder: Path) -> None:
+        early = tab.context.new_page()
+        early.goto((folder / "page.html").as_uri(), wait_until="domcontentloaded")
+        drop(early, folder / "new" / "plain.png")
+        told = early.locator("#hint, #status").all_inner_texts()
+        early.wait_for_selector("#answers li", timeout=60_000)
+        assert told == ["dropped.png", "Preparing the network …"]
+        assert early.locator("#status").inner_text() == ""
+        early.close()
 
     def test_it_answers_as_the_command_line_does(self, tab: Any, folder: Path) -> None:
         rows = json.loads(call("predict", str(folder / "model"), str(folder / "new"), "--top", "5", "--json"))
@@ -253,17 +277,7 @@ class TestInBrowser:
         assert tab.locator("#status").inner_text() == ""
 
     def test_a_picture_can_be_dropped(self, tab: Any, folder: Path) -> None:
-        content = base64.b64encode((folder / "new" / "plain.png").read_bytes()).decode()
-        tab.evaluate(
-            """content => {
-                const bytes = Uint8Array.from(atob(content), c => c.charCodeAt(0));
-                const data = new DataTransfer();
-                data.items.add(new File([bytes], "dropped.png", { type: "image/png" }));
-                const told = { dataTransfer: data, bubbles: true, cancelable: true };
-                document.body.dispatchEvent(new DragEvent("drop", told));
-            }""",
-            content,
-        )
+        drop(tab, folder / "new" / "plain.png")
         tab.wait_for_selector("#hint:has-text('dropped.png')")
         tab.wait_for_selector("#answers li")
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from unseen.data.domain import Domain
 from unseen.runtime import track, watched
 from unseen.web.desk import AT_ONCE, Desk
 from unseen.web.progress import STEPS, Progress
@@ -158,10 +159,18 @@ def test_progress_goes_forward_and_says_what_is_left(tmp_path: Path) -> None:
         shares.append(progress.told()["share"])
 
     with watched(progress):
-        for domain in ("photos", "sketches"):
-            for _ in track(range(10), f"lite: {domain}"):
+        for _ in track(range(2), "looking at files"):
+            assert progress.told()["detail"] == "looking at files"
+        for look in (
+            "encoding photos by lite",
+            "encoding sketches by lite",
+            "second look at both",
+            "encoding photos by x",
+        ):
+            for _ in track(range(10), look):
                 pass_seconds(1)
-            assert progress.told()["detail"] == domain
+            assert progress.told()["detail"] == look
+            assert progress.told()["share"] > shares[1]
         assert progress.told()["step"] == "features"
         for _ in track(range(4), "fitting"):
             for training in ("source", "shot"):
@@ -172,6 +181,23 @@ def test_progress_goes_forward_and_says_what_is_left(tmp_path: Path) -> None:
     assert shares == sorted(shares)
     assert 0 <= shares[0] < shares[-1] <= told["share"] < 1
     assert json.loads((tmp_path / "progress.json").read_text())["step"] in STEPS
+
+
+def test_what_an_encoder_tells_of_its_work_is_followed(tmp_path: Path) -> None:
+    from unseen import encoders
+
+    progress = Progress(tmp_path / "progress.json")
+    steps: list[tuple[str, float]] = []
+
+    def seen(label: str, done: int, total: int) -> None:
+        progress(label, done, total)
+        steps.append((progress.told()["step"], progress.told()["share"]))
+
+    x = np.random.default_rng(0).integers(0, 256, (40, 8, 8, 3), dtype=np.uint8)
+    with watched(seen):
+        encoders.get("pixels?size=8").encode(Domain(x=x, kind="image", name="photos"), cache=False)
+    assert steps[-1] == ("features", pytest.approx(0.04 + 0.7 * 0.31))
+    assert "encoding photos" in progress.told()["detail"]
 
 
 def test_what_is_left_is_guessed_from_the_pace(tmp_path: Path) -> None:

@@ -126,11 +126,20 @@ def test_nothing_ticked_and_nothing_labelled_say_what_to_do() -> None:
 
 
 def test_the_first_three_are_those_of_the_library_in_its_order() -> None:
-    rows = unseen.recommend(fit.situation(["source", "target"]))
+    rows = unseen.recommend(fit.situation(["source", "target"]), kind="image")
     first = re.findall(r"<li>.*?<code>([\w:-]+)</code>", str(fit.page(["source", "target"])))
     assert first == [row.name for row in rows if row.fits][:3]
     named = unseen.recommend(fit.situation(["target", "classes"]))
     assert any(row.fits and row.slug == "describe" for row in named)
+
+
+def test_what_did_worse_than_doing_nothing_is_not_to_be_tried_first() -> None:
+    page = str(fit.page(["source", "target"], "features"))
+    first = re.findall(r"<li>.*?<code>([\w:-]+)</code>", page)
+    assert first == ["source-only"]
+    assert "On recorded data like yours nothing gained over doing nothing" in page
+    assert "points below doing nothing" in page.partition("What else fits")[2]
+    assert "nothing gained" not in fit.page(["source", "target"], "audio")
 
 
 # -- evidence ----------------------------------------------------------------------------------------------
@@ -367,6 +376,10 @@ def test_what_names_no_classes_is_tried_in_its_own_way(
     assert "notice" not in answer
     wrong = shown.answer(chosen, b"\xff\xfe" if kind in ("image", "series") else "")
     assert ("notice" in wrong) is (kind in ("image", "series"))
+    if kind == "text":
+        assert "the field has no text: write or paste one to try" in shown.answer(chosen, "  ")
+        with pytest.raises(ValueError, match="has no text: it is blank"):
+            served.prepare("  ")
 
 
 def test_results_of_other_commands_are_no_runs_and_a_broken_run_leaves_the_others(

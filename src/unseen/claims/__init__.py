@@ -70,7 +70,11 @@ def module(slug: str) -> str:
         return f"unseen.claims.{CLAIMS[slug]}"
     if slug in plugins.found("claims"):
         return plugins.found("claims")[slug].module
-    raise ValueError(f"no system with a claim is called {slug!r}; there are {', '.join(slugs())}")
+    import difflib
+
+    near = difflib.get_close_matches(slug.casefold(), slugs(), n=1)
+    hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(slugs())}"
+    raise ValueError(f"no system with a claim is called {slug!r}; {hint}")
 
 
 def get(slug: str) -> Claim:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path, PurePath
@@ -25,7 +26,7 @@ NO_ANSWER = {"answer": ""}
 NOT_SURE = "(not sure)"
 """What stands in the place of a class that the model does not name."""
 SHOWN = 10
-"""Samples of a folder that are named where nothing is written."""
+"""Samples without an answer that are named."""
 PARTLY = 3
 """Exit code where some of the inputs that were named have no answer."""
 
@@ -33,16 +34,34 @@ PARTLY = 3
 class Inputs:
     """What a command was given to ask about, one by one: those that fail are named, and do not stop the others.
 
+    A pattern that reached the command as it was written (``"photos/**/*.jpg"``) stands for the files that it matches.
+
     Attributes
     ----------
     failed : list of Skipped
         Inputs that could not be read or answered, by their paths.
     """
 
-    def __init__(self, paths: Sequence[str]) -> None:
-        self.paths = list(paths)
+    def __init__(self, given: Sequence[str]) -> None:
+        self.paths = [path for one in given for path in _matched(one)]
         self.failed: list[Skipped] = []
-        self._alone = len(self.paths) == 1
+        self._several = self.paths != list(given) or len(given) > 1
+
+    def called(self, path: str, identity: str) -> str:
+        """A sample at a path; where there are several, so that no two are called alike: by that path, too."""
+        if not self._several:
+            return identity
+        if Path(path).is_dir():
+            return f"{path.rstrip('/')}/{identity}" if path.rstrip("/") else f"/{identity}"
+        for name in (PurePath(path).name, PurePath(path).stem):  # the file, a window or a line of it
+            rest = identity.removeprefix(name)
+            if rest != identity and rest[:1] in ("", "#", ":"):
+                return path + rest
+        return f"{path}:{identity}"
+
+    def named(self, path: str, rows: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+        """Rows of samples at a path, `called` so."""
+        return [{**row, "id": self.called(path, str(row["id"]))} if self._several else dict(row) for row in rows]
 
     def each(self, do: Callable[[str], T]) -> list[tuple[str, T]]:
         """What `do` makes of each path that has not failed.
@@ -59,7 +78,7 @@ class Inputs:
             try:
                 made.append((path, do(path)))
             except SPEAKING as error:
-                if self._alone:
+                if not self._several:
                     raise
                 self.failed.append(Skipped(path, sentence(error)))
         self.paths = [path for path, _ in made]
@@ -67,12 +86,36 @@ class Inputs:
             raise ValueError(f"inputs: none of {len(self.failed)} has an answer: {_listed(self.failed)}")
         return made
 
-    def end(self) -> None:
-        """Name what failed; the command ends with `PARTLY` then."""
-        for one in self.failed:
-            say(f"left out: {_told(one)}")
-        if self.failed:
+    def end(self, inside: Mapping[str, Sequence[Skipped]]) -> None:
+        """Name what failed, and what was left out `inside` inputs; the command ends with `PARTLY` then."""
+        gone = [_told(one) for one in self.failed]
+        gone += [self.called(path, _told(one)) for path, part in inside.items() for one in part]
+        for told in gone[:SHOWN]:
+            say(f"left out: {told}")
+        if len(gone) > SHOWN:
+            say(f"and {len(gone) - SHOWN} more are left out; `csv` writes a row for each")
+        if gone:
             raise typer.Exit(PARTLY)
+
+
+def _matched(given: str) -> list[str]:
+    """The files that a pattern matches, which no shell has put in its place; what is no pattern is as it was.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there are none.
+    """
+    place = Path(given).expanduser()
+    if "://" in given or given.endswith(".tar") or not glob.has_magic(given) or place.exists():
+        return [given]
+    from unseen.data.reading import natural_key
+
+    below = "**" in given  # which names folders, and all in them once more
+    found = [path for path in glob.glob(str(place), recursive=True) if not (below and Path(path).is_dir())]  # noqa: PTH207
+    if not found and "*" in given:
+        raise FileNotFoundError(f"inputs: no file is called like {given!r}")
+    return sorted(found, key=natural_key) or [given]  # as table.csv?label=kind
 
 
 def _listed(failed: Sequence[Skipped]) -> str:
@@ -92,16 +135,17 @@ def tell_rows(
     as_json: bool,
     *,
     inputs: Inputs,
-    inside: Sequence[Sequence[Skipped]] = (),
+    inside: Mapping[str, Sequence[Skipped]] | None = None,
     empty: Mapping[str, Any] = NO_ANSWER,
 ) -> None:
     """Rows as a table in a file, as JSON, or a line each.
 
-    What was left out, of the `inputs` and `inside` folders and tables, stands in rows of its own behind the others, as
-    `empty` says; the first inside each was told by its loader.
+    What was left out, of the `inputs` and `inside` folders and tables, by their paths, stands in rows of its own behind
+    the others, as `empty` says.
     """
-    gone = [(one.where, one.why) for part in inside for one in part]
-    gone += [(PurePath(one.where).name, one.why) for one in inputs.failed]
+    inside = inside or {}
+    gone = [(inputs.called(path, one.where), one.why) for path, part in inside.items() for one in part]
+    gone += [(one.where, one.why) for one in inputs.failed]
     if gone:
         rows = [{**row, LEFT_OUT: ""} for row in rows]
         rows += [{"id": where, **empty, LEFT_OUT: why} for where, why in gone]
@@ -116,12 +160,7 @@ def tell_rows(
     else:
         for line in lines:
             typer.echo(line)
-        for part in inside:
-            for one in part[1 : SHOWN + 1]:
-                say(f"left out: {_told(one)}")
-            if len(part) > SHOWN + 1:
-                say(f"and {len(part) - SHOWN - 1} more; `csv` writes a row for each")
-    inputs.end()
+    inputs.end(inside)
 
 
 def answer_lines(rows: Iterable[Mapping[str, Any]]) -> Iterator[str]:

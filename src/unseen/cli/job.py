@@ -39,8 +39,8 @@ from unseen.runtime import track
 
 if TYPE_CHECKING:
     from unseen.bundle import Bundle
-    from unseen.data.domain import Domain
-    from unseen.jobs import SavedModel
+    from unseen.data.domain import Domain, Skipped
+    from unseen.jobs import Samples, SavedModel
 
 AT_ONCE = 64
 """Samples that a model without classes is asked about together."""
@@ -308,7 +308,7 @@ def _move(
 @app.command()
 def predict(
     model: options.SavedModel,
-    inputs: Annotated[list[str], typer.Argument(help="Files or folders.")],
+    inputs: Annotated[list[str], typer.Argument(help="Files, folders, or patterns in quotes.")],
     top: Annotated[int, typer.Option(help="Classes to name.", min=1)] = 1,
     abstain: Annotated[bool, typer.Option("--abstain", help="Name no class where the model is not sure.")] = False,
     csv: Annotated[
@@ -326,7 +326,7 @@ def predict(
     Probabilities of classes are calibrated on labelled samples that were held out. A tagger, ranker, mapper, captioner
     or network that segments answers in its own way: spans, documents, nodes, captions, shares of a picture.
 
-    Exit 0: all inputs are answered; 3: some cannot be read, and are named; 1: none, or an error.
+    Exit 0: all are answered; 3: some cannot be read, named or in a folder, and ten are named; 1: none, or an error.
 
     Example:  unseen predict runs/sketches/model new.jpg --top 5
     Example:  unseen predict runs/moves/model match.mp4 --stride 2 --window 4 --csv match.csv
@@ -339,15 +339,15 @@ def predict(
     place = place_of_model(model) if room is None else room[1]
     for path in inputs:
         check_path("inputs", path)
-    check_apart(inputs, csv=csv)
+    named = Inputs(inputs)
+    check_apart(named.paths, csv=csv)
     check_outside(model, csv=csv)
     check_written("csv", csv, ".csv")
     if room is not None:
         if given := [flag for flag, value in (("--abstain", abstain), ("--stride", stride)) if value]:
             raise ValueError(f"{', '.join(given)} is for models that name classes; {model} holds {room[0].what}")
-        named = Inputs(inputs)
-        answers = _answers(model, *room, named, top)
-        tell_rows(answers, answer_lines(answers), csv, as_json, inputs=named)
+        answers, left = _answers(model, *room, named, top)
+        tell_rows(answers, answer_lines(answers), csv, as_json, inputs=named, inside=left)
         return
     kinds, features = _reads(place)
 
@@ -356,36 +356,39 @@ def predict(
         _check_kind(place, path, domain.kind, kinds)
         return domain
 
-    named = Inputs(inputs)
     samples = dict(named.each(read))  # refused before torch and model load
     saved = open_bundle(model, trust)
     if caution := told_by_run(place):
         say(f"note: in the run of this model {caution}")
     found = named.each(lambda path: list(rows_of(_predicted(saved, samples[path], top, abstain))))
-    rows = [row for _, part in found for row in part]
-    skipped = [samples[path].skipped for path, _ in found]
+    rows = [row for path, part in found for row in named.named(path, part)]
+    skipped = {path: samples[path].skipped for path, _ in found}
     tell_rows(rows, class_lines(rows, top), csv, as_json, inputs=named, inside=skipped, empty=NO_CLASS)
 
 
-def _answers(model: Path, kind: SavedModel, place: Path, inputs: Inputs, top: int) -> list[dict[str, Any]]:
-    """What a model that names no classes answers, as plain values."""
+def _answers(
+    model: Path, kind: SavedModel, place: Path, inputs: Inputs, top: int
+) -> tuple[list[dict[str, Any]], dict[str, Sequence[Skipped]]]:
+    """What a model that names no classes answers, as plain values, and what was left out of each input."""
     opened, read = ways_to_ask(model, kind)
     ready = kind.prepared(place) if kind.prepared is not None else None
 
-    def taken(path: str) -> tuple[Sequence[Any], Sequence[Any]]:
-        ids, samples = read(path)
-        return ids, samples if ready is None else [ready(sample) for sample in samples]
+    def taken(path: str) -> Samples:
+        found = read(path)
+        return found if ready is None else found._replace(x=[ready(sample) for sample in found.x])
 
     given = dict(inputs.each(taken))  # refused, if at all, before the model is loaded
     ask = opened(place)
 
     def told(path: str) -> list[dict[str, Any]]:
-        ids, samples = given[path]
+        ids, samples, _ = given[path]
         starts = track(range(0, len(samples), AT_ONCE), f"answers to {path}")
         found = (answers for start in starts for answers in ask(samples[start : start + AT_ONCE], top))
-        return [{"id": identity, **row} for identity, answers in zip(ids, found) for row in answers]
+        rows = [{"id": identity, **row} for identity, answers in zip(ids, found) for row in answers]
+        return rows if ids is samples else inputs.named(path, rows)  # a phrase is called by itself
 
-    return [row for _, rows in inputs.each(told) for row in rows]
+    found = inputs.each(told)
+    return [row for _, rows in found for row in rows], {path: given[path].skipped for path, _ in found}
 
 
 def _samples(path: str, stride: float | None, window: float | None, features: Sequence[str]) -> Domain:

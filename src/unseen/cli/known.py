@@ -184,18 +184,17 @@ def recommend(
     tell("to run them: the same options with `unseen compare` and --out FOLDER; what one run gained is no promise")
 
 
-FIRST = 3
-"""Methods that `recommend` shows with reasons."""
-
-
 def _advice(rows: Sequence[Recommendation], yours: str, *, verbose: bool) -> Iterator[str]:
     """What to try first, ranked, with reasons; then the others, in short."""
-    fitting = [row for row in rows if row.fits]
+    from unseen.precedents import first_of
+
+    first, rest, told = first_of(rows)
     others = [row for row in rows if not row.fits]
     yield f"yours: {yours}"
-    for place, row in enumerate(fitting[:FIRST], 1):
+    for place, row in enumerate(first, 1):
         yield f"{place}. {row.name}: {row.does} {row.why[:1].upper()}{row.why[1:]}."
-    rest = fitting[FIRST:]
+    if told:
+        yield told
     if verbose:
         yield from (f"   {row.name}: {row.does} {row.why[:1].upper()}{row.why[1:]}." for row in rest)
         yield from (f"   {row.name} does not fit: it {row.why}" for row in others)
@@ -320,7 +319,11 @@ def reproduce(
         bool, typer.Option("--replay", help="Run one recorded cell of each experiment and log the largest difference.")
     ] = False,
     status: Annotated[
-        bool, typer.Option("--status", help="Is the evidence fresh, moved or stale? Runs no experiment.")
+        bool,
+        typer.Option(
+            "--status",
+            help="Is the evidence fresh? Runs each system on small inputs, about 10 s, and no experiment.",
+        ),
     ] = False,
     accept: Annotated[
         str, typer.Option(help="Log why today's conditions give recorded figures another verdict.", show_default=False)
@@ -331,6 +334,9 @@ def reproduce(
     """Run the claims of a paper as experiments.
 
     Exit 0: what must hold held, and no verdict flipped; 3: it ran and that is not so; 1: an error.
+
+    --status says: fresh (the system gives what it gave), moved (it gives something else: --replay it), stale (a verdict
+    flipped), unstamped (nobody looked on this type of processor: --replay it), none (never recorded).
 
     Example:  unseen reproduce loki --quick
     """
@@ -352,6 +358,13 @@ def reproduce(
     chosen = list(claims.slugs()) if everything else list(slugs or [])
     if not chosen:
         raise ValueError(f"name at least one system ({', '.join(claims.slugs())}), or --all")
+    for slug in chosen:
+        claims.module(slug)
+    if (check or replay or status or accept) and not evidence.is_dir():
+        raise ValueError(
+            f"there is no folder {str(evidence)!r}: records lie in docs/evidence of the repository; run this in a copy "
+            "of it, or name the folder by --evidence; `unseen web` shows the verdicts that ship"
+        )
     good = True
     results = []
     for slug, found in zip(chosen, records.summary(chosen, folder=evidence) if status else itertools.repeat(None)):

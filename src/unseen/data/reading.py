@@ -7,9 +7,11 @@ import math
 import re
 import unicodedata
 import zipfile
+from collections.abc import Iterable, Sequence
 from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from unseen.files import check_plain
 
@@ -160,6 +162,21 @@ def array_header(stream: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any
     if any(isinstance(side, bool) or side < 0 for side in shape):
         raise ValueError(f"its header tells the shape {shape}")
     return shape, fortran, dtype, stream.tell() - begin
+
+
+def check_says(text: str) -> None:
+    """`ValueError` where a text is empty or blank: there is nothing to answer."""
+    if not text.strip():
+        raise ValueError("has no text: it is " + ("blank" if text else "empty"))
+
+
+def check_all_say(texts: Iterable[str], ids: Sequence[Any] | NDArray[Any] | None = None) -> None:
+    """`ValueError` with the id of the first text that is empty or blank."""
+    for i, text in enumerate(texts):
+        try:
+            check_says(text)
+        except ValueError as error:
+            raise ValueError(f"sample {i if ids is None else ids[i]} {error}") from error
 
 
 def natural_key(text: str) -> tuple[Any, ...]:

@@ -12,18 +12,38 @@ import pkgutil
 import shlex
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from unseen.files import read_json, recovered
 
 if TYPE_CHECKING:
-    from unseen.data.domain import Domain
+    from unseen.data.domain import Domain, Skipped
 
 Ask = Callable[[Sequence[Any], int], list[list[dict[str, Any]]]]
 """From samples, and how many answers each may have, to rows per sample: ``answer``, a line for people, and what else
 there is to tell."""
-Read = Callable[[str], tuple[Sequence[Any], Sequence[Any]]]
-"""From a path to ids and samples."""
+
+
+class Samples(NamedTuple):
+    """What lies at a path, as a model that names no classes is asked about it.
+
+    Attributes
+    ----------
+    ids : sequence of str
+        What each is called; the samples themselves where phrases have no other name.
+    x : sequence
+        The samples.
+    skipped : sequence of Skipped
+        What is left out, with the reason.
+    """
+
+    ids: Sequence[Any]
+    x: Sequence[Any]
+    skipped: Sequence[Skipped] = ()
+
+
+Read = Callable[[str], Samples]
+"""From a path to samples."""
 LARGEST = 2**32
 """Bytes of a `state.json` that is looked at."""
 
@@ -102,10 +122,10 @@ def saved_model(folder: Path) -> tuple[SavedModel, Path] | None:
     return None
 
 
-def ids_and_samples(domain: Domain) -> tuple[Sequence[Any], Sequence[Any]]:
+def samples_of(domain: Domain) -> Samples:
     """What `SavedModel.read` gives of samples that a loader read; files are opened when they are asked for."""
     assert domain.ids is not None
-    return domain.ids.tolist(), domain.x
+    return Samples(domain.ids.tolist(), domain.x, domain.skipped)
 
 
 def _names_in_state(folder: Path) -> dict[str, Any]:

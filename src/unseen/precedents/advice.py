@@ -109,6 +109,29 @@ def recommend(
     return sorted(rows, key=functools.partial(_order, named=given.named))
 
 
+FIRST = 3
+"""Methods to try first, at most."""
+NOTHING_GAINED = (
+    "on recorded data like yours nothing gained over doing nothing: compare on labels of your own before you trust it"
+)
+"""What is said where no method that fits gained anything."""
+
+
+def first_of(rows: Sequence[Recommendation]) -> tuple[list[Recommendation], list[Recommendation], str]:
+    """Of recommendations in their order those to try first, the others that fit, and what must be said of it.
+
+    What was measured below doing nothing is not to be tried first; nor is what was never recorded, where nothing that
+    was recorded gained anything, unless there is nothing else.
+    """
+    fitting = [row for row in rows if row.fits]
+    good = [row for row in fitting if row.gain is not None and row.gain.mean >= 0]
+    new = [row for row in fitting if row.gain is None]
+    gained = any(row.gain is not None and row.gain.mean > 0 for row in good)
+    first = (good + new if gained or not good else good)[:FIRST]
+    measured = any(row.gain is not None and row.name != FLOOR for row in fitting)
+    return first, [row for row in fitting if row not in first], NOTHING_GAINED if measured and not gained else ""
+
+
 def near_runs(
     given: Given, *, kind: str | None = None, profile: Profile | None = None,
     known: Sequence[Precedent] | None = None, k: int = NEAREST,
@@ -134,7 +157,7 @@ def profile_of(given: Given, kind: str | None = None) -> Profile:
     n = len(source.classes) if isinstance(source, Domain) and source.classes is not None else None
     return Profile(
         words=tuple(words),
-        kind=kind or given.kind,
+        kind=kind or given.brought or given.kind,
         classes=n,
         labels=None if n is None or not isinstance(source, Domain) else float(source.labeled.sum()) / max(n, 1),
         target=len(target) if isinstance(target, Domain) else None,

@@ -88,13 +88,20 @@ def _anchor(x: float) -> str:
     return "start" if x < 0.2 else "end" if x > 0.8 else "middle"
 
 
+def _within(x: float, width: float) -> tuple[str, float]:
+    """How a label at `x` is anchored so that the least of it leaves the page, and where it begins."""
+    left = {"start": x, "middle": x - width / 2, "end": x - width}
+    out = {anchor: max(-at, 0.0) + max(at + width - 1, 0.0) for anchor, at in left.items()}
+    best = min(out, key=lambda anchor: (out[anchor], anchor != _anchor(x)))
+    return best, left[best]
+
+
 def _tiers(marks: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Give each label the first line on which it meets no other, on a narrow page."""
     lines: list[list[tuple[float, float]]] = []
     for mark in sorted(marks, key=lambda mark: mark["x"]):
         width = _width(mark["label"]) / _NARROW
-        mark["anchor"] = _anchor(mark["x"])
-        left = mark["x"] - {"start": 0, "middle": width / 2, "end": width}[mark["anchor"]]
+        mark["anchor"], left = _within(mark["x"], width)
         span = (left, left + width)
         tier = next((i for i, taken in enumerate(lines) if all(_apart(span, s) for s in taken)), len(lines))
         lines[tier : tier + 1] = [[*(lines[tier] if tier < len(lines) else []), span]]

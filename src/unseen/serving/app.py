@@ -165,7 +165,12 @@ def create_app(
     if token is not None:
         guarded = {"dependencies": [Depends(_guard(token))], "responses": _problems(401)}
 
+    asked = ("top", "abstain") if served.named else ("top",)
+
     async def answered(request: Request, top: int) -> list[Any]:
+        if unknown := [name for name in request.query_params if name not in asked]:
+            there = f"are {' and '.join(asked)}" if len(asked) > 1 else f"is {asked[0]} alone"
+            raise HTTPException(422, f"{unknown[0][:40]} is no parameter; there {there}")
         if is_foreign(request.headers, request.scope["path"]):
             raise HTTPException(ELSEWHERE.status, ELSEWHERE.detail)
         async with bodies.read(request) as samples, turns.turn(), state["batcher"].admitted(len(samples)):

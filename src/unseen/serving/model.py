@@ -16,6 +16,7 @@ import torch
 from unseen.bundle import Bundle
 from unseen.data.clips import FRAMES
 from unseen.data.domain import Domain, Lazy
+from unseen.data.reading import check_says
 from unseen.data.typing import IntArray, Kind
 from unseen.data.video import require as require_video
 from unseen.encoders.backends import MOST_AT_ONCE, threads
@@ -156,6 +157,7 @@ class Served:
             If it is none; the message goes on after "sample 3 ...".
         """
         if self.kind == "text":
+            check_says(sample)
             return sample
         if self.kind == "features":
             with np.errstate(over="ignore"):

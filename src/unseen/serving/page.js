@@ -161,23 +161,28 @@ async function classify(file) {
 
 // -- the page ------------------------------------------------------------------------------------------------------
 
-let latest = 0;
+let latest = 0, waiting = 0, state = "preparing";
 
+// A picture that comes while the network is prepared waits for it.
 async function show(file) {
   const turn = ++latest;
   $("answers").replaceChildren();
   $("unknown").hidden = true;
-  $("status").textContent = "Looking …";
+  if (state !== "preparing") $("status").textContent = "Looking …";
   preview(file);
   let answer;
+  waiting++;
   try {
     answer = await classify(file);
   } catch (error) {
     console.info(error);
     if (turn !== latest) return;
     preview(null);
-    $("status").textContent = error instanceof RangeError ? error.message : "This browser cannot read that picture.";
+    const why = state === "failed" ? "run the network" : "read that picture";
+    $("status").textContent = error instanceof RangeError ? error.message : `This browser cannot ${why}.`;
     return;
+  } finally {
+    waiting--;
   }
   if (turn !== latest) return;
   $("status").textContent = "";
@@ -186,7 +191,15 @@ async function show(file) {
 }
 
 pictures(show);
+$("file").disabled = false;
 network.then(
-  () => { $("status").textContent = ""; $("file").disabled = false; },
-  (error) => { console.error(error); $("status").textContent = "This browser cannot run the network."; },
+  () => {
+    state = "ready";
+    if (waiting || !latest) $("status").textContent = waiting ? "Looking …" : "";
+  },
+  (error) => {
+    console.error(error);
+    state = "failed";
+    $("status").textContent = "This browser cannot run the network.";
+  },
 );

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Protocol, Self
 
+from unseen.data.reading import check_says
 from unseen.serving.model import KINDS, from_base64
 from unseen.serving.pictures import open_picture
 from unseen.serving.sounds import example, open_sound
@@ -107,6 +108,7 @@ class ServedRows:
 
     def _read(self, sample: Any) -> Any:
         if self.kind == "text":
+            check_says(sample)
             return sample
         if self.kind == "series":
             return _table(sample)

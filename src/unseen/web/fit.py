@@ -12,7 +12,7 @@ from unseen import catalogue
 from unseen.catalogue import Given
 from unseen.data.classes import ClassSpace
 from unseen.encoders.defaults import DEFAULT_ENCODER, SHARED_ENCODER
-from unseen.precedents import Recommendation, recommend
+from unseen.precedents import Recommendation, first_of, recommend
 from unseen.web.markup import code, folded, heading, joined, paragraph, table
 
 WORDS = ("source", "target", "support", "classes", "model")
@@ -104,10 +104,6 @@ def command(words: Collection[str], kind: str = "image", *, tower: bool = False)
     return shlex.join([*parts, "--out", "runs/mine"])
 
 
-FIRST = 3
-"""Methods that are shown with their reasons."""
-
-
 def whole(words: Collection[str], kind: str = "image", *, new: bool = False, tower: bool = False) -> Markup:
     """The page: what can be ticked, what to try first, and the rest. Parameters are those of `situation`."""
     try:
@@ -148,24 +144,26 @@ def page(words: Collection[str], kind: str = "image", *, new_classes: bool = Fal
     if not words:
         return paragraph("What to try first appears here.", "quiet")
     rows = recommend(situation(words, kind, new_classes=new_classes, tower=tower))
-    fitting = [row for row in rows if row.fits]
+    first, rest, told = first_of(rows)
     others = [row for row in rows if not row.fits]
     line = command(words, kind, tower=tower)
-    parts = [*(paragraph(told, "notice") for told in remarks(words, kind))]
-    if fitting:
-        parts += [heading("Try first"), ranked(fitting[:FIRST])]
+    parts = [*(paragraph(remark, "notice") for remark in remarks(words, kind))]
+    if first:
+        parts += [heading("Try first"), ranked(first)]
+    if told:
+        parts.append(paragraph(f"{told[:1].upper()}{told[1:]}.", "notice"))
     if line:
         parts += [
             paragraph("This compares what fits on your data, with your own paths in it:"),
             Markup('<pre id="command">{}</pre>').format(line),
             paragraph(Markup('<a class="button" href="/">Or start a run here</a>')),
         ]
-    if len(fitting) > FIRST:
-        rest = table(["method", "what it does", "why here"], [[_name(r), r.does, r.why] for r in fitting[FIRST:]])
-        parts.append(folded(f"What else fits ({len(fitting) - FIRST})", rest))
+    if rest:
+        more = table(["method", "what it does", "why here"], [[_name(r), r.does, r.why] for r in rest])
+        parts.append(folded(f"What else fits ({len(rest)})", more))
     if others:
-        rest = table(["method", "why not", "what it would do"], [[_name(r), r.why, r.does] for r in others])
-        parts.append(folded(f"What does not fit, and why ({len(others)})", rest))
+        more = table(["method", "why not", "what it would do"], [[_name(r), r.why, r.does] for r in others])
+        parts.append(folded(f"What does not fit, and why ({len(others)})", more))
     if "model" in words:
         parts.append(folded("Make the model smaller, without any data", _smaller()))
     return joined(parts)

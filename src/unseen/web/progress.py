@@ -27,6 +27,12 @@ EARLY = 1.0
 FITTING = "fitting"
 """What `compare` calls its work on the methods."""
 
+LOOKS = ("encoding ", "second look at ")
+"""How the work on samples begins what it is called."""
+
+FIRST_LOOKS = 0.7
+"""Share of that work that lies in the first look at each set of samples; whether others follow is not known."""
+
 
 class Progress:
     """Follows a run by what its long work tells (`unseen.runtime.watched`), and writes it down.
@@ -46,7 +52,7 @@ class Progress:
         self.lines: list[str] = []
         self._began = self._since = clock()
         self._written = -OFTEN
-        self._encoded: list[str] = []
+        self._looks = 0
         self._outer: tuple[int, int] | None = None
         self._inner = 0
         self._started = time.time()
@@ -68,11 +74,11 @@ class Progress:
             self._inner += done == 0
             within = 1 - 0.5 ** max(self._inner - 1, 0) * (1 - share / 2)  # how many trainings follow is not known
             self._at("fitting", (before + within) / all_, f"{before + 1} of {all_}")
-        elif self.step in ("reading", "features") and ": " in label:
-            if label not in self._encoded:
-                self._encoded.append(label)
-            before = len(self._encoded) - 1
-            self._at("features", min((before + share) / max(self.domains, before + 1), 1.0), label.partition(": ")[2])
+        elif self.step in ("reading", "features") and label.startswith(LOOKS):
+            self._looks += done == 0
+            self._at("features", self._looked(share), label)
+        elif self.step == "reading":
+            self._at("reading", 0.0, label)
         if share == 1 or self.clock() - self._written >= OFTEN:
             self.write()
 
@@ -81,6 +87,13 @@ class Progress:
             self._since = self.clock()
         self.step, self.detail = step, detail if step != "finishing" else ""
         self.part = 0.0 if step == "finishing" else part
+
+    def _looked(self, share: float) -> float:
+        """The share of the work on samples that is done, with that of the present look."""
+        before = max(self._looks - 1, 0)
+        if before < self.domains:
+            return FIRST_LOOKS * (before + share) / self.domains
+        return 1 - (1 - FIRST_LOOKS) * 0.5 ** (before - self.domains) * (1 - share / 2)
 
     def told(self) -> dict[str, Any]:
         """What the file holds: step, detail, share of all work, seconds left of the step or of all, seconds so far."""

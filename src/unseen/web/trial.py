@@ -108,8 +108,10 @@ def _answers(folder: Path, written: int) -> bool:
 def _typed(text: str, served: Served | ServedRows) -> str | list[float]:
     """A text as it is, or the numbers in it."""
     if served.kind == "text":
-        if not 0 < len(text.strip()) <= len(text) <= MAX_TEXT:
-            raise ValueError(f"the text must have 1 to {MAX_TEXT:,} characters; it has {len(text):,}")
+        if not text.strip():
+            raise ValueError("the field has no text: write or paste one to try")
+        if len(text) > MAX_TEXT:
+            raise ValueError(f"the text must have at most {MAX_TEXT:,} characters; it has {len(text):,}")
         return text
     cut = text[: 64 * (served.width + 1)]
     vector = []

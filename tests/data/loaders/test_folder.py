@@ -168,6 +168,16 @@ def test_texts_in_class_folders(tmp_path):
     assert domain.skipped[0].why.endswith("; save it as UTF-8")
 
 
+def test_texts_that_say_nothing_are_left_out(tmp_path):
+    for name, text in (("1.txt", "a fine day"), ("2.txt", ""), ("3.txt", " \n")):
+        (tmp_path / name).write_text(text)
+    domain = load(tmp_path)
+    assert list(domain.x) == ["a fine day"]
+    assert [one.why for one in domain.skipped] == ["it has no text: it is empty", "it has no text: it is blank"]
+    with pytest.raises(ValueError, match="it has no text: it is empty"):
+        load(tmp_path / "2.txt")
+
+
 def test_one_picture_is_a_domain(pets):
     domain = load(pets / "dog" / "2.png")
     assert (len(domain), domain.kind, domain.ids.tolist()) == (1, "image", ["2.png"])

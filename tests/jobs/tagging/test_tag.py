@@ -482,7 +482,7 @@ def test_the_same_spans_are_marked_in_a_text_by_run_by_predict_and_by_what_is_se
     assert [(a, b) for a, b, *_ in tagger.mark([TWO])[0]] == expected
     served = SAVED.opened(model)([TWO], 1)[0][0]["spans"]
     assert [(one["start"], one["end"]) for one in served] == expected
-    ids, texts = SAVED.read(str(file))
+    ids, texts, _ = SAVED.read(str(file))
     asked = SAVED.opened(model)(texts, 1)
     assert (ids, len(asked)) == (["t.txt:2"], 1)
     found = called("run", file, "--model", model, "--out", tmp_path / "p.html", "--json")
@@ -495,7 +495,7 @@ def test_the_same_spans_are_marked_in_a_text_by_run_by_predict_and_by_what_is_se
 
 def test_a_sentence_of_conll_is_cut_no_further(model: Path, tmp_path: Path) -> None:
     (tmp_path / "t.conll").write_text("\n".join(["the", "dose", ".", "The", "drug", "", "the", "risk", ""]))
-    ids, texts = SAVED.read(str(tmp_path / "t.conll"))
+    ids, texts, _ = SAVED.read(str(tmp_path / "t.conll"))
     assert ids == ["t.conll:1", "t.conll:7"]
     tagger = Tagger.load(model)
     given: list[list[str]] = []

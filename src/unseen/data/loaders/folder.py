@@ -16,7 +16,7 @@ from unseen.data.domain import Domain, Lazy, Skipped
 from unseen.data.images import IMAGE_SUFFIXES, image_files, verify
 from unseen.data.labels import encode_labels
 from unseen.data.loaders.common import OnError, inspect, logger, settle
-from unseen.data.reading import is_local, natural_key, open_file, read_bytes
+from unseen.data.reading import check_says, is_local, natural_key, open_file, read_bytes
 from unseen.data.sounds import SOUND_SUFFIXES, check_sound, sound_files
 from unseen.data.video import VIDEO_SUFFIXES
 from unseen.files import is_hidden, walk
@@ -231,8 +231,12 @@ def _verify_image(fs: Any, path: str) -> None:
 
 
 def verify_text(fs: Any, path: str) -> None:
-    """Raise `ValueError` unless a file is text in UTF-8."""
+    """Raise `ValueError` unless a file is text in UTF-8, and says something."""
     try:
-        read_bytes(fs, path).decode("utf-8-sig")
+        text = read_bytes(fs, path).decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise ValueError(f"it is not UTF-8 text: {error.reason} at byte {error.start}; save it as UTF-8") from error
+    try:
+        check_says(text)
+    except ValueError as error:
+        raise ValueError(f"it {error}") from error

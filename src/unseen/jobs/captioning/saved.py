@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from unseen.jobs import Ask, SavedModel, ids_and_samples
+from unseen.jobs import Ask, Samples, SavedModel, samples_of
 
 
 def opened(folder: Path) -> Ask:
@@ -35,14 +35,14 @@ def opened(folder: Path) -> Ask:
     return ask
 
 
-def read(path: str) -> tuple[Sequence[Any], Sequence[Any]]:
+def read(path: str) -> Samples:
     """Sounds of a folder, a file or a table; those that cannot be captioned are left out and told by the loader."""
     from unseen.data.loaders import load
 
     domain = load(path)
     if domain.kind != "audio":
         raise ValueError(f"{path} must hold sounds; it holds {domain.kind}")
-    return ids_and_samples(domain)
+    return samples_of(domain)
 
 
 SAVED = SavedModel(

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from unseen.jobs import Ask, SavedModel
+from unseen.jobs import Ask, Samples, SavedModel
 from unseen.spreadsheets import harmless_table
 
 if TYPE_CHECKING:
@@ -55,13 +55,13 @@ def _row(row: Mapping[Any, Any], decimals: int, shown: int) -> dict[str, Any]:
     return {"answer": f"{row['time']}  {row['channel']} {said}", "time": str(row["time"]), **told}
 
 
-def read(path: str) -> tuple[Sequence[Any], Sequence[Any]]:
+def read(path: str) -> Samples:
     """The tables of a folder, or one, by their paths: what is in them only the model can tell."""
     place = Path(path)
     files = sorted(one for one in place.iterdir() if one.suffix.lower() in ENDINGS) if place.is_dir() else [place]
     if not files:
         raise ValueError(f"{path} must hold tables ({', '.join(ENDINGS)}); it holds none")
-    return [file.stem for file in files], files
+    return Samples([file.stem for file in files], files)
 
 
 def prepared(folder: Path) -> Callable[[Any], Any]:

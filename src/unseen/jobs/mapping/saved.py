@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from unseen.jobs import Ask, SavedModel
+from unseen.jobs import Ask, Samples, SavedModel
 
 
 def opened(folder: Path) -> Ask:
@@ -30,12 +30,12 @@ def opened(folder: Path) -> Ask:
     return ask
 
 
-def read(path: str) -> tuple[Sequence[Any], Sequence[Any]]:
+def read(path: str) -> Samples:
     """Phrases of a table or of lines."""
     from unseen.jobs.mapping.job import read_phrases
 
     phrases = read_phrases(path)
-    return phrases, phrases
+    return Samples(phrases, phrases)
 
 
 SAVED = SavedModel(

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from unseen.jobs import Ask, SavedModel
+from unseen.jobs import Ask, Samples, SavedModel
 
 
 def opened(folder: Path) -> Ask:
@@ -35,12 +35,13 @@ def _row(rank: int, document: str, score: float, text: str) -> dict[str, Any]:
     return {"answer": told, "rank": rank, "document": document, "score": round(score, 6), "text": text}
 
 
-def read(path: str) -> tuple[Sequence[Any], Sequence[Any]]:
+def read(path: str) -> Samples:
     """Queries of a table or of lines."""
     from unseen.data.rankings import read_queries
 
-    queries = read_queries(path).x.tolist()
-    return queries, queries
+    read = read_queries(path)
+    queries = read.x.tolist()
+    return Samples(queries, queries, read.skipped)
 
 
 SAVED = SavedModel(

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from unseen.jobs import Ask, SavedModel, ids_and_samples
+from unseen.jobs import Ask, Samples, SavedModel, samples_of
 
 
 def opened(folder: Path) -> Ask:
@@ -70,14 +70,14 @@ def _png(mask: Any) -> str:
     return base64.b64encode(out.getvalue()).decode()
 
 
-def read(path: str) -> tuple[Sequence[Any], Sequence[Any]]:
+def read(path: str) -> Samples:
     """Pictures of a folder, or one."""
     from unseen.data.loaders import load
 
     domain = load(path)
     if domain.kind != "image":
         raise ValueError(f"{path} must hold pictures; it holds {domain.kind}")
-    return ids_and_samples(domain)
+    return samples_of(domain)
 
 
 SAVED = SavedModel(

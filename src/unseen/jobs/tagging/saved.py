@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from unseen.jobs import Ask, SavedModel
+from unseen.jobs import Ask, Samples, SavedModel
 
 
 def opened(folder: Path) -> Ask:
@@ -35,7 +35,7 @@ def opened(folder: Path) -> Ask:
     return ask
 
 
-def read(path: str) -> tuple[Sequence[Any], Sequence[Any]]:
+def read(path: str) -> Samples:
     """Texts of lines, CoNLL, brat, JSON lines or DocBin as they stand there, called by document and line."""
     from unseen.data.loaders.marked import read_marked
     from unseen.jobs.tagging.tagger import Sentence
@@ -48,9 +48,9 @@ def read(path: str) -> tuple[Sequence[Any], Sequence[Any]]:
     ]
     texts = found.domain.x.tolist()
     if found.format == "conll":
-        return names, [Sentence(text) for text in texts]
+        return Samples(names, [Sentence(text) for text in texts], found.domain.skipped)
     there = [i for i, text in enumerate(texts) if found.format != "text" or text.strip()]
-    return [names[i] for i in there], [texts[i] for i in there]
+    return Samples([names[i] for i in there], [texts[i] for i in there], found.domain.skipped)
 
 
 SAVED = SavedModel(
