@@ -308,7 +308,7 @@ def test_a_method_of_another_package_captions_by_its_card_alone(
     assert found is not None
     assert found[0].opened is not None
     assert found[0].read is not None
-    _, heard = found[0].read(str(place / "sounds" / "hum.wav"))
+    heard = found[0].read(str(place / "sounds" / "hum.wav")).x
     assert found[0].opened(found[1])(heard, 3)[0][0]["answer"] == row["caption"]
     assert lines(job.caption(place / "sounds" / "hum.wav", kept), 1)[1].startswith("  nearest caption: ")
     with pytest.raises(ValueError, match="method: the captioner is there and was made with 'shouts', not 'audio-capt"):
