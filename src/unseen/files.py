@@ -14,7 +14,7 @@ import re
 import shutil
 import stat
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar, cast
 
@@ -484,3 +484,16 @@ def _remove(folder: Path) -> None:
         folder.unlink(missing_ok=True)
     else:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def refuse_lost(folder: Path, written: Collection[str], mark: str) -> None:
+    """Raise `FileExistsError` if `folder` holds something of a name that is to be `written`, and not by an earlier run.
+
+    An earlier run is known by its file `mark`. Files of other names are nobody's business.
+    """
+    if (folder / mark).exists():
+        return
+    if lost := sorted(name for name in written if (folder / name).exists()):
+        raise FileExistsError(
+            f"{folder} holds other files, such as {lost[0]!r}, which would be lost; name a new or an empty folder"
+        )

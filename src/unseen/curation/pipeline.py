@@ -24,10 +24,9 @@ from unseen.curation.sources import open_source
 from unseen.curation.stages import Job, Work
 from unseen.encoders.base import Encoder
 from unseen.encoders.two_tower import TwoTowerEncoder
-from unseen.files import read_object
+from unseen.files import read_object, refuse_lost
 from unseen.methods.curation.laion.heads import Head
 from unseen.methods.curation.laion.language import Detector
-from unseen.nn.state import refuse_lost
 from unseen.runtime import replacing, stage
 from unseen.runtime import stages as timed
 from unseen.scale import Engine

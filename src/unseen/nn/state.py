@@ -243,19 +243,6 @@ def refuse_foreign(folder: Path, written: Collection[str], *, known: bool = Fals
         )
 
 
-def refuse_lost(folder: Path, written: Collection[str], mark: str) -> None:
-    """Raise `FileExistsError` if `folder` holds something of a name that is to be `written`, and not by an earlier run.
-
-    An earlier run is known by its file `mark`. Files of other names are nobody's business.
-    """
-    if (folder / mark).exists():
-        return
-    if lost := sorted(name for name in written if (folder / name).exists()):
-        raise FileExistsError(
-            f"{folder} holds other files, such as {lost[0]!r}, which would be lost; name a new or an empty folder"
-        )
-
-
 def save_state(folder: str | os.PathLike[str], value: Any) -> Path:
     """Write `value` to `folder` as `state.json` and `state.safetensors`, all or nothing."""
     tensors: Tensors = {}

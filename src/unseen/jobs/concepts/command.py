@@ -11,6 +11,7 @@ import typer
 
 from unseen import options
 from unseen.console import app, command_line, dump, say, write_csv
+from unseen.files import refuse_lost
 from unseen.runtime import replacing
 
 if TYPE_CHECKING:
@@ -108,12 +109,10 @@ def concepts(
         raise ValueError(f"--long-tail must name a folder that does not exist yet; {long_tail} does")
     if out.exists() and not out.is_dir():
         raise ValueError(f"--out must be a folder; {out} is a file")
+    refuse_lost(out, FILES, "fits.csv")
     from unseen.jobs.concepts import job as job
     from unseen.jobs.concepts import page as report
     from unseen.jobs.concepts.tail import read_candidates
-    from unseen.nn.state import refuse_lost
-
-    refuse_lost(out, FILES, "fits.csv")
     from unseen.scale import Engine
 
     job.check_settings(level, threshold, scale)

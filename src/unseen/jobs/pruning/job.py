@@ -19,13 +19,12 @@ from unseen import methods as registry
 from unseen.curation.likeness import SamePicture
 from unseen.curation.settings import tells_copies
 from unseen.curation.uids import write_uids
-from unseen.files import about
+from unseen.files import about, refuse_lost
 from unseen.jobs.pruning.embeddings import Embeddings, read_embeddings
 from unseen.methods.listing import of_kind
 from unseen.methods.pruners import Pruner
 from unseen.nn.concepts import BLANK, DUPLICATE, MEMBER, UNLIKE, Concepts, Selection, number
 from unseen.nn.rows import Part
-from unseen.nn.state import refuse_lost
 from unseen.runtime import replacing_files, reproducible, stage, stages
 
 log = logging.getLogger(__name__)
