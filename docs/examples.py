@@ -60,6 +60,9 @@ source = source.take(source.y < 8)  # no picture of 8 and 9"""
 REGIONS = "efficientnet-lite0?crop=1&layer=4&regions=14"
 """An encoder that gives features of 14 x 14 regions."""
 
+COARSE = "efficientnet-lite0?layer=5&regions=7"
+"""One of 7 x 7 regions, where every region of a picture meets every region of another."""
+
 PAIRED = ("cwcl", "ridge-map", "prefix-conditioning", "rs-m-clip")
 """What learns from pictures with captions."""
 
@@ -542,7 +545,7 @@ def python(about: dict[str, Any], arguments: str = "") -> str:
             "from unseen.data.sources import digits",
             f"from unseen.methods import {name}",
             "",
-            'encoder = encoders.get("efficientnet-lite0?layer=5&regions=7")',
+            f'encoder = encoders.get("{COARSE}")',
             'source = encoder.encode(digits("printed", copies=1).take(slice(0, 100)))  # 7 x 7 regions',
             'target = encoder.encode(digits("handwritten").take(slice(0, 60)))',
             fit,
@@ -760,7 +763,7 @@ def shell(about: dict[str, Any]) -> str:
     if adapts_later(about):
         options.remove("--target handwritten")
     if of_regions(about):
-        options += [f'--encoder "{REGIONS}"']
+        options += [f'--encoder "{COARSE if slug == "crlnet" else REGIONS}"']
     if of_towers(about):
         options += ["--encoder lite-clip"]
     lines += [f"unseen adapt --method {slug} {' '.join(options)} --out models/{slug}"]
@@ -771,5 +774,6 @@ def shell(about: dict[str, Any]) -> str:
         ]
         return "\n".join(lines)
     if of_regions(about):
-        lines += [f"unseen explain models/{slug} handwritten/3/handwritten-0003.png --out why.html"]
+        folder = "few" if "support" in words else "handwritten"
+        lines += [f"unseen explain models/{slug} {folder}/3/handwritten-0003.png --out why.html"]
     return "\n".join([*lines, f"unseen predict models/{slug} handwritten/3 --top 3"])

@@ -78,12 +78,16 @@ def test_what_is_packed_well_is_still_read(unpacked: list[int], tmp_path: Path) 
     assert len(unseen.load(f"zip://t.csv::{tmp_path / 'x.zip'}")) == 2000
 
 
+POOLS: list[pa.MemoryPool] = []  # what was allocated from a pool is freed through it, by tests that come later too
+
+
 @pytest.fixture
 def arrow(monkeypatch: pytest.MonkeyPatch) -> Iterator[pa.MemoryPool]:
     """Counts the bytes that Arrow takes where it is set; a few MB are large."""
     monkeypatch.setattr(reading, "LARGEST_FREE", 2**20)
     before = pa.default_memory_pool()
-    yield pa.proxy_memory_pool(before)
+    POOLS.append(pa.proxy_memory_pool(before))
+    yield POOLS[-1]
     pa.set_memory_pool(before)
 
 

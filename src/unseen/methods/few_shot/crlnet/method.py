@@ -350,7 +350,7 @@ def regressed(
     e_s: Float[Tensor, "m c"], e_q: Float[Tensor, "m c"], y: Int[np.ndarray, " m"], n_classes: int, C: float
 ) -> Float[Tensor, "1 k"]:
     """Step 10: a regression on the conditional supports of one query, asked about the mean of the query's vectors."""
-    model = LogisticRegression(C=C, max_iter=1000, tol=TOLERANCE).fit(e_s.double().numpy(), y)
+    model = LogisticRegression(C=C, max_iter=1000, tol=TOLERANCE, solver="newton-cg").fit(e_s.double().numpy(), y)
     scores = torch.full((1, n_classes), NEVER)
     scores[:, model.classes_] = torch.as_tensor(
         model.predict_log_proba(e_q.double().mean(dim=0, keepdim=True).numpy()), dtype=torch.float32
