@@ -6,6 +6,7 @@ from typing import Any
 
 from unseen import methods
 from unseen.compare.moves import moves
+from unseen.methods.explanation import explains
 from unseen.methods.multimodal.attached import AttachablePairs
 from unseen.methods.needs import (
     Compositions,
@@ -16,6 +17,7 @@ from unseen.methods.needs import (
     TrainableTowers,
     TwoTowers,
 )
+from unseen.report.explain import maps
 
 LIT = "1111110 0110000 1101101 1111001 0110011 1011011 1011111 1110000 1111111 1111011"
 SEGMENTS = dict(zip("0123456789", LIT.split()))
@@ -773,7 +775,6 @@ def shell(about: dict[str, Any]) -> str:
             "unseen predict models/handwritten handwritten/3 --top 3",
         ]
         return "\n".join(lines)
-    if of_regions(about):
-        folder = "few" if "support" in words else "handwritten"
-        lines += [f"unseen explain models/{slug} {folder}/3/handwritten-0003.png --out why.html"]
+    if of_regions(about) and (explains(methods.get(slug)) or maps(methods.get(slug))):
+        lines += [f"unseen explain models/{slug} handwritten/3/handwritten-0003.png --out why.html"]
     return "\n".join([*lines, f"unseen predict models/{slug} handwritten/3 --top 3"])
