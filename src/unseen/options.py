@@ -1,14 +1,43 @@
 """Options and arguments that several commands have: each stands once, with its type, its flag and its help.
 
-What a command alone has, or says in words of its own, it declares itself.
+What a command alone has, or says in words of its own, it declares itself. Options that go together are a dataclass,
+which a command takes as one argument (`spread`).
 """
 
 from __future__ import annotations
 
+import dataclasses
+import functools
+import inspect
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, get_type_hints
 
 import typer
+
+
+def spread(command: Callable[..., None]) -> Callable[..., None]:
+    """Let an argument of a command that is a dataclass stand for options: one for each of its fields."""
+    hints = get_type_hints(command, include_extras=True)
+    groups: dict[str, Any] = {name: hint for name, hint in hints.items() if dataclasses.is_dataclass(hint)}
+    parameters: list[inspect.Parameter] = []
+    for name, parameter in inspect.signature(command).parameters.items():
+        if name in groups:
+            parameters += inspect.signature(groups[name], eval_str=True).parameters.values()
+        else:
+            parameters.append(parameter.replace(annotation=hints[name]))
+
+    @functools.wraps(command)
+    def run(**values: Any) -> None:
+        for name, group in groups.items():
+            values[name] = group(**{field.name: values.pop(field.name) for field in dataclasses.fields(group)})
+        command(**values)
+
+    parameters = [parameter.replace(kind=parameter.KEYWORD_ONLY) for parameter in parameters]
+    run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    run.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+    return run
+
 
 # -- what is read -------------------------------------------------------------------------------------------
 
@@ -57,6 +86,26 @@ OptionalSeed = Annotated[int | None, typer.Option(help="Seed of all that is rand
 def hyperparameter(of: str) -> Any:
     """`--set` of a command that always runs the same method: `Annotated[list[str] | None, hyperparameter("zscl")]`."""
     return typer.Option("--set", help=f"Hyperparameter of {of} as name=value.")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Given:
+    """What a user has, in the words of `compare` and `adapt`."""
+
+    source: Source = None
+    target: Target = None
+    support: Support = None
+    classes: Classes = None
+    prompts: Prompts = None
+    ontology: Ontology = None
+    taxonomy: Taxonomy = None
+    model: Model = None
+    teachers: Teachers = None
+    encoder: Encoder = None
+    labels: Labels = "exam"
+    on_error: OnError = "skip"
+    precision: Precision = "auto"
+    trust: Trust = False
 
 
 # -- what is written and printed ----------------------------------------------------------------------------

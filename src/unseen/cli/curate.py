@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import dataclasses
 import shlex
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from unseen import options
 from unseen.console import app, check_ending, check_outside, dump, resumes, say, write_csv
+
+if TYPE_CHECKING:
+    from unseen.curation.fetch import Politeness
+    from unseen.methods.curation.laion.accept import Acceptance
 
 head_app = typer.Typer(no_args_is_help=True, help="Scores of pairs, learnt from a few labels over frozen embeddings.")
 app.add_typer(head_app, name="head")
@@ -23,9 +28,93 @@ KEEP = 0.5
 TwoTowers = Annotated[str, typer.Option(help="Two-tower encoder; `unseen encoders` lists them.")]
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Choice:
+    """Which pairs are kept, and what is said of them."""
+
+    threshold: Annotated[
+        str | None, typer.Option(help="Least similarity: laion-5b, laion-400m (both for CLIP ViT-B/32) or a number.")
+    ] = None
+    target_keep: Annotated[
+        float | None,
+        typer.Option(
+            help="Share of the pairs to keep, those whose picture and caption are most alike; 1 keeps all.",
+            show_default="0.5; for CLIP ViT-B/32 the threshold laion-5b",
+        ),
+    ] = None
+    languages: Annotated[str | None, typer.Option(help="Languages to keep, such as en,de,none; all if absent.")] = None
+    heads: Annotated[
+        list[str] | None, typer.Option("--head", help="Score to add, as name=FOLDER of `unseen head train`.")
+    ] = None
+    rules: Annotated[Path | None, typer.Option(help="JSON file of safety rules.")] = None
+    near: Annotated[
+        float | None,
+        typer.Option(
+            help="Cosine from which pixels of two pictures are compared; 0 for equal files only.",
+            show_default="0.5 for lite-clip, else 0.9",
+        ),
+    ] = None
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Pictures:
+    """Which pictures are accepted, and how they are kept."""
+
+    resize: Annotated[
+        str, typer.Option(help="How pictures are kept: no, keep_ratio, center_crop, border, keep_ratio_largest.")
+    ] = "no"
+    size: Annotated[int, typer.Option(help="Pixels to resize to.", min=1)] = 256
+    min_bytes: Annotated[
+        int | None, typer.Option(help="Least bytes of a picture; 5000 for the web, 0 for a folder of pictures.", min=0)
+    ] = None
+    min_size: Annotated[int, typer.Option(help="Least pixels of its shorter side.", min=0)] = 0
+    max_aspect_ratio: Annotated[float | None, typer.Option(help="Of the longer to the shorter side.")] = None
+
+    def acceptance(self) -> Acceptance:
+        """As the library has it; without a largest ratio, its own."""
+        from unseen.methods.curation.laion.accept import Acceptance
+
+        named = {name: value for name, value in vars(self).items() if name != "max_aspect_ratio" or value is not None}
+        return Acceptance(**named)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Downloads:
+    """How pictures are fetched."""
+
+    timeout: Annotated[float, typer.Option(help="Seconds for a picture.")] = 10.0
+    max_bytes: Annotated[int, typer.Option(help="Most bytes that are downloaded of a picture.", min=1)] = 32 * 2**20
+    per_host: Annotated[int, typer.Option(help="Downloads from one host at once.", min=1)] = 8
+    delay: Annotated[float, typer.Option(help="Seconds between downloads from one host.", min=0)] = 0.0
+    ignore_opt_out: Annotated[
+        bool, typer.Option("--ignore-opt-out", help="Take pictures although X-Robots-Tag says noai or noindex.")
+    ] = False
+    allow_host: Annotated[
+        list[str] | None, typer.Option(help="HOST or HOST:PORT that may be private: an intranet, a test.")
+    ] = None
+    block_host: Annotated[list[str] | None, typer.Option(help="Host that is never asked, or a file of hosts.")] = None
+    base_url: Annotated[str, typer.Option(help="Where a folder of HTML pages was.", show_default=False)] = ""
+
+    def politeness(self) -> Politeness:
+        """As the library has it."""
+        from unseen.curation.fetch import Politeness
+
+        return Politeness(
+            timeout=self.timeout,
+            max_bytes=self.max_bytes,
+            per_host=self.per_host,
+            delay=self.delay,
+            respect_opt_out=not self.ignore_opt_out,
+            allowed_hosts=tuple(self.allow_host or ()),
+            blocked_hosts=tuple(_hosts(self.block_host or [])),
+        )
+
+
 @app.command()
 @resumes
+@options.spread
 def curate(
+    *,
     source: Annotated[
         Path,
         typer.Argument(
@@ -40,52 +129,12 @@ def curate(
     multilingual_encoder: Annotated[
         str | None, typer.Option(help="Text encoder of the same space for captions that are not English.")
     ] = None,
-    threshold: Annotated[
-        str | None, typer.Option(help="Least similarity: laion-5b, laion-400m (both for CLIP ViT-B/32) or a number.")
-    ] = None,
-    target_keep: Annotated[
-        float | None,
-        typer.Option(
-            help="Share of the pairs to keep, those whose picture and caption are most alike; 1 keeps all.",
-            show_default="0.5; for CLIP ViT-B/32 the threshold laion-5b",
-        ),
-    ] = None,
-    languages: Annotated[str | None, typer.Option(help="Languages to keep, such as en,de,none; all if absent.")] = None,
-    heads: Annotated[
-        list[str] | None, typer.Option("--head", help="Score to add, as name=FOLDER of `unseen head train`.")
-    ] = None,
-    rules: Annotated[Path | None, typer.Option(help="JSON file of safety rules.")] = None,
-    near: Annotated[
-        float | None,
-        typer.Option(
-            help="Cosine from which pixels of two pictures are compared; 0 for equal files only.",
-            show_default="0.5 for lite-clip, else 0.9",
-        ),
-    ] = None,
+    choice: Choice,
     shard_size: Annotated[int, typer.Option(help="Candidates of a shard.", min=1)] = 1000,
     stages: Annotated[str, typer.Option(help="What to run now.")] = "parse,fetch,embed,select,index",
     memory: options.Memory = "4GB",
-    resize: Annotated[
-        str, typer.Option(help="How pictures are kept: no, keep_ratio, center_crop, border, keep_ratio_largest.")
-    ] = "no",
-    size: Annotated[int, typer.Option(help="Pixels to resize to.", min=1)] = 256,
-    min_bytes: Annotated[
-        int | None, typer.Option(help="Least bytes of a picture; 5000 for the web, 0 for a folder of pictures.", min=0)
-    ] = None,
-    min_size: Annotated[int, typer.Option(help="Least pixels of its shorter side.", min=0)] = 0,
-    max_aspect_ratio: Annotated[float | None, typer.Option(help="Of the longer to the shorter side.")] = None,
-    timeout: Annotated[float, typer.Option(help="Seconds for a picture.")] = 10.0,
-    max_bytes: Annotated[int, typer.Option(help="Most bytes that are downloaded of a picture.", min=1)] = 32 * 2**20,
-    per_host: Annotated[int, typer.Option(help="Downloads from one host at once.", min=1)] = 8,
-    delay: Annotated[float, typer.Option(help="Seconds between downloads from one host.", min=0)] = 0.0,
-    ignore_opt_out: Annotated[
-        bool, typer.Option("--ignore-opt-out", help="Take pictures although X-Robots-Tag says noai or noindex.")
-    ] = False,
-    allow_host: Annotated[
-        list[str] | None, typer.Option(help="HOST or HOST:PORT that may be private: an intranet, a test.")
-    ] = None,
-    block_host: Annotated[list[str] | None, typer.Option(help="Host that is never asked, or a file of hosts.")] = None,
-    base_url: Annotated[str, typer.Option(help="Where a folder of HTML pages was.", show_default=False)] = "",
+    pictures: Pictures,
+    downloads: Downloads,
     engine: Annotated[str, typer.Option(help="process, or ray: all cores, or a cluster.")] = "process",
     address: options.Address = None,
     cache: Annotated[bool, typer.Option("--cache", help="Keep features by content, for a later run.")] = False,
@@ -101,14 +150,12 @@ def curate(
     """
     from unseen.cli.explore import build_indices
     from unseen.curation.attempts import told_if_full
-    from unseen.curation.fetch import Politeness
     from unseen.curation.index_choice import parse_memory
     from unseen.curation.index_file import library
     from unseen.curation.pipeline import check_out
     from unseen.curation.pipeline import curate as run
     from unseen.curation.settings import STAGES, Settings, usual_near
     from unseen.encoders import get
-    from unseen.methods.curation.laion.accept import Acceptance
     from unseen.methods.curation.laion.safety import read_rules
     from unseen.report.curate import write_report
     from unseen.scale import Engine
@@ -120,32 +167,22 @@ def curate(
     if INDEX in every:
         parse_memory(memory)
         library()  # a missing package is told before the long work
+    threshold, target_keep = choice.threshold, choice.target_keep
     if threshold is None and target_keep is None and "select" in parts:
         if encoder.startswith(("open_clip:ViT-B-32/openai", "open_clip:ViT-B-32-quickgelu/openai")):
             threshold = "laion-5b"
         else:  # cosines of other encoders lie on another scale than LAION's thresholds
             target_keep = KEEP
-    acceptance: dict[str, Any] = {"resize": resize, "size": size, "min_bytes": min_bytes, "min_size": min_size}
-    if max_aspect_ratio is not None:
-        acceptance["max_aspect_ratio"] = max_aspect_ratio
     settings = Settings(
         shard_size=shard_size,
-        languages=tuple(languages.split(",")) if languages else (),
+        languages=tuple(choice.languages.split(",")) if choice.languages else (),
         seed=seed,
-        polite=Politeness(
-            timeout=timeout,
-            max_bytes=max_bytes,
-            per_host=per_host,
-            delay=delay,
-            respect_opt_out=not ignore_opt_out,
-            allowed_hosts=tuple(allow_host or ()),
-            blocked_hosts=tuple(_hosts(block_host or [])),
-        ),
-        acceptance=Acceptance(**acceptance),
-        near=usual_near(encoder) if near is None else near or None,
+        polite=downloads.politeness(),
+        acceptance=pictures.acceptance(),
+        near=usual_near(encoder) if choice.near is None else choice.near or None,
         threshold=None if threshold is None else _number(threshold),
         target_keep=target_keep,
-        rules=read_rules(rules) if rules is not None else (),
+        rules=read_rules(choice.rules) if choice.rules is not None else (),
     )
     if not parts:
         build_indices(out, memory)
@@ -159,11 +196,11 @@ def curate(
         out,
         encoder=towers,
         multilingual=get(multilingual_encoder) if multilingual_encoder and towers is not None else None,
-        heads=[_head(told) for told in heads or []],
+        heads=[_head(told) for told in choice.heads or []],
         settings=settings,
         stages=parts,
         engine=Engine(name=engine, address=address),  # type: ignore[arg-type]
-        base_url=base_url,
+        base_url=downloads.base_url,
         cache=cache,
     )
     with told_if_full("the report"):

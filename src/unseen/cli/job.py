@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -70,22 +70,13 @@ def demo(
 
 @app.command()
 @resumes
+@options.spread
 def compare(
-    source: options.Source = None,
-    target: options.Target = None,
-    support: options.Support = None,
-    classes: options.Classes = None,
-    prompts: options.Prompts = None,
-    ontology: options.Ontology = None,
-    taxonomy: options.Taxonomy = None,
-    model: options.Model = None,
-    teachers: options.Teachers = None,
-    encoder: options.Encoder = None,
+    given: options.Given,
     methods: Annotated[str, typer.Option(help="auto, all, or slugs with commas (slug:preset is one preset).")] = "auto",
     protocol: Annotated[
         str, typer.Option(help="auto, closed, partial, open, open-partial, zsl, gzsl or base-to-new.")
     ] = "auto",
-    labels: options.Labels = "exam",
     careful: Annotated[
         bool | None,
         typer.Option(
@@ -106,11 +97,8 @@ def compare(
     seeds: Annotated[int, typer.Option(help=SEEDS, min=1)] = 3,
     budget: Annotated[str | None, typer.Option(help="Time for all fits, such as 10m.")] = None,
     out: Annotated[Path, typer.Option(help="Run folder; a killed run goes on in it.")] = Path("runs/compare"),
-    on_error: options.OnError = "skip",
-    precision: options.Precision = "auto",
     pictures: Annotated[bool, typer.Option(help="Thumbnails in the report.")] = True,
     bundle: options.WithEncoder = False,
-    trust: options.Trust = False,
     verbose: options.Verbose = False,
     as_json: options.AsJson = False,
     engine: Annotated[
@@ -138,26 +126,15 @@ def compare(
 
     Then:            unseen predict run new.png --top 3
     """
-    from unseen.compare.asked import check_asked
-
-    check_asked(
-        data=dict(
-            source=source, target=target, support=support, ontology=ontology, model=model, teachers=teachers
-        ),
-        classes=classes, methods=methods, protocol=protocol, labels=labels, encoder=encoder, budget=budget,
-        on_error=on_error, precision=precision, prompts=prompts, out=out,
-    )  # fmt: skip
+    _check(given, classes=given.classes, methods=methods, protocol=protocol, budget=budget, out=out)
     from unseen.scale import Engine
 
     where = Engine(name=engine, address=ray_address, cpus=cpus_per_fit, gpus=gpus_per_fit, workers=0)  # type: ignore[arg-type]
     _compare(
         dict(
-            source=source, target=target, support=support, classes=classes, prompts=prompts, ontology=ontology,
-            taxonomy=taxonomy, model=open_model(model, trust), teachers=open_zoo(teachers), encoder=encoder,
-            methods=methods, protocol=protocol, labels=labels, careful=careful, crafted=crafted, refit=refit,
-            seeds=seeds, budget=budget,
-            out=out, on_error=on_error, precision=precision, pictures=pictures, with_encoder=bundle, trust=trust,
-            command=command_line(), engine=where,
+            **_opened(given), methods=methods, protocol=protocol, careful=careful, crafted=crafted, refit=refit,
+            seeds=seeds, budget=budget, out=out, pictures=pictures, with_encoder=bundle, command=command_line(),
+            engine=where,
         ),
         verbose=verbose,
         as_json=as_json,
@@ -195,6 +172,7 @@ def _candidates(results: dict[str, Any]) -> None:
 
 
 @app.command()
+@options.spread
 def adapt(
     *,
     context: typer.Context,
@@ -202,28 +180,15 @@ def adapt(
         str | None, typer.Option(help="Slug; `unseen methods` lists them; some --model goes on without one.")
     ] = None,
     out: Annotated[Path, typer.Option(help="Folder of the saved model.")],
-    source: options.Source = None,
-    target: options.Target = None,
-    support: options.Support = None,
-    classes: options.Classes = None,
-    prompts: options.Prompts = None,
-    ontology: options.Ontology = None,
-    taxonomy: options.Taxonomy = None,
-    model: options.Model = None,
-    teachers: options.Teachers = None,
-    encoder: options.Encoder = None,
+    given: options.Given,
     settings: options.Settings = None,
     preset: Annotated[str, typer.Option(help="Preset of the method.")] = "default",
-    labels: options.Labels = "exam",
     seed: options.Seed = 0,
     refit: Annotated[
         bool,
         typer.Option(help="Fit once to calibrate, without a fifth of the source, and once more on all; or only once."),
     ] = True,
-    on_error: options.OnError = "skip",
-    precision: options.Precision = "auto",
     bundle: options.WithEncoder = False,
-    trust: options.Trust = False,
 ) -> None:
     """Fit one method and save the model.
 
@@ -234,22 +199,10 @@ def adapt(
     Example:  unseen adapt --method glc --source photos --target sketches --set epochs=10 --out models/glc
     Example:  unseen adapt --model models/x-clip --classes "waving,bowing" --out models/gestures
     """
-    from unseen.compare.asked import check_asked
-
-    paths = dict(source=source, target=target, support=support, ontology=ontology, model=model, teachers=teachers)
-    check_asked(
-        data=paths, methods=[method] if method else "auto", labels=labels, encoder=encoder, on_error=on_error,
-        precision=precision, prompts=prompts,
-    )  # fmt: skip
+    _check(given, methods=[method] if method else "auto")
     if method is None:
-        words = {"target": target, "classes": classes, "support": support}
-        _move(context, model, words, out=out, bundle=bundle, on_error=on_error, trust=trust)
+        _move(context, given, out=out, bundle=bundle)
         return
-    given = dict(
-        source=source, target=target, support=support, classes=classes, prompts=prompts, ontology=ontology,
-        taxonomy=taxonomy, model=open_model(model, trust), teachers=open_zoo(teachers), encoder=encoder, labels=labels,
-        on_error=on_error, precision=precision, trust=trust,
-    )  # fmt: skip
     from unseen.compare import adapt as run
     from unseen.compare.results import teachers as zoo
 
@@ -261,7 +214,7 @@ def adapt(
         refit=refit,
         out=out,
         with_encoder=bundle,
-        **given,
+        **_opened(given),
     )
     if taught := zoo(saved.method):
         from rich.console import Console
@@ -279,19 +232,28 @@ SETTLED = (
 """Options of `adapt` that a saved model has behind it."""
 
 
-def _move(
-    context: typer.Context,
-    model: str | None,
-    words: Mapping[str, str | None],
-    *,
-    out: Path,
-    bundle: bool,
-    on_error: str,
-    trust: bool,
-) -> None:
+def _check(given: options.Given, **more: Any) -> None:
+    """Refuse, before anything is read, what can be told from the words alone."""
+    from unseen.compare.asked import check_asked
+
+    paths = ("source", "target", "support", "ontology", "model", "teachers")
+    check_asked(
+        data={word: getattr(given, word) for word in paths}, labels=given.labels, encoder=given.encoder,
+        on_error=given.on_error, precision=given.precision, prompts=given.prompts, **more,
+    )  # fmt: skip
+
+
+def _opened(given: options.Given) -> dict[str, Any]:
+    """The words of `compare` and `adapt`, saved models opened."""
+    models = {"model": open_model(given.model, given.trust), "teachers": open_zoo(given.teachers)}
+    return {**vars(given), **models}
+
+
+def _move(context: typer.Context, given: options.Given, *, out: Path, bundle: bool) -> None:
     """Let a saved model go on to another target, other names, or another handful."""
-    given = {word: value for word, value in words.items() if value is not None}
-    if model is None or len(given) != 1:
+    words = {word: getattr(given, word) for word in ("target", "classes", "support")}
+    onto = {word: value for word, value in words.items() if value is not None}
+    if given.model is None or len(onto) != 1:
         raise ValueError(
             "name a --method to fit, or a saved --model and what it goes on to: --target, --classes or --support"
         )
@@ -299,9 +261,9 @@ def _move(
         raise ValueError(f"{', '.join(settled)} cannot be changed in a saved --model; name a --method to fit one")
     from unseen.compare.moves import move
 
-    saved, started = open_bundle(Path(model), trust), time.perf_counter()
-    moved = move(saved, **given, out=out, with_encoder=bundle, on_error=on_error)
-    to, seconds = next(iter(given.values())), time.perf_counter() - started
+    saved, started = open_bundle(Path(given.model), given.trust), time.perf_counter()
+    moved = move(saved, **onto, out=out, with_encoder=bundle, on_error=given.on_error)
+    to, seconds = next(iter(onto.values())), time.perf_counter() - started
     say(f"{moved.method!r} is adapted to {to} in {seconds:.1f} s, and in {out}")
 
 

@@ -15,9 +15,44 @@ CLIPS = "mug-stan"
 """What `--method` names where videos and captions are learnt from."""
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Translation:
+    """How captions come into several languages, and what is learnt from them; for --languages alone."""
+
+    translator: Annotated[
+        str | None,
+        typer.Option(
+            help="With --languages: apertium, or a command that reads texts from standard input, a line each, such as "
+            "'mytool {source} {target}'."
+        ),
+    ] = None
+    translations: Annotated[
+        Path | None, typer.Option(help="Folder where translations are kept; OUT.translations if absent.")
+    ] = None
+    source_language: Annotated[str, typer.Option(help="With --languages: that captions were written in.")] = "en"
+    agreement: Annotated[
+        float | None,
+        typer.Option(help="With --languages: translate back, and drop what agrees less with its source, in [0, 1]."),
+    ] = None
+    crops: Annotated[
+        bool,
+        typer.Option(
+            "--crops",
+            help="With --languages: learn a picture tower whole, from pictures and their crops (self-distillation).",
+        ),
+    ] = False
+
+    def named(self) -> list[str]:
+        """Options that are not as they are where nothing is said."""
+        fields = dataclasses.fields(self)
+        return [f.name.replace("_", "-") for f in fields if getattr(self, f.name) != f.default]
+
+
 @app.command()
 @resumes
+@options.spread
 def align(
+    *,
     pairs: Annotated[
         list[str],
         typer.Argument(
@@ -81,28 +116,7 @@ def align(
             "caption is in is translated."
         ),
     ] = None,
-    translator: Annotated[
-        str | None,
-        typer.Option(
-            help="With --languages: apertium, or a command that reads texts from standard input, a line each, such as "
-            "'mytool {source} {target}'."
-        ),
-    ] = None,
-    translations: Annotated[
-        Path | None, typer.Option(help="Folder where translations are kept; OUT.translations if absent.")
-    ] = None,
-    source_language: Annotated[str, typer.Option(help="With --languages: that captions were written in.")] = "en",
-    agreement: Annotated[
-        float | None,
-        typer.Option(help="With --languages: translate back, and drop what agrees less with its source, in [0, 1]."),
-    ] = None,
-    crops: Annotated[
-        bool,
-        typer.Option(
-            "--crops",
-            help="With --languages: learn a picture tower whole, from pictures and their crops (self-distillation).",
-        ),
-    ] = False,
+    translation: Translation,
     held_out: Annotated[float, typer.Option(help="Share of left samples that are asked about and never learnt.")] = 0.1,
     beside: Annotated[
         bool,
@@ -144,10 +158,8 @@ def align(
             "left": left, "right": right, "frozen": frozen != "right", "left-encoder": left_encoder,
             "right-encoder": right_encoder, "preset": preset, "set": settings, "exam": exam,
             "classification": classification, "language": language, "held-out": held_out != job.HELD_OUT,
-            "no-beside": not beside, "seed": seed, "languages": languages, "translator": translator,
-            "translations": translations, "source-language": source_language != "en", "agreement": agreement,
-            "crops": crops, "method": method,
-        }  # fmt: skip
+            "no-beside": not beside, "seed": seed, "languages": languages, "method": method,
+        } | dict.fromkeys(translation.named(), True)  # fmt: skip
         given = [f"--{name}" for name, value in ignored.items() if value]
         if given:
             raise ValueError(
@@ -175,14 +187,16 @@ def align(
         if classification or right_encoder or frozen != "right":
             told_off = "classification, frozen and right-encoder do not apply"
             raise ValueError(f"languages: both towers learn, from captions alone; {told_off}")
+        how = translation
         _, report = multilingual(
-            pairs, languages.split(","), out=out, left=left, right=right, encoder=left_encoder, crops=crops,
-            translating=Translating(translator, translations, agreement, source_language), preset=preset,
+            pairs, languages.split(","), out=out, left=left, right=right, encoder=left_encoder,
+            crops=how.crops, preset=preset,
+            translating=Translating(how.translator, how.translations, how.agreement, how.source_language),
             settings=settings_of(settings), classes=classes, prompts=prompts or None, exam=exam,
             language=language, held_out=held_out, beside=beside, seed=seed, with_encoder=bundle, trust=trust, say=say,
         )  # fmt: skip
-    elif translator or translations or crops or agreement is not None or source_language != "en":
-        raise ValueError("translator, translations, source-language, agreement and crops need --languages")
+    elif alone := translation.named():
+        raise ValueError(f"{', '.join(alone)} need --languages")
     elif classification is not None:
         from unseen.jobs.alignment.conditioning import unify
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import shlex
 from pathlib import Path
@@ -25,8 +26,24 @@ LINES = 40
 """Concepts that are printed; all are in concepts.csv."""
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class LongTail:
+    """A test set of the rarest concepts, to be made of candidates."""
+
+    long_tail: Annotated[Path | None, typer.Option(help="New folder for a test set of the rarest concepts.")] = None
+    candidates: Annotated[Path | None, typer.Option(help="Pictures for it: a folder of class folders.")] = None
+    rarest: Annotated[int, typer.Option(help="Most concepts of the test set.", min=1)] = 290
+    per_class: Annotated[int, typer.Option(help="Pictures of each.", min=1)] = 450
+    duplicate_bits: Annotated[int, typer.Option(help="Bits in which a duplicate differs at most.", min=0, max=64)] = 10
+    outlier_below: Annotated[
+        float, typer.Option(help="Least probability of a candidate's own class, by --encoder.", min=0, max=1)
+    ] = 0.0
+
+
 @app.command()
+@options.spread
 def concepts(
+    *,
     captions: Annotated[
         Path | None,
         typer.Argument(
@@ -60,14 +77,7 @@ def concepts(
     scale: Annotated[
         float | None, typer.Option(help="How many times larger the whole corpus is than these captions.")
     ] = None,
-    long_tail: Annotated[Path | None, typer.Option(help="New folder for a test set of the rarest concepts.")] = None,
-    candidates: Annotated[Path | None, typer.Option(help="Pictures for it: a folder of class folders.")] = None,
-    rarest: Annotated[int, typer.Option(help="Most concepts of the test set.", min=1)] = 290,
-    per_class: Annotated[int, typer.Option(help="Pictures of each.", min=1)] = 450,
-    duplicate_bits: Annotated[int, typer.Option(help="Bits in which a duplicate differs at most.", min=0, max=64)] = 10,
-    outlier_below: Annotated[
-        float, typer.Option(help="Least probability of a candidate's own class, by --encoder.", min=0, max=1)
-    ] = 0.0,
+    tail: LongTail,
     published: Annotated[
         Path | None, typer.Option(help="Folder with the paper's tables: compute its correlations again.")
     ] = None,
@@ -101,12 +111,12 @@ def concepts(
     if concepts is None:
         example = f'unseen concepts {shlex.quote(str(captions))} --concepts "cat,dog"'
         raise ValueError(f"name the classes with --concepts FILE, or by their names: {example}")
-    if (long_tail is None) != (candidates is None):
+    if (tail.long_tail is None) != (tail.candidates is None):
         raise ValueError(
             "--long-tail DIR needs --candidates FOLDER, a folder of class folders, and the other way round"
         )
-    if long_tail is not None and long_tail.exists():
-        raise ValueError(f"--long-tail must name a folder that does not exist yet; {long_tail} does")
+    if tail.long_tail is not None and tail.long_tail.exists():
+        raise ValueError(f"--long-tail must name a folder that does not exist yet; {tail.long_tail} does")
     if out.exists() and not out.is_dir():
         raise ValueError(f"--out must be a folder; {out} is a file")
     refuse_lost(out, FILES, "fits.csv")
@@ -117,9 +127,9 @@ def concepts(
 
     job.check_settings(level, threshold, scale)
     where = Engine(name=engine, address=address)  # type: ignore[arg-type]
-    if outlier_below > 0 and encoder is None:
+    if tail.outlier_below > 0 and encoder is None:
         raise ValueError("--outlier-below needs an --encoder that says what a picture shows")
-    pictures = None if candidates is None else read_candidates(candidates)
+    pictures = None if tail.candidates is None else read_candidates(tail.candidates)
     tower = _towers(encoder, precision, trust)
     found = job.analyse(
         captions, images, concepts=concepts, column=column, score=score, lemmas=lemmas, phrases=phrases, tags=tags,
@@ -130,10 +140,8 @@ def concepts(
     write_csv(out / "concepts.csv", found.table)
     write_csv(out / "fits.csv", report.fits(found))
     result = _write_results(found, out, {})  # counting took longest: it is kept whatever becomes of the test set
-    if long_tail is not None and pictures is not None:
-        tally = _write_long_tail(
-            found, long_tail, pictures, out, tower, rarest, per_class, duplicate_bits, outlier_below, seed
-        )
+    if tail.long_tail is not None and pictures is not None:
+        tally = _write_long_tail(found, tail.long_tail, tail, pictures, out, tower, seed)
         result = _write_results(found, out, tally)
     if as_json:
         dump(result)
@@ -168,17 +176,16 @@ def _towers(name: str | None, precision: Any, trust: bool) -> Any:
 
 
 def _write_long_tail(
-    found: Concepts, folder: Path, pictures: Domain, out: Path, tower: Any, rarest: int, per_class: int, bits: int,
-    outlier_below: float, seed: int,
-) -> dict[str, int]:  # fmt: skip
+    found: Concepts, folder: Path, tail: LongTail, pictures: Domain, out: Path, tower: Any, seed: int
+) -> dict[str, int]:
     import pandas as pd
 
     from unseen.data.sources import save
     from unseen.jobs.concepts.tail import long_tail_set
 
     made = long_tail_set(
-        found, pictures, rarest=rarest, per_class=per_class, bits=bits, encoder=tower, outlier_below=outlier_below,
-        seed=seed,
+        found, pictures, rarest=tail.rarest, per_class=tail.per_class, bits=tail.duplicate_bits, encoder=tower,
+        outlier_below=tail.outlier_below, seed=seed,
     )  # fmt: skip
     save(made.domain, folder)
     told = pd.DataFrame({"picture": made.ids, "dropped": made.dropped})
