@@ -512,6 +512,34 @@ def test_copies_lie_further_apart_by_the_default_encoder(encoder: str) -> None:
     assert (usual_near(encoder), usual_near("open_clip:ViT-B-32/openai")) == (0.5, 0.9)
 
 
+def test_the_library_takes_the_cosine_of_the_encoder_as_the_command_does(
+    towers: TwoTowerEncoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from PIL import Image
+
+    from unseen.curation import Settings
+
+    asked: list[float] = []
+
+    def one_of_each(own: Any, order: Any, near: float, alike: Any, seed: int) -> Any:
+        asked.append(near)
+        return np.arange(len(own))
+
+    monkeypatch.setattr("unseen.curation.deciding.one_of_each", one_of_each)
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    for i in range(3):
+        Image.new("RGB", (64, 64), (80 * i, 9, 9)).save(folder / f"{i}.png")
+        (folder / f"{i}.txt").write_text(f"a fine caption {i}")
+    curate(folder, tmp_path / "usual", encoder=towers, settings=Settings(threshold=-1.0))
+    curate(folder, tmp_path / "own", encoder=towers, settings=Settings(threshold=-1.0, near=0.7))
+    monkeypatch.setattr(towers, "name", "lite-clip")
+    curate(folder, tmp_path / "lite", encoder=towers, settings=Settings(threshold=-1.0))
+    assert asked == [0.9, 0.7, 0.5]
+    with pytest.raises(ValueError, match='near must be "usual" or lie in'):
+        Settings(near="far")  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize("name", ["text", "similarity", "nsfw", "offset"])
 def test_a_head_that_would_overwrite_a_column_is_refused_before_anything(
     name: str, towers: TwoTowerEncoder, tmp_path: Path

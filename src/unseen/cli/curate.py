@@ -154,7 +154,7 @@ def curate(
     from unseen.curation.index_file import library
     from unseen.curation.pipeline import check_out
     from unseen.curation.pipeline import curate as run
-    from unseen.curation.settings import STAGES, Settings, usual_near
+    from unseen.curation.settings import STAGES, Settings
     from unseen.encoders import get
     from unseen.methods.curation.laion.safety import read_rules
     from unseen.report.curate import write_report
@@ -179,7 +179,7 @@ def curate(
         seed=seed,
         polite=downloads.politeness(),
         acceptance=pictures.acceptance(),
-        near=usual_near(encoder) if choice.near is None else choice.near or None,
+        near="usual" if choice.near is None else choice.near or None,
         threshold=None if threshold is None else _number(threshold),
         target_keep=target_keep,
         rules=read_rules(choice.rules) if choice.rules is not None else (),

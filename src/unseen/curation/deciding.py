@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 
+from unseen.curation.settings import usual_near
 from unseen.curation.stages import Decision, Job
 from unseen.methods.curation.laion.language import stream_of
 from unseen.methods.curation.laion.similarity import (
@@ -75,8 +76,11 @@ def _stand_ins(job: Job, folders: list[Path], sha: np.ndarray, similarity: np.nd
     best = np.empty(len(files), dtype=np.int64)
     best[which[order[::-1]]] = order[::-1]  # the last assignment stays: the best
     file = best[which]
-    if job.settings.near is None or len(best) < 2:
+    within = job.settings.near
+    if within is None or len(best) < 2:
         return file, file
+    if within == "usual":
+        within = usual_near(job.encoder.name if job.encoder else "")
     best = np.sort(best)
     vectors = [np.load(folder / "image.npy", mmap_mode="r", allow_pickle=False) for folder in folders]
     looks = [np.load(folder / "looks.npy", mmap_mode="r", allow_pickle=False) for folder in folders]
@@ -94,7 +98,7 @@ def _stand_ins(job: Job, folders: list[Path], sha: np.ndarray, similarity: np.nd
         return found
 
     own = _gathered(vectors, starts, best)
-    near = one_of_each(own, similarity[best], job.settings.near, alike, seed=job.settings.seed)
+    near = one_of_each(own, similarity[best], within, alike, seed=job.settings.seed)
     to = np.arange(len(sha))
     to[best] = best[near]
     return file, to[file]

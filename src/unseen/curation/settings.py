@@ -6,7 +6,7 @@ import dataclasses
 import hashlib
 import json
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
 from unseen.curation.fetch import Politeness
 from unseen.methods.curation.laion.accept import LEAST_BYTES, Acceptance
@@ -62,8 +62,9 @@ class Settings:
     polite : Politeness
     acceptance : Acceptance
         Without `min_bytes` pictures of a folder may be as small as they are.
-    near : float in (0, 1], optional
-        Cosine of two pictures from which their pixels are compared; None finds equal files only.
+    near : "usual" or float in (0, 1], optional
+        Cosine of two pictures from which their pixels are compared: "usual" is that of the encoder (`usual_near`),
+        None finds equal files only.
     threshold : str, float or mapping, optional
         Least cosine of picture and caption: a preset, a number, or one for each stream; ``laion-5b`` if neither this
         nor `target_keep` is given.
@@ -80,7 +81,7 @@ class Settings:
     seed: int = 0
     polite: Politeness = dataclasses.field(default_factory=Politeness)
     acceptance: Acceptance = dataclasses.field(default_factory=Acceptance)
-    near: float | None = 0.9
+    near: float | Literal["usual"] | None = "usual"
     threshold: str | float | Mapping[str, float] | None = None
     target_keep: float | Mapping[str, float] | None = None
     rules: tuple[Rule, ...] = ()
@@ -88,8 +89,8 @@ class Settings:
     def __post_init__(self) -> None:
         if self.shard_size < 1:
             raise ValueError(f"shard_size must be at least 1; got {self.shard_size}")
-        if self.near is not None and not 0 < self.near <= 1:
-            raise ValueError(f"near must lie in (0, 1]; got {self.near}")
+        if self.near not in (None, "usual") and (isinstance(self.near, str) or not 0 < self.near <= 1):
+            raise ValueError(f'near must be "usual" or lie in (0, 1]; got {self.near!r}')
         if not 0 <= self.reliable <= 1:
             raise ValueError(f"reliable must lie in [0, 1]; got {self.reliable}")
         if not 0 < self.bloom_error < 1:
