@@ -31,7 +31,7 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
-from study_pages import put, replaced
+from study_pages import put, replaced, rows_text
 from toolbox_study import HARM, STYLES, drawn
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "benchmarks"))
@@ -162,7 +162,7 @@ def measure(
             if lacking := [name for name in arms if name not in row["arms"]]:
                 source = concatenate([one for name, one in found.items() if name != left_out], name="source")
                 row["arms"] |= graded(lacking, source, target, seed, crafted=styles != "texts")
-                replaced(out, json.dumps(list(known.values()), indent=1) + "\n")
+                replaced(out, rows_text(list(known.values())))
                 told = {name: round(arm["target"], 3) for name, arm in row["arms"].items()}
                 print(styles, left_out, seed, told, flush=True)
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 DOCS = Path(__file__).resolve().parent
 
@@ -22,6 +24,11 @@ def put(page: str, tables: Mapping[str, str]) -> None:
         head, rest = text.split(f"<!-- {name} -->\n")
         text = f"{head}<!-- {name} -->\n{told}\n<!-- end -->" + rest.split("<!-- end -->", 1)[1]
     replaced(file, text)
+
+
+def rows_text(rows: Sequence[Any]) -> str:
+    """JSON with a row in each line."""
+    return "[\n" + ",\n".join(json.dumps(row, ensure_ascii=False) for row in rows) + "\n]\n"
 
 
 def replaced(file: Path, text: str) -> None:

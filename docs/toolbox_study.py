@@ -34,6 +34,7 @@ from study_pages import put
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "benchmarks"))
 
 from shifts.toolbox import predictions
+from study_pages import replaced, rows_text
 
 import unseen
 from unseen.claims.shifts import subgroups
@@ -106,9 +107,7 @@ def measure(kind: str, styles: str, seeds: Sequence[int], out: Path) -> None:
         seconds = dict(zip(("skada", "unseen"), np.diff(times).round(2).tolist()))
         row = {"kind": kind, "styles": styles, "source": names, "target": name, "seed": seed}
         rows.append({**row, "skada": theirs, "unseen": mine, "processor seconds": seconds})
-        temporary = out.with_name(f".{out.name}.tmp")
-        temporary.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
-        temporary.replace(out)
+        replaced(out, rows_text(rows))
         print(kind, *names, name, seed, f"{max(theirs.values()):.3f}", mine, flush=True)
 
 

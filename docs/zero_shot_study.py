@@ -22,7 +22,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from study_pages import DOCS, markdown, replaced
+from study_pages import DOCS, markdown, replaced, rows_text
 
 import unseen
 from unseen import catalogue, encoders
@@ -350,7 +350,7 @@ def main() -> None:
         if name not in have:
             row = {"name": name, **job()}
             rest = [other for other in recorded() if other["name"] != name]  # another run may have added to them
-            replaced(FILE, json.dumps([*rest, row], indent=1, ensure_ascii=False))
+            replaced(FILE, rows_text([*rest, row]))
             print(name, flush=True)
 
 

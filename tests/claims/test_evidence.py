@@ -65,6 +65,45 @@ def test_development_writes_nothing(use, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+def on_data(cases, *, development=("x",), **more):
+    """A claim whose cases read data of the name that stands before their first blank."""
+
+    def read(case):
+        return [Domain(x=np.full((3, 2), float(case.split()[0])))]
+
+    experiment = dataclasses.replace(claim().experiments["e"], development=development, confirmation=cases, data=read)
+    return dataclasses.replace(claim(), experiments={"e": dataclasses.replace(experiment, **more)})
+
+
+def test_an_opened_case_under_another_name_confirms_nothing(use, tmp_path):
+    use(on_data(("1 before",), development=("0",)))
+    evidence.confirm("loki", folder=tmp_path)
+    for cases, development in ((("1 renamed", "2"), ("0",)), (("0 turned",), ("0",))):
+        use(on_data(cases, development=development))
+        with pytest.raises(ValueError, match=rf"cases {cases[0]} of 'e' read samples of an opened case or of dev"):
+            evidence.confirm("loki", folder=tmp_path)
+    use(on_data(("1 other half",), development=("0",), halves=True))
+    evidence.confirm("loki", folder=tmp_path)
+    use(on_data(("0 turned", "2"), development=("0",), reused=("0 turned",)))
+    evidence.confirm("loki", folder=tmp_path)
+    assert len(evidence.evidence_files(tmp_path, "loki")) == 3
+
+
+def test_what_holds_must_hold_without_cases_whose_samples_were_read_before():
+    rows = [
+        ("e", case, seed, arm, "accuracy", value)
+        for seed in (100, 101)
+        for case, gain in (("y", -0.1), ("x", 0.9))
+        for arm, value in (("a", 0.5 + gain), ("b", 0.5))
+    ]
+    table = standing.table_of({"rows": [[*row] for row in rows]})
+    made = claim(cases=("y", "x"), ledger=(promised("e", at_least("a", "accuracy", 0.5), "it works"),))
+    for reused, held in (((), True), (("x",), False), (("y",), True)):
+        experiments = {"e": dataclasses.replace(made.experiments["e"], reused=reused)}
+        ((_, verdict),) = dataclasses.replace(made, experiments=experiments).judge(table)
+        assert verdict.held == held
+
+
 def test_cases_that_were_opened_confirm_nothing(use, tmp_path):
     use(claim())
     evidence.confirm("loki", folder=tmp_path)
@@ -251,7 +290,7 @@ def test_figures_on_other_data_flip_nothing(use, tmp_path):
     def reading(value, at):
         made = claim(at)
         domain = Domain(x=np.full((3, 2), value, dtype=np.float32), name="index")
-        data = dataclasses.replace(made.experiments["e"], data=lambda case: [domain])
+        data = dataclasses.replace(made.experiments["e"], data=lambda case: [domain], halves=True)
         return use(dataclasses.replace(made, experiments={"e": data}))
 
     reading(1.0, 0.51)

@@ -11,6 +11,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from unseen import methods
 from unseen.data.classes import ClassSpace
 from unseen.data.domain import Domain, Lazy
 from unseen.data.samplers import batches, steps
@@ -350,3 +351,24 @@ def test_an_unknown_hyperparameter_is_refused_with_those_that_there_are() -> Non
     for kind in (TypeError, ValueError, UnknownParameterError):
         with pytest.raises(kind, match=rf"^prototypes has no parameter 'epoch'; it has {known}$"):
             Prototypes(epoch=3)  # type: ignore[call-arg]
+
+
+def test_what_is_learnt_is_not_there_before_a_fit_and_the_error_says_so() -> None:
+    method = methods.get("bm25")()
+    with pytest.raises(NotFittedError, match="this BM25Search has not been fitted; call fit first"):
+        method.search(["a question"], 3)
+    assert not hasattr(method, "index_")
+    with pytest.raises(AttributeError, match="object has no attribute 'nothing'"):
+        _ = method.nothing
+
+
+def test_what_a_property_of_an_unfitted_method_says_is_not_hidden() -> None:
+    class Shown(Mean):
+        card = card("shown", modalities={"features", "image"})
+
+        @property
+        def twice(self) -> Any:
+            return 2 * self.seen_
+
+    with pytest.raises(NotFittedError, match="this Shown has not been fitted"):
+        _ = Shown().twice

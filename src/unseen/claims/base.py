@@ -49,6 +49,11 @@ class Experiment:
         experiment was designed; they differ in data, not only in seeds.
     seeds, fresh_seeds : tuple of int
         For the two splits.
+    reused : tuple of str
+        Cases of `confirmation` whose samples had been read in development, otherwise changed: what holds must hold
+        without them, too.
+    halves : bool
+        Whether cases that read the same data ask about samples that no other case has.
     unit : str
         What a case is; intervals come from resampling cases.
     data : callable case -> the domains that a case reads, optional
@@ -65,6 +70,8 @@ class Experiment:
     confirmation: tuple[str, ...]
     seeds: tuple[int, ...] = (0, 1, 2)
     fresh_seeds: tuple[int, ...] = (100, 101, 102)
+    reused: tuple[str, ...] = ()
+    halves: bool = False
     unit: str = "case"
     data: Callable[[str], Iterable[Domain]] | None = None
     clocks: tuple[str, ...] = ()
@@ -146,12 +153,16 @@ class Claim:
 
     def verdict(self, assertion: Assertion, table: pd.DataFrame, experiment: str = "") -> Verdict | None:
         """The verdict on one, by the figures of its experiment, or of one that had another name then."""
-        own = table[table.experiment == (experiment or assertion.experiment)]
-        if assertion.holds is None or own.empty:
+        figures = table[table.experiment == (experiment or assertion.experiment)]
+        if assertion.holds is None or figures.empty:
             return None
+        about = self.experiments[assertion.experiment]
         try:
-            found = assertion.holds(own)
+            verdict = assertion.holds(figures)
+            if verdict.held and about.reused:
+                figures = figures[~figures.case.isin(about.reused)]
+                verdict = assertion.holds(figures)
         except MissingFiguresError:
             return None
-        note = below_nothing(assertion.holds, own, self.experiments[assertion.experiment].nothing) if found.held else ""
-        return dataclasses.replace(found, told=found.told + note)
+        note = below_nothing(assertion.holds, figures, about.nothing) if verdict.held else ""
+        return dataclasses.replace(verdict, told=verdict.told + note)

@@ -27,7 +27,16 @@ from unseen import claims
 from unseen.claims.base import COLUMNS, Claim, Split
 from unseen.claims.conditions import Verdict
 from unseen.claims.ledger import Assertion
-from unseen.claims.stamps import moved_parts, on_other_data, processor, read_stamp, read_stamps, stamp_of, write_stamp
+from unseen.claims.stamps import (
+    moved_parts,
+    on_other_data,
+    processor,
+    read_before,
+    read_stamp,
+    read_stamps,
+    stamp_of,
+    write_stamp,
+)
 from unseen.claims.standing import newest, standing_word, word_of
 from unseen.runtime import current, runtime
 from unseen.scale import Engine, each
@@ -213,6 +222,12 @@ def confirm(slug: str, *, folder: Path = FOLDER) -> dict[str, Any]:
             f"the confirmation cases of {slug} have been opened ({len(records)} records): a changed assertion needs an "
             "experiment with cases that nobody has looked at; --check runs the opened ones again"
         )
+    for name in names:
+        if again := read_before(claim, name, read_stamps(folder, slug).values()):
+            raise ValueError(
+                f"{slug}: cases {', '.join(again)} of {name!r} read samples of an opened case or of development: "
+                "`reused` of the experiment names such cases; `halves` says that no sample is asked about twice"
+            )
     started = time.process_time()
     table = claim.measure("confirmation", only=names)
     record = _record(claim, "confirmation", table, time.process_time() - started)

@@ -13,7 +13,7 @@ import json
 import logging
 import platform
 import types
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ import numpy as np
 import torch
 
 from unseen import claims, methods
+from unseen.claims.base import Claim, Experiment
 from unseen.data.domain import Domain
 from unseen.data.sources import SourceUnavailable
 from unseen.methods.base import Method
@@ -81,7 +82,7 @@ def _looked_at(slug: str) -> Iterator[tuple[str, Any]]:
             continue
         for case in experiment.confirmation:
             try:
-                yield _data(name, case), sorted(map(_fingerprint, experiment.data(case)))
+                yield _data(name, case), _fingerprints(experiment, case)
             except (SourceUnavailable, ImportError) as error:
                 log.info("%s: the data of %s are not at hand: %s", slug, case, error)
 
@@ -116,6 +117,25 @@ def _given_by(slug: str) -> str:
 def _data(experiment: str, case: str) -> str:
     """What a stamp calls the data of a case."""
     return f"data {experiment}: {case}"
+
+
+def _fingerprints(experiment: Experiment, case: str) -> list[str]:
+    """Of the domains that a case reads, in an order of their own."""
+    return sorted(map(_fingerprint, experiment.data(case))) if experiment.data is not None else []
+
+
+def read_before(claim: Claim, name: str, stamps: Iterable[Mapping[str, str]]) -> list[str]:
+    """Confirmation cases of an experiment whose samples are those of an opened case, or of development.
+
+    Not told of halves, of which no sample is asked about twice, nor where what was read may be `reused`.
+    """
+    experiment = claim.experiments[name]
+    if experiment.data is None or experiment.halves:
+        return []
+    known = {digest for stamp in stamps for what, digest in stamp.items() if what.startswith("data ")}
+    known |= {digest_of(_fingerprints(experiment, case))[:12] for case in experiment.development}
+    asked = [case for case in experiment.confirmation if case not in experiment.reused]
+    return [case for case in asked if digest_of(_fingerprints(experiment, case))[:12] in known]
 
 
 @functools.lru_cache(maxsize=512)

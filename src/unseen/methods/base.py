@@ -8,7 +8,7 @@ import functools
 import inspect
 import os
 from collections.abc import Callable, Mapping
-from typing import Any, ClassVar, Self, dataclass_transform, get_overloads, get_type_hints
+from typing import TYPE_CHECKING, Any, ClassVar, Self, dataclass_transform, get_overloads, get_type_hints
 
 import numpy as np
 import torch
@@ -127,6 +127,17 @@ class Method:
         defaults = {f.name: f.default for f in _params(type(self))}
         changed = {k: v for k, v in self.get_params().items() if v != defaults[k]}
         return f"{type(self).__name__}({', '.join(f'{k}={v!r}' for k, v in changed.items())})"
+
+    if not TYPE_CHECKING:  # a type checker would take every name for an attribute
+
+        def __getattr__(self, name: str) -> Any:
+            """Say that a method is not fitted, where something learnt is asked for that is not there."""
+            declared = getattr(type(self), name, None)
+            if isinstance(declared, property):  # it has raised an AttributeError of its own
+                return declared.__get__(self)
+            if name.endswith("_") and not name.startswith("_"):
+                _require_fitted(self)
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 
     # -- scikit-learn's contract for parameters ----------------------------------------------------------
 

@@ -41,6 +41,17 @@ def test_class_folders_become_labels_in_natural_order(pets):
     assert domain.x[0].size == (4, 4)
 
 
+@pytest.mark.parametrize(("pictures", "masks"), [("images", "masks"), ("JPEGImages", "SegmentationClass")])
+def test_pictures_with_their_masks_are_no_classes(pictures, masks, tmp_path):
+    for folder in (pictures, masks):
+        picture(tmp_path / "lab" / folder / "1.png")
+    with pytest.raises(ValueError, match=rf"lab: '{pictures}' and '{masks}' hold pictures and their masks.*segment"):
+        load(tmp_path / "lab")
+    assert load(tmp_path / "lab", classes=[pictures, masks]).classes.names == (pictures, masks)
+    picture(tmp_path / "lab" / "other" / "1.png")
+    assert len(load(tmp_path / "lab").classes) == 3
+
+
 def test_a_flat_folder_has_no_labels(tmp_path):
     picture(tmp_path / "b.jpg")
     picture(tmp_path / "a.JPG".replace("JPG", "jpeg"))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import unicodedata
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -23,6 +23,13 @@ from unseen.files import is_hidden, walk
 
 SPLITS = frozenset({"train", "training", "val", "valid", "validation", "dev", "test", "testing", "eval"})
 """Folders called like this, if all top folders are, are splits and not classes."""
+
+PICTURES = ("images", "image", "imgs", "img", "jpegimages", "leftimg8bit", "pictures", "rgb", "input")
+MASKS = (
+    "masks", "mask", "labels", "label", "annotations", "annotation", "segmentationclass", "gtfine", "gt", "target",
+    "segmentation",
+)  # fmt: skip
+"""What folders of pictures and of their masks are called, in lower case."""
 
 WORDS = {"image": "pictures", "clip": "videos", "audio": "sounds"}
 
@@ -77,6 +84,8 @@ def load_folder(
     nested = bool(tops) and tops <= SPLITS
     columns = {"split": np.array([part[0] if len(part) > 1 else "" for part in parts])} if nested else {}
     below = [part[1:] if nested and len(part) > 1 else part for part in parts]
+    if classes is None:
+        _refuse_masks({part[0] for part in below if len(part) > 1}, name)
     y, space = encode_labels((part[0] if len(part) > 1 else None for part in below), classes)
     paths = [full[path] for path in chosen]
     if kind == "image":
@@ -101,6 +110,17 @@ def load_folder(
         skipped=skipped,
         notes=_hidden_classes(fs, root, sorted({part[0] for part in parts if len(part) > 1}) if nested else ()),
     )
+
+
+def _refuse_masks(folders: Collection[str], name: str) -> None:
+    """`ValueError` where the two folders are of pictures and of their masks, which are no classes."""
+    pictures = [folder for folder in folders if folder.lower() in PICTURES]
+    masks = [folder for folder in folders if folder.lower() in MASKS]
+    if len(folders) == 2 and pictures and masks:
+        raise ValueError(
+            f"{name}: {pictures[0]!r} and {masks[0]!r} hold pictures and their masks, and are no classes: "
+            "`unseen segment` reads them, in Python `unseen.data.loaders.masks.load_masks`"
+        )
 
 
 def _hidden_classes(fs: Any, root: str, splits: Sequence[str]) -> tuple[str, ...]:

@@ -19,14 +19,9 @@ from unseen.data.domain import Skipped
 from unseen.data.images import IMAGE_SUFFIXES
 from unseen.data.loaders.coco import coco_masks
 from unseen.data.loaders.common import inside
-from unseen.data.loaders.folder import files_below
+from unseen.data.loaders.folder import MASKS, PICTURES, files_below
 from unseen.data.reading import natural_key, read_bytes
 
-PICTURES = ("images", "image", "imgs", "img", "jpegimages", "leftimg8bit", "pictures", "rgb", "input")
-MASKS = (
-    "masks", "mask", "labels", "label", "annotations", "annotation", "segmentationclass", "gtfine", "gt", "target",
-    "segmentation",
-)  # fmt: skip
 CLASS_FILES = ("classes.txt", "labels.txt", "class_names.txt", "classes.csv", "class_dict.csv", "labelmap.txt")
 COLOUR = 65536
 
