@@ -29,12 +29,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from study_pages import put
+from study_pages import put, replaced, rows_text
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "benchmarks"))
 
 from shifts.toolbox import predictions
-from study_pages import replaced, rows_text
 
 import unseen
 from unseen.claims.shifts import subgroups
