@@ -108,10 +108,10 @@ def generalized(case: str, seed: int) -> Result:
     for arm in ("ad-clip", "static prompt", "zero-shot", "zero-shot, name alone"):
         method = fitted(joined, known, learnt, seed, ARMS[arm], classes=classes)
         right = [method.predict(domain) == domain.labels for domain in (parts.target, parts.other_target)]
-        own = [domain.labels >= 5 for domain in (parts.target, parts.other_target)]
+        unlabelled = [domain.labels >= 5 for domain in (parts.target, parts.other_target)]
         table[arm] = {
-            "unlabelled_classes": float(np.concatenate([r[o] for r, o in zip(right, own)]).mean()),
-            "labelled_classes": float(right[1][~own[1]].mean()),
+            "unlabelled_classes": float(np.concatenate([r[o] for r, o in zip(right, unlabelled)]).mean()),
+            "labelled_classes": float(right[1][~unlabelled[1]].mean()),
         }
     return table
 
@@ -153,12 +153,12 @@ def inferred(method: ADCLIP, parts: Parts) -> Result:
     """What stands for the source's style when the target comes alone, and how near to it that is."""
     network: Any = method.network_
     x_s, x_t = paired(network, parts)
-    style, own = network.tokens(x_s).style, network.tokens(x_t)
-    context = network.joined(style, own.style, own.content)
-    found = network.scores(x_t.embedding, texts(network, context)).argmax(dim=1).numpy()
-    guesses = {"mapped style": network.mapped(x_t), "own style": own.style, "mean source style": network.stored}
+    style, tokens = network.tokens(x_s).style, network.tokens(x_t)
+    context = network.joined(style, tokens.style, tokens.content)
+    predicted = network.scores(x_t.embedding, texts(network, context)).argmax(dim=1).numpy()
+    guesses = {"mapped style": network.mapped(x_t), "own style": tokens.style, "mean source style": network.stored}
     table = {arm: {"style_error": float((guess - style).square().mean())} for arm, guess in guesses.items()}
-    table["source at hand"] = {"unseen": float((found == parts.other_target.labels).mean())}
+    table["source at hand"] = {"unseen": float((predicted == parts.other_target.labels).mean())}
     table["mean source style"] |= graded(method.set_params(inference="stored"), parts)
     method.set_params(inference="mapped")
     return table

@@ -57,42 +57,42 @@ def unseen(case: str, seed: int) -> Result:
     no arm has pictures of: what fine-tuning loses elsewhere.
     """
     split, fifth = case.split()
-    own = bags.classes_of(split, int(fifth))
-    single, names = in_one_sentence(own.bank, own.classes.names), names_alone(own)
+    data = bags.classes_of(split, int(fifth))
+    single, names = in_one_sentence(data.bank, data.classes.names), names_alone(data)
     arms: Arms = {
         "zero-shot": (names, {"epochs": 0}),
-        "zero-shot, sentences": (own.bank, {"epochs": 0}),
+        "zero-shot, sentences": (data.bank, {"epochs": 0}),
         "names": (names, SINGLE),
         "names and keywords": (single, SINGLE),
-        "bag": (own.bank, {}),
-        "pair": (own.bank, {"loss": "pair"}),
-        "pair, shuffled order": (own.bank, {**SINGLE, "loss": "pair"}),
-        "learnt from dealt sentences": (dealt(own, seed), {}),
-        "dealt at test, too": (own.bank.shuffled(seed), {}),
-        "visual": (own.bank.only("visual"), {}),
-        "taxonomy": (own.bank.only("taxonomy"), {}),
+        "bag": (data.bank, {}),
+        "pair": (data.bank, {"loss": "pair"}),
+        "pair, shuffled order": (data.bank, {**SINGLE, "loss": "pair"}),
+        "learnt from dealt sentences": (dealt(data, seed), {}),
+        "dealt at test, too": (data.bank.shuffled(seed), {}),
+        "visual": (data.bank.only("visual"), {}),
+        "taxonomy": (data.bank.only("taxonomy"), {}),
     }
-    asked = own.classes.take(own.classes.unseen)
-    truth = own.exam.labels
+    asked = data.classes.take(data.classes.unseen)
+    truth = data.exam.labels
     table: Result = {}
 
     def told_by(method: Any, bank: DescriptionBank) -> dict[str, float]:
         own_bags = DescriptionBank({name: bank[name] for name in asked.names})
-        return {"accuracy": mean_class_top1(truth, own.classes.unseen[method.predict(own.exam, asked, own_bags)])}
+        return {"accuracy": mean_class_top1(truth, data.classes.unseen[method.predict(data.exam, asked, own_bags)])}
 
     for arm, (bank, settings) in arms.items():
-        method = learnt(own, bank, seed, **settings)
-        table[arm] = {"accuracy": mean_class_top1(truth, method.predict(own.exam)), "other": elsewhere(method, split)}
+        method = learnt(data, bank, seed, **settings)
+        table[arm] = {"accuracy": mean_class_top1(truth, method.predict(data.exam)), "other": elsewhere(method, split)}
         if arm == "learnt from dealt sentences":
-            table[arm] |= told_by(method, own.bank)
+            table[arm] |= told_by(method, data.bank)
             table[f"{arm}, names at test"] = told_by(method, names)
         if arm == "bag":
             table["bag, names at test"] = told_by(method, names)
             for pool in ("mean_logit", "mean_embedding"):
                 method.set_params(pool=pool)
-                table[pool.replace("_", " ")] = {"accuracy": mean_class_top1(truth, method.predict(own.exam))}
-    found = ridge(own, [single.sentences([name], bags.TEMPLATE).texts[0] for name in own.classes.names], seed)
-    table["ridge"] = {"accuracy": mean_class_top1(truth, found)}
+                table[pool.replace("_", " ")] = {"accuracy": mean_class_top1(truth, method.predict(data.exam))}
+    predicted = ridge(data, [single.sentences([name], bags.TEMPLATE).texts[0] for name in data.classes.names], seed)
+    table["ridge"] = {"accuracy": mean_class_top1(truth, predicted)}
     return table
 
 
@@ -100,25 +100,25 @@ def prompted(case: str, seed: int) -> Result:
     """Prompt tuning beside it, with pictures of a fifth of the classes: the text tower is read for each of them in each
     step. The case is `SPLIT FIFTH`."""
     split, fifth = case.split()
-    own = bags.classes_of(split, int(fifth), few=True)
-    names = names_alone(own)
-    arms: Arms = {"zero-shot": (names, {"epochs": 0}), "names": (names, SINGLE), "bag": (own.bank, {})}
-    return accuracies(arms, own, seed) | {"prompt tuning": prompt_tuning(own, seed)}
+    data = bags.classes_of(split, int(fifth), few=True)
+    names = names_alone(data)
+    arms: Arms = {"zero-shot": (names, {"epochs": 0}), "names": (names, SINGLE), "bag": (data.bank, {})}
+    return accuracies(arms, data, seed) | {"prompt tuning": prompt_tuning(data, seed)}
 
 
 def drawn_elsewhere(case: str, seed: int) -> Result:
     """The same for pictures by vendors of whom nothing was learnt: another domain, as iNaturalist's photos to CUB's."""
     split, fifth = case.split()
-    own = bags.classes_of(split, int(fifth))
+    data = bags.classes_of(split, int(fifth))
     vendors = bags.VENDORS[split]
-    first = np.isin(own.source.columns["domain"], vendors[:2])
-    exam = own.exam.take(~np.isin(own.exam.columns["domain"], vendors[:2]))
+    first = np.isin(data.source.columns["domain"], vendors[:2])
+    exam = data.exam.take(~np.isin(data.exam.columns["domain"], vendors[:2]))
     arms: Arms = {
-        "zero-shot": (names_alone(own), {"epochs": 0}),
-        "names and keywords": (in_one_sentence(own.bank, own.classes.names), SINGLE),
-        "bag": (own.bank, {}),
+        "zero-shot": (names_alone(data), {"epochs": 0}),
+        "names and keywords": (in_one_sentence(data.bank, data.classes.names), SINGLE),
+        "bag": (data.bank, {}),
     }
-    return accuracies(arms, own._replace(source=own.source.take(first), exam=exam), seed)
+    return accuracies(arms, data._replace(source=data.source.take(first), exam=exam), seed)
 
 
 def learnt(own: bags.Classes, bank: DescriptionBank, seed: int, **settings: Any) -> Any:
@@ -129,8 +129,8 @@ def learnt(own: bags.Classes, bank: DescriptionBank, seed: int, **settings: Any)
 
 def accuracies(arms: Arms, own: bags.Classes, seed: int) -> Result:
     """Of arms among unseen classes, the mean over these."""
-    found = {arm: learnt(own, bank, seed, **settings).predict(own.exam) for arm, (bank, settings) in arms.items()}
-    return {arm: {"accuracy": mean_class_top1(own.exam.labels, labels)} for arm, labels in found.items()}
+    predictions = {arm: learnt(own, bank, seed, **settings).predict(own.exam) for arm, (bank, settings) in arms.items()}
+    return {arm: {"accuracy": mean_class_top1(own.exam.labels, labels)} for arm, labels in predictions.items()}
 
 
 def names_alone(own: bags.Classes) -> DescriptionBank:
@@ -169,14 +169,14 @@ def prompt_tuning(own: bags.Classes, seed: int) -> dict[str, float]:
         for steps in PROMPT_STEPS:
             tried[rate, steps] = mean_class_top1(exam.labels, tuned(part, space, rate, steps).predict(exam))
     rate, steps = max(tried, key=tried.__getitem__)
-    found = tuned(source, own.classes, rate, steps).predict(shared(own.exam))
-    return {"accuracy": mean_class_top1(own.exam.labels, found), "rate": rate, "steps": steps}
+    predicted = tuned(source, own.classes, rate, steps).predict(shared(own.exam))
+    return {"accuracy": mean_class_top1(own.exam.labels, predicted), "rate": rate, "steps": steps}
 
 
 def in_one_sentence(bank: DescriptionBank, names: tuple[str, ...]) -> DescriptionBank:
     """All that is said of a class as one sentence: its name plus keywords."""
-    said = {name: ", ".join(s.text.strip(" ,") for s in bank[name]) for name in names}
-    return DescriptionBank({name: [Sentence(f", {text}", "visual", True)] for name, text in said.items() if text})
+    joined = {name: ", ".join(s.text.strip(" ,") for s in bank[name]) for name in names}
+    return DescriptionBank({name: [Sentence(f", {text}", "visual", True)] for name, text in joined.items() if text})
 
 
 def ridge(own: bags.Classes, texts: list[str], seed: int) -> NDArray[np.int64]:
@@ -187,13 +187,13 @@ def ridge(own: bags.Classes, texts: list[str], seed: int) -> NDArray[np.int64]:
     classes that play unseen ones.
     """
     y, among = own.source.labels, own.classes.unseen
-    told = worlds.minilm(texts)
+    text_vectors = worlds.minilm(texts)
     with torch.no_grad():
-        both = bags.towers().encode_text(torch.from_numpy(told)).numpy()
+        both = bags.towers().encode_text(torch.from_numpy(text_vectors)).numpy()
     z, asked = shared(own.source).x, shared(own.exam).x
     nothing = np.zeros((len(y) + len(asked), 1), dtype=np.float32)
     kinds = (
-        (unit_rows(own.source.x), unit_rows(own.exam.x), told, nothing[: len(y)], nothing[len(y) :]),
+        (unit_rows(own.source.x), unit_rows(own.exam.x), text_vectors, nothing[: len(y)], nothing[len(y) :]),
         (z, asked, both, nothing[: len(y)], nothing[len(y) :]),
         (z, asked, both, z, asked),
     )
@@ -204,8 +204,8 @@ def ridge(own: bags.Classes, texts: list[str], seed: int) -> NDArray[np.int64]:
         centre, level = x.mean(axis=0), target.mean(axis=0)
         kernel = (x - centre) @ (x - centre).T
         weights = np.linalg.solve(kernel + penalty * np.eye(len(x)), target - level)
-        found = (exam - centre) @ (x - centre).T @ weights + level + exam_start
-        return among[(found @ unit_rows(vectors[among]).T).argmax(axis=1)]
+        mapped = (exam - centre) @ (x - centre).T @ weights + level + exam_start
+        return among[(mapped @ unit_rows(vectors[among]).T).argmax(axis=1)]
 
     best, chosen = -1.0, np.zeros(0, dtype=np.int64)
     for x, exam, vectors, start, exam_start in kinds:
@@ -246,9 +246,9 @@ def shared(domain: Any) -> Any:
 @functools.cache
 def promptable() -> PromptableTowers:
     """The same towers for prompts of vectors: MiniLM, and what stands beside it."""
-    encoder, made = worlds.encoder("minilm"), bags.towers()
-    text = Beside(pooled_text_of(encoder.module.transformer), made.text)
-    scale = float(made.logit_scale.detach().exp())
+    encoder, towers = worlds.encoder("minilm"), bags.towers()
+    text = Beside(pooled_text_of(encoder.module.transformer), towers.text)
+    scale = float(towers.logit_scale.detach().exp())
     return PromptableTowers(row_reader((), bags.WIDTHS[-1]), text, scale, tokenizer_of(encoder))
 
 

@@ -72,17 +72,17 @@ def captioned(case: str, seed: int) -> Result:
 def as_commanded(case: str, seed: int) -> Result:
     """Grades where as many texts are learnt from, and as long, as `unseen caption` does."""
     split, block = case.split()[0], int(case.split()[-1])
-    own = asked_of_many(split, block)
-    sounds = torch.as_tensor(own.sounds(seed, block))
+    clips = asked_of_many(split, block)
+    sounds = torch.as_tensor(clips.sounds(seed, block))
     full, plain = (commanded(split, arm, seed) for arm in ("full", "no augmentation"))
-    told = {
+    captions = {
         "full": full.caption(sounds),
         "full, projected": copy.copy(full).set_params(project=True).caption(sounds),
         "no augmentation": plain.caption(sounds),
         "projection": copy.copy(plain).set_params(project=True).caption(sounds),
         "retrieval": full.nearest(sounds),
     }
-    return {arm: graded(own, said) for arm, said in told.items()}
+    return {arm: graded(clips, texts) for arm, texts in captions.items()}
 
 
 @functools.cache
@@ -101,10 +101,10 @@ def _decoder_of_many(split: str) -> Any:
 def parts(case: str, seed: int) -> Result:
     """Grades of either prompt alone, and of a captioner that has learnt from a few sounds with captions."""
     split, block = case.split()[0], int(case.split()[-1])
-    own = asked(split, block)
-    table = compared(split, None, own, block, seed, ("full", "soft alone", "hard alone"))
-    told = supervised(split, None, None, seed)
-    return {**table, "supervised": graded(own, told.caption(torch.as_tensor(own.sounds(seed, block))))}
+    clips = asked(split, block)
+    table = compared(split, None, clips, block, seed, ("full", "soft alone", "hard alone"))
+    method = supervised(split, None, None, seed)
+    return {**table, "supervised": graded(clips, method.caption(torch.as_tensor(clips.sounds(seed, block))))}
 
 
 def crossed(case: str, seed: int) -> Result:
@@ -112,11 +112,11 @@ def crossed(case: str, seed: int) -> Result:
     split, name, number = case.split()
     learnt: Half = "living" if name == "living" else "things"
     other: Half = "things" if learnt == "living" else "living"
-    own = asked(split, int(number), other)
-    table = compared(split, learnt, own, int(number), seed, ("full", "no augmentation", "soft alone", "noise alone"))
-    x = torch.as_tensor(own.sounds(seed, int(number)))
+    clips = asked(split, int(number), other)
+    table = compared(split, learnt, clips, int(number), seed, ("full", "no augmentation", "soft alone", "noise alone"))
+    x = torch.as_tensor(clips.sounds(seed, int(number)))
     for arm, half in (("supervised", learnt), ("supervised near", other)):
-        table[arm] = graded(own, supervised(split, learnt, half, seed).caption(x))
+        table[arm] = graded(clips, supervised(split, learnt, half, seed).caption(x))
     return table
 
 
@@ -143,14 +143,14 @@ def supervised(split: str, begins: Half | None, half: Half | None, seed: int) ->
     It begins with the decoder of `begins`, as the arms do that it stands beside.
     """
     learnt = paired(half)
-    own = [lines.split("\n") for lines in learnt.references]
-    texts = np.array([line for lines in own for line in lines])
+    references = [lines.split("\n") for lines in learnt.references]
+    texts = np.array([line for lines in references for line in lines])
     size = BUDGET["batch_size"]
     steps = BUDGET["epochs"] * math.ceil(len(corpus(split, begins)) / size)
     epochs = max(round(steps / math.ceil(len(texts) / size)), 1)
-    told = Supervised(**{**BUDGET, "epochs": epochs, "replace": 0.0, "variance": 0.0, "random_state": seed})
-    told.sounds = np.repeat(learnt.sounds(seed, PAIRS), [len(lines) for lines in own], axis=0)
-    return told.fit(
+    method = Supervised(**{**BUDGET, "epochs": epochs, "replace": 0.0, "variance": 0.0, "random_state": seed})
+    method.sounds = np.repeat(learnt.sounds(seed, PAIRS), [len(lines) for lines in references], axis=0)
+    return method.fit(
         corpus=Domain(x=texts, kind="text", name="paired"), encoder=SiblingSpace(), model=language_model(split, begins)
     )
 
@@ -182,10 +182,10 @@ def read(case: str) -> tuple[Domain, ...]:
     split, name, block = case.split()
     learnt: Any = name if name in ("living", "things") else None
     half: Half | None = None if learnt is None else "things" if learnt == "living" else "living"
-    own, with_pairs = asked(split, int(block), half), paired(learnt)
+    clips, with_pairs = asked(split, int(block), half), paired(learnt)
     return (
         corpus(split, learnt),
-        Domain(x=own.said, y=own.references, kind="text", task="text", name=case),
+        Domain(x=clips.said, y=clips.references, kind="text", task="text", name=case),
         Domain(x=with_pairs.said, y=with_pairs.references, kind="text", task="text", name="paired"),
     )
 
@@ -193,10 +193,10 @@ def read(case: str) -> tuple[Domain, ...]:
 def read_many(case: str) -> tuple[Domain, ...]:
     """Captions to learn from, and those of the sounds of a case that is asked by captioners of many texts."""
     split, *_, block = case.split()
-    own = asked_of_many(split, int(block))
+    clips = asked_of_many(split, int(block))
     return (
         corpus(split, None, MANY),
-        Domain(x=own.said, y=own.references, kind="text", task="text", name=case),
+        Domain(x=clips.said, y=clips.references, kind="text", task="text", name=case),
     )
 
 

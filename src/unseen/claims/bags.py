@@ -54,16 +54,16 @@ def towers() -> DualEncoder:
     drawn = [by(vendor, "emoji") for vendor in TAUGHT]
     drawn = [domain.take(~np.isin(domain.columns["group"], ASKED)) for domain in drawn]
     x, captions = captioned(drawn, TEMPLATE)
-    made = joined_towers(x, captions, name="bags-towers", widths=WIDTHS, beside=BESIDE, epochs=EPOCHS)
-    return made.requires_grad_(True)
+    trained = joined_towers(x, captions, name="bags-towers", widths=WIDTHS, beside=BESIDE, epochs=EPOCHS)
+    return trained.requires_grad_(True)
 
 
 @functools.cache
 def drawn(split: str) -> tuple[Domain, ...]:
     """What the vendors of a split draw of the groups asked about, in one order; a hash's bit says whose an emoji is."""
     styles = in_common(*(by(vendor) for vendor in VENDORS[split]))
-    own = np.isin(styles[0].columns["group"], ASKED) & of_half(styles[0], split)
-    return tuple(style.take(own) for style in styles)
+    mask = np.isin(styles[0].columns["group"], ASKED) & of_half(styles[0], split)
+    return tuple(style.take(mask) for style in styles)
 
 
 @functools.cache
@@ -87,9 +87,9 @@ def classes_of(split: str, fifth: int, few: bool = False) -> Classes:
     space = ClassSpace(names=tuple(named[i] for i in order), seen=np.arange(seen))
     x = features(split)[:, order]
     pictures = []
-    for vendor, own in zip(VENDORS[split], x):
+    for vendor, vendor_x in zip(VENDORS[split], x):
         y = np.arange(n)
-        pictures.append(Domain(x=own, y=y, classes=space, columns={"domain": np.repeat(vendor, n)}, name="emoji"))
+        pictures.append(Domain(x=vendor_x, y=y, classes=space, columns={"domain": np.repeat(vendor, n)}, name="emoji"))
     whole = concatenate(pictures, name="emoji")
     known = whole.labels < seen
     return Classes(whole.take(known), whole.take(~known), space, bank_of(first.take(order)))
@@ -117,5 +117,5 @@ def bank_of(domain: Domain) -> DescriptionBank:
 def read(case: str) -> Sequence[Domain]:
     """What is read for a case, for a stamp."""
     columns = ("name", "keywords", "subgroup")
-    own = drawn(case.split()[0])
-    return [*own, worlds.said(own[0], *columns), *(by(vendor) for vendor in TAUGHT)]
+    styles = drawn(case.split()[0])
+    return [*styles, worlds.said(styles[0], *columns), *(by(vendor) for vendor in TAUGHT)]

@@ -32,8 +32,8 @@ def seeds(n: int, fresh: int | None = None, *, first: int = 100) -> dict[str, An
 
 def of_both(names: Iterable[Any] | Mapping[str, Iterable[Any]]) -> dict[str, Any]:
     """The cases `SPLIT NAME` of an `Experiment` that does the same in both splits; the names of both, or of each."""
-    own = names if isinstance(names, Mapping) else dict.fromkeys(("development", "confirmation"), tuple(names))
-    return {split: tuple(f"{split} {name}" for name in of_split) for split, of_split in own.items()}
+    by_split = names if isinstance(names, Mapping) else dict.fromkeys(("development", "confirmation"), tuple(names))
+    return {split: tuple(f"{split} {name}" for name in of_split) for split, of_split in by_split.items()}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

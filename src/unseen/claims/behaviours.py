@@ -18,8 +18,8 @@ def blobs(kind: str = "features", n: int = 60, seed: int = 3) -> Domain:
 def network() -> torch.nn.Module:
     """A small convolutional network whose BatchNorm layers have seen something."""
     with reproducible(0):
-        made = convnet().train()
+        net = convnet().train()
         with torch.no_grad():
             for seed in range(20):
-                made(torch.as_tensor(blobs("image", seed=seed).x))
-    return made.eval()
+                net(torch.as_tensor(blobs("image", seed=seed).x))
+    return net.eval()

@@ -109,8 +109,8 @@ def graded(features: Mapping[str, Tensor], novel: Domain, seed: int) -> Result:
     for arm, x in features.items():
         domain = novel.replace(x=x.numpy(), kind="features")
         for shots, scores in protocol(by_regression, domain).items():
-            own = {f"{shots} shot": scores.mean, f"{shots} shot, half of 95 %": scores.half_width}
-            table.setdefault(arm, {}).update(own)
+            row = {f"{shots} shot": scores.mean, f"{shots} shot, half of 95 %": scores.half_width}
+            table.setdefault(arm, {}).update(row)
     return table
 
 
@@ -128,17 +128,17 @@ def by_regression(support: Domain) -> Rule:
 
 def run(case: str, seed: int) -> Result:
     """All arms on the same episodes; what the source's labels have taught; how sure of itself the teacher was."""
-    own = World(case, seed)
-    methods = encoders(own, seed)
-    features = {"pixels": standardized(small, own), "differences": standardized(differences, own)}
-    features |= {arm: method.transform(own.novel) for arm, method in methods.items()}
-    table = graded(features, own.novel, seed)
+    world = World(case, seed)
+    methods = encoders(world, seed)
+    features = {"pixels": standardized(small, world), "differences": standardized(differences, world)}
+    features |= {arm: method.transform(world.novel) for arm, method in methods.items()}
+    table = graded(features, world.novel, seed)
     fresh = clips(case, "source", 15, seed + 10_000)
     for arm, method in methods.items():
-        known, new = method.transform(own.source), method.transform(fresh)
+        known, new = method.transform(world.source), method.transform(fresh)
         with torch.no_grad():
-            said = regression(known, own.source.labels, len(own.source.classes or ()), 1.0)(new).argmax(dim=1)
-        table[arm]["source"] = float((said.numpy() == fresh.labels).mean())
+            predicted = regression(known, world.source.labels, len(world.source.classes or ()), 1.0)(new).argmax(dim=1)
+        table[arm]["source"] = float((predicted.numpy() == fresh.labels).mean())
         if "entropy" in method.history_:
             table[arm]["entropy"] = float(method.history_["entropy"][-1])
     return table

@@ -79,25 +79,25 @@ def _of_hpo(name: str) -> Collection:
     definitions = tree.definitions or ()
     names = tree.classes.texts
     texts = {n: f"{names[n]}. {definitions[n]}" for n in nodes if len(definitions[n] or "") >= DEFINED}
-    said: dict[int, list[str]] = {}
+    by_node: dict[int, list[str]] = {}
     for phrase, node in zip(tree.phrases.x.tolist(), tree.phrases.labels.tolist()):
         if node in texts and phrase.lower() not in names[node].lower():
-            said.setdefault(node, []).append(phrase)
-    return _collected(name, texts, said, tree, "hpo")
+            by_node.setdefault(node, []).append(phrase)
+    return _collected(name, texts, by_node, tree, "hpo")
 
 
 def _of_icd(name: str) -> Collection:
     """Codes by their names and inclusion terms; a query is a title of ICD-9-CM that has the code as its equivalent."""
     tree = icd10cm([CHAPTERS[name]])
     titles = icd9_titles(tree)
-    said: dict[int, list[str]] = {}
+    by_node: dict[int, list[str]] = {}
     for title, node in zip(titles.x.tolist(), titles.labels.tolist()):
-        said.setdefault(node, []).append(title)
+        by_node.setdefault(node, []).append(title)
     terms: dict[int, list[str]] = {}
     for phrase, node in zip(tree.phrases.x.tolist(), tree.phrases.labels.tolist()):
         terms.setdefault(node, []).append(phrase)
     texts = {n: "; ".join(terms[n]) for n in terms if not len(tree.children(n))}
-    return _collected(name, texts, said, tree, "icd")
+    return _collected(name, texts, by_node, tree, "icd")
 
 
 def _collected(
@@ -107,7 +107,7 @@ def _collected(
     order = sorted(texts, key=lambda n: worlds.hashed(tree.classes.names[n]))[:SIZE]
     asked = {i: sorted(said[n], key=worlds.hashed) for i, n in enumerate(order) if n in said}
     queries = Domain(
-        x=np.array([own[0] for own in asked.values()], dtype=np.str_),
+        x=np.array([phrases[0] for phrases in asked.values()], dtype=np.str_),
         y=objects(np.array([[i, 1]]) for i in asked),
         kind="text",
         task="ranking",
@@ -115,7 +115,7 @@ def _collected(
     )
     ids = np.array([tree.classes.names[n] for n in order], dtype=np.str_)
     corpus = Domain(x=np.array([texts[n] for n in order], dtype=np.str_), kind="text", ids=ids, name=name)
-    spare = {i: own[1] for i, own in asked.items() if len(own) > 1}
+    spare = {i: phrases[1] for i, phrases in asked.items() if len(phrases) > 1}
     shots = EXAMPLES[kind]
     left, right = (worlds.of_texts([shot[side] for shot in shots]) for side in (1, 0))
     return Collection(corpus, queries, spare, Pairs(left, right))
@@ -147,5 +147,5 @@ class RecordedWriter:
 @functools.cache
 def recorded() -> dict[str, str]:
     """Texts by the first half of the hash of their prompt."""
-    found: dict[str, Any] = json.loads(RECORDED.read_text(encoding="utf-8")) if RECORDED.exists() else {}
-    return found
+    texts: dict[str, Any] = json.loads(RECORDED.read_text(encoding="utf-8")) if RECORDED.exists() else {}
+    return texts

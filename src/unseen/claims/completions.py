@@ -100,8 +100,8 @@ def parted(graph: Graph, unseen: IntArray) -> Completion:
     kinds = types_of(learnt)
     within = np.zeros((len(test), len(graph.entities)), dtype=bool)
     for relation in unseen:
-        own = test[:, 1] == relation
-        within[own] = np.isin(kinds, np.unique(kinds[test[own, 2]]))
+        mask = test[:, 1] == relation
+        within[mask] = np.isin(kinds, np.unique(kinds[test[mask, 2]]))
     known = known_tails(test[:, :2], graph.triples, len(graph.entities)) | ~there
     return Completion(graph, learnt.pairs.replace(classes=classes), test, classes, known, within)
 
@@ -119,8 +119,8 @@ def folds(graph: Graph) -> list[IntArray]:
 
 def _asked(triples: IntArray, relation: int) -> int:
     """How many triples of a relation have ends that other relations know."""
-    own = triples[:, 1] == relation
-    return int(np.isin(triples[own][:, [0, 2]], triples[~own][:, [0, 2]]).all(axis=1).sum())
+    mask = triples[:, 1] == relation
+    return int(np.isin(triples[mask][:, [0, 2]], triples[~mask][:, [0, 2]]).all(axis=1).sum())
 
 
 def graded_tails(given: Completion, scores: FloatArray) -> dict[str, float]:
@@ -129,7 +129,7 @@ def graded_tails(given: Completion, scores: FloatArray) -> dict[str, float]:
     for label, within in (("", given.within), ("open ", None)):
         ranks = filtered_ranks(scores, given.test[:, 2], given.known, within)
         per = [ranking_scores(ranks[given.test[:, 1] == r]) for r in np.unique(given.test[:, 1])]
-        out |= {label + key: float(np.mean([one[key] for one in per])) for key in per[0]}
+        out |= {label + key: float(np.mean([row[key] for row in per])) for key in per[0]}
     return out
 
 
@@ -210,8 +210,8 @@ def regressed(given: Completion, told: Tensor, net: PairEncoder, alpha: float) -
     """Ridge regression from vectors to the mean pair features of seen relations, in the place of the generator."""
     x = F.normalize(features_of(net, torch.as_tensor(given.source.x)), dim=1).numpy()
     seen = given.classes.seen
-    found = ridge_prototypes(x, given.source.labels, centred(told.numpy(), seen), seen, alpha)
-    return F.normalize(torch.as_tensor(found, dtype=torch.float32), dim=1)
+    prototypes = ridge_prototypes(x, given.source.labels, centred(told.numpy(), seen), seen, alpha)
+    return F.normalize(torch.as_tensor(prototypes, dtype=torch.float32), dim=1)
 
 
 def nearest(given: Completion, told: Tensor, k: int) -> IntArray:
@@ -238,13 +238,13 @@ def counted(given: Completion, told: Tensor, k: int) -> FloatArray:
     The share of these relations that hold (head, tail), and the share of their triples that end in the tail.
     """
     near, pairs, n = nearest(given, told, k), given.source.x, len(given.graph.entities)
-    own = {s: pairs[given.source.labels == s] for s in given.classes.seen.tolist()}
-    common = {s: np.bincount(rows[:, 1], minlength=n) / len(rows) for s, rows in own.items()}
+    by_relation = {s: pairs[given.source.labels == s] for s in given.classes.seen.tolist()}
+    common = {s: np.bincount(rows[:, 1], minlength=n) / len(rows) for s, rows in by_relation.items()}
     out = np.zeros((len(given.test), n))
     for row, (h, r, _) in enumerate(given.test.tolist()):
         for s in near[r].tolist():
             out[row] += common[s]
-            out[row, own[s][own[s][:, 0] == h, 1]] += 1
+            out[row, by_relation[s][by_relation[s][:, 0] == h, 1]] += 1
     return out / k
 
 
@@ -253,15 +253,15 @@ def run_relations(
 ) -> Result:
     """Generators under some conditions, parts off, and baselines that rank without a generator."""
     name, number = case.split()
-    given, told = completion(name, int(number)), relation_vectors(name, int(number), seed)
+    given, vectors = completion(name, int(number)), relation_vectors(name, int(number), seed)
     model = entities(name, int(number), seed)
-    methods = {arm: completed(given, told[arm], seed, model.entities.detach()) for arm in conditions}
+    methods = {arm: completed(given, vectors[arm], seed, model.entities.detach()) for arm in conditions}
     parts_off = {"without pivot": {"pivot_weight": 0.0}, "without matching": {"matching": 0.0}}
     for arm, changes in parts_off.items():
-        methods[arm] = completed(given, told["structure+text"], seed, model.entities.detach(), **changes)
+        methods[arm] = completed(given, vectors["structure+text"], seed, model.entities.detach(), **changes)
     net = methods["structure+text"].pairs_
     means = {arm: F.normalize(method.features_, dim=2).mean(dim=1) for arm, method in methods.items()}
-    means |= {f"ridge, {arm}": regressed(given, told[arm], net, alpha) for arm, alpha in ridge.items()}
+    means |= {f"ridge, {arm}": regressed(given, vectors[arm], net, alpha) for arm, alpha in ridge.items()}
     table = {arm: graded_tails(given, scores) for arm, scores in scored(given, net, means).items()}
     test = given.test
     for arm in conditions:
@@ -272,7 +272,7 @@ def run_relations(
     table["random order"]["relation"] = 1 / len(given.classes.unseen)
     table["frequent tails"] = graded_tails(given, np.tile(often, (len(test), 1)))
     for arm, k in TRANSFER.items():
-        table[f"transfer, {arm}"] = graded_tails(given, transferred(given, told[arm], model, k))
+        table[f"transfer, {arm}"] = graded_tails(given, transferred(given, vectors[arm], model, k))
     for arm, k in COUNTED.items():
-        table[f"counted, {arm}"] = graded_tails(given, counted(given, told[arm], k))
+        table[f"counted, {arm}"] = graded_tails(given, counted(given, vectors[arm], k))
     return table

@@ -42,16 +42,16 @@ DRAWS = 300
 def described(counts: Sequence[NDArray], scores: Sequence[NDArray]) -> dict[str, float]:
     """The figures of a fit over the points of several orders."""
     x, y = np.concatenate(counts), np.concatenate(scores)
-    found = fit_log_linear(x, y)
+    fit = fit_log_linear(x, y)
     rungs = np.unique(x)
     means = np.array([y[x == rung].mean() for rung in rungs])
     return {
         "r of means": pearson(log_counts(rungs), means)[0],
-        "r": found.r,
-        "raw r": found.raw_r,
-        "slope per decade": found.slope_per_decade,
+        "r": fit.r,
+        "raw r": fit.raw_r,
+        "slope per decade": fit.slope_per_decade,
         "least slope per decade": least_slope(counts, scores),
-        "AIC of linear minus log": found.aic_linear - found.aic_log,
+        "AIC of linear minus log": fit.aic_linear - fit.aic_log,
     }
 
 
@@ -61,9 +61,9 @@ def least_slope(counts: Sequence[NDArray], scores: Sequence[NDArray], level: flo
     rng, slopes = np.random.default_rng(0), []
     for _ in range(DRAWS):
         orders = rng.integers(len(x), size=len(x))[:, None]
-        own = orders, rng.integers(x.shape[1], size=x.shape)
-        if np.ptp(x[own]) > 0:
-            slopes.append(least_squares(x[own].ravel(), y[own].ravel())[0])
+        drawn = orders, rng.integers(x.shape[1], size=x.shape)
+        if np.ptp(x[drawn]) > 0:
+            slopes.append(least_squares(x[drawn].ravel(), y[drawn].ravel())[0])
     return float(np.quantile(slopes, (1 - level) / 2) * np.log(10))
 
 
@@ -72,8 +72,8 @@ def against_counts(counts: Sequence[NDArray], scores: Sequence[NDArray]) -> dict
     x, y = np.concatenate(counts), np.concatenate(scores)
     rungs = np.unique(x)
     means = np.array([y[x == rung].mean() for rung in rungs])
-    found = fit_log_linear(x, y)
-    return {"r of means": pearson(rungs.astype(float), means)[0], "r": found.linear_r, "raw r": found.linear_raw_r}
+    fit = fit_log_linear(x, y)
+    return {"r of means": pearson(rungs.astype(float), means)[0], "r": fit.linear_r, "raw r": fit.linear_raw_r}
 
 
 def within_concepts(counts: Sequence[NDArray], scores: Sequence[NDArray]) -> float:
@@ -107,9 +107,9 @@ def orders(of: ladders.World, pool: IntArray, rungs: Sequence[int], first: int, 
 def points(of: ladders.World, test: IntArray, drawn: Iterable[Drawn]) -> tuple[list[IntArray], list[FloatArray]]:
     """Counts, and accuracies of a model that is trained on each order."""
     counts, scores = [], []
-    for seed, one in enumerate(drawn):
-        counts.append(one.counts)
-        scores.append(ladders.pretrain(of, one.chosen, one.captions, seed).accuracy(of, test))
+    for seed, draw in enumerate(drawn):
+        counts.append(draw.counts)
+        scores.append(ladders.pretrain(of, draw.chosen, draw.captions, seed).accuracy(of, test))
     return counts, scores
 
 
@@ -122,19 +122,19 @@ def run_ladder(case: str, seed: int) -> Result:
     scores: dict[str, list[FloatArray]] = {style: [] for style in ladders.PROMPTS}
     recalls: dict[str, list[FloatArray]] = {"text to image": [], "image to text": []}
     wrong = 0
-    for order, one in enumerate(orders(of, pool, RUNGS, 1000 * seed, ORDERS)):
-        counts.append(one.counts)
-        wrong += int(np.abs(one.counts - one.sizes).sum())
-        model = ladders.pretrain(of, one.chosen, one.captions, 1000 * seed + order)
+    for order, draw in enumerate(orders(of, pool, RUNGS, 1000 * seed, ORDERS)):
+        counts.append(draw.counts)
+        wrong += int(np.abs(draw.counts - draw.sizes).sum())
+        model = ladders.pretrain(of, draw.chosen, draw.captions, 1000 * seed + order)
         for style in ladders.PROMPTS:
             scores[style].append(model.accuracy(of, test, style))
-        for way, own in model.recalls(of, test).items():
-            recalls[way].append(own)
-    out: Result = {name: described(counts, own) for name, own in (scores | recalls).items()}
+        for way, recall in model.recalls(of, test).items():
+            recalls[way].append(recall)
+    out: Result = {name: described(counts, values) for name, values in (scores | recalls).items()}
     out["ensemble"]["within concepts"] = within_concepts(counts, scores["ensemble"])
     out["count itself"] = against_counts(counts, scores["ensemble"])
     shuffle = np.random.default_rng(seed).permutation
-    out["permuted accuracies"] = described(counts, [shuffle(one) for one in scores["ensemble"]])
+    out["permuted accuracies"] = described(counts, [shuffle(values) for values in scores["ensemble"]])
     out["search"] = {"captions counted wrongly": float(wrong)}
     return out
 
@@ -145,7 +145,7 @@ def run_bent(case: str, seed: int, deviation: float) -> Result:
     of = ladders.world(case, deviation)
     test, pool = ladders.split(of, seed, ladders.TEST)
     counts, scores = points(of, test, orders(of, pool, RUNGS, 6000 * (seed + 1), BENT))
-    top = [float(own[count.argmax()]) for count, own in zip(counts, scores)]
+    top = [float(accuracies[count.argmax()]) for count, accuracies in zip(counts, scores)]
     return {
         "ensemble": described(counts, scores) | {"highest rung": float(np.mean(top))},
         "count itself": against_counts(counts, scores),
@@ -179,10 +179,10 @@ def run_similarity(case: str, seed: int) -> Result:
         gone.append(1 - stays.mean())
         fewer = at_random(of.y[chosen], stays, order)
         for arm, kept in zip(arms, (np.ones(len(chosen), bool), stays, fewer)):
-            own = [caption for caption, stay in zip(captions, kept) if stay]
-            out[arm][0].append(searched(of, own))
-            out[arm][1].append(ladders.pretrain(of, chosen[kept], own, order).accuracy(of, test))
-    result = {arm: described(*own) for arm, own in out.items()}
+            texts = [caption for caption, stay in zip(captions, kept) if stay]
+            out[arm][0].append(searched(of, texts))
+            out[arm][1].append(ladders.pretrain(of, chosen[kept], texts, order).accuracy(of, test))
+    result = {arm: described(*series) for arm, series in out.items()}
     result["without similar"]["share removed"] = float(np.mean(gone))
     return result
 
@@ -191,8 +191,8 @@ def at_random(labels: IntArray, stays: NDArray[np.bool_], seed: int) -> NDArray[
     """As many samples of every concept as `stays` keeps, whichever they are."""
     rng, kept = np.random.default_rng(seed), np.zeros(len(labels), bool)
     for concept in np.unique(labels):
-        own = np.flatnonzero(labels == concept)
-        kept[rng.permutation(own)[: int(stays[own].sum())]] = True
+        members = np.flatnonzero(labels == concept)
+        kept[rng.permutation(members)[: int(stays[members].sum())]] = True
     return kept
 
 
@@ -208,7 +208,7 @@ def run_long_tail(case: str, seed: int) -> Result:
     levels: dict[str, list[float]] = {"long-tailed": [], "from the whole range": []}
     for order, (_, chosen, captions, counts) in enumerate(orders(of, pool, RUNGS, 4000 * (seed + 1), FEW)):
         ranked = rare_concepts(of.concepts, counts)
-        rare, spread = ([of.concepts[i] for i in own] for own in (ranked[:4], ranked[::3]))
+        rare, spread = ([of.concepts[i] for i in indices] for indices in (ranked[:4], ranked[::3]))
         tail = long_tailed(of, test, rare, 25)
         even = long_tailed(of, test, spread, 25)
         for name, hidden in WIDTHS.items():
@@ -217,9 +217,9 @@ def run_long_tail(case: str, seed: int) -> Result:
             drops[name].append(reached[1] - reached[0])
             levels["long-tailed"].append(reached[0])
             levels["from the whole range"].append(reached[1])
-    out: Result = {name: {"drop": float(np.mean(own))} for name, own in drops.items()}
-    out["least of all"] = {"drop": float(np.min([one["drop"] for one in out.values()]))}
-    return out | {name: {"accuracy": float(np.mean(own))} for name, own in levels.items()}
+    out: Result = {name: {"drop": float(np.mean(values))} for name, values in drops.items()}
+    out["least of all"] = {"drop": float(np.min([row["drop"] for row in out.values()]))}
+    return out | {name: {"accuracy": float(np.mean(values))} for name, values in levels.items()}
 
 
 def long_tailed(of: ladders.World, rows: IntArray, names: Sequence[str], n: int) -> IntArray:
@@ -227,9 +227,9 @@ def long_tailed(of: ladders.World, rows: IntArray, names: Sequence[str], n: int)
     shown = Domain(x=of.x[rows]) if of.pictures is None else Domain(x=of.pictures.take(rows).x, kind="image")
     classes, ids = ClassSpace(names=of.concepts), np.array([str(i) for i in rows])
     given = Domain(x=shown.x, y=of.y[rows], kind=shown.kind, classes=classes, ids=ids)
-    found: LongTailSet = build_long_tail_set(given, n, None if of.pictures is None else 0, rare=names)
-    assert found.domain.ids is not None
-    return np.array([int(i) for i in found.domain.ids])
+    long_tail: LongTailSet = build_long_tail_set(given, n, None if of.pictures is None else 0, rare=names)
+    assert long_tail.domain.ids is not None
+    return np.array([int(i) for i in long_tail.domain.ids])
 
 
 @without_checkpoints()
@@ -252,8 +252,8 @@ def behaviour() -> dict[str, Any]:
     concepts = ("dog", "cat", "mouse", "bus stop", "hot dog")
     counts = ConceptIndex.from_captions(captions).counts(concepts)
     shown = np.unique(np.round(1.6 ** np.arange(24) / 5).astype(np.int64) + 1)
-    found = fit_log_linear(shown, 12 * np.log(shown) + np.random.default_rng(0).normal(0, 4, len(shown)))
-    figures = [found.r, found.raw_r, found.slope, found.intercept, found.aic_log, found.aic_linear]
+    fit = fit_log_linear(shown, 12 * np.log(shown) + np.random.default_rng(0).normal(0, 4, len(shown)))
+    figures = [fit.r, fit.raw_r, fit.slope, fit.intercept, fit.aic_log, fit.aic_linear]
     return {"counts": counts, "rare": list(rare_concepts(concepts, counts)), "fit": np.array(figures)}
 
 

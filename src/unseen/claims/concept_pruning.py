@@ -32,8 +32,8 @@ def redundant(case: str, seed: int) -> Result:
     are deduplicated and keep as many as without.
     """
     data = pool(case, seed)
-    found = find_concepts(data.x, restarts=5, random_state=seed)
-    t = chosen_temperature(data, found)
+    concepts = find_concepts(data.x, restarts=5, random_state=seed)
+    t = chosen_temperature(data, concepts)
     rules: dict[str, dict[str, Any]] = {
         "random": {"rule": "random", "random_state": seed},
         "ssp": {"rule": "ssp"},
@@ -48,9 +48,9 @@ def redundant(case: str, seed: int) -> Result:
         "dbp, d_intra alone": {"measure": "intra"},
         "dbp, d_inter alone": {"measure": "inter"},
     }
-    out = {name: grade(data, found, settings) for name, settings in (rules | variants).items()}
+    out = {name: grade(data, concepts, settings) for name, settings in (rules | variants).items()}
     out["dbp, t chosen"]["temperature"] = t
-    out["dbp"] |= exactness(found, "auto") | {"finds redundancy": redundancy_found(data, found)}
+    out["dbp"] |= exactness(concepts, "auto") | {"finds redundancy": redundancy_found(data, concepts)}
     out["dbp, too many concepts"] = grade(
         data, find_concepts(data.x, n_clusters=len(data.x) // MANY, restarts=1, random_state=seed), {}
     )
@@ -148,8 +148,8 @@ def behaviour() -> dict[str, Any]:
     whole, unique = (find_concepts(x, n_clusters=6, restarts=2, dedup=dedup) for dedup in (None, 0.02))
     rules: dict[str, Any] = {"dbp": {}, "ssp": {"rule": "ssp", "floor": 0.5}, "balanced": {"rule": "uniform"}}
     return {
-        f"{name}{told}": np.sort(concepts.select(20, **rule).indices)
-        for told, concepts in (("", whole), (", deduplicated", unique))
+        f"{name}{suffix}": np.sort(concepts.select(20, **rule).indices)
+        for suffix, concepts in (("", whole), (", deduplicated", unique))
         for name, rule in rules.items()
     }
 

@@ -53,8 +53,8 @@ class Condition:
         lost = table[(table.metric == self.metric) & table.arm.isin(self.arms) & table.value.isna()]
         if len(lost):
             first = lost.iloc[0]
-            told = f"{self.metric} of {first.arm} is no number in case {first.case}, seed {first.seed}"
-            return Verdict(False, np.nan, np.nan, np.nan, told + f" ({len(lost)} of such)")
+            text = f"{self.metric} of {first.arm} is no number in case {first.case}, seed {first.seed}"
+            return Verdict(False, np.nan, np.nan, np.nan, text + f" ({len(lost)} of such)")
         return self.rule(table)
 
 
@@ -125,10 +125,10 @@ def better(a: str, b: str, metric: str, *, by: float = 0.0, lower: bool = False)
     def holds(table: pd.DataFrame) -> Verdict:
         gain = _gain(table, a, b, metric, lower)
         mean, (low, high) = float(gain.mean()), interval(gain)
-        told = f"{metric}: {a} better than {b} by {mean:+.4g} {_spread(gain)}; needed > {by:g}"
+        text = f"{metric}: {a} better than {b} by {mean:+.4g} {_spread(gain)}; needed > {by:g}"
         edge = abs(min(mean - by, low)) <= NOTHING
         held = mean > by and low > NOTHING
-        return Verdict(held, mean, low, high, told + " and each case, or the interval, above 0", edge)
+        return Verdict(held, mean, low, high, text + " and each case, or the interval, above 0", edge)
 
     return Condition(metric, asked, holds, (a, b), "" if lower else b)
 
@@ -154,8 +154,8 @@ def not_worse(a: str, b: str, metric: str, *, within: float, lower: bool = False
     def holds(table: pd.DataFrame) -> Verdict:
         gain = _gain(table, a, b, metric, lower)
         mean, (low, high) = float(gain.mean()), interval(gain)
-        told = f"{metric}: {a} against {b} {mean:+.4g} {_spread(gain)}; needed each case, or the interval,"
-        return Verdict(low >= -within - NOTHING, mean, low, high, f"{told} >= {-within:g}")
+        text = f"{metric}: {a} against {b} {mean:+.4g} {_spread(gain)}; needed each case, or the interval,"
+        return Verdict(low >= -within - NOTHING, mean, low, high, f"{text} >= {-within:g}")
 
     return Condition(metric, asked, holds, (a, b))
 
@@ -164,11 +164,11 @@ def joined(*conditions: Condition) -> Condition:
     """All of some conditions at once; the number is that of the first."""
 
     def holds(table: pd.DataFrame) -> Verdict:
-        found = [condition(table) for condition in conditions]
-        told = "; and ".join(verdict.told for verdict in found)
-        held = all(verdict.held for verdict in found)
-        edge = any(verdict.edge for verdict in found)
-        return dataclasses.replace(found[0], held=held, told=told, edge=edge)
+        verdicts = [condition(table) for condition in conditions]
+        text = "; and ".join(verdict.told for verdict in verdicts)
+        held = all(verdict.held for verdict in verdicts)
+        edge = any(verdict.edge for verdict in verdicts)
+        return dataclasses.replace(verdicts[0], held=held, told=text, edge=edge)
 
     first, asked = conditions[0], "; and ".join(condition.asked for condition in conditions)
     return Condition(first.metric, asked, holds, first.arms)
@@ -189,8 +189,8 @@ def _level(arm: str, metric: str, needed: str, does: Callable[[float], bool], *,
         cases = _per_case(table, arm, metric)
         mean, (low, high) = float(cases.mean()), interval(cases)
         largest = f", most {cases.max():.4g}" if most else ""
-        told = f"{metric} of {arm} {mean:.4g} {_spread(cases, '')}{largest}; needed {needed}"
-        return Verdict(does(mean), mean, low, high, told)
+        text = f"{metric} of {arm} {mean:.4g} {_spread(cases, '')}{largest}; needed {needed}"
+        return Verdict(does(mean), mean, low, high, text)
 
     return Condition(metric, f"{metric} of {arm}; needed {needed}", holds, (arm,))
 
@@ -206,8 +206,8 @@ def wins(a: str, b: str, metric: str, *, of: float, lower: bool = False) -> Cond
             )
         won = (wide[a] < wide[b]) if lower else (wide[a] > wide[b])
         share, (low, high) = float(won.mean()), interval(won.astype(float))
-        told = f"{metric}: {a} beats {b} in {int(won.sum())} of {len(won)}; needed {of:.0%}"
-        return Verdict(share >= of, share, low, high, told)
+        text = f"{metric}: {a} beats {b} in {int(won.sum())} of {len(won)}; needed {of:.0%}"
+        return Verdict(share >= of, share, low, high, text)
 
     return Condition(metric, f"{metric}: {a} beats {b}; needed {of:.0%}", holds, (a, b))
 
@@ -219,7 +219,7 @@ def equals(arm: str, metric: str, value: float, *, tolerance: float = 0.0) -> Co
         _per_case(table, arm, metric)
         cells = table[(table.arm == arm) & (table.metric == metric)].value
         worst = float((cells - value).abs().max())
-        told = f"{metric} of {arm} differs from {value:g} by at most {worst:.3g}; allowed {tolerance:g}"
-        return Verdict(worst <= tolerance, float(cells.mean()), float(cells.min()), float(cells.max()), told)
+        text = f"{metric} of {arm} differs from {value:g} by at most {worst:.3g}; allowed {tolerance:g}"
+        return Verdict(worst <= tolerance, float(cells.mean()), float(cells.min()), float(cells.max()), text)
 
     return Condition(metric, f"{metric} of {arm} differs from {value:g}; allowed {tolerance:g}", holds, (arm,))

@@ -170,7 +170,7 @@ class Study:
 
     def values(self, criterion: Criterion) -> NDArray[np.float64]:
         """What a criterion says of every configuration."""
-        return np.array([one.value(criterion) for one in self.scored])
+        return np.array([candidate.value(criterion) for candidate in self.scored])
 
 
 def accuracy(model: CraftingShifts | None, x: Pictures, y: Labels) -> float:
@@ -204,11 +204,11 @@ def study(half: str, split: int) -> Study:
         train, GRID, x[choose], y[choose], augmented=augmented.__contains__, standard=True, copies=copies
     )
     folds = {}
-    for one in scored:
-        c = one.configuration
+    for candidate in scored:
+        c = candidate.configuration
         if c in augmented:
             seen = [accuracy(models[c, fold], copies[family], y[choose]) for fold in FOLDS for family in fold]
-            folds[c] = float(np.mean(seen)), one.crossed
+            folds[c] = float(np.mean(seen)), candidate.crossed
     return Study(scored, models, folds, len(shared), (x[rest], y[rest]))
 
 
@@ -233,10 +233,10 @@ def best(scores: NDArray[np.floating], method: str | None = None) -> int:
 def on_target(case: str, seed: int) -> Result:
     """What each criterion chooses of the grid, and how well it ranks it, on one target that it has not seen."""
     half = "second" if case in CONFIRMATION else "first"
-    found = study(half, seed)
+    trained = study(half, seed)
     x, y = target(case)
-    truth = np.array([found.accuracy(c, x, y) for c in GRID])
-    values = {"standard": found.values("VS"), "crafted": found.values("VA_cv")}
+    truth = np.array([trained.accuracy(c, x, y) for c in GRID])
+    values = {"standard": trained.values("VS"), "crafted": trained.values("VA_cv")}
     table: Result = {}
     for name, scores in {**values, "oracle": truth}.items():
         rates = np.mean([truth[best(scores, method)] for method in METHODS])
@@ -248,7 +248,7 @@ def on_target(case: str, seed: int) -> Result:
         table[f"standard and {gain:.1%}"] = {metric: (1 + gain) * table["standard"][metric]}
     for method in METHODS:
         table[method] = {"accuracy": float(truth[best(values["crafted"], method)])}
-    return table | mixes(found, values["crafted"], x, y) | folds(half, seed, case)
+    return table | mixes(trained, values["crafted"], x, y) | folds(half, seed, case)
 
 
 def mixes(found: Study, scores: NDArray[np.floating], x: Pictures, y: Labels) -> Result:
@@ -267,14 +267,18 @@ def folds(half: str, split: int, case: str) -> Result:
     """How scores of the same fold models rank their accuracy on a target: by families seen, and by others."""
     truth = fold_truth(half, split, case).tolist()
     scores = dict(zip(SIDES, np.array(list(study(half, split).folds.values())).T.tolist()))
-    return {name: {"spearman of folds": correlation(said, truth, draws=2).spearman} for name, said in scores.items()}
+    return {
+        name: {"spearman of folds": correlation(values, truth, draws=2).spearman} for name, values in scores.items()
+    }
 
 
 @functools.cache
 def fold_truth(half: str, split: int, case: str) -> NDArray[np.float64]:
     """Accuracy on a target of the two fold models of each configuration, their mean."""
-    found = study(half, split)
-    return np.array([np.mean([found.accuracy(c, *target(case), families) for families in FOLDS]) for c in found.folds])
+    trained = study(half, split)
+    return np.array(
+        [np.mean([trained.accuracy(c, *target(case), families) for families in FOLDS]) for c in trained.folds]
+    )
 
 
 # -- arms on the source ------------------------------------------------------------------------------------
@@ -283,22 +287,24 @@ def fold_truth(half: str, split: int, case: str) -> NDArray[np.float64]:
 def on_source(case: str, seed: int) -> Result:
     """What varies with the split of a half alone; what was chosen is measured on pictures that chose nothing."""
     half, split = case.split(" half, split ")
-    found = study(half, seed + int(split))
-    x, y = found.exam
-    crafted = found.values("VA_cv")
+    trained = study(half, seed + int(split))
+    x, y = trained.exam
+    crafted = trained.values("VA_cv")
     shape = colours(1 - x[:, 0], np.random.default_rng(0))
     table: Result = {
-        method: {"recoloured": found.accuracy(GRID[best(crafted, method)], shape, y)} for method in METHODS
+        method: {"recoloured": trained.accuracy(GRID[best(crafted, method)], shape, y)} for method in METHODS
     }
-    plain_best = GRID[best(found.values("VS"), "plain")]
+    plain_best = GRID[best(trained.values("VS"), "plain")]
     copies = crafted_copies(x, random_state=seed + int(split))
-    table["unchanged pictures"] = {"accuracy": found.accuracy(plain_best, x, y)}
-    table["crafted copies"] = {"accuracy": float(np.mean([found.accuracy(plain_best, v, y) for v in copies.values()]))}
+    table["unchanged pictures"] = {"accuracy": trained.accuracy(plain_best, x, y)}
+    table["crafted copies"] = {
+        "accuracy": float(np.mean([trained.accuracy(plain_best, v, y) for v in copies.values()]))
+    }
     cases = CONFIRMATION if half == "second" else DEVELOPMENT
     truth = np.array([fold_truth(half, seed + int(split), case) for case in cases])
-    for name, said in zip(SIDES, np.array(list(found.folds.values())).T):
-        table[name] = {"score": float(said.mean()), "distance to targets": float(np.abs(said - truth).mean())}
-    table["folds"] = {"shared families": float(found.shared)}
+    for name, scores in zip(SIDES, np.array(list(trained.folds.values())).T):
+        table[name] = {"score": float(scores.mean()), "distance to targets": float(np.abs(scores - truth).mean())}
+    table["folds"] = {"shared families": float(trained.shared)}
     table["crafted"] = {"two views": float("edges" in GRID[best(crafted)].method)}
     return table
 

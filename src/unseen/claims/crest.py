@@ -60,17 +60,17 @@ def run_emoji(case: str, seed: int) -> Result:
     given, places = fold(case)
     split = case.split()[0]
     table: Result = {}
-    for name, made in (("ridge", Ridge), ("DAP", DAP)):
+    for name, rival in (("ridge", Ridge), ("DAP", DAP)):
         table[name] = {
-            **recognized(made(generalized=True, **TUNED[name]).fit(source=given.source, classes=given.classes), given),
+            **recognized(rival(generalized=True, **TUNED[name]).fit(source=given.source, classes=given.classes), given),
             "t1": unseen_top1(
-                made(**{**TUNED[name], "handicap": 0.0}).fit(source=given.source, classes=given.classes), given
+                rival(**{**TUNED[name], "handicap": 0.0}).fit(source=given.source, classes=given.classes), given
             ),
         }
     x, vectors = drawings(split)[1]
     unseen = given.classes.unseen
-    told = ClassSpace(names=tuple(given.classes.names[c] for c in unseen), embeddings=vectors[unseen])
-    near = Describe().fit(classes=told)
+    described = ClassSpace(names=tuple(given.classes.names[c] for c in unseen), embeddings=vectors[unseen])
+    near = Describe().fit(classes=described)
     table["nearest description"] = {"t1": mean_class_top1(given.unseen.labels, unseen[near.predict(x[places])])}
     for arm, changes in {**ARMS, "no VICL": WITHOUT["no VICL"]}.items():
         method = CREST(**{"random_state": seed, "generalized": True, **changes})
@@ -129,9 +129,9 @@ def named(method: CREST, given: Fold, order: IntArray | None = None) -> float:
     With an order, the drawings' classes are another drawing's.
     """
     assert given.classes.attributes is not None
-    own = given.classes.attributes[given.unseen.labels] > 0
+    has = given.classes.attributes[given.unseen.labels] > 0
     first = method.top_attributes(as_regions(given.unseen), 1).attributes[:, :1]
-    return float(np.take_along_axis(own if order is None else own[order], first, axis=1).mean())
+    return float(np.take_along_axis(has if order is None else has[order], first, axis=1).mean())
 
 
 def blind(method: CREST, given: Fold, seed: int) -> Result:
@@ -184,8 +184,8 @@ def located(method: CREST | PooledScorers, pictures: Domain) -> dict[str, float]
     place = pictures.columns["place"]
     maps = method.attention_maps(as_regions(pictures)).reshape(*place.shape, CELLS)
     i, digit = np.nonzero(place >= 0)
-    of, own = maps[i, digit], place[i, digit]
-    mass, pointed = of[np.arange(len(of)), own], of.argmax(axis=1) == own
+    of, cell = maps[i, digit], place[i, digit]
+    mass, pointed = of[np.arange(len(of)), cell], of.argmax(axis=1) == cell
     pair = float(mass[digit < 2].mean())
     return {"mass": float(mass.mean()), "mass of the pair": pair, "pointed": float(pointed.mean())}
 
@@ -387,14 +387,14 @@ LEDGER: tuple[Assertion, ...] = (
     not_testable("Code and data are available.",
         "A pointer; the repository holds the preparation of features and no training, see the card."),
     *(effect("mosaics, fair arms", better("full", rival, "t1"),
-        f"It is effective where attributes have places: with twelve pictures of each class it beats {told}.")
-      for rival, told in TOLD.items()),
+        f"It is effective where attributes have places: with twelve pictures of each class it beats {text}.")
+      for rival, text in TOLD.items()),
     *(effect("worlds, fair arms", better(f"full; {world}", f"{rival}; {world}", "t1"),
-        f"With four pictures of each class it beats {told}, {where}.")
+        f"With four pictures of each class it beats {text}, {where}.")
       for world, where in (
           ("plain", "classes being even and drawn at random"), ("together", "two digits nearly always coming together"),
           ("uneven", "classes being uneven"), ("alike", "classes differing in one sign"))
-      for rival, told in TOLD.items()),
+      for rival, text in TOLD.items()),
     effect("mosaics, fair arms", better("small networks, pooled", "full", "t1"),
         "A limit: small networks on single cells, their scores pooled, recognize more unseen classes than the whole "
         "method, with twelve pictures of each class."),

@@ -94,9 +94,9 @@ def accuracies(arms: Mapping[str, Fit], given: World, shots: int, episodes: int,
     table: Result = {}
     protocol = Episodes(way=5, shots=(shots,), queries=2, episodes=episodes, seed=seed)
     for arm, fit in arms.items():
-        found = {name: protocol(fit, given.novel, asked=given.asked[name])[shots].mean for name in CONDITIONS}
-        found["hard"] = float(np.mean([found[name] for name in HARD]))
-        table[arm] = found
+        means = {name: protocol(fit, given.novel, asked=given.asked[name])[shots].mean for name in CONDITIONS}
+        means["hard"] = float(np.mean([means[name] for name in HARD]))
+        table[arm] = means
     return table
 
 
@@ -112,11 +112,11 @@ def run(case: str, seed: int) -> Result:
     table = accuracies(arms, given, 1, ONE, seed)
     arms["crlnet, mean cosine"] = functools.partial(mean_cosine, method)  # with one label it is `crlnet`
     more = accuracies(arms, given, several(case), SEVERAL, seed)
-    for arm, found in more.items():
-        own = table.setdefault(arm, {})
-        own |= {f"{name}, several": value for name, value in found.items()}
-        if "clean" in own:
-            own["lost"] = own["clean"] - own["hard"]
+    for arm, scores in more.items():
+        row = table.setdefault(arm, {})
+        row |= {f"{name}, several": value for name, value in scores.items()}
+        if "clean" in row:
+            row["lost"] = row["clean"] - row["hard"]
     return table
 
 
@@ -133,8 +133,8 @@ def run_ablation(case: str, seed: int) -> Result:
     asked = mixed(given, seed)
     protocol = Episodes(way=5, shots=(1,), queries=1, episodes=MIXED, seed=seed)
     table: Result = {arm: {"hard": protocol(fit, given.novel, asked=asked)[1].mean} for arm, fit in arms.items()}
-    for arm, found in apart(methods, given, seed).items():
-        table[arm] |= found
+    for arm, row in apart(methods, given, seed).items():
+        table[arm] |= row
     return table
 
 
@@ -161,7 +161,7 @@ def apart(methods: Mapping[str, CRLNet], given: World, seed: int, n: int = PAIRS
     y = given.novel.labels
     query = rng.integers(len(y), size=n)
     same = np.arange(n) % 2 == 0
-    support = np.array([rng.choice(np.flatnonzero((y == y[q]) == own)) for q, own in zip(query, same)])
+    support = np.array([rng.choice(np.flatnonzero((y == y[q]) == alike)) for q, alike in zip(query, same)])
     cells, asked = given.novel.columns["regions"][support], mixed(given, seed).columns["regions"][query]
     table: Result = {}
     for arm, method in methods.items():
@@ -178,8 +178,8 @@ def apart(methods: Mapping[str, CRLNet], given: World, seed: int, n: int = PAIRS
 def moved(net: ConditionalNetwork, s: Tensor, q: Tensor) -> float:
     """How far a support moves with its query, the next one instead, relative to what is not of the backbone."""
     e_s, other = net.pair(s, q)[0], net.pair(s, q.roll(1, dims=0))[0]
-    own = 2 * e_s - s.mean(dim=1)
-    return float(2 * (e_s - other).norm(dim=1).mean() / own.norm(dim=1).mean())
+    added = 2 * e_s - s.mean(dim=1)
+    return float(2 * (e_s - other).norm(dim=1).mean() / added.norm(dim=1).mean())
 
 
 def spread(e_s: Tensor, e_q: Tensor, same: Any) -> dict[str, float]:
@@ -195,8 +195,8 @@ def spread(e_s: Tensor, e_q: Tensor, same: Any) -> dict[str, float]:
 
 def separation(cosine: Any, same: Any) -> float:
     """How far the means of two groups are apart, in their common deviation (d')."""
-    one, two = cosine[same], cosine[~same]
-    return float((one.mean() - two.mean()) / np.sqrt((one.var() + two.var()) / 2))
+    within, two = cosine[same], cosine[~same]
+    return float((within.mean() - two.mean()) / np.sqrt((within.var() + two.var()) / 2))
 
 
 # fmt: off

@@ -88,11 +88,11 @@ def aligned(*parts: Pairs) -> IBM1:
 @functools.cache
 def aligners(case: str) -> dict[str, Any]:
     """Aligners that have seen the training part of a language and a case."""
-    found = aligned(learnt_pairs(case.split()[0]), pairs_of(case))
+    aligner = aligned(learnt_pairs(case.split()[0]), pairs_of(case))
     mutual = IBM1(symmetry="mutual")
-    mutual.forward, mutual.backward = found.forward, found.backward
+    mutual.forward, mutual.backward = aligner.forward, aligner.backward
     plain = {"position": Position(), "letters": Letters(), "whole rule alone": NoLinks()}
-    return {"grow": Fitted(found), "mutual": Fitted(mutual), **plain}
+    return {"grow": Fitted(aligner), "mutual": Fitted(mutual), **plain}
 
 
 @functools.cache
@@ -118,18 +118,20 @@ def projection(case: str, seed: int) -> Result:
     for arm, (name, settings) in arms.items():
         method = CrossLingualAM(**{**UNITS, **settings})
         carried, _ = method.carry(pairs.left, Pairs(pairs.left, pairs.right), None, known[name])
-        said = rows_at(carried, len(pairs))
-        table[arm] = graded(pairs.right, said)
+        rows = rows_at(carried, len(pairs))
+        table[arm] = graded(pairs.right, rows)
         if arm == "full":
-            table[arm] |= confidence(pairs.right, carried) | {"lost": sum(len(one.projection.lost) for one in carried)}
+            table[arm] |= confidence(pairs.right, carried) | {
+                "lost": sum(len(item.projection.lost) for item in carried)
+            }
     return table | {"nothing": graded(pairs.right, none(len(pairs)))}
 
 
 def rows_at(carried: Sequence[Carried], n: int) -> list[Any]:
     """The projected spans of each of n sentences."""
     rows = none(n)
-    for one in carried:
-        rows[one.at] = one.rows
+    for item in carried:
+        rows[item.at] = item.rows
     return rows
 
 
@@ -140,18 +142,18 @@ def none(n: int) -> list[Any]:
 
 def graded(domain: Domain, said: Any) -> dict[str, float]:
     """The figures of spans beside those of people."""
-    found = with_texts(domain.x, domain.labels, said, domain.classes)
-    return {name.lower(): found.get(name, float("nan")) for name in FIGURES}
+    figures = with_texts(domain.x, domain.labels, said, domain.classes)
+    return {name.lower(): figures.get(name, float("nan")) for name in FIGURES}
 
 
 def confidence(domain: Domain, carried: Sequence[Carried]) -> dict[str, float]:
     """How well confidence tells exact spans from others, where no rule made them; and how good the surer half is."""
     sure, right = [], []
-    for one in carried:
-        truth = {tuple(row) for row in domain.labels[one.at].tolist()}
-        if one.projection.counts["whole"]:
+    for item in carried:
+        truth = {tuple(row) for row in domain.labels[item.at].tolist()}
+        if item.projection.counts["whole"]:
             continue
-        for span, row in zip(one.projection.spans, one.rows.tolist()):
+        for span, row in zip(item.projection.spans, item.rows.tolist()):
             sure.append(span.confidence)
             right.append(tuple(row) in truth)
     if len(set(right)) < 2:
@@ -178,7 +180,7 @@ def tagger(language: str, arm: str) -> Any:
     aligner, both = Position() if arm == "position" else learnt_aligner(other), Pairs(pairs.left, pairs.right)
     if arm == "whole sentences":
         carried, _ = CrossLingualAM(**FULL).carry(pairs.left, both, None, aligner)
-        return WholeSentences().fit([one.translation for one in carried], [one.rows for one in carried])
+        return WholeSentences().fit([item.translation for item in carried], [item.rows for item in carried])
     return CrossLingualAM(**settings).fit(source=pairs.left, pairs=both, aligner=aligner)
 
 
@@ -200,8 +202,8 @@ def tagging(case: str, seed: int) -> Result:
     test, language = exam_of(case), case.split()[0]
     table = {arm: asked(tagger("en" if "zero-shot" in arm else language, arm), test) for arm in ARMS}
     low, high = table["zero-shot"]["token micro"], table["gold"]["token micro"]
-    own = table["translate-train"]
-    own["share of the gap"] = (own["token micro"] - low) / (high - low) if high > low else float("nan")
+    row = table["translate-train"]
+    row["share of the gap"] = (row["token micro"] - low) / (high - low) if high > low else float("nan")
     return table | {"nothing": graded(test, none(len(test)))}
 
 
@@ -209,15 +211,15 @@ def english(case: str, seed: int) -> Result:
     """English, by a tagger of English, of all of it twice, and of English and its Spanish translation."""
     test = exam_of(case)
     arms = {"english": ("en", "zero-shot"), "english twice": ("en", "english twice"), "both": ("es", "both")}
-    told = {arm: asked(tagger(*own), test) for arm, own in arms.items()}
-    return told | {"nothing": graded(test, none(len(test)))}
+    table = {arm: asked(tagger(*key), test) for arm, key in arms.items()}
+    return table | {"nothing": graded(test, none(len(test)))}
 
 
 def asked(method: Any, test: Domain) -> dict[str, float]:
     """The figures of a fitted tagger, which is asked about an exam once."""
     exam = Exam(test, test.classes)
-    said = method.predict(exam.samples)
-    return graded(test.replace(y=exam.open()), said)
+    predicted = method.predict(exam.samples)
+    return graded(test.replace(y=exam.open()), predicted)
 
 
 # -- the ledger --------------------------------------------------------------------------------------------

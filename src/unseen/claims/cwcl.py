@@ -52,18 +52,18 @@ def joined(case: str, seed: int, vectors: Vectors, *, untaught: bool = False) ->
     the cosines of drawings with those of names. `level` is the entropy of the targets.
     """
     split, vendors = case.split()
-    one, other = (seen_by(vendor, split) for vendor in vendors.split("/"))
-    names = vectors(one.columns["name"].tolist())
-    groups = ClassSpace(names=tuple(sorted(set(one.columns["subgroup"].tolist()))))
-    truth = np.array([groups.names.index(name) for name in one.columns["subgroup"].tolist()])
+    first, other = (seen_by(vendor, split) for vendor in vendors.split("/"))
+    names = vectors(first.columns["name"].tolist())
+    groups = ClassSpace(names=tuple(sorted(set(first.columns["subgroup"].tolist()))))
+    truth = np.array([groups.names.index(name) for name in first.columns["subgroup"].tolist()])
     rng = np.random.default_rng(seed)
-    out = np.zeros(len(one), dtype=bool)
-    out[rng.permutation(len(one))[: len(one) // 4]] = True
-    learn = Pairs(one.take(~out), Domain(x=names[~out], name="names"))
-    shown = np.isin(other.columns["emoji"], one.columns["emoji"][out])
-    place = {code: i for i, code in enumerate(one.columns["emoji"].tolist())}
+    out = np.zeros(len(first), dtype=bool)
+    out[rng.permutation(len(first))[: len(first) // 4]] = True
+    learn = Pairs(first.take(~out), Domain(x=names[~out], name="names"))
+    shown = np.isin(other.columns["emoji"], first.columns["emoji"][out])
+    place = {code: i for i, code in enumerate(first.columns["emoji"].tolist())}
     there = np.array([truth[place[code]] for code in other.columns["emoji"][shown].tolist()])
-    classes, own, abroad = embedded(groups, vectors), one.take(out), other.take(shown)
+    classes, held_out, abroad = embedded(groups, vectors), first.take(out), other.take(shown)
 
     def figures(said: NDArray[Any], said_abroad: NDArray[Any], q: NDArray[Any]) -> dict[str, float]:
         return {
@@ -75,11 +75,11 @@ def joined(case: str, seed: int, vectors: Vectors, *, untaught: bool = False) ->
 
     table: Result = {}
     for arm, method in arms(KINDS, seed).items():
-        asked = method.fit(pairs=learn).adapt(classes=classes)
-        table[arm] = figures(asked.predict(own), asked.predict(abroad), asked.transform(own).numpy())
+        adapted = method.fit(pairs=learn).adapt(classes=classes)
+        table[arm] = figures(adapted.predict(held_out), adapted.predict(abroad), adapted.transform(held_out).numpy())
         table[arm]["level"] = getattr(method, "row_entropy_", 0.0)
     if untaught:  # lite-clip places pictures among sentences by what ImageNet's classifier says
-        q, second, w = _conse(own), _conse(abroad), unit(np.asarray(classes.embeddings))
+        q, second, w = _conse(held_out), _conse(abroad), unit(np.asarray(classes.embeddings))
         table["lite-clip"] = figures((q @ w.T).argmax(axis=1), (second @ w.T).argmax(axis=1), q)
     table["chance"] = {"accuracy": 1 / len(groups), "other": 1 / len(groups), "recall": 5 / int(out.sum())}
     return table
@@ -97,8 +97,10 @@ KINDS: Mapping[str, Mapping[str, Any]] = {
 
 def arms(kinds: Mapping[str, Mapping[str, Any]], seed: int, **budget: Any) -> dict[str, Attached]:
     """Weights of several kinds, with one budget, and the simple alternative."""
-    made: dict[str, Attached] = {name: CWCL(**{**budget, **kind, "random_state": seed}) for name, kind in kinds.items()}
-    return made | {"ridge map": RidgeMap()}
+    methods: dict[str, Attached] = {
+        name: CWCL(**{**budget, **kind, "random_state": seed}) for name, kind in kinds.items()
+    }
+    return methods | {"ridge map": RidgeMap()}
 
 
 def mean_of_words(texts: Sequence[Any]) -> NDArray[np.float32]:
@@ -110,8 +112,8 @@ def mean_of_words(texts: Sequence[Any]) -> NDArray[np.float32]:
 def embedded(groups: ClassSpace, vectors: Vectors) -> ClassSpace:
     """Subcategories with the mean of the frozen model's unit vectors of what several templates say."""
     readable = [name.replace("-", " ") for name in groups.names]
-    said = [unit(vectors([template.format(name) for name in readable])) for template in TEMPLATES]
-    return groups.replace(embeddings=unit(np.mean(said, axis=0)))
+    encoded = [unit(vectors([template.format(name) for name in readable])) for template in TEMPLATES]
+    return groups.replace(embeddings=unit(np.mean(encoded, axis=0)))
 
 
 def _conse(features: Domain) -> NDArray[np.float32]:
@@ -183,10 +185,10 @@ def simulated(case: str, seed: int) -> Result:
     }
     table: Result = {}
     for arm, method in arms(kinds, seed, **BUDGET).items():
-        asked = method.fit(pairs=learn).adapt(classes=classes)
+        adapted = method.fit(pairs=learn).adapt(classes=classes)
         table[arm] = {
-            "accuracy": float((asked.predict(fresh.left) == y).mean()),
-            "structure": structure_correlation(fresh.right.x[:400], asked.transform(fresh.left.x[:400]).numpy()),
+            "accuracy": float((adapted.predict(fresh.left) == y).mean()),
+            "structure": structure_correlation(fresh.right.x[:400], adapted.transform(fresh.left.x[:400]).numpy()),
             "level": getattr(method, "row_entropy_", 0.0),
         }
     return table
@@ -221,8 +223,8 @@ def intents(case: str, seed: int) -> Result:
     table: Result = {}
     for arm, method in arms(SPOKEN, seed, **SPOKEN_BUDGET).items():
         method.fit(pairs=world.learn)
-        asked = [method.transform(pairs.left).numpy() for pairs in (world.unseen, world.seen)]
-        table[arm] = {**_answered(world, *asked), "level": getattr(method, "row_entropy_", 0.0)}
+        vectors = [method.transform(pairs.left).numpy() for pairs in (world.unseen, world.seen)]
+        table[arm] = {**_answered(world, *vectors), "level": getattr(method, "row_entropy_", 0.0)}
     head = fit_logistic(
         torch.as_tensor(world.learn.left.x), world.learn.columns["label"], len(world.seen_classes), C=0.01
     )
@@ -241,11 +243,11 @@ def intents(case: str, seed: int) -> Result:
 def _answered(world: spoken.World, unseen: NDArray[Any], seen: NDArray[Any]) -> dict[str, float]:
     """What vectors of speech with unseen intents and with seen ones, (n, 384) each, are good for."""
     _, first, place = np.unique(world.unseen.columns["row"], return_index=True, return_inverse=True)
-    own = place.reshape(-1, 1) == np.arange(len(first))
+    mask = place.reshape(-1, 1) == np.arange(len(first))
     return {
         "accuracy": _accuracy(unseen, world.unseen, world.unseen_classes),
         "seen": _accuracy(seen, world.seen, world.seen_classes),
-        "recall": recall_at(unseen @ unit(world.unseen.right.x[first]).T, own)[5],
+        "recall": recall_at(unseen @ unit(world.unseen.right.x[first]).T, mask)[5],
         "structure": structure_correlation(world.unseen.right.x, unseen),
     }
 

@@ -160,12 +160,12 @@ def discriminant(own: World) -> Callable[[Domain, Domain], Domain]:
 
     labels = joint_labels(own.source, own.target)
     centred = [part.x - part.x.mean(axis=0) for part in (own.source, own.target)]
-    found = LinearDiscriminantAnalysis(solver="eigen", shrinkage=0.5).fit(
+    analysis = LinearDiscriminantAnalysis(solver="eigen", shrinkage=0.5).fit(
         np.concatenate(centred), np.concatenate(labels)
     )
 
     def view(domain: Domain, beside: Domain) -> Domain:
-        return domain.replace(x=found.transform(domain.x - beside.x.mean(axis=0)).astype(np.float32))
+        return domain.replace(x=analysis.transform(domain.x - beside.x.mean(axis=0)).astype(np.float32))
 
     return view
 
@@ -189,7 +189,9 @@ def graded(fit: Any, own: World) -> dict[int, EpisodeScores]:
 def figures(scores: Mapping[int, EpisodeScores]) -> dict[str, float]:
     """Means over episodes by metric and number of shots."""
     return {
-        f"{metric} {shot}": one.of(metric).mean for shot, one in scores.items() for metric in ("accuracy", *one.open)
+        f"{metric} {shot}": result.of(metric).mean
+        for shot, result in scores.items()
+        for metric in ("accuracy", *result.open)
     }
 
 
@@ -200,32 +202,32 @@ def ranked(fit: Any, own: World) -> dict[str, float]:
 
 def run(case: str, seed: int) -> Result:
     """All arms on the same episodes of classes that nothing was trained on, in the target."""
-    own = world(case, seed)
+    data = world(case, seed)
     with reproducible(seed):
-        full, bare = trained(own, seed), trained(own, seed, **BARE)
-        untrained = trained(own, seed, epochs=0, fine_tune_epochs=0)
+        full, bare = trained(data, seed), trained(data, seed, **BARE)
+        untrained = trained(data, seed, epochs=0, fine_tune_epochs=0)
         means = Scored(Prototypes(), largest)
         table: Result = {
-            "prototypes": figures(graded(means, own)),
-            "linear probe": ranked(Scored(LinearProbe(), probability), own),
-            "untrained encoder": ranked(Scored(untrained, largest), own),
-            "dafosnet, distance": ranked(Scored(full, largest), own),
+            "prototypes": figures(graded(means, data)),
+            "linear probe": ranked(Scored(LinearProbe(), probability), data),
+            "untrained encoder": ranked(Scored(untrained, largest), data),
+            "dafosnet, distance": ranked(Scored(full, largest), data),
         }
-        view = discriminant(own)
+        view = discriminant(data)
         flat = World(
-            view(own.source, own.source), view(own.target, own.target),
-            view(own.exam, own.target), view(own.exam_in_source, own.source),
+            view(data.source, data.source), view(data.target, data.target),
+            view(data.exam, data.target), view(data.exam_in_source, data.source),
         )  # fmt: skip
         table["discriminant prototypes"] = figures(graded(means, flat))
         for arm, method in (("prototypical network, judge", bare), ("dafosnet", full)):
-            table[arm] = figures(EXAM(adapting(method), own.exam))
+            table[arm] = figures(EXAM(adapting(method), data.exam))
         table["chance"] = {f"auroc {shot}": 0.5 for shot in EXAM.shots}
-        table |= hallucinated(full, own)
+        table |= hallucinated(full, data)
         in_source: dict[str, tuple[Any, Domain]] = {
-            "prototypes": (means, own.exam_in_source),
+            "prototypes": (means, data.exam_in_source),
             "discriminant prototypes": (means, flat.exam_in_source),
-            "prototypical network, judge": (adapting(of_source(bare)), own.exam_in_source),
-            "dafosnet": (adapting(of_source(full)), own.exam_in_source),
+            "prototypical network, judge": (adapting(of_source(bare)), data.exam_in_source),
+            "dafosnet": (adapting(of_source(full)), data.exam_in_source),
         }
         generalized(table, in_source)
     return table
@@ -242,10 +244,10 @@ def of_source(method: DAFOSNet) -> DAFOSNet:
 def generalized(table: Result, arms: Mapping[str, tuple[Any, Domain]]) -> None:
     """Harmonic means over both domains, each read by its own batch normalization (the generalized protocol)."""
     for arm, (fit, exam) in arms.items():
-        found = figures(EXAM(fit, exam))
+        scores = figures(EXAM(fit, exam))
         for shot in EXAM.shots:
             for metric in ("accuracy", "auroc"):
-                a, b = table[arm][f"{metric} {shot}"], found[f"{metric} {shot}"]
+                a, b = table[arm][f"{metric} {shot}"], scores[f"{metric} {shot}"]
                 table[arm][f"generalized {metric} {shot}"] = 2 * a * b / (a + b)
 
 
@@ -256,7 +258,7 @@ def hallucinated(method: Any, own: World) -> Result:
     How often it is nearest to the prototype of its class among those of the domain, and how far it is from it.
     """
     of_class = gan_labels(own.source.labels, own.target.labels)
-    found: dict[str, list[tuple[float, float]]] = {"low noise": [], "high noise": []}
+    by_arm: dict[str, list[tuple[float, float]]] = {"low noise": [], "high noise": []}
     chance = []
     for side, domain, label in zip((SOURCE, TARGET), (own.source, own.target), map(torch.as_tensor, of_class)):
         place = label - int(label.min())
@@ -266,9 +268,9 @@ def hallucinated(method: Any, own: World) -> Result:
         for arm, gan in (("low noise", method.low_gan_), ("high noise", method.high_gan_)):
             d = distances(gan.generate(gan.noise(len(label)), label), p)
             right, own_d = d.argmin(dim=1) == place, d.gather(1, place[:, None])
-            found[arm].append((float(right.double().mean()), float(own_d.mean())))
+            by_arm[arm].append((float(right.double().mean()), float(own_d.mean())))
     table: Result = {
-        arm: dict(zip(("own class", "distance"), np.mean(values, axis=0).tolist())) for arm, values in found.items()
+        arm: dict(zip(("own class", "distance"), np.mean(values, axis=0).tolist())) for arm, values in by_arm.items()
     }
     return {**table, "guessing": {"own class": float(np.mean(chance))}}
 
@@ -307,17 +309,17 @@ SHORT: Mapping[str, Any] = {"epochs": 15, "fine_tune_epochs": 3}
 
 def ablated(case: str, seed: int) -> Result:
     """The method without one of its parts each, on the same episodes; `auroc` and `accuracy` are means over shots."""
-    own = world(case, seed)
+    data = world(case, seed)
     table: Result = {}
     for arm, settings in ABLATIONS.items():
         with reproducible(seed):
-            method = trained(own, seed, **SHORT, **settings)
-            scores = EXAM(adapting(method), own.exam)
+            method = trained(data, seed, **SHORT, **settings)
+            scores = EXAM(adapting(method), data.exam)
             table[arm] = {
-                metric: float(np.mean([one.of(metric).mean for one in scores.values()]))
+                metric: float(np.mean([result.of(metric).mean for result in scores.values()]))
                 for metric in ("accuracy", "auroc")
             }
-        table[arm] |= alike(method, own)
+        table[arm] |= alike(method, data)
     return table
 
 

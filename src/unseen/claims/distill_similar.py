@@ -172,10 +172,10 @@ def digits_task(case: str, seed: int) -> Task:
 def run_digits(case: str, seed: int) -> Result:
     """The arms on one target; targets and sources are of two halves of the pictures. All see crops, none mirrored."""
     zoo = digit_zoo(1 - int(case[0]), seed)
-    own = Arms(zoo, digits_task(case, seed), seed, width=48, views="crop", online=True, steps=200)
-    table, exam = own.compared(), tensor(own.exam)
-    table["decoy"] = {"accuracy": own.graded(own.learn(["random"], power=0.0))}
-    table["weighted"]["time"] = seconds(own.weighted.network_, exam) / seconds(zoo[own.nearest], exam)
+    arms = Arms(zoo, digits_task(case, seed), seed, width=48, views="crop", online=True, steps=200)
+    table, exam = arms.compared(), tensor(arms.exam)
+    table["decoy"] = {"accuracy": arms.graded(arms.learn(["random"], power=0.0))}
+    table["weighted"]["time"] = seconds(arms.weighted.network_, exam) / seconds(zoo[arms.nearest], exam)
     return table
 
 
@@ -228,8 +228,8 @@ class Arms:
     def learn(self, names: Iterable[str] = (), model: nn.Module | None = None, **settings: Any) -> Student:
         """A student of the sources of these names, or of all."""
         method = Student(**self.settings | settings)
-        own = {name: self.zoo[name] for name in names or self.zoo}
-        return method.fit(support=self.support, target=self.unlabeled, teachers=own, model=model)
+        teachers = {name: self.zoo[name] for name in names or self.zoo}
+        return method.fit(support=self.support, target=self.unlabeled, teachers=teachers, model=model)
 
     def graded(self, method: Method) -> float:
         """Accuracy on the exam."""
@@ -240,12 +240,12 @@ class Arms:
         body = as_classifier(self.zoo[self.nearest])
         measure_again(body, concatenate([self.support.unlabeled(), self.unlabeled]))
         learn, check = (self.support.take(part) for part in hold_out(self.support.labels, 1 / 3, self.seed))
-        found = {}
+        scores = {}
         for rate in (0.1, 0.01):
             method = Student(**self.settings | {"labels": 1.0, "learning_rate": rate})
             method.fit(support=learn, target=self.unlabeled, teachers=self.zoo, model=body)
-            found[rate] = accuracy(check.labels, method.predict(check))
-        return self.learn(model=body, labels=1.0, learning_rate=max(found, key=found.__getitem__))
+            scores[rate] = accuracy(check.labels, method.predict(check))
+        return self.learn(model=body, labels=1.0, learning_rate=max(scores, key=scores.__getitem__))
 
     def compared(self) -> Result:
         """The ways of the abstract."""
@@ -264,14 +264,14 @@ class Arms:
     def ranked(self) -> Result:
         """And each source alone, beside its similarities."""
         alone = {name: self.graded(self.learn([name], power=0.0)) for name in self.zoo}
-        found = {
+        values = {
             "random source": float(np.mean(list(alone.values()))),
             "decoy": alone["random"],
             "equal": self.graded(self.learn(power=0.0)),
             "worst source": min(alone.values()),
             "best source": max(alone.values()),
         }
-        table = self.compared() | {arm: {"accuracy": value} for arm, value in found.items()}
+        table = self.compared() | {arm: {"accuracy": value} for arm, value in values.items()}
         for metric in METRICS:
             scores = self.scores[metric].loc[list(alone)].to_numpy()
             table[metric] = {"rank correlation": rank_correlation(scores, list(alone.values()))}
@@ -307,9 +307,9 @@ def run_apart(case: str, seed: int) -> Result:
     zoo, (support, unlabeled, exam) = emoji_cell(case, seed)
     settings: dict[str, Any] = {"random_state": seed, "width": 64}
     here = DistillSimilar(**settings).fit(support=support, target=unlabeled, teachers=zoo)
-    found: Outputs = zoo_outputs(zoo, concatenate([support.unlabeled(), unlabeled]))
+    outputs: Outputs = zoo_outputs(zoo, concatenate([support.unlabeled(), unlabeled]))
     tables: dict[str, Any] = {
-        f"{kind} {name}": t.numpy() for name, pair in found.items() for kind, t in zip(("z", "logits"), pair)
+        f"{kind} {name}": t.numpy() for name, pair in outputs.items() for kind, t in zip(("z", "logits"), pair)
     }
     with tempfile.TemporaryDirectory() as folder:
         np.savez(Path(folder) / "given.npz", support=support.x, labels=support.labels, new=unlabeled.x, exam=exam.x,
@@ -347,8 +347,8 @@ def behaviour() -> dict[str, Any]:
     with reproducible(0):
         zoo = {f"{n} classes": feature_classifier(task.n_features, n, 8).eval() for n in (3, 5)}
     metrics = ("parc", "leep", "h-score", "knn", "cka")
-    found = rank_teachers(zoo, task, metrics).set_index("name").loc[list(zoo)]  # type: ignore[arg-type]
-    return {metric: found[metric].to_numpy(dtype=float) for metric in metrics}
+    ranking = rank_teachers(zoo, task, metrics).set_index("name").loc[list(zoo)]  # type: ignore[arg-type]
+    return {metric: ranking[metric].to_numpy(dtype=float) for metric in metrics}
 
 
 # fmt: off

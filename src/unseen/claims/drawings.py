@@ -38,8 +38,8 @@ def drawn(split: str, n: int | None = None) -> tuple[Domain, ...]:
         absent.
     """
     styles = in_common(*(by(vendor) for vendor in VENDORS[split]))
-    own = of_half(styles[0], split)
-    chosen = np.flatnonzero(own) if n is None else first_by_hash(styles[0], own, n)
+    mask = of_half(styles[0], split)
+    chosen = np.flatnonzero(mask) if n is None else first_by_hash(styles[0], mask, n)
     return tuple(style.take(chosen) for style in styles)
 
 
@@ -59,8 +59,8 @@ def of_half(domain: Domain, split: str) -> NDArray[np.bool_]:
 @functools.cache
 def seen_by(vendor: str, split: str) -> Domain:
     """The emoji of a split as a vendor draws them, as EfficientNet-Lite0's features."""
-    own = by(vendor)
-    return lite0(own.take(np.flatnonzero(of_half(own, split))))
+    style = by(vendor)
+    return lite0(style.take(np.flatnonzero(of_half(style, split))))
 
 
 @functools.cache

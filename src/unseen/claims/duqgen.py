@@ -97,10 +97,10 @@ class TrueQueries(DUQGen):
 
     def write_queries(self, documents: Any, writer: Writer, examples: Any) -> tuple[Any, Any]:
         """The queries of people for the first `samples` documents that have one."""
-        found = [self.spare.get(str(text), "") for text in documents]
-        some = [i for i, query in enumerate(found) if query][: self.samples]
-        kept = {i: found[i] for i in some}
-        queries = np.array([kept.get(i, "") for i in range(len(found))], dtype=np.str_)
+        spare = [self.spare.get(str(text), "") for text in documents]
+        some = [i for i, query in enumerate(spare) if query][: self.samples]
+        kept = {i: spare[i] for i in some}
+        queries = np.array([kept.get(i, "") for i in range(len(spare))], dtype=np.str_)
         return queries, np.where(queries == "", "no query", "")
 
 
@@ -127,15 +127,15 @@ def run(case: str, seed: int) -> Result:
     shared = bench(case)
     data, model = shared.data, shared.model
     settings = {**SETTINGS, "random_state": seed}
-    own = fit(DUQGen(**settings), data, model)
+    tuned = fit(DUQGen(**settings), data, model)
     blind = fit(RandomSample(**settings), data, model)
     people = TrueQueries(**settings)
     people.spare = {str(data.corpus.x[i]): query for i, query in data.spare.items()}
     width = int(shared.plain["zero-shot"].fitted["vectors_"].shape[1])
     arms: dict[str, Search] = {
         **shared.plain,
-        "duqgen": own,
-        "duqgen fusion": Fusion.on(own),
+        "duqgen": tuned,
+        "duqgen fusion": Fusion.on(tuned),
         "random": blind,
         "pointwise": fit(DUQGen(**settings, loss="pointwise"), data, model),
         "query head": fit(DUQGen(**{**settings, **HEAD}), data, query_head(model, width)),
@@ -146,9 +146,9 @@ def run(case: str, seed: int) -> Result:
     floor = table["zero-shot"]["ndcg@10"]
     for values in table.values():
         values["relative"] = values["ndcg@10"] / floor
-    table["duqgen"] |= own.diversity_ | {"usable": float((own.audit_["flaw"] == "").mean())}
-    table["random"] |= {name: own.diversity_[f"random_{name}"] for name in ("coverage", "cosine")}
-    return table | chosen_blindly(arms, own, data, table, seed)
+    table["duqgen"] |= tuned.diversity_ | {"usable": float((tuned.audit_["flaw"] == "").mean())}
+    table["random"] |= {name: tuned.diversity_[f"random_{name}"] for name in ("coverage", "cosine")}
+    return table | chosen_blindly(arms, tuned, data, table, seed)
 
 
 def chosen_blindly(arms: Mapping[str, Search], own: DUQGen, data: Collection, table: Result, seed: int) -> Result:

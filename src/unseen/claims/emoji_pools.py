@@ -64,8 +64,8 @@ def keyword_vectors(texts: list[str], most: int = 50) -> FloatArray:
     Classes without such a word have the same vector: by keywords alone none tells them apart.
     """
     words = [set(text.lower().replace(",", " ").split()) for text in texts]
-    vocabulary = sorted({w for own in words for w in own if sum(w in other for other in words) > 1})
-    table = np.array([[w in own for w in vocabulary] for own in words], dtype=np.float64)
+    vocabulary = sorted({w for bag in words for w in bag if sum(w in other for other in words) > 1})
+    table = np.array([[w in bag for w in vocabulary] for bag in words], dtype=np.float64)
     u, s, _ = np.linalg.svd(table - table.mean(axis=0), full_matrices=False)
     return u[:, :most] * s[:most]
 

@@ -51,9 +51,9 @@ def drawings(split: str) -> tuple[Domain, tuple[FloatArray, FloatArray]]:
     whole = Domain(x=np.concatenate([part.x for part in parts]), y=y, classes=classes, columns=columns, name=split)
     tower = encoders.get("lite-clip")
     assert isinstance(tower, encoders.TwoTowerEncoder)
-    told = ClassSpace(names=called, descriptions=tuple(styles[0].columns["keywords"].tolist()))
+    described = ClassSpace(names=called, descriptions=tuple(styles[0].columns["keywords"].tolist()))
     seen = np.concatenate([tower.encode(style, precision="fp32").x for style in styles])
-    vectors = tower.embed(told).embeddings
+    vectors = tower.embed(described).embeddings
     assert vectors is not None
     return whole, (seen, vectors)
 

@@ -77,8 +77,8 @@ def things(case: str) -> tuple[tuple[str, ...], tuple[str, ...], tuple[Any, ...]
     kept = [i for i, name in enumerate(names) if name.isalpha() and name.islower() and groups[i] in GROUPS]
     kept = sorted(kept, key=lambda i: hashed(f"scene {names[i]}"))[: THINGS + BESIDE]
     pictures = tuple(_cut(style.x[i]) for i in kept)
-    own = [names[i] for i in kept]
-    return tuple(own[:THINGS]), tuple(own[THINGS:]), pictures
+    chosen = [names[i] for i in kept]
+    return tuple(chosen[:THINGS]), tuple(chosen[THINGS:]), pictures
 
 
 @functools.cache
@@ -105,8 +105,8 @@ def scenes(case: str, part: str) -> Scenes:
     places = np.array([PLACES[colour] for colour in columns[:, 1]])
     table = {"thing": columns[:, 0], "place": places, "beside": columns[:, 2], "weather": columns[:, 3]}
     first, turned = rng.random((2, len(rows))) < 0.5
-    told = zip(columns[:, 0], places, columns[:, 2], columns[:, 3], first, turned)
-    captions = [caption(*row) for row in told]
+    fields = zip(columns[:, 0], places, columns[:, 2], columns[:, 3], first, turned)
+    captions = [caption(*row) for row in fields]
     return Scenes(_features(domain), table, np.array(captions))
 
 
@@ -175,27 +175,27 @@ def _features(domain: Domain) -> NDArray[np.float32]:
 @functools.cache
 def towers(case: str, seed: int) -> DualEncoder:
     """Linear maps of frozen features of pictures and of sentences into one space, by the loss of CLIP."""
-    own = scenes(case, "learnt")
+    learnt = scenes(case, "learnt")
     reader = EncodedTexts("minilm")
     # captions say all; parts of them are read, too, so that a condition means something by itself
-    parts = [own.captions, *(_said(own, key) for key in ("thing", "place", "beside", "weather"))]
+    parts = [learnt.captions, *(_said(learnt, key) for key in ("thing", "place", "beside", "weather"))]
     vectors = [reader(part.tolist()) for part in parts]
     with reproducible(seed):
-        image, text = perceptron((own.features.shape[1], DIM)), perceptron((vectors[0].shape[1], DIM))
-        made = dual_encoder(image, text, reader.to_json(), 20.0)
-        made.reader = reader
-        adam = torch.optim.AdamW(made.parameters(), lr=1e-3, weight_decay=1e-2)
+        image, text = perceptron((learnt.features.shape[1], DIM)), perceptron((vectors[0].shape[1], DIM))
+        net = dual_encoder(image, text, reader.to_json(), 20.0)
+        net.reader = reader
+        adam = torch.optim.AdamW(net.parameters(), lr=1e-3, weight_decay=1e-2)
 
         def objective(batch: Batch, run: Run) -> Tensor:
             which = int(torch.randint(len(vectors), (), generator=run.generator))
             t = vectors[which][batch.index]
-            logits = made.logit_scale.exp().clamp(max=LARGEST) * made.encode_image(batch.x) @ made.encode_text(t).T
+            logits = net.logit_scale.exp().clamp(max=LARGEST) * net.encode_image(batch.x) @ net.encode_text(t).T
             same = (t @ t.T > 0.9999).float()
             return clip_loss(logits, same)
 
-        source = Domain(x=own.features, name="scenes")
-        in_passes(objective, made, adam, source, name="scene-towers", size=BATCH, epochs=EPOCHS)
-    return made.eval()
+        source = Domain(x=learnt.features, name="scenes")
+        in_passes(objective, net, adam, source, name="scene-towers", size=BATCH, epochs=EPOCHS)
+    return net.eval()
 
 
 def _said(own: Scenes, key: str) -> NDArray[np.str_]:
@@ -206,10 +206,10 @@ def _said(own: Scenes, key: str) -> NDArray[np.str_]:
 def noisy(captions: Sequence[str], share: float, seed: int) -> NDArray[np.str_]:
     """Captions of which a share says something that no picture shows, about the same subject."""
     rng = np.random.default_rng(seed)
-    made = []
+    texts = []
     for text in captions:
         if rng.random() < share:
             subject = re.split(" (?:on|in|with) ", text)[0]
             text = f"{subject} with {rng.choice(IDEAS)} of {rng.choice(IDEAS)}"
-        made.append(text)
-    return np.array(made)
+        texts.append(text)
+    return np.array(texts)

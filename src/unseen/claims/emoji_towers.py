@@ -56,16 +56,16 @@ def world(split: str, taught: tuple[str, ...], asked: str) -> World:
     `exam` has all emoji, `known` says of which the other vendors' pictures are learnt from: four fifths.
     """
     styles = in_common(*(by(vendor) for vendor in (*taught, asked)))
-    own = of_half(styles[0], split) & ~np.isin(styles[0].columns["group"], OTHERS)
-    styles = tuple(style.take(np.flatnonzero(own)) for style in styles)
+    mask = of_half(styles[0], split) & ~np.isin(styles[0].columns["group"], OTHERS)
+    styles = tuple(style.take(np.flatnonzero(mask)) for style in styles)
     known = np.array([hashed(f"towers {code}") % 5 > 0 for code in styles[0].columns["emoji"].tolist()])
     x, texts = [], []
     for style in styles[:-1]:
         seen = style.take(np.flatnonzero(known))
         drawn = pixels(seen)
-        for said in said_of(seen):
+        for captions in said_of(seen):
             x.append(drawn)
-            texts += said
+            texts += captions
     pictures = Domain(x=np.concatenate(x), kind="image", name=" and ".join(taught))
     pairs = Pairs(pictures, Domain(x=np.array(texts), kind="text", name="captions"), name="emoji")
     exam = styles[-1].replace(x=pixels(styles[-1]))
@@ -84,8 +84,8 @@ def said_of(style: Domain) -> list[list[str]]:
     """Three texts of each emoji: its name, its subgroup, some of its keywords."""
     names = style.columns["name"].tolist()
     groups = [name.replace("-", " ") for name in style.columns["subgroup"].tolist()]
-    words = [", ".join(told.split(", ")[:3]) for told in style.columns["keywords"].tolist()]
-    return [names, groups, [told or name for told, name in zip(words, names)]]
+    words = [", ".join(keywords.split(", ")[:3]) for keywords in style.columns["keywords"].tolist()]
+    return [names, groups, [keywords or name for keywords, name in zip(words, names)]]
 
 
 def word_tokenizer(texts: Sequence[str]) -> str:
@@ -94,13 +94,13 @@ def word_tokenizer(texts: Sequence[str]) -> str:
 
     counts = Counter(word for text in texts for word in re.findall(r"\w+|[^\w\s]", text.lower()))
     words = ["[UNK]", "[CLS]", "[SEP]", *sorted(counts, key=lambda word: (-counts[word], word))]
-    made = Tokenizer(models.WordLevel({word: i for i, word in enumerate(words)}, unk_token=words[0]))
-    made.normalizer = normalizers.Lowercase()
-    made.pre_tokenizer = pre_tokenizers.Whitespace()
-    made.post_processor = processors.TemplateProcessing(
+    tokenizer = Tokenizer(models.WordLevel({word: i for i, word in enumerate(words)}, unk_token=words[0]))
+    tokenizer.normalizer = normalizers.Lowercase()
+    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    tokenizer.post_processor = processors.TemplateProcessing(
         single="[CLS] $A [SEP]", special_tokens=[("[CLS]", 1), ("[SEP]", 2)]
     )
-    return made.to_str()
+    return tokenizer.to_str()
 
 
 @functools.cache
@@ -149,8 +149,8 @@ def asked_of(towers: Any, own: World) -> dict[str, float]:
     scores = (z[torch.as_tensor(own.known)] @ class_vectors(towers, names, ("{}",)).T).numpy()
     groups, truth = np.unique(own.exam.columns["subgroup"], return_inverse=True)
     words = [str(group).replace("-", " ") for group in groups]
-    found = (z @ class_vectors(towers, words, ("{}",)).T).argmax(dim=1).numpy()
-    right = found == truth
+    predicted = (z @ class_vectors(towers, words, ("{}",)).T).argmax(dim=1).numpy()
+    right = predicted == truth
     return {
         "recall": both_ways(scores, ks=(5,))["mean"],
         "subgroup": float(right.mean()),

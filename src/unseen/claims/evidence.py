@@ -108,8 +108,8 @@ def _write(folder: Path, slug: str, record: Mapping[str, Any]) -> None:
 
 def _append(folder: Path, slug: str, line: Mapping[str, Any]) -> None:
     with (folder / f"{slug}.log.jsonl").open("a", encoding="utf-8") as file:
-        told = {"date": _today(), "processor": processor(), "threads": current().threads, **line}
-        file.write(json.dumps(told, ensure_ascii=False) + "\n")
+        entry = {"date": _today(), "processor": processor(), "threads": current().threads, **line}
+        file.write(json.dumps(entry, ensure_ascii=False) + "\n")
 
 
 def _today() -> str:
@@ -187,7 +187,10 @@ def reproduce(slug: str, *, quick: bool = False, check: bool = False, folder: Pa
     before = {}
     if check:
         records = _recorded(folder, slug)
-        before = {_key(one): standing_word(one, verdict) for one, verdict in zip(claim.ledger, newest(claim, records))}
+        before = {
+            _key(assertion): standing_word(assertion, verdict)
+            for assertion, verdict in zip(claim.ledger, newest(claim, records))
+        }
     split: Split = "confirmation" if check else "development"
     started = time.process_time()
     table = claim.measure(split, quick=quick)
@@ -265,35 +268,37 @@ def replay(slug: str, *, folder: Path = FOLDER) -> dict[str, Any]:
         case, seed = rows[0][1], rows[0][2]
         of[name] = case
         with runtime(threads=record.get("threads") or current().threads):
-            found = {(row["arm"], row["metric"]): row["value"] for row in claim.cell(name, case, seed)}
+            measured = {(row["arm"], row["metric"]): row["value"] for row in claim.cell(name, case, seed)}
         cells.append(f"{name}: {case}, seed {seed}")
         clocks = claim.experiments[name].clocks
         for row in rows:
             _, at, drawn, arm, metric, value = row
-            if (at, drawn) == (case, seed) and (arm, metric) in found:
-                gap = 0.0 if metric in clocks else _gap(value, found[arm, metric])
+            if (at, drawn) == (case, seed) and (arm, metric) in measured:
+                gap = 0.0 if metric in clocks else _gap(value, measured[arm, metric])
                 if gap > difference:
                     difference, where = gap, f"{metric} of {arm}, {cells[-1]}"
-                row = [*row[:5], value if metric in clocks else found[arm, metric]]
+                row = [*row[:5], value if metric in clocks else measured[arm, metric]]
             replayed.append(row)
     again = {"cases": {name: record["cases"][name] for name, record in last.items()}, "rows": replayed}
     other = [
-        (one, then)
-        for one, then, now in zip(claim.ledger, before, newest(claim, [again]))
-        if standing_word(one, then) != standing_word(one, now)
+        (assertion, then)
+        for assertion, then, now in zip(claim.ledger, before, newest(claim, [again]))
+        if standing_word(assertion, then) != standing_word(assertion, now)
     ]
     elsewhere = on_other_data(folder, slug, of)
-    tossed = [one for one, then in other if then is not None and then.edge]
-    edge = sorted(one.text for one in tossed)
-    flipped = sorted(one.text for one, _ in other if one not in tossed and one.experiment not in elsewhere)
+    tossed = [assertion for assertion, then in other if then is not None and then.edge]
+    edge = sorted(assertion.text for assertion in tossed)
+    flipped = sorted(
+        assertion.text for assertion, _ in other if assertion not in tossed and assertion.experiment not in elsewhere
+    )
     line = {"difference": float(f"{difference:.3g}"), "where": where, "flipped": flipped, "edge": edge, "cells": cells}
     line |= {"other data": elsewhere} if elsewhere else {}
     _append(folder, slug, {"look": "replay", "records": len(records), **line})
     if not flipped:
-        kept = {what: told for what, told in (read_stamp(folder, slug) or {}).items() if what.startswith("data ")}
+        kept = {part: value for part, value in (read_stamp(folder, slug) or {}).items() if part.startswith("data ")}
         others = tuple(f"data {name}: " for name in elsewhere)
-        now = {what: told for what, told in stamp_of(slug).items() if not what.startswith(others)}
-        write_stamp(folder, slug, now | {what: told for what, told in kept.items() if what.startswith(others)})
+        today = {part: value for part, value in stamp_of(slug).items() if not part.startswith(others)}
+        write_stamp(folder, slug, today | {part: value for part, value in kept.items() if part.startswith(others)})
     return line
 
 
@@ -305,10 +310,10 @@ def _gap(value: float, other: float) -> float:
 
 def accept(slug: str, why: str, *, folder: Path = FOLDER) -> list[dict[str, str]]:
     """Write down that today's conditions give recorded figures another verdict, and why; what flipped is returned."""
-    found = flips(slug, folder=folder)
-    if found:
-        _append(folder, slug, {"look": "accept", "why": why, "verdicts": found, "flipped": []})
-    return found
+    flipped = flips(slug, folder=folder)
+    if flipped:
+        _append(folder, slug, {"look": "accept", "why": why, "verdicts": flipped, "flipped": []})
+    return flipped
 
 
 def flips(slug: str, *, folder: Path = FOLDER) -> list[dict[str, str]]:
@@ -319,13 +324,13 @@ def flips(slug: str, *, folder: Path = FOLDER) -> list[dict[str, str]]:
         written |= {tuple(line[part] for part in KEY): line["verdict"] for line in record["ledger"]}
     for line in log:
         written |= {tuple(flip[part] for part in KEY): flip["now"] for flip in line.get("verdicts", ())}
-    found = []
+    flipped = []
     claim = claims.get(slug)
     for assertion, verdict in zip(claim.ledger, newest(claim, records)):
         key = _key(assertion)
         if verdict is not None and written.get(key, word_of(verdict)) != word_of(verdict):
-            found.append({**dict(zip(KEY, key)), "was": written[key], "now": word_of(verdict)})
-    return found
+            flipped.append({**dict(zip(KEY, key)), "was": written[key], "now": word_of(verdict)})
+    return flipped
 
 
 KEY = ("text", "asked", "experiment")
@@ -377,6 +382,6 @@ def summary(slugs: Sequence[str], *, folder: Path = FOLDER) -> Iterator[Freshnes
 
 
 def _stamped_now(folder: Path, slug: str) -> Freshness:
-    found = freshness(slug, folder=folder)
-    tells = found.word in ("fresh", "unstamped") and read_stamps(folder, slug)
-    return freshness(slug, folder=folder, stamp=stamp_of(slug)) if tells else found
+    fresh = freshness(slug, folder=folder)
+    tells = fresh.word in ("fresh", "unstamped") and read_stamps(folder, slug)
+    return freshness(slug, folder=folder, stamp=stamp_of(slug)) if tells else fresh

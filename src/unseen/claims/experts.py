@@ -132,8 +132,8 @@ class Distilled(NamedTuple):
         """L_in on samples that the step was not taken on, mean over domains."""
         others = [tensor(d.take(shuffled(d)[MORE : 2 * MORE])) for d in domains]
         targets = [self.mixed(tokens(self.start.experts, self.mixed, x)) for x in others]
-        found = [distillation_loss(network.embed(x), t) for network, x, t in zip(networks, others, targets)]
-        return float(torch.stack(found).mean())
+        distances = [distillation_loss(network.embed(x), t) for network, x, t in zip(networks, others, targets)]
+        return float(torch.stack(distances).mean())
 
 
 def shuffled(domain: Domain) -> np.ndarray:
@@ -153,8 +153,8 @@ def predicted(network: Classifier, domain: Domain) -> np.ndarray:
 
 def scored(networks: Sequence[Classifier], domains: Sequence[Domain]) -> dict[str, float]:
     """Mean accuracy over domains, one network for each."""
-    found = [accuracy(d.labels, predicted(network, d)) for network, d in zip(networks, domains)]
-    return {"accuracy": float(np.mean(found))}
+    accuracies = [accuracy(d.labels, predicted(network, d)) for network, d in zip(networks, domains)]
+    return {"accuracy": float(np.mean(accuracies))}
 
 
 def vote(experts: Sequence[Classifier], domain: Domain) -> np.ndarray:
@@ -177,20 +177,20 @@ def with_statistics_of(network: Classifier, domain: Domain) -> Classifier:
 def specialties(start: Start, known: Sequence[Domain]) -> Result:
     """Accuracy on new pictures of the known domains: of the own expert, the others, a student trained as they are."""
     right = np.array([[accuracy(d.labels, predicted(expert, d)) for d in known] for expert in start.experts])
-    own = np.arange(len(right))[:, None] == [start.sources.groups[d.name] for d in known]
+    mask = np.arange(len(right))[:, None] == [start.sources.groups[d.name] for d in known]
     return {
-        "own expert": {"known": float(right[own].mean())},
-        "other experts": {"known": float(right[~own].mean())},
+        "own expert": {"known": float(right[mask].mean())},
+        "other experts": {"known": float(right[~mask].mean())},
         "student, as long as experts": {"known": scored([start.student] * len(known), known)["accuracy"]},
     }
 
 
 def seconds(predict: Callable[[Any, Domain], np.ndarray], network: Any, domains: Sequence[Domain]) -> float:
     """To predict all domains: the least of three times."""
-    found = []
+    times = []
     for _ in range(3):
         started = time.process_time()
         for domain in domains:
             predict(network, domain)
-        found.append(time.process_time() - started)
-    return min(found)
+        times.append(time.process_time() - started)
+    return min(times)

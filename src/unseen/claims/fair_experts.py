@@ -58,7 +58,9 @@ def run(case: str, seed: int) -> Result:
 
         full, meta = best(
             [functools.partial(start.learnt, mixed, alpha=alpha) for alpha in STEPS],
-            lambda one: pretended_accuracy(one.student, one.mixed, start.experts, start.sources, one.alpha),
+            lambda candidate: pretended_accuracy(
+                candidate.student, candidate.mixed, start.experts, start.sources, candidate.alpha
+            ),
         )
         plain, erm = best(
             [functools.partial(start.longer, EPOCHS["erm"], rate=rate) for rate in RATES],
@@ -111,7 +113,7 @@ def standardized(
     fitted = [fit_logistic(x, y, int(y.max()) + 1, C=penalty, standardize=False) for penalty in PENALTIES]
 
     def graded(model: Classifier, samples: Sequence[Domain], domains: Sequence[Domain]) -> float:
-        found = [accuracy(d.labels, model(own(s, d)).argmax(dim=1).numpy()) for s, d in zip(samples, domains)]
-        return float(np.mean(found))
+        accuracies = [accuracy(d.labels, model(own(s, d)).argmax(dim=1).numpy()) for s, d in zip(samples, domains)]
+        return float(np.mean(accuracies))
 
     return graded(max(fitted, key=lambda model: graded(model, held, held)), shown, unseen)

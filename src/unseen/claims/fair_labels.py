@@ -107,8 +107,8 @@ def support_of(pair: Data, shots: int, seed: int) -> Domain:
 
 def below(row: Mapping[str, float], source: Mapping[str, float]) -> dict[str, float]:
     """Whether an arm is worse than doing nothing by more than the margin, in each pool, and where assumptions break."""
-    found = {f"below {name}": float(source[name] - row[name] > MARGIN) for name in POOLS}
-    return found | {"below": max(found["below ood"], found["below shift"])}
+    worse = {f"below {name}": float(source[name] - row[name] > MARGIN) for name in POOLS}
+    return worse | {"below": max(worse["below ood"], worse["below shift"])}
 
 
 # -- arms that read labels -----------------------------------------------------------------------------------
@@ -139,14 +139,14 @@ def logistic(model: Classifier, source: Domain, support: Domain, seed: int) -> C
         return fit_logistic(x[rows], y[rows], classes, C=penalty, weights=weights)
 
     def loss(penalty: float, share: float) -> float:
-        found = []
+        losses = []
         for fold in folds:
             network = fit(np.setdiff1d(np.arange(len(x)), fold), penalty, share)
             with torch.no_grad():
-                found.append(float(torch.nn.functional.cross_entropy(network(x[fold]), torch.as_tensor(y[fold]))))
-        return float(np.mean(found))
+                losses.append(float(torch.nn.functional.cross_entropy(network(x[fold]), torch.as_tensor(y[fold]))))
+        return float(np.mean(losses))
 
-    return fit(np.arange(len(x)), *min(candidates, key=lambda one: loss(*one)))
+    return fit(np.arange(len(x)), *min(candidates, key=lambda candidate: loss(*candidate)))
 
 
 def logistic_alone(model: Classifier, source: Domain, support: Domain, seed: int) -> Classifier:
@@ -165,6 +165,6 @@ def one_of_each(y: NDArray[np.int64]) -> list[NDArray[np.bool_]]:
     """Folds that hold the first, second, ... sample of every class; classes are of one size."""
     place = np.zeros(len(y), dtype=np.int64)
     for label in np.unique(y):
-        own = np.flatnonzero(y == label)
-        place[own] = np.arange(len(own))
+        rows = np.flatnonzero(y == label)
+        place[rows] = np.arange(len(rows))
     return [place == k for k in range(int(place.max()) + 1)]

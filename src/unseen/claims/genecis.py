@@ -55,10 +55,10 @@ def relevant(table: Mapping[str, NDArray[np.str_]], template: Template) -> list[
 
 def composed(case: str, seed: int) -> Result:
     """Recall@1 on templates, of each kind and their mean, for every way to ask."""
-    own, net = scenes(case, "learnt"), towers(case, seed)
-    pairs = own.pairs()
+    learnt, net = scenes(case, "learnt"), towers(case, seed)
+    pairs = learnt.pairs()
     method = GeneCIS(**{**BUDGET, "random_state": seed}).fit(pairs=pairs, model=net)
-    way, share = tuned(method, own)
+    way, share = tuned(method, learnt)
     beside = GeneCIS(**{**BUDGET, "text_distractors": True, "random_state": seed}).fit(pairs=pairs, model=net)
     table: Result = {}
     for arm, asking in {
@@ -76,10 +76,10 @@ def composed(case: str, seed: int) -> Result:
 
 def captioned(case: str, seed: int) -> Result:
     """The combiner where half of the captions name what no picture shows, with the filter and without."""
-    own, net = scenes(case, "learnt"), towers(case, seed)
-    said = noisy(own.captions.tolist(), NOISE, seed)
-    pairs = own.pairs()
-    pairs = pairs.replace(right=pairs.right.replace(x=said))
+    learnt, net = scenes(case, "learnt"), towers(case, seed)
+    captions = noisy(learnt.captions.tolist(), NOISE, seed)
+    pairs = learnt.pairs()
+    pairs = pairs.replace(right=pairs.right.replace(x=captions))
     mains, beside, _ = things(case)
     concrete = [*mains, *beside, *PLACES.values(), *WEATHERS]
     ratings = Domain(
@@ -87,8 +87,8 @@ def captioned(case: str, seed: int) -> Result:
         columns={"concreteness": np.array([5.0] * len(concrete) + [1.5] * len(IDEAS))},
     )  # fmt: skip
     table: Result = {}
-    for arm, given in {"filtered": {"auxiliary": ratings}, "unfiltered": {}}.items():
-        method = GeneCIS(**{**BUDGET, "random_state": seed}).fit(pairs=pairs, model=net, **given)
+    for arm, inputs in {"filtered": {"auxiliary": ratings}, "unfiltered": {}}.items():
+        method = GeneCIS(**{**BUDGET, "random_state": seed}).fit(pairs=pairs, model=net, **inputs)
         table[arm] = graded(case, seed, method, "combiner", None)
     return table
 
@@ -98,8 +98,8 @@ def graded(case: str, seed: int, method: GeneCIS, mode: str, share: float | None
 
     `collection@10` is the recall in the whole collection, without the reference, of the questions that change it.
     """
-    own, net = scenes(case, "asked"), towers(case, seed)
-    x = torch.as_tensor(own.features)
+    exam, net = scenes(case, "asked"), towers(case, seed)
+    x = torch.as_tensor(exam.features)
     gallery = method.embed_gallery(x).detach().numpy()
 
     def embed(at: Sequence[int], said: Sequence[str]) -> NDArray[Any]:
@@ -109,18 +109,18 @@ def graded(case: str, seed: int, method: GeneCIS, mode: str, share: float | None
             return added(method, x[list(at)], list(said), share or 0.0).numpy()
         return method.embed_query(x[list(at)], list(said), mode, share).detach().numpy()  # type: ignore[arg-type]
 
-    asked = templates(case, seed)
-    found = evaluate_templates(embed, gallery, asked, resamples=0)
-    change = [template for template in asked if template.kind.startswith("change")]
+    questions = templates(case, seed)
+    figures = evaluate_templates(embed, gallery, questions, resamples=0)
+    change = [template for template in questions if template.kind.startswith("change")]
     at = [template.reference for template in change]
     queries = embed(at, [template.condition for template in change])
-    whole = evaluate_global(queries, at, [relevant(own.table, template) for template in change], gallery, (10,))
+    whole = evaluate_global(queries, at, [relevant(exam.table, template) for template in change], gallery, (10,))
     return {
-        "recall": found["recall"],
-        "chance": found["chance"],
-        "times chance": found["recall"] / found["chance"],
+        "recall": figures["recall"],
+        "chance": figures["chance"],
+        "times chance": figures["recall"] / figures["chance"],
         "collection@10": whole[10],
-        **{kind: found["kinds"][kind]["recall@1"] for kind in KINDS},
+        **{kind: figures["kinds"][kind]["recall@1"] for kind in KINDS},
     }
 
 
@@ -162,15 +162,19 @@ def tuned(method: GeneCIS, own: Scenes) -> tuple[str, float]:
     reference = torch.as_tensor(own.features[[triplet.reference.sample for triplet in drawn]])
     place = [triplet.target.sample for triplet in drawn]
     gallery = method.embed_gallery(torch.as_tensor(own.features[place]))
-    said, truth = [triplet.condition for triplet in drawn], torch.tensor(place)
+    conditions, truth = [triplet.condition for triplet in drawn], torch.tensor(place)
 
     def recall(way: str, share: float) -> float:
         unit = way == "unit sum"
-        q = added(method, reference, said, share) if unit else method.embed_query(reference, said, "sum", share)
+        q = (
+            added(method, reference, conditions, share)
+            if unit
+            else method.embed_query(reference, conditions, "sum", share)
+        )
         return float((truth[(q @ gallery.T).argmax(dim=1)] == truth).float().mean())
 
     tries = [(way, share) for way in ("unit sum", "sum") for share in SHARES]
-    return max(tries, key=lambda one: (recall(*one), -abs(one[1] - 0.5)))
+    return max(tries, key=lambda candidate: (recall(*candidate), -abs(candidate[1] - 0.5)))
 
 
 # fmt: off

@@ -82,7 +82,7 @@ def learnt(arm: str, seed: int) -> GIM:
         flight(picture_of(name), others, frames=FRAMES, size=FRAME, layers=3, way=LEARNT, seed=100 * seed + k)
         for k, name in enumerate(OVER)
     ]
-    frames = concatenate([own.domain(f"flight {k}") for k, own in enumerate(flights)], "flights")
+    frames = concatenate([video.domain(f"flight {k}") for k, video in enumerate(flights)], "flights")
     try:
         with runtime(folder=labelled(seed).name):
             return GIM(**{**SETTINGS, **ARMS[arm], "random_state": seed}).fit(
@@ -102,19 +102,19 @@ def arms(seed: int) -> dict[str, PairMatcher]:
 
 def far(video: Flight) -> list[tuple[int, int]]:
     """Pairs of frames far apart that show enough of the same, at most four of each span."""
-    found = []
+    pairs = []
     for span in SPANS:
         some = [(a, a + span) for a in range(0, len(video) - span, 3) if video.overlap(a, a + span) >= SEEN]
-        found += some[:: max(1, len(some) // 4)][:4]
-    return found
+        pairs += some[:: max(1, len(some) // 4)][:4]
+    return pairs
 
 
 def run_far(case: str, seed: int) -> Result:
     """Flights over one photograph: corners of its plane, the same with larger turns, poses where pieces float over."""
     ground, number = picture_of(case), int(generator_of(case, seed).integers(2**31))
-    made = functools.partial(flight, ground, frames=FRAMES, size=FRAME)
-    flat, steep = made(way=ASKED, seed=number), made(way=LEARNT, seed=number)
-    deep = made([ground], layers=6, way=ASKED, seed=number + 1)
+    fly = functools.partial(flight, ground, frames=FRAMES, size=FRAME)
+    flat, steep = fly(way=ASKED, seed=number), fly(way=LEARNT, seed=number)
+    deep = fly([ground], layers=6, way=ASKED, seed=number + 1)
     views = [
         (video, chosen := far(video), [(video.frame(a), video.frame(b)) for a, b in chosen])
         for video in (flat, steep, deep)
@@ -145,13 +145,13 @@ def seen_from_aside(case: str, seed: int, *, rendered: str = "visible", draw: in
 
 def run_elsewhere(case: str, seed: int) -> Result:
     """Photographs against themselves, seen from aside: as they are, and in renderings that nobody learnt from."""
-    made = {name: [seen_from_aside(case, seed, rendered=name)] for name in RENDERINGS}
-    made["visible"] = [seen_from_aside(case, seed, draw=k) for k in range(3)]
+    views = {name: [seen_from_aside(case, seed, rendered=name)] for name in RENDERINGS}
+    views["visible"] = [seen_from_aside(case, seed, draw=k) for k in range(3)]
     table = {}
     for arm, method in arms(seed).items():
         figures = {
             name: graded(method, [(scene(case), second) for second, _ in some], [truth for _, truth in some])["auc@10"]
-            for name, some in made.items()
+            for name, some in views.items()
         }
         table[arm] = figures | {"renderings": float(np.mean([figures[name] for name in RENDERINGS]))}
     return table
@@ -173,9 +173,9 @@ def run_unlike(case: str, seed: int) -> Result:
     table: Result = {}
     for arm in ("xfeat", "sift", "gim", "wide homographies"):
         method = arms(seed)[arm]
-        found = [method.matches_of(scene(case), second).points for second in seconds]
+        matches = [method.matches_of(scene(case), second).points for second in seconds]
         table[arm] = {
-            name: float(np.mean([two_view(rows, name).count >= needed(name, len(rows)) for rows in found]))
+            name: float(np.mean([two_view(rows, name).count >= needed(name, len(rows)) for rows in matches]))
             for name in GEOMETRIES
         }
     return table
@@ -225,12 +225,12 @@ def run_labels(case: str, seed: int) -> Result:
     def told(pairs: Sequence[tuple[int, int]], labels: Sequence[Rows], judged: int) -> dict[str, float]:
         """The share of labels that is right in the first `judged` pairs, and right ones of each pair of all."""
         good = [video.off(a, b, rows) < 3 for (a, b), rows in zip(pairs, labels)]
-        right = [own.mean() if len(own) else 0.0 for own in good[:judged]]
-        count = sum(distinct(rows[own]) for rows, own in zip(labels, good))
+        right = [mask.mean() if len(mask) else 0.0 for mask in good[:judged]]
+        count = sum(distinct(rows[mask]) for rows, mask in zip(labels, good))
         return {"right": float(np.mean(right or [0.0])), "right labels": count / len(pairs)}
 
     carried = [pair.rows for pair in kept] + [np.zeros((0, 4))] * len(dropped)
-    most = max(sum(map(distinct, own)) for own in of.values())
+    most = max(sum(map(distinct, labels)) for labels in of.values())
     table = {
         "near": told(near, of["xfeat"], len(near)) | {"labels to those of the best matcher": both / most},
         "near, not fitted": told(near, raw, len(near)),
@@ -239,8 +239,8 @@ def run_labels(case: str, seed: int) -> Result:
     }
     alone = Settings((1,), fit.sizes, fit.geometry, fit.threshold)
     for name, network in matchers.items():
-        found = [match_video(lambda t, e=e: read(e[t]), 2, {name: network}, alone).direct(0, 1) for e in tried]  # type: ignore[misc]
-        table[f"{name}, matched there"] = told(tried, found, len(kept))
+        rows = [match_video(lambda t, e=e: read(e[t]), 2, {name: network}, alone).direct(0, 1) for e in tried]  # type: ignore[misc]
+        table[f"{name}, matched there"] = told(tried, rows, len(kept))
     return table
 
 

@@ -67,36 +67,36 @@ SHOTS, HIDDEN = 5, 60
 @functools.cache
 def learnt(seed: int, variant: str) -> GraphCLIP:
     """One variant, pretrained on packages of sections that no case asks about; summaries are extracted."""
-    given = graphs.learnt_from()
-    told = given.graph.texts[given.places.roots].tolist() if variant == "own description" else summaries()
-    pairs = Pairs(given.domain().replace(y=None, classes=None), Domain(x=graphs.vectors(told), name="summaries"))
+    around = graphs.learnt_from()
+    texts = around.graph.texts[around.places.roots].tolist() if variant == "own description" else summaries()
+    pairs = Pairs(around.domain().replace(y=None, classes=None), Domain(x=graphs.vectors(texts), name="summaries"))
     return GraphCLIP(**{**BUDGET, **VARIANTS[variant], "random_state": seed}).fit(pairs=pairs)
 
 
 @functools.cache
 def summaries() -> list[str]:
     """A summary of every subgraph that is learnt from, without the words of any section."""
-    given = graphs.learnt_from()
-    assert given.graph.classes is not None
-    return summarize(given.graph, given.places, banned=given.graph.classes.names).tolist()
+    around = graphs.learnt_from()
+    assert around.graph.classes is not None
+    return summarize(around.graph, around.places, banned=around.graph.classes.names).tolist()
 
 
 def untrained(method: GraphCLIP) -> GraphCLIP:
     """The method with an encoder that learnt nothing: by `skip` the sum of root and mean node."""
-    given = copy.deepcopy(method)
-    given.network_ = graph_encoder(
-        given.n_features_in_, given.answers_.shape[1], hidden=given.hidden, layers=given.layers, heads=given.heads,
-        positions=given.positions, position_width=given.position_width, attention=given.attention, skip=True,
+    copied = copy.deepcopy(method)
+    copied.network_ = graph_encoder(
+        copied.n_features_in_, copied.answers_.shape[1], hidden=copied.hidden, layers=copied.layers, heads=copied.heads,
+        positions=copied.positions, position_width=copied.position_width, attention=copied.attention, skip=True,
     ).eval()  # fmt: skip
-    return given
+    return copied
 
 
 @functools.cache
 def linear(hidden: bool) -> RidgeMap:
     """The same pairs, by ridge regression from means of texts: of root, neighbours and subgraph, or without the root"""
-    given = graphs.learnt_from()
-    there = (given.near != 0).any(axis=1)
-    left = Domain(x=means(given, hidden)[there], name="means")
+    around = graphs.learnt_from()
+    there = (around.near != 0).any(axis=1)
+    left = Domain(x=means(around, hidden)[there], name="means")
     return RidgeMap().fit(pairs=Pairs(left, Domain(x=graphs.vectors(summaries())[there], name="summaries")))
 
 
@@ -114,13 +114,13 @@ def of_classes(classes: ClassSpace) -> NDArray[np.float32]:
 @functools.cache
 def shares(hidden: bool) -> tuple[float, float, float]:
     """Shares of own text, neighbours and subgraph in the mix that names the sections that are tuned on best."""
-    given = graphs.tuned_on()
-    w = of_classes(graphs.sentences("packages", given.names)).T
+    around = graphs.tuned_on()
+    w = of_classes(graphs.sentences("packages", around.names)).T
     tried = [
         (a / 10, b / 10, (10 - a - b) / 10)
         for a in (TENTHS[:1] if hidden else TENTHS) for b in TENTHS if a + b <= TENTHS[-1]
     ]  # fmt: skip
-    return max(tried, key=lambda some: mean_class_top1(given.y, (mixed(given, some) @ w).argmax(axis=1)))
+    return max(tried, key=lambda some: mean_class_top1(around.y, (mixed(around, some) @ w).argmax(axis=1)))
 
 
 def mixed(given: Around, some: tuple[float, float, float]) -> NDArray[np.float32]:
@@ -139,25 +139,25 @@ def zero_shot(case: str, seed: int) -> Result:
     `abroad` and `hidden abroad` are accuracies in WordNet alone, a graph of another kind than was learnt from.
     """
     kind = case.split()[1]
-    asked = graphs.asked_about(case)
-    classes = graphs.sentences(kind, asked.names)
+    target = graphs.asked_about(case)
+    classes = graphs.sentences(kind, target.names)
     w = of_classes(classes).T
     table: Result = {
-        "own text": figures(asked.y, asked.own @ w, None),
-        "neighbours": figures(asked.y, asked.near @ w, asked.near @ w),
-        "subgraph": figures(asked.y, unit_rows(asked.own) @ w + unit_rows(asked.all_) @ w, asked.all_ @ w),
-        "tuned mix": figures(asked.y, *(mixed(asked, shares(hidden)) @ w for hidden in (False, True))),
+        "own text": figures(target.y, target.own @ w, None),
+        "neighbours": figures(target.y, target.near @ w, target.near @ w),
+        "subgraph": figures(target.y, unit_rows(target.own) @ w + unit_rows(target.all_) @ w, target.all_ @ w),
+        "tuned mix": figures(target.y, *(mixed(target, shares(hidden)) @ w for hidden in (False, True))),
         "ridge map": figures(
-            asked.y,
-            *(linear(hidden).transform(means(asked, hidden)).numpy() @ w for hidden in (False, True)),
+            target.y,
+            *(linear(hidden).transform(means(target, hidden)).numpy() @ w for hidden in (False, True)),
         ),
         "chance": {key: 1 / len(classes) for key in ("accuracy", "f1", "hidden", "hidden_f1")},
     }
     for name in ("untrained", *VARIANTS):
         method = untrained(learnt(seed, "graphclip")) if name == "untrained" else learnt(seed, name)
         method = copy.deepcopy(method).adapt(classes=classes)
-        scores = [method.decision_function(asked.domain(hide_roots=hidden)).numpy() for hidden in (False, True)]
-        table[name] = figures(asked.y, *scores)
+        scores = [method.decision_function(target.domain(hide_roots=hidden)).numpy() for hidden in (False, True)]
+        table[name] = figures(target.y, *scores)
     if kind == "wordnet":
         for row in table.values():
             row["abroad"], row["hidden abroad"] = row["accuracy"], row["hidden"]
@@ -208,8 +208,8 @@ def few_shot(case: str, seed: int) -> Result:
     learnt from: what is forgotten. `taken` says whether what was learnt told held-out labels better than nothing, else
     the zero-shot model stays. `numbers` counts what is learnt from the labels.
     """
-    asked = graphs.asked_about(case)
-    episode = Episode.drawn(asked, graphs.sentences(case.split()[1], asked.names), seed)
+    target = graphs.asked_about(case)
+    episode = Episode.drawn(target, graphs.sentences(case.split()[1], target.names), seed)
     y, truth = episode.few.y, episode.rest.y
     table: Result = {"zero-shot": told(seed, episode, None)}
     for way in WAYS:
@@ -269,7 +269,7 @@ def fine_tuned(method: GraphCLIP, support: Domain, rate: float) -> bool:
     """
     learn, judge = map(np.flatnonzero, hold_out(support.labels, method.validation, method.random_state))
     y = torch.as_tensor(support.labels)
-    nodes, asked = (as_nodes(batch_of(support.take(rows)), method.positions) for rows in (learn, judge))
+    nodes, held_out = (as_nodes(batch_of(support.take(rows)), method.positions) for rows in (learn, judge))
     network, present = method.network_, torch.unique(y[learn])
     network.eval().requires_grad_(True)  # its statistics stay: a batch is thirty nodes
     before = copy.deepcopy(network.state_dict())
@@ -280,7 +280,7 @@ def fine_tuned(method: GraphCLIP, support: Domain, rate: float) -> bool:
 
     def judged() -> float:
         with torch.no_grad():
-            logits = F.normalize(network(*asked), dim=1) @ method.answers_.T / method.prompt_temperature
+            logits = F.normalize(network(*held_out), dim=1) @ method.answers_.T / method.prompt_temperature
             return -float(F.cross_entropy(logits, y[judge]))
 
     untouched = judged()
@@ -329,11 +329,11 @@ def strength(seed: int, name: str) -> float:
 
 def links(case: str, seed: int) -> Result:
     """A tenth of the edges at the nodes that are asked about is hidden; `auc` against as many pairs without an edge."""
-    asked = graphs.asked_about(case)
-    graph, roots = asked.graph, asked.places.roots
+    target = graphs.asked_about(case)
+    graph, roots = target.graph, target.places.roots
     rng = np.random.default_rng(0)  # the same edges for all seeds
-    here = graph.edges[np.isin(graph.edges, roots).any(axis=1)]
-    gone = here[rng.permutation(len(here))[: min(HIDDEN, max(20, len(here) // 10))]]
+    edges = graph.edges[np.isin(graph.edges, roots).any(axis=1)]
+    gone = edges[rng.permutation(len(edges))[: min(HIDDEN, max(20, len(edges) // 10))]]
     partner = rng.permutation(gone[:, 1])
     wrong = np.stack([gone[:, 0], partner], axis=1)
     there = np.isin(edge_numbers(wrong, len(graph)), edge_numbers(graph.edges, len(graph)))
@@ -342,7 +342,7 @@ def links(case: str, seed: int) -> Result:
     truth = np.repeat([1, 0], [len(gone), len(wrong)])
     left = graph.without(gone)
     nodes, place = np.unique(pairs, return_inverse=True)
-    given = graphs.around(left, nodes, asked.names, 0)
+    around = graphs.around(left, nodes, target.names, 0)
     a, b = place.reshape(-1, 2).T
 
     def cosine(x: NDArray[Any]) -> NDArray[Any]:
@@ -350,13 +350,13 @@ def links(case: str, seed: int) -> Result:
 
     method = learnt(seed, "graphclip")
     table = {
-        "own text": cosine(given.own),
-        "neighbours": cosine(given.near),
-        "tuned mix": cosine(mixed(given, shares(False))),
-        "ridge map": cosine(linear(False).transform(means(given, False)).numpy()),
+        "own text": cosine(around.own),
+        "neighbours": cosine(around.near),
+        "tuned mix": cosine(mixed(around, shares(False))),
+        "ridge map": cosine(linear(False).transform(means(around, False)).numpy()),
         "common neighbours": common_neighbours(left, pairs),
-        "untrained": cosine(untrained(method).transform(given.domain()).numpy()),
-        "graphclip": cosine(method.transform(given.domain()).numpy()),
+        "untrained": cosine(untrained(method).transform(around.domain()).numpy()),
+        "graphclip": cosine(method.transform(around.domain()).numpy()),
     }
     from sklearn.metrics import roc_auc_score
 

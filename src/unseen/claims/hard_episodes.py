@@ -62,8 +62,10 @@ def emoji(split: str) -> tuple[Domain, Domain]:
     learnt = min(LEARNT, len(names) - NEW)  # the confirmation's five vendors share fewer
     for some in (slice(0, learnt), slice(learnt, learnt + NEW)):
         classes = ClassSpace(names=names[some])
-        own = [style.take(some).replace(y=np.arange(len(classes)), classes=classes, columns={}) for style in styles]
-        parts.append(concatenate(own, name=f"emoji, {split}"))
+        drawings = [
+            style.take(some).replace(y=np.arange(len(classes)), classes=classes, columns={}) for style in styles
+        ]
+        parts.append(concatenate(drawings, name=f"emoji, {split}"))
     return parts[0], parts[1]
 
 
@@ -97,9 +99,9 @@ def learnt_from(split: str) -> tuple[Domain, Domain]:
 def world(case: str) -> World:
     """A case, encoded. Whatever is to be named, emoji are learnt from: the paper, too, learns once, from ImageNet."""
     novel, seed = pictures(case), hashed(case) % 2**31
-    asked = {name: novel if name == "clean" else harder(novel, name, random_state=seed) for name in CONDITIONS}
+    queries = {name: novel if name == "clean" else harder(novel, name, random_state=seed) for name in CONDITIONS}
     return World(
-        *learnt_from(case.split()[0]), encoded(novel), {name: encoded(domain) for name, domain in asked.items()}
+        *learnt_from(case.split()[0]), encoded(novel), {name: encoded(domain) for name, domain in queries.items()}
     )
 
 
@@ -147,12 +149,12 @@ def doing_nothing(support: Domain) -> Rule:
 
 def nearest_maps(support: Domain) -> Rule:
     """Positions of the query and of each support: the mean over the query's of the largest cosine, best support."""
-    own = F.normalize(torch.as_tensor(support.columns["regions"]), dim=2)
+    maps = F.normalize(torch.as_tensor(support.columns["regions"]), dim=2)
     y = torch.as_tensor(support.labels)
 
     def scores(query: Domain) -> Tensor:
-        asked = F.normalize(torch.as_tensor(query.columns["regions"]), dim=2)
-        near = torch.einsum("qtc,muc->qmtu", asked, own).amax(dim=3).mean(dim=2)
+        queries = F.normalize(torch.as_tensor(query.columns["regions"]), dim=2)
+        near = torch.einsum("qtc,muc->qmtu", queries, maps).amax(dim=3).mean(dim=2)
         return torch.stack([near[:, y == label].amax(dim=1) for label in range(int(y.max()) + 1)], dim=1)
 
     return Rule(scores)

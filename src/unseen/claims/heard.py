@@ -96,39 +96,39 @@ def clips(split: Literal["val", "test"]) -> Clips:
     rows: dict[int, list[str]] = {}
     for clip, text in zip(domain.columns["clip"].tolist(), domain.x.tolist()):
         rows.setdefault(clip, []).append(text)
-    kept = sorted((own for own in rows.values() if len(own) == 5), key=lambda own: worlds.hashed(own[0]))
+    kept = sorted((texts for texts in rows.values() if len(texts) == 5), key=lambda texts: worlds.hashed(texts[0]))
     return Clips(
-        np.array([own[0] for own in kept]),
-        np.array(["\n".join(own[1:]) for own in kept]),
-        np.array([_of_most([half_of(text) for text in own]) for own in kept]),
+        np.array([texts[0] for texts in kept]),
+        np.array(["\n".join(texts[1:]) for texts in kept]),
+        np.array([_of_most([half_of(text) for text in texts]) for texts in kept]),
     )
 
 
 def asked(split: str, block: int, half: Half | None = None) -> Clips:
     """One of three blocks of sounds that share none; of those of a half, as many as fit."""
-    own = clips("val").take(slice(0, PAIRED)) if split == "development" else clips("test")
+    pool = clips("val").take(slice(0, PAIRED)) if split == "development" else clips("test")
     if half is not None:
-        own = own.take(np.flatnonzero(own.halves == half))
-    size = min(ASKED[split], len(own.said) // len(BLOCKS))
-    return own.take(slice((block - 1) * size, block * size))
+        pool = pool.take(np.flatnonzero(pool.halves == half))
+    size = min(ASKED[split], len(pool.said) // len(BLOCKS))
+    return pool.take(slice((block - 1) * size, block * size))
 
 
 def asked_of_many(split: str, block: int) -> Clips:
     """A block of sounds for captioners of `MANY` texts: those of development, or such as were never asked about."""
     if split == "development":
         return asked(split, block)
-    own = clips("val").take(slice(PAIRED, None))
-    size = len(own.said) // len(BLOCKS)
-    return own.take(slice((block - 1) * size, block * size))
+    pool = clips("val").take(slice(PAIRED, None))
+    size = len(pool.said) // len(BLOCKS)
+    return pool.take(slice((block - 1) * size, block * size))
 
 
 def paired(half: Half | None = None) -> Clips:
     """Sounds to learn from with their captions, the same in both splits; as many of each half."""
-    own = clips("val").take(slice(PAIRED, None))
+    pool = clips("val").take(slice(PAIRED, None))
     if half is None:
-        return own
-    fewest = min(int((own.halves == name).sum()) for name in ("living", "things"))
-    return own.take(np.flatnonzero(own.halves == half)[:fewest])
+        return pool
+    fewest = min(int((pool.halves == name).sum()) for name in ("living", "things"))
+    return pool.take(np.flatnonzero(pool.halves == half)[:fewest])
 
 
 @functools.cache
@@ -136,11 +136,11 @@ def corpus(split: str, half: Half | None = None, n: int = LEARNT) -> Domain:
     """Captions to learn from: every second of AudioCaps' training captions by a hash, the others in confirmation."""
     domain = audiocaps("train")
     order = sorted(range(len(domain)), key=lambda i: worlds.hashed(domain.x[i]))
-    own = order[: len(order) // 2] if split == "development" else order[len(order) // 2 :]
-    own = own[:n]
+    rows = order[: len(order) // 2] if split == "development" else order[len(order) // 2 :]
+    rows = rows[:n]
     if half is not None:
-        own = [i for i in own if half_of(domain.x[i]) == half]
-    return domain.take(own).replace(name=f"audiocaps {split}")
+        rows = [i for i in rows if half_of(domain.x[i]) == half]
+    return domain.take(rows).replace(name=f"audiocaps {split}")
 
 
 def half_of(text: str) -> Half:

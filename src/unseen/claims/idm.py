@@ -142,11 +142,11 @@ def plain(seed: int, **changes: Any) -> IDM:
 def adapted(method: Method, network: nn.Module, source: Domain, target: Domain) -> tuple[Method, float]:
     """A method fitted on what it needs, and the seconds that took."""
     started = time.process_time()
-    given: dict[str, Any] = {"target": target, "model": network}
+    inputs: dict[str, Any] = {"target": target, "model": network}
     if not isinstance(method, TENT):
-        given["source"] = source
+        inputs["source"] = source
     with without_checkpoints():
-        fitted = method.fit(**given)
+        fitted = method.fit(**inputs)
     return fitted, time.process_time() - started
 
 
@@ -160,24 +160,24 @@ def run(case: str, seed: int) -> Result:
     """Every arm on one target, adapted to its first picture, or to sixty of them."""
     split, source, target, test = world(case, seed)
     network, seconds = trained(split, seed)
-    one = target.take(slice(0, 1))
+    first = target.take(slice(0, 1))
     common: dict[str, Any] = {"steps": STEPS, "learning_rate": RATE, "random_state": seed}
     arms: dict[str, tuple[Method, Domain]] = {
-        "source, as many steps more": (plain(seed, space="none", mix_features=False, measure_first=False), one),
-        "BatchNorm, one picture": (TENT(steps=0).set_params(random_state=seed), one),
+        "source, as many steps more": (plain(seed, space="none", mix_features=False, measure_first=False), first),
+        "BatchNorm, one picture": (TENT(steps=0).set_params(random_state=seed), first),
         "BatchNorm, sixty pictures": (TENT(steps=0).set_params(random_state=seed), target),
-        "TENT, one picture": (TENT().set_params(random_state=seed), one),
-        "FDA, one picture": (FDA(**common), one),
-        "colours, one picture": (FDA(space="rgb", **common), one),
-        "style alone": (plain(seed), one),
-        "ClassMix, one picture": (ClassMix(teacher_momentum=MOMENTUM, **common), one),
+        "TENT, one picture": (TENT().set_params(random_state=seed), first),
+        "FDA, one picture": (FDA(**common), first),
+        "colours, one picture": (FDA(space="rgb", **common), first),
+        "style alone": (plain(seed), first),
+        "ClassMix, one picture": (ClassMix(teacher_momentum=MOMENTUM, **common), first),
         "ClassMix, sixty pictures": (ClassMix(teacher_momentum=MOMENTUM, **common), target),
-        "idm": (idm(seed), one),
-        "all samples": (idm(seed, quantile=0.0), one),
-        "as many at random": (idm(seed, quantile=0.0, candidates=4 * STEPS), one),
-        "no mixing": (idm(seed, lambda_mix=0.0), one),
-        "no prototypes": (idm(seed, lambda_im=0.0), one),
-        "nothing measured first": (idm(seed, measure_first=False), one),
+        "idm": (idm(seed), first),
+        "all samples": (idm(seed, quantile=0.0), first),
+        "as many at random": (idm(seed, quantile=0.0, candidates=4 * STEPS), first),
+        "no mixing": (idm(seed, lambda_mix=0.0), first),
+        "no prototypes": (idm(seed, lambda_im=0.0), first),
+        "nothing measured first": (idm(seed, measure_first=False), first),
     }
     before = Adapted(network)
     table: Result = {"source only": graded(before.predict, test)}
@@ -187,7 +187,7 @@ def run(case: str, seed: int) -> Result:
         table[arm] = graded(fitted.predict, test) | {"seconds": took}
         if arm in ("idm", "ClassMix, one picture"):
             table[arm]["own style"] = graded(fitted.predict, known_test(split, seed))["mIoU"]
-            table[arm]["too good on its picture"] = graded(fitted.predict, one)["mIoU"] - table[arm]["mIoU"]
+            table[arm]["too good on its picture"] = graded(fitted.predict, first)["mIoU"] - table[arm]["mIoU"]
         if isinstance(fitted, IDM):
             table[arm]["steps"] = float(fitted.log_["steps"])
     table["idm"]["share of steps"] = table["idm"]["steps"] / table["all samples"]["steps"]
@@ -226,15 +226,15 @@ def behaviour() -> dict[str, Any]:
     rng = np.random.default_rng(0)
     cut = Domain(x=rng.integers(0, 256, (6, 4, 16, 16), dtype=np.uint8), y=np.arange(6) % 3, kind="image",
                  classes=ClassSpace(names=("a", "b", "c")))  # fmt: skip
-    made = collages(cut, [rng.integers(0, 256, (40, 50, 3), dtype=np.uint8)], 4, side=32, light="dusk")
-    x, y = torch.as_tensor(made.x), torch.as_tensor(np.stack(list(made.labels)).astype(np.int64))
+    scenes = collages(cut, [rng.integers(0, 256, (40, 50, 3), dtype=np.uint8)], 4, side=32, light="dusk")
+    x, y = torch.as_tensor(scenes.x), torch.as_tensor(np.stack(list(scenes.labels)).astype(np.int64))
     looks = {space: match_statistics(x, x[0].flip(-1) * 0.5, space, window=0.1) for space in ("lab", "rgb", "fourier")}
     mixed = patch_mix(x, y, x.flip(0), y.flip(0), torch.ones(y.shape), 4, torch.Generator().manual_seed(0))
     scores = uncertainty(
         torch.randn(200, 3, 4, 4, generator=torch.Generator().manual_seed(1)), y[:1, :4, :4].expand(200, 4, 4)
     )
     return {
-        "collages": made.x,
+        "collages": scenes.x,
         "masks": y.numpy(),
         **looks,
         "mixed": mixed[0],
@@ -313,9 +313,9 @@ def run_style(case: str, seed: int) -> Result:
     """Three arms where the light is the same."""
     split, source, target, test = world(case, seed)
     network, _ = trained(split, seed)
-    one = target.take(slice(0, 1))
+    first = target.take(slice(0, 1))
     table: Result = {"source only": graded(Adapted(network).predict, test)}
     common: dict[str, Any] = {"steps": STEPS, "learning_rate": RATE, "random_state": seed}
     for arm, method in (("idm", idm(seed)), ("FDA, one picture", FDA(**common))):
-        table[arm] = graded(adapted(method, network, source, one)[0].predict, test)
+        table[arm] = graded(adapted(method, network, source, first)[0].predict, test)
     return table

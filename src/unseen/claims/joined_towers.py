@@ -56,22 +56,22 @@ def joined_towers(
         Width of the layer beside MiniLM, which changes nothing, as it does not learn here.
     """
     forms = len(captions[0])
-    told = worlds.minilm([text for texts in captions for text in texts])
-    vectors = torch.from_numpy(told.reshape(len(captions), forms, -1))
+    text_vectors = worlds.minilm([text for texts in captions for text in texts])
+    vectors = torch.from_numpy(text_vectors.reshape(len(captions), forms, -1))
     with reproducible(0):
         centre, spread = (torch.from_numpy(part) for part in (x.mean(axis=0), x.std(axis=0) + 1e-3))
         image, text = perceptron(widths), side_head(None, widths[-1], widths[-1], beside)
-        made = dual_encoder(image, text, {"kind": "encoder", "name": "minilm"}, 20.0)
-        adam = torch.optim.AdamW([*image.parameters(), made.logit_scale], lr=1e-3, weight_decay=1e-2)
+        towers = dual_encoder(image, text, {"kind": "encoder", "name": "minilm"}, 20.0)
+        adam = torch.optim.AdamW([*image.parameters(), towers.logit_scale], lr=1e-3, weight_decay=1e-2)
 
         def objective(batch: Batch, run: Run) -> Tensor:
             which = torch.randint(forms, (len(batch.index),), generator=run.generator)
-            z = made.encode_image(F.dropout((batch.x - centre) / spread, 0.2))
-            logits = made.logit_scale.exp().clamp(max=100) * z @ made.encode_text(vectors[batch.index, which]).T
+            z = towers.encode_image(F.dropout((batch.x - centre) / spread, 0.2))
+            logits = towers.logit_scale.exp().clamp(max=100) * z @ towers.encode_text(vectors[batch.index, which]).T
             return arms.clip_loss(logits)
 
         n_steps = epochs * steps(len(x), BATCH)
-        arms.in_epochs(objective, made, adam, Domain(x=x), name=name, size=BATCH, n_steps=n_steps)
+        arms.in_epochs(objective, towers, adam, Domain(x=x), name=name, size=BATCH, n_steps=n_steps)
         arms.absorb(image[0], centre, spread)
-        made.logit_scale.data.clamp_(max=math.log(100))
-    return made.eval()
+        towers.logit_scale.data.clamp_(max=math.log(100))
+    return towers.eval()

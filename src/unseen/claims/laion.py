@@ -32,7 +32,7 @@ def behaviour() -> dict[str, Any]:
     """Links of the pages of a small web and their pictures, with the reasons for each drop; pairs that are kept."""
     colours = np.random.default_rng(0).integers(0, 256, (40, 12, 12, 3), dtype=np.uint8)
     pictures = [Image.fromarray(colour).resize((96, 96), Image.Resampling.NEAREST) for colour in colours]
-    things = [Thing(f"key/{i}", one, {"en": f"a drawing of thing {i}"}) for i, one in enumerate(pictures)]
+    things = [Thing(f"key/{i}", picture, {"en": f"a drawing of thing {i}"}) for i, picture in enumerate(pictures)]
     web = small_web(things, n_pages=6, each_fault=2, seed=0)
     links = parse.parse_pages(parse.Page(f"http://site.example{path}", body) for path, body in web.pages.items())
     looked = [accept.look(answer.body, accept.Acceptance()) for answer in web.answers.values()]
@@ -44,7 +44,7 @@ def behaviour() -> dict[str, Any]:
     head = heads.train_head(unit, points.labels == 0, name="unsafe", encoder=about, folds=0)
     return {
         "links": dict(Counter(link.reason for link in links)),
-        "pictures": dict(Counter(one.reason for one in looked)),
+        "pictures": dict(Counter(look.reason for look in looked)),
         "similarity": np.flatnonzero(kept),
         "duplicates": similarity.one_of_each(unit, cosines, 0.9),
         "head": head.score(unit),
@@ -109,9 +109,9 @@ LEDGER = (
         "Months of many GPUs; diffusion models are not trained here. Theirs read the WebDataset shards that `unseen "
         "curate` writes."),
     *(mechanism("retrieval", at_least(f"index {family}", "recall@10", least),
-        f"Nearest-neighbour indices: {told} over the curated pictures has recall@10 of {least:g} for "
+        f"Nearest-neighbour indices: {described} over the curated pictures has recall@10 of {least:g} for "
         "pictures and words that it was not tuned on.")
-      for family, told, least in (
+      for family, described, least in (
           ("flat", "exact search", 1.0), ("hnsw", "a graph", 0.9), ("ivf", "lists", 0.9),
           ("pq", "compressed lists", 0.9))),
     effect("retrieval", at_least("service", "names found, pictures", 0.6),

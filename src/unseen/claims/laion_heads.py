@@ -58,7 +58,7 @@ def _labelled(name: str, style: str, seed: int) -> tuple[np.ndarray, np.ndarray]
     if name == "unsafe":
         return _image_vectors(style, False, THIRD), y
     rng = np.random.default_rng(seed)
-    captions = [str(rng.choice(list(one.captions.values()))) for one in small_web.things(style)[::THIRD]]
+    captions = [str(rng.choice(list(thing.captions.values()))) for thing in small_web.things(style)[::THIRD]]
     return small_web.encoder().encode_text(captions), y
 
 

@@ -67,9 +67,9 @@ EXPECTED: dict[tuple[str, str], tuple[str, ...]] = {
 def misses(accounting: Accounting, web: site.SmallWeb) -> int:
     """By how many links the report's counts differ from those planted, summed over reasons."""
     planted = web.counts
-    told = {key: count for key, count in accounting.dropped.items() if key[0] not in ("filter", "language", "safety")}
-    keys = {*told, *EXPECTED}
-    return sum(abs(told.get(key, 0) - sum(planted[kind] for kind in EXPECTED.get(key, ()))) for key in keys)
+    drops = {key: count for key, count in accounting.dropped.items() if key[0] not in ("filter", "language", "safety")}
+    keys = {*drops, *EXPECTED}
+    return sum(abs(drops.get(key, 0) - sum(planted[kind] for kind in EXPECTED.get(key, ()))) for key in keys)
 
 
 def settings_for(address: str, **more: Any) -> Settings:
@@ -102,7 +102,7 @@ class Run(NamedTuple):
 
 def shown(style: str) -> tuple[site.Thing, ...]:
     """The emoji of a site: two of three, among them all that exams ask for. The site shows all stamps beside them."""
-    return tuple(one for i, one in enumerate(small_web.things(style)) if i % THIRD != 1)
+    return tuple(thing for i, thing in enumerate(small_web.things(style)) if i % THIRD != 1)
 
 
 def of_vendor(style: str, links: Sequence[site.Link]) -> np.ndarray:
@@ -120,7 +120,7 @@ def curated(style: str, seed: int) -> Run:
     with site.serve(web) as address:
         site.crawl(address, web, crawl)
         settings = settings_for(address, seed=seed)
-        made = curate(crawl, out, encoder=encoder, settings=settings, cache=True)
+        curation = curate(crawl, out, encoder=encoder, settings=settings, cache=True)
     dropped = pq.read_table(out / "dropped.parquet").to_pylist()
     table = Collection.open(out).table(["url", "similarity"]).to_pylist()
     below = [row for row in dropped if row["stage"] == "filter"]
@@ -131,7 +131,7 @@ def curated(style: str, seed: int) -> Run:
     heads = [head_for("unsafe", seed)]
     again = settings_for(address, seed=seed, near=None)
     curate(crawl, out, encoder=encoder, settings=again, stages=("select",), heads=heads, cache=True)
-    return Run(web, made.accounting, paths, language, similarity, kept, address, folder)
+    return Run(web, curation.accounting, paths, language, similarity, kept, address, folder)
 
 
 # -- the filter and its books --------------------------------------------------------------------------------
@@ -165,7 +165,7 @@ def _graded(run: Run, links: Sequence[site.Link], own: np.ndarray, seed: int) ->
 
     true = np.array([link.kind in ("clean", "same picture", "near picture") for link in links])[own]
     similarity, kept, language = run.similarity[own], run.kept[own], run.language[own]
-    told = {code: language == code for code in sorted(set(language.tolist()))}
+    by_language = {code: language == code for code in sorted(set(language.tolist()))}
     return {
         "similarity": {
             "average precision": float(average_precision_score(true, similarity)),
@@ -173,7 +173,7 @@ def _graded(run: Run, links: Sequence[site.Link], own: np.ndarray, seed: int) ->
             "recall": float(kept[true].mean()),
             **{
                 f"average precision, {code}": float(average_precision_score(true[rows], similarity[rows]))
-                for code, rows in told.items()
+                for code, rows in by_language.items()
                 if true[rows].any()
             },
         },
@@ -194,9 +194,9 @@ RESTART_THINGS, RESTART_PAGES = 120, 40
 @without_checkpoints()
 def run_restart(case: str, seed: int) -> Result:
     """The command killed in the middle of its downloads and run again, beside one that was left alone."""
-    own = small_web.things(case)
-    chosen = np.sort(np.random.default_rng(seed).permutation(len(own))[:RESTART_THINGS])
-    web = site.small_web([own[i] for i in chosen], n_pages=RESTART_PAGES, each_fault=2, seed=seed)
+    things = small_web.things(case)
+    chosen = np.sort(np.random.default_rng(seed).permutation(len(things))[:RESTART_THINGS])
+    web = site.small_web([things[i] for i in chosen], n_pages=RESTART_PAGES, each_fault=2, seed=seed)
     with tempfile.TemporaryDirectory() as name, site.serve(web) as address:
         site.crawl(address, web, Path(name, "crawl.warc.gz"))
         killed = _kill(name, address, Path(name, "killed", "work", "fetched", "shards"))

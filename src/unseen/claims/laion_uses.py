@@ -66,8 +66,8 @@ def run_training(case: str, seed: int) -> Result:
         )
         grades = {
             f"{exam}{metric}": value
-            for exam, asked in exams.items()
-            for metric, value in small_web.grade(towers, *asked, ASKED).items()
+            for exam, questions in exams.items()
+            for metric, value in small_web.grade(towers, *questions, ASKED).items()
         }
         out[arm] = {**grades, "pairs": len(rows), "steps": length, "true": float(true[rows].mean())}
     out["chance"] = {}
@@ -79,16 +79,16 @@ def run_training(case: str, seed: int) -> Result:
 
 def _redrawn(run: Run, style: str, seed: int) -> tuple[torch.Tensor, np.ndarray, np.ndarray, list[str], list[str]]:
     """The site's emoji with captions drawn anew: features, whether they are true, similarity, streams, English."""
-    own = {one.key: one for one in shown(style)}
+    things = {thing.key: thing for thing in shown(style)}
     rng = np.random.default_rng([seed, 5])
     paths = np.array(run.paths)[of_vendor(style, [run.web.truth[path] for path in run.paths])].tolist()
     keys = [run.web.truth[path].key for path in paths]
     features = _curated_features(tuple(paths), style, seed // 100 * 100)
     true = rng.permutation(len(keys)) >= len(keys) // 2
-    others = list(own)
+    others = list(things)
     texts, streams, english = [], [], []
     for i, key in enumerate(keys):
-        about = own[key if true[i] else _but(key, others, rng)]
+        about = things[key if true[i] else _but(key, others, rng)]
         language = str(rng.choice(sorted(about.captions)))
         text, plain = about.captions[language], about.captions["en"]
         if not true[i] and rng.random() < 0.25:
@@ -130,7 +130,7 @@ def _exam(style: str) -> tuple[torch.Tensor, list[str], list[str]]:
     common = set(by(style, "subgroup").columns["subgroup"].tolist())
     index = np.random.default_rng(0).permutation([i for i, group in enumerate(groups) if group in common])
     features = small_web.features_of(*small_web.drawn(style, step=THIRD))
-    captions = [one.captions["en"] for one in small_web.things(style)[::THIRD]]
+    captions = [thing.captions["en"] for thing in small_web.things(style)[::THIRD]]
     return features[torch.from_numpy(index)], [groups[i] for i in index], [captions[i] for i in index]
 
 
@@ -165,12 +165,12 @@ def _by_name(service: RetrievalService, style: str, links: list[site.Link], seed
     hits = {"pictures": 0.0, "pictures, first 10": 0.0, "captions": 0.0}
     for row in rows:
         name = small_web.name_of(links[row].key, links[row].language)
-        found = service.search(Query(terms=[Term("text", name)], k=10, safe=False)).rows
-        keys = [links[i].key for i in found]
+        pictures = service.search(Query(terms=[Term("text", name)], k=10, safe=False)).rows
+        keys = [links[i].key for i in pictures]
         hits["pictures"] += keys[:1] == [links[row].key]
         hits["pictures, first 10"] += links[row].key in keys
-        told = service.search(Query(terms=[Term("text", name)], side="text", k=1, safe=False)).rows
-        hits["captions"] += [links[i].told for i in told] == [links[row].told]
+        captions = service.search(Query(terms=[Term("text", name)], side="text", k=1, safe=False)).rows
+        hits["captions"] += [links[i].told for i in captions] == [links[row].told]
     return {f"names found, {side}": value / len(rows) for side, value in hits.items()}
 
 
@@ -181,9 +181,9 @@ def _repeated(service: RetrievalService, links: list[site.Link]) -> Result:
     for arm, remove in (("duplicates removed", True), ("duplicates left", False)):
         repeats, shown_ = 0, 0
         for row in twice:
-            asked = Query(terms=[Term("row", row)], k=FOUND, deduplicate=remove, near=NEAR, safe=False)
-            found = service.search(asked).rows
-            keys = [links[i].key for i in found]
+            query = Query(terms=[Term("row", row)], k=FOUND, deduplicate=remove, near=NEAR, safe=False)
+            results = service.search(query).rows
+            keys = [links[i].key for i in results]
             repeats, shown_ = repeats + len(keys) - len(set(keys)), shown_ + len(set(keys))
         out[arm] = {"repeated": repeats, "queries": len(twice), "things shown": shown_ / max(1, len(twice))}
     return out
@@ -209,9 +209,9 @@ def _recalls(collection: Collection, seed: int) -> Result:
         index = index_training.make(choice, dim, lambda: vectors.take(learnt), seed)
         index.add(vectors.take(np.arange(n)))
         parameters = index_training.tune(index, choice, vectors, [queries.take(half)], 0.95, 0.01)
-        asked = queries.take(~half)
-        found = searched(index, vectors, asked.x, index_training.K + 1, parameters)[1]
-        out[f"index {family}"] = {"recall@10": float(asked.recall(vectors, found))}
+        test = queries.take(~half)
+        nearest = searched(index, vectors, test.x, index_training.K + 1, parameters)[1]
+        out[f"index {family}"] = {"recall@10": float(test.recall(vectors, nearest))}
     return out
 
 
@@ -221,7 +221,7 @@ def _unsafe(service: RetrievalService, seed: int) -> Result:
     flagged = np.random.default_rng(seed).permutation(np.flatnonzero(scores > 0.5))[:FOUND].tolist()
     out: Result = {}
     for arm, safe in (("toggle on", True), ("toggle off", False)):
-        found = [service.search(Query(terms=[Term("row", row)], k=FOUND, safe=safe)).rows for row in flagged]
-        returned = int(sum((scores[rows] > 0.5).sum() for rows in found))
-        out[arm] = {"flagged items returned": returned, "items": sum(map(len, found))}
+        results = [service.search(Query(terms=[Term("row", row)], k=FOUND, safe=safe)).rows for row in flagged]
+        returned = int(sum((scores[rows] > 0.5).sum() for rows in results))
+        out[arm] = {"flagged items returned": returned, "items": sum(map(len, results))}
     return out

@@ -76,15 +76,15 @@ def soul_distance(method: LisGAN, real: Domain) -> float:
     ids, y = np.unique(real.labels, return_inverse=True)
     scale = method.network_.backbone
     souls = soul_samples(scale(torch.as_tensor(real.x)), torch.as_tensor(y), len(ids), SOULS)
-    made = method.synthesize(ids, 50)
-    place = torch.as_tensor(np.searchsorted(ids, made.labels))
-    return float(nearest_soul(scale(torch.as_tensor(made.x)), souls[place]).mean())
+    synthetic = method.synthesize(ids, 50)
+    place = torch.as_tensor(np.searchsorted(ids, synthetic.labels))
+    return float(nearest_soul(scale(torch.as_tensor(synthetic.x)), souls[place]).mean())
 
 
 def discrepancy(method: LisGAN, real: Domain) -> float:
     """Squared MMD between generated and real samples of the same classes, RBF kernel of median width."""
-    made = method.synthesize(np.unique(real.labels), 5)
-    a, b = torch.as_tensor(made.x), torch.as_tensor(real.x)
+    synthetic = method.synthesize(np.unique(real.labels), 5)
+    a, b = torch.as_tensor(synthetic.x), torch.as_tensor(real.x)
     scale = method.network_.backbone
     a, b = scale(a), scale(b)
     width = torch.cdist(b, b).median() ** 2
@@ -104,8 +104,8 @@ def run_emoji(case: str, seed: int) -> Result:
     `continued` is a cascade that trusts no sample: its second pass only trains longer.
     """
     split, fold = case.split()
-    given = folds(split, int(fold))
-    (source, seen_test, unseen_test, classes), both = given, given.tests
+    parts = folds(split, int(fold))
+    (source, seen_test, unseen_test, classes), both = parts, parts.tests
     truth, everything = unseen_test.labels, np.arange(len(classes))
 
     table: Result = {

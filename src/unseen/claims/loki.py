@@ -294,7 +294,7 @@ def behaviour() -> dict[str, Any]:
     grid = GraphMetric(nx.to_scipy_sparse_array(nx.grid_2d_graph(4, 4)))
     some = np.array([7, 12, 3])
     metrics: dict[str, LabelMetric] = {"tree": tree, "grid": grid}
-    return {name: [np.flatnonzero(locus(own, some)), central_class(own)] for name, own in metrics.items()} | {
+    return {name: [np.flatnonzero(locus(metric, some)), central_class(metric)] for name, metric in metrics.items()} | {
         "cover": minimum_cover(tree), "active": active_classes(tree, some),
     }  # fmt: skip
 

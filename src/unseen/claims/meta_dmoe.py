@@ -40,8 +40,8 @@ def digits(kind: str, half: int) -> tuple[np.ndarray, np.ndarray]:
     """Pictures and labels of half of the handwritten digits, or of half of the fonts of the printed ones, by a hash."""
     domain = worlds.digits(kind, 16, 10)
     units = domain.columns.get("font", domain.ids)
-    own = np.array([worlds.hashed(str(unit)) % 2 == half for unit in units.tolist()])  # type: ignore[union-attr]
-    return np.asarray(domain.x)[own].reshape(-1, 16, 16), domain.labels[own]
+    mask = np.array([worlds.hashed(str(unit)) % 2 == half for unit in units.tolist()])  # type: ignore[union-attr]
+    return np.asarray(domain.x)[mask].reshape(-1, 16, 16), domain.labels[mask]
 
 
 def digit_domains(case: str, seed: int) -> tuple[Domain, list[Domain], list[Domain]]:

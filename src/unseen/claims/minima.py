@@ -51,14 +51,14 @@ def tuned(seed: int, modalities: tuple[str, ...] | None = None) -> MINIMA:
 
 def with_renderings(method: MINIMA) -> MINIMA:
     """The same tuned matcher, asked in three ways."""
-    asked = MINIMA(**{**method.get_params(), "renderings": True})
-    asked.network_ = method.network_
-    return asked
+    three_ways = MINIMA(**{**method.get_params(), "renderings": True})
+    three_ways.network_ = method.network_
+    return three_ways
 
 
 def arms(seed: int) -> dict[str, PairMatcher]:
     """All matchers of a seed."""
-    made: dict[str, PairMatcher] = {
+    matchers: dict[str, PairMatcher] = {
         "xfeat": untuned("xfeat"),
         "control": tuned(seed, ("visible",)),
         "minima": tuned(seed),
@@ -66,7 +66,7 @@ def arms(seed: int) -> dict[str, PairMatcher]:
         "sift": untuned("sift"),
         "orb": untuned("orb"),
     }
-    return made | {"minima, three ways": with_renderings(tuned(seed))}
+    return matchers | {"minima, three ways": with_renderings(tuned(seed))}
 
 
 # -- modalities --------------------------------------------------------------------------------------------
@@ -84,9 +84,9 @@ def run_modalities(case: str, seed: int) -> Result:
             table.setdefault(arm, {})[f"{name} auc"] = figures["auc@10"]
             table[arm][f"{name} accuracy"] = figures["accuracy@3"]
     for figures in table.values():
-        for told, names in (("trained", TRAINED), ("unseen", UNSEEN)):
+        for kind, names in (("trained", TRAINED), ("unseen", UNSEEN)):
             for metric in ("auc", "accuracy"):
-                figures[f"{told} {metric}"] = float(np.mean([figures[f"{name} {metric}"] for name in names]))
+                figures[f"{kind} {metric}"] = float(np.mean([figures[f"{name} {metric}"] for name in names]))
         figures["lost to the modality"] = figures["visible auc"] - figures["trained auc"]
     return table
 
@@ -118,14 +118,14 @@ def run_engine(case: str, seed: int) -> Result:
     table = {}
     for name in modality_names():
         draw = int(rng.integers(2**31))
-        made = render(picture, name, draw)
-        after, before = warped(made, matrix, *SIZE), render(warped(picture, matrix, *SIZE), name, draw)
+        rendered = render(picture, name, draw)
+        after, before = warped(rendered, matrix, *SIZE), render(warped(picture, matrix, *SIZE), name, draw)
         inside = cv2.erode(warped(np.full_like(picture, 255), matrix, *SIZE)[..., 0], np.ones((25, 25))) > 0
         both = np.corrcoef(
             cv2.GaussianBlur(luma(after), (0, 0), 3)[inside], cv2.GaussianBlur(luma(before), (0, 0), 3)[inside]
         )
         table[name] = {
-            "pixels off": shift(contours(picture), contours(made)),
+            "pixels off": shift(contours(picture), contours(rendered)),
             "agreement": float(np.nan_to_num(both[0, 1])),
         }
     return table

@@ -62,9 +62,9 @@ def world(case: str) -> World:
     """The things of a case ``SPLIT VENDOR``, the smallest hashes first."""
     split, vendor = case.split()[:2]
     drawn = by(vendor)
-    own = of_half(drawn, split) & ~np.isin(drawn.columns["group"], GROUPS)
+    mask = of_half(drawn, split) & ~np.isin(drawn.columns["group"], GROUPS)
     codes = drawn.columns["emoji"].tolist()
-    rows = sorted(np.flatnonzero(own).tolist(), key=lambda i: hashed(f"misaligned {codes[i]}"))[:THINGS]
+    rows = sorted(np.flatnonzero(mask).tolist(), key=lambda i: hashed(f"misaligned {codes[i]}"))[:THINGS]
     pictures = [(i, angle) for i in rows for angle in ANGLES]
     x = Lazy(pictures, lambda item: turned(drawn.x[item[0]], item[1]))
     features = torch.as_tensor(lite0(Domain(x=x, kind="image", name="views")).x)
@@ -83,13 +83,13 @@ def token_states(texts: list[str]) -> Words:
     """MiniLM's states of the tokens of texts, of any length."""
     minilm = encoders.get("minilm", precision="fp32")
     network: Any = minilm.module
-    found = []
+    rows = []
     for start in range(0, len(texts), 64):
         ids, mask = minilm.preprocess(texts[start : start + 64]).unbind(dim=1)
         states = network.transformer(input_ids=ids, attention_mask=mask).last_hidden_state
-        found += [row[: int(n)] for row, n in zip(states, mask.sum(dim=1))]
-    lengths = torch.tensor([len(row) for row in found])
-    padded = nn.utils.rnn.pad_sequence(found, batch_first=True)
+        rows += [row[: int(n)] for row, n in zip(states, mask.sum(dim=1))]
+    lengths = torch.tensor([len(row) for row in rows])
+    padded = nn.utils.rnn.pad_sequence(rows, batch_first=True)
     return Words(padded, torch.arange(padded.shape[1]) < lengths[:, None])
 
 
@@ -99,15 +99,15 @@ def drawn_pairs(own: World, n: int, seed: int, *, matching: int) -> Captioned:
     Where frames show others, captions do as well: they name one thing that is not there, and say something else.
     """
     rng = np.random.default_rng(seed)
-    frames, said = [], []
+    frames, captions = [], []
     for _ in range(n):
         things = rng.permutation(len(own.views))[: NAMED + 1 + FRAMES]
         shown = np.concatenate([np.resize(things[:NAMED], matching), things[NAMED + 1 :][: FRAMES - matching]])
         frames.append(own.views[rng.permutation(shown), rng.integers(VIEWS, size=FRAMES)])
         phrases = [own.names[i] for i in things[: NAMED + (matching < FRAMES)]]
         phrases += [] if matching == FRAMES else [FILLERS[int(rng.integers(len(FILLERS)))]]
-        said.append(", ".join(phrases[i] for i in rng.permutation(len(phrases))))
-    return Captioned(torch.stack(frames), token_states(said))
+        captions.append(", ".join(phrases[i] for i in rng.permutation(len(phrases))))
+    return Captioned(torch.stack(frames), token_states(captions))
 
 
 class Lines(nn.Module):
@@ -147,8 +147,8 @@ def taught(lines: Lines, pairs: Captioned, of: Similarity, seed: int, steps: int
         adam = torch.optim.AdamW(net.parameters(), lr=2e-3, weight_decay=0.05, betas=(0.9, 0.98))
 
         def objective(batch: Batch, run: Run) -> Tensor:
-            made = net(taken(pairs, batch.index))
-            return pair_loss(made.words, made.frames, net.scale(), of)
+            embedded = net(taken(pairs, batch.index))
+            return pair_loss(embedded.words, embedded.frames, net.scale(), of)
 
         places = Domain(x=np.zeros((len(pairs.frames), 1), np.float32))
         arms.in_steps(objective, net, adam, places, name="lines", size=BATCH, n_steps=steps, clip=5.0)
@@ -158,6 +158,6 @@ def taught(lines: Lines, pairs: Captioned, of: Similarity, seed: int, steps: int
 @torch.no_grad()
 def scored(lines: Lines, asked: Captioned, of: Similarity) -> NDArray[np.float32]:
     """How well each caption fits each clip, (captions, clips)."""
-    made = lines(asked)
-    parts = [of(made.words.take(slice(i, i + 50)), made.frames) for i in range(0, len(made.frames), 50)]
+    embedded = lines(asked)
+    parts = [of(embedded.words.take(slice(i, i + 50)), embedded.frames) for i in range(0, len(embedded.frames), 50)]
     return torch.cat(parts).numpy()

@@ -61,9 +61,9 @@ class Things(NamedTuple):
 def things(vendor: str, split: str, n: int = THINGS) -> Things:
     """The emoji of a vendor with the smallest hashes, of a split's half."""
     drawn = by(vendor)
-    own = of_half(drawn, split) & ~np.isin(drawn.columns["group"], GROUPS)
+    mask = of_half(drawn, split) & ~np.isin(drawn.columns["group"], GROUPS)
     codes = drawn.columns["emoji"].tolist()
-    rows = sorted(np.flatnonzero(own).tolist(), key=lambda i: hashed(f"motion {codes[i]}"))[: 2 * n]
+    rows = sorted(np.flatnonzero(mask).tolist(), key=lambda i: hashed(f"motion {codes[i]}"))[: 2 * n]
     small = [np.asarray(drawn.x[i].convert("RGB").resize((64, 64))) for i in rows]
     first = distinct(small)[:n]
     names = tuple(str(drawn.columns["name"][rows[i]]) for i in first)
@@ -90,8 +90,8 @@ def world(case: str) -> Things:
 @functools.cache
 def read(case: str) -> list[Domain]:
     """The things of a case and their names, for a stamp."""
-    own = world(case)
-    return [Domain(x=np.stack(own.pictures), kind="image"), of_texts(own.names)]
+    emoji = world(case)
+    return [Domain(x=np.stack(emoji.pictures), kind="image"), of_texts(emoji.names)]
 
 
 def of_first(development: int, confirmation: int, data: Callable[[str], Any] = read) -> dict[str, Any]:
@@ -155,43 +155,47 @@ def towers(case: str, seed: int = 0) -> DualEncoder:
     The text tower is a line on sentence vectors (MiniLM's) that learns nothing, so that the names of motions, which are
     in no still picture, stay as far from each other as they were.
     """
-    own = world(case)
-    rows = np.flatnonzero(~own.asked)
+    emoji = world(case)
+    rows = np.flatnonzero(~emoji.asked)
     rng = np.random.default_rng(seed)
     shown = np.repeat(rows, 30)
-    stills = clips_of(own.pictures, shown, rng.integers(len(MOTIONS), size=len(shown)), seed, frames=2, side=SIDE)[:, 0]
+    stills = clips_of(emoji.pictures, shown, rng.integers(len(MOTIONS), size=len(shown)), seed, frames=2, side=SIDE)[
+        :, 0
+    ]
     x = stills.astype(np.float32) / 127.5 - 1
     reader = EncodedTexts("minilm")
-    said = reader([f"a {own.names[i]}" for i in rows])
+    vectors = reader([f"a {emoji.names[i]}" for i in rows])
     labels = torch.as_tensor(np.searchsorted(rows, shown))
     with reproducible(seed):
         layers: dict[str, Any] = {"heads": (WIDTH // 16,) * LAYERS, "mlp": (4 * WIDTH,) * LAYERS}
         image = vision_tower((SIDE, SIDE), (PATCH, PATCH), width=WIDTH, head=16, dim=DIM, **layers)
-        text = text_line(said.shape[1], DIM)
-        made = dual_encoder(image, text, reader.to_json(), 1 / 0.03)
+        text = text_line(vectors.shape[1], DIM)
+        model = dual_encoder(image, text, reader.to_json(), 1 / 0.03)
         text.requires_grad_(False)
-        adam = torch.optim.AdamW([*image.parameters(), made.logit_scale], lr=2e-3, weight_decay=0.05, betas=(0.9, 0.98))
+        adam = torch.optim.AdamW(
+            [*image.parameters(), model.logit_scale], lr=2e-3, weight_decay=0.05, betas=(0.9, 0.98)
+        )
 
         def objective(batch: Batch, run: Run) -> Tensor:
-            logits = made.logit_scale.exp().clamp(max=100) * made.encode_image(batch.x) @ made.encode_text(said).T
+            logits = model.logit_scale.exp().clamp(max=100) * model.encode_image(batch.x) @ model.encode_text(vectors).T
             return F.cross_entropy(logits, labels[batch.index])
 
         source = Domain(x=x, kind="image")
         arms.in_steps(
-            objective, made, adam, source, name="still-towers", size=STILL_BATCH, n_steps=STILL_STEPS, clip=5.0
+            objective, model, adam, source, name="still-towers", size=STILL_BATCH, n_steps=STILL_STEPS, clip=5.0
         )
         image.projection.data.mul_(SHORTER)
-    return made.eval()
+    return model.eval()
 
 
 def text_line(into: int, out: int) -> nn.Module:
     """A line that is orthogonal: vectors keep about the angles that they had."""
-    made = perceptron((into, out))
-    line = made.get_submodule("0")
+    module = perceptron((into, out))
+    line = module.get_submodule("0")
     assert isinstance(line, nn.Linear)
     nn.init.orthogonal_(line.weight, gain=(into / out) ** 0.5)
     nn.init.zeros_(line.bias)
-    return made
+    return module
 
 
 # -- simple arms -------------------------------------------------------------------------------------------
@@ -239,8 +243,8 @@ def logistic(x: NDArray[Any], y: NDArray[Any]) -> Callable[[NDArray[Any]], NDArr
     folds = min(3, int(np.bincount(y)[np.unique(y)].min()))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # of penalties that are not chosen
-        found = GridSearchCV(plain, grid, cv=folds).fit(x, y) if folds > 1 else plain.fit(x, y)
-    return lambda new: found.predict_proba(new)
+        fitted = GridSearchCV(plain, grid, cv=folds).fit(x, y) if folds > 1 else plain.fit(x, y)
+    return lambda new: fitted.predict_proba(new)
 
 
 class Gated(nn.Module):
@@ -305,8 +309,8 @@ def _trained(
 
 def graded(scores: NDArray[Any], y: NDArray[Any]) -> dict[str, float]:
     """Accuracy among the ten motions (`accuracy`), and between a motion and its reverse (`pair`)."""
-    own, other = (scores[np.arange(len(y)), number] for number in (y, y ^ 1))
+    right, other = (scores[np.arange(len(y)), number] for number in (y, y ^ 1))
     return {
         "accuracy": float((scores.argmax(axis=1) == y).mean()),
-        "pair": float(((own > other) + 0.5 * (own == other)).mean()),
+        "pair": float(((right > other) + 0.5 * (right == other)).mean()),
     }

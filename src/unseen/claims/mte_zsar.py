@@ -179,11 +179,11 @@ def run_mapping(case: str, seed: int) -> Result:
         pooled.fit(source=source, classes=classes, target=test)
         table[f"{arm} NRM"] = {"top1": mean_class_top1(test.labels, pooled.transduction_)}
     for arm, samples in (("known", known), ("new", test)):
-        projected, own = (
+        projected, prototypes = (
             learnt["RR"].transform(torch.as_tensor(samples.x)),
             learnt["RR"].network_.prototypes[samples.labels],
         )
-        table[arm] = {"cosine": float(torch.cosine_similarity(projected, own, dim=1).mean())}
+        table[arm] = {"cosine": float(torch.cosine_similarity(projected, prototypes, dim=1).mean())}
     table["RR latent"] = {"top1": mean_class_top1(test.labels, ridge_by_factors(source, classes, test))}
     for arm, baseline in (("ConSE", ConSE(**TUNED["ConSE"])), ("DAP", DAP(**TUNED["DAP"]))):
         baseline.fit(source=source, classes=classes)
@@ -234,10 +234,10 @@ def run_augmentation(case: str, seed: int) -> Result:
     rest = np.setdiff1d(np.arange(len(vectors)), unseen)
     mine = np.sort(rng.permutation(rest[~np.isin(kinds[rest], ("symbols", "clocks"))])[:OWN])
     vendors = rng.permutation(len(VENDORS[split])).tolist()
-    own = domain(split, mine, vendors[:2], "own")
+    at_hand = domain(split, mine, vendors[:2], "own")
     pool = domain(split, np.setdiff1d(rest, mine), vendors[2:], "pool")
-    both = Domain(x=np.concatenate([own.x, pool.x]))
-    _, source, auxiliary, target = reduced(both, own, pool, domain(split, unseen, vendors[:2], "target"))
+    both = Domain(x=np.concatenate([at_hand.x, pool.x]))
+    _, source, auxiliary, target = reduced(both, at_hand, pool, domain(split, unseen, vendors[:2], "target"))
     inputs: dict[str, Any] = {"source": source, "classes": space(split, unseen)}
     everything = {**inputs, "auxiliary": auxiliary, "target": target}
 
@@ -249,10 +249,10 @@ def run_augmentation(case: str, seed: int) -> Result:
     )
     table: Result = {}
     learnt: dict[str, MTEZSAR] = {}
-    for arm, settings, given in runs:
-        method = learnt[arm] = MTEZSAR(hubs=False, **settings).fit(**given)
+    for arm, settings, data in runs:
+        method = learnt[arm] = MTEZSAR(hubs=False, **settings).fit(**data)
         table[arm] = {"top1": mean_class_top1(target.labels, method.predict(target))}
-        if arm.startswith("MTE") and given is everything:
+        if arm.startswith("MTE") and data is everything:
             table[arm]["effective size"] = method.effective_size_ / len(method.weights_)
     relevance = learnt["MTE full"].relevance_
     table["its group"] = {"weight": relevance[group]}
@@ -274,7 +274,7 @@ def behaviour() -> dict[str, Any]:
         "ridge": regressors.ridge(m, 1.0), "rmtl": regressors.rmtl(m, 1.0, 0.1),
         "gomtl": regressors.gomtl(m, 3, 0.1, 0.1), "mte": regressors.mte(m, 3, 0.1, 0.1),
     }  # fmt: skip
-    return {name: own.s @ own.a for name, own in maps.items()} | {"weights": kliep(other, x, centres=20)(x)}
+    return {name: factors.s @ factors.a for name, factors in maps.items()} | {"weights": kliep(other, x, centres=20)(x)}
 
 
 # fmt: off

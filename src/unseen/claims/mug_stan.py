@@ -89,19 +89,19 @@ SIMPLE = ("mean of frames", "top frames", "best matches")
 def run_captions(case: str, seed: int) -> Result:
     """Retrieval among unseen clips whose captions fit all frames, or a quarter; and what was learnt from the latter,
     asked about clips of the former, as after post-pretraining on noisy pairs."""
-    own = misaligned.world(case)
-    start = still_lines(own, seed)
-    asked = {name: drawn_pairs(own, ASKED, 10 * seed + 7, matching=matching) for name, matching in WORLDS.items()}
+    world = misaligned.world(case)
+    start = still_lines(world, seed)
+    clips = {name: drawn_pairs(world, ASKED, 10 * seed + 7, matching=matching) for name, matching in WORLDS.items()}
     table: Result = {arm: {} for arm in ("nothing", *ARMS)}
     for name, matching in WORLDS.items():
-        pairs = drawn_pairs(own, PAIRS, 10 * seed, matching=matching)
+        pairs = drawn_pairs(world, PAIRS, 10 * seed, matching=matching)
         order = torch.arange(len(pairs.frames))
         learn, held = taken(pairs, order[HELD:]), taken(pairs, order[:HELD])
         for arm, ways in {"nothing": ARMS["best matches"], **ARMS}.items():
-            made = [(start if arm == "nothing" else taught(start, learn, way, seed, STEPS), way) for way in ways]
-            lines, way = max(made, key=lambda found: both_ways(scored(found[0], held, found[1]))["mean"])
-            told = {name: asked[name]} | ({"learnt there": asked["aligned"]} if name == "misaligned" else {})
-            table[arm] |= {f"R@1, {key}": first_place(scored(lines, part, way)) for key, part in told.items()}
+            fits = [(start if arm == "nothing" else taught(start, learn, way, seed, STEPS), way) for way in ways]
+            lines, way = max(fits, key=lambda fit: both_ways(scored(fit[0], held, fit[1]))["mean"])
+            exams = {name: clips[name]} | ({"learnt there": clips["aligned"]} if name == "misaligned" else {})
+            table[arm] |= {f"R@1, {key}": first_place(scored(lines, part, way)) for key, part in exams.items()}
     return table
 
 
@@ -121,23 +121,23 @@ def fitted(source: Domain, model: nn.Module, seed: int, **changes: Any) -> MugST
 
 def run_motion(case: str, seed: int) -> Result:
     """Ten motions by their names, of things never seen: where time is read, and simple heads on all frames."""
-    own, model = motion_worlds.world(case), towers(case)
-    asked, source = of_motions(own, SHOWN_EACH, seed, asked=True), of_motions(own, EACH, seed, asked=False)
-    scores = {"nothing": by_name(model, asked)}
+    world, model = motion_worlds.world(case), towers(case)
+    exam, source = of_motions(world, SHOWN_EACH, seed, asked=True), of_motions(world, EACH, seed, asked=False)
+    scores = {"nothing": by_name(model, exam)}
     for temporal in ("branch", "intermediate", "posterior", "none"):
-        scores[temporal] = fitted(source, model, seed, temporal=temporal).decision_function(asked).numpy()
-    scores["branch, frozen towers"] = fitted(source, model, seed, frozen=True).decision_function(asked).numpy()
-    x, new, y = frames_of(model, source), frames_of(model, asked), source.labels
+        scores[temporal] = fitted(source, model, seed, temporal=temporal).decision_function(exam).numpy()
+    scores["branch, frozen towers"] = fitted(source, model, seed, frozen=True).decision_function(exam).numpy()
+    x, new, y = frames_of(model, source), frames_of(model, exam), source.labels
     scores["concatenated, logistic"] = logistic(flat(x), y)(flat(new))
-    scores["pixels, logistic"] = logistic(flat(pixels_of(source)), y)(flat(pixels_of(asked)))
-    return {arm: graded(np.asarray(found), asked.labels) for arm, found in scores.items()}
+    scores["pixels, logistic"] = logistic(flat(pixels_of(source)), y)(flat(pixels_of(exam)))
+    return {arm: graded(np.asarray(values), exam.labels) for arm, values in scores.items()}
 
 
 def run_start(case: str, seed: int) -> Result:
     """A branch beside frozen towers that begins with the tower's layers, with fresh ones, or with modules of time that
     do not begin at 0."""
-    own, model = motion_worlds.world(case), towers(case)
-    asked, source = of_motions(own, SHOWN_EACH, seed, asked=True), of_motions(own, EACH, seed, asked=False)
+    world, model = motion_worlds.world(case), towers(case)
+    exam, source = of_motions(world, SHOWN_EACH, seed, asked=True), of_motions(world, EACH, seed, asked=False)
     options = {key: SETTINGS[key] for key in ("depth", "tau", "drop_path")}
     table: Result = {}
     for arm, change in {"copied": None, "fresh layers": fresh_layers, "time not at 0": fresh_time}.items():
@@ -145,8 +145,8 @@ def run_start(case: str, seed: int) -> Result:
             network = mug_stan_network(model, **options)
             if change is not None:
                 change(network)
-        found = fitted(source, network, seed, frozen=True).decision_function(asked).numpy()
-        table[arm] = graded(found, asked.labels)
+        scores = fitted(source, network, seed, frozen=True).decision_function(exam).numpy()
+        table[arm] = graded(scores, exam.labels)
     return table
 
 

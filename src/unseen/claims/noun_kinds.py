@@ -34,15 +34,15 @@ def nouns(form: str) -> Domain:
     )[:KINDS]
     below = [[int(node) for node in tree.subtree(kind) if int(node) != kind] for kind in kinds]
     often = np.bincount(np.concatenate(below), minlength=len(named))
-    told: dict[int, str] = {}
+    words: dict[int, str] = {}
     for text, node in zip(tree.phrases.x.tolist(), tree.phrases.labels.tolist()):
-        told[node] = f"{told[node]}, {text}" if node in told else text
+        words[node] = f"{words[node]}, {text}" if node in words else text
     texts: list[str] = []
     labels: list[int] = []
     for label, nodes in enumerate(below):
         alone = [node for node in nodes if often[node] == 1 and " " in defined[node]]
         kept = sorted(alone, key=lambda node: worlds.hashed(named[node]))[:EACH]
-        texts += [defined[node] if form == "definitions" else told[node] for node in kept]
+        texts += [defined[node] if form == "definitions" else words[node] for node in kept]
         labels += [label] * len(kept)
     return Domain(
         x=np.array(texts), y=np.array(labels), kind="text", name=form,

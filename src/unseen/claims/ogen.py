@@ -87,18 +87,21 @@ def base_to_new(case: str, seed: int) -> Result:
     defaults there, of which the weight of the teacher, .01, is the largest of .1, .01 and .001 at which the generator
     did not collapse on Noto (its features of a name were those of another's at .1); KgCoOp has its published weight.
     """
-    own = known(case, seed)
-    other = abroad(case, own)
-    stop = stopped_early(own, seed)
+    data = known(case, seed)
+    other = abroad(case, data)
+    stop = stopped_early(data, seed)
     table: Result = {}
     for arm, (slug, settings) in ARMS.items():
-        told = {"epochs": LONG, **BUDGET, **settings, "generalized": True, "shots": 0}
-        method = make(slug, seed=seed, **({**told, "epochs": stop} if arm == "coop stopped" else told))
-        method.fit(source=own.source, classes=own.classes, encoder=towers())
-        table[arm] = {**figures(method, own.exam, own.classes), "h elsewhere": figures(method, other, own.classes)["h"]}
+        options = {"epochs": LONG, **BUDGET, **settings, "generalized": True, "shots": 0}
+        method = make(slug, seed=seed, **({**options, "epochs": stop} if arm == "coop stopped" else options))
+        method.fit(source=data.source, classes=data.classes, encoder=towers())
+        table[arm] = {
+            **figures(method, data.exam, data.classes),
+            "h elsewhere": figures(method, other, data.classes)["h"],
+        }
         if arm == "ogen":
-            table |= likeness(method, own)
-    table["logistic regression"] = {"base": regressed(own)}
+            table |= likeness(method, data)
+    table["logistic regression"] = {"base": regressed(data)}
     table["coop stopped"]["epochs"] = float(stop)
     return table
 
@@ -116,16 +119,16 @@ def likeness(method: Any, own: Known) -> Result:
     unknown class's name; what they are made of, the mean of these known classes' pictures; and the name's own text."""
     texts = towers_of_names(own.classes.names)
     names = {name: i for i, name in enumerate(own.classes.names)}
-    asked = np.array([names[name] for name in method.unknown_])
-    truth = means(own.exam, asked)
+    labels = np.array([names[name] for name in method.unknown_])
+    truth = means(own.exam, labels)
     mixed = means(own.source, np.arange(len(own.classes.seen)))[method.made_from_].mean(dim=1)
-    found = {
+    candidates = {
         "made features": method.made_,
         "made by another's name": method.misnamed_,
         "neighbours' mean": F.normalize(mixed, dim=1),
-        "text feature": texts[asked],
+        "text feature": texts[labels],
     }
-    return {arm: {"likeness": float((vectors * truth).sum(dim=1).mean())} for arm, vectors in found.items()}
+    return {arm: {"likeness": float((vectors * truth).sum(dim=1).mean())} for arm, vectors in candidates.items()}
 
 
 def means(domain: Domain, classes: NDArray[Any]) -> Tensor:
@@ -188,8 +191,8 @@ def known(case: str, seed: int) -> Known:
     whole, y = whole.replace(classes=space), whole.labels
     learnt = np.zeros(len(y), dtype=bool)
     for label in range(n):
-        own = rng.permutation(np.flatnonzero(y == label))
-        learnt[own[: min(SHOTS, len(own) // 2)]] = True
+        rows = rng.permutation(np.flatnonzero(y == label))
+        learnt[rows[: min(SHOTS, len(rows) // 2)]] = True
     return Known(whole.take(learnt), whole.take(~learnt), space, frozenset(whole.columns["emoji"][learnt].tolist()))
 
 

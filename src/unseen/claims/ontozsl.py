@@ -176,16 +176,16 @@ def headed(
 
 def mean_of(tables: list[dict[str, float]]) -> dict[str, float]:
     """The mean of figures that all arms have."""
-    return {key: float(np.mean([one[key] for one in tables])) for key in tables[0]}
+    return {key: float(np.mean([table[key] for table in tables])) for key in tables[0]}
 
 
 def prototypes(task: Fold, told: FloatArray, alpha: float) -> dict[str, float]:
     """Ridge regression from vectors to the means of classes; the nearest by cosine."""
     source, seen, new = task.source, task.classes.seen, task.classes.unseen
-    found = ridge_prototypes(source.x, source.labels, centred(told, seen), seen, alpha)
+    estimated = ridge_prototypes(source.x, source.labels, centred(told, seen), seen, alpha)
     centre = source.x.mean(axis=0)
-    order = new[np.argsort(-near(task.unseen.x, found[new], centre), axis=1, kind="stable")[:, :5]]
-    return ranked(order, task.unseen.labels) | among_all(task, lambda d: near(d.x, found, centre).argmax(axis=1))
+    order = new[np.argsort(-near(task.unseen.x, estimated[new], centre), axis=1, kind="stable")[:, :5]]
+    return ranked(order, task.unseen.labels) | among_all(task, lambda d: near(d.x, estimated, centre).argmax(axis=1))
 
 
 def run_emoji(case: str, seed: int) -> Result:
@@ -194,16 +194,16 @@ def run_emoji(case: str, seed: int) -> Result:
     `heads` are means over DeViSE, ConSE, SAE and the generator, `mappings` over the first three.
     """
     split, number = case.split()
-    task, told = fold(split, int(number)), vectors(split, seed)
-    table: Result = {name: generated(task, matrix, seed) for name, matrix in told.items()}
-    for prior, own in (("words", "words"), ("ontology", "structure+text")):
-        found = [headed(head, task, told[own], seed, HANDICAP[prior][head]) for head in HEADS]
-        table |= {f"{head}, {prior}": plain for head, (plain, _) in zip(HEADS, found)}
-        table[f"mappings, {prior}"] = mean_of([plain for plain, _ in found])
-        table[f"calibrated mappings, {prior}"] = mean_of([even for _, even in found])
-        table[f"heads, {prior}"] = mean_of([table[own], *(plain for plain, _ in found)])
+    task, matrices = fold(split, int(number)), vectors(split, seed)
+    table: Result = {name: generated(task, matrix, seed) for name, matrix in matrices.items()}
+    for prior, condition in (("words", "words"), ("ontology", "structure+text")):
+        results = [headed(head, task, matrices[condition], seed, HANDICAP[prior][head]) for head in HEADS]
+        table |= {f"{head}, {prior}": plain for head, (plain, _) in zip(HEADS, results)}
+        table[f"mappings, {prior}"] = mean_of([plain for plain, _ in results])
+        table[f"calibrated mappings, {prior}"] = mean_of([even for _, even in results])
+        table[f"heads, {prior}"] = mean_of([table[condition], *(plain for plain, _ in results)])
     for name, alpha in ALPHA.items():
-        table[f"prototypes, {name}"] = prototypes(task, told[name], alpha)
+        table[f"prototypes, {name}"] = prototypes(task, matrices[name], alpha)
     return table
 
 
@@ -223,14 +223,14 @@ def run_ablation(case: str, seed: int) -> Result:
         "negatives alike": encoded(split, seed, temperature=0.0).transform(names),
         "without terms across": encoded(split, seed, of=WithoutCrossTerms, margin=4.0).transform(names),
     }
-    out = {arm: generated(task, told.numpy(), seed) for arm, told in table.items()}
-    told = whole.transform(names).numpy()
+    out = {arm: generated(task, matrix.numpy(), seed) for arm, matrix in table.items()}
+    matrix = whole.transform(names).numpy()
     for arm, changes in {
         "without pivot": {"pivot_weight": 0.0},
         "without classification": {"classification": 0.0},
         "with souls": {"pivot_weight": 0.0, "sample_souls": 1e-2, "class_souls": 1.0},
     }.items():
-        out[arm] = generated(task, told, seed, **changes)
+        out[arm] = generated(task, matrix, seed, **changes)
     return out
 
 

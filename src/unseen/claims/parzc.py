@@ -120,7 +120,7 @@ def run_tables(case: str, seed: int) -> Result:
     out["perceptron"] = grade(perceptron(known, rest.x, seed), y)
     out |= global_proxies(learn, others)
     out["retrained"] = {"tau": tau(*table.accuracy.T)}
-    few, more = (one.domain() for one in split(table, seed, FEW))
+    few, more = (part.domain() for part in split(table, seed, FEW))
     out["parzc few"] = {"tau": tau(ranker(seed).fit(source=few).predict(more.x), more.labels)}
     out["trees few"] = {"tau": tau(trees(few, more.x, seed), more.labels)}
     return out
@@ -142,7 +142,7 @@ def nodes(method: ParZC, rest: Domain) -> dict[str, float]:
     """What is told of nodes: whether the quarter that one half of the rest favours matters in the other half, too."""
     order = np.random.default_rng(0).permutation(len(rest))
     halved = [rest.take(order[: len(rest) // 2]), rest.take(order[len(rest) // 2 :])]
-    worths = [method.importance(one.x, one.labels, repeats=1) for one in halved]
+    worths = [method.importance(half.x, half.labels, repeats=1) for half in halved]
     used = np.flatnonzero((worths[0].doubt > 0) & (worths[1].doubt > 0))
     values = [worth.importance[used] for worth in worths]
     doubts = [worth.doubt[used] for worth in worths]
@@ -196,8 +196,8 @@ def run_search(case: str, seed: int) -> Result:
     space, recipe = get(table.about["space"]), Recipe(**table.about["recipe"])
     learn, held_out = halves(read_data(*(table.about[key] for key in ("data", "size", "channels"))))
     n_classes = int(learn.labels.max()) + 1
-    candidates = [str(one) for one in space.sample(CANDIDATES, 7000 + seed)]
-    candidates = [one for one in candidates if one not in set(table.architectures)]
+    candidates = [str(architecture) for architecture in space.sample(CANDIDATES, 7000 + seed)]
+    candidates = [architecture for architecture in candidates if architecture not in set(table.architectures)]
     init = seed % len(table.statistics)
     known = split(table, seed)[0].domain(init)
     x = measure(space, candidates, learn, n_classes=n_classes, seed=init).astype(np.float32)
@@ -206,9 +206,10 @@ def run_search(case: str, seed: int) -> Result:
     def trained(scores: NDArray[Any]) -> float:
         best = [candidates[i] for i in np.argsort(-scores, kind="stable")[:TOP]]
         reached = [
-            train_architecture(space, one, learn, held_out, n_classes=n_classes, seed=0, recipe=recipe) for one in best
+            train_architecture(space, architecture, learn, held_out, n_classes=n_classes, seed=0, recipe=recipe)
+            for architecture in best
         ]
-        return float(np.mean([one.accuracy for one in reached]))
+        return float(np.mean([result.accuracy for result in reached]))
 
     scores = ranker(seed).fit(source=known).predict(torch.as_tensor(x))
     return {
@@ -229,7 +230,7 @@ def behaviour() -> dict[str, Any]:
 
     for name in ("cells", "vits"):
         space = get(name)
-        drawn = [str(one) for one in space.sample(4, 0)]
+        drawn = [str(architecture) for architecture in space.sample(4, 0)]
         out[f"{name} drawn"] = drawn
         out[f"{name} measured"] = measure(space, drawn[:2], data, n_classes=4)
         out[f"{name} evolved"] = evolve(space, score, 40, 10, 3, 0).architectures[:5]

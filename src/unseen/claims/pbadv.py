@@ -46,7 +46,7 @@ OPERATIONS = ("normal", "inverted", "turned", "mirrored", "blurred", "thick", "h
 def changed(picture: NDArray[np.uint8], attribute: str, rng: np.random.Generator) -> NDArray[np.uint8]:
     """A grey picture after one of the eight operations."""
     image = Image.fromarray(picture)
-    made = {
+    result = {
         "normal": lambda: image,
         "inverted": lambda: Image.fromarray(255 - picture),
         "turned": lambda: image.rotate(90),
@@ -56,7 +56,7 @@ def changed(picture: NDArray[np.uint8], attribute: str, rng: np.random.Generator
         "half": lambda: Image.fromarray(np.where(np.arange(len(picture))[:, None] < len(picture) // 2, picture, 0)),
         "noisy": lambda: Image.fromarray((picture + rng.normal(0, 60, picture.shape)).clip(0, 255).astype(np.uint8)),
     }[attribute]()
-    return np.asarray(made, dtype=np.uint8)
+    return np.asarray(result, dtype=np.uint8)
 
 
 class Task(NamedTuple):
@@ -176,12 +176,12 @@ def graded(method: PBAdv, given: Task) -> dict[str, float]:
     among = scores[new][:, unseen]
     order = unseen[np.argsort(-among, axis=1)]
     shown = unseen[np.isin(unseen, truth)]
-    found = truth[method.retrieve(given.test, 1)[shown, 0]] == shown
+    hits = truth[method.retrieve(given.test, 1)[shown, 0]] == shown
     return bias_sweep(scores, truth, seen).figures | {
         "attribute": float((known.attribute[order[:, 0]] == known.attribute[truth[new]]).mean()),
         "object": float((known.object[order[:, 0]] == known.object[truth[new]]).mean()),
         "picture to pair": float((order[:, :3] == truth[new][:, None]).any(axis=1).mean()),
-        "pair to picture": float(found.mean()),
+        "pair to picture": float(hits.mean()),
         "hard": excess(truth[~new], seen[scores[~new][:, seen].argmax(axis=1)] == truth[~new]),
     }
 

@@ -64,7 +64,7 @@ class Letters(NoLinks):
 
 def alike(left: Sequence[str], right: Sequence[str]) -> NDArray[np.float64]:
     """The Dice coefficient of groups of three letters of two words, weighed by the diagonal, (i, j)."""
-    a, b = ([_threes(word) for word in own] for own in (left, right))
+    a, b = ([_threes(word) for word in side] for side in (left, right))
     met = [[2 * (x & y).total() / (x.total() + y.total()) for y in b] for x in a]
     weight = np.exp(-IBM1().diagonal * off_diagonal(len(left), len(right)))
     return np.array(met, dtype=np.float64).reshape(len(left), len(right)) * weight
@@ -101,7 +101,7 @@ class WholeSentences:
 
     def fit(self, texts: Sequence[str], rows: Sequence[NDArray[Any]]) -> Self:
         """Learn from texts and their spans."""
-        longest = [max(own.tolist(), key=lambda row: row[1] - row[0])[2] if len(own) else -1 for own in rows]
+        longest = [max(spans.tolist(), key=lambda row: row[1] - row[0])[2] if len(spans) else -1 for spans in rows]
         tfidf = TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True)
         self.classifier = make_pipeline(tfidf, LogisticRegression(C=REGULAR, max_iter=1000)).fit(list(texts), longest)
         return self
@@ -109,8 +109,8 @@ class WholeSentences:
     def predict(self, samples: Domain) -> NDArray[Any]:
         """A span for each text, or none."""
         texts = [str(text) for text in samples.x.tolist()]
-        said = self.classifier.predict(texts)
-        return objects(_whole(text, int(k)) for text, k in zip(texts, said))
+        labels = self.classifier.predict(texts)
+        return objects(_whole(text, int(k)) for text, k in zip(texts, labels))
 
 
 REGULAR = 10.0

@@ -75,34 +75,36 @@ def compared(case: str, seed: int, arms: Mapping[str, Mapping[str, Any]], ridge:
     space = ClassSpace(names=tuple(name.replace("-", " ") for name in names.tolist()))
     new = [np.isin(domain.columns["emoji"], held) for domain in (cls, cap, other)]
     source = cls.take(np.flatnonzero(~new[0] & np.isin(cls.columns["subgroup"], chosen)))
-    own = [chosen.index(group) for group in source.columns["subgroup"].tolist()]
-    source = source.replace(y=np.array(own), classes=ClassSpace(names=tuple(name.replace("-", " ") for name in chosen)))
-    told = cap.take(np.flatnonzero(~new[1]))
-    said = np.array([captioned(*both, rng) for both in zip(told.columns["name"], told.columns["keywords"])])
-    given: dict[str, Any] = {
-        "source": source, "pairs": Pairs(told.unlabeled(), worlds.of_texts(said.tolist())), "prompts": TEMPLATES,
+    labels = [chosen.index(group) for group in source.columns["subgroup"].tolist()]
+    source = source.replace(
+        y=np.array(labels), classes=ClassSpace(names=tuple(name.replace("-", " ") for name in chosen))
+    )
+    taught = cap.take(np.flatnonzero(~new[1]))
+    captions = np.array([captioned(*both, rng) for both in zip(taught.columns["name"], taught.columns["keywords"])])
+    inputs: dict[str, Any] = {
+        "source": source, "pairs": Pairs(taught.unlabeled(), worlds.of_texts(captions.tolist())), "prompts": TEMPLATES,
     }  # fmt: skip
-    asked = {
+    exams = {
         which: domain.take(np.flatnonzero(rows))
         for which, domain, rows in zip(("labels", "captions", "third"), (cls, cap, other), new)
     }
-    truth = {which: np.searchsorted(names, domain.columns["subgroup"]) for which, domain in asked.items()}
-    words = asked["captions"].columns
+    truth = {which: np.searchsorted(names, domain.columns["subgroup"]) for which, domain in exams.items()}
+    words = exams["captions"].columns
     unheard = [captioned(*both, rng) for both in zip(words["name"], words["keywords"])]
     marked = np.isin(names, chosen)
     table: Result = {}
     for arm, settings in arms.items():
-        model = begun(source, told)
-        method = PrefixConditioning(**{**BUDGET, **settings, "random_state": seed}).fit(**given, model=model)
+        model = begun(source, taught)
+        method = PrefixConditioning(**{**BUDGET, **settings, "random_state": seed}).fit(**inputs, model=model)
         method = method.adapt(classes=space, prompts=TEMPLATES)
         modes = ("", *((", labels' mode", ", mean of modes") if arm == "prefix" else ()))
         for mode, suffix in zip((SOURCES[0], SOURCES[1], "mean"), modes):
-            found = {which: method.predict(domain, source=mode) for which, domain in asked.items()}
-            table[arm + suffix] = _graded(found, truth, marked) | {"cosine": method.mode_cosine_}
+            predicted = {which: method.predict(domain, source=mode) for which, domain in exams.items()}
+            table[arm + suffix] = _graded(predicted, truth, marked) | {"cosine": method.mode_cosine_}
             if mode in SOURCES:
-                table[arm + suffix]["recall"] = recall(method, unheard, asked["captions"], mode)
+                table[arm + suffix]["recall"] = recall(method, unheard, exams["captions"], mode)
     if ridge:
-        table["ridge map"] = _ridge(source, told, said, space, asked, truth, marked)
+        table["ridge map"] = _ridge(source, taught, captions, space, exams, truth, marked)
     table["chance"] = dict.fromkeys(("out", "in", "labels_in", "third", "worst"), 1 / len(names))
     return table
 
@@ -121,13 +123,13 @@ def captioned(name: str, keywords: str, rng: np.random.Generator) -> str:
 
 def _graded(found: Mapping[str, Any], truth: Mapping[str, Any], marked: Any) -> dict[str, float]:
     right = {which: found[which] == truth[which] for which in found}
-    told = {which: marked[truth[which]] for which in found}
+    labelled = {which: marked[truth[which]] for which in found}
     both = np.concatenate([right["captions"], right["third"]])
-    known = np.concatenate([told["captions"], told["third"]])
+    known = np.concatenate([labelled["captions"], labelled["third"]])
     return {
         "out": float(both[~known].mean()),
         "in": float(both[known].mean()),
-        "labels_in": float(right["labels"][told["labels"]].mean()),
+        "labels_in": float(right["labels"][labelled["labels"]].mean()),
         "third": float(right["third"].mean()),
         "worst": min(float(values.mean()) for values in right.values()),
     }
@@ -157,8 +159,8 @@ def begun(*domains: Domain) -> DualEncoder:
     """Towers that have learnt nothing, on features as they are spread here."""
     towers: Any = copy.deepcopy(_fresh())
     towers.image[0].measure(torch.as_tensor(np.concatenate([domain.x for domain in domains])))
-    made: DualEncoder = towers
-    return made
+    typed: DualEncoder = towers
+    return typed
 
 
 # fmt: off

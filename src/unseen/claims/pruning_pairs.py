@@ -61,20 +61,20 @@ def pairs(case: str, seed: int) -> Result:
     x = pool.x[at] + NOISE * float(pool.x.std()) * rng.normal(size=(len(at), pool.n_features)).astype(np.float32)
     wrong = np.zeros(len(x), dtype=bool)
     wrong[rng.choice(len(x), round(WRONG * len(x)), replace=False)] = True
-    said = at.copy()
-    said[wrong] = np.roll(said[wrong], 1)
-    texts = captions(pool, said, rng)
+    caption_of = at.copy()
+    caption_of[wrong] = np.roll(caption_of[wrong], 1)
+    texts = captions(pool, caption_of, rng)
     similarity = scored(x, texts, rng, seed)
-    found = find_concepts(x, similarity=similarity, dedup=EPS, restarts=1, random_state=seed)
+    concepts = find_concepts(x, similarity=similarity, dedup=EPS, restarts=1, random_state=seed)
     good = find_concepts(x, similarity=similarity, quality=QUALITY, dedup=EPS, restarts=1, random_state=seed)
     n = round(KEEP * len(x))
     arms = {
         "random": random_rule(n, len(x), seed),
-        "random, deduplicated": found.select(n, rule="random", random_state=seed).indices,
-        "ssp": found.select(n, rule="ssp").indices,
-        "ssp, floor 0.5": found.select(n, rule="ssp", floor=0.5).indices,
-        "balanced": found.select(n, rule="uniform").indices,
-        "dbp": found.select(n).indices,
+        "random, deduplicated": concepts.select(n, rule="random", random_state=seed).indices,
+        "ssp": concepts.select(n, rule="ssp").indices,
+        "ssp, floor 0.5": concepts.select(n, rule="ssp", floor=0.5).indices,
+        "balanced": concepts.select(n, rule="uniform").indices,
+        "dbp": concepts.select(n).indices,
         "quality": similarity_rule(n, similarity),
         "random, filtered": good.select(min(n, len(good.members)), rule="random", random_state=seed).indices,
         "whole": good.select(min(n, len(good.members))).indices,
@@ -92,7 +92,7 @@ def pairs(case: str, seed: int) -> Result:
             "wrong captions": float(wrong[kept].mean()),
             "steps": float(length),
             "pairs": float(len(kept)),
-            "unique": len(found.members) / len(x),
+            "unique": len(concepts.members) / len(x),
         }
     return out
 
@@ -106,8 +106,8 @@ def scored(
     """
     half = rng.permutation(len(x)) % 2
     out = np.empty(len(x))
-    for own in (0, 1):
-        others = half != own
+    for side in (0, 1):
+        others = half != side
         with reproducible(seed), without_checkpoints():
             towers = learn(x[others], texts[others], EPOCHS // 2 * steps(int(others.sum()), BATCH))
         with torch.no_grad():
@@ -132,8 +132,8 @@ def captions(pool: Domain, at: NDArray[np.intp], rng: np.random.Generator) -> ND
 
 def embedded(texts: tuple[str, ...]) -> NDArray[np.float32]:
     """MiniLM's embeddings, each text once."""
-    own, back = np.unique(np.array(texts, dtype=np.str_), return_inverse=True)
-    return _embedded(tuple(own.tolist()))[back]
+    unique, back = np.unique(np.array(texts, dtype=np.str_), return_inverse=True)
+    return _embedded(tuple(unique.tolist()))[back]
 
 
 @functools.lru_cache(maxsize=64)
@@ -164,12 +164,12 @@ def grade(towers: Towers, exams: dict[str, Domain]) -> dict[str, float]:
     for name, exam in exams.items():
         groups = [str(exam.columns["subgroup"][exam.labels == label][0]) for label in np.unique(exam.labels)]
         words = torch.as_tensor(embedded(tuple(f"a drawing of {group.replace('-', ' ')}" for group in groups)))
-        said = towers.cosines(torch.as_tensor(exam.x), words).argmax(dim=1).numpy()
-        out[name] = mean_class_accuracy(np.searchsorted(np.unique(exam.labels), exam.labels), said)
+        predicted = towers.cosines(torch.as_tensor(exam.x), words).argmax(dim=1).numpy()
+        out[name] = mean_class_accuracy(np.searchsorted(np.unique(exam.labels), exam.labels), predicted)
     exam = exams["by words"]
-    own, which = np.unique(exam.columns["name"], return_inverse=True)
-    cosines = towers.cosines(torch.as_tensor(exam.x), torch.as_tensor(embedded(tuple(own.tolist())))).numpy()
+    names, which = np.unique(exam.columns["name"], return_inverse=True)
+    cosines = towers.cosines(torch.as_tensor(exam.x), torch.as_tensor(embedded(tuple(names.tolist())))).numpy()
     to_text = np.mean((np.argsort(-cosines, axis=1)[:, :5] == which[:, None]).any(axis=1))
-    to_image = np.mean((which[np.argsort(-cosines, axis=0)[:5]] == np.arange(len(own))).any(axis=0))
+    to_image = np.mean((which[np.argsort(-cosines, axis=0)[:5]] == np.arange(len(names))).any(axis=0))
     out["retrieval"] = float((to_text + to_image) / 2)
     return out

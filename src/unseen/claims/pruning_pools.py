@@ -79,10 +79,10 @@ def web_like(
     classes = rng.permutation(np.unique(y))
     out = []
     for rank, label in enumerate(classes):
-        own = rng.permutation(np.flatnonzero(y == label))
-        own = own[: max(8, round((1 + rank) ** -tail * len(own)))]
+        members = rng.permutation(np.flatnonzero(y == label))
+        members = members[: max(8, round((1 + rank) ** -tail * len(members)))]
         often = times[0] if rank < 0.3 * len(classes) else times[1] if rank < 0.6 * len(classes) else 1
-        out.append(np.repeat(own, often))
+        out.append(np.repeat(members, often))
     return np.concatenate(out)
 
 
@@ -93,9 +93,9 @@ def pool(case: str, seed: int) -> Pool:
     fewest = int(np.bincount(y).min())
     exam, choice = max(fewest // 3, 4), max(fewest // 9, 2)
     shuffled = [rng.permutation(np.flatnonzero(y == label)) for label in np.unique(y)]
-    test = np.concatenate([own[:exam] for own in shuffled])
-    held = np.concatenate([own[exam : exam + choice] for own in shuffled])
-    left = np.concatenate([own[exam + choice :] for own in shuffled])
+    test = np.concatenate([members[:exam] for members in shuffled])
+    held = np.concatenate([members[exam : exam + choice] for members in shuffled])
+    left = np.concatenate([members[exam + choice :] for members in shuffled])
     origin = left[web_like(y[left], rng)]
     x = data.x[origin].astype(np.float32)
     first = np.zeros(len(origin), dtype=bool)

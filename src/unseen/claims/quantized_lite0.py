@@ -153,8 +153,8 @@ def integer_files(seed: int) -> dict[str, Path]:
     }
     with reproducible(seed):
         files = {arm: folder / f"{arm}.onnx" for arm in parts}
-        for arm, told in parts.items():
-            export_integers(lite0_network(), torch.zeros(2, 3, 224, 224), zeroq.distilled_, files[arm], **told)
+        for arm, options in parts.items():
+            export_integers(lite0_network(), torch.zeros(2, 3, 224, 224), zeroq.distilled_, files[arm], **options)
     return files
 
 

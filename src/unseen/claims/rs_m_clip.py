@@ -86,19 +86,19 @@ def world(case: str, seed: int, cropped: bool = False) -> World:
     Captions are the name, and the name with some keywords. Pictures are features of EfficientNet-Lite0, or 32 pixels.
     """
     split, vendors = case.split()
-    one, other = (drawn(vendor, split, cropped) for vendor in vendors.split("/"))
+    first, other = (drawn(vendor, split, cropped) for vendor in vendors.split("/"))
     rng = np.random.default_rng(seed)
-    out = np.zeros(len(one), dtype=bool)
-    out[rng.permutation(len(one))[: len(one) // 5]] = True
-    names = np.unique(one.columns["subgroup"])
-    shown = np.isin(other.columns["emoji"], one.columns["emoji"][out])
+    out = np.zeros(len(first), dtype=bool)
+    out[rng.permutation(len(first))[: len(first) // 5]] = True
+    names = np.unique(first.columns["subgroup"])
+    shown = np.isin(other.columns["emoji"], first.columns["emoji"][out])
     shown &= np.isin(other.columns["subgroup"], names)
     classes = ClassSpace(names=tuple(str(name) for name in names))
     sentences: Sentences = {code: tuple((_groups(code)[str(name)],) for name in names) for code in TEN}
-    asked = other.take(np.flatnonzero(shown))
+    exam = other.take(np.flatnonzero(shown))
     return World(
-        _captioned(one.take(np.flatnonzero(~out))), _captioned(one.take(np.flatnonzero(out))), asked,
-        np.searchsorted(names, one.columns["subgroup"][out]), np.searchsorted(names, asked.columns["subgroup"]),
+        _captioned(first.take(np.flatnonzero(~out))), _captioned(first.take(np.flatnonzero(out))), exam,
+        np.searchsorted(names, first.columns["subgroup"][out]), np.searchsorted(names, exam.columns["subgroup"]),
         classes, sentences,
     )  # fmt: skip
 
@@ -106,9 +106,9 @@ def world(case: str, seed: int, cropped: bool = False) -> World:
 @functools.cache
 def drawn(vendor: str, split: str, cropped: bool) -> Domain:
     """The emoji of a split by a vendor, as features or as pixels."""
-    own = by(vendor)
-    own = own.take(np.flatnonzero(of_half(own, split))).replace(y=None, classes=None)
-    return own.replace(x=pixels(own)) if cropped else worlds.lite0(own)
+    drawings = by(vendor)
+    drawings = drawings.take(np.flatnonzero(of_half(drawings, split))).replace(y=None, classes=None)
+    return drawings.replace(x=pixels(drawings)) if cropped else worlds.lite0(drawings)
 
 
 _groups, _words = functools.cache(emoji_groups), functools.cache(emoji_words)
@@ -154,7 +154,7 @@ def spoken(case: str, seed: int) -> Result:
     Of both budgets of English alone, "English only, better" is the one with the larger mR of English on pictures held
     out of what it learnt; "perfectly translated" is that, asked in English whatever the language.
     """
-    own = world(case, seed)
+    data = world(case, seed)
     arms: Mapping[str, Mapping[str, Any]] = {
         "English only": {"languages": ("en",), "epochs": SHORT},
         "ten languages": {"epochs": SHORT},
@@ -166,8 +166,8 @@ def spoken(case: str, seed: int) -> Result:
     table: Result = {}
     chosen: dict[str, float] = {}
     for arm, settings in arms.items():
-        method = RSMCLIP(**{**BUDGET, **settings, "random_state": seed}).fit(pairs=own.learn, model=begun(own, False))
-        table[arm] = graded(method, own)
+        method = RSMCLIP(**{**BUDGET, **settings, "random_state": seed}).fit(pairs=data.learn, model=begun(data, False))
+        table[arm] = graded(method, data)
         chosen[arm] = method.validation_[method.kept_].get("en", 0.0)
     better_of = max(("English only", "English only, long"), key=chosen.__getitem__)
     table["English only, better"] = {**table[better_of], "validation": chosen[better_of]}
@@ -176,8 +176,8 @@ def spoken(case: str, seed: int) -> Result:
         **dict.fromkeys(("others", "all", "en", "worst"), english["en"]),
         "ensemble": english["by en"], "vendor": english["vendor by en"],
     }  # fmt: skip
-    table["ridge map"] = _ridge(own)
-    table["chance"] = chance(own)
+    table["ridge map"] = _ridge(data)
+    table["chance"] = chance(data)
     for arm in table:
         if "ko" in table[arm]:
             table[arm]["ko above chance"] = table[arm]["ko"] - table["chance"]["ko"]
@@ -192,7 +192,7 @@ def cropped(case: str, seed: int) -> Result:
     and `certainty`, one less the mean entropy of its outputs, both as shares of ln K, are of the teacher as it taught,
     on learnt pictures; `std` is the mean deviation of the embeddings' coordinates of pictures held out.
     """
-    own = world(case, seed, True)
+    data = world(case, seed, True)
     arms: Mapping[str, Mapping[str, Any]] = {
         "contrastive": {"distillation": 0.0},
         "contrastive, as costly": {"distillation": 0.0, "epochs": round(COSTLY * CROPS["epochs"])},
@@ -200,13 +200,13 @@ def cropped(case: str, seed: int) -> Result:
     }
     table: Result = {}
     for arm, settings in arms.items():
-        method = RSMCLIP(**{**CROPS, **settings, "random_state": seed}).fit(pairs=own.learn, model=begun(own, True))
-        table[arm] = graded(method, own) | {
+        method = RSMCLIP(**{**CROPS, **settings, "random_state": seed}).fit(pairs=data.learn, model=begun(data, True))
+        table[arm] = graded(method, data) | {
             "std": method.monitors_["std_image"], "teacher kept": float(method.kept_ == "teacher"),
         }  # fmt: skip
         if method.distilled_:
             table[arm] |= {name: method.monitors_[f"teacher_{name}"] for name in ("entropy", "certainty")}
-    table["chance"] = chance(own)
+    table["chance"] = chance(data)
     return table
 
 
@@ -229,20 +229,20 @@ def _pictures(own: World) -> torch.Tensor:
 def graded(method: RSMCLIP, own: World) -> dict[str, float]:
     """Recall in ten languages, and zero-shot accuracy."""
     z = method.encode_pictures(_pictures(own)).numpy()
-    found = by_language(
+    recall = by_language(
         z, {code: (method.encode_text(texts).numpy(), of) for code, (texts, of) in asked_of(own).items()}
     )
-    told = method.adapt(classes=own.classes, prompts=own.sentences)
+    adapted = method.adapt(classes=own.classes, prompts=own.sentences)
     truth = own.groups
     x = torch.as_tensor(own.ask.left.x[: 2 * len(truth) : 2])  # of the first language, two captions each
-    each = [float((told.predict(x, language=code) == truth).mean()) for code in TEN]
+    each = [float((adapted.predict(x, language=code) == truth).mean()) for code in TEN]
     drawn_by_other = torch.as_tensor(own.other.x)
-    return recalls({code: of["mean"] for code, of in found.items()}, guessed(own)) | {
-        "ensemble": float((told.predict(x) == truth).mean()),
+    return recalls({code: of["mean"] for code, of in recall.items()}, guessed(own)) | {
+        "ensemble": float((adapted.predict(x) == truth).mean()),
         "by en": each[0],
         "each": float(np.mean(each)),
-        "vendor": float((told.predict(drawn_by_other) == own.other_groups).mean()),
-        "vendor by en": float((told.predict(drawn_by_other, language="en") == own.other_groups).mean()),
+        "vendor": float((adapted.predict(drawn_by_other) == own.other_groups).mean()),
+        "vendor by en": float((adapted.predict(drawn_by_other, language="en") == own.other_groups).mean()),
     }
 
 
@@ -294,20 +294,20 @@ def _ridge(own: World) -> dict[str, float]:
     pairs = Pairs(Domain(x=own.learn.left.x[first], name="pictures"), Domain(x=target, name="words"))
     method = RidgeMap().fit(pairs=pairs)
     z = method.transform(_pictures(own)).numpy()
-    found = by_language(z, {code: (placed(texts), owner) for code, (texts, owner) in asked_of(own).items()})
-    each = np.stack([placed([said[0] for said in own.sentences[code]]) for code in TEN])
-    told = method.adapt(classes=own.classes.replace(embeddings=each.mean(axis=0)))
+    recall = by_language(z, {code: (placed(texts), owner) for code, (texts, owner) in asked_of(own).items()})
+    each = np.stack([placed([phrases[0] for phrases in own.sentences[code]]) for code in TEN])
+    adapted = method.adapt(classes=own.classes.replace(embeddings=each.mean(axis=0)))
     x = own.ask.left.x[: 2 * len(own.groups) : 2]
-    return recalls({code: of["mean"] for code, of in found.items()}, guessed(own)) | {
-        "ensemble": float((told.predict(x) == own.groups).mean()),
-        "vendor": float((told.predict(own.other.x) == own.other_groups).mean()),
+    return recalls({code: of["mean"] for code, of in recall.items()}, guessed(own)) | {
+        "ensemble": float((adapted.predict(x) == own.groups).mean()),
+        "vendor": float((adapted.predict(own.other.x) == own.other_groups).mean()),
     }
 
 
 def _data(case: str) -> list[Domain]:
     """For a stamp: what vendors draw, and names and keywords in ten languages."""
-    said = [worlds.of_texts([f"{code} {words}" for code, words in _words(language).items()]) for language in TEN]
-    return [*of_vendors(case.split()[1].split("/"), "name", "keywords", "subgroup"), *said]
+    texts = [worlds.of_texts([f"{code} {words}" for code, words in _words(language).items()]) for language in TEN]
+    return [*of_vendors(case.split()[1].split("/"), "name", "keywords", "subgroup"), *texts]
 
 
 # fmt: off

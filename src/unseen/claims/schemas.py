@@ -202,8 +202,8 @@ def schema_of(known: Graph) -> Ontology:
 def types_of(known: Graph) -> np.ndarray:
     """The type of each entity: in UMLS by isa, in CLDR by what its code stands for; in Nations all are countries."""
     if known.pairs.name == "umls":
-        found = _narrowest(known, itself=True)
-        return np.array([found.get(name, "entity") for name in known.entities])
+        types = _narrowest(known, itself=True)
+        return np.array([types.get(name, "entity") for name in known.entities])
     return np.array([name.partition(":")[0] if ":" in name else "country" for name in known.entities])
 
 
@@ -250,7 +250,7 @@ def _narrowest(graph: Graph, *, itself: bool = False) -> dict[str, str]:
         if relation == isa:
             above[names[head]].add(names[tail])
     held = {name: [t for t in TYPES if t in wider] for name, wider in above.items()}
-    return {name: max(own, key=lambda t: len(above[t])) for name, own in held.items() if own}
+    return {name: max(types, key=lambda t: len(above[t])) for name, types in held.items() if types}
 
 
 def nations_schema(known: Graph) -> Ontology:

@@ -101,8 +101,8 @@ def towers() -> Joined:
         arms.in_epochs(objective, net, adam, source, name="small-clip", size=BATCH, n_steps=n_steps)
         arms.absorb(image, centre, spread)
     net.eval().requires_grad_(False)
-    made = PromptableTowers(row_reader(WIDTHS, DIM), text, float(scale.exp()), _pieces)
-    return Joined(made, image)
+    promptable = PromptableTowers(row_reader(WIDTHS, DIM), text, float(scale.exp()), _pieces)
+    return Joined(promptable, image)
 
 
 # -- the text tower ------------------------------------------------------------------------------------------

@@ -75,11 +75,11 @@ def things(style: str) -> tuple[Thing, ...]:
     """The emoji of a vendor with a caption in every language, at most one emoji per English name."""
     drawn = by(style)
     words = {locale: _words(locale) for locale in LOCALES}
-    found = []
+    shown = []
     for i, code in enumerate(drawn.columns["emoji"].tolist()):
-        told = {locale: _caption(locale, *words[locale][code], code) for locale in LOCALES if code in words[locale]}
-        found.append(Thing(f"{style}/{code}", drawn.x[i], told))
-    return tuple(found)
+        captions = {locale: _caption(locale, *words[locale][code], code) for locale in LOCALES if code in words[locale]}
+        shown.append(Thing(f"{style}/{code}", drawn.x[i], captions))
+    return tuple(shown)
 
 
 @functools.cache
@@ -91,11 +91,11 @@ def stamps() -> tuple[Thing, ...]:
         log.warning("the small web shows emoji alone, no stamps: %s", error)
         return ()
     rows = zip(*(drawn.columns[f"caption_{locale}"].tolist() for locale in FORMS))
-    told = [
+    captions = [
         {locale: _longer(locale, text, text.rstrip(".。")) for locale, text in zip(FORMS, row) if text} for row in rows
     ]
     assert drawn.ids is not None
-    return tuple(Thing(key, drawn.x[i], told[i]) for i, key in enumerate(drawn.ids.tolist()))
+    return tuple(Thing(key, drawn.x[i], captions[i]) for i, key in enumerate(drawn.ids.tolist()))
 
 
 def _caption(locale: str, name: str, tags: Sequence[str], code: str) -> str:
@@ -154,14 +154,14 @@ class Grams:
 
 @functools.lru_cache(maxsize=2**16)
 def _grams(text: str) -> tuple[int, ...]:
-    found = []
+    grams = []
     for word in unicodedata.normalize("NFKC", text).casefold().split():
         word = word.strip(".,:;!?()・")
-        found.append(word)
+        grams.append(word)
         size = 1 if any(ord(letter) > 0x2E80 for letter in word) else 4
-        found += [word[i : i + size] for i in range(len(word) - size + 1)]
-        found += [word[i : i + 2] for i in range(len(word) - 1)] if size == 1 else []
-    return tuple(1 + zlib.crc32(gram.encode()) % (BUCKETS - 1) for gram in found if gram)[:LENGTH] or (1,)
+        grams += [word[i : i + size] for i in range(len(word) - size + 1)]
+        grams += [word[i : i + 2] for i in range(len(word) - 1)] if size == 1 else []
+    return tuple(1 + zlib.crc32(gram.encode()) % (BUCKETS - 1) for gram in grams if gram)[:LENGTH] or (1,)
 
 
 class GramText(nn.Module):
@@ -202,11 +202,11 @@ class _ImageTower(nn.Module):
 @functools.cache
 def lite0() -> Any:
     """EfficientNet-Lite0 in float32 on whole pictures, with channels last: two thirds of the time."""
-    found = get("efficientnet-lite0?crop=1", precision="fp32")
-    for weight in found.module.parameters():
+    network = get("efficientnet-lite0?crop=1", precision="fp32")
+    for weight in network.module.parameters():
         if weight.dim() == 4:
             weight.data = weight.data.contiguous(memory_format=torch.channels_last)
-    return found
+    return network
 
 
 def features_of(pictures: Sequence[Any], keys: Sequence[str]) -> Tensor:
@@ -232,10 +232,10 @@ def discriminant(features: Float[Tensor, "m d"], shows: Int[np.ndarray, " m"], d
     shrunk = within.lerp(within.diag().clamp_min(1e-6).diag(), SHRUNK)
     last = features.shape[1] - 1
     _, axes = eigh(means.T.cov().numpy(), shrunk.numpy(), subset_by_index=[last - dim + 1, last])
-    made = nn.Linear(len(axes), dim)
-    made.weight.data = torch.from_numpy(axes.T).float()
-    made.bias.data = -made.weight @ means.mean(dim=0).float()
-    return made.requires_grad_(False)
+    layer = nn.Linear(len(axes), dim)
+    layer.weight.data = torch.from_numpy(axes.T).float()
+    layer.bias.data = -layer.weight @ means.mean(dim=0).float()
+    return layer.requires_grad_(False)
 
 
 def averaged(x: Float[Tensor, "m d"], of: Int[Tensor, " m"]) -> Float[Tensor, "n d"]:
@@ -250,12 +250,12 @@ def reader(texts: Sequence[Sequence[str]], places: Float[Tensor, "n dim"]) -> Gr
     from sklearn.feature_extraction.text import TfidfTransformer
     from sklearn.linear_model import Ridge
 
-    ids = Grams()([text for own in texts for text in own]).numpy()
+    ids = Grams()([text for captions in texts for text in captions]).numpy()
     rows, columns = np.nonzero(ids)
     bags = csr_matrix((np.ones(len(rows), np.float32), (rows, ids[rows, columns])), shape=(len(ids), BUCKETS))
     rarity = TfidfTransformer().fit(bags)
-    told = places.numpy()[np.repeat(np.arange(len(texts)), [len(own) for own in texts])]
-    solved = Ridge(RIDGE, fit_intercept=False, solver="sparse_cg", max_iter=SWEEPS).fit(rarity.transform(bags), told)
+    targets = places.numpy()[np.repeat(np.arange(len(texts)), [len(captions) for captions in texts])]
+    solved = Ridge(RIDGE, fit_intercept=False, solver="sparse_cg", max_iter=SWEEPS).fit(rarity.transform(bags), targets)
     text = GramText(BUCKETS, places.shape[1])
     text.table.weight.data = torch.from_numpy(rarity.idf_[:, None] * solved.coef_.T).float()
     return text.requires_grad_(False)
@@ -311,25 +311,27 @@ class Drawings(Sequence[Any]):
         return len(self.own)
 
     def __getitem__(self, i: Any) -> Any:
-        one = self.own[i]
-        rng = np.random.default_rng([zlib.crc32(one.key.encode()), 7])
-        return rendered(one.picture, rng, watermark=self.watermark)
+        thing = self.own[i]
+        rng = np.random.default_rng([zlib.crc32(thing.key.encode()), 7])
+        return rendered(thing.picture, rng, watermark=self.watermark)
 
 
 def drawn(style: str, *, watermark: bool = False, step: int = 1) -> tuple[Drawings, list[str]]:
     """Pictures of a vendor, or every `step`-th, as a web shows them, and a key for each."""
-    own = things(style)[::step]
-    return Drawings(own, watermark), [f"rendered/{one.key}/{watermark}" for one in own]
+    chosen = things(style)[::step]
+    return Drawings(chosen, watermark), [f"rendered/{thing.key}/{watermark}" for thing in chosen]
 
 
 @functools.cache
 def encoder() -> TwoTowerEncoder:
     """The two towers as an encoder, solved for anew in each process: some ten seconds beside the features."""
     features = torch.cat([features_of(*drawn(style)) for style in VENDORS])
-    own = [one for style in VENDORS for one in things(style)]
-    codes = [one.key.partition("/")[2] for one in own]
+    learnt = [thing for style in VENDORS for thing in things(style)]
+    codes = [thing.key.partition("/")[2] for thing in learnt]
     _, first, shows = np.unique(codes, return_index=True, return_inverse=True)
-    texts = [[*own[i].captions.values(), *(name_of(own[i].key, code) for code in own[i].captions)] for i in first]
+    texts = [
+        [*learnt[i].captions.values(), *(name_of(learnt[i].key, code) for code in learnt[i].captions)] for i in first
+    ]
     image = discriminant(features, shows)
     places = averaged(F.normalize(image(features), dim=1), torch.from_numpy(shows))
     towers = Towers(image, reader(texts, F.normalize(places, dim=1))).eval()
@@ -361,12 +363,12 @@ def grade(towers: Towers, features: Tensor, groups: Sequence[str], names: Sequen
     or all if there are fewer, R@1 is asked both ways.
     """
     images, texts = towers.encode_image(features), towers.text(Grams()(names))
-    own, y = np.unique(np.asarray(groups), return_inverse=True)
-    means = torch.stack([texts[torch.from_numpy(y == c)].mean(dim=0) for c in range(len(own))])
-    said = (images @ F.normalize(means, dim=1).T).argmax(dim=1).numpy()
+    classes, y = np.unique(np.asarray(groups), return_inverse=True)
+    means = torch.stack([texts[torch.from_numpy(y == c)].mean(dim=0) for c in range(len(classes))])
+    predicted = (images @ F.normalize(means, dim=1).T).argmax(dim=1).numpy()
     cosines, truth = images[:n] @ texts[:n].T, torch.arange(min(n, len(names)))
     both = ((cosines.argmax(dim=d) == truth).float().mean() for d in (0, 1))
     return {
-        "classification": mean_class_accuracy(y, said),
+        "classification": mean_class_accuracy(y, predicted),
         "R@1": float(sum(both) / 2),
     }

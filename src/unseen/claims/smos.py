@@ -113,8 +113,8 @@ def late(n_classes: int, seed: int, *, fresh: bool = False) -> Classifier:
         for layer in backbone.modules() if fresh else ():
             if callable(reset := getattr(layer, "reset_parameters", None)):
                 reset()
-        made: Any = Classifier(backbone, nn.Identity(), nn.Linear(1280, n_classes))
-        return made.to(memory_format=torch.channels_last)  # takes half the time to train
+        classifier: Any = Classifier(backbone, nn.Identity(), nn.Linear(1280, n_classes))
+        return classifier.to(memory_format=torch.channels_last)  # takes half the time to train
 
 
 @functools.cache
@@ -177,27 +177,29 @@ def measures(case: str, seed: int) -> Result:
 
     The case is `SPLIT VENDOR`. The others are the two that follow, in a circle of five: each pair is in one case.
     """
-    split, own = case.split(maxsplit=1)
-    domains, others = seen(split), followers(split, own)
-    mine, theirs = ([name for name in domains if vendor(name) in chosen] for chosen in ((own,), others))
-    y, names = domains[own].labels, [*mine, *theirs]
+    split, style = case.split(maxsplit=1)
+    domains, others = seen(split), followers(split, style)
+    mine, theirs = ([name for name in domains if vendor(name) in chosen] for chosen in ((style,), others))
+    y, names = domains[style].labels, [*mine, *theirs]
     x = dict(zip(names, scaled(*(in_parts(late(2, 0).embed, domains[name]) for name in names))))
     options: dict[str, Any] = {"max_pairs": PAIRS, "seed": seed}
     within = {name: icv(x[name], y, **options).value for name in names}
     shuffled = np.random.default_rng(seed).permutation(y)
     pairs = [*itertools.product(mine, theirs)]
-    found = {(a, b): idd(x[a], y, x[b], y, **options) for a, b in pairs}
-    same, other = ([found[a, b] for a, b in pairs if (abstract(a) == abstract(b)) == alike] for alike in (True, False))
+    distances = {(a, b): idd(x[a], y, x[b], y, **options) for a, b in pairs}
+    same, other = (
+        [distances[a, b] for a, b in pairs if (abstract(a) == abstract(b)) == alike] for alike in (True, False)
+    )
     drops = [drop for name in mine for drop in lost(x[name], [x[other] for other in theirs], y, seed)]
     figures = {
-        "idd": [found[pair].value for pair in pairs],
-        "beyond": [found[a, b].value - (within[a] + within[b]) / 2 for a, b in pairs],
+        "idd": [distances[pair].value for pair in pairs],
+        "beyond": [distances[a, b].value - (within[a] + within[b]) / 2 for a, b in pairs],
         "frechet": [frechet(x[a], x[b]) for a, b in pairs],
     }
     table: Result = {arm: {DROP: float(spearmanr(values, drops).statistic)} for arm, values in figures.items()}
     table["idd"]["separated"] = in_order(same, other)
     for arm, kind in (("same kind", same), ("other kind", other)):
-        table[arm] = {"idd": float(np.mean([one.value for one in kind]))}
+        table[arm] = {"idd": float(np.mean([measure.value for measure in kind]))}
     table["classes"] = {"icv": float(np.mean([within[name] for name in mine]))}
     table["shuffled classes"] = {"icv": float(np.mean([icv(x[name], shuffled, **options).value for name in mine]))}
     return table
@@ -248,7 +250,7 @@ def lost(own: NDArray[np.float32], others: list[NDArray[np.float32]], y: Any, se
     network = fit_logistic(torch.as_tensor(own[learn]), y[learn], int(y.max()) + 1, C=0.1)
     with torch.no_grad():
         logits = [network(torch.as_tensor(x[rest])) for x in (own, *others)]
-    known, *there = (accuracy(y[rest], found.argmax(dim=1).numpy()) for found in logits)
+    known, *there = (accuracy(y[rest], scores.argmax(dim=1).numpy()) for scores in logits)
     return [known - right for right in there]
 
 
@@ -294,18 +296,18 @@ def graded(network: Classifier, domain: Domain) -> float:
 
 def apart(network: Classifier, other: Classifier, domain: Domain) -> float:
     """F of two networks, on pictures of a style."""
-    a, b = (torch.as_tensor(in_parts(one.embed, domain)) for one in (network, other))
+    a, b = (torch.as_tensor(in_parts(net.embed, domain)) for net in (network, other))
     return float(js(a, b).mean())
 
 
 def distance(network: Classifier, targets: list[Domain], source: Domain, seed: int) -> tuple[float, float]:
     """IDD of styles to the sources together in what a network computes, and what is beyond ICV: means over styles."""
-    own, *others = scaled(*(in_parts(network.embed, domain) for domain in (source, *targets)))
+    base, *others = scaled(*(in_parts(network.embed, domain) for domain in (source, *targets)))
     options: dict[str, Any] = {"max_pairs": PAIRS, "draws": 1, "seed": seed}
-    within = icv(own, source.labels, **options).value
+    within = icv(base, source.labels, **options).value
     rows = []
     for x, target in zip(others, targets):
-        between = idd(own, source.labels, x, target.labels, **options).value
+        between = idd(base, source.labels, x, target.labels, **options).value
         rows.append((between, between - (within + icv(x, target.labels, **options).value) / 2))
     idds, beyond = np.mean(rows, axis=0)
     return float(idds), float(beyond)
@@ -335,8 +337,8 @@ def go_together(a: str, b: str, *, less: str, more: str) -> Condition:
         chosen = np.random.default_rng(0).integers(len(x), size=(1000, len(x)))
         drawn = [spearmanr(x[i], y[i]).statistic for i in chosen if np.ptp(x[i]) * np.ptp(y[i])]
         value, (low, high) = float(spearmanr(x, y).statistic), np.quantile(drawn, [0.025, 0.975]).tolist()
-        told = f"{what}, over {len(x)} cases: {value:+.3g} [{low:+.3g}, {high:+.3g}]; needed an interval above 0"
-        return Verdict(low > 0, value, low, high, told)
+        finding = f"{what}, over {len(x)} cases: {value:+.3g} [{low:+.3g}, {high:+.3g}]; needed an interval above 0"
+        return Verdict(low > 0, value, low, high, finding)
 
     return Condition(more, f"{what}; needed an interval above 0", holds)
 
@@ -349,11 +351,11 @@ def read(case: str) -> list[Domain]:
 
 def behaviour() -> dict[str, Any]:
     """The measures of styles on points, and pictures as consoles draw them."""
-    one, other = behaviours.blobs(), behaviours.blobs(seed=7)
-    a, b = scaled(one.x, other.x)
+    first, other = behaviours.blobs(), behaviours.blobs(seed=7)
+    a, b = scaled(first.x, other.x)
     options: dict[str, Any] = {"max_pairs": 40, "draws": 20}
-    measures = [icv(a, one.labels, **options), idd(a, one.labels, b, other.labels, **options)]
-    figures = [figure for found in measures for figure in (found.value, found.low, found.high)]
+    measures = [icv(a, first.labels, **options), idd(a, first.labels, b, other.labels, **options)]
+    figures = [figure for measure in measures for figure in (measure.value, measure.low, measure.high)]
     rng = np.random.default_rng(0)
     pictures = Domain(x=rng.random((4, 3, 64, 64), dtype=np.float32), y=np.arange(4), kind="image")
     return {"measures": np.array([*figures, frechet(a, b)]), "renditions": consoles(pictures).x}
@@ -415,7 +417,7 @@ LEDGER = (
     not_testable("The data are public.",
         "The authors' repository, fpsluozi/SMD-SMOS, names where they are; no package registry has them."),
 )
-COLOURED = {split: [vendor for vendor in own if vendor not in ABSTRACT] for split, own in VENDORS.items()}
+COLOURED = {split: [vendor for vendor in vendors if vendor not in ABSTRACT] for split, vendors in VENDORS.items()}
 
 claim = Claim(
     slug="smos",

@@ -113,13 +113,13 @@ def _pairs(texts: Domain, chosen: NDArray[np.bool_], split: str, intents: Sequen
     """Speech of the chosen rows with vectors of their sentences."""
     assert texts.y is not None
     heard = _heard(split, bool((np.flatnonzero(chosen) % EACH < LEARNT).all()))
-    own = heard.take(np.flatnonzero(chosen[heard.columns["row"]]))
-    rows = own.columns["row"]
+    speech = heard.take(np.flatnonzero(chosen[heard.columns["row"]]))
+    rows = speech.columns["row"]
     label = np.array([intents.index(k) for k in texts.y[rows].tolist()])
-    return Pairs(own, Domain(x=_read(split)[rows], name="sentences"), columns={"label": label, "row": rows})
+    return Pairs(speech, Domain(x=_read(split)[rows], name="sentences"), columns={"label": label, "row": rows})
 
 
 def _classes(names: Sequence[str]) -> ClassSpace:
     """Intents with the mean of MiniLM's vectors of their names in some templates."""
-    told = [worlds.minilm([template.format(name) for name in names]) for template in SAID]
-    return ClassSpace(names=tuple(names), embeddings=unit_rows(np.mean(told, axis=0)))
+    vectors = [worlds.minilm([template.format(name) for name in names]) for template in SAID]
+    return ClassSpace(names=tuple(names), embeddings=unit_rows(np.mean(vectors, axis=0)))

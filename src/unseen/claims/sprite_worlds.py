@@ -67,7 +67,7 @@ def paths(motion: str, rng: np.random.Generator, look: Look, frames: int = FRAME
         x, y = (place, y) if motion in ("moving right", "moving left") else (x, place)
     elif motion.startswith("circling"):
         turn = phase + TURN * speed * t * (1 if motion == "circling clockwise" else -1)
-        x, y = (0.7 * room * part + 0.3 * own for part, own in ((turn.cos(), x), (turn.sin(), y)))
+        x, y = (0.7 * room * part + 0.3 * centre for part, centre in ((turn.cos(), x), (turn.sin(), y)))
     elif motion == "growing":
         sizes = size * (0.6 + 1.2 * speed * t)
         x, y = x * 0.5, y * 0.5
@@ -133,8 +133,8 @@ def digit_sprites(split: str) -> Tensor:
 def emoji_sprites(case: str, asked: bool) -> Tensor:
     """Emoji without their white ground, those to learn from or those to be asked about: (n, 4, SIDE, SIDE)."""
     split, vendor = case.split()
-    own = things(vendor, split)
-    kept = [own.pictures[i] for i in np.flatnonzero(own.asked == asked)]
+    emoji = things(vendor, split)
+    kept = [emoji.pictures[i] for i in np.flatnonzero(emoji.asked == asked)]
     values = torch.stack([torch.tensor(picture).permute(2, 0, 1) for picture in kept]).float() / 255
     alpha = outside(values)
     cut = torch.cat([values * alpha, alpha], dim=1)
@@ -148,8 +148,8 @@ def outside(values: Tensor) -> Tensor:
     white = (values > 0.97).all(dim=1).numpy()
     border = np.zeros(white.shape[1:], dtype=bool)
     border[[0, -1]] = border[:, [0, -1]] = True
-    found = [binary_propagation(border & part, mask=part) for part in white]
-    return 1 - torch.as_tensor(np.stack(found)).float()[:, None]
+    masks = [binary_propagation(border & part, mask=part) for part in white]
+    return 1 - torch.as_tensor(np.stack(masks)).float()[:, None]
 
 
 def grounds(case: str, n: int, rng: np.random.Generator) -> Tensor:
@@ -174,10 +174,10 @@ def clips(case: str, which: str, each: int, seed: int, *, asked: bool = False) -
     sprites = digit_sprites(case.split()[0]) if which == "source" else emoji_sprites(case, asked)
     behind = torch.zeros(len(y), 3, SIDE, SIDE) if which == "source" else grounds(case, len(y), rng)
     look = LOOKS[which]
-    made = [
+    frames = [
         clip_of(sprites[rng.choice(len(sprites), 2, replace=False)], ground, motions[k], rng, look)
         for k, ground in zip(y.tolist(), behind)
     ]
-    x = np.stack(made).astype(np.float32) / 127.5 - 1
+    x = np.stack(frames).astype(np.float32) / 127.5 - 1
     labels: Any = y if which == "source" else y + len(SOURCE)
     return Domain(x=x, y=labels, kind="clip", classes=CLASSES, name=which)

@@ -61,7 +61,7 @@ def stamp_of(slug: str) -> dict[str, str]:
     dict of str to str
         What was looked at, to 12 hex digits; data, or an extra, that cannot be had here has no entry.
     """
-    return {what: digest_of(value)[:12] for what, value in _looked_at(slug)}
+    return {part: digest_of(value)[:12] for part, value in _looked_at(slug)}
 
 
 def _looked_at(slug: str) -> Iterator[tuple[str, Any]]:
@@ -89,7 +89,7 @@ def _looked_at(slug: str) -> Iterator[tuple[str, Any]]:
 
 def rivals(slug: str) -> list[str]:
     """The other methods that the modules of a claim name, by their slugs."""
-    found: set[str] = set()
+    slugs: set[str] = set()
     seen: set[str] = set()
     waiting = [claims.module(slug)]
     while waiting:
@@ -97,21 +97,21 @@ def rivals(slug: str) -> list[str]:
         seen.add(name)
         for value in vars(importlib.import_module(name)).values():
             if isinstance(value, type) and issubclass(value, Method) and vars(value).get("card"):
-                found.add(value.card.slug)
+                slugs.add(value.card.slug)
             home = value.__name__ if isinstance(value, types.ModuleType) else getattr(value, "__module__", None)
             if isinstance(home, str) and home.startswith("unseen.claims.") and home not in seen:
                 waiting.append(home)
-    return sorted(found - {slug})
+    return sorted(slugs - {slug})
 
 
 @functools.cache
 def _given_by(slug: str) -> str:
     """A digest of a method's settings and of what it gives on all standard inputs; kept, since claims share rivals."""
     method: type[Method] = methods.get(slug)
-    told: dict[str, Any] = {"defaults": method().get_params()}
+    answers: dict[str, Any] = {"defaults": method().get_params()}
     for way in cases(method):
-        told[str(way)] = outputs(way.make().fit(**way.inputs()), answer_of(way.method).samples(way))
-    return digest_of(told)
+        answers[str(way)] = outputs(way.make().fit(**way.inputs()), answer_of(way.method).samples(way))
+    return digest_of(answers)
 
 
 def _data(experiment: str, case: str) -> str:
@@ -194,15 +194,15 @@ def on_other_data(folder: Path, slug: str, cells: Mapping[str, str]) -> list[str
     processors. Figures on other data say nothing of the system.
     """
     stamps = read_stamps(folder, slug).values()
-    found = []
+    moved = []
     for name, case in cells.items():
         data = claims.get(slug).experiments[name].data
         known = {stamp[what] for stamp in stamps if (what := _data(name, case)) in stamp}
         if data is not None and known:
             with contextlib.suppress(SourceUnavailable, ImportError):
                 if digest_of(sorted(map(_fingerprint, data(case))))[:12] not in known:
-                    found.append(name)
-    return found
+                    moved.append(name)
+    return moved
 
 
 def write_stamp(folder: Path, slug: str, stamp: Mapping[str, str]) -> None:
@@ -211,7 +211,7 @@ def write_stamp(folder: Path, slug: str, stamp: Mapping[str, str]) -> None:
     experiments = claims.get(slug).experiments.items()
     data = {_data(name, case) for name, experiment in experiments for case in experiment.confirmation}
     have = {
-        other: {what: digest for what, digest in of.items() if not what.startswith("data ") or what in data}
+        other: {part: digest for part, digest in of.items() if not part.startswith("data ") or part in data}
         for other, of in read_stamps(folder, slug).items()
     }
     temporary = file.with_name(f".{file.name}.tmp")
@@ -228,9 +228,9 @@ def moved_parts(recorded: Mapping[str, str], stamp: Mapping[str, str]) -> tuple[
     both = recorded.keys() | stamp.keys()
     return tuple(
         sorted(
-            what
-            for what in both
-            if recorded.get(what) != stamp.get(what)
-            and (not what.startswith(("data ", "behaviour ", "rival ")) or (what in recorded and what in stamp))
+            part
+            for part in both
+            if recorded.get(part) != stamp.get(part)
+            and (not part.startswith(("data ", "behaviour ", "rival ")) or (part in recorded and part in stamp))
         )
     )

@@ -150,12 +150,12 @@ def references(split: str) -> References:
     """What a model may be held by: emoji of other groups by another vendor, and ImageNet's classes with definitions."""
     vendor, groups = REFERENCES[split]
     drawn = by(vendor, "emoji")
-    own = worlds.lite0(drawn.take(np.isin(drawn.columns["group"], groups))).unlabeled()
+    encoded = worlds.lite0(drawn.take(np.isin(drawn.columns["group"], groups))).unlabeled()
     classes = imagenet_classes()
-    said = [name_and_description(*pair) for pair in zip(classes.names, classes.descriptions or ())]
-    chosen = sorted(said, key=worlds.hashed)[:SENTENCES]
-    even = np.arange(len(own)) % 4 > 0
-    return References(own.take(even), own.take(~even), worlds.of_texts(chosen))
+    texts = [name_and_description(*pair) for pair in zip(classes.names, classes.descriptions or ())]
+    chosen = sorted(texts, key=worlds.hashed)[:SENTENCES]
+    even = np.arange(len(encoded)) % 4 > 0
+    return References(encoded.take(even), encoded.take(~even), worlds.of_texts(chosen))
 
 
 # -- the towers --------------------------------------------------------------------------------------------
@@ -172,11 +172,11 @@ def taught() -> tuple[NDArray[np.float32], tuple[tuple[str, ...], ...]]:
 def small_towers() -> DualEncoder:
     """The two towers, trained anew in each process: some ten seconds."""
     x, captions = taught()
-    made = joined_towers(x, captions, name="task-streams", widths=WIDTHS, beside=BESIDE, epochs=EPOCHS)
-    text: Any = made.text
-    for part in (made.image, text.side, made.logit_scale):
+    towers = joined_towers(x, captions, name="task-streams", widths=WIDTHS, beside=BESIDE, epochs=EPOCHS)
+    text: Any = towers.text
+    for part in (towers.image, text.side, towers.logit_scale):
         part.requires_grad_(True)
-    return made
+    return towers
 
 
 # -- pictures ----------------------------------------------------------------------------------------------
@@ -216,9 +216,9 @@ def fashion() -> Domain:
     """Some of Fashion-MNIST's test pictures, dark on white."""
     root = "usr/share/datasets/fashion-mnist/t10k-"
     names = {"x": f"{root}images-idx3-ubyte.gz", "y": f"{root}labels-idx1-ubyte.gz"}
-    found = read_deb(fetch_deb("dataset-fashion-mnist", FASHION), lambda name: name in names.values())
-    y = np.frombuffer(gzip.decompress(found[names["y"]]), dtype=np.uint8, offset=8).astype(np.int64)
-    x = np.frombuffer(gzip.decompress(found[names["x"]]), dtype=np.uint8, offset=16).reshape(-1, 28, 28)
+    files = read_deb(fetch_deb("dataset-fashion-mnist", FASHION), lambda name: name in names.values())
+    y = np.frombuffer(gzip.decompress(files[names["y"]]), dtype=np.uint8, offset=8).astype(np.int64)
+    x = np.frombuffer(gzip.decompress(files[names["x"]]), dtype=np.uint8, offset=16).reshape(-1, 28, 28)
     chosen = _some(y)
     domain = Domain(x=np.zeros((len(chosen), 1)), y=y[chosen], classes=ClassSpace(names=CLOTHES), name="clothes")
     return worlds.on_paper(domain, x[chosen] / 255)
@@ -241,5 +241,5 @@ def no_pictures(like: Domain, seed: int) -> Domain:
 
 def distance(start: Mapping[str, Tensor], network: nn.Module) -> float:
     """How far weights are from where a stream began."""
-    now = network.state_dict()
-    return float(torch.stack([(now[name] - value).square().sum() for name, value in start.items()]).sum().sqrt())
+    weights = network.state_dict()
+    return float(torch.stack([(weights[name] - value).square().sum() for name, value in start.items()]).sum().sqrt())

@@ -82,8 +82,8 @@ def corpus_vectors() -> WordVectors:
 def names_and_definitions() -> Domain:
     """The texts of that training."""
     terms = hpo()
-    found = [*icd10cm().phrases.x.tolist(), *terms.phrases.x.tolist(), *filter(None, terms.definitions or ())]
-    return worlds.of_texts(found)
+    texts = [*icd10cm().phrases.x.tolist(), *terms.phrases.x.tolist(), *filter(None, terms.definitions or ())]
+    return worlds.of_texts(texts)
 
 
 @functools.cache
@@ -99,9 +99,9 @@ def sentence_vectors(split: str) -> WordVectors:
 
 def mean_vectors(texts: NDArray[Any], words: WordVectors) -> FloatArray:
     """The mean word vector of each text, (n, d)."""
-    found = words.read(texts)
-    there = (found.tokens >= 0)[:, :, None]
-    return (found.table[found.tokens.clip(min=0)] * there).sum(axis=1) / np.maximum(there.sum(axis=1), 1)
+    tokenized = words.read(texts)
+    there = (tokenized.tokens >= 0)[:, :, None]
+    return (tokenized.table[tokenized.tokens.clip(min=0)] * there).sum(axis=1) / np.maximum(there.sum(axis=1), 1)
 
 
 def nearest_text(source: Domain, titles: Domain, k: int = 10) -> IntArray:
@@ -109,8 +109,8 @@ def nearest_text(source: Domain, titles: Domain, k: int = 10) -> IntArray:
     a, b = (mean_vectors(domain.x, wordllama()) for domain in (titles, source))
     unit = [x / np.maximum(np.linalg.norm(x, axis=1, keepdims=True), 1e-9) for x in (a, b)]
     order = np.argsort(-(unit[0] @ unit[1].T), axis=1, kind="stable")[:, : 20 * k]
-    found = [list(dict.fromkeys(source.labels[row].tolist()))[:k] for row in order]
-    return np.array([row + [-1] * (k - len(row)) for row in found])
+    ranked = [list(dict.fromkeys(source.labels[row].tolist()))[:k] for row in order]
+    return np.array([row + [-1] * (k - len(row)) for row in ranked])
 
 
 def scores(ranked: IntArray, titles: Domain, held: IntArray, tree: Taxonomy, nodes: FloatArray | None = None) -> Any:
@@ -154,8 +154,8 @@ class RandomNodes(Text2Node):
 def next_best(method: Text2Node, titles: Domain, tree: Taxonomy) -> float:
     """Mean hops of the nearest node that is not the right one: what is found where the exact concept is missing."""
     ranked = method.rank(titles, 2).nodes
-    found = np.where(ranked[:, 0] == titles.labels, ranked[:, 1], ranked[:, 0])
-    return float(tree.classes.metric.between(titles.labels, found).mean())
+    nearest = np.where(ranked[:, 0] == titles.labels, ranked[:, 1], ranked[:, 0])
+    return float(tree.classes.metric.between(titles.labels, nearest).mean())
 
 
 def downstream(method: Text2Node, titles: Domain, seed: int) -> Result:
@@ -170,9 +170,9 @@ def downstream(method: Text2Node, titles: Domain, seed: int) -> Result:
     large = [c for c in np.unique(category) if (category == c).sum() >= 2 * FEW]
     train = np.concatenate([rng.permutation(np.flatnonzero(category == c))[:FEW] for c in large])
     test = np.setdiff1d(np.flatnonzero(np.isin(category, large)), train)
-    words, own = mean_vectors(titles.x, wordllama()), method.transform(titles).numpy()
+    words, mapped = mean_vectors(titles.x, wordllama()), method.transform(titles).numpy()
     out: Result = {}
-    for name, x in {"words": words, "f": own, "both": np.hstack([words, own])}.items():
+    for name, x in {"words": words, "f": mapped, "both": np.hstack([words, mapped])}.items():
         model = make_pipeline(StandardScaler(), LogisticRegression(C=0.1, max_iter=300)).fit(x[train], category[train])
         out[f"downstream {name}"] = {"accuracy": float(model.score(x[test], category[test]))}
     return out

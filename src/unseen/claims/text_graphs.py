@@ -166,8 +166,8 @@ class Around:
 
     def domain(self, *, hide_roots: bool = False) -> Domain:
         """The subgraphs as samples, labelled among `names`."""
-        made = self.places.domain(self.graph, self.table, hide_roots=hide_roots)
-        return made.replace(y=self.y, classes=ClassSpace(names=self.names))
+        samples = self.places.domain(self.graph, self.table, hide_roots=hide_roots)
+        return samples.replace(y=self.y, classes=ClassSpace(names=self.names))
 
     def take(self, index: Any) -> Around:
         """Some of the nodes."""
@@ -218,8 +218,8 @@ def learnt_graph() -> TextAttributedGraph:
     assert graph.labels is not None
     assert graph.classes is not None
     asked = {name for names in SECTIONS.values() for name in names}
-    own = np.array([name not in asked for name in graph.classes.names])
-    return graph.take(np.flatnonzero((graph.labels >= 0) & own[graph.labels]))
+    learnt = np.array([name not in asked for name in graph.classes.names])
+    return graph.take(np.flatnonzero((graph.labels >= 0) & learnt[graph.labels]))
 
 
 @functools.cache
@@ -246,21 +246,21 @@ def learnt_from() -> Around:
 @functools.cache
 def tuned_on() -> Around:
     """At most `EACH` nodes of each section that is tuned on."""
-    given = learnt_from()
-    rows = [np.flatnonzero(given.y == c)[:EACH] for c in range(len(TUNED))]
-    return given.take(np.concatenate(rows))
+    learnt = learnt_from()
+    rows = [np.flatnonzero(learnt.y == c)[:EACH] for c in range(len(TUNED))]
+    return learnt.take(np.concatenate(rows))
 
 
 @functools.cache
 def digest(kind: str) -> str:
     """SHA-256 of a graph: names, texts, edges and labels."""
     graph = packages() if kind == "packages" else nouns()
-    found = hashlib.sha256()
+    sha = hashlib.sha256()
     for part in ("\n".join(graph.names.tolist()), "\n".join(graph.texts.tolist())):
-        found.update(part.encode() + b"\0")
+        sha.update(part.encode() + b"\0")
     for numbers in (graph.edges, graph.labels):
-        found.update(np.ascontiguousarray(numbers, dtype="<i8").tobytes())
-    return found.hexdigest()
+        sha.update(np.ascontiguousarray(numbers, dtype="<i8").tobytes())
+    return sha.hexdigest()
 
 
 def said(case: str) -> list[Domain]:

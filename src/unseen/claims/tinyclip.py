@@ -57,16 +57,16 @@ def shrunk(case: str, seed: int) -> Result:
     """The teacher, and a student of each arm; what they say of another vendor's pictures, and their size."""
     split = case.split()[0]
     taught, asked = vendors(case)
-    own, large = world(split, taught, asked), teacher(split, taught, asked, seed)
+    data, large = world(split, taught, asked), teacher(split, taught, asked, seed)
     inner = world(split, taught[:-1], taught[-1])
-    table: Result = {"teacher": {**asked_of(large, own), "size": 1.0}}
+    table: Result = {"teacher": {**asked_of(large, data), "size": 1.0}}
     for arm, settings in ARMS.items():
         rate = tuned(settings, large, inner, seed)
         budgets = {arm: STEPS, **({"manual, sooner": round(SOONER * STEPS)} if arm == "manual" else {})}
         for name, steps in budgets.items():
-            given = {**BUDGET, "steps": steps, **settings}
-            method = student(given, rate, large, own, seed)
-            table[name] = {**asked_of(method.student_, own), "size": method.size_, "rate": rate}
+            budget = {**BUDGET, "steps": steps, **settings}
+            method = student(budget, rate, large, data, seed)
+            table[name] = {**asked_of(method.student_, data), "size": method.size_, "rate": rate}
     return table
 
 
@@ -80,9 +80,9 @@ def tuned(settings: Mapping[str, Any], large: Any, inner: World, seed: int) -> f
 
     @functools.cache
     def recall(i: int) -> float:
-        given = {**BUDGET, **settings}
-        third = {key: max(1, given[key] // 3) for key in SHORTER if key in given}
-        return asked_of(student({**given, **third}, RATES[i], large, inner, seed).student_, inner)["recall"]
+        budget = {**BUDGET, **settings}
+        third = {key: max(1, budget[key] // 3) for key in SHORTER if key in budget}
+        return asked_of(student({**budget, **third}, RATES[i], large, inner, seed).student_, inner)["recall"]
 
     best, way = (FIRST + 1, 1) if recall(FIRST + 1) > recall(FIRST) else (FIRST, -1)
     while 0 <= best + way < len(RATES) and recall(best + way) > recall(best):

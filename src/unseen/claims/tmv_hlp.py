@@ -48,8 +48,8 @@ def gap(samples: Tensor, y: IntArray, prototypes: Tensor) -> float:
     samples, prototypes = F.normalize(samples, dim=1), F.normalize(prototypes, dim=1)
     centres = torch.stack([samples[torch.as_tensor(y == c)].mean(dim=0) for c in np.unique(y)])
     distance = torch.cdist(prototypes, F.normalize(centres, dim=1))
-    own = float(distance.diagonal().mean())
-    return own / ((float(distance.sum()) / len(distance) - own) / (len(distance) - 1))
+    diagonal = float(distance.diagonal().mean())
+    return diagonal / ((float(distance.sum()) / len(distance) - diagonal) / (len(distance) - 1))
 
 
 def unmoved(method: TMVHLP, name: str, pool: Domain, classes: ClassSpace) -> tuple[Tensor, Tensor]:
@@ -78,8 +78,8 @@ def projections(method: TMVHLP, pool: Domain, classes: ClassSpace, label: str) -
             v, p = v - v.mean(dim=0), p - v.mean(dim=0)
         similar = cosines(v, p)
         for arm, scores in ((label, similar), (f"{label} without hubs", without_hubs(similar + 1))):
-            found = method.candidates_[scores.argmax(dim=1).numpy()]
-            table[f"{arm} {VIEWS[name]}"] = {"accuracy": mean_class_top1(pool.labels, found)}
+            predicted = method.candidates_[scores.argmax(dim=1).numpy()]
+            table[f"{arm} {VIEWS[name]}"] = {"accuracy": mean_class_top1(pool.labels, predicted)}
         table[f"{label} {VIEWS[name]}"]["gap"] = gap(v, pool.labels, p)
     return table
 
@@ -189,11 +189,11 @@ def run_emoji_fairly(case: str, seed: int) -> Result:
     method = TMVHLP(**SETTINGS).fit(source=source, classes=classes, target=pool)
 
     def graded(scores: Any, on: Domain = pool) -> dict[str, float]:
-        found = method.candidates_[np.asarray(scores).argmax(axis=1)]
-        return {"accuracy": mean_class_top1(on.labels, found)}
+        predicted = method.candidates_[np.asarray(scores).argmax(axis=1)]
+        return {"accuracy": mean_class_top1(on.labels, predicted)}
 
-    own = stages(method, pool)
-    table: Result = {arm: {"accuracy": own[arm]["accuracy"]} for arm in ("aligned pictures", "mixed")}
+    cells = stages(method, pool)
+    table: Result = {arm: {"accuracy": cells[arm]["accuracy"]} for arm in ("aligned pictures", "mixed")}
     table["later"] = {"accuracy": mean_class_top1(later.labels, method.predict(later))}
     names = [name for name in method.views_ if name != "features"]
     spaces = [unmoved(method, name, pool, classes) for name in names]
@@ -231,18 +231,18 @@ def run_shots(case: str, seed: int) -> Result:
             shown[order[rest.labels[order] == c][:n]] = True
         target = Domain(x=np.concatenate([whole.x[graded], rest.x[~shown]]))
         support = rest.take(shown)
-        found: dict[str, IntArray] = {}
+        predicted: dict[str, IntArray] = {}
         for prototypes in (True, False) if n else (True,):
             method = TMVHLP(**SETTINGS, prototypes=prototypes)
             method.fit(source=source, classes=classes, target=target, support=support if n else None)
-            found[f"{n} shots" if prototypes else f"{n} shots alone"] = method.transduction_
+            predicted[f"{n} shots" if prototypes else f"{n} shots alone"] = method.transduction_
         if n:
             means = np.stack([support.x[support.y == c].mean(axis=0) for c in classes.unseen])
             distance = torch.cdist(torch.as_tensor(target.x / scale), torch.as_tensor(means / scale))
-            found[f"{n} shots, nearest mean"] = classes.unseen[distance.argmin(dim=1).numpy()]
+            predicted[f"{n} shots, nearest mean"] = classes.unseen[distance.argmin(dim=1).numpy()]
             points = [torch.as_tensor((x - whole.x.mean(axis=0)) / scale) for x in (support.x, target.x)]
-            found[f"{n} shots, label spreading"] = label_spreading(points[0], support.labels, points[1])
-        for arm, labels in found.items():
+            predicted[f"{n} shots, label spreading"] = label_spreading(points[0], support.labels, points[1])
+        for arm, labels in predicted.items():
             table[arm] = {"accuracy": mean_class_top1(whole.labels[graded], labels[:n_graded])}
     return table
 

@@ -94,8 +94,8 @@ def run(case: str, seed: int) -> Result:
 
     def trained(settings: Mapping[str, Any]) -> dict[str, float]:
         method: Any = TRAM().set_params(epochs=15, random_state=seed, **settings).fit(source=learn, model=model)
-        found = grades(method.network_, model, aside, targets)
-        return {**found, "hard_less_mean": graded(method.network_, targets[hardest]) - found["out_of_domain"]}
+        row = grades(method.network_, model, aside, targets)
+        return {**row, "hard_less_mean": graded(method.network_, targets[hardest]) - row["out_of_domain"]}
 
     for arm, choices in TUNED.items():
         table[arm] = max(map(trained, choices), key=lambda row: row["in_domain"])

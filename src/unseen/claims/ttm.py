@@ -181,7 +181,7 @@ def run_transfer(case: str, seed: int) -> Result:
     """Zero-shot and few-shot on a family never seen, at its own resolution, four times and a day's as coarse."""
     table: Result = {}
     hour = 1 if season_of(float(periods_of(packaged(case))[0])) == 24 else 2
-    for told, k in (("fine", 1), ("coarse", 4 * hour), ("daily", 24 * hour)):
+    for resolution, k in (("fine", 1), ("coarse", 4 * hour), ("daily", 24 * hour)):
         series = family(case, k)
         period = float(periods_of(series)[0])
         known, starts = split(series, SMALL["horizon"])
@@ -190,23 +190,23 @@ def run_transfer(case: str, seed: int) -> Result:
             "last value": last_value(past, SMALL["horizon"]),
             "seasonal naive": seasonal_naive(past, SMALL["horizon"], season_of(period)),
         }
-        if told == "fine":
+        if resolution == "fine":
             arms = floors(series, starts, past, SMALL["horizon"])
         for arm in ABLATIONS:
             model = small(arm, seed)
             arms[arm if arm != "ttm" else "zero-shot"] = model.forecast(past, period=period)
-        if told == "fine":
+        if resolution == "fine":
             settings: dict[str, Any] = {"fraction": FEW, **TUNED}
             arms["few-shot"] = tuned(small("ttm", seed), known, **settings).forecast(past, period=period)
             scratch = tuned(untrained(seed), known, **{**settings, "freeze": False, "tune_learning_rate": 3e-3})
             arms["from scratch"] = scratch.forecast(past, period=period)
             arms["linear"] = linear(known, SMALL["context"], SMALL["horizon"], FEW)(past)
         for arm, forecast in arms.items():
-            table.setdefault(arm, {})[told] = mse(truth, forecast)
-    for told in ("fine", "coarse", "daily"):
-        floor = {arm: table[arm][told] for arm in table if told in table[arm]}
+            table.setdefault(arm, {})[resolution] = mse(truth, forecast)
+    for resolution in ("fine", "coarse", "daily"):
+        floor = {arm: table[arm][resolution] for arm in table if resolution in table[arm]}
         for arm in floor:
-            table[arm][f"{told}, of the last value"] = floor[arm] / floor["last value"]
+            table[arm][f"{resolution}, of the last value"] = floor[arm] / floor["last value"]
     return table
 
 

@@ -137,7 +137,7 @@ def gap(
         parameter.requires_grad_(parameter.is_floating_point())
     crafted = craft_inputs(network, x, y, rho=rho, radius=radius)
     optimizer = SAM(network.parameters(), torch.optim.SGD, lr=0.0, rho=rho)
-    found = []
+    gaps = []
     for draw in range(draws + 1):
         optimizer.zero_grad()
         F.cross_entropy(network(x), y).backward()  # type: ignore[no-untyped-call]
@@ -147,9 +147,9 @@ def gap(
                 parameter.grad = torch.randn(parameter.shape, generator=noise)
         optimizer.first_step()
         with torch.no_grad():
-            found.append(float((F.cross_entropy(network(crafted), y) - F.cross_entropy(network(x), y)).abs()))
+            gaps.append(float((F.cross_entropy(network(crafted), y) - F.cross_entropy(network(x), y)).abs()))
         optimizer.second_step()
-    return float(np.mean(found))
+    return float(np.mean(gaps))
 
 
 KIND_ARMS = "one source, fair arms"

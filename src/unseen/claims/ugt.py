@@ -88,9 +88,9 @@ encoded = functools.cache(encoders.get)
 
 def seen(domain: Domain, encoder: str) -> Domain:
     """Features and regions; the column `output` holds what the whole encoder says."""
-    found = encoded(encoder).encode(domain, precision="fp32")
-    output = found.x if encoder == LAST else encoded(OUTPUT).encode(domain, precision="fp32").x
-    return found.replace(columns={**found.columns, "output": output})
+    features = encoded(encoder).encode(domain, precision="fp32")
+    output = features.x if encoder == LAST else encoded(OUTPUT).encode(domain, precision="fp32").x
+    return features.replace(columns={**features.columns, "output": output})
 
 
 @functools.cache
@@ -114,8 +114,8 @@ def of_each(domain: Domain, first: int, last: int) -> Domain:
 def halves(fold: int) -> tuple[Domain, Domain]:
     """Handwritten digits to learn from and others to be corrupted: fold by fold, 16 and 16 of each digit."""
     start = 32 * fold
-    one, other = (of_each(pictures("handwritten"), start + 16 * half, start + 16 * (half + 1)) for half in (0, 1))
-    return one, other
+    first, other = (of_each(pictures("handwritten"), start + 16 * half, start + 16 * (half + 1)) for half in (0, 1))
+    return first, other
 
 
 def nuisance(case: str, seed: int) -> tuple[Domain, Domain, Tests]:
@@ -157,10 +157,10 @@ GROUPS = (
 
 def drawings(case: str, seed: int) -> tuple[Domain, Domain, Tests]:
     """Emoji of two vendors, a fifth of them held out, and all of a third; a case is `SPLIT SOURCE SOURCE TARGET`."""
-    *own, other = grouped(case)
+    *styles, other = grouped(case)
     apart = np.random.default_rng(seed).permutation(len(other)) < len(other) // 5
-    source = concatenate([style.take(~apart) for style in own], name="source")
-    clean = concatenate([style.take(apart) for style in own], name="clean")
+    source = concatenate([style.take(~apart) for style in styles], name="source")
+    clean = concatenate([style.take(apart) for style in styles], name="clean")
     target, tests = under(clean, other, LAST, seed, (0.4,))
     return seen(source, LAST), target, tests
 
@@ -208,8 +208,8 @@ def run(data: Any, case: str, seed: int) -> Result:
     table["ugt"]["other_inputs"] = float(len(words - {"source", "target"}))
     means = {arm: method.network_.means.detach() for arm, method in fitted.items()}
     means["clean's dictionary"] = arm_of("target's dictionary", source, tests["clean"], seed, epochs=0).network_.means
-    for arm, found in transition(means).items():
-        table.setdefault(arm, {}).update(found)
+    for arm, row in transition(means).items():
+        table.setdefault(arm, {}).update(row)
     return table
 
 
@@ -240,18 +240,20 @@ def baselines(source: Domain, target: Domain, look: str) -> dict[str, tuple[Meth
 def arm_of(arm: str, source: Domain, target: Domain, seed: int, **changes: Any) -> UGT:
     """An arm of UGT; halfway, a kernel of mean support goes half the way to the target."""
     last = source.n_features > 1000
-    kind, own = ARMS[arm]
+    kind, settings = ARMS[arm]
     method = kind(kernels=KERNELS_LAST if last else KERNELS, em_iterations=EM)
     if arm == "dictionary, halfway":
-        own = {**own, "relevance": len(target) / method.kernels}
-    return method.set_params(random_state=seed, **own, **changes).fit(source=source, target=target)
+        settings = {**settings, "relevance": len(target) / method.kernels}
+    return method.set_params(random_state=seed, **settings, **changes).fit(source=source, target=target)
 
 
 def scored(method: Method, tests: Tests) -> dict[str, float]:
     """Accuracy on every test, and the mean over all clean pictures behind occluders."""
-    found = {name: accuracy(domain.labels, method.predict(domain)) for name, domain in tests.items()}
-    found["occluded"] = float(np.mean([value for name, value in found.items() if name.startswith("occluded ")]))
-    return found
+    accuracies = {name: accuracy(domain.labels, method.predict(domain)) for name, domain in tests.items()}
+    accuracies["occluded"] = float(
+        np.mean([value for name, value in accuracies.items() if name.startswith("occluded ")])
+    )
+    return accuracies
 
 
 def covered(domain: Domain) -> NDArray[np.bool_]:
@@ -304,13 +306,13 @@ def run_parts(case: str, seed: int) -> Result:
 
     A case is `SPLIT VENDOR VENDOR`; kernels are learnt from both without labels.
     """
-    one, other = (seen(style, LAST) for style in grouped(case))
-    y = one.labels
+    first, other = (seen(style, LAST) for style in grouped(case))
+    y = first.labels
     method = UGT(kernels=KERNELS_LAST, em_iterations=EM, epochs=0, refine_rounds=0).set_params(random_state=seed)
-    method.fit(source=one, target=other)
+    method.fit(source=first, target=other)
     with torch.no_grad():  # the kernel with the largest cosine at each position, (n, r)
-        regions = [torch.as_tensor(domain.columns["regions"]) for domain in (one, other)]
-        a, b = (method.network_.cosines(own).argmax(dim=2).numpy() for own in regions)
+        regions = [torch.as_tensor(domain.columns["regions"]) for domain in (first, other)]
+        a, b = (method.network_.cosines(part).argmax(dim=2).numpy() for part in regions)
     rng = np.random.default_rng(seed)
     mates = np.arange(len(y))
     for label in np.unique(y):
@@ -353,7 +355,7 @@ def behaviour() -> dict[str, Any]:
     """Pictures in fog and behind occluders, as they are simulated."""
     some = digits("handwritten", size=32).take(slice(4))
     shifts = {"occluded": occluded(some, 0.4)} | {name: corrupted(some, name, 4) for name in ("fog", "snow", "blur")}
-    return {name: np.stack([np.asarray(one) for one in shift.x]) for name, shift in shifts.items()}
+    return {name: np.stack([np.asarray(picture) for picture in shift.x]) for name, shift in shifts.items()}
 
 
 # fmt: off
@@ -419,8 +421,8 @@ LEDGER = (
         "The transitional dictionary is nearer to the target's kernels than the source's is."),
     mechanism("nuisances", better("dictionary", "target's dictionary", "to source"),
         "The transitional dictionary is nearer to the source's kernels than the target's is."),
-    *(effect(name, better(arm, control, metric, by=0.03), f"{text}: {told}.")
-      for arm, control, metric, text in STAGES for name, told in DATA.items()),
+    *(effect(name, better(arm, control, metric, by=0.03), f"{text}: {shift}.")
+      for arm, control, metric, text in STAGES for name, shift in DATA.items()),
     *((promised if by else effect)(name, beats_all("ugt", PROBES + CORALS, metric, by=by),
         f"UGT does well where the domain changes: {f'over {100 * by:.0f} points ' if by else ''}better than the best "
         f"of six, three linear probes and three with CORAL, on {metric} pictures: {DATA[name]}.")

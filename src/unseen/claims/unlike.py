@@ -123,8 +123,8 @@ def samples(kind: str) -> Mapping[str, Domain]:
         "Seattle": seattle,
         "Beijing": beijing,
     }
-    made = makers[kind]() if kind in makers else {vendor: by(vendor, "subgroup") for vendor in STYLES[kind]}
-    return {style: made[style] for style in STYLES[kind]}
+    domains = makers[kind]() if kind in makers else {vendor: by(vendor, "subgroup") for vendor in STYLES[kind]}
+    return {style: domains[style] for style in STYLES[kind]}
 
 
 # -- kinds ----------------------------------------------------------------------------------------------------

@@ -73,7 +73,7 @@ def fitted(source: Domain, model: Any, seed: int, **changes: Any) -> XCLIP:
 @functools.cache
 def learnt(case: str, seed: int, each: int, arm: str) -> NDArray[np.float32]:
     """Scores of the motions by X-CLIP, or what is left of it, after `each` clips of a motion."""
-    own, model = motions.world(case), motions.towers(case)
+    things, model = motions.world(case), motions.towers(case)
     start: Any = model
     if arm == "from scratch":
         with reproducible(seed):
@@ -82,24 +82,24 @@ def learnt(case: str, seed: int, each: int, arm: str) -> NDArray[np.float32]:
     if arm == "longer vectors":
         start = copy.deepcopy(model)
         start.image.projection.data.div_(motions.SHORTER)
-    source = motions.of_motions(own, each, seed, asked=False)
-    found = fitted(source, start, seed, **OFF.get(arm, {}))
-    scores: NDArray[np.float32] = found.decision_function(motions.of_motions(own, ASKED, seed, asked=True)).numpy()
+    source = motions.of_motions(things, each, seed, asked=False)
+    method = fitted(source, start, seed, **OFF.get(arm, {}))
+    scores: NDArray[np.float32] = method.decision_function(motions.of_motions(things, ASKED, seed, asked=True)).numpy()
     return scores
 
 
 def run_order(case: str, seed: int) -> Result:
     """Ten motions by few clips and by more, of things never seen, by X-CLIP and by simple arms."""
-    own, model = motions.world(case), motions.towers(case)
-    asked = motions.of_motions(own, ASKED, seed, asked=True)
-    table: Result = {"nothing": motions.graded(motions.by_name(model, asked), asked.labels)}
+    things, model = motions.world(case), motions.towers(case)
+    exam = motions.of_motions(things, ASKED, seed, asked=True)
+    table: Result = {"nothing": motions.graded(motions.by_name(model, exam), exam.labels)}
     for each in (FEW, MANY):
-        source = motions.of_motions(own, each, seed, asked=False)
-        scores = simple_arms(source, asked, model, seed)
+        source = motions.of_motions(things, each, seed, asked=False)
+        scores = simple_arms(source, exam, model, seed)
         scores |= {arm: learnt(case, seed, each, arm) for arm in ("x-clip", "mean pooled")}
-        for arm, found in scores.items():
+        for arm, values in scores.items():
             mark = "" if each == MANY else f", {each} clips"
-            table.setdefault(arm, {}).update({f"{k}{mark}": v for k, v in motions.graded(found, asked.labels).items()})
+            table.setdefault(arm, {}).update({f"{k}{mark}": v for k, v in motions.graded(values, exam.labels).items()})
     table["nothing"] |= {f"{key}, {FEW} clips": value for key, value in table["nothing"].items()}
     return table
 
@@ -121,8 +121,8 @@ def simple_arms(source: Domain, asked: Domain, model: Any, seed: int) -> dict[st
 
 def run_parts(case: str, seed: int) -> Result:
     """The whole, and the whole without a part; what its messages cost; the same network that has read no picture."""
-    own, model = motions.world(case), motions.towers(case)
-    truth = motions.of_motions(own, ASKED, seed, asked=True).labels
+    things, model = motions.world(case), motions.towers(case)
+    truth = motions.of_motions(things, ASKED, seed, asked=True).labels
     arms = ("x-clip", "from scratch", "longer vectors", *(arm for arm in OFF if arm != "mean pooled"))
     table: Result = {arm: motions.graded(learnt(case, seed, MANY, arm), truth) for arm in arms}
     table["x-clip"]["cost"] = flops(model) / flops(model, cross_frame=False)
@@ -140,27 +140,27 @@ def flops(model: Any, **changes: Any) -> float:
 
 def run_pairs(case: str, seed: int) -> Result:
     """Things in motions that were not seen together, told by names alone."""
-    own, model = motions.world(case), motions.towers(case)
+    things, model = motions.world(case), motions.towers(case)
     rng = np.random.default_rng(seed)
-    objects = rng.choice(np.flatnonzero(~own.asked), OBJECTS, replace=False).tolist()
+    objects = rng.choice(np.flatnonzero(~things.asked), OBJECTS, replace=False).tolist()
     pairs = rng.integers(len(MOTIONS) // 2, size=OBJECTS)  # of each thing a motion and its reverse are never shown
     unseen = [(i, int(2 * pair + back)) for i, pair in enumerate(pairs) for back in range(LEFT_OUT)]
     seen = [(i, m) for i in range(OBJECTS) for m in range(len(MOTIONS)) if (i, m) not in set(unseen)]
-    said = tuple(f"a {own.names[i]} {motion}" for i in objects for motion in MOTIONS)
-    names = ClassSpace(names=said)
-    source = motions.of_pairs(own, objects, seen, EACH, 2 * seed, names)
-    asked = motions.of_pairs(own, objects, unseen[::LEFT_OUT], 5, 2 * seed + 1, names, twins=True)
+    texts = tuple(f"a {things.names[i]} {motion}" for i in objects for motion in MOTIONS)
+    names = ClassSpace(names=texts)
+    source = motions.of_pairs(things, objects, seen, EACH, 2 * seed, names)
+    exam = motions.of_pairs(things, objects, unseen[::LEFT_OUT], 5, 2 * seed + 1, names, twins=True)
     new = np.array([i * len(MOTIONS) + m for i, m in unseen])
-    only = ClassSpace(names=tuple(said[k] for k in new))
-    scores = {"nothing": motions.by_name(model, asked, only.names)}
+    only = ClassSpace(names=tuple(texts[k] for k in new))
+    scores = {"nothing": motions.by_name(model, exam, only.names)}
     for arm, off in {"x-clip": {}, "mean pooled": OFF["mean pooled"]}.items():
-        scores[arm] = fitted(source, model, seed, **off).decision_function(asked, only).numpy()
-    x, y = (motions.flat(motions.frames_of(model, part)) for part in (source, asked))
+        scores[arm] = fitted(source, model, seed, **off).decision_function(exam, only).numpy()
+    x, y = (motions.flat(motions.frames_of(model, part)) for part in (source, exam))
     both = [motions.logistic(x, source.columns[key])(y) for key in ("thing", "motion")]
     scores["two classifiers"] = np.log(both[0][:, new // 10] + 1e-9) + np.log(both[1][:, new % 10] + 1e-9)
-    scores["onto names, ridge"] = onto_names(x, source.labels, y, model, said)[:, new]
-    truth = asked.labels
-    return {arm: named(found, new, truth) for arm, found in scores.items()}
+    scores["onto names, ridge"] = onto_names(x, source.labels, y, model, texts)[:, new]
+    truth = exam.labels
+    return {arm: named(values, new, truth) for arm, values in scores.items()}
 
 
 def onto_names(x: NDArray[Any], y: NDArray[Any], new: NDArray[Any], model: Any, said: Iterable[str]) -> NDArray[Any]:
@@ -176,11 +176,11 @@ def onto_names(x: NDArray[Any], y: NDArray[Any], new: NDArray[Any], model: Any, 
 
 def named(scores: NDArray[Any], new: NDArray[Any], truth: NDArray[Any]) -> dict[str, float]:
     """Accuracy among the names of pairs never seen; and of the thing, and of the motion, that are named."""
-    said = new[scores.argmax(axis=1)]
+    predicted = new[scores.argmax(axis=1)]
     return {
-        "accuracy": float((said == truth).mean()),
-        "thing": float((said // 10 == truth // 10).mean()),
-        "motion": float((said % 10 == truth % 10).mean()),
+        "accuracy": float((predicted == truth).mean()),
+        "thing": float((predicted // 10 == truth // 10).mean()),
+        "motion": float((predicted % 10 == truth % 10).mean()),
     }
 
 

@@ -110,8 +110,8 @@ def stills(case: str, seed: int = 0) -> Stills:
         arms.in_steps(objective, net, adam, source, name="stills", size=64, n_steps=STILL_STEPS, warm=50, clip=5.0)
         net.eval()
         with torch.no_grad():
-            said = net(torch.as_tensor(x[:HELD_OUT, None])).split(sizes, dim=1)
-    right = [float((part.argmax(dim=1) == y[:HELD_OUT, i]).float().mean()) for i, part in enumerate(said)]
+            logits = net(torch.as_tensor(x[:HELD_OUT, None])).split(sizes, dim=1)
+    right = [float((part.argmax(dim=1) == y[:HELD_OUT, i]).float().mean()) for i, part in enumerate(logits)]
     usual = [float(torch.bincount(y[:HELD_OUT, i]).max()) / HELD_OUT for i in range(len(sizes))]
     names = ("thing", "across", "down", "spread", "dark")
     return Stills(net.tower.eval(), dict(zip(names, right)) | {f"{n}, usual": v for n, v in zip(names, usual)})
@@ -119,10 +119,10 @@ def stills(case: str, seed: int = 0) -> Stills:
 
 def read_by(tower: VisionTower, classes: int, *, frozen: bool = True) -> VideoTransformer:
     """The transformer as it is on single frames, with a line behind it."""
-    made: VideoTransformer = video_transformer(
+    network: VideoTransformer = video_transformer(
         tower, classes, 1, offsets=(), adapters="none", temporal=False, frozen=frozen, head_dropout=0.0
     )
-    return made
+    return network
 
 
 @torch.no_grad()
@@ -168,9 +168,12 @@ def simple(source: Domain, asked: Domain, tower: VisionTower, seed: int) -> dict
 
 def run_order(case: str, seed: int) -> Result:
     """Ten motions of things never seen, by many clips of each."""
-    own, (tower, grades) = motions.world(case), stills(case)
-    source, asked = motions.of_motions(own, MANY, seed, asked=False), motions.of_motions(own, ASKED, seed, asked=True)
-    table: Result = {arm: told(found, asked.labels) for arm, found in simple(source, asked, tower, seed).items()}
+    things, (tower, grades) = motions.world(case), stills(case)
+    source, exam = (
+        motions.of_motions(things, MANY, seed, asked=False),
+        motions.of_motions(things, ASKED, seed, asked=True),
+    )
+    table: Result = {arm: told(values, exam.labels) for arm, values in simple(source, exam, tower, seed).items()}
     for name in ("thing", "across", "down", "spread", "dark"):
         table.setdefault("frozen on stills", {})[name] = grades[name]
         table["nothing"][name] = grades[f"{name}, usual"]
@@ -178,43 +181,49 @@ def run_order(case: str, seed: int) -> Result:
         started = time.process_time()
         method = fitted(source, tower, MANY, seed, **changes)
         seconds = time.process_time() - started
-        table[arm] = told(method.decision_function(asked).numpy(), asked.labels) | {"seconds": seconds}
+        table[arm] = told(method.decision_function(exam).numpy(), exam.labels) | {"seconds": seconds}
         cost = method.report()
         table[arm]["learns"] = cost.trained_parameters / cost.training_parameters
         if arm == "zeroi2v":
-            table["merged"] = merged(method, asked)
+            table["merged"] = merged(method, exam)
     return table
 
 
 def merged(method: ZeroI2V, asked: Domain) -> dict[str, float]:
     """What is predicted after merging, and what it costs beside the image transformer on as many frames."""
-    made, cost = method.merge(), method.report()
-    network: Any = made.network_
+    fused, cost = method.merge(), method.report()
+    network: Any = fused.network_
     beside = sum(p.numel() for p in (*network.head.parameters(), network.temporal))
-    return told(made.decision_function(asked).numpy(), asked.labels) | {
-        "agreement": float((made.predict(asked) == method.predict(asked)).mean()),
-        "more parameters": float(made.report().training_parameters - cost.image_parameters - beside),
-        "operations": made.report().training_operations / cost.image_operations,
+    return told(fused.decision_function(asked).numpy(), asked.labels) | {
+        "agreement": float((fused.predict(asked) == method.predict(asked)).mean()),
+        "more parameters": float(fused.report().training_parameters - cost.image_parameters - beside),
+        "operations": fused.report().training_operations / cost.image_operations,
         "operations with adapters": cost.training_operations / cost.image_operations,
     }
 
 
 def run_few(case: str, seed: int) -> Result:
     """The same by a few clips of each motion."""
-    own, tower = motions.world(case), stills(case).tower
-    source, asked = motions.of_motions(own, FEW, seed, asked=False), motions.of_motions(own, ASKED, seed, asked=True)
-    scores = simple(source, asked, tower, seed)
+    things, tower = motions.world(case), stills(case).tower
+    source, exam = (
+        motions.of_motions(things, FEW, seed, asked=False),
+        motions.of_motions(things, ASKED, seed, asked=True),
+    )
+    scores = simple(source, exam, tower, seed)
     for arm in ("zeroi2v", "fine-tuned"):
-        scores[arm] = fitted(source, tower, FEW, seed, **ARMS[arm]).decision_function(asked).numpy()
-    return {arm: told(found, asked.labels) for arm, found in scores.items()}
+        scores[arm] = fitted(source, tower, FEW, seed, **ARMS[arm]).decision_function(exam).numpy()
+    return {arm: told(values, exam.labels) for arm, values in scores.items()}
 
 
 def run_parts(case: str, seed: int) -> Result:
     """What each choice is good for."""
-    own, tower = motions.world(case), stills(case).tower
-    source, asked = motions.of_motions(own, MANY, seed, asked=False), motions.of_motions(own, ASKED, seed, asked=True)
-    made = {arm: fitted(source, tower, MANY, seed, **changes) for arm, changes in PARTS.items()}
-    return {arm: told(method.decision_function(asked).numpy(), asked.labels) for arm, method in made.items()}
+    things, tower = motions.world(case), stills(case).tower
+    source, exam = (
+        motions.of_motions(things, MANY, seed, asked=False),
+        motions.of_motions(things, ASKED, seed, asked=True),
+    )
+    methods = {arm: fitted(source, tower, MANY, seed, **changes) for arm, changes in PARTS.items()}
+    return {arm: told(method.decision_function(exam).numpy(), exam.labels) for arm, method in methods.items()}
 
 
 @functools.cache

@@ -172,8 +172,8 @@ LEDGER = (
         "On photographs that packages ship, ranges from distilled inputs are as good for EfficientNet-Lite0 at 8 "
         "bits as ranges from other photographs: agreement with the float network within 5 points."),
     *(effect("photographs", not_worse(f"distilled {arm}", f"real {arm}", "agreement", within=0.05),
-        f"The same {told}.")
-      for arm, told in SETTINGS.items()),
+        f"The same {setting}.")
+      for arm, setting in SETTINGS.items()),
     promised("photographs", better("distilled frontier W6", "distilled W6", "agreement", by=0.10),
         "On these photographs, the frontier at 6 bits on average agrees with the float network more often than 6 "
         "bits for all layers, by 10 points."),
@@ -183,8 +183,8 @@ LEDGER = (
         "On these photographs, 8 bits with ranges from distilled inputs of 96 pixels a side diverge less from the "
         "float network than with ranges from noise of 224."),
     *(effect("photographs", better(f"distilled {arm}", f"gaussian {arm}", "agreement"),
-        f"Distilled inputs are better than noise: agreement with the float network {told}.")
-      for arm, told in {"W8": "at 8 bits", **SETTINGS}.items()),
+        f"Distilled inputs are better than noise: agreement with the float network {setting}.")
+      for arm, setting in {"W8": "at 8 bits", **SETTINGS}.items()),
     promised("photographs", at_least("integers", "cosine", 0.98),
         "EfficientNet-Lite0 in 8-bit integers, exported to ONNX on distilled pictures alone, gives logits whose "
         "cosine with those in floats is at least .98."),

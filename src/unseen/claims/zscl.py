@@ -79,10 +79,10 @@ def streamed(case: str, seed: int) -> Result:
 def _graded(arm: str, settings: Mapping[str, Any], tasks: list[Task], held: References, seed: int) -> dict[str, float]:
     """One arm through the stream."""
     method = ZSCL(**{**BUDGET, **settings, "random_state": seed})
-    given: dict[str, Any] = {"auxiliary": held.pictures, "corpus": held.sentences}
+    references: dict[str, Any] = {"auxiliary": held.pictures, "corpus": held.sentences}
     if arm == "noise as references":
-        given["auxiliary"] = task_streams.no_pictures(held.pictures, seed)
-    learn: list[dict[str, Any]] = [{"source": own.source, "prompts": own.prompts, **given} for own in tasks]
+        references["auxiliary"] = task_streams.no_pictures(held.pictures, seed)
+    learn: list[dict[str, Any]] = [{"source": task.source, "prompts": task.prompts, **references} for task in tasks]
     learn[0]["model"] = task_streams.small_towers()
     matrix = _asked(method, learn, tasks)
     return {**stream_scores(matrix), "drift": _drift(method, held), "moved": distance(method.initial_, method.network_)}
@@ -91,8 +91,8 @@ def _graded(arm: str, settings: Mapping[str, Any], tasks: list[Task], held: Refe
 def _asked(method: ZSCL, learn: list[dict[str, Any]], tasks: list[Task]) -> Any:
     """The matrix of a stream; every task is asked about with its own templates, also before it is learnt."""
     with tempfile.TemporaryDirectory() as folder:
-        exams = [Exam(own.exam, _classes(own.exam), Path(folder) / "exams.json") for own in tasks]
-        return GRADED(method, learn, exams, [{"prompts": own.prompts} for own in tasks]).matrix
+        exams = [Exam(task.exam, _classes(task.exam), Path(folder) / "exams.json") for task in tasks]
+        return GRADED(method, learn, exams, [{"prompts": task.prompts} for task in tasks]).matrix
 
 
 def _classes(domain: Domain) -> ClassSpace:
@@ -109,19 +109,19 @@ def _drift(method: ZSCL, held: References) -> float:
     x = torch.as_tensor(held.others.x)
     w0 = teacher.encode_text(teacher.tokenize(held.sentences.x.tolist()))
     scale = network.logit_scale.exp()
-    before, now = (scale * net.encode_image(x) @ w0.T for net in (teacher, network))
-    return float(distill(before, now, 2.0) - distill(before, before, 2.0))
+    before, after = (scale * net.encode_image(x) @ w0.T for net in (teacher, network))
+    return float(distill(before, after, 2.0) - distill(before, before, 2.0))
 
 
 def _probed(tasks: list[Task], zero_shot: Mapping[str, float], start: Any) -> Any:
     """A classifier of its own for each task that was learnt, on the frozen features; zero-shot for those to come."""
     method: Any = ZSCL(iterations=0)
     rows = np.zeros((len(tasks), len(tasks)))
-    for j, own in enumerate(tasks):
-        truth = own.exam.labels
-        method.fit(source=own.source, model=start, prompts=own.prompts)
-        rows[:j, j] = accuracy(truth, method.predict(own.exam, _classes(own.exam)))
-        rows[j:, j] = accuracy(truth, LinearProbe().fit(support=own.source).predict(own.exam))
+    for j, task in enumerate(tasks):
+        truth = task.exam.labels
+        method.fit(source=task.source, model=start, prompts=task.prompts)
+        rows[:j, j] = accuracy(truth, method.predict(task.exam, _classes(task.exam)))
+        rows[j:, j] = accuracy(truth, LinearProbe().fit(support=task.source).predict(task.exam))
     return rows
 
 
@@ -149,12 +149,12 @@ def grown(case: str, seed: int) -> Result:
     parts = np.array_split(np.random.default_rng(seed).permutation(len(_classes(drawn))), STEPS)
     held, table = task_streams.references(split), Result()
     for arm, settings in INCREMENTAL.items():
-        method, given = ZSCL(**{**BUDGET, **settings, "random_state": seed}), {"model": task_streams.small_towers()}
+        method, inputs = ZSCL(**{**BUDGET, **settings, "random_state": seed}), {"model": task_streams.small_towers()}
         figures = []
         for part in parts:
             method.partial_fit(source=of_classes(source, np.sort(part)), auxiliary=held.pictures, corpus=held.sentences,
-                               prompts=("an emoji of {}.",), **given)  # type: ignore[arg-type]  # fmt: skip
-            given = {}
+                               prompts=("an emoji of {}.",), **inputs)  # type: ignore[arg-type]  # fmt: skip
+            inputs = {}
             figures.append(_so_far(method.predict, exam, method.classes_))
         table[arm] = {"average": float(np.mean(figures)), "last": figures[-1]}
     figures = []
@@ -176,9 +176,9 @@ def subgroups(vendor: str) -> Domain:
 def _so_far(predict: Any, exam: Domain, known: ClassSpace) -> float:
     """The accuracy on the pictures of all classes that came."""
     names = _classes(exam).names
-    asked = exam.take(np.isin(np.array(names)[exam.labels], known.names))
-    found = np.array(known.names)[predict(asked)]
-    return float((found == np.array(names)[asked.labels]).mean())
+    pictures = exam.take(np.isin(np.array(names)[exam.labels], known.names))
+    predicted = np.array(known.names)[predict(pictures)]
+    return float((predicted == np.array(names)[pictures.labels]).mean())
 
 
 # fmt: off

@@ -65,7 +65,7 @@ class Accounting:
 
     def of(self, stage: str) -> dict[str, int]:
         """Counts of a stage by reason."""
-        return {reason: count for own, reason, count in self.rows() if own == stage}
+        return {reason: count for name, reason, count in self.rows() if name == stage}
 
     def lines(self) -> list[str]:
         """The table as text."""
@@ -76,8 +76,8 @@ class Accounting:
         rows += [("waiting", "shards that are not done", -self.waiting)] if self.waiting else []
         rows.append(("kept", "", self.kept))
         width = max(len(reason) for _, reason, _ in rows) + 2
-        told = [f"{stage:<12}{reason:<{width}}{count:>12,}" for stage, reason, count in rows]
-        return [*told, *(f"not read: {fault}" for fault in self.faults)]
+        lines = [f"{stage:<12}{reason:<{width}}{count:>12,}" for stage, reason, count in rows]
+        return [*lines, *(f"not read: {fault}" for fault in self.faults)]
 
     def to_json(self) -> dict[str, Any]:
         """As JSON values."""
@@ -99,11 +99,16 @@ class Accounting:
     @classmethod
     def load(cls, file: str | os.PathLike[str]) -> Accounting:
         """Read what `save` wrote; `ValueError` if it does not add up."""
-        told = read_object(file)
+        record = read_object(file)
         with named(file, "the count of a collection"):
-            dropped = {(row["stage"], row["reason"]): int(row["count"]) for row in told["dropped"]}
+            dropped = {(row["stage"], row["reason"]): int(row["count"]) for row in record["dropped"]}
             return cls(
-                told["parsed"], told["kept"], dropped, told["waiting"], tuple(told["faults"]), told.get("of", "links")
+                record["parsed"],
+                record["kept"],
+                dropped,
+                record["waiting"],
+                tuple(record["faults"]),
+                record.get("of", "links"),
             )
 
 

@@ -53,8 +53,8 @@ def told_if_full(what: str) -> Iterator[None]:
     except OSError as error:
         if not is_full(error):
             raise
-        told = f"the disk is full, so {what} could not be written: free some space and run the same command again"
-        raise OSError(errno.ENOSPC, told) from error
+        message = f"the disk is full, so {what} could not be written: free some space and run the same command again"
+        raise OSError(errno.ENOSPC, message) from error
 
 
 def run_each(
@@ -70,10 +70,10 @@ def run_each(
             log.warning("%s: trying %d of %d again", name, len(failed), len(items))
         again = [item for item, _ in failed]
         failed = []
-        for item, told in zip(again, _each(name, function, job, again, engine)):
-            if told.error:
-                failed.append((item, told.error))
-            if told.full:
+        for item, outcome in zip(again, _each(name, function, job, again, engine)):
+            if outcome.error:
+                failed.append((item, outcome.error))
+            if outcome.full:
                 full = True
                 break
     failures = [Failure(name, getattr(item, "number", item), error) for item, error in failed]
@@ -97,9 +97,9 @@ def _each(
     """What became of every item; if a worker of Ray is lost for good, that is told of it and of all after it."""
     done = 0
     try:
-        for told in each(_guarded, [(function, item) for item in items], job, engine=engine, label=name):
+        for outcome in each(_guarded, [(function, item) for item in items], job, engine=engine, label=name):
             done += 1
-            yield told
+            yield outcome
     except Exception as error:
         if engine is None or engine.name != "ray" or not type(error).__module__.startswith("ray."):
             raise

@@ -41,16 +41,16 @@ def settle(work: Work, failures: Iterable[Failure]) -> Accounting:
             waiting += len(left)
     table = pa.concat_tables([dropped_table([]), *map(pq.read_table, files), dropped_table(lost)])
     write_table(table, work.out / "dropped.parquet")
-    found = Accounting(
+    accounting = Accounting(
         plan["parsed"], kept, dict(counted(table)), waiting, tuple(plan["faults"]), plan.get("of", "links")
     )
-    found.save(work.out / "accounting.json")
+    accounting.save(work.out / "accounting.json")
     if (work.out / "collection.json").exists():
         with replacing(work.out / "statistics.json") as temporary:
             temporary.write_text(
                 json.dumps(statistics(work.out), indent=1, ensure_ascii=False) + "\n", encoding="utf-8"
             )
-    return found
+    return accounting
 
 
 def _left(work: Work, number: int, done: list[str]) -> list[tuple[str, str, str]]:

@@ -69,7 +69,7 @@ def read_captions(
     note : callable
         Takes a sentence about what could not be read.
     """
-    found: dict[str, str] = {}
+    captions: dict[str, str] = {}
     missing: list[str] = []
     again = 0
     there = set(files)
@@ -79,16 +79,16 @@ def read_captions(
             note(f"{name} was not read: it has no column of files beside one of captions")
             continue
         parent = name.rpartition("/")[0]
-        below = pictures if not parent else [one for one in pictures if one.startswith(f"{parent}/")]
+        below = pictures if not parent else [picture for picture in pictures if picture.startswith(f"{parent}/")]
         places = _Places(below, parent)
         for target, text in _rows(file, note):
             picture = places.find(target)
             if picture is None:
                 missing.append(target)
-            elif picture in found:
+            elif picture in captions:
                 again += 1
             else:
-                found[picture] = text
+                captions[picture] = text
     if missing:
         note(f"{len(missing):,} captions are of files that are not there, such as {min(missing)!r}")
     if again:
@@ -97,12 +97,12 @@ def read_captions(
     if alone := sorted(name for name in there if name.endswith(".txt") and name.removesuffix(".txt") not in bodies):
         note(f"{len(alone):,} texts have no picture of their name beside them, such as {alone[0]!r}")
     for picture in pictures:
-        if not found.get(picture, "").strip():
+        if not captions.get(picture, "").strip():
             beside = str(PurePosixPath(picture).with_suffix(".txt"))
             if beside in there:
                 with (place / beside).open("rb") as stream:
-                    found[picture] = stream.read(8 * parse.MOST).decode("utf-8-sig", "replace")
-    return found
+                    captions[picture] = stream.read(8 * parse.MOST).decode("utf-8-sig", "replace")
+    return captions
 
 
 class _Places:
@@ -113,9 +113,9 @@ class _Places:
         self.whole = set(pictures)
         self.short: dict[str, str] = {}
         for part in ("stem", "name"):
-            keys = [str(getattr(PurePosixPath(one), part)) for one in pictures]
+            keys = [str(getattr(PurePosixPath(picture), part)) for picture in pictures]
             count = Counter(keys)
-            self.short |= {key: one for key, one in zip(keys, pictures) if count[key] == 1}
+            self.short |= {key: picture for key, picture in zip(keys, pictures) if count[key] == 1}
 
     def find(self, target: str) -> str | None:
         whole = f"{self.parent}{target}"
@@ -125,13 +125,13 @@ class _Places:
 def _rows(file: Path, note: Callable[[str], None]) -> Iterator[tuple[str, str]]:
     """(file, caption) of every row of a table."""
     for row in _table(file):
-        told = {str(key).strip().lower(): value for key, value in (row or {}).items()}
-        target = first_of(told, _file_columns(set(told)))
+        cells = {str(key).strip().lower(): value for key, value in (row or {}).items()}
+        target = first_of(cells, _file_columns(set(cells)))
         if target is None:
             note(f"a line of {file.name} names no file")
             continue
         try:
-            yield inside(str(target).strip().removeprefix("./"), ABOVE), said(first_of(told, TEXT_COLUMNS))
+            yield inside(str(target).strip().removeprefix("./"), ABOVE), said(first_of(cells, TEXT_COLUMNS))
         except ValueError as error:
             note(f"{file.name}: {error}")
 

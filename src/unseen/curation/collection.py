@@ -144,13 +144,13 @@ class Collection:
         folder = Path(folder)
         if not (folder / _RECORD).is_file():
             raise ValueError(f"{folder} is no collection of pairs: it has no {_RECORD} (unseen curate makes one)")
-        told = read_object(folder / _RECORD)
-        if told.get("format") != FORMAT:
-            raise ValueError(f"{folder} is of format {told.get('format')!r}; this version reads {FORMAT}")
-        record = told.pop("encoder", None)
-        own = sorted(f for f in (folder / "shards").glob("*") if _NUMBER.fullmatch(f.name) and f.is_dir())
+        content = read_object(folder / _RECORD)
+        if content.get("format") != FORMAT:
+            raise ValueError(f"{folder} is of format {content.get('format')!r}; this version reads {FORMAT}")
+        record = content.pop("encoder", None)
+        folders = sorted(f for f in (folder / "shards").glob("*") if _NUMBER.fullmatch(f.name) and f.is_dir())
         with named(folder / _RECORD, "the record of a collection"):
-            return cls(folder, tuple(Shard(f) for f in own), EncoderRecord(**record) if record else None, told)
+            return cls(folder, tuple(Shard(f) for f in folders), EncoderRecord(**record) if record else None, content)
 
     def __len__(self) -> int:
         return int(self.starts[-1])
@@ -250,20 +250,20 @@ def write_shard(
 
 def _completed(table: pa.Table, offsets: list[int], sizes: list[int]) -> pa.Table:
     """The table with all of `COLUMNS` in front, of their types."""
-    own: dict[str, Any] = {name: table[name] for name in table.column_names}
-    own["offset"], own["size"] = pa.array(offsets, pa.int64()), pa.array(sizes, pa.int64())
+    rest: dict[str, Any] = {name: table[name] for name in table.column_names}
+    rest["offset"], rest["size"] = pa.array(offsets, pa.int64()), pa.array(sizes, pa.int64())
     front: dict[str, Any] = {}
     for field in COLUMNS:
-        given = own.pop(field.name, None)
-        front[field.name] = pa.nulls(len(table), field.type) if given is None else given.cast(field.type)
-    return pa.table({**front, **own})
+        column = rest.pop(field.name, None)
+        front[field.name] = pa.nulls(len(table), field.type) if column is None else column.cast(field.type)
+    return pa.table({**front, **rest})
 
 
 def _write_pictures(file: Path, table: pa.Table, pictures: Sequence[bytes]) -> tuple[list[int], list[int]]:
     """Write the WebDataset shard; where each picture's bytes begin in it, and how many they are."""
     with tarfile.open(file, "w", format=tarfile.USTAR_FORMAT) as tar:
-        told = table.drop_columns([name for name in ("offset", "size") if name in table.column_names])
-        for row, picture in zip(told.to_pylist(), pictures):
+        rows = table.drop_columns([name for name in ("offset", "size") if name in table.column_names])
+        for row, picture in zip(rows.to_pylist(), pictures):
             for ending, content in (
                 (suffix_of(picture), picture),
                 ("txt", (row.get("text") or "").encode()),
@@ -273,8 +273,8 @@ def _write_pictures(file: Path, table: pa.Table, pictures: Sequence[bytes]) -> t
                 info.size = len(content)
                 tar.addfile(info, io.BytesIO(content))
     with tarfile.open(file) as tar:
-        found = [(info.offset_data, info.size) for info in tar if info.name.rpartition(".")[2] in _KINDS]
-    return [offset for offset, _ in found], [size for _, size in found]
+        places = [(info.offset_data, info.size) for info in tar if info.name.rpartition(".")[2] in _KINDS]
+    return [offset for offset, _ in places], [size for _, size in places]
 
 
 _KINDS = ("jpg", "png", "webp")

@@ -73,12 +73,12 @@ class Columns:
     @cached_property
     def numeric(self) -> tuple[str, ...]:
         """Those of them that hold numbers, and those that are derived."""
-        own = tuple(
+        stored = tuple(
             name
             for name in self.names
             if pa.types.is_floating(kind := self.batches[0].schema.field(name).type) or pa.types.is_integer(kind)
         )
-        return (*own, *(name for name in self.derived if name not in self.names))
+        return (*stored, *(name for name in self.derived if name not in self.names))
 
     @cached_property
     def words(self) -> tuple[str, ...]:
@@ -113,8 +113,8 @@ class Columns:
         for part in np.unique(parts).tolist():
             inside = pa.array(places[parts == part] - self._starts[part])
             whole.append(self.batches[part].select(list(names)).take(inside))
-        told = pa.Table.from_batches(whole)
-        return told.take(pa.array(np.argsort(order, kind="stable"))) if len(whole) > 2 else told
+        result = pa.Table.from_batches(whole)
+        return result.take(pa.array(np.argsort(order, kind="stable"))) if len(whole) > 2 else result
 
     def sizes(self, rows: Sequence[int] | IntArray) -> IntArray:
         """Bytes of the pictures of rows, (k,); 0 where there is none."""
@@ -137,11 +137,11 @@ class Columns:
     def values(self, name: str) -> tuple[list[str], IntArray]:
         """The values of a column of words, the most frequent first, and which one each row has, (n,); nothing is ""."""
         if name not in self.words:
-            told = ", ".join(self.words) or "none"
+            listed = ", ".join(self.words) or "none"
             if numbers := self.numeric:
                 example = f"{name if name in numbers else numbers[0]}=LEAST:GREATEST"
-                told += f"; those of numbers take a range, {example}, with one end or both: {', '.join(numbers)}"
-            raise ValueError(f"{name!r} is no column of words; there are: {told}")
+                listed += f"; those of numbers take a range, {example}, with one end or both: {', '.join(numbers)}"
+            raise ValueError(f"{name!r} is no column of words; there are: {listed}")
         return self._cached(name)
 
     def strings(self, name: str) -> pa.ChunkedArray:
@@ -180,12 +180,12 @@ class Columns:
 
     def _places(self, rows: Sequence[int] | IntArray) -> IntArray:
         try:
-            found = np.asarray(rows, dtype=np.int64).reshape(-1)
+            places = np.asarray(rows, dtype=np.int64).reshape(-1)
         except OverflowError as error:
             raise IndexError(f"rows must lie in [0, {len(self)})") from error
-        if len(found) and (found.min() < 0 or found.max() >= len(self)):
-            raise IndexError(f"rows must lie in [0, {len(self)}); got {int(found.min())} to {int(found.max())}")
-        return found if self.rank is None else np.asarray(self.rank[found], dtype=np.int64)
+        if len(places) and (places.min() < 0 or places.max() >= len(self)):
+            raise IndexError(f"rows must lie in [0, {len(self)}); got {int(places.min())} to {int(places.max())}")
+        return places if self.rank is None else np.asarray(self.rank[places], dtype=np.int64)
 
     def _need(self, name: str) -> None:
         if name not in self.names:
@@ -226,9 +226,9 @@ def write_columns(collection: Collection, rank: IntArray | None = None) -> None:
     else:
         with replacing(places) as temporary:
             np.save(temporary, np.asarray(rank, np.int64))
-    told = {"format": FORMAT, "rows": len(collection), "order": collection.order, "reordered": rank is not None}
+    content = {"format": FORMAT, "rows": len(collection), "order": collection.order, "reordered": rank is not None}
     with replacing(record) as temporary:
-        temporary.write_text(json.dumps(told) + "\n", encoding="utf-8")
+        temporary.write_text(json.dumps(content) + "\n", encoding="utf-8")
 
 
 def open_columns(collection: Collection) -> Columns:
@@ -237,20 +237,20 @@ def open_columns(collection: Collection) -> Columns:
     Where they were reordered and the rows are the same, they stay so. Where they cannot be written, they are in memory.
     """
     file, record, places = _paths(collection)
-    told: Mapping[str, Any] = read_object(record) if record.is_file() else {}
-    if (told.get("format"), told.get("order")) != (FORMAT, collection.order) or _newer(collection, file):
-        rank = _kept_rank(collection, told, places)
+    content: Mapping[str, Any] = read_object(record) if record.is_file() else {}
+    if (content.get("format"), content.get("order")) != (FORMAT, collection.order) or _newer(collection, file):
+        rank = _kept_rank(collection, content, places)
         try:
             write_columns(collection, rank)
         except OSError as error:
             logger.warning("the columns cannot be written, so they are kept in memory: %s", error)
             tables = _tables(collection, rank)
             return Columns([batch for table in tables for batch in table.combine_chunks().to_batches()], rank)
-        told = read_object(record)
+        content = read_object(record)
     with pa.memory_map(str(file)) as source:
         reader = pa.ipc.open_file(source)
         batches = [reader.get_batch(i) for i in range(reader.num_record_batches)]
-    rank = np.load(places, mmap_mode="r", allow_pickle=False) if told["reordered"] else None
+    rank = np.load(places, mmap_mode="r", allow_pickle=False) if content["reordered"] else None
     return Columns([batch for batch in batches if len(batch)], rank)
 
 
@@ -262,7 +262,7 @@ def is_reordered(collection: Collection) -> bool:
 
 def _is_word(kind: pa.DataType) -> bool:
     text = (pa.types.is_string, pa.types.is_large_string, pa.types.is_boolean, pa.types.is_temporal)
-    return any(one(kind) for one in text)
+    return any(check(kind) for check in text)
 
 
 def _kept_rank(collection: Collection, told: Mapping[str, Any], places: Path) -> IntArray | None:
@@ -290,8 +290,8 @@ def _newer(collection: Collection, file: Path) -> bool:
     """Whether a table of the collection was written after the columns: scores may have been added."""
     if not file.is_file():
         return True
-    made = file.stat().st_mtime_ns
-    return any((shard.folder / "pairs.parquet").stat().st_mtime_ns > made for shard in collection.shards)
+    written = file.stat().st_mtime_ns
+    return any((shard.folder / "pairs.parquet").stat().st_mtime_ns > written for shard in collection.shards)
 
 
 def _alike(collection: Collection) -> list[pa.Table]:

@@ -145,8 +145,8 @@ def _most_alike(vectors: Vectors, group: IntArray) -> tuple[NDArray[np.float32],
         for start in range(0, len(rows), step):  # each row with those before it: every two rows meet once
             at = slice(start, start + step)
             cosine = x[at] @ x[: at.stop].T
-            own = cosine[:, start:]
-            own.masked_fill_(torch.ones_like(own, dtype=torch.bool).triu(), NO_OTHER)
+            block = cosine[:, start:]
+            block.masked_fill_(torch.ones_like(block, dtype=torch.bool).triu(), NO_OTHER)
             before[at] = cosine.amax(dim=1)
             after[: at.stop] = torch.maximum(after[: at.stop], cosine.amax(dim=0))
         earlier[rows] = before
@@ -162,13 +162,13 @@ def _concepts(
     typical = [int(rows[column.argmax()]) for column in np.where(_own(group[rows], len(sizes)), similarity, -2).T]
     middles = [np.median(places[group == part], axis=0).round(4).tolist() for part in range(len(sizes))]
     words = _words(collection, rows, similarity, group[rows], len(sizes))
-    return [Concept(x, y, int(size), said, row) for (x, y), size, said, row in zip(middles, sizes, words, typical)]
+    return [Concept(x, y, int(size), terms, row) for (x, y), size, terms, row in zip(middles, sizes, words, typical)]
 
 
 def _own(owner: IntArray, parts: int) -> NDArray[np.bool_]:
     """Which rows (m,) belong to which group (m, k); all to one that has none of them."""
-    own = owner[:, None] == np.arange(parts)
-    return own | ~own.any(axis=0)
+    members = owner[:, None] == np.arange(parts)
+    return members | ~members.any(axis=0)
 
 
 def _paths(collection: Collection) -> tuple[Path, Path]:
@@ -182,27 +182,29 @@ def _write(collection: Collection, side: Side, made: ConceptMap) -> None:
     record.unlink(missing_ok=True)
     with replacing(points) as temporary, temporary.open("wb") as stream:
         np.save(stream, made.points)
-    told = {
+    content = {
         "format": FORMAT,
         "order": collection.order,
         "side": side,
         "concepts": [dataclasses.asdict(concept) for concept in made.concepts],
     }
     with replacing(record) as temporary:
-        temporary.write_text(json.dumps(told, ensure_ascii=False) + "\n", encoding="utf-8")
+        temporary.write_text(json.dumps(content, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 def read_map(collection: Collection) -> ConceptMap:
     """The map of a collection; `ValueError` if there is none, or it is of other rows."""
     file, record = _paths(collection)
-    told = read_object(record) if record.is_file() else {}
-    if (told.get("format"), told.get("order")) != (FORMAT, collection.order):
+    content = read_object(record) if record.is_file() else {}
+    if (content.get("format"), content.get("order")) != (FORMAT, collection.order):
         raise ValueError("there is no map of the collection as it is now; build it: unseen explore DATA --build")
     with named(file, "a NumPy file", "build the map again: unseen explore DATA --build"):
         points = np.load(file, mmap_mode="r", allow_pickle=False) if file.is_file() else np.empty(0, POINT)
     if points.dtype != POINT or points.shape != (len(collection),):
         raise ValueError(f"{file.name} is damaged or of other rows; build the map again: unseen explore DATA --build")
-    return ConceptMap(tuple(Concept(**{**one, "words": tuple(one["words"])}) for one in told["concepts"]), points)
+    return ConceptMap(
+        tuple(Concept(**{**concept, "words": tuple(concept["words"])}) for concept in content["concepts"]), points
+    )
 
 
 def _words(
@@ -212,8 +214,8 @@ def _words(
     captions = collection.table(["text"])["text"].combine_chunks()
     nearest = []
     for part in range(parts):
-        own = np.flatnonzero(owner == part)
-        best = own[np.argsort(-similarity[own, part], kind="stable")[:NEAREST]]
+        members = np.flatnonzero(owner == part)
+        best = members[np.argsort(-similarity[members, part], kind="stable")[:NEAREST]]
         nearest.append([_bag(text) for text in captions.take(rows[best]).to_pylist()])
     everywhere = Counter(word for bags in nearest for word in set().union(*bags))
     return [_frequent(bags, everywhere, parts) for bags in nearest]
@@ -221,7 +223,7 @@ def _words(
 
 def _bag(text: str | None) -> set[str]:
     """The words of a caption, without those that name nothing."""
-    return {word for found in _WORD.findall(text or "") if (word := found.lower()) not in stop_words()}
+    return {word for token in _WORD.findall(text or "") if (word := token.lower()) not in stop_words()}
 
 
 def _frequent(bags: Sequence[set[str]], everywhere: Counter[str], parts: int) -> tuple[str, ...]:

@@ -49,7 +49,7 @@ def read_crawl(source: Source, unit: Unit, note: Note) -> Iterator[Found]:
                     note(f"{unit.label} ends in the middle of a record; what comes after was not read")
                 break
             if content is not None:
-                yield from (Found(one) for one in bad.guard(f"the record at byte {last}", content))
+                yield from (Found(candidate) for candidate in bad.guard(f"the record at byte {last}", content))
     bad.finish()
 
 
@@ -102,8 +102,8 @@ def _content(record: Any, note: Note) -> Callable[[], list[parse.Candidate]] | N
     url = record.rec_headers.get_header("WARC-Target-URI") or ""
     kind = (record.rec_headers.get_header("Content-Type") or "").lower()
     if record.rec_type == "metadata" and "json" in kind:
-        told = record.content_stream().read(LARGEST_PAGE)
-        return lambda: parse.candidates(parse.read_wat(json.loads(told), url), url)
+        content = record.content_stream().read(LARGEST_PAGE)
+        return lambda: parse.candidates(parse.read_wat(json.loads(content), url), url)
     if record.rec_type != "response" or record.http_headers is None:
         return None
     kind = (record.http_headers.get_header("Content-Type") or "").lower()
@@ -126,7 +126,8 @@ def read_pages(source: Source, unit: Unit, note: Note) -> Iterator[Found]:
     for file in files:
         name = file.relative_to(place).as_posix() if place.is_dir() else file.name
         yield from (
-            Found(one) for one in bad.guard(name, functools.partial(_page, file, base and f"{base}{name}", note))
+            Found(candidate)
+            for candidate in bad.guard(name, functools.partial(_page, file, base and f"{base}{name}", note))
         )
     bad.finish()
 
@@ -135,5 +136,8 @@ def _page(file: Path, url: str, note: Note) -> list[parse.Candidate]:
     if file.stat().st_size > LARGEST_PAGE:
         note(f"{file.name} is larger than {LARGEST_PAGE:,} bytes; only its beginning was read")
     with file.open("rb") as stream:
-        found = parse.parse_page(parse.Page(url, stream.read(LARGEST_PAGE)))
-    return [one._replace(url=one.url or file.name) if one.reason == parse.UNDECODED else one for one in found]
+        candidates = parse.parse_page(parse.Page(url, stream.read(LARGEST_PAGE)))
+    return [
+        candidate._replace(url=candidate.url or file.name) if candidate.reason == parse.UNDECODED else candidate
+        for candidate in candidates
+    ]

@@ -88,17 +88,17 @@ def _stand_ins(job: Job, folders: list[Path], sha: np.ndarray, similarity: np.nd
     outline = np.concatenate([outlines(part) for part in looks])[best]
 
     def alike(one: np.ndarray, other: np.ndarray) -> np.ndarray:
-        found = np.empty(len(one), dtype=bool)
+        same = np.empty(len(one), dtype=bool)
         for k in range(0, len(one), 1024):
-            now = slice(k, k + 1024)
-            found[now] = outlines_alike(outline[one[now]], outline[other[now]])
-            close = k + np.flatnonzero(found[now])
+            block = slice(k, k + 1024)
+            same[block] = outlines_alike(outline[one[block]], outline[other[block]])
+            close = k + np.flatnonzero(same[block])
             a, b = (_gathered(looks, starts, best[side[close]]) for side in (one, other))
-            found[close] = look_alike(a, b)
-        return found
+            same[close] = look_alike(a, b)
+        return same
 
-    own = _gathered(vectors, starts, best)
-    near = one_of_each(own, similarity[best], within, alike, seed=job.settings.seed)
+    chosen = _gathered(vectors, starts, best)
+    near = one_of_each(chosen, similarity[best], within, alike, seed=job.settings.seed)
     to = np.arange(len(sha))
     to[best] = best[near]
     return file, to[file]
@@ -107,7 +107,7 @@ def _stand_ins(job: Job, folders: list[Path], sha: np.ndarray, similarity: np.nd
 def _gathered(parts: list[np.ndarray], starts: np.ndarray, rows: np.ndarray) -> np.ndarray:
     """Rows of arrays that follow each other, in any order."""
     part = np.searchsorted(starts, rows, side="right") - 1
-    found = np.empty((len(rows), *parts[0].shape[1:]), parts[0].dtype)
+    gathered = np.empty((len(rows), *parts[0].shape[1:]), parts[0].dtype)
     for k in np.unique(part):
-        found[part == k] = parts[k][rows[part == k] - starts[k]]
-    return found
+        gathered[part == k] = parts[k][rows[part == k] - starts[k]]
+    return gathered

@@ -68,5 +68,5 @@ def by_chance(similarity: FloatArray, n: int) -> float:
 
 def share_a_word(texts: Sequence[str], captions: Sequence[str]) -> bool:
     """Whether a caption has a word of one of the texts that names something."""
-    asked, said = (set(re.findall(r"\w{2,}", " ".join(part).lower())) for part in (texts, captions))
-    return bool((asked - stop_words()) & said)
+    query_words, caption_words = (set(re.findall(r"\w{2,}", " ".join(part).lower())) for part in (texts, captions))
+    return bool((query_words - stop_words()) & caption_words)

@@ -148,9 +148,9 @@ def _uids(service: RetrievalService, rows: IntArray, _: Iterator[pa.Table], file
 
 
 def _webdataset(service: RetrievalService, rows: IntArray, blocks: Iterator[pa.Table], file: Path) -> None:
-    told = (row for table in blocks for row in table.to_pylist())
+    records = (row for table in blocks for row in table.to_pylist())
     with tarfile.open(file, "w", format=tarfile.USTAR_FORMAT) as tar:
-        for number, row in zip(rows.tolist(), told):
+        for number, row in zip(rows.tolist(), records):
             picture = service.picture(number)
             for ending, content in (
                 (suffix_of(picture), picture),

@@ -125,7 +125,7 @@ def fetch(urls: Sequence[str], polite: Politeness | None = None, *, resolve: Res
     ImportError
         If httpx is missing.
     """
-    return fetch_each(urls, lambda _, found: found, polite, resolve=resolve)
+    return fetch_each(urls, lambda _, fetched: fetched, polite, resolve=resolve)
 
 
 def fetch_each(
@@ -162,16 +162,16 @@ async def _fetch_all(
 
         async def one(i: int) -> Taken:
             async with fetcher.budget.share() as share:
-                found = await fetcher.get(urls[i], share)
-                return await loop.run_in_executor(pool, context.run, take, i, found)
+                fetched = await fetcher.get(urls[i], share)
+                return await loop.run_in_executor(pool, context.run, take, i, fetched)
 
         async with fetcher:
             return await asyncio.gather(*(one(i) for i in range(len(urls))))
 
 
 async def _system_resolve(host: str, port: int) -> Sequence[str]:
-    found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    return [str(entry[4][0]) for entry in found]
+    entries = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    return [str(entry[4][0]) for entry in entries]
 
 
 class _Budget:
@@ -271,22 +271,22 @@ class _Fetcher:
     async def get(self, url: str, share: _Share | None = None) -> Fetched:
         """One picture, tried again where that may help."""
         if share is None:
-            async with self.budget.share() as own:
-                return await self.get(url, own)
-        told = _Dropped(REFUSED)
+            async with self.budget.share() as fresh:
+                return await self.get(url, fresh)
+        outcome = _Dropped(REFUSED)
         for attempt in range(self.polite.retries + 1):
             try:
                 return Fetched(await self._follow(url, share))
             except _Dropped as dropped:
-                told = dropped
+                outcome = dropped
                 if not dropped.again:
                     break
             except Exception as error:  # whatever a server sends, it costs its own picture only
                 return Fetched(b"", BROKEN, f"{type(error).__name__}: {error}")
             await share.give_back()
             if attempt < self.polite.retries:
-                await asyncio.sleep(max(0.1 * 2**attempt, min(told.wait, self.polite.timeout)))
-        return Fetched(b"", told.reason, told.detail)
+                await asyncio.sleep(max(0.1 * 2**attempt, min(outcome.wait, self.polite.timeout)))
+        return Fetched(b"", outcome.reason, outcome.detail)
 
     async def _wait(self, host: str) -> None:
         """Keep the host's pace."""
@@ -360,8 +360,8 @@ class _Fetcher:
             except ValueError as error:
                 raise _Dropped(BAD_URL, f"a redirect to {target[:200]}") from error
         if answer.status_code != 200:
-            told = answer.headers.get("retry-after", "")
-            wait = float(told) if told.isdecimal() else 0.0
+            retry_after = answer.headers.get("retry-after", "")
+            wait = float(retry_after) if retry_after.isdecimal() else 0.0
             raise _Dropped(f"HTTP {answer.status_code}", again=answer.status_code in _AGAIN, wait=wait)
         if self.polite.respect_opt_out and opted_out(answer.headers.get_list("x-robots-tag"), self.polite.agent):
             raise _Dropped(OPTED_OUT)
@@ -400,18 +400,18 @@ class _Fetcher:
 
     async def _look_up(self, host: str, port: int) -> list[str]:
         try:
-            found = list(dict.fromkeys(await self.resolve(host, port)))
+            addresses = list(dict.fromkeys(await self.resolve(host, port)))
         except (OSError, UnicodeError) as error:
             again = isinstance(error, socket.gaierror) and error.errno == socket.EAI_AGAIN
             raise _Dropped(UNKNOWN_HOST, host, again=again) from error
-        if not found:
+        if not addresses:
             raise _Dropped(UNKNOWN_HOST, host)
         trusted = (host, None) in self.allowed or (host, port) in self.allowed
-        if not trusted and not all(is_public(address) for address in found):
+        if not trusted and not all(is_public(address) for address in addresses):
             raise _Dropped(PRIVATE, host)
         if port in BAD_PORTS and (host, port) not in self.allowed:
             raise _Dropped(BAD_PORT, str(port))
-        return found
+        return addresses
 
 
 def _host_of(url: str) -> tuple[str, int, Any]:

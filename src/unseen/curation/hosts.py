@@ -33,18 +33,18 @@ _SPECIAL = tuple(
 def is_public(address: str) -> bool:
     """Whether an address is on the open internet: not private, loopback, link-local, multicast or reserved."""
     try:
-        own: Any = ipaddress.ip_address(address.partition("%")[0])
+        ip: Any = ipaddress.ip_address(address.partition("%")[0])
     except ValueError:
         return False
-    if isinstance(own, ipaddress.IPv6Address):
-        embedded = own.ipv4_mapped or own.sixtofour or (own.teredo[1] if own.teredo else None)
-        if own in ipaddress.ip_network("64:ff9b::/96"):
-            embedded = ipaddress.IPv4Address(int(own) & 0xFFFFFFFF)
+    if isinstance(ip, ipaddress.IPv6Address):
+        embedded = ip.ipv4_mapped or ip.sixtofour or (ip.teredo[1] if ip.teredo else None)
+        if ip in ipaddress.ip_network("64:ff9b::/96"):
+            embedded = ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF)
         if embedded is not None:
             return is_public(str(embedded))
-    if str(own) in _METADATA or any(own in network for network in _SPECIAL if network.version == own.version):
+    if str(ip) in _METADATA or any(ip in network for network in _SPECIAL if network.version == ip.version):
         return False
-    return own.is_global and not own.is_multicast and not own.is_reserved and not own.is_unspecified
+    return ip.is_global and not ip.is_multicast and not ip.is_reserved and not ip.is_unspecified
 
 
 def plain_host(host: str) -> str:
@@ -62,12 +62,12 @@ def plain_host(host: str) -> str:
 
 def host_places(told: Iterable[str]) -> set[tuple[str, int | None]]:
     """(host, port or None) of ``host``, ``host:port``, ``[v6]:port`` and ``v6``."""
-    found: set[tuple[str, int | None]] = set()
-    for one in told:
-        one = one.strip()
+    places: set[tuple[str, int | None]] = set()
+    for place in told:
+        place = place.strip()
         try:
-            found.add((str(ipaddress.ip_address(one)), None))
+            places.add((str(ipaddress.ip_address(place)), None))
         except ValueError:
-            parts = urlsplit(f"//{one}")
-            found.add((plain_host(parts.hostname or ""), parts.port))
-    return found
+            parts = urlsplit(f"//{place}")
+            places.add((plain_host(parts.hostname or ""), parts.port))
+    return places

@@ -142,8 +142,8 @@ def add_to_index(collection: Collection, side: Side = "image", *, seed: int = 0)
     rng = np.random.default_rng(seed)
     held_out = np.sort(rng.choice(held_out, min(2 * HELD_OUT, len(held_out)), replace=False))
     target = dict(record.target)
-    made = _measured(collection, side, index, choice, vectors, held_out, target, record.budget, began, seed)
-    return _write(collection, side, index, made)
+    updated = _measured(collection, side, index, choice, vectors, held_out, target, record.budget, began, seed)
+    return _write(collection, side, index, updated)
 
 
 def open_index(collection: Collection, side: Side = "image") -> Index:
@@ -219,7 +219,7 @@ def _measured(
     tuning = (same.take(to_tune), other.take(to_tune))
     telling = same.take(to_tell) + other.take(to_tell)
     parameters = tune(index, choice, vectors, tuning, target["recall"], target["latency"] or 0.010)
-    told, alone = {}, {key: value for key, value in parameters.items() if key != "refine"}
+    recalls, alone = {}, {key: value for key, value in parameters.items() if key != "refine"}
     for name, queries, how in (
         ("same", same.take(to_tell), parameters),
         ("other", other.take(to_tell), parameters),
@@ -227,7 +227,7 @@ def _measured(
     ):
         if len(queries.x):
             rows = searched(index, vectors, queries.x, min(K + 1, len(vectors)), how)[1]
-            told[name] = round(queries.recall(vectors, rows), 4)
+            recalls[name] = round(queries.recall(vectors, rows), 4)
     encoder = collection.encoder
     return IndexRecord(
         side=side,
@@ -239,7 +239,7 @@ def _measured(
         rows=len(vectors),
         order=collection.order,
         parameters=parameters,
-        recall=told,
+        recall=recalls,
         target=target,
         latency=round(seconds(index, vectors, telling.x, parameters), 6),
         memory=0,
@@ -263,12 +263,12 @@ def _scan(vectors: Vectors) -> float:
 
 
 def _write(collection: Collection, side: Side, index: Any, record: IndexRecord) -> IndexRecord:
-    file, told = paths(collection, side)
+    file, record_file = paths(collection, side)
     file.parent.mkdir(parents=True, exist_ok=True)
     with replacing(file) as temporary:
         library().write_index(index, str(temporary))
         record = dataclasses.replace(record, memory=Path(temporary).stat().st_size)
-        told.unlink(missing_ok=True)
-    with replacing(told) as temporary:
+        record_file.unlink(missing_ok=True)
+    with replacing(record_file) as temporary:
         temporary.write_text(json.dumps(dataclasses.asdict(record), indent=1) + "\n", encoding="utf-8")
     return record

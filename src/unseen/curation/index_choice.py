@@ -50,8 +50,8 @@ class IndexChoice:
 
 def parse_memory(memory: int | str) -> int:
     """Bytes of ``"31MB"``, ``"1 GB"`` (powers of ten), ``"2GiB"`` (of two), or of a number; `ValueError` otherwise."""
-    found = _SIZE.fullmatch(str(memory))
-    size = float(found[1]) * _UNITS[(found[2] or "").upper()] if found else 0.0
+    match = _SIZE.fullmatch(str(memory))
+    size = float(match[1]) * _UNITS[(match[2] or "").upper()] if match else 0.0
     if size < 1:
         raise ValueError(f"memory must be a size such as '1GB' or '300MB'; got {memory!r}")
     return int(size)

@@ -153,13 +153,13 @@ def read_record(collection: Collection, side: Side) -> IndexRecord:
     file, record = paths(collection, side)
     if not record.is_file() or not file.is_file():
         raise ValueError(f"{collection.folder.name} has no index of {side}s; build it: unseen index DATA --side {side}")
-    told = read_object(record)
-    if told.get("format") != FORMAT:
+    stored = read_object(record)
+    if stored.get("format") != FORMAT:
         raise ValueError(
-            f"the index of {side}s is of format {told.get('format')!r}; this version reads {FORMAT}; build it again: "
+            f"the index of {side}s is of format {stored.get('format')!r}; this version reads {FORMAT}; build it again: "
             f"unseen index DATA --side {side}"
         )
-    return IndexRecord(**told)
+    return IndexRecord(**stored)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -81,7 +81,7 @@ def balanced_rotation(vectors: NDArray[np.float32], parts: int, width: int) -> N
     products = np.zeros(parts)
     for at in range(len(values) - 1, len(values) - 1 - width, -1):
         free = [part for part in range(parts) if len(slices[part]) < width // parts]
-        part = min(free, key=lambda one: products[one])
+        part = min(free, key=lambda candidate: products[candidate])
         slices[part].append(at)
         products[part] += np.log(max(values[at], 1e-12)) - np.log(1e-12)
     return np.ascontiguousarray(directions[:, np.concatenate(slices).astype(int)].T, dtype=np.float32)
@@ -96,8 +96,8 @@ def _centroids(faiss: Any, vectors: NDArray[np.float32], clusters: int, seed: in
     quota = clusters * np.bincount(owner, minlength=len(coarse)) / len(vectors)
     shares = np.floor(quota).astype(int)
     shares[np.argsort(shares - quota, kind="stable")[: clusters - int(shares.sum())]] += 1
-    made = [_means(faiss, vectors[owner == part], int(shares[part]), seed) for part in np.flatnonzero(shares)]
-    return np.concatenate(made)
+    parts = [_means(faiss, vectors[owner == part], int(shares[part]), seed) for part in np.flatnonzero(shares)]
+    return np.concatenate(parts)
 
 
 def _means(faiss: Any, vectors: NDArray[np.float32], clusters: int, seed: int) -> NDArray[np.float32]:
@@ -143,11 +143,11 @@ class Queries:
 
     def recall(self, vectors: Vectors, rows: IntArray) -> float:
         """Mean share of exact neighbours among the first K of `rows`, (m, K + 1) or wider."""
-        found = first(rows, self.own)
-        unique, at = np.unique(found, return_inverse=True)
-        exact = vectors.take(np.maximum(unique, 0))[at.reshape(found.shape)]
+        neighbours = first(rows, self.own)
+        unique, at = np.unique(neighbours, return_inverse=True)
+        exact = vectors.take(np.maximum(unique, 0))[at.reshape(neighbours.shape)]
         similarity = np.einsum("mcd,md->mc", exact, self.x)
-        good = (similarity >= self.least[:, None] - ROUNDING) & (found >= 0)
+        good = (similarity >= self.least[:, None] - ROUNDING) & (neighbours >= 0)
         return float(good.mean())
 
 
@@ -191,7 +191,7 @@ def tune(
     more = {"refine": REFINE} if choice.family == "pq" else {}
 
     def found(parameters: Mapping[str, int]) -> float:
-        return min(one.recall(vectors, searched(index, vectors, one.x, K + 1, parameters)[1]) for one in queries)
+        return min(kind.recall(vectors, searched(index, vectors, kind.x, K + 1, parameters)[1]) for kind in queries)
 
     def quick(parameters: Mapping[str, int]) -> bool:
         return seconds(index, vectors, queries[-1].x, parameters) <= latency

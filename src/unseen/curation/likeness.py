@@ -38,13 +38,13 @@ class SamePicture:
 
     def __call__(self, one: IntArray, other: IntArray) -> BoolArray:
         """Which pairs of rows show the same picture, (m,)."""
-        found = np.zeros(len(one), dtype=bool)
+        same = np.zeros(len(one), dtype=bool)
         for start in range(0, len(one), TOGETHER):
-            now = slice(start, start + TOGETHER)
-            (a, a_there), (b, b_there) = self._looks_of(one[now]), self._looks_of(other[now])
+            block = slice(start, start + TOGETHER)
+            (a, a_there), (b, b_there) = self._looks_of(one[block]), self._looks_of(other[block])
             close = np.flatnonzero(a_there & b_there & outlines_alike(outlines(a), outlines(b)))
-            found[start + close] = look_alike(a[close], b[close])
-        return found
+            same[start + close] = look_alike(a[close], b[close])
+        return same
 
     def _looks_of(self, rows: IntArray) -> tuple[np.ndarray, BoolArray]:
         """The looks of rows, (m, LOOK), and for which there is one, (m,)."""

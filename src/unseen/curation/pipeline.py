@@ -188,18 +188,18 @@ def _claim(job: Job, stages: Sequence[str]) -> None:
     """Compare with what the folder was begun with, and note what this run adds."""
     work, source = job.work, job.source
     units = [[u.label, u.kind, u.start, u.stop] for u in source.units]
-    own = {
+    digests = {
         "parse": job.settings.digest("parse", units, source.base_url, source.digest),
         "fetch": job.settings.digest("fetch"),
     }
     if job.encoder is not None:
         other = "" if job.multilingual is None else job.multilingual.fingerprint
-        own["embed"] = job.settings.digest("embed", job.encoder.fingerprint, other)
+        digests["embed"] = job.settings.digest("embed", job.encoder.fingerprint, other)
     file = work.folder / "manifest.json"
     begun = read_object(file) if file.exists() else {}
     before = {"fetch": job.settings.digest_with_pace()}
-    settings = json.loads(json.dumps({name: job.settings.told(name) for name in own}))
-    for name, digest in own.items():
+    settings = json.loads(json.dumps({name: job.settings.told(name) for name in digests}))
+    for name, digest in digests.items():
         if begun.get(name, digest) not in (digest, before.get(name)):
             old = "" if "settings" in begun else "; one of an earlier version goes on once at its own pace first"
             raise ValueError(
@@ -209,10 +209,10 @@ def _claim(job: Job, stages: Sequence[str]) -> None:
             )
     work.folder.mkdir(parents=True, exist_ok=True)
     with replacing(file) as temporary:
-        now = [name for name in own if name in stages or name in begun]
-        told = {**begun, **{name: own[name] for name in now}}
-        told["settings"] = {**begun.get("settings", {}), **{name: settings[name] for name in now}}
-        temporary.write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
+        claimed = [name for name in digests if name in stages or name in begun]
+        manifest = {**begun, **{name: digests[name] for name in claimed}}
+        manifest["settings"] = {**begun.get("settings", {}), **{name: settings[name] for name in claimed}}
+        temporary.write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
 
 
 def _differing(stage: str, begun: Mapping[str, Any], new: Mapping[str, Any]) -> str:
@@ -220,8 +220,10 @@ def _differing(stage: str, begun: Mapping[str, Any], new: Mapping[str, Any]) -> 
     old = begun.get("settings", {}).get(stage)
     if old is None:  # of a run from before settings were kept
         return f"another input or other settings of stage {stage!r}"
-    told = [f"{key} {_said(old.get(key))}, not {_said(value)}" for key, value in new.items() if old.get(key) != value]
-    return "; ".join(told) or ("another encoder" if stage == "embed" else "another input")
+    changes = [
+        f"{key} {_said(old.get(key))}, not {_said(value)}" for key, value in new.items() if old.get(key) != value
+    ]
+    return "; ".join(changes) or ("another encoder" if stage == "embed" else "another input")
 
 
 def _said(value: Any) -> str:
@@ -292,14 +294,14 @@ def _select(job: Job, engine: Engine | None) -> list[Failure]:
     record = EncoderRecord(job.encoder.name, job.encoder.fingerprint, job.encoder.dim)
     other = job.multilingual
     text = "" if other is None else {"name": other.name, "fingerprint": other.fingerprint}
-    told = {"thresholds": least, "heads": {head.column: head.threshold for head in job.heads}}
+    extra = {"thresholds": least, "heads": {head.column: head.threshold for head in job.heads}}
     beside = job.work.selecting
     shutil.rmtree(beside.out, ignore_errors=True)
     before = (job.work.out / "shards").exists()
     failures: list[Failure] = []
     full: DiskFull | None = None
     try:
-        write_record(beside.out, record, multilingual=text, **told)
+        write_record(beside.out, record, multilingual=text, **extra)
         lean = job if job.settings.rules else job.without_encoder  # the rules alone embed: their prompts
         failures = run_each("select", work_of.select_shard, lean, decisions, engine)
     except DiskFull as error:

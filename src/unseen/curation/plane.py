@@ -41,7 +41,7 @@ def lay_out(vectors: Vectors, seed: int = 0) -> NDArray[np.float32]:
     places = layout(sample, seed).astype(np.float32)
     if n == len(rows):
         return places
-    made = np.empty((n, 2), np.float32)
+    placed = np.empty((n, 2), np.float32)
     with limited_faiss() as faiss:
         search = faiss.IndexFlatL2(sample.shape[1])
         search.add(np.ascontiguousarray(sample))
@@ -49,9 +49,9 @@ def lay_out(vectors: Vectors, seed: int = 0) -> NDArray[np.float32]:
         for place in track(vectors.places(), "placing pairs on the map"):
             block = np.ascontiguousarray((vectors.block(place) - mean) @ axes)
             at = int(starts[place[0]]) + place[1]
-            made[at : at + len(block)] = _between(places, *search.search(block, NEIGHBOURS))
-    made[rows] = places
-    return made
+            placed[at : at + len(block)] = _between(places, *search.search(block, NEIGHBOURS))
+    placed[rows] = places
+    return placed
 
 
 def _between(places: NDArray[np.float32], distance: FloatArray, nearest: NDArray[np.int64]) -> NDArray[np.float32]:

@@ -27,23 +27,23 @@ def plan(job: Job) -> None:
         for line in (pq.read_schema(file).metadata or {}).get(b"faults", b"").decode().splitlines()
     ]
     alive = [_column(file, "reason") == "" for file in files]
-    bloom = BloomFilter(max(1, sum(int(own.sum()) for own in alive)), job.settings.bloom_error)
+    bloom = BloomFilter(max(1, sum(int(mask.sum()) for mask in alive)), job.settings.bloom_error)
     met = [
-        np.zeros(int(own.sum()), dtype=bool) if job.source.is_local else _met(bloom, _column(file, "url")[own])
-        for file, own in zip(files, alive)
+        np.zeros(int(mask.sum()), dtype=bool) if job.source.is_local else _met(bloom, _column(file, "url")[mask])
+        for file, mask in zip(files, alive)
     ]  # files of a folder have names of their own, and a filter that may err is not asked
-    uids = [_column(file, "uid")[own].astype("S32") for file, own in zip(files, alive)]
+    uids = [_column(file, "uid")[mask].astype("S32") for file, mask in zip(files, alive)]
     first = np.zeros(sum(map(len, uids)), dtype=bool)
     first[np.unique(np.concatenate([np.zeros(0, "S32"), *uids]), return_index=True)[1]] = True
     dropped, kept, at = [dropped_table([])], [], 0
     errs = f"a new URL is taken for an old one with probability {job.settings.bloom_error:g}"
-    for file, own, again in zip(files, alive, met):
+    for file, mask, again in zip(files, alive, met):
         table = pq.read_table(file).replace_schema_metadata(None)
         new = first[at : at + len(again)]
         at += len(again)
         stage_of, reason = (np.array(table[name].to_pylist(), object) for name in ("stage", "reason"))
         detail = np.full(len(table), "", object)
-        places = np.flatnonzero(own)
+        places = np.flatnonzero(mask)
         out = places[again | ~new]
         stage_of[out] = "parse"
         reason[places[~new]] = SAME_PAIR
@@ -65,9 +65,9 @@ def plan(job: Job) -> None:
     for number, start in enumerate(shards):
         write_table(table.slice(start, job.settings.shard_size).cast(small), job.work.candidates(number))
     with replacing(job.work.folder / "plan.json") as temporary:
-        told = {"parsed": sum(map(len, alive)), "shards": len(shards), "faults": faults}
-        told["of"] = "pictures" if job.source.is_local else "links"
-        temporary.write_text(json.dumps(told, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        summary = {"parsed": sum(map(len, alive)), "shards": len(shards), "faults": faults}
+        summary["of"] = "pictures" if job.source.is_local else "links"
+        temporary.write_text(json.dumps(summary, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 def _column(file: Path, name: str) -> np.ndarray:

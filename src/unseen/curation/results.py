@@ -169,9 +169,9 @@ def facets(columns: Columns, tags: Tags, within: BoolArray | None = None) -> dic
     words: dict[str, Any] = {}
     numbers: dict[str, Any] = {}
     for name in columns.numeric:
-        told = _histogram(columns.numbers(name), within, NO_OTHER if name in COSINES else None)
-        if told is not None:
-            numbers[name] = told
+        histogram = _histogram(columns.numbers(name), within, NO_OTHER if name in COSINES else None)
+        if histogram is not None:
+            numbers[name] = histogram
     for name in columns.words:
         values, codes = columns.values(name)
         if 1 < len(values) <= max(50, LIKE_KEYS * len(columns)):

@@ -220,8 +220,8 @@ class RetrievalService:
         vector = self.vector(query)
         within = self.mask(query.filters)
         similarity, rows = index.search(vector[None], query.k, within=within)
-        found = rows[0] >= 0
-        hits, removed = self._cleaned(index, rows[0][found], similarity[0][found], query)
+        valid = rows[0] >= 0
+        hits, removed = self._cleaned(index, rows[0][valid], similarity[0][valid], query)
         allowed = len(self) if within is None else int(np.count_nonzero(within))
         weak = self.usual.weak(query, vector, hits, allowed)
         return Results(tuple(hits), removed, allowed, time.perf_counter() - began, weak)
@@ -249,12 +249,12 @@ class RetrievalService:
         """The unit vector (d,) of a query."""
         if not query.terms:
             raise ValueError("terms must hold a text, a picture, a vector or a row to look for")
-        made = np.zeros(self.index(query.side).record.dim, np.float32)
+        total = np.zeros(self.index(query.side).record.dim, np.float32)
         for term, part in zip(query.terms, self._parts(query.terms)):
             if not np.isfinite(term.weight) or term.weight == 0:
                 raise ValueError(f"the weight of a term must be a number other than 0; got {term.weight}")
-            made += np.float32(term.weight) * part
-        vector = unit(made, "the query")
+            total += np.float32(term.weight) * part
+        vector = unit(total, "the query")
         if query.change.strip():
             text = unit(self.encode_text([query.change])[0], "the text of the change")
             vector = unit(self.compose(vector, text), "the query with its change")
@@ -265,12 +265,12 @@ class RetrievalService:
     def candidates(self, prompts: Sequence[str], n: int = 100, *, side: Side = "image") -> dict[str, list[int]]:
         """Rows to label for a head of scores: the n nearest to each prompt, each row under the first that found it."""
         taken: set[int] = set()
-        found: dict[str, list[int]] = {}
+        by_prompt: dict[str, list[int]] = {}
         for prompt in prompts:
             rows = self.search(Query(terms=[Term("text", prompt)], side=side, k=n, safe=False)).rows
-            found[prompt] = [row for row in rows if row not in taken]
+            by_prompt[prompt] = [row for row in rows if row not in taken]
             taken.update(rows)
-        return found
+        return by_prompt
 
     # -- what else there is --------------------------------------------------------------------------------------
 
@@ -305,12 +305,12 @@ class RetrievalService:
         if "aesthetic" not in self.scores or "image" not in self.indices:
             raise ValueError("aesthetic steering needs a column 'aesthetic' and an index of images")
         scores = np.rint(self.columns.numbers("aesthetic"))
-        made = {}
+        directions = {}
         for score in np.unique(scores[~np.isnan(scores)]):
             rows = np.flatnonzero(scores == score)
             some = rows[np.linspace(0, len(rows) - 1, min(len(rows), MOST_RATED)).astype(int)]
-            made[int(score)] = unit(self.indices["image"].vectors.take(some).mean(axis=0), f"the score {score:g}")
-        return made
+            directions[int(score)] = unit(self.indices["image"].vectors.take(some).mean(axis=0), f"the score {score:g}")
+        return directions
 
     @property
     def encoder(self) -> Any:
@@ -341,32 +341,32 @@ class RetrievalService:
 
     def _parts(self, terms: Sequence[Term]) -> list[NDArray[np.float32]]:
         """The unit vector of every term; words and pictures go through the encoder together."""
-        made: list[Any] = [None] * len(terms)
+        vectors: list[Any] = [None] * len(terms)
         for kind, encode in (("text", self.encode_text), ("image", self._encode_files)):
             at = [i for i, term in enumerate(terms) if term.kind == kind]
             if at:
                 for i, vector in zip(at, encode([terms[i].value for i in at])):
-                    made[i] = unit(vector, f"the {kind}")
+                    vectors[i] = unit(vector, f"the {kind}")
         side: Side = "image" if "image" in self.indices else "text"
         index = self.indices[side]
         for i, term in enumerate(terms):
             if term.kind == "row":
                 if not 0 <= int(term.value) < len(self):
                     raise ValueError(f"a row must lie in [0, {len(self)}); got {term.value}")
-                made[i] = unit(index.vectors.take(np.array([int(term.value)]))[0], f"row {term.value}")
+                vectors[i] = unit(index.vectors.take(np.array([int(term.value)]))[0], f"row {term.value}")
             elif term.kind == "embedding":
                 vector = np.asarray(term.value, dtype=np.float32)
                 if vector.shape != (index.record.dim,):
                     raise ValueError(f"an embedding must be {index.record.dim} numbers; got shape {vector.shape}")
-                made[i] = unit(vector, "the embedding")
-            elif made[i] is None:
+                vectors[i] = unit(vector, "the embedding")
+            elif vectors[i] is None:
                 raise ValueError(f"the kind of a term must be text, image, embedding or row; got {term.kind!r}")
-        return made
+        return vectors
 
     def _encode_files(self, images: Sequence[Any]) -> NDArray[np.float32]:
         from unseen.data.images import decode
 
-        return self.encode_image([decode(io.BytesIO(one)) if isinstance(one, bytes) else one for one in images])
+        return self.encode_image([decode(io.BytesIO(image)) if isinstance(image, bytes) else image for image in images])
 
     def _in_range(
         self, index: Index, vector: FloatArray, threshold: float, within: BoolArray | None
@@ -385,9 +385,9 @@ class RetrievalService:
     ) -> tuple[list[Hit], dict[str, int]]:
         """The results without those that the query leaves out, in their order; each is judged by what was found."""
         keep, first, removed = self._kept(index, rows, query)
-        told = self.columns.take(rows[keep])
+        records = self.columns.take(rows[keep])
         hits = []
-        for i, columns in zip(np.flatnonzero(keep).tolist(), told):
+        for i, columns in zip(np.flatnonzero(keep).tolist(), records):
             alike = np.flatnonzero(first == i)[1:]  # the first is itself
             hits.append(Hit(int(rows[i]), round(float(similarity[i]), 6), tuple(rows[alike].tolist()), columns))
         return hits, removed

@@ -41,8 +41,8 @@ class QueryEncoders:
 
     def __init__(self, collection: Collection, encoder: Any = None) -> None:
         self.record = collection.encoder
-        told = collection.told.get("multilingual") or {}
-        self.other: Mapping[str, Any] = {"name": told} if isinstance(told, str) else dict(told)
+        multilingual = collection.told.get("multilingual") or {}
+        self.other: Mapping[str, Any] = {"name": multilingual} if isinstance(multilingual, str) else dict(multilingual)
         self._main = None if encoder is None else self._checked(encoder)
         self._multilingual: Any = None
         self._lock = threading.Lock()
@@ -76,11 +76,11 @@ class QueryEncoders:
         main = self.main
         with self._lock:
             foreign = self._foreign(texts) if self.other else np.zeros(len(texts), bool)
-            found = np.zeros((len(texts), main.dim), np.float32)
+            vectors = np.zeros((len(texts), main.dim), np.float32)
             for mask, encode in ((~foreign, self._english), (foreign, self._other)):
                 if mask.any():
-                    found[mask] = encode([texts[i] for i in np.flatnonzero(mask).tolist()])
-        return found
+                    vectors[mask] = encode([texts[i] for i in np.flatnonzero(mask).tolist()])
+        return vectors
 
     def image(self, images: Sequence[Any]) -> NDArray[np.float32]:
         """Vectors (n, d) of pictures."""
@@ -138,8 +138,8 @@ class QueryEncoders:
                 from unseen.methods.curation.laion.language import languages
 
                 languages(["warm"])
-                found: Any = encoders.get(name)
-                self._multilingual = self._fitting(getattr(found, "text", found))
+                encoder: Any = encoders.get(name)
+                self._multilingual = self._fitting(getattr(encoder, "text", encoder))
             except Exception as error:  # as above: English ones can still be looked for
                 logger.warning("the encoder %s cannot be loaded: %s", name, error)
                 self.other_reason = (

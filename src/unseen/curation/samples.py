@@ -95,8 +95,8 @@ def _member(archive: Any, info: Any, samples: dict[str, _Sample], end: int) -> N
         sample.place = (info.offset_data, info.size)
     else:
         body = archive.extractfile(info).read().decode("utf-8", "replace")
-        told = json_row(body) if ending == "json" else {"text": body}
-        for name, value in (told or {}).items():
+        fields = json_row(body) if ending == "json" else {"text": body}
+        for name, value in (fields or {}).items():
             sample.told.setdefault(str(name).lower(), value)
 
 

@@ -122,8 +122,8 @@ class Settings:
 
     def digest(self, stage: str, *more: Any) -> str:
         """What the files of a stage depend on, as a hash."""
-        told: Any = self.told(stage)
-        return _hash([told if stage == "fetch" else list(told.values()), *more])
+        settings: Any = self.told(stage)
+        return _hash([settings if stage == "fetch" else list(settings.values()), *more])
 
     def digest_with_pace(self) -> str:
         """The digest of the stage ``fetch`` as runs have it that were begun when `PACE` counted."""

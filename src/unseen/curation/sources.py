@@ -62,28 +62,28 @@ def open_source(path: str | os.PathLike[str], *, base_url: str = "") -> Source:
     files = files_below(place, ("",))
     kinds = _kinds(place, files)
     if len(kinds) > 1:
-        told = " and ".join(
-            f"{len(own):,} {_KINDS[kind].called} (such as {own[0].name})" for kind, own in kinds.items()
+        listed = " and ".join(
+            f"{len(members):,} {_KINDS[kind].called} (such as {members[0].name})" for kind, members in kinds.items()
         )
         raise ValueError(
-            f"input {str(path)!r} holds {told}: name a file, or a folder in which all are of one kind, and curate "
+            f"input {str(path)!r} holds {listed}: name a file, or a folder in which all are of one kind, and curate "
             "the others by themselves"
         )
     units: list[Unit] = []
-    for kind, own in kinds.items():
+    for kind, members in kinds.items():
         if kind in ("crawl", "shard"):
-            units = [Unit(kind, str(f)) for f in own]
+            units = [Unit(kind, str(f)) for f in members]
         elif kind == "table":
             if place.is_file() and names_files_alone(place):
                 raise ValueError(
                     f"input {str(path)!r} names pictures of this machine: give the folder that holds them and this "
                     f"table, such as {os.fspath(Path(path).parent)!r}"
                 )
-            units = [unit for f in own for unit in table_units(f)]
+            units = [unit for f in members for unit in table_units(f)]
         else:
             if kind == "pictures":
                 _need_captions(place, path)
-            units = stretches(kind, str(place), len(own))
+            units = stretches(kind, str(place), len(members))
     if not units:
         raise ValueError(
             f"input {str(path)!r} holds nothing to curate: expected WARC or WAT files, HTML pages, a table of URLs and "
@@ -102,15 +102,15 @@ def _need_captions(place: Path, path: str | os.PathLike[str]) -> None:
 
 def _kinds(place: Path, files: list[Path]) -> dict[str, list[Path]]:
     """The files that are read, by kind; tables that only say more of pictures or shards are no kind of their own."""
-    found = {name: [f for f in files if f.name.lower().endswith(kind.endings)] for name, kind in _KINDS.items()}
+    by_kind = {name: [f for f in files if f.name.lower().endswith(kind.endings)] for name, kind in _KINDS.items()}
     if not place.is_dir():
-        found["pictures"] = []
-    if found["pictures"]:
-        found["pictures"] = [f for f in files if f.name.lower().endswith((*PICTURES, *OTHERS))]
-        found["table"] = [f for f in found["table"] if is_link_table(f)]
-    shards = {f.with_suffix("") for f in found["shard"]}
-    found["table"] = [f for f in found["table"] if f.with_suffix("") not in shards]  # as img2dataset leaves them
-    return {kind: own for kind, own in found.items() if own}
+        by_kind["pictures"] = []
+    if by_kind["pictures"]:
+        by_kind["pictures"] = [f for f in files if f.name.lower().endswith((*PICTURES, *OTHERS))]
+        by_kind["table"] = [f for f in by_kind["table"] if is_link_table(f)]
+    shards = {f.with_suffix("") for f in by_kind["shard"]}
+    by_kind["table"] = [f for f in by_kind["table"] if f.with_suffix("") not in shards]  # as img2dataset leaves them
+    return {kind: members for kind, members in by_kind.items() if members}
 
 
 def _digest(place: Path, files: list[Path]) -> str:

@@ -119,36 +119,36 @@ def write_table(table: pa.Table, file: Path) -> None:
 def parse_unit(job: Job, number: int) -> int:
     """Steps 1-4 of a unit of the input; the number of its links."""
     faults: list[str] = []
-    found = list(read_unit(job.source, job.source.units[number], faults.append))
-    table = _candidates(found, job)
+    links = list(read_unit(job.source, job.source.units[number], faults.append))
+    table = _candidates(links, job)
     table = table.replace_schema_metadata({"faults": "\n".join(faults)})
     write_table(table, job.work.parsed(number))
     return len(table)
 
 
 def _candidates(found: Sequence[Found], job: Job) -> pa.Table:
-    links = [one.candidate for one in found]
-    urls = [_plain(one.url) for one in links]
-    kept = [i for i, one in enumerate(links) if not one.reason]
+    links = [entry.candidate for entry in found]
+    urls = [_plain(link.url) for link in links]
+    kept = [i for i, link in enumerate(links) if not link.reason]
     detector = {} if job.detector is None else {"detector": job.detector}
     spoken = languages([links[i].text for i in kept], reliable=job.settings.reliable, **detector)
-    language, stage, reason = [""] * len(links), [""] * len(links), [one.reason for one in links]
+    language, stage, reason = [""] * len(links), [""] * len(links), [link.reason for link in links]
     wanted = {"" if code == "none" else code for code in job.settings.languages}
     for i, code in zip(kept, spoken):
         language[i] = code
         if wanted and code not in wanted:
             stage[i], reason[i] = "language", OTHER_LANGUAGE
     columns = {
-        "uid": [parse.uid(url, one.text) for url, one in zip(urls, links)],
+        "uid": [parse.uid(url, link.text) for url, link in zip(urls, links)],
         "url": urls,
-        "text": [_plain(one.text) for one in links],
+        "text": [_plain(link.text) for link in links],
         "language": language,
-        "license": [_plain(one.license) for one in links],
-        "page": [_plain(one.page) for one in links],
-        "file": [one.file for one in found],
-        "offset": [one.offset for one in found],
-        "size": [one.size for one in found],
-        "stage": [own or ("parse" if why else "") for own, why in zip(stage, reason)],
+        "license": [_plain(link.license) for link in links],
+        "page": [_plain(link.page) for link in links],
+        "file": [entry.file for entry in found],
+        "offset": [entry.offset for entry in found],
+        "size": [entry.size for entry in found],
+        "stage": [step or ("parse" if why else "") for step, why in zip(stage, reason)],
         "reason": reason,
     }
     return pa.table(columns, schema=CANDIDATES)
@@ -179,17 +179,17 @@ def fetch_shard(job: Job, number: int) -> int:
             except ValueError as error:
                 return _drop(row, "checks", accept.RESIZE, str(error))
             digest = hashlib.sha256(got.content).hexdigest()
-            own = {key: row[key] for key in ("uid", "url", "text", "language", "license", "page")}
-            return {**own, "width": looked.width, "height": looked.height, "sha256": digest, "place": place}
+            fields = {key: row[key] for key in ("uid", "url", "text", "language", "license", "page")}
+            return {**fields, "width": looked.width, "height": looked.height, "sha256": digest, "place": place}
 
         far = [i for i, row in enumerate(rows) if not row["file"]]
         urls = [rows[i]["url"] for i in far]
-        told = fetch_each(urls, lambda k, got: take(rows[far[k]], got), job.settings.polite) if far else []
-        found = dict(zip(far, told))
-        every = [found[i] if i in found else take(row, _fetched(row)) for i, row in enumerate(rows)]
-        taken = [one for one in every if isinstance(one, dict)]
-        dropped: list[Any] = [one for one in every if not isinstance(one, dict)]
-        pictures = _Lazily([one.pop("place") for one in taken], lambda place: spool.get(*place))
+        results = fetch_each(urls, lambda k, got: take(rows[far[k]], got), job.settings.polite) if far else []
+        by_row = dict(zip(far, results))
+        every = [by_row[i] if i in by_row else take(row, _fetched(row)) for i, row in enumerate(rows)]
+        taken = [result for result in every if isinstance(result, dict)]
+        dropped: list[Any] = [result for result in every if not isinstance(result, dict)]
+        pictures = _Lazily([result.pop("place") for result in taken], lambda place: spool.get(*place))
         write_table(dropped_table(dropped), job.work.dropped("fetch", number))
         write_shard(job.work.folder / "fetched", number, _rows_table(taken), pictures, stats={"dropped": len(dropped)})
     return len(taken)
@@ -328,13 +328,13 @@ def _texts(job: Job, rows: Sequence[Mapping[str, Any]]) -> NDArray[np.floating[A
     assert job.encoder is not None
     if job.multilingual is None:
         return job.encoder.encode_text([row["text"] for row in rows], cache=job.cache) if rows else _none(job.encoder)
-    found = np.zeros((len(rows), job.encoder.dim), dtype=np.float32)
+    vectors = np.zeros((len(rows), job.encoder.dim), dtype=np.float32)
     english = np.array([stream_of(row["language"]) == "en" for row in rows], dtype=bool)
     for mask, tower in ((english, job.encoder.text), (~english, job.multilingual)):
         if mask.any():
             texts = [rows[i]["text"] for i in np.flatnonzero(mask).tolist()]
-            found[mask] = tower.encode(Domain(x=texts, kind="text", name="captions"), cache=job.cache).x
-    return found
+            vectors[mask] = tower.encode(Domain(x=texts, kind="text", name="captions"), cache=job.cache).x
+    return vectors
 
 
 def _none(encoder: TwoTowerEncoder) -> NDArray[np.float32]:
@@ -365,7 +365,7 @@ def select_shard(job: Job, decision: Decision) -> int:
     alive = np.array([i for i, why in enumerate(reason) if not why], dtype=np.int64)
     tags = _judge(job, alive, image, rows, stage, reason)
     kept = np.array([i for i, why in enumerate(reason) if not why], dtype=np.int64)
-    dropped = [_drop(row, *told) for row, *told in zip(rows, stage, reason, detail) if told[1]]
+    dropped = [_drop(row, *outcome) for row, *outcome in zip(rows, stage, reason, detail) if outcome[1]]
     write_table(dropped_table(dropped), job.work.selecting.dropped("select", number))
     out = pairs.take(pa.array(kept, pa.int64())).drop_columns(["similarity"])
     out = out.append_column("similarity", table["similarity"].take(pa.array(kept, pa.int64())))

@@ -34,15 +34,17 @@ def statistics(folder: str | os.PathLike[str]) -> dict[str, Any]:
     lengths = pc.utf8_length(table["text"])
     table = table.drop_columns(["text"]).append_column("length", lengths)
     counts = pc.value_counts(table["language"].combine_chunks()).to_pylist() if len(table) else []
-    counts.sort(key=lambda one: (-one["counts"], one["values"] or ""))
-    streams = {stream: [one["values"] for one in counts if stream_of(one["values"]) == stream] for stream in STREAMS}
+    counts.sort(key=lambda entry: (-entry["counts"], entry["values"] or ""))
+    streams = {
+        stream: [entry["values"] for entry in counts if stream_of(entry["values"]) == stream] for stream in STREAMS
+    }
     return {
         "all": _figures(table, flagged),
         **{
             stream: _figures(table.filter(pc.is_in(table["language"], pa.array(codes, pa.string()))), flagged)
             for stream, codes in streams.items()
         },
-        "languages": {one["values"] or "": one["counts"] for one in counts[:FIRST]},
+        "languages": {entry["values"] or "": entry["counts"] for entry in counts[:FIRST]},
         "bytes": pc.sum(table["size"]).as_py() or 0,
     }
 
@@ -52,7 +54,7 @@ def _figures(table: pa.Table, flagged: dict[str, float]) -> dict[str, Any]:
     if not n:
         return {"pairs": 0}
     width, height = (table[name].to_numpy() for name in ("width", "height"))
-    found: dict[str, Any] = {
+    figures: dict[str, Any] = {
         "pairs": n,
         "mean_text_length": pc.mean(table["length"]).as_py(),
         "mean_similarity": float(table["similarity"].to_numpy().mean(dtype=np.float64)),
@@ -61,5 +63,5 @@ def _figures(table: pa.Table, flagged: dict[str, float]) -> dict[str, Any]:
         "median_height": float(np.median(height)),
     }
     for name, threshold in flagged.items():
-        found[f"share_{name}"] = float((table[name].to_numpy().astype(np.float64) > threshold).mean())
-    return found
+        figures[f"share_{name}"] = float((table[name].to_numpy().astype(np.float64) > threshold).mean())
+    return figures

@@ -89,18 +89,18 @@ class Tags:
     def of(self, rows: Sequence[int] | IntArray) -> list[list[str]]:
         """The tags of each of some rows."""
         at = np.asarray(rows, dtype=np.int64)
-        found: list[list[str]] = [[] for _ in at]
+        by_row: list[list[str]] = [[] for _ in at]
         for tag, mask in sorted(self._saved_tags().items()):
             for i in np.flatnonzero(mask[at]).tolist():
-                found[i].append(tag)
-        return found
+                by_row[i].append(tag)
+        return by_row
 
     def first(self) -> NDArray[np.int32]:
         """Which tag, counted in alphabetical order, every row has first, (n,); -1 where it has none."""
-        found = np.full(len(self._columns), -1, np.int32)
+        first_tags = np.full(len(self._columns), -1, np.int32)
         for number, (_, rows) in reversed(list(enumerate(sorted(self._saved_tags().items())))):
-            found[rows] = number
-        return found
+            first_tags[rows] = number
+        return first_tags
 
     def add(self, tag: str, rows: Sequence[int] | IntArray | BoolArray) -> int:
         """Put a tag on rows, and write the file; how many of them did not have it."""
@@ -119,12 +119,12 @@ class Tags:
             changed = int(np.count_nonzero(after != before))
             if not changed:
                 return 0
-            made = {**known, tag: after}
-            if len(made) > MOST_TAGS:
+            updated = {**known, tag: after}
+            if len(updated) > MOST_TAGS:
                 raise ValueError(f"a collection has at most {MOST_TAGS} different tags; take one off everywhere first")
-            made = {name: mask for name, mask in made.items() if mask.any()}
-            self._write(made)
-            self._rows, self._seen = made, _stamp(self.file)
+            updated = {name: mask for name, mask in updated.items() if mask.any()}
+            self._write(updated)
+            self._rows, self._seen = updated, _stamp(self.file)
             return changed
 
     def _checked(self, rows: Any) -> NDArray[Any]:
@@ -142,16 +142,16 @@ class Tags:
             stamp = _stamp(self.file)
             if stamp == self._seen:
                 return self._rows
-            told = _parsed(self.file) if stamp is not None else {}
+            saved = _parsed(self.file) if stamp is not None else {}
             uids = self._columns.strings("uid")
-            place = pc.index_in(uids, value_set=pa.array(list(told), uids.type))
-            at = pc.fill_null(place, len(told)).to_numpy()
-            names = {tag for tags in told.values() for tag in tags}
-            member = {tag: np.array([*(tag in tags for tags in told.values()), False]) for tag in names}
+            place = pc.index_in(uids, value_set=pa.array(list(saved), uids.type))
+            at = pc.fill_null(place, len(saved)).to_numpy()
+            names = {tag for tags in saved.values() for tag in tags}
+            member = {tag: np.array([*(tag in tags for tags in saved.values()), False]) for tag in names}
             rows = {tag: mask[at] for tag, mask in member.items()}
-            here = np.zeros(len(told) + 1, bool)
-            here[at] = True
-            self._elsewhere = {uid: tags for (uid, tags), found in zip(told.items(), here) if not found}
+            present = np.zeros(len(saved) + 1, bool)
+            present[at] = True
+            self._elsewhere = {uid: tags for (uid, tags), seen in zip(saved.items(), present) if not seen}
             self._rows = {tag: mask for tag, mask in rows.items() if mask.any()}
             self._seen = stamp
             return self._rows
@@ -162,13 +162,13 @@ class Tags:
         masks = np.stack([rows[tag] for tag in tags], axis=1) if tags else np.zeros((len(self._columns), 0), bool)
         at = np.flatnonzero(masks.any(axis=1))
         sets, which = np.unique(masks[at], axis=0, return_inverse=True)
-        told = [json.dumps([tag for tag, has in zip(tags, one) if has], ensure_ascii=False) for one in sets]
+        texts = [json.dumps([tag for tag, has in zip(tags, mask) if has], ensure_ascii=False) for mask in sets]
         uids = self._columns.strings("uid").take(pa.array(at)).to_pylist()
         done = set()
         with replacing(self.file) as temporary, temporary.open("w", encoding="utf-8") as stream:
-            for uid, one in zip(uids, which.reshape(-1).tolist()):
+            for uid, number in zip(uids, which.reshape(-1).tolist()):
                 if uid not in done:  # rows that share a uid share its tags
-                    stream.write(f'{{"uid": {json.dumps(uid)}, "tags": {told[one]}}}\n')
+                    stream.write(f'{{"uid": {json.dumps(uid)}, "tags": {texts[number]}}}\n')
                     done.add(uid)
             for uid, some in self._elsewhere.items():
                 stream.write(json.dumps({"uid": uid, "tags": some}, ensure_ascii=False) + "\n")
@@ -176,31 +176,31 @@ class Tags:
 
 def _parsed(file: Path) -> dict[str, list[str]]:
     """The tags of every uid; `ValueError` with the line that is wrong."""
-    told: dict[str, list[str]] = {}
+    by_uid: dict[str, list[str]] = {}
     with file.open(encoding="utf-8", errors="replace") as stream:
         for number, line in enumerate(stream, 1):
             if not line.strip():
                 continue
             try:
-                one = json.loads(line)
-                told[str(one["uid"])] = [checked_tag(tag) for tag in one["tags"]]
+                record = json.loads(line)
+                by_uid[str(record["uid"])] = [checked_tag(tag) for tag in record["tags"]]
             except (ValueError, KeyError, TypeError, RecursionError) as error:
                 raise ValueError(
                     f"{file.name}, line {number}, is no tagged pair, such as "
                     f'{{"uid": "0f3c", "tags": ["sharp"]}}; mend the line or move the file away'
                 ) from error
-    if len({tag for tags in told.values() for tag in tags}) > MOST_TAGS:
+    if len({tag for tags in by_uid.values() for tag in tags}) > MOST_TAGS:
         raise ValueError(f"{file.name} holds more than {MOST_TAGS} different tags")
-    return told
+    return by_uid
 
 
 def _stamp(file: Path) -> tuple[int, int, int] | None:
     """What changes when a file is written; None if there is none."""
     try:
-        told = file.stat()
+        stat = file.stat()
     except FileNotFoundError:
         return None
-    return told.st_mtime_ns, told.st_size, told.st_ino
+    return stat.st_mtime_ns, stat.st_size, stat.st_ino
 
 
 @contextlib.contextmanager

@@ -132,23 +132,23 @@ class UidSet:
     def __contains__(self, uid: object) -> bool:
         if not isinstance(uid, str) or not is_uid(uid):
             return False
-        asked = (int(uid[:16], 16), int(uid[16:], 16))
-        prefix = asked[0] >> 48
+        wanted = (int(uid[:16], 16), int(uid[16:], 16))
+        prefix = wanted[0] >> 48
         low, high = int(self._starts[prefix]), int(self._starts[prefix + 1])
-        at = bisect.bisect_left(self._rows, asked, low, high, key=lambda row: row.item())
-        return at < high and self._rows[at].item() == asked
+        at = bisect.bisect_left(self._rows, wanted, low, high, key=lambda row: row.item())
+        return at < high and self._rows[at].item() == wanted
 
     def contains(self, uids: Sequence[str]) -> Bool[np.ndarray, " n"]:
         """Whether each of many uids is there, (n,)."""
-        asked = parse_uids(uids)
-        prefix = (asked["f0"] >> np.uint64(48)).astype(np.int64)
+        wanted = parse_uids(uids)
+        prefix = (wanted["f0"] >> np.uint64(48)).astype(np.int64)
         low, high = self._starts[prefix].copy(), self._starts[prefix + 1].copy()
         first, last = self.table["f0"], self.table["f1"]
         while (open_ := low < high).any():
             middle = np.where(open_, (low + high) // 2, 0)
-            less = (first[middle] < asked["f0"]) | ((first[middle] == asked["f0"]) & (last[middle] < asked["f1"]))
+            less = (first[middle] < wanted["f0"]) | ((first[middle] == wanted["f0"]) & (last[middle] < wanted["f1"]))
             low = np.where(open_ & less, middle + 1, low)
             high = np.where(open_ & ~less, middle, high)
-        found = np.minimum(low, len(self.table) - 1)
+        place = np.minimum(low, len(self.table) - 1)
         inside = low < len(self.table)
-        return inside & (first[found] == asked["f0"]) & (last[found] == asked["f1"]) if len(self.table) else inside
+        return inside & (first[place] == wanted["f0"]) & (last[place] == wanted["f1"]) if len(self.table) else inside

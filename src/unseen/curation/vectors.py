@@ -115,14 +115,14 @@ class Vectors:
         """
         asked = torch.from_numpy(np.ascontiguousarray(queries, dtype=np.float32))
         best = torch.full((len(asked), k), -torch.inf)
-        found = torch.full((len(asked), k), -1, dtype=torch.int64)
+        neighbours = torch.full((len(asked), k), -1, dtype=torch.int64)
         for allowed, block in self._allowed(within):
             rows = torch.from_numpy(allowed)
             similarity = asked @ torch.from_numpy(block).T
             top, at = similarity.topk(min(k, len(block)), dim=1)
             best, order = torch.cat([best, top], dim=1).topk(k, dim=1)
-            found = torch.cat([found, rows[at]], dim=1).gather(1, order)
-        return best.numpy(), found.masked_fill(best == -torch.inf, -1).numpy()
+            neighbours = torch.cat([neighbours, rows[at]], dim=1).gather(1, order)
+        return best.numpy(), neighbours.masked_fill(best == -torch.inf, -1).numpy()
 
     def above(
         self, query: FloatArray, threshold: float, *, within: BoolArray | None = None
@@ -134,9 +134,9 @@ class Vectors:
             similarity = block @ asked
             good = similarity >= threshold
             kept.append((similarity[good], rows[good]))
-        similarity, found = (np.concatenate(column) for column in zip(*kept))
+        similarity, neighbours = (np.concatenate(column) for column in zip(*kept))
         order = np.argsort(-similarity, kind="stable")
-        return similarity[order], found[order]
+        return similarity[order], neighbours[order]
 
     def _allowed(self, within: BoolArray | None) -> Iterator[tuple[IntArray, NDArray[np.float32]]]:
         """Blocks of the rows that may be found, with their rows; few of them are read alone."""

@@ -58,8 +58,8 @@ class ArchitectureTable:
             if len(getattr(self, key)) != n:
                 raise ValueError(f"{self.name}: {key} has {len(getattr(self, key))} rows, there are {n} architectures")
         if len(self.statistics) and self.statistics.shape[1:] != (n, len(self.proxies) * len(self.nodes)):
-            told = f"(inits, {n}, {len(self.proxies)} proxies x {len(self.nodes)} nodes)"
-            raise ValueError(f"{self.name}: statistics must be of shape {told}; got {self.statistics.shape}")
+            expected = f"(inits, {n}, {len(self.proxies)} proxies x {len(self.nodes)} nodes)"
+            raise ValueError(f"{self.name}: statistics must be of shape {expected}; got {self.statistics.shape}")
 
     def __len__(self) -> int:
         return len(self.architectures)
@@ -130,8 +130,8 @@ class ArchitectureTable:
             f"init/{i}": pa.array(list(values), pa.list_(pa.from_numpy_dtype(statistics.dtype)))
             for i, values in enumerate(statistics)
         }
-        told = {"name": self.name, "proxies": self.proxies, "nodes": self.nodes, "about": dict(self.about)}
-        table = pa.table(columns).replace_schema_metadata({"unseen": json.dumps(told)})
+        metadata = {"name": self.name, "proxies": self.proxies, "nodes": self.nodes, "about": dict(self.about)}
+        table = pa.table(columns).replace_schema_metadata({"unseen": json.dumps(metadata)})
         with replacing(file) as temporary:
             pq.write_table(
                 table, temporary, compression="zstd", compression_level=19, use_dictionary=False, write_statistics=False
@@ -153,8 +153,8 @@ def check_proxies(proxies: Sequence[str], known: Sequence[str], name: str) -> No
     """Whether all are known, none twice, and there is one."""
     wrong = [proxy for proxy in proxies if proxy not in known or list(proxies).count(proxy) > 1]
     if wrong or not proxies:
-        told = f"{wrong[0]!r}" if wrong else "none"
-        raise ValueError(f"proxies must be different ones of {', '.join(known) or 'none'}, in {name}; got {told}")
+        got = f"{wrong[0]!r}" if wrong else "none"
+        raise ValueError(f"proxies must be different ones of {', '.join(known) or 'none'}, in {name}; got {got}")
 
 
 @reads("a table of architectures", "write it anew with `unseen nas table`")
@@ -170,8 +170,8 @@ def read_table(file: str | os.PathLike[str]) -> ArchitectureTable:
     metadata = table.schema.metadata or {}
     if b"unseen" not in metadata or "architecture" not in table.column_names:
         raise ValueError(f"{os.fspath(file)} is no table of architectures; `unseen nas table` writes them")
-    told = json.loads(metadata[b"unseen"])
-    proxies, nodes = tuple(told["proxies"]), tuple(told["nodes"])
+    record = json.loads(metadata[b"unseen"])
+    proxies, nodes = tuple(record["proxies"]), tuple(record["nodes"])
 
     def column(name: str) -> NDArray[Any]:
         return table.column(name).to_numpy()
@@ -179,7 +179,7 @@ def read_table(file: str | os.PathLike[str]) -> ArchitectureTable:
     seeds = sum(name.startswith("accuracy/") for name in table.column_names)
     inits = [table.column(name).to_pylist() for name in table.column_names if name.startswith("init/")]
     return ArchitectureTable(
-        name=told["name"],
+        name=record["name"],
         architectures=tuple(table.column("architecture").to_pylist()),
         accuracy=np.stack([column(f"accuracy/{s}") for s in range(seeds)], axis=1),
         parameters=column("parameters"),
@@ -187,5 +187,5 @@ def read_table(file: str | os.PathLike[str]) -> ArchitectureTable:
         proxies=proxies,
         nodes=nodes,
         statistics=np.array(inits, dtype=np.float64) if inits else np.zeros((0, 0, 0)),
-        about=told["about"],
+        about=record["about"],
     )

@@ -52,31 +52,31 @@ class Archive:
     @property
     def tables(self) -> list[str]:
         """Names of the arrays of floats of two dimensions."""
-        return [name for name, one in self.headers.items() if len(one.shape) == 2 and one.dtype.kind == "f"]
+        return [name for name, header in self.headers.items() if len(header.shape) == 2 and header.dtype.kind == "f"]
 
     def said(self, names: Iterable[str]) -> dict[str, NDArray[Any]]:
         """Those arrays of one dimension that are there, in memory."""
-        own = [name for name in names if name in self.headers and len(self.headers[name].shape) == 1]
+        present = [name for name in names if name in self.headers and len(self.headers[name].shape) == 1]
         with np.load(self.path, allow_pickle=False) as file:
-            return {name: file[name] for name in own}
+            return {name: file[name] for name in present}
 
     def mapped(self, name: str) -> NDArray[Any]:
         """An array, mapped from disk."""
-        one = self.headers[name]
-        if 0 in one.shape:
-            return np.empty(one.shape, dtype=one.dtype)
-        order: Any = "F" if one.fortran else "C"
+        header = self.headers[name]
+        if 0 in header.shape:
+            return np.empty(header.shape, dtype=header.dtype)
+        order: Any = "F" if header.fortran else "C"
         with zipfile.ZipFile(self.path) as file, self.path.open("rb") as raw:
             info = file.getinfo(f"{name}.npy")
             if info.compress_type == zipfile.ZIP_STORED:
                 raw.seek(info.header_offset + 26)
                 lengths = struct.unpack("<HH", raw.read(4))
-                start = info.header_offset + 30 + sum(lengths) + one.offset
-                return np.memmap(self.path, one.dtype, "r", start, one.shape, order)
+                start = info.header_offset + 30 + sum(lengths) + header.offset
+                return np.memmap(self.path, header.dtype, "r", start, header.shape, order)
             with tempfile.TemporaryFile() as unpacked, file.open(info) as member:  # the mapping outlives the name
                 shutil.copyfileobj(member, unpacked, 1 << 20)
                 unpacked.flush()
-                return np.memmap(unpacked, one.dtype, "r", one.offset, one.shape, order)
+                return np.memmap(unpacked, header.dtype, "r", header.offset, header.shape, order)
 
 
 def _header(member: IO[bytes]) -> Header:

@@ -119,8 +119,8 @@ def random_turn(x: Float[Tensor, "b c h w"], generator: torch.Generator) -> Tens
     turns = torch.randint(4, (len(x),), generator=generator)
     out = x.clone()
     for k in (1, 2, 3):
-        own = (turns == k).to(x.device)
-        out[own] = torch.rot90(x[own], k, dims=(2, 3))
+        mask = (turns == k).to(x.device)
+        out[mask] = torch.rot90(x[mask], k, dims=(2, 3))
     return out
 
 
@@ -161,9 +161,9 @@ class MultiCrop:
     def __call__(self, x: Float[Tensor, "b c h w"], generator: torch.Generator) -> Crops:
         """Draw all views of a batch, small ones by a generator of their own: their number moves no large one."""
         small = (self.local_size, self.local_size)
-        own = torch.Generator().manual_seed(int(torch.randint(2**62, (1,), generator=generator)))
+        local_generator = torch.Generator().manual_seed(int(torch.randint(2**62, (1,), generator=generator)))
         wide = tuple(self._view(x, generator, self.wide_scale, None) for _ in range(self.n_wide))
-        return Crops(wide, tuple(self._view(x, own, self.local_scale, small) for _ in range(self.n_local)))
+        return Crops(wide, tuple(self._view(x, local_generator, self.local_scale, small) for _ in range(self.n_local)))
 
     def _view(
         self, x: Tensor, generator: torch.Generator, scale: tuple[float, float], size: tuple[int, int] | None

@@ -93,20 +93,20 @@ def read_classes(path: str | os.PathLike[str]) -> ClassSpace:
 
 def _gathered(records: list[dict[str, Any]], key: str, headers: Sequence[str]) -> list[dict[str, Any]]:
     """Records of one name that differ in their descriptions alone as one, with all sentences."""
-    told = next((header for header in headers if header.casefold() == "description"), None)
-    if told is None:
+    column = next((header for header in headers if header.casefold() == "description"), None)
+    if column is None:
         return records
-    found: dict[str, dict[str, Any]] = {}
+    seen: dict[str, dict[str, Any]] = {}
     kept: list[dict[str, Any]] = []
     for record in records:
-        name, first = _text(record.get(key)), found.get(_text(record.get(key)))
-        others = {header: value for header, value in record.items() if header != told}
-        said = _several(record.get(told))
-        if not name or first is None or not said or others != {h: v for h, v in first.items() if h != told}:
+        name, first = _text(record.get(key)), seen.get(_text(record.get(key)))
+        others = {header: value for header, value in record.items() if header != column}
+        description = _several(record.get(column))
+        if not name or first is None or not description or others != {h: v for h, v in first.items() if h != column}:
             kept.append(record)
-            found.setdefault(name, record)
-        elif said not in (lines := _several(first.get(told)).splitlines()):
-            first[told] = [*lines, said]
+            seen.setdefault(name, record)
+        elif description not in (lines := _several(first.get(column)).splitlines()):
+            first[column] = [*lines, description]
         else:
             kept.append(record)  # the same row twice is a mistake, which is told
     return kept
@@ -260,12 +260,12 @@ def _numbers(
     def number(row: int, column: str) -> float:
         value = records[row].get(column)
         try:
-            found = float(value)  # type: ignore[arg-type]
+            parsed = float(value)  # type: ignore[arg-type]
         except (TypeError, ValueError):
-            found = float("nan")
-        if not np.isfinite(found):
+            parsed = float("nan")
+        if not np.isfinite(parsed):
             where = f"row {row + 1} ({names[row]!r}), column {column!r}"
             raise ValueError(f"{file}: attributes must be finite numbers; {where} holds {value!r}")
-        return found
+        return parsed
 
     return np.array([[number(row, column) for column in columns] for row in range(len(records))])

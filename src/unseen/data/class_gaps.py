@@ -17,50 +17,52 @@ def gaps(classes: ClassSpace) -> tuple[str, ...]:
     - classes whose attributes are all 0: methods that need a vector per class refuse them;
     - classes of which exactly the same is said.
     """
-    found = []
+    sentences = []
     if classes.descriptions is not None:
         silent = [name for name, text in zip(classes.names, classes.descriptions) if not text.strip()]
         if silent:
-            found.append(f"{_some(silent, len(classes), 'classes')} have no description: the name stands for it")
+            sentences.append(f"{_some(silent, len(classes), 'classes')} have no description: the name stands for it")
     if classes.attributes is not None:
-        found += _of_attributes(classes, classes.attributes)
+        sentences += _of_attributes(classes, classes.attributes)
     if alike := _alike(classes):
         some = _some(alike, len(classes), "classes")
-        found.append(f"{some} are described as another one is: nothing tells them apart")
-    return tuple(found)
+        sentences.append(f"{some} are described as another one is: nothing tells them apart")
+    return tuple(sentences)
 
 
 def _of_attributes(classes: ClassSpace, attributes: np.ndarray) -> list[str]:
     names = classes.attribute_names or tuple(f"column {i + 1}" for i in range(attributes.shape[1]))
-    found = []
+    sentences = []
     constant = np.ptp(attributes, axis=0) == 0
     if constant.any():
         which = [names[i] for i in np.flatnonzero(constant)]
-        found.append(f"{_some(which, len(names), 'attributes')} are the same for all classes: they tell none apart")
+        sentences.append(f"{_some(which, len(names), 'attributes')} are the same for all classes: they tell none apart")
     if len(classes.unseen) and len(classes.seen):
         never = ~constant & (np.ptp(attributes[classes.seen], axis=0) == 0)
         if never.any():
             some = _some([names[i] for i in np.flatnonzero(never)], len(names), "attributes")
-            found.append(f"{some} are the same for all seen classes: no sample shows what they mean")
+            sentences.append(f"{some} are the same for all seen classes: no sample shows what they mean")
     empty = ~attributes.any(axis=1)
     if empty.any():
         which = [classes.names[i] for i in np.flatnonzero(empty)]
-        found.append(f"{_some(which, len(classes), 'classes')} have no attribute: methods that need some refuse them")
-    return found
+        sentences.append(
+            f"{_some(which, len(classes), 'classes')} have no attribute: methods that need some refuse them"
+        )
+    return sentences
 
 
 def _alike(classes: ClassSpace) -> list[str]:
     """Classes of which exactly the same is said as of one before them."""
-    said: list[Sequence[object]] = [
+    columns: list[Sequence[object]] = [
         [row.tobytes() for row in part] for part in (classes.attributes, classes.embeddings) if part is not None
     ]
     if classes.descriptions is not None and any(classes.descriptions):
-        said.append(classes.texts)
-    if not said:
+        columns.append(classes.texts)
+    if not columns:
         return []
     before: set[tuple[object, ...]] = set()
     again = []
-    for name, *parts in zip(classes.names, *said):
+    for name, *parts in zip(classes.names, *columns):
         if tuple(parts) in before:
             again.append(name)
         before.add(tuple(parts))

@@ -57,9 +57,9 @@ def mirror_classes(names: Sequence[str]) -> Int[Tensor, " k"]:
     Where a name says left or right and no class has the other name it is -1: such a clip is not to be mirrored.
     """
     other = {"left": "right", "right": "left"}
-    said = [tuple(re.findall(r"[^\W_]+", name.casefold())) for name in names]
-    places = {words: i for i, words in enumerate(said)}
-    return torch.tensor([places.get(tuple(other.get(word, word) for word in words), -1) for words in said])
+    word_lists = [tuple(re.findall(r"[^\W_]+", name.casefold())) for name in names]
+    places = {words: i for i, words in enumerate(word_lists)}
+    return torch.tensor([places.get(tuple(other.get(word, word) for word in words), -1) for words in word_lists])
 
 
 def mirrored(

@@ -179,11 +179,11 @@ def are_frames(names: Sequence[str], *, in_words: bool = False) -> bool:
 def frame_numbers(names: Sequence[str], *, in_words: bool = False) -> list[int] | None:
     """The numbers of pictures that are called as frames in one form, in order; None where they are not."""
     pattern = _IN_WORDS if in_words else _NUMBERED
-    found = [pattern.fullmatch(PurePosixPath(name).stem) for name in names]
-    forms = {None if match is None else match.string[: match.start(1)].casefold() for match in found}
+    matches = [pattern.fullmatch(PurePosixPath(name).stem) for name in names]
+    forms = {None if match is None else match.string[: match.start(1)].casefold() for match in matches}
     pictures = all(PurePosixPath(name).suffix.lower() in IMAGE_SUFFIXES for name in names)
     return (
-        sorted(int(match[1]) for match in found if match)
+        sorted(int(match[1]) for match in matches if match)
         if pictures and len(forms - {None}) == len(forms) == 1
         else None
     )
@@ -210,8 +210,8 @@ def local() -> Any:
 
 def pictures_in(fs: Any, folder: str) -> list[str]:
     """The pictures of a folder in the order of the numbers in their names; hidden ones are passed over."""
-    found = [path for path in fs.ls(folder, detail=False) if PurePosixPath(path).suffix.lower() in IMAGE_SUFFIXES]
-    return sorted((path for path in found if PurePosixPath(path).name[0] != "."), key=natural_key)
+    pictures = [path for path in fs.ls(folder, detail=False) if PurePosixPath(path).suffix.lower() in IMAGE_SUFFIXES]
+    return sorted((path for path in pictures if PurePosixPath(path).name[0] != "."), key=natural_key)
 
 
 def _checked(frames: int, side: int) -> tuple[int, int]:
@@ -263,8 +263,8 @@ class _Clips(_Kept):
     """Parts of videos."""
 
     def digest(self, item: Segment) -> str:
-        told = f"{self.contents.digest(self.fs, item.path)} {item.start:.6f} {item.end} {self.frames} {self.side}"
-        return hashlib.sha256(told.encode()).hexdigest()
+        key = f"{self.contents.digest(self.fs, item.path)} {item.start:.6f} {item.end} {self.frames} {self.side}"
+        return hashlib.sha256(key.encode()).hexdigest()
 
     def make(self, item: Segment) -> NDArray[np.uint8]:
         with _named(item.path), open_file(self.fs, item.path) as file:
@@ -304,13 +304,13 @@ class _Folders(_Kept):
         return [files[int((i + 0.5) * len(files) / self.frames)] for i in range(self.frames)]
 
     def digest(self, item: Sequence[str]) -> str:
-        told = [*(self.contents.digest(self.fs, path) for path in self.chosen(item)), str(self.side)]
-        return hashlib.sha256("\n".join(told).encode()).hexdigest()
+        parts = [*(self.contents.digest(self.fs, path) for path in self.chosen(item)), str(self.side)]
+        return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
     def make(self, item: Sequence[str]) -> NDArray[np.uint8]:
         from PIL import Image
 
-        made: dict[str, NDArray[np.uint8]] = {}
+        resized: dict[str, NDArray[np.uint8]] = {}
         size: tuple[int, int] | None = None
         chosen = self.chosen(item)
         for path in dict.fromkeys(chosen):
@@ -318,8 +318,8 @@ class _Folders(_Kept):
                 picture = decode(read_bytes(self.fs, path))
             if size is None:
                 size = video.within(*picture.size, self.side)
-            made[path] = np.asarray(picture.resize(size, Image.Resampling.BILINEAR)).transpose(2, 0, 1)
-        return np.stack([made[path] for path in chosen])
+            resized[path] = np.asarray(picture.resize(size, Image.Resampling.BILINEAR)).transpose(2, 0, 1)
+        return np.stack([resized[path] for path in chosen])
 
 
 def sliding(
@@ -348,9 +348,9 @@ def sliding(
         If it is not there.
     """
     place = os.fspath(path)
-    for what, value in (("stride", stride), ("window", window)):
+    for label, value in (("stride", stride), ("window", window)):
         if value is not None and not (np.isfinite(value) and value > 0):
-            raise ValueError(f"{what} must be a positive number of seconds; got {value}")
+            raise ValueError(f"{label} must be a positive number of seconds; got {value}")
     _checked(frames, SIDE)
     if "://" in place:
         raise ValueError(f"path must be a video on this machine, over which windows slide; got the URL {place!r}")

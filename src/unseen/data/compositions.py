@@ -114,16 +114,16 @@ def primitives(classes: ClassSpace) -> Primitives:
             "classes must be pairs of an attribute and an object: a class file with the columns attribute and object, "
             "or `unseen.data.compositions.compositions`"
         )
-    found: list[tuple[tuple[str, ...], IntArray]] = []
-    for mark, what in ((ATTRIBUTE, "attribute"), (OBJECT, "object")):
+    groups: list[tuple[tuple[str, ...], IntArray]] = []
+    for mark, kind in ((ATTRIBUTE, "attribute"), (OBJECT, "object")):
         columns = [k for k, name in enumerate(classes.attribute_names) if name.startswith(mark)]
         marks = classes.attributes[:, columns] != 0
         wrong = np.flatnonzero(marks.sum(axis=1) != 1)
         if len(wrong):
-            raise ValueError(f"each class must have one {what}; {classes.names[int(wrong[0])]!r} does not")
+            raise ValueError(f"each class must have one {kind}; {classes.names[int(wrong[0])]!r} does not")
         used, index = np.unique(marks.argmax(axis=1), return_inverse=True)
-        found.append((tuple(classes.attribute_names[columns[k]].removeprefix(mark) for k in used), index))
-    (attributes, attribute), (objects, object_) = found
+        groups.append((tuple(classes.attribute_names[columns[k]].removeprefix(mark) for k in used), index))
+    (attributes, attribute), (objects, object_) = groups
     vectors = _halves(classes.embeddings, attribute, object_)
     return Primitives(attributes, objects, attribute, object_, *vectors)
 
@@ -134,13 +134,13 @@ def _halves(
     """The word vectors that embeddings are put together from; none if they are not, such as those of whole names."""
     if embeddings is None or embeddings.shape[1] % 2:
         return None, None
-    found = []
+    parts = []
     for index, half in zip((attribute, object_), np.split(embeddings, 2, axis=1)):
         vectors = half[np.unique(index, return_index=True)[1]]
         if not np.array_equal(vectors[index], half):
             return None, None
-        found.append(vectors)
-    return found[0], found[1]
+        parts.append(vectors)
+    return parts[0], parts[1]
 
 
 def with_vectors(classes: ClassSpace, vectors: Mapping[str, FloatArray]) -> ClassSpace:

@@ -68,10 +68,10 @@ def once(what: str, digest: Callable[[], str], make: Callable[[], Made], size: C
         return make()
     key = (what, digest())
     if key not in kept.results:
-        made = make()
-        if size(made) > kept.room:
-            return made
-        kept.room -= size(made)
-        kept.results[key] = made
+        value = make()
+        if size(value) > kept.room:
+            return value
+        kept.room -= size(value)
+        kept.results[key] = value
     result: Made = kept.results[key]
     return result

@@ -68,7 +68,7 @@ def form_of(
         text = text[: text.rfind("\n") + 1] or text
     rows = {separator: _rows(text, separator, quoting) for separator in {*separators, "\t"}}
     bare = re.sub(r'"[^"]*"', "", text.partition("\n")[0])
-    likely = max(separators, key=lambda one: (*_agreement(rows[one]), bare.count(one)))
+    likely = max(separators, key=lambda candidate: (*_agreement(rows[candidate]), bare.count(candidate)))
     separator = "\t" if suffix == ".tsv" else likely
     header, *below = rows[separator] or [[]]
     cells = [cell.strip() for row in below for cell in row]
@@ -108,14 +108,14 @@ def _open_quote(content: bytes) -> int | None:
         return None
     first = _LINE.match(content)
     tabs = first[0].count(b"\t") if first else 0
-    for found in _QUOTED.finditer(content):
-        lines = found[1].splitlines()
-        if found[2] and len(lines) < 2:
+    for match in _QUOTED.finditer(content):
+        lines = match[1].splitlines()
+        if match[2] and len(lines) < 2:
             continue
-        ends_a_cell = found[2] and content[found.end() : found.end() + 1] in (b"", b"\t", b"\r", b"\n")
+        ends_a_cell = match[2] and content[match.end() : match.end() + 1] in (b"", b"\t", b"\r", b"\n")
         between = lines[1:-1]
         if not ends_a_cell or 2 * sum(line.count(b"\t") == tabs for line in between) > len(between) > 0:
-            return len(content[: found.start() + 1].splitlines())
+            return len(content[: match.start() + 1].splitlines())
     return None
 
 
@@ -159,8 +159,13 @@ def headers_of(file: IO[bytes], form: Form) -> list[str]:
     import pandas as pd
 
     file.seek(0)
-    told: dict[str, Any] = {"sep": form.separator, "encoding": "utf-8-sig", "index_col": False, "quoting": form.quoting}
-    return [str(name) for name in pd.read_csv(file, nrows=0, **told).columns]
+    options: dict[str, Any] = {
+        "sep": form.separator,
+        "encoding": "utf-8-sig",
+        "index_col": False,
+        "quoting": form.quoting,
+    }
+    return [str(name) for name in pd.read_csv(file, nrows=0, **options).columns]
 
 
 def are_counted(names: Sequence[str]) -> bool:
@@ -182,21 +187,23 @@ def _is_row(header: Sequence[str], below: Sequence[Sequence[str]], decimal: str)
         return False
     columns = [[row[i].strip() for row in below if i < len(row)] for i in range(len(header))]
     numbers = [i for i, column in enumerate(columns) if all(_is_number(cell, decimal) for cell in column)]
-    own = [header[i].strip() for i in numbers]
-    if not own or not all(cell and _is_number(cell, decimal) for cell in own):
+    headings = [header[i].strip() for i in numbers]
+    if not headings or not all(cell and _is_number(cell, decimal) for cell in headings):
         return False
-    if len(own) > 2 and are_counted([_plain_number(cell, decimal) for cell in own]):
+    if len(headings) > 2 and are_counted([_plain_number(cell, decimal) for cell in headings]):
         return False
-    inside = sum(_is_within(cell, columns[i], decimal) for cell, i in zip(own, numbers))
-    return 2 * inside > len(own) and all(i in numbers or cell.strip() in columns[i] for i, cell in enumerate(header))
+    inside = sum(_is_within(cell, columns[i], decimal) for cell, i in zip(headings, numbers))
+    return 2 * inside > len(headings) and all(
+        i in numbers or cell.strip() in columns[i] for i, cell in enumerate(header)
+    )
 
 
 def _is_within(cell: str, column: Sequence[str], decimal: str) -> bool:
     """Whether a number lies between the smallest and the largest of its column."""
-    values = [_number(one, decimal) for one in column]
+    values = [_number(entry, decimal) for entry in column]
     there = [value for value in values if value is not None]
-    own = _number(cell, decimal)
-    return own is not None and bool(there) and min(there) <= own <= max(there)
+    number = _number(cell, decimal)
+    return number is not None and bool(there) and min(there) <= number <= max(there)
 
 
 def _plain_number(cell: str, decimal: str) -> str:

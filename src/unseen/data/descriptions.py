@@ -128,11 +128,11 @@ class DescriptionBank:
         """
         bags: dict[str, list[Sentence]] = {}
         for i, row in enumerate(records):
-            called, told = str(row.get(name) or "").strip(), row.get(sentence)
+            called, value = str(row.get(name) or "").strip(), row.get(sentence)
             if not called:
                 raise ValueError(f"records must have a {name!r}; row {i + 1} has none, only {sorted(map(str, row))}")
             bag = bags.setdefault(called, [])
-            bag += [Sentence(part, str(row.get(source) or DESCRIBED)) for part in split(_said(told))]
+            bag += [Sentence(part, str(row.get(source) or DESCRIBED)) for part in split(_said(value))]
         if not bags:
             raise ValueError("records must hold at least one row; there is none")
         return cls(bags)
@@ -158,10 +158,10 @@ class DescriptionBank:
         """
         from unseen.data.taxonomies.senses import senses
 
-        asked = [concept or name for concept, name in zip(classes.concepts or ("",) * len(classes), classes.names)]
+        terms = [concept or name for concept, name in zip(classes.concepts or ("",) * len(classes), classes.names)]
         bags: dict[str, list[Sentence]] = {}
         phrases: dict[int, list[str]] = {}
-        nodes = senses(asked, taxonomy, classes.descriptions).tolist()
+        nodes = senses(terms, taxonomy, classes.descriptions).tolist()
         wanted = {node for node in nodes if node >= 0}
         for text, label in zip(taxonomy.phrases.x, taxonomy.phrases.labels.tolist()):
             if label in wanted:
@@ -282,8 +282,8 @@ class DescriptionBank:
         """The same with the name of its class taken out of each sentence: a control."""
         bags = {}
         for name, bag in self.bags.items():
-            found = _said_name(name)
-            bags[name] = _kept(s._replace(text=" ".join(found.sub("", s.text).split())) for s in bag)
+            pattern = _said_name(name)
+            bags[name] = _kept(s._replace(text=" ".join(pattern.sub("", s.text).split())) for s in bag)
         return DescriptionBank(bags)
 
     def sample(self, name: str, generator: np.random.Generator) -> Sentence:
@@ -308,8 +308,8 @@ class DescriptionBank:
         columns: dict[str, int] = {}
         rows, places = [], []
         for i, name in enumerate(names):
-            own = dict.fromkeys(_written(template, name, s, named) for s in self[name])
-            for text in own or (template_of(template, name),):
+            texts = dict.fromkeys(_written(template, name, s, named) for s in self[name])
+            for text in texts or (template_of(template, name),):
                 rows.append(i)
                 places.append(columns.setdefault(text, len(columns)))
         return Sentences(tuple(columns), np.array(rows, dtype=np.int64), np.array(places, dtype=np.int64))
@@ -329,8 +329,10 @@ def _bank_of_table(path: str | os.PathLike[str], columns: Mapping[str, str]) -> 
         raise ValueError(f"a table of sentences ends in .csv, .tsv, .parquet, .json or .jsonl; got {os.fspath(path)!r}")
     fs, file = locate(path)
     if suffix == ".json":
-        found = json.loads(read_bytes(fs, file))
-        return DescriptionBank(found) if isinstance(found, Mapping) else DescriptionBank.of_records(found, **columns)
+        content = json.loads(read_bytes(fs, file))
+        return (
+            DescriptionBank(content) if isinstance(content, Mapping) else DescriptionBank.of_records(content, **columns)
+        )
     table = read_frame(fs, file, [*columns.values()])
     for column in (columns["name"], columns["sentence"]):
         if column not in table.columns:
@@ -345,8 +347,8 @@ def _said_name(name: str) -> re.Pattern[str]:
 
 def _renamed(bag: Iterable[Sentence], old: str, new: str) -> list[Sentence]:
     """Sentences of a class as if said of another."""
-    found, said = _said_name(old), new.replace("_", " ")
-    return [sentence._replace(text=found.sub(lambda _: said, sentence.text)) for sentence in bag]
+    pattern, replacement = _said_name(old), new.replace("_", " ")
+    return [sentence._replace(text=pattern.sub(lambda _: replacement, sentence.text)) for sentence in bag]
 
 
 def check_template(template: str) -> None:

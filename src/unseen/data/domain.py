@@ -337,8 +337,8 @@ def concatenate(domains: Sequence[Domain], name: str = "data") -> Domain:
         ):
             raise ValueError(f"{first.name} and {other.name} have different classes; align them first")
         if first.kind not in RAGGED and not isinstance(first.x, Lazy) and other.x.shape[1:] != first.x.shape[1:]:
-            told = f"{first.name} has samples of shape {first.x.shape[1:]}, {other.name} of shape {other.x.shape[1:]}"
-            raise ValueError(f"domains must have samples of one shape; {told}")
+            shapes = f"{first.name} has samples of shape {first.x.shape[1:]}, {other.name} of shape {other.x.shape[1:]}"
+            raise ValueError(f"domains must have samples of one shape; {shapes}")
     names = [d.name if [o.name for o in domains].count(d.name) == 1 else f"{d.name}-{i}" for i, d in enumerate(domains)]
     if isinstance(first.x, Lazy):
         x: Any = first.x

@@ -111,8 +111,8 @@ def leakage(
         raise ValueError("source_features and exam_features must be given together")
     assert source.ids is not None
     assert exam.ids is not None
-    found = {(i, j): Match(str(source.ids[i]), str(exam.ids[j]), "content", 1.0) for i, j in exact(source, exam)}
-    same = tuple(found.values())
+    by_pair = {(i, j): Match(str(source.ids[i]), str(exam.ids[j]), "content", 1.0) for i, j in exact(source, exam)}
+    same = tuple(by_pair.values())
     alike: list[tuple[str, Matches]] = []
     if source.kind == exam.kind == "image":
         alike.append(("picture", perceptual(source, exam)))
@@ -125,8 +125,8 @@ def leakage(
         alike.append(("embedding", confirmed(source, exam, close) if both else close))
     for how, matches in alike:
         for i, j, score in matches:
-            found.setdefault((i, j), Match(str(source.ids[i]), str(exam.ids[j]), how, score))
-    return Leakage(same, tuple(found.values())[len(same) :], len(exam), role)
+            by_pair.setdefault((i, j), Match(str(source.ids[i]), str(exam.ids[j]), how, score))
+    return Leakage(same, tuple(by_pair.values())[len(same) :], len(exam), role)
 
 
 def exact(a: Domain, b: Domain) -> list[tuple[int, int]]:
@@ -200,15 +200,15 @@ CROPS = (0, 1, 2, 3)
 def _views(picture: NDArray[np.uint8]) -> NDArray[np.float32]:
     """A thumbnail as it is, cropped, and each of these mirrored: greys with mean 0 and length 1, (views, 1024)."""
     grey = picture.reshape(_SIDE, _SIDE, 3).astype(np.float32).mean(axis=2)
-    found = []
+    views = []
     for cut in CROPS:
         at = np.linspace(cut, _SIDE - 1 - cut, _SIDE)
         low, share = np.floor(at).astype(int), (at % 1).astype(np.float32)
         high = np.minimum(low + 1, _SIDE - 1)
         rows = grey[low] * (1 - share)[:, None] + grey[high] * share[:, None]
         cropped = rows[:, low] * (1 - share) + rows[:, high] * share
-        found += [cropped, cropped[:, ::-1]]
-    flat = np.stack(found).reshape(len(found), -1)
+        views += [cropped, cropped[:, ::-1]]
+    flat = np.stack(views).reshape(len(views), -1)
     flat = flat - flat.mean(axis=1, keepdims=True)
     return np.asarray(flat / np.maximum(np.linalg.norm(flat, axis=1, keepdims=True), 1e-6), dtype=np.float32)
 
@@ -241,7 +241,7 @@ def look(domain: Domain, i: int, read: Callable[[], Any]) -> tuple[NDArray[np.in
 
     `read` gives the picture, if it is needed.
     """
-    return once("look", partial(_digest_at, domain, i), lambda: _look(read()), lambda made: made[1].nbytes)
+    return once("look", partial(_digest_at, domain, i), lambda: _look(read()), lambda result: result[1].nbytes)
 
 
 def _look(sample: Any) -> tuple[NDArray[np.int8], NDArray[np.uint8]]:

@@ -35,16 +35,16 @@ def by_name(domain: Domain, names: Sequence[str], role: str, whose: str) -> Doma
     ValueError
         If features are missing; the message names them, and those that there are.
     """
-    own = domain.feature_names
-    if not names or not own or tuple(names) == own:
+    existing = domain.feature_names
+    if not names or not existing or tuple(names) == existing:
         return domain
-    place = {name: i for i, name in enumerate(own)}
+    place = {name: i for i, name in enumerate(existing)}
     missing = [name for name in names if name not in place]
     if missing:
         raise ValueError(_lacking(domain, names, missing, role, whose))
     wanted = set(names)
     notes = domain.notes
-    if extra := [name for name in own if name not in wanted]:
+    if extra := [name for name in existing if name not in wanted]:
         notes = (*notes, f"not used, as {whose} lacks {'it' if len(extra) == 1 else 'them'}: {listed(extra)}")
     x = domain.x[:, [place[name] for name in names]]
     return domain.replace(x=x, feature_names=tuple(names), notes=notes)
@@ -63,8 +63,8 @@ def _lacking(domain: Domain, names: Sequence[str], missing: Sequence[str], role:
     unlike = (
         f" ({listed(others)} {'holds' if len(others) == 1 else 'hold'} other things than numbers)" if others else ""
     )
-    told = ", ".join(map(repr, missing[:MOST])) + (f" and {len(missing) - MOST} more" if len(missing) > MOST else "")
-    return f"{role} lacks the {word} {told} of {whose}{unlike}; {has}"
+    quoted = ", ".join(map(repr, missing[:MOST])) + (f" and {len(missing) - MOST} more" if len(missing) > MOST else "")
+    return f"{role} lacks the {word} {quoted} of {whose}{unlike}; {has}"
 
 
 def alike(read: Mapping[str, Domain], *given: tuple[str, Sequence[str]]) -> dict[str, Domain]:

@@ -71,12 +71,12 @@ def few_shot_split(
     rng = np.random.default_rng(seed if draw is None else draw)
     train, validation = [], []
     for label in labels:
-        own = rng.permutation(np.sort(rest[y[rest] == label]))
-        if len(own) < shots + 1:
+        members = rng.permutation(np.sort(rest[y[rest] == label]))
+        if len(members) < shots + 1:
             name = label if classes is None else repr(classes.names[label])
-            raise ValueError(f"class {name} has {len(own)} samples outside the test; {shots + 1} are needed")
-        train.append(own[:shots])
-        validation.append(own[-1:])
+            raise ValueError(f"class {name} has {len(members)} samples outside the test; {shots + 1} are needed")
+        train.append(members[:shots])
+        validation.append(members[-1:])
     return FewShotSplit(np.concatenate(train), np.concatenate(validation), np.sort(held))
 
 

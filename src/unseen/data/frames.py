@@ -89,8 +89,8 @@ def frames_of(
         raise ValueError(f"{path} is one picture; a video has {FEWEST} frames at least")
     if keep is None:
         return _domain(path.stem, _decoded(path, rate, longest, most, start))
-    told = repr((Contents().digest(local(), os.fspath(path)), rate, longest, most, start))
-    name = f"{hashlib.sha256(told.encode()).hexdigest()[:40]}-every.npy"
+    key = repr((Contents().digest(local(), os.fspath(path)), rate, longest, most, start))
+    name = f"{hashlib.sha256(key.encode()).hexdigest()[:40]}-every.npy"
     frames = Store(keep, math.inf).once(name, lambda: _decoded(path, rate, longest, most, start))
     return _domain(path.stem, frames)
 
@@ -111,7 +111,7 @@ def videos(paths: Sequence[str | os.PathLike[str]], **settings: Any) -> Domain:
         raise ValueError(
             "paths must name a video: a file, a folder of videos, or a folder with the frames of one; it is empty"
         )
-    found: list[Domain] = []
+    domains: list[Domain] = []
     taken: set[str] = set()
     failed: list[str] = []
     for file in track(files, "videos, decoded"):
@@ -125,12 +125,12 @@ def videos(paths: Sequence[str | os.PathLike[str]], **settings: Any) -> Domain:
             n += 1
             name = f"{domain.name} ({n})"
         taken.add(name)
-        found.append(domain if n == 1 else _named(domain, name))
-    if not found:
+        domains.append(domain if n == 1 else _named(domain, name))
+    if not domains:
         raise ValueError(failed[0] if len(failed) == 1 else f"no video can be read: {'; '.join(failed[:3])}")
-    for told in failed:
-        log.warning("left out: %s", told)
-    return concatenate(found, found[0].name if len(found) == 1 else f"{len(found)} videos")
+    for message in failed:
+        log.warning("left out: %s", message)
+    return concatenate(domains, domains[0].name if len(domains) == 1 else f"{len(domains)} videos")
 
 
 def _listed(path: Path) -> list[Path]:
@@ -157,13 +157,13 @@ def _of_folder(folder: Path, longest: int, most: int) -> Domain:
     shape = _smaller(as_pixels(read[0]), longest).shape
 
     def frame(i: int) -> NDArray[np.uint8]:
-        made = _smaller(as_pixels(read[i]), longest)
-        if made.shape != shape:
+        image = _smaller(as_pixels(read[i]), longest)
+        if image.shape != shape:
             raise ValueError(
-                f"{files[i]} is {made.shape[1]} x {made.shape[0]}, the first frame {shape[1]} x {shape[0]}: frames "
+                f"{files[i]} is {image.shape[1]} x {image.shape[0]}, the first frame {shape[1]} x {shape[0]}: frames "
                 "of a video are of one size"
             )
-        return made
+        return image
 
     n = len(files[:most])
     columns = {"video": np.full(n, folder.name), "frame": np.arange(n)}
@@ -194,10 +194,10 @@ def _decoded(path: Path, rate: float, longest: int, most: int, start: float) -> 
         times = [start + (i + 0.5) / taken for i in range(min(n, most))]
         side = max(1, round(min(about.width, about.height) * min(1.0, longest / max(about.width, about.height))))
         with path.open("rb") as file:
-            made = read_frames(file, times, side=side)
+            frames = read_frames(file, times, side=side)
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
-    return made.transpose(0, 2, 3, 1)
+    return frames.transpose(0, 2, 3, 1)
 
 
 def _smaller(picture: NDArray[np.uint8], longest: int) -> NDArray[np.uint8]:

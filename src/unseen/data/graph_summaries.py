@@ -116,21 +116,21 @@ def _extracted(graph: TextAttributedGraph, places: Neighbourhoods, banned: Itera
     used = np.unique(places.nodes)
     never = stems(banned)
     terms = {node: [t for t in terms_of(graph.texts[node]) if stem(t) not in never] for node in used.tolist()}
-    counts = Counter(term for own in terms.values() for term in set(own))
+    counts = Counter(term for words in terms.values() for term in set(words))
     weight = {term: math.log((1 + len(used)) / (1 + n)) + 1 for term, n in counts.items()}
     out = []
     for i in range(len(places)):
         nodes, edges = places.of(i)
         often = Counter(term for node in nodes.tolist() for term in terms[node])
         best = sorted(often, key=lambda term: (-often[term] * weight[term], term))[:TERMS]
-        said = [f"This group is centred on {title(graph, int(nodes[0]))}."]
+        sentences = [f"This group is centred on {title(graph, int(nodes[0]))}."]
         if best:
-            said.append(f"It deals with {', '.join(best)}.")
+            sentences.append(f"It deals with {', '.join(best)}.")
         degrees = np.bincount(edges.ravel(), minlength=len(nodes))
         near = sorted(range(1, len(nodes)), key=lambda j: (-degrees[j], nodes[j]))[:RELATED]
         if near:
-            said.append(f"Related items: {'; '.join(title(graph, int(nodes[j])) for j in near)}.")
-        out.append(" ".join(said))
+            sentences.append(f"Related items: {'; '.join(title(graph, int(nodes[j])) for j in near)}.")
+        out.append(" ".join(sentences))
     return out
 
 
@@ -187,7 +187,7 @@ def without_words(banned: Iterable[str]) -> Callable[[str], str]:
         return lambda text: text
 
     def hide(text: str) -> str:
-        kept = re.sub(r"[A-Za-z0-9+]+", lambda found: "" if stem(found[0]) in never else found[0], text)
+        kept = re.sub(r"[A-Za-z0-9+]+", lambda match: "" if stem(match[0]) in never else match[0], text)
         return re.sub(r"\s+([.,;:])", r"\1", re.sub(r"\s{2,}", " ", kept)).strip()
 
     return hide
@@ -205,8 +205,8 @@ def write_summaries(
     lines = []
     for i, summary in enumerate(summaries):
         nodes, edges = places.of(i)
-        told = {"nodes": nodes.tolist(), "edges": edges.tolist()}
-        lines.append(json.dumps({"id": str(graph.names[nodes[0]]), "graph": told, "summary": str(summary)}))
+        subgraph = {"nodes": nodes.tolist(), "edges": edges.tolist()}
+        lines.append(json.dumps({"id": str(graph.names[nodes[0]]), "graph": subgraph, "summary": str(summary)}))
     with replacing(path) as part:
         part.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
 
@@ -225,10 +225,10 @@ def read_summaries(path: str | os.PathLike[str], graph: TextAttributedGraph) -> 
         if not line.strip():
             continue
         try:
-            told = json.loads(line)
-            nodes, edges = (np.asarray(told["graph"][key], dtype=np.int64) for key in ("nodes", "edges"))
+            record = json.loads(line)
+            nodes, edges = (np.asarray(record["graph"][key], dtype=np.int64) for key in ("nodes", "edges"))
             edges = edges.reshape(-1, 2)
-            text, root = str(told["summary"]).strip(), str(told["id"])
+            text, root = str(record["summary"]).strip(), str(record["id"])
         except (ValueError, KeyError, TypeError) as error:
             raise ValueError(f"line {row} is no object with id, graph and summary: {error}") from error
         if not len(nodes) or nodes.min() < 0 or nodes.max() >= len(graph) or len(np.unique(nodes)) < len(nodes):

@@ -38,9 +38,9 @@ def through(first: NDArray[Any], second: NDArray[Any]) -> Float[np.ndarray, "3 3
         raise ValueError(f"four points or more must be given twice, (n, 2); got {first.shape} and {second.shape}")
     (a, there), (b, here) = _centred(first), _centred(second)
     x, y, u, v = a[:, 0], a[:, 1], b[:, 0], b[:, 1]
-    zero, one = np.zeros_like(x), np.ones_like(x)
-    upper = np.stack([x, y, one, zero, zero, zero, -u * x, -u * y, -u], axis=1)
-    lower = np.stack([zero, zero, zero, x, y, one, -v * x, -v * y, -v], axis=1)
+    zero, ones = np.zeros_like(x), np.ones_like(x)
+    upper = np.stack([x, y, ones, zero, zero, zero, -u * x, -u * y, -u], axis=1)
+    lower = np.stack([zero, zero, zero, x, y, ones, -v * x, -v * y, -v], axis=1)
     equations = np.concatenate([upper, lower])
     matrix = np.linalg.svd(equations, full_matrices=len(equations) < 9)[2][-1].reshape(3, 3)
     matrix = np.linalg.inv(here) @ matrix @ there

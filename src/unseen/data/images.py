@@ -202,10 +202,10 @@ class _Files:
         stamp = self._stamp(path)
         known = self._digests.get(path)
         if known is None or stamp is None or known[0] != stamp:
-            found = hashlib.sha256(read_bytes(self.fs, path)).hexdigest()
+            digest = hashlib.sha256(read_bytes(self.fs, path)).hexdigest()
             if stamp is None:
-                return found
-            self._digests[path] = known = (stamp, found)
+                return digest
+            self._digests[path] = known = (stamp, digest)
         return known[1]
 
     def _stamp(self, path: str) -> tuple[int, int] | None:

@@ -117,12 +117,12 @@ class Store:
 
     def _files(self) -> list[tuple[float, int, Path]]:
         """When each file was read last, its bytes, and where it is; the oldest first."""
-        found = []
+        files = []
         for file in self.folder.glob("*.npy"):
             with contextlib.suppress(OSError):  # another job let it go
                 about = file.stat()
-                found.append((about.st_mtime, about.st_size, file))
-        return sorted(found)
+                files.append((about.st_mtime, about.st_size, file))
+        return sorted(files)
 
     def _freed(self, wanted: float) -> int:
         """Bytes of old files that went, `wanted` or more unless there are fewer."""

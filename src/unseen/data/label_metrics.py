@@ -34,8 +34,8 @@ class LabelMetric(ABC):
         classes, place = np.unique(a, return_inverse=True)
         out = np.empty(len(a))
         for start in range(0, len(classes), block):
-            here = np.flatnonzero((place >= start) & (place < start + block))
-            out[here] = self.rows(classes[start : start + block])[place[here] - start, b[here]]
+            pairs = np.flatnonzero((place >= start) & (place < start + block))
+            out[pairs] = self.rows(classes[start : start + block])[place[pairs] - start, b[pairs]]
         return out
 
 
@@ -106,9 +106,9 @@ class EmbeddingMetric(LabelMetric):
     def between(self, a: IntArray, b: IntArray, block: int = 4096) -> FloatArray:
         out = np.empty(len(a))
         for start in range(0, len(a), block):
-            here = slice(start, start + block)
-            gap = self.vectors[a[here]].astype(np.float64) - self.vectors[b[here]]
-            out[here] = np.linalg.norm(gap, axis=1)
+            part = slice(start, start + block)
+            gap = self.vectors[a[part]].astype(np.float64) - self.vectors[b[part]]
+            out[part] = np.linalg.norm(gap, axis=1)
         return out
 
 
@@ -189,9 +189,9 @@ class TreeMetric(LabelMetric):
         climber, at = source.copy(), hops[source]
         path: list[IntArray] = []
         for h in range(len(self.levels) - 1, -1, -1):
-            here = at == h
-            path.append(np.where(here, climber, -1))
-            climber, at = np.where(here, self.parents[climber], climber), at - here
+            at_level = at == h
+            path.append(np.where(at_level, climber, -1))
+            climber, at = np.where(at_level, self.parents[climber], climber), at - at_level
         return path[::-1]
 
     def take(self, index: IntArray) -> TreeMetric:

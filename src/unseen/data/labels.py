@@ -49,19 +49,19 @@ def encode_labels(
     fraction (1.0) where a column has gaps: if all labels `of_table` are such, they lose it, unless `classes` has it.
     """
     texts = [label_text(value) for value in labels]
-    found = sorted({text for text in texts if text is not None}, key=natural_key)
+    names = sorted({text for text in texts if text is not None}, key=natural_key)
     space = classes if isinstance(classes, ClassSpace) or classes is None else ClassSpace(names=tuple(classes))
-    whole = of_table and all(_WHOLE.fullmatch(text) for text in found)
-    if whole and found and not (space is not None and set(found) <= set(space.names)):
+    whole = of_table and all(_WHOLE.fullmatch(text) for text in names)
+    if whole and names and not (space is not None and set(names) <= set(space.names)):
         return encode_labels((text and text.removesuffix(".0") for text in texts), space)
-    if not found:
+    if not names:
         return None, space
-    for variants in case_variants(found):
+    for variants in case_variants(names):
         logger.warning("classes that differ in upper and lower case only: %s", ", ".join(variants))
     if space is None:
-        space = ClassSpace(names=tuple(found))
+        space = ClassSpace(names=tuple(names))
     position = {name: i for i, name in enumerate(space.names)}
-    unknown = [name for name in found if name not in position]
+    unknown = [name for name in names if name not in position]
     if unknown:
         raise ValueError(
             f"classes lacks {len(unknown)} of the labels in the data, such as {unknown[0]!r}; "

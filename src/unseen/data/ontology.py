@@ -132,12 +132,12 @@ class Ontology:
     def _find(self, name: str) -> int:
         if name in self.places:
             return self.places[name]
-        found = self._called.get(name.casefold(), ())
-        if len(found) == 1:
-            return found[0]
-        if found:
-            two = " and ".join(repr(self.concepts[i]) for i in found[:2])
-            raise ValueError(f"class {name!r} could be {len(found)} concepts of the ontology, such as {two}")
+        matches = self._called.get(name.casefold(), ())
+        if len(matches) == 1:
+            return matches[0]
+        if matches:
+            two = " and ".join(repr(self.concepts[i]) for i in matches[:2])
+            raise ValueError(f"class {name!r} could be {len(matches)} concepts of the ontology, such as {two}")
         raise ValueError(
             f"class {name!r} is no concept of the ontology; it has {len(self.concepts)}, such as {self.concepts[0]!r}"
         )
@@ -145,12 +145,12 @@ class Ontology:
     @cached_property
     def _called(self) -> Mapping[str, tuple[int, ...]]:
         """Concepts by what else they are called, in lower case."""
-        found: dict[str, dict[int, None]] = {}
+        by_word: dict[str, dict[int, None]] = {}
         assert self.texts is not None
         for i, (name, text) in enumerate(zip(self.concepts, self.texts)):
             for word in filter(None, (name.casefold(), readable(name).casefold(), text.casefold())):
-                found.setdefault(word, {})[i] = None
-        return {word: tuple(places) for word, places in found.items()}
+                by_word.setdefault(word, {})[i] = None
+        return {word: tuple(places) for word, places in by_word.items()}
 
     def canonical(self) -> Ontology:
         """The same in an order that depends on names alone, so that the order of a file makes no difference."""
@@ -229,9 +229,9 @@ def build(
         if len(row) != 3 or not all(row):
             raise ValueError(f"triples must be (head, property, tail), none of them empty; got {row}")
     kept = dict.fromkeys(rows)
-    own = None if classes is None else [str(name) for name in classes]
+    class_names = None if classes is None else [str(name) for name in classes]
     if concepts is None:
-        known = dict.fromkeys((*(own or ()), *(name for head, _, tail in kept for name in (head, tail))))
+        known = dict.fromkeys((*(class_names or ()), *(name for head, _, tail in kept for name in (head, tail))))
     else:
         known = dict.fromkeys(str(name) for name in concepts)
     place = {name: i for i, name in enumerate(known)}
@@ -245,21 +245,21 @@ def build(
         notes = (*notes, f"{len(strange)} texts of concepts in no triple are left out")
     if len(kept) < len(rows):
         notes = (*notes, f"{len(rows) - len(kept)} triples that repeat are dropped")
-    made = Ontology(
+    ontology = Ontology(
         concepts=tuple(known),
         properties=tuple(properties),
         triples=np.array([(place[h], properties[p], place[t]) for h, p, t in kept], dtype=np.int64).reshape(-1, 3),
         texts=tuple((texts or {}).get(name, readable(name)) for name in known),
         notes=notes,
     )
-    if own is not None:
-        made = made.with_classes(own)
-    apart = _apart(made)
+    if class_names is not None:
+        ontology = ontology.with_classes(class_names)
+    apart = _apart(ontology)
     if apart:
-        made = dataclasses.replace(made, notes=(*notes, f"{apart} concepts are not connected with the most"))
-    for note in made.notes:
+        ontology = dataclasses.replace(ontology, notes=(*notes, f"{apart} concepts are not connected with the most"))
+    for note in ontology.notes:
         log.info("ontology: %s", note)
-    return made
+    return ontology
 
 
 def merge(*ontologies: Ontology) -> Ontology:
@@ -270,16 +270,18 @@ def merge(*ontologies: Ontology) -> Ontology:
     if not ontologies:
         raise ValueError("ontologies must hold at least one Ontology")
     texts: dict[str, str] = {}
-    for one in ontologies:
-        for name, text in zip(one.concepts, one.texts or ()):
+    for ontology in ontologies:
+        for name, text in zip(ontology.concepts, ontology.texts or ()):
             texts[name] = texts.get(name) or text
     first = ontologies[0]
     return build(
-        dict.fromkeys(triple for one in ontologies for triple in one.named),
+        dict.fromkeys(triple for ontology in ontologies for triple in ontology.named),
         texts,
         concepts=texts,
         classes=[first.concepts[i] for i in first.nodes],
-        notes=tuple(dict.fromkeys(note for one in ontologies for note in one.notes if "connected" not in note)),
+        notes=tuple(
+            dict.fromkeys(note for ontology in ontologies for note in ontology.notes if "connected" not in note)
+        ),
     )
 
 

@@ -135,22 +135,22 @@ def read_pairs(
         endings = [PurePosixPath(str(value)).suffix.lower() for value in frame[column]]
         if np.mean([ending in IMAGE_SUFFIXES for ending in endings]) >= 0.9:
             kind = "image"
-            x, found, skipped = picture_column(fs, file, frame[column], check, allow_outside)
+            x, valid, skipped = picture_column(fs, file, frame[column], check, allow_outside)
         elif np.mean([ending in SOUND_SUFFIXES for ending in endings]) >= 0.9:
             kind = "audio"
-            x, found, skipped = sound_column(fs, file, frame[column], check, allow_outside)
+            x, valid, skipped = sound_column(fs, file, frame[column], check, allow_outside)
         else:
             kind, x, skipped = "text", as_texts(frame[column]), []
-            found = np.ones(len(frame), dtype=bool)
-        readable &= found
-        sides.append((kind, x, found, settle(skipped, on_error, title)))  # type: ignore[arg-type]
+            valid = np.ones(len(frame), dtype=bool)
+        readable &= valid
+        sides.append((kind, x, valid, settle(skipped, on_error, title)))  # type: ignore[arg-type]
     rows = np.flatnonzero(readable)
     if not len(rows):
         raise ValueError(f"{title}: none of the {len(frame)} pairs can be read")
     ids = np.array([f"{row:06d}" for row in rows])
     domains = [
-        Domain(x=x[readable[found]], kind=kind, ids=ids, name=f"{title}, {column}", skipped=skipped)
-        for (kind, x, found, skipped), column in zip(sides, (left, right))
+        Domain(x=x[readable[valid]], kind=kind, ids=ids, name=f"{title}, {column}", skipped=skipped)
+        for (kind, x, valid, skipped), column in zip(sides, (left, right))
     ]
     others = [column for column in frame.columns if column not in (left, right)]
     columns = {column: as_column(frame[column])[rows] for column in others}
@@ -178,17 +178,17 @@ def read_captioned(path: str | os.PathLike[str], *, image: str | None = None, te
 
     fs, file = locate(path)
     columns = [str(column) for column in read_frame(fs, file, []).columns]
-    told = {"image": image, "text": text}
+    chosen = {"image": image, "text": text}
     for side, names in CAPTIONED.items():
-        found = [column for name in names for column in columns if column.lower() == name]
-        if told[side] is None and not found:
+        matches = [column for name in names for column in columns if column.lower() == name]
+        if chosen[side] is None and not matches:
             raise ValueError(f"{side}: no column is called {' or '.join(names)}; name one of {', '.join(columns)}")
-        told[side] = told[side] or found[0]
-    pairs = read_pairs(path, left=str(told["image"]), right=str(told["text"]))
+        chosen[side] = chosen[side] or matches[0]
+    pairs = read_pairs(path, left=str(chosen["image"]), right=str(chosen["text"]))
     if pairs.left.kind != "image" or pairs.right.kind != "text":
         raise ValueError(
-            f"pairs must be of pictures and texts; column {told['image']!r} holds {pairs.left.kind}, "
-            f"column {told['text']!r} {pairs.right.kind}"
+            f"pairs must be of pictures and texts; column {chosen['image']!r} holds {pairs.left.kind}, "
+            f"column {chosen['text']!r} {pairs.right.kind}"
         )
     return pairs
 
@@ -210,12 +210,12 @@ def captioned_clips(clips: Domain, column: str = "caption") -> Pairs:
     if clips.kind != "clip":
         raise ValueError(f"clips must be of kind clip; {clips.name} is of kind {clips.kind!r}")
     if column not in clips.columns:
-        told = ", ".join(clips.columns) or "none"
-        raise ValueError(f"column {column!r} is not there; {clips.name} has {told}")
-    said = text_array(clips.columns[column])
-    empty = [str(name) for name, text in zip(clips.ids, said) if text.strip().lower() in ("", "nan", "none")]  # type: ignore[arg-type]
+        existing = ", ".join(clips.columns) or "none"
+        raise ValueError(f"column {column!r} is not there; {clips.name} has {existing}")
+    captions = text_array(clips.columns[column])
+    empty = [str(name) for name, text in zip(clips.ids, captions) if text.strip().lower() in ("", "nan", "none")]  # type: ignore[arg-type]
     if empty:
         raise ValueError(f"column {column!r} must have a text of each clip; that of {empty[0]!r} is empty")
-    texts = Domain(x=said, kind="text", ids=clips.ids, name=f"{clips.name}, {column}")
+    texts = Domain(x=captions, kind="text", ids=clips.ids, name=f"{clips.name}, {column}")
     others = {key: values for key, values in clips.columns.items() if key != column}
     return Pairs(clips.unlabeled(), texts, ids=clips.ids, columns=others, name=clips.name)

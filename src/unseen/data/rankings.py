@@ -61,9 +61,9 @@ def ranking_of(documents: Sequence[Sequence[int]], scores: Sequence[Sequence[flo
     """A `Ranking` (n, k) of lists of unlike lengths, of which the first k are taken."""
     places = np.full((len(documents), k), NOTHING, dtype=np.int64)
     values = np.zeros((len(documents), k), dtype=np.float32)
-    for row, (found, own) in enumerate(zip(documents, scores)):
-        n = min(k, len(found))
-        places[row, :n], values[row, :n] = found[:n], own[:n]
+    for row, (row_documents, row_scores) in enumerate(zip(documents, scores)):
+        n = min(k, len(row_documents))
+        places[row, :n], values[row, :n] = row_documents[:n], row_scores[:n]
     return Ranking(places, values)
 
 
@@ -89,8 +89,8 @@ def reciprocal_rank_fusion(rankings: Sequence[Ranking], k: int, constant: float 
         for row in rows:
             for rank, document in enumerate(row[row != NOTHING].tolist(), 1):
                 total[document] = total.get(document, 0.0) + 1 / (constant + rank)
-        own, values = best_first(np.array([*total], dtype=np.int64), np.array([*total.values()]), k)
-        documents.append(own.tolist())
+        ranked, values = best_first(np.array([*total], dtype=np.int64), np.array([*total.values()]), k)
+        documents.append(ranked.tolist())
         scores.append(values.tolist())
     return ranking_of(documents, scores, k)
 
@@ -175,18 +175,18 @@ def read_judgements(path: str | os.PathLike[str], queries: Domain, corpus: Domai
     """
     fs, file = locate(path)
     place = {str(name): i for i, name in enumerate(np.asarray(corpus.ids).tolist())}
-    asked = {str(name): i for i, name in enumerate(np.asarray(queries.ids).tolist())}
-    rows: list[dict[int, int]] = [{} for _ in asked]
-    gone = {one.where.removeprefix("line ") for one in corpus.skipped}
+    query_rows = {str(name): i for i, name in enumerate(np.asarray(queries.ids).tolist())}
+    rows: list[dict[int, int]] = [{} for _ in query_rows]
+    gone = {skipped.where.removeprefix("line ") for skipped in corpus.skipped}
     files = _by_stems([*place, *gone])
     judged = [
         (query, name if name in place or name in gone else files.get(name, name), grade)
         for query, name, grade in _judged(read_bytes(fs, file).decode("utf-8-sig"), file)
     ]
-    _tell_passed_over(file, "queries that are not asked", [query for query, _, _ in judged if query not in asked])
+    _tell_passed_over(file, "queries that are not asked", [query for query, _, _ in judged if query not in query_rows])
     _tell_passed_over(file, "documents that were left out", [name for _, name, _ in judged if name in gone])
     for number, (query, document, grade) in enumerate(judged, 1):
-        if query not in asked or document in gone:
+        if query not in query_rows or document in gone:
             continue
         if document not in place:
             such = next(iter(place))
@@ -197,10 +197,10 @@ def read_judgements(path: str | os.PathLike[str], queries: Domain, corpus: Domai
         try:
             if not float(grade).is_integer():
                 raise ValueError
-            rows[asked[query]][place[document]] = max(int(float(grade)), 0)
+            rows[query_rows[query]][place[document]] = max(int(float(grade)), 0)
         except ValueError as error:
             raise ValueError(f"{file}, judgement {number}: the grade must be an integer; got {grade!r}") from error
-    labels = objects(np.array([*own.items()], dtype=np.int64).reshape(-1, 2) if own else None for own in rows)
+    labels = objects(np.array([*row.items()], dtype=np.int64).reshape(-1, 2) if row else None for row in rows)
     labelled = queries.replace(y=labels, task="ranking", classes=None)
     if not labelled.labeled.any():
         raise ValueError(f"{file}: no query has a relevant document; its ids must be those of the queries")
@@ -229,7 +229,7 @@ def _judged(text: str, file: str) -> list[tuple[str, str, str]]:
     mark = "\t" if "\t" in lines[0] else "," if "," in lines[0] else None
     cells = [row.split() if mark is None else next(csv.reader([row], delimiter=mark)) for row in lines]
     header = [name.strip().casefold() for name in cells[0]]
-    found = [
+    columns = [
         next((header.index(name) for name in usual if name in header), -1)
         for usual in (
             ("query-id", "query_id", "qid", "query"),
@@ -237,8 +237,8 @@ def _judged(text: str, file: str) -> list[tuple[str, str, str]]:
             GRADE_COLUMNS,
         )
     ]
-    if min(found) >= 0:
-        cells, (a, b, c) = cells[1:], found
+    if min(columns) >= 0:
+        cells, (a, b, c) = cells[1:], columns
     else:
         a, b, c = (0, 2, 3) if len(cells[0]) == 4 else (0, 1, 2)  # TREC's second column says nothing
     short = next((i for i, row in enumerate(cells, 1) if len(row) <= max(a, b, c)), None)
@@ -278,10 +278,10 @@ def _lines(fs: Any, file: str, column: str | None, what: str) -> Domain:
 
 def _column(frame: Any, wanted: str | None, usual: Sequence[str], file: str) -> str:
     headers = [str(header) for header in frame.columns]
-    found = find_column(headers, wanted, "column", usual) or (headers[0] if len(headers) == 1 else None)
-    if found is None:
+    chosen = find_column(headers, wanted, "column", usual) or (headers[0] if len(headers) == 1 else None)
+    if chosen is None:
         raise ValueError(f"{file}: there is no column {usual[0]!r}. The columns are: {', '.join(headers)}")
-    return found
+    return chosen
 
 
 def _domain(texts: NDArray[Any], frame: Any, usual: Sequence[str], file: str, what: str) -> Domain:

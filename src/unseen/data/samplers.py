@@ -138,7 +138,7 @@ def paired_batches(
     passes = [batches(domain, size, augment=augment) for domain in (source, target)]
 
     def stream(run: Any) -> Iterator[Pair]:
-        yield from itertools.starmap(Pair, zip(*(endless(one, run) for one in passes)))
+        yield from itertools.starmap(Pair, zip(*(endless(draw, run) for draw in passes)))
 
     return stream
 
@@ -181,8 +181,8 @@ def domain_batches(
     members = [torch.as_tensor(np.flatnonzero(groups == group)) for group in np.unique(groups)]
 
     def stream(run: Any) -> Iterator[Batch]:
-        shuffled = (own[torch.randperm(len(own), generator=run.generator)] for own in members)
-        pieces = [piece for own in shuffled for piece in torch.split(own, size) if len(piece) >= smallest]
+        shuffled = (group[torch.randperm(len(group), generator=run.generator)] for group in members)
+        pieces = [piece for group in shuffled for piece in torch.split(group, size) if len(piece) >= smallest]
         for i in torch.randperm(len(pieces), generator=run.generator).tolist():
             index = pieces[i]
             x = tensor(domain, index.numpy()) if table is None else table[index]
@@ -261,11 +261,11 @@ def joint_batches(
     members = [torch.as_tensor(np.flatnonzero(groups == group)) for group in np.unique(groups)]
 
     def stream(run: Any) -> Iterator[Batch]:
-        left = [own[:0] for own in members]
+        left = [group[:0] for group in members]
         while True:
-            for i, own in enumerate(members):
+            for i, group in enumerate(members):
                 while len(left[i]) < size:
-                    left[i] = torch.cat([left[i], own[torch.randperm(len(own), generator=run.generator)]])
+                    left[i] = torch.cat([left[i], group[torch.randperm(len(group), generator=run.generator)]])
             index = torch.cat([queue[:size] for queue in left])
             left = [queue[size:] for queue in left]
             x = tensor(domain, index.numpy()) if table is None else table[index]
@@ -305,9 +305,9 @@ def class_batches(
 
     def stream(run: Any) -> Iterator[Batch]:
         pieces = []
-        for own in members:
-            shuffled = own[torch.randperm(len(own), generator=run.generator)]
-            pieces += [part for part in torch.split(shuffled, each) if len(part) == min(each, len(own))]
+        for positions in members:
+            shuffled = positions[torch.randperm(len(positions), generator=run.generator)]
+            pieces += [part for part in torch.split(shuffled, each) if len(part) == min(each, len(positions))]
         row = torch.cat([pieces[i] for i in torch.randperm(len(pieces), generator=run.generator).tolist()])
         for start in range(0, count * size, size):
             index = row[start : start + size]

@@ -75,8 +75,10 @@ def stacked(
     clips = [as_clip(sample, frames, generator=generator, at=at) for sample in domain.x[index]]
     for name, clip in zip(names, clips):
         if clip.shape != clips[0].shape or clip.shape[1] != 3:
-            told = f"{str(name)!r} has {tuple(clip.shape)}, {str(names[0])!r} has {tuple(clips[0].shape)}"
-            raise ValueError(f"x must hold clips (frames, 3, height, width) of one size, as `ready` makes them; {told}")
+            shapes = f"{str(name)!r} has {tuple(clip.shape)}, {str(names[0])!r} has {tuple(clips[0].shape)}"
+            raise ValueError(
+                f"x must hold clips (frames, 3, height, width) of one size, as `ready` makes them; {shapes}"
+            )
         if not torch.isfinite(clip).all():
             raise ValueError(f"x must be finite; clip {str(name)!r} holds NaN or infinity")
     return torch.stack(clips)

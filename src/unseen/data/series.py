@@ -97,7 +97,7 @@ def read_series(
         raise ValueError(f"by must be a column of {called} ({', '.join(map(str, frame.columns))}); got {by!r}")
     frame = with_times(frame, time, by, called, day_first)
     numbers = as_numbers(frame, columns, by, called)
-    parts = {called: numbers} if by is None else {f"{k}": one for k, one in numbers.groupby(frame[by].to_numpy())}
+    parts = {called: numbers} if by is None else {f"{k}": group for k, group in numbers.groupby(frame[by].to_numpy())}
     arrays, grids = [], []
     for key, part in parts.items():
         values, grid = on_regular_grid(part, key, irregular, step)
@@ -131,16 +131,16 @@ def series_domain(
     values = [_single(np.asarray(a)) for a in arrays]
     values = [a[:, None] if a.ndim == 1 else a for a in values]
     names = [f"series {i}" for i in range(len(values))] if ids is None else list(map(str, ids))
-    for one, told in zip(values, names):
-        if one.ndim != 2 or 0 in one.shape or one.shape[1] != values[0].shape[1]:
-            raise ValueError(f"{told} must be of shape (t, {values[0].shape[-1]}) with t > 0; got {one.shape}")
-        if np.isinf(one).any():
-            raise ValueError(f"{told} must not hold infinity; a missing value is NaN")
+    for array, series_name in zip(values, names):
+        if array.ndim != 2 or 0 in array.shape or array.shape[1] != values[0].shape[1]:
+            raise ValueError(f"{series_name} must be of shape (t, {values[0].shape[-1]}) with t > 0; got {array.shape}")
+        if np.isinf(array).any():
+            raise ValueError(f"{series_name} must not hold infinity; a missing value is NaN")
     if grids is None:
         periods = np.broadcast_to(np.asarray(period, dtype=float), len(values))
         if (periods <= 0).any():
             raise ValueError(f"period must be seconds above 0, or NaN where nobody knows; got {periods.min():g}")
-        grids = [counted_grid(len(one), float(each)) for one, each in zip(values, periods)]
+        grids = [counted_grid(len(array), float(each)) for array, each in zip(values, periods)]
     labels = [str(c) for c in channels] if channels is not None else [f"y{i}" for i in range(values[0].shape[1])]
     if len(labels) != values[0].shape[1]:
         raise ValueError(f"channels must be {values[0].shape[1]} names; got {labels}")
@@ -223,7 +223,7 @@ def stacked(pieces: Sequence[Domain]) -> Domain:
         [x for p in pieces for x in p.x],
         grids=[grid_of(p, i) for p in pieces for i in range(len(p))],
         channels=channels_of(pieces[0]),
-        ids=[str(one) for p in pieces for one in np.asarray(p.ids)],
+        ids=[str(series_id) for p in pieces for series_id in np.asarray(p.ids)],
         name=pieces[0].name,
     )
 
@@ -307,8 +307,8 @@ def has_offsets(table: str | os.PathLike[str] | pd.DataFrame, time: str | None =
     """Whether the times of a table that `read_series` takes have offsets; False where the column is not found."""
     frame, _ = _frame(table)
     lower = {str(column).casefold(): column for column in frame.columns}
-    found = time if time is not None else next((lower[word] for word in TIME_COLUMNS if word in lower), None)
-    return found in frame.columns and bool(with_zone(frame[found]))
+    column = time if time is not None else next((lower[word] for word in TIME_COLUMNS if word in lower), None)
+    return column in frame.columns and bool(with_zone(frame[column]))
 
 
 # -- the grid ----------------------------------------------------------------------------------------------

@@ -112,15 +112,15 @@ def sound_of(content: bytes, rate: int | None = None, *, longest: float = LONGES
 def _waveform(file: IO[bytes], name: str, plain: bool, size: int, rate: int | None, longest: float) -> Sound:
     if not size:
         raise ValueError(f"{name} is empty")
-    found, own = _by_scipy(file, name, size, longest) if plain else _by_soundfile(file, name, size, longest)
-    wave = _mixed(found, name) if found.ndim == 2 else found
-    seconds = len(wave) / own
+    values, file_rate = _by_scipy(file, name, size, longest) if plain else _by_soundfile(file, name, size, longest)
+    wave = _mixed(values, name) if values.ndim == 2 else values
+    seconds = len(wave) / file_rate
     if seconds < SHORTEST:
         raise ValueError(f"{name} is too short: {seconds:.3f} s, at least {SHORTEST:g}")
     if not np.isfinite(wave).all():
         raise ValueError(f"{name} holds values that are not finite")
-    rate = own if rate is None else rate
-    return Sound(np.clip(resampled(wave.astype(np.float32), own, rate), -1, 1), rate, seconds)
+    rate = file_rate if rate is None else rate
+    return Sound(np.clip(resampled(wave.astype(np.float32), file_rate, rate), -1, 1), rate, seconds)
 
 
 def _mixed(channels: NDArray[Any], name: str) -> NDArray[Any]:
@@ -228,10 +228,10 @@ def _by_scipy(file: IO[bytes], name: str, size: int, longest: float) -> tuple[ND
 
     from scipy.io import wavfile
 
-    told = _wav_header(file, size)
+    header = _wav_header(file, size)
     file.seek(0)
-    if told is not None:  # before any of it is decoded
-        _check(name, *told, longest)
+    if header is not None:  # before any of it is decoded
+        _check(name, *header, longest)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", wavfile.WavFileWarning)
@@ -293,8 +293,8 @@ def _broken(file: IO[bytes], size: int) -> str:
     head = file.read(12)
     if not head.startswith(BEGINNINGS):
         return "is no sound that can be read"
-    told = int.from_bytes(head[4:8], "big" if head[:4] in (b"RIFX", b"FORM") else "little") + 8
-    whole = head[:4] in (b"RIFF", b"RIFX", b"FORM") and told <= size
+    declared = int.from_bytes(head[4:8], "big" if head[:4] in (b"RIFX", b"FORM") else "little") + 8
+    whole = head[:4] in (b"RIFF", b"RIFX", b"FORM") and declared <= size
     return (
         "is damaged, and no sound that can be read" if whole else "is cut off or damaged, and no sound that can be read"
     )

@@ -310,12 +310,12 @@ def batch_of(samples: Any) -> GraphBatch:
             raise ValueError(f"x must hold subgraphs (k, k + d), or rows (n, d) of lone nodes; got {parts.shape}")
     if not len(parts):
         raise ValueError("x must hold at least one subgraph; it is empty")
-    found = [_parted(i, np.asarray(part)) for i, part in enumerate(parts)]
-    widths = {x.shape[1] for x, _ in found}
+    parsed = [_parted(i, np.asarray(part)) for i, part in enumerate(parts)]
+    widths = {x.shape[1] for x, _ in parsed}
     if len(widths) > 1:
         raise ValueError(f"x must hold subgraphs of one number of features; got {sorted(widths)}")
-    places = neighbourhoods((np.arange(len(x)), edges) for x, edges in found)
-    return _side_by_side(places, np.concatenate([x for x, _ in found]))
+    places = neighbourhoods((np.arange(len(x)), edges) for x, edges in parsed)
+    return _side_by_side(places, np.concatenate([x for x, _ in parsed]))
 
 
 def _parted(i: int, sample: NDArray[Any]) -> tuple[NDArray[np.float32], IntArray]:
@@ -397,15 +397,15 @@ def walk_transitions(
 ) -> tuple[IntArray, IntArray]:
     """Where each step of each walk begins and ends, (b, steps) both; a jump back and a rest end at -1."""
     starts, others = graph.neighbours
-    here = roots.copy()
+    current = roots.copy()
     begins, ends = (np.full((len(roots), steps), -1, dtype=np.int64) for _ in range(2))
     for t in range(steps if len(others) else 0):
         jump, pick = rng.random(len(roots)) < restart, rng.random(len(roots))
-        count = starts[here + 1] - starts[here]
+        count = starts[current + 1] - starts[current]
         goes = ~jump & (count > 0)
-        place = np.minimum(starts[here] + (pick * count).astype(np.int64), len(others) - 1)
-        begins[:, t], ends[:, t] = here, np.where(goes, others[place], -1)
-        here = np.where(goes, ends[:, t], np.where(jump, roots, here))
+        place = np.minimum(starts[current] + (pick * count).astype(np.int64), len(others) - 1)
+        begins[:, t], ends[:, t] = current, np.where(goes, others[place], -1)
+        current = np.where(goes, ends[:, t], np.where(jump, roots, current))
     return begins, ends
 
 

@@ -82,14 +82,14 @@ def with_times(
     if time is None and isinstance(frame.index, (pd.DatetimeIndex, pd.PeriodIndex)):
         index = frame.index.to_timestamp() if isinstance(frame.index, pd.PeriodIndex) else frame.index
         return frame.set_axis(_plain_times(index), axis=0)
-    found = time if time is not None else _time_column(frame, by, name)
-    if found is None:
+    column = time if time is not None else _time_column(frame, by, name)
+    if column is None:
         return frame.reset_index(drop=True)
-    if found not in frame.columns:
-        raise ValueError(f"time must be a column of {name} ({', '.join(map(str, frame.columns))}); got {found!r}")
-    cells = frame[found]
+    if column not in frame.columns:
+        raise ValueError(f"time must be a column of {name} ({', '.join(map(str, frame.columns))}); got {column!r}")
+    cells = frame[column]
     if pd.api.types.is_numeric_dtype(cells):
-        return frame.drop(columns=found).set_axis(_years(cells, name), axis=0)
+        return frame.drop(columns=column).set_axis(_years(cells, name), axis=0)
     first = _day_first(cells, name, day_first)
     try:
         index = pd.DatetimeIndex(pd.to_datetime(cells, utc=with_zone(cells), dayfirst=first))
@@ -97,12 +97,12 @@ def with_times(
         read = pd.to_datetime(cells, utc=True, dayfirst=first, errors="coerce")
         row = int(np.argmax((read.isna() & cells.notna()).to_numpy()))
         raise ValueError(
-            f"the times of {name} (column {found!r}) cannot be read in one form: row {row + 1} is "
+            f"the times of {name} (column {column!r}) cannot be read in one form: row {row + 1} is "
             f"{cells.iloc[row]!r}, row 1 is {cells.iloc[0]!r}"
         ) from error
     if index.isna().any():
-        raise ValueError(f"row {int(np.argmax(index.isna())) + 1} of {name} has no time (column {found!r})")
-    return frame.drop(columns=found).set_axis(_plain_times(index), axis=0)
+        raise ValueError(f"row {int(np.argmax(index.isna())) + 1} of {name} has no time (column {column!r})")
+    return frame.drop(columns=column).set_axis(_plain_times(index), axis=0)
 
 
 def _time_column(frame: pd.DataFrame, by: str | None, name: str) -> Any:
@@ -118,10 +118,10 @@ def _time_column(frame: pd.DataFrame, by: str | None, name: str) -> Any:
     once = [year] if by is None else [year, by]
     if not dated and year not in (None, by) and _whole_years(frame[year]) and not frame.duplicated(once).any():
         return year
-    told = ", ".join(map(str, dated or frame.columns))
+    columns = ", ".join(map(str, dated or frame.columns))
     log.warning(
         "%s has %s (%s): its rows are counted, and no season is known; name the column of times by `time`",
-        name, "several columns of dates" if dated else "no column of dates", told,
+        name, "several columns of dates" if dated else "no column of dates", columns,
     )  # fmt: skip
     return None
 
@@ -166,17 +166,17 @@ def _years(cells: Any, name: str) -> Any:
 
 def _day_first(cells: Any, name: str, told: bool | None) -> bool:
     """Whether dates such as 01/02/2024 begin with the day: as `told`, or as a number above 12 shows."""
-    found = cells.astype(str).str.extract(NUMBERS_FIRST).dropna().astype(int)
-    if not len(found):
+    numbers = cells.astype(str).str.extract(NUMBERS_FIRST).dropna().astype(int)
+    if not len(numbers):
         return bool(told)
-    first, second = found[0] > 12, found[1] > 12
+    first, second = numbers[0] > 12, numbers[1] > 12
     if told is not None:
         wrong = second if told else first
         if wrong.any():
             row = cells.loc[[wrong.idxmax()]].iloc[0]
             raise ValueError(f"day_first must be {not told} for the times of {name}; they hold {row!r}")
         return told
-    if not first.any() and not second.any() and (found[0] != found[1]).any():
+    if not first.any() and not second.any() and (numbers[0] != numbers[1]).any():
         raise ValueError(
             f"the times of {name} may begin with the day or with the month, such as {cells.iloc[0]!r}: give day_first "
             "(day_first=True or day_first=False), or write 2024-02-01"
@@ -200,7 +200,7 @@ def as_numbers(frame: pd.DataFrame, columns: Sequence[str] | None, by: str | Non
     import pandas as pd
 
     there = ", ".join(map(str, frame.columns))
-    found: dict[str, Any] = {}
+    channels: dict[str, Any] = {}
     for column in frame.columns if columns is None else columns:
         if column not in frame.columns:
             raise ValueError(f"columns must be of {there}; got {column!r}")
@@ -208,7 +208,7 @@ def as_numbers(frame: pd.DataFrame, columns: Sequence[str] | None, by: str | Non
             continue
         values = _parsed(frame[column], name)
         if values is not None:
-            found[str(column)] = values
+            channels[str(column)] = values
         elif columns is not None:
             raise ValueError(f"column {column!r} of {name} must hold numbers; it holds {_kind(frame[column])}")
         elif (cell := _marked_number(frame[column])) is not None:
@@ -217,15 +217,17 @@ def as_numbers(frame: pd.DataFrame, columns: Sequence[str] | None, by: str | Non
                 "of thousands, units and signs, such as 10234.5", column, name, cell,
             )  # fmt: skip
     if columns is None:
-        for column in [c for c in found if c.casefold() == "year" and _whole_years(found[c]) and len(found) > 1]:
+        for column in [
+            c for c in channels if c.casefold() == "year" and _whole_years(channels[c]) and len(channels) > 1
+        ]:
             log.warning("column %r of %s holds years: no channel, unless `columns` names it", column, name)
-            del found[column]
-    if not found:
+            del channels[column]
+    if not channels:
         raise ValueError(f"{name} has no column of numbers; its columns are {there}")
-    for column, values in found.items():
+    for column, values in channels.items():
         if np.isinf(values.to_numpy()).any():
             raise ValueError(f"column {column!r} of {name} holds infinity; a missing value is an empty cell")
-    return pd.DataFrame(found, index=frame.index)
+    return pd.DataFrame(channels, index=frame.index)
 
 
 def _kind(cells: Any) -> str:
@@ -395,9 +397,9 @@ def _step(times: Any) -> str | None:
     import pandas as pd
 
     if len(times) >= 3:
-        found = pd.infer_freq(times)
-        if found is not None:
-            return found
+        frequency = pd.infer_freq(times)
+        if frequency is not None:
+            return frequency
     gaps = np.diff(times.asi8)
     base = int(np.median(gaps))
     if base > 0 and (gaps % base == 0).all():

@@ -90,7 +90,7 @@ def _written_in(language: str) -> Callable[[str], bool]:
 
 def agreement(text: str, back: str) -> float:
     """How alike a text and what comes back of its translation are, in [0, 1]: Dice of their runs of three letters."""
-    first, second = (collections.Counter(_runs(one)) for one in (text, back))
+    first, second = (collections.Counter(_runs(side)) for side in (text, back))
     shared = sum((first & second).values())
     return 2 * shared / max(sum(first.values()) + sum(second.values()), 1)
 
@@ -188,7 +188,7 @@ class TranslatedCorpus:
         if self.file is not None:
             self.file.parent.mkdir(parents=True, exist_ok=True)
         self._kept = {} if self.file is None else kept_in(self.file)
-        found = []
+        translations = []
         for language in self.languages:
             there = self._in(language, self.captions, self.source)
             backs: list[str] | None = None
@@ -199,20 +199,24 @@ class TranslatedCorpus:
                 fault = fault_of(caption, text, language)
                 if not fault and score is not None and score < (self.least_agreement or 0):
                     fault = "does not translate back"
-                found.append(Translation(i, language, text.strip(), self.by, score, fault))
-        self.translations = tuple(found)
+                translations.append(Translation(i, language, text.strip(), self.by, score, fault))
+        self.translations = tuple(translations)
         return self
 
     def counts(self) -> dict[str, dict[str, int]]:
         """Of every language how many translations are kept, and how many were dropped for which reason."""
-        told = {language: {"kept": 0, **dict.fromkeys(REASONS, 0)} for language in self.languages}
-        for one in self.translations:
-            told[one.language][one.fault or "kept"] += 1
-        return {language: {key: n for key, n in of.items() if n or key == "kept"} for language, of in told.items()}
+        counts = {language: {"kept": 0, **dict.fromkeys(REASONS, 0)} for language in self.languages}
+        for translation in self.translations:
+            counts[translation.language][translation.fault or "kept"] += 1
+        return {language: {key: n for key, n in of.items() if n or key == "kept"} for language, of in counts.items()}
 
     def kept(self, language: str | None = None) -> Iterator[Translation]:
         """The translations that can be used, of one language or of all."""
-        return (one for one in self.translations if not one.fault and language in (None, one.language))
+        return (
+            translation
+            for translation in self.translations
+            if not translation.fault and language in (None, translation.language)
+        )
 
     def pairs(self, pairs: Pairs) -> Pairs:
         """Pairs of pictures and these captions, followed by the same pictures with each translation that is kept.
@@ -232,11 +236,15 @@ class TranslatedCorpus:
         lacking = [text for text in dict.fromkeys(texts) if self._key(text, source, language) not in self._kept]
         parts = [lacking[i : i + AT_ONCE] for i in range(0, len(lacking), AT_ONCE)]
         for part in track(parts, f"translating into {language}"):
-            made = self.translator(part, source, language)
-            if isinstance(made, str) or len(made) != len(part) or not all(isinstance(text, str) for text in made):
-                raise ValueError(f"translator must give a text for each of {len(part)}; got {made!r:.80}")
+            translated = self.translator(part, source, language)
+            if (
+                isinstance(translated, str)
+                or len(translated) != len(part)
+                or not all(isinstance(text, str) for text in translated)
+            ):
+                raise ValueError(f"translator must give a text for each of {len(part)}; got {translated!r:.80}")
             self.made += len(part)
-            self._keep(part, made, source, language)
+            self._keep(part, translated, source, language)
         return [self._kept[self._key(text, source, language)] for text in texts]
 
     def _keep(self, texts: Sequence[str], made: Sequence[str], source: str, language: str) -> None:
@@ -244,8 +252,8 @@ class TranslatedCorpus:
         for text, translation in zip(texts, made):
             key = self._key(text, source, language)
             self._kept[key] = translation
-            told = {"key": key, "from": source, "to": language, "by": self.by, "text": text, "is": translation}
-            lines.append(json.dumps(told, ensure_ascii=False) + "\n")
+            record = {"key": key, "from": source, "to": language, "by": self.by, "text": text, "is": translation}
+            lines.append(json.dumps(record, ensure_ascii=False) + "\n")
         if self.file is not None:
             with about(self.file), self.file.open("a", encoding="utf-8") as file:
                 file.write("".join(lines))
@@ -269,15 +277,15 @@ def with_translations(pairs: Pairs, corpora: Sequence[tuple[NDArray[np.integer],
         Translations, each with the rows of the pairs whose captions it holds.
     """
     assert pairs.ids is not None
-    more = [(int(rows[one.caption]), one) for rows, corpus in corpora for one in corpus.kept()]
+    more = [(int(rows[translation.caption]), translation) for rows, corpus in corpora for translation in corpus.kept()]
     n = len(pairs)
     rows = np.concatenate([np.arange(n), np.array([row for row, _ in more], dtype=np.int64)])
-    ids = np.array([*pairs.ids.tolist(), *(f"{pairs.ids[row]}/{one.language}" for row, one in more)])
-    texts = text_array([*pairs.right.x, *(one.text for _, one in more)])
+    ids = np.array([*pairs.ids.tolist(), *(f"{pairs.ids[row]}/{translation.language}" for row, translation in more)])
+    texts = text_array([*pairs.right.x, *(translation.text for _, translation in more)])
     columns: dict[str, Any] = {
         **{key: column[rows] for key, column in pairs.columns.items()},
-        LANGUAGE: np.array([*pairs.columns[LANGUAGE].tolist(), *(one.language for _, one in more)]),
-        TRANSLATED_BY: np.array([*[""] * n, *(one.by for _, one in more)]),
+        LANGUAGE: np.array([*pairs.columns[LANGUAGE].tolist(), *(translation.language for _, translation in more)]),
+        TRANSLATED_BY: np.array([*[""] * n, *(translation.by for _, translation in more)]),
         TRANSLATION_OF: np.array([*[""] * n, *(pairs.ids[row] for row, _ in more)]),
     }
     right = Domain(x=texts, kind="text", ids=ids, name=pairs.right.name, credits=pairs.right.credits)
@@ -304,8 +312,8 @@ def kept_in(file: Path) -> dict[str, str]:
     kept = {}
     for i, line in enumerate(whole.split(b"\n") if whole else ()):
         try:
-            told = json.loads(line)
-            kept[str(told["key"])] = str(told["is"])
+            record = json.loads(line)
+            kept[str(record["key"])] = str(record["is"])
         except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise ValueError(f"{file}: line {i + 1} is no translation that was kept here; remove it") from error
     return kept
@@ -357,10 +365,10 @@ class Command:
 
     def __call__(self, texts: Sequence[str], source: str, target: str) -> list[str]:
         """The translations; texts whose lines do not come back one by one are sent alone."""
-        made = self._run(texts, source, target)
-        if len(made) != len(texts):
-            made = [self.between.join(self._run([text], source, target)) for text in texts]
-        return [" ".join(text.split()) for text in made]
+        lines = self._run(texts, source, target)
+        if len(lines) != len(texts):
+            lines = [self.between.join(self._run([text], source, target)) for text in texts]
+        return [" ".join(text.split()) for text in lines]
 
     def _run(self, texts: Sequence[str], source: str, target: str) -> list[str]:
         places = {

@@ -124,14 +124,14 @@ def read_frames(
 
 def _clip(times: Sequence[float], pictures: Iterable[NDArray[np.uint8]]) -> NDArray[np.uint8]:
     """Pictures (h, w, 3) of some times as one array (k, 3, h, w), one at a time in memory beside it."""
-    made = np.zeros((0, 3, 0, 0), np.uint8)
+    frames = np.zeros((0, 3, 0, 0), np.uint8)
     for i, (time, picture) in enumerate(zip(times, pictures)):
         if i == 0:
-            made = np.empty((len(times), 3, *picture.shape[:2]), np.uint8)
-        if picture.shape[:2] != made.shape[2:]:
+            frames = np.empty((len(times), 3, *picture.shape[:2]), np.uint8)
+        if picture.shape[:2] != frames.shape[2:]:
             raise ValueError(f"the size of its frames changes at {time:.1f} s; cut it there")
-        made[i] = picture.transpose(2, 0, 1)
-    return made
+        frames[i] = picture.transpose(2, 0, 1)
+    return frames
 
 
 class Passage:
@@ -197,8 +197,8 @@ class _Video:
     def __init__(self, container: Any, max_pixels: int) -> None:
         pictures = [s for s in container.streams.video if not _is_cover(s)]
         if not pictures:
-            what = "sound only, and is no clip" if container.streams.audio else "no track that can be read"
-            raise ValueError(f"the file has no picture track: it holds {what}")
+            content = "sound only, and is no clip" if container.streams.audio else "no track that can be read"
+            raise ValueError(f"the file has no picture track: it holds {content}")
         self.container, self.stream = container, pictures[0]
         if self.stream.codec_context is None:
             raise ValueError("the picture track is of no format that can be decoded")

@@ -32,10 +32,10 @@ def name_vectors(names: Iterable[str], words: Mapping[str, ArrayLike]) -> FloatA
     for name in names:
         parts = re.findall(r"[^\W_]+", re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name))
         keys = [next((key for key in (part, part.lower()) if key in words), None) for part in parts]
-        found = [np.asarray(words[key], dtype=np.float64) for key in dict.fromkeys(keys) if key is not None]
-        if not found:
+        vectors = [np.asarray(words[key], dtype=np.float64) for key in dict.fromkeys(keys) if key is not None]
+        if not vectors:
             raise ValueError(f"names: no word of {name!r} has a vector")
-        mean = np.mean(found, axis=0)
+        mean = np.mean(vectors, axis=0)
         length = np.linalg.norm(mean)
         if not length > 0:
             raise ValueError(f"names: the vectors of {name!r} have the mean 0")

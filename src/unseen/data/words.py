@@ -147,15 +147,15 @@ class WordVectors:
         skipped = 0
         rows: list[list[int]] = []
         for text in texts:
-            found = []
+            places = []
             for word in self.tokenize(str(text)):
                 if word not in place:
                     vector = self.vector(word)
                     place[word] = len(vectors) if vector is not None else -1
                     vectors += [vector] if vector is not None else []
-                found.append(place[word])
-            known = [row for row in found if row >= 0]
-            skipped += len(found) - len(known)
+                places.append(place[word])
+            known = [row for row in places if row >= 0]
+            skipped += len(places) - len(known)
             rows.append(known[:longest])
         tokens = np.full((len(rows), max(1, max(map(len, rows), default=1))), -1, dtype=np.int64)
         for line, known in zip(tokens, rows):
@@ -171,8 +171,8 @@ def fold(text: str) -> str:
 
 def words_of(text: str) -> list[str]:
     """Runs of letters, digits and the marks that combine with them, folded."""
-    found: list[str] = _WORD.findall(fold(text))
-    return found
+    words: list[str] = _WORD.findall(fold(text))
+    return words
 
 
 def terms_of(text: str) -> list[str]:
@@ -224,10 +224,10 @@ def wordllama() -> WordVectors:
     """
     from safetensors.numpy import load_file
 
-    found = importlib.util.find_spec("wordllama")
-    if found is None or found.origin is None:
+    spec = importlib.util.find_spec("wordllama")
+    if spec is None or spec.origin is None:
         raise ImportError("word vectors need: pip install wordllama; or give your own as encoder")
-    folder = Path(found.origin).parent
+    folder = Path(spec.origin).parent
     table = load_file(folder / "weights" / "l2_supercat_256.safetensors")["embedding.weight"]
     tokenizer = (folder / "tokenizers" / "l2_supercat_tokenizer_config.json").read_text(encoding="utf-8")
     return WordVectors((), table, name="wordllama", tokenizer=tokenizer)

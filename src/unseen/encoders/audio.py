@@ -62,9 +62,9 @@ class SpectraPreprocess:
 
     def to_json(self) -> dict[str, Any]:
         """How spectra are made."""
-        told = {"kind": self.kind, "rate": RATE, "frame": FRAME, "hop": HOP, "bands": BANDS, "lowest": LOWEST,
+        record = {"kind": self.kind, "rate": RATE, "frame": FRAME, "hop": HOP, "bands": BANDS, "lowest": LOWEST,
                 "deepest": DEEPEST}  # fmt: skip
-        return told if self.parts == 1 else {**told, "parts": self.parts}
+        return record if self.parts == 1 else {**record, "parts": self.parts}
 
     def _statistics(self, sound: Sound) -> NDArray[np.float32]:
         heard = audible(resampled(sound.wave, sound.rate, RATE), RATE)
@@ -154,16 +154,16 @@ class _Said(nn.Module):
     def forward(self, tokens: Tensor) -> Tensor:
         """Unit vectors, (b, d), of tokens (b, 2, t)."""
         ids, mask = tokens.unbind(dim=1)
-        said = self.model.get_text_features(input_ids=ids, attention_mask=mask)  # type: ignore[operator]
-        return F.normalize(vectors_of(said), dim=1)
+        features = self.model.get_text_features(input_ids=ids, attention_mask=mask)  # type: ignore[operator]
+        return F.normalize(vectors_of(features), dim=1)
 
 
 def build_mel(request: Request) -> Encoder:
     """Spectra alone: 192 features of a sound, and as many of each of its ``parts``."""
-    told = request.options.get("parts", "1")
-    if not told.isdecimal() or not 1 <= int(told) <= MOST_PARTS:
-        raise ValueError(f"encoder {request.name!r}: parts must be a whole number in [1, {MOST_PARTS}]; got {told!r}")
-    spectra = SpectraPreprocess(int(told))
+    parts = request.options.get("parts", "1")
+    if not parts.isdecimal() or not 1 <= int(parts) <= MOST_PARTS:
+        raise ValueError(f"encoder {request.name!r}: parts must be a whole number in [1, {MOST_PARTS}]; got {parts!r}")
+    spectra = SpectraPreprocess(int(parts))
     return SoundEncoder(name=request.name, module=nn.Identity(), preprocess=spectra, precision="fp32")
 
 

@@ -157,8 +157,8 @@ def onnx_session(path: Path, library: Path | None = None) -> Any:
 
 def threads() -> int:
     """Threads of an encoder: what the runtime was told, else all that torch has (fits alone run with one)."""
-    told = current().threads
-    return told if told > 1 else torch.get_num_threads()
+    count = current().threads
+    return count if count > 1 else torch.get_num_threads()
 
 
 def streams(batches: int) -> tuple[int, int]:

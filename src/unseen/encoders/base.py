@@ -232,21 +232,21 @@ class Encoder:
         backend = self.backend(precision)
         if cache is False:
             features = np.empty((len(domain), self.width), dtype=np.float32)
-            for rows, made in self.pieces(domain, np.arange(len(domain)), backend, engine):
-                features[rows] = made
+            for rows, piece in self.pieces(domain, np.arange(len(domain)), backend, engine):
+                features[rows] = piece
             return self._featured(domain, features)
         root = cache_root() / "features" if cache is True else Path(cache)
         device = current().device.partition(":")[0]
         store = FeatureStore(root / f"{self.fingerprint[:32]}-{device}-{backend}")
         digests, first, inverse = np.unique(domain.digests(), return_index=True, return_inverse=True)
-        known, found = store.find(digests.tolist())
+        known, stored = store.find(digests.tolist())
         features = np.empty((len(digests), self.width), dtype=np.float32)
-        features[known] = found if known.any() else 0
+        features[known] = stored if known.any() else 0
         todo = np.flatnonzero(~known)
         todo = todo[np.argsort(first[todo])]
-        for rows, made in self.pieces(domain, first[todo], backend, engine, learn=cache is True):
-            features[todo[rows]] = made
-            store.add(digests[todo[rows]].tolist(), made)
+        for rows, piece in self.pieces(domain, first[todo], backend, engine, learn=cache is True):
+            features[todo[rows]] = piece
+            store.add(digests[todo[rows]].tolist(), piece)
         return self._featured(domain, features[inverse.reshape(-1)])
 
     def _featured(self, domain: Domain, rows: NDArray[np.float32]) -> Domain:
@@ -379,10 +379,10 @@ class Encoder:
         at_once, threads = backends.streams(len(pieces))
         read = backends.prefetched(partial(self._batch, domain, positions), pieces, threads=1)
         first: list[Tensor] = []
-        made = backends.prefetched(partial(self._run, backend), _seen(read, first), at_once, threads=threads)
-        with contextlib.closing(read), contextlib.closing(made):
+        outputs = backends.prefetched(partial(self._run, backend), _seen(read, first), at_once, threads=threads)
+        with contextlib.closing(read), contextlib.closing(outputs):
             for piece, _ in track(pieces, f"encoding {domain.name} by {self.name}"):
-                features[piece] = next(made)[: len(piece)].numpy()
+                features[piece] = next(outputs)[: len(piece)].numpy()
         self._checked(domain, positions, features)
         if learn and len(full[0]) == full[1]:
             self._learn_fewest(first[0], features[full[0]], backend)
@@ -396,10 +396,10 @@ class Encoder:
         torch.set_num_threads(threads)
         try:
             with runtime(threads=threads):
-                made = self._run(backend, self._batch(domain, positions, piece))
+                output = self._run(backend, self._batch(domain, positions, piece))
         finally:
             torch.set_num_threads(before)
-        return made[: len(piece[0])].numpy()
+        return output[: len(piece[0])].numpy()
 
     def _checked(self, domain: Domain, positions: IntArray, features: NDArray[np.float32]) -> NDArray[np.float32]:
         """The features, if all of them are finite; a `ValueError` names a sample else."""
@@ -440,11 +440,11 @@ class Encoder:
         if not self._may_shrink or (backend == "onnxruntime-fp32" and backends.lite0s(self.running)):
             return
         keys = {rows: self._key_alike(backend, rows, len(batch)) for rows in FEW if rows < len(batch)}
-        asked = [rows for rows, key in keys.items() if self._alike.get(key) is None]
-        asked = [rows for rows in asked if alike(self.running, keys[rows]) is None]
-        if not asked:
+        unknown = [rows for rows, key in keys.items() if self._alike.get(key) is None]
+        unknown = [rows for rows in unknown if alike(self.running, keys[rows]) is None]
+        if not unknown:
             return
-        for rows, part in zip(asked, self._together(backend, *(batch[:rows] for rows in asked))):
+        for rows, part in zip(unknown, self._together(backend, *(batch[:rows] for rows in unknown))):
             self._alike[keys[rows]] = bool(np.array_equal(known[:rows], part.numpy()))
             remember_alike(self.running, keys[rows], bool(self._alike[keys[rows]]))
 

@@ -47,10 +47,10 @@ class ClipTokens:
 
     def _whole(self, samples: Sequence[Any]) -> list[list[int]]:
         """Numbers of tokens, with those that begin and end a text."""
-        texts, own = [str(sample) for sample in samples], self.tokenizer
-        if hasattr(own, "tokenizer"):  # one of transformers in open_clip's wrapper
-            return own.tokenizer(texts, truncation=False, verbose=False)["input_ids"]
-        return [[own.sot_token_id, *own.encode(text), own.eot_token_id] for text in texts]
+        texts, tokenizer = [str(sample) for sample in samples], self.tokenizer
+        if hasattr(tokenizer, "tokenizer"):  # one of transformers in open_clip's wrapper
+            return tokenizer.tokenizer(texts, truncation=False, verbose=False)["input_ids"]
+        return [[tokenizer.sot_token_id, *tokenizer.encode(text), tokenizer.eot_token_id] for text in texts]
 
     def to_json(self) -> dict[str, Any]:
         """Which tokenizer."""

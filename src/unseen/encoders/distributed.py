@@ -69,8 +69,8 @@ def encoded(
                 Domain(x=part.x if paths else _carried(part), kind=part.kind, ids=part.ids, name=part.name),
                 backend,
             )
-            made = rows(_worker, len(part), job, size=size, engine=engine)
-            for numbers, features in _gathered(made, FLUSH * encoder.batch_size):
+            pieces = rows(_worker, len(part), job, size=size, engine=engine)
+            for numbers, features in _gathered(pieces, FLUSH * encoder.batch_size):
                 yield start + numbers, features
 
 

@@ -78,9 +78,9 @@ class ClipPreprocess:
         ``chosen``; each has at most ``side`` pixels on its shorter side.
         """
         middles = max(MIDDLES, self.frames)
-        told = self.to_json()
-        told["frame"] |= {"colours": "RGB"}
-        return told | {"middles": middles, "chosen": segment_index(middles, self.frames).tolist(), "side": SIDE}
+        record = self.to_json()
+        record["frame"] |= {"colours": "RGB"}
+        return record | {"middles": middles, "chosen": segment_index(middles, self.frames).tolist(), "side": SIDE}
 
 
 def _bytes(clip: Any) -> NDArray[np.uint8]:
@@ -175,8 +175,8 @@ class FramesEncoder(_OfClips):
     @cached_property
     def fingerprint(self) -> str:
         """That of the picture encoder with how frames are taken."""
-        told = {"name": self.name, "frame": self.frame.fingerprint, "preprocess": self.preprocess.to_json()}
-        return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
+        spec = {"name": self.name, "frame": self.frame.fingerprint, "preprocess": self.preprocess.to_json()}
+        return hashlib.sha256(json.dumps(spec, sort_keys=True).encode()).hexdigest()
 
     def backend(self, precision: Precision) -> Backend:
         """That of the picture encoder."""
@@ -227,11 +227,11 @@ class FramesReader(_OfClips):
 
     def __init__(self, record: Mapping[str, Any]) -> None:
         try:
-            told = record["preprocess"]
+            settings = record["preprocess"]
             fields: dict[str, Any] = {
-                key: tuple(v) if isinstance(v, list) else v for key, v in told["frame"].items() if key != "kind"
+                key: tuple(v) if isinstance(v, list) else v for key, v in settings["frame"].items() if key != "kind"
             }
-            preprocess = ClipPreprocess(ImagePreprocess(**fields), int(told["frames"]), int(told["parts"]))
+            preprocess = ClipPreprocess(ImagePreprocess(**fields), int(settings["frames"]), int(settings["parts"]))
             name, self._kinds = str(record["name"]), tuple(record["kinds"])
         except (KeyError, TypeError, AttributeError) as error:
             raise ValueError(f"encoder must be what an encoder of clips wrote of itself; it lacks {error}") from error
@@ -290,19 +290,19 @@ def build_frames(request: Request) -> Encoder:
 
     Two towers stay two towers, whose clips are means of frames: one part.
     """
-    own = {key: value for key, value in request.options.items() if key in ("frames", "parts")}
+    options = {key: value for key, value in request.options.items() if key in ("frames", "parts")}
     try:
-        numbers = {key: int(value) for key, value in own.items()}
+        numbers = {key: int(value) for key, value in options.items()}
     except ValueError as error:
-        raise ValueError(f"name {request.name!r}: frames and parts must be whole numbers; got {own}") from error
-    rest = "&".join(f"{key}={value}" for key, value in request.options.items() if key not in own)
+        raise ValueError(f"name {request.name!r}: frames and parts must be whole numbers; got {options}") from error
+    rest = "&".join(f"{key}={value}" for key, value in request.options.items() if key not in options)
     inner = request.argument + (f"?{rest}" if rest else "")
     folder: Path | None = request.folder
     towers = None if folder is None else folder / "towers"
     inside = None if folder is None else towers if towers is not None and towers.is_dir() else folder / "frame"
     frame = build(inner, trust=request.trust, precision=request.precision, folder=inside)
-    said = "&".join(f"{key}={value}" for key, value in own.items())
-    name = f"frames:{frame.name}" + (("&" if "?" in frame.name else "?") + said if said else "")  # no folder is in it
+    query = "&".join(f"{key}={value}" for key, value in options.items())
+    name = f"frames:{frame.name}" + (("&" if "?" in frame.name else "?") + query if query else "")  # no folder is in it
     if not isinstance(frame, TwoTowerEncoder):
         return FramesEncoder(
             name=name, frame=frame, frames=numbers.get("frames", FRAMES), parts=numbers.get("parts", PARTS)

@@ -111,10 +111,10 @@ def build_onnx(request: Request) -> OnnxEncoder:
 
 def custom_domains(model: Any) -> set[str]:
     """Domains of operators that neither onnxruntime nor the graph itself defines."""
-    own = {(function.domain, function.name) for function in model.functions}
+    defined = {(function.domain, function.name) for function in model.functions}
     bodies = [model.graph, *model.functions]
     nodes = (node for body in bodies for node in _nodes(body))
-    return {node.domain for node in nodes if node.domain not in BUILT_IN and (node.domain, node.op_type) not in own}
+    return {node.domain for node in nodes if node.domain not in BUILT_IN and (node.domain, node.op_type) not in defined}
 
 
 def external_files(model: Any, folder: Path | None = None) -> list[str]:
@@ -123,14 +123,14 @@ def external_files(model: Any, folder: Path | None = None) -> list[str]:
     Tensors are looked for wherever the format has them: in initializers, also sparse ones, in attributes of nodes and
     of functions, in branches.
     """
-    found = {entry.value for tensor in _tensors(model) for entry in tensor.external_data if entry.key == "location"}
-    for name in found:
+    names = {entry.value for tensor in _tensors(model) for entry in tensor.external_data if entry.key == "location"}
+    for name in names:
         outside = folder is not None and (folder / name).resolve().parent != folder.resolve()
         if Path(name).name != name or outside:
             raise ValueError(f"the ONNX graph reads its weights from {name!r}, outside its own folder")
         if folder is not None:
             check_plain(folder / name)
-    return sorted(found)
+    return sorted(names)
 
 
 def _tensors(message: Any) -> Iterator[Any]:

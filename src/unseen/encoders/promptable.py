@@ -104,8 +104,8 @@ def layer_names(network: nn.Module) -> tuple[str, ...]:
     for prefix in ("", *sorted((f"{name}." for name in names if name), key=len)):
         if all(f"{prefix}{stage}" in names for stage in stages):
             return tuple(f"{prefix}{stage}" for stage in stages)
-    told = "transformer.resblocks, blocks, stages or layer1 to layer4"
-    raise ValueError(f"the image tower has no layers that are known ({told}); name them with `nn.layer_statistics`")
+    known = "transformer.resblocks, blocks, stages or layer1 to layer4"
+    raise ValueError(f"the image tower has no layers that are known ({known}); name them with `nn.layer_statistics`")
 
 
 # -- lite-clip -----------------------------------------------------------------------------------------------
@@ -114,9 +114,9 @@ def layer_names(network: nn.Module) -> tuple[str, ...]:
 def _lite_image(tower: ConSE) -> nn.Module:
     """A copy of lite-clip's image tower that can be built again."""
     vectors = tower.vectors
-    made = conse(copy.deepcopy(tower.probabilities.network), len(vectors), vectors.shape[1], tower.top)
-    made.vectors.copy_(vectors)
-    return made.eval()
+    clone = conse(copy.deepcopy(tower.probabilities.network), len(vectors), vectors.shape[1], tower.top)
+    clone.vectors.copy_(vectors)
+    return clone.eval()
 
 
 def _piece_numbers(preprocess: TextPreprocess, texts: Sequence[str]) -> list[list[int]]:
@@ -161,10 +161,10 @@ def _open_clip_text(model: Any) -> CausalText:
         "mlp_ratio": blocks[0].mlp.c_fc.out_features / width,
         "no_causal_mask": text.attn_mask is None,
     }
-    made = open_clip_text(int(text.text_projection.shape[1]), config, _quick(model))
-    own = made.network.state_dict()
-    made.network.load_state_dict({key: value for key, value in text.state_dict().items() if key in own})
-    return made.eval()
+    tower = open_clip_text(int(text.text_projection.shape[1]), config, _quick(model))
+    state = tower.network.state_dict()
+    tower.network.load_state_dict({key: value for key, value in text.state_dict().items() if key in state})
+    return tower.eval()
 
 
 def _quick(model: Any) -> bool:

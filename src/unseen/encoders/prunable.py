@@ -45,9 +45,9 @@ def prunable_towers(encoder: Encoder) -> DualEncoder:
 def of_open_clip(model: Any, reader: TextReader) -> DualEncoder:
     """The towers of an open_clip model, which give what it gives."""
     image, text = _image(model.visual), _text(model)
-    made = dual_encoder(image, text, reader.to_json(), float(model.logit_scale.detach().exp()))
-    made.reader = reader
-    return made.eval()
+    towers = dual_encoder(image, text, reader.to_json(), float(model.logit_scale.detach().exp()))
+    towers.reader = reader
+    return towers.eval()
 
 
 # -- pictures ----------------------------------------------------------------------------------------------
@@ -65,20 +65,20 @@ def _image(visual: Any) -> nn.Module:
         raise ValueError(f"the image tower must pool by its class token or the mean; got {visual.pool_type!r}")
     blocks = _blocks(visual.transformer, "image")
     width, dim = visual.proj.shape
-    made: VisionTower = vision_tower(
+    tower: VisionTower = vision_tower(
         visual.image_size, visual.patch_size, dim=int(dim), pool=pools[visual.pool_type],  # type: ignore[arg-type]
         norm_first=isinstance(visual.ln_pre, nn.LayerNorm), **_sizes(blocks, int(width)),
     )  # fmt: skip
     with torch.no_grad():
-        made.patches.weight.copy_(visual.conv1.weight)
-        made.class_token.copy_(visual.class_embedding)
-        made.positions.copy_(visual.positional_embedding)
-        made.projection.copy_(visual.proj)
-        _norm(made.last, visual.ln_post)
-        if made.first is not None:
-            _norm(made.first, visual.ln_pre)
-        _copied(made, blocks)
-    return made
+        tower.patches.weight.copy_(visual.conv1.weight)
+        tower.class_token.copy_(visual.class_embedding)
+        tower.positions.copy_(visual.positional_embedding)
+        tower.projection.copy_(visual.proj)
+        _norm(tower.last, visual.ln_post)
+        if tower.first is not None:
+            _norm(tower.first, visual.ln_pre)
+        _copied(tower, blocks)
+    return tower
 
 
 def _resnet(visual: Any) -> nn.Module:
@@ -90,9 +90,9 @@ def _resnet(visual: Any) -> nn.Module:
         "image_size": visual.image_size,
         "head_width": width * 32 // visual.attnpool.num_heads,
     }
-    made = open_clip_image(int(visual.output_dim), config)
-    made.load_state_dict(visual.state_dict())
-    return made
+    network = open_clip_image(int(visual.output_dim), config)
+    network.load_state_dict(visual.state_dict())
+    return network
 
 
 # -- texts -------------------------------------------------------------------------------------------------
@@ -114,18 +114,18 @@ def _text(model: Any) -> TextTower:
     vocabulary, width = text.token_embedding.weight.shape
     dim = projection.out_features if linear else projection.shape[1]
     bias = linear and projection.bias is not None
-    made: TextTower = text_tower(
+    tower: TextTower = text_tower(
         vocabulary, len(text.positional_embedding), dim=int(dim), end=end, bias=bias, **_sizes(blocks, width)
     )
     with torch.no_grad():
-        made.tokens.weight.copy_(text.token_embedding.weight)
-        made.positions.copy_(text.positional_embedding)
-        made.projection.copy_(projection.weight.T if linear else projection)
-        if made.projection_bias is not None:
-            made.projection_bias.copy_(projection.bias)
-        _norm(made.last, text.ln_final)
-        _copied(made, blocks)
-    return made
+        tower.tokens.weight.copy_(text.token_embedding.weight)
+        tower.positions.copy_(text.positional_embedding)
+        tower.projection.copy_(projection.weight.T if linear else projection)
+        if tower.projection_bias is not None:
+            tower.projection_bias.copy_(projection.bias)
+        _norm(tower.last, text.ln_final)
+        _copied(tower, blocks)
+    return tower
 
 
 # -- layers ------------------------------------------------------------------------------------------------

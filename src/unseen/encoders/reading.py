@@ -43,7 +43,7 @@ def read_ready(domain: Domain, positions: IntArray, preprocess: Any) -> list[Any
 
     return [
         once(
-            preprocess.key, partial(lazy.digest, int(i)), partial(pixels, int(i)), lambda made: int(made.values.nbytes)
+            preprocess.key, partial(lazy.digest, int(i)), partial(pixels, int(i)), lambda kept: int(kept.values.nbytes)
         )
         for i in positions
     ]

@@ -64,9 +64,9 @@ class Regional(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Features and regions of a batch, packed."""
-        found = self.network.forward_features(x)  # type: ignore[operator]
-        cells = self.cells(found).flatten(1)
-        return cells if self.alone else torch.cat([self.head(found), cells], dim=1)
+        feature_map = self.network.forward_features(x)  # type: ignore[operator]
+        cells = self.cells(feature_map).flatten(1)
+        return cells if self.alone else torch.cat([self.head(feature_map), cells], dim=1)
 
     def by_themselves(self) -> Regional:
         """The same network, which gives regions alone; the weights are shared."""
@@ -143,10 +143,10 @@ class UpTo(nn.Module):
 
     def forward_features(self, x: Tensor) -> Tensor:
         """The map, (b, d, h, w)."""
-        found: list[Tensor] = self.network.forward_intermediates(  # type: ignore[operator]
+        maps: list[Tensor] = self.network.forward_intermediates(  # type: ignore[operator]
             x, indices=[self.layer - 1], stop_early=True, intermediates_only=True, output_fmt="NCHW"
         )
-        return found[0]
+        return maps[0]
 
     def forward_head(self, x: Tensor, pre_logits: bool = False) -> Tensor:
         """Its mean over positions."""
@@ -167,16 +167,16 @@ def at_layer(network: nn.Module, options: Mapping[str, str], name: str) -> UpTo 
     ValueError
         If the option is no number of a layer, or the network does not give its earlier maps.
     """
-    told = options.get("layer")
-    if told is None:
+    layer = options.get("layer")
+    if layer is None:
         return None
     levels = getattr(network, "feature_info", None)
     if not hasattr(network, "forward_intermediates") or not levels:
         raise ValueError(f"option layer: encoder {name!r} does not give its earlier maps")
     n = len(levels)
-    if not told.isdecimal() or not 1 <= int(told) <= n:
-        raise ValueError(f"option layer cannot be {told!r}; it is the number of a map of {name!r}, from 1 to {n}")
-    return up_to(network, int(told)).eval()
+    if not layer.isdecimal() or not 1 <= int(layer) <= n:
+        raise ValueError(f"option layer cannot be {layer!r}; it is the number of a map of {name!r}, from 1 to {n}")
+    return up_to(network, int(layer)).eval()
 
 
 def with_regions(
@@ -189,15 +189,15 @@ def with_regions(
     ValueError
         If the option is no whole number from 1 to the side of the map, or the network has no map.
     """
-    told = options.get("regions")
-    if told is None:
+    regions = options.get("regions")
+    if regions is None:
         return None
-    if not told.isdecimal() or int(told) < 1:
-        raise ValueError(f"option regions cannot be {told!r}; it is the number of cells along each side, such as 4")
-    side, place = int(told), _find_map(network, size, classifier=classifier, name=name)
+    if not regions.isdecimal() or int(regions) < 1:
+        raise ValueError(f"option regions cannot be {regions!r}; it is the number of cells along each side, such as 4")
+    side, place = int(regions), _find_map(network, size, classifier=classifier, name=name)
     if side > min(place.grid):
         high, wide = place.grid
-        raise ValueError(f"option regions cannot be {told}: the last map of {name!r} has {high} x {wide} positions")
+        raise ValueError(f"option regions cannot be {regions}: the last map of {name!r} has {high} x {wide} positions")
     return regional(network, side, place.layout, place.grid, place.prefix, place.as_wide, classifier)
 
 
@@ -207,21 +207,21 @@ def _find_map(network: nn.Module, size: tuple[int, int], *, classifier: bool, na
     if not hasattr(network, "forward_features") or not hasattr(network, "forward_head"):
         raise ValueError(missing)
     with torch.inference_mode():
-        found = network.forward_features(torch.zeros(1, 3, *size))  # type: ignore[operator]
-        if not isinstance(found, Tensor) or found.ndim not in (3, 4):
+        feature_map = network.forward_features(torch.zeros(1, 3, *size))  # type: ignore[operator]
+        if not isinstance(feature_map, Tensor) or feature_map.ndim not in (3, 4):
             raise ValueError(missing)
-        features = network.forward_head(found, **({"pre_logits": True} if classifier else {}))  # type: ignore[operator]
+        features = network.forward_head(feature_map, **({"pre_logits": True} if classifier else {}))  # type: ignore[operator]
     width = int(features.shape[1])
-    if found.ndim == 3:
+    if feature_map.ndim == 3:
         prefix = int(getattr(network, "num_prefix_tokens", 0))
-        grid = _grid(network, found.shape[1] - prefix)
-        if grid is None or found.shape[2] != width:
+        grid = _grid(network, feature_map.shape[1] - prefix)
+        if grid is None or feature_map.shape[2] != width:
             raise ValueError(missing)
         return Map("tokens", grid, prefix, True)
     if getattr(network, "output_fmt", "NCHW") == "NHWC":
-        layout, grid, channels = "channels last", (found.shape[1], found.shape[2]), found.shape[3]
+        layout, grid, channels = "channels last", (feature_map.shape[1], feature_map.shape[2]), feature_map.shape[3]
     else:
-        layout, grid, channels = "channels first", (found.shape[2], found.shape[3]), found.shape[1]
+        layout, grid, channels = "channels first", (feature_map.shape[2], feature_map.shape[3]), feature_map.shape[1]
     if channels != width and layout == "channels last":
         raise ValueError(missing)
     return Map(layout, grid, 0, channels == width)  # type: ignore[arg-type]

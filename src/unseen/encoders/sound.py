@@ -84,8 +84,8 @@ class ClapSpace:
         return unknown_alone(self.tokenizer, self._whole(texts))
 
     def _whole(self, texts: Sequence[str]) -> list[list[int]]:
-        told: list[list[int]] = self.tokenizer(list(texts), truncation=False, verbose=False)["input_ids"]
-        return told
+        ids: list[list[int]] = self.tokenizer(list(texts), truncation=False, verbose=False)["input_ids"]
+        return ids
 
     @torch.no_grad()
     def encode_text(self, texts: Sequence[str]) -> Float[np.ndarray, "n d"]:
@@ -98,29 +98,29 @@ class ClapSpace:
     def encode_audio(self, waves: Sequence[NDArray[np.float32]]) -> Float[np.ndarray, "n d"]:
         """Unit vectors of waves of `rate` values a second, (n, d)."""
         parts = [audible(wave, self.rate, self.seconds) for wave in waves]
-        items = [part for own in parts for part in own]
+        items = [part for pieces in parts for part in pieces]
         flat = self._encoded((items[i : i + TOGETHER] for i in range(0, len(items), TOGETHER)), self._waves)
-        return mean_of_parts(flat, [len(own) for own in parts])
+        return mean_of_parts(flat, [len(pieces) for pieces in parts])
 
     def _encoded(self, batches: Iterable[list[Any]], read: Any) -> FloatArray:
         device = torch.device(current().device)
         self.model.to(device)
-        made = [read(batch, device).cpu().float() for batch in batches]
+        vectors = [read(batch, device).cpu().float() for batch in batches]
         self.model.to("cpu")
-        return unit_rows(torch.cat(made).numpy())
+        return unit_rows(torch.cat(vectors).numpy())
 
     def _texts(self, texts: list[str], device: torch.device) -> torch.Tensor:
-        told = self.tokenizer(
+        tokens = self.tokenizer(
             texts, padding=True, truncation=True, max_length=self.most_tokens, return_tensors="pt"
         ).to(device)
         return vectors_of(
-            self.model.get_text_features(input_ids=told["input_ids"], attention_mask=told["attention_mask"])
+            self.model.get_text_features(input_ids=tokens["input_ids"], attention_mask=tokens["attention_mask"])
         )
 
     def _waves(self, waves: list[NDArray[np.float32]], device: torch.device) -> torch.Tensor:
-        told = self.extractor(waves, sampling_rate=self.rate, return_tensors="pt")
-        others = {"is_longer": told["is_longer"].to(device)} if "is_longer" in told else {}
-        return vectors_of(self.model.get_audio_features(input_features=told["input_features"].to(device), **others))
+        features = self.extractor(waves, sampling_rate=self.rate, return_tensors="pt")
+        others = {"is_longer": features["is_longer"].to(device)} if "is_longer" in features else {}
+        return vectors_of(self.model.get_audio_features(input_features=features["input_features"].to(device), **others))
 
 
 class SmallSpace:
@@ -168,24 +168,24 @@ class SmallSpace:
     @property
     def about(self) -> str:
         """What it is, in a sentence."""
-        own = self.learnt
+        info = self.learnt
         return (
-            f"a small space, not a CLAP: log-mel statistics mapped to {self.text.name} by {own['sounds']} sounds with "
-            f"{own['captions']} captions; of sounds that it had not heard, {own['recall@5']:.0%} found a caption of "
-            f"theirs among the first five of {own['captions']} (chance {own['chance@5']:.0%})"
+            f"a small space, not a CLAP: log-mel statistics mapped to {self.text.name} by {info['sounds']} sounds with "
+            f"{info['captions']} captions; of sounds that it had not heard, {info['recall@5']:.0%} found a caption of "
+            f"theirs among the first five of {info['captions']} (chance {info['chance@5']:.0%})"
         )
 
     def encode_text(self, texts: Sequence[str]) -> Float[np.ndarray, "n d"]:
         """Unit vectors of texts, (n, d)."""
-        said = Domain(x=np.array([str(text) for text in texts], dtype=np.str_), kind="text", name="texts")
-        return unit_rows(self.text.encode(said).x)
+        domain = Domain(x=np.array([str(text) for text in texts], dtype=np.str_), kind="text", name="texts")
+        return unit_rows(self.text.encode(domain).x)
 
     def encode_audio(self, waves: Sequence[NDArray[np.float32]]) -> Float[np.ndarray, "n d"]:
         """Unit vectors of waves of `rate` values a second, (n, d)."""
         parts = [audible(wave, self.rate, self.seconds) for wave in waves]
-        flat = [log_mel_statistics(part) for own in parts for part in own]
+        flat = [log_mel_statistics(part) for pieces in parts for part in pieces]
         x = (np.stack(flat) - self.shift) / self.scale
-        return mean_of_parts(unit_rows(x @ self.weights + self.mean), [len(own) for own in parts])
+        return mean_of_parts(unit_rows(x @ self.weights + self.mean), [len(pieces) for pieces in parts])
 
     @classmethod
     def learn(
@@ -208,10 +208,10 @@ class SmallSpace:
         if len(waves) != len(captions) or len(waves) < FEWEST:
             raise ValueError(f"pairs must be at least {FEWEST} sounds with a caption each; got {len(waves)}")
         own_files = [str(i) for i in range(len(waves))] if files is None else [str(file) for file in files]
-        fold = folds_of(own_files, [str(one) for one in captions])
+        fold = folds_of(own_files, [str(caption) for caption in captions])
         left_out = [np.flatnonzero(fold == k) for k in range(int(fold.max()) + 1)]
-        said = Domain(x=np.array([str(one) for one in captions], dtype=np.str_), kind="text", name="captions")
-        y = unit_rows(text.encode(said).x)
+        domain = Domain(x=np.array([str(caption) for caption in captions], dtype=np.str_), kind="text", name="captions")
+        y = unit_rows(text.encode(domain).x)
         x = np.stack([log_mel_statistics(wave) for wave in track(list(waves), "sounds")])
         shift, scale = x.mean(axis=0), x.std(axis=0) + 1e-3
         z, mean = (x - shift) / scale, y.mean(axis=0)
@@ -223,10 +223,10 @@ class SmallSpace:
 
         tried = {penalty: told(penalty) for penalty in (10.0, 100.0, 1000.0, 10000.0)}
         best = max(tried, key=lambda penalty: float((unit_rows(tried[penalty]) * y).sum(axis=1).mean()))
-        texts, place = np.unique(said.x, return_index=True)
+        texts, place = np.unique(domain.x, return_index=True)
         scores = unit_rows(tried[best]) @ y[place].T
-        own = scores[np.arange(len(z)), np.searchsorted(texts, said.x)]
-        rank = (scores > own[:, None]).sum(axis=1)
+        correct = scores[np.arange(len(z)), np.searchsorted(texts, domain.x)]
+        rank = (scores > correct[:, None]).sum(axis=1)
         learnt = {
             "sounds": len(z), "captions": len(texts), "penalty": best, "recall@5": float((rank < 5).mean()),
             "chance@5": min(1.0, 5 / len(texts)),
@@ -298,12 +298,12 @@ def log_mel_statistics(wave: NDArray[np.float32], parts: int = 1) -> FloatArray:
     power = np.abs(np.fft.rfft(frames * np.hanning(FRAME).astype(np.float32), axis=1)) ** 2
     bands = np.log10(power @ _MEL.filters.T + 1e-20)
     bands = np.maximum(bands - bands.max(), -DEEPEST)  # how loud it is says little of what it is
-    told = [_statistics(bands)]
+    statistics = [_statistics(bands)]
     if parts > 1:
         edges = np.linspace(0, len(bands), parts + 1)
         whole = [(int(low), max(int(high), int(low) + 2)) for low, high in itertools.pairwise(edges)]
-        told += [_statistics(bands[min(low, len(bands) - 2) : high]) for low, high in whole]
-    return np.concatenate(told).astype(np.float32)
+        statistics += [_statistics(bands[min(low, len(bands) - 2) : high]) for low, high in whole]
+    return np.concatenate(statistics).astype(np.float32)
 
 
 def _statistics(bands: NDArray[Any]) -> NDArray[Any]:

@@ -63,8 +63,8 @@ def remember_alike(network: nn.Module, key: tuple[Any, ...], value: bool) -> Non
 def _place(network: nn.Module, key: tuple[Any, ...]) -> Path:
     """Kernels are chosen by shapes, processor and version: weights do not enter."""
     shapes = [(name, tuple(tensor.shape)) for name, tensor in network.state_dict().items()]
-    told = json.dumps([shapes, key, torch.__version__, torch.backends.cpu.get_cpu_capability(), processor()])
-    return cache_root() / "batches" / hashlib.sha256(told.encode()).hexdigest()[:32]
+    spec = json.dumps([shapes, key, torch.__version__, torch.backends.cpu.get_cpu_capability(), processor()])
+    return cache_root() / "batches" / hashlib.sha256(spec.encode()).hexdigest()[:32]
 
 
 def processor() -> str:

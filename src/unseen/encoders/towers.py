@@ -99,9 +99,9 @@ def build_towers(request: Request) -> TwoTowerEncoder:
         raise FileNotFoundError(f"encoder {request.name!r}: there are no towers in {str(folder)!r}")
     value = load_state(folder / TOWERS)
     try:
-        towers, told, template = value["towers"], dict(value["preprocess"]), TEMPLATES[value["template"]]
+        towers, settings, template = value["towers"], dict(value["preprocess"]), TEMPLATES[value["template"]]
         fields: dict[str, Any] = {
-            key: tuple(item) if isinstance(item, (list, tuple)) else item for key, item in told.items()
+            key: tuple(item) if isinstance(item, (list, tuple)) else item for key, item in settings.items()
         }
         preprocess = ImagePreprocess(**fields)
     except (KeyError, TypeError) as error:

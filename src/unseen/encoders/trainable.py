@@ -56,8 +56,8 @@ def whole_towers(encoder: Encoder) -> DualEncoder:
     """
     encoder = two_towers(encoder)
     image, text = image_network(encoder), token_text(text_network(encoder))
-    made = dual_encoder(image, text, _numbers(encoder).to_json(), encoder.logit_scale)
-    return made.eval().requires_grad_(True)
+    towers = dual_encoder(image, text, _numbers(encoder).to_json(), encoder.logit_scale)
+    return towers.eval().requires_grad_(True)
 
 
 def tower_heads(encoder: Encoder, hidden: int = 256) -> Heads:
@@ -89,9 +89,9 @@ def tower_heads(encoder: Encoder, hidden: int = 256) -> Heads:
     with reproducible(0):
         image = side_head(base, reading.dim, encoder.dim, hidden)
         text = side_head(None, encoder.dim, encoder.dim, hidden)
-    made = dual_encoder(image, text, reader.to_json(), encoder.logit_scale)
-    made.reader = reader
-    return Heads(made.eval(), reading)
+    towers = dual_encoder(image, text, reader.to_json(), encoder.logit_scale)
+    towers.reader = reader
+    return Heads(towers.eval(), reading)
 
 
 class Fresh(NamedTuple):

@@ -36,18 +36,18 @@ class Unread:
 
     def lines(self, what: str = "texts") -> list[str]:
         """A sentence for each of the two that there is, or none."""
-        said = []
+        sentences = []
         if self.cut:
             many = f"{self.cut:,} of {self.n:,} {what} are" if self.n > 1 else "the text is"
-            said.append(f"{many} longer than the context of {self.by}; what is behind is not read")
+            sentences.append(f"{many} longer than the context of {self.by}; what is behind is not read")
         if self.unspelt:
             share = 100 * self.unspelt / self.n
             which = f"{self.unspelt:,} of {self.n:,} {what} ({share:.0f} %), such as {self.example!r}, are"
-            said.append(
+            sentences.append(
                 f"{which if self.n > 1 else 'the text is'} in signs that {self.by} does not know, and like any other "
                 "such text to it; name an encoder of the language"
             )
-        return said
+        return sentences
 
 
 def unread(reader: Any, texts: Iterable[Any], by: str = "") -> Unread:
@@ -61,11 +61,11 @@ def unread(reader: Any, texts: Iterable[Any], by: str = "") -> Unread:
     by : str
         What reads them; the name of the encoder if empty.
     """
-    said = [text for text in map(str, texts) if text.strip()]
-    unspelt = which(reader, "unspelt", said)
-    example = said[unspelt.index(True)] if any(unspelt) else ""
+    kept = [text for text in map(str, texts) if text.strip()]
+    unspelt = which(reader, "unspelt", kept)
+    example = kept[unspelt.index(True)] if any(unspelt) else ""
     name = by or getattr(reader, "name", "the text tower")
-    return Unread(name, len(said), sum(which(reader, "cuts", said)), sum(unspelt), example[:60])
+    return Unread(name, len(kept), sum(which(reader, "cuts", kept)), sum(unspelt), example[:60])
 
 
 def which(reader: Any, what: str, texts: Sequence[str]) -> list[bool]:
@@ -75,4 +75,4 @@ def which(reader: Any, what: str, texts: Sequence[str]) -> list[bool]:
     ask = getattr(getattr(tokens, "reader", tokens), what, None)
     if ask is None:
         return [False] * len(texts)
-    return [told for start in range(0, len(texts), PART) for told in ask(texts[start : start + PART])]
+    return [answer for start in range(0, len(texts), PART) for answer in ask(texts[start : start + PART])]

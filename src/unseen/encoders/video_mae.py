@@ -39,14 +39,14 @@ def of_transformers_videomae(model: Any) -> VideoEncoder:
     if getattr(body, "layernorm", None) is not None:
         raise ValueError("model must take the mean of its tokens (use_mean_pooling); it norms them first")
     height, width = embeddings.image_size
-    made: VideoEncoder = video_encoder(
+    encoder: VideoEncoder = video_encoder(
         int(config.num_frames), (int(height), int(width)), embeddings.tubelet_size, int(embeddings.patch_size[0]),
         int(config.hidden_size), int(config.num_hidden_layers), int(config.num_attention_heads),
         int(config.intermediate_size), float(config.layer_norm_eps),
     )  # fmt: skip
     with torch.no_grad():
-        made.patches.load_state_dict(embeddings.projection.state_dict())
-        for into, of in zip(made.blocks, body.encoder.layer):
+        encoder.patches.load_state_dict(embeddings.projection.state_dict())
+        for into, of in zip(encoder.blocks, body.encoder.layer):
             part: Any = into
             _norm(part.ln_1, of.layernorm_before)
             _norm(part.ln_2, of.layernorm_after)
@@ -59,8 +59,8 @@ def of_transformers_videomae(model: Any) -> VideoEncoder:
             ):  # fmt: skip
                 line.load_state_dict(source.state_dict())
         if isinstance(getattr(model, "fc_norm", None), nn.LayerNorm):
-            _norm(made.norm, model.fc_norm)
-    return made.eval()
+            _norm(encoder.norm, model.fc_norm)
+    return encoder.eval()
 
 
 def _bias(line: nn.Linear) -> Tensor:

@@ -182,8 +182,8 @@ def build_views(request: Request) -> Encoder:
     adapted.local, adapted._identity, adapted.precision = True, None, "fp32"
     adapted.replace_network(adapted.running)
     state = load_file(request.folder / STATISTICS)
-    for name, own in _statistics(adapted).items():
-        if name not in state or state[name].shape != own.shape:
+    for name, statistics in _statistics(adapted).items():
+        if name not in state or state[name].shape != statistics.shape:
             raise ValueError(f"{STATISTICS} does not fit the encoder: {name}")
         layer, _, part = name.rpartition(".")
         getattr(adapted.running.get_submodule(layer), part).copy_(state[name])

@@ -63,9 +63,9 @@ def of_transformers_clip(model: Any, reader: TextReader | None = None) -> DualEn
                 into.qkv.bias.copy_(_three(attention, "bias"))
                 for layer, source in ((into.out, attention.out_proj), (into.fc, of.mlp.fc1), (into.proj, of.mlp.fc2)):
                     layer.load_state_dict(source.state_dict())
-    made = dual_encoder(image, words, reader.to_json(), float(model.logit_scale.detach().exp()))
-    made.reader = reader
-    return made.eval()
+    towers = dual_encoder(image, words, reader.to_json(), float(model.logit_scale.detach().exp()))
+    towers.reader = reader
+    return towers.eval()
 
 
 def of_timm(network: Any) -> VisionTower:
@@ -87,23 +87,23 @@ def of_timm(network: Any) -> VisionTower:
     if not (plain and placed and isinstance(first.mlp.act, nn.GELU)):
         raise ValueError(f"network has layers or positions of another make ({type(first).__name__})")
     width = int(network.embed_dim)
-    made: VisionTower = vision_tower(
+    tower: VisionTower = vision_tower(
         network.patch_embed.img_size, network.patch_embed.patch_size, width, width // first.attn.num_heads,
         tuple(block.attn.num_heads for block in blocks), tuple(block.mlp.fc1.out_features for block in blocks), width,
         norm_first=isinstance(network.norm_pre, nn.LayerNorm), eps=first.norm1.eps,
     )  # fmt: skip
     with torch.no_grad():
-        made.patches.weight.copy_(network.patch_embed.proj.weight)
-        made.class_token.copy_(network.cls_token[0, 0])
-        made.positions.copy_(network.pos_embed[0])
+        tower.patches.weight.copy_(network.patch_embed.proj.weight)
+        tower.class_token.copy_(network.cls_token[0, 0])
+        tower.positions.copy_(network.pos_embed[0])
         if network.patch_embed.proj.bias is not None:
-            made.positions[1:] += network.patch_embed.proj.bias
-        made.projection.copy_(torch.eye(width))
-        if made.first is not None:
-            _norm(made.first, network.norm_pre)
+            tower.positions[1:] += network.patch_embed.proj.bias
+        tower.projection.copy_(torch.eye(width))
+        if tower.first is not None:
+            _norm(tower.first, network.norm_pre)
         if isinstance(network.norm, nn.LayerNorm):
-            _norm(made.last, network.norm)
-        for into, of in zip(made.layers, blocks):
+            _norm(tower.last, network.norm)
+        for into, of in zip(tower.layers, blocks):
             _norm(into.ln_1, of.norm1)
             _norm(into.ln_2, of.norm2)
             into.qkv.weight.copy_(of.attn.qkv.weight)
@@ -115,7 +115,7 @@ def of_timm(network: Any) -> VisionTower:
                 gamma: Tensor = getattr(factor, "gamma", torch.ones(1))
                 layer.weight.copy_(gamma[:, None] * source.weight)
                 layer.bias.copy_(gamma * source.bias)
-    return made.eval()
+    return tower.eval()
 
 
 def _three(attention: Any, part: str) -> Tensor:

@@ -120,8 +120,8 @@ def create_app(
         responses={422: {"model": Problem, "description": "What is wrong with the request, in one sentence"}},
     )
     app.add_middleware(Measured, metrics=metrics, paths=PATHS)
-    for one in (StarletteHTTPException, RequestValidationError, Exception):
-        app.add_exception_handler(one, _problem)
+    for error in (StarletteHTTPException, RequestValidationError, Exception):
+        app.add_exception_handler(error, _problem)
 
     @lru_cache(KEPT_PICTURES)
     def small(row: int, side: int) -> bytes:
@@ -200,13 +200,13 @@ def create_app(
     @app.post("/api/export", summary="A selection as a file", response_class=FileResponse)
     async def export(message: ExportMessage) -> FileResponse:
         decodes = message.query is not None and bool(message.query.images)
-        file, rows, found = await work(_exported, service, message, limits.pixels, decodes=decodes)
+        file, rows, n_found = await work(_exported, service, message, limits.pixels, decodes=decodes)
         metrics.exported.inc(rows)
         return FileResponse(
             file,
             media_type="application/octet-stream",
             filename=f"subset{file.suffix}",
-            headers={"x-rows": str(rows), "x-found": str(found), "x-truncated": str(rows < found).lower()},
+            headers={"x-rows": str(rows), "x-found": str(n_found), "x-truncated": str(rows < n_found).lower()},
             background=BackgroundTask(_forget, file),
         )
 
@@ -266,7 +266,7 @@ def _about(service: RetrievalService, title: str) -> dict[str, Any]:
 
 def _rows(service: RetrievalService, rows: Sequence[int]) -> list[dict[str, Any]]:
     """What the collection says of rows, and their tags."""
-    return [row_of(*one) for one in zip(rows, service.metadata(rows), service.tags.of(rows))]
+    return [row_of(*parts) for parts in zip(rows, service.metadata(rows), service.tags.of(rows))]
 
 
 def _browsed(service: RetrievalService, message: BrowseMessage) -> dict[str, Any]:
@@ -317,7 +317,7 @@ def _exported(service: RetrievalService, message: ExportMessage, max_pixels: int
             rows, similarity = [hit.row for hit in hits], [hit.similarity for hit in hits]
     if not len(rows):
         raise ValueError("nothing was found, so nothing is written; lower `above` or loosen the filters")
-    found = len(rows)
+    n_found = len(rows)
     rows, similarity = rows[:MOST_ROWS], None if similarity is None else similarity[:MOST_ROWS]
     if message.format == "webdataset" and (size := int(service.columns.sizes(rows).sum())) > MOST_BYTES:
         raise ValueError(
@@ -327,7 +327,7 @@ def _exported(service: RetrievalService, message: ExportMessage, max_pixels: int
     folder = Path(tempfile.mkdtemp(prefix="unseen-export-"))
     file = folder / f"subset{suffix}"
     try:
-        return export_subset(service, rows, file, similarity=similarity), len(rows), found
+        return export_subset(service, rows, file, similarity=similarity), len(rows), n_found
     except BaseException:
         folder.rmdir()
         raise

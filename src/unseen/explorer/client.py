@@ -108,11 +108,11 @@ class ExplorerClient:
     ) -> dict[str, Any]:
         """A query as JSON values, as `search` sends it."""
         words = {texts: 1.0} if isinstance(texts, str) else dict(texts)
-        files = list(images.items()) if isinstance(images, Mapping) else [(one, 1.0) for one in images]
+        files = list(images.items()) if isinstance(images, Mapping) else [(image, 1.0) for image in images]
         return {
             "texts": [{"text": text, "weight": weight} for text, weight in words.items()],
             "images": [{"base64": _base64(file), "weight": weight} for file, weight in files],
-            "embeddings": [{"vector": [float(value) for value in one]} for one in embeddings],
+            "embeddings": [{"vector": [float(value) for value in vector]} for vector in embeddings],
             "rows": [{"row": int(row)} for row in rows],
             "filters": _filters(values, ranges, tags),
             **more,
@@ -120,7 +120,7 @@ class ExplorerClient:
 
     def metadata(self, rows: Sequence[int]) -> list[dict[str, Any]]:
         """What the collection says of rows."""
-        return [one["columns"] for one in self._json("POST", "/api/metadata", json={"rows": list(rows)})["rows"]]
+        return [row["columns"] for row in self._json("POST", "/api/metadata", json={"rows": list(rows)})["rows"]]
 
     def picture(self, row: int, side: int | None = None) -> bytes:
         """The file of a picture, or a JPEG of at most `side` pixels."""
@@ -188,16 +188,16 @@ class ExplorerClient:
         message = {"format": format_of(file), "rows": list(rows), "query": query, "above": above}
         if tags:
             message["filters"] = _filters(None, None, tags)
-        asked = self._http.stream("POST", "/api/export", json=message)
-        with replacing(file) as temporary, temporary.open("wb") as stream, asked as answer:
+        request = self._http.stream("POST", "/api/export", json=message)
+        with replacing(file) as temporary, temporary.open("wb") as stream, request as answer:
             if answer.is_error:
                 answer.read()
                 self._refuse(answer)
             for chunk in answer.iter_bytes():
                 stream.write(chunk)
             if answer.headers.get("x-truncated") == "true":
-                written, found = answer.headers["x-rows"], answer.headers["x-found"]
-                warnings.warn(f"{file} holds the first {written} of {found} rows: more are not written", stacklevel=2)
+                written, n_found = answer.headers["x-rows"], answer.headers["x-found"]
+                warnings.warn(f"{file} holds the first {written} of {n_found} rows: more are not written", stacklevel=2)
         return Path(file)
 
     def _json(self, verb: str, path: str, **more: Any) -> Any:

@@ -47,11 +47,11 @@ class Guard:
         closed = with_headers(send, HEADERS)
         barred = ELSEWHERE if is_foreign(headers, scope["path"]) else None
         token = None if scope["path"] in OPEN else self.token
-        told = refusal(headers, token, self.longest, barred) or await self._body(receive)
-        if isinstance(told, Refusal):
-            await JSONResponse({"detail": told.detail}, told.status, told.headers)(scope, receive, closed)
+        outcome = refusal(headers, token, self.longest, barred) or await self._body(receive)
+        if isinstance(outcome, Refusal):
+            await JSONResponse({"detail": outcome.detail}, outcome.status, outcome.headers)(scope, receive, closed)
         else:
-            await self.app(scope, _replayed(told, receive), closed)
+            await self.app(scope, _replayed(outcome, receive), closed)
 
     async def _body(self, receive: Receive) -> list[Message] | Refusal:
         """The messages of the whole body, or why they are not waited for."""

@@ -115,11 +115,11 @@ class QueryMessage(Strict):
 
     def query(self, max_pixels: int, rows: int) -> Query:
         """As the service of so many rows takes it; `ValueError` if a picture is none."""
-        terms = [Term("text", one.text, one.weight) for one in self.texts]
-        pictures = pictures_of([one.base64 for one in self.images], max_pixels)
-        terms += [Term("image", picture, one.weight) for picture, one in zip(pictures, self.images)]
-        terms += [Term("embedding", one.vector, one.weight) for one in self.embeddings]
-        terms += [Term("row", one.row, one.weight) for one in self.rows]
+        terms = [Term("text", term.text, term.weight) for term in self.texts]
+        pictures = pictures_of([term.base64 for term in self.images], max_pixels)
+        terms += [Term("image", picture, term.weight) for picture, term in zip(pictures, self.images)]
+        terms += [Term("embedding", term.vector, term.weight) for term in self.embeddings]
+        terms += [Term("row", term.row, term.weight) for term in self.rows]
         return Query(
             terms=terms,
             side=self.index,
@@ -199,7 +199,7 @@ def bits_of(text: str, rows: int) -> BoolArray:
 def told(results: Results, tags: Sequence[Sequence[str]]) -> dict[str, Any]:
     """Results as JSON values, each with its tags."""
     return {
-        "hits": [hit_of(hit, own) for hit, own in zip(results.hits, tags)],
+        "hits": [hit_of(hit, row_tags) for hit, row_tags in zip(results.hits, tags)],
         "removed": dict(results.removed),
         "allowed": results.allowed,
         "seconds": round(results.seconds, 4),
@@ -228,9 +228,9 @@ def _plain(value: Any) -> Any:
     if value is None or isinstance(value, (bool, int, str)):
         return value
     if isinstance(value, (list, tuple)):
-        return [_plain(one) for one in value]
+        return [_plain(item) for item in value]
     if isinstance(value, dict):
-        return {str(key): _plain(one) for key, one in value.items()}
+        return {str(key): _plain(item) for key, item in value.items()}
     if isinstance(value, bytes):
         return f"{len(value)} bytes"
     return str(value)

@@ -51,8 +51,8 @@ def colours(service: RetrievalService, by: str) -> bytes:
         legend, codes = _of_words(*service.columns.values(by.removeprefix(COLUMN)))
     else:
         raise ValueError(f"by must be group, tags or column:NAME; got {by!r}")
-    told = json.dumps({"by": by, **legend}, ensure_ascii=False).encode()
-    return len(told).to_bytes(4, "little") + told + codes.tobytes()
+    legend_bytes = json.dumps({"by": by, **legend}, ensure_ascii=False).encode()
+    return len(legend_bytes).to_bytes(4, "little") + legend_bytes + codes.tobytes()
 
 
 def _of_words(values: list[str], codes: IntArray) -> tuple[dict[str, Any], NDArray[np.uint8]]:

@@ -43,7 +43,7 @@ def rows(
     """
     with cluster(engine) as ray, _quiet() as data:
         pieces = [np.arange(start, min(start + size, n)) for start in range(0, n, size)]
-        found = data.from_numpy(pieces).map_batches(
+        results = data.from_numpy(pieces).map_batches(
             _Actor,
             batch_size=size,
             batch_format="numpy",
@@ -55,7 +55,7 @@ def rows(
             max_task_retries=engine.retries,
         )
         try:
-            for batch in found.iter_batches(batch_size=None, batch_format="numpy"):
+            for batch in results.iter_batches(batch_size=None, batch_format="numpy"):
                 yield batch["number"], batch["row"]
         except ray.exceptions.RayTaskError as error:
             raise error.cause from None

@@ -34,7 +34,7 @@ def beside(
     """
     started, pool = time.monotonic(), None
     futures: dict[int, Any] = {}
-    own: dict[int, Any] = {}
+    done: dict[int, Any] = {}
     try:
         for place in track(range(len(items)), label, weights):
             if pool is None and time.monotonic() - started > ALONE and len(items) - place > 1:
@@ -45,14 +45,14 @@ def beside(
             if pool is None:
                 yield function(shared, items[place])
                 continue
-            while place not in own and not futures[place].done():
+            while place not in done and not futures[place].done():
                 last = next(
-                    (k for k in reversed(range(place, len(items))) if k not in own and futures[k].cancel()), None
+                    (k for k in reversed(range(place, len(items))) if k not in done and futures[k].cancel()), None
                 )
                 if last is None:  # all that is left runs elsewhere
                     break
-                own[last] = function(shared, items[last])
-            yield own.pop(place) if place in own else futures[place].result()
+                done[last] = function(shared, items[last])
+            yield done.pop(place) if place in done else futures[place].result()
     finally:
         if pool is not None:
             pool.shutdown(wait=False, kill_workers=True)
@@ -73,16 +73,16 @@ def _affordable(helpers: int) -> int:
 
 def _memory_left() -> int | None:
     """Bytes that processes of this machine, or of this container, may still take; None where nothing tells."""
-    told: dict[Path, str] = {}
+    contents: dict[Path, str] = {}
     for file in (MEMORY, *(GROUP / name for name in ("memory.max", "memory.current"))):
         with contextlib.suppress(OSError):
-            told[file] = file.read_text()
-    machine = re.search(r"^MemAvailable:\s*(\d+) kB", told.get(MEMORY, ""), re.MULTILINE)
-    found = [] if machine is None else [1024 * int(machine[1])]
-    most, taken = (told.get(GROUP / name, "").strip() for name in ("memory.max", "memory.current"))
+            contents[file] = file.read_text()
+    machine = re.search(r"^MemAvailable:\s*(\d+) kB", contents.get(MEMORY, ""), re.MULTILINE)
+    left = [] if machine is None else [1024 * int(machine[1])]
+    most, taken = (contents.get(GROUP / name, "").strip() for name in ("memory.max", "memory.current"))
     if most.isdigit() and taken.isdigit():
-        found.append(max(0, int(most) - int(taken)))
-    return min(found, default=None)
+        left.append(max(0, int(most) - int(taken)))
+    return min(left, default=None)
 
 
 MEMORY, GROUP = Path("/proc/meminfo"), Path("/sys/fs/cgroup")

@@ -176,8 +176,8 @@ class Matches(Answer):
     @classmethod
     def outputs(cls, method: Any, x: Any) -> Out:
         """All rows below each other, and how many each pair has."""
-        found = method.match(x)
-        return {"match": np.concatenate(list(found)), "counts": np.array([len(rows) for rows in found])}
+        matches = method.match(x)
+        return {"match": np.concatenate(list(matches)), "counts": np.array([len(rows) for rows in matches])}
 
     @staticmethod
     def part(x: Any, part: slice) -> Any:
@@ -224,8 +224,8 @@ BY_TASK: dict[str, type[Answer]] = {"spans": Spans}
 
 def answer_of(method: type[Method]) -> type[Answer]:
     """What is asked of a method: with the first of these verbs that it has, else `predict`, with labels of its task."""
-    asked = (answer for answer in BY_VERB if hasattr(method, answer.verb))
-    return next(asked, BY_TASK.get(method.card.task, Labels))
+    answers = (answer for answer in BY_VERB if hasattr(method, answer.verb))
+    return next(answers, BY_TASK.get(method.card.task, Labels))
 
 
 def outputs(method: Method, x: Any) -> Out:
@@ -264,9 +264,12 @@ def _check_classes(case: Case, method: Method, x: Any, out: Out) -> None:
         need(labels.max() < scores.shape[1], "labels must be columns of the scores")
         need(np.allclose(p.sum(axis=1), 1, atol=1e-5), "probabilities must sum to 1")
     if "transduction_" in method.fitted:
-        found = vars(method)["transduction_"]
+        transduction = vars(method)["transduction_"]
         n = len(domain_of("target", case.kind))
-        need(found.shape == (n,) and found.dtype == np.int64, "transduction_ must be one int64 per target sample")
+        need(
+            transduction.shape == (n,) and transduction.dtype == np.int64,
+            "transduction_ must be one int64 per target sample",
+        )
 
 
 def _wrong_samples(kind: str, good: Any) -> Sequence[Any]:

@@ -45,34 +45,37 @@ def parameters_can_be_read_set_and_cloned(method: type[Method]) -> None:
     import sklearn.base
 
     for params in ({}, method.card.smoke, *method.card.presets.values()):
-        made = method(**params)
-        need(made.get_params() == {**method().get_params(), **params}, "get_params must give what the constructor got")
-        packed = pack(made.get_params(), {})
+        original = method(**params)
+        need(
+            original.get_params() == {**method().get_params(), **params},
+            "get_params must give what the constructor got",
+        )
+        packed = pack(original.get_params(), {})
         need(packed == json.loads(json.dumps(packed)), "hyperparameters must be JSON")
-        copies = (clone(made), sklearn.base.clone(made), method().set_params(**made.get_params()))
+        copies = (clone(original), sklearn.base.clone(original), method().set_params(**original.get_params()))
         for other in copies:
-            need(other is not made, "a clone must be another object")
-            need(other.get_params() == made.get_params(), "a clone must have the same hyperparameters")
-            need(repr(other) == repr(made), "a clone must look the same")
+            need(other is not original, "a clone must be another object")
+            need(other.get_params() == original.get_params(), "a clone must have the same hyperparameters")
+            need(repr(other) == repr(original), "a clone must look the same")
             need(other.fitted == {}, "a clone must not be fitted")
     need("random_state" in method().get_params(), "random_state must be a hyperparameter; it is inherited from Method")
 
 
 def wrong_parameters_are_named_and_change_nothing(method: type[Method]) -> None:
     """A name that is none, or a value out of range, is refused and leaves the method as it was."""
-    made = method()
+    unfitted = method()
     with refused("an unknown hyperparameter", "banana", by=(TypeError,)):
         method(**{"banana": 1})
     with refused("an unknown hyperparameter", "banana", by=(ValueError,)):
-        made.set_params(banana=1)
+        unfitted.set_params(banana=1)
     for name, hint in _hints(method).items():  # type: ignore[arg-type]
         for value in bad_values(hint):
             with refused(f"{name}={value!r}", name):
                 method(**{name: value})
             first = {} if name == "random_state" else {"random_state": 5}
             with refused(f"{name}={value!r} in set_params", name):
-                made.set_params(**first, **{name: value})
-    need(made.get_params() == method().get_params(), "a refused set_params must change nothing")
+                unfitted.set_params(**first, **{name: value})
+    need(unfitted.get_params() == method().get_params(), "a refused set_params must change nothing")
 
 
 def the_card_is_complete(method: type[Method]) -> None:
@@ -90,13 +93,13 @@ def the_card_is_complete(method: type[Method]) -> None:
 
 def an_unfitted_method_says_so(method: type[Method]) -> None:
     """Every output verb of an unfitted method raises `NotFittedError`."""
-    made, x = method(), torch.zeros(2, 16)
+    unfitted, x = method(), torch.zeros(2, 16)
     for verb in answer_of(method).verbs(method):
         with refused(f"{verb} before fit", "has not been fitted", by=(NotFittedError,)):
-            getattr(made, verb)(x)
+            getattr(unfitted, verb)(x)
     if "network" in {name for base in method.__mro__[:-2] for name in vars(base)}:
         with refused("network before fit", "has not been fitted", by=(NotFittedError,)):
-            made.network()
+            unfitted.network()
 
 
 # -- of a fit ----------------------------------------------------------------------------------------------
@@ -107,12 +110,12 @@ def a_fit_is_quick_silent_deterministic_and_leaves_all_else_as_it_was(case: Case
     inputs = case.inputs()
     before = {word: snapshot(value) for word, value in inputs.items()}
     methods, seconds = [], []
-    said = io.StringIO()
+    output = io.StringIO()
     for seed in (1, 2):
         torch.manual_seed(seed)  # what is random outside must not matter
         np.random.seed(seed)
         states, method = random_states(), case.make()
-        with warnings.catch_warnings(record=True) as told, _written_to(said):
+        with warnings.catch_warnings(record=True) as caught, _written_to(output):
             warnings.simplefilter("always")
             warnings.simplefilter("ignore", DeprecationWarning)
             clock, processor = time.perf_counter(), time.process_time()
@@ -120,10 +123,10 @@ def a_fit_is_quick_silent_deterministic_and_leaves_all_else_as_it_was(case: Case
             # of the processor where a machine is busy elsewhere, of the clock where several cores fit
             seconds.append(min(time.perf_counter() - clock, time.process_time() - processor))
             outputs(method, answer_of(case.method).samples(case))
-        need(not told, f"a fit must not warn; it said: {[str(warning.message) for warning in told]}")
+        need(not caught, f"a fit must not warn; it said: {[str(warning.message) for warning in caught]}")
         need(random_states() == states, "a fit must leave the global random states as they were")
         methods.append(method)
-    need(not said.getvalue(), f"a fit must be silent; it wrote {said.getvalue()[:200]!r}")
+    need(not output.getvalue(), f"a fit must be silent; it wrote {output.getvalue()[:200]!r}")
     after = {word: snapshot(value) for word, value in inputs.items()}
     changed = [word for word in before if before[word] != after[word]]
     need(not changed, f"a fit must not change its inputs; it changed {', '.join(changed)}")
@@ -155,9 +158,9 @@ def what_only_predictions_read_changes_no_bit_of_a_fit(case: Case) -> None:
         value = params[name]
         others = [preset[name] for preset in card.presets.values() if name in preset]
         others += [not value] if isinstance(value, bool) else [value / 2] if isinstance(value, float) else []
-        for other in (one for one in others if one != value):
-            found = case.make().set_params(**{name: other}).fit(**case.inputs())
-            same = digest(found.fitted) == digest(fitted(case).fitted)
+        for other in (setting for setting in others if setting != value):
+            again = case.make().set_params(**{name: other}).fit(**case.inputs())
+            same = digest(again.fitted) == digest(fitted(case).fitted)
             need(same, f"card.at_prediction holds {name!r}, but {name}={other!r} changes what is learnt")
 
 
@@ -172,8 +175,8 @@ def arrays_of_any_layout_give_the_same_fit(case: Case) -> None:
             y = value.y if value.y.dtype.hasobject else value.y.astype(np.int16 if value.task == "class" else ">f8")
             value = value.replace(x=x, y=y)
         changed[word] = value
-    found = digest(case.make().fit(**changed).fitted)
-    need(found == digest(fitted(case).fitted), "the same numbers in another layout must give the same fit")
+    learnt_digest = digest(case.make().fit(**changed).fitted)
+    need(learnt_digest == digest(fitted(case).fitted), "the same numbers in another layout must give the same fit")
 
 
 # -- the next task of a stream --------------------------------------------------------------------------------
@@ -249,8 +252,8 @@ def _same_fit(case: Case, target: Domain, order: np.ndarray, told: str) -> None:
     expected, method = fitted(case), case.make().fit(**case.inputs(target=target))
     need(learnt(method) == learnt(expected), f"{told}: what is learnt must not differ by a bit")
     for name in set(method.of_target) & set(method.fitted):
-        own, theirs = vars(method)[name], vars(expected)[name]
-        need(own.tolist() == theirs[order].tolist(), f"{told}: {name} must follow the samples")
+        mine, theirs = vars(method)[name], vars(expected)[name]
+        need(mine.tolist() == theirs[order].tolist(), f"{told}: {name} must follow the samples")
 
 
 def _elsewhere(x: Lazy) -> Lazy:
@@ -291,16 +294,16 @@ def tensors_arrays_and_domains_are_predicted_alike(case: Case) -> None:
     answer, method = answer_of(case.method), fitted(case)
     x = answer.samples(case)
     expected = answer.outputs(method, x)[answer.verb].tolist()
-    for told, same in answer.alike(case, x):
-        found = answer.outputs(method, same)[answer.verb].tolist()
-        need(found == expected, f"{answer.verb} must read {told} as it reads its usual samples")
+    for holder, same in answer.alike(case, x):
+        answered = answer.outputs(method, same)[answer.verb].tolist()
+        need(answered == expected, f"{answer.verb} must read {holder} as it reads its usual samples")
 
 
 def bad_samples_are_named(case: Case) -> None:
     """NaN, infinity, no sample, wrong width or type are refused as x."""
     answer, method = answer_of(case.method), fitted(case)
-    for what, value in answer.wrong(case):
-        with refused(f"{answer.verb} of {what}", *answer.named):
+    for problem, value in answer.wrong(case):
+        with refused(f"{answer.verb} of {problem}", *answer.named):
             answer.ask(method, value)
 
 
@@ -317,9 +320,9 @@ def a_saved_method_comes_back_with_the_same_bits(case: Case) -> None:
     need(type(back) is case.method, "load must give the same class")
     need(back.get_params() == method.get_params(), "hyperparameters must survive")
     need(digest(back.fitted) == digest(method.fitted), "what is learnt must survive to the bit")
-    expected, found = outputs(method, x), outputs(back, x)
+    expected, loaded = outputs(method, x), outputs(back, x)
     for key in expected:
-        need(expected[key].tobytes() == found[key].tobytes(), f"{key} must be the same bits after load")
+        need(expected[key].tobytes() == loaded[key].tobytes(), f"{key} must be the same bits after load")
     need(not strange, f"only .json and .safetensors may be written; found {strange}")
 
 
@@ -352,8 +355,8 @@ def what_is_exported_is_what_predicts(case: Case) -> None:
         return  # a method without a network says so
     need(not network.training, "network() must be in eval mode")
     with torch.no_grad():
-        found = network(x)
-    close = np.allclose(found.numpy(), method.decision_function(x).numpy(), rtol=1e-4, atol=1e-5)
+        scores = network(x)
+    close = np.allclose(scores.numpy(), method.decision_function(x).numpy(), rtol=1e-4, atol=1e-5)
     need(close, "network() must give what decision_function gives")
 
 
@@ -362,10 +365,10 @@ def what_is_exported_is_what_predicts(case: Case) -> None:
 
 def bad_inputs_are_named_before_work_starts(case: Case) -> None:
     """NaN, infinity, empty, one class, wrong width or type, labels out of range: named, and nothing is learnt."""
-    for word, what, value in bad_inputs(case):
-        if what == "of one class" and {"source", "support"} <= set(case.words):
+    for word, problem, value in bad_inputs(case):
+        if problem == "of one class" and {"source", "support"} <= set(case.words):
             continue  # the other one may hold more classes
-        _fails_before_work(case, case.inputs(**{word: value}), f"{word} {what}", word)
+        _fails_before_work(case, case.inputs(**{word: value}), f"{word} {problem}", word)
 
 
 def missing_and_unknown_words_are_named(case: Case) -> None:

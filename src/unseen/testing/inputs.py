@@ -55,15 +55,15 @@ class Case:
         """What `fit` gets, made anew; `changes` replace single words."""
         beside = all("teachers" in way.optional for way in signatures(self.method))
         words = [word for word in self.words if word != "teachers" or not beside]
-        own = {word for need in self.method.card.needs for word in need.makes}
-        made = {word: value_of(word, self.kind_of(word)) for word in words if word not in own}
+        from_needs = {word for need in self.method.card.needs for word in need.makes}
+        inputs = {word: value_of(word, self.kind_of(word)) for word in words if word not in from_needs}
         if "teachers" in self.words and beside:  # a network like the model
-            made["teachers"] = {"precursor": value_of("model", self.kind)}
+            inputs["teachers"] = {"precursor": value_of("model", self.kind)}
         for need in self.method.card.needs:
-            made |= {key: value for key, value in need.example(made).items() if key in self.words}
+            inputs |= {key: value for key, value in need.example(inputs).items() if key in self.words}
         if self.method.card.task == "value":
-            made |= {word: with_values(made[word]) for word in made if VOCABULARY[word].labeled}
-        return made | changes
+            inputs |= {word: with_values(inputs[word]) for word in inputs if VOCABULARY[word].labeled}
+        return inputs | changes
 
     def kind_of(self, word: str) -> str:
         """What the samples of a word are."""

@@ -51,12 +51,12 @@ def bad_values(hint: Any) -> Iterator[Any]:
 
 def bad_inputs(case: Case) -> Iterator[tuple[str, str, Any]]:
     """A word of `fit`, what is wrong, and a value that is wrong in this way."""
-    given = case.inputs()
+    inputs = case.inputs()
     for word in case.words:
-        good = given[word]
+        good = inputs[word]
         yield word, "of another type", np.zeros((3, WIDTH))
         if isinstance(good, Domain):
-            yield from ((word, what, value) for what, value in _bad_domains(word, good))
+            yield from ((word, problem, value) for problem, value in _bad_domains(word, good))
         elif isinstance(good, Mapping):
             yield word, "empty", {}
             yield word, "of numbers", {"a": 1.0}

@@ -104,9 +104,9 @@ def load(
     if _is_frame(path):
         fs, root = locate(".")
         columns = {"labels_column": labels_column, "text_column": text_column, "path_column": path_column}
-        told = {"classes": classes, "name": name or "data", "on_error": on_error, "check": check, "frames": frames}
-        told |= {"allow_outside": True, "features": features}
-        return load_table(fs, f"{root}/data", rows_of=_with_ids(path), **columns, **told)  # type: ignore[arg-type]
+        settings = {"classes": classes, "name": name or "data", "on_error": on_error, "check": check, "frames": frames}
+        settings |= {"allow_outside": True, "features": features}
+        return load_table(fs, f"{root}/data", rows_of=_with_ids(path), **columns, **settings)  # type: ignore[arg-type]
     if not isinstance(path, (str, os.PathLike)):
         how = "Domain(x=..., y=...) makes samples of arrays"
         raise TypeError(f"path must be a path, a URL or a pandas.DataFrame; got {type(path).__name__} ({how})")
@@ -153,15 +153,15 @@ def _columns_behind(url: str) -> tuple[str, dict[str, str]]:
     place, sign, query = url.partition("?")
     if not sign or "://" in url or url.endswith(".tar") or Path(url).exists():
         return url, {}
-    told = dict(parse_qsl(query, keep_blank_values=True))
+    columns = dict(parse_qsl(query, keep_blank_values=True))
     words = {"label": "labels_column", "text": "text_column", "path": "path_column"}
-    unknown = next((key for key in told if key not in words), query if not told else None)
-    if unknown is not None or not all(told.values()):
+    unknown = next((key for key in columns if key not in words), query if not columns else None)
+    if unknown is not None or not all(columns.values()):
         raise ValueError(
             f"path {url!r}: behind ? stand {', '.join(f'{word}=COLUMN' for word in words)}, with & between; "
             f"got {unknown or query!r}"
         )
-    return place, {words[key]: column for key, column in told.items()}
+    return place, {words[key]: column for key, column in columns.items()}
 
 
 def _load(
@@ -177,8 +177,8 @@ def _load(
         names = [entry.rstrip("/").rpartition("/")[2] for entry in fs.ls(root, detail=False)]
         return _load_folder(fs, root, names, options, common, reading, frames)
     if suffix in TABLE_SUFFIXES:
-        told: dict[str, Any] = {"allow_outside": allow_outside, "frames": frames, "features": features}
-        return load_table(fs, root, **options, **common, **reading, **told)
+        extra: dict[str, Any] = {"allow_outside": allow_outside, "frames": frames, "features": features}
+        return load_table(fs, root, **options, **common, **reading, **extra)
     _only(options)
     if suffix in (".npy", ".npz"):
         return load_arrays(fs, root, **common, on_error=reading["on_error"])

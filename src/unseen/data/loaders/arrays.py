@@ -61,9 +61,9 @@ def load_arrays(
             raise ValueError(f"{name}: labels must lie in [-1, {len(names)}); got {min(values)}..{max(values)}")
         values = [None if value < 0 else str(names[value]) for value in values]
     space = classes if classes is not None or names is None else [str(value) for value in names]
-    y, found = encode_labels(values, space)
+    y, class_space = encode_labels(values, space)
     skipped = settle([Skipped(row_and_id(i, ids), "a value is not finite") for i in bad], on_error, name)
-    domain = Domain(x=samples, y=y, kind=kind, classes=found, ids=ids, columns=columns, name=name)
+    domain = Domain(x=samples, y=y, kind=kind, classes=class_space, ids=ids, columns=columns, name=name)
     if len(bad):
         domain = domain.take(np.setdiff1d(np.arange(len(x)), bad))
     return domain.replace(skipped=skipped)

@@ -84,21 +84,21 @@ def column_of(series: pd.Series[Any], decimal: str = ".") -> Column:
     lacking = np.isnan(values)
     odd = {int(i): text for i in np.flatnonzero(lacking) if (text := texts[i]) and text not in EMPTY}
     strange = sum(text.casefold() not in MARKS for text in odd.values())
-    found = int((~lacking).sum())
-    if found and not strange and found < MANY * (found + len(odd)):
+    n_numbers = int((~lacking).sum())
+    if n_numbers and not strange and n_numbers < MANY * (n_numbers + len(odd)):
         return Column(why="mostly missing")
-    if found and found >= ENOUGH * (found + strange):
+    if n_numbers and n_numbers >= ENOUGH * (n_numbers + strange):
         return Column(values, odd=odd)
-    if found >= MANY * (found + strange) and found:
+    if n_numbers >= MANY * (n_numbers + strange) and n_numbers:
         example = next(text for text in odd.values() if text.casefold() not in MARKS)
-        return Column(why=_strange(strange, found + strange, example))
+        return Column(why=_strange(strange, n_numbers + strange, example))
     return Column(why="date" if _DATE.fullmatch(str(first).strip()) else "text")
 
 
 def _strange(n: int, of: int, example: str) -> str:
     """How many cells are no numbers, and one of them."""
-    told = f"is no number: {example!r}" if n == 1 else f"are no numbers, such as {example!r}"
-    return f"{n:,} of {of:,} cells {told}"
+    phrase = f"is no number: {example!r}" if n == 1 else f"are no numbers, such as {example!r}"
+    return f"{n:,} of {of:,} cells {phrase}"
 
 
 def _can_be_number(value: Any) -> bool:

@@ -31,24 +31,28 @@ def coco_masks(data: Any) -> tuple[dict[str, CocoMask | None], tuple[str, ...]]:
     ):
         raise ValueError("a COCO file must hold lists of images, annotations and categories")
     try:
-        categories = sorted(data["categories"], key=lambda one: one["id"])
-        labels = {one["id"]: i + 1 for i, one in enumerate(categories)}
-        names = ("background", *(str(one["name"]) for one in categories))
+        categories = sorted(data["categories"], key=lambda category: category["id"])
+        labels = {category["id"]: i + 1 for i, category in enumerate(categories)}
+        names = ("background", *(str(category["name"]) for category in categories))
         by_image: dict[Any, list[Any]] = {}
-        for one in data["annotations"]:
-            by_image.setdefault(one["image_id"], []).append(one)
-        found = {}
+        for annotation in data["annotations"]:
+            by_image.setdefault(annotation["image_id"], []).append(annotation)
+        masks = {}
         for image in data["images"]:
             drawn = sorted(by_image.get(image["id"], ()), key=_smaller_last)
-            parts = tuple((labels[one["category_id"]], one["segmentation"]) for one in drawn if one.get("segmentation"))
-            found[str(image["file_name"])] = (
+            parts = tuple(
+                (labels[annotation["category_id"]], annotation["segmentation"])
+                for annotation in drawn
+                if annotation.get("segmentation")
+            )
+            masks[str(image["file_name"])] = (
                 CocoMask(int(image["height"]), int(image["width"]), parts) if parts else None
             )
     except (KeyError, TypeError, AttributeError, OverflowError) as error:
         raise ValueError(f"a COCO file must say {error} of each image, annotation and category") from error
     if len(set(names)) != len(names):
         raise ValueError("categories of a COCO file must have names of their own")
-    return found, names
+    return masks, names
 
 
 class OtherSizeError(ValueError):

@@ -167,8 +167,8 @@ def inspect(items: Sequence[Any], check: Callable[[Any], None], name: Callable[[
         return None
 
     with ThreadPoolExecutor(8) as pool:
-        found = pool.map(failure, items)
-        return [bad for bad in (next(found) for _ in track(items, "looking at files")) if bad is not None]
+        results = pool.map(failure, items)
+        return [bad for bad in (next(results) for _ in track(items, "looking at files")) if bad is not None]
 
 
 def settle(skipped: Sequence[Skipped], on_error: OnError, name: str) -> tuple[Skipped, ...]:

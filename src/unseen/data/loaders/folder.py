@@ -60,26 +60,26 @@ def load_folder(
     files, refused = files_below(fs, root)
     if not files and refused:
         raise ValueError(f"{name}: nothing in it can be read, the first {refused[0].where!r}: {refused[0].why}")
-    kind, found = _choose_kind(files, root)
+    kind, chosen = _choose_kind(files, root)
     if kind == "audio" and not is_local(fs):
         raise ValueError(f"{name} holds sounds, which are read from this machine alone: copy the folder here")
-    whole, lacking = _frames_of(found, name) if kind == "image" else ({}, [])
+    whole, lacking = _frames_of(chosen, name) if kind == "image" else ({}, [])
     if whole:
-        kind, found, refused = "clip", list(whole), refused + lacking
-    logger.debug("%s: %d other files passed over", name, len(files) - len(found))
-    full = {path: _joined(root, path) for path in found}
+        kind, chosen, refused = "clip", list(whole), refused + lacking
+    logger.debug("%s: %d other files passed over", name, len(files) - len(chosen))
+    full = {path: _joined(root, path) for path in chosen}
     if check:
         tests = {"image": _verify_image, "text": verify_text, "clip": _verify_clip, "audio": _verify_sound}
         first = {full[path]: inside[0] for path, inside in whole.items()}
         test = _frames_test(root, first) if whole else tests[kind]
-        refused = refused + inspect(found, lambda path: test(fs, full[path]), lambda path: path)
+        refused = refused + inspect(chosen, lambda path: test(fs, full[path]), lambda path: path)
         bad = {skipped.where for skipped in refused}
-        found = [path for path in found if path not in bad]
+        chosen = [path for path in chosen if path not in bad]
     skipped = settle(refused, on_error, name)
-    if not found:
+    if not chosen:
         raise ValueError(f"{name}: none of the {len(skipped)} files can be read, the first: {skipped[0].why}")
 
-    parts = [PurePosixPath(path).parts for path in found]
+    parts = [PurePosixPath(path).parts for path in chosen]
     tops = {part[0].lower() for part in parts if len(part) > 1}
     nested = bool(tops) and tops <= SPLITS
     columns = {"split": np.array([part[0] if len(part) > 1 else "" for part in parts])} if nested else {}
@@ -87,7 +87,7 @@ def load_folder(
     if classes is None:
         _refuse_masks({part[0] for part in below if len(part) > 1}, name)
     y, space = encode_labels((part[0] if len(part) > 1 else None for part in below), classes)
-    paths = [full[path] for path in found]
+    paths = [full[path] for path in chosen]
     if kind == "image":
         x = image_files(paths, fs)
     elif kind == "text":
@@ -95,16 +95,16 @@ def load_folder(
     elif kind == "audio":
         x = sound_files(paths)
     elif whole:
-        x = clips.frame_folders([[_joined(root, file) for file in whole[path]] for path in found], fs, frames=frames)
+        x = clips.frame_folders([[_joined(root, file) for file in whole[path]] for path in chosen], fs, frames=frames)
     else:
         x = clips.clip_files([clips.Segment(path) for path in paths], fs, frames=frames)
-    ids = [unicodedata.normalize("NFC", path) for path in found]
+    ids = [unicodedata.normalize("NFC", path) for path in chosen]
     return Domain(
         x=x,
         y=y,
         kind=kind,
         classes=space,
-        ids=np.array(ids if len(set(ids)) == len(ids) else found),
+        ids=np.array(ids if len(set(ids)) == len(ids) else chosen),
         columns=columns,
         name=name,
         skipped=skipped,
@@ -127,15 +127,15 @@ def _hidden_classes(fs: Any, root: str, splits: Sequence[str]) -> tuple[str, ...
     """What is said of folders that would be classes, but for a dot at the beginning of their names."""
     if not is_local(fs):
         return ()
-    told = []
+    hidden = []
     for top in (Path(root), *(Path(root) / split for split in splits)):
         folders = sorted(entry for entry in top.iterdir() if entry.name.startswith(".") and entry.is_dir())
-        told += [
+        hidden += [
             f"{folder.relative_to(root)} ({n} {'file' if n == 1 else 'files'})"
             for folder in folders
             if (n := _samples_in(folder))
         ]
-    return (f"not read, as names that begin with a dot are hidden: {', '.join(told)}",) if told else ()
+    return (f"not read, as names that begin with a dot are hidden: {', '.join(hidden)}",) if hidden else ()
 
 
 def _samples_in(folder: Path) -> int:
@@ -164,25 +164,27 @@ def _choose_kind(files: list[str], root: str) -> tuple[Any, list[str]]:
     """
     suffixes = [PurePosixPath(path).suffix.lower() for path in files]
     wanted = {"image": IMAGE_SUFFIXES, "clip": VIDEO_SUFFIXES, "audio": SOUND_SUFFIXES, "text": (".txt",)}
-    of_kind = {kind: [path for path, suffix in zip(files, suffixes) if suffix in own] for kind, own in wanted.items()}
+    of_kind = {
+        kind: [path for path, suffix in zip(files, suffixes) if suffix in endings] for kind, endings in wanted.items()
+    }
     pictures, videos, sounds = (len(of_kind[kind]) for kind in ("image", "clip", "audio"))
     order = ["clip", "image", "audio", "text"] if videos >= pictures else ["image", "clip", "audio", "text"]
     if sounds > max(pictures, videos):
         order.sort(key=lambda kind: kind != "audio")
     there = {WORDS[kind]: len(of_kind[kind]) for kind in ("clip", "image", "audio") if of_kind[kind]}
     if len(there) > 1:
-        told = " and ".join(f"{n} {what}" for what, n in there.items())
-        logger.warning("%s holds %s; its %s are read", root or "the archive", told, WORDS[order[0]])
+        counts = " and ".join(f"{n} {word}" for word, n in there.items())
+        logger.warning("%s holds %s; its %s are read", root or "the archive", counts, WORDS[order[0]])
     for kind in order:
         if of_kind[kind]:
             return kind, of_kind[kind]
     others = sorted({suffix or "no suffix" for suffix in suffixes})
-    what = f"{len(files)} files of other types ({', '.join(others[:5])})"
+    contents = f"{len(files)} files of other types ({', '.join(others[:5])})"
     tables = [p for p, s in zip(files, suffixes) if s in (".csv", ".tsv", ".parquet", ".jsonl", ".npz", ".npy", ".mat")]
     hint = f"; to load {tables[0]!r}, give its path" if tables else ""
     if not files:
         raise ValueError(f"{root or 'the archive'} is empty; expected pictures, videos, sounds or .txt files")
-    raise ValueError(f"{root or 'the archive'} holds no pictures, videos, sounds or .txt files, but {what}{hint}")
+    raise ValueError(f"{root or 'the archive'} holds no pictures, videos, sounds or .txt files, but {contents}{hint}")
 
 
 def _joined(root: str, path: str) -> str:
@@ -235,8 +237,8 @@ def _verify_sound(fs: Any, path: str) -> None:
 def files_below(fs: Any, root: str) -> tuple[list[str], list[Skipped]]:
     """Visible files below `root` as relative paths in natural order, links followed, and what of them is refused."""
     if is_local(fs):
-        files, told = walk(root, ignore=is_hidden)
-        return sorted(files, key=natural_key), [Skipped(*one) for one in told]
+        files, problems = walk(root, ignore=is_hidden)
+        return sorted(files, key=natural_key), [Skipped(*problem) for problem in problems]
     prefix = root.rstrip("/") + "/" if root else ""
     files = [path.removeprefix(prefix) for path in fs.find(root)]
     refused = [Skipped(path, "the path leads out of its folder") for path in files if ".." in path.split("/")]

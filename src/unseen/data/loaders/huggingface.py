@@ -65,7 +65,7 @@ def load_huggingface(
 
     skipped: list[Skipped] = []
     names: tuple[str, ...] = ()
-    own = unique_ids([str(value) for value in table[identity]]) if identity else None
+    ids = unique_ids([str(value) for value in table[identity]]) if identity else None
     rows = np.arange(len(table))
     if picture is not None:
         encoded = table.select_columns([picture]).cast_column(picture, datasets.Image(decode=False))
@@ -77,9 +77,9 @@ def load_huggingface(
             return body
 
         if check:
-            skipped = inspect(rows.tolist(), lambda row: verify(content(row)), lambda row: row_and_id(row, own))
+            skipped = inspect(rows.tolist(), lambda row: verify(content(row)), lambda row: row_and_id(row, ids))
             bad = {entry.where for entry in skipped}
-            rows = rows[[row_and_id(row, own) not in bad for row in rows]]
+            rows = rows[[row_and_id(row, ids) not in bad for row in rows]]
         kind: Any = "image"
         x: Any = Lazy(
             rows.tolist(),
@@ -89,13 +89,13 @@ def load_huggingface(
     elif text is not None:
         kind, x = "text", text_array(value or "" for value in table[text])
         rows = np.flatnonzero([bool(value.strip()) for value in x.tolist()])
-        skipped = [Skipped(row_and_id(row, own), f"{text} is empty") for row in np.setdiff1d(np.arange(len(x)), rows)]
+        skipped = [Skipped(row_and_id(row, ids), f"{text} is empty") for row in np.setdiff1d(np.arange(len(x)), rows)]
         x = x[rows]
     else:
         kind = "features"
         x, names = _numbers(table, [key for key in headers if key not in {label, identity}], name)
         bad_rows = np.flatnonzero(~np.isfinite(x).all(axis=1))
-        skipped = [Skipped(row_and_id(row, own), "a value is missing or not finite") for row in bad_rows]
+        skipped = [Skipped(row_and_id(row, ids), "a value is missing or not finite") for row in bad_rows]
         rows = np.setdiff1d(rows, bad_rows)
         x = x[rows]
     if not len(rows):
@@ -116,7 +116,7 @@ def load_huggingface(
         y=y,
         kind=kind,
         classes=space,
-        ids=own[rows] if own is not None else np.array([f"{row:06d}" for row in rows]),
+        ids=ids[rows] if ids is not None else np.array([f"{row:06d}" for row in rows]),
         columns=columns,
         name=name,
         skipped=settle(skipped, on_error, name),

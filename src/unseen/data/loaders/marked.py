@@ -113,14 +113,14 @@ def read_marked(
         raise ValueError(f"format must be one of {', '.join(_READERS)}; got {form!r}")
     counts: Counter[str] = Counter()
     skipped: list[Skipped] = []
-    found = list(_READERS[form](place, counts, skipped))
+    sentences = list(_READERS[form](place, counts, skipped))
     if split and form in ("brat", "jsonl", "text", "docbin"):
-        counts["spans over what looks like the end of a sentence"] += sum(map(_over_ends, found))
-        found = list(_parted(found, lines=form == "text"))
-    if not found:
-        told = f"; {len(skipped)} lines are invalid, such as {skipped[0].where}: {skipped[0].why}" if skipped else ""
-        raise ValueError(f"{str(place)!r} holds no sentence{told}")
-    return Marks(_domain(place, found, classes, counts, skipped), form, counts)
+        counts["spans over what looks like the end of a sentence"] += sum(map(_over_ends, sentences))
+        sentences = list(_parted(sentences, lines=form == "text"))
+    if not sentences:
+        hint = f"; {len(skipped)} lines are invalid, such as {skipped[0].where}: {skipped[0].why}" if skipped else ""
+        raise ValueError(f"{str(place)!r} holds no sentence{hint}")
+    return Marks(_domain(place, sentences, classes, counts, skipped), form, counts)
 
 
 def _format_of(place: Path) -> str:
@@ -139,7 +139,7 @@ def _domain(
     counts: Counter[str],
     skipped: list[Skipped],
 ) -> Domain:
-    labels = sorted({span[2] for one in found for span in one.spans or ()}, key=natural_key)
+    labels = sorted({span[2] for sentence in found for span in sentence.spans or ()}, key=natural_key)
     if isinstance(classes, ClassSpace) or not (classes or labels):
         space = classes if isinstance(classes, ClassSpace) else None
     else:
@@ -149,27 +149,27 @@ def _domain(
         raise ValueError(f"{str(place)!r} marks spans of {strange[0]!r}, which is none of {', '.join(names)}")
     index = {name: i for i, name in enumerate(names)}
     y = []
-    for one in found:
-        rows = sorted({(a, b, index[label]) for a, b, label in one.spans or ()})
+    for sentence in found:
+        rows = sorted({(a, b, index[label]) for a, b, label in sentence.spans or ()})
         table = np.array(rows, dtype=np.int64).reshape(-1, 3)
-        y.append(None if one.spans is None else table)
+        y.append(None if sentence.spans is None else table)
         counts["spans"] += len(rows)
-        counts["spans that cross words"] += crossing(pieces(one.text), table) if rows else 0
+        counts["spans that cross words"] += crossing(pieces(sentence.text), table) if rows else 0
         counts["overlapping spans"] += sum(b > c for (_, b, _), (c, _, _) in zip(rows, rows[1:]))
     counts["sentences"] += len(found)
-    counts["empty sentences"] += sum(not one.text.strip() for one in found)
-    known = any(one is not None for one in y)
+    counts["empty sentences"] += sum(not sentence.text.strip() for sentence in found)
+    known = any(spans is not None for spans in y)
     return Domain(
-        x=text_array(one.text for one in found),
+        x=text_array(sentence.text for sentence in found),
         y=objects(y) if known else None,
         kind="text",
         task="spans",
         classes=space,
-        ids=np.array([f"{one.number:06d}" for one in found], dtype=np.str_),
+        ids=np.array([f"{sentence.number:06d}" for sentence in found], dtype=np.str_),
         columns={
-            "document": np.array([one.document or place.name for one in found], dtype=np.str_),
-            "line": np.array([one.line for one in found], dtype=np.int64),
-            "begin": np.array([one.begin for one in found], dtype=np.int64),
+            "document": np.array([sentence.document or place.name for sentence in found], dtype=np.str_),
+            "line": np.array([sentence.line for sentence in found], dtype=np.int64),
+            "begin": np.array([sentence.begin for sentence in found], dtype=np.int64),
         },
         name=place.stem or place.name,
         skipped=tuple(skipped),
@@ -186,8 +186,8 @@ def _conll(place: Path, counts: Counter[str], skipped: list[Skipped]) -> Iterato
     width = usual[0][0] if usual else 0
     rows = [cells for cells in rows if not _is_comment(cells, width)]
     single = [cells for cells in rows if not _RANGE.fullmatch(cells[0])]
-    said = _token_column(single)
-    column = _tag_column(single if said else rows)
+    word_column = _token_column(single)
+    column = _tag_column(single if word_column else rows)
     tokens: list[str] = []
     tags: list[str] = []
     number, first, bad, begun = 0, 0, False, False
@@ -209,7 +209,7 @@ def _conll(place: Path, counts: Counter[str], skipped: list[Skipped]) -> Iterato
             bad = begun = True
             continue
         cells = _cells(line)
-        if cells[0] == "-DOCSTART-" or _is_comment(cells, width) or (said and _RANGE.fullmatch(cells[0])):
+        if cells[0] == "-DOCSTART-" or _is_comment(cells, width) or (word_column and _RANGE.fullmatch(cells[0])):
             continue
         begun = True
         if column is not None and not _tagged(cells, column):
@@ -219,12 +219,12 @@ def _conll(place: Path, counts: Counter[str], skipped: list[Skipped]) -> Iterato
             counts["lines with a label of no known scheme" if labelled else "lines without a label"] += 1
             bad = True
             continue
-        if len(cells) <= said:
+        if len(cells) <= word_column:
             skipped.append(Skipped(f"line {at}", f"it has no word behind its number: {line.strip()!r:.40}"))
             counts["lines without a word"] += 1
             bad = True
             continue
-        tokens.append(cells[said])
+        tokens.append(cells[word_column])
         tags.append(_plain(cells[column]) if column is not None else "O")
 
 
@@ -248,9 +248,11 @@ def _tag_column(rows: Sequence[Sequence[str]]) -> int | None:
     """
     empty: int | None = None
     for column in range(max((len(cells) for cells in rows), default=0) - 1, 0, -1):
-        own = [cells[column] for cells in rows if len(cells) > column]
-        if len(own) >= 0.5 * len(rows) and sum(_TAG.fullmatch(cell) is not None for cell in own) >= 0.9 * len(own):
-            if any(cell != "O" for cell in own):
+        entries = [cells[column] for cells in rows if len(cells) > column]
+        if len(entries) >= 0.5 * len(rows) and sum(_TAG.fullmatch(cell) is not None for cell in entries) >= 0.9 * len(
+            entries
+        ):
+            if any(cell != "O" for cell in entries):
                 return column
             empty = column if empty is None else empty
     return empty
@@ -334,7 +336,7 @@ def _jsonl(place: Path, counts: Counter[str], skipped: list[Skipped]) -> Iterato
     records: list[Any] = [*enumerate(raw.split(b"\n"), 1)]
     lines = True
     if place.suffix.lower() == ".json" and raw.lstrip().startswith(b"["):
-        records, lines = [(i, json.dumps(one).encode()) for i, one in enumerate(json.loads(raw), 1)], False
+        records, lines = [(i, json.dumps(entry).encode()) for i, entry in enumerate(json.loads(raw), 1)], False
     number = -1
     for at, line in records:
         if not line.strip():
@@ -342,14 +344,14 @@ def _jsonl(place: Path, counts: Counter[str], skipped: list[Skipped]) -> Iterato
         number += 1
         try:
             record = json.loads(line.decode("utf-8"))
-            one = _record(number, record)
+            sentence = _record(number, record)
         except UnicodeDecodeError:
             skipped.append(Skipped(f"line {at}", "it is no UTF-8"))
         except (ValueError, KeyError, TypeError, IndexError) as error:
             skipped.append(Skipped(f"line {at}", f"it is no text with spans: {error}"))
         else:
-            document = one.document or ("" if lines else f"{place.name}:{at}")
-            yield dataclasses.replace(one, document=document, line=at if lines else 0)
+            document = sentence.document or ("" if lines else f"{place.name}:{at}")
+            yield dataclasses.replace(sentence, document=document, line=at if lines else 0)
             continue
         counts["left out"] += 1
 
@@ -359,7 +361,7 @@ def _record(number: int, record: Any) -> _Sentence:
         raise TypeError(f"it is a {type(record).__name__}")
     name = str(record.get("document", record.get("id", "")))
     if "text" not in record and "tokens" in record:
-        tokens = [one["text"] if isinstance(one, dict) else str(one) for one in record["tokens"]]
+        tokens = [token["text"] if isinstance(token, dict) else str(token) for token in record["tokens"]]
         tags = next((record[key] for key in ("tags", "ner_tags", "labels") if key in record), None)
         if tags is not None and (len(tags) != len(tokens) or not all(_TAG.fullmatch(str(tag)) for tag in tags)):
             raise ValueError("tags must be as many as tokens, each O, B-... or I-...")
@@ -367,12 +369,12 @@ def _record(number: int, record: Any) -> _Sentence:
     text = record["text"]
     if not isinstance(text, str):
         raise TypeError(f"text is {text!r:.40}")
-    told = next((record[key] for key in ("spans", "entities", "label", "labels") if key in record), None)
-    if told is None:
+    marked = next((record[key] for key in ("spans", "entities", "label", "labels") if key in record), None)
+    if marked is None:
         return _Sentence(number, text, None, name)
     spans = []
-    for one in told:
-        cells = (one["start"], one["end"], one["label"]) if isinstance(one, dict) else tuple(one)
+    for span in marked:
+        cells = (span["start"], span["end"], span["label"]) if isinstance(span, dict) else tuple(span)
         start, stop, label = int(cells[0]), int(cells[1]), str(cells[2])
         if not 0 <= start < stop <= len(text):
             raise ValueError(f"a span must lie in its text of {len(text)} characters; got {start} to {stop}")
@@ -391,8 +393,8 @@ def _docbin(place: Path, counts: Counter[str], skipped: list[Skipped]) -> Iterat
     except Exception as error:  # of zlib, of msgpack, of spaCy: it is no DocBin
         raise ValueError(f"it is no DocBin: {error}") from error
     for number, doc in enumerate(docs):
-        spans = {(one.start_char, one.end_char, one.label_) for one in doc.ents}
-        spans |= {(one.start_char, one.end_char, one.label_) for group in doc.spans.values() for one in group}
+        spans = {(span.start_char, span.end_char, span.label_) for span in doc.ents}
+        spans |= {(span.start_char, span.end_char, span.label_) for group in doc.spans.values() for span in group}
         yield _Sentence(number, doc.text, tuple(sorted(spans)), f"{place.name}:{number + 1}")
 
 
@@ -417,17 +419,19 @@ def _parted(found: Sequence[_Sentence], *, lines: bool) -> Iterator[_Sentence]:
     Of plain `lines` the empty ones are no texts; elsewhere a text without a word is an empty sentence.
     """
     more = 0
-    for one in found:
-        parts = list(_sentences(one)) or ([] if lines else [one])
-        yield from (dataclasses.replace(part, number=one.number + more + k) for k, part in enumerate(parts))
+    for sentence in found:
+        parts = list(_sentences(sentence)) or ([] if lines else [sentence])
+        yield from (dataclasses.replace(part, number=sentence.number + more + k) for k, part in enumerate(parts))
         more += len(parts) - 1
 
 
 def _sentences(one: _Sentence) -> Iterator[_Sentence]:
     """The sentences of a text, with their spans."""
     for begin, end in sentence_ends(one.text, [(a, b) for a, b, _ in one.spans or ()]):
-        own = [(max(a, begin) - begin, min(b, end) - begin, c) for a, b, c in one.spans or () if a < end and b > begin]
-        spans = None if one.spans is None else tuple(own)
+        within = [
+            (max(a, begin) - begin, min(b, end) - begin, c) for a, b, c in one.spans or () if a < end and b > begin
+        ]
+        spans = None if one.spans is None else tuple(within)
         yield dataclasses.replace(one, text=one.text[begin:end], spans=spans, begin=begin)
 
 
@@ -439,9 +443,9 @@ def sentence_ends(text: str, uncut: Sequence[tuple[int, int]] = ()) -> Iterator[
     cuts = [m for m in _cuts(text) if not any(a < m.end() and m.start() < b for a, b in uncut)]
     starts, stops = [0, *(m.end() for m in cuts)], [*(m.start() for m in cuts), len(text)]
     for start, stop in zip(starts, stops):
-        if own := text[start:stop].strip():
-            begin = text.index(own, start)
-            yield begin, begin + len(own)
+        if sentence := text[start:stop].strip():
+            begin = text.index(sentence, start)
+            yield begin, begin + len(sentence)
 
 
 def _cuts(text: str) -> list[re.Match[str]]:

@@ -95,7 +95,7 @@ def layout_of(fs: Any, root: str, names: tuple[str, ...], alike: Sequence[str] |
     pictures = next((folders[key] for key in PICTURES if key in folders), None)
     there = [folders[key] for key in MASKS if key in folders]
     masks = next((folder for folder in there if _files(fs, folder)), there[0] if there else None)  # VOC has XML, too
-    told, colours = _class_file(fs, root, below)
+    class_names, colours = _class_file(fs, root, below)
     if pictures is None or masks is None or not _files(fs, masks):
         described = [entry for entry in below if entry.endswith(".json")]
         deeper = [e for e in (fs.ls(masks, detail=False) if masks else ()) if e.endswith(".json")]
@@ -105,38 +105,38 @@ def layout_of(fs: Any, root: str, names: tuple[str, ...], alike: Sequence[str] |
             )
         if len(described) + len(deeper) > 1:
             raise ValueError(f"{root!r} holds {len(described) + len(deeper)} .json files; name the one that is meant")
-        found = _files(fs, pictures or root)
-        if not found:
+        files = _files(fs, pictures or root)
+        if not files:
             raise ValueError(
                 f"{root!r} holds no pictures; expected images/ beside masks/, or a layout named in the docs"
             )
-        return Layout(title, "pictures without masks", root, found, {}, names or told, own=told)
+        return Layout(title, "pictures without masks", root, files, {}, names or class_names, own=class_names)
     stems: dict[str, str] = {}
     for file in _files(fs, masks):
         stems.setdefault(_stem(file.removeprefix(masks)), file)
         if file.endswith("labelTrainIds.png"):
             stems[_stem(file.removeprefix(masks))] = file
-    found = _files(fs, pictures)
-    pairs = {picture: stems.get(_stem(picture.removeprefix(pictures))) for picture in found}
+    files = _files(fs, pictures)
+    pairs = {picture: stems.get(_stem(picture.removeprefix(pictures))) for picture in files}
     if not any(pairs.values()) and stems:
         told_by = sorted(stems)[0]
         raise ValueError(
             f"{root!r}: no mask is called as a picture; there is a mask {told_by!r} and a picture "
-            f"{_stem(found[0].removeprefix(pictures))!r}"
+            f"{_stem(files[0].removeprefix(pictures))!r}"
         )
     default: tuple[str, ...] = ()
     kind, remap = "images and masks", None
-    into, notes = (None, ()) if alike is None or not told else _by_name(told, names, alike)
+    into, notes = (None, ()) if alike is None or not class_names else _by_name(class_names, names, alike)
     if pictures.lower().endswith("leftimg8bit"):
         kind, default = "Cityscapes", CITYSCAPES
-        named = (told if into is not None else names) or told or default
+        named = (class_names if into is not None else names) or class_names or default
         if len(named) == len(CITYSCAPES) and any(mask and mask.endswith("_labelIds.png") for mask in pairs.values()):
             remap = dict(zip(CITYSCAPES_IDS, range(len(CITYSCAPES_IDS))))
     elif masks.lower().endswith("segmentationclass"):
         kind, default = "VOC", VOC
-    own = told or default
-    indexed = own if into is not None else names or own
-    return Layout(title, kind, root, found, pairs, indexed, colours, remap, names or own, into, own, notes)
+    own_names = class_names or default
+    indexed = own_names if into is not None else names or own_names
+    return Layout(title, kind, root, files, pairs, indexed, colours, remap, names or own_names, into, own_names, notes)
 
 
 def _coco(
@@ -154,8 +154,8 @@ def _coco(
         root = above if last.lower() in MASKS else parent
     with_masks, categories = coco_masks(json.loads(read_bytes(fs, file)))
     entries = [entry.rstrip("/").rpartition("/")[2] for entry in fs.ls(root or "/", detail=False)]
-    own = {entry.lower(): f"{root.rstrip('/')}/{entry}" for entry in entries}
-    images = next((own[key] for key in PICTURES if key in own and fs.isdir(own[key])), None)
+    entry_paths = {entry.lower(): f"{root.rstrip('/')}/{entry}" for entry in entries}
+    images = next((entry_paths[key] for key in PICTURES if key in entry_paths and fs.isdir(entry_paths[key])), None)
     beside = [root] if images else list(dict.fromkeys((parent, root)))  # beside images/, a folder of masks is no place
     places = _pictures_of(fs, file, beside, images or root, list(with_masks))
     missing = [name for name in with_masks if name not in places]
@@ -169,8 +169,8 @@ def _coco(
     pairs = {places[name]: drawn for name, drawn in with_masks.items() if name in places}
     into, notes = _by_name(categories, names, alike or (), in_order=True)
     if missing:
-        told = f"{len(missing)} of the {len(with_masks)} pictures of {PurePosixPath(file).name} are not there"
-        notes = (f"{told}, the first: {missing[0]}", *notes)
+        gone = f"{len(missing)} of the {len(with_masks)} pictures of {PurePosixPath(file).name} are not there"
+        notes = (f"{gone}, the first: {missing[0]}", *notes)
     files = sorted(pairs, key=natural_key)
     absent = tuple(Skipped(name, f"no picture in {where} is called so") for name in missing)
     indexed = categories if into is not None else names or categories
@@ -200,14 +200,14 @@ def _pictures_of(fs: Any, file: str, beside: Sequence[str], area: str, names: Se
     for place in _files(fs, area or "/"):
         below.setdefault(PurePosixPath(place).name, []).append(place)
     for dropped in range(max((path.count("/") for path in paths.values()), default=0) + 1):
-        found: dict[str, list[str]] = {}
+        candidates: dict[str, list[str]] = {}
         for name, path in paths.items():
             end = _without(path, dropped)
             places = [place for place in below.get(PurePosixPath(end).name, ()) if f"/{place}".endswith(f"/{end}")]
             any_folder = not dropped or "/" in end
-            found[name] = [place for place in places if any_folder or _is_home(place, beside)]
-        if any(found.values()):
-            return _each_once(file, found)
+            candidates[name] = [place for place in places if any_folder or _is_home(place, beside)]
+        if any(candidates.values()):
+            return _each_once(file, candidates)
     return {}
 
 
@@ -226,13 +226,13 @@ def _is_home(place: str, folders: Sequence[str]) -> bool:
 def _each_once(file: str, places: Mapping[str, Sequence[str]]) -> dict[str, str]:
     """The place of each picture that has one; `ValueError` if one has two, or two have the same."""
     named: dict[str, str] = {}
-    for name, found in places.items():
-        if len(found) > 1:
+    for name, paths in places.items():
+        if len(paths) > 1:
             raise ValueError(
-                f"{file}: its picture {name!r} is in more than one place, {found[0]!r} and {found[1]!r}; write its "
+                f"{file}: its picture {name!r} is in more than one place, {paths[0]!r} and {paths[1]!r}; write its "
                 "folder into file_name, or put the file beside its pictures"
             )
-        for place in found:
+        for place in paths:
             if place in named:
                 raise ValueError(f"{file}: its pictures {named[place]!r} and {name!r} would both be {place!r}")
             named[place] = name
@@ -277,8 +277,8 @@ def _folded(name: str) -> str:
 
 def _files(fs: Any, root: str) -> list[str]:
     """Pictures below a folder, in natural order."""
-    found, _ = files_below(fs, root)
-    return [f"{root.rstrip('/')}/{file}" for file in found if PurePosixPath(file).suffix.lower() in IMAGE_SUFFIXES]
+    files, _ = files_below(fs, root)
+    return [f"{root.rstrip('/')}/{file}" for file in files if PurePosixPath(file).suffix.lower() in IMAGE_SUFFIXES]
 
 
 _ENDINGS = (

@@ -87,15 +87,19 @@ class MaskFindings:
         values = ", ".join(f"{name(value)} ({n:,})" for value, n in list(self.values.items())[:MOST_VALUES])
         grey = not self.coloured and self.layout != "COCO" and IGNORE in self.values
         marked = f"; value {IGNORE} stands in {self.values[IGNORE]:,}" if grey else ""
-        said = [f"{self.layout}: {self.pictures} pictures, {self.masks} with a mask"]
+        sentences = [f"{self.layout}: {self.pictures} pictures, {self.masks} with a mask"]
         if self.masks:
             what = "colours (red, green, blue)" if self.coloured else "values"
-            said.append(f"{what} in masks, with pixels: {values}{' ...' if len(self.values) > MOST_VALUES else ''}")
-            said.append(f"nothing is known of {self.ignored:.1%} of the pixels{marked}")
+            sentences.append(
+                f"{what} in masks, with pixels: {values}{' ...' if len(self.values) > MOST_VALUES else ''}"
+            )
+            sentences.append(f"nothing is known of {self.ignored:.1%} of the pixels{marked}")
         if self.mismatched:
             n = len(self.mismatched)
-            said.append(f"{n} masks are not as large as their pictures, which are left out: {self.mismatched[0]}, ...")
-        return said + [f"note: {warning}" for warning in self.warnings]
+            sentences.append(
+                f"{n} masks are not as large as their pictures, which are left out: {self.mismatched[0]}, ..."
+            )
+        return sentences + [f"note: {warning}" for warning in self.warnings]
 
 
 @reads("a folder of pictures with masks", "write masks as PNG with the names of their pictures, or a COCO .json")
@@ -223,9 +227,9 @@ class _Reader:
     def count(self, mask: NDArray[Any] | None, picture: str) -> None:
         """Take in what is stored in the mask of a picture that is kept."""
         if mask is not None:
-            found, counts = np.unique(mask, return_counts=True)
-            self.values.update(dict(zip(found.tolist(), counts.tolist())))
-            if found.max(initial=0) >= COLOUR:
+            values, counts = np.unique(mask, return_counts=True)
+            self.values.update(dict(zip(values.tolist(), counts.tolist())))
+            if values.max(initial=0) >= COLOUR:
                 self.coloured, self.in_colour = True, [*self.in_colour, str(self.layout.masks[picture])]
 
     def settle(
@@ -240,20 +244,22 @@ class _Reader:
         stored_so = not self.coloured and layout.kind != "COCO"
         nothing = self.ignore is None or (self.ignore == IGNORE and not stored_so)
         unknown = set() if nothing else {self.ignore}
-        own = set(self.values) - unknown
+        present = set(self.values) - unknown
         every = set(self.values) | (self.others if self.is_plain else set())
         stored = every - unknown
         table: dict[int, int] | None = None
         if layout.colours:
             table = dict(layout.colours)
-            if own - set(table):
-                told = ", ".join(map(colour_words, sorted(own - set(table))[:3]))
-                warnings.append(f"{len(own - set(table))} colours of masks are of no class and are not known: {told}")
+            if present - set(table):
+                detail = ", ".join(map(colour_words, sorted(present - set(table))[:3]))
+                warnings.append(
+                    f"{len(present - set(table))} colours of masks are of no class and are not known: {detail}"
+                )
         elif self.coloured:
             few, n = self.in_colour, sum(mask is not None for mask in masks)
-            told = f" in {len(few)} of {n} files, such as {few[0]!r} (the others may hold numbers)" * (len(few) < n)
+            detail = f" in {len(few)} of {n} files, such as {few[0]!r} (the others may hold numbers)" * (len(few) < n)
             raise ValueError(
-                f"masks are in {len(self.values)} colours{told}; classes.csv in the folder must tell the class of "
+                f"masks are in {len(self.values)} colours{detail}; classes.csv in the folder must tell the class of "
                 "each: columns name, r, g, b"
             )
         elif layout.remap is not None:
@@ -265,14 +271,14 @@ class _Reader:
             table, self.first = {i + 1: i for i in range(len(names))}, 1
             warnings.append(f"masks hold 1 to {len(names)} for {len(names)} classes: 1 is taken for the first of them")
         if table is None:
-            highest = max(own, default=0)
+            highest = max(present, default=0)
             if names and highest >= len(names):
                 raise ValueError(
                     f"masks hold the value {highest}, but there are {len(names)} classes, such as {names[0]!r}; values "
-                    f"found: {', '.join(map(str, sorted(self.values)[:30]))}{_begin(own, every, len(names))}"
+                    f"found: {', '.join(map(str, sorted(self.values)[:30]))}{_begin(present, every, len(names))}"
                 )
             names = names or tuple(f"class {i}" for i in range(highest + 1))
-            table = {value: value for value in own if value >= 0}
+            table = {value: value for value in present if value >= 0}
         if IGNORE in unknown and IGNORE in self.values and len(names) > IGNORE:
             warnings.append(
                 f"value {IGNORE} is taken for unknown pixels, not for class {names[IGNORE]}: another ignore, or none, "
@@ -297,9 +303,9 @@ def _begin(own: Collection[int], every: Collection[int], n: int) -> str:
 
 def _mapped(mask: NDArray[Any], table: Mapping[int, int], n: int) -> NDArray[Any]:
     """Stored values as classes, -1 where a value has none."""
-    found, inverse = np.unique(mask, return_inverse=True)
+    values, inverse = np.unique(mask, return_inverse=True)
     kind = np.int8 if n <= np.iinfo(np.int8).max else np.int16
-    return np.array([table.get(int(v), UNKNOWN) for v in found], dtype=kind)[inverse.reshape(mask.shape)]
+    return np.array([table.get(int(v), UNKNOWN) for v in values], dtype=kind)[inverse.reshape(mask.shape)]
 
 
 def _findings(
@@ -309,22 +315,24 @@ def _findings(
     total = sum(mask.size for mask in known)
     counts = Counter[int]()
     for mask in known:
-        found, number = np.unique(mask, return_counts=True)
-        counts.update(dict(zip(found.tolist(), number.tolist())))
+        values, number = np.unique(mask, return_counts=True)
+        counts.update(dict(zip(values.tolist(), number.tolist())))
     names = domain.classes.names if domain.classes is not None else ()
     absent = tuple(name for i, name in enumerate(names) if known and not counts[i])
-    told = list(warnings)
+    messages = list(warnings)
     ignored = counts[UNKNOWN] / max(total, 1)
     if ignored > 0.5:
-        told.append(f"nothing is known of {ignored:.0%} of the pixels of masks")
+        messages.append(f"nothing is known of {ignored:.0%} of the pixels of masks")
     if known and counts[0] / max(total - counts[UNKNOWN], 1) > 0.98:
         share = counts[0] / max(total - counts[UNKNOWN], 1)
-        told.append(f"{share:.1%} of the known pixels are of {_classes(names[:1])}")
+        messages.append(f"{share:.1%} of the known pixels are of {_classes(names[:1])}")
     if absent:
         more = f" and {len(absent) - SHOWN} more" if len(absent) > SHOWN else ""
-        told.append(f"no pixel is of {_classes(absent[:SHOWN])}{more}")
+        messages.append(f"no pixel is of {_classes(absent[:SHOWN])}{more}")
     if len(absent) > len(names) / 2:
-        told.append(f"{len(absent)} of {len(names)} classes have no pixel: are these the values, or names, of classes?")
+        messages.append(
+            f"{len(absent)} of {len(names)} classes have no pixel: are these the values, or names, of classes?"
+        )
     return MaskFindings(
         layout.kind,
         len(domain),
@@ -333,7 +341,7 @@ def _findings(
         ignored,
         absent,
         tuple(mismatched),
-        tuple(told),
+        tuple(messages),
         reader.first if reader.is_plain and known else None,
         reader.coloured,
         layout.own,

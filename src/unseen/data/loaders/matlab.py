@@ -194,7 +194,7 @@ def _check_matrix(body: memoryview, size: int, order: str, depth: int = 0) -> No
     _check_shape(body[:512], size, order)
     if depth > 100:
         raise ValueError("cells are nested too deeply")
-    place, found = 0, 0
+    place, n_parts = 0, 0
     while place + 8 <= len(body):
         kind, length = struct.unpack(f"{order}II", body[place : place + 8])
         if kind >> 16:  # up to four bytes, which stand in the tag
@@ -207,11 +207,11 @@ def _check_matrix(body: memoryview, size: int, order: str, depth: int = 0) -> No
             raise ValueError(f"a part of a matrix is of type {kind} and has {length:,} bytes")
         if kind == _MATRIX:
             _check_matrix(body[place + 8 : place + 8 + length], length, order, depth + 1)
-        place, found = place + step, found + 1
+        place, n_parts = place + step, n_parts + 1
     (flags,) = struct.unpack(f"{order}I", body[8:12])
-    if flags & 0xFF == _SPARSE and (depth or found < 6):  # head, sides, name, rows, columns, values
+    if flags & 0xFF == _SPARSE and (depth or n_parts < 6):  # head, sides, name, rows, columns, values
         raise ValueError("a sparse matrix lacks a part, or stands in a cell")
-    if flags & 0xFF in range(4, 16) and found < 4 + bool(flags & 0x800):  # and of complex ones another
+    if flags & 0xFF in range(4, 16) and n_parts < 4 + bool(flags & 0x800):  # and of complex ones another
         raise ValueError("a matrix lacks a part")
 
 

@@ -66,8 +66,8 @@ def _table_of(path: Path, data: str | None, proxies: Sequence[str] | None) -> Ar
     if path.suffix == ".pth":
         return nas_bench_201(path, data)
     if path.suffix == ".tfrecord":
-        told = "take zc_nasbench101.json of NAS-Bench-Suite-Zero, which has statistics of its networks, too"
-        raise ValueError(f"file: {path} of NAS-Bench-101 needs TensorFlow and has accuracies alone; {told}")
+        hint = "take zc_nasbench101.json of NAS-Bench-Suite-Zero, which has statistics of its networks, too"
+        raise ValueError(f"file: {path} of NAS-Bench-101 needs TensorFlow and has accuracies alone; {hint}")
     if path.suffix != ".json":
         raise ValueError(f"file must end in .parquet, .csv, .json or .pth; got {str(path)!r}")
     try:
@@ -146,17 +146,17 @@ def suite_zero(
     known = {key: entry for key, entry in entries.items() if isinstance(entry.get(ACCURACY), (int, float))}
     if not known:
         raise ValueError(f"{name}: no architecture of {data!r} has {ACCURACY}; this is no file of NAS-Bench-Suite-Zero")
-    there = sorted({proxy for entry in known.values() for proxy, told in entry.items() if isinstance(told, dict)})
+    there = sorted({proxy for entry in known.values() for proxy, score in entry.items() if isinstance(score, dict)})
     if proxies is None:
         proxies = [proxy for proxy in PROXIES if proxy in there] or there
     else:
         check_proxies(proxies, there, name)
     scores = {key: [_scores(entry.get(proxy)) for proxy in proxies] for key, entry in known.items()}
-    width = max((len(one) for row in scores.values() for one in row), default=1)
+    width = max((len(layers) for row in scores.values() for layers in row), default=1)
     statistics = np.zeros((len(known), len(proxies), width))
     for i, row in enumerate(scores.values()):
-        for j, one in enumerate(row):
-            statistics[i, j, : len(one)] = one
+        for j, layers in enumerate(row):
+            statistics[i, j, : len(layers)] = layers
     lost = ~np.isfinite(statistics)
     about = {"not finite": dict(zip(proxies, lost.sum(axis=(0, 2)).tolist()))} if lost.any() else {}
     if about:
@@ -180,13 +180,13 @@ def suite_zero(
 
 
 def _left_out(name: str, counts: Mapping[str, int], architectures: int, n: int) -> None:
-    told = ", ".join(f"{count} of {proxy}" for proxy, count in counts.items() if count)
+    lost = ", ".join(f"{count} of {proxy}" for proxy, count in counts.items() if count)
     if architectures == n:
         raise ValueError(
-            f"{name}: every architecture has a statistic that is not finite ({told}); name other `proxies`"
+            f"{name}: every architecture has a statistic that is not finite ({lost}); name other `proxies`"
         )
     log.warning(
-        "%s: %d of %d architectures are left out, statistics that are not finite: %s", name, architectures, n, told
+        "%s: %d of %d architectures are left out, statistics that are not finite: %s", name, architectures, n, lost
     )
 
 
@@ -194,7 +194,7 @@ def _scores(told: Any) -> list[float]:
     """The score of a proxy, or its scores over layers."""
     score = told.get("score") if isinstance(told, dict) else None
     if isinstance(score, list):
-        return [float(one) if isinstance(one, (int, float)) else 0.0 for one in score] or [0.0]
+        return [float(value) if isinstance(value, (int, float)) else 0.0 for value in score] or [0.0]
     return [float(score)] if isinstance(score, (int, float)) else [0.0]
 
 
@@ -225,8 +225,8 @@ def nas_bench_201(path: Path, data: str | None = None) -> ArchitectureTable:
     try:
         value = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch names its refusals by several types
-        told = "write its accuracies as CSV (columns architecture, accuracy) with the library that it belongs to"
-        raise ValueError(f"{path} cannot be read without running what is in it; {told}") from error
+        hint = "write its accuracies as CSV (columns architecture, accuracy) with the library that it belongs to"
+        raise ValueError(f"{path} cannot be read without running what is in it; {hint}") from error
     try:
         texts = list(value["meta_archs"])
         accuracy = [_last_accuracy(value["arch2infos"][i], data) for i in range(len(texts))]
@@ -238,13 +238,13 @@ def nas_bench_201(path: Path, data: str | None = None) -> ArchitectureTable:
 def _last_accuracy(info: Mapping[str, Any], data: str) -> float:
     """Mean over seeds of the accuracy at the last epoch that was evaluated."""
     results = (info.get("full") or info)["all_results"]
-    found = []
+    accuracies = []
     for (name, _seed), result in results.items():
         if name != data:
             continue
         evaluated = result["eval_acc1es"]
         last = max(evaluated, key=lambda name: int(str(name).rpartition("@")[2] or 0))
-        found.append(float(evaluated[last]))
-    if not found:
+        accuracies.append(float(evaluated[last]))
+    if not accuracies:
         raise KeyError(data)
-    return float(np.mean(found))
+    return float(np.mean(accuracies))

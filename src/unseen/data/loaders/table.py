@@ -190,10 +190,10 @@ def _texts(column: pd.Series[Any], ids: NDArray[np.str_] | None) -> _Samples:
 
 def _features(name: str, headers: list[str], roles: _Roles, form: Form, features: Sequence[str], ids: Any) -> _Samples:
     """Rows of numbers, of the columns that are left where none holds paths or texts."""
-    left = {column: found for column, found in roles.others.items() if column.casefold() not in NO_FEATURES}
-    if form.names and _names([column for column, found in left.items() if found.values is not None]):
+    left = {column: content for column, content in roles.others.items() if column.casefold() not in NO_FEATURES}
+    if form.names and _names([column for column, content in left.items() if content.values is not None]):
         left = _without_numbers_of_rows(left, features)
-    used = [column for column, found in left.items() if found.values is not None]
+    used = [column for column, content in left.items() if content.values is not None]
     if not used:
         raise ValueError(
             f"{name}: no numbers, texts or paths are left; FILE?text=COLUMN or FILE?path=COLUMN names one. "
@@ -210,20 +210,20 @@ def _features(name: str, headers: list[str], roles: _Roles, form: Form, features
 
 def _without_numbers_of_rows(columns: dict[str, Column], features: Sequence[str]) -> dict[str, Column]:
     """Columns without numbers that only tell rows apart, unless they are `features`, or all that there are."""
-    out = [name for name, found in columns.items() if name not in features and names_rows(name, found)]
+    out = [name for name, column in columns.items() if name not in features and names_rows(name, column)]
     if set(out) == _of_numbers(columns):
         return columns
-    return {name: Column(why="a number of each row") if name in out else found for name, found in columns.items()}
+    return {name: Column(why="a number of each row") if name in out else column for name, column in columns.items()}
 
 
 def _of_numbers(columns: Mapping[str, Column]) -> set[str]:
-    return {name for name, found in columns.items() if found.values is not None}
+    return {name for name, column in columns.items() if column.values is not None}
 
 
 def _numbers(columns: Mapping[str, Column], ids: Any) -> tuple[NDArray[np.float32], NDArray[np.bool_], list[Skipped]]:
     """Columns of numbers side by side, (n, d), of the rows that have all; which these are; what the others lack."""
     names = list(columns)
-    x = np.stack([np.asarray(found.values).astype(np.float32) for found in columns.values()], axis=1)
+    x = np.stack([np.asarray(column.values).astype(np.float32) for column in columns.values()], axis=1)
     finite = np.isfinite(x)
     readable = np.asarray(finite.all(axis=1))
     skipped = []
@@ -237,8 +237,8 @@ def _numbers(columns: Mapping[str, Column], ids: Any) -> tuple[NDArray[np.float3
 
 def _notes(columns: Mapping[str, Column]) -> tuple[str, ...]:
     """What is said of columns of numbers with odd cells, and of columns that are not used."""
-    odd = [found.note(name) for name, found in columns.items() if found.odd]
-    unused = [f"{name} ({found.why})" for name, found in columns.items() if found.values is None]
+    odd = [column.note(name) for name, column in columns.items() if column.odd]
+    unused = [f"{name} ({column.why})" for name, column in columns.items() if column.values is None]
     if len(odd) > MOST:
         odd = [*odd[:MOST], f"{len(odd) - MOST} more columns have cells that are no numbers"]
     return (*odd, *([f"not used: {listed(unused)}"] if unused else []))
@@ -277,8 +277,8 @@ def _named_by_texts(frame: pd.DataFrame) -> pd.DataFrame:
     plain = [_plain(name) for name in names]
     frame = frame.set_axis(plain if len(set(plain)) == len(plain) else names, axis=1).reset_index(drop=True)
     unlike = [name for name, kind in frame.dtypes.items() if getattr(kind, "na_value", None) is pd.NA]
-    told = {name: frame[name].astype(object).where(frame[name].notna(), None) for name in unlike}
-    return frame.assign(**told) if told else frame  # type: ignore[arg-type]
+    replaced = {name: frame[name].astype(object).where(frame[name].notna(), None) for name in unlike}
+    return frame.assign(**replaced) if replaced else frame  # type: ignore[arg-type]
 
 
 def _as_it_is(fs: Any, path: str, as_text: Sequence[str]) -> tuple[pd.DataFrame, Form]:
@@ -303,16 +303,16 @@ def _as_it_is(fs: Any, path: str, as_text: Sequence[str]) -> tuple[pd.DataFrame,
 
 def _read_csv(file: Any, form: Form, as_text: Sequence[str]) -> pd.DataFrame:
     """A CSV as a data frame, in which label, id, text and path columns, and those of `as_text`, stay text."""
-    told: dict[str, Any] = {}
+    options: dict[str, Any] = {}
     headers = headers_of(file, form)
     if not form.names:
         headers = [f"column {i}" for i in range(1, len(headers) + 1)]
-        told |= {"header": None, "names": headers}
+        options |= {"header": None, "names": headers}
     texts = {*(_plain(name).casefold() for name in as_text), *LABEL_COLUMNS, *TEXT_COLUMNS, *PATH_COLUMNS, *ID_COLUMNS}
     verbatim = {header for header in headers if _plain(header).casefold() in texts}
-    told["dtype"] = dict.fromkeys(verbatim, str)
-    told["na_values"] = {header: list(EMPTY) for header in headers if header not in verbatim}
-    return read_rows(file, form, keep_default_na=False, **told)
+    options["dtype"] = dict.fromkeys(verbatim, str)
+    options["na_values"] = {header: list(EMPTY) for header in headers if header not in verbatim}
+    return read_rows(file, form, keep_default_na=False, **options)
 
 
 def picture_column(
@@ -421,9 +421,9 @@ def _seconds(frame: pd.DataFrame, column: str | None) -> NDArray[np.float64]:
     if column is None:
         return np.full(len(frame), np.nan)
     values = pd.to_numeric(frame[column], errors="coerce").to_numpy(dtype=np.float64)
-    told = np.array([str(value).strip() not in ("", *EMPTY) for value in frame[column]])
-    if (told & np.isnan(values)).any():
-        row = int(np.flatnonzero(told & np.isnan(values))[0])
+    filled = np.array([str(value).strip() not in ("", *EMPTY) for value in frame[column]])
+    if (filled & np.isnan(values)).any():
+        row = int(np.flatnonzero(filled & np.isnan(values))[0])
         raise ValueError(f"{column} must hold seconds; row {row + 1} has {str(frame[column].iloc[row])!r}")
     return values
 
@@ -459,15 +459,15 @@ def _called(column: pd.Series[Any], times: Sequence[NDArray[np.float64]]) -> lis
     names = [str(value) for value in column]
     if len(set(names)) == len(names) or not times:
         return names
-    told = (["" if np.isnan(time) else f"{time:g}" for time in row] for row in zip(*times))
-    return [f"{name}#{'-'.join(row)}" if any(row) else name for name, row in zip(names, told)]
+    spans = (["" if np.isnan(time) else f"{time:g}" for time in row] for row in zip(*times))
+    return [f"{name}#{'-'.join(row)}" if any(row) else name for name, row in zip(names, spans)]
 
 
 def _guess_strings(
     frame: pd.DataFrame, columns: Mapping[str, Column], features: Sequence[str]
 ) -> tuple[str | None, str | None]:
     """The one path column or the one text column among those not taken, beside nothing but what is called a number."""
-    strings = [column for column, found in columns.items() if found.values is None and found.why != "empty"]
+    strings = [column for column, content in columns.items() if content.values is None and content.why != "empty"]
     for column in strings:
         known = IMAGE_SUFFIXES | VIDEO_SUFFIXES | frozenset(SOUND_SUFFIXES)
         suffixes = [PurePosixPath(str(value)).suffix.lower() in known for value in frame[column]]

@@ -73,8 +73,8 @@ def read_graph(
         )
     if Path(path).stat().st_size > LARGEST:
         raise ValueError(f"it is larger than {LARGEST:,} bytes")
-    told = _of_npz(Path(path)) if suffix == ".npz" else _of_pt(Path(path))
-    return _of_arrays(told, Path(path).stem, classes)
+    arrays = _of_npz(Path(path)) if suffix == ".npz" else _of_pt(Path(path))
+    return _of_arrays(arrays, Path(path).stem, classes)
 
 
 # -- tables ------------------------------------------------------------------------------------------------
@@ -96,8 +96,8 @@ def _of_tables(nodes: str, edges: str, classes: Any) -> TextAttributedGraph:
     texts = [": ".join(filter(None, (part.strip() for part in row))) for row in zip(*parts)]
     names = as_texts(frame[name]).tolist() if name else [str(i) for i in range(len(frame))]
     if len(set(names)) < len(names):
-        first = {own: i for i, own in reversed([*enumerate(names)])}
-        row = next(i for i, own in enumerate(names) if first[own] < i)
+        first = {node_id: i for i, node_id in reversed([*enumerate(names)])}
+        row = next(i for i, node_id in enumerate(names) if first[node_id] < i)
         raise ValueError(f"row {row + 1}: the id {names[row]!r} repeats")
     y, space = encode_labels(frame[label], classes) if label else (None, None)
     return TextAttributedGraph(
@@ -184,7 +184,7 @@ def _of_pt(path: Path) -> dict[str, Any]:
     known.append(getattr(storage, "GlobalStorage", None))
     try:
         with torch.serialization.safe_globals([part for part in known if part is not None]):
-            told = torch.load(path, map_location="cpu", weights_only=True)
+            content = torch.load(path, map_location="cpu", weights_only=True)
     except OSError:
         raise
     except Exception as error:  # what the restricted reader refuses, and what is damaged
@@ -194,13 +194,13 @@ def _of_pt(path: Path) -> dict[str, Any]:
             "it holds more than data, which is not read; save `data.to_dict()` with torch.save, with tensors and lists "
             "of texts"
         ) from error
-    if isinstance(told, (list, tuple)) and len(told) and not isinstance(told, Mapping):
-        told = told[0]  # (data, slices), as an in-memory data set saves itself
-    if hasattr(told, "to_dict"):
-        told = told.to_dict()
-    if not isinstance(told, Mapping):
-        raise ValueError(f"it must hold a Data or a mapping of names; got {type(told).__name__}")
-    return {str(key): value for key, value in told.items()}
+    if isinstance(content, (list, tuple)) and len(content) and not isinstance(content, Mapping):
+        content = content[0]  # (data, slices), as an in-memory data set saves itself
+    if hasattr(content, "to_dict"):
+        content = content.to_dict()
+    if not isinstance(content, Mapping):
+        raise ValueError(f"it must hold a Data or a mapping of names; got {type(content).__name__}")
+    return {str(key): value for key, value in content.items()}
 
 
 def _check_packed(path: Path) -> None:
@@ -223,18 +223,20 @@ def _of_arrays(told: Mapping[str, Any], name: str, classes: Any) -> TextAttribut
         raise ValueError(f"edge_index must be of shape (2, m); got {index.shape}")
     y = told.get("y", told.get("labels"))
     labels = None if y is None else np.asarray(y).reshape(-1)
-    said = _first(told, CLASSES) if classes is None else getattr(classes, "names", classes)
+    class_names = _first(told, CLASSES) if classes is None else getattr(classes, "names", classes)
     space: ClassSpace | None = None
     if labels is not None:
         if labels.dtype.kind not in "iu":
             raise ValueError(f"y must be integers; got {labels.dtype}")
-        if said is None and labels.max(initial=0) >= MOST_CLASSES:
+        if class_names is None and labels.max(initial=0) >= MOST_CLASSES:
             raise ValueError(f"y must number classes from 0 on, at most {MOST_CLASSES:,}; got {labels.max()}")
-        known = list(said) if said is not None else [str(i) for i in range(int(labels.max(initial=0)) + 1)]
+        known = (
+            list(class_names) if class_names is not None else [str(i) for i in range(int(labels.max(initial=0)) + 1)]
+        )
         space = classes if isinstance(classes, ClassSpace) else ClassSpace(names=tuple(map(str, known)))
     return TextAttributedGraph(
         texts=text_array(texts),
-        names=np.array([str(own) for own in (range(len(texts)) if names is None else names)], dtype=np.str_),
+        names=np.array([str(node) for node in (range(len(texts)) if names is None else names)], dtype=np.str_),
         edges=index.T if index.size else np.empty((0, 2), dtype=np.int64), labels=labels, classes=space, name=name,
     )  # fmt: skip
 

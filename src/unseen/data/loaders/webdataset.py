@@ -58,12 +58,12 @@ def load_shards(
     samples: dict[str, dict[str, Any]] = {}
     skipped: list[Skipped] = []
     for shard in shards:
-        for key, extension, found in _index(fs, shard, check, skipped):
+        for key, extension, content in _index(fs, shard, check, skipped):
             sample = samples.setdefault(key, {})
             if extension in sample:
                 skipped.append(Skipped(f"{key}.{extension}", "the name stands twice"))
             else:
-                sample[extension] = found
+                sample[extension] = content
     pictures = {key: sample["image"] for key, sample in samples.items() if "image" in sample}
     notes = {key: sample.get("json", {}) for key, sample in samples.items()}
     texts = {key: sample.get("text", _field(notes[key], text_column, TEXT_COLUMNS)) for key, sample in samples.items()}
@@ -110,10 +110,10 @@ def expand_shards(fs: Any, pattern: str) -> list[str]:
     """Shards that a pattern names (``{000..003}`` counts, ``*`` matches); an error if one is missing."""
     paths = []
     for candidate in _expand_braces(pattern):
-        found = sorted(fs.glob(candidate)) if "*" in candidate or "?" in candidate else [candidate]
-        if not found or not all(fs.exists(path) for path in found):
+        matches = sorted(fs.glob(candidate)) if "*" in candidate or "?" in candidate else [candidate]
+        if not matches or not all(fs.exists(path) for path in matches):
             raise FileNotFoundError(f"no shard is called {candidate!r}")
-        paths += found
+        paths += matches
     return paths
 
 
@@ -134,12 +134,12 @@ def _index(fs: Any, shard: str, check: bool, skipped: list[Skipped]) -> Iterator
                 if info.isdir() or PurePosixPath(info.name).name.startswith("."):
                     continue
                 try:
-                    found = _role(archive, info, shard, check)
+                    entry = _role(archive, info, shard, check)
                 except Exception as error:  # a sample that nobody can read is left out and told
                     skipped.append(Skipped(f"{PurePosixPath(shard).name}/{info.name}", sentence(error)))
                     continue
-                if found is not None:
-                    yield found
+                if entry is not None:
+                    yield entry
     except (tarfile.TarError, EOFError, ValueError, LookupError, OverflowError) as error:
         raise ValueError(f"{shard} is not an uncompressed tar file that can be read: {sentence(error)}") from error
 

@@ -31,8 +31,8 @@ def with_ontology(classes: ClassSpace, ontology: Ontology) -> ClassSpace:
 
 def related(classes: ClassSpace) -> bool:
     """Whether `derived` finds something that relates the classes."""
-    told = classes.ontology is not None or classes.attributes is not None
-    return told or isinstance(classes.metric, (TreeMetric, GraphMetric))
+    described = classes.ontology is not None or classes.attributes is not None
+    return described or isinstance(classes.metric, (TreeMetric, GraphMetric))
 
 
 def texts_of(classes: ClassSpace) -> tuple[str, ...]:
@@ -40,7 +40,7 @@ def texts_of(classes: ClassSpace) -> tuple[str, ...]:
     ontology = classes.ontology
     if ontology is None or ontology.texts is None:
         return classes.texts
-    return tuple(ontology.texts[i] or own for i, own in zip(ontology.nodes, classes.texts))
+    return tuple(ontology.texts[i] or text for i, text in zip(ontology.nodes, classes.texts))
 
 
 def derived(classes: ClassSpace) -> Ontology:
@@ -116,7 +116,7 @@ def _below(edges: IntArray, links: IntArray, n: int, nodes: IntArray) -> dict[in
     for a, b in links.tolist():
         beside[a].append(b)
         beside[b].append(a)
-    own = set(nodes.tolist())
+    class_nodes = set(nodes.tolist())
     out: dict[int, list[int]] = {}
     for i, node in enumerate(nodes.tolist()):
         reached, queue = {node}, [node]
@@ -125,7 +125,7 @@ def _below(edges: IntArray, links: IntArray, n: int, nodes: IntArray) -> dict[in
                 if up not in reached:
                     reached.add(up)
                     queue.append(up)
-        for other in sorted(reached.union(beside[node]) - own):
+        for other in sorted(reached.union(beside[node]) - class_nodes):
             if len(out.setdefault(other, [])) < _NAMED:
                 out[other].append(i)
     return out
@@ -218,14 +218,14 @@ def schema(
     ValueError
         If something is said of a relation that is not there.
     """
-    own = tuple(dict.fromkeys(str(name) for name in relations))
+    names = tuple(dict.fromkeys(str(name) for name in relations))
     rows = [
-        *_rows(own, "domain", domain, "relations"),
-        *_rows(own, "range", range, "relations"),
+        *_rows(names, "domain", domain, "relations"),
+        *_rows(names, "range", range, "relations"),
         *_rows(None, "subPropertyOf", broader),
         *_rows(None, SUB_CLASS, types),
     ]
-    return build(rows, texts, classes=own)
+    return build(rows, texts, classes=names)
 
 
 def _rows(

@@ -89,8 +89,8 @@ def read_rows(path: str | os.PathLike[str], columns: int = 3) -> list[tuple[str,
     out = []
     for number, row in rows[first:]:
         if len(row) <= max(order) or (not first and len(row) != columns):
-            told = "head, property, tail" if columns == 3 else "head, relation"
-            raise ValueError(f"{file}, row {number}: must hold {told}; got {len(row)} entries")
+            expected = "head, property, tail" if columns == 3 else "head, relation"
+            raise ValueError(f"{file}, row {number}: must hold {expected}; got {len(row)} entries")
         entry = tuple(row[i].strip() for i in order)
         if not all(entry):
             raise ValueError(f"{file}, row {number}: an entry is empty")
@@ -203,8 +203,8 @@ def _short(uris: Iterable[str]) -> dict[str, str]:
 
 def _english(values: list[Any]) -> list[str]:
     """English values and those without a language, if there are some; the others else."""
-    own = [v for v in values if not getattr(v, "language", None) or v.language.startswith("en")]
-    return sorted(str(v) for v in own or values)
+    english = [v for v in values if not getattr(v, "language", None) or v.language.startswith("en")]
+    return sorted(str(v) for v in english or values)
 
 
 def from_graph(graph: Any) -> Ontology:

@@ -84,7 +84,11 @@ def craft(images: Pictures, family: str, random_state: int = 0, *, strength: flo
     if isinstance(images, Tensor):
         return torch.as_tensor(craft(images.cpu().numpy(), family, random_state, strength=strength)).to(images.device)
     pictures = _as_bytes(np.asarray(images))
-    out = np.stack([_copy(one, family, random_state, strength) for one in pictures]) if len(pictures) else pictures
+    out = (
+        np.stack([_copy(picture, family, random_state, strength) for picture in pictures])
+        if len(pictures)
+        else pictures
+    )
     if out.shape[1] != (1 if images.ndim == 3 else images.shape[1]):
         out = np.rint(np.tensordot(out, LUMA, axes=(1, 0)) / LUMA.sum())[:, None].clip(0, 255).astype(np.uint8)
     out = out[:, 0] if images.ndim == 3 else out
@@ -96,8 +100,8 @@ def _as_bytes(images: NDArray[Any]) -> NDArray[np.uint8]:
     if images.ndim == 3:
         images = images[:, None]
     if images.ndim != 4 or images.shape[1] not in (1, 3) or min(images.shape[2:]) < SMALLEST:
-        told = f"(n, 3, h, w), (n, 1, h, w) or (n, h, w) with sides of at least {SMALLEST}"
-        raise ValueError(f"images must be of shape {told}; got {images.shape}")
+        shapes = f"(n, 3, h, w), (n, 1, h, w) or (n, h, w) with sides of at least {SMALLEST}"
+        raise ValueError(f"images must be of shape {shapes}; got {images.shape}")
     if images.dtype != np.uint8:
         if images.dtype.kind != "f":
             raise ValueError(f"images must be bytes or floats in [0, 1]; got {images.dtype}")
@@ -137,9 +141,9 @@ def _remembered(content: bytes, strength: float, make: Callable[[], NDArray[np.u
         if key in _memory:
             _memory.move_to_end(key)
             return _memory[key]
-    made = make()
+    copy = make()
     with _lock:
-        _memory[key] = made
-        while len(_memory) * made.nbytes > REMEMBERED and len(_memory) > 1:
+        _memory[key] = copy
+        while len(_memory) * copy.nbytes > REMEMBERED and len(_memory) > 1:
             _memory.popitem(last=False)
-    return made
+    return copy

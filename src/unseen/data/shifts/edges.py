@@ -194,8 +194,8 @@ def threshold(values: NDArray[np.floating], method: str) -> float:
     low, high = float(values.min()), float(values.max())
     if high - low < 1e-6:
         return 0.5
-    found = THRESHOLDS[method](values.ravel())
-    return found if np.isfinite(found) else 0.5
+    value = THRESHOLDS[method](values.ravel())
+    return value if np.isfinite(value) else 0.5
 
 
 def _histogram(values: NDArray[np.floating]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

@@ -67,14 +67,14 @@ def mean_shift(x: Picture, rng: Rng, s: float) -> Picture:
     """Colours move to the mean of the near (up to 4 pixels) and similar (5 to 40 levels); three times."""
     reach = max(1, min(round(pixels(x, rng.uniform(5, 40)) * s), 4))
     width = rng.uniform(5, 40) * s / 255
-    now = x
+    current = x
     for _ in range(3):
-        total, count = now.copy(), np.ones((*x.shape[:2], 1), dtype=np.float32)
+        total, count = current.copy(), np.ones((*x.shape[:2], 1), dtype=np.float32)
         for _, _, other in _shifted(x, reach):
-            near = (np.abs(other - now).max(axis=2, keepdims=True) <= width).astype(np.float32)
+            near = (np.abs(other - current).max(axis=2, keepdims=True) <= width).astype(np.float32)
             total, count = total + near * other, count + near
-        now = total / count
-    return now
+        current = total / count
+    return current
 
 
 BLUR: tuple[Member, ...] = (gaussian_blur, average_blur, median_blur, bilateral_blur, motion_blur, mean_shift)

@@ -93,5 +93,5 @@ def corrupted(domain: Domain, name: str, severity: int, *, random_state: int = 0
     def change(x: FloatArray, i: int) -> FloatArray:
         return work(x, severity, np.random.default_rng((random_state, zlib.crc32(name.encode()), i)))
 
-    told = f"{name} {severity} {random_state}"
-    return changed(domain, change, lambda i: f"{told} {i}", f"{domain.name}, {name} {severity}")
+    key = f"{name} {severity} {random_state}"
+    return changed(domain, change, lambda i: f"{key} {i}", f"{domain.name}, {name} {severity}")

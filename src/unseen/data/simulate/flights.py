@@ -160,8 +160,8 @@ class Flight:
         x, y = np.clip(np.rint(rows[:, :2]).astype(int), 0, np.array(self.size) - 1).T
         shown, off = self.map(a)[y, x], np.full(len(rows), np.inf)
         for plane in np.unique(shown[shown != NOTHING]).tolist():
-            own = shown == plane
-            off[own] = np.linalg.norm(apply(self.homography(a, b, plane), rows[own, :2]) - rows[own, 2:], axis=1)
+            mask = shown == plane
+            off[mask] = np.linalg.norm(apply(self.homography(a, b, plane), rows[mask, :2]) - rows[mask, 2:], axis=1)
         return off
 
     def overlap(self, a: int, b: int) -> float:
@@ -290,13 +290,13 @@ def _between(walk: NDArray[np.float64], low: float, high: float) -> NDArray[np.f
 
 def _rotations(roll: NDArray[np.float64], lean: NDArray[np.float64]) -> NDArray[np.float64]:
     """Cameras that look down, (n, 3, 3): leaned about x and y, then turned about the line of sight."""
-    made = []
+    rotations = []
     for turn, (a, b) in zip(roll, lean):
         about_x = np.array([[1, 0, 0], [0, np.cos(a), -np.sin(a)], [0, np.sin(a), np.cos(a)]])
         about_y = np.array([[np.cos(b), 0, np.sin(b)], [0, 1, 0], [-np.sin(b), 0, np.cos(b)]])
         about_z = np.array([[np.cos(turn), -np.sin(turn), 0], [np.sin(turn), np.cos(turn), 0], [0, 0, 1]])
-        made.append(about_z @ about_y @ about_x)
-    return np.array(made)
+        rotations.append(about_z @ about_y @ about_x)
+    return np.array(rotations)
 
 
 def _light(rng: np.random.Generator, n: int, way: Way) -> NDArray[np.float64]:

@@ -58,11 +58,11 @@ def harder(domain: Domain, name: str, severity: int = 3, *, random_state: int = 
     """
     check_hard(name, severity)
     if name == "occluded":
-        made = occluded(domain, COVERED[severity - 1], random_state=random_state)
-        return made.replace(columns=domain.columns, name=f"{domain.name}, occluded {severity}")
+        result = occluded(domain, COVERED[severity - 1], random_state=random_state)
+        return result.replace(columns=domain.columns, name=f"{domain.name}, occluded {severity}")
     if name != "small":
-        made = corrupted(domain, "contrast" if name == "camouflaged" else name, severity, random_state=random_state)
-        return made.replace(name=f"{domain.name}, {name} {severity}")
+        result = corrupted(domain, "contrast" if name == "camouflaged" else name, severity, random_state=random_state)
+        return result.replace(name=f"{domain.name}, {name} {severity}")
     share = SIDES[severity - 1]
 
     def change(x: FloatArray, i: int) -> FloatArray:

@@ -111,12 +111,12 @@ def render(picture: NDArray[np.uint8], name: str, seed: int = 0, *, cache: Path 
 
 
 def _made(kind: Modality, picture: NDArray[np.uint8], key: str) -> NDArray[np.uint8]:
-    made = kind.make(picture, np.random.default_rng(int(key[:32], 16)))
-    if made.dtype != np.uint8 or made.ndim != 3 or made.shape[2] != 3:
-        raise ValueError(f"modality {kind.name!r} must give bytes, (h, w, 3); got {made.shape} of {made.dtype}")
-    if kind.aligned and made.shape != picture.shape:
-        raise ValueError(f"modality {kind.name!r} must keep the shape {picture.shape}; got {made.shape}")
-    return np.ascontiguousarray(made)
+    rendered = kind.make(picture, np.random.default_rng(int(key[:32], 16)))
+    if rendered.dtype != np.uint8 or rendered.ndim != 3 or rendered.shape[2] != 3:
+        raise ValueError(f"modality {kind.name!r} must give bytes, (h, w, 3); got {rendered.shape} of {rendered.dtype}")
+    if kind.aligned and rendered.shape != picture.shape:
+        raise ValueError(f"modality {kind.name!r} must keep the shape {picture.shape}; got {rendered.shape}")
+    return np.ascontiguousarray(rendered)
 
 
 def _key(picture: NDArray[np.uint8], name: str, seed: int) -> str:
@@ -129,11 +129,11 @@ def _kept(file: Path, make: Callable[[], NDArray[np.uint8]]) -> NDArray[np.uint8
 
     if file.is_file():
         return np.asarray(decode(file))
-    made = make()
+    pixels = make()
     file.parent.mkdir(parents=True, exist_ok=True)
     with replacing(file) as temporary:
-        Image.fromarray(made).save(temporary, format="PNG")
-    return made
+        Image.fromarray(pixels).save(temporary, format="PNG")
+    return pixels
 
 
 # -- grey and back -----------------------------------------------------------------------------------------
@@ -268,11 +268,11 @@ def _depth(picture: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.u
     for value in np.unique(level):
         n, piece = cv2.connectedComponents((level == value).astype(np.uint8))
         total = np.bincount(piece.ravel(), near.ravel(), n) / np.maximum(np.bincount(piece.ravel(), minlength=n), 1)
-        own = total + 0.3 * rng.normal(size=n)
-        near = np.where(piece > 0, own[piece].astype(np.float32), near)
+        depths = total + 0.3 * rng.normal(size=n)
+        near = np.where(piece > 0, depths[piece].astype(np.float32), near)
     near = cv2.medianBlur(near.astype(np.float32), 5)
-    told = np.rint(255 * (near - near.min()) / max(float(np.ptp(near)), 1e-6)).astype(np.int64)
-    return _colours("Spectral_r")[told]
+    levels = np.rint(255 * (near - near.min()) / max(float(np.ptp(near)), 1e-6)).astype(np.int64)
+    return _colours("Spectral_r")[levels]
 
 
 def _normal(picture: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
@@ -306,8 +306,8 @@ def _thermal(picture: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np
     hue = picture[..., 0].astype(np.float32) - picture[..., 2]
     warm = 255 - grey + rng.uniform(0.3, 0.8) * _blurred(hue, 2.0)
     low, high = np.percentile(warm, (1, 99))
-    told = np.clip(255 * (warm - low) / max(float(high - low), 1e-6), 0, 255)
-    return _colours("inferno")[np.rint(told).astype(np.int64)]
+    levels = np.clip(255 * (warm - low) / max(float(high - low), 1e-6), 0, 255)
+    return _colours("inferno")[np.rint(levels).astype(np.int64)]
 
 
 _MODALITIES["visible"] = Modality("visible", lambda picture, rng: picture)

@@ -115,5 +115,5 @@ def clips_of(
 ) -> NDArray[np.uint8]:
     """Clips (n, frames, 3, side, side) of the pictures at `things` in the motions at `motions`, both (n,)."""
     rng = np.random.default_rng(seed)
-    made = [moving(pictures[i], int(m), rng, frames=frames, side=side) for i, m in zip(things.tolist(), motions)]
-    return np.stack(made) if made else np.zeros((0, frames, 3, side, side), np.uint8)
+    clips = [moving(pictures[i], int(m), rng, frames=frames, side=side) for i, m in zip(things.tolist(), motions)]
+    return np.stack(clips) if clips else np.zeros((0, frames, 3, side, side), np.uint8)

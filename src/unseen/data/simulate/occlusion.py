@@ -64,8 +64,12 @@ def occluded(
         height, width = x.shape[:2]
         left, top, right, bottom = np.rint(boxes[i] * (width, height, width, height)).astype(int)
         size = (max(1, bottom - top), max(1, right - left))
-        own = np.random.default_rng((random_state, i))
-        piece = _texture(*size, own) if cut_from is None else _cut(as_floats(cut_from[chosen[i]]), *size, own)
+        picture_rng = np.random.default_rng((random_state, i))
+        piece = (
+            _texture(*size, picture_rng)
+            if cut_from is None
+            else _cut(as_floats(cut_from[chosen[i]]), *size, picture_rng)
+        )
         out = x.copy()
         out[top : top + size[0], left : left + size[1]] = piece[: height - top, : width - left]
         return out
@@ -74,8 +78,8 @@ def occluded(
         cut = "" if cut_from is None else cut_from.digest(chosen[i])
         return f"occluded {fill} {boxes[i].tolist()} {random_state} {i} {cut}"
 
-    made = changed(domain, change, told, f"{domain.name}, {share:.0%} occluded")
-    return made.replace(columns={**made.columns, BOX: boxes})
+    covered = changed(domain, change, told, f"{domain.name}, {share:.0%} occluded")
+    return covered.replace(columns={**covered.columns, BOX: boxes})
 
 
 def _boxes(n: int, share: float, rng: np.random.Generator) -> NDArray[np.float64]:
@@ -89,9 +93,9 @@ def _boxes(n: int, share: float, rng: np.random.Generator) -> NDArray[np.float64
 
 def _texture(height: int, width: int, rng: np.random.Generator) -> FloatArray:
     """Clouds of two colours."""
-    one, other = rng.random((2, 3)).astype(np.float32)
+    first, other = rng.random((2, 3)).astype(np.float32)
     cloud = plasma(height, width, rng, fade=0.8)[:, :, None]
-    return cloud * one + (1 - cloud) * other
+    return cloud * first + (1 - cloud) * other
 
 
 def _cut(picture: FloatArray, height: int, width: int, rng: np.random.Generator) -> FloatArray:

@@ -42,9 +42,9 @@ def turned(domain: Domain, copies: int = 1, *, random_state: int = 0) -> Domain:
     if copies < 1:
         raise ValueError(f"copies must be at least 1; got {copies}")
     angle = np.random.default_rng(random_state).uniform(0, 2 * np.pi, len(clouds) * copies)
-    zero, one = np.zeros_like(angle), np.ones_like(angle)
+    zero, ones = np.zeros_like(angle), np.ones_like(angle)
     cos, sin = np.cos(angle), np.sin(angle)
-    rotation = np.array([[cos, -sin, zero], [sin, cos, zero], [zero, zero, one]]).transpose(2, 0, 1)
+    rotation = np.array([[cos, -sin, zero], [sin, cos, zero], [zero, zero, ones]]).transpose(2, 0, 1)
     many = domain if copies == 1 else _repeated(domain, copies)
     x = np.asarray(many.x) @ rotation.transpose(0, 2, 1)
     return many.replace(x=x.astype(clouds.dtype), columns={**many.columns, "angle": angle})

@@ -100,10 +100,10 @@ class SmallWeb:
     @property
     def truth(self) -> dict[str, Link]:
         """The first link of every source path that is an ordinary picture."""
-        found: dict[str, Link] = {}
+        by_source: dict[str, Link] = {}
         for link in self.links:
-            found.setdefault(link.source, link)
-        return found
+            by_source.setdefault(link.source, link)
+        return by_source
 
 
 def small_web(
@@ -146,8 +146,8 @@ def small_web(
         later = kind in ("same url", "same pair")
         for i, model in enumerate(_drawn(once if later else clean, each_fault, rng)):
             link = _planted(kind, i, model, answers, rng)
-            own = next(k for k, links in enumerate(placed) if model in links)
-            placed[own if kind == "repeated" else _other(n_pages, own, rng, after=later)].append(link)
+            page = next(k for k, links in enumerate(placed) if model in links)
+            placed[page if kind == "repeated" else _other(n_pages, page, rng, after=later)].append(link)
             if later:
                 once.remove(model)
     pages = {f"/pages/{k:05d}.html": _page(k, links, rng) for k, links in enumerate(placed)}
@@ -184,10 +184,10 @@ def _ordinary(
             "boilerplate": str(rng.choice(BOILERPLATE)),
         }[fate[i]]
         path = f"/img/{i:05d}.jpg"
-        own = np.random.default_rng([zlib.crc32(thing.key.encode()), int(marked[i])])
-        answers[path] = picture_answer(rendered(thing.picture, own, watermark=bool(marked[i])))
-        told = {"clean": thing.key, "mismatched": other.key, "boilerplate": ""}[fate[i]]
-        links.append(Link(path, alt, str(fate[i]), thing.key, language, bool(marked[i]), told))
+        thing_rng = np.random.default_rng([zlib.crc32(thing.key.encode()), int(marked[i])])
+        answers[path] = picture_answer(rendered(thing.picture, thing_rng, watermark=bool(marked[i])))
+        caption_key = {"clean": thing.key, "mismatched": other.key, "boilerplate": ""}[fate[i]]
+        links.append(Link(path, alt, str(fate[i]), thing.key, language, bool(marked[i]), caption_key))
     return links
 
 

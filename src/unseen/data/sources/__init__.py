@@ -89,23 +89,23 @@ def info(name: str) -> Source:
     """
     kind, style = _split(name)
     if kind == "digits":
-        what = "digits in 21 fonts" if style == "printed" else "1,797 handwritten digits"
-        return Source(name, f"{what}, 10 classes", digits(style, size=8, copies=1).credits[0], 0)
+        summary = "digits in 21 fonts" if style == "printed" else "1,797 handwritten digits"
+        return Source(name, f"{summary}, 10 classes", digits(style, size=8, copies=1).credits[0], 0)
     if kind == "furniture":
-        what = "clouds of points of objects by this maker, in ten shapes or by room, with names and real sizes"
-        return Source(name, what, furniture_credit(style), furniture_download(), "apt-get", "points")
+        summary = "clouds of points of objects by this maker, in ten shapes or by room, with names and real sizes"
+        return Source(name, summary, furniture_credit(style), furniture_download(), "apt-get", "points")
     if kind == "stamps":
-        what = "photographs and clip art of a paint program, 16 classes, with captions in ten languages"
-        return Source(name, what, STAMPS_CREDIT, stamps_download(), "apt-get")
+        summary = "photographs and clip art of a paint program, 16 classes, with captions in ten languages"
+        return Source(name, summary, STAMPS_CREDIT, stamps_download(), "apt-get")
     if kind == "photographs":
-        what = "photographs without classes: to tune a matcher on, or to match"
-        return Source(name, what, photographs_credit(style), photographs_download(style), "apt-get")
-    told = "29 classes or one each, with names and keywords"
+        summary = "photographs without classes: to tune a matcher on, or to match"
+        return Source(name, summary, photographs_credit(style), photographs_download(style), "apt-get")
+    details = "29 classes or one each, with names and keywords"
     if kind == "tones":
-        told = "people and hands in five skin tones, 1,650 pairs of tone and object"
+        details = "people and hands in five skin tones, 1,650 pairs of tone and object"
     return Source(
         name,
-        f"emoji in the style {style}, {told}",
+        f"emoji in the style {style}, {details}",
         pins()["packages"][f"@iconify-json/{style}"]["credit"],
         download_size([style]),
         "npm",

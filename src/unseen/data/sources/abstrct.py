@@ -81,8 +81,8 @@ def marks(
     if language not in _FOLDERS:
         raise ValueError(f"language must be one of {', '.join(_FOLDERS)}; got {language!r}")
     if topic not in PARTS or part not in PARTS[topic]:
-        told = "; ".join(f"{name}: {', '.join(own)}" for name, own in PARTS.items())
-        raise ValueError(f"topic and part must be of {told}; got {topic!r} and {part!r}")
+        choices = "; ".join(f"{name}: {', '.join(parts)}" for name, parts in PARTS.items())
+        raise ValueError(f"topic and part must be of {choices}; got {topic!r} and {part!r}")
     place = abstrct_folder() if folder is None else Path(folder)
     file = place / _FOLDERS[language].format(topic=topic, part=part)
     if not file.is_file():
@@ -100,13 +100,13 @@ def translated(language: str, topic: str, part: str, folder: str | os.PathLike[s
         If one file has more sentences than the other, so that numbers do not tell what belongs together.
     """
     both = [marks(name, topic, part, folder) for name in ("en", language)]
-    english, other = (one.counts["sentences"] + one.counts["left out"] for one in both)
+    english, other = (marked.counts["sentences"] + marked.counts["left out"] for marked in both)
     if english != other:
         raise ValueError(
             f"sentences of abstrct {topic} {part} must be as many in both languages to be paired by their numbers; "
             f"en has {english}, {language} has {other}"
         )
-    left, right = (one.domain for one in both)
+    left, right = (marked.domain for marked in both)
     _, a, b = np.intersect1d(np.asarray(left.ids), np.asarray(right.ids), return_indices=True)
     return Pairs(left.take(a), right.take(b))
 
@@ -121,12 +121,12 @@ def abstrct_folder() -> Path:
 @functools.lru_cache(maxsize=32)
 def _joined_marks(file: Path, of: tuple[str, str, str], changed: int, size: int) -> Marks:
     """A file, read once for as long as it stays as it is; what is split in it is joined."""
-    found = read_marked(file, format="conll", classes=CLASSES)
+    content = read_marked(file, format="conll", classes=CLASSES)
     number, total = SPLIT.get(of, (0, 0))
-    if total and found.counts["sentences"] + found.counts["left out"] == total:
-        found = _joined(found, number)
-    domain = found.domain.replace(name=f"abstrct {' '.join(of)}", credits=(CREDIT,))
-    return dataclasses.replace(found, domain=domain)
+    if total and content.counts["sentences"] + content.counts["left out"] == total:
+        content = _joined(content, number)
+    domain = content.domain.replace(name=f"abstrct {' '.join(of)}", credits=(CREDIT,))
+    return dataclasses.replace(content, domain=domain)
 
 
 def _joined(found: Marks, number: int) -> Marks:

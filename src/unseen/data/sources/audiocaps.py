@@ -57,12 +57,12 @@ def audiocaps(split: Literal["train", "val", "test"] = "train", folder: str | os
     file = (audiocaps_folder() if folder is None else Path(folder)) / f"{split}.csv"
     if not file.is_file():
         raise SourceUnavailable(f"AudioCaps' captions are not here, there is no file {str(file)!r}: {WHERE}")
-    told = file.stat()
-    frame = _table(file.resolve(), told.st_mtime_ns, told.st_size)
+    stat = file.stat()
+    frame = _table(file.resolve(), stat.st_mtime_ns, stat.st_size)
     return Domain(
         x=frame["caption"].to_numpy().astype(np.str_),
         kind="text",
-        ids=np.array([f"audiocaps/{own}" for own in frame["audiocap_id"]], dtype=np.str_),
+        ids=np.array([f"audiocaps/{caption_id}" for caption_id in frame["audiocap_id"]], dtype=np.str_),
         columns={"clip": (frame["youtube_id"] + " " + frame["start_time"]).to_numpy().astype(np.str_)},
         name=f"audiocaps {split}",
         credits=(CREDIT,),

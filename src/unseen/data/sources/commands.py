@@ -75,8 +75,8 @@ def commands(each: int = 36) -> Domain:
     if each < 1:
         raise ValueError(f"each must be at least 1; got {each}")
     grammar = _grammar()
-    found = {intent: _drawn(grammar, intent, each) for intent in sorted(grammar["intents"])}
-    kept = {intent: texts for intent, texts in found.items() if len(texts) == each}
+    sentences = {intent: _drawn(grammar, intent, each) for intent in sorted(grammar["intents"])}
+    kept = {intent: texts for intent, texts in sentences.items() if len(texts) == each}
     if not kept:
         raise ValueError(f"each: no intent has {each} sentences")
     return Domain(
@@ -164,11 +164,11 @@ class Template:
         values = self.names if slot == "name" else FILLED.get(slot)
         if values is not None:
             return self._one(values)
-        told = self.grammar["lists"][slot]
-        if "values" in told:
-            value = self._one(told["values"])
+        entry = self.grammar["lists"][slot]
+        if "values" in entry:
+            value = self._one(entry["values"])
             return self.said(value["in"] if isinstance(value, Mapping) else value)
-        steps = range(told["range"]["from"], told["range"]["to"] + 1, told["range"].get("step", 1))
+        steps = range(entry["range"]["from"], entry["range"]["to"] + 1, entry["range"].get("step", 1))
         return str(self._one(steps))
 
     def _one(self, values: Any) -> Any:

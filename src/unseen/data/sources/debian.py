@@ -60,7 +60,7 @@ def read_deb(archive: Path, wanted: Callable[[str], bool], *, skip_links: bool =
     ValueError
         If the file is no Debian package, is cut off, or a wanted member is no plain file of at most 256 MiB.
     """
-    found: dict[str, bytes] = {}
+    files: dict[str, bytes] = {}
     try:
         with tarfile.open(fileobj=io.BytesIO(_data(archive)), mode="r:*") as content:
             for info in content:
@@ -71,10 +71,10 @@ def read_deb(archive: Path, wanted: Callable[[str], bool], *, skip_links: bool =
                     raise ValueError(f"{archive.name}: {info.name} is no plain file of at most {MAX_MEMBER:,} bytes")
                 stream = content.extractfile(info)
                 assert stream is not None
-                found[name] = stream.read()
+                files[name] = stream.read()
     except (tarfile.TarError, EOFError, OSError) as error:
         raise ValueError(f"{archive.name} is no Debian package that can be read: {error}") from error
-    return found
+    return files
 
 
 def _data(archive: Path) -> bytes:

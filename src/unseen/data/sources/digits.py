@@ -126,7 +126,7 @@ def _handwritten(size: int) -> tuple[NDArray[np.uint8], Any, dict[str, Any], lis
     ink = np.rint(data.images * (255 / 16)).astype(np.uint8)
     if size != 8:
         enlarge = Image.Resampling.BICUBIC
-        ink = np.stack([np.asarray(Image.fromarray(one).resize((size, size), enlarge)) for one in ink])
+        ink = np.stack([np.asarray(Image.fromarray(glyph).resize((size, size), enlarge)) for glyph in ink])
     return ink, data.target.astype(np.int64), {}, [f"handwritten/{i:04d}" for i in range(len(ink))]
 
 
@@ -159,10 +159,10 @@ def _having(text: str, folder: Path) -> list[str]:
     from matplotlib.ft2font import FT2Font
 
     wanted = set(map(ord, text))
-    found = [font for font in FONTS if wanted <= FT2Font(str(folder / f"{font}.ttf")).get_charmap().keys()]
-    if not found:
+    fonts = [font for font in FONTS if wanted <= FT2Font(str(folder / f"{font}.ttf")).get_charmap().keys()]
+    if not fonts:
         raise ValueError(f"text must be characters that a font of matplotlib has, all of them; got {text!r}")
-    return found
+    return fonts
 
 
 def _glyph(face: Any, text: str, size: int, shift: NDArray[Any], angle: float) -> NDArray[np.uint8]:

@@ -60,9 +60,9 @@ def fetched(
 
 def _check(archive: Path, target: Path, name: str, sha256: str, registry: str) -> None:
     with archive.open("rb") as file:
-        found = hashlib.file_digest(file, "sha256").hexdigest()
-    if found != sha256:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    if digest != sha256:
         raise SourceUnavailable(
-            f"{name} is not what was pinned (SHA-256 {found[:12]}…, not {sha256[:12]}…): use {registry}, or remove "
+            f"{name} is not what was pinned (SHA-256 {digest[:12]}…, not {sha256[:12]}…): use {registry}, or remove "
             f"{target} if it is there already"
         )

@@ -144,8 +144,8 @@ def emoji_words(locale: str) -> dict[str, tuple[str, tuple[str, ...]]]:
     if not target.exists():
         rows = read_members(fetch(TEXTS), [f"{locale}/data.json"])[f"{locale}/data.json"]
         write_json(target, {row["hexcode"]: [row["label"], row.get("tags", [])] for row in rows})
-    told = json.loads(target.read_text(encoding="utf-8"))
-    return {code: (label, tuple(words)) for code, (label, words) in told.items()}
+    table = json.loads(target.read_text(encoding="utf-8"))
+    return {code: (label, tuple(words)) for code, (label, words) in table.items()}
 
 
 def emoji_groups(locale: str) -> dict[str, str]:
@@ -166,8 +166,8 @@ def emoji_groups(locale: str) -> dict[str, str]:
         name = f"{locale}/messages.json"
         entries = read_members(fetch(TEXTS), [name])[name]["subgroups"]
         write_json(target, {entry["key"]: entry["message"] for entry in entries})
-    told: dict[str, str] = json.loads(target.read_text(encoding="utf-8"))
-    return told
+    groups: dict[str, str] = json.loads(target.read_text(encoding="utf-8"))
+    return groups
 
 
 def in_common(*domains: Domain) -> tuple[Domain, ...]:
@@ -188,10 +188,10 @@ def _texts() -> dict[str, dict[str, Any]]:
     """Name, keywords, group and subgroup of every emoji, by code points, in Unicode's order."""
     target = cache_folder() / "emoji" / f"{archive_path(TEXTS).stem}.json"
     if not target.exists():
-        found = read_members(fetch(TEXTS), ["en/data.json", "en/messages.json", "meta/groups.json"])
-        keys = found["meta/groups.json"]
+        members = read_members(fetch(TEXTS), ["en/data.json", "en/messages.json", "meta/groups.json"])
+        keys = members["meta/groups.json"]
         words = {
-            kind: {entry["key"]: entry["message"] for entry in found["en/messages.json"][kind]}
+            kind: {entry["key"]: entry["message"] for entry in members["en/messages.json"][kind]}
             for kind in ("groups", "subgroups")
         }
         table = {
@@ -202,7 +202,7 @@ def _texts() -> dict[str, dict[str, Any]]:
                 "subgroup": keys["subgroups"][str(entry["subgroup"])],
                 "subgroup_words": words["subgroups"][keys["subgroups"][str(entry["subgroup"])]],
             }
-            for entry in sorted(found["en/data.json"], key=lambda entry: entry.get("order", 0))
+            for entry in sorted(members["en/data.json"], key=lambda entry: entry.get("order", 0))
             if entry.get("group") not in _GROUPS_LEFT_OUT
         }
         write_json(target, table)
@@ -229,10 +229,10 @@ def _icons(style: str, table: Mapping[str, Mapping[str, Any]], of: str = "") -> 
     package = _package(style)
     target = cache_folder() / "emoji" / f"{archive_path(package).stem}{of}.json"
     if not target.exists():
-        found = read_members(fetch(package), ["icons.json", "chars.json"])
-        icons = {**found["icons.json"]["icons"], **found["icons.json"].get("aliases", {})}
+        members = read_members(fetch(package), ["icons.json", "chars.json"])
+        icons = {**members["icons.json"]["icons"], **members["icons.json"].get("aliases", {})}
         named = {_plain(name): name for name in sorted(icons)}
-        coded = {_bare(code): name for code, name in found["chars.json"].items()}
+        coded = {_bare(code): name for code, name in members["chars.json"].items()}
         by = {code: coded.get(_bare(code)) if coded else named.get(_plain(table[code]["name"])) for code in table}
         write_json(target, {code: name for code, name in by.items() if name is not None})
     return json.loads(target.read_text(encoding="utf-8"))

@@ -51,8 +51,8 @@ def furniture_credit(maker: str) -> str:
 
 def furniture_download() -> int:
     """How many bytes are still to be downloaded."""
-    here = _kept(furniture_makers()).exists() or deb_path(_pins()["pin"]).exists() or INSTALLED.is_dir()
-    return 0 if here else int(_pins()["pin"]["bytes"])
+    present = _kept(furniture_makers()).exists() or deb_path(_pins()["pin"]).exists() or INSTALLED.is_dir()
+    return 0 if present else int(_pins()["pin"]["bytes"])
 
 
 def furniture(
@@ -98,8 +98,8 @@ def furniture(
     chosen = (makers,) if isinstance(makers, str) else tuple(makers if makers is not None else furniture_makers())
     unknown = [maker for maker in chosen if maker not in furniture_makers()]
     if unknown or not chosen:
-        told = repr(unknown[0]) if unknown else "none"
-        raise ValueError(f"makers must be of {', '.join(furniture_makers())}; got {told}")
+        got = repr(unknown[0]) if unknown else "none"
+        raise ValueError(f"makers must be of {', '.join(furniture_makers())}; got {got}")
     if classes not in ("shape", "category"):
         raise ValueError(f"classes must be 'shape' or 'category'; got {classes!r}")
     if not 1 <= n_points <= DENSE:
@@ -174,9 +174,9 @@ def _catalogues() -> dict[str, bytes]:
     files = {maker: about["file"] for maker, about in pins["makers"].items()}
     there = {maker: INSTALLED / file for maker, file in files.items()}
     if all(path.is_file() for path in there.values()):
-        found = {maker: path.read_bytes() for maker, path in there.items()}
-        if all(_as_pinned(maker, content) for maker, content in found.items()):
-            return found
+        contents = {maker: path.read_bytes() for maker, path in there.items()}
+        if all(_as_pinned(maker, content) for maker, content in contents.items()):
+            return contents
     archive = fetch_deb(pins["package"], pins["pin"])
     members = read_deb(archive, lambda name: name.endswith(".sh3f"))
     by_file = {Path(name).name: content for name, content in members.items()}

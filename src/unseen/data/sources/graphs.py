@@ -91,10 +91,10 @@ def knowledge_graph(name: str) -> Graph:
     """
     if name not in GRAPHS:
         raise ValueError(f"name must be one of {', '.join(GRAPHS)}; got {name!r}")
-    found = importlib.util.find_spec("pykeen")
-    if found is None or found.origin is None:
+    spec = importlib.util.find_spec("pykeen")
+    if spec is None or spec.origin is None:
         raise ImportError('knowledge graphs need: pip install "unseen[kg]"')
-    folder = Path(found.origin).parent / "datasets" / name
+    folder = Path(spec.origin).parent / "datasets" / name
     lines = [
         line.split("\t")
         for part in ("train", "valid", "test")

@@ -82,11 +82,11 @@ def read_members(archive: Path, wanted: Sequence[str]) -> dict[str, Any]:
 
 def read_files(archive: Path, wanted: Sequence[str]) -> dict[str, bytes]:
     """Return files of an archive by name, read in memory."""
-    found = dict(_members(archive, frozenset(wanted)))
-    missing = [name for name in wanted if name not in found]
+    files = dict(_members(archive, frozenset(wanted)))
+    missing = [name for name in wanted if name not in files]
     if missing:
         raise SourceUnavailable(f"{archive.name} lacks {missing[0]}: delete {archive} and try again")
-    return found
+    return files
 
 
 def _members(archive: Path, wanted: frozenset[str]) -> Iterator[tuple[str, bytes]]:

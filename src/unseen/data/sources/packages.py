@@ -102,11 +102,11 @@ def package_graph(sections: Iterable[str] | None = None, *, hub: int = HUB) -> T
     needs = [(i, place[other]) for i, row in enumerate(rows) for other in row.needs if other in place]
     pairs = np.array([pair for pair in needs if pair[0] != pair[1]], dtype=np.int64).reshape(-1, 2)
     pairs = np.unique(pairs, axis=0)
-    asked = np.bincount(pairs[:, 1], minlength=len(rows)) if len(pairs) else np.zeros(len(rows), dtype=np.int64)
+    dependents = np.bincount(pairs[:, 1], minlength=len(rows)) if len(pairs) else np.zeros(len(rows), dtype=np.int64)
     number = {name: i for i, name in enumerate(names)}
     return TextAttributedGraph(
         texts=np.array([row.text for row in rows]), names=np.array([row.name for row in rows]),
-        edges=pairs[asked[pairs[:, 1]] <= hub], labels=np.array([number.get(row.section, -1) for row in rows]),
+        edges=pairs[dependents[pairs[:, 1]] <= hub], labels=np.array([number.get(row.section, -1) for row in rows]),
         classes=ClassSpace(names=tuple(names)), name="packages", credits=(CREDIT,),
     )  # fmt: skip
 
@@ -143,15 +143,17 @@ def _fetched(address: str) -> str:
 def read_index(text: str) -> Iterator[Package]:
     """The packages of an index in Debian's format, those with a name and a description."""
     for block in text.split("\n\n"):
-        own: dict[str, str] = {}
+        fields: dict[str, str] = {}
         for line in block.splitlines():
             key, colon, value = line.partition(":")
             if colon and key in _FIELDS and not line[:1].isspace():
-                own[key] = value.strip()
-        if own.get("Package") and own.get("Description"):
-            section = own.get("Section", "").rpartition("/")[2]
-            text_ = f"{own['Package']}: {own['Description']}"
-            yield Package(own["Package"], section, text_, _needs(own.get("Depends", ""), own.get("Recommends", "")))
+                fields[key] = value.strip()
+        if fields.get("Package") and fields.get("Description"):
+            section = fields.get("Section", "").rpartition("/")[2]
+            text_ = f"{fields['Package']}: {fields['Description']}"
+            yield Package(
+                fields["Package"], section, text_, _needs(fields.get("Depends", ""), fields.get("Recommends", ""))
+            )
 
 
 def _needs(*fields: str) -> tuple[str, ...]:

@@ -76,15 +76,15 @@ def photographs(name: str, *, longest: int = 800) -> Domain:
     folder = cache_folder() / "photographs" / str(pin.get("version", "wheels")) / name / str(longest)
     file = folder / "names.json"
     if not file.exists():
-        found = _unpacked(pin) if "package" in pin else _shipped()
-        for title, content in found.items():
+        photos = _unpacked(pin) if "package" in pin else _shipped()
+        for title, content in photos.items():
             picture = folder / f"{title}.png"
             picture.parent.mkdir(parents=True, exist_ok=True)
             image = decode(content)
             image.thumbnail((longest, longest))
             with replacing(picture) as part:
                 image.save(part, format="PNG")
-        write_json(file, {title: f"{title}.png" for title in found})
+        write_json(file, {title: f"{title}.png" for title in photos})
     titles = sorted(path.stem for path in folder.glob("*.png"))
     return Domain(
         x=image_files([folder / f"{title}.png" for title in titles]),
@@ -99,17 +99,17 @@ def _unpacked(pin: Mapping[str, Any]) -> dict[str, bytes]:
     """The photographs of a Debian package, by name without ending; drawings are left out."""
     archive = fetch_deb(pin["package"], pin)
     try:
-        found = read_deb(
+        files = read_deb(
             archive, lambda path: path.startswith(pin["folder"]) and path.endswith(".jpg"), skip_links=True
         )
     except ValueError as error:
         raise SourceUnavailable(f"{error}: delete {archive} and try again") from error
-    named = {PurePosixPath(path).stem: content for path, content in found.items()}
+    named = {PurePosixPath(path).stem: content for path, content in files.items()}
     return {title: content for title, content in named.items() if not any(word in title for word in pin["drawn"])}
 
 
 def _shipped() -> dict[str, bytes]:
-    found = {}
+    photos = {}
     for title, path in _SHIPPED.items():
         package, _, file = path.partition("/")
         spec = importlib.util.find_spec(package)
@@ -117,5 +117,5 @@ def _shipped() -> dict[str, bytes]:
         there = next((Path(place) / file for place in places if (Path(place) / file).is_file()), None)
         if there is None:
             raise SourceUnavailable(f'the photograph {title} comes with {package}: pip install "unseen[photos]"')
-        found[title] = there.read_bytes()
-    return found
+        photos[title] = there.read_bytes()
+    return photos

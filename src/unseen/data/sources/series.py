@@ -91,8 +91,8 @@ def _timed(frame: pd.DataFrame, entry: dict[str, Any]) -> pd.DataFrame:
     day, *clock = [time] if isinstance(time, str) else time
     times = pd.DatetimeIndex(pd.to_datetime(frame[day], format=entry.get("format")))
     for column in clock:  # the same 1,440 minutes every day: each is read once
-        codes, told = pd.factorize(frame[column])
-        times = times + pd.to_timedelta(told)[codes]
+        codes, uniques = pd.factorize(frame[column])
+        times = times + pd.to_timedelta(uniques)[codes]
     frame = frame.set_axis(times, axis=0).drop(columns=time)
     numbers = frame.select_dtypes("number")[entry["columns"]] if "columns" in entry else frame.select_dtypes("number")
     if "resample" in entry:
@@ -158,12 +158,12 @@ def packaged_corpus(names: Sequence[str] = LICENCE_CLEAR, *, simulated: int = SI
             ids.append(f"{name}/{channel}")
             sources.append(name)
         credits += series.credits
-    made = simulated_series(simulated, seed=seed) if simulated else None
-    for i in range(len(made) if made is not None else 0):
-        arrays.append(np.asarray(made.x[i])[:, 0])  # type: ignore[union-attr]
-        grids.append(grid_of(made, i))  # type: ignore[arg-type]
-        ids.append(str(made.ids[i]))  # type: ignore[union-attr, index]
+    generated = simulated_series(simulated, seed=seed) if simulated else None
+    for i in range(len(generated) if generated is not None else 0):
+        arrays.append(np.asarray(generated.x[i])[:, 0])  # type: ignore[union-attr]
+        grids.append(grid_of(generated, i))  # type: ignore[arg-type]
+        ids.append(str(generated.ids[i]))  # type: ignore[union-attr, index]
         sources.append("simulated")
-    credits += made.credits if made is not None else ()
+    credits += generated.credits if generated is not None else ()
     corpus = series_domain(arrays, grids=grids, channels=("y",), ids=ids, name="packaged", credits=tuple(credits))
     return corpus.replace(columns={**corpus.columns, "source": np.array(sources, dtype=np.str_)})

@@ -42,10 +42,10 @@ class Voice:
     pitch: int = 50
 
     def __post_init__(self) -> None:
-        for what, (low, high) in (("speed", SPEEDS), ("pitch", PITCHES)):
-            value = getattr(self, what)
+        for key, (low, high) in (("speed", SPEEDS), ("pitch", PITCHES)):
+            value = getattr(self, key)
             if not low <= value <= high:
-                raise ValueError(f"{what} of a voice must lie in [{low}, {high}]; got {value}")
+                raise ValueError(f"{key} of a voice must lie in [{low}, {high}]; got {value}")
 
     def __str__(self) -> str:
         return f"{self.name} {self.speed} {self.pitch}"
@@ -116,8 +116,8 @@ def _asked(arguments: Sequence[str], given: str = "") -> bytes:
     except subprocess.TimeoutExpired as error:
         raise OSError(f"espeak-ng did not end in {SECONDS} seconds") from error
     if done.returncode:
-        told = " ".join(done.stderr.decode(errors="replace").split())[-300:]
-        raise OSError(f"espeak-ng failed: {told or 'it says nothing'}")
+        message = " ".join(done.stderr.decode(errors="replace").split())[-300:]
+        raise OSError(f"espeak-ng failed: {message or 'it says nothing'}")
     return done.stdout
 
 
@@ -131,6 +131,6 @@ def _version() -> str:
 def _voices() -> dict[str, frozenset[str]]:
     """Languages and variants; the program itself takes another voice without a word where it lacks one."""
     languages = [line.split()[1] for line in _asked(["--voices"]).decode(errors="replace").splitlines()[1:]]
-    told = _asked(["--voices=variant"]).decode(errors="replace").split()
-    variants = [word.removeprefix("!v/") for word in told if word.startswith("!v/")]
+    words = _asked(["--voices=variant"]).decode(errors="replace").split()
+    variants = [word.removeprefix("!v/") for word in words if word.startswith("!v/")]
     return {"languages": frozenset(languages), "variants": frozenset(variants)}

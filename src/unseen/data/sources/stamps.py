@@ -62,12 +62,12 @@ def stamps(*, size: int = 224) -> Domain:
     if not 8 <= size <= 1024:
         raise ValueError(f"size must lie in [8, 1024] pixels; got {size}")
     folder = _folder() / str(size)
-    told = _captions(folder, size)
-    names = list(told)
+    table = _captions(folder, size)
+    names = list(table)
     tops = np.array([name.partition("/")[0] for name in names])
     classes = ClassSpace(names=tuple(np.unique(tops).tolist()))
     folders = np.array([str(PurePosixPath(name).parent) for name in names])
-    captions = {f"caption_{code}": np.array([told[name].get(code, "") for name in names]) for code in LOCALES}
+    captions = {f"caption_{code}": np.array([table[name].get(code, "") for name in names]) for code in LOCALES}
     return Domain(
         x=image_files([folder / f"{name}.png" for name in names]),
         y=np.array([classes.index(top) for top in tops.tolist()], dtype=np.int64),
@@ -95,21 +95,21 @@ def stamp_sounds() -> tuple[list[Path], list[str]]:
     if not file.exists():
         archive = fetch_deb(_PACKAGE, _PIN)
         try:
-            found = read_deb(
+            files = read_deb(
                 archive, lambda name: name.startswith(_ROOT) and name.endswith((".ogg", ".txt")), skip_links=True
             )
         except ValueError as error:
             raise SourceUnavailable(f"{error}: delete {archive} and try again") from error
-        told: dict[str, str] = {}
+        kept: dict[str, str] = {}
         folder.mkdir(parents=True, exist_ok=True)
-        for name in sorted(name for name in found if name.endswith(".ogg") and "_desc" not in name):
-            caption = read_captions(found.get(f"{name.removesuffix('.ogg')}.txt", b"")).get("en", "")
+        for name in sorted(name for name in files if name.endswith(".ogg") and "_desc" not in name):
+            caption = read_captions(files.get(f"{name.removesuffix('.ogg')}.txt", b"")).get("en", "")
             if caption:
-                place = folder / f"{len(told):04d}.ogg"
+                place = folder / f"{len(kept):04d}.ogg"
                 with replacing(place) as part:
-                    part.write_bytes(found[name])
-                told[place.name] = caption
-        write_json(file, told)
+                    part.write_bytes(files[name])
+                kept[place.name] = caption
+        write_json(file, kept)
     captions = json.loads(file.read_text(encoding="utf-8"))
     return [folder / name for name in captions], list(captions.values())
 
@@ -124,16 +124,16 @@ def _captions(folder: Path, size: int) -> dict[str, dict[str, str]]:
     if not file.exists():
         archive = fetch_deb(_PACKAGE, _PIN)
         try:
-            found = read_deb(archive, lambda name: name.startswith(_ROOT) and name.endswith((".png", ".txt")))
-            told = {name: read_captions(found[f"{_ROOT}{name}.txt"]) for name in _captioned(found)}
-            for name in track(list(told), "stamps"):
+            files = read_deb(archive, lambda name: name.startswith(_ROOT) and name.endswith((".png", ".txt")))
+            captions = {name: read_captions(files[f"{_ROOT}{name}.txt"]) for name in _captioned(files)}
+            for name in track(list(captions), "stamps"):
                 picture = folder / f"{name}.png"
                 picture.parent.mkdir(parents=True, exist_ok=True)
                 with replacing(picture) as part:
-                    _square(found[f"{_ROOT}{name}.png"], size).save(part)
+                    _square(files[f"{_ROOT}{name}.png"], size).save(part)
         except ValueError as error:
             raise SourceUnavailable(f"{error}: delete {archive} and try again") from error
-        write_json(file, told)
+        write_json(file, captions)
     return json.loads(file.read_text(encoding="utf-8"))
 
 
@@ -146,9 +146,9 @@ def _captioned(files: Mapping[str, bytes]) -> list[str]:
 def read_captions(text: bytes) -> dict[str, str]:
     """Captions by language of `LOCALES`: the first line is English, others are ``LANG.utf8=CAPTION``."""
     first, *others = text.decode("utf-8").splitlines() or [""]
-    said = {key: value.strip() for key, _, value in (line.partition(".utf8=") for line in others)}
-    told = {"en": first.strip(), **{code: said.get(_FILES_SAY.get(code, code), "") for code in LOCALES[1:]}}
-    return {code: caption for code, caption in told.items() if caption}
+    translations = {key: value.strip() for key, _, value in (line.partition(".utf8=") for line in others)}
+    captions = {"en": first.strip(), **{code: translations.get(_FILES_SAY.get(code, code), "") for code in LOCALES[1:]}}
+    return {code: caption for code, caption in captions.items() if caption}
 
 
 def _square(content: bytes, size: int) -> Any:

@@ -74,10 +74,10 @@ def _table() -> dict[str, dict[str, Any]]:
     """Tone, object and full name of every toned emoji, by code points, in Unicode's order."""
     target = cache_folder() / "emoji" / f"{archive_path(TEXTS).stem}-tones.json"
     if not target.exists():
-        found = read_members(fetch(TEXTS), ["en/data.json"])
+        members = read_members(fetch(TEXTS), ["en/data.json"])
         table = {
             skin["hexcode"]: {"tone": TONES[skin["tone"] - 1], "object": entry["label"], "name": skin["label"]}
-            for entry in sorted(found["en/data.json"], key=lambda entry: entry.get("order", 0))
+            for entry in sorted(members["en/data.json"], key=lambda entry: entry.get("order", 0))
             for skin in entry.get("skins", [])
             if isinstance(skin.get("tone"), int)
         }

@@ -44,9 +44,9 @@ class _Mask(Ragged):
         for i, (mask, sample) in enumerate(zip(y, samples)):
             size = picture_size(sample)
             if mask.shape != size:
-                told = "x".join(map(str, size[::-1])), "x".join(map(str, mask.shape[::-1]))
+                sizes = "x".join(map(str, size[::-1])), "x".join(map(str, mask.shape[::-1]))
                 raise ValueError(
-                    f"must hold masks as large as their pictures; picture {i} is {told[0]}, its mask {told[1]}"
+                    f"must hold masks as large as their pictures; picture {i} is {sizes[0]}, its mask {sizes[1]}"
                 )
         known = np.unique(np.concatenate([np.unique(mask) for mask in y]))
         known = known[known != UNKNOWN]

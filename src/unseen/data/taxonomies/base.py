@@ -129,8 +129,8 @@ class Taxonomy:
         nodes = np.unique(np.asarray(nodes, dtype=np.int64))
         place = {int(old): new for new, old in enumerate(nodes)}
         names, texts = self.classes.names, self.classes.texts
-        own = np.flatnonzero(np.isin(self.phrases.labels, nodes))
-        phrases = [(place[int(y)], str(x)) for x, y in zip(self.phrases.x[own], self.phrases.labels[own])]
+        rows = np.flatnonzero(np.isin(self.phrases.labels, nodes))
+        phrases = [(place[int(y)], str(x)) for x, y in zip(self.phrases.x[rows], self.phrases.labels[rows])]
         return build(
             [names[i] for i in nodes],
             [[names[p] for p in self.parents(int(i)) if int(p) in place] for i in nodes],
@@ -204,8 +204,8 @@ def build(
         name=name,
         credits=credits,
     )
-    told = None if definitions is None else tuple(definitions)
-    return Taxonomy(classes, starts, above, domain, notes, told, dict(aliases or {}))
+    described = None if definitions is None else tuple(definitions)
+    return Taxonomy(classes, starts, above, domain, notes, described, dict(aliases or {}))
 
 
 def candidates(names: Sequence[str], taxonomy: Taxonomy) -> list[tuple[int, ...]]:

@@ -119,9 +119,9 @@ def owl(path: str | os.PathLike[str]) -> Taxonomy:
     gone = {node for node, value in graph.subject_objects(OWL.deprecated) if str(value).lower() in ("true", "1")}
     nodes = sorted(set(above) - gone)
     labels = [_texts(graph, node, _LABELS) for node in nodes]
-    names = [str(own[0] if own else node) for own, node in zip(labels, nodes)]
-    english = [[str(label) for label in own if not _foreign(label)] for own in labels]
-    synonyms = [[*own, *map(str, _texts(graph, node, _SYNONYMS))] for own, node in zip(english, nodes)]
+    names = [str(texts[0] if texts else node) for texts, node in zip(labels, nodes)]
+    english = [[str(label) for label in texts if not _foreign(label)] for texts in labels]
+    synonyms = [[*texts, *map(str, _texts(graph, node, _SYNONYMS))] for texts, node in zip(english, nodes)]
     lost = sum(len(gone.intersection(above[node])) for node in nodes)
     return build(
         [str(node) for node in nodes],
@@ -138,8 +138,8 @@ def _texts(graph: Any, node: Any, links: Iterable[str]) -> list[Any]:
     """Values of some properties, English ones and those without a language before others."""
     from rdflib import URIRef
 
-    found = [value for link in links for value in graph.objects(node, URIRef(link))]
-    return sorted(found, key=lambda v: (_foreign(v), str(v)))
+    values = [value for link in links for value in graph.objects(node, URIRef(link))]
+    return sorted(values, key=lambda v: (_foreign(v), str(v)))
 
 
 def _foreign(value: Any) -> bool:

