@@ -110,8 +110,8 @@ class Bundle:
         """`ValueError` if a method of features, which has no encoder, is asked about something else."""
         files = samples.kind != "image" or isinstance(samples.x, Lazy)
         if files and samples.kind not in self.method.card.modalities and "features" in self.method.card.modalities:
-            told = f" ({listed(self.feature_names)})" if self.feature_names else ""
-            raise ValueError(f"{samples.name} holds {samples.kind}; the model reads tables of numbers{told}")
+            names = f" ({listed(self.feature_names)})" if self.feature_names else ""
+            raise ValueError(f"{samples.name} holds {samples.kind}; the model reads tables of numbers{names}")
 
     def _prepared(self, sample: Any) -> Tensor:
         assert self.encoder is not None
@@ -184,9 +184,9 @@ class Bundle:
         p = torch.softmax(scores / self.temperature, dim=1)
         value, index = p.topk(min(top, p.shape[1]), dim=1)
         alone = self.whole and not self.method.card.rejects  # a large network, which is not asked twice
-        own = scores.argmax(dim=1).numpy() if alone else self.method.predict(features)
-        unknown = (own == UNKNOWN) | (normalized_entropy(p).numpy() > self.threshold)
-        first = np.where(own == UNKNOWN, index[:, 0].numpy(), own)
+        predicted = scores.argmax(dim=1).numpy() if alone else self.method.predict(features)
+        unknown = (predicted == UNKNOWN) | (normalized_entropy(p).numpy() > self.threshold)
+        first = np.where(predicted == UNKNOWN, index[:, 0].numpy(), predicted)
         names = np.array(self.classes.names, dtype=object)
         table: dict[str, Any] = {
             "id": domain.ids,
@@ -268,8 +268,8 @@ class Bundle:
     @classmethod
     def _load(cls, folder: Path, trust: bool) -> Bundle:
         if not (folder / "bundle.json").exists():
-            told = "it holds no bundle.json" if folder.exists() else "there is no such folder"
-            raise ValueError(f"{folder} is not a saved model: {told}")
+            detail = "it holds no bundle.json" if folder.exists() else "there is no such folder"
+            raise ValueError(f"{folder} is not a saved model: {detail}")
         try:
             about = read_json(folder / "bundle.json")
         except (OSError, ValueError) as error:
@@ -349,18 +349,18 @@ class Bundle:
 
     def onnx_metadata(self) -> dict[str, str]:
         """What an ONNX file says of itself: classes, how samples are prepared, when an answer is doubted; as JSON."""
-        told: dict[str, Any] = {"classes": self.classes.names, "threshold": self.threshold}
+        metadata: dict[str, Any] = {"classes": self.classes.names, "threshold": self.threshold}
         if self.feature_names:
-            told["features"] = self.feature_names
+            metadata["features"] = self.feature_names
         if self.encoder is not None:
             from unseen.encoders.frames import ClipPreprocess
 
             reads = self.encoder.preprocess
             if isinstance(reads, ClipPreprocess):
-                told["preprocess"] = reads.for_others()
+                metadata["preprocess"] = reads.for_others()
             else:
-                told["preprocess"] = reads.to_json() | ({"colours": "RGB"} if self.encoder.kind == "image" else {})
-        return {key: json.dumps(value, ensure_ascii=False) for key, value in told.items()} | {
+                metadata["preprocess"] = reads.to_json() | ({"colours": "RGB"} if self.encoder.kind == "image" else {})
+        return {key: json.dumps(value, ensure_ascii=False) for key, value in metadata.items()} | {
             "method": self.method.card.slug
         }
 
@@ -415,17 +415,19 @@ def read_zoo(folder: str | os.PathLike[str], *, trust: bool = False) -> dict[str
     """
     folder = Path(folder)
     inner = sorted(path for path in folder.iterdir() if path.is_dir()) if folder.is_dir() else []
-    found = {path.name: place for path in inner for place in (path, path / "model") if (place / "bundle.json").exists()}
-    if not found:
+    places = {
+        path.name: place for path in inner for place in (path, path / "model") if (place / "bundle.json").exists()
+    }
+    if not places:
         raise ValueError(f"{folder} holds no folder of a saved model; `unseen adapt` and `unseen compare` write them")
-    bundles = {name: Bundle.load(place, trust=trust) for name, place in found.items()}
+    bundles = {name: Bundle.load(place, trust=trust) for name, place in places.items()}
     _check_encoders(folder, bundles)
     zoo = {}
     for name, bundle in bundles.items():
         try:
             network = bundle.reader()
         except TypeError as error:
-            raise ValueError(f"{found[name]} cannot teach: {error}") from error
+            raise ValueError(f"{places[name]} cannot teach: {error}") from error
         network.licence = "; ".join(bundle.credits)  # type: ignore[assignment]
         network.reads = "" if bundle.encoder is None else bundle.encoder.name  # type: ignore[assignment]
         zoo[name] = network
@@ -437,8 +439,8 @@ def _check_encoders(folder: Path, bundles: Mapping[str, Bundle]) -> None:
     for name, bundle in bundles.items():
         read.setdefault("none" if bundle.encoder is None else bundle.encoder.name, name)
     if len(read) > 1:
-        told = ", ".join(f"{name!r} reads those of {encoder}" for encoder, name in read.items())
-        raise ValueError(f"{folder}: all models must read features of one encoder; {told}")
+        detail = ", ".join(f"{name!r} reads those of {encoder}" for encoder, name in read.items())
+        raise ValueError(f"{folder}: all models must read features of one encoder; {detail}")
 
 
 class Whole(nn.Module):
@@ -478,18 +480,18 @@ def _texts(about: dict[str, Any], key: str) -> tuple[str, ...]:
 
 
 def _encoder(folder: Path, about: dict[str, Any], trust: bool) -> Encoder | None:
-    told = about.get("encoder")
-    if told is None:
+    written = about.get("encoder")
+    if written is None:
         return None
-    if not isinstance(told, dict) or not isinstance(told.get("name"), str):
-        raise ValueError(f"bundle.json: encoder must be what an encoder wrote of itself; got {str(told)[:50]!r}")
+    if not isinstance(written, dict) or not isinstance(written.get("name"), str):
+        raise ValueError(f"bundle.json: encoder must be what an encoder wrote of itself; got {str(written)[:50]!r}")
     if about.get("encoder_reads_alone"):
         if about.get("whole") is not True:
             raise ValueError("bundle.json: encoder_reads_alone is for models that are whole; this one reads features")
         from unseen.encoders.frames import FramesReader
 
-        return FramesReader(told)
+        return FramesReader(written)
     from unseen import encoders
 
     inside = folder / "encoder" if about.get("encoder_inside") else None
-    return encoders.load(told, inside, trust=trust)
+    return encoders.load(written, inside, trust=trust)

@@ -88,7 +88,7 @@ def listing() -> list[dict[str, Any]]:
 def search(text: str = "", given: Iterable[str] | None = None) -> tuple[Entry, ...]:
     """Entries whose slug, title, summary or room hold every word of `text`, and that `given` words are enough for."""
     words = text.casefold().split()
-    found = [
+    matching = [
         entry
         for entry in entries()
         if all(word in f"{entry.slug} {entry.title} {entry.summary} {entry.room}".casefold() for word in words)
@@ -98,8 +98,8 @@ def search(text: str = "", given: Iterable[str] | None = None) -> tuple[Entry, .
         for word in have - set(VOCABULARY):
             raise ValueError(f"given must hold words of fit ({', '.join(VOCABULARY)}); got {word!r}")
         have |= _derivable(have)
-        found = [entry for entry in found if any(set(way.required) <= have for way in entry.needs)]
-    return tuple(found)
+        matching = [entry for entry in matching if any(set(way.required) <= have for way in entry.needs)]
+    return tuple(matching)
 
 
 def _derivable(have: set[str]) -> set[str]:
@@ -187,8 +187,8 @@ class Given:
 
     def _lacking(self, card: Card, made: bool, *, first: bool) -> str | None:
         """What the first need of a card lacks, of those that are told before missing words or after them."""
-        told = (need.lacks(self) for need in card.needs if need.first == first and not (made and need.by_default))
-        return next((lacking for lacking in told if lacking is not None), None)
+        reasons = (need.lacks(self) for need in card.needs if need.first == first and not (made and need.by_default))
+        return next((lacking for lacking in reasons if lacking is not None), None)
 
     def pointless(self, method: type[Method]) -> str | None:
         """Why `method` need not be tried where some classes have no labelled sample: it cannot predict those.
@@ -227,8 +227,8 @@ class Given:
         if self._on_probabilities(type(method)):
             return self._fit_rule(method)
         words = self._words(type(method))
-        made = {"model": new_model(self["source"], self.seed)} if self._begins_anew(words) else {}
-        return method.fit(**made, **{word: self[word] for word in words if word not in made})
+        fresh = {"model": new_model(self["source"], self.seed)} if self._begins_anew(words) else {}
+        return method.fit(**fresh, **{word: self[word] for word in words if word not in fresh})
 
     def _begins_anew(self, words: Iterable[str]) -> bool:
         """Whether a method trains on the source itself, and the user has no model for it to begin with."""

@@ -114,13 +114,13 @@ IN_BRACKETS = re.compile(r"\((?P<name>[a-z][a-z_]*)=(?P<value>[\w.:'/-]*)\)")
 
 def flags_of(command: Any) -> dict[str, tuple[str, str]]:
     """For each option of a command its flag, and the one that switches it off (or an empty text), by argument."""
-    found = {}
+    flags = {}
     for parameter in command.params:
         if parameter.param_type_name == "option" and parameter.name:
-            own = [name for name in parameter.opts if name.startswith("--")] or parameter.opts
+            spellings = [name for name in parameter.opts if name.startswith("--")] or parameter.opts
             off = parameter.secondary_opts[0] if parameter.secondary_opts else ""
-            found[parameter.name] = max(own, key=len), off
-    return found
+            flags[parameter.name] = max(spellings, key=len), off
+    return flags
 
 
 def in_flags(text: str, command: Any, *, error: bool = False) -> str:
@@ -198,8 +198,8 @@ def check_ending(name: str, file: Path | None, *endings: str) -> None:
     """`ValueError` if a file to write is a folder, or has another ending than these, where some are named."""
     if file is not None and endings and file.suffix.lower() not in endings:
         *others, last = endings
-        told = f"{', '.join(others)} or {last}" if others else last
-        raise ValueError(f"{name} must end in {told}; got {str(file)!r}")
+        choices = f"{', '.join(others)} or {last}" if others else last
+        raise ValueError(f"{name} must end in {choices}; got {str(file)!r}")
     if file is not None and file.is_dir():
         raise ValueError(f"{name} must be a file; {str(file)!r} is a folder")
 
@@ -213,9 +213,9 @@ def check_written(name: str, file: Path | None, *endings: str) -> None:
 
 def check_apart(read: Iterable[str | Path | None], **written: Path | None) -> None:
     """`ValueError` if a file to write is one of those that are read: it would be lost."""
-    given = [path for one in read if one is not None for path in (str(one), str(one).partition(":")[2]) if path]
+    paths = [path for item in read if item is not None for path in (str(item), str(item).partition(":")[2]) if path]
     for name, file in written.items():
-        if file is not None and any(_same(file, path) for path in given):
+        if file is not None and any(_same(file, path) for path in paths):
             raise ValueError(f"{name}: {str(file)!r} is what is read; name another file")
 
 

@@ -54,24 +54,24 @@ SPEAKING = (ValueError, OSError, ImportError, WrongTypeError, SourceUnavailable)
 
 def sentence(error: BaseException) -> str:
     """What an error says, in one line that can be understood without a traceback."""
-    said = " ".join(str(error).split())
+    text = " ".join(str(error).split())
     if isinstance(error, MemoryError):
-        return "it asks for more memory than there is" + (f" ({said})" if said else "")
+        return "it asks for more memory than there is" + (f" ({text})" if text else "")
     if isinstance(error, RecursionError):
         return "it is nested too deeply"
     if isinstance(error, UnicodeDecodeError):
         return f"it is not UTF-8 text: {error.reason} at byte {error.start}; save it as UTF-8"
     if isinstance(error, UnicodeError):
-        return f"it is not UTF-8 text: {said}"
+        return f"it is not UTF-8 text: {text}"
     if isinstance(error, KeyError):
-        return f"a part called {said} is missing"
+        return f"a part called {text} is missing"
     if isinstance(error, IndexError):
-        return f"it ends before a part that it announces ({said})"
-    if isinstance(error, (EOFError, AssertionError, StopIteration)) and not said:
+        return f"it ends before a part that it announces ({text})"
+    if isinstance(error, (EOFError, AssertionError, StopIteration)) and not text:
         return "it ends too early or holds what it should not"
-    if len(said) > LONGEST:
-        said = said[:LONGEST].rpartition(" ")[0] + " ..." if " " in said[:LONGEST] else said[:LONGEST]
-    return said or f"a {type(error).__name__}"
+    if len(text) > LONGEST:
+        text = text[:LONGEST].rpartition(" ")[0] + " ..." if " " in text[:LONGEST] else text[:LONGEST]
+    return text or f"a {type(error).__name__}"
 
 
 @contextlib.contextmanager
@@ -99,17 +99,17 @@ def named(path: str | os.PathLike[str], what: str, advice: str = "", also: tuple
     except (FileNotFoundError, PermissionError, IsADirectoryError, ConnectionError, ImportError, NameError):
         raise
     except Exception as error:
-        said = str(error)
-        told = any(len(word) > 2 and _calls(said, word) for word in (name, Path(name).name, *also))
+        text = str(error)
+        names_it = any(len(word) > 2 and _calls(text, word) for word in (name, Path(name).name, *also))
         if isinstance(error, OSError) and error.errno is not None:
-            if not told and error.filename is None:
+            if not names_it and error.filename is None:
                 error.filename = name
             raise
         if isinstance(error, ValueError) and _is_ours(error):
-            if (told and len(said) <= LONGEST_MESSAGE) or type(error) is not ValueError:
+            if (names_it and len(text) <= LONGEST_MESSAGE) or type(error) is not ValueError:
                 raise
-            kept = said if len(said) <= LONGEST_MESSAGE else f"{said[:LONGEST_MESSAGE]} ..."
-            raise ValueError(kept if told and name in kept else f"{name}: {kept}") from error
+            kept = text if len(text) <= LONGEST_MESSAGE else f"{text[:LONGEST_MESSAGE]} ..."
+            raise ValueError(kept if names_it and name in kept else f"{name}: {kept}") from error
         end = f"; {advice}" if advice else ""
         raise ValueError(f"{name} is not {what} that can be read: {sentence(error)}{end}") from error
     except BaseException as error:
@@ -177,8 +177,8 @@ def loads(what: str) -> Callable[[F], F]:
     def decorate(function: F) -> F:
         @functools.wraps(function)
         def loading(*args: Any, **kwargs: Any) -> Any:
-            given = (one for one in (*args, *kwargs.values()) if isinstance(one, (str, os.PathLike)))
-            folder = next(given, None)
+            paths = (value for value in (*args, *kwargs.values()) if isinstance(value, (str, os.PathLike)))
+            folder = next(paths, None)
             if folder is None:
                 return function(*args, **kwargs)
             with saved(recovered(folder), what):
@@ -237,10 +237,10 @@ def read_json(path: str | os.PathLike[str], largest: int | None = None) -> Any:
 
 def read_object(path: str | os.PathLike[str], largest: int | None = None) -> dict[str, Any]:
     """What a JSON file of an object holds, by its keys; `ValueError` as `read_json`, or if it holds anything else."""
-    found = read_json(path, largest)
-    if not isinstance(found, dict):
-        raise ValueError(f"{os.fspath(path)} is damaged: it holds {type(found).__name__}, not an object with keys")
-    return found
+    value = read_json(path, largest)
+    if not isinstance(value, dict):
+        raise ValueError(f"{os.fspath(path)} is damaged: it holds {type(value).__name__}, not an object with keys")
+    return value
 
 
 _KINDS: dict[str, tuple[type, ...]] = {
@@ -290,20 +290,20 @@ def walk(root: str | os.PathLike[str], *, ignore: Callable[[str], bool] = lambda
     """
     top = Path(root)
     real = top.resolve()
-    found = Below([], [])
+    below = Below([], [])
     read_as = {real: "."}
-    links = _walk_unlinked(top, "", read_as, found, ignore)
+    links = _walk_unlinked(top, "", read_as, below, ignore)
     while links:
         where = links.pop(0)
         target = (top / where).resolve()
         if target in read_as:
-            found.refused.append((where, f"it links to a folder that is read as {read_as[target]!r}"))
+            below.refused.append((where, f"it links to a folder that is read as {read_as[target]!r}"))
         elif real.is_relative_to(target):
-            found.refused.append((where, "it links to a folder that this one lies in"))
+            below.refused.append((where, "it links to a folder that this one lies in"))
         else:
             read_as[target] = where
-            links += _walk_unlinked(top, where, read_as, found, ignore)
-    return Below(sorted(found.files), sorted(found.refused))
+            links += _walk_unlinked(top, where, read_as, below, ignore)
+    return Below(sorted(below.files), sorted(below.refused))
 
 
 def _walk_unlinked(
@@ -335,10 +335,10 @@ def _walk_unlinked(
                 found.files.append(where)
             elif path.is_symlink():
                 links.append(where)
-            elif (own := path.resolve()) in read_as:
-                found.refused.append((where, f"the folder is read as {read_as[own]!r}"))
+            elif (real := path.resolve()) in read_as:
+                found.refused.append((where, f"the folder is read as {read_as[real]!r}"))
             else:
-                read_as[own] = where
+                read_as[real] = where
                 waiting.append(where)
     return links
 
@@ -447,10 +447,10 @@ def sweep(folder: Path) -> None:
         if descriptor is None:
             continue
         try:
-            found = _LITTER.fullmatch(path.name)
-            assert found is not None
-            place = path.with_name(found["name"])
-            if found["what"] == "old" and not place.exists():
+            litter = _LITTER.fullmatch(path.name)
+            assert litter is not None
+            place = path.with_name(litter["name"])
+            if litter["what"] == "old" and not place.exists():
                 with contextlib.suppress(OSError):
                     path.rename(place)
             else:

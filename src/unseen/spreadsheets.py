@@ -46,8 +46,8 @@ def restored_table(table: Any) -> Any:
 
 def _each(function: Callable[[Any], Any], table: Any) -> Any:
     """A data frame with a function of its cells and headers; columns of numbers are not looked into."""
-    found = table.rename(columns=function)
+    changed = table.rename(columns=function)
     for i, kind in enumerate(table.dtypes):
         if not _is_of_numbers(kind):
-            found.isetitem(i, table.iloc[:, i].map(function))
-    return found
+            changed.isetitem(i, table.iloc[:, i].map(function))
+    return changed

@@ -34,7 +34,7 @@ def bbse(p_source: FloatArray, y: IntArray, p_target: FloatArray) -> FloatArray:
     c = p_source.shape[1]
     present = np.unique(y)
     columns = np.stack([p_source[y == label].mean(axis=0) for label in present], axis=1)
-    found, _ = nnls(columns, p_target.mean(axis=0))
+    solution, _ = nnls(columns, p_target.mean(axis=0))
     shares = np.zeros(c)
-    shares[present] = found / found.sum() if found.sum() > 0 else 1 / len(present)
+    shares[present] = solution / solution.sum() if solution.sum() > 0 else 1 / len(present)
     return shares

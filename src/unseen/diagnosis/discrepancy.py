@@ -47,7 +47,7 @@ def _evenly(x: FloatArray) -> FloatArray:
 
 def _squares(a: FloatArray, b: FloatArray) -> FloatArray:
     """Squared distances between rows, (n, m)."""
-    found = (a**2).sum(axis=1)[:, None] + (b**2).sum(axis=1) - 2 * a @ b.T
+    squares = (a**2).sum(axis=1)[:, None] + (b**2).sum(axis=1) - 2 * a @ b.T
     if a is b:
-        np.fill_diagonal(found, 0.0)
-    return np.maximum(found, 0.0)
+        np.fill_diagonal(squares, 0.0)
+    return np.maximum(squares, 0.0)

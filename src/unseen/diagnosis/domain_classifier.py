@@ -55,15 +55,15 @@ def domain_auc(a: FloatArray, b: FloatArray, *, folds: int = 5, penalty: float =
     fold = folds_of_groups(np.unique([row.tobytes() for row in x], return_inverse=True)[1], folds, seed)
     z = (x - x.mean(axis=0)) / np.maximum(x.std(axis=0), 1e-6)
     gram = z @ z.T if len(z) < z.shape[1] else z.T @ z
-    found = []
+    areas = []
     for k in range(folds):
         out = fold == k
         if len(np.unique(side[out])) < 2 or len(np.unique(side[~out])) < 2:
             continue
-        found.append(auc(_score(z, gram, side, out, penalty), side[out]))
-    if not found:  # a handful of distinct rows, all in one fold
+        areas.append(auc(_score(z, gram, side, out, penalty), side[out]))
+    if not areas:  # a handful of distinct rows, all in one fold
         return DomainAUC(0.5, 0.0)
-    return DomainAUC(float(np.mean(found)), float(np.std(found, ddof=1) / len(found) ** 0.5) if len(found) > 1 else 0.0)
+    return DomainAUC(float(np.mean(areas)), float(np.std(areas, ddof=1) / len(areas) ** 0.5) if len(areas) > 1 else 0.0)
 
 
 def auc(score: FloatArray, positive: IntArray) -> float:

@@ -38,8 +38,8 @@ def distances(source: FloatArray, y: IntArray, target: FloatArray) -> dict[str, 
         return {"between_domains": None, "between_classes": None}
     gap = ((source.mean(axis=0, dtype=np.float64) - target.mean(axis=0, dtype=np.float64)) ** 2).sum()
     gap -= sum(float(part.var(axis=0, ddof=1).sum()) / len(part) for part in (source, target))
-    found: dict[str, float | None] = {"between_domains": float(np.sqrt(max(gap, 0.0) / within))}
+    figures: dict[str, float | None] = {"between_domains": float(np.sqrt(max(gap, 0.0) / within))}
     if k == 1:
-        return found | {"between_classes": None}
+        return figures | {"between_classes": None}
     spread = ((means - means.mean(axis=0)) ** 2).sum() * 2 / (k - 1) - 2 * within * float((1 / counts).mean())
-    return found | {"between_classes": float(np.sqrt(max(spread, 0.0) / within))}
+    return figures | {"between_classes": float(np.sqrt(max(spread, 0.0) / within))}

@@ -90,8 +90,10 @@ def label_shift(
     rng = np.random.default_rng(seed)
     draws = [mlls(p_source[rng.integers(len(y), size=len(target))], prior, tolerance=1e-4) for _ in range(_DRAWS)]
     chance = float(np.quantile([total_variation(shares, drawn) for drawn in draws], 0.95))
-    found = mlls(p_target, prior)
-    return LabelShift(shares, bbse(p_source, y, p_target), found, chance, _remaining(source, y, target, found, seed))
+    estimate = mlls(p_target, prior)
+    return LabelShift(
+        shares, bbse(p_source, y, p_target), estimate, chance, _remaining(source, y, target, estimate, seed)
+    )
 
 
 def _remaining(source: FloatArray, y: IntArray, target: FloatArray, shares: FloatArray, seed: int) -> float:

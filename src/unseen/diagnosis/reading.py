@@ -71,12 +71,12 @@ def shares_count(shift: Mapping[str, Any] | None) -> bool:
 def _shares(shift: Mapping[str, Any] | None) -> list[Line]:
     if shift is None or not shares_count(shift):
         return []
-    found, chance = shift["total_variation"], shift["chance"]
+    totals, chance = shift["total_variation"], shift["chance"]
     value = (
-        f"{100 * found['mlls']:.0f} % by one estimate, {100 * found['bbse']:.0f} % by another (by chance alone: "
+        f"{100 * totals['mlls']:.0f} % by one estimate, {100 * totals['bbse']:.0f} % by another (by chance alone: "
         f"{100 * chance:.0f} %)"
     )
-    if min(found["mlls"], found["bbse"]) > chance + SHIFTED:
+    if min(totals["mlls"], totals["bbse"]) > chance + SHIFTED:
         meaning = (
             "Classes have other shares in the target, and with these shares the two look alike: methods that push "
             "towards equal shares (shot) can do harm."
@@ -88,9 +88,9 @@ def _shares(shift: Mapping[str, Any] | None) -> list[Line]:
 
 def _distances(distance: Mapping[str, float | None]) -> Line:
     domains, classes = distance["between_domains"], distance["between_classes"]
-    about, told = "distance, in widths of a class", f"MMD {distance['mmd']:.3f}"
+    about, mmd = "distance, in widths of a class", f"MMD {distance['mmd']:.3f}"
     if domains is None or classes is None:
-        return Line(about, told, "No two classes have a width to compare with.")
+        return Line(about, mmd, "No two classes have a width to compare with.")
     if domains >= FAR * classes:
         meaning = (
             "The average moves by more than half of what tells classes apart: on pairs like this aligning it "
@@ -98,7 +98,7 @@ def _distances(distance: Mapping[str, float | None]) -> Line:
         )
     else:
         meaning = "The average moves little beside what tells classes apart: aligning it alone will not do much."
-    return Line(about, f"{domains:.2f} between source and target, {classes:.2f} between classes ({told})", meaning)
+    return Line(about, f"{domains:.2f} between source and target, {classes:.2f} between classes ({mmd})", meaning)
 
 
 def _consistency(found: Mapping[str, float]) -> Line:

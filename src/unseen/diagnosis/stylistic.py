@@ -58,9 +58,9 @@ class Measure:
 
     def to_json(self) -> dict[str, Any]:
         """Everything in plain values."""
-        told = dataclasses.asdict(self)
-        told["per_class"] = {str(label): value for label, value in self.per_class.items()}
-        return told | {"skipped": [str(label) for label in self.skipped]}
+        fields = dataclasses.asdict(self)
+        fields["per_class"] = {str(label): value for label, value in self.per_class.items()}
+        return fields | {"skipped": [str(label) for label in self.skipped]}
 
 
 def icv(
@@ -111,8 +111,8 @@ def icv(
     kept = classes[counts > 1]
     if not len(kept):
         raise ValueError("labels must have a class with at least two pictures; no class has")
-    found = {label: _within(p[y == label], max_pairs, draws, seed) for label in kept.tolist()}
-    return _joined(found, tuple(classes[counts < 2].tolist()), weighting, by_class=True)
+    pairs = {label: _within(p[y == label], max_pairs, draws, seed) for label in kept.tolist()}
+    return _joined(pairs, tuple(classes[counts < 2].tolist()), weighting, by_class=True)
 
 
 def idd(
@@ -150,8 +150,8 @@ def idd(
     if not shared:
         whole = {None: _between(a, b, max_pairs, draws, seed)}
         return _joined(whole, (), weighting, by_class=False)
-    found = {label: _between(a[y == label], b[z == label], max_pairs, draws, seed) for label in shared}
-    return _joined(found, tuple(sorted(every - set(shared))), weighting, by_class=True)
+    pairs = {label: _between(a[y == label], b[z == label], max_pairs, draws, seed) for label in shared}
+    return _joined(pairs, tuple(sorted(every - set(shared))), weighting, by_class=True)
 
 
 def frechet(a: FloatArray, b: FloatArray) -> float:
@@ -215,39 +215,39 @@ class StylisticShift:
         About 0 for two halves of one domain. It is not of the paper; None where an ICV is missing, or whole domains
         were paired.
         """
-        found: dict[tuple[str, str], float | None] = {}
+        excess: dict[tuple[str, str], float | None] = {}
         for pair, between in self.idd.items():
             a, b = (self.icv[name] for name in pair)
             known = a is not None and b is not None and between.by_class
-            found[pair] = between.value - (a.value + b.value) / 2 if known else None  # type: ignore[union-attr]
-        return found
+            excess[pair] = between.value - (a.value + b.value) / 2 if known else None  # type: ignore[union-attr]
+        return excess
 
     def matrix(self) -> FloatArray:
         """IDD of every pair, (k, k), with ICV on the diagonal (NaN where there is none)."""
         table = np.full((len(self.names),) * 2, np.nan)
         for i, name in enumerate(self.names):
-            own = self.icv[name]
-            table[i, i] = np.nan if own is None else own.value
-        for (a, b), found in self.idd.items():
+            variation = self.icv[name]
+            table[i, i] = np.nan if variation is None else variation.value
+        for (a, b), distance in self.idd.items():
             i, j = self.names.index(a), self.names.index(b)
-            table[i, j] = table[j, i] = found.value
+            table[i, j] = table[j, i] = distance.value
         return table
 
     def to_json(self) -> dict[str, Any]:
         """Everything in plain values."""
         return {
             "domains": [
-                {"name": name, "samples": self.samples[name], "icv": None if own is None else own.to_json()}
-                for name, own in self.icv.items()
+                {"name": name, "samples": self.samples[name], "icv": None if measure is None else measure.to_json()}
+                for name, measure in self.icv.items()
             ],
             "pairs": [
                 {
                     "domains": [*pair],
-                    "idd": found.to_json(),
+                    "idd": measure.to_json(),
                     "beyond": self.beyond[pair],
                     "frechet": self.frechet[pair],
                 }
-                for pair, found in self.idd.items()
+                for pair, measure in self.idd.items()
             ],
         }
 
@@ -283,8 +283,8 @@ def measure_styles(
         raise ValueError(f"domains must be at least two, or have a column domain; got {len(parts)}")
     widths = {part.name: part.n_features for part in parts}
     if len(set(widths.values())) > 1:
-        told = ", ".join(f"{name} has {width}" for name, width in widths.items())
-        raise ValueError(f"domains must have one width; {told}")
+        detail = ", ".join(f"{name} has {width}" for name, width in widths.items())
+        raise ValueError(f"domains must have one width; {detail}")
     for part in parts:
         if not len(part):
             raise ValueError(f"domains must hold samples; {part.name} is empty")
@@ -382,12 +382,12 @@ def divergences(
     a: FloatArray, b: FloatArray, rows: NDArray[np.int64], columns: NDArray[np.int64]
 ) -> NDArray[np.float64]:
     """D_JS of rows of two tables of probabilities, pair by pair, in nats: H((p + q) / 2) - (H(p) + H(q)) / 2."""
-    own = [_entropy(x) for x in (a, b)]
+    entropies = [_entropy(x) for x in (a, b)]
     parts = [
         _entropy((a[rows[i : i + _AT_ONCE]] + b[columns[i : i + _AT_ONCE]]) / 2) for i in range(0, len(rows), _AT_ONCE)
     ]
-    found = np.concatenate([*parts, np.zeros(0)]) - (own[0][rows] + own[1][columns]) / 2
-    return np.clip(found, 0, np.log(2))
+    gaps = np.concatenate([*parts, np.zeros(0)]) - (entropies[0][rows] + entropies[1][columns]) / 2
+    return np.clip(gaps, 0, np.log(2))
 
 
 def _entropy(p: FloatArray) -> NDArray[np.float64]:

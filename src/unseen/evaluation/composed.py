@@ -66,11 +66,14 @@ def evaluate_templates(
     }
     hits = [(places[kinds == name] < 1).astype(float) for name in names]
     rng = np.random.default_rng(seed)
-    drawn = [np.mean([own[rng.integers(len(own), size=len(own))].mean() for own in hits]) for _ in range(resamples)]
+    drawn = [
+        np.mean([of_kind[rng.integers(len(of_kind), size=len(of_kind))].mean() for of_kind in hits])
+        for _ in range(resamples)
+    ]
     low, high = np.quantile(drawn, (0.025, 0.975)) if resamples else (np.nan, np.nan)
     return {
         "kinds": table,
-        "recall": float(np.mean([own.mean() for own in hits])),
+        "recall": float(np.mean([of_kind.mean() for of_kind in hits])),
         "chance": float(np.mean([row["chance"] for row in table.values()])),
         "interval": (float(low), float(high)),
         "n": len(templates),
@@ -105,9 +108,9 @@ def evaluate_global(
     """
     scores = np.asarray(queries, dtype=np.float64) @ np.asarray(gallery, dtype=np.float64).T
     right = np.zeros(scores.shape, dtype=bool)
-    for i, (reference, own) in enumerate(zip(references, relevant, strict=True)):
-        if reference in own:
+    for i, (reference, answers) in enumerate(zip(references, relevant, strict=True)):
+        if reference in answers:
             raise ValueError(f"relevant must not hold the reference; query {i} does")
         scores[i, reference] = MASKED
-        right[i, list(own)] = True
+        right[i, list(answers)] = True
     return recall_at(scores, right, ks)

@@ -109,7 +109,7 @@ def build_templates(
         raise ValueError(f"kinds must be of {', '.join(KINDS)}; got {unknown[0]!r}")
     if gallery < 3 or n < 1:
         raise ValueError(f"gallery must be at least 3 and n at least 1; got {gallery} and {n}")
-    made: list[Template] = []
+    templates: list[Template] = []
     for number, kind in enumerate(kinds):
         named = attributes if kind.endswith("attribute") else objects
         if not named:
@@ -120,12 +120,12 @@ def build_templates(
             )
         rng = np.random.default_rng((seed, number))
         builder = _Builder(columns, subject, tuple(attributes), tuple(objects), words or {}, gallery, rng)
-        found = builder.build(kind, named, n)
-        if not found:
+        of_kind = builder.build(kind, named, n)
+        if not of_kind:
             raise ValueError(f"table: no template of {kind} can be made; too few pictures share a value and differ in "
                              "another")  # fmt: skip
-        made += found
-    return made
+        templates += of_kind
+    return templates
 
 
 class _Builder:
@@ -152,17 +152,17 @@ class _Builder:
 
     def build(self, kind: Kind, named: Sequence[str], n: int) -> list[Template]:
         """At most n templates, from references in random order."""
-        made: list[Template] = []
+        templates: list[Template] = []
         order = self.rng.permutation(len(self.everything)).tolist()
         for turn in range(max(1, -(-4 * n // max(len(order), 1)))):
             for reference in order:
-                if len(made) == n:
-                    return made
+                if len(templates) == n:
+                    return templates
                 name = named[(reference + turn) % len(named)]
                 template = self._one(kind, reference, name)
-                if template is not None and template not in made:
-                    made.append(template)
-        return made
+                if template is not None and template not in templates:
+                    templates.append(template)
+        return templates
 
     def _one(self, kind: Kind, reference: int, name: str) -> Template | None:
         value = str(self.columns[name][reference])
@@ -228,5 +228,5 @@ class _Builder:
         return tuple(sorted(at, key=lambda i: -shared[i])[:k])
 
     def _some(self, pool: set[int], k: int) -> tuple[int, ...]:
-        own = sorted(pool)
-        return tuple(own[i] for i in self.rng.permutation(len(own))[:k].tolist())
+        members = sorted(pool)
+        return tuple(members[i] for i in self.rng.permutation(len(members))[:k].tolist())

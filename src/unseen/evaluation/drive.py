@@ -97,9 +97,9 @@ class Together:
         exam : Exam
         said : mapping of name to prediction, or to callable (samples) -> prediction
         """
-        told = {name: one(exam.samples) if callable(one) else one for name, one in said.items()}
+        predictions = {name: answer(exam.samples) if callable(answer) else answer for name, answer in said.items()}
         truth = exam.open()
-        return {name: self.grade(truth, prediction) for name, prediction in told.items()}
+        return {name: self.grade(truth, prediction) for name, prediction in predictions.items()}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -163,9 +163,9 @@ class Stream:
         if step is None:
             raise TypeError(f"a stream needs a method with partial_fit; {type(method).__name__} has none")
         rows, seconds = [], []
-        for given in tasks:
+        for inputs in tasks:
             started = time.perf_counter()
-            step(**given)
+            step(**inputs)
             seconds.append(time.perf_counter() - started)
             rows.append(self.row(method, exams, words))
         return Stages(np.array(rows, dtype=np.float64).reshape(len(rows), len(exams)), tuple(seconds))
@@ -175,8 +175,8 @@ class Stream:
     ) -> list[float]:
         """The figure of each exam now; every exam is opened once."""
         ask: Any = getattr(method, self.verb)
-        told = []
+        figures = []
         for exam, more in zip(exams, words or [{}] * len(exams), strict=True):
             prediction = ask(exam.samples, **({"classes": exam.classes} if self.named else {}), **more)
-            told.append(float(self.grade(exam.open(), prediction)[self.metric]))
-        return told
+            figures.append(float(self.grade(exam.open(), prediction)[self.metric]))
+        return figures

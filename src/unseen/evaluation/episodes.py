@@ -144,7 +144,7 @@ class Episodes:
             )
         strangers = self._strangers(y, outsiders if pool is not None else None)
         rows = {name: np.flatnonzero(y == name) for name in np.union1d(rich, strangers).tolist()}
-        found = []
+        episodes = []
         for i in range(self.episodes):
             rng = np.random.default_rng([self.seed, i])
             classes = rng.choice(rich, self.way, replace=False)
@@ -154,8 +154,8 @@ class Episodes:
                 unknown = rng.choice(np.setdiff1d(strangers, classes), self.unknown, replace=False)
                 outside = np.stack([rng.permutation(rows[name])[: self.queries] for name in unknown.tolist()])
                 episode = dataclasses.replace(episode, unknown=unknown, outside=outside)
-            found.append(episode)
-        return found
+            episodes.append(episode)
+        return episodes
 
     def too_few(
         self, labels: NDArray[np.integer[Any]], *, pool: Sequence[int] | None = None, known: Sequence[int] | None = None
@@ -222,14 +222,14 @@ class Episodes:
         exam = Exam(domain, domain.classes)
         samples = exam.samples if asked is None else asked.unlabeled()
         drawn = self.draw(domain.labels, pool=pool)
-        said, seconds = self._asked(fit, exam.samples, samples, domain, drawn, track)
+        by_shots, seconds = self._asked(fit, exam.samples, samples, domain, drawn, track)
         truth = exam.open()
         scores = {}
-        for shot, answers in said.items():
-            right = [_right(episode, one, truth) for episode, one in zip(drawn, answers)]
+        for shot, answers in by_shots.items():
+            right = [_right(episode, answer, truth) for episode, answer in zip(drawn, answers)]
             if thresholds is not None:
-                answers = [one.above(thresholds[shot]) for one in answers]
-            figures = [one.figures(good) for one, good in zip(answers, right)] if self.unknown else []
+                answers = [answer.above(thresholds[shot]) for answer in answers]
+            figures = [answer.figures(good) for answer, good in zip(answers, right)] if self.unknown else []
             scores[shot] = EpisodeScores(
                 np.array([float(good.mean()) for good in right]),
                 seconds[shot],
@@ -259,10 +259,10 @@ class Episodes:
         protocol, weight = dataclasses.replace(self, unknown=unknown), self.unknown / unknown
         drawn = protocol.draw(domain.labels)
         samples = domain.unlabeled()
-        said, _ = protocol._asked(fit, samples, samples, domain, drawn, track)
+        by_shots, _ = protocol._asked(fit, samples, samples, domain, drawn, track)
         return {
             shot: best_threshold(answers, [_right(*both, domain.labels) for both in zip(drawn, answers)], weight)
-            for shot, answers in said.items()
+            for shot, answers in by_shots.items()
         }
 
     def _asked(
@@ -275,7 +275,7 @@ class Episodes:
         track: Callable[[list[Episode]], Iterable[Episode]],
     ) -> tuple[dict[int, list[Answers]], dict[int, float]]:
         """What is said in every episode, for each number of shots, and the seconds of the fits."""
-        said: dict[int, list[Answers]] = {shot: [] for shot in self.shots}
+        by_shots: dict[int, list[Answers]] = {shot: [] for shot in self.shots}
         seconds = dict.fromkeys(self.shots, 0.0)
         for episode in track(drawn):
             space = None if domain.classes is None else domain.classes.take(episode.classes)
@@ -287,8 +287,8 @@ class Episodes:
                 started = time.perf_counter()
                 method = fit(support)
                 seconds[shot] += time.perf_counter() - started
-                said[shot].append(answers_of(method, query, scored=self.unknown > 0))
-        return said, seconds
+                by_shots[shot].append(answers_of(method, query, scored=self.unknown > 0))
+        return by_shots, seconds
 
 
 def _check_asked(domain: Domain, asked: Domain) -> None:

@@ -50,20 +50,20 @@ def answers_of(method: Any, query: Domain, *, scored: bool = True) -> Answers:
     TypeError
         If a score is asked for, and the method gives neither.
     """
-    said = np.asarray(method.predict(query))
-    accepted = said != UNKNOWN
+    predicted = np.asarray(method.predict(query))
+    accepted = predicted != UNKNOWN
     if not accepted.all():
-        said = np.where(accepted, said, np.asarray(method.decision_function(query)).argmax(axis=1))
+        predicted = np.where(accepted, predicted, np.asarray(method.decision_function(query)).argmax(axis=1))
     if not scored:
-        return Answers(said, accepted, np.ones(len(said)))
+        return Answers(predicted, accepted, np.ones(len(predicted)))
     if hasattr(method, "uncertainty"):
-        return Answers(said, accepted, -np.asarray(method.uncertainty(query), dtype=np.float64))
+        return Answers(predicted, accepted, -np.asarray(method.uncertainty(query), dtype=np.float64))
     if isinstance(method, Prototypes):
         ask: Any = method.decision_function
-        return Answers(said, accepted, np.asarray(ask(query), dtype=np.float64).max(axis=1))
+        return Answers(predicted, accepted, np.asarray(ask(query), dtype=np.float64).max(axis=1))
     if not hasattr(method, "predict_proba"):
         raise TypeError(f"unknown classes need uncertainty or predict_proba; {type(method).__name__} has neither")
-    return Answers(said, accepted, np.asarray(method.predict_proba(query), dtype=np.float64).max(axis=1))
+    return Answers(predicted, accepted, np.asarray(method.predict_proba(query), dtype=np.float64).max(axis=1))
 
 
 def auroc(known: NDArray[Any], unknown: NDArray[Any]) -> float:
@@ -78,11 +78,11 @@ def best_threshold(answers: Sequence[Answers], right: Sequence[NDArray[np.bool_]
     Of the samples of each of `answers` the first are known ones, see `Answers.figures`. An unknown one counts as much
     as `weight` known ones: where fewer of them are at hand than there will be.
     """
-    scores = np.concatenate([one.scores for one in answers])
+    scores = np.concatenate([answer.scores for answer in answers])
     gain = np.concatenate(
         [
-            np.append(good.astype(np.float64), np.full(len(one.scores) - len(good), -weight))
-            for one, good in zip(answers, right)
+            np.append(good.astype(np.float64), np.full(len(answer.scores) - len(good), -weight))
+            for answer, good in zip(answers, right)
         ]
     )
     order = np.argsort(scores, kind="stable")

@@ -144,7 +144,7 @@ def areas(errors: pd.DataFrame, up_to: float = UP_TO) -> pd.DataFrame:
     """
     once = errors.drop_duplicates(["dataset", "pair", "matcher"])
     table = once.groupby(["matcher", "dataset"], sort=False).error.apply(
-        lambda own: error_auc(own.to_numpy(), (up_to,))[0]
+        lambda group: error_auc(group.to_numpy(), (up_to,))[0]
     )
     wide = table.unstack("dataset")
     return wide.loc[list(dict.fromkeys(once.matcher)), list(dict.fromkeys(once.dataset))]

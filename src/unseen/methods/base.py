@@ -154,8 +154,8 @@ class Method:
         known = self.get_params()
         for name in params:
             if name not in known:
-                told = ", ".join(known)
-                raise ValueError(f"{type(self).__name__} has no parameter {name!r}; it has {told}")
+                names = ", ".join(known)
+                raise ValueError(f"{type(self).__name__} has no parameter {name!r}; it has {names}")
         type(self)(**known | params)
         for name, value in params.items():
             setattr(self, name, value)
@@ -404,8 +404,8 @@ def _giving(function: Callable[..., Any], verb: Verb) -> Callable[..., Any]:
             with torch.no_grad():
                 return function(self, samples, *args, **kwargs)
         except RuntimeError as error:  # what torch raises where shapes do not fit
-            told = f"x of shape {tuple(samples.shape)}" if hasattr(samples, "shape") else f"x, {len(samples)} samples,"
-            raise ValueError(f"{told} cannot be read by this {type(self).__name__}: {error}") from error
+            shape = f"x of shape {tuple(samples.shape)}" if hasattr(samples, "shape") else f"x, {len(samples)} samples,"
+            raise ValueError(f"{shape} cannot be read by this {type(self).__name__}: {error}") from error
 
     return wrapper
 

@@ -142,8 +142,8 @@ def check_words(owner: str, verb: str, function: Callable[..., Any], inputs: Map
     given = {name for name, value in inputs.items() if value is not None}
     if not any(given >= set(way.required) for way in ways):
         missing = min((sorted(set(way.required) - given) for way in ways), key=len)
-        told = "; ".join(f"{word}: {VOCABULARY[word].sentence}" for word in missing)
-        raise TypeError(f"{owner}.{verb} needs {', '.join(missing)} ({told})")
+        needed = "; ".join(f"{word}: {VOCABULARY[word].sentence}" for word in missing)
+        raise TypeError(f"{owner}.{verb} needs {', '.join(missing)} ({needed})")
 
 
 def prepare(inputs: Mapping[str, Any], card: Card) -> tuple[dict[str, Any], NDArray[np.intp] | None]:
@@ -245,13 +245,13 @@ def _with_regions(name: str, domain: Domain) -> Domain:
         return domain
     cells = domain.columns[REGIONS]
     if cells.ndim != 3 or cells.shape[1] < 1 or cells.shape[2] != domain.n_features:
-        told = f"(n, regions, {domain.n_features}), as wide as its samples; got {cells.shape}"
-        raise ValueError(f"the column {REGIONS} of {name} must be of shape {told}")
+        detail = f"(n, regions, {domain.n_features}), as wide as its samples; got {cells.shape}"
+        raise ValueError(f"the column {REGIONS} of {name} must be of shape {detail}")
     for start in range(0, len(cells), ROWS):
         if not np.isfinite(cells[start : start + ROWS]).all():
             bad = start + int(np.argwhere(~np.isfinite(cells[start : start + ROWS]))[0][0])
-            told = f"sample {str(domain.ids[bad])!r} holds NaN or infinity"  # type: ignore[index]
-            raise ValueError(f"the column {REGIONS} of {name} must be finite; {told}")
+            detail = f"sample {str(domain.ids[bad])!r} holds NaN or infinity"  # type: ignore[index]
+            raise ValueError(f"the column {REGIONS} of {name} must be finite; {detail}")
     cells = cells.astype(cells.dtype.newbyteorder("="), copy=False)
     return domain.replace(columns={**domain.columns, REGIONS: cells})
 
@@ -286,8 +286,8 @@ def _check_teachers(teachers: Mapping[str, nn.Module]) -> None:
 def _check_together(inputs: Mapping[str, Any]) -> None:
     widths = {k: v.n_features for k, v in inputs.items() if isinstance(v, Domain) and is_table(v)}
     if len(set(widths.values())) > 1:
-        told = ", ".join(f"{name} has {width}" for name, width in widths.items())
-        raise ValueError(f"all inputs must have the same number of features; {told}")
+        detail = ", ".join(f"{name} has {width}" for name, width in widths.items())
+        raise ValueError(f"all inputs must have the same number of features; {detail}")
     _check_stack(inputs)
     if isinstance(inputs.get("model"), nn.Module):
         _check_reads(inputs["model"], inputs)
@@ -303,8 +303,8 @@ def _check_together(inputs: Mapping[str, Any]) -> None:
         if domain.y.max(initial=-1) >= len(classes):
             raise ValueError(f"{name} has label {domain.y.max()}, but classes has {len(classes)} classes")
         if domain.classes is not None and domain.classes.names != classes.names[: len(domain.classes)]:
-            told = f"the classes of {name} are not the first of classes"
-            raise ValueError(f"{told}; align them with `unseen.data.classes.join`")
+            detail = f"the classes of {name} are not the first of classes"
+            raise ValueError(f"{detail}; align them with `unseen.data.classes.join`")
 
 
 def _check_stack(inputs: Mapping[str, Any]) -> None:
@@ -314,8 +314,8 @@ def _check_stack(inputs: Mapping[str, Any]) -> None:
         return
     shapes = {name: tuple(samplers.tensor(domain, slice(0, 1)).shape[1:]) for name, domain in domains.items()}
     if shapes["support"] != shapes["target"]:
-        told = f"support has {shapes['support']}, target {shapes['target']}"
-        raise ValueError(f"support and target must hold pictures of one shape; {told}")
+        detail = f"support has {shapes['support']}, target {shapes['target']}"
+        raise ValueError(f"support and target must hold pictures of one shape; {detail}")
 
 
 def _check_labels(inputs: Mapping[str, Any]) -> None:
@@ -324,15 +324,15 @@ def _check_labels(inputs: Mapping[str, Any]) -> None:
     labeled = {k: v for k, v in domains.items() if VOCABULARY[k].labeled and v.task == "class"}
     if not labeled:
         return
-    told = " and ".join(labeled)
+    subject = " and ".join(labeled)
     spaces = {domain.classes.names for domain in labeled.values() if domain.classes is not None}
     if len(spaces) > 1:
-        raise ValueError(f"{told} must have the same classes; align them with `unseen.data.classes.realign`")
+        raise ValueError(f"{subject} must have the same classes; align them with `unseen.data.classes.realign`")
     present = np.unique(np.concatenate([domain.labels for domain in labeled.values()]))
     if len(present) < 2:
         names = next((domain.classes.names for domain in labeled.values() if domain.classes is not None), None)
         alone = repr(names[int(present[0])]) if names else f"class {int(present[0])}"
-        raise ValueError(f"{told} must hold at least two classes; all samples are of {alone}")
+        raise ValueError(f"{subject} must hold at least two classes; all samples are of {alone}")
 
 
 def _check_reads(model: nn.Module, inputs: Mapping[str, Any], called: str = "the model") -> None:
@@ -346,8 +346,8 @@ def _check_reads(model: nn.Module, inputs: Mapping[str, Any], called: str = "the
             with torch.no_grad():
                 probe(samplers.tensor(domain, slice(0, 1)))
         except RuntimeError as error:
-            told = f"{domain.n_features} features" if is_table(domain) else _shape(domain)
-            raise ValueError(f"{name} does not fit {called}: it has {told} ({error})") from error
+            size = f"{domain.n_features} features" if is_table(domain) else _shape(domain)
+            raise ValueError(f"{name} does not fit {called}: it has {size} ({error})") from error
 
 
 def _is_pictures(domain: Domain) -> bool:

@@ -57,14 +57,14 @@ def lines() -> tuple[Line, ...] | None:
 
 def reading(word: str) -> tuple[str, ...]:
     """Slugs of the methods of this package that need `word` of `fit`, and of those that are newer than the file."""
-    told = {row["slug"]: {name for way in row.get("needs", ()) for name in way} for row in _rows(FILE)}
-    return tuple(slug for slug in METHODS if word in told.get(slug, {word}))
+    needed = {row["slug"]: {name for way in row.get("needs", ()) for name in way} for row in _rows(FILE)}
+    return tuple(slug for slug in METHODS if word in needed.get(slug, {word}))
 
 
 def with_foreign(word: str) -> tuple[str, ...]:
     """The same, and all methods of other packages, of which only their classes tell."""
-    own = reading(word)
-    return tuple(slug for slug in slugs() if slug in own or slug not in METHODS)
+    known = reading(word)
+    return tuple(slug for slug in slugs() if slug in known or slug not in METHODS)
 
 
 def of_kind(base: type[Kind], word: str) -> tuple[str, ...]:
@@ -82,13 +82,13 @@ def kind_of(slug: str, base: type[Kind], word: str) -> type[Kind]:
 
 def search(text: str = "", given: Iterable[str] | None = None) -> tuple[Line, ...] | None:
     """What `unseen.catalogue.search` finds, as lines; None where that must be asked."""
-    found, have = lines(), None if given is None else set(given)
-    if found is None or (have is not None and not have <= _words(found)):
+    listed, have = lines(), None if given is None else set(given)
+    if listed is None or (have is not None and not have <= _words(listed)):
         return None
     words = text.casefold().split()
     kept = [
         line
-        for line in found
+        for line in listed
         if all(word in f"{line.slug} {line.title} {line.summary} {line.room}".casefold() for word in words)
     ]
     if have is not None:

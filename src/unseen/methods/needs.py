@@ -152,14 +152,14 @@ class Domains(Need):
         """Raise `ValueError` if the source is of fewer domains."""
         if word != "source" or len(value.domains) >= self.n:
             return
-        told = (
+        actual = (
             f"its column has {', '.join(map(repr, value.domains))}"
             if "domain" in value.columns
             else "it has no such column"
         )
         raise ValueError(
             f"source must be of at least {self.n} domains, told apart by a column `domain` "
-            f"(`unseen.data.domain.concatenate` writes one); {told}"
+            f"(`unseen.data.domain.concatenate` writes one); {actual}"
         )
 
     def example(self, inputs: Mapping[str, Any]) -> dict[str, Any]:
@@ -182,9 +182,9 @@ class LabeledClasses(Need):
         """Return that there are fewer."""
         sides = [given.inputs.get(word) for word in ("source", "support", "auxiliary")]
         labels = [side.labels for side in sides if isinstance(side, Domain) and side.y is not None]
-        known = [own[own >= 0] for own in labels]
-        found = len(np.unique(np.concatenate(known))) if known else self.n
-        return None if found >= self.n else f"needs labelled samples of at least {self.n} classes; there are {found}"
+        known = [y[y >= 0] for y in labels]
+        count = len(np.unique(np.concatenate(known))) if known else self.n
+        return None if count >= self.n else f"needs labelled samples of at least {self.n} classes; there are {count}"
 
 
 @dataclasses.dataclass(frozen=True)

@@ -50,9 +50,9 @@ def _problem(value: Any, hint: Any) -> tuple[type[Exception], str] | None:
     origin = get_origin(hint)
     if origin is Annotated:
         base, *ranges = get_args(hint)
-        found = _problem(value, base)
-        if found is not None:
-            return found
+        problem = _problem(value, base)
+        if problem is not None:
+            return problem
         for range_ in ranges:
             if isinstance(range_, Within) and not range_.holds(value):
                 return ValueError, f"in {range_}"
@@ -85,5 +85,5 @@ def _tuple_problem(value: Any, hints: tuple[Any, ...]) -> tuple[type[Exception],
         hints = (hints[0],) * len(value)
     if len(hints) != len(value):
         return ValueError, f"a tuple of {len(hints)}"
-    found = [problem for item, hint in zip(value, hints) if (problem := _problem(item, hint)) is not None]
-    return (found[0][0], f"a tuple, each entry {found[0][1]}") if found else None
+    problems = [problem for item, hint in zip(value, hints) if (problem := _problem(item, hint)) is not None]
+    return (problems[0][0], f"a tuple, each entry {problems[0][1]}") if problems else None

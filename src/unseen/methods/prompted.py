@@ -123,9 +123,9 @@ class PromptedMethod(NetworkMethod):
 
     def network(self) -> nn.Module:
         """The fitted network, with the offsets of classes."""
-        made: Any = copy.deepcopy(self.network_)
-        made.offset = self._offset()
-        return made
+        network: Any = copy.deepcopy(self.network_)
+        network.offset = self._offset()
+        return network
 
 
 def predicting(learner: ContextLearner, named: Named) -> nn.Module:
@@ -133,21 +133,23 @@ def predicting(learner: ContextLearner, named: Named) -> nn.Module:
     towers = learner.towers
     image = towers.image
     if not learner.conditional:
-        made: Any = prompted_classes(image, len(named), image.dim, learner.scale)
+        network: Any = prompted_classes(image, len(named), image.dim, learner.scale)
         with torch.no_grad():
-            made.weights = learner.text_features(named).cpu()
+            network.weights = learner.text_features(named).cpu()
     else:
         rest = named.prompts.rest
         kind = "ad-clip" if isinstance(learner, StyledLearner) else "cocoop"
-        made = conditional_classes(image, towers.text, len(rest), rest.shape[1], learner.n_context, learner.scale, kind)
-        made.text.load_state_dict(towers.text.state_dict())
-        made.meta.load_state_dict(learner.meta.state_dict())  # type: ignore[union-attr]
-        made.context = learner.context.detach().clone()
+        network = conditional_classes(
+            image, towers.text, len(rest), rest.shape[1], learner.n_context, learner.scale, kind
+        )
+        network.text.load_state_dict(towers.text.state_dict())
+        network.meta.load_state_dict(learner.meta.state_dict())  # type: ignore[union-attr]
+        network.context = learner.context.detach().clone()
         for key, value in vars(named.prompts).items():
-            setattr(made, key, value.cpu().clone())
-    made.image.load_state_dict(image.state_dict())
+            setattr(network, key, value.cpu().clone())
+    network.image.load_state_dict(image.state_dict())
     learner.release()
-    return made.requires_grad_(False).cpu().eval()
+    return network.requires_grad_(False).cpu().eval()
 
 
 @torch.no_grad()

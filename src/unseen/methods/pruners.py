@@ -99,11 +99,11 @@ class Pruner(Method):
         """Filter, deduplicate, cluster, and keep the share `keep`."""
         similarity = target.columns.get("similarity")
         scores = similarity is not None and similarity.ndim == 1 and similarity.dtype.kind == "f"
-        found = self.find(target.x, similarity if scores else None)
-        self.centroids_, self.clusters_ = found.centroids, found.labels
-        self.distances_, self.fates_ = found.distances, found.fates
-        self.similarity_ = np.zeros(len(target)) if found.similarity is None else found.similarity
-        chosen = self.choose(found, min(number(self.keep, len(target)), len(found.members)))
+        concepts = self.find(target.x, similarity if scores else None)
+        self.centroids_, self.clusters_ = concepts.centroids, concepts.labels
+        self.distances_, self.fates_ = concepts.distances, concepts.fates
+        self.similarity_ = np.zeros(len(target)) if concepts.similarity is None else concepts.similarity
+        chosen = self.choose(concepts, min(number(self.keep, len(target)), len(concepts.members)))
         self.complexity_, self.temperature_ = chosen.complexity, chosen.temperature
         self.budgets_ = chosen.budgets
         self.cuts_ = self._cuts(chosen)
@@ -152,8 +152,8 @@ class Pruner(Method):
                 raise ValueError(f"fraction must lie in (0, 1]; got {fraction!r}")
             n = number(fraction, len(self.clusters_), "fraction")
         assert n is not None
-        found = Concepts(self.centroids_, self.clusters_, self.distances_, self.fates_, self.similarity_)
-        return self.choose(found, n)
+        concepts = Concepts(self.centroids_, self.clusters_, self.distances_, self.fates_, self.similarity_)
+        return self.choose(concepts, n)
 
     def decision_function(self, x: Float[Tensor, "n d"]) -> Float[Tensor, "n 2"]:
         """How far each sample is on the side of being dropped, and of being kept, (n, 2); larger is nearer.

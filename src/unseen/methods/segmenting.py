@@ -44,14 +44,14 @@ class SegmentingMethod(Method):
 
     def _each(self, x: Sequence[Tensor]) -> list[tuple[NDArray[np.int64], NDArray[np.float32]]]:
         """Masks and probabilities, pictures of one size together."""
-        found: dict[int, Any] = {}
+        results: dict[int, Any] = {}
         for size in dict.fromkeys(picture.shape for picture in x):
             places = [i for i, picture in enumerate(x) if picture.shape == size]
             for start in range(0, len(places), _AT_ONCE):
                 part = places[start : start + _AT_ONCE]
                 p, y = torch.softmax(self.network_(torch.stack([x[i] for i in part])), dim=1).max(dim=1)
-                found |= {i: (y[k].numpy(), p[k].numpy()) for k, i in enumerate(part)}
-        return [found[i] for i in range(len(x))]
+                results |= {i: (y[k].numpy(), p[k].numpy()) for k, i in enumerate(part)}
+        return [results[i] for i in range(len(x))]
 
     def network(self) -> nn.Module:
         """The fitted network."""

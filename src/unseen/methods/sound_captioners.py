@@ -72,7 +72,7 @@ class SoundCaptioner(Method):
     @gives("captions")
     def keywords(self, x: Float[Tensor, "n d"]) -> NDArray[Any]:
         """The sound events in a sentence, without a decoder; "" where there are none."""
-        return np.array([_listed([name for name, _ in found]) for found in self.events(x)], dtype=np.str_)
+        return np.array([_listed([name for name, _ in events]) for events in self.events(x)], dtype=np.str_)
 
     def sound_vectors(self, x: Float[Tensor, "n d"]) -> Float[Tensor, "n d"]:
         """Unit vectors of sounds; `ValueError` for other widths, and for zeros."""

@@ -181,7 +181,7 @@ class SpanProjector(SpanTagger):
 
 def rows_of_marks(marks: Sequence[Sequence[Marked]]) -> NDArray[Any]:
     """Spans as the task keeps them, (n,)."""
-    return objects(np.array([one[:3] for one in spans], dtype=np.int64).reshape(-1, 3) for spans in marks)
+    return objects(np.array([span[:3] for span in spans], dtype=np.int64).reshape(-1, 3) for spans in marks)
 
 
 def names_of(source: Domain) -> tuple[str, ...]:
@@ -205,23 +205,23 @@ def translations(source: Domain, pairs: Pairs | None, translator: Translator | N
     known: dict[str, list[str]] = {}
     for left, right in () if pairs is None else zip(pairs.left.x.tolist(), pairs.right.x.tolist()):
         known.setdefault(left, []).append(right)
-    told: list[str | None] = []
+    translated: list[str | None] = []
     for text in source.x.tolist():
-        own = known.get(text, [""])
-        translation = own.pop(0) if len(own) > 1 else own[0]
-        told.append(translation if translation.strip() else None)
-    missing = [i for i, text in enumerate(told) if text is None]
+        options = known.get(text, [""])
+        translation = options.pop(0) if len(options) > 1 else options[0]
+        translated.append(translation if translation.strip() else None)
+    missing = [i for i, text in enumerate(translated) if text is None]
     if translator is not None and missing:
-        given = translator.translate([str(source.x[i]) for i in missing])
-        if len(given) != len(missing):
-            raise ValueError(f"translator must give a text for each, {len(missing)}; it gave {len(given)}")
-        for i, text in zip(missing, given):
-            told[i] = str(text) if str(text).strip() else None
-    if all(text is None for text in told):
+        written = translator.translate([str(source.x[i]) for i in missing])
+        if len(written) != len(missing):
+            raise ValueError(f"translator must give a text for each, {len(missing)}; it gave {len(written)}")
+        for i, text in zip(missing, written):
+            translated[i] = str(text) if str(text).strip() else None
+    if all(text is None for text in translated):
         raise ValueError(
             "pairs must hold a translation of one sentence of source at least; no left text is one of them"
         )
-    return told
+    return translated
 
 
 def check_translations(pairs: Any, translator: Any) -> None:

@@ -204,8 +204,8 @@ class TowerShrinker(Method):
 
     def _note(self, run: Run) -> None:
         keys = run.history[0]
-        told = {key: np.array([epoch[key] for epoch in run.history]) for key in keys}
-        self.history_ = (*self.history_, told)
+        means = {key: np.array([epoch[key] for epoch in run.history]) for key in keys}
+        self.history_ = (*self.history_, means)
 
     # -- asking --------------------------------------------------------------------------------------------
 
@@ -248,8 +248,8 @@ class TowersToShrink(Need):
         """Return small towers, and pictures with a text each."""
         if "model" not in inputs:
             return {}
-        made: dict[str, Any] = {"model": towers_of_a_moment(), "pairs": pairs_of_a_moment()}
-        return made | ({"prompts": ("a drawing of a {}.", "the {}.")} if "prompts" in inputs else {})
+        parts: dict[str, Any] = {"model": towers_of_a_moment(), "pairs": pairs_of_a_moment()}
+        return parts | ({"prompts": ("a drawing of a {}.", "the {}.")} if "prompts" in inputs else {})
 
 
 def towers_of_a_moment(side: int = 8) -> DualEncoder:

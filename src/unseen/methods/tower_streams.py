@@ -159,25 +159,25 @@ class TowerStream(Method):
         network: Any = self.network_
         scale = float(network.logit_scale.detach().exp())
         n, dim = self.vectors_.shape
-        made = named_classes(copy.deepcopy(network.image), n, dim, scale)
-        made.weights.copy_(self.vectors_)
-        return made
+        module = named_classes(copy.deepcopy(network.image), n, dim, scale)
+        module.weights.copy_(self.vectors_)
+        return module
 
     @torch.no_grad()
     def _vectors(self, classes: ClassSpace, prompts: Sequence[str] | None = None) -> Float[Tensor, "k d"]:
         """The mean over templates of the unit vectors of each class's texts, of unit length."""
         network: Any = self.network_
-        given = None if prompts is None else templates_of(prompts)
-        each = [given or self._template_of(name) for name in classes.names]
-        texts = [sentence(template, name) for name, own in zip(classes.names, each) for template in own]
+        common = None if prompts is None else templates_of(prompts)
+        each = [common or self._template_of(name) for name in classes.names]
+        texts = [sentence(template, name) for name, templates in zip(classes.names, each) for template in templates]
         vectors = in_parts(network.encode_text, network.tokenize(texts))
-        means = [part.mean(dim=0) for part in torch.split(vectors, [len(own) for own in each])]
+        means = [part.mean(dim=0) for part in torch.split(vectors, [len(templates) for templates in each])]
         return F.normalize(torch.stack(means), dim=1)
 
     def _template_of(self, name: str) -> tuple[str, ...]:
         """The templates of the last task that has a class of this name, else of the last task."""
-        own = [task["templates"] for task in self.tasks_ if name in task["classes"]]
-        return (own or [self.tasks_[-1]["templates"]])[-1]
+        templates = [task["templates"] for task in self.tasks_ if name in task["classes"]]
+        return (templates or [self.tasks_[-1]["templates"]])[-1]
 
 
 # -- words -------------------------------------------------------------------------------------------------

@@ -59,5 +59,5 @@ def verb_of(cls: type, name: str) -> Verb | None:
 
 def verbs_of(cls: type) -> dict[str, Verb]:
     """All output verbs of a class by name, those of its bases too."""
-    found = {name: verb_of(cls, name) for name, _ in inspect.getmembers(cls, inspect.isfunction)}
-    return {name: verb for name, verb in found.items() if verb is not None}
+    verbs = {name: verb_of(cls, name) for name, _ in inspect.getmembers(cls, inspect.isfunction)}
+    return {name: verb for name, verb in verbs.items() if verb is not None}

@@ -122,8 +122,12 @@ class Taught(nn.Module):
 
     def texts(self, index: Tensor) -> Tensor:
         """The texts of a batch, no longer than the longest of them."""
-        own = self.tokens[index]
-        return own[:, : int((own >= 0).sum(dim=1).max())] if own.ndim == 2 and not own.is_floating_point() else own
+        tokens = self.tokens[index]
+        return (
+            tokens[:, : int((tokens >= 0).sum(dim=1).max())]
+            if tokens.ndim == 2 and not tokens.is_floating_point()
+            else tokens
+        )
 
     @torch.no_grad()
     def forward(self, x: Tensor, index: Tensor) -> Features:
@@ -147,11 +151,11 @@ class Distilling:
         """Those of one batch of pairs."""
         image = self.student.encode_image(batch.x)
         text = self.student.encode_text(self.taught.texts(batch.index))
-        own, large = Features(image, text, self.student.logit_scale.exp()), self.taught(batch.x, batch.index)
-        return self.loss(own, large, self.taught.labels[batch.index])
+        small, large = Features(image, text, self.student.logit_scale.exp()), self.taught(batch.x, batch.index)
+        return self.loss(small, large, self.taught.labels[batch.index])
 
     def __call__(self, batch: Batch, run: Run) -> Tensor:
         """total = alpha w L_distill + (1 - alpha) w L_CLIP."""
-        found = self.losses(batch)
-        run.log(distillation=(found.i2t + found.t2i) / 2)
-        return found.total
+        losses = self.losses(batch)
+        run.log(distillation=(losses.i2t + losses.t2i) / 2)
+        return losses.total

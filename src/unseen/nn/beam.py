@@ -56,18 +56,18 @@ def beam_search(
     rows = torch.arange(n, device=device).repeat_interleave(width)
     memory = decoder.select(memory, rows)
     mask = prompts.mask[rows]
-    said = tokens[..., None]  # (n, w, length)
+    texts = tokens[..., None]  # (n, w, length)
     ends = torch.tensor(sorted(decoder.ends), device=device)
     over = torch.isin(tokens, ends)
     lengths = torch.ones(n, width, device=device)
     for step in range(1, longest):
         if bool(over.all()):
             break
-        x = decoder.embed(said[..., -1].reshape(-1, 1))
+        x = decoder.embed(texts[..., -1].reshape(-1, 1))
         mask = torch.cat([mask, mask.new_ones(len(mask), 1)], dim=1)
         places = (before.repeat_interleave(width) + step - 1)[:, None]
         hidden, memory = decoder.hidden(x, mask, places, memory)
-        likely, words = _likeliest(decoder.logits(hidden[:, -1]), never, width, said if no_repeat else None)
+        likely, words = _likeliest(decoder.logits(hidden[:, -1]), never, width, texts if no_repeat else None)
         next_, words = likely.view(n, width, -1), words.view(n, width, -1)
         next_ = next_.masked_fill(over[..., None], -torch.inf)
         next_[..., 0].masked_fill_(over, 0.0)  # what is over goes on with its end, for nothing
@@ -79,14 +79,14 @@ def beam_search(
         parent, token = best // width, words.view(n, -1).gather(1, best)
         scores = total.view(n, -1).gather(1, best)
         lengths = longer.gather(1, parent)
-        said = torch.cat([said.gather(1, parent[..., None].expand(-1, -1, said.shape[2])), token[..., None]], dim=2)
+        texts = torch.cat([texts.gather(1, parent[..., None].expand(-1, -1, texts.shape[2])), token[..., None]], dim=2)
         over = over.gather(1, parent) | torch.isin(token, ends)
         memory = decoder.select(memory, (torch.arange(n, device=device)[:, None] * width + parent).reshape(-1))
         mask = mask[(torch.arange(n, device=device)[:, None] * width + parent).reshape(-1)]
     ranked = scores / lengths**length_penalty if length_penalty else scores
     best = ranked.argmax(dim=1)
     stops = decoder.ends
-    return [_up_to(row, stops) for row in said[torch.arange(n, device=device), best].tolist()]
+    return [_up_to(row, stops) for row in texts[torch.arange(n, device=device), best].tolist()]
 
 
 def _likeliest(

@@ -57,14 +57,14 @@ class BM25:
                 raise ValueError("corpus must hold words; BM25 drops English stop words, and nothing is left")
             self._index.index(words, show_progress=False)
         documents, scores = [], []
-        for own in _terms(queries):
-            values = np.asarray(self._index.get_scores(own)) if own else np.zeros(len(self), dtype=np.float32)
+        for terms in _terms(queries):
+            values = np.asarray(self._index.get_scores(terms)) if terms else np.zeros(len(self), dtype=np.float32)
             some = np.flatnonzero(values > 0)
             if len(some) > 4 * k:  # the largest first, with all that equal the last of them
                 least = np.partition(values[some], len(some) - k)[len(some) - k]
                 some = some[values[some] >= least]
-            found, score = best_first(some.astype(np.int64), values[some], k)
-            documents.append(found.tolist())
+            best, score = best_first(some.astype(np.int64), values[some], k)
+            documents.append(best.tolist())
             scores.append(score.tolist())
         return ranking_of(documents, scores, k)
 

@@ -65,8 +65,8 @@ def bn_inputs(network: nn.Module) -> Iterator[Inputs]:
     layers = batch_norms(network)
     if not layers:
         name = type(network).__name__
-        told = f"{name} has none; give a few real pictures (`pictures` or `target`) instead"
-        raise ValueError(f"model must have BatchNorm layers, whose statistics stand for its data; {told}")
+        detail = f"{name} has none; give a few real pictures (`pictures` or `target`) instead"
+        raise ValueError(f"model must have BatchNorm layers, whose statistics stand for its data; {detail}")
     seen: Inputs = []
     hooks = [
         layer.register_forward_pre_hook(lambda module, inputs: seen.append((module, inputs[0])))

@@ -54,19 +54,21 @@ class Bounded(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
 def bytes_asked(func: Any, name: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> int:
     """Bytes of the tensor that an operator of `SIZED` is asked for, from its numbers alone."""
-    given: dict[str, Any] = {one.name: value for one, value in zip(func._schema.arguments, args)} | dict(kwargs)
-    kind = given.get("dtype") or getattr(given.get("self"), "dtype", None) or torch.get_default_dtype()
+    arguments: dict[str, Any] = {argument.name: value for argument, value in zip(func._schema.arguments, args)} | dict(
+        kwargs
+    )
+    kind = arguments.get("dtype") or getattr(arguments.get("self"), "dtype", None) or torch.get_default_dtype()
     if name == "eye":
-        n = int(given["n"]) * int(given.get("m", given["n"]))
+        n = int(arguments["n"]) * int(arguments.get("m", arguments["n"]))
     elif name in ("arange", "range"):
-        first, step = given.get("start", 0), given.get("step", 1)
-        n = math.ceil(abs(float(given.get("end", 0)) - float(first)) / max(abs(float(step)), 1e-30)) + 1
+        first, step = arguments.get("start", 0), arguments.get("step", 1)
+        n = math.ceil(abs(float(arguments.get("end", 0)) - float(first)) / max(abs(float(step)), 1e-30)) + 1
     elif name in ("linspace", "logspace"):
-        n = int(given["steps"])
+        n = int(arguments["steps"])
     elif name == "randperm":
-        n = int(given["n"])
+        n = int(arguments["n"])
     elif name == "repeat":
-        n = int(given["self"].numel()) * math.prod(int(times) for times in given["repeats"])
+        n = int(arguments["self"].numel()) * math.prod(int(times) for times in arguments["repeats"])
     else:
-        n = math.prod(int(side) for side in given.get("size", ()))
+        n = math.prod(int(side) for side in arguments.get("size", ()))
     return max(n, 0) * int(kind.itemsize)

@@ -93,8 +93,8 @@ def round_to_total(x: ArrayLike, total: int, lower: ArrayLike, upper: ArrayLike)
     x = np.asarray(x, dtype=np.float64)
     low, high = (np.broadcast_to(np.asarray(b, dtype=np.int64), x.shape) for b in (lower, upper))
     if not int(low.sum()) <= total <= int(high.sum()):
-        told = f"{int(low.sum())} and {int(high.sum())}"
-        raise ValueError(f"total must lie between the sums of lower and upper, {told}; got {total}")
+        bounds = f"{int(low.sum())} and {int(high.sum())}"
+        raise ValueError(f"total must lie between the sums of lower and upper, {bounds}; got {total}")
     whole = np.clip(np.floor(x + 1e-9).astype(np.int64), low, high)
     rest = x - whole
     while (missing := total - int(whole.sum())) != 0:

@@ -85,8 +85,8 @@ class SmallDecoder(nn.Module):
 
     def text(self, ids: Sequence[int]) -> str:
         """A caption as it is read."""
-        said = " ".join(self.words[i] for i in ids if i >= len(SPECIAL))
-        return re.sub(r" (?='|n't)", "", said)
+        caption = " ".join(self.words[i] for i in ids if i >= len(SPECIAL))
+        return re.sub(r" (?='|n't)", "", caption)
 
     def embed(self, ids: Int[Tensor, "n t"]) -> Float[Tensor, "n t d"]:
         """Vectors of words, as long as those of a prompt."""
@@ -112,11 +112,11 @@ class SmallDecoder(nn.Module):
             k = mask.shape[1]
             causal = torch.ones(t, k, dtype=torch.bool, device=x.device).tril(k - t)
             seen = (causal[None] & mask[:, None])[:, None]
-        made = []
+        memories = []
         for i, block in enumerate(self.blocks):
             x, kept = block(x, turns, seen, None if memory is None else memory[i])
-            made.append(kept)
-        return self.last(x), made
+            memories.append(kept)
+        return self.last(x), memories
 
     def logits(self, hidden: Float[Tensor, "... d"]) -> Float[Tensor, "... v"]:
         """Scores of the next word."""
@@ -227,11 +227,11 @@ class CausalDecoder(nn.Module):
         memory: Any = None,
     ) -> tuple[Float[Tensor, "n t d"], Any]:
         """As `SmallDecoder.hidden`."""
-        told: dict[str, Any] = {"inputs_embeds": x, "use_cache": mask is not None}
+        arguments: dict[str, Any] = {"inputs_embeds": x, "use_cache": mask is not None}
         if mask is not None:
-            told |= {"attention_mask": mask.long(), "position_ids": positions, self._memory_word: memory}
-        said = self.model.base_model(**told)
-        return said.last_hidden_state, None if mask is None else writers.memory_of(said)
+            arguments |= {"attention_mask": mask.long(), "position_ids": positions, self._memory_word: memory}
+        output = self.model.base_model(**arguments)
+        return output.last_hidden_state, None if mask is None else writers.memory_of(output)
 
     def logits(self, hidden: Float[Tensor, "... d"]) -> Float[Tensor, "... v"]:
         """Scores of the next token."""
@@ -277,9 +277,9 @@ def causal_decoder(config: dict[str, Any], tokenizer: str) -> nn.Module:
     """A `CausalDecoder` with fresh weights, of a configuration of transformers with its `model_type`."""
     from transformers import AutoConfig, AutoModelForCausalLM
 
-    told = dict(config)
+    settings = dict(config)
     return CausalDecoder(
-        AutoModelForCausalLM.from_config(AutoConfig.for_model(told.pop("model_type"), **told)), tokenizer
+        AutoModelForCausalLM.from_config(AutoConfig.for_model(settings.pop("model_type"), **settings)), tokenizer
     )
 
 
@@ -292,9 +292,9 @@ def causal_decoder_of(model: Any, tokenizer: Any) -> nn.Module:
         The tokenizer is a fast one.
     """
     config = json.loads(model.config.to_json_string(use_diff=False))
-    made: Any = causal_decoder(_plain(config), tokenizer.backend_tokenizer.to_str())
-    made.model.load_state_dict(model.state_dict())
-    return made.eval()
+    decoder: Any = causal_decoder(_plain(config), tokenizer.backend_tokenizer.to_str())
+    decoder.model.load_state_dict(model.state_dict())
+    return decoder.eval()
 
 
 def _plain(config: dict[str, Any]) -> dict[str, Any]:
@@ -316,18 +316,18 @@ def decoder_of(name: str) -> nn.Module | None:
     if name == "small":
         return None
     if name == "smollm2":
-        own = writers.smollm2()
-        return causal_decoder_of(own.model, own.tokenizer)
+        writer = writers.smollm2()
+        return causal_decoder_of(writer.model, writer.tokenizer)
     scheme, _, argument = name.partition(":")
     if scheme in ("gpt2", "causal") and argument:
         folder = Path(argument).expanduser()
         if not folder.is_dir() and (argument.startswith((".", "/", "~"))):
             raise ValueError(f"decoder: there is no folder {argument!r}")
         try:
-            own = writers.causal(argument)
+            writer = writers.causal(argument)
         except OSError as error:
             raise ValueError(
                 f"decoder: {argument!r} cannot be had: give a folder that holds a model of transformers ({error})"
             ) from error
-        return causal_decoder_of(own.model, own.tokenizer)
+        return causal_decoder_of(writer.model, writer.tokenizer)
     raise ValueError(f"decoder must be small, smollm2 or gpt2:<folder or hub name>; got {name!r}")

@@ -149,10 +149,10 @@ def both_ways(
         there = contrastive_in_parts(p, all_q, scale, targets, rows)
         return PairLoss(there, contrastive_in_parts(q, all_p, scale, back, rows), level)
     every = slice(0, len(p))
-    made = None if targets is None else _shares(targets(every))
-    other = made if back is targets else None if back is None else _shares(back(every))
-    level = 0.0 if made is None else _evenness(made[:ENTROPY_ROWS])
-    return PairLoss(_towards(scale * p @ all_q.T, made), _towards(scale * q @ all_p.T, other), level)
+    shares = None if targets is None else _shares(targets(every))
+    other = shares if back is targets else None if back is None else _shares(back(every))
+    level = 0.0 if shares is None else _evenness(shares[:ENTROPY_ROWS])
+    return PairLoss(_towards(scale * p @ all_q.T, shares), _towards(scale * q @ all_p.T, other), level)
 
 
 def supervised_contrast(

@@ -34,10 +34,10 @@ class ChainCRF(nn.Module):
         self, emissions: Float[Tensor, "b t n"], tags: Int[Tensor, "b t"], mask: Bool[Tensor, "b t"]
     ) -> Float[Tensor, "b"]:
         """The score of these tags; `mask` is True where there is a token, from the first on."""
-        own = emissions.gather(2, tags[..., None])[..., 0] * mask
+        emitted = emissions.gather(2, tags[..., None])[..., 0] * mask
         steps = self.transitions[tags[:, :-1], tags[:, 1:]] * mask[:, 1:]
         last = tags.gather(1, mask.sum(dim=1, keepdim=True) - 1)[:, 0]
-        return own.sum(dim=1) + steps.sum(dim=1) + self.start[tags[:, 0]] + self.end[last]
+        return emitted.sum(dim=1) + steps.sum(dim=1) + self.start[tags[:, 0]] + self.end[last]
 
     def log_partition(self, emissions: Float[Tensor, "b t n"], mask: Bool[Tensor, "b t"]) -> Float[Tensor, "b"]:
         """The logarithm of the sum over all tags, by the forward algorithm."""

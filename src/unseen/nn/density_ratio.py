@@ -124,10 +124,10 @@ def _width(test: Tensor, train: Tensor, centres: Tensor, folds: int, median: flo
 
 def _held_out(phi: Tensor, b: Tensor, held: Tensor) -> float:
     """Mean of log omega over held-out test samples, which are no centres either."""
-    own = ~held[: len(b)]
-    if not (b[own] > NEAR).any():
+    kept = ~held[: len(b)]
+    if not (b[kept] > NEAR).any():
         return -math.inf
-    return _likelihood(phi[held][:, own], _ascend(phi[~held][:, own], b[own]))
+    return _likelihood(phi[held][:, kept], _ascend(phi[~held][:, kept], b[kept]))
 
 
 def _likelihood(phi: Tensor, alpha: Tensor) -> float:

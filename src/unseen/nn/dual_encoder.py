@@ -139,8 +139,8 @@ class WordPieces(_Numbers):
         model = json.loads(self.tokenizer)["model"]
         unknown = self._made.token_to_id(model["unk_token"]) if model.get("unk_token") else model.get("unk_id")
         nothing = {self.first, self.last, self._made.token_to_id(SPACE), unknown}
-        found = (set(encoding.ids) for encoding in self._made.encode_batch(list(texts)))
-        return [unknown in ids and ids <= nothing for ids in found]
+        pieces = (set(encoding.ids) for encoding in self._made.encode_batch(list(texts)))
+        return [unknown in ids and ids <= nothing for ids in pieces]
 
     def to_json(self) -> Mapping[str, Any]:
         """The whole tokenizer."""

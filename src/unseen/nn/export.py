@@ -106,9 +106,9 @@ def export_onnx(
         for x in _probes(example):
             with torch.no_grad():
                 expected = [network(x)] + ([network.logits(x)] if scores is not None else [])  # type: ignore[operator]
-            for k, (found, wanted) in enumerate(zip(session.run(None, {"x": x.numpy()}), expected, strict=True)):
+            for k, (actual, wanted) in enumerate(zip(session.run(None, {"x": x.numpy()}), expected, strict=True)):
                 scale = max(1.0, float(wanted.abs().max())) if k else 1.0
-                worst = max(worst, float((torch.as_tensor(found) - wanted).abs().max()) / scale)
+                worst = max(worst, float((torch.as_tensor(actual) - wanted).abs().max()) / scale)
         if not worst <= tolerance:
             raise ValueError(f"onnxruntime differs from torch by {worst:.2g}, more than {tolerance:g}; not exported")
         temporary.replace(place)

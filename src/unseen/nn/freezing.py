@@ -29,8 +29,8 @@ def keep_frozen(network: nn.Module) -> nn.Module:
     network = copy.deepcopy(network)
     held = {id(p) for p in frozen(network)}
     for layer in batch_norms(network).values():
-        own = [*layer.parameters(recurse=False)]
-        if own and all(id(p) in held for p in own):
+        weights = [*layer.parameters(recurse=False)]
+        if weights and all(id(p) in held for p in weights):
             layer.register_forward_pre_hook(_rest)
     for module in network.modules():
         for name, parameter in [*module.named_parameters(recurse=False, remove_duplicate=False)]:

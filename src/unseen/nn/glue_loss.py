@@ -62,8 +62,8 @@ def glue_loss(
         Width and height of both pictures.
     """
     middle, half = first.points.new_tensor(size) / 2, max(size) / 2
-    codes = [network.posenc(((one.points - middle) / half)[None]) for one in (first, second)]
-    a, b = (network.input_proj(one.descriptors[None].detach()) for one in (first, second))
+    codes = [network.posenc(((side.points - middle) / half)[None]) for side in (first, second)]
+    a, b = (network.input_proj(side.descriptors[None].detach()) for side in (first, second))
     losses = []
     for layer, assign in zip(network.transformers, network.log_assignment):
         a, b = layer(a, b, *codes)

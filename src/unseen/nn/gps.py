@@ -61,11 +61,11 @@ def return_probabilities(edges: Int[Tensor, "2 m"], graph: Int[Tensor, "n"], len
     walk = torch.zeros(len(sizes), int(sizes.max()), int(sizes.max()), device=graph.device)
     walk[graph[source], places[source], places[to]] = 1
     walk = walk / walk.sum(dim=2, keepdim=True).clamp(min=1)
-    power, found = walk, []
+    power, chances = walk, []
     for step in range(length):
-        found.append(power.diagonal(dim1=1, dim2=2)[graph, places])
+        chances.append(power.diagonal(dim1=1, dim2=2)[graph, places])
         power = power @ walk if step + 1 < length else power
-    return torch.stack(found, dim=1) if found else torch.zeros(len(graph), 0, device=graph.device)
+    return torch.stack(chances, dim=1) if chances else torch.zeros(len(graph), 0, device=graph.device)
 
 
 class GPSLayer(nn.Module):

@@ -65,12 +65,12 @@ def sparsified(rows: Rows, counts: Int[np.ndarray, " n"]) -> csr_array:
     columns, values, kept = [], [], []
     for block in blocks(n, n):
         part = rows(block)
-        here = torch.arange(block.start, block.stop)
-        part[here - block.start, here] = -torch.inf  # no node is its own neighbour, wherever it would rank
-        found, index = part.topk(max(1, int(counts[block].max())), dim=1)
-        keep = (torch.arange(found.shape[1]) < torch.as_tensor(counts[block])[:, None]) & (found > 0)
+        nodes = torch.arange(block.start, block.stop)
+        part[nodes - block.start, nodes] = -torch.inf  # no node is its own neighbour, wherever it would rank
+        largest, index = part.topk(max(1, int(counts[block].max())), dim=1)
+        keep = (torch.arange(largest.shape[1]) < torch.as_tensor(counts[block])[:, None]) & (largest > 0)
         columns.append(index[keep].numpy().astype(np.int32))
-        values.append(found[keep].numpy())
+        values.append(largest[keep].numpy())
         kept.append(keep.sum(dim=1).numpy())
     ends = np.concatenate([[0], np.cumsum(np.concatenate(kept))])
     return csr_array((np.concatenate(values), np.concatenate(columns), ends), shape=(n, n))

@@ -162,14 +162,14 @@ def tensor_ranges(graph: Path, x: NDArray[np.float32], size: int = 4) -> Ranges:
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
     names = [output.name for output in session.get_outputs()]
-    found: Ranges = {}
+    ranges: Ranges = {}
     for start in range(0, len(x), size):
         batch = x[start : start + size]
         for name, value in [("x", batch), *zip(names, session.run(None, {"x": batch}))]:
             if value.dtype == np.float32 and value.size:
-                low, high = found.get(name, (0.0, 0.0))
-                found[name] = (min(low, float(value.min())), max(high, float(value.max())))
-    return found
+                low, high = ranges.get(name, (0.0, 0.0))
+                ranges[name] = (min(low, float(value.min())), max(high, float(value.max())))
+    return ranges
 
 
 # -- the file ----------------------------------------------------------------------------------------------
@@ -258,15 +258,15 @@ def export_integers(
         _leave_scores(temporary)
         x = _resized(pictures, example)
         logits = _centred_logits if output == "probabilities" else torch.as_tensor
-        got, own = logits(run_onnx(temporary, x)), logits(_outputs(plain, x))
-        cosine = float(F.cosine_similarity(own, got).mean())
+        got, exact = logits(run_onnx(temporary, x)), logits(_outputs(plain, x))
+        cosine = float(F.cosine_similarity(exact, got).mean())
         if not cosine >= LEAST_COSINE:
             raise ValueError(f"outputs in integers have cosine {cosine:.2f} with those in floats; not exported")
-        told = _compared(own if reference is None else logits(_outputs(reference, x)), got, temporary, graph)
+        result = _compared(exact if reference is None else logits(_outputs(reference, x)), got, temporary, graph)
         if timed:
             speeds = milliseconds([temporary, graph], example[:1].numpy())
-            told = told._replace(milliseconds=speeds[0], float_milliseconds=speeds[1])
-    return told
+            result = result._replace(milliseconds=speeds[0], float_milliseconds=speeds[1])
+    return result
 
 
 class _Inputs:
@@ -286,8 +286,8 @@ def _prepared(network: nn.Module, example: Tensor, file: Path, output: str, meta
     try:
         export_onnx(network, example, file, output=output, metadata=metadata, tolerance=1e-2)
     except Exception as error:  # torch's exporter has many kinds of them
-        told = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise ValueError(f"model cannot be written as one ONNX graph: {told}") from error
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise ValueError(f"model cannot be written as one ONNX graph: {reason}") from error
     simple = file.with_suffix(".simple.onnx")
     quant_pre_process(file, simple, skip_symbolic_shape=True)
     return simple
@@ -323,7 +323,7 @@ def _behind_scales(graph: Path) -> list[str]:
         if node.op_type in ("Div", "Mul") and unlike(node.input):
             return True
         passed = ("Reshape", "Flatten", "Squeeze", "Identity", "Sub", "Add", "Div", "Mul")
-        return node.op_type in passed and any(scaled(given) for given in node.input)
+        return node.op_type in passed and any(scaled(source) for source in node.input)
 
     return [node.name for node in whole.node if node.op_type in LINEAR and scaled(node.input[0])]
 
@@ -333,14 +333,14 @@ def _nodes_of(graph: Path, layers: Collection[str]) -> list[str]:
     import onnx
 
     nodes = onnx.load(graph, load_external_data=False).graph.node
-    found: list[str] = []
+    names: list[str] = []
     for layer in layers:
         name = re.compile(rf"(ConvBnFusion_W_)?{re.escape(layer)}\.weight(_token_\d+)?")
-        own = [node.name for node in nodes if any(name.fullmatch(given) for given in node.input)]
-        if not own:
+        matching = [node.name for node in nodes if any(name.fullmatch(read) for read in node.input)]
+        if not matching:
             raise ValueError(f"exclude: {layer} has no node of its own in the ONNX graph; it cannot stay float there")
-        found += own
-    return found
+        names += matching
+    return names
 
 
 def _overrides(graph: Path, ranges: Ranges) -> dict[str, list[dict[str, Any]]]:
@@ -348,8 +348,8 @@ def _overrides(graph: Path, ranges: Ranges) -> dict[str, list[dict[str, Any]]]:
     import onnx
 
     nodes = onnx.load(graph, load_external_data=False).graph.node
-    own = {"x", *(name for node in nodes for name in node.output)}
-    if not set(ranges) <= own:
+    tensors = {"x", *(name for node in nodes for name in node.output)}
+    if not set(ranges) <= tensors:
         raise ValueError(
             "pictures of this size give another graph than the example; distil them at the model's own size"
         )
@@ -471,6 +471,6 @@ def run_onnx(model: Path | bytes, x: Float[Tensor, "n ..."], size: int = 8) -> T
     """The first output of an ONNX file for each sample."""
     import onnxruntime
 
-    given = model if isinstance(model, bytes) else str(model)
-    session = onnxruntime.InferenceSession(given, providers=["CPUExecutionProvider"])
+    source = model if isinstance(model, bytes) else str(model)
+    session = onnxruntime.InferenceSession(source, providers=["CPUExecutionProvider"])
     return torch.cat([torch.as_tensor(session.run(None, {"x": part.numpy()})[0]) for part in torch.split(x, size)])

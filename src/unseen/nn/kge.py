@@ -60,8 +60,8 @@ def subsampling_weights(triples: NDArray[np.integer[Any]], start: int = 4) -> Fl
     triples = np.asarray(triples)
     count = np.zeros(len(triples))
     for ends in (triples[:, [0, 1]], triples[:, [1, 2]]):
-        _, place, found = np.unique(ends, axis=0, return_inverse=True, return_counts=True)
-        count += found[place.reshape(-1)] + start - 1
+        _, place, frequency = np.unique(ends, axis=0, return_inverse=True, return_counts=True)
+        count += frequency[place.reshape(-1)] + start - 1
     return torch.as_tensor(count**-0.5, dtype=torch.float32)
 
 
@@ -116,9 +116,9 @@ class _Allowed:
         rows = np.unique(np.column_stack([keys, values]).astype(np.int64), axis=0)
         self.n, self._span = n, int(rows[:, :2].max(initial=0)) + 1
         flat = rows[:, 0] * self._span + rows[:, 1]
-        self._keys, self._first, found = np.unique(flat, return_index=True, return_counts=True)
-        self._found = found
-        owner = np.repeat(np.arange(len(found)), found)
+        self._keys, self._first, counts = np.unique(flat, return_index=True, return_counts=True)
+        self._found = counts
+        owner = np.repeat(np.arange(len(counts)), counts)
         rank = np.arange(len(rows)) - self._first[owner]
         self._skips = owner * (n + 1) + rows[:, 2] - rank
 

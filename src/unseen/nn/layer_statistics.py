@@ -57,8 +57,8 @@ def unpack(rows: Float[Tensor, "b w"], widths: Sequence[int], dim: int) -> Readi
     """Inverse of `pack`, for layers of `widths` channels and an embedding of `dim`."""
     expected = 2 * sum(widths) + dim
     if rows.ndim != 2 or rows.shape[1] != expected:
-        told = f"layers of {', '.join(map(str, widths))} channels and an embedding of {dim} need (b, {expected})"
-        raise ValueError(f"rows do not fit: {told}; got {tuple(rows.shape)}")
+        needed = f"layers of {', '.join(map(str, widths))} channels and an embedding of {dim} need (b, {expected})"
+        raise ValueError(f"rows do not fit: {needed}; got {tuple(rows.shape)}")
     parts = torch.split(rows, [*(width for width in widths for _ in range(2)), dim], dim=1)
     return Reading(tuple(parts[:-1:2]), tuple(parts[1:-1:2]), parts[-1])
 
@@ -156,13 +156,13 @@ def layer_reader(network: nn.Module, layers: Sequence[str], widths: Sequence[int
 
 def reader_of(network: nn.Module, layers: Sequence[str], example: Tensor) -> LayerReader:
     """A `LayerReader` of a network, whose widths are found with an example batch (b, c, h, w); in eval mode."""
-    found: list[Tensor] = []
+    outputs: list[Tensor] = []
     network.eval()
-    hooks = [network.get_submodule(name).register_forward_hook(lambda m, i, o: found.append(o)) for name in layers]
+    hooks = [network.get_submodule(name).register_forward_hook(lambda m, i, o: outputs.append(o)) for name in layers]
     try:
         with torch.no_grad():
             dim = network(example).shape[1]
     finally:
         for hook in hooks:
             hook.remove()
-    return layer_reader(network, tuple(layers), tuple(moments(x)[0].shape[1] for x in found), int(dim))
+    return layer_reader(network, tuple(layers), tuple(moments(x)[0].shape[1] for x in outputs), int(dim))

@@ -50,9 +50,9 @@ class LinearCRF:
 
     def emissions(self, words: Sequence[str]) -> Float[Tensor, "t k"]:
         """Scores of the tags of each token."""
-        own, whole = _told(words, sentence=self.sentence)
+        per_token, whole = _told(words, sentence=self.sentence)
         shared = self._sum(whole)
-        rows = [shared + self._sum(names) for names in own]
+        rows = [shared + self._sum(names) for names in per_token]
         return torch.as_tensor(np.array(rows, dtype=np.float32).reshape(len(words), len(self.tags)))
 
     def _sum(self, names: Sequence[str]) -> NDArray[np.float32]:
@@ -73,8 +73,8 @@ def attributes_of(words: Sequence[str], *, sentence: bool = True) -> list[list[s
     the beginnings of all its words (which words of two languages share more often than whole words), how it begins,
     how long it is, and where in it the token stands.
     """
-    own, whole = _told(words, sentence=sentence)
-    return [told + whole for told in own]
+    per_token, whole = _told(words, sentence=sentence)
+    return [names + whole for names in per_token]
 
 
 def _told(words: Sequence[str], *, sentence: bool) -> tuple[list[list[str]], list[str]]:
@@ -85,17 +85,17 @@ def _told(words: Sequence[str], *, sentence: bool) -> tuple[list[list[str]], lis
     whole = _of_sentence(low, shapes) if sentence else []
     out = []
     for i, word in enumerate(low):
-        told = ["bias", f"w={word}", f"p3={word[:3]}", f"e3={word[-3:]}", f"e2={word[-2:]}", f"f={shapes[i]}"]
+        names = ["bias", f"w={word}", f"p3={word[:3]}", f"e3={word[-3:]}", f"e2={word[-2:]}", f"f={shapes[i]}"]
         for step in (-2, -1, 1, 2):
             j = i + step
             there = 0 <= j < n
-            told.append(f"w{step:+d}={low[j] if there else '<>'[j >= n]}")
-            told.append(f"f{step:+d}={shapes[j] if there else ''}")
-        told.append(f"b-1={low[i - 1] if i else '<'}|{word}")
-        told.append(f"b+1={word}|{low[i + 1] if i + 1 < n else '>'}")
+            names.append(f"w{step:+d}={low[j] if there else '<>'[j >= n]}")
+            names.append(f"f{step:+d}={shapes[j] if there else ''}")
+        names.append(f"b-1={low[i - 1] if i else '<'}|{word}")
+        names.append(f"b+1={word}|{low[i + 1] if i + 1 < n else '>'}")
         if sentence:
-            told += [f"p5={word[:STEM]}", f"q={i * QUARTERS // n}", f"edge={'first' if i == 0 else i + 1 == n}"]
-        out.append(told)
+            names += [f"p5={word[:STEM]}", f"q={i * QUARTERS // n}", f"edge={'first' if i == 0 else i + 1 == n}"]
+        out.append(names)
     return out, whole
 
 
@@ -153,19 +153,19 @@ def learn(
             "feature.possible_transitions": True,
         }
     )
-    for words, own in zip(sentences, tags, strict=True):
+    for words, labels in zip(sentences, tags, strict=True):
         if len(words):
-            trainer.append(crfsuite.ItemSequence(attributes_of(words, sentence=sentence)), own)
+            trainer.append(crfsuite.ItemSequence(attributes_of(words, sentence=sentence)), labels)
     with tempfile.TemporaryDirectory() as folder:
         file = str(Path(folder) / "model")
         trainer.train(file)
         tagger = crfsuite.Tagger()
         tagger.open(file)
         try:
-            told = tagger.info()
+            info = tagger.info()
         finally:
             tagger.close()
-    return _weights(told, tuple(names), sentence)
+    return _weights(info, tuple(names), sentence)
 
 
 def require() -> Any:

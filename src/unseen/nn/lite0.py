@@ -131,8 +131,8 @@ def lite0(state: dict[str, Tensor]) -> Lite0:
     with torch.device("meta"):  # nothing is drawn that would be written over
         network = Lite0(len(state["classifier.bias"]))
     # `to_empty` would import SymPy, half a second
-    own = {name: value.clone(memory_format=torch.contiguous_format) for name, value in state.items()}
-    network.load_state_dict(own, assign=True)
+    weights = {name: value.clone(memory_format=torch.contiguous_format) for name, value in state.items()}
+    network.load_state_dict(weights, assign=True)
     return network.eval().requires_grad_(False)
 
 
@@ -157,17 +157,17 @@ def write_onnx(networks: Sequence[Lite0], size: tuple[int, int], file: Path) -> 
     from onnx import TensorProto, helper, save_model
 
     graph = _Graph()
-    found = [_features(graph, network, number, size) for number, network in enumerate(networks)]
-    graph.add("Concat", found, "features", axis=1)
+    features = [_features(graph, network, number, size) for number, network in enumerate(networks)]
+    graph.add("Concat", features, "features", axis=1)
     floats, (height, width) = TensorProto.FLOAT, size
-    made = helper.make_graph(
+    proto = helper.make_graph(
         graph.nodes,
         "features",
         [helper.make_tensor_value_info("x", floats, ["batch", 3, height, width])],
         [helper.make_tensor_value_info("features", floats, ["batch", FEATURES * len(networks)])],
         graph.weights,
     )
-    model = helper.make_model(made, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
+    model = helper.make_model(proto, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
     with replacing(file) as temporary:
         save_model(model, str(temporary))
 

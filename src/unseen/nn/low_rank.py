@@ -23,7 +23,7 @@ TINY = 1e-30
 
 def thinnable(network: nn.Module) -> dict[str, nn.Module]:
     """Linear layers, convolutions and tables of vectors by name; a module that stands twice, once."""
-    found: dict[str, nn.Module] = {}
+    layers: dict[str, nn.Module] = {}
     closed: list[str] = []
     for name, module in network.named_modules():
         if isinstance(module, READ_INSIDE) or (hasattr(module, "c_proj") and hasattr(module, "q_proj")):
@@ -31,8 +31,8 @@ def thinnable(network: nn.Module) -> dict[str, nn.Module]:
         elif any(name.startswith(prefix) for prefix in closed):
             continue
         elif isinstance(module, (nn.Linear, nn.Embedding)) or (isinstance(module, nn.Conv2d) and module.groups == 1):
-            found[name] = module
-    return found
+            layers[name] = module
+    return layers
 
 
 def thin(layer: nn.Module, rank: int) -> nn.Sequential:
@@ -149,7 +149,7 @@ class Moments:
 def measured(network: nn.Module, run: Iterator[None]) -> dict[str, Directions]:
     """Directions of all layers that can be thinned and that `run` makes the network read something with."""
     moments = {name: Moments(layer) for name, layer in thinnable(network).items()}
-    hooks = [own.layer.register_forward_hook(own.hook) for own in moments.values()]
+    hooks = [moment.layer.register_forward_hook(moment.hook) for moment in moments.values()]
     try:
         with torch.no_grad():
             for _ in run:
@@ -157,8 +157,8 @@ def measured(network: nn.Module, run: Iterator[None]) -> dict[str, Directions]:
     finally:
         for hook in hooks:
             hook.remove()
-    seen = {n: own for n, own in moments.items() if isinstance(own.layer, nn.Embedding) or own.n}
-    return {name: own.directions() for name, own in seen.items()}
+    seen = {n: moment for n, moment in moments.items() if isinstance(moment.layer, nn.Embedding) or moment.n}
+    return {name: moment.directions() for name, moment in seen.items()}
 
 
 # -- how many of them are kept -----------------------------------------------------------------------------------
@@ -199,17 +199,17 @@ def allotted(network: nn.Module, known: Mapping[str, Directions], most: int) -> 
     spent = sum(known[name].cost + _bias(layers[name]) if name in ranks else full[name] for name in known)
     while left:
         _, name = heapq.heappop(left)
-        own, rank = known[name], ranks[name]
-        now = rank * own.cost + _bias(layers[name])
-        after = min(now + own.cost, full[name])
-        if spent + after - now > most:
+        directions, rank = known[name], ranks[name]
+        before = rank * directions.cost + _bias(layers[name])
+        after = min(before + directions.cost, full[name])
+        if spent + after - before > most:
             continue
-        spent += after - now
+        spent += after - before
         if after == full[name]:
             del ranks[name]
             continue
         ranks[name] = rank + 1
-        if entry := _next(own, name, rank + 1):
+        if entry := _next(directions, name, rank + 1):
             heapq.heappush(left, entry)
     return ranks
 
@@ -228,13 +228,13 @@ def filled(thinned: nn.Module, network: nn.Module, known: Mapping[str, Direction
         layer: Any = network.get_submodule(name)
         first: Any = thinned.get_submodule(f"{name}.0")
         second: Any = thinned.get_submodule(f"{name}.1")
-        own, weight = known[name], layer.weight.detach().double().cpu()
-        axes = own.axes[:, :rank]
+        directions, weight = known[name], layer.weight.detach().double().cpu()
+        axes = directions.axes[:, :rank]
         if isinstance(layer, nn.Embedding):
-            first.weight.copy_((weight - own.mean) @ axes)
-            second.bias.copy_(own.mean)
+            first.weight.copy_((weight - directions.mean) @ axes)
+            second.bias.copy_(directions.mean)
         else:
             first.weight.copy_((axes.T @ weight.flatten(1)).view(rank, *weight.shape[1:]))
-            rest = own.mean - axes @ (axes.T @ own.mean)
+            rest = directions.mean - axes @ (axes.T @ directions.mean)
             second.bias.copy_(rest if layer.bias is None else rest + layer.bias.double().cpu())
         second.weight.copy_(axes.view_as(second.weight))

@@ -59,11 +59,11 @@ class Described(nn.Module):
     def forward(self, x: Float[Tensor, "1 3 h w"]) -> Features:
         """Points, descriptors and scores of one colour picture in [0, 1]."""
         if self.kind == "disk":
-            found = self.network(x, n=self.points, pad_if_not_divisible=True)[0]
-            points, descriptors, scores = found.keypoints, found.descriptors, found.detection_scores
+            output = self.network(x, n=self.points, pad_if_not_divisible=True)[0]
+            points, descriptors, scores = output.keypoints, output.descriptors, output.detection_scores
         else:
-            found = self.network(x)[0]
-            points, descriptors, scores = found.keypoints, found.descriptors, found.keypoint_scores
+            output = self.network(x)[0]
+            points, descriptors, scores = output.keypoints, output.descriptors, output.keypoint_scores
         order = torch.argsort(scores.flatten(), descending=True, stable=True)[: self.points]
         return Features(points[order].float(), descriptors[order], scores.flatten()[order])
 
@@ -79,15 +79,15 @@ class OpenCVFeatures(nn.Module):
         """Points, descriptors (bits of ORB as bytes) and responses of a grey picture of bytes, (h, w)."""
         cv2 = opencv()
         if self.kind == "sift":  # doubled as usual, places of the first octave are a quarter of a pixel off
-            made = cv2.SIFT_create(self.points, enable_precise_upscale=True)
+            detector = cv2.SIFT_create(self.points, enable_precise_upscale=True)
         else:
-            made = cv2.ORB_create(self.points)
-        found, descriptors = made.detectAndCompute(picture, None)
-        if descriptors is None or not len(found):
+            detector = cv2.ORB_create(self.points)
+        keypoints, descriptors = detector.detectAndCompute(picture, None)
+        if descriptors is None or not len(keypoints):
             width = 128 if self.kind == "sift" else 32
             return Features(torch.zeros(0, 2), torch.zeros(0, width), torch.zeros(0))
-        points = torch.tensor([point.pt for point in found])
-        return Features(points, torch.from_numpy(descriptors), torch.tensor([point.response for point in found]))
+        points = torch.tensor([point.pt for point in keypoints])
+        return Features(points, torch.from_numpy(descriptors), torch.tensor([point.response for point in keypoints]))
 
 
 # -- which belong together ---------------------------------------------------------------------------------
@@ -142,10 +142,10 @@ class CrossCheck(nn.Module):
     def forward(self, first: Features, second: Features, sizes: tuple[Size, Size]) -> tuple[Tensor, Tensor]:
         """Indices of pairs, (m, 2), and the share of bits that agree."""
         cv2 = opencv()
-        bits = [np.ascontiguousarray(one.descriptors.numpy().astype(np.uint8)) for one in (first, second)]
-        found = cv2.BFMatcher(cv2.NORM_HAMMING, crossCheck=True).match(*bits)
-        pairs = torch.tensor([(one.queryIdx, one.trainIdx) for one in found], dtype=torch.long).reshape(-1, 2)
-        return pairs, torch.tensor([1 - one.distance / 256 for one in found])
+        bits = [np.ascontiguousarray(side.descriptors.numpy().astype(np.uint8)) for side in (first, second)]
+        matches = cv2.BFMatcher(cv2.NORM_HAMMING, crossCheck=True).match(*bits)
+        pairs = torch.tensor([(match.queryIdx, match.trainIdx) for match in matches], dtype=torch.long).reshape(-1, 2)
+        return pairs, torch.tensor([1 - match.distance / 256 for match in matches])
 
 
 class Glue(nn.Module):
@@ -159,13 +159,13 @@ class Glue(nn.Module):
         """Indices of pairs, (m, 2), and their probabilities."""
         sides = {
             f"image{k}": {
-                "keypoints": one.points[None], "descriptors": one.descriptors[None],
+                "keypoints": side.points[None], "descriptors": side.descriptors[None],
                 "image_size": torch.tensor(size)[None],
             }
-            for k, (one, size) in enumerate(zip((first, second), sizes))
+            for k, (side, size) in enumerate(zip((first, second), sizes))
         }  # fmt: skip
-        found = self.network(sides)
-        return found["matches"][0], found["scores"][0]
+        output = self.network(sides)
+        return output["matches"][0], output["scores"][0]
 
 
 # -- a matcher ---------------------------------------------------------------------------------------------
@@ -202,21 +202,21 @@ class SparseMatcher(nn.Module):
             return self.features(np.clip(np.rint(luma(picture)), 0, 255).astype(np.uint8)), size
         device = next(self.features.parameters()).device
         if isinstance(self.features, Described):
-            found: Features = self.features(colour_tensor(picture).to(device))
+            features: Features = self.features(colour_tensor(picture).to(device))
         else:
-            found = self.features.describe(grey_tensor(picture).to(device))  # type: ignore[operator]
-        return Features(*(part.cpu() for part in found)), size
+            features = self.features.describe(grey_tensor(picture).to(device))  # type: ignore[operator]
+        return Features(*(part.cpu() for part in features)), size
 
     @torch.no_grad()
     def pair(self, first: tuple[Features, Size], second: tuple[Features, Size]) -> Matches:
         """Matches of two pictures that were described."""
-        (one, size), (other, other_size) = first, second
-        if not len(one.points) or not len(other.points):
+        (left, size), (right, other_size) = first, second
+        if not len(left.points) or not len(right.points):
             return Matches(np.zeros((0, 4)), np.zeros(0))
-        pairs, scores = self.pairing(one, other, (size, other_size))
+        pairs, scores = self.pairing(left, right, (size, other_size))
         order = torch.argsort(scores, descending=True, stable=True)
         pairs, scores = pairs[order], scores[order]
-        rows = torch.cat([one.points[pairs[:, 0]], other.points[pairs[:, 1]]], dim=1)
+        rows = torch.cat([left.points[pairs[:, 0]], right.points[pairs[:, 1]]], dim=1)
         return Matches(rows.double().numpy(), scores.double().numpy())
 
     def match(self, first: NDArray[np.uint8], second: NDArray[np.uint8]) -> Matches:
@@ -236,9 +236,9 @@ class TunableMatcher(SparseMatcher):
     ) -> Float[Tensor, "b"]:
         """Minus the log-probability that descriptors of the same place belong together, for each pair."""
         both = self.features(torch.cat([first, second]))[0]
-        one, other = both.chunk(2)
+        left, right = both.chunk(2)
         return dual_softmax_loss(
-            descriptors_at(one, points[..., :2]), descriptors_at(other, points[..., 2:]), known, self.temperature
+            descriptors_at(left, points[..., :2]), descriptors_at(right, points[..., 2:]), known, self.temperature
         )
 
     def tuned(self) -> Iterable[nn.Parameter]:
@@ -259,15 +259,15 @@ class TunableGlue(SparseMatcher):
         """Minus the log of the true assignment of the points that XFeat finds, for each pair; 0 where it finds none."""
         network: Any = self.pairing.network
         size, losses = (first.shape[3], first.shape[2]), []
-        for one, other, rows, kept in zip(first, second, points, known):
+        for left, right, rows, kept in zip(first, second, points, known):
             with torch.no_grad():
-                found = [self.features.describe(picture[None]) for picture in (one, other)]  # type: ignore[operator]
-            if kept.sum() < 4 or not all(len(side.points) for side in found):
+                sides = [self.features.describe(picture[None]) for picture in (left, right)]  # type: ignore[operator]
+            if kept.sum() < 4 or not all(len(side.points) for side in sides):
                 losses.append(0 * sum(parameter.sum() for parameter in self.tuned()))
                 continue
-            here, there = (side.points.cpu().double().numpy() for side in found)
+            here, there = (side.points.cpu().double().numpy() for side in sides)
             truth = assignment(here, there, rows[kept].cpu().double().numpy())
-            losses.append(glue_loss(network, found[0], found[1], size, truth))
+            losses.append(glue_loss(network, sides[0], sides[1], size, truth))
         return torch.stack(cast(list[Tensor], losses))
 
     def tuned(self) -> Iterable[nn.Parameter]:
@@ -288,11 +288,11 @@ def dense(network: nn.Module, points: int) -> nn.Module:
     features = getattr(network, "features", None)
     if not isinstance(features, (XFeat, OpenCVFeatures, Described)):
         return network
-    made: Any = copy.deepcopy(network)
-    made.features.points = points
+    result: Any = copy.deepcopy(network)
+    result.features.points = points
     if isinstance(features, XFeat):
-        made.features.threshold = min(features.threshold, DENSE)
-    return made
+        result.features.threshold = min(features.threshold, DENSE)
+    return result
 
 
 # -- builders ----------------------------------------------------------------------------------------------
@@ -436,11 +436,11 @@ def _weights(package: str, file: str) -> dict[str, Any]:
     """A file of weights in an installed package, whose code is not run."""
     spec = importlib.util.find_spec(package)
     places = list(spec.submodule_search_locations or ()) if spec is not None else []
-    found = next((Path(place) / file for place in places if (Path(place) / file).is_file()), None)
-    if found is None:
+    path = next((Path(place) / file for place in places if (Path(place) / file).is_file()), None)
+    if path is None:
         name = package.replace("_", "-")
         raise ImportError(f"the weights of this matcher come with {name}: {NEEDED}")
-    return cast(dict[str, Any], torch.load(found, map_location="cpu", weights_only=True))
+    return cast(dict[str, Any], torch.load(path, map_location="cpu", weights_only=True))
 
 
 def _load(network: nn.Module, weights: Mapping[str, Tensor], derived: tuple[str, ...]) -> None:

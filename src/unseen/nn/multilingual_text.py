@@ -68,16 +68,16 @@ class Grams:
 @functools.lru_cache(maxsize=2**16)
 def grams(text: str) -> tuple[str, ...]:
     """Words in their order, each with its parts; the ends of a word are marked."""
-    found: list[str] = []
+    parts: list[str] = []
     for word in unicodedata.normalize("NFKC", text).casefold().split():
         word = "".join(letter for letter in word if letter.isalnum())
         if not word:
             continue
         marked = f"<{word}>"
-        found.append(marked)
-        found += [letter for letter in word if ord(letter) > 0x2E80]
-        found += [marked[i : i + size] for size in SIZES for i in range(len(marked) - size + 1)]
-    return tuple(found)
+        parts.append(marked)
+        parts += [letter for letter in word if ord(letter) > 0x2E80]
+        parts += [marked[i : i + size] for size in SIZES for i in range(len(marked) - size + 1)]
+    return tuple(parts)
 
 
 class GramText(nn.Module):
@@ -120,15 +120,15 @@ def learnt_pieces(texts: Sequence[str], vocabulary: int = 8000) -> str:
     from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors, trainers
 
     special = ["[UNK]", "[CLS]", "[SEP]"]
-    made = Tokenizer(models.BPE(unk_token=special[0]))
-    made.normalizer = normalizers.Sequence([normalizers.NFKC(), normalizers.Lowercase()])
-    made.pre_tokenizer = pre_tokenizers.Metaspace()
+    tokenizer = Tokenizer(models.BPE(unk_token=special[0]))
+    tokenizer.normalizer = normalizers.Sequence([normalizers.NFKC(), normalizers.Lowercase()])
+    tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()
     trainer = trainers.BpeTrainer(vocab_size=vocabulary, special_tokens=special, show_progress=False)
-    made.train_from_iterator(list(texts), trainer)
-    made.post_processor = processors.TemplateProcessing(
+    tokenizer.train_from_iterator(list(texts), trainer)
+    tokenizer.post_processor = processors.TemplateProcessing(
         single="[CLS] $A [SEP]", special_tokens=[("[CLS]", 1), ("[SEP]", 2)]
     )
-    return json.dumps(json.loads(made.to_str()), ensure_ascii=False, sort_keys=True)
+    return json.dumps(json.loads(tokenizer.to_str()), ensure_ascii=False, sort_keys=True)
 
 
 def unit_bag(texts: Sequence[str], buckets: int) -> Float[Tensor, "n b"]:

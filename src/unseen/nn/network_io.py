@@ -17,10 +17,10 @@ Init = Literal["gaussian", "uniform", "reference"]
 def input_shape(network: nn.Module, shape: Sequence[int] | None = None) -> tuple[int, ...]:
     """`shape`, or the one that a timm network was made for."""
     config = getattr(network, "pretrained_cfg", None) or {}
-    found = shape or config.get("input_size")
-    if not found:
+    size = shape or config.get("input_size")
+    if not size:
         raise ValueError(f"shape must be given as (channels, height, width): a {type(network).__name__} tells none")
-    return tuple(found)
+    return tuple(size)
 
 
 def noise(n: int, shape: Sequence[int], init: Init = "gaussian") -> Float[Tensor, "n c h w"]:
@@ -59,5 +59,5 @@ def check_readable(network: nn.Module, name: str, shape: Sequence[int]) -> None:
     try:
         output_of(network)(network, torch.zeros(1, *shape))
     except (RuntimeError, TypeError, IndexError) as error:
-        told = str(error).splitlines()[0]
-        raise ValueError(f"{name} must be what the model reads; it cannot read {tuple(shape)}: {told}") from error
+        reason = str(error).splitlines()[0]
+        raise ValueError(f"{name} must be what the model reads; it cannot read {tuple(shape)}: {reason}") from error

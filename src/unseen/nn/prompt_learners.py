@@ -138,12 +138,12 @@ class ContextLearner(nn.Module):
         prompts = self.towers.text.prompts(
             self.towers.tokenize([f"{name}." for name in readable]), self.n_context, names
         )
-        said = [
+        vectors = [
             torch.cat([self.towers.encode_texts([t.replace("{}", name) for name in readable[i : i + AT_ONCE]])
                        for i in range(0, len(readable), AT_ONCE)])
             for t in templates
         ]  # fmt: skip
-        written = F.normalize(torch.stack(said).mean(dim=0), dim=1)
+        written = F.normalize(torch.stack(vectors).mean(dim=0), dim=1)
         device = self.context.device
         return Named(Prompts(*(value.to(device) for value in vars(prompts).values())), written.to(device))
 
@@ -166,8 +166,8 @@ class ContextLearner(nn.Module):
         """Text features of classes, (K, d); of each picture, (B, K, d), if the learner is conditional."""
         contexts, classes = self.contexts(rows), classes.to(self.context.device)
         vectors, lengths = classes.prompts.with_context(contexts)
-        found = self.towers.text(vectors, lengths)
-        return found.unflatten(0, (len(contexts), len(classes))) if self.conditional else found
+        features = self.towers.text(vectors, lengths)
+        return features.unflatten(0, (len(contexts), len(classes))) if self.conditional else features
 
     def logits(self, z: Float[Tensor, "b d"], w: Float[Tensor, "*b k d"]) -> Float[Tensor, "b k"]:
         """s <z, w_k>."""
@@ -363,8 +363,8 @@ class StyleAndContent(nn.Module):
     def forward(self, reading: Reading) -> Float[Tensor, "b n w"]:
         """A vector of each picture for every place of the context."""
         widths, dim = [mu.shape[1] for mu in reading.means], reading.embedding.shape[1]
-        own = unpack((pack(reading) - self.centre) / self.spread, widths, dim)
-        return self.unit * torch.cat([self.style(own.means, own.stds), self.content(own.means)], dim=1)
+        scaled = unpack((pack(reading) - self.centre) / self.spread, widths, dim)
+        return self.unit * torch.cat([self.style(scaled.means, scaled.stds), self.content(scaled.means)], dim=1)
 
 
 def _meta(kind: str, image: Any, width: int, n_context: int) -> nn.Module:
@@ -429,12 +429,12 @@ class ConditionalClasses(nn.Module):
         contexts = self.context + self.meta(reading)
         prompts = Prompts(self.start, self.rest, self.lengths)
         at_once = max(1, AT_ONCE // len(prompts))
-        found = []
-        for z, own in zip(torch.split(reading.embedding, at_once), torch.split(contexts, at_once)):
-            vectors, lengths = prompts.with_context(own)
+        scores = []
+        for z, context in zip(torch.split(reading.embedding, at_once), torch.split(contexts, at_once)):
+            vectors, lengths = prompts.with_context(context)
             w = self.text(vectors, lengths).unflatten(0, (len(z), len(prompts)))
-            found.append(self.scale * torch.einsum("bd,bkd->bk", z, w))
-        return (torch.cat(found) + self.offset).clamp_min(NEVER)
+            scores.append(self.scale * torch.einsum("bd,bkd->bk", z, w))
+        return (torch.cat(scores) + self.offset).clamp_min(NEVER)
 
 
 @builder("conditional-classes")

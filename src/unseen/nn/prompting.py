@@ -84,8 +84,8 @@ class PromptableText(nn.Module, abc.ABC):
         """
         for name, ids in zip(names, texts):
             if len(ids) + n_context > self.context:
-                told = f"{len(ids)} tokens, {n_context} more are context, and the text tower reads {self.context}"
-                raise ValueError(f"classes has a name that is too long: {name!r:.80} has {told}")
+                sizes = f"{len(ids)} tokens, {n_context} more are context, and the text tower reads {self.context}"
+                raise ValueError(f"classes has a name that is too long: {name!r:.80} has {sizes}")
         rest = [torch.tensor(list(ids[1:]), dtype=torch.int64) for ids in texts]
         lengths = torch.tensor([len(ids) for ids in rest])
         table = self.table.detach().cpu()
@@ -226,8 +226,8 @@ def pooled_text(config: Mapping[str, Any], dim: int | None = None) -> PooledText
     from transformers import AutoConfig, AutoModel
 
     settings = {key: value for key, value in config.items() if key != "model_type"}
-    made = AutoConfig.for_model(config["model_type"], **settings)
-    return PooledText(AutoModel.from_config(made, attn_implementation="sdpa").eval(), dim)
+    architecture = AutoConfig.for_model(config["model_type"], **settings)
+    return PooledText(AutoModel.from_config(architecture, attn_implementation="sdpa").eval(), dim)
 
 
 def pooled_text_of(network: nn.Module) -> PooledText:

@@ -44,8 +44,8 @@ def slice_norm(into: nn.LayerNorm | nn.BatchNorm2d, of: Any, channels: Index) ->
 
 def rows_of_heads(heads: Index, head: int, n: int, parts: int = 3) -> Index:
     """Rows of q, k and v (or of one of them) of some of `n` heads: a slice within each, never across them."""
-    own = (heads[:, None] * head + torch.arange(head)).flatten()
-    return torch.cat([part * n * head + own for part in range(parts)])
+    rows = (heads[:, None] * head + torch.arange(head)).flatten()
+    return torch.cat([part * n * head + rows for part in range(parts)])
 
 
 def slice_attention(into: Block, of: Block, heads: Index, channels: Index) -> None:
@@ -66,28 +66,28 @@ def taken(tower: PrunableTower, kept: Kept) -> Any:
 @torch.no_grad()
 def copy_kept(small: PrunableTower, tower: PrunableTower, kept: Kept) -> None:
     """Copy what is kept of a tower into one of that shape."""
-    own = kept.hidden
+    hidden = kept.hidden
     for i, layer in enumerate(kept.layers):
         into, of = small.layers[i], tower.layers[layer]
         if into.heads:
-            slice_norm(into.ln_1, of.ln_1, own)
-            slice_attention(into, of, kept.heads[i], own)
+            slice_norm(into.ln_1, of.ln_1, hidden)
+            slice_attention(into, of, kept.heads[i], hidden)
         if into.mlp:
-            slice_norm(into.ln_2, of.ln_2, own)
-            slice_linear(into.fc, of.fc, kept.mlp[i], own)
-            slice_linear(into.proj, of.proj, own, kept.mlp[i])
-    slice_norm(small.last, tower.last, own)
-    small.projection.copy_(tower.projection[own])
+            slice_norm(into.ln_2, of.ln_2, hidden)
+            slice_linear(into.fc, of.fc, kept.mlp[i], hidden)
+            slice_linear(into.proj, of.proj, hidden, kept.mlp[i])
+    slice_norm(small.last, tower.last, hidden)
+    small.projection.copy_(tower.projection[hidden])
     if small.projection_bias is not None and tower.projection_bias is not None:
         small.projection_bias.copy_(tower.projection_bias)
-    _positions(small).copy_(_positions(tower)[:, own])
+    _positions(small).copy_(_positions(tower)[:, hidden])
     if isinstance(tower, VisionTower) and isinstance(small, VisionTower):
-        small.patches.weight.copy_(tower.patches.weight[own])
-        small.class_token.copy_(tower.class_token[own])
+        small.patches.weight.copy_(tower.patches.weight[hidden])
+        small.class_token.copy_(tower.class_token[hidden])
         if small.first is not None and tower.first is not None:
-            slice_norm(small.first, tower.first, own)
+            slice_norm(small.first, tower.first, hidden)
     elif isinstance(tower, TextTower) and isinstance(small, TextTower):
-        small.tokens.weight.copy_(tower.tokens.weight[:, own])
+        small.tokens.weight.copy_(tower.tokens.weight[:, hidden])
 
 
 def _positions(tower: PrunableTower) -> Tensor:

@@ -107,11 +107,11 @@ def quantizable(network: nn.Module, exclude: Collection[str] = ()) -> dict[str, 
     ValueError
         If `exclude` names something else, or nothing is left.
     """
-    found = {name: module for name, module in network.named_modules() if isinstance(module, Layer)}
+    known = {name: module for name, module in network.named_modules() if isinstance(module, Layer)}
     for name in exclude:
-        if name not in found:
-            raise ValueError(f"exclude must name layers of the model; there is no {name!r}, but {', '.join(found)}")
-    layers = {name: layer for name, layer in found.items() if name not in set(exclude)}
+        if name not in known:
+            raise ValueError(f"exclude must name layers of the model; there is no {name!r}, but {', '.join(known)}")
+    layers = {name: layer for name, layer in known.items() if name not in set(exclude)}
     if not layers:
         raise ValueError(f"model must have a convolutional or linear layer; {type(network).__name__} has none")
     return layers

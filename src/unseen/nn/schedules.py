@@ -67,14 +67,14 @@ def by_rate(
     network: nn.Module, rate: float, decay: float, *, new: tuple[str, ...], faster: float, rest: tuple[str, ...] = ()
 ) -> list[dict[str, Any]]:
     """`by_decay` at two rates: what `new` names a part of learns `faster` times as fast as the rest."""
-    made: dict[tuple[bool, bool], list[nn.Parameter]] = {}
+    groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
     for name, parameter in network.named_parameters():
         if parameter.requires_grad:
             free = parameter.ndim < 2 or any(part in name for part in rest)
-            made.setdefault((any(part in name for part in new), free), []).append(parameter)
+            groups.setdefault((any(part in name for part in new), free), []).append(parameter)
     return [
-        {"params": found, "lr": rate * (faster if fresh else 1), "weight_decay": 0.0 if free else decay}
-        for (fresh, free), found in sorted(made.items(), key=lambda item: item[0])
+        {"params": parameters, "lr": rate * (faster if fresh else 1), "weight_decay": 0.0 if free else decay}
+        for (fresh, free), parameters in sorted(groups.items(), key=lambda item: item[0])
     ]
 
 

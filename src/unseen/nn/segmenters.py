@@ -188,8 +188,8 @@ def segformer(
 
 
 def _first_norm(network: nn.Module) -> nn.Module:
-    found = (module for module in network.modules() if isinstance(module, (nn.BatchNorm2d, nn.GroupNorm)))
-    return next(found, next(module for module in network.modules() if isinstance(module, nn.Conv2d)))
+    norms = (module for module in network.modules() if isinstance(module, (nn.BatchNorm2d, nn.GroupNorm)))
+    return next(norms, next(module for module in network.modules() if isinstance(module, nn.Conv2d)))
 
 
 def segmenter(name: str, n_classes: int) -> SegmentationNetwork:

@@ -52,10 +52,10 @@ def view_pairs(n_teacher: int, n_student: int) -> list[tuple[int, int]]:
     ValueError
         If the student sees nothing but the one view of the teacher.
     """
-    found = [(t, s) for t in range(n_teacher) for s in range(n_student) if t != s]
-    if not found:
+    pairs = [(t, s) for t in range(n_teacher) for s in range(n_student) if t != s]
+    if not pairs:
         raise ValueError(f"there must be a view beside that of the teacher; got {n_student}")
-    return found
+    return pairs
 
 
 def moved_centre(

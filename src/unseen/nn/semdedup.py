@@ -71,8 +71,8 @@ def _before(x: Rows, members: NDArray[np.intp]) -> Iterator[tuple[slice, Tensor]
     rows = torch.cat([unit(x[members[block]]) for block in blocks(len(members), _BLOCK)])
     for block in blocks(len(rows), _BLOCK):
         cosines = rows[block] @ rows[: block.stop].T
-        own = cosines[:, block.start :]
-        own.masked_fill_(torch.ones_like(own, dtype=torch.bool).triu(), -1.0)
+        within = cosines[:, block.start :]
+        within.masked_fill_(torch.ones_like(within, dtype=torch.bool).triu(), -1.0)
         yield block, cosines
 
 
@@ -119,11 +119,11 @@ def semdedup(
         return stay
     rows = x if len(left) == len(x) else Part(x, left)
     k = None if n_clusters is None else min(n_clusters, len(left))
-    found = rough_clusters(rows, k, random_state)
+    clusters = rough_clusters(rows, k, random_state)
     if same is None:
-        stay[left] = unique(duplicate_scores(rows, found.labels, found.distances, keep), eps)
+        stay[left] = unique(duplicate_scores(rows, clusters.labels, clusters.distances, keep), eps)
         return stay
-    for members in _clusters(found.labels, found.distances, keep):
+    for members in _clusters(clusters.labels, clusters.distances, keep):
         for block, cosines in _before(rows, members):
             i, j = (cosines > _bound(eps)).nonzero(as_tuple=True)
             later, earlier = members[block][i.numpy()], members[j.numpy()]
@@ -156,21 +156,21 @@ def rough_clusters(x: Rows, k: int | None = None, random_state: int = 0) -> Sphe
     Within a cluster every two rows are compared, so that small ones are cheap; near-duplicates are mostly in one.
     A large one is clustered again; the distances stay those to the centroid of the first clustering.
     """
-    found = _roughly(x, clusters_for(len(x)) if k is None else k, random_state)
-    labels, many = found.labels.copy(), len(found.centroids)
+    rough = _roughly(x, clusters_for(len(x)) if k is None else k, random_state)
+    labels, many = rough.labels.copy(), len(rough.centroids)
     for _ in range(_ROUNDS):
         sizes = np.bincount(labels)
         for j in np.flatnonzero(sizes > LARGEST):
-            own = np.flatnonzero(labels == j)
-            pieces = _roughly(Part(x, own), -(-len(own) // MEMBERS), random_state).labels
-            labels[own] = np.where(pieces == 0, j, many + pieces - 1)
+            members = np.flatnonzero(labels == j)
+            pieces = _roughly(Part(x, members), -(-len(members) // MEMBERS), random_state).labels
+            labels[members] = np.where(pieces == 0, j, many + pieces - 1)
             many += int(pieces.max())
     for j in np.flatnonzero(np.bincount(labels) > LARGEST):
-        own = np.flatnonzero(labels == j)
-        pieces = np.arange(len(own)) // MEMBERS
-        labels[own] = np.where(pieces == 0, j, many + pieces - 1)
+        members = np.flatnonzero(labels == j)
+        pieces = np.arange(len(members)) // MEMBERS
+        labels[members] = np.where(pieces == 0, j, many + pieces - 1)
         many += int(pieces.max())
-    return SphericalClusters(found.centroids, labels, found.distances)
+    return SphericalClusters(rough.centroids, labels, rough.distances)
 
 
 def _roughly(x: Rows, k: int, random_state: int) -> SphericalClusters:

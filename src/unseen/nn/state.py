@@ -114,10 +114,10 @@ def _put(value: np.ndarray, tensors: Tensors, path: str) -> str:
 
 def _number_type(name: Any) -> np.dtype[Any]:
     """The type of an array's numbers; `ValueError` for any other, which could ask for any memory."""
-    found = np.dtype(name)
-    if found.kind not in "biuf" or found.itemsize > 8:
+    kind = np.dtype(name)
+    if kind.kind not in "biuf" or kind.itemsize > 8:
         raise ValueError(f"an array must be of numbers; its type is {str(name)[:40]!r}")
-    return found
+    return kind
 
 
 def _even(items: list[Any]) -> list[Any]:
@@ -222,8 +222,8 @@ def write_folder(folder: str | os.PathLike[str], write: Callable[[Path], None], 
 
 def _number(error: Exception) -> int | None:
     """The system's number of an error; safetensors has it in its words."""
-    found = re.search(r"os error (\d+)", str(error))
-    return getattr(error, "errno", None) or (int(found[1]) if found else None)
+    match = re.search(r"os error (\d+)", str(error))
+    return getattr(error, "errno", None) or (int(match[1]) if match else None)
 
 
 def refuse_foreign(folder: Path, written: Collection[str], *, known: bool = False) -> None:

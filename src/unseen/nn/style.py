@@ -127,11 +127,11 @@ def mixed_statistics(
 @torch.no_grad()
 def layer_moments(network: nn.Module, layer: nn.Module, x: Float[Tensor, "b c h w"]) -> tuple[Tensor, Tensor]:
     """Mean and deviation of each channel of what a layer says of pictures, the mean over them, (c, 1, 1)."""
-    said: list[Tensor] = []
-    hook = layer.register_forward_hook(lambda module, inputs, z: said.append(z.detach()))
+    outputs: list[Tensor] = []
+    hook = layer.register_forward_hook(lambda module, inputs, z: outputs.append(z.detach()))
     try:
         network(x)
     finally:
         hook.remove()
-    mean, std = channel_moments(said[0])
+    mean, std = channel_moments(outputs[0])
     return mean.mean(dim=0), std.mean(dim=0)

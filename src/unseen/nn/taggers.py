@@ -48,10 +48,10 @@ class HashedLetters(nn.Module):
         return out.masked_scatter(mask_of(sentences, device)[..., None], rows)
 
     def _buckets(self, word: str) -> list[int]:
-        found = self.known.get(word)
-        if found is None:
-            found = self.known[word] = [zlib.crc32(part.encode()) % self.buckets for part in letters(word)]
-        return found
+        buckets = self.known.get(word)
+        if buckets is None:
+            buckets = self.known[word] = [zlib.crc32(part.encode()) % self.buckets for part in letters(word)]
+        return buckets
 
 
 SHAPES = ("digits", "with digits", "lower", "title", "upper", "sign", "other")
@@ -113,8 +113,8 @@ class SequenceTagger(nn.Module):
     def loss(self, sentences: Sentences, tags: Sequence[Sequence[int]]) -> Float[Tensor, ""]:
         """The negative log-likelihood of the tags."""
         scores, mask = self.emissions(sentences)
-        own = [torch.as_tensor(row) for row in tags]
-        return self.crf.loss(scores, nn.utils.rnn.pad_sequence(own, batch_first=True).to(scores.device), mask)
+        rows = [torch.as_tensor(row) for row in tags]
+        return self.crf.loss(scores, nn.utils.rnn.pad_sequence(rows, batch_first=True).to(scores.device), mask)
 
 
 @builder("hashed-letters")
@@ -166,8 +166,8 @@ class TransformerTokens(nn.Module):
             numbers[row, : len(ids)], mask[row, : len(ids)] = torch.tensor(ids, device=device), 1
         states = self.transformer(input_ids=numbers, attention_mask=mask).last_hidden_state
         for row, (i, a, b, _, owner) in enumerate(parts):
-            at = torch.tensor([k for k, own in enumerate(owner) if own >= 0], device=device)
-            words = torch.tensor([own for own in owner if own >= 0], device=device)
+            at = torch.tensor([k for k, token in enumerate(owner) if token >= 0], device=device)
+            words = torch.tensor([token for token in owner if token >= 0], device=device)
             sums = states.new_zeros(b - a, self.width).index_add(0, words, states[row, at])
             counts = torch.bincount(words, minlength=b - a).clamp(min=1)[:, None]
             out[i, a:b] = (sums / counts).to(out.dtype)
@@ -184,11 +184,11 @@ class TransformerTokens(nn.Module):
         encoded = self.tokenizer.encode_batch(
             [[word] for word in words], is_pretokenized=True, add_special_tokens=False
         )
-        own = [one.ids[:room] for one in encoded]
+        pieces = [encoding.ids[:room] for encoding in encoded]
         parts, start, size = [], 0, 0
-        for k, ids in enumerate([*own, [0] * (room + 1)]):
+        for k, ids in enumerate([*pieces, [0] * (room + 1)]):
             if size + len(ids) > room and k > start:
-                inner = [(piece, j - start) for j in range(start, k) for piece in own[j]]
+                inner = [(piece, j - start) for j in range(start, k) for piece in pieces[j]]
                 ids_of = [*before, *(piece for piece, _ in inner), *after]
                 owner = [*[-1] * len(before), *(j for _, j in inner), *[-1] * len(after)]
                 parts.append((start, k, ids_of, owner))
@@ -202,8 +202,8 @@ def transformer_tokens(config: dict[str, Any], tokenizer: str, limit: int = 128)
     """A `TransformerTokens` with fresh weights, of a configuration with its `model_type`."""
     from transformers import AutoConfig, AutoModel
 
-    made = AutoModel.from_config(AutoConfig.for_model(**config))
-    return TransformerTokens(made, tokenizer, int(made.config.hidden_size), limit)
+    transformer = AutoModel.from_config(AutoConfig.for_model(**config))
+    return TransformerTokens(transformer, tokenizer, int(transformer.config.hidden_size), limit)
 
 
 def token_encoder(name: str, limit: int = 128) -> nn.Module:
@@ -226,9 +226,9 @@ def token_encoder(name: str, limit: int = 128) -> nn.Module:
             f"encoder must be letters, minilm or transformer:PLACE, a folder or a name on the hub; got {name!r}"
         )
     transformer, tokenizer = pretrained("AutoModel", minilm_folder() if name == "minilm" else place)
-    made: Any = transformer_tokens(config_of(transformer), tokenizer.backend_tokenizer.to_str(), limit)
-    made.transformer.load_state_dict(transformer.state_dict())
-    return made.eval()
+    encoder: Any = transformer_tokens(config_of(transformer), tokenizer.backend_tokenizer.to_str(), limit)
+    encoder.transformer.load_state_dict(transformer.state_dict())
+    return encoder.eval()
 
 
 # -- asking --------------------------------------------------------------------------------------------------
@@ -282,8 +282,8 @@ def train_tagger(
     steps = -(-len(sentences) // batch_size)
 
     def objective(index: Tensor, run: Run) -> Tensor:
-        own = index.tolist()
-        return tagger.loss([sentences[i] for i in own], [tags[i] for i in own])  # type: ignore[operator]
+        rows = index.tolist()
+        return tagger.loss([sentences[i] for i in rows], [tags[i] for i in rows])  # type: ignore[operator]
 
     def batches(run: Run) -> Iterator[Tensor]:
         yield from torch.split(torch.randperm(len(sentences), generator=run.generator), batch_size)

@@ -34,10 +34,10 @@ def tapped(network: nn.Module, names: Sequence[str]) -> Iterator[dict[str, Tenso
         if name not in layers:
             near = ", ".join(list(layers)[1:9])
             raise ValueError(f"taps must name layers of the network, such as {near}; it has no {name!r}")
-    found: dict[str, Tensor] = {}
-    hooks = [layers[name].register_forward_hook(_keeper(found, name)) for name in dict.fromkeys(names)]
+    outputs: dict[str, Tensor] = {}
+    hooks = [layers[name].register_forward_hook(_keeper(outputs, name)) for name in dict.fromkeys(names)]
     try:
-        yield found
+        yield outputs
     finally:
         for hook in hooks:
             hook.remove()
@@ -64,8 +64,8 @@ def stages(network: Classifier) -> tuple[str, ...]:
     """
     for part in ("backbone", "bottleneck"):
         for prefix, module in getattr(network, part, nn.Identity()).named_modules(prefix=part):
-            if found := _stages_of(module):
-                return tuple(f"{prefix}.{name}" for name in found)
+            if ends := _stages_of(module):
+                return tuple(f"{prefix}.{name}" for name in ends)
     raise ValueError(f"taps must be named: the stages of a {type(network).__name__} are not known")
 
 
@@ -79,8 +79,8 @@ def _stages_of(module: nn.Module) -> list[str]:
         return []
     children = [*module.named_children()]
     for wanted in (_is_block, _pools, _activates, _weighs):
-        if found := [name for name, child in children if wanted(child)]:
-            return found
+        if matching := [name for name, child in children if wanted(child)]:
+            return matching
     return []
 
 
@@ -103,6 +103,6 @@ def _weighs(layer: nn.Module) -> bool:
 @torch.no_grad()
 def tap_shapes(network: Classifier, names: Sequence[str], x: Tensor) -> dict[str, tuple[int, ...]]:
     """Shape of what each layer gives for one sample, and under "embedding" that of the classifier's embedding."""
-    with evaluating(network), tapped(network, names) as found:
+    with evaluating(network), tapped(network, names) as outputs:
         embedding = network.embed(x[:1])
-    return {name: tuple(found[name].shape[1:]) for name in names} | {"embedding": tuple(embedding.shape[1:])}
+    return {name: tuple(outputs[name].shape[1:]) for name in names} | {"embedding": tuple(embedding.shape[1:])}

@@ -22,8 +22,8 @@ def top_k(
     """
     whole, k = len(bank) // CHUNK, min(k, len(bank))
     if whole <= 2 * k or not len(queries):
-        found = [_first(part @ bank.T, k) for part in torch.split(queries, ROWS)]
-        return torch.cat([index for index, _ in found]), torch.cat([score for _, score in found])
+        firsts = [_first(part @ bank.T, k) for part in torch.split(queries, ROWS)]
+        return torch.cat([index for index, _ in firsts]), torch.cat([score for _, score in firsts])
     pieces = [
         _search(part, bank, block, k)
         for rows in torch.split(queries, ROWS)
@@ -41,9 +41,9 @@ def _best_chunks(queries: Float[Tensor, "b d"], bank: Float[Tensor, "n d"], k: i
         torch.mm(queries, part.T, out=tile[:, : len(part)]).view(len(queries), -1, CHUNK).amax(dim=2) for part in tiles
     ]
     maxima = torch.cat(parts, dim=1)
-    found = maxima.topk(k, dim=1)
-    tied = (maxima >= found.values[:, -1:]).sum(dim=1) > k
-    chunks = found.indices
+    top = maxima.topk(k, dim=1)
+    tied = (maxima >= top.values[:, -1:]).sum(dim=1) > k
+    chunks = top.indices
     chunks[tied] = _first(maxima[tied], k)[0]
     return chunks.sort(dim=1).values
 

@@ -119,8 +119,8 @@ class Block(nn.Module):
         z: Tensor | None = None,
     ) -> Float[Tensor, "b t e"]:
         """What the heads find, beside each other; `z` gates them."""
-        found = F.scaled_dot_product_attention(q, k, v, is_causal=causal)
-        return (found if z is None else found * z[:, None, None]).transpose(1, 2).flatten(2)
+        attended = F.scaled_dot_product_attention(q, k, v, is_causal=causal)
+        return (attended if z is None else attended * z[:, None, None]).transpose(1, 2).flatten(2)
 
     def fed(
         self, x: Float[Tensor, "b t w"], hidden: Tensor | None = None, units: Tensor | None = None

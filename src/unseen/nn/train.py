@@ -370,10 +370,10 @@ class _Checkpoint:
         """Load the newest checkpoint; True if the stage was finished."""
         if self.folder is None or not self.folder.is_dir():
             return False
-        found = sorted(self.folder.glob("epoch-*"))
-        if not found:
+        checkpoints = sorted(self.folder.glob("epoch-*"))
+        if not checkpoints:
             return False
-        value = load_state(found[-1])
+        value = load_state(checkpoints[-1])
         if value["start"] != self.start:
             raise ValueError(
                 f"{self.folder} holds a checkpoint of another start (other data, seed or settings); "

@@ -128,7 +128,7 @@ def logme(features: Float[np.ndarray, "n d"], labels: Int[np.ndarray, " n"], ste
     x, classes = _checked(features, labels)
     n, d = x.shape
     u, s, _ = np.linalg.svd(x, full_matrices=False)
-    squares, found = s**2, []
+    squares, evidences = s**2, []
     for y in np.eye(classes.max() + 1)[classes].T:
         z = (u.T @ y) ** 2
         outside = max(float(y @ y - z.sum()), 0.0)  # of y, what no weights reach
@@ -148,8 +148,8 @@ def logme(features: Float[np.ndarray, "n d"], labels: Int[np.ndarray, " n"], ste
         error = float((z * (alpha / shrunk) ** 2).sum()) + outside
         log_det = float(np.log(shrunk).sum()) + (d - len(s)) * np.log(alpha)
         evidence = n * np.log(beta / (2 * np.pi)) + d * np.log(alpha) - beta * error - alpha * length - log_det
-        found.append(evidence / (2 * n))
-    return float(np.mean(found))
+        evidences.append(evidence / (2 * n))
+    return float(np.mean(evidences))
 
 
 def h_score(features: Float[np.ndarray, "n d"], labels: Int[np.ndarray, " n"]) -> float:

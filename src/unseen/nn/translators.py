@@ -36,10 +36,10 @@ SECONDS = 3600
 
 
 def _program(name: str, how: str) -> str:
-    found = shutil.which(name)
-    if found is None:
+    path = shutil.which(name)
+    if path is None:
         raise ImportError(f"there is no program {name}; {how}")
-    return found
+    return path
 
 
 def _run(command: list[str], given: str | None = None) -> str:
@@ -57,8 +57,8 @@ def _run(command: list[str], given: str | None = None) -> str:
     except subprocess.TimeoutExpired as error:
         raise OSError(f"{Path(command[0]).name} did not end in {SECONDS} seconds") from error
     if done.returncode:
-        told = " ".join(done.stderr.split())[-300:] or "it says nothing"
-        raise OSError(f"{Path(command[0]).name} failed with {done.returncode}: {told}")
+        reason = " ".join(done.stderr.split())[-300:] or "it says nothing"
+        raise OSError(f"{Path(command[0]).name} failed with {done.returncode}: {reason}")
     return done.stdout
 
 
@@ -80,9 +80,9 @@ class Eflomal:
     def align(self, source: Sentences, target: Sentences) -> list[Alignment]:
         """The links of each pair; one that both directions have is sure by 1, one of a single direction by a half."""
         program = _program("eflomal-align", EFLOMAL)
-        own = [(list(a), list(b)) for a, b in zip(source, target, strict=True)]
-        known = {(" ".join(a), " ".join(b)) for a, b in own}
-        every = own + [(a, b) for a, b in self.seen if (" ".join(a), " ".join(b)) not in known]
+        pairs = [(list(a), list(b)) for a, b in zip(source, target, strict=True)]
+        known = {(" ".join(a), " ".join(b)) for a, b in pairs}
+        every = pairs + [(a, b) for a, b in self.seen if (" ".join(a), " ".join(b)) not in known]
         with tempfile.TemporaryDirectory() as folder:
             files = [str(Path(folder) / name) for name in ("source", "target", "forward", "reverse")]
             for file, side in zip(files, (0, 1)):
@@ -90,9 +90,9 @@ class Eflomal:
                 Path(file).write_text("\n".join(lines) + "\n", encoding="utf-8")
             _run([program, "-s", files[0], "-t", files[1], "-f", files[2], "-r", files[3], "--overwrite"])
             there, back = (Path(file).read_text(encoding="utf-8").splitlines() for file in files[2:])
-        if min(len(there), len(back)) < len(own):
+        if min(len(there), len(back)) < len(pairs):
             raise OSError(f"eflomal-align gave {len(there)} and {len(back)} lines for {len(every)} pairs")
-        return [_both(a, b, f, r) for (a, b), f, r in zip(own, there, back)]
+        return [_both(a, b, f, r) for (a, b), f, r in zip(pairs, there, back)]
 
 
 def _both(left: Sequence[str], right: Sequence[str], forward: str, reverse: str) -> Alignment:
@@ -122,11 +122,11 @@ class Apertium:
         """The translation of each text; words that it does not know stay as they are."""
         program = _program("apertium", APERTIUM)
         lines = [" ".join(str(text).split()) for text in texts]
-        given = "".join(f"{line}\n\n" for line in lines)  # a line of its own is a paragraph: none runs into the next
-        told = [line.strip() for line in _run([program, "-u", self.pair], given).split("\n\n")]
-        if len(told) < len(lines):
-            raise OSError(f"apertium gave {len(told)} paragraphs for {len(lines)} texts")
-        return told[: len(lines)]
+        text = "".join(f"{line}\n\n" for line in lines)  # a line of its own is a paragraph: none runs into the next
+        paragraphs = [line.strip() for line in _run([program, "-u", self.pair], text).split("\n\n")]
+        if len(paragraphs) < len(lines):
+            raise OSError(f"apertium gave {len(paragraphs)} paragraphs for {len(lines)} texts")
+        return paragraphs[: len(lines)]
 
 
 class Seq2Seq:
@@ -156,10 +156,10 @@ class Seq2Seq:
         out: list[str] = []
         for start in track(range(0, len(texts), self.batch_size), "translations"):
             part = [str(text) for text in texts[start : start + self.batch_size]]
-            given = self.tokenizer(
+            tokens = self.tokenizer(
                 part, return_tensors="pt", padding=True, truncation=True, return_token_type_ids=False
             )
-            ids = self.network.generate(**given, num_beams=self.beams, max_new_tokens=self.longest)
+            ids = self.network.generate(**tokens, num_beams=self.beams, max_new_tokens=self.longest)
             out += [str(text).strip() for text in self.tokenizer.batch_decode(ids, skip_special_tokens=True)]
         return out
 

@@ -111,9 +111,9 @@ class TrustRegion(nn.Module):
             with evaluating(network):
                 logits = network(x)
         target = self.logits(network, x, generator=generator)
-        found = self.scale * float(divergence(target, logits, self.kind, mask=mask).clamp_min(0))
+        value = self.scale * float(divergence(target, logits, self.kind, mask=mask).clamp_min(0))
         self.follow(network)
-        return found
+        return value
 
     @torch.no_grad()
     def logits(

@@ -169,17 +169,17 @@ def relative_pose(
         return None
     cv2 = opencv()
     cv2.setRNGSeed(seed)
-    one, other = (_normalized(points[:, k : k + 2], camera) for k, camera in ((0, first), (2, second)))
+    left, right = (_normalized(points[:, k : k + 2], camera) for k, camera in ((0, first), (2, second)))
     focal = np.mean([first[0, 0], second[1, 1], first[0, 0], second[1, 1]])  # as published, two of them twice
     try:
-        found, mask = cv2.findEssentialMat(one, other, np.eye(3), cv2.RANSAC, 0.99999, threshold / focal)
+        essential, mask = cv2.findEssentialMat(left, right, np.eye(3), cv2.RANSAC, 0.99999, threshold / focal)
     except cv2.error:
         return None
-    if found is None or mask is None or found.shape[1:] != (3,):
+    if essential is None or mask is None or essential.shape[1:] != (3,):
         return None
     best, most = None, 0
-    for matrix in np.split(found, len(found) // 3):
-        n, rotation, translation, _ = cv2.recoverPose(matrix, one, other, np.eye(3), 1e9, mask=mask.copy())[:4]
+    for matrix in np.split(essential, len(essential) // 3):
+        n, rotation, translation, _ = cv2.recoverPose(matrix, left, right, np.eye(3), 1e9, mask=mask.copy())[:4]
         if n > most:
             best, most = Pose(rotation, translation[:, 0]), n
     return best

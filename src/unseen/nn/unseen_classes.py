@@ -37,8 +37,8 @@ def class_vectors(classes: ClassSpace) -> Float[Tensor, "c t"]:
     vectors = described(classes)
     empty = torch.nonzero(vectors.norm(dim=1) == 0).flatten().tolist()
     if empty:
-        told = f"{len(empty)} of {len(classes)} vectors are 0, such as that of {classes.names[empty[0]]!r}"
-        raise ValueError(f"classes must say something of every class; {told}")
+        detail = f"{len(empty)} of {len(classes)} vectors are 0, such as that of {classes.names[empty[0]]!r}"
+        raise ValueError(f"classes must say something of every class; {detail}")
     return F.normalize(vectors, dim=1)
 
 
@@ -81,8 +81,8 @@ def split_classes(
     if not generalized:
         candidates(source, classes, generalized)
     order = np.lexsort(vectors.numpy().T[::-1])
-    made = np.setdiff1d(np.arange(len(classes)), present) if generalized else classes.unseen
-    return order[np.isin(order, present)], order[np.isin(order, made)]
+    unseen = np.setdiff1d(np.arange(len(classes)), present) if generalized else classes.unseen
+    return order[np.isin(order, present)], order[np.isin(order, unseen)]
 
 
 def positions(y: Int[np.ndarray, " n"], among: Int[np.ndarray, " c"], n_classes: int) -> Int[Tensor, " n"]:

@@ -78,8 +78,8 @@ class VideoEncoder(nn.Module):
     def check(self, clips: Tensor) -> None:
         """Raise `ValueError` if clips are of another length or size than positions were made for."""
         if tuple(clips.shape[1:]) != (self.frames, 3, *self.size):
-            made = f"({self.frames}, 3, {self.size[0]}, {self.size[1]}), as the network was made"
-            raise ValueError(f"clips must be of shape {made}: its positions are fixed; got {tuple(clips.shape[1:])}")
+            shape = f"({self.frames}, 3, {self.size[0]}, {self.size[1]}), as the network was made"
+            raise ValueError(f"clips must be of shape {shape}: its positions are fixed; got {tuple(clips.shape[1:])}")
 
     def placed(self, clips: Float[Tensor, "b t c h w"]) -> Float[Tensor, "b n d"]:
         """Tubes as tokens, first in time, then row by row, with their positions."""
@@ -137,8 +137,8 @@ class VideoMAE(nn.Module):
         b, d = len(seen), seen.shape[2]
         places = self.positions.expand(b, -1, -1)
         shown = seen + places[~hidden].view(b, -1, d)
-        asked = self.mask_token + places[hidden].view(b, -1, d)
-        x = torch.cat([shown, asked], dim=1)
+        masked = self.mask_token + places[hidden].view(b, -1, d)
+        x = torch.cat([shown, masked], dim=1)
         for block in self.blocks:
             x = block(x, False)
         return self.head(self.norm(x[:, shown.shape[1] :]))

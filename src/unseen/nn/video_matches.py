@@ -82,8 +82,8 @@ class VideoMatches:
 
     def direct(self, first: int, second: int) -> Rows:
         """The labels of two frames that were matched, of all kinds together, (n, 4); none if they were not."""
-        found = [rows for rows in self.rows.get((second - first, first), {}).values() if len(rows)]
-        return np.concatenate(found) if found else np.zeros((0, 4))
+        labels = [rows for rows in self.rows.get((second - first, first), {}).values() if len(rows)]
+        return np.concatenate(labels) if labels else np.zeros((0, 4))
 
     def fewest(self, first: int, second: int) -> int:
         """Labels of the matcher that has the fewest between two frames, over its sizes together; 0 if not matched."""
@@ -134,8 +134,8 @@ def match_video(
         for size in settings.sizes:
             folder = None if keep is None else keep / digest((name, fixed_by(network), size, settings.gaps, frames))
             raw = functools.partial(_raw, frame, network, size, told)
-            for pair, found in zip(pairs, _kept(folder, pairs, raw)):
-                rows[pair][Kind(name, size)] = _fitted(_seen(found, pair, masks), settings)
+            for pair, matches in zip(pairs, _kept(folder, pairs, raw)):
+                rows[pair][Kind(name, size)] = _fitted(_seen(matches, pair, masks), settings)
     return VideoMatches(frames, settings.gaps, rows)
 
 
@@ -144,8 +144,8 @@ def fixed_by(network: nn.Module) -> list[Any]:
     parts = [part for part in (network, *(getattr(network, name, None) for name in PARTS)) if part is not None]
     plain = [(type(part).__name__, {key: getattr(part, key, None) for key in PLAIN}) for part in parts]
     return [
-        [(kind, {key: value if isinstance(value, (int, float, str)) else None for key, value in told.items()})
-         for kind, told in plain],
+        [(kind, {key: value if isinstance(value, (int, float, str)) else None for key, value in held.items()})
+         for kind, held in plain],
         network.state_dict(),
     ]  # fmt: skip
 
@@ -167,14 +167,14 @@ def _raw(frame: Callable[[int], Picture], network: Any, size: float, told: str, 
     described: dict[int, Any] = {}
     for gap, t in track(pairs, f"{told}, matched"):
         if isinstance(network, SparseMatcher):
-            described = {at: one for at, one in described.items() if at >= t}  # no frame before is asked for any more
+            described = {at: view for at, view in described.items() if at >= t}  # no frame before is asked for any more
             for at in (t, t + gap):
                 if at not in described:
                     described[at] = network.describe(resized(frame(at), size))
-            found = network.pair(described[t], described[t + gap])
+            matches = network.pair(described[t], described[t + gap])
         else:
-            found = network.match(resized(frame(t), size), resized(frame(t + gap), size))
-        yield (found.points + 0.5) / size - 0.5
+            matches = network.match(resized(frame(t), size), resized(frame(t + gap), size))
+        yield (matches.points + 0.5) / size - 0.5
 
 
 def _seen(rows: Rows, pair: tuple[int, int], masks: Mapping[int, NDArray[np.bool_]] | None) -> Rows:

@@ -165,18 +165,18 @@ def fit_mixture(
     if init is None:
         means = plus_plus(x, k, random_state=random_state)
         init = Mixture(means, torch.full((k,), 1 / k, dtype=x.dtype, device=x.device), kappa)
-    mixture, told = init, []
+    mixture, likelihoods = init, []
     for _ in range(iterations):
         joint = log_joint(x, mixture)
         each = torch.logsumexp(joint, dim=1)
-        told.append(float(each.mean()))
+        likelihoods.append(float(each.mean()))
         r = torch.exp(joint - each[:, None])
         empty = torch.nonzero(r.sum(dim=0) < EMPTY)[:, 0]
-        if len(told) > 1 and told[-1] - told[-2] < tolerance and not len(empty):
-            return Fitted(mixture, tuple(told))
+        if len(likelihoods) > 1 and likelihoods[-1] - likelihoods[-2] < tolerance and not len(empty):
+            return Fitted(mixture, tuple(likelihoods))
         mixture = _sown(x, each, maximization(x, r, mixture), empty)
-    told.append(float(torch.logsumexp(log_joint(x, mixture), dim=1).mean()))
-    return Fitted(mixture, tuple(told))
+    likelihoods.append(float(torch.logsumexp(log_joint(x, mixture), dim=1).mean()))
+    return Fitted(mixture, tuple(likelihoods))
 
 
 def _sown(x: Tensor, each: Tensor, mixture: Mixture, empty: Tensor) -> Mixture:

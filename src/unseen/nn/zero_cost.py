@@ -65,21 +65,21 @@ def nodewise_statistics(
     layers = parametric_layers(network)
     strange = [name for name in layers if nodes is not None and name not in set(nodes)]
     if strange or not layers:
-        told = f"has the nodes {', '.join(strange)}, which nodes does not name" if strange else "has no Conv or Linear"
-        raise ValueError(f"network {told}")
-    found: dict[str, dict[str, Tensor]] = {}
+        text = f"has the nodes {', '.join(strange)}, which nodes does not name" if strange else "has no Conv or Linear"
+        raise ValueError(f"network {text}")
+    statistics: dict[str, dict[str, Tensor]] = {}
     if "synflow" in proxies:
-        found["synflow"] = _synflow(network, x, reduce)
+        statistics["synflow"] = _synflow(network, x, reduce)
     backward = [proxy for proxy in proxies if proxy not in ("synflow", "grasp")]
     if backward:
-        found |= _one_backward(network, x, y, backward, reduce, loss)
+        statistics |= _one_backward(network, x, y, backward, reduce, loss)
     if "grasp" in proxies:
-        found["grasp"] = _grasp(network, x, y, reduce, loss)
-    for proxy, values in found.items():
+        statistics["grasp"] = _grasp(network, x, y, reduce, loss)
+    for proxy, values in statistics.items():
         _check_finite(proxy, values)
     zero = torch.zeros(())
     return {
-        proxy: torch.stack([found[proxy].get(name, zero).double().cpu() for name in nodes or layers])
+        proxy: torch.stack([statistics[proxy].get(name, zero).double().cpu() for name in nodes or layers])
         for proxy in proxies
     }
 
@@ -87,8 +87,8 @@ def nodewise_statistics(
 def _check_finite(proxy: str, values: Mapping[str, Tensor]) -> None:
     lost = [name for name, value in values.items() if not torch.isfinite(value)]
     if lost:
-        told = f"{proxy} is not finite at {len(lost)} of {len(values)} nodes, such as {lost[0]!r}"
-        raise ValueError(f"{told}: it exceeds what doubles hold, or weights or samples are not finite themselves")
+        detail = f"{proxy} is not finite at {len(lost)} of {len(values)} nodes, such as {lost[0]!r}"
+        raise ValueError(f"{detail}: it exceeds what doubles hold, or weights or samples are not finite themselves")
 
 
 def _copy(network: nn.Module) -> tuple[nn.Module, dict[str, Tensor]]:
@@ -155,7 +155,7 @@ def _grasp(network: nn.Module, x: Tensor, y: Tensor, reduce: str, loss: Loss) ->
     """-(H g) w, by the gradient of g.detach() g."""
     network, weights = _copy(network)
     g = _gradients(loss(network.train()(x), y), weights, graph=True)
-    product = torch.stack([(one.detach() * one).sum() for one in g.values()]).sum()
+    product = torch.stack([(gradient.detach() * gradient).sum() for gradient in g.values()]).sum()
     if not product.requires_grad:
         return {name: torch.zeros(()) for name in weights}
     curved = _gradients(product, weights)

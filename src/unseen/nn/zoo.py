@@ -78,14 +78,14 @@ def rank_teachers(
     """
     import pandas as pd
 
-    found = zoo_outputs(teachers, support)
-    read = {m: similarities(found, support.labels, m, n_dims) for m in metrics}
+    zoo = zoo_outputs(teachers, support)
+    read = {m: similarities(zoo, support.labels, m, n_dims) for m in metrics}
     rows = [
         {
             "name": name,
             **{metric: values[name] for metric, values in read.items()},
-            "features": found[name][0].shape[1],
-            "classes": found[name][1].shape[1],
+            "features": zoo[name][0].shape[1],
+            "classes": zoo[name][1].shape[1],
             "parameters": n_parameters(network),
             "licence": str(getattr(network, "licence", "")),
         }

@@ -89,10 +89,10 @@ def without_doubt(
     if not scores or samples < 1:
         raise ValueError(f"scores and samples must not be empty; got {len(scores)} candidates, {samples} samples")
     passing = [name for name, s in scores.items() if math.isfinite(s)]
-    for told in (scores, also):
-        if told is not None and math.isfinite(told.get(floor, math.nan)):
-            least = told[floor] + errors * math.sqrt(max(told[floor] * (1 - told[floor]), 0.0) / samples)
-            passing = [name for name in passing if name == floor or told[name] >= least]
+    for estimate in (scores, also):
+        if estimate is not None and math.isfinite(estimate.get(floor, math.nan)):
+            least = estimate[floor] + errors * math.sqrt(max(estimate[floor] * (1 - estimate[floor]), 0.0) / samples)
+            passing = [name for name in passing if name == floor or estimate[name] >= least]
     if keep is not None and floor in scores:
         passing = [name for name in passing if name == floor or keep[name] >= keep[floor]]
     votes = dict.fromkeys(scores, 0.0)

@@ -44,8 +44,8 @@ def conformal_widths(
     if lacking == "nan":
         if not len(sizes):
             return np.full(sizes.shape[1:], np.nan)
-        found = np.take_along_axis(sizes, np.minimum(rank, len(sizes))[None] - 1, axis=0)[0]
-        return np.where(few, np.nan, found)
+        widths = np.take_along_axis(sizes, np.minimum(rank, len(sizes))[None] - 1, axis=0)[0]
+        return np.where(few, np.nan, widths)
     if few.any():
         least = fewest(level)
         raise ValueError(f"intervals of {level:.0%} need the errors of {least} forecasts at every step; got {n.min()}")

@@ -88,19 +88,19 @@ def crafted_validation(
     """
     chosen, seen = check_families(families), check_families(trained_with)
     if len(pictures) != len(labels) or not len(labels) or not chosen:
-        told = f"got {len(pictures)} and {len(labels)}, and {len(chosen)} families"
-        raise ValueError(f"pictures and labels must be of one length, at least 1, and families not empty; {told}")
+        detail = f"got {len(pictures)} and {len(labels)}, and {len(chosen)} families"
+        raise ValueError(f"pictures and labels must be of one length, at least 1, and families not empty; {detail}")
     leaked = tuple(family for family in chosen if family in seen)
     if leaked and not allow_leak:
-        told = "score it on others, or on folds with `kfold_select`"
-        raise ValueError(f"families must not hold what the model was trained with ({', '.join(leaked)}); {told}")
+        detail = "score it on others, or on folds with `kfold_select`"
+        raise ValueError(f"families must not hold what the model was trained with ({', '.join(leaked)}); {detail}")
     missing = [] if copies is None else [family for family in chosen if family not in copies]
     if missing:
         raise ValueError(f"copies must hold all families that are scored; {', '.join(missing)} are missing")
     scores = {}
     for family in chosen:
-        made = craft(pictures, family, random_state, strength=strength) if copies is None else copies[family]
-        scores[family] = _accuracy(predict(made), labels)
+        changed = craft(pictures, family, random_state, strength=strength) if copies is None else copies[family]
+        scores[family] = _accuracy(predict(changed), labels)
     return CraftedScore(scores, leaked)
 
 
@@ -169,8 +169,8 @@ class Scored:
         if self.final is None:
             raise ValueError("criterion VA needs a score of one model on all families")
         if self.final.leaked:
-            told = f"the model was trained with {', '.join(self.final.leaked)}"
-            raise ValueError(f"criterion VA is biased here: {told}; use VA_cv")
+            detail = f"the model was trained with {', '.join(self.final.leaked)}"
+            raise ValueError(f"criterion VA is biased here: {detail}; use VA_cv")
         return self.final.mean
 
 
@@ -226,8 +226,8 @@ def kfold_select(
         raise ValueError("grid must hold at least one configuration")
     if copies is None:
         copies = crafted_copies(pictures, everything, random_state=random_state, strength=strength)
-    asked = functools.partial(_scored, train, parts=parts, pictures=pictures, labels=labels, copies=copies)
-    return tuple(asked(configuration, augmented(configuration), standard) for configuration in grid)
+    score = functools.partial(_scored, train, parts=parts, pictures=pictures, labels=labels, copies=copies)
+    return tuple(score(configuration, augmented(configuration), standard) for configuration in grid)
 
 
 def _scored(
@@ -291,8 +291,8 @@ def select(scored: Sequence[Scored], criterion: Criterion = "VA_cv", order: Call
         of the families.
     """
     return middle_of_the_best(
-        [one.value(criterion) for one in scored],
-        None if order is None else [order(one.configuration) for one in scored],
+        [entry.value(criterion) for entry in scored],
+        None if order is None else [order(entry.configuration) for entry in scored],
     )
 
 

@@ -39,5 +39,5 @@ def ensemble_validation(
     for name, q in p.items():
         groups.setdefault(name if family is None else family[name], []).append(q)
     together = torch.stack([torch.stack(group).mean(dim=0) for group in groups.values()]).mean(dim=0)
-    said = together.argmax(dim=1).numpy()
-    return {name: float(np.mean(q.argmax(dim=1).numpy() == said)) for name, q in p.items()}
+    consensus = together.argmax(dim=1).numpy()
+    return {name: float(np.mean(q.argmax(dim=1).numpy() == consensus)) for name, q in p.items()}

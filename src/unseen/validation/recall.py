@@ -60,16 +60,16 @@ def recall_at(
         As `ranks` reads them.
     ks : sequence of int, >= 1
     """
-    found = ranks(scores, relevant)
-    return {k: float((found <= k).mean()) for k in ks}
+    places = ranks(scores, relevant)
+    return {k: float((places <= k).mean()) for k in ks}
 
 
 def middle_ranks(scores: NDArray[np.floating], relevant: NDArray[np.bool_] | None = None) -> dict[str, float]:
     """The median and the mean of `ranks`, MdR and MnR of retrieval, of rows that ask and of columns that ask."""
     back = None if relevant is None else relevant.T
-    found = {"there": ranks(scores, relevant), "back": ranks(np.asarray(scores).T, back)}
-    middle = {f"{way} median": float(np.median(rows)) for way, rows in found.items()}
-    return middle | {f"{way} mean": float(np.mean(rows)) for way, rows in found.items()}
+    by_way = {"there": ranks(scores, relevant), "back": ranks(np.asarray(scores).T, back)}
+    middle = {f"{way} median": float(np.median(rows)) for way, rows in by_way.items()}
+    return middle | {f"{way} mean": float(np.mean(rows)) for way, rows in by_way.items()}
 
 
 def both_ways(
@@ -78,8 +78,8 @@ def both_ways(
     """`there@k` (rows ask), `back@k` (columns ask) and their `mean`: what papers of two towers call mean recall."""
     there = recall_at(scores, relevant, ks)
     back = recall_at(np.asarray(scores).T, None if relevant is None else relevant.T, ks)
-    told = {f"{way}@{k}": value for way, part in (("there", there), ("back", back)) for k, value in part.items()}
-    return told | {"mean": float(np.mean(list(told.values())))}
+    recalls = {f"{way}@{k}": value for way, part in (("there", there), ("back", back)) for k, value in part.items()}
+    return recalls | {"mean": float(np.mean(list(recalls.values())))}
 
 
 def both_ways_by_chance(relevant: NDArray[np.bool_] | int, ks: Sequence[int] = KS) -> dict[str, float]:
@@ -95,14 +95,14 @@ def both_ways_by_chance(relevant: NDArray[np.bool_] | int, ks: Sequence[int] = K
         right, m = (np.ones(1), np.ones(1)), (relevant, relevant)
     else:
         right, m = (relevant.sum(axis=1), relevant.sum(axis=0)), (relevant.shape[1], relevant.shape[0])
-    told = {
+    recalls = {
         f"{way}@{k}": float(
             np.mean(1 - np.prod([np.maximum(n - r - i, 0) / (n - i) for i in range(min(k, n))], axis=0))
         )
         for way, r, n in zip(("there", "back"), right, m)
         for k in ks
     }
-    return told | {"mean": float(np.mean(list(told.values())))}
+    return recalls | {"mean": float(np.mean(list(recalls.values())))}
 
 
 Spoken = tuple[NDArray[np.floating], NDArray[np.integer]]
@@ -126,9 +126,9 @@ def by_language(
         Unit vectors of its captions, and the picture of each.
     ks : sequence of int, >= 1
     """
-    told = {}
+    recalls = {}
     for language, (vectors, owner) in captions.items():
-        asked, place = np.unique(np.asarray(owner), return_inverse=True)
-        relevant = np.arange(len(asked))[:, None] == place.reshape(-1)[None, :]
-        told[language] = both_ways(pictures[asked] @ vectors.T, relevant, ks)
-    return told
+        captioned, place = np.unique(np.asarray(owner), return_inverse=True)
+        relevant = np.arange(len(captioned))[:, None] == place.reshape(-1)[None, :]
+        recalls[language] = both_ways(pictures[captioned] @ vectors.T, relevant, ks)
+    return recalls

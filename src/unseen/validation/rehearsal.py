@@ -106,8 +106,8 @@ def told_by_others(
     tell : callable (rest, part) -> array (len(part), ...)
         Learns from the samples `rest` and tells of those of `part`.
     """
-    told = [(part, tell(np.setdiff1d(np.arange(n), part), part)) for part in left_out]
-    places, values = (np.concatenate(own) for own in zip(*told))
+    answers = [(part, tell(np.setdiff1d(np.arange(n), part), part)) for part in left_out]
+    places, values = (np.concatenate(column) for column in zip(*answers))
     return values[np.argsort(places)]
 
 
@@ -126,9 +126,9 @@ def told_apart(
         The samples to learn from, the m samples of held-out classes, and these k classes; all ascending.
     random_state : int
     """
-    found = []
+    accuracies = []
     for held in pretend_unseen(y, random_state=random_state):
         learn, out = (np.flatnonzero(np.isin(y, held, invert=kept)) for kept in (True, False))
         truth = torch.as_tensor(np.searchsorted(held, y[out]))
-        found.append([mean_of_classes(truth, cosines(*pair).argmax(dim=1)) for pair in mapped(learn, out, held)])
-    return np.array(found).reshape(len(found), len(found[0]) if found else 0)
+        accuracies.append([mean_of_classes(truth, cosines(*pair).argmax(dim=1)) for pair in mapped(learn, out, held)])
+    return np.array(accuracies).reshape(len(accuracies), len(accuracies[0]) if accuracies else 0)

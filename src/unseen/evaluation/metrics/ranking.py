@@ -47,9 +47,9 @@ def filtered_ranks(
     if known is not None:
         compete &= ~known
     compete[rows, truth] = False
-    own = scores[rows, truth][:, None]
-    better = ((scores > own) & compete).sum(axis=1)
-    equal = ((scores == own) & compete).sum(axis=1)
+    true_scores = scores[rows, truth][:, None]
+    better = ((scores > true_scores) & compete).sum(axis=1)
+    equal = ((scores == true_scores) & compete).sum(axis=1)
     return 1 + better + equal / 2
 
 

@@ -39,12 +39,12 @@ def correlation(
         raise ValueError(f"values and truth must be of one length, at least 3; got {a.shape} and {b.shape}")
     rng = np.random.default_rng(0)
     drawn = [rng.integers(len(a), size=len(a)) for _ in range(draws)]
-    found, intervals = [], []
+    coefficients, intervals = [], []
     for rule in (spearmanr, pearsonr):
-        found.append(_of(rule, a, b))
+        coefficients.append(_of(rule, a, b))
         tails = np.quantile([_of(rule, a[i], b[i]) for i in drawn], [(1 - level) / 2, (1 + level) / 2])
         intervals.append((float(tails[0]), float(tails[1])))
-    return Correlation(found[0], found[1], intervals[0], intervals[1])
+    return Correlation(coefficients[0], coefficients[1], intervals[0], intervals[1])
 
 
 def _of(rule: Any, a: NDArray[np.floating], b: NDArray[np.floating]) -> float:
@@ -69,11 +69,11 @@ def selection_table(
     """A row for each criterion: correlations with intervals, the accuracy of its choice, and its regret."""
     rows = []
     for name, values in criteria.items():
-        found = correlation(values, truth)
+        correlations = correlation(values, truth)
         rows.append(
             {
                 "criterion": name,
-                **dataclasses.asdict(found),
+                **dataclasses.asdict(correlations),
                 "accuracy": float(truth[middle_of_the_best(values, keys)]),
                 "regret": selection_regret(values, truth, keys),
             }

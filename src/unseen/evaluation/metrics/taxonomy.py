@@ -70,10 +70,10 @@ def hierarchical_precision(truth: IntArray, ranked: IntArray, metric: LabelMetri
             if k <= distance.shape[1]
             else np.full(len(distance), np.inf)
         )
-        here = np.flatnonzero((place >= start) & (place < start + block))
-        row, found = place[here] - start, ranked[here]
-        near = distance[row[:, None], found.clip(min=0)] <= radius[row][:, None]
-        total += float((near & (found >= 0)).sum())
+        samples = np.flatnonzero((place >= start) & (place < start + block))
+        row, answers = place[samples] - start, ranked[samples]
+        near = distance[row[:, None], answers.clip(min=0)] <= radius[row][:, None]
+        total += float((near & (answers >= 0)).sum())
     return total / ranked.size
 
 

@@ -90,6 +90,6 @@ def base_to_new_scores(truth: IntArray, scores: FloatArray, seen: IntArray) -> d
         )
     right = {}
     for key, rows, columns in (("base", known, among), ("new", ~known, ~among)):
-        found = np.where(columns, scores[rows], -np.inf).argmax(axis=1)
-        right[key] = float((found == truth[rows]).mean())
+        predicted = np.where(columns, scores[rows], -np.inf).argmax(axis=1)
+        right[key] = float((predicted == truth[rows]).mean())
     return {**right, "h": harmonic_mean(right["base"], right["new"])}

@@ -88,19 +88,19 @@ def _open(truth: IntArray, prediction: IntArray, classes: ClassSpace, scores: Fl
 def _zsl(truth: IntArray, prediction: IntArray, classes: ClassSpace, scores: FloatArray | None) -> dict[str, float]:
     new = np.isin(truth, classes.unseen)
     truth, prediction = truth[new], prediction[new]
-    found = {"class_accuracy": mean_class_top1(truth, prediction)}
+    figures = {"class_accuracy": mean_class_top1(truth, prediction)}
     if scores is not None:
         among = np.where(np.isin(np.arange(len(classes)), classes.unseen), scores[new], -np.inf)
-        found |= _ranked(truth, among, min(RANKED, len(classes.unseen)), classes)
-    return found | _far(truth, prediction, classes)
+        figures |= _ranked(truth, among, min(RANKED, len(classes.unseen)), classes)
+    return figures | _far(truth, prediction, classes)
 
 
 def _gzsl(truth: IntArray, prediction: IntArray, classes: ClassSpace, scores: FloatArray | None) -> dict[str, float]:
-    found = dict(generalized_scores(truth, prediction, classes.seen))
+    figures = dict(generalized_scores(truth, prediction, classes.seen))
     if scores is not None:
-        found["auc"] = bias_sweep(scores, truth, classes.seen, per_class=True).figures["auc"]
-        found |= _ranked(truth, scores, min(RANKED, len(classes)), classes)
-    return found | _far(truth, prediction, classes)
+        figures["auc"] = bias_sweep(scores, truth, classes.seen, per_class=True).figures["auc"]
+        figures |= _ranked(truth, scores, min(RANKED, len(classes)), classes)
+    return figures | _far(truth, prediction, classes)
 
 
 def _base_to_new(
@@ -114,10 +114,10 @@ def _base_to_new(
 def _ranked(truth: IntArray, scores: FloatArray, k: int, classes: ClassSpace) -> dict[str, float]:
     """Whether the right class is among the first k, and what share of these is near it, over samples."""
     ranked = np.argsort(-scores, axis=1, kind="stable")[:, :k]
-    found = {f"hit@{k}": hit_at(truth, ranked, k)}
+    figures = {f"hit@{k}": hit_at(truth, ranked, k)}
     if not isinstance(classes.metric, CompleteMetric):
-        found[f"hp@{k}"] = hierarchical_precision(truth, ranked, classes.metric)
-    return found
+        figures[f"hp@{k}"] = hierarchical_precision(truth, ranked, classes.metric)
+    return figures
 
 
 def _far(truth: IntArray, prediction: IntArray, classes: ClassSpace) -> dict[str, float]:

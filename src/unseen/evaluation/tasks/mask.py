@@ -51,8 +51,8 @@ def confusion(truth: NDArray[Any], prediction: NDArray[Any], n: int) -> NDArray[
     if truth.shape != prediction.shape:
         raise ValueError(f"a mask must be as large as its truth, {truth.shape}; got {prediction.shape}")
     known = truth != UNKNOWN
-    said = np.where(prediction[known] == UNKNOWN, n, prediction[known]).astype(np.int64)
-    pairs = truth[known].astype(np.int64) * (n + 1) + said
+    columns = np.where(prediction[known] == UNKNOWN, n, prediction[known]).astype(np.int64)
+    pairs = truth[known].astype(np.int64) * (n + 1) + columns
     return np.bincount(pairs, minlength=n * (n + 1)).reshape(n, n + 1)
 
 
@@ -71,12 +71,12 @@ def boundary_f(truth: NDArray[Any], prediction: NDArray[Any]) -> float:
     from scipy.ndimage import binary_dilation
 
     known = truth != UNKNOWN
-    told = ~binary_dilation(~known)
+    judged = ~binary_dilation(~known)
     reach = max(1, round(BORDER * float(np.hypot(*truth.shape))))
     disk = np.hypot(*np.mgrid[-reach : reach + 1, -reach : reach + 1]) <= reach
     scores = []
     for label in np.setdiff1d(np.union1d(truth[known], prediction[known]), [UNKNOWN]):
-        edges = [_edge(mask == label) & told for mask in (truth, prediction)]
+        edges = [_edge(mask == label) & judged for mask in (truth, prediction)]
         near = [binary_dilation(edge, disk) for edge in edges]
         if not (edges[0].any() or edges[1].any()):
             continue

@@ -69,7 +69,7 @@ class _Matches(Grades):
         each = [self._pair(*both) for both in _known(truth, prediction)]
         if not each:
             raise ValueError("truth must be known of at least one pair; it is known of none")
-        table = {f"accuracy@{t}": float(np.mean([one[0][k] for one in each])) for k, t in enumerate(ACCURACY_AT)}
+        table = {f"accuracy@{t}": float(np.mean([pair[0][k] for pair in each])) for k, t in enumerate(ACCURACY_AT)}
         errors = [error for _, error, _ in each if error is not None]
         for t, area in zip(AUC_AT, error_auc(errors) if errors else [float("nan")] * len(AUC_AT)):
             table[f"auc@{t}"] = area
@@ -80,9 +80,9 @@ class _Matches(Grades):
         if len(truth) != len(prediction):
             raise ValueError(f"truth and prediction must be of equal length; got {len(truth)} and {len(prediction)}")
         out = np.full(len(truth), np.nan)
-        for i, (rows, found) in enumerate(zip(truth, prediction)):
+        for i, (rows, matches) in enumerate(zip(truth, prediction)):
             if rows is not None and len(rows):
-                accuracy, error, _ = self._pair(rows, found)
+                accuracy, error, _ = self._pair(rows, matches)
                 out[i] = accuracy[1] if error is None else error_auc([error], (5,))[0]
         return out
 
@@ -136,7 +136,7 @@ def right(truth: NDArray[Any], found: NDArray[Any], within: float = 3.0) -> Bool
 def _known(truth: NDArray[Any], prediction: NDArray[Any]) -> list[tuple[NDArray[Any], NDArray[Any]]]:
     if len(truth) != len(prediction):
         raise ValueError(f"truth and prediction must be of equal length; got {len(truth)} and {len(prediction)}")
-    return [(rows, found) for rows, found in zip(truth, prediction) if rows is not None and len(rows)]
+    return [(rows, matches) for rows, matches in zip(truth, prediction) if rows is not None and len(rows)]
 
 
 GRADES = _Matches()

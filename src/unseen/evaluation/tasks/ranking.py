@@ -64,13 +64,13 @@ def per_query(truth: NDArray[Any], prediction: Any) -> dict[str, FloatArray]:
     judged = {str(i): {str(d): int(grade) for d, grade in np.asarray(truth[i]).tolist()} for i in known}
     run: dict[str, dict[str, float]] = {}
     for i in known:
-        own = [d for d in documents[i].tolist() if d != NOTHING]
-        run[str(i)] = {str(d): float(-rank) for rank, d in enumerate(own)}  # equal scores would be ordered by name
-    measures = {ir_measures.parse_measure(told): name for name, told in MEASURES.items()}
+        ranked = [d for d in documents[i].tolist() if d != NOTHING]
+        run[str(i)] = {str(d): float(-rank) for rank, d in enumerate(ranked)}  # equal scores would be ordered by name
+    measures = {ir_measures.parse_measure(measure): name for name, measure in MEASURES.items()}
     out = {name: np.full(len(truth), np.nan) for name in MEASURES}
     for values in out.values():
         values[known] = 0.0
-    for metric in ir_measures.iter_calc([*measures], judged, {q: own for q, own in run.items() if own}):
+    for metric in ir_measures.iter_calc([*measures], judged, {q: scores for q, scores in run.items() if scores}):
         out[measures[metric.measure]][int(metric.query_id)] = metric.value
     return out
 

@@ -24,19 +24,19 @@ class _Spans(Grades):
     )
 
     def grade(self, truth: NDArray[Any], prediction: Any, classes: ClassSpace | None = None) -> dict[str, float]:
-        known, said = _compared(truth, prediction)
-        hits, there, found = (sum(column) for column in zip(*map(_exact, known, said)))
-        soft = [_overlapping(own, theirs) for own, theirs in zip(known, said)]
+        known, predictions = _compared(truth, prediction)
+        hits, there, n_predicted = (sum(column) for column in zip(*map(_exact, known, predictions)))
+        soft = [_overlapping(expected, predicted) for expected, predicted in zip(known, predictions)]
         recalled, right = sum(a for a, _ in soft), sum(b for _, b in soft)
-        labels = sorted({int(k) for rows in (*known, *said) for k in rows[:, 2]})
-        per_class = [f1(*_sums([(_of(a, k), _of(b, k)) for a, b in zip(known, said)])) for k in labels]
+        labels = sorted({int(k) for rows in (*known, *predictions) for k in rows[:, 2]})
+        per_class = [f1(*_sums([(_of(a, k), _of(b, k)) for a, b in zip(known, predictions)])) for k in labels]
         return {
-            "span F1": f1(hits, there, found),
-            "span precision": hits / found if found else 0.0,
+            "span F1": f1(hits, there, n_predicted),
+            "span precision": hits / n_predicted if n_predicted else 0.0,
             "span recall": hits / there if there else 0.0,
             "macro span F1": float(np.mean(per_class)) if per_class else 1.0,
-            "overlap F1": _harmonic(right / found if found else 0.0, recalled / there if there else 0.0)
-            if there or found
+            "overlap F1": _harmonic(right / n_predicted if n_predicted else 0.0, recalled / there if there else 0.0)
+            if there or n_predicted
             else 1.0,
         }
 
@@ -73,17 +73,17 @@ def with_texts(
     right = total = 0
     for i in rows:
         places = words(str(texts[i]))
-        own, said = (tags_of(places, np.asarray(r).reshape(-1, 3), names) for r in (truth[i], prediction[i]))
-        right, total = right + sum(a == b for a, b in zip(own, said)), total + len(places)
-        for a, b in zip(own, said):
+        tags, predicted = (tags_of(places, np.asarray(r).reshape(-1, 3), names) for r in (truth[i], prediction[i]))
+        right, total = right + sum(a == b for a, b in zip(tags, predicted)), total + len(places)
+        for a, b in zip(tags, predicted):
             for tag, place in ((a, 1), (b, 2)):
                 counts.setdefault(tag, [0, 0, 0])[place] += 1
             counts[a][0] += a == b
-    tagged = {tag: own for tag, own in counts.items() if tag != "O"}
+    tagged = {tag: row for tag, row in counts.items() if tag != "O"}
     sums = [sum(column) for column in zip(*tagged.values())] or [0, 0, 0]
     figures["token micro"] = f1(*sums)
-    figures["token macro"] = float(np.mean([f1(*own) for own in tagged.values()])) if tagged else 1.0
-    figures["token macro with O"] = float(np.mean([f1(*own) for own in counts.values()])) if counts else 1.0
+    figures["token macro"] = float(np.mean([f1(*row) for row in tagged.values()])) if tagged else 1.0
+    figures["token macro with O"] = float(np.mean([f1(*row) for row in counts.values()])) if counts else 1.0
     figures["token accuracy"] = right / total if total else 1.0
     for name in names:
         of_class = [sum(column) for column in zip(*(c for tag, c in tagged.items() if tag[2:] == name))] or [0, 0, 0]
@@ -108,10 +108,10 @@ def confusion(
     """How many tokens (words and signs) of each class, the last row and column none, are said to be of which."""
     table = np.zeros((len(names) + 1, len(names) + 1), dtype=np.int64)
     at = {name: i for i, name in enumerate(names)}
-    for text, own, said in zip(texts, truth, prediction):
-        if own is not None:
+    for text, expected, predicted in zip(texts, truth, prediction):
+        if expected is not None:
             places = pieces(str(text))
-            for a, b in zip(*(tags_of(places, np.asarray(r).reshape(-1, 3), names) for r in (own, said))):
+            for a, b in zip(*(tags_of(places, np.asarray(r).reshape(-1, 3), names) for r in (expected, predicted))):
                 table[at.get(a[2:], -1), at.get(b[2:], -1)] += 1
     return table
 
@@ -145,8 +145,8 @@ def _of(rows: NDArray[Any], label: int) -> NDArray[Any]:
 
 
 def _sums(pairs: Sequence[tuple[NDArray[Any], NDArray[Any]]]) -> tuple[int, int, int]:
-    hits, there, found = (sum(column) for column in zip(*(_exact(a, b) for a, b in pairs)))
-    return hits, there, found
+    hits, there, n_predicted = (sum(column) for column in zip(*(_exact(a, b) for a, b in pairs)))
+    return hits, there, n_predicted
 
 
 def lengths_agree(truth: NDArray[Any], prediction: Any) -> None:

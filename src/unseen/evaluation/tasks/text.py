@@ -25,24 +25,24 @@ class _Text(Grades):
     )
 
     def grade(self, truth: NDArray[Any], prediction: Any, classes: ClassSpace | None = None) -> dict[str, float]:
-        known, said, references = _compared(truth, prediction)
-        _, cider = _cider(said, references)
-        bleu = _bleu(said, references)
+        known, captions, references = _compared(truth, prediction)
+        _, cider = _cider(captions, references)
+        bleu = _bleu(captions, references)
         events = [
-            event_f1(text, own) for text, own in zip(np.asarray(prediction)[known].tolist(), _lines(truth[known]))
+            event_f1(text, lines) for text, lines in zip(np.asarray(prediction)[known].tolist(), _lines(truth[known]))
         ]
         return {
             "CIDEr": cider,
             "BLEU-1": bleu[0],
             "BLEU-4": bleu[3],
-            "ROUGE-L": _rouge(said, references),
+            "ROUGE-L": _rouge(captions, references),
             "event F1": float(np.mean(events)),
         }
 
     def each(self, truth: NDArray[Any], prediction: Any, classes: ClassSpace | None = None) -> FloatArray:
-        known, said, references = _compared(truth, prediction)
+        known, captions, references = _compared(truth, prediction)
         values = np.full(len(truth), np.nan)
-        values[known] = _cider(said, references)[0]
+        values[known] = _cider(captions, references)[0]
         return values
 
 
@@ -51,11 +51,11 @@ def event_f1(text: str, references: list[str]) -> float:
 
     Where neither names an event the two agree.
     """
-    own = event_words(text)
+    events = event_words(text)
     scores = []
     for reference in references:
-        theirs = event_words(reference)
-        scores.append(2 * len(own & theirs) / (len(own) + len(theirs)) if own or theirs else 1.0)
+        expected = event_words(reference)
+        scores.append(2 * len(events & expected) / (len(events) + len(expected)) if events or expected else 1.0)
     return float(np.mean(scores))
 
 
@@ -71,9 +71,11 @@ def _compared(truth: NDArray[Any], prediction: Any) -> tuple[NDArray[np.intp], d
     known = np.flatnonzero(task_of("text").labeled(np.asarray(truth)))
     if not len(known):
         raise ValueError("nothing can be graded: no sample has a text")
-    said = {int(i): [_joined(str(prediction[i]))] for i in known}
-    references = {int(i): [_joined(line) for line in own] for i, own in zip(known, _lines(np.asarray(truth)[known]))}
-    return known, said, references
+    captions = {int(i): [_joined(str(prediction[i]))] for i in known}
+    references = {
+        int(i): [_joined(line) for line in lines] for i, lines in zip(known, _lines(np.asarray(truth)[known]))
+    }
+    return known, captions, references
 
 
 def _joined(text: str) -> str:

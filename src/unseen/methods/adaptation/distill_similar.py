@@ -234,7 +234,7 @@ class DistillSimilar(NetworkMethod):
             if self.online:
                 return online(zoo, torch.cat([labeled.x, unlabeled.x]))
             rows = (labeled.index.cpu(), unlabeled.index.cpu())
-            return [torch.cat([own[i] for own, i in zip(pair, rows)]).to(labeled.x.device) for pair in cached]
+            return [torch.cat([logits[i] for logits, i in zip(pair, rows)]).to(labeled.x.device) for pair in cached]
 
         def objective(batch: Both, run: Run) -> Tensor:
             labeled = seen(batch.labeled, run)
@@ -309,6 +309,6 @@ def evenly(labels: np.ndarray, n: int, seed: int) -> np.ndarray:
     order = np.random.default_rng(seed).permutation(len(labels))
     turn = np.zeros(len(labels), dtype=np.int64)
     for label in np.unique(labels):
-        own = order[labels[order] == label]
-        turn[own] = np.arange(len(own))
+        members = order[labels[order] == label]
+        turn[members] = np.arange(len(members))
     return np.sort(order[np.argsort(turn[order], kind="stable")][:n])

@@ -149,7 +149,7 @@ class FewShotSFDA(NetworkMethod):
         shots, aside = (support.take(part) for part in validation_samples(support, self.random_state))
         rates = RATES if self.learning_rate is None else (self.learning_rate,)
         tried = [self._tuned(start, rate, shots, aside) for rate in (rates if len(aside) else rates[:1])]
-        best = min(tried, key=lambda one: min(one.losses, default=0.0))  # a rate at which training diverged is inf
+        best = min(tried, key=lambda trial: min(trial.losses, default=0.0))  # a rate at which training diverged is inf
         self.network_ = best.network.eval()
         self.chosen_rate_, self.chosen_step_, self.validation_loss_ = best.rate, best.step, np.array(best.losses)
         return self
@@ -270,8 +270,8 @@ def validation_samples(support: Domain, seed: int) -> tuple[np.ndarray, np.ndarr
     rng = np.random.default_rng(seed)
     aside: list[int] = []
     for label in np.unique(support.labels):
-        own = rng.permutation(np.flatnonzero(support.labels == label))
-        aside += own[-1:].tolist() if len(own) > 1 else []
+        members = rng.permutation(np.flatnonzero(support.labels == label))
+        aside += members[-1:].tolist() if len(members) > 1 else []
     mask = np.zeros(len(support), dtype=bool)
     mask[aside] = True
     return np.flatnonzero(~mask), np.flatnonzero(mask)
@@ -288,14 +288,14 @@ def trained_parts(network: Classifier, what: str) -> list[nn.Module]:
     norms: list[nn.Module] = [module for module in network.modules() if isinstance(module, nn.BatchNorm2d)]
     if what in ("bn", "bn-head") and not norms:
         raise ValueError(f"strategy={what!r} trains 2-D BatchNorm layers; the model has none: take 'lp-ft' or 'lp'")
-    found: dict[str, list[nn.Module]] = {
+    modules: dict[str, list[nn.Module]] = {
         "ft": [network],
         "lp": [network.head],
         "bn": norms,
         "bn-head": [*norms, network.head],
         "features": [module for name, module in network.named_children() if name != "head"],
     }
-    return found[what]
+    return modules[what]
 
 
 def _only(network: Classifier, parts: list[nn.Module], what: str) -> list[Tensor]:

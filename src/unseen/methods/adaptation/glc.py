@@ -149,11 +149,11 @@ class GLC(Method):
             z, logits = outputs(network, target)
             p = torch.softmax(logits, dim=1)
             if run.epoch == 0 and self.ratio is None:
-                found = estimate_class_ratio(
+                estimate = estimate_class_ratio(
                     z, c, project=self.project, n_samples=self.ratio_samples, random_state=self.random_state
                 )
-                tables.kappa.fill_(found.kappa)
-                tables.silhouettes.copy_(torch.tensor(list(found.silhouettes.values())))
+                tables.kappa.fill_(estimate.kappa)
+                tables.silhouettes.copy_(torch.tensor(list(estimate.silhouettes.values())))
             labels = pseudo_labels(z, p, rho=self.rho, kappa=float(tables.kappa), random_state=self.random_state)
             tables.enter(run.epoch, labels)
             bank.write(slice(None), z, p)

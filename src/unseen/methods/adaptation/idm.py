@@ -356,10 +356,10 @@ class _Waiting(nn.Module):
 @contextlib.contextmanager
 def _said_by(layer: nn.Module) -> Iterator[list[Tensor]]:
     """What a layer says while the block runs."""
-    said: list[Tensor] = []
-    hook = layer.register_forward_hook(lambda module, inputs, z: said.append(z.detach()))
+    outputs: list[Tensor] = []
+    hook = layer.register_forward_hook(lambda module, inputs, z: outputs.append(z.detach()))
     try:
-        yield said
+        yield outputs
     finally:
         hook.remove()
 

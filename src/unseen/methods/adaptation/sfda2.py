@@ -246,8 +246,8 @@ def implicit_augmentation(
     """
     present, place = torch.unique(y, return_inverse=True)
     gram = weight @ sigma[present] @ weight.T  # (classes present, C, C): w_k^T Sigma w_c
-    own = torch.diagonal(gram, dim1=1, dim2=2)
-    raised = 0.5 * strength * (own[:, :, None] + own[:, None, :] - 2 * gram)
+    variances = torch.diagonal(gram, dim1=1, dim2=2)
+    raised = 0.5 * strength * (variances[:, :, None] + variances[:, None, :] - 2 * gram)
     total = torch.logsumexp(logits[:, :, None] + raised[place], dim=1)  # over k, for each c
     return 2 * (total - logits).sum(dim=1).mean()
 

@@ -93,8 +93,8 @@ def pointwise(node: fx.Node, modules: dict[fx.Node, nn.Module]) -> Callable[[Ten
         plain = isinstance(module, nn.Identity | nn.Dropout) or type(module).__name__ == "DropPath"
         return module if plain or is_activation(module) else None
     target = _function(node)
-    told = [*node.args[1:], *(value for key, value in node.kwargs.items() if key != "input")]
-    if target not in ACTIVATIONS or any(isinstance(value, fx.Node) for value in told):
+    arguments = [*node.args[1:], *(value for key, value in node.kwargs.items() if key != "input")]
+    if target not in ACTIVATIONS or any(isinstance(value, fx.Node) for value in arguments):
         return None
     keywords = {key: value for key, value in node.kwargs.items() if key not in ("input", "inplace")}
     return lambda z: target(z.clone(), *node.args[1:], **keywords)

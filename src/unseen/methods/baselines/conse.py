@@ -61,13 +61,13 @@ class ConSE(NetworkMethod):
 
     def fit(self, *, source: Domain, classes: ClassSpace) -> Self:
         """Train the classifier of seen classes; the vectors are taken as they are."""
-        asked = candidates(source, classes, self.generalized)
+        allowed = candidates(source, classes, self.generalized)
         vectors, ids = class_vectors(classes), np.arange(len(classes))
         classifier = fit_logistic(table(source), source.labels, len(classes), C=self.C)
         network = convex_combination(classifier, len(classes), vectors.shape[1], self.top, self.scale)
         bias = torch.where(torch.as_tensor(np.isin(ids, source.labels)), -self.handicap, 0.0)
         network.vectors, network.bias = vectors, bias
-        network.allowed = torch.as_tensor(np.isin(ids, asked))
+        network.allowed = torch.as_tensor(np.isin(ids, allowed))
         self.network_ = network
         return self
 

@@ -108,15 +108,15 @@ class Consensus(PerDomainMethod):
             return self._between(classes, target)
         n = n_classes(source)
         opinions = probabilities(target, n)
-        own = Standardizer(source.n_features).measure(table(source))
-        theirs = Standardizer(source.n_features).measure(table(target))
-        x_t, known = theirs(table(target)), [(own(table(source)), source.labels)]
+        source_scaler = Standardizer(source.n_features).measure(table(source))
+        target_scaler = Standardizer(source.n_features).measure(table(target))
+        x_t, known = target_scaler(table(target)), [(source_scaler(table(source)), source.labels)]
         if support is not None:
-            known.append((theirs(table(support)), support.labels))
+            known.append((target_scaler(table(support)), support.labels))
             opinions = self._informed(opinions, x_t, known, n)
         self.network_ = self._learnt([*known, (x_t, opinions.argmax(dim=1).numpy())], n)
         self.source_network_ = copy.deepcopy(self.network_)
-        self.network_.backbone, self.source_network_.backbone = theirs, own
+        self.network_.backbone, self.source_network_.backbone = target_scaler, source_scaler
         return self
 
     def _between(self, classes: ClassSpace, target: Domain) -> Self:
@@ -130,12 +130,12 @@ class Consensus(PerDomainMethod):
 
     def _informed(self, opinions: Tensor, x: Tensor, known: list[Labelled], n: int) -> Tensor:
         """The mean of the opinions and of those that three learners form by what source and support say."""
-        found = [opinions, spread(known, x, n, self.neighbours, self.alpha)]
+        predictions = [opinions, spread(known, x, n, self.neighbours, self.alpha)]
         for parts in (known, known[1:]):
             if len(np.unique(np.concatenate([y for _, y in parts]))) > 1:
                 with torch.no_grad():
-                    found.append(torch.softmax(self._learnt(parts, n)(x), dim=1))
-        return torch.stack(found).mean(dim=0)
+                    predictions.append(torch.softmax(self._learnt(parts, n)(x), dim=1))
+        return torch.stack(predictions).mean(dim=0)
 
     def _learnt(self, parts: list[Labelled], n: int) -> Classifier:
         """Logistic regression on standardized samples; the parts weigh alike, as if each were as many as the first."""
@@ -152,10 +152,10 @@ class Consensus(PerDomainMethod):
 
 def probabilities(target: Domain, n_classes: int) -> Float[Tensor, "m c"]:
     """What other models think of each sample of `target`, checked."""
-    found = target.columns.get(OPINIONS)
-    if found is None or found.shape != (len(target), n_classes):
-        got = "no such column" if found is None else f"one of shape {found.shape}"
+    column = target.columns.get(OPINIONS)
+    if column is None or column.shape != (len(target), n_classes):
+        got = "no such column" if column is None else f"one of shape {column.shape}"
         raise ValueError(
             f"target must have the column {OPINIONS!r}, probabilities of shape ({len(target)}, {n_classes}); got {got}"
         )
-    return torch.as_tensor(found).float()
+    return torch.as_tensor(column).float()

@@ -47,14 +47,14 @@ class CORAL(PerDomainMethod):
 
     def fit(self, *, source: Domain, target: Domain) -> Self:
         """Fit on the recoloured source."""
-        own = Standardizer(source.n_features).measure(table(source))
-        theirs = Standardizer(source.n_features).measure(table(target))
-        x_s, x_t = own(table(source)), theirs(table(target))
+        source_scaler = Standardizer(source.n_features).measure(table(source))
+        target_scaler = Standardizer(source.n_features).measure(table(target))
+        x_s, x_t = source_scaler(table(source)), target_scaler(table(target))
         white, colour = covariance(x_s, self.ridge), covariance(x_t, self.ridge)
         looks_alike = colour.power(white.power(x_s, -0.5), 0.5)
         self.network_ = fit_logistic(looks_alike, source.labels, n_classes(source), C=self.C, standardize=False)
-        self.source_network_ = recoloured(self.network_, own, white, colour)
-        self.network_.backbone = theirs
+        self.source_network_ = recoloured(self.network_, source_scaler, white, colour)
+        self.network_.backbone = target_scaler
         return self
 
 

@@ -108,8 +108,8 @@ def logistic_regressions(
         value = 0.5 * (penalized**2).sum() + C * (np.logaddexp(0, logits) - truth * logits).sum()
         return value, (penalized + C * (1 / (1 + np.exp(-logits)) - truth).T @ rows).ravel()
 
-    found = minimize(loss, np.zeros(m * (d + 1)), jac=True, method="L-BFGS-B", options={"maxiter": 200})
-    w = torch.as_tensor(found.x.reshape(m, d + 1)).float()
+    result = minimize(loss, np.zeros(m * (d + 1)), jac=True, method="L-BFGS-B", options={"maxiter": 200})
+    w = torch.as_tensor(result.x.reshape(m, d + 1)).float()
     return w[:, :d].contiguous(), w[:, d].contiguous()
 
 

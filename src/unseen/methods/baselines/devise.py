@@ -75,13 +75,13 @@ class DeViSE(NetworkMethod):
 
     def fit(self, *, source: Domain, classes: ClassSpace) -> Self:
         """Learn from samples of seen classes and a vector per class."""
-        asked = candidates(source, classes, self.generalized)
+        allowed = candidates(source, classes, self.generalized)
         vectors, y = class_vectors(classes), source.labels
         present, place = np.unique(y, return_inverse=True)
         x, centre = centred(normalized(table(source)))
         weight = self._rank(x, torch.as_tensor(place), vectors[torch.as_tensor(present)])
         network = semantic_network(x.shape[1], vectors.shape[1], len(classes), scale=self.scale)
-        among, seen = (torch.as_tensor(np.isin(np.arange(len(classes)), which)) for which in (asked, y))
+        among, seen = (torch.as_tensor(np.isin(np.arange(len(classes)), which)) for which in (allowed, y))
         self.network_ = network.set_map(centre, weight, vectors).allow(among, seen, self.handicap)
         return self
 

@@ -94,8 +94,8 @@ class DFQ(NetworkMethod):
     def fit(self, *, model: nn.Module) -> Self:
         """Quantize a copy of `model`."""
         if not batch_norms(model):
-            told = f"{type(model).__name__} has none; zeroq and genie do without, with a few real pictures (`pictures`)"
-            raise ValueError(f"model must have BatchNorm layers; {told}")
+            hint = f"{type(model).__name__} has none; zeroq and genie do without, with a few real pictures (`pictures`)"
+            raise ValueError(f"model must have BatchNorm layers; {hint}")
         remembered = folded_moments(model)
         network = fold_batch_norms(model, self.replace_relu6)
         graph = trace(network)
@@ -112,11 +112,11 @@ class DFQ(NetworkMethod):
             for name in means.keys() & layers.keys():
                 error = quantized_weight(layers[name], self.weight_bits, self.granularity) - layers[name].weight
                 _shift(layers[name], -mean_output(error, means[name], layers[name]))
-        bits = [FLOAT if found is None else int(self.activation_bits) for found in ranges]
+        bits = [FLOAT if bounds is None else int(self.activation_bits) for bounds in ranges]
         self.network_ = quantized(network, dict.fromkeys(layers, int(self.weight_bits)), tuple(bits), self.granularity)
-        for quantizer, found in zip(self.network_.activations, ranges):
-            if found is not None:
-                quantizer.low, quantizer.high = found
+        for quantizer, bounds in zip(self.network_.activations, ranges):
+            if bounds is not None:
+                quantizer.low, quantizer.high = bounds
         self.megabytes_ = self.network_.megabytes
         return self
 
@@ -303,8 +303,8 @@ def propagate(
         if before is None:
             ranges.append(None)
             return None
-        after, found = through(function, before, deviations)
-        ranges.append(found)
+        after, bounds = through(function, before, deviations)
+        ranges.append(bounds)
         return after
 
     for node in graph.nodes:

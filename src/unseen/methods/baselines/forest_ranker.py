@@ -119,8 +119,8 @@ class ForestRanker(ArchitectureRanker):
 
 def _arrays(tree: Any) -> tuple[Int[Tensor, "m 3"], Float[Tensor, "m"], Float[Tensor, "m"]]:
     """A tree of scikit-learn as `splits_`, `thresholds_` and `means_` have it."""
-    own = np.arange(tree.node_count)
+    nodes = np.arange(tree.node_count)
     leaf = tree.children_left < 0
-    sides = [np.where(leaf, own, side) for side in (tree.children_left, tree.children_right)]
+    sides = [np.where(leaf, nodes, side) for side in (tree.children_left, tree.children_right)]
     splits = np.stack([np.where(leaf, 0, tree.feature), *sides], axis=1)
     return torch.as_tensor(splits), torch.as_tensor(tree.threshold.copy()), torch.as_tensor(tree.value[:, 0, 0].copy())

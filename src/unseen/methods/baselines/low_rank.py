@@ -119,7 +119,7 @@ class LowRank(TowerShrinker):
         """The rank of each layer that is thinned; `ValueError` names the smallest size."""
         total = n_parameters(teacher)
         rest = total - sum(whole(teacher, name) for name in known)
-        most, least = int(self.size * total) - rest, sum(floor(teacher, name, own) for name, own in known.items())
+        most, least = int(self.size * total) - rest, sum(floor(teacher, name, basis) for name, basis in known.items())
         if most < least:
             raise ValueError(
                 f"size must be at least {(rest + least) / total:.3f}, the smallest student of this model "
@@ -147,7 +147,7 @@ class LowRank(TowerShrinker):
 
     def _tried(self, rate: float, trial: Any, taught: Taught, pairs: Pairs) -> float:
         """The loss after some steps, on the pairs of the next steps; infinite where it was too much."""
-        distilling, found = Distilling(trial, taught, self._loss()), list[float]()
+        distilling, losses = Distilling(trial, taught, self._loss()), list[float]()
         adam = self._adam(trial, rate)
         trial.train().requires_grad_(True)
         asked, hold = max(self._trial // 4, 2), self._hold
@@ -155,7 +155,7 @@ class LowRank(TowerShrinker):
         def objective(batch: Any, run: Run) -> Tensor:
             loss = distilling.losses(batch).total
             if run.step >= self._trial:
-                found.append(float(loss.detach()))
+                losses.append(float(loss.detach()))
             return loss
 
         def pace(step: int) -> float:
@@ -172,7 +172,7 @@ class LowRank(TowerShrinker):
             )  # fmt: skip
         except DivergedError:
             return math.inf
-        return float(np.mean(found))
+        return float(np.mean(losses))
 
     def _report(self, student: Any, teacher: Any) -> list[dict[str, Any]]:
         rows = []
@@ -198,5 +198,5 @@ def thinned(teacher: Any, ranks: dict[str, int]) -> Any:
 
 
 def _tower(tower: nn.Module, side: str, ranks: dict[str, int]) -> nn.Module:
-    own = {name.removeprefix(f"{side}."): rank for name, rank in ranks.items() if name.startswith(f"{side}.")}
-    return low_rank(copy.deepcopy(tower), own) if own else copy.deepcopy(tower)
+    tower_ranks = {name.removeprefix(f"{side}."): rank for name, rank in ranks.items() if name.startswith(f"{side}.")}
+    return low_rank(copy.deepcopy(tower), tower_ranks) if tower_ranks else copy.deepcopy(tower)

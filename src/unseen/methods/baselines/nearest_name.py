@@ -112,13 +112,13 @@ class NearestName(PhraseMapper):
         candidates = competing(within, self.nodes_count_, k)
         k, nodes, scores = min(k, len(candidates)), [], []
         for start in range(0, len(x), TOGETHER):
-            own = self.decision_function(x[start : start + TOGETHER])[:, torch.as_tensor(candidates)]
-            unlike = ((own == 0) | (own == NOTHING)).all(dim=1).numpy()
-            best = own.topk(k)
-            found = candidates[best.indices.numpy()]
-            found[unlike] = UNKNOWN
-            found[best.values.numpy() == NOTHING] = UNKNOWN  # where fewer have a name
-            nodes.append(found)
+            similarity = self.decision_function(x[start : start + TOGETHER])[:, torch.as_tensor(candidates)]
+            unlike = ((similarity == 0) | (similarity == NOTHING)).all(dim=1).numpy()
+            best = similarity.topk(k)
+            nearest = candidates[best.indices.numpy()]
+            nearest[unlike] = UNKNOWN
+            nearest[best.values.numpy() == NOTHING] = UNKNOWN  # where fewer have a name
+            nodes.append(nearest)
             scores.append(best.values.numpy())
         return Ranked(np.concatenate(nodes), np.concatenate(scores))
 

@@ -118,11 +118,11 @@ class NearestRelation(TailRanker):
         pairs = x.long()
         check_range(pairs, self.n_entities_, "entities")
         heads, tails = pairs.numpy().T
-        told = self._shares.T[tails].toarray()
+        evidence = self._shares.T[tails].toarray()
         query, triple = self._of_heads[heads].nonzero()
         holds = self.tails_[triple] == tails[query]
-        np.add.at(told, (query[holds], self.relations_[triple[holds]]), np.float32(1))
-        scores = torch.as_tensor(told) @ self.weights_.T
+        np.add.at(evidence, (query[holds], self.relations_[triple[holds]]), np.float32(1))
+        scores = torch.as_tensor(evidence) @ self.weights_.T
         return among(scores, self.asked_)
 
     @cached_property

@@ -69,10 +69,10 @@ class OT(PerDomainMethod):
 
     def fit(self, *, source: Domain, target: Domain) -> Self:
         """Fit on the transported source; the network then standardizes by the target."""
-        own = Standardizer(source.n_features).measure(table(source))
-        theirs = Standardizer(source.n_features).measure(table(target))
+        source_scaler = Standardizer(source.n_features).measure(table(source))
+        target_scaler = Standardizer(source.n_features).measure(table(target))
         drawn = [_drawn(domain, self.most) for domain in (source, target)]
-        x_s, x_t = own(table(source)[drawn[0]]), theirs(table(target)[drawn[1]])
+        x_s, x_t = source_scaler(table(source)[drawn[0]]), target_scaler(table(target)[drawn[1]])
         cost = 1 - F.normalize(x_s, dim=1) @ F.normalize(x_t, dim=1).T
         plan = sinkhorn(cost, self.regularization, relaxation=self.relaxation)
         mass = plan.sum(dim=1)
@@ -83,7 +83,7 @@ class OT(PerDomainMethod):
             carried, y, n_classes(source), C=self.C / len(y), standardize=False, weights=weights
         )
         self.source_network_ = copy.deepcopy(self.network_)
-        self.network_.backbone, self.source_network_.backbone = theirs, own
+        self.network_.backbone, self.source_network_.backbone = target_scaler, source_scaler
         return self
 
 

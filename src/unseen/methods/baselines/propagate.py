@@ -74,9 +74,9 @@ class Propagate(PerDomainMethod):
 
     def fit(self, *, source: Domain, target: Domain) -> Self:
         """Fit on both domains."""
-        own = Standardizer(source.n_features).measure(table(source))
-        theirs = Standardizer(source.n_features).measure(table(target))
-        x_s, x_t, y, n = own(table(source)), theirs(table(target)), source.labels, n_classes(source)
+        source_scaler = Standardizer(source.n_features).measure(table(source))
+        target_scaler = Standardizer(source.n_features).measure(table(target))
+        x_s, x_t, y, n = source_scaler(table(source)), target_scaler(table(target)), source.labels, n_classes(source)
         prior = torch.bincount(torch.as_tensor(y), minlength=n) / len(y) if self.shares == "source" else None
         p = with_shares(spread([(x_s, y)], x_t, n, self.neighbours, self.alpha), prior)
         near = nearest(F.normalize(x_t, dim=1), F.normalize(x_t, dim=1), self.neighbours // 2 + 1)[:, 1:]
@@ -90,7 +90,7 @@ class Propagate(PerDomainMethod):
             p = with_shares((p + p[near].mean(dim=1)) / 2 if near.shape[1] else p, prior)
         self.transduction_ = p.argmax(dim=1).numpy()
         self.source_network_ = copy.deepcopy(self.network_)
-        self.network_.backbone, self.source_network_.backbone = theirs, own
+        self.network_.backbone, self.source_network_.backbone = target_scaler, source_scaler
         return self
 
 
@@ -115,8 +115,8 @@ def over_neighbours(
 ) -> Float[Tensor, "n c"]:
     """Probabilities of samples of unit length, from labels that spread over the graph of their neighbours by cosine."""
     graph = symmetric(sparsified(lambda rows: (x[rows] @ x.T).clamp_min(0) ** 3, np.full(len(x), neighbours)))
-    found = torch.as_tensor(propagate(lambda f: graph @ f, labels, alpha, tolerance=1e-6)).float().clamp_min(0)
-    return found / found.sum(dim=1, keepdim=True).clamp_min(1e-12)
+    probabilities = torch.as_tensor(propagate(lambda f: graph @ f, labels, alpha, tolerance=1e-6)).float().clamp_min(0)
+    return probabilities / probabilities.sum(dim=1, keepdim=True).clamp_min(1e-12)
 
 
 def surest(p: Float[Tensor, "m c"], share: float) -> Int[Tensor, " k"]:

@@ -72,14 +72,14 @@ class Ridge(NetworkMethod):
 
     def fit(self, *, source: Domain, classes: ClassSpace, target: Domain | None = None) -> Self:
         """Learn from samples of seen classes and a vector per class; `target` is only looked at for hubs."""
-        asked = candidates(source, classes, self.generalized)
+        allowed = candidates(source, classes, self.generalized)
         vectors, y = class_vectors(classes), source.labels
         x, centre = centred(normalized(table(source)))
         self.penalty_ = self.penalty or choose_penalty(x, y, vectors, self.random_state)
         weight = ridge(x, vectors[y], self.penalty_)
         network = semantic_network(source.n_features, vectors.shape[1], len(classes), scale=self.scale)
         network.set_map(centre, weight.T, vectors)
-        among = np.isin(np.arange(len(classes)), asked)
+        among = np.isin(np.arange(len(classes)), allowed)
         network.allow(torch.as_tensor(among), torch.as_tensor(np.isin(np.arange(len(among)), y)), self.handicap)
         if self.hubs and target is not None:
             network.hold_hubs(network.embed(table(target)))

@@ -106,9 +106,9 @@ def autoencoder(
     x, s = x.double(), s.double()
     (a, u), (b, v) = torch.linalg.eigh(s.T @ s), torch.linalg.eigh(x.T @ x)
     turned = u.T @ (s.T @ x) @ v
-    found = []
+    maps = []
     for weight in weights:
         sums = a.clamp_min(0)[:, None] + weight * b.clamp_min(0)
         flat = sums <= 1e-10 * sums.max()
-        found.append(u @ torch.where(flat, 0.0, (1 + weight) * turned / sums.masked_fill(flat, 1.0)) @ v.T)
-    return found
+        maps.append(u @ torch.where(flat, 0.0, (1 + weight) * turned / sums.masked_fill(flat, 1.0)) @ v.T)
+    return maps

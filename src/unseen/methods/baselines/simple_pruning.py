@@ -59,8 +59,8 @@ class SimplePruning(Pruner):
 
     def choose(self, found: Concepts, n: int) -> Selection:
         """The n members that the rule puts first."""
-        told = {"floor": self.floor, "pick": self.inside}
-        used = {name: value for name, value in told.items() if name in USES[self.rule]}
+        options = {"floor": self.floor, "pick": self.inside}
+        used = {name: value for name, value in options.items() if name in USES[self.rule]}
         return found.select(n, rule=self.rule, random_state=self.random_state, **used)  # type: ignore[arg-type]
 
     def check(self, told: Iterable[str]) -> None:
@@ -105,5 +105,5 @@ class SimplePruning(Pruner):
             first = {"hardest": "those farthest from its middle first", "easiest": "those nearest to its middle first"}
             inside = first.get(self.inside, "any of them")
             return f"{GROUPS} All concepts may keep the same number, as far as they have members, {inside}."
-        said = "at random" if self.rule == "random" else "by the similarity of caption and picture"
-        return f"Samples are kept {said}. {GROUPS} Concepts are shown here; they play no part in the choice."
+        how = "at random" if self.rule == "random" else "by the similarity of caption and picture"
+        return f"Samples are kept {how}. {GROUPS} Concepts are shown here; they play no part in the choice."

@@ -113,17 +113,17 @@ class StreamRidge(TowerStream):
         """Scores of the classes asked about, (n, k): of the layer if all of them had samples, else of their names."""
         place = {name: i for i, name in enumerate(self.classes_.names)}
         with_samples = {name for name, i in place.items() if self.sums_[-1, i] > 0}
-        asked = self.classes_.names if classes is None else classes.names
-        if prompts is not None or (classes is not None and not set(asked) <= with_samples):
+        names = self.classes_.names if classes is None else classes.names
+        if prompts is not None or (classes is not None and not set(names) <= with_samples):
             return super().decision_function(x, classes, prompts)  # by towers that never changed
-        return self.scale * (self._features(x) @ self.weights_[:, [place[name] for name in asked]])
+        return self.scale * (self._features(x) @ self.weights_[:, [place[name] for name in names]])
 
     def network(self) -> nn.Module:
         """The layer on features, or on the image tower."""
         towers: Any = self.network_
-        made = unit_linear(*self.weights_.shape)
-        made.weights.copy_(self.scale * self.weights_)
-        return nn.Sequential(copy.deepcopy(towers.image), made) if self.pictures_ else made
+        linear = unit_linear(*self.weights_.shape)
+        linear.weights.copy_(self.scale * self.weights_)
+        return nn.Sequential(copy.deepcopy(towers.image), linear) if self.pictures_ else linear
 
     def _features(self, x: Tensor) -> Float[Tensor, "n d"]:
         """Features at unit length, and a 1."""

@@ -124,15 +124,15 @@ class WholeOrNamed(SpanTagger):
         check_translations(pairs, translator)
         self.names_ = names_of(source)
         self.translated_ = pairs is not None or translator is not None
-        told = translations(source, pairs, translator) if self.translated_ else source.x.tolist()
-        at = [i for i, text in enumerate(told) if text is not None]
-        texts = [str(told[i]) for i in at]
-        own = [(str(source.x[i]), np.asarray(source.labels[i])) for i in at]
-        if not any(len(rows) for _, rows in own):
+        sentences = translations(source, pairs, translator) if self.translated_ else source.x.tolist()
+        at = [i for i, text in enumerate(sentences) if text is not None]
+        texts = [str(sentences[i]) for i in at]
+        marked = [(str(source.x[i]), np.asarray(source.labels[i])) for i in at]
+        if not any(len(rows) for _, rows in marked):
             raise ValueError("source: no sentence that is learnt from has a span")
-        self.counts_ = {"sentences": len(at), "untranslated": len(told) - len(at)} if self.translated_ else {}
-        self._learn_kinds(texts, [self._kind(text, rows) for text, rows in own])
-        self._learn_names(texts, [self._names(text, rows) for text, rows in own])
+        self.counts_ = {"sentences": len(at), "untranslated": len(sentences) - len(at)} if self.translated_ else {}
+        self._learn_kinds(texts, [self._kind(text, rows) for text, rows in marked])
+        self._learn_names(texts, [self._names(text, rows) for text, rows in marked])
         return self
 
     # -- whole sentences -----------------------------------------------------------------------------------
@@ -145,8 +145,8 @@ class WholeOrNamed(SpanTagger):
         return int(label) if stop - start >= self.least_part * len(text.strip()) else NONE
 
     def _learn_kinds(self, texts: Sequence[str], kinds: Sequence[int]) -> None:
-        own = [features_of(text, translated=self.translated_) for text in texts]
-        counts = Counter(name for names in own for name in names)
+        features = [features_of(text, translated=self.translated_) for text in texts]
+        counts = Counter(name for names in features for name in names)
         self.features_ = np.array(sorted(k for k, n in counts.items() if n >= self.least_count), dtype=np.str_)
         self.kinds_ = np.unique(kinds)
         self.weights_ = np.zeros((len(self.features_), len(self.kinds_)))
@@ -154,10 +154,10 @@ class WholeOrNamed(SpanTagger):
         if len(self.kinds_) == 1 or not len(self.features_):
             self.offsets_[-1] = 1.0
             return
-        found = LogisticRegression(C=self.C, max_iter=500).fit(self._vectors(own), kinds)
+        regression = LogisticRegression(C=self.C, max_iter=500).fit(self._vectors(features), kinds)
         two = len(self.kinds_) == 2  # of two kinds the regression has the second alone
-        self.weights_[:, 1 if two else 0 :] = found.coef_.T
-        self.offsets_[1 if two else 0 :] = found.intercept_
+        self.weights_[:, 1 if two else 0 :] = regression.coef_.T
+        self.offsets_[1 if two else 0 :] = regression.intercept_
 
     def _vectors(self, sentences: Sequence[Sequence[str]]) -> sparse.csr_array:
         """Features of sentences at unit length, (n, v)."""
@@ -170,8 +170,8 @@ class WholeOrNamed(SpanTagger):
 
     def _shares(self, texts: Sequence[str]) -> NDArray[np.float64]:
         """Probabilities of the kinds of sentences, (n, k)."""
-        own = [features_of(text, translated=self.translated_) for text in texts]
-        scores = self._vectors(own) @ self.weights_ + self.offsets_
+        features = [features_of(text, translated=self.translated_) for text in texts]
+        scores = self._vectors(features) @ self.weights_ + self.offsets_
         shares = np.exp(scores - scores.max(axis=1, keepdims=True))
         return shares / shares.sum(axis=1, keepdims=True)
 
@@ -180,21 +180,21 @@ class WholeOrNamed(SpanTagger):
     def _names(self, text: str, rows: NDArray[Any]) -> Marks:
         """The names that are marked in a sentence."""
         places = pieces(text)
-        found: Marks = Counter()
+        names: Marks = Counter()
         for start, stop, label in rows.tolist():
             first, end = covered(places, start, stop)
             if 0 < end - first <= self.longest_name and end - first < len(places):
-                found[" ".join(folded(word) for word in cut(text, places[first:end])), int(label)] += 1
-        return found
+                names[" ".join(folded(word) for word in cut(text, places[first:end])), int(label)] += 1
+        return names
 
     def _learn_names(self, texts: Sequence[str], marked: Sequence[Marks]) -> None:
-        every = {name for own in marked for name, _ in own}
+        every = {name for marks in marked for name, _ in marks}
         there: Counter[str] = Counter()
         right: Marks = Counter()
-        for text, own in zip(texts, marked):
+        for text, marks in zip(texts, marked):
             standing = Counter(name for _, _, name in self._standing(pieces(text), text, every))
             there.update(standing)
-            right.update({(name, label): min(n, standing[name]) for (name, label), n in own.items()})
+            right.update({(name, label): min(n, standing[name]) for (name, label), n in marks.items()})
         best: dict[str, tuple[float, int]] = {}
         for (name, label), n in sorted((+right).items()):
             best[name] = max(best.get(name, (0.0, 0)), (n / there[name], label))
@@ -254,12 +254,16 @@ def features_of(text: str, *, translated: bool) -> list[str]:
     if not written:
         return []
     low = ["#" if any(c.isdigit() for c in word) else folded(word) for word in written]
-    told = [f"stem={word[:STEM]}" for word in low]
+    features = [f"stem={word[:STEM]}" for word in low]
     if translated:
-        told += [f"word={word}" for word in low] + [f"pair={a} {b}" for a, b in zip(low, low[1:])]
-        return list(dict.fromkeys(told))
+        features += [f"word={word}" for word in low] + [f"pair={a} {b}" for a, b in zip(low, low[1:])]
+        return list(dict.fromkeys(features))
     capitals = sum(word.isupper() and len(word) > 1 for word in written)
-    told += [f"length={min(len(low) // 4, 14)}", f"numbers={min(low.count('#'), 6)}", f"capitals={min(capitals, 3)}"]
-    told += [f"first={low[0][:STEM]}", f"shape={shape_of(written[0])}", f"last={low[-1][:3]}"]
-    told += [f"{sign}={min(low.count(sign), 3)}" for sign in SIGNS]
-    return list(dict.fromkeys(told))
+    features += [
+        f"length={min(len(low) // 4, 14)}",
+        f"numbers={min(low.count('#'), 6)}",
+        f"capitals={min(capitals, 3)}",
+    ]
+    features += [f"first={low[0][:STEM]}", f"shape={shape_of(written[0])}", f"last={low[-1][:3]}"]
+    features += [f"{sign}={min(low.count(sign), 3)}" for sign in SIGNS]
+    return list(dict.fromkeys(features))

@@ -36,8 +36,8 @@ def read_contexts(
     if isinstance(x, Domain):
         if x.kind != "series":
             raise ValueError(f"x must be of kind series; got {x.kind!r}")
-        arrays, names, periods = [table(one) for one in x.x], channels_of(x) if len(x) else (), periods_of(x)
-        told = [str(identity) for identity in np.asarray(x.ids)]
+        arrays, names, periods = [table(series) for series in x.x], channels_of(x) if len(x) else (), periods_of(x)
+        ids = [str(identity) for identity in np.asarray(x.ids)]
     else:
         array = np.asarray(x.detach().cpu() if isinstance(x, Tensor) else x)
         if array.dtype.kind not in "fiu" or array.ndim != 3:
@@ -45,11 +45,11 @@ def read_contexts(
             raise ValueError(f"x must be a Domain of series or numbers of shape (n, t, c); got {told_kind}")
         arrays, periods = list(array.astype(np.float64)), np.full(len(array), period)
         names = channels or tuple(f"y{i}" for i in range(array.shape[2]))
-        told = [f"series {i}" for i in range(len(array))]
+        ids = [f"series {i}" for i in range(len(array))]
     if not arrays:
         raise ValueError("x must hold at least one series; it is empty")
-    for one, name in zip(arrays, told):
-        _check(one, name, len(arrays[0][0]) if len(arrays[0]) else 0, least, most)
+    for values, name in zip(arrays, ids):
+        _check(values, name, len(arrays[0][0]) if len(arrays[0]) else 0, least, most)
     if channels is not None and (names != channels or arrays[0].shape[1] != len(names)):
         raise ValueError(f"x must have the channels {', '.join(channels)}, as in adapt; got {names}")
     return arrays, periods.tolist(), tuple(names)

@@ -162,15 +162,15 @@ class TrendSeasons(Forecaster):
         held = min(horizon, max(len(y) // 4, 1))
         errors: dict[Form, float] = {}
         for form in forms(y, season):
-            found = []
+            deviations = []
             for back in (held, 2 * held):
                 stop = len(y) - back
                 truth = y[stop : stop + held]
                 if stop < max(4, season) or not np.isfinite(y[:stop]).any() or not np.isfinite(truth).any():
                     continue
-                said = self._forecast(y[:stop], columns[: stop + held], form)
-                found.append(float(np.nanmean(np.abs(said - truth))))
-            errors[form] = float(np.mean(found)) if found else 0.0
+                forecast = self._forecast(y[:stop], columns[: stop + held], form)
+                deviations.append(float(np.nanmean(np.abs(forecast - truth))))
+            errors[form] = float(np.mean(deviations)) if deviations else 0.0
         return self._forecast(y, columns, min(errors, key=errors.__getitem__))
 
     def _forecast(
@@ -193,8 +193,8 @@ class TrendSeasons(Forecaster):
         errors = values - x[:n] @ beta
         fade = _fade(errors, weights)
         steps = np.arange(n, len(columns)) - last
-        said = x[n:] @ beta + errors[last] * fade**steps
-        return np.exp(np.clip(said, -700, 700)) if form.log else said
+        forecast = x[n:] @ beta + errors[last] * fade**steps
+        return np.exp(np.clip(forecast, -700, 700)) if form.log else forecast
 
     # -- what `unseen forecast` asks -----------------------------------------------------------------------
 
@@ -208,17 +208,17 @@ class TrendSeasons(Forecaster):
     @classmethod
     def pretrained(cls) -> Self:
         """Return one; there is nothing to pretrain."""
-        made = cls()
-        made.exogenous_ = ()
-        return made
+        method = cls()
+        method.exogenous_ = ()
+        return method
 
     def tuned(
         self, series: Domain, *, fraction: float, exogenous: Sequence[str], seed: int, settings: Mapping[str, Any]
     ) -> Self:
         """Return a copy that knows which channels are known of the future."""
-        made = copy.copy(self)
-        made.exogenous_ = tuple(exogenous)
-        return made
+        method = copy.copy(self)
+        method.exogenous_ = tuple(exogenous)
+        return method
 
 
 def forms(y: Float[np.ndarray, " t"], season: int) -> Iterator[Form]:

@@ -229,11 +229,11 @@ class CraftingShifts(Method):
             others = tuple(family for family in self.families if family not in fold)
             network, _ = self._learn(source.take(kept), units, start, others, f"crafting-shifts-fold-{i}")
             p = {family: view_probabilities(network, units.from_unit(copies[family]), units) for family in fold}
-            for mix, found in scores.items():
-                said = {family: mixed(*p[family], mix).argmax(dim=1).numpy() for family in fold}
-                scored = crafted_validation(lambda x: x, pictures, labels, fold, trained_with=others, copies=said)
-                found |= scored.families
-        return {mix: CraftedScore(found).mean for mix, found in scores.items()}
+            for mix, by_family in scores.items():
+                predicted = {family: mixed(*p[family], mix).argmax(dim=1).numpy() for family in fold}
+                scored = crafted_validation(lambda x: x, pictures, labels, fold, trained_with=others, copies=predicted)
+                by_family |= scored.families
+        return {mix: CraftedScore(by_family).mean for mix, by_family in scores.items()}
 
     # -- predicting ----------------------------------------------------------------------------------------
 
@@ -285,8 +285,8 @@ def measure(source: Domain) -> Units:
         except RuntimeError as error:
             raise ValueError(f"source must hold pictures of one shape: {error}") from error
         if x.ndim != 4 or x.shape[1] not in (1, 3) or min(x.shape[2:]) < SMALLEST:
-            told = f"(n, 3, h, w) or (n, 1, h, w) with sides of at least {SMALLEST}"
-            raise ValueError(f"source must hold pictures of shape {told}; got {tuple(x.shape)}")
+            expected = f"(n, 3, h, w) or (n, 1, h, w) with sides of at least {SMALLEST}"
+            raise ValueError(f"source must hold pictures of shape {expected}; got {tuple(x.shape)}")
         if not torch.isfinite(x).all():
             raise ValueError("source must be finite; a picture holds NaN or infinity")
         lows.append(x.amin(dim=(0, 2, 3)))

@@ -218,14 +218,16 @@ class SMOS(NetworkMethod):
             return ()
         names = self.taps or (stages(network) if self.variational else ())
         x = tensor(source, slice(0, 1))
-        own = tap_shapes(network, names, x)
+        shapes = tap_shapes(network, names, x)
         try:
             theirs = tap_shapes(teacher, names, x)
         except (RuntimeError, ValueError) as error:
             raise ValueError(f"teachers must have the layers of the model, {', '.join(names)}: {error}") from error
-        told = [f"{name} has {theirs[name]}, the model's {own[name]}" for name in own if own[name] != theirs[name]]
-        if told:
-            raise ValueError(f"teachers must give the shapes that the model gives; {told[0]}")
+        unlike = [
+            f"{name} has {theirs[name]}, the model's {shapes[name]}" for name in shapes if shapes[name] != theirs[name]
+        ]
+        if unlike:
+            raise ValueError(f"teachers must give the shapes that the model gives; {unlike[0]}")
         return names
 
     # -- steps 7 to 12 ------------------------------------------------------------------------------------------
@@ -320,7 +322,7 @@ class VarianceEncoder(nn.Module):
 
 def squares(student: Classifier, teacher: Classifier, names: tuple[str, ...], domain: Domain) -> dict[str, Tensor]:
     """The mean of (f_l - t_l)^2 of each channel over a domain, at layers by name, of networks in eval mode."""
-    device, found = torch.device(current().device), dict.fromkeys(names, torch.zeros(()))
+    device, means = torch.device(current().device), dict.fromkeys(names, torch.zeros(()))
     networks = [network.to(device).eval() for network in (student, teacher)]
     with torch.no_grad(), tapped(student, names) as f, tapped(teacher, names) as t:
         for start in range(0, len(domain), 256):
@@ -330,8 +332,8 @@ def squares(student: Classifier, teacher: Classifier, names: tuple[str, ...], do
             for name in names:
                 d = (f[name] - t[name]).square()
                 d = d.flatten(2).mean(2) if d.ndim == 4 else d.flatten(0, -2)
-                found[name] = found[name].to(device) + d.mean(0) * (len(x) / len(domain))
-    return found
+                means[name] = means[name].to(device) + d.mean(0) * (len(x) / len(domain))
+    return means
 
 
 def variational_term(f: Tensor, t: Tensor, var: Float[Tensor, " c"]) -> Float[Tensor, ""]:

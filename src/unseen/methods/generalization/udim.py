@@ -151,8 +151,8 @@ class UDIM(NetworkMethod):
         network = as_classifier(model)
         check_labels(network, source)
         if not isinstance(network.head, nn.Linear):
-            told = type(network.head).__name__
-            raise ValueError(f"model must end in one linear layer, whose gradients are compared; it ends in {told}")
+            kind = type(network.head).__name__
+            raise ValueError(f"model must end in one linear layer, whose gradients are compared; it ends in {kind}")
         if self.perturb == "style" and source.kind != "image":
             raise ValueError(f"perturb='style' needs pictures with channels; source holds {source.kind}")
         learn, kept = (source.take(part) for part in hold_out(source.labels, self.aside, self.random_state))
@@ -211,7 +211,7 @@ class UDIM(NetworkMethod):
         """I = P + N between a batch and what is crafted from it, summed over the domains in it (equation 12)."""
         assert batch.y is not None
         here, there = (head_gradients(network, x, batch.y) for x in (batch.x, crafted))
-        parts = [([g.of(own) for g in here], [g.of(own) for g in there]) for own in _groups(domains)]
+        parts = [([g.of(group) for g in here], [g.of(group) for g in there]) for group in _groups(domains)]
         terms = [inconsistency(a, b, centre=self.centre) for a, b in parts]
         p, n = (torch.stack(part).sum() for part in zip(*terms)) if terms else (batch.x.new_zeros(()),) * 2
         with torch.no_grad():
@@ -236,8 +236,8 @@ def worst_case(network: Classifier, x: Tensor, y: Tensor, rho: float) -> Tensor:
     """A(x) = L(x, y) + rho ||grad_theta L(x, y)||, the loss at the worst of a ball of radius rho, to first order."""
     loss = _loss(network, x, y)
     parameters = [p for p in network.parameters() if p.requires_grad]
-    found = torch.autograd.grad(loss, parameters, create_graph=True, allow_unused=True)
-    square = torch.stack([g.square().sum() for g in found if g is not None]).sum()
+    gradients = torch.autograd.grad(loss, parameters, create_graph=True, allow_unused=True)
+    square = torch.stack([g.square().sum() for g in gradients if g is not None]).sum()
     return loss + rho * torch.sqrt(square + _TINY)
 
 
@@ -345,16 +345,16 @@ def _gradients(value: Tensor, network: nn.Module) -> dict[Tensor, Tensor]:
     parameters = [p for p in network.parameters() if p.requires_grad]
     if not value.requires_grad:
         return {}
-    found = torch.autograd.grad(value, parameters, allow_unused=True)
-    return {p: g for p, g in zip(parameters, found) if g is not None}
+    gradients = torch.autograd.grad(value, parameters, allow_unused=True)
+    return {p: g for p, g in zip(parameters, gradients) if g is not None}
 
 
 def _groups(domains: Tensor) -> Iterator[Tensor]:
     """Positions of each domain's samples in a batch; a domain with one sample has no variance and is left out."""
     for domain in torch.unique(domains):
-        own = torch.nonzero(domains == domain).flatten()
-        if len(own) > 1:
-            yield own
+        members = torch.nonzero(domains == domain).flatten()
+        if len(members) > 1:
+            yield members
 
 
 def _accuracy(network: Classifier, domain: Domain) -> float:

@@ -91,7 +91,7 @@ class PairMatcher(Method):
 
         The surest come first. No row says that nothing was found.
         """
-        return objects(found.points for found in self.matched(pairs))
+        return objects(matches.points for matches in self.matched(pairs))
 
     def matched(self, pairs: Pairs) -> Iterator[Matches]:
         """Matches of one pair after the other, with how sure each is."""
@@ -100,11 +100,11 @@ class PairMatcher(Method):
 
     def matches_of(self, first: Picture, second: Picture) -> Matches:
         """Matches of two pictures, (h, w, 3) of bytes, in pixels of both as they came."""
-        (one, a), (other, b) = (smaller(picture, self.longest) for picture in (first, second))
-        best = self._best(one, other, range(4) if self.rotations is True else range(1))
+        (left, a), (right, b) = (smaller(picture, self.longest) for picture in (first, second))
+        best = self._best(left, right, range(4) if self.rotations is True else range(1))
         if self.rotations == "auto" and not self._enough(best):
-            found = self._best(one, other, range(1, 4))
-            best = found if self._enough(found) else best
+            rotated = self._best(left, right, range(1, 4))
+            best = rotated if self._enough(rotated) else best
         return Matches((best.points + 0.5) * np.concatenate([a, b]) - 0.5, best.scores)
 
     def _best(self, one: Picture, other: Picture, quarters: range) -> Matches:
@@ -122,9 +122,9 @@ class PairMatcher(Method):
 
     def _match(self, first: Picture, second: Picture, quarter: int, shape: tuple[int, ...]) -> Matches:
         network: Any = self.network_
-        found: Matches = network.match(first, second)
-        points = np.column_stack([found.points[:, :2], unturned(found.points[:, 2:], quarter, shape)])
-        return Matches(points, found.scores)
+        matches: Matches = network.match(first, second)
+        points = np.column_stack([matches.points[:, :2], unturned(matches.points[:, 2:], quarter, shape)])
+        return Matches(points, matches.scores)
 
     def _agreeing(self, found: Matches) -> int:
         return two_view(found.points, self.geometry, self.threshold).count

@@ -32,18 +32,18 @@ class AMatcher(Need):
 
     def example(self, inputs: Mapping[str, Any]) -> dict[str, Any]:
         """Return a small matcher, and photographs in the place of what has none."""
-        made: dict[str, Any] = {}
+        examples: dict[str, Any] = {}
         if isinstance(inputs.get("model"), nn.Module):
-            made["model"] = small_matcher()
+            examples["model"] = small_matcher()
         if "source" in inputs:
-            made["source"] = scenes("source", 4, 2)
+            examples["source"] = scenes("source", 4, 2)
         if "pairs" in inputs:
-            made["pairs"] = scene_pairs(4, 3)
+            examples["pairs"] = scene_pairs(4, 3)
         if isinstance(inputs.get("teachers"), Mapping):
-            made["teachers"] = {name: small_matcher() for name in inputs["teachers"]}
+            examples["teachers"] = {name: small_matcher() for name in inputs["teachers"]}
         if "auxiliary" in inputs:
-            made["auxiliary"] = scenes("auxiliary", 3, 5)
-        return made
+            examples["auxiliary"] = scenes("auxiliary", 3, 5)
+        return examples
 
 
 @dataclasses.dataclass(frozen=True)
@@ -90,7 +90,7 @@ def scenes(name: str, n: int, seed: int) -> Domain:
 def frames(name: str, videos: int, n: int, seed: int) -> Domain:
     """Frames of windows that slide over scenes by 8 pixels each, with the columns video and frame."""
     wide = [scene(100 * seed + v, SIDE + 8 * n) for v in range(videos)]
-    pictures = [np.ascontiguousarray(one[:SIDE, 8 * t : 8 * t + SIDE]) for one in wide for t in range(n)]
+    pictures = [np.ascontiguousarray(picture[:SIDE, 8 * t : 8 * t + SIDE]) for picture in wide for t in range(n)]
     columns = {"video": np.repeat([f"v{v}" for v in range(videos)], n), "frame": np.tile(np.arange(n), videos)}
     return _domain(name, pictures).replace(columns=columns)
 

@@ -82,8 +82,8 @@ def tune(
 
     def objective(batch: Batch, run: Run) -> Tensor:
         losses: Tensor = network.matching_loss(batch.first, batch.second, batch.points, batch.known)
-        for what, loss in zip(batch.names, losses):
-            run.log(**{f"loss {what}": loss})
+        for kind, loss in zip(batch.names, losses):
+            run.log(**{f"loss {kind}": loss})
         return losses.mean()
 
     return train(

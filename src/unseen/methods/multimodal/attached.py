@@ -111,9 +111,9 @@ class Attached(Method):
     def network(self) -> nn.Module:
         """The tower of the side that is asked, with the vectors of what can be predicted."""
         k, dim = self.answers_.shape
-        made = named_classes(self._tower(self.asked == "trained"), k, dim, self.scale_)
-        made.weights.copy_(self.answers_)
-        return made
+        classifier = named_classes(self._tower(self.asked == "trained"), k, dim, self.scale_)
+        classifier.weights.copy_(self.answers_)
+        return classifier
 
     # -- for those who learn -------------------------------------------------------------------------------
 

@@ -62,9 +62,9 @@ class RidgeMap(Attached):
         standardized, linear = network
         assert isinstance(standardized, Standardized)
         standardized.measure(x)
-        made = RidgeCV(alphas=STRENGTHS).fit(standardized(x).double().numpy(), sides.frozen.double().numpy())
+        fitted = RidgeCV(alphas=STRENGTHS).fit(standardized(x).double().numpy(), sides.frozen.double().numpy())
         with torch.no_grad():
-            linear.weight.copy_(torch.as_tensor(made.coef_))  # type: ignore[operator]
-            linear.bias.copy_(torch.as_tensor(made.intercept_))  # type: ignore[operator]
-        self.alpha_ = float(made.alpha_)
+            linear.weight.copy_(torch.as_tensor(fitted.coef_))  # type: ignore[operator]
+            linear.bias.copy_(torch.as_tensor(fitted.intercept_))  # type: ignore[operator]
+        self.alpha_ = float(fitted.alpha_)
         return self._settled(sides, network, None, self.scale)

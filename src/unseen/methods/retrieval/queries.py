@@ -60,14 +60,14 @@ def write_queries(
     short = [first_words(str(text), words) for text in documents]
     prompts = [prompt_of(text, examples) for text in short]
     written = writer.write(prompts, longest=tokens)
-    made = [
+    judged = [
         judge(clean(text, prompt), document, examples, ascii_only=ascii_only)
         for text, prompt, document in zip(written, prompts, short)
     ]
-    queries, flaws = (np.array([getattr(own, name) for own in made], dtype=np.str_) for name in ("text", "flaw"))
+    queries, flaws = (np.array([getattr(query, name) for query in judged], dtype=np.str_) for name in ("text", "flaw"))
     if (flaws != "").all():
         raise ValueError(
-            f"writer {writer.name!r} wrote no query that can be used for {len(made)} documents; the first was "
+            f"writer {writer.name!r} wrote no query that can be used for {len(judged)} documents; the first was "
             f"{written[0]!r:.80} ({flaws[0]})"
         )
     return queries, flaws
@@ -90,8 +90,8 @@ def clean(text: str, prompt: str = "", cuts: Sequence[str] = CUTS) -> str:
     """Step 10: the query in a text: without the prompt, up to what follows it, its first line, up to the first "?"."""
     if prompt and text.startswith(prompt):
         text = text[len(prompt) :]
-    found = re.search(r"Example \d+:", text)
-    text = text[: found.start()] if found else text
+    example = re.search(r"Example \d+:", text)
+    text = text[: example.start()] if example else text
     for cut in cuts:
         text = text.partition(cut)[0]
     lines = text.strip().splitlines()
@@ -107,7 +107,7 @@ def judge(query: str, document: str, examples: Sequence[tuple[str, str]], *, asc
         flaw = "empty"
     elif ascii_only and not query.isascii():
         flaw = "not ascii"
-    elif any(words == own.lower().split() for _, own in examples):
+    elif any(words == shown.lower().split() for _, shown in examples):
         flaw = "of an example"
     elif len(words) >= LONG and " ".join(words) in " ".join(document.lower().split()):
         flaw = "of the document"

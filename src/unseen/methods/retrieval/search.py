@@ -181,12 +181,12 @@ class NeuralSearch(Search):
 
     def _rerank(self, queries: list[str], k: int) -> Ranking:
         """BM25's first `depth`, ordered by the ranker; of equal scores the one that BM25 had first."""
-        found = self.index_.search(queries, min(self.depth, len(self.index_))).documents
+        candidates = self.index_.search(queries, min(self.depth, len(self.index_))).documents
         documents, scores = [], []
-        for query, row in zip(queries, found):
+        for query, row in zip(queries, candidates):
             row = row[row != NOTHING]
-            own = self._scores(query, row)
-            best, value = best_first(row, own, k)
+            row_scores = self._scores(query, row)
+            best, value = best_first(row, row_scores, k)
             documents.append(best.tolist())
             scores.append(value.tolist())
         return ranking_of(documents, scores, k)
@@ -233,9 +233,9 @@ class Fusion(NeuralSearch):
     @classmethod
     def on(cls, search: NeuralSearch, constant: float = 60.0) -> "Fusion":
         """A fusion of BM25 with a search that is fitted, whose vectors are shared."""
-        made = cls(constant=constant, candidates=search.candidates, depth=search.depth)
-        vars(made).update({name: search.fitted[name] for name in ("model_", "index_", "vectors_")})
-        return made
+        fusion = cls(constant=constant, candidates=search.candidates, depth=search.depth)
+        vars(fusion).update({name: search.fitted[name] for name in ("model_", "index_", "vectors_")})
+        return fusion
 
     def search(self, queries: list[str], k: int) -> Ranking:
         deep = min(max(k, self.depth), len(self.index_))

@@ -51,8 +51,8 @@ def small_captioned_clips(n: int = 16) -> Pairs:
     """Clips of four frames of 8 pixels, each with a caption of its own."""
     rng = np.random.default_rng(6)
     clips = Domain(x=rng.normal(size=(n, 4, 3, 8, 8)).astype(np.float32), kind="clip", name="clips")
-    said = np.array([f"a {'red' if i % 2 else 'blue'} thing, number {i}" for i in range(n)])
-    return Pairs(clips, Domain(x=said, kind="text", name="captions"))
+    captions = np.array([f"a {'red' if i % 2 else 'blue'} thing, number {i}" for i in range(n)])
+    return Pairs(clips, Domain(x=captions, kind="text", name="captions"))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -112,5 +112,5 @@ class FrameTransformer(Need):
 
 def image_transformer(model: Any) -> VisionTower | None:
     """The vision transformer that a model is, or has as its image tower (`image`, `tower`); None if there is none."""
-    found = (model, getattr(model, "image", None), getattr(model, "tower", None))
-    return next((tower for tower in found if isinstance(tower, VisionTower)), None)
+    candidates = (model, getattr(model, "image", None), getattr(model, "tower", None))
+    return next((tower for tower in candidates if isinstance(tower, VisionTower)), None)

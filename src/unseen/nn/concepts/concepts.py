@@ -102,10 +102,10 @@ class Concepts:
         members, k = self.members, len(self.centroids)
         if not 1 <= n <= len(members):
             gone = len(self.labels) - len(members)
-            told = (
+            limits = (
                 f"{len(members)}, the samples that are left after the quality filter and deduplication ({gone} are not)"
             )
-            raise ValueError(f"n must lie between 1 and {told}; got {n}")
+            raise ValueError(f"n must lie between 1 and {limits}; got {n}")
         labels, distances = self.labels[members], self.distances[members]
         nothing = self.chosen(members[:0], temperature=temperature, neighbours=neighbours, measure=measure)
         sizes, p, plan = nothing.sizes, nothing.probabilities, None
@@ -229,14 +229,14 @@ def find_concepts(
         fates[left[~good_quality(checked_similarity(similarity, len(x), left), quality)]] = UNLIKE
     if dedup is not None:
         left = np.flatnonzero(fates == MEMBER)
-        confirm = None if same is None else lambda one, other: same(left[one], left[other])
+        confirm = None if same is None else lambda i, j: same(left[i], left[j])
         fates[left[~semdedup(_rows(x, left), dedup, random_state=random_state, same=confirm)]] = DUPLICATE
     left = np.flatnonzero(fates == MEMBER)
     k = n_clusters or concepts_for(len(left))
     if k > len(left):
         raise ValueError(f"n_clusters must be at most {len(left)}, the number of samples that are left; got {k}")
     many = restarts or (10 if min(len(left), train_per_cluster * k) <= SMALL else 1)
-    found = spherical_kmeans(
+    clustering = spherical_kmeans(
         _rows(x, left),
         k,
         iterations=iterations,
@@ -245,23 +245,23 @@ def find_concepts(
         random_state=random_state,
     )
     labels, distances = np.full(len(x), -1, dtype=np.int64), np.full(len(x), np.nan, dtype=np.float32)
-    labels[left], distances[left] = found.labels, found.distances
+    labels[left], distances[left] = clustering.labels, clustering.distances
     gone = np.flatnonzero((fates == UNLIKE) | (fates == DUPLICATE))
     if len(gone):
-        labels[gone], distances[gone] = assign(Part(x, gone), found.centroids)
-    return Concepts(found.centroids, labels, distances, fates, similarity)
+        labels[gone], distances[gone] = assign(Part(x, gone), clustering.centroids)
+    return Concepts(clustering.centroids, labels, distances, fates, similarity)
 
 
 def checked_similarity(similarity: Float[np.ndarray, " m"], n: int, rows: NDArray[np.intp]) -> Float[np.ndarray, " r"]:
     """That of some of n rows, (r,); `ValueError` if it has another length, or is missing for one of them."""
     if similarity.shape != (n,):
         raise ValueError(f"similarity must be one number for each of the {n} samples; got shape {similarity.shape}")
-    own = similarity[rows]
-    missing = ~np.isfinite(own)
+    chosen = similarity[rows]
+    missing = ~np.isfinite(chosen)
     if missing.any():
         first = int(rows[int(missing.argmax())])
         raise ValueError(f"similarity is missing for {int(missing.sum())} of {n} samples, first for row {first}")
-    return own
+    return chosen
 
 
 def concepts_for(n: int) -> int:

@@ -46,7 +46,7 @@ def check_options(rule: str, options: Mapping[str, object], name: str = "rule") 
         raise ValueError(f"floor must be in [0, 1]; got {floor!r}")
     for key, value in options.items():
         if value != DEFAULTS[key] and key not in USES[rule]:
-            others = ", ".join(one for one in RULES if key in USES[one])
+            others = ", ".join(candidate for candidate in RULES if key in USES[candidate])
             raise ValueError(f"{key} has no effect with {name}={rule!r}, only with {others}; leave it out")
     if rule == "ssp" and pick == "random":
         raise ValueError(f"pick must be hardest or easiest with {name} ssp; at random is {name} random")

@@ -75,7 +75,7 @@ def digit(index: int, choices: Sequence[Any]) -> tuple[int, Any]:
 
 def number(word: str, prefix: str, choices: Sequence[int], text: str) -> int:
     """The number behind a prefix, one of `choices`; `ValueError` shows the text that it stands in."""
-    told = word.removeprefix(prefix)
-    if not word.startswith(prefix) or told not in map(str, choices):
+    value = word.removeprefix(prefix)
+    if not word.startswith(prefix) or value not in map(str, choices):
         raise ValueError(f"{word!r} in {text!r} must be {prefix} and one of {', '.join(map(str, choices))}")
-    return int(told)
+    return int(value)

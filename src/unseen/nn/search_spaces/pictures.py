@@ -46,14 +46,14 @@ def pictures(domain: Domain, size: int = 8, channels: int = 1) -> Domain:
     if channels not in (1, 3):
         raise ValueError(f"channels must be 1 (grey) or 3 (RGB); got {channels}")
     if domain.kind == "image":
-        x = np.stack([_picture(one, size, channels) for one in domain.x])
+        x = np.stack([_picture(picture, size, channels) for picture in domain.x])
     else:
         if domain.kind != "features" or isinstance(domain.x, Lazy) or domain.x.ndim != 2:
             raise ValueError(f"data must be pictures; {domain.name} holds {domain.kind}")
         side = math.isqrt(domain.n_features)
         if side * side != domain.n_features or side != size or channels != 1:
-            told = f"rows of {size * size} values (size={size}, channels=1)"
-            raise ValueError(f"data must be pictures or {told}; {domain.name} has rows of {domain.n_features}")
+            expected = f"rows of {size * size} values (size={size}, channels=1)"
+            raise ValueError(f"data must be pictures or {expected}; {domain.name} has rows of {domain.n_features}")
         x = domain.x.reshape(-1, 1, side, side).astype(np.float32)
     return domain.replace(x=x, kind="image", columns={})
 

@@ -50,8 +50,8 @@ def search(
         parts = [texts[start : start + batch] for start in range(0, len(texts), batch)]
         return _sorted(texts, np.concatenate([score(part) for part in parts]), "all")
     if not 1 <= tournament <= population <= evaluations:
-        told = f"tournament <= population <= evaluations; got {tournament}, {population}, {evaluations}"
-        raise ValueError(f"evolution needs {told}")
+        expected = f"tournament <= population <= evaluations; got {tournament}, {population}, {evaluations}"
+        raise ValueError(f"evolution needs {expected}")
     return evolve(space, score, evaluations, population, tournament, seed)
 
 
@@ -59,7 +59,7 @@ def evolve(space: SearchSpace, score: Score, evaluations: int, population: int, 
     """Regularised evolution (Real et al., AAAI 2019)."""
     rng = np.random.default_rng(seed)
     first = space.sample(population, seed)
-    scores = dict(zip(map(str, first), score([str(one) for one in first]).tolist()))
+    scores = dict(zip(map(str, first), score([str(architecture) for architecture in first]).tolist()))
     alive = deque(map(str, first))
     tries = 0
     while len(scores) < min(evaluations, len(space)) and tries < 20 * evaluations:

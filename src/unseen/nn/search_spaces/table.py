@@ -80,8 +80,8 @@ def _journal_rows(journal: Path | None, start: dict[str, Any]) -> dict[tuple[str
         return {}
     first, *lines = whole.split("\n")
     if json.loads(first) != start:
-        told = "was begun with other data, another space or recipe; begin in another place (`out`), or remove it"
-        raise ValueError(f"{journal} {told}")
+        reason = "was begun with other data, another space or recipe; begin in another place (`out`), or remove it"
+        raise ValueError(f"{journal} {reason}")
     cut = lines.pop()
     if cut:  # killed in the middle of a line
         _replace(journal, whole[: len(whole) - len(cut)])
@@ -114,7 +114,7 @@ def as_table(
     for row in rows:
         where = place[row.architecture], seeds.index(row.seed)
         accuracy[where], seconds[where], parameters[where[0]] = row.accuracy, row.seconds, row.parameters
-    made = {"torch": torch.__version__, "machine": platform.machine(), "seeds": seeds, **(about or {})}
+    facts = {"torch": torch.__version__, "machine": platform.machine(), "seeds": seeds, **(about or {})}
     return ArchitectureTable(
         name=name,
         architectures=tuple(texts),
@@ -124,5 +124,5 @@ def as_table(
         proxies=tuple(proxies),
         nodes=tuple(nodes),
         statistics=np.zeros((0, 0, 0)) if statistics is None else statistics,
-        about=made,
+        about=facts,
     )

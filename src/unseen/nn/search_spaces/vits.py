@@ -69,11 +69,11 @@ class Vits(SearchSpace[Vit]):
         if n > len(self) // 8:
             return super().sample(n, seed)
         rng = torch.Generator().manual_seed(seed)
-        found: dict[Vit, None] = {}
-        while len(found) < n:
+        drawn: dict[Vit, None] = {}
+        while len(drawn) < n:
             depth, *picks = (int(torch.randint(k, (), generator=rng)) for k in (DEPTH, 2, 3, *(len(LAYERS),) * DEPTH))
-            found[Vit(GRIDS[picks[0]], WIDTHS[picks[1]], tuple(LAYERS[p] for p in picks[2 : 3 + depth]))] = None
-        return list(found)
+            drawn[Vit(GRIDS[picks[0]], WIDTHS[picks[1]], tuple(LAYERS[p] for p in picks[2 : 3 + depth]))] = None
+        return list(drawn)
 
     def parse(self, text: str) -> Vit:
         words = text.split("/")

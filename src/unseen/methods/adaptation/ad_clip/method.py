@@ -300,8 +300,8 @@ def _towers(encoder: Any) -> PromptableTowers:
 def _check_rows(name: str, domain: Domain, towers: PromptableTowers) -> None:
     """Features are rows of the towers' own image reader."""
     if domain.kind == "features" and domain.n_features != towers.image.width:
-        told = f"{name} must hold rows of the encoder's layers, of {towers.image.width} features"
-        raise ValueError(f"{told}; it has {domain.n_features}")
+        expected = f"{name} must hold rows of the encoder's layers, of {towers.image.width} features"
+        raise ValueError(f"{expected}; it has {domain.n_features}")
 
 
 def _named(source: Domain, classes: ClassSpace | None) -> ClassSpace:

@@ -116,8 +116,8 @@ class PromptedTowers(nn.Module):
     def read(self, x: Tensor) -> Reading:
         """Step 1: the standardized statistics of the layers, which no gradient passes."""
         rows = x if x.ndim == 2 else self.image(x)
-        found = self.image.read((rows - self.centre) / self.spread)
-        return Reading(found.means[-1:], found.stds[-1:], found.embedding) if self.design.last else found
+        reading = self.image.read((rows - self.centre) / self.spread)
+        return Reading(reading.means[-1:], reading.stds[-1:], reading.embedding) if self.design.last else reading
 
     def tokens(self, reading: Reading) -> Tokens:
         """Steps 2 and 3: S(x) and C(x)."""
@@ -132,8 +132,8 @@ class PromptedTowers(nn.Module):
     def joined(self, source: Tensor, target: Tensor, content: Tensor) -> Float[Tensor, "b n d"]:
         """Step 4: [source style tokens][target style tokens][content tokens], without what is switched off."""
         wanted = (self.design.source_style, self.design.target_style, self.design.content)
-        said = torch.cat([part for part, there in zip((source, target, content), wanted) if there], dim=1)
-        return self.initial + self.unit * said
+        tokens = torch.cat([part for part, there in zip((source, target, content), wanted) if there], dim=1)
+        return self.initial + self.unit * tokens
 
     def features(self, context: Float[Tensor, "b n d"], classes: Tensor | None = None) -> Float[Tensor, "b k f"]:
         """Text features of all classes, or of some, under each context."""
@@ -149,9 +149,9 @@ class PromptedTowers(nn.Module):
         """Step 7: the context of images of the target without a source image; of one image if all share it."""
         if self.design.context != "image":
             return self.initial[None]
-        own = self.tokens(reading)
-        source = self.mapped(reading) if self.inference == "mapped" else self.stored.expand_as(own.style)
-        return self.joined(source, own.style, own.content)
+        tokens = self.tokens(reading)
+        source = self.mapped(reading) if self.inference == "mapped" else self.stored.expand_as(tokens.style)
+        return self.joined(source, tokens.style, tokens.content)
 
     def forward(self, x: Tensor) -> Float[Tensor, "b k"]:
         """Scores of all classes, (b, K)."""

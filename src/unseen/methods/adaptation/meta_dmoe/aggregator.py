@@ -124,7 +124,7 @@ def tokens(
     experts: Sequence[nn.Module], aggregator: Aggregator, x: Tensor, without: int | None = None
 ) -> Float[Tensor, "b n d"]:
     """What each expert sees, without gradients to the expert; expert `without` is not asked at all (step 5a)."""
-    asked = [i for i in range(len(experts)) if i != without]
+    kept = [i for i in range(len(experts)) if i != without]
     with torch.no_grad():
-        features = [experts[i].embed(x) for i in asked]  # type: ignore[operator]
-    return torch.stack([aggregator.maps[i](z) for i, z in zip(asked, features)], dim=1)
+        features = [experts[i].embed(x) for i in kept]  # type: ignore[operator]
+    return torch.stack([aggregator.maps[i](z) for i, z in zip(kept, features)], dim=1)

@@ -298,8 +298,8 @@ def _width(network: Classifier, domain: Domain) -> int:
 
 def _history(first: Run, alone: list[dict[str, float]], last: Run | None) -> dict[str, Any]:
     """Losses and scores, one value per epoch."""
-    told = {"student_loss": first.history, "aggregator_loss": alone}
-    history = {name: np.array([row["loss"] for row in rows]) for name, rows in told.items()}
+    histories = {"student_loss": first.history, "aggregator_loss": alone}
+    history = {name: np.array([row["loss"] for row in rows]) for name, rows in histories.items()}
     rows = [] if last is None else last.history
     for key in sorted({key for row in rows for key in row}):
         history[key] = np.array([row[key] for row in rows])

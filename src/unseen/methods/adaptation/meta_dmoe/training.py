@@ -199,8 +199,8 @@ def meta_train(
 
     def objective(batch: Batch, run: Run) -> Tensor:
         assert batch.y is not None
-        own = int(groups[batch.index[0].cpu()]) if meta.mask else None
-        loss, inner = outer_loss(student, aggregator, experts, batch.x, batch.y, meta, own)
+        group = int(groups[batch.index[0].cpu()]) if meta.mask else None
+        loss, inner = outer_loss(student, aggregator, experts, batch.x, batch.y, meta, group)
         run.log(inner_loss=inner)
         return loss
 
@@ -253,9 +253,9 @@ def pretended_accuracy(
 ) -> float:
     """Mean accuracy over the held-out parts of the source domains, each adapted to without the expert of its group."""
     names = sources.check.columns["domain"].astype(np.str_)
-    found = []
+    accuracies = []
     for name in np.unique(names).tolist():
         part = sources.check.take(names == name)
         network = adapted(student, aggregator, experts, part, alpha, sources.groups[name])
-        found.append((outputs(network, part)[1].argmax(dim=1).numpy() == part.labels).mean())
-    return float(np.mean(found))
+        accuracies.append((outputs(network, part)[1].argmax(dim=1).numpy() == part.labels).mean())
+    return float(np.mean(accuracies))

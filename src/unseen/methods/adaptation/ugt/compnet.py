@@ -93,7 +93,7 @@ class CompNet(nn.Module):
         fg = explained(active, top, self.spatial().flatten(0, 1), 1 - self.occlusion)
         fg = fg.reshape(fg.shape[0], y, m, fg.shape[2])
         bg = self.background(active, top)
-        whole = torch.stack([torch.maximum(fg, one[:, None, None]).mean(dim=3) for one in bg.unbind(1)], dim=3)
+        whole = torch.stack([torch.maximum(fg, clutter[:, None, None]).mean(dim=3) for clutter in bg.unbind(1)], dim=3)
         whole = torch.where(self.there[:, :, None], whole, NEVER)  # (b, y, m, n)
         best = whole.flatten(2).argmax(dim=2)
         view, kind = best // bg.shape[1], best % bg.shape[1]

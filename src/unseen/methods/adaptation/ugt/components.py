@@ -62,9 +62,9 @@ def views(cosines: Float[Tensor, "n r k"], m: int, *, kappa: float, steps: int =
 def fired(cosines: Float[Tensor, "n r k"]) -> Bool[Tensor, "n rk"]:
     """Which kernels fire where: cosines above the smallest threshold under which neither few nor many do."""
     for threshold in THRESHOLDS:
-        found = cosines > threshold
-        if FEW < float(found.sum(dim=2, dtype=torch.float64).mean()) < MANY:
-            return found.flatten(1)
+        active = cosines > threshold
+        if FEW < float(active.sum(dim=2, dtype=torch.float64).mean()) < MANY:
+            return active.flatten(1)
     return (cosines > ELSE).flatten(1)
 
 

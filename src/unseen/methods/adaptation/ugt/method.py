@@ -180,8 +180,8 @@ class UGT(Method):
 
     def fit(self, *, source: Domain, target: Domain, auxiliary: Domain | None = None) -> Self:
         """Learn from the labelled source and the unlabeled target; `auxiliary` are pictures without objects."""
-        given = {"source": source, "target": target} | ({"auxiliary": auxiliary} if auxiliary is not None else {})
-        cells = {name: regions_of(domain) for name, domain in given.items()}
+        inputs = {"source": source, "target": target} | ({"auxiliary": auxiliary} if auxiliary is not None else {})
+        cells = {name: regions_of(domain) for name, domain in inputs.items()}
         _check_alike(cells)
         y = torch.as_tensor(source.labels)
         n_classes = int(y.max()) + 1 if source.classes is None else len(source.classes)
@@ -231,8 +231,8 @@ class UGT(Method):
                 points["target"], source, relevance=relevance, iterations=self.adapt_iterations
             )
         elif self.dictionary == "target":
-            found = fit_mixture(points["target"], k, kappa=self.kappa, iterations=self.em_iterations, init=source)
-            mixture, self.psi_ = found.mixture, torch.ones(k)
+            fitted = fit_mixture(points["target"], k, kappa=self.kappa, iterations=self.em_iterations, init=source)
+            mixture, self.psi_ = fitted.mixture, torch.ones(k)
         self.similarity_ = (mixture.means * source.means).sum(dim=1)
         return mixture
 
@@ -261,8 +261,8 @@ class UGT(Method):
             return _firing(x, mixture).mean(dim=0, keepdim=True)
         x = points["auxiliary"]
         kinds = min(KINDS_OF_CLUTTER, len(x))
-        found = fit_mixture(x, kinds, kappa=self.kappa, iterations=50, random_state=self.random_state).mixture
-        beta = responsibilities(x, found).T @ _firing(x, mixture)
+        clutter = fit_mixture(x, kinds, kappa=self.kappa, iterations=50, random_state=self.random_state).mixture
+        beta = responsibilities(x, clutter).T @ _firing(x, mixture)
         return beta / beta.sum(dim=1, keepdim=True).clamp_min(1e-12)
 
     # -- the classes -------------------------------------------------------------------------------------------
@@ -271,12 +271,12 @@ class UGT(Method):
         """Views of every class from its pictures of the source (steps 4 and 8)."""
         cosines = all_cosines(network, cells)
         for label in np.unique(y.numpy()).tolist():
-            found = views(
+            coefficients = views(
                 cosines[y == label], self.components, kappa=self.kappa, steps=self.em_steps,
                 random_state=self.random_state,
             ).coefficients  # fmt: skip
-            network.coefficients.data[label, : len(found)] = found
-            network.there[label, : len(found)] = True
+            network.coefficients.data[label, : len(coefficients)] = coefficients
+            network.there[label, : len(coefficients)] = True
         self.views_ = network.there.sum(dim=1)
 
     def _learn(
@@ -290,12 +290,12 @@ class UGT(Method):
 
         def objective(batch: tuple[Tensor, Tensor], run: Run) -> Tensor:
             x, index = batch
-            found = losses(network, network.cosines(x) if moving else x, examples.y[index], examples.weight[index])
-            run.log(**found._asdict())
+            terms = losses(network, network.cosines(x) if moving else x, examples.y[index], examples.weight[index])
+            run.log(**terms._asdict())
             return (
-                found.cross_entropy
-                + self.dictionary_weight * found.dictionary
-                + self.likelihood_weight * found.likelihood
+                terms.cross_entropy
+                + self.dictionary_weight * terms.dictionary
+                + self.likelihood_weight * terms.likelihood
             )
 
         per_epoch = steps(len(y), self.batch_size, drop_last=False)
@@ -373,9 +373,9 @@ class UGT(Method):
         read = self._reading(x)
         known = (read.scores > NEVER / 2).sum(dim=1).clamp_max(2)
         order = read.scores.argsort(dim=1, descending=True, stable=True)[:, :2]
-        told = torch.maximum(read.object, read.clutter)
-        told = told.gather(1, order[:, :, None].expand(-1, -1, told.shape[2]))
-        lead = told[:, 0] - told[:, -1] * (known > 1)[:, None]
+        evidence = torch.maximum(read.object, read.clutter)
+        evidence = evidence.gather(1, order[:, :, None].expand(-1, -1, evidence.shape[2]))
+        lead = evidence[:, 0] - evidence[:, -1] * (known > 1)[:, None]
         return as_grid(lead.numpy())
 
     def _reading(self, x: Float[Tensor, "n r d"]) -> Reading:

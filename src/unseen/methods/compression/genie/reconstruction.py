@@ -60,14 +60,14 @@ class _ReachedError(Exception):
 def read(network: nn.Module, unit: Unit, x: Float[Tensor, "n ..."], output: Output, size: int) -> list[list[Tensor]]:
     """Inputs and outputs of each call of a unit, on the CPU; the forward pass ends behind the last one."""
     device = torch.device(current().device)
-    given: list[Tensor] = []
+    pending: list[Tensor] = []
     seen: list[tuple[Tensor, Tensor]] = []
 
     def keep_input(_: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-        given.append(inputs[0].to("cpu", copy=True))  # it may be changed in place, as what is given may be later
+        pending.append(inputs[0].to("cpu", copy=True))  # it may be changed in place, as what is given may be later
 
     def keep(_: nn.Module, inputs: tuple[Tensor, ...], y: Tensor) -> None:
-        seen.append((given.pop(), y.to("cpu", copy=True)))
+        seen.append((pending.pop(), y.to("cpu", copy=True)))
         if len(seen) % unit.calls == 0:
             raise _ReachedError
 
@@ -135,8 +135,8 @@ class Learner(nn.Module):
 
     def regularizer(self, exponent: float) -> Tensor:
         """R of all weights."""
-        found: list[Any] = list(self.weights.values())
-        return torch.stack([regularizer(rounding.rounding(), exponent) for rounding in found]).sum()
+        roundings: list[Any] = list(self.weights.values())
+        return torch.stack([regularizer(rounding.rounding(), exponent) for rounding in roundings]).sum()
 
     def optimizers(self, recipe: Recipe) -> tuple[dict[str, Any], dict[str, Any]]:
         """Step 15: Adam on V at a constant rate, Adam on the steps at a rate that falls to 0 by a cosine."""
@@ -144,15 +144,15 @@ class Learner(nn.Module):
         rounded: list[Any] = list(self.inputs)
         optimizers: dict[str, Any] = {}
         if recipe.rounding != "nearest" and soft:
-            optimizers["rounding"] = Adam([one.v for one in soft], lr=recipe.rounding_rate)
-        groups = [{"params": [one.step for one in rounded], "lr": recipe.activation_step_rate}]
+            optimizers["rounding"] = Adam([rounding.v for rounding in soft], lr=recipe.rounding_rate)
+        groups = [{"params": [quantizer.step for quantizer in rounded], "lr": recipe.activation_step_rate}]
         if recipe.rounding == "genie":
-            groups.append({"params": [one.step for one in soft], "lr": recipe.weight_step_rate})
+            groups.append({"params": [rounding.step for rounding in soft], "lr": recipe.weight_step_rate})
         groups = [group for group in groups if group["params"]]
         if groups:
             optimizers["steps"] = Adam(groups)
         return optimizers, {
-            name: CosineAnnealingLR(one, recipe.iterations) for name, one in optimizers.items() if name == "steps"
+            name: CosineAnnealingLR(adam, recipe.iterations) for name, adam in optimizers.items() if name == "steps"
         }
 
     def keep(self) -> None:
@@ -269,8 +269,8 @@ def reconstruct(
     before, after = [], []
     for number, unit in enumerate(plan.units):
         expected = read(teacher, unit, x, output, size)
-        given = read(student, unit, x, output, size)
-        calls = [Call(mine[0], theirs[0], theirs[1]) for mine, theirs in zip(given, expected)]
+        actual = read(student, unit, x, output, size)
+        calls = [Call(mine[0], theirs[0], theirs[1]) for mine, theirs in zip(actual, expected)]
         module = student.get_submodule(unit.name)
         learner = Learner(module, unit, plan.weight_bits)
         device = torch.device(current().device)

@@ -192,17 +192,17 @@ def synthesize(
     network = frozen_copy(network).to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     network = with_swing(network) if swinging else network
     output = output or output_of(network)
-    made: list[_Batch] = []
+    batches: list[_Batch] = []
     with bn_inputs(network) as inputs:
-        while batch_size * len(made) < samples:
+        while batch_size * len(batches) < samples:
             batch = _Batch(mode, batch_size, shape, latent, width, steps)
-            _synthesize(batch, network, inputs, output, stats, f"synthesis-{len(made)}", latent_rate, generator_rate)
-            made.append(batch.cpu())
-    losses = torch.stack([batch.losses for batch in made])
+            _synthesize(batch, network, inputs, output, stats, f"synthesis-{len(batches)}", latent_rate, generator_rate)
+            batches.append(batch.cpu())
+    losses = torch.stack([batch.losses for batch in batches])
     worse = int((~(losses[:, -1] < losses[:, 0])).sum())
     if steps > 1 and worse:
-        log.warning("synthesis has diverged: the mismatch of %d of %d batches has not fallen", worse, len(made))
-    return torch.cat([batch.made for batch in made])[:samples], losses
+        log.warning("synthesis has diverged: the mismatch of %d of %d batches has not fallen", worse, len(batches))
+    return torch.cat([batch.made for batch in batches])[:samples], losses
 
 
 def _synthesize(

@@ -58,12 +58,12 @@ class Plan(NamedTuple):
 def blocks_of(network: nn.Module, classes: Collection[str] = ()) -> dict[str, nn.Module]:
     """Modules of the known classes, or of those named, by name; what lies inside another one is left out."""
     wanted = BLOCKS | set(classes)
-    found: dict[str, nn.Module] = {}
+    blocks: dict[str, nn.Module] = {}
     for name, module in network.named_modules():
-        inside = any(name.startswith(f"{block}.") for block in found)
+        inside = any(name.startswith(f"{block}.") for block in blocks)
         if name and not inside and type(module).__name__ in wanted and any(True for _ in _layers(module)):
-            found[name] = module
-    return found
+            blocks[name] = module
+    return blocks
 
 
 def _layers(module: nn.Module) -> Iterator[nn.Module]:
@@ -140,13 +140,13 @@ def plan(
         grouped.setdefault(owner, []).append(name)
     bits = _input_bits(order, activation_bits, setting)
     units = []
-    for owner, own in grouped.items():
-        inputs = {name: bits[name] for name in own}
-        shared = [name for name in own if read[name] == read[owner]]
+    for owner, names in grouped.items():
+        inputs = {name: bits[name] for name in names}
+        shared = [name for name in names if read[name] == read[owner]]
         if owner in blocks and shared and not isinstance(blocks[owner], nn.Sequential):
             # Two readers of one tensor share a quantizer: what the block reads is rounded, for its shortcut as well.
-            inputs = {owner: bits[shared[0]]} | {name: bits[name] for name in own if name not in shared}
-        units.append(Unit(owner, tuple(own), {n: k for n, k in inputs.items() if k != FLOAT}, times[owner]))
+            inputs = {owner: bits[shared[0]]} | {name: bits[name] for name in names if name not in shared}
+        units.append(Unit(owner, tuple(names), {n: k for n, k in inputs.items() if k != FLOAT}, times[owner]))
     edges = {order[0], order[-1]}
     wanted = {name: max(EDGE_BITS, weight_bits) if name in edges else weight_bits for name in layers}
     return Plan(tuple(units), {name: k for name, k in wanted.items() if k != FLOAT})

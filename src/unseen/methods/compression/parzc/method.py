@@ -254,8 +254,8 @@ class ParZC(ArchitectureRanker):
 
 def decayed(network: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
     """Parameter groups of step 14: rho, the deviation of Bayesian weights, does not decay."""
-    rho = [one for name, one in network.named_parameters() if name.endswith("rho")]
-    others = [one for name, one in network.named_parameters() if not name.endswith("rho")]
+    rho = [parameter for name, parameter in network.named_parameters() if name.endswith("rho")]
+    others = [parameter for name, parameter in network.named_parameters() if not name.endswith("rho")]
     return [{"params": others, "weight_decay": weight_decay}, {"params": rho, "weight_decay": 0.0}]
 
 

@@ -53,8 +53,8 @@ class Statistics(nn.Module):
             together = (0, 2) if self.scale == "proxy" else (0,)
             std, mean = torch.std_mean(z, dim=together, correction=0, keepdim=True)
             if not torch.isfinite(std).all():
-                told = f"no deviation in double precision; the largest is {float(x.abs().max()):.3g}"
-                raise ValueError(f"source has statistics of {told}: take logarithm=True")
+                detail = f"no deviation in double precision; the largest is {float(x.abs().max()):.3g}"
+                raise ValueError(f"source has statistics of {detail}: take logarithm=True")
             std = torch.where(std > 1e-9 * (1 + mean.abs()), std, 1.0)
             self.mean, self.std = mean.expand_as(z[:1]).flatten(), std.expand_as(z[:1]).flatten()
         return self

@@ -132,8 +132,8 @@ class MaskedDualEncoder(nn.Module):
         super().__init__()
         for side in SIDES:
             if not isinstance(getattr(towers, side, None), PrunableTower):
-                made = type(getattr(towers, side, None)).__name__
-                raise TypeError(f"towers must be transformers to be gated; the {side} tower is a {made}")
+                kind = type(getattr(towers, side, None)).__name__
+                raise TypeError(f"towers must be transformers to be gated; the {side} tower is a {kind}")
         if not 0 < target_sparsity < 1:
             raise ValueError(f"target_sparsity must lie in (0, 1); got {target_sparsity!r}")
         self.towers = copy.deepcopy(towers)
@@ -198,10 +198,10 @@ class MaskedDualEncoder(nn.Module):
         assert isinstance(self.towers, DualEncoder)
         gates = self.deterministic()
         image, text = (folded(getattr(self.towers, side), gates[side]) for side in SIDES)
-        made = dual_encoder(image, text, self.towers.reader.to_json(), float(self.towers.logit_scale.detach().exp()))
-        made.reader = self.towers.reader
-        made.logit_scale.data.copy_(self.towers.logit_scale.data)
-        return made
+        small = dual_encoder(image, text, self.towers.reader.to_json(), float(self.towers.logit_scale.detach().exp()))
+        small.reader = self.towers.reader
+        small.logit_scale.data.copy_(self.towers.logit_scale.data)
+        return small
 
     @torch.no_grad()
     def settle(self, sparsity: float) -> float:

@@ -77,8 +77,8 @@ def _inherit(student: nn.Module, teacher: nn.Module, mode: str, depth: str, side
     elif isinstance(student, PrunableTower) and type(student) is type(teacher):
         copy_kept(student, teacher, kept_of(student, teacher, mode, depth, side))
     else:
-        told = f"{type(student).__name__} and {type(teacher).__name__}"
-        raise TypeError(f"{side}: towers must be transformers of one kind, or open_clip's ResNets; got {told}")
+        kinds = f"{type(student).__name__} and {type(teacher).__name__}"
+        raise TypeError(f"{side}: towers must be transformers of one kind, or open_clip's ResNets; got {kinds}")
 
 
 def kept_of(student: PrunableTower, teacher: PrunableTower, mode: str, depth: str, side: str = "student") -> Kept:

@@ -184,8 +184,8 @@ class TinyCLIP(TowerShrinker):
     def refuse(self, model: nn.Module) -> None:
         """Raise `TypeError` where nothing can be taken from the towers."""
         if not prunable_towers(model):
-            told = "two towers that can be pruned, as unseen.encoders.prunable makes them of open_clip's"
-            raise TypeError(f"model must be {told}; got {type(model).__name__}")
+            expected = "two towers that can be pruned, as unseen.encoders.prunable makes them of open_clip's"
+            raise TypeError(f"model must be {expected}; got {type(model).__name__}")
 
     def work(self, n: int) -> tuple[int, float]:
         """As all that make towers small, in each stage; gates learn over the whole model."""
@@ -220,7 +220,7 @@ class TinyCLIP(TowerShrinker):
         if self.inheritance == "auto":
             student = self._pruned(number, parent, share, taught, pairs)
         else:
-            image, text = (made(getattr(taught.teacher, side), own) for side, own in zip(SIDES, plan))
+            image, text = (made(getattr(taught.teacher, side), tower_plan) for side, tower_plan in zip(SIDES, plan))
             student = dual_encoder(image, text, parent.reader.to_json(), float(parent.logit_scale.detach().exp()))
             student.reader = parent.reader
             if self.inheritance == "manual":
@@ -271,8 +271,8 @@ class TinyCLIP(TowerShrinker):
         if self.inheritance == "auto" and is_resnet(teacher.image):
             raise ValueError("inheritance='auto' gates transformers; the image tower is a ResNet: take 'manual'")
         towers = teacher.image, teacher.text
-        told = (self.image_width, self.image_layers), (self.text_width, self.text_layers)
-        free = all(not any(own) for own in told)
+        sizes = (self.image_width, self.image_layers), (self.text_width, self.text_layers)
+        free = all(not any(size) for size in sizes)
         if not free and self.inheritance == "auto":
             raise ValueError("image_width, image_layers, text_width and text_layers are of inheritance='manual'; "
                              "gates decide by size: leave them 0")  # fmt: skip
@@ -281,24 +281,24 @@ class TinyCLIP(TowerShrinker):
         if self.budget != "all" and self.inheritance != "auto":
             raise ValueError(f"budget={self.budget!r} is of inheritance='auto'; by hand size counts all parameters")
         most = int(share * n_parameters(teacher))
-        if free or not all(all(own) for own in told):
+        if free or not all(all(size) for size in sizes):
             least = smallest(*towers)
             if most < least:
                 raise ValueError(
                     f"size must be at least {least / n_parameters(teacher):.3f}, the smallest student of this model "
                     f"({least:,} parameters); got {self.size!r}"
                 )
-            found = fitting(*towers, most, after)
+            plans = fitting(*towers, most, after)
         else:
-            found = plan_of(towers[0]), plan_of(towers[1])
-        image, text = (_told(tower, plan, *own) for tower, plan, own in zip(towers, found, told))
+            plans = plan_of(towers[0]), plan_of(towers[1])
+        image, text = (_told(tower, plan, *size) for tower, plan, size in zip(towers, plans, sizes))
         return image, text
 
 
 def _told(tower: Any, plan: Plan, width: int, layers: int) -> Plan:
     """A plan with what is told of it in its place, found to be no larger than the tower."""
     whole = plan_of(tower)
-    asked = Plan(width or plan.width, (layers,) * len(whole.layers) if layers else plan.layers)
-    if asked.width > whole.width or any(a > b for a, b in zip(asked.layers, whole.layers)):
-        raise ValueError(f"a student must be no larger than its teacher, {whole}; got {asked}")
-    return asked
+    requested = Plan(width or plan.width, (layers,) * len(whole.layers) if layers else plan.layers)
+    if requested.width > whole.width or any(a > b for a, b in zip(requested.layers, whole.layers)):
+        raise ValueError(f"a student must be no larger than its teacher, {whole}; got {requested}")
+    return requested

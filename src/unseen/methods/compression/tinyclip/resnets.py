@@ -52,20 +52,20 @@ def inherit_resnet(student: Any, teacher: Any, select: Select, depth: Callable[[
         stream = _convolution(student, teacher, f"conv{i}", f"bn{i}", stream, select)
     for stage in STAGES:
         into, of = getattr(student, stage), getattr(teacher, stage)
-        own = select(sum(block.bn3.weight.abs() for block in of), into[0].conv3.out_channels)
+        outgoing = select(sum(block.bn3.weight.abs() for block in of), into[0].conv3.out_channels)
         for block, source in zip(into, depth(len(of), len(into))):
-            _bottleneck(block, of[source], stream, own, select)
-            stream = own
+            _bottleneck(block, of[source], stream, outgoing, select)
+            stream = outgoing
     _pool(student.attnpool, teacher.attnpool, stream, select)
 
 
 def _convolution(into: Any, of: Any, conv: str, norm: str, incoming: Index, select: Select) -> Index:
     """Copy one convolution with its norm; return which channels it gives."""
     small, large = getattr(into, conv), getattr(of, conv)
-    own = select(large.weight.abs().flatten(1).sum(dim=1), small.out_channels)
-    small.weight.copy_(large.weight[own][:, incoming])
-    slice_norm(getattr(into, norm), getattr(of, norm), own)
-    return own
+    channels = select(large.weight.abs().flatten(1).sum(dim=1), small.out_channels)
+    small.weight.copy_(large.weight[channels][:, incoming])
+    slice_norm(getattr(into, norm), getattr(of, norm), channels)
+    return channels
 
 
 def _bottleneck(into: Any, of: Any, incoming: Index, outgoing: Index, select: Select) -> None:

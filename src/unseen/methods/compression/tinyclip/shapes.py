@@ -86,7 +86,7 @@ def fitting(image: Any, text: Any, most: int, least: tuple[Plan, Plan] | None = 
     ValueError
         If even the smallest has more.
     """
-    found: list[tuple[bool, int, tuple[Plan, Plan]]] = []
+    candidates: list[tuple[bool, int, tuple[Plan, Plan]]] = []
     sizes: dict[tuple[int, Plan], int] = {}
     for width, depth in _shares(image, text):
         plans = planned(image, width, depth), planned(text, width, depth)
@@ -98,10 +98,10 @@ def fitting(image: Any, text: Any, most: int, least: tuple[Plan, Plan] | None = 
                 sizes[i, plan] = _size(tower, plan)
             total += sizes[i, plan]
         if total <= most:
-            found.append((abs(math.log(width / depth)) <= ALIKE, total, plans))
-    if not found:
+            candidates.append((abs(math.log(width / depth)) <= ALIKE, total, plans))
+    if not candidates:
         raise ValueError(f"{most:,} parameters are fewer than the smallest student has, {smallest(image, text):,}")
-    return max(found, key=lambda one: one[:2])[2]
+    return max(candidates, key=lambda candidate: candidate[:2])[2]
 
 
 def _shares(image: Any, text: Any) -> Iterator[tuple[float, float]]:

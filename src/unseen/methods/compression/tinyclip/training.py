@@ -21,8 +21,8 @@ class Pruning:
         gates = self.masked.sampled(run.generator)
         image = self.masked.encode_image(batch.x, gates)
         text = self.masked.encode_text(self.taught.texts(batch.index), gates)
-        own = Features(image, text, self.masked.towers.logit_scale.exp())
-        found = self.loss(own, self.taught(batch.x, batch.index), self.taught.labels[batch.index])
+        student = Features(image, text, self.masked.towers.logit_scale.exp())
+        terms = self.loss(student, self.taught(batch.x, batch.index), self.taught.labels[batch.index])
         constraint = self.masked.sparsity_loss(run.step)
-        run.log(distillation=(found.i2t + found.t2i) / 2, constraint=constraint, sparsity=self.masked.sparsity().mean())
-        return found.total + constraint
+        run.log(distillation=(terms.i2t + terms.t2i) / 2, constraint=constraint, sparsity=self.masked.sparsity().mean())
+        return terms.total + constraint

@@ -98,6 +98,6 @@ def distill(
         )
     losses = images.losses[: run.step].cpu()
     if run.step > 1 and not losses[-1] < losses[0]:
-        told = f"the mismatch of statistics went from {losses[0]:.4g} to {losses[-1]:.4g} in {run.step} steps"
-        log.warning("distillation has diverged: %s; a smaller learning_rate than %g may help", told, learning_rate)
+        change = f"the mismatch of statistics went from {losses[0]:.4g} to {losses[-1]:.4g} in {run.step} steps"
+        log.warning("distillation has diverged: %s; a smaller learning_rate than %g may help", change, learning_rate)
     return images.x.detach().cpu().contiguous(), losses

@@ -183,8 +183,8 @@ class ZeroQ(Method):
         again = copy.copy(self)
         if "distilled_" not in vars(again):
             raise ValueError("fit has distilled no pictures to go on from")
-        told = {"weight_bits": weight_bits, "activation_bits": activation_bits}
-        again.set_params(**{name: value for name, value in told.items() if value is not None})
+        changes = {"weight_bits": weight_bits, "activation_bits": activation_bits}
+        again.set_params(**{name: value for name, value in changes.items() if value is not None})
         network = frozen_copy(model)
         if budget_mb is not None:
             again.set_params(precision="mixed", budget_mb=budget_mb)

@@ -89,9 +89,9 @@ def _sides(text: ConceptIndex, image: ConceptIndex, concepts: Iterable[str], mat
     """Which samples show a concept on both sides, and which the same one."""
     said, shown, shared = (np.zeros(text.n, bool) for _ in range(3))
     for concept in dict.fromkeys(concepts):
-        own, other = text.ids(concept, match), image.ids(concept)
-        said[own], shown[other] = True, True
-        shared[np.intersect1d(own, other, assume_unique=True)] = True
+        in_text, in_image = text.ids(concept, match), image.ids(concept)
+        said[in_text], shown[in_image] = True, True
+        shared[np.intersect1d(in_text, in_image, assume_unique=True)] = True
     return said & shown, shared
 
 

@@ -35,7 +35,7 @@ def without_similar(
     """
     rows = {"corpus": corpus, "test": test, "train": train}
     units = {name: unit_rows(finite_rows(value, name)) for name, value in rows.items()}
-    widths = {one.shape[1] for one in units.values()}
+    widths = {unit.shape[1] for unit in units.values()}
     if len(widths) > 1 or not len(units["test"]) or not len(units["train"]):
         raise ValueError(f"corpus, test and train must be of one width, the latter two not empty; got widths {widths}")
     nearest = np.full(len(units["test"]), -1.0, np.float32)
@@ -92,8 +92,8 @@ def retrieval_scores(
 
 def _within_first(table: NDArray, k: int) -> FloatArray:
     """How probably a row's own column is among its first `k`, if ties are broken at random, (n,)."""
-    own = np.diag(table)[:, None]
-    before, alike = (table > own).sum(axis=1), (table == own).sum(axis=1)
+    diagonal = np.diag(table)[:, None]
+    before, alike = (table > diagonal).sum(axis=1), (table == diagonal).sum(axis=1)
     return np.clip((k - before) / alike, 0, 1)
 
 
@@ -119,8 +119,8 @@ def generation_scores(scores: Float[np.ndarray, "n s"], held: Sequence[Sequence[
 
 def _by_concept(values: dict[str, NDArray], held: Sequence[Sequence[str]]) -> dict[str, dict[str, float]]:
     rows: dict[str, list[int]] = {}
-    for i, own in enumerate(held):
-        for concept in dict.fromkeys(own):
+    for i, concepts in enumerate(held):
+        for concept in dict.fromkeys(concepts):
             rows.setdefault(concept, []).append(i)
     return {
         concept: {name: float(100 * value[at].mean()) for name, value in values.items()} | {"n": float(len(at))}

@@ -50,7 +50,7 @@ class ConceptCounts:
     @property
     def counts(self) -> IntArray:
         """Captions per concept, (C,)."""
-        return np.array([self._count(one) for one in self.tallies], dtype=np.int64)
+        return np.array([self._count(tally) for tally in self.tallies], dtype=np.int64)
 
     @staticmethod
     def _count(tally: Mapping[Known, int]) -> int:
@@ -92,10 +92,10 @@ Setting = tuple[str, list[str], list[tuple[int, ...]]]
 
 
 def _setting(concepts: Sequence[str], lemmas: str) -> Setting:
-    own = [tuple(dict.fromkeys(lemmas_of(concept, lemmas))) for concept in concepts]
-    lexicon = sorted({word for one in own for word in one})
+    spellings = [tuple(dict.fromkeys(lemmas_of(concept, lemmas))) for concept in concepts]
+    lexicon = sorted({word for spelling in spellings for word in spelling})
     number = {word: i for i, word in enumerate(lexicon)}
-    return lemmas, lexicon, [tuple(number[word] for word in one) for one in own]
+    return lemmas, lexicon, [tuple(number[word] for word in spelling) for spelling in spellings]
 
 
 def count_share(setting: Setting, pieces: Iterable[pa.Array]) -> tuple[int, tuple[dict[Known, int], ...]]:
@@ -111,16 +111,16 @@ def count_share(setting: Setting, pieces: Iterable[pa.Array]) -> tuple[int, tupl
 
 def count_chunk(setting: Setting, captions: pa.Array) -> list[tuple[Known, int]]:
     """Of every concept which of its words a chunk holds, and how many of its captions hold them all."""
-    lemmas, lexicon, own = setting
+    lemmas, lexicon, concepts = setting
     held = invert(Speller(lemmas, lexicon), captions)
     sizes = np.diff(held.offsets).tolist() if lexicon else []
     joint = _Joint(held)
-    found = []
-    for numbers in own:
+    tallies = []
+    for numbers in concepts:
         bits = sum(1 << k for k, number in enumerate(numbers) if sizes[number])
         known = sorted((number for number in numbers if sizes[number]), key=lambda number: sizes[number])
-        found.append((bits, joint.count(known) if len(known) > 1 else sizes[known[0]] if known else 0))
-    return found
+        tallies.append((bits, joint.count(known) if len(known) > 1 else sizes[known[0]] if known else 0))
+    return tallies
 
 
 class _Joint:

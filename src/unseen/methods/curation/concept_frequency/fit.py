@@ -188,20 +188,20 @@ def bootstrap(
     if not 0 < level < 1:
         raise ValueError(f"level must lie in (0, 1); got {level}")
     rng, x = np.random.default_rng(seed), log_counts(counts)
-    found = []
+    statistics = []
     for _ in range(draws):
-        own = rng.integers(len(x), size=len(x))
-        if np.ptp(x[own]) == 0:
+        rows = rng.integers(len(x), size=len(x))
+        if np.ptp(x[rows]) == 0:
             continue
-        edges, means, _ = binned(x[own], scores[own], n_edges)
+        edges, means, _ = binned(x[rows], scores[rows], n_edges)
         binned_r = correlation(*_counted(edges, means, drop_first))
-        found.append((binned_r, correlation(x[own], scores[own]), least_squares(x[own], scores[own])[0]))
-    if not found:
+        statistics.append((binned_r, correlation(x[rows], scores[rows]), least_squares(x[rows], scores[rows])[0]))
+    if not statistics:
         raise ValueError("counts must differ for a slope")
-    table = np.array(found)
+    table = np.array(statistics)
     tails = [(1 - level) / 2, (1 + level) / 2]
     known = [column[np.isfinite(column)] for column in table.T]
-    pairs = [tuple(np.quantile(own, tails).tolist()) if len(own) else (math.nan, math.nan) for own in known]
+    pairs = [tuple(np.quantile(values, tails).tolist()) if len(values) else (math.nan, math.nan) for values in known]
     return Intervals(r=pairs[0], raw_r=pairs[1], slope=pairs[2], level=level)
 
 
@@ -215,12 +215,14 @@ def permutation_p(
     counts, scores = checked(counts, scores)
     rng, x = np.random.default_rng(seed), log_counts(counts)
     edges, means, _ = binned(x, scores, n_edges)
-    own = correlation(*_counted(edges, means, drop_first))
-    if not math.isfinite(own):
+    observed = correlation(*_counted(edges, means, drop_first))
+    if not math.isfinite(observed):
         return math.nan
     shuffled = (binned(x, rng.permutation(scores), n_edges)[1] for _ in range(draws))
-    found = [r for one in shuffled if math.isfinite(r := correlation(*_counted(edges, one, drop_first)))]
-    return (1 + sum(r >= own - 1e-12 for r in found)) / (1 + len(found))
+    correlations = [
+        r for permuted in shuffled if math.isfinite(r := correlation(*_counted(edges, permuted, drop_first)))
+    ]
+    return (1 + sum(r >= observed - 1e-12 for r in correlations)) / (1 + len(correlations))
 
 
 def least_squares(x: FloatArray, y: FloatArray) -> tuple[float, float]:
@@ -236,8 +238,8 @@ def pearson(x: FloatArray, y: FloatArray) -> tuple[float, float]:
         return math.nan, math.nan
     from scipy.stats import pearsonr
 
-    found = pearsonr(x, y)
-    return float(found.statistic), float(found.pvalue)
+    result = pearsonr(x, y)
+    return float(result.statistic), float(result.pvalue)
 
 
 def correlation(x: FloatArray, y: FloatArray) -> float:

@@ -74,8 +74,8 @@ class ConceptIndex:
         return self.n
 
     def __repr__(self) -> str:
-        what = "tags" if self.whole else f"lemmas ({self.lemmas})"
-        return f"ConceptIndex({self.n:,} samples, {len(self.lexicon):,} {what}, {len(self.samples):,} postings)"
+        kind = "tags" if self.whole else f"lemmas ({self.lemmas})"
+        return f"ConceptIndex({self.n:,} samples, {len(self.lexicon):,} {kind}, {len(self.samples):,} postings)"
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, ConceptIndex):
@@ -136,8 +136,8 @@ class ConceptIndex:
         setting = (lemmas, kept, phrases)
         shares = each_share(invert_share, captions, setting, chunk=chunk, processes=processes, engine=engine)
         parts = [part for share in shares for part in share]
-        made = _index(joined(parts, order=phrases), lemmas)
-        return made if kept is None else dataclasses.replace(made, kept=frozenset(kept))
+        index = _index(joined(parts, order=phrases), lemmas)
+        return index if kept is None else dataclasses.replace(index, kept=frozenset(kept))
 
     @classmethod
     def from_tags(cls, tags: Iterable[Iterable[str]], *, lemmas: str = "rules") -> ConceptIndex:
@@ -150,10 +150,10 @@ class ConceptIndex:
         held: dict[str, list[int]] = {}
         known: dict[str, str] = {}
         n = 0
-        for own in tags:
-            if isinstance(own, str):
-                raise TypeError(f"tags must be a set of texts for every sample; got the text {own!r}")
-            for key in {known.setdefault(tag, " ".join(lemmas_of(tag, lemmas))) for tag in own}:
+        for picture_tags in tags:
+            if isinstance(picture_tags, str):
+                raise TypeError(f"tags must be a set of texts for every sample; got the text {picture_tags!r}")
+            for key in {known.setdefault(tag, " ".join(lemmas_of(tag, lemmas))) for tag in picture_tags}:
                 held.setdefault(key, []).append(n)
             n += 1
         return of_lists(held, n, lemmas)
@@ -179,24 +179,24 @@ class ConceptIndex:
         """
         if match not in ("words", "phrase"):
             raise ValueError(f"match must be 'words' or 'phrase'; got {match!r}")
-        own = lemmas_of(concept, self.lemmas)
-        if self.kept is not None and (lost := [word for word in own if word not in self.kept]):
+        concept_lemmas = lemmas_of(concept, self.lemmas)
+        if self.kept is not None and (lost := [word for word in concept_lemmas if word not in self.kept]):
             raise ValueError(
                 f"this index was made for other concepts: it did not look for {lost[0]!r} of {concept!r}; make it with "
                 "this concept among concepts=, or without concepts="
             )
         if self.whole:
-            return self.postings(" ".join(own))
+            return self.postings(" ".join(concept_lemmas))
         if match == "phrase":
-            return self._phrase(own)
-        lists = sorted((self.postings(word) for word in set(own)), key=len)
-        known = [one for one in lists if len(one)]
+            return self._phrase(concept_lemmas)
+        lists = sorted((self.postings(word) for word in set(concept_lemmas)), key=len)
+        known = [posting for posting in lists if len(posting)]
         if not known:
             return self.samples[:0]
-        found = known[0]
+        samples = known[0]
         for other in known[1:]:
-            found = found[within(found, other)]
-        return found
+            samples = samples[within(samples, other)]
+        return samples
 
     def count(self, concept: str, match: Match = "words") -> int:
         """How many samples hold a concept; see `ids`."""
@@ -230,8 +230,8 @@ class ConceptIndex:
             raise ValueError("indices must have been made for the same concepts to be merged")
         order = self.stream is not None and later.stream is not None
         parts = [Postings(list(x.lexicon), x.offsets, x.samples, x.n, x.stream, x.starts) for x in (self, later)]
-        made = _index(joined(parts, order=order), self.lemmas)
-        return dataclasses.replace(made, whole=self.whole, kept=self.kept)
+        index = _index(joined(parts, order=order), self.lemmas)
+        return dataclasses.replace(index, whole=self.whole, kept=self.kept)
 
     def save(self, folder: str | os.PathLike[str]) -> None:
         """Write ``index.json``, ``postings.parquet`` and, with phrases, ``order.parquet``; all or nothing.
@@ -287,12 +287,12 @@ def within(few: NDArray[Any], many: NDArray[Any]) -> NDArray[np.bool_]:
 
 
 def _index(held: Postings, lemmas: str) -> ConceptIndex:
-    told = tuple(held.lexicon), held.offsets, held.samples, held.n
-    return ConceptIndex(*told, lemmas=lemmas, stream=held.stream, starts=held.starts)
+    parts = tuple(held.lexicon), held.offsets, held.samples, held.n
+    return ConceptIndex(*parts, lemmas=lemmas, stream=held.stream, starts=held.starts)
 
 
 def of_lists(held: dict[str, Any], n: int, lemmas: str) -> ConceptIndex:
-    lexicon = tuple(sorted(word for word, own in held.items() if len(own)))
+    lexicon = tuple(sorted(word for word, rows in held.items() if len(rows)))
     offsets = np.concatenate([[0], np.cumsum([len(held[word]) for word in lexicon])]).astype(np.int64)
     samples = np.concatenate([np.zeros(0, np.int64), *(np.asarray(held[word], np.int64) for word in lexicon)])
     return ConceptIndex(lexicon, offsets, samples, n, lemmas, True)

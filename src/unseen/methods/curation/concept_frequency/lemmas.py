@@ -114,10 +114,10 @@ def words(text: str) -> list[str]:
     no blanks between words (Chinese, Japanese, Thai, ...) are not segmented: a run of such letters is one word.
     """
     if text.isascii():
-        found = _PLAIN.findall(text.lower())
+        matches = _PLAIN.findall(text.lower())
     else:
-        found = _WORD.findall(unicodedata.normalize("NFC", text).lower())
-    return [word for raw in found if (word := _POSSESSIVE.sub("", raw))]
+        matches = _WORD.findall(unicodedata.normalize("NFC", text).lower())
+    return [word for raw in matches if (word := _POSSESSIVE.sub("", raw))]
 
 
 def singular(word: str) -> str:
@@ -209,8 +209,8 @@ def visible_nouns() -> frozenset[str]:
     """Lemmas of the last words of all noun synsets of ImageNet-21k, as timm ships them: things that can be seen."""
     from timm.data import ImageNetInfo
 
-    told = ImageNetInfo("imagenet21k").label_descriptions()
-    names = [name for text in told for name in text.split(",")]
+    descriptions = ImageNetInfo("imagenet21k").label_descriptions()
+    names = [name for text in descriptions for name in text.split(",")]
     return frozenset(singular(found[-1]) for name in names if (found := words(name)) and len(found[-1]) > 2)
 
 

@@ -82,8 +82,8 @@ class LongTailSet:
     def tally(self) -> Mapping[str, int]:
         """Candidates by what became of them; adds up to their number."""
         names, ns = np.unique(self.dropped, return_counts=True)
-        told = {name or "kept": int(k) for name, k in zip(names.tolist(), ns.tolist())}
-        return told | ({"unreadable": self.unreadable} if self.unreadable else {})
+        tally = {name or "kept": int(k) for name, k in zip(names.tolist(), ns.tolist())}
+        return tally | ({"unreadable": self.unreadable} if self.unreadable else {})
 
 
 def build_long_tail_set(
@@ -135,18 +135,18 @@ def build_long_tail_set(
     wanted = range(len(names)) if rare is None else [names.index(name) for name in rare]
     dropped[~np.isin(labels, list(wanted))] = "no rare class"
     if own_probability is not None:
-        own = np.asarray(own_probability, dtype=np.float64)
-        if not np.isfinite(own).all():
+        probability = np.asarray(own_probability, dtype=np.float64)
+        if not np.isfinite(probability).all():
             raise ValueError("own_probability must be finite; it holds NaN or infinities")
-        if own.shape != labels.shape:
-            raise ValueError(f"own_probability must be of shape ({len(labels)},); got {own.shape}")
-        dropped[(dropped == "") & (own < outlier_below)] = "outlier"
+        if probability.shape != labels.shape:
+            raise ValueError(f"own_probability must be of shape ({len(labels)},); got {probability.shape}")
+        dropped[(dropped == "") & (probability < outlier_below)] = "outlier"
     if hash_threshold is not None:
-        here = np.flatnonzero(dropped == "")
-        hashes = perceptual_hash(candidates.take(here)) if len(here) else np.zeros(0, np.uint64)
-        for label in np.unique(labels[here]):
-            own_rows = np.flatnonzero(labels[here] == label)
-            dropped[here[own_rows[~distinct(hashes[own_rows], hash_threshold)]]] = "duplicate"
+        remaining = np.flatnonzero(dropped == "")
+        hashes = perceptual_hash(candidates.take(remaining)) if len(remaining) else np.zeros(0, np.uint64)
+        for label in np.unique(labels[remaining]):
+            own_rows = np.flatnonzero(labels[remaining] == label)
+            dropped[remaining[own_rows[~distinct(hashes[own_rows], hash_threshold)]]] = "duplicate"
     rng = np.random.default_rng(seed)
     for label in np.unique(labels[dropped == ""]):
         rows = np.flatnonzero((labels == label) & (dropped == ""))
@@ -216,7 +216,7 @@ def segments(reference: NDArray, long_tailed: NDArray, split: float = 50.0) -> t
     if x.ndim != 1 or x.shape != y.shape:
         raise ValueError(f"reference and long_tailed must be of one shape (n,); got {x.shape} and {y.shape}")
     sides = [x < split, x >= split]
-    low, high = (least_squares(x[own], y[own])[0] if own.sum() > 1 and np.ptp(x[own]) else np.nan for own in sides)
+    low, high = (least_squares(x[side], y[side])[0] if side.sum() > 1 and np.ptp(x[side]) else np.nan for side in sides)
     return float(low), float(high)
 
 

@@ -61,10 +61,10 @@ def chunks(captions: Iterable[str | None] | pa.Array | pa.ChunkedArray, size: in
 def _as_text(piece: Sequence[Any]) -> list[pa.Array]:
     """Arrays of strings; more than one if they pass 2 GB together."""
     try:
-        found = pa.array(piece, pa.string())
+        array = pa.array(piece, pa.string())
     except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
         raise TypeError(f"captions must be texts: {error}") from error
-    return found.chunks if isinstance(found, pa.ChunkedArray) else [found]
+    return array.chunks if isinstance(array, pa.ChunkedArray) else [array]
 
 
 class Speller:
@@ -91,12 +91,12 @@ class Speller:
 
     def spell(self, piece: str) -> list[int]:
         """Numbers of the lemmas in a piece of text without blanks."""
-        found = self._spelt.get(piece)
-        if found is None:
-            found = self._spelt[piece] = tuple(self.lemma(word) for word in words(piece))
+        lemmas = self._spelt.get(piece)
+        if lemmas is None:
+            lemmas = self._spelt[piece] = tuple(self.lemma(word) for word in words(piece))
         if self.fixed:
-            return [self.numbers.get(lemma, OTHER) for lemma in found]
-        return [self.numbers.setdefault(lemma, len(self.numbers)) for lemma in found]
+            return [self.numbers.get(lemma, OTHER) for lemma in lemmas]
+        return [self.numbers.setdefault(lemma, len(self.numbers)) for lemma in lemmas]
 
     def read(self, captions: pa.Array, *, order: bool = True) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
         """Lemma numbers of all captions in a row, and where each caption begins, (n + 1,).
@@ -112,7 +112,7 @@ class Speller:
         encoded = pc.dictionary_encode(flat)
         spelt = [self.spell(piece) for piece in encoded.dictionary.to_pylist()]
         if not order and self.fixed:
-            spelt = [[number for number in one if number != OTHER] for one in spelt]
+            spelt = [[number for number in numbers if number != OTHER] for numbers in spelt]
         return _expanded(spelt, encoded.indices.to_numpy(), starts)
 
 
@@ -121,7 +121,7 @@ def _expanded(
 ) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
     """Every piece replaced by its numbers, of which most have one or none."""
     lengths = np.fromiter(map(len, spelt), np.int64, len(spelt))
-    table = np.fromiter((n for one in spelt for n in one), np.int32, int(lengths.sum()))
+    table = np.fromiter((n for numbers in spelt for n in numbers), np.int32, int(lengths.sum()))
     if (lengths == 0).any():
         kept = (lengths > 0)[codes]
         codes, starts = codes[kept], np.concatenate([[0], np.cumsum(kept)])[starts]
@@ -130,10 +130,10 @@ def _expanded(
     first = np.cumsum(lengths) - lengths
     if lengths.max() == 1:
         return table[first[codes]], starts
-    own = lengths[codes]
-    ends = np.concatenate([[0], np.cumsum(own)])
+    counts = lengths[codes]
+    ends = np.concatenate([[0], np.cumsum(counts)])
     places = np.arange(ends[-1])
-    places += np.repeat(first[codes] - ends[:-1], own)
+    places += np.repeat(first[codes] - ends[:-1], counts)
     return table[places], ends[starts]
 
 
@@ -190,8 +190,8 @@ def invert(speller: Speller, captions: pa.Array, *, order: bool = False) -> Post
     begins = ends[:-1]
     fresh[begins[begins < len(samples)]] = True
     offsets = np.concatenate([[0], np.cumsum(fresh)])[ends]
-    told = (stream, starts) if order else (None, None)
-    return Postings(lexicon, offsets, samples[fresh], len(captions), *told)
+    sequence = (stream, starts) if order else (None, None)
+    return Postings(lexicon, offsets, samples[fresh], len(captions), *sequence)
 
 
 def joined(parts: Sequence[Postings], *, order: bool = False) -> Postings:
@@ -200,22 +200,22 @@ def joined(parts: Sequence[Postings], *, order: bool = False) -> Postings:
     It does not depend on how the captions were parted. Samples are int64.
     """
     held = [np.diff(part.offsets) for part in parts]
-    every = sorted({word for part, own in zip(parts, held) for word, k in zip(part.lexicon, own.tolist()) if k})
+    every = sorted({word for part, sizes in zip(parts, held) for word, k in zip(part.lexicon, sizes.tolist()) if k})
     number = {word: i for i, word in enumerate(every)}
     places = [np.array([number.get(word, OTHER) for word in part.lexicon], dtype=np.int64) for part in parts]
     totals = np.zeros(len(every), np.int64)
     begins = []  # of each word's samples of a part among its samples of all parts
-    for place, own in zip(places, held):
-        some = own > 0
-        begin = np.zeros(len(own), np.int64)
+    for place, sizes in zip(places, held):
+        some = sizes > 0
+        begin = np.zeros(len(sizes), np.int64)
         begin[some] = totals[place[some]]
         begins.append(begin)
-        totals[place[some]] += own[some]
+        totals[place[some]] += sizes[some]
     offsets = np.concatenate([[0], np.cumsum(totals)])
     samples = np.empty(int(offsets[-1]), np.int64)
     firsts = np.concatenate([[0], np.cumsum([part.n for part in parts])]).astype(np.int64)
-    for part, place, own, begin, first in zip(parts, places, held, begins, firsts):
-        target = np.repeat(offsets[place] + begin - part.offsets[:-1], own)
+    for part, place, sizes, begin, first in zip(parts, places, held, begins, firsts):
+        target = np.repeat(offsets[place] + begin - part.offsets[:-1], sizes)
         target += np.arange(len(target))
         samples[target] = part.samples + first
     stream, starts = _in_a_row(parts, places) if order else (None, None)

@@ -68,7 +68,7 @@ class Curve:
     def _at(self, x: FloatArray, level: float) -> tuple[FloatArray, FloatArray, FloatArray]:
         middle = self.intercept + self.slope * x
         group = np.searchsorted(np.asarray(self.bounds), x, side="left")
-        steps = np.array([_steps(one, level) for one in self.errors])
+        steps = np.array([_steps(errors, level) for errors in self.errors])
         least, most = (np.clip(middle + steps[group, k], self.low, self.high) for k in (0, 1))
         middle = np.clip(middle, self.low, self.high)
         return middle, np.minimum(least, middle), np.maximum(most, middle)
@@ -113,9 +113,9 @@ def count_interval(counts: NDArray, level: float = 0.9) -> tuple[FloatArray, Flo
     """
     from scipy.stats import chi2
 
-    found, tail = np.asarray(counts, dtype=np.float64), (1 - level) / 2
-    low = np.where(found > 0, chi2.ppf(tail, 2 * np.maximum(found, 0.5)) / 2, 0.0)
-    return low, chi2.ppf(1 - tail, 2 * found + 2) / 2
+    hits, tail = np.asarray(counts, dtype=np.float64), (1 - level) / 2
+    low = np.where(hits > 0, chi2.ppf(tail, 2 * np.maximum(hits, 0.5)) / 2, 0.0)
+    return low, chi2.ppf(1 - tail, 2 * hits + 2) / 2
 
 
 def _steps(errors: Sequence[float], level: float) -> tuple[float, float]:
@@ -156,8 +156,8 @@ def learn_curve(
     slope, intercept = least_squares(x, scores)
 
     def missed(rest: IntArray, part: IntArray) -> FloatArray:
-        own = least_squares(x[rest], scores[rest]) if np.ptp(x[rest]) else (0.0, float(scores[rest].mean()))
-        return scores[part] - own[1] - own[0] * x[part]
+        line = least_squares(x[rest], scores[rest]) if np.ptp(x[rest]) else (0.0, float(scores[rest].mean()))
+        return scores[part] - line[1] - line[0] * x[part]
 
     errors = told_by_others(len(x), parts(len(x), min(FOLDS, len(x)), seed), missed)
     bounds = _bounds(x, math.ceil(2 / (1 - level) - 1e-9))

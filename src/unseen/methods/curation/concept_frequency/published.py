@@ -85,14 +85,14 @@ def fit_published(points: pd.DataFrame) -> pd.DataFrame:
     import pandas as pd
 
     rows: list[dict[str, Any]] = []
-    for (corpus, model, prompts), own in points.groupby(["corpus", "model", "prompts"], sort=True):
+    for (corpus, model, prompts), group in points.groupby(["corpus", "model", "prompts"], sort=True):
         for search in SEARCHES:
-            known = own[own[search].notna()]
+            known = group[group[search].notna()]
             counts = known[search].to_numpy(dtype=float)
-            found = fit_log_linear(counts, known.accuracy.to_numpy(dtype=float), drop_first=drop_first_of(str(corpus)))
-            told = {"corpus": corpus, "model": model, "prompts": prompts, "search": search}
-            figures = {"r": found.r, "p": found.p, "raw_r": found.raw_r, "slope_per_decade": found.slope_per_decade}
-            rows.append(told | figures | {"n": found.n, "zero": int((counts == 0).sum())})
+            fit = fit_log_linear(counts, known.accuracy.to_numpy(dtype=float), drop_first=drop_first_of(str(corpus)))
+            labels = {"corpus": corpus, "model": model, "prompts": prompts, "search": search}
+            figures = {"r": fit.r, "p": fit.p, "raw_r": fit.raw_r, "slope_per_decade": fit.slope_per_decade}
+            rows.append(labels | figures | {"n": fit.n, "zero": int((counts == 0).sum())})
     return pd.DataFrame(rows)
 
 
@@ -127,9 +127,9 @@ def published_curve(name: str) -> Curve:
     curves = _kept()["curves"]
     if name not in curves:
         raise ValueError(f"no published curve is called {name!r}; there are {', '.join(curves)}")
-    told = curves[name]
-    errors = tuple(tuple(one) for one in told["errors"])
-    return Curve(**{**told, "errors": errors, "bounds": tuple(told["bounds"])})
+    record = curves[name]
+    errors = tuple(tuple(group) for group in record["errors"])
+    return Curve(**{**record, "errors": errors, "bounds": tuple(record["bounds"])})
 
 
 def corpus_size(name: str) -> int:
@@ -144,7 +144,7 @@ _SIZES = {"cc3m": 3_000_000, "cc12m": 12_000_000, "yfcc15m": 15_000_000, "laion4
 def thinned(curve: Curve, kept: int = 199) -> Curve:
     """The curve with order statistics of its errors in the place of all."""
     errors = []
-    for own in curve.errors:
-        ranks = [max(round((len(own) + 1) * k / (kept + 1)), 1) for k in range(1, kept + 1)]
-        errors.append(tuple(own[min(rank, len(own)) - 1] for rank in ranks) if len(own) > kept else own)
+    for group in curve.errors:
+        ranks = [max(round((len(group) + 1) * k / (kept + 1)), 1) for k in range(1, kept + 1)]
+        errors.append(tuple(group[min(rank, len(group)) - 1] for rank in ranks) if len(group) > kept else group)
     return dataclasses.replace(curve, errors=tuple(errors))

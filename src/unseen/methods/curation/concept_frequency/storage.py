@@ -28,8 +28,8 @@ def save(index: Any, folder: Path) -> None:
             order = pa.LargeListArray.from_arrays(pa.array(index.starts), pa.array(index.stream))
             pq.write_table(pa.table({"words": order}), part / ORDER)
         kept = None if index.kept is None else sorted(index.kept)
-        told = {"format": FORMAT, "n": index.n, "lemmas": index.lemmas, "whole": index.whole, "kept": kept}
-        (part / TOLD).write_text(json.dumps(told, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        record = {"format": FORMAT, "n": index.n, "lemmas": index.lemmas, "whole": index.whole, "kept": kept}
+        (part / TOLD).write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 def _check(folder: Path) -> None:
@@ -38,40 +38,40 @@ def _check(folder: Path) -> None:
         return
     if not folder.is_dir() or folder.is_symlink():
         raise ValueError(f"{folder} is no folder; name a new folder for the index")
-    found = {path.name for path in folder.iterdir()}
-    if not found <= {TOLD, POSTINGS, ORDER} or not {TOLD, POSTINGS} <= found:
+    names = {path.name for path in folder.iterdir()}
+    if not names <= {TOLD, POSTINGS, ORDER} or not {TOLD, POSTINGS} <= names:
         raise ValueError(f"{folder} holds something else than an index; name a new folder for the index")
     _told(folder)
 
 
 def _told(folder: Path) -> dict[str, Any]:
     try:
-        told = read_json(folder / TOLD)
+        record = read_json(folder / TOLD)
     except FileNotFoundError as error:
         raise ValueError(f"{folder} is no index of concepts: it has no {TOLD}") from error
     except ValueError as error:
         raise ValueError(f"{folder} is no index of concepts: its {TOLD} is no JSON: {error}") from error
-    if not isinstance(told, dict) or told.get("format") != FORMAT:
-        of = told.get("format") if isinstance(told, dict) else None
+    if not isinstance(record, dict) or record.get("format") != FORMAT:
+        of = record.get("format") if isinstance(record, dict) else None
         raise ValueError(f"{folder} is of format {of!r}; this version reads {FORMAT}")
-    return told
+    return record
 
 
 def load(folder: Path) -> dict[str, Any]:
     """What `ConceptIndex` is made of, by the names of its fields; see `ConceptIndex.load`."""
-    told = _told(folder)
+    record = _told(folder)
     table = pq.read_table(folder / POSTINGS).combine_chunks()
     offsets, samples = _ragged(table["samples"])
     stream = starts = None
     if (folder / ORDER).exists():
         starts, stream = _ragged(pq.read_table(folder / ORDER).combine_chunks()["words"])
     lexicon = tuple(table["word"].to_pylist())
-    kept = told.get("kept")
+    kept = record.get("kept")
     return {
         "lexicon": lexicon,
         "offsets": offsets,
         "samples": samples,
-        **{name: told[name] for name in ("n", "lemmas", "whole")},
+        **{name: record[name] for name in ("n", "lemmas", "whole")},
         "stream": stream,
         "starts": starts,
         "kept": None if kept is None else frozenset(kept),

@@ -82,6 +82,6 @@ class TagTable:
         cuts = np.searchsorted(columns[order], np.arange(len(self.concepts) + 1))
         held: dict[str, Any] = {}
         for k, concept in enumerate(self.concepts):
-            key, found = " ".join(lemmas_of(concept, lemmas)), rows[order[cuts[k] : cuts[k + 1]]]
-            held[key] = np.union1d(held[key], found) if key in held else np.unique(found)
+            key, pictures = " ".join(lemmas_of(concept, lemmas)), rows[order[cuts[k] : cuts[k + 1]]]
+            held[key] = np.union1d(held[key], pictures) if key in held else np.unique(pictures)
         return of_lists(held, self.n, lemmas)

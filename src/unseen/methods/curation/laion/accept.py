@@ -123,9 +123,9 @@ def kept(content: bytes, rule: Acceptance) -> bytes:
     if rule.resize == "no":
         return content
     image = decode(content, max_pixels=rule.max_pixels)
-    made = resized(image, rule.resize, rule.size, only_if_bigger=rule.only_if_bigger)
+    picture = resized(image, rule.resize, rule.size, only_if_bigger=rule.only_if_bigger)
     stream = io.BytesIO()
-    made.save(stream, "JPEG", quality=rule.quality)
+    picture.save(stream, "JPEG", quality=rule.quality)
     return stream.getvalue()
 
 

@@ -68,11 +68,11 @@ class BloomFilter:
     def load(cls, file: str | os.PathLike[str]) -> Self:
         """Read what `save` wrote."""
         with np.load(file, allow_pickle=False) as content:
-            made = cls(int(content["capacity"]), float(content["error"]))
-            if content["bits"].shape != made.bits.shape:
-                raise ValueError(f"{file} is damaged: it has {len(content['bits'])} bytes, not {len(made.bits)}")
-            made.bits = content["bits"].astype(np.uint8)
-        return made
+            bloom = cls(int(content["capacity"]), float(content["error"]))
+            if content["bits"].shape != bloom.bits.shape:
+                raise ValueError(f"{file} is damaged: it has {len(content['bits'])} bytes, not {len(bloom.bits)}")
+            bloom.bits = content["bits"].astype(np.uint8)
+        return bloom
 
     def _there(self, places: NDArray[np.int64]) -> NDArray[np.bool_]:
         return ((self.bits[places >> 3] >> (places & 7)) & 1).astype(bool).all(axis=1)
@@ -87,5 +87,5 @@ class BloomFilter:
 
 def _digests(keys: Sequence[str]) -> NDArray[np.uint64]:
     """128 bits of each key, (n, 2)."""
-    told = b"".join(hashlib.blake2b(key.encode("utf-8", "surrogatepass"), digest_size=16).digest() for key in keys)
-    return np.frombuffer(told, dtype="<u8").reshape(-1, 2)
+    digests = b"".join(hashlib.blake2b(key.encode("utf-8", "surrogatepass"), digest_size=16).digest() for key in keys)
+    return np.frombuffer(digests, dtype="<u8").reshape(-1, 2)

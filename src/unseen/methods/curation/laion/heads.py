@@ -124,8 +124,8 @@ class Head:
         """Probability of the flagged class, or the value, (n,), of embeddings of any length, (n, d)."""
         x = torch.from_numpy(unit_rows(vectors))
         with torch.no_grad():
-            found = self.network(x)
-        return (found[:, 0] if self.kind == "value" else found.softmax(dim=1)[:, 1]).float().numpy()
+            output = self.network(x)
+        return (output[:, 0] if self.kind == "value" else output.softmax(dim=1)[:, 1]).float().numpy()
 
     def require(self, fingerprint: str, dim: int) -> None:
         """Raise `ValueError` unless embeddings come from the encoder that the head was learnt on."""
@@ -137,8 +137,8 @@ class Head:
 
     def save(self, folder: str | os.PathLike[str]) -> None:
         """Write it as JSON and safetensors, all or nothing."""
-        own = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
-        save_state(folder, {**own, "encoder": dict(self.encoder), "told": dict(self.told)})
+        fields = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        save_state(folder, {**fields, "encoder": dict(self.encoder), "told": dict(self.told)})
 
     @classmethod
     @loads("a saved head")
@@ -213,7 +213,7 @@ def train_head(
     preset = PRESETS.get(name, Preset(side or "image", 0.5))
     with reproducible(seed), without_checkpoints():
         network = _fit(x, y, kind, C, epochs)
-        told = {"n": len(y), **_validated(x, y, kind, C, epochs, folds, seed)}
+        measured = {"n": len(y), **_validated(x, y, kind, C, epochs, folds, seed)}
     return Head(
         name,
         side or preset.side,
@@ -221,7 +221,7 @@ def train_head(
         preset.threshold if threshold is None else threshold,
         network,
         {key: encoder[key] for key in ("name", "fingerprint", "dim")},
-        told,
+        measured,
     )
 
 
@@ -286,8 +286,8 @@ def _validated(
     splitter = (KFold if kind == "value" else StratifiedKFold)(folds, shuffle=True, random_state=seed)
 
     def scored(rest: IntArray, part: IntArray) -> FloatArray:
-        found = _fit(x[rest], y[rest], kind, C, epochs)(torch.from_numpy(x[part])).detach()
-        return (found[:, 0] if kind == "value" else found.softmax(dim=1)[:, 1]).numpy()
+        output = _fit(x[rest], y[rest], kind, C, epochs)(torch.from_numpy(x[part])).detach()
+        return (output[:, 0] if kind == "value" else output.softmax(dim=1)[:, 1]).numpy()
 
     scores = told_by_others(len(y), [held for _, held in splitter.split(x, y)], scored)
     if kind == "value":
@@ -323,10 +323,10 @@ def propose(
     if each < 1 or others < 0:
         raise ValueError(f"each must be at least 1 and others at least 0; got {each} and {others}")
     cosines = unit_rows(queries) @ unit_rows(vectors).T
-    found: dict[int, int] = {}
+    chosen: dict[int, int] = {}
     for query, row in enumerate(cosines):
         for i in np.argsort(-row, kind="stable")[:each].tolist():
-            found.setdefault(i, query)
-    rest = np.setdiff1d(np.arange(len(vectors)), list(found))
+            chosen.setdefault(i, query)
+    rest = np.setdiff1d(np.arange(len(vectors)), list(chosen))
     drawn = np.random.default_rng(seed).permutation(rest)[:others]
-    return [*found.items(), *((int(i), -1) for i in drawn)]
+    return [*chosen.items(), *((int(i), -1) for i in drawn)]

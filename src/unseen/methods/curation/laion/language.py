@@ -54,10 +54,10 @@ def languages(texts: Sequence[str], detector: Detector = py3langid, *, reliable:
     """
     if not 0 <= reliable <= 1:
         raise ValueError(f"reliable must lie in [0, 1]; got {reliable}")
-    found = detector(texts)
-    if len(found) != len(texts):
-        raise ValueError(f"the detector must answer for each of {len(texts)} texts; it gave {len(found)} answers")
-    return [code.partition("-")[0].lower() if sure >= reliable else "" for code, sure in found]
+    answers = detector(texts)
+    if len(answers) != len(texts):
+        raise ValueError(f"the detector must answer for each of {len(texts)} texts; it gave {len(answers)} answers")
+    return [code.partition("-")[0].lower() if sure >= reliable else "" for code, sure in answers]
 
 
 def stream_of(language: str | None) -> Stream:

@@ -79,7 +79,8 @@ def read_links(page: Page) -> Links:
     if first is not None:
         base = _joined(page.url, first.attributes.get("href") or "") or page.url
     images = tuple(
-        (own.get("src") or "", own.get("alt") or "") for own in (node.attributes for node in tree.css("img"))
+        (attributes.get("src") or "", attributes.get("alt") or "")
+        for attributes in (node.attributes for node in tree.css("img"))
     )
     targets = (node.attributes.get("href") or "" for node in tree.css("a[href], link[href]"))
     return Links(base, _license_of(targets), images, not images and undecoded(page.html, text))
@@ -87,13 +88,13 @@ def read_links(page: Page) -> Links:
 
 def read_wat(record: dict[str, Any], url: str) -> Links:
     """The same of a record of a WAT file, which lists a page's links as JSON."""
-    told: Any = record
+    metadata: Any = record
     for key in ("Envelope", "Payload-Metadata", "HTTP-Response-Metadata", "HTML-Metadata"):
-        told = told.get(key, {}) if isinstance(told, dict) else {}
-    told = told if isinstance(told, dict) else {}
-    listed = told.get("Links")
+        metadata = metadata.get(key, {}) if isinstance(metadata, dict) else {}
+    metadata = metadata if isinstance(metadata, dict) else {}
+    listed = metadata.get("Links")
     links = [link for link in listed if isinstance(link, dict)] if isinstance(listed, list) else []
-    head = told.get("Head")
+    head = metadata.get("Head")
     base = _said(head.get("Base")) if isinstance(head, dict) else ""
     images = tuple((_said(link.get("url")), _said(link.get("alt"))) for link in links if link.get("path") == "IMG@/src")
     targets = (_said(link.get("url")) for link in links if link.get("path") in ("A@/href", "LINK@/href"))
@@ -115,9 +116,9 @@ def candidates(links: Links, page: str = "") -> list[Candidate]:
     page : str
         Its address, kept beside the candidate; `links.base` if empty.
     """
-    found: list[Candidate] = []
+    judged: list[Candidate] = []
     if links.undecoded:
-        found.append(Candidate((page or links.base)[:MOST], "", links.license, page or links.base, UNDECODED))
+        judged.append(Candidate((page or links.base)[:MOST], "", links.license, page or links.base, UNDECODED))
     seen: set[str] = set()
     for source, alt in links.images:
         url, text, reason = judge(links.base, source, alt)
@@ -125,8 +126,8 @@ def candidates(links: Links, page: str = "") -> list[Candidate]:
             reason = REPEATED
         if not reason:
             seen.add(url)
-        found.append(Candidate(url, text, links.license, page or links.base, reason))
-    return found
+        judged.append(Candidate(url, text, links.license, page or links.base, reason))
+    return judged
 
 
 def parse_page(page: Page) -> list[Candidate]:

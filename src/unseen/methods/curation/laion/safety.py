@@ -120,17 +120,19 @@ def judge(rules: Sequence[Rule], images: FloatArray, captions: Sequence[str], em
 @reads("a file of rules", "write a list of objects with the fields of a rule")
 def read_rules(file: str | os.PathLike[str]) -> tuple[Rule, ...]:
     """Rules from a JSON file, a list of objects with the fields of `Rule`; `ValueError` says what is wrong."""
-    told: Any = read_json(file)
+    rules: Any = read_json(file)
     names = {field.name for field in dataclasses.fields(Rule)}
-    if not isinstance(told, list) or not all(isinstance(one, Mapping) and set(one) <= names for one in told):
+    if not isinstance(rules, list) or not all(isinstance(rule, Mapping) and set(rule) <= names for rule in rules):
         raise ValueError(f"{file} must hold a list of objects with {', '.join(sorted(names))}")
-    for one in told:
+    for rule in rules:
         for name in ("neutral", "flagged", "keywords"):
-            words = one.get(name, [])
+            words = rule.get(name, [])
             if not isinstance(words, list) or not all(isinstance(word, str) and word.strip() for word in words):
-                raise ValueError(f"{file}, rule {one.get('name')!r}: {name} must be a list of texts; got {words!r}")
-    fields: list[dict[str, Any]] = [{k: tuple(v) if isinstance(v, list) else v for k, v in one.items()} for one in told]
-    return tuple(Rule(**one) for one in fields)
+                raise ValueError(f"{file}, rule {rule.get('name')!r}: {name} must be a list of texts; got {words!r}")
+    fields: list[dict[str, Any]] = [
+        {k: tuple(v) if isinstance(v, list) else v for k, v in rule.items()} for rule in rules
+    ]
+    return tuple(Rule(**rule) for rule in fields)
 
 
 def _flagged(rule: Rule, images: FloatArray, embed: EmbedText) -> NDArray[np.int64]:

@@ -92,8 +92,8 @@ def keeps(
     names, mask = np.asarray(streams), np.zeros(len(similarity), dtype=bool)
     rows = {stream: np.flatnonzero(names == stream) for stream in STREAMS}
     counts = _counts(rows, _by_stream("target_keep", target_keep))
-    for stream, own in rows.items():
-        mask[own[np.argsort(-similarity[own], kind="stable")[: counts[stream]]]] = True
+    for stream, places in rows.items():
+        mask[places[np.argsort(-similarity[places], kind="stable")[: counts[stream]]]] = True
     return mask, least
 
 
@@ -183,20 +183,20 @@ def _lead(
     """Write into `stands` which of the rows `order`, best first, stands for which."""
     leaders = np.zeros(0, dtype=np.int64)
     for start in range(0, len(order), BLOCK):
-        own = order[start : start + BLOCK]
-        vectors = rows[own].astype(np.float32)
-        free = np.ones(len(own), dtype=bool)
+        block = order[start : start + BLOCK]
+        vectors = rows[block].astype(np.float32)
+        free = np.ones(len(block), dtype=bool)
         for other in range(0, len(leaders), BLOCK):
             them = leaders[other : other + BLOCK]
             left = np.flatnonzero(free)
             i, j = np.nonzero(vectors[left] @ rows[them].astype(np.float32).T >= threshold - 1e-6)
-            _take(own[left[i]], them[j], left[i], alike, free, stands)
+            _take(block[left[i]], them[j], left[i], alike, free, stands)
         near = vectors @ vectors.T >= threshold - 1e-6
         for k in np.flatnonzero(np.triu(near, 1).any(axis=1) & free).tolist():
             if free[k]:
                 after = k + 1 + np.flatnonzero(near[k, k + 1 :] & free[k + 1 :])
-                _take(own[after], np.full(len(after), own[k]), after, alike, free, stands)
-        leaders = np.concatenate([leaders, own[free]])
+                _take(block[after], np.full(len(after), block[k]), after, alike, free, stands)
+        leaders = np.concatenate([leaders, block[free]])
 
 
 def _take(
@@ -285,14 +285,14 @@ def look_alike(
     one, other : array (m, LOOK)
         What `look_of` gives.
     """
-    found = np.empty(len(one), dtype=bool)
+    alike = np.empty(len(one), dtype=bool)
     for start in range(0, len(one), _TOGETHER):
         a, b = one[start : start + _TOGETHER], other[start : start + _TOGETHER]
         same = _same_colours(a[:, : 3 * COLOURS**2], b[:, : 3 * COLOURS**2], difference, share, shade)
         close = np.flatnonzero(same)
         same[close] = _same_greys(a[close, 3 * COLOURS**2 :], b[close, 3 * COLOURS**2 :], spot)
-        found[start : start + _TOGETHER] = same
-    return found
+        alike[start : start + _TOGETHER] = same
+    return alike
 
 
 def _same_colours(

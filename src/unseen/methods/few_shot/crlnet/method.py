@@ -222,8 +222,8 @@ class CRLNet(Method):
         network = self._network(cells)
         maps = _projected(network, cells)
         supports = Pool(maps, torch.as_tensor(source.labels), torch.arange(len(source)))
-        asked = maps if auxiliary is None else _projected(network, regions_of(auxiliary))
-        queries = Pool(asked, torch.as_tensor(labels), torch.as_tensor(origin))
+        query_maps = maps if auxiliary is None else _projected(network, regions_of(auxiliary))
+        queries = Pool(query_maps, torch.as_tensor(labels), torch.as_tensor(origin))
         self.history_ = self._train(network, supports, queries)
         self.network_ = network
         return self._given(_handful(source, self.shots, self.random_state) if support is None else support)
@@ -274,7 +274,7 @@ class CRLNet(Method):
             if alone or self.k_shot_head == "mean_cosine":
                 scores.append(nearest(e_s, e_q, y, n_classes))
             else:
-                scores += [regressed(one, own, y, n_classes, self.C) for one, own in zip(e_s, e_q)]
+                scores += [regressed(support, query, y, n_classes, self.C) for support, query in zip(e_s, e_q)]
         return torch.cat(scores)
 
     @gives("pairs")

@@ -59,7 +59,7 @@ class CrossAttention(nn.Module):
     def __init__(self, channels: int, height: int, width: int, heads: int, ffn: int) -> None:
         super().__init__()
         self.support, self.query = (
-            nn.ModuleDict({what: nn.Linear(channels, channels) for what in ("query", "key", "value")}) for _ in range(2)
+            nn.ModuleDict({role: nn.Linear(channels, channels) for role in ("query", "key", "value")}) for _ in range(2)
         )
         self.attention = nn.MultiheadAttention(channels, heads, batch_first=True)
         self.norm = nn.LayerNorm(channels)
@@ -78,8 +78,8 @@ class CrossAttention(nn.Module):
         both = torch.cat([own, other], dim=1)
         query = project["query"](own) + self.own_places
         key, value = project["key"](both) + self.all_places, project["value"](both)
-        found = self.attention(query, key, value, need_weights=False)[0]
-        return self.ffn(self.norm(query + found))
+        attended = self.attention(query, key, value, need_weights=False)[0]
+        return self.ffn(self.norm(query + attended))
 
 
 class Correlation(nn.Module):

@@ -55,8 +55,8 @@ def pair_batches(support: Pool, query: Pool, size: int) -> Callable[[Any], Itera
         If no class has two pictures, or there is one class alone.
     """
     members = {int(label): torch.nonzero(support.y == label).flatten() for label in torch.unique(support.y)}
-    asked = askable(support.y, query.y, query.origin)
-    if not len(asked) or len(members) < 2:
+    usable = askable(support.y, query.y, query.origin)
+    if not len(usable) or len(members) < 2:
         raise ValueError(
             "source must have two samples of a class, to be a pair, and two classes; "
             f"it has {len(support.y)} samples of {len(members)} classes"
@@ -79,15 +79,15 @@ def pair_batches(support: Pool, query: Pool, size: int) -> Callable[[Any], Itera
         return int(rows[int(drawn[1] * len(rows))])
 
     def stream(run: Any) -> Iterator[PairBatch]:
-        left = asked[:0]
+        left = usable[:0]
         while True:
             while len(left) < size:
-                left = torch.cat([left, asked[torch.randperm(len(asked), generator=run.generator)]])
+                left = torch.cat([left, usable[torch.randperm(len(usable), generator=run.generator)]])
             queries, left = left[:size], left[size:]
             drawn = torch.rand(size, 2, generator=run.generator, dtype=torch.float64).tolist()
             same = torch.arange(size) % 2 == 0
-            told = zip(queries.tolist(), same.tolist(), drawn)
-            supports = torch.tensor([partner(q, positive, numbers) for q, positive, numbers in told])
+            draws = zip(queries.tolist(), same.tolist(), drawn)
+            supports = torch.tensor([partner(q, positive, numbers) for q, positive, numbers in draws])
             places = torch.stack([supports, queries], dim=1)
             yield PairBatch(support.maps[supports], query.maps[queries], same.float(), places)
 

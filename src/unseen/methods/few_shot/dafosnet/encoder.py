@@ -44,9 +44,9 @@ class DomainBatchNorm(nn.Module):
             return self.of(SOURCE)(x)
         out = torch.empty_like(x)
         for number in (SOURCE, TARGET):
-            own = domain == number
-            if bool(own.any()):
-                out[own] = self.of(number)(x[own])
+            members = domain == number
+            if bool(members.any()):
+                out[members] = self.of(number)(x[members])
         return out
 
     def affine(self, domain: int, prototypes: Float[Tensor, "k d"]) -> Float[Tensor, "k d"]:

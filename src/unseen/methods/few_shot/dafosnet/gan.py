@@ -65,15 +65,15 @@ def feature_gan(dim: int, n_labels: int, noise_std: float) -> ConditionalFeature
 
 def discriminator_loss(gan: ConditionalFeatureGAN, real: Tensor, made: Tensor, label: Tensor) -> Float[Tensor, ""]:
     """BCE with real features as 0 and made ones as 1 (step 3: the names of the released code)."""
-    said = gan.judge(torch.cat([real, made]), torch.cat([label, label]))
-    truth = torch.cat([torch.zeros(len(real)), torch.ones(len(made))]).to(said)
-    return F.binary_cross_entropy_with_logits(said, truth)
+    logits = gan.judge(torch.cat([real, made]), torch.cat([label, label]))
+    truth = torch.cat([torch.zeros(len(real)), torch.ones(len(made))]).to(logits)
+    return F.binary_cross_entropy_with_logits(logits, truth)
 
 
 def generator_loss(gan: ConditionalFeatureGAN, made: Tensor, label: Tensor) -> Float[Tensor, ""]:
     """BCE that made features be taken for real, 0."""
-    said = gan.judge(made, label)
-    return F.binary_cross_entropy_with_logits(said, torch.zeros_like(said))
+    logits = gan.judge(made, label)
+    return F.binary_cross_entropy_with_logits(logits, torch.zeros_like(logits))
 
 
 def aocmc(
@@ -84,8 +84,8 @@ def aocmc(
     e: float = 1e-8,
 ) -> Float[Tensor, ""]:
     """Anti-open-close mode collapse: mean of 1 + log((1 - cos(z_l, z_h) + e) / (1 - cos(s_l, s_h) + e)) (step 4)."""
-    noise, made = F.cosine_similarity(z_low, z_high, dim=1), F.cosine_similarity(s_low, s_high, dim=1)
-    return (1 + torch.log((1 - noise + e).clamp_min(e) / (1 - made + e).clamp_min(e))).mean()
+    noise, samples = F.cosine_similarity(z_low, z_high, dim=1), F.cosine_similarity(s_low, s_high, dim=1)
+    return (1 + torch.log((1 - noise + e).clamp_min(e) / (1 - samples + e).clamp_min(e))).mean()
 
 
 def aol(
@@ -95,8 +95,8 @@ def aol(
     s_high: Float[Tensor, "n d"],
 ) -> Float[Tensor, ""]:
     """What the released code has in its place: mean of (1 + cos(z_l, z_h)) max(1e-7, cos(s_l, s_h))."""
-    noise, made = F.cosine_similarity(z_low, z_high, dim=1), F.cosine_similarity(s_low, s_high, dim=1)
-    return ((1 + noise) * made.clamp_min(1e-7)).mean()
+    noise, samples = F.cosine_similarity(z_low, z_high, dim=1), F.cosine_similarity(s_low, s_high, dim=1)
+    return ((1 + noise) * samples.clamp_min(1e-7)).mean()
 
 
 def collapse_loss(kind: Collapse, z_low: Tensor, z_high: Tensor, s_low: Tensor, s_high: Tensor) -> Float[Tensor, ""]:

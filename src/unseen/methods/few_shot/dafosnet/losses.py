@@ -60,9 +60,9 @@ def diversification(
 
     Released: the mean comes before the hinge.
     """
-    own = F.one_hot(y.clamp_min(0), d.shape[1]).bool() & (y >= 0)[:, None]
-    near = (d * own).sum(dim=0) / own.sum(dim=0).clamp_min(1)
-    far = (d * ~own).sum(dim=0) / (~own).sum(dim=0).clamp_min(1)
+    same = F.one_hot(y.clamp_min(0), d.shape[1]).bool() & (y >= 0)[:, None]
+    near = (d * same).sum(dim=0) / same.sum(dim=0).clamp_min(1)
+    far = (d * ~same).sum(dim=0) / (~same).sum(dim=0).clamp_min(1)
     gap = near - far + margin
     return gap.clamp_min(0).mean() if mode == "paper" else gap.mean().clamp_min(0)
 

@@ -44,5 +44,5 @@ def of_the_source(source: Domain, least: int) -> str:
     names = [str(c) if source.classes is None else source.classes.names[c] for c in present.tolist()]
     poor = [f"{n} of {name}" for name, n in zip(names, counts.tolist()) if n < least]
     more = f" and too few of {len(poor) - NAMED} others" if len(poor) > NAMED else ""
-    told = f", but only {', '.join(poor[:NAMED])}{more}" if poor else ""
-    return f"a source of four classes with {least} samples each to learn from; it has {len(names)} classes{told}"
+    shortfall = f", but only {', '.join(poor[:NAMED])}{more}" if poor else ""
+    return f"a source of four classes with {least} samples each to learn from; it has {len(names)} classes{shortfall}"

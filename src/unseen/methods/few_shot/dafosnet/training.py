@@ -105,14 +105,14 @@ def gan_round(networks: Networks, real: Tensor, label: Tensor, told: Settings, r
             z_low = networks.low.noise(len(label))
             with torch.no_grad():
                 s_low = networks.low.generate(z_low, label)
-            made = gan.generate(z, label)
-            apart = collapse_loss(told.collapse, z_low, z, s_low, made)
+            fake = gan.generate(z, label)
+            apart = collapse_loss(told.collapse, z_low, z, s_low, fake)
             run.log(collapse=apart)
         else:
-            made = gan.generate(z, label)
-        caught = discriminator_loss(gan, real, made.detach(), label) + apart.detach()
+            fake = gan.generate(z, label)
+        caught = discriminator_loss(gan, real, fake.detach(), label) + apart.detach()
         _step(gan.discriminator, caught, name, "d", told, run)
-        _step(gan.generator, generator_loss(gan, made, label) + apart, name, "g", told, run)
+        _step(gan.generator, generator_loss(gan, fake, label) + apart, name, "g", told, run)
 
 
 def _step(network: nn.Module, loss: Tensor, gan: str, part: str, told: Settings, run: Run) -> None:
@@ -151,8 +151,8 @@ def episode_loss(networks: Networks, sides: tuple[Judged, Judged], told: Setting
     known = torch.cat([(side.y >= 0).long() for side in sides])
     origin = torch.cat([torch.full_like(side.y, i) for i, side in enumerate(sides)])
     for name, network, truth in (("outlier", networks.outlier, known), ("domain", networks.domain, origin)):
-        own = judged_loss(network, features.detach(), truth, told.l1, told.activity)
-        run.log(**{name: run.descend(own, name)})
+        loss = judged_loss(network, features.detach(), truth, told.l1, told.activity)
+        run.log(**{name: run.descend(loss, name)})
     dsbn = networks.encoder.dsbn
     parts = {
         "compactness": torch.stack([compactness(side.d, side.y, told.mode) for side in sides]).mean(),

@@ -251,8 +251,8 @@ class TTM(Forecaster):
     def _check_sizes(self) -> None:
         most = self.width.bit_length()  # 2^levels is not computed of a number that nobody meant
         if not 0 <= self.levels <= most or (self.levels and self.width % 2 ** (self.levels - 1)):
-            told = f"levels must be at least 0, with width divisible by 2^(levels - 1); got {self.levels}"
-            raise ValueError(f"{told} for width {self.width}")
+            expected = f"levels must be at least 0, with width divisible by 2^(levels - 1); got {self.levels}"
+            raise ValueError(f"{expected} for width {self.width}")
         if self.patch > self.context:
             raise ValueError(f"patch must be at most context ({self.context}); got {self.patch}")
         if self.shortest is not None and self.shortest < self.patch:
@@ -395,8 +395,8 @@ class TTM(Forecaster):
         if isinstance(n, bool) or not isinstance(n, (int, np.integer)) or n < 1:
             raise ValueError(f"horizon must be an integer of at least 1; got {horizon!r}")
         tuned = "channels_" in vars(self)
-        told = self.channels_ if tuned else None
-        arrays, periods, names = read_contexts(x, period, least=self.patch, most=self.context, channels=told)
+        channels = self.channels_ if tuned else None
+        arrays, periods, names = read_contexts(x, period, least=self.patch, most=self.context, channels=channels)
         known = known_future(x, future, int(n), len(arrays), self.exogenous_) if tuned else None
         if future is not None and known is None:
             raise ValueError("future is for exogenous channels; none were named when this was adapted")
@@ -416,8 +416,8 @@ class TTM(Forecaster):
         wanted = [resolution_of(period) for period in periods]
         new = {RESOLUTIONS[token] for token in wanted if token} - set(self.resolutions_)
         if new:
-            told = ", ".join(sorted(new))
-            log.warning("pretraining has seen no series of this resolution (%s): taken as unknown", told)
+            listed = ", ".join(sorted(new))
+            log.warning("pretraining has seen no series of this resolution (%s): taken as unknown", listed)
         return [0 if RESOLUTIONS[token] in new else token for token in wanted]
 
     @torch.inference_mode()
@@ -453,8 +453,8 @@ class TTM(Forecaster):
         """Raise `ValueError` unless this is pretrained and not adapted to the channels of some series."""
         super().check_ready()
         if "channels_" in self.fitted:
-            told = ", ".join(self.channels_)
-            raise ValueError(f"model must be pretrained, not adapted; this one was adapted to the channels {told}")
+            names = ", ".join(self.channels_)
+            raise ValueError(f"model must be pretrained, not adapted; this one was adapted to the channels {names}")
 
     def knows_steps(self, series: Domain) -> NDArray[np.bool_]:
         """Which series, (n,), have a resolution that pretraining has seen, or none that anybody knows."""

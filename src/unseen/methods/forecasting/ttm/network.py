@@ -318,5 +318,5 @@ class TinyTimeMixer(nn.Module):
 @builder("ttm")
 def tiny_time_mixer(sizes: Mapping[str, Any]) -> nn.Module:
     """A network of the sizes of `Shape`, with fresh weights."""
-    given: dict[str, Any] = {key: tuple(v) if isinstance(v, (list, tuple)) else v for key, v in sizes.items()}
-    return TinyTimeMixer(Shape(**given))
+    fields: dict[str, Any] = {key: tuple(v) if isinstance(v, (list, tuple)) else v for key, v in sizes.items()}
+    return TinyTimeMixer(Shape(**fields))

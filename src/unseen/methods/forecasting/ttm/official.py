@@ -41,11 +41,11 @@ def translated(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def _translate(name: str) -> str:
-    told = re.sub(
+    renamed = re.sub(
         r"^head\.fcm_block\.exog_mixer\.mixers\.(\d+)\.", lambda m: f"forecast_mixer.embed.{int(m[1]) + 1}.", name
     )
     for pattern, replacement in NAMES:
-        told = re.sub(pattern, replacement, told)
-    if told.startswith(("backbone.", "head.fcm_block.", "decoder.decoder_block.")):
+        renamed = re.sub(pattern, replacement, renamed)
+    if renamed.startswith(("backbone.", "head.fcm_block.", "decoder.decoder_block.")):
         raise ValueError(f"state must come from TinyTimeMixerForPrediction; it has {name!r}")
-    return told
+    return renamed

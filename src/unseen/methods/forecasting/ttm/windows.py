@@ -118,9 +118,9 @@ class Pool:
         channels = torch.bincount(owner)[owner]
         weight = (self.counts * channels).double().sqrt() / channels  # the root of all windows, shared by channels
         copy = torch.tensor(list(copies))[owner] if copies is not None else torch.zeros(len(owner), dtype=torch.bool)
-        told = list(sources) if sources is not None else [f"series {i}" for i in range(len(series))]
-        names = sorted(set(told))
-        source = torch.tensor([names.index(name) for name in told])[owner]
+        labels = list(sources) if sources is not None else [f"series {i}" for i in range(len(series))]
+        names = sorted(set(labels))
+        source = torch.tensor([names.index(name) for name in labels])[owner]
         for group in (copy, ~copy):
             weight[group] = self._balanced(weight[group], self.counts[group], source[group], len(names))
         self.weights = weight / weight.sum()
@@ -188,8 +188,8 @@ def pool_of(
         If no series is as long as a context and its forecast.
     """
     data, resolutions, coarser, owners = [], [], [], []
-    told = [f"series {i}" for i in range(len(series))] if sources is None else sources
-    for values, period, source in zip(series, periods, told):
+    labels = [f"series {i}" for i in range(len(series))] if sources is None else sources
+    for values, period, source in zip(series, periods, labels):
         copies = factors(len(values), shortest, horizon) if downsampling else ()
         for k in (1, *copies):
             coarse = values if k == 1 else downsample(values, k)

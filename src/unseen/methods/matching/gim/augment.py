@@ -21,37 +21,37 @@ def dark(picture: Picture, rng: np.random.Generator) -> Picture:
     """Night, as for three of four pictures: less light and contrast, blur, motion blur, gamma, less value."""
     if rng.random() >= 0.75:
         return picture
-    made: Floats = picture.astype(np.float32)
+    pixels: Floats = picture.astype(np.float32)
     if rng.random() < 0.75:
-        made = made * (1 + rng.uniform(-0.5, 0.3)) + 255 * rng.uniform(-0.6, 0.0)
+        pixels = pixels * (1 + rng.uniform(-0.5, 0.3)) + 255 * rng.uniform(-0.6, 0.0)
     if rng.random() < 0.1:
-        made = _box(made, rng.uniform(3, 9))
+        pixels = _box(pixels, rng.uniform(3, 9))
     if rng.random() < 0.2:
-        made = _motion(made, rng.uniform(3, 25), rng)
+        pixels = _motion(pixels, rng.uniform(3, 25), rng)
     if rng.random() < 0.1:
-        made = 255 * (np.clip(made, 0, 255) / 255) ** rng.uniform(0.15, 0.65)
+        pixels = 255 * (np.clip(pixels, 0, 255) / 255) ** rng.uniform(0.15, 0.65)
     if rng.random() < 0.1:
-        made = made - rng.uniform(40, 100)
-    return _bytes(made)
+        pixels = pixels - rng.uniform(40, 100)
+    return _bytes(pixels)
 
 
 def mobile(picture: Picture, rng: np.random.Generator) -> Picture:
     """A telephone: motion blur, other colours, rain, a flare, JPEG, noise of the sensor."""
-    made: Floats = picture.astype(np.float32)
+    pixels: Floats = picture.astype(np.float32)
     if rng.random() < 0.25:
-        made = _motion(made, rng.uniform(3, 7), rng)
+        pixels = _motion(pixels, rng.uniform(3, 7), rng)
     if rng.random() < 0.5:
-        mean = made.mean(axis=(0, 1), keepdims=True)
-        made = (made - mean) * rng.uniform(0.8, 1.2) + mean * rng.uniform(0.8, 1.2, 3)
+        mean = pixels.mean(axis=(0, 1), keepdims=True)
+        pixels = (pixels - mean) * rng.uniform(0.8, 1.2) + mean * rng.uniform(0.8, 1.2, 3)
     if rng.random() < 0.1:
-        made = _rain(made, rng)
+        pixels = _rain(pixels, rng)
     if rng.random() < 0.1:
-        made = _flare(made, rng)
+        pixels = _flare(pixels, rng)
     if rng.random() < 0.25:
-        made = _jpeg(made, int(rng.integers(50, 100)))
+        pixels = _jpeg(pixels, int(rng.integers(50, 100)))
     if rng.random() < 0.25:
-        made = made + rng.normal(0, rng.uniform(3, 12), (*made.shape[:2], 1))
-    return _bytes(made)
+        pixels = pixels + rng.normal(0, rng.uniform(3, 12), (*pixels.shape[:2], 1))
+    return _bytes(pixels)
 
 
 WAYS: Mapping[str, Callable[[Picture, np.random.Generator], Picture]] = {

@@ -252,22 +252,22 @@ class GIM(PairMatcher):
         still = self._stills(source, auxiliary) if self.video < 1 else None
         losses: dict[str, list[float]] = {}
         for k in range(self.rounds):
-            found = self._label(source, videos, {"model": dense(network, self.labels), **beside})
-            run = self._train(network, FramePairs(reader(source, videos), found.pairs, self._strength()), still, k)
+            labelled = self._label(source, videos, {"model": dense(network, self.labels), **beside})
+            run = self._train(network, FramePairs(reader(source, videos), labelled.pairs, self._strength()), still, k)
             for name in sorted({key for epoch in run.history for key in epoch if key.startswith("loss ")}):
                 losses.setdefault(name.removeprefix("loss "), []).extend(
                     epoch.get(name, np.nan) for epoch in run.history
                 )
         self.network_ = network
-        self.counts_ = found.counts
+        self.counts_ = labelled.counts
         self.pairs_ = [
             {
                 "video": videos[v].name, "first": pair.first, "last": pair.last, "labels": len(pair.rows),
                 "links": pair.links, "inliers": pair.inliers, "overlap": pair.overlap,
             }
-            for v, pair in found.pairs
+            for v, pair in labelled.pairs
         ]  # fmt: skip
-        self.dropped_ = found.dropped
+        self.dropped_ = labelled.dropped
         self.losses_ = {name: np.array(values) for name, values in losses.items()}
         return self
 
@@ -291,15 +291,15 @@ class GIM(PairMatcher):
     def _check_lengths(self, videos: list[Video]) -> None:
         """Tell videos in which no two frames are a largest gap apart; raise if there is no other."""
         largest = self.gaps[-1]
-        told = [f"{video.name!r} has {len(video.frames)} frames" for video in videos if len(video.frames) <= largest]
-        what = (
-            f"videos must have more frames than the largest gap of {largest}; {'; '.join(told[:3])}: a larger `rate` "
+        short = [f"{video.name!r} has {len(video.frames)} frames" for video in videos if len(video.frames) <= largest]
+        message = (
+            f"videos must have more frames than the largest gap of {largest}; {'; '.join(short[:3])}: a larger `rate` "
             "gives more frames a second, smaller gaps need fewer"
         )
-        if len(told) == len(videos):
-            raise ValueError(f"source, {what}")
-        if told:
-            log.warning("%d of %d videos are left out: %s", len(told), len(videos), what)
+        if len(short) == len(videos):
+            raise ValueError(f"source, {message}")
+        if short:
+            log.warning("%d of %d videos are left out: %s", len(short), len(videos), message)
 
     def _stills(self, source: Domain, auxiliary: Domain | None) -> Photographs:
         """What is warped: photographs, or some of the frames."""
@@ -345,9 +345,9 @@ class GIM(PairMatcher):
             counts["pairs tried"] += len(kept) + len(dropped)
             counts["pairs kept"] += len(kept)
             counts["labels of far frames"] += sum(len(pair.rows) for pair in kept)
-            counts.update(f"dropped: {one.why}" for one in dropped)
+            counts.update(f"dropped: {pair.why}" for pair in dropped)
             pairs += [(v, pair) for pair in kept]
-            lost += [{"video": video.name, **one._asdict()} for one in dropped]
+            lost += [{"video": video.name, **pair._asdict()} for pair in dropped]
         if not pairs:
             raise ValueError(no_labels(self, counts))
         return Labelled(pairs, lost, dict(counts))
@@ -370,20 +370,20 @@ def no_labels(method: GIM, counts: Mapping[str, int]) -> str:
     tried = counts.get("pairs tried", 0)
     lost = sorted(((n, why) for why in WHY if (n := counts.get(f"dropped: {why}", 0))), reverse=True)
     said = "; ".join(f"{n:,}, as {WHY[why]}" for n, why in lost)
-    told = (
+    text = (
         f"no labels reached frames far apart: of {counts.get('frames', 0):,} frames {tried:,} "
         f"{'pair was' if tried == 1 else 'pairs were'} tried. {f'Dropped: {said}. ' if said else ''}The likely cause "
         "is that "
     )
     if lost and lost[0][1] == "few labels left" and method.final > 1:
         return (
-            f"{told}fewer than {method.final} labels agreed: ask for fewer (`settings` 'final={method.final // 2}'), "
+            f"{text}fewer than {method.final} labels agreed: ask for fewer (`settings` 'final={method.final // 2}'), "
             "or, where the scene is flat or the camera only turns, `settings` label_geometry=homography"
         )
     few = "too few frames were taken, so that " if tried < FEW_TRIED else ""
     change = f"{few}too much changes within {method.gaps[-1]} of them: take more a second (a larger `rate`)"
     nearer = [gap // 2 for gap in method.gaps] if method.gaps[0] > 1 else [*method.gaps[:-1]]
     if len(set(nearer)) < max(len(nearer), 1):
-        return f"{told}{change}. {SUITED}"
+        return f"{text}{change}. {SUITED}"
     change += f", or match nearer ones (`settings` 'gaps=[{','.join(map(str, nearer))}]')"
-    return told + change if few else f"{told}{change}. {SUITED}"
+    return text + change if few else f"{text}{change}. {SUITED}"

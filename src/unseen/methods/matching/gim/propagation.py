@@ -156,16 +156,16 @@ def _labels_of(
     key = (start, end, tuple(gaps))
     if known is not None and key in known:
         return known[key]
-    found = [store.direct(start, end)] if end - start == gaps[-1] else []
+    parts = [store.direct(start, end)] if end - start == gaps[-1] else []
     if len(gaps) > 1:
         carried = propagate(store, start, end, gaps[:-1], least, known)
         if carried is not None and (carried.first, carried.last) == (start, end):
-            found.append(carried.rows)
-    rows = np.concatenate(found) if found else np.zeros((0, 4))
-    made = rows if len(rows) else None
+            parts.append(carried.rows)
+    rows = np.concatenate(parts) if parts else np.zeros((0, 4))
+    labels = rows if len(rows) else None
     if known is not None:
-        known[key] = made
-    return made
+        known[key] = labels
+    return labels
 
 
 def far_pair(
@@ -202,8 +202,8 @@ def far_pairs(
     for first in range(0, store.frames - largest, smallest):
         last = min(first + reach * largest, first + (store.frames - 1 - first) // smallest * smallest)
         known = {key: rows for key, rows in known.items() if key[0] >= first}  # no segment begins before it any more
-        found = far_pair(store, first, last, limits, size, known)
-        (kept if isinstance(found, FarPair) else dropped).append(found)  # type: ignore[arg-type]
+        outcome = far_pair(store, first, last, limits, size, known)
+        (kept if isinstance(outcome, FarPair) else dropped).append(outcome)  # type: ignore[arg-type]
     return kept, dropped
 
 

@@ -227,8 +227,8 @@ class MINIMA(PairMatcher):
         def score(run: Run) -> float:
             assert held is not None
             batches = batches_of(held, sampler, np.random.default_rng(0), **cuts, visible=True)
-            found = [objective_of(network, next(batches)) for _ in range(max(1, len(learn) // self.batch_size))]
-            return -float(np.mean(found))
+            losses = [objective_of(network, next(batches)) for _ in range(max(1, len(learn) // self.batch_size))]
+            return -float(np.mean(losses))
 
         return tune(
             network, optimizer, falling, lambda rng: batches_of(learn, sampler, rng, **cuts),

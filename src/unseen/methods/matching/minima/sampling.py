@@ -60,10 +60,10 @@ class Sampler:
     def draw(self, rng: np.random.Generator) -> Draw:
         """A modality, and the side that gets it; the other side stays the photograph."""
         share = np.asarray(self.weights, dtype=np.float64) if len(self.weights) else np.ones(len(self.modalities))
-        one, other = rng.choice(len(self.modalities), 2, p=share / share.sum())
+        first, second = rng.choice(len(self.modalities), 2, p=share / share.sum())
         if self.pairing == "any-any":
-            return Draw(self.modalities[one], self.modalities[other])
-        drawn = (self.modalities[one], "visible")
+            return Draw(self.modalities[first], self.modalities[second])
+        drawn = (self.modalities[first], "visible")
         return Draw(*(drawn if rng.random() < 0.5 else drawn[::-1]))
 
 
@@ -100,11 +100,11 @@ class Photographs:
     ) -> tuple[NDArray[np.uint8], NDArray[np.uint8], NDArray[np.float64]]:
         """A window of the photograph, twice, and the middle of the one against the warped middle of the other."""
         window, offset = _window(self.pictures[i], side, rng)
-        one, other = (render(window, name, int(rng.integers(2**31)), cache=self.cache) for name in draw)
+        left, right = (render(window, name, int(rng.integers(2**31)), cache=self.cache) for name in draw)
         matrix = moved_corners(rng, side, side, self.warp) @ _turned(rng, side, self.turn)
         shift = np.array([[1, 0, offset], [0, 1, offset], [0, 0, 1]], dtype=np.float64)
-        first = np.ascontiguousarray(one[offset : offset + side, offset : offset + side])
-        second = warped(other, matrix @ np.linalg.inv(shift), side, side)
+        first = np.ascontiguousarray(left[offset : offset + side, offset : offset + side])
+        second = warped(right, matrix @ np.linalg.inv(shift), side, side)
         points = _grid(side, rng)
         there = apply(matrix, points)
         inside = (there >= 0).all(axis=1) & (there <= side - 1).all(axis=1)
@@ -170,14 +170,14 @@ def batches_of(
 
 def read_pictures(samples: Any, longest: int = LONGEST, *, name: str = "source") -> list[NDArray[np.uint8]]:
     """Photographs, none with a longer side than `longest`; what cannot be read is named."""
-    made = []
+    pictures = []
     for i in range(len(samples)):
         try:
             picture = as_pixels(samples[i])
         except (TypeError, ValueError) as error:
             raise type(error)(f"{name}, sample {i}: {error}") from error
-        made.append(_shrunk(picture, longest))
-    return made
+        pictures.append(_shrunk(picture, longest))
+    return pictures
 
 
 def read_pairs(pairs: Pairs) -> Posed:
@@ -195,14 +195,14 @@ def read_pairs(pairs: Pairs) -> Posed:
     left, right = (read_pictures(side.x, 10**9, name=f"pairs, {side.name}") for side in (pairs.left, pairs.right))
     rows = []
     for i, entry in enumerate(pairs.columns["matches"]):
-        found = np.asarray(entry, dtype=np.float64)
-        if found.ndim != 2 or found.shape[1] != 4 or not np.isfinite(found).all():
-            raise ValueError(f"pairs, matches of pair {i}: rows of four finite numbers are needed; got {found.shape}")
+        points = np.asarray(entry, dtype=np.float64)
+        if points.ndim != 2 or points.shape[1] != 4 or not np.isfinite(points).all():
+            raise ValueError(f"pairs, matches of pair {i}: rows of four finite numbers are needed; got {points.shape}")
         size = np.array([left[i].shape[1], left[i].shape[0], right[i].shape[1], right[i].shape[0]])
-        found = found[((found >= 0) & (found <= size - 1)).all(axis=1)]
-        if not len(found):
+        points = points[((points >= 0) & (points <= size - 1)).all(axis=1)]
+        if not len(points):
             raise ValueError(f"pairs, matches of pair {i}: none lies in both pictures")
-        rows.append(found)
+        rows.append(points)
     return Posed(left, right, rows)
 
 

@@ -230,16 +230,16 @@ class AdaptCLIPZS(Method):
         bank = self._bank(classes, prompts)
         network = self._towers(encoder, source)
         present = seen_classes(source, classes)
-        said = bank.sentences(classes.names, self.template, named=self.named)
-        texts = _sentence_tokens(network, encoder, said)
+        sentences = bank.sentences(classes.names, self.template, named=self.named)
+        texts = _sentence_tokens(network, encoder, sentences)
         self.history_: dict[str, NDArray[Any]] = {}
         if self.epochs:
-            self.history_ = self._train(network, self._few(source), said, texts)
+            self.history_ = self._train(network, self._few(source), sentences, texts)
         self.network_ = network.eval()
         self.classes_ = classes
         self.bags_ = {name: tuple(tuple(s) for s in bag) for name, bag in bank.bags.items()}
         self.seen_ = torch.as_tensor(np.isin(np.arange(len(classes)), present))
-        self.rows_, self.columns_ = torch.as_tensor(said.rows), torch.as_tensor(said.columns)
+        self.rows_, self.columns_ = torch.as_tensor(sentences.rows), torch.as_tensor(sentences.columns)
         with torch.no_grad():
             self.vectors_: Tensor = in_parts(self.network_.encode_text, texts)  # type: ignore[arg-type]
         return self
@@ -283,9 +283,9 @@ class AdaptCLIPZS(Method):
             if source.kind != "features" or source.n_features != width:
                 raise ValueError(f"source must hold features of the encoder's space, of width {width}; got {source!r}")
             image, text = (side_head(None, width, width, self.hidden) for _ in range(2))
-            made: Any = dual_encoder(image, text, encoder.reader.to_json(), float(encoder.logit_scale.exp()))
-            made.reader = encoder.reader
-            return made.eval()
+            towers: Any = dual_encoder(image, text, encoder.reader.to_json(), float(encoder.logit_scale.exp()))
+            towers.reader = encoder.reader
+            return towers.eval()
         if not isinstance(encoder, TokenizingTowers):
             expected = "two towers with encode_image, encode_text, logit_scale and tokenize, or PromptableTowers"
             raise TypeError(f"encoder must be {expected}; got {type(encoder).__name__}")
@@ -305,8 +305,8 @@ class AdaptCLIPZS(Method):
             with torch.no_grad():
                 network.encode_image(x)
         except RuntimeError as error:
-            told = f"source must hold what the encoder's image tower reads; it does not read {tuple(x.shape[1:])}"
-            raise ValueError(f"{told}: {str(error).splitlines()[0]}") from error
+            message = f"source must hold what the encoder's image tower reads; it does not read {tuple(x.shape[1:])}"
+            raise ValueError(f"{message}: {str(error).splitlines()[0]}") from error
 
     def _few(self, source: Domain) -> Domain:
         """At most `shots` samples of each class."""
@@ -382,21 +382,27 @@ class AdaptCLIPZS(Method):
         scale = float(network.logit_scale.detach().exp())
         if classes is None and prompts is None:
             vectors, rows, columns = self._candidates()
-            found = pooled(z, vectors, rows, columns, len(self.classes_), scale, self.pool)
-            return (found + self._offset()).clamp_min(NEVER)
-        asked = classes or self.classes_
-        said = self._asked(asked, prompts).sentences(asked.names, self.template, named=self.named)
-        vectors = in_parts(network.encode_text, network.tokenize(said.texts))
+            scores = pooled(z, vectors, rows, columns, len(self.classes_), scale, self.pool)
+            return (scores + self._offset()).clamp_min(NEVER)
+        candidates = classes or self.classes_
+        sentences = self._asked(candidates, prompts).sentences(candidates.names, self.template, named=self.named)
+        vectors = in_parts(network.encode_text, network.tokenize(sentences.texts))
         return pooled(
-            z, vectors, torch.as_tensor(said.rows), torch.as_tensor(said.columns), len(asked), scale, self.pool
+            z,
+            vectors,
+            torch.as_tensor(sentences.rows),
+            torch.as_tensor(sentences.columns),
+            len(candidates),
+            scale,
+            self.pool,
         )
 
     def _asked(self, classes: ClassSpace, prompts: Any) -> DescriptionBank:
         if prompts is not None or self.sources == "names":
             return self._bank(classes, prompts, self.classes_.names)
-        own = self._bank(classes, None, self.classes_.names)
+        bank = self._bank(classes, None, self.classes_.names)
         known = {name: [Sentence(*s) for s in bag] for name, bag in self.bags_.items()}
-        return DescriptionBank({name: own[name] or known.get(name, ()) for name in classes.names})
+        return DescriptionBank({name: bank[name] or known.get(name, ()) for name in classes.names})
 
     def _allowed(self) -> Tensor:
         """Which classes are candidates: all, or the unseen ones where there are some and nothing else is asked."""
@@ -425,14 +431,14 @@ class AdaptCLIPZS(Method):
         """The image tower with the vectors of all candidates' sentences."""
         network: Any = self.network_
         vectors, rows, columns = self._candidates()
-        made: Any = sentence_classes(
+        module: Any = sentence_classes(
             network.image, len(vectors), len(rows), len(self.classes_), vectors.shape[1],
             float(network.logit_scale.detach().exp()), self.pool,
         )  # fmt: skip
-        made.image.load_state_dict(network.image.state_dict())
-        assert isinstance(made, SentenceClasses)
-        made.vectors, made.rows, made.columns, made.offset = vectors, rows, columns, self._offset()
-        return made
+        module.image.load_state_dict(network.image.state_dict())
+        assert isinstance(module, SentenceClasses)
+        module.vectors, module.rows, module.columns, module.offset = vectors, rows, columns, self._offset()
+        return module
 
 
 def _sentence_tokens(network: Any, encoder: Any, said: Sentences) -> Tensor:

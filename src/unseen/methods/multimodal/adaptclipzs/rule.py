@@ -30,8 +30,8 @@ def mean_probability(logits: Float[Tensor, "n e"], rows: Int[Tensor, " e"], clas
     shifted = (logits - top.gather(1, where)).exp()
     total = logits.new_zeros(len(logits), classes).index_add(1, rows, shifted)
     counts = torch.bincount(rows, minlength=classes)
-    said = top + total.log() - counts.clamp_min(1).log()
-    return torch.where(counts > 0, said, NEVER).clamp_min(NEVER)
+    log_mean = top + total.log() - counts.clamp_min(1).log()
+    return torch.where(counts > 0, log_mean, NEVER).clamp_min(NEVER)
 
 
 def mean_of(values: Float[Tensor, "n e"], rows: Int[Tensor, " e"], classes: int) -> Float[Tensor, "n k"]:
@@ -98,8 +98,8 @@ class SentenceClasses(nn.Module):
     def forward(self, x: Tensor) -> Float[Tensor, "b k"]:
         """Scores of the classes."""
         z = F.normalize(self.image(x), dim=1)
-        found = pooled(z, self.vectors, self.rows, self.columns, len(self.offset), self.scale, self.pool)
-        return (found + self.offset).clamp_min(NEVER)
+        scores = pooled(z, self.vectors, self.rows, self.columns, len(self.offset), self.scale, self.pool)
+        return (scores + self.offset).clamp_min(NEVER)
 
 
 @builder("sentence-classes")

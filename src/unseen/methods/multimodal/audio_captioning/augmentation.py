@@ -40,11 +40,11 @@ def nearest_captions(
     out = []
     for start in range(0, n, ROWS):
         cosines = e[start : start + ROWS] @ e.T
-        own = torch.arange(start, start + len(cosines), device=e.device)
-        cosines[torch.arange(len(cosines)), own] = -torch.inf
+        rows = torch.arange(start, start + len(cosines), device=e.device)
+        cosines[torch.arange(len(cosines)), rows] = -torch.inf
         cosines = cosines.masked_fill(cosines >= same, -torch.inf)
         if clips is not None:
-            cosines = cosines.masked_fill(clips[own, None] == clips[None], -torch.inf)
+            cosines = cosines.masked_fill(clips[rows, None] == clips[None], -torch.inf)
         values, places = cosines.topk(k, dim=1)
         out.append(places.masked_fill(values < least, NOBODY))
     return torch.cat(out)

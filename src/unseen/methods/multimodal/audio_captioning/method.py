@@ -325,12 +325,12 @@ class AudioCaptioning(SoundCaptioner):
     def _decoder(self, model: nn.Module | None, captions: Sequence[str], names: Sequence[str]) -> Any:
         """A copy of the model, or a small one that knows the words of captions, prompts and events."""
         if model is not None:
-            made: Any = copy.deepcopy(model)
+            decoder: Any = copy.deepcopy(model)
         else:
-            said = [HardPrompt.text(names), HardPrompt.text(())]
-            words, read = vocabulary(captions, said, self.least_count)
-            made = small_decoder(words, read, self.width, self.layers, self.heads, self.dropout)
-        return made.requires_grad_(not self.frozen)
+            prompts = [HardPrompt.text(names), HardPrompt.text(())]
+            words, read = vocabulary(captions, prompts, self.least_count)
+            decoder = small_decoder(words, read, self.width, self.layers, self.heads, self.dropout)
+        return decoder.requires_grad_(not self.frozen)
 
     def _refuse_unknown(self, lm: Any, tokens: Sequence[Sequence[int]]) -> None:
         """Raise where a decoder knows no word of any caption: it would learn to say nothing."""
@@ -419,16 +419,16 @@ class AudioCaptioning(SoundCaptioner):
         captioner = PrefixCaptioner(self.decoder_, self.soft_, self._hard())
         search = {"width": self.beam, "longest": self.longest, "length_penalty": self.length_penalty,
                   "no_repeat": self.no_repeat}  # fmt: skip
-        said = [text for part in torch.split(e, TOGETHER) for text in captioner.generate(part, **search)]
-        return np.array(said, dtype=np.str_)
+        captions = [text for part in torch.split(e, TOGETHER) for text in captioner.generate(part, **search)]
+        return np.array(captions, dtype=np.str_)
 
     @gives("labels")
     def events(self, x: Float[Tensor, "n d"]) -> tuple[tuple[tuple[str, float], ...], ...]:
         """The sound events nearest to each sound, with their cosines."""
-        found = (self.sound_vectors(x) @ self.bank_.T).topk(min(self.labels, len(self.names_)), dim=1)
+        nearest = (self.sound_vectors(x) @ self.bank_.T).topk(min(self.labels, len(self.names_)), dim=1)
         return tuple(
             tuple((self.names_[place], value) for place, value in zip(places, values))
-            for places, values in zip(found.indices.tolist(), found.values.tolist())
+            for places, values in zip(nearest.indices.tolist(), nearest.values.tolist())
         )
 
 

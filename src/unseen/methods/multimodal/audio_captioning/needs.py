@@ -36,16 +36,16 @@ class AudioTextTowers(Need):
         from unseen.nn.captioners import small_decoder, vocabulary
         from unseen.runtime import reproducible
 
-        said = captions_of_a_moment()
+        captions = captions_of_a_moment()
         space = HashedSpace()
-        sounds = np.random.default_rng(4).normal(size=(8, WIDTH)) * 0.1 + space.encode_text(said[:8].tolist())
+        sounds = np.random.default_rng(4).normal(size=(8, WIDTH)) * 0.1 + space.encode_text(captions[:8].tolist())
         names = inputs["classes"].names if isinstance(inputs.get("classes"), ClassSpace) else ("dog", "rain")
-        corpus = Domain(x=said, y=np.zeros(len(said), dtype=np.int64), kind="text", name="corpus")
+        corpus = Domain(x=captions, y=np.zeros(len(captions), dtype=np.int64), kind="text", name="corpus")
         pairs = Pairs(
-            Domain(x=sounds.astype(np.float32), name="sounds"), Domain(x=said[:8], kind="text", name="captions")
+            Domain(x=sounds.astype(np.float32), name="sounds"), Domain(x=captions[:8], kind="text", name="captions")
         )
         with reproducible(13):
-            model = small_decoder(*vocabulary(said.tolist(), names, least=1), width=16, layers=1, heads=2).eval()
+            model = small_decoder(*vocabulary(captions.tolist(), names, least=1), width=16, layers=1, heads=2).eval()
         return {"encoder": space, "corpus": corpus, "pairs": pairs, "model": model}
 
 

@@ -98,8 +98,8 @@ class HardPrompt:
     def retrieve(self, e: Float[Tensor, "b d"]) -> tuple[Float[Tensor, "b k"], Int[Tensor, "b k"]]:
         """Shares of the softmax and places of the nearest k labels, the nearest first."""
         shares = (e @ self.bank.to(e.device).T / self.temperature).softmax(dim=1)
-        found = shares.topk(min(self.k, shares.shape[1]), dim=1)
-        return found.values, found.indices
+        nearest = shares.topk(min(self.k, shares.shape[1]), dim=1)
+        return nearest.values, nearest.indices
 
     def labels(self, e: Float[Tensor, "b d"], generator: torch.Generator | None = None) -> list[list[str]]:
         """The labels of each vector above the threshold; with a generator some are left out, as in training."""
@@ -108,8 +108,8 @@ class HardPrompt:
         if generator is not None and self.mask_prob:
             kept = kept & (torch.rand(kept.shape, generator=generator).to(kept.device) >= self.mask_prob)
         return [
-            [self.names[place] for place, keeps in zip(row, own) if keeps]
-            for row, own in zip(places.tolist(), kept.tolist())
+            [self.names[place] for place, keeps in zip(row, mask) if keeps]
+            for row, mask in zip(places.tolist(), kept.tolist())
         ]
 
     @staticmethod

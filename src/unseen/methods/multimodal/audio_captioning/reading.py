@@ -20,11 +20,11 @@ POOL = 16
 
 def by_length(lengths: Sequence[int], size: int) -> Any:
     """Batches of captions of nearly one length, all of them in an epoch, in an order of its own."""
-    n, own = len(lengths), torch.as_tensor(lengths)
+    n, sizes = len(lengths), torch.as_tensor(lengths)
 
     def batches(run: Run) -> Iterator[Tensor]:
         order = torch.randperm(n, generator=run.generator)
-        pools = [pool[own[pool].argsort(stable=True)] for pool in torch.split(order, POOL * size)]
+        pools = [pool[sizes[pool].argsort(stable=True)] for pool in torch.split(order, POOL * size)]
         parts = [part for pool in pools for part in torch.split(pool, size)]
         for place in torch.randperm(len(parts), generator=run.generator).tolist():
             yield parts[place]

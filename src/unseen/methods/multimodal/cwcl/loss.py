@@ -76,11 +76,11 @@ def pair_weights(weights: str, p: Tensor, *, power: float = 1.0, labels: Tensor 
             raise ValueError("weights='labels' needs a label of each pair")
         every = parallel.gather(labels)
         return lambda at: (labels[at, None] == every[None, :]).float()
-    own = p.detach()
-    others = parallel.gather(own)
+    vectors = p.detach()
+    others = parallel.gather(vectors)
     if weights == "clipped":
-        return lambda at: cosine_weights(own[at], others, power=power)
-    return lambda at: _powered(cosine_weights(own[at], others), power)
+        return lambda at: cosine_weights(vectors[at], others, power=power)
+    return lambda at: _powered(cosine_weights(vectors[at], others), power)
 
 
 def _powered(w: Tensor, power: float) -> Tensor:

@@ -208,8 +208,8 @@ class CWCL(Attached):
         if self.weights != "labels":
             return None
         if LABEL not in pairs.columns:
-            told = f"there are {', '.join(pairs.columns)}" if pairs.columns else "there is no other column"
-            raise ValueError(f"weights='labels' needs a column {LABEL!r} of the pairs; {told}")
+            present = f"there are {', '.join(pairs.columns)}" if pairs.columns else "there is no other column"
+            raise ValueError(f"weights='labels' needs a column {LABEL!r} of the pairs; {present}")
         return torch.as_tensor(np.unique(pairs.columns[LABEL], return_inverse=True)[1].reshape(-1))
 
     def _begin(self, trained: Domain, model: nn.Module | None, dim: int) -> nn.Module:
@@ -223,12 +223,12 @@ class CWCL(Attached):
             network = copy.deepcopy(model)
         with torch.no_grad():
             try:
-                made = network.eval()(tensor(trained, np.arange(1)))
+                out = network.eval()(tensor(trained, np.arange(1)))
             except (RuntimeError, IndexError, TypeError) as error:
                 raise ValueError(f"model cannot read a sample of the new side: {error}") from error
-        if made.ndim != 2 or made.shape[1] != dim:
+        if out.ndim != 2 or out.shape[1] != dim:
             raise ValueError(
-                f"model must give {dim} numbers for a sample, as wide as the shared space; got {tuple(made.shape[1:])}"
+                f"model must give {dim} numbers for a sample, as wide as the shared space; got {tuple(out.shape[1:])}"
             )
         if not any(parameter.requires_grad for parameter in network.parameters()):
             network.requires_grad_(True)
@@ -239,11 +239,11 @@ class CWCL(Attached):
     def _monitors(self, sides: Sides) -> dict[str, float]:
         p = self.transform(sides.frozen[:WATCHED], "frozen")
         q = self.transform(sides.trained.take(slice(0, WATCHED)), "trained")
-        told = {"gap": modality_gap(p, q)}
+        monitors = {"gap": modality_gap(p, q)}
         for side, vectors in (("frozen", p), ("trained", q)):
-            told[f"mean_cosine_{side}"] = mean_cosine(vectors)
-            told[f"effective_rank_{side}"] = effective_rank(vectors)
-        return told
+            monitors[f"mean_cosine_{side}"] = mean_cosine(vectors)
+            monitors[f"effective_rank_{side}"] = effective_rank(vectors)
+        return monitors
 
     def _warn(self) -> None:
         """Say what a reader of the loss alone would not see."""

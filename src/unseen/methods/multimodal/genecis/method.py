@@ -282,7 +282,7 @@ class GeneCIS(QueryComposer):
 
     def _loss(self, head: Combiner, reads: "Reading", rows: Tensor) -> Tensor:
         """Step 9: s q g^T, with the diagonal right; distractors are further columns where they are asked for."""
-        reference, target, distractor, condition, asked, beside = rows.T
+        reference, target, distractor, condition, relation, beside = rows.T
         shown = [reference, target, *([distractor] if self.text_distractors else [])]
         vectors = torch.split(reads.pictures(torch.cat(shown)), len(rows))
         q = head(vectors[0], reads.texts(condition))
@@ -290,7 +290,7 @@ class GeneCIS(QueryComposer):
         if not self.text_distractors:
             return contrastive(logits)
         # no wrong answer: the target itself, and what stands in the same relation
-        right = (distractor[None] == target[:, None]) | (beside[None] == asked[:, None])
+        right = (distractor[None] == target[:, None]) | (beside[None] == relation[:, None])
         left_out = torch.cat([torch.zeros_like(right), right], dim=1).to(logits.device)
         logits = logits.masked_fill(left_out, -torch.inf)
         return F.cross_entropy(logits, torch.arange(len(logits), device=logits.device))
@@ -301,8 +301,8 @@ class GeneCIS(QueryComposer):
         for part in torch.split(rows, self.batch_size):
             reference, target, _, condition, *_ = part.T
             q = head(reads.pictures(reference), reads.texts(condition))
-            found = (q @ F.normalize(reads.pictures(target), dim=1).T).argmax(dim=1).cpu()
-            right += int((target[found] == target).sum())
+            nearest = (q @ F.normalize(reads.pictures(target), dim=1).T).argmax(dim=1).cpu()
+            right += int((target[nearest] == target).sum())
         return right / len(rows)
 
     def check_resting(self) -> None:
@@ -345,21 +345,21 @@ class GeneCIS(QueryComposer):
             Others than the method's own.
         """
         towers: Any = self.towers_
-        own = mode or self.mode
+        chosen = mode or self.mode
         images = _images(towers, x)
         if len(conditions) != len(images):
             raise ValueError(f"conditions must be a text for each picture, {len(images)}; got {len(conditions)}")
         texts = in_parts(towers.text, towers.tokenize([str(text) for text in conditions]))
-        if own == "combiner":
+        if chosen == "combiner":
             return torch.cat(
                 [self.combiner_(a, b) for a, b in zip(torch.split(images, AT_ONCE), torch.split(texts, AT_ONCE))]
             )
-        return plain_query(images, texts, own, self.share if share is None else share)
+        return plain_query(images, texts, chosen, self.share if share is None else share)
 
     def compose(self, x: Float[Tensor, "n d"], t: Float[Tensor, "n d"]) -> Float[Tensor, "n d"]:
         """Unit vectors of queries by the combiner, from vectors of pictures and of texts."""
-        made: Tensor = self.combiner_(x, t)
-        return made
+        query: Tensor = self.combiner_(x, t)
+        return query
 
     def decision_function(self, x: Tensor, conditions: Sequence[str] | None = None) -> Float[Tensor, "n k"]:
         """Cosines of queries with the pictures of the collection, (n, N); without conditions texts are empty."""
@@ -379,17 +379,17 @@ class Reading:
 
     def pictures(self, index: Tensor) -> Tensor:
         """Of the pictures at these places; each is in_parts once."""
-        own, back = torch.unique(index, return_inverse=True)
+        places, back = torch.unique(index, return_inverse=True)
         if self.x is not None:
-            return self.x.to(self._place())[own][back]
-        return self.towers.image(tensor(self.domain, own.numpy()).to(self._place()))[back]
+            return self.x.to(self._place())[places][back]
+        return self.towers.image(tensor(self.domain, places.numpy()).to(self._place()))[back]
 
     def texts(self, index: Tensor) -> Tensor:
         """Of the conditions at these places."""
-        own, back = torch.unique(index, return_inverse=True)
+        places, back = torch.unique(index, return_inverse=True)
         if self.t is not None:
-            return self.t.to(self._place())[own][back]
-        return self.towers.text(self.tokens[own].to(self._place()))[back]
+            return self.t.to(self._place())[places][back]
+        return self.towers.text(self.tokens[places].to(self._place()))[back]
 
     def _place(self) -> torch.device:
         return self.towers.logit_scale.device
@@ -407,12 +407,12 @@ def scoped(towers: DualEncoder, scope: Scope) -> list[nn.Parameter]:
         "image-plus-text": [*_pool(towers.image), *_last_block(towers.text)],
         "whole": [towers.image, towers.text],
     }
-    found = [p for part in parts[scope] for p in part.parameters()]
+    weights = [p for part in parts[scope] for p in part.parameters()]
     if scope.startswith("image") and isinstance(towers.image, PrunableTower):
-        found.append(towers.image.projection)
+        weights.append(towers.image.projection)
     if scope == "image-plus-text" and isinstance(towers.text, PrunableTower):
-        found.append(towers.text.projection)
-    return list(dict.fromkeys(found))
+        weights.append(towers.text.projection)
+    return list(dict.fromkeys(weights))
 
 
 def _pool(image: nn.Module) -> list[nn.Module]:

@@ -74,15 +74,15 @@ class PatternParser:
     def _of_part(self, words: list[str]) -> list[tuple[str, str, str]]:
         edges, subject, relation, phrase, i = [], "", "", list[str](), 0
         while i <= len(words):
-            found = self._at(words, i)
-            ends = i == len(words) or words[i] in BREAKS or bool(found)
+            matched = self._at(words, i)
+            ends = i == len(words) or words[i] in BREAKS or bool(matched)
             if not ends:
                 if words[i] not in ARTICLES and words[i] not in VERBS:
                     phrase.append(words[i])
                 i += 1
                 continue
             noun = phrase[-1] if phrase else ""
-            if noun in SHOWING and found == ("of",) and not relation:
+            if noun in SHOWING and matched == ("of",) and not relation:
                 phrase, subject, i = [], "", i + 1
                 continue
             if relation and subject and noun:
@@ -90,14 +90,14 @@ class PatternParser:
             elif noun and not relation:
                 subject = noun
             phrase = []
-            if found:
-                relation, i = " ".join(found), i + len(found)
+            if matched:
+                relation, i = " ".join(matched), i + len(matched)
             else:
                 subject, relation, i = "", "", i + 1
         return edges
 
     def _at(self, words: list[str], i: int) -> tuple[str, ...]:
-        return next((own for own in self.relations if tuple(words[i : i + len(own)]) == own), ())
+        return next((relation for relation in self.relations if tuple(words[i : i + len(relation)]) == relation), ())
 
 
 def relations_of(captions: Iterable[str], parser: SceneGraphParser | None = None) -> list[Relation]:

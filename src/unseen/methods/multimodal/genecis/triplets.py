@@ -70,8 +70,8 @@ class TripletMiner:
             self.of_subject[row.subject].append(i)
             self.of_both[row.subject, row.object].append(i)
             self.of_object[row.object].append(i)
-        images = {s: len({self.rows[i].sample for i in own}) for s, own in self.of_subject.items()}
-        self.objects = {s: sorted({self.rows[i].object for i in own}) for s, own in self.of_subject.items()}
+        images = {s: len({self.rows[i].sample for i in places}) for s, places in self.of_subject.items()}
+        self.objects = {s: sorted({self.rows[i].object for i in places}) for s, places in self.of_subject.items()}
         self.subjects = [s for s in sorted(images) if images[s] >= min_images and len(self.objects[s]) >= min_objects]
         if not self.subjects:
             raise ValueError(
@@ -91,11 +91,11 @@ class TripletMiner:
         """
         rng = np.random.default_rng(seed)
         for _ in range(REJECTIONS):
-            found = self._drawn(rng)
-            if found is not None and self.is_concrete(found):
-                return found
-        told = "" if self.concreteness is None else f"; concreteness must exceed {self.threshold:g}"
-        raise ValueError(f"captions: no triplet is found in {REJECTIONS} draws{told}")
+            triplet = self._drawn(rng)
+            if triplet is not None and self.is_concrete(triplet):
+                return triplet
+        limit = "" if self.concreteness is None else f"; concreteness must exceed {self.threshold:g}"
+        raise ValueError(f"captions: no triplet is found in {REJECTIONS} draws{limit}")
 
     def is_concrete(self, triplet: Triplet) -> bool:
         """Whether the mean concreteness of its six nouns exceeds the threshold."""
@@ -121,12 +121,12 @@ class TripletMiner:
 
 def _with_plurals(words: Mapping[str, float]) -> dict[str, float]:
     """Ratings of nouns and of their plurals, by the rules of English spelling; what is rated itself stays."""
-    made: dict[str, float] = {}
+    plurals: dict[str, float] = {}
     for word, value in words.items():
         noun = word.lower()
         ends = ("s", "x", "z", "ch", "sh")
         if noun.endswith("y") and noun[-2:-1] not in ("a", "e", "i", "o", "u", ""):
-            made[f"{noun[:-1]}ies"] = float(value)
+            plurals[f"{noun[:-1]}ies"] = float(value)
         else:
-            made[f"{noun}es" if noun.endswith(ends) else f"{noun}s"] = float(value)
-    return made | {word.lower(): float(value) for word, value in words.items()}
+            plurals[f"{noun}es" if noun.endswith(ends) else f"{noun}s"] = float(value)
+    return plurals | {word.lower(): float(value) for word, value in words.items()}

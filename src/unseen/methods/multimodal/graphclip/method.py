@@ -290,8 +290,8 @@ class GraphCLIP(SubgraphEncoder):
         """A prompt by the supervised contrastive loss of subgraphs and class sentences; both encoders stay."""
         learn, judge = map(np.flatnonzero, hold_out(support.labels, self.validation, self.random_state))
         y = torch.as_tensor(support.labels)
-        told = as_nodes(batch_of(support.take(learn)), self.positions)
-        asked = as_nodes(batch_of(support.take(judge)), self.positions) if len(judge) else None
+        train_nodes = as_nodes(batch_of(support.take(learn)), self.positions)
+        held_nodes = as_nodes(batch_of(support.take(judge)), self.positions) if len(judge) else None
         present = torch.unique(y[learn])
         holder = _Prompt(1 if self.prompt == "node" else self.tokens, self.n_features_in_)
         network = self.network_.eval().requires_grad_(False)
@@ -301,17 +301,17 @@ class GraphCLIP(SubgraphEncoder):
             return F.normalize(network(prompted(nodes.x, prompt), *nodes[1:]), dim=1)
 
         def objective(batch: None, run: Run) -> Tensor:
-            z = torch.cat([vectors(told.to(run.device), holder.tokens), sentences.to(run.device)[present]])
+            z = torch.cat([vectors(train_nodes.to(run.device), holder.tokens), sentences.to(run.device)[present]])
             return supervised_contrast(z, torch.cat([y[learn], present]).to(run.device), self.prompt_temperature)
 
         def judged(prompt: Tensor) -> float:
-            assert asked is not None
+            assert held_nodes is not None
             with torch.no_grad():
-                z = vectors(asked.to(prompt.device), prompt)
+                z = vectors(held_nodes.to(prompt.device), prompt)
                 logits = z @ sentences.to(prompt.device).T / self.prompt_temperature
                 return -float(F.cross_entropy(logits, y[judge].to(prompt.device)))
 
-        before = judged(holder.tokens[:0].detach()) if asked is not None else 0.0
+        before = judged(holder.tokens[:0].detach()) if held_nodes is not None else 0.0
         run = train(
             objective,
             name="graphclip-prompt",
@@ -320,11 +320,11 @@ class GraphCLIP(SubgraphEncoder):
             batches=None,
             epochs=self.prompt_epochs,
             steps_per_epoch=1,
-            score=(lambda run: judged(holder.tokens)) if asked is not None else None,
-            patience=self.patience if asked is not None else None,
+            score=(lambda run: judged(holder.tokens)) if held_nodes is not None else None,
+            patience=self.patience if held_nodes is not None else None,
         )
         network.cpu().requires_grad_(True)
-        if asked is not None:
+        if held_nodes is not None:
             self.prompt_scores_ = (before, float(run.best if run.best is not None else before))
             if self.prompt_scores_[1] <= before:
                 return  # no prompt is as good: the zero-shot model stays

@@ -49,9 +49,9 @@ def parts_of(batch: GraphBatch, size: int = AT_ONCE) -> Iterator[GraphBatch]:
     for start in range(0, len(batch.roots), size):
         stop = min(start + size, len(batch.roots))
         a, b = int(ends[start]), int(ends[stop])
-        own = (edge_graph >= start) & (edge_graph < stop)
+        inside = (edge_graph >= start) & (edge_graph < stop)
         yield GraphBatch(
-            batch.x[a:b], batch.edges[:, own] - a, batch.graph[a:b] - start, batch.roots[start:stop] - a
+            batch.x[a:b], batch.edges[:, inside] - a, batch.graph[a:b] - start, batch.roots[start:stop] - a
         )  # fmt: skip
 
 

@@ -208,15 +208,15 @@ class OGEN(PromptedMethod):
             return ()
         base = {_plain(classes.names[i]) for i in task.base}
         if corpus is None:
-            asked = [name for i, name in enumerate(classes.names) if i not in set(task.base.tolist())]
+            names = [name for i, name in enumerate(classes.names) if i not in set(task.base.tolist())]
         else:
-            asked = [str(text) for text in corpus.x]
-        new = {_plain(name): name for name in reversed(asked) if _plain(name) and _plain(name) not in base}
+            names = [str(text) for text in corpus.x]
+        new = {_plain(name): name for name in reversed(names) if _plain(name) and _plain(name) not in base}
         kept = tuple(reversed(new.values()))
-        if len(kept) < len(asked):
+        if len(kept) < len(names):
             log.warning(
                 "unknown names: %d of %d are names of base classes, stand twice or are empty, and are left out",
-                len(asked) - len(kept), len(asked),
+                len(names) - len(kept), len(names),
             )  # fmt: skip
         return kept
 
@@ -285,11 +285,11 @@ class OGEN(PromptedMethod):
             return _nothing_made()
         w_b, w_n = learner.text_features(objective.classes).tensor_split([objective.known])
         near = (w_n @ w_b.T).topk(objective.k, dim=1).indices
-        own, other = (
+        features, misnamed = (
             generator.eval()(query[:, None], w_b[near], objective.mean[near])[:, 0].cpu()
             for query in (w_n, w_n.roll(1, 0))
         )
-        return own, other, near.cpu()
+        return features, misnamed, near.cpu()
 
     def _teacher(self, learner: Any, generator: FeatureGenerator) -> LocalMeanTeacher | None:
         if self.teacher == "none" or not self.distillation:

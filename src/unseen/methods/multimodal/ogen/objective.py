@@ -120,16 +120,16 @@ class Objective(nn.Module):
         """What is said of pictures, and of what is made of them; a teacher is asked about the student's `targets`."""
         z = learner.image_features(rows)
         w_b, w_n = learner.text_features(self.classes, rows).tensor_split([self.known], dim=-2)
-        own, near = _at(w_b, y[:, None]).detach(), _at(w_b, self.neighbours[y]).detach()
-        made = generator(own, near, v)[:, 0]  # a: as if its class were unknown
-        nearest = generator(near, own, z[:, None])  # b: its neighbours, made of the picture
+        own_text, near = _at(w_b, y[:, None]).detach(), _at(w_b, self.neighbours[y]).detach()
+        made = generator(own_text, near, v)[:, 0]  # a: as if its class were unknown
+        nearest = generator(near, own_text, z[:, None])  # b: its neighbours, made of the picture
         new = None
         if w_n.shape[-2]:  # c: new classes; the gradient goes through their names
             if targets is None:
-                products = torch.einsum("bd,bkd->bk", own[:, 0], w_n.expand(len(z), *w_n.shape[-2:]))
+                products = torch.einsum("bd,bkd->bk", own_text[:, 0], w_n.expand(len(z), *w_n.shape[-2:]))
                 targets = products.topk(min(self.k, w_n.shape[-2])).indices
-            found = generator(_at(w_n, targets), own, z[:, None])
-            new = _logits(learner, found, w_n)
+            features = generator(_at(w_n, targets), own_text, z[:, None])
+            new = _logits(learner, features, w_n)
         known = _logits(learner, nearest, w_b)
         return Outputs(w_b, learner.logits(z, w_b), learner.logits(made, w_b), known, new, made, nearest, targets)
 
@@ -151,7 +151,7 @@ class Objective(nn.Module):
     def distilled(self, said: Outputs, taught: Outputs) -> Tensor:
         """The mean squared difference of a student's logits from the teacher's, over all four kinds."""
         pairs = [(getattr(said, part), getattr(taught, part)) for part in ("real", "as_unknown", "known", "new")]
-        return torch.stack([F.mse_loss(own, other) for own, other in pairs if own is not None]).sum()
+        return torch.stack([F.mse_loss(student, teacher) for student, teacher in pairs if student is not None]).sum()
 
     def forward(
         self, learner: ContextLearner, generator: FeatureGenerator, teacher: LocalMeanTeacher | None, rows: Tensor,
@@ -162,19 +162,19 @@ class Objective(nn.Module):
         if warm:
             with torch.no_grad():
                 w_b = learner.text_features(self.base, rows)
-            own, near = _at(w_b, y[:, None]), _at(w_b, self.neighbours[y])
-            made, nearest = generator(own, near, v)[:, 0], generator(near, own, z[:, None])
+            own_text, near = _at(w_b, y[:, None]), _at(w_b, self.neighbours[y])
+            made, nearest = generator(own_text, near, v)[:, 0], generator(near, own_text, z[:, None])
             rebuilt = z.shape[1] * (F.mse_loss(made, z) + F.mse_loss(nearest, v))
             return rebuilt, {"reconstruction": rebuilt}
-        said = self.outputs(learner, generator, rows, y, v)
-        rebuilt, classified = self.reconstruction(said, z, v), self.classification(learner, said, z, y)
+        outputs = self.outputs(learner, generator, rows, y, v)
+        rebuilt, classified = self.reconstruction(outputs, z, v), self.classification(learner, outputs, z, y)
         parts = {"reconstruction": rebuilt, "classification": classified}
         total = rebuilt + classified
         if teacher is not None and teacher.ready and self.weights.distillation:
             nets: Any = teacher.networks
             with torch.no_grad():
-                taught = self.outputs(nets[0], nets[1], rows, y, v, said.targets)
-            parts["distillation"] = self.distilled(said, taught)
+                taught = self.outputs(nets[0], nets[1], rows, y, v, outputs.targets)
+            parts["distillation"] = self.distilled(outputs, taught)
             total = total + self.weights.distillation * parts["distillation"]
         return total, parts
 
@@ -186,5 +186,5 @@ def _at(w: Float[Tensor, "*b c d"], which: Int[Tensor, "b k"]) -> Float[Tensor, 
 
 def _logits(learner: ContextLearner, made: Float[Tensor, "b k d"], w: Float[Tensor, "*b c d"]) -> Float[Tensor, "bk c"]:
     """s <feature, w_c> of several features of each picture."""
-    found = made @ w.T if w.ndim == 2 else torch.einsum("bkd,bcd->bkc", made, w)
-    return learner.scale * found.flatten(0, 1)
+    products = made @ w.T if w.ndim == 2 else torch.einsum("bkd,bcd->bkc", made, w)
+    return learner.scale * products.flatten(0, 1)

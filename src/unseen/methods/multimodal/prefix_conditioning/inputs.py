@@ -24,9 +24,9 @@ def picture_side(pairs: Pairs) -> tuple[Domain, list[str]]:
     sides = (pairs.left, pairs.right)
     texts = [side for side in sides if side.kind == "text"]
     if len(texts) != 1:
-        told = " and ".join(side.kind for side in sides)
+        kinds = " and ".join(side.kind for side in sides)
         raise ValueError(
-            f"pairs must hold texts on one side and pictures, or features of them, on the other; got {told}"
+            f"pairs must hold texts on one side and pictures, or features of them, on the other; got {kinds}"
         )
     captions = [str(text) for text in texts[0].x]
     drawings = sides[1] if sides[0] is texts[0] else sides[0]
@@ -80,6 +80,6 @@ class CaptionedPictures(Need):
         if not isinstance(source, Domain):
             return {}
         few = source.take(slice(0, 30)).unlabeled()
-        said = [f"an old {('hat', 'sea', 'tree')[i % 3]} by number {i % 11}" for i in range(len(few))]
-        texts = Domain(x=np.array(said), kind="text", ids=few.ids, name="captions")
+        captions = [f"an old {('hat', 'sea', 'tree')[i % 3]} by number {i % 11}" for i in range(len(few))]
+        texts = Domain(x=np.array(captions), kind="text", ids=few.ids, name="captions")
         return {"pairs": Pairs(few, texts)}

@@ -254,8 +254,8 @@ class PrefixConditioning(Method):
     def _texts(self, network: Any, names: Sequence[str], templates: Sequence[str], captions: Sequence[str]) -> Any:
         """All prompts of labels, class by class, then all captions, as tokens."""
         prompts = [template.replace("{}", name) for name in names for template in templates]
-        said = [self._worded(prompt, 1) for prompt in prompts] + [self._worded(text, 0) for text in captions]
-        tokens = network.tokenize(said)
+        texts = [self._worded(prompt, 1) for prompt in prompts] + [self._worded(text, 0) for text in captions]
+        tokens = network.tokenize(texts)
         limit = network.text.text.context
         longest = int((tokens != NOTHING).sum(dim=1).max())
         if longest < 3:
@@ -345,9 +345,9 @@ class PrefixConditioning(Method):
         if self.image_shift_ is not None:
             raise TypeError("a model with a vector added to its pictures cannot be written as one network")
         w = self.vectors_
-        made = named_classes(network.image, w.shape[0], w.shape[1], float(network.logit_scale.detach().exp()))
-        made.weights.copy_(w)
-        return made
+        classifier = named_classes(network.image, w.shape[0], w.shape[1], float(network.logit_scale.detach().exp()))
+        classifier.weights.copy_(w)
+        return classifier
 
 
 class _Objective:

@@ -80,12 +80,12 @@ def _of_one(classes: ClassSpace, texts: Any, language: str) -> tuple[tuple[str, 
 @torch.no_grad()
 def prototypes(towers: Any, sentences: Sentences) -> Float[Tensor, "l k d"]:
     """Of each language and class the mean of the unit vectors of its sentences, of unit length."""
-    made = []
-    for said in sentences.values():
-        vectors = in_parts(towers.encode_text, towers.tokenize([text for texts in said for text in texts]))
-        parts = torch.split(vectors, [len(texts) for texts in said])
-        made.append(F.normalize(torch.stack([part.mean(dim=0) for part in parts]), dim=1))
-    return torch.stack(made)
+    means = []
+    for per_class in sentences.values():
+        vectors = in_parts(towers.encode_text, towers.tokenize([text for texts in per_class for text in texts]))
+        parts = torch.split(vectors, [len(texts) for texts in per_class])
+        means.append(F.normalize(torch.stack([part.mean(dim=0) for part in parts]), dim=1))
+    return torch.stack(means)
 
 
 def ensembled(each: Float[Tensor, "l k d"]) -> Float[Tensor, "k d"]:
@@ -118,14 +118,14 @@ class CaptionsInLanguages(Need):
             ("tree", "Baum", "albero"),
             ("star", "Stern", "stella"),
         )
-        said = [f"{words[k % 4][i % 3]} {'xyz'[k // 4 % 3]}" for i, k in enumerate(of)]
+        captions = [f"{words[k % 4][i % 3]} {'xyz'[k // 4 % 3]}" for i, k in enumerate(of)]
         kind: Any = "image" if pictures else "features"
         left = Domain(x=x.astype(np.float32), kind=kind, name="pictures")
-        right = Domain(x=np.array(said), kind="text", name="captions")
+        right = Domain(x=np.array(captions), kind="text", name="captions")
         columns = {LANGUAGE: np.array(["en", "de", "it"] * 16)}
-        made: dict[str, Any] = {
+        examples: dict[str, Any] = {
             "pairs": Pairs(left, right, columns=columns), "model": small_dual_encoder(kind, 0 if pictures else 16),
         }  # fmt: skip
         if "prompts" in inputs:
-            made["prompts"] = ("a {}.", "the {}")
-        return made
+            examples["prompts"] = ("a {}.", "the {}")
+        return examples

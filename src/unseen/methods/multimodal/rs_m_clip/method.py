@@ -317,8 +317,8 @@ class RSMCLIP(Method):
         language = languages_of(pairs, self.source_language)
         lacking = [name for name in self.languages if name not in language]
         if lacking:
-            told = ", ".join(np.unique(language).tolist())
-            raise ValueError(f"languages: pairs have no caption in {lacking[0]!r}; they are in {told}")
+            known = ", ".join(np.unique(language).tolist())
+            raise ValueError(f"languages: pairs have no caption in {lacking[0]!r}; they are in {known}")
         kept = np.flatnonzero(np.isin(language, self.languages)) if self.languages else np.arange(len(pairs))
         pairs, drawings, texts = pairs.take(kept), drawings.take(kept), texts.take(kept)
         number, first = pictures_of(pairs, drawings.digests())
@@ -401,8 +401,8 @@ class RSMCLIP(Method):
         if len(held):
             for name, towers in (("student", student), ("teacher", teacher)):
                 z, captions = seen.encoded(towers, tokens, held)
-                found = by_language(z.numpy(), captions)
-                self.validation_[name] = {language: figures["mean"] for language, figures in found.items()}
+                scores = by_language(z.numpy(), captions)
+                self.validation_[name] = {language: figures["mean"] for language, figures in scores.items()}
             means = {name: float(np.mean([*of.values()])) for name, of in self.validation_.items()}
             self.kept_ = "teacher" if means["teacher"] > means["student"] else "student"
         self.network_ = teacher if self.kept_ == "teacher" else student
@@ -475,6 +475,6 @@ class RSMCLIP(Method):
         """The picture tower with the vectors of the classes."""
         network: Any = self.network_
         w = self.vectors_
-        made = named_classes(network.image, w.shape[0], w.shape[1], float(network.logit_scale.detach().exp()))
-        made.weights.copy_(w)
-        return made
+        module = named_classes(network.image, w.shape[0], w.shape[1], float(network.logit_scale.detach().exp()))
+        module.weights.copy_(w)
+        return module

@@ -61,11 +61,11 @@ class LanguageSampler:
         if p_source is None or source not in self.languages:
             weight = there
         else:
-            own = self.languages.index(source)
+            column = self.languages.index(source)
             others = there.clone()
-            others[:, own] = 0
+            others[:, column] = 0
             weight = others * (1 - p_source) / others.sum(dim=1, keepdim=True).clamp(min=1)
-            weight[:, own] = there[:, own] * p_source
+            weight[:, column] = there[:, column] * p_source
             nothing = weight.sum(dim=1) <= 0  # of a picture with the source alone, or without it
             weight[nothing] = there[nothing]
         self.up_to = (weight / weight.sum(dim=1, keepdim=True)).cumsum(dim=1)

@@ -50,13 +50,13 @@ class Seen(NamedTuple):
 
     def of(self, pictures: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[Any]]:
         """Of the captions of some pictures their number among these, and their language."""
-        own = np.isin(self.number, pictures)
-        return np.searchsorted(pictures, self.number[own]), self.language[own]
+        rows = np.isin(self.number, pictures)
+        return np.searchsorted(pictures, self.number[rows]), self.language[rows]
 
     def answers(self, source: str) -> ClassSpace:
         """Distinct captions in the source language, or in any if there is none, as classes."""
-        own = self.language == source
-        texts = dict.fromkeys(str(text).strip() for text in (self.texts[own] if own.any() else self.texts))
+        rows = self.language == source
+        texts = dict.fromkeys(str(text).strip() for text in (self.texts[rows] if rows.any() else self.texts))
         return ClassSpace(names=tuple(texts)[:ANSWERS])
 
     def embedded(self, towers: Any, pictures: NDArray[np.int64]) -> Tensor:
@@ -83,14 +83,14 @@ def watched(network: Any, seen: Seen, tokens: Tensor, rows: NDArray[np.int64]) -
     rows = rows[:ASKED]
     z, captions = seen.encoded(network, tokens, rows)
     texts = torch.as_tensor(np.concatenate([vectors for vectors, _ in captions.values()]))
-    told: dict[str, float] = {}
+    monitors: dict[str, float] = {}
     for side, vectors in (("image", z), ("text", texts)):
-        told[f"mean_cosine_{side}"] = mean_cosine(vectors)
-        told[f"effective_rank_{side}"] = effective_rank(vectors)
-        told[f"std_{side}"] = float(vectors.std(dim=0).mean()) if len(vectors) > 1 else 0.0
-    if told["mean_cosine_image"] > COLLAPSED:
-        log.warning("pictures have collapsed: two have a mean cosine of %.3f", told["mean_cosine_image"])
-    return told
+        monitors[f"mean_cosine_{side}"] = mean_cosine(vectors)
+        monitors[f"effective_rank_{side}"] = effective_rank(vectors)
+        monitors[f"std_{side}"] = float(vectors.std(dim=0).mean()) if len(vectors) > 1 else 0.0
+    if monitors["mean_cosine_image"] > COLLAPSED:
+        log.warning("pictures have collapsed: two have a mean cosine of %.3f", monitors["mean_cosine_image"])
+    return monitors
 
 
 @torch.no_grad()
@@ -109,19 +109,19 @@ def taught(
     distillation.cpu()
     for part in np.array_split(rows, -(-len(rows) // size)):
         logits = torch.cat(distillation.teach(wide(tensor(seen.pictures, part), generator).wide))
-        said = (logits, distillation.centre, distillation.temperatures.teacher)
-        total += outputs(*said).sum(dim=0)
-        certain += certainty(*said) * len(logits)
+        arguments = (logits, distillation.centre, distillation.temperatures.teacher)
+        total += outputs(*arguments).sum(dim=0)
+        certain += certainty(*arguments) * len(logits)
         n += len(logits)
-    told = {"teacher_entropy": share_of_largest(total / n), "teacher_certainty": certain / n}
-    if told["teacher_entropy"] < LEAST_ENTROPY * min(math.log(n) / math.log(max(len(total), 2)), 1.0):
+    monitors = {"teacher_entropy": share_of_largest(total / n), "teacher_certainty": certain / n}
+    if monitors["teacher_entropy"] < LEAST_ENTROPY * min(math.log(n) / math.log(max(len(total), 2)), 1.0):
         log.warning(
             "the teacher says nearly one thing of all pictures: its mean output has %.2f of the largest entropy",
-            told["teacher_entropy"],
+            monitors["teacher_entropy"],
         )
-    if told["teacher_certainty"] < LEAST_CERTAINTY:
+    if monitors["teacher_certainty"] < LEAST_CERTAINTY:
         log.warning(
             "the teacher says nearly nothing of any picture: its outputs are alike, its certainty is %.3f",
-            told["teacher_certainty"],
+            monitors["teacher_certainty"],
         )
-    return told
+    return monitors

@@ -19,13 +19,13 @@ def herded(z: Float[Tensor, "n d"], y: Int[Tensor, " n"], each: int) -> Int[Tens
     """
     chosen: list[int] = []
     for label in torch.unique(y).tolist():
-        own = torch.nonzero(y == label).flatten()
-        mean, total = z[own].mean(dim=0), torch.zeros_like(z[0])
-        free = torch.ones(len(own), dtype=torch.bool)
-        for k in range(1, min(each, len(own)) + 1):
-            gap = (mean - (total + z[own]) / k).norm(dim=1)
+        members = torch.nonzero(y == label).flatten()
+        mean, total = z[members].mean(dim=0), torch.zeros_like(z[0])
+        free = torch.ones(len(members), dtype=torch.bool)
+        for k in range(1, min(each, len(members)) + 1):
+            gap = (mean - (total + z[members]) / k).norm(dim=1)
             best = int(torch.where(free, gap, torch.inf).argmin())
             free[best] = False
-            total = total + z[own[best]]
-            chosen.append(int(own[best]))
+            total = total + z[members[best]]
+            chosen.append(int(members[best]))
     return torch.tensor(chosen, dtype=torch.int64)

@@ -76,9 +76,9 @@ class Objective:
         run.log(ce=ce)
         loss = ce
         if its.distillation or its.feature_weight or its.picture_weight:
-            found = self.distilled(batch.target.x)
-            run.log(image=found.image, text=found.text)
-            loss = loss + its.distillation * (found.image + found.text) + found.others
+            terms = self.distilled(batch.target.x)
+            run.log(image=terms.image, text=terms.text)
+            loss = loss + its.distillation * (terms.image + terms.text) + terms.others
         if its.consolidation:
             moved = self.anchor(self.network)
             run.log(moved=moved)

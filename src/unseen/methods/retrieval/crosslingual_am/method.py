@@ -228,28 +228,28 @@ class CrossLingualAM(SpanProjector):
     ) -> tuple[list[Carried], Counter[str]]:
         """Translate, align, project: see `SpanProjector`."""
         names = names_of(source)
-        told = translations(source, pairs, translator)
-        known = [i for i, translation in enumerate(told) if translation is not None]
+        translated = translations(source, pairs, translator)
+        known = [i for i, translation in enumerate(translated) if translation is not None]
         counts: Counter[str] = Counter(sentences=len(known), untranslated=len(source) - len(known))
         texts = [str(text) for text in source.x]
-        both = [(texts[i], str(told[i])) for i in known]
+        both = [(texts[i], str(translated[i])) for i in known]
         placed = [(pieces(text), pieces(translation)) for text, translation in both]
         every = () if pairs is None else zip(pairs.left.x.tolist(), pairs.right.x.tolist())
         more = [(a, b) for a, b in every if a.strip() and b.strip()]
         extra = [(cut(a, pieces(a)), cut(b, pieces(b))) for a, b in dict.fromkeys(more) if (a, b) not in set(both)]
-        own = [(cut(a, p), cut(b, q)) for (a, b), (p, q) in zip(both, placed)]
-        made = copy.deepcopy(aligner) if aligner is not None else IBM1()
-        made.fit([a for a, _ in (*own, *extra)], [b for _, b in (*own, *extra)])
-        links = made.align([a for a, _ in own], [b for _, b in own])
+        tokens = [(cut(a, p), cut(b, q)) for (a, b), (p, q) in zip(both, placed)]
+        fitted = copy.deepcopy(aligner) if aligner is not None else IBM1()
+        fitted.fit([a for a, _ in (*tokens, *extra)], [b for _, b in (*tokens, *extra)])
+        links = fitted.align([a for a, _ in tokens], [b for _, b in tokens])
         out = []
-        for i, (text, translation), (places, targets), alignment, words in zip(known, both, placed, links, own):
+        for i, (text, translation), (places, targets), alignment, words in zip(known, both, placed, links, tokens):
             tags = tags_of(places, source.labels[i], names)
             signs = parts_phrases(words[0]), parts_phrases(words[1])
-            found = projected(tags, alignment, len(targets), reach=self.reach, rules=self.rules, signs=signs)
-            counts.update(found.counts)
-            rows = rows_of([span.run for span in found.spans], targets, names)
+            projection = projected(tags, alignment, len(targets), reach=self.reach, rules=self.rules, signs=signs)
+            counts.update(projection.counts)
+            rows = rows_of([span.run for span in projection.spans], targets, names)
             rows = snapped(rows, translation) if self.units == "words" else rows
-            out.append(Carried(i, text, translation, rows, found, alignment, tuple(places), tuple(targets)))
+            out.append(Carried(i, text, translation, rows, projection, alignment, tuple(places), tuple(targets)))
         return out, counts
 
     def _carried(
@@ -259,7 +259,7 @@ class CrossLingualAM(SpanProjector):
         if pairs is None and translator is None:
             return None, {}
         carried, counts = self.carry(source, pairs, translator, aligner)
-        counts["unsure"] = sum(one.confidence < self.least_confidence for one in carried)
+        counts["unsure"] = sum(sentence.confidence < self.least_confidence for sentence in carried)
         return carried, dict(counts)
 
     def _learnt_from(
@@ -271,33 +271,33 @@ class CrossLingualAM(SpanProjector):
             for text, rows in zip(source.x.tolist(), source.labels):
                 places = pieces(text)
                 out.append((cut(text, places), tags_of(places, rows, names)))
-        for one in carried or ():
-            if one.confidence >= self.least_confidence:
-                tags = tags_of(one.targets, one.rows, names)
-                out.append((cut(one.translation, one.targets), tags))
+        for sentence in carried or ():
+            if sentence.confidence >= self.least_confidence:
+                tags = tags_of(sentence.targets, sentence.rows, names)
+                out.append((cut(sentence.translation, sentence.targets), tags))
         return [(words, tags) for words, tags in out if words]
 
     # -- F: the tagger -----------------------------------------------------------------------------------------
 
     def _learn(self, learnt: Sequence[tuple[list[str], list[str]]], model: nn.Module | None) -> None:
-        sentences, tags = [words for words, _ in learnt], [own for _, own in learnt]
+        sentences, tags = [words for words, _ in learnt], [labels for _, labels in learnt]
         if model is None and self.engine == "crfsuite":
-            found = linear_crf.learn(
+            crf = linear_crf.learn(
                 sentences, tags, self.tags_, l1=self.l1, l2=self.l2, iterations=self.iterations,
                 least=self.least_count, sentence=self.sentence,
             )  # fmt: skip
             self.tagger_ = None
-            self.attributes_, self.weights_, self.steps_ = found.attributes, found.weights, found.steps
+            self.attributes_, self.weights_, self.steps_ = crf.attributes, crf.weights, crf.steps
             return
         encoder = hashed_letters() if model is None else copy.deepcopy(model)
-        made = sequence_tagger(encoder, self.tags_, self.hidden, self.dropout)
+        tagger = sequence_tagger(encoder, self.tags_, self.hidden, self.dropout)
         index = {tag: i for i, tag in enumerate(self.tags_)}
         train_tagger(
-            made, sentences, [[index[tag] for tag in own] for own in tags], name="crosslingual-am",
+            tagger, sentences, [[index[tag] for tag in labels] for labels in tags], name="crosslingual-am",
             epochs=self.epochs, batch_size=self.batch_size, learning_rate=self.learning_rate,
             encoder_rate=self.encoder_rate, weight_decay=self.weight_decay,
         )  # fmt: skip
-        self.tagger_ = made
+        self.tagger_ = tagger
 
     def _linear(self) -> LinearCRF:
         """The CRF of what was learnt, put together once."""
@@ -334,7 +334,7 @@ class CrossLingualAM(SpanProjector):
 def _check(pairs: Any, translator: Any, aligner: Any, model: Any) -> None:
     check_translations(pairs, translator)
     if aligner is not None and not isinstance(aligner, Aligner):
-        told = f"a name, fit(source, target) and align(source, target); got {type(aligner).__name__}"
-        raise TypeError(f"aligner must have {told}")
+        expected = f"a name, fit(source, target) and align(source, target); got {type(aligner).__name__}"
+        raise TypeError(f"aligner must have {expected}")
     if model is not None and not isinstance(model, TokenEncoder):
         raise TypeError(f"model must have a width and vectors(sentences); got {type(model).__name__}")

@@ -52,15 +52,15 @@ def projected(
     sets: list[tuple[str, list[int], tuple[int, ...]]] = []
     unlinked = set()
     for k, span in enumerate(spans):  # 9
-        found = sorted({j for i in range(span.start, span.stop) for j in aligned.links.get(i, ())})
+        linked = sorted({j for i in range(span.start, span.stop) for j in aligned.links.get(i, ())})
         counts["spans"] += 1
         counts["unaligned"] += sum(not aligned.links.get(i) for i in range(span.start, span.stop))
-        if not found:
+        if not linked:
             unlinked.add(k)
             continue
-        kept = bridged(found, reach)  # 10
-        counts["filled"] += len(set(kept) - set(found))
-        counts["cut"] += len(set(found) - set(kept))
+        kept = bridged(linked, reach)  # 10
+        counts["filled"] += len(set(kept) - set(linked))
+        counts["cut"] += len(set(linked) - set(kept))
         sets.append((span.label, kept, (k,)))
     sets = _apart(sets, counts)  # 11
     written = [OUTSIDE] * n  # 12
@@ -114,14 +114,14 @@ def _apart(
         else:
             joined.append((label, indices, origin))
     kept: list[tuple[str, list[int], tuple[int, ...]]] = []
-    for own in joined:
-        while kept and kept[-1][0] != own[0] and kept[-1][1][-1] >= own[1][0]:
+    for part in joined:
+        while kept and kept[-1][0] != part[0] and kept[-1][1][-1] >= part[1][0]:
             counts["deleted"] += 1
-            if len(kept[-1][1]) > len(own[1]):
+            if len(kept[-1][1]) > len(part[1]):
                 break
             kept.pop()
         else:
-            kept.append(own)
+            kept.append(part)
     return kept
 
 
@@ -171,23 +171,23 @@ def confidence_of(
     themselves are says nothing of the ends, as was found on development data.
     """
     inside = [i for span in sources for i in range(span.start, span.stop)]
-    own = {j for i in inside for j in alignment.links.get(i, ())}
+    targets = {j for i in inside for j in alignment.links.get(i, ())}
     linked = {j for js in alignment.links.values() for j in js}
-    if not own:
+    if not targets:
         return 0.0
     first, last = inside[0], inside[-1]
     begins = run.start in alignment.links.get(first, ()) or (first == 0 and run.start == 0)
     ends = run.stop - 1 in alignment.links.get(last, ()) or (last >= n - 2 and run.stop == m)
-    told = [(begins + ends) / 2]
+    evidence = [(begins + ends) / 2]
     sides = [
         (run.start, True, 1.0), (run.stop - 1, True, 1.0),
         (run.start - 1, False, float(first == 0)), (run.stop, False, float(last == n - 1)),
     ]  # fmt: skip
-    told.append(float(np.mean([_speaks(j, within, at_edge, own, linked, m) for j, within, at_edge in sides])))
+    evidence.append(float(np.mean([_speaks(j, within, at_edge, targets, linked, m) for j, within, at_edge in sides])))
     if signs is not None:
         theirs = first == 0 or signs[0][first - 1]
-        told.append(float(theirs == (run.start == 0 or signs[1][run.start - 1])))
-    return float(np.mean(told))
+        evidence.append(float(theirs == (run.start == 0 or signs[1][run.start - 1])))
+    return float(np.mean(evidence))
 
 
 def _speaks(j: int, within: bool, at_edge: float, own: set[int], linked: set[int], m: int) -> float:
@@ -213,9 +213,9 @@ def _told(
         if label == run.label and any(run.start <= j < run.stop for j in indices)
     ]
     sources = tuple(range(len(spans))) if whole else tuple(sorted({k for origin in met for k in origin}))
-    own = [spans[k] for k in sources]
-    unaligned = tuple(i for span in own for i in range(span.start, span.stop) if not alignment.links.get(i))
-    return Projected(*run, 1.0 if whole else confidence_of(run, own, alignment, *about), sources, unaligned)
+    runs = [spans[k] for k in sources]
+    unaligned = tuple(i for span in runs for i in range(span.start, span.stop) if not alignment.links.get(i))
+    return Projected(*run, 1.0 if whole else confidence_of(run, runs, alignment, *about), sources, unaligned)
 
 
 def _check(alignment: Alignment, n: int, m: int) -> None:

@@ -63,8 +63,8 @@ class RelationClassifier:
             a, b = (self._vectors(texts) for texts in (left, right))
             return np.concatenate([a, b, np.abs(a - b), a * b], axis=1)
         hashing = HashingVectorizer(n_features=self.buckets, ngram_range=(1, 2), alternate_sign=False)
-        one, two = hashing.transform(left), hashing.transform(right)
-        return sparse.hstack([one, two, one.multiply(two).sqrt()]).tocsr()
+        first, second = hashing.transform(left), hashing.transform(right)
+        return sparse.hstack([first, second, first.multiply(second).sqrt()]).tocsr()
 
     def _vectors(self, texts: Sequence[str]) -> NDArray[Any]:
         known = sorted(set(texts))

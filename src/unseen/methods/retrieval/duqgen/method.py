@@ -238,11 +238,11 @@ class DUQGen(NeuralSearch):
         """Step 11: the last of the `depth` documents found for each query."""
         depth = min(self.depth, len(corpus))
         if self.retriever == "bm25":
-            found = BM25(corpus.x).search(queries.tolist(), depth).documents
+            documents = BM25(corpus.x).search(queries.tolist(), depth).documents
         else:
-            asked = vectors_by(encoder, Domain(x=queries, kind="text", name="queries"))
-            found = top_k(_unit(asked), _unit(z), depth)[0].numpy()
-        return Triples(queries, positive, bottom_negatives(found, positive, self.negatives, corpus.x))
+            vectors = vectors_by(encoder, Domain(x=queries, kind="text", name="queries"))
+            documents = top_k(_unit(vectors), _unit(z), depth)[0].numpy()
+        return Triples(queries, positive, bottom_negatives(documents, positive, self.negatives, corpus.x))
 
     def tune_ranker(self, model: nn.Module, triples: Triples, texts: NDArray[Any]) -> nn.Module:
         """Steps 12 and 13, on a copy: one epoch."""

@@ -47,8 +47,8 @@ class Sample(NamedTuple):
 
 def cluster(z: FloatArray, k: int, seed: int) -> tuple[FloatArray, IntArray]:
     """Step 3: centroids (k, d) of Euclidean k-means, 100 iterations, and the cluster of each document, (n,)."""
-    found = kmeans(torch.as_tensor(z), k, iterations=100, random_state=seed)
-    return found.centroids.numpy(), found.labels.numpy().astype(np.int64)
+    clustering = kmeans(torch.as_tensor(z), k, iterations=100, random_state=seed)
+    return clustering.centroids.numpy(), clustering.labels.numpy().astype(np.int64)
 
 
 def cosine_sse(z: FloatArray, centroids: FloatArray, labels: IntArray) -> float:
@@ -109,20 +109,20 @@ def allocate(sizes: IntArray, n: int) -> IntArray:
         raise ValueError(f"n must be in [{held}, {total}], the clusters and the documents; got {n}")
     order = np.lexsort((np.arange(len(sizes)), sizes))
     order = order[sizes[order] > 0]
-    own = 1 + (n - held) * sizes[order] // total
-    rest = n - int(own.sum())
+    counts = 1 + (n - held) * sizes[order] // total
+    rest = n - int(counts.sum())
     if rest:  # none is left where n equals the number of clusters
-        own[-rest:] += 1
+        counts[-rest:] += 1
     short = 0
     for i, most in enumerate(sizes[order]):  # by ascending size
-        own[i] += short
-        short = max(0, int(own[i] - most))
-        own[i] -= short
-    for i in reversed(range(len(own))):  # what the largest could not take
-        room = min(short, int(sizes[order][i] - own[i]))
-        own[i], short = own[i] + room, short - room
+        counts[i] += short
+        short = max(0, int(counts[i] - most))
+        counts[i] -= short
+    for i in reversed(range(len(counts))):  # what the largest could not take
+        room = min(short, int(sizes[order][i] - counts[i]))
+        counts[i], short = counts[i] + room, short - room
     shares = np.zeros(len(sizes), dtype=np.int64)
-    shares[order] = own
+    shares[order] = counts
     return shares
 
 
@@ -188,8 +188,8 @@ def sample(
         nearest = ((z[members] - centroids[c]) ** 2).sum(axis=1).argmin()
         kept, scores = prune_by_mmr(z[members[pool]], z[members[nearest]], share, weight)
         rows = pool[kept]
-        own, size, given = (np.full(len(rows), value, dtype=np.int64) for value in (c, sizes[c], share))
-        parts.append(Sample(members[rows], own, size, given, p[rows], draws[rows], scores))
+        clusters, size, quotas = (np.full(len(rows), value, dtype=np.int64) for value in (c, sizes[c], share))
+        parts.append(Sample(members[rows], clusters, size, quotas, p[rows], draws[rows], scores))
     return Sample(*(np.concatenate(column) for column in zip(*parts)))
 
 

@@ -36,8 +36,8 @@ def bottom_negatives(found: IntArray, positive: IntArray, n: int, texts: Sequenc
     one upwards; a query for which nothing else was found has `NOTHING`.
     """
     out = np.full((len(found), n), NOTHING, dtype=np.int64)
-    for row, (documents, own) in enumerate(zip(found.tolist(), positive.tolist())):
-        there = [d for d in documents if d not in (own, NOTHING) and str(texts[d]).strip()]
+    for row, (documents, relevant) in enumerate(zip(found.tolist(), positive.tolist())):
+        there = [d for d in documents if d not in (relevant, NOTHING) and str(texts[d]).strip()]
         last = [d for d in documents if d != NOTHING][-BOTTOM:]
         bottom = [d for d in there if d in last]
         rest = [d for d in reversed(there) if d not in last]
@@ -98,8 +98,8 @@ def tune(
         documents = np.concatenate([positive[:, None], negatives], axis=1)
         there = torch.as_tensor(documents != NOTHING, device=run.device)
         rows = np.nonzero(documents != NOTHING)
-        found = model.score(queries[rows[0]].tolist(), texts[documents[rows]].tolist())  # type: ignore[operator]
-        scores = found.new_zeros(documents.shape).masked_scatter(there, found)
+        values = model.score(queries[rows[0]].tolist(), texts[documents[rows]].tolist())  # type: ignore[operator]
+        scores = values.new_zeros(documents.shape).masked_scatter(there, values)
         return LOSSES[loss](scores, there)
 
     def batches(run: Run) -> Iterator[Tensor]:

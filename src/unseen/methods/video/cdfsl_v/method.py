@@ -295,7 +295,7 @@ class CDFSLV(Method):
             if self.optimizer == "sgd"
             else torch.optim.AdamW(groups)
         )
-        said: list[Tensor] = []
+        answers: list[Tensor] = []
 
         def follow_student(run: Run) -> None:
             follow(teacher, student, self.momentum)
@@ -303,13 +303,13 @@ class CDFSLV(Method):
         def end_epoch(run: Run) -> None:
             if self.ema_every == "epoch":
                 follow_student(run)
-            if said:
-                run.history[-1]["entropy"] = entropy_share(said)
-                said.clear()
+            if answers:
+                run.history[-1]["entropy"] = entropy_share(answers)
+                answers.clear()
 
         alone = self.lam_schedule == "zero"
         run = train(
-            self._objective(student, teacher, said),
+            self._objective(student, teacher, answers),
             name="cdfsl-v",
             nets={"student": student.train(), "teacher": teacher},
             optimizers={"student": optimizer},
@@ -395,10 +395,10 @@ class CDFSLV(Method):
         """A copy of what is given, or fresh weights for clips of the source's size."""
         if model is None:
             height, width = stacked(in_a_row(source, 1), slice(0, 1)).shape[3:]
-            made: VideoEncoder = video_encoder(
+            encoder: VideoEncoder = video_encoder(
                 self.frames, (height, width), self.tubelet, self.patch, self.width, self.layers, self.heads, self.mlp
             )
-            return made
+            return encoder
         if not isinstance(model, VideoEncoder):
             raise TypeError(
                 "model must be a VideoEncoder, the encoder_ of a fit or what "

@@ -276,8 +276,8 @@ class MugSTAN(ClipFinder):
 
         def objective(batch: Batch, run: Run) -> Tensor:
             assert batch.y is not None
-            here = Words(words.vectors.to(batch.x.device), words.mask.to(batch.x.device))
-            s = network.similarity(here, network.encode_frames(batch.x))
+            on_device = Words(words.vectors.to(batch.x.device), words.mask.to(batch.x.device))
+            s = network.similarity(on_device, network.encode_frames(batch.x))
             targets = nn.functional.one_hot(batch.y, len(seen)).to(s.dtype)
             loss = contrastive(self.scale * self._averaged(s), targets)
             run.log(loss=loss)
@@ -406,13 +406,13 @@ class MugSTAN(ClipFinder):
     @torch.no_grad()
     def _frames(self, x: Domain) -> Float[Tensor, "n t d"]:
         network: Any = self.network_
-        made = []
+        vectors = []
         for start in range(0, len(x), AT_ONCE):
             clips = stacked(x, slice(start, start + AT_ONCE), self.asked_frames)
             if network.size is not None:
                 clips = fitted(clips.flatten(0, 1), network.size).view(*clips.shape[:3], *network.size)
-            made.append(network.encode_frames(clips))
-        return torch.cat(made)
+            vectors.append(network.encode_frames(clips))
+        return torch.cat(vectors)
 
 
 def named(source: Domain) -> ClassSpace:

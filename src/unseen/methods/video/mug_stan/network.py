@@ -82,8 +82,8 @@ class SpatialModule(nn.Module):
         b, p, t, w = patches.shape
         if self.block.heads:
             each = torch.cat([cls[:, None].expand(b, t, 1, w), patches.transpose(1, 2)], dim=2)
-            told = self.drop_path(self.block.attended(each.flatten(0, 1))).view(b, t, 1 + p, w)
-            cls, patches = cls + told[:, :, 0].mean(dim=1, keepdim=True), patches + told[:, :, 1:].transpose(1, 2)
+            seen = self.drop_path(self.block.attended(each.flatten(0, 1))).view(b, t, 1 + p, w)
+            cls, patches = cls + seen[:, :, 0].mean(dim=1, keepdim=True), patches + seen[:, :, 1:].transpose(1, 2)
         if self.block.mlp:
             x = torch.cat([cls, patches.flatten(1, 2)], dim=1)
             x = x + self.block.fed(x)

@@ -255,13 +255,13 @@ class XCLIP(Method):
         """Raise `ValueError` unless a given network is what the arguments ask for."""
         if model.frames != self.frames:
             raise ValueError(f"model was made for {model.frames} frames; frames is {self.frames}")
-        asked = {
+        wanted = {
             "cross_frame": self.cross_frame, "mit": self.mit, "text_head": self.text_head,
             "video_prompt": self.video_prompt and self.text_head,
         }  # fmt: skip
         for name, has in model.parts().items():
-            if has != asked[name]:
-                raise ValueError(f"model was made with {name}={has}; {name} is {asked[name]}")
+            if has != wanted[name]:
+                raise ValueError(f"model was made with {name}={has}; {name} is {wanted[name]}")
         if not self.text_head and model.classes != classes:
             raise ValueError(f"model has learnt vectors of {model.classes} classes; source has labels of {classes}")
 
@@ -324,14 +324,14 @@ class XCLIP(Method):
         """exp(s) <c_t, t_k> of each frame by itself, without the integration: what a frame says of each class."""
         network: Any = self.network_
         vectors = self.vectors_ if classes is None else self._vectors(classes)
-        made = []
+        scores = []
         for start in range(0, len(x), AT_ONCE):
             clips = places(stacked(x, slice(start, start + AT_ONCE), self.frames), network.size, 1)[0]
             c, patches = network.visual(clips)
             t = network.seen_by(vectors, patches)
             unit = nn.functional.normalize
-            made.append(network.logit_scale.exp() * torch.einsum("btd,bkd->btk", unit(c, dim=-1), unit(t, dim=-1)))
-        return torch.cat(made)
+            scores.append(network.logit_scale.exp() * torch.einsum("btd,bkd->btk", unit(c, dim=-1), unit(t, dim=-1)))
+        return torch.cat(scores)
 
 
 def readable(classes: ClassSpace | None, k: int) -> str:

@@ -157,8 +157,8 @@ class CrossAttention(nn.Module):
         """Scale head_dim^-.5."""
         read = ((self.q, x), (self.k, context), (self.v, context))
         q, k, v = (line(z).unflatten(2, (self.heads, -1)).transpose(1, 2) for line, z in read)
-        found = F.scaled_dot_product_attention(q, k, v)
-        return self.proj(found.transpose(1, 2).flatten(2))
+        attended = F.scaled_dot_product_attention(q, k, v)
+        return self.proj(attended.transpose(1, 2).flatten(2))
 
 
 class PromptLayer(nn.Module):

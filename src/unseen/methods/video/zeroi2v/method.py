@@ -301,14 +301,14 @@ class ZeroI2V(Method):
         ValueError
             If its adapters have a GELU (linear=False).
         """
-        made = copy.copy(self)
-        made.network_ = self._network.merged()
-        return made
+        method = copy.copy(self)
+        method.network_ = self._network.merged()
+        return method
 
     def network(self) -> nn.Module:
         """What `decision_function` computes of clips (b, T, 3, h, w): merged where adapters are linear."""
-        own = self._network
-        return own.merged() if own.linear else copy.deepcopy(own)
+        network = self._network
+        return network.merged() if network.linear else copy.deepcopy(network)
 
     def report(self) -> Cost:
         """Parameters, and operations of a clip of `frames` frames: of the image transformer, with adapters, merged."""

@@ -36,9 +36,9 @@ def shift_index(frames: int, heads: int, offsets: Sequence[int]) -> Int[Tensor, 
         raise ValueError(f"offsets must be at most one for each head; a layer has {heads}, got {len(offsets)}")
     offset = torch.zeros(heads, dtype=torch.long)
     offset[: len(offsets)] = torch.tensor(tuple(offsets), dtype=torch.long)
-    own = torch.arange(frames)[:, None].expand(frames, heads)
-    met = own + offset
-    return torch.where((met >= 0) & (met < frames), met, own)
+    positions = torch.arange(frames)[:, None].expand(frames, heads)
+    met = positions + offset
+    return torch.where((met >= 0) & (met < frames), met, positions)
 
 
 def shifted(x: Float[Tensor, "b t m n d"], index: Int[Tensor, "t m"]) -> Float[Tensor, "b t m n d"]:
@@ -232,8 +232,8 @@ class VideoTransformer(nn.Module):
             y = shifted(y.unflatten(3, heads).transpose(2, 3), index).transpose(2, 3).flatten(3)
         read = [adapter(y) for adapter in adapters.attn_in]
         weights, biases = (part.chunk(len(read)) for part in (block.qkv.weight, block.qkv.bias))
-        made = torch.cat([F.linear(*parts) for parts in zip(read, weights, biases)], dim=3)
-        q, k, v = made.view(b, t, n, 3, *heads).permute(3, 0, 1, 4, 2, 5)
+        qkv = torch.cat([F.linear(*parts) for parts in zip(read, weights, biases)], dim=3)
+        q, k, v = qkv.view(b, t, n, 3, *heads).permute(3, 0, 1, 4, 2, 5)
         k = shifted(k, index) if self.shift in ("kv", "k") else k
         v = shifted(v, index) if self.shift in ("kv", "v") else v
         met = block.attention(q.flatten(0, 1), k.flatten(0, 1), v.flatten(0, 1))
@@ -286,19 +286,19 @@ class VideoTransformer(nn.Module):
             adapters.merge(block)
         frames = 1 if self.temporal is None else len(self.temporal)
         pool: Pooling = "mean" if self.query is None else "attention"
-        made: VideoTransformer = video_transformer(
+        network: VideoTransformer = video_transformer(
             tower, self.head.out_features, frames, self.offsets, self.shift, "none", self.temporal is not None, pool,
             head_dropout=self.dropout.p,
         )  # fmt: skip
-        made.to(self.head.weight.dtype).load_state_dict(
+        network.to(self.head.weight.dtype).load_state_dict(
             {key: value for key, value in self.state_dict().items() if not key.startswith(("tower.", "adapters."))}
             | {f"tower.{key}": value for key, value in tower.state_dict().items()}
         )
-        return made.eval()
+        return network.eval()
 
     def cost(self, frames: int) -> Cost:
         """What it has, and what a clip of so many frames costs, with and without adapters."""
-        tower, own = self.tower, [parameter.numel() for parameter in self.parameters()]
+        tower, sizes = self.tower, [parameter.numel() for parameter in self.parameters()]
         added = sum(p.numel() for p in self.adapters.parameters())
         width, (tall, wide) = tower.shape.width, tower.grid
         n = tall * wide + 1
@@ -310,9 +310,9 @@ class VideoTransformer(nn.Module):
         lines = sum(line.weight.numel() for line in self.adapters.modules() if isinstance(line, nn.Linear))
         return Cost(
             image_parameters=sum(p.numel() for p in tower.parameters()),
-            training_parameters=sum(own),
+            training_parameters=sum(sizes),
             trained_parameters=sum(p.numel() for p in self.parameters() if p.requires_grad),
-            merged_parameters=sum(own) - added,
+            merged_parameters=sum(sizes) - added,
             image_operations=frames * image,
             training_operations=frames * (image + 2 * n * lines) + head,
             merged_operations=frames * image + head,
@@ -326,8 +326,8 @@ def video_transformer(
     frozen: bool = True, reduction: int = 4, scale: float = 0.5, dropout: float = 0.1, head_dropout: float = 0.5,
 ) -> VideoTransformer:  # fmt: skip
     """A `VideoTransformer` on a copy of an image transformer."""
-    own: Any = copy.deepcopy(tower)
+    image: Any = copy.deepcopy(tower)
     return VideoTransformer(
-        own, classes, frames, offsets, shift, adapters, temporal, pool, linear, shared, frozen, reduction, scale,
+        image, classes, frames, offsets, shift, adapters, temporal, pool, linear, shared, frozen, reduction, scale,
         dropout, head_dropout,
     )  # fmt: skip

@@ -38,8 +38,8 @@ class PatternBank(nn.Module):
 
     def ask(self, regions: Float[Tensor, "b r d"], found: Float[Tensor, "b r d"]) -> Float[Tensor, "b q d"]:
         """Q_t from regions and what they found, at unit variance: before training all find nearly the same."""
-        asked = F.layer_norm(regions + found, found.shape[-1:])
-        return self.query(asked.mean(dim=1, keepdim=True) if self.pooled else asked)
+        normed = F.layer_norm(regions + found, found.shape[-1:])
+        return self.query(normed.mean(dim=1, keepdim=True) if self.pooled else normed)
 
     def forward(self, queries: Float[Tensor, "b q d"]) -> Float[Tensor, "b q d"]:
         """V_t of each query."""

@@ -57,9 +57,9 @@ class VisualGrounding(nn.Module):
         query = self.query(words)
         unit = math.sqrt(query.shape[1]) / self.sharpness
         maps = torch.softmax(query @ self.key(regions).transpose(1, 2) / unit, dim=2)
-        found = self.first(query + maps @ self.value(regions))
-        found = self.second(found + self.feed(found))
-        return Visual(found, (found * self.score(words)).sum(dim=2), maps)
+        features = self.first(query + maps @ self.value(regions))
+        features = self.second(features + self.feed(features))
+        return Visual(features, (features * self.score(words)).sum(dim=2), maps)
 
 
 class AttributeGrounding(nn.Module):
@@ -93,12 +93,12 @@ class AttributeGrounding(nn.Module):
         """Ground the regions in the attributes; with a bank, what it remembers is added."""
         unit = math.sqrt(regions.shape[2])
         attention = torch.softmax(self.query(regions) @ self.key(words).T / unit, dim=2)
-        found, queries = attention @ self.value(words), None
+        attended, queries = attention @ self.value(words), None
         if bank is not None:
-            queries = bank.ask(regions, found)
-            found = found + bank(queries)
-        each = (self.score(regions) * found).sum(dim=2) / unit + self.alike
+            queries = bank.ask(regions, attended)
+            attended = attended + bank(queries)
+        each = (self.score(regions) * attended).sum(dim=2) / unit + self.alike
         match = self.map(words) @ regions.transpose(1, 2)
         maps = torch.softmax(match, dim=2)
-        given = maps if self.mapping == "softmax" else match / regions.shape[1]
-        return Attributes((given @ each[:, :, None])[:, :, 0], maps, queries)
+        weights = maps if self.mapping == "softmax" else match / regions.shape[1]
+        return Attributes((weights @ each[:, :, None])[:, :, 0], maps, queries)

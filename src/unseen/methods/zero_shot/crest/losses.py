@@ -28,8 +28,8 @@ def weights_of_others(
     """
     if how == "uniform":
         return torch.ones(len(y), len(y), device=y.device)
-    told = (1 - uncertainty).expand(len(y), -1) if how == "confident" else 1 + p.T[y]
-    return torch.where(y[:, None] == y, torch.ones_like(told), told)
+    weights = (1 - uncertainty).expand(len(y), -1) if how == "confident" else 1 + p.T[y]
+    return torch.where(y[:, None] == y, torch.ones_like(weights), weights)
 
 
 def visual_contrast(

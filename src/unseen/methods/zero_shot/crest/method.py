@@ -347,10 +347,10 @@ class CREST(Method):
         self, cells: NDArray[Any], y: Int[np.ndarray, " n"], words: Float[Tensor, "a w"], z: Float[Tensor, "c a"]
     ) -> tuple[int, float]:
         """Step 7 of the training: epochs and gamma that are best for seen classes that play unseen ones."""
-        given = 0.0 if self.bias is None else self.bias
+        bias = 0.0 if self.bias is None else self.bias
         parts = rehearsal(y, self.held_out, self.generalized, self.random_state) if self.held_out else None
         if parts is None:
-            return self.epochs, given
+            return self.epochs, bias
         asked = np.union1d(y[parts.learned], parts.held) if self.generalized else parts.held
         network = self._network(cells, parts.learned, words, z, asked)
         judge = functools.partial(graded, network, cells, y, parts, self.generalized)
@@ -358,7 +358,7 @@ class CREST(Method):
             network, cells, y, parts.learned, parts.held, epochs=self.epochs, name="crest-rehearsal",
             score=lambda _: judge().score,
         )  # fmt: skip
-        return max(1, run.best_epoch + 1), judge().bias if self.bias is None else given
+        return max(1, run.best_epoch + 1), judge().bias if self.bias is None else bias
 
     def _network(
         self, cells: NDArray[Any], index: Int[np.ndarray, " m"], words: Float[Tensor, "a w"], z: Float[Tensor, "c a"],

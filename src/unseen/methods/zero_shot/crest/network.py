@@ -128,10 +128,10 @@ class Resonance(nn.Module):
 
     def queries(self, x: Float[Tensor, "b *rd"]) -> Float[Tensor, "b q d"]:
         """What the bank is asked."""
-        asked = self.see(x).attribute
-        assert asked is not None
-        assert asked.queries is not None
-        return asked.queries
+        attribute = self.see(x).attribute
+        assert attribute is not None
+        assert attribute.queries is not None
+        return attribute.queries
 
     def judge(self, seen: Seen, asked: Int[Tensor, " k"]) -> Judged:
         """Steps 4 and 8: logits p . z_c of some classes, evidence and opinion of each pathway, and all of it fused."""

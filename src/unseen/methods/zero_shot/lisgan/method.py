@@ -160,7 +160,7 @@ class LisGAN(Method):
     def fit(self, *, source: Domain, classes: ClassSpace, target: Domain | None = None) -> Self:
         """Learn from samples of seen classes and descriptions of all; label the pool `target` if given."""
         a = descriptions(classes, self.balanced)
-        seen, made = split_classes(source, classes, descriptions(classes), self.generalized)
+        seen, unseen = split_classes(source, classes, descriptions(classes), self.generalized)
         x, y = tensor(source), positions(source.labels, seen, len(classes))
         scale = MinMaxScale(x.shape[1]).measure(x)  # step 1
         x = scale(x)
@@ -169,7 +169,7 @@ class LisGAN(Method):
         seen_classifier.train(x, y, name="lisgan-seen", epochs=self.seen_epochs, batch_size=100)
         self.generator_ = self._train_generator(x, y, a[seen], souls, seen_classifier.head)
         self.seen_, self.souls_ = seen, scale.inverse(souls)
-        return self._recognize(x, y, a, seen, made, scale, target)
+        return self._recognize(x, y, a, seen, unseen, scale, target)
 
     def adapt(self, *, source: Domain, classes: ClassSpace, target: Domain | None = None) -> Self:
         """Recognize other classes, or among all of them, or another pool, with the generator as it is.
@@ -177,14 +177,14 @@ class LisGAN(Method):
         The classes may be described anew and more of them unseen; the descriptions must be of the same kind.
         """
         a = descriptions(classes, self.balanced)
-        seen, made = split_classes(source, classes, descriptions(classes), self.generalized)
+        seen, unseen = split_classes(source, classes, descriptions(classes), self.generalized)
         if a.shape[1] != self.descriptions_.shape[1]:
             raise ValueError(f"descriptions must have {self.descriptions_.shape[1]} values; got {a.shape[1]}")
         scale = self._scale()
         if source.n_features != len(scale.low):
             raise ValueError(f"source must have {len(scale.low)} features, as in fit; got {source.n_features}")
         x, y = scale(tensor(source)), positions(source.labels, seen, len(classes))
-        return self._recognize(x, y, a, seen, made, scale, target)
+        return self._recognize(x, y, a, seen, unseen, scale, target)
 
     def decision_function(self, x: Float[Tensor, "n d"]) -> Float[Tensor, "n c"]:
         """Logits of the first pass over all classes, (n, n_classes); others than asked for score -1e4."""

@@ -31,12 +31,12 @@ def soul_samples(
     souls = torch.empty(n_classes, k, x.shape[1])
     for c in range(n_classes):
         members = x[y == c]
-        found, counts = torch.unique(members, dim=0, return_counts=True)
-        if len(found) > k:
-            ordered = found.repeat_interleave(counts, dim=0)
-            found = kmeans(ordered, k, restarts=3, random_state=random_state).centroids
-        souls[c, : len(found)] = found
-        souls[c, len(found) :] = members.mean(dim=0)
+        centres, counts = torch.unique(members, dim=0, return_counts=True)
+        if len(centres) > k:
+            ordered = centres.repeat_interleave(counts, dim=0)
+            centres = kmeans(ordered, k, restarts=3, random_state=random_state).centroids
+        souls[c, : len(centres)] = centres
+        souls[c, len(centres) :] = members.mean(dim=0)
     return souls
 
 

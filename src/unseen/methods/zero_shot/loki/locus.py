@@ -49,11 +49,11 @@ def locus(
     if how == "auto" and isinstance(metric, CompleteMetric):
         return _mask(len(metric), observed)
     squared = metric.rows(observed) ** 2
-    found = pair_locus(squared, observed)
+    inside = pair_locus(squared, observed)
     if how != "pairs":
-        for y in np.flatnonzero(~found):
-            found[y] = is_frechet_mean(squared, int(y))
-    return found
+        for y in np.flatnonzero(~inside):
+            inside[y] = is_frechet_mean(squared, int(y))
+    return inside
 
 
 def tree_locus(tree: TreeMetric, observed: IntArray) -> Bool[np.ndarray, "n"]:
@@ -72,11 +72,11 @@ def tree_locus(tree: TreeMetric, observed: IntArray) -> Bool[np.ndarray, "n"]:
 
 def pair_locus(squared: Float[np.ndarray, "k n"], observed: IntArray) -> Bool[np.ndarray, "n"]:
     """Union of the loci of all pairs of observed classes, from their squared distances to all classes."""
-    found = _mask(squared.shape[1], observed)
+    inside = _mask(squared.shape[1], observed)
     for i in range(len(squared)):
         for j in range(i):
-            found |= pair_means(squared[i], squared[j])
-    return found
+            inside |= pair_means(squared[i], squared[j])
+    return inside
 
 
 def pair_means(a: Float[np.ndarray, "n"], b: Float[np.ndarray, "n"]) -> Bool[np.ndarray, "n"]:
@@ -84,12 +84,12 @@ def pair_means(a: Float[np.ndarray, "n"], b: Float[np.ndarray, "n"]) -> Bool[np.
     hull = _lower_left_hull(a, b)
     right, down = np.diff(a[hull]), -np.diff(b[hull])
     w = np.concatenate([[0.0, 1.0], down / (right + down)])  # ends, and where neighbours of the envelope meet
-    found = np.zeros(len(a), dtype=bool)
+    inside = np.zeros(len(a), dtype=bool)
     scale = TOLERANCE * max(a.max(), b.max())
     for weight in w:
         cost = weight * a + (1 - weight) * b
-        found |= cost <= cost.min() + scale
-    return found
+        inside |= cost <= cost.min() + scale
+    return inside
 
 
 def is_frechet_mean(squared: Float[np.ndarray, "k n"], y: int) -> bool:

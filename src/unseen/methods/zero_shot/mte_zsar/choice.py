@@ -71,9 +71,9 @@ def cross_validate(
         for setting in tried:
             yield matched(regress(m, setting, ROUGH), x[out], vectors[held], setting, latent)
 
-    if len(tried) == 1 or not len(found := told_apart(y, mapped, random_state)):
+    if len(tried) == 1 or not len(hits := told_apart(y, mapped, random_state)):
         return tried[len(tried) // 2], dict.fromkeys(tried, 0.0)
-    scores = dict(zip(tried, (found / len(found)).sum(axis=0).tolist()))
+    scores = dict(zip(tried, (hits / len(hits)).sum(axis=0).tolist()))
     return max(scores, key=scores.__getitem__), scores
 
 

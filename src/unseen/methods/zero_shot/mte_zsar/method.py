@@ -174,14 +174,14 @@ class MTEZSAR(Method):
         self, *, source: Domain, classes: ClassSpace, auxiliary: Domain | None = None, target: Domain | None = None
     ) -> Self:
         """Learn from samples of seen classes and of the augmentation pool; label the pool `target` if given."""
-        asked = candidates(source, classes, self.generalized)
+        allowed = candidates(source, classes, self.generalized)
         vectors = class_vectors(classes)
         x, y, names = self._gather(source, classes, auxiliary)
         x, centre = centred(x)  # step 2
         pool = None if target is None else self._normalized(target) - centre
         mode = self.weights if self.weights != "auto" else "none" if auxiliary is None else "category"
         weights = relevance(
-            mode, x, vectors[y], pool, vectors[asked], centres=self.centres, random_state=self.random_state
+            mode, x, vectors[y], pool, vectors[allowed], centres=self.centres, random_state=self.random_state
         )
         setting, factors = self._learn(x, y, vectors, weights)
         self.s_, self.a_, self.history_ = factors.s.float(), factors.a.float(), factors.history
@@ -192,7 +192,7 @@ class MTEZSAR(Method):
             log.warning("weights=%r: %d samples are worth %.0f; a few decide", mode, len(x), self.effective_size_)
         self.relevance_ = {str(name): float(weights[names == name].mean()) for name in np.unique(names)}
         network = self._network(factors, setting, vectors, centre)
-        among, seen = (torch.as_tensor(np.isin(np.arange(len(classes)), some)) for some in (asked, source.labels))
+        among, seen = (torch.as_tensor(np.isin(np.arange(len(classes)), some)) for some in (allowed, source.labels))
         network.allow(among, seen, self.handicap)
         if target is not None:
             self.transduction_ = self._transduce(network, torch.as_tensor(target.x).float(), classes.unseen)
@@ -224,10 +224,10 @@ class MTEZSAR(Method):
         if not auxiliary.labeled.all():
             missing = len(auxiliary) - int(auxiliary.labeled.sum())
             raise ValueError(f"auxiliary must be labelled; {missing} of its {len(auxiliary)} samples have no label")
-        asked = np.intersect1d(auxiliary.labels, classes.unseen)
-        if len(asked):
+        overlap = np.intersect1d(auxiliary.labels, classes.unseen)
+        if len(overlap):
             raise ValueError(
-                f"auxiliary must not hold unseen classes; it has samples of {classes.names[asked[0]]!r}. Take them "
+                f"auxiliary must not hold unseen classes; it has samples of {classes.names[overlap[0]]!r}. Take them "
                 "out, or let classes.seen have them"
             )
         named = auxiliary.columns.get("domain", np.repeat(auxiliary.name, len(auxiliary)))

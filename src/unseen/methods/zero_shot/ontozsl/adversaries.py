@@ -46,8 +46,8 @@ def class_matching(
     centroids: Float[Tensor, "c f"], margin: float,
 ) -> Float[Tensor, ""]:  # fmt: skip
     """mean max(0, margin - c_y(x) + c_y(x')), c_y(x) = v(x) . v(centroid of y)."""
-    own = critic.view(centroids)[y]
-    right, other = ((critic.view(some) * own).sum(dim=1) for some in (x, wrong))
+    anchor = critic.view(centroids)[y]
+    right, other = ((critic.view(some) * anchor).sum(dim=1) for some in (x, wrong))
     return F.relu(margin - right + other).mean()
 
 

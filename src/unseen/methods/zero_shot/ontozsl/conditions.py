@@ -74,8 +74,8 @@ class Conditioned(Method):
         a = a - self.centre_
         same = torch.nonzero(a.norm(dim=1) < 1e-6 * self.centre_.norm()).flatten().tolist()
         if same:
-            told = f"what is said of {classes.names[same[0]]!r} is the mean of all seen ones"
-            raise ValueError(f"classes must be told apart: {told}; balanced=False takes vectors as they are")
+            detail = f"what is said of {classes.names[same[0]]!r} is the mean of all seen ones"
+            raise ValueError(f"classes must be told apart: {detail}; balanced=False takes vectors as they are")
         return a.shape[1] ** 0.5 * F.normalize(a, dim=1)
 
     def _unscaled(self, classes: ClassSpace, words: Any) -> Float[Tensor, "c a"]:
@@ -83,8 +83,8 @@ class Conditioned(Method):
         a = self._vectors(classes, words)
         empty = torch.nonzero(a.norm(dim=1) == 0).flatten().tolist()
         if empty:
-            told = f"nothing is known of {classes.names[empty[0]]!r} (condition={self.condition!r})"
-            raise ValueError(f"classes must say something of every class; {told}")
+            detail = f"nothing is known of {classes.names[empty[0]]!r} (condition={self.condition!r})"
+            raise ValueError(f"classes must say something of every class; {detail}")
         return a
 
     def _vectors(self, classes: ClassSpace, words: Any) -> Float[Tensor, "c a"]:
@@ -103,7 +103,7 @@ class Conditioned(Method):
         """The vectors of the concepts of some classes; each must have been learnt."""
         place = {name: i for i, name in enumerate(self.concepts_)}
         names = concept_names(classes)
-        lost = [own for own, name in zip(classes.names, names) if name not in place]
+        lost = [label for label, name in zip(classes.names, names) if name not in place]
         if lost:
             raise ValueError(
                 f"classes must be concepts of the ontology that was learnt; {lost[0]!r} is none of its {len(place)}: "

@@ -215,25 +215,25 @@ class OntologyEncoder:
         """Steps 3 to 6: train the two projections on frozen vectors, then project every concept."""
         net = text_aware(self.dim, texts.vectors.shape[1], self.dim)
         frozen = _Frozen(s, r, texts.vectors)
-        told = np.flatnonzero(texts.known)
+        described = np.flatnonzero(texts.known)
         place = np.full(len(s), -1)
-        place[told] = np.arange(len(told))
+        place[described] = np.arange(len(described))
         triples = ontology.triples[texts.known[ontology.triples[:, [0, 2]]].all(axis=1)]
-        own = np.stack([place[triples[:, 0]], triples[:, 1], place[triples[:, 2]]], axis=1)
-        frozen.register_buffer("told", torch.as_tensor(told))
+        placed = np.stack([place[triples[:, 0]], triples[:, 1], place[triples[:, 2]]], axis=1)
+        frozen.register_buffer("told", torch.as_tensor(described))
         train(
             lambda batch, run: joint_loss(net, frozen, batch, self.margin, self._energy),
             name="ontozsl-text",
             nets={"projections": net, "frozen": frozen},
             optimizers={"adam": torch.optim.Adam(net.parameters(), lr=self.text_learning_rate, fused=True)},
-            batches=_both_sides(own, Corruption(own, len(told)), self.text_batch_size),
+            batches=_both_sides(placed, Corruption(placed, len(described)), self.text_batch_size),
             epochs=self.text_epochs,
-            steps_per_epoch=-(-len(own) // self.text_batch_size),
+            steps_per_epoch=-(-len(placed) // self.text_batch_size),
         )
         with torch.no_grad():
-            found = net.cpu().eval().concepts(s, texts.vectors)
+            ends = net.cpu().eval().concepts(s, texts.vectors)
         known = torch.as_tensor(texts.known)[:, None]
-        return torch.cat([found.s, torch.where(known, found.t, found.s)], dim=1)
+        return torch.cat([ends.s, torch.where(known, ends.t, ends.s)], dim=1)
 
     def _energy(self, h: Ends, r: Float[Tensor, "b d"], t: Ends) -> Float[Tensor, " b"]:
         return energy(h, r, t)

@@ -195,7 +195,7 @@ class OntoZSL(Conditioned):
         """Learn the vectors of the ontology, then the generator from samples of seen classes, then the classifier."""
         self._check(source, classes)
         o = self._learn_conditions(source, classes, encoder)  # steps 1 to 6
-        seen, made = split_classes(source, classes, o, self.generalized)
+        seen, unseen = split_classes(source, classes, o, self.generalized)
         x, y = tensor(source), positions(source.labels, seen, len(classes))
         scale = MinMaxScale(x.shape[1]).measure(x)
         x = scale(x)
@@ -203,7 +203,7 @@ class OntoZSL(Conditioned):
         seen_classifier = Softmax(x.shape[1], len(seen))
         seen_classifier.train(x, y, name="ontozsl-seen", epochs=self.seen_epochs, batch_size=100)
         self.generator_ = self._train_generator(x, y, o[seen], regularizers, seen_classifier.head)
-        return self._recognize(x, y, o, seen, made, scale)
+        return self._recognize(x, y, o, seen, unseen, scale)
 
     def adapt(self, *, source: Domain, classes: ClassSpace, encoder: Any = None) -> Self:
         """Recognize other classes, or among all of them, with vectors and generator as they are.
@@ -212,12 +212,12 @@ class OntoZSL(Conditioned):
         """
         self._check(source, classes)
         o = self._conditions(classes, encoder)
-        seen, made = split_classes(source, classes, o, self.generalized)
+        seen, unseen = split_classes(source, classes, o, self.generalized)
         scale = self._scale()
         if source.n_features != len(scale.low):
             raise ValueError(f"source must have {len(scale.low)} features, as in fit; got {source.n_features}")
         return self._recognize(
-            scale(tensor(source)), positions(source.labels, seen, len(classes)), o, seen, made, scale
+            scale(tensor(source)), positions(source.labels, seen, len(classes)), o, seen, unseen, scale
         )
 
     def decision_function(self, x: Float[Tensor, "n d"]) -> Float[Tensor, "n c"]:
@@ -253,14 +253,14 @@ class OntoZSL(Conditioned):
 
     def _regularizers(self, x: Float[Tensor, "n d"], y: Int[Tensor, " n"], n_seen: int) -> list[Regularizer]:
         """The pivot, and LisGAN's souls where they are asked for."""
-        found: list[Regularizer] = []
+        regularizers: list[Regularizer] = []
         if self.pivot_weight:
             means = torch.stack([x[y == c].mean(dim=0) for c in range(n_seen)])
-            found.append(Pivot(means, self.pivot_weight, self.samples_per_class))
+            regularizers.append(Pivot(means, self.pivot_weight, self.samples_per_class))
         if self.sample_souls or self.class_souls:
             souls = soul_samples(x, y, n_seen, self.souls, self.random_state)
-            found += soul_regularizers(souls, self.sample_souls, self.class_souls, self.samples_per_class)
-        return found
+            regularizers += soul_regularizers(souls, self.sample_souls, self.class_souls, self.samples_per_class)
+        return regularizers
 
     def _train_generator(
         self, x: Tensor, y: Tensor, o: Tensor, regularizers: list[Regularizer], seen_head: nn.Linear
@@ -282,14 +282,14 @@ class OntoZSL(Conditioned):
         scale: MinMaxScale,
     ) -> Self:
         """Step 7, second half: generate, and train the classifier."""
-        asked = np.concatenate([seen, made]) if self.generalized else made
+        predicted = np.concatenate([seen, made]) if self.generalized else made
         fake, label = synthesize(self.generator_, o[made], self.synthetic)
         if self.generalized:
             fake, label = behind_real(x, y, fake, label, len(seen))
-        classifier = Softmax(fake.shape[1], len(asked), learning_rate=self.classifier_learning_rate)
+        classifier = Softmax(fake.shape[1], len(predicted), learning_rate=self.classifier_learning_rate)
         classifier.train(
             fake, label, name="ontozsl-classifier", epochs=self.classifier_epochs, batch_size=2 * self.synthetic
         )
         self.conditions_ = o
-        self.network_ = over_all_classes(classifier.head, scale, torch.as_tensor(asked), len(o))
+        self.network_ = over_all_classes(classifier.head, scale, torch.as_tensor(predicted), len(o))
         return self

@@ -117,16 +117,16 @@ def matchings(
     triples = np.column_stack([pairs[:, 0], y, pairs[:, 1]])
     able = corruption.able(triples, "tail")
     members = [np.flatnonzero(y == r) for r in np.unique(y)]
-    members = [own for own in members if able[own].any()]
+    members = [group for group in members if able[group].any()]
     if not members:
         raise ValueError("source must leave something out: every tail of every pair is known")
 
     def one(own: Int[np.ndarray, " n"], run: Run) -> list[Tensor]:
         order = own[torch.randperm(len(own), generator=run.generator).numpy()]
         can = order[able[order]]
-        asked = can[: max(1, len(can) // 2)]
-        rest = np.setdiff1d(order, asked, assume_unique=True)
-        chosen = [_some(asked, query, run), _some(rest if len(rest) else order, support, run)]
+        query_rows = can[: max(1, len(can) // 2)]
+        rest = np.setdiff1d(order, query_rows, assume_unique=True)
+        chosen = [_some(query_rows, query, run), _some(rest if len(rest) else order, support, run)]
         wrong = corruption.draw(triples[chosen[0]], 1, "tail", run.generator)
         queries = torch.as_tensor(pairs[chosen[0]])
         return [torch.as_tensor(pairs[chosen[1]]), queries, torch.cat([queries[:, :1], wrong], dim=1)]

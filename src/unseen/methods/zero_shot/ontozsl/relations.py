@@ -171,7 +171,7 @@ class RelationOntoZSL(Conditioned, TailRanker):
         check_conditions(classes, self.condition)
         pairs, n = checked_pairs(source.x, entities)
         o = self._learn_conditions(source, classes, words)  # steps 1 to 6
-        seen, made = split_classes(source, classes, o, self.generalized)
+        seen, unseen = split_classes(source, classes, o, self.generalized)
         y = positions(source.labels, seen, len(classes)).numpy()
         triples = np.column_stack([pairs[:, 0], y, pairs[:, 1]])
         if entities is None:
@@ -179,7 +179,7 @@ class RelationOntoZSL(Conditioned, TailRanker):
         corruption = Corruption(triples, n)
         self.pairs_ = self._pair_encoder(entities, pairs, y, corruption)  # step 8
         self.generator_ = self._train_generator(pairs, y, o[seen], corruption)
-        self.conditions_, self.asked_ = o, np.concatenate([seen, made]) if self.generalized else made
+        self.conditions_, self.asked_ = o, np.concatenate([seen, unseen]) if self.generalized else unseen
         self.noise_ = self.test_noise * torch.randn(self.samples, self.noise)
         self.features_ = self._generate(o)
         return self
@@ -198,9 +198,9 @@ class RelationOntoZSL(Conditioned, TailRanker):
         out = torch.empty(len(queries), n)
         for i, head in enumerate(heads.tolist()):  # one head at a time: all its pairs are made once
             pairs = torch.stack([torch.full((n,), head), torch.arange(n)], dim=1)
-            own = F.normalize(features_of(self.pairs_, pairs), dim=1)
+            features = F.normalize(features_of(self.pairs_, pairs), dim=1)
             rows = torch.nonzero(place == i).flatten()
-            out[rows] = means[rows] @ own.T
+            out[rows] = means[rows] @ features.T
         return out
 
     def decision_function(self, x: Float[Tensor, "n 2"]) -> Float[Tensor, "n r"]:
@@ -306,7 +306,7 @@ class RelationOntoZSL(Conditioned, TailRanker):
                 drawn = torch.randperm(len(members), generator=run.generator)[: self.relations_per_batch].tolist()
                 size = self.pairs_per_relation
                 some = [torch.randint(len(members[i]), (size,), generator=run.generator).numpy() for i in drawn]
-                index = np.concatenate([members[i][own] for i, own in zip(drawn, some)])
+                index = np.concatenate([members[i][rows] for i, rows in zip(drawn, some)])
                 tails = corruption.draw(triples[index], 1, "tail", run.generator)
                 wrong = torch.cat([torch.as_tensor(pairs[index, :1]), tails], dim=1)
                 with torch.no_grad():

@@ -224,15 +224,15 @@ class PBAdv(Method):
 
     def _network(self, n_features: int, words: Primitives, pairs: Int[Tensor, "p 2"]) -> Branches:
         """Step 2: heads over features and over words, which start from the word vectors if there are some."""
-        given = words.attribute_vectors is not None and words.object_vectors is not None
-        width = words.attribute_vectors.shape[1] if given else WIDTH_OF_WORDS  # type: ignore[union-attr]
+        described = words.attribute_vectors is not None and words.object_vectors is not None
+        width = words.attribute_vectors.shape[1] if described else WIDTH_OF_WORDS  # type: ignore[union-attr]
         network = branches(
             n_features=n_features, n_attributes=len(words.attributes), n_objects=len(words.objects), n_pairs=len(pairs),
             embedding=self.embedding, hidden=self.hidden, words=width, dropout=self.dropout,
             pairs=self.base != "primitives", primitives=self.base != "pair",
         )  # fmt: skip
         network.of_pairs.copy_(pairs)
-        if given:
+        if described:
             network.attribute_words.data = torch.as_tensor(words.attribute_vectors)
             network.object_words.data = torch.as_tensor(words.object_vectors)
         return network
@@ -352,14 +352,14 @@ def _of_primitives(out: Outputs, pairs: Int[Tensor, "s 2"]) -> Float[Tensor, "b 
 
 def _check_covered(words: Primitives, present: Int[np.ndarray, " s"], classes: ClassSpace) -> None:
     """Every attribute and object must be seen in some pair."""
-    for index, what, names in (
+    for index, kind, names in (
         (words.attribute, "attribute", words.attributes),
         (words.object, "object", words.objects),
     ):
         alien = np.setdiff1d(index, index[present])
         if len(alien):
             raise ValueError(
-                f"source must have samples of every {what} of classes; {names[int(alien[0])]!r} has none "
+                f"source must have samples of every {kind} of classes; {names[int(alien[0])]!r} has none "
                 f"({len(alien)} of {len(names)})"
             )
     if len(present) < 2:

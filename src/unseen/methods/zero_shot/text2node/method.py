@@ -226,8 +226,8 @@ class Text2Node(PhraseMapper):
             with torch.no_grad():
                 z = map_phrases(f, phrases.table, phrases.tokens[some])
             f.train()
-            found = nearest_nodes(z, self.nodes_, 1).nodes[:, 0]
-            return -float(hops[np.arange(len(some)), found].mean())
+            nearest = nearest_nodes(z, self.nodes_, 1).nodes[:, 0]
+            return -float(hops[np.arange(len(some)), nearest].mean())
 
         return score
 
@@ -309,8 +309,8 @@ def nearest_nodes(z: Float[Tensor, "n d"], nodes: Float[Tensor, "c d"], k: int, 
     """The k nodes of largest cosine to each row of z, among those in `within`; `UNKNOWN` for rows of zeros."""
     candidates = competing(within, len(nodes), k)
     bank = nodes if within is None else nodes[torch.as_tensor(candidates)]
-    found, scores = top_k(F.normalize(z, dim=1), bank, k)
-    chosen = candidates[found.numpy()]
+    places, scores = top_k(F.normalize(z, dim=1), bank, k)
+    chosen = candidates[places.numpy()]
     chosen[(z == 0).all(dim=1).numpy()] = UNKNOWN
     return Ranked(chosen, scores.numpy())
 

@@ -231,14 +231,14 @@ class TMVHLP(Method):
             raise NotFittedError("this TMVHLP has not been fitted; call fit first")
         if view not in self.views_:
             raise ValueError(f"view must be one of {', '.join(self.views_)}; got {view!r}")
-        found, v = self.views_[view], torch.as_tensor(np.asarray(vectors)).double()
-        width = len(self.columns_[view]) if view in self.columns_ else len(found.location)
+        chosen, v = self.views_[view], torch.as_tensor(np.asarray(vectors)).double()
+        width = len(self.columns_[view]) if view in self.columns_ else len(chosen.location)
         if v.ndim != 2 or v.shape[1] != width:
             raise ValueError(f"vectors of the view {view!r} must be of shape (n, {width}); got {tuple(v.shape)}")
         finite = v.isfinite().all(dim=1)
         if not finite.all():
             raise ValueError(f"vectors of the view {view!r} must be finite; row {int(finite.int().argmin())} is not")
-        return found.embed(found.vectors(v) if view == FEATURES else v[:, self.columns_[view]])
+        return chosen.embed(chosen.vectors(v) if view == FEATURES else v[:, self.columns_[view]])
 
     def retrieve(
         self, queries: Any, rows: Any, *, view: str = FEATURES, among: str = "embeddings", top: int | None = None
@@ -298,13 +298,13 @@ class TMVHLP(Method):
             for k in (self.neighbours, self.hyper_neighbours)
         )
         product = affinity(views, self.shares_, counts, hyper_counts, self.mixture)
-        own = np.zeros((n, len(self.candidates_)))
+        initial = np.zeros((n, len(self.candidates_)))
         if supported:
-            own[n_pool + np.arange(len(labels)), np.searchsorted(self.candidates_, labels)] = 1
+            initial[n_pool + np.arange(len(labels)), np.searchsorted(self.candidates_, labels)] = 1
         if self.prototypes:
-            own[n - n_prototypes :] = np.eye(n_prototypes)
-        mass = propagate(product, own, self.alpha, repeats=self.repeats).clip(0)
-        self.mass_ = self._completed(mass, own)
+            initial[n - n_prototypes :] = np.eye(n_prototypes)
+        mass = propagate(product, initial, self.alpha, repeats=self.repeats).clip(0)
+        self.mass_ = self._completed(mass, initial)
 
     def _completed(self, mass: np.ndarray, own: np.ndarray) -> np.ndarray:
         """Mass of nodes that no labelled node reaches: all of it from the nearest labelled one."""

@@ -45,13 +45,13 @@ def candidate_classes(
         if support is None:
             raise ValueError("support must be given with prototypes=False: there is no other labelled node")
         return shown
-    found = np.arange(len(classes)) if generalized else np.union1d(classes.unseen, shown)
-    if len(found) < 2:
+    chosen = np.arange(len(classes)) if generalized else np.union1d(classes.unseen, shown)
+    if len(chosen) < 2:
         raise ValueError(
-            f"classes must have at least two unseen classes (or support, or generalized=True); {len(found)} can be "
+            f"classes must have at least two unseen classes (or support, or generalized=True); {len(chosen)} can be "
             "predicted. Set `seen` to those that the source has samples of"
         )
-    return found
+    return chosen
 
 
 def class_vectors(
@@ -68,11 +68,11 @@ def class_vectors(
             vectors["metric"] = coordinates(classes.metric)
         else:
             log.info("the distances of %d classes are no view: of more than %d they are not scaled", len(classes), MOST)
-    found = {name: torch.as_tensor(value).double() for name, value in vectors.items() if value is not None}
+    spaces = {name: torch.as_tensor(value).double() for name, value in vectors.items() if value is not None}
     kept = {}
-    if not found:
+    if not spaces:
         raise ValueError(f"classes must have attributes, embeddings, or, up to {MOST} classes, distances as metric")
-    for name, value in found.items():
+    for name, value in spaces.items():
         varies = value[known].std(dim=0, unbiased=False) > 0
         if not varies.any():
             raise ValueError(f"classes must differ in their {name}; those of all classes of the source are equal")
@@ -82,10 +82,10 @@ def class_vectors(
             )
         empty = candidates[(value[candidates] == 0).all(dim=1).numpy()]
         if name != "metric" and len(empty):
-            told = ", ".join(repr(classes.names[c]) for c in empty[:3])
-            raise ValueError(f"classes must all have {name}; those of {len(empty)} classes are all 0: {told}")
-        found[name], kept[name] = value[:, varies], varies.numpy()
-    return found, kept
+            named = ", ".join(repr(classes.names[c]) for c in empty[:3])
+            raise ValueError(f"classes must all have {name}; those of {len(empty)} classes are all 0: {named}")
+        spaces[name], kept[name] = value[:, varies], varies.numpy()
+    return spaces, kept
 
 
 def check_distinct(
@@ -98,10 +98,10 @@ def check_distinct(
     alike = np.flatnonzero(twin != np.arange(len(candidates)))
     if len(alike):
         a, b = classes.names[candidates[twin[alike[0]]]], classes.names[candidates[alike[0]]]
-        told = f"{a!r} and {b!r} have the same {' and '.join(spaces)}, columns left out aside"
+        twins = f"{a!r} and {b!r} have the same {' and '.join(spaces)}, columns left out aside"
         if len(first) == 1:
-            raise ValueError(f"classes must have vectors that differ between those to be predicted; {told}")
-        log.warning("%d classes cannot be told from others, such as these: %s", len(alike), told)
+            raise ValueError(f"classes must have vectors that differ between those to be predicted; {twins}")
+        log.warning("%d classes cannot be told from others, such as these: %s", len(alike), twins)
 
 
 def coordinates(metric: LabelMetric, most: int = 100) -> Float[np.ndarray, "n d"]:
@@ -172,9 +172,9 @@ def spread(x: Float[Tensor, "n d"]) -> tuple[Tensor, Tensor]:
 def feature_view(pool: Float[Tensor, "n d"]) -> View:
     """The samples, standardized by the pool itself."""
     d = pool.shape[1]
-    made = view(d, d, 0, projects=False, binary=False)
-    made.location, made.scale = spread(pool)
-    return made
+    result = view(d, d, 0, projects=False, binary=False)
+    result.location, result.scale = spread(pool)
+    return result
 
 
 def semantic_view(x: Float[Tensor, "n d"], z: Float[Tensor, "n t"], penalty: float) -> View:
@@ -184,15 +184,15 @@ def semantic_view(x: Float[Tensor, "n d"], z: Float[Tensor, "n t"], penalty: flo
     """
     d, t = x.shape[1], z.shape[1]
     binary = bool(((z == 0) | (z == 1)).all())
-    made = view(d, t, 0, projects=True, binary=binary)
-    made.location, made.scale = spread(x)
-    x = (x - made.location) / made.scale
+    result = view(d, t, 0, projects=True, binary=binary)
+    result.location, result.scale = spread(x)
+    x = (x - result.location) / result.scale
     if binary:
-        made.weight, made.bias = attribute_regressions(x, z, penalty)
+        result.weight, result.bias = attribute_regressions(x, z, penalty)
     else:
-        made.bias = z.mean(dim=0)
-        made.weight = ridge(x, z - made.bias, penalty)
-    return made
+        result.bias = z.mean(dim=0)
+        result.weight = ridge(x, z - result.bias, penalty)
+    return result
 
 
 def attribute_regressions(
@@ -235,8 +235,8 @@ def align(
     is warned of.
     """
     centred, centres = {}, {}
-    for name, one in views.items():
-        v = one.vectors(pool)
+    for name, original in views.items():
+        v = original.vectors(pool)
         centres[name] = v.mean(dim=0)
         centred[name] = v - centres[name]
         if not centred[name].any():
@@ -250,9 +250,9 @@ def align(
         )  # fmt: skip
     joint = multiview_cca([v @ bases[name] for name, v in centred.items()], regularization)
     aligned = {}
-    for (name, one), directions in zip(views.items(), joint.directions):
+    for (name, original), directions in zip(views.items(), joint.directions):
         matrix = bases[name] @ directions * joint.eigenvalues**power
-        d, (t, columns) = len(one.location), matrix.shape
-        aligned[name] = view(d, t, columns, projects=one.projects, binary=one.binary)
-        aligned[name].load_state_dict(one.state_dict() | {"centre": centres[name], "matrix": matrix})
+        d, (t, columns) = len(original.location), matrix.shape
+        aligned[name] = view(d, t, columns, projects=original.projects, binary=original.binary)
+        aligned[name].load_state_dict(original.state_dict() | {"centre": centres[name], "matrix": matrix})
     return aligned
