@@ -90,14 +90,14 @@ def verify(
     from unseen import verification
     from unseen.data.loaders import load
 
-    answered = None if answers is None else verification.read_answers(answers)
+    replies = None if answers is None else verification.read_answers(answers)
     samples = load(target, on_error=on_error, features=saved.feature_names)  # type: ignore[arg-type]
     domain = saved.aligned(samples)
-    if answered is not None:
-        grade = verification.grade(saved, domain, answered)
-        new = verification.seal(answered)
+    if replies is not None:
+        grade = verification.grade(saved, domain, replies)
+        new = verification.seal(replies)
         as_read = zip(samples.digests().tolist(), domain.digests().tolist())  # of a table with all of its columns
-        verification.seal({whole: answered[digest] for whole, digest in as_read if digest in answered})
+        verification.seal({whole: replies[digest] for whole, digest in as_read if digest in replies})
         if as_json:
             dump(grade.to_json())
         else:
@@ -106,12 +106,10 @@ def verify(
         assert answers is not None
         if left := verification.left_unanswered(answers):
             say(
-                f"{left} of {left + len(answered)} rows were left unanswered: the figure and its interval are exact only "
-                "if they were skipped at random; if hard ones were, the model is right less often"
+                f"{left} of {left + len(replies)} rows were left unanswered: the figure and its interval are exact "
+                "only if they were skipped at random; if hard ones were, the model is right less often"
             )
-        say(
-            f"{len(answered)} answers are put away on this machine, {new} of them new: no fit learns from these samples"
-        )
+        say(f"{len(replies)} answers are put away on this machine, {new} of them new: no fit learns from these samples")
         return
     learned = verification.learned_by(model)
     for path in (source, support):

@@ -123,7 +123,8 @@ def _span_rows(corpus: Corpus) -> Iterator[dict[str, Any]]:
         for i in sentence.projection.lost:
             yield {
                 **about, "class": runs[i].label, "confidence": 0.0, "lost": "yes", "translation": "",
-                "source": texts[i], "unaligned words": " ".join(unaligned(sentence, range(runs[i].start, runs[i].stop))),
+                "source": texts[i],
+                "unaligned words": " ".join(unaligned(sentence, range(runs[i].start, runs[i].stop))),
             }  # fmt: skip
 
 
