@@ -67,10 +67,8 @@ def main() -> None:
         if os.environ.get("UNSEEN_TRACEBACK"):
             raise
         speaks = isinstance(error, SPEAKING)
-        message = (
-            re.sub(r"^\[Errno -?\d+\] ", "", str(error)) if speaks else f"{type(error).__name__}: {sentence(error)}"
-        )
-        typer.echo(f"unseen: {in_flags(message, asked(tuple(sys.argv[1:])), error=True)}", err=True)
+        text = re.sub(r"^\[Errno -?\d+\] ", "", str(error)) if speaks else f"{type(error).__name__}: {sentence(error)}"
+        typer.echo(f"unseen: {in_flags(text, asked(tuple(sys.argv[1:])), error=True)}", err=True)
         if not speaks:
             say("(UNSEEN_TRACEBACK=1 shows where this came from)")
         raise SystemExit(1) from error

@@ -47,18 +47,14 @@ def explain(
     from unseen.data.loaders import load
     from unseen.report import explain as report
 
-    explanations = [
-        explanation for path in pictures for explanation in report.explained(saved, load(path, on_error=on_error), top)
-    ]  # type: ignore[arg-type]
-    report.write(out, explanations, saved)
+    entries = [entry for path in pictures for entry in report.explained(saved, load(path, on_error=on_error), top)]  # type: ignore[arg-type]
+    report.write(out, entries, saved)
     if as_json:
-        dump([_plain(explanation) for explanation in explanations])
+        dump([_plain(entry) for entry in entries])
     else:
-        for explanation in explanations:
-            typer.echo(
-                f"{explanation.name}: {explanation.prediction}, {explanation.probability:.0%}{_why(explanation)}."
-            )
-    say(f"{out} explains {len(explanations)} {_what(explanations)}")
+        for entry in entries:
+            typer.echo(f"{entry.name}: {entry.prediction}, {entry.probability:.0%}{_why(entry)}.")
+    say(f"{out} explains {len(entries)} {_what(entries)}")
 
 
 def _what(told: list[Told]) -> str:
@@ -78,12 +74,10 @@ def _why(one: Told) -> str:
 
 
 def _plain(one: Told) -> dict[str, object]:
-    record: dict[str, object] = {"id": one.name, "class": one.prediction, "probability": one.probability}
+    row: dict[str, object] = {"id": one.name, "class": one.prediction, "probability": one.probability}
     if one.maps:
-        return record | {
-            "maps": [{"name": m.name, "values": m.values.astype(float).round(4).tolist()} for m in one.maps]
-        }
-    return record | {
+        return row | {"maps": [{"name": m.name, "values": m.values.astype(float).round(4).tolist()} for m in one.maps]}
+    return row | {
         "left open": {name: u for name, u, _ in one.open},
         "attributes": [{"name": p.name, "found": p.found, "expected": p.expected} for p in one.parts],
     }

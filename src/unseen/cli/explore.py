@@ -304,12 +304,10 @@ def _filters(where: list[str], tags: list[str]) -> Filters:
 
     values: dict[str, list[str]] = {}
     ranges: dict[str, tuple[float | None, float | None]] = {}
-    for condition in where:
-        name, sign, value = condition.partition("=")
+    for text in where:
+        name, sign, value = text.partition("=")
         if not sign or not name:
-            raise ValueError(
-                f"--where takes language=en,de or width=256: (from) or punsafe=:0.2 (up to); got {condition!r}"
-            )
+            raise ValueError(f"--where takes language=en,de or width=256: (from) or punsafe=:0.2 (up to); got {text!r}")
         if ":" in value:
             low, _, high = value.partition(":")
             try:

@@ -19,12 +19,8 @@ SAFE = {
 def policy(**rules: str) -> str:
     """A content security policy that allows what is named (`img_src="'self' blob:"`) and nothing else."""
     closed = {"base_uri": "'none'", "form_action": "'none'", "frame_ancestors": "'none'"}
-    directives = {
-        "default_src": "'none'",
-        **rules,
-        **{name: value for name, value in closed.items() if name not in rules},
-    }
-    return "; ".join(f"{name.replace('_', '-')} {value}" for name, value in directives.items())
+    parts = {"default_src": "'none'", **rules, **{name: value for name, value in closed.items() if name not in rules}}
+    return "; ".join(f"{name.replace('_', '-')} {value}" for name, value in parts.items())
 
 
 def with_headers(send: Send, headers: Mapping[str, str]) -> Send:

@@ -208,12 +208,7 @@ def videos_of(pairs: Pairs) -> tuple[NDArray[np.str_], list[str]]:
             "that were learnt from, and other videos may be harder."
         ]
     parts = [sorted(set(digests[place == i].tolist())) for i in range(len(names))]
-    keys = [
-        digests_of_video[0]
-        if len(digests_of_video) == 1
-        else hashlib.sha256("".join(digests_of_video).encode()).hexdigest()
-        for digests_of_video in parts
-    ]
+    keys = [video[0] if len(video) == 1 else hashlib.sha256("".join(video).encode()).hexdigest() for video in parts]
     return np.array(keys)[place], []
 
 

@@ -204,9 +204,7 @@ def caption(
         exam = Exam(Domain(x=ids, y=captions, kind="text", task="text", ids=ids, name="sounds"))
         figures = Together(grades_of("text").grade)(exam, predictions)
         if (captions != "").sum() == 1:  # of one sound it is 0, whatever is said
-            figures = {
-                name: {key: v for key, v in scores.items() if key != "CIDEr"} for name, scores in figures.items()
-            }
+            figures = {name: {key: v for key, v in arm.items() if key != "CIDEr"} for name, arm in figures.items()}
     return Captioned(heard, (*lost, *skipped), figures, int((captions != "").sum()), captioner)
 
 
@@ -225,12 +223,7 @@ def sounds_of(
         truth.setdefault(file, [])
         if text and text not in truth[file]:
             truth[file].append(text)
-    return (
-        [root.parent / file for file in truth],
-        [*truth],
-        {file: "\n".join(captions) for file, captions in truth.items()},
-        (),
-    )
+    return [root.parent / file for file in truth], [*truth], {file: "\n".join(rows) for file, rows in truth.items()}, ()
 
 
 def space_of(name: str, pairs: str | os.PathLike[str] | None = None) -> ClapSpace | SmallSpace:
@@ -331,10 +324,10 @@ def corpus_of(captions: str | os.PathLike[str] | None, column: str | None = None
 
         fs, file = locate(place)
         frame = read_frame(fs, file, [] if column is None else [column])
-        column_found = find_column(list(frame.columns), column, "column", ("caption", "captions", "text", "sentence"))
-        if column_found is None:
+        header = find_column(list(frame.columns), column, "column", ("caption", "captions", "text", "sentence"))
+        if header is None:
             raise ValueError(f"captions: {str(place)!r} has no column caption; name one of {', '.join(frame.columns)}")
-        texts = [str(text).strip() for text in as_texts(frame[column_found]).tolist()]
+        texts = [str(text).strip() for text in as_texts(frame[header]).tolist()]
         columns = {"clip": frame["clip"].astype(str).to_numpy().astype(np.str_)} if "clip" in frame else {}
     kept = np.array([bool(text) for text in texts], dtype=bool)
     if kept.sum() < 2:
@@ -365,8 +358,8 @@ def _table(file: Path, argument: str) -> tuple[list[str], list[str] | None]:
     sounding = [name for name in columns if _of_sounds(frame[name].tolist())]
     if not sounding:
         raise ValueError(f"{argument}: {str(file)!r} has no column of sounds; they end in {', '.join(SOUND_SUFFIXES)}")
-    captions = find_column(columns, None, argument, ("caption", "captions", "text", "sentence"))
-    texts = None if captions is None else [" ".join(str(text).split()) for text in as_texts(frame[captions]).tolist()]
+    header = find_column(columns, None, argument, ("caption", "captions", "text", "sentence"))
+    texts = None if header is None else [" ".join(str(text).split()) for text in as_texts(frame[header]).tolist()]
     return [inside(str(value), ABOVE) for value in frame[sounding[0]]], texts
 
 

@@ -387,10 +387,10 @@ def _rests(method: QueryComposer) -> bool:
 def _with_captions(pairs: Pairs) -> Pairs:
     if pairs.left.kind != "image" or pairs.right.kind != "text":
         raise ValueError(f"pairs must be of pictures and texts; got {pairs.left.kind} and {pairs.right.kind}")
-    has_caption = np.array([bool(str(text).strip()) for text in pairs.right.x])
-    if not has_caption.any():
+    filled = np.array([bool(str(text).strip()) for text in pairs.right.x])
+    if not filled.any():
         raise ValueError("pairs must have captions; all are empty")
-    return pairs.take(np.flatnonzero(has_caption))
+    return pairs.take(np.flatnonzero(filled))
 
 
 @reads("a table of ratings", "write a CSV with the columns word and concreteness")

@@ -221,10 +221,8 @@ def _chooser(method: str, settings: Mapping[str, Any]) -> Pruner:
     kind = registry.get(slug) if slug in registry.slugs() else None
     if kind is None or not issubclass(kind, Pruner):
         raise ValueError(f"method must be one of {', '.join((*pruners(), *RULES))}; got {method!r}")
-    if clashes := [name for name in (*ARGUMENTS, *rule) if name in settings]:
-        raise ValueError(
-            f"settings must not hold {clashes[0]}, which another argument says; got {settings[clashes[0]]!r}"
-        )
+    if twice := [name for name in (*ARGUMENTS, *rule) if name in settings]:
+        raise ValueError(f"settings must not hold {twice[0]}, which another argument says; got {settings[twice[0]]!r}")
     chooser = kind(**settings, **rule)
     chooser.check(settings)
     return chooser

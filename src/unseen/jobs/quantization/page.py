@@ -85,24 +85,20 @@ def speed(file: Mapping[str, Any]) -> str:
 
 def _on_data(seen: Mapping[str, Any]) -> str:
     """How a file in integers does on pictures, and what to do where that is bad."""
-    sentence = f"same class as in floats on {100 * seen['agreement']:.1f} % of {seen['pictures']}"
+    line = f"same class as in floats on {100 * seen['agreement']:.1f} % of {seen['pictures']}"
     if right := seen.get("accuracy"):
-        sentence += f"; accuracy {100 * right['quantized']:.1f} %, in floats {100 * right['float']:.1f} %"
+        line += f"; accuracy {100 * right['quantized']:.1f} %, in floats {100 * right['float']:.1f} %"
     if seen["agreement"] < LEAST_AGREEMENT:
-        sentence += (
+        line += (
             ". Do not use the file: the distilled pictures do not reach where yours do; distil them at the model's own "
             "size and for longer"
         )
-    return sentence
+    return line
 
 
 def _mismatch(first: float, last: float, steps: int) -> str:
-    sentence = f"went from {first:.4g} to {last:.4g} in {steps} steps"
-    return (
-        sentence
-        if last < first or steps == 1
-        else f"{sentence}: distillation diverged, a smaller learning rate may help"
-    )
+    line = f"went from {first:.4g} to {last:.4g} in {steps} steps"
+    return line if last < first or steps == 1 else f"{line}: distillation diverged, a smaller learning rate may help"
 
 
 def _span(least: int, most: int) -> str:

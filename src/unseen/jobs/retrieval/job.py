@@ -201,10 +201,8 @@ def rank(
     ImportError
         If a package is missing; the message is the command that installs it.
     """
-    descriptions = systems_of(method)
-    systems = check_systems(
-        [name for name in descriptions if name != UNASKED] if systems is None else systems, k, method
-    )
+    known = systems_of(method)
+    systems = check_systems([name for name in known if name != UNASKED] if systems is None else systems, k, method)
     parts = parts or Parts()
     learner, helpers = None, Helpers()
     if {method, fused(method)} & set(systems):
@@ -232,7 +230,7 @@ def rank(
     chosen, why = choose(values, systems, judged=exam is not None, method=method)
     return Ranked(
         corpus, queries, searchers, rankings, chosen, why, check, _figures(outcomes, queries),
-        verdict_of(values, method), {name: descriptions[name] for name in systems}, tuned=learner, notes=notes,
+        verdict_of(values, method), {name: known[name] for name in systems}, tuned=learner, notes=notes,
     )  # fmt: skip
 
 

@@ -354,12 +354,10 @@ def _task(data: Data, share: float) -> Task:
     present = np.unique(domain.labels)
     if len(present) < 2:
         raise ValueError(f"tasks: {domain.name!r} must hold at least two classes; it has {len(present)}")
-    held_out = asked_about(domain, share)
-    if not held_out.any():
+    exam = asked_about(domain, share)
+    if not exam.any():
         raise ValueError(f"tasks: {domain.name!r} must hold two samples of a class at least; none can be held out")
-    return Task(
-        domain.name, classes, domain.take(~held_out), domain.take(held_out), domain.fingerprint(labels=True)[:16]
-    )
+    return Task(domain.name, classes, domain.take(~exam), domain.take(exam), domain.fingerprint(labels=True)[:16])
 
 
 def asked_about(domain: Domain, share: float) -> NDArray[np.bool_]:

@@ -329,7 +329,7 @@ def figure_lines(figures: Mapping[str, Mapping[str, float]]) -> list[str]:
     left = max(len(CALLED.get(metric, metric)) for metric in metrics)
     rows = [("", [ARMS.get(name, name) for name in figures])]
     rows += [
-        (CALLED.get(metric, metric), [_figure(scores.get(metric, math.nan)) for scores in figures.values()])
+        (CALLED.get(metric, metric), [_figure(arm.get(metric, math.nan)) for arm in figures.values()])
         for metric in metrics
     ]
     return [f"{name:<{left}}  " + "  ".join(f"{cell:>{wide}}" for cell in cells) for name, cells in rows]
@@ -337,10 +337,7 @@ def figure_lines(figures: Mapping[str, Mapping[str, float]]) -> list[str]:
 
 def metrics_of(figures: Mapping[str, Mapping[str, float]]) -> list[str]:
     """`METRICS`, and the F measure of tokens of each class that one of the arms has."""
-    return [
-        *METRICS,
-        *dict.fromkeys(name for scores in figures.values() for name in scores if name.startswith("token F1 ")),
-    ]
+    return [*METRICS, *dict.fromkeys(name for arm in figures.values() for name in arm if name.startswith("token F1 "))]
 
 
 def left_out(read: Marks, shown: int = 5) -> list[str]:
