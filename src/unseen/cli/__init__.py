@@ -48,7 +48,7 @@ def _quiet() -> None:
 def _alone(name: str) -> Iterator[None]:
     """Of a command that is named first, that one alone: to build all fifty takes a quarter of a second, every time."""
     whole = app.registered_commands[:], app.registered_groups[:]
-    if named := [one for one in app.registered_commands if one.name == name]:
+    if named := [command for command in app.registered_commands if command.name == name]:
         app.registered_commands[:], app.registered_groups[:] = named, []
     try:
         yield
@@ -67,8 +67,8 @@ def main() -> None:
         if os.environ.get("UNSEEN_TRACEBACK"):
             raise
         speaks = isinstance(error, SPEAKING)
-        said = re.sub(r"^\[Errno -?\d+\] ", "", str(error)) if speaks else f"{type(error).__name__}: {sentence(error)}"
-        typer.echo(f"unseen: {in_flags(said, asked(tuple(sys.argv[1:])), error=True)}", err=True)
+        text = re.sub(r"^\[Errno -?\d+\] ", "", str(error)) if speaks else f"{type(error).__name__}: {sentence(error)}"
+        typer.echo(f"unseen: {in_flags(text, asked(tuple(sys.argv[1:])), error=True)}", err=True)
         if not speaks:
             say("(UNSEEN_TRACEBACK=1 shows where this came from)")
         raise SystemExit(1) from error

@@ -64,9 +64,9 @@ def annotate(
     from unseen.data.loaders import load
     from unseen.methods.zero_shot.tmv_hlp import TMVHLP
 
-    told = [line.strip() for line in read_plain(words).splitlines()] if words else []
-    told = [line for line in dict.fromkeys(told) if line]
-    if words and not told:
+    phrases = [line.strip() for line in read_plain(words).splitlines()] if words else []
+    phrases = [line for line in dict.fromkeys(phrases) if line]
+    if words and not phrases:
         raise ValueError(f"--words {words} holds no word")
     ready = prepare(
         source=source, classes=classes, encoder=encoder, precision=precision, on_error=on_error, trust=trust
@@ -78,7 +78,7 @@ def annotate(
     known = ready.classes
     if known.embeddings is None:
         known = known.replace(embeddings=embedded(known.texts))
-    vectors: Any = embedded(told, ready.encoder) if told else known.embeddings
+    vectors: Any = embedded(phrases, ready.encoder) if phrases else known.embeddings
     assert ready.source is not None
     assert known.embeddings is not None
     if vectors.shape[1] != known.embeddings.shape[1]:
@@ -90,7 +90,7 @@ def annotate(
     method.fit(source=ready.source, classes=known, target=pool)
     if (n_seen := len(known) - len(known.unseen)) < FEW:
         say(f"{n_seen} seen classes are few to learn from where words lie: do not rely on the words; {FEW} are better")
-    table = described(method, pool.x, known, told or list(known.names), vectors, top)
+    table = described(method, pool.x, known, phrases or list(known.names), vectors, top)
     alike = alike_in(method, pool.x, vectors)
     table.insert(0, "sample", pool.ids)
     table.insert(1, "class", [known.names[c] for c in method.transduction_])
@@ -145,7 +145,7 @@ def described(method: TMVHLP, x: Any, classes: ClassSpace, words: list[str], vec
         similar["attribute"] = names, (values - values.mean(dim=0)) / spread
     columns: dict[str, Any] = {}
     for kind, (names, scores) in similar.items():
-        best, index = (found.numpy() for found in scores.topk(min(top, len(names)), dim=1))
+        best, index = (tensor.numpy() for tensor in scores.topk(min(top, len(names)), dim=1))
         shown = (best > 0) | (kind == "word")
         for rank in range(best.shape[1]):
             columns[f"{kind}_{rank + 1}"] = np.where(shown[:, rank], np.array(names)[index[:, rank]], "")

@@ -43,7 +43,7 @@ class Inputs:
     """
 
     def __init__(self, given: Sequence[str]) -> None:
-        self.paths = [path for one in given for path in _matched(one)]
+        self.paths = [path for pattern in given for path in _matched(pattern)]
         self.failed: list[Skipped] = []
         self._several = self.paths != list(given) or len(given) > 1
 
@@ -73,25 +73,25 @@ class Inputs:
         """
         from unseen.data.domain import Skipped
 
-        made = []
+        results = []
         for path in self.paths:
             try:
-                made.append((path, do(path)))
+                results.append((path, do(path)))
             except SPEAKING as error:
                 if not self._several:
                     raise
                 self.failed.append(Skipped(path, sentence(error)))
-        self.paths = [path for path, _ in made]
-        if not made:
+        self.paths = [path for path, _ in results]
+        if not results:
             raise ValueError(f"inputs: none of {len(self.failed)} has an answer: {_listed(self.failed)}")
-        return made
+        return results
 
     def end(self, inside: Mapping[str, Sequence[Skipped]]) -> None:
         """Name what failed, and what was left out `inside` inputs; the command ends with `PARTLY` then."""
-        gone = [_told(one) for one in self.failed]
-        gone += [self.called(path, _told(one)) for path, part in inside.items() for one in part]
-        for told in gone[:SHOWN]:
-            say(f"left out: {told}")
+        gone = [_told(skipped) for skipped in self.failed]
+        gone += [self.called(path, _told(skipped)) for path, part in inside.items() for skipped in part]
+        for line in gone[:SHOWN]:
+            say(f"left out: {line}")
         if len(gone) > SHOWN:
             say(f"and {len(gone) - SHOWN} more are left out; `csv` writes a row for each")
         if gone:
@@ -112,15 +112,15 @@ def _matched(given: str) -> list[str]:
     from unseen.data.reading import natural_key
 
     below = "**" in given  # which names folders, and all in them once more
-    found = [path for path in glob.glob(str(place), recursive=True) if not (below and Path(path).is_dir())]  # noqa: PTH207
-    if not found and "*" in given:
+    files = [path for path in glob.glob(str(place), recursive=True) if not (below and Path(path).is_dir())]  # noqa: PTH207
+    if not files and "*" in given:
         raise FileNotFoundError(f"inputs: no file is called like {given!r}")
-    return sorted(found, key=natural_key) or [given]  # as table.csv?label=kind
+    return sorted(files, key=natural_key) or [given]  # as table.csv?label=kind
 
 
 def _listed(failed: Sequence[Skipped]) -> str:
     more = f"; and {len(failed) - SHOWN} more" if len(failed) > SHOWN else ""
-    return "; ".join(_told(one) for one in failed[:SHOWN]) + more
+    return "; ".join(_told(skipped) for skipped in failed[:SHOWN]) + more
 
 
 def _told(one: Skipped) -> str:
@@ -144,8 +144,8 @@ def tell_rows(
     the others, as `empty` says.
     """
     inside = inside or {}
-    gone = [(inputs.called(path, one.where), one.why) for path, part in inside.items() for one in part]
-    gone += [(one.where, one.why) for one in inputs.failed]
+    gone = [(inputs.called(path, skipped.where), skipped.why) for path, part in inside.items() for skipped in part]
+    gone += [(skipped.where, skipped.why) for skipped in inputs.failed]
     if gone:
         rows = [{**row, LEFT_OUT: ""} for row in rows]
         rows += [{"id": where, **empty, LEFT_OUT: why} for where, why in gone]

@@ -74,11 +74,11 @@ def export(
         from unseen.jobs.quantization.integers import export_model
         from unseen.jobs.quantization.page import speed
 
-        told = export_model(saved, out)
+        exported = export_model(saved, out)
         say(
-            f"{out}: {told.megabytes:.1f} MB ({told.float_megabytes:.1f} in floats); "
-            f"cosine of logits with the simulated network {told.cosine:.4f}, the same class on "
-            f"{100 * told.agreement:.0f} % of its distilled pictures; {speed(told._asdict())}"
+            f"{out}: {exported.megabytes:.1f} MB ({exported.float_megabytes:.1f} in floats); "
+            f"cosine of logits with the simulated network {exported.cosine:.4f}, the same class on "
+            f"{100 * exported.agreement:.0f} % of its distilled pictures; {speed(exported._asdict())}"
         )
     elif out is not None:
         difference = saved.export(out)

@@ -191,12 +191,12 @@ def curate(
         say(f"of the pairs, {target_keep:.0%} are kept, the most alike ones (--target-keep 1 keeps all)")
     check_out(out)
     towers: Any = get(encoder) if {"embed", "select"} & set(parts) else None
-    made = run(
+    result = run(
         source,
         out,
         encoder=towers,
         multilingual=get(multilingual_encoder) if multilingual_encoder and towers is not None else None,
-        heads=[_head(told) for told in choice.heads or []],
+        heads=[_head(head) for head in choice.heads or []],
         settings=settings,
         stages=parts,
         engine=Engine(name=engine, address=address),  # type: ignore[arg-type]
@@ -204,20 +204,26 @@ def curate(
         cache=cache,
     )
     with told_if_full("the report"):
-        write_report(out, seconds=made.seconds, failures=made.failures)
+        write_report(out, seconds=result.seconds, failures=result.failures)
     if as_json:
-        dump({**made.accounting.to_json(), "failures": [f._asdict() for f in made.failures], "seconds": made.seconds})
+        dump(
+            {
+                **result.accounting.to_json(),
+                "failures": [f._asdict() for f in result.failures],
+                "seconds": result.seconds,
+            }
+        )
     else:
-        for line in made.accounting.lines():
+        for line in result.accounting.lines():
             typer.echo(line)
-        if "select" in parts and (said := _filtered(made.accounting, target_keep)):
-            typer.echo(said)
+        if "select" in parts and (sentence := _filtered(result.accounting, target_keep)):
+            typer.echo(sentence)
         say(f"{out} holds the pairs in shards/, every drop in dropped.parquet, and report.html")
-    if made.failures:
-        say(f"{len(made.failures)} shards failed: {made.failures[0].error}; run the same command again")
+    if result.failures:
+        say(f"{len(result.failures)} shards failed: {result.failures[0].error}; run the same command again")
         raise typer.Exit(3)
-    if INDEX in every and made.accounting.kept:
-        build_indices(out, memory, brief=made.accounting.what == "pictures")
+    if INDEX in every and result.accounting.kept:
+        build_indices(out, memory, brief=result.accounting.what == "pictures")
         say(f"look at it: unseen explore {shlex.quote(str(out))}")
 
 
@@ -242,11 +248,11 @@ def _number(told: str) -> str | float:
 
 def _hosts(told: list[str]) -> list[str]:
     """Host names, from the command line and from files."""
-    found: list[str] = []
-    for one in told:
-        lines = Path(one).read_text(encoding="utf-8").splitlines() if Path(one).is_file() else [one]
-        found += [line.strip().lower() for line in lines if line.strip() and not line.startswith("#")]
-    return found
+    hosts: list[str] = []
+    for entry in told:
+        lines = Path(entry).read_text(encoding="utf-8").splitlines() if Path(entry).is_file() else [entry]
+        hosts += [line.strip().lower() for line in lines if line.strip() and not line.startswith("#")]
+    return hosts
 
 
 def _head(told: str) -> Any:
@@ -316,9 +322,9 @@ def train(
         dump({"name": head.name, "kind": head.kind, "threshold": head.threshold, **head.told})
         return
     words = {"auc": "AUC (0.5 is chance)"}
-    told = [f"{words.get(key, key.replace('_', ' '))} {value:.3f}" for key, value in head.told.items() if key != "n"]
+    figures = [f"{words.get(key, key.replace('_', ' '))} {value:.3f}" for key, value in head.told.items() if key != "n"]
     typer.echo(f"{name}: a {head.kind} score, learnt from {head.told['n']} labels")
-    typer.echo("on labels held out in turn: " + (", ".join(told) or "too few to say"))
+    typer.echo("on labels held out in turn: " + (", ".join(figures) or "too few to say"))
     if kind != "value":
         typer.echo(f"flagged: {flagged or names[1]}, from a score of {head.threshold:g}")
     say(f"{out} holds the head; use it with: unseen curate INPUT --out pairs --head {name}={out}")
@@ -352,19 +358,19 @@ def propose_rows(
         raise ValueError(f"{collection} holds no embeddings")
     opened.encoder.require(towers.fingerprint, towers.dim, name=encoder)
     queries = towers.encode_text(list(prompts))  # type: ignore[attr-defined]
-    found = propose(opened.embeddings("image"), queries, each=each, others=others, seed=seed)
+    proposed = propose(opened.embeddings("image"), queries, each=each, others=others, seed=seed)
     table = opened.table(["uid", "text", "url"])
     folder = out.with_name(f"{out.stem}-pictures")
     folder.mkdir(parents=True, exist_ok=True)
     rows = []
-    for row, query in found:
+    for row, query in proposed:
         content = opened.picture(row)
-        own = {key: table[key][row].as_py() for key in ("uid", "text", "url")}
-        file = folder / f"{own['uid']}.{suffix_of(content)}"
+        columns = {key: table[key][row].as_py() for key in ("uid", "text", "url")}
+        file = folder / f"{columns['uid']}.{suffix_of(content)}"
         with replacing(file) as temporary:
             temporary.write_bytes(content)
         prompt = prompts[query] if query >= 0 else ""
-        told = {"file": f"{folder.name}/{file.name}", "label": "", "prompt": prompt, **own}
-        rows.append(told)
+        record = {"file": f"{folder.name}/{file.name}", "label": "", "prompt": prompt, **columns}
+        rows.append(record)
     write_csv(out, pd.DataFrame(rows))
     say(f"{out} has {len(rows)} pairs to label; fill in label, then: unseen head train {out} --out head --name NAME")

@@ -47,19 +47,19 @@ def explain(
     from unseen.data.loaders import load
     from unseen.report import explain as report
 
-    told = [one for path in pictures for one in report.explained(saved, load(path, on_error=on_error), top)]  # type: ignore[arg-type]
-    report.write(out, told, saved)
+    entries = [entry for path in pictures for entry in report.explained(saved, load(path, on_error=on_error), top)]  # type: ignore[arg-type]
+    report.write(out, entries, saved)
     if as_json:
-        dump([_plain(one) for one in told])
+        dump([_plain(entry) for entry in entries])
     else:
-        for one in told:
-            typer.echo(f"{one.name}: {one.prediction}, {one.probability:.0%}{_why(one)}.")
-    say(f"{out} explains {len(told)} {_what(told)}")
+        for entry in entries:
+            typer.echo(f"{entry.name}: {entry.prediction}, {entry.probability:.0%}{_why(entry)}.")
+    say(f"{out} explains {len(entries)} {_what(entries)}")
 
 
 def _what(told: list[Told]) -> str:
-    what = "clip" if told and told[0].by_frames else "picture"
-    return what if len(told) == 1 else f"{what}s"
+    noun = "clip" if told and told[0].by_frames else "picture"
+    return noun if len(told) == 1 else f"{noun}s"
 
 
 def _why(one: Told) -> str:
@@ -74,10 +74,10 @@ def _why(one: Told) -> str:
 
 
 def _plain(one: Told) -> dict[str, object]:
-    said: dict[str, object] = {"id": one.name, "class": one.prediction, "probability": one.probability}
+    row: dict[str, object] = {"id": one.name, "class": one.prediction, "probability": one.probability}
     if one.maps:
-        return said | {"maps": [{"name": m.name, "values": m.values.astype(float).round(4).tolist()} for m in one.maps]}
-    return said | {
+        return row | {"maps": [{"name": m.name, "values": m.values.astype(float).round(4).tolist()} for m in one.maps]}
+    return row | {
         "left open": {name: u for name, u, _ in one.open},
         "attributes": [{"name": p.name, "found": p.found, "expected": p.expected} for p in one.parts],
     }

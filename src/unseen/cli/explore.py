@@ -154,12 +154,12 @@ def explore(
     """
     if build:
         build_indices(data, memory)
-    asked = bool(query or image or row)
-    if not asked and (above is not None or (export is not None and not (where or tag))):
+    has_query = bool(query or image or row)
+    if not has_query and (above is not None or (export is not None and not (where or tag))):
         raise ValueError(
             "name what to look for: --query WORDS, --image FILE or --row NUMBER, or filter: --where, --tag"
         )
-    if change and not asked:
+    if change and not has_query:
         raise ValueError(
             "--change says what is different of what --image, --row or --query show: name one of these, too"
         )
@@ -173,7 +173,7 @@ def explore(
         raise ValueError(
             f"no pair is tagged {missing[0]!r}; there are: {', '.join(service.tags.names) or 'no tags yet'}"
         )
-    if asked:
+    if has_query:
         wanted = _query(query or [], image or [], row or [], side, k, filters, duplicates)
         wanted = dataclasses.replace(wanted, change=change)
         _answer(service, wanted, above, export, as_json)
@@ -262,8 +262,8 @@ def _tell(record: IndexRecord, as_json: bool) -> None:
         f"  it takes {record.memory / 1e6:.1f} MB and {record.latency * 1000:.2f} ms a query ({effort}), and was "
         f"built in {record.seconds:.1f} s"
     )
-    found = ", ".join(f"{100 * value:.1f} % asked by {recall[name]}" for name, value in record.recall.items())
-    say(f"  of the ten nearest it finds {found}; stored vectors are off by {record.reconstruction_error:.3f}")
+    recalls = ", ".join(f"{100 * value:.1f} % asked by {recall[name]}" for name, value in record.recall.items())
+    say(f"  of the ten nearest it finds {recalls}; stored vectors are off by {record.reconstruction_error:.3f}")
     wanted = record.target.get("recall")
     if wanted is not None and min(record.recall["same"], record.recall.get("other", 1.0)) < wanted - 0.02:
         say(f"  less than the {100 * wanted:g} % that were aimed at: more memory or --latency find more")
@@ -274,16 +274,16 @@ def _query(
 ) -> Query:
     from unseen.curation.retrieval import Query, Term
 
-    terms = [Term("text", *_weighed(one)) for one in words]
+    terms = [Term("text", *_weighed(text)) for text in words]
     if not all(str(term.value).strip() for term in terms):
         raise ValueError("--query must hold words to look for; got none")
-    for one in images:
-        file, weight = _weighed(one)
+    for text in images:
+        file, weight = _weighed(text)
         try:
             terms.append(Term("image", Path(file).read_bytes(), weight))
         except OSError as error:
             raise ValueError(f"--image names a picture that cannot be read: {file} ({error.strerror})") from error
-    terms += [Term("row", one) for one in rows]
+    terms += [Term("row", row) for row in rows]
     which: Any = side
     return Query(terms=terms, side=which, k=k, filters=filters, deduplicate=not duplicates)
 
@@ -304,18 +304,18 @@ def _filters(where: list[str], tags: list[str]) -> Filters:
 
     values: dict[str, list[str]] = {}
     ranges: dict[str, tuple[float | None, float | None]] = {}
-    for one in where:
-        name, sign, told = one.partition("=")
+    for text in where:
+        name, sign, value = text.partition("=")
         if not sign or not name:
-            raise ValueError(f"--where takes language=en,de or width=256: (from) or punsafe=:0.2 (up to); got {one!r}")
-        if ":" in told:
-            low, _, high = told.partition(":")
+            raise ValueError(f"--where takes language=en,de or width=256: (from) or punsafe=:0.2 (up to); got {text!r}")
+        if ":" in value:
+            low, _, high = value.partition(":")
             try:
                 ranges[name] = (float(low) if low else None, float(high) if high else None)
             except ValueError as error:
-                raise ValueError(f"--where {name}: a range is LEAST:GREATEST, in numbers; got {told!r}") from error
+                raise ValueError(f"--where {name}: a range is LEAST:GREATEST, in numbers; got {value!r}") from error
         else:
-            values[name] = told.split(",")
+            values[name] = value.split(",")
     return Filters(values, ranges, tags)
 
 
@@ -336,8 +336,8 @@ def _answer(service: RetrievalService, query: Query, above: float | None, export
         if results.weak:
             say(WEAK)
     else:
-        found, at = service.above(query, above)
-        rows, similarity, more = at.tolist(), found.tolist(), {"above": above}
+        similarities, at = service.above(query, above)
+        rows, similarity, more = at.tolist(), similarities.tolist(), {"above": above}
         if not rows and export is None:
             say(f"nothing is as near as {above:g}; lower --above or loosen --where")
     if export is not None:
@@ -346,15 +346,15 @@ def _answer(service: RetrievalService, query: Query, above: float | None, export
         export_subset(service, rows, export, similarity=similarity)  # type: ignore[arg-type]
         say(f"{export} holds {len(rows):,} pairs")
         return
-    told = service.metadata(rows)
+    metadata = service.metadata(rows)
     if as_json:
         hits = [  # a pair has a similarity of its own: that of its picture and its caption
             {"row": row, "query_similarity": round(value, 6), **columns}
-            for row, value, columns in zip(rows, similarity, told)
+            for row, value, columns in zip(rows, similarity, metadata)
         ]
         dump({"hits": hits, **more})
         return
-    for row, value, columns in zip(rows, similarity, told):
+    for row, value, columns in zip(rows, similarity, metadata):
         typer.echo(f"{value:7.4f}  {row:>9}  {_named(columns)}")
 
 
@@ -369,11 +369,11 @@ def _passing(service: RetrievalService, filters: Filters, k: int, export: Path |
         export_subset(service, rows, export)
         say(f"{export} holds {len(rows):,} pairs")
         return
-    told = service.metadata(rows)
+    metadata = service.metadata(rows)
     if as_json:
-        dump({"rows": [{"row": row, **columns} for row, columns in zip(rows.tolist(), told)], "allowed": allowed})
+        dump({"rows": [{"row": row, **columns} for row, columns in zip(rows.tolist(), metadata)], "allowed": allowed})
         return
-    for row, columns in zip(rows.tolist(), told):
+    for row, columns in zip(rows.tolist(), metadata):
         typer.echo(f"{row:>9}  {_named(columns)}")
     say(
         f"{allowed:,} pairs pass"
@@ -389,9 +389,9 @@ def _left_out(removed: Mapping[str, int], allowed: int, found: bool, by_file: bo
             "of the same file as one shown (by cosines of this encoder no other copy is told; --duplicates keeps them)"
         )
     names = {"duplicates": alike, "unsafe": "unsafe ones"}
-    told = [f"{count:,} {names.get(why, why)}" for why, count in removed.items() if count]
-    if told:
-        say(f"left out: {', '.join(told)}")
+    reasons = [f"{count:,} {names.get(why, why)}" for why, count in removed.items() if count]
+    if reasons:
+        say(f"left out: {', '.join(reasons)}")
     if not found:
         say("nothing was found" + ("" if allowed else ": no pair passes --where"))
 
@@ -411,4 +411,4 @@ def _named(columns: Mapping[str, Any]) -> str:
 
 def _one_line(text: Any) -> str:
     """A caption in one line without what would steer a terminal."""
-    return "".join(one if one.isprintable() else " " for one in str(text or ""))[:120]
+    return "".join(character if character.isprintable() else " " for character in str(text or ""))[:120]

@@ -306,8 +306,8 @@ def predict(
     check_outside(model, csv=csv)
     check_written("csv", csv, ".csv")
     if room is not None:
-        if given := [flag for flag, value in (("--abstain", abstain), ("--stride", stride)) if value]:
-            raise ValueError(f"{', '.join(given)} is for models that name classes; {model} holds {room[0].what}")
+        if flags := [flag for flag, value in (("--abstain", abstain), ("--stride", stride)) if value]:
+            raise ValueError(f"{', '.join(flags)} is for models that name classes; {model} holds {room[0].what}")
         answers, left = _answers(model, *room, named, top)
         tell_rows(answers, answer_lines(answers), csv, as_json, inputs=named, inside=left)
         return
@@ -322,9 +322,9 @@ def predict(
     saved = open_bundle(model, trust)
     if caution := told_by_run(place):
         say(f"note: in the run of this model {caution}")
-    found = named.each(lambda path: list(rows_of(_predicted(saved, samples[path], top, abstain))))
-    rows = [row for path, part in found for row in named.named(path, part)]
-    skipped = {path: samples[path].skipped for path, _ in found}
+    predictions = named.each(lambda path: list(rows_of(_predicted(saved, samples[path], top, abstain))))
+    rows = [row for path, part in predictions for row in named.named(path, part)]
+    skipped = {path: samples[path].skipped for path, _ in predictions}
     tell_rows(rows, class_lines(rows, top), csv, as_json, inputs=named, inside=skipped, empty=NO_CLASS)
 
 
@@ -336,21 +336,21 @@ def _answers(
     ready = kind.prepared(place) if kind.prepared is not None else None
 
     def taken(path: str) -> Samples:
-        found = read(path)
-        return found if ready is None else found._replace(x=[ready(sample) for sample in found.x])
+        samples = read(path)
+        return samples if ready is None else samples._replace(x=[ready(sample) for sample in samples.x])
 
-    given = dict(inputs.each(taken))  # refused, if at all, before the model is loaded
+    loaded = dict(inputs.each(taken))  # refused, if at all, before the model is loaded
     ask = opened(place)
 
     def told(path: str) -> list[dict[str, Any]]:
-        ids, samples, _ = given[path]
+        ids, samples, _ = loaded[path]
         starts = track(range(0, len(samples), AT_ONCE), f"answers to {path}")
-        found = (answers for start in starts for answers in ask(samples[start : start + AT_ONCE], top))
-        rows = [{"id": identity, **row} for identity, answers in zip(ids, found) for row in answers]
+        replies = (answers for start in starts for answers in ask(samples[start : start + AT_ONCE], top))
+        rows = [{"id": identity, **row} for identity, answers in zip(ids, replies) for row in answers]
         return rows if ids is samples else inputs.named(path, rows)  # a phrase is called by itself
 
-    found = inputs.each(told)
-    return [row for _, rows in found for row in rows], {path: given[path].skipped for path, _ in found}
+    answered = inputs.each(told)
+    return [row for _, rows in answered for row in rows], {path: loaded[path].skipped for path, _ in answered}
 
 
 def _samples(path: str, stride: float | None, window: float | None, features: Sequence[str]) -> Domain:
@@ -384,6 +384,6 @@ def _check_kind(place: Path, path: str, kind: str, kinds: Sequence[str]) -> None
     if kinds and kind not in kinds:
         from unseen.report.words import KINDS
 
-        read = " or ".join(KINDS[one][1] for one in kinds if one in KINDS)
+        read = " or ".join(KINDS[name][1] for name in kinds if name in KINDS)
         read = "tables of numbers" if kinds == ["features"] else read
         raise ValueError(f"{path} holds {KINDS[kind][1]}; the model in {place} reads {read or 'other samples'}")

@@ -42,15 +42,15 @@ def methods(
             _print_method(about)
         return
     words = None if given is None else [word.strip() for word in given.split(",") if word.strip()]
-    found = _lines(search, words)
+    entries = _lines(search, words)
     if as_json:
-        dump([{"slug": e.slug, "title": e.title, "venue": e.venue, "room": e.room, "built": e.built} for e in found])
+        dump([{"slug": e.slug, "title": e.title, "venue": e.venue, "room": e.room, "built": e.built} for e in entries])
         return
     from rich.console import Console
     from rich.table import Table
 
     table = Table("method", "room", "needs", "what it does", box=None, pad_edge=False)
-    for entry in found:
+    for entry in entries:
         table.add_row(entry.slug, entry.room, entry.told(), entry.summary or entry.title)
     Console().print(table)
 
@@ -59,9 +59,9 @@ def _lines(text: str, words: list[str] | None) -> Sequence[Line]:
     """Systems that are found: from the list that is kept, or where that does not do from the cards themselves."""
     from unseen.methods import listing
 
-    found = listing.search(text, words)
-    if found is not None:
-        return found
+    lines = listing.search(text, words)
+    if lines is not None:
+        return lines
     from unseen import catalogue
 
     return [
@@ -150,19 +150,21 @@ def recommend(
         teachers=open_zoo(teachers),
         distinct=True,
     )
-    given, mine, told = split(ready, 0)[0], None, {"names": list(ready.classes.names)}
+    given, mine, record = split(ready, 0)[0], None, {"names": list(ready.classes.names)}
     if not ready.named:
-        found = diagnose(ready)
-        mine = precedents.profile(situation(ready, labels) | {"diagnosis": None if found is None else found.to_json()})
-        told = mine.to_json()
+        diagnosis = diagnose(ready)
+        mine = precedents.profile(
+            situation(ready, labels) | {"diagnosis": None if diagnosis is None else diagnosis.to_json()}
+        )
+        record = mine.to_json()
     rows = precedents.recommend(given, profile=mine, known=known, k=nearest)
     near = precedents.near_runs(given, profile=mine, known=known, k=nearest)
     if as_json:
         dump(
             {
                 "methods": [row.to_json() for row in rows],
-                "profile": told,
-                "precedents": [{**one.to_json(), "distance": distance} for one, distance in near],
+                "profile": record,
+                "precedents": [{**run.to_json(), "distance": distance} for run, distance in near],
                 "gains": {name: gain._asdict() for name, gain in precedents.gains(near).items()},
             }
         )
@@ -188,13 +190,13 @@ def _advice(rows: Sequence[Recommendation], yours: str, *, verbose: bool) -> Ite
     """What to try first, ranked, with reasons; then the others, in short."""
     from unseen.precedents import first_of
 
-    first, rest, told = first_of(rows)
+    first, rest, note = first_of(rows)
     others = [row for row in rows if not row.fits]
     yield f"yours: {yours}"
     for place, row in enumerate(first, 1):
         yield f"{place}. {row.name}: {row.does} {row.why[:1].upper()}{row.why[1:]}."
-    if told:
-        yield told
+    if note:
+        yield note
     if verbose:
         yield from (f"   {row.name}: {row.does} {row.why[:1].upper()}{row.why[1:]}." for row in rest)
         yield from (f"   {row.name} does not fit: it {row.why}" for row in others)
@@ -210,13 +212,13 @@ def _print_precedents(mine: Profile, near: Sequence[Near]) -> None:
 
     tell(f"yours: {mine.sentence()}")
     tell("the recorded runs that are most like it (0: the same; above 2: hardly alike)")
-    for one, distance in near:
-        scores = one.scores
+    for run, distance in near:
+        scores = run.scores
         floor = f"doing nothing {scores[FLOOR]:.3f}, " if FLOOR in scores else ""
-        tell(f"  {distance:5.2f}  {one.name}: {one.profile.sentence()}")
+        tell(f"  {distance:5.2f}  {run.name}: {run.profile.sentence()}")
         tell(
-            f"         {one.metric}: {floor}chosen without labels {one.chosen} {scores[one.chosen]:.3f}, "
-            f"best by the labels {one.best} {scores[one.best]:.3f}"
+            f"         {run.metric}: {floor}chosen without labels {run.chosen} {scores[run.chosen]:.3f}, "
+            f"best by the labels {run.best} {scores[run.best]:.3f}"
         )
 
 
@@ -231,15 +233,15 @@ def words(
     """
     from unseen.report.glossary import GLOSSARY
 
-    asked = "" if word is None else word.casefold()
-    found = {key: meaning for key, meaning in GLOSSARY.items() if asked in key.casefold()}
-    found = found or {key: meaning for key, meaning in GLOSSARY.items() if asked in meaning.casefold()}
-    if not found:
+    part = "" if word is None else word.casefold()
+    meanings = {key: meaning for key, meaning in GLOSSARY.items() if part in key.casefold()}
+    meanings = meanings or {key: meaning for key, meaning in GLOSSARY.items() if part in meaning.casefold()}
+    if not meanings:
         raise ValueError(f"word must be one of {', '.join(GLOSSARY)}; got {word!r}")
     if as_json:
-        dump(found)
+        dump(meanings)
         return
-    for key, meaning in found.items():
+    for key, meaning in meanings.items():
         tell(f"{key}: {meaning}")
 
 
@@ -254,7 +256,7 @@ def encoders(
     """
     from unseen import encoders as registry
 
-    rows = [registry.describe(one) for one in ([name] if name else registry.names())]
+    rows = [registry.describe(encoder) for encoder in ([name] if name else registry.names())]
     if as_json:
         dump(rows)
         return
@@ -345,7 +347,7 @@ def reproduce(
 
     modes = {"--check": check, "--confirm": confirm, "--replay": replay, "--status": status, "--accept": bool(accept)}
     if sum(modes.values()) > 1:
-        raise ValueError(f"{' and '.join(name for name, given in modes.items() if given)} exclude each other")
+        raise ValueError(f"{' and '.join(name for name, on in modes.items() if on)} exclude each other")
     if quick and (confirm or replay or status or accept):
         raise ValueError("--quick goes with no other mode than --check: it is one seed of what runs")
     if listed:
@@ -367,9 +369,9 @@ def reproduce(
         )
     good = True
     results = []
-    for slug, found in zip(chosen, records.summary(chosen, folder=evidence) if status else itertools.repeat(None)):
-        if found is not None:
-            result, held, lines = _status(slug, found)
+    for slug, freshness in zip(chosen, records.summary(chosen, folder=evidence) if status else itertools.repeat(None)):
+        if freshness is not None:
+            result, held, lines = _status(slug, freshness)
         elif replay:
             result = {"slug": slug, **records.replay(slug, folder=evidence)}
             held, lines = not result["flipped"], _replayed(result)

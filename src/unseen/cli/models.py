@@ -14,10 +14,10 @@ def place_of_model(folder: Path) -> Path:
     """Where in a folder, perhaps that of a run, a saved classifier stands; `ValueError` says what else it holds."""
     place = place_of_bundle(folder)
     if not (place / "bundle.json").exists():
-        told = "it holds no bundle.json" if place.exists() else "there is no such folder"
+        reason = "it holds no bundle.json" if place.exists() else "there is no such folder"
         if (room := saved_model(folder)) is not None:
             raise ValueError(f"{folder} holds {room[0].what}, which names no classes: {room[0].use(folder)}")
-        raise ValueError(f"{folder} is not a saved model: {told}; `unseen compare` and `unseen adapt` save some")
+        raise ValueError(f"{folder} is not a saved model: {reason}; `unseen compare` and `unseen adapt` save some")
     return place
 
 

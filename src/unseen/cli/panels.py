@@ -76,20 +76,20 @@ class Grouped(TyperCommand):
 
     def get_params(self, ctx: Any) -> list[Any]:
         """The arguments and options, each with the panel that it stands in."""
-        found: list[Any] = super().get_params(ctx)
-        options = [one for one in found if one.param_type_name == "option"]
-        for one in options:
-            if one.metavar is None:
-                one.metavar = VALUES.get(_type_of(one))
-        if len(found) >= MANY:
+        params: list[Any] = super().get_params(ctx)
+        options = [param for param in params if param.param_type_name == "option"]
+        for option in options:
+            if option.metavar is None:
+                option.metavar = VALUES.get(_type_of(option))
+        if len(params) >= MANY:
             used = flags_of_examples(self.help or "")
-            for one in options:
-                stays = self.name in NEEDED.get(one.name or "", "").split() or not used.isdisjoint(one.opts)
-                if not one.required and not stays:
-                    one.rich_help_panel = getattr(one, "rich_help_panel", None) or PANEL.get(one.name or "")
+            for option in options:
+                stays = self.name in NEEDED.get(option.name or "", "").split() or not used.isdisjoint(option.opts)
+                if not option.required and not stays:
+                    option.rich_help_panel = getattr(option, "rich_help_panel", None) or PANEL.get(option.name or "")
             order = {title: i for i, title in enumerate(OPTIONS)}
-            found.sort(key=lambda one: order.get(getattr(one, "rich_help_panel", None) or "", -1))
-        return found
+            params.sort(key=lambda param: order.get(getattr(param, "rich_help_panel", None) or "", -1))
+        return params
 
 
 def flags_of_examples(laid: str) -> set[str]:

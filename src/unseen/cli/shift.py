@@ -57,13 +57,13 @@ def shift(
     tower = encoder_of(read[0].kind, encoder, precision, trust)
     if tower is not None:
         read = [tower.encode(domain) for domain in read]
-    found = measure_styles(read, max_pairs=pairs, seed=seed)
+    styles = measure_styles(read, max_pairs=pairs, seed=seed)
     if out is not None:
-        report.write(out, found)
+        report.write(out, styles)
     if as_json:
-        dump(found.to_json())
+        dump(styles.to_json())
     else:
-        for line in report.lines(found):
+        for line in report.lines(styles):
             typer.echo(line)
     if out is not None:
-        say(f"{out} shows {len(found.names)} domains")
+        say(f"{out} shows {len(styles.names)} domains")

@@ -45,13 +45,13 @@ def diagnose(
     )  # fmt: skip
     for line in introduction(ready, graded=False):
         say(line)
-    found = run(ready)
-    if found is None:
+    diagnosis = run(ready)
+    if diagnosis is None:
         raise ValueError("source and target must have at least 20 samples each to be diagnosed")
     if as_json:
-        dump(found.to_json())
+        dump(diagnosis.to_json())
         return
-    for figure in found.lines:
+    for figure in diagnosis.lines:
         typer.echo(f"{figure.about}: {figure.value}\n  {figure.meaning}")
 
 
@@ -90,14 +90,14 @@ def verify(
     from unseen import verification
     from unseen.data.loaders import load
 
-    given = None if answers is None else verification.read_answers(answers)
+    replies = None if answers is None else verification.read_answers(answers)
     samples = load(target, on_error=on_error, features=saved.feature_names)  # type: ignore[arg-type]
     domain = saved.aligned(samples)
-    if given is not None:
-        grade = verification.grade(saved, domain, given)
-        new = verification.seal(given)
+    if replies is not None:
+        grade = verification.grade(saved, domain, replies)
+        new = verification.seal(replies)
         as_read = zip(samples.digests().tolist(), domain.digests().tolist())  # of a table with all of its columns
-        verification.seal({whole: given[digest] for whole, digest in as_read if digest in given})
+        verification.seal({whole: replies[digest] for whole, digest in as_read if digest in replies})
         if as_json:
             dump(grade.to_json())
         else:
@@ -106,10 +106,10 @@ def verify(
         assert answers is not None
         if left := verification.left_unanswered(answers):
             say(
-                f"{left} of {left + len(given)} rows were left unanswered: the figure and its interval are exact only "
-                "if they were skipped at random; if hard ones were, the model is right less often"
+                f"{left} of {left + len(replies)} rows were left unanswered: the figure and its interval are exact "
+                "only if they were skipped at random; if hard ones were, the model is right less often"
             )
-        say(f"{len(given)} answers are put away on this machine, {new} of them new: no fit learns from these samples")
+        say(f"{len(replies)} answers are put away on this machine, {new} of them new: no fit learns from these samples")
         return
     learned = verification.learned_by(model)
     for path in (source, support):

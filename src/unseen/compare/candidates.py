@@ -41,21 +41,21 @@ class Plan:
 
     def names(self) -> list[str]:
         """All candidates by name."""
-        made = [] if self.consensus is None else [self.consensus]
-        return [name_of(*pair) for pair in (*self.candidates, *made)]
+        consensus = [] if self.consensus is None else [self.consensus]
+        return [name_of(*pair) for pair in (*self.candidates, *consensus)]
 
     def lines(self) -> list[str]:
         """The plan in words: what runs and how long it takes, and what the consensus is made of."""
-        told = ", ".join(f"{key} {self._cost(key)}" for key in (name_of(*pair) for pair in self.candidates))
+        line = ", ".join(f"{key} {self._cost(key)}" for key in (name_of(*pair) for pair in self.candidates))
         n, whole = len(self.candidates), sum(self.seconds.values())
-        found = [f"will run {n} {'candidate' if n == 1 else 'candidates'}, about {whole:.0f} s on one core: {told}"]
+        lines = [f"will run {n} {'candidate' if n == 1 else 'candidates'}, about {whole:.0f} s on one core: {line}"]
         if self.consensus is not None:
             heard = len({slug for slug, _ in members(self.candidates)})
-            told = f"then {name_of(*self.consensus)}: one model that learns what {heard} of these say together"
-            found.append(told + (f" ({UNCALLED})" if self.uncalled else ""))
+            line = f"then {name_of(*self.consensus)}: one model that learns what {heard} of these say together"
+            lines.append(line + (f" ({UNCALLED})" if self.uncalled else ""))
         if self.unlearnt:
-            found.append(f"mind: {self.unlearnt}")
-        return found
+            lines.append(f"mind: {self.unlearnt}")
+        return lines
 
     def _cost(self, key: str) -> str:
         if key in self.shares:
@@ -73,8 +73,8 @@ def plan(
 ) -> Plan:
     """Say what fits, how long it will take, and what is left out."""
     wanted = None if methods in ("auto", "all") else method_names(methods)
-    asked = wanted is not None and SLUG in wanted
-    if wanted is not None and asked:
+    named = wanted is not None and SLUG in wanted
+    if wanted is not None and named:
         heard = NAMED if inputs.named else (ALWAYS[0], *MEMBERS)
         wanted = list(dict.fromkeys([*(n for n in wanted if n != SLUG), *heard]))
     pairs, left_out = _fitting(inputs, wanted)
@@ -99,18 +99,18 @@ def plan(
                 break
             if group[0][0] not in ALWAYS and len(groups) > 1:
                 groups.remove(group)
-                told = f"over the budget (about {seconds[name_of(*group[0])]:.0f} s)"
-                left_out |= {name_of(*pair): told for pair in group}
+                why = f"over the budget (about {seconds[name_of(*group[0])]:.0f} s)"
+                left_out |= {name_of(*pair): why for pair in group}
         kept = {pair for group in groups for pair in group}
         pairs = [pair for pair in pairs if pair in kept]
     together = together and pair_of(pairs, inputs)  # of what the budget left
-    if asked and together is None:
+    if named and together is None:
         raise ValueError(
             f"methods: {SLUG} needs a target, a labelled source without classes that have no samples (or names of "
             f"classes alone), no model of your own, and three of {', '.join(NAMED if inputs.named else MEMBERS)}"
         )
     seconds = {key: seconds[key] for key in (name_of(*pair) for pair in pairs)}
-    uncalled = bool(together and wanted and not asked)
+    uncalled = bool(together and wanted and not named)
     return Plan(tuple(pairs), seconds, left_out, shares, together, uncalled, "" if wanted else _unlearnt(inputs, pairs))
 
 
@@ -121,11 +121,11 @@ def _unlearnt(inputs: Inputs, pairs: Sequence[tuple[str, str]]) -> str:
     if any(learns_from_support(slug) for slug, _ in pairs):
         return ""
     lacking = [inputs.classes.names[i] for i in inputs.classes.unseen]
-    one, labels = len(lacking) == 1, count(len(inputs.support), "label").replace("\u00a0", " ")
+    single, labels = len(lacking) == 1, count(len(inputs.support), "label").replace("\u00a0", " ")
     return (
-        f"{some(lacking)} {'has' if one else 'have'} no label, and a method that learns from labels names no class "
+        f"{some(lacking)} {'has' if single else 'have'} no label, and a method that learns from labels names no class "
         f"without one: none learns from the {labels} of the support. Label a sample of "
-        f"{'it' if one else 'each'}, or leave {'it' if one else 'them'} out of the classes"
+        f"{'it' if single else 'each'}, or leave {'it' if single else 'them'} out of the classes"
     )
 
 
@@ -133,8 +133,8 @@ def _fitting(inputs: Inputs, wanted: Sequence[str] | None) -> tuple[list[tuple[s
     """What runs, as `catalogue.candidates` tells it, each with the inputs that it learns from."""
     if wanted is not None:
         seen = {key: inputs.seen_by(*pair_called(key)) for key in wanted}
-        found = [catalogue.candidates(split(part, 0)[0], [key])[0] for key, part in seen.items()]
-        return [pair for pairs in found for pair in pairs], {}
+        groups = [catalogue.candidates(split(part, 0)[0], [key])[0] for key, part in seen.items()]
+        return [pair for pairs in groups for pair in pairs], {}
     return catalogue.candidates(split(inputs, 0)[0])
 
 

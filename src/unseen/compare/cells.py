@@ -186,11 +186,11 @@ def as_saved(cell: Cell, inputs: Inputs) -> Cell:
     Where the method labelled the pool of its fit together, those labels are kept beside it under `together`, with
     unknown ones called so (`rejecting`) and without (`prediction`).
     """
-    found = cell.get("adapted")
-    if found is None or inputs.target is None or not labels_together(cell["method"], inputs.target):
+    adapted = cell.get("adapted")
+    if adapted is None or inputs.target is None or not labels_together(cell["method"], inputs.target):
         return cell
     alone = _predict(cell["method"], inputs.target, cell["temperature"], cell["threshold"], pool=False)
-    return {**cell, "adapted": {**alone, "together": {kind: found[kind] for kind in ("prediction", "rejecting")}}}
+    return {**cell, "adapted": {**alone, "together": {kind: adapted[kind] for kind in ("prediction", "rejecting")}}}
 
 
 def labels_together(method: Method, part: Domain) -> bool:
@@ -208,9 +208,9 @@ def _predict(method: Method, part: Domain, temperature: float, threshold: float,
     """What a part is taken for, among the known classes and with unknown ones called so."""
     scores = method.decision_function(part)
     p = torch.softmax(scores / temperature, dim=1)
-    own = _labels(method, part, pool=pool)
+    labels = _labels(method, part, pool=pool)
     if method.card.rejects:
-        prediction, rejecting = scores.argmax(dim=1).numpy(), own
+        prediction, rejecting = scores.argmax(dim=1).numpy(), labels
     else:
-        prediction, rejecting = own, np.where(normalized_entropy(p).numpy() > threshold, UNKNOWN, own)
+        prediction, rejecting = labels, np.where(normalized_entropy(p).numpy() > threshold, UNKNOWN, labels)
     return {"p": p, "raw": torch.softmax(scores, dim=1), "prediction": prediction, "rejecting": rejecting}

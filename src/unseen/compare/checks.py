@@ -22,9 +22,9 @@ LARGEST_NUMBER = 1e15
 def labeled_samples(name: str, domain: Domain) -> Domain:
     """The labelled samples of a domain."""
     if not domain.labeled.any():
-        told = samples(len(domain), domain.kind).replace(SPACE, " ")
+        size = samples(len(domain), domain.kind).replace(SPACE, " ")
         how = f"class folders, or {column_of_labels(domain)}"
-        raise ValueError(f"{name} must have labels: {how}; it has {told} and no label")
+        raise ValueError(f"{name} must have labels: {how}; it has {size} and no label")
     if not domain.labeled.all():
         log.warning("%s: %d samples without a label are left out", name, int((~domain.labeled).sum()))
         domain = domain.take(domain.labeled)
@@ -35,8 +35,8 @@ def check_kinds(read: Mapping[str, Domain]) -> None:
     """`ValueError` if what was read is of several kinds."""
     kinds = {name: domain.kind for name, domain in read.items()}
     if len(set(kinds.values())) > 1:
-        told = ", ".join(f"{name} holds {KINDS.get(kind, (kind, kind))[1]}" for name, kind in kinds.items())
-        raise ValueError(f"all inputs must be of one kind; {told}")
+        listing = ", ".join(f"{name} holds {KINDS.get(kind, (kind, kind))[1]}" for name, kind in kinds.items())
+        raise ValueError(f"all inputs must be of one kind; {listing}")
 
 
 def check_before_work(
@@ -67,8 +67,8 @@ def check_before_work(
     """
     if len(labeled) < 2 and not described:
         only = "source" if "source" in read else "support"
-        told = f"all {len(read.get(only, ()))} are of {labeled.names[0]!r}"
-        raise ValueError(f"{only} must hold samples of at least two classes; {told}")
+        detail = f"all {len(read.get(only, ()))} are of {labeled.names[0]!r}"
+        raise ValueError(f"{only} must hold samples of at least two classes; {detail}")
     if apart and not apart["shared"] and not described:
         raise ValueError(
             f"target has no class in common with the labelled data: it has {some(apart['target_only'])}, they have "
@@ -80,8 +80,8 @@ def check_before_work(
             raise ValueError(f"{name} holds one and the same sample {len(domain)} times")
     both = "source" in read and "target" in read
     if distinct and both and set(contents["target"]) <= set(contents["source"]):
-        told = f"all {len(read['target'])} are in both"
-        raise ValueError(f"target holds no sample that source lacks ({told}): are they the same folder?")
+        detail = f"all {len(read['target'])} are in both"
+        raise ValueError(f"target holds no sample that source lacks ({detail}): are they the same folder?")
 
 
 def _check_range(name: str, domain: Domain) -> None:

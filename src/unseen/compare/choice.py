@@ -214,8 +214,8 @@ def _in_order(keys: Iterable[str], known: Sequence[str]) -> list[str]:
 def _right_on_support(group: Sequence[Mapping[str, Any]], inputs: Inputs) -> list[float]:
     """Share of the labels of the support that a candidate predicts, for each seed."""
     assert inputs.support is not None
-    said = [cell["method"].decision_function(inputs.support).argmax(dim=1).numpy() for cell in group]
-    return [float(np.mean(one == inputs.support.labels)) for one in said]
+    predictions = [cell["method"].decision_function(inputs.support).argmax(dim=1).numpy() for cell in group]
+    return [float(np.mean(predicted == inputs.support.labels)) for predicted in predictions]
 
 
 def _labels_used(name: str, inputs: Inputs) -> str:
@@ -280,8 +280,8 @@ def _of_consensus(
             f"on {100 * agreed:.0f} % of its samples. {labels}"
         )
     made_for = consensus.all_heard(pairs) and name in (together, "source-only")  # type: ignore[arg-type]
-    asked = SOURCE if stay else None if few else SUPPORT
-    by = (asked,) if asked is not None and asked in means[name] else ()
+    validator = SOURCE if stay else None if few else SUPPORT
+    by = (validator,) if validator is not None and validator in means[name] else ()
     return Choice(name, why, votes, validators, agreed if made_for else None, by, alike=True)
 
 
@@ -324,24 +324,24 @@ def _by_labels(together: str, cells: Cells, means: Mapping[str, Mapping[str, flo
 
 def scores(cells: Cells) -> Scores:
     """Every validator of every candidate, per seed; those that need all candidates are added to those of the cells."""
-    found: Scores = {
+    validators: Scores = {
         key: {v: [cell["validators"][v] for cell in group] for v in group[0]["validators"]}
         for key, group in cells.items()
     }
     seeds = len(next(iter(cells.values())))
     if len({family(key) for key in cells}) < 2 or any("adapted" not in group[0] for group in cells.values()):
-        return found
+        return validators
     for seed in range(seeds):
         parts = {key: group[seed]["adapted"] for key, group in cells.items()}
         p = {key: part["raw"] for key, part in parts.items()}
-        one = len({q.shape for q in p.values()}) == 1  # a model that is given may know other classes than the source
-        together = ensemble_validation(p, {key: family(key) for key in p}) if one else {}
+        same = len({q.shape for q in p.values()}) == 1  # a model that is given may know other classes than the source
+        together = ensemble_validation(p, {key: family(key) for key in p}) if same else {}
         for key, part in parts.items():
             others = [other["prediction"] for name, other in parts.items() if family(name) != family(key)]
-            found[key].setdefault(AGREEMENT, []).append(agreement(part["prediction"], others))
+            validators[key].setdefault(AGREEMENT, []).append(agreement(part["prediction"], others))
             if together:
-                found[key].setdefault(ENSEMBLE, []).append(together[key])
-    return found
+                validators[key].setdefault(ENSEMBLE, []).append(together[key])
+    return validators
 
 
 def family(candidate: str) -> str:
@@ -402,13 +402,13 @@ def _why(
         return f"{name} was the only candidate."
     if not rules:
         return f"{name} was taken as the first: nothing that is given tells the candidates apart."
-    told = ", ".join(f"{rule} ({_score(means[name], v)})" for v, rule in rules.items())
+    reasons = ", ".join(f"{rule} ({_score(means[name], v)})" for v, rule in rules.items())
     if name == "source-only" and REVERSE in means[name]:
         rest = "no other is better by more than two standard errors"
     else:
         second = sorted(votes, key=lambda key: -votes[key])[1]
         rest = f"next is {second} ({', '.join(_score(means[second], v) for v in rules)})"
-    return f"{name} was chosen {told}; {rest}. {_labels_used(name, inputs)}"
+    return f"{name} was chosen {reasons}; {rest}. {_labels_used(name, inputs)}"
 
 
 def _score(scores: Mapping[str, float], validator: str) -> str:

@@ -65,7 +65,7 @@ def check_clips(
         slug, kind = method.card.slug, next(iter(read.values())).kind
         if kind != "clip":
             raise ValueError(f"methods: {slug} learns from clips (videos, folders of frames); these are of kind {kind}")
-        given = {word: read[word] for word in ROLES if word in read and word != "held_out"}
+        domains = {word: read[word] for word in ROLES if word in read and word != "held_out"}
         network = model
         if _begins_with_network(method) and model is None:
             tower = encoder()
@@ -74,7 +74,7 @@ def check_clips(
                 network = network_of_frames(tower)
             except ValueError as error:
                 raise ValueError(f"methods: {slug} trains the network that looks at frames; {error}") from error
-        words = {**given, "model": network} if network is not None else given
+        words = {**domains, "model": network} if network is not None else domains
         if why := Given(words, kind="clip").why_not(type(method)):
             raise ValueError(f"methods: {slug} cannot run here: it {why}")
 
@@ -125,15 +125,15 @@ def for_other_processes(inputs: Inputs, engine: Engine) -> Iterator[Inputs | Non
         if engine.name == "process":
             cache().mkdir(parents=True, exist_ok=True)
             folder = stack.enter_context(beside(cache() / "cut"))
-        made: dict[int, Domain] = {}
+        copies: dict[int, Domain] = {}
         for k, (key, part) in enumerate(parts.items()):
             there = travelling(part, None if folder is None else folder / f"{k}.npy")
             if there is None:
                 yield None
                 return
-            made[key] = there
+            copies[key] = there
         views = {
-            slug: dataclasses.replace(view, **{role: made[id(part)] for role, part in _roles(view).items()})  # type: ignore[arg-type]
+            slug: dataclasses.replace(view, **{role: copies[id(part)] for role, part in _roles(view).items()})  # type: ignore[arg-type]
             for slug, view in inputs.clips.items()
         }
         yield dataclasses.replace(inputs, clips=views)

@@ -101,8 +101,8 @@ def with_opinions(inputs: Inputs, cells: Mapping[Pair, Sequence[Cell]], seed: in
 
     def mean(label: str) -> FloatArray:
         seeds = range(len(next(iter(cells.values())))) if seed is None else (seed,)
-        found = [np.mean([cells[pair][s][label]["raw"].numpy() for s in seeds], axis=0) for pair in heard]
-        together: FloatArray = np.average(found, axis=0, weights=weights)
+        opinions = [np.mean([cells[pair][s][label]["raw"].numpy() for s in seeds], axis=0) for pair in heard]
+        together: FloatArray = np.average(opinions, axis=0, weights=weights)
         return together
 
     changed: dict[str, Any] = {}
@@ -118,12 +118,12 @@ def consensus_cells(
     inputs: Inputs, pair: Pair, cells: Mapping[Pair, Sequence[Cell]], folder: Path | None
 ) -> list[Cell]:
     """The consensus of each seed, as a candidate like any other."""
-    seen, made = inputs.seen_by(*pair), []
+    seen, results = inputs.seen_by(*pair), []
     for seed in range(len(next(iter(cells.values())))):
-        told = with_opinions(seen, cells, seed)
-        given, check = split(without_few_labels(told), seed)
-        made.append(run_cell(told, given, check, *pair, seed, None if folder is None else folder / "cells"))
-    return made
+        seed_inputs = with_opinions(seen, cells, seed)
+        given, check = split(without_few_labels(seed_inputs), seed)
+        results.append(run_cell(seed_inputs, given, check, *pair, seed, None if folder is None else folder / "cells"))
+    return results
 
 
 def forget_consensus_of_others(folder: Path, heard: Mapping[Pair, int]) -> None:
@@ -131,16 +131,16 @@ def forget_consensus_of_others(folder: Path, heard: Mapping[Pair, int]) -> None:
 
     A member that could not be fitted then may be fitted now.
     """
-    told, made = folder / HEARD, sorted(":".join(pair) for pair in heard)
-    known = [str(name) for name in read_json(told)] if told.exists() else None
-    if known == made or not heard:
+    file, names = folder / HEARD, sorted(":".join(pair) for pair in heard)
+    known = [str(name) for name in read_json(file)] if file.exists() else None
+    if known == names or not heard:
         return
     if known is not None:
         for cell in folder.glob(f"{SLUG}-*"):
             shutil.rmtree(cell)
     folder.mkdir(parents=True, exist_ok=True)
-    with replacing(told) as part:
-        part.write_text(json.dumps(made), encoding="utf-8")
+    with replacing(file) as part:
+        part.write_text(json.dumps(names), encoding="utf-8")
 
 
 def unanimous(cells: Mapping[Pair, Sequence[Cell]]) -> float | None:

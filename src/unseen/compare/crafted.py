@@ -40,8 +40,8 @@ def crafted_checks(inputs: Inputs, seeds: int, asked: bool | None = None) -> dic
     raw = inputs.raw.get("source")
     possible = raw is not None and raw.kind == "image" and inputs.encoder is not None
     if asked and not possible:
-        told = "there is none" if raw is None else f"it holds {raw.kind}"
-        raise ValueError(f"crafted=True needs a source of pictures, which an encoder reads; {told}")
+        reason = "there is none" if raw is None else f"it holds {raw.kind}"
+        raise ValueError(f"crafted=True needs a source of pictures, which an encoder reads; {reason}")
     if not (possible and (_decide(inputs) if asked is None else asked)):
         return {}
     assert inputs.source is not None
@@ -76,16 +76,16 @@ def held_out_copies(source: Domain, pictures: Domain, seed: int, encoder: Encode
     aside = np.flatnonzero(split_source(source, seed)[1])
     aside = np.sort(np.random.default_rng(seed).permutation(aside)[:MOST])
     height, width = encoder.example().shape[-2:]
-    made = copies_of([pictures.x[i] for i in aside.tolist()], source.labels[aside], (height, width))
-    return encoder.encode(made.replace(classes=source.classes))
+    copies = copies_of([pictures.x[i] for i in aside.tolist()], source.labels[aside], (height, width))
+    return encoder.encode(copies.replace(classes=source.classes))
 
 
 def copies_of(pictures: Sequence[Any], y: Int[np.ndarray, " n"], size: tuple[int, int]) -> Domain:
     """A copy of every picture, first brought to `size` (height, width), in each family; a column `family` tells it."""
     from unseen.encoders.vision import as_image
 
-    resized = np.stack([np.asarray(as_image(one).resize(size[::-1])) for one in pictures])
+    resized = np.stack([np.asarray(as_image(picture).resize(size[::-1])) for picture in pictures])
     copies = crafted_copies(resized.transpose(0, 3, 1, 2))
-    x = np.concatenate([made.transpose(0, 2, 3, 1) for made in copies.values()])
+    x = np.concatenate([copy.transpose(0, 2, 3, 1) for copy in copies.values()])
     family = np.repeat(np.array(tuple(FAMILIES)), len(pictures))
     return Domain(x=x, y=np.tile(y, len(copies)), kind="image", columns={"family": family}, name="crafted")

@@ -95,13 +95,13 @@ def run_all(
     on_clips = [job for job in jobs if inputs.seen_by(*job[1][0]).whole]
     spread = engine.name == "ray" or engine.helpers(len(jobs)) > 0
     with contextlib.ExitStack() as stack:
-        told = None
+        portable = None
         if spread and current().device == "cpu" and not all(_is_done(folder, job) for job in on_clips):
-            told = stack.enter_context(for_other_processes(inputs, engine))
-        here = on_clips if told is None else []
-        for part, at in (([job for job in jobs if job not in here], engine), (here, Engine(workers=1))):
-            made = _run(inputs if told is None else told, part, folder, at, failed is not None)
-            for group, (_, pairs) in zip(made, part):  # what is made first, so that it ends, and says so
+            portable = stack.enter_context(for_other_processes(inputs, engine))
+        local = on_clips if portable is None else []
+        for part, at in (([job for job in jobs if job not in local], engine), (local, Engine(workers=1))):
+            results = _run(inputs if portable is None else portable, part, folder, at, failed is not None)
+            for group, (_, pairs) in zip(results, part):  # what is made first, so that it ends, and says so
                 for pair, cell in zip(pairs, group):
                     cells[pair].append(cell)
     wrong = {pair: cell[FAILED] for pair, group in cells.items() for cell in group if FAILED in cell}
@@ -130,8 +130,8 @@ def _run(inputs: Inputs, jobs: list[Job], folder: Path | None, engine: Engine, s
     costs = [_cost(pairs[0], inputs) for _, pairs in jobs]
     if engine.name == "process" and engine.workers == 1:
         return each(_cells, jobs, Work(inputs, folder, spare), label="fitting", weights=costs)
-    told = Work(inputs.without_truth(), None if folder is None else folder.resolve(), spare)
-    return (unpack(*packed) for packed in each(_packed, jobs, told, engine=engine, label="fitting", weights=costs))
+    work = Work(inputs.without_truth(), None if folder is None else folder.resolve(), spare)
+    return (unpack(*packed) for packed in each(_packed, jobs, work, engine=engine, label="fitting", weights=costs))
 
 
 def fit_whole(inputs: Inputs, pair: tuple[str, str], cell: Cell, folder: Path | None) -> Cell | None:
@@ -150,18 +150,18 @@ def _cells(work: Work, job: Job) -> list[Cell]:
     inputs = work.inputs.seen_by(*pairs[0])
     given, check = work.part(inputs, seed)
     folder, fits = None if work.folder is None else work.folder / "cells", Fits(len(pairs))
-    made: list[Cell] = []
+    cells: list[Cell] = []
     with remembering(work.memory):
         for pair in pairs:
             try:
-                made.append(run_cell(inputs, given, check, *pair, seed, folder, fits))
+                cells.append(run_cell(inputs, given, check, *pair, seed, folder, fits))
             except ValueError as error:
                 if not work.spare or pair[0] in NOTHING:
                     raise
                 if folder is not None and (folder / key_of(*pair, seed)).exists():
                     raise  # it was fitted: what an earlier call left is damaged
-                made.append({FAILED: f"{error} (seed {seed})" if seed else str(error)})
-    return made
+                cells.append({FAILED: f"{error} (seed {seed})" if seed else str(error)})
+    return cells
 
 
 def _packed(work: Work, job: Job) -> tuple[Any, dict[str, Any]]:

@@ -104,13 +104,13 @@ def _predictions(inputs: Inputs, cell: Cell, results: dict[str, Any]) -> list[di
     for part, name in PARTS.items():
         if name not in inputs.raw or part not in cell:
             continue
-        domain, found = inputs.raw[name], cell[part]
+        domain, outputs = inputs.raw[name], cell[part]
         everything = domain.classes.names if domain.classes is not None else ()
         truth = domain.y if domain.y is not None else np.full(len(domain), -1)
-        said, best = found[kind], found["p"].argmax(dim=1).numpy()
-        p = found["p"].numpy()[np.arange(len(said)), np.where(said >= 0, said, best)]
-        together = found["together"][kind] if "together" in found else None
-        for i, (id_, t, q) in enumerate(zip(domain.ids, truth, said)):  # type: ignore[arg-type]
+        predicted, best = outputs[kind], outputs["p"].argmax(dim=1).numpy()
+        p = outputs["p"].numpy()[np.arange(len(predicted)), np.where(predicted >= 0, predicted, best)]
+        together = outputs["together"][kind] if "together" in outputs else None
+        for i, (id_, t, q) in enumerate(zip(domain.ids, truth, predicted)):  # type: ignore[arg-type]
             row = {
                 "id": str(id_),
                 "part": part,

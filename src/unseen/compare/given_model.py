@@ -53,7 +53,7 @@ class GivenModel:
         for name in labeled:
             if has_labels(read, name):
                 known = set(self.classes.names)
-                strange = [own for own in classes_of(read, name).names if own not in known]
+                strange = [class_name for class_name in classes_of(read, name).names if class_name not in known]
                 if strange:
                     raise ValueError(
                         f"{name} has classes that the model does not know: {some(strange)}; it knows "

@@ -249,7 +249,7 @@ def prepare(
     notes: list[str] = []
     relate = functools.partial(related, ontology=ontology, taxonomy=taxonomy)
     known, everything = _spaces(known_by, read, listed, taught, relate, notes, learned=fraction > 0)
-    described = any(told is not None for told in (classes, ontology, taxonomy))
+    described = any(description is not None for description in (classes, ontology, taxonomy))
     labeled = known.take(known.seen)
     apart = overlap(labeled, classes_of(read, "target")) if has_labels(read, "target") else {}
     contents = {name: domain.digests().tolist() for name, domain in read.items()}
@@ -259,12 +259,12 @@ def prepare(
     if fraction > 0:
         parts["support"] = without_sealed("support", parts["support"], verified["target"])
     kind, named = next(iter(read.values())).kind, known_by == "names"
-    made = functools.cache(
+    make_tower = functools.cache(
         lambda: taught.encoder if taught and taught.saved else encoder_of(kind, encoder, precision, trust, named=named)
     )
     if before_encoding is not None:
-        before_encoding(parts, _words(parts, model, teachers, named=named), made)
-    tower = _tower(made, parts, teachers, as_saved=precision == "auto" and taught is None)
+        before_encoding(parts, _words(parts, model, teachers, named=named), make_tower)
+    tower = _tower(make_tower, parts, teachers, as_saved=precision == "auto" and taught is None)
     if named and encoder is None and tower is not None:
         notes.append(why_default(kind))
     if named:
@@ -272,10 +272,10 @@ def prepare(
     else:
         known, shared = embed_classes(known, tower, described, prompts)
     features = parts if tower is None else _encode(parts, tower, cache, engine or Engine())
-    found = leaks(parts, features)
+    leakage = leaks(parts, features)
     return Inputs(
         **_sealed_features(features, known, everything), classes=known, encoder=tower, raw=parts, overlap=apart,
-        leakage=found, shared_space=shared, described=described,
+        leakage=leakage, shared_space=shared, described=described,
         told={name: _told(domain, contents[name]) for name, domain in read.items()},
         model=model, teachers=teachers, notes=tuple(notes), prompts=tuple(prompts or ()),
         shared_by=(tower.name, precision, trust) if tower is not None and _reads_names(tower) else None,
@@ -353,8 +353,8 @@ def _spaces(
         return spaces(read, listed, relate, learned=learned)
     if known_by == "model":
         assert taught is not None
-        own = taught.space(read, ("source", "support", "target") if learned else ("source", "support"))
-        return spaces_of_model(own, read, relate)
+        space = taught.space(read, ("source", "support", "target") if learned else ("source", "support"))
+        return spaces_of_model(space, read, relate)
     assert listed is not None
     known = relate(listed.replace(seen=None))
     read["target"] = with_folders(read["target"], known, notes)
@@ -453,8 +453,8 @@ def _check_teachers(teachers: Any, tower: Encoder | None) -> None:
     for name, network in (teachers or {}).items():
         reads = getattr(network, "reads", used)
         if reads != used:
-            told = f"features of {reads}" if reads else "features that no encoder made"
-            raise ValueError(f"teachers: {name!r} reads {told}; here samples are read by {used or 'no encoder'}")
+            features = f"features of {reads}" if reads else "features that no encoder made"
+            raise ValueError(f"teachers: {name!r} reads {features}; here samples are read by {used or 'no encoder'}")
 
 
 def _encode(parts: Mapping[str, Domain], tower: Encoder, cache: bool, engine: Engine) -> dict[str, Domain]:

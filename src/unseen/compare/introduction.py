@@ -20,15 +20,15 @@ def introduction(inputs: Inputs, *, graded: bool = True) -> list[str]:
 
     `graded` tells whether labels of the target will grade something.
     """
-    lines = [_role_line(role, told, inputs, graded=graded) for role, told in inputs.told.items()]
+    lines = [_role_line(role, record, inputs, graded=graded) for role, record in inputs.told.items()]
     lines += [line.replace(SPACE, " ") for line in columns_told(inputs.told)]
     apart = inputs.overlap
     if inputs.named:
         lines.append(f"classes: {some(inputs.classes.names, 5)}; their names are compared with the samples (zero-shot)")
     elif apart and (apart["source_only"] or apart["target_only"]):
         sides = [("only in the labelled data", "source_only"), ("only in the target", "target_only")]
-        told = [f"{words}: {some(apart[side])}" for words, side in sides if apart[side]]
-        lines.append("; ".join([f"classes: {len(apart['shared'])} in both", *told]))
+        differences = [f"{words}: {some(apart[side])}" for words, side in sides if apart[side]]
+        lines.append("; ".join([f"classes: {len(apart['shared'])} in both", *differences]))
     if apart and apart["case_variants"]:
         lines.append(f"classes that differ in case only (are they one?): {', '.join(apart['case_variants'][:5])}")
     if inputs.described:
@@ -61,24 +61,24 @@ def cautions(inputs: Inputs) -> list[str]:
         counts = np.bincount(inputs.source.labels, minlength=len(inputs.classes))
         alone = [inputs.classes.names[c] for c in np.flatnonzero(counts == 1)]
         if alone:
-            told = ", ".join(alone[:3]) + (f" and {len(alone) - 3} others" if len(alone) > 3 else "")
-            lines.append(f"classes with a single labelled sample, of which nothing can be held out: {told}")
+            facts = ", ".join(alone[:3]) + (f" and {len(alone) - 3} others" if len(alone) > 3 else "")
+            lines.append(f"classes with a single labelled sample, of which nothing can be held out: {facts}")
     if inputs.target is not None and (few := len(inputs.target)) < SMALL_TARGET:
         aside = "" if inputs.held_out is None else f" beside {len(inputs.held_out)} that are held out"
         lines.append(
             f"the target has {few} {'sample' if few == 1 else 'samples'}{aside}: nothing that needs its neighbours or "
             "shares can be estimated well, and an accuracy on it says little"
         )
-    for role, told in inputs.told.items():
-        if role != "target" and (twice := told["contradictory"]):
+    for role, facts in inputs.told.items():
+        if role != "target" and (twice := facts["contradictory"]):
             lines.append(
                 f"{role}: {count(twice, 'sample is', 'samples are')} there under more than one label; at most one of "
                 "them is right, and no method can be right on all"
             )
-        n, different = told["samples"], told["different"]
+        n, different = facts["samples"], facts["different"]
         if n - different >= max(MANY_COPIES * n, 2):
             lines.append(
-                f"{role}: of {n} samples only {different} differ, and one is there {told['most_copies']} times; each "
+                f"{role}: of {n} samples only {different} differ, and one is there {facts['most_copies']} times; each "
                 "copy counts, in what is learnt and in every figure"
             )
     classes = inputs.told.get("target", {}).get("classes", ())

@@ -180,13 +180,13 @@ def compare(
     folder = None if out is None else Path(out)
     wanted = [] if methods in ("auto", "all") else method_names(methods)
     on_clips = [catalogue.make(*pair_called(key)) for key in wanted if slugs_on_clips([key])]
-    asked = {"protocol": protocol, "labels": labels, "seeds": seeds}
+    settings = {"protocol": protocol, "labels": labels, "seeds": seeds}
 
     def before_encoding(read: Mapping[str, Domain], words: Collection[str], tower: Tower) -> None:
         check_wanted(wanted, words)
         check_clips(on_clips, read, tower, model)
         if folder is not None:
-            _check_same(folder, {**asked, "given": {role: part.fingerprint()[:16] for role, part in read.items()}})
+            _check_same(folder, {**settings, "given": {role: part.fingerprint()[:16] for role, part in read.items()}})
 
     inputs = prepare(
         source=source, target=target, support=support, classes=classes, prompts=prompts, ontology=ontology,
@@ -197,7 +197,7 @@ def compare(
     for line in introduction(inputs):
         say(line)
     with limited_threads():
-        found = diagnose(inputs)
+        diagnosis = diagnose(inputs)
     todo = plan(inputs, methods, seeds, budget)
     for line in todo.lines():
         say(line)
@@ -236,7 +236,7 @@ def compare(
                 inputs, todo, cells, choice, whole, saved, protocol=protocol, labels=labels, seeds=seeds
             )  # fmt: skip
         results.update(unseen=__version__, command=command, config=config, settings=_settings(engine))
-        results["diagnosis"] = None if found is None else found.to_json()
+        results["diagnosis"] = None if diagnosis is None else diagnosis.to_json()
         final = saved
         if inputs.named and results["estimate"] is not None:
             with limited_threads():
@@ -261,7 +261,7 @@ def make_bundle(inputs: Inputs, cell: Cell) -> Bundle:
         threshold=cell["threshold"],
         whole=inputs.whole,
         feature_names=inputs.feature_names if inputs.encoder is None else (),
-        credits=tuple(dict.fromkeys(c for told in inputs.told.values() for c in told["credits"])),
+        credits=tuple(dict.fromkeys(c for record in inputs.told.values() for c in record["credits"])),
     )
 
 
@@ -312,8 +312,8 @@ def _check_same(folder: Path, asked: Mapping[str, Any]) -> None:
         return  # there is none, or it is damaged, which is told later
     differ = [key for key, value in asked.items() if key in other and other[key] != value]
     if differ:
-        told = ", ".join("samples" if key == "given" else key for key in differ)
-        raise ValueError(f"out: {folder} holds another run (of other {told}); choose another folder or remove it")
+        differing = ", ".join("samples" if key == "given" else key for key in differ)
+        raise ValueError(f"out: {folder} holds another run (of other {differing}); choose another folder or remove it")
 
 
 def _settings(engine: Engine) -> dict[str, Any]:
@@ -326,17 +326,19 @@ def _differing(other: Any, config: dict[str, Any]) -> str:
     """In what two runs differ, in words."""
     if not isinstance(other, dict):
         return "its config.json is none"
-    told = []
+    differences = []
     for key, now in json.loads(json.dumps(config)).items():
         before = other.get(key)
         if before == now or key in ("id", "given"):
             continue
         if isinstance(before, list) and isinstance(now, list):
-            gone, new = ([str(one) for one in a if one not in b] for a, b in ((before, now), (now, before)))
-            told.append(f"{key}: {', '.join([*(f'without {one}' for one in gone), *(f'with {one}' for one in new)])}")
+            gone, new = ([str(entry) for entry in a if entry not in b] for a, b in ((before, now), (now, before)))
+            differences.append(
+                f"{key}: {', '.join([*(f'without {entry}' for entry in gone), *(f'with {entry}' for entry in new)])}"
+            )
         else:
-            told.append(key)
-    return "; ".join(told) or "made by another version"
+            differences.append(key)
+    return "; ".join(differences) or "made by another version"
 
 
 def _claim_folder(folder: Path, config: dict[str, Any]) -> None:
@@ -390,10 +392,10 @@ def adapt(
         As in `compare`: source, target, support, classes, prompts, ontology, taxonomy, model, teachers, encoder,
         labels, on_error, precision, trust, engine.
     """
-    method, _, said = method.partition(":")
-    if said and preset not in ("default", said):
-        raise ValueError(f"method: {method}:{said} names a preset, and preset is {preset!r}; name one of them")
-    preset = said or preset
+    method, _, named_preset = method.partition(":")
+    if named_preset and preset not in ("default", named_preset):
+        raise ValueError(f"method: {method}:{named_preset} names a preset, and preset is {preset!r}; name one of them")
+    preset = named_preset or preset
     if method == SLUG:
         raise ValueError(f"method: {SLUG} is made of several methods; compare runs and saves it (methods={SLUG!r})")
     check_asked(

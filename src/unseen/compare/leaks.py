@@ -13,7 +13,7 @@ log = logging.getLogger(__name__)
 
 def leaks(parts: Mapping[str, Domain], features: Mapping[str, Domain]) -> tuple[Leakage, ...]:
     """Samples of the labelled data that stand in the target too: by content, by look, by embedding."""
-    found = []
+    leakages = []
     for learned in ("source", "support"):
         seen: Leakage | None = None
         for part in ("target", "held_out"):
@@ -26,5 +26,5 @@ def leaks(parts: Mapping[str, Domain], features: Mapping[str, Domain]) -> tuple[
             seen = leak if seen is None else seen + leak
         if seen:
             log.warning("%s", seen.summary())
-            found.append(seen)
-    return tuple(found)
+            leakages.append(seen)
+    return tuple(leakages)

@@ -68,11 +68,11 @@ def move(
     """
     from unseen.data.loaders import samples_of
 
-    given = {"target": target, "classes": classes, "support": support}
-    words = [word for word, value in given.items() if value is not None]
+    inputs = {"target": target, "classes": classes, "support": support}
+    words = [word for word, value in inputs.items() if value is not None]
     if len(words) != 1:
-        told = "; ".join(f"{word}: {what}" for word, what in STEPS.items())
-        raise ValueError(f"one of {', '.join(STEPS)} must be given, got {', '.join(words) or 'none'} ({told})")
+        steps = "; ".join(f"{word}: {meaning}" for word, meaning in STEPS.items())
+        raise ValueError(f"one of {', '.join(STEPS)} must be given, got {', '.join(words) or 'none'} ({steps})")
     method: Any = model.method
     if not moves(type(method), words[0]):
         those = ", ".join(slug for slug in methods.slugs() if moves(methods.get(slug), words[0]))
@@ -86,8 +86,8 @@ def move(
         try:
             moved = dataclasses.replace(model, method=method.adapt(classes=known), classes=known)
         except ValueError as error:
-            own = f"; {method.card.commands[0]} names those of what it wrote" if method.card.commands else ""
-            raise ValueError(f"{method.card.slug} cannot name these classes: {error}{own}") from error
+            hint = f"; {method.card.commands[0]} names those of what it wrote" if method.card.commands else ""
+            raise ValueError(f"{method.card.slug} cannot name these classes: {error}{hint}") from error
     elif support is not None:
         samples = samples_of(support, on_error=on_error, features=model.feature_names)
         few = without_sealed("support", labeled_samples("support", samples))

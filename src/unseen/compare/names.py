@@ -83,8 +83,8 @@ def with_folders(target: Domain, classes: ClassSpace, notes: list[str]) -> Domai
         if (other := alike.get(_letters(name))) is not None and other not in used:
             raise ValueError(f"the target calls {name!r} what classes call {other!r}: write the two alike")
     if len(strange) == len(used):
-        told = "no class is called like a folder or label of the target"
-        notes.append(f"classes: {told} ({some(strange)}): these are not taken for labels, and nothing is graded")
+        reason = "no class is called like a folder or label of the target"
+        notes.append(f"classes: {reason} ({some(strange)}): these are not taken for labels, and nothing is graded")
         return target.unlabeled()
     if not strange:
         return target
@@ -111,8 +111,8 @@ def among_samples(
     if encoder is None:
         width = None if classes.embeddings is None else classes.embeddings.shape[1]
         if width != target.n_features:
-            told = "none" if width is None else f"some of {width}"
-            raise ValueError(f"classes must have embeddings of {target.n_features} features, as the target; got {told}")
+            got = "none" if width is None else f"some of {width}"
+            raise ValueError(f"classes must have embeddings of {target.n_features} features, as the target; got {got}")
         refuse_prompts(prompts, encoder)
         return classes
     if isinstance(encoder, TwoTowerEncoder):
@@ -125,9 +125,9 @@ def among_samples(
 def refuse_prompts(prompts: Sequence[str] | None, encoder: Encoder | None) -> None:
     """`ValueError` for sentences where no encoder reads names; of videos, methods that train its network may."""
     if prompts and (encoder is None or encoder.kind != "clip"):
-        told = "there is none here" if encoder is None else f"{encoder.name} does not"
+        reason = "there is none here" if encoder is None else f"{encoder.name} does not"
         raise ValueError(
-            f"prompts must go to an encoder that reads the names of classes, and {told}: leave them out, or choose "
+            f"prompts must go to an encoder that reads the names of classes, and {reason}: leave them out, or choose "
             f"encoder={SHARED_ENCODER['image']} for pictures"
         )
 

@@ -31,14 +31,14 @@ def new_classes(inputs: Inputs, cell: Cell) -> list[dict[str, Any]]:
     classes = inputs.classes
     if not len(classes.unseen) or not len(classes.seen):
         return []
-    found = cell.get("adapted")
+    adapted = cell.get("adapted")
     ids = inputs.raw["target"].ids if "target" in inputs.raw else None
     rows = []
     for index in classes.unseen[:MOST]:
         taken = np.zeros(0, dtype=np.int64)
-        if found is not None:
-            taken = np.flatnonzero(found["prediction"] == index)
-            taken = taken[np.argsort(-found["p"][taken, index].numpy(), kind="stable")]
+        if adapted is not None:
+            taken = np.flatnonzero(adapted["prediction"] == index)
+            taken = taken[np.argsort(-adapted["p"][taken, index].numpy(), kind="stable")]
         rows.append(
             {
                 "name": classes.names[index],

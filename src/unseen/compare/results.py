@@ -83,12 +83,12 @@ def _most_named(cell: Cell, inputs: Inputs) -> dict[str, Any] | None:
     """The class that the saved model names most often, and on what share of the target."""
     if "adapted" not in cell:
         return None
-    said = cell["adapted"]["prediction"]
-    index, counts = np.unique(said[said >= 0], return_counts=True)
+    predicted = cell["adapted"]["prediction"]
+    index, counts = np.unique(predicted[predicted >= 0], return_counts=True)
     if not len(index):
         return None
     most = int(counts.argmax())
-    return {"class": inputs.classes.names[index[most]], "share": float(counts[most] / len(said))}
+    return {"class": inputs.classes.names[index[most]], "share": float(counts[most] / len(predicted))}
 
 
 def _estimate(inputs: Inputs, choice: Choice) -> dict[str, Any] | None:
@@ -98,8 +98,8 @@ def _estimate(inputs: Inputs, choice: Choice) -> dict[str, Any] | None:
     if inputs.named:
         known = inputs.encoder is not None and inputs.encoder.name.partition("?")[0] in MEASURED_WITH
         return estimate(choice.unanimous, len(inputs.target), own_features=False, named=True) if known else None
-    told = choice.validators[choice.name].get(SUPPORT)
-    right = None if told is None or unlabelled_classes(inputs) else (float(np.mean(told)), graded_labels(inputs))
+    shares = choice.validators[choice.name].get(SUPPORT)
+    right = None if shares is None or unlabelled_classes(inputs) else (float(np.mean(shares)), graded_labels(inputs))
     return estimate(choice.unanimous, len(inputs.target), own_features=inputs.encoder is None, graded=right)
 
 
@@ -116,8 +116,8 @@ def situation(inputs: Inputs, labels: str) -> dict[str, Any]:
 
 def _told(protocol: Protocol, inputs: Inputs) -> dict[str, str]:
     """What a protocol is called and means."""
-    told = protocol.told.replace("of the source", "that are named") if inputs.named else protocol.told
-    return {"name": protocol.name, "told": told}
+    meaning = protocol.told.replace("of the source", "that are named") if inputs.named else protocol.told
+    return {"name": protocol.name, "told": meaning}
 
 
 def _protocol(wanted: str, truths: Mapping[str, IntArray], inputs: Inputs) -> Protocol | None:
@@ -181,11 +181,11 @@ def _alone(
     """
     if "together" not in saved.get("adapted", {}):
         return None
-    found = saved["adapted"]
+    adapted = saved["adapted"]
     graded = {} if protocol is None else {p: _grades([saved], p, t, protocol, inputs) for p, t in truths.items()}
     kind = "rejecting" if protocol is not None and protocol.rejects else "prediction"
-    together = found["together"][kind]
-    return {"differ": int((found[kind] != together).sum()), "samples": len(together), "metrics": graded}
+    together = adapted["together"][kind]
+    return {"differ": int((adapted[kind] != together).sum()), "samples": len(together), "metrics": graded}
 
 
 def _grades(

@@ -63,8 +63,8 @@ def spaces(
         if has_labels(read, name) and read[name].classes is None:
             read[name] = read[name].replace(classes=classes_of(read, name))
     labeled = [name for name in ("source", "support", *(("target",) if learned else ())) if has_labels(read, name)]
-    own = functools.reduce(join, [_used(read[name]) for name in labeled])
-    known = relate(own.replace(seen=np.arange(len(own))) if described is None else _described(own, described))
+    space = functools.reduce(join, [_used(read[name]) for name in labeled])
+    known = relate(space.replace(seen=np.arange(len(space))) if described is None else _described(space, described))
     everything = known
     if has_labels(read, "target"):
         everything = join(known, classes_of(read, "target")).replace(seen=known.seen)
@@ -96,8 +96,8 @@ def _described(own: ClassSpace, described: ClassSpace) -> ClassSpace:
     missing = [name for name in own.names if name not in set(described.names)]
     if missing:
         alike = [" and ".join(map(repr, names)) for names in case_variants([*missing, *described.names])]
-        told = f"; {', '.join(alike)} differ in upper and lower case only" if alike else ""
-        raise ValueError(f"classes must hold all of the labelled data, and lacks {some(missing)}{told}")
+        hint = f"; {', '.join(alike)} differ in upper and lower case only" if alike else ""
+        raise ValueError(f"classes must hold all of the labelled data, and lacks {some(missing)}{hint}")
     order = [described.index(name) for name in own.names]
     order += sorted(set(range(len(described))) - set(order))
     return described.take(order).replace(seen=np.arange(len(own)), metric=described.metric.take(np.asarray(order)))

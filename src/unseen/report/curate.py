@@ -127,15 +127,15 @@ def _sheets(collection: Collection) -> list[dict[str, Any]]:
         sheets |= {"The most similar pairs": order[:SHOWN], "The least similar that were kept": order[-SHOWN:]}
     drawn_sheets = [(name, [_shown(collection, int(row)) for row in rows]) for name, rows in sheets.items()]
     return [
-        {"name": name, "pictures": pictures, "languages": any(one["language"] for one in pictures)}
+        {"name": name, "pictures": pictures, "languages": any(picture["language"] for picture in pictures)}
         for name, pictures in drawn_sheets
     ]
 
 
 def _shown(collection: Collection, row: int) -> dict[str, Any]:
     k = int(np.searchsorted(collection.starts, row, side="right")) - 1
-    told = collection.shards[k].table(["text", "language", "similarity"]).slice(row - int(collection.starts[k]), 1)
-    own = told.to_pylist()[0]
+    table = collection.shards[k].table(["text", "language", "similarity"]).slice(row - int(collection.starts[k]), 1)
+    pair = table.to_pylist()[0]
     try:
         image = decode(collection.picture(row))
         image.thumbnail((SIDE, SIDE))
@@ -144,4 +144,4 @@ def _shown(collection: Collection, row: int) -> dict[str, Any]:
         source = image_source(stream.getvalue(), "jpeg")
     except ValueError:
         source = ""
-    return {"source": source, "text": own["text"], "language": own["language"], "similarity": own["similarity"]}
+    return {"source": source, "text": pair["text"], "language": pair["language"], "similarity": pair["similarity"]}

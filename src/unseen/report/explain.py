@@ -120,27 +120,27 @@ def scores_frames(method: Method | type[Method]) -> bool:
 
 def _by_attributes(model: Bundle, samples: Domain, top: int) -> list[Told]:
     method: Any = model.method
-    found, table = method.explain(model.features(samples), top), model.predict(samples)
-    told = []
+    explanation, table = method.explain(model.features(samples), top), model.predict(samples)
+    records = []
     for i, row in enumerate(table.to_dict("records")):
         picture = _seen(model, samples.x[i])
-        looked = found.maps[i][found.top[i]]
+        looked = explanation.maps[i][explanation.top[i]]
         scale = max(float(looked.max(initial=0)) * looked[0].size, EVEN)
         parts = [
-            Part(found.names[a], float(p), float(z), float(map_.max() * map_.size), heated(picture, map_, scale))
-            for a, p, z, map_ in zip(found.top[i], found.found[i], found.expected[i], looked)
+            Part(explanation.names[a], float(p), float(z), float(map_.max() * map_.size), heated(picture, map_, scale))
+            for a, p, z, map_ in zip(explanation.top[i], explanation.found[i], explanation.expected[i], looked)
             if p * z > 0  # the others did not speak for the class
         ]
-        left = [(name, float(values[i]), words(float(values[i]))) for name, values in found.uncertainty.items()]
-        told.append(Told(*_said(row), tuple(left), picture, tuple(parts), (looked.shape[1], looked.shape[2])))
-    return told
+        left = [(name, float(values[i]), words(float(values[i]))) for name, values in explanation.uncertainty.items()]
+        records.append(Told(*_said(row), tuple(left), picture, tuple(parts), (looked.shape[1], looked.shape[2])))
+    return records
 
 
 def _by_maps(model: Bundle, samples: Domain) -> list[Told]:
     method: Any = model.method
     features = model.features(samples)
     table = model.predict(samples, top=2)
-    told = []
+    records = []
     rows = zip(table.to_dict("records"), method.evidence_maps(features), method.occlusion_maps(features))
     for i, (row, evidence, occluded) in enumerate(rows):
         picture = _seen(model, samples.x[i])
@@ -155,8 +155,8 @@ def _by_maps(model: Bundle, samples: Domain) -> list[Told]:
             tinted(picture, evidence / largest, HEAT, COLD),
         )
         second = Map("occluded", occluded, hidden, tinted(picture, odds, COVER))
-        told.append(Told(*_said(row), (), picture, (), (evidence.shape[0], evidence.shape[1]), (first, second)))
-    return told
+        records.append(Told(*_said(row), (), picture, (), (evidence.shape[0], evidence.shape[1]), (first, second)))
+    return records
 
 
 def _by_frames(model: Bundle, samples: Domain) -> list[Told]:
@@ -166,7 +166,7 @@ def _by_frames(model: Bundle, samples: Domain) -> list[Told]:
         raise ValueError(f"model must tell two classes apart to say what speaks for one; it has {len(model.classes)}")
     preprocess: Any = model.encoder.preprocess if model.encoder is not None else None
     scores, table = method.frame_scores(model.features(samples)).numpy(), model.predict(samples, top=2)
-    told = []
+    records = []
     for i, row in enumerate(table.to_dict("records")):
         first, second = (model.classes.index(row[key]) for key in ("class_1", "class_2"))
         apart = scores[i, :, first] - scores[i, :, second]
@@ -182,8 +182,8 @@ def _by_frames(model: Bundle, samples: Domain) -> list[Told]:
             for k, (frame, value) in enumerate(zip(frames, apart))
         )  # fmt: skip
         sheet = contact_sheet(samples.x[i], side=PIXELS // 3)
-        told.append(Told(*_said(row), (), sheet, (), (1, len(maps)), maps, by_frames=True))
-    return told
+        records.append(Told(*_said(row), (), sheet, (), (1, len(maps)), maps, by_frames=True))
+    return records
 
 
 def _said(row: dict[Any, Any]) -> tuple[str, str, float, bool]:
@@ -284,14 +284,14 @@ def _source(picture: Image) -> str:
 def _figure(told: Sequence[Told]) -> bytes:
     from matplotlib.figure import Figure
 
-    shown = [_panels(one) for one in told]
+    shown = [_panels(record) for record in told]
     columns, rows = 1 + max(map(len, shown)), len(told)
     figure = Figure(figsize=(2.3 * columns, 3.25 * rows), dpi=120, facecolor="white", layout="constrained")
     axes = figure.subplots(rows, columns, squeeze=False)
-    for line, one, panels in zip(axes, told, shown):
+    for line, record, panels in zip(axes, told, shown):
         for axis in line:
             axis.axis("off")
-        _show(line[0], one.picture, f"{one.prediction}, {one.probability:.0%}", _left(one))
+        _show(line[0], record.picture, f"{record.prediction}, {record.probability:.0%}", _left(record))
         for axis, panel in zip(line[1:], panels):
             _show(axis, *panel)
     buffer = io.BytesIO()

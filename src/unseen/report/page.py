@@ -102,19 +102,19 @@ FILTERS: dict[str, Callable[..., str]] = {
 def _context(results: words.Results, tables: Mapping[str, pd.DataFrame]) -> dict[str, Any]:
     known, predictions = results["classes"], tables["predictions"]
     rows = plots.folded(predictions, known)
-    found = words.verdict(results)
+    verdict = words.verdict(results)
     return {
         "results": results,
         "diagnosis": results.get("diagnosis"),
         "shares": _shares(results.get("diagnosis")),
         "chosen": words.chosen_row(results),
-        "verdict": found,
+        "verdict": verdict,
         "nothing": words.nothing(results),
         "named": words.by_names(results),
         "elsewhere": "among the names" if words.by_names(results) else "in the labelled data",
         "headline": words.headline(results),
         "beside": words.beside(results),
-        "meaning": words.MEANINGS.get(found.metric, "") if found else "",
+        "meaning": words.MEANINGS.get(verdict.metric, "") if verdict else "",
         "glossary": REPORT_WORDS,
         "metrics": _metrics(results),
         "fine": _fine(results),
@@ -134,7 +134,7 @@ def _context(results: words.Results, tables: Mapping[str, pd.DataFrame]) -> dict
         "pictures": _pictures(tables["pictures"], predictions, known),
         "new_classes": _new_classes(results, tables["pictures"], rows),
         "sealing": words.sealing(results),
-        "credits": list(dict.fromkeys(c for told in results["given"].values() for c in told["credits"])),
+        "credits": list(dict.fromkeys(c for record in results["given"].values() for c in record["credits"])),
         "repeat": _repeat(results["config"]),
         "versions": {"unseen": results["unseen"], **results.get("versions", {})},
         "unknown": plots.UNKNOWN,
@@ -183,8 +183,8 @@ def _skipped(results: words.Results) -> list[dict[str, str]]:
     """Samples that were left out, named without the folders of the machine that they were on."""
     return [
         {"role": role, "where": PurePath(where).name if PurePath(where).is_absolute() else where, "why": why}
-        for role, told in results["given"].items()
-        for where, why in told["skipped"]
+        for role, record in results["given"].items()
+        for where, why in record["skipped"]
     ]
 
 

@@ -60,25 +60,25 @@ def reach(values: Sequence[float | None]) -> float:
 
 def scale(results: Results) -> dict[str, Any] | None:
     """The chosen candidate from 0 to 100 % with chance, source only and the ceiling; None without a figure."""
-    found = verdict(results)
-    if found is None:
+    graded = verdict(results)
+    if graded is None:
         return None
     marks = [
-        ("chance", "guessing", found.chance),
-        ("floor", found.nothing, None if results["chosen"]["name"] == found.nothing else found.floor),
-        ("ceiling", "ceiling (learnt the labels)", found.ceiling),
+        ("chance", "guessing", graded.chance),
+        ("floor", graded.nothing, None if results["chosen"]["name"] == graded.nothing else graded.floor),
+        ("ceiling", "ceiling (learnt the labels)", graded.ceiling),
     ]
     below = [
         {"kind": kind, "label": f"{label} {percent(value)}", "x": value}
         for kind, label, value in marks
         if value is not None and math.isfinite(value)
     ]
-    mean = found.spread["mean"]
+    mean = graded.spread["mean"]
     if not math.isfinite(mean):
         return None
     return {
         "chosen": {"x": mean, "label": percent(mean), "anchor": _anchor(mean)},
-        "interval": found.spread.get("interval"),
+        "interval": graded.spread.get("interval"),
         "below": _tiers(below),
         "ends": [end for end in (0, 1) if abs(mean - end) > 0.25],
     }
@@ -118,8 +118,8 @@ def _apart(a: tuple[float, float], b: tuple[float, float], gap: float = 0.02) ->
 
 def bars(results: Results) -> dict[str, Any]:
     """A bar for every candidate: the headline metric with its interval, or the vote where there are no labels."""
-    found = verdict(results)
-    if found is None:
+    graded = verdict(results)
+    if graded is None:
         rows = [
             {
                 "row": row,
@@ -132,10 +132,10 @@ def bars(results: Results) -> dict[str, Any]:
         ]
         places = [{"x": t, "label": f"{t:g}"} for t in ticks(1.0)]
         return {"rows": rows, "references": [], "ticks": places, "label": "score without labels", "sampled": False}
-    spreads = [[row["metrics"][part][found.metric] for part in results["exam"]] for row in results["candidates"]]
+    spreads = [[row["metrics"][part][graded.metric] for part in results["exam"]] for row in results["candidates"]]
     whiskers = [_whisker(group[0]) for group in spreads]
     highest = [value for group in spreads for spread in group for value in spread["per_seed"]]
-    upper = reach([*highest, *(w[1] for w in whiskers if w), found.ceiling])
+    upper = reach([*highest, *(w[1] for w in whiskers if w), graded.ceiling])
     rows = [
         {
             "row": row,
@@ -146,14 +146,14 @@ def bars(results: Results) -> dict[str, Any]:
         }
         for row, group, whisker in zip(results["candidates"], spreads, whiskers)
     ]
-    references = {"chance": found.chance, "floor": found.floor, "ceiling": found.ceiling}
+    references = {"chance": graded.chance, "floor": graded.floor, "ceiling": graded.ceiling}
     return {
         "rows": rows,
         "references": [
             {"kind": kind, "x": v / upper} for kind, v in references.items() if v is not None and math.isfinite(v)
         ],
         "ticks": [{"x": t / upper, "label": f"{100 * t:.0f}"} for t in ticks(upper)],
-        "label": f"{metric_label(found.metric)}, %",
+        "label": f"{metric_label(graded.metric)}, %",
         "sampled": any("interval" in group[0] for group in spreads),
     }
 
@@ -178,10 +178,10 @@ def _bar(spread: Mapping[str, Any], whisker: tuple[float, float] | None, upper: 
 
 def scatter(results: Results) -> dict[str, Any] | None:
     """Seconds against quality, or against the vote without labels; None with fewer than two candidates."""
-    found = verdict(results)
+    graded = verdict(results)
     rows = [row for row in results["candidates"] if row["seconds"] > 0]
-    if found is not None:
-        quality = {row["name"]: row["metrics"]["adapted"][found.metric]["mean"] for row in rows}
+    if graded is not None:
+        quality = {row["name"]: row["metrics"]["adapted"][graded.metric]["mean"] for row in rows}
     else:
         quality = {row["name"]: row["vote"] for row in rows}
     rows = [row for row in rows if math.isfinite(quality[row["name"]])]
@@ -196,7 +196,7 @@ def scatter(results: Results) -> dict[str, Any] | None:
             "floor": row["name"] == nothing(results),
             "x": (log - low) / (high - low),
             "y": 1 - (quality[row["name"]] - bottom) / (top - bottom),
-            "title": f"{row['name']}: {percent(quality[row['name']]) if found else number(quality[row['name']], 2)}, "
+            "title": f"{row['name']}: {percent(quality[row['name']]) if graded else number(quality[row['name']], 2)}, "
             f"{seconds(row['seconds'])}",
         }
         for row, log in zip(rows, logs)
@@ -210,11 +210,11 @@ def scatter(results: Results) -> dict[str, Any] | None:
         "y_ticks": [
             {
                 "y": 1 - i * step / (top - bottom),
-                "label": number((bottom + i * step) * (100 if found else 1), 0 if found else 1),
+                "label": number((bottom + i * step) * (100 if graded else 1), 0 if graded else 1),
             }
             for i in range(round((top - bottom) / step) + 1)
         ],
-        "label": f"{metric_label(found.metric)}, %" if found else "score without labels",
+        "label": f"{metric_label(graded.metric)}, %" if graded else "score without labels",
         "cut": bottom > 0,
     }
 

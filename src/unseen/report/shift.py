@@ -43,8 +43,8 @@ def lines(found: StylisticShift) -> list[str]:
     """A table of domains and one of pairs, as text."""
     rows = [("domain", "samples", "ICV", "interval")]
     for name in found.names:
-        own = found.icv[name]
-        value = ("-", "") if own is None else (f"{own.value:.3f}", f"{own.low:.3f} to {own.high:.3f}")
+        icv = found.icv[name]
+        value = ("-", "") if icv is None else (f"{icv.value:.3f}", f"{icv.low:.3f} to {icv.high:.3f}")
         rows.append((name, str(found.samples[name]), *value))
     pairs = [("domains", "IDD", "interval", "beyond ICV", "Frechet", "compared")]
     for (a, b), between in found.idd.items():
@@ -109,16 +109,16 @@ def _map(axis: Axes, found: StylisticShift) -> None:
 def _bars(axis: Axes, found: StylisticShift) -> None:
     """ICV of every domain with its interval."""
     for i, name in enumerate(found.names):
-        own = found.icv[name]
-        if own is None:
+        icv = found.icv[name]
+        if icv is None:
             axis.text(0, i, " no class of two pictures", va="center", fontsize=8, color=QUIET)
             continue
-        axis.barh(i, own.value, height=0.55, color=BAR)
-        axis.plot([own.low, own.high], [i, i], color=INK, linewidth=1)
-        axis.text(own.high, i, f" {own.value:.3f}", va="center", fontsize=9, color=INK)
+        axis.barh(i, icv.value, height=0.55, color=BAR)
+        axis.plot([icv.low, icv.high], [i, i], color=INK, linewidth=1)
+        axis.text(icv.high, i, f" {icv.value:.3f}", va="center", fontsize=9, color=INK)
     axis.set_yticks(range(len(found.names)), [_short(name) for name in found.names], fontsize=9)
     axis.set_ylim(len(found.names) - 0.5, -0.5)
-    highest = max((own.high for own in found.icv.values() if own is not None), default=1.0)
+    highest = max((icv.high for icv in found.icv.values() if icv is not None), default=1.0)
     axis.set_xlim(0, 1.2 * (highest or 1.0))
     axis.tick_params(length=0, labelsize=9)
     axis.spines[["top", "right", "left"]].set_visible(False)

@@ -39,21 +39,21 @@ def rich_table(results: Results) -> Table:
     from rich.text import Text
 
     check(results)
-    found = verdict(results)
+    graded = verdict(results)
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("candidate", overflow="fold")
-    parts = list(results["exam"]) if found else []
+    parts = list(results["exam"]) if graded else []
     for part in parts:
-        assert found is not None
-        table.add_column(f"{metric_label(found.metric)}, %\n{part}", justify="right")
+        assert graded is not None
+        table.add_column(f"{metric_label(graded.metric)}, %\n{part}", justify="right")
         table.add_column("worst\nseed", justify="right")
     table.add_column("score\nwithout labels", justify="right")
     table.add_column("time", justify="right")
     for row in results["candidates"]:
         cells = []
         for part in parts:
-            assert found is not None
-            spread = row["metrics"][part][found.metric]
+            assert graded is not None
+            spread = row["metrics"][part][graded.metric]
             cells += [f"{share(spread['mean'])} {deviation(spread)}".strip(), share(spread["worst"])]
         style = "bold" if row["chosen"] else ""
         name = Text(f"{'*' if row['chosen'] else ' '} {row['name']}")

@@ -68,9 +68,11 @@ def check(results: Results) -> None:
     """Raise `ValueError` unless `results` has the schema that this version reads."""
     if isinstance(results, Mapping) and "schema" not in results:
         raise ValueError("results must be those of `unseen compare`; these are of another command, or damaged")
-    found = results.get("schema") if isinstance(results, Mapping) else None
-    if found != SCHEMA:
-        raise ValueError(f"results must have schema {SCHEMA}, which this version of unseen reads; got schema {found!r}")
+    schema = results.get("schema") if isinstance(results, Mapping) else None
+    if schema != SCHEMA:
+        raise ValueError(
+            f"results must have schema {SCHEMA}, which this version of unseen reads; got schema {schema!r}"
+        )
 
 
 # -- figures -------------------------------------------------------------------------------------------------
@@ -108,8 +110,8 @@ def seconds(value: float) -> str:
 
 def deviation(spread: Mapping[str, Any], digits: int = 1, factor: float = 100) -> str:
     """The standard deviation over seeds; nothing for one seed, or where all give the same."""
-    told = number(factor * spread["std"], digits)
-    return f"±{SPACE}{told}" if len(spread["per_seed"]) > 1 and float(told) > 0 else ""
+    text = number(factor * spread["std"], digits)
+    return f"±{SPACE}{text}" if len(spread["per_seed"]) > 1 and float(text) > 0 else ""
 
 
 def count(n: int, noun: str, plural: str | None = None) -> str:
@@ -145,25 +147,25 @@ def deciding(results: Results) -> list[str]:
 
 def score_told(results: Results) -> str:
     """What the score without labels is, and which of the other scores decided; runs of before it was kept say less."""
-    told = results["chosen"]
-    by = [score_label(v) for v in told.get("by", ())]
+    chosen = results["chosen"]
+    by = [score_label(v) for v in chosen.get("by", ())]
     went = f"What decided: {', '.join(by)}." if by else "None of these scores decided; the sentence above says why."
-    if told.get("alike"):
+    if chosen.get("alike"):
         same = "is how much of the target a candidate says the same of as what was chosen: it did not decide"
         return f"The score without labels {same}. {went}"
-    back = any(v.startswith("reverse validation") for v in told.get("by", ()))
-    least = f", and one that is not clearly better than {nothing(results)} has 0" if back or "by" not in told else ""
+    back = any(v.startswith("reverse validation") for v in chosen.get("by", ()))
+    least = f", and one that is not clearly better than {nothing(results)} has 0" if back or "by" not in chosen else ""
     ranks = "The score without labels ranks the candidates, up to 1, by what the sentence above names"
-    return f"{ranks}{least}.{f' {went}' if 'by' in told else ''}"
+    return f"{ranks}{least}.{f' {went}' if 'by' in chosen else ''}"
 
 
 def what(row: Mapping[str, Any]) -> str:
     """What a candidate does, as the end of a sentence that begins with its name; empty if that is not known."""
-    told = str(row.get("summary", "")).rstrip(".")
-    told = told[:1].lower() + told[1:] if told[1:2].islower() else told
-    if told and row.get("preset") == "views":
-        told += "; pictures are read twice, once with the statistics of their own domain"
-    return told
+    sentence = str(row.get("summary", "")).rstrip(".")
+    sentence = sentence[:1].lower() + sentence[1:] if sentence[1:2].islower() else sentence
+    if sentence and row.get("preset") == "views":
+        sentence += "; pictures are read twice, once with the statistics of their own domain"
+    return sentence
 
 
 def metric_label(metric: str) -> str:
@@ -243,30 +245,30 @@ def by_names(results: Results) -> bool:
 def headline(results: Results) -> str:
     """One sentence: what was chosen, and what it reaches."""
     name, among = results["chosen"]["name"], len(results["candidates"])
-    found = verdict(results)
-    if found is None and results.get("estimate"):
-        told = results["estimate"]
-        low, high = told["interval"]
+    graded = verdict(results)
+    if graded is None and results.get("estimate"):
+        estimate = results["estimate"]
+        low, high = estimate["interval"]
         guess = 1 / max(len(results["classes"]), 1)
         about = (
-            f"{percent(told['accuracy'])} of the target, between {percent(low)} and {percent(high)}"
-            if told["accuracy"] > 0
+            f"{percent(estimate['accuracy'])} of the target, between {percent(low)} and {percent(high)}"
+            if estimate["accuracy"] > 0
             else f"less than {percent(high)} of the target"
         )
         line = (
             f"{name} was chosen from {count(among, 'candidate')}; it may be right on {about}, and guessing on "
             f"{percent(guess)}: an estimate, without a label to grade it by."
         )
-        if _is_near_guessing(told["interval"], guess):
+        if _is_near_guessing(estimate["interval"], guess):
             line += " That is hardly better than guessing: look at it with `unseen verify` before you use it."
         return line
-    if found is None:
+    if graded is None:
         return f"{name} was chosen from {count(among, 'candidate')}; no label of the target is left to grade it by."
-    figure = " ".join(filter(None, (share(found.spread["mean"]), deviation(found.spread)))) + f"{SPACE}%"
-    rest = f", beside {percent(found.chance)} by guessing" if found.chance is not None else ""
-    if found.floor is not None and name != found.nothing:
-        rest = f", beside {percent(found.floor)} {_doing(found.nothing)}"
-    return f"{name} {_reaches(figure, found.metric)}{rest}; {count(found.samples, 'sample')} of it were graded."
+    figure = " ".join(filter(None, (share(graded.spread["mean"]), deviation(graded.spread)))) + f"{SPACE}%"
+    rest = f", beside {percent(graded.chance)} by guessing" if graded.chance is not None else ""
+    if graded.floor is not None and name != graded.nothing:
+        rest = f", beside {percent(graded.floor)} {_doing(graded.nothing)}"
+    return f"{name} {_reaches(figure, graded.metric)}{rest}; {count(graded.samples, 'sample')} of it were graded."
 
 
 def _is_near_guessing(interval: Sequence[float], guess: float) -> bool:
@@ -286,22 +288,22 @@ def _reaches(figure: str, metric: str) -> str:
 
 def beside(results: Results) -> list[str]:
     """The sentences that the headline must not be read without."""
-    found = verdict(results)
-    if found is None:
-        return [line for line in (_estimate(results.get("estimate")), _alone(found, results), flat(results)) if line]
+    graded = verdict(results)
+    if graded is None:
+        return [line for line in (_estimate(results.get("estimate")), _alone(graded, results), flat(results)) if line]
     parts = [
-        f"{percent(found.chance)} by guessing" if found.chance is not None else None,
-        f"{percent(found.floor)} {_doing(found.nothing)} ({found.nothing})" if found.floor is not None else None,
-        f"{percent(found.ceiling)} for {_TAUGHT}" if found.ceiling else None,
+        f"{percent(graded.chance)} by guessing" if graded.chance is not None else None,
+        f"{percent(graded.floor)} {_doing(graded.nothing)} ({graded.nothing})" if graded.floor is not None else None,
+        f"{percent(graded.ceiling)} for {_TAUGHT}" if graded.ceiling else None,
     ]
-    told = ", ".join(part for part in parts if part)
-    lines = [f"Beside it: {told}."] if told else []
-    if found.chance is None:
-        lines.append(_not_comparable(found, results["references"]["ceiling"]))
-    lines.append(_change(found, results["chosen"]["name"]))
-    lines.append(_refitted(found, results["chosen"].get("refitted")))
-    lines.append(_alone(found, results))
-    lines.append(_regret(found, results))
+    figures = ", ".join(part for part in parts if part)
+    lines = [f"Beside it: {figures}."] if figures else []
+    if graded.chance is None:
+        lines.append(_not_comparable(graded, results["references"]["ceiling"]))
+    lines.append(_change(graded, results["chosen"]["name"]))
+    lines.append(_refitted(graded, results["chosen"].get("refitted")))
+    lines.append(_alone(graded, results))
+    lines.append(_regret(graded, results))
     lines.append(flat(results))
     return [line for line in lines if line]
 
@@ -322,16 +324,16 @@ def _refitted(found: Verdict, whole: Mapping[str, Any] | None) -> str:
 
 def _alone(found: Verdict | None, results: Results) -> str:
     """On how many samples the saved model, asked about one at a time, differs from the labels of all together."""
-    told = results["chosen"].get("alone")
-    if not told or not told["differ"]:
+    alone = results["chosen"].get("alone")
+    if not alone or not alone["differ"]:
         return ""
     line = (
         f"{results['chosen']['name']} labels the target's samples together; the saved model is asked about each by "
-        f"itself and says otherwise of {told['differ']} of {told['samples']}"
+        f"itself and says otherwise of {alone['differ']} of {alone['samples']}"
     )
     if found is None or results["chosen"].get("refitted"):
         return f"{line}."
-    return f"{line}: it reaches {percent(told['metrics']['adapted'][found.metric]['mean'])}."
+    return f"{line}: it reaches {percent(alone['metrics']['adapted'][found.metric]['mean'])}."
 
 
 FLAT = 0.5
@@ -433,21 +435,21 @@ def summary(results: Results) -> list[str]:
         If its schema is not one that this version reads.
     """
     check(results)
-    found = verdict(results)
+    graded = verdict(results)
     row = chosen_row(results)
     does = what(row) if row.get("slug", "consensus") != "consensus" else ""  # whose reason says what it does
     lines = [headline(results), results["chosen"]["why"] + (f" What it does: {does}." if does else "")]
-    if found is None:
+    if graded is None:
         lines.append("`unseen verify` measures the accuracy by a few answers of yours.")
         if not results.get("estimate"):
             lines[-1] = f"How often it is right is not known, and nothing here tells: {lines[-1]}"
-        lines.append(_alone(found, results))
+        lines.append(_alone(graded, results))
     else:
-        whole = _refitted(found, results["chosen"].get("refitted"))
-        last = [whole, _alone(found, results), _regret(found, results)]
+        whole = _refitted(graded, results["chosen"].get("refitted"))
+        last = [whole, _alone(graded, results), _regret(graded, results)]
         lines.append(" ".join(part for part in last if part))
-        if found.gain is not None and found.gain < -HARM and results["chosen"]["name"] != found.nothing:
-            lines.append(_change(found, results["chosen"]["name"]))
+        if graded.gain is not None and graded.gain < -HARM and results["chosen"]["name"] != graded.nothing:
+            lines.append(_change(graded, results["chosen"]["name"]))
     lines.append(flat(results))
     if results["leakage"] and results["leakage"].startswith("Leakage"):
         lines.append(results["leakage"])
@@ -479,8 +481,8 @@ def details(results: Results) -> list[str]:
 def columns_told(given: Mapping[str, Mapping[str, Any]]) -> list[str]:
     """Which columns of tables are features, once, and what else was decided as they were read, in sentences."""
     lines: list[str] = []
-    for role, told in given.items():
-        if (names := told.get("features")) and not lines:
+    for role, record in given.items():
+        if (names := record.get("features")) and not lines:
             lines.append(f"columns: {count(len(names), 'feature')}: {listed(names)}")
-        lines += [f"{role}: {note}" for note in told.get("notes", ())]
+        lines += [f"{role}: {note}" for note in record.get("notes", ())]
     return lines

@@ -38,16 +38,16 @@ def check_access(host: str, token: str | None) -> None:
 
 def allowed(authorization: str | None, token: str) -> bool:
     """Whether an `Authorization` header carries the token; takes as long for a wrong one as for the right one."""
-    scheme, _, given = (authorization or "").partition(" ")
-    return hmac.compare_digest(given.strip().encode(), token.encode()) and scheme.lower() == "bearer"
+    scheme, _, credentials = (authorization or "").partition(" ")
+    return hmac.compare_digest(credentials.strip().encode(), token.encode()) and scheme.lower() == "bearer"
 
 
 def carries(authorization: str | None, token: str) -> bool:
     """Whether a header carries the token, as `Bearer`, or as the password that a browser asks for (`Basic`)."""
-    scheme, _, given = (authorization or "").partition(" ")
+    scheme, _, credentials = (authorization or "").partition(" ")
     if scheme.lower() == "basic":
         try:
-            _, _, password = base64.b64decode(given, validate=True).decode().partition(":")
+            _, _, password = base64.b64decode(credentials, validate=True).decode().partition(":")
         except (binascii.Error, UnicodeDecodeError):
             return False
         return allowed(f"Bearer {password}", token)

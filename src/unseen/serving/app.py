@@ -165,11 +165,11 @@ def create_app(
     if token is not None:
         guarded = {"dependencies": [Depends(_guard(token))], "responses": _problems(401)}
 
-    asked = ("top", "abstain") if served.named else ("top",)
+    parameters = ("top", "abstain") if served.named else ("top",)
 
     async def answered(request: Request, top: int) -> list[Any]:
-        if unknown := [name for name in request.query_params if name not in asked]:
-            there = f"are {' and '.join(asked)}" if len(asked) > 1 else f"is {asked[0]} alone"
+        if unknown := [name for name in request.query_params if name not in parameters]:
+            there = f"are {' and '.join(parameters)}" if len(parameters) > 1 else f"is {parameters[0]} alone"
             raise HTTPException(422, f"{unknown[0][:40]} is no parameter; there {there}")
         if is_foreign(request.headers, request.scope["path"]):
             raise HTTPException(ELSEWHERE.status, ELSEWHERE.detail)
@@ -203,7 +203,7 @@ def create_app(
             top: Annotated[int, Query(ge=1, le=MOST, description="rows of a sample, where they are ranked")] = 1,
         ) -> Answers:
             most = top if served.ranked else None
-            return Answers(answers=[found[:most] for found in await answered(request, top)])
+            return Answers(answers=[ranked[:most] for ranked in await answered(request, top)])
 
     @app.get("/health", summary="Whether the server answers", response_model=Health)
     async def health() -> Health:
@@ -211,8 +211,8 @@ def create_app(
 
     @app.get("/model", summary="What is served", response_model=About, **guarded)
     async def model() -> About:
-        told: dict[str, float] = {"bytes": limits.bytes, "pixels": limits.pixels, "batch": limits.batch}
-        return About(**served.about(), limits=told)
+        bounds: dict[str, float] = {"bytes": limits.bytes, "pixels": limits.pixels, "batch": limits.batch}
+        return About(**served.about(), limits=bounds)
 
     @app.get(
         "/metrics",
@@ -226,8 +226,8 @@ def create_app(
     @app.get("/", include_in_schema=False)
     async def page(request: Request) -> HTMLResponse:
         host = request.headers.get("host", "")
-        told, policy = front(served, host, guarded=token is not None, scheme=request.scope["scheme"])
-        return HTMLResponse(told, headers={"content-security-policy": policy})
+        content, policy = front(served, host, guarded=token is not None, scheme=request.scope["scheme"])
+        return HTMLResponse(content, headers={"content-security-policy": policy})
 
     @app.get("/example.png", include_in_schema=False)
     async def picture() -> Response:
@@ -240,11 +240,11 @@ def create_app(
             return Response(example_clip(), media_type="video/mp4")
 
     if isinstance(served, ServedRows) and served.example is not None:
-        given = served.example
+        csv = served.example
 
         @app.get("/example.csv", include_in_schema=False, **guarded)  # it names the columns of the model
         async def table() -> Response:
-            return Response(given, media_type="text/csv")
+            return Response(csv, media_type="text/csv")
 
     if served.kind == "audio":
 
@@ -254,8 +254,8 @@ def create_app(
 
     @app.get("/docs", include_in_schema=False)
     async def docs(request: Request) -> HTMLResponse:
-        asked = address(request.headers.get("host", ""), request.scope["scheme"])
-        page, policy = manual(app.openapi(), curl=lines(served, asked, guarded=token is not None)[0], field=FIELD)
+        url = address(request.headers.get("host", ""), request.scope["scheme"])
+        page, policy = manual(app.openapi(), curl=lines(served, url, guarded=token is not None)[0], field=FIELD)
         return HTMLResponse(page, headers={"content-security-policy": policy})
 
     return app
@@ -296,7 +296,7 @@ def _guard(token: str) -> Any:
 
 
 def _problems(*codes: int) -> dict[int, Any]:
-    told = {
+    reasons = {
         401: "The token is missing or wrong",
         403: "Another web page asks",
         408: "The body came too slowly",
@@ -305,7 +305,7 @@ def _problems(*codes: int) -> dict[int, Any]:
         422: "The body does not hold samples",
         503: "Too much is under way; try again",
     }
-    return {code: {"model": Problem, "description": told[code]} for code in codes}
+    return {code: {"model": Problem, "description": reasons[code]} for code in codes}
 
 
 async def _problem(_: Request, error: Exception) -> JSONResponse:

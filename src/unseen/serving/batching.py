@@ -172,8 +172,8 @@ class Batcher:
     async def _predicted(self, samples: list[Any], top: int) -> list[Any]:
         size = min(self.rows, math.ceil(len(samples) / self.threads))
         pieces = [samples[start : start + size] for start in range(0, len(samples), size)]
-        found = await asyncio.gather(*(self._piece(piece, top) for piece in pieces))
-        return [answer for answers in found for answer in answers]
+        answered = await asyncio.gather(*(self._piece(piece, top) for piece in pieces))
+        return [answer for answers in answered for answer in answers]
 
     async def _piece(self, samples: list[Any], top: int) -> list[Any]:
         loop = asyncio.get_running_loop()

@@ -72,8 +72,8 @@ class Bodies:
         Busy
             If all bodies together would be longer than `Limits.held`.
         """
-        told = request.headers.get("content-type", "")
-        kind = told.partition(";")[0].strip().lower()
+        content_type = request.headers.get("content-type", "")
+        kind = content_type.partition(";")[0].strip().lower()
         if kind not in self._read:
             raise HTTPException(415, f"the body must be {' or '.join(self._read)}")
         length = request.headers.get("content-length", "")
@@ -83,7 +83,7 @@ class Bodies:
         try:
             try:
                 async with asyncio.timeout(self.limits.seconds):
-                    samples = await self._read[kind](self._stream(request, mine), told)
+                    samples = await self._read[kind](self._stream(request, mine), content_type)
             except TimeoutError as error:
                 raise HTTPException(408, f"the body did not arrive within {self.limits.seconds:g} s") from error
             yield samples
@@ -137,7 +137,7 @@ def _json_model(kind: str, width: int, limits: Limits, features: Sequence[str] =
             Field(min_length=width, max_length=width),
         ],
     }[kind]
-    told = {
+    description = {
         "image": "Pictures as files in base64.",
         "clip": "Videos as files in base64.",
         "audio": "Sounds as files in base64.",
@@ -145,7 +145,7 @@ def _json_model(kind: str, width: int, limits: Limits, features: Sequence[str] =
         "series": "Tables of series as CSV, a row for each time.",
         "features": f"Vectors of {width} numbers" + (f", in this order: {', '.join(features)}." if features else "."),
     }[kind]
-    samples: Any = (Annotated[list[item], Field(min_length=1, max_length=limits.batch, description=told)], ...)
+    samples: Any = (Annotated[list[item], Field(min_length=1, max_length=limits.batch, description=description)], ...)
     fields: dict[str, Any] = {FIELD: samples}
     config = pydantic.ConfigDict(extra="forbid", strict=True)
     return pydantic.create_model("Samples", __config__=config, **fields)

@@ -44,8 +44,8 @@ def open_clip(content: bytes, frames: int, max_pixels: int) -> NDArray[np.uint8]
         return video.read_frames(file, times, side=clips.SIDE, max_pixels=max_pixels)
     except (ValueError, MemoryError) as error:
         logger.info("a video was refused: %s", error)
-        told = "it takes too much memory" if isinstance(error, MemoryError) else str(error)
-        raise ValueError(f"is no video that can be read: {told}") from error
+        reason = "it takes too much memory" if isinstance(error, MemoryError) else str(error)
+        raise ValueError(f"is no video that can be read: {reason}") from error
 
 
 @cache

@@ -50,7 +50,7 @@ class Watch:
     def admit(self, connection: Any, address: str) -> bool:
         """Make room for a connection among those of its address and of all; False if there is none."""
         if len(self.open.get(address, ())) >= self.patience.address:
-            oldest = next((one for one, of in self.half.items() if of == address), None)
+            oldest = next((other for other, of in self.half.items() if of == address), None)
             if oldest is None:
                 return False
             self._close(oldest)

@@ -44,7 +44,7 @@ def front(served: Served | ServedRows, host: str, *, guarded: bool, scheme: str 
     """
     url = address(host, scheme)
     css, script = style(), "".join((FOLDER / name).read_text(encoding="utf-8") for name in ("drop.js", "front.js"))
-    curl, own = lines(served, url, guarded=guarded)
+    curl, with_file = lines(served, url, guarded=guarded)
     page = (
         environment()
         .get_template("front.html")
@@ -62,7 +62,7 @@ def front(served: Served | ServedRows, host: str, *, guarded: bool, scheme: str 
             longest=MAX_TEXT,
             features=() if guarded else served.features,
             curl=curl,
-            own=own,
+            own=with_file,
         )
     )
     return page, policy(
@@ -82,14 +82,14 @@ def address(host: str, scheme: str = "http") -> str:
 def lines(served: Served | ServedRows, url: str, *, guarded: bool) -> tuple[str, str]:
     """A command that works where it is pasted, and where a sample is a file one with a file to be named."""
     token = ' -H "Authorization: Bearer $UNSEEN_TOKEN"' if guarded else ""
-    asked = f'"{url}/predict{"?top=3" if served.ranked else ""}"'
+    target = f'"{url}/predict{"?top=3" if served.ranked else ""}"'
     if served.kind in EXAMPLES:
-        send, (given, own) = f"curl{token} -F {FIELD}=@{{}} {asked}", EXAMPLES[served.kind]
+        send, (shipped, file) = f"curl{token} -F {FIELD}=@{{}} {target}", EXAMPLES[served.kind]
         asks = token if served.kind == "series" else ""
-        return f"curl -s{asks} {url}/{given} | {send.format('-')}", send.format(own)
+        return f"curl -s{asks} {url}/{shipped} | {send.format('-')}", send.format(file)
     sample: object = "a text" if served.kind == "text" else [0] * served.width
     body = json.dumps({FIELD: [sample]}, separators=(",", ":"))
-    return f"curl{token} -H \"Content-Type: application/json\" -d '{body}' {asked}", ""
+    return f"curl{token} -H \"Content-Type: application/json\" -d '{body}' {target}", ""
 
 
 @cache

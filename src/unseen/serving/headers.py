@@ -19,8 +19,8 @@ SAFE = {
 def policy(**rules: str) -> str:
     """A content security policy that allows what is named (`img_src="'self' blob:"`) and nothing else."""
     closed = {"base_uri": "'none'", "form_action": "'none'", "frame_ancestors": "'none'"}
-    told = {"default_src": "'none'", **rules, **{name: value for name, value in closed.items() if name not in rules}}
-    return "; ".join(f"{name.replace('_', '-')} {value}" for name, value in told.items())
+    parts = {"default_src": "'none'", **rules, **{name: value for name, value in closed.items() if name not in rules}}
+    return "; ".join(f"{name.replace('_', '-')} {value}" for name, value in parts.items())
 
 
 def with_headers(send: Send, headers: Mapping[str, str]) -> Send:
@@ -28,9 +28,9 @@ def with_headers(send: Send, headers: Mapping[str, str]) -> Send:
 
     async def told(message: Message) -> None:
         if message["type"] == "http.response.start":
-            own = MutableHeaders(scope=message)
+            sent = MutableHeaders(scope=message)
             for key, value in headers.items():
-                own.setdefault(key, value)
+                sent.setdefault(key, value)
         await send(message)
 
     return told

@@ -45,17 +45,17 @@ def manual(openapi: Mapping[str, Any], *, curl: str, field: str) -> tuple[str, s
         {
             "verb": verb.upper(),
             "path": path,
-            "summary": told["summary"],
-            "guarded": bool(told.get("security")),
-            "parameters": told.get("parameters", []),
+            "summary": operation["summary"],
+            "guarded": bool(operation.get("security")),
+            "parameters": operation.get("parameters", []),
             "bodies": [
                 (kind, json.dumps(body["schema"], indent=1))
-                for kind, body in told.get("requestBody", {}).get("content", {}).items()
+                for kind, body in operation.get("requestBody", {}).get("content", {}).items()
             ],
-            "answers": [(code, answer["description"]) for code, answer in told["responses"].items()],
+            "answers": [(code, answer["description"]) for code, answer in operation["responses"].items()],
         }
         for path, verbs in openapi["paths"].items()
-        for verb, told in verbs.items()
+        for verb, operation in verbs.items()
     ]
     page = (
         environment()

@@ -70,7 +70,7 @@ class Measured:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        path = next((one for one in self.paths if scope["path"] == one or _below(scope["path"], one)), "other")
+        path = next((known for known in self.paths if scope["path"] == known or _below(scope["path"], known)), "other")
         began = time.perf_counter()
 
         async def told(message: Message) -> None:

@@ -18,7 +18,7 @@ def sentence(found: Mapping[str, Any]) -> str:
     found : mapping
         One of the errors of pydantic: `type`, `loc`, `msg` and `ctx`.
     """
-    place, kind, told = [part for part in found["loc"] if part not in ("body", "query")], found["type"], found["msg"]
+    place, kind, message = [part for part in found["loc"] if part not in ("body", "query")], found["type"], found["msg"]
     limits = found.get("ctx") or {}
     numbers = len(place) == 2
     if kind in ("too_short", "too_long"):
@@ -26,7 +26,7 @@ def sentence(found: Mapping[str, Any]) -> str:
         bound = "" if numbers else "at least " if kind == "too_short" else "at most "
         return f"{_named(place)} must have {bound}{_counted(wanted, numbers)}; it has {got}"
     words = {
-        "json_invalid": f"must be JSON{_where(told)}",
+        "json_invalid": f"must be JSON{_where(message)}",
         "missing": "must be given",
         "extra_forbidden": f"is no field; there is {FIELD} alone",
         "list_type": f"must be a list{' of numbers' if numbers else ''}",
@@ -41,7 +41,7 @@ def sentence(found: Mapping[str, Any]) -> str:
         "bool_parsing": "must be true or false",
     }
     words |= dict.fromkeys(("model_type", "model_attributes_type"), f'must be an object such as {{"{FIELD}": [...]}}')
-    return f"{_named(place)} {words[kind]}" if kind in words else f"{_named(place)}: {told}"
+    return f"{_named(place)} {words[kind]}" if kind in words else f"{_named(place)}: {message}"
 
 
 def _named(place: Sequence[int | str]) -> str:
@@ -59,5 +59,5 @@ def _counted(n: int, numbers: bool) -> str:
 
 def _where(told: str) -> str:
     """The place at which JSON ends to be any, where the message has one."""
-    found = re.search(r"line \d+ column \d+", told)
-    return f"; it is not from {found[0]} on" if found else ""
+    match = re.search(r"line \d+ column \d+", told)
+    return f"; it is not from {match[0]} on" if match else ""

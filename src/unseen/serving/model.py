@@ -184,10 +184,10 @@ class Served:
         names = [table[f"class_{k + 1}"].tolist() for k in range(min(top, len(self.bundle.classes)))]
         values = [table[f"probability_{k + 1}"].tolist() for k in range(len(names))]
         most = list(zip(zip(*names), zip(*values)))
-        own = zip(table["class"], table["probability"].tolist(), table["unknown"].tolist(), most)
+        rows = zip(table["class"], table["probability"].tolist(), table["unknown"].tolist(), most)
         return [
             Answer(str(name), round(p, 6), bool(unknown), tuple((label, round(q, 6)) for label, q in zip(*ranked)))
-            for name, p, unknown, ranked in own
+            for name, p, unknown, ranked in rows
         ]
 
     def _bundle(self) -> Bundle:

@@ -27,8 +27,8 @@ def open_sound(content: bytes) -> Sound:
         sound = sound_of(content)
     except (ValueError, ImportError, MemoryError) as error:
         logger.info("a sound was refused: %s", error)
-        told = "takes too much memory" if isinstance(error, MemoryError) else str(error).removeprefix("the file ")
-        raise ValueError(told) from error
+        reason = "takes too much memory" if isinstance(error, MemoryError) else str(error).removeprefix("the file ")
+        raise ValueError(reason) from error
     if sound.silent:
         raise ValueError("is silence: there is nothing to hear in it")
     return sound

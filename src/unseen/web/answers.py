@@ -93,4 +93,4 @@ def curve(points: Sequence[Row]) -> Markup:
 
 
 def _list(lines: Any) -> Markup:
-    return Markup('<ol class="answers">{}</ol>').format(joined(Markup("<li>{}</li>").format(one) for one in lines))
+    return Markup('<ol class="answers">{}</ol>').format(joined(Markup("<li>{}</li>").format(line) for line in lines))

@@ -79,15 +79,15 @@ def create_app(shown: Shown, desk: Desk, places: Places) -> Starlette:
 
     async def compare(request: Request) -> Response:
         names = request.query_params.getlist("run")
-        told = await to_thread.run_sync(lambda: shown.compared(names))
+        body = await to_thread.run_sync(lambda: shown.compared(names))
         title = "Candidates" if len(names) == 1 else "Side by side"
-        return page(title, joined([Markup("<h1>{}</h1>").format(title), _told(told)]), "/")
+        return page(title, joined([Markup("<h1>{}</h1>").format(title), _told(body)]), "/")
 
     async def methods(request: Request) -> Response:
-        asked = request.query_params
+        query = request.query_params
         body = await to_thread.run_sync(
             lambda: fit.whole(
-                asked.getlist("have"), asked.get("kind", "image"), new="new" in asked, tower="tower" in asked
+                query.getlist("have"), query.get("kind", "image"), new="new" in query, tower="tower" in query
             )
         )
         return page("Which method?", body, "/methods")

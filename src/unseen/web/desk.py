@@ -88,15 +88,15 @@ class Desk:
         if folder is None:
             return None
         running = self._running(folder)  # before its files are read, which are whole once it has ended
-        told, ended, progress = (_json_object(folder / file) for file in (JOB, OUTCOME, PROGRESS))
-        if not told:
+        record, ended, progress = (_json_object(folder / file) for file in (JOB, OUTCOME, PROGRESS))
+        if not record:
             return None
         state: State = "stopped"
         if running:
             state = "running"
         elif ended:
             state = ended["state"]
-        return Job(name, state, told["inputs"], told["command"], ended.get("why", ""), progress)
+        return Job(name, state, record["inputs"], record["command"], ended.get("why", ""), progress)
 
     def start(self, name: str, inputs: Mapping[str, Any]) -> str:
         """Start a run and return its name, which is made up where none is given.
@@ -115,8 +115,8 @@ class Desk:
                 raise ValueError(f"name: there is a run {name!r} already; choose another name")
             out = self.runs / name
             (self.folder / name).mkdir(parents=True)
-            told = {"inputs": dict(inputs), "out": str(out), "command": command(inputs, out)}
-            write(self.folder / name / JOB, told)
+            record = {"inputs": dict(inputs), "out": str(out), "command": command(inputs, out)}
+            write(self.folder / name / JOB, record)
             self._begin(name)
         return name
 
@@ -205,16 +205,16 @@ class Desk:
             return process.pid
         if not _is_held(folder / LOCK):
             return None
-        told = (folder / LOCK).read_text(encoding="utf-8").strip()
-        return int(told) if told.isdigit() and int(told) > 1 else None
+        content = (folder / LOCK).read_text(encoding="utf-8").strip()
+        return int(content) if content.isdigit() and int(content) > 1 else None
 
 
 def _json_object(file: Path) -> dict[str, Any]:
     try:
-        found = read_object(file)
+        value = read_object(file)
     except (OSError, ValueError):
         return {}
-    return found if isinstance(found, dict) else {}
+    return value if isinstance(value, dict) else {}
 
 
 def _is_held(file: Path) -> bool:

@@ -58,9 +58,9 @@ def _card(about: Mapping[str, Any]) -> Markup:
         for way in about["needs"]
     ]
     paper = " ".join(filter(None, [about["title"], f"({about['venue']})" if about["venue"] else ""]))
-    told = [("paper", paper or "none: a baseline")]
+    pairs = [("paper", paper or "none: a baseline")]
     if about["kind"] == "method":
-        told += [
+        pairs += [
             ("needs", ", or ".join(ways)),
             *about["words"].items(),
             ("reads", " or ".join(about["modalities"])),
@@ -68,8 +68,8 @@ def _card(about: Mapping[str, Any]) -> Markup:
             ("presets", ", ".join(about["presets"])),
         ]
     else:
-        told += [("is a", about["kind"]), ("try", "; ".join(about["commands"]))]
-    parts = [paragraph(about["summary"]), facts(told)]
+        pairs += [("is a", about["kind"]), ("try", "; ".join(about["commands"]))]
+    parts = [paragraph(about["summary"]), facts(pairs)]
     for key, title in (("notes", "Where it differs from the paper or its code"), ("left_out", "What is left out")):
         if about[key]:
             parts.append(folded(f"{title} ({len(about[key])})", items(about[key])))
@@ -80,24 +80,24 @@ def ledger(slug: str, have: Sequence[Mapping[str, Any]]) -> list[dict[str, str]]
     """The assertions of a claim with what its records say of them: text, level, verdict, state, figures."""
     return [
         {
-            "text": one.assertion.text,
-            "level": one.assertion.level + (", promised" if one.assertion.promised else ""),
-            "verdict": one.verdict,
-            "state": "" if one.state == "open" else one.state,
-            "figures": joined_sentences(one),
+            "text": standing.assertion.text,
+            "level": standing.assertion.level + (", promised" if standing.assertion.promised else ""),
+            "verdict": standing.verdict,
+            "state": "" if standing.state == "open" else standing.state,
+            "figures": joined_sentences(standing),
         }
-        for one in standings(claims.get(slug), have)
+        for standing in standings(claims.get(slug), have)
     ]
 
 
 def joined_sentences(standing: Standing) -> str:
     """The figures of an assertion; its first, blind verdict and later figures, where they were others."""
-    told = standing.told
-    for when, said in (("Judged blind", standing.first), ("Later, on cases that were opened", standing.later)):
-        if said is not None:
-            words = f" in other words ({said.text})" if said.text else ""
-            told += f" — {when}{words} on {said.date}: {said.verdict}; {said.told}"
-    return told
+    sentences = standing.told
+    for when, judgement in (("Judged blind", standing.first), ("Later, on cases that were opened", standing.later)):
+        if judgement is not None:
+            words = f" in other words ({judgement.text})" if judgement.text else ""
+            sentences += f" — {when}{words} on {judgement.date}: {judgement.verdict}; {judgement.told}"
+    return sentences
 
 
 def records(slug: str, folder: Path | None) -> list[dict[str, Any]]:
@@ -115,9 +115,11 @@ def summary(slug: str, folder: Path) -> dict[str, Any]:
 
 def ship(folder: Path) -> Path:
     """Write the summaries of all systems into the package, from the records of a checkout."""
-    told = {slug: summary(slug, folder) for slug in claims.slugs()}
+    summaries = {slug: summary(slug, folder) for slug in claims.slugs()}
     with replacing(SHIPPED) as temporary:
-        temporary.write_text(json.dumps(told, indent=1, ensure_ascii=False, sort_keys=True) + "\n", encoding="utf-8")
+        temporary.write_text(
+            json.dumps(summaries, indent=1, ensure_ascii=False, sort_keys=True) + "\n", encoding="utf-8"
+        )
     return SHIPPED
 
 
@@ -131,12 +133,12 @@ def overview() -> Markup:
     """A line for each system: what its paper asserts, and how much of it held here."""
     about = {entry.slug: entry for entry in catalogue.entries(planned=False)}
     rows = []
-    for slug, told in sorted(shipped().items()):
-        counts = Counter(row["verdict"] for row in told["rows"])
+    for slug, record in sorted(shipped().items()):
+        counts = Counter(row["verdict"] for row in record["rows"])
         rest = sum(counts.values()) - counts["held"] - counts["not held"]
         title = about[slug].title if slug in about else ""
         rows.append([_link(slug), title, counts["held"] or "–", counts["not held"] or "–", rest or "–"])
-    total = Counter(row["verdict"] for told in shipped().values() for row in told["rows"])
+    total = Counter(row["verdict"] for record in shipped().values() for row in record["rows"])
     simple = [slug for slug in systems() if slug not in shipped()]
     return joined(
         [
@@ -162,8 +164,8 @@ def _evidence(slug: str, folder: Path | None) -> Markup:
     if slug not in claims.slugs():
         return paragraph("Systems are compared with it; it has no claims of its own.")
     have = records(slug, folder)
-    told = summary(slug, folder) if have and folder is not None else shipped().get(slug, {"rows": [], "origin": {}})
-    counts = Counter(row["verdict"] for row in told["rows"])
+    record = summary(slug, folder) if have and folder is not None else shipped().get(slug, {"rows": [], "origin": {}})
+    counts = Counter(row["verdict"] for row in record["rows"])
     parts = [
         paragraph(
             joined(
@@ -172,22 +174,24 @@ def _evidence(slug: str, folder: Path | None) -> Markup:
             )
         )
     ]
-    if not told["origin"]:
+    if not record["origin"]:
         run = joined(["There is no record of it. To run its claims here: ", code(f"unseen reproduce {slug}")])
         parts.append(paragraph(run, "notice"))
     if have and folder is not None:
-        found = freshness(slug, folder=folder)
-        if found.word == "stale":
-            parts.append(paragraph("Stale: another verdict than the recorded one: " + "; ".join(found.parts), "notice"))
-    if any(row["state"] == "explored" for row in told["rows"]):
+        fresh = freshness(slug, folder=folder)
+        if fresh.word == "stale":
+            parts.append(paragraph("Stale: another verdict than the recorded one: " + "; ".join(fresh.parts), "notice"))
+    if any(row["state"] == "explored" for row in record["rows"]):
         parts.append(paragraph(EXPLORED, "quiet"))
-    if told["rows"]:
+    if record["rows"]:
         parts.append(paragraph(READING, "quiet"))
-    rows = [[row["text"], row["level"], verdict(row["verdict"]), row["state"], row["figures"]] for row in told["rows"]]
+    rows = [
+        [row["text"], row["level"], verdict(row["verdict"]), row["state"], row["figures"]] for row in record["rows"]
+    ]
     ledger = table(["assertion", "level", "verdict", "judged", "figures, or why there are none"], rows)
     parts.append(Markup('<div class="ledger">{}</div>').format(ledger))
-    if told["origin"]:
-        parts.append(_origin(told["origin"]))
+    if record["origin"]:
+        parts.append(_origin(record["origin"]))
     if have:
         parts.append(folded("All figures, averaged over cases and seeds", _figures(have[-1])))
     return joined(parts)
@@ -211,11 +215,11 @@ def verdict(word: str) -> Markup:
 
 def _origin(record: Mapping[str, Any]) -> Markup:
     versions = ", ".join(f"{name} {version}" for name, version in record["versions"].items())
-    told = (
+    sentence = (
         f"Recorded {record['date']} on {record['split']} cases, seeds {', '.join(map(str, record['seeds']))}, "
         f"{record['seconds']:.0f} s on {record['machine']} ({versions}). To run it again: "
     )
-    return paragraph(joined([told, code(record["command"])]), "quiet")
+    return paragraph(joined([sentence, code(record["command"])]), "quiet")
 
 
 def _figures(record: Mapping[str, Any]) -> Markup:

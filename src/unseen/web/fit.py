@@ -112,22 +112,22 @@ def whole(words: Collection[str], kind: str = "image", *, new: bool = False, tow
         words, kind, answer = (), "image", paragraph(str(error), "notice")
     ticks = joined(
         Markup('<label class="tick"><input type="checkbox" name="have" value="{0}"{1}><span>{2}</span></label>').format(
-            word, Markup(" checked") if word in words else "", told
+            word, Markup(" checked") if word in words else "", label
         )
-        for word, told in TICKS.items()
+        for word, label in TICKS.items()
     )
     more = joined(
         Markup('<label class="tick"><input type="checkbox" name="{0}"{1}><span>{2}</span></label>').format(
-            name, Markup(" checked") if on else "", told
+            name, Markup(" checked") if on else "", label
         )
-        for name, on, told in (
+        for name, on, label in (
             ("new", new, "Some of the described classes have no labelled sample"),
             ("tower", tower, f"Use {CLAP if kind == 'audio' else TOWER}, an encoder that reads class names, too"),
         )
     )
     kinds = joined(
-        Markup('<option value="{}"{}>{}</option>').format(value, Markup(" selected") if value == kind else "", told)
-        for value, told in KINDS.items()
+        Markup('<option value="{}"{}>{}</option>').format(value, Markup(" selected") if value == kind else "", label)
+        for value, label in KINDS.items()
     )
     return Markup(
         '<h1>Which method?</h1><p class="lede">Tick what you have. No data is read; <code>unseen recommend</code> on a '
@@ -144,14 +144,14 @@ def page(words: Collection[str], kind: str = "image", *, new_classes: bool = Fal
     if not words:
         return paragraph("What to try first appears here.", "quiet")
     rows = recommend(situation(words, kind, new_classes=new_classes, tower=tower))
-    first, rest, told = first_of(rows)
+    first, rest, note = first_of(rows)
     others = [row for row in rows if not row.fits]
     line = command(words, kind, tower=tower)
     parts = [*(paragraph(remark, "notice") for remark in remarks(words, kind))]
     if first:
         parts += [heading("Try first"), ranked(first)]
-    if told:
-        parts.append(paragraph(f"{told[:1].upper()}{told[1:]}.", "notice"))
+    if note:
+        parts.append(paragraph(f"{note[:1].upper()}{note[1:]}.", "notice"))
     if line:
         parts += [
             paragraph("This compares what fits on your data, with your own paths in it:"),
@@ -171,13 +171,13 @@ def page(words: Collection[str], kind: str = "image", *, new_classes: bool = Fal
 
 def ranked(rows: Sequence[Recommendation]) -> Markup:
     """A numbered list with reasons."""
-    told = joined(
+    entries = joined(
         Markup("<li>{} {}{}</li>").format(
             _name(row), row.does, Markup(' <span class="quiet">{}</span>').format(row.why) if row.why else ""
         )
         for row in rows
     )
-    return Markup('<ol class="ranked">{}</ol>').format(told)
+    return Markup('<ol class="ranked">{}</ol>').format(entries)
 
 
 def remarks(words: Collection[str], kind: str) -> list[str]:

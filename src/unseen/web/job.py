@@ -53,12 +53,12 @@ def work(folder: Path) -> None:
     """Do a job until it is done or cannot be; how it ended stands in its folder."""
     from unseen.compare import compare
 
-    told = read_object(folder / JOB)
-    inputs = told["inputs"]
+    record = read_object(folder / JOB)
+    inputs = record["inputs"]
     progress = Progress(folder / PROGRESS, domains=sum(word in inputs for word in DATA))
     try:
         with runtime(progress=False), watched(progress):
-            compare(**inputs, out=told["out"], command=told["command"], say=progress.say)
+            compare(**inputs, out=record["out"], command=record["command"], say=progress.say)
     except Exception as error:
         speaks = isinstance(error, SPEAKING)
         why = str(error) if speaks else f"{type(error).__name__}: {sentence(error)}"

@@ -25,8 +25,8 @@ def heading(text: Any) -> Markup:
 
 def items(texts: Iterable[Any]) -> Markup:
     """A list; nothing for none."""
-    told = joined(Markup("<li>{}</li>").format(text) for text in texts)
-    return Markup("<ul>{}</ul>").format(told) if told else Markup("")
+    body = joined(Markup("<li>{}</li>").format(text) for text in texts)
+    return Markup("<ul>{}</ul>").format(body) if body else Markup("")
 
 
 def folded(summary: Any, body: Markup) -> Markup:
@@ -41,8 +41,8 @@ def code(text: Any) -> Markup:
 
 def facts(pairs: Iterable[tuple[Any, Any]]) -> Markup:
     """Names, each with what it is."""
-    told = joined(Markup("<dt>{}</dt><dd>{}</dd>").format(*pair) for pair in pairs)
-    return Markup("<dl>{}</dl>").format(told)
+    body = joined(Markup("<dt>{}</dt><dd>{}</dd>").format(*pair) for pair in pairs)
+    return Markup("<dl>{}</dl>").format(body)
 
 
 def table(

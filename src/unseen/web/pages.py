@@ -90,38 +90,38 @@ class Shown:
 
     def compared(self, names: list[str]) -> Markup:
         """Runs side by side, or one."""
-        found = self.runs()
+        folders = self.runs()
         names = list(dict.fromkeys(names))[:MOST_COMPARED]
         if not names:
             return paragraph("Tick runs on the first page, and compare them.", "quiet")
         read, parts = {}, []
         for name in names:
             try:
-                read[name] = runs.read(pick(found, name, "run"))
+                read[name] = runs.read(pick(folders, name, "run"))
             except ValueError as error:
                 parts.append(paragraph(f"{name} is left out: {error}", "notice"))
         return joined([*parts, *([tried(lambda: runs.page(read))] if read else ())])
 
     def model(self, name: str) -> tuple[Markup, Served | ServedRows | None]:
         """What a model is, and the model if it can be opened."""
-        found = self.saved()
+        folders = self.saved()
         if not name:
-            return paragraph("Choose a model." if found else NO_MODEL, "quiet"), None
+            return paragraph("Choose a model." if folders else NO_MODEL, "quiet"), None
         served = None
 
         def opened() -> Markup:
             nonlocal served
-            served = self.models.open(pick(found, name, "model"))
+            served = self.models.open(pick(folders, name, "model"))
             return trial.about(served)
 
-        return tried(opened, found.get(name)), served
+        return tried(opened, folders.get(name)), served
 
     def answer(self, name: str, sample: bytes | str) -> Markup:
         """What a model says of a sample; nothing without one."""
         if not name or not sample:
             return Markup("")
-        found = self.saved()
-        return tried(lambda: answers.told(self.models.answer(pick(found, name, "model"), sample)), found.get(name))
+        folders = self.saved()
+        return tried(lambda: answers.told(self.models.answer(pick(folders, name, "model"), sample)), folders.get(name))
 
 
 NO_MODEL = joined(["There is no saved model yet. Every run saves one: ", Markup('<a href="/">start a run</a>'), "."])
@@ -132,8 +132,8 @@ def tried(say: Callable[[], Markup], folder: Path | None = None) -> Markup:
     try:
         return say()
     except (ValueError, OSError, ImportError, RuntimeError) as error:
-        told = str(error) if folder is None else str(error).replace(str(folder), folder.name)
-        return paragraph(told, "notice")
+        message = str(error) if folder is None else str(error).replace(str(folder), folder.name)
+        return paragraph(message, "notice")
 
 
 def preview(content: bytes, limits: Limits) -> Markup:
@@ -184,7 +184,7 @@ def home(shown: Shown, desk: Desk, places: Places, typed: Fields, problem: str =
         places=places.offered(),
         suffixes=",".join(SUFFIXES),
         encoders=sorted({*DEFAULT_ENCODER.values(), *SHARED_ENCODER.values()}),
-        seeds=[(str(n), told) for n, told in SEEDS],
+        seeds=[(str(n), label) for n, label in SEEDS],
         budgets=BUDGETS,
         typed=dict.fromkeys(TYPED, "") | dict(typed),
         rows=rows,
@@ -196,17 +196,17 @@ def home(shown: Shown, desk: Desk, places: Places, typed: Fields, problem: str =
 
 def listed(shown: Shown, desk: Desk) -> list[dict[str, Any]]:
     """A row for each run: those under way or stopped first, then what has results, newest first."""
-    found, root = shown.runs(), desk.runs.name
+    folders, root = shown.runs(), desk.runs.name
     rows = []
     for job in desk.all():
         name = f"{root}/{job.name}"
         if job.state == "running":
             rows.append({"name": name, "done": False, "share": job.progress.get("share", 0.0), "told": _now(job)})
-        elif name not in found:
-            told = "Stopped; it can go on." if job.state == "stopped" else f"It could not be done: {job.why}"
-            rows.append({"name": name, "done": False, "share": None, "told": told})
+        elif name not in folders:
+            status = "Stopped; it can go on." if job.state == "stopped" else f"It could not be done: {job.why}"
+            rows.append({"name": name, "done": False, "share": None, "told": status})
     under_way = {row["name"] for row in rows}
-    for name, folder in found.items():
+    for name, folder in folders.items():
         if name not in under_way:
             rows.append({"name": name, "done": True, "share": None, "told": runs.brief(folder)})
     return rows
@@ -214,10 +214,10 @@ def listed(shown: Shown, desk: Desk) -> list[dict[str, Any]]:
 
 def _now(job: Job) -> str:
     """What a run does at the moment, in a line."""
-    told = job.progress
-    if not told:
+    progress = job.progress
+    if not progress:
         return "Starting."
-    parts = [f"{100 * told['share']:.0f} %", STEPS[told["step"]][0].lower(), _left(told)]
+    parts = [f"{100 * progress['share']:.0f} %", STEPS[progress["step"]][0].lower(), _left(progress)]
     return ", ".join(part for part in parts if part)
 
 
@@ -242,26 +242,26 @@ def _left(told: Mapping[str, Any]) -> str:
 
 def run_page(shown: Shown, desk: Desk, places: Places, name: str, problem: str = "") -> Markup:
     """How far a run is, or what it found."""
-    found = shown.runs()
+    folders = shown.runs()
     job = desk.get(name.partition("/")[2]) if name.partition("/")[0] == desk.runs.name else None
-    if job is None and name not in found:
+    if job is None and name not in folders:
         raise HTTPException(404, f"there is no run {name!r}")
     running = job is not None and job.state == "running"
-    summary, picture, folder = [], Markup(""), found.get(name)
+    summary, picture, folder = [], Markup(""), folders.get(name)
     if folder is not None and not running:
         try:
-            results = runs.read(pick(found, name, "run"))
+            results = runs.read(pick(folders, name, "run"))
             summary, picture = runs.summary(results), runs.pictures({name: results})
         except ValueError as error:
             problem = str(error)
-    told = job.progress if job is not None else {}
+    progress = job.progress if job is not None else {}
     order = list(STEPS)
-    here = order.index(told["step"]) if told else 0
+    current = order.index(progress["step"]) if progress else 0
     steps = [
         {
             "name": STEPS[step][0],
-            "state": "past" if i < here else "now" if i == here else "",
-            "detail": told.get("detail", "") if i == here else "",
+            "state": "past" if i < current else "now" if i == current else "",
+            "detail": progress.get("detail", "") if i == current else "",
         }
         for i, step in enumerate(order)
     ]
@@ -271,8 +271,8 @@ def run_page(shown: Shown, desk: Desk, places: Places, name: str, problem: str =
         name=name,
         job=job,
         problem=problem,
-        percent=round(100 * told.get("share", 0.0)),
-        told=", ".join(filter(None, [_since(told), _left(told)])) if told else "starting",
+        percent=round(100 * progress.get("share", 0.0)),
+        told=", ".join(filter(None, [_since(progress), _left(progress)])) if progress else "starting",
         steps=steps,
         summary=summary,
         picture=picture,
@@ -333,12 +333,12 @@ def _encoder(name: str) -> str:
 
 def try_page(shown: Shown, name: str, answer: Markup) -> Markup:
     """A form for a sample of a model, and its answer."""
-    told, served = shown.model(name)
+    about, served = shown.model(name)
     return filled(
         "try.html",
         models=list(shown.saved()),
         name=name,
-        about=told,
+        about=about,
         kind="" if served is None else served.kind,
         width=0 if served is None else served.width,
         features=() if served is None else served.features,

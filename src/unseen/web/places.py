@@ -95,7 +95,7 @@ class Places:
 
     def offered(self) -> list[str]:
         """Folders and files of data below the roots, as a form proposes them."""
-        found: list[str] = []
+        places: list[str] = []
         for root in self.roots:
             for place, folders, files in os.walk(root):
                 folder = Path(place)
@@ -104,12 +104,12 @@ class Places:
                     folders.clear()
                     continue
                 names = [folder, *(folder / name for name in sorted(files) if Path(name).suffix.lower() in SUFFIXES)]
-                found += [self.shown(str(name)) for name in names if name != root]
-                if len(found) >= OFFERED:
-                    return found[:OFFERED]
+                places += [self.shown(str(name)) for name in names if name != root]
+                if len(places) >= OFFERED:
+                    return places[:OFFERED]
                 if len(folder.relative_to(root).parts) >= DEPTH - 1:
                     folders.clear()
-        return found
+        return places
 
     # -- uploads -------------------------------------------------------------------------------------------
 

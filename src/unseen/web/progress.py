@@ -98,14 +98,14 @@ class Progress:
     def told(self) -> dict[str, Any]:
         """What the file holds: step, detail, share of all work, seconds left of the step or of all, seconds so far."""
         names = list(STEPS)
-        here = STEPS[self.step][1]
+        before = STEPS[self.step][1]
         after = STEPS[names[names.index(self.step) + 1]][1] if self.step != names[-1] else 1.0
         spent = self.clock() - self._since
         left = spent * (1 - self.part) / self.part if self.part > 0.02 and spent > EARLY else None
         return {
             "step": self.step,
             "detail": self.detail,
-            "share": here + self.part * (after - here),
+            "share": before + self.part * (after - before),
             "left": left,
             "seconds": self.clock() - self._began,
             "began": self._started,

@@ -63,8 +63,8 @@ def page(runs: Mapping[str, Results]) -> Markup:
     parts.append(overview(runs))
     if len(runs) > 1:
         changed = differences(list(runs.values()))
-        told = table(["", *runs], changed) if changed else paragraph("Nothing but chance and time.")
-        parts += [heading("What differs"), told]
+        body = table(["", *runs], changed) if changed else paragraph("Nothing but chance and time.")
+        parts += [heading("What differs"), body]
     parts += [heading("Candidates"), candidates(runs), paragraph(LEGEND, "quiet")]
     for name, results in runs.items():
         parts += [heading(name), items(summary(results))]
@@ -93,14 +93,14 @@ class Figure(NamedTuple):
 
 def figure(results: Results) -> Figure | None:
     """The figure of a run; None if nothing tells."""
-    found = words.verdict(results)
-    if found is not None:
-        seeds = found.spread["per_seed"]
-        metric = words.metric_label(found.metric)
-        return Figure(found.spread["mean"], min(seeds), max(seeds), True, found.floor, metric)
-    if told := results.get("estimate"):
-        low, high = told["interval"]
-        return Figure(told["accuracy"], low, high, False, None, "accuracy")
+    verdict = words.verdict(results)
+    if verdict is not None:
+        seeds = verdict.spread["per_seed"]
+        metric = words.metric_label(verdict.metric)
+        return Figure(verdict.spread["mean"], min(seeds), max(seeds), True, verdict.floor, metric)
+    if estimate := results.get("estimate"):
+        low, high = estimate["interval"]
+        return Figure(estimate["accuracy"], low, high, False, None, "accuracy")
     return None
 
 
@@ -108,24 +108,24 @@ def pictures(runs: Mapping[str, Results]) -> Markup:
     """A line for each run on one scale from 0 to 100 %: the figure, its interval, and what doing nothing reaches."""
     rows, kinds = [], set()
     for name, results in runs.items():
-        found = figure(results)
-        if found is None:
+        share = figure(results)
+        if share is None:
             rows.append(Markup("<span><bdi>{}</bdi></span><span></span><span>not known</span>").format(name))
             continue
-        kinds |= {"measured" if found.measured else "estimated", "floor" if found.floor is not None else "",
-                  "interval" if found.high - found.low > 0.001 else ""}  # fmt: skip
+        kinds |= {"measured" if share.measured else "estimated", "floor" if share.floor is not None else "",
+                  "interval" if share.high - share.low > 0.001 else ""}  # fmt: skip
         rows.append(
             Markup('<span><bdi>{}</bdi></span>{}<span class="figure">{}</span>').format(
-                name, _drawn(found), _said(found)
+                name, _drawn(share), _said(share)
             )
         )
-    told = [
+    legend = [
         ("measured", "Dot: graded by labels, which had no part in the choice"),
         ("estimated", "Ring: an estimate without labels"),
         ("interval", "Band: over seeds, or where the estimate may lie"),
         ("floor", "Line: without adaptation"),
     ]
-    key = ". ".join(text for kind, text in told if kind in kinds)
+    key = ". ".join(text for kind, text in legend if kind in kinds)
     return Markup('<div class="shares">{}</div>{}').format(
         joined(rows), paragraph(f"0 to 100 %. {key}." if key else "", "quiet")
     )
@@ -154,14 +154,14 @@ def overview(runs: Mapping[str, Results]) -> Markup:
     """What each run chose and reached, a line each."""
     rows = []
     for name, results in runs.items():
-        found = figure(results)
-        floor = "–" if found is None or found.floor is None else words.percent(found.floor)
+        share = figure(results)
+        floor = "–" if share is None or share.floor is None else words.percent(share.floor)
         between = (
-            "–" if found is None or found.measured else f"{words.percent(found.low)} to {words.percent(found.high)}"
+            "–" if share is None or share.measured else f"{words.percent(share.low)} to {words.percent(share.high)}"
         )
         took = words.seconds(sum(row["seconds"] for row in results["candidates"]))
-        said = "not known" if found is None else _said(found)
-        rows.append([name, results["chosen"]["name"], said, between, floor, took])
+        reached = "not known" if share is None else _said(share)
+        rows.append([name, results["chosen"]["name"], reached, between, floor, took])
     header = ["run", "chosen", "reached", "estimated between", "without adaptation", "time of all methods"]
     return table(header, rows, numbers=(2, 3, 4, 5))
 
@@ -178,11 +178,11 @@ def brief(folder: Path) -> str:
 @functools.lru_cache(500)
 def _brief(folder: Path, _: int) -> str:
     results = read(folder)
-    found = figure(results)
-    told = ", ".join(f"{part['name']} ({words.count(part['samples'], 'sample')})" for part in results["given"].values())
-    right = " right" if found is not None and found.metric == "accuracy" else ""
-    reached = "no label to tell how often it is right" if found is None else f"{_said(found)}{right}"
-    return f"{reached}, with {results['chosen']['name']}. {told}"
+    share = figure(results)
+    data = ", ".join(f"{part['name']} ({words.count(part['samples'], 'sample')})" for part in results["given"].values())
+    right = " right" if share is not None and share.metric == "accuracy" else ""
+    reached = "no label to tell how often it is right" if share is None else f"{_said(share)}{right}"
+    return f"{reached}, with {results['chosen']['name']}. {data}"
 
 
 LEGEND = (
@@ -197,8 +197,8 @@ LEGEND = (
 def differences(runs: Sequence[Results]) -> list[list[str]]:
     """What differs in data and settings: a name and what it is in each run."""
     facts = [_facts(results) for results in runs]
-    names = dict.fromkeys(name for told in facts for name in told)
-    rows = [[name, *(told.get(name, "–") for told in facts)] for name in names]
+    names = dict.fromkeys(name for known in facts for name in known)
+    rows = [[name, *(known.get(name, "–") for known in facts)] for name in names]
     return [row for row in rows if len(set(row[1:])) > 1]
 
 
@@ -207,9 +207,9 @@ def _facts(results: Results) -> dict[str, str]:
     config = results.get("config") or {}
     hashes = config.get("data") or {}
     facts = {}
-    for role, told in results["given"].items():
+    for role, part in results["given"].items():
         mark = f", {hashes[role][:8]}" if role in hashes else ""
-        facts[role] = f"{told['name']}, {words.count(told['samples'], 'sample')}{mark}"
+        facts[role] = f"{part['name']}, {words.count(part['samples'], 'sample')}{mark}"
     for role in hashes.keys() - facts.keys():
         facts[role] = hashes[role][:8]
     encoder, protocol = results.get("encoder"), results.get("protocol")
@@ -228,8 +228,8 @@ def _facts(results: Results) -> dict[str, str]:
 
 
 def _classes(names: list[str], most: int = 6) -> str:
-    told = ", ".join(names[:most])
-    return f"{len(names)}: {told}{', …' if len(names) > most else ''}"
+    listed = ", ".join(names[:most])
+    return f"{len(names)}: {listed}{', …' if len(names) > most else ''}"
 
 
 def apart(a: Results, b: Results) -> list[str]:
@@ -265,7 +265,7 @@ def candidates(runs: Mapping[str, Results]) -> Markup:
     """A row per candidate of any run; a column of what changed if there are two that can be compared."""
     tables = [{row["name"]: row for row in results["candidates"]} for results in runs.values()]
     columns = [_columns(results, len(runs) == 1) for results in runs.values()]
-    names = dict.fromkeys(name for found in tables for name in found)
+    names = dict.fromkeys(name for by_name in tables for name in by_name)
     compared = _compared([*runs.values()])
     header = ["candidate", *(title for titles in columns for title in titles)]
     groups: list[tuple[Any, int]] = [("", 1), *((name, len(titles)) for name, titles in zip(runs, columns))]
@@ -275,10 +275,10 @@ def candidates(runs: Mapping[str, Results]) -> Markup:
     rows = []
     for name in names:
         cells: list[Any] = [name]
-        for found, results in zip(tables, runs.values()):
-            cells += _cells(found.get(name), results, len(runs) == 1)
+        for by_name, results in zip(tables, runs.values()):
+            cells += _cells(by_name.get(name), results, len(runs) == 1)
         if compared:
-            means = [_mean(found.get(name), compared) for found in tables]
+            means = [_mean(by_name.get(name), compared) for by_name in tables]
             known = [mean for mean in means if mean is not None]
             cells.append(f"{100 * (known[1] - known[0]):+.1f}" if len(known) == 2 else "–")
         rows.append(cells)

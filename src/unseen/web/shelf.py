@@ -23,7 +23,7 @@ def shelf(roots: Sequence[Path], *marks: str, wanted: Callable[[Path], bool] = l
 
     Links are not followed, and hidden folders are left out. A root that is not there holds nothing.
     """
-    found: dict[Path, tuple[str, float]] = {}
+    entries: dict[Path, tuple[str, float]] = {}
     for root in dict.fromkeys(root.resolve() for root in roots):
         for place, folders, files in os.walk(root):
             folder = Path(place)
@@ -31,19 +31,19 @@ def shelf(roots: Sequence[Path], *marks: str, wanted: Callable[[Path], bool] = l
             folders[:] = sorted(name for name in folders if not name.startswith("."))
             held = [folder / mark for mark in marks if mark in files and not (folder / mark).is_symlink()]
             if held and wanted(folder):
-                found.setdefault(folder, (_readable(str(root.name / inside)), held[0].stat().st_mtime))
+                entries.setdefault(folder, (_readable(str(root.name / inside)), held[0].stat().st_mtime))
                 folders.clear()
             if RUN in files:
                 folders[:] = [name for name in folders if name == "model"]
             if len(inside.parts) >= DEPTH:
                 folders.clear()
-    newest = sorted(found, key=lambda folder: (-found[folder][1], folder))
+    newest = sorted(entries, key=lambda folder: (-entries[folder][1], folder))
     named: dict[str, Path] = {}
     for folder in newest[:MOST]:
-        name, n = found[folder][0], 1
+        name, n = entries[folder][0], 1
         while name in named:
             n += 1
-            name = f"{found[folder][0]} ({n})"
+            name = f"{entries[folder][0]} ({n})"
         named[name] = folder
     return named
 

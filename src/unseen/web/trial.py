@@ -77,9 +77,9 @@ class Models:
             served = self._open(folder)
             if isinstance(sample, bytes) != (served.kind in SENT):
                 raise ValueError(f"the model reads {served.kind}")
-            told = sample if isinstance(sample, bytes) else _typed(sample, served)
+            content = sample if isinstance(sample, bytes) else _typed(sample, served)
             try:
-                prepared = served.prepare(told)
+                prepared = served.prepare(content)
             except ValueError as error:
                 raise ValueError(f"the sample {error}") from error
             return served.predict([prepared], top=TOP)[0]
@@ -87,8 +87,8 @@ class Models:
 
 def _room(folder: Path) -> SavedModel | None:
     """The kind of a model that names no classes; None of a classifier."""
-    found = None if (folder / MODEL).exists() else saved_model(folder)
-    return None if found is None or found[1] != folder else found[0]
+    saved = None if (folder / MODEL).exists() else saved_model(folder)
+    return None if saved is None or saved[1] != folder else saved[0]
 
 
 def can_be_tried(folder: Path) -> bool:

@@ -208,15 +208,15 @@ def videos_of(pairs: Pairs) -> tuple[NDArray[np.str_], list[str]]:
             "that were learnt from, and other videos may be harder."
         ]
     parts = [sorted(set(digests[place == i].tolist())) for i in range(len(names))]
-    keys = [own[0] if len(own) == 1 else hashlib.sha256("".join(own).encode()).hexdigest() for own in parts]
+    keys = [video[0] if len(video) == 1 else hashlib.sha256("".join(video).encode()).hexdigest() for video in parts]
     return np.array(keys)[place], []
 
 
 def _check_captions(learn: Pairs) -> None:
-    said = {str(text).strip() for text in learn.right.x}
-    if len(said) < 2:
+    captions = {str(text).strip() for text in learn.right.x}
+    if len(captions) < 2:
         raise ValueError(
-            f"pairs must have captions that differ; all {len(learn)} clips to learn from are called {said.pop()!r}"
+            f"pairs must have captions that differ; all {len(learn)} clips to learn from are called {captions.pop()!r}"
         )
 
 
@@ -280,19 +280,19 @@ def _best_matches(method: MugSTAN, towers: Any, clips: Domain, texts: Sequence[s
     network = plain.network_ = mug_stan_network(towers, "none", 0).eval()
     frames = F.normalize(plain.frame_vectors(clips), dim=2)
     with torch.no_grad():
-        made: NDArray[np.float32] = in_parts(network.read(list(texts)), frames, mode="max").T.numpy()
-    return made
+        similarity: NDArray[np.float32] = in_parts(network.read(list(texts)), frames, mode="max").T.numpy()
+    return similarity
 
 
 def _examined(arms: Mapping[str, MugSTAN], report: Report, truth: Exam, shown: Any, space: ClassSpace) -> None:
     """Zero-shot accuracy on labelled clips, with the templates and by the name alone."""
     clips = whole_clips(truth.samples, shown)
-    said: dict[tuple[str, str], Any] = {}
+    predictions: dict[tuple[str, str], Any] = {}
     for name, arm in arms.items():
-        said[name, "ensemble"] = arm.predict(clips)
-        said[name, "name"] = arm.adapt(classes=space, prompts=("{}",)).predict(clips)
+        predictions[name, "ensemble"] = arm.predict(clips)
+        predictions[name, "name"] = arm.adapt(classes=space, prompts=("{}",)).predict(clips)
     seen = shown.encode(truth.samples, precision="fp32").x
     for key, prompts in (("ensemble", report.prompts), ("name", ("{}",))):
         vectors = mean_of([shown.encode_text(texts) for texts in class_texts(space.bare(), prompts)])
-        said[UNTOUCHED, key] = (unit_rows(seen) @ vectors.T).argmax(axis=1)
-    examine(report, truth, space, said)
+        predictions[UNTOUCHED, key] = (unit_rows(seen) @ vectors.T).argmax(axis=1)
+    examine(report, truth, space, predictions)

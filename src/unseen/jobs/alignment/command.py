@@ -160,18 +160,18 @@ def align(
             "classification": classification, "language": language, "held-out": held_out != job.HELD_OUT,
             "no-beside": not beside, "seed": seed, "languages": languages, "method": method,
         } | dict.fromkeys(translation.named(), True)  # fmt: skip
-        given = [f"--{name}" for name, value in ignored.items() if value]
-        if given:
+        named = [f"--{name}" for name, value in ignored.items() if value]
+        if named:
             raise ValueError(
-                f"{pairs[0]} is a model already, of which nothing more is learnt or measured: {', '.join(given)} "
+                f"{pairs[0]} is a model already, of which nothing more is learnt or measured: {', '.join(named)} "
                 "cannot be with it; --classes, --prompt and --bundle can"
             )
-        made = job.ask_about(
+        model = job.ask_about(
             pairs[0], classes, out=out, prompts=prompts or None, with_encoder=bundle, trust=trust
         )  # fmt: skip
         if as_json:
             dump(dataclasses.asdict(told.told_by(out)))
-        say(f"The model is in {out}; it tells {len(made.classes)} classes apart")
+        say(f"The model is in {out}; it tells {len(model.classes)} classes apart")
         return
     if method not in (None, CLIPS) and method not in (known := job.attachers()):
         raise ValueError(

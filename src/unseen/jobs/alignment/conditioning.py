@@ -105,7 +105,7 @@ def unify(
         given = _pictures_left(taken.pairs if taken else pairs)  # type: ignore[arg-type]
         labelled = _labelled(classification, given.left.kind)
         truth = None if exam is None else exam_of(exam, given.left.kind, space, "the pairs")
-        asked = None if truth is None else truth.samples
+        samples = None if truth is None else truth.samples
         space = space or (labelled if truth is None else truth).classes
         assert space is not None
         name = encoder or DEFAULT_ENCODER.get(given.left.kind)
@@ -130,7 +130,7 @@ def unify(
             tell(line)
         features = {
             key: reading.encode(domain, precision="fp32")
-            for key, domain in (("pairs", given.left), ("labels", labelled), ("exam", asked)) if domain is not None
+            for key, domain in (("pairs", given.left), ("labels", labelled), ("exam", samples)) if domain is not None
         }  # fmt: skip
         seen = given.replace(left=features["pairs"])
         learn, ask = seen.take(np.flatnonzero(~chosen)), seen.take(np.flatnonzero(chosen))
@@ -164,7 +164,7 @@ def _measure(
     texts = [str(text) for text in ask.right.x[few]]
     relevant = same(raw)(np.arange(len(ask))[few])
     report.chance = both_ways_by_chance(relevant)
-    said: dict[tuple[str, str], Any] = {}
+    predictions: dict[tuple[str, str], Any] = {}
     for name, arm in arms.items():
         with torch.no_grad():
             z = arm.encode_pictures(torch.as_tensor(ask.left.x[few]))
@@ -177,12 +177,12 @@ def _measure(
         if name == "aligned" and arm.condition != "none":
             rows |= {row: mode for mode, row in MODES.items() if mode != arm.mode}
         for row, mode in rows.items():
-            said[row, "ensemble"] = arm.predict(seen, source=mode)
-            said[row, "name"] = alone.predict(seen, source=mode)
+            predictions[row, "ensemble"] = arm.predict(seen, source=mode)
+            predictions[row, "name"] = alone.predict(seen, source=mode)
             if row != name:
                 report.recall[row] = {}
     if truth is not None:
-        examine(report, truth, space, said)
+        examine(report, truth, space, predictions)
     first = arms["aligned"]
     report.history = {key: values.tolist() for key, values in first.history_.items()}
 

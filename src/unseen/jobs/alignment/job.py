@@ -153,8 +153,8 @@ def align(
         language_of(given, language)
         truth = None
         if exam is not None:
-            asked = work.asked_side
-            truth = exam_of(exam, getattr(given, asked).kind, space, f"the {asked} side")
+            side = work.asked_side
+            truth = exam_of(exam, getattr(given, side).kind, space, f"the {side} side")
         if truth is not None:
             space = truth.classes
         if space is not None:
@@ -228,25 +228,25 @@ def ask_about(
     folder = recovered(model)
     bundle = Bundle.load(folder, trust=trust)
     if isinstance(bundle.method, (PrefixConditioning, RSMCLIP)) or bundle.method.card.slug == "mug-stan":
-        made = _asked_otherwise(bundle, space, prompts)
-        told = otherwise(told_by(folder), getattr(made.method, "templates_", tuple(prompts or (TEMPLATE,))))
-        made.save(out, with_encoder=with_encoder, also=WRITTEN, more=lambda part: written(told, part))
-        return made
+        moved = _asked_otherwise(bundle, space, prompts)
+        report = otherwise(told_by(folder), getattr(moved.method, "templates_", tuple(prompts or (TEMPLATE,))))
+        moved.save(out, with_encoder=with_encoder, also=WRITTEN, more=lambda part: written(report, part))
+        return moved
     if not isinstance(bundle.method, Attached):
         raise ValueError(f"model: {os.fspath(model)!r} is a saved {bundle.method.card.slug}; name a folder of `align`")
-    told = told_by(folder)
-    side = told.frozen if bundle.method.asked == "trained" else OTHER[told.frozen]
-    name = told.encoders[side]
+    report = told_by(folder)
+    side = report.frozen if bundle.method.asked == "trained" else OTHER[report.frozen]
+    name = report.encoders[side]
     if name is None:
         raise ValueError("classes cannot be named: the side that would tell them holds features, not texts")
     encoder = get(name, trust=trust, precision="fp32")
-    told, picture = otherwise(told, tuple(prompts or told.prompts)), drawing_of(folder)
-    named = _named(bundle.method, space, told.prompts, encoder, "frozen" if side == told.frozen else "trained")
-    made = dataclasses.replace(
+    report, picture = otherwise(report, tuple(prompts or report.prompts)), drawing_of(folder)
+    named = _named(bundle.method, space, report.prompts, encoder, "frozen" if side == report.frozen else "trained")
+    moved = dataclasses.replace(
         bundle, method=bundle.method.adapt(classes=named), classes=named.replace(embeddings=None)
     )
-    made.save(out, with_encoder=with_encoder, also=WRITTEN, more=lambda part: written(told, part, picture))
-    return made
+    moved.save(out, with_encoder=with_encoder, also=WRITTEN, more=lambda part: written(report, part, picture))
+    return moved
 
 
 def _asked_otherwise(bundle: Bundle, space: ClassSpace, prompts: Sequence[str] | None) -> Bundle:
@@ -394,7 +394,7 @@ def _adapted(
     assert side is not None
     tower = work.towers[side]
     assert tower is not None
-    said: dict[tuple[str, str], Any] = {}
+    predictions: dict[tuple[str, str], Any] = {}
     report.notes += [f"{line}." for line in unread(tower, class_texts(space, None)[0]).lines("classes")]
     for name, arm in list(arms.items()):
         role = "frozen" if side == arm.frozen else "trained"
@@ -402,10 +402,10 @@ def _adapted(
         named = _named(arm, space, work.prompts, tower, role)
         arms[name] = arm = arm.adapt(classes=named)
         if truth is not None:
-            said[name, "ensemble"] = arm.predict(truth.samples, named)
-            said[name, "name"] = arm.predict(truth.samples, alone)
+            predictions[name, "ensemble"] = arm.predict(truth.samples, named)
+            predictions[name, "name"] = arm.predict(truth.samples, alone)
     if truth is not None:
-        examine(report, truth, space, said)
+        examine(report, truth, space, predictions)
     return space.replace(embeddings=None)
 
 
@@ -428,8 +428,8 @@ def _named(arm: Attached, space: ClassSpace, prompts: Sequence[str], tower: Enco
     """Classes with the mean over templates of their unit vectors in the shared space."""
     parts = []
     for texts in class_texts(space, prompts):
-        made = tower.encode(Domain(x=np.array(texts, dtype=np.str_), kind="text", name="classes"), precision="fp32")
-        parts.append(arm.transform(made, role).numpy())
+        encoded = tower.encode(Domain(x=np.array(texts, dtype=np.str_), kind="text", name="classes"), precision="fp32")
+        parts.append(arm.transform(encoded, role).numpy())
     return space.replace(embeddings=mean_of(parts))
 
 

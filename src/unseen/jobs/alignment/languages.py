@@ -70,8 +70,8 @@ class Translating:
 
     def opened(self, out: Path) -> Translating:
         """The same with a translator that can be called, and a folder."""
-        made = translator_of(self.by) if isinstance(self.by, str) else self.by
-        return dataclasses.replace(self, by=made, folder=self.folder or out.parent / f"{out.name}.translations")
+        translator = translator_of(self.by) if isinstance(self.by, str) else self.by
+        return dataclasses.replace(self, by=translator, folder=self.folder or out.parent / f"{out.name}.translations")
 
     def of(self, captions: Sequence[str], language: str) -> TranslatedCorpus:
         """Captions in a language, of which those that were translated before are only read."""
@@ -226,8 +226,8 @@ def united(
             raise ValueError(f"pairs must hold pictures and captions; they hold {kinds[0]} and {kinds[1]}")
         part = part if kinds[1] == "text" else part.swap()
         spoken = language_of(part, language)
-        told = np.full(len(part), source) if spoken is None else np.where(_silent(spoken), source, spoken)
-        parts.append(part.replace(columns={LANGUAGE: told}))
+        languages = np.full(len(part), source) if spoken is None else np.where(_silent(spoken), source, spoken)
+        parts.append(part.replace(columns={LANGUAGE: languages}))
     if len(parts) == 1:
         return parts[0], lacking
     sides = [concatenate([getattr(part, side).unlabeled() for part in parts]) for side in ("left", "right")]
@@ -238,15 +238,15 @@ def united(
 def _asked_for(pairs: Pairs, codes: Set[str]) -> tuple[Pairs, list[str]]:
     """The pairs in some languages, and a note of how many others there were."""
     language = pairs.columns[LANGUAGE]
-    own = np.isin(language, sorted(codes))
-    if own.all():
+    wanted = np.isin(language, sorted(codes))
+    if wanted.all():
         return pairs, []
-    named = ", ".join(sorted(set(language[~own].tolist())))
-    if not own.any():
+    named = ", ".join(sorted(set(language[~wanted].tolist())))
+    if not wanted.any():
         raise ValueError(f"languages: no pair is in {', '.join(sorted(codes))}; they are in {named}")
-    n = int((~own).sum())
-    said = "1 pair" if n == 1 else f"{n:,} pairs"
-    return pairs.take(np.flatnonzero(own)), [f"Not asked for, and left out: {said} in {named}."]
+    n = int((~wanted).sum())
+    count = "1 pair" if n == 1 else f"{n:,} pairs"
+    return pairs.take(np.flatnonzero(wanted)), [f"Not asked for, and left out: {count} in {named}."]
 
 
 def _silent(spoken: NDArray[np.str_]) -> NDArray[np.bool_]:
@@ -278,8 +278,8 @@ def shown(pairs: Pairs, truth: Exam | None) -> NDArray[np.bool_]:
         return out
     _, first, number = np.unique(pairs.left.digests(), return_index=True, return_inverse=True)
     alike = {i for i, _, _ in perceptual(pairs.left.take(first), truth.samples)}
-    found = np.isin(number.reshape(-1), list(alike))
-    return np.isin(pairs.columns[GROUP], pairs.columns[GROUP][found]) if GROUP in pairs.columns else found
+    like_exam = np.isin(number.reshape(-1), list(alike))
+    return np.isin(pairs.columns[GROUP], pairs.columns[GROUP][like_exam]) if GROUP in pairs.columns else like_exam
 
 
 def _translated(
@@ -331,7 +331,7 @@ def _reading(name: str | None, kind: str, crops: bool, trust: bool) -> Encoder:
 
 def _towers(reading: Encoder, pairs: Pairs, crops: bool, text: str) -> tuple[Any, Pairs]:
     """The towers as they begin, and the pairs as they read them."""
-    captions = [str(one) for one in pairs.right.x]
+    captions = [str(caption) for caption in pairs.right.x]
     if crops:
         both = isinstance(reading, TwoTowerEncoder)
         towers = whole_towers(reading) if both else multilingual_towers(None, captions, text=text).towers
@@ -350,8 +350,8 @@ def _prepared(reading: Encoder, pairs: Pairs) -> Lazy:
     number = number.reshape(-1)
 
     def read_one(k: int) -> torch.Tensor:
-        made: torch.Tensor = reading.preprocess([pairs.left.x[int(first[k])]])[0]
-        return made
+        picture: torch.Tensor = reading.preprocess([pairs.left.x[int(first[k])]])[0]
+        return picture
 
     sample = read_one(0)
     kept = None
@@ -406,16 +406,16 @@ def _measure(arms: Mapping[str, RSMCLIP], report: Report, ask: Pairs) -> None:
     luck = [both_ways_by_chance(np.unique(number[rows])[:, None] == number[rows]) for rows in spoken.values()]
     report.chance = {key: float(np.mean([of[key] for of in luck])) for key in luck[0]}
     for name, arm in arms.items():
-        found = retrieval_report(arm, ask.left.take(first[:ASKED]), {
+        recall = retrieval_report(arm, ask.left.take(first[:ASKED]), {
             code: ([str(text) for text in ask.right.x[rows]], number[rows]) for code, rows in spoken.items()
         })  # fmt: skip
         report.recall[name] = {
-            key: float(np.mean([of[key] for of in found.values()])) for key in next(iter(found.values()))
+            key: float(np.mean([of[key] for of in recall.values()])) for key in next(iter(recall.values()))
         }
         if name == "aligned":
-            report.languages = found
+            report.languages = recall
         else:
-            report.beside[name] = {code: of["mean"] for code, of in found.items()}
+            report.beside[name] = {code: of["mean"] for code, of in recall.items()}
 
 
 def retrieval_report(
@@ -445,12 +445,12 @@ def _examined(
     method = arms["aligned"]
     asked = Bundle(method=method, classes=space, encoder=reading, whole=crops)
     samples = asked.features(truth.samples)
-    said: dict[tuple[str, str], Any] = {}
+    predictions: dict[tuple[str, str], Any] = {}
     for name, arm in arms.items():
-        said[name, "ensemble"] = arm.predict(samples)
-        said[name, "name"] = arm.adapt(classes=space, prompts=("{}",)).predict(samples)
-    said |= {("spoken", code): method.predict(samples, language=code) for code in method.spoken_}
-    examine(report, truth, space, said)
+        predictions[name, "ensemble"] = arm.predict(samples)
+        predictions[name, "name"] = arm.adapt(classes=space, prompts=("{}",)).predict(samples)
+    predictions |= {("spoken", code): method.predict(samples, language=code) for code in method.spoken_}
+    examine(report, truth, space, predictions)
     report.spoken = report.accuracy.pop("spoken")
 
 
@@ -461,38 +461,38 @@ def _sentences(
 
     A translation that is dropped leaves the class its others, or else the sentence of the source.
     """
-    made: dict[str, Any] = {code: list(texts) for code, texts in spoken.items()}
+    sentences: dict[str, Any] = {code: list(texts) for code, texts in spoken.items()}
     if how.source not in spoken or not callable(how.by):
-        return made
-    own = given_sentences(space, spoken[how.source], how.source)[how.source]
-    flat = [text for texts in own for text in texts]
-    each = len(own[0])
+        return sentences
+    originals = given_sentences(space, spoken[how.source], how.source)[how.source]
+    flat = [text for texts in originals for text in texts]
+    each = len(originals[0])
     for code in wanted:
-        if code not in made:
+        if code not in sentences:
             kept: dict[int, list[str]] = {}
-            for one in how.of(flat, code).kept():
-                kept.setdefault(one.caption // each, []).append(one.text)
-            made[code] = [tuple(kept.get(k, own[k])) for k in range(len(own))]
-    return made
+            for translation in how.of(flat, code).kept():
+                kept.setdefault(translation.caption // each, []).append(translation.text)
+            sentences[code] = [tuple(kept.get(k, originals[k])) for k in range(len(originals))]
+    return sentences
 
 
 # -- arguments ---------------------------------------------------------------------------------------------
 
 
 def _codes(languages: Sequence[str]) -> tuple[str, ...]:
-    found = tuple(dict.fromkeys(code.strip() for code in languages if code.strip()))
-    wrong = [code for code in found if not CODE.fullmatch(code)]
-    if not found or wrong:
+    codes = tuple(dict.fromkeys(code.strip() for code in languages if code.strip()))
+    wrong = [code for code in codes if not CODE.fullmatch(code)]
+    if not codes or wrong:
         raise ValueError(f"languages must be codes such as en, de, zh; got {', '.join(wrong) or 'none'}")
-    return found
+    return codes
 
 
 def _templates(prompts: Sequence[str] | None, source: str) -> dict[str, tuple[str, ...]]:
     """Templates by language."""
-    found: dict[str, list[str]] = {}
+    templates: dict[str, list[str]] = {}
     for prompt in prompts or (TEMPLATE,):
-        told = SPOKEN.fullmatch(prompt)
-        code, text = (told[1], told[3]) if told else (source, prompt)
+        match = SPOKEN.fullmatch(prompt)
+        code, text = (match[1], match[3]) if match else (source, prompt)
         check_prompts([text])
-        found.setdefault(code, []).append(text)
-    return {code: tuple(texts) for code, texts in found.items()}
+        templates.setdefault(code, []).append(text)
+    return {code: tuple(texts) for code, texts in templates.items()}

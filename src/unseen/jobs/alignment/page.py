@@ -94,20 +94,21 @@ def title(report: Report) -> str:
 
 def summary(report: Report) -> str:
     """How often what was saved finds a partner, and the best of what stands beside it, in a line or two."""
-    own = report.recall.get("aligned") or {}
-    if not {"there@1", "back@1", "mean"} <= own.keys():
+    saved = report.recall.get("aligned") or {}
+    if not {"there@1", "back@1", "mean"} <= saved.keys():
         return ""
-    said = (
-        f"Of what was held out, {100 * own['there@1']:.1f} % on the left find their partner on the right first, "
-        f"{100 * own['back@1']:.1f} % the other way."
+    sentence = (
+        f"Of what was held out, {100 * saved['there@1']:.1f} % on the left find their partner on the right first, "
+        f"{100 * saved['back@1']:.1f} % the other way."
     )
     others = {name: of["mean"] for name, of in report.recall.items() if name != "aligned" and of}
     if not others:
-        return said
+        return sentence
     best = max(others, key=lambda name: others[name])
-    more = "which is better" if others[best] > own["mean"] else "the best beside it"
+    more = "which is better" if others[best] > saved["mean"] else "the best beside it"
     return (
-        f"{said} The mean of all columns is {100 * own['mean']:.1f} %; {best}, {more}, has {100 * others[best]:.1f} %."
+        f"{sentence} The mean of all columns is {100 * saved['mean']:.1f} %; {best}, {more}, has "
+        f"{100 * others[best]:.1f} %."
     )
 
 
@@ -168,17 +169,17 @@ def _with_count(language: str, report: Report) -> str:
 
 def rows(report: Report) -> list[tuple[str, list[str], str, list[str]]]:
     """Of each arm its recall, its structure and its zero-shot accuracy."""
-    made = []
+    table_rows = []
     for name, figures in report.recall.items():
         structure = report.structure.get(name)
         zero_shot = report.accuracy.get(name, {})
         empty = ["–"] * len(head(report))
         recall = cells(figures) + [f"{value:g}" for value in report.ranks.get(name, {}).values()]
-        made.append((name, recall or empty, "–" if structure is None else f"{structure:.3f}", cells(zero_shot)))
+        table_rows.append((name, recall or empty, "–" if structure is None else f"{structure:.3f}", cells(zero_shot)))
     if report.chance:
         blank = ["–"] * (len(head(report)) - len(report.chance))
-        made.append(("chance", cells(report.chance) + blank, "–", cells(report.accuracy.get("chance", {}))))
-    return made
+        table_rows.append(("chance", cells(report.chance) + blank, "–", cells(report.accuracy.get("chance", {}))))
+    return table_rows
 
 
 def told(report: Report) -> list[str]:
@@ -316,9 +317,9 @@ def _left_out(report: Report) -> Iterator[str]:
 
 def lines(report: Report) -> list[str]:
     """All of it for a terminal."""
-    asked = min(report.held_out, 2000)
-    what = "pictures held out, mean of languages" if report.method == "rs-m-clip" else "pairs held out"
-    title = f"recall in % among {asked:,} {what} (→ left finds right, ← right finds left)"
+    count = min(report.held_out, 2000)
+    measured = "pictures held out, mean of languages" if report.method == "rs-m-clip" else "pairs held out"
+    title = f"recall in % among {count:,} {measured} (→ left finds right, ← right finds left)"
     looked = ["structure"] if report.structure else []
     columns = ["", *head(report), *looked, *(["zero-shot", "name alone"] if report.accuracy else [])]
     body = [[name, *recall, *([at] if looked else []), *zero_shot] for name, recall, at, zero_shot in rows(report)]

@@ -90,8 +90,8 @@ def _one(place: str | os.PathLike[str], left: str | None, right: str | None, fra
         frame = read_frame(fs, file, columns)
         for clips, texts in (columns, columns[::-1]):
             if clips in frame and _name_clips(fs, file, frame[clips]):
-                made = _clips(path, clips, texts, frames)
-                return made if clips == columns[0] else Read(made.pairs.swap(), made.lacking)
+                clips_read = _clips(path, clips, texts, frames)
+                return clips_read if clips == columns[0] else Read(clips_read.pairs.swap(), clips_read.lacking)
         return _complete(read_pairs(path, left=columns[0], right=columns[1]))
     if left or right:
         raise ValueError(f"left and right name the columns of a table; {path!r} is none")
@@ -110,9 +110,9 @@ def _columns(path: str, left: str | None, right: str | None) -> tuple[str, str]:
             raise ValueError(f"{'right' if left else 'left'} must name a column, too; there are {', '.join(names)}")
         return (left or others[0], right or others[0])
     folded = {name.casefold(): name for name in names}
-    for one, other in COLUMNS:
-        if one in folded and other in folded:
-            return folded[one], folded[other]
+    for first, other in COLUMNS:
+        if first in folded and other in folded:
+            return folded[first], folded[other]
     if len(names) == 2:
         return names[0], names[1]
     raise ValueError(f"left and right must name the columns of the two sides; {path!r} has {', '.join(names)}")
@@ -120,18 +120,18 @@ def _columns(path: str, left: str | None, right: str | None) -> tuple[str, str]:
 
 def _name_clips(fs: Any, file: str, column: Any) -> bool:
     """Whether a column names videos or folders of frames: its first entry and its last one, so that no text does."""
-    told = column[column.astype(str).str.strip() != ""]
-    return len(told) > 0 and are_clips(fs, file, told) and are_clips(fs, file, told[::-1])
+    filled = column[column.astype(str).str.strip() != ""]
+    return len(filled) > 0 and are_clips(fs, file, filled) and are_clips(fs, file, filled[::-1])
 
 
 def _clips(path: str, clips: str, texts: str, frames: int) -> Read:
     """Clips that a column names, perhaps parts of videos, with what another says of each."""
     domain = load(path, path_column=clips, frames=frames)
-    said = domain.columns.get(texts)
-    if said is None or said.dtype.kind not in "UO":
-        told = "labels or ids" if said is None else "numbers"
-        raise ValueError(f"right must name a column of captions; {texts!r} holds {told}")
-    whole = np.array([text.strip().lower() not in ("", "nan", "none") for text in said.tolist()], dtype=bool)
+    captions = domain.columns.get(texts)
+    if captions is None or captions.dtype.kind not in "UO":
+        content = "labels or ids" if captions is None else "numbers"
+        raise ValueError(f"right must name a column of captions; {texts!r} holds {content}")
+    whole = np.array([text.strip().lower() not in ("", "nan", "none") for text in captions.tolist()], dtype=bool)
     if not whole.any():
         raise ValueError(f"pairs: each of the {len(domain)} clips lacks a caption; a text must not be empty")
     lacking = int((~whole).sum()) + len(domain.skipped)
@@ -153,19 +153,19 @@ def _two_files(first: Any, second: Any) -> Read:
     both = np.intersect1d(rows[0], rows[1])
     if not len(both):
         raise ValueError(f"pairs: no row of {paths[0]} and {paths[1]} can be read on both sides")
-    left, right = (side.unlabeled().take(np.searchsorted(own, both)) for side, own in zip(sides, rows))
-    made = _complete(Pairs(left, right, ids=np.array([f"{i:06d}" for i in both])))
-    return Read(made.pairs, n - len(made.pairs))
+    left, right = (side.unlabeled().take(np.searchsorted(kept, both)) for side, kept in zip(sides, rows))
+    complete = _complete(Pairs(left, right, ids=np.array([f"{i:06d}" for i in both])))
+    return Read(complete.pairs, n - len(complete.pairs))
 
 
 def _rows(side: Domain, path: str) -> NDArray[np.intp]:
     """Which rows of its file the samples of a side are, ascending; of a folder nobody knows."""
-    found = [None if Path(path).is_dir() else ROW.match(one.where) for one in side.skipped]
-    lost = np.array([int(one[1]) - 1 for one in found if one], dtype=np.intp)
-    n = len(side) + len(found)
-    if len(lost) < len(found):
+    places = [None if Path(path).is_dir() else ROW.match(skipped.where) for skipped in side.skipped]
+    lost = np.array([int(match[1]) - 1 for match in places if match], dtype=np.intp)
+    n = len(side) + len(places)
+    if len(lost) < len(places):
         raise ValueError(
-            f"pairs: two paths stand beside each other row by row, and {len(found)} of {path} cannot be read, such as "
+            f"pairs: two paths stand beside each other row by row, and {len(places)} of {path} cannot be read, such as "
             f"{side.skipped[0].where}; remove them on both sides, or write a table of pairs"
         )
     return np.setdiff1d(np.arange(n), lost)
@@ -199,8 +199,8 @@ def language_of(pairs: Pairs, column: str | None) -> NDArray[np.str_] | None:
     if column is None:
         column = next((name for name in LANGUAGES if name in pairs.columns), None)
     elif column not in pairs.columns:
-        told = f"there are {', '.join(pairs.columns)}" if pairs.columns else "there is no other column"
-        raise ValueError(f"language {column!r} is no column of the pairs; {told}")
+        columns = f"there are {', '.join(pairs.columns)}" if pairs.columns else "there is no other column"
+        raise ValueError(f"language {column!r} is no column of the pairs; {columns}")
     return None if column is None else np.asarray(pairs.columns[column], dtype=np.str_)
 
 
@@ -230,24 +230,24 @@ def legible(reader: Any, texts: Domain, side: str, fix: str, by: str = "") -> tu
     ValueError
         If none can be spelt, so that all are one; `fix` is what to do.
     """
-    found = unread(reader, texts.x, by)
-    if found.n and found.unspelt == found.n:
+    lost = unread(reader, texts.x, by)
+    if lost.n and lost.unspelt == lost.n:
         raise ValueError(
-            f"pairs: the {found.n:,} texts on the {side} side, such as {found.example!r}, are in signs that {found.by} "
+            f"pairs: the {lost.n:,} texts on the {side} side, such as {lost.example!r}, are in signs that {lost.by} "
             f"does not know, and alike to it; {fix}"
         )
-    spelt = dataclasses.replace(found, cut=0)
-    return found.cut, [f"{line}." for line in spelt.lines(f"texts on the {side} side")]
+    spelt = dataclasses.replace(lost, cut=0)
+    return lost.cut, [f"{line}." for line in spelt.lines(f"texts on the {side} side")]
 
 
 def both_legible(pairs: Pairs, towers: Mapping[str, Any]) -> tuple[int, list[str]]:
     """The same of both sides of pairs, of which each that holds texts is read by its encoder."""
     sides = {side: getattr(pairs, side) for side, tower in towers.items() if tower is not None}
-    found = [
+    counts = [
         legible(towers[side], texts, side, f"`{side}_encoder` must be one of their language")
         for side, texts in sides.items() if texts.kind == "text"
     ]  # fmt: skip
-    return sum(cut for cut, _ in found), [line for _, lines in found for line in lines]
+    return sum(cut for cut, _ in counts), [line for _, lines in counts for line in lines]
 
 
 def exam_of(exam: str | os.PathLike[str] | Domain, kind: str, space: ClassSpace | None, what: str) -> Exam:

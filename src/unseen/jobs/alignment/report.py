@@ -119,19 +119,19 @@ class Report:
 
     def begins(self) -> str:
         """What was read, in a line."""
-        told = f"{self.pairs:,} pairs to learn from, {self.held_out:,} held out"
+        line = f"{self.pairs:,} pairs to learn from, {self.held_out:,} held out"
         if self.lacking:
-            told += f"; {self.lacking:,} lack a side and are left out"
+            line += f"; {self.lacking:,} lack a side and are left out"
         if self.cut:
-            told += f"; texts longer than the context of their encoder, and cut: {self.cut:,}"
+            line += f"; texts longer than the context of their encoder, and cut: {self.cut:,}"
         if self.partners > 1.005:
-            told += f"; {self.partners:.2f} partners for each left sample"
-            told += "" if self.method == "mug-stan" else ", of which every epoch draws one"
+            line += f"; {self.partners:.2f} partners for each left sample"
+            line += "" if self.method == "mug-stan" else ", of which every epoch draws one"
         if self.alike:
-            told += f"; {self.alike:,} pictures look like another one and count as the same"
+            line += f"; {self.alike:,} pictures look like another one and count as the same"
         if self.like_exam:
-            told += f"; {self.like_exam:,} pairs with a picture of the exam are left out"
-        return told
+            line += f"; {self.like_exam:,} pairs with a picture of the exam are left out"
+        return line
 
 
 def variant(preset: str | None, settings: Mapping[str, Any] | None) -> str:
@@ -141,8 +141,8 @@ def variant(preset: str | None, settings: Mapping[str, Any] | None) -> str:
 
 def examine(report: Report, truth: Exam, space: ClassSpace, said: Mapping[tuple[str, str], Any]) -> None:
     """Note how often each arm names the samples of the exam right, by arm and by what it is told of classes."""
-    for (arm, told), figures in Together(by_accuracy)(truth, said).items():
-        report.accuracy.setdefault(arm, {})[told] = figures["accuracy"]
+    for (arm, prompt), figures in Together(by_accuracy)(truth, said).items():
+        report.accuracy.setdefault(arm, {})[prompt] = figures["accuracy"]
     report.examined = len(truth)
     report.accuracy["chance"] = {"ensemble": 1 / len(space), "name": 1 / len(space)}
 
@@ -161,8 +161,8 @@ def otherwise(told: Report, prompts: tuple[str, ...]) -> Report:
 def drawing_of(folder: Path) -> bytes | None:
     """The picture on the page of a saved model, None if there is none."""
     try:
-        found = DRAWING.search(read_plain(folder / PAGE))
-        return base64.b64decode(found[1], validate=True) if found else None
+        drawing = DRAWING.search(read_plain(folder / PAGE))
+        return base64.b64decode(drawing[1], validate=True) if drawing else None
     except (OSError, ValueError, binascii.Error):
         return None
 
@@ -182,8 +182,8 @@ def written(report: Report, part: Path, picture: bytes | None = None) -> None:
     """Write it into the folder of a model, for a later call and for people."""
     from unseen.jobs.alignment import page
 
-    told = {"format": FORMAT, **dataclasses.asdict(report)}
-    (part / ABOUT).write_text(json.dumps(told, indent=1, ensure_ascii=False))
+    record = {"format": FORMAT, **dataclasses.asdict(report)}
+    (part / ABOUT).write_text(json.dumps(record, indent=1, ensure_ascii=False))
     (part / PAGE).write_bytes(page.page(report, picture))
 
 

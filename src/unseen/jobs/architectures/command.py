@@ -75,7 +75,7 @@ def rank(
     from unseen.jobs.architectures import page as report
     from unseen.nn.search_spaces import SPACES
 
-    given = settings_of(settings, proxies="--proxies")
+    params = settings_of(settings, proxies="--proxies")
     journal = out / "trainings.jsonl"
     if out.exists() and (not out.is_dir() or any(out.iterdir())) and not journal.exists():
         raise ValueError(f"--out must be a new or an empty folder; {out} holds other files")
@@ -85,36 +85,43 @@ def rank(
         if proxies is not None:
             raise ValueError(f"--proxies is for a table; networks of {space} are measured by grad_norm, snip, synflow")
         out.mkdir(parents=True, exist_ok=True)
-        found = nas.rank_space(
+        ranking = nas.rank_space(
             space, data, trained=trained, top=top, accuracies=accuracies, candidates=candidates, limit=limit,
-            evaluations=evaluations, size=size, channels=channels, epochs=epochs, method=method, settings=given,
+            evaluations=evaluations, size=size, channels=channels, epochs=epochs, method=method, settings=params,
             seed=seed, journal=journal,
         )  # fmt: skip
     else:
         _refuse(context, ("accuracies", "candidates", "limit", "evaluations", "size", "channels", "epochs"))
         names = None if proxies is None else [name.strip() for name in proxies.split(",")]
-        found = nas.rank_table(
-            space, trained=trained, data=data, proxies=names, method=method, settings=given, top=top, seed=seed
+        ranking = nas.rank_table(
+            space,
+            trained=trained,
+            data=data,
+            proxies=names,
+            method=method,
+            settings=params,
+            top=top,
+            seed=seed,
         )
         out.mkdir(parents=True, exist_ok=True)
-    result = {"agreement": dict(found.agreement), **found.told}
-    write_csv(out / "ranked.csv", found.table)
-    write_csv(out / "nodes.csv", found.nodes)
+    result = {"agreement": dict(ranking.agreement), **ranking.told}
+    write_csv(out / "ranked.csv", ranking.table)
+    write_csv(out / "nodes.csv", ranking.nodes)
     with replacing(out / "result.json") as temporary:
         temporary.write_text(json.dumps(result, indent=1))
     with replacing(out / "nas.png") as temporary:
-        temporary.write_bytes(report.picture(found.table, found.nodes, str(found.told["space"])))
+        temporary.write_bytes(report.picture(ranking.table, ranking.nodes, str(ranking.told["space"])))
     if as_json:
         dump(result)
         return
-    best, new = found.table[found.table.role == "top"], int((found.table.role != "trained").sum())
+    best, new = ranking.table[ranking.table.role == "top"], int((ranking.table.role != "trained").sum())
     for row in best.itertuples():
         typer.echo(f"{row.architecture}  score {row.score:+.2f} ± {row.uncertainty:.2f}  accuracy {row.accuracy:.1%}")
     say(
         f"these are the best {len(best)} of {new} that were scored and not learned from; "
         "± tells how unsure a score is, not how far a rank is off"
     )
-    agreement = found.agreement
+    agreement = ranking.agreement
     spread = f" ± {agreement['tau deviation']:.2f}" if "tau deviation" in agreement else ""
     say(
         f"of two architectures that it did not learn from, it ranks the better one first in "
@@ -156,9 +163,9 @@ def table(
     if out.suffix != ".parquet" or not out.parent.is_dir():
         raise ValueError(f"--out must be a file that ends in .parquet, in a folder that exists; got {str(out)!r}")
     check_apart([data], out=out)
-    made = nas.make_table(
+    benchmark = nas.make_table(
         space, data, n=n, first=first, seeds=seeds, inits=inits, size=size, channels=channels, sample_seed=seed,
         journal=out.with_suffix(".jsonl"),
     )  # fmt: skip
-    made.save(out)
-    say(f"{made!r} is in {out}")
+    benchmark.save(out)
+    say(f"{benchmark!r} is in {out}")

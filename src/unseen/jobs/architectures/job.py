@@ -86,7 +86,7 @@ def make_table(
     learn, held_out = halves(_pictures_of(data, size, channels))
     if first is not None and not 1 <= first <= n:
         raise ValueError(f"first must lie in [1, {n}], what is drawn; got {first}")
-    texts = [str(one) for one in rooms.sample(n, sample_seed)][:first]
+    texts = [str(drawn) for drawn in rooms.sample(n, sample_seed)][:first]
     n_classes = int(learn.labels.max()) + 1
     rows = train_all(
         rooms, texts, learn, held_out, n_classes=n_classes, seeds=range(seeds), recipe=recipe, journal=journal
@@ -350,7 +350,7 @@ def rank_space(
                 f"accuracies must hold at least {2 * FOLDS} architectures, not all alike; got {len(texts)}"
             )
     else:
-        texts = [str(one) for one in rooms.sample(trained, seed)]
+        texts = [str(drawn) for drawn in rooms.sample(trained, seed)]
         y = np.array([row.accuracy for row in train_all(rooms, texts, learn, held_out, **work)])  # type: ignore[arg-type]
 
     def statistics(some: Sequence[str]) -> NDArray[np.floating]:
@@ -368,41 +368,41 @@ def rank_space(
 
     scores: NDArray[Any]
     if candidates is not None and candidates < len(rooms):
-        found = list(dict.fromkeys([*texts, *(str(one) for one in rooms.sample(candidates, seed + 1))]))
-        scores, how = score(found), "a random part"
+        ranked = list(dict.fromkeys([*texts, *(str(drawn) for drawn in rooms.sample(candidates, seed + 1))]))
+        scores, how = score(ranked), "a random part"
         best = np.argsort(-scores, kind="stable")
-        found, scores = [found[i] for i in best], scores[best]
+        ranked, scores = [ranked[i] for i in best], scores[best]
     else:
         searched = search(rooms, score, limit=limit, evaluations=evaluations, seed=seed)
-        found, scores, how = list(searched.architectures), searched.scores, searched.how
+        ranked, scores, how = list(searched.architectures), searched.scores, searched.how
     known = dict(zip(texts, y.tolist()))
-    chosen = [one for one in found if one not in known][:top] or found[:top]
-    rows = train_all(rooms, [one for one in chosen if one not in known], learn, held_out, **work)  # type: ignore[arg-type]
+    chosen = [text for text in ranked if text not in known][:top] or ranked[:top]
+    rows = train_all(rooms, [text for text in chosen if text not in known], learn, held_out, **work)  # type: ignore[arg-type]
     reached = known | {row.architecture: row.accuracy for row in rows}
     table = pd.DataFrame(
         {
-            "architecture": found,
+            "architecture": ranked,
             "score": scores,
-            "uncertainty": [uncertain[one] for one in found],
-            "accuracy": [reached.get(one, np.nan) for one in found],
-            "role": ["top" if one in chosen else "trained" if one in known else "" for one in found],
+            "uncertainty": [uncertain[text] for text in ranked],
+            "accuracy": [reached.get(text, np.nan) for text in ranked],
+            "role": ["top" if text in chosen else "trained" if text in known else "" for text in ranked],
         }
     )
-    told = {
+    summary = {
         "space": space,
         "method": method,
         "architectures in the space": len(rooms),
-        "scored": len(found),
+        "scored": len(ranked),
         "how": how,
         "trained": len(texts),
-        "accuracy of the top": float(np.mean([reached[one] for one in chosen])),
+        "accuracy of the top": float(np.mean([reached[text] for text in chosen])),
         "median accuracy of the trained": float(np.median(y)),
         "best accuracy of the trained": float(np.max(y)),
-        "parameters of the top": [_size(rooms, one, n_classes, channels, size) for one in chosen],
+        "parameters of the top": [_size(rooms, text, n_classes, channels, size) for text in chosen],
         "recipe": dataclasses.asdict(recipe),
         "seconds": time.perf_counter() - began,
     }
-    return Ranking(table, agreement, _nodes(ranker, source, rooms.slots), told)
+    return Ranking(table, agreement, _nodes(ranker, source, rooms.slots), summary)
 
 
 def _size(space: SearchSpace, text: str, n_classes: int, channels: int, size: int) -> int:

@@ -90,8 +90,8 @@ class Captioner:
         """Captions of files, "" where a file holds nothing that can be captioned."""
         paths = [Path(sound) for sound in sounds]
         heard, _ = self.hear(paths, [str(i) for i in range(len(paths))], longest=longest)
-        found = {one.name: one.caption for one in heard}
-        return [found.get(str(i), "") for i in range(len(paths))]
+        captions = {sound.name: sound.caption for sound in heard}
+        return [captions.get(str(i), "") for i in range(len(paths))]
 
     def hear(
         self, paths: Sequence[Path], names: Sequence[str], *, longest: float = LONGEST
@@ -103,9 +103,9 @@ class Captioner:
     def listen(self, sounds: Sequence[Sound]) -> list[Heard]:
         """What is said of sounds of any rate, none of them silent, which are called by their numbers."""
         rate = self.space.rate
-        own = [dataclasses.replace(s, wave=resampled(s.wave, s.rate, rate), rate=rate) for s in sounds]
-        kept = [self._heard(str(i), sound, beginning=b"") for i, sound in enumerate(own)]
-        return self._said(kept, self.space.encode_audio([sound.wave for sound in own]))
+        same_rate = [dataclasses.replace(s, wave=resampled(s.wave, s.rate, rate), rate=rate) for s in sounds]
+        kept = [self._heard(str(i), sound, beginning=b"") for i, sound in enumerate(same_rate)]
+        return self._said(kept, self.space.encode_audio([sound.wave for sound in same_rate]))
 
     def _said(self, kept: Sequence[Heard], vectors: FloatArray) -> list[Heard]:
         """Sounds with what is said of their vectors."""
@@ -115,8 +115,8 @@ class Captioner:
         captions, nearest, keywords = self.method.caption(x), self.method.nearest(x), self.method.keywords(x)
         rows = zip(kept, captions.tolist(), self.method.events(x), nearest.tolist(), keywords.tolist())
         return [
-            dataclasses.replace(one, caption=text, events=events, nearest=near, keywords=words)
-            for one, text, events, near, words in rows
+            dataclasses.replace(sound, caption=text, events=events, nearest=near, keywords=words)
+            for sound, text, events, near, words in rows
         ]
 
     def _heard(self, name: str, sound: Sound, *, beginning: bytes) -> Heard:
@@ -176,8 +176,8 @@ class Captioner:
         except ImportError:
             raise
         except Exception as error:  # a file that was changed makes whatever it likes of its reader
-            told = sentence(error)
-            raise ValueError(f"model: {str(folder)!r} was not written by `unseen caption`: {told}") from error
+            reason = sentence(error)
+            raise ValueError(f"model: {str(folder)!r} was not written by `unseen caption`: {reason}") from error
         if space is None:
             space = clap(about["space"].removeprefix("clap:"))
         if space.dim != (d := method.support_.shape[1]):

@@ -74,15 +74,15 @@ def caption(
     check_written("out", out, ".html")
     check_written("table", table, ".csv", ".json")
     job.sounds_of(sounds)  # what cannot be found is told before a decoder learns
-    given = settings_of(settings, beam="--beam")
+    params = settings_of(settings, beam="--beam")
     written: Path | None = None
     if model is not None and (model / ABOUT).exists():
         learns = {"captions": captions, "pairs": pairs, "labels": labels, "column": column}
-        if told := [name for name, value in learns.items() if value]:
-            raise ValueError(f"model: {str(model)!r} is there and learns nothing; leave --{told[0]} out")
+        if ignored := [name for name, value in learns.items() if value]:
+            raise ValueError(f"model: {str(model)!r} is there and learns nothing; leave --{ignored[0]} out")
         captioner = Captioner.load(model)
-        own = {"method": method, "encoder": encoder, "decoder": decoder, "most": most, "seed": seed, "beam": beam}
-        job.refuse_others(captioner, {**given, **own})
+        options = {"method": method, "encoder": encoder, "decoder": decoder, "most": most, "seed": seed, "beam": beam}
+        job.refuse_others(captioner, {**params, **options})
         say(f"{model}: {captioner.told['about']}")
     else:
         if model is not None:
@@ -90,7 +90,7 @@ def caption(
         captioner = job.learn(
             captions, encoder=encoder or "small", pairs=pairs, decoder=decoder, labels=labels,
             most=most or job.MOST, column=column, method=method or job.DEFAULT,
-            settings={**given, **({"beam": beam} if beam else {})}, seed=seed or 0, say=say,
+            settings={**params, **({"beam": beam} if beam else {})}, seed=seed or 0, say=say,
         )  # fmt: skip
         if model is not None:
             captioner.save(model)

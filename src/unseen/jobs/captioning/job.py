@@ -69,11 +69,11 @@ class Captioned:
                 "one sound alone has a caption that is known: what n-grams count in CIDEr is told by the others, so "
                 "that nothing can be said of the captioner; read the nearest caption of those learnt from beside it"
             )
-        own, near = (self.figures[name]["CIDEr"] for name in ARMS[:2])
-        if own > near:
-            return f"on {self.graded} sounds the captions have a CIDEr of {own:.3f}, the nearest captions {near:.3f}"
+        saved, near = (self.figures[name]["CIDEr"] for name in ARMS[:2])
+        if saved > near:
+            return f"on {self.graded} sounds the captions have a CIDEr of {saved:.3f}, the nearest captions {near:.3f}"
         return (
-            f"on {self.graded} sounds the captions have a CIDEr of {own:.3f}, no better than the nearest captions of "
+            f"on {self.graded} sounds the captions have a CIDEr of {saved:.3f}, no better than the nearest captions of "
             f"those learnt from, {near:.3f}: the decoder has learnt nothing more than a search gives, take these"
         )
 
@@ -190,22 +190,22 @@ def caption(
     heard, skipped = captioner.hear(paths, names, longest=longest)
     if not heard:
         raise ValueError(f"sounds: none of {len(paths)} can be captioned; {skipped[0].where}: {skipped[0].why}")
-    told = np.array([truth.get(one.name, "") for one in heard], dtype=np.str_)
+    captions = np.array([truth.get(sound.name, "") for sound in heard], dtype=np.str_)
     figures: dict[str, Mapping[str, float]] = {}
-    if (told != "").any():
-        said = {
-            "captioner": [one.caption for one in heard],
-            "nearest caption": [one.nearest for one in heard],
-            "keywords": [one.keywords for one in heard],
+    if (captions != "").any():
+        predictions = {
+            "captioner": [sound.caption for sound in heard],
+            "nearest caption": [sound.nearest for sound in heard],
+            "keywords": [sound.keywords for sound in heard],
         }
-        if not any(said["keywords"]):  # the method knows no events
-            del said["keywords"]
-        ids = np.array([one.name for one in heard])
-        exam = Exam(Domain(x=ids, y=told, kind="text", task="text", ids=ids, name="sounds"))
-        figures = Together(grades_of("text").grade)(exam, said)
-        if (told != "").sum() == 1:  # of one sound it is 0, whatever is said
-            figures = {name: {key: v for key, v in own.items() if key != "CIDEr"} for name, own in figures.items()}
-    return Captioned(heard, (*lost, *skipped), figures, int((told != "").sum()), captioner)
+        if not any(predictions["keywords"]):  # the method knows no events
+            del predictions["keywords"]
+        ids = np.array([sound.name for sound in heard])
+        exam = Exam(Domain(x=ids, y=captions, kind="text", task="text", ids=ids, name="sounds"))
+        figures = Together(grades_of("text").grade)(exam, predictions)
+        if (captions != "").sum() == 1:  # of one sound it is 0, whatever is said
+            figures = {name: {key: v for key, v in arm.items() if key != "CIDEr"} for name, arm in figures.items()}
+    return Captioned(heard, (*lost, *skipped), figures, int((captions != "").sum()), captioner)
 
 
 @reads("a table of sounds", "write a CSV with the columns file and caption")
@@ -223,7 +223,7 @@ def sounds_of(
         truth.setdefault(file, [])
         if text and text not in truth[file]:
             truth[file].append(text)
-    return [root.parent / file for file in truth], [*truth], {file: "\n".join(own) for file, own in truth.items()}, ()
+    return [root.parent / file for file in truth], [*truth], {file: "\n".join(rows) for file, rows in truth.items()}, ()
 
 
 def space_of(name: str, pairs: str | os.PathLike[str] | None = None) -> ClapSpace | SmallSpace:
@@ -242,20 +242,20 @@ def space_of(name: str, pairs: str | os.PathLike[str] | None = None) -> ClapSpac
 
         files, captions = stamp_sounds()
     else:
-        told, texts = _table(Path(pairs), "pairs")
+        names, texts = _table(Path(pairs), "pairs")
         if texts is None:
             raise ValueError(f"pairs: {str(pairs)!r} has no column of captions")
-        files, captions = [Path(pairs).parent / file for file in told], texts
-    kept, said, known, why = [], [], [], ""
+        files, captions = [Path(pairs).parent / file for file in names], texts
+    kept, captioned, known, why = [], [], [], ""
     for (path, sound, reason), text in zip(read_sounds(files, RATE), captions):
         if sound is not None and text:
             kept.append(sound.wave)
-            said.append(text)
+            captioned.append(text)
             known.append(str(path))
         why = why or reason
     if not kept:
         raise ValueError(f"pairs: no sound can be read ({why})")
-    return SmallSpace.learn(kept, said, encoders.get("minilm"), known)
+    return SmallSpace.learn(kept, captioned, encoders.get("minilm"), known)
 
 
 def refuse_others(captioner: Captioner, given: Mapping[str, Any]) -> None:
@@ -263,8 +263,8 @@ def refuse_others(captioner: Captioner, given: Mapping[str, Any]) -> None:
 
     Hyperparameters that count when a sound is captioned may differ, and are set.
     """
-    method, told = captioner.method, captioner.told
-    known = {**method.get_params(), **{name: told.get(name) for name in ("encoder", "decoder", "most", "seed")}}
+    method, record = captioner.method, captioner.told
+    known = {**method.get_params(), **{name: record.get(name) for name in ("encoder", "decoder", "most", "seed")}}
     known |= {"seed": method.random_state, "method": method.card.slug}
     for name, value in given.items():
         if value is None or name in method.card.at_prediction:
@@ -324,10 +324,10 @@ def corpus_of(captions: str | os.PathLike[str] | None, column: str | None = None
 
         fs, file = locate(place)
         frame = read_frame(fs, file, [] if column is None else [column])
-        own = find_column(list(frame.columns), column, "column", ("caption", "captions", "text", "sentence"))
-        if own is None:
+        header = find_column(list(frame.columns), column, "column", ("caption", "captions", "text", "sentence"))
+        if header is None:
             raise ValueError(f"captions: {str(place)!r} has no column caption; name one of {', '.join(frame.columns)}")
-        texts = [str(text).strip() for text in as_texts(frame[own]).tolist()]
+        texts = [str(text).strip() for text in as_texts(frame[header]).tolist()]
         columns = {"clip": frame["clip"].astype(str).to_numpy().astype(np.str_)} if "clip" in frame else {}
     kept = np.array([bool(text) for text in texts], dtype=bool)
     if kept.sum() < 2:
@@ -355,12 +355,12 @@ def _table(file: Path, argument: str) -> tuple[list[str], list[str] | None]:
     fs, path = locate(file)
     frame = read_frame(fs, path, [])
     columns = [str(name) for name in frame.columns]
-    found = [name for name in columns if _of_sounds(frame[name].tolist())]
-    if not found:
+    sounding = [name for name in columns if _of_sounds(frame[name].tolist())]
+    if not sounding:
         raise ValueError(f"{argument}: {str(file)!r} has no column of sounds; they end in {', '.join(SOUND_SUFFIXES)}")
-    own = find_column(columns, None, argument, ("caption", "captions", "text", "sentence"))
-    texts = None if own is None else [" ".join(str(text).split()) for text in as_texts(frame[own]).tolist()]
-    return [inside(str(value), ABOVE) for value in frame[found[0]]], texts
+    header = find_column(columns, None, argument, ("caption", "captions", "text", "sentence"))
+    texts = None if header is None else [" ".join(str(text).split()) for text in as_texts(frame[header]).tolist()]
+    return [inside(str(value), ABOVE) for value in frame[sounding[0]]], texts
 
 
 def _of_sounds(values: Sequence[Any]) -> bool:

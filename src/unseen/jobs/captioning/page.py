@@ -33,26 +33,26 @@ STYLE = """
 
 def rows(result: Captioned) -> list[dict[str, Any]]:
     """A row for every sound, also for those that are left out."""
-    found: list[dict[str, Any]] = [
+    table_rows: list[dict[str, Any]] = [
         {
-            "file": one.name,
-            "caption": one.caption,
-            "events": ", ".join(f"{name} {cosine:.2f}" for name, cosine in one.events),
-            "nearest caption": one.nearest,
-            "keywords": one.keywords,
-            "seconds": round(one.seconds, 2),
-            "parts": one.parts,
-            "silent parts": one.silent,
+            "file": sound.name,
+            "caption": sound.caption,
+            "events": ", ".join(f"{name} {cosine:.2f}" for name, cosine in sound.events),
+            "nearest caption": sound.nearest,
+            "keywords": sound.keywords,
+            "seconds": round(sound.seconds, 2),
+            "parts": sound.parts,
+            "silent parts": sound.silent,
             "left out": "",
         }
-        for one in result.heard
+        for sound in result.heard
     ]
     empty = dict.fromkeys(("caption", "events", "nearest caption", "keywords"), "")
-    found += [
-        {"file": one.where, **empty, "seconds": None, "parts": 0, "silent parts": 0, "left out": one.why}
-        for one in result.skipped
+    table_rows += [
+        {"file": skipped.where, **empty, "seconds": None, "parts": 0, "silent parts": 0, "left out": skipped.why}
+        for skipped in result.skipped
     ]
-    return found
+    return table_rows
 
 
 def write_table(file: Path, result: Captioned) -> None:
@@ -74,7 +74,7 @@ def facts(result: Captioned) -> dict[str, Any]:
         "model": result.captioner.told,
         "verdict": result.verdict,
         "graded": result.graded,
-        "figures": {name: dict(own) for name, own in result.figures.items()},
+        "figures": {name: dict(figures) for name, figures in result.figures.items()},
         "sounds": rows(result),
     }
 
@@ -82,20 +82,20 @@ def facts(result: Captioned) -> dict[str, Any]:
 def write_page(result: Captioned, file: Path, command: str) -> None:
     """The page: every sound with a player, its caption, and the nearest caption beside it."""
     table = [
-        {"name": ARMS[name], "values": [f"{own[metric]:.3f}" for metric in metrics_of(own)]}
-        for name, own in result.figures.items()
+        {"name": ARMS[name], "values": [f"{figures[metric]:.3f}" for metric in metrics_of(figures)]}
+        for name, figures in result.figures.items()
     ]
     shown = [
         {
-            "one": one,
-            "source": sound_source(one.wave) if one.wave else "",
-            "events": ", ".join(f"{name} ({cosine:.2f})" for name, cosine in one.events),
-            "length": length(one.seconds)
-            + (f", one caption for {one.parts} parts" if one.parts > 1 else "")
-            + (f", {one.silent} silent left out" if one.silent else ""),
-            "cut": one.seconds > 10,
+            "one": sound,
+            "source": sound_source(sound.wave) if sound.wave else "",
+            "events": ", ".join(f"{name} ({cosine:.2f})" for name, cosine in sound.events),
+            "length": length(sound.seconds)
+            + (f", one caption for {sound.parts} parts" if sound.parts > 1 else "")
+            + (f", {sound.silent} silent left out" if sound.silent else ""),
+            "cut": sound.seconds > 10,
         }
-        for one in result.heard
+        for sound in result.heard
     ]
     content = render_page(
         Path(__file__).with_name("page.html"), style=STYLE, plays=True, shown=shown, skipped=result.skipped,
@@ -118,28 +118,28 @@ def length(seconds: float) -> str:
 
 def lines(result: Captioned, shown: int) -> list[str]:
     """What the terminal shows."""
-    said = []
-    for one in result.heard[:shown]:
-        said.append(f"{one.name}: {one.caption}")
-        if one.events:
-            said.append(f"  events: {', '.join(name for name, _ in one.events)}")
-        said.append(f"  nearest caption: {one.nearest}")
+    printed = []
+    for sound in result.heard[:shown]:
+        printed.append(f"{sound.name}: {sound.caption}")
+        if sound.events:
+            printed.append(f"  events: {', '.join(name for name, _ in sound.events)}")
+        printed.append(f"  nearest caption: {sound.nearest}")
     if len(result.heard) > shown:
-        said.append(f"and so on for {len(result.heard)} sounds: on the page")
-    return said
+        printed.append(f"and so on for {len(result.heard)} sounds: on the page")
+    return printed
 
 
 def left_out(result: Captioned, shown: int = 5) -> list[str]:
     """The sounds that are left out: how many, and the first with their reasons."""
     if not result.skipped:
         return []
-    first = [f"  {one.where}: {one.why}" for one in result.skipped[:shown]]
+    first = [f"  {skipped.where}: {skipped.why}" for skipped in result.skipped[:shown]]
     return [f"{len(result.skipped)} left out" + (", such as" if len(result.skipped) > shown else ""), *first]
 
 
 def graded(figures: Mapping[str, Mapping[str, float]]) -> list[str]:
     """The figures as lines."""
     return [
-        f"{name:<16} " + "  ".join(f"{metric} {own[metric]:.3f}" for metric in metrics_of(own))
-        for name, own in figures.items()
+        f"{name:<16} " + "  ".join(f"{metric} {scores[metric]:.3f}" for metric in metrics_of(scores))
+        for name, scores in figures.items()
     ]

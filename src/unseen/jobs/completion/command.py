@@ -58,16 +58,16 @@ def complete(
 
     check_written("out", out, ".csv")
     check_apart([graph, ontology, queries], out=out)
-    given = settings_of(settings, methods="--methods")
+    params = settings_of(settings, methods="--methods")
     named = job.DEFAULT if methods is None else [part.strip() for part in methods.split(",") if part.strip()]
-    found = job.complete(
+    completion = job.complete(
         graph, ontology, queries, top=top, methods=named, vectors=vectors, check=check, random_state=seed, say=say,
-        **given,
+        **params,
     )  # fmt: skip
-    write_csv(out, found.table)
-    for row in found.table[found.table["rank"] == 1].head(SHOWN).itertuples():
+    write_csv(out, completion.table)
+    for row in completion.table[completion.table["rank"] == 1].head(SHOWN).itertuples():
         typer.echo(f"{row.head} {row.relation}: {row.tail}  {row.score:.3f}")
-    for name, known in itertools.islice(found.answered.items(), SHOWN):
-        told = ", ".join(f"{relation} ({share:.2f})" for relation, share in known.items())
-        say(f"{name}: answered by {told or 'all relations alike: no word of its text is known'}")
-    say(f"{len(found.table)} tails are in {out}")
+    for name, known in itertools.islice(completion.answered.items(), SHOWN):
+        shares = ", ".join(f"{relation} ({share:.2f})" for relation, share in known.items())
+        say(f"{name}: answered by {shares or 'all relations alike: no word of its text is known'}")
+    say(f"{len(completion.table)} tails are in {out}")

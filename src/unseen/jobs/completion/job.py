@@ -124,38 +124,38 @@ def complete(
     known = triples if isinstance(triples, Graph) else read_graph(triples)
     if len(known.relations) < 2:
         raise ValueError(f"triples must be of two relations at least; they are of {', '.join(known.relations.names)}")
-    told = ontology if isinstance(ontology, Ontology) else ontologies.load(ontology)
-    asked = read_queries(queries) if isinstance(queries, (str, os.PathLike)) else [(h, r) for h, r in queries]
-    if not asked:
+    knowledge = ontology if isinstance(ontology, Ontology) else ontologies.load(ontology)
+    pairs = read_queries(queries) if isinstance(queries, (str, os.PathLike)) else [(h, r) for h, r in queries]
+    if not pairs:
         raise ValueError("queries must hold at least one pair of head and relation; it is empty")
     called = "" if isinstance(ontology, Ontology) else f" {os.fspath(ontology)!r}"
-    relations = _relations(known, told, [relation for _, relation in asked], called)
-    numbered = _numbered(asked, known, relations)
+    relations = _relations(known, knowledge, [relation for _, relation in pairs], called)
+    numbered = _numbered(pairs, known, relations)
     about = () if relations.ontology is None else relations.ontology.triples
     say(
         f"{known.pairs.name}: {len(known.pairs):,} triples, {len(known.entities):,} entities, {len(known.relations):,} "
         f"relations; {len(about):,} triples of the ontology are about these and those asked for"
     )
-    for note in told.notes:
+    for note in knowledge.notes:
         say(note)
     new = relations.unseen
     n = len(np.unique(numbered[:, 1]))
     say(
-        f"{len(asked):,} {'query' if len(asked) == 1 else 'queries'}, of {n} relation{'' if n == 1 else 's'}, "
+        f"{len(pairs):,} {'query' if len(pairs) == 1 else 'queries'}, of {n} relation{'' if n == 1 else 's'}, "
         f"{len(new)} without a triple in the graph"
     )
-    found = _check(known, relations, asked_for, vectors, settings, say) if check else None
-    best = asked_for[0] if found is None else max(asked_for, key=lambda slug: found["methods"].get(slug, -1.0))
-    if found is not None:
-        found |= found.pop("figures")[best]
+    checked = _check(known, relations, asked_for, vectors, settings, say) if check else None
+    best = asked_for[0] if checked is None else max(asked_for, key=lambda slug: checked["methods"].get(slug, -1.0))
+    if checked is not None:
+        checked |= checked.pop("figures")[best]
     say(f"{best}: learning from all {len(known.relations):,} relations, then ranking tails of the queries")
     method = _fit(best, known, relations, np.arange(len(known.relations)), vectors, settings)
-    table = _table(method, asked, numbered, known, relations, top)
+    table = _table(method, pairs, numbered, known, relations, top)
     answered: dict[str, dict[str, float]] = {}
     if isinstance(method, NearestRelation):
         answered = {relations.names[r]: _answering(method, r, relations) for r in np.unique(numbered[:, 1]).tolist()}
         table["nearest relation"] = [next(iter(answered[name]), "") for name in table["relation"]]
-    return Completion(table, found, method, known, relations, answered)
+    return Completion(table, checked, method, known, relations, answered)
 
 
 def _answering(method: NearestRelation, relation: int, relations: ClassSpace) -> dict[str, float]:
@@ -183,15 +183,15 @@ def _ranker(slug: str) -> type[TailRanker] | None:
 def _methods_of(slugs: Sequence[str], vectors: str | None, settings: dict[str, Any]) -> list[str]:
     """The methods to try; what is wrong with them or with their settings is named before work."""
     named = list(dict.fromkeys(slugs))
-    found = {slug: cls for slug in named if (cls := _ranker(slug)) is not None}
-    if not named or len(found) < len(named):
-        lost = next((slug for slug in named if slug not in found), "none")
+    rankers = {slug: cls for slug in named if (cls := _ranker(slug)) is not None}
+    if not named or len(rankers) < len(named):
+        lost = next((slug for slug in named if slug not in rankers), "none")
         raise ValueError(f"methods must be some of {', '.join(tail_rankers())}; got {lost!r}")
     if settings and len(named) > 1:
         raise ValueError(f"methods must be one if it is given settings, such as ontozsl; got {', '.join(named)}")
-    for cls in found.values() if settings else ():
+    for cls in rankers.values() if settings else ():
         cls(**settings)
-    if vectors is not None and not any(cls.reads_entities for cls in found.values()):
+    if vectors is not None and not any(cls.reads_entities for cls in rankers.values()):
         raise ValueError(f"vectors: {', '.join(named)} reads no vectors of entities")
     return named
 
@@ -298,18 +298,18 @@ def _check(
         f"check: the {len(triples)} true tails of {', '.join(names)}, without their triples, have an MRR of "
         f"{chance:.3f} in random order, and of {common:.3f} with the commonest tails first"
     )
-    for slug, own in figures.items():
-        say(f"check: by {slug} they have an MRR of {own['mrr']:.3f}, hits@10 {own['hits@10']:.3f}")
-    told = {"methods": {slug: own["mrr"] for slug, own in figures.items()}, "figures": figures}
-    return {**told, "random mrr": chance, "frequent mrr": common, "relations": names}
+    for slug, figure in figures.items():
+        say(f"check: by {slug} they have an MRR of {figure['mrr']:.3f}, hits@10 {figure['hits@10']:.3f}")
+    summary = {"methods": {slug: figure["mrr"] for slug, figure in figures.items()}, "figures": figures}
+    return {**summary, "random mrr": chance, "frequent mrr": common, "relations": names}
 
 
 def _scores(fitted: Mapping[str, TailRanker], queries: IntArray, often: FloatArray) -> Iterator[tuple[str, FloatArray]]:
     """Of each method the scores of all entities, -inf of those that it does not know; and how often each is a tail."""
     for slug, method in fitted.items():
         scores = np.full((len(queries), len(often)), -np.inf)
-        found = method.score_tails(queries).numpy()
-        scores[:, : found.shape[1]] = found
+        entity_scores = method.score_tails(queries).numpy()
+        scores[:, : entity_scores.shape[1]] = entity_scores
         yield slug, scores
     yield "often", np.tile(often, (len(queries), 1))
 
@@ -327,11 +327,13 @@ def _table(
     """The first tails of each query that no triple of the graph holds already."""
     import pandas as pd
 
-    own = known_tails(numbered, known.triples, len(known.entities))
-    found = [method.rank(numbered[part], top, within=~own[part]) for part in _parts(np.arange(len(asked)), "queries")]
+    true_tails = known_tails(numbered, known.triples, len(known.entities))
+    ranked = [
+        method.rank(numbered[part], top, within=~true_tails[part]) for part in _parts(np.arange(len(asked)), "queries")
+    ]
     rows = [
         (*pair, rank, known.entities[tail], round(float(score), 4))
-        for pair, tails, scores in zip(asked, *(itertools.chain(*parts) for parts in zip(*found)))
+        for pair, tails, scores in zip(asked, *(itertools.chain(*parts) for parts in zip(*ranked)))
         for rank, (tail, score) in enumerate(zip(tails, scores), 1)
         if np.isfinite(score)
     ]

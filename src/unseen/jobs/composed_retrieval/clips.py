@@ -39,8 +39,8 @@ class FrameVectors(nn.Module):
 
     def forward(self, clips: Float[Tensor, "b t c h w"]) -> Float[Tensor, "b e"]:
         """Vectors of frames, of any length."""
-        made: Tensor = self.network.encode_frames(clips)
-        return made.flatten(1)
+        vectors: Tensor = self.network.encode_frames(clips)
+        return vectors.flatten(1)
 
 
 class ClipEncoder(Encoder):
@@ -99,10 +99,10 @@ def once_each(clips: Domain) -> Domain:
     first = np.sort(np.unique(clips.digests(), return_index=True)[1])
     if len(first) == len(clips):
         return clips
-    made = clips.take(first)
-    if not isinstance(made.x, Lazy) or not all(isinstance(item, Segment) for item in made.x.items):
-        return made
-    names = [Path(item.path).name for item in made.x.items]
+    unique = clips.take(first)
+    if not isinstance(unique.x, Lazy) or not all(isinstance(item, Segment) for item in unique.x.items):
+        return unique
+    names = [Path(item.path).name for item in unique.x.items]
     if len(set(names)) < len(names):
-        names = [f"{name}#{item.start:g}-{item.end or ''}" for name, item in zip(names, made.x.items)]
-    return made if len(set(names)) < len(names) else made.replace(ids=np.array(names))
+        names = [f"{name}#{item.start:g}-{item.end or ''}" for name, item in zip(names, unique.x.items)]
+    return unique if len(set(names)) < len(names) else unique.replace(ids=np.array(names))

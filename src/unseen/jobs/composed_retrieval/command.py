@@ -49,19 +49,19 @@ def find(
     check_apart([collection, image], page=page)
     check_outside(model, page=page)
     check_written("page", page, ".html")
-    found, about = run(
+    hits, about = run(
         collection, image=image, text=text, model=model, encoder=encoder, mode=mode, share=share, top=top,  # type: ignore[arg-type]
         trust=trust,
     )  # fmt: skip
     if page is not None:
-        write_found(page, collection, image, text, found, about)
+        write_found(page, collection, image, text, hits, about)
     if as_json:
-        dump({**about, "found": [dataclasses.asdict(one) for one in found]})
+        dump({**about, "found": [dataclasses.asdict(hit) for hit in hits]})
         return
     for note in about["notes"]:
         say(note)
-    for one in found:
-        typer.echo(f"{one.score:.3f}  {one.id}  {one.url}".rstrip())
+    for hit in hits:
+        typer.echo(f"{hit.score:.3f}  {hit.id}  {hit.url}".rstrip())
     say(f"{about['mode']}: {about['size']:,} {about['what']} searched in {1000 * about['seconds']:.0f} ms")
 
 
@@ -110,14 +110,14 @@ def compose(
     from unseen.jobs.composed_retrieval.job import compose as run
     from unseen.jobs.composed_retrieval.page import lines
 
-    told = None
+    spec = None
     if bench is not None:
         if subject is None or not (attribute or beside):
             raise ValueError("bench needs --subject COLUMN and at least one --attribute or --beside COLUMN")
         words = {column: before for column, _, before in (pair.partition("=") for pair in word or ())}
-        told = Bench(bench, subject, tuple(attribute or ()), tuple(beside or ()), words)
+        spec = Bench(bench, subject, tuple(attribute or ()), tuple(beside or ()), words)
     about = run(
-        pairs, out=out, encoder=encoder, image=image, text=text, concreteness=concreteness, bench=told, method=method,
+        pairs, out=out, encoder=encoder, image=image, text=text, concreteness=concreteness, bench=spec, method=method,
         preset=preset, settings=settings_of(settings), seed=seed, trust=trust, say=say,
     )  # fmt: skip
     if as_json:

@@ -74,17 +74,17 @@ class Composer:
         self, x: NDArray[np.float32], t: NDArray[np.float32], mode: Mode | None = None, empty: Sequence[bool] = ()
     ) -> NDArray[np.float32]:
         """The same of vectors of pictures and of texts."""
-        own = mode or self.modes[0]
-        if own not in self.modes:
-            raise ValueError(f"mode must be one of {', '.join(self.modes)}; got {own!r}")
+        way = mode or self.modes[0]
+        if way not in self.modes:
+            raise ValueError(f"mode must be one of {', '.join(self.modes)}; got {way!r}")
         a, b = torch.as_tensor(x), torch.as_tensor(t)
         with torch.no_grad():
-            if own == "combiner":
+            if way == "combiner":
                 assert self.method is not None
                 return self.method.compose(a, b).numpy()
-            made = plain_query(a, b, own, self.share)
+            query = plain_query(a, b, way, self.share)
             alone = torch.tensor([bool(e) for e in empty] or [False] * len(a))
-            return torch.where(alone[:, None] & (own == "sum"), torch.nn.functional.normalize(a, dim=1), made).numpy()
+            return torch.where(alone[:, None] & (way == "sum"), torch.nn.functional.normalize(a, dim=1), query).numpy()
 
     def of_one(self, x: NDArray[np.float32], t: NDArray[np.float32]) -> NDArray[np.float32]:
         """The same of one vector (d,) of a picture and one of a text, in the best way that there is."""
@@ -120,8 +120,8 @@ class Composer:
             if not isinstance(method, QueryComposer) or not isinstance(record, dict) or not 0 <= share <= 1:
                 raise ValueError("it holds another method, no encoder or no share from 0 to 1")
         except Exception as error:  # a file that was changed makes whatever it likes of its reader
-            told = sentence(error)
-            raise ValueError(f"model: {str(folder)!r} was not written by `unseen compose`: {told}") from error
+            reason = sentence(error)
+            raise ValueError(f"model: {str(folder)!r} was not written by `unseen compose`: {reason}") from error
         inside = place / ENCODER
         return cls(encoders.load(record, inside if inside.is_dir() else None, trust=trust), method, share)
 

@@ -127,13 +127,13 @@ def compose(
         raise ValueError(f"concreteness: {method} reads none; leave out {os.fspath(concreteness)!r}")
     refuse_foreign(Path(out), WRITTEN)
     ratings = None if concreteness is None else read_ratings(concreteness)
-    own = pairs if isinstance(pairs, Pairs) else read_captioned(pairs, image=image, text=text)
-    own = _with_captions(own)
+    captioned = pairs if isinstance(pairs, Pairs) else read_captioned(pairs, image=image, text=text)
+    captioned = _with_captions(captioned)
     towers = encoders.get(encoder, trust=trust) if isinstance(encoder, str) else encoder
     composer = Composer(towers)
-    say(f"{len(own)} pairs; pictures and captions are encoded")
-    x = _vectors(composer.encoder, own.left)
-    table = own.replace(left=own.left.replace(x=x, kind="features"))
+    say(f"{len(captioned)} pairs; pictures and captions are encoded")
+    x = _vectors(composer.encoder, captioned.left)
+    table = captioned.replace(left=captioned.left.replace(x=x, kind="features"))
     inputs: dict[str, Any] = {} if ratings is None else {"auxiliary": ratings}
     learner.fit(pairs=table, model=identity(composer.encoder), **inputs)
     relations, subjects = learner.fitted.get("relations_"), learner.fitted.get("subjects_")
@@ -141,14 +141,14 @@ def compose(
         say(f"relations: {relations:,}; subjects to mine triplets of: {subjects:,}")
     if subjects is not None and subjects < FEW_SUBJECTS:
         say(f"fewer than {FEW_SUBJECTS} subjects hardly teach anything: captions should name several things of a kind")
-    asked = learner.questions(table, ratings, TUNED_ON)
-    share, recalls = _tuned(Composer(composer.encoder, learner), x, asked)
-    made = Composer(composer.encoder, learner, share)
-    notes = unread(composer.encoder, sorted({question.condition for question in asked})).lines("texts that ask")
+    questions = learner.questions(table, ratings, TUNED_ON)
+    share, recalls = _tuned(Composer(composer.encoder, learner), x, questions)
+    tuned = Composer(composer.encoder, learner, share)
+    notes = unread(composer.encoder, sorted({question.condition for question in questions})).lines("texts that ask")
     about: dict[str, Any] = {
         "method": repr(learner),
         "slug": method,
-        "pairs": len(own),
+        "pairs": len(captioned),
         "relations": relations,
         "subjects": subjects,
         "share": share,
@@ -157,8 +157,8 @@ def compose(
         "notes": notes,
     }
     if bench is not None:
-        about["bench"] = benchmark(made, bench, seed=seed)
-    write_folder(out, lambda folder: _saved(folder, made, about), also=WRITTEN)
+        about["bench"] = benchmark(tuned, bench, seed=seed)
+    write_folder(out, lambda folder: _saved(folder, tuned, about), also=WRITTEN)
     return about | {"folder": str(out)}
 
 
@@ -183,7 +183,7 @@ def graded(composer: Composer, x: NDArray[np.float32], templates: Sequence[Templ
     gallery = x / np.maximum(np.linalg.norm(x, axis=1, keepdims=True), 1e-12)
 
     def embed(mode: Mode) -> Callable[[Sequence[int], Sequence[str]], NDArray[np.floating]]:
-        return lambda at, said: composer.composed(x[list(at)], np.stack([t[text] for text in said]), mode)
+        return lambda at, conditions: composer.composed(x[list(at)], np.stack([t[text] for text in conditions]), mode)
 
     return {mode: evaluate_templates(embed(mode), gallery, templates) for mode in composer.modes}
 
@@ -242,8 +242,8 @@ def find(
     ValueError
         If there is neither a picture nor a text, there are both a model and an encoder, or something cannot be read.
     """
-    said = str(text or "").strip()
-    if image is None and not said:
+    phrase = str(text or "").strip()
+    if image is None and not phrase:
         raise ValueError("image and text: name a picture, a text, or both; got neither")
     if top < 1:
         raise ValueError(f"top must be at least 1; got {top}")
@@ -254,22 +254,22 @@ def find(
     if is_model_of_clips(model):
         if image is not None or share is not None or mode not in (None, "text"):
             raise ValueError(f"model {str(model)!r} finds clips by a text alone; image, mode and share do not apply")
-        return _clips(collection, said, model, top, trust)
+        return _clips(collection, phrase, model, top, trust)
     composer = _composer(model, encoder or "lite-clip", share, trust)
     if mode is not None and mode not in composer.modes:
         raise ValueError(f"mode must be one of {', '.join(composer.modes)}; got {mode!r}")
-    own: Mode = mode or ("text" if image is None else "image" if not said else composer.modes[0])
-    if own in ("image", "combiner", "sum") and image is None:
-        raise ValueError(f"mode {own!r} needs an image")
-    if own in ("text", "combiner", "sum") and not said:
-        raise ValueError(f"mode {own!r} needs a text")
+    way: Mode = mode or ("text" if image is None else "image" if not phrase else composer.modes[0])
+    if way in ("image", "combiner", "sum") and image is None:
+        raise ValueError(f"mode {way!r} needs an image")
+    if way in ("text", "combiner", "sum") and not phrase:
+        raise ValueError(f"mode {way!r} needs a text")
     shown = image if image is None or not isinstance(image, (str, os.PathLike)) else picture(image)
-    notes = [*unread(composer.encoder, [said]).lines()] if own != "image" else []
-    query = composer.encoder.encode_text([said])[0] if shown is None else composer.vectors([shown], [said], own)[0]
+    notes = [*unread(composer.encoder, [phrase]).lines()] if way != "image" else []
+    query = composer.encoder.encode_text([phrase])[0] if shown is None else composer.vectors([shown], [phrase], way)[0]
     itself = None if shown is None else composer.encoder.encode_image([shown])[0]
     if not isinstance(collection, Domain) and (Path(collection) / "index").is_dir():
         weak = ""
-        found, seconds, size, left_out = _in_index(Path(collection), composer.encoder, query, itself, top)
+        hits, seconds, size, left_out = _in_index(Path(collection), composer.encoder, query, itself, top)
     else:
         domain = collection_of(collection)
         x = _vectors(composer.encoder, domain)
@@ -279,18 +279,18 @@ def find(
         seconds, size = time.perf_counter() - started, len(domain)
         same = _same(x[places], itself)
         ids: Any = domain.ids
-        kept = [(i, s) for i, s, own in zip(places, scores, same) if not own][:top]
-        found, left_out = [Found(str(ids[i]), int(i), float(s)) for i, s in kept], int(same.sum())
+        kept = [(i, s) for i, s, is_itself in zip(places, scores, same) if not is_itself][:top]
+        hits, left_out = [Found(str(ids[i]), int(i), float(s)) for i, s in kept], int(same.sum())
         weak = _weak(x[:: max(len(x) // SAMPLED, 1)] @ query, kept[0][1], len(x)) if kept else ""
     if left_out:
         notes.append("the picture itself is left out" + (f", {left_out} times" if left_out > 1 else ""))
     if weak:
         notes.append(weak)
-    told = {
-        "seconds": seconds, "mode": own, "size": size, "share": composer.share, "what": "pictures", "notes": notes,
+    record = {
+        "seconds": seconds, "mode": way, "size": size, "share": composer.share, "what": "pictures", "notes": notes,
         "method": None if composer.method is None else composer.method.card.slug,
     }  # fmt: skip
-    return found, told
+    return hits, record
 
 
 def _clips(collection: Any, text: str, model: Any, top: int, trust: bool) -> tuple[list[Found], dict[str, Any]]:
@@ -329,15 +329,15 @@ def nearest(x: NDArray[np.float32], query: NDArray[np.float32], k: int) -> tuple
     """
     k = min(k, len(x))
     rows = np.ascontiguousarray(x, dtype=np.float32)
-    asked = np.ascontiguousarray(query, dtype=np.float32)[None]
+    queries = np.ascontiguousarray(query, dtype=np.float32)[None]
     try:
         import faiss
     except ImportError:
-        scores = rows @ asked[0]
+        scores = rows @ queries[0]
         part = np.argpartition(-scores, k - 1)[:k]
         order = part[np.lexsort((part, -scores[part]))]
         return order, scores[order]
-    scores, places = faiss.knn(asked, rows, k, metric=faiss.METRIC_INNER_PRODUCT)
+    scores, places = faiss.knn(queries, rows, k, metric=faiss.METRIC_INNER_PRODUCT)
     return places[0], scores[0]
 
 
@@ -352,9 +352,9 @@ def identity(encoder: TwoTowerEncoder) -> DualEncoder:
     for eye in eyes:
         torch.nn.init.eye_(eye[0].weight)
         torch.nn.init.zeros_(eye[0].bias)
-    made = dual_encoder(eyes[0], eyes[1], reader.to_json(), encoder.logit_scale)
-    made.reader = reader
-    return made.eval()
+    towers = dual_encoder(eyes[0], eyes[1], reader.to_json(), encoder.logit_scale)
+    towers.reader = reader
+    return towers.eval()
 
 
 def composers() -> tuple[str, ...]:
@@ -370,9 +370,9 @@ def _method(slug: str, preset: str | None, settings: Mapping[str, Any], seed: in
     named = kind.preset if preset is None else preset
     if named not in known:
         raise ValueError(f"preset must be one of {', '.join(known)}; got {named!r}")
-    made = kind(**{**presets[named], **settings, "random_state": seed})
-    made.check_resting()
-    return made
+    learner = kind(**{**presets[named], **settings, "random_state": seed})
+    learner.check_resting()
+    return learner
 
 
 def _rests(method: QueryComposer) -> bool:
@@ -387,10 +387,10 @@ def _rests(method: QueryComposer) -> bool:
 def _with_captions(pairs: Pairs) -> Pairs:
     if pairs.left.kind != "image" or pairs.right.kind != "text":
         raise ValueError(f"pairs must be of pictures and texts; got {pairs.left.kind} and {pairs.right.kind}")
-    said = np.array([bool(str(text).strip()) for text in pairs.right.x])
-    if not said.any():
+    filled = np.array([bool(str(text).strip()) for text in pairs.right.x])
+    if not filled.any():
         raise ValueError("pairs must have captions; all are empty")
-    return pairs.take(np.flatnonzero(said))
+    return pairs.take(np.flatnonzero(filled))
 
 
 @reads("a table of ratings", "write a CSV with the columns word and concreteness")
@@ -426,13 +426,13 @@ def _tuned(composer: Composer, x: NDArray[np.float32], asked: Sequence[Question]
     unit = gallery / np.maximum(np.linalg.norm(gallery, axis=1, keepdims=True), 1e-12)
 
     def recall(mode: Mode, share: float = 0.5) -> float:
-        own = Composer(composer.encoder, composer.method, share)
-        return float(((own.composed(reference, t, mode) @ unit.T).argmax(axis=1) == right).mean())
+        mixed = Composer(composer.encoder, composer.method, share)
+        return float(((mixed.composed(reference, t, mode) @ unit.T).argmax(axis=1) == right).mean())
 
-    found = {share: recall("sum", share) for share in SHARES}
-    best = max(found, key=lambda share: (found[share], -abs(share - 0.5)))
+    recalls = {share: recall("sum", share) for share in SHARES}
+    best = max(recalls, key=lambda share: (recalls[share], -abs(share - 0.5)))
     ways: dict[str, float] = {mode: recall(mode) for mode in ("combiner", "image", "text")}
-    return best, ways | {"sum": found[best], "chance": 1 / len(gallery)}
+    return best, ways | {"sum": recalls[best], "chance": 1 / len(gallery)}
 
 
 def _saved(folder: Path, composer: Composer, about: Mapping[str, Any]) -> None:
@@ -447,12 +447,12 @@ def _saved(folder: Path, composer: Composer, about: Mapping[str, Any]) -> None:
 
 def _composer(model: Any, encoder: str, share: float | None, trust: bool) -> Composer:
     if isinstance(model, Composer):
-        made = model
+        composer = model
     elif model is not None:
-        made = Composer.load(model, trust=trust)
+        composer = Composer.load(model, trust=trust)
     else:
-        made = Composer(encoders.get(encoder, trust=trust))
-    return made if share is None else Composer(made.encoder, made.method, share)
+        composer = Composer(encoders.get(encoder, trust=trust))
+    return composer if share is None else Composer(composer.encoder, composer.method, share)
 
 
 def _vectors(encoder: TwoTowerEncoder, domain: Domain) -> NDArray[np.float32]:
@@ -474,13 +474,13 @@ def _in_index(
 
     service = RetrievalService.open(folder, encoder=encoder)
     # near duplicates are answers: left out without a refill, more asked for would be fewer found
-    asked = Query(terms=(Term("embedding", query),), k=top + ITSELF, deduplicate=False)
-    results = service.search(asked)
+    request = Query(terms=(Term("embedding", query),), k=top + ITSELF, deduplicate=False)
+    results = service.search(request)
     rows = np.array(results.rows, dtype=np.int64)
     same = _same(service.indices["image"].vectors.take(rows), itself, float(np.finfo(np.float16).eps))
-    kept = [hit for hit, own in zip(results.hits, same) if not own][:top]
-    found = [
+    kept = [hit for hit, is_itself in zip(results.hits, same) if not is_itself][:top]
+    hits = [
         Found(str(hit.columns.get("uid", hit.row)), hit.row, float(hit.similarity), str(hit.columns.get("url") or ""))
         for hit in kept
     ]
-    return found, results.seconds, len(service), int(same.sum())
+    return hits, results.seconds, len(service), int(same.sum())

@@ -32,24 +32,24 @@ STYLE = f"""
 
 def lines(about: Mapping[str, Any]) -> list[str]:
     """What `compose` tells, for a terminal."""
-    said = []
+    printed = []
     if about["relations"] is not None:
-        said.append(
+        printed.append(
             f"relations in {about['pairs']:,} captions: {about['relations']:,}; subjects to learn from: "
             f"{about['subjects']:,}"
         )
-    said.append(
+    printed.append(
         "recall@1 among the triplets on which share and epoch were chosen: "
         + ", ".join(f"{name} {about['recall'][name]:.3f}" for name in (*WAYS, "chance"))
         + f" (share of the text in the sum: {about['share']:g})"
     )
-    for name, found in about.get("bench", {}).items():
-        low, high = found["interval"]
-        kinds = ", ".join(f"{kind} {row['recall@1']:.3f}" for kind, row in found["kinds"].items())
-        said.append(f"bench, {name}: {found['recall']:.3f} ({low:.3f} to {high:.3f}); {kinds}")
+    for name, scores in about.get("bench", {}).items():
+        low, high = scores["interval"]
+        kinds = ", ".join(f"{kind} {row['recall@1']:.3f}" for kind, row in scores["kinds"].items())
+        printed.append(f"bench, {name}: {scores['recall']:.3f} ({low:.3f} to {high:.3f}); {kinds}")
     if about.get("bench"):
-        said.append(f"bench, chance: {next(iter(about['bench'].values()))['chance']:.3f}")
-    return said + warnings(about)
+        printed.append(f"bench, chance: {next(iter(about['bench'].values()))['chance']:.3f}")
+    return printed + warnings(about)
 
 
 def warnings(about: Mapping[str, Any]) -> list[str]:
@@ -60,7 +60,7 @@ def warnings(about: Mapping[str, Any]) -> list[str]:
 def nothing_found(about: Mapping[str, Any]) -> list[str]:
     """That no way of asking is surely above chance on the bench, if so."""
     bench = about.get("bench", {}).values()
-    if not bench or any(found["interval"][0] > found["chance"] for found in bench):
+    if not bench or any(scores["interval"][0] > scores["chance"] for scores in bench):
         return []
     return ["no way of asking is surely above chance: do not rely on any of them here"]
 
@@ -101,13 +101,13 @@ def write_found(
     else:
         domain = None if (Path(collection) / "index").is_dir() else collection_of(collection)
     shown = []
-    for one in found:
-        sample = None if domain is None else domain.x[one.place]
+    for hit in found:
+        sample = None if domain is None else domain.x[hit.place]
         small = None if sample is None else image_source(_small(contact_sheet(sample) if clips else sample))
-        shown.append({"id": one.id, "score": f"{one.score:.3f}", "picture": small})
-    asked = None if image is None else image_source(_small(picture(image)))
+        shown.append({"id": hit.id, "score": f"{hit.score:.3f}", "picture": small})
+    query = None if image is None else image_source(_small(picture(image)))
     content = render_page(
-        Path(__file__).with_name("page.html"), style=STYLE, asked=asked, text=text, shown=shown, about=about,
+        Path(__file__).with_name("page.html"), style=STYLE, asked=query, text=text, shown=shown, about=about,
         way=WAYS[about["mode"]] if about["mode"] != "sum" else f"picture and text, {about['share']:g} of it the text",
     )  # fmt: skip
     with replacing(file) as temporary:

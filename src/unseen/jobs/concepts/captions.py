@@ -83,8 +83,8 @@ class Captions:
         if not self.path.is_dir() or (self.path / "collection.json").is_file():
             return []
         files = walk(self.path, ignore=is_hidden).files
-        found = read_captions(self.path, names := pictures_of(files), files, lambda _: None)
-        captions = [(name, found[name].strip()) for name in names if found.get(name, "").strip()]
+        texts = read_captions(self.path, names := pictures_of(files), files, lambda _: None)
+        captions = [(name, texts[name].strip()) for name in names if texts.get(name, "").strip()]
         if not captions:
             raise ValueError(f"CAPTIONS {self.path.name!r} holds {len(names):,} pictures and no captions: {HOW}")
         return captions
@@ -170,8 +170,8 @@ class Captions:
     @functools.cached_property
     def _group_ends(self) -> list[int]:
         """The first row of every row group, and the number of rows."""
-        told = pq.read_metadata(self.path)
-        sizes = [told.row_group(i).num_rows for i in range(told.num_row_groups)]
+        metadata = pq.read_metadata(self.path)
+        sizes = [metadata.row_group(i).num_rows for i in range(metadata.num_row_groups)]
         return [0, *np.cumsum(sizes, dtype=np.int64).tolist()]
 
     def _column(self, name: str, share: Span | None, bad: list[str]) -> Iterator[pa.Array]:
@@ -330,10 +330,10 @@ def read_concepts(path: str | os.PathLike[str], score: str | None = None) -> pd.
     same = ["concept", "model", "prompts"]
     twice = out[out.duplicated(same, keep=False)]
     if len(twice):
-        name, own = twice.concept.iloc[0], (twice[same] == twice[same].iloc[0]).all(axis=1)
-        told = " and ".join("none" if np.isnan(value) else f"{value:g}" for value in twice.score[own])
+        name, rows = twice.concept.iloc[0], (twice[same] == twice[same].iloc[0]).all(axis=1)
+        scores = " and ".join("none" if np.isnan(value) else f"{value:g}" for value in twice.score[rows])
         raise ValueError(
-            f"{path.name}: {name!r} stands there twice, with {named} {told}; remove one, or tell them apart by a "
+            f"{path.name}: {name!r} stands there twice, with {named} {scores}; remove one, or tell them apart by a "
             "column model or prompts"
         )
     out.attrs["score"] = named or ""
@@ -369,12 +369,12 @@ def _numbers(column: pd.Series[Any], path: Path) -> pd.Series[Any]:
     stripped = column.map(lambda v: v.strip() if isinstance(v, str) else v).replace("", np.nan)
     if path.suffix in (".csv", ".tsv") and _form(path).decimal == ",":
         stripped = stripped.map(lambda v: plain_cell(v) if isinstance(v, str) else v)
-    found = pd.to_numeric(stripped, errors="coerce").astype(float)
-    wrong = found.isna() & stripped.notna() & (stripped.astype(str).str.lower() != "nan")
+    numbers = pd.to_numeric(stripped, errors="coerce").astype(float)
+    wrong = numbers.isna() & stripped.notna() & (stripped.astype(str).str.lower() != "nan")
     if wrong.any():
         row = int(np.flatnonzero(wrong)[0])
         raise ValueError(f"{path.name}: {column.name} must hold numbers; row {row + 1} says {column.iloc[row]!r}")
-    return found
+    return numbers
 
 
 @reads("a table of tags", "write a CSV with the columns sample and concept")
@@ -451,13 +451,13 @@ def places_of(samples: Sequence[Any], keys: list[str] | None, n: int, what: str)
     named = [str(sample) for sample in samples]
     if keys is not None:
         known = Places(keys, "the captions' keys")
-        place = {one: known.find(one) for one in dict.fromkeys(named)}
-        if not (lost := next((one for one, i in place.items() if i is None), None)):
-            return np.array([place[one] for one in named], dtype=np.int64)
-        if any(i is not None for i in place.values()) or not all(one.isdigit() for one in named):
+        place = {name: known.find(name) for name in dict.fromkeys(named)}
+        if not (lost := next((name for name, i in place.items() if i is None), None)):
+            return np.array([place[name] for name in named], dtype=np.int64)
+        if any(i is not None for i in place.values()) or not all(name.isdigit() for name in named):
             raise ValueError(f"{what} names the sample {lost!r}, which no caption has as its key")
     try:
-        rows = np.array([int(one) for one in named], dtype=np.int64)
+        rows = np.array([int(name) for name in named], dtype=np.int64)
     except ValueError as error:
         raise ValueError(f"samples of {what} must be rows of the captions, or their keys: {error}") from error
     if len(rows) and not (rows.min() >= 0 and rows.max() < n):

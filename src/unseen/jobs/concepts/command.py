@@ -131,22 +131,22 @@ def concepts(
         raise ValueError("--outlier-below needs an --encoder that says what a picture shows")
     pictures = None if tail.candidates is None else read_candidates(tail.candidates)
     tower = _towers(encoder, precision, trust)
-    found = job.analyse(
+    analysis = job.analyse(
         captions, images, concepts=concepts, column=column, score=score, lemmas=lemmas, phrases=phrases, tags=tags,
         encoder=tower, threshold=threshold, level=level, like=like, scale=scale, processes=processes, engine=where,
         seed=seed,
     )  # fmt: skip
     out.mkdir(parents=True, exist_ok=True)
-    write_csv(out / "concepts.csv", found.table)
-    write_csv(out / "fits.csv", report.fits(found))
-    result = _write_results(found, out, {})  # counting took longest: it is kept whatever becomes of the test set
+    write_csv(out / "concepts.csv", analysis.table)
+    write_csv(out / "fits.csv", report.fits(analysis))
+    result = _write_results(analysis, out, {})  # counting took longest: it is kept whatever becomes of the test set
     if tail.long_tail is not None and pictures is not None:
-        tally = _write_long_tail(found, tail.long_tail, tail, pictures, out, tower, seed)
-        result = _write_results(found, out, tally)
+        tally = _write_long_tail(analysis, tail.long_tail, tail, pictures, out, tower, seed)
+        result = _write_results(analysis, out, tally)
     if as_json:
         dump(result)
         return
-    for line in report.lines(found, LINES):
+    for line in report.lines(analysis, LINES):
         typer.echo(line)
     say(f"{out} holds concepts.csv, fits.csv, result.json and report.html")
 
@@ -183,16 +183,19 @@ def _write_long_tail(
     from unseen.data.sources import save
     from unseen.jobs.concepts.tail import long_tail_set
 
-    made = long_tail_set(
+    test_set = long_tail_set(
         found, pictures, rarest=tail.rarest, per_class=tail.per_class, bits=tail.duplicate_bits, encoder=tower,
         outlier_below=tail.outlier_below, seed=seed,
     )  # fmt: skip
-    save(made.domain, folder)
-    told = pd.DataFrame({"picture": made.ids, "dropped": made.dropped})
-    lost = pd.DataFrame({"picture": [one.where for one in pictures.skipped], "dropped": "unreadable"})
-    write_csv(out / "long_tail.csv", pd.concat([told, lost], ignore_index=True))
-    say(f"{folder} holds {len(made.domain)} pictures; " + ", ".join(f"{name} {n}" for name, n in made.tally.items()))
-    return dict(made.tally)
+    save(test_set.domain, folder)
+    judged = pd.DataFrame({"picture": test_set.ids, "dropped": test_set.dropped})
+    lost = pd.DataFrame({"picture": [skipped.where for skipped in pictures.skipped], "dropped": "unreadable"})
+    write_csv(out / "long_tail.csv", pd.concat([judged, lost], ignore_index=True))
+    say(
+        f"{folder} holds {len(test_set.domain)} pictures; "
+        + ", ".join(f"{name} {n}" for name, n in test_set.tally.items())
+    )
+    return dict(test_set.tally)
 
 
 def _published(folder: Path, as_json: bool) -> None:

@@ -215,32 +215,34 @@ def analyse(
     misaligned, examples, thresholds, search, lost = None, [], {}, "text", 0
     if pictured:
         assert index is not None
-        found, pictures, lost = tagged(source, images, tags, encoder, names, n, lemmas, threshold)
-        image = found.at(threshold, lemmas=lemmas)
+        tag_table, pictures, lost = tagged(source, images, tags, encoder, names, n, lemmas, threshold)
+        image = tag_table.at(threshold, lemmas=lemmas)
         columns["image"] = image.counts(names)
         counts = columns["joint"] = joint_counts(index, image, names, match)
         misaligned, search = misalignment(index, image, names, match), "joint"
         examples = examples_of(source, index, image, names, pictures, match)
         every = sorted({*THRESHOLDS, threshold})
-        thresholds = {one: len(found.at(one, lemmas=lemmas).samples) for one in every if one >= found.floor}
+        thresholds = {
+            least: len(tag_table.at(least, lemmas=lemmas).samples) for least in every if least >= tag_table.floor
+        }
     place = {name: i for i, name in enumerate(names)}
     bounds = _bounds(known)
     groups, rows = [], []
-    for (model, prompts), own in known.groupby(["model", "prompts"], sort=False):
-        at = own.concept.map(place).to_numpy()
+    for (model, prompts), scored in known.groupby(["model", "prompts"], sort=False):
+        at = scored.concept.map(place).to_numpy()
         group = _group(
-            str(model), str(prompts), counts[at] * (scale or 1), own.score.to_numpy(float), bounds, level, seed
+            str(model), str(prompts), counts[at] * (scale or 1), scored.score.to_numpy(float), bounds, level, seed
         )
         if group.curve is None and like is not None:
             factor = scale or max(corpus_size(like) / n, 1.0)
-            told = f"curve of {like}, counts times {factor:,.3g}"
-            group = dataclasses.replace(group, curve=published_curve(like), why=told, sampled=factor > 1)
-            group = dataclasses.replace(group, scale=factor, counts=counts[at][np.isfinite(own.score)] * factor)
+            origin = f"curve of {like}, counts times {factor:,.3g}"
+            group = dataclasses.replace(group, curve=published_curve(like), why=origin, sampled=factor > 1)
+            group = dataclasses.replace(group, scale=factor, counts=counts[at][np.isfinite(scored.score)] * factor)
         else:
             group = dataclasses.replace(group, scale=scale or 1.0)
         groups.append(group)
         rows.append(
-            _predicted(own, {key: np.asarray(value)[at] for key, value in columns.items()}, counts[at], group, level)
+            _predicted(scored, {key: np.asarray(value)[at] for key, value in columns.items()}, counts[at], group, level)
         )
     import pandas as pd
 
@@ -304,8 +306,8 @@ def _check_like(like: str, counted: str, phrases: bool, known: pd.DataFrame) -> 
     published_curve(like)
     search = like.rpartition("/")[2]
     if search != counted:
-        own = [name for name in published_curves() if name == f"{like.rpartition('/')[0]}/{counted}"]
-        hint = f"take {own[0]}" if own else "take a curve of another corpus"
+        same = [name for name in published_curves() if name == f"{like.rpartition('/')[0]}/{counted}"]
+        hint = f"take {same[0]}" if same else "take a curve of another corpus"
         raise ValueError(f"like={like} takes {search} counts; these captions give {counted} counts: {hint}")
     if phrases:
         raise ValueError("like takes counts of captions that hold all words in any place; leave out `phrases`")
@@ -359,10 +361,10 @@ def _predicted(
         own_counts = counts * group.scale
         if group.sampled:
             least, most = (group.scale * end for end in count_interval(counts, level))
-            told = group.curve.predict_within(least, own_counts, most, level)
+            prediction = group.curve.predict_within(least, own_counts, most, level)
         else:
-            told = group.curve.predict(own_counts, level)
-        table["predicted"], table["low"], table["high"] = told
+            prediction = group.curve.predict(own_counts, level)
+        table["predicted"], table["low"], table["high"] = prediction
         more = group.curve.predict(10 * np.maximum(own_counts, 1), level)[0]
         table["times_ten"] = more - table.predicted
     return table

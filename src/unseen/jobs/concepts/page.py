@@ -77,16 +77,16 @@ def lines(found: Found, most: int) -> list[str]:
         shown += ["predicted", f"{found.told['level']:.0%} interval", "x10 adds"]
     rows: list[tuple[str, ...]] = [tuple(shown)]
     for row in table.to_dict("records"):
-        own = [str(row["concept"]), *(str(row[name]) for name in named)]
-        own += [f"{row[name]:,}" for name in counted]
-        own.append(f"{row['per_million']:,.1f}")
+        cells = [str(row["concept"]), *(str(row[name]) for name in named)]
+        cells += [f"{row[name]:,}" for name in counted]
+        cells.append(f"{row['per_million']:,.1f}")
         if "score" in table:
-            own.append("" if math.isnan(row["score"]) else f"{row['score']:.4g}")
+            cells.append("" if math.isnan(row["score"]) else f"{row['score']:.4g}")
         if predicts:
-            own += [""] * 3 if math.isnan(row["predicted"]) else [
+            cells += [""] * 3 if math.isnan(row["predicted"]) else [
                 f"{row['predicted']:.3g}", f"{row['low']:.3g} to {row['high']:.3g}", f"{row['times_ten']:+.2g}"
             ]  # fmt: skip
-        rows.append(tuple(own))
+        rows.append(tuple(cells))
     widths = [max(len(row[i]) for row in rows) for i in range(len(shown))]
     out = ["  ".join(c.ljust(w) if i == 0 else c.rjust(w) for i, (c, w) in enumerate(zip(row, widths))) for row in rows]
     if len(found.table) > most:
@@ -104,10 +104,10 @@ def sentences(found: Found) -> list[str]:
         "of the most frequent tenth.",
     ]
     if found.misaligned is not None:
-        own = found.misaligned
+        misaligned = found.misaligned
         out.append(
-            f"Captions and pictures share no concept in {own.disjoint:,} of {own.both:,} pairs that show some on both "
-            f"sides: {own.degree():.1%} of all pairs."
+            f"Captions and pictures share no concept in {misaligned.disjoint:,} of {misaligned.both:,} pairs that show "
+            f"some on both sides: {misaligned.degree():.1%} of all pairs."
         )
     if found.told["skipped"]:
         out.append(
@@ -136,14 +136,14 @@ def answer(found: Found) -> str:
     """Will zero-shot work for these classes? What the counts say, or what an answer takes."""
     table, name = found.table, found.told["score"]
     if "predicted" in table and table.predicted.notna().any():
-        told = table[table.predicted.notna()].sort_values("predicted", kind="stable")
+        predicted = table[table.predicted.notna()].sort_values("predicted", kind="stable")
         unit = " %" if _in_percent(name) else ""
         low = ", ".join(
             f"{row.concept} {row.predicted:.3g}{unit} ({row.low:.3g} to {row.high:.3g})"
-            for row in told.head(NAMED).itertuples()
+            for row in predicted.head(NAMED).itertuples()
         )
-        mean = told.predicted.mean()
-        return f"Predicted {name}: {mean:.3g}{unit} in the mean of {len(told):,} concepts; the lowest are {low}."
+        mean = predicted.predicted.mean()
+        return f"Predicted {name}: {mean:.3g}{unit} in the mean of {len(predicted):,} concepts; the lowest are {low}."
     rare = table.drop_duplicates("concept").sort_values(found.search, kind="stable").head(NAMED)
     weak = ", ".join(f"{row['concept']} ({row[found.search]:,})" for row in rare.to_dict("records"))
     return (
@@ -213,7 +213,7 @@ def fits(found: Found) -> pd.DataFrame:
 
 def summary(found: Found) -> dict[str, Any]:
     """All but the concepts themselves, as JSON takes it."""
-    tail, own = found.tail, found.misaligned
+    tail, misaligned = found.tail, found.misaligned
     out: dict[str, Any] = {
         "captions": found.n,
         "concepts": tail.n_concepts,
@@ -222,12 +222,12 @@ def summary(found: Found) -> dict[str, Any]:
         "long_tail": {key: getattr(tail, key) for key in ("zero", "negligible", "threshold", "head", "gini")},
         "fits": [_plain(row) for row in fits(found).to_dict("records")],
     }
-    if own is not None:
+    if misaligned is not None:
         out["misalignment"] = {
-            "disjoint": own.disjoint,
-            "both": own.both,
-            "degree": own.degree(),
-            "of_both": own.degree_of_both,
+            "disjoint": misaligned.disjoint,
+            "both": misaligned.both,
+            "degree": misaligned.degree(),
+            "of_both": misaligned.degree_of_both,
         }
         out["tags"] = {f"{threshold:g}": n for threshold, n in found.thresholds.items()}
     return out
@@ -318,16 +318,18 @@ def draw_tail(axis: Axes, found: Found) -> None:
 
 def draw_misalignment(axis: Axes, found: Found) -> None:
     """Pairs by what caption and picture show."""
-    own = found.misaligned
+    misaligned = found.misaligned
     parts = {
-        "share a concept": own.both - own.disjoint,
-        "share none": own.disjoint,
-        "a concept on one side at most": own.n - own.both,
+        "share a concept": misaligned.both - misaligned.disjoint,
+        "share none": misaligned.disjoint,
+        "a concept on one side at most": misaligned.n - misaligned.both,
     }
     left = 0.0
     for (name, n), color in zip(parts.items(), ("#047857", "#b45309", "#c9ccd1")):
-        axis.barh(0, n / own.n, left=left, color=color, height=0.5, label=f"{name}: {n:,} ({n / own.n:.1%})")
-        left += n / own.n
+        axis.barh(
+            0, n / misaligned.n, left=left, color=color, height=0.5, label=f"{name}: {n:,} ({n / misaligned.n:.1%})"
+        )
+        left += n / misaligned.n
     axis.set_xlim(0, 1)
     axis.set_ylim(-0.4, 1.2)
     axis.set_yticks([])
@@ -350,7 +352,10 @@ def page(found: Found, command: str, tally: Mapping[str, int] | None = None) -> 
         figures["misaligned"] = _figure(lambda axis: draw_misalignment(axis, found), height=1.7, narrow=1.7)
     table = found.table.sort_values(found.search, kind="stable")
     rows = [_row(row, found) for row in table.head(ROWS).to_dict("records")]
-    examples = [{**one, "picture": one["picture"] and image_source(one["picture"], "jpeg")} for one in found.examples]
+    examples = [
+        {**example, "picture": example["picture"] and image_source(example["picture"], "jpeg")}
+        for example in found.examples
+    ]
     return render_page(
         Path(__file__).with_name("page.html"),
         style=FIGURES,
@@ -409,7 +414,7 @@ def _row(row: Mapping[Any, Any], found: Found) -> dict[str, str]:
     """A concept as the page shows it; what is empty for all of them has no column."""
     out = {"concept": str(row["concept"])}
     out |= {name: str(row[name]) for name in ("model", "prompts") if name in row and found.table[name].any()}
-    out |= {told: f"{row[name]:,}" for name, told in COUNTS.items() if name in row}
+    out |= {label: f"{row[name]:,}" for name, label in COUNTS.items() if name in row}
     out["per million"] = f"{row['per_million']:,.0f}" if row["per_million"] >= 10 else f"{row['per_million']:.2g}"
     if "score" in row:
         out[scored(found)] = _number(row["score"])
@@ -424,11 +429,11 @@ def _row(row: Mapping[Any, Any], found: Found) -> dict[str, str]:
 def _figures_of(table: pd.DataFrame) -> list[tuple[str, list[str]]]:
     """The figures of all lines, a line of the page for each figure."""
     out = []
-    for name, told in FITS.items():
+    for name, label in FITS.items():
         values: Iterable[Any] = table.get(name, ())
         cells = [COUNTS[value] if name == "search" else _number(value) for value in values]
         if any(cells):
-            out.append((told, cells))
+            out.append((label, cells))
     return out
 
 

@@ -62,8 +62,8 @@ def tag_features(features: Any, concepts: Sequence[str], encoder: TwoTowerEncode
 def beside(every: FloatArray, place: Sequence[int], first: int) -> FloatArray:
     """Softmax of each concept against the neutral words alone, from that over all; neutral ones begin at `first`."""
     table = np.asarray(every, dtype=np.float64)
-    own, neutral = table[:, list(place)], table[:, first:].sum(axis=1, keepdims=True)
-    return own / np.maximum(own + neutral, 1e-300)
+    concept, neutral = table[:, list(place)], table[:, first:].sum(axis=1, keepdims=True)
+    return concept / np.maximum(concept + neutral, 1e-300)
 
 
 def tagged(
@@ -82,8 +82,8 @@ def tagged(
     collection = source.collection
     if tags is not None:
         shown = {} if images is None else by_row(load_pictures(images), keys, n)
-        found, lost = read_tags(tags, names, keys, n, lemmas)
-        return found, shown, lost
+        table, lost = read_tags(tags, names, keys, n, lemmas)
+        return table, shown, lost
     if collection is not None and images is None:
         record = collection.encoder
         shown = {i: (collection, i) for i in range(n)}
@@ -93,13 +93,13 @@ def tagged(
         return tag_images(domain, names, encoder, floor), shown, 0
     domain = load_pictures(images)
     shown = by_row(domain, keys, n)
-    found = tag_images(domain, names, encoder, floor)
+    table = tag_images(domain, names, encoder, floor)
     rows = np.full(len(domain), -1)
     for row, (_, i) in shown.items():
         rows[i] = row
-    kept = rows[found.rows] >= 0
-    moved = (rows[found.rows][kept], found.columns[kept], found.values[kept])
-    return TagTable(names, n, *moved, floor=found.floor), shown, 0
+    kept = rows[table.rows] >= 0
+    moved = (rows[table.rows][kept], table.columns[kept], table.values[kept])
+    return TagTable(names, n, *moved, floor=table.floor), shown, 0
 
 
 def load_pictures(images: Any, what: str = "IMAGES") -> Domain:
@@ -123,12 +123,12 @@ def by_row(domain: Domain, keys: list[str] | None, n: int) -> dict[int, Any]:
         return {i: (domain, i) for i in range(n)}
     assert domain.ids is not None
     places = Places([str(id_) for id_ in domain.ids], "IMAGES")
-    found = {row: i for row, key in enumerate(keys) if (i := places.find(key)) is not None}
-    if not found:
+    matched = {row: i for row, key in enumerate(keys) if (i := places.find(key)) is not None}
+    if not matched:
         raise ValueError(
             f"no picture of IMAGES is named by the captions; they say {keys[0]!r}, a picture is {domain.ids[0]!r}"
         )
-    return {row: (domain, i) for row, i in found.items()}
+    return {row: (domain, i) for row, i in matched.items()}
 
 
 def examples(
@@ -148,9 +148,9 @@ def examples(
     said: dict[int, list[str]] = {row: [] for row in rows.tolist()}
     shown: dict[int, list[str]] = {row: [] for row in rows.tolist()}
     for name in names if len(rows) else ():
-        for ids, told in ((index.ids(name, match), said), (image.ids(name), shown)):
+        for ids, listed in ((index.ids(name, match), said), (image.ids(name), shown)):
             for row in rows[within(rows, ids)].tolist():
-                told[row].append(name)
+                listed[row].append(name)
     return [
         {"row": row, "caption": texts[row][:300], "said": said[row][:4], "shown": shown[row][:4],
          "picture": _thumbnail(pictures.get(row))}

@@ -35,11 +35,11 @@ def _folder_of(concept: str, folders: Sequence[str], lemmas: str) -> str | None:
     """The folder that is called as a concept is: exactly, else by its lemmas; two such are refused."""
     if concept in folders:
         return concept
-    own = lemmas_of(concept, lemmas)
-    found = [folder for folder in folders if lemmas_of(folder, lemmas) == own]
-    if len(found) > 1:
-        raise ValueError(f"candidates has several folders for {concept!r}: {', '.join(found)}; make them one")
-    return found[0] if found else None
+    wanted = lemmas_of(concept, lemmas)
+    matches = [folder for folder in folders if lemmas_of(folder, lemmas) == wanted]
+    if len(matches) > 1:
+        raise ValueError(f"candidates has several folders for {concept!r}: {', '.join(matches)}; make them one")
+    return matches[0] if matches else None
 
 
 def long_tail_set(

@@ -106,10 +106,10 @@ def episodes(
         typer.echo(f"{'method':<{width}}{'shots':>6}{NAMES[metric]:>18}{'95 %':>16}   above {first}")
         for row in result.table():
             figures = row if metric == "accuracy" else row[metric]
-            told = f"{figures['gain']:+.3f} ({figures['gain_low']:+.3f} to {figures['gain_high']:+.3f})"
+            above = f"{figures['gain']:+.3f} ({figures['gain_low']:+.3f} to {figures['gain_high']:+.3f})"
             interval = f"{figures['low']:.3f} to {figures['high']:.3f}"
-            gain = "" if row["method"] == first else told
+            gain = "" if row["method"] == first else above
             typer.echo(f"{row['method']:<{width}}{row['shots']:>6}{figures[metric]:>18.3f}{interval:>16}   {gain}")
-    for name, (what, _) in result.learnt.items():
-        typer.echo(f"{name} saw more than the handfuls: {what}")
+    for name, (learnt_from, _) in result.learnt.items():
+        typer.echo(f"{name} saw more than the handfuls: {learnt_from}")
     say(f"{out} holds report.html, episodes.csv and episodes.json")

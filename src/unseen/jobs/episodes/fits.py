@@ -31,8 +31,8 @@ COPIES = 2
 
 def few_shot_methods(*, with_source: bool = False) -> tuple[str, ...]:
     """Slugs of the methods that an episode can fit: they learn from a labelled handful of features, or of clips."""
-    given = LEARNT_FROM if with_source else frozenset()
-    return tuple(slug for slug in registry.slugs() if words_of(registry.get(slug), given) is not None)
+    words = LEARNT_FROM if with_source else frozenset()
+    return tuple(slug for slug in registry.slugs() if words_of(registry.get(slug), words) is not None)
 
 
 def words_of(cls: type[Method], given: Collection[str]) -> tuple[str, ...] | None:
@@ -79,17 +79,17 @@ def maker_of(name: str, settings: Mapping[str, Any], given: Collection[str]) -> 
             f"{', '.join(few_shot_methods(with_source=bool(given)))}"
         )
     known = cls().get_params()
-    own = {**cls.card.presets.get(preset, {}), **{key: value for key, value in settings.items() if key in known}}
-    return lambda: cls(**own)
+    params = {**cls.card.presets.get(preset, {}), **{key: value for key, value in settings.items() if key in known}}
+    return lambda: cls(**params)
 
 
 def _check_known(slug: str, given: Collection[str]) -> None:
     """`ValueError` with the methods that an episode can fit, the nearest first, if none is called `slug`."""
     if slug in (*registry.slugs(), *registry.SYSTEMS):
         return
-    here = few_shot_methods(with_source=bool(given))
-    near = difflib.get_close_matches(slug, here, n=1)
-    hint = f"; did you mean {near[0]!r}?" if near else f"; of a handful of labelled samples learn: {', '.join(here)}"
+    slugs = few_shot_methods(with_source=bool(given))
+    near = difflib.get_close_matches(slug, slugs, n=1)
+    hint = f"; did you mean {near[0]!r}?" if near else f"; of a handful of labelled samples learn: {', '.join(slugs)}"
     raise ValueError(f"no method is called {slug!r}{hint}")
 
 
@@ -129,13 +129,13 @@ def fitted(make: Callable[[], Method], learnt_from: Mapping[str, Domain], copies
     method = make()
     if not adapts(type(method)):
         return Fit(make, learnt_from)
-    given = {word: learnt_from[word] for word in inputs_of(method, learnt_from)}
+    inputs = {word: learnt_from[word] for word in inputs_of(method, learnt_from)}
     more = {"auxiliary": copies} if copies is not None and takes_copies(type(method)) else {}
     if "support" in (words_of(type(method), learnt_from) or ()):
         more["support"] = one_of_each(learnt_from["source"])
     began = time.perf_counter()
-    learnt = method.fit(**given, **more)
-    return Fit(make, given, learnt, time.perf_counter() - began)
+    learnt = method.fit(**inputs, **more)
+    return Fit(make, inputs, learnt, time.perf_counter() - began)
 
 
 def inputs_of(method: Method, there: Collection[str]) -> tuple[str, ...]:

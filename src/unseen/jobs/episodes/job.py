@@ -100,10 +100,10 @@ class Graded:
         first = next(iter(self.scores.values()))
         rows = []
         for name, by_shot in self.scores.items():
-            for shot, own in by_shot.items():
-                row: dict[str, Any] = {"method": name, "shots": shot, **_figures(own, first[shot])}
-                row |= {"seconds": own.seconds}
-                row |= {metric: _figures(own.of(metric), first[shot].of(metric), metric) for metric in own.open}
+            for shot, scores in by_shot.items():
+                row: dict[str, Any] = {"method": name, "shots": shot, **_figures(scores, first[shot])}
+                row |= {"seconds": scores.seconds}
+                row |= {metric: _figures(scores.of(metric), first[shot].of(metric), metric) for metric in scores.open}
                 rows.append(row)
         return rows
 
@@ -213,10 +213,10 @@ def grade(
         pools: dict[str, Pool] = {}
         fits: dict[str, Fit] = {}
         for is_clips, form in forms.items():  # what reads clips says first that it cannot read these
-            own = {name: make for name, make in makers.items() if make().card.reads_clips == is_clips}
+            group = {name: make for name, make in makers.items() if make().card.reads_clips == is_clips}
             with stage("encoding"):
-                pools |= dict.fromkeys(own, raw.brought(form, words_learnt_from(own, there))) if own else {}
-            for name, make in own.items():
+                pools |= dict.fromkeys(group, raw.brought(form, words_learnt_from(group, there))) if group else {}
+            for name, make in group.items():
                 with stage(name), reproducible(protocol.seed), runtime(folder=_at_work(work, tower, side)):
                     fits[name] = learnt_fit(name, make, pools[name], copies, say)
         graded = {}
@@ -227,7 +227,7 @@ def grade(
     return Graded(
         scores={name: scores for name, (scores, _, _) in graded.items()}, domain=raw.everything, protocol=protocol,
         encoder="" if tower is None else tower.name, base=held, hard=hard, severity=severity, asked=raw.asked,
-        example=samples.drawn[0], named={name: said for name, (_, said, _) in graded.items()}, seconds=dict(seconds),
+        example=samples.drawn[0], named={name: named for name, (_, named, _) in graded.items()}, seconds=dict(seconds),
         thresholds={name: tuned for name, (_, _, tuned) in graded.items() if tuned},
         learnt={name: (told_of(fit, raw), fit.seconds) for name, fit in fits.items() if fit.learnt is not None},
         unlabelled=0 if samples.spare is None else len(samples.spare), unread=samples.lost, too_few=too_few,
@@ -335,8 +335,8 @@ def write(result: Graded, out: str | os.PathLike[str], command: str = "") -> Pat
         lines = [
             f"{name},{shot},{i},{','.join(f'{value:.6f}' for value in values)}"
             for name, by_shot in result.scores.items()
-            for shot, own in by_shot.items()
-            for i, values in enumerate(zip(*(own.of(metric).accuracies.tolist() for metric in metrics)))
+            for shot, scores in by_shot.items()
+            for i, values in enumerate(zip(*(scores.of(metric).accuracies.tolist() for metric in metrics)))
         ]
         head = ",".join(["method", "shots", "episode", *metrics])
         (folder / "episodes.csv").write_text("\n".join([head, *lines]) + "\n")
@@ -361,9 +361,9 @@ def about(result: Graded) -> dict[str, Any]:
             name: {str(shot): _number(value) for shot, value in by_shot.items()}
             for name, by_shot in result.thresholds.items()
         },
-        "learnt_from": {name: what for name, (what, _) in result.learnt.items()},
+        "learnt_from": {name: learnt_from for name, (learnt_from, _) in result.learnt.items()},
         "unlabelled": result.unlabelled,
-        "unread": [list(one) for one in result.unread],
+        "unread": [list(row) for row in result.unread],
         "too_few": dict(result.too_few),
         "methods": [_finite(row) for row in result.table()],
         "seconds": {key: round(value, 2) for key, value in result.seconds.items()},

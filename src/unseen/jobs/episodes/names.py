@@ -18,9 +18,9 @@ NAMES = {
 
 def few_line(too_few: Mapping[str, int], protocol: Episodes) -> str:
     """Which classes no episode asks to name, and why, in a line."""
-    one = len(too_few) == 1
+    single = len(too_few) == 1
     named = ", ".join(f"{name} ({n})" for name, n in too_few.items())
     return (
-        f"{len(too_few)} {'class has' if one else 'classes have'} fewer than the {max(protocol.shots)} + "
-        f"{protocol.queries} samples of an episode, and {'takes' if one else 'take'} part in none: {named}"
+        f"{len(too_few)} {'class has' if single else 'classes have'} fewer than the {max(protocol.shots)} + "
+        f"{protocol.queries} samples of an episode, and {'takes' if single else 'take'} part in none: {named}"
     )

@@ -50,13 +50,15 @@ def page(result: Graded, command: str) -> bytes:
         tables=[
             (NAMES[metric], metric, [{**row, **row[metric]} for row in rows]) for metric in OPEN if metric in rows[0]
         ],
-        thresholds=[(name, shot, value) for name, own in result.thresholds.items() for shot, value in own.items()],
+        thresholds=[
+            (name, shot, value) for name, by_shot in result.thresholds.items() for shot, value in by_shot.items()
+        ],
         best=best,
         first=next(iter(result.scores)),
         chance=1 / result.protocol.way,
         clips=result.domain.kind == "clip",
         words=result.domain.kind not in ("clip", "image"),
-        learnt=[(name, what, seconds) for name, (what, seconds) in result.learnt.items()],
+        learnt=[(name, learnt_from, seconds) for name, (learnt_from, seconds) in result.learnt.items()],
         hard=HARD.get(result.hard, ""),
         classes=_classes(result, best["method"]),
         command=command,
@@ -73,8 +75,8 @@ def _classes(result: Graded, method: str) -> list[dict[str, Any]]:
             "name": names[k],
             "support": [_sample(result.domain, i) for i in episode.support[k][:SHOWN].tolist()],
             "queries": [
-                {**_sample(result.asked, i), "called": _said(names, said), "wrong": said != k}
-                for i, said in zip(episode.query[k][:SHOWN].tolist(), np.asarray(named[k]))
+                {**_sample(result.asked, i), "called": _said(names, predicted), "wrong": predicted != k}
+                for i, predicted in zip(episode.query[k][:SHOWN].tolist(), np.asarray(named[k]))
             ],
         }
         for k in range(len(names))

@@ -71,8 +71,8 @@ class Pool:
     def learnt_from(self) -> Mapping[str, Domain]:
         """What methods can learn from before all episodes, by words of `fit`."""
         source = self.set_aside if self.source is None else self.source
-        given = {"source": source, "auxiliary": self.set_aside, "target": self.target}
-        return {word: value for word, value in given.items() if value is not None}
+        inputs = {"source": source, "auxiliary": self.set_aside, "target": self.target}
+        return {word: value for word, value in inputs.items() if value is not None}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -257,8 +257,8 @@ def told_of(fit: Fit, pool: Pool) -> str:
 def unread(role: str, domain: Domain) -> list[tuple[str, str, str]]:
     """Role, place and reason of each sample that could not be read, without the folders of this machine."""
     return [
-        (role, PurePath(one.where).name if PurePath(one.where).is_absolute() else one.where, one.why)
-        for one in domain.skipped
+        (role, PurePath(skipped.where).name if PurePath(skipped.where).is_absolute() else skipped.where, skipped.why)
+        for skipped in domain.skipped
     ]
 
 
@@ -281,13 +281,13 @@ def words_learnt_from(makers: Makers, there: Collection[str]) -> set[str]:
 
 def check_enough(makers: Makers, pool: Pool, there: Collection[str]) -> None:
     """Raise `ValueError` if a method that reads clips has no unlabelled ones, or a source of one class."""
-    given = pool.learnt_from()
+    inputs = pool.learnt_from()
     for name, make in makers.items():
         method = make()
         words = inputs_of(method, there) if method.card.reads_clips else ()
-        if "target" in words and "target" not in given:
+        if "target" in words and "target" not in inputs:
             raise ValueError(f"unlabelled must be so large that it leaves {name} a sample; no class has so many")
-        classes = len(np.unique(given["source"].labels)) if "source" in words else 2
+        classes = len(np.unique(inputs["source"].labels)) if "source" in words else 2
         if classes < 2:
             raise ValueError(f"source must have two classes at least that no episode is of, for {name}; got {classes}")
 
@@ -306,6 +306,6 @@ def learnt_fit(
             f"{f'; its default is of the size of its paper, others are {others}' if others and ':' not in name else ''}"
         )
     fit = fitted(make, there, copies)
-    if what := told_of(fit, pool):
-        say(f"{name} has learnt from {what}: {fit.seconds:.0f} s")
+    if learnt_from := told_of(fit, pool):
+        say(f"{name} has learnt from {learnt_from}: {fit.seconds:.0f} s")
     return fit

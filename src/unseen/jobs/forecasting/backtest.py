@@ -86,10 +86,10 @@ def backtest(
     ahead: list[Domain] = []
     truths, owners = [], []
     for i, places in enumerate(origins):
-        one = series.take([i])
+        single = series.take([i])
         for origin in places.tolist():
-            starts.append(part(one, 0, origin))
-            ahead.append(part(one, origin, origin + horizon))
+            starts.append(part(single, 0, origin))
+            ahead.append(part(single, origin, origin + horizon))
             truths.append(np.asarray(pick(ahead[-1], targets).x[0], dtype=np.float64))
             owners.append(i)
     if not starts:
@@ -114,8 +114,8 @@ def choice(past: dict[str, Past], method: str, level: float | None, first: str) 
     floor = _mae(naive)
     scale = np.stack([np.nan_to_num(np.abs(truth)).max((0, 1)) for truth, _ in naive.each()])
     rows = [
-        [name, _mean(_mae(one)), _mean(_rmse(one)), _mean(_against(_mae(one), floor, scale)), _covered(one, level)]
-        for name, one in past.items()
+        [name, _mean(_mae(run)), _mean(_rmse(run)), _mean(_against(_mae(run), floor, scale)), _covered(run, level)]
+        for name, run in past.items()
     ]
     table = pd.DataFrame(rows, columns=columns).sort_values(["against", "mae"], ignore_index=True)
     best = str(table.method[0])
@@ -127,12 +127,12 @@ def choice(past: dict[str, Past], method: str, level: float | None, first: str) 
 
 def _mae(one: Past) -> Array:
     """Mean absolute error of every series and channel; NaN without a truth."""
-    return np.stack([_mean(np.abs(truth - said), (0, 1)) for truth, said in one.each()])
+    return np.stack([_mean(np.abs(truth - forecast), (0, 1)) for truth, forecast in one.each()])
 
 
 def _rmse(one: Past) -> Array:
     """Root of the mean squared error of every series and channel."""
-    return np.stack([np.sqrt(_mean((truth - said) ** 2, (0, 1))) for truth, said in one.each()])
+    return np.stack([np.sqrt(_mean((truth - forecast) ** 2, (0, 1))) for truth, forecast in one.each()])
 
 
 def _against(error: Array, floor: Array, scale: Array) -> Array:
@@ -157,10 +157,10 @@ def _covered(one: Past, level: float | None) -> float:
     if level is None:
         return float("nan")
     shares = []
-    for truth, said in one.each():
+    for truth, forecast in one.each():
         half = len(truth) // 2
-        widths = conformal_widths(truth[:half] - said[:half], level, lacking="nan")
-        shares.append(coverage(truth[half:], said[half:], widths))
+        widths = conformal_widths(truth[:half] - forecast[:half], level, lacking="nan")
+        shares.append(coverage(truth[half:], forecast[half:], widths))
     return float(_mean(np.array(shares)))
 
 

@@ -36,17 +36,17 @@ ABOUT, STATE = "forecaster.json", "state"
 
 def forecasters() -> tuple[str, ...]:
     """All methods that forecast, by slug: those whose cards have the task series, of other packages, too."""
-    own = reading("series")
-    found = []
+    candidates = reading("series")
+    slugs = []
     for slug in registry.slugs():
-        if slug in registry.METHODS and slug not in own:
+        if slug in registry.METHODS and slug not in candidates:
             continue  # saves importing it
         cls = registry.get(slug)
         if cls.card.task == "series" and issubclass(cls, Forecaster):
-            found.append(slug)
+            slugs.append(slug)
         elif cls.card.task == "series":
             log.warning("%s is left out: its card has the task series, and %s is no Forecaster", slug, cls.__name__)
-    return tuple(found)
+    return tuple(slugs)
 
 
 @loads("a saved method")
@@ -55,9 +55,9 @@ def load_model(folder: str | os.PathLike[str]) -> Forecaster:
     place = next((place for place in (Path(folder) / "model", Path(folder)) if (place / ABOUT).is_file()), None)
     saved = load_state(folder if place is None else place / STATE)
     if place is not None:
-        if not isinstance(one := saved.get("forecaster"), Forecaster):
+        if not isinstance(forecaster := saved.get("forecaster"), Forecaster):
             raise ValueError(f"{place} holds no network: what was chosen learns nothing")
-        return one
+        return forecaster
     slug = saved.get("method") if isinstance(saved, dict) else None
     if slug not in forecasters():
         raise ValueError(f"{os.fspath(folder)} must hold a forecaster ({', '.join(forecasters())}); it holds {slug}")
@@ -70,27 +70,27 @@ def to_try(method: str, model: Forecaster | None, context: int | None) -> dict[s
         raise ValueError(f"context must be at least 1; got {context}")
     if model is not None and not isinstance(model, Forecaster):
         raise TypeError(f"model must be a Forecaster; got {type(model).__name__}")
-    given = {} if model is None else {model.card.slug: model}
-    found: dict[str, Any] = dict.fromkeys((*forecasters(), *given))
+    extra = {} if model is None else {model.card.slug: model}
+    pretrained: dict[str, Any] = dict.fromkeys((*forecasters(), *extra))
     names = ["auto"]
-    for slug in found:
-        cls: Any = type(given[slug]) if slug in given else registry.get(slug)
-        found[slug] = given[slug] if slug in given else cls.pretrained()
+    for slug in pretrained:
+        cls: Any = type(extra[slug]) if slug in extra else registry.get(slug)
+        pretrained[slug] = extra[slug] if slug in extra else cls.pretrained()
         names += [slug, slug + TUNED] if cls.tunes() else [slug]
     names += NAIVE
     if method not in names:
         raise ValueError(f"method must be one of {', '.join(names)}; got {method!r}")
     named = method.removesuffix(TUNED)
-    if named in found and found[named] is None:
+    if named in pretrained and pretrained[named] is None:
         raise ValueError(f"model must be given for {named}, which comes without a pretrained one")
-    ready = {slug: one for slug, one in found.items() if one is not None}
-    for one in ready.values():
-        one.check_ready()
+    ready = {slug: forecaster for slug, forecaster in pretrained.items() if forecaster is not None}
+    for forecaster in ready.values():
+        forecaster.check_ready()
     order = sorted(ready, key=lambda slug: slug != named)
     able = {slug: ready[slug] for slug in order if context is None or context >= ready[slug].limits.least}
     if not able or (named in ready and named not in able):
-        asked = [named] if named in ready else order
-        limits = min((ready[slug].limits for slug in asked), key=lambda limits: limits.least)
+        slugs = [named] if named in ready else order
+        limits = min((ready[slug].limits for slug in slugs), key=lambda limits: limits.least)
         raise ValueError(f"context must be at least {limits.least}, {limits.least_is}; got {context}")
     return able
 
@@ -156,16 +156,16 @@ def readable(
         able = [i for i in places if not lacks[slug][i]]
         if able:
             places, kept[slug] = able, model
-    told = {slug: "; ".join(filter(None, each)) for slug, each in lacks.items()}
+    reasons = {slug: "; ".join(filter(None, each)) for slug, each in lacks.items()}
     if method in NAIVE:
         return places, kept or tried
     first = next(iter(tried))
     if not kept or (first == method.removesuffix(TUNED) and first not in kept):
-        raise ValueError(f"the model cannot read this: {told[first]} (method=seasonal-naive can do with less)")
+        raise ValueError(f"the model cannot read this: {reasons[first]} (method=seasonal-naive can do with less)")
     for slug in tried:
         if slug not in kept:
-            log.warning("%s is not tried: it cannot read this: %s", slug, told[slug])
-    if short := "; ".join(dict.fromkeys(told[slug] for slug in kept if told[slug])):
+            log.warning("%s is not tried: it cannot read this: %s", slug, reasons[slug])
+    if short := "; ".join(dict.fromkeys(reasons[slug] for slug in kept if reasons[slug])):
         log.warning("the naive forecast, without intervals, where the model cannot read a series: %s", short)
     return places, kept
 
@@ -215,12 +215,12 @@ def attempts_of(
         ahead = None if not exogenous else known
         return model.forecast(as_known(_last(series, context), model), horizon=horizon, future=ahead)
 
-    found: dict[str, Attempt] = {}
+    attempts: dict[str, Attempt] = {}
     for slug, model in tried.items():
-        found[slug] = functools.partial(zero_shot, model)
+        attempts[slug] = functools.partial(zero_shot, model)
         if slug in tuned:
-            found[slug + TUNED] = functools.partial(few_shot, tuned[slug])
-    return found | {name: functools.partial(_naive, targets, seasonal) for name, seasonal in NAIVE.items()}
+            attempts[slug + TUNED] = functools.partial(few_shot, tuned[slug])
+    return attempts | {name: functools.partial(_naive, targets, seasonal) for name, seasonal in NAIVE.items()}
 
 
 def _naive(targets: Sequence[str], seasonal: bool, series: Domain, horizon: int, known: Domain | None) -> Array:

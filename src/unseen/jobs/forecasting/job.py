@@ -190,7 +190,7 @@ def _check(horizon: int, few_shot: float | None, intervals: float | None, method
 
 def _warn_of_unused(method: str, few_shot: float | None, future: Any) -> None:
     """Tell what is given and not used by a method that is not tuned."""
-    unused = [what for what, given in (("tuning", few_shot), ("the future", future)) if given is not None]
+    unused = [label for label, value in (("tuning", few_shot), ("the future", future)) if value is not None]
     if unused:
         log.warning(
             "method %s %s: what is tuned does, such as ttm-tuned, and auto tries it",
@@ -261,18 +261,18 @@ def _exogenous(read: Domain, known: Domain | None, columns: Sequence[str] | None
     if known is None:
         return []
     ahead = channels_of(known)
-    found = [c for c in have if c in ahead]
-    if not found:
+    shared = [c for c in have if c in ahead]
+    if not shared:
         raise ValueError(
             f"future must share a column of numbers with the series ({', '.join(have)}); it has {', '.join(ahead)}"
         )
-    both = [c for c in columns or () if c in found]
+    both = [c for c in columns or () if c in shared]
     if both and len(both) < len(columns or ()):
         raise ValueError(f"columns must not name {both[0]!r}, which future holds")
     unused = [c for c in ahead if c not in have]
     if unused:
         log.warning("future holds %s, which the series has not: not used", ", ".join(unused))
-    return found
+    return shared
 
 
 # -- what is forecast --------------------------------------------------------------------------------------
@@ -289,8 +289,8 @@ class _Tuning:
 
     def of(self, name: str, model: Forecaster, past: Domain) -> Forecaster:
         """The forecaster, tuned on a past."""
-        own, past = self.settings.get(name, {}), as_known(past, model)
-        return model.tuned(past, fraction=self.fraction, exogenous=self.exogenous, seed=self.seed, settings=own)
+        settings, past = self.settings.get(name, {}), as_known(past, model)
+        return model.tuned(past, fraction=self.fraction, exogenous=self.exogenous, seed=self.seed, settings=settings)
 
     def before_all(self, tried: Mapping[str, Forecaster], past: Domain, method: str) -> dict[str, Forecaster]:
         """All that can be tuned, on what came before the backtest; `ValueError` only of the one that was asked for."""

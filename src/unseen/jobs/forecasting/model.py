@@ -109,7 +109,7 @@ class Reading:
         )
         for i, name in enumerate(np.asarray(series.ids).tolist()):
             if (step := grid_of(series, i).step) not in self.steps:
-                wanted = " or ".join(one or "none (rows are counted)" for one in self.steps)
+                wanted = " or ".join(allowed or "none (rows are counted)" for allowed in self.steps)
                 raise ValueError(f"{name} must have a step of {wanted}; it has {step or 'none (no times)'}")
             rows = np.flatnonzero(np.isfinite(series.x[i]).any(axis=1))
             if len(rows) > 2 and (apart := int(np.diff(rows).min())) > 1:
@@ -123,8 +123,8 @@ class Reading:
 
     def lacks(self, series: Domain) -> dict[int, str]:
         """The places of series that the model cannot read, and why."""
-        told = {i: lack(series, i, self.least, self.context or len(series.x[i])) for i in range(len(series))}
-        return {i: why for i, why in told.items() if why}
+        reasons = {i: lack(series, i, self.least, self.context or len(series.x[i])) for i in range(len(series))}
+        return {i: why for i, why in reasons.items() if why}
 
     def _apart(self, series: Domain) -> tuple[Domain, Domain | None]:
         """The series up to the last value of a target, and the exogenous columns after it."""
@@ -140,10 +140,10 @@ class Reading:
                 )
             until.append(int(seen[-1]) + 1)
         ones = [series.take([i]) for i in range(len(series))]
-        past = stacked([part(one, 0, stop) for one, stop in zip(ones, until)])
+        past = stacked([part(single, 0, stop) for single, stop in zip(ones, until)])
         if not self.exogenous:
             return past, None
-        known = pick(stacked([part(one, stop, None) for one, stop in zip(ones, until)]), self.exogenous)
+        known = pick(stacked([part(single, stop, None) for single, stop in zip(ones, until)]), self.exogenous)
         future_values(past, known, self.horizon, self.exogenous)
         return past, known
 
@@ -182,30 +182,30 @@ class ForecastModel:
 
     def ahead(self, series: Domain, known: Domain | None) -> pd.DataFrame:
         """The future of series that `reading` has read."""
-        told = self.reading
-        one = self.forecaster
-        slug = told.chosen.removesuffix(TUNED)
-        tried = {} if one is None else {slug: one}
-        tuned = tried if told.chosen.endswith(TUNED) else {}
-        attempts = attempts_of(tried, tuned, told.targets, told.exogenous, told.context)
-        lacks = told.lacks(series)
+        reading = self.reading
+        forecaster = self.forecaster
+        slug = reading.chosen.removesuffix(TUNED)
+        tried = {} if forecaster is None else {slug: forecaster}
+        tuned = tried if reading.chosen.endswith(TUNED) else {}
+        attempts = attempts_of(tried, tuned, reading.targets, reading.exogenous, reading.context)
+        lacks = reading.lacks(series)
         places = [i for i in range(len(series)) if i not in lacks]
-        values = attempts[told.chosen](series.take(places), told.horizon, known)
+        values = attempts[reading.chosen](series.take(places), reading.horizon, known)
         if lacks:
             log.warning(
                 "the naive forecast, without intervals, where a series cannot be read: %s", "; ".join(lacks.values())
             )
-            values = placed(values, places, attempts["seasonal-naive"](series, told.horizon, known))
+            values = placed(values, places, attempts["seasonal-naive"](series, reading.horizon, known))
         if self.widths is None:
-            return forecast_frame(series, values, channels=told.targets)
+            return forecast_frame(series, values, channels=reading.targets)
         widths = np.full(values.shape, np.nan)
         names = np.asarray(series.ids).tolist()
         for i in places:
             if names[i] in self.names:
                 widths[i] = self.widths[self.names.index(names[i])]
-            elif told.by is None and len(self.names) == len(series) == 1:
+            elif reading.by is None and len(self.names) == len(series) == 1:
                 widths[i] = self.widths[0]  # the same series in another file
-        return forecast_frame(series, values, low=values - widths, high=values + widths, channels=told.targets)
+        return forecast_frame(series, values, low=values - widths, high=values + widths, channels=reading.targets)
 
     def save(self, folder: str | os.PathLike[str]) -> Path:
         """Write it into a folder, all or nothing."""
@@ -230,17 +230,17 @@ class ForecastModel:
         place = Path(folder)
         reading, held = Reading.load(place), load_state(place / STATE)
         try:
-            one, names, widths = held["forecaster"], tuple(held["names"]), held["widths"]
+            forecaster, names, widths = held["forecaster"], tuple(held["names"]), held["widths"]
         except (KeyError, TypeError) as error:
             raise ValueError(f"{place} holds no forecaster") from error
         slug = reading.chosen.removesuffix(TUNED)
-        fits = isinstance(one, Forecaster) and one.fitted and one.card.slug == slug
-        if not (reading.chosen in NAIVE if one is None else fits):
-            raise ValueError(f"{place} must hold a forecaster {reading.chosen}; it holds {one!r}")
+        fits = isinstance(forecaster, Forecaster) and forecaster.fitted and forecaster.card.slug == slug
+        if not (reading.chosen in NAIVE if forecaster is None else fits):
+            raise ValueError(f"{place} must hold a forecaster {reading.chosen}; it holds {forecaster!r}")
         shape = len(names), reading.horizon, len(reading.targets)
         if not names or (widths is not None and np.shape(widths) != shape):
             raise ValueError(f"{place} must hold widths of shape {shape}; got {np.shape(widths)}")
-        return cls(reading, one, names, widths)
+        return cls(reading, forecaster, names, widths)
 
 
 def kept(
@@ -256,16 +256,16 @@ def kept(
 ) -> ForecastModel:
     """The model of a choice among forecasters, as they came and as they were tuned, on `series`."""
     slug, was_tuned = chosen.removesuffix(TUNED), chosen.endswith(TUNED)
-    one = (tuned if was_tuned else tried).get(slug)
-    reach = sys.maxsize if one is None else reach_of(one, context)
+    forecaster = (tuned if was_tuned else tried).get(slug)
+    reach = sys.maxsize if forecaster is None else reach_of(forecaster, context)
     steps = list(dict.fromkeys(grid_of(series, i).step for i in range(len(series))))
     reading = Reading(
         chosen=chosen,
         exogenous=exogenous if was_tuned else [],  # no other reads the future
         ends_with_future=bool(exogenous),
-        least=1 if one is None else one.limits.least,
+        least=1 if forecaster is None else forecaster.limits.least,
         steps=steps,
         context=None if reach == sys.maxsize else reach,
         **told,
     )
-    return ForecastModel(reading, one, tuple(np.asarray(series.ids).tolist()), widths)
+    return ForecastModel(reading, forecaster, tuple(np.asarray(series.ids).tolist()), widths)

@@ -48,17 +48,17 @@ def _row(row: Mapping[Any, Any], decimals: int, shown: int) -> dict[str, Any]:
     def number(value: Any) -> float | None:
         return round(float(value), decimals) if math.isfinite(value) else None
 
-    told = {name: value if isinstance(value, str) else number(value) for name, value in row.items() if name != "time"}
-    said = "none" if told["forecast"] is None else f"{row['forecast']:.{shown}f}"
-    if told.get("low") is not None:
-        said += f"  ({row['low']:.{shown}f} to {row['high']:.{shown}f})"
-    return {"answer": f"{row['time']}  {row['channel']} {said}", "time": str(row["time"]), **told}
+    record = {name: value if isinstance(value, str) else number(value) for name, value in row.items() if name != "time"}
+    text = "none" if record["forecast"] is None else f"{row['forecast']:.{shown}f}"
+    if record.get("low") is not None:
+        text += f"  ({row['low']:.{shown}f} to {row['high']:.{shown}f})"
+    return {"answer": f"{row['time']}  {row['channel']} {text}", "time": str(row["time"]), **record}
 
 
 def read(path: str) -> Samples:
     """The tables of a folder, or one, by their paths: what is in them only the model can tell."""
     place = Path(path)
-    files = sorted(one for one in place.iterdir() if one.suffix.lower() in ENDINGS) if place.is_dir() else [place]
+    files = sorted(file for file in place.iterdir() if file.suffix.lower() in ENDINGS) if place.is_dir() else [place]
     if not files:
         raise ValueError(f"{path} must hold tables ({', '.join(ENDINGS)}); it holds none")
     return Samples([file.stem for file in files], files)
@@ -79,18 +79,18 @@ def example(folder: Path) -> bytes:
     from unseen.data.time_grid import dates_from
     from unseen.jobs.forecasting.model import Reading
 
-    told = Reading.load(folder)
-    ahead = told.horizon if told.exogenous else 0
-    n = max(told.least, 16) + ahead
+    reading = Reading.load(folder)
+    ahead = reading.horizon if reading.exogenous else 0
+    n = max(reading.least, 16) + ahead
     wave = np.round(np.sin(np.arange(n) * math.tau / 8) + 2, 3)
     columns: dict[str, Any] = {}
-    if told.steps[0]:
-        columns[told.time or "time"] = dates_from(pd.Timestamp("2024-01-01"), told.steps[0], n=n)
-    if told.by is not None:
-        columns[told.by] = "example"
-    table = pd.DataFrame(columns | dict.fromkeys([*told.targets, *told.exogenous], wave))
+    if reading.steps[0]:
+        columns[reading.time or "time"] = dates_from(pd.Timestamp("2024-01-01"), reading.steps[0], n=n)
+    if reading.by is not None:
+        columns[reading.by] = "example"
+    table = pd.DataFrame(columns | dict.fromkeys([*reading.targets, *reading.exogenous], wave))
     if ahead:
-        table.loc[n - ahead :, told.targets] = np.nan
+        table.loc[n - ahead :, reading.targets] = np.nan
     out = io.StringIO()
     harmless_table(table).to_csv(out, index=False)
     return out.getvalue().encode()

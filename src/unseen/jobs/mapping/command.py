@@ -68,18 +68,18 @@ def map_phrases(
     check_written("out", out, ".csv")
     check_apart([phrases, pairs, taxonomy, words], out=out, vectors=vectors)
     check_outside(model, out=out, vectors=vectors)
-    given = settings_of(settings, words="--words", pairs="--pairs", method="--methods")
+    params = settings_of(settings, words="--words", pairs="--pairs", method="--methods")
     named = [name for name in (part.strip() for part in (methods or mapping.DEFAULT).split(",")) if name]
     for name in named or [methods or ""]:
         mapping.mapper_of(name)
-    if len(named) > 1 and (given or not check):
+    if len(named) > 1 and (params or not check):
         raise ValueError(
-            "methods must be one if it is given settings" if given else "methods must be one if nothing is checked"
+            "methods must be one if it is given settings" if params else "methods must be one if nothing is checked"
         )
     texts = mapping.read_phrases(phrases, column)
     if model is not None and (model / "state.json").exists():
         mapper = mapping.Mapper.load(model)
-        anew = {"pairs": pairs, "words": words, "set": given, "seed": seed is not None}
+        anew = {"pairs": pairs, "words": words, "set": params, "seed": seed is not None}
         if taxonomy not in (None, mapper.source or None):
             anew["taxonomy"] = taxonomy
         if methods not in (None, mapper.method.card.slug):
@@ -103,10 +103,10 @@ def map_phrases(
         )
         for line in (*tree.notes, *tree.phrases.credits):
             say(line)
-        method, told = _chosen(tree, known, named, words, check, seed or 0, given)
-        mapper = mapping.learn(tree, known, method=method, words=words, random_state=seed or 0, **given)
-        if told:
-            say(told)
+        method, note = _chosen(tree, known, named, words, check, seed or 0, params)
+        mapper = mapping.learn(tree, known, method=method, words=words, random_state=seed or 0, **params)
+        if note:
+            say(note)
         if skipped := mapper.method.skipped_:
             say(f"{skipped} words of phrases have no vector; {mapper.method.left_out_} phrases have no other word")
         if model is not None:
@@ -122,9 +122,9 @@ def map_phrases(
     if vectors is not None:
         import numpy as np
 
-        found = mapper.vectors(texts)
-        np.save(vectors, found)
-        say(f"{len(found)} x {found.shape[1]} vectors are in {vectors}")
+        embedded = mapper.vectors(texts)
+        np.save(vectors, embedded)
+        say(f"{len(embedded)} x {embedded.shape[1]} vectors are in {vectors}")
 
 
 def _chosen(
@@ -136,14 +136,14 @@ def _chosen(
 
     if not check:
         return named[0], ""
-    found = mapping.check(tree, known, of=named, words=words, say=say, random_state=seed, **settings)
-    if found is None:
+    result = mapping.check(tree, known, of=named, words=words, say=say, random_state=seed, **settings)
+    if result is None:
         if len(named) > 1:
             raise ValueError("methods must be one: too few nodes have a second name, so nothing can be checked")
         return named[0], "nothing could be checked: too few nodes have a second name, and there are too few pairs"
-    for slug, figures in found.figures.items():
+    for slug, figures in result.figures.items():
         say(
-            f"{slug}: of {found.n} phrases that were taken away ({found.asked}), {figures['first']:.0%} found their "
+            f"{slug}: of {result.n} phrases that were taken away ({result.asked}), {figures['first']:.0%} found their "
             f"node first, {figures['among ten']:.0%} among ten; the first answer is {figures['hops']:.1f} steps away"
         )
-    return found.best, f"{found.best} is used" if len(named) > 1 else ""
+    return result.best, f"{result.best} is used" if len(named) > 1 else ""

@@ -94,8 +94,8 @@ class Mapper:
         within = None if below is None else self.taxonomy.subtree(classes.index(below))
         rows: list[tuple[Any, ...]] = []
         for part in self._parts(phrases):
-            found = self._reading(part).rank(part, k, within)
-            for phrase, nodes, scores in zip(part.tolist(), found.nodes.tolist(), found.scores.tolist()):
+            ranking = self._reading(part).rank(part, k, within)
+            for phrase, nodes, scores in zip(part.tolist(), ranking.nodes.tolist(), ranking.scores.tolist()):
                 if nodes[0] == UNKNOWN:
                     rows.append((phrase, 1, "", "", float("nan"), ""))
                     continue
@@ -278,33 +278,33 @@ def check(
         None where fewer than five phrases could be asked about.
     """
     order = np.random.default_rng(random_state).permutation
-    names, given = taxonomy.phrases, [] if pairs is None else pairs.x.tolist()
-    spare = np.array([], dtype=np.int64) if pairs is None else _alone(given, names.x.tolist())
+    names, pair_texts = taxonomy.phrases, [] if pairs is None else pairs.x.tolist()
+    spare = np.array([], dtype=np.int64) if pairs is None else _alone(pair_texts, names.x.tolist())
     kept = pairs
     if pairs is not None and len(spare) >= 5 * FEWEST_ASKED:
         gone = np.sort(order(spare)[: min(ASKED, len(spare) // 5)])
-        asked, told = pairs.take(gone), "a fifth of the pairs"
+        queries, kind = pairs.take(gone), "a fifth of the pairs"
         kept = pairs.take(np.setdiff1d(np.arange(len(pairs)), gone))
     else:
-        gone = np.sort(order(np.setdiff1d(_alone(names.x.tolist(), given), _first_names(names)))[:ASKED])
-        asked, told = names.take(gone), "synonyms"
+        gone = np.sort(order(np.setdiff1d(_alone(names.x.tolist(), pair_texts), _first_names(names)))[:ASKED])
+        queries, kind = names.take(gone), "synonyms"
         taxonomy = dataclasses.replace(taxonomy, phrases=names.take(np.setdiff1d(np.arange(len(names)), gone)))
-    if len(asked) < FEWEST_ASKED:
+    if len(queries) < FEWEST_ASKED:
         return None
-    figures, truth, metric = {}, asked.labels, taxonomy.classes.metric
+    figures, truth, metric = {}, queries.labels, taxonomy.classes.metric
     assert metric is not None
     for slug in of:
-        say(f"check: {slug} is asked for the nodes of {len(asked)} phrases that it does not know")
-        own = settings if len(of) == 1 else {}
-        mapper = learn(taxonomy, kept, method=slug, words=words, random_state=random_state, **own)
-        ranked = np.full((len(asked), FIRST), UNKNOWN)
-        found = mapper.nodes(asked.x, FIRST)
-        ranked[:, : found.shape[1]] = found
+        say(f"check: {slug} is asked for the nodes of {len(queries)} phrases that it does not know")
+        params = settings if len(of) == 1 else {}
+        mapper = learn(taxonomy, kept, method=slug, words=words, random_state=random_state, **params)
+        ranked = np.full((len(queries), FIRST), UNKNOWN)
+        nodes = mapper.nodes(queries.x, FIRST)
+        ranked[:, : nodes.shape[1]] = nodes
         figures[slug] = {
             "first": hit_at(truth, ranked, 1), "among ten": hit_at(truth, ranked, FIRST),
             "mrr": mean_reciprocal_rank(truth, ranked), "hops": float(hops(truth, ranked[:, 0], metric).mean()),
         }  # fmt: skip
-    return Check(told, len(asked), figures)
+    return Check(kind, len(queries), figures)
 
 
 def _first_names(phrases: Domain) -> IntArray:
@@ -402,7 +402,7 @@ def read_pairs(path: str | os.PathLike[str], taxonomy: Taxonomy) -> Domain:
 
 def _column(frame: pd.DataFrame, wanted: str | None, argument: str, usual: Sequence[str], file: str) -> str:
     headers = list(frame.columns)
-    found = find_column(headers, wanted, argument, usual) or (headers[0] if len(headers) == 1 else None)
-    if found is None:
+    name = find_column(headers, wanted, argument, usual) or (headers[0] if len(headers) == 1 else None)
+    if name is None:
         raise ValueError(f"{file}: there is no column {usual[0]!r}. The columns are: {', '.join(headers)}")
-    return found
+    return name

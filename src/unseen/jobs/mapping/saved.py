@@ -22,9 +22,9 @@ def opened(folder: Path) -> Ask:
         for rank, node, name, score, path in zip(*(table[column].tolist() for column in columns)):
             if rank == 1:
                 rows.append([])
-            told = f"{name}  {score:.3f}  ({path})" if node else "no node"
+            answer = f"{name}  {score:.3f}  ({path})" if node else "no node"
             value = score if node else None
-            rows[-1].append({"answer": told, "rank": rank, "node": node, "name": name, "score": value, "path": path})
+            rows[-1].append({"answer": answer, "rank": rank, "node": node, "name": name, "score": value, "path": path})
         return rows
 
     return ask

@@ -62,7 +62,7 @@ class Bench:
 
     def told(self) -> dict[str, Any]:
         """All figures as JSON can hold them."""
-        found = self.errors.groupby("matcher").found.mean()
+        share_found = self.errors.groupby("matcher").found.mean()
         return {
             "up_to": 5,
             "units": self.units,
@@ -70,8 +70,8 @@ class Bench:
             "matchers": [
                 {
                     "matcher": name, "mean": float(self.scores["mean"][name]),
-                    "mean_rank": float(self.scores["mean rank"][name]), "nothing_found": 1 - float(found[name]),
-                    "areas": {str(own): float(self.table[own][name]) for own in self.table.columns},
+                    "mean_rank": float(self.scores["mean rank"][name]), "nothing_found": 1 - float(share_found[name]),
+                    "areas": {str(dataset): float(self.table[dataset][name]) for dataset in self.table.columns},
                 }
                 for name in map(str, self.scores.index)
             ],
@@ -99,16 +99,16 @@ def bench(
     if twice is not None:
         raise ValueError(f"matchers must differ; {twice} is named twice")
     methods = {str(name): made(str(name), turns, **settings) for name in names}
-    found: dict[str, list[bool]] = {name: [] for name in methods}
+    hits: dict[str, list[bool]] = {name: [] for name in methods}
 
     def asked(name: str, first: Picture, second: Picture) -> NDArray[np.float64]:
         matches = methods[name].matches_of(first, second).points
-        found[name].append(is_found(agreed(methods[name], matches, first, second), len(matches)))
+        hits[name].append(is_found(agreed(methods[name], matches, first, second), len(matches)))
         return matches
 
     errors = zeb_evaluate({name: functools.partial(asked, name) for name in methods}, datasets)
-    for name, said in found.items():
-        errors.loc[errors.matcher == name, "found"] = said
+    for name, flags in hits.items():
+        errors.loc[errors.matcher == name, "found"] = flags
     errors = errors.astype({"found": bool})
     table = areas(errors)
     return Bench(errors, table, summary(table))
@@ -119,8 +119,8 @@ def made(name: str, turns: Any = None, **settings: Any) -> PairMatcher:
 
     METHOD is one of `unseen.jobs.matching.job.matchers`, also of another package.
     """
-    slug, _, asked = name.partition(":")
-    by, name = (slug, asked) if asked and slug in matchers() else (None, name)
+    slug, _, matcher = name.partition(":")
+    by, name = (slug, matcher) if matcher and slug in matchers() else (None, name)
     return make(name, method=by, **turning(name, turns), **settings)
 
 
@@ -156,22 +156,22 @@ def known_pairs(file: str | os.PathLike[str]) -> dict[str, list[KnownPair]]:
             f"{place}: columns first, second and either homography, or K0, K1 and T are needed; it has "
             f"{', '.join(map(str, frame.columns))}"
         )
-    made: dict[str, list[KnownPair]] = {}
+    pairs: dict[str, list[KnownPair]] = {}
     records: list[dict[str, Any]] = [dict(zip(frame.columns, row)) for row in frame.to_numpy().tolist()]
     for i, row in enumerate(records, 1):
         try:
             truth, files = _truth(row, place.parent), [place.parent / row[name] for name in COLUMNS]
         except ValueError as error:
             raise ValueError(f"{place}, row {i}: {error}") from error
-        for one in files:
-            if not one.is_file():
-                raise FileNotFoundError(f"{place}, row {i}: there is no {os.fspath(one)!r}")
+        for picture_file in files:
+            if not picture_file.is_file():
+                raise FileNotFoundError(f"{place}, row {i}: there is no {os.fspath(picture_file)!r}")
         name = row.get("dataset", place.stem)
-        told = f"{row['first']} {row['second']}"
-        made.setdefault(name, []).append(KnownPair(told, functools.partial(_both, *files), truth))
-    if not made:
+        pair_name = f"{row['first']} {row['second']}"
+        pairs.setdefault(name, []).append(KnownPair(pair_name, functools.partial(_both, *files), truth))
+    if not pairs:
         raise ValueError(f"{place} has no rows")
-    return made
+    return pairs
 
 
 def _truth(row: Mapping[str, Any], folder: Path) -> Cameras | Plane:
@@ -201,15 +201,15 @@ def _intrinsics(name: str, text: str) -> NDArray[np.float64]:
 
 
 def _numbers(name: str, text: str, lengths: tuple[int, ...]) -> NDArray[np.float64]:
-    told = " or ".join(map(str, lengths))
+    wanted = " or ".join(map(str, lengths))
     try:
         values = np.array(
             json.loads(text) if text.strip().startswith("[") else text.replace(",", " ").split(), dtype=np.float64
         ).ravel()
     except ValueError as error:
-        raise ValueError(f"{name} must be {told} numbers; got {text!r:.80}") from error
+        raise ValueError(f"{name} must be {wanted} numbers; got {text!r:.80}") from error
     if len(values) not in lengths or not np.isfinite(values).all():
-        raise ValueError(f"{name} must be {told} finite numbers; got {text!r:.80}")
+        raise ValueError(f"{name} must be {wanted} finite numbers; got {text!r:.80}")
     return values
 
 
@@ -233,14 +233,16 @@ def scenes(photographs: Domain, *, pairs: int = 8, seed: int = 0) -> dict[str, l
         raise ValueError(f"pairs must be at least 1; got {pairs}")
     if not len(photographs):
         raise ValueError("photographs must hold at least one; there is none")
-    made: dict[str, list[KnownPair]] = {}
+    by_scene: dict[str, list[KnownPair]] = {}
     for name, make_pair in SCENES.items():
         for k in range(pairs):
             i = k % len(photographs)
             picture = as_pixels(photographs.x[i])
-            told = f"{photographs.ids[i]} {k // len(photographs)}"  # type: ignore[index]
-            made.setdefault(name, []).append(make_pair(told, picture, generator_of(f"{name}:{told}", seed)))
-    return made
+            pair_name = f"{photographs.ids[i]} {k // len(photographs)}"  # type: ignore[index]
+            by_scene.setdefault(name, []).append(
+                make_pair(pair_name, picture, generator_of(f"{name}:{pair_name}", seed))
+            )
+    return by_scene
 
 
 def _warp(

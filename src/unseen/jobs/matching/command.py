@@ -86,27 +86,27 @@ def match_pictures(
     from unseen.jobs.matching.page import page
     from unseen.runtime import replacing
 
-    given = settings_of(
+    params = settings_of(
         settings, longest="--limit", rotations="--rotate", renderings="--renderings",
         geometry="--geometry", threshold="--threshold",
     )  # fmt: skip
-    _check(first, out, matcher, tune, model, given, method)
+    _check(first, out, matcher, tune, model, params, method)
     if rotations and rotate is not None:
         raise ValueError(f"--rotations is --rotate always; it does not go with --rotate {rotate}")
     turns = turns_of("always" if rotations else rotate)
-    told = {"longest": limit, "geometry": geometry, "threshold": threshold}
-    ways: dict[str, Any] = {key: value for key, value in told.items() if value is not None}  # a saved one has its own
+    named = {"longest": limit, "geometry": geometry, "threshold": threshold}
+    ways: dict[str, Any] = {key: value for key, value in named.items() if value is not None}  # a saved one has its own
     pairs = None if first is None else job.read(first, second)
     if tune is not None:
         photographs = job.photographs(tune)
         say(f"tuning on {len(photographs)} photographs")
-        asked = job.tune(
+        pair_matcher = job.tune(
             photographs,
             matcher or "xfeat",
             method=method,
             points=points,
             **{
-                **given,
+                **params,
                 **job.turning(matcher or "xfeat", turns),
                 **ways,
                 "renderings": renderings,
@@ -115,30 +115,30 @@ def match_pictures(
         )
         name = f"{matcher or 'xfeat'} tuned on {photographs.name}"
         if model is not None:
-            asked.save(model)
+            pair_matcher.save(model)
             say(f"the matcher is in {model}")
     else:
         name = matcher or "auto"
         if renderings:
             ways["renderings"] = True
         if method is not None:
-            ways |= {**given, "random_state": seed}
-        asked = job.make(name, method=method, points=points, **job.turning(name, turns), **ways)
+            ways |= {**params, "random_state": seed}
+        pair_matcher = job.make(name, method=method, points=points, **job.turning(name, turns), **ways)
     if pairs is None:
         return
     if method is not None:
         name = f"{name}, by {method}"
-    results = list(job.match(pairs, asked))
+    results = list(job.match(pairs, pair_matcher))
     csv = None
     if out is not None:
         csv = out.with_suffix(".csv")
-        content = page(results, asked, name, csv.name)
+        content = page(results, pair_matcher, name, csv.name)
         write_csv(csv, job.table(results))
         with replacing(out) as temporary:
             temporary.write_bytes(content)
-    facts = [job.told(one, asked) for one in results]
+    facts = [job.told(result, pair_matcher) for result in results]
     if as_json:
-        dump({"matcher": name, "method": asked.card.slug, "pairs": facts})
+        dump({"matcher": name, "method": pair_matcher.card.slug, "pairs": facts})
     else:
         for fact in facts:
             _tell(fact)
@@ -193,7 +193,7 @@ def learn_from_videos(
     from unseen.jobs.matching import learning
     from unseen.nn.state import refuse_foreign
 
-    given = settings_of(settings)
+    params = settings_of(settings)
     place = model.resolve()
     if Path.cwd().resolve().is_relative_to(place):
         raise ValueError(f"--model must be a folder to be made, such as my-matcher; got {str(model)!r}")
@@ -209,7 +209,7 @@ def learn_from_videos(
         points=points,
         work=work,
         reading={"rate": rate, "start": start, "most": most, "longest": limit},
-        **{"rotations": "auto", **given, "random_state": seed},
+        **{"rotations": "auto", **params, "random_state": seed},
     )
     learnt.save(place)
     learning.clear(work)
@@ -293,19 +293,19 @@ def bench_matchers(
 
 def _tell_bench(facts: dict[str, Any]) -> None:
     datasets = list(facts["units"])
-    wide = max(len(one["matcher"]) for one in facts["matchers"])
+    wide = max(len(row["matcher"]) for row in facts["matchers"])
     tell(
         f"{_number(sum(facts['pairs'].values()), 'pair')} of {_number(len(datasets), 'data set')}. A mean of 1: no "
         "pair has any error; of 0: all are off by 5 degrees or pixels or more. Mean place: 1 is first in every data set"
     )
-    for one in sorted(facts["matchers"], key=lambda one: -one["mean"]):
+    for row in sorted(facts["matchers"], key=lambda row: -row["mean"]):
         typer.echo(
-            f"{one['matcher']:<{wide}}  mean {one['mean']:.3f}  mean place {one['mean_rank']:.1f}  "
-            f"no match in {100 * one['nothing_found']:.0f} % of the pairs"
+            f"{row['matcher']:<{wide}}  mean {row['mean']:.3f}  mean place {row['mean_rank']:.1f}  "
+            f"no match in {100 * row['nothing_found']:.0f} % of the pairs"
         )
     for name in datasets:
-        told = "  ".join(f"{one['matcher']} {one['areas'][name]:.3f}" for one in facts["matchers"])
-        typer.echo(f"  {name} ({_number(facts['pairs'][name], 'pair')}, {facts['units'][name]}): {told}")
+        areas = "  ".join(f"{row['matcher']} {row['areas'][name]:.3f}" for row in facts["matchers"])
+        typer.echo(f"  {name} ({_number(facts['pairs'][name], 'pair')}, {facts['units'][name]}): {areas}")
 
 
 def _number(n: int, what: str) -> str:
@@ -342,8 +342,8 @@ def _tell(fact: dict[str, Any]) -> None:
     number = "" if stem.endswith(fact["pair"]) else f"{fact['pair']}, "
     names = f"{number}{fact['first']} and {fact['second']}"
     if fact["found"]:
-        one = GEOMETRIES[fact["geometry"]]
-        agree = f"{fact['inliers']} of {fact['matches']} matches agree with one {one}"
+        geometry = GEOMETRIES[fact["geometry"]]
+        agree = f"{fact['inliers']} of {fact['matches']} matches agree with one {geometry}"
         tell(f"{names}: {agree}, to within {fact['within']:.3g} pixels")
         for row in fact["matrix"]:
             typer.echo("  " + " ".join(f"{value:>13.6g}" for value in row))

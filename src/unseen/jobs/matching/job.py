@@ -134,13 +134,13 @@ def read(first: str | os.PathLike[str], second: str | os.PathLike[str] | None = 
 
 def _pictures(folder: Path) -> dict[str, Path]:
     """Pictures of a folder by their path in it without ending."""
-    made: dict[str, Path] = {}
+    pictures: dict[str, Path] = {}
     for path in _files(folder):
         key = str(path.relative_to(folder).with_suffix(""))
-        if key in made:
-            raise ValueError(f"{made[key]} and {path} have one name without endings; rename one")
-        made[key] = path
-    return made
+        if key in pictures:
+            raise ValueError(f"{pictures[key]} and {path} have one name without endings; rename one")
+        pictures[key] = path
+    return pictures
 
 
 def _files(folder: Path) -> list[Path]:
@@ -152,9 +152,9 @@ def _of_files(left: Sequence[Path], right: Sequence[Path], names: Sequence[str])
     ids = np.array(names, dtype=np.str_)
     sides = [
         Domain(
-            x=image_files(files), kind="image", ids=ids, columns={"file": np.array(list(map(str, files)))}, name=told
+            x=image_files(files), kind="image", ids=ids, columns={"file": np.array(list(map(str, files)))}, name=side
         )
-        for told, files in (("first", left), ("second", right))
+        for side, files in (("first", left), ("second", right))
     ]
     return Pairs(sides[0], sides[1], name=names[0] if len(names) == 1 else "pairs")
 
@@ -221,8 +221,8 @@ def method_of(slug: str, source: str, settings: Mapping[str, Any]) -> PairMatche
     """The method with nothing learnt yet; `ValueError` for one that does not learn from `source` to match."""
     if slug not in registry.slugs() or not _fits(slug, source):
         raise ValueError(f"method must be one of {', '.join(matchers(source))}; got {slug!r}")
-    made: Any = registry.get(slug)(**settings)
-    return made
+    learner: Any = registry.get(slug)(**settings)
+    return learner
 
 
 def make(
@@ -248,8 +248,8 @@ def make(
         asks = method_of(method or DEFAULT, "", settings)
         return asks.fit(model=matcher(os.fspath(name), points=points))
     if not (Path(name) / "state.json").exists():
-        told = ", ".join(("auto", *MATCHERS))
-        raise ValueError(f"matcher must be {told}, or the folder of a saved one; got {os.fspath(name)!r}")
+        names = ", ".join(("auto", *MATCHERS))
+        raise ValueError(f"matcher must be {names}, or the folder of a saved one; got {os.fspath(name)!r}")
     saved = load_state(name)
     slug = saved.get("method") if isinstance(saved, dict) else None
     kind = registry.get(slug) if slug in registry.slugs() else None
@@ -294,13 +294,13 @@ def match(pairs: Pairs, method: PairMatcher, *, shown: int = SHOWN) -> Iterator[
     names = [[str(x) for x in side.columns.get("file", pairs.ids)] for side in (pairs.left, pairs.right)]
     for i in track(range(len(pairs)), "pairs"):
         first, second = as_pixels(pairs.left.x[i]), as_pixels(pairs.right.x[i])
-        found = method.matches_of(first, second)
-        view = agreed(method, found.points, first, second)
+        matches = method.matches_of(first, second)
+        view = agreed(method, matches.points, first, second)
         kept = (first, second) if i < shown else None
         shortest = min(*first.shape[:2], *second.shape[:2])
         flat = tuple(name[i] for name, picture in zip(names, (first, second)) if is_flat(picture))
         allowed = within(method, first, second)
-        yield Matched(str(pairs.ids[i]), names[0][i], names[1][i], kept, shortest, found, view, flat, allowed)
+        yield Matched(str(pairs.ids[i]), names[0][i], names[1][i], kept, shortest, matches, view, flat, allowed)
 
 
 def is_flat(picture: NDArray[np.uint8]) -> bool:
@@ -349,14 +349,14 @@ def table(results: Sequence[Matched]) -> pd.DataFrame:
     import pandas as pd
 
     parts = [
-        pd.DataFrame(one.matches.points.round(2), columns=["x1", "y1", "x2", "y2"]).assign(
-            pair=one.name,
-            first=one.first,
-            second=one.second,
-            score=one.matches.scores.round(4),
-            inlier=one.view.inliers & one.found,
+        pd.DataFrame(result.matches.points.round(2), columns=["x1", "y1", "x2", "y2"]).assign(
+            pair=result.name,
+            first=result.first,
+            second=result.second,
+            score=result.matches.scores.round(4),
+            inlier=result.view.inliers & result.found,
         )
-        for one in results
+        for result in results
     ]
     columns = ["pair", "first", "second", "x1", "y1", "x2", "y2", "score", "inlier"]
     return pd.concat(parts, ignore_index=True)[columns]

@@ -109,12 +109,14 @@ def told(method: PairMatcher) -> list[str]:
 
     Nothing where the method kept no `counts_`, no `pairs_` and no `losses_`.
     """
-    found = facts(method)
-    counts = found["counts"]
+    learnt = facts(method)
+    counts = learnt["counts"]
     kept, tried = counts.get("pairs kept", 0), counts.get("pairs tried", 0)
     near = [
-        f"{n:,} by {'the matcher itself' if own == 'model' else own}"
-        for own, n in ((name.partition(", ")[2], n) for name, n in counts.items() if name.startswith("labels of near"))
+        f"{n:,} by {'the matcher itself' if labeler == 'model' else labeler}"
+        for labeler, n in (
+            (name.partition(", ")[2], n) for name, n in counts.items() if name.startswith("labels of near")
+        )
     ]
     lines = [
         f"{counts.get('frames', 0):,} frames; labels of near frames: {', '.join(near)}",
@@ -123,12 +125,12 @@ def told(method: PairMatcher) -> list[str]:
     for why, sentence in WHY.items():
         if counts.get(f"dropped: {why}"):
             lines.append(f"  dropped {counts[f'dropped: {why}']}: {sentence}")
-    spans = sorted(pair["last"] - pair["first"] for pair in found["pairs"])
+    spans = sorted(pair["last"] - pair["first"] for pair in learnt["pairs"])
     if spans:
         lines.append(
             f"frames of a pair lie {spans[0]} to {spans[-1]} apart, half of them {spans[len(spans) // 2]} or more"
         )
-    for name, values in found["losses"].items():
+    for name, values in learnt["losses"].items():
         there = [value for value in values if math.isfinite(value)]
         if len(there) > 1:
             lines.append(f"loss on {PLAIN.get(name, name)}: {there[0]:.2f} at first, {there[-1]:.2f} at last")

@@ -27,7 +27,7 @@ def page(results: Sequence[Matched], method: PairMatcher, matcher: str, csv: str
     csv : str
         Name of the table of all matches.
     """
-    shown = [one for one in results if one.pictures is not None]
+    shown = [pair for pair in results if pair.pictures is not None]
     return render_page(
         Path(__file__).with_name("page.html"),
         style=FIGURES,
@@ -41,7 +41,7 @@ def page(results: Sequence[Matched], method: PairMatcher, matcher: str, csv: str
         lines=LINES,
         csv=csv,
         more=len(results) - len(shown),
-        pairs=[_shown(one, method) for one in shown],
+        pairs=[_shown(pair, method) for pair in shown],
     )
 
 
@@ -54,9 +54,9 @@ def _names(one: Matched) -> str:
 def _heading(results: Sequence[Matched]) -> str:
     """What was found, in a line."""
     if len(results) > 1:
-        return f"The same places were found in {sum(one.found for one in results)} of {len(results)} pairs"
-    one = results[0]
-    return f"{one.view.count:,} places were found in both" if one.found else "no place was found in both"
+        return f"The same places were found in {sum(pair.found for pair in results)} of {len(results)} pairs"
+    pair = results[0]
+    return f"{pair.view.count:,} places were found in both" if pair.found else "no place was found in both"
 
 
 def _shown(one: Matched, method: PairMatcher) -> dict[str, Any]:
@@ -67,14 +67,14 @@ def _shown(one: Matched, method: PairMatcher) -> dict[str, Any]:
 
 def bench_page(result: Bench, csv: str) -> bytes:
     """Matchers compared, as a page that needs nothing else; `csv` is the name of the table of all errors."""
-    told = result.told()
-    order = sorted(told["matchers"], key=lambda one: -one["mean"])
+    figures = result.told()
+    order = sorted(figures["matchers"], key=lambda row: -row["mean"])
     return render_page(
         Path(__file__).with_name("page.html"),
-        bench=told,
+        bench=figures,
         order=order,
         best=order[0],
-        pairs=sum(told["pairs"].values()),
+        pairs=sum(figures["pairs"].values()),
         csv=csv,
     )
 

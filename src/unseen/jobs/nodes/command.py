@@ -64,7 +64,7 @@ def nodes(
 
     if classes is None:
         raise ValueError("classes is needed: a class file, or names with commas")
-    given = settings_of(settings)
+    params = settings_of(settings)
     taken: dict[str, Any] = {"method": subgraphs, "steps": steps, "k": hops}
     taken = {key: value for key, value in taken.items() if value is not None}
     run = classify_nodes(
@@ -84,7 +84,7 @@ def nodes(
         check_links=check_links,
         method=method,
         preset=preset,
-        settings=given,
+        settings=params,
         seed=seed,
         say=say,
     )
@@ -103,5 +103,5 @@ def _graph_of(text: str) -> Any:
 def _summarizer(name: str) -> Any:
     from unseen.nn.writers import writer
 
-    made = writer(name)
-    return lambda prompts: made.write(prompts, longest=96, stop="\n\n")
+    model = writer(name)
+    return lambda prompts: model.write(prompts, longest=96, stop="\n\n")

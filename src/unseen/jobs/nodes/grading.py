@@ -58,9 +58,9 @@ def simple_arms(
         present, place = np.unique(y, return_inverse=True)
         head = fit_logistic(torch.as_tensor(both[support]), place, len(present), C=10.0, standardize="moderated")
         with torch.no_grad():
-            found = head(torch.as_tensor(both)).numpy()
+            logits = head(torch.as_tensor(both)).numpy()
         arms["logistic regression"] = np.full((len(x), len(classes)), -1e4, dtype=np.float32)
-        arms["logistic regression"][:, present] = found
+        arms["logistic regression"][:, present] = logits
     return arms
 
 
@@ -80,14 +80,14 @@ def grades_of(
 
     assert graph.labels is not None
     truth = graph.labels[rows]
-    found = {name: said_by(values[rows]) for name, values in scores.items()}
+    guesses = {name: said_by(values[rows]) for name, values in scores.items()}
     return {
         name: {
             "accuracy": accuracy(truth, guess),
             "macro_f1": float(f1_score(truth, guess, average="macro", labels=np.unique(truth), zero_division=0)),
             "n": len(rows),
         }
-        for name, guess in found.items()
+        for name, guess in guesses.items()
     }
 
 

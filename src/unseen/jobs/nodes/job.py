@@ -207,12 +207,12 @@ def classify_nodes(
     encoder, how = _reading(folder, encoder, sampling)
     if "text" not in (kinds := encoders.describe(encoder)["kinds"]):
         raise ValueError(f"encoder must read texts, as {ENCODER} does; {encoder} reads {KINDS[kinds[0]][1]}")
-    for word, place in (*(("pretrain", one) for one in pretrain), ("links", links), ("summaries", summaries)):
+    for word, place in (*(("pretrain", source) for source in pretrain), ("links", links), ("summaries", summaries)):
         _check_there(word, place)
     if out is not None:
         refuse_foreign(Path(out), WRITTEN)
     target = opened(graph, space)
-    asked = None if links is None else _named_pairs(links, target)
+    pairs = None if links is None else _named_pairs(links, target)
     support = _shots(target, shots, seed)
     gone = hidden_edges(target, HIDDEN_EDGES, seed) if check_links else None
     tower = encoders.get(encoder)
@@ -242,7 +242,7 @@ def classify_nodes(
     if gone is not None:
         results["links"] = _hidden_found(learner, target, x, how, seed, gone, say)
     nodes = table_of_nodes(target, space, scores[results["chosen"]], scores["own text"])
-    run = NodesRun(nodes, scored_links(learner, asked, target, places, x, domain), results, learner)
+    run = NodesRun(nodes, scored_links(learner, pairs, target, places, x, domain), results, learner)
     if out is not None:
         _write(Path(out), run, kept, folder)
     return run
@@ -289,10 +289,10 @@ def _hidden_found(
     """AUC of each arm on hidden edges, with subgraphs of the graph without them."""
     left = target.without(gone[0])
     whole = how.around(left, np.arange(len(left)), seed).domain(left, x)
-    found = links_checked(learner, left, x, whole, *gone)
-    told = ", ".join(f"{name} {value:.3f}" for name, value in found.items())
-    say(f"hidden edges among as many pairs without one, AUC: {told}")
-    return found
+    areas = links_checked(learner, left, x, whole, *gone)
+    figures = ", ".join(f"{name} {value:.3f}" for name, value in areas.items())
+    say(f"hidden edges among as many pairs without one, AUC: {figures}")
+    return areas
 
 
 # -- what is read ------------------------------------------------------------------------------------------
@@ -300,9 +300,9 @@ def _hidden_found(
 
 def noted(classes: ClassSpace, graph: TextAttributedGraph, tower: Any) -> list[str]:
     """What is missing in what is said of classes, and what the encoder does not read of texts, in sentences."""
-    said = [f"classes: {gap}" for gap in gaps(classes)]
-    said += unread(tower, class_texts(classes, None)[0]).lines("classes")
-    return said + unread(tower, graph.texts.tolist()).lines("texts of nodes")
+    notes = [f"classes: {gap}" for gap in gaps(classes)]
+    notes += unread(tower, class_texts(classes, None)[0]).lines("classes")
+    return notes + unread(tower, graph.texts.tolist()).lines("texts of nodes")
 
 
 def opened(graph: Graph, classes: ClassSpace | None) -> TextAttributedGraph:
@@ -343,8 +343,8 @@ def _reading(folder: Path | None, encoder: str | None, sampling: Sampling | None
         file = (folder if (folder / "model").is_dir() else folder.parent) / READ
         if file.is_file():
             try:
-                told = read_json(file)
-                kept = {"encoder": str(told["encoder"]), "sampling": Sampling(**told["sampling"])}
+                record = read_json(file)
+                kept = {"encoder": str(record["encoder"]), "sampling": Sampling(**record["sampling"])}
             except Exception as error:  # a file that was changed makes whatever it likes of its reader
                 raise ValueError(f"{file} is damaged: {sentence(error)}") from error
     if encoder is not None and encoder != kept.get("encoder", encoder):
@@ -395,8 +395,8 @@ def _by_class(
     present, counts = np.unique(graph.labels[support], return_counts=True)
     taken = {graph.classes.names[c]: n for c, n in zip(present.tolist(), counts.tolist())}
     if fewer := {name: n for name, n in taken.items() if n < shots}:
-        told = ", ".join(f"{name} {n}" for name, n in fewer.items())
-        say(f"fewer than {shots} nodes have the label of {len(fewer)} of {len(taken)} classes, all are taken: {told}")
+        few = ", ".join(f"{name} {n}" for name, n in fewer.items())
+        say(f"fewer than {shots} nodes have the label of {len(fewer)} of {len(taken)} classes, all are taken: {few}")
     return taken
 
 
@@ -404,7 +404,7 @@ def _sources(
     pretrain: Sequence[Graph], target: TextAttributedGraph, gone: tuple[IntArray, IntArray] | None, summaries: Any
 ) -> list[tuple[TextAttributedGraph, tuple[str, ...]]]:
     """The graphs to learn from, else the target without labels; no hidden edges; each with the words of its labels."""
-    sources = [opened(one, None) for one in pretrain] or [target.replace(labels=None, classes=None)]
+    sources = [opened(source, None) for source in pretrain] or [target.replace(labels=None, classes=None)]
     words = [() if graph.classes is None else graph.classes.names for graph in (sources if pretrain else [target])]
     for i, source in enumerate(sources):
         if gone is not None and np.array_equal(source.names, target.names):
@@ -418,14 +418,14 @@ def with_sentences(
     classes: ClassSpace, templates: Sequence[str], vectors: Callable[[Sequence[str]], NDArray[np.float32]]
 ) -> ClassSpace:
     """Classes with the mean of the unit vectors of what the templates say, each with the description behind it."""
-    told = classes.descriptions or ("",) * len(classes)
-    said = []
+    descriptions = classes.descriptions or ("",) * len(classes)
+    unit_vectors = []
     for template in templates:
         texts = [f"{template.format(name.replace('-', ' ').replace('_', ' '))} {more}".strip()
-                 for name, more in zip(classes.names, told)]  # fmt: skip
+                 for name, more in zip(classes.names, descriptions)]  # fmt: skip
         x = vectors(texts)
-        said.append(x / np.linalg.norm(x, axis=1, keepdims=True))
-    return classes.replace(embeddings=np.mean(said, axis=0))
+        unit_vectors.append(x / np.linalg.norm(x, axis=1, keepdims=True))
+    return classes.replace(embeddings=np.mean(unit_vectors, axis=0))
 
 
 # -- what is told ------------------------------------------------------------------------------------------
@@ -435,16 +435,16 @@ def _write(out: Path, run: NodesRun, kept: Taught | None, folder: Path | None) -
     """The folder of a run; a model that goes on in its own `folder` keeps the summaries that it has learnt from."""
     from unseen.console import write_csv
 
-    own = folder is not None and out.resolve() in (folder.resolve(), folder.resolve().parent)
+    goes_on = folder is not None and out.resolve() in (folder.resolve(), folder.resolve().parent)
     with replacing_folder(out) as part:
         write_csv(part / "nodes.csv", run.table)
         if run.links is not None:
             write_csv(part / "links.csv", run.links)
         run.method.save(part / "model")
-        told = {key: run.results[key] for key in ("encoder", "sampling")}
-        (part / READ).write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
+        reading = {key: run.results[key] for key in ("encoder", "sampling")}
+        (part / READ).write_text(json.dumps(reading, indent=1) + "\n", encoding="utf-8")
         if kept is not None:
             write_summaries(part / SUMMARIES, kept[0], kept[1], kept[2].tolist())
-        elif own and (out / SUMMARIES).is_file():
+        elif goes_on and (out / SUMMARIES).is_file():
             shutil.copyfile(out / SUMMARIES, part / SUMMARIES)
         (part / "results.json").write_text(json.dumps(run.results, indent=1, default=list) + "\n", encoding="utf-8")

@@ -128,9 +128,9 @@ def vectors_or_zeros(texts: Sequence[str], vectors: Vectors) -> NDArray[np.float
 def pairs_of(graph: TextAttributedGraph, places: Neighbourhoods, summaries: Sequence[str], vectors: Vectors) -> Pairs:
     """Subgraphs beside the vectors of their summaries; of the graph's texts only those are encoded that are in one."""
     used = np.unique(places.nodes)
-    own = vectors_or_zeros(graph.texts[used].tolist(), vectors)
-    features = np.zeros((len(graph), own.shape[1]), dtype=np.float32)
-    features[used] = own
+    used_vectors = vectors_or_zeros(graph.texts[used].tolist(), vectors)
+    features = np.zeros((len(graph), used_vectors.shape[1]), dtype=np.float32)
+    features[used] = used_vectors
     left = places.domain(graph.replace(labels=None, classes=None), features)
     return Pairs(left, Domain(x=vectors(list(summaries)), name="summaries"))
 

@@ -118,20 +118,20 @@ def prune(
         without_tags=without_tag or (),
         seed=seed,
     )
-    told = write(result, out, pictures=pictures, command=command_line())
+    summary = write(result, out, pictures=pictures, command=command_line())
     if as_json:
-        dump(told)
+        dump(summary)
         return
-    counts = {LABELS.get(name, name): n for name, n in told["counts"].items() if n or name == "kept"}
+    counts = {LABELS.get(name, name): n for name, n in summary["counts"].items() if n or name == "kept"}
     wide = max(map(len, counts))
     for label, n in counts.items():
-        typer.echo(f"{label:<{wide}}{n:>12,}{n / told['samples']:>8.1%}")
-    whole = told["concepts kept whole"]
+        typer.echo(f"{label:<{wide}}{n:>12,}{n / summary['samples']:>8.1%}")
+    whole = summary["concepts kept whole"]
     typer.echo(
-        f"{told['concepts']} concepts (groups of samples that are alike), "
+        f"{summary['concepts']} concepts (groups of samples that are alike), "
         + (f"{whole} of them kept whole" if whole else "none of them kept whole")
     )
-    if "confirmed" in told["settings"]:
+    if "confirmed" in summary["settings"]:
         say(f"near-duplicates have the same pixels, too: cosines of {result.samples.encoder} alone do not tell copies")
     uids = ", uids.npy" if result.samples.has_uids else ""
     say(f"{out} holds kept.parquet, dropped.parquet, concepts.parquet{uids} and report.html")

@@ -124,19 +124,19 @@ def read_embeddings(
     if path.suffix == ".npy":
         if column is not None:
             raise ValueError(f"column names a column or an array; {path} holds one array")
-        found = _beside(path, np.load(path, mmap_mode="r", allow_pickle=False), {})
+        embeddings = _beside(path, np.load(path, mmap_mode="r", allow_pickle=False), {})
     elif path.suffix == ".npz":
-        found = _read_npz(path, column)
+        embeddings = _read_npz(path, column)
     elif path.suffix == ".parquet":
-        found = _read_parquet(path, column)
+        embeddings = _read_parquet(path, column)
     elif collection:
-        found = _read_collection(path, column)
+        embeddings = _read_collection(path, column)
     elif shards:
-        found = _read_shards(path, shards, column)
+        embeddings = _read_shards(path, shards, column)
     else:
-        found = _encoded(path, encoder, precision, trust, on_error)
-    _check(path, found)
-    return _untagged(path, found, without_tags) if without_tags else found
+        embeddings = _encoded(path, encoder, precision, trust, on_error)
+    _check(path, embeddings)
+    return _untagged(path, embeddings, without_tags) if without_tags else embeddings
 
 
 def _untagged(path: Path, found: Embeddings, tags: Sequence[str]) -> Embeddings:
@@ -148,12 +148,12 @@ def _untagged(path: Path, found: Embeddings, tags: Sequence[str]) -> Embeddings:
     if not (path / "collection.json").is_file():
         raise ValueError(f"without_tags is for a collection, whose pairs are tagged in unseen explore; {path} is none")
     collection = Collection.open(path)
-    own = Tags(collection, open_columns(collection))
-    if missing := [tag for tag in tags if tag not in own.names]:
+    tagged = Tags(collection, open_columns(collection))
+    if missing := [tag for tag in tags if tag not in tagged.names]:
         raise ValueError(
-            f"without_tags: no pair is tagged {missing[0]!r}; there are: {', '.join(own.names) or 'no tags yet'}"
+            f"without_tags: no pair is tagged {missing[0]!r}; there are: {', '.join(tagged.names) or 'no tags yet'}"
         )
-    rows = np.flatnonzero(~own.mask(tags))
+    rows = np.flatnonzero(~tagged.mask(tags))
     if not len(rows):
         raise ValueError(f"without_tags {' '.join(tags)} leaves no pair")
     picture = found.picture
@@ -199,17 +199,17 @@ def _read_shards(path: Path, files: Sequence[Path], column: str | None) -> Embed
     parts = [_read_npz(file, column) for file in files]
     widths = {part.x.shape[1]: file for part, file in zip(parts, files)}
     if len(widths) > 1:
-        told = ", ".join(f"{width} in {file.name}" for width, file in widths.items())
-        raise ValueError(f"the vectors of {path} must be of one length; they have {told}")
+        lengths = ", ".join(f"{width} in {file.name}" for width, file in widths.items())
+        raise ValueError(f"the vectors of {path} must be of one length; they have {lengths}")
     out: dict[str, Any] = {}
     for name in ("ids", "similarity", "texts"):
-        own = [getattr(part, name) for part in parts]
-        have = [values is not None and (name != "ids" or values.dtype.kind == "U") for values in own]
+        columns = [getattr(part, name) for part in parts]
+        have = [values is not None and (name != "ids" or values.dtype.kind == "U") for values in columns]
         if any(have) and not all(have):
             raise ValueError(
                 f"{path}: {files[have.index(True)].name} has {name}, {files[have.index(False)].name} has none"
             )
-        out[name] = np.concatenate(own) if all(have) else None
+        out[name] = np.concatenate(columns) if all(have) else None
     x = Stack([part.x for part in parts if isinstance(part.x, np.ndarray)])
     ids = np.arange(len(x)) if out["ids"] is None else out["ids"]
     return Embeddings(x=x, ids=ids, similarity=out["similarity"], texts=out["texts"], name=path.name)
@@ -247,10 +247,10 @@ def _read_parquet(path: Path, column: str | None) -> Embeddings:
     schema = pq.read_schema(path)
     lists = (pa.types.is_list, pa.types.is_large_list, pa.types.is_fixed_size_list)
     vectors = [f.name for f in schema if any(is_(f.type) for is_ in lists) and pa.types.is_floating(f.type.value_type)]
-    own = _one_of(path, column, vectors)
+    chosen = _one_of(path, column, vectors)
     names = [name for group in (IDS, SIMILARITIES, TEXTS) if (name := _first(schema.names, group))]
-    table = pq.read_table(path, columns=[own, *names])
-    x = _matrix(path, own, table[own])
+    table = pq.read_table(path, columns=[chosen, *names])
+    x = _matrix(path, chosen, table[chosen])
     return _with(path, x, _columns(path, table, names))
 
 
@@ -283,19 +283,19 @@ def _read_collection(path: Path, column: str | None) -> Embeddings:
 
     if column not in (None, "image", "text"):
         raise ValueError(f"column must be image or text for a collection; got {column!r}")
-    own = Collection.open(path)
-    table = own.table(["uid", "similarity", "text"])
+    collection = Collection.open(path)
+    table = collection.table(["uid", "similarity", "text"])
     similarity = np.asarray(table["similarity"].to_numpy(zero_copy_only=False), dtype=np.float64)
     side: Literal["text", "image"] = "text" if column == "text" else "image"
-    parts = [shard.embeddings(side) for shard in own.shards]
+    parts = [shard.embeddings(side) for shard in collection.shards]
     return Embeddings(
-        x=own.embeddings(side) if len(parts) < 2 else Stack(parts),
+        x=collection.embeddings(side) if len(parts) < 2 else Stack(parts),
         ids=_identities(path, _columns(path, table, ["uid"])["uid"]),
         similarity=None if np.isnan(similarity).all() else similarity,
         texts=np.array(table["text"].to_pylist(), dtype=object),
-        picture=lambda row: decode(own.picture(row)),
+        picture=lambda row: decode(collection.picture(row)),
         name=path.name,
-        encoder=own.encoder.name if own.encoder is not None else "",
+        encoder=collection.encoder.name if collection.encoder is not None else "",
     )
 
 

@@ -102,7 +102,7 @@ class Pruned:
     def summary(self) -> dict[str, Any]:
         """What ``pruning.json`` holds, but for the settings."""
         chosen = self.selection
-        found: dict[str, Any] = {
+        record: dict[str, Any] = {
             "samples": len(self.samples.x),
             "counts": self.counts(),
             "concepts": int((chosen.sizes > 0).sum()),
@@ -111,10 +111,10 @@ class Pruned:
         }
         if chosen.plan is not None:
             low, high = chosen.plan.at_bound.tolist()
-            found |= {"share at lower bound": low, "share at upper bound": high}
+            record |= {"share at lower bound": low, "share at upper bound": high}
         there = chosen.sizes > 0
-        found["concepts kept whole"] = int((chosen.budgets[there] == chosen.sizes[there]).sum())
-        return found
+        record["concepts kept whole"] = int((chosen.budgets[there] == chosen.sizes[there]).sum())
+        return record
 
 
 def prune(
@@ -189,24 +189,24 @@ def prune(
         sorted_ = (np.diff(order) == 1).all()
         same = None if column == "text" else _pixels(samples)
         with stage("concepts"):
-            found = chooser.find(
+            concepts = chooser.find(
                 samples.x if sorted_ else Part(samples.x, order),
                 None if scores is None else scores[order],
-                same=None if same is None else lambda one, other: same(order[one], order[other]),
+                same=None if same is None else lambda first, other: same(order[first], order[other]),
             )
-        n = _left(n, keep, len(found.members))
+        n = _left(n, keep, len(concepts.members))
         with stage("selection"):
-            chosen = chooser.choose(found, n)
+            chosen = chooser.choose(concepts, n)
         if not sorted_:
-            found, chosen = _in_file_order(found, chosen, order)
-    if blank := int((found.fates == BLANK).sum()):
+            concepts, chosen = _in_file_order(concepts, chosen, order)
+    if blank := int((concepts.fates == BLANK).sum()):
         log.warning("%d samples are dropped for their embeddings: they are zero, or too long for float32", blank)
-    own = {name: value for name, value in chooser.get_params().items() if name not in ARGUMENTS}
-    told = dict(keep=keep, method=chooser.card.slug, clusters=clusters, dedup=dedup, quality=quality)
-    told |= {**own, "encoder": samples.encoder, "seed": seed}
+    params = {name: value for name, value in chooser.get_params().items() if name not in ARGUMENTS}
+    record = dict(keep=keep, method=chooser.card.slug, clusters=clusters, dedup=dedup, quality=quality)
+    record |= {**params, "encoder": samples.encoder, "seed": seed}
     if same is not None and dedup is not None:
-        told["confirmed"] = "pixels"
-    return Pruned(samples, found, chosen, chooser, told, dict(seconds))
+        record["confirmed"] = "pixels"
+    return Pruned(samples, concepts, chosen, chooser, record, dict(seconds))
 
 
 def pruners() -> tuple[str, ...]:
@@ -221,8 +221,8 @@ def _chooser(method: str, settings: Mapping[str, Any]) -> Pruner:
     kind = registry.get(slug) if slug in registry.slugs() else None
     if kind is None or not issubclass(kind, Pruner):
         raise ValueError(f"method must be one of {', '.join((*pruners(), *RULES))}; got {method!r}")
-    if said := [name for name in (*ARGUMENTS, *rule) if name in settings]:
-        raise ValueError(f"settings must not hold {said[0]}, which another argument says; got {settings[said[0]]!r}")
+    if twice := [name for name in (*ARGUMENTS, *rule) if name in settings]:
+        raise ValueError(f"settings must not hold {twice[0]}, which another argument says; got {settings[twice[0]]!r}")
     chooser = kind(**settings, **rule)
     chooser.check(settings)
     return chooser
@@ -331,13 +331,15 @@ def write(result: Pruned, out: str | os.PathLike[str], *, pictures: bool = True,
 
     check_out(out)
     folder = Path(out)
-    told = {**result.summary(), "settings": dict(result.settings), "command": command}
+    record = {**result.summary(), "settings": dict(result.settings), "command": command}
     jobs: dict[str, Callable[[Path], Any]] = {
         "kept.parquet": lambda file: pq.write_table(_rows(result, result.selection.mask), file),
         "dropped.parquet": lambda file: pq.write_table(_rows(result, ~result.selection.mask), file),
         "concepts.parquet": lambda file: pq.write_table(result.table(), file),
-        "report.html": lambda file: file.write_bytes(report.page(_shown(result, told, pictures))),
-        "pruning.json": lambda file: file.write_text(json.dumps(told, indent=1, default=str) + "\n", encoding="utf-8"),
+        "report.html": lambda file: file.write_bytes(report.page(_shown(result, record, pictures))),
+        "pruning.json": lambda file: file.write_text(
+            json.dumps(record, indent=1, default=str) + "\n", encoding="utf-8"
+        ),
     }
     if result.samples.has_uids:
         ids = result.samples.ids[result.selection.indices]
@@ -348,7 +350,7 @@ def write(result: Pruned, out: str | os.PathLike[str], *, pictures: bool = True,
         for name, job in jobs.items():
             with about(folder / name):
                 job(part / name)
-    return told
+    return record
 
 
 def _rows(result: Pruned, which: NDArray[np.bool_]) -> pa.Table:
@@ -374,15 +376,15 @@ def _shown(result: Pruned, told: dict[str, Any], pictures: bool) -> Any:
     """What the page shows; thumbnails are made of a few samples of some concepts."""
     from unseen.jobs.pruning.page import SHOWN, Concept, Sample, Shown
 
-    chosen, found = result.selection, result.concepts
+    chosen, assigned = result.selection, result.concepts
     table = result.table().to_pylist()
     half = SHOWN // 2
     picked = table if len(table) <= SHOWN else table[:half] + table[-half:]
     mask = chosen.mask
     concepts = []
     for row in picked:
-        mine = np.flatnonzero((chosen.clusters == row["concept"]) & (found.fates == MEMBER))
-        mine = mine[np.argsort(-found.distances[mine], kind="stable")]
+        mine = np.flatnonzero((chosen.clusters == row["concept"]) & (assigned.fates == MEMBER))
+        mine = mine[np.argsort(-assigned.distances[mine], kind="stable")]
         groups = {
             name: tuple(Sample(*_sample(result, int(i), pictures)) for i in _spread(mine[mask[mine] == kept]))
             for name, kept in (("kept", True), ("dropped", False))

@@ -98,10 +98,10 @@ LABELS = {
 
 def page(shown: Shown) -> bytes:
     """One HTML page that needs nothing else: no script, no request; names and captions are text, never markup."""
-    here = Path(__file__).parent
+    folder = Path(__file__).parent
     return render_page(
-        here / "page.html",
-        style=FIGURES + (here / "page.css").read_text(encoding="utf-8"),
+        folder / "page.html",
+        style=FIGURES + (folder / "page.css").read_text(encoding="utf-8"),
         shown=shown,
         told=shown.told,
         counts=shown.told["counts"],

@@ -75,9 +75,9 @@ def quantize(
         seed=seed,
         trust=trust,
     )
-    told = facts(about)
-    for key in told if verbose else (key for key in ANSWER if key in told):
-        tell(f"{key}: {told[key]}")
+    shown = facts(about)
+    for key in shown if verbose else (key for key in ANSWER if key in shown):
+        tell(f"{key}: {shown[key]}")
     if out is not None:
         say(f"report: {out / 'report.html'}")
 

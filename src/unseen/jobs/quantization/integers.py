@@ -39,8 +39,8 @@ def export_model(bundle: Bundle, file: str | os.PathLike[str], *, network: nn.Mo
     """
     pictures, small = vars(bundle.method).get("distilled_"), bundle.logits()
     if pictures is None or not isinstance(small, QuantizedNetwork):
-        told = f"{bundle.method.card.slug} has none"
-        raise ValueError(f"integers need a quantized model with distilled pictures (zeroq, genie); {told}")
+        reason = f"{bundle.method.card.slug} has none"
+        raise ValueError(f"integers need a quantized model with distilled pictures (zeroq, genie); {reason}")
     plain, exact = plain_network(small), None
     reference: nn.Module = small
     floats = [name for name in weights_of(plain) if small.weight_bits.get(name, FLOAT) == FLOAT]
@@ -78,8 +78,8 @@ class InIntegers(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Of pictures as the network reads them, (b, c, h, w)."""
-        said = torch.as_tensor(self.session.run(None, {"x": x.numpy()})[0])
-        return said.clamp_min(torch.finfo(torch.float32).tiny).log()
+        probabilities = torch.as_tensor(self.session.run(None, {"x": x.numpy()})[0])
+        return probabilities.clamp_min(torch.finfo(torch.float32).tiny).log()
 
 
 def _input_range(encoder: Encoder | None) -> tuple[float, float] | None:

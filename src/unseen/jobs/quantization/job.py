@@ -112,8 +112,8 @@ def quantize(
     if again is not None and pictures is not None:
         raise ValueError(f"{_AGAIN} goes on with the pictures that were distilled then; it takes no others")
     if again is not None and (settings or seed is not None or preset is not None):
-        told = sorted(settings or ()) or (f"seed {seed}" if preset is None else f"preset {preset!r}")
-        raise ValueError(f"{_AGAIN} goes on with the settings of {again}; got {told} beside it")
+        extra = sorted(settings or ()) or (f"seed {seed}" if preset is None else f"preset {preset!r}")
+        raise ValueError(f"{_AGAIN} goes on with the settings of {again}; got {extra} beside it")
     before = None if again is None else _Before.read(again, trust)
     if before is not None and method not in (None, before.method.card.slug):
         raise ValueError(f"{_AGAIN} goes on with {before.method.card.slug}, which made {again}; got method {method!r}")
@@ -132,8 +132,8 @@ def quantize(
     real, shown = _load(pictures, bundle), _load(data, bundle)
     mark = digest(network.state_dict())
     made_by: Any = quantizer if before is None else before.method
-    given = pictures.name if isinstance(pictures, Domain) else pictures and _lasting(os.fspath(pictures))
-    asked = {"network": mark, "method": repr(made_by), "bits": bits, "size": size, "pictures": given}
+    origin = pictures.name if isinstance(pictures, Domain) else pictures and _lasting(os.fspath(pictures))
+    asked = {"network": mark, "method": repr(made_by), "bits": bits, "size": size, "pictures": origin}
     if out is not None:
         _check_same(Path(out), asked)
     with stages() as seconds:
@@ -201,14 +201,14 @@ def _quantizer(
     _check_settings(bits, budget, settings)
     if preset is not None and preset not in make.card.presets:
         raise ValueError(f"{slug} has the presets {', '.join(make.card.presets)}; got {preset!r}")
-    told: dict[str, Any] = {**make.card.presets.get(preset, {}), **(bits or {}), **settings}
+    params: dict[str, Any] = {**make.card.presets.get(preset, {}), **(bits or {}), **settings}
     if budget is not None:
         if "budget_mb" not in known:
             raise ValueError(f"size needs a method that chooses bits layer by layer, such as zeroq; got {slug}")
-        told = {"precision": "mixed", "budget_mb": budget, **told}
-    for key in set(told) - set(known):
+        params = {"precision": "mixed", "budget_mb": budget, **params}
+    for key in set(params) - set(known):
         raise ValueError(f"{slug} has no parameter {key!r}; it has {', '.join(known)}")
-    return make(random_state=seed, **told)
+    return make(random_state=seed, **params)
 
 
 def _check_settings(bits: dict[str, int] | None, budget: float | None, settings: Mapping[str, Any]) -> None:
@@ -245,20 +245,20 @@ def _check_same(out: Path, asked: Mapping[str, Any]) -> None:
         other = {}
     differ = [key for key, value in asked.items() if key not in other or other[key] != value]
     if differ:
-        told = (
+        difference = (
             f" (of other {', '.join(differ)})"
             if other
             else ", or one of an earlier version, which does not say how it was made"
         )
-        raise ValueError(f"out: {out} holds another quantized model{told}; choose another folder or remove it")
+        raise ValueError(f"out: {out} holds another quantized model{difference}; choose another folder or remove it")
 
 
 def _check_onnx(file: Path, quantizer: Any, real: bool) -> None:
     """Raise, before the long work, if no ONNX file in integers can come of it."""
     distilled = quantizer.get_params().get("data", "gaussian") != "gaussian" and not real
     if not (hasattr(quantizer, "distilled_") or distilled):
-        told = f"{quantizer.card.slug}{' on real pictures' if real else ''}"
-        raise ValueError(f"onnx needs distilled pictures, as of zeroq with data='distilled'; {told} has none")
+        maker = f"{quantizer.card.slug}{' on real pictures' if real else ''}"
+        raise ValueError(f"onnx needs distilled pictures, as of zeroq with data='distilled'; {maker} has none")
     for package in ("onnx", "onnxruntime", "onnxscript"):
         if importlib.util.find_spec(package) is None:
             raise ImportError(f"onnx needs: pip install {package}")
@@ -377,8 +377,8 @@ class _Before:
         try:
             return _open(self.model, trust)
         except (OSError, ValueError) as error:
-            told = f"{self.folder} was made from {self.model!r}, which cannot be read: {error}"
-            raise ValueError(f"{told}; name the model first") from error
+            reason = f"{self.folder} was made from {self.model!r}, which cannot be read: {error}"
+            raise ValueError(f"{reason}; name the model first") from error
 
     def at(self, network: nn.Module, mark: str, bits: dict[str, int], budget: float | None) -> Method:
         """The method at another point."""
@@ -387,16 +387,16 @@ class _Before:
         move: Any = getattr(self.method, "at", None)
         if move is None:
             raise ValueError(f"{self.method.card.slug} cannot take other bits without being fitted anew")
-        told: dict[str, Any] = dict(bits)
+        changes: dict[str, Any] = dict(bits)
         if budget is not None:
-            told.pop("weight_bits", None)
-            told["budget_mb"] = budget
-        if not told:
+            changes.pop("weight_bits", None)
+            changes["budget_mb"] = budget
+        if not changes:
             raise ValueError("say which other bits or size it shall have")
-        unknown = set(told) - set(inspect.signature(move).parameters)
+        unknown = set(changes) - set(inspect.signature(move).parameters)
         if unknown:
             raise ValueError(f"{self.method.card.slug} cannot change {', '.join(sorted(unknown))} afterwards")
-        return move(network, **told)
+        return move(network, **changes)
 
 
 # -- what is told ------------------------------------------------------------------------------------------
@@ -420,13 +420,13 @@ def _sizes(network: nn.Module, quantizer: Any) -> dict[str, Any]:
 
 def _floats(small: QuantizedNetwork) -> dict[str, float]:
     """Megabytes of parameters that stay float, by what they are, the most first."""
-    found: dict[str, float] = {}
+    sizes: dict[str, float] = {}
     for name, value in small.floats.items():
         owner, _, leaf = name.rpartition(".")
         kind = type(small.network.get_submodule(owner)).__name__
-        what = f"{leaf} of {kind}" if value.ndim > 1 else "biases and norms"
-        found[what] = found.get(what, 0) + value.numel() * FLOAT / MEGABYTE
-    return dict(sorted(found.items(), key=lambda item: -item[1]))
+        part = f"{leaf} of {kind}" if value.ndim > 1 else "biases and norms"
+        sizes[part] = sizes.get(part, 0) + value.numel() * FLOAT / MEGABYTE
+    return dict(sorted(sizes.items(), key=lambda item: -item[1]))
 
 
 @torch.no_grad()

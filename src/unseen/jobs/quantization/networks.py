@@ -114,13 +114,13 @@ def _of_torchvision(name: str, path: str, pretrained: bool) -> tuple[nn.Module, 
     if not path and pretrained:
         with online(Request(name=f"torchvision:{name}"), "give a local checkpoint: torchvision:<name>@<file>"):
             network.load_state_dict(_without_auxiliary(network, weights.get_state_dict(progress=False)))
-    told: Any = weights.transforms()
+    transforms: Any = weights.transforms()
     return network, {
-        "size": str(told.crop_size[0]),
-        "crop": f"{told.crop_size[0] / told.resize_size[0]:.4f}",
-        "mean": ",".join(map(str, told.mean)),
-        "std": ",".join(map(str, told.std)),
-        "interpolation": str(told.interpolation.value),
+        "size": str(transforms.crop_size[0]),
+        "crop": f"{transforms.crop_size[0] / transforms.resize_size[0]:.4f}",
+        "mean": ",".join(map(str, transforms.mean)),
+        "std": ",".join(map(str, transforms.std)),
+        "interpolation": str(transforms.interpolation.value),
     }
 
 
@@ -140,19 +140,19 @@ def _trained(path: str, build: Callable[..., nn.Module]) -> nn.Module:
         if key in state and state[key].shape != value.shape:
             raise ValueError(f"{misfit}{key!r} has the shape {tuple(state[key].shape)}, not {tuple(value.shape)}")
     missing, further = network.load_state_dict(state, strict=False)
-    for keys, told in ((missing, "lacks"), (further, "has also")):
+    for keys, verb in ((missing, "lacks"), (further, "has also")):
         if keys:
             others = f" and {len(keys) - 1} more" if len(keys) > 1 else ""
-            raise ValueError(f"{misfit}it {told} {keys[0]!r}{others}")
+            raise ValueError(f"{misfit}it {verb} {keys[0]!r}{others}")
     return network
 
 
 def _classes(fresh: Mapping[str, torch.Tensor], state: Mapping[str, torch.Tensor]) -> int | None:
     """How many classes a checkpoint has, where tensors of all 1,000 classes are those in which it is another one."""
     shapes = [(tuple(fresh[key].shape), tuple(state[key].shape)) for key in fresh if key in state]
-    apart = [(its, own) for its, own in shapes if its != own]
-    counts = {own[:1] for _, own in apart}
-    if len(counts) != 1 or any(its[:1] != (1000,) or its[1:] != own[1:] for its, own in apart):
+    apart = [(its, stored) for its, stored in shapes if its != stored]
+    counts = {stored[:1] for _, stored in apart}
+    if len(counts) != 1 or any(its[:1] != (1000,) or its[1:] != stored[1:] for its, stored in apart):
         return None
     return int(counts.pop()[0])
 

@@ -36,69 +36,69 @@ _HEAT = "".join(
 def facts(about: Mapping[str, Any]) -> dict[str, str]:
     """What `unseen.jobs.quantization.job.quantize` tells in numbers, in words, as the page and the terminal show it."""
     size, bits = about["megabytes"], about["bits"]
-    told = {
+    record = {
         "model": about["model"],
         "method": about["method"],
         "parameters before": f"{size['before']:.2f} MB",
         "parameters after": f"{size['after']:.2f} MB",
         "weights of layers": f"{size['quantized']:.2f} MB ({_span(bits['least'], bits['most'])})",
-        "stays float": ", ".join(f"{what} {share:.2f} MB" for what, share in size["float"].items()) or "nothing",
+        "stays float": ", ".join(f"{part} {share:.2f} MB" for part, share in size["float"].items()) or "nothing",
     }
     if "folder" in size:
-        told["size on disk"] = f"{size['folder']:.2f} MB, a byte for each code, however few bits it has"
+        record["size on disk"] = f"{size['folder']:.2f} MB, a byte for each code, however few bits it has"
     if "mismatch" in about:
-        told["mismatch of statistics"] = _mismatch(**about["mismatch"])
+        record["mismatch of statistics"] = _mismatch(**about["mismatch"])
     for key, name in (("distilled", "distilled pictures"), ("data", "data")):
         if key in about:
-            told[f"same class as before on {name}"] = (
+            record[f"same class as before on {name}"] = (
                 f"{100 * about[key]['agreement']:.1f} % of {about[key]['pictures']}"
             )
-            told[f"divergence on {name}"] = f"{about[key]['divergence']:.4f} (0: nothing changed)"
+            record[f"divergence on {name}"] = f"{about[key]['divergence']:.4f} (0: nothing changed)"
     if "labelled" in about.get("data", {}):
         right, n = about["data"].get("accuracy"), about["data"]["labelled"]
-        told["accuracy on data"] = (
+        record["accuracy on data"] = (
             f"float {100 * right['float']:.1f} %, quantized {100 * right['quantized']:.1f} % of {n}"
             if right
             else "not known: no label names a class of the model"
         )
     if "onnx" in about:
         file = about["onnx"]
-        told["ONNX"] = f"{file['megabytes']:.2f} MB in integers, {file['float_megabytes']:.2f} MB in floats"
-        told["ONNX against float"] = (
+        record["ONNX"] = f"{file['megabytes']:.2f} MB in integers, {file['float_megabytes']:.2f} MB in floats"
+        record["ONNX against float"] = (
             f"cosine of logits {file['cosine']:.4f}, agreement {100 * file['agreement']:.1f} % on distilled pictures"
         )
         if "data" in file:
-            told["ONNX on data"] = _on_data(file["data"])
-        told["ONNX speed"] = speed(file)
-    told["seconds"] = ", ".join(f"{stage} {seconds:.1f} s" for stage, seconds in about["seconds"].items())
+            record["ONNX on data"] = _on_data(file["data"])
+        record["ONNX speed"] = speed(file)
+    record["seconds"] = ", ".join(f"{stage} {seconds:.1f} s" for stage, seconds in about["seconds"].items())
     if "folder" in about:
-        told["folder"] = about["folder"]
-    return told
+        record["folder"] = about["folder"]
+    return record
 
 
 def speed(file: Mapping[str, Any]) -> str:
     """What a picture takes in integers and in floats, of the fields of an `IntegerFile`, in words."""
-    own, floats = file["milliseconds"], file["float_milliseconds"]
-    took = f"{own:.1f} ms a picture in integers, {floats:.1f} in floats"
-    return f"{took}: {floats / own:.2f} times as fast, here on one thread"
+    integers, floats = file["milliseconds"], file["float_milliseconds"]
+    took = f"{integers:.1f} ms a picture in integers, {floats:.1f} in floats"
+    return f"{took}: {floats / integers:.2f} times as fast, here on one thread"
 
 
 def _on_data(seen: Mapping[str, Any]) -> str:
     """How a file in integers does on pictures, and what to do where that is bad."""
-    told = f"same class as in floats on {100 * seen['agreement']:.1f} % of {seen['pictures']}"
+    line = f"same class as in floats on {100 * seen['agreement']:.1f} % of {seen['pictures']}"
     if right := seen.get("accuracy"):
-        told += f"; accuracy {100 * right['quantized']:.1f} %, in floats {100 * right['float']:.1f} %"
+        line += f"; accuracy {100 * right['quantized']:.1f} %, in floats {100 * right['float']:.1f} %"
     if seen["agreement"] < LEAST_AGREEMENT:
-        told += (
+        line += (
             ". Do not use the file: the distilled pictures do not reach where yours do; distil them at the model's own "
             "size and for longer"
         )
-    return told
+    return line
 
 
 def _mismatch(first: float, last: float, steps: int) -> str:
-    told = f"went from {first:.4g} to {last:.4g} in {steps} steps"
-    return told if last < first or steps == 1 else f"{told}: distillation diverged, a smaller learning rate may help"
+    line = f"went from {first:.4g} to {last:.4g} in {steps} steps"
+    return line if last < first or steps == 1 else f"{line}: distillation diverged, a smaller learning rate may help"
 
 
 def _span(least: int, most: int) -> str:
@@ -119,19 +119,19 @@ def page(small: Bundle, about: Mapping[str, Any]) -> bytes:
     pictures = method.get("distilled_")
     frontier = method.get("frontier_")
     place = _chosen(frontier, method["bits_"]) if frontier else None
-    told = facts(about)
+    shown = facts(about)
     return render_page(
         Path(__file__).with_name("page.html"),
         style=f"{FIGURES}\n{_HEAT}",
         slug=small.method.card.slug,
         about=about,
-        before=told["parameters before"],
-        after=told["parameters after"],
-        facts=[(key, value) for key, value in told.items() if key not in _IN_THE_HEADING],
+        before=shown["parameters before"],
+        after=shown["parameters after"],
+        facts=[(key, value) for key, value in shown.items() if key not in _IN_THE_HEADING],
         sheet=None if pictures is None else image_source(contact_sheet(pictures.numpy(), small.encoder)),
         n_pictures=0 if pictures is None else len(pictures),
         n_shown=0 if pictures is None else min(SHOWN, len(pictures)),
-        mismatch=told.get("mismatch of statistics"),
+        mismatch=shown.get("mismatch of statistics"),
         curve=[image_source(_curve(frontier, place, *of)) for of in ((8, 120), (3.6, 200))] if frontier else None,
         chosen=place is not None,
         n_points=len(frontier["megabytes"]) if frontier else 0,
@@ -144,18 +144,18 @@ def page(small: Bundle, about: Mapping[str, Any]) -> bytes:
 
 def summary(about: Mapping[str, Any]) -> str:
     """Whether the quantized network still says what it said, in a line or two; empty where nothing was looked at."""
-    said = [
+    sentences = [
         f"It names the same class as before for {100 * about[key]['agreement']:.1f} % of "
-        f"{about[key]['pictures']} {what}."
-        for key, what in (("data", "pictures of your data"), ("distilled", "distilled pictures"))
+        f"{about[key]['pictures']} {described}."
+        for key, described in (("data", "pictures of your data"), ("distilled", "distilled pictures"))
         if key in about
     ]
     right = about.get("data", {}).get("accuracy")
     if right:
         n = about["data"]["labelled"]
         before, after = (100 * right[name] for name in ("float", "quantized"))
-        said.append(f"Of {n} with a label it names {after:.1f} % right, before {before:.1f} %.")
-    return " ".join(said)
+        sentences.append(f"Of {n} with a label it names {after:.1f} % right, before {before:.1f} %.")
+    return " ".join(sentences)
 
 
 def contact_sheet(pictures: NDArray[np.float32], encoder: Any) -> bytes:
@@ -184,8 +184,8 @@ def contact_sheet(pictures: NDArray[np.float32], encoder: Any) -> bytes:
 
 def _chosen(frontier: Mapping[str, NDArray[Any]], bits: Mapping[str, int]) -> int | None:
     """The point of the frontier with these bits; None if bits were chosen in another way."""
-    found = np.flatnonzero((frontier["bits"] == np.array(list(bits.values()))).all(axis=1))
-    return int(found[0]) if len(found) else None
+    points = np.flatnonzero((frontier["bits"] == np.array(list(bits.values()))).all(axis=1))
+    return int(points[0]) if len(points) else None
 
 
 def _curve(frontier: Mapping[str, NDArray[Any]], place: int | None, width: float, dpi: int) -> bytes:

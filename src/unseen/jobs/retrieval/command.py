@@ -90,8 +90,8 @@ def rank(
         _ask(model, questions, k, run)
         return
     if queries is None and not corpus.is_dir():
-        told = "" if model is None else f", or a saved ranker: there is none in {str(model)!r}"
-        raise ValueError(f"queries: name a file of them{told}")
+        hint = "" if model is None else f", or a saved ranker: there is none in {str(model)!r}"
+        raise ValueError(f"queries: name a file of them{hint}")
     from unseen.jobs.retrieval import job
     from unseen.jobs.retrieval.page import write_page
 
@@ -105,7 +105,7 @@ def rank(
 
         asked = read_judgements(judged, asked, documents)
     say(f"{len(documents)} documents, {len(asked)} queries" + (f", judgements from {judged.name}" if judged else ""))
-    given = settings_of(settings, samples="--samples")
+    params = settings_of(settings, samples="--samples")
     result = job.rank(
         documents, asked,
         systems=None if systems is None else [name.strip() for name in systems.split(",") if name.strip()],
@@ -113,7 +113,7 @@ def rank(
         k=k,
         parts=job.Parts(encoder=encoder, writer=writer, ranker=ranker, layers=layers),
         examples=None if examples is None else _examples(examples),
-        settings=given | ({} if samples is None else {"samples": samples}),
+        settings=params | ({} if samples is None else {"samples": samples}),
         random_state=seed,
     )  # fmt: skip
     write_page(result, out, command_line())
@@ -149,7 +149,7 @@ def _say_left_out(file: Path | None, texts: Domain, what: str) -> None:
 
 def _first(texts: Domain) -> str:
     """The first three that were left out."""
-    return ", ".join(one.where for one in texts.skipped[:3]) + (", ..." if len(texts.skipped) > 3 else "")
+    return ", ".join(skipped.where for skipped in texts.skipped[:3]) + (", ..." if len(texts.skipped) > 3 else "")
 
 
 def _told(result: Ranked, *, verbose: bool) -> None:
@@ -175,8 +175,8 @@ def _figures(result: Ranked, *, verbose: bool) -> None:
             typer.echo(f"  {row['system']:<20}{row['ndcg@10']:>9.3f}{row['recall@100']:>9.3f}")
     if verbose and result.tuned is not None and (audit := result.tuned.fitted.get("audit_")):
         counts = Counter(audit["flaw"].tolist())
-        told = ", ".join(f"{n} {flaw}" for flaw, n in sorted(counts.items()) if flaw)
-        typer.echo(f"{counts['']} queries were learnt from" + (f"; put aside: {told}" if told else ""))
+        flaws = ", ".join(f"{n} {flaw}" for flaw, n in sorted(counts.items()) if flaw)
+        typer.echo(f"{counts['']} queries were learnt from" + (f"; put aside: {flaws}" if flaws else ""))
 
 
 def _ask(folder: Path, queries: Domain, k: int, run: Path | None) -> None:
@@ -217,8 +217,8 @@ def _show(searcher: Searcher, queries: list[str], k: int) -> None:
 
 def _beir(folder: Path) -> Path | None:
     """The judgements of a BEIR folder."""
-    found = [folder / name for name in ("qrels.tsv", "qrels/test.tsv")] if folder.is_dir() else []
-    return next((file for file in found if file.exists()), None)
+    candidates = [folder / name for name in ("qrels.tsv", "qrels/test.tsv")] if folder.is_dir() else []
+    return next((file for file in candidates if file.exists()), None)
 
 
 def _examples(file: Path) -> Pairs:

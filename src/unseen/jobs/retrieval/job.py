@@ -70,10 +70,10 @@ class Searcher:
         """The first k documents of each query: columns query, rank, document, score, text."""
         import pandas as pd
 
-        found = self.method.rank(list(queries), k)
+        ranking = self.method.rank(list(queries), k)
         rows = [
             (query, rank, str(self.names[d]), score, str(self.method.index_.texts[d]))
-            for query, documents, scores in zip(queries, found.documents.tolist(), found.scores.tolist())
+            for query, documents, scores in zip(queries, ranking.documents.tolist(), ranking.scores.tolist())
             for rank, (d, score) in enumerate(zip(documents, scores), 1)
             if d != NOTHING
         ]
@@ -201,8 +201,8 @@ def rank(
     ImportError
         If a package is missing; the message is the command that installs it.
     """
-    told = systems_of(method)
-    systems = check_systems([name for name in told if name != UNASKED] if systems is None else systems, k, method)
+    known = systems_of(method)
+    systems = check_systems([name for name in known if name != UNASKED] if systems is None else systems, k, method)
     parts = parts or Parts()
     learner, helpers = None, Helpers()
     if {method, fused(method)} & set(systems):
@@ -219,18 +219,18 @@ def rank(
     notes = _unread(corpus, queries, model, parts.ranker, systems)
     fitted, outcomes = _fit(systems, corpus, model, learner, helpers, exam)
     searchers = {name: Searcher(name, fitted[name], np.asarray(corpus.ids)) for name in systems}
-    asked = queries.x.tolist()
+    texts = queries.x.tolist()
     rankings = {
         name: outcomes[name].prediction.first(k)
         if name in outcomes and k <= GRADED
-        else searchers[name].method.rank(asked, k)
+        else searchers[name].method.rank(texts, k)
         for name in systems
     }
     check, values = _check(corpus, searchers, learner, helpers.writer, examples, random_state)
     chosen, why = choose(values, systems, judged=exam is not None, method=method)
     return Ranked(
         corpus, queries, searchers, rankings, chosen, why, check, _figures(outcomes, queries),
-        verdict_of(values, method), {name: told[name] for name in systems}, tuned=learner, notes=notes,
+        verdict_of(values, method), {name: known[name] for name in systems}, tuned=learner, notes=notes,
     )  # fmt: skip
 
 
@@ -242,8 +242,8 @@ def _unread(corpus: Domain, queries: Domain, model: nn.Module, ranker: Any, syst
     beside = "; bm25 reads all" if "bm25" in systems else ""
     lines = [
         f"{line}{beside}"
-        for texts, what in ((corpus.x, "documents"), (queries.x, "queries"))
-        for line in unread(model, texts, by).lines(what)
+        for texts, kind in ((corpus.x, "documents"), (queries.x, "queries"))
+        for line in unread(model, texts, by).lines(kind)
     ]
     for line in lines:
         log.warning("%s", line)
@@ -283,7 +283,7 @@ def _fit(
     exam: Exam | None,
 ) -> tuple[dict[str, Search], dict[str, Outcome]]:
     """Every system, fitted, and what came of it on the exam, if there is one."""
-    given = {"corpus": corpus.replace(y=None, classes=None), "model": model}
+    inputs = {"corpus": corpus.replace(y=None, classes=None), "model": model}
     fitted: dict[str, Search] = {}
     outcomes: dict[str, Outcome] = {}
     asks = Once(grades_of("ranking").grade, verb="rank")
@@ -303,9 +303,9 @@ def _fit(
             outcomes[name] = asks.ask(one, exam)
 
     if "bm25" in systems:
-        learn("bm25", BM25Search(), {"corpus": given["corpus"]})
+        learn("bm25", BM25Search(), {"corpus": inputs["corpus"]})
     if {"minilm", "rerank", "fusion"} & set(systems):
-        learn("minilm", NeuralSearch(), given)
+        learn("minilm", NeuralSearch(), inputs)
         plain = fitted["minilm"]
         assert isinstance(plain, NeuralSearch)
         if "rerank" in systems:
@@ -316,7 +316,7 @@ def _fit(
             shares("fusion", Fusion.on(plain))
     if method is not None:
         slug, words = method.card.slug, fit_words(type(method))
-        learn(slug, method, {word: value for word, value in {**given, **helpers.inputs}.items() if word in words})
+        learn(slug, method, {word: value for word, value in {**inputs, **helpers.inputs}.items() if word in words})
         if fused(slug) in systems:
             assert isinstance(method, NeuralSearch)
             shares(fused(slug), Fusion.on(method))
@@ -325,8 +325,8 @@ def _fit(
 
 def remembering(writer: Any) -> Writer:
     """A writer whose texts are kept in the user's cache folder, by its name and the prompt."""
-    made = writers.writer(writer) if isinstance(writer, str) else writer
-    return writers.RememberingWriter(made, cache_root() / "texts.sqlite")
+    plain = writers.writer(writer) if isinstance(writer, str) else writer
+    return writers.RememberingWriter(plain, cache_root() / "texts.sqlite")
 
 
 # -- choosing without labels -------------------------------------------------------------------------------
@@ -351,11 +351,11 @@ def _check(
         log.warning("only %d queries could be written for documents held out: nothing is chosen by them", len(queries))
         return empty, {}
     truth = objects(np.array([[place, 1]]) for place in places.tolist())
-    figures = {name: per_query(truth, one.method.rank(queries, GRADED)) for name, one in searchers.items()}
-    values = {name: own["ndcg@10"] for name, own in figures.items()}
+    figures = {name: per_query(truth, searcher.method.rank(queries, GRADED)) for name, searcher in searchers.items()}
+    values = {name: scores["ndcg@10"] for name, scores in figures.items()}
     rows = [
-        {"system": name, **{key: float(own[key].mean()) for key in own}, **_ends(own["ndcg@10"])}
-        for name, own in figures.items()
+        {"system": name, **{key: float(scores[key].mean()) for key in scores}, **_ends(scores["ndcg@10"])}
+        for name, scores in figures.items()
     ]
     return pd.DataFrame(rows), values
 
@@ -428,11 +428,11 @@ def on_judgements(figures: pd.DataFrame, chosen: str) -> str:
     if not len(figures):
         return ""
     values = {str(row["system"]): float(row["ndcg@10"]) for row in figures.to_dict("records")}
-    own, best = values[chosen], best_on_judgements(figures, chosen)
-    told = f"your judgements, opened afterwards, give {chosen} {own:.3f} nDCG@10 of 1"
+    score, best = values[chosen], best_on_judgements(figures, chosen)
+    sentence = f"your judgements, opened afterwards, give {chosen} {score:.3f} nDCG@10 of 1"
     if best != chosen:
-        return f"{told}, and more to {best}, {values[best]:.3f}"
-    return told + ("; no other has more" if len(values) > 1 else "")
+        return f"{sentence}, and more to {best}, {values[best]:.3f}"
+    return sentence + ("; no other has more" if len(values) > 1 else "")
 
 
 def best_on_judgements(figures: pd.DataFrame, chosen: str) -> str:
@@ -453,12 +453,12 @@ def verdict_of(values: Mapping[str, FloatArray], method: str = DEFAULT) -> str:
     best = max(others, key=lambda name: float(values[name].mean()))
     tuned = max(learnt, key=lambda name: float(values[name].mean()))
     mean, low, high = _gain(values[tuned], values[best])
-    told = f"{mean:+.3f} nDCG@10 [{low:+.3f}, {high:+.3f}] against {best}, the best that is not tuned"
+    gain = f"{mean:+.3f} nDCG@10 [{low:+.3f}, {high:+.3f}] against {best}, the best that is not tuned"
     if low > 0:
-        return f"Tuning should help here: {tuned} has {told}, on queries that were not learnt from."
+        return f"Tuning should help here: {tuned} has {gain}, on queries that were not learnt from."
     if high < 0:
-        return f"Tuning should not help here: {tuned} has {told}, on queries that were not learnt from."
-    return f"Whether tuning helps here cannot be told: {tuned} has {told}, on queries that were not learnt from."
+        return f"Tuning should not help here: {tuned} has {gain}, on queries that were not learnt from."
+    return f"Whether tuning helps here cannot be told: {tuned} has {gain}, on queries that were not learnt from."
 
 
 def _gain(a: FloatArray, b: FloatArray) -> tuple[float, float, float]:
@@ -482,7 +482,12 @@ def _figures(outcomes: Mapping[str, Outcome], queries: Domain) -> pd.DataFrame:
     columns = ["system", "ndcg@10", "recall@100", "mrr@10", "low", "high", "seconds"]
     each = grades_of("ranking").each
     rows = [
-        {"system": name, **own.metrics, **_ends(each(np.asarray(queries.y), own.prediction)), "seconds": own.seconds}
-        for name, own in outcomes.items()
+        {
+            "system": name,
+            **outcome.metrics,
+            **_ends(each(np.asarray(queries.y), outcome.prediction)),
+            "seconds": outcome.seconds,
+        }
+        for name, outcome in outcomes.items()
     ]
     return pd.DataFrame(rows, columns=columns)

@@ -17,22 +17,22 @@ def opened(folder: Path) -> Ask:
     searcher = Searcher.load(folder)
 
     def ask(queries: Sequence[str], top: int) -> list[list[dict[str, Any]]]:
-        found = searcher.method.rank(list(queries), top)
+        ranking = searcher.method.rank(list(queries), top)
         return [
             [
                 _row(rank, str(searcher.names[d]), score, str(searcher.method.index_.texts[d]))
                 for rank, (d, score) in enumerate(zip(documents, scores), 1)
                 if d != NOTHING
             ]
-            for documents, scores in zip(found.documents.tolist(), found.scores.tolist())
+            for documents, scores in zip(ranking.documents.tolist(), ranking.scores.tolist())
         ]
 
     return ask
 
 
 def _row(rank: int, document: str, score: float, text: str) -> dict[str, Any]:
-    told = f"{rank}. {document}  {' '.join(text.split())[:80]}"
-    return {"answer": told, "rank": rank, "document": document, "score": round(score, 6), "text": text}
+    answer = f"{rank}. {document}  {' '.join(text.split())[:80]}"
+    return {"answer": answer, "rank": rank, "document": document, "score": round(score, 6), "text": text}
 
 
 def read(path: str) -> Samples:

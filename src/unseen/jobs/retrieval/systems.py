@@ -65,10 +65,10 @@ def systems_of(method: str = DEFAULT) -> dict[str, str]:
     A method is fused with BM25 if it is a `NeuralSearch` and searches as that does.
     """
     kind = searcher_of(method)
-    told = {**PLAIN, method: kind.in_words or kind.card.title}
+    descriptions = {**PLAIN, method: kind.in_words or kind.card.title}
     if kind.search is NeuralSearch.search:
-        told[fused(method)] = f"reciprocal ranks of bm25 and {method}"
-    return told
+        descriptions[fused(method)] = f"reciprocal ranks of bm25 and {method}"
+    return descriptions
 
 
 def check_systems(systems: Sequence[str], k: int, method: str = DEFAULT) -> tuple[str, ...]:

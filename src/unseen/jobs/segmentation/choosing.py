@@ -62,8 +62,8 @@ def why(
         Whether those that graded were not adapted to.
     """
     rows = {row["method"]: row for row in table}
-    own = rows[chosen]
-    lines = [f"{chosen} has {own['look']:.3f} mIoU on {where}, given the look of the target"]
+    row = rows[chosen]
+    lines = [f"{chosen} has {row['look']:.3f} mIoU on {where}, given the look of the target"]
     if SOURCE_ONLY in rows and chosen != SOURCE_ONLY:
         lines[0] += f"; the unadapted network has {rows[SOURCE_ONLY]['look']:.3f}"
     elif chosen == SOURCE_ONLY and len(table) > 1:
@@ -79,7 +79,7 @@ def why(
         best = max(table, key=lambda row: row["graded"]["mIoU"])
         lines.append(
             ("masks of the pictures that were not adapted to" if held_out else "masks of the target, adapted to itself")
-            + f", opened afterwards, give {chosen} {own['graded']['mIoU']:.3f} mIoU"
+            + f", opened afterwards, give {chosen} {row['graded']['mIoU']:.3f} mIoU"
             + (_better(best, chosen) if len(table) > 1 else "")
         )
     else:

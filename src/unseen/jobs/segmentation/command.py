@@ -116,26 +116,26 @@ def _predict(model: Path, target: str, out: Path, ignore: int | None, as_json: b
     from unseen.report.tasks import looks_of
 
     applying.check_out(out, model, target, ignore)
-    made = applying.apply(model, target, ignore=ignore)
-    applying.write(made, out)
-    if made.findings is not None and made.findings.masks:
-        for found in made.findings.lines():
-            say(found)
+    result = applying.apply(model, target, ignore=ignore)
+    applying.write(result, out)
+    if result.findings is not None and result.findings.masks:
+        for finding in result.findings.lines():
+            say(finding)
     if as_json:
-        dump(made.about)
+        dump(result.about)
     else:
         from unseen.data.classes import ClassSpace
 
-        words, classes = looks_of("mask").words, ClassSpace(names=tuple(made.about["classes"]))
-        assert made.target.ids is not None
-        for identity, mask, probability in zip(made.target.ids.tolist(), made.masks, made.sure):
+        words, classes = looks_of("mask").words, ClassSpace(names=tuple(result.about["classes"]))
+        assert result.target.ids is not None
+        for identity, mask, probability in zip(result.target.ids.tolist(), result.masks, result.sure):
             typer.echo(f"{identity}: {words(mask, classes)} (mean probability {probability.mean():.2f})")
-        if made.graded is not None:
-            n = int(made.target.labeled.sum())
-            tell(f"the masks that {n} of the {len(made.masks)} pictures have give {made.graded['mIoU']:.3f} mIoU")
-    if (line := told_size(made.target, made.about["size"])) is not None:
+        if result.graded is not None:
+            n = int(result.target.labeled.sum())
+            tell(f"the masks that {n} of the {len(result.masks)} pictures have give {result.graded['mIoU']:.3f} mIoU")
+    if (line := told_size(result.target, result.about["size"])) is not None:
         say(line)
-    say(f"{out / 'masks'} holds {len(made.masks)} masks, masks.json what their values mean")
+    say(f"{out / 'masks'} holds {len(result.masks)} masks, masks.json what their values mean")
 
 
 def _refuse(context: typer.Context, model: Path, source: str | None, classes: str | None, size: int) -> None:

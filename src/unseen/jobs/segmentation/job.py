@@ -201,29 +201,29 @@ def segment(
         table: list[dict[str, Any]] = []
         row: dict[str, Any]
         looks = _in_look(held, adapted)
-        said: dict[str, NDArray[Any]] = {}
+        predictions: dict[str, NDArray[Any]] = {}
         for name in methods:
             began = time.perf_counter()
             with stage(name):
                 arms[name] = _arm(name, network, fitting, adapted, crop, steps, settings or {}, seed)
             took = time.perf_counter() - began
-            said[name] = arms[name].predict(new)
+            predictions[name] = arms[name].predict(new)
             row = {"method": name, "seconds": took, "steps": _steps(arms[name])}
             row |= {"source": _miou(arms[name], held), "look": _miou(arms[name], looks)}
             table.append(row)
             say(f"{name}: {row['look']:.3f} on {where}, in the look of the target, {took:.1f} s")
         for row in table:
-            others = [said[name] for name in methods if name != row["method"]]
+            others = [predictions[name] for name in methods if name != row["method"]]
             row["agreement"] = (
-                float(np.mean([_alike(said[row["method"]], other) for other in others])) if others else 1.0
+                float(np.mean([_alike(predictions[row["method"]], other) for other in others])) if others else 1.0
             )
-        together = _all_alike(list(said.values()))
+        together = _all_alike(list(predictions.values()))
         chosen = choose(table)
         masks, sure = arms[chosen].predict_sure(new)
         if exam is not None:
             with stage("exam"):
                 grade = Together(functools.partial(GRADES.grade, classes=space))
-                graded = grade(exam, {name: masks[held_out] for name, masks in said.items()})
+                graded = grade(exam, {name: masks[held_out] for name, masks in predictions.items()})
             table = [row | {"graded": graded[row["method"]]} for row in table]
     said_of = why(table, chosen, together, len(adapted), exam is not None, where, bool(held_out.start))
     about: dict[str, Any] = {
@@ -326,16 +326,16 @@ def _arm(
         return Unadapted().fit(model=network)
     cls: Any = registry.get(slug)
     known = cls().get_params()
-    given = dict(cls.card.presets.get(preset or "default", {}))
+    params = dict(cls.card.presets.get(preset or "default", {}))
     if steps is not None and "candidates" in known:
-        given["candidates"] = steps * int(settings.get("batch_size", known["batch_size"]))
-    elif steps is not None and given.get("steps", 1) != 0:
-        given["steps"] = steps
-    given |= {"crop": crop} if "crop" in known else {}
-    given |= {"side": crop} if "side" in known else {}
-    given |= {key: value for key, value in settings.items() if key in known}
+        params["candidates"] = steps * int(settings.get("batch_size", known["batch_size"]))
+    elif steps is not None and params.get("steps", 1) != 0:
+        params["steps"] = steps
+    params |= {"crop": crop} if "crop" in known else {}
+    params |= {"side": crop} if "side" in known else {}
+    params |= {key: value for key, value in settings.items() if key in known}
     words = {"source": source, "target": target, "model": network}
-    return cls(random_state=seed, **given).fit(**{word: words[word] for word in signatures(cls)[0].required})
+    return cls(random_state=seed, **params).fit(**{word: words[word] for word in signatures(cls)[0].required})
 
 
 # -- choosing ----------------------------------------------------------------------------------------------

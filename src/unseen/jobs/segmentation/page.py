@@ -37,7 +37,7 @@ def page(result: Segmentation, command: str = "") -> bytes:
         source = looks.picture(result.target.x[i], result.masks[i], result.classes, right)
         pictures.append((source, str(result.target.ids[i]), looks.words(result.masks[i], result.classes)))  # type: ignore[index]
     graded = any("graded" in row for row in result.table)
-    own = next(row for row in result.table if row["method"] == result.chosen)
+    chosen = next(row for row in result.table if row["method"] == result.chosen)
     known = result.source.labels
     return render_page(
         Path(__file__).with_name("page.html"),
@@ -47,8 +47,8 @@ def page(result: Segmentation, command: str = "") -> bytes:
         graded=graded,
         each=[]
         if not graded
-        else [(key[5:], value) for key, value in own["graded"].items() if key.startswith("IoU, ")],
-        figures={} if not graded else {k: v for k, v in own["graded"].items() if not k.startswith("IoU, ")},
+        else [(key[5:], value) for key, value in chosen["graded"].items() if key.startswith("IoU, ")],
+        figures={} if not graded else {k: v for k, v in chosen["graded"].items() if not k.startswith("IoU, ")},
         findings=[] if result.findings is None else result.findings.lines(),
         pictures=pictures,
         examples=[looks.picture(result.source.x[i], known[i], result.classes) for i in range(min(3, len(known)))],

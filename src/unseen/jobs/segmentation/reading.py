@@ -56,8 +56,8 @@ def first_value(findings: MaskFindings | None) -> int | None:
 def names_alike(space: ClassSpace, findings: MaskFindings | None = None) -> tuple[str, ...] | None:
     """What the data of `findings` call the classes, beside their names, to know them in other data by; None if nobody
     has named them."""
-    own = () if findings is None else findings.own
-    return None if space.names in (_numbers(len(space)), ("background", "foreground")) and not own else own
+    names = () if findings is None else findings.own
+    return None if space.names in (_numbers(len(space)), ("background", "foreground")) and not names else names
 
 
 def stored_values(findings: MaskFindings | None) -> Collection[int]:

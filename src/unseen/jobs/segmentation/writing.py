@@ -71,8 +71,8 @@ def refuse_others(out: str | os.PathLike[str], asked: Mapping[str, Any], written
         other = {}
     differ = [key for key, value in asked.items() if key not in other or other[key] != value]
     if differ:
-        told = f" (of other {', '.join(differ)})" if other else ", which does not say what it was asked for"
-        raise ValueError(f"out: {out} holds another run{told}; choose another folder or remove it")
+        difference = f" (of other {', '.join(differ)})" if other else ", which does not say what it was asked for"
+        raise ValueError(f"out: {out} holds another run{difference}; choose another folder or remove it")
 
 
 def write_masks(target: Domain, masks: NDArray[Any], folder: Path) -> None:

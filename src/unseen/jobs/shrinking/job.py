@@ -128,13 +128,13 @@ def shrink(
     templates = templates_of(prompts)
     refuse_foreign(Path(out), WRITTEN)
     labelled = _labelled(classes)
-    own, skipped = _pairs(pairs, image, text)
+    captioned, skipped = _pairs(pairs, image, text)
     encoder = encoders.get(model, trust=trust, precision="fp32")
     teacher = _towers(encoder, learner)
     preprocess: Any = encoder.preprocess
-    learnt, asked, groups = _parted(own, held_out)
+    learnt, asked, groups = _parted(captioned, held_out)
     say(f"{len(learnt)} pairs to learn from, {len(asked)} to ask about; {skipped} left out")
-    for line in (notes := unread(teacher.reader, own.right.x, encoder.name).lines()):
+    for line in (notes := unread(teacher.reader, captioned.right.x, encoder.name).lines()):
         say(line)
     if len(asked) < FEW_ASKED:
         each = 100 / len(asked)
@@ -150,20 +150,20 @@ def shrink(
         student: Any = learner.student_
         with stage("asking both"):
             exam = _preprocessed(asked, preprocess)
-            found = {
+            results = {
                 name: _asked(towers, exam, groups) for name, towers in (("teacher", teacher), ("student", student))
             }
             if labelled is not None:
                 truth = Exam(labelled.take(labelled.labeled), labelled.classes)
-                said = {
+                predictions = {
                     name: _zero_shot(towers, truth, preprocess, templates)
                     for name, towers in (("teacher", teacher), ("student", student))
                 }
-                for name, figures in Together(by_accuracy)(truth, said).items():
-                    found[name] |= figures
+                for name, figures in Together(by_accuracy)(truth, predictions).items():
+                    results[name] |= figures
         with stage("speed"):
             for name, towers in (("teacher", teacher), ("student", student)):
-                found[name] |= _measured(towers, exam)
+                results[name] |= _measured(towers, exam)
     about = {
         "model": encoder.name,
         "method": repr(learner),
@@ -174,7 +174,7 @@ def shrink(
         "layers": list(learner.report_),
         "pairs": {"learnt": len(learnt), "asked": len(asked), "left out": skipped},
         "notes": notes,
-        **found,
+        **results,
         "seconds": {key: round(value, 2) for key, value in seconds.items()},
     }
     _save(Path(out), student, preprocess, about, exam, onnx)
@@ -203,13 +203,13 @@ def _learner(
         raise ValueError(f"size must be a share of the parameters in (0, 1), such as 0.3; got {size!r}")
     if inherit is not None and inherit not in INHERIT:
         raise ValueError(f"inherit must be one of {', '.join(INHERIT)}; got {inherit!r}")
-    own = {"inherit": inherit, "stages": stages, "preset": preset}
-    told = [name for name, value in own.items() if value is not None]
+    options = {"inherit": inherit, "stages": stages, "preset": preset}
+    named = [name for name, value in options.items() if value is not None]
     slug = DEFAULT if method is None else method
     if slug not in (known := shrinkers()):
         raise ValueError(f"method must be one of {', '.join(known)}; got {method!r}")
     kind = registry.get(slug)
-    if slug != TINYCLIP and (alone := [name for name in told if name != "preset"]):
+    if slug != TINYCLIP and (alone := [name for name in named if name != "preset"]):
         raise ValueError(f"{alone[0]} is of method={TINYCLIP}; {slug} has no such thing")
     presets = kind.card.presets
     name = preset if preset is not None else CPU if slug == TINYCLIP else next(iter(presets))
@@ -222,12 +222,12 @@ def _learner(
             raise ValueError(f"{twice[key]} says it already; leave {key} out of the settings")
         if key not in known:
             raise ValueError(f"{slug} has no parameter {key!r}; it has {', '.join(known)}{_other(slug, key)}")
-    given: dict[str, Any] = {**presets[name], **settings, "size": float(size), "random_state": seed}
+    params: dict[str, Any] = {**presets[name], **settings, "size": float(size), "random_state": seed}
     if slug == TINYCLIP:
-        given |= {"inheritance": inherit or "manual", "stages": 1 if stages is None else stages}
-    made = kind(**given)
-    assert isinstance(made, TowerShrinker)
-    return made
+        params |= {"inheritance": inherit or "manual", "stages": 1 if stages is None else stages}
+    shrinker = kind(**params)
+    assert isinstance(shrinker, TowerShrinker)
+    return shrinker
 
 
 def _other(slug: str, key: str) -> str:
@@ -269,11 +269,11 @@ def _pairs(pairs: Any, image: str | None, text: str | None) -> tuple[Pairs, int]
         pairs = pairs.swap()
     if pairs.left.kind != "image" or pairs.right.kind != "text":
         raise ValueError(f"pairs must be of pictures and texts; got {pairs.left.kind} and {pairs.right.kind}")
-    said = np.array([bool(str(value).strip()) for value in pairs.right.x])
-    skipped += int((~said).sum())
-    if said.sum() < LEAST:
-        raise ValueError(f"pairs must be at least {LEAST} pictures with a text each; {int(said.sum())} are")
-    return pairs.take(np.flatnonzero(said)), skipped
+    has_text = np.array([bool(str(value).strip()) for value in pairs.right.x])
+    skipped += int((~has_text).sum())
+    if has_text.sum() < LEAST:
+        raise ValueError(f"pairs must be at least {LEAST} pictures with a text each; {int(has_text.sum())} are")
+    return pairs.take(np.flatnonzero(has_text)), skipped
 
 
 def _parted(pairs: Pairs, share: float) -> tuple[Pairs, Pairs, NDArray[Any]]:
@@ -307,8 +307,8 @@ def _connected(pictures: NDArray[Any], texts: NDArray[Any]) -> NDArray[Any]:
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
 
-    (names, left), (said, right) = (np.unique(side, return_inverse=True) for side in (pictures, texts))
-    n = len(names) + len(said)
+    (names, left), (captions, right) = (np.unique(side, return_inverse=True) for side in (pictures, texts))
+    n = len(names) + len(captions)
     edges = coo_array((np.ones(len(left)), (left, len(names) + right)), shape=(n, n))
     return np.asarray(connected_components(edges, directed=False)[1][left])
 
@@ -330,8 +330,8 @@ def _beforehand(learner: TowerShrinker, teacher: DualEncoder, some: Pairs, n: in
     x, tokens = tensor(some.left, slice(None)), TextTokens(teacher)([str(text) for text in some.right.x])
     each = (_clocked(lambda: teacher.encode_image(x)) + _clocked(lambda: teacher.encode_text(tokens))) / len(some)
     steps, reads = learner.work(n)
-    told = f"{steps:,} steps of {min(learner.batch_size, n):,} pairs"
-    return f"learning takes about {seconds_of(each * reads)}: {told}, by the speed of the large model here"
+    work = f"{steps:,} steps of {min(learner.batch_size, n):,} pairs"
+    return f"learning takes about {seconds_of(each * reads)}: {work}, by the speed of the large model here"
 
 
 # -- what is measured --------------------------------------------------------------------------------------
@@ -353,8 +353,10 @@ def _pictures(exam: Pairs) -> list[Tensor]:
 @torch.no_grad()
 def _zero_shot(towers: DualEncoder, exam: Exam, preprocess: Any, templates: Sequence[str]) -> NDArray[np.int64]:
     w = class_vectors(towers, exam.classes.names, templates)
-    found = [(towers.encode_image(preprocess(list(part.x))) @ w.T).argmax(dim=1) for part in exam.samples.batches(64)]
-    return torch.cat(found).numpy()
+    predictions = [
+        (towers.encode_image(preprocess(list(part.x))) @ w.T).argmax(dim=1) for part in exam.samples.batches(64)
+    ]
+    return torch.cat(predictions).numpy()
 
 
 @torch.no_grad()

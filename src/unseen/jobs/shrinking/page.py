@@ -28,7 +28,7 @@ ROWS: tuple[tuple[str, str, str], ...] = (
 def facts(about: Mapping[str, Any]) -> dict[str, str]:
     """What `unseen.jobs.shrinking.job.shrink` tells in numbers, in words, as the terminal shows it."""
     large, small = about["teacher"], about["student"]
-    told = {
+    record = {
         "model": about["model"],
         "method": about.get("slug", "tinyclip"),
         "parameters": f"{large['parameters']:,} became {small['parameters']:,} ({100 * about['size']:.1f} %)",
@@ -37,24 +37,24 @@ def facts(about: Mapping[str, Any]) -> dict[str, str]:
         f"{about['pairs']['asked']} pairs that nothing was learnt from",
     }
     if "accuracy" in large:
-        told["zero-shot accuracy"] = f"{large['accuracy']:.3f} before, {small['accuracy']:.3f} after"
-    for what in ("picture", "text"):
-        before, after = (part["milliseconds"][what] for part in (large, small))
-        told[f"a {what}"] = f"{before:.2f} ms before, {after:.2f} ms after"
-    told["towers"] = "; ".join(f"{row['side']} {row['plan']}" for row in about["layers"])
+        record["zero-shot accuracy"] = f"{large['accuracy']:.3f} before, {small['accuracy']:.3f} after"
+    for kind in ("picture", "text"):
+        before, after = (part["milliseconds"][kind] for part in (large, small))
+        record[f"a {kind}"] = f"{before:.2f} ms before, {after:.2f} ms after"
+    record["towers"] = "; ".join(f"{row['side']} {row['plan']}" for row in about["layers"])
     if "onnx" in about:
-        told["ONNX"] = f"image.onnx and text.onnx, at most {max(about['onnx'].values()):.1g} from torch"
-    told["encoder"] = f"towers:{about['folder']}"
-    return told
+        record["ONNX"] = f"image.onnx and text.onnx, at most {max(about['onnx'].values()):.1g} from torch"
+    record["encoder"] = f"towers:{about['folder']}"
+    return record
 
 
 def page(about: Mapping[str, Any]) -> bytes:
     """The page; it needs nothing else."""
     rows = []
-    for told, key, form in ROWS:
+    for label, key, form in ROWS:
         large, small = (_value(about[name], key) for name in ("teacher", "student"))
         if large is not None and small is not None:
-            rows.append({"told": told, "large": form.format(large), "small": form.format(small)})
+            rows.append({"told": label, "large": form.format(large), "small": form.format(small)})
     return render_page(
         Path(__file__).with_name("page.html"),
         style="",

@@ -209,22 +209,22 @@ def continue_stream(
     reading, every = bundle.encoder, [*asked, *watched]
     check_reads((task.source for task in every), reading, history.encoder)
     read = functools.partial(model_inputs, encoder=reading, whole=bundle.whole)
-    given: dict[str, Any] = {"prompts": prompts, **references(learner, reference, texts, read, say)}
+    extra: dict[str, Any] = {"prompts": prompts, **references(learner, reference, texts, read, say)}
     exams = [Exam(model_inputs(task.exam, reading, bundle.whole), task.classes) for task in every]
     drive = Stream(by_accuracy)
     _ask_the_start(bundle, history, every, exams, prompts, drive)
     for task in new:
         say(f"{task.name}: {len(task.source)} samples of {len(task.classes)} classes")
         begin = {"model": bundle.model} if "network_" not in vars(learner) else {}
-        learn = {"source": model_inputs(task.source, reading, bundle.whole), **begin, **given}
+        learn = {"source": model_inputs(task.source, reading, bundle.whole), **begin, **extra}
         stages = drive(learner, [{key: value for key, value in learn.items() if value is not None}], exams)
         _note(history, task, learnt=True)
         history.rows.append({"after": task.name, "accuracy": _named(every, stages.matrix[0])})
     history.whole, history.classes = _among_all(learner, every, exams), len(learner.classes_)
     credits = tuple(dict.fromkeys([*bundle.credits, *(line for task in new for line in task.source.credits)]))
-    made = Bundle(method=learner, classes=learner.classes_, encoder=reading, credits=credits, whole=bundle.whole)
-    made.save(out, with_encoder=with_encoder, also=WRITTEN, more=lambda part: _tell(history, part))
-    return made, history
+    result = Bundle(method=learner, classes=learner.classes_, encoder=reading, credits=credits, whole=bundle.whole)
+    result.save(out, with_encoder=with_encoder, also=WRITTEN, more=lambda part: _tell(history, part))
+    return result, history
 
 
 # -- what comes in -----------------------------------------------------------------------------------------
@@ -255,19 +255,19 @@ def _saved(model: str | os.PathLike[str], trust: bool) -> tuple[Bundle, History]
             "stream with a two-tower encoder, such as lite-clip"
         )
     try:
-        told = read_json(folder / ABOUT)
-        if told["format"] != FORMAT:
-            raise ValueError(f"it is of format {told['format']!r}")
-        if any(not {"name", "classes", "mark", "learnt", "exam"} <= set(task) for task in told["tasks"]):
+        record = read_json(folder / ABOUT)
+        if record["format"] != FORMAT:
+            raise ValueError(f"it is of format {record['format']!r}")
+        if any(not {"name", "classes", "mark", "learnt", "exam"} <= set(task) for task in record["tasks"]):
             raise ValueError(
                 "each task must have a name, classes, a mark, and say whether it was learnt and on how many it is asked"
             )
-        held_out = float(told.get("held_out", HELD_OUT))
-        whole, classes, slug = told.get("whole", {}), told.get("classes", 0), bundle.method.card.slug
+        held_out = float(record.get("held_out", HELD_OUT))
+        whole, classes, slug = record.get("whole", {}), record.get("classes", 0), bundle.method.card.slug
         history = check_kinds(
-            History(told["encoder"], told["train"], told["tasks"], told["rows"], held_out, whole, classes, slug)
+            History(record["encoder"], record["train"], record["tasks"], record["rows"], held_out, whole, classes, slug)
         )
-        if not all(isinstance(one, dict) for one in (*history.tasks, *history.rows)) or not 0 < held_out < 1:
+        if not all(isinstance(item, dict) for item in (*history.tasks, *history.rows)) or not 0 < held_out < 1:
             raise ValueError("tasks and rows must be objects, and held_out a share between 0 and 1")
         return bundle, history
     except Exception as error:  # a file that was changed makes whatever it likes of its reader
@@ -333,9 +333,9 @@ def _with_settings(
             f"{slug} has no parameter {unknown[0]!r}; it has {', '.join(learner.get_params())}{_other(slug)}"
         )
     base = presets.get("heads", {}) if history.train == "heads" else {}
-    told = {**base, **presets.get(preset or "", {})} if preset or anew else {}
-    told |= {**settings, "random_state": seed}
-    return learner.set_params(**(type(learner)().get_params() if preset and not anew else {}) | told)
+    params = {**base, **presets.get(preset or "", {})} if preset or anew else {}
+    params |= {**settings, "random_state": seed}
+    return learner.set_params(**(type(learner)().get_params() if preset and not anew else {}) | params)
 
 
 def _other(slug: str) -> str:
@@ -354,10 +354,10 @@ def _task(data: Data, share: float) -> Task:
     present = np.unique(domain.labels)
     if len(present) < 2:
         raise ValueError(f"tasks: {domain.name!r} must hold at least two classes; it has {len(present)}")
-    asked = asked_about(domain, share)
-    if not asked.any():
+    exam = asked_about(domain, share)
+    if not exam.any():
         raise ValueError(f"tasks: {domain.name!r} must hold two samples of a class at least; none can be held out")
-    return Task(domain.name, classes, domain.take(~asked), domain.take(asked), domain.fingerprint(labels=True)[:16])
+    return Task(domain.name, classes, domain.take(~exam), domain.take(exam), domain.fingerprint(labels=True)[:16])
 
 
 def asked_about(domain: Domain, share: float) -> NDArray[np.bool_]:
@@ -369,13 +369,13 @@ def asked_about(domain: Domain, share: float) -> NDArray[np.bool_]:
     place = np.array([int(digest[:12], 16) / 16**12 for digest in digests.tolist()])
     out = place < share
     for label in np.unique(domain.labels):
-        own = np.flatnonzero(domain.labels == label)
-        if len(np.unique(digests[own])) < 2:
-            out[own] = False
-        elif not out[own].any():
-            out[own[place[own] == place[own].min()]] = True
-        elif out[own].all():
-            out[own[place[own] == place[own].max()]] = False
+        members = np.flatnonzero(domain.labels == label)
+        if len(np.unique(digests[members])) < 2:
+            out[members] = False
+        elif not out[members].any():
+            out[members[place[members] == place[members].min()]] = True
+        elif out[members].all():
+            out[members[place[members] == place[members].max()]] = False
     return out
 
 
@@ -419,14 +419,17 @@ def _among_all(method: TowerStream, every: Sequence[Task], exams: Sequence[Exam]
     """Accuracy of each task where nobody says of which task a sample is, as for a saved model."""
     place = {name: i for i, name in enumerate(method.classes_.names)}
     ask: Any = method.predict
-    told: dict[str, float] = {}
+    accuracies: dict[str, float] = {}
     for task, exam in zip(every, exams):
         if set(task.classes.names) <= place.keys():
             number = np.full(len(place), -1)  # of a class that is none of the task's
             number[[place[name] for name in task.classes.names]] = np.arange(len(task.classes))
-            said = {task.name: number[ask(exam.samples)]}
-            told |= {name: round(own["accuracy"], 6) for name, own in Together(by_accuracy)(exam, said).items()}
-    return told
+            predictions = {task.name: number[ask(exam.samples)]}
+            accuracies |= {
+                name: round(figures["accuracy"], 6)
+                for name, figures in Together(by_accuracy)(exam, predictions).items()
+            }
+    return accuracies
 
 
 def _named(tasks: Sequence[Task], figures: Sequence[float] | NDArray[np.float64]) -> dict[str, float]:
@@ -436,7 +439,7 @@ def _named(tasks: Sequence[Task], figures: Sequence[float] | NDArray[np.float64]
 def _note(history: History, task: Task, learnt: bool = False) -> None:
     """Remember a task; one that is learnt moves behind those learnt before."""
     known = history.task(task.name)
-    told = {
+    record = {
         "name": task.name,
         "classes": list(task.classes.names),
         "mark": task.mark,
@@ -444,15 +447,15 @@ def _note(history: History, task: Task, learnt: bool = False) -> None:
         "exam": len(task.exam),
     }
     if known is None:
-        history.tasks.append(told)
+        history.tasks.append(record)
     elif learnt:
         history.tasks.remove(known)
-        history.tasks.append(told)
+        history.tasks.append(record)
 
 
 def _tell(history: History, part: Path) -> None:
     from unseen.jobs.streams import page
 
-    told = {"format": FORMAT, **dataclasses.asdict(history)}
-    (part / ABOUT).write_text(json.dumps(told, indent=1, ensure_ascii=False))
+    record = {"format": FORMAT, **dataclasses.asdict(history)}
+    (part / ABOUT).write_text(json.dumps(record, indent=1, ensure_ascii=False))
     (part / PAGE).write_bytes(page.page(history))

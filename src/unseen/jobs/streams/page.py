@@ -77,32 +77,32 @@ def with_counts(names: Sequence[str], history: History) -> list[str]:
 def told(history: History, *, figures: bool = True) -> list[str]:
     """What it can do now on each task, and what it forgot, in sentences; `figures` adds those that papers give."""
     _, names, matrix = history.table()
-    said = []
+    sentences = []
     for name, column in zip(names, matrix.T):
-        said.append(_of_task(name, column, history))
+        sentences.append(_of_task(name, column, history))
     means = scores(history) if figures else None
     if means is not None:
-        said.append(
+        sentences.append(
             f"as papers tell it (MTIL), over the {len(history.learnt)} tasks that were learnt: transfer "
             f"{100 * means['transfer']:.1f} % (before a task is learnt), average "
             f"{100 * means['average']:.1f} % (over all "
             f"stages), last {100 * means['last']:.1f} % (at the end)"
         )
-    return said
+    return sentences
 
 
 def summary(history: History) -> str:
     """What the tasks that were learnt, and the others, have gained and lost, in a line."""
     _, names, matrix = history.table()
-    own = [(name, column) for name, column in zip(names, matrix.T) if not np.isnan(column[[0, -1]]).any()]
+    measured = [(name, column) for name, column in zip(names, matrix.T) if not np.isnan(column[[0, -1]]).any()]
     parts = []
-    for what, asked in (
-        ("the tasks learnt", [column for name, column in own if name in history.learnt]),
-        ("the others", [column for name, column in own if name not in history.learnt]),
+    for group, columns in (
+        ("the tasks learnt", [column for name, column in measured if name in history.learnt]),
+        ("the others", [column for name, column in measured if name not in history.learnt]),
     ):
-        if asked:
-            now, start = (float(np.mean([column[k] for column in asked])) for k in (-1, 0))
-            parts.append(f"{what} {percent(now)} %, {percent(start)} % at the start")
+        if columns:
+            now, start = (float(np.mean([column[k] for column in columns])) for k in (-1, 0))
+            parts.append(f"{group} {percent(now)} %, {percent(start)} % at the start")
     return f"Right on average, of {'; of '.join(parts)}." if parts else ""
 
 
@@ -110,10 +110,10 @@ def scores(history: History) -> dict[str, float] | None:
     """MTIL's figures over the tasks learnt; None of one task, or where a stage was not asked about all of them."""
     _, names, matrix = history.table()
     learnt = [names.index(name) for name in history.learnt]
-    own = matrix[1:][:, learnt]
-    if len(learnt) < 2 or own.shape[0] != own.shape[1] or np.isnan(own).any():
+    accuracies = matrix[1:][:, learnt]
+    if len(learnt) < 2 or accuracies.shape[0] != accuracies.shape[1] or np.isnan(accuracies).any():
         return None
-    return stream_scores(own)
+    return stream_scores(accuracies)
 
 
 def _of_task(name: str, column: Any, history: History) -> str:
@@ -124,8 +124,8 @@ def _of_task(name: str, column: Any, history: History) -> str:
         return f"{name}: not asked about now, {percent(seen[-1])} % when it was last; name its folder again to see it"
     if name not in history.learnt:
         moved = f"{100 * (now - start):+.1f}"
-        said = f"{name}: {percent(now)} % now, {percent(start)} % at the start ({moved} points); not learnt"
-        return said + _among_all(name, history)
+        sentence = f"{name}: {percent(now)} % now, {percent(start)} % at the start ({moved} points); not learnt"
+        return sentence + _among_all(name, history)
     after = next(i for i, row in enumerate(history.rows) if row["after"] == name)
     best = np.nanmax(column[after:])
     lost = f"{100 * (best - now):.1f} points less than when it was best" if best > now else "nothing is forgotten"

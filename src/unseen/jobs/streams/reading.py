@@ -42,10 +42,10 @@ def alike(tasks: Sequence[Sequence[str]]) -> list[str]:
     """A sentence, or none, on classes of different tasks whose names differ in upper and lower case only."""
     groups = case_variants(dict.fromkeys(name for names in tasks for name in names))
     apart = [" and ".join(map(repr, group)) for group in groups if not any(set(group) <= set(names) for names in tasks)]
-    told = ", ".join(apart[:5]) + (f" and {len(apart) - 5} more pairs" if len(apart) > 5 else "")
+    differing = ", ".join(apart[:5]) + (f" and {len(apart) - 5} more pairs" if len(apart) > 5 else "")
     if not apart:
         return []
-    return [f"{told} differ in upper and lower case only: two classes each; if they are one, name them alike"]
+    return [f"{differing} differ in upper and lower case only: two classes each; if they are one, name them alike"]
 
 
 def references(
@@ -63,11 +63,11 @@ def references(
                     f"{name}: {learner.card.slug} changes no tower, and reads no references; method=zscl does"
                 )
         return {}
-    given = {"corpus": _sentences(texts)}
+    inputs = {"corpus": _sentences(texts)}
     if reference is None:
         say("no reference pictures: each task's own stand in; those of other things hold the model better (reference)")
-        return given
-    return given | {"auxiliary": read(_pictures(reference))}
+        return inputs
+    return inputs | {"auxiliary": read(_pictures(reference))}
 
 
 def _pictures(data: Data) -> Domain:

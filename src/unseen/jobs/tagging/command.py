@@ -104,10 +104,10 @@ def train(
     from unseen.jobs.tagging.page import left_out, trained_facts, trained_lines
 
     job.refuse_model(model)
-    given = settings_of(settings)
+    params = settings_of(settings)
     by = job.Translated(translations, translator, aligner)
     result = job.train(
-        source, by, test=test, method=method, encoder=encoder, settings=given, seed=seed, format=format, say=say
+        source, by, test=test, method=method, encoder=encoder, settings=params, seed=seed, format=format, say=say
     )
     result.tagger.save(model)
     if as_json:
@@ -158,5 +158,5 @@ def run(
 
 
 def _told(**files: Path | None) -> None:
-    what = {"out": "the answer", "page": "the page", "table": "the table"}
-    say(", ".join(f"{file} holds {what[name]}" for name, file in files.items() if file is not None))
+    contents = {"out": "the answer", "page": "the page", "table": "the table"}
+    say(", ".join(f"{file} holds {contents[name]}" for name, file in files.items() if file is not None))

@@ -99,9 +99,9 @@ class Corpus:
         """
         at = {
             k
-            for k, one in enumerate(self.carried)
-            if one.confidence < 0.75
-            or Counter(run.label for run in one.projection.spans) != Counter(self._labels(one.at))
+            for k, sentence in enumerate(self.carried)
+            if sentence.confidence < 0.75
+            or Counter(run.label for run in sentence.projection.spans) != Counter(self._labels(sentence.at))
         }
         return sorted(at | set(self.differing), key=lambda k: (self.carried[k].confidence, k))
 
@@ -206,12 +206,12 @@ def project(
     ids = read.domain.ids
     assert ids is not None
     domain = Domain(
-        x=np.array([one.translation for one in carried], dtype=np.str_),
-        y=objects(one.rows for one in carried),
+        x=np.array([sentence.translation for sentence in carried], dtype=np.str_),
+        y=objects(sentence.rows for sentence in carried),
         kind="text",
         task="spans",
         classes=read.domain.classes,
-        ids=ids[[one.at for one in carried]],
+        ids=ids[[sentence.at for sentence in carried]],
         name=f"{read.domain.name} projected",
     )
     return Corpus(domain, carried, counts, read, method, {**units, **projector.get_params()}["units"], differing)
@@ -250,8 +250,8 @@ def train(
         Takes lines about what goes on.
     """
     by = by or Translated()
-    given = dict(settings or {})
-    learner = method_of(method, given)
+    params = dict(settings or {})
+    learner = method_of(method, params)
     words = _check_words(learner, by, encoder)
     read = _annotated(source, "source", format)
     exam_of = None if test is None else _annotated(test, "test", None, read.domain.classes)
@@ -265,28 +265,28 @@ def train(
         "model": token_encoder(str(encoder)) if network else None,  # each arm learns on a copy
     }  # fmt: skip
     engine = {} if encoder is None else {"engine": "gru"}
-    learner = _with_those_it_has(type(learner), {**units, **engine, **given, "random_state": seed})
+    learner = _with_those_it_has(type(learner), {**units, **engine, **params, "random_state": seed})
     arms = {"tagger": (learner, words)}
     if exam_of is not None:
-        arms |= _beside(learner, {**units, **given, "random_state": seed}, by.asked)
-    if any(_is_crf(own) for own, _ in arms.values()):
+        arms |= _beside(learner, {**units, **params, "random_state": seed}, by.asked)
+    if any(_is_crf(candidate) for candidate, _ in arms.values()):
         require()
     figures: dict[str, Figures] = {}
     learnt = [*read.domain.x.tolist(), *(() if pairs is None else pairs.right.x.tolist())]
     if exam_of is not None and (same := shared(exam_of.domain.x.tolist(), learnt)):
         say(f"caution: {same:,} of {len(exam_of.domain):,} sentences of the test stand in what is learnt from, too")
-    for name, (own, reads) in arms.items():
+    for name, (candidate, reads) in arms.items():
         say(f"{name}: learns from {len(read.domain)} sentences")
         arm = {word: value for word, value in inputs.items() if word in reads and value is not None}
         if exam_of is None:
-            own.fit(**arm)
+            candidate.fit(**arm)
         else:
-            figures[name] = graded(own, arm, exam_of)
+            figures[name] = graded(candidate, arm, exam_of)
     about = {
         "source": read.domain.name, "sentences": len(read.domain),
         "encoder": encoder or vars(learner).get("engine", ""),
         "translated": by.asked, "aligner": by.aligner if "aligner" in words and by.asked else "", "seed": seed,
-        "settings": given,
+        "settings": params,
     }  # fmt: skip
     tagger = Tagger(learner, about)
     if exam_of is None:
@@ -306,9 +306,9 @@ def _beside(learner: SpanTagger, settings: Mapping[str, Any], translated: bool) 
     arms: dict[str, Arm] = {}
     seed = {"random_state": settings["random_state"]}
     if not _is_crf(learner):
-        own = settings if learner.card.slug == DEFAULT else seed
+        base = settings if learner.card.slug == DEFAULT else seed
         units = {name: value for name, value in settings.items() if name == "units"}
-        crf = method_of(DEFAULT, {**own, **units, "engine": "crfsuite"})
+        crf = method_of(DEFAULT, {**base, **units, "engine": "crfsuite"})
         arms["crfsuite"] = (crf, tuple(word for word in _words(crf) if word != "model"))
     for slug in taggers():
         if registry.get(slug).card.baseline and slug != learner.card.slug:
@@ -351,10 +351,10 @@ class _Noting:
     def translate(self, texts: Sequence[str]) -> list[str]:
         """As the translator."""
         new = [text for text in dict.fromkeys(texts) if text not in self.known]
-        found = self.translator.translate(new) if new else []
-        if len(found) != len(new):
-            raise ValueError(f"translator must give a text for each, {len(new)}; it gave {len(found)}")
-        self.known |= zip(new, found)
+        translations = self.translator.translate(new) if new else []
+        if len(translations) != len(new):
+            raise ValueError(f"translator must give a text for each, {len(new)}; it gave {len(translations)}")
+        self.known |= zip(new, translations)
         return [self.known[text] for text in texts]
 
 
@@ -372,8 +372,8 @@ def graded(method: SpanTagger, given: Mapping[str, Any], test: Marks) -> Figures
     """The figures of a method that learns from `given` and is asked about `test` once."""
     classes = test.domain.classes
     once = Once(
-        lambda truth, said: with_texts(test.domain.x, truth, said, classes),
-        lambda own, samples: rows_of_marks(Tagger(own).mark(_as_asked(samples.x.tolist(), test.format))),
+        lambda truth, predicted: with_texts(test.domain.x, truth, predicted, classes),
+        lambda fitted, samples: rows_of_marks(Tagger(fitted).mark(_as_asked(samples.x.tolist(), test.format))),
     )
     return dict(once(method, given, Exam(test.domain, classes)).metrics)
 
@@ -395,15 +395,15 @@ def run(texts: str | os.PathLike[str], tagger: Tagger, *, format: str | None = N
         name for name in (() if domain.classes is None else domain.classes.names) if name not in tagger.classes.names
     ]
     if strange:
-        told = f"{strange[0]!r}, which is none of the tagger's: {', '.join(tagger.classes.names)}"
-        raise ValueError(f"texts: {os.fspath(texts)!r} marks spans of {told}")
+        detail = f"{strange[0]!r}, which is none of the tagger's: {', '.join(tagger.classes.names)}"
+        raise ValueError(f"texts: {os.fspath(texts)!r} marks spans of {detail}")
     if domain.y is not None:
         read = read_marked(texts, format=format, classes=tagger.classes)
         domain = read.domain
     marks = tagger.mark(_as_asked(domain.x.tolist(), read.format))
     figures: Figures = {}
     if domain.y is not None:
-        grade = Together(lambda truth, said: with_texts(domain.x, truth, said, tagger.classes))
+        grade = Together(lambda truth, predicted: with_texts(domain.x, truth, predicted, tagger.classes))
         figures = grade(Exam(domain, tagger.classes), {"tagger": rows_of_marks(marks)})["tagger"]
     return Run(read, marks, figures, tagger)
 
@@ -462,17 +462,19 @@ def _pairs(read: Marks, by: Translated) -> tuple[Pairs | None, bool]:
     """All sentences with their translations, by number, "" where one was left out; and whether these come as tokens."""
     if by.file is None:
         return None, False
-    told = read_marked(by.file, split=False)
-    source, other = (_total(marks) for marks in (read, told))
+    translated = read_marked(by.file, split=False)
+    source, other = (_total(marks) for marks in (read, translated))
     if source != other:
         raise ValueError(
             f"translations must be as many as the sentences of the source, {source}; {os.fspath(by.file)!r} has "
-            f"{other}, {told.counts['empty sentences']} of them empty"
+            f"{other}, {translated.counts['empty sentences']} of them empty"
         )
-    known = dict(zip(np.asarray(told.domain.ids).tolist(), [text.strip() for text in told.domain.x]))
+    known = dict(zip(np.asarray(translated.domain.ids).tolist(), [text.strip() for text in translated.domain.x]))
     right = [known.get(i, "") for i in np.asarray(read.domain.ids).tolist()]
-    texts = [Domain(x=x, kind="text", name=own.domain.name) for x, own in ((read.domain.x, read), (right, told))]
-    return Pairs(texts[0], texts[1]), told.format == "conll"
+    texts = [
+        Domain(x=x, kind="text", name=marks.domain.name) for x, marks in ((read.domain.x, read), (right, translated))
+    ]
+    return Pairs(texts[0], texts[1]), translated.format == "conll"
 
 
 def _total(marks: Marks) -> int:

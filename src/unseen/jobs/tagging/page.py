@@ -79,8 +79,8 @@ def write_corpus(corpus: Corpus, file: Path) -> None:
     """The corpus as CoNLL or as JSON lines, by the ending of the file; JSON tells how sure each span is."""
     if file.suffix.lower() == ".jsonl":
         more = [
-            {"source": one.text, "confidence": [round(span.confidence, 4) for span in one.projection.spans]}
-            for one in corpus.carried
+            {"source": sentence.text, "confidence": [round(span.confidence, 4) for span in sentence.projection.spans]}
+            for sentence in corpus.carried
         ]
         _write_lines(file, json_lines(corpus.domain, more))
     else:
@@ -110,20 +110,21 @@ def _span_rows(corpus: Corpus) -> Iterator[dict[str, Any]]:
     difficult = set(corpus.difficult)
     ids = corpus.read.domain.ids
     assert ids is not None
-    for k, one in enumerate(corpus.carried):
-        own = runs_of(tags_of(one.places, corpus.read.domain.labels[one.at], names))
-        said = [one.text[one.places[run.start][0] : one.places[run.stop - 1][1]] for run in own]
-        about = {"sentence": str(ids[one.at]), "look at": "yes" if k in difficult else ""}
-        for span, (start, stop, _) in zip(one.projection.spans, one.rows.tolist()):
+    for k, sentence in enumerate(corpus.carried):
+        runs = runs_of(tags_of(sentence.places, corpus.read.domain.labels[sentence.at], names))
+        texts = [sentence.text[sentence.places[run.start][0] : sentence.places[run.stop - 1][1]] for run in runs]
+        about = {"sentence": str(ids[sentence.at]), "look at": "yes" if k in difficult else ""}
+        for span, (start, stop, _) in zip(sentence.projection.spans, sentence.rows.tolist()):
             yield {
                 **about, "class": span.label, "confidence": round(span.confidence, 4), "lost": "",
-                "translation": one.translation[start:stop], "source": " | ".join(said[i] for i in span.sources),
-                "unaligned words": " ".join(unaligned(one, span.unaligned)),
+                "translation": sentence.translation[start:stop], "source": " | ".join(texts[i] for i in span.sources),
+                "unaligned words": " ".join(unaligned(sentence, span.unaligned)),
             }  # fmt: skip
-        for i in one.projection.lost:
+        for i in sentence.projection.lost:
             yield {
-                **about, "class": own[i].label, "confidence": 0.0, "lost": "yes", "translation": "", "source": said[i],
-                "unaligned words": " ".join(unaligned(one, range(own[i].start, own[i].stop))),
+                **about, "class": runs[i].label, "confidence": 0.0, "lost": "yes", "translation": "",
+                "source": texts[i],
+                "unaligned words": " ".join(unaligned(sentence, range(runs[i].start, runs[i].stop))),
             }  # fmt: skip
 
 
@@ -136,7 +137,7 @@ def counted(counts: Mapping[str, int]) -> list[tuple[str, int]]:
     """What happened, in words; what did not is left out, but where spans were projected never what was lost."""
     projected = ("spans", "lost", "dropped", "deleted", "unaligned") if "spans" in counts else ()
     always = ("sentences", "untranslated", *projected)
-    return [(told, counts.get(name, 0)) for name, told in COUNTS.items() if counts.get(name) or name in always]
+    return [(label, counts.get(name, 0)) for name, label in COUNTS.items() if counts.get(name) or name in always]
 
 
 def corpus_facts(corpus: Corpus) -> dict[str, Any]:
@@ -148,14 +149,14 @@ def corpus_facts(corpus: Corpus) -> dict[str, Any]:
         "units": corpus.units,
         "difficult": len(corpus.difficult),
         "aligners differ": len(corpus.differing),
-        "left out": [{"where": one.where, "why": one.why} for one in corpus.read.domain.skipped],
+        "left out": [{"where": skipped.where, "why": skipped.why} for skipped in corpus.read.domain.skipped],
     }
 
 
 def corpus_lines(corpus: Corpus) -> list[str]:
     """What the terminal shows."""
-    lines = [f"{n:>8,}  {told}" for told, n in counted(corpus.counts)]
-    sure = [span.confidence for one in corpus.carried for span in one.projection.spans]
+    lines = [f"{n:>8,}  {label}" for label, n in counted(corpus.counts)]
+    sure = [span.confidence for sentence in corpus.carried for span in sentence.projection.spans]
     if sure:
         parts = [f"{sum(low <= c < low + 0.25 for c in sure):,} from {low:.2f} to {low + 0.25:.2f}" for low in QUARTERS]
         lines.append(f"how sure spans are (1 is the most): {', '.join(parts)}, {sum(c >= 0.75 for c in sure):,} above")
@@ -174,15 +175,15 @@ def write_corpus_page(corpus: Corpus, file: Path, command: str) -> None:
     order = [*difficult, *(k for k in range(len(corpus.carried)) if k not in set(difficult))]
     rows = []
     for k in order[:SENTENCES]:
-        one = corpus.carried[k]
-        told = [f"{span.confidence:.2f}" for span in one.projection.spans]
-        inside = sorted({i for span in one.projection.spans for i in span.unaligned})
+        sentence = corpus.carried[k]
+        confidences = [f"{span.confidence:.2f}" for span in sentence.projection.spans]
+        inside = sorted({i for span in sentence.projection.spans for i in span.unaligned})
         rows.append(
             {
-                "left": stretches(one.text, corpus.read.domain.labels[one.at], classes),
-                "right": stretches(one.translation, one.rows, classes, told=told),
-                "unaligned": unaligned(one, inside),
-                "lost": len(one.projection.lost),
+                "left": stretches(sentence.text, corpus.read.domain.labels[sentence.at], classes),
+                "right": stretches(sentence.translation, sentence.rows, classes, told=confidences),
+                "unaligned": unaligned(sentence, inside),
+                "lost": len(sentence.projection.lost),
                 "look": k in set(difficult),
             }
         )
@@ -208,8 +209,8 @@ def write_run_page(result: Run, file: Path, command: str) -> None:
         if i >= SENTENCES:
             break
         truth = None if domain.y is None else domain.y[i]
-        rows = [one[:3] for one in marks]
-        texts.append(stretches(text, rows, classes, told=[f"{one.confidence:.2f}" for one in marks], truth=truth))
+        rows = [mark[:3] for mark in marks]
+        texts.append(stretches(text, rows, classes, told=[f"{mark.confidence:.2f}" for mark in marks], truth=truth))
     _write_page(
         file, _found(result), command, method=result.tagger.slug, texts=texts,
         figures=_table({"tagger": result.figures}), shown=len(texts),
@@ -230,7 +231,7 @@ def write_run_table(result: Run, file: Path) -> None:
         write_csv(file, pd.DataFrame([*_marks(result)], columns=columns))
     elif suffix == ".jsonl":
         more = [
-            {"confidence": [round(one.confidence, 4) for one in marks], **_place(result.domain, i)}
+            {"confidence": [round(mark.confidence, 4) for mark in marks], **_place(result.domain, i)}
             for i, marks in enumerate(result.marks)
         ]
         _write_lines(file, json_lines(result.domain, more))
@@ -264,7 +265,7 @@ def run_facts(result: Run) -> dict[str, Any]:
         "method": result.tagger.slug,
         "model": dict(result.tagger.told), "read": dict(result.read.counts), "figures": _plain(result.figures),
         "spans": [*_marks(result)],
-        "left out": [{"where": one.where, "why": one.why} for one in result.read.domain.skipped],
+        "left out": [{"where": skipped.where, "why": skipped.why} for skipped in result.read.domain.skipped],
     }  # fmt: skip
 
 
@@ -273,7 +274,7 @@ def run_lines(result: Run, shown: int) -> list[str]:
     lines: list[str] = []
     for text, marks in zip(result.read.domain.x.tolist(), result.marks):
         if marks and len(lines) < shown:
-            lines.append(bracketed(stretches(text, [one[:3] for one in marks], result.tagger.classes)))
+            lines.append(bracketed(stretches(text, [mark[:3] for mark in marks], result.tagger.classes)))
     lines.append(_found(result))
     return lines + (figure_lines({"tagger": result.figures}) if result.figures else [])
 
@@ -295,11 +296,13 @@ def trained_lines(result: Trained) -> list[str]:
     """What the terminal shows."""
     spans, n = result.read.counts["spans"], len(result.read.domain)
     lines = [f"{result.tagger.slug} learnt from {spans:,} spans of {n:,} sentences"]
-    lines += [f"{n:>8,}  {told}" for told, n in counted(result.counts)] if result.counts else []
+    lines += [f"{n:>8,}  {label}" for label, n in counted(result.counts)] if result.counts else []
     if not result.figures:
         return [*lines, "nothing is graded: name a file of marked texts that it may be tested on (`test`)"]
-    told = f"{result.shared:,} of which stand in what was learnt from" if result.shared else "none of them learnt from"
-    lines += [f"on {result.graded:,} sentences, {told}:", *figure_lines(result.figures)]
+    overlap = (
+        f"{result.shared:,} of which stand in what was learnt from" if result.shared else "none of them learnt from"
+    )
+    lines += [f"on {result.graded:,} sentences, {overlap}:", *figure_lines(result.figures)]
     best = max(
         (name for name in result.figures if name != "tagger"), default=None, key=lambda a: result.figures[a]["span F1"]
     )
@@ -315,33 +318,33 @@ def trained_facts(result: Trained) -> dict[str, Any]:
         "method": result.tagger.slug,
         "model": dict(result.tagger.told), "read": dict(result.read.counts), "counts": dict(result.counts),
         "graded": result.graded, "graded and learnt from": result.shared,
-        "figures": {name: _plain(own) for name, own in result.figures.items()},
+        "figures": {name: _plain(scores) for name, scores in result.figures.items()},
     }  # fmt: skip
 
 
 def figure_lines(figures: Mapping[str, Mapping[str, float]]) -> list[str]:
     """The figures as a table, a line each; those of partial sentences always beside the others."""
     wide = max(len(ARMS.get(name, name)) for name in figures)
-    asked = metrics_of(figures)
-    left = max(len(CALLED.get(metric, metric)) for metric in asked)
+    metrics = metrics_of(figures)
+    left = max(len(CALLED.get(metric, metric)) for metric in metrics)
     rows = [("", [ARMS.get(name, name) for name in figures])]
     rows += [
-        (CALLED.get(metric, metric), [_figure(own.get(metric, math.nan)) for own in figures.values()])
-        for metric in asked
+        (CALLED.get(metric, metric), [_figure(arm.get(metric, math.nan)) for arm in figures.values()])
+        for metric in metrics
     ]
     return [f"{name:<{left}}  " + "  ".join(f"{cell:>{wide}}" for cell in cells) for name, cells in rows]
 
 
 def metrics_of(figures: Mapping[str, Mapping[str, float]]) -> list[str]:
     """`METRICS`, and the F measure of tokens of each class that one of the arms has."""
-    return [*METRICS, *dict.fromkeys(name for own in figures.values() for name in own if name.startswith("token F1 "))]
+    return [*METRICS, *dict.fromkeys(name for arm in figures.values() for name in arm if name.startswith("token F1 "))]
 
 
 def left_out(read: Marks, shown: int = 5) -> list[str]:
     """What was odd in a file: how much, and the first lines that are left out with their reasons."""
     names = [f"{n:,} {name}" for name, n in read.counts.items() if n and name not in ("sentences", "spans")]
     lines = [f"{read.domain.name}: {', '.join(names)}"] if names else []
-    return lines + [f"  {one.where}: {one.why}" for one in read.domain.skipped[:shown]]
+    return lines + [f"  {skipped.where}: {skipped.why}" for skipped in read.domain.skipped[:shown]]
 
 
 def _plain(figures: Mapping[str, float]) -> dict[str, float | None]:
@@ -354,10 +357,10 @@ def _figure(value: float) -> str:
 
 def _table(figures: Mapping[str, Mapping[str, float]]) -> list[tuple[str, str, list[str]]]:
     """A row for each figure: its name, what it is of, and its value for every tagger."""
-    own = [one for one in figures.values() if one]
+    scored = [scores for scores in figures.values() if scores]
     return [
-        (CALLED.get(metric, metric), _meaning(metric), [_figure(one.get(metric, math.nan)) for one in own])
-        for metric in (metrics_of(figures) if own else [])
+        (CALLED.get(metric, metric), _meaning(metric), [_figure(scores.get(metric, math.nan)) for scores in scored])
+        for metric in (metrics_of(figures) if scored else [])
     ]
 
 
@@ -366,9 +369,9 @@ def _meaning(metric: str) -> str:
 
 
 def _write_page(file: Path, title: str, command: str, **values: Any) -> None:
-    given = {"pairs": [], "texts": [], "counts": [], "figures": [], "dashed": False, "arms": [], **values}
+    fields = {"pairs": [], "texts": [], "counts": [], "figures": [], "dashed": False, "arms": [], **values}
     content = render_page(
-        Path(__file__).with_name("page.html"), style=PAGE_STYLE, title=title, command=command, **given
+        Path(__file__).with_name("page.html"), style=PAGE_STYLE, title=title, command=command, **fields
     )
     with replacing(file) as part:
         part.write_bytes(content)

@@ -28,8 +28,8 @@ def opened(folder: Path) -> Ask:
                 }
                 for mark in marks
             ]
-            told = "; ".join(f"{span['class']} {span['text']!r} {span['probability']:.0%}" for span in spans)
-            rows.append([{"answer": told or "no span", "spans": spans}])
+            answer = "; ".join(f"{span['class']} {span['text']!r} {span['probability']:.0%}" for span in spans)
+            rows.append([{"answer": answer or "no span", "spans": spans}])
         return rows
 
     return ask
@@ -40,17 +40,17 @@ def read(path: str) -> Samples:
     from unseen.data.loaders.marked import read_marked
     from unseen.jobs.tagging.tagger import Sentence
 
-    found = read_marked(path, split=False)
-    columns = found.domain.columns
+    marked = read_marked(path, split=False)
+    columns = marked.domain.columns
     names = [
         f"{document}:{line}" if line else document
         for document, line in zip(columns["document"].tolist(), columns["line"].tolist())
     ]
-    texts = found.domain.x.tolist()
-    if found.format == "conll":
-        return Samples(names, [Sentence(text) for text in texts], found.domain.skipped)
-    there = [i for i, text in enumerate(texts) if found.format != "text" or text.strip()]
-    return Samples([names[i] for i in there], [texts[i] for i in there], found.domain.skipped)
+    texts = marked.domain.x.tolist()
+    if marked.format == "conll":
+        return Samples(names, [Sentence(text) for text in texts], marked.domain.skipped)
+    there = [i for i, text in enumerate(texts) if marked.format != "text" or text.strip()]
+    return Samples([names[i] for i in there], [texts[i] for i in there], marked.domain.skipped)
 
 
 SAVED = SavedModel(

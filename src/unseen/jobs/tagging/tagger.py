@@ -56,11 +56,15 @@ class Tagger:
         A tagger learns from sentences, so texts are cut into these first, but not a `Sentence`.
         """
         places = [[(0, len(text))] if isinstance(text, Sentence) else [*sentence_ends(text)] for text in texts]
-        parts = [str(text[a:b]) for text, own in zip(texts, places) for a, b in own]
+        parts = [str(text[a:b]) for text, spans in zip(texts, places) for a, b in spans]
         marks = iter(self.method.mark(parts) if parts else ())
         return [
-            [Marked(one.start + a, one.stop + a, one.label, one.confidence) for a, _ in own for one in next(marks)]
-            for own in places
+            [
+                Marked(mark.start + a, mark.stop + a, mark.label, mark.confidence)
+                for a, _ in spans
+                for mark in next(marks)
+            ]
+            for spans in places
         ]
 
     def save(self, folder: str | os.PathLike[str]) -> Path:

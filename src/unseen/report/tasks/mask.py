@@ -40,9 +40,9 @@ class _Mask(Looks):
         known = mask[mask != UNKNOWN]
         if not known.size:
             return "nothing is known"
-        found, counts = np.unique(known, return_counts=True)
+        labels, counts = np.unique(known, return_counts=True)
         order = np.argsort(-counts, kind="stable")
-        return ", ".join(f"{name_of(int(found[i]), classes)} {counts[i] / known.size:.0%}" for i in order[:NAMED])
+        return ", ".join(f"{name_of(int(labels[i]), classes)} {counts[i] / known.size:.0%}" for i in order[:NAMED])
 
 
 def overlay(
