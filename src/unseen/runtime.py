@@ -102,8 +102,8 @@ def _check_device(device: str) -> None:
     try:
         torch.empty(1, device=device)
     except (RuntimeError, AssertionError) as error:  # torch without CUDA asserts
-        told = str(error).splitlines()[0]
-        raise ValueError(f"device must be one of this machine, such as 'cpu'; got {device!r} ({told})") from error
+        reason = str(error).splitlines()[0]
+        raise ValueError(f"device must be one of this machine, such as 'cpu'; got {device!r} ({reason})") from error
 
 
 @contextlib.contextmanager
@@ -394,7 +394,7 @@ def _how_far(work: Sequence[_AtWork], now: float) -> str:
     left = ""
     if first.done:
         left = f", about {seconds * sum(weights[first.done :]) / sum(weights[: first.done]):.0f} s left"
-    inner = "" if moves else "".join(f"; {one.label}: {one.done} of {one.of}" for one in work[1:])
+    inner = "" if moves else "".join(f"; {task.label}: {task.done} of {task.of}" for task in work[1:])
     return f"{first.label}: {first.done} of {first.of}, {seconds:.0f} s{left}{inner}"
 
 

@@ -146,12 +146,12 @@ def propose(
             log.warning("all %d samples without a label are to be labelled; `budget` asks for fewer", free)
     check_budget(budget, free)
     features = _encode(domain, name, model, brought, trust)
-    found = typiclust(features.x[open_], budget, labeled=out[open_], seed=seed)
-    picked = open_[found.positions]
+    chosen = typiclust(features.x[open_], budget, labeled=out[open_], seed=seed)
+    picked = open_[chosen.positions]
     guesses, margins = _opinions(model, brought, domain.take(picked), features.take(picked))
     return Proposal(
         samples=domain.take(picked),
-        covers=found.covers,
+        covers=chosen.covers,
         guesses=guesses,
         margins=margins,
         classes=tuple(classes_to_label(_labelled_classes(classes, model, brought))) if classes is not None else (),
@@ -181,22 +181,22 @@ def _opinions(
     model: Bundle | None, brought: Inputs | None, samples: Domain, features: Domain
 ) -> tuple[tuple[str | None, ...], FloatArray | None]:
     """The most probable class of each sample and its margin: of the model, of one of the source, or of both."""
-    told: list[tuple[tuple[str, ...], torch.Tensor]] = []
+    opinions: list[tuple[tuple[str, ...], torch.Tensor]] = []
     if model is not None:
-        told.append((model.classes.names, model.predict_proba(samples)))
+        opinions.append((model.classes.names, model.predict_proba(samples)))
     if brought is not None and brought.source is not None:
         known = methods.get("source-only")().fit(source=brought.source)
-        told.append((brought.classes.names, torch.softmax(known.decision_function(features.unlabeled()), dim=1)))
-    if not told:
+        opinions.append((brought.classes.names, torch.softmax(known.decision_function(features.unlabeled()), dim=1)))
+    if not opinions:
         return (None,) * len(samples), None
-    names = tuple(dict.fromkeys(name for own, _ in told for name in own))
+    names = tuple(dict.fromkeys(name for named, _ in opinions for name in named))
     if len(names) < 2:
         return (names[0],) * len(samples), None
     place = {name: i for i, name in enumerate(names)}
     onto = []
-    for own, p in told:
+    for named, p in opinions:
         wide = np.zeros((len(samples), len(names)))
-        wide[:, [place[name] for name in own]] = p.detach().numpy()
+        wide[:, [place[name] for name in named]] = p.detach().numpy()
         onto.append(wide)
     best = np.mean(onto, axis=0).argmax(axis=1)
     return tuple(names[i] for i in best), margin(onto)
@@ -222,7 +222,7 @@ def _content(samples: Domain, file: Path) -> dict[str, Any]:
         return {"text": np.asarray(list(samples.x))}
     if samples.kind == "features":
         names = samples.feature_names or tuple(f"f{i}" for i in range(samples.n_features))
-        words = {name: told for name, told in samples.columns.items() if np.asarray(told).dtype.kind in "UO"}
+        words = {name: column for name, column in samples.columns.items() if np.asarray(column).dtype.kind in "UO"}
         return {**dict(zip(names, np.asarray(samples.x).T)), **{k: v for k, v in words.items() if k not in names}}
     items = samples.x.items if isinstance(samples.x, Lazy) else []
     paths = [Path(item) for item in items if isinstance(item, str)]

@@ -102,9 +102,9 @@ def recommend(
     if k < 1:
         raise ValueError(f"k must be at least 1, got {k}")
     near = near_runs(given, kind=kind, profile=profile, known=known, k=k)
-    found = NAMED if given.named else _by_method(gains(near), views=given.two_views)
-    rows = [_row(row["slug"], row, found, given, near) for row in catalogue.recommend(given)]
-    if (together := _together(given, found, near)) is not None:
+    by_method = NAMED if given.named else _by_method(gains(near), views=given.two_views)
+    rows = [_row(row["slug"], row, by_method, given, near) for row in catalogue.recommend(given)]
+    if (together := _together(given, by_method, near)) is not None:
         rows.append(together)
     return sorted(rows, key=functools.partial(_order, named=given.named))
 
@@ -219,8 +219,8 @@ def _told(name: str, gain: Gain, given: Given, near: Sequence[Near]) -> str:
     alike = "most like yours" if near and near[0].distance < MISMATCH else "nearest to yours, which are hardly like it"
     runs = f"the {len(near)}" if gain.runs == len(near) else f"{gain.runs} of the {len(near)}"
     where = f"{gain.runs} recorded sets of data" if given.named else f"{runs} recorded runs {alike}"
-    told = f"{-100 * gain.mean:.0f} points below" if gain.mean < 0 else f"{100 * gain.mean:+.0f} points over"
-    return f"{told} {floor} on the mean of {where} (worst {100 * gain.worst:+.0f})"
+    points = f"{-100 * gain.mean:.0f} points below" if gain.mean < 0 else f"{100 * gain.mean:+.0f} points over"
+    return f"{points} {floor} on the mean of {where} (worst {100 * gain.worst:+.0f})"
 
 
 def _order(row: Recommendation, *, named: bool) -> tuple[Any, ...]:

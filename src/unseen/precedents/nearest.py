@@ -52,8 +52,8 @@ class Precedent:
     @classmethod
     def from_json(cls, row: Mapping[str, Any]) -> Precedent:
         """What `to_json` gave."""
-        told = row["profile"]
-        return cls(**{**row, "profile": Profile(**{**told, "words": tuple(told["words"])})})
+        profile = row["profile"]
+        return cls(**{**row, "profile": Profile(**{**profile, "words": tuple(profile["words"])})})
 
 
 class Near(NamedTuple):
@@ -86,15 +86,15 @@ def recorded(runs: Iterable[Path] = ()) -> tuple[Precedent, ...]:
     """
     text = resources.files("unseen.precedents").joinpath("runs.json").read_text(encoding="utf-8")
     shipped = json.loads(text)
-    found = [Precedent.from_json(row) for row in shipped]
+    precedents = [Precedent.from_json(row) for row in shipped]
     for folder in runs:
         files = sorted([folder / "results.json", *folder.glob("*/results.json")])
         read = [(file, read_object(file)) for file in files if file.is_file()]
         read = [(file, results) for file, results in read if "schema" in results]  # other commands write some, too
         if not read:
             raise ValueError(f"runs must hold runs of `unseen compare`; there is no results.json of one below {folder}")
-        found += [of_run(results, file.parent.name) for file, results in read if results["exam"]]
-    return tuple(found)
+        precedents += [of_run(results, file.parent.name) for file, results in read if results["exam"]]
+    return tuple(precedents)
 
 
 def of_run(results: Mapping[str, Any], name: str) -> Precedent:
@@ -118,18 +118,18 @@ def nearest(about: Profile, known: Sequence[Precedent], k: int = 5) -> tuple[Nea
 
 def _scale(profiles: Sequence[Profile]) -> dict[str, float]:
     values: dict[str, list[float]] = {}
-    for one in profiles:
-        for key, value in one.figures().items():
+    for known in profiles:
+        for key, value in known.figures().items():
             values.setdefault(key, []).append(value)
     return {key: float(np.std(column)) or 1.0 for key, column in values.items()}
 
 
 def gains(near: Sequence[Near]) -> dict[str, Gain]:
     """What each candidate gained over `FLOOR` in these runs, the largest mean first; runs without it do not count."""
-    found: dict[str, list[float]] = {}
+    differences: dict[str, list[float]] = {}
     for precedent, _ in near:
         if FLOOR in precedent.scores:
             for name, score in precedent.scores.items():
-                found.setdefault(name, []).append(score - precedent.scores[FLOOR])
-    told = {name: Gain(float(np.mean(of)), min(of), len(of)) for name, of in found.items()}
-    return dict(sorted(told.items(), key=lambda pair: -pair[1].mean))
+                differences.setdefault(name, []).append(score - precedent.scores[FLOOR])
+    gains_of = {name: Gain(float(np.mean(of)), min(of), len(of)) for name, of in differences.items()}
+    return dict(sorted(gains_of.items(), key=lambda pair: -pair[1].mean))

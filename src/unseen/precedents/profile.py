@@ -76,14 +76,14 @@ class Profile:
 
     def sentence(self) -> str:
         """The profile in a line."""
-        told = [
+        parts = [
             f"{' and '.join(WORDS.get(word, word) for word in self.words)} of {KINDS.get(self.kind, self.kind)}",
             None if self.classes is None else f"{self.classes} classes",
             _about(self.labels, "labelled sample") + " each" if self.labels else None,
             _about(self.target, "target sample") if self.target else None,
         ]
         shift = [f"{SHIFT.get(key, key)} {value:.2f}" for key, value in self.shift.items()]
-        return ", ".join([*(part for part in told if part), *shift])
+        return ", ".join([*(part for part in parts if part), *shift])
 
 
 def _about(n: float, noun: str) -> str:
@@ -125,9 +125,9 @@ def _learned(results: Mapping[str, Any]) -> dict[str, float]:
     labels = results.get("labels", "exam")
     share = 0.0 if labels == "exam" else 1.0 if labels == "support" else float(labels.partition(":")[2])
     counts: dict[str, float] = {}
-    for role, told in results["given"].items():
+    for role, given in results["given"].items():
         weight = share if role == "target" else 1.0
-        for name, n in told["classes"].items() if weight else ():
+        for name, n in given["classes"].items() if weight else ():
             counts[name] = counts.get(name, 0) + weight * n
     return counts
 
@@ -136,11 +136,11 @@ def _shift(diagnosis: Mapping[str, Any] | None) -> dict[str, float]:
     if diagnosis is None:
         return {}
     distance, consistency = diagnosis["distance"], diagnosis["consistency"]
-    found = {
+    figures = {
         "separability": abs(2 * diagnosis["domain_classifier"]["auc"] - 1),
         "consistency": consistency["target"] / consistency["source"],
         "aligned": consistency["aligned"] / consistency["source"],
     }
     if distance["between_domains"] is not None and distance["between_classes"]:
-        found["gap"] = distance["between_domains"] / distance["between_classes"]
-    return found
+        figures["gap"] = distance["between_domains"] / distance["between_classes"]
+    return figures

@@ -29,16 +29,16 @@ def read_answers(file: Path) -> dict[str, str | None]:
         rows = _rows_of_table(file)
     else:
         rows = _rows_of_page(file)
-    found: dict[str, str | None] = {}
+    answers: dict[str, str | None] = {}
     for digest, answer in rows:
         if not re.fullmatch(r"[0-9a-f]{64}", digest):
             raise ValueError(f"{file}: content must be the SHA-256 of a sample, as it was written; got {digest[:80]!r}")
-        if found.get(digest, answer) != answer:
-            raise ValueError(f"{file}: sample {digest[:12]} is answered with {found[digest]!r} and with {answer!r}")
-        found[digest] = answer
-    if not found:
+        if answers.get(digest, answer) != answer:
+            raise ValueError(f"{file}: sample {digest[:12]} is answered with {answers[digest]!r} and with {answer!r}")
+        answers[digest] = answer
+    if not answers:
         raise ValueError(f"{file} must hold at least one answer; there is none")
-    return found
+    return answers
 
 
 def left_unanswered(file: Path) -> int:
@@ -50,13 +50,17 @@ def left_unanswered(file: Path) -> int:
 
 def _rows_of_page(file: Path) -> list[tuple[str, str | None]]:
     try:
-        told: Any = read_json(file)
+        content: Any = read_json(file)
     except ValueError as error:
         raise ValueError(f"{file} is neither answers of the page of `unseen verify` nor a .csv: {error}") from error
-    if not isinstance(told, Mapping) or told.get("format") != FORMAT or not isinstance(told.get("answers"), list):
+    if (
+        not isinstance(content, Mapping)
+        or content.get("format") != FORMAT
+        or not isinstance(content.get("answers"), list)
+    ):
         raise ValueError(f"{file} must hold answers in format {FORMAT}, as the page of `unseen verify` writes them")
     rows = []
-    for row in told["answers"]:
+    for row in content["answers"]:
         answer = row.get("answer", 0) if isinstance(row, Mapping) else 0
         if not (answer is None or isinstance(answer, str)) or not isinstance(row.get("content"), str):
             raise ValueError(f"{file}: an answer must have a content and a class name or null; got {row!r}")

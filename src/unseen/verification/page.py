@@ -46,12 +46,12 @@ def write_page(
 
     here = Path(__file__).parent
     style, script = stylesheet(CONTROLS, here / "page.css"), (here / "page.js").read_text(encoding="utf-8")
-    most = max((len(one.choices) for one in questions), default=CHOICES)
+    most = max((len(question.choices) for question in questions), default=CHOICES)
     searched = list(classes) if len(classes) > most else []
-    told = {
+    content = {
         "file": ANSWERS,
         "target": target.name,
-        "questions": [_told(one, target) for one in questions],
+        "questions": [_told(question, target) for question in questions],
         "classes": searched,
     }
     environment = Environment(loader=FileSystemLoader(here), autoescape=True, undefined=StrictUndefined)
@@ -60,7 +60,7 @@ def write_page(
         f"script-src {source_hash(script)}; form-action 'none'",
         style=style,
         script=script,
-        questions=json.dumps(told, ensure_ascii=False).replace("<", "\\u003c"),
+        questions=json.dumps(content, ensure_ascii=False).replace("<", "\\u003c"),
         name=target.name,
         count=len(questions),
         most=most,

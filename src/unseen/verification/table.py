@@ -18,15 +18,15 @@ def write_table(file: Path, questions: Sequence[Question], target: Domain) -> No
     """Write a CSV, all or nothing: id, content (digest), its text or its features, choices, and an empty `answer`."""
     import pandas as pd
 
-    own = {"id", "content", "choices", "answer"}
-    places = [one.position for one in questions]
-    features = {name: target.x[places, i] for i, name in enumerate(target.feature_names) if name not in own}
+    fixed = {"id", "content", "choices", "answer"}
+    places = [question.position for question in questions]
+    features = {name: target.x[places, i] for i, name in enumerate(target.feature_names) if name not in fixed}
     table = pd.DataFrame(
         {
-            "id": [one.id for one in questions],
-            "content": [one.digest for one in questions],
+            "id": [question.id for question in questions],
+            "content": [question.digest for question in questions],
             **({"text": [str(target.x[place]) for place in places]} if target.kind == "text" else features),
-            "choices": [" | ".join(one.choices) for one in questions],
+            "choices": [" | ".join(question.choices) for question in questions],
             "answer": "",
         }
     )
