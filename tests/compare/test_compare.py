@@ -494,3 +494,18 @@ def test_numbers_whose_squares_are_none_are_refused_by_their_column():
         prepare(source=large, target=large.unlabeled())
     with pytest.raises(ValueError, match="support: feature 8 holds"):
         prepare(source=source, support=source.replace(x=x))
+
+
+def test_a_named_protocol_with_unknown_classes_leaves_out_what_finds_none() -> None:
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(60, 8)).astype(np.float32), np.arange(60) % 3
+    known = Domain(x=x + 5 * y[:, None], y=y, classes=ClassSpace(names="abc"), name="known")
+    inputs = prepare(source=known, target=Domain(x=x[:30], name="new"))
+    closed = plan(inputs, seeds=1)
+    assert closed.consensus is not None
+    todo = plan(inputs, seeds=1, protocol="open-partial")
+    assert todo.consensus is None
+    assert {"source-only", "standardize", "coral", "prototypes"} <= set(todo.names())
+    assert not {"ot", "propagate", "shot", "aad"} & set(todo.names())
+    assert todo.left_out["ot"] == "takes every sample for one of a known class (open-partial)"
+    assert plan(inputs, "ot,coral", 1, protocol="open").names() == plan(inputs, "ot,coral", 1).names()

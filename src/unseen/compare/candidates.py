@@ -12,6 +12,7 @@ from unseen.compare.fits import split
 from unseen.compare.inputs import Inputs
 from unseen.compare.names import some
 from unseen.compare.validators import fits_of, learns_from_support
+from unseen.methods import card
 from unseen.report.words import count
 
 ALWAYS = ("source-only", "standardize", "describe")
@@ -68,10 +69,22 @@ def name_of(slug: str, preset: str) -> str:
     return slug if preset == "default" else f"{slug}:{preset}"
 
 
+WITH_UNKNOWN = ("open", "open-partial")
+"""Protocols by which samples of the target may be of no known class."""
+
+
 def plan(
-    inputs: Inputs, methods: str | Sequence[str] = "auto", seeds: int = 3, budget: str | float | None = None
+    inputs: Inputs,
+    methods: str | Sequence[str] = "auto",
+    seeds: int = 3,
+    budget: str | float | None = None,
+    protocol: str = "auto",
 ) -> Plan:
-    """Say what fits, how long it will take, and what is left out."""
+    """Say what fits, how long it will take, and what is left out.
+
+    Where `protocol` says that samples may be of no known class, what takes each for one of a known class is left out,
+    the consensus with it, unless it was named.
+    """
     wanted = None if methods in ("auto", "all") else method_names(methods)
     named = wanted is not None and SLUG in wanted
     if wanted is not None and named:
@@ -86,6 +99,10 @@ def plan(
     if methods == "auto" and together is not None:
         left_out |= {name_of(*pair): NO_SAY for pair in pairs if not has_part(*pair, named=inputs.named)}
         pairs = [pair for pair in pairs if has_part(*pair, named=inputs.named)]
+    if wanted is None and not inputs.named and protocol in WITH_UNKNOWN:
+        closed = [pair for pair in pairs if protocol not in card(pair[0]).protocols]
+        left_out |= {name_of(*pair): f"takes every sample for one of a known class ({protocol})" for pair in closed}
+        pairs = [pair for pair in pairs if pair not in closed]
     size = sum(len(d) for d in (inputs.source, inputs.target, inputs.support) if d is not None)
     groups = list(catalogue.sharing(pairs))
     shares = {name_of(*pair): name_of(*group[0]) for group in groups for pair in group[1:]}

@@ -198,7 +198,7 @@ def compare(
         say(line)
     with limited_threads():
         diagnosis = diagnose(inputs)
-    todo = plan(inputs, methods, seeds, budget)
+    todo = plan(inputs, methods, seeds, budget, protocol)
     for line in todo.lines():
         say(line)
     config = _config(inputs, todo, protocol, labels, seeds)
