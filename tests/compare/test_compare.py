@@ -13,6 +13,7 @@ from unseen.bundle import Bundle
 from unseen.compare.asked import parse_budget
 from unseen.compare.candidates import plan
 from unseen.compare.cells import split_source
+from unseen.compare.estimate import estimate
 from unseen.compare.inputs import prepare
 from unseen.compare.introduction import cautions, introduction
 from unseen.data.classes import ClassSpace
@@ -509,3 +510,25 @@ def test_a_named_protocol_with_unknown_classes_leaves_out_what_finds_none() -> N
     assert not {"ot", "propagate", "shot", "aad"} & set(todo.names())
     assert todo.left_out["ot"] == "takes every sample for one of a known class (open-partial)"
     assert plan(inputs, "ot,coral", 1, protocol="open").names() == plan(inputs, "ot,coral", 1).names()
+
+
+def test_the_consensus_is_as_sure_of_the_target_as_it_may_be_right() -> None:
+    rng = np.random.default_rng(0)
+    y = np.arange(90) % 3
+    x = (rng.normal(size=(90, 8)) + 1.2 * np.eye(8)[y]).astype(np.float32)
+    known = Domain(x=x, y=y, classes=ClassSpace(names="abc"), name="known")
+    new = Domain(x=(x + rng.normal(size=x.shape)).astype(np.float32), name="new")
+    run = unseen.compare(source=known, target=new, seeds=1, careful=False)
+    assert run.chosen == "consensus"
+    said = run.results["estimate"]["accuracy"]
+    p = torch.softmax(run.bundle.method.decision_function(new).double() / run.bundle.temperature, dim=1)
+    assert run.bundle.temperature > 1
+    assert float(p.max(dim=1).values.mean()) == pytest.approx(said, abs=0.12)  # a fifth of the target is held out
+    assert 0.5 <= run.bundle.threshold < 1
+
+
+def test_no_estimate_is_below_guessing() -> None:
+    for named in (True, False):
+        told = estimate(0.0, 50, own_features=False, named=named, chance=0.25)
+        assert told is not None
+        assert told["accuracy"] == 0.25

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from unseen import catalogue
 from unseen.catalogue import Given
@@ -164,10 +165,12 @@ def calibration(method: Method, check: Domain | None) -> Cell:
     return {"temperature": temperature, "threshold": entropy_threshold(p), "check": p}
 
 
-def as_sure_as(cell: Cell, inputs: Inputs, accuracy: float) -> Cell:
+def as_sure_as(cell: Cell, inputs: Inputs, accuracy: float, check: Tensor | None = None) -> Cell:
     """The cell at the temperature, at least 1, at which it is as sure of the target on the mean as it may be right.
 
-    Where no sample has a label, nothing else says how sure a cosine makes.
+    Where no sample has a label, nothing else says how sure a cosine makes; and what has learnt a label for each sample
+    of the target is nearly sure of all of them, right or wrong, which samples held out of the source do not tell.
+    `check` are the probabilities of these, by which the threshold of unknown samples is found anew.
     """
     assert inputs.target is not None
     scores = cell["method"].decision_function(inputs.target).double()
@@ -177,6 +180,9 @@ def as_sure_as(cell: Cell, inputs: Inputs, accuracy: float) -> Cell:
         sure = float(torch.softmax(scores / math.exp(middle), dim=1).max(dim=1).values.mean())
         low, high = (middle, high) if sure > accuracy else (low, middle)
     softened = {**cell, "temperature": math.exp(low)}
+    if check is not None and cell["threshold"] < 1:
+        logits = check.clamp_min(torch.finfo(check.dtype).tiny).log() * cell["temperature"]
+        softened["threshold"] = entropy_threshold(torch.softmax(logits / softened["temperature"], dim=1))
     return softened | _predictions(cell["method"], inputs, softened)
 
 

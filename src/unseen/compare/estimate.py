@@ -34,6 +34,7 @@ def estimate(
     own_features: bool,
     graded: tuple[float, int] | None = None,
     named: bool = False,
+    chance: float = 0.0,
 ) -> dict[str, Any] | None:
     """The accuracy that may be expected of the choice, with an interval; None where nothing tells.
 
@@ -50,13 +51,15 @@ def estimate(
         then weighed by how sure they are.
     named : bool
         Whether classes are given by their names alone.
+    chance : float in [0, 1]
+        What guessing reaches: the line says less where methods hardly agree, and nothing is worse than guessing.
     """
     if unanimous is None or not samples:
         return None
     start, slope, error = AT_NOTHING, SLOPE, ERRORS[own_features]
     if named:
         start, slope, error = NAMED_AT_NOTHING, NAMED_SLOPE, NAMED_ERROR
-    middle = min(1.0, max(0.0, start + slope * math.sqrt(unanimous)))
+    middle = min(1.0, max(chance, start + slope * math.sqrt(unanimous)))
     if graded is not None and graded[1]:
         right, labels = graded
         theirs = 1.51**2 * max(right * (1 - right), 0.25 / labels) / labels  # a half width of 87 %, squared

@@ -33,7 +33,7 @@ from unseen.compare.crafted import crafted_checks
 from unseen.compare.fits import alone_in, fit_whole, run_all, split
 from unseen.compare.inputs import Data, Inputs, Names, Tower, prepare
 from unseen.compare.introduction import introduction
-from unseen.compare.results import summarize
+from unseen.compare.results import expected, summarize
 from unseen.compare.validators import Cell
 from unseen.compare.views import with_two_views
 from unseen.data.decoded import forget, keeping
@@ -231,22 +231,21 @@ def compare(
             learnt = with_opinions(without_few_labels(seen), heard)
         whole = fit_whole(learnt, pairs[choice.name], first, folder) if refit else None
         with limited_threads():
-            saved = as_saved(whole or first, seen)
+            fitted, estimate = whole or first, expected(inputs, choice)
+            if estimate is not None and (inputs.named or pairs[choice.name] == together):
+                fitted = as_sure_as(fitted, seen, estimate["accuracy"], first.get("check"))
+            saved = as_saved(fitted, seen)
             results = summarize(
                 inputs, todo, cells, choice, whole, saved, protocol=protocol, labels=labels, seeds=seeds
             )  # fmt: skip
         results.update(unseen=__version__, command=command, config=config, settings=_settings(engine))
         results["diagnosis"] = None if diagnosis is None else diagnosis.to_json()
-        final = saved
-        if inputs.named and results["estimate"] is not None:
-            with limited_threads():
-                final = as_saved(as_sure_as(final, seen, results["estimate"]["accuracy"]), seen)
-        bundle = make_bundle(seen, final)
+        bundle = make_bundle(seen, saved)
         if folder is not None:
             from unseen.compare.folder import write_run
 
             with limited_threads():
-                write_run(folder, results, seen, final, bundle, pictures=pictures, with_encoder=with_encoder)
+                write_run(folder, results, seen, saved, bundle, pictures=pictures, with_encoder=with_encoder)
     return Comparison(results, bundle, folder)
 
 

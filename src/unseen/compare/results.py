@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -74,7 +75,7 @@ def summarize(
         },
         "most_named": _most_named(saved, inputs),
         "new_classes": new_classes(inputs, saved),
-        "estimate": _estimate(inputs, choice),
+        "estimate": expected(inputs, choice),
         "versions": _versions(),
     }
 
@@ -91,16 +92,17 @@ def _most_named(cell: Cell, inputs: Inputs) -> dict[str, Any] | None:
     return {"class": inputs.classes.names[index[most]], "share": float(counts[most] / len(predicted))}
 
 
-def _estimate(inputs: Inputs, choice: Choice) -> dict[str, Any] | None:
-    """What accuracy may be expected of the choice."""
+def expected(inputs: Inputs, choice: Choice) -> dict[str, Any] | None:
+    """What accuracy may be expected of the choice, with its interval; None where nothing says it."""
     if choice.unanimous is None or inputs.target is None:
         return None
+    of_target = partial(estimate, choice.unanimous, len(inputs.target), chance=1 / max(len(inputs.classes), 1))
     if inputs.named:
         known = inputs.encoder is not None and inputs.encoder.name.partition("?")[0] in MEASURED_WITH
-        return estimate(choice.unanimous, len(inputs.target), own_features=False, named=True) if known else None
+        return of_target(own_features=False, named=True) if known else None
     shares = choice.validators[choice.name].get(SUPPORT)
     right = None if shares is None or unlabelled_classes(inputs) else (float(np.mean(shares)), graded_labels(inputs))
-    return estimate(choice.unanimous, len(inputs.target), own_features=inputs.encoder is None, graded=right)
+    return of_target(own_features=inputs.encoder is None, graded=right)
 
 
 def situation(inputs: Inputs, labels: str) -> dict[str, Any]:
