@@ -515,7 +515,7 @@ def test_a_named_protocol_with_unknown_classes_leaves_out_what_finds_none() -> N
 def test_the_consensus_is_as_sure_of_the_target_as_it_may_be_right() -> None:
     rng = np.random.default_rng(0)
     y = np.arange(90) % 3
-    x = (rng.normal(size=(90, 8)) + 1.2 * np.eye(8)[y]).astype(np.float32)
+    x = (rng.normal(size=(90, 200)) + 4 * np.eye(200)[y]).astype(np.float32)  # columns enough to learn any labels
     known = Domain(x=x, y=y, classes=ClassSpace(names="abc"), name="known")
     new = Domain(x=(x + rng.normal(size=x.shape)).astype(np.float32), name="new")
     run = unseen.compare(source=known, target=new, seeds=1, careful=False)

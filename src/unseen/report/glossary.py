@@ -28,8 +28,8 @@ GLOSSARY = {
     "validator": "a score of candidates that needs no target label",
     "estimate, interval": "the accuracy to expect where no label is known, and how far off that was on other kinds "
     "of data",
-    "calibrated": "a probability of 80 % is right in about 80 of 100 cases, measured on held-out labelled samples; on a "
-    "target without labels, as sure on the mean as the estimate says",
+    "calibrated": "a probability of 80 % is right in about 80 of 100 cases, measured on held-out labelled samples; on "
+    "a target without labels, as sure on the mean as the estimate says",
     "unknown": "the model is not sure enough to name a class",
     "novel": "belongs to none of the classes that have labels",
     "seen, unseen classes": "classes with labelled samples, and classes known only by words",
