@@ -165,4 +165,5 @@ def label(
     say(f"{len(proposal.samples)} samples to label are in {out}, the most telling first")
     if proposal.classes:
         say(f"classes to get a first label for, in order: {', '.join(proposal.classes)}")
-    say(proposal.gain.sentence() if proposal.gain else "What they buy cannot be estimated without a larger --source.")
+    unsaid = "a larger --source" if source else "--source"
+    say(proposal.gain.sentence() if proposal.gain else f"What they buy cannot be estimated without {unsaid}.")
