@@ -18,6 +18,7 @@ import typer.core
 
 from unseen.runtime import replacing
 from unseen.spreadsheets import harmless_table, has_formulas
+from unseen.strict_json import strict_json
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -240,7 +241,7 @@ def _same(file: Path, path: str) -> bool:
 
 
 def dump(value: Any) -> None:
-    typer.echo(json.dumps(value, indent=1, ensure_ascii=False, default=str))
+    typer.echo(strict_json(value, default=str))
 
 
 def resumes(command: F) -> F:

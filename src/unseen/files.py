@@ -279,8 +279,8 @@ def walk(root: str | os.PathLike[str], *, ignore: Callable[[str], bool] = lambda
     """Every file below a folder, symbolic links followed; the names alone decide what is read and in which order.
 
     A link to a file is read under the name of the link. Of a folder to which several names lead, the one is read that
-    needs no link, or else the first in order; the others are refused, so that nothing goes round in a circle. A folder
-    in which `root` itself lies is refused, too.
+    needs no link, or else the first in order; the others are refused, and so is a folder in which `root` itself lies. A
+    link to a folder that it lies in is passed over: all that it leads to is read.
 
     Parameters
     ----------
@@ -296,11 +296,11 @@ def walk(root: str | os.PathLike[str], *, ignore: Callable[[str], bool] = lambda
     while links:
         where = links.pop(0)
         target = (top / where).resolve()
-        if target in read_as:
+        if target in read_as and not (top / where).parent.resolve().is_relative_to(target):
             below.refused.append((where, f"it links to a folder that is read as {read_as[target]!r}"))
-        elif real.is_relative_to(target):
+        elif target not in read_as and real.is_relative_to(target):
             below.refused.append((where, "it links to a folder that this one lies in"))
-        else:
+        elif target not in read_as:
             read_as[target] = where
             links += _walk_unlinked(top, where, read_as, below, ignore)
     return Below(sorted(below.files), sorted(below.refused))

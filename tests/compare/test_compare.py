@@ -1,6 +1,7 @@
 """The main job on feature tables: what is sealed, chosen, written, resumed, refused."""
 
 import functools
+import hashlib
 import json
 
 import numpy as np
@@ -16,6 +17,7 @@ from unseen.compare.cells import split_source
 from unseen.compare.estimate import estimate
 from unseen.compare.inputs import prepare
 from unseen.compare.introduction import cautions, introduction
+from unseen.compare.job import _few
 from unseen.data.classes import ClassSpace
 from unseen.data.domain import Domain
 from unseen.methods.baselines.propagate import Propagate
@@ -147,6 +149,56 @@ def test_the_folder_of_another_run_is_refused(tmp_path):
     (tmp_path / "mine" / "thesis.txt").write_text("precious")
     with pytest.raises(ValueError, match="not a run"):
         run(tmp_path, out=tmp_path / "mine")
+
+
+def test_a_named_protocol_whose_metric_is_not_defined_on_the_target_is_told_so(tmp_path):
+    comparison = run(tmp_path, protocol="open", methods="source-only,standardize", seeds=1)
+    kept = json.loads((tmp_path / "run" / "results.json").read_text(), parse_constant=pytest.fail)
+    metrics = kept["candidates"][0]["metrics"]["adapted"]
+    assert metrics["h_score"]["mean"] is None
+    assert metrics["known_accuracy"]["mean"] > 0.3
+    lines = " ".join(summary(comparison.results))
+    assert "H-score of the protocol open is not defined on this target: no sample that grades is of an unknown" in lines
+    assert "turns out" not in lines
+    assert kept["protocol"]["told"].startswith("Graded as if")
+    assert "Graded as if" in (tmp_path / "run" / "report.html").read_text()
+
+
+def test_what_the_classes_make_of_the_protocol_is_told_as_a_fact(tmp_path):
+    assert run(tmp_path, methods="source-only", seeds=1).results["protocol"]["told"].startswith("The target has")
+
+
+def test_another_precision_is_another_run_and_runs_of_before_it_was_kept_go_on(tmp_path):
+    few = dict(methods="source-only", seeds=1)
+    run(tmp_path, **few)
+    file = tmp_path / "run" / "config.json"
+    begun = json.loads(file.read_text())
+    with pytest.raises(ValueError, match="of other precision"):
+        run(tmp_path, **few, precision="fp32")
+    other = run(tmp_path, **few, precision="fp32", out=tmp_path / "exact").results["config"]
+    assert other["id"] != begun["id"]
+    plain = {key: value for key, value in begun.items() if key not in ("id", "given", "precision")}
+    assert begun["id"] == hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()[:16]
+    file.write_text(json.dumps({key: value for key, value in begun.items() if key != "precision"}))
+    run(tmp_path, **few)
+    run(tmp_path, **few, precision="fp32")  # vectors are the same in each precision
+
+
+def test_settings_tell_the_precision_of_the_encoder():
+    from types import SimpleNamespace
+
+    from unseen.compare.job import _settings
+    from unseen.scale import Engine
+
+    assert _settings(Engine(), SimpleNamespace(encoder=SimpleNamespace(precision="auto")))["precision"] == "auto"
+    assert _settings(Engine(), SimpleNamespace(encoder=None))["precision"] == "fp32"
+
+
+def test_the_folder_of_another_run_says_what_it_has_and_what_is_asked(tmp_path):
+    run(tmp_path, seeds=1)
+    with pytest.raises(ValueError, match=r"methods: it has standardize, prototypes, asked for now coral\)"):
+        run(tmp_path, seeds=1, methods="source-only,coral")
+    assert _few([f"m{i}" for i in range(9)]) == "m0, m1, m2 and 6 more"
 
 
 @pytest.mark.parametrize("left", [".config.json.tmp", ".config.json.partial-0123abcd/config.json"])

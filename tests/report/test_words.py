@@ -12,7 +12,9 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from unseen.report import details, rich_table, summary, words
+from unseen.report import details, render, rich_table, summary, words
+from unseen.report.plots import bars, scatter
+from unseen.report.sealing import sealing
 
 
 def _results(fake: ModuleType, folder: Path, **case: Any) -> dict[str, Any]:
@@ -136,10 +138,36 @@ def test_nan_scores_neither_stop_nor_win(fake: ModuleType, tmp_path: Path) -> No
     assert "–" in _printed(results)
 
 
+@pytest.mark.parametrize("absent", [None, math.nan])
+def test_a_metric_that_is_not_defined_on_the_target_is_no_figure_and_the_reason_is_told(
+    fake: ModuleType, tmp_path: Path, absent: float | None
+) -> None:
+    results = _results(fake, tmp_path, protocol="open")
+    for row in results["candidates"]:
+        for metrics in row["metrics"].values():
+            for name in ("h_score", "unknown_accuracy"):
+                metrics[name] = {"mean": absent, "std": absent, "worst": absent, "per_seed": [absent] * 3}
+    results["references"]["source_only"] = dict.fromkeys(results["exam"], absent)
+    (tmp_path / "run" / "results.json").write_text(json.dumps(results))
+    page = render(tmp_path / "run").read_text()
+    lines = summary(results)
+    assert "not defined on this target: no sample that grades is of an unknown class. On known classes" in lines[0]
+    assert "turns out" not in "".join([page, *lines, *details(results)])
+    assert "– %" not in "".join([*lines, *words.beside(results)]).replace(words.SPACE, " ")
+    assert "not defined on this target" in page.replace("&nbsp;", " ")
+    assert scatter(results) is None
+    assert bars(results)["rows"]
+    assert "–" in _printed(results)
+
+
+def test_a_score_that_can_exceed_one_says_so() -> None:
+    assert "may exceed 1" in words.score_label("embedded validation")
+
+
 @pytest.mark.parametrize("labels", ["support", "split:0.5"])
 def test_labels_given_for_learning_are_said_to_be(fake: ModuleType, tmp_path: Path, labels: str) -> None:
     results = _results(fake, tmp_path) | {"labels": labels}
-    assert "By request" in words.sealing(results)[0]
+    assert "By request" in sealing(results)[0]
 
 
 def test_table_has_a_row_per_candidate_and_marks_the_chosen(fake: ModuleType, tmp_path: Path) -> None:

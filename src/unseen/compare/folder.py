@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import json
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -18,6 +17,7 @@ from unseen.compare.inputs import Inputs
 from unseen.compare.validators import Cell
 from unseen.data.domain import Domain
 from unseen.runtime import limited_threads, replacing
+from unseen.strict_json import strict_json
 
 MAP_SAMPLES = 600
 MAP_STEPS = 500
@@ -46,7 +46,7 @@ def write_run(
     from unseen.report import render
 
     bundle.save(folder / "model", with_encoder=with_encoder)
-    _write(folder / "results.json", json.dumps(results, indent=1, ensure_ascii=False, default=_plain).encode())
+    _write(folder / "results.json", strict_json(results, default=_plain).encode())
     learned = [d for role in ("source", "support") if role in inputs.raw for d in inputs.raw[role].digests()]
     _write(folder / "learned.txt", "\n".join(learned).encode())
     _table(folder / "results.parquet", pd.DataFrame(_flat(results)))

@@ -180,7 +180,7 @@ def compare(
     folder = None if out is None else Path(out)
     wanted = [] if methods in ("auto", "all") else method_names(methods)
     on_clips = [catalogue.make(*pair_called(key)) for key in wanted if slugs_on_clips([key])]
-    settings = {"protocol": protocol, "labels": labels, "seeds": seeds}
+    settings = {"protocol": protocol, "labels": labels, "seeds": seeds, "precision": precision}
 
     def before_encoding(read: Mapping[str, Domain], words: Collection[str], tower: Tower) -> None:
         check_wanted(wanted, words)
@@ -201,7 +201,7 @@ def compare(
     todo = plan(inputs, methods, seeds, budget, protocol)
     for line in todo.lines():
         say(line)
-    config = _config(inputs, todo, protocol, labels, seeds)
+    config = _config(inputs, todo, protocol, labels, seeds, precision)
     if folder is not None:
         _claim_folder(folder, config)
     inputs.crafted = crafted_checks(inputs, seeds, crafted)
@@ -238,7 +238,7 @@ def compare(
             results = summarize(
                 inputs, todo, cells, choice, whole, saved, protocol=protocol, labels=labels, seeds=seeds
             )  # fmt: skip
-        results.update(unseen=__version__, command=command, config=config, settings=_settings(engine))
+        results.update(unseen=__version__, command=command, config=config, settings=_settings(engine, inputs))
         results["diagnosis"] = None if diagnosis is None else diagnosis.to_json()
         bundle = make_bundle(seen, saved)
         if folder is not None:
@@ -264,8 +264,11 @@ def make_bundle(inputs: Inputs, cell: Cell) -> Bundle:
     )
 
 
-def _config(inputs: Inputs, todo: Plan, protocol: str, labels: str, seeds: int) -> dict[str, Any]:
-    """What a run is: a folder that holds another one is refused."""
+def _config(inputs: Inputs, todo: Plan, protocol: str, labels: str, seeds: int, precision: str) -> dict[str, Any]:
+    """What a run is: a folder that holds another one is refused.
+
+    A precision that was named is part of its id; with auto the id is that of runs of before it was.
+    """
     labeled = {"source": inputs.source, "support": inputs.support}
     sealed = {"target": inputs.target, "held out": inputs.held_out}
     data = {key: part.fingerprint(labels=True)[:16] for key, part in labeled.items() if part is not None}
@@ -282,9 +285,22 @@ def _config(inputs: Inputs, todo: Plan, protocol: str, labels: str, seeds: int) 
     }
     if inputs.teachers is not None:
         known["teachers"] = {name: digest(dict(net.state_dict()))[:16] for name, net in inputs.teachers.items()}
-    known["id"] = hashlib.sha256(json.dumps(known, sort_keys=True).encode()).hexdigest()[:16]
+    known["id"] = _id_of(known if precision == "auto" else {**known, "precision": precision})
+    known["precision"] = precision
     known["given"] = {role: part.fingerprint()[:16] for role, part in inputs.raw.items()}
     return known
+
+
+def _id_of(known: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(known, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _is_same(other: Mapping[str, Any], config: Mapping[str, Any]) -> bool:
+    """Whether a folder was begun with the same run; one of before the precision was kept has features to tell by."""
+    if "precision" in other:
+        return bool(other.get("id") == config["id"])
+    kept = {key: value for key, value in config.items() if key not in ("id", "precision", "given")}
+    return bool(other.get("id") == _id_of(kept))
 
 
 def check_wanted(wanted: Sequence[str], words: Collection[str]) -> None:
@@ -315,10 +331,11 @@ def _check_same(folder: Path, asked: Mapping[str, Any]) -> None:
         raise ValueError(f"out: {folder} holds another run (of other {differing}); choose another folder or remove it")
 
 
-def _settings(engine: Engine) -> dict[str, Any]:
+def _settings(engine: Engine, inputs: Inputs) -> dict[str, Any]:
     """What the bits of the results depend on, beside versions and the processor, and where the fits ran."""
     at = current()
-    return {"engine": engine.name, "threads": at.threads, "device": at.device, "precision": at.precision}
+    precision = at.precision if inputs.encoder is None else getattr(inputs.encoder, "precision", at.precision)
+    return {"engine": engine.name, "threads": at.threads, "device": at.device, "precision": precision}
 
 
 def _differing(other: Any, config: dict[str, Any]) -> str:
@@ -328,16 +345,20 @@ def _differing(other: Any, config: dict[str, Any]) -> str:
     differences = []
     for key, now in json.loads(json.dumps(config)).items():
         before = other.get(key)
-        if before == now or key in ("id", "given"):
+        if before == now or key in ("id", "given") or (key == "precision" and before is None):
             continue
         if isinstance(before, list) and isinstance(now, list):
-            gone, new = ([str(entry) for entry in a if entry not in b] for a, b in ((before, now), (now, before)))
-            differences.append(
-                f"{key}: {', '.join([*(f'without {entry}' for entry in gone), *(f'with {entry}' for entry in new)])}"
-            )
+            only = ([str(entry) for entry in a if entry not in b] for a, b in ((before, now), (now, before)))
+            sides = zip(("it has", "asked for now"), map(_few, only))
+            differences.append(f"{key}: {', '.join(f'{side} {some}' for side, some in sides if some) or 'their order'}")
         else:
             differences.append(key)
     return "; ".join(differences) or "made by another version"
+
+
+def _few(names: Sequence[str], most: int = 3) -> str:
+    """The first of these names, and how many more there are."""
+    return " and ".join([", ".join(names[:most]), *([f"{len(names) - most} more"] if len(names) > most else [])])
 
 
 def _claim_folder(folder: Path, config: dict[str, Any]) -> None:
@@ -348,7 +369,7 @@ def _claim_folder(folder: Path, config: dict[str, Any]) -> None:
             other = read_object(file)
         except ValueError as error:
             raise ValueError(f"{file} is damaged ({error}); choose another out") from error
-        if other.get("id") != config["id"]:
+        if not _is_same(other, config):
             raise ValueError(f"out: {folder} holds another run ({_differing(other, config)}); choose another folder or "
                              "remove it")  # fmt: skip
         return

@@ -26,6 +26,7 @@ from unseen.evaluation.metrics.classification import (
 )
 from unseen.evaluation.protocols.base import Protocol
 from unseen.methods.base import Method
+from unseen.strict_json import nulled
 
 if TYPE_CHECKING:
     from unseen.compare.candidates import Plan
@@ -56,7 +57,7 @@ def summarize(
         "notes": list(inputs.notes),
         "cautions": [*cautions(inputs), *([todo.unlearnt] if todo.unlearnt else [])],
         "leakage": " ".join(leak.summary() for leak in inputs.leakage) or None,
-        "protocol": None if graded is None else {**_told(graded, inputs), "headline": graded.headline},
+        "protocol": None if graded is None else _told(graded, inputs, is_named=protocol != "auto"),
         "seeds": seeds,
         "exam": {
             part: {"samples": exam.graded, "hash": exam.hash[:16], "openings": exam.openings}
@@ -116,10 +117,12 @@ def situation(inputs: Inputs, labels: str) -> dict[str, Any]:
     }
 
 
-def _told(protocol: Protocol, inputs: Inputs) -> dict[str, str]:
-    """What a protocol is called and means."""
+def _told(protocol: Protocol, inputs: Inputs, *, is_named: bool) -> dict[str, str]:
+    """What a protocol is called and means; one that was named says how is graded, and nothing of the target."""
     meaning = protocol.told.replace("of the source", "that are named") if inputs.named else protocol.told
-    return {"name": protocol.name, "told": meaning}
+    if is_named:
+        meaning = f"Graded as if this held, since the protocol was named: {meaning[:1].lower()}{meaning[1:]}"
+    return {"name": protocol.name, "told": meaning, "headline": protocol.headline}
 
 
 def _protocol(wanted: str, truths: Mapping[str, IntArray], inputs: Inputs) -> Protocol | None:
@@ -212,13 +215,16 @@ def _scores(found: Cell, classes: ClassSpace) -> FloatArray | None:
 
 
 def _spread(values: Sequence[float]) -> dict[str, Any]:
+    """Mean, deviation and worst over seeds; None where the figure is not defined."""
     array = np.asarray(values, dtype=float)
-    return {
-        "mean": float(array.mean()),
-        "std": float(array.std(ddof=1)) if len(array) > 1 else 0.0,
-        "worst": float(array.min()),
-        "per_seed": array.tolist(),
-    }
+    return nulled(
+        {
+            "mean": float(array.mean()),
+            "std": float(array.std(ddof=1)) if len(array) > 1 else 0.0,
+            "worst": float(array.min()),
+            "per_seed": array.tolist(),
+        }
+    )
 
 
 def _references(

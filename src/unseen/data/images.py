@@ -6,6 +6,7 @@ import dataclasses
 import hashlib
 import io
 import os
+import warnings
 from collections.abc import Sequence
 from typing import IO, TYPE_CHECKING, Any
 
@@ -101,12 +102,25 @@ def open_header(source: bytes | str | os.PathLike[str] | IO[bytes], formats: Seq
         raise ValueError(f"formats must be among {', '.join(FORMATS)}; got {', '.join(formats)}")
     file: Any = io.BytesIO(source) if isinstance(source, bytes) else source
     PIL.Image.init()
+    _warn_not_of_size()
     try:
         return PIL.Image.open(file, formats=[name for name in formats if name in PIL.Image.OPEN])  # AVIF of some builds
     except (PIL.UnidentifiedImageError, PIL.Image.DecompressionBombError, FileNotFoundError):
         raise
     except Exception as error:
         raise ValueError(f"the file is not a picture that can be read: {sentence(error)}") from error
+
+
+def _warn_not_of_size() -> None:
+    """Keep Pillow from warning of large pictures: callers look at the size, and refuse with a reason.
+
+    Once for all, since filters of warnings are no matter of one thread; a filter of the user's for it stays.
+    """
+    import PIL.Image
+
+    category = PIL.Image.DecompressionBombWarning
+    if not any(entry[2] is category for entry in warnings.filters):
+        warnings.simplefilter("ignore", category)
 
 
 MASK_FORMATS = ("PNG", "BMP", "DIB", "GIF", "TIFF", "PPM", "WEBP")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from importlib import resources
 from pathlib import Path
@@ -93,14 +94,16 @@ def recorded(runs: Iterable[Path] = ()) -> tuple[Precedent, ...]:
         read = [(file, results) for file, results in read if "schema" in results]  # other commands write some, too
         if not read:
             raise ValueError(f"runs must hold runs of `unseen compare`; there is no results.json of one below {folder}")
-        precedents += [of_run(results, file.parent.name) for file, results in read if results["exam"]]
+        graded = (of_run(results, file.parent.name) for file, results in read if results["exam"])
+        precedents += [precedent for precedent in graded if precedent.scores]
     return tuple(precedents)
 
 
 def of_run(results: Mapping[str, Any], name: str) -> Precedent:
     """A run with an exam as a precedent, from what stands in its `results.json`."""
     metric = results["references"]["metric"]
-    scores = {row["name"]: row["metrics"]["adapted"][metric]["mean"] for row in results["candidates"]}
+    means = {row["name"]: row["metrics"]["adapted"][metric]["mean"] for row in results["candidates"]}
+    scores = {name: mean for name, mean in means.items() if mean is not None and math.isfinite(mean)}
     return Precedent(
         name=name, profile=profile(results), metric=metric, scores=scores, chosen=results["chosen"]["name"]
     )

@@ -11,6 +11,7 @@ from unseen.files import read_object
 from unseen.report import plots, words
 from unseen.report.glossary import REPORT_WORDS
 from unseen.report.pages import HERE, image_source, render_page
+from unseen.report.sealing import sealing
 from unseen.runtime import replacing
 
 if TYPE_CHECKING:
@@ -133,7 +134,7 @@ def _context(results: words.Results, tables: Mapping[str, pd.DataFrame]) -> dict
         "map": plots.maps(tables["map"]),
         "pictures": _pictures(tables["pictures"], predictions, known),
         "new_classes": _new_classes(results, tables["pictures"], rows),
-        "sealing": words.sealing(results),
+        "sealing": sealing(results),
         "credits": list(dict.fromkeys(c for record in results["given"].values() for c in record["credits"])),
         "repeat": _repeat(results["config"]),
         "versions": {"unseen": results["unseen"], **results.get("versions", {})},

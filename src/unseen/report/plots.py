@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from unseen.report.defined import is_defined
 from unseen.report.words import (
     Results,
     deviation,
@@ -51,7 +52,7 @@ def ticks(upper: float, at_most: int = 6) -> list[float]:
 
 def reach(values: Sequence[float | None]) -> float:
     """The end of an axis that starts at 0 and holds all values, at most 1."""
-    largest = max((v for v in values if v is not None and math.isfinite(v)), default=1.0)
+    largest = max((v for v in values if is_defined(v)), default=1.0)
     return min(1.0, max(0.1, math.ceil(largest * 10 - 1e-9) / 10))
 
 
@@ -71,10 +72,10 @@ def scale(results: Results) -> dict[str, Any] | None:
     below = [
         {"kind": kind, "label": f"{label} {percent(value)}", "x": value}
         for kind, label, value in marks
-        if value is not None and math.isfinite(value)
+        if is_defined(value)
     ]
     mean = graded.spread["mean"]
-    if not math.isfinite(mean):
+    if not is_defined(mean):
         return None
     return {
         "chosen": {"x": mean, "label": percent(mean), "anchor": _anchor(mean)},
@@ -149,9 +150,7 @@ def bars(results: Results) -> dict[str, Any]:
     references = {"chance": graded.chance, "floor": graded.floor, "ceiling": graded.ceiling}
     return {
         "rows": rows,
-        "references": [
-            {"kind": kind, "x": v / upper} for kind, v in references.items() if v is not None and math.isfinite(v)
-        ],
+        "references": [{"kind": kind, "x": v / upper} for kind, v in references.items() if is_defined(v)],
         "ticks": [{"x": t / upper, "label": f"{100 * t:.0f}"} for t in ticks(upper)],
         "label": f"{metric_label(graded.metric)}, %",
         "sampled": any("interval" in group[0] for group in spreads),
@@ -162,17 +161,17 @@ def _whisker(spread: Mapping[str, Any]) -> tuple[float, float] | None:
     """The interval over samples if there is one, else one standard deviation over seeds."""
     if "interval" in spread:
         return tuple(spread["interval"])
-    if len(spread["per_seed"]) < 2 or not math.isfinite(spread["mean"]):
+    if len(spread["per_seed"]) < 2 or not is_defined(spread["mean"]):
         return None
     return max(0.0, spread["mean"] - spread["std"]), min(1.0, spread["mean"] + spread["std"])
 
 
 def _bar(spread: Mapping[str, Any], whisker: tuple[float, float] | None, upper: float) -> dict[str, Any]:
-    finite = math.isfinite(spread["mean"])
+    finite = is_defined(spread["mean"])
     return {
         "mean": spread["mean"] / upper if finite else 0.0,
         "whisker": whisker and [value / upper for value in whisker],
-        "seeds": [value / upper for value in spread["per_seed"] if math.isfinite(value)],
+        "seeds": [value / upper for value in spread["per_seed"] if is_defined(value)],
     }
 
 
@@ -184,7 +183,7 @@ def scatter(results: Results) -> dict[str, Any] | None:
         quality = {row["name"]: row["metrics"]["adapted"][graded.metric]["mean"] for row in rows}
     else:
         quality = {row["name"]: row["vote"] for row in rows}
-    rows = [row for row in rows if math.isfinite(quality[row["name"]])]
+    rows = [row for row in rows if is_defined(quality[row["name"]])]
     if len(rows) < 2:
         return None
     logs = np.log10([row["seconds"] for row in rows])

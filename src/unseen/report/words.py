@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from unseen.data.feature_names import listed
+from unseen.report.defined import defined_part, is_defined, why_undefined
 
 Results = Mapping[str, Any]
 
@@ -34,7 +35,7 @@ MEANINGS = {
 SCORES = {
     "source validation": "right on source samples held out",
     "support validation": "right on labels of the support held out",
-    "embedded validation": "right on source samples held out that are like the target's",
+    "embedded validation": "right on source samples held out that are like the target's (an estimate: it may exceed 1)",
     "reverse validation": "source learnt back from the predictions, by class means",
     "reverse validation by neighbours": "source learnt back from the predictions, by neighbours",
     "class-wise validation": "right on classes held out and on others (harmonic mean)",
@@ -110,6 +111,8 @@ def seconds(value: float) -> str:
 
 def deviation(spread: Mapping[str, Any], digits: int = 1, factor: float = 100) -> str:
     """The standard deviation over seeds; nothing for one seed, or where all give the same."""
+    if not is_defined(spread["std"]):
+        return ""
     text = number(factor * spread["std"], digits)
     return f"±{SPACE}{text}" if len(spread["per_seed"]) > 1 and float(text) > 0 else ""
 
@@ -202,7 +205,12 @@ class Verdict:
     @property
     def gain(self) -> float | None:
         """Chosen minus doing nothing."""
-        return None if self.floor is None else self.spread["mean"] - self.floor
+        return None if self.floor is None or not self.is_defined else self.spread["mean"] - self.floor
+
+    @property
+    def is_defined(self) -> bool:
+        """Whether the metric has a value on this target."""
+        return is_defined(self.spread["mean"])
 
     @property
     def regret(self) -> float:
@@ -216,7 +224,7 @@ def verdict(results: Results) -> Verdict | None:
         return None
     references = results["references"]
     metric = references["metric"]
-    rows = [row for row in results["candidates"] if math.isfinite(row["metrics"]["adapted"][metric]["mean"])]
+    rows = [row for row in results["candidates"] if is_defined(row["metrics"]["adapted"][metric]["mean"])]
     chosen = chosen_row(results)
     comparable = metric in ("accuracy", "class_accuracy")
     return Verdict(
@@ -264,11 +272,29 @@ def headline(results: Results) -> str:
         return line
     if graded is None:
         return f"{name} was chosen from {count(among, 'candidate')}; no label of the target is left to grade it by."
-    figure = " ".join(filter(None, (share(graded.spread["mean"]), deviation(graded.spread)))) + f"{SPACE}%"
+    if not graded.is_defined:
+        return f"{name} was chosen from {count(among, 'candidate')}; {_undefined(graded, results)}"
+    figure = _figure(graded.spread)
     rest = f", beside {percent(graded.chance)} by guessing" if graded.chance is not None else ""
     if graded.floor is not None and name != graded.nothing:
         rest = f", beside {percent(graded.floor)} {_doing(graded.nothing)}"
     return f"{name} {_reaches(figure, graded.metric)}{rest}; {count(graded.samples, 'sample')} of it were graded."
+
+
+def _figure(spread: Mapping[str, Any]) -> str:
+    """A share in per cent, with its deviation."""
+    return " ".join(filter(None, (share(spread["mean"]), deviation(spread)))) + f"{SPACE}%"
+
+
+def _undefined(graded: Verdict, results: Results) -> str:
+    """That the metric of the protocol has no value here, why, and what can be told instead."""
+    metrics = chosen_row(results)["metrics"]["adapted"]
+    protocol = f" of the protocol {results['protocol']['name']}" if results.get("protocol") else ""
+    label = metric_label(graded.metric)
+    line = f"the {label}{protocol} is not defined on this target: {why_undefined(graded.metric, metrics)}."
+    if part := defined_part(graded.metric, metrics):
+        line += f" {part[0]} it is right on {_figure(part[1])}; {count(graded.samples, 'sample')} were graded."
+    return line
 
 
 def _is_near_guessing(interval: Sequence[float], guess: float) -> bool:
@@ -293,12 +319,12 @@ def beside(results: Results) -> list[str]:
         return [line for line in (_estimate(results.get("estimate")), _alone(graded, results), flat(results)) if line]
     parts = [
         f"{percent(graded.chance)} by guessing" if graded.chance is not None else None,
-        f"{percent(graded.floor)} {_doing(graded.nothing)} ({graded.nothing})" if graded.floor is not None else None,
+        f"{percent(graded.floor)} {_doing(graded.nothing)} ({graded.nothing})" if is_defined(graded.floor) else None,
         f"{percent(graded.ceiling)} for {_TAUGHT}" if graded.ceiling else None,
     ]
     figures = ", ".join(part for part in parts if part)
     lines = [f"Beside it: {figures}."] if figures else []
-    if graded.chance is None:
+    if graded.chance is None and graded.is_defined:
         lines.append(_not_comparable(graded, results["references"]["ceiling"]))
     lines.append(_change(graded, results["chosen"]["name"]))
     lines.append(_refitted(graded, results["chosen"].get("refitted")))
@@ -313,7 +339,7 @@ _TAUGHT = "a plain model that learnt the target's own labels"
 
 def _refitted(found: Verdict, whole: Mapping[str, Any] | None) -> str:
     """What the saved model reaches, where it has learnt from all of the source."""
-    if whole is None:
+    if whole is None or not found.is_defined:
         return ""
     reached = whole["metrics"]["adapted"][found.metric]["mean"]
     return (
@@ -331,7 +357,7 @@ def _alone(found: Verdict | None, results: Results) -> str:
         f"{results['chosen']['name']} labels the target's samples together; the saved model is asked about each by "
         f"itself and says otherwise of {alone['differ']} of {alone['samples']}"
     )
-    if found is None or results["chosen"].get("refitted"):
+    if found is None or not found.is_defined or results["chosen"].get("refitted"):
         return f"{line}."
     return f"{line}: it reaches {percent(alone['metrics']['adapted'][found.metric]['mean'])}."
 
@@ -375,7 +401,7 @@ def _not_comparable(found: Verdict, ceiling: Mapping[str, float] | None) -> str:
 
 
 def _change(found: Verdict, name: str) -> str:
-    if found.gain is None or name == found.nothing or not math.isfinite(found.gain):
+    if found.gain is None or name == found.nothing:
         return ""
     side = "above" if found.gain >= 0 else "below"
     harm = " Adapting did harm here." if found.gain < -HARM else ""
@@ -388,32 +414,12 @@ def _doing(nothing: str) -> str:
 
 
 def _regret(found: Verdict, results: Results) -> str:
-    if len(results["candidates"]) == 1:
+    if len(results["candidates"]) == 1 or not found.is_defined:
         return ""
     start = f"The choice from {len(results['candidates'])} candidates did not see the target's labels"
     if round(100 * found.regret, 1) <= 0:  # as it is written
         return f"{start}; now that they are opened, no other candidate is better."
     return f"{start}; now that they are opened, {found.best['name']} turns out {points(found.regret)} better."
-
-
-def sealing(results: Results) -> list[str]:
-    """How labels stayed out of reach of methods and of the choice, in sentences."""
-    lines = {
-        "exam": ["Labels found in the target were removed before any method, score or choice could read them."],
-        "support": ["By request, labels found in the target were given to the methods as support."],
-    }.get(
-        results["labels"],
-        [f"By request ({results['labels']}), a share of the target's labels was given as support."],
-    )
-    if not results["exam"]:
-        return [*lines, "No label was left to grade by, and none was looked at."]
-    return [
-        *lines,
-        "Those that grade were locked away where no method reaches them. All candidates were fitted and one was chosen "
-        "first; only then were the labels looked at, once for each part, to grade them all.",
-        "How often labels were used to grade is counted over all runs on this machine, by a hash of data and labels. "
-        "The more often they were before a decision, the less the figures say about new data.",
-    ]
 
 
 # -- for the terminal ----------------------------------------------------------------------------------------

@@ -94,6 +94,8 @@ class Figure(NamedTuple):
 def figure(results: Results) -> Figure | None:
     """The figure of a run; None if nothing tells."""
     verdict = words.verdict(results)
+    if verdict is not None and not verdict.is_defined:
+        return None
     if verdict is not None:
         seeds = verdict.spread["per_seed"]
         metric = words.metric_label(verdict.metric)

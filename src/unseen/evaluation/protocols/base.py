@@ -48,6 +48,8 @@ class Protocol:
     ) -> dict[str, float]:
         """Grade predictions; samples whose truth is -1 (no label) do not count.
 
+        A figure is NaN where no sample is of the classes that it is about.
+
         Parameters
         ----------
         truth, prediction : array (n,)
@@ -88,6 +90,8 @@ def _open(truth: IntArray, prediction: IntArray, classes: ClassSpace, scores: Fl
 def _zsl(truth: IntArray, prediction: IntArray, classes: ClassSpace, scores: FloatArray | None) -> dict[str, float]:
     new = np.isin(truth, classes.unseen)
     truth, prediction = truth[new], prediction[new]
+    if not new.any():
+        return {"class_accuracy": np.nan}
     figures = {"class_accuracy": mean_class_top1(truth, prediction)}
     if scores is not None:
         among = np.where(np.isin(np.arange(len(classes)), classes.unseen), scores[new], -np.inf)
@@ -96,6 +100,10 @@ def _zsl(truth: IntArray, prediction: IntArray, classes: ClassSpace, scores: Flo
 
 
 def _gzsl(truth: IntArray, prediction: IntArray, classes: ClassSpace, scores: FloatArray | None) -> dict[str, float]:
+    known = np.isin(truth, classes.seen)
+    if known.all() or not known.any():
+        side = mean_class_top1(truth, prediction)
+        return {"s": side if known.any() else np.nan, "u": np.nan if known.any() else side, "h": np.nan}
     figures = dict(generalized_scores(truth, prediction, classes.seen))
     if scores is not None:
         figures["auc"] = bias_sweep(scores, truth, classes.seen, per_class=True).figures["auc"]
@@ -108,6 +116,12 @@ def _base_to_new(
 ) -> dict[str, float]:
     if scores is None:
         raise ValueError("scores must be given: base-to-new tells each side's classes among themselves")
+    among = np.isin(np.arange(len(classes)), classes.seen)
+    known = among[truth]
+    if known.all() or not known.any():
+        predicted = np.where(among == known.any(), scores, -np.inf).argmax(axis=1)
+        side = accuracy(truth, predicted)
+        return {"base": side if known.any() else np.nan, "new": np.nan if known.any() else side, "h": np.nan}
     return base_to_new_scores(truth, scores, classes.seen)
 
 

@@ -1,0 +1,35 @@
+"""Protocols on targets that lack one kind of the samples that their metric is made of."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from unseen.data.classes import ClassSpace
+from unseen.evaluation import protocols
+
+CLASSES = ClassSpace(names=("a", "b", "c", "d"), seen=np.array([0, 1]), attributes=np.eye(4, dtype="float32"))
+SCORES = np.array([[0.1, 0.4, 0.9, 0], [0.6, 0.5, 0, 0.9], [0.2, 0.7, 0, 0]])
+
+
+@pytest.mark.parametrize(
+    ("name", "truth", "defined"),
+    [
+        ("open", [1, 0, 0], {"known_accuracy": 0.25}),
+        ("open", [2, 3, 2], {"unknown_accuracy": 0.0}),
+        ("gzsl", [1, 0, 0], {"s": 0.25}),
+        ("gzsl", [2, 3, 2], {"u": 1 / 4}),
+        ("base-to-new", [1, 0, 0], {"base": 2 / 3}),
+        ("base-to-new", [2, 3, 2], {"new": 1.0}),
+        ("zsl", [1, 0, 0], {}),
+    ],
+)
+def test_what_is_not_defined_is_nan_and_the_rest_is_graded(
+    name: str, truth: list[int], defined: dict[str, float]
+) -> None:
+    prediction = np.array([2, 0, 1])
+    figures = protocols.get(name).grade(np.array(truth), prediction, CLASSES, SCORES)
+    assert {key: value for key, value in figures.items() if not math.isnan(value)} == pytest.approx(defined)
+    assert math.isnan(figures[protocols.get(name).headline])
