@@ -358,7 +358,12 @@ def _samples(path: str, stride: float | None, window: float | None, features: Se
     from unseen.data.clips import sliding
     from unseen.data.loaders import load
 
-    return load(path, features=features) if stride is None else sliding(path, stride, window)
+    if stride is None:
+        return load(path, features=features)
+    if "://" in path or Path(path).is_dir():
+        kind = "a URL" if "://" in path else "a folder: name its videos"
+        raise ValueError(f"inputs must be videos on this machine where stride={stride:g} is given; {path!r} is {kind}")
+    return sliding(path, stride, window)
 
 
 def _predicted(saved: Bundle, domain: Domain, top: int, abstain: bool) -> dict[str, Any]:

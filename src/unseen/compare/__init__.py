@@ -23,7 +23,10 @@ def __getattr__(name: str) -> Any:
 class _CallableModule(types.ModuleType):
     """Lets `unseen.compare` be both this package and the function in it; what it does is loaded when it is called."""
 
-    def __call__(self, **inputs: Any) -> Comparison:
+    def __call__(self, *unnamed: Any, **inputs: Any) -> Comparison:
+        if unnamed:
+            named = "compare(source=..., target=...)"
+            raise TypeError(f"compare takes all of its arguments by name, {named}; got {unnamed[0]!r} without one")
         from unseen.compare.job import compare
 
         return compare(**inputs)

@@ -9,6 +9,21 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from unseen.arguments import (
+    PATH,
+    SETTINGS,
+    SWITCH,
+    TEXT,
+    TEXTS,
+    Check,
+    are_texts,
+    check_arguments,
+    is_frame,
+    is_number,
+    is_path,
+    whole,
+)
+
 PROTOCOLS = ("closed", "partial", "open", "open-partial", "zsl", "gzsl", "base-to-new")
 NOTHING_TO_LEARN = (
     "source or support must be given, or `classes`, or a model: samples with labels, the names of the classes "
@@ -17,6 +32,116 @@ NOTHING_TO_LEARN = (
 )
 BEGUN = (".config.json.tmp",)
 """What a killed run of an earlier version may have left before its first file was there."""
+
+
+def _is_data(value: Any) -> bool:
+    if is_path(value) or is_frame(value):
+        return True
+    from unseen.data.domain import Domain
+
+    return isinstance(value, Domain)
+
+
+def _are_classes(value: Any) -> bool:
+    if is_path(value) or (isinstance(value, Sequence) and are_texts(value)):
+        return True
+    from unseen.data.classes import ClassSpace
+
+    return isinstance(value, ClassSpace)
+
+
+def _is_ontology(value: Any) -> bool:
+    if is_path(value):
+        return True
+    from unseen.data.ontology import Ontology
+
+    return isinstance(value, Ontology)
+
+
+def _is_taxonomy(value: Any) -> bool:
+    if isinstance(value, str):
+        return True
+    from unseen.data.taxonomies import Taxonomy
+
+    return isinstance(value, Taxonomy)
+
+
+def _is_network(value: Any) -> bool:
+    from torch import nn
+
+    return isinstance(value, nn.Module)
+
+
+def _is_model(value: Any) -> bool:
+    if is_path(value):
+        return True
+    from unseen.bundle import Bundle
+
+    return isinstance(value, Bundle) or _is_network(value)
+
+
+def _are_teachers(value: Any) -> bool:
+    return isinstance(value, Mapping) and all(isinstance(name, str) and _is_network(value[name]) for name in value)
+
+
+def _is_engine(value: Any) -> bool:
+    from unseen.scale import Engine
+
+    return isinstance(value, Engine)
+
+
+DATA = Check("a Domain, a path or a pandas.DataFrame", _is_data).or_none()
+GIVEN = {
+    "source": DATA,
+    "target": DATA,
+    "support": DATA,
+    "classes": Check("a ClassSpace, a file, or names, each of them a text", _are_classes).or_none(),
+    "prompts": Check("a list of sentences", lambda value: isinstance(value, Sequence) and are_texts(value)).or_none(),
+    "ontology": Check("an Ontology or a path", _is_ontology).or_none(),
+    "taxonomy": Check("a Taxonomy or the name of one", _is_taxonomy).or_none(),
+    "model": Check("a Bundle, the folder of one, or a torch Module", _is_model).or_none(),
+    "teachers": Check("a mapping of names to torch Modules", _are_teachers).or_none(),
+    "encoder": Check("the name of an encoder", TEXT.fits).or_none(),
+    "labels": Check("exam, support or split:SHARE", TEXT.fits),
+    "on_error": Check("skip or fail", TEXT.fits),
+    "precision": Check("auto or fp32", TEXT.fits),
+    "trust": SWITCH,
+    "engine": Check('an unseen.scale.Engine, such as Engine(name="ray")', _is_engine).or_none(),
+}
+"""What `compare` and `adapt` are given to work on."""
+
+WRITTEN = {"refit": SWITCH, "out": PATH.or_none(), "with_encoder": SWITCH}
+
+OF_COMPARE = {
+    **GIVEN,
+    **WRITTEN,
+    "methods": Check("'auto', 'all' or names of methods", lambda value: TEXT.fits(value) or TEXTS.fits(value)),
+    "protocol": TEXT,
+    "careful": SWITCH.or_none(),
+    "crafted": SWITCH.or_none(),
+    "seeds": whole(1),
+    "budget": Check(
+        "seconds, or a time such as 90s, 10m or 2h", lambda value: isinstance(value, str) or is_number(value)
+    ).or_none(),
+    "pictures": SWITCH,
+    "command": TEXT,
+    "say": Check("a function that takes a line", callable),
+}
+
+OF_ADAPT = {
+    **GIVEN,
+    **WRITTEN,
+    "method": Check("the name of a method", TEXT.fits),
+    "settings": SETTINGS.or_none(),
+    "preset": TEXT,
+    "seed": whole(0),
+    "cache": SWITCH,
+}
+
+
+def check_types(of: str, **values: Any) -> None:
+    """Refuse what is of no type that `compare` or `adapt`, as `of` says, takes; the error names it."""
+    check_arguments(OF_COMPARE if of == "compare" else OF_ADAPT, values, of)
 
 
 def check_asked(
@@ -131,12 +256,18 @@ def check_encoder(name: str | None) -> None:
 
 def parse_budget(budget: str | float | None) -> float | None:
     """Seconds from a number or from words such as 90s, 10m, 2h."""
-    if budget is None or isinstance(budget, (int, float)):
-        return None if budget is None else float(budget)
-    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([smh]?)\s*", budget)
-    if match is None:
-        raise ValueError(f"budget must be seconds, or a time such as 90s, 10m or 2h; got {budget!r}")
-    return float(match[1]) * {"": 1, "s": 1, "m": 60, "h": 3600}[match[2]]
+    if budget is None:
+        return None
+    if isinstance(budget, str):
+        match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([smh]?)\s*", budget)
+        if match is None:
+            raise ValueError(f"budget must be seconds, or a time such as 90s, 10m or 2h; got {budget!r}")
+        seconds = float(match[1]) * {"": 1, "s": 1, "m": 60, "h": 3600}[match[2]]
+    else:
+        seconds = float(budget)
+    if not seconds > 0:
+        raise ValueError(f"budget must be more than no time; got {budget!r}")
+    return seconds
 
 
 def parse_labels(labels: str) -> float:
@@ -155,13 +286,18 @@ def parse_labels(labels: str) -> float:
 
 def check_out(folder: Path) -> None:
     """`ValueError` if something else than a run of `unseen compare` is in the place of a run folder."""
-    if folder.exists() and not folder.is_dir():
-        raise ValueError(f"out must be a folder; {folder} is a file")
-    above = next(parent for parent in (folder, *folder.absolute().parents) if parent.exists())
-    if not above.is_dir() or not os.access(above, os.W_OK):
-        raise ValueError(f"out: {folder} cannot be written, as {above} is no folder that you may write to")
+    check_place(folder)
     strange = folder.is_dir() and any(
         entry.name not in BEGUN and not entry.name.startswith(".") for entry in folder.iterdir()
     )
     if strange and not (folder / "config.json").exists():
         raise ValueError(f"out: {folder} exists and is not a run of `unseen compare`; choose another folder")
+
+
+def check_place(folder: Path) -> None:
+    """`ValueError` if a folder that is to be written is a file, or stands where nothing can be written."""
+    if folder.exists() and not folder.is_dir():
+        raise ValueError(f"out must be a folder; {folder} is a file")
+    above = next(parent for parent in (folder, *folder.absolute().parents) if parent.exists())
+    if not above.is_dir() or not os.access(above, os.W_OK):
+        raise ValueError(f"out: {folder} cannot be written, as {above} is no folder that you may write to")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from unseen import catalogue
 from unseen.compare.asked import method_names, parse_budget
@@ -39,6 +39,8 @@ class Plan:
     uncalled: bool = False
     unlearnt: str = ""
     """Why no candidate learns from the support, where there is one."""
+    over_budget: dict[str, float] = dataclasses.field(default_factory=dict)
+    """Candidates that the budget leaves out, with the seconds that they would take."""
 
     def names(self) -> list[str]:
         """All candidates by name."""
@@ -48,8 +50,11 @@ class Plan:
     def lines(self) -> list[str]:
         """The plan in words: what runs and how long it takes, and what the consensus is made of."""
         line = ", ".join(f"{key} {self._cost(key)}" for key in (name_of(*pair) for pair in self.candidates))
+        over = [f"{key} ({seconds:.0f} s)" for key, seconds in self.over_budget.items()]
         n, whole = len(self.candidates), sum(self.seconds.values())
         lines = [f"will run {n} {'candidate' if n == 1 else 'candidates'}, about {whole:.0f} s on one core: {line}"]
+        if over:
+            lines.append(f"left out, as the budget is too small: {', '.join(over)}")
         if self.consensus is not None:
             heard = len({slug for slug, _ in members(self.candidates)})
             line = f"then {name_of(*self.consensus)}: one model that learns what {heard} of these say together"
@@ -109,17 +114,12 @@ def plan(
     times = {slug: seeds * fits_of(slug, inputs.support) for slug, _ in pairs}
     seconds = {name_of(*pair): catalogue.cost(*pair) * max(size / 1000, 1) * times[pair[0]] for pair in pairs}
     seconds |= dict.fromkeys(shares, 0.0)
-    limit = parse_budget(budget)
-    if limit is not None:
-        for group in sorted(groups, key=lambda group: -seconds[name_of(*group[0])]):
-            if sum(seconds[name_of(*others[0])] for others in groups) <= limit:
-                break
-            if group[0][0] not in ALWAYS and len(groups) > 1:
-                groups.remove(group)
-                why = f"over the budget (about {seconds[name_of(*group[0])]:.0f} s)"
-                left_out |= {name_of(*pair): why for pair in group}
-        kept = {pair for group in groups for pair in group}
-        pairs = [pair for pair in pairs if pair in kept]
+    over: dict[str, float] = {}
+    if (limit := parse_budget(budget)) is not None:
+        kept = _within(limit, groups, seconds, named=wanted is not None)
+        over = {name_of(*pair): seconds[name_of(*group[0])] for group in groups if group not in kept for pair in group}
+        left_out |= {key: f"over the budget (about {cost:.0f} s)" for key, cost in over.items()}
+        pairs = [pair for pair in pairs if name_of(*pair) not in over]
     together = together and pair_of(pairs, inputs)  # of what the budget left
     if named and together is None:
         raise ValueError(
@@ -128,7 +128,34 @@ def plan(
         )
     seconds = {key: seconds[key] for key in (name_of(*pair) for pair in pairs)}
     uncalled = bool(together and wanted and not named)
-    return Plan(tuple(pairs), seconds, left_out, shares, together, uncalled, "" if wanted else _unlearnt(inputs, pairs))
+    unlearnt = "" if wanted else _unlearnt(inputs, pairs)
+    return Plan(tuple(pairs), seconds, left_out, shares, together, uncalled, unlearnt, over)
+
+
+Group = Sequence[tuple[str, str]]
+"""Candidates that one fit serves, the one whose fit it is first."""
+
+
+def _within(limit: float, groups: Sequence[Group], seconds: Mapping[str, float], *, named: bool) -> list[Group]:
+    """What a budget leaves: the most expensive goes first.
+
+    Of methods that were `named` other presets go before the default, where that is within the limit by itself.
+    """
+    kept = list(groups)
+
+    def cost(group: Group) -> float:
+        return seconds[name_of(*group[0])]
+
+    while sum(map(cost, kept)) > limit and len(kept) > 1:
+        dearest = sorted((group for group in kept if group[0][0] not in ALWAYS), key=cost, reverse=True)
+        if not dearest:
+            break
+        leaves = dearest[0]
+        if named and cost(leaves) <= limit:
+            defaults = {slug for slug, preset in leaves if preset == "default"}
+            leaves = next((group for group in dearest[1:] if group[0][0] in defaults), leaves)
+        kept.remove(leaves)
+    return kept
 
 
 def _unlearnt(inputs: Inputs, pairs: Sequence[tuple[str, str]]) -> str:

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
 
+from unseen.compare.asked import check_place
 from unseen.compare.names import some
 from unseen.compare.tables import column_of_labels
 from unseen.data.classes import ClassSpace
 from unseen.data.domain import Domain
+from unseen.nn.state import refuse_foreign
 from unseen.report.words import KINDS, SPACE, samples
 
 log = logging.getLogger(__name__)
@@ -96,3 +100,20 @@ def _check_range(name: str, domain: Domain) -> None:
             f"{name}: {column} holds numbers as large as {largest[worst]:.0e}; the most that can be learnt from is "
             f"{LARGEST_NUMBER:.0e}: divide it, take its logarithm, or leave it out"
         )
+
+
+def check_saved_to(out: str | os.PathLike[str]) -> None:
+    """Refuse, before a fit, a place in which `Bundle.save` would not write its model after it.
+
+    Raises
+    ------
+    ValueError
+        If it is a file, or nothing can be written there.
+    FileExistsError
+        If it is a folder that holds something else, which would be lost.
+    """
+    check_place(Path(out))
+    try:
+        refuse_foreign(Path(out), ("bundle.json", "method", "encoder"))
+    except FileExistsError as error:
+        raise FileExistsError(f"out: {error}") from error

@@ -43,6 +43,7 @@ def check_clips(
     read: Mapping[str, Domain],
     encoder: Callable[[], Encoder | None],
     model: object = None,
+    argument: str = "methods",
 ) -> None:
     """`ValueError` for candidates that learn from clips where there are none, or no network that they can train.
 
@@ -56,6 +57,8 @@ def check_clips(
         What gives the encoder; it is asked where a candidate begins with its network.
     model : object, optional
         A network to begin with in its place.
+    argument : str
+        What named the candidates.
     """
     from unseen.encoders.whole_clips import network_of_frames
 
@@ -64,7 +67,9 @@ def check_clips(
             continue
         slug, kind = method.card.slug, next(iter(read.values())).kind
         if kind != "clip":
-            raise ValueError(f"methods: {slug} learns from clips (videos, folders of frames); these are of kind {kind}")
+            raise ValueError(
+                f"{argument}: {slug} learns from clips (videos, folders of frames); these are of kind {kind}"
+            )
         domains = {word: read[word] for word in ROLES if word in read and word != "held_out"}
         network = model
         if _begins_with_network(method) and model is None:
@@ -73,10 +78,10 @@ def check_clips(
             try:
                 network = network_of_frames(tower)
             except ValueError as error:
-                raise ValueError(f"methods: {slug} trains the network that looks at frames; {error}") from error
+                raise ValueError(f"{argument}: {slug} trains the network that looks at frames; {error}") from error
         words = {**domains, "model": network} if network is not None else domains
         if why := Given(words, kind="clip").why_not(type(method)):
-            raise ValueError(f"methods: {slug} cannot run here: it {why}")
+            raise ValueError(f"{argument}: {slug} cannot run here: it {why}")
 
 
 def with_whole_clips(inputs: Inputs, candidates: Iterable[Method]) -> Inputs:

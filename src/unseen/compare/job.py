@@ -15,9 +15,10 @@ from typing import Any
 from unseen import __version__, catalogue
 from unseen import methods as methods_
 from unseen.bundle import Bundle
-from unseen.compare.asked import BEGUN, check_asked, method_names
+from unseen.compare.asked import BEGUN, check_asked, check_types, method_names
 from unseen.compare.candidates import Plan, name_of, pair_called, plan
 from unseen.compare.cells import as_saved, as_sure_as, calibration
+from unseen.compare.checks import check_saved_to
 from unseen.compare.choice import choose
 from unseen.compare.clips import check_clips, slugs_on_clips, with_whole_clips
 from unseen.compare.consensus import (
@@ -170,6 +171,7 @@ def compare(
     -------
     Comparison
     """
+    check_types("compare", **locals())
     engine = engine or Engine(workers=0)
     check_asked(
         data={"source": source, "target": target, "support": support, "ontology": ontology, "model": model},
@@ -303,20 +305,20 @@ def _is_same(other: Mapping[str, Any], config: Mapping[str, Any]) -> bool:
     return bool(other.get("id") == _id_of(kept))
 
 
-def check_wanted(wanted: Sequence[str], words: Collection[str]) -> None:
+def check_wanted(wanted: Sequence[str], words: Collection[str], argument: str = "methods") -> None:
     """`ValueError` for a preset that is not there, and for a method that needs what is not given; nothing is encoded.
 
-    `words` are those of `fit` that are given, or may come of what is.
+    `words` are those of `fit` that are given, or may come of what is; `argument` is what named the methods.
     """
     for name_ in wanted:
         slug, _, preset = name_.partition(":")
         method = methods_.get(slug)
         if preset and preset not in method.card.presets:
-            raise ValueError(f"methods: {slug} has the presets {', '.join(method.card.presets)}; got {preset!r}")
+            raise ValueError(f"{argument}: {slug} has the presets {', '.join(method.card.presets)}; got {preset!r}")
         missing = [sorted(set(way.required) - {*words, "encoder"}) for way in signatures(method)]  # it may be derived
         if slug != SLUG and method.card.task == "class" and missing and all(missing):
             fewest = min(missing, key=len)
-            raise ValueError(f"methods: {slug} cannot run here: it needs {' and '.join(fewest)}")
+            raise ValueError(f"{argument}: {slug} cannot run here: it needs {' and '.join(fewest)}")
 
 
 def _check_same(folder: Path, asked: Mapping[str, Any]) -> None:
@@ -402,7 +404,7 @@ def adapt(
     method, preset : str
         As two words, or the method as `slug:preset`.
     settings : mapping of hyperparameters
-    seed : int
+    seed : int, >= 0
     refit : bool
         Fit once without a fifth of the source, by which temperature and threshold are measured, and once more on all
         of the source and the target; else the first fit is saved, which took half as long.
@@ -412,6 +414,10 @@ def adapt(
         As in `compare`: source, target, support, classes, prompts, ontology, taxonomy, model, teachers, encoder,
         labels, on_error, precision, trust, engine.
     """
+    check_types(
+        "adapt", method=method, settings=settings, preset=preset, seed=seed, refit=refit, out=out,
+        with_encoder=with_encoder, **inputs,
+    )  # fmt: skip
     method, _, named_preset = method.partition(":")
     if named_preset and preset not in ("default", named_preset):
         raise ValueError(f"method: {method}:{named_preset} names a preset, and preset is {preset!r}; name one of them")
@@ -424,12 +430,14 @@ def adapt(
         labels=inputs.get("labels", "exam"), encoder=inputs.get("encoder"), on_error=inputs.get("on_error", "skip"),
         precision=inputs.get("precision", "auto"), prompts=inputs.get("prompts"),
     )  # fmt: skip
+    if out is not None:
+        check_saved_to(out)
     make = functools.partial(catalogue.make, method, preset, seed, **(settings or {}))
     unfitted = make()  # settings that cannot be are refused before any work
 
     def before_encoding(read: Mapping[str, Domain], words: Collection[str], tower: Tower) -> None:
-        check_wanted([method], words)
-        check_clips([unfitted], read, tower, inputs.get("model"))
+        check_wanted([method], words, "method")
+        check_clips([unfitted], read, tower, inputs.get("model"), "method")
 
     ready = with_whole_clips(prepare(**inputs, before_encoding=before_encoding), [unfitted])
     if preset in methods_.card(method).two_views:

@@ -9,7 +9,7 @@ from typing import Any
 
 from unseen import methods
 from unseen.bundle import Bundle
-from unseen.compare.checks import labeled_samples
+from unseen.compare.checks import check_saved_to, labeled_samples
 from unseen.compare.inputs import Data, Names
 from unseen.data.class_file import class_space
 from unseen.methods.base import Method
@@ -80,6 +80,8 @@ def move(
             f"model must be of a method that goes on to {STEPS[words[0]]} ({those}); it is a saved "
             f"{method.card.slug}: name the method to fit"
         )
+    if out is not None:
+        check_saved_to(out)
     if classes is not None:
         known = class_space(classes)
         assert known is not None

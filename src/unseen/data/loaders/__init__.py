@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, get_args
@@ -12,6 +11,7 @@ from urllib.parse import parse_qsl
 import numpy as np
 
 from unseen import plugins
+from unseen.arguments import SWITCH, TEXT, Check, are_texts, check_arguments, is_frame, whole
 from unseen.data.classes import ClassSpace
 from unseen.data.clips import FRAMES, Segment, check_segment, clip_files
 from unseen.data.domain import Domain
@@ -32,6 +32,19 @@ if TYPE_CHECKING:
     import pandas as pd
 
 __all__ = ["ZeroShot", "find_column", "load", "load_zsl", "samples_of"]
+
+
+CHECKS = {
+    "labels_column": TEXT.or_none(),
+    "text_column": TEXT.or_none(),
+    "path_column": TEXT.or_none(),
+    "name": TEXT.or_none(),
+    "check": SWITCH,
+    "allow_outside": SWITCH,
+    "frames": whole(2),
+    "features": Check("a list of names of columns", are_texts),
+}
+"""What the arguments of `load` must be, beside `path`, `classes` and `on_error`."""
 
 
 def load(
@@ -99,9 +112,11 @@ def load(
     >>> load(table)
     Domain('rocks', 3 x features, 2 labelled)
     """
+    given = dict(locals())
+    check_arguments(CHECKS, {name: given[name] for name in CHECKS}, "load")
     if on_error not in get_args(OnError):
         raise ValueError(f"on_error must be 'skip' or 'fail'; got {on_error!r}")
-    if _is_frame(path):
+    if is_frame(path):
         fs, root = locate(".")
         columns = {"labels_column": labels_column, "text_column": text_column, "path_column": path_column}
         settings = {"classes": classes, "name": name or "data", "on_error": on_error, "check": check, "frames": frames}
@@ -131,12 +146,6 @@ def load(
         return _foreign(suffix[1:], fs, root, common)
     with named(url, "data", also=(common["name"],)):
         return _load(fs, root, last if is_pattern else "", options, common, reading, allow_outside, frames, features)
-
-
-def _is_frame(value: Any) -> bool:
-    """Whether a value is a data frame; pandas is not imported for it."""
-    pandas = sys.modules.get("pandas")
-    return pandas is not None and isinstance(value, pandas.DataFrame)
 
 
 def _with_ids(frame: Any) -> Any:
