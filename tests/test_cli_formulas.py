@@ -22,10 +22,10 @@ from unseen.data.loaders.save import save_features
 from unseen.data.rankings import Ranking, write_run
 from unseen.data.series import read_series
 from unseen.labeling.propose import Proposal
-from unseen.spreadsheets import harmless_table, restored_table
+from unseen.spreadsheets import harmless, harmless_table, restored_table
 from unseen.verification import Question, read_answers, write_table
 
-FORMULAS = ("=1+1", "+1", "-1+x", "@x", "\tx", "\nx")
+FORMULAS = ("=1+1", "+1", "-1+x", "@x", "\tx", "\nx", "\v=1", "＝1", "＋1", "－1", "＠x")
 
 
 def test_predictions_in_a_csv_are_no_formulas(tmp_path: Path) -> None:
@@ -63,7 +63,15 @@ def test_cells_and_headers_of_every_table_are_harmless(formula: str, tmp_path: P
     assert rows == [[f"'{formula}", "n"], [f"'{formula}", "-1.5"], ["fine", "2.0"], ["", "3.0"]]
 
 
-TEXTS = [*FORMULAS, "'=1", "''-1", "it's", "'tis", ""]
+@pytest.mark.parametrize("sign", [";", "\t"])
+@pytest.mark.parametrize("before", ["", "a", "'"])
+def test_no_formula_begins_behind_what_ends_a_cell_elsewhere(before: str, sign: str) -> None:
+    for formula in FORMULAS:
+        assert f"{sign}'{formula}" in harmless(f"{before}{sign}{formula}")
+    assert harmless(f"a{sign} -b{sign}c") == f"a{sign} -b{sign}c"
+
+
+TEXTS = [*FORMULAS, ";=1", "a;-b;'@c", "\t\t=1", ";';", "\t'\t", "'=1", "''-1", "it's", "'tis", ""]
 BESIDE: dict[str, Any] = {"covers": np.array([1, 1]), "margins": None, "classes": (), "gain": None}
 LINK = '=HYPERLINK("http:evil")'
 

@@ -74,6 +74,7 @@ AT_ONCE = [
     (["compare", "--target", "flat"], "--source or --support must be given, or --classes"),
     (["recommend", "--target", "flat"], "--source or --support must be given, or --classes"),
     (["words", "quark"], "word must be one of"),
+    (["data", "info", "[x]"], "no data source is called '[x]'. There are: digits:printed"),
 ]  # fmt: skip
 
 BEFORE_ENCODING = [

@@ -55,6 +55,15 @@ WRITERS: dict[str, Callable[[Path], object]] = {
 }
 
 
+def test_a_file_behind_the_scenes_is_called_as_the_one_that_was_asked_for(tmp_path: Path) -> None:
+    with (
+        pytest.raises(OSError, match=r"File too large: '.*/e\.onnx'$") as raised,
+        replacing(tmp_path / "e.onnx") as place,
+    ):
+        raise OSError(errno.EFBIG, "File too large", str(place.with_name("graph.onnx")))
+    assert raised.value.filename == str(tmp_path / "e.onnx")
+
+
 @pytest.mark.parametrize("name", WRITERS)
 def test_a_full_disk_is_told_with_the_name_of_the_file_and_nothing_is_left(name: str, disk: Path) -> None:
     with pytest.raises(OSError, match=rf"(?s)(?i)({name}.*no space left|no space left.*{name})") as found:

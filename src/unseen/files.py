@@ -190,12 +190,17 @@ def loads(what: str) -> Callable[[F], F]:
 
 
 @contextlib.contextmanager
-def about(path: str | os.PathLike[str]) -> Iterator[None]:
-    """Give an error of the system that the block raises the name of the file that is written, if it has none."""
+def about(path: str | os.PathLike[str], hidden: Path | None = None) -> Iterator[None]:
+    """Give an error of the system that the block raises the name of the file that is written.
+
+    If it has none, or names what is in a `hidden` folder of which nobody knows.
+    """
     try:
         yield
     except OSError as error:
-        if error.errno is not None and error.filename is None:
+        names = error.filename
+        inside = hidden is not None and isinstance(names, (str, Path)) and hidden in Path(names).parents
+        if error.errno is not None and (names is None or inside):
             error.filename = os.fspath(path)
         raise
 

@@ -197,7 +197,7 @@ def replacing(file: str | os.PathLike[str]) -> Iterator[Path]:
     An error of the system, such as a full disk, names `file`.
     """
     file = Path(file)
-    with beside(file) as part, about(file):
+    with beside(file) as part, about(file, part):
         yield part / file.name
         (part / file.name).replace(file)
 

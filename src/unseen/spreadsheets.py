@@ -7,7 +7,10 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-_FORMULA = re.compile("'*[=+@\t\n-]")
+_BEGIN, _SIGNS = r"(?:^|(?<=[;\t]))", r"'*[=+@\t\n\v＝＋－＠-]"
+"""Where a cell begins, of a spreadsheet whose cells end at a semicolon or a tab, too, and what begins a formula."""
+_FORMULA = re.compile(f"{_BEGIN}(?={_SIGNS})")
+_HARMLESS = re.compile(f"{_BEGIN}'(?={_SIGNS})")
 
 
 def harmless(value: Any) -> Any:
@@ -15,19 +18,19 @@ def harmless(value: Any) -> Any:
     if not isinstance(value, str):
         return value
     value = value.replace("\r\n", "\n").replace("\r", "\n")
-    return f"'{value}" if _FORMULA.match(value) else value
+    return _FORMULA.sub("'", value)
 
 
 def restored(value: Any) -> Any:
     """A cell that was made `harmless`, as it was."""
-    return value[1:] if isinstance(value, str) and value[:1] == "'" and _FORMULA.match(value) else value
+    return _HARMLESS.sub("", value) if isinstance(value, str) else value
 
 
 def has_formulas(table: Any) -> bool:
     """Whether a spreadsheet would make a formula of a cell or a header of a data frame."""
     columns = [table.iloc[:, i] for i, kind in enumerate(table.dtypes) if not _is_of_numbers(kind)]
     cells = itertools.chain(table.columns, *columns)
-    return any(isinstance(value, str) and _FORMULA.match(value) for value in cells)
+    return any(isinstance(value, str) and _FORMULA.search(value) for value in cells)
 
 
 def _is_of_numbers(kind: Any) -> bool:

@@ -14,9 +14,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from PIL import Image
+from scipy.io import savemat
 
 import unseen
 from unseen.data import reading
+from unseen.data.loaders.text_graph import read_graph
 from unseen.data.series import read_series
 from unseen.data.words import read_vectors
 
@@ -56,6 +58,44 @@ def test_an_array_that_unpacks_to_much_is_refused(name: str, unpacked: list[int]
     with pytest.raises(ValueError, match=r"x\.npz.*unpacks to"):
         unseen.load(tmp_path / "x.npz")
     assert sum(unpacked) < 2**20
+
+
+@pytest.mark.parametrize("read", [unseen.load, read_graph])
+@pytest.mark.parametrize("without", [False, True])
+def test_arrays_that_unpack_to_much_together_are_refused(
+    without: bool, read: Callable[[Path], Any], unpacked: list[int], tmp_path: Path
+) -> None:
+    part = np.zeros((4, 2**18 - 100), dtype=np.uint8)  # by itself less than a MB
+    there = {"x": part, "x_text": part} | ({"edge_index": part} if read is read_graph else {})
+    parts = {f"c{i}": part for i in range(12)} if without else there | dict.fromkeys(("y", "labels", "names"), part)
+    np.savez_compressed(tmp_path / "x.npz", **parts)
+    with pytest.raises(
+        ValueError, match="(no array is called x|must hold x_text)" if without else r"x\.npz.*unpacks to"
+    ):
+        read(tmp_path / "x.npz")
+    assert sum(unpacked) < 2**20 / 2
+
+
+def test_arrays_that_are_not_needed_are_not_unpacked(unpacked: list[int], tmp_path: Path) -> None:
+    parts = {f"c{i}": np.zeros(2**20 - 200, dtype=np.uint8) for i in range(12)}
+    np.savez_compressed(tmp_path / "x.npz", x=np.ones((4, 2)), **parts)
+    assert unseen.load(tmp_path / "x.npz").x.shape == (4, 2)
+    assert sum(unpacked) < 2**20
+
+
+def test_parts_of_a_matlab_file_that_unpack_to_much_together_are_refused(unpacked: list[int], tmp_path: Path) -> None:
+    savemat(tmp_path / "x.mat", {f"x{i}": np.zeros((2, 60_000)) for i in range(12)}, do_compression=True)
+    with pytest.raises(ValueError, match=r"x\.mat.*unpacks to"):
+        unseen.load(tmp_path / "x.mat")
+
+
+def test_parts_of_a_saved_graph_that_unpack_to_much_together_are_refused(unpacked: list[int], tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "g.pt", "w", zipfile.ZIP_DEFLATED) as archive:
+        for i in range(12):
+            archive.writestr(f"g/data/{i}", bytes(2**20))
+    with pytest.raises(ValueError, match=r"g\.pt.*unpacks to"):
+        read_graph(tmp_path / "g.pt")
+    assert not unpacked
 
 
 def test_a_table_in_a_zip_that_unpacks_to_much_is_refused(unpacked: list[int], tmp_path: Path) -> None:

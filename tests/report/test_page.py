@@ -6,6 +6,7 @@ import base64
 import hashlib
 import html
 import json
+import os
 import re
 from html.parser import HTMLParser
 from pathlib import Path
@@ -325,6 +326,10 @@ def test_what_is_no_run_is_refused(fake: ModuleType, tmp_path: Path) -> None:
     (folder / "map.parquet").unlink()
     with pytest.raises(ValueError, match=r"has no map\.parquet"):
         render(folder)
+    os.mkfifo(folder / "map.parquet")
+    with pytest.raises(ValueError, match=r"map\.parquet is a pipe, not a file"):
+        render(folder)
+    (folder / "map.parquet").unlink()
     pd.DataFrame({"x": [1.0]}).to_parquet(folder / "map.parquet")
     with pytest.raises(ValueError, match="stage, y, domain, class are missing"):
         render(folder)

@@ -77,6 +77,9 @@ def running(monkeypatch: pytest.MonkeyPatch) -> Iterator[Running]:
         thread.join(10)
 
 
+BODILESS = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1000\r\n\r\n{"
+
+
 def half_open(port: int, n: int, sent: bytes = b"GET / HTTP/1.1\r\nHost: a\r\n") -> list[socket.socket]:
     found = []
     for _ in range(n):
@@ -108,7 +111,7 @@ def is_closed(connection: socket.socket, seconds: float) -> bool:
         return True
 
 
-@pytest.mark.parametrize("sent", [b"", b"G", b"GET / HTTP/1.1\r\nHost: a\r\n"])
+@pytest.mark.parametrize("sent", [b"", b"G", b"GET / HTTP/1.1\r\nHost: a\r\n", BODILESS])
 def test_1100_half_open_connections_keep_nobody_out(running: Running, sent: bytes) -> None:
     port = running()
     there = half_open(port, 1100, sent)
@@ -117,6 +120,29 @@ def test_1100_half_open_connections_keep_nobody_out(running: Running, sent: byte
     finally:
         for connection in there:
             connection.close()
+
+
+def test_bodies_that_never_come_of_one_address_keep_nobody_out(running: Running, vectors: Bundle) -> None:
+    port = running(create_app(Served(vectors, max_pixels=1000)))
+    for path in ("POST /predict", "GET /model"):
+        sent = f"{path} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\nContent-Length: 99\r\n\r\n"
+        there = half_open(port, 1100, sent.encode())
+        begun = time.monotonic()
+        assert predicted(port) == 200
+        assert time.monotonic() - begun < 4
+        for connection in there:
+            connection.close()
+
+
+def test_a_body_that_has_come_makes_room_for_nobody(running: Running) -> None:
+    port = running(address=2, reading=60.0)
+    (slow,) = half_open(port, 1, BODILESS)
+    time.sleep(0.2)
+    slow.sendall(b"x" * 999)
+    assert slow.recv(12) == b"HTTP/1.1 200"
+    there = half_open(port, 3, BODILESS)
+    assert not is_closed(slow, 0.5)
+    assert [is_closed(connection, 1) for connection in there] == [True, True, False]
 
 
 def test_headers_that_come_byte_by_byte_are_waited_for_once(running: Running) -> None:

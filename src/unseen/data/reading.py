@@ -7,7 +7,7 @@ import math
 import re
 import unicodedata
 import zipfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
@@ -135,8 +135,46 @@ def _unpacked(column: Any) -> int:
     return int(pc.sum(pc.binary_length(column.dictionary).take(column.indices)).as_py() or 0) + column.indices.nbytes
 
 
-def check_array(stream: IO[bytes], size: int) -> None:
-    """Raise `ValueError` if the header of an array in NumPy's format tells another size than it has.
+MAX_ARRAY_BYTES = 64 * 2**30
+"""Arrays of one archive that unpack to more than this are refused."""
+
+Shapes = Mapping[str, tuple[int, ...]]
+
+
+def read_npz(file: IO[bytes], needed: Callable[[Shapes], Iterable[str]]) -> dict[str, NDArray[Any]]:
+    """Those arrays of an .npz that are needed; `ValueError` before one is unpacked, if together they are too much.
+
+    Parameters
+    ----------
+    file : binary file
+        The whole archive.
+    needed : function
+        Of the names and shapes that the headers tell, the names of the arrays to read; what it raises is raised
+        before an array is unpacked.
+    """
+    size = file.seek(0, io.SEEK_END)
+    members: dict[str, zipfile.ZipInfo] = {}
+    shapes: dict[str, tuple[int, ...]] = {}
+    with zipfile.ZipFile(file) as archive:
+        for member in archive.infolist():
+            check_member(member)
+            name = member.filename.removesuffix(".npy")
+            with archive.open(member) as stream:
+                members[name], shapes[name] = member, check_array(stream, member.file_size)
+        names = list(needed(shapes))
+        unpacked = sum(members[name].file_size for name in names)
+        if unpacked > MAX_ARRAY_BYTES:
+            raise ValueError(f"it unpacks to {unpacked:,} bytes; at most {MAX_ARRAY_BYTES:,} are read")
+        check_unpacked(unpacked, size)
+        arrays = {}
+        for name in names:
+            with archive.open(members[name]) as stream:
+                arrays[name] = np.lib.format.read_array(stream, allow_pickle=False)
+    return arrays
+
+
+def check_array(stream: IO[bytes], size: int) -> tuple[int, ...]:
+    """The shape of an array in NumPy's format; `ValueError` if its header tells another size than it has.
 
     Parameters
     ----------
@@ -149,6 +187,7 @@ def check_array(stream: IO[bytes], size: int) -> None:
     need = math.prod(shape) * dtype.itemsize
     if need > size - offset:
         raise ValueError(f"its header tells an array of {need:,} bytes; it holds {max(0, size - offset):,}")
+    return shape
 
 
 def array_header(stream: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any], int]:

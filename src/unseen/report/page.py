@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
 
-from unseen.files import read_object
+from unseen.files import check_plain, read_object
 from unseen.report import plots, words
 from unseen.report.glossary import REPORT_WORDS
 from unseen.report.pages import HERE, image_source, render_page
@@ -69,6 +69,7 @@ def _table(file: Path, columns: tuple[str, ...]) -> pd.DataFrame:
     """The table with these columns; an empty one if it was written without rows."""
     import pandas as pd
 
+    check_plain(file)
     try:
         table = pd.read_parquet(file)
     except FileNotFoundError as error:

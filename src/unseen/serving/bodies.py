@@ -12,7 +12,7 @@ from pydantic import Field
 from starlette.datastructures import Headers, UploadFile
 from starlette.exceptions import HTTPException
 from starlette.formparsers import MultiPartException, MultiPartParser
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 
 from unseen.serving.limits import FILES, MAX_TEXT, SENT, Limits
 from unseen.serving.mistakes import FIELD, sentence
@@ -86,6 +86,8 @@ class Bodies:
                     samples = await self._read[kind](self._stream(request, mine), content_type)
             except TimeoutError as error:
                 raise HTTPException(408, f"the body did not arrive within {self.limits.seconds:g} s") from error
+            except ClientDisconnect as error:  # nobody reads it; as an error of the server it would fill the log
+                raise HTTPException(400, "the connection ended before the body was there") from error
             yield samples
         finally:
             self.held -= mine[0]

@@ -26,10 +26,10 @@ class Patience:
     reading : float, > 0
         Seconds that a client may not read what waits for it.
     address : int, >= 1
-        Connections of one address; beyond it the oldest that has not asked yet is closed, or else the new one.
+        Connections of one address; beyond it the oldest whose request is not whole yet is closed, or else the new one.
     connections : int, >= 1
-        Connections of all addresses; beyond it the oldest that has not asked yet is closed, or else requests are
-        answered with 503.
+        Connections of all addresses; beyond it the oldest whose request is not whole yet is closed, or else requests
+        are answered with 503.
     """
 
     headers: float = 10.0
@@ -40,7 +40,7 @@ class Patience:
 
 
 class Watch:
-    """The connections of one server, by address; one that has not asked yet is half open."""
+    """The connections of one server, by address; until its request is there with its body, one is half open."""
 
     def __init__(self, patience: Patience) -> None:
         self.patience = patience
@@ -65,7 +65,7 @@ class Watch:
         self.half.pop(connection, None)
 
     def waits(self, connection: Any, address: str) -> None:
-        """Count a connection as half open again: its next request has begun."""
+        """Count a connection as half open: its request has begun, or its body is missing."""
         if connection in self.open.get(address, ()):
             self.half.setdefault(connection, address)
 
@@ -121,10 +121,11 @@ class Impatient(AutoHTTPProtocol):  # type: ignore[misc, valid-type]
             self.watch.waits(self, self.address)
             self._wait("headers")
             return
-        self.watch.asked(self)
         if cycle.more_body:
+            self.watch.waits(self, self.address)
             self._wait("body")
         else:
+            self.watch.asked(self)
             self._rest()
 
     def pause_writing(self) -> None:

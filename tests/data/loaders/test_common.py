@@ -35,3 +35,12 @@ def test_a_path_that_is_missing_is_asked_about_only_where_another_is_near(tmp_pa
     with pytest.raises(FileNotFoundError) as found:
         locate(tmp_path / name)
     assert str(found.value).partition("; did you mean ")[2] == (f"'{tmp_path / near}'?" if near else "")
+
+
+def test_a_link_that_leads_to_itself_or_nowhere_is_told(tmp_path: Path) -> None:
+    (tmp_path / "round").symlink_to(tmp_path / "back")
+    (tmp_path / "back").symlink_to(tmp_path / "round")
+    (tmp_path / "gone").symlink_to(tmp_path / "nowhere")
+    for name in ("round", "gone"):
+        with pytest.raises(FileNotFoundError, match=rf"{name}' is a link that leads to nothing$"):
+            locate(tmp_path / name)

@@ -504,6 +504,15 @@ def test_the_report_opens_offline_without_a_word_and_fits(browser: Any, files: P
         context.close()
 
 
+def test_arrays_of_several_kinds_are_named_behind_the_flag(tmp_path: Path) -> None:
+    from unseen.console import asked, in_flags
+
+    np.savez(tmp_path / "x.npz", c0=np.ones((3, 2)), c1=np.ones((3, 2)))
+    with pytest.raises(ValueError, match="several kinds of vectors") as raised:
+        read_embeddings(tmp_path / "x.npz")
+    assert in_flags(str(raised.value), asked(("prune",)), error=True).endswith("name one with --column: c0, c1")
+
+
 def test_the_folder_of_the_data_is_not_written_to(tmp_path: Path) -> None:
     from unseen.jobs.pruning.job import check_out
 

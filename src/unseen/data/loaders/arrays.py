@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import sys
-import zipfile
 from collections.abc import Sequence
 from pathlib import PurePosixPath
 from typing import Any
@@ -16,11 +15,8 @@ from unseen.data.classes import ClassSpace
 from unseen.data.domain import Domain, Lazy, Skipped, _digest_of
 from unseen.data.labels import encode_labels
 from unseen.data.loaders.common import NODES, OnError, row_and_id, settle
-from unseen.data.reading import check_array, check_member, is_local, open_file
+from unseen.data.reading import Shapes, check_array, is_local, open_file, read_npz
 from unseen.files import named
-
-MAX_ARRAY_BYTES = 64 * 2**30
-"""Archives that unpack to more than this are refused."""
 
 _X = ("x", "X", "features", "data", "images", "texts")
 _Y = ("y", "labels", "label", "target")
@@ -42,13 +38,7 @@ def load_arrays(
     index it.
     """
     arrays = _arrays_of(fs, path)
-    x = _take(arrays, _X)
-    if "edge_index" in arrays:
-        raise ValueError(f"{name}: it holds the edges of a graph (edge_index); {NODES}")
-    if x is None:
-        raise ValueError(f"{name}: no array is called {' or '.join(_X)}; the arrays are: {', '.join(arrays)}")
-    if x.ndim == 0 or not len(x):
-        raise ValueError(f"{name}: there is no sample in the array of shape {x.shape}")
+    x = arrays.pop(next(key for key in _X if key in arrays))
     labels, names = _take(arrays, _Y), _take(arrays, _NAMES)
     if labels is not None and labels.shape not in ((len(x),), (len(x), 1)):
         raise ValueError(f"{name}: labels have shape {labels.shape}, there are {len(x)} samples")
@@ -98,31 +88,30 @@ def _picture(pixels: NDArray[np.uint8]) -> Any:
     return _to_rgb(Image.fromarray(pixels[..., 0] if pixels.ndim == 3 and pixels.shape[2] == 1 else pixels))
 
 
+def _needed(shapes: Shapes) -> list[str]:
+    """Of the arrays of a file the samples, what goes with them, and columns of as many rows."""
+    x = next((key for key in _X if key in shapes), None)
+    if "edge_index" in shapes:
+        raise ValueError(f"it holds the edges of a graph (edge_index); {NODES}")
+    if x is None:
+        raise ValueError(f"no array is called {' or '.join(_X)}; the arrays are: {', '.join(shapes)}")
+    if not shapes[x] or not shapes[x][0]:
+        raise ValueError(f"there is no sample in the array of shape {shapes[x]}")
+    beside = (*_Y, *_NAMES, "ids")
+    return [key for key, shape in shapes.items() if key == x or key in beside or shape[:1] == shapes[x][:1]]
+
+
 def _arrays_of(fs: Any, path: str) -> dict[str, NDArray[Any]]:
-    """All arrays of a file; one ``.npy`` on the local disk stays there until it is read."""
+    """The arrays that are needed of a file; one ``.npy`` on the local disk stays there until it is read."""
     with named(path, "a NumPy file", "write it anew with numpy.save or numpy.savez"), open_file(fs, path) as file:
         if PurePosixPath(path).suffix == ".npy":
-            check_array(file, file.seek(0, io.SEEK_END) + file.seek(0))
+            shape = check_array(file, file.seek(0, io.SEEK_END) + file.seek(0))
+            _needed({"x": shape})
             if is_local(fs):
                 return {"x": np.load(path, mmap_mode="r", allow_pickle=False)}
             file.seek(0)
             return {"x": np.load(io.BytesIO(file.read()), allow_pickle=False)}
-        with zipfile.ZipFile(file) as archive:
-            _check_members(archive)
-        file.seek(0)
-        with np.load(file, allow_pickle=False) as arrays:
-            return {key: arrays[key] for key in arrays.files}
-
-
-def _check_members(archive: zipfile.ZipFile) -> None:
-    """Raise `ValueError` if members would take more room than there may be, or other than their headers tell."""
-    total = sum(member.file_size for member in archive.infolist())
-    if total > MAX_ARRAY_BYTES:
-        raise ValueError(f"it unpacks to {total:,} bytes; at most {MAX_ARRAY_BYTES:,} are read")
-    for member in archive.infolist():
-        check_member(member)
-        with archive.open(member) as stream:
-            check_array(stream, member.file_size)
+        return read_npz(file, _needed)
 
 
 def _take(arrays: dict[str, NDArray[Any]], names: Sequence[str]) -> NDArray[Any] | None:

@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unseen.data.domain import Skipped
+from unseen.data.reading import is_local
 from unseen.files import check_plain, sentence
 from unseen.runtime import track
 
@@ -59,6 +60,8 @@ def locate(path: str | os.PathLike[str]) -> tuple[Any, str]:
         raise ValueError(f"{os.fspath(path)} is not a .zip file that can be read: {sentence(error)}") from error
     try:
         if root and not fs.exists(root):
+            if is_local(fs) and os.path.islink(root):  # noqa: PTH114 - of a text
+                raise FileNotFoundError(f"path {os.fspath(path)!r} is a link that leads to nothing")
             raise FileNotFoundError(f"path {os.fspath(path)!r} does not exist{_nearest(fs, root)}")
         return fs, _only_folder(fs) if packed else root
     except IndexError as error:  # a member without a name

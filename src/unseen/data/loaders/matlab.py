@@ -152,7 +152,7 @@ _SPARSE = 5
 def _check_elements(content: memoryview) -> None:
     """Raise `ValueError` where an element of a MATLAB 5 file announces more bytes or values than it can hold."""
     order = {b"IM": "<", b"MI": ">"}.get(bytes(content[126:128]))
-    place = 128
+    place, unpacked = 128, 0
     while order and place + 8 <= len(content):
         kind, size = struct.unpack(f"{order}II", content[place : place + 8])
         if kind >> 16:  # up to four bytes, which stand in the tag
@@ -162,7 +162,10 @@ def _check_elements(content: memoryview) -> None:
         if len(body) < size:
             raise ValueError(f"a part announces {size:,} bytes, of which {len(body):,} are there")
         if kind == _PACKED:
-            body = _unpacked(body, size, order)
+            packer, head, length = _head_of(body, size, order)
+            unpacked += length
+            check_unpacked(unpacked, len(content))
+            body = memoryview(head + packer.decompress(packer.unconsumed_tail, max(1, length)))
             inner, size_inside = struct.unpack(f"{order}II", body[:8])
             if inner == _MATRIX:
                 _check_matrix(body[8 : 8 + size_inside], size_inside, order)
@@ -171,15 +174,15 @@ def _check_elements(content: memoryview) -> None:
         place += 8 + size
 
 
-def _unpacked(body: memoryview, size: int, order: str) -> memoryview:
-    """A packed part with its tag, if it does not unpack to too much."""
+def _head_of(body: memoryview, size: int, order: str) -> tuple[Any, bytes, int]:
+    """Of a packed part, if it does not unpack to too much: what unpacks it, its tag, and bytes behind the tag."""
     packer = zlib.decompressobj()
     head = packer.decompress(body, 8)
     if len(head) < 8:
         raise ValueError("a packed part is damaged")
     _, length = struct.unpack(f"{order}II", head)
     check_unpacked(length, size, "a packed part")
-    return memoryview(head + packer.decompress(packer.unconsumed_tail, max(1, length)))
+    return packer, head, length
 
 
 _TYPES = frozenset({*range(1, 8), 9, *range(12, 19)})

@@ -14,7 +14,7 @@ from unseen.data.classes import ClassSpace
 from unseen.data.labels import encode_labels
 from unseen.data.loaders.common import EDGE_COLUMNS, ID_COLUMNS, LABEL_COLUMNS, TEXT_COLUMNS, find_column, locate
 from unseen.data.loaders.table import TABLE_SUFFIXES, as_texts, read_frame
-from unseen.data.reading import check_array, check_member
+from unseen.data.reading import Shapes, check_member, check_unpacked, read_npz
 from unseen.data.tasks.base import text_array
 from unseen.data.text_graphs import TextAttributedGraph
 from unseen.files import reads, sentence
@@ -27,6 +27,7 @@ TITLE_COLUMNS = ("title",)
 NODE_TEXTS = (*TEXT_COLUMNS, "description", "abstract", "summary")
 TEXTS = ("x_text", "texts", "text", "raw_texts", "raw_text")
 NAMES, CLASSES = ("names", "node_names", "title", "titles"), ("class_names", "label_names", "category_names")
+LABELS = ("y", "labels")
 """What arrays and attributes are called in files."""
 LARGEST = 2**31
 """Bytes of a file with a graph."""
@@ -159,19 +160,26 @@ def _ends(frame: pd.DataFrame) -> tuple[str, str]:
 
 def _of_npz(path: Path) -> dict[str, Any]:
     try:
-        with zipfile.ZipFile(path) as archive:
-            for info in archive.infolist():
-                check_member(info)
-                with archive.open(info) as stream:
-                    check_array(stream, info.file_size)
-        with np.load(path, allow_pickle=False) as arrays:
-            return {key: arrays[key] for key in arrays.files}
+        with path.open("rb") as file:
+            return read_npz(file, _needed)
     except (zipfile.BadZipFile, EOFError) as error:
         raise ValueError(f"it is no .npz: {sentence(error)}") from error
 
 
+def _needed(shapes: Shapes) -> list[str]:
+    """What a graph is made of, of the arrays of a file."""
+    _check_names(shapes, _first(shapes, TEXTS))
+    return [name for name in shapes if name in (*TEXTS, *NAMES, *CLASSES, *LABELS, "edge_index")]
+
+
+def _check_names(content: Mapping[str, Any], texts: Any) -> None:
+    if texts is None or "edge_index" not in content:
+        raise ValueError(f"it must hold x_text and edge_index; it holds {', '.join(sorted(content)) or 'nothing'}")
+
+
 def _of_pt(path: Path) -> dict[str, Any]:
     """What a .pt holds, read as data alone: tensors, numbers, texts, lists and torch-geometric's own containers."""
+    _check_packed(path)
     import torch
 
     try:
@@ -179,7 +187,6 @@ def _of_pt(path: Path) -> dict[str, Any]:
         from torch_geometric.data import storage
     except ImportError:
         geometric = storage = None
-    _check_packed(path)
     known = [getattr(geometric, name, None) for name in ("Data", "DataEdgeAttr", "DataTensorAttr")]
     known.append(getattr(storage, "GlobalStorage", None))
     try:
@@ -210,18 +217,19 @@ def _check_packed(path: Path) -> None:
             "it is no archive as torch.save writes it; read it with torch where it is trusted, and save it anew"
         )
     with zipfile.ZipFile(path) as archive:
-        for info in archive.infolist():
-            check_member(info)
+        members = archive.infolist()
+    for info in members:
+        check_member(info)
+    check_unpacked(sum(info.file_size for info in members), path.stat().st_size)
 
 
 def _of_arrays(told: Mapping[str, Any], name: str, classes: Any) -> TextAttributedGraph:
     texts, names = _first(told, TEXTS), _first(told, NAMES)
-    if texts is None or "edge_index" not in told:
-        raise ValueError(f"it must hold x_text and edge_index; it holds {', '.join(sorted(told)) or 'nothing'}")
+    _check_names(told, texts)
     index = np.asarray(told["edge_index"])
     if index.ndim != 2 or (index.shape[0] != 2 and index.size):
         raise ValueError(f"edge_index must be of shape (2, m); got {index.shape}")
-    y = told.get("y", told.get("labels"))
+    y = next((told[key] for key in LABELS if key in told), None)
     labels = None if y is None else np.asarray(y).reshape(-1)
     class_names = _first(told, CLASSES) if classes is None else getattr(classes, "names", classes)
     space: ClassSpace | None = None

@@ -179,6 +179,6 @@ def _split(name: str) -> tuple[str, str]:
     if name not in _names():
         close = difflib.get_close_matches(name, _names(), n=1, cutoff=0.4)
         hint = f"; did you mean {close[0]!r}?" if close else ""
-        raise ValueError(f"no data source is called {name!r}{hint} There are: {', '.join(_names())}")
+        raise ValueError(f"no data source is called {name!r}{hint or '.'} There are: {', '.join(_names())}")
     kind, _, style = name.partition(":")
     return kind, style

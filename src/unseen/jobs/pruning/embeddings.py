@@ -372,5 +372,5 @@ def _one_of(path: Path, column: str | None, there: Sequence[str]) -> str:
         raise ValueError(f"{path} holds no float vectors")
     known = there[0] if len(there) == 1 else _first(there, VECTORS)
     if known is None:
-        raise ValueError(f"{path} holds several kinds of vectors; name one with column=: {', '.join(there)}")
+        raise ValueError(f"{path} holds several kinds of vectors; name one with `column`: {', '.join(there)}")
     return known
