@@ -36,15 +36,17 @@ READERS = {
     "array.npy": "read_embeddings(place)",
     "array.npz": "read_embeddings(place)",
     "concepts.txt": "read_concepts(place)",
+    "captions.txt": "list(Captions(Path(place)))",
     "graph.onnx": "encoders.get(f'onnx:{place}')",
     "saved/bundle.json": "Bundle.load(os.path.dirname(place))",
     "saved/state.json": "load_state(os.path.dirname(place))",
 }
 CODE = """
 import os, signal, sys, unseen
+from pathlib import Path
 from unseen import encoders
 from unseen.bundle import Bundle
-from unseen.jobs.concepts.captions import read_concepts
+from unseen.jobs.concepts.captions import Captions, read_concepts
 from unseen.jobs.pruning.embeddings import read_embeddings
 from unseen.data import ontologies, taxonomies
 from unseen.data.class_file import read_classes
