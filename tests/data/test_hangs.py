@@ -119,6 +119,8 @@ HOSTILE = {
     "long": owl(f'<!ENTITY a "{"ha" * 5000}">', "&a;" * 5000),
     "outside": owl('<!ENTITY a SYSTEM "file:///etc/passwd">', "&a;"),
     "parameter": owl('<!ENTITY % a SYSTEM "http://127.0.0.1:1/x.dtd"> %a;'),
+    "flat": owl(f'<!ENTITY a "{"x" * 500}">', "&a;" * 600),
+    "wide": "\ufeff" + owl(f'<!ENTITY a "{"x" * 500}">', "&a;" * 600),
     "many": owl("".join(f'<!ENTITY a{i} "x">' for i in range(2000))),
 }
 
@@ -127,7 +129,7 @@ HOSTILE = {
 @pytest.mark.parametrize("read", [ontologies.load, lambda place: taxonomies.load(f"owl:{place}")])
 def test_entities_that_grow_or_read_files_are_refused(name: str, read: object, tmp_path: Path) -> None:
     pytest.importorskip("rdflib")
-    (tmp_path / f"{name}.owl").write_text(HOSTILE[name])
+    (tmp_path / f"{name}.owl").write_text(HOSTILE[name], encoding="utf-16-le" if name == "wide" else "utf-8")
     with pytest.raises(ValueError, match=rf"{name}\.owl.*entity.*write it out"):
         read(tmp_path / f"{name}.owl")
 
@@ -135,9 +137,11 @@ def test_entities_that_grow_or_read_files_are_refused(name: str, read: object, t
 def test_entities_that_abbreviate_addresses_are_read(tmp_path: Path) -> None:
     """As Protégé writes them."""
     pytest.importorskip("rdflib")
-    (tmp_path / "fine.owl").write_text(owl('<!ENTITY e "http://e/" ><!ENTITY amp2 "&#38;#38;">', "of &e;"))
+    many = '<owl:Class rdf:about="&e;a"/>' * 700
+    text = owl(f'<!ENTITY e "http://e/0123456789{"x" * 400}" ><!ENTITY amp2 "&#38;#38;">', "of &e;")
+    (tmp_path / "fine.owl").write_text(text.replace("</rdf:RDF>", f"{many}</rdf:RDF>"))
     found = taxonomies.load(f"owl:{tmp_path / 'fine.owl'}")
-    assert any("of http://e/" in text for text in found.classes.descriptions)
+    assert any("of http://e/0123456789" in text for text in found.classes.descriptions)
 
 
 def test_no_xml_and_no_packed_file_is_read_as_obo(tmp_path: Path) -> None:
