@@ -134,6 +134,15 @@ def test_entities_that_grow_or_read_files_are_refused(name: str, read: object, t
         read(tmp_path / f"{name}.owl")
 
 
+@pytest.mark.parametrize("read", [ontologies.load, lambda place: taxonomies.load(f"owl:{place}")])
+def test_a_line_without_end_is_refused(read: object, tmp_path: Path) -> None:
+    pytest.importorskip("rdflib")
+    escapes = "\\u0041" * 50_000
+    (tmp_path / "x.nt").write_text(f'<http://e/a> <http://www.w3.org/2000/01/rdf-schema#label> "{escapes}" .\n')
+    with pytest.raises(ValueError, match=r"x\.nt.*line 1 has more than"):
+        read(tmp_path / "x.nt")
+
+
 def test_entities_that_abbreviate_addresses_are_read(tmp_path: Path) -> None:
     """As Protégé writes them."""
     pytest.importorskip("rdflib")

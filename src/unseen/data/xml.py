@@ -16,6 +16,18 @@ GROWTH = 2**18
 """Characters by which entities may lengthen all texts of a file: readers put a text together anew at each of them."""
 
 
+LINE = 2**18
+"""Bytes of a triple in N-Triples: their reader looks at a line anew with every two thousand."""
+
+
+def check_lines(file: Path) -> None:
+    """Raise `ValueError` if a line of N-Triples is so long that reading it takes the square of its length."""
+    with file.open("rb") as stream:
+        for number, line in enumerate(iter(lambda: stream.readline(LINE), b""), 1):
+            if len(line) == LINE:
+                raise ValueError(f"its line {number} has more than {LINE:,} bytes; write it as Turtle (.ttl)")
+
+
 class _Declared(Exception):  # noqa: N818
     """The declarations are over: nothing behind them is read."""
 
