@@ -97,6 +97,18 @@ def test_tampered_folders_are_refused(saved, change):
         Bundle.load(folder)
 
 
+def test_a_temperature_that_leaves_no_probabilities_is_refused(saved):
+    folder, _ = saved
+    about = json.loads((folder / "bundle.json").read_text())
+    for temperature, taken in ((1e-320, False), (9e-7, False), (1e-6, True)):
+        (folder / "bundle.json").write_text(json.dumps({**about, "temperature": temperature}))
+        if taken:
+            assert Bundle.load(folder).temperature == temperature
+        else:
+            with pytest.raises(ValueError, match=r"temperature must be a number of at least 1e-06 .* got"):
+                Bundle.load(folder)
+
+
 def sizes(value: Any) -> list[int | str]:
     """The sizes of an input or output of a graph: numbers, and names of those that vary."""
     return [one.dim_param or one.dim_value for one in value.type.tensor_type.shape.dim]

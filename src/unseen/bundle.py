@@ -288,7 +288,7 @@ class Bundle:
             method=method,
             classes=classes,
             encoder=_encoder(folder, about, trust),
-            temperature=_positive(about, "temperature"),
+            temperature=_positive(about, "temperature", 1e-6),
             threshold=_positive(about, "threshold"),
             credits=_texts(about, "credits"),
             whole=bool(about["whole"]),
@@ -465,10 +465,11 @@ def _load(path: str | os.PathLike[str] | pd.DataFrame, features: Sequence[str]) 
     return load(path, features=features)
 
 
-def _positive(about: dict[str, Any], key: str) -> float:
-    value = about.get(key)
-    if not isinstance(value, (int, float)) or isinstance(value, bool) or not 0 < value < math.inf:
-        raise ValueError(f"bundle.json: {key} must be a positive number that is finite; got {value!r}")
+def _positive(about: dict[str, Any], key: str, least: float = 0.0) -> float:
+    value: Any = about.get(key)
+    if type(value) not in (int, float) or not 0 < max(value, least) == value < math.inf:
+        kind = f"number of at least {least:g}" if least else "positive number"
+        raise ValueError(f"bundle.json: {key} must be a {kind} that is finite; got {value!r}")
     return float(value)
 
 

@@ -36,15 +36,17 @@ READERS = {
     "array.npy": "read_embeddings(place)",
     "array.npz": "read_embeddings(place)",
     "concepts.txt": "read_concepts(place)",
+    "captions.txt": "list(Captions(Path(place)))",
     "graph.onnx": "encoders.get(f'onnx:{place}')",
     "saved/bundle.json": "Bundle.load(os.path.dirname(place))",
     "saved/state.json": "load_state(os.path.dirname(place))",
 }
 CODE = """
 import os, signal, sys, unseen
+from pathlib import Path
 from unseen import encoders
 from unseen.bundle import Bundle
-from unseen.jobs.concepts.captions import read_concepts
+from unseen.jobs.concepts.captions import Captions, read_concepts
 from unseen.jobs.pruning.embeddings import read_embeddings
 from unseen.data import ontologies, taxonomies
 from unseen.data.class_file import read_classes
@@ -117,6 +119,8 @@ HOSTILE = {
     "long": owl(f'<!ENTITY a "{"ha" * 5000}">', "&a;" * 5000),
     "outside": owl('<!ENTITY a SYSTEM "file:///etc/passwd">', "&a;"),
     "parameter": owl('<!ENTITY % a SYSTEM "http://127.0.0.1:1/x.dtd"> %a;'),
+    "flat": owl(f'<!ENTITY a "{"x" * 500}">', "&a;" * 600),
+    "wide": "\ufeff" + owl(f'<!ENTITY a "{"x" * 500}">', "&a;" * 600),
     "many": owl("".join(f'<!ENTITY a{i} "x">' for i in range(2000))),
 }
 
@@ -125,17 +129,28 @@ HOSTILE = {
 @pytest.mark.parametrize("read", [ontologies.load, lambda place: taxonomies.load(f"owl:{place}")])
 def test_entities_that_grow_or_read_files_are_refused(name: str, read: object, tmp_path: Path) -> None:
     pytest.importorskip("rdflib")
-    (tmp_path / f"{name}.owl").write_text(HOSTILE[name])
+    (tmp_path / f"{name}.owl").write_text(HOSTILE[name], encoding="utf-16-le" if name == "wide" else "utf-8")
     with pytest.raises(ValueError, match=rf"{name}\.owl.*entity.*write it out"):
         read(tmp_path / f"{name}.owl")
+
+
+@pytest.mark.parametrize("read", [ontologies.load, lambda place: taxonomies.load(f"owl:{place}")])
+def test_a_line_without_end_is_refused(read: object, tmp_path: Path) -> None:
+    pytest.importorskip("rdflib")
+    escapes = "\\u0041" * 50_000
+    (tmp_path / "x.nt").write_text(f'<http://e/a> <http://www.w3.org/2000/01/rdf-schema#label> "{escapes}" .\n')
+    with pytest.raises(ValueError, match=r"x\.nt.*line 1 has more than"):
+        read(tmp_path / "x.nt")
 
 
 def test_entities_that_abbreviate_addresses_are_read(tmp_path: Path) -> None:
     """As Protégé writes them."""
     pytest.importorskip("rdflib")
-    (tmp_path / "fine.owl").write_text(owl('<!ENTITY e "http://e/" ><!ENTITY amp2 "&#38;#38;">', "of &e;"))
+    many = '<owl:Class rdf:about="&e;a"/>' * 700
+    text = owl(f'<!ENTITY e "http://e/0123456789{"x" * 400}" ><!ENTITY amp2 "&#38;#38;">', "of &e;")
+    (tmp_path / "fine.owl").write_text(text.replace("</rdf:RDF>", f"{many}</rdf:RDF>"))
     found = taxonomies.load(f"owl:{tmp_path / 'fine.owl'}")
-    assert any("of http://e/" in text for text in found.classes.descriptions)
+    assert any("of http://e/0123456789" in text for text in found.classes.descriptions)
 
 
 def test_no_xml_and_no_packed_file_is_read_as_obo(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import unseen
 from unseen.data.images import decode, image_files, thumbnail, verify
 
 RED = (255, 0, 0)
@@ -157,6 +158,31 @@ def test_truncated_files_are_found_by_verify_and_decode(format):
     for read in (decode, verify):
         with pytest.raises(ValueError, match=r"truncated|damaged|cannot|not a picture|can be read"):
             read(data[: len(data) // 2])
+
+
+@pytest.mark.parametrize("format", ["JPEG", "PNG", "GIF", "WEBP"])
+def test_damage_behind_a_right_header_and_before_a_right_end_is_seen_by_verify(format):
+    pixels = np.random.default_rng(0).integers(0, 255, (64, 64, 3), dtype=np.uint8)
+    data = bytearray(encoded(Image.fromarray(pixels), format))
+    start = {"JPEG": data.find(b"\xff\xc4") + 5, "WEBP": 30}.get(format, len(data) // 2)  # a table, the first part
+    data[start : start + 16] = bytes(range(200, 216))
+    for read in (decode, verify):
+        with pytest.raises(ValueError, match="truncated or damaged"):
+            read(bytes(data))
+
+
+def test_a_picture_that_is_damaged_inside_is_skipped_and_counted_and_ends_nothing(tmp_path):
+    data = encoded(Image.new("RGB", (16, 16), RED))
+    (tmp_path / "fine.png").write_bytes(data)
+    begin, end = data.index(b"IDAT") - 4, data.index(b"IEND") - 4
+    (tmp_path / "empty.png").write_bytes(data[:begin] + data[end:])
+    (tmp_path / "hurt.png").write_bytes(data[: begin + 8] + bytes(end - begin - 8) + data[end:])
+    domain = unseen.load(tmp_path)
+    assert [sample.size for sample in domain.x] == [(16, 16)]
+    assert {skipped.where for skipped in domain.skipped} == {"empty.png", "hurt.png"}
+    assert all("damaged" in skipped.why for skipped in domain.skipped)
+    with pytest.raises(ValueError, match=r"2 unreadable, the first 'empty\.png': the picture is truncated or damaged"):
+        unseen.load(tmp_path, on_error="fail")
 
 
 @pytest.mark.parametrize("data", [b"", b"no picture at all", b"<svg></svg>", bytes(200)])

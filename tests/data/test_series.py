@@ -415,6 +415,12 @@ def test_a_single_time_needs_a_step() -> None:
     assert read_series(dated("2024-01-01"), step="h").columns["period"].tolist() == [3600.0]
 
 
+@pytest.mark.parametrize("step", ["0h", 5, "-1D", "ns", "often"])
+def test_a_step_that_is_none_is_named_and_not_the_file(step: object) -> None:
+    with pytest.raises(ValueError, match=rf"step must be what pandas calls a step, such as 'h'.* got {step!r}"):
+        read_series(table(pd.date_range("2024-01-01", periods=48, freq="h")), step=step)
+
+
 def test_a_few_rows_far_apart_do_not_make_a_grid_of_all_the_seconds_between() -> None:
     times = [*pd.date_range("2024-01-01", periods=5, freq="s"), pd.Timestamp("2026-07-01")]
     tracemalloc.start()

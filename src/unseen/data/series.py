@@ -23,6 +23,7 @@ from unseen.data.time_grid import (
     Grid,
     Irregular,
     as_numbers,
+    check_step,
     counted_grid,
     dates_from,
     on_regular_grid,
@@ -91,6 +92,7 @@ def read_series(
         If a time stands twice, cannot be read, there are no numbers, a column of numbers has a cell that is none, or
         most points of the grid have no row; the message names series, row and column.
     """
+    check_step(step)
     frame, called = _frame(table)
     called = name or called
     if by is not None and by not in frame.columns:

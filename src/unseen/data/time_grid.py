@@ -439,6 +439,18 @@ def _named(step: pd.Timedelta) -> str:
     return pd.tseries.frequencies.to_offset(step).freqstr
 
 
+def check_step(step: str | None) -> None:
+    """Raise `ValueError` unless a step is none, or what pandas calls a step of at least a microsecond."""
+    import pandas as pd
+
+    try:
+        if step in (None, "") or (isinstance(step, str) and seconds_of(step) >= 1e-6):
+            return
+    except (ValueError, KeyError, ZeroDivisionError, pd.errors.OutOfBoundsTimedelta):
+        pass
+    raise ValueError(f"step must be what pandas calls a step, such as 'h', '30min', 'D' or 'MS'; got {step!r}")
+
+
 def seconds_of(step: str) -> float:
     """Seconds of a step such as ``h``, ``30min``, ``W-SUN`` or ``MS``; calendar steps on average."""
     import pandas as pd

@@ -56,6 +56,12 @@ def test_a_forecast_has_true_dates_intervals_and_a_backtest() -> None:
     assert result.backtest.against.is_monotonic_increasing
 
 
+@pytest.mark.parametrize("horizon", [100_001, 3_000_000, 10**20])
+def test_a_horizon_beyond_all_sense_is_refused_before_anything_is_read(horizon: int) -> None:
+    with pytest.raises(ValueError, match=rf"horizon must be at most 100,000 points; got {horizon}"):
+        forecast("missing.csv", horizon=horizon)
+
+
 def test_where_the_naive_forecast_wins_it_is_taken_and_said() -> None:
     days = pd.date_range("2020-01-01", periods=600, freq="h")
     rng = np.random.default_rng(0)

@@ -12,7 +12,7 @@ from typing import Any
 from unseen.data.loaders.common import find_column, locate
 from unseen.data.ontology import Named, Ontology, build, readable
 from unseen.data.reading import read_bytes
-from unseen.data.xml import check_entities
+from unseen.data.xml import check_entities, check_lines
 from unseen.files import reads
 
 LABELS = ("label", "name", "preflabel", "title")
@@ -150,6 +150,8 @@ def rdf(path: str | os.PathLike[str]) -> Ontology:
         raise ValueError(f"path must end in {', '.join(_FORMATS)}; got {str(file)!r}")
     if form == "xml":
         check_entities(file)
+    elif form == "nt":
+        check_lines(file)
     graph = Graph()
     try:
         graph.parse(file, format=form)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from unseen.data.taxonomies.base import Taxonomy, build
-from unseen.data.xml import check_entities
+from unseen.data.xml import check_entities, check_lines
 from unseen.files import check_plain, reads
 
 _LABELS = ("http://www.w3.org/2004/02/skos/core#prefLabel", "http://www.w3.org/2000/01/rdf-schema#label")
@@ -104,6 +104,8 @@ def owl(path: str | os.PathLike[str]) -> Taxonomy:
         raise ValueError(f"path must end in .owl, .rdf, .xml, .ttl, .nt or .n3; got {str(file)!r}")
     if form == "xml":
         check_entities(file)
+    elif form == "nt":
+        check_lines(file)
     try:
         graph.parse(file, format=form)
     except Exception as error:  # each of its parsers raises errors of its own

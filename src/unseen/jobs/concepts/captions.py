@@ -23,7 +23,7 @@ from unseen.curation.samples import pictures_of
 from unseen.data.delimited import SAMPLE, Form, form_of, plain_cell, read_delimited
 from unseen.data.reading import read_parquet
 from unseen.data.spans import opened, spans, text_lines
-from unseen.files import is_hidden, reads, walk
+from unseen.files import check_plain, is_hidden, reads, walk
 from unseen.methods.curation.concept_frequency import TagTable, lemmas_of
 from unseen.methods.curation.concept_frequency.shares import EACH, Span, evenly, within_span
 
@@ -68,6 +68,7 @@ class Captions:
     def __post_init__(self) -> None:
         if not self.path.exists():
             raise FileNotFoundError(f"CAPTIONS must be a file or a collection; there is no {self.path}")
+        check_plain(self.path)
         if self.path.is_file() and self.path.suffix not in (".txt", ".csv", ".tsv", ".parquet", ".jsonl"):
             raise ValueError(f"CAPTIONS must end in .txt, .csv, .tsv, .parquet or .jsonl; got {self.path.name!r}")
         object.__setattr__(self, "path", self.path.absolute())  # other processes may work elsewhere

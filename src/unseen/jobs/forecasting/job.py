@@ -180,9 +180,15 @@ def forecast(
     return Forecast(frame, chosen, table, why, pick(whole, targets), saved, intervals)
 
 
+FARTHEST = 100_000
+"""Points that are forecast at most: eleven years of hours."""
+
+
 def _check(horizon: int, few_shot: float | None, intervals: float | None, method: str) -> None:
     if horizon < 1:
         raise ValueError(f"horizon must be at least 1; got {horizon}")
+    if horizon > FARTHEST:
+        raise ValueError(f"horizon must be at most {FARTHEST:,} points; got {horizon}: a longer step needs fewer")
     for name, value in (("few_shot", few_shot), ("intervals", intervals)):
         if value is not None and not (0 < value < 1 or (name == "few_shot" and value == 1)):
             raise ValueError(f"{name} must lie in (0, 1{']' if name == 'few_shot' else ')'}; got {value}")
