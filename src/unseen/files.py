@@ -191,16 +191,12 @@ def loads(what: str) -> Callable[[F], F]:
 
 @contextlib.contextmanager
 def about(path: str | os.PathLike[str], hidden: Path | None = None) -> Iterator[None]:
-    """Give an error of the system that the block raises the name of the file that is written.
-
-    If it has none, or names what is in a `hidden` folder of which nobody knows.
-    """
+    """Give an error of the system the name of the file that is written: it has none, or one of a `hidden` folder."""
     try:
         yield
     except OSError as error:
-        names = error.filename
-        inside = hidden is not None and isinstance(names, (str, Path)) and hidden in Path(names).parents
-        if error.errno is not None and (names is None or inside):
+        name = error.filename
+        if error.errno is not None and (name is None or (hidden is not None and hidden in Path(str(name)).parents)):
             error.filename = os.fspath(path)
         raise
 
