@@ -72,3 +72,11 @@ def test_no_flag_of_a_command_breaks_and_its_text_stays_the_command() -> None:
     marked = str(whole_flags(command))
     assert re.findall(r'<span class="flag">([^<]*)</span>', marked) == ["--keep", "-o", "--no-pictures"]
     assert html.unescape(re.sub(r"</?span[^>]*>", "", marked)) == command
+
+
+def test_commands_between_backticks_are_set_as_commands_and_nothing_else_is_markup(tmp_path: Path) -> None:
+    (tmp_path / "page.html").write_text(
+        '{% extends "frame.html" %}{% block title %}t{% endblock %}{% block main %}<p>{{ line }}</p>{% endblock %}'
+    )
+    page = render_page(tmp_path / "page.html", line="look at it with `unseen verify <run>`, <b> or ` alone").decode()
+    assert "look at it with <code>unseen verify &lt;run&gt;</code>, &lt;b&gt; or ` alone</p>" in page

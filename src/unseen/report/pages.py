@@ -71,6 +71,7 @@ def render_page(
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
+        finalize=with_commands,
     )
     environment.filters.update({"flags": whole_flags, **(filters or {})})
     media = "media-src data:; " if plays else ""
@@ -89,6 +90,18 @@ def whole_flags(command: str) -> Any:
     parts = re.split(r"(?<!\S)(--?[a-z][a-z-]*)", command)
     return Markup("").join(
         Markup('<span class="flag">{}</span>').format(part) if i % 2 else escape(part) for i, part in enumerate(parts)
+    )
+
+
+def with_commands(value: Any) -> Any:
+    """A text in which commands between backticks are set as commands; anything else as it is."""
+    from markupsafe import Markup, escape
+
+    if not isinstance(value, str) or isinstance(value, Markup) or "`" not in value:
+        return value
+    parts = re.split(r"`([^`]+)`", value)
+    return Markup("").join(
+        Markup("<code>{}</code>").format(part) if i % 2 else escape(part) for i, part in enumerate(parts)
     )
 
 
