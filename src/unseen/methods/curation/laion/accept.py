@@ -8,7 +8,7 @@ import warnings
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal, NamedTuple, get_args
 
-from unseen.data.images import decode, open_header, verify
+from unseen.data.images import decode, open_header, verify_ends
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -106,7 +106,7 @@ def look(content: bytes, rule: Acceptance) -> Looked:
     if width * height > rule.max_pixels:
         return Looked(BOMB, width, height, f"{width} x {height}")
     try:
-        verify(content, max_pixels=rule.max_pixels)
+        verify_ends(content, max_pixels=rule.max_pixels)
     except ValueError as error:
         return Looked(DAMAGED, width, height, str(error))
     if min(width, height) < rule.min_size:
