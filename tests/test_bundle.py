@@ -288,7 +288,7 @@ def test_the_program_of_the_docs_prepares_pictures_by_what_the_file_says(
     from unseen.encoders import get
     from unseen.methods import get as method
 
-    encoder, rng = get(name), np.random.default_rng(0)
+    encoder, rng = get(name, precision="fp32"), np.random.default_rng(0)
     x = rng.normal(size=(20, encoder.dim)).astype(np.float32)
     classes = ClassSpace(names=("a", "b", "c"))
     fitted = method("source-only")().fit(source=Domain(x=x, y=np.arange(20) % 3, classes=classes))
@@ -308,9 +308,7 @@ def test_the_program_of_the_docs_prepares_pictures_by_what_the_file_says(
         exec(compile(program("Without torch:"), "carry.md", "exec"), {})
         said = capsys.readouterr().out.split(maxsplit=2)
         assert said[0] == row["class"]
-        assert float(said[1]) == pytest.approx(
-            row["probability"], abs=1e-2
-        )  # the network reads in bfloat16 where it can
+        assert float(said[1]) == pytest.approx(row["probability"], abs=1e-2)
         assert said[2:] == (["not sure\n"] if row["unknown"] else [])
 
 
