@@ -6,6 +6,7 @@ import dataclasses
 import inspect
 from typing import Annotated
 
+import pytest
 import typer
 from typer.testing import CliRunner
 
@@ -40,6 +41,11 @@ def test_each_field_is_an_option_with_its_flag_its_check_and_its_help() -> None:
     assert refused.exit_code == 2
     assert "--width" in refused.output
     assert "How wide." in run.invoke(made(), ["--help"]).output
+
+
+def test_a_program_may_call_it_too(capsys: pytest.CaptureFixture[str]) -> None:
+    options.spread(area)("field", heights=[2], unit="km")
+    assert capsys.readouterr().out == "field 6 km\n"
 
 
 def test_options_stand_where_their_group_stood() -> None:

@@ -28,7 +28,11 @@ def spread(command: Callable[..., None]) -> Callable[..., None]:
             parameters.append(parameter.replace(annotation=hints[name]))
 
     @functools.wraps(command)
-    def run(**values: Any) -> None:
+    def run(*first: Any, **values: Any) -> None:
+        usual = {
+            parameter.name: parameter.default for parameter in parameters if parameter.default is not parameter.empty
+        }
+        values = usual | dict(zip((parameter.name for parameter in parameters), first)) | values
         for name, group in groups.items():
             values[name] = group(**{field.name: values.pop(field.name) for field in dataclasses.fields(group)})
         command(**values)
