@@ -577,6 +577,9 @@ def test_the_consensus_is_as_sure_of_the_target_as_it_may_be_right() -> None:
     assert run.bundle.temperature > 1
     assert float(p.max(dim=1).values.mean()) == pytest.approx(said, abs=0.12)  # a fifth of the target is held out
     assert 0.5 <= run.bundle.threshold < 1
+    sealed = new.with_labels(rng.permutation(y), known.classes)
+    again = unseen.compare(source=known, target=sealed, seeds=1, careful=False).bundle
+    assert (again.temperature, again.threshold) == (run.bundle.temperature, run.bundle.threshold)
 
 
 def test_no_estimate_is_below_guessing() -> None:

@@ -12,6 +12,7 @@ from unseen.compare.fits import split
 from unseen.compare.inputs import Inputs
 from unseen.compare.names import some
 from unseen.compare.validators import fits_of, learns_from_support
+from unseen.evaluation import protocols
 from unseen.methods import card
 from unseen.report.words import count
 
@@ -74,10 +75,6 @@ def name_of(slug: str, preset: str) -> str:
     return slug if preset == "default" else f"{slug}:{preset}"
 
 
-WITH_UNKNOWN = ("open", "open-partial")
-"""Protocols by which samples of the target may be of no known class."""
-
-
 def plan(
     inputs: Inputs,
     methods: str | Sequence[str] = "auto",
@@ -104,7 +101,7 @@ def plan(
     if methods == "auto" and together is not None:
         left_out |= {name_of(*pair): NO_SAY for pair in pairs if not has_part(*pair, named=inputs.named)}
         pairs = [pair for pair in pairs if has_part(*pair, named=inputs.named)]
-    if wanted is None and not inputs.named and protocol in WITH_UNKNOWN:
+    if wanted is None and not inputs.named and protocol != "auto" and protocols.get(protocol).rejects:
         closed = [pair for pair in pairs if protocol not in card(pair[0]).protocols]
         left_out |= {name_of(*pair): f"takes every sample for one of a known class ({protocol})" for pair in closed}
         pairs = [pair for pair in pairs if pair not in closed]

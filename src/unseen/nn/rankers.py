@@ -124,9 +124,7 @@ class BiEncoder(nn.Module):
             with torch.no_grad():
                 hidden = self.bottom(input_ids=ids, attention_mask=mask).last_hidden_state
             if known is not None:
-                known |= {
-                    t: row[: len(numbers)].clone() for t, row, numbers in zip(texts, hidden, tokens) if t not in known
-                }
+                known |= {t: row[: len(ids)].clone() for t, row, ids in zip(texts, hidden, tokens) if t not in known}
         if known is not None:
             hidden = nn.utils.rnn.pad_sequence([known[text] for text in texts], batch_first=True)
         return {"inputs_embeds": hidden}, mask
@@ -208,9 +206,8 @@ class MonoT5(nn.Module):
     def cuts(self, texts: Sequence[str]) -> list[bool]:
         """Which documents are longer than it reads, whatever the query is."""
         room = self.limit - len(self._pair_tokens("", ""))
-        return [
-            len(encoding.ids) > room for encoding in self.tokenizer.encode_batch(list(texts), add_special_tokens=False)
-        ]
+        encoded = self.tokenizer.encode_batch(list(texts), add_special_tokens=False)
+        return [len(encoding.ids) > room for encoding in encoded]
 
     def _pair_tokens(self, query: str, document: str) -> list[int]:
         """Tokens of a pair; what is too long is cut from the document, not from the question behind it."""
