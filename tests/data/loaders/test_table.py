@@ -397,6 +397,9 @@ def test_a_data_frame_is_refused_or_read_by_its_names():
     frame = pd.DataFrame({0: [1.0, 2.0], 1: ["x", "y"]}, index=["p", "q"])
     read = load(frame, labels_column=1)
     assert (read.ids.tolist(), read.classes.names) == (["p", "q"], ("x", "y"))
+    assert load(frame.rename(columns={0: 1, 1: 0}), labels_column=0).classes.names == ("x", "y")
+    with pytest.raises(TypeError, match="labels_column must be the name of a column, or None; got True"):
+        load(frame, labels_column=True)
     with pytest.raises(ValueError, match="columns must have names of their own; '0' stands 2 times"):
         load(pd.concat([frame, frame], axis=1))
 

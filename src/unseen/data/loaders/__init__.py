@@ -34,10 +34,11 @@ if TYPE_CHECKING:
 __all__ = ["ZeroShot", "find_column", "load", "load_zsl", "samples_of"]
 
 
+COLUMN = Check("the name of a column", lambda value: type(value) in (str, int))
 CHECKS = {
-    "labels_column": TEXT.or_none(),
-    "text_column": TEXT.or_none(),
-    "path_column": TEXT.or_none(),
+    "labels_column": COLUMN.or_none(),
+    "text_column": COLUMN.or_none(),
+    "path_column": COLUMN.or_none(),
     "name": TEXT.or_none(),
     "check": SWITCH,
     "allow_outside": SWITCH,
@@ -50,9 +51,9 @@ CHECKS = {
 def load(
     path: str | os.PathLike[str] | pd.DataFrame,
     *,
-    labels_column: str | None = None,
-    text_column: str | None = None,
-    path_column: str | None = None,
+    labels_column: str | int | None = None,
+    text_column: str | int | None = None,
+    path_column: str | int | None = None,
     classes: ClassSpace | Sequence[str] | None = None,
     name: str | None = None,
     on_error: OnError = "skip",
@@ -76,7 +77,7 @@ def load(
         installed package reads (entry points ``unseen.loaders``, named by suffix: functions ``(fs, path, *, classes,
         name) -> Domain``). Behind a local path, ``?label=COLUMN``, ``text=`` and ``path=``, with & between, name
         columns as the next three arguments do.
-    labels_column, text_column, path_column : str, optional
+    labels_column, text_column, path_column : str or int, optional
         Columns of a table (fields of the ``.json`` in shards) that do not have a usual name. Labels may be
         missing: an empty cell or -1. Paths are relative to the table's folder.
     classes : ClassSpace or sequence of names, optional
@@ -116,9 +117,10 @@ def load(
     check_arguments(CHECKS, {name: given[name] for name in CHECKS}, "load")
     if on_error not in get_args(OnError):
         raise ValueError(f"on_error must be 'skip' or 'fail'; got {on_error!r}")
+    columns = {"labels_column": labels_column, "text_column": text_column, "path_column": path_column}
+    columns = {role: None if column is None else str(column) for role, column in columns.items()}
     if is_frame(path):
         fs, root = locate(".")
-        columns = {"labels_column": labels_column, "text_column": text_column, "path_column": path_column}
         settings = {"classes": classes, "name": name or "data", "on_error": on_error, "check": check, "frames": frames}
         settings |= {"allow_outside": True, "features": features}
         return load_table(fs, f"{root}/data", rows_of=_with_ids(path), **columns, **settings)  # type: ignore[arg-type]
@@ -129,11 +131,7 @@ def load(
     if not url:
         raise ValueError("path must not be empty")
     url, named_columns = _columns_behind(url)
-    options: dict[str, Any] = {
-        "labels_column": labels_column,
-        "text_column": text_column,
-        "path_column": path_column,
-    } | named_columns
+    options: dict[str, Any] = columns | named_columns
     last = url.rstrip("/").rpartition("/")[2]
     common: dict[str, Any] = {"classes": classes, "name": name or PurePosixPath(last).stem or last or "data"}
     reading: dict[str, Any] = {"on_error": on_error, "check": check}
