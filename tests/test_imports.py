@@ -18,7 +18,18 @@ from unseen.encoders import get
 from unseen.encoders.backends import has_bfloat16
 from unseen.methods import get as method
 
-HEAVY = ("torch", "torch._dynamo", "pandas", "sklearn", "scipy", "timm", "torchvision", "onnxruntime", "matplotlib")
+HEAVY = (
+    "torch",
+    "torch._dynamo",
+    "pandas",
+    "sklearn",
+    "scipy",
+    "timm",
+    "torchvision",
+    "onnxruntime",
+    "matplotlib",
+    "transformers",
+)
 PROGRAM = """
 import sys
 from unseen.cli import main
@@ -78,6 +89,17 @@ def test_predict_imports_torch_and_nothing_that_the_model_does_not_need(tmp_path
     said, imported = told("predict", "model", "x.png", cwd=tmp_path)
     assert "x.png" in said
     assert imported - (set() if has_bfloat16() else {"onnxruntime"}) == {"torch"}  # which may run it on this processor
+
+
+def test_a_picture_is_predicted_by_names_alone_without_the_tower_of_texts(tmp_path: Path) -> None:
+    encoder = get("lite-clip")
+    classes = encoder.embed(ClassSpace(names=("cat", "dog")))  # type: ignore[attr-defined]
+    fitted = method("describe")().fit(classes=classes)
+    Bundle(method=fitted, classes=classes, encoder=encoder).save(tmp_path / "model")
+    Image.fromarray(np.zeros((70, 80, 3), dtype=np.uint8)).save(tmp_path / "x.png")
+    said, imported = told("predict", "model", "x.png", cwd=tmp_path)
+    assert "x.png" in said
+    assert imported - {"onnxruntime"} == {"torch"}
 
 
 def test_the_systems_that_fit_are_listed_without_what_few_of_them_need() -> None:

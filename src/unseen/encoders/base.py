@@ -81,7 +81,7 @@ class Encoder:
         ``"auto"`` takes the fastest backend of this machine, ``"fp32"`` is the reference.
     local : bool
         The weights are a file of the user; a saved model must carry them.
-    identity : str, optional
+    identity : str, or callable () -> str, optional
         Stands for the weights in `fingerprint`; the state of `module` if absent.
     save : callable, optional
         Writes what is needed to build the encoder again into a folder; the state of `module` if absent.
@@ -100,7 +100,7 @@ class Encoder:
         batch_size: int = 32,
         precision: Precision = "auto",
         local: bool = False,
-        identity: str | None = None,
+        identity: str | Callable[[], str] | None = None,
         save: Callable[[Path], None] | None = None,
         regions: Regional | None = None,
         runs: nn.Module | None = None,
@@ -108,7 +108,7 @@ class Encoder:
         backends.check_precision(precision)
         self.name = name
         self._module = _frozen(module) if isinstance(module, nn.Module) else module
-        self.running: nn.Module = self.module if runs is None else _frozen(runs)
+        self._running = None if runs is None else _frozen(runs)
         self.preprocess = preprocess
         self.batch_size = batch_size
         self.precision: Precision = precision
@@ -117,7 +117,7 @@ class Encoder:
         self.passing = False  # made for one domain: float32 by onnxruntime, and nothing of it is kept for later
         self.exact = False  # float32, of pictures by onnxruntime
         self._identity = identity
-        self._save = save or partial(save_state, self.running)
+        self._save = save
         self._runs: dict[tuple[Any, ...], backends.Run] = {}
         self._alike: dict[tuple[Any, ...], bool | None] = {}
         self._asked = False
@@ -136,9 +136,14 @@ class Encoder:
             self._module = _frozen(self._module())
         return self._module
 
+    @property
+    def running(self) -> nn.Module:
+        """What encodes: `module`, or what stands for it."""
+        return self.module if self._running is None else self._running
+
     def replace_network(self, network: nn.Module) -> None:
         """Put another network in the place of this one, as both `module` and what runs."""
-        self._module = self.running = network
+        self._module = self._running = network
 
     @property
     def kind(self) -> Kind:
@@ -174,7 +179,8 @@ class Encoder:
     @cached_property
     def fingerprint(self) -> str:
         """SHA-256 of name, weights and preprocessing: equal fingerprints give equal features."""
-        weights = self._identity or digest_state(self.running)
+        identity = self._identity or partial(digest_state, self.running)
+        weights = identity if isinstance(identity, str) else identity()
         spec = {"name": self.name, "weights": weights, "preprocess": self.preprocess.to_json()}
         return hashlib.sha256(json.dumps(spec, sort_keys=True).encode()).hexdigest()
 
@@ -332,7 +338,8 @@ class Encoder:
         """Write what `unseen.encoders.load` needs to build the encoder without package or network."""
         target = Path(folder)
         target.mkdir(parents=True, exist_ok=True)
-        self._save(target)
+        save = self._save or partial(save_state, self.running)
+        save(target)
 
     def pieces(
         self,

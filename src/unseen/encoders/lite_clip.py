@@ -14,7 +14,10 @@ References
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import importlib.metadata
+import json
 from collections import Counter
 from functools import partial
 from pathlib import Path
@@ -27,11 +30,13 @@ from unseen.data.classes import ClassSpace
 from unseen.data.domain import Domain
 from unseen.data.typing import FloatArray
 from unseen.encoders.base import Cache, Encoder
+from unseen.encoders.cache import cache_root, written
 from unseen.encoders.registry import Request
 from unseen.encoders.states import save_state
 from unseen.encoders.text import build_minilm
 from unseen.encoders.two_tower import TwoTowerEncoder, name_and_description
-from unseen.encoders.vision import LITE0_PREPROCESS, lite0_network, with_options
+from unseen.encoders.vision import LITE0_PREPROCESS, lean_lite0, lite0_network, with_options
+from unseen.files import read_json
 from unseen.nn.build import builder
 
 TOP = 10
@@ -115,20 +120,31 @@ class LiteClip(TwoTowerEncoder):
 def imagenet_classes() -> ClassSpace:
     """Names and definitions (WordNet's) of the 1,000 ImageNet classes, as timm ships them.
 
-    A class is called by its first word, or by all its words or its WordNet number where that is taken.
+    A class is called by its first word, or by all its words or its WordNet number where that is taken. They are kept
+    beside the features, as timm takes longer to import than a picture to classify.
     """
+    kept = cache_root() / f"imagenet-classes-timm-{importlib.metadata.version('timm')}.json"
+    try:
+        names, definitions = map(tuple, read_json(kept))
+    except (OSError, TypeError, ValueError):  # not there yet, or damaged
+        names, definitions = _as_timm_has_them()
+        with contextlib.suppress(OSError), written(kept) as temporary:
+            temporary.write_text(json.dumps([names, definitions]), encoding="utf-8")
+    return ClassSpace(names=names, descriptions=definitions)
+
+
+def _as_timm_has_them() -> tuple[tuple[str, ...], tuple[str, ...]]:
     from timm.data import ImageNetInfo
 
     info = ImageNetInfo()
     words = info.label_descriptions()
-    full = info.label_descriptions(detailed=True)
     first = [text.split(",")[0] for text in words]
     often, often_first = Counter(words), Counter(first)
-    names = [
+    names = (
         short if often_first[short] == 1 else long if often[long] == 1 else f"{short} ({number})"
         for short, long, number in zip(first, words, info.label_names())
-    ]
-    return ClassSpace(names=tuple(names), descriptions=tuple(full))
+    )
+    return tuple(names), tuple(info.label_descriptions(detailed=True))
 
 
 def build_lite_clip(request: Request) -> LiteClip:
@@ -137,14 +153,15 @@ def build_lite_clip(request: Request) -> LiteClip:
         part: None if request.folder is None else request.folder / part for part in ("image", "text")
     }
     text = build_minilm(Request(name="minilm", precision=request.precision, folder=inside["text"]))
-    network = lite0_network(inside["image"])
+    network = lean_lite0(inside["image"])
     texts = [name_and_description(*pair) for pair in zip(*_names_and_definitions())]
     vectors = torch.from_numpy(text.encode(Domain(x=texts, kind="text", name="ImageNet classes"), precision="fp32").x)
     preprocess = with_options(LITE0_PREPROCESS, request.options)
     save = partial(save_state, network)
     classifier = Encoder(
         name=f"{request.name}/probabilities",
-        module=Probabilities(network),
+        module=partial(_classifier, inside["image"]),
+        runs=Probabilities(network),
         preprocess=preprocess,
         precision=request.precision,
         save=save,
@@ -152,16 +169,26 @@ def build_lite_clip(request: Request) -> LiteClip:
     made_of = [classifier.fingerprint, text.fingerprint, str(TOP), *texts]
     image = Encoder(
         name=request.name,
-        module=ConSE(network, vectors),
+        module=partial(_conse, inside["image"], vectors),
+        runs=ConSE(network, vectors),
         preprocess=preprocess,
         precision=request.precision,
         identity=hashlib.sha256("\n".join(made_of).encode()).hexdigest(),
         save=save,
     )
+    image.dim = vectors.shape[1]
     towers: dict[str, Any] = {"image": image, "text": text}
     encoder = LiteClip(name=request.name, logit_scale=LOGIT_SCALE, template=name_and_description, **towers)
     encoder.classifier, encoder.vectors = classifier, vectors
     return encoder
+
+
+def _classifier(folder: Path | None) -> Probabilities:
+    return Probabilities(lite0_network(folder))
+
+
+def _conse(folder: Path | None, vectors: Tensor) -> ConSE:
+    return ConSE(lite0_network(folder), vectors)
 
 
 def _names_and_definitions() -> tuple[tuple[str, ...], tuple[str, ...]]:

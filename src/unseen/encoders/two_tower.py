@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Sequence
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -72,7 +72,8 @@ class TwoTowerEncoder(Encoder):
     ) -> None:
         super().__init__(
             name=name,
-            module=TwoTowerNetwork(image.module, text.module, logit_scale),
+            module=partial(_joined, image, text, logit_scale),
+            runs=image.running,
             preprocess=image.preprocess,
             batch_size=image.batch_size,
             precision=image.precision,
@@ -162,6 +163,10 @@ class TwoTowerEncoder(Encoder):
     def _save_towers(self, folder: Path) -> None:
         self.image.save_weights(folder / "image")
         self.text.save_weights(folder / "text")
+
+
+def _joined(image: Encoder, text: Encoder, logit_scale: float) -> TwoTowerNetwork:
+    return TwoTowerNetwork(image.module, text.module, logit_scale)
 
 
 def class_texts(
