@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -181,8 +182,8 @@ def recommend(
         )
     if verbose and mine is not None:
         _print_precedents(mine, near)
-    elif near:
-        tell("--verbose says why the others do not fit, and shows the recorded runs")
+    else:
+        tell("--verbose says of each why it does not fit" + (", and shows the recorded runs" if near else ""))
     tell("to run them: the same options with `unseen compare` and --out FOLDER; what one run gained is no promise")
 
 
@@ -204,7 +205,18 @@ def _advice(rows: Sequence[Recommendation], yours: str, *, verbose: bool) -> Ite
     if rest:
         yield "these fit, too: " + ", ".join(row.name for row in rest)
     if others:
-        yield "these do not: " + ", ".join(row.name for row in others)
+        yield f"{len(others)} others do not: {_reasons([row.why for row in others])}"
+
+
+def _reasons(why: Sequence[str], shown: int = 4) -> str:
+    """How many do not fit for the most frequent reasons; a reason is a verb in the singular and what follows."""
+    parts = []
+    for reason, n in Counter(why).most_common(shown):
+        verb, _, what = reason.partition(" ")
+        parts.append(f"{n} {verb if n == 1 else verb.removesuffix('s')} {what}")
+    if (left := len(why) - sum(n for _, n in Counter(why).most_common(shown))) > 0:
+        parts.append(f"{left} for other reasons")
+    return "; ".join(parts)
 
 
 def _print_precedents(mine: Profile, near: Sequence[Near]) -> None:
