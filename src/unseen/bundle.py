@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 import unseen.methods.base  # noqa: F401 - registers how methods are saved
+from unseen.arguments import SWITCH, check_arguments, whole
 from unseen.data.classes import ClassSpace
 from unseen.data.domain import Domain, Lazy
 from unseen.data.feature_names import by_name, listed
@@ -172,8 +173,8 @@ class Bundle:
         cache: bool = True,
     ) -> dict[str, Any]:
         """The columns of `predict` by their names, without a table around them, whose package is slow to import."""
-        if top < 1:
-            raise ValueError(f"top must be at least 1, got {top}")
+        given = {"top": top, "abstain": abstain, "cache": cache}
+        check_arguments({"top": whole(1), "abstain": SWITCH, "cache": SWITCH}, given, "predict")
         domain = samples if isinstance(samples, Domain) else _load(samples, self.feature_names)
         if len(domain) == 0:
             raise ValueError("there is no sample to predict")
