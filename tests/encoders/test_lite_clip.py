@@ -84,10 +84,25 @@ def test_its_own_classes_come_out_as_the_classifier_has_them(lite_clip, photos):
     space = lite_clip.imagenet_space()
     p = lite_clip.class_probabilities(photos)
     assert p.shape == (2, 1000)
-    np.testing.assert_allclose(p.sum(axis=1), 1, atol=1e-2)  # bfloat16 logits, softmax in float32
+    np.testing.assert_allclose(p.sum(axis=1), 1, atol=1e-5)
     assert [space.names[i] for i in p.argmax(axis=1)] == ["palace", "daisy"]
     nearest = lite_clip.classify(lite_clip.encode(photos), space).argmax(axis=1)
     assert [space.names[i] for i in nearest] == ["palace", "daisy"]
+
+
+def test_a_picture_has_the_vector_that_an_exported_file_gives_it(lite_clip, photos):
+    expected = lite_clip.image.module(lite_clip.preprocess(list(photos.x))).numpy()
+    np.testing.assert_allclose(lite_clip.encode(photos, cache=False).x, expected, atol=1e-5)  # bfloat16: up to .02
+
+
+def test_names_of_imagenet_are_kept_and_what_is_damaged_is_made_again(own_cache):
+    first = imagenet_classes()
+    (kept,) = own_cache.glob("imagenet-classes-timm-*.json")
+    assert imagenet_classes().names == first.names
+    for damage in ("[1]", "{", "[[], 5]"):
+        kept.write_text(damage)
+        again = imagenet_classes()
+        assert (again.names, again.descriptions) == (first.names, first.descriptions)
 
 
 def test_both_towers_give_unit_vectors_of_one_width(lite_clip, photos):
