@@ -301,8 +301,8 @@ def test_a_room_of_jobs_has_a_job_a_command_and_a_docstring(room: Path) -> None:
 NAMELESS = {"one", "found", "told", "own"}
 """What many things could be called: a reader cannot search for it."""
 LEFT = 10
-"""So many are left, all of them fields (there were 2,359 variables and 250 parameters): what files, checkpoints and JSON
-call so, and the two `found` that one of these is read from. It goes down."""
+"""So many are left, all of them fields (there were 2,359 variables and 250 parameters): what files, checkpoints and
+JSON call so, and the two `found` that one of these is read from. It goes down."""
 
 
 def nameless(file: Path) -> list[str]:
