@@ -101,7 +101,7 @@ def caption(home: Path) -> Room:
 
     def read(place: Path) -> dict[str, Any]:
         return {
-            "model": Captioner.load(place / "model").told["captions"],
+            "model": Captioner.load(place / "model").facts["captions"],
             "page": page(place / "page.html"),
             "table": pd.read_csv(place / "table.csv").to_csv(),
         }

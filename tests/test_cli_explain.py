@@ -117,7 +117,7 @@ def test_a_model_of_parts_maps_what_speaks_for_the_class_and_what_is_occluded(ma
         assert speaks.name == f"{table['class_1'][i]} rather than {table['class_2'][i]}"
         np.testing.assert_array_equal(speaks.values, evidence[i])
         np.testing.assert_array_equal(covered.values, occluded[i])
-        assert covered.told == f"{(occluded[i] > 0).mean():.0%} of the cells show no part of it"
+        assert covered.note == f"{(occluded[i] > 0).mean():.0%} of the cells show no part of it"
         assert speaks.heat.size == covered.heat.size == one.picture.size
 
 

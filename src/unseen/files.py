@@ -308,9 +308,9 @@ def walk(root: str | os.PathLike[str], *, ignore: Callable[[str], bool] = lambda
 
 
 def _walk_unlinked(
-    top: Path, start: str, read_as: dict[Path, str], found: Below, ignore: Callable[[str], bool]
+    top: Path, start: str, read_as: dict[Path, str], below: Below, ignore: Callable[[str], bool]
 ) -> list[str]:
-    """Put the files below `start` into `found`; the links to folders that were met, in order."""
+    """Put the files below `start` into `below`; the links to folders that were met, in order."""
     links: list[str] = []
     waiting = [start]
     while waiting:
@@ -318,7 +318,7 @@ def _walk_unlinked(
         try:
             names = sorted(entry.name for entry in os.scandir(top / folder))
         except OSError as error:
-            found.refused.append((folder or ".", error.strerror or str(error)))
+            below.refused.append((folder or ".", error.strerror or str(error)))
             continue
         for name in names:
             where = f"{folder}/{name}" if folder else name
@@ -328,16 +328,16 @@ def _walk_unlinked(
             try:
                 mode = path.stat().st_mode
             except (OSError, RuntimeError):  # RuntimeError: links in a circle, before Python 3.13
-                found.refused.append((where, "it links to nothing" if path.is_symlink() else "it cannot be read"))
+                below.refused.append((where, "it links to nothing" if path.is_symlink() else "it cannot be read"))
                 continue
             if special := _SPECIAL.get(stat.S_IFMT(mode)):
-                found.refused.append((where, f"it is {special}, not a file; only plain files are read"))
+                below.refused.append((where, f"it is {special}, not a file; only plain files are read"))
             elif not stat.S_ISDIR(mode):
-                found.files.append(where)
+                below.files.append(where)
             elif path.is_symlink():
                 links.append(where)
             elif (real := path.resolve()) in read_as:
-                found.refused.append((where, f"the folder is read as {read_as[real]!r}"))
+                below.refused.append((where, f"the folder is read as {read_as[real]!r}"))
             else:
                 read_as[real] = where
                 waiting.append(where)
@@ -402,13 +402,13 @@ def put(new: Path, place: Path) -> None:
         _let_go(descriptor)
 
 
-def exchange(one: Path, other: Path) -> bool:
+def exchange(folder: Path, other: Path) -> bool:
     """Let two folders change places at once; False where the system or the disk cannot do that."""
     try:
         library = ctypes.CDLL(None, use_errno=True)
     except (OSError, TypeError):
         return False
-    names = os.fsencode(one), os.fsencode(other)
+    names = os.fsencode(folder), os.fsencode(other)
     if rename := getattr(library, "renameat2", None):
         failed = rename(_HERE, names[0], _HERE, names[1], _EXCHANGE)
     elif rename := getattr(library, "renamex_np", None):

@@ -360,7 +360,7 @@ class _AtWork:
     of: int
     weights: Sequence[float] = ()
     done: int = 0
-    told: int = 0
+    reported: int = 0
     began: float = dataclasses.field(default_factory=lambda: time.monotonic())
 
 
@@ -389,7 +389,7 @@ def _in_lines(items: Sequence[T], label: str, weights: Sequence[float] = ()) -> 
 def _how_far(work: Sequence[_AtWork], now: float) -> str:
     """A line: the outermost work with its seconds and those left at its pace; where it stands still, what it does."""
     first = work[0]
-    seconds, moves, first.told = now - first.began, first.done != first.told, first.done
+    seconds, moves, first.reported = now - first.began, first.done != first.reported, first.done
     weights = first.weights or [1.0] * first.of
     left = ""
     if first.done:

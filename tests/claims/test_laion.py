@@ -163,10 +163,10 @@ def test_links_tell_what_is_shown_and_what_the_caption_is_of() -> None:
     captions = {one.key: one.captions["en"] for one in THINGS}
     for link in web.links:
         if link.kind in ("clean", "mismatched"):
-            assert captions[link.told] == link.alt
-            assert (link.told == link.key) == (link.kind == "clean")
+            assert captions[link.told_key] == link.alt
+            assert (link.told_key == link.key) == (link.kind == "clean")
         if link.kind == "boilerplate":
-            assert link.told == ""
+            assert link.told_key == ""
 
 
 @pytest.mark.parametrize("locale", list(small_web.FORMS))

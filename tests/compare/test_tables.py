@@ -169,7 +169,7 @@ def test_a_feature_that_is_called_as_labels_are_stays_one_where_there_are_no_lab
     assert full.target is not None
     assert np.array_equal(ready.target.x, full.target.x)
     assert not ready.exams
-    assert "y is taken for a feature, as it is one in the other data" in ready.told["target"]["notes"]
+    assert "y is taken for a feature, as it is one in the other data" in ready.records["target"]["notes"]
     unseen.adapt(method="source-only", source=source, out=tmp_path / "m", refit=False)
     saved = Bundle.load(tmp_path / "m")
     assert saved.predict(bare).equals(saved.predict(unseen.load(bare, features=saved.feature_names)))

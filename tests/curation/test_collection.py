@@ -40,7 +40,7 @@ def test_rows_pictures_and_embeddings_have_one_order(tmp_path: Path) -> None:
     collection = made(tmp_path)
     assert len(collection) == 5
     assert collection.encoder == ENCODER
-    assert collection.told["crawl"] == "test"
+    assert collection.facts["crawl"] == "test"
     table = collection.table()
     assert table["uid"].to_pylist() == ["00", "01", "02", "10", "11"]
     assert table.column_names[:3] == ["uid", "url", "text"]

@@ -504,7 +504,7 @@ def test_words_go_through_the_tower_of_their_language(
         raise OSError(name)
 
     monkeypatch.setattr(encoders, "get", get)
-    collection = dataclasses.replace(Collection.open(colours_folder), told={"multilingual": told})
+    collection = dataclasses.replace(Collection.open(colours_folder), facts={"multilingual": told})
     both = QueryEncoders(collection, Colours())
     both.warm()
     assert (both.other_reason is None) == works

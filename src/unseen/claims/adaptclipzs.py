@@ -121,42 +121,44 @@ def drawn_elsewhere(case: str, seed: int) -> Result:
     return accuracies(arms, data._replace(source=data.source.take(first), exam=exam), seed)
 
 
-def learnt(own: bags.Classes, bank: DescriptionBank, seed: int, **settings: Any) -> Any:
+def learnt(data: bags.Classes, bank: DescriptionBank, seed: int, **settings: Any) -> Any:
     """The towers after pictures of the seen classes, told by a bank."""
     method = AdaptCLIPZS(**{**BUDGET, **settings, "random_state": seed})
-    return method.fit(source=own.source, classes=own.classes, encoder=bags.towers(), prompts=bank)
+    return method.fit(source=data.source, classes=data.classes, encoder=bags.towers(), prompts=bank)
 
 
-def accuracies(arms: Arms, own: bags.Classes, seed: int) -> Result:
+def accuracies(arms: Arms, data: bags.Classes, seed: int) -> Result:
     """Of arms among unseen classes, the mean over these."""
-    predictions = {arm: learnt(own, bank, seed, **settings).predict(own.exam) for arm, (bank, settings) in arms.items()}
-    return {arm: {"accuracy": mean_class_top1(own.exam.labels, labels)} for arm, labels in predictions.items()}
+    predictions = {
+        arm: learnt(data, bank, seed, **settings).predict(data.exam) for arm, (bank, settings) in arms.items()
+    }
+    return {arm: {"accuracy": mean_class_top1(data.exam.labels, labels)} for arm, labels in predictions.items()}
 
 
-def names_alone(own: bags.Classes) -> DescriptionBank:
+def names_alone(data: bags.Classes) -> DescriptionBank:
     """Nothing is said of a class but its name."""
-    return DescriptionBank(dict.fromkeys(own.classes.names, ()))
+    return DescriptionBank(dict.fromkeys(data.classes.names, ()))
 
 
 # -- other arms ----------------------------------------------------------------------------------------------
 
 
-def dealt(own: bags.Classes, seed: int) -> DescriptionBank:
+def dealt(data: bags.Classes, seed: int) -> DescriptionBank:
     """The bags of seen classes dealt among these, each with the right name; those of unseen classes as they are."""
-    names = own.classes.names
-    seen, unseen = ([names[i] for i in part] for part in (own.classes.seen, own.classes.unseen))
-    wrong = DescriptionBank({name: own.bank[name] for name in seen}).shuffled(seed)
-    return wrong.joined(DescriptionBank({name: own.bank[name] for name in unseen}))
+    names = data.classes.names
+    seen, unseen = ([names[i] for i in part] for part in (data.classes.seen, data.classes.unseen))
+    wrong = DescriptionBank({name: data.bank[name] for name in seen}).shuffled(seed)
+    return wrong.joined(DescriptionBank({name: data.bank[name] for name in unseen}))
 
 
-def prompt_tuning(own: bags.Classes, seed: int) -> dict[str, float]:
+def prompt_tuning(data: bags.Classes, seed: int) -> dict[str, float]:
     """The accuracy of a tuned prompt, and the rate and steps that seen classes in the place of unseen ones chose."""
-    source, y = shared(own.source), own.source.labels
+    source, y = shared(data.source), data.source.labels
     held = pretend_unseen(y, 2, seed)[0]
     out = np.isin(y, held)
-    learnt = np.setdiff1d(own.classes.seen, held)
+    learnt = np.setdiff1d(data.classes.seen, held)
     order = np.concatenate([learnt, held])
-    space = ClassSpace(names=tuple(own.classes.names[i] for i in order), seen=np.arange(len(learnt)))
+    space = ClassSpace(names=tuple(data.classes.names[i] for i in order), seen=np.arange(len(learnt)))
     place = np.argsort(order)  # seen classes stand first, so these are all of them
 
     def tuned(domain: Any, classes: ClassSpace, rate: float, steps: int) -> Any:
@@ -169,8 +171,8 @@ def prompt_tuning(own: bags.Classes, seed: int) -> dict[str, float]:
         for steps in PROMPT_STEPS:
             tried[rate, steps] = mean_class_top1(exam.labels, tuned(part, space, rate, steps).predict(exam))
     rate, steps = max(tried, key=tried.__getitem__)
-    predicted = tuned(source, own.classes, rate, steps).predict(shared(own.exam))
-    return {"accuracy": mean_class_top1(own.exam.labels, predicted), "rate": rate, "steps": steps}
+    predicted = tuned(source, data.classes, rate, steps).predict(shared(data.exam))
+    return {"accuracy": mean_class_top1(data.exam.labels, predicted), "rate": rate, "steps": steps}
 
 
 def in_one_sentence(bank: DescriptionBank, names: tuple[str, ...]) -> DescriptionBank:
@@ -179,21 +181,21 @@ def in_one_sentence(bank: DescriptionBank, names: tuple[str, ...]) -> Descriptio
     return DescriptionBank({name: [Sentence(f", {text}", "visual", True)] for name, text in joined.items() if text})
 
 
-def ridge(own: bags.Classes, texts: list[str], seed: int) -> NDArray[np.int64]:
+def ridge(data: bags.Classes, texts: list[str], seed: int) -> NDArray[np.int64]:
     """Unseen classes by a ridge map from pictures to vectors of texts.
 
     It goes from features to MiniLM's vectors, or between the vectors of both towers, or adds to the towers' picture
     vectors (so that a large penalty leaves the towers as they are). Which one, and the penalty, is chosen on seen
     classes that play unseen ones.
     """
-    y, among = own.source.labels, own.classes.unseen
+    y, among = data.source.labels, data.classes.unseen
     text_vectors = worlds.minilm(texts)
     with torch.no_grad():
         both = bags.towers().encode_text(torch.from_numpy(text_vectors)).numpy()
-    z, asked = shared(own.source).x, shared(own.exam).x
+    z, asked = shared(data.source).x, shared(data.exam).x
     nothing = np.zeros((len(y) + len(asked), 1), dtype=np.float32)
     kinds = (
-        (unit_rows(own.source.x), unit_rows(own.exam.x), text_vectors, nothing[: len(y)], nothing[len(y) :]),
+        (unit_rows(data.source.x), unit_rows(data.exam.x), text_vectors, nothing[: len(y)], nothing[len(y) :]),
         (z, asked, both, nothing[: len(y)], nothing[len(y) :]),
         (z, asked, both, z, asked),
     )

@@ -155,25 +155,25 @@ def supervised(split: str, begins: Half | None, half: Half | None, seed: int) ->
     )
 
 
-def compared(split: str, half: Half | None, own: Clips, block: int, seed: int, arms: tuple[str, ...]) -> Result:
+def compared(split: str, half: Half | None, clips: Clips, block: int, seed: int, arms: tuple[str, ...]) -> Result:
     """Grades of trained arms, and of what needs no training: projection, retrieval, keywords."""
     table: Result = {}
-    sounds = torch.as_tensor(own.sounds(seed, block))
+    sounds = torch.as_tensor(clips.sounds(seed, block))
     for arm in arms:
         method = fitted(split, half, arm, seed)
-        table[arm] = graded(own, method.caption(sounds))
+        table[arm] = graded(clips, method.caption(sounds))
         if arm == "no augmentation":
             moved = copy.copy(method).set_params(project=True)
-            table["projection"] = graded(own, moved.caption(sounds))
+            table["projection"] = graded(clips, moved.caption(sounds))
         if arm == "full":
-            table["retrieval"] = graded(own, method.nearest(sounds))
-            table["keywords"] = graded(own, method.keywords(sounds))
+            table["retrieval"] = graded(clips, method.nearest(sounds))
+            table["keywords"] = graded(clips, method.keywords(sounds))
     return table
 
 
-def graded(own: Clips, said: Any) -> dict[str, float]:
+def graded(clips: Clips, said: Any) -> dict[str, float]:
     """CIDEr, BLEU-1, BLEU-4, ROUGE-L and event F1 against the four other captions of each sound."""
-    return {name.lower(): value for name, value in grades_of("text").grade(own.references, said).items()}
+    return {name.lower(): value for name, value in grades_of("text").grade(clips.references, said).items()}
 
 
 @functools.cache

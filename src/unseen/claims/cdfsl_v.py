@@ -50,31 +50,31 @@ class World:
         self.novel = clips(case, "target", ASKED, seed, asked=True)
 
 
-def fitted(own: World, seed: int, model: Any = None, **changes: Any) -> CDFSLV:
+def fitted(data: World, seed: int, model: Any = None, **changes: Any) -> CDFSLV:
     """The method, or what is left of it; the handful that it is given here names nothing."""
-    handful = own.novel.take(np.arange(0, len(own.novel), ASKED // 2))
+    handful = data.novel.take(np.arange(0, len(data.novel), ASKED // 2))
     settings = {**SETTINGS, "random_state": seed, **changes}
-    return CDFSLV(**settings).fit(source=own.source, target=own.target, support=handful, model=model)
+    return CDFSLV(**settings).fit(source=data.source, target=data.target, support=handful, model=model)
 
 
-def encoders(own: World, seed: int) -> dict[str, CDFSLV]:
+def encoders(data: World, seed: int) -> dict[str, CDFSLV]:
     """Every arm that is an encoder; what follows pre-training begins with what `MAE both` has learnt."""
 
     def mae(which: str) -> CDFSLV:
-        n = {"source": len(own.source), "target": len(own.target), "both": len(own.source) + len(own.target)}[which]
+        n = {"source": len(data.source), "target": len(data.target), "both": len(data.source) + len(data.target)}[which]
         per_epoch = max(1, n // min(MAE_BATCH, n))
-        return fitted(own, seed, pretrain_on=which, pretrain_epochs=max(1, round(MAE_STEPS / per_epoch)), epochs=0)
+        return fitted(data, seed, pretrain_on=which, pretrain_epochs=max(1, round(MAE_STEPS / per_epoch)), epochs=0)
 
     both = mae("both")
-    after = functools.partial(fitted, own, seed, both.encoder_, pretrain_on="none", epochs=EPOCHS)
-    per_epoch = max(1, len(own.source) // min(BATCH, len(own.source)))
+    after = functools.partial(fitted, data, seed, both.encoder_, pretrain_on="none", epochs=EPOCHS)
+    per_epoch = max(1, len(data.source) // min(BATCH, len(data.source)))
     longer = EPOCHS + round(MAE_STEPS / per_epoch)
     return {
-        "random encoder": fitted(own, seed, pretrain_on="none", epochs=0),
+        "random encoder": fitted(data, seed, pretrain_on="none", epochs=0),
         "MAE source": mae("source"),
         "MAE target": mae("target"),
         "MAE both": both,
-        "supervised": fitted(own, seed, pretrain_on="none", epochs=longer, lam_schedule="zero"),
+        "supervised": fitted(data, seed, pretrain_on="none", epochs=longer, lam_schedule="zero"),
         "MAE + supervised": after(lam_schedule="zero"),
         "without the curriculum": after(head_lr_schedule=False),
         "full, lam 1": after(),
@@ -93,9 +93,9 @@ def differences(domain: Domain) -> Tensor:
     return small(domain).diff(dim=1)
 
 
-def standardized(read: Callable[[Domain], Tensor], own: World) -> Tensor:
+def standardized(read: Callable[[Domain], Tensor], data: World) -> Tensor:
     """All numbers of the clips that are asked about in a row, standardized by the unlabelled clips."""
-    known, x = (read(domain).flatten(1) for domain in (own.target, own.novel))
+    known, x = (read(domain).flatten(1) for domain in (data.target, data.novel))
     return (x - known.mean(dim=0)) / known.std(dim=0).clamp(min=1e-3)
 
 

@@ -47,9 +47,9 @@ COUNTED = {"texts": 3, "structure+text": 5}
 """How many seen relations the arms `transfer` and `counted` take, the best of 1, 3, 5 and all on the same."""
 
 
-def centred(told: FloatArray, seen: IntArray) -> FloatArray:
+def centred(attributes: FloatArray, seen: IntArray) -> FloatArray:
     """Unit vectors less their mean over the seen classes, again at unit length: as all arms get them."""
-    unit = told / np.linalg.norm(told, axis=1, keepdims=True)
+    unit = attributes / np.linalg.norm(attributes, axis=1, keepdims=True)
     unit = unit - unit[seen].mean(axis=0)
     return unit / np.linalg.norm(unit, axis=1, keepdims=True)
 
@@ -181,10 +181,10 @@ def relation_vectors(name: str, number: int, seed: int) -> dict[str, Float[Tenso
 
 
 def completed(
-    given: Completion, told: Tensor, seed: int, vectors: Tensor, of: Any = SharedPairs, **changes: Any
+    given: Completion, attributes: Tensor, seed: int, vectors: Tensor, of: Any = SharedPairs, **changes: Any
 ) -> Any:
-    """A generator of pair features, conditioned on `told`."""
-    classes = given.classes.replace(attributes=told.numpy(), ontology=None)
+    """A generator of pair features, conditioned on `attributes`."""
+    classes = given.classes.replace(attributes=attributes.numpy(), ontology=None)
     method = of(random_state=seed, condition="attributes", **changes)
     return method.fit(source=given.source.replace(classes=classes), classes=classes, encoder=vectors)
 
@@ -206,24 +206,24 @@ def scored(given: Completion, net: PairEncoder, means: dict[str, Float[Tensor, "
     return out
 
 
-def regressed(given: Completion, told: Tensor, net: PairEncoder, alpha: float) -> Float[Tensor, "r f"]:
+def regressed(given: Completion, attributes: Tensor, net: PairEncoder, alpha: float) -> Float[Tensor, "r f"]:
     """Ridge regression from vectors to the mean pair features of seen relations, in the place of the generator."""
     x = F.normalize(features_of(net, torch.as_tensor(given.source.x)), dim=1).numpy()
     seen = given.classes.seen
-    prototypes = ridge_prototypes(x, given.source.labels, centred(told.numpy(), seen), seen, alpha)
+    prototypes = ridge_prototypes(x, given.source.labels, centred(attributes.numpy(), seen), seen, alpha)
     return F.normalize(torch.as_tensor(prototypes, dtype=torch.float32), dim=1)
 
 
-def nearest(given: Completion, told: Tensor, k: int) -> IntArray:
+def nearest(given: Completion, attributes: Tensor, k: int) -> IntArray:
     """The k seen relations whose vectors are nearest to each relation's, (r, k)."""
     seen = torch.as_tensor(given.classes.seen)
-    o = F.normalize(told - told[seen].mean(dim=0), dim=1)
+    o = F.normalize(attributes - attributes[seen].mean(dim=0), dim=1)
     return seen[(o @ o[seen].T).topk(k, dim=1).indices].numpy()
 
 
-def transferred(given: Completion, told: Tensor, model: GraphVectors, k: int) -> FloatArray:
+def transferred(given: Completion, attributes: Tensor, model: GraphVectors, k: int) -> FloatArray:
     """The mean score of the k nearest seen relations, by TransE."""
-    near = torch.as_tensor(nearest(given, told, k))
+    near = torch.as_tensor(nearest(given, attributes, k))
     tails = torch.arange(len(given.graph.entities))
     out = []
     for h, r, _ in given.test.tolist():
@@ -232,12 +232,12 @@ def transferred(given: Completion, told: Tensor, model: GraphVectors, k: int) ->
     return np.stack(out)
 
 
-def counted(given: Completion, told: Tensor, k: int) -> FloatArray:
+def counted(given: Completion, attributes: Tensor, k: int) -> FloatArray:
     """The triples of the k nearest seen relations, counted: those of this head and tail, and how common the tail is.
 
     The share of these relations that hold (head, tail), and the share of their triples that end in the tail.
     """
-    near, pairs, n = nearest(given, told, k), given.source.x, len(given.graph.entities)
+    near, pairs, n = nearest(given, attributes, k), given.source.x, len(given.graph.entities)
     by_relation = {s: pairs[given.source.labels == s] for s in given.classes.seen.tolist()}
     common = {s: np.bincount(rows[:, 1], minlength=n) / len(rows) for s, rows in by_relation.items()}
     out = np.zeros((len(given.test), n))

@@ -64,19 +64,19 @@ def redundant(case: str, seed: int) -> Result:
     return out
 
 
-def chosen_temperature(data: Pool, found: Concepts) -> float:
+def chosen_temperature(data: Pool, concepts: Concepts) -> float:
     """The temperature that is best on the validation samples over the three budgets; of equals the highest."""
-    tried = [*TEMPERATURES, found.select(2).temperature]
+    tried = [*TEMPERATURES, concepts.select(2).temperature]
     scores = []
     for t in tried:
-        kept = [found.select(round(share * len(data.x)), temperature=t).indices for share in BUDGETS]
+        kept = [concepts.select(round(share * len(data.x)), temperature=t).indices for share in BUDGETS]
         scores.append(
             np.mean([nearest_neighbour(data.x[i], data.y[i], data.validation, data.validation_y) for i in kept])
         )
     return float(tried[int(np.argmax(scores))])
 
 
-def grade(data: Pool, found: Concepts, settings: dict[str, Any], of: int | None = None) -> dict[str, float]:
+def grade(data: Pool, concepts: Concepts, settings: dict[str, Any], of: int | None = None) -> dict[str, float]:
     """Accuracy at each budget and in the mean, and the share of the kept that are copies of another kept one.
 
     Budgets are shares `of` so many samples, of the pool if absent; all that there are, if that is less.
@@ -85,7 +85,7 @@ def grade(data: Pool, found: Concepts, settings: dict[str, Any], of: int | None 
     copies = []
     for share in BUDGETS:
         n = round(share * (len(data.x) if of is None else of))
-        kept = found.select(min(n, len(found.members)), **settings).indices
+        kept = concepts.select(min(n, len(concepts.members)), **settings).indices
         out[f"accuracy at {share:.0%}"] = nearest_neighbour(data.x[kept], data.y[kept], data.test, data.test_y)
         copies.append(further_copies(data.origin[kept]))
     return {"accuracy": float(np.mean(list(out.values()))), **out, "copies": float(np.mean(copies))}
@@ -96,12 +96,12 @@ def further_copies(origin: Int[np.ndarray, " n"]) -> float:
     return 1 - len(np.unique(origin)) / len(origin)
 
 
-def exactness(found: Concepts, t: float | Literal["auto"]) -> dict[str, float]:
+def exactness(concepts: Concepts, t: float | Literal["auto"]) -> dict[str, float]:
     """How far budgets are from what they must be: sums, bounds, one shift for all between bounds, the hardest kept."""
     wrong = 0.0
     for share in BUDGETS:
-        n = round(share * len(found.labels))
-        chosen = found.select(n, temperature=t)
+        n = round(share * len(concepts.labels))
+        chosen = concepts.select(n, temperature=t)
         plan = chosen.plan
         assert plan is not None
         inside = (plan.exact > plan.lower + 1e-9) & (plan.exact < plan.upper - 1e-9)
@@ -113,27 +113,27 @@ def exactness(found: Concepts, t: float | Literal["auto"]) -> dict[str, float]:
             float((plan.lower - plan.whole).clip(0).max()),
             float((plan.whole - plan.upper).clip(0).max()),
             float(np.ptp(shift)) if len(shift) else 0.0,
-            _softer_than_dropped(found, chosen),
+            _softer_than_dropped(concepts, chosen),
         )
     return {"violation": wrong}
 
 
-def _softer_than_dropped(found: Concepts, chosen: Selection) -> float:
+def _softer_than_dropped(concepts: Concepts, chosen: Selection) -> float:
     """How much farther the farthest dropped member of a concept is than its nearest kept one, at most; 0 is right."""
     worst = 0.0
     mask = chosen.mask
     for j in np.flatnonzero((chosen.budgets > 0) & (chosen.budgets < chosen.sizes)):
-        mine = found.labels == j
-        worst = max(worst, float(found.distances[mine & ~mask].max() - found.distances[mine & mask].min()))
+        mine = concepts.labels == j
+        worst = max(worst, float(concepts.distances[mine & ~mask].max() - concepts.distances[mine & mask].min()))
     return worst
 
 
-def redundancy_found(data: Pool, found: Concepts) -> float:
+def redundancy_found(data: Pool, concepts: Concepts) -> float:
     """Rank correlation of complexity and the share of a concept's members that are not further copies."""
-    sizes = np.bincount(found.labels, minlength=len(found.centroids))
+    sizes = np.bincount(concepts.labels, minlength=len(concepts.centroids))
     there = np.flatnonzero(sizes >= 2)
-    distinct = np.array([1 - further_copies(data.origin[found.labels == j]) for j in there])
-    c: NDArray[np.float64] = found.select(2).complexity[there]
+    distinct = np.array([1 - further_copies(data.origin[concepts.labels == j]) for j in there])
+    c: NDArray[np.float64] = concepts.select(2).complexity[there]
     return float(spearmanr(c, distinct).statistic)
 
 

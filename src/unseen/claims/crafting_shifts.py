@@ -251,10 +251,10 @@ def on_target(case: str, seed: int) -> Result:
     return table | mixes(trained, values["crafted"], x, y) | folds(half, seed, case)
 
 
-def mixes(found: Study, scores: NDArray[np.floating], x: Pictures, y: Labels) -> Result:
+def mixes(study: Study, scores: NDArray[np.floating], x: Pictures, y: Labels) -> Result:
     """One network with two views, read by the edge map, evenly, and by the picture."""
     c = GRID[best(scores, "copies and edges")]
-    model = found.models[c, ALL]
+    model = study.models[c, ALL]
     assert model is not None, "what was chosen diverged"
     p = view_probabilities(model.network_, torch.as_tensor(x), Units(model.low_, model.high_))
     return {

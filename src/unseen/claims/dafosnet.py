@@ -151,15 +151,15 @@ def probability(scores: Tensor) -> Tensor:
     return torch.softmax(scores, dim=1).amax(dim=1)
 
 
-def discriminant(own: World) -> Callable[[Domain, Domain], Domain]:
+def discriminant(data: World) -> Callable[[Domain, Domain], Domain]:
     """Fisher's discriminant directions of all classes of source and target in meta-training, the covariance shrunk.
 
     Samples are centred on those of meta-training of their domain, which is given beside them.
     """
     from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 
-    labels = joint_labels(own.source, own.target)
-    centred = [part.x - part.x.mean(axis=0) for part in (own.source, own.target)]
+    labels = joint_labels(data.source, data.target)
+    centred = [part.x - part.x.mean(axis=0) for part in (data.source, data.target)]
     analysis = LinearDiscriminantAnalysis(solver="eigen", shrinkage=0.5).fit(
         np.concatenate(centred), np.concatenate(labels)
     )
@@ -170,10 +170,10 @@ def discriminant(own: World) -> Callable[[Domain, Domain], Domain]:
     return view
 
 
-def trained(own: World, seed: int, **settings: Any) -> DAFOSNet:
+def trained(data: World, seed: int, **settings: Any) -> DAFOSNet:
     """The method after meta-training on source and target."""
     method = DAFOSNet(**settings).set_params(random_state=seed)
-    return method.fit(source=own.source, auxiliary=own.target)
+    return method.fit(source=data.source, auxiliary=data.target)
 
 
 def adapting(method: DAFOSNet) -> Callable[[Domain], DAFOSNet]:
@@ -181,9 +181,9 @@ def adapting(method: DAFOSNet) -> Callable[[Domain], DAFOSNet]:
     return lambda support: method.adapt(support=support)
 
 
-def graded(fit: Any, own: World) -> dict[int, EpisodeScores]:
+def graded(fit: Any, data: World) -> dict[int, EpisodeScores]:
     """On the exam's episodes, for what rejects nothing: with a threshold from other classes of the target."""
-    return EXAM(fit, own.exam, thresholds=TUNING.tuned(fit, own.target))
+    return EXAM(fit, data.exam, thresholds=TUNING.tuned(fit, data.target))
 
 
 def figures(scores: Mapping[int, EpisodeScores]) -> dict[str, float]:
@@ -195,9 +195,9 @@ def figures(scores: Mapping[int, EpisodeScores]) -> dict[str, float]:
     }
 
 
-def ranked(fit: Any, own: World) -> dict[str, float]:
+def ranked(fit: Any, data: World) -> dict[str, float]:
     """Of what neither rejects nor gets a threshold: what needs none."""
-    return {name: value for name, value in figures(EXAM(fit, own.exam)).items() if name.startswith(("acc", "auroc"))}
+    return {name: value for name, value in figures(EXAM(fit, data.exam)).items() if name.startswith(("acc", "auroc"))}
 
 
 def run(case: str, seed: int) -> Result:
@@ -252,15 +252,15 @@ def generalized(table: Result, arms: Mapping[str, tuple[Any, Domain]]) -> None:
 
 
 @torch.no_grad()
-def hallucinated(method: Any, own: World) -> Result:
+def hallucinated(method: Any, data: World) -> Result:
     """What the GANs make of the classes of meta-training, means over both domains.
 
     How often it is nearest to the prototype of its class among those of the domain, and how far it is from it.
     """
-    of_class = gan_labels(own.source.labels, own.target.labels)
+    of_class = gan_labels(data.source.labels, data.target.labels)
     by_arm: dict[str, list[tuple[float, float]]] = {"low noise": [], "high noise": []}
     chance = []
-    for side, domain, label in zip((SOURCE, TARGET), (own.source, own.target), map(torch.as_tensor, of_class)):
+    for side, domain, label in zip((SOURCE, TARGET), (data.source, data.target), map(torch.as_tensor, of_class)):
         place = label - int(label.min())
         n = int(place.max()) + 1
         p = prototypes(method.encoder_.of(torch.as_tensor(domain.x), side), place, n)
@@ -276,15 +276,15 @@ def hallucinated(method: Any, own: World) -> Result:
 
 
 @torch.no_grad()
-def alike(method: Any, own: World) -> dict[str, float]:
+def alike(method: Any, data: World) -> dict[str, float]:
     """Mean cosine of what the two GANs make of the same classes, and how far the domains are apart.
 
     That is the distance between the mean prototypes of both domains, of the exam's classes, as a share of the mean
     distance between the target's prototypes.
     """
-    label = torch.as_tensor(np.concatenate(gan_labels(own.source.labels, own.target.labels)))
+    label = torch.as_tensor(np.concatenate(gan_labels(data.source.labels, data.target.labels)))
     low, high = (gan.generate(gan.noise(len(label)), label) for gan in (method.low_gan_, method.high_gan_))
-    sides = ((SOURCE, own.exam_in_source), (TARGET, own.exam))
+    sides = ((SOURCE, data.exam_in_source), (TARGET, data.exam))
     source, target = (
         prototypes(method.encoder_.of(torch.as_tensor(d.x), side), torch.as_tensor(d.labels), len(d.classes or ()))
         for side, d in sides

@@ -43,10 +43,10 @@ def drawn(split: str, n: int | None = None) -> tuple[Domain, ...]:
     return tuple(style.take(chosen) for style in styles)
 
 
-def first_by_hash(domain: Domain, own: NDArray[np.bool_], n: int) -> NDArray[np.int64]:
+def first_by_hash(domain: Domain, mask: NDArray[np.bool_], n: int) -> NDArray[np.int64]:
     """The n of some emoji with the smallest hashes, without symbols."""
     codes = domain.columns["emoji"].tolist()
-    pictured = np.flatnonzero(own & (domain.columns["group"] != "symbols")).tolist()
+    pictured = np.flatnonzero(mask & (domain.columns["group"] != "symbols")).tolist()
     return np.array(sorted(pictured, key=lambda i: hashed(codes[i]))[:n])
 
 

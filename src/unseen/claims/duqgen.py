@@ -114,9 +114,9 @@ def _at_random(places: IntArray, total: int, n: int, rng: np.random.Generator) -
 # -- arms --------------------------------------------------------------------------------------------------
 
 
-def fit(one: DUQGen, data: Collection, model: nn.Module) -> DUQGen:
+def fit(arm: DUQGen, data: Collection, model: nn.Module) -> DUQGen:
     """One arm, fitted."""
-    return one.fit(
+    return arm.fit(
         corpus=data.corpus, encoder=encoders.get("minilm", precision="fp32"), writer=writer(), model=model,
         pairs=data.examples,
     )  # fmt: skip
@@ -151,13 +151,13 @@ def run(case: str, seed: int) -> Result:
     return table | chosen_blindly(arms, tuned, data, table, seed)
 
 
-def chosen_blindly(arms: Mapping[str, Search], own: DUQGen, data: Collection, table: Result, seed: int) -> Result:
+def chosen_blindly(arms: Mapping[str, Search], tuned: DUQGen, data: Collection, table: Result, seed: int) -> Result:
     """The system that is best on generated queries of documents held out, as `unseen rank` chooses; and the best."""
-    left = np.setdiff1d(np.arange(len(data.corpus)), own.audit_["document"])
+    left = np.setdiff1d(np.arange(len(data.corpus)), tuned.audit_["document"])
     places = np.random.default_rng(seed).permutation(left)[:HELD_OUT]
-    places = places[~np.isin(places, own.audit_["negatives"])]
+    places = places[~np.isin(places, tuned.audit_["negatives"])]
     shots = [(str(d), str(q)) for q, d in zip(data.examples.left.x, data.examples.right.x)]
-    queries, flaws = own.write_queries(data.corpus.x[places], writer(), shots)
+    queries, flaws = tuned.write_queries(data.corpus.x[places], writer(), shots)
     usable = np.flatnonzero(flaws == "")
     truth = objects(np.array([[place, 1]]) for place in places[usable].tolist())
     check = {

@@ -198,9 +198,9 @@ def towers(case: str, seed: int) -> DualEncoder:
     return net.eval()
 
 
-def _said(own: Scenes, key: str) -> NDArray[np.str_]:
+def _said(scenes: Scenes, key: str) -> NDArray[np.str_]:
     words = {"thing": "a", "place": "on", "beside": "with", "weather": "in"}
-    return np.array([f"{words[key]} {value}" for value in own.table[key].tolist()])
+    return np.array([f"{words[key]} {value}" for value in scenes.table[key].tolist()])
 
 
 def noisy(captions: Sequence[str], share: float, seed: int) -> NDArray[np.str_]:

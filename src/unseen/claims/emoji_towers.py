@@ -109,16 +109,16 @@ def teacher(split: str, taught: tuple[str, ...], asked: str, seed: int = 0) -> D
     return taught_towers(world(split, taught, asked), seed)
 
 
-def taught_towers(own: World, seed: int = 0) -> DualEncoder:
+def taught_towers(data: World, seed: int = 0) -> DualEncoder:
     """Two towers that have learnt from pairs, in whose batches those of one text are all right."""
-    reader = WordPieces(own.tokenizer, LIMIT)
+    reader = WordPieces(data.tokenizer, LIMIT)
     with reproducible(seed):
         sizes: dict[str, Any] = {"width": WIDTH, "head": HEAD, "dim": DIM}
         image = vision_tower((SIDE, SIDE), (PATCH, PATCH), **sizes, **layers(IMAGE_LAYERS))
         text = text_tower(reader.vocabulary, LIMIT, **sizes, **layers(TEXT_LAYERS))
         towers = dual_encoder(image, text, reader.to_json(), 1 / 0.07)
-        tokens = towers.tokenize(own.pairs.right.x.tolist())
-        labels = torch.as_tensor(np.unique(own.pairs.right.x, return_inverse=True)[1])
+        tokens = towers.tokenize(data.pairs.right.x.tolist())
+        labels = torch.as_tensor(np.unique(data.pairs.right.x, return_inverse=True)[1])
         adam = torch.optim.AdamW(towers.parameters(), lr=RATE, weight_decay=0.1, betas=(0.9, 0.98))
 
         def objective(batch: Batch, run: Run) -> Tensor:
@@ -126,7 +126,7 @@ def taught_towers(own: World, seed: int = 0) -> DualEncoder:
             logits = scale * towers.encode_image(batch.x) @ towers.encode_text(tokens[batch.index]).T
             return arms.clip_loss(logits, same_label(labels[batch.index]))
 
-        source = own.pairs.left
+        source = data.pairs.left
         arms.in_steps(objective, towers, adam, source, name="emoji-towers", size=BATCH, n_steps=STEPS, clip=5.0)
     return towers.eval()
 
@@ -137,22 +137,22 @@ def layers(n: int) -> dict[str, Any]:
 
 
 @torch.no_grad()
-def asked_of(towers: Any, own: World) -> dict[str, float]:
+def asked_of(towers: Any, data: World) -> dict[str, float]:
     """What towers say of the pictures of the vendor that nobody learnt from.
 
     `recall` is the mean recall among the first 5, both ways, of names by pictures whose emoji other vendors' pictures
     were learnt from; `subgroup` is the zero-shot accuracy on all pictures, `new` on those of emoji never seen, nan if
     there are none.
     """
-    z = in_parts(towers.encode_image, torch.as_tensor(own.exam.x))
-    names = own.exam.columns["name"][own.known].tolist()
-    scores = (z[torch.as_tensor(own.known)] @ class_vectors(towers, names, ("{}",)).T).numpy()
-    groups, truth = np.unique(own.exam.columns["subgroup"], return_inverse=True)
+    z = in_parts(towers.encode_image, torch.as_tensor(data.exam.x))
+    names = data.exam.columns["name"][data.known].tolist()
+    scores = (z[torch.as_tensor(data.known)] @ class_vectors(towers, names, ("{}",)).T).numpy()
+    groups, truth = np.unique(data.exam.columns["subgroup"], return_inverse=True)
     words = [str(group).replace("-", " ") for group in groups]
     predicted = (z @ class_vectors(towers, words, ("{}",)).T).argmax(dim=1).numpy()
     right = predicted == truth
     return {
         "recall": both_ways(scores, ks=(5,))["mean"],
         "subgroup": float(right.mean()),
-        "new": float(right[~own.known].mean()) if not own.known.all() else float("nan"),
+        "new": float(right[~data.known].mean()) if not data.known.all() else float("nan"),
     }

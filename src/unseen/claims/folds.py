@@ -51,12 +51,12 @@ def fold_of(x: NDArray[np.float32], classes: ClassSpace, rng: np.random.Generato
     return Fold(source, known, new, classes)
 
 
-def ridge_prototypes(x: FloatArray, y: IntArray, told: FloatArray, seen: IntArray, alpha: float) -> FloatArray:
+def ridge_prototypes(x: FloatArray, y: IntArray, attributes: FloatArray, seen: IntArray, alpha: float) -> FloatArray:
     """Ridge regression from the vectors of seen classes to the means of their samples: a prototype of every class."""
     from sklearn.linear_model import Ridge
 
     means = np.stack([x[y == c].mean(axis=0) for c in seen])
-    return Ridge(alpha=alpha).fit(told[seen], means).predict(told)
+    return Ridge(alpha=alpha).fit(attributes[seen], means).predict(attributes)
 
 
 def near(x: FloatArray, prototypes: FloatArray, centre: FloatArray) -> FloatArray:

@@ -155,13 +155,13 @@ def added(method: GeneCIS, x: torch.Tensor, said: Sequence[str], share: float) -
 
 
 @torch.no_grad()
-def tuned(method: GeneCIS, own: Scenes) -> tuple[str, float]:
+def tuned(method: GeneCIS, scenes: Scenes) -> tuple[str, float]:
     """The sum, of vectors or of unit vectors, and the share of the text that find most targets of triplets."""
-    miner = TripletMiner(rows_of(own.pairs(), own.captions.tolist()))
+    miner = TripletMiner(rows_of(scenes.pairs(), scenes.captions.tolist()))
     drawn = [miner.sample(seed) for seed in range(TUNED_ON)]
-    reference = torch.as_tensor(own.features[[triplet.reference.sample for triplet in drawn]])
+    reference = torch.as_tensor(scenes.features[[triplet.reference.sample for triplet in drawn]])
     place = [triplet.target.sample for triplet in drawn]
-    gallery = method.embed_gallery(torch.as_tensor(own.features[place]))
+    gallery = method.embed_gallery(torch.as_tensor(scenes.features[place]))
     conditions, truth = [triplet.condition for triplet in drawn], torch.tensor(place)
 
     def recall(way: str, share: float) -> float:

@@ -102,7 +102,7 @@ def linear(hidden: bool) -> RidgeMap:
 
 def means(given: Around, hidden: bool) -> NDArray[np.float32]:
     """What a linear map reads of a node: its own text, the mean of its neighbours and that of its subgraph."""
-    return np.concatenate([given.near, given.all_] if hidden else [given.own, given.near, given.all_], axis=1)
+    return np.concatenate([given.near, given.all_] if hidden else [given.own_text, given.near, given.all_], axis=1)
 
 
 def of_classes(classes: ClassSpace) -> NDArray[np.float32]:
@@ -125,7 +125,7 @@ def shares(hidden: bool) -> tuple[float, float, float]:
 
 def mixed(given: Around, some: tuple[float, float, float]) -> NDArray[np.float32]:
     """A mix of own text, neighbours and subgraph, each of length 1."""
-    parts = zip(some, (given.own, given.near, given.all_))
+    parts = zip(some, (given.own_text, given.near, given.all_))
     return np.sum([share * unit_rows(part) for share, part in parts], axis=0, dtype=np.float32)
 
 
@@ -143,9 +143,9 @@ def zero_shot(case: str, seed: int) -> Result:
     classes = graphs.sentences(kind, target.names)
     w = of_classes(classes).T
     table: Result = {
-        "own text": figures(target.y, target.own @ w, None),
+        "own text": figures(target.y, target.own_text @ w, None),
         "neighbours": figures(target.y, target.near @ w, target.near @ w),
-        "subgraph": figures(target.y, unit_rows(target.own) @ w + unit_rows(target.all_) @ w, target.all_ @ w),
+        "subgraph": figures(target.y, unit_rows(target.own_text) @ w + unit_rows(target.all_) @ w, target.all_ @ w),
         "tuned mix": figures(target.y, *(mixed(target, shares(hidden)) @ w for hidden in (False, True))),
         "ridge map": figures(
             target.y,
@@ -300,9 +300,9 @@ def read(seed: int) -> dict[str, Callable[[Around], NDArray[np.float32]]]:
     """What logistic regressions read of nodes."""
     method = learnt(seed, "graphclip")
     return {
-        "text": lambda part: unit_rows(part.own),
+        "text": lambda part: unit_rows(part.own_text),
         "text and neighbours": lambda part: np.concatenate(
-            [unit_rows(x) for x in (part.own, part.near, part.all_)], axis=1
+            [unit_rows(x) for x in (part.own_text, part.near, part.all_)], axis=1
         ),
         "graphclip": lambda part: method.transform(part.domain()).numpy(),
     }
@@ -350,7 +350,7 @@ def links(case: str, seed: int) -> Result:
 
     method = learnt(seed, "graphclip")
     table = {
-        "own text": cosine(around.own),
+        "own text": cosine(around.own_text),
         "neighbours": cosine(around.near),
         "tuned mix": cosine(mixed(around, shares(False))),
         "ridge map": cosine(linear(False).transform(means(around, False)).numpy()),

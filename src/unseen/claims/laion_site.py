@@ -159,12 +159,12 @@ def run_filter(case: str, seed: int) -> Result:
     return out
 
 
-def _graded(run: Run, links: Sequence[site.Link], own: np.ndarray, seed: int) -> Result:
-    """How well similarity tells true captions from wrong ones among the pairs `own`, beside a random order."""
+def _graded(run: Run, links: Sequence[site.Link], mask: np.ndarray, seed: int) -> Result:
+    """How well similarity tells true captions from wrong ones among the pairs of `mask`, beside a random order."""
     from sklearn.metrics import average_precision_score
 
-    true = np.array([link.kind in ("clean", "same picture", "near picture") for link in links])[own]
-    similarity, kept, language = run.similarity[own], run.kept[own], run.language[own]
+    true = np.array([link.kind in ("clean", "same picture", "near picture") for link in links])[mask]
+    similarity, kept, language = run.similarity[mask], run.kept[mask], run.language[mask]
     by_language = {code: language == code for code in sorted(set(language.tolist()))}
     return {
         "similarity": {

@@ -160,7 +160,7 @@ def run_retrieval(case: str, seed: int) -> Result:
 def _by_name(service: RetrievalService, style: str, links: list[site.Link], seed: int) -> dict[str, float]:
     """Share of 100 exact names of emoji, each in the language of its pair, whose first result is that thing."""
     emoji = of_vendor(style, links)
-    clean = [i for i, link in enumerate(links) if emoji[i] and link.told == link.key]
+    clean = [i for i, link in enumerate(links) if emoji[i] and link.told_key == link.key]
     rows = np.random.default_rng(seed).permutation(clean)[:ASKED].tolist()
     hits = {"pictures": 0.0, "pictures, first 10": 0.0, "captions": 0.0}
     for row in rows:
@@ -170,7 +170,7 @@ def _by_name(service: RetrievalService, style: str, links: list[site.Link], seed
         hits["pictures"] += keys[:1] == [links[row].key]
         hits["pictures, first 10"] += links[row].key in keys
         captions = service.search(Query(terms=[Term("text", name)], side="text", k=1, safe=False)).rows
-        hits["captions"] += [links[i].told for i in captions] == [links[row].told]
+        hits["captions"] += [links[i].told_key for i in captions] == [links[row].told_key]
     return {f"names found, {side}": value / len(rows) for side, value in hits.items()}
 
 

@@ -131,10 +131,10 @@ def run_engine(case: str, seed: int) -> Result:
     return table
 
 
-def shift(one: NDArray[np.float32], other: NDArray[np.float32], most: int = 5) -> float:
+def shift(moving: NDArray[np.float32], fixed: NDArray[np.float32], most: int = 5) -> float:
     """By how many pixels one map must be moved to be most like another, of at most `most` in x and in y."""
-    inner = one[most:-most, most:-most]
-    place = opencv().minMaxLoc(opencv().matchTemplate(other, inner, opencv().TM_CCOEFF_NORMED))[3]
+    inner = moving[most:-most, most:-most]
+    place = opencv().minMaxLoc(opencv().matchTemplate(fixed, inner, opencv().TM_CCOEFF_NORMED))[3]
     return float(np.hypot(place[0] - most, place[1] - most))
 
 

@@ -93,7 +93,7 @@ def token_states(texts: list[str]) -> Words:
     return Words(padded, torch.arange(padded.shape[1]) < lengths[:, None])
 
 
-def drawn_pairs(own: World, n: int, seed: int, *, matching: int) -> Captioned:
+def drawn_pairs(world: World, n: int, seed: int, *, matching: int) -> Captioned:
     """So many clips of which `matching` frames show the two things that are named; the others show any other things.
 
     Where frames show others, captions do as well: they name one thing that is not there, and say something else.
@@ -101,10 +101,10 @@ def drawn_pairs(own: World, n: int, seed: int, *, matching: int) -> Captioned:
     rng = np.random.default_rng(seed)
     frames, captions = [], []
     for _ in range(n):
-        things = rng.permutation(len(own.views))[: NAMED + 1 + FRAMES]
+        things = rng.permutation(len(world.views))[: NAMED + 1 + FRAMES]
         shown = np.concatenate([np.resize(things[:NAMED], matching), things[NAMED + 1 :][: FRAMES - matching]])
-        frames.append(own.views[rng.permutation(shown), rng.integers(VIEWS, size=FRAMES)])
-        phrases = [own.names[i] for i in things[: NAMED + (matching < FRAMES)]]
+        frames.append(world.views[rng.permutation(shown), rng.integers(VIEWS, size=FRAMES)])
+        phrases = [world.names[i] for i in things[: NAMED + (matching < FRAMES)]]
         phrases += [] if matching == FRAMES else [FILLERS[int(rng.integers(len(FILLERS)))]]
         captions.append(", ".join(phrases[i] for i in rng.permutation(len(phrases))))
     return Captioned(torch.stack(frames), token_states(captions))
@@ -129,14 +129,14 @@ def taken(pairs: Captioned, rows: Tensor) -> Captioned:
     return Captioned(pairs.frames[rows], Words(words.vectors[rows], words.mask[rows]))
 
 
-def still_lines(own: World, seed: int) -> Lines:
+def still_lines(world: World, seed: int) -> Lines:
     """Two lines that have read still pictures of half of the things, by their names alone."""
-    n = len(own.names) // 2
-    words = token_states(list(own.names[:n]))
+    n = len(world.names) // 2
+    words = token_states(list(world.names[:n]))
     with reproducible(seed):
-        lines = Lines(own.views.shape[2], words.vectors.shape[2])
+        lines = Lines(world.views.shape[2], words.vectors.shape[2])
     rows = torch.arange(n).repeat_interleave(VIEWS)
-    stills = Captioned(own.views[:n].flatten(0, 1)[:, None], Words(words.vectors[rows], words.mask[rows]))
+    stills = Captioned(world.views[:n].flatten(0, 1)[:, None], Words(words.vectors[rows], words.mask[rows]))
     return taught(lines, stills, functools.partial(similarity, mode="mean"), seed, STILL_STEPS)
 
 

@@ -106,12 +106,12 @@ def of_first(development: int, confirmation: int, data: Callable[[str], Any] = r
 # -- clips -------------------------------------------------------------------------------------------------
 
 
-def of_motions(own: Things, each: int, seed: int, *, asked: bool, frames: int = SHOWN) -> Domain:
+def of_motions(things: Things, each: int, seed: int, *, asked: bool, frames: int = SHOWN) -> Domain:
     """`each` clips of every motion, of things that are learnt from, or twins of those that are asked about."""
     rng = np.random.default_rng([seed, int(asked)])
     motions = np.repeat(np.arange(0, len(MOTIONS), 2 if asked else 1), each)
-    rows = rng.choice(np.flatnonzero(own.asked == asked), len(motions))
-    x = clips_of(own.pictures, rows, motions, int(rng.integers(2**31)), frames=frames, side=SIDE)
+    rows = rng.choice(np.flatnonzero(things.asked == asked), len(motions))
+    x = clips_of(things.pictures, rows, motions, int(rng.integers(2**31)), frames=frames, side=SIDE)
     if asked:
         x, rows, motions = with_twins(x, rows, motions)
     space, columns = ClassSpace(names=MOTIONS), {"thing": rows}
@@ -132,12 +132,12 @@ def normalized(domain: Domain) -> Domain:
 
 
 def of_pairs(
-    own: Things, objects: Sequence[int], pairs: Sequence[tuple[int, int]], each: int, seed: int, names: ClassSpace,
+    things: Things, objects: Sequence[int], pairs: Sequence[tuple[int, int]], each: int, seed: int, names: ClassSpace,
     *, twins: bool = False,
 ) -> Domain:  # fmt: skip
     """`each` clips of every pair of a thing and a motion, or their twins, too; classes are ``a dog moving left``."""
     things_, motions = (np.repeat(np.array([pair[i] for pair in pairs]), each) for i in (0, 1))
-    x = clips_of(own.pictures, np.array(objects)[things_], motions, seed, frames=SHOWN, side=SIDE)
+    x = clips_of(things.pictures, np.array(objects)[things_], motions, seed, frames=SHOWN, side=SIDE)
     if twins:
         x, things_, motions = with_twins(x, things_, motions)
     y = things_ * len(MOTIONS) + motions

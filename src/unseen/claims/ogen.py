@@ -113,15 +113,15 @@ def figures(method: Any, exam: Domain, classes: ClassSpace) -> dict[str, float]:
     return {**base_to_new_scores(exam.labels, scores, classes.seen), "h of all": among_all["h"]}
 
 
-def likeness(method: Any, own: Known) -> Result:
+def likeness(method: Any, data: Known) -> Result:
     """How near the features that are made of unknown names lie to the pictures of these classes: mean cosine with the
     mean of each class's pictures, which nothing has seen. Beside: the same made of the same known classes by another
     unknown class's name; what they are made of, the mean of these known classes' pictures; and the name's own text."""
-    texts = towers_of_names(own.classes.names)
-    names = {name: i for i, name in enumerate(own.classes.names)}
+    texts = towers_of_names(data.classes.names)
+    names = {name: i for i, name in enumerate(data.classes.names)}
     labels = np.array([names[name] for name in method.unknown_])
-    truth = means(own.exam, labels)
-    mixed = means(own.source, np.arange(len(own.classes.seen)))[method.made_from_].mean(dim=1)
+    truth = means(data.exam, labels)
+    mixed = means(data.source, np.arange(len(data.classes.seen)))[method.made_from_].mean(dim=1)
     candidates = {
         "made features": method.made_,
         "made by another's name": method.misnamed_,
@@ -147,14 +147,14 @@ def towers_of_names(names: tuple[str, ...]) -> Tensor:
 # -- other arms ----------------------------------------------------------------------------------------------
 
 
-def stopped_early(own: Known, seed: int) -> int:
+def stopped_early(data: Known, seed: int) -> int:
     """How many epochs of CoOp: those that are best by H where half of the base classes play new ones."""
-    held = pretend_unseen(own.source.labels, 2, seed)[0]
-    names = own.classes.names
-    kept = np.setdiff1d(np.unique(own.source.labels), held)
+    held = pretend_unseen(data.source.labels, 2, seed)[0]
+    names = data.classes.names
+    kept = np.setdiff1d(np.unique(data.source.labels), held)
     order = np.concatenate([kept, held])
     space = ClassSpace(names=tuple(names[i] for i in order), seen=np.arange(len(kept)))
-    pool = of_classes(own.source.replace(classes=None), order).replace(classes=space)
+    pool = of_classes(data.source.replace(classes=None), order).replace(classes=space)
     half = np.random.default_rng(seed).permutation(len(pool)) % 2 == 0
     known_ = pool.labels < len(kept)
     pretended = Known(pool.take(known_ & half), pool.take(~(known_ & half)), space)
@@ -166,11 +166,11 @@ def stopped_early(own: Known, seed: int) -> int:
     return STOPS[int(np.argmax(best))]
 
 
-def regressed(own: Known) -> float:
+def regressed(data: Known) -> float:
     """Base accuracy of logistic regression on the same features, which knows no new class."""
-    x, y = torch.as_tensor(own.source.x), own.source.labels
-    network = fit_logistic(x, y, len(own.classes.seen), C=100.0)
-    exam = own.exam.take(own.exam.labels < len(own.classes.seen))
+    x, y = torch.as_tensor(data.source.x), data.source.labels
+    network = fit_logistic(x, y, len(data.classes.seen), C=100.0)
+    exam = data.exam.take(data.exam.labels < len(data.classes.seen))
     with torch.no_grad():
         return float((network(torch.as_tensor(exam.x)).argmax(dim=1).numpy() == exam.labels).mean())
 
@@ -196,15 +196,15 @@ def known(case: str, seed: int) -> Known:
     return Known(whole.take(learnt), whole.take(~learnt), space, frozenset(whole.columns["emoji"][learnt].tolist()))
 
 
-def abroad(case: str, own: Known) -> Domain:
+def abroad(case: str, data: Known) -> Domain:
     """What the next vendor of the split draws of the same classes, without the emoji that were learnt from."""
     split, vendor = case.split()
     vendors = VENDORS[split]
     other = vectors(vendors[(vendors.index(vendor) + 1) % len(vendors)])
     assert other.classes is not None
-    whole = of_classes(other, np.array([other.classes.names.index(name) for name in own.classes.names]))
-    fresh = np.array([code not in own.taught for code in whole.columns["emoji"].tolist()])
-    return whole.take(fresh).replace(classes=own.classes, name="elsewhere")
+    whole = of_classes(other, np.array([other.classes.names.index(name) for name in data.classes.names]))
+    fresh = np.array([code not in data.taught for code in whole.columns["emoji"].tolist()])
+    return whole.take(fresh).replace(classes=data.classes, name="elsewhere")
 
 
 @functools.cache

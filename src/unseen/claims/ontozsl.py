@@ -128,9 +128,9 @@ def incidence(o: Ontology) -> FloatArray:
     return PCA(WIDTH, random_state=0).fit_transform(marks)
 
 
-def told_by(task: Fold, told: FloatArray) -> tuple[Domain, ClassSpace]:
+def told_by(task: Fold, attributes: FloatArray) -> tuple[Domain, ClassSpace]:
     """The source, and the classes with these vectors and nothing else: the swap of one matrix."""
-    classes = task.classes.replace(attributes=centred(told, task.classes.seen), embeddings=None, ontology=None)
+    classes = task.classes.replace(attributes=centred(attributes, task.classes.seen), embeddings=None, ontology=None)
     return task.source.replace(classes=classes), classes
 
 
@@ -154,9 +154,9 @@ def among_all(task: Fold, predict: Any) -> dict[str, float]:
     return generalized_scores(task.tests.labels, predict(task.tests), task.classes.seen)
 
 
-def generated(task: Fold, told: FloatArray, seed: int, **settings: Any) -> dict[str, float]:
-    """The generator, conditioned on `told`, among unseen classes and among all."""
-    source, classes = told_by(task, told)
+def generated(task: Fold, attributes: FloatArray, seed: int, **settings: Any) -> dict[str, float]:
+    """The generator, conditioned on `attributes`, among unseen classes and among all."""
+    source, classes = told_by(task, attributes)
     method = OntoZSL(**{"random_state": seed, "condition": "attributes", **settings})
     method.fit(source=source, classes=classes)
     wide = copy.copy(method).set_params(**GENERALIZED).adapt(source=source, classes=classes)
@@ -164,10 +164,10 @@ def generated(task: Fold, told: FloatArray, seed: int, **settings: Any) -> dict[
 
 
 def headed(
-    head: str, task: Fold, told: FloatArray, seed: int, handicap: float
+    head: str, task: Fold, attributes: FloatArray, seed: int, handicap: float
 ) -> tuple[dict[str, float], dict[str, float]]:
     """Another head on the same vectors, among all classes as it is, and with a handicap of seen ones."""
-    source, classes = told_by(task, told)
+    source, classes = told_by(task, attributes)
     method = HEADS[head](random_state=seed).fit(source=source, classes=classes)
     wide = HEADS[head](random_state=seed, generalized=True).fit(source=source, classes=classes)
     even = HEADS[head](random_state=seed, generalized=True, handicap=handicap).fit(source=source, classes=classes)
@@ -179,10 +179,10 @@ def mean_of(tables: list[dict[str, float]]) -> dict[str, float]:
     return {key: float(np.mean([table[key] for table in tables])) for key in tables[0]}
 
 
-def prototypes(task: Fold, told: FloatArray, alpha: float) -> dict[str, float]:
+def prototypes(task: Fold, attributes: FloatArray, alpha: float) -> dict[str, float]:
     """Ridge regression from vectors to the means of classes; the nearest by cosine."""
     source, seen, new = task.source, task.classes.seen, task.classes.unseen
-    estimated = ridge_prototypes(source.x, source.labels, centred(told, seen), seen, alpha)
+    estimated = ridge_prototypes(source.x, source.labels, centred(attributes, seen), seen, alpha)
     centre = source.x.mean(axis=0)
     order = new[np.argsort(-near(task.unseen.x, estimated[new], centre), axis=1, kind="stable")[:, :5]]
     return ranked(order, task.unseen.labels) | among_all(task, lambda d: near(d.x, estimated, centre).argmax(axis=1))

@@ -121,9 +121,9 @@ def captioned(name: str, keywords: str, rng: np.random.Generator) -> str:
     return f"{name}, {', '.join(words)}"
 
 
-def _graded(found: Mapping[str, Any], truth: Mapping[str, Any], marked: Any) -> dict[str, float]:
-    right = {which: found[which] == truth[which] for which in found}
-    labelled = {which: marked[truth[which]] for which in found}
+def _graded(predicted: Mapping[str, Any], truth: Mapping[str, Any], marked: Any) -> dict[str, float]:
+    right = {which: predicted[which] == truth[which] for which in predicted}
+    labelled = {which: marked[truth[which]] for which in predicted}
     both = np.concatenate([right["captions"], right["third"]])
     known = np.concatenate([labelled["captions"], labelled["third"]])
     return {
@@ -136,14 +136,14 @@ def _graded(found: Mapping[str, Any], truth: Mapping[str, Any], marked: Any) -> 
 
 
 def _ridge(
-    source: Domain, told: Domain, said: Any, space: ClassSpace, asked: Mapping[str, Domain], truth: Mapping[str, Any],
+    source: Domain, taught: Domain, said: Any, space: ClassSpace, asked: Mapping[str, Domain], truth: Mapping[str, Any],
     marked: Any,
 ) -> dict[str, float]:  # fmt: skip
     """A linear map onto frozen MiniLM's vectors, from both sets: the first template of a label, and captions."""
     assert source.classes is not None
     prompts = [TEMPLATES[0].format(source.classes.names[y]) for y in source.labels]
     vectors = worlds.minilm([*prompts, *said.tolist()])
-    pairs = Pairs(Domain(x=np.concatenate([source.x, told.x]), name="pictures"), Domain(x=vectors, name="texts"))
+    pairs = Pairs(Domain(x=np.concatenate([source.x, taught.x]), name="pictures"), Domain(x=vectors, name="texts"))
     each = [worlds.minilm([template.format(name) for name in space.names]) for template in TEMPLATES]
     mean = np.mean([part / np.linalg.norm(part, axis=1, keepdims=True) for part in each], axis=0)
     method = RidgeMap().fit(pairs=pairs).adapt(classes=space.replace(embeddings=mean))

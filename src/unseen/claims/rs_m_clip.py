@@ -133,12 +133,12 @@ def _captioned(pictures: Domain) -> Pairs:
     return Pairs(left, right, ids=ids, columns={LANGUAGE: np.array(codes), "group": group})
 
 
-def begun(own: World, cropped: bool) -> DualEncoder:
+def begun(data: World, cropped: bool) -> DualEncoder:
     """Towers that have learnt nothing: hashed parts of words beside layers on features, or a small network."""
     with reproducible(0):
-        image: Any = small_convnet(DIM) if cropped else feature_head(own.learn.left.n_features, DIM, 512, 0.3)
+        image: Any = small_convnet(DIM) if cropped else feature_head(data.learn.left.n_features, DIM, 512, 0.3)
         if not cropped:
-            image[0].measure(torch.as_tensor(own.learn.left.x))
+            image[0].measure(torch.as_tensor(data.learn.left.x))
         return dual_encoder(image, gram_text(BUCKETS, WORD, 256, DIM), Grams(BUCKETS).to_json(), 1 / 0.07)
 
 
@@ -213,36 +213,36 @@ def cropped(case: str, seed: int) -> Result:
 # -- what is measured --------------------------------------------------------------------------------------
 
 
-def asked_of(own: World) -> dict[str, tuple[list[str], NDArray[np.int64]]]:
+def asked_of(data: World) -> dict[str, tuple[list[str], NDArray[np.int64]]]:
     """By language the captions of pictures held out, and whose they are."""
-    _, owner = np.unique(own.ask.columns["group"], return_inverse=True)
-    codes = own.ask.columns[LANGUAGE]
-    return {code: (own.ask.right.x[codes == code].tolist(), owner.reshape(-1)[codes == code]) for code in TEN}
+    _, owner = np.unique(data.ask.columns["group"], return_inverse=True)
+    codes = data.ask.columns[LANGUAGE]
+    return {code: (data.ask.right.x[codes == code].tolist(), owner.reshape(-1)[codes == code]) for code in TEN}
 
 
-def _pictures(own: World) -> torch.Tensor:
+def _pictures(data: World) -> torch.Tensor:
     """Pictures held out, each once, in the order of `asked_of`."""
-    first = np.unique(own.ask.columns["group"], return_index=True)[1]
-    return torch.as_tensor(own.ask.left.x[first])
+    first = np.unique(data.ask.columns["group"], return_index=True)[1]
+    return torch.as_tensor(data.ask.left.x[first])
 
 
-def graded(method: RSMCLIP, own: World) -> dict[str, float]:
+def graded(method: RSMCLIP, data: World) -> dict[str, float]:
     """Recall in ten languages, and zero-shot accuracy."""
-    z = method.encode_pictures(_pictures(own)).numpy()
+    z = method.encode_pictures(_pictures(data)).numpy()
     recall = by_language(
-        z, {code: (method.encode_text(texts).numpy(), of) for code, (texts, of) in asked_of(own).items()}
+        z, {code: (method.encode_text(texts).numpy(), of) for code, (texts, of) in asked_of(data).items()}
     )
-    adapted = method.adapt(classes=own.classes, prompts=own.sentences)
-    truth = own.groups
-    x = torch.as_tensor(own.ask.left.x[: 2 * len(truth) : 2])  # of the first language, two captions each
+    adapted = method.adapt(classes=data.classes, prompts=data.sentences)
+    truth = data.groups
+    x = torch.as_tensor(data.ask.left.x[: 2 * len(truth) : 2])  # of the first language, two captions each
     each = [float((adapted.predict(x, language=code) == truth).mean()) for code in TEN]
-    drawn_by_other = torch.as_tensor(own.other.x)
-    return recalls({code: of["mean"] for code, of in recall.items()}, guessed(own)) | {
+    drawn_by_other = torch.as_tensor(data.other.x)
+    return recalls({code: of["mean"] for code, of in recall.items()}, guessed(data)) | {
         "ensemble": float((adapted.predict(x) == truth).mean()),
         "by en": each[0],
         "each": float(np.mean(each)),
-        "vendor": float((adapted.predict(drawn_by_other) == own.other_groups).mean()),
-        "vendor by en": float((adapted.predict(drawn_by_other, language="en") == own.other_groups).mean()),
+        "vendor": float((adapted.predict(drawn_by_other) == data.other_groups).mean()),
+        "vendor by en": float((adapted.predict(drawn_by_other, language="en") == data.other_groups).mean()),
     }
 
 
@@ -259,28 +259,28 @@ def recalls(mean: Mapping[str, float], guess: float) -> dict[str, float]:
     }
 
 
-def guessed(own: World) -> float:
+def guessed(data: World) -> float:
     """The mean recall that guessing gives."""
-    n = len(own.groups)
+    n = len(data.groups)
     there = [1 - math.comb(2 * n - 2, k) / math.comb(2 * n, k) for k in KS]
     return float(np.mean([*there, *(k / n for k in KS)]))
 
 
-def chance(own: World) -> dict[str, float]:
+def chance(data: World) -> dict[str, float]:
     """What guessing gives."""
-    mean = guessed(own)
-    zero_shot = dict.fromkeys(("ensemble", "by en", "each", "vendor", "vendor by en"), 1 / len(own.classes))
+    mean = guessed(data)
+    zero_shot = dict.fromkeys(("ensemble", "by en", "each", "vendor", "vendor by en"), 1 / len(data.classes))
     return recalls(dict.fromkeys(TEN, mean), mean) | zero_shot
 
 
-def _ridge(own: World) -> dict[str, float]:
+def _ridge(data: World) -> dict[str, float]:
     """No network: a linear map onto a space of words that ten languages share, by what stands together in captions.
 
     Captions of a picture in all languages are one document; the first singular vectors of all documents, weighted by
     how rare a part of a word is, are a space into which a caption in any language falls (cross-language latent
     semantic indexing).
     """
-    texts, group = own.learn.right.x.tolist(), own.learn.columns["group"]
+    texts, group = data.learn.right.x.tolist(), data.learn.columns["group"]
     bags = unit_bag(texts, BUCKETS)
     rare = torch.log(len(bags) / (1 + (bags > 0).sum(dim=0)))
     _, first, of = np.unique(group, return_index=True, return_inverse=True)
@@ -291,16 +291,16 @@ def _ridge(own: World) -> dict[str, float]:
         return torch.nn.functional.normalize(unit_bag(said, BUCKETS) * rare @ axes, dim=1).numpy()
 
     target = torch.nn.functional.normalize(documents @ axes, dim=1).numpy()
-    pairs = Pairs(Domain(x=own.learn.left.x[first], name="pictures"), Domain(x=target, name="words"))
+    pairs = Pairs(Domain(x=data.learn.left.x[first], name="pictures"), Domain(x=target, name="words"))
     method = RidgeMap().fit(pairs=pairs)
-    z = method.transform(_pictures(own)).numpy()
-    recall = by_language(z, {code: (placed(texts), owner) for code, (texts, owner) in asked_of(own).items()})
-    each = np.stack([placed([phrases[0] for phrases in own.sentences[code]]) for code in TEN])
-    adapted = method.adapt(classes=own.classes.replace(embeddings=each.mean(axis=0)))
-    x = own.ask.left.x[: 2 * len(own.groups) : 2]
-    return recalls({code: of["mean"] for code, of in recall.items()}, guessed(own)) | {
-        "ensemble": float((adapted.predict(x) == own.groups).mean()),
-        "vendor": float((adapted.predict(own.other.x) == own.other_groups).mean()),
+    z = method.transform(_pictures(data)).numpy()
+    recall = by_language(z, {code: (placed(texts), owner) for code, (texts, owner) in asked_of(data).items()})
+    each = np.stack([placed([phrases[0] for phrases in data.sentences[code]]) for code in TEN])
+    adapted = method.adapt(classes=data.classes.replace(embeddings=each.mean(axis=0)))
+    x = data.ask.left.x[: 2 * len(data.groups) : 2]
+    return recalls({code: of["mean"] for code, of in recall.items()}, guessed(data)) | {
+        "ensemble": float((adapted.predict(x) == data.groups).mean()),
+        "vendor": float((adapted.predict(data.other.x) == data.other_groups).mean()),
     }
 
 

@@ -103,9 +103,9 @@ def _caption(locale: str, name: str, tags: Sequence[str], code: str) -> str:
     return _longer(locale, form.format(name, ", ".join(tags[:3]) or name), name)
 
 
-def _longer(locale: str, told: str, name: str) -> str:
+def _longer(locale: str, caption: str, name: str) -> str:
     """A caption, put in more words if it is as short as those that a web's filter drops."""
-    return told if len(told) > SHORT else FORMS[locale][0].format(name)
+    return caption if len(caption) > SHORT else FORMS[locale][0].format(name)
 
 
 def name_of(key: str, language: str = "en") -> str:
@@ -304,14 +304,14 @@ def learn(
 class Drawings(Sequence[Any]):
     """Pictures of things as a web shows them, made when they are asked for: features that are kept need none."""
 
-    def __init__(self, own: Sequence[Thing], watermark: bool) -> None:
-        self.own, self.watermark = own, watermark
+    def __init__(self, things: Sequence[Thing], watermark: bool) -> None:
+        self.things, self.watermark = things, watermark
 
     def __len__(self) -> int:
-        return len(self.own)
+        return len(self.things)
 
     def __getitem__(self, i: Any) -> Any:
-        thing = self.own[i]
+        thing = self.things[i]
         rng = np.random.default_rng([zlib.crc32(thing.key.encode()), 7])
         return rendered(thing.picture, rng, watermark=self.watermark)
 

@@ -205,10 +205,10 @@ def measures(case: str, seed: int) -> Result:
     return table
 
 
-def followers(split: str, own: str) -> tuple[str, ...]:
+def followers(split: str, style: str) -> tuple[str, ...]:
     """The two vendors of a split that follow one."""
     circle = 2 * VENDORS[split]
-    return circle[circle.index(own) + 1 :][:2]
+    return circle[circle.index(style) + 1 :][:2]
 
 
 def substitute(case: str, seed: int) -> Result:
@@ -244,12 +244,12 @@ def in_order(same: list[Measure], other: list[Measure]) -> float:
     return float(np.mean([a.high < b.low for a in same for b in other]))
 
 
-def lost(own: NDArray[np.float32], others: list[NDArray[np.float32]], y: Any, seed: int) -> list[float]:
+def lost(features: NDArray[np.float32], others: list[NDArray[np.float32]], y: Any, seed: int) -> list[float]:
     """By how much a classifier of one style is worse on each other one, on emoji that it has not seen."""
     learn, rest = hold_out(y, 0.5, seed)
-    network = fit_logistic(torch.as_tensor(own[learn]), y[learn], int(y.max()) + 1, C=0.1)
+    network = fit_logistic(torch.as_tensor(features[learn]), y[learn], int(y.max()) + 1, C=0.1)
     with torch.no_grad():
-        logits = [network(torch.as_tensor(x[rest])) for x in (own, *others)]
+        logits = [network(torch.as_tensor(x[rest])) for x in (features, *others)]
     known, *there = (accuracy(y[rest], scores.argmax(dim=1).numpy()) for scores in logits)
     return [known - right for right in there]
 

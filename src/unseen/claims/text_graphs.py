@@ -148,7 +148,7 @@ class Around:
     ----------
     graph, places, table
         The graph, the subgraphs, and the vectors of all nodes in one of them.
-    own, near, all_ : arrays (n, 384)
+    own_text, near, all_ : arrays (n, 384)
         Vectors of the roots; the mean over all of their neighbours in the graph; and over the other nodes of the
         subgraph.
     y : int array (n,)
@@ -158,7 +158,7 @@ class Around:
     graph: TextAttributedGraph
     places: Neighbourhoods
     table: NDArray[np.float32]
-    own: NDArray[np.float32]
+    own_text: NDArray[np.float32]
     near: NDArray[np.float32]
     all_: NDArray[np.float32]
     y: NDArray[np.int64]
@@ -172,7 +172,7 @@ class Around:
     def take(self, index: Any) -> Around:
         """Some of the nodes."""
         places = self.places.take(index)
-        parts = {key: getattr(self, key)[index] for key in ("own", "near", "all_", "y")}
+        parts = {key: getattr(self, key)[index] for key in ("own_text", "near", "all_", "y")}
         return dataclasses.replace(self, places=places, **parts)
 
 

@@ -90,9 +90,9 @@ def tuned(settings: Mapping[str, Any], large: Any, inner: World, seed: int) -> f
     return RATES[best]
 
 
-def student(settings: Mapping[str, Any], rate: float, large: Any, own: World, seed: int) -> TinyCLIP:
+def student(settings: Mapping[str, Any], rate: float, large: Any, data: World, seed: int) -> TinyCLIP:
     """A student that has learnt from the pairs of a world."""
-    return TinyCLIP(**{**settings, "learning_rate": rate, "random_state": seed}).fit(pairs=own.pairs, model=large)
+    return TinyCLIP(**{**settings, "learning_rate": rate, "random_state": seed}).fit(pairs=data.pairs, model=large)
 
 
 # fmt: off

@@ -262,10 +262,10 @@ def covered(domain: Domain) -> NDArray[np.bool_]:
     return covered_cells(domain.columns["occluder"], side) > 0.5
 
 
-def overlap(found: NDArray[np.bool_], true: NDArray[np.bool_]) -> float:
+def overlap(predicted: NDArray[np.bool_], true: NDArray[np.bool_]) -> float:
     """Intersection over union, the mean over pictures."""
-    union = (found | true).sum(axis=(1, 2))
-    return float(((found & true).sum(axis=(1, 2)) / np.maximum(union, 1)).mean())
+    union = (predicted | true).sum(axis=(1, 2))
+    return float(((predicted & true).sum(axis=(1, 2)) / np.maximum(union, 1)).mean())
 
 
 def blind(true: NDArray[np.bool_], seed: int) -> dict[str, NDArray[np.bool_]]:

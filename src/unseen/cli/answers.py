@@ -123,9 +123,9 @@ def _listed(failed: Sequence[Skipped]) -> str:
     return "; ".join(_told(skipped) for skipped in failed[:SHOWN]) + more
 
 
-def _told(one: Skipped) -> str:
+def _told(skipped: Skipped) -> str:
     """Where a sample is and why it is left out; many reasons begin with its name."""
-    return one.why if one.why.startswith(one.where) else f"{one.where}: {one.why}"
+    return skipped.why if skipped.why.startswith(skipped.where) else f"{skipped.where}: {skipped.why}"
 
 
 def tell_rows(

@@ -239,30 +239,30 @@ def _filtered(accounting: Any, share: float | None) -> str:
     )
 
 
-def _number(told: str) -> str | float:
+def _number(text: str) -> str | float:
     try:
-        return float(told)
+        return float(text)
     except ValueError:
-        return told
+        return text
 
 
-def _hosts(told: list[str]) -> list[str]:
+def _hosts(entries: list[str]) -> list[str]:
     """Host names, from the command line and from files."""
     hosts: list[str] = []
-    for entry in told:
+    for entry in entries:
         lines = Path(entry).read_text(encoding="utf-8").splitlines() if Path(entry).is_file() else [entry]
         hosts += [line.strip().lower() for line in lines if line.strip() and not line.startswith("#")]
     return hosts
 
 
-def _head(told: str) -> Any:
+def _head(entry: str) -> Any:
     import dataclasses
 
     from unseen.methods.curation.laion.heads import Head
 
-    name, sign, folder = told.partition("=")
+    name, sign, folder = entry.partition("=")
     if not sign or not name:
-        raise ValueError(f"--head takes name=FOLDER; got {told!r}")
+        raise ValueError(f"--head takes name=FOLDER; got {entry!r}")
     return dataclasses.replace(Head.load(folder), name=name)
 
 

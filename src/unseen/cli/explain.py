@@ -57,27 +57,29 @@ def explain(
     say(f"{out} explains {len(entries)} {_what(entries)}")
 
 
-def _what(told: list[Told]) -> str:
-    noun = "clip" if told and told[0].by_frames else "picture"
-    return noun if len(told) == 1 else f"{noun}s"
+def _what(entries: list[Told]) -> str:
+    noun = "clip" if entries and entries[0].by_frames else "picture"
+    return noun if len(entries) == 1 else f"{noun}s"
 
 
-def _why(one: Told) -> str:
-    if one.by_frames:
-        most = max(range(len(one.maps)), key=lambda k: float(one.maps[k].values[0, 0]))
-        return f". Most in {one.maps[most].name} of {len(one.maps)}, {one.maps[most].told}"
-    if one.maps:
-        return "".join(f". {map_.name}: {map_.told}" for map_ in one.maps)
-    spoke = ", ".join(part.name for part in one.parts) or "nothing that the class has"
-    left = "; ".join(f"{name} {u:.2f} ({word})" for name, u, word in one.open)
+def _why(entry: Told) -> str:
+    if entry.by_frames:
+        most = max(range(len(entry.maps)), key=lambda k: float(entry.maps[k].values[0, 0]))
+        return f". Most in {entry.maps[most].name} of {len(entry.maps)}, {entry.maps[most].note}"
+    if entry.maps:
+        return "".join(f". {map_.name}: {map_.note}" for map_ in entry.maps)
+    spoke = ", ".join(part.name for part in entry.parts) or "nothing that the class has"
+    left = "; ".join(f"{name} {u:.2f} ({word})" for name, u, word in entry.open)
     return f", for {spoke}. Left open: {left}"
 
 
-def _plain(one: Told) -> dict[str, object]:
-    row: dict[str, object] = {"id": one.name, "class": one.prediction, "probability": one.probability}
-    if one.maps:
-        return row | {"maps": [{"name": m.name, "values": m.values.astype(float).round(4).tolist()} for m in one.maps]}
+def _plain(entry: Told) -> dict[str, object]:
+    row: dict[str, object] = {"id": entry.name, "class": entry.prediction, "probability": entry.probability}
+    if entry.maps:
+        return row | {
+            "maps": [{"name": m.name, "values": m.values.astype(float).round(4).tolist()} for m in entry.maps]
+        }
     return row | {
-        "left open": {name: u for name, u, _ in one.open},
-        "attributes": [{"name": p.name, "found": p.found, "expected": p.expected} for p in one.parts],
+        "left open": {name: u for name, u, _ in entry.open},
+        "attributes": [{"name": p.name, "found": p.found, "expected": p.expected} for p in entry.parts],
     }

@@ -381,7 +381,7 @@ def _passing(service: RetrievalService, filters: Filters, k: int, export: Path |
     )
 
 
-def _left_out(removed: Mapping[str, int], allowed: int, found: bool, by_file: bool) -> None:
+def _left_out(removed: Mapping[str, int], allowed: int, has_rows: bool, by_file: bool) -> None:
     """Say what a query did not give, and why."""
     alike = "near duplicates of what is shown (--duplicates keeps them)"
     if by_file:
@@ -392,7 +392,7 @@ def _left_out(removed: Mapping[str, int], allowed: int, found: bool, by_file: bo
     reasons = [f"{count:,} {names.get(why, why)}" for why, count in removed.items() if count]
     if reasons:
         say(f"left out: {', '.join(reasons)}")
-    if not found:
+    if not has_rows:
         say("nothing was found" + ("" if allowed else ": no pair passes --where"))
 
 

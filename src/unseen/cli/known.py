@@ -407,13 +407,13 @@ def reproduce(
     raise typer.Exit(0 if good else 3)
 
 
-def _status(slug: str, found: Freshness) -> tuple[dict[str, Any], bool, list[str]]:
+def _status(slug: str, freshness: Freshness) -> tuple[dict[str, Any], bool, list[str]]:
     why = {"moved": "replay it", "unstamped": "no stamp of this type of processor: replay it", "stale": "flipped"}
-    lines = [f"{slug:18s} {found.word}" + (f" ({why[found.word]})" if found.word in why else "")]
+    lines = [f"{slug:18s} {freshness.word}" + (f" ({why[freshness.word]})" if freshness.word in why else "")]
     return (
-        {"slug": slug, **dataclasses.asdict(found)},
-        found.word != "stale",
-        [*lines, *(f"    {part}" for part in found.parts)],
+        {"slug": slug, **dataclasses.asdict(freshness)},
+        freshness.word != "stale",
+        [*lines, *(f"    {part}" for part in freshness.parts)],
     )
 
 

@@ -68,7 +68,7 @@ class Inputs:
     encoder : Encoder or None
     raw : mapping
         The target's samples as they were read, for pictures in the report.
-    overlap, leakage, told
+    overlap, leakage, records
         What to say before work.
     two_views : Inputs, optional
         The same samples with features of both views (`unseen.compare.views`).
@@ -101,7 +101,7 @@ class Inputs:
     leakage: tuple[Leakage, ...]
     shared_space: bool
     described: bool
-    told: Mapping[str, Any]
+    records: Mapping[str, Any]
     model: Any = None
     teachers: Any = None
     crafted: Mapping[int, Domain] = dataclasses.field(default_factory=dict)
@@ -276,7 +276,7 @@ def prepare(
     return Inputs(
         **_sealed_features(features, known, everything), classes=known, encoder=tower, raw=parts, overlap=apart,
         leakage=leakage, shared_space=shared, described=described,
-        told={name: _told(domain, contents[name]) for name, domain in read.items()},
+        records={name: _told(domain, contents[name]) for name, domain in read.items()},
         model=model, teachers=teachers, notes=tuple(notes), prompts=tuple(prompts or ()),
         shared_by=(tower.name, precision, trust) if tower is not None and _reads_names(tower) else None,
     )  # fmt: skip

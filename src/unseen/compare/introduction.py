@@ -20,8 +20,8 @@ def introduction(inputs: Inputs, *, graded: bool = True) -> list[str]:
 
     `graded` tells whether labels of the target will grade something.
     """
-    lines = [_role_line(role, record, inputs, graded=graded) for role, record in inputs.told.items()]
-    lines += [line.replace(SPACE, " ") for line in columns_told(inputs.told)]
+    lines = [_role_line(role, record, inputs, graded=graded) for role, record in inputs.records.items()]
+    lines += [line.replace(SPACE, " ") for line in columns_told(inputs.records)]
     apart = inputs.overlap
     if inputs.named:
         lines.append(f"classes: {some(inputs.classes.names, 5)}; their names are compared with the samples (zero-shot)")
@@ -37,13 +37,13 @@ def introduction(inputs: Inputs, *, graded: bool = True) -> list[str]:
     return lines + cautions(inputs)
 
 
-def _role_line(role: str, told: Mapping[str, Any], inputs: Inputs, *, graded: bool) -> str:
+def _role_line(role: str, record: Mapping[str, Any], inputs: Inputs, *, graded: bool) -> str:
     """A role with what was read for it, and what becomes of its labels."""
-    n, labeled, classes = told["samples"], told["labeled"], len(told["classes"])
-    line = f"{role}: {samples(n, told['kind'])}"
+    n, labeled, classes = record["samples"], record["labeled"], len(record["classes"])
+    line = f"{role}: {samples(n, record['kind'])}"
     if labeled and role != "target":
         line += f" of {count(classes, 'class', 'classes')}" + (f", {labeled} with labels" if labeled < n else "")
-    elif role == "target" and inputs.support is not None and "support" not in inputs.told:
+    elif role == "target" and inputs.support is not None and "support" not in inputs.records:
         line += f", {len(inputs.support)} labels to learn from" + (", the others grade" if inputs.exams else "")
     elif role == "target" and not graded:
         line += "; their labels are not read" if labeled else " without labels"
@@ -69,7 +69,7 @@ def cautions(inputs: Inputs) -> list[str]:
             f"the target has {few} {'sample' if few == 1 else 'samples'}{aside}: nothing that needs its neighbours or "
             "shares can be estimated well, and an accuracy on it says little"
         )
-    for role, facts in inputs.told.items():
+    for role, facts in inputs.records.items():
         if role != "target" and (twice := facts["contradictory"]):
             lines.append(
                 f"{role}: {count(twice, 'sample is', 'samples are')} there under more than one label; at most one of "
@@ -81,7 +81,7 @@ def cautions(inputs: Inputs) -> list[str]:
                 f"{role}: of {n} samples only {different} differ, and one is there {facts['most_copies']} times; each "
                 "copy counts, in what is learnt and in every figure"
             )
-    classes = inputs.told.get("target", {}).get("classes", ())
+    classes = inputs.records.get("target", {}).get("classes", ())
     if len(classes) == 1 and len(inputs.classes) > 1:
         lines.append(
             f"all labels of the target are of one class, {next(iter(classes))}: a figure on them says nothing of the "

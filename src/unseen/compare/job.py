@@ -262,7 +262,7 @@ def make_bundle(inputs: Inputs, cell: Cell) -> Bundle:
         threshold=cell["threshold"],
         whole=inputs.whole,
         feature_names=inputs.feature_names if inputs.encoder is None else (),
-        credits=tuple(dict.fromkeys(c for record in inputs.told.values() for c in record["credits"])),
+        credits=tuple(dict.fromkeys(c for record in inputs.records.values() for c in record["credits"])),
     )
 
 

@@ -109,7 +109,7 @@ def expected(inputs: Inputs, choice: Choice) -> dict[str, Any] | None:
 def situation(inputs: Inputs, labels: str) -> dict[str, Any]:
     """What a run starts from; `unseen.precedents.profile` reads it, with the diagnosis."""
     return {
-        "given": dict(inputs.told),
+        "given": dict(inputs.records),
         "classes": list(inputs.classes.names),
         "described": inputs.described,
         "model": inputs.model is not None,
@@ -208,9 +208,9 @@ def _grades(
     return out
 
 
-def _scores(found: Cell, classes: ClassSpace) -> FloatArray | None:
+def _scores(cell: Cell, classes: ClassSpace) -> FloatArray | None:
     """Log-probabilities of all classes; None where the exam has classes that no candidate knows of."""
-    p = found["p"]
+    p = cell["p"]
     return p.clamp_min(1e-30).log().numpy() if p.shape[1] == len(classes) else None
 
 

@@ -72,13 +72,13 @@ def spaces(
 
 
 def spaces_of_model(
-    own: ClassSpace, read: dict[str, Domain], relate: Callable[[ClassSpace], ClassSpace]
+    space: ClassSpace, read: dict[str, Domain], relate: Callable[[ClassSpace], ClassSpace]
 ) -> tuple[ClassSpace, ClassSpace]:
     """The classes of a model, in the order of its outputs, and these with those that only the sealed target has."""
     for name in ("source", "support", "target"):
         if has_labels(read, name) and read[name].classes is None:
             read[name] = read[name].replace(classes=classes_of(read, name))
-    known = relate(own)
+    known = relate(space)
     if not has_labels(read, "target"):
         return known, known
     return known, join(known, classes_of(read, "target")).replace(seen=known.seen)
@@ -91,16 +91,16 @@ def _used(domain: Domain) -> ClassSpace:
     return domain.classes.take(np.unique(domain.y[domain.labeled]))
 
 
-def _described(own: ClassSpace, described: ClassSpace) -> ClassSpace:
+def _described(space: ClassSpace, described: ClassSpace) -> ClassSpace:
     """The class file in the order of the labelled classes, which are the seen ones, and then its others."""
-    missing = [name for name in own.names if name not in set(described.names)]
+    missing = [name for name in space.names if name not in set(described.names)]
     if missing:
         alike = [" and ".join(map(repr, names)) for names in case_variants([*missing, *described.names])]
         hint = f"; {', '.join(alike)} differ in upper and lower case only" if alike else ""
         raise ValueError(f"classes must hold all of the labelled data, and lacks {some(missing)}{hint}")
-    order = [described.index(name) for name in own.names]
+    order = [described.index(name) for name in space.names]
     order += sorted(set(range(len(described))) - set(order))
-    return described.take(order).replace(seen=np.arange(len(own)), metric=described.metric.take(np.asarray(order)))
+    return described.take(order).replace(seen=np.arange(len(space)), metric=described.metric.take(np.asarray(order)))
 
 
 def onto(domain: Domain, space: ClassSpace) -> Domain:

@@ -129,14 +129,14 @@ class Collection:
         In the order of their names; those being written are not seen.
     encoder : EncoderRecord or None
         What made the embeddings.
-    told : mapping
+    facts : mapping
         What else stands in ``collection.json``.
     """
 
     folder: Path
     shards: tuple[Shard, ...]
     encoder: EncoderRecord | None
-    told: Mapping[str, Any]
+    facts: Mapping[str, Any]
 
     @classmethod
     def open(cls, folder: str | os.PathLike[str]) -> Collection:
@@ -192,11 +192,11 @@ class Collection:
         return digest.hexdigest()
 
 
-def write_record(folder: str | os.PathLike[str], encoder: EncoderRecord | None = None, **told: Any) -> None:
+def write_record(folder: str | os.PathLike[str], encoder: EncoderRecord | None = None, **facts: Any) -> None:
     """Write ``collection.json``, all or nothing."""
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    record = {"format": FORMAT, "encoder": dataclasses.asdict(encoder) if encoder else None, **told}
+    record = {"format": FORMAT, "encoder": dataclasses.asdict(encoder) if encoder else None, **facts}
     with replacing(folder / _RECORD) as temporary:
         temporary.write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 

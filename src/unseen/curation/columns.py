@@ -265,8 +265,8 @@ def _is_word(kind: pa.DataType) -> bool:
     return any(check(kind) for check in text)
 
 
-def _kept_rank(collection: Collection, told: Mapping[str, Any], places: Path) -> IntArray | None:
-    if not told.get("reordered") or told.get("order") != collection.order or not places.is_file():
+def _kept_rank(collection: Collection, content: Mapping[str, Any], places: Path) -> IntArray | None:
+    if not content.get("reordered") or content.get("order") != collection.order or not places.is_file():
         return None
     return np.load(places, allow_pickle=False)
 

@@ -87,13 +87,13 @@ def _stand_ins(job: Job, folders: list[Path], sha: np.ndarray, similarity: np.nd
     starts = np.cumsum([0, *map(len, vectors)])
     outline = np.concatenate([outlines(part) for part in looks])[best]
 
-    def alike(one: np.ndarray, other: np.ndarray) -> np.ndarray:
-        same = np.empty(len(one), dtype=bool)
-        for k in range(0, len(one), 1024):
+    def alike(left: np.ndarray, right: np.ndarray) -> np.ndarray:
+        same = np.empty(len(left), dtype=bool)
+        for k in range(0, len(left), 1024):
             block = slice(k, k + 1024)
-            same[block] = outlines_alike(outline[one[block]], outline[other[block]])
+            same[block] = outlines_alike(outline[left[block]], outline[right[block]])
             close = k + np.flatnonzero(same[block])
-            a, b = (_gathered(looks, starts, best[side[close]]) for side in (one, other))
+            a, b = (_gathered(looks, starts, best[side[close]]) for side in (left, right))
             same[close] = look_alike(a, b)
         return same
 

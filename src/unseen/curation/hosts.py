@@ -60,10 +60,10 @@ def plain_host(host: str) -> str:
         return host.encode("idna").decode("ascii").lower()  # older names, such as those with emoji
 
 
-def host_places(told: Iterable[str]) -> set[tuple[str, int | None]]:
+def host_places(hosts: Iterable[str]) -> set[tuple[str, int | None]]:
     """(host, port or None) of ``host``, ``host:port``, ``[v6]:port`` and ``v6``."""
     places: set[tuple[str, int | None]] = set()
-    for place in told:
+    for place in hosts:
         place = place.strip()
         try:
             places.add((str(ipaddress.ip_address(place)), None))

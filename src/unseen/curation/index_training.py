@@ -121,7 +121,7 @@ class Queries:
     Attributes
     ----------
     x : array (m, d)
-    own : array (m,)
+    query_rows : array (m,)
         The row of each query, which does not count as its neighbour; -1 if it has none.
     least : array (m,)
         Similarity of the K-th of its exact neighbours: whatever is as near is one of them, so that it does not matter
@@ -129,21 +129,21 @@ class Queries:
     """
 
     x: NDArray[np.float32]
-    own: IntArray
+    query_rows: IntArray
     least: FloatArray
 
     def take(self, index: Any) -> Queries:
         """Some of them."""
-        return Queries(self.x[index], self.own[index], self.least[index])
+        return Queries(self.x[index], self.query_rows[index], self.least[index])
 
     def __add__(self, other: Queries) -> Queries:
         """Both, one after the other."""
-        x, own = np.concatenate([self.x, other.x]), np.concatenate([self.own, other.own])
-        return Queries(x, own, np.concatenate([self.least, other.least]))
+        x, query_rows = np.concatenate([self.x, other.x]), np.concatenate([self.query_rows, other.query_rows])
+        return Queries(x, query_rows, np.concatenate([self.least, other.least]))
 
     def recall(self, vectors: Vectors, rows: IntArray) -> float:
         """Mean share of exact neighbours among the first K of `rows`, (m, K + 1) or wider."""
-        neighbours = first(rows, self.own)
+        neighbours = first(rows, self.query_rows)
         unique, at = np.unique(neighbours, return_inverse=True)
         exact = vectors.take(np.maximum(unique, 0))[at.reshape(neighbours.shape)]
         similarity = np.einsum("mcd,md->mc", exact, self.x)
@@ -155,16 +155,16 @@ ROUNDING = 2e-6
 """By how much two ways to compute the same similarity may differ."""
 
 
-def first(values: NDArray[Any], own: IntArray, rows: IntArray | None = None) -> NDArray[Any]:
+def first(values: NDArray[Any], query_rows: IntArray, rows: IntArray | None = None) -> NDArray[Any]:
     """The first K of every row, (m, K), without its own, which `rows` (or the values) say."""
-    kept = np.argsort((values if rows is None else rows) == own[:, None], axis=1, kind="stable")
+    kept = np.argsort((values if rows is None else rows) == query_rows[:, None], axis=1, kind="stable")
     return np.take_along_axis(values, kept[:, : min(K, max(1, values.shape[1] - 1))], axis=1)
 
 
-def exact_queries(vectors: Vectors, x: NDArray[np.float32], own: IntArray) -> Queries:
+def exact_queries(vectors: Vectors, x: NDArray[np.float32], query_rows: IntArray) -> Queries:
     """Queries with their neighbours by going through all vectors once."""
     similarity, rows = vectors.exact(x, min(K + 1, len(vectors)))
-    return Queries(x, own, first(similarity, own, rows)[:, -1])
+    return Queries(x, query_rows, first(similarity, query_rows, rows)[:, -1])
 
 
 def tune(

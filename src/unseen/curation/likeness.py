@@ -36,12 +36,12 @@ class SamePicture:
         self.picture = picture
         self._known: dict[int, bytes | None] = {}
 
-    def __call__(self, one: IntArray, other: IntArray) -> BoolArray:
+    def __call__(self, left: IntArray, right: IntArray) -> BoolArray:
         """Which pairs of rows show the same picture, (m,)."""
-        same = np.zeros(len(one), dtype=bool)
-        for start in range(0, len(one), TOGETHER):
+        same = np.zeros(len(left), dtype=bool)
+        for start in range(0, len(left), TOGETHER):
             block = slice(start, start + TOGETHER)
-            (a, a_there), (b, b_there) = self._looks_of(one[block]), self._looks_of(other[block])
+            (a, a_there), (b, b_there) = self._looks_of(left[block]), self._looks_of(right[block])
             close = np.flatnonzero(a_there & b_there & outlines_alike(outlines(a), outlines(b)))
             same[start + close] = look_alike(a[close], b[close])
         return same

@@ -41,7 +41,7 @@ class QueryEncoders:
 
     def __init__(self, collection: Collection, encoder: Any = None) -> None:
         self.record = collection.encoder
-        multilingual = collection.told.get("multilingual") or {}
+        multilingual = collection.facts.get("multilingual") or {}
         self.other: Mapping[str, Any] = {"name": multilingual} if isinstance(multilingual, str) else dict(multilingual)
         self._main = None if encoder is None else self._checked(encoder)
         self._multilingual: Any = None

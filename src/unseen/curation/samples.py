@@ -29,9 +29,9 @@ TOLD = 5
 
 @dataclasses.dataclass
 class _Sample:
-    """What the members of a shard say of one key; `told` is what its texts and its JSON say."""
+    """What the members of a shard say of one key; `cells` is what its texts and its JSON say."""
 
-    told: dict[str, Any] = dataclasses.field(default_factory=dict)
+    cells: dict[str, Any] = dataclasses.field(default_factory=dict)
     place: tuple[int, int] | None = None
     fault: str = ""
     repeated: int = 0
@@ -97,17 +97,17 @@ def _member(archive: Any, info: Any, samples: dict[str, _Sample], end: int) -> N
         body = archive.extractfile(info).read().decode("utf-8", "replace")
         fields = json_row(body) if ending == "json" else {"text": body}
         for name, value in (fields or {}).items():
-            sample.told.setdefault(str(name).lower(), value)
+            sample.cells.setdefault(str(name).lower(), value)
 
 
 def _sample(name: str, sample: _Sample, file: str) -> Found:
-    url = said(first_of(sample.told, URL_COLUMNS))[: parse.MOST]
+    url = said(first_of(sample.cells, URL_COLUMNS))[: parse.MOST]
     url = url if parse.is_address(url) else name[: parse.MOST]
-    text = said(first_of(sample.told, TEXT_COLUMNS))
+    text = said(first_of(sample.cells, TEXT_COLUMNS))
     caption = parse.clean(text)
     if sample.fault or sample.place is None:
         return Found(_dropped(url, caption, sample.fault or NO_PICTURE))
-    return _here(url, text, caption, said(sample.told.get("license")) or parse.UNKNOWN_LICENSE, file, *sample.place)
+    return _here(url, text, caption, said(sample.cells.get("license")) or parse.UNKNOWN_LICENSE, file, *sample.place)
 
 
 def _here(

@@ -130,5 +130,5 @@ class Settings:
         return _hash([[dataclasses.asdict(self.polite), dataclasses.asdict(self.acceptance)]])
 
 
-def _hash(told: Any) -> str:
-    return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
+def _hash(content: Any) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()

@@ -126,8 +126,8 @@ def parse_unit(job: Job, number: int) -> int:
     return len(table)
 
 
-def _candidates(found: Sequence[Found], job: Job) -> pa.Table:
-    links = [entry.candidate for entry in found]
+def _candidates(entries: Sequence[Found], job: Job) -> pa.Table:
+    links = [entry.candidate for entry in entries]
     urls = [_plain(link.url) for link in links]
     kept = [i for i, link in enumerate(links) if not link.reason]
     detector = {} if job.detector is None else {"detector": job.detector}
@@ -145,9 +145,9 @@ def _candidates(found: Sequence[Found], job: Job) -> pa.Table:
         "language": language,
         "license": [_plain(link.license) for link in links],
         "page": [_plain(link.page) for link in links],
-        "file": [entry.file for entry in found],
-        "offset": [entry.offset for entry in found],
-        "size": [entry.size for entry in found],
+        "file": [entry.file for entry in entries],
+        "offset": [entry.offset for entry in entries],
+        "size": [entry.size for entry in entries],
         "stage": [step or ("parse" if why else "") for step, why in zip(stage, reason)],
         "reason": reason,
     }

@@ -29,7 +29,7 @@ def statistics(folder: str | os.PathLike[str]) -> dict[str, Any]:
         ``share_NAME`` for each score; ``languages``, the most frequent ones; ``bytes`` on disk.
     """
     collection = Collection.open(folder)
-    flagged = dict(collection.told.get("heads", {}))
+    flagged = dict(collection.facts.get("heads", {}))
     table = collection.table(["text", "language", "similarity", "width", "height", "size", *flagged])
     lengths = pc.utf8_length(table["text"])
     table = table.drop_columns(["text"]).append_column("length", lengths)

@@ -53,9 +53,9 @@ def read_table(source: Source, unit: Unit, note: Note) -> Iterator[Found]:
         if row is None:
             yield Found(parse.Candidate(f"{unit.label}:{line}", "", parse.UNKNOWN_LICENSE, "", BAD_LINE))
             continue
-        told = {str(key).lower(): value for key, value in row.items()}
-        url, text = (said(first_of(told, names)) for names in (URL_COLUMNS, TEXT_COLUMNS))
-        license_ = said(told.get("license")) or parse.UNKNOWN_LICENSE
+        cells = {str(key).lower(): value for key, value in row.items()}
+        url, text = (said(first_of(cells, names)) for names in (URL_COLUMNS, TEXT_COLUMNS))
+        license_ = said(cells.get("license")) or parse.UNKNOWN_LICENSE
         address, caption, reason = parse.judge("", url, text)
         yield Found(parse.Candidate(address, caption, license_, "", reason))
 
@@ -172,13 +172,13 @@ def _need_columns(names: Iterable[str], file: Path) -> None:
             )
 
 
-def first_of(told: dict[str, Any], names: Iterable[str]) -> Any:
+def first_of(cells: dict[str, Any], names: Iterable[str]) -> Any:
     """What stands under the first of these names that has anything; None if none has."""
-    return next((told[name] for name in names if told.get(name) not in (None, "", [])), None)
+    return next((cells[name] for name in names if cells.get(name) not in (None, "", [])), None)
 
 
 def said(value: Any) -> str:
     """A cell as text: of a list its first text, of a mapping nothing."""
     if isinstance(value, (list, tuple)):
-        return next((one for one in value if isinstance(one, str) and one.strip()), "")
+        return next((entry for entry in value if isinstance(entry, str) and entry.strip()), "")
     return "" if value is None or isinstance(value, (dict, bool)) else str(value)

@@ -119,14 +119,14 @@ def _open_quote(content: bytes) -> int | None:
     return None
 
 
-def read_delimited(file: IO[bytes], suffix: str, *, quoting: int = csv.QUOTE_MINIMAL, **told: Any) -> pd.DataFrame:
-    """The rows of a CSV in whatever form; `told` is what pandas is told besides (see `read_rows`)."""
+def read_delimited(file: IO[bytes], suffix: str, *, quoting: int = csv.QUOTE_MINIMAL, **options: Any) -> pd.DataFrame:
+    """The rows of a CSV in whatever form; `options` is what pandas is told besides (see `read_rows`)."""
     if quoting == csv.QUOTE_MINIMAL:
-        return read_rows(file, form_in(file, suffix), **told)
-    return read_rows(file, form_of(file.read(SAMPLE), suffix, quoting=quoting), **told)
+        return read_rows(file, form_in(file, suffix), **options)
+    return read_rows(file, form_of(file.read(SAMPLE), suffix, quoting=quoting), **options)
 
 
-def read_rows(file: IO[bytes], form: Form, **told: Any) -> pd.DataFrame:
+def read_rows(file: IO[bytes], form: Form, **options: Any) -> pd.DataFrame:
     """The rows of a CSV of a known form; a separator at the end of lines, the first one too, adds no column.
 
     Raises
@@ -136,19 +136,19 @@ def read_rows(file: IO[bytes], form: Form, **told: Any) -> pd.DataFrame:
     """
     import pandas as pd
 
-    told = {
+    options = {
         "sep": form.separator, "decimal": form.decimal, "encoding": "utf-8-sig", "index_col": False,
-        "quoting": form.quoting, **told,
+        "quoting": form.quoting, **options,
     }  # fmt: skip
     file.seek(0)
     if not form.beyond:
-        frame = pd.read_csv(file, **told)
+        frame = pd.read_csv(file, **options)
         nameless = [name for name in frame.columns if str(name).startswith("Unnamed: ")]
         return frame.drop(columns=[name for name in nameless if (frame[name].isna() | (frame[name] == "")).all()])
     headers = headers_of(file, form)
     beyond = [f"beyond {i}" for i in range(form.beyond)]
     file.seek(0)
-    frame = pd.read_csv(file, header=0, names=[*headers, *beyond], **told)
+    frame = pd.read_csv(file, header=0, names=[*headers, *beyond], **options)
     if not (frame[beyond].isna() | (frame[beyond] == "")).all(axis=None):
         raise ValueError("its rows have more cells than its first line has names; give each column a name")
     return frame[headers]

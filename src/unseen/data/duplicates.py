@@ -186,8 +186,8 @@ def confirmed(a: Domain, b: Domain, matches: Matches, *, correlation: float = 0.
     rows, columns = (sorted({match[side] for match in matches}) for side in (0, 1))
     left, right = (dict(zip(at, _looks(domain.take(at))[1])) for domain, at in ((a, rows), (b, columns)))
 
-    def alike(one: NDArray[np.uint8], other: NDArray[np.uint8]) -> bool:
-        plain, views = _views(one), _views(other)
+    def alike(first: NDArray[np.uint8], second: NDArray[np.uint8]) -> bool:
+        plain, views = _views(first), _views(second)
         return float(max((views @ plain[0]).max(), (plain @ views[0]).max())) >= correlation
 
     return [match for match in matches if alike(left[match[0]], right[match[1]])]

@@ -143,10 +143,10 @@ def paired_batches(
     return stream
 
 
-def endless(one: Callable[[Any], Iterator[Batch]], run: Any) -> Iterator[Batch]:
+def endless(batches: Callable[[Any], Iterator[Batch]], run: Any) -> Iterator[Batch]:
     """Pass after pass of `batches`."""
     while True:
-        yield from one(run)
+        yield from batches(run)
 
 
 def domain_numbers(domain: Domain) -> NDArray[np.int64]:

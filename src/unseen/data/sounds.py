@@ -153,14 +153,14 @@ def _digest(path: str) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def resampled(wave: NDArray[np.float32], own: int, rate: int) -> NDArray[np.float32]:
+def resampled(wave: NDArray[np.float32], wave_rate: int, rate: int) -> NDArray[np.float32]:
     """A wave with another number of values a second."""
-    if own == rate:
+    if wave_rate == rate:
         return wave
     from scipy.signal import resample_poly
 
-    common = math.gcd(own, rate)
-    return resample_poly(wave, rate // common, own // common).astype(np.float32)
+    common = math.gcd(wave_rate, rate)
+    return resample_poly(wave, rate // common, wave_rate // common).astype(np.float32)
 
 
 def windows(wave: NDArray[np.float32], rate: int, seconds: float = 10.0) -> list[NDArray[np.float32]]:

@@ -164,18 +164,18 @@ def _years(cells: Any, name: str) -> Any:
     return pd.DatetimeIndex((values.astype(int) - 1970).astype("M8[Y]").astype("M8[s]"))
 
 
-def _day_first(cells: Any, name: str, told: bool | None) -> bool:
-    """Whether dates such as 01/02/2024 begin with the day: as `told`, or as a number above 12 shows."""
+def _day_first(cells: Any, name: str, day_first: bool | None) -> bool:
+    """Whether dates such as 01/02/2024 begin with the day: as `day_first`, or as a number above 12 shows."""
     numbers = cells.astype(str).str.extract(NUMBERS_FIRST).dropna().astype(int)
     if not len(numbers):
-        return bool(told)
+        return bool(day_first)
     first, second = numbers[0] > 12, numbers[1] > 12
-    if told is not None:
-        wrong = second if told else first
+    if day_first is not None:
+        wrong = second if day_first else first
         if wrong.any():
             row = cells.loc[[wrong.idxmax()]].iloc[0]
-            raise ValueError(f"day_first must be {not told} for the times of {name}; they hold {row!r}")
-        return told
+            raise ValueError(f"day_first must be {not day_first} for the times of {name}; they hold {row!r}")
+        return day_first
     if not first.any() and not second.any() and (numbers[0] != numbers[1]).any():
         raise ValueError(
             f"the times of {name} may begin with the day or with the month, such as {cells.iloc[0]!r}: give day_first "

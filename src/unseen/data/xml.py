@@ -51,11 +51,15 @@ def _declared(file: Path) -> dict[str, int]:
     def declared(name: str, parameter: bool, value: str | None, *where: str | None) -> None:
         nonlocal seen
         seen += 1
-        told = f"its entity {name[:50]!r}"
+        subject = f"its entity {name[:50]!r}"
         if parameter or value is None or any(where[1:3]):
-            raise ValueError(f"{told} stands for other declarations or another file, which is not read; write it out")
+            raise ValueError(
+                f"{subject} stands for other declarations or another file, which is not read; write it out"
+            )
         if re.search("&(?!#)", value) or len(value) > LONGEST or seen > MOST:
-            raise ValueError(f"{told} stands for other entities or for much text, which is not expanded; write it out")
+            raise ValueError(
+                f"{subject} stands for other entities or for much text, which is not expanded; write it out"
+            )
         longer[f"&{name};"] = len(value) - len(name) - 2
 
     def begun(*_: object) -> None:

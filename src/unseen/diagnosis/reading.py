@@ -101,12 +101,12 @@ def _distances(distance: Mapping[str, float | None]) -> Line:
     return Line(about, f"{domains:.2f} between source and target, {classes:.2f} between classes ({mmd})", meaning)
 
 
-def _consistency(found: Mapping[str, float]) -> Line:
+def _consistency(consistency: Mapping[str, float]) -> Line:
     value = (
-        f"{100 * found['target']:.0f} % in the target, {100 * found['aligned']:.0f} % after aligning it, "
-        f"{100 * found['source']:.0f} % in the source"
+        f"{100 * consistency['target']:.0f} % in the target, {100 * consistency['aligned']:.0f} % after aligning it, "
+        f"{100 * consistency['source']:.0f} % in the source"
     )
-    target, aligned = found["target"] / found["source"], found["aligned"] / found["source"]
+    target, aligned = consistency["target"] / consistency["source"], consistency["aligned"] / consistency["source"]
     if aligned - target > WON_BACK:
         meaning = (
             "Aligning averages and widths wins some back: on pairs like this standardize and coral gained in the mean."
@@ -124,8 +124,8 @@ def _consistency(found: Mapping[str, float]) -> Line:
     return Line("neighbours of one class", value, meaning)
 
 
-def _duplicates(found: Mapping[str, int]) -> Line:
-    value = f"{found['equal']} equal, {found['near']} nearly equal of {found['of']}"
-    if found["equal"] + found["near"]:
+def _duplicates(duplicates: Mapping[str, int]) -> Line:
+    value = f"{duplicates['equal']} equal, {duplicates['near']} nearly equal of {duplicates['of']}"
+    if duplicates["equal"] + duplicates["near"]:
         return Line("samples on both sides", value, "Leave them out of one side: scores on them say nothing.")
     return Line("samples on both sides", value, "No sample of the target was found in the labelled data.")

@@ -394,23 +394,23 @@ def _entropy(p: FloatArray) -> NDArray[np.float64]:
     return -(p * np.log(np.maximum(p, _TINY))).sum(axis=1, dtype=np.float64)
 
 
-def _drawn(found: NDArray[np.float64], weights: NDArray[np.int64]) -> _Pairs:
+def _drawn(values: NDArray[np.float64], weights: NDArray[np.int64]) -> _Pairs:
     """The mean over pairs, and that of each bootstrap sample; one that holds no pair counts as the mean."""
-    mean, total = float(found.mean()), weights.sum(axis=1)
-    drawn = np.where(total > 0, weights @ found / np.maximum(total, 1), mean)
-    return _Pairs(mean, drawn, len(found))
+    mean, total = float(values.mean()), weights.sum(axis=1)
+    drawn = np.where(total > 0, weights @ values / np.maximum(total, 1), mean)
+    return _Pairs(mean, drawn, len(values))
 
 
-def _joined(found: Mapping[Any, _Pairs], skipped: tuple[Any, ...], weighting: Weighting, *, by_class: bool) -> Measure:
+def _joined(parts: Mapping[Any, _Pairs], skipped: tuple[Any, ...], weighting: Weighting, *, by_class: bool) -> Measure:
     if weighting not in ("class", "pair"):
         raise ValueError(f"weighting must be class or pair; got {weighting!r}")
-    weights = np.array([part.n if weighting == "pair" else 1 for part in found.values()], dtype=float)
+    weights = np.array([part.n if weighting == "pair" else 1 for part in parts.values()], dtype=float)
     weights /= weights.sum()
-    value = float(weights @ [part.mean for part in found.values()])
+    value = float(weights @ [part.mean for part in parts.values()])
     tails = [(1 - LEVEL) / 2, (1 + LEVEL) / 2]
-    low, high = np.quantile(weights @ np.stack([part.drawn for part in found.values()]), tails)
-    per_class = {label: part.mean for label, part in found.items()} if by_class else {}
-    pairs = sum(part.n for part in found.values())
+    low, high = np.quantile(weights @ np.stack([part.drawn for part in parts.values()]), tails)
+    per_class = {label: part.mean for label, part in parts.items()} if by_class else {}
+    pairs = sum(part.n for part in parts.values())
     return Measure(value, min(float(low), value), max(float(high), value), per_class, skipped, by_class, pairs)
 
 

@@ -75,23 +75,25 @@ class Regional(nn.Module):
             self.network, self.side, place.layout, place.grid, place.prefix, place.as_wide, self.classifier, alone=True
         ).eval()
 
-    def head(self, found: Tensor) -> Tensor:
+    def head(self, feature_map: Tensor) -> Tensor:
         """What the network makes of a map, (b, d)."""
         if self.classifier:
-            return self.network.forward_head(found, pre_logits=True)  # type: ignore[operator]
-        return self.network.forward_head(found)  # type: ignore[operator]
+            return self.network.forward_head(feature_map, pre_logits=True)  # type: ignore[operator]
+        return self.network.forward_head(feature_map)  # type: ignore[operator]
 
-    def cells(self, found: Tensor) -> Tensor:
+    def cells(self, feature_map: Tensor) -> Tensor:
         """The means of side x side cells of a map, row by row, (b, side^2, d)."""
         if self.place.layout == "tokens":
-            found = found[:, self.place.prefix :].reshape(found.shape[0], *self.place.grid, found.shape[2])
+            feature_map = feature_map[:, self.place.prefix :].reshape(
+                feature_map.shape[0], *self.place.grid, feature_map.shape[2]
+            )
         if self.place.layout != "channels first":
-            found = found.permute(0, 3, 1, 2)
-        means = self.rows @ (found @ self.columns.T)
+            feature_map = feature_map.permute(0, 3, 1, 2)
+        means = self.rows @ (feature_map @ self.columns.T)
         if self.place.as_wide:
             return means.flatten(2).transpose(1, 2)
         each = means.permute(0, 2, 3, 1).reshape(-1, means.shape[1], 1, 1)
-        return self.head(each).reshape(found.shape[0], self.side**2, -1)
+        return self.head(each).reshape(feature_map.shape[0], self.side**2, -1)
 
 
 def cell_means(n: int, side: int) -> Tensor:

@@ -37,12 +37,12 @@ class Gain:
 
     def sentence(self) -> str:
         """The estimate with its basis."""
-        told = "; ".join(
+        shares = "; ".join(
             f"{slug} {100 * self.proposed[slug]:.0f} % ({100 * self.random[slug]:.0f} % with random ones)"
             for slug in self.proposed
         )
         return (
-            f"As an estimate, {self.budget} labels chosen so buy: {told}. Its basis is the source, where labels are "
+            f"As an estimate, {self.budget} labels chosen so buy: {shares}. Its basis is the source, where labels are "
             "known; it holds as far as the classes of the target group as those of the source do."
         )
 

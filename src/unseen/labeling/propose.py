@@ -161,8 +161,10 @@ def propose(
 
 def _encode(domain: Domain, name: str | None, model: Bundle | None, brought: Inputs | None, trust: bool) -> Domain:
     """The features in which clusters are looked for: of the encoder of the model, of the source, or the default one."""
-    if brought is not None and brought.told["source"]["kind"] != domain.kind:
-        raise ValueError(f"source and target must be of one kind; got {brought.told['source']['kind']}, {domain.kind}")
+    if brought is not None and brought.records["source"]["kind"] != domain.kind:
+        raise ValueError(
+            f"source and target must be of one kind; got {brought.records['source']['kind']}, {domain.kind}"
+        )
     if brought is not None and brought.encoder is not None:
         return brought.encoder.encode(domain)
     if model is not None and model.encoder is not None and not model.whole:

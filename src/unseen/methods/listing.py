@@ -97,8 +97,8 @@ def search(text: str = "", given: Iterable[str] | None = None) -> tuple[Line, ..
     return tuple(kept)
 
 
-def _words(found: Sequence[Line]) -> set[str]:
-    return {word for line in found for way in line.needs for word in way}
+def _words(listed: Sequence[Line]) -> set[str]:
+    return {word for line in listed for way in line.needs for word in way}
 
 
 def _rows(name: str) -> list[dict[str, Any]]:

@@ -66,7 +66,7 @@ class Pruner(Method):
 
     # -- what a subclass says ----------------------------------------------------------------------------------
 
-    def choose(self, found: Concepts, n: int) -> Selection:
+    def choose(self, concepts: Concepts, n: int) -> Selection:
         """Choose n members of the concepts; `Concepts.chosen` makes a `Selection` of positions."""
         raise TypeError(f"{type(self).__name__} chooses no samples")
 
@@ -80,7 +80,7 @@ class Pruner(Method):
         """Whether every sample must have a similarity of picture and caption."""
         return self.quality < 1
 
-    def check(self, told: Iterable[str]) -> None:
+    def check(self, names: Iterable[str]) -> None:
         """`ValueError` if one of the hyperparameters that were told changes nothing beside the others."""
 
     @property

@@ -238,11 +238,11 @@ class TowersToShrink(Need):
 
     first: ClassVar[bool] = True
     makes: ClassVar[tuple[str, ...]] = ("pairs",)
-    told: ClassVar[str] = "makes a two-tower model small: `unseen shrink`, or in Python with unseen.encoders.prunable"
+    reason: ClassVar[str] = "makes a two-tower model small: `unseen shrink`, or in Python with unseen.encoders.prunable"
 
     def lacks(self, given: Given) -> str | None:
         """Return that there are no such towers."""
-        return None if isinstance(given.inputs.get("model"), DualEncoder) else self.told
+        return None if isinstance(given.inputs.get("model"), DualEncoder) else self.reason
 
     def example(self, inputs: Mapping[str, Any]) -> dict[str, Any]:
         """Return small towers, and pictures with a text each."""

@@ -57,15 +57,15 @@ def text_reader(kind: str) -> Callable[[R], R]:
     return register
 
 
-def reader_of(told: Mapping[str, Any]) -> TextReader:
+def reader_of(record: Mapping[str, Any]) -> TextReader:
     """The reader that said this of itself; `ValueError` if there is none of its kind."""
-    kind = told.get("kind")
+    kind = record.get("kind")
     if kind not in _READERS and kind in READER_HOMES:
         importlib.import_module(f"unseen.{READER_HOMES[kind]}")
     if kind not in _READERS:
         known = ", ".join(sorted({*_READERS, *READER_HOMES}))
         raise ValueError(f"no reader of texts is of the kind {kind!r}; there are {known}")
-    return _READERS[kind](**{key: value for key, value in told.items() if key != "kind"})
+    return _READERS[kind](**{key: value for key, value in record.items() if key != "kind"})
 
 
 class _Numbers:

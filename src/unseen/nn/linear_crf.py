@@ -177,16 +177,16 @@ def require() -> Any:
     return pycrfsuite
 
 
-def _weights(told: Any, tags: tuple[str, ...], sentence: bool) -> LinearCRF:
+def _weights(info: Any, tags: tuple[str, ...], sentence: bool) -> LinearCRF:
     at = {tag: i for i, tag in enumerate(tags)}
-    attributes = sorted({attribute for attribute, _ in told.state_features})
+    attributes = sorted({attribute for attribute, _ in info.state_features})
     index = {name: i for i, name in enumerate(attributes)}
     weights = np.zeros((len(attributes), len(tags)), dtype=np.float32)
-    for (attribute, tag), weight in told.state_features.items():
+    for (attribute, tag), weight in info.state_features.items():
         weights[index[attribute], at[tag]] = weight
     steps = np.full((len(tags), len(tags)), 0.0, dtype=np.float32)
-    for (before, tag), weight in told.transitions.items():
+    for (before, tag), weight in info.transitions.items():
         steps[at[before], at[tag]] = weight
-    for tag in set(tags) - set(told.labels):  # never learnt: never said
+    for tag in set(tags) - set(info.labels):  # never learnt: never said
         steps[:, at[tag]] = steps[at[tag]] = NEVER
     return LinearCRF(tags, np.array(attributes, dtype=np.str_), weights, steps, sentence)

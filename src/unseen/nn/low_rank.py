@@ -214,11 +214,11 @@ def allotted(network: nn.Module, known: Mapping[str, Directions], most: int) -> 
     return ranks
 
 
-def _next(own: Directions, name: str, rank: int) -> tuple[float, str] | None:
+def _next(directions: Directions, name: str, rank: int) -> tuple[float, str] | None:
     """What the direction after the first `rank` is worth, for a heap whose first is the least."""
-    if rank >= len(own.variances):
+    if rank >= len(directions.variances):
         return None
-    return -float(own.variances[rank] / own.variances.sum().clamp(min=TINY)) / own.cost, name
+    return -float(directions.variances[rank] / directions.variances.sum().clamp(min=TINY)) / directions.cost, name
 
 
 @torch.no_grad()

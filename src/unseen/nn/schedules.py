@@ -105,11 +105,11 @@ def resting_then_cosine(
     Each group of the optimizer has a rate_0 of its own.
     """
 
-    def factor_of(own: float) -> Callable[[int], float]:
+    def factor_of(group_rate: float) -> Callable[[int], float]:
         def factor(step: int) -> float:
             epoch = step // steps_per_epoch
             if epoch < rest:
-                return rate / own
+                return rate / group_rate
             return 0.5 * (1 + math.cos(math.pi * min((epoch - rest) / max(epochs - rest, 1), 1.0)))
 
         return factor

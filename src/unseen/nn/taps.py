@@ -43,9 +43,9 @@ def tapped(network: nn.Module, names: Sequence[str]) -> Iterator[dict[str, Tenso
             hook.remove()
 
 
-def _keeper(found: dict[str, Tensor], name: str):  # type: ignore[no-untyped-def]
+def _keeper(outputs: dict[str, Tensor], name: str):  # type: ignore[no-untyped-def]
     def keep(layer: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
-        found[name] = output
+        outputs[name] = output
 
     return keep
 

@@ -190,14 +190,14 @@ def _normalized(points: NDArray[np.float64], camera: NDArray[np.float64]) -> NDA
     return np.ascontiguousarray(lifted[:, :2] / lifted[:, 2:])
 
 
-def pose_error(truth: Pose, found: Pose | None) -> PoseError:
+def pose_error(truth: Pose, estimated: Pose | None) -> PoseError:
     """Degrees between two rotations, and between the lines of two translations: their sign and length do not count."""
-    if found is None:
+    if estimated is None:
         return FAILED
-    turned = np.clip((np.trace(truth.rotation.T @ found.rotation) - 1) / 2, -1, 1)
-    lengths = np.linalg.norm(truth.translation) * np.linalg.norm(found.translation)
+    turned = np.clip((np.trace(truth.rotation.T @ estimated.rotation) - 1) / 2, -1, 1)
+    lengths = np.linalg.norm(truth.translation) * np.linalg.norm(estimated.translation)
     if not lengths:
         return PoseError(float(np.degrees(np.arccos(turned))), 0.0 if not np.any(truth.translation) else 180.0)
-    way = np.clip(truth.translation @ found.translation / lengths, -1, 1)
+    way = np.clip(truth.translation @ estimated.translation / lengths, -1, 1)
     angle = float(np.degrees(np.arccos(way)))
     return PoseError(float(np.degrees(np.arccos(turned))), min(angle, 180 - angle))

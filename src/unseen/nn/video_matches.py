@@ -107,7 +107,7 @@ def match_video(
     *,
     mask: Callable[[Picture], NDArray[np.bool_]] | None = None,
     keep: Path | None = None,
-    told: str = "frames",
+    label: str = "frames",
 ) -> VideoMatches:
     """Match all pairs of near frames by each matcher at each size, and keep the inliers of each pair and kind.
 
@@ -123,7 +123,7 @@ def match_video(
         Where labels may lie: False in the sky, on people. Points are judged by both frames.
     keep : Path, optional
         Folder in which what one matcher found at one size is kept, to go on from after a stop.
-    told : str
+    label : str
         What progress is told of.
     """
     step = settings.gaps[0]
@@ -133,7 +133,7 @@ def match_video(
     for name, network in matchers.items():
         for size in settings.sizes:
             folder = None if keep is None else keep / digest((name, fixed_by(network), size, settings.gaps, frames))
-            raw = functools.partial(_raw, frame, network, size, told)
+            raw = functools.partial(_raw, frame, network, size, label)
             for pair, matches in zip(pairs, _kept(folder, pairs, raw)):
                 rows[pair][Kind(name, size)] = _fitted(_seen(matches, pair, masks), settings)
     return VideoMatches(frames, settings.gaps, rows)
@@ -162,10 +162,10 @@ def _kept(folder: Path | None, pairs: Pairs, make: Callable[[Pairs], Iterator[Ro
         yield from load_state(place)
 
 
-def _raw(frame: Callable[[int], Picture], network: Any, size: float, told: str, pairs: Pairs) -> Iterator[Rows]:
+def _raw(frame: Callable[[int], Picture], network: Any, size: float, label: str, pairs: Pairs) -> Iterator[Rows]:
     """Matches of every pair as the matcher gives them; one that describes frames sees each once."""
     described: dict[int, Any] = {}
-    for gap, t in track(pairs, f"{told}, matched"):
+    for gap, t in track(pairs, f"{label}, matched"):
         if isinstance(network, SparseMatcher):
             described = {at: view for at, view in described.items() if at >= t}  # no frame before is asked for any more
             for at in (t, t + gap):

@@ -230,6 +230,6 @@ def _adaptation(n: Float[Tensor, " k"], relevance: float) -> Float[Tensor, " k"]
     return torch.where(n > 0, n / (n + relevance).clamp_min(torch.finfo(n.dtype).tiny), torch.zeros_like(n))
 
 
-def kernel_similarity(one: Float[Tensor, "k d"], other: Float[Tensor, "m d"]) -> Float[Tensor, " k"]:
+def kernel_similarity(kernels: Float[Tensor, "k d"], other: Float[Tensor, "m d"]) -> Float[Tensor, " k"]:
     """The cosine of each kernel of one dictionary with the nearest of another, (k,)."""
-    return (one @ other.T).amax(dim=1)
+    return (kernels @ other.T).amax(dim=1)

@@ -41,14 +41,14 @@ def _features_and_logits(name: str, network: nn.Module, domain: Domain) -> tuple
 
 
 def similarities(
-    found: Outputs, labels: np.ndarray, metric: Similarity = "parc", n_dims: int | None = None
+    outputs: Outputs, labels: np.ndarray, metric: Similarity = "parc", n_dims: int | None = None
 ) -> dict[str, float]:
     """Similarity of each source of a zoo to the labelled samples that it has read."""
     return {
         name: similarity(
             z.numpy(), labels, metric, probabilities=torch.softmax(logits.double(), dim=1).numpy(), n_dims=n_dims
         )
-        for name, (z, logits) in found.items()
+        for name, (z, logits) in outputs.items()
     }
 
 

@@ -164,10 +164,10 @@ def profile_of(given: Given, kind: str | None = None) -> Profile:
     )
 
 
-def _by_method(found: Mapping[str, Gain], *, views: bool) -> dict[str, Gain]:
+def _by_method(by_name: Mapping[str, Gain], *, views: bool) -> dict[str, Gain]:
     """The gains of candidates that can run, of each method the best preset."""
     best: dict[str, tuple[str, Gain]] = {}
-    for name, gain in found.items():
+    for name, gain in by_name.items():
         slug, _, preset = name.partition(":")
         if preset == "views" and not views:
             continue
@@ -176,24 +176,24 @@ def _by_method(found: Mapping[str, Gain], *, views: bool) -> dict[str, Gain]:
     return dict(best.values())
 
 
-def _named(slug: str, found: Mapping[str, Gain]) -> tuple[str, Gain | None]:
+def _named(slug: str, by_method: Mapping[str, Gain]) -> tuple[str, Gain | None]:
     """The candidate of a method whose gain was recorded, with it."""
-    return next(((name, gain) for name, gain in found.items() if name.partition(":")[0] == slug), (slug, None))
+    return next(((name, gain) for name, gain in by_method.items() if name.partition(":")[0] == slug), (slug, None))
 
 
 def _row(
-    slug: str, row: Mapping[str, Any], found: Mapping[str, Gain], given: Given, near: Sequence[Near]
+    slug: str, row: Mapping[str, Any], by_method: Mapping[str, Gain], given: Given, near: Sequence[Near]
 ) -> Recommendation:
     card = methods.get(slug).card
     does = _does(card)
     if not row["fits"]:
         return Recommendation(name=slug, slug=slug, fits=False, does=does, why=row["why"], baseline=card.baseline)
-    name, gain = _named(slug, found)
+    name, gain = _named(slug, by_method)
     why = "no recorded run like yours has it" if gain is None else _told(name, gain, given, near)
     return Recommendation(name=name, slug=slug, fits=True, does=does, why=why, gain=gain, baseline=card.baseline)
 
 
-def _together(given: Given, found: Mapping[str, Gain], near: Sequence[Near]) -> Recommendation | None:
+def _together(given: Given, by_method: Mapping[str, Gain], near: Sequence[Near]) -> Recommendation | None:
     """The consensus, where it can run: no model of the user's own, no classes without labelled samples, a target."""
     slug = "consensus"
     card = methods.get(slug).card
@@ -202,7 +202,7 @@ def _together(given: Given, found: Mapping[str, Gain], near: Sequence[Near]) -> 
     closed = given.named or not len(getattr(classes, "unseen", ()))
     if "target" not in have or "model" in have or not closed or not (given.named or "source" in have):
         return None
-    name, gain = _named(slug, found)
+    name, gain = _named(slug, by_method)
     why = "no recorded run like yours has it" if gain is None else _told(name, gain, given, near)
     return Recommendation(name=name, slug=slug, fits=True, does=_does(card), why=why, gain=gain, baseline=True)
 

@@ -66,7 +66,7 @@ def write_report(
         figures=_figures(figures),
         languages=figures.get("languages", {}),
         encoder=collection.encoder if collection is not None else None,
-        told=collection.told if collection is not None else {},
+        told=collection.facts if collection is not None else {},
         sheets=_sheets(collection) if collection is not None and len(collection) else [],
         seconds=seconds or {},
         failures=[{"stage": f.stage, "number": f.number, "error": f.error} for f in failures],

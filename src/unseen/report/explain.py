@@ -50,7 +50,7 @@ class Map(NamedTuple):
 
     name: str
     values: FloatArray
-    told: str
+    note: str
     heat: Image
 
 
@@ -218,7 +218,7 @@ def tinted(
     return Images.fromarray(np.clip(mixed, 0, 255).astype(np.uint8))
 
 
-def write(file: Path, told: Sequence[Told], model: Bundle) -> None:
+def write(file: Path, records: Sequence[Told], model: Bundle) -> None:
     """Write a page (.html) that needs nothing else, or a picture (.png), all or nothing.
 
     Raises
@@ -228,9 +228,9 @@ def write(file: Path, told: Sequence[Told], model: Bundle) -> None:
     """
     if file.suffix.lower() not in (".html", ".png"):
         raise ValueError(f"out must end in .html or .png; got {str(file)!r}")
-    if not told:
+    if not records:
         raise ValueError("there is no picture to explain")
-    content = _page(told, model) if file.suffix.lower() == ".html" else _figure(told)
+    content = _page(records, model) if file.suffix.lower() == ".html" else _figure(records)
     with replacing(file) as temporary:
         temporary.write_bytes(content)
 
@@ -260,12 +260,12 @@ def _enlarged(pixels: NDArray[np.uint8]) -> Image:
 # -- the page ------------------------------------------------------------------------------------------------
 
 
-def _page(told: Sequence[Told], model: Bundle) -> bytes:
+def _page(records: Sequence[Told], model: Bundle) -> bytes:
     return render_page(
         HERE / "explain.html",
         style=(HERE / "explain.css").read_text(encoding="utf-8"),
         filters={"source": _source},
-        told=told,
+        told=records,
         method=model.method.card,
         encoder=model.encoder.name if model.encoder is not None else "",
         classes=len(model.classes),
@@ -281,14 +281,14 @@ def _source(picture: Image) -> str:
 # -- the picture ---------------------------------------------------------------------------------------------
 
 
-def _figure(told: Sequence[Told]) -> bytes:
+def _figure(records: Sequence[Told]) -> bytes:
     from matplotlib.figure import Figure
 
-    shown = [_panels(record) for record in told]
-    columns, rows = 1 + max(map(len, shown)), len(told)
+    shown = [_panels(record) for record in records]
+    columns, rows = 1 + max(map(len, shown)), len(records)
     figure = Figure(figsize=(2.3 * columns, 3.25 * rows), dpi=120, facecolor="white", layout="constrained")
     axes = figure.subplots(rows, columns, squeeze=False)
-    for line, record, panels in zip(axes, told, shown):
+    for line, record, panels in zip(axes, records, shown):
         for axis in line:
             axis.axis("off")
         _show(line[0], record.picture, f"{record.prediction}, {record.probability:.0%}", _left(record))
@@ -299,13 +299,13 @@ def _figure(told: Sequence[Told]) -> bytes:
     return buffer.getvalue()
 
 
-def _panels(one: Told) -> list[tuple[Image, str, str]]:
+def _panels(record: Told) -> list[tuple[Image, str, str]]:
     """Heat maps with what stands above and below each."""
-    parts = [(part, f"found {part.found:.2f}, expected {part.expected:.2f}") for part in one.parts]
-    located = one.cells != (1, 1)
+    parts = [(part, f"found {part.found:.2f}, expected {part.expected:.2f}") for part in record.parts]
+    located = record.cells != (1, 1)
     return [
         *((p.heat, p.name, f"{text}\nlargest share {p.times:.1f} × even" if located else text) for p, text in parts),
-        *((map_.heat, map_.name, map_.told.replace(", ", ",\n")) for map_ in one.maps if located),
+        *((map_.heat, map_.name, map_.note.replace(", ", ",\n")) for map_ in record.maps if located),
     ]
 
 
@@ -317,6 +317,6 @@ def _show(axis: Axes, picture: Image, title: str, below: str) -> None:
     axis.text(0.5, -0.03, below, transform=axis.transAxes, ha="center", va="top", fontsize=8, color="#4a4e55")
 
 
-def _left(one: Told) -> str:
-    left = [f"{name} {u:.2f}, {word}" for name, u, word in one.open]
+def _left(record: Told) -> str:
+    left = [f"{name} {u:.2f}, {word}" for name, u, word in record.open]
     return "\n".join(["left open:", *left] if left else [])

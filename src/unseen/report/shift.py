@@ -24,7 +24,7 @@ LARGEST = math.log(2)
 """The divergence of pictures that share nothing, the darkest colour: maps of several runs are comparable."""
 
 
-def write(file: Path, found: StylisticShift) -> None:
+def write(file: Path, shift: StylisticShift) -> None:
     """Write a page (.html) that needs nothing else, or a picture (.png), all or nothing.
 
     Raises
@@ -34,21 +34,21 @@ def write(file: Path, found: StylisticShift) -> None:
     """
     if file.suffix not in (".html", ".png"):
         raise ValueError(f"out must end in .html or .png; got {str(file)!r}")
-    content = picture(found) if file.suffix == ".png" else _page(found)
+    content = picture(shift) if file.suffix == ".png" else _page(shift)
     with replacing(file) as temporary:
         temporary.write_bytes(content)
 
 
-def lines(found: StylisticShift) -> list[str]:
+def lines(shift: StylisticShift) -> list[str]:
     """A table of domains and one of pairs, as text."""
     rows = [("domain", "samples", "ICV", "interval")]
-    for name in found.names:
-        icv = found.icv[name]
+    for name in shift.names:
+        icv = shift.icv[name]
         value = ("-", "") if icv is None else (f"{icv.value:.3f}", f"{icv.low:.3f} to {icv.high:.3f}")
-        rows.append((name, str(found.samples[name]), *value))
+        rows.append((name, str(shift.samples[name]), *value))
     pairs = [("domains", "IDD", "interval", "beyond ICV", "Frechet", "compared")]
-    for (a, b), between in found.idd.items():
-        extra, distance = found.beyond[a, b], found.frechet[a, b]
+    for (a, b), between in shift.idd.items():
+        extra, distance = shift.beyond[a, b], shift.frechet[a, b]
         pairs.append(
             (
                 f"{a}, {b}",
@@ -71,11 +71,11 @@ FEW = 5
 """Domains whose names and figures fit beside each other on a phone."""
 
 
-def picture(found: StylisticShift, *, narrow: bool = False) -> bytes:
+def picture(shift: StylisticShift, *, narrow: bool = False) -> bytes:
     """The map of IDD and the bars of ICV beside it, or below it where it is narrow, as a PNG."""
     from matplotlib.figure import Figure
 
-    k = len(found.names)
+    k = len(shift.names)
     side = max(3.2, 0.75 * k + 1.6)
     if narrow:
         figure = Figure(figsize=(3.6, 4.4 + 0.3 * k), dpi=200, facecolor="white", layout="constrained")
@@ -83,22 +83,22 @@ def picture(found: StylisticShift, *, narrow: bool = False) -> bytes:
     else:
         figure = Figure(figsize=(2 * side + 1.2, side), dpi=120, facecolor="white", layout="constrained")
         left, right = figure.subplots(1, 2, width_ratios=(1.15, 1))
-    _map(left, found)
-    _bars(right, found)
+    _map(left, shift)
+    _bars(right, shift)
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png")
     return buffer.getvalue()
 
 
-def _map(axis: Axes, found: StylisticShift) -> None:
+def _map(axis: Axes, shift: StylisticShift) -> None:
     """IDD of every pair; the diagonal is empty, since ICV is another thing."""
-    table = found.matrix()
+    table = shift.matrix()
     np.fill_diagonal(table, np.nan)
     axis.imshow(table, cmap="Blues", vmin=0.0, vmax=LARGEST)
     for i, j in np.argwhere(np.isfinite(table)).tolist():
         dark = table[i, j] > 0.6 * LARGEST
         axis.text(j, i, f"{table[i, j]:.3f}", ha="center", va="center", fontsize=9, color="white" if dark else INK)
-    names = [_short(name) for name in found.names]
+    names = [_short(name) for name in shift.names]
     axis.set_xticks(range(len(names)), names, rotation=35, ha="right", rotation_mode="anchor", fontsize=9)
     axis.set_yticks(range(len(names)), names, fontsize=9)
     axis.tick_params(length=0)
@@ -106,19 +106,19 @@ def _map(axis: Axes, found: StylisticShift) -> None:
     axis.set_title("IDD: how far two domains are", fontsize=10, color=INK, loc="left")
 
 
-def _bars(axis: Axes, found: StylisticShift) -> None:
+def _bars(axis: Axes, shift: StylisticShift) -> None:
     """ICV of every domain with its interval."""
-    for i, name in enumerate(found.names):
-        icv = found.icv[name]
+    for i, name in enumerate(shift.names):
+        icv = shift.icv[name]
         if icv is None:
             axis.text(0, i, " no class of two pictures", va="center", fontsize=8, color=QUIET)
             continue
         axis.barh(i, icv.value, height=0.55, color=BAR)
         axis.plot([icv.low, icv.high], [i, i], color=INK, linewidth=1)
         axis.text(icv.high, i, f" {icv.value:.3f}", va="center", fontsize=9, color=INK)
-    axis.set_yticks(range(len(found.names)), [_short(name) for name in found.names], fontsize=9)
-    axis.set_ylim(len(found.names) - 0.5, -0.5)
-    highest = max((icv.high for icv in found.icv.values() if icv is not None), default=1.0)
+    axis.set_yticks(range(len(shift.names)), [_short(name) for name in shift.names], fontsize=9)
+    axis.set_ylim(len(shift.names) - 0.5, -0.5)
+    highest = max((icv.high for icv in shift.icv.values() if icv is not None), default=1.0)
     axis.set_xlim(0, 1.2 * (highest or 1.0))
     axis.tick_params(length=0, labelsize=9)
     axis.spines[["top", "right", "left"]].set_visible(False)
@@ -131,7 +131,7 @@ def _short(name: str) -> str:
     return shown.replace("$", r"\$")  # no formula
 
 
-def _page(found: StylisticShift) -> bytes:
-    narrow = image_source(picture(found, narrow=True)) if len(found.names) <= FEW else ""
-    drawing = (image_source(picture(found)), narrow)
-    return render_page(HERE / "shift.html", style=FIGURES, found=found, beyond=found.beyond, picture=drawing)
+def _page(shift: StylisticShift) -> bytes:
+    narrow = image_source(picture(shift, narrow=True)) if len(shift.names) <= FEW else ""
+    drawing = (image_source(picture(shift)), narrow)
+    return render_page(HERE / "shift.html", style=FIGURES, found=shift, beyond=shift.beyond, picture=drawing)

@@ -337,18 +337,18 @@ def beside(results: Results) -> list[str]:
 _TAUGHT = "a plain model that learnt the target's own labels"
 
 
-def _refitted(found: Verdict, whole: Mapping[str, Any] | None) -> str:
+def _refitted(graded: Verdict, whole: Mapping[str, Any] | None) -> str:
     """What the saved model reaches, where it has learnt from all of the source."""
-    if whole is None or not found.is_defined:
+    if whole is None or not graded.is_defined:
         return ""
-    reached = whole["metrics"]["adapted"][found.metric]["mean"]
+    reached = whole["metrics"]["adapted"][graded.metric]["mean"]
     return (
         f"The saved model, fitted once more on all {count(whole['samples'], 'source sample')} (candidates learn from "
         f"four fifths of them), reaches {percent(reached)}."
     )
 
 
-def _alone(found: Verdict | None, results: Results) -> str:
+def _alone(graded: Verdict | None, results: Results) -> str:
     """On how many samples the saved model, asked about one at a time, differs from the labels of all together."""
     alone = results["chosen"].get("alone")
     if not alone or not alone["differ"]:
@@ -357,9 +357,9 @@ def _alone(found: Verdict | None, results: Results) -> str:
         f"{results['chosen']['name']} labels the target's samples together; the saved model is asked about each by "
         f"itself and says otherwise of {alone['differ']} of {alone['samples']}"
     )
-    if found is None or not found.is_defined or results["chosen"].get("refitted"):
+    if graded is None or not graded.is_defined or results["chosen"].get("refitted"):
         return f"{line}."
-    return f"{line}: it reaches {percent(alone['metrics']['adapted'][found.metric]['mean'])}."
+    return f"{line}: it reaches {percent(alone['metrics']['adapted'][graded.metric]['mean'])}."
 
 
 FLAT = 0.5
@@ -378,48 +378,48 @@ def flat(results: Results) -> str:
     )
 
 
-def _estimate(found: Mapping[str, Any] | None) -> str:
+def _estimate(estimate: Mapping[str, Any] | None) -> str:
     """What an accuracy without labels rests on."""
     measure = "`unseen verify` measures the accuracy by a few answers of yours."
-    if found is None:
+    if estimate is None:
         return f"How often it is right is not known, and nothing here tells: {measure}"
-    rests = f"unlike methods all say the same on {percent(found['unanimous'])} of the samples"
-    if found["labels"]:
-        rests += f", and it names {count(found['labels'], 'labelled sample')} that it had not seen as it should"
+    rests = f"unlike methods all say the same on {percent(estimate['unanimous'])} of the samples"
+    if estimate["labels"]:
+        rests += f", and it names {count(estimate['labels'], 'labelled sample')} that it had not seen as it should"
     return (
         f"The estimate rests on this: {rests}. On kinds of data that had no part in making the rule, such an interval "
-        f"held the accuracy in {round(100 * found['coverage']['measured'])} of 100 cases. It takes every sample to be "
-        f"of a known class. {measure}"
+        f"held the accuracy in {round(100 * estimate['coverage']['measured'])} of 100 cases. It takes every sample to "
+        f"be of a known class. {measure}"
     )
 
 
-def _not_comparable(found: Verdict, ceiling: Mapping[str, float] | None) -> str:
-    line = f"Guessing has no {metric_label(found.metric)} to compare with"
-    if found.ceiling is None and ceiling and "accuracy" in ceiling:
+def _not_comparable(graded: Verdict, ceiling: Mapping[str, float] | None) -> str:
+    line = f"Guessing has no {metric_label(graded.metric)} to compare with"
+    if graded.ceiling is None and ceiling and "accuracy" in ceiling:
         line += f"; {_TAUGHT} is right on {percent(ceiling['accuracy'])}"
     return f"{line}."
 
 
-def _change(found: Verdict, name: str) -> str:
-    if found.gain is None or name == found.nothing:
+def _change(graded: Verdict, name: str) -> str:
+    if graded.gain is None or name == graded.nothing:
         return ""
-    side = "above" if found.gain >= 0 else "below"
-    harm = " Adapting did harm here." if found.gain < -HARM else ""
-    floor = "names alone" if found.nothing == "describe" else "doing nothing"
-    return f"The choice is {points(found.gain)} {side} {floor} ({found.nothing}).{harm}"
+    side = "above" if graded.gain >= 0 else "below"
+    harm = " Adapting did harm here." if graded.gain < -HARM else ""
+    floor = "names alone" if graded.nothing == "describe" else "doing nothing"
+    return f"The choice is {points(graded.gain)} {side} {floor} ({graded.nothing}).{harm}"
 
 
 def _doing(nothing: str) -> str:
     return "by names alone" if nothing == "describe" else "without adaptation"
 
 
-def _regret(found: Verdict, results: Results) -> str:
-    if len(results["candidates"]) == 1 or not found.is_defined:
+def _regret(graded: Verdict, results: Results) -> str:
+    if len(results["candidates"]) == 1 or not graded.is_defined:
         return ""
     start = f"The choice from {len(results['candidates'])} candidates did not see the target's labels"
-    if round(100 * found.regret, 1) <= 0:  # as it is written
+    if round(100 * graded.regret, 1) <= 0:  # as it is written
         return f"{start}; now that they are opened, no other candidate is better."
-    return f"{start}; now that they are opened, {found.best['name']} turns out {points(found.regret)} better."
+    return f"{start}; now that they are opened, {graded.best['name']} turns out {points(graded.regret)} better."
 
 
 # -- for the terminal ----------------------------------------------------------------------------------------

@@ -113,10 +113,10 @@ class Bodies:
         except pydantic.ValidationError as error:
             raise HTTPException(422, sentence(error.errors(include_url=False, include_input=False)[0])) from error
 
-    async def _form(self, stream: AsyncGenerator[bytes, None], told: str) -> list[Any]:
+    async def _form(self, stream: AsyncGenerator[bytes, None], content_type: str) -> list[Any]:
         limit = self.limits.batch
         bad = HTTPException(422, f"the form must hold 1 to {limit} files, all in the field {FIELD!r}")
-        parser = MultiPartParser(Headers({"content-type": told}), stream, max_files=limit, max_fields=0)
+        parser = MultiPartParser(Headers({"content-type": content_type}), stream, max_files=limit, max_fields=0)
         parser.spool_max_size = self.limits.bytes + 1  # no upload reaches the disk
         try:
             form = await parser.parse()

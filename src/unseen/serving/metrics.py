@@ -54,9 +54,9 @@ class Answered(Protocol):
         ...
 
 
-def _below(path: str, one: str) -> bool:
+def _below(path: str, prefix: str) -> bool:
     """Whether a path lies below one that ends in a slash."""
-    return one != "/" and one.endswith("/") and path.startswith(one)
+    return prefix != "/" and prefix.endswith("/") and path.startswith(prefix)
 
 
 class Measured:

@@ -10,16 +10,16 @@ FIELD = "samples"
 """What holds the samples: a member of JSON, or the field of a form with pictures or videos as files."""
 
 
-def sentence(found: Mapping[str, Any]) -> str:
+def sentence(error: Mapping[str, Any]) -> str:
     """A sentence without a stop, such as "sample 0 must have 8 numbers; it has 3".
 
     Parameters
     ----------
-    found : mapping
+    error : mapping
         One of the errors of pydantic: `type`, `loc`, `msg` and `ctx`.
     """
-    place, kind, message = [part for part in found["loc"] if part not in ("body", "query")], found["type"], found["msg"]
-    limits = found.get("ctx") or {}
+    place, kind, message = [part for part in error["loc"] if part not in ("body", "query")], error["type"], error["msg"]
+    limits = error.get("ctx") or {}
     numbers = len(place) == 2
     if kind in ("too_short", "too_long"):
         wanted, got = limits["min_length" if kind == "too_short" else "max_length"], limits["actual_length"]
@@ -57,7 +57,7 @@ def _counted(n: int, numbers: bool) -> str:
     return f"{n} {'number' if numbers else 'sample'}{'' if n == 1 else 's'}"
 
 
-def _where(told: str) -> str:
+def _where(message: str) -> str:
     """The place at which JSON ends to be any, where the message has one."""
-    match = re.search(r"line \d+ column \d+", told)
+    match = re.search(r"line \d+ column \d+", message)
     return f"; it is not from {match[0]} on" if match else ""

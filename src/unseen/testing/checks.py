@@ -248,12 +248,12 @@ def order_of_the_target_changes_no_bit(case: Case) -> None:
     _same_fit(case, target.take(order), order, "the target's order changed")
 
 
-def _same_fit(case: Case, target: Domain, order: np.ndarray, told: str) -> None:
+def _same_fit(case: Case, target: Domain, order: np.ndarray, occasion: str) -> None:
     expected, method = fitted(case), case.make().fit(**case.inputs(target=target))
-    need(learnt(method) == learnt(expected), f"{told}: what is learnt must not differ by a bit")
+    need(learnt(method) == learnt(expected), f"{occasion}: what is learnt must not differ by a bit")
     for name in set(method.of_target) & set(method.fitted):
         mine, theirs = vars(method)[name], vars(expected)[name]
-        need(mine.tolist() == theirs[order].tolist(), f"{told}: {name} must follow the samples")
+        need(mine.tolist() == theirs[order].tolist(), f"{occasion}: {name} must follow the samples")
 
 
 def _elsewhere(x: Lazy) -> Lazy:

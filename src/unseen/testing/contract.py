@@ -10,10 +10,10 @@ class ContractError(AssertionError):
     """A method does not keep the contract; the message says what was expected."""
 
 
-def need(held: object, told: str) -> None:
+def need(held: object, message: str) -> None:
     """Raise `ContractError` unless it holds (an assert would vanish under ``python -O``)."""
     if not held:
-        raise ContractError(told)
+        raise ContractError(message)
 
 
 @contextlib.contextmanager

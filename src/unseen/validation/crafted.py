@@ -115,10 +115,10 @@ def crafted_copies(
     return {f: craft(pictures, f, random_state, strength=strength) for f in check_families(families)}
 
 
-def _accuracy(found: NDArray[Any], labels: NDArray[np.integer]) -> float:
-    if np.shape(found) != np.shape(labels):
-        raise ValueError(f"predict must give one class for each of {len(labels)} pictures; got {np.shape(found)}")
-    return float(np.mean(np.asarray(found) == labels))
+def _accuracy(predicted: NDArray[Any], labels: NDArray[np.integer]) -> float:
+    if np.shape(predicted) != np.shape(labels):
+        raise ValueError(f"predict must give one class for each of {len(labels)} pictures; got {np.shape(predicted)}")
+    return float(np.mean(np.asarray(predicted) == labels))
 
 
 # -- choosing ----------------------------------------------------------------------------------------------

@@ -73,21 +73,21 @@ def write_page(
         temporary.write_bytes(page.encode("utf-8", "replace"))
 
 
-def _told(one: Question, target: Domain) -> dict[str, Any]:
+def _told(question: Question, target: Domain) -> dict[str, Any]:
     """What the page knows of a question; never what the model answered."""
-    told: dict[str, Any] = {"id": one.id, "content": one.digest, "choices": list(one.choices)}
-    sample = target.x[one.position]
+    facts: dict[str, Any] = {"id": question.id, "content": question.digest, "choices": list(question.choices)}
+    sample = target.x[question.position]
     if target.kind in ("image", "clip"):
         picture = contact_sheet(sample, side=PIXELS // 3) if target.kind == "clip" else sample
-        told["picture"] = f"data:image/jpeg;base64,{base64.b64encode(_thumbnail(picture)).decode()}"
+        facts["picture"] = f"data:image/jpeg;base64,{base64.b64encode(_thumbnail(picture)).decode()}"
     elif target.kind == "audio":
         wave = resampled(sample.wave[: round(PLAYED * sample.rate)], sample.rate, RATE)
-        told["sound"] = f"data:audio/wav;base64,{base64.b64encode(wav_bytes(wave, RATE)).decode()}"
+        facts["sound"] = f"data:audio/wav;base64,{base64.b64encode(wav_bytes(wave, RATE)).decode()}"
     elif target.kind == "text":
-        told["text"] = str(sample)[:_LONGEST]
+        facts["text"] = str(sample)[:_LONGEST]
     elif target.feature_names:
-        told["text"] = "\n".join(f"{name}: {value:g}" for name, value in zip(target.feature_names, sample))[:_LONGEST]
-    return told
+        facts["text"] = "\n".join(f"{name}: {value:g}" for name, value in zip(target.feature_names, sample))[:_LONGEST]
+    return facts
 
 
 def _thumbnail(sample: Any) -> bytes:

@@ -43,10 +43,10 @@ def held(folder: Path) -> IO[str]:
     return lock
 
 
-def write(file: Path, told: Mapping[str, Any]) -> None:
+def write(file: Path, content: Mapping[str, Any]) -> None:
     """Write JSON, all or nothing."""
     with replacing(file) as temporary:
-        temporary.write_text(json.dumps(told, indent=1, ensure_ascii=False), encoding="utf-8")
+        temporary.write_text(json.dumps(content, indent=1, ensure_ascii=False), encoding="utf-8")
 
 
 def work(folder: Path) -> None:

@@ -221,9 +221,9 @@ def _now(job: Job) -> str:
     return ", ".join(part for part in parts if part)
 
 
-def _since(told: Mapping[str, Any]) -> str:
+def _since(progress: Mapping[str, Any]) -> str:
     """How long it has taken, once that is worth a word."""
-    spent = time.time() - told.get("began", time.time())
+    spent = time.time() - progress.get("began", time.time())
     return f"after {_whole(spent)}" if spent >= 5 else ""
 
 
@@ -232,12 +232,12 @@ def _whole(seconds: float) -> str:
     return words.seconds(seconds) if seconds >= 60 else f"{max(round(seconds), 1)} s"
 
 
-def _left(told: Mapping[str, Any]) -> str:
+def _left(progress: Mapping[str, Any]) -> str:
     """How long it takes on."""
-    if told.get("left") is None:
+    if progress.get("left") is None:
         return ""
-    left = _whole(told["left"])
-    return f"about {left} left" if told["step"] in ("fitting", "finishing") else f"about {left} left for this step"
+    left = _whole(progress["left"])
+    return f"about {left} left" if progress["step"] in ("fitting", "finishing") else f"about {left} left for this step"
 
 
 def run_page(shown: Shown, desk: Desk, places: Places, name: str, problem: str = "") -> Markup:

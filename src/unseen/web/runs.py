@@ -133,23 +133,25 @@ def pictures(runs: Mapping[str, Results]) -> Markup:
     )
 
 
-def _drawn(found: Figure) -> Markup:
-    at = {key: f"{100 * value:.2f}%" for key, value in (("x", found.value), ("low", found.low), ("high", found.high))}
+def _drawn(figure: Figure) -> Markup:
+    at = {
+        key: f"{100 * value:.2f}%" for key, value in (("x", figure.value), ("low", figure.low), ("high", figure.high))
+    }
     floor = ""
-    if found.floor is not None:
+    if figure.floor is not None:
         floor = Markup('<line class="leader floor" x1="{0}" x2="{0}" y1="2" y2="20"/>').format(
-            f"{100 * found.floor:.2f}%"
+            f"{100 * figure.floor:.2f}%"
         )
-    style = "dot chosen" if found.measured else "ring"
+    style = "dot chosen" if figure.measured else "ring"
     return Markup(
         '<svg role="img" aria-label="{}"><rect class="track" width="100%" y="7" height="8" rx="4"/>'
         '<line class="interval" x1="{}" x2="{}" y1="11" y2="11"/>{}<circle class="{}" cx="{}" cy="11" r="6"/></svg>'
-    ).format(_said(found), at["low"], at["high"], floor, style, at["x"])
+    ).format(_said(figure), at["low"], at["high"], floor, style, at["x"])
 
 
-def _said(found: Figure) -> str:
-    metric = "" if found.metric == "accuracy" else f" {found.metric}"
-    return f"{'' if found.measured else 'about '}{words.percent(found.value)}{metric}"
+def _said(figure: Figure) -> str:
+    metric = "" if figure.metric == "accuracy" else f" {figure.metric}"
+    return f"{'' if figure.measured else 'about '}{words.percent(figure.value)}{metric}"
 
 
 def overview(runs: Mapping[str, Results]) -> Markup:

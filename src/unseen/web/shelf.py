@@ -53,7 +53,7 @@ def _readable(name: str) -> str:
     return name.encode("utf-8", "replace").decode()
 
 
-def pick(found: Mapping[str, Path], name: object, what: str) -> Path:
+def pick(folders: Mapping[str, Path], name: object, what: str) -> Path:
     """The folder of a name from the list.
 
     Raises
@@ -61,9 +61,9 @@ def pick(found: Mapping[str, Path], name: object, what: str) -> Path:
     ValueError
         If the name is not on the list, or the folder holds a link, which could lead elsewhere.
     """
-    if not isinstance(name, str) or name not in found:
+    if not isinstance(name, str) or name not in folders:
         raise ValueError(f"{what} must be one of the list; got {name!r}")
-    folder = found[name]
+    folder = folders[name]
     if any(file.is_symlink() for file in folder.rglob("*")):
         raise ValueError(f"{what} {name!r} holds a link; folders with links are not opened")
     return folder

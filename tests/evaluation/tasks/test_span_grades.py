@@ -83,7 +83,7 @@ def test_tokens_are_counted_by_what_they_are_and_what_is_said() -> None:
 
 
 def test_a_text_is_cut_where_spans_begin_and_end() -> None:
-    parts = stretches("the dose helps", rows((4, 8, 1)), CLASSES, told=["0.90"], truth=rows((4, 8, 0)))
+    parts = stretches("the dose helps", rows((4, 8, 1)), CLASSES, notes=["0.90"], truth=rows((4, 8, 0)))
     assert [part.text for part in parts] == ["the ", "dose", " helps"]
     assert tuple(parts[1]) == ("dose", "Premise", 1, "0.90", False)
     assert "".join(part.text for part in stretches("abcdef", rows((0, 4, 0), (2, 6, 1)), CLASSES)) == "abcdef"

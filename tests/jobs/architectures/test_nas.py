@@ -197,7 +197,7 @@ def test_accuracies_of_the_user_replace_trainings(photos: Path, tmp_path: Path) 
         "cells", photos, accuracies=tmp_path / "mine.csv", candidates=5, top=1, epochs=1, settings=SMALL,
         journal=tmp_path / "j.jsonl",
     )  # fmt: skip
-    assert found.told["trained"] == 12
+    assert found.facts["trained"] == 12
     assert len((tmp_path / "j.jsonl").read_text().splitlines()) <= 2  # its head, and the top unless it was known
     (tmp_path / "mine.csv").write_text("architecture,accuracy\nresnet,0.5\n")
     with pytest.raises(ValueError, match="resnet"):
@@ -226,13 +226,13 @@ def test_a_method_of_another_package_ranks_by_its_card_alone(install: Callable[.
     found = nas.rank_table("cells-digits", method="first")
     x = shipped.architectures("cells-digits").domain().x[:, 0]
     assert found.table.score.tolist() == sorted(x.tolist(), reverse=True)
-    assert (found.told["method"], set(found.table.uncertainty)) == ("first", {0.0})
+    assert (found.facts["method"], set(found.table.uncertainty)) == ("first", {0.0})
     assert found.nodes.node[found.nodes.importance != 0].tolist() == [shipped.architectures("cells-digits").nodes[0]]
 
 
 def test_a_space_above_the_limit_is_searched_by_evolution(photos: Path) -> None:
     found = nas.rank_space("vits", photos, trained=8, top=1, limit=10, evaluations=60, epochs=1, settings=SMALL)
-    assert found.told["how"] == "evolution"
+    assert found.facts["how"] == "evolution"
     assert len(found.table) == 60
 
 

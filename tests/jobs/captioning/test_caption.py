@@ -326,7 +326,7 @@ def test_a_method_that_knows_no_events_is_graded_without_keywords(place: Path, c
     pytest.importorskip("pycocoevalcap", reason='no pycocoevalcap; pip install "unseen[captioning]"')
     texts = [str(text) for text in captioner.method.captions_]
     method = Shouts().fit(corpus=Domain(x=np.array(texts), kind="text"), encoder=captioner.space)
-    found = job.caption(place / "sounds" / "graded.csv", Captioner(method, captioner.space, captioner.told))
+    found = job.caption(place / "sounds" / "graded.csv", Captioner(method, captioner.space, captioner.facts))
     assert set(found.figures) == {"captioner", "nearest caption"}
 
 

@@ -69,7 +69,7 @@ def test_own_scores_are_fitted_to_the_counts_as_they_are(captions: Path) -> None
     (captions / "own.csv").write_text("\n".join(["concept,accuracy", *rows, "zebra,"]))
     found = analysed(captions, "own.csv", like=TEXT_CURVE)
     assert found.groups[0].counts.tolist() == [8, 4, 2, 1, 0]
-    assert found.told["scale"] == 1
+    assert found.facts["scale"] == 1
     assert any("by the counts as they are" in line for line in report.sentences(found))
     scaled = analysed(captions, "own.csv", scale=100)
     assert scaled.groups[0].counts.tolist() == [800, 400, 200, 100, 0]
@@ -159,7 +159,7 @@ def test_tags_are_concepts_by_their_lemmas_and_others_are_counted(captions: Path
     (captions / "tags.csv").write_text("sample,concept\n0,Dogs\n0,dog\n1,sofa\n2,chair\n")
     found = analysed(captions, tags=captions / "tags.csv")
     assert found.table.set_index("concept").image["dog"] == 1
-    assert found.told["tags_left_out"] == 2
+    assert found.facts["tags_left_out"] == 2
     assert any("2 tags name none of the concepts" in line for line in report.sentences(found))
 
 

@@ -209,9 +209,9 @@ class Longest(Pruner):
 
     least: float = 0.0
 
-    def choose(self, found: Concepts, n: int) -> Selection:
-        members = found.members
-        return found.chosen(members[np.argsort(found.distances[members], kind="stable")[:n]])
+    def choose(self, concepts: Concepts, n: int) -> Selection:
+        members = concepts.members
+        return concepts.chosen(members[np.argsort(concepts.distances[members], kind="stable")[:n]])
 
 
 def test_a_method_of_another_package_chooses_by_its_card_alone(files: Path, install: Callable[..., None]) -> None:

@@ -62,8 +62,8 @@ class OtherSizeError(ValueError):
         super().__init__(f"its mask has {mask[1]} x {mask[0]} pixels, the picture {picture[1]} x {picture[0]}")
 
 
-def _smaller_last(one: Mapping[str, Any]) -> float:
-    return -float(one.get("area", 0))
+def _smaller_last(annotation: Mapping[str, Any]) -> float:
+    return -float(annotation.get("area", 0))
 
 
 @dataclasses.dataclass(frozen=True)

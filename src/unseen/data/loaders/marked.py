@@ -134,12 +134,12 @@ def _format_of(place: Path) -> str:
 
 def _domain(
     place: Path,
-    found: Sequence[_Sentence],
+    sentences: Sequence[_Sentence],
     classes: ClassSpace | Sequence[str] | None,
     counts: Counter[str],
     skipped: list[Skipped],
 ) -> Domain:
-    labels = sorted({span[2] for sentence in found for span in sentence.spans or ()}, key=natural_key)
+    labels = sorted({span[2] for sentence in sentences for span in sentence.spans or ()}, key=natural_key)
     if isinstance(classes, ClassSpace) or not (classes or labels):
         space = classes if isinstance(classes, ClassSpace) else None
     else:
@@ -149,27 +149,27 @@ def _domain(
         raise ValueError(f"{str(place)!r} marks spans of {strange[0]!r}, which is none of {', '.join(names)}")
     index = {name: i for i, name in enumerate(names)}
     y = []
-    for sentence in found:
+    for sentence in sentences:
         rows = sorted({(a, b, index[label]) for a, b, label in sentence.spans or ()})
         table = np.array(rows, dtype=np.int64).reshape(-1, 3)
         y.append(None if sentence.spans is None else table)
         counts["spans"] += len(rows)
         counts["spans that cross words"] += crossing(pieces(sentence.text), table) if rows else 0
         counts["overlapping spans"] += sum(b > c for (_, b, _), (c, _, _) in zip(rows, rows[1:]))
-    counts["sentences"] += len(found)
-    counts["empty sentences"] += sum(not sentence.text.strip() for sentence in found)
+    counts["sentences"] += len(sentences)
+    counts["empty sentences"] += sum(not sentence.text.strip() for sentence in sentences)
     known = any(spans is not None for spans in y)
     return Domain(
-        x=text_array(sentence.text for sentence in found),
+        x=text_array(sentence.text for sentence in sentences),
         y=objects(y) if known else None,
         kind="text",
         task="spans",
         classes=space,
-        ids=np.array([f"{sentence.number:06d}" for sentence in found], dtype=np.str_),
+        ids=np.array([f"{sentence.number:06d}" for sentence in sentences], dtype=np.str_),
         columns={
-            "document": np.array([sentence.document or place.name for sentence in found], dtype=np.str_),
-            "line": np.array([sentence.line for sentence in found], dtype=np.int64),
-            "begin": np.array([sentence.begin for sentence in found], dtype=np.int64),
+            "document": np.array([sentence.document or place.name for sentence in sentences], dtype=np.str_),
+            "line": np.array([sentence.line for sentence in sentences], dtype=np.int64),
+            "begin": np.array([sentence.begin for sentence in sentences], dtype=np.int64),
         },
         name=place.stem or place.name,
         skipped=tuple(skipped),
@@ -413,26 +413,26 @@ def _plain_text(place: Path, counts: Counter[str], skipped: list[Skipped]) -> It
 _READERS = {"conll": _conll, "brat": _brat, "jsonl": _jsonl, "docbin": _docbin, "text": _plain_text}
 
 
-def _parted(found: Sequence[_Sentence], *, lines: bool) -> Iterator[_Sentence]:
+def _parted(texts: Sequence[_Sentence], *, lines: bool) -> Iterator[_Sentence]:
     """The sentences of texts, with their numbers: those of the texts while none is cut, and holes stay.
 
     Of plain `lines` the empty ones are no texts; elsewhere a text without a word is an empty sentence.
     """
     more = 0
-    for sentence in found:
+    for sentence in texts:
         parts = list(_sentences(sentence)) or ([] if lines else [sentence])
         yield from (dataclasses.replace(part, number=sentence.number + more + k) for k, part in enumerate(parts))
         more += len(parts) - 1
 
 
-def _sentences(one: _Sentence) -> Iterator[_Sentence]:
+def _sentences(sentence: _Sentence) -> Iterator[_Sentence]:
     """The sentences of a text, with their spans."""
-    for begin, end in sentence_ends(one.text, [(a, b) for a, b, _ in one.spans or ()]):
+    for begin, end in sentence_ends(sentence.text, [(a, b) for a, b, _ in sentence.spans or ()]):
         within = [
-            (max(a, begin) - begin, min(b, end) - begin, c) for a, b, c in one.spans or () if a < end and b > begin
+            (max(a, begin) - begin, min(b, end) - begin, c) for a, b, c in sentence.spans or () if a < end and b > begin
         ]
-        spans = None if one.spans is None else tuple(within)
-        yield dataclasses.replace(one, text=one.text[begin:end], spans=spans, begin=begin)
+        spans = None if sentence.spans is None else tuple(within)
+        yield dataclasses.replace(sentence, text=sentence.text[begin:end], spans=spans, begin=begin)
 
 
 def sentence_ends(text: str, uncut: Sequence[tuple[int, int]] = ()) -> Iterator[tuple[int, int]]:
@@ -457,18 +457,18 @@ def _cuts(text: str) -> list[re.Match[str]]:
     return [m for m in _BETWEEN.finditer(text) if "\n" in m.group() or not _goes_on(text, m)]
 
 
-def _goes_on(text: str, found: re.Match[str]) -> bool:
-    start = max(0, found.start() - 24)
-    before = (" " if start else "") + text[start : found.start()]  # so that ^ is the beginning of the text
+def _goes_on(text: str, match: re.Match[str]) -> bool:
+    start = max(0, match.start() - 24)
+    before = (" " if start else "") + text[start : match.start()]  # so that ^ is the beginning of the text
     if _TITLE.search(before):
         return True
-    return _INITIAL.search(before) is not None and _OPENER.match(text, found.end()) is None
+    return _INITIAL.search(before) is not None and _OPENER.match(text, match.end()) is None
 
 
-def _over_ends(one: _Sentence) -> int:
+def _over_ends(sentence: _Sentence) -> int:
     """How many spans of a text would be cut if nobody knew of them."""
-    cuts = _cuts(one.text) if one.spans else ()
-    return sum(any(a < m.end() and m.start() < b for m in cuts) for a, b, _ in one.spans or ())
+    cuts = _cuts(sentence.text) if sentence.spans else ()
+    return sum(any(a < m.end() and m.start() < b for m in cuts) for a, b, _ in sentence.spans or ())
 
 
 # -- writing -----------------------------------------------------------------------------------------------

@@ -64,7 +64,7 @@ class Layout:
     remap: Mapping[int, int] | None = None
     given: tuple[str, ...] = ()
     into: Mapping[int, int] | None = None
-    own: tuple[str, ...] = ()
+    own_names: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     missing: tuple[Skipped, ...] = ()
 
@@ -110,7 +110,7 @@ def layout_of(fs: Any, root: str, names: tuple[str, ...], alike: Sequence[str] |
             raise ValueError(
                 f"{root!r} holds no pictures; expected images/ beside masks/, or a layout named in the docs"
             )
-        return Layout(title, "pictures without masks", root, files, {}, names or class_names, own=class_names)
+        return Layout(title, "pictures without masks", root, files, {}, names or class_names, own_names=class_names)
     stems: dict[str, str] = {}
     for file in _files(fs, masks):
         stems.setdefault(_stem(file.removeprefix(masks)), file)
@@ -240,7 +240,7 @@ def _each_once(file: str, places: Mapping[str, Sequence[str]]) -> dict[str, str]
 
 
 def _by_name(
-    own: Sequence[str], names: Sequence[str], alike: Sequence[str], in_order: bool = False
+    data_names: Sequence[str], names: Sequence[str], alike: Sequence[str], in_order: bool = False
 ) -> tuple[dict[int, int] | None, tuple[str, ...]]:
     """Where the classes that data name stand among those that are given, by their names, and what is left out.
 
@@ -248,18 +248,18 @@ def _by_name(
     are taken `in_order` perhaps.
     """
     place = _places(alike) | _places(names)
-    at = [place.get(name, place.get(_folded(name), len(names))) for name in own]
+    at = [place.get(name, place.get(_folded(name), len(names))) for name in data_names]
     if not names or at == list(range(len(names))):
         return None, ()
     into = {i: k for i, k in enumerate(at) if k < len(names)}
-    if not any(_folded(own[i]) != "background" for i in into):
-        if in_order and len(own) == len(names):
+    if not any(_folded(data_names[i]) != "background" for i in into):
+        if in_order and len(data_names) == len(names):
             return None, ("no class is called as one that is given: they are taken in the order of their numbers",)
         raise ValueError(
-            f"none of the classes {', '.join(own[:8])} is called as one of {', '.join(names[:8])}, by which masks are "
-            "read; name them alike"
+            f"none of the classes {', '.join(data_names[:8])} is called as one of {', '.join(names[:8])}, by which "
+            "masks are read; name them alike"
         )
-    lost = [name for i, name in enumerate(own) if i not in into]
+    lost = [name for i, name in enumerate(data_names) if i not in into]
     return into, (f"pixels of {', '.join(lost[:8])} are of no class that is given, and are not known",) if lost else ()
 
 

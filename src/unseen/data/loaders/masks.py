@@ -292,13 +292,15 @@ class _Reader:
         return space, y, warnings
 
 
-def _begin(own: Collection[int], every: Collection[int], n: int) -> str:
+def _begin(present: Collection[int], every: Collection[int], n: int) -> str:
     """Why values count from 0, where all would be classes if they did from 1, and what to do; else empty."""
-    if max(own) != n or 0 not in every:
+    if max(present) != n or 0 not in every:
         return ""
-    where = "masks hold 0, too" if 0 in own else "they begin at 1 here, but other masks of the data hold 0"
+    where = "masks hold 0, too" if 0 in present else "they begin at 1 here, but other masks of the data hold 0"
     ways = "name the class of 0, too, or say ignore=0 if nothing is known there"
-    return f". Values count from 0 because {where}: {ways}{'' if 0 in own else ', or renumber those that begin at 1'}"
+    return (
+        f". Values count from 0 because {where}: {ways}{'' if 0 in present else ', or renumber those that begin at 1'}"
+    )
 
 
 def _mapped(mask: NDArray[Any], table: Mapping[int, int], n: int) -> NDArray[Any]:
@@ -344,7 +346,7 @@ def _findings(
         tuple(messages),
         reader.first if reader.is_plain and known else None,
         reader.coloured,
-        layout.own,
+        layout.own_names,
         layout.notes,
     )
 

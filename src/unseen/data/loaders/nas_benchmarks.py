@@ -190,9 +190,9 @@ def _left_out(name: str, counts: Mapping[str, int], architectures: int, n: int) 
     )
 
 
-def _scores(told: Any) -> list[float]:
+def _scores(record: Any) -> list[float]:
     """The score of a proxy, or its scores over layers."""
-    score = told.get("score") if isinstance(told, dict) else None
+    score = record.get("score") if isinstance(record, dict) else None
     if isinstance(score, list):
         return [float(value) if isinstance(value, (int, float)) else 0.0 for value in score] or [0.0]
     return [float(score)] if isinstance(score, (int, float)) else [0.0]

@@ -223,15 +223,15 @@ def _check_packed(path: Path) -> None:
     check_unpacked(sum(info.file_size for info in members), path.stat().st_size)
 
 
-def _of_arrays(told: Mapping[str, Any], name: str, classes: Any) -> TextAttributedGraph:
-    texts, names = _first(told, TEXTS), _first(told, NAMES)
-    _check_names(told, texts)
-    index = np.asarray(told["edge_index"])
+def _of_arrays(arrays: Mapping[str, Any], name: str, classes: Any) -> TextAttributedGraph:
+    texts, names = _first(arrays, TEXTS), _first(arrays, NAMES)
+    _check_names(arrays, texts)
+    index = np.asarray(arrays["edge_index"])
     if index.ndim != 2 or (index.shape[0] != 2 and index.size):
         raise ValueError(f"edge_index must be of shape (2, m); got {index.shape}")
-    y = next((told[key] for key in LABELS if key in told), None)
+    y = next((arrays[key] for key in LABELS if key in arrays), None)
     labels = None if y is None else np.asarray(y).reshape(-1)
-    class_names = _first(told, CLASSES) if classes is None else getattr(classes, "names", classes)
+    class_names = _first(arrays, CLASSES) if classes is None else getattr(classes, "names", classes)
     space: ClassSpace | None = None
     if labels is not None:
         if labels.dtype.kind not in "iu":
@@ -249,5 +249,5 @@ def _of_arrays(told: Mapping[str, Any], name: str, classes: Any) -> TextAttribut
     )  # fmt: skip
 
 
-def _first(told: Mapping[str, Any], names: Sequence[str]) -> Any:
-    return next((told[name] for name in names if told.get(name) is not None), None)
+def _first(arrays: Mapping[str, Any], names: Sequence[str]) -> Any:
+    return next((arrays[name] for name in names if arrays.get(name) is not None), None)

@@ -229,10 +229,10 @@ def schema(
 
 
 def _rows(
-    own: tuple[str, ...] | None, name: str, told: Mapping[str, Iterable[str]] | None, among: str = ""
+    heads: tuple[str, ...] | None, name: str, tails_of: Mapping[str, Iterable[str]] | None, among: str = ""
 ) -> Iterator[Named]:
-    for head, tails in (told or {}).items():
-        if own is not None and head not in own:
+    for head, tails in (tails_of or {}).items():
+        if heads is not None and head not in heads:
             raise ValueError(f"{name} must be of {among}; {head!r} is none")
         for tail in [tails] if isinstance(tails, str) else tails:
             yield head, name, tail

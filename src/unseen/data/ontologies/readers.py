@@ -100,7 +100,7 @@ def read_rows(path: str | os.PathLike[str], columns: int = 3) -> list[tuple[str,
     return out
 
 
-def _with_texts(rows: Iterable[tuple[str, ...]], told: str) -> Ontology:
+def _with_texts(rows: Iterable[tuple[str, ...]], source: str) -> Ontology:
     """Triples, with the rows that say what a concept is as its text."""
     labels: dict[str, list[str]] = {}
     comments: dict[str, list[str]] = {}
@@ -114,7 +114,7 @@ def _with_texts(rows: Iterable[tuple[str, ...]], told: str) -> Ontology:
         else:
             kept.append((head, name, tail))
     if not kept:
-        raise ValueError(f"{told}: there is no triple that relates two concepts")
+        raise ValueError(f"{source}: there is no triple that relates two concepts")
     return build(kept, _joined(labels, comments))
 
 

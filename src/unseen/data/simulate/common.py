@@ -28,8 +28,8 @@ def lazy_pictures(name: str, domain: Domain) -> Lazy:
     return domain.x
 
 
-def changed(domain: Domain, change: Change, told: Callable[[int], str], name: str) -> Domain:
-    """The pictures of a domain, each changed when it is read; `told` says in words how one is changed.
+def changed(domain: Domain, change: Change, describe: Callable[[int], str], name: str) -> Domain:
+    """The pictures of a domain, each changed when it is read; `describe` says in words how one is changed.
 
     Raises
     ------
@@ -43,7 +43,7 @@ def changed(domain: Domain, change: Change, told: Callable[[int], str], name: st
         return Image.fromarray(np.rint(after.clip(0, 1) * 255).astype(np.uint8))
 
     def digest(i: int) -> str:
-        return hashlib.sha256(f"{before.digest(i)} {told(i)}".encode()).hexdigest()
+        return hashlib.sha256(f"{before.digest(i)} {describe(i)}".encode()).hexdigest()
 
     return domain.replace(x=Lazy(range(len(before)), read, digest), name=name)
 

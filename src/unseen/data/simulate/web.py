@@ -71,8 +71,8 @@ class Answer(NamedTuple):
 class Link(NamedTuple):
     """An image link of a page and the truth about it.
 
-    `kind` is ``clean``, ``mismatched``, ``boilerplate`` or one of `FAULTS`; `key` is the thing that is shown, `told`
-    the one that the caption is of, "" for boilerplate.
+    `kind` is ``clean``, ``mismatched``, ``boilerplate`` or one of `FAULTS`; `key` is the thing that is shown,
+    `told_key` the one that the caption is of, "" for boilerplate.
     """
 
     source: str
@@ -81,7 +81,7 @@ class Link(NamedTuple):
     key: str = ""
     language: str = ""
     watermark: bool = False
-    told: str = ""
+    told_key: str = ""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -158,9 +158,9 @@ def _drawn(links: Sequence[Link], n: int, rng: np.random.Generator) -> list[Link
     return [links[i] for i in rng.permutation(len(links))[:n]]
 
 
-def _other(n_pages: int, own: int, rng: np.random.Generator, *, after: bool) -> int:
+def _other(n_pages: int, page: int, rng: np.random.Generator, *, after: bool) -> int:
     """Another page; one that is read later, where the order decides which link is the repeated one."""
-    return int(rng.integers(own + 1, n_pages)) if after else int((own + rng.integers(1, n_pages)) % n_pages)
+    return int(rng.integers(page + 1, n_pages)) if after else int((page + rng.integers(1, n_pages)) % n_pages)
 
 
 def _ordinary(
@@ -269,7 +269,7 @@ def _planted(kind: str, i: int, model: Link, answers: dict[str, Answer], rng: np
     """A link with one fault; it borrows caption and picture of a clean one."""
     name = kind.replace(" ", "-")
     path = f"/{name}/{i:04d}.jpg"
-    link = Link(path, model.alt, kind, model.key, model.language, told=model.told)
+    link = Link(path, model.alt, kind, model.key, model.language, told_key=model.told_key)
     plain = answers[model.source]
     outright = {
         "svg": f"/{name}/{i}.svg",

@@ -130,7 +130,7 @@ def get(name: str, **options: Any) -> Domain:
         "tones": emoji_tones,
         "furniture": furniture,
         "photographs": photographs,
-        "stamps": lambda _, **told: stamps(**told),
+        "stamps": lambda _, **settings: stamps(**settings),
     }
     return makers[kind](style, **options)
 

@@ -129,9 +129,9 @@ def _joined_marks(file: Path, of: tuple[str, str, str], changed: int, size: int)
     return dataclasses.replace(content, domain=domain)
 
 
-def _joined(found: Marks, number: int) -> Marks:
+def _joined(marks: Marks, number: int) -> Marks:
     """The file with sentence `number` and the next as one, and the numbers behind them one lower."""
-    domain = found.domain
+    domain = marks.domain
     ids = np.asarray(domain.ids).astype(np.int64)
     if not {number, number + 1} <= set(ids.tolist()):
         raise ValueError(f"sentences {number} and {number + 1} are one in the original, and one of them is left out")
@@ -143,6 +143,6 @@ def _joined(found: Marks, number: int) -> Marks:
     texts[at], y[at] = f"{first} {second}", rows
     new = np.array([f"{n - (n > number):06d}" for n in ids[kept].tolist()], dtype=np.str_)
     joined = domain.take(kept).replace(x=np.array(texts, dtype=np.str_), y=objects(y), ids=new)
-    counts = found.counts + Counter({"sentences joined as in the original": 1})
+    counts = marks.counts + Counter({"sentences joined as in the original": 1})
     counts["sentences"] -= 1
-    return dataclasses.replace(found, domain=joined, counts=counts)
+    return dataclasses.replace(marks, domain=joined, counts=counts)

@@ -55,7 +55,9 @@ def senses(names: Sequence[str], taxonomy: Taxonomy, descriptions: Sequence[str]
     return chosen
 
 
-def _shared(found: Sequence[Sequence[int]], score: dict[int, FloatArray], taxonomy: Taxonomy) -> dict[int, FloatArray]:
+def _shared(
+    candidates: Sequence[Sequence[int]], score: dict[int, FloatArray], taxonomy: Taxonomy
+) -> dict[int, FloatArray]:
     """How much of the other classes lies below the nodes above each candidate of a name with several.
 
     A name with several counts for each of its candidates by how likely that is so far. A node counts for one class
@@ -65,7 +67,7 @@ def _shared(found: Sequence[Sequence[int]], score: dict[int, FloatArray], taxono
     weight = {i: np.exp(scores - scores.max()) / np.exp(scores - scores.max()).sum() for i, scores in score.items()}
     at: dict[int, float] = defaultdict(float)
     below: dict[int, float] = defaultdict(float)
-    for i, nodes in enumerate(found):
+    for i, nodes in enumerate(candidates):
         for node, share in zip(nodes, weight.get(i, np.ones(len(nodes))).tolist()):
             at[node] += share
             for up in taxonomy.ancestors(node):
@@ -73,12 +75,12 @@ def _shared(found: Sequence[Sequence[int]], score: dict[int, FloatArray], taxono
     out: dict[int, FloatArray] = {}
     for i, weights in weight.items():
         mine: dict[int, float] = defaultdict(float)
-        for node, share in zip(found[i], weights.tolist()):
+        for node, share in zip(candidates[i], weights.tolist()):
             for up in taxonomy.ancestors(node):
                 mine[up] += share
         out[i] = np.array([
             sum(max(below[up] - mine[up] - (at[node] - share), 0.0) / size[up] for up in taxonomy.ancestors(node))
-            for node, share in zip(found[i], weights.tolist())
+            for node, share in zip(candidates[i], weights.tolist())
         ]) + 1e-9  # fmt: skip
     return out
 

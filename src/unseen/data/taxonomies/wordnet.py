@@ -206,8 +206,8 @@ def _split(text: str) -> set[str]:
     return set(re.findall(r"\w+", text.lower()))
 
 
-def _overlap(one: set[str], other: set[str]) -> float:
-    return len(one & other) / max(1, len(one | other))
+def _overlap(words: set[str], other: set[str]) -> float:
+    return len(words & other) / max(1, len(words | other))
 
 
 def _senses(index: str) -> dict[tuple[str, str], int]:

@@ -31,14 +31,14 @@ def mean_reciprocal_rank(truth: IntArray, ranked: IntArray) -> float:
     return float(np.where(right.any(axis=1), 1 / (1 + right.argmax(axis=1)), 0).mean())
 
 
-def hops(truth: IntArray, found: IntArray, metric: LabelMetric) -> FloatArray:
+def hops(truth: IntArray, predicted: IntArray, metric: LabelMetric) -> FloatArray:
     """Edges from each right node to the node found, (n,); as far as the farthest node where none was found (-1)."""
-    if truth.ndim != 1 or truth.shape != found.shape or not len(truth):
-        raise ValueError(f"truth and found must be vectors of one length; got {truth.shape} and {found.shape}")
+    if truth.ndim != 1 or truth.shape != predicted.shape or not len(truth):
+        raise ValueError(f"truth and predicted must be vectors of one length; got {truth.shape} and {predicted.shape}")
     _refuse_unknown(truth)
     out = np.empty(len(truth))
-    some = found >= 0
-    out[some] = metric.between(truth[some], found[some])
+    some = predicted >= 0
+    out[some] = metric.between(truth[some], predicted[some])
     out[~some] = [metric.rows(np.array([node])).max() for node in truth[~some]]
     return out
 
@@ -77,10 +77,10 @@ def hierarchical_precision(truth: IntArray, ranked: IntArray, metric: LabelMetri
     return total / ranked.size
 
 
-def node_cosine(truth: IntArray, found: IntArray, nodes: FloatArray) -> float:
+def node_cosine(truth: IntArray, predicted: IntArray, nodes: FloatArray) -> float:
     """Mean cosine of the vectors of the right node and of the node found, in [-1, 1]; 0 where none was found."""
     unit = nodes / np.maximum(np.linalg.norm(nodes, axis=1, keepdims=True), 1e-12)
-    return float(np.where(found >= 0, (unit[truth] * unit[found]).sum(axis=1), 0).mean())
+    return float(np.where(predicted >= 0, (unit[truth] * unit[predicted]).sum(axis=1), 0).mean())
 
 
 def taxonomy_scores(

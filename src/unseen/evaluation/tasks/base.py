@@ -18,7 +18,7 @@ class Grades(abc.ABC):
     """What `Domain.task` says."""
     headline: ClassVar[str]
     """The metric by which tables are sorted."""
-    told: ClassVar[str]
+    meaning: ClassVar[str]
     """What the headline means, in a sentence."""
 
     @abc.abstractmethod

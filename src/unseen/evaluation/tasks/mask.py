@@ -20,7 +20,7 @@ BORDER = 0.0075
 class _Mask(Grades):
     task = "mask"
     headline = "mIoU"
-    told = "the share of intersection in union of the pixels of a class, the mean over classes that are present"
+    meaning = "the share of intersection in union of the pixels of a class, the mean over classes that are present"
 
     def grade(self, truth: NDArray[Any], prediction: NDArray[Any], classes: ClassSpace | None) -> dict[str, float]:
         counts = _counted(truth, prediction, _number(truth, prediction, classes))

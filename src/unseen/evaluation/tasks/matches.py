@@ -25,12 +25,12 @@ NEAR = 6.0
 """Pixels from known points within which truth that is no homography judges a match."""
 
 
-def corner_error(truth: NDArray[Any], found: NDArray[Any] | None, width: float, height: float) -> float:
+def corner_error(truth: NDArray[Any], estimated: NDArray[Any] | None, width: float, height: float) -> float:
     """Mean distance of the four corners as two homographies place them, in pixels; infinite where none was found."""
-    if found is None:
+    if estimated is None:
         return float("inf")
     there = corners(width, height)
-    distance = np.linalg.norm(apply(truth, there) - apply(found, there), axis=1)
+    distance = np.linalg.norm(apply(truth, there) - apply(estimated, there), axis=1)
     return float(distance.mean()) if np.isfinite(distance).all() else float("inf")
 
 
@@ -62,7 +62,7 @@ class _Matches(Grades):
 
     task = "matches"
     headline = "auc@5"
-    told = "area under the share of pairs whose corners are off by less than t, for t up to 5 pixels"
+    meaning = "area under the share of pairs whose corners are off by less than t, for t up to 5 pixels"
 
     def grade(self, truth: NDArray[Any], prediction: NDArray[Any], classes: ClassSpace | None) -> dict[str, float]:
         """All figures: accuracies are means over pairs (0 of a pair without a match)."""
@@ -86,20 +86,20 @@ class _Matches(Grades):
                 out[i] = accuracy[1] if error is None else error_auc([error], (5,))[0]
         return out
 
-    def _pair(self, rows: NDArray[Any], found: NDArray[Any]) -> tuple[list[float], float | None, int]:
+    def _pair(self, rows: NDArray[Any], matches: NDArray[Any]) -> tuple[list[float], float | None, int]:
         """Accuracies, the corner error (None where truth is no homography) and the number of matches of a pair."""
-        rows, found = np.asarray(rows, dtype=np.float64), np.asarray(found, dtype=np.float64).reshape(-1, 4)
+        rows, matches = np.asarray(rows, dtype=np.float64), np.asarray(matches, dtype=np.float64).reshape(-1, 4)
         matrix = homography_of(rows)
-        distance = np.linalg.norm(placed(rows, matrix, found[:, :2]) - found[:, 2:], axis=1)
+        distance = np.linalg.norm(placed(rows, matrix, matches[:, :2]) - matches[:, 2:], axis=1)
         judged = ~np.isnan(distance)
         accuracy = [float((distance[judged] < t).mean()) if judged.any() else 0.0 for t in ACCURACY_AT]
         if matrix is None:
-            return accuracy, None, len(found)
+            return accuracy, None, len(matches)
         width, height = np.ptp(rows[:, :2], axis=0) + 1
-        view = two_view(found - np.tile(rows[:, :2].min(axis=0), 2), "homography", THRESHOLD)
+        view = two_view(matches - np.tile(rows[:, :2].min(axis=0), 2), "homography", THRESHOLD)
         shift = np.eye(3)
         shift[:2, 2] = -rows[:, :2].min(axis=0)
-        return accuracy, corner_error(shift @ matrix @ np.linalg.inv(shift), view.matrix, width, height), len(found)
+        return accuracy, corner_error(shift @ matrix @ np.linalg.inv(shift), view.matrix, width, height), len(matches)
 
 
 def homography_of(rows: NDArray[np.float64]) -> Float[np.ndarray, "3 3"] | None:
@@ -126,10 +126,10 @@ def placed(
     return np.where((distance < NEAR)[:, None], points + rows[nearest, 2:] - rows[nearest, :2], np.nan)
 
 
-def right(truth: NDArray[Any], found: NDArray[Any], within: float = 3.0) -> Bool[np.ndarray, "m"]:
+def right(truth: NDArray[Any], matches: NDArray[Any], within: float = 3.0) -> Bool[np.ndarray, "m"]:
     """Which matches of a pair are right, to within so many pixels; those that truth says nothing of are not."""
-    rows, found = np.asarray(truth, dtype=np.float64), np.asarray(found, dtype=np.float64).reshape(-1, 4)
-    distance = np.linalg.norm(placed(rows, homography_of(rows), found[:, :2]) - found[:, 2:], axis=1)
+    rows, matches = np.asarray(truth, dtype=np.float64), np.asarray(matches, dtype=np.float64).reshape(-1, 4)
+    distance = np.linalg.norm(placed(rows, homography_of(rows), matches[:, :2]) - matches[:, 2:], axis=1)
     return np.nan_to_num(distance, nan=np.inf) < within
 
 

@@ -21,7 +21,7 @@ MEASURES = {"ndcg@10": "nDCG@10", "recall@100": "R@100", "mrr@10": "RR@10"}
 class _Ranking(Grades):
     task = "ranking"
     headline = "ndcg@10"
-    told = "nDCG@10 is 1 where the relevant documents stand first, and less the later in the first ten they stand."
+    meaning = "nDCG@10 is 1 where the relevant documents stand first, and less the later in the first ten they stand."
 
     def grade(self, truth: NDArray[Any], prediction: Any, classes: ClassSpace | None = None) -> dict[str, float]:
         """The mean over queries of each of `MEASURES`."""

@@ -18,7 +18,7 @@ from unseen.evaluation.tasks.base import Grades
 class _Spans(Grades):
     task = "spans"
     headline = "span F1"
-    told = (
+    meaning = (
         "the F measure of spans that begin, end and are named exactly as the truth has them; where most are whole "
         "sentences it flatters, so look at those of partial sentences beside it"
     )
@@ -116,23 +116,23 @@ def confusion(
     return table
 
 
-def f1(hits: float, there: float, found: float) -> float:
+def f1(hits: float, there: float, predicted: float) -> float:
     """The F measure; 1 where there is nothing and nothing is found."""
-    return 2 * hits / (there + found) if there + found else 1.0
+    return 2 * hits / (there + predicted) if there + predicted else 1.0
 
 
 def _harmonic(a: float, b: float) -> float:
     return 2 * a * b / (a + b) if a + b else 0.0
 
 
-def _exact(own: NDArray[Any], said: NDArray[Any]) -> tuple[int, int, int]:
-    a, b = ({tuple(row) for row in np.asarray(rows).reshape(-1, 3).tolist()} for rows in (own, said))
+def _exact(truth: NDArray[Any], said: NDArray[Any]) -> tuple[int, int, int]:
+    a, b = ({tuple(row) for row in np.asarray(rows).reshape(-1, 3).tolist()} for rows in (truth, said))
     return len(a & b), len(a), len(b)
 
 
-def _overlapping(own: NDArray[Any], said: NDArray[Any]) -> tuple[int, int]:
+def _overlapping(truth: NDArray[Any], said: NDArray[Any]) -> tuple[int, int]:
     """Spans of the truth that one of the same class meets, and the other way round."""
-    first, second = own.reshape(-1, 3).tolist(), np.asarray(said).reshape(-1, 3).tolist()
+    first, second = truth.reshape(-1, 3).tolist(), np.asarray(said).reshape(-1, 3).tolist()
     return sum(any(_meet(a, b) for b in second) for a in first), sum(any(_meet(a, b) for a in first) for b in second)
 
 

@@ -19,7 +19,7 @@ INSTALL = 'pip install "unseen[captioning]"'
 class _Text(Grades):
     task = "text"
     headline = "CIDEr"
-    told = (
+    meaning = (
         "the share of the n-grams of a text that people said, too, of which rare ones count more; 1 is about what "
         "captions of people have of each other, and more is possible"
     )

@@ -152,10 +152,10 @@ def known_among(exam: Domain, *learnt: Domain) -> int:
     return int(np.isin(exam.digests(), np.concatenate([domain.digests() for domain in learnt])).sum())
 
 
-def otherwise(told: Report, prompts: tuple[str, ...]) -> Report:
+def otherwise(report: Report, prompts: tuple[str, ...]) -> Report:
     """What is still true of a model that is asked about other classes: nothing of the zero-shot accuracy."""
-    recall = {name: figures for name, figures in told.recall.items() if figures}
-    return dataclasses.replace(told, prompts=prompts, accuracy={}, spoken={}, known=0, recall=recall)
+    recall = {name: figures for name, figures in report.recall.items() if figures}
+    return dataclasses.replace(report, prompts=prompts, accuracy={}, spoken={}, known=0, recall=recall)
 
 
 def drawing_of(folder: Path) -> bytes | None:

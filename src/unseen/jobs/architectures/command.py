@@ -104,13 +104,13 @@ def rank(
             seed=seed,
         )
         out.mkdir(parents=True, exist_ok=True)
-    result = {"agreement": dict(ranking.agreement), **ranking.told}
+    result = {"agreement": dict(ranking.agreement), **ranking.facts}
     write_csv(out / "ranked.csv", ranking.table)
     write_csv(out / "nodes.csv", ranking.nodes)
     with replacing(out / "result.json") as temporary:
         temporary.write_text(json.dumps(result, indent=1))
     with replacing(out / "nas.png") as temporary:
-        temporary.write_bytes(report.picture(ranking.table, ranking.nodes, str(ranking.told["space"])))
+        temporary.write_bytes(report.picture(ranking.table, ranking.nodes, str(ranking.facts["space"])))
     if as_json:
         dump(result)
         return

@@ -53,14 +53,14 @@ class Ranking:
         Kendall's tau and Spearman's rho on architectures that were not learned from, mean and deviation over parts.
     nodes : DataFrame
         node, importance, uncertainty.
-    told : mapping
+    facts : mapping
         The method, counts and seconds.
     """
 
     table: pd.DataFrame
     agreement: Mapping[str, float]
     nodes: pd.DataFrame
-    told: Mapping[str, Any]
+    facts: Mapping[str, Any]
 
 
 def make_table(

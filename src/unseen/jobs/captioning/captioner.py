@@ -78,13 +78,13 @@ class Captioner:
         What is known of its training.
     """
 
-    def __init__(self, method: SoundCaptioner, space: ClapSpace | SmallSpace, told: Mapping[str, Any]) -> None:
-        self.method, self.space, self.told = method, space, dict(told)
+    def __init__(self, method: SoundCaptioner, space: ClapSpace | SmallSpace, facts: Mapping[str, Any]) -> None:
+        self.method, self.space, self.facts = method, space, dict(facts)
 
     @property
     def searches(self) -> bool:
         """Whether the nearest caption is the better answer: the decoder is the small one, trained on few texts."""
-        return self.told.get("decoder") == "small"
+        return self.facts.get("decoder") == "small"
 
     def caption(self, sounds: Sequence[str | os.PathLike[str]], *, longest: float = LONGEST) -> list[str]:
         """Captions of files, "" where a file holds nothing that can be captioned."""
@@ -144,7 +144,7 @@ class Captioner:
     def save(self, folder: str | os.PathLike[str]) -> Path:
         """Write decoder, prompts, captions and space into a folder, all or nothing."""
         small = isinstance(self.space, SmallSpace)
-        about = {"format": FORMAT, "space": "small" if small else self.told["encoder"], **self.told}
+        about = {"format": FORMAT, "space": "small" if small else self.facts["encoder"], **self.facts}
 
         def write(place: Path) -> None:
             save_state(place / METHOD, {"method": self.method})

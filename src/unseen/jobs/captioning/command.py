@@ -83,7 +83,7 @@ def caption(
         captioner = Captioner.load(model)
         options = {"method": method, "encoder": encoder, "decoder": decoder, "most": most, "seed": seed, "beam": beam}
         job.refuse_others(captioner, {**params, **options})
-        say(f"{model}: {captioner.told['about']}")
+        say(f"{model}: {captioner.facts['about']}")
     else:
         if model is not None:
             job.refuse_model(model)

@@ -263,7 +263,7 @@ def refuse_others(captioner: Captioner, given: Mapping[str, Any]) -> None:
 
     Hyperparameters that count when a sound is captioned may differ, and are set.
     """
-    method, record = captioner.method, captioner.told
+    method, record = captioner.method, captioner.facts
     known = {**method.get_params(), **{name: record.get(name) for name in ("encoder", "decoder", "most", "seed")}}
     known |= {"seed": method.random_state, "method": method.card.slug}
     for name, value in given.items():

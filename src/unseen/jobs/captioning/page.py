@@ -71,7 +71,7 @@ def write_table(file: Path, result: Captioned) -> None:
 def facts(result: Captioned) -> dict[str, Any]:
     """All that is told, as JSON values."""
     return {
-        "model": result.captioner.told,
+        "model": result.captioner.facts,
         "verdict": result.verdict,
         "graded": result.graded,
         "figures": {name: dict(figures) for name, figures in result.figures.items()},
@@ -99,7 +99,7 @@ def write_page(result: Captioned, file: Path, command: str) -> None:
     ]
     content = render_page(
         Path(__file__).with_name("page.html"), style=STYLE, plays=True, shown=shown, skipped=result.skipped,
-        table=table, metrics=metrics_of(next(iter(result.figures.values()), {})), told=result.captioner.told,
+        table=table, metrics=metrics_of(next(iter(result.figures.values()), {})), told=result.captioner.facts,
         verdict=result.verdict, command=command, graded=result.graded, method=result.captioner.method.card.slug,
     )  # fmt: skip
     with replacing(file) as part:

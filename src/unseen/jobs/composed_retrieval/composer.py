@@ -90,9 +90,9 @@ class Composer:
         """The same of one vector (d,) of a picture and one of a text, in the best way that there is."""
         return self.composed(x[None], t[None])[0]
 
-    def save(self, folder: Path, told: Mapping[str, Any]) -> None:
+    def save(self, folder: Path, facts: Mapping[str, Any]) -> None:
         """Write the combiner and what is told of it into a folder that is there."""
-        about = {"format": FORMAT, "encoder": self.encoder.to_json(), "share": self.share, **told}
+        about = {"format": FORMAT, "encoder": self.encoder.to_json(), "share": self.share, **facts}
         save_state(folder / METHOD, {"method": self.method})
         if self.encoder.local:
             self.encoder.save_weights(folder / ENCODER)

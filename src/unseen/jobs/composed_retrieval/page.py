@@ -87,7 +87,7 @@ def trained_page(about: Mapping[str, Any], encoder: str) -> bytes:
 
 
 def write_found(
-    file: Path, collection: str, image: Any, text: str, found: Sequence[Found], about: Mapping[str, Any]
+    file: Path, collection: str, image: Any, text: str, hits: Sequence[Found], about: Mapping[str, Any]
 ) -> None:
     """A page of what was found: the picture that asked, the text, and the answers."""
     from unseen.data.contact_sheet import contact_sheet
@@ -101,7 +101,7 @@ def write_found(
     else:
         domain = None if (Path(collection) / "index").is_dir() else collection_of(collection)
     shown = []
-    for hit in found:
+    for hit in hits:
         sample = None if domain is None else domain.x[hit.place]
         small = None if sample is None else image_source(_small(contact_sheet(sample) if clips else sample))
         shown.append({"id": hit.id, "score": f"{hit.score:.3f}", "picture": small})

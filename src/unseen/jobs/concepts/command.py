@@ -151,15 +151,15 @@ def concepts(
     say(f"{out} holds concepts.csv, fits.csv, result.json and report.html")
 
 
-def _write_results(found: Concepts, out: Path, tally: dict[str, int]) -> dict[str, Any]:
+def _write_results(analysis: Concepts, out: Path, tally: dict[str, int]) -> dict[str, Any]:
     """result.json and report.html."""
     from unseen.jobs.concepts import page as report
 
-    result = report.summary(found) | ({"long_tail_set": tally} if tally else {})
+    result = report.summary(analysis) | ({"long_tail_set": tally} if tally else {})
     with replacing(out / "result.json") as temporary:
         temporary.write_text(json.dumps(result, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     with replacing(out / "report.html") as temporary:
-        temporary.write_bytes(report.page(found, command_line(), tally))
+        temporary.write_bytes(report.page(analysis, command_line(), tally))
     return result
 
 
@@ -176,7 +176,7 @@ def _towers(name: str | None, precision: Any, trust: bool) -> Any:
 
 
 def _write_long_tail(
-    found: Concepts, folder: Path, tail: LongTail, pictures: Domain, out: Path, tower: Any, seed: int
+    analysis: Concepts, folder: Path, tail: LongTail, pictures: Domain, out: Path, tower: Any, seed: int
 ) -> dict[str, int]:
     import pandas as pd
 
@@ -184,7 +184,7 @@ def _write_long_tail(
     from unseen.jobs.concepts.tail import long_tail_set
 
     test_set = long_tail_set(
-        found, pictures, rarest=tail.rarest, per_class=tail.per_class, bits=tail.duplicate_bits, encoder=tower,
+        analysis, pictures, rarest=tail.rarest, per_class=tail.per_class, bits=tail.duplicate_bits, encoder=tower,
         outlier_below=tail.outlier_below, seed=seed,
     )  # fmt: skip
     save(test_set.domain, folder)

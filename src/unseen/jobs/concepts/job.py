@@ -108,7 +108,7 @@ class Concepts:
         Misaligned samples: row, caption, said, shown, and picture (bytes) if there is one.
     thresholds : mapping of float to int
         Tags at other thresholds.
-    told : dict
+    facts : dict
         What else the report says.
     """
 
@@ -120,7 +120,7 @@ class Concepts:
     misaligned: Misalignment | None
     examples: list[dict[str, Any]]
     thresholds: dict[float, int]
-    told: dict[str, Any]
+    facts: dict[str, Any]
     concepts: tuple[str, ...]
     counts: IntArray
 
@@ -255,7 +255,7 @@ def analyse(
         misaligned=misaligned,
         examples=examples,
         thresholds=thresholds,
-        told={
+        facts={
             "lemmas": lemmas, "match": match, "threshold": threshold, "level": level,
             "scale": max(group.scale for group in groups), "skipped": len(skipped),
             "skipped_first": skipped[0] if skipped else "", "tags_left_out": lost, "shares": shares,
@@ -347,16 +347,16 @@ def _group(
 
 
 def _predicted(
-    own: pd.DataFrame, columns: dict[str, Any], counts: NDArray[Any], group: Group, level: float
+    scored: pd.DataFrame, columns: dict[str, Any], counts: NDArray[Any], group: Group, level: float
 ) -> pd.DataFrame:
     import pandas as pd
 
     table = pd.DataFrame(columns)
     for name in ("model", "prompts"):
-        if (own[name] != "").any():
-            table[name] = own[name].to_numpy()
-    if own.score.notna().any():
-        table["score"] = own.score.to_numpy()
+        if (scored[name] != "").any():
+            table[name] = scored[name].to_numpy()
+    if scored.score.notna().any():
+        table["score"] = scored.score.to_numpy()
     if group.curve is not None:
         own_counts = counts * group.scale
         if group.sampled:

@@ -56,14 +56,14 @@ class Found(Protocol):
     def thresholds(self) -> dict[float, int]: ...
 
     @property
-    def told(self) -> dict[str, Any]: ...
+    def facts(self) -> dict[str, Any]: ...
 
 
-def lines(found: Found, most: int) -> list[str]:
+def lines(analysis: Found, most: int) -> list[str]:
     """A line per concept, the rarest first, and one per fit."""
-    table = found.table.sort_values(found.search, kind="stable").head(most)
+    table = analysis.table.sort_values(analysis.search, kind="stable").head(most)
     counted = [name for name in ("text", "image", "joint") if name in table]
-    named = [name for name in ("model", "prompts") if name in table and found.table[name].nunique() > 1]
+    named = [name for name in ("model", "prompts") if name in table and analysis.table[name].nunique() > 1]
     shown = [
         "concept",
         *named,
@@ -72,9 +72,9 @@ def lines(found: Found, most: int) -> list[str]:
     ]
     predicts = "predicted" in table and bool(table.predicted.notna().any())
     if "score" in table:
-        shown.append(found.told["score"])
+        shown.append(analysis.facts["score"])
     if predicts:
-        shown += ["predicted", f"{found.told['level']:.0%} interval", "x10 adds"]
+        shown += ["predicted", f"{analysis.facts['level']:.0%} interval", "x10 adds"]
     rows: list[tuple[str, ...]] = [tuple(shown)]
     for row in table.to_dict("records"):
         cells = [str(row["concept"]), *(str(row[name]) for name in named)]
@@ -89,42 +89,43 @@ def lines(found: Found, most: int) -> list[str]:
         rows.append(tuple(cells))
     widths = [max(len(row[i]) for row in rows) for i in range(len(shown))]
     out = ["  ".join(c.ljust(w) if i == 0 else c.rjust(w) for i, (c, w) in enumerate(zip(row, widths))) for row in rows]
-    if len(found.table) > most:
-        out.append(f"... {len(found.table) - most:,} more in concepts.csv")
-    return [*out, "", *sentences(found)]
+    if len(analysis.table) > most:
+        out.append(f"... {len(analysis.table) - most:,} more in concepts.csv")
+    return [*out, "", *sentences(analysis)]
 
 
-def sentences(found: Found) -> list[str]:
+def sentences(analysis: Found) -> list[str]:
     """What was found, a sentence each."""
-    tail = found.tail
+    tail = analysis.tail
     out = [
-        answer(found),
-        f"In {found.n:,} captions {tail.zero:.0%} of {tail.n_concepts:,} concepts never occur, and "
+        answer(analysis),
+        f"In {analysis.n:,} captions {tail.zero:.0%} of {tail.n_concepts:,} concepts never occur, and "
         f"{tail.negligible:.0%} in fewer than one of {1 / tail.threshold:,.0f}; {tail.head:.0%} of all occurrences are "
         "of the most frequent tenth.",
     ]
-    if found.misaligned is not None:
-        misaligned = found.misaligned
+    if analysis.misaligned is not None:
+        misaligned = analysis.misaligned
         out.append(
             f"Captions and pictures share no concept in {misaligned.disjoint:,} of {misaligned.both:,} pairs that show "
             f"some on both sides: {misaligned.degree():.1%} of all pairs."
         )
-    if found.told["skipped"]:
+    if analysis.facts["skipped"]:
         out.append(
-            f"{found.told['skipped']:,} rows of captions were skipped; the first: {found.told['skipped_first']}."
+            f"{analysis.facts['skipped']:,} rows of captions were skipped; "
+            f"the first: {analysis.facts['skipped_first']}."
         )
-    if found.told["tags_left_out"]:
-        out.append(f"{found.told['tags_left_out']:,} tags name none of the concepts and were left out.")
-    if found.told["shares"]:
+    if analysis.facts["tags_left_out"]:
+        out.append(f"{analysis.facts['tags_left_out']:,} tags name none of the concepts and were left out.")
+    if analysis.facts["shares"]:
         out.append("Scores are read as shares and told in percent.")
-    out += [sentence for group in found.groups if (sentence := _of_group(group, found))]
-    out += [sentence for group in found.groups if (sentence := _of_intervals(group, found))]
-    if found.told["like"] and any(group.fit is not None and group.scale == 1 for group in found.groups):
+    out += [sentence for group in analysis.groups if (sentence := _of_group(group, analysis))]
+    out += [sentence for group in analysis.groups if (sentence := _of_intervals(group, analysis))]
+    if analysis.facts["like"] and any(group.fit is not None and group.scale == 1 for group in analysis.groups):
         out.append(
             "Your own scores predict where there are enough, by the counts as they are; a published curve the rest."
         )
-    if found.told["scale"] > 1:
-        scale = found.told["scale"]
+    if analysis.facts["scale"] > 1:
+        scale = analysis.facts["scale"]
         out.append(
             f"The corpus is taken to be {scale:,.3g} times these captions; a concept that does not occur in them may "
             f"still occur {3 * scale:,.3g} times in it."
@@ -132,9 +133,9 @@ def sentences(found: Found) -> list[str]:
     return [in_flags_here(line) for line in out]
 
 
-def answer(found: Found) -> str:
+def answer(analysis: Found) -> str:
     """Will zero-shot work for these classes? What the counts say, or what an answer takes."""
-    table, name = found.table, found.told["score"]
+    table, name = analysis.table, analysis.facts["score"]
     if "predicted" in table and table.predicted.notna().any():
         predicted = table[table.predicted.notna()].sort_values("predicted", kind="stable")
         unit = " %" if _in_percent(name) else ""
@@ -144,15 +145,15 @@ def answer(found: Found) -> str:
         )
         mean = predicted.predicted.mean()
         return f"Predicted {name}: {mean:.3g}{unit} in the mean of {len(predicted):,} concepts; the lowest are {low}."
-    rare = table.drop_duplicates("concept").sort_values(found.search, kind="stable").head(NAMED)
-    weak = ", ".join(f"{row['concept']} ({row[found.search]:,})" for row in rare.to_dict("records"))
+    rare = table.drop_duplicates("concept").sort_values(analysis.search, kind="stable").head(NAMED)
+    weak = ", ".join(f"{row['concept']} ({row[analysis.search]:,})" for row in rare.to_dict("records"))
     return (
         f"Expect the least of {weak}, which occur least. No accuracy is predicted from counts alone: add `like`, a "
         "published curve (such as laion400m/ViT-B-16/text), or a column accuracy for at least 5 concepts."
     )
 
 
-def _of_group(group: Any, found: Found) -> str:
+def _of_group(group: Any, analysis: Found) -> str:
     if group.fit is None:
         return (
             f"{group.name if group.scores.size else 'Predictions'}: {group.why}."
@@ -163,7 +164,7 @@ def _of_group(group: Any, found: Found) -> str:
     binned = f"over means of bins {fit.r:.3f} (p {fit.p:.2g})" if math.isfinite(fit.r) else "too few bins for means"
     better = "better" if fit.aic_log < fit.aic_linear else "WORSE"
     name = group.name[:1].upper() + group.name[1:] if group.name == "your scores" else group.name
-    points = " points" if _in_percent(found.told["score"]) else ""
+    points = " points" if _in_percent(analysis.facts["score"]) else ""
     return (
         f"{name}: ten times the data buys {fit.slope_per_decade:+.3g}{points} (between {low_high[0]:+.3g} and "
         f"{low_high[1]:+.3g}), as a line over {fit.n} concepts says. Correlation with the logarithm of the frequency: "
@@ -171,14 +172,14 @@ def _of_group(group: Any, found: Found) -> str:
     )
 
 
-def _of_intervals(group: Any, found: Found) -> str:
+def _of_intervals(group: Any, analysis: Found) -> str:
     """Why intervals say nothing, where concepts with a score are too few for their level."""
     if group.curve is None:
         return ""
-    level, n = found.told["level"], min(len(errors) for errors in group.curve.errors)
+    level, n = analysis.facts["level"], min(len(errors) for errors in group.curve.errors)
     if (needed := concepts_needed(level)) <= n:
         return ""
-    of = f" of {group.name}" if len(found.groups) > 1 else ""
+    of = f" of {group.name}" if len(analysis.groups) > 1 else ""
     lower = highest_level(n)
     return (
         f"Intervals{of} of {100 * level:.4g} % need {needed} scored concepts, there are {n}: they reach over all that "
@@ -186,16 +187,16 @@ def _of_intervals(group: Any, found: Found) -> str:
     )
 
 
-def fits(found: Found) -> pd.DataFrame:
+def fits(analysis: Found) -> pd.DataFrame:
     """A row per model and style of prompts."""
     import pandas as pd
 
     rows = []
-    for group in found.groups:
+    for group in analysis.groups:
         row: dict[str, Any] = {
             "model": group.model,
             "prompts": group.prompts,
-            "search": found.search,
+            "search": analysis.search,
             "n": len(group.scores),
         }
         if group.fit is not None:
@@ -211,16 +212,16 @@ def fits(found: Found) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def summary(found: Found) -> dict[str, Any]:
+def summary(analysis: Found) -> dict[str, Any]:
     """All but the concepts themselves, as JSON takes it."""
-    tail, misaligned = found.tail, found.misaligned
+    tail, misaligned = analysis.tail, analysis.misaligned
     out: dict[str, Any] = {
-        "captions": found.n,
+        "captions": analysis.n,
         "concepts": tail.n_concepts,
-        "search": found.search,
-        "settings": found.told,
+        "search": analysis.search,
+        "settings": analysis.facts,
         "long_tail": {key: getattr(tail, key) for key in ("zero", "negligible", "threshold", "head", "gini")},
-        "fits": [_plain(row) for row in fits(found).to_dict("records")],
+        "fits": [_plain(row) for row in fits(analysis).to_dict("records")],
     }
     if misaligned is not None:
         out["misalignment"] = {
@@ -229,7 +230,7 @@ def summary(found: Found) -> dict[str, Any]:
             "degree": misaligned.degree(),
             "of_both": misaligned.degree_of_both,
         }
-        out["tags"] = {f"{threshold:g}": n for threshold, n in found.thresholds.items()}
+        out["tags"] = {f"{threshold:g}": n for threshold, n in analysis.thresholds.items()}
     return out
 
 
@@ -259,37 +260,37 @@ def _drawn(draw: Any, width: float, height: float, dpi: int) -> str:
     return image_source(buffer.getvalue())
 
 
-def draw_curves(axis: Axes, found: Found) -> None:
+def draw_curves(axis: Axes, analysis: Found) -> None:
     """Concepts as points, their bins, and the fitted line of every model."""
-    groups = [group for group in found.groups if group.curve is not None][:CURVES]
+    groups = [group for group in analysis.groups if group.curve is not None][:CURVES]
     most = max(
-        [10.0, *(float(group.counts.max(initial=1)) for group in groups), float(found.table[found.search].max())]
+        [10.0, *(float(group.counts.max(initial=1)) for group in groups), float(analysis.table[analysis.search].max())]
     )
     at = np.geomspace(1, most, 100)
     for color, group in zip(COLORS, groups):
-        middle, low, high = group.curve.predict(at, found.told["level"])
+        middle, low, high = group.curve.predict(at, analysis.facts["level"])
         axis.plot(at, middle, color=color, linewidth=1.8, label=_safe(group.name))
         if len(groups) == 1 and np.isfinite(low).all() and np.isfinite(high).all():
             axis.fill_between(
-                at, low, high, color=color, alpha=0.1, linewidth=0, label=f"{found.told['level']:.0%} interval"
+                at, low, high, color=color, alpha=0.1, linewidth=0, label=f"{analysis.facts['level']:.0%} interval"
             )
         axis.scatter(np.maximum(group.counts, 1), group.scores, s=8, color=color, alpha=0.35, linewidth=0)
         if group.fit is not None:
             some = group.fit.ns > 0
             axis.plot(np.exp(group.fit.edges[some]), group.fit.means[some], "s", color=color, markersize=5, mec="white")
     axis.set_xscale("log")
-    counted = COUNTS[found.search]
+    counted = COUNTS[analysis.search]
     axis.set_xlabel(f"{counted} with the concept (0 stands at 1)", fontsize=9, color=QUIET)
-    axis.set_ylabel(_safe(scored(found)), fontsize=9, color=QUIET)
+    axis.set_ylabel(_safe(scored(analysis)), fontsize=9, color=QUIET)
     axis.legend(fontsize=8, frameon=False)
 
 
-def draw_tail(axis: Axes, found: Found) -> None:
+def draw_tail(axis: Axes, analysis: Found) -> None:
     """Relative frequencies from the most frequent concept on."""
     from matplotlib.ticker import MaxNLocator
 
     axis.xaxis.set_major_locator(MaxNLocator(integer=True))
-    curve = found.tail.curve
+    curve = analysis.tail.curve
     some = curve > 0
     axis.plot(
         np.arange(1, len(curve) + 1)[some],
@@ -316,9 +317,9 @@ def draw_tail(axis: Axes, found: Found) -> None:
     axis.set_ylabel("frequency, over the highest", fontsize=9, color=QUIET)
 
 
-def draw_misalignment(axis: Axes, found: Found) -> None:
+def draw_misalignment(axis: Axes, analysis: Found) -> None:
     """Pairs by what caption and picture show."""
-    misaligned = found.misaligned
+    misaligned = analysis.misaligned
     parts = {
         "share a concept": misaligned.both - misaligned.disjoint,
         "share none": misaligned.disjoint,
@@ -343,32 +344,32 @@ def _safe(text: str) -> str:
 # -- the page ----------------------------------------------------------------------------------------------
 
 
-def page(found: Found, command: str, tally: Mapping[str, int] | None = None) -> bytes:
+def page(analysis: Found, command: str, tally: Mapping[str, int] | None = None) -> bytes:
     """One HTML page that needs nothing else: no script, no request; names and captions are shown as text."""
-    figures = {"tail": _figure(lambda axis: draw_tail(axis, found))}
-    if any(group.curve is not None for group in found.groups):
-        figures["curve"] = _figure(lambda axis: draw_curves(axis, found))
-    if found.misaligned is not None:
-        figures["misaligned"] = _figure(lambda axis: draw_misalignment(axis, found), height=1.7, narrow=1.7)
-    table = found.table.sort_values(found.search, kind="stable")
-    rows = [_row(row, found) for row in table.head(ROWS).to_dict("records")]
+    figures = {"tail": _figure(lambda axis: draw_tail(axis, analysis))}
+    if any(group.curve is not None for group in analysis.groups):
+        figures["curve"] = _figure(lambda axis: draw_curves(axis, analysis))
+    if analysis.misaligned is not None:
+        figures["misaligned"] = _figure(lambda axis: draw_misalignment(axis, analysis), height=1.7, narrow=1.7)
+    table = analysis.table.sort_values(analysis.search, kind="stable")
+    rows = [_row(row, analysis) for row in table.head(ROWS).to_dict("records")]
     examples = [
         {**example, "picture": example["picture"] and image_source(example["picture"], "jpeg")}
-        for example in found.examples
+        for example in analysis.examples
     ]
     return render_page(
         Path(__file__).with_name("page.html"),
         style=FIGURES,
-        found=found,
-        sentences=sentences(found),
+        found=analysis,
+        sentences=sentences(analysis),
         figures=figures,
         columns=list(rows[0]) if rows else [],
         rows=rows,
         texts=("concept", "model", "prompts"),
         hidden=len(table) - len(rows),
         examples=examples,
-        names=[group.name for group in found.groups],
-        fits=_figures_of(fits(found)),
+        names=[group.name for group in analysis.groups],
+        fits=_figures_of(fits(analysis)),
         tally=tally or {},
         command=command,
     )
@@ -404,24 +405,24 @@ def _in_percent(score: str) -> bool:
     return score.startswith(("accuracy", "recall"))
 
 
-def scored(found: Found) -> str:
+def scored(analysis: Found) -> str:
     """The score with its unit."""
-    name = str(found.told["score"])
+    name = str(analysis.facts["score"])
     return f"{name}, %" if _in_percent(name) else name
 
 
-def _row(row: Mapping[Any, Any], found: Found) -> dict[str, str]:
+def _row(row: Mapping[Any, Any], analysis: Found) -> dict[str, str]:
     """A concept as the page shows it; what is empty for all of them has no column."""
     out = {"concept": str(row["concept"])}
-    out |= {name: str(row[name]) for name in ("model", "prompts") if name in row and found.table[name].any()}
+    out |= {name: str(row[name]) for name in ("model", "prompts") if name in row and analysis.table[name].any()}
     out |= {label: f"{row[name]:,}" for name, label in COUNTS.items() if name in row}
     out["per million"] = f"{row['per_million']:,.0f}" if row["per_million"] >= 10 else f"{row['per_million']:.2g}"
     if "score" in row:
-        out[scored(found)] = _number(row["score"])
+        out[scored(analysis)] = _number(row["score"])
     if "predicted" in row:
         known = not math.isnan(row["predicted"])
         out["predicted"] = _number(row["predicted"])
-        out[f"{found.told['level']:.0%} interval"] = f"{row['low']:.3g} to {row['high']:.3g}" if known else ""
+        out[f"{analysis.facts['level']:.0%} interval"] = f"{row['low']:.3g} to {row['high']:.3g}" if known else ""
         out["ten times the data adds"] = f"{row['times_ten']:+.2g}" if known else ""
     return out
 

@@ -43,7 +43,7 @@ def _folder_of(concept: str, folders: Sequence[str], lemmas: str) -> str | None:
 
 
 def long_tail_set(
-    found: Concepts,
+    analysis: Concepts,
     candidates: str | os.PathLike[str] | Domain,
     *,
     rarest: int = 290,
@@ -57,7 +57,7 @@ def long_tail_set(
 
     Parameters
     ----------
-    found : Concepts
+    analysis : Concepts
     candidates : path or Domain
         Folder of class folders that are called as concepts are, or what `read_candidates` gave for it.
     rarest, per_class, bits : int
@@ -68,13 +68,17 @@ def long_tail_set(
     pictures = candidates if isinstance(candidates, Domain) else read_candidates(candidates)
     assert pictures.classes is not None
     assert pictures.y is not None
-    lemmas = found.told["lemmas"]
-    order = rare_concepts(found.concepts, found.counts)[:rarest]
-    rare = [one for i in order if (one := _folder_of(found.concepts[i], pictures.classes.names, lemmas)) is not None]
+    lemmas = analysis.facts["lemmas"]
+    order = rare_concepts(analysis.concepts, analysis.counts)[:rarest]
+    rare = [
+        folder
+        for i in order
+        if (folder := _folder_of(analysis.concepts[i], pictures.classes.names, lemmas)) is not None
+    ]
     if not rare:
         raise ValueError(
             f"no folder of `candidates` is called as one of the {len(order)} rarest concepts that occur; folders are "
-            f"{', '.join(pictures.classes.names[:5])}, concepts {', '.join(found.concepts[i] for i in order[:5])}"
+            f"{', '.join(pictures.classes.names[:5])}, concepts {', '.join(analysis.concepts[i] for i in order[:5])}"
         )
     probability = None
     if encoder is not None and outlier_below > 0:

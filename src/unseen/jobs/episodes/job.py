@@ -108,13 +108,13 @@ class Graded:
         return rows
 
 
-def _figures(own: EpisodeScores, first: EpisodeScores, name: str = "accuracy") -> dict[str, float]:
+def _figures(scores: EpisodeScores, first: EpisodeScores, name: str = "accuracy") -> dict[str, float]:
     """A mean, which is a share, with its interval, and how far it is above the first method's, on the same episodes."""
-    gain, half = own.above(first)
+    gain, half = scores.above(first)
     return {
-        name: own.mean,
-        "low": float(np.clip(own.mean - own.half_width, 0, 1)),
-        "high": float(np.clip(own.mean + own.half_width, 0, 1)),
+        name: scores.mean,
+        "low": float(np.clip(scores.mean - scores.half_width, 0, 1)),
+        "high": float(np.clip(scores.mean + scores.half_width, 0, 1)),
         "gain": gain,
         "gain_low": gain - half,
         "gain_high": gain + half,

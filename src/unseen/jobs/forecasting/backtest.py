@@ -125,14 +125,14 @@ def choice(past: dict[str, Past], method: str, level: float | None, first: str) 
     return table, best, f"it had the smallest error over that of the seasonal naive in {n} forecasts of the past"
 
 
-def _mae(one: Past) -> Array:
+def _mae(past: Past) -> Array:
     """Mean absolute error of every series and channel; NaN without a truth."""
-    return np.stack([_mean(np.abs(truth - forecast), (0, 1)) for truth, forecast in one.each()])
+    return np.stack([_mean(np.abs(truth - forecast), (0, 1)) for truth, forecast in past.each()])
 
 
-def _rmse(one: Past) -> Array:
+def _rmse(past: Past) -> Array:
     """Root of the mean squared error of every series and channel."""
-    return np.stack([np.sqrt(_mean((truth - forecast) ** 2, (0, 1))) for truth, forecast in one.each()])
+    return np.stack([np.sqrt(_mean((truth - forecast) ** 2, (0, 1))) for truth, forecast in past.each()])
 
 
 def _against(error: Array, floor: Array, scale: Array) -> Array:
@@ -149,7 +149,7 @@ def _mean(values: Array, axis: tuple[int, ...] | None = None) -> Any:
         return np.where(seen, values, 0).sum(axis=axis) / seen.sum(axis=axis)
 
 
-def _covered(one: Past, level: float | None) -> float:
+def _covered(past: Past, level: float | None) -> float:
     """The share of the later half of the past inside intervals from the earlier half, each series by itself.
 
     The mean over series; NaN if there are too few forecasts.
@@ -157,7 +157,7 @@ def _covered(one: Past, level: float | None) -> float:
     if level is None:
         return float("nan")
     shares = []
-    for truth, forecast in one.each():
+    for truth, forecast in past.each():
         half = len(truth) // 2
         widths = conformal_widths(truth[:half] - forecast[:half], level, lacking="nan")
         shares.append(coverage(truth[half:], forecast[half:], widths))

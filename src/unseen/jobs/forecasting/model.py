@@ -252,7 +252,7 @@ def kept(
     *,
     exogenous: list[str],
     context: int | None,
-    **told: Any,
+    **fields: Any,
 ) -> ForecastModel:
     """The model of a choice among forecasters, as they came and as they were tuned, on `series`."""
     slug, was_tuned = chosen.removesuffix(TUNED), chosen.endswith(TUNED)
@@ -266,6 +266,6 @@ def kept(
         least=1 if forecaster is None else forecaster.limits.least,
         steps=steps,
         context=None if reach == sys.maxsize else reach,
-        **told,
+        **fields,
     )
     return ForecastModel(reading, forecaster, tuple(np.asarray(series.ids).tolist()), widths)

@@ -246,17 +246,17 @@ def scenes(photographs: Domain, *, pairs: int = 8, seed: int = 0) -> dict[str, l
 
 
 def _warp(
-    told: str, picture: Picture, rng: np.random.Generator, modality: str = "visible", quarter: int = 0
+    name: str, picture: Picture, rng: np.random.Generator, modality: str = "visible", quarter: int = 0
 ) -> KnownPair:
     """A photograph against itself, rendered, warped and turned by quarters."""
     first = middle(picture, *SIZE)
     matrix = moved_corners(rng, *SIZE, NOISE)
     second = warped(render(first, modality, int(rng.integers(2**31))), matrix, *SIZE)
     truth = quarter_turn(SIZE[0]) @ matrix if quarter else matrix
-    return KnownPair(told, lambda: (first, turned(second, quarter)), Plane(truth, *SIZE))
+    return KnownPair(name, lambda: (first, turned(second, quarter)), Plane(truth, *SIZE))
 
 
-def _flown(told: str, picture: Picture, rng: np.random.Generator, way: Way, layers: int) -> KnownPair:
+def _flown(name: str, picture: Picture, rng: np.random.Generator, way: Way, layers: int) -> KnownPair:
     """Two frames of a flight, far apart: with pieces over the ground the cameras are known, without them the plane."""
     video = flight(picture, frames=90, size=SMALL, layers=layers, way=way, seed=int(rng.integers(2**31)))
     starts = range(0, len(video) - FAR, 6)
@@ -266,7 +266,7 @@ def _flown(told: str, picture: Picture, rng: np.random.Generator, way: Way, laye
         truth: Cameras | Plane = Cameras(video.intrinsics, video.intrinsics, Pose(*video.pose(a, a + FAR)))
     else:
         truth = Plane(video.homography(a, a + FAR), *SMALL)
-    return KnownPair(told, lambda: (video.frame(a), video.frame(a + FAR)), truth)
+    return KnownPair(name, lambda: (video.frame(a), video.frame(a + FAR)), truth)
 
 
 def _inside(matrix: NDArray[np.float64]) -> float:

@@ -362,43 +362,43 @@ def table(results: Sequence[Matched]) -> pd.DataFrame:
     return pd.concat(parts, ignore_index=True)[columns]
 
 
-def told(one: Matched, method: PairMatcher) -> dict[str, Any]:
+def told(pair: Matched, method: PairMatcher) -> dict[str, Any]:
     """What was found in a pair, in numbers that JSON can hold."""
     return {
-        "pair": one.name,
-        "first": one.first,
-        "second": one.second,
-        "matches": len(one.matches.points),
-        "inliers": one.view.count if one.found else 0,
-        "found": one.found,
-        "needed": one.needed,
-        "within": round(one.within, 3),
-        "geometry": one.view.geometry,
-        "matrix": None if one.matrix is None else one.matrix.tolist(),
-        "reason": "" if one.found else _reason(one),
-        "advice": [] if one.found else advice(one, method),
+        "pair": pair.name,
+        "first": pair.first,
+        "second": pair.second,
+        "matches": len(pair.matches.points),
+        "inliers": pair.view.count if pair.found else 0,
+        "found": pair.found,
+        "needed": pair.needed,
+        "within": round(pair.within, 3),
+        "geometry": pair.view.geometry,
+        "matrix": None if pair.matrix is None else pair.matrix.tolist(),
+        "reason": "" if pair.found else _reason(pair),
+        "advice": [] if pair.found else advice(pair, method),
     }
 
 
-def _reason(one: Matched) -> str:
+def _reason(pair: Matched) -> str:
     """Why nothing is said to have been found."""
-    n = len(one.matches.points)
+    n = len(pair.matches.points)
     if not n:
         return "no place of one looks like any of the other"
     if n == 1:
-        return f"the one candidate is too few: at least {one.needed} must agree"
-    agree = "agrees" if one.view.count == 1 else "agree"
-    return f"{one.view.count or 'none'} of {n} candidates {agree}, and at least {one.needed} must"
+        return f"the one candidate is too few: at least {pair.needed} must agree"
+    agree = "agrees" if pair.view.count == 1 else "agree"
+    return f"{pair.view.count or 'none'} of {n} candidates {agree}, and at least {pair.needed} must"
 
 
-def advice(one: Matched, method: PairMatcher) -> list[str]:
+def advice(pair: Matched, method: PairMatcher) -> list[str]:
     """What to try where nothing was found, the likeliest first."""
-    if one.flat:
-        names = " and ".join(Path(name).name for name in one.flat)
-        has = "has" if len(one.flat) == 1 else "have"
+    if pair.flat:
+        names = " and ".join(Path(name).name for name in pair.flat)
+        has = "has" if len(pair.flat) == 1 else "have"
         return [f"{names} {has} no texture, so that no point can be matched: take other pictures"]
     tips = []
-    if one.shortest < 100:
+    if pair.shortest < 100:
         tips.append("a picture has fewer than 100 pixels a side: take a larger one")
     if not method.rotations:
         tips.append("rotate='auto', if one picture may be turned")
@@ -409,8 +409,8 @@ def advice(one: Matched, method: PairMatcher) -> list[str]:
     else:
         tips.append("tune=FOLDER, with photographs like yours")
     tips.append("matcher=aliked+lightglue, slower and stronger on photographs")
-    if one.view.geometry == "homography":
+    if pair.view.geometry == "homography":
         tips.append("geometry=fundamental, if the scene has depth and the camera moved")
-    if len(one.matches.points) >= LEAST[one.view.geometry]:
+    if len(pair.matches.points) >= LEAST[pair.view.geometry]:
         tips.append(f"threshold={2 * method.threshold:g}, if pictures are blurred or distorted")
     return tips

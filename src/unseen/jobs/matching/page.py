@@ -45,10 +45,10 @@ def page(results: Sequence[Matched], method: PairMatcher, matcher: str, csv: str
     )
 
 
-def _names(one: Matched) -> str:
+def _names(pair: Matched) -> str:
     """Both files, with their folders where these alone tell them apart."""
-    first, second = Path(one.first).name, Path(one.second).name
-    return f"{one.first} and {one.second}" if first == second else f"{first} and {second}"
+    first, second = Path(pair.first).name, Path(pair.second).name
+    return f"{pair.first} and {pair.second}" if first == second else f"{first} and {second}"
 
 
 def _heading(results: Sequence[Matched]) -> str:
@@ -59,10 +59,10 @@ def _heading(results: Sequence[Matched]) -> str:
     return f"{pair.view.count:,} places were found in both" if pair.found else "no place was found in both"
 
 
-def _shown(one: Matched, method: PairMatcher) -> dict[str, Any]:
+def _shown(pair: Matched, method: PairMatcher) -> dict[str, Any]:
     """A pair as the page shows it; what to try stands there as the command spells it."""
-    facts = told(one, method)
-    return {**facts, "advice": [in_flags_here(tip) for tip in facts["advice"]], "picture": _drawn(one)}
+    facts = told(pair, method)
+    return {**facts, "advice": [in_flags_here(tip) for tip in facts["advice"]], "picture": _drawn(pair)}
 
 
 def bench_page(result: Bench, csv: str) -> bytes:
@@ -79,6 +79,6 @@ def bench_page(result: Bench, csv: str) -> bytes:
     )
 
 
-def _drawn(one: Matched) -> str:
-    assert one.pictures is not None
-    return image_source(draw(*one.pictures, one.matches.points, one.view.inliers & one.found), "jpeg")
+def _drawn(pair: Matched) -> str:
+    assert pair.pictures is not None
+    return image_source(draw(*pair.pictures, pair.matches.points, pair.view.inliers & pair.found), "jpeg")

@@ -131,7 +131,7 @@ def answer_in_lines(graded: Mapping[str, Mapping[str, float]], chosen: str) -> l
 
 
 def table_of_nodes(
-    graph: TextAttributedGraph, space: ClassSpace, answer: NDArray[np.float32], own: NDArray[np.float32]
+    graph: TextAttributedGraph, space: ClassSpace, answer: NDArray[np.float32], text_scores: NDArray[np.float32]
 ) -> pd.DataFrame:
     """A row for each node, with the class of largest score and its probability by a softmax of the scores.
 
@@ -144,7 +144,7 @@ def table_of_nodes(
     p /= p.sum(axis=1, keepdims=True)
     return pd.DataFrame({
         "node": graph.names, "class": names[said_by(answer)], "probability": p.max(axis=1).round(4),
-        "by_text": names[said_by(own)], "neighbours": graph.degrees,
+        "by_text": names[said_by(text_scores)], "neighbours": graph.degrees,
     })  # fmt: skip
 
 

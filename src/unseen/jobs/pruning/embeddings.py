@@ -139,7 +139,7 @@ def read_embeddings(
     return _untagged(path, embeddings, without_tags) if without_tags else embeddings
 
 
-def _untagged(path: Path, found: Embeddings, tags: Sequence[str]) -> Embeddings:
+def _untagged(path: Path, embeddings: Embeddings, tags: Sequence[str]) -> Embeddings:
     """Those of a collection that have none of some tags."""
     from unseen.curation.collection import Collection
     from unseen.curation.columns import open_columns
@@ -156,20 +156,20 @@ def _untagged(path: Path, found: Embeddings, tags: Sequence[str]) -> Embeddings:
     rows = np.flatnonzero(~tagged.mask(tags))
     if not len(rows):
         raise ValueError(f"without_tags {' '.join(tags)} leaves no pair")
-    picture = found.picture
+    picture = embeddings.picture
     return dataclasses.replace(
-        found,
-        x=Part(found.x, rows),
-        ids=found.ids[rows],
-        similarity=None if found.similarity is None else found.similarity[rows],
-        texts=None if found.texts is None else found.texts[rows],
+        embeddings,
+        x=Part(embeddings.x, rows),
+        ids=embeddings.ids[rows],
+        similarity=None if embeddings.similarity is None else embeddings.similarity[rows],
+        texts=None if embeddings.texts is None else embeddings.texts[rows],
         picture=None if picture is None else lambda row: picture(int(rows[row])),
     )
 
 
-def _check(path: Path, found: Embeddings) -> None:
+def _check(path: Path, embeddings: Embeddings) -> None:
     """A finite table; looked at in blocks, so that it stays on disk."""
-    x = found.x
+    x = embeddings.x
     if x.ndim != 2 or x.dtype.kind != "f" or 0 in x.shape:
         raise ValueError(f"{path} must hold float vectors of shape (n, d); got {x.dtype} of shape {x.shape}")
     for start in range(0, len(x), _BLOCK):
@@ -178,13 +178,13 @@ def _check(path: Path, found: Embeddings) -> None:
             row = start + int(np.argmin(good))
             raise ValueError(f"{path} must be finite; row {row}, counted from 0, holds NaN or infinity")
     for name in ("ids", "similarity", "texts"):
-        values = getattr(found, name)
+        values = getattr(embeddings, name)
         if values is not None and len(values) != len(x):
             raise ValueError(f"{path}: {name} has {len(values)} entries, there are {len(x)} vectors")
     if len(x) == 1:
         raise ValueError(f"there is nothing to prune: {path} holds one sample")
-    values, counts = np.unique(found.ids, return_counts=True)
-    if len(values) != len(found.ids):
+    values, counts = np.unique(embeddings.ids, return_counts=True)
+    if len(values) != len(embeddings.ids):
         raise ValueError(f"{path}: ids must be unique; {str(values[counts.argmax()])!r} stands {counts.max()} times")
 
 

@@ -264,18 +264,18 @@ def _pixels(samples: Embeddings) -> SamePicture | None:
     return SamePicture(samples.picture)
 
 
-def _in_file_order(found: Concepts, chosen: Selection, order: NDArray[np.intp]) -> tuple[Concepts, Selection]:
+def _in_file_order(concepts: Concepts, chosen: Selection, order: NDArray[np.intp]) -> tuple[Concepts, Selection]:
     """What was found for the samples `order`, for the samples as the file has them."""
     back = np.argsort(order)
-    similarity = None if found.similarity is None else found.similarity[back]
-    found = dataclasses.replace(
-        found,
-        labels=found.labels[back],
-        distances=found.distances[back],
-        fates=found.fates[back],
+    similarity = None if concepts.similarity is None else concepts.similarity[back]
+    concepts = dataclasses.replace(
+        concepts,
+        labels=concepts.labels[back],
+        distances=concepts.distances[back],
+        fates=concepts.fates[back],
         similarity=similarity,
     )
-    return found, dataclasses.replace(chosen, indices=np.sort(order[chosen.indices]), clusters=found.labels)
+    return concepts, dataclasses.replace(chosen, indices=np.sort(order[chosen.indices]), clusters=concepts.labels)
 
 
 def _left(n: int, keep: float, members: int) -> int:
@@ -372,7 +372,7 @@ def _rows(result: Pruned, which: NDArray[np.bool_]) -> pa.Table:
     )
 
 
-def _shown(result: Pruned, told: dict[str, Any], pictures: bool) -> Any:
+def _shown(result: Pruned, record: dict[str, Any], pictures: bool) -> Any:
     """What the page shows; thumbnails are made of a few samples of some concepts."""
     from unseen.jobs.pruning.page import SHOWN, Concept, Sample, Shown
 
@@ -391,7 +391,7 @@ def _shown(result: Pruned, told: dict[str, Any], pictures: bool) -> Any:
         }
         concepts.append(Concept(row, groups["kept"], groups["dropped"]))
     return Shown(
-        result.samples.name, told, table, tuple(concepts), chosen.plan, chosen.sizes, chosen.budgets,
+        result.samples.name, record, table, tuple(concepts), chosen.plan, chosen.sizes, chosen.budgets,
         result.method.explanation,
     )  # fmt: skip
 

@@ -73,7 +73,7 @@ class Shown:
     """
 
     name: str
-    told: Mapping[str, Any]
+    record: Mapping[str, Any]
     table: Sequence[Mapping[str, Any]]
     concepts: tuple[Concept, ...]
     plan: Budgets | None
@@ -103,14 +103,14 @@ def page(shown: Shown) -> bytes:
         folder / "page.html",
         style=FIGURES + (folder / "page.css").read_text(encoding="utf-8"),
         shown=shown,
-        told=shown.told,
-        counts=shown.told["counts"],
-        settings=shown.told["settings"],
-        labels={**{name: name for name in shown.told["counts"]}, **LABELS},
+        told=shown.record,
+        counts=shown.record["counts"],
+        settings=shown.record["settings"],
+        labels={**{name: name for name in shown.record["counts"]}, **LABELS},
         explained=shown.explanation,
         rows=shown.table[:ROWS],
         picture=(image_source(picture(shown)), image_source(picture(shown, narrow=True))),
-        full=shown.plan is not None and shown.told.get("concepts kept whole", 0) >= FULL * shown.told["concepts"],
+        full=shown.plan is not None and shown.record.get("concepts kept whole", 0) >= FULL * shown.record["concepts"],
     )
 
 

@@ -288,19 +288,19 @@ def _fit(
     outcomes: dict[str, Outcome] = {}
     asks = Once(grades_of("ranking").grade, verb="rank")
 
-    def learn(name: str, one: Search, given: Mapping[str, Any]) -> None:
+    def learn(name: str, system: Search, given: Mapping[str, Any]) -> None:
         if exam is not None and name in systems:
-            outcomes[name] = asks(one, given, exam)
+            outcomes[name] = asks(system, given, exam)
         else:
-            one.fit(**given)
-        fitted[name] = one
+            system.fit(**given)
+        fitted[name] = system
 
-    def shares(name: str, one: Method) -> None:
+    def shares(name: str, system: Method) -> None:
         """A system that is another one, asked otherwise: nothing is fitted again."""
-        assert isinstance(one, Search)
-        fitted[name] = one
+        assert isinstance(system, Search)
+        fitted[name] = system
         if exam is not None:
-            outcomes[name] = asks.ask(one, exam)
+            outcomes[name] = asks.ask(system, exam)
 
     if "bm25" in systems:
         learn("bm25", BM25Search(), {"corpus": inputs["corpus"]})

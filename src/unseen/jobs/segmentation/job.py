@@ -356,8 +356,8 @@ def _miou(method: SegmentingMethod, domain: Domain) -> float:
     return GRADES.grade(domain.labels, method.predict(domain), domain.classes)["mIoU"]
 
 
-def _alike(one: NDArray[Any], other: NDArray[Any]) -> float:
-    return float(np.mean([np.mean(a == b) for a, b in zip(one, other)]))
+def _alike(prediction: NDArray[Any], other: NDArray[Any]) -> float:
+    return float(np.mean([np.mean(a == b) for a, b in zip(prediction, other)]))
 
 
 def _all_alike(masks: Sequence[NDArray[Any]]) -> float:

@@ -128,9 +128,9 @@ def _span_rows(corpus: Corpus) -> Iterator[dict[str, Any]]:
             }  # fmt: skip
 
 
-def unaligned(one: Carried, at: Sequence[int]) -> list[str]:
+def unaligned(sentence: Carried, at: Sequence[int]) -> list[str]:
     """Words of the source without a link, of these."""
-    return cut(one.text, [one.places[i] for i in at if not one.alignment.links.get(i)])
+    return cut(sentence.text, [sentence.places[i] for i in at if not sentence.alignment.links.get(i)])
 
 
 def counted(counts: Mapping[str, int]) -> list[tuple[str, int]]:
@@ -181,7 +181,7 @@ def write_corpus_page(corpus: Corpus, file: Path, command: str) -> None:
         rows.append(
             {
                 "left": stretches(sentence.text, corpus.read.domain.labels[sentence.at], classes),
-                "right": stretches(sentence.translation, sentence.rows, classes, told=confidences),
+                "right": stretches(sentence.translation, sentence.rows, classes, notes=confidences),
                 "unaligned": unaligned(sentence, inside),
                 "lost": len(sentence.projection.lost),
                 "look": k in set(difficult),
@@ -210,7 +210,7 @@ def write_run_page(result: Run, file: Path, command: str) -> None:
             break
         truth = None if domain.y is None else domain.y[i]
         rows = [mark[:3] for mark in marks]
-        texts.append(stretches(text, rows, classes, told=[f"{mark.confidence:.2f}" for mark in marks], truth=truth))
+        texts.append(stretches(text, rows, classes, notes=[f"{mark.confidence:.2f}" for mark in marks], truth=truth))
     _write_page(
         file, _found(result), command, method=result.tagger.slug, texts=texts,
         figures=_table({"tagger": result.figures}), shown=len(texts),
@@ -263,7 +263,7 @@ def run_facts(result: Run) -> dict[str, Any]:
     """All that is told, as JSON values."""
     return {
         "method": result.tagger.slug,
-        "model": dict(result.tagger.told), "read": dict(result.read.counts), "figures": _plain(result.figures),
+        "model": dict(result.tagger.facts), "read": dict(result.read.counts), "figures": _plain(result.figures),
         "spans": [*_marks(result)],
         "left out": [{"where": skipped.where, "why": skipped.why} for skipped in result.read.domain.skipped],
     }  # fmt: skip
@@ -316,7 +316,7 @@ def trained_facts(result: Trained) -> dict[str, Any]:
     """All that is told, as JSON values."""
     return {
         "method": result.tagger.slug,
-        "model": dict(result.tagger.told), "read": dict(result.read.counts), "counts": dict(result.counts),
+        "model": dict(result.tagger.facts), "read": dict(result.read.counts), "counts": dict(result.counts),
         "graded": result.graded, "graded and learnt from": result.shared,
         "figures": {name: _plain(scores) for name, scores in result.figures.items()},
     }  # fmt: skip

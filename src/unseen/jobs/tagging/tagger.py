@@ -33,12 +33,12 @@ class Tagger:
     ----------
     method : SpanTagger
         Fitted.
-    told : mapping
+    facts : mapping
         What is known of its training.
     """
 
     method: SpanTagger
-    told: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    facts: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
     @property
     def slug(self) -> str:
@@ -69,7 +69,7 @@ class Tagger:
 
     def save(self, folder: str | os.PathLike[str]) -> Path:
         """Write it, all or nothing."""
-        about = {"format": FORMAT, "method": self.slug, "classes": list(self.method.names_), **self.told}
+        about = {"format": FORMAT, "method": self.slug, "classes": list(self.method.names_), **self.facts}
 
         def write(place: Path) -> None:
             save_state(place / METHOD, {"method": self.method})

@@ -385,12 +385,12 @@ class _Tables(nn.Module):
         self.counts = nn.Buffer(torch.zeros(epochs, n_classes, dtype=torch.long))
         self.prior = nn.Buffer(torch.zeros(epochs, n_classes))
 
-    def enter(self, epoch: int, found: PseudoLabels) -> None:
+    def enter(self, epoch: int, pseudo_labels: PseudoLabels) -> None:
         """Keep the targets, and what the record says of them."""
-        self.targets.copy_(found.targets)
-        known = found.labels[found.labels != UNKNOWN]
+        self.targets.copy_(pseudo_labels.targets)
+        known = pseudo_labels.labels[pseudo_labels.labels != UNKNOWN]
         self.counts[epoch].copy_(torch.bincount(known, minlength=self.counts.shape[1]))
-        self.prior[epoch].copy_(found.prior)
+        self.prior[epoch].copy_(pseudo_labels.prior)
 
     def history(self, run: Run) -> dict[str, Any]:
         """The record as arrays."""

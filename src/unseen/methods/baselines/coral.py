@@ -86,11 +86,11 @@ def covariance(x: Float[Tensor, "n d"], ridge: float) -> Covariance:
     return Covariance(vectors, variances.clamp_min(0), ridge)
 
 
-def recoloured(network: Classifier, own: Standardizer, white: Covariance, colour: Covariance) -> Classifier:
+def recoloured(network: Classifier, scaler: Standardizer, white: Covariance, colour: Covariance) -> Classifier:
     """The network for source samples: their standardization, then the colours of the target, folded into the head."""
     weight, bias = network.get_parameter("head.weight"), network.get_parameter("head.bias")
     out = linear(weight.shape[1], weight.shape[0])
-    out.backbone = own
+    out.backbone = scaler
     with torch.no_grad():
         out.get_parameter("head.weight").copy_(white.power(colour.power(weight, 0.5), -0.5))
         out.get_parameter("head.bias").copy_(bias)

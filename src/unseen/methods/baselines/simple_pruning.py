@@ -57,15 +57,15 @@ class SimplePruning(Pruner):
     pick: Pick | Literal["auto"] = "auto"
     floor: Unit = 0.5
 
-    def choose(self, found: Concepts, n: int) -> Selection:
+    def choose(self, concepts: Concepts, n: int) -> Selection:
         """The n members that the rule puts first."""
         options = {"floor": self.floor, "pick": self.inside}
         used = {name: value for name, value in options.items() if name in USES[self.rule]}
-        return found.select(n, rule=self.rule, random_state=self.random_state, **used)  # type: ignore[arg-type]
+        return concepts.select(n, rule=self.rule, random_state=self.random_state, **used)  # type: ignore[arg-type]
 
-    def check(self, told: Iterable[str]) -> None:
+    def check(self, names: Iterable[str]) -> None:
         """`ValueError` for `floor` or `pick` where the rule has no use for it."""
-        for name in told:
+        for name in names:
             if name in ("floor", "pick") and name not in USES[self.rule]:
                 others = " or ".join(rule for rule in ("ssp", "uniform") if name in USES[rule])
                 raise ValueError(f"{name} has no effect with rule={self.rule!r}, only with {others}; leave it out")

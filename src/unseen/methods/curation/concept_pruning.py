@@ -98,9 +98,9 @@ class ConceptPruning(Pruner):
     pick: Pick = "hardest"
     measure: Measure = "both"
 
-    def choose(self, found: Concepts, n: int) -> Selection:
+    def choose(self, concepts: Concepts, n: int) -> Selection:
         """Steps 5 to 10: complexity, budgets, and the first members of each concept."""
-        return found.select(
+        return concepts.select(
             n,
             temperature=self.temperature,
             neighbours=self.neighbours,

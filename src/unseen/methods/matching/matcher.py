@@ -107,18 +107,18 @@ class PairMatcher(Method):
             best = rotated if self._enough(rotated) else best
         return Matches((best.points + 0.5) * np.concatenate([a, b]) - 0.5, best.scores)
 
-    def _best(self, one: Picture, other: Picture, quarters: range) -> Matches:
+    def _best(self, picture: Picture, other: Picture, quarters: range) -> Matches:
         """What most matches of a way agree with, of all ways with the second picture turned by these quarters."""
         tried = [
             self._match(x, turned(y, quarter), quarter, other.shape)
-            for x, y in (ways(one, other) if self.renderings else [(one, other)])
+            for x, y in (ways(picture, other) if self.renderings else [(picture, other)])
             for quarter in quarters
         ]
         return max(tried, key=self._agreeing) if len(tried) > 1 else tried[0]
 
-    def _enough(self, found: Matches) -> bool:
+    def _enough(self, matches: Matches) -> bool:
         """Whether so many matches agree that it is hardly chance."""
-        return self._agreeing(found) >= needed(self.geometry, len(found.points))
+        return self._agreeing(matches) >= needed(self.geometry, len(matches.points))
 
     def _match(self, first: Picture, second: Picture, quarter: int, shape: tuple[int, ...]) -> Matches:
         network: Any = self.network_
@@ -126,8 +126,8 @@ class PairMatcher(Method):
         points = np.column_stack([matches.points[:, :2], unturned(matches.points[:, 2:], quarter, shape)])
         return Matches(points, matches.scores)
 
-    def _agreeing(self, found: Matches) -> int:
-        return two_view(found.points, self.geometry, self.threshold).count
+    def _agreeing(self, matches: Matches) -> int:
+        return two_view(matches.points, self.geometry, self.threshold).count
 
 
 # -- what is tried -----------------------------------------------------------------------------------------

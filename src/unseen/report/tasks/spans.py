@@ -31,7 +31,7 @@ class Stretch(NamedTuple):
     text: str
     name: str = ""
     colour: int = 0
-    told: str = ""
+    note: str = ""
     right: bool | None = None
 
 
@@ -56,7 +56,7 @@ def stretches(
     rows: Any,
     classes: ClassSpace | None = None,
     *,
-    told: Any = None,
+    notes: Any = None,
     truth: Any = None,
 ) -> list[Stretch]:
     """A text cut where spans begin and end; of spans that overlap, the earlier has the characters.
@@ -66,7 +66,7 @@ def stretches(
     text : str
     rows : int array (spans, 3)
     classes : ClassSpace, optional
-    told : sequence of str, optional
+    notes : sequence of str, optional
         A word for each span, such as how sure it is.
     truth : int array (spans, 3), optional
         A span is right if it is one of these.
@@ -82,7 +82,9 @@ def stretches(
         if start > at:
             out.append(Stretch(text[at:start]))
         correct = None if right is None else tuple(table[i]) in right
-        out.append(Stretch(text[start:stop], _name(k, classes), k % COLOURS, "" if told is None else told[i], correct))
+        out.append(
+            Stretch(text[start:stop], _name(k, classes), k % COLOURS, "" if notes is None else notes[i], correct)
+        )
         at = stop
     return out + ([Stretch(text[at:])] if at < len(text) else [])
 

@@ -68,9 +68,9 @@ def fired(cosines: Float[Tensor, "n r k"]) -> Bool[Tensor, "n rk"]:
     return (cosines > ELSE).flatten(1)
 
 
-def similarity(found: Bool[Tensor, "n rk"]) -> Float[Tensor, "n n"]:
+def similarity(firing: Bool[Tensor, "n rk"]) -> Float[Tensor, "n n"]:
     """What fires in both of two pictures, over the mean of what fires in each; in [0, 1]."""
-    a = found.float()
+    a = firing.float()
     size = a.sum(dim=1)
     return 2 * (a @ a.T) / (size[:, None] + size).clamp_min(1)
 

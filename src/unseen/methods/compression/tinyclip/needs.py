@@ -19,7 +19,7 @@ class TowersToPrune(TowersToShrink):
 
     def lacks(self, given: Given) -> str | None:
         """Return that there are no such towers."""
-        return None if prunable_towers(given.inputs.get("model")) else self.told
+        return None if prunable_towers(given.inputs.get("model")) else self.reason
 
 
 def prunable_towers(model: Any) -> bool:

@@ -206,10 +206,10 @@ class ConceptIndex:
         """`count` of every concept, (C,)."""
         return np.array([self.count(concept, match) for concept in concepts], dtype=np.int64)
 
-    def _phrase(self, own: Sequence[str]) -> NDArray[np.int64]:
+    def _phrase(self, lemmas: Sequence[str]) -> NDArray[np.int64]:
         if self.stream is None or self.starts is None:
             raise ValueError("this index holds no order of words; make it with phrases=True to count phrases")
-        numbers = [self._number.get(word, OTHER - 1) for word in own]  # type: ignore[attr-defined]
+        numbers = [self._number.get(word, OTHER - 1) for word in lemmas]  # type: ignore[attr-defined]
         if not numbers or min(numbers) < 0:
             return self.samples[:0]
         last = len(self.stream) - len(numbers) + 1

@@ -211,7 +211,7 @@ def visible_nouns() -> frozenset[str]:
 
     descriptions = ImageNetInfo("imagenet21k").label_descriptions()
     names = [name for text in descriptions for name in text.split(",")]
-    return frozenset(singular(found[-1]) for name in names if (found := words(name)) and len(found[-1]) > 2)
+    return frozenset(singular(parts[-1]) for name in names if (parts := words(name)) and len(parts[-1]) > 2)
 
 
 def nouns(texts: Iterable[str], lexicon: Iterable[str] | None = None) -> list[tuple[str, ...]]:

@@ -29,8 +29,8 @@ def py3langid(texts: Sequence[str]) -> list[tuple[str, float]]:
     return [_named(identifier.classify(text)) for text in texts]
 
 
-def _named(found: tuple[str | None, float]) -> tuple[str, float]:
-    return found[0] or "", float(found[1])
+def _named(classified: tuple[str | None, float]) -> tuple[str, float]:
+    return classified[0] or "", float(classified[1])
 
 
 @functools.cache

@@ -38,7 +38,7 @@ def cosine(a: FloatArray, b: FloatArray) -> NDArray[np.float32]:
 
 
 def thresholds(
-    told: str | float | Mapping[str, float] | None,
+    threshold: str | float | Mapping[str, float] | None,
     target_keep: float | Mapping[str, float] | None,
     similarity: NDArray[np.float32],
     streams: Sequence[str],
@@ -47,10 +47,11 @@ def thresholds(
 
     Parameters
     ----------
-    told : str, float, mapping of stream to float, or None
+    threshold : str, float, mapping of stream to float, or None
         A name in `THRESHOLDS`, one number for all streams, or one for each.
     target_keep : float in (0, 1] or mapping of stream to float, optional
-        In place of `told`: the share of a stream's candidates to keep, for encoders of which no threshold is known.
+        In place of `threshold`: the share of a stream's candidates to keep, for encoders of which no threshold is
+        known.
     similarity : array (n,)
     streams : sequence of n strings
 
@@ -59,14 +60,14 @@ def thresholds(
     ValueError
         If both or neither are given, or a name or a number is not among those that are.
     """
-    if (told is None) == (target_keep is None):
+    if (threshold is None) == (target_keep is None):
         raise ValueError("name either a threshold or a share to keep (threshold, target_keep), and not both")
     if target_keep is None:
-        if isinstance(told, str):
-            if told not in THRESHOLDS:
-                raise ValueError(f"threshold must be a number or one of {', '.join(THRESHOLDS)}; got {told!r}")
-            told = THRESHOLDS[told]
-        least = _by_stream("threshold", told)
+        if isinstance(threshold, str):
+            if threshold not in THRESHOLDS:
+                raise ValueError(f"threshold must be a number or one of {', '.join(THRESHOLDS)}; got {threshold!r}")
+            threshold = THRESHOLDS[threshold]
+        least = _by_stream("threshold", threshold)
         if wrong := [value for value in least.values() if not math.isfinite(value)]:
             raise ValueError(f"threshold must be a finite number; got {wrong[0]}")
         return least
@@ -80,13 +81,13 @@ def thresholds(
 
 
 def keeps(
-    told: str | float | Mapping[str, float] | None,
+    threshold: str | float | Mapping[str, float] | None,
     target_keep: float | Mapping[str, float] | None,
     similarity: NDArray[np.float32],
     streams: Sequence[str],
 ) -> tuple[NDArray[np.bool_], dict[str, float]]:
     """Which pairs are kept, (n,), and the `thresholds`: of a share exactly as many as it says, the first of equals."""
-    least = thresholds(told, target_keep, similarity, streams)
+    least = thresholds(threshold, target_keep, similarity, streams)
     if target_keep is None:
         return passes(similarity, streams, least), least
     names, mask = np.asarray(streams), np.zeros(len(similarity), dtype=bool)
@@ -109,15 +110,16 @@ def _counts(parts: Mapping[Any, Sized], shares: Mapping[str, float]) -> dict[str
     return counts
 
 
-def _by_stream(name: str, told: Any) -> dict[str, float]:
+def _by_stream(name: str, numbers: Any) -> dict[str, float]:
     """One number for every stream, or those of a mapping that has all of them."""
-    if not isinstance(told, Mapping):
-        return dict.fromkeys(STREAMS, float(told))
-    if set(told) != set(STREAMS):
+    if not isinstance(numbers, Mapping):
+        return dict.fromkeys(STREAMS, float(numbers))
+    if set(numbers) != set(STREAMS):
         raise ValueError(
-            f"{name} must have a number for each of the streams {', '.join(STREAMS)}; it has {', '.join(sorted(told))}"
+            f"{name} must have a number for each of the streams {', '.join(STREAMS)}; it has "
+            f"{', '.join(sorted(numbers))}"
         )
-    return {stream: float(told[stream]) for stream in STREAMS}
+    return {stream: float(numbers[stream]) for stream in STREAMS}
 
 
 def _least(similarity: NDArray[np.float32], count: int) -> float:
@@ -257,14 +259,14 @@ def outlines(looks: NDArray[np.uint8]) -> NDArray[np.float32]:
     return (means - means.mean(axis=(1, 2), keepdims=True)).reshape(len(looks), 3 * _PATCHES**2)
 
 
-def outlines_alike(one: NDArray[np.float32], other: NDArray[np.float32]) -> NDArray[np.bool_]:
+def outlines_alike(left: NDArray[np.float32], right: NDArray[np.float32]) -> NDArray[np.bool_]:
     """Which rows of `outlines` can be of pictures that look alike, (m,)."""
-    return np.abs(one - other).mean(axis=1) <= DIFFERENCE + 1e-6
+    return np.abs(left - right).mean(axis=1) <= DIFFERENCE + 1e-6
 
 
 def look_alike(
-    one: NDArray[np.uint8],
-    other: NDArray[np.uint8],
+    left: NDArray[np.uint8],
+    right: NDArray[np.uint8],
     *,
     difference: float = DIFFERENCE,
     share: float = 0.25,
@@ -282,12 +284,12 @@ def look_alike(
 
     Parameters
     ----------
-    one, other : array (m, LOOK)
+    left, right : array (m, LOOK)
         What `look_of` gives.
     """
-    alike = np.empty(len(one), dtype=bool)
-    for start in range(0, len(one), _TOGETHER):
-        a, b = one[start : start + _TOGETHER], other[start : start + _TOGETHER]
+    alike = np.empty(len(left), dtype=bool)
+    for start in range(0, len(left), _TOGETHER):
+        a, b = left[start : start + _TOGETHER], right[start : start + _TOGETHER]
         same = _same_colours(a[:, : 3 * COLOURS**2], b[:, : 3 * COLOURS**2], difference, share, shade)
         close = np.flatnonzero(same)
         same[close] = _same_greys(a[close, 3 * COLOURS**2 :], b[close, 3 * COLOURS**2 :], spot)

@@ -72,11 +72,11 @@ class CrossAttention(nn.Module):
         return self.look(s, q, self.support), self.look(q, s, self.query)
 
     def look(
-        self, own: Float[Tensor, "b t c"], other: Float[Tensor, "b t c"], project: nn.ModuleDict
+        self, tokens: Float[Tensor, "b t c"], other: Float[Tensor, "b t c"], project: nn.ModuleDict
     ) -> Float[Tensor, "b t c"]:
         """The tokens of one picture after they looked at both."""
-        both = torch.cat([own, other], dim=1)
-        query = project["query"](own) + self.own_places
+        both = torch.cat([tokens, other], dim=1)
+        query = project["query"](tokens) + self.own_places
         key, value = project["key"](both) + self.all_places, project["value"](both)
         attended = self.attention(query, key, value, need_weights=False)[0]
         return self.ffn(self.norm(query + attended))

@@ -90,52 +90,52 @@ class Judged(NamedTuple):
 # -- steps 3 to 5: the GANs ----------------------------------------------------------------------------------
 
 
-def gan_round(networks: Networks, real: Tensor, label: Tensor, told: Settings, run: Run) -> None:
+def gan_round(networks: Networks, real: Tensor, label: Tensor, settings: Settings, run: Run) -> None:
     """One Adam step of every discriminator and generator that is used, each followed by Reptile's update.
 
     Real features and classes are the same for both GANs; what keeps the high-noise one apart is the collapse loss, on
     features that both make of the same classes.
     """
-    used = [name for name, use in (("low", told.use_low_gan), ("high", told.use_high_gan)) if use]
+    used = [name for name, use in (("low", settings.use_low_gan), ("high", settings.use_high_gan)) if use]
     for name in used:
         gan: ConditionalFeatureGAN = getattr(networks, name)
         z = gan.noise(len(label))
         apart = real.new_zeros(())
-        if name == "high" and told.use_low_gan and told.collapse != "none":
+        if name == "high" and settings.use_low_gan and settings.collapse != "none":
             z_low = networks.low.noise(len(label))
             with torch.no_grad():
                 s_low = networks.low.generate(z_low, label)
             fake = gan.generate(z, label)
-            apart = collapse_loss(told.collapse, z_low, z, s_low, fake)
+            apart = collapse_loss(settings.collapse, z_low, z, s_low, fake)
             run.log(collapse=apart)
         else:
             fake = gan.generate(z, label)
         caught = discriminator_loss(gan, real, fake.detach(), label) + apart.detach()
-        _step(gan.discriminator, caught, name, "d", told, run)
-        _step(gan.generator, generator_loss(gan, fake, label) + apart, name, "g", told, run)
+        _step(gan.discriminator, caught, name, "d", settings, run)
+        _step(gan.generator, generator_loss(gan, fake, label) + apart, name, "g", settings, run)
 
 
-def _step(network: nn.Module, loss: Tensor, gan: str, part: str, told: Settings, run: Run) -> None:
-    before = weights_of(network) if told.alpha < 1 else {}
+def _step(network: nn.Module, loss: Tensor, gan: str, part: str, settings: Settings, run: Run) -> None:
+    before = weights_of(network) if settings.alpha < 1 else {}
     run.log(**{f"{gan}_{part}": run.descend(loss, f"{gan}-{part}")})
-    reptile(network, before, told.alpha)
+    reptile(network, before, settings.alpha)
 
 
 # -- steps 6 to 8: prototypes and what is unknown ---------------------------------------------------------------
 
 
-def judged(networks: Networks, z: Tensor, side: Side, told: Settings, hallucinate: bool) -> Judged:
+def judged(networks: Networks, z: Tensor, side: Side, settings: Settings, hallucinate: bool) -> Judged:
     """Prototypes of real and low-noise features alike; unknown are pseudo-unknown queries and high-noise features."""
     support, y, label = z[: side.n_support], side.y[: side.n_support], side.label[: side.n_support]
     way = int(y.max()) + 1
     queries, places = z[side.n_support :], side.y[side.n_support :]
-    if hallucinate and told.use_low_gan:
+    if hallucinate and settings.use_low_gan:
         with torch.no_grad():
             low = networks.low.generate(networks.low.noise(len(label)), label)
         p = prototypes(torch.cat([support, low]), torch.cat([y, y]), way)
     else:
         p = prototypes(support, y, way)
-    if hallucinate and told.use_high_gan:
+    if hallucinate and settings.use_high_gan:
         with torch.no_grad():
             high = networks.high.generate(networks.high.noise(len(label)), label)
         queries, places = torch.cat([queries, high]), torch.cat([places, torch.full_like(label, -1)])
@@ -145,28 +145,28 @@ def judged(networks: Networks, z: Tensor, side: Side, told: Settings, hallucinat
 # -- steps 9 to 13: the loss of the encoder ----------------------------------------------------------------------
 
 
-def episode_loss(networks: Networks, sides: tuple[Judged, Judged], told: Settings, run: Run) -> Tensor:
+def episode_loss(networks: Networks, sides: tuple[Judged, Judged], settings: Settings, run: Run) -> Tensor:
     """The judges' own steps, then the weighted sum of all parts, whose gradients reach the encoder alone."""
-    features = torch.cat([outlier_features(side.d, told.outlier_input) for side in sides])
+    features = torch.cat([outlier_features(side.d, settings.outlier_input) for side in sides])
     known = torch.cat([(side.y >= 0).long() for side in sides])
     origin = torch.cat([torch.full_like(side.y, i) for i, side in enumerate(sides)])
     for name, network, truth in (("outlier", networks.outlier, known), ("domain", networks.domain, origin)):
-        loss = judged_loss(network, features.detach(), truth, told.l1, told.activity)
+        loss = judged_loss(network, features.detach(), truth, settings.l1, settings.activity)
         run.log(**{name: run.descend(loss, name)})
     dsbn = networks.encoder.dsbn
     parts = {
-        "compactness": torch.stack([compactness(side.d, side.y, told.mode) for side in sides]).mean(),
+        "compactness": torch.stack([compactness(side.d, side.y, settings.mode) for side in sides]).mean(),
         "outlier": judged_loss(networks.outlier, features, known, 0.0, 0.0),
         "domain": judged_loss(networks.domain, features, origin, 0.0, 0.0),
-        "source_diversity": diversification(sides[SOURCE].d, sides[SOURCE].y, told.margin, told.mode),
-        "target_diversity": diversification(sides[TARGET].d, sides[TARGET].y, told.margin, told.mode),
+        "source_diversity": diversification(sides[SOURCE].d, sides[SOURCE].y, settings.margin, settings.mode),
+        "target_diversity": diversification(sides[TARGET].d, sides[TARGET].y, settings.margin, settings.mode),
         "alignment": features.new_zeros(()),
     }
-    if told.align != "none":
+    if settings.align != "none":
         source, target = (dsbn.affine(i, side.prototypes) for i, side in enumerate(sides))
-        parts["alignment"] = alignment(source, target, "l2" if told.align == "l2" else "released")
+        parts["alignment"] = alignment(source, target, "l2" if settings.align == "l2" else "released")
     run.log(**{f"encoder_{name}": value for name, value in parts.items()})
-    return torch.stack([getattr(told.weights, name) * value for name, value in parts.items()]).sum()
+    return torch.stack([getattr(settings.weights, name) * value for name, value in parts.items()]).sum()
 
 
 def meta_train(
@@ -174,7 +174,7 @@ def meta_train(
     source: Domain,
     target: Domain,
     sampler: EpisodeSampler,
-    told: Settings,
+    settings: Settings,
     *,
     name: str,
     epochs: int,
@@ -193,8 +193,8 @@ def meta_train(
         for part, optimizer in optimizers.items()
     }
     for key, gan in gans.items():
-        optimizers[f"{key}-g"] = torch.optim.Adam(gan.generator.parameters(), lr=told.gan_rate, betas=BETAS)
-        optimizers[f"{key}-d"] = torch.optim.Adam(gan.discriminator.parameters(), lr=told.gan_rate, betas=BETAS)
+        optimizers[f"{key}-g"] = torch.optim.Adam(gan.generator.parameters(), lr=settings.gan_rate, betas=BETAS)
+        optimizers[f"{key}-d"] = torch.optim.Adam(gan.discriminator.parameters(), lr=settings.gan_rate, betas=BETAS)
 
     def objective(batch: EpisodeBatch, run: Run) -> None:
         sizes = [len(side.x) for side in batch]
@@ -203,11 +203,13 @@ def meta_train(
         parts = z.split(sizes)
         supports = [part[: side.n_support].detach() for part, side in zip(parts, batch)]
         label = torch.cat([side.label[: side.n_support] for side in batch])
-        for _ in range(told.rounds):
-            gan_round(networks, torch.cat(supports), label, told, run)
-        hallucinate = run.step >= told.warm_up
-        source_side, target_side = (judged(networks, part, side, told, hallucinate) for part, side in zip(parts, batch))
-        loss = episode_loss(networks, (source_side, target_side), told, run)
+        for _ in range(settings.rounds):
+            gan_round(networks, torch.cat(supports), label, settings, run)
+        hallucinate = run.step >= settings.warm_up
+        source_side, target_side = (
+            judged(networks, part, side, settings, hallucinate) for part, side in zip(parts, batch)
+        )
+        loss = episode_loss(networks, (source_side, target_side), settings, run)
         run.log(loss=run.descend(loss, "encoder"))
 
     def prepare(run: Run) -> None:

@@ -336,7 +336,7 @@ class GIM(PairMatcher):
                 seen = digest([*source.take(list(video.frames)).digests()])
                 keep = Path(current().folder) / "labels" / seen  # type: ignore[arg-type]
             store = match_video(
-                functools.partial(read, v), len(video.frames), matchers, settings, keep=keep, told=video.name
+                functools.partial(read, v), len(video.frames), matchers, settings, keep=keep, label=video.name
             )
             for name in matchers:
                 counts[f"labels of near frames, {name}"] += store.count(name)

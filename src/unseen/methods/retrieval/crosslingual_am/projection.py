@@ -190,11 +190,11 @@ def confidence_of(
     return float(np.mean(evidence))
 
 
-def _speaks(j: int, within: bool, at_edge: float, own: set[int], linked: set[int], m: int) -> float:
+def _speaks(j: int, within: bool, at_edge: float, targets: set[int], linked: set[int], m: int) -> float:
     """Whether the links of a token beside an end speak for the end: 1, a half where it has none, 0."""
     if not 0 <= j < m:
         return max(at_edge, 0.5)
-    return 0.5 if j not in linked else float((j in own) == within)
+    return 0.5 if j not in linked else float((j in targets) == within)
 
 
 def _told(

@@ -261,14 +261,15 @@ class DUQGen(NeuralSearch):
         """What was drawn and learnt from, by what it is called, for a page."""
         flaws = ", ".join(f"{n} {flaw}" for flaw, n in self.unusable_.items())
         short = f"; {self.short_} documents of fewer than {self.shortest} characters were passed over"
-        own = self.diversity_
+        diversity = self.diversity_
         return {
             "documents drawn": f"{len(self.audit_['document'])} from {self.clusters_} clusters"
             + (short if self.short_ else ""),
             "queries used": f"{int((self.audit_['flaw'] == '').sum())}" + (f"; put aside: {flaws}" if flaws else ""),
-            "diversity": f"{100 * own['coverage']:.0f} % of the clusters (at random {100 * own['random_coverage']:.0f} "
-            f"%), mean cosine {own['cosine']:.3f} (at random {own['random_cosine']:.3f}), "
-            f"{100 * own['type_token']:.0f} % of the words of queries are distinct",
+            "diversity": f"{100 * diversity['coverage']:.0f} % of the clusters (at random "
+            f"{100 * diversity['random_coverage']:.0f} %), mean cosine {diversity['cosine']:.3f} (at random "
+            f"{diversity['random_cosine']:.3f}), "
+            f"{100 * diversity['type_token']:.0f} % of the words of queries are distinct",
             "loss": ", ".join(f"{loss:.4f}" for loss in self.steps_),
         }
 

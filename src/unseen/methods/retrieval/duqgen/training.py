@@ -29,14 +29,14 @@ class Triples(NamedTuple):
     negatives: IntArray
 
 
-def bottom_negatives(found: IntArray, positive: IntArray, n: int, texts: Sequence[str] | NDArray[Any]) -> IntArray:
+def bottom_negatives(retrieved: IntArray, positive: IntArray, n: int, texts: Sequence[str] | NDArray[Any]) -> IntArray:
     """Step 11: of the last `BOTTOM` documents found, (q, depth), the first n with a text, never the positive, (q, n).
 
     They are near in topic and hardly relevant. Where fewer than n are left, those before them are taken, from the last
     one upwards; a query for which nothing else was found has `NOTHING`.
     """
-    out = np.full((len(found), n), NOTHING, dtype=np.int64)
-    for row, (documents, relevant) in enumerate(zip(found.tolist(), positive.tolist())):
+    out = np.full((len(retrieved), n), NOTHING, dtype=np.int64)
+    for row, (documents, relevant) in enumerate(zip(retrieved.tolist(), positive.tolist())):
         there = [d for d in documents if d not in (relevant, NOTHING) and str(texts[d]).strip()]
         last = [d for d in documents if d != NOTHING][-BOTTOM:]
         bottom = [d for d in there if d in last]

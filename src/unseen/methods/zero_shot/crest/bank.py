@@ -36,9 +36,9 @@ class PatternBank(nn.Module):
         self.query = nn.Linear(width, width)
         self.patterns = nn.Parameter(torch.zeros(patterns, width))
 
-    def ask(self, regions: Float[Tensor, "b r d"], found: Float[Tensor, "b r d"]) -> Float[Tensor, "b q d"]:
+    def ask(self, regions: Float[Tensor, "b r d"], attended: Float[Tensor, "b r d"]) -> Float[Tensor, "b q d"]:
         """Q_t from regions and what they found, at unit variance: before training all find nearly the same."""
-        normed = F.layer_norm(regions + found, found.shape[-1:])
+        normed = F.layer_norm(regions + attended, attended.shape[-1:])
         return self.query(normed.mean(dim=1, keepdim=True) if self.pooled else normed)
 
     def forward(self, queries: Float[Tensor, "b q d"]) -> Float[Tensor, "b q d"]:

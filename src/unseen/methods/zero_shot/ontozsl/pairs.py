@@ -121,8 +121,8 @@ def matchings(
     if not members:
         raise ValueError("source must leave something out: every tail of every pair is known")
 
-    def one(own: Int[np.ndarray, " n"], run: Run) -> list[Tensor]:
-        order = own[torch.randperm(len(own), generator=run.generator).numpy()]
+    def one(rows: Int[np.ndarray, " n"], run: Run) -> list[Tensor]:
+        order = rows[torch.randperm(len(rows), generator=run.generator).numpy()]
         can = order[able[order]]
         query_rows = can[: max(1, len(can) // 2)]
         rest = np.setdiff1d(order, query_rows, assume_unique=True)

@@ -299,7 +299,7 @@ class RelationOntoZSL(Conditioned, TailRanker):
         """A few relations each, some pairs of each, and the same pairs with another tail."""
         triples = np.column_stack([pairs[:, 0], y, pairs[:, 1]])
         able = corruption.able(triples, "tail")
-        members = [own for r in np.unique(y) if len(own := np.flatnonzero((y == r) & able))]
+        members = [eligible for r in np.unique(y) if len(eligible := np.flatnonzero((y == r) & able))]
 
         def stream(run: Run) -> Iterator[_Pairs]:
             while True:

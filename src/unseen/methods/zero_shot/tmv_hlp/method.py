@@ -306,13 +306,13 @@ class TMVHLP(Method):
         mass = propagate(product, initial, self.alpha, repeats=self.repeats).clip(0)
         self.mass_ = self._completed(mass, initial)
 
-    def _completed(self, mass: np.ndarray, own: np.ndarray) -> np.ndarray:
+    def _completed(self, mass: np.ndarray, initial: np.ndarray) -> np.ndarray:
         """Mass of nodes that no labelled node reaches: all of it from the nearest labelled one."""
-        lost, labelled = mass.max(axis=1) < REACHED, own.max(axis=1) > 0
+        lost, labelled = mass.max(axis=1) < REACHED, initial.max(axis=1) > 0
         if lost.any():
             log.info("%d of %d nodes are reached by no label and take the nearest one", lost.sum(), len(mass))
             similar = torch.einsum("vnj,vmj->nm", self.nodes_[:, lost], self.nodes_[:, labelled])
-            mass[lost] = own[labelled][similar.argmax(dim=1).numpy()]
+            mass[lost] = initial[labelled][similar.argmax(dim=1).numpy()]
         return mass
 
     def _pool_rows(self, target: Domain) -> np.ndarray:
