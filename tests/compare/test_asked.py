@@ -113,7 +113,7 @@ def test_a_seed_below_zero_is_named() -> None:
         ({"frames": "8"}, "frames must be a whole number, at least 2; got '8'"),
         ({"check": "no"}, "check must be True or False; got 'no'"),
         ({"name": 5}, "name must be a text, or None; got 5"),
-        ({"labels_column": 0}, "labels_column must be a text, or None; got 0"),
+        ({"labels_column": 0.5}, "labels_column must be the name of a column, or None; got 0.5"),
         ({"features": "age"}, "features must be a list of names of columns; got 'age'"),
     ],
 )
