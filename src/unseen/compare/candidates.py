@@ -194,11 +194,11 @@ def _outlasting(groups: Sequence[Group], seconds: Mapping[str, float], *, named:
     cost = {group: seconds[name_of(*group[0])] for group in map(tuple, groups)}
     whole = sum(cost.values())
     slow = [
-        (group, own)
-        for group, own in cost.items()
-        if own > max(WAITED_FOR, TIMES * (whole - own)) and not any(_is_heard(pair, named) for pair in group)
+        (group, taken)
+        for group, taken in cost.items()
+        if taken > max(WAITED_FOR, TIMES * (whole - taken)) and not any(_is_heard(pair, named) for pair in group)
     ]
-    return {name_of(*pair): own for group, own in slow for pair in group}
+    return {name_of(*pair): taken for group, taken in slow for pair in group}
 
 
 def _is_heard(pair: tuple[str, str], named: bool) -> bool:
