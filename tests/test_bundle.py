@@ -341,3 +341,53 @@ def test_the_folder_of_a_run_is_that_of_its_model(saved, tmp_path):
     (tmp_path / "empty").mkdir()
     with pytest.raises(ValueError, match=r"is not a saved model: it holds no bundle\.json"):
         Bundle.load(tmp_path / "empty")
+
+
+def table(n=60, seed=0, shift=0.0):
+    import pandas as pd
+
+    samples = features(n, seed, shift)
+    frame = pd.DataFrame(samples.x, columns=[f"f{i}" for i in range(6)])
+    return frame.assign(label=np.array(samples.classes.names)[samples.labels])
+
+
+def test_predictions_of_a_data_frame_have_the_index_of_the_rows_that_were_read():
+    bundle = unseen.adapt(method="source-only", source=table())
+    new = table(seed=1).sample(frac=1, random_state=3)
+    new["said"] = bundle.predict(new)["class"]
+    assert (new.said == new.label).mean() > 0.9
+    new.loc[5, "f2"] = np.nan
+    new["said"] = bundle.predict(new)["class"]
+    assert new.index[new.said.isna()].tolist() == [5]
+    assert (new.said == new.label).mean() > 0.9
+    named = new.drop(columns=["said"]).set_index("p" + new.index.astype(str).to_series(index=new.index)).assign(index=1)
+    answers = bundle.predict(named.assign(INDEX=2))  # such columns are no features, and are kept apart from the rows'
+    assert answers.index.tolist() == [name for name in named.index if name != "p5"]
+    assert answers.id.tolist() == answers.index.tolist()
+    assert bundle.predict(features()).index.tolist() == list(range(60))
+
+
+def test_every_verb_of_a_bundle_takes_what_predict_takes(tmp_path):
+    bundle = unseen.adapt(method="source-only", source=table())
+    new = table(seed=1)
+    new.to_csv(tmp_path / "new.csv", index=False)
+    x = np.array(new[list(bundle.feature_names)])
+    expected = bundle.predict_proba(unseen.load(new))
+    for samples in (new, tmp_path / "new.csv", x, x.tolist(), torch.as_tensor(x), Domain(x=x)):
+        torch.testing.assert_close(bundle.predict_proba(samples), expected, atol=1e-6, rtol=1e-5)
+        assert bundle.scores(samples).shape == bundle.features(samples).x[:, :3].shape
+        assert len(bundle.predict(samples)) == len(bundle.predictions(samples)["class"]) == 60
+
+
+def test_samples_that_are_nothing_of_the_kind_are_refused_by_name(saved):
+    _, bundle = saved
+    for verb in (bundle.predict, bundle.predictions, bundle.predict_proba, bundle.scores, bundle.features):
+        with pytest.raises(TypeError, match=r"samples must be a Domain, a path, a pandas.DataFrame or an array; got 3"):
+            verb(3)
+    with pytest.raises(ValueError, match="samples holds text; the model reads tables of numbers"):
+        bundle.predict(["a", "b"])
+
+
+def test_a_folder_that_is_no_path_is_refused_by_name():
+    with pytest.raises(TypeError, match="folder must be a path; got 3"):
+        Bundle.load(3)

@@ -30,3 +30,10 @@ def test_words_that_no_list_knows_are_left_to_the_catalogue(monkeypatch: pytest.
     assert listing.search("", ["sauce"]) is None
     monkeypatch.setattr("unseen.plugins.found", lambda group: {"mine": object()})
     assert listing.search() is None
+
+
+def test_what_cannot_be_searched_for_and_settings_that_are_none_are_told() -> None:
+    with pytest.raises(TypeError, match="text must be a text; got 3"):
+        catalogue.search(3)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match=r"settings: coral has no 'zzz'\. It has random_state"):
+        catalogue.make("coral", zzz=1)

@@ -5,9 +5,8 @@ from __future__ import annotations
 import dataclasses
 import json
 import logging
-import math
 import os
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,10 +15,11 @@ import torch
 from torch import Tensor, nn
 
 import unseen.methods.base  # noqa: F401 - registers how methods are saved
-from unseen.arguments import SWITCH, check_arguments, whole
+from unseen.arguments import PATH, SWITCH, check_arguments, is_frame, whole
 from unseen.data.classes import ClassSpace
 from unseen.data.domain import Domain, Lazy
 from unseen.data.feature_names import by_name, listed
+from unseen.data.given import Samples, domain_of, domain_of_frame
 from unseen.data.reading import check_all_say
 from unseen.files import place_of_bundle, read_json, saved
 from unseen.methods.base import UNKNOWN, Method
@@ -28,6 +28,7 @@ from unseen.nn.build import joined
 from unseen.nn.information import normalized_entropy
 from unseen.nn.state import load_state, save_state, write_folder
 from unseen.runtime import track
+from unseen.strict_json import positive, texts
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 FORMAT = 1
+OF_PREDICT = {"top": whole(1), "abstain": SWITCH, "cache": SWITCH}
 CLIPS = 32
 """Whole clips that a method is asked about at a time: a multiple of what it looks at together."""
 
@@ -78,7 +80,11 @@ class Bundle:
 
     # -- predictions -----------------------------------------------------------------------------------
 
-    def aligned(self, samples: Domain) -> Domain:
+    def _domain(self, samples: Samples) -> Domain:
+        """What `unseen.load` reads of a path or a data frame; an array holds what the encoder or the method reads."""
+        return domain_of(samples, "features" if self.encoder is None else self.encoder.kind, self.feature_names)
+
+    def aligned(self, samples: Samples) -> Domain:
         """The samples with the features of `feature_names`, in their order; what else a table has is left out.
 
         Raises
@@ -86,6 +92,7 @@ class Bundle:
         ValueError
             If a table lacks features; the message names them.
         """
+        samples = self._domain(samples)
         if self.encoder is not None:
             return samples
         ready = by_name(samples, self.feature_names, samples.name, "the model")
@@ -93,8 +100,9 @@ class Bundle:
             log.warning("%s: %s", samples.name, note)
         return ready
 
-    def features(self, samples: Domain, *, cache: bool = True) -> Domain:
+    def features(self, samples: Samples, *, cache: bool = True) -> Domain:
         """The samples as the method reads them; `cache` keeps their features in the user's cache folder."""
+        samples = self._domain(samples)
         if self.encoder is None:
             self._check_numbers(samples)
             return self.aligned(samples)
@@ -126,17 +134,17 @@ class Bundle:
         parts = (features.take(slice(start, start + CLIPS)) for start in starts)
         return torch.cat([self.method.decision_function(part) for part in parts])
 
-    def scores(self, samples: Domain) -> Tensor:
+    def scores(self, samples: Samples) -> Tensor:
         """Scores before the softmax, (n, N), divided by the temperature."""
         return self.method.decision_function(self.features(samples)) / self.temperature
 
-    def predict_proba(self, samples: Domain) -> Tensor:
+    def predict_proba(self, samples: Samples) -> Tensor:
         """Calibrated probabilities, (n, N)."""
         return torch.softmax(self.scores(samples), dim=1)
 
     def predict(
         self,
-        samples: Domain | str | os.PathLike[str] | pd.DataFrame,
+        samples: Samples,
         *,
         top: int = 1,
         abstain: bool = False,
@@ -146,8 +154,8 @@ class Bundle:
 
         Parameters
         ----------
-        samples : Domain, path or pandas.DataFrame
-            What `unseen.load` reads.
+        samples : Domain, path, pandas.DataFrame or array
+            What `unseen.load` reads, or an array of what the encoder reads (of features without one).
         top : int, >= 1
             How many classes to name.
         abstain : bool
@@ -158,24 +166,31 @@ class Bundle:
         Returns
         -------
         DataFrame
-            A row per sample: id, class, probability, unknown, and for top > 1 the next classes.
+            A row per sample: id, class (a name, a str), probability, unknown, and for top > 1 the next classes. Samples
+            that cannot be read, such as rows of a table that lack a feature, are left out, and logged; of a data frame
+            the rows have the index that they have there.
         """
         import pandas as pd
 
-        return pd.DataFrame(self.predictions(samples, top=top, abstain=abstain, cache=cache))
+        check_arguments(OF_PREDICT, {"top": top, "abstain": abstain, "cache": cache}, "predict")
+        index = None
+        if is_frame(samples):
+            frame: Any = samples
+            samples, rows = domain_of_frame(frame, self.feature_names)
+            index = frame.index[rows]
+        return pd.DataFrame(self.predictions(samples, top=top, abstain=abstain, cache=cache), index=index)
 
     def predictions(
         self,
-        samples: Domain | str | os.PathLike[str] | pd.DataFrame,
+        samples: Samples,
         *,
         top: int = 1,
         abstain: bool = False,
         cache: bool = True,
     ) -> dict[str, Any]:
         """The columns of `predict` by their names, without a table around them, whose package is slow to import."""
-        given = {"top": top, "abstain": abstain, "cache": cache}
-        check_arguments({"top": whole(1), "abstain": SWITCH, "cache": SWITCH}, given, "predict")
-        domain = samples if isinstance(samples, Domain) else _load(samples, self.feature_names)
+        check_arguments(OF_PREDICT, {"top": top, "abstain": abstain, "cache": cache}, "predict")
+        domain = self._domain(samples)
         if len(domain) == 0:
             raise ValueError("there is no sample to predict")
         if domain.kind == "text" and not isinstance(domain.x, Lazy):  # files were looked at when they were loaded
@@ -262,6 +277,7 @@ class Bundle:
         ImportError, PermissionError, ConnectionError
             If its encoder needs a package that is not installed, trust, or weights that cannot be fetched.
         """
+        check_arguments({"folder": PATH}, {"folder": folder}, "load")
         folder = place_of_bundle(folder)
         with saved(folder, "a complete saved model"):
             return cls._load(folder, trust)
@@ -289,11 +305,11 @@ class Bundle:
             method=method,
             classes=classes,
             encoder=_encoder(folder, about, trust),
-            temperature=_positive(about, "temperature", 1e-6),
-            threshold=_positive(about, "threshold"),
-            credits=_texts(about, "credits"),
+            temperature=positive(about, "temperature", 1e-6),
+            threshold=positive(about, "threshold"),
+            credits=texts(about, "credits"),
             whole=bool(about["whole"]),
-            feature_names=_texts(about, "feature_names") if "feature_names" in about else (),
+            feature_names=texts(about, "feature_names") if "feature_names" in about else (),
         )
 
     def decide_by(self, rule: Method, classes: ClassSpace) -> Bundle:
@@ -458,27 +474,6 @@ class Whole(nn.Module):
     def logits(self, x: Tensor) -> Tensor:
         """What the softmax is taken of, (b, c)."""
         return self.scores(x) / self.temperature
-
-
-def _load(path: str | os.PathLike[str] | pd.DataFrame, features: Sequence[str]) -> Domain:
-    from unseen.data.loaders import load
-
-    return load(path, features=features)
-
-
-def _positive(about: dict[str, Any], key: str, least: float = 0.0) -> float:
-    value: Any = about.get(key)
-    if type(value) not in (int, float) or not 0 < max(value, least) == value < math.inf:
-        kind = f"number of at least {least:g}" if least else "positive number"
-        raise ValueError(f"bundle.json: {key} must be a {kind} that is finite; got {value!r}")
-    return float(value)
-
-
-def _texts(about: dict[str, Any], key: str) -> tuple[str, ...]:
-    value = about.get(key)
-    if not isinstance(value, list) or not all(isinstance(text, str) for text in value):
-        raise ValueError(f"bundle.json: {key} must be a list of texts; got {str(value)[:50]!r}")
-    return tuple(value)
 
 
 def _encoder(folder: Path, about: dict[str, Any], trust: bool) -> Encoder | None:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from unseen import methods
+from unseen.arguments import TEXT, check_arguments
 from unseen.data.classes import ClassSpace, realign
 from unseen.data.domain import Domain
 from unseen.methods.base import VOCABULARY, Card, Method, Signature, signatures
@@ -87,6 +88,7 @@ def listing() -> list[dict[str, Any]]:
 
 def search(text: str = "", given: Iterable[str] | None = None) -> tuple[Entry, ...]:
     """Entries whose slug, title, summary or room hold every word of `text`, and that `given` words are enough for."""
+    check_arguments({"text": TEXT}, {"text": text}, "search")
     words = text.casefold().split()
     matching = [
         entry
@@ -365,7 +367,7 @@ def make(slug: str, preset: str = "default", seed: int = 0, **settings: Any) -> 
         if key not in known:
             near = difflib.get_close_matches(key, known, n=1)
             hint = f"; did you mean {near[0]!r}?" if near else ""
-            raise ValueError(f"settings: {slug} has no {key!r}{hint} It has {', '.join(known)}")
+            raise ValueError(f"settings: {slug} has no {key!r}{hint or '.'} It has {', '.join(known)}")
     return method(**{**method.card.presets[preset], **settings, "random_state": seed})
 
 

@@ -22,3 +22,20 @@ def strict_json(value: Any, default: Callable[[Any], Any]) -> str:
     return json.dumps(
         nulled(value), indent=1, ensure_ascii=False, allow_nan=False, default=lambda other: nulled(default(other))
     )
+
+
+def positive(about: dict[str, Any], key: str, least: float = 0.0) -> float:
+    """A number above 0, or of at least `least`, in `bundle.json`; `ValueError` if it is none."""
+    value: Any = about.get(key)
+    if type(value) not in (int, float) or not 0 < max(value, least) == value < math.inf:
+        kind = f"number of at least {least:g}" if least else "positive number"
+        raise ValueError(f"bundle.json: {key} must be a {kind} that is finite; got {value!r}")
+    return float(value)
+
+
+def texts(about: dict[str, Any], key: str) -> tuple[str, ...]:
+    """A list of texts in `bundle.json`; `ValueError` if it is none."""
+    value = about.get(key)
+    if not isinstance(value, list) or not all(isinstance(text, str) for text in value):
+        raise ValueError(f"bundle.json: {key} must be a list of texts; got {str(value)[:50]!r}")
+    return tuple(value)

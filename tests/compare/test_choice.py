@@ -14,7 +14,7 @@ import torch
 import unseen
 from unseen import catalogue
 from unseen.compare.candidates import _larger, plan
-from unseen.compare.choice import choose
+from unseen.compare.choice import _why, choose
 from unseen.compare.consensus import consensus_cells
 from unseen.compare.estimate import estimate
 from unseen.compare.fits import run_all
@@ -374,6 +374,35 @@ def test_with_one_label_a_class_no_certainty_is_set_against_labels():
 def test_without_a_source_the_support_decides():
     results = run(source=None, support=domain(n=40, shift=2, scale=2, seed=5), methods="linear-probe,prototypes")
     assert "by 40 labels of the support" in results["chosen"]["why"]
+
+
+def test_a_tie_on_the_labels_that_were_left_out_is_told():
+    labels = domain(n=40, shift=2, scale=2, seed=5)
+    inputs = prepare(target=domain(shift=2, scale=2, seed=1, labels=False), support=labels)
+    rules = {SUPPORT: "by 40 labels of the support that it had not learnt from"}
+    means = {key: {SUPPORT: share} for key, share in (("prototypes", 0.7), ("linear-probe", 0.9), ("fixmatch", 0.9))}
+    why = _why("linear-probe", {"prototypes": 1 / 3, "linear-probe": 1.0, "fixmatch": 1.0}, means, rules, inputs)
+    assert "(90.0 %); fixmatch has the same score: a tie, of which the first that was fitted is taken. The" in why
+    why = _why("linear-probe", {"prototypes": 1 / 3, "linear-probe": 1.0, "fixmatch": 2 / 3}, means, rules, inputs)
+    assert "; next is fixmatch (90.0 %). The" in why
+
+
+def test_what_outlasts_all_others_together_runs_only_if_it_is_named(monkeypatch):
+    seconds = {"dafosnet": 5000.0, "fixmatch": 100.0}
+    monkeypatch.setattr(catalogue, "cost", lambda slug, preset: seconds.get(slug, 10.0))
+    support = domain(n=40, shift=2, scale=2, seed=5)
+    inputs = prepare(source=domain(), target=domain(shift=2, scale=2, seed=1, labels=False), support=support)
+    found = plan(inputs, seeds=1)
+    assert "dafosnet" not in found.names()
+    assert "fixmatch" in found.names()
+    assert set(found.outlasting) == {"dafosnet"}
+    assert found.left_out["dafosnet"].startswith("far longer than all others together (about ")
+    assert any(line.startswith("left out: dafosnet, far longer than all others together") for line in found.lines())
+    assert "dafosnet" in plan(inputs, "dafosnet,source-only", 1).names()
+    assert "dafosnet" in plan(inputs, "all", 1).names()
+    assert "dafosnet" in plan(inputs, "auto", 1, budget=1e6).names()
+    seconds.update(dafosnet=20.0)
+    assert "dafosnet" in plan(inputs, seeds=1).names()
 
 
 TOGETHER = "consensus"

@@ -401,12 +401,12 @@ def test_support_samples_that_lie_in_the_target_are_taken_out_of_it():
     assert len(ready.target) + len(ready.held_out) == len(target) - 12
     assert ready.leakage == ()
     n = len(target)
-    told = f"target: 12 of its {n} samples are in the support and left out; {n - 12} take part"
-    assert ready.notes == (told,)
-    assert told in introduction(ready)
+    (caution,) = cautions(ready)
+    assert caution.startswith(f"target: 12 of its {n} samples are in the support and left out; {n - 12} take part")
+    assert caution in introduction(ready)
     few = target.take(range(25))
     ready = prepare(source=domain(), target=few.unlabeled(), support=target.take(range(5)))
-    (caution,) = cautions(ready)
+    caution, _ = cautions(ready)
     assert caution.startswith(
         f"the target has {len(ready.target)} samples beside {len(ready.held_out)} that are held out"
     )
@@ -415,7 +415,8 @@ def test_support_samples_that_lie_in_the_target_are_taken_out_of_it():
 
 def test_the_report_says_which_samples_were_in_the_support_too(tmp_path):
     target = domain(shift=1.5, seed=1)
-    run(tmp_path, target=target, support=target.take(range(12)), methods="source-only")
+    found = run(tmp_path, target=target, support=target.take(range(12)), methods="source-only")
+    assert any("are in the support and left out" in line for line in found.results["cautions"])
     page = (tmp_path / "run" / "report.html").read_text()
     assert f"12 of its {len(target)} samples are in the support and left out" in page
 

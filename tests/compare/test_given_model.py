@@ -255,3 +255,51 @@ def test_verified_rows_of_a_table_are_not_learnt_from_whatever_the_order_of_its_
     assert inputs.support is not None
     assert len(inputs.support) == 20
     assert inputs.support.feature_names == ("a", "b")
+
+
+def network(outputs: int = 3) -> torch.nn.Module:
+    """One that knows by no attribute how many outputs it has, and that nobody can build again."""
+    torch.manual_seed(0)
+    return torch.nn.Sequential(torch.nn.Linear(8, 16), torch.nn.ReLU(), torch.nn.Linear(16, outputs))
+
+
+@pytest.mark.parametrize("outputs", [2, 5])
+def test_a_network_with_other_outputs_than_classes_is_refused_before_any_work(outputs: int, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=f"classes must name each of the model's {outputs} outputs; got 3 names"):
+        compared(network(outputs), tmp_path, target=domain().unlabeled(), classes=list(NAMES))
+    with pytest.raises(ValueError, match=f"model has {outputs} outputs, and the labelled data 3 classes"):
+        compared(network(outputs), tmp_path, support=domain(seed=3, n=12))
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_network_that_cannot_read_the_samples_is_refused_before_any_work(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="model cannot read a row of 8 features"):
+        compared(torch.nn.Linear(5, 3), tmp_path, classes=list(NAMES))
+    with pytest.raises(ValueError, match=r"model must give scores of shape \(n, classes\); .* gives \(8,\)"):
+        compared(torch.nn.Flatten(0), tmp_path, classes=list(NAMES))
+
+
+def test_a_network_that_cannot_be_saved_leaves_a_report_that_says_so(tmp_path: Path) -> None:
+    said: list[str] = []
+    found = compared(network(), tmp_path, classes=list(NAMES), methods="source-only", say=said.append)
+    (caution,) = (line for line in found.results["cautions"] if "not saved" in line)
+    assert "a Sequential cannot be built again from JSON" in caution
+    assert "is not saved" in (tmp_path / "run/report.html").read_text()
+    assert any("no model that holds the given network: a Sequential cannot" in line for line in said)
+    assert any("not saved" in line for line in summary(found.results))
+    assert (tmp_path / "run/results.json").exists()
+    assert not (tmp_path / "run/model").exists()
+    assert len(found.bundle.predict(domain())) == 90
+    assert len(repr(found)) < 400
+    assert repr(found).startswith("Comparison(chosen='source-only' of 1, folder='")
+
+
+def test_adapt_refuses_a_network_that_it_could_not_save_before_the_fit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given: dict[str, Any] = dict(method="source-only", target=domain(), model=network(), classes=list(NAMES))
+    with monkeypatch.context() as patch:
+        patch.setattr("unseen.compare.job.prepare", None)
+        with pytest.raises(ValueError, match=r"model: a Sequential cannot be built again from JSON.* leave out `out`"):
+            unseen.adapt(**given, out=tmp_path / "m")  # type: ignore[attr-defined]
+    assert len(unseen.adapt(**given).predict(domain())) == 90  # type: ignore[attr-defined]

@@ -188,3 +188,15 @@ def test_a_data_frame_is_read_as_the_table_that_it_is(source, tmp_path):
     assert saved.predict(pd.read_csv(target))["class"].tolist() == saved.predict(target)["class"].tolist()
     with pytest.raises(TypeError, match=r"source: path must be a path, a URL or a pandas\.DataFrame; got ndarray"):
         prepare(source=np.zeros((3, 2)))
+
+
+@pytest.mark.parametrize(("value", "shown"), [(np.nan, "nan"), (np.inf, "inf")])
+def test_a_number_that_is_none_is_named_by_its_sample_and_column_before_work(value, shown):
+    x, y = (part.copy() for part in values())
+    clean = Domain(x=x.copy(), y=y, feature_names=NAMES)
+    x[6, 1] = value
+    with pytest.raises(ValueError, match=f"target: column 'Breite' of sample '000006' is {shown}; all must be finite"):
+        prepare(source=clean, target=Domain(x=x, feature_names=NAMES))
+    x[9, 2] = value
+    with pytest.raises(ValueError, match=f"source: feature 1 of sample '000006' is {shown} \\(2 samples hold such"):
+        prepare(source=Domain(x=x, y=y), target=Domain(x=values(seed=1)[0]))

@@ -210,3 +210,9 @@ def test_a_network_is_built_when_somebody_wants_to_train_it():
     assert lazy.module is lazy.module
     assert asked == [1]
     assert not any(parameter.requires_grad for parameter in lazy.module.parameters())
+
+
+def test_what_is_no_domain_is_told_what_makes_one():
+    for samples in (["a"], np.zeros((2, 8, 8, 3))):
+        with pytest.raises(TypeError, match=r"domain must be a Domain \(unseen\.load makes one .* arrays\); got "):
+            tiny().encode(samples)

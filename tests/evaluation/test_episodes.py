@@ -99,6 +99,9 @@ def test_more_classes_or_shots_than_there_are_are_named() -> None:
         Episodes(way=7).draw(labels)
     with pytest.raises(ValueError, match=r"9 shots and 5 queries need 14 samples of each of 3 classes; 0 .* 6 have at"):
         Episodes(way=3, shots=(1, 9), queries=5).draw(labels)
+    for wrong in ({"shots": 1}, {"shots": (1.5,)}, {"way": 2.0}):
+        with pytest.raises(TypeError, match=f"{next(iter(wrong))} must be a .* got"):
+            Episodes(**wrong)  # type: ignore[arg-type]
     for wrong in ({"way": 1}, {"queries": 0}, {"shots": ()}, {"shots": (1, 1)}, {"shots": (0,)}, {"episodes": 0}):
         with pytest.raises(ValueError, match=next(iter(wrong))):
             Episodes(**wrong)  # type: ignore[arg-type]
@@ -147,3 +150,20 @@ def test_disjoint_samples_are_a_share_of_each_class_and_share_none() -> None:
     for share in (0, 1):
         with pytest.raises(ValueError, match="share must lie"):
             disjoint_samples(domain, share)
+
+
+def test_what_is_no_domain_and_what_names_no_classes_is_told() -> None:
+    protocol, domain = Episodes(way=3, shots=(1,), queries=5, episodes=2), clouds()
+    with pytest.raises(TypeError, match=r"domain must be a Domain \(unseen.load makes one .* got \[1\]"):
+        protocol(Nearest, [1])  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match=r"target must be a Domain \(unseen.load makes one .* got \[1\]"):
+        Exam([1])  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="fit must return something with predict; got int"):
+        protocol(lambda support: 3, domain)
+
+    class Named:
+        def predict(self, query: Domain) -> np.ndarray:
+            return np.array(["a"] * len(query))
+
+    with pytest.raises(TypeError, match=r"predict of a Named must give 15 whole numbers, one a sample, .* got <U1"):
+        protocol(lambda support: Named(), domain)

@@ -83,7 +83,7 @@ def test_more_unknown_classes_than_there_are_are_named() -> None:
         Episodes(way=5, shots=(1,), queries=5, unknown=5).draw(labels)
     with pytest.raises(ValueError, match=r"unknown must be at most 2, the classes with 5 queries in the pool; got 3"):
         Episodes(way=5, shots=(1,), queries=5, unknown=3).draw(labels, pool=[7, 8])
-    with pytest.raises(ValueError, match="unknown must be at least 0"):
+    with pytest.raises(ValueError, match="unknown must be a whole number, at least 0; got -1"):
         Episodes(unknown=-1)
 
 
@@ -176,7 +176,7 @@ def test_without_an_uncertainty_the_largest_probability_counts() -> None:
         def predict_proba(self, query: Any) -> np.ndarray:
             return np.array([[0.9, 0.1], [0.4, 0.6]])
 
-    assert answers_of(Sure(), clouds()).scores.tolist() == [0.9, 0.6]
+    assert answers_of(Sure(), clouds().take(slice(0, 2))).scores.tolist() == [0.9, 0.6]
 
 
 def test_of_prototypes_the_largest_cosine_counts() -> None:

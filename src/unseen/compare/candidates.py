@@ -25,6 +25,13 @@ UNCALLED = "not named, but beside so many unlike methods it is a safer choice th
 NO_SAY = "fits, but is none of those whose agreement is learnt; methods='all' runs it, too"
 
 
+OUTLASTS = "far longer than all others together (about {:.0f} s): name it, or give a budget that it is within"
+
+TIMES, WAITED_FOR = 2, 120.0
+"""By how much a candidate outlasts the others, and the seconds that it may always take, where a consensus is the choice
+unless labels say otherwise. Without a consensus it may be the best that there is, and stays."""
+
+
 @dataclasses.dataclass(frozen=True)
 class Plan:
     """What will run: candidates with the seconds expected for all seeds, and why others will not.
@@ -43,6 +50,8 @@ class Plan:
     """Why no candidate learns from the support, where there is one."""
     over_budget: dict[str, float] = dataclasses.field(default_factory=dict)
     """Candidates that the budget leaves out, with the seconds that they would take."""
+    outlasting: dict[str, float] = dataclasses.field(default_factory=dict)
+    """Candidates that are left out without a budget, as they would take far longer than all others together."""
 
     def names(self) -> list[str]:
         """All candidates by name."""
@@ -57,6 +66,7 @@ class Plan:
         lines = [f"will run {n} {'candidate' if n == 1 else 'candidates'}, about {whole:.0f} s on one core: {line}"]
         if over:
             lines.append(f"left out, as the budget is too small: {', '.join(over)}")
+        lines += [f"left out: {key}, {OUTLASTS.format(seconds)}" for key, seconds in self.outlasting.items()]
         if self.consensus is not None:
             heard = len({slug for slug, _ in members(self.candidates)})
             line = f"then {name_of(*self.consensus)}: one model that learns what {heard} of these say together"
@@ -113,6 +123,12 @@ def plan(
     seconds = {name_of(*pair): catalogue.cost(*pair) * larger * times[pair[0]] for pair in pairs}
     seconds |= dict.fromkeys(shares, 0.0)
     over: dict[str, float] = {}
+    slow: dict[str, float] = {}
+    if methods == "auto" and together is not None and budget is None:
+        slow = _outlasting(groups, seconds, named=inputs.named)
+        left_out |= {key: OUTLASTS.format(cost) for key, cost in slow.items()}
+        pairs = [pair for pair in pairs if name_of(*pair) not in slow]
+        groups = [group for group in groups if name_of(*group[0]) not in slow]
     if (limit := parse_budget(budget)) is not None:
         kept = _within(limit, groups, seconds, named=wanted is not None)
         over = {name_of(*pair): seconds[name_of(*group[0])] for group in groups if group not in kept for pair in group}
@@ -127,7 +143,7 @@ def plan(
     seconds = {key: seconds[key] for key in (name_of(*pair) for pair in pairs)}
     uncalled = bool(together and wanted and not named)
     unlearnt = "" if wanted else _unlearnt(inputs, pairs)
-    return Plan(tuple(pairs), seconds, left_out, shares, together, uncalled, unlearnt, over)
+    return Plan(tuple(pairs), seconds, left_out, shares, together, uncalled, unlearnt, over, slow)
 
 
 def _larger(domains: Sequence[Domain]) -> float:
@@ -171,6 +187,22 @@ def _within(limit: float, groups: Sequence[Group], seconds: Mapping[str, float],
             leaves = next((group for group in dearest[1:] if group[0][0] in defaults), leaves)
         kept.remove(leaves)
     return kept
+
+
+def _outlasting(groups: Sequence[Group], seconds: Mapping[str, float], *, named: bool) -> dict[str, float]:
+    """What takes `TIMES` as long as all others together, and is no part of the consensus, with its seconds."""
+    cost = {group: seconds[name_of(*group[0])] for group in map(tuple, groups)}
+    whole = sum(cost.values())
+    slow = [
+        (group, taken)
+        for group, taken in cost.items()
+        if taken > max(WAITED_FOR, TIMES * (whole - taken)) and not any(_is_heard(pair, named) for pair in group)
+    ]
+    return {name_of(*pair): taken for group, taken in slow for pair in group}
+
+
+def _is_heard(pair: tuple[str, str], named: bool) -> bool:
+    return pair[0] in (*ALWAYS, *(NAMED if named else MEMBERS))
 
 
 def _unlearnt(inputs: Inputs, pairs: Sequence[tuple[str, str]]) -> str:

@@ -89,17 +89,30 @@ def check_before_work(
 
 
 def _check_range(name: str, domain: Domain) -> None:
-    """`ValueError` for numbers whose squares no method can add up."""
+    """`ValueError` for what is no number, and for numbers whose squares no method can add up."""
     if domain.kind != "features" or not len(domain):
         return
+    odd = np.argwhere(~np.isfinite(domain.x))
+    if len(odd):
+        assert domain.ids is not None
+        (row, feature), rows = odd[0], len(np.unique(odd[:, 0]))
+        others = f" ({rows} samples hold such)" if rows > 1 else ""
+        sample, value = str(domain.ids[row]), domain.x[row, feature]
+        raise ValueError(
+            f"{name}: {_column(domain, feature)} of sample {sample!r} is {value}{others}; "
+            "all must be finite numbers: fill it in, or leave the sample or the column out"
+        )
     largest = np.abs(domain.x).max(axis=0)
     worst = int(largest.argmax())
     if largest[worst] > LARGEST_NUMBER:
-        column = f"column {domain.feature_names[worst]!r}" if domain.feature_names else f"feature {worst}"
         raise ValueError(
-            f"{name}: {column} holds numbers as large as {largest[worst]:.0e}; the most that can be learnt from is "
-            f"{LARGEST_NUMBER:.0e}: divide it, take its logarithm, or leave it out"
+            f"{name}: {_column(domain, worst)} holds numbers as large as {largest[worst]:.0e}; the most that can be "
+            f"learnt from is {LARGEST_NUMBER:.0e}: divide it, take its logarithm, or leave it out"
         )
+
+
+def _column(domain: Domain, feature: int) -> str:
+    return f"column {domain.feature_names[feature]!r}" if domain.feature_names else f"feature {feature}"
 
 
 def check_saved_to(out: str | os.PathLike[str]) -> None:

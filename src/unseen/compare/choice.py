@@ -28,6 +28,7 @@ from unseen.compare.validators import (
     learner_of,
     learns_from_support,
 )
+from unseen.data.feature_names import listed
 from unseen.validation import agreement, ensemble_validation, leave_out, vote, weigh, without_doubt
 
 Cells = Mapping[str, Sequence[Mapping[str, Any]]]
@@ -405,6 +406,9 @@ def _why(
     reasons = ", ".join(f"{rule} ({_score(means[name], v)})" for v, rule in rules.items())
     if name == "source-only" and REVERSE in means[name]:
         rest = "no other is better by more than two standard errors"
+    elif votes[name] and (tied := [key for key in votes if key != name and votes[key] == votes[name]]):
+        has = "has the same score" if len(tied) == 1 else "have the same score"
+        rest = f"{listed(tied)} {has}: a tie, of which the first that was fitted is taken"
     else:
         second = sorted(votes, key=lambda key: -votes[key])[1]
         rest = f"next is {second} ({', '.join(_score(means[second], v) for v in rules)})"

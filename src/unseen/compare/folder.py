@@ -13,6 +13,7 @@ import torch
 
 from unseen.bundle import Bundle
 from unseen.compare.cells import PARTS
+from unseen.compare.given_model import why_unsaved
 from unseen.compare.inputs import Inputs
 from unseen.compare.validators import Cell
 from unseen.data.domain import Domain
@@ -39,13 +40,16 @@ def write_run(
     """Write `results.json`, `results.parquet`, `predictions.parquet`, `map.parquet`, `pictures.parquet`, the model,
     `learned.txt` (digests of the labelled samples, which `unseen verify` does not ask about) and `report.html`.
 
+    There is no model where its network cannot be built again.
+
     Each file is written under another name first, then renamed.
     """
     import pandas as pd
 
     from unseen.report import render
 
-    bundle.save(folder / "model", with_encoder=with_encoder)
+    if not why_unsaved(bundle.method):
+        bundle.save(folder / "model", with_encoder=with_encoder)
     _write(folder / "results.json", strict_json(results, default=_plain).encode())
     learned = [d for role in ("source", "support") if role in inputs.raw for d in inputs.raw[role].digests()]
     _write(folder / "learned.txt", "\n".join(learned).encode())

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+import torch
+from torch import nn
+
 from unseen.bundle import Bundle
 from unseen.compare.names import some
 from unseen.compare.spaces import classes_of, has_labels
 from unseen.data.classes import ClassSpace
 from unseen.data.domain import Domain
+from unseen.nn.state import pack
 
 if TYPE_CHECKING:
     from unseen.encoders import Encoder
@@ -49,7 +55,7 @@ class GivenModel:
         assert self.classes is not None
         outputs = getattr(getattr(self.network, "head", self.network), "out_features", len(self.classes))
         if outputs != len(self.classes):
-            raise ValueError(f"classes must name each of the model's {outputs} outputs; got {len(self.classes)} names")
+            raise ValueError(_unnamed(outputs, len(self.classes)))
         for name in labeled:
             if has_labels(read, name):
                 known = set(self.classes.names)
@@ -60,6 +66,62 @@ class GivenModel:
                         f"{some(self.classes.names, 5)}. Leave the model out, or these classes"
                     )
         return self.classes.replace(seen=None)
+
+    def check_outputs(self, features: Domain, known: ClassSpace) -> None:
+        """Push a row through a bare network; a saved model knows its classes.
+
+        Parameters
+        ----------
+        features : Domain
+            A table like that which the network will read.
+        known : ClassSpace
+            The classes that can be predicted.
+
+        Raises
+        ------
+        ValueError
+            If it does not read such a row, gives no row of scores, or more or fewer than there are classes.
+        """
+        if self.saved or not len(features):
+            return
+        row = torch.as_tensor(np.array(features.x[:1], dtype=np.float32))
+        probe = copy.deepcopy(self.network).cpu().eval()
+        try:
+            with torch.no_grad():
+                scores = probe(row)
+        except RuntimeError as error:
+            raise ValueError(f"model cannot read a row of {row.shape[1]} features: {error}") from error
+        if not isinstance(scores, torch.Tensor) or scores.ndim != 2 or len(scores) != 1:
+            shape = tuple(scores.shape) if isinstance(scores, torch.Tensor) else type(scores).__name__
+            raise ValueError(f"model must give scores of shape (n, classes); for one sample it gives {shape}")
+        if scores.shape[1] not in (len(known), len(known.seen)):
+            if self.classes is not None:
+                raise ValueError(_unnamed(scores.shape[1], len(self.classes)))
+            raise ValueError(
+                f"model has {scores.shape[1]} outputs, and the labelled data {len(known.seen)} classes "
+                f"({some(known.take(known.seen).names, 5)}): a class must stand for each output"
+            )
+
+
+def _unnamed(outputs: int, names: int) -> str:
+    return f"classes must name each of the model's {outputs} outputs; got {names} names"
+
+
+def why_unsaved(value: Any) -> str:
+    """Why a network, or a method that holds one, cannot be saved; empty where it can be."""
+    try:
+        pack(value, {})
+    except TypeError as error:
+        return str(error)
+    return ""
+
+
+def check_can_be_saved(model: Any) -> None:
+    """`ValueError` if a model that is given cannot be saved, so that what is made of it could not be either."""
+    if isinstance(model, Bundle):
+        model = model.reader()
+    if isinstance(model, nn.Module) and (why := why_unsaved(model)):
+        raise ValueError(f"model: {why}; or leave out `out`, and keep what comes back")
 
 
 def given_model(

@@ -255,7 +255,7 @@ def prepare(
     contents = {name: domain.digests().tolist() for name, domain in read.items()}
     check_before_work(read, contents, labeled, apart, described=described, distinct=distinct)
     read = {name: onto(domain, everything) for name, domain in read.items()}
-    parts = _seal(read, labels, fraction, notes)
+    parts = _seal(read, labels, fraction)
     if fraction > 0:
         parts["support"] = without_sealed("support", parts["support"], verified["target"])
     kind, named = next(iter(read.values())).kind, known_by == "names"
@@ -265,6 +265,8 @@ def prepare(
     if before_encoding is not None:
         before_encoding(parts, _words(parts, model, teachers, named=named), make_tower)
     tower = _tower(make_tower, parts, teachers, as_saved=precision == "auto" and taught is None)
+    if taught is not None and (kind == "features" or tower is not None):
+        taught.check_outputs(_row_read(parts, tower), known)
     if named and encoder is None and tower is not None:
         notes.append(why_default(kind))
     if named:
@@ -364,7 +366,7 @@ def _spaces(
 # -- sealing -----------------------------------------------------------------------------------------------
 
 
-def _seal(read: Mapping[str, Domain], labels: str, fraction: float, notes: list[str]) -> dict[str, Domain]:
+def _seal(read: Mapping[str, Domain], labels: str, fraction: float) -> dict[str, Domain]:
     """The parts of the target: support (if labels are for learning), target and held out."""
     parts = {name: domain for name, domain in read.items() if name != "target"}
     if "target" not in read:
@@ -379,7 +381,7 @@ def _seal(read: Mapping[str, Domain], labels: str, fraction: float, notes: list[
         parts["support"] = target.take(chosen).replace(name="support")
         target = target.take(~chosen)
     elif "support" in parts:
-        target = _beside(target, parts["support"], notes)
+        target = target.take(~np.isin(target.digests(), parts["support"].digests()))  # whoever labels some of a folder
     if len(target) == 0:
         return parts
     aside = _held_out(target)
@@ -399,14 +401,6 @@ def _sealed_features(features: Mapping[str, Domain], known: ClassSpace, everythi
     parts = {name: features[name].unlabeled() for name in ("target", "held_out") if name in features}
     parts |= {n: features[n].with_labels(features[n].labels, known) for n in ("source", "support") if n in features}
     return {**dict.fromkeys(("source", "support", "target", "held_out")), **parts, "exams": exams}
-
-
-def _beside(target: Domain, support: Domain, notes: list[str]) -> Domain:
-    """The target without what the support has, too: whoever labels some of a folder points to both."""
-    new = ~np.isin(target.digests(), support.digests())
-    if n := int((~new).sum()):
-        notes.append(f"target: {n} of its {len(new)} samples are in the support and left out; {new.sum()} take part")
-    return target.take(new)
 
 
 def _stratified(target: Domain, fraction: float) -> NDArray[np.bool_]:
@@ -455,6 +449,12 @@ def _check_teachers(teachers: Any, tower: Encoder | None) -> None:
         if reads != used:
             features = f"features of {reads}" if reads else "features that no encoder made"
             raise ValueError(f"teachers: {name!r} reads {features}; here samples are read by {used or 'no encoder'}")
+
+
+def _row_read(parts: Mapping[str, Domain], tower: Encoder | None) -> Domain:
+    """One row as the features will be: of what is given, or of as many noughts as the encoder gives numbers."""
+    part = next(iter(parts.values()))
+    return part.take(slice(0, 1)) if tower is None else Domain(x=np.zeros((1, tower.dim), dtype=np.float32))
 
 
 def _encode(parts: Mapping[str, Domain], tower: Encoder, cache: bool, engine: Engine) -> dict[str, Domain]:

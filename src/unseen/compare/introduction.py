@@ -69,6 +69,13 @@ def cautions(inputs: Inputs) -> list[str]:
             f"the target has {few} {'sample' if few == 1 else 'samples'}{aside}: nothing that needs its neighbours or "
             "shares can be estimated well, and an accuracy on it says little"
         )
+    if {"target", "support"} <= inputs.records.keys():
+        whole, n = inputs.records["target"]["samples"], len(inputs.target or ()) + len(inputs.held_out or ())
+        if n < whole:
+            lines.append(
+                f"target: {whole - n} of its {whole} samples are in the support and left out; {n} take part, and only "
+                "these are graded"
+            )
     for role, facts in inputs.records.items():
         if role != "target" and (twice := facts["contradictory"]):
             lines.append(

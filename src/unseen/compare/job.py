@@ -32,6 +32,7 @@ from unseen.compare.consensus import (
 )
 from unseen.compare.crafted import crafted_checks
 from unseen.compare.fits import alone_in, fit_whole, run_all, split
+from unseen.compare.given_model import check_can_be_saved, why_unsaved
 from unseen.compare.inputs import Data, Inputs, Names, Tower, prepare
 from unseen.compare.introduction import introduction
 from unseen.compare.results import expected, summarize
@@ -69,10 +70,19 @@ class Comparison:
     bundle: Bundle
     folder: Path | None
 
+    def __repr__(self) -> str:
+        place = "" if self.folder is None else f", folder={str(self.folder)!r}"
+        return f"Comparison(chosen={self.chosen!r} of {len(self.results['candidates'])}{place}): {self.why}"
+
     @property
     def chosen(self) -> str:
         """Name of the chosen candidate, as `slug` or `slug:preset`."""
         return str(self.results["chosen"]["name"])
+
+    @property
+    def why(self) -> str:
+        """By what it was chosen, in a sentence."""
+        return str(self.results["chosen"]["why"])
 
 
 @keeping()
@@ -150,7 +160,8 @@ def compare(
     budget : str or float, optional
         Seconds, or "10m": the most expensive candidates are left out, and named.
     out : path, optional
-        Run folder. A killed run with the same inputs goes on in it; another run's folder is refused.
+        Run folder. A killed run with the same inputs goes on in it; another run's folder is refused. A network as
+        `model` that cannot be built again from JSON leaves a report there, and no model.
     on_error : {"skip", "fail"}
         What to do with samples that cannot be read.
     precision : {"auto", "fp32"}
@@ -204,24 +215,28 @@ def compare(
     for line in todo.lines():
         say(line)
     config = _config(inputs, todo, protocol, labels, seeds, precision)
+    kept = folder  # where cells stand, for a run that is killed; nowhere if their network could not be read again
     if folder is not None:
         _claim_folder(folder, config)
+        if why := why_unsaved(inputs.model):
+            kept = None
+            say(f"mind: the report will be in {folder}, and no model that holds the given network: {why}")
     inputs.crafted = crafted_checks(inputs, seeds, crafted)
     if any(preset in methods_.card(slug).two_views for slug, preset in todo.candidates):
         inputs = with_two_views(inputs)
     forget()
     with alone_in(folder):
         failed: dict[tuple[str, str], str] | None = {} if methods in ("auto", "all") else None
-        found_cells = run_all(inputs, todo.candidates, seeds, folder, engine, failed)
+        found_cells = run_all(inputs, todo.candidates, seeds, kept, engine, failed)
         for pair, error in (failed or {}).items():
             todo.left_out[name_of(*pair)] = f"could not be fitted: {error}"
             log.warning("%s could not be fitted and is left out: %s", name_of(*pair), error)
         heard = dict(found_cells)
         together = todo.consensus and pair_of(tuple(heard), inputs)  # of what could be fitted
-        if folder is not None:
-            forget_consensus_of_others(folder / "cells", members(heard))
+        if kept is not None:
+            forget_consensus_of_others(kept / "cells", members(heard))
         if together is not None:
-            found_cells[together] = consensus_cells(inputs, together, heard, folder)
+            found_cells[together] = consensus_cells(inputs, together, heard, kept)
         cells = {name_of(*pair): group for pair, group in found_cells.items()}
         pairs = {name_of(*pair): pair for pair in found_cells}
         with limited_threads():
@@ -231,7 +246,7 @@ def compare(
         learnt = seen
         if pairs[choice.name] == together:
             learnt = with_opinions(without_few_labels(seen), heard)
-        whole = fit_whole(learnt, pairs[choice.name], first, folder) if refit else None
+        whole = fit_whole(learnt, pairs[choice.name], first, kept) if refit else None
         with limited_threads():
             fitted, estimate = whole or first, expected(inputs, choice)
             if estimate is not None and (inputs.named or pairs[choice.name] == together):
@@ -246,6 +261,8 @@ def compare(
         if folder is not None:
             from unseen.compare.folder import write_run
 
+            if why := why_unsaved(bundle.method):
+                results["cautions"].append(f"the chosen model is not saved, only this report: {why}")
             with limited_threads():
                 write_run(folder, results, seen, saved, bundle, pictures=pictures, with_encoder=with_encoder)
     return Comparison(results, bundle, folder)
@@ -432,6 +449,7 @@ def adapt(
     )  # fmt: skip
     if out is not None:
         check_saved_to(out)
+        check_can_be_saved(inputs.get("model"))
     make = functools.partial(catalogue.make, method, preset, seed, **(settings or {}))
     unfitted = make()  # settings that cannot be are refused before any work
 

@@ -20,9 +20,9 @@ from unseen.data.typing import FloatArray, IntArray
 from unseen.evaluation import protocols
 from unseen.evaluation.metrics.classification import (
     accuracy,
-    bootstrap_interval,
     chance,
     mean_class_accuracy,
+    wilson_interval,
 )
 from unseen.evaluation.protocols.base import Protocol
 from unseen.methods.base import Method
@@ -203,8 +203,8 @@ def _grades(
     out = {metric: _spread([grades[metric] for grades in per_seed]) for metric in per_seed[0]}
     if "accuracy" in out:
         has = truth >= 0
-        right = np.mean([cell[part]["prediction"][has] == truth[has] for cell in group], axis=0)
-        out["accuracy"]["interval"] = list(bootstrap_interval(right))
+        right = np.mean([cell[part]["prediction"][has] == truth[has] for cell in group])
+        out["accuracy"]["interval"] = list(wilson_interval(float(right), int(has.sum())))
     return out
 
 

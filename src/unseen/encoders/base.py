@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from unseen.data.domain import Domain
+from unseen.data.given import check_domain
 from unseen.data.typing import IntArray, Kind
 from unseen.encoders import backends
 from unseen.encoders.backends import Backend, Precision
@@ -323,6 +324,7 @@ class Encoder:
 
     def check_kind(self, domain: Domain) -> None:
         """Raise `ValueError`, with the encoders that fit, unless the encoder takes this kind of samples."""
+        check_domain(domain, "domain")
         if domain.kind not in self.kinds:
             if domain.kind == "clip" and self.kind == "image":
                 raise ValueError(
@@ -411,10 +413,8 @@ class Encoder:
     def _checked(self, domain: Domain, positions: IntArray, features: NDArray[np.float32]) -> NDArray[np.float32]:
         """The features, if all of them are finite; a `ValueError` names a sample else."""
         if not np.isfinite(features).all():
-            bad = positions[int(np.argwhere(~np.isfinite(features))[0, 0])]
-            raise ValueError(
-                f"encoder {self.name!r} gives a feature of sample {id_of(domain, bad)!r} that is not finite"
-            )
+            sample = id_of(domain, positions[int(np.argwhere(~np.isfinite(features))[0, 0])])
+            raise ValueError(f"encoder {self.name!r} gives a feature of sample {sample!r} that is not finite")
         return features
 
     def _batch(self, domain: Domain, positions: IntArray, piece: tuple[IntArray, int]) -> Tensor:

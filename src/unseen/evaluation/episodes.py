@@ -13,7 +13,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from unseen.arguments import Check, check_arguments, whole
 from unseen.data.domain import Domain
+from unseen.data.given import check_domain
 from unseen.evaluation.exam import Exam
 from unseen.evaluation.rejection import OPEN, Answers, answers_of, best_threshold
 
@@ -68,6 +70,20 @@ class EpisodeScores:
         return (paired := EpisodeScores(self.accuracies - other.accuracies, 0.0)).mean, paired.half_width
 
 
+OF_EPISODES = {
+    "way": whole(2),
+    "shots": Check(
+        "a tuple of different whole numbers from 1 on, such as (1, 5)",
+        lambda value: isinstance(value, Sequence) and all(whole(1).fits(shot) for shot in value),
+        lambda value: len(value) > 0 and min(value) >= 1 and len(set(value)) == len(value),
+    ),
+    "queries": whole(1),
+    "episodes": whole(1),
+    "seed": whole(0),
+    "unknown": whole(0),
+}
+
+
 @dataclasses.dataclass(frozen=True)
 class Episodes:
     """Few-shot episodes: N classes with K labelled samples each, and others of these classes to be named.
@@ -98,11 +114,7 @@ class Episodes:
     unknown: int = 0
 
     def __post_init__(self) -> None:
-        for name, least in (("way", 2), ("queries", 1), ("episodes", 1), ("seed", 0), ("unknown", 0)):
-            if getattr(self, name) < least:
-                raise ValueError(f"{name} must be at least {least}; got {getattr(self, name)}")
-        if not self.shots or min(self.shots) < 1 or len(set(self.shots)) < len(self.shots):
-            raise ValueError(f"shots must be different numbers from 1 on; got {self.shots}")
+        check_arguments(OF_EPISODES, vars(self), "Episodes")
 
     def draw(
         self, labels: NDArray[np.integer[Any]], *, pool: Sequence[int] | None = None, known: Sequence[int] | None = None
@@ -204,7 +216,8 @@ class Episodes:
         Parameters
         ----------
         fit : callable
-            From the labelled samples of an episode, whose classes are numbered from 0, to something that has `predict`.
+            From the labelled samples of an episode, a `Domain` whose classes are numbered from 0, to something that has
+            `predict`: from a `Domain` to an array of such numbers. An estimator of scikit-learn reads ``domain.x``.
         domain : Domain
             Labelled samples. Those that are asked about come without labels; the truth is opened once, at the end.
         asked : Domain, optional
@@ -217,6 +230,7 @@ class Episodes:
         thresholds : mapping of shots to float, optional
             How known a sample must be to be accepted, for what rejects nothing by itself; see `tuned`.
         """
+        check_domain(domain, "domain")
         if asked is not None:
             _check_asked(domain, asked)
         exam = Exam(domain, domain.classes)

@@ -14,6 +14,7 @@ import numpy as np
 
 from unseen.data.classes import ClassSpace
 from unseen.data.domain import Domain
+from unseen.data.given import check_domain
 from unseen.data.typing import IntArray
 from unseen.files import read_object
 from unseen.runtime import replacing
@@ -36,6 +37,7 @@ class Exam:
     def __init__(
         self, target: Domain, classes: ClassSpace | None = None, ledger: str | os.PathLike[str] | None = None
     ) -> None:
+        check_domain(target, "target")
         if target.y is None or not target.labeled.any():
             raise ValueError(f"{target.name} has no labels; there is nothing to examine")
         self.samples = target.unlabeled()

@@ -48,9 +48,16 @@ def answers_of(method: Any, query: Domain, *, scored: bool = True) -> Answers:
     Raises
     ------
     TypeError
-        If a score is asked for, and the method gives neither.
+        If it gives no indices of classes, or a score is asked for, and the method gives neither.
     """
+    if not hasattr(method, "predict"):
+        raise TypeError(f"fit must return something with predict; got {type(method).__name__}")
     predicted = np.asarray(method.predict(query))
+    if predicted.shape != (len(query),) or predicted.dtype.kind not in "iu":
+        raise TypeError(
+            f"predict of a {type(method).__name__} must give {len(query)} whole numbers, one a sample, that count the "
+            f"classes of the episode from 0; got {predicted.dtype} of shape {predicted.shape}"
+        )
     accepted = predicted != UNKNOWN
     if not accepted.all():
         predicted = np.where(accepted, predicted, np.asarray(method.decision_function(query)).argmax(axis=1))

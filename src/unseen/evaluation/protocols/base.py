@@ -60,14 +60,29 @@ class Protocol:
 
         Raises
         ------
+        TypeError
+            If labels are no arrays of whole numbers.
         ValueError
-            If the lengths differ.
+            If the lengths differ, or a prediction is of none of the classes.
         """
+        for name, labels in (("truth", truth), ("prediction", prediction)):
+            if not isinstance(labels, np.ndarray) or labels.dtype.kind not in "iu":
+                got = f"an array of {labels.dtype}" if isinstance(labels, np.ndarray) else f"a {type(labels).__name__}"
+                raise TypeError(f"{name} must be an array of whole numbers that index the classes; got {got}")
         if len(prediction) != len(truth):
             raise ValueError(f"prediction must have {len(truth)} entries, one per sample; got {len(prediction)}")
         if scores is not None and scores.shape != (len(truth), len(classes)):
             raise ValueError(f"scores must be of shape ({len(truth)}, {len(classes)}); got {scores.shape}")
+        if len(prediction) and not UNKNOWN <= prediction.min() <= prediction.max() < len(classes):
+            odd = prediction[(prediction < UNKNOWN) | (prediction >= len(classes))][0]
+            raise ValueError(
+                f"prediction must lie in {UNKNOWN} to {len(classes) - 1}, of {len(classes)} classes; got {odd}"
+            )
         has = truth >= 0
+        if not has.any():
+            each = np.arange(len(classes))
+            figures = self.rule(each, each, classes, None if scores is None else np.eye(len(classes)))
+            return dict.fromkeys(figures, np.nan)
         return dict(self.rule(truth[has], prediction[has], classes, None if scores is None else scores[has]))
 
 
