@@ -146,6 +146,7 @@ class FewShotSFDA(NetworkMethod):
         """Fine-tune a copy of `model` on the labelled handful."""
         start = as_classifier(model).eval()
         check_labels(start, support, "support")
+        support = support.take(np.lexsort((support.labels, support.digests())))  # in whatever order it comes
         shots, aside = (support.take(part) for part in validation_samples(support, self.random_state))
         rates = RATES if self.learning_rate is None else (self.learning_rate,)
         tried = [self._tuned(start, rate, shots, aside) for rate in (rates if len(aside) else rates[:1])]
