@@ -58,8 +58,8 @@ def recommend(
     check_asked(data={name: data.get(name) for name in paths}, **{"classes": None} | {
         name: data[name] for name in others if name in data
     })  # fmt: skip
-    given, found = looked_at(prepare(**data, distinct=True), data.get("labels", "exam"))
-    return precedents.recommend(given, kind=kind, profile=profile or found, known=known, k=k)
+    given, seen = looked_at(prepare(**data, distinct=True), data.get("labels", "exam"))
+    return precedents.recommend(given, kind=kind, profile=profile or seen, known=known, k=k)
 
 
 def looked_at(inputs: Inputs, labels: str) -> tuple[Given, Profile | None]:
@@ -68,5 +68,5 @@ def looked_at(inputs: Inputs, labels: str) -> tuple[Given, Profile | None]:
     if inputs.named:
         return given, None
     diagnosis = diagnose(inputs)
-    told = None if diagnosis is None else diagnosis.to_json()
-    return given, precedents.profile(situation(inputs, labels) | {"diagnosis": told})
+    fields = None if diagnosis is None else diagnosis.to_json()
+    return given, precedents.profile(situation(inputs, labels) | {"diagnosis": fields})

@@ -224,10 +224,10 @@ class Method:
         if not isinstance(value, dict) or set(value) != {"method", "params", "fitted"}:
             raise ValueError("this is not a saved method")
         if not hasattr(cls, "card"):  # `Method` itself, or a base class of some
-            found = class_of(value["method"])
-            if not issubclass(found, cls):
+            saved = class_of(value["method"])
+            if not issubclass(saved, cls):
                 raise ValueError(f"this is a saved {value['method']!r}, which is no {cls.__name__}")
-            return found._from_state(value)
+            return saved._from_state(value)
         if value["method"] != cls.card.slug:
             raise ValueError(f"this is a saved {value['method']!r}, not {cls.card.slug!r}")
         try:
