@@ -111,6 +111,15 @@ def test_a_method_without_names_is_saved_as_before(tmp_path: Path) -> None:
     assert digest(SourceOnly.load(tmp_path / "plain").fitted) == digest(method.fitted)
 
 
+def test_features_of_a_saved_model_are_matched_by_its_names() -> None:
+    torch.manual_seed(4)
+    model, target = feature_classifier(4, 3), table(seed=1)
+    model.feature_names = NAMES  # type: ignore[assignment]
+    adapt = SHOT(epochs=1, batch_size=8)
+    plain = adapt.fit(model=model, target=target).predict_proba(target)
+    assert torch.allclose(adapt.fit(model=model, target=turned(target)).predict_proba(target), plain, atol=1e-5)
+
+
 def test_names_of_an_earlier_fit_are_forgotten() -> None:
     method = SourceOnly().fit(source=table())
     assert "feature_names_in_" not in method.fit(source=table(names=())).fitted
@@ -195,10 +204,10 @@ def in_threads(work: list[Any]) -> None:
 
 def test_fits_in_threads_are_those_of_one_after_the_other_and_leave_the_generators_alone() -> None:
     torch.manual_seed(3)
-    target, model = table(seed=1), feature_classifier(4, 3)
+    target, model = table(24, seed=1), feature_classifier(4, 3)
 
     def fit(seed: int) -> torch.Tensor:
-        method = SHOT(epochs=4, batch_size=8, random_state=seed)
+        method = SHOT(epochs=2, batch_size=8, random_state=seed)
         return method.fit(model=copy.deepcopy(model), target=target).predict_proba(target)
 
     alone = [fit(seed) for seed in range(4)]

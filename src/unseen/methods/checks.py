@@ -41,7 +41,7 @@ def in_one_order(inputs: Mapping[str, Any], learnt: Sequence[str] = ()) -> tuple
     inputs : mapping of words to inputs
         A table without names is taken as it is, as is a series, whose columns are times.
     learnt : sequence of str
-        The names of an earlier fit, whose order all follow; else the first table with names is followed.
+        The names of an earlier fit, whose order all follow; else those of a saved model, or of the first table.
 
     Raises
     ------
@@ -49,7 +49,8 @@ def in_one_order(inputs: Mapping[str, Any], learnt: Sequence[str] = ()) -> tuple
         If a table lacks a column; the message names it.
     """
     tables = {k: v for k, v in inputs.items() if isinstance(v, Domain) and v.feature_names and v.kind != "series"}
-    ready = alike(tables, (LEARNT, learnt))
+    read = tuple(getattr(inputs.get("model"), "feature_names", ()))  # of a saved model (`Bundle.reader`)
+    ready = alike(tables, (LEARNT, learnt), ("the model", read))
     for word, table in ready.items():
         _tell_new(tables[word], table, word)
     return {**inputs, **ready}, next((table.feature_names for table in ready.values()), tuple(learnt))
