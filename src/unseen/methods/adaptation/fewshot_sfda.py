@@ -146,7 +146,6 @@ class FewShotSFDA(NetworkMethod):
         """Fine-tune a copy of `model` on the labelled handful."""
         start = as_classifier(model).eval()
         check_labels(start, support, "support")
-        support = support.take(np.lexsort((support.labels, support.digests())))  # in whatever order it comes
         shots, aside = (support.take(part) for part in validation_samples(support, self.random_state))
         rates = RATES if self.learning_rate is None else (self.learning_rate,)
         tried = [self._tuned(start, rate, shots, aside) for rate in (rates if len(aside) else rates[:1])]
@@ -267,15 +266,20 @@ class _Tuned(NamedTuple):
 
 
 def validation_samples(support: Domain, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Positions of the shots, and of the last of a random order of each class that has at least two."""
+    """Positions of the shots, and of the last of a random order of each class that has at least two.
+
+    Both are in an order that depends on the content of samples and their labels alone, not on that of `support`.
+    """
     rng = np.random.default_rng(seed)
+    order = np.lexsort((support.labels, support.digests()))
+    labels = support.labels[order]
     aside: list[int] = []
-    for label in np.unique(support.labels):
-        members = rng.permutation(np.flatnonzero(support.labels == label))
+    for label in np.unique(labels):
+        members = rng.permutation(np.flatnonzero(labels == label))
         aside += members[-1:].tolist() if len(members) > 1 else []
     mask = np.zeros(len(support), dtype=bool)
     mask[aside] = True
-    return np.flatnonzero(~mask), np.flatnonzero(mask)
+    return order[~mask], order[mask]
 
 
 def trained_parts(network: Classifier, what: str) -> list[nn.Module]:
