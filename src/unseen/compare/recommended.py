@@ -41,8 +41,8 @@ def recommend(
     --------
     >>> import numpy as np, unseen
     >>> from unseen.catalogue import Given
-    >>> unseen.recommend(Given({"source": True, "target": True}), kind="image")[0].slug
-    'consensus'
+    >>> unseen.recommend(Given({"source": True, "target": True}), kind="image")[0].fits
+    True
     >>> source = unseen.Domain(x=np.random.default_rng(0).normal(size=(40, 4)), y=["cat", "dog"] * 20)
     >>> target = unseen.Domain(x=np.random.default_rng(1).normal(size=(30, 4)))
     >>> unseen.recommend(source=source, target=target)[0].fits
