@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import random
+import signal
+import threading
+import time
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -158,3 +163,44 @@ def test_a_folder_of_files_is_never_written_in_the_place_of_a_file(tmp_path: Pat
     with refused, replacing_files(tmp_path / "table.csv", ("a.csv",)):
         raise AssertionError("it is refused before anything is written")
     assert (tmp_path / "table.csv").read_text() == "mine"
+
+
+def test_of_several_threads_one_at_a_time_seeds_and_blocks_may_stand_in_each_other() -> None:
+    drawn: dict[int, float] = {}
+
+    def draw(seed: int) -> None:
+        with reproducible(seed), reproducible(seed + 10):
+            time.sleep(0.01)
+            drawn[seed] = float(torch.rand(1))
+
+    threads = [threading.Thread(target=draw, args=(seed,)) for seed in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for seed in range(4):
+        assert drawn[seed] == float(torch.rand(1, generator=torch.Generator().manual_seed(seed + 10)))
+
+
+def test_a_fork_made_while_another_thread_seeds_can_seed() -> None:
+    begun, end = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        with reproducible(0):
+            begun.set()
+            end.wait(10)
+
+    thread = threading.Thread(target=hold)
+    thread.start()
+    begun.wait(10)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # Python's own word on forks of threads
+        child = os.fork()
+    if child == 0:
+        signal.alarm(5)  # in place of hanging
+        with reproducible(1):
+            os._exit(0)
+    _, status = os.waitpid(child, 0)
+    end.set()
+    thread.join()
+    assert status == 0

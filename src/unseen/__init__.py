@@ -21,7 +21,7 @@ _PLACES = {
     "Pairs": "unseen.data.pairs",
     "adapt": "unseen.compare",
     "load": "unseen.data.loaders",
-    "recommend": "unseen.precedents",
+    "recommend": "unseen.compare.recommended",
     "search": "unseen.catalogue",
 }
 _MODULES = ("catalogue", "compare", "encoders", "methods", "runtime")
@@ -33,13 +33,13 @@ if TYPE_CHECKING:
     from unseen.bundle import Bundle
     from unseen.catalogue import search
     from unseen.compare import adapt, compare
+    from unseen.compare.recommended import recommend
     from unseen.data.classes import ClassSpace
     from unseen.data.domain import Domain
     from unseen.data.loaders import load
     from unseen.data.pairs import Pairs
     from unseen.evaluation.exam import Exam
     from unseen.methods.base import Method
-    from unseen.precedents import recommend
     from unseen.runtime import runtime
 
 

@@ -8,6 +8,7 @@ import dataclasses
 import os
 import random
 import sys
+import threading
 import time
 import types
 from collections.abc import Callable, Collection, Generator, Iterator, Mapping, Sequence
@@ -141,9 +142,31 @@ def limited_threads() -> Iterator[None]:
         torch.set_num_threads(before)
 
 
+_generators = threading.RLock()
+"""Who holds it may seed the generators that all threads of this process draw from."""
+
+
+def _new_lock() -> None:
+    """A fork has a copy of the lock, which nobody in it would ever let go."""
+    global _generators
+    _generators = threading.RLock()
+
+
+os.register_at_fork(after_in_child=_new_lock)
+
+
 @contextlib.contextmanager
 def reproducible(seed: int) -> Iterator[None]:
-    """Seed torch, NumPy and Python, limit the threads, and put everything back afterwards."""
+    """Seed torch, NumPy and Python, limit the threads, and put everything back afterwards.
+
+    The generators are those of the whole process: of several threads one is in such a block, and the others wait. A
+    block may stand in another one of its thread; it must not wait for a thread that has one of its own.
+    """
+    with _generators:
+        yield from _seeded(seed)
+
+
+def _seeded(seed: int) -> Iterator[None]:
     import numpy as np
     import torch
 

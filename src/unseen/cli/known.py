@@ -131,10 +131,8 @@ def recommend(
     check_asked(data=paths, classes=classes, labels=labels, prompts=prompts, encoder=encoder)
     from unseen import precedents
     from unseen.compare.clips import slugs_on_clips
-    from unseen.compare.fits import split
     from unseen.compare.inputs import prepare
-    from unseen.compare.results import situation
-    from unseen.diagnosis import diagnose
+    from unseen.compare.recommended import looked_at
 
     known = precedents.recorded(runs or [])
     ready = prepare(
@@ -151,13 +149,8 @@ def recommend(
         teachers=open_zoo(teachers),
         distinct=True,
     )
-    given, mine, record = split(ready, 0)[0], None, {"names": list(ready.classes.names)}
-    if not ready.named:
-        diagnosis = diagnose(ready)
-        mine = precedents.profile(
-            situation(ready, labels) | {"diagnosis": None if diagnosis is None else diagnosis.to_json()}
-        )
-        record = mine.to_json()
+    given, mine = looked_at(ready, labels)
+    record = {"names": list(ready.classes.names)} if mine is None else mine.to_json()
     rows = precedents.recommend(given, profile=mine, known=known, k=nearest)
     near = precedents.near_runs(given, profile=mine, known=known, k=nearest)
     if as_json:

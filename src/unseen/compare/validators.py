@@ -121,7 +121,7 @@ def _scores(scores: Tensor) -> Tensor:
 
 def _table(domain: Domain | None) -> Tensor:
     assert domain is not None
-    return torch.as_tensor(np.asarray(domain.x)).float()
+    return torch.as_tensor(np.require(domain.x, requirements="W")).float()  # torch warns of what cannot be written
 
 
 def _thinned(x: Tensor, y: IntArray) -> tuple[Tensor, IntArray]:

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from unseen.data.classes import ClassSpace
 from unseen.data.reading import natural_key
@@ -68,6 +69,26 @@ def encode_labels(
             f"it has {len(space)}, such as {space.names[0]!r}"
         )
     return np.array([UNLABELED if text is None else position[text] for text in texts], dtype=np.int64), space
+
+
+def names_of(y: IntArray, classes: ClassSpace) -> NDArray[np.object_]:
+    """Labels or predictions, indices of `classes`, as names, (n,); "" for -1, an unknown class or no label.
+
+    Names can be compared where indices cannot: those of two domains, or of a model and a target, may be of different
+    classes.
+
+    Examples
+    --------
+    >>> from unseen.data.classes import ClassSpace
+    >>> names_of(np.array([1, -1]), ClassSpace(names=("cat", "dog"))).tolist()
+    ['dog', '']
+    """
+    y = np.asarray(y)
+    if y.size and (y.dtype.kind not in "iu" or not -1 <= y.min() <= y.max() < len(classes)):
+        raise ValueError(
+            f"y must hold indices of the {len(classes)} classes, or -1; got {y.dtype}, {y.ravel()[:3]} ..."
+        )
+    return np.array([*classes.names, ""], dtype=object)[y.astype(np.int64)]
 
 
 def case_variants(names: Iterable[str]) -> tuple[tuple[str, ...], ...]:

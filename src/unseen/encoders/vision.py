@@ -156,10 +156,18 @@ def as_image(sample: Any) -> Image.Image:
     else:
         array = np.asarray(sample)
         if array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[2] not in (1, 3, 4)):
-            raise ValueError(f"a picture must be of shape (h, w) or (h, w, 3); got {array.shape}")
+            first = array.ndim == 3 and array.shape[0] in (1, 3, 4)
+            way = ": transpose(1, 2, 0) brings the channels of one picture to the end" if first else ""
+            raise ValueError(f"a picture must be of shape (h, w) or (h, w, 3); got {array.shape}{way}")
         if array.dtype != np.uint8:
             if not np.issubdtype(array.dtype, np.floating) or array.min() < 0 or array.max() > 1:
-                raise ValueError(f"a picture must hold bytes or floats in [0, 1]; got {array.dtype}")
+                got = (
+                    f"{array.dtype} from {array.min():g} to {array.max():g}"
+                    if array.dtype.kind in "iuf"
+                    else array.dtype
+                )
+                way = ": divide by 255, or make bytes of it by astype(np.uint8)" if _are_bytes(array) else ""
+                raise ValueError(f"a picture must hold bytes or floats in [0, 1]; got {got}{way}")
             array = np.rint(array * 255).astype(np.uint8)
         image = Image.fromarray(array[..., 0] if array.ndim == 3 and array.shape[2] == 1 else array)
     if image.mode == "RGB":
@@ -168,6 +176,11 @@ def as_image(sample: Any) -> Image.Image:
         rgba = image.convert("RGBA")
         return Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba).convert("RGB")
     return image.convert("RGB")
+
+
+def _are_bytes(array: NDArray[Any]) -> bool:
+    """Whether numbers look like those of bytes."""
+    return array.dtype.kind in "iuf" and bool(array.min() >= 0) and 1 < array.max() <= 255
 
 
 # -- EfficientNet-Lite0 ------------------------------------------------------------------------------

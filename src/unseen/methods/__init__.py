@@ -111,6 +111,9 @@ SYSTEMS: dict[str, str] = {
 """Module of every pipeline and study: systems of functions, which nobody fits. It holds their ``card``."""
 
 
+__all__ = sorted({place.split(":")[1] for place in METHODS.values()})
+
+
 def slugs() -> tuple[str, ...]:
     """Slugs of the methods here and of those in other packages (entry points ``unseen.methods``) that load."""
     return (*METHODS, *(slug for slug in plugins.found("methods") if slug not in METHODS and _loads(slug)))

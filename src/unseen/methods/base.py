@@ -22,14 +22,17 @@ from unseen.files import loads
 from unseen.methods.checks import (
     as_clips,
     as_input,
+    as_learnt,
     as_pairs,
     as_pictures,
     as_regions,
     as_subgraphs,
     as_texts,
     check_words,
+    in_one_order,
     is_table,
     prepare,
+    space_of,
     width_of,
 )
 from unseen.methods.lookup import class_of
@@ -80,12 +83,15 @@ class Method:
     `fit`, whose names are words of `VOCABULARY`, and what it gives in a verb such as `predict`. What it has
     learnt stands in attributes that end in an underscore.
 
-    `fit`, `adapt` and `partial_fit` are wrapped once, here: inputs are checked, labels are removed from
+    `fit`, `adapt` and `partial_fit` are wrapped once, here: inputs are checked, features of tables are matched by
+    their names, where these have some (`feature_names_in_`; so do verbs), labels are removed from
     `target` (whose samples come in an order that depends on their content alone), old fitted state is
     cleared, random numbers and threads are fixed and put back, and what was learnt is brought to the CPU.
     `partial_fit`, the next task of a stream, clears nothing: it adds to a copy of what was learnt, which takes the
     place of the old once it is done, so that a task that fails changes nothing. What is declared by
     `unseen.methods.verbs.gives` is wrapped, too: it wants a fitted method, and samples that fit.
+    `classes_` is the `ClassSpace` (names, and which are seen) whose indices `predict` gives, where inputs named them:
+    `unseen.data.labels.names_of(method.predict(x), method.classes_)` are names.
 
     Parameters
     ----------
@@ -184,7 +190,7 @@ class Method:
 
     @gives("classes")
     def predict(self, x: Any) -> NDArray[np.int64]:
-        """Index of the predicted class of every sample, (n,); `UNKNOWN` for none of them."""
+        """Index of the predicted class of every sample in `classes_`, (n,); `UNKNOWN` for none of them."""
         return self.decision_function(x).argmax(dim=1).numpy()
 
     def network(self) -> nn.Module:
@@ -210,13 +216,18 @@ class Method:
     @classmethod
     @loads("a saved method")
     def load(cls, folder: str | os.PathLike[str]) -> Self:
-        """Read a method that `save` wrote; `ValueError` if it is damaged or of another class."""
+        """Read a method that `save` wrote; `ValueError` if it is damaged or of another class. `Method` reads any."""
         return cls._from_state(load_state(folder))
 
     @classmethod
     def _from_state(cls, value: Any) -> Self:
         if not isinstance(value, dict) or set(value) != {"method", "params", "fitted"}:
             raise ValueError("this is not a saved method")
+        if not hasattr(cls, "card"):  # `Method` itself, or a base class of some
+            saved = class_of(value["method"])
+            if not issubclass(saved, cls):
+                raise ValueError(f"this is a saved {value['method']!r}, which is no {cls.__name__}")
+            return saved._from_state(value)
         if value["method"] != cls.card.slug:
             raise ValueError(f"this is a saved {value['method']!r}, not {cls.card.slug!r}")
         try:
@@ -276,6 +287,7 @@ def _learning(function: Callable[..., Any]) -> Callable[..., Any]:
             )
         self._check_params()
         check_words(type(self).__name__, verb, function, inputs)
+        inputs, names = in_one_order(inputs, vars(self).get("feature_names_in_", ()) if verb != "fit" else ())
         prepared, order = prepare(inputs, self.card)
         learner: Any = self if verb == "fit" else copy.deepcopy(self)
         if verb == "fit":
@@ -288,6 +300,7 @@ def _learning(function: Callable[..., Any]) -> Callable[..., Any]:
             _check_width(learner, prepared, width)
         if width is not None:
             vars(learner)["n_features_in_"] = width
+        classes = vars(learner).get("classes_")
         vars(learner)["_learns"] = True
         try:
             # learning needs gradients, also where the caller has switched them off
@@ -304,6 +317,11 @@ def _learning(function: Callable[..., Any]) -> Callable[..., Any]:
             raise
         finally:
             del vars(learner)["_learns"]
+        if names and len(names) == vars(learner).get("n_features_in_"):
+            vars(learner)["feature_names_in_"] = names
+        space = space_of(prepared) if verb != "partial_fit" else None
+        if space is not None and vars(learner).get("classes_") is classes:  # the method has told none of its own
+            vars(learner)["classes_"] = space
         _settle(learner)
         if order is not None:
             for name in learner.of_target:
@@ -384,6 +402,7 @@ def _giving(function: Callable[..., Any], verb: Verb) -> Callable[..., Any]:
     def wrapper(self: Method, x: Any, *args: Any, **kwargs: Any) -> Any:
         _require_fitted(self)
         width = vars(self).get("n_features_in_")
+        x = as_learnt(x, vars(self).get("feature_names_in_", ()))
         if verb.reads == "text" or set(self.card.modalities) == {"text"}:
             samples: Any = as_texts(x)
         elif verb.reads == "pairs":

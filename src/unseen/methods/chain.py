@@ -38,8 +38,11 @@ class Chain(Method):
 
     def _set(self, base: Method, rule: Method, temperature: float) -> Self:
         self.base_, self.rule_, self.temperature_ = base, rule, temperature
-        if hasattr(base, "n_features_in_"):
-            self.n_features_in_ = base.n_features_in_
+        for name in ("n_features_in_", "feature_names_in_"):
+            if name in vars(base):
+                setattr(self, name, vars(base)[name])
+        if "classes_" in vars(rule):
+            self.classes_ = vars(rule)["classes_"]
         return self
 
     @property

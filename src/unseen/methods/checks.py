@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, get_overloads
 
@@ -12,7 +13,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from unseen.data import samplers
+from unseen.data.classes import ClassSpace
 from unseen.data.domain import Domain, Lazy
+from unseen.data.feature_names import alike, by_name, listed
 from unseen.data.pairs import Pairs
 from unseen.data.pixels import as_picture
 from unseen.data.tasks import task_of
@@ -22,8 +25,66 @@ from unseen.methods.needs import REGIONS, Need, has_regions
 from unseen.methods.vocabulary import VOCABULARY, Card, Word, signature_of
 from unseen.nn.freezing import keep_frozen
 
+log = logging.getLogger(__name__)
+
 ROWS = 256
 """Samples whose regions are looked at together."""
+LEARNT = "the data of fit"
+"""Whose features those are that a method was fitted on, in messages."""
+
+
+def in_one_order(inputs: Mapping[str, Any], learnt: Sequence[str] = ()) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """The inputs of a learning verb, of which tables with names have the same features in one order; and these names.
+
+    Parameters
+    ----------
+    inputs : mapping of words to inputs
+        A table without names is taken as it is, as is a series, whose columns are times.
+    learnt : sequence of str
+        The names of an earlier fit, whose order all follow; else those of a saved model, or of the first table.
+
+    Raises
+    ------
+    ValueError
+        If a table lacks a column; the message names it.
+    """
+    tables = {k: v for k, v in inputs.items() if isinstance(v, Domain) and v.feature_names and v.kind != "series"}
+    read = tuple(getattr(inputs.get("model"), "feature_names", ()))  # of a saved model (`Bundle.reader`)
+    ready = alike(tables, (LEARNT, learnt), ("the model", read))
+    for word, table in ready.items():
+        _tell_new(tables[word], table, word)
+    return {**inputs, **ready}, next((table.feature_names for table in ready.values()), tuple(learnt))
+
+
+def as_learnt(x: Any, learnt: Sequence[str]) -> Any:
+    """`x` with the features that a method was fitted on, in their order, if it is a `Domain` or frame with names."""
+    if not learnt:
+        return x
+    if isinstance(x, Domain):
+        ready = by_name(x, learnt, x.name, LEARNT)
+        _tell_new(x, ready, x.name)
+        return ready
+    columns = list(x.columns) if hasattr(x, "columns") and hasattr(x, "__array__") else []  # of pandas or polars
+    if not columns or not all(isinstance(name, str) for name in columns) or columns == list(learnt):
+        return x
+    missing = [name for name in learnt if name not in columns]
+    if missing:
+        lacks = f"the column{'s' if len(missing) > 1 else ''} {listed([repr(name) for name in missing])}"
+        raise ValueError(f"x lacks {lacks} of {LEARNT}; it has: {listed(columns)}")
+    return x[list(learnt)]
+
+
+def _tell_new(before: Domain, after: Domain, called: str) -> None:
+    for note in after.notes[len(before.notes) :]:
+        log.warning("%s: %s", called, note)
+
+
+def space_of(inputs: Mapping[str, Any]) -> ClassSpace | None:
+    """The classes that labels of these inputs index: names, and which are seen; None where nothing names them."""
+    labeled = [v for k, v in inputs.items() if VOCABULARY[k].labeled and isinstance(v, Domain) and v.task == "class"]
+    given = [inputs.get("classes"), *(domain.classes for domain in labeled)]
+    space = next((space for space in given if isinstance(space, ClassSpace)), None)
+    return None if space is None else ClassSpace(names=space.names, seen=space.seen)
 
 
 def as_input(x: Any, width: int | None = None, *, doubles: bool = False) -> Tensor:
@@ -356,7 +417,9 @@ def _is_pictures(domain: Domain) -> bool:
 
 def _shape(domain: Domain) -> str:
     channels, height, width = domain.x.shape[1:]
-    return f"pictures of {channels} channels, {height} x {width}"
+    last = width in (1, 3, 4) and channels not in (1, 3, 4)
+    way = "; x.transpose(0, 3, 1, 2) brings channels to where a network reads them" if last else ""
+    return f"pictures of {channels} channels, {height} x {width}{way}"
 
 
 def is_table(domain: Domain) -> bool:

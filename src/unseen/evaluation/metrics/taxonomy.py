@@ -13,6 +13,8 @@ from unseen.data.typing import FloatArray, IntArray
 def hit_at(truth: IntArray, ranked: IntArray, k: int) -> float:
     """Share of samples whose right node is among the first k of `ranked` (n, m), in [0, 1].
 
+    It is 1 by construction where k is the number of classes, as hit@3 of three unseen classes.
+
     Raises
     ------
     ValueError

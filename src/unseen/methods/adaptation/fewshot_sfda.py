@@ -266,15 +266,20 @@ class _Tuned(NamedTuple):
 
 
 def validation_samples(support: Domain, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Positions of the shots, and of the last of a random order of each class that has at least two."""
+    """Positions of the shots, and of the last of a random order of each class that has at least two.
+
+    Both are in an order that depends on the content of samples and their labels alone, not on that of `support`.
+    """
     rng = np.random.default_rng(seed)
+    order = np.lexsort((support.labels, support.digests()))
+    labels = support.labels[order]
     aside: list[int] = []
-    for label in np.unique(support.labels):
-        members = rng.permutation(np.flatnonzero(support.labels == label))
+    for label in np.unique(labels):
+        members = rng.permutation(np.flatnonzero(labels == label))
         aside += members[-1:].tolist() if len(members) > 1 else []
     mask = np.zeros(len(support), dtype=bool)
     mask[aside] = True
-    return np.flatnonzero(~mask), np.flatnonzero(mask)
+    return order[~mask], order[mask]
 
 
 def trained_parts(network: Classifier, what: str) -> list[nn.Module]:
