@@ -58,7 +58,7 @@ def is_frame(value: Any) -> bool:
 def way_out(value: Any) -> str:
     """How to give samples that are held by something else, to end a message with; nothing is imported for it."""
     kinds = {f"{kind.__module__}.{kind.__name__}" for kind in type(value).__mro__}
-    if any(kind.startswith("datasets.") for kind in kinds):
+    if any(kind.startswith("datasets.") and "Dataset" in kind.rpartition(".")[2] for kind in kinds):
         return (
             ": its .save_to_disk(folder) writes what unseen.load(folder) reads; .to_pandas() is enough without pictures"
         )

@@ -58,9 +58,10 @@ def _texts(x: Any, ids: Any) -> NDArray[Any]:
     """Texts as an array of objects; the first that is none is refused by its id."""
     if isinstance(x, np.ndarray) and x.dtype.kind == "U" and x.ndim == 1:
         return text_array(x.tolist())
-    values = x.tolist() if hasattr(x, "tolist") else x
-    if isinstance(values, (str, bytes, Mapping, Set)) or not isinstance(values, Sequence) or is_frame(x):
+    row = hasattr(x, "__len__") and hasattr(x, "__getitem__")
+    if isinstance(x, (str, bytes, Mapping, Set)) or not row or is_frame(x) or way_out(x):
         _refuse(x)
+    values = x.tolist() if hasattr(x, "tolist") else list(x)
     for i, value in enumerate(values):
         if not isinstance(value, str):
             which = f"sample {f'{i:06d}' if ids is None else str(ids[i])!r}"

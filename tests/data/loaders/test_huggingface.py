@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from unseen.compare.asked import check_types
-from unseen.data.domain import Lazy
+from unseen.data.domain import Domain, Lazy
 from unseen.data.loaders import load
 
 datasets = pytest.importorskip("datasets")
@@ -71,6 +71,8 @@ def test_data_in_memory_are_told_how_to_be_given():
             TypeError, match=rf"path must be .*; got {type(given).__name__}: its .save_to_disk\(folder\)"
         ):
             load(given)
+    columns = Domain(x=held["text"], y=held["label"], kind="text")
+    assert (columns.x.tolist(), columns.y.tolist()) == (["a", "b"], [0, 1])
     with pytest.raises(TypeError, match=r"source must be a Domain.*: its .save_to_disk\(folder\)"):
         check_types("compare", source=held)
 
