@@ -6,7 +6,7 @@ import dataclasses
 import difflib
 import os
 import sys
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from numbers import Integral, Real
 from typing import Any
 
@@ -25,11 +25,14 @@ class Check:
         Whether a value has the type.
     lies : callable
         Whether a value of that type lies in the range.
+    advice : callable
+        What to do with a value of another type; it ends the message.
     """
 
     expected: str
     fits: Callable[[Any], bool]
     lies: Callable[[Any], bool] = lambda value: True
+    advice: Callable[[Any], str] = lambda value: ""
 
     def or_none(self) -> Check:
         """The same, where the argument may be absent."""
@@ -37,6 +40,7 @@ class Check:
             f"{self.expected}, or None",
             lambda value: value is None or self.fits(value),
             lambda value: value is None or self.lies(value),
+            self.advice,
         )
 
 
@@ -49,6 +53,22 @@ def is_frame(value: Any) -> bool:
     """Whether it is a data frame; pandas is not imported for it."""
     pandas = sys.modules.get("pandas")
     return pandas is not None and isinstance(value, pandas.DataFrame)
+
+
+def way_out(value: Any) -> str:
+    """How to give samples that are held by something else, to end a message with; nothing is imported for it."""
+    kinds = {f"{kind.__module__}.{kind.__name__}" for kind in type(value).__mro__}
+    if any(kind.startswith("datasets.") and "Dataset" in kind.rpartition(".")[2] for kind in kinds):
+        return (
+            ": its .save_to_disk(folder) writes what unseen.load(folder) reads; .to_pandas() is enough without pictures"
+        )
+    if any(kind.startswith("scipy.sparse.") for kind in kinds):
+        return ": .toarray() makes an array of it"
+    if any(kind.startswith(("torch.utils.data.", "torchvision.datasets.")) for kind in kinds):
+        return ": stack its samples, as torch.stack([sample for sample, _ in dataset]) does, and give their labels as y"
+    if isinstance(value, Iterator):
+        return ": list(...) keeps what it gives"
+    return ""
 
 
 def are_texts(value: Any) -> bool:
@@ -106,7 +126,7 @@ def check_arguments(checks: Mapping[str, Check], values: Mapping[str, Any], of: 
             raise TypeError(f"{of} has no argument {name}, got {name}={_shown(value)}; {hint}")
         check = checks[name]
         if not check.fits(value):
-            raise TypeError(f"{name} must be {check.expected}; got {_shown(value)}")
+            raise TypeError(f"{name} must be {check.expected}; got {_shown(value)}{check.advice(value)}")
         if not check.lies(value):
             raise ValueError(f"{name} must be {check.expected}; got {_shown(value)}")
 

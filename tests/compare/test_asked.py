@@ -5,15 +5,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 
 import unseen
 from unseen.compare import inputs as inputs_
-from unseen.compare.asked import OF_ADAPT, OF_COMPARE, parse_budget
+from unseen.compare.asked import OF_ADAPT, OF_COMPARE, check_types, parse_budget
 from unseen.compare.candidates import _within, plan
 from unseen.compare.inputs import prepare
 from unseen.compare.job import adapt, compare
 from unseen.compare.moves import move
+from unseen.data.class_file import class_space
 from unseen.data.classes import ClassSpace
 from unseen.data.domain import Domain
 from unseen.data.loaders import CHECKS, load
@@ -43,8 +45,8 @@ OF_BOTH = [
     ({"source": 5}, "source must be a Domain, a path or a pandas.DataFrame, or None; got 5"),
     ({"support": [[1, 2]]}, r"support must be a Domain, .*; got \[\[1, 2\]\]"),
     (
-        {"classes": [1, 2]},
-        r"classes must be a ClassSpace, a file, or names, each of them a text, or None; got \[1, 2\]",
+        {"classes": [1, None]},
+        r"classes must be a ClassSpace, a file, or a list of names, or None; got \[1, None\]",
     ),
     ({"prompts": "a {}"}, "prompts must be a list of sentences, or None; got 'a {}'"),
     ({"ontology": 5}, "ontology must be an Ontology or a path, or None; got 5"),
@@ -199,3 +201,9 @@ def test_a_default_that_is_over_the_budget_by_itself_goes_first() -> None:
     assert _within(5, groups, seconds, named=True) == [groups[0], [cheap]]
     assert _within(10, groups, seconds, named=True) == [groups[0], [dear]]
     assert _within(10, groups, seconds, named=False) == [groups[0], [cheap]]
+
+
+@pytest.mark.parametrize("kept", [list, tuple, np.array, pd.Series])
+def test_names_of_classes_stand_in_any_row(kept):
+    check_types("compare", classes=kept(["a", "b"]))
+    assert class_space(kept([1, 2])).names == ("1", "2")

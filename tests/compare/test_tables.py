@@ -200,3 +200,27 @@ def test_a_number_that_is_none_is_named_by_its_sample_and_column_before_work(val
     x[9, 2] = value
     with pytest.raises(ValueError, match=f"source: feature 1 of sample '000006' is {shown} \\(2 samples hold such"):
         prepare(source=Domain(x=x, y=y), target=Domain(x=values(seed=1)[0]))
+
+
+def test_arrays_beside_named_columns_are_taken_in_their_order_and_it_is_said(source):
+    target = Domain(x=values(seed=3)[0][:, : len(NAMES)])
+    lines = introduction(prepare(source=source, target=target))
+    assert "target: its columns have no names, and are taken in the order of those of the source" in lines
+
+
+def test_labels_that_look_like_measurements_and_features_of_few_digits_are_said():
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(60, 2)) + [1e9, 0]
+    names = tuple(f"{value:.1f}" for value in np.linspace(20, 90, 30))
+    lines = introduction(prepare(source=Domain(x=x, y=np.arange(60) % 30, classes=names), target=Domain(x=x + 1)))
+    assert (
+        sum("source: its labels are 30 different numbers, of which 30 stand once or twice" in line for line in lines)
+        == 1
+    )
+    assert sum("feature 0: its values are as large as 1e+09" in line for line in lines) == 2
+
+
+@pytest.mark.parametrize("shape", [(40,), (40, 2, 2)])
+def test_what_is_no_table_of_features_is_refused(source, shape):
+    with pytest.raises(ValueError, match=r"target: features must be a table \(n, d\); got shape \(40"):
+        prepare(source=source, target=Domain(x=np.zeros(shape) + np.arange(40).reshape(40, *[1] * (len(shape) - 1))))

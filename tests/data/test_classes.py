@@ -146,3 +146,22 @@ def test_overlap_lists_shared_private_and_case_variants() -> None:
         "target_only": ("dog", "elk"),
         "case_variants": ("Dog / dog",),
     }
+
+
+@pytest.mark.parametrize("seen", [np.array([False, True, True]), [False, True, True], ["b", "c"], [1, 2], [1.0, 2.0]])
+def test_seen_are_told_by_truth_values_names_or_indices(seen: Any) -> None:
+    assert ClassSpace(names=("a", "b", "c"), seen=seen).seen.tolist() == [1, 2]
+
+
+@pytest.mark.parametrize(
+    ("seen", "error", "match"),
+    [
+        ([True, False], ValueError, "seen has 2 truth values, there are 3 classes"),
+        (["d"], ValueError, "seen names 'd', which is no class; there are: a, b, c"),
+        ([0.5], TypeError, r"seen must hold indices or names of classes.*got \[0.5\]"),
+        ([None], TypeError, r"seen must hold indices or names of classes.*got \[None\]"),
+    ],
+)
+def test_what_tells_no_classes_is_refused_as_seen(seen: Any, error: type[Exception], match: str) -> None:
+    with pytest.raises(error, match=match):
+        ClassSpace(names=("a", "b", "c"), seen=seen)

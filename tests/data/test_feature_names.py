@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from unseen.data.domain import Domain, concatenate
-from unseen.data.feature_names import alike, by_name, listed
+from unseen.data.feature_names import alike, by_name, coarse, listed
 
 
 def table(names, n=3, **more):
@@ -56,7 +56,8 @@ def test_the_first_that_has_names_decides_and_a_model_comes_before():
     read = {"source": Domain(x=np.zeros((2, 2))), "support": table("ab"), "target": table("ba")}
     assert alike(read)["target"].feature_names == ("a", "b")
     assert alike(read, ("the model", ("b", "a")))["support"].feature_names == ("b", "a")
-    assert alike(read)["source"] is read["source"]
+    note = "its columns have no names, and are taken in the order of those of the support"
+    assert [part.notes for part in alike(read).values()] == [(note,), (), ()]
     assert alike({}) == {}
 
 
@@ -72,3 +73,11 @@ def test_joined_tables_are_matched_by_name():
     assert concatenate([table("ab", name="one"), Domain(x=np.zeros((1, 2)), name="two")]).feature_names == ()
     with pytest.raises(ValueError, match="two lacks the column 'b' of one"):
         concatenate([table("ab", name="one"), table("ac", name="two")])
+
+
+def test_a_column_that_differs_by_little_beside_its_size_is_named():
+    x = np.stack([1.7e9 + 300 * np.arange(12.0), np.arange(12.0), np.full(12, 1e9), np.full(12, np.nan)], axis=1)
+    (line,) = coarse(x, ("time", "a", "same", "none"))
+    assert line.startswith("time: its values are as large as 1.7e+09 and differ by at most 3.3e+03")
+    assert coarse(x)[0].startswith("feature 0: ")
+    assert coarse(x[:0]) == ()

@@ -47,7 +47,7 @@ def photos() -> Domain:
     """Scikit-learn's two sample photos, (2, 427, 640, 3)."""
     from sklearn.datasets import load_sample_images
 
-    return Domain(x=np.stack(load_sample_images().images), name="photos")
+    return Domain(x=np.stack(load_sample_images().images), kind="image", name="photos")
 
 
 @functools.cache

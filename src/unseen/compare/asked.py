@@ -21,6 +21,7 @@ from unseen.arguments import (
     is_frame,
     is_number,
     is_path,
+    way_out,
     whole,
 )
 
@@ -43,11 +44,11 @@ def _is_data(value: Any) -> bool:
 
 
 def _are_classes(value: Any) -> bool:
-    if is_path(value) or (isinstance(value, Sequence) and are_texts(value)):
+    if is_path(value):
         return True
-    from unseen.data.classes import ClassSpace
+    from unseen.data.classes import ClassSpace, names_in
 
-    return isinstance(value, ClassSpace)
+    return isinstance(value, ClassSpace) or names_in(value) is not None
 
 
 def _is_ontology(value: Any) -> bool:
@@ -90,12 +91,12 @@ def _is_engine(value: Any) -> bool:
     return isinstance(value, Engine)
 
 
-DATA = Check("a Domain, a path or a pandas.DataFrame", _is_data).or_none()
+DATA = Check("a Domain, a path or a pandas.DataFrame", _is_data, advice=way_out).or_none()
 GIVEN = {
     "source": DATA,
     "target": DATA,
     "support": DATA,
-    "classes": Check("a ClassSpace, a file, or names, each of them a text", _are_classes).or_none(),
+    "classes": Check("a ClassSpace, a file, or a list of names", _are_classes).or_none(),
     "prompts": Check("a list of sentences", lambda value: isinstance(value, Sequence) and are_texts(value)).or_none(),
     "ontology": Check("an Ontology or a path", _is_ontology).or_none(),
     "taxonomy": Check("a Taxonomy or the name of one", _is_taxonomy).or_none(),

@@ -92,6 +92,11 @@ def _check_range(name: str, domain: Domain) -> None:
     """`ValueError` for what is no number, and for numbers whose squares no method can add up."""
     if domain.kind != "features" or not len(domain):
         return
+    if isinstance(domain.x, np.ndarray) and domain.x.ndim != 2:
+        how = "x[:, None] makes a column of it" if domain.x.ndim == 1 else "x.reshape(len(x), -1) makes rows of it"
+        raise ValueError(
+            f"{name}: features must be a table (n, d); got shape {domain.x.shape}: {how}, or give its kind"
+        )
     odd = np.argwhere(~np.isfinite(domain.x))
     if len(odd):
         assert domain.ids is not None

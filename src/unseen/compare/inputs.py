@@ -26,6 +26,7 @@ from unseen.data.class_file import class_space
 from unseen.data.classes import ClassSpace, overlap
 from unseen.data.domain import UNLABELED, Domain, concatenate
 from unseen.data.duplicates import Leakage
+from unseen.data.labels import counted
 from unseen.data.ontology import Ontology
 from unseen.data.taxonomies import Taxonomy
 from unseen.encoders.defaults import encoder_of, why_default
@@ -471,16 +472,12 @@ def _contradictory(domain: Domain, contents: Sequence[str]) -> int:
 
 
 def _told(domain: Domain, contents: Sequence[str]) -> dict[str, Any]:
-    counts = {}
-    if domain.y is not None and domain.classes is not None:
-        values, n = np.unique(domain.y[domain.y != UNLABELED], return_counts=True)
-        counts = {domain.classes.names[v]: int(c) for v, c in zip(values, n)}
     return {
         "name": domain.name,
         "samples": len(domain),
         "kind": domain.kind,
         "labeled": int(domain.labeled.sum()),
-        "classes": counts,
+        "classes": {} if domain.y is None or domain.classes is None else counted(domain.y, domain.classes),
         "different": len(set(contents)),
         "contradictory": _contradictory(domain, contents),
         "most_copies": max(Counter(contents).values(), default=0),

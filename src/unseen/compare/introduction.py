@@ -10,6 +10,7 @@ import numpy as np
 from unseen.compare.inputs import Inputs
 from unseen.compare.names import some
 from unseen.data.class_gaps import gaps
+from unseen.data.labels import measurements
 from unseen.report.words import SPACE, columns_told, count, samples
 
 
@@ -82,6 +83,8 @@ def cautions(inputs: Inputs) -> list[str]:
                 f"{role}: {count(twice, 'sample is', 'samples are')} there under more than one label; at most one of "
                 "them is right, and no method can be right on all"
             )
+        if (real := measurements(facts["classes"])) and real not in facts["notes"]:
+            lines.append(f"{role}: {real}")
         n, different = facts["samples"], facts["different"]
         if n - different >= max(MANY_COPIES * n, 2):
             lines.append(

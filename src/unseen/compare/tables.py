@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+
 from unseen.data.domain import Domain
-from unseen.data.feature_names import alike, listed
+from unseen.data.feature_names import alike, coarse, listed
 from unseen.data.loaders.common import LABEL_COLUMNS
 
 
@@ -34,7 +36,15 @@ def alike_tables(read: Mapping[str, Domain], model: Any = None, teachers: Any = 
                 "model and teachers must read the same features in the same order; "
                 f"{first[0]} reads {listed(first[1])}, {whose} reads {listed(names)}"
             )
-    return alike(read, *([] if first is None else [first]))
+    return {role: _with_cautions(domain) for role, domain in alike(read, *([] if first is None else [first])).items()}
+
+
+def _with_cautions(domain: Domain) -> Domain:
+    """A table in double precision with what is lost of it in its notes; loaders say it of what they read."""
+    if domain.kind != "features" or not isinstance(domain.x, np.ndarray) or domain.x.dtype == np.float32:
+        return domain
+    lines = coarse(domain.x, domain.feature_names) if domain.x.ndim == 2 else ()
+    return domain.replace(notes=(*domain.notes, *lines)) if lines else domain
 
 
 def column_of_labels(domain: Domain) -> str:
@@ -43,4 +53,7 @@ def column_of_labels(domain: Domain) -> str:
     columns = [*domain.columns, *domain.feature_names]
     if not columns:
         return f"a column of labels, called {names}"
-    return f"a column of labels, called {names} (its columns are: {listed(columns)}; FILE?label=COLUMN names it)"
+    return (
+        f"a column of labels, called {names} (its columns are: {listed(columns)}; FILE?label=COLUMN, "
+        "or labels_column= of unseen.load, names it)"
+    )

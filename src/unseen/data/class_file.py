@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from unseen.data.classes import ClassSpace
+from unseen.data.classes import ClassSpace, names_in
 from unseen.data.delimited import form_in, plain_cell, read_rows
 from unseen.data.label_metrics import LabelMetric
 from unseen.data.loaders.common import find_column, locate
@@ -132,8 +132,8 @@ def class_space(classes: Any) -> ClassSpace | None:
             return _one_or_file(text)
         names = [_text(part) for part in text.split(",")]
         return _listed([name for name in names if name])
-    if isinstance(classes, Sequence) and all(isinstance(name, str) for name in classes):
-        return _listed([_text(name) for name in classes])
+    if (names := names_in(classes)) is not None:
+        return _listed([_text(name) for name in names])
     raise TypeError(f"classes must be a ClassSpace, a file, or names; got {type(classes).__name__}")
 
 

@@ -15,6 +15,19 @@ from unseen.data.ontology import Ontology
 from unseen.data.typing import FloatArray, IntArray
 
 
+def names_in(classes: Any) -> tuple[str, ...] | None:
+    """Names in a row of them: a list, a tuple, an array, a column of a table; None if it is no row of names.
+
+    Whole numbers are names, too. A set has no order, and a mapping or a table more than names.
+    """
+    if not isinstance(classes, (list, tuple)):
+        if isinstance(classes, (str, bytes)) or not hasattr(classes, "tolist") or getattr(classes, "ndim", 0) != 1:
+            return None
+        classes = classes.tolist()
+    plain = all(isinstance(name, (str, int, np.integer)) and not isinstance(name, bool) for name in classes)
+    return tuple(str(name) for name in classes) if plain else None
+
+
 @dataclasses.dataclass(frozen=True, eq=False, repr=False, kw_only=True)
 class ClassSpace:
     """N classes: their names, what is said about them, how far apart they are, and which have been seen.
@@ -35,7 +48,8 @@ class ClassSpace:
         A distance between the classes: a tree, a graph, a matrix. Without one, `embeddings`, then
         `attributes` give one; else all classes are equally far apart.
     seen : array (K,), optional
-        Indices of the classes that the labelled data or the model covers; all of them unless told otherwise.
+        Indices of the classes that the labelled data or the model covers, their names, or True and False for each
+        class; all of them unless told otherwise.
     ontology : Ontology, optional
         Concepts and what relates them; its `nodes` are the concepts of the classes. See `unseen.data.ontologies`.
     concepts : N strings, optional
@@ -90,7 +104,7 @@ class ClassSpace:
             if self.attributes is None or len(self.attribute_names) != self.attributes.shape[1]:
                 raise ValueError("attribute_names must name the columns of attributes")
             set_("attribute_names", tuple(str(name) for name in self.attribute_names))
-        seen = np.arange(n) if self.seen is None else np.asarray(self.seen, dtype=np.int64).reshape(-1)
+        seen = np.arange(n) if self.seen is None else self._positions_of(self.seen)
         if len(seen) and (seen.min() < 0 or seen.max() >= n):
             raise ValueError(f"seen must lie in [0, {n}); got {seen.min()}..{seen.max()}")
         if len(np.unique(seen)) != len(seen):
@@ -106,6 +120,26 @@ class ClassSpace:
             raise TypeError(f"ontology must be an Ontology; got {type(self.ontology).__name__}")
         if self.ontology is not None and len(self.ontology.nodes) != n:
             raise ValueError(f"ontology has concepts of {len(self.ontology.nodes)} classes, there are {n}")
+
+    def _positions_of(self, seen: Any) -> IntArray:
+        """Indices of classes that are given as such, by their names, or by True and False for each class."""
+        values = np.asarray(seen).reshape(-1)
+        if values.dtype.kind == "b":
+            if len(values) != len(self.names):
+                raise ValueError(f"seen has {len(values)} truth values, there are {len(self.names)} classes")
+            return np.flatnonzero(values)
+        if values.dtype.kind in "USO" and len(values) and all(isinstance(value, str) for value in values):
+            if unknown := [str(value) for value in values if value not in self._positions]:
+                raise ValueError(
+                    f"seen names {unknown[0]!r}, which is no class; there are: {', '.join(self.names[:8])}"
+                )
+            return np.array([self._positions[value] for value in values], dtype=np.int64)
+        whole = values.astype(np.int64) if values.dtype.kind in "iuf" else values
+        if len(values) and (whole.dtype.kind != "i" or (whole != values).any()):
+            raise TypeError(
+                f"seen must hold indices or names of classes, or True and False for each; got {values.tolist()[:8]}"
+            )
+        return whole.astype(np.int64)
 
     def _derived_metric(self) -> LabelMetric:
         if self.embeddings is not None:

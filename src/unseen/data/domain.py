@@ -10,19 +10,18 @@ from typing import Any, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from unseen.data.classes import ClassSpace
-from unseen.data.feature_names import by_name
-from unseen.data.labels import encode_labels, is_missing
+from unseen.arguments import is_frame
+from unseen.data.classes import ClassSpace, names_in
+from unseen.data.feature_names import by_name, names_of_features
+from unseen.data.labels import class_labels
+from unseen.data.samples import RAGGED, as_samples
 from unseen.data.tasks import task_of
-from unseen.data.tasks.base import are_texts, objects, text_array
+from unseen.data.tasks.base import objects
 from unseen.data.typing import Kind
 from unseen.runtime import track
 
 UNLABELED = -1
 """The value of `y` for a sample without a label, where labels are classes."""
-
-RAGGED: tuple[Kind, ...] = ("image", "audio", "clip", "series", "points")
-"""Kinds whose samples may be arrays of unlike sizes."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -100,6 +99,8 @@ def _digest_of(value: Any) -> str:
         return hashlib.sha256(value.encode()).hexdigest()
     if isinstance(value, Mapping):
         return _digest_of_parts([part for key in sorted(value) for part in (key, value[key])])
+    if dataclasses.is_dataclass(value):  # such as a sound
+        return _digest_of(vars(value))
     try:
         array = np.asarray(value)
     except ValueError:  # parts of unlike shapes
@@ -125,18 +126,20 @@ class Domain:
     ----------
     x : array of shape (n, ...), n strings, or `Lazy`
         The samples. Texts become an array of n objects, so that a long one costs no more than itself. Pictures are read
-        as PIL images in RGB, one at a time, when somebody asks for them. Pictures, recordings, clips, series and clouds
-        of unlike sizes become an array of n objects, each an array.
+        as PIL images in RGB, one at a time, when somebody asks for them. Pictures, clips, series and clouds of unlike
+        sizes become an array of n objects, each an array; sounds are `unseen.data.sounds.Sound`, which has a rate. A
+        data frame of numbers gives `feature_names`.
     y : array of shape (n, ...), list of n labels, or None
         What is known of each sample, as the task keeps it (`unseen.data.tasks`). For ``task="class"`` integer indices
-        into `classes`, with -1 where the label is missing, or names of classes, with None or "" where it is missing
-        (without `classes` those found, in natural order); None where no label was given at all.
+        into `classes`, with -1 where the label is missing, or names of classes (without `classes` those found, in
+        natural order); True and False are such names. What stands for a missing value (None, NaN, NA, "") is a missing
+        label, and a column (n, 1) is taken as a row. None where no label was given at all.
     kind : str
         What `x` is: image, text, audio, clip, series, node, points, features or probabilities.
     task : str
         What `y` is: class, value, mask, boxes, keypoints, spans, matches, ranking, text, picture or series.
     classes : ClassSpace, optional
-        The classes that `y` indexes; names in a list or tuple are made one.
+        The classes that `y` indexes; names in a list, a tuple, an array or a column of a table are made one.
     ids : array of n strings, optional
         A stable id of every sample, for people: usually the path inside the folder. Made from positions if absent.
     columns : mapping of name to array of shape (n, ...)
@@ -177,12 +180,16 @@ class Domain:
             raise ValueError(f"kind must be one of {', '.join(get_args(Kind))}; got {self.kind!r}")
         labels = task_of(self.task)
         if not isinstance(self.x, Lazy):
-            object.__setattr__(self, "x", _as_array(self.x, ragged=self.kind in RAGGED, texts=self.kind == "text"))
+            if is_frame(self.x) and not self.feature_names:
+                object.__setattr__(self, "feature_names", names_of_features([str(name) for name in self.x.columns]))
+            object.__setattr__(self, "x", as_samples(self.x, self.kind, self.ids))
         n = len(self.x)
         if self.ids is None:
             object.__setattr__(self, "ids", np.array([f"{i:06d}" for i in range(n)], dtype=np.str_))
         else:
             object.__setattr__(self, "ids", np.asarray(self.ids, dtype=np.str_))
+        if not isinstance(self.columns, Mapping):
+            raise TypeError(f"columns must be a mapping of names to arrays; got {type(self.columns).__name__}")
         columns = {key: np.asarray(column) for key, column in self.columns.items()}
         object.__setattr__(self, "columns", columns)
         for label, values in [("y", self.y), ("ids", self.ids), *columns.items()]:
@@ -193,11 +200,11 @@ class Domain:
             values, counts = np.unique(self.ids, return_counts=True)
             raise ValueError(f"ids must be unique; {str(values[counts.argmax()])!r} stands {counts.max()} times")
         if self.classes is not None and not isinstance(self.classes, ClassSpace):
-            if not isinstance(self.classes, (list, tuple, np.ndarray)):
+            if (names := names_in(self.classes)) is None:
                 raise TypeError(f"classes must be a ClassSpace or a list of names; got {type(self.classes).__name__}")
-            object.__setattr__(self, "classes", ClassSpace(names=tuple(self.classes)))
-        if self.task == "class" and _are_texts(self.y):
-            y, classes = encode_labels(self.y, self.classes)  # type: ignore[arg-type]
+            object.__setattr__(self, "classes", ClassSpace(names=names))
+        if self.task == "class" and self.y is not None:
+            y, classes = class_labels(self.y, self.classes)
             object.__setattr__(self, "y", y)
             object.__setattr__(self, "classes", classes)
         if self.y is not None:
@@ -369,34 +376,3 @@ def concatenate(domains: Sequence[Domain], name: str = "data") -> Domain:
         feature_names=whose.feature_names if all(d.feature_names for d in domains) else (),
         notes=tuple(dict.fromkeys(note for d in domains for note in d.notes)),
     )
-
-
-def _are_texts(y: Any) -> bool:
-    """Whether labels are names of classes, perhaps with None where one is missing."""
-    if y is None or np.ndim(y) != 1 or not len(y):
-        return False
-    named = np.asarray(y)
-    if named.dtype.kind == "O":
-        return any(isinstance(v, str) for v in named) and all(isinstance(v, str) or is_missing(v) for v in named)
-    return named.dtype.kind in "UST"
-
-
-def _as_array(x: Any, *, ragged: bool, texts: bool = False) -> NDArray[Any]:
-    """`x` as a NumPy array; strings become objects where they are `texts`, as do arrays of unlike sizes."""
-    if texts and isinstance(x, np.ndarray) and x.dtype == object:  # as `take` gives them: nobody looks at each again
-        return x
-    if texts and are_texts(x):
-        return text_array(x)
-    if hasattr(x, "detach"):
-        x = x.detach().cpu().numpy()
-    try:
-        array = np.asarray(x)
-    except ValueError as error:
-        if not ragged:
-            raise ValueError(f"all samples of x must be of one shape: {error}") from error
-        array = objects(_as_array(sample, ragged=False) for sample in x)
-    if array.dtype == object and all(isinstance(value, str) for value in array):
-        array = array.astype(np.str_)
-    if array.ndim == 0:
-        raise TypeError(f"x must be a sequence of samples; got {type(x).__name__}")
-    return array.astype(array.dtype.newbyteorder("="), copy=False)

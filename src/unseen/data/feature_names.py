@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from unseen.data.delimited import are_counted
 
 if TYPE_CHECKING:
     from unseen.data.domain import Domain
 
+_NUMBER = re.compile(r"[+-]?\d*(\.\d+)*([eE][+-]?\d+)?")
+SHARPEST = 2.0**18
+"""Times that a column's numbers may be as large as they differ: in single precision 6 bits tell them apart then."""
 MOST = 8
 """Names that a sentence lists before it says how many more there are."""
 
@@ -16,6 +25,12 @@ def listed(names: Sequence[str]) -> str:
     """The first names, and how many more there are."""
     more = len(names) - MOST
     return ", ".join(names[:MOST]) + (f" and {more} more" if more > 0 else "")
+
+
+def names_of_features(columns: Sequence[str]) -> tuple[str, ...]:
+    """What features are called that stand in columns; nothing where these have numbers for names, and no count."""
+    nameless = all(_NUMBER.fullmatch(name) for name in columns) and not are_counted(columns)
+    return () if nameless else tuple(columns)
 
 
 def by_name(domain: Domain, names: Sequence[str], role: str, whose: str) -> Domain:
@@ -50,6 +65,20 @@ def by_name(domain: Domain, names: Sequence[str], role: str, whose: str) -> Doma
     return domain.replace(x=x, feature_names=tuple(names), notes=notes)
 
 
+def coarse(x: NDArray[Any], names: Sequence[str] = ()) -> tuple[str, ...]:
+    """What is said of columns of (n, d) whose values differ by little beside their size: few digits are left."""
+    if not len(x):
+        return ()
+    low, high = (np.asarray(side(axis=0), dtype=np.float64) for side in (x.min, x.max))
+    size, spread = np.maximum(np.abs(low), np.abs(high)), high - low
+    return tuple(
+        f"{names[i] if names else f'feature {i}'}: its values are as large as {size[i]:.3g} and differ by at most "
+        f"{spread[i]:.2g}: of that little is left in the seven digits that methods compute with; take one number "
+        "from all of them first"
+        for i in np.flatnonzero((spread > 0) & (size > SHARPEST * spread)).tolist()
+    )
+
+
 def _lacking(domain: Domain, names: Sequence[str], missing: Sequence[str], role: str, whose: str) -> str:
     """What is missing, what there is, and what to do."""
     has = f"it has: {listed(domain.feature_names)}"
@@ -78,4 +107,9 @@ def alike(read: Mapping[str, Domain], *given: tuple[str, Sequence[str]]) -> dict
     """
     known = [*given, *((f"the {role}", domain.feature_names) for role, domain in read.items())]
     whose, names = next(((whose, names) for whose, names in known if names), ("", ()))
-    return {role: by_name(domain, names, role, whose) for role, domain in read.items()}
+    tables = {role: by_name(domain, names, role, whose) for role, domain in read.items()}
+    for role, domain in read.items():
+        if names and not domain.feature_names and domain.kind == "features":
+            note = f"its columns have no names, and are taken in the order of those of {whose}"
+            tables[role] = tables[role].replace(notes=(*domain.notes, note))
+    return tables

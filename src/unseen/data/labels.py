@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import re
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,17 +13,18 @@ from numpy.typing import NDArray
 
 from unseen.data.classes import ClassSpace
 from unseen.data.reading import natural_key
+from unseen.data.samples import is_missing
+from unseen.data.tasks.base import objects
 from unseen.data.tasks.class_ import UNLABELED
 from unseen.data.typing import IntArray
 
 logger = logging.getLogger("unseen.data")
 
 _WHOLE = re.compile(r"-?\d+\.0")
-
-
-def is_missing(value: Any) -> bool:
-    """Whether a value stands for one that is not there: None, not a number, or what pandas has in its place."""
-    return value is None or (not isinstance(value, (str, bytes)) and str(value) in ("nan", "<NA>", "NaT"))
+_REAL = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
+MANY_VALUES = 20
+"""Different numbers from which on labels may be measurements."""
+_INDEX = re.compile(r"-?\d+")
 
 
 def label_text(value: Any) -> str | None:
@@ -89,6 +90,62 @@ def names_of(y: IntArray, classes: ClassSpace) -> NDArray[np.object_]:
             f"y must hold indices of the {len(classes)} classes, or -1; got {y.dtype}, {y.ravel()[:3]} ..."
         )
     return np.array([*classes.names, ""], dtype=object)[y.astype(np.int64)]
+
+
+def class_labels(y: Any, classes: ClassSpace | None) -> tuple[Any, ClassSpace | None]:
+    """Labels of samples as integers, and the classes that they index.
+
+    Whole numbers of any type are indices. Names are looked up in `classes`, which are those found where there are
+    none; so are True and False, unless `classes` calls two classes otherwise, which they index then. A label that is
+    missing is -1. A column (n, 1) is taken as a row. Of anything else the type is refused where a task checks it.
+    """
+    y = y.detach().cpu() if hasattr(y, "detach") else y
+    values = np.asarray(y)
+    if values.dtype.kind in "US" and values.ndim == 1 and isinstance(y, (list, tuple)):
+        values = objects(y)  # what is missing is no text
+    if values.ndim == 2 and values.shape[1] == 1:
+        values = values[:, 0]
+    kind = values.dtype.kind
+    if values.ndim != 1 or not len(values) or kind not in "USTObf":
+        return values, classes
+    if kind != "b" and kind != "f" and any(isinstance(value, (str, bytes)) for value in values):
+        return encode_labels(values, classes)
+    there = [value for value in values if not is_missing(value)]
+    truths = {str(value) for value in there if isinstance(value, (bool, np.bool_))}
+    if truths and truths == set(map(str, there)) and (classes is None or truths <= set(classes.names)):
+        return encode_labels(values, classes)
+    texts = [label_text(value) for value in values]
+    if not all(text is None or _INDEX.fullmatch(text) or text in ("False", "True") for text in texts):
+        return values, classes
+    known = {"False": 0, "True": 1}
+    return np.array([UNLABELED if t is None else known[t] if t in known else int(t) for t in texts], np.int64), classes
+
+
+def counted(y: IntArray, classes: ClassSpace) -> dict[str, int]:
+    """How many samples of each class there are that has some, by its name."""
+    values, counts = np.unique(y[y != UNLABELED], return_counts=True)
+    return {classes.names[value]: int(n) for value, n in zip(values, counts)}
+
+
+def measurements(counts: Mapping[str, int]) -> str | None:
+    """What is to be said of classes that are called by many different numbers, as measurements are; None of others.
+
+    Numbers that only count the classes (0, 1, 2, ...) are none.
+
+    Parameters
+    ----------
+    counts : mapping of name to int
+        How many samples of each class there are.
+    """
+    if len(counts) < MANY_VALUES or not all(_REAL.fullmatch(name) for name in counts):
+        return None
+    rare = sum(n <= 2 for n in counts.values())
+    if 2 * rare < len(counts) or sorted(map(float, counts)) in ([*range(len(counts))], [*range(1, len(counts) + 1)]):
+        return None
+    return (
+        f"its labels are {len(counts)} different numbers, of which {rare} stand once or twice: they look like "
+        "measurements, and not like classes; each number is a class of its own here, however near it is to another"
+    )
 
 
 def case_variants(names: Iterable[str]) -> tuple[tuple[str, ...], ...]:

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from unseen.data.loaders.cells import column_of
+from unseen.data.loaders.cells import column_of, side_by_side
 
 
 def test_a_few_cells_that_are_no_numbers_leave_a_column_of_numbers():
@@ -40,8 +40,6 @@ def test_a_column_of_which_too_few_are_numbers_is_not_used_and_why():
         (pd.Series(["02.01.2024"]), "date"),
         (pd.Series([datetime.date(2024, 1, 2)]), "date"),
         (pd.Series(pd.to_timedelta([1], unit="s")), "duration"),
-        (pd.Series([True, False]), "yes or no"),
-        (pd.Series([True, None]), "yes or no"),
         (pd.Series([np.nan, np.nan]), "empty"),
         (pd.Series([None, None]), "empty"),
         (pd.Series([[1, 2], [3, 4]]), "no single numbers"),
@@ -70,3 +68,23 @@ def test_numbers_of_other_types_are_numbers(values):
 def test_decimal_commas_are_read_where_the_file_has_them():
     assert column_of(pd.Series(["1,5", "2.000,25", "?"]), ",").values[:2].tolist() == [1.5, 2000.25]
     assert column_of(pd.Series(["1,5", "2,5"])).values is None
+
+
+def test_true_and_false_are_one_and_nothing():
+    assert column_of(pd.Series([True, False])).values.tolist() == [1, 0]
+    np.testing.assert_array_equal(column_of(pd.Series([True, None, False])).values, [1, np.nan, 0])
+    assert column_of(pd.Series([True, "maybe"])).values is None
+
+
+@pytest.mark.parametrize("kept", [list, tuple, np.array])
+def test_rows_of_numbers_become_columns(kept):
+    frame = pd.DataFrame({"a": [1, 2, 3], "e": [kept([1.0, 2.0]), kept([3.0, 4.0]), None], "y": [kept([1])] * 3})
+    wide = side_by_side(frame, but=("y",))
+    assert list(wide.columns) == ["a", "e[0]", "e[1]", "y"]
+    np.testing.assert_array_equal(wide[["e[0]", "e[1]"]], [[1, 2], [3, 4], [np.nan, np.nan]])
+    assert list(side_by_side(pd.DataFrame({"tags": [["x"], ["y", "z"]], "a": [1, 2]})).columns) == ["tags", "a"]
+
+
+def test_rows_of_unlike_numbers_are_refused_by_their_column():
+    with pytest.raises(ValueError, match="column 'e' holds rows of 1 to 2 numbers; features must be as many"):
+        side_by_side(pd.DataFrame({"e": [[1.0, 2.0], [3.0]]}))

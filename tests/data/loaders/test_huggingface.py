@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from unseen.data.domain import Lazy
+from unseen.compare.asked import check_types
+from unseen.data.domain import Domain, Lazy
 from unseen.data.loaders import load
 
 datasets = pytest.importorskip("datasets")
@@ -60,6 +61,20 @@ def test_splits_become_a_column(tmp_path):
     assert domain.x.tolist() == ["train", "x", "test", "x"]
     assert domain.columns["split"].tolist() == ["train", "train", "test", "test"]
     assert domain.y.tolist() == [0, 1, 0, 1]
+    assert domain.notes == ("its splits (train, test) are read as one; the column split tells which a sample is of",)
+
+
+def test_data_in_memory_are_told_how_to_be_given():
+    held = datasets.Dataset.from_dict({"text": ["a", "b"], "label": [0, 1]})
+    for given in (held, datasets.DatasetDict(train=held)):
+        with pytest.raises(
+            TypeError, match=rf"path must be .*; got {type(given).__name__}: its .save_to_disk\(folder\)"
+        ):
+            load(given)
+    columns = Domain(x=held["text"], y=held["label"], kind="text")
+    assert (columns.x.tolist(), columns.y.tolist()) == (["a", "b"], [0, 1])
+    with pytest.raises(TypeError, match=r"source must be a Domain.*: its .save_to_disk\(folder\)"):
+        check_types("compare", source=held)
 
 
 def test_numbers_and_vectors_are_features(tmp_path):

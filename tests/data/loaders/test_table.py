@@ -420,3 +420,65 @@ def test_a_data_frame_names_pictures_anywhere(tmp_path, monkeypatch):
     assert (read.kind, len(read), read.name, read.classes.names) == ("image", 2, "mine", ("cat", "dog"))
     assert read.x[1].size == (4, 4)
     assert len(load(pd.DataFrame({"text": ["a b", "c"], "y": [1, 0]}))) == 2
+
+
+def test_a_column_of_embeddings_is_features():
+    frame = pd.DataFrame({"emb": [np.zeros(3), np.ones(3)], "label": ["a", "b"]})
+    read = load(frame)
+    assert (read.kind, read.feature_names, read.x.tolist()) == (
+        "features",
+        ("emb[0]", "emb[1]", "emb[2]"),
+        [[0] * 3, [1] * 3],
+    )
+    assert list(read.columns) == []
+
+
+@pytest.mark.parametrize(
+    ("column", "cells", "match"),
+    [
+        ("tags", [["x"], ["y", "z"]], "column 'tags' holds cells of list, and no texts"),
+        ("text", [["x"], ["y", "z"]], "column 'text' holds cells of list, and no texts"),
+        ("label", [[1], [2]], "column 'label' holds cells of list, and no labels"),
+        ("image", [Image.new("RGB", (2, 2))] * 2, "column 'image' holds cells of Image, and no paths: Domain"),
+        ("image", [{"bytes": b""}] * 2, "column 'image' holds cells of dict, and no paths: dataset.save_to_disk"),
+    ],
+)
+def test_cells_of_several_things_are_refused_by_their_column(column, cells, match):
+    with pytest.raises(ValueError, match=match):
+        load(pd.DataFrame({column: cells}))
+
+
+def test_lists_beside_numbers_are_not_used_and_said():
+    assert load(pd.DataFrame({"tags": [["x"], ["y", "z"]], "a": [1.5, 2]})).notes == (
+        "not used: tags (no single numbers)",
+    )
+
+
+def test_true_and_false_are_features():
+    read = load(pd.DataFrame({"smoker": [True, False], "age": [40, 50], "label": ["a", "b"]}))
+    assert (read.feature_names, read.x.tolist()) == (("smoker", "age"), [[1, 40], [0, 50]])
+
+
+def test_a_data_frame_is_told_of_arguments_and_a_file_of_what_stands_behind_it(tmp_path):
+    frame = pd.DataFrame({"q": ["how", "who"], "r": ["fine", "me"], "label": ["a", "b"]})
+    with pytest.raises(ValueError, match=r"are left; unseen.load\(frame, text_column=...\) or path_column= names one"):
+        load(frame)
+    frame.to_csv(tmp_path / "t.csv", index=False)
+    with pytest.raises(ValueError, match=r"are left; FILE\?text=COLUMN or FILE\?path=COLUMN names one"):
+        load(tmp_path / "t.csv")
+
+
+def test_a_number_that_is_too_large_is_told_as_one(recwarn):
+    with pytest.raises(ValueError, match=r"q is 1e\+39, beyond 3e\+38, the largest number that is read"):
+        load(pd.DataFrame({"q": [1e39, 1.0]}), on_error="fail")
+    assert not recwarn.list
+
+
+def test_labels_that_look_like_measurements_and_columns_of_few_digits_are_said():
+    n = 40
+    frame = pd.DataFrame({"time": 1.7e9 + 30 * (np.arange(n) * 7 % n), "label": 20.0 + np.arange(n) * 3})
+    few, real = load(frame).notes
+    assert few.startswith("time: its values are as large as 1.7e+09")
+    assert real.startswith("its labels are 40 different numbers, of which 40 stand once or twice: they look like")
+    for label in (np.arange(n), np.arange(n) % 10, [f"c{i}" for i in range(n)], np.arange(n) // 3 * 3 % 36):
+        assert not any("measurements" in note for note in load(frame.assign(label=label)).notes)

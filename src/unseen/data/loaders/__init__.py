@@ -11,7 +11,7 @@ from urllib.parse import parse_qsl
 import numpy as np
 
 from unseen import plugins
-from unseen.arguments import SWITCH, TEXT, Check, are_texts, check_arguments, is_frame, whole
+from unseen.arguments import SWITCH, TEXT, Check, are_texts, check_arguments, is_frame, way_out, whole
 from unseen.data.classes import ClassSpace
 from unseen.data.clips import FRAMES, Segment, check_segment, clip_files
 from unseen.data.domain import Domain
@@ -125,8 +125,8 @@ def load(
         settings |= {"allow_outside": True, "features": features}
         return load_table(fs, f"{root}/data", rows_of=_with_ids(path), **columns, **settings)  # type: ignore[arg-type]
     if not isinstance(path, (str, os.PathLike)):
-        how = "Domain(x=..., y=...) makes samples of arrays"
-        raise TypeError(f"path must be a path, a URL or a pandas.DataFrame; got {type(path).__name__} ({how})")
+        how = way_out(path) or ": Domain(x=..., y=...) makes samples of arrays"
+        raise TypeError(f"path must be a path, a URL or a pandas.DataFrame; got {type(path).__name__}{how}")
     url = os.fspath(path)
     if not url:
         raise ValueError("path must not be empty")

@@ -5,11 +5,17 @@ from __future__ import annotations
 import dataclasses
 import datetime
 import re
+from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from unseen.data.delimited import plain_number
+from unseen.data.domain import Skipped
+from unseen.data.feature_names import MOST, coarse, listed
+from unseen.data.loaders.common import row_and_id
+from unseen.data.samples import is_missing
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -43,7 +49,7 @@ class Column:
     values : array of shape (n,) or None
         Its numbers, not a number where one is missing; None where it is no column of numbers.
     why : str
-        What it holds instead: "text", "date", "yes or no", "empty", "mostly missing".
+        What it holds instead: "text", "date", "empty", "mostly missing".
     odd : dict of position to cell
         Cells of a column of numbers that are neither numbers nor empty.
     """
@@ -66,14 +72,16 @@ def column_of(series: pd.Series[Any], decimal: str = ".") -> Column:
         return Column(why="empty") if plain.dtype.kind == "f" and np.isnan(plain).all() else Column(plain)
     if plain.dtype.kind in "Mm":
         return Column(why="date" if plain.dtype.kind == "M" else "duration")
+    if plain.dtype.kind == "b":
+        return Column(plain.astype(np.float64))
     if plain.dtype.kind not in "OUT":
-        return Column(why="yes or no" if plain.dtype.kind == "b" else "no numbers")
+        return Column(why="no numbers")
     missing = series.isna().to_numpy()
     if missing.all():
         return Column(why="empty")
     first = plain[~missing][0]
-    if isinstance(first, (bool, np.bool_)):
-        return Column(why="yes or no")
+    if all(isinstance(value, (bool, np.bool_)) for value in plain[~missing]):
+        return Column(np.where(missing, np.nan, plain == True))  # noqa: E712 - of objects
     if isinstance(first, (datetime.date, datetime.datetime)):
         return Column(why="date")
     if not all(_can_be_number(value) for value in plain[~missing]):
@@ -105,6 +113,108 @@ def _can_be_number(value: Any) -> bool:
     import decimal
 
     return isinstance(value, (str, int, float, np.number, decimal.Decimal)) and not isinstance(value, bool)
+
+
+def _are_several(value: Any) -> bool:
+    """Whether a cell holds more than one thing: a list, an array, a mapping, a picture."""
+    if isinstance(value, (list, tuple, dict, set, np.ndarray)):
+        return True
+    return not isinstance(value, np.generic) and (hasattr(value, "__array_interface__") or hasattr(value, "__array__"))
+
+
+def side_by_side(frame: pd.DataFrame, but: Collection[str | None] = ()) -> pd.DataFrame:
+    """A table in which columns of equally long rows of numbers, as embeddings are kept, are columns of numbers.
+
+    They are called ``embedding[0]``, ``embedding[1]`` and so on, and are missing where there is no row. Columns called
+    as one of `but` stay.
+
+    Raises
+    ------
+    ValueError
+        If rows of numbers are not equally long; the message names the column.
+    """
+    import pandas as pd
+
+    parts: list[Any] = []
+    for name in frame.columns:
+        cells = frame[name].to_numpy() if frame[name].dtype == object and name not in but else ()
+        rows = {i: row for i, cell in enumerate(cells) if _are_several(cell) and (row := _row_of(cell)) is not None}
+        if not rows or any(i not in rows and not is_missing(cell) for i, cell in enumerate(cells)):
+            parts.append(frame[[name]])
+            continue
+        lengths = {len(row) for row in rows.values()}
+        if len(lengths) > 1:
+            raise ValueError(
+                f"column {name!r} holds rows of {min(lengths)} to {max(lengths)} numbers; features must be as many "
+                "in each: leave it out, or make each row one of the same length"
+            )
+        values = np.full((len(cells), lengths.pop()), np.nan)
+        values[list(rows)] = list(rows.values())
+        parts.append(pd.DataFrame(values, columns=[f"{name}[{i}]" for i in range(values.shape[1])], index=frame.index))
+    return (
+        pd.concat(parts, axis=1)
+        if any(len(part.columns) != 1 or part.columns[0] not in frame for part in parts)
+        else frame
+    )
+
+
+def _row_of(cell: Any) -> NDArray[np.float64] | None:
+    """The numbers in a cell, in a row; None if it holds other things."""
+    try:
+        row = np.asarray(cell)
+    except ValueError:  # of unlike lengths
+        return None
+    return row.astype(np.float64).ravel() if row.dtype.kind in "iuf" and row.size else None
+
+
+def check_single(series: pd.Series[Any], what: str) -> None:
+    """`ValueError` if a column that is read as labels, texts or paths, as `what` says, holds cells with more."""
+    if series.dtype != object:
+        return
+    for value in series:
+        if _are_several(value):
+            how = "dataset.save_to_disk(folder) keeps its pictures for unseen.load(folder)"
+            if not isinstance(value, dict):
+                how = (
+                    "Domain(x=[...], kind='image') makes samples of pictures"
+                    if what == "paths"
+                    else "leave it out, or make numbers or texts of it"
+                )
+            raise ValueError(f"column {str(series.name)!r} holds cells of {type(value).__name__}, and no {what}: {how}")
+
+
+def numbers_in(columns: Mapping[str, Column], ids: Any) -> tuple[NDArray[np.float32], NDArray[np.bool_], list[Skipped]]:
+    """Columns of numbers side by side, (n, d), of the rows that have all; which these are; what the others lack."""
+    names = list(columns)
+    with np.errstate(over="ignore"):  # what is too large is told below
+        x = np.stack([np.asarray(column.values).astype(np.float32) for column in columns.values()], axis=1)
+    finite = np.isfinite(x)
+    readable = np.asarray(finite.all(axis=1))
+    skipped = []
+    for i in np.flatnonzero(~readable):
+        name = names[int(np.argmin(finite[i]))]
+        cell = columns[name].odd.get(int(i))
+        value = columns[name].values[i]
+        why = "is missing or not finite" if cell is None else f"is {cell!r}, which is no number"
+        if np.isfinite(value):
+            why = f"is {value:.3g}, beyond {np.finfo(np.float32).max:.1g}, the largest number that is read"
+        skipped.append(Skipped(row_and_id(i, ids), f"{name} {why}"))
+    return x[readable], readable, skipped
+
+
+def notes_on(columns: Mapping[str, Column]) -> tuple[str, ...]:
+    """What is said of columns of numbers with odd cells, and of columns that are not used."""
+    odd = [column.note(name) for name, column in columns.items() if column.odd]
+    few = [line for name, column in columns.items() if column.values is not None for line in _few_digits(name, column)]
+    unused = [f"{name} ({column.why})" for name, column in columns.items() if column.values is None]
+    if len(odd) > MOST:
+        odd = [*odd[:MOST], f"{len(odd) - MOST} more columns have cells that are no numbers"]
+    return (*odd, *few, *([f"not used: {listed(unused)}"] if unused else []))
+
+
+def _few_digits(name: str, column: Column) -> tuple[str, ...]:
+    values = np.asarray(column.values)
+    return coarse(values[np.isfinite(values)][:, None], (name,))
 
 
 def is_called_as_rows(name: str) -> bool:

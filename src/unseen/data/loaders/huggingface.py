@@ -29,6 +29,9 @@ MARKERS = frozenset({"dataset_info.json", "dataset_dict.json"})
 """A folder with one of these files is a saved `datasets` folder."""
 
 
+JOINED = "its splits ({}) are read as one; the column split tells which a sample is of"
+
+
 def load_huggingface(
     root: str,
     *,
@@ -121,6 +124,7 @@ def load_huggingface(
         name=name,
         skipped=settle(skipped, on_error, name),
         feature_names=names,
+        notes=(JOINED.format(", ".join(parts)),) if len(parts) > 1 else (),
     )
 
 

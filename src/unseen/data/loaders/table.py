@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import re
 import unicodedata
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
@@ -15,12 +14,22 @@ from numpy.typing import NDArray
 
 from unseen.data import clips, video
 from unseen.data.classes import ClassSpace
-from unseen.data.delimited import Form, are_counted, form_in, headers_of, read_rows
+from unseen.data.delimited import Form, form_in, headers_of, read_rows
 from unseen.data.domain import Domain, Lazy, Skipped
-from unseen.data.feature_names import MOST, listed
+from unseen.data.feature_names import names_of_features
 from unseen.data.images import IMAGE_SUFFIXES, image_files, verify
-from unseen.data.labels import encode_labels
-from unseen.data.loaders.cells import EMPTY, Column, column_of, is_called_as_rows, names_rows
+from unseen.data.labels import counted, encode_labels, measurements
+from unseen.data.loaders.cells import (
+    EMPTY,
+    Column,
+    check_single,
+    column_of,
+    is_called_as_rows,
+    names_rows,
+    notes_on,
+    numbers_in,
+    side_by_side,
+)
 from unseen.data.loaders.common import (
     ABOVE,
     ID_COLUMNS,
@@ -52,7 +61,6 @@ END_COLUMNS = ("end", "end_time", "stop", "t_end", "end_seconds")
 """Names of the columns that say, in seconds, which part of a video a row is."""
 TABLE_SUFFIXES = frozenset({".csv", ".tsv", ".parquet", ".jsonl"})
 
-_NUMBER = re.compile(r"[+-]?\d*(\.\d+)*([eE][+-]?\d+)?")
 UNNAMED = "its first line is a row as the others are, so its columns have no names and are taken in their order"
 NO_FEATURES = frozenset({"split", "domain", "index", "unnamed: 0"})
 """Columns of numbers that say where a row comes from."""
@@ -85,9 +93,10 @@ def load_table(
     """
     named = [column for column in (labels_column, text_column, path_column) if column]
     frame, form = _read(fs, path, named) if rows_of is None else (_named_by_texts(rows_of), Form())
-    headers = list(frame.columns)
     if not len(frame):
         raise ValueError(f"{name}: the table has no rows")
+    frame = _with_vectors(frame, labels_column, text_column or path_column)
+    headers = list(frame.columns)
     if not (named or features):
         refuse_edges(headers, lambda column: frame[column].tolist())
     roles = _roles(frame, form, labels_column, text_column, path_column, features)
@@ -97,7 +106,7 @@ def load_table(
     elif roles.text is not None:
         samples = _texts(frame[roles.text], ids)
     else:
-        samples = _features(name, headers, roles, form, features, ids)
+        samples = _features(name, headers, roles, form, features, ids, of_file=rows_of is None)
     rows = np.flatnonzero(samples.readable)
     if not len(rows):
         raise ValueError(f"{name}: none of the {len(frame)} rows can be read, the first: {samples.skipped[0].why}")
@@ -105,6 +114,7 @@ def load_table(
 
     kept = frame.loc[rows]
     y, space = encode_labels(kept[roles.label] if roles.label else [], classes, of_table=True)
+    real = None if y is None or space is None else measurements(counted(y, space))
     named_by = roles.identity or roles.path
     ids = unique_ids(_called(kept[named_by], list(samples.times.values()))) if named_by else None
     taken = {roles.label, roles.path, roles.text, roles.identity, *samples.columns}
@@ -117,8 +127,8 @@ def load_table(
         columns={c: as_column(kept[c]) for c in headers if c not in taken} | samples.times,
         name=name,
         skipped=settled,
-        feature_names=_names(samples.columns) if form.names else (),
-        notes=samples.notes,
+        feature_names=names_of_features(samples.columns) if form.names else (),
+        notes=(*samples.notes, *([real] if real else [])),
     )
 
 
@@ -145,6 +155,9 @@ def _roles(
     if texts is not None and text is None and texts.casefold() == "content":
         texts = texts if column_of(frame[texts], form.decimal).values is None else None  # of something, in per cent
     identity = find_column(headers, None, "id", ID_COLUMNS)
+    for column, what in ((labels, "labels"), (where, "paths"), (None if where else texts, "texts")):
+        if column is not None:
+            check_single(frame[column], what)
     if where is not None or texts is not None:
         return _Roles(labels, where, texts, identity, {})
     others = {c: column_of(frame[c], form.decimal) for c in headers if c not in (labels, identity)}
@@ -188,24 +201,36 @@ def _texts(column: pd.Series[Any], ids: NDArray[np.str_] | None) -> _Samples:
     return _Samples("text", x[says], says, skipped)
 
 
-def _features(name: str, headers: list[str], roles: _Roles, form: Form, features: Sequence[str], ids: Any) -> _Samples:
+def _with_vectors(frame: pd.DataFrame, label: str | None, samples: str | None) -> pd.DataFrame:
+    """The table with embeddings as columns of numbers, where no column holds the samples by itself."""
+    headers = list(frame.columns)
+    if samples or find_column(headers, None, "samples", (*PATH_COLUMNS, *TEXT_COLUMNS)):
+        return frame
+    return side_by_side(frame, but=(find_column(headers, label, "labels_column", LABEL_COLUMNS),))
+
+
+def _features(
+    name: str, headers: list[str], roles: _Roles, form: Form, features: Sequence[str], ids: Any, *, of_file: bool
+) -> _Samples:
     """Rows of numbers, of the columns that are left where none holds paths or texts."""
     left = {column: content for column, content in roles.others.items() if column.casefold() not in NO_FEATURES}
-    if form.names and _names([column for column, content in left.items() if content.values is not None]):
+    if form.names and names_of_features([column for column, content in left.items() if content.values is not None]):
         left = _without_numbers_of_rows(left, features)
     used = [column for column, content in left.items() if content.values is not None]
     if not used:
-        raise ValueError(
-            f"{name}: no numbers, texts or paths are left; FILE?text=COLUMN or FILE?path=COLUMN names one. "
-            f"The columns are: {', '.join(headers)}"
+        how = (
+            "FILE?text=COLUMN or FILE?path=COLUMN" if of_file else "unseen.load(frame, text_column=...) or path_column="
         )
-    notes = _notes(left) if form.names else (UNNAMED, *_notes(left))
+        raise ValueError(
+            f"{name}: no numbers, texts or paths are left; {how} names one. The columns are: {', '.join(headers)}"
+        )
+    notes = notes_on(left) if form.names else (UNNAMED, *notes_on(left))
     notes += tuple(
         f"{column} is taken for a feature, as it is one in the other data"
         for column in used
         if roles.label is None and column in features and column.casefold() in LABEL_COLUMNS
     )
-    return _Samples("features", *_numbers({column: left[column] for column in used}, ids), columns=used, notes=notes)
+    return _Samples("features", *numbers_in({column: left[column] for column in used}, ids), columns=used, notes=notes)
 
 
 def _without_numbers_of_rows(columns: dict[str, Column], features: Sequence[str]) -> dict[str, Column]:
@@ -220,39 +245,9 @@ def _of_numbers(columns: Mapping[str, Column]) -> set[str]:
     return {name for name, column in columns.items() if column.values is not None}
 
 
-def _numbers(columns: Mapping[str, Column], ids: Any) -> tuple[NDArray[np.float32], NDArray[np.bool_], list[Skipped]]:
-    """Columns of numbers side by side, (n, d), of the rows that have all; which these are; what the others lack."""
-    names = list(columns)
-    x = np.stack([np.asarray(column.values).astype(np.float32) for column in columns.values()], axis=1)
-    finite = np.isfinite(x)
-    readable = np.asarray(finite.all(axis=1))
-    skipped = []
-    for i in np.flatnonzero(~readable):
-        name = names[int(np.argmin(finite[i]))]
-        cell = columns[name].odd.get(int(i))
-        why = "is missing or not finite" if cell is None else f"is {cell!r}, which is no number"
-        skipped.append(Skipped(row_and_id(i, ids), f"{name} {why}"))
-    return x[readable], readable, skipped
-
-
-def _notes(columns: Mapping[str, Column]) -> tuple[str, ...]:
-    """What is said of columns of numbers with odd cells, and of columns that are not used."""
-    odd = [column.note(name) for name, column in columns.items() if column.odd]
-    unused = [f"{name} ({column.why})" for name, column in columns.items() if column.values is None]
-    if len(odd) > MOST:
-        odd = [*odd[:MOST], f"{len(odd) - MOST} more columns have cells that are no numbers"]
-    return (*odd, *([f"not used: {listed(unused)}"] if unused else []))
-
-
 def _plain(name: str) -> str:
     """What a feature is called that stands under a name of a column."""
     return unicodedata.normalize("NFC", name).strip()
-
-
-def _names(features: Sequence[str]) -> tuple[str, ...]:
-    """What features are called; nothing where that are numbers, and no count."""
-    nameless = all(_NUMBER.fullmatch(name) for name in features) and not are_counted(features)
-    return () if nameless else tuple(features)
 
 
 def read_frame(fs: Any, path: str, as_text: Sequence[str] = ()) -> pd.DataFrame:
@@ -478,7 +473,10 @@ def _guess_strings(
         return None, None
     numbers = _of_numbers(columns)
     of_rows = columns[free[0]].why == "text" and all(n not in features and is_called_as_rows(n) for n in numbers)
-    return None, free[0] if of_rows or not numbers else None
+    if numbers and not of_rows:
+        return None, None
+    check_single(frame[free[0]], "texts")
+    return None, free[0]
 
 
 SHORT = 200
