@@ -365,7 +365,7 @@ def make(slug: str, preset: str = "default", seed: int = 0, **settings: Any) -> 
         if key not in known:
             near = difflib.get_close_matches(key, known, n=1)
             hint = f"; did you mean {near[0]!r}?" if near else ""
-            raise ValueError(f"settings: {slug} has no {key!r}{hint} It has {', '.join(known)}")
+            raise ValueError(f"settings: {slug} has no {key!r}{hint or '.'} It has {', '.join(known)}")
     return method(**{**method.card.presets[preset], **settings, "random_state": seed})
 
 
