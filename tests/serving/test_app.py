@@ -307,6 +307,18 @@ def test_the_numbers_of_a_vector_are_named_where_they_have_names(client: Client,
     assert "Vectors of 4 numbers, in this order: a, b, c, d; or objects" in named.get("/openapi.json").text
 
 
+def test_with_a_token_nothing_that_anyone_may_read_names_a_column(client: Client, vectors: Bundle) -> None:
+    names = ("acidity1", "proline2", "malic3", "ashes4")
+    test = client(dataclasses.replace(vectors, feature_names=names), token=TOKEN)
+    for path in ("/", "/docs", "/openapi.json"):
+        page = test.get(path)
+        assert page.status_code == 200
+        assert not [name for name in names if name in page.text], path
+    record = {"samples": [dict.fromkeys(names, 1)]}
+    assert test.post("/predict", json=record).status_code == 401
+    assert test.post("/predict", json=record, headers={"authorization": f"Bearer {TOKEN}"}).status_code == 200
+
+
 def test_rows_of_a_table_may_name_their_columns_in_any_order(client: Client, vectors: Bundle) -> None:
     named = client(dataclasses.replace(vectors, feature_names=("a", "b", "c", "d")))
     lists = named.post("/predict", json=vector(0, 4, 0, 1)).json()

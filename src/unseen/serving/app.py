@@ -119,7 +119,7 @@ def create_app(
         through a name of its own that leads here.
     """
     limits = limits or Limits()
-    bodies = Bodies(served.kind, served.width, limits, served.features)
+    bodies = Bodies(served.kind, served.width, limits, served.features, hidden=token is not None)
     metrics = Metrics()
     workers = ThreadPoolExecutor(os.cpu_count() or 1, thread_name_prefix="unseen-prepare")
     state: dict[str, Any] = {}

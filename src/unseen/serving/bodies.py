@@ -38,20 +38,25 @@ class Bodies:
         Bytes, samples and time of a body.
     features : sequence of str
         What the numbers of a feature vector are called; none where they have no names.
+    hidden : bool
+        Whether the schema keeps these names to itself: anyone may read it.
     """
 
-    def __init__(self, kind: str, width: int, limits: Limits, features: Sequence[str] = ()) -> None:
+    def __init__(
+        self, kind: str, width: int, limits: Limits, features: Sequence[str] = (), *, hidden: bool = False
+    ) -> None:
         self.limits = limits
         self.kind = kind
         self.held = 0
         self.model = _json_model(kind, width, limits, features)
+        self.shown = _json_model(kind, width, limits) if hidden else self.model
         self._read: dict[str, Callable[[AsyncGenerator[bytes, None], str], Any]] = {JSON: self._json}
         if kind in SENT:
             self._read[FORM] = self._form
 
     def schema(self) -> dict[str, Any]:
         """The `requestBody` of OpenAPI."""
-        content: dict[str, Any] = {JSON: {"schema": self.model.model_json_schema()}}
+        content: dict[str, Any] = {JSON: {"schema": self.shown.model_json_schema()}}
         if FORM in self._read:
             files = {
                 "type": "array",

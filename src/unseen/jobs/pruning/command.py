@@ -75,7 +75,8 @@ def prune(
         str | None, typer.Option(help="Column or array with the vectors; found by its usual names.")
     ] = None,
     without_tags: Annotated[
-        list[str] | None, typer.Option(help="Leave out pairs of a collection with this tag of `unseen explore`.")
+        list[str] | None,
+        typer.Option("--without-tag", help="Leave out pairs of a collection with this tag of `unseen explore`."),
     ] = None,
     encoder: options.Encoder = None,
     pictures: Annotated[bool, typer.Option(help="Thumbnails in the report, where there are pictures.")] = True,
