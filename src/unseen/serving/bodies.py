@@ -122,8 +122,8 @@ class Bodies:
         try:
             return getattr(self.model.model_validate_json(body), FIELD)
         except pydantic.ValidationError as error:
-            found = error.errors(include_url=False, include_input=False)[0]
-            raise HTTPException(422, sentence(found, self.kind)) from error
+            mistake = error.errors(include_url=False, include_input=False)[0]
+            raise HTTPException(422, sentence(mistake, self.kind)) from error
 
     async def _form(self, stream: AsyncGenerator[bytes, None], told: str) -> list[Any]:
         limit = self.limits.batch
