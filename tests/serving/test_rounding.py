@@ -60,9 +60,9 @@ def test_export_says_it_in_a_line(
 
     monkeypatch.setattr(Bundle, "export", lambda _, file: 1e-6 * file.write_bytes(b"1"))
     monkeypatch.setattr(carry, "open_bundle", lambda *_: of_precision(pictures, "bf16"))
-    carry.export(str(tmp_path / "m"), out=tmp_path / "m.onnx")
+    carry.export(tmp_path / "m", out=tmp_path / "m.onnx")
     said = "".join(capsys.readouterr())
     assert f"on {SAMPLES} meaningless samples; a model that is saved with --precision fp32 has none of it" in said
     monkeypatch.setattr(carry, "open_bundle", lambda *_: of_precision(pictures, "fp32"))
-    carry.export(str(tmp_path / "m"), out=tmp_path / "m.onnx")
+    carry.export(tmp_path / "m", out=tmp_path / "m.onnx")
     assert "bfloat16" not in "".join(capsys.readouterr())
