@@ -73,7 +73,8 @@ AT_ONCE = [
     (["compare"], "--source or --support must be given, or --classes"),
     (["compare", "--target", "flat"], "--source or --support must be given, or --classes"),
     (["recommend", "--target", "flat"], "--source or --support must be given, or --classes"),
-    (["words", "quark"], "word must be one of"),
+    (["words", "quark"], "no word is called 'quark'; `unseen words` alone lists all"),
+    (["words", "temprature"], "no word is called 'temprature'; did you mean 'temperature'"),
     (["data", "info", "[x]"], "no data source is called '[x]'. There are: digits:printed"),
 ]  # fmt: skip
 
@@ -94,6 +95,8 @@ BEFORE_ENCODING = [
     (["episodes", "photos", "--way", "2", "--queries", "1", "--shot", "1", "--source", "nowhere"], "--source: path '"),
     (["adapt", "--method", "glc", *BOTH, "--set", "rho=7", "--out", "m"], "rho must"),
     (["adapt", "--method", "glc", *BOTH, "--set", "rhoo=.7", "--out", "m"], "glc has no 'rhoo'; did you mean 'rho'?"),
+    (["adapt", "--method", "source-only", *BOTH, "--set", "epochs=1", "--out", "m"],
+     "source-only has no 'epochs'. It has random_state, C"),
     (["adapt", "--method", "linear-probe", *BOTH, "--out", "m"], "it needs support"),
     (["adapt", *BOTH, "--out", "m"], "name a --method to fit"),
     (["label", "photos"], "all 6 of photos have one (class folders are labels)"),
@@ -231,3 +234,8 @@ def test_errors_are_told_whole_and_without_numbers_of_the_system(
     with pytest.raises(SystemExit):
         cli.main()
     assert capsys.readouterr().err.startswith(said)
+
+
+def test_tags_that_are_left_out_are_told_by_their_flag() -> None:
+    said = in_flags("without_tags: no pair is tagged 'x'", asked(("prune", "pairs", "--without-tag", "x")), error=True)
+    assert said == "--without-tag: no pair is tagged 'x'"

@@ -209,8 +209,11 @@ def test_a_token_is_asked_for_where_something_can_be_learnt(client: Client, vect
 
 
 def test_without_a_token_no_web_page_reaches_it_by_a_name_of_its_own(client: Client, vectors: Bundle) -> None:
-    assert client(vectors, host="attacker.example").post("/predict", json=vector(1, 2, 3, 4)).status_code == 400
-    assert client(vectors, host="127.0.0.1:8000").get("/health").status_code == 200
+    refused = client(vectors, host="attacker.example").post("/predict", json=vector(1, 2, 3, 4))
+    assert refused.status_code == 400
+    assert refused.json() == {"detail": "the host of the request is no name of this machine"}
+    for host in ("127.0.0.1:8000", "[::1]:8000", "localhost", "LocalHost:80"):
+        assert client(vectors, host=host).get("/health").status_code == 200, host
     answer = client(vectors).options(
         "/predict", headers={"origin": "http://a.b", "access-control-request-method": "POST"}
     )
@@ -292,13 +295,86 @@ def test_the_model_says_what_it_is(client: Client, pictures: Bundle) -> None:
     assert told["kind"] == "image"
     assert told["classes"] == ["ant", "bee", "<b>猫</b>"]
     assert told["limits"] == {"bytes": 16 * 2**20, "pixels": 50_000_000, "batch": 64}
+    assert {type(value) for value in told["limits"].values()} == {int}
+    assert told["title"] == pictures.method.card.summary.rstrip(".")
+    assert told["paper"] == pictures.method.card.title
 
 
 def test_the_numbers_of_a_vector_are_named_where_they_have_names(client: Client, vectors: Bundle) -> None:
     assert client(vectors).get("/model").json()["features"] == []
     named = client(dataclasses.replace(vectors, feature_names=("a", "b", "c", "d")))
     assert named.get("/model").json()["features"] == ["a", "b", "c", "d"]
-    assert "Vectors of 4 numbers, in this order: a, b, c, d." in named.get("/openapi.json").text
+    assert "Vectors of 4 numbers, in this order: a, b, c, d; or objects" in named.get("/openapi.json").text
+
+
+def test_with_a_token_nothing_that_anyone_may_read_names_a_column(client: Client, vectors: Bundle) -> None:
+    names = ("acidity1", "proline2", "malic3", "ashes4")
+    test = client(dataclasses.replace(vectors, feature_names=names), token=TOKEN)
+    for path in ("/", "/docs", "/openapi.json"):
+        page = test.get(path)
+        assert page.status_code == 200
+        assert not [name for name in names if name in page.text], path
+    record = {"samples": [dict.fromkeys(names, 1)]}
+    assert test.post("/predict", json=record).status_code == 401
+    assert test.post("/predict", json=record, headers={"authorization": f"Bearer {TOKEN}"}).status_code == 200
+
+
+def test_rows_of_a_table_may_name_their_columns_in_any_order(client: Client, vectors: Bundle) -> None:
+    named = client(dataclasses.replace(vectors, feature_names=("a", "b", "c", "d")))
+    lists = named.post("/predict", json=vector(0, 4, 0, 1)).json()
+    assert named.post("/predict", json={"samples": [{"d": 1, "b": 4, "a": 0.0, "c": 0}]}).json() == lists
+    both = named.post("/predict", json={"samples": [[0, 4, 0, 1], {"d": 1, "b": 4, "a": 0, "c": 0}]})
+    assert both.json()["predictions"] == lists["predictions"] * 2
+
+
+@pytest.mark.parametrize(
+    ("record", "told"),
+    [
+        ({"a": 1, "b": 2, "c": 3}, "sample 0 lacks d; its columns are those of /model"),
+        ({}, "sample 0 lacks a, b, c and 1 more; its columns"),
+        (
+            {"a": 1, "b": 2, "c": 3, "D": 4},
+            "sample 0 lacks d and has D, which the model does not read; its columns are those of /model",
+        ),
+        ({"a": 1, "b": 2, "c": 3, "d": 4, "id": 5}, "sample 0 has id, which the model does not read"),
+        ({"a": 1, "b": 2, "c": 3, "d": "4"}, "sample 0 must have a number as d"),
+        ({"a": 1, "b": 2, "c": 3, "d": True}, "sample 0 must have a number as d"),
+        ({"a": 1, "b": 2, "c": 3, "d": 1e39}, "number 3 of sample 0 must be at most 3e+38"),
+    ],
+)
+def test_columns_that_are_absent_or_misnamed_are_named(
+    client: Client, vectors: Bundle, record: dict[str, Any], told: str
+) -> None:
+    named = client(dataclasses.replace(vectors, feature_names=("a", "b", "c", "d")))
+    answer = named.post("/predict", json={"samples": [record]})
+    assert answer.status_code == 422
+    assert answer.json()["detail"].startswith(told)
+
+
+def test_objects_are_refused_where_columns_have_no_names(client: Client, vectors: Bundle) -> None:
+    answer = client(vectors).post("/predict", json={"samples": [{"a": 1}]})
+    told = "sample 0 must be a list of numbers: the columns of the table of this model had no names"
+    assert (answer.status_code, answer.json()) == (422, {"detail": told})
+
+
+@pytest.mark.parametrize(
+    "body", ['{"samples": [[1, 2, 3, 4]], "samples": [[1, 2, 3, 4]]}', '{"samples": [{"a": 1, "a": 2}]}']
+)
+def test_a_key_that_stands_twice_is_refused(client: Client, vectors: Bundle, body: str) -> None:
+    answer = client(vectors).post("/predict", content=body, headers={"content-type": "application/json"})
+    assert answer.status_code == 422
+    assert answer.json()["detail"].endswith("stands twice in one object")
+
+
+def test_a_text_may_be_called_as_the_field_and_begin_with_a_mark(client: Client, texts: Bundle) -> None:
+    body = b'\xef\xbb\xbf{"samples": ["samples", "aaa"]}'
+    answer = client(texts).post("/predict", content=body, headers={"content-type": "application/json"})
+    assert [row["class"] for row in answer.json()["predictions"]][1:] == ["ant"]
+
+
+def test_a_vector_for_a_model_of_pictures_is_told_what_to_send(client: Client, pictures: Bundle) -> None:
+    answer = client(pictures).post("/predict", json=vector(1, 2, 3))
+    assert answer.json() == {"detail": "sample 0 must be base64 of a picture"}
 
 
 def test_answers_are_not_kept_and_their_type_is_not_guessed(client: Client, vectors: Bundle) -> None:

@@ -7,6 +7,7 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -102,6 +103,23 @@ def test_an_address_that_is_taken_is_one_line(start: Start, model: str) -> None:
     assert done.returncode == 1
     assert done.stderr.splitlines()[-1] == f"unseen: cannot listen on 127.0.0.1:{port}; is it in use?"
     assert "Traceback" not in done.stderr
+
+
+def test_an_address_that_is_taken_and_a_folder_that_is_no_model_are_refused_before_one_is_opened(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from unseen.cli import carry
+
+    opened: list[Any] = []
+    monkeypatch.setattr(carry, "open_bundle", lambda *given: opened.append(given))
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        with pytest.raises(OSError, match=f"cannot listen on 127.0.0.1:{port}; is it in use"):
+            carry.serve(tmp_path, port=port)
+    with pytest.raises(ValueError, match="is not a saved model"):
+        carry.serve(tmp_path, port=0)
+    assert opened == []
+    assert "opening" not in "".join(capsys.readouterr())
 
 
 def test_other_addresses_without_a_token_are_refused_in_one_line(model: str) -> None:

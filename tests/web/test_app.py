@@ -96,7 +96,7 @@ def test_a_form_starts_a_run(client: TestClient, desk: Quiet, tmp_path: Path) ->
 
 def test_names_alone_are_enough_and_a_file_of_names_is_one(places: Places, tmp_path: Path) -> None:
     alone = given({"target": "photos", "classes": "cat, dog"}, places)
-    assert alone == {"target": str(tmp_path / "data" / "photos"), "classes": "cat, dog", "seeds": 1}
+    assert alone == {"target": str(tmp_path / "data" / "photos"), "classes": "cat, dog", "seeds": 3}
     assert given({"target": "photos", "classes": "names.csv"}, places)["classes"] == str(
         tmp_path / "data" / "names.csv"
     )
@@ -108,6 +108,10 @@ def test_names_alone_are_enough_and_a_file_of_names_is_one(places: Places, tmp_p
         ({}, "Name labelled examples, or the names"),
         ({"target": "photos"}, "Name labelled examples, or the names"),
         ({"classes": "cat, dog"}, "Name your data"),
+        ({"target": "photos", "classes": "cat"}, "Names of the classes: at least two, with commas between"),
+        ({"target": "photos", "classes": "cat,"}, "got &#39;cat,&#39; alone"),
+        ({"target": "photos", "classes": "cat, cat"}, "classes must be different; &#39;cat&#39; stands twice"),
+        ({"target": "photos", "classes": "/etc/passwd"}, "got &#39;/etc/passwd&#39; alone"),
         ({"source": "../x", "target": "photos"}, "Labelled examples: &#39;../x&#39; does not lie below"),
         (
             {"target": "photos", "classes": "/etc/names.csv"},
@@ -129,6 +133,21 @@ def test_what_is_wrong_is_said_and_what_was_typed_stays(
     assert desk.all() == []
     for value in form.values():
         assert value in answer.text or value.isdigit() or value == "9h"
+
+
+def test_a_method_is_repeated_as_often_as_on_the_command_line(client: TestClient, places: Places) -> None:
+    import inspect
+
+    from unseen.compare import compare
+
+    usual = inspect.signature(compare).parameters["seeds"].default
+    assert given({"source": "photos", "target": "photos"}, places)["seeds"] == usual
+    assert f'<option value="{usual}" selected>' in client.get("/").text
+    assert '<option value="1" selected>' in client.get("/?seeds=1").text
+
+
+def test_the_form_says_what_a_run_without_data_of_ones_own_leaves_open(client: TestClient) -> None:
+    assert "Without it nothing is chosen for data of yours, and scores are of labelled" in client.get("/").text
 
 
 def test_an_upload_is_named_by_the_form(client: TestClient, places: Places) -> None:

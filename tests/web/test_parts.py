@@ -266,6 +266,36 @@ def test_a_run_without_labels_has_votes_and_no_accuracy(results: Results) -> Non
     assert "★ 1.00" in page
 
 
+def test_one_folder_is_the_same_one_whatever_reads_it(results: Results) -> None:
+    """Digests of features change with the precision of the encoder; those of the files do not."""
+    config = {"given": {"source": "f" * 16, "target": "g" * 16}}
+    exact = results(config=config | {"data": {"source": "1" * 16, "target": "2" * 16}}, settings={"precision": "fp32"})
+    rounded = results(
+        config=config | {"data": {"source": "3" * 16, "target": "4" * 16}}, settings={"precision": "auto"}
+    )
+    assert runs.differences([exact, rounded]) == [["precision", "fp32", "auto"]]
+    blind = [{**run, "exam": {}, "references": {}, "protocol": None} for run in (exact, rounded)]
+    assert runs.apart(*blind) == []
+    other = results(
+        config={**exact["config"], "data": {"source": "9" * 16, "target": "2" * 16}}, settings={"precision": "fp32"}
+    )
+    assert runs.differences([exact, other]) == [["source, read with its labels", "1" * 8, "9" * 8]]
+
+
+def test_the_table_shows_the_figure_that_the_reason_quotes(results: Results) -> None:
+    blind = results(exam={}, references={}, protocol=None)
+    blind["chosen"] = {"name": "coral", "why": "coral was chosen by it (91.7 %).", "by": ["crafted validation"]}
+    blind["given"] = {"source": {"name": "photos", "samples": 9}}
+    for row in blind["candidates"]:
+        row["metrics"], row["validators"] = {}, {"crafted validation": {"mean": 0.9166666}}
+    page = runs.page({"a": blind, "b": blind})
+    assert "★ 91.7 %" in page
+    assert "no data of yours was given to grade it by" in page
+    alone = runs.page({"a": blind})
+    assert "91.7 %" in alone
+    assert "score without labels" in alone
+
+
 def test_names_in_runs_are_text(results: Results) -> None:
     page = runs.page({NASTY: results(), "b": results(given={"source": {"name": NASTY, "samples": 1}})})
     assert "<img" not in page

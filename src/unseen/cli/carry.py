@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from unseen import options
-from unseen.cli.models import open_bundle, room_of_model, ways_to_ask
+from unseen.cli.models import open_bundle, place_of_model, room_of_model, ways_to_ask
 from unseen.console import app, check_apart, check_ending, check_outside, new_app, say
 
 
@@ -90,6 +90,22 @@ def export(
         say(f"{web}: writing the network and the program that runs it into one page (npm once, then some seconds)")
         write_page(saved, web)
         say(f"{web}: {web.stat().st_size / 2**20:.1f} MB; open it in a browser")
+    if not integers:
+        _say_rounding(saved)
+
+
+def _say_rounding(saved: Any) -> None:
+    """Say how far `predict` is from what was written, where the encoder runs in bfloat16 here."""
+    from unseen.serving.rounding import SAMPLES, bfloat16_difference
+
+    difference = bfloat16_difference(saved)
+    if difference is None:
+        return
+    measured = "" if difference != difference else f", here by up to {difference:.2g} on {SAMPLES} meaningless samples"
+    say(
+        "on this machine the encoder runs in bfloat16, and what was written in float32: probabilities of `unseen "
+        f"predict` differ by rounding{measured}; a model that is saved with --precision fp32 has none of it"
+    )
 
 
 @app.command()
@@ -112,7 +128,7 @@ def serve(
     """
     try:
         from unseen.serving.limits import Limits
-        from unseen.serving.server import check_address
+        from unseen.serving.server import check_address, check_free
         from unseen.serving.server import serve as run
     except ImportError as error:
         raise ImportError(f'serving needs: pip install "unseen[serve]" ({error})') from error
@@ -120,8 +136,12 @@ def serve(
     queue = max(256, max_batch)
     limits = Limits(bytes=max_bytes, pixels=max_pixels, batch=max_batch, queue=queue, wait=wait / 1000)
     check_address(host, port, token)
+    check_free(host, port)
+    room = room_of_model(model)
+    if room is None:
+        place_of_model(model)
     say(f"opening {model}")
-    if (room := room_of_model(model)) is not None:
+    if room is not None:
         from unseen.serving.rows import ServedRows
 
         kind, place = room

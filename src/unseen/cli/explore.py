@@ -171,7 +171,8 @@ def explore(
     filters = _filters(where or [], tag or [])
     if missing := [name for name in filters.tags if name and name not in service.tags.names]:
         raise ValueError(
-            f"no pair is tagged {missing[0]!r}; there are: {', '.join(service.tags.names) or 'no tags yet'}"
+            f"no pair is tagged {missing[0]!r}; "
+            + (f"there are: {', '.join(service.tags.names)}" if service.tags.names else "no pair has a tag yet")
         )
     if has_query:
         wanted = _query(query or [], image or [], row or [], side, k, filters, duplicates)

@@ -242,7 +242,13 @@ def words(
     meanings = {key: meaning for key, meaning in GLOSSARY.items() if part in key.casefold()}
     meanings = meanings or {key: meaning for key, meaning in GLOSSARY.items() if part in meaning.casefold()}
     if not meanings:
-        raise ValueError(f"word must be one of {', '.join(GLOSSARY)}; got {word!r}")
+        import difflib
+
+        apart = {part.casefold(): key for key in GLOSSARY for part in (key, *key.split(", "), *key.split())}
+        near = list(dict.fromkeys(apart[name] for name in difflib.get_close_matches(part, apart, n=3)))
+        hint = f"did you mean {' or '.join(map(repr, near))}? " if near else ""
+        raise ValueError(f"no word is called {word!r}; {hint}`unseen words` alone lists all {len(GLOSSARY)}")
+    meanings = {key: meanings[key] for key in sorted(meanings, key=lambda key: key.lstrip(":").casefold())}
     if as_json:
         dump(meanings)
         return

@@ -30,6 +30,11 @@ GLOSSARY = {
     "of data",
     "calibrated": "a probability of 80 % is right in about 80 of 100 cases, measured on held-out labelled samples; on "
     "a target without labels, as sure on the mean as the estimate says",
+    "temperature": "what scores are divided by before they become probabilities: above 1 makes a model less sure, "
+    "below 1 surer, and the order of classes stays",
+    "threshold": "of a saved model: samples whose probabilities are spread more than this (their entropy as a share "
+    "of the largest, 0 to 1) are marked unknown",
+    "ECE": "expected calibration error: how far probabilities are on the mean from the share that is right; 0 is best",
     "unknown": "the model is not sure enough to name a class",
     "novel": "belongs to none of the classes that have labels",
     "seen, unseen classes": "classes with labelled samples, and classes known only by words",

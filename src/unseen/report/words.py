@@ -271,7 +271,8 @@ def headline(results: Results) -> str:
             line += " That is hardly better than guessing: look at it with `unseen verify` before you use it."
         return line
     if graded is None:
-        return f"{name} was chosen from {count(among, 'candidate')}; no label of the target is left to grade it by."
+        why = "no label of the target is left" if "target" in results["given"] else "no data of yours was given"
+        return f"{name} was chosen from {count(among, 'candidate')}; {why} to grade it by."
     if not graded.is_defined:
         return f"{name} was chosen from {count(among, 'candidate')}; {_undefined(graded, results)}"
     figure = _figure(graded.spread)

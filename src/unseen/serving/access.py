@@ -36,6 +36,12 @@ def check_access(host: str, token: str | None) -> None:
         )
 
 
+def host_name(header: str) -> str:
+    """The host that a `Host` header names, without its port: "[::1]" of "[::1]:8000"."""
+    name = header if header.endswith("]") else header.rpartition(":")[0] or header
+    return name.lower()
+
+
 def allowed(authorization: str | None, token: str) -> bool:
     """Whether an `Authorization` header carries the token; takes as long for a wrong one as for the right one."""
     scheme, _, credentials = (authorization or "").partition(" ")

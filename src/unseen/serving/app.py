@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Sequence, Set
 from concurrent.futures import ThreadPoolExecutor
 from importlib.metadata import version
 from typing import Annotated, Any
@@ -17,10 +17,11 @@ from fastapi.responses import HTMLResponse, JSONResponse, Response
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from prometheus_client import CONTENT_TYPE_LATEST
 from pydantic import BaseModel, Field
+from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
-from starlette.middleware.trustedhost import TrustedHostMiddleware
+from starlette.types import ASGIApp, Receive, Scope, Send
 
-from unseen.serving.access import ELSEWHERE, allowed, is_foreign
+from unseen.serving.access import ELSEWHERE, allowed, host_name, is_foreign
 from unseen.serving.batching import Batcher
 from unseen.serving.bodies import Bodies
 from unseen.serving.clips import example as example_clip
@@ -82,12 +83,13 @@ class Health(BaseModel):
 class About(BaseModel):
     """What is served."""
 
-    title: str
+    title: str = Field(description="what the model does")
+    paper: str = Field(description="title of the paper that its method is from")
     method: str
     kind: str
     classes: list[str]
     features: list[str] = Field(description="what the numbers of a vector are called, in order; empty without names")
-    limits: dict[str, float]
+    limits: dict[str, int]
     credits: list[str]
 
 
@@ -117,7 +119,7 @@ def create_app(
         through a name of its own that leads here.
     """
     limits = limits or Limits()
-    bodies = Bodies(served.kind, served.width, limits, served.features)
+    bodies = Bodies(served.kind, served.width, limits, served.features, hidden=token is not None)
     metrics = Metrics()
     workers = ThreadPoolExecutor(os.cpu_count() or 1, thread_name_prefix="unseen-prepare")
     state: dict[str, Any] = {}
@@ -155,7 +157,7 @@ def create_app(
         redoc_url=None,
     )
     if token is None:
-        app.add_middleware(TrustedHostMiddleware, allowed_hosts=list(hosts), www_redirect=False)
+        app.add_middleware(KnownHosts, hosts=frozenset(hosts))
     app.add_middleware(Measured, metrics=metrics)
     app.add_exception_handler(HTTPException, _problem)
     app.add_exception_handler(RequestValidationError, _problem)
@@ -211,7 +213,7 @@ def create_app(
 
     @app.get("/model", summary="What is served", response_model=About, **guarded)
     async def model() -> About:
-        bounds: dict[str, float] = {"bytes": limits.bytes, "pixels": limits.pixels, "batch": limits.batch}
+        bounds = {"bytes": limits.bytes, "pixels": limits.pixels, "batch": limits.batch}
         return About(**served.about(), limits=bounds)
 
     @app.get(
@@ -259,6 +261,21 @@ def create_app(
         return HTMLResponse(page, headers={"content-security-policy": policy})
 
     return app
+
+
+class KnownHosts:
+    """Answers requests alone that name one of some hosts."""
+
+    def __init__(self, app: ASGIApp, hosts: Set[str]) -> None:
+        self.app, self.hosts = app, hosts
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        if scope["type"] == "http" and host_name(Headers(scope=scope).get("host", "")) not in self.hosts:
+            refused = JSONResponse({"detail": "the host of the request is no name of this machine"}, 400)
+            await refused(scope, receive, send)
+            return
+        await self.app(scope, receive, send)
 
 
 async def _prepared(served: Served | ServedRows, workers: ThreadPoolExecutor, samples: Sequence[Any]) -> list[Any]:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from typing import Annotated, Any
 
 import pydantic
-from pydantic import Field
+from pydantic import BeforeValidator, Field, WithJsonSchema
 from starlette.datastructures import Headers, UploadFile
 from starlette.exceptions import HTTPException
 from starlette.formparsers import MultiPartException, MultiPartParser
@@ -20,6 +21,8 @@ from unseen.serving.turns import Busy
 
 JSON = "application/json"
 FORM = "multipart/form-data"
+MARK = b"\xef\xbb\xbf"
+"""With which some programs begin a text in UTF-8."""
 
 
 class Bodies:
@@ -35,19 +38,25 @@ class Bodies:
         Bytes, samples and time of a body.
     features : sequence of str
         What the numbers of a feature vector are called; none where they have no names.
+    hidden : bool
+        Whether the schema keeps these names to itself: anyone may read it.
     """
 
-    def __init__(self, kind: str, width: int, limits: Limits, features: Sequence[str] = ()) -> None:
+    def __init__(
+        self, kind: str, width: int, limits: Limits, features: Sequence[str] = (), *, hidden: bool = False
+    ) -> None:
         self.limits = limits
+        self.kind = kind
         self.held = 0
         self.model = _json_model(kind, width, limits, features)
+        self.shown = _json_model(kind, width, limits) if hidden else self.model
         self._read: dict[str, Callable[[AsyncGenerator[bytes, None], str], Any]] = {JSON: self._json}
         if kind in SENT:
             self._read[FORM] = self._form
 
     def schema(self) -> dict[str, Any]:
         """The `requestBody` of OpenAPI."""
-        content: dict[str, Any] = {JSON: {"schema": self.model.model_json_schema()}}
+        content: dict[str, Any] = {JSON: {"schema": self.shown.model_json_schema()}}
         if FORM in self._read:
             files = {
                 "type": "array",
@@ -107,11 +116,14 @@ class Bodies:
         return HTTPException(413, f"the body may have at most {self.limits.bytes:,} bytes")
 
     async def _json(self, stream: AsyncGenerator[bytes, None], _: str) -> list[Any]:
-        body = b"".join([chunk async for chunk in stream])
+        body = b"".join([chunk async for chunk in stream]).removeprefix(MARK)
+        if body.count(f'"{FIELD}"'.encode()) > 1 or (self.kind == "features" and body.count(b"{") > 1):
+            _check_keys(body)
         try:
             return getattr(self.model.model_validate_json(body), FIELD)
         except pydantic.ValidationError as error:
-            raise HTTPException(422, sentence(error.errors(include_url=False, include_input=False)[0])) from error
+            mistake = error.errors(include_url=False, include_input=False)[0]
+            raise HTTPException(422, sentence(mistake, self.kind)) from error
 
     async def _form(self, stream: AsyncGenerator[bytes, None], content_type: str) -> list[Any]:
         limit = self.limits.batch
@@ -128,6 +140,64 @@ class Bodies:
         return [file.file.read() for file in files]
 
 
+def _check_keys(body: bytes) -> None:
+    """422 if an object of a JSON body has one key twice: of two values only one would count."""
+
+    def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        keys = [key for key, _ in pairs]
+        if len(set(keys)) < len(keys):
+            twice = next(key for key in keys if keys.count(key) > 1)
+            raise HTTPException(422, f"{twice[:40]} stands twice in one object")
+        return {}
+
+    with contextlib.suppress(ValueError, RecursionError):  # what is no JSON is told by who reads it
+        json.loads(body, object_pairs_hook=once)
+
+
+def _by_name(features: Sequence[str]) -> BeforeValidator:
+    """Takes an object with a number for each feature for the vector of these numbers in their order."""
+    wanted = set(features)
+
+    def ordered(sample: Any) -> Any:
+        if not isinstance(sample, dict):
+            return sample
+        if not features:
+            raise ValueError("must be a list of numbers: the columns of the table of this model had no names")
+        lacking, other = [name for name in features if name not in sample], [n for n in sample if n not in wanted]
+        if lacking or other:
+            parts = [f"lacks {_few(lacking)}"] if lacking else []
+            parts += [f"has {_few(other)}, which the model does not read"] if other else []
+            raise ValueError(f"{' and '.join(parts)}; its columns are those of /model")
+        for name in features:
+            if isinstance(sample[name], bool) or not isinstance(sample[name], int | float):
+                raise ValueError(f"must have a number as {name[:40]}")
+        return [sample[name] for name in features]
+
+    return BeforeValidator(ordered)
+
+
+def _few(names: Sequence[str], most: int = 3) -> str:
+    listed = ", ".join(name[:40] for name in names[:most])
+    return f"{listed} and {len(names) - most} more" if len(names) > most else listed
+
+
+NUMBER = {"type": "number", "minimum": -3e38, "maximum": 3e38}
+
+
+def _vector_schema(width: int, features: Sequence[str]) -> WithJsonSchema:
+    """A list of numbers or, where columns have names, an object with a number for each."""
+    vector: dict[str, Any] = {"type": "array", "items": NUMBER, "minItems": width, "maxItems": width}
+    if not features:
+        return WithJsonSchema(vector)
+    record = {
+        "type": "object",
+        "properties": dict.fromkeys(features, NUMBER),
+        "required": list(features),
+        "additionalProperties": False,
+    }
+    return WithJsonSchema({"anyOf": [vector, record]})
+
+
 def _json_model(kind: str, width: int, limits: Limits, features: Sequence[str] = ()) -> type[pydantic.BaseModel]:
     """The JSON body, with everything that a schema can say about its samples."""
     item: Any = {
@@ -137,15 +207,18 @@ def _json_model(kind: str, width: int, limits: Limits, features: Sequence[str] =
         "features": Annotated[
             list[Annotated[float, Field(ge=-3e38, le=3e38, allow_inf_nan=False)]],
             Field(min_length=width, max_length=width),
+            _by_name(features),
+            _vector_schema(width, features),
         ],
     }[kind]
+    order = f", in this order: {', '.join(features)}; or objects with a number for each of these" if features else ""
     description = {
         "image": "Pictures as files in base64.",
         "clip": "Videos as files in base64.",
         "audio": "Sounds as files in base64.",
         "text": "Texts.",
         "series": "Tables of series as CSV, a row for each time.",
-        "features": f"Vectors of {width} numbers" + (f", in this order: {', '.join(features)}." if features else "."),
+        "features": f"Vectors of {width} numbers{order}.",
     }[kind]
     samples: Any = (Annotated[list[item], Field(min_length=1, max_length=limits.batch, description=description)], ...)
     fields: dict[str, Any] = {FIELD: samples}

@@ -10,13 +10,18 @@ FIELD = "samples"
 """What holds the samples: a member of JSON, or the field of a form with pictures or videos as files."""
 
 
-def sentence(error: Mapping[str, Any]) -> str:
+FILE = {"image": "a picture", "clip": "a video", "audio": "a sound"}
+
+
+def sentence(error: Mapping[str, Any], sample: str = "") -> str:
     """A sentence without a stop, such as "sample 0 must have 8 numbers; it has 3".
 
     Parameters
     ----------
     error : mapping
         One of the errors of pydantic: `type`, `loc`, `msg` and `ctx`.
+    sample : str
+        Kind of a sample, where the request holds some.
     """
     place, kind, message = [part for part in error["loc"] if part not in ("body", "query")], error["type"], error["msg"]
     limits = error.get("ctx") or {}
@@ -32,7 +37,8 @@ def sentence(error: Mapping[str, Any]) -> str:
         "list_type": f"must be a list{' of numbers' if numbers else ''}",
         "float_type": "must be a number",
         "finite_number": "must be a finite number",
-        "string_type": "must be a text",
+        "string_type": f"must be base64 of {FILE[sample]}" if numbers and sample in FILE else "must be a text",
+        "value_error": str(limits.get("error", "")),
         "string_too_short": "must not be empty",
         "string_too_long": f"must have at most {limits.get('max_length', 0):,} characters",
         "greater_than_equal": f"must be at least {limits.get('ge', 0):g}",

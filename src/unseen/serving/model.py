@@ -139,7 +139,8 @@ class Served:
         """What `/model` tells."""
         card = self.bundle.method.card
         return {
-            "title": card.title,
+            "title": (card.summary or card.title).rstrip("."),
+            "paper": card.title,
             "method": card.slug,
             "kind": self.kind,
             "classes": list(self.bundle.classes.names),

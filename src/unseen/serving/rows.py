@@ -92,7 +92,8 @@ class ServedRows:
 
     def about(self) -> dict[str, Any]:
         """What `/model` tells."""
-        return {"title": self.what, "method": "", "kind": self.kind, "classes": [], "features": [], "credits": []}
+        nothing: dict[str, Any] = {"paper": "", "method": "", "classes": [], "features": [], "credits": []}
+        return {"title": self.what, "kind": self.kind, **nothing}
 
     def prepare(self, sample: Any) -> Any:
         """A sample as `predict` takes it: a text or a table, or bytes (or base64 of them) of a picture or a sound.

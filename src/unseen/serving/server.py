@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import signal
+import socket
 import threading
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -137,6 +138,15 @@ def listen(
     try:
         Server(config, ready).run()
     except SystemExit as error:  # what uvicorn makes of an address that it cannot have
+        raise OSError(f"cannot listen on {host}:{port}; is it in use?") from error
+
+
+def check_free(host: str, port: int) -> None:
+    """Raise `OSError` if nobody can listen there now; before a model is loaded, which takes seconds."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        socket.create_server((host.strip("[]"), port), family=family).close()
+    except OSError as error:
         raise OSError(f"cannot listen on {host}:{port}; is it in use?") from error
 
 

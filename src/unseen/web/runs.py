@@ -190,8 +190,9 @@ def _brief(folder: Path, _: int) -> str:
 
 
 LEGEND = (
-    "A star marks what was chosen. The score without labels, in [0, 1], ranks the candidates of one run and says "
-    "nothing across runs. After ± stands the standard deviation over seeds."
+    "A star marks what was chosen. The score without labels, in [0, 1], is a place among the candidates of one run: no "
+    "accuracy, and nothing across runs. Other columns are what their titles say. After ± stands the standard deviation "
+    "over seeds."
 )
 
 
@@ -201,6 +202,13 @@ LEGEND = (
 def differences(runs: Sequence[Results]) -> list[list[str]]:
     """What differs in data and settings: a name and what it is in each run."""
     facts = [_facts(results) for results in runs]
+    if (
+        len({(results.get("encoder") or {}).get("fingerprint") for results in runs}) == 1
+        and len({str((results.get("settings") or {}).get("precision")) for results in runs}) == 1
+    ):  # else the same samples have other features
+        for known, results in zip(facts, runs):
+            hashes = (results.get("config") or {}).get("data") or {}
+            known |= {f"{role}, read with its labels": mark[:8] for role, mark in hashes.items()}
     names = dict.fromkeys(name for known in facts for name in known)
     rows = [[name, *(known.get(name, "–") for known in facts)] for name in names]
     return [row for row in rows if len(set(row[1:])) > 1]
@@ -209,7 +217,7 @@ def differences(runs: Sequence[Results]) -> list[list[str]]:
 def _facts(results: Results) -> dict[str, str]:
     """What a run was made from and how, in short texts by name."""
     config = results.get("config") or {}
-    hashes = config.get("data") or {}
+    hashes = _contents(config)
     facts = {}
     for role, part in results["given"].items():
         mark = f", {hashes[role][:8]}" if role in hashes else ""
@@ -229,6 +237,12 @@ def _facts(results: Results) -> dict[str, str]:
     facts |= {key: str(value) for key, value in (results.get("settings") or {}).items()}
     facts["unseen"] = str(results.get("unseen", "–"))
     return facts | {key: str(value) for key, value in (results.get("versions") or {}).items()}
+
+
+def _contents(config: Mapping[str, Any]) -> Mapping[str, str]:
+    """A digest of the samples that were given as each role, before an encoder read them; of features in older runs."""
+    given = config.get("given") or config.get("data") or {}
+    return {role.replace("_", " "): mark for role, mark in given.items()}
 
 
 def _classes(names: list[str], most: int = 6) -> str:
@@ -259,7 +273,7 @@ def _graded(results: Results) -> dict[str, str]:
 
 
 def _target(results: Results) -> Any:
-    return ((results.get("config") or {}).get("data") or {}).get("target")
+    return _contents(results.get("config") or {}).get("target")
 
 
 # -- candidates --------------------------------------------------------------------------------------------
@@ -304,9 +318,16 @@ def _columns(results: Results, alone: bool) -> list[str]:
     """Titles of the columns of a run: beside others only what can be told in one figure."""
     metric = words.metric_label(results["references"]["metric"]) if results["exam"] else ""
     graded = [f"{metric}, %, {PARTS.get(part, part)}" for part in results["exam"]]
+    decided = [words.score_label(v) for v in _decided(results)]
     if alone:
-        return [*graded, "score without labels", "time"]
-    return graded[:1] or ["score without labels"]
+        return [*graded, *decided, "score without labels", "time"]
+    return graded[:1] or decided[:1] or ["score without labels"]
+
+
+def _decided(results: Results) -> list[str]:
+    """The score by which a run without a grade chose, which its reason quotes; none where several did."""
+    by = results["chosen"].get("by", ())
+    return [] if results["exam"] or results["chosen"].get("alike") or len(by) != 1 else list(by)
 
 
 def _cells(row: Mapping[str, Any] | None, results: Results, alone: bool) -> list[str]:
@@ -317,10 +338,19 @@ def _cells(row: Mapping[str, Any] | None, results: Results, alone: bool) -> list
     for part in results["exam"]:
         spread = row["metrics"][part][results["references"]["metric"]]
         cells.append(f"{words.share(spread['mean'])} {words.deviation(spread)}".strip())
+    for validator in _decided(results):
+        score = (row.get("validators") or {}).get(validator)
+        cells.append("–" if score is None else _score(score["mean"], validator))
     cells += [words.number(row["vote"], 2), words.seconds(row["seconds"])]
     if row["chosen"]:
         cells[0] = f"★ {cells[0]}"
     return cells[: len(titles)]
+
+
+def _score(value: float, validator: str) -> str:
+    """A score as the reason of a run writes it: as a share where it is one."""
+    share = validator != "information maximization" and 0 <= value <= 1
+    return f"{100 * value:.1f} %" if share else f"{value:.3f}"
 
 
 def _mean(row: Mapping[str, Any] | None, metric: str) -> float | None:

@@ -272,7 +272,7 @@ def test_the_same_command_gives_the_same_files(files: Path) -> None:
         ),
         (
             ("x.npz", "--method", "ssp", "--temperature", "1"),
-            "simple-pruning has no parameter 'temperature'; it has random_state, keep",
+            "--temperature: ssp takes none; what can be set of it is iterations, ",
         ),
         (("x.npy", "--set", "keep=0.5"), "--set does not take keep; say --keep"),
         (("x.npy", "--method", "uniform", "--set", "rule=ssp"), "must not hold rule, which another argument says"),

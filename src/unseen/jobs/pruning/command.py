@@ -74,8 +74,9 @@ def prune(
     column: Annotated[
         str | None, typer.Option(help="Column or array with the vectors; found by its usual names.")
     ] = None,
-    without_tag: Annotated[
-        list[str] | None, typer.Option(help="Leave out pairs of a collection with this tag of `unseen explore`.")
+    without_tags: Annotated[
+        list[str] | None,
+        typer.Option("--without-tag", help="Leave out pairs of a collection with this tag of `unseen explore`."),
     ] = None,
     encoder: options.Encoder = None,
     pictures: Annotated[bool, typer.Option(help="Thumbnails in the report, where there are pictures.")] = True,
@@ -115,7 +116,7 @@ def prune(
         precision=precision,
         trust=trust,
         on_error=on_error,  # type: ignore[arg-type]
-        without_tags=without_tag or (),
+        without_tags=without_tags or (),
         seed=seed,
     )
     summary = write(result, out, pictures=pictures, command=command_line())

@@ -151,7 +151,8 @@ def _untagged(path: Path, embeddings: Embeddings, tags: Sequence[str]) -> Embedd
     tagged = Tags(collection, open_columns(collection))
     if missing := [tag for tag in tags if tag not in tagged.names]:
         raise ValueError(
-            f"without_tags: no pair is tagged {missing[0]!r}; there are: {', '.join(tagged.names) or 'no tags yet'}"
+            f"without_tags: no pair is tagged {missing[0]!r}; "
+            + (f"there are: {', '.join(tagged.names)}" if tagged.names else "no pair has a tag yet")
         )
     rows = np.flatnonzero(~tagged.mask(tags))
     if not len(rows):

@@ -223,6 +223,9 @@ def _chooser(method: str, settings: Mapping[str, Any]) -> Pruner:
         raise ValueError(f"method must be one of {', '.join((*pruners(), *RULES))}; got {method!r}")
     if twice := [name for name in (*ARGUMENTS, *rule) if name in settings]:
         raise ValueError(f"settings must not hold {twice[0]}, which another argument says; got {settings[twice[0]]!r}")
+    takes = [name for name in kind().get_params() if name not in (*ARGUMENTS, *rule)]
+    if unknown := next((name for name in settings if name not in takes), None):
+        raise ValueError(f"{unknown}: {method} takes none; what can be set of it is {', '.join(takes) or 'nothing'}")
     chooser = kind(**settings, **rule)
     chooser.check(settings)
     return chooser
