@@ -485,6 +485,65 @@ def test_pictures_of_one_brightness_and_two_colours_are_two() -> None:
     assert not similarity.look_alike(looks[:1], looks[1:])[0]
 
 
+def drawing(size: int, place: int, ink: tuple[int, int, int], ground: tuple[int, int, int]) -> Image.Image:
+    """A disc and a frame in flat colours."""
+    image = Image.new("RGB", (size, size), ground)
+    draw = ImageDraw.Draw(image)
+    x, y = (size * (2 + place % 3) // 8, size * (1 + place // 3) // 6)
+    draw.ellipse((x, y, x + 3 * size // 8, y + 3 * size // 8), fill=ink)
+    draw.rectangle((size // 12, size // 12, 11 * size // 12, 11 * size // 12), outline=ink, width=size // 32)
+    return image
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (((119, 20, 34), (215, 240, 222)), ((112, 26, 66), (218, 226, 240))),  # dark red on green, purple on blue
+        (((139, 64, 33), (249, 222, 228)), ((146, 40, 36), (248, 224, 226))),  # brown on rose, red on rose
+        (((150, 90, 40), (240, 240, 236)), ((150, 62, 44), (240, 238, 236))),  # an orange frame, a red one
+    ],
+)
+def test_drawings_in_another_hue_are_other_pictures(one: Any, other: Any) -> None:
+    for size in (96, 128, 300):
+        looks = looks_of([drawing(size, 4, *one), drawing(size, 4, *other)])
+        assert not similarity.look_alike(looks[:1], looks[1:])[0]
+        grey = [tuple(min(255, v + 5) for v in colour) for colour in one]
+        again = looks_of([drawing(size, 4, *grey)])
+        assert similarity.look_alike(looks[:1], again)[0]  # another shade of the same
+
+
+@pytest.mark.parametrize("size", [96, 128])
+@pytest.mark.parametrize("scale", [0.5, 2 / 3, 1])
+def test_copies_of_small_drawings_are_found_in_half_their_size_and_as_jpeg(size: int, scale: float) -> None:
+    colours = [((20, 60, 140), (240, 230, 220)), ((150, 20, 30), (220, 250, 230)), ((0, 90, 20), (250, 250, 250))]
+    shown = [drawing(size, place, *colours[place % 3]) for place in range(9)]
+    small = [image.resize((round(size * scale),) * 2, Image.Resampling.BICUBIC) for image in shown]
+    again = []
+    for image in small:
+        stream = io.BytesIO()
+        image.save(stream, "JPEG", quality=60 if scale == 1 else 85)
+        again.append(Image.open(io.BytesIO(stream.getvalue())))
+    looks = looks_of(shown)
+    for copies in (looks_of(small), looks_of(again)):
+        assert similarity.look_alike(looks, copies).all()
+        i, j = np.nonzero(~np.eye(9, dtype=bool))
+        assert not similarity.look_alike(looks[i], copies[j]).any()
+
+
+@pytest.mark.parametrize("side", [64, 80, 95, 110, 135])
+def test_small_cards_with_another_number_are_other_pictures(side: int) -> None:
+    shown = []
+    for number in range(40):
+        image = Image.new("RGB", (side, side * 4 // 3), "white")
+        draw = ImageDraw.Draw(image)
+        draw.rectangle((0, 0, side, side // 3), fill="navy")
+        draw.text((side // 15, side * 2 // 3), f"Nr {number}", "black", ImageFont.load_default(size=max(10, side // 8)))
+        shown.append(image)
+    looks = looks_of(shown)
+    i, j = np.triu_indices(40, 1)
+    assert not similarity.look_alike(looks[i], looks[j]).any()
+
+
 def test_outlines_part_no_two_pictures_that_look_alike() -> None:
     rng = np.random.default_rng(0)
     looks = rng.integers(0, 255, (60, similarity.LOOK), dtype=np.uint8)
