@@ -185,6 +185,48 @@ def test_an_unreliable_language_is_none_and_script_endings_are_dropped() -> None
         languages(["a"], detector, reliable=2)
 
 
+SHORT = {
+    "en": ["a blue filled triangle nr 2221", "two red apples on a table", "the kitchen window at night", "a cup of coffee"],
+    "de": ["ein blaues Dreieck Nummer 2221", "zwei rote Äpfel auf dem Tisch", "graue Steinmauer", "eine Tasse Kaffee"],
+    "fr": ["un triangle bleu numéro 2221", "neige sur le toit", "mur de pierre grise", "une tasse de café"],
+    "es": ["un triángulo azul número 2221", "nieve en el tejado", "muro de piedra gris", "una taza de café"],
+    "it": ["un triangolo blu numero 2221", "neve sul tetto", "muro di pietra grigia", "una tazza di caffè"],
+    "nl": ["een blauwe driehoek nummer 2221", "sneeuw op het dak", "grijze stenen muur", "een kopje koffie"],
+}
+JUNK = ["IMG 2034", "asdf jkl qwer", "Nike Air Max 90", "12345", "zzkx vbnm", "SM-G973F", "---", "Toyota Corolla 1998"]
+
+
+def drawn(n: int) -> list[str]:
+    colours, shapes = ("red", "blue", "dark green", "purple"), ("circle", "square", "triangle", "star")
+    return [f"a {colours[i % 4]} {('filled', 'hollow')[i % 3 % 2]} {shapes[i // 4 % 4]} nr {i}" for i in range(n)]
+
+
+def test_short_captions_have_the_language_of_the_captions_around_them() -> None:
+    assert set(languages(drawn(300))) == {"en"}
+    for code, texts in SHORT.items():
+        assert languages(texts * 5) == [code] * 20
+    mixed = [(code, text) for code, texts in SHORT.items() for text in texts] * 5
+    pairs = list(zip(languages([text for _, text in mixed]), (code for code, _ in mixed)))
+    assert all(found in ("", code) for found, code in pairs)
+    assert sum(found == code for found, code in pairs) >= 110
+    among = languages(drawn(300) + SHORT["de"])[300:]
+    assert among.count("de") >= 2 and set(among) <= {"de", ""}
+    assert languages(["a cup of coffee"]) == [""]  # alone it may be of many
+    assert languages([]) == []
+
+
+def test_many_captions_are_asked_some_at_a_time_with_the_frequencies_of_some(monkeypatch: pytest.MonkeyPatch) -> None:
+    from unseen.methods.curation.laion import language
+
+    monkeypatch.setattr(language, "_SOME", 64)
+    assert languages(drawn(200) + JUNK) == ["en"] * 200 + [""] * len(JUNK)
+
+
+def test_what_is_no_language_is_none_among_english_captions_too() -> None:
+    assert set(languages(drawn(300) + JUNK)[300:]) == {""}
+    assert set(languages(JUNK)) == {""}
+
+
 # -- Bloom filter (check 3) ----------------------------------------------------------------------------------
 
 
