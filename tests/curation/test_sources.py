@@ -260,7 +260,7 @@ def test_a_folder_of_captions_without_its_pictures_is_told_so(tmp_path: Path) ->
     with pytest.raises(ValueError, match=r"names 2 files, such as 'a.png', none of which is there: "):
         open_source(tmp_path)
     (tmp_path / "captions.csv").write_text("file,caption\n")
-    with pytest.raises(ValueError, match="and captions.csv names none"):
+    with pytest.raises(ValueError, match=r"and captions.csv names none"):
         open_source(tmp_path)
 
 
@@ -270,7 +270,7 @@ def test_other_columns_of_a_table_with_captions_are_found(tmp_path: Path) -> Non
     (tmp_path / "captions.csv").write_text("file,caption,Split,uid,_x,score\na.png,x,test,1,2,0.5\nb.png,y,,1,2,3\n")
     found, notes = read(tmp_path)
     assert [entry.more for entry in found] == [{"Split": "test", "score": "0.5"}, {"score": "3"}]
-    assert notes == ["captions.csv has columns of names that pairs have already, left out: uid"]
+    assert notes == ["the columns uid of captions.csv: pairs have their own of these names"]
     (tmp_path / "captions.csv").unlink()
     line = {"file_name": "a.png", "text": "x", "name": "a", "n": 3, "ok": True, "box": [1], "odd": "\ud800"}
     (tmp_path / "metadata.jsonl").write_text(json.dumps(line) + "\n")

@@ -15,6 +15,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from unseen.curation.collection import COLUMNS
 from unseen.curation.tables import TABLES, TEXT_COLUMNS, URL_COLUMNS, first_of, json_row, said
 from unseen.data.loaders.common import ABOVE, inside
 from unseen.methods.curation.laion import parse
@@ -26,10 +27,8 @@ FILE_COLUMNS = ("file_name", "filename", "file", "filepath", "file_path", "path"
 WEAK_COLUMNS = ("picture", "img", "photo", "name", "key", "id")
 """Columns that name files; the second are asked where there is neither one of the first nor a URL."""
 
-RESERVED = frozenset(
-    "uid url text language license width height sha256 similarity offset size page file nsfw row stage reason "
-    "query_similarity".split()
-)
+_LATER = ("page", "file", "nsfw", "row", "stage", "reason", "query_similarity")
+RESERVED = frozenset((*COLUMNS.names, *_LATER))
 """Columns of pairs and of the tables on the way to them: those of a table with captions do not take their place."""
 
 HOW = "put NAME.txt beside each NAME.jpg, or a captions.csv with the columns file and caption into the folder"
@@ -101,7 +100,7 @@ def read_captions(
         below = pictures if not parent else [picture for picture in pictures if picture.startswith(f"{parent}/")]
         places = _Places(below, parent)
         if more is not None and (out := sorted(_header(file) & RESERVED - {"file", "text"})):
-            note(f"{name} has columns of names that pairs have already, left out: {', '.join(out)}")
+            note(f"the columns {', '.join(out)} of {name}: pairs have their own of these names")
         for target, text, others in _rows(file, note):
             picture = places.find(target)
             if picture is None:
@@ -167,7 +166,13 @@ def _others(row: Mapping[Any, Any], target: Any, text: str) -> dict[str, Any]:
     for key, value in row.items():
         name = key.strip() if isinstance(key, str) else ""
         usual = name.lower()
-        if not name.isprintable() or name[:1] in ("", "_") or usual in RESERVED or value in (None, "") or value != value:
+        if (
+            not name.isprintable()
+            or name[:1] in ("", "_")
+            or usual in RESERVED
+            or value in (None, "")
+            or value != value
+        ):
             continue
         if (usual in {*FILE_COLUMNS, *WEAK_COLUMNS} and value == target) or (usual in TEXT_COLUMNS and value == text):
             continue

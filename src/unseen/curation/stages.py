@@ -200,7 +200,9 @@ def fetch_shard(job: Job, number: int) -> int:
         dropped: list[Any] = [result for result in every if not isinstance(result, dict)]
         pictures = _Lazily([result.pop("place") for result in taken], lambda place: spool.get(*place))
         write_table(dropped_table(dropped), job.work.dropped("fetch", number))
-        write_shard(job.work.folder / "fetched", number, _rows_table(taken, others), pictures, stats={"dropped": len(dropped)})
+        write_shard(
+            job.work.folder / "fetched", number, _rows_table(taken, others), pictures, stats={"dropped": len(dropped)}
+        )
     return len(taken)
 
 

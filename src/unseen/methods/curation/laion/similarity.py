@@ -240,7 +240,7 @@ _TOGETHER = 256
 _PATCHES = 4
 DIFFERENCE = 0.03
 HUE, HUE_BLUR, HUE_MEAN = 0.03, 0.35, 0.015
-"""How far hues may differ at a pixel: so much, and that part of their range around it, which JPEG blurs; on the mean."""
+"""How far hues may differ at a pixel: so much, and that part of their range around it, which JPEG blurs; the mean."""
 
 
 def look_of(image: Image) -> bytes:
