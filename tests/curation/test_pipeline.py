@@ -18,6 +18,7 @@ import pytest
 from unseen.claims.laion_site import EXPECTED, misses
 from unseen.curation import Collection, pipeline, stages
 from unseen.curation.accounting import Accounting, counted
+from unseen.curation.columns import open_columns
 from unseen.curation.pipeline import curate
 from unseen.encoders.two_tower import TwoTowerEncoder
 from unseen.methods.curation.laion.heads import train_head
@@ -361,6 +362,64 @@ def small(**more: Any) -> Any:
     from unseen.curation import Settings
 
     return Settings(**{"threshold": -1.0, "near": None, "shard_size": 2, **more})
+
+
+def test_other_columns_of_the_captions_are_columns_of_the_pairs_and_filters(
+    towers: TwoTowerEncoder, tmp_path: Path
+) -> None:
+    source, out = photos(tmp_path / "photos"), tmp_path / "pairs"
+    rows = [f"{i}.png,picture {i},{'test' if i % 2 else 'train'},{i},{i}.5,00{i}," for i in range(6)]
+    (source / "captions.csv").write_text(
+        "\n".join(["file,caption,split,n,score,code,toxicity", *rows, "gone.png,x,,,,,"])
+    )
+    settings = small(shard_size=4)
+    curate(source, out, encoder=towers, settings=settings)
+    table = Collection.open(out).table()
+    assert {name: str(table.schema.field(name).type) for name in ("split", "n", "score", "code")} == {
+        "split": "string",
+        "n": "int64",
+        "score": "double",
+        "code": "string",
+    }
+    assert "toxicity" not in table.column_names  # nothing stands in it
+    for row in table.to_pylist():
+        i = int(row["url"][0])
+        assert (row["text"], row["n"], row["score"], row["code"]) == (f"picture {i}", i, i + 0.5, f"00{i}")
+    columns = open_columns(Collection.open(out))
+    assert {"split", "code"} <= set(columns.words)
+    assert {"n", "score"} <= set(columns.numeric)
+    assert sorted(columns.values("split")[0]) == ["test", "train"]
+
+
+def test_a_score_takes_the_place_of_a_column_of_its_name(towers: TwoTowerEncoder, tmp_path: Path) -> None:
+    source, out = photos(tmp_path / "photos"), tmp_path / "pairs"
+    rows = [f"{i}.png,picture {i},{i}" for i in range(6)]
+    (source / "captions.csv").write_text("\n".join(["file,caption,pwatermark", *rows]))
+    curate(source, out, encoder=towers, settings=small())
+    assert sorted(Collection.open(out).table(["pwatermark"])["pwatermark"].to_pylist()) == [0, 1, 2, 3, 4, 5]
+    x = np.random.default_rng(0).normal(size=(40, 64)).astype(np.float32)
+    about = {"name": towers.name, "fingerprint": towers.fingerprint, "dim": towers.dim}
+    head = train_head(x, np.arange(40) % 2, name="watermark", encoder=about, folds=0)
+    curate(source, out, encoder=towers, heads=[head], settings=small())
+    table = Collection.open(out).table()
+    assert table.column_names.count("pwatermark") == 1
+    assert max(table["pwatermark"].to_pylist()) <= 1
+
+
+@pytest.mark.parametrize(("error", "tries"), [(ValueError, 1), (RuntimeError, 2)])
+def test_what_is_wrong_with_the_input_is_not_tried_again(
+    towers: TwoTowerEncoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: type[Exception], tries: int
+) -> None:
+    calls = []
+
+    def broken(*args: Any) -> Any:
+        calls.append(args)
+        raise error("no column of URLs")
+
+    monkeypatch.setattr(stages, "parse_unit", broken)
+    with pytest.raises(error, match=r"the input could not be parsed, so nothing can be counted: .*no column of URLs"):
+        curate(photos(tmp_path / "photos"), tmp_path / "pairs", encoder=towers, settings=small())
+    assert len(calls) == tries
 
 
 def full_disk(*args: Any, **more: Any) -> Any:

@@ -252,6 +252,37 @@ def test_tables_of_captions_as_people_write_them(tmp_path: Path, name: str, text
     assert any("further ones" in note for note in notes) == ("second" in text)
 
 
+def test_a_folder_of_captions_without_its_pictures_is_told_so(tmp_path: Path) -> None:
+    (tmp_path / "captions.csv").write_text("file,caption\na.png,x\n")
+    with pytest.raises(ValueError, match=r"no pictures; captions.csv names 1 file, 'a.png', that is not there: "):
+        open_source(tmp_path)
+    (tmp_path / "captions.csv").write_text("file,caption\na.png,x\nb.png,y\n")
+    with pytest.raises(ValueError, match=r"names 2 files, such as 'a.png', none of which is there: "):
+        open_source(tmp_path)
+    (tmp_path / "captions.csv").write_text("file,caption\n")
+    with pytest.raises(ValueError, match=r"and captions.csv names none"):
+        open_source(tmp_path)
+
+
+def test_other_columns_of_a_table_with_captions_are_found(tmp_path: Path) -> None:
+    (tmp_path / "a.png").write_bytes(png())
+    (tmp_path / "b.png").write_bytes(png())
+    (tmp_path / "captions.csv").write_text("file,caption,Split,uid,_x,score\na.png,x,test,1,2,0.5\nb.png,y,,1,2,3\n")
+    found, notes = read(tmp_path)
+    assert [entry.more for entry in found] == [{"Split": "test", "score": "0.5"}, {"score": "3"}]
+    assert notes == ["the columns uid of captions.csv: pairs have their own of these names"]
+    (tmp_path / "captions.csv").unlink()
+    line = {"file_name": "a.png", "text": "x", "name": "a", "n": 3, "ok": True, "box": [1], "odd": "\ud800"}
+    (tmp_path / "metadata.jsonl").write_text(json.dumps(line) + "\n")
+    found, notes = read(tmp_path)
+    assert found[0].more == {"name": "a", "n": 3, "ok": True, "odd": "?"}
+    assert found[1].more is None
+    (tmp_path / "metadata.jsonl").unlink()
+    table = pa.table({"file": ["a.png"], "caption": ["x"], "bytes": [b"123"], "score": [float("nan")], "kind": ["k"]})
+    pq.write_table(table, tmp_path / "m.parquet")
+    assert read(tmp_path)[0][0].more == {"kind": "k"}
+
+
 def test_hidden_pictures_are_no_pictures(tmp_path: Path) -> None:
     """They were counted as pictures, and stood in the place of the last ones."""
     (tmp_path / ".trash").mkdir()

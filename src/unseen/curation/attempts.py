@@ -24,6 +24,8 @@ class Failure(NamedTuple):
     stage: str
     number: int
     error: str
+    wrong: bool = False
+    """Whether it is the input's own fault, which another try would meet again."""
 
 
 class DiskFull(Exception):  # noqa: N818 - it ends the run early, with its books
@@ -60,23 +62,26 @@ def told_if_full(what: str) -> Iterator[None]:
 def run_each(
     name: str, function: Callable[[Job, Any], int], job: Job, items: Sequence[Any], engine: Engine | None
 ) -> list[Failure]:
-    """Do all items; those that fail once more at the end; what fails then. A full disk ends it at once."""
-    failed: list[tuple[Any, str]] = [(item, "") for item in items]
-    full = False
+    """Do all items; those that fail once more at the end; what fails then. A full disk ends it at once.
+
+    What fails by a `ValueError` would do so again, and is not tried twice.
+    """
+    failed: list[tuple[Any, _Told]] = []
+    again, full = list(items), False
     for attempt in range(ATTEMPTS):
-        if not failed or full:
+        if not again or full:
             break
         if attempt:
-            log.warning("%s: trying %d of %d again", name, len(failed), len(items))
-        again = [item for item, _ in failed]
-        failed = []
+            log.warning("%s: trying %d of %d again", name, len(again), len(items))
+            failed = [(item, outcome) for item, outcome in failed if outcome.wrong]
         for item, outcome in zip(again, _each(name, function, job, again, engine)):
             if outcome.error:
-                failed.append((item, outcome.error))
+                failed.append((item, outcome))
             if outcome.full:
                 full = True
                 break
-    failures = [Failure(name, getattr(item, "number", item), error) for item, error in failed]
+        again = [item for item, outcome in failed if not outcome.wrong]
+    failures = [Failure(name, getattr(item, "number", item), told.error, told.wrong) for item, told in failed]
     for failure in failures:
         log.warning("%s of shard %s failed: %s", name, failure.number, failure.error)
     if full:
@@ -89,6 +94,7 @@ class _Told(NamedTuple):
 
     error: str
     full: bool = False
+    wrong: bool = False
 
 
 def _each(
@@ -112,6 +118,9 @@ def _guarded(job: Job, task: tuple[Callable[[Job, Any], int], Any]) -> _Told:
     function, item = task
     try:
         function(job, item)
+    except ValueError as error:
+        log.debug("a shard failed", exc_info=True)
+        return _Told(str(error) or type(error).__name__, wrong=True)
     except Exception as error:  # a shard's failure is reported, and does not take the others down
         log.debug("a shard failed", exc_info=True)
         if is_full(error):

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import csv
+import datetime
+import decimal
 import io
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from unseen.curation.collection import COLUMNS
 from unseen.curation.tables import TABLES, TEXT_COLUMNS, URL_COLUMNS, first_of, json_row, said
 from unseen.data.loaders.common import ABOVE, inside
 from unseen.methods.curation.laion import parse
@@ -23,6 +26,10 @@ OTHERS = (".jfif", ".gif", ".bmp", ".tif", ".tiff", ".avif", ".heic", ".heif", "
 FILE_COLUMNS = ("file_name", "filename", "file", "filepath", "file_path", "path", "image", "image_path", "image_name")
 WEAK_COLUMNS = ("picture", "img", "photo", "name", "key", "id")
 """Columns that name files; the second are asked where there is neither one of the first nor a URL."""
+
+_LATER = ("page", "file", "nsfw", "row", "stage", "reason", "query_similarity")
+RESERVED = frozenset((*COLUMNS.names, *_LATER))
+"""Columns of pairs and of the tables on the way to them: those of a table with captions do not take their place."""
 
 HOW = "put NAME.txt beside each NAME.jpg, or a captions.csv with the columns file and caption into the folder"
 """What a folder without captions lacks."""
@@ -46,6 +53,11 @@ def names_files_alone(file: Path) -> bool:
     return is_caption_table(file) and not _header(file) & set(URL_COLUMNS)
 
 
+def named_files(file: Path) -> list[str]:
+    """The files that a table of captions names, in its order."""
+    return [row[0] for row in _rows(file, lambda _: None)]
+
+
 def _file_columns(names: set[str]) -> tuple[str, ...]:
     if names & set(FILE_COLUMNS):
         return FILE_COLUMNS
@@ -53,7 +65,11 @@ def _file_columns(names: set[str]) -> tuple[str, ...]:
 
 
 def read_captions(
-    place: Path, pictures: Sequence[str], files: Iterable[str], note: Callable[[str], None]
+    place: Path,
+    pictures: Sequence[str],
+    files: Iterable[str],
+    note: Callable[[str], None],
+    more: dict[str, dict[str, Any]] | None = None,
 ) -> dict[str, str]:
     """The caption of every picture that has one.
 
@@ -68,6 +84,8 @@ def read_captions(
         to its own folder, by their path, their file name or that without its ending; other tables are not read.
     note : callable
         Takes a sentence about what could not be read.
+    more : dict, optional
+        Takes what the tables say beside: the other cells of a picture's row, by the names of their columns.
     """
     captions: dict[str, str] = {}
     missing: list[str] = []
@@ -81,7 +99,9 @@ def read_captions(
         parent = name.rpartition("/")[0]
         below = pictures if not parent else [picture for picture in pictures if picture.startswith(f"{parent}/")]
         places = _Places(below, parent)
-        for target, text in _rows(file, note):
+        if more is not None and (out := sorted(_header(file) & RESERVED - {"file", "text"})):
+            note(f"the columns {', '.join(out)} of {name}: pairs have their own of these names")
+        for target, text, others in _rows(file, note):
             picture = places.find(target)
             if picture is None:
                 missing.append(target)
@@ -89,6 +109,8 @@ def read_captions(
                 again += 1
             else:
                 captions[picture] = text
+                if more is not None and others:
+                    more[picture] = others
     if missing:
         note(f"{len(missing):,} captions are of files that are not there, such as {min(missing)!r}")
     if again:
@@ -122,8 +144,8 @@ class _Places:
         return whole if whole in self.whole else self.short.get(target.rpartition("/")[2])
 
 
-def _rows(file: Path, note: Callable[[str], None]) -> Iterator[tuple[str, str]]:
-    """(file, caption) of every row of a table."""
+def _rows(file: Path, note: Callable[[str], None]) -> Iterator[tuple[str, str, dict[str, Any]]]:
+    """(file, caption, what else it says) of every row of a table."""
     for row in _table(file):
         cells = {str(key).strip().lower(): value for key, value in (row or {}).items()}
         target = first_of(cells, _file_columns(set(cells)))
@@ -131,18 +153,44 @@ def _rows(file: Path, note: Callable[[str], None]) -> Iterator[tuple[str, str]]:
             note(f"a line of {file.name} names no file")
             continue
         try:
-            yield inside(str(target).strip().removeprefix("./"), ABOVE), said(first_of(cells, TEXT_COLUMNS))
+            name, text = inside(str(target).strip().removeprefix("./"), ABOVE), said(first_of(cells, TEXT_COLUMNS))
         except ValueError as error:
             note(f"{file.name}: {error}")
+            continue
+        yield name, text, _others(row or {}, target, text)
+
+
+def _others(row: Mapping[Any, Any], target: Any, text: str) -> dict[str, Any]:
+    """The cells beside file and caption that are of use as a column: words and numbers under a name of their own."""
+    kept: dict[str, Any] = {}
+    for key, value in row.items():
+        name = key.strip() if isinstance(key, str) else ""
+        usual = name.lower()
+        if (
+            not name.isprintable()
+            or name[:1] in ("", "_")
+            or usual in RESERVED
+            or value in (None, "")
+            or value != value
+        ):
+            continue
+        if (usual in {*FILE_COLUMNS, *WEAK_COLUMNS} and value == target) or (usual in TEXT_COLUMNS and value == text):
+            continue
+        if isinstance(value, str):
+            kept[name] = value[: parse.MOST].encode("utf-8", "replace").decode("utf-8")
+        elif isinstance(value, (int, float)):
+            kept[name] = value
+        elif isinstance(value, (datetime.date, datetime.time, decimal.Decimal)):
+            kept[name] = str(value)
+    return kept
 
 
 def _table(file: Path) -> Iterator[dict[str, Any] | None]:
     suffix = file.suffix.lower()
     if suffix == ".parquet":
         with pq.ParquetFile(file) as content:
-            names = [
-                n for n in content.schema_arrow.names if n.lower() in {*FILE_COLUMNS, *WEAK_COLUMNS, *TEXT_COLUMNS}
-            ]
+            usual = {*FILE_COLUMNS, *WEAK_COLUMNS, *TEXT_COLUMNS}
+            names = [f.name for f in content.schema_arrow if f.name.lower() in usual or not _is_large(f.type)]
             for batch in content.iter_batches(8192, columns=names):
                 yield from batch.to_pylist()
     elif suffix in (".csv", ".tsv"):
@@ -152,6 +200,11 @@ def _table(file: Path) -> Iterator[dict[str, Any] | None]:
         yield from csv.DictReader(io.StringIO(text, newline=""), header, delimiter=_separator(file))
     else:
         yield from map(json_row, filter(str.strip, file.read_text("utf-8-sig", "replace").splitlines()))
+
+
+def _is_large(kind: pa.DataType) -> bool:
+    """Whether a column holds more than words and numbers, such as pictures: it is not read."""
+    return pa.types.is_nested(kind) or pa.types.is_binary(kind) or pa.types.is_large_binary(kind)
 
 
 def _header(file: Path) -> set[str]:

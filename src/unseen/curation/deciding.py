@@ -12,6 +12,7 @@ from unseen.curation.settings import usual_near
 from unseen.curation.stages import Decision, Job
 from unseen.methods.curation.laion.language import stream_of
 from unseen.methods.curation.laion.similarity import (
+    LOOK,
     keeps,
     look_alike,
     one_of_each,
@@ -84,6 +85,7 @@ def _stand_ins(job: Job, folders: list[Path], sha: np.ndarray, similarity: np.nd
     best = np.sort(best)
     vectors = [np.load(folder / "image.npy", mmap_mode="r", allow_pickle=False) for folder in folders]
     looks = [np.load(folder / "looks.npy", mmap_mode="r", allow_pickle=False) for folder in folders]
+    looks = [part if part.shape[1] == LOOK else _of_before(part) for part in looks]
     starts = np.cumsum([0, *map(len, vectors)])
     outline = np.concatenate([outlines(part) for part in looks])[best]
 
@@ -102,6 +104,11 @@ def _stand_ins(job: Job, folders: list[Path], sha: np.ndarray, similarity: np.nd
     to = np.arange(len(sha))
     to[best] = best[near]
     return file, to[file]
+
+
+def _of_before(looks: np.ndarray) -> np.ndarray:
+    """Looks that were kept before they ended in the shorter side: they count as those of large pictures."""
+    return np.pad(looks, ((0, 0), (0, LOOK - looks.shape[1])), constant_values=255)
 
 
 def _gathered(parts: list[np.ndarray], starts: np.ndarray, rows: np.ndarray) -> np.ndarray:

@@ -265,7 +265,8 @@ def _parse(job: Job, engine: Engine | None) -> list[Failure]:
         failures = full.failures
     if failures:
         named = "; ".join(f"{job.source.units[f.number].label}: {f.error}" for f in failures)
-        raise RuntimeError(f"the input could not be parsed, so nothing can be counted: {named}")
+        kind = ValueError if all(f.wrong for f in failures) else RuntimeError
+        raise kind(f"the input could not be parsed, so nothing can be counted: {named}")
     with told_if_full("the plan"):
         plan(job)
     return []

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -55,11 +57,18 @@ def plan(job: Job) -> None:
             for name, array in (("stage", stage_of), ("reason", reason), ("detail", detail))
         }
         dropped.append(pa.table(columns, schema=DROPPED))
+        if "more" not in table.column_names:  # parsed by an earlier version
+            table = table.append_column("more", pa.nulls(len(table), pa.string()))
         kept.append(_large(table.drop_columns(["stage", "reason"])).filter(pa.array(reason == "")))
     write_table(pa.concat_tables(dropped), job.work.dropped("parse"))
     small = pa.schema([field for field in CANDIDATES if field.name not in ("stage", "reason")])
     table = pa.concat_tables([_large(small.empty_table()), *kept])
     kept.clear()
+    others = _others(table["more"])
+    table = table.drop_columns(["more"])
+    for name, column in others.items():
+        table = table.append_column(name, column)
+    small = pa.schema([*(field for field in small if field.name != "more"), *((k, v.type) for k, v in others.items())])
     table = table.take(pa.array(np.random.default_rng(job.settings.seed).permutation(len(table))))
     shards = range(0, len(table), job.settings.shard_size)
     for number, start in enumerate(shards):
@@ -68,6 +77,33 @@ def plan(job: Job) -> None:
         summary = {"parsed": sum(map(len, alive)), "shards": len(shards), "faults": faults}
         summary["of"] = "pictures" if job.source.is_local else "links"
         temporary.write_text(json.dumps(summary, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def _others(more: pa.ChunkedArray) -> dict[str, pa.Array]:
+    """The columns of what tables say beside, of numbers where all that stands in one is a number."""
+    told = [(i, json.loads(line)) for i, line in enumerate(more.to_pylist()) if line]
+    columns: dict[str, list[Any]] = {}
+    for i, cells in told:
+        for name, value in cells.items():
+            columns.setdefault(name, [None] * len(more))[i] = value
+    return {name: _typed(column) for name, column in columns.items()}
+
+
+def _typed(column: list[Any]) -> pa.Array:
+    """Whole numbers, numbers, truths or words, whichever all values are; "007" and "nan" are words."""
+    there = [value for value in column if value is not None]
+    if all(isinstance(value, bool) for value in there):
+        return pa.array(column, pa.bool_())
+    words = [str(value) for value in there]
+    if all(_WHOLE.fullmatch(word) for word in words):
+        return pa.array([None if value is None else int(value) for value in column], pa.int64())
+    if all(_NUMBER.fullmatch(word) for word in words):
+        return pa.array([None if value is None else float(value) for value in column], pa.float64())
+    return pa.array([None if value is None else str(value) for value in column], pa.string())
+
+
+_WHOLE = re.compile(r"0|-?[1-9][0-9]{0,17}")
+_NUMBER = re.compile(r"[+-]?(?:0|[1-9][0-9]{0,17})?(?:\.[0-9]+|(?<=[0-9])\.?)(?:[eE][+-]?[0-9]{1,2})?")
 
 
 def _column(file: Path, name: str) -> np.ndarray:

@@ -128,7 +128,8 @@ def read_pictures(source: Source, unit: Unit, note: Note) -> Iterator[Found]:
     first = unit.start == 0  # what is wrong with tables and links is told once
     there = walk(place, ignore=is_hidden)
     names = pictures_of(there.files)
-    captions = read_captions(place, names, there.files, note if first else lambda _: None)
+    more: dict[str, dict[str, Any]] = {}
+    captions = read_captions(place, names, there.files, note if first else lambda _: None, more)
     for name, why in there.refused[:TOLD] if first else ():
         note(f"{name!r} was not read: {why}")
     if first and len(there.refused) > TOLD:
@@ -140,7 +141,8 @@ def read_pictures(source: Source, unit: Unit, note: Note) -> Iterator[Found]:
         if size > LARGEST_MEMBER:
             yield Found(_dropped(name, parse.clean(text), TOO_LARGE))
             continue
-        yield _here(name, text, parse.clean(text), parse.UNKNOWN_LICENSE, str(file), 0, size, shortest=1)
+        found = _here(name, text, parse.clean(text), parse.UNKNOWN_LICENSE, str(file), 0, size, shortest=1)
+        yield found._replace(more=more.get(name))
 
 
 def pictures_of(files: Iterable[str]) -> list[str]:

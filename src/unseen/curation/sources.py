@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from unseen.curation.captions import HOW, OTHERS, PICTURES, is_link_table, names_files_alone, read_captions
+from unseen.curation.captions import HOW, OTHERS, PICTURES, is_link_table, named_files, names_files_alone, read_captions
 from unseen.curation.crawls import CRAWLS, PAGES, read_crawl, read_pages
 from unseen.curation.samples import SHARDS, pictures_of, read_pictures, read_shard
 from unseen.curation.tables import TABLES, read_table, table_units
@@ -79,6 +79,8 @@ def open_source(path: str | os.PathLike[str], *, base_url: str = "") -> Source:
                     f"input {str(path)!r} names pictures of this machine: give the folder that holds them and this "
                     f"table, such as {os.fspath(Path(path).parent)!r}"
                 )
+            if alone := [f for f in members if names_files_alone(f)]:
+                raise ValueError(_without_pictures(path, place, alone[0]))
             units = [unit for f in members for unit in table_units(f)]
         else:
             if kind == "pictures":
@@ -90,6 +92,19 @@ def open_source(path: str | os.PathLike[str], *, base_url: str = "") -> Source:
             "captions (.parquet, .csv, .tsv, .jsonl), .tar shards, or pictures with captions"
         )
     return Source(str(place), tuple(units), base_url, _digest(place, files))
+
+
+def _without_pictures(path: str | os.PathLike[str], place: Path, table: Path) -> str:
+    """What is wrong with a folder that holds captions of pictures, and no picture."""
+    called, names = table.relative_to(place).as_posix(), named_files(table)
+    if not names:
+        return f"input {str(path)!r} holds no pictures, and {called} names none: {HOW}"
+    files = "1 file," if len(names) == 1 else f"{len(names):,} files, such as"
+    there = "that is not there" if len(names) == 1 else "none of which is there"
+    return (
+        f"input {str(path)!r} holds no pictures; {called} names {files} {names[0]!r}, {there}: "
+        "name the folder that holds the pictures and this table"
+    )
 
 
 def _need_captions(place: Path, path: str | os.PathLike[str]) -> None:

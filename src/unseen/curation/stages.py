@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import json
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -41,9 +42,13 @@ CANDIDATES = pa.schema(
         ("size", pa.int64()),
         ("stage", pa.string()),
         ("reason", pa.string()),
+        ("more", pa.string()),
     ]
 )
-"""A row per link of a unit; `file`, `offset` and `size` say where its picture is if it is on disk."""
+"""A row per link of a unit; `file`, `offset` and `size` say where its picture is if it is on disk.
+
+`more` is JSON of what a table says beside; the plan makes columns of it (`unseen.curation.planning`).
+"""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -150,6 +155,7 @@ def _candidates(entries: Sequence[Found], job: Job) -> pa.Table:
         "size": [entry.size for entry in entries],
         "stage": [step or ("parse" if why else "") for step, why in zip(stage, reason)],
         "reason": reason,
+        "more": [json.dumps(entry.more) if entry.more else None for entry in found],
     }
     return pa.table(columns, schema=CANDIDATES)
 
@@ -164,7 +170,9 @@ def _plain(text: str) -> str:
 
 def fetch_shard(job: Job, number: int) -> int:
     """Steps 6-8 of a shard: download, check, keep; the number of pictures."""
-    rows = pq.read_table(job.work.candidates(number)).to_pylist()
+    told = pq.read_table(job.work.candidates(number))
+    rows = told.to_pylist()
+    others = [field for field in told.schema if field.name not in CANDIDATES.names]
     with tempfile.TemporaryFile(dir=job.work.folder) as file:
         spool = _Spool(file)
 
@@ -179,7 +187,8 @@ def fetch_shard(job: Job, number: int) -> int:
             except ValueError as error:
                 return _drop(row, "checks", accept.RESIZE, str(error))
             digest = hashlib.sha256(got.content).hexdigest()
-            fields = {key: row[key] for key in ("uid", "url", "text", "language", "license", "page")}
+            named = ("uid", "url", "text", "language", "license", "page", *(field.name for field in others))
+            fields = {key: row[key] for key in named}
             return {**fields, "width": looked.width, "height": looked.height, "sha256": digest, "place": place}
 
         far = [i for i, row in enumerate(rows) if not row["file"]]
@@ -191,7 +200,9 @@ def fetch_shard(job: Job, number: int) -> int:
         dropped: list[Any] = [result for result in every if not isinstance(result, dict)]
         pictures = _Lazily([result.pop("place") for result in taken], lambda place: spool.get(*place))
         write_table(dropped_table(dropped), job.work.dropped("fetch", number))
-        write_shard(job.work.folder / "fetched", number, _rows_table(taken), pictures, stats={"dropped": len(dropped)})
+        write_shard(
+            job.work.folder / "fetched", number, _rows_table(taken, others), pictures, stats={"dropped": len(dropped)}
+        )
     return len(taken)
 
 
@@ -235,8 +246,8 @@ _FETCHED = pa.schema(
 )
 
 
-def _rows_table(rows: list[dict[str, Any]]) -> pa.Table:
-    return pa.Table.from_pylist(rows, schema=_FETCHED)
+def _rows_table(rows: list[dict[str, Any]], others: Sequence[pa.Field]) -> pa.Table:
+    return pa.Table.from_pylist(rows, schema=pa.schema([*_FETCHED, *others]))
 
 
 def _fetched(row: Mapping[str, Any]) -> Fetched:
@@ -367,7 +378,9 @@ def select_shard(job: Job, decision: Decision) -> int:
     kept = np.array([i for i, why in enumerate(reason) if not why], dtype=np.int64)
     dropped = [_drop(row, *outcome) for row, *outcome in zip(rows, stage, reason, detail) if outcome[1]]
     write_table(dropped_table(dropped), job.work.selecting.dropped("select", number))
-    out = pairs.take(pa.array(kept, pa.int64())).drop_columns(["similarity"])
+    scores_of = {"similarity", *(head.column for head in job.heads)}  # a head counts before a column of the input
+    out = pairs.take(pa.array(kept, pa.int64()))
+    out = out.drop_columns([name for name in out.column_names if name in scores_of])
     out = out.append_column("similarity", table["similarity"].take(pa.array(kept, pa.int64())))
     if job.settings.rules:
         out = out.append_column("nsfw", pa.array([tags[i] for i in kept.tolist()], pa.string()))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -50,12 +50,16 @@ class Source:
 
 
 class Found(NamedTuple):
-    """An image link, or a picture that is on disk already: `size` bytes from `offset` of `file`."""
+    """An image link, or a picture that is on disk already: `size` bytes from `offset` of `file`.
+
+    `more` is what a table says of it beside its caption, by column.
+    """
 
     candidate: parse.Candidate
     file: str = ""
     offset: int = 0
     size: int = 0
+    more: Mapping[str, Any] | None = None
 
 
 Note = Callable[[str], None]

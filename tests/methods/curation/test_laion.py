@@ -185,6 +185,54 @@ def test_an_unreliable_language_is_none_and_script_endings_are_dropped() -> None
         languages(["a"], detector, reliable=2)
 
 
+SHORT = {
+    "en": [
+        "a blue filled triangle nr 2221",
+        "two red apples on a table",
+        "the kitchen window at night",
+        "a cup of coffee",
+    ],
+    "de": ["ein blaues Dreieck Nummer 2221", "zwei rote Äpfel auf dem Tisch", "graue Steinmauer", "eine Tasse Kaffee"],
+    "fr": ["un triangle bleu numéro 2221", "neige sur le toit", "mur de pierre grise", "une tasse de café"],
+    "es": ["un triángulo azul número 2221", "nieve en el tejado", "muro de piedra gris", "una taza de café"],
+    "it": ["un triangolo blu numero 2221", "neve sul tetto", "muro di pietra grigia", "una tazza di caffè"],
+    "nl": ["een blauwe driehoek nummer 2221", "sneeuw op het dak", "grijze stenen muur", "een kopje koffie"],
+}
+JUNK = ["IMG 2034", "asdf jkl qwer", "Nike Air Max 90", "12345", "zzkx vbnm", "SM-G973F", "---", "Toyota Corolla 1998"]
+
+
+def drawn(n: int) -> list[str]:
+    colours, shapes = ("red", "blue", "dark green", "purple"), ("circle", "square", "triangle", "star")
+    return [f"a {colours[i % 4]} {('filled', 'hollow')[i % 3 % 2]} {shapes[i // 4 % 4]} nr {i}" for i in range(n)]
+
+
+def test_short_captions_have_the_language_of_the_captions_around_them() -> None:
+    assert set(languages(drawn(300))) == {"en"}
+    for code, texts in SHORT.items():
+        assert languages(texts * 5) == [code] * 20
+    mixed = [(code, text) for code, texts in SHORT.items() for text in texts] * 5
+    pairs = list(zip(languages([text for _, text in mixed]), (code for code, _ in mixed)))
+    assert all(found in ("", code) for found, code in pairs)
+    assert sum(found == code for found, code in pairs) >= 110
+    among = languages(drawn(300) + SHORT["de"])[300:]
+    assert among.count("de") >= 2
+    assert set(among) <= {"de", ""}
+    assert languages(["a cup of coffee"]) == [""]  # alone it may be of many
+    assert languages([]) == []
+
+
+def test_many_captions_are_asked_some_at_a_time_with_the_frequencies_of_some(monkeypatch: pytest.MonkeyPatch) -> None:
+    from unseen.methods.curation.laion import language
+
+    monkeypatch.setattr(language, "_SOME", 64)
+    assert languages(drawn(200) + JUNK) == ["en"] * 200 + [""] * len(JUNK)
+
+
+def test_what_is_no_language_is_none_among_english_captions_too() -> None:
+    assert set(languages(drawn(300) + JUNK)[300:]) == {""}
+    assert set(languages(JUNK)) == {""}
+
+
 # -- Bloom filter (check 3) ----------------------------------------------------------------------------------
 
 
@@ -483,6 +531,65 @@ def test_pictures_of_one_brightness_and_two_colours_are_two() -> None:
         shown.append(image)
     looks = looks_of(shown)
     assert not similarity.look_alike(looks[:1], looks[1:])[0]
+
+
+def drawing(size: int, place: int, ink: tuple[int, int, int], ground: tuple[int, int, int]) -> Image.Image:
+    """A disc and a frame in flat colours."""
+    image = Image.new("RGB", (size, size), ground)
+    draw = ImageDraw.Draw(image)
+    x, y = (size * (2 + place % 3) // 8, size * (1 + place // 3) // 6)
+    draw.ellipse((x, y, x + 3 * size // 8, y + 3 * size // 8), fill=ink)
+    draw.rectangle((size // 12, size // 12, 11 * size // 12, 11 * size // 12), outline=ink, width=size // 32)
+    return image
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (((119, 20, 34), (215, 240, 222)), ((112, 26, 66), (218, 226, 240))),  # dark red on green, purple on blue
+        (((139, 64, 33), (249, 222, 228)), ((146, 40, 36), (248, 224, 226))),  # brown on rose, red on rose
+        (((150, 90, 40), (240, 240, 236)), ((150, 62, 44), (240, 238, 236))),  # an orange frame, a red one
+    ],
+)
+def test_drawings_in_another_hue_are_other_pictures(one: Any, other: Any) -> None:
+    for size in (96, 128, 300):
+        looks = looks_of([drawing(size, 4, *one), drawing(size, 4, *other)])
+        assert not similarity.look_alike(looks[:1], looks[1:])[0]
+        grey = [tuple(min(255, v + 5) for v in colour) for colour in one]
+        again = looks_of([drawing(size, 4, *grey)])
+        assert similarity.look_alike(looks[:1], again)[0]  # another shade of the same
+
+
+@pytest.mark.parametrize("size", [96, 128])
+@pytest.mark.parametrize("scale", [0.5, 2 / 3, 1])
+def test_copies_of_small_drawings_are_found_in_half_their_size_and_as_jpeg(size: int, scale: float) -> None:
+    colours = [((20, 60, 140), (240, 230, 220)), ((150, 20, 30), (220, 250, 230)), ((0, 90, 20), (250, 250, 250))]
+    shown = [drawing(size, place, *colours[place % 3]) for place in range(9)]
+    small = [image.resize((round(size * scale),) * 2, Image.Resampling.BICUBIC) for image in shown]
+    again = []
+    for image in small:
+        stream = io.BytesIO()
+        image.save(stream, "JPEG", quality=60 if scale == 1 else 85)
+        again.append(Image.open(io.BytesIO(stream.getvalue())))
+    looks = looks_of(shown)
+    for copies in (looks_of(small), looks_of(again)):
+        assert similarity.look_alike(looks, copies).all()
+        i, j = np.nonzero(~np.eye(9, dtype=bool))
+        assert not similarity.look_alike(looks[i], copies[j]).any()
+
+
+@pytest.mark.parametrize("side", [64, 80, 95, 110, 135])
+def test_small_cards_with_another_number_are_other_pictures(side: int) -> None:
+    shown = []
+    for number in range(40):
+        image = Image.new("RGB", (side, side * 4 // 3), "white")
+        draw = ImageDraw.Draw(image)
+        draw.rectangle((0, 0, side, side // 3), fill="navy")
+        draw.text((side // 15, side * 2 // 3), f"Nr {number}", "black", ImageFont.load_default(size=max(10, side // 8)))
+        shown.append(image)
+    looks = looks_of(shown)
+    i, j = np.triu_indices(40, 1)
+    assert not similarity.look_alike(looks[i], looks[j]).any()
 
 
 def test_outlines_part_no_two_pictures_that_look_alike() -> None:

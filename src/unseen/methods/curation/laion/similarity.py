@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable, Mapping, Sequence, Sized
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -231,20 +232,26 @@ def _cells(rows: FloatArray, k: int, seed: int) -> NDArray[np.int64]:
 
 
 COLOURS, FINE = 16, 96
-LOOK = 3 * COLOURS**2 + FINE**2
-"""Bytes by which near duplicates are confirmed: a picture of 16 x 16 colours, and one of 96 x 96 greys."""
+_GREYS = 3 * COLOURS**2
+LOOK = _GREYS + FINE**2 + 1
+"""Bytes by which near duplicates are confirmed: a picture of 16 x 16 colours, one of 96 x 96 greys, and the shorter
+side in pixels, 255 of a longer one."""
+_BELOW = {72: 140, 48: 90, 24: 48}
+"""Greys a side that are compared, by the shorter side below which: of small pictures, what resizing and JPEG leave."""
 _TOGETHER = 256
 _PATCHES = 4
 DIFFERENCE = 0.03
+HUE, HUE_BLUR, HUE_MEAN = 0.03, 0.35, 0.015
+"""How far hues may differ at a pixel: so much, and that part of their range around it, which JPEG blurs; the mean."""
 
 
 def look_of(image: Image) -> bytes:
-    """A picture shrunk to 16 x 16 pixels in colour and 96 x 96 in grey, `LOOK` bytes."""
+    """A picture brought to 16 x 16 pixels in colour and 96 x 96 in grey, with its shorter side: `LOOK` bytes."""
     from PIL import Image as Pillow
 
     small = image.resize((COLOURS, COLOURS), Pillow.Resampling.BILINEAR).convert("RGB")
     fine = image.resize((FINE, FINE), Pillow.Resampling.BILINEAR).convert("L")
-    return small.tobytes() + fine.tobytes()
+    return small.tobytes() + fine.tobytes() + bytes([min(255, *image.size)])
 
 
 def outlines(looks: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -254,7 +261,7 @@ def outlines(looks: NDArray[np.uint8]) -> NDArray[np.float32]:
     patch differs by no more than its pixels do. So most pairs need no closer look.
     """
     side = COLOURS // _PATCHES
-    small = looks[:, : 3 * COLOURS**2].reshape(len(looks), _PATCHES, side, _PATCHES, side, 3)
+    small = looks[:, :_GREYS].reshape(len(looks), _PATCHES, side, _PATCHES, side, 3)
     means = small.mean(axis=(2, 4), dtype=np.float32) / np.float32(255)
     return (means - means.mean(axis=(1, 2), keepdims=True)).reshape(len(looks), 3 * _PATCHES**2)
 
@@ -277,10 +284,13 @@ def look_alike(
 
     Embeddings say that two pictures mean the same; this says that they are the same, everywhere. Around their mean
     colours, the 16 x 16 pixels differ by at most `difference` of the full range in the mean, by at most `share` of the
-    pictures' own mean deviation, and nowhere by more than 0.12; the mean colours differ by at most `shade`. Around
+    pictures' own mean deviation, and nowhere by more than 0.12; the mean colours differ by at most `shade`. Their hues,
+    which are colours less their brightness, differ nowhere by more than 0.03 and 0.35 of the range of the nine pixels
+    around, and by at most 0.015 in the mean: a shade is one of brightness, and a red disc is not a purple one. Around
     their means, no pixel of the 96 x 96 greys differs by more than `spot` times what resizing and recompression do:
     0.02, three times the mean difference, and 0.07 of the range of the nine pixels around it. So two pages of other
-    words, or two cards on which another number stands, are two pictures.
+    words, or two cards on which another number stands, are two pictures. Where a picture has less than 140 pixels a
+    side, 72 x 72 greys are compared, 48 x 48 below 90, and 24 x 24 below 48: a smaller copy holds no more.
 
     Parameters
     ----------
@@ -290,9 +300,12 @@ def look_alike(
     alike = np.empty(len(left), dtype=bool)
     for start in range(0, len(left), _TOGETHER):
         a, b = left[start : start + _TOGETHER], right[start : start + _TOGETHER]
-        same = _same_colours(a[:, : 3 * COLOURS**2], b[:, : 3 * COLOURS**2], difference, share, shade)
-        close = np.flatnonzero(same)
-        same[close] = _same_greys(a[close, 3 * COLOURS**2 :], b[close, 3 * COLOURS**2 :], spot)
+        same = _same_colours(a[:, :_GREYS], b[:, :_GREYS], difference, share, shade)
+        sides = _common_sides(a[:, -1], b[:, -1])
+        for side in np.unique(sides[same]).tolist():
+            close = np.flatnonzero(same & (sides == side))
+            greys = [_greys(x[close, _GREYS:-1], side) for x in (a, b)]
+            same[close] = _same_greys(*greys, spot)
         alike[start : start + _TOGETHER] = same
     return alike
 
@@ -304,11 +317,51 @@ def _same_colours(
     gap = np.abs(left.pixels - right.pixels)
     bound = np.minimum(difference, share * np.minimum(left.deviation, right.deviation))
     near = np.abs(left.mean - right.mean).mean(axis=(1, 2)) <= shade
-    return (gap.mean(axis=(1, 2)) <= bound) & (gap.max(axis=(1, 2), initial=0) <= 0.12) & near
+    same = (gap.mean(axis=(1, 2)) <= bound) & (gap.max(axis=(1, 2), initial=0) <= 0.12) & near
+    close = np.flatnonzero(same)
+    same[close] = _same_hues(a[close], b[close])
+    return same
 
 
-def _same_greys(a: NDArray[np.uint8], b: NDArray[np.uint8], spot: float) -> NDArray[np.bool_]:
-    left, right = (x.reshape(-1, FINE, FINE).astype(np.float32) / np.float32(255) for x in (a, b))
+def _same_hues(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> NDArray[np.bool_]:
+    """Whether colours less their brightness are the same everywhere, but for what recompression blurs, (m,)."""
+    left, right = (_hues(x) for x in (a, b))
+    gap = np.abs(left - right)
+    around = np.maximum(*(_range(x.reshape(-1, COLOURS, COLOURS)).reshape(x.shape) for x in (left, right)))
+    near = (gap <= HUE + HUE_BLUR * around).all(axis=(1, 2, 3))
+    return near & (gap.mean(axis=(1, 2, 3)) <= HUE_MEAN)
+
+
+def _hues(colours: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Each channel less the mean of the three, (m, 3, 16, 16)."""
+    planes = colours.reshape(-1, COLOURS, COLOURS, 3).transpose(0, 3, 1, 2).astype(np.float32) / np.float32(255)
+    return planes - planes.mean(axis=1, keepdims=True)
+
+
+def _common_sides(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> NDArray[np.int64]:
+    """At how many pixels a side pictures of these shorter sides are compared: no more than the smaller of two has."""
+    least, sides = np.minimum(a, b), np.full(len(a), FINE)
+    for side, below in _BELOW.items():
+        sides[least < below] = side
+    return sides
+
+
+def _greys(looks: NDArray[np.uint8], side: int) -> NDArray[np.float32]:
+    """Greys in [0, 1] brought to `side` pixels a side, (m, side, side)."""
+    greys = looks.reshape(-1, FINE, FINE).astype(np.float32) / np.float32(255)
+    return greys if side == FINE else _shrinking(side) @ greys @ _shrinking(side).T
+
+
+@functools.cache
+def _shrinking(side: int) -> NDArray[np.float32]:
+    """The matrix (side, 96) of the bilinear reduction, whose tent is as wide as a pixel of the result on each side."""
+    step = FINE / side
+    centres = (np.arange(side)[:, None] + 0.5) * step - 0.5
+    weights = np.maximum(0, 1 - np.abs(np.arange(FINE) - centres) / step)
+    return (weights / weights.sum(axis=1, keepdims=True)).astype(np.float32)
+
+
+def _same_greys(left: NDArray[np.float32], right: NDArray[np.float32], spot: float) -> NDArray[np.bool_]:
     gap = left - right
     gap -= gap.mean(axis=(1, 2), keepdims=True)
     gap = np.abs(gap)
