@@ -66,5 +66,5 @@ def test_what_holds_no_texts_is_refused(x: Any) -> None:
 def test_no_text_at_all_and_numbers_called_text_are_refused() -> None:
     with pytest.raises(ValueError, match="x must hold at least one text"):
         Initials().fit(source=TEXTS).predict([])
-    with pytest.raises(TypeError, match="source must hold texts; got float64"):
+    with pytest.raises(TypeError, match="x must hold texts for kind='text'; sample '000000' is of float"):
         Initials().fit(source=TEXTS.replace(x=np.zeros(4)))

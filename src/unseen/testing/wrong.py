@@ -78,7 +78,6 @@ def _bad_domains(word: str, good: Domain) -> Iterator[tuple[str, Domain]]:
     if good.kind == "text":
         numbers = np.zeros((len(good), WIDTH))
         yield "of kind features", Domain(x=numbers, y=good.y, classes=good.classes, task=good.task)
-        yield "of numbers", good.replace(x=numbers)
     else:
         yield "of kind text", good.replace(x=np.array(["a"] * len(good)), kind="text")
     if isinstance(good.x, np.ndarray) and good.kind != "text":
@@ -86,8 +85,6 @@ def _bad_domains(word: str, good: Domain) -> Iterator[tuple[str, Domain]]:
             x = good.x.copy()
             x[3, 1] = number
             yield f"with {number}", good.replace(x=x)
-        yield "of strings", good.replace(x=good.x.astype(str))
-        yield "of complex numbers", good.replace(x=good.x.astype(complex))
     if word in ("source", "support") and good.y is not None:
         yield "without labels", good.replace(y=None)
         task = task_of(good.task)
