@@ -155,7 +155,7 @@ def _candidates(entries: Sequence[Found], job: Job) -> pa.Table:
         "size": [entry.size for entry in entries],
         "stage": [step or ("parse" if why else "") for step, why in zip(stage, reason)],
         "reason": reason,
-        "more": [json.dumps(entry.more) if entry.more else None for entry in found],
+        "more": [json.dumps(entry.more) if entry.more else None for entry in entries],
     }
     return pa.table(columns, schema=CANDIDATES)
 

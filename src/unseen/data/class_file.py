@@ -130,8 +130,7 @@ def class_space(classes: Any) -> ClassSpace | None:
             return _listed([])
         if PurePosixPath(text).suffix.lower() in _SUFFIXES or "," not in text:
             return _one_or_file(text)
-        names = [_text(part) for part in text.split(",")]
-        return _listed([name for name in names if name])
+        return _listed([name for part in text.split(",") if (name := _text(part))])
     if (names := names_in(classes)) is not None:
         return _listed([_text(name) for name in names])
     raise TypeError(f"classes must be a ClassSpace, a file, or names; got {type(classes).__name__}")

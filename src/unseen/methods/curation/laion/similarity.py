@@ -304,8 +304,7 @@ def look_alike(
         sides = _common_sides(a[:, -1], b[:, -1])
         for side in np.unique(sides[same]).tolist():
             close = np.flatnonzero(same & (sides == side))
-            greys = [_greys(x[close, _GREYS:-1], side) for x in (a, b)]
-            same[close] = _same_greys(*greys, spot)
+            same[close] = _same_greys(_greys(a[close, _GREYS:-1], side), _greys(b[close, _GREYS:-1], side), spot)
         alike[start : start + _TOGETHER] = same
     return alike
 
