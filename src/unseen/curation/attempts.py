@@ -81,7 +81,7 @@ def run_each(
                 full = True
                 break
         again = [item for item, outcome in failed if not outcome.wrong]
-    failures = [Failure(name, getattr(item, "number", item), told.error, told.wrong) for item, told in failed]
+    failures = [Failure(name, getattr(item, "number", item), outcome.error, outcome.wrong) for item, outcome in failed]
     for failure in failures:
         log.warning("%s of shard %s failed: %s", name, failure.number, failure.error)
     if full:

@@ -81,9 +81,9 @@ def plan(job: Job) -> None:
 
 def _others(more: pa.ChunkedArray) -> dict[str, pa.Array]:
     """The columns of what tables say beside, of numbers where all that stands in one is a number."""
-    told = [(i, json.loads(line)) for i, line in enumerate(more.to_pylist()) if line]
+    rows = [(i, json.loads(line)) for i, line in enumerate(more.to_pylist()) if line]
     columns: dict[str, list[Any]] = {}
-    for i, cells in told:
+    for i, cells in rows:
         for name, value in cells.items():
             columns.setdefault(name, [None] * len(more))[i] = value
     return {name: _typed(column) for name, column in columns.items()}

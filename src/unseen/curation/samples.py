@@ -141,8 +141,8 @@ def read_pictures(source: Source, unit: Unit, note: Note) -> Iterator[Found]:
         if size > LARGEST_MEMBER:
             yield Found(_dropped(name, parse.clean(text), TOO_LARGE))
             continue
-        found = _here(name, text, parse.clean(text), parse.UNKNOWN_LICENSE, str(file), 0, size, shortest=1)
-        yield found._replace(more=more.get(name))
+        entry = _here(name, text, parse.clean(text), parse.UNKNOWN_LICENSE, str(file), 0, size, shortest=1)
+        yield entry._replace(more=more.get(name))
 
 
 def pictures_of(files: Iterable[str]) -> list[str]:

@@ -170,9 +170,9 @@ def _plain(text: str) -> str:
 
 def fetch_shard(job: Job, number: int) -> int:
     """Steps 6-8 of a shard: download, check, keep; the number of pictures."""
-    told = pq.read_table(job.work.candidates(number))
-    rows = told.to_pylist()
-    others = [field for field in told.schema if field.name not in CANDIDATES.names]
+    table = pq.read_table(job.work.candidates(number))
+    rows = table.to_pylist()
+    others = [field for field in table.schema if field.name not in CANDIDATES.names]
     with tempfile.TemporaryFile(dir=job.work.folder) as file:
         spool = _Spool(file)
 
