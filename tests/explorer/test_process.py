@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import re
@@ -51,6 +52,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     pictures = [picture(colours[i % 6]) for i in range(48)]
     language = [("en", "de")[i % 2] for i in range(48)]
     table = {"uid": [uid(i) for i in range(48)], "text": texts, "language": language, "_note": ["private"] * 48}
+    table["sha256"] = [hashlib.sha256(content).hexdigest() for content in pictures]  # equal files are grouped
     scores = {"punsafe": pa.array([0.9 if i == 0 else 0.1 for i in range(48)], pa.float32())}
     width = pa.array([40 + i for i in range(48)], pa.int32())
     write_record(folder, EncoderRecord(encoder.name, encoder.fingerprint, encoder.dim))
