@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
 import os
 from collections.abc import Mapping
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 
 from unseen.data.domain import Domain
 from unseen.data.loaders.masks import IGNORE, MaskFindings
+from unseen.evaluation.drive import Together
 from unseen.evaluation.exam import Exam
 from unseen.evaluation.tasks import grades_of
 from unseen.jobs.segmentation.model import SegmentModel
@@ -58,7 +60,8 @@ def apply(model: str | os.PathLike[str], target: str | os.PathLike[str], *, igno
     _, masks, sure = saved.predict(domain)
     graded = None
     if domain.labeled.any():
-        graded = grades_of("mask").grade(Exam(domain, saved.classes).open(), masks, saved.classes)
+        grade = functools.partial(grades_of("mask").grade, classes=saved.classes)
+        graded = Together(grade)(Exam(domain, saved.classes), {"model": masks})["model"]
     about = {"classes": list(saved.classes.names), "masks": len(masks), "model": str(model), "size": saved.size}
     about |= {} if graded is None else {"graded": graded}
     about["asked"] = asked_for(model=model, target=target, ignore=ignore)
