@@ -43,11 +43,13 @@ def test_a_rival_that_is_worse_than_what_learns_nothing_is_said_to_be():
     arms = table(a=[0.6, 0.7], b=[0.5, 0.5], nothing=[0.55, 0.55])
     experiment = Experiment(run=lambda case, seed: {}, development=(), confirmation=("case 0",), nothing="nothing")
 
-    def told(condition, of=experiment):
+    def told(condition, of=experiment, arms_of=arms):
         row = Assertion(text="t", level="effect", experiment="e", holds=condition)
-        return Claim(slug="loki", ledger=(row,), experiments={"e": of}).judge(arms)[0][1].told
+        return Claim(slug="loki", ledger=(row,), experiments={"e": of}).judge(arms_of)[0][1].told
 
     assert told(better("a", "b", "accuracy")).endswith("; but b is worse by 0.05 than nothing, which learns nothing")
+    low = told(better("a", "b", "accuracy"), arms_of=table(a=[0.52, 0.52], b=[0.5, 0.5], nothing=[0.55, 0.55]))
+    assert low.endswith("which learns nothing, and a is not shown to be better than that")
     assert "learns nothing" not in told(better("a", "nothing", "accuracy"))
     assert "learns nothing" not in told(better("b", "a", "accuracy", lower=True))
     assert "learns nothing" not in told(better("a", "b", "accuracy"), dataclasses.replace(experiment, nothing=""))

@@ -77,8 +77,10 @@ def below_nothing(condition: Condition, table: pd.DataFrame, nothing: str) -> st
     means = rows.groupby(["arm", "case"]).value.mean().groupby("arm").mean()
     if not nothing or nothing in condition.arms or len(means) < 2 or means[condition.rival] >= means[nothing] - NOTHING:
         return ""
-    gap = means[nothing] - means[condition.rival]
-    return f"; but {condition.rival} is worse by {gap:.2g} than {nothing}, which learns nothing"
+    gap, arm = means[nothing] - means[condition.rival], condition.arms[0]
+    above = better(arm, nothing, condition.metric).rule(table).held
+    note = f"; but {condition.rival} is worse by {gap:.2g} than {nothing}, which learns nothing"
+    return note if above else f"{note}, and {arm} is not shown to be better than that"
 
 
 def interval(values: Iterable[float], level: float = 0.95, draws: int = 2000) -> tuple[float, float]:
