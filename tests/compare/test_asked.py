@@ -153,6 +153,11 @@ def test_adapt_looks_at_the_place_of_the_model_before_the_fit(idle: None, tmp_pa
         adapt(method="coral", **BOTH, out=tmp_path / "file")
     with pytest.raises(FileExistsError, match=r"out: .* holds other files, such as 'file', which would be lost"):
         adapt(method="coral", **BOTH, out=tmp_path)
+    (tmp_path / "there").symlink_to(tmp_path / "back")
+    (tmp_path / "back").symlink_to(tmp_path / "there")
+    for place in ("there", "there/model"):
+        with pytest.raises(ValueError, match=r"out: .* cannot be written, as .*there is a link that leads to nothing"):
+            adapt(method="coral", **BOTH, out=tmp_path / place)
 
 
 def test_a_model_is_written_over_by_one_of_its_kind(tmp_path: Path) -> None:

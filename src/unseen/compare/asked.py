@@ -299,6 +299,9 @@ def check_place(folder: Path) -> None:
     """`ValueError` if a folder that is to be written is a file, or stands where nothing can be written."""
     if folder.exists() and not folder.is_dir():
         raise ValueError(f"out must be a folder; {folder} is a file")
+    for part in (folder, *folder.absolute().parents):
+        if part.is_symlink() and not part.exists():
+            raise ValueError(f"out: {folder} cannot be written, as {part} is a link that leads to nothing")
     above = next(parent for parent in (folder, *folder.absolute().parents) if parent.exists())
     if not above.is_dir() or not os.access(above, os.W_OK):
         raise ValueError(f"out: {folder} cannot be written, as {above} is no folder that you may write to")
