@@ -220,8 +220,9 @@ def test_protocols_are_those_that_grade() -> None:
         (FileNotFoundError(2, "No such file or directory", "x.txt"), "unseen: No such file or directory: 'x.txt'\n"),
         (SourceUnavailable("it is not here: " + "get it. " * 60), "unseen: it is not here: " + "get it. " * 60 + "\n"),
         (RuntimeError("letter " * 90), "unseen: RuntimeError: " + "letter " * 42 + "...\n"),
+        (RuntimeError("Symlink loop from 'a/b'"), "unseen: 'a/b' is a link that leads to itself\n"),
     ],
-    ids=["system", "source", "long"],
+    ids=["system", "source", "long", "loop"],
 )
 def test_errors_are_told_whole_and_without_numbers_of_the_system(
     error: Exception, said: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

@@ -56,6 +56,15 @@ def _alone(name: str) -> Iterator[None]:
         app.registered_commands[:], app.registered_groups[:] = whole
 
 
+def _said(error: Exception) -> tuple[str, bool]:
+    """What an error says, and whether that is meant for whoever gave the command."""
+    if loop := re.match(r"Symlink loop from (.+)", str(error)):  # a RuntimeError of pathlib before Python 3.13
+        return f"{loop[1]} is a link that leads to itself", True
+    if isinstance(error, SPEAKING):
+        return re.sub(r"^\[Errno -?\d+\] ", "", str(error)), True
+    return f"{type(error).__name__}: {sentence(error)}", False
+
+
 def main() -> None:
     """Run the command line; a mistake of the user is one line, not a traceback."""
     share_one_heap()
@@ -66,9 +75,8 @@ def main() -> None:
     except Exception as error:  # whatever it is, it is told in a sentence
         if os.environ.get("UNSEEN_TRACEBACK"):
             raise
-        speaks = isinstance(error, SPEAKING)
-        text = re.sub(r"^\[Errno -?\d+\] ", "", str(error)) if speaks else f"{type(error).__name__}: {sentence(error)}"
+        text, meant = _said(error)
         typer.echo(f"unseen: {in_flags(text, asked(tuple(sys.argv[1:])), error=True)}", err=True)
-        if not speaks:
+        if not meant:
             say("(UNSEEN_TRACEBACK=1 shows where this came from)")
         raise SystemExit(1) from error
