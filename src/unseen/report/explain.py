@@ -265,7 +265,7 @@ def _page(records: Sequence[Told], model: Bundle) -> bytes:
         HERE / "explain.html",
         style=(HERE / "explain.css").read_text(encoding="utf-8"),
         filters={"source": _source},
-        told=records,
+        explanations=records,
         method=model.method.card,
         encoder=model.encoder.name if model.encoder is not None else "",
         classes=len(model.classes),

@@ -68,12 +68,12 @@ def _shown(pair: Matched, method: PairMatcher) -> dict[str, Any]:
 def bench_page(result: Bench, csv: str) -> bytes:
     """Matchers compared, as a page that needs nothing else; `csv` is the name of the table of all errors."""
     figures = result.told()
-    order = sorted(figures["matchers"], key=lambda row: -row["mean"])
+    ranked = sorted(figures["matchers"], key=lambda row: -row["mean"])
     return render_page(
         Path(__file__).with_name("page.html"),
         bench=figures,
-        order=order,
-        best=order[0],
+        ranked=ranked,
+        best=ranked[0],
         pairs=sum(figures["pairs"].values()),
         csv=csv,
     )
