@@ -80,11 +80,12 @@ def main() -> None:
     """A line for each series, and the mean."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path, nargs="?")
+    folder = parser.parse_args().folder
     logging.disable(logging.WARNING)
     arms = ("last-value", "ttm", "trend-seasons", "chosen")
     print("| series | step | " + " | ".join(arms) + " |\n" + "|---" * (2 + len(arms)) + "|", flush=True)
     rows = []
-    for series in series_of(parser.parse_args().folder):
+    for series in series_of(folder):
         error = errors(series)
         rows.append([error[arm] for arm in arms])
         step = grid_of(series).step or f"{periods_of(series)[0]:g} s"
