@@ -107,6 +107,8 @@ def called(python: Path, program: str, *arguments: str) -> bool:
 
 def machine() -> dict[str, Any]:
     """What the figures depend on."""
+    from unseen.encoders.states import processor
+
     packages = ("unseen", "torch", "numpy", "scikit-learn", "timm", "onnxruntime", "faiss-cpu")
     versions = {}
     for package in packages:
@@ -115,17 +117,9 @@ def machine() -> dict[str, Any]:
         except importlib.metadata.PackageNotFoundError:
             versions[package] = "not installed"
     return {
-        "processor": _processor(),
+        "processor": processor(),
         "cores": os.cpu_count(),
         "load before": [round(value, 2) for value in os.getloadavg()],
         "python": platform.python_version(),
         "versions": versions,
     }
-
-
-def _processor() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-        return next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-    except (OSError, StopIteration):
-        return platform.processor() or platform.machine()

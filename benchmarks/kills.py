@@ -192,32 +192,32 @@ def litter(place: Path) -> list[str]:
     return beside + within
 
 
-def one(
+def kill_command(
     name: str, place: Path, work: Command, read: Callable[[Path], Any], kills: int, rng: random.Random
 ) -> dict[str, Any]:
-    """Kill one command so many times."""
-    whole: list[dict[str, Any]] = []
-    for which in (1, 0):
-        _, seconds = child(lambda which=which: work(place, which), None)  # type: ignore[misc]
-        whole.append(parts_of(read, place))
+    """Kill one command so many times; how often either result was there, whole, and what was left beside."""
+    whole: dict[int, dict[str, Any]] = {}
+    for settings in (1, 0):
+        _, seconds = child(lambda settings=settings: work(place, settings), None)  # type: ignore[misc]
+        whole[settings] = parts_of(read, place)
     if whole[0] == whole[1]:
         raise RuntimeError(f"{name}: both results are equal, so that no kill could be seen")
     counts = {"kills": 0, "lost": 0, "damaged": 0, "old": 0, "new": 0, "between": 0}
-    was = 1
-    attempts = 0
+    there, attempts = 0, 0  # the settings whose result is in the place
     while counts["kills"] < kills and attempts < 4 * kills:
         attempts += 1
         late = rng.random() < 0.5
         moment = rng.uniform(0.6 * seconds if late else 0, 1.05 * seconds)
-        wanted = attempts % 2
+        wanted = 1 - there  # writing the same again, a mixture of both could not be seen
         killed, _ = child(lambda wanted=wanted: work(place, wanted), moment)  # type: ignore[misc]
         if not killed:
-            was = 0 if wanted == 1 else 1
+            there = wanted
             continue
         counts["kills"] += 1
         if not place.exists():
             counts["lost"] += 1
             child(lambda: work(place, 0), None)
+            there = 0
             continue
         try:
             found = parts_of(read, place)
@@ -228,8 +228,8 @@ def one(
         if any(value not in (whole[0][part], whole[1][part]) for part, value in found.items()):
             counts["damaged"] += 1
             continue
-        counts["old" if found == whole[was] else "new" if found in whole else "between"] += 1
-        was = whole.index(found) if found in whole else was
+        counts["old" if found == whole[there] else "new" if found == whole[wanted] else "between"] += 1
+        there = wanted if found == whole[wanted] else there
     before = len(litter(place))
     child(lambda: work(place, 0), None)
     return {
@@ -265,7 +265,7 @@ def main() -> None:
             (folder / name).mkdir()
             (folder / "of" / name).mkdir(parents=True)
             called, work, read = ready[name] if name in ready else rooms[name](folder / "of" / name)
-            found.append(one(name, folder / name / called, work, read, each, rng))
+            found.append(kill_command(name, folder / name / called, work, read, each, rng))
             sys.stderr.write(f"{found[-1]}\n")
         print(json.dumps(found, indent=1))
         bad = [told["command"] for told in found if told["lost"] or told["damaged"] or told["litter"]]

@@ -12,7 +12,7 @@ import json
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -64,21 +64,33 @@ def gained(run: Precedent, name: str) -> float:
     return run.scores[name] - run.scores[FLOOR]
 
 
-def gains(without: str | None = None) -> dict[str, dict[str, tuple[float, float]]]:
-    """By sentence and method: the mean gain over families, and the share of pairs that lost more than a point.
+class Gains(NamedTuple):
+    """What methods gained where a sentence was said.
 
-    A family may be left out, to see what rests on it alone.
+    Attributes
+    ----------
+    pairs, families : int
+    by_method : mapping
+        The mean gain over families, and the share of pairs that lost more than a point.
     """
-    out: dict[str, dict[str, tuple[float, float]]] = {}
-    known = [(family, run) for family, run in pairs() if family != without]
+
+    pairs: int
+    families: int
+    by_method: Mapping[str, tuple[float, float]]
+
+
+def gains(without: str | None = None) -> dict[str, Gains]:
+    """What methods gained, by sentence; a family may be left out, to see what rests on it alone."""
+    every, out = [(family, run) for family, run in pairs() if family != without], {}
     for sentence, holds in SENTENCES.items():
-        told = [(family, run) for family, run in known if holds(run.profile.shift)]
-        out[sentence] = {}
+        runs = [(family, run) for family, run in every if holds(run.profile.shift)]
+        families = {family for family, _ in runs}
+        by_method = {}
         for method in (*METHODS, "what compare chooses"):
-            found = [(family, gained(run, run.chosen if method not in METHODS else method)) for family, run in told]
-            by_family = [np.mean([g for f, g in found if f == family]) for family in {f for f, _ in found}]
-            out[sentence][method] = float(np.mean(by_family)), float(np.mean([g < -0.01 for _, g in found]))
-        out[sentence]["pairs"] = len(told), len({family for family, _ in told})
+            gain = [(family, gained(run, run.chosen if method not in METHODS else method)) for family, run in runs]
+            by_family = [np.mean([g for f, g in gain if f == family]) for family in families]
+            by_method[method] = float(np.mean(by_family)), float(np.mean([g < -0.01 for _, g in gain]))
+        out[sentence] = Gains(len(runs), len(families), by_method)
     return out
 
 
@@ -88,10 +100,9 @@ def table_of_gains() -> list[str]:
         f"| what is said | pairs (families) | {' | '.join((*METHODS, 'what `compare` chooses'))} |",
         "|---|---|" + "---|" * 5,
     ]
-    for sentence, found in gains().items():
-        pairs_, families = found["pairs"]
-        told = [f"{100 * mean:+.1f} ({100 * harm:.0f} %)" for name, (mean, harm) in found.items() if name != "pairs"]
-        rows.append(f"| {sentence} | {pairs_} ({families}) | {' | '.join(told)} |")
+    for sentence, gain in gains().items():
+        cells = [f"{100 * mean:+.1f} ({100 * harm:.0f} %)" for mean, harm in gain.by_method.values()]
+        rows.append(f"| {sentence} | {gain.pairs} ({gain.families}) | {' | '.join(cells)} |")
     return rows
 
 

@@ -27,6 +27,9 @@ from unseen.methods.forecasting.trend_seasons import TrendSeasons
 from unseen.methods.forecasting.ttm import pretrained
 
 CUTS, MOST, COLUMNS = 6, 4000, 3
+"""Stretches that are forecast, points before a cut, and channels of a series, at most."""
+DAYS = 250
+"""An hourly series of more days is told by its daily means, too."""
 HORIZONS = {86400.0: 14, 2629800.0: 12}
 """Points to forecast, by seconds of a step; a day of shorter ones."""
 
@@ -38,7 +41,7 @@ def series_of(folder: Path | None) -> Iterator[Domain]:
             continue
         series = packaged_series(name)
         yield series
-        if periods_of(series)[0] == 3600.0 and len(series.x[0]) > 250 * 24:
+        if periods_of(series)[0] == 3600.0 and len(series.x[0]) > DAYS * 24:
             values = np.asarray(series.x[0])[: len(series.x[0]) // 24 * 24]
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", RuntimeWarning)
@@ -59,31 +62,32 @@ def errors(series: Domain) -> dict[str, float]:
     arms = attempts_of(
         {"ttm": pretrained(), "trend-seasons": TrendSeasons.pretrained()}, {}, lively[:COLUMNS], [], None
     )
-    found: dict[str, list[np.ndarray]] = {}
+    by_arm: dict[str, list[np.ndarray]] = {}
     for cut in cuts.tolist():
         past = part(series, max(cut - MOST, 0), cut)
         truth = np.asarray(part(series, cut, cut + horizon).x[0], dtype=np.float64)
-        said = {name: run(past, horizon, None)[0] for name, run in arms.items()}
+        forecasts = {name: run(past, horizon, None)[0] for name, run in arms.items()}
         result = forecast(past, horizon=horizon, intervals=None)
         table = result.table.pivot(index="time", columns="channel", values="forecast")[lively[:COLUMNS]]
-        said["chosen"] = table.to_numpy()
-        for name, values in said.items():
-            found.setdefault(name, []).append(np.nanmean(np.abs(values - truth), axis=0))
-    floor = np.nanmean(found["seasonal-naive"], axis=0)
-    return {name: float(np.mean(np.nanmean(values, axis=0) / floor)) for name, values in found.items()}
+        forecasts["chosen"] = table.to_numpy()
+        for name, values in forecasts.items():
+            by_arm.setdefault(name, []).append(np.nanmean(np.abs(values - truth), axis=0))
+    floor = np.nanmean(by_arm["seasonal-naive"], axis=0)
+    return {name: float(np.mean(np.nanmean(values, axis=0) / floor)) for name, values in by_arm.items()}
 
 
 def main() -> None:
     """A line for each series, and the mean."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path, nargs="?")
+    folder = parser.parse_args().folder
     logging.disable(logging.WARNING)
     arms = ("last-value", "ttm", "trend-seasons", "chosen")
     print("| series | step | " + " | ".join(arms) + " |\n" + "|---" * (2 + len(arms)) + "|", flush=True)
     rows = []
-    for series in series_of(parser.parse_args().folder):
-        found = errors(series)
-        rows.append([found[arm] for arm in arms])
+    for series in series_of(folder):
+        error = errors(series)
+        rows.append([error[arm] for arm in arms])
         step = grid_of(series).step or f"{periods_of(series)[0]:g} s"
         print(f"| {series.name} | {step} | " + " | ".join(f"{value:.2f}" for value in rows[-1]) + " |", flush=True)
     print("| **mean** | | " + " | ".join(f"{value:.2f}" for value in np.mean(rows, axis=0)) + " |")

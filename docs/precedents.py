@@ -64,17 +64,17 @@ def shifts() -> None:
             continue
         inputs = inputs_of(load(row["case"]))
         with limited_threads():
-            found = diagnose(inputs)
-        told = situation(inputs, "exam") | {"diagnosis": None if found is None else found.to_json()}
-        for given in told["given"].values():
+            diagnosis = diagnose(inputs)
+        facts = situation(inputs, "exam") | {"diagnosis": None if diagnosis is None else diagnosis.to_json()}
+        for given in facts["given"].values():
             given["kind"] = kind_of(row["tags"])
         scores = {name: candidate["accuracy"] for name, candidate in row["candidates"].items()}
         chosen = careful(row, GOOD_ENOUGH)
-        add(Precedent(name=row["case"], profile=profile(told), metric="accuracy", scores=scores, chosen=chosen))
+        add(Precedent(name=row["case"], profile=profile(facts), metric="accuracy", scores=scores, chosen=chosen))
 
 
 def rechosen() -> None:
-    """Of the runs that are there, what `compare` chooses by today's rule."""
+    """Note again, for the runs of the benchmark that are there, what `compare` chooses by today's rule."""
     cases = {row["case"]: row for row in json.loads((DOCS / "choosing.json").read_text(encoding="utf-8"))}
     rows = json.loads(FILE.read_text(encoding="utf-8")) if FILE.exists() else []
     for row in rows:
@@ -121,8 +121,8 @@ def described(source: str, target: str, number: int) -> tuple[Domain, Domain, Cl
 def of_names(domain: Domain, names: Sequence[str], space: ClassSpace) -> Domain:
     """The samples of some classes."""
     place = {name: i for i, name in enumerate(names)}
-    own = np.array([place.get(domain.classes.names[label], -1) for label in domain.labels])  # type: ignore[union-attr]
-    return domain.take(own >= 0).with_labels(own[own >= 0], space)
+    label = np.array([place.get(domain.classes.names[y], -1) for y in domain.labels])  # type: ignore[union-attr]
+    return domain.take(label >= 0).with_labels(label[label >= 0], space)
 
 
 # -- what following them gives -----------------------------------------------------------------------------
@@ -130,19 +130,20 @@ def of_names(domain: Domain, names: Sequence[str], space: ClassSpace) -> Domain:
 
 def judge() -> None:
     """Each run against all runs of other families; means over families."""
-    known = recorded()
+    runs_of_all = recorded()
     strategies: dict[str, Callable[[Precedent, Sequence[Precedent]], str]] = {
-        "best in the five nearest other runs": lambda one, others: followed(one, others, 5),
-        "best in all other runs": lambda one, others: followed(one, others, len(others)),
-        "source-only": lambda one, others: "source-only",
-        "chosen by compare, on the data itself": lambda one, others: one.chosen,
+        "best in the five nearest other runs": lambda run, others: followed(run, others, 5),
+        "best in all other runs": lambda run, others: followed(run, others, len(others)),
+        "source-only": lambda run, others: "source-only",
+        "chosen by compare, on the data itself": lambda run, others: run.chosen,
     }
+    families = [family(run.name) for run in runs_of_all]
     for label, strategy in strategies.items():
-        rows, families = [], [one.name.partition("--")[0].partition(":")[0] for one in known]
-        for one in known:
-            others = [other for other in known if apart(one.name, other.name)]
-            got, floor = one.scores[strategy(one, others)], one.scores["source-only"]
-            rows.append((got, max(one.scores.values()) - got, got - floor))
+        rows = []
+        for run in runs_of_all:
+            others = [other for other in runs_of_all if family(other.name) != family(run.name)]
+            got, floor = run.scores[strategy(run, others)], run.scores["source-only"]
+            rows.append((got, max(run.scores.values()) - got, got - floor))
         weight = np.array([1 / families.count(name) for name in families])
         score, regret, gain = np.array(rows).T
         mean = functools.partial(np.average, weights=weight)
@@ -152,14 +153,14 @@ def judge() -> None:
         )
 
 
-def followed(one: Precedent, others: Sequence[Precedent], k: int) -> str:
+def followed(run: Precedent, others: Sequence[Precedent], k: int) -> str:
     """The candidate with the largest mean gain in the nearest runs, of those that this run has."""
-    return next(name for name in gains(nearest(one.profile, others, k)) if name in one.scores)
+    return next(name for name in gains(nearest(run.profile, others, k)) if name in run.scores)
 
 
-def apart(name: str, other: str) -> bool:
-    """Whether two runs are of unlike kinds of data: of other families."""
-    return name.partition("--")[0].partition(":")[0] != other.partition("--")[0].partition(":")[0]
+def family(name: str) -> str:
+    """The kind of data of a run: what its name begins with, before ``--`` (the benchmark's) or ``:``."""
+    return name.partition("--")[0].partition(":")[0]
 
 
 def main() -> None:

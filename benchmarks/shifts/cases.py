@@ -41,8 +41,8 @@ from shifts.views import first_view, second_view
 from unseen.data.classes import ClassSpace
 from unseen.data.domain import Domain
 from unseen.data.sources import SourceUnavailable
-from unseen.data.sources.npm import cache_folder, write_json
-from unseen.runtime import replacing
+from unseen.data.sources.npm import write_json
+from unseen.runtime import cache_folder, replacing
 
 Family = Callable[[Path], Iterator[Case]]
 ENCODED = ("image", "text")

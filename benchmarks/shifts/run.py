@@ -95,7 +95,7 @@ def run(case: Case, seed: int = 0) -> tuple[dict[str, Any], dict[str, np.ndarray
             key: {
                 "accuracy": float((group[0]["adapted"]["prediction"][known] == truth[known]).mean()),
                 "seconds": group[0]["seconds"],
-                "validators": {key: values[0] for key, values in validators[key].items()},
+                "validators": {name: values[0] for name, values in validators[key].items()},
             }
             for key, group in by_name.items()
         },
@@ -103,8 +103,8 @@ def run(case: Case, seed: int = 0) -> tuple[dict[str, Any], dict[str, np.ndarray
     arrays = {f"p {key}": group[0]["adapted"]["raw"].numpy().astype(np.float16) for key, group in by_name.items()}
     arrays |= {
         "truth": truth.astype(np.int16),
-        "shares": np.bincount(inputs.source.labels, minlength=len(inputs.classes)),
-    }  # type: ignore[union-attr]
+        "shares": np.bincount(inputs.source.labels, minlength=len(inputs.classes)),  # type: ignore[union-attr]
+    }
     return record, arrays
 
 
@@ -117,9 +117,9 @@ def few_labels(
     seed: int,
 ) -> dict[str, dict[str, float]]:
     """Accuracy on the rest of the target, with `SHOTS` labels a class: of the consensus, and of simple rivals."""
-    seen = inputs.seen_by(*together)
-    told = with_opinions(seen, cells, seed)
-    source, target = split(told, seed)[0].inputs["source"], told.target
+    make = catalogue.make
+    judged = with_opinions(inputs.seen_by(*together), cells, seed)
+    source, target = split(judged, seed)[0].inputs["source"], judged.target
     assert target is not None
     order, found = np.random.default_rng(seed).permutation(np.flatnonzero(known)), {}
     for shots in SHOTS:
@@ -129,8 +129,6 @@ def few_labels(
             continue
         support = target.take(shown).with_labels(truth[shown], source.classes)
         bare = support.replace(columns={})
-
-        make = catalogue.make
         arms = {
             "consensus": make(*together, seed).fit(source=source, target=target, support=support),
             "consensus without labels": make(*together, seed).fit(source=source, target=target),
@@ -187,10 +185,10 @@ def table(records: list[dict[str, Any]]) -> str:
     families = sorted({record["family"] for record in records})
     lines = ["| family | cases | " + " | ".join(CANDIDATES) + " |", "|---" * (len(CANDIDATES) + 2) + "|"]
     for family in families:
-        own = [record["candidates"] for record in records if record["family"] == family]
-        cells = [[one[key]["accuracy"] for one in own if key in one] for key in CANDIDATES]
-        told = [f"{np.mean(values):.3f}" if values else "" for values in cells]
-        lines.append(f"| {family} | {len(own)} | " + " | ".join(told) + " |")
+        candidates = [record["candidates"] for record in records if record["family"] == family]
+        accuracies = [[case[key]["accuracy"] for case in candidates if key in case] for key in CANDIDATES]
+        cells = [f"{np.mean(values):.3f}" if values else "" for values in accuracies]
+        lines.append(f"| {family} | {len(candidates)} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
 

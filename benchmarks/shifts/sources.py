@@ -32,9 +32,9 @@ from unseen.data.sources.furniture import (
     furniture_makers,
     shape_of,
 )
-from unseen.data.sources.npm import cache_folder, write_json
+from unseen.data.sources.npm import write_json
 from unseen.data.typing import FloatArray
-from unseen.runtime import replacing, track
+from unseen.runtime import cache_folder, replacing, track
 
 CLIP_ART: Mapping[str, Any] = {
     "version": "1:0.18+dfsg-19",

@@ -186,6 +186,20 @@ def _seeded(seed: int) -> Iterator[None]:
             torch.cuda.set_rng_state_all(cuda)
 
 
+def data_folder() -> Path:
+    """Where a user's data lie, which nothing can make again: ``UNSEEN_DATA``, else the platform's folder for data."""
+    import platformdirs
+
+    return Path(os.environ.get("UNSEEN_DATA") or platformdirs.user_data_dir("unseen"))
+
+
+def cache_folder() -> Path:
+    """Where everything lies that can be made again: ``UNSEEN_CACHE``, else the platform's folder for caches."""
+    import platformdirs
+
+    return Path(os.environ.get("UNSEEN_CACHE") or platformdirs.user_cache_dir("unseen"))
+
+
 def share_one_heap() -> bool:
     """Let all threads take memory from one heap; it must be said before there are threads that did.
 

@@ -165,6 +165,14 @@ def test_too_few_sounds_are_refused() -> None:
         SmallSpace.learn(waves, said, Words())
 
 
+def test_captions_and_files_that_are_not_as_many_as_sounds_are_named() -> None:
+    waves, said = kinds(0, each=3)
+    with pytest.raises(ValueError, match="captions must be one for each of the 12 waves; got 11"):
+        SmallSpace.learn(waves, said[:-1], Words())
+    with pytest.raises(ValueError, match="files must be one for each of the 12 waves; got 3"):
+        SmallSpace.learn(waves, said, Words(), files=["a", "b", "c"])
+
+
 def test_a_small_space_is_saved_and_the_same_after(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from unseen import encoders
 

@@ -9,7 +9,7 @@ import re
 from pathlib import Path
 
 import pytest
-from jinja2 import UndefinedError
+from jinja2 import Environment, UndefinedError, nodes
 
 from unseen.report.pages import HERE, image_source, render_page, stylesheet, whole_flags
 
@@ -35,6 +35,18 @@ def test_values_are_text_and_the_policy_allows_the_style_alone(tmp_path: Path) -
     assert f'<meta http-equiv="Content-Security-Policy" content="{policy.replace(chr(39), "&#39;")}">' in page
     with pytest.raises(UndefinedError, match="name"):
         render_page(tmp_path / "mine.html", filters={"loud": str.upper})
+
+
+def test_variables_of_templates_say_what_they_hold() -> None:
+    templates = sorted(HERE.parent.rglob("*.html"))
+    assert len(templates) > 20
+    vague = {
+        f"{file.relative_to(HERE.parent)}: {name.name}"
+        for file in templates
+        for name in Environment(autoescape=True).parse(file.read_text(encoding="utf-8")).find_all(nodes.Name)
+        if name.name in ("one", "told", "own", "found")
+    }
+    assert not vague
 
 
 def test_a_phone_gets_the_narrow_drawing_where_there_is_one(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from unseen.cli.models import open_bundle
 from unseen.console import app, check_apart, check_outside, check_written, dump, say
 
 if TYPE_CHECKING:
-    from unseen.report.explain import Told
+    from unseen.report.explain import Explained
 
 
 @app.command()
@@ -57,12 +57,12 @@ def explain(
     say(f"{out} explains {len(entries)} {_what(entries)}")
 
 
-def _what(entries: list[Told]) -> str:
+def _what(entries: list[Explained]) -> str:
     noun = "clip" if entries and entries[0].by_frames else "picture"
     return noun if len(entries) == 1 else f"{noun}s"
 
 
-def _why(entry: Told) -> str:
+def _why(entry: Explained) -> str:
     if entry.by_frames:
         most = max(range(len(entry.maps)), key=lambda k: float(entry.maps[k].values[0, 0]))
         return f". Most in {entry.maps[most].name} of {len(entry.maps)}, {entry.maps[most].note}"
@@ -73,7 +73,7 @@ def _why(entry: Told) -> str:
     return f", for {spoke}. Left open: {left}"
 
 
-def _plain(entry: Told) -> dict[str, object]:
+def _plain(entry: Explained) -> dict[str, object]:
     row: dict[str, object] = {"id": entry.name, "class": entry.prediction, "probability": entry.probability}
     if entry.maps:
         return row | {

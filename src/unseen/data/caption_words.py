@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import re
 from collections.abc import Iterable
 
@@ -52,8 +53,5 @@ def stem(word: str) -> str:
 
 def counted(texts: Iterable[str]) -> dict[str, int]:
     """How often each word occurs, the most frequent first, then by the alphabet."""
-    counts: dict[str, int] = {}
-    for text in texts:
-        for word in caption_words(text):
-            counts[word] = counts.get(word, 0) + 1
+    counts = collections.Counter(word for text in texts for word in caption_words(text))
     return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))

@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unseen.data.reading import is_local, open_file
-from unseen.runtime import replacing
+from unseen.runtime import cache_folder, replacing
 
 log = logging.getLogger("unseen.data")
 
@@ -31,10 +31,8 @@ LARGE = 64 << 20
 
 
 def cache() -> Path:
-    """Where decoded frames are kept: below ``$UNSEEN_CACHE``, else the user's cache folder."""
-    import platformdirs
-
-    return Path(os.environ.get("UNSEEN_CACHE") or platformdirs.user_cache_dir("unseen")) / "clips"
+    """Where decoded frames are kept: ``clips`` below `unseen.runtime.cache_folder`."""
+    return cache_folder() / "clips"
 
 
 @dataclasses.dataclass

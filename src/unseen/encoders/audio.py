@@ -27,7 +27,7 @@ from unseen.encoders.sound import (
     HOP,
     LOWEST,
     RATE,
-    TOGETHER,
+    SOUNDS_TOGETHER,
     ClapSpace,
     clap,
     log_mel_statistics,
@@ -110,7 +110,7 @@ class ClapSounds(SoundEncoder):
             name=name,
             module=_Heard(space.model),
             preprocess=WavePreprocess(space.extractor, space.rate, space.seconds),
-            batch_size=TOGETHER,
+            batch_size=SOUNDS_TOGETHER,
             precision="fp32",
             local=local,
         )
@@ -125,8 +125,8 @@ class ClapSounds(SoundEncoder):
     ) -> NDArray[np.float32]:
         """Unit vectors of the sounds at `positions`, (len(positions), d)."""
         features = np.empty((len(positions), self.dim), dtype=np.float32)
-        for start in track(range(0, len(positions), TOGETHER), f"encoding {domain.name} by {self.name}"):
-            part = positions[start : start + TOGETHER]
+        for start in track(range(0, len(positions), SOUNDS_TOGETHER), f"encoding {domain.name} by {self.name}"):
+            part = positions[start : start + SOUNDS_TOGETHER]
             waves = [resampled(sound.wave, sound.rate, self.space.rate) for sound in read_samples(domain, part)]
             features[start : start + len(part)] = self.space.encode_audio(waves)
         return self._checked(domain, positions, features)

@@ -9,17 +9,15 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import logging
-import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
-import platformdirs
 from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
-from unseen.runtime import replacing
+from unseen.runtime import cache_folder, replacing
 
 log = logging.getLogger(__name__)
 
@@ -31,8 +29,8 @@ SMALL_SHARD = 4096
 
 
 def cache_root() -> Path:
-    """Where everything that can be made again lies: ``$UNSEEN_CACHE``, else the user's cache folder."""
-    return Path(os.environ.get("UNSEEN_CACHE") or platformdirs.user_cache_dir("unseen"))
+    """Where features are kept, and what else encoders make: `unseen.runtime.cache_folder`."""
+    return cache_folder()
 
 
 @contextlib.contextmanager

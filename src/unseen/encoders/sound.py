@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import itertools
 import os
 from collections.abc import Iterable, Mapping, Sequence
@@ -25,8 +24,8 @@ from unseen.nn.state import load_state, save_state
 from unseen.runtime import current, track
 from unseen.validation.rehearsal import folds_of_groups, told_by_others
 
-TOGETHER = 16
-"""Sounds, and texts times four, that go through a network together."""
+SOUNDS_TOGETHER, TEXTS_TOGETHER = 16, 64
+"""Sounds, and texts, that go through a network together."""
 RATE = 16_000
 """Values a second that the small space reads."""
 FRAME, HOP, BANDS = 512, 256, 48
@@ -34,6 +33,9 @@ FRAME, HOP, BANDS = 512, 256, 48
 LOWEST, DEEPEST = 50.0, 8.0
 """Hertz of the lowest band; tens of decibels below its loudest moment that a sound is heard."""
 FOLDS = 5
+"""Parts of the pairs; each is predicted by what was learnt from the others."""
+PENALTIES = (10.0, 100.0, 1000.0, 10000.0)
+"""Of the ridge regression of a small space, to choose from."""
 FEWEST = 10
 """Sounds with captions that a small space is learnt from, at least."""
 
@@ -73,7 +75,8 @@ class ClapSpace:
     @property
     def most_tokens(self) -> int:
         """Tokens after which a text is cut."""
-        return min(int(self.model.config.text_config.max_position_embeddings) - 2, 512)
+        positions = int(self.model.config.text_config.max_position_embeddings)
+        return min(positions - 2, 512)  # RoBERTa counts its positions from 2, behind that of padding
 
     def cuts(self, texts: Sequence[str]) -> list[bool]:
         """Which texts are longer than it reads."""
@@ -91,15 +94,16 @@ class ClapSpace:
     def encode_text(self, texts: Sequence[str]) -> Float[np.ndarray, "n d"]:
         """Unit vectors of texts, (n, d)."""
         items = [str(text) for text in texts]
-        starts = track(range(0, len(items), 4 * TOGETHER), "texts")
-        return self._encoded((items[i : i + 4 * TOGETHER] for i in starts), self._texts)
+        starts = track(range(0, len(items), TEXTS_TOGETHER), "texts")
+        return self._encoded((items[i : i + TEXTS_TOGETHER] for i in starts), self._texts)
 
     @torch.no_grad()
     def encode_audio(self, waves: Sequence[NDArray[np.float32]]) -> Float[np.ndarray, "n d"]:
         """Unit vectors of waves of `rate` values a second, (n, d)."""
         parts = [audible(wave, self.rate, self.seconds) for wave in waves]
         items = [part for pieces in parts for part in pieces]
-        flat = self._encoded((items[i : i + TOGETHER] for i in range(0, len(items), TOGETHER)), self._waves)
+        starts = range(0, len(items), SOUNDS_TOGETHER)
+        flat = self._encoded((items[i : i + SOUNDS_TOGETHER] for i in starts), self._waves)
         return mean_of_parts(flat, [len(pieces) for pieces in parts])
 
     def _encoded(self, batches: Iterable[list[Any]], read: Any) -> FloatArray:
@@ -203,12 +207,16 @@ class SmallSpace:
         Raises
         ------
         ValueError
-            If there are fewer than `FEWEST`, or all of them share a file or a caption.
+            If there are fewer than `FEWEST`, or all of them share a file or a caption, or captions or files are not as
+            many as waves.
         """
-        if len(waves) != len(captions) or len(waves) < FEWEST:
+        if len(waves) < FEWEST:
             raise ValueError(f"pairs must be at least {FEWEST} sounds with a caption each; got {len(waves)}")
-        own_files = [str(i) for i in range(len(waves))] if files is None else [str(file) for file in files]
-        fold = folds_of(own_files, [str(caption) for caption in captions])
+        for name, given in (("captions", captions), ("files", files)):
+            if given is not None and len(given) != len(waves):
+                raise ValueError(f"{name} must be one for each of the {len(waves)} waves; got {len(given)}")
+        file_of = [str(i) for i in range(len(waves))] if files is None else [str(file) for file in files]
+        fold = folds_of(file_of, [str(caption) for caption in captions])
         left_out = [np.flatnonzero(fold == k) for k in range(int(fold.max()) + 1)]
         domain = Domain(x=np.array([str(caption) for caption in captions], dtype=np.str_), kind="text", name="captions")
         y = unit_rows(text.encode(domain).x)
@@ -216,12 +224,12 @@ class SmallSpace:
         shift, scale = x.mean(axis=0), x.std(axis=0) + 1e-3
         z, mean = (x - shift) / scale, y.mean(axis=0)
 
-        def told(by: float) -> NDArray[Any]:
+        def predicted(penalty: float) -> NDArray[Any]:
             return mean + told_by_others(
-                len(z), left_out, lambda rest, part: z[part] @ _mapped(z[rest], y[rest] - mean, by)
+                len(z), left_out, lambda rest, part: z[part] @ _mapped(z[rest], y[rest] - mean, penalty)
             )
 
-        tried = {penalty: told(penalty) for penalty in (10.0, 100.0, 1000.0, 10000.0)}
+        tried = {penalty: predicted(penalty) for penalty in PENALTIES}
         best = max(tried, key=lambda penalty: float((unit_rows(tried[penalty]) * y).sum(axis=1).mean()))
         texts, place = np.unique(domain.x, return_index=True)
         scores = unit_rows(tried[best]) @ y[place].T
@@ -266,25 +274,20 @@ def folds_of(files: Sequence[str], captions: Sequence[str]) -> IntArray:
     return folds_of_groups(part[a], FOLDS)
 
 
-@dataclasses.dataclass(frozen=True)
-class _Mel:
-    """The filters of `BANDS` mel bands, (bands, FRAME / 2 + 1)."""
+def _mel_filters() -> NDArray[np.float32]:
+    """Triangular filters of `BANDS` mel bands up to half the rate, (bands, FRAME / 2 + 1); mel as by O'Shaughnessy."""
 
-    filters: NDArray[np.float32]
+    def mel(hertz: float) -> float:
+        return 2595 * float(np.log10(1 + hertz / 700))
 
-    @classmethod
-    def make(cls) -> _Mel:
-        def mel(hertz: Any) -> Any:
-            return 2595 * np.log10(1 + np.asarray(hertz) / 700)
-
-        edges = 700 * (10 ** (np.linspace(mel(LOWEST), mel(RATE / 2), BANDS + 2) / 2595) - 1)
-        bins = np.fft.rfftfreq(FRAME, 1 / RATE)
-        up = (bins - edges[:-2, None]) / (edges[1:-1] - edges[:-2])[:, None]
-        down = (edges[2:, None] - bins) / (edges[2:] - edges[1:-1])[:, None]
-        return cls(np.maximum(0, np.minimum(up, down)).astype(np.float32))
+    edges = 700 * (10 ** (np.linspace(mel(LOWEST), mel(RATE / 2), BANDS + 2) / 2595) - 1)
+    bins = np.fft.rfftfreq(FRAME, 1 / RATE)
+    up = (bins - edges[:-2, None]) / (edges[1:-1] - edges[:-2])[:, None]
+    down = (edges[2:, None] - bins) / (edges[2:] - edges[1:-1])[:, None]
+    return np.maximum(0, np.minimum(up, down)).astype(np.float32)
 
 
-_MEL = _Mel.make()
+_MEL_FILTERS = _mel_filters()
 
 
 def log_mel_statistics(wave: NDArray[np.float32], parts: int = 1) -> FloatArray:
@@ -296,13 +299,13 @@ def log_mel_statistics(wave: NDArray[np.float32], parts: int = 1) -> FloatArray:
     padded = np.pad(wave, (0, max(0, FRAME + HOP - len(wave))))
     frames = np.lib.stride_tricks.sliding_window_view(padded, FRAME)[::HOP]
     power = np.abs(np.fft.rfft(frames * np.hanning(FRAME).astype(np.float32), axis=1)) ** 2
-    bands = np.log10(power @ _MEL.filters.T + 1e-20)
+    bands = np.log10(power @ _MEL_FILTERS.T + 1e-20)
     bands = np.maximum(bands - bands.max(), -DEEPEST)  # how loud it is says little of what it is
     statistics = [_statistics(bands)]
     if parts > 1:
         edges = np.linspace(0, len(bands), parts + 1)
-        whole = [(int(low), max(int(high), int(low) + 2)) for low, high in itertools.pairwise(edges)]
-        statistics += [_statistics(bands[min(low, len(bands) - 2) : high]) for low, high in whole]
+        stretches = [(int(low), max(int(high), int(low) + 2)) for low, high in itertools.pairwise(edges)]
+        statistics += [_statistics(bands[min(low, len(bands) - 2) : high]) for low, high in stretches]
     return np.concatenate(statistics).astype(np.float32)
 
 
@@ -312,7 +315,7 @@ def _statistics(bands: NDArray[Any]) -> NDArray[Any]:
 
 
 def _mapped(x: NDArray[Any], y: NDArray[Any], penalty: float) -> NDArray[Any]:
-    """W of x W = y, (f, d), with the least sum of squares and `penalty` times its own."""
+    """W, (f, d), with the least sum of squares of x W - y and `penalty` times its own: ridge regression."""
     return ridge(torch.as_tensor(x), torch.as_tensor(y), penalty / len(x)).numpy()
 
 
@@ -348,6 +351,6 @@ def clap(name: str) -> ClapSpace:
         ) from error
 
 
-def vectors_of(said: Any) -> torch.Tensor:
+def vectors_of(output: Any) -> torch.Tensor:
     """The vectors that a tower gave, which newer versions of transformers wrap."""
-    return said if isinstance(said, torch.Tensor) else said.pooler_output
+    return output if isinstance(output, torch.Tensor) else output.pooler_output

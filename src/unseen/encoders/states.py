@@ -75,8 +75,8 @@ def _place(network: nn.Module, key: tuple[Any, ...]) -> Path:
 
 
 def processor() -> str:
-    """Model of the processor, as far as the system tells it."""
-    with contextlib.suppress(OSError):
+    """Model of the processor; where the system names none, as Linux on ARM does not, its architecture."""
+    with contextlib.suppress(OSError, StopIteration):
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
-        return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "")
-    return platform.processor()
+        return next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return platform.processor() or platform.machine()

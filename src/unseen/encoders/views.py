@@ -51,6 +51,14 @@ def _layers(encoder: Encoder) -> dict[str, nn.Module]:
     return batch_norms(encoder.running)
 
 
+def _to_change(encoder: Encoder) -> Encoder:
+    """A copy in float32 whose network may be changed: it is known by its weights, and saved with them."""
+    other = copy.deepcopy(encoder)
+    other.__dict__.pop("fingerprint", None)
+    other.local, other._identity, other.precision = True, None, "fp32"
+    return other
+
+
 def with_statistics_of(domain: Domain, encoder: Encoder) -> Encoder:
     """The encoder with the means and variances that a domain gives its BatchNorm layers [1], in float32.
 
@@ -78,9 +86,8 @@ def with_statistics_of(domain: Domain, encoder: Encoder) -> Encoder:
         raise ValueError(f"encoder {encoder.name!r} must read pictures by a network with BatchNorm layers")
     if len(domain) < 2:
         raise ValueError(f"domain {domain.name!r} must hold at least two pictures; it has {len(domain)}")
-    adapted = copy.deepcopy(encoder)
-    adapted.__dict__.pop("fingerprint", None)
-    adapted.local, adapted._identity, adapted.precision, adapted.passing = True, None, "fp32", True
+    adapted = _to_change(encoder)
+    adapted.passing = True
     layers = list(_layers(adapted).values())
     for layer in layers:
         layer.reset_running_stats()  # type: ignore[operator]
@@ -89,7 +96,7 @@ def with_statistics_of(domain: Domain, encoder: Encoder) -> Encoder:
     device = torch.device(current().device)
     network = adapted.running.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     order = domain.canonical_order()[:ENOUGH]
-    starts = range(0, max(len(order) - BATCH // 2, 1), BATCH)  # what is left over is half a batch or more
+    starts = range(0, max(len(order) - BATCH // 2, 1), BATCH)  # half a batch or less at the end is left out
     pieces = [order[start : start + BATCH] for start in starts]
     read = prefetched(lambda rows: encoder.preprocess(read_ready(domain, rows, encoder.preprocess)), pieces, threads=1)
     before = torch.get_num_threads()
@@ -177,14 +184,12 @@ def build_views(request: Request) -> Encoder:
     name = request.name.removeprefix("views:")
     inside = request.folder / "plain"
     plain = build(name, trust=request.trust, precision=request.precision, folder=inside if inside.is_dir() else None)
-    adapted = copy.deepcopy(plain)
-    adapted.__dict__.pop("fingerprint", None)
-    adapted.local, adapted._identity, adapted.precision = True, None, "fp32"
+    adapted = _to_change(plain)
     adapted.replace_network(adapted.running)
-    state = load_file(request.folder / STATISTICS)
-    for name, statistics in _statistics(adapted).items():
-        if name not in state or state[name].shape != statistics.shape:
-            raise ValueError(f"{STATISTICS} does not fit the encoder: {name}")
-        layer, _, part = name.rpartition(".")
-        getattr(adapted.running.get_submodule(layer), part).copy_(state[name])
+    saved = load_file(request.folder / STATISTICS)
+    for key, statistics in _statistics(adapted).items():
+        if key not in saved or saved[key].shape != statistics.shape:
+            raise ValueError(f"{STATISTICS} does not fit the encoder: {key}")
+        layer, _, part = key.rpartition(".")
+        getattr(adapted.running.get_submodule(layer), part).copy_(saved[key])
     return both_views(plain, adapted)

@@ -17,7 +17,7 @@ from unseen.data.domain import Domain
 from unseen.data.given import check_domain
 from unseen.data.typing import IntArray
 from unseen.files import read_object
-from unseen.runtime import replacing
+from unseen.runtime import data_folder, replacing
 
 
 class Exam:
@@ -70,10 +70,8 @@ class Exam:
 
 
 def ledger_file() -> Path:
-    """Where openings are counted: `UNSEEN_DATA`, or the user's data folder."""
-    import platformdirs
-
-    return Path(os.environ.get("UNSEEN_DATA") or platformdirs.user_data_dir("unseen")) / "exams.json"
+    """Where openings are counted: a file of `unseen.runtime.data_folder`."""
+    return data_folder() / "exams.json"
 
 
 def _openings(ledger: Path) -> dict[str, int]:

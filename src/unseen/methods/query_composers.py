@@ -52,14 +52,23 @@ class QueryComposer(Method):
         raise TypeError(f"{type(self).__name__} composes no queries")
 
     def questions(self, pairs: Pairs, auxiliary: Domain | None, most: int) -> list[Question]:
-        """Questions among the pairs that no weight was learnt from, at most so many."""
+        """At most `most` questions among the pairs that no weight was learnt from."""
         raise TypeError(f"{type(self).__name__} holds no questions out")
 
     def check_resting(self) -> None:
-        """`ValueError` if it would not learn to compose while towers rest, or would hold no questions out."""
+        """Raise `ValueError` if it would not learn to compose while towers rest, or would hold no questions out."""
 
 
 def plain_query(x: Float[Tensor, "b d"], t: Float[Tensor, "b d"], mode: Mode, share: float = 0.5) -> Tensor:
-    """Queries without anything learnt: the picture, the text, or `share` of the text and the rest of the picture."""
-    weight = {"image": 0.0, "text": 1.0, "sum": share}[mode]
+    """Queries without anything learnt: the picture, the text, or `share` of the text and the rest of the picture.
+
+    Raises
+    ------
+    ValueError
+        If `mode` is "combiner", which is learnt, or none at all.
+    """
+    weights = {"image": 0.0, "text": 1.0, "sum": share}
+    if mode not in weights:
+        raise ValueError(f"mode must be image, text or sum where nothing is learnt; got {mode!r}")
+    weight = weights[mode]
     return F.normalize(weight * t + (1 - weight) * x, dim=1)

@@ -51,8 +51,9 @@ class SubgraphEncoder(Method):
             got = "none" if classes.embeddings is None else str(classes.embeddings.shape[1])
             raise ValueError(f"classes must carry embeddings of {dim} dimensions, of a sentence about each; got {got}")
         vectors = torch.as_tensor(np.asarray(classes.embeddings, dtype=np.float32))
-        if not bool((vectors.norm(dim=1) > 0).all()):
-            raise ValueError("classes must carry embeddings that are not 0")
+        empty = (~(vectors.norm(dim=1) > 0)).nonzero()[:, 0].tolist()
+        if empty:
+            raise ValueError(f"classes must carry embeddings that are not 0; that of {classes.names[empty[0]]!r} is")
         return F.normalize(vectors, dim=1)
 
     @gives("features", reads="subgraphs")

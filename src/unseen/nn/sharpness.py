@@ -41,7 +41,8 @@ class SharpnessAware(Optimizer):
     eta : float, >= 0
         How much the Fisher information bends the neighbourhood ("fisher").
     module : Module, optional
-        Its BatchNorm statistics are updated once in a step: they rest at theta + eps.
+        Its BatchNorm statistics are updated once in a step with a closure: they rest at theta + eps. Of a step in two
+        halves the caller says what updates them.
     **settings
         Of the base optimizer, such as `lr`.
 

@@ -54,7 +54,7 @@ class Map(NamedTuple):
     heat: Image
 
 
-class Told(NamedTuple):
+class Explained(NamedTuple):
     """Everything that is said of one picture, by attributes (`parts`) or by maps; heat maps need several regions.
 
     Of a clip there is a map for each frame that was looked at, of one value (`by_frames`).
@@ -72,7 +72,7 @@ class Told(NamedTuple):
     by_frames: bool = False
 
 
-def explained(model: Bundle, samples: Domain, top: int = 5) -> list[Told]:
+def explained(model: Bundle, samples: Domain, top: int = 5) -> list[Explained]:
     """What the model says of pictures or clips, and why.
 
     Pictures are shown as the encoder sees them, so that maps lie where they belong.
@@ -118,7 +118,7 @@ def scores_frames(method: Method | type[Method]) -> bool:
     return callable(getattr(method, "frame_scores", None))
 
 
-def _by_attributes(model: Bundle, samples: Domain, top: int) -> list[Told]:
+def _by_attributes(model: Bundle, samples: Domain, top: int) -> list[Explained]:
     method: Any = model.method
     explanation, table = method.explain(model.features(samples), top), model.predict(samples)
     records = []
@@ -132,11 +132,11 @@ def _by_attributes(model: Bundle, samples: Domain, top: int) -> list[Told]:
             if p * z > 0  # the others did not speak for the class
         ]
         left = [(name, float(values[i]), words(float(values[i]))) for name, values in explanation.uncertainty.items()]
-        records.append(Told(*_said(row), tuple(left), picture, tuple(parts), (looked.shape[1], looked.shape[2])))
+        records.append(Explained(*_said(row), tuple(left), picture, tuple(parts), (looked.shape[1], looked.shape[2])))
     return records
 
 
-def _by_maps(model: Bundle, samples: Domain) -> list[Told]:
+def _by_maps(model: Bundle, samples: Domain) -> list[Explained]:
     method: Any = model.method
     features = model.features(samples)
     table = model.predict(samples, top=2)
@@ -155,11 +155,11 @@ def _by_maps(model: Bundle, samples: Domain) -> list[Told]:
             tinted(picture, evidence / largest, HEAT, COLD),
         )
         second = Map("occluded", occluded, hidden, tinted(picture, odds, COVER))
-        records.append(Told(*_said(row), (), picture, (), (evidence.shape[0], evidence.shape[1]), (first, second)))
+        records.append(Explained(*_said(row), (), picture, (), (evidence.shape[0], evidence.shape[1]), (first, second)))
     return records
 
 
-def _by_frames(model: Bundle, samples: Domain) -> list[Told]:
+def _by_frames(model: Bundle, samples: Domain) -> list[Explained]:
     """What each frame that was looked at, by itself, says for the predicted class rather than for the second best."""
     method: Any = model.method
     if len(model.classes) < 2:
@@ -182,7 +182,7 @@ def _by_frames(model: Bundle, samples: Domain) -> list[Told]:
             for k, (frame, value) in enumerate(zip(frames, apart))
         )  # fmt: skip
         sheet = contact_sheet(samples.x[i], side=PIXELS // 3)
-        records.append(Told(*_said(row), (), sheet, (), (1, len(maps)), maps, by_frames=True))
+        records.append(Explained(*_said(row), (), sheet, (), (1, len(maps)), maps, by_frames=True))
     return records
 
 
@@ -218,7 +218,7 @@ def tinted(
     return Images.fromarray(np.clip(mixed, 0, 255).astype(np.uint8))
 
 
-def write(file: Path, records: Sequence[Told], model: Bundle) -> None:
+def write(file: Path, records: Sequence[Explained], model: Bundle) -> None:
     """Write a page (.html) that needs nothing else, or a picture (.png), all or nothing.
 
     Raises
@@ -260,12 +260,12 @@ def _enlarged(pixels: NDArray[np.uint8]) -> Image:
 # -- the page ------------------------------------------------------------------------------------------------
 
 
-def _page(records: Sequence[Told], model: Bundle) -> bytes:
+def _page(records: Sequence[Explained], model: Bundle) -> bytes:
     return render_page(
         HERE / "explain.html",
         style=(HERE / "explain.css").read_text(encoding="utf-8"),
         filters={"source": _source},
-        told=records,
+        explanations=records,
         method=model.method.card,
         encoder=model.encoder.name if model.encoder is not None else "",
         classes=len(model.classes),
@@ -281,7 +281,7 @@ def _source(picture: Image) -> str:
 # -- the picture ---------------------------------------------------------------------------------------------
 
 
-def _figure(records: Sequence[Told]) -> bytes:
+def _figure(records: Sequence[Explained]) -> bytes:
     from matplotlib.figure import Figure
 
     shown = [_panels(record) for record in records]
@@ -299,7 +299,7 @@ def _figure(records: Sequence[Told]) -> bytes:
     return buffer.getvalue()
 
 
-def _panels(record: Told) -> list[tuple[Image, str, str]]:
+def _panels(record: Explained) -> list[tuple[Image, str, str]]:
     """Heat maps with what stands above and below each."""
     parts = [(part, f"found {part.found:.2f}, expected {part.expected:.2f}") for part in record.parts]
     located = record.cells != (1, 1)
@@ -317,6 +317,6 @@ def _show(axis: Axes, picture: Image, title: str, below: str) -> None:
     axis.text(0.5, -0.03, below, transform=axis.transAxes, ha="center", va="top", fontsize=8, color="#4a4e55")
 
 
-def _left(record: Told) -> str:
+def _left(record: Explained) -> str:
     left = [f"{name} {u:.2f}, {word}" for name, u, word in record.open]
     return "\n".join(["left open:", *left] if left else [])

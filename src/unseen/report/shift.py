@@ -134,4 +134,4 @@ def _short(name: str) -> str:
 def _page(shift: StylisticShift) -> bytes:
     narrow = image_source(picture(shift, narrow=True)) if len(shift.names) <= FEW else ""
     drawing = (image_source(picture(shift)), narrow)
-    return render_page(HERE / "shift.html", style=FIGURES, found=shift, beyond=shift.beyond, picture=drawing)
+    return render_page(HERE / "shift.html", style=FIGURES, shift=shift, beyond=shift.beyond, picture=drawing)

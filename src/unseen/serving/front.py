@@ -44,14 +44,14 @@ def front(served: Served | ServedRows, host: str, *, guarded: bool, scheme: str 
     """
     url = address(host, scheme)
     css, script = style(), "".join((FOLDER / name).read_text(encoding="utf-8") for name in ("drop.js", "front.js"))
-    curl, with_file = lines(served, url, guarded=guarded)
+    curl, curl_with_file = lines(served, url, guarded=guarded)
     page = (
         environment()
         .get_template("front.html")
         .render(
             style=css,
             script=script,
-            told=served.summary(names=not guarded),
+            summary=served.summary(names=not guarded),
             about={
                 "kind": served.kind,
                 "width": served.width,
@@ -62,7 +62,7 @@ def front(served: Served | ServedRows, host: str, *, guarded: bool, scheme: str 
             longest=MAX_TEXT,
             features=() if guarded else served.features,
             curl=curl,
-            own=with_file,
+            curl_with_file=curl_with_file,
         )
     )
     return page, policy(

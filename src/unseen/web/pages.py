@@ -204,14 +204,14 @@ def listed(shown: Shown, desk: Desk) -> list[dict[str, Any]]:
     for job in desk.all():
         name = f"{root}/{job.name}"
         if job.state == "running":
-            rows.append({"name": name, "done": False, "share": job.progress.get("share", 0.0), "told": _now(job)})
+            rows.append({"name": name, "done": False, "share": job.progress.get("share", 0.0), "status": _now(job)})
         elif name not in folders:
             status = "Stopped; it can go on." if job.state == "stopped" else f"It could not be done: {job.why}"
-            rows.append({"name": name, "done": False, "share": None, "told": status})
+            rows.append({"name": name, "done": False, "share": None, "status": status})
     under_way = {row["name"] for row in rows}
     for name, folder in folders.items():
         if name not in under_way:
-            rows.append({"name": name, "done": True, "share": None, "told": runs.brief(folder)})
+            rows.append({"name": name, "done": True, "share": None, "status": runs.brief(folder)})
     return rows
 
 
@@ -275,7 +275,7 @@ def run_page(shown: Shown, desk: Desk, places: Places, name: str, problem: str =
         job=job,
         problem=problem,
         percent=round(100 * progress.get("share", 0.0)),
-        told=", ".join(filter(None, [_since(progress), _left(progress)])) if progress else "starting",
+        timing=", ".join(filter(None, [_since(progress), _left(progress)])) if progress else "starting",
         steps=steps,
         summary=summary,
         picture=picture,

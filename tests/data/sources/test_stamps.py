@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib
 import io
 import subprocess
@@ -51,8 +52,6 @@ FILES = {
 @pytest.fixture
 def orders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
     """A small package in the place of the real one, fetched by an apt that counts; an empty cache."""
-    import hashlib
-
     package, made = deb(FILES), []
     monkeypatch.setenv("UNSEEN_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(source, "_PIN", {**source._PIN, "sha256": hashlib.sha256(package).hexdigest()})

@@ -31,7 +31,7 @@ from unseen.files import read_json
 from unseen.jobs.alignment import job
 from unseen.jobs.alignment.conditioning import unify
 from unseen.jobs.alignment.job import align, ask_about, attachers
-from unseen.jobs.alignment.page import lines, page, told
+from unseen.jobs.alignment.page import lines, page, remarks
 from unseen.jobs.alignment.reading import held_out, language_of, read
 from unseen.jobs.alignment.report import ABOUT, PAGE, drawing_of, told_by
 from unseen.methods.multimodal.cwcl import CWCL
@@ -226,14 +226,14 @@ def test_if_nobody_says_which_the_model_is_saved_that_finds_most(
     assert list(report.recall) == ["aligned", "cwcl", "lit"]
     assert report.recall["aligned"]["mean"] > report.recall["cwcl"]["mean"]
     assert set(report.structure) == set(report.recall)
-    assert "Saved is 'ridge map'" in told(report)[0]
+    assert "Saved is 'ridge map'" in remarks(report)[0]
     assert b"align \xc2\xb7 ridge map" in page(report)
     x = Domain(x=np.load(tmp_path / "speech.npy")[:5])
     assert Bundle.load(tmp_path / "m").predict(x)["class"].tolist() == bundle.predict(x)["class"].tolist()
     asked, report = align(features(tmp_path), out=tmp_path / "asked", preset="default")
     assert asked.method.card.slug == "cwcl"
     assert list(report.recall) == ["aligned", "ridge map", "lit"]
-    assert any("'ridge map' finds more of the pairs held out" in line for line in told(report))
+    assert any("'ridge map' finds more of the pairs held out" in line for line in remarks(report))
 
 
 class Halfway(RidgeMap):
@@ -290,7 +290,7 @@ def test_pictures_and_captions_are_aligned_asked_about_names_exported_and_asked_
     assert set(report.languages) == {"en", "de"}
     assert report.accuracy["aligned"]["ensemble"] > 0.5 > report.accuracy["chance"]["name"]
     assert bundle.classes.names == tuple(sorted(COLOURS))
-    assert any("2 pairs lack a side" in line for line in told(report))
+    assert any("2 pairs lack a side" in line for line in remarks(report))
     found = bundle.predict(exam)
     assert (found["class"] == [name for name in sorted(COLOURS) for _ in range(3)]).mean() > 0.5
     assert bundle.export(tmp_path / "m.onnx") < 1e-3
@@ -301,7 +301,7 @@ def test_pictures_and_captions_are_aligned_asked_about_names_exported_and_asked_
     about = told_by(tmp_path / "other")  # what was measured of other classes is not said of these
     assert (about.accuracy, about.prompts, about.recall) == ({}, ("{}",), report.recall)
     assert drawing_of(tmp_path / "other") == drawing_of(tmp_path / "m") is not None
-    assert not any("Zero-shot" in line for line in told(about))
+    assert not any("Zero-shot" in line for line in remarks(about))
     lit, report = align(  # the other way round: pictures are frozen, texts learn
         drawings(tmp_path), out=tmp_path / "lit", frozen="left", settings=QUICK, preset="lit", exam=exam, beside=False
     )
@@ -387,7 +387,7 @@ def test_captions_and_labels_make_one_model_with_two_modes(tmp_path: Path, monke
     assert list(read_json(ledger_file()).values()) == [1]  # opened once, for all arms and modes
     assert report.recall["aligned"]["mean"] > 0
     assert report.monitors["mode_cosine, naive union"] == pytest.approx(1, abs=1e-5)
-    assert any("two modes' vectors" in line for line in told(report))
+    assert any("two modes' vectors" in line for line in remarks(report))
     assert b"How often a side finds its partner" in page(report)
     again = Bundle.load(tmp_path / "m")
     assert again.predict(exam)["class"].tolist() == bundle.predict(exam)["class"].tolist()
@@ -399,7 +399,7 @@ def test_captions_and_labels_make_one_model_with_two_modes(tmp_path: Path, monke
     ask_about(tmp_path / "m", "a calm sea,a red hat", out=tmp_path / "other", prompts=["{} here"])
     assert told_by(tmp_path / "other").prompts == ("{} here",)
     assert report.known == 12  # the exam is the labelled set
-    assert any("12 samples of the exam" in line for line in told(report))
+    assert any("12 samples of the exam" in line for line in remarks(report))
     labels, asked = unify(
         captions, exam, out=tmp_path / "l", settings={**quick, "mode": "classification"}, preset="unicl", exam=exam,
         held_out=0.2, beside=False,
@@ -454,7 +454,7 @@ def test_the_ridge_map_learns_from_pairs_drawn_at_random_where_there_are_many(
     _, report = align(features(tmp_path), out=tmp_path / "m", settings=QUICK)
     assert report.ridge_rows == 50
     assert report.method.startswith("default, epochs=6")
-    assert any("50 pairs drawn at random" in line for line in told(report))
+    assert any("50 pairs drawn at random" in line for line in remarks(report))
 
 
 def test_other_classes_take_no_option_that_would_be_ignored(tmp_path: Path) -> None:
@@ -567,7 +567,7 @@ def test_two_processes_of_a_launcher_give_the_curve_of_one(tmp_path: Path) -> No
 
 
 def test_an_arm_that_names_more_than_what_is_saved_is_told() -> None:
-    from unseen.jobs.alignment.page import told
+    from unseen.jobs.alignment.page import remarks
     from unseen.jobs.alignment.report import Report
 
     figures = {"aligned": 0.467, "ridge map": 0.867, "lit": 0.817, "chance": 0.1}
@@ -575,8 +575,8 @@ def test_an_arm_that_names_more_than_what_is_saved_is_told() -> None:
     made = Report("cwcl", {"left": None, "right": None}, "right", 58, 2, 0, 0, 1.0, ("{}",), accuracy=accuracy)
     made.examined = 60
     said = "'ridge map' is right on 86.7 % of the 60 samples of the exam, what was saved on 46.7 %: "
-    assert said + "rather use that (method=ridge-map)." in told(made)
+    assert said + "rather use that (method=ridge-map)." in remarks(made)
     made.examined = 6
-    assert said.replace("the 60", "the 6") + "too few samples to tell them apart." in told(made)
+    assert said.replace("the 60", "the 6") + "too few samples to tell them apart." in remarks(made)
     made.accuracy["aligned"]["ensemble"] = 0.9
-    assert not any("is right on" in line for line in told(made))
+    assert not any("is right on" in line for line in remarks(made))

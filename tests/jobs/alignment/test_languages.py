@@ -22,7 +22,7 @@ from unseen.data.pairs import Pairs
 from unseen.data.translations import CACHE, LANGUAGE
 from unseen.jobs.alignment.job import ask_about
 from unseen.jobs.alignment.languages import Translating, _beside, grouped, multilingual, shown, united
-from unseen.jobs.alignment.page import lines, page, told
+from unseen.jobs.alignment.page import lines, page, remarks
 from unseen.jobs.alignment.reading import exam_of
 from unseen.jobs.alignment.report import ABOUT, PAGE, told_by
 from unseen.methods.multimodal.rs_m_clip import RSMCLIP
@@ -147,7 +147,7 @@ def test_a_picture_tower_learns_from_crops_and_predicts_files(tmp_path: Path) ->
     assert bundle.whole
     assert set(report.recall) == {"aligned", "no self-distillation"}
     assert {"teacher_entropy", "teacher_certainty"} <= set(report.monitors)
-    assert "its certainty of a picture" in "".join(told(report))
+    assert "its certainty of a picture" in "".join(remarks(report))
     new = tmp_path / "new.png"
     picture(COLOURS["green"], 99).save(new)
     scores = bundle.scores(Domain(x=np.asarray(picture(COLOURS["green"], 99))[None], kind="image"))

@@ -127,7 +127,7 @@ def test_pictures_without_texture_are_said_to_be_the_reason(tmp_path: Path) -> N
         pairs = job.read(tmp_path / f"{first}.png", tmp_path / f"{second}.png")
         method = job.make("sift")
         (one,) = job.match(pairs, method)
-        (tip,) = job.told(one, method)["advice"]
+        (tip,) = job.facts(one, method)["advice"]
         assert tip == f"{told}, so that no point can be matched: take other pictures"
     assert not job.is_flat(np.asarray(PHOTOGRAPHS[0]))
 
@@ -140,7 +140,7 @@ def test_unrelated_pictures_are_not_said_to_match() -> None:
         view = job.two_view(found.points)
         one = job.Matched("x", "a", "b", (*PHOTOGRAPHS,), 200, found, view)
         assert not one.found, (name, view.count)
-        assert job.told(one, method)["matrix"] is None
+        assert job.facts(one, method)["matrix"] is None
 
 
 @published
@@ -362,7 +362,7 @@ def test_why_nothing_is_found_is_said_in_numbers(matches: int, inliers: int, tol
     view = job.View("homography", np.eye(3), np.arange(matches) < inliers)
     found = Matches(np.zeros((matches, 4)), np.zeros(matches))
     one = job.Matched("x", "a", "b", None, 200, found, view)
-    assert job.told(one, job.make("sift"))["reason"] == told
+    assert job.facts(one, job.make("sift"))["reason"] == told
 
 
 @pytest.mark.parametrize(

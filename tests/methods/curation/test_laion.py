@@ -309,6 +309,20 @@ def test_9459_squared_pixels_are_taken_and_9460_squared_are_a_bomb() -> None:
     assert accept.look(header_of(30_000), rule).reason == accept.BOMB
 
 
+@pytest.mark.parametrize(
+    ("wanted", "told"),
+    [
+        ({"max_area": float("nan")}, "max_area must be above 0; got nan"),
+        ({"max_aspect_ratio": 0.5}, "max_aspect_ratio must be at least 1; got 0.5"),
+        ({"quality": 101}, r"quality must lie in \[1, 100\]; got 101"),
+        ({"min_size": -1}, "min_size must be at least 0; got -1"),
+    ],
+)
+def test_what_cannot_be_asked_of_a_picture_is_named_alone(wanted: dict[str, Any], told: str) -> None:
+    with pytest.raises(ValueError, match=f"^{told}$"):
+        accept.Acceptance(**wanted)
+
+
 def test_what_is_transparent_becomes_white_when_resized() -> None:
     stream = io.BytesIO()
     image = Image.new("RGBA", (400, 300), (0, 0, 0, 0))

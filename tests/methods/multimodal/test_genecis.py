@@ -125,6 +125,11 @@ def test_forced_shares_give_text_image_and_their_sum(bias: float, mode: Any) -> 
     torch.testing.assert_close(forced(bias)(x, t), plain_query(x, t, mode))
 
 
+def test_a_plain_query_has_no_combiner() -> None:
+    with pytest.raises(ValueError, match="mode must be image, text or sum where nothing is learnt; got 'combiner'"):
+        plain_query(torch.randn(2, 6), torch.randn(2, 6), "combiner")
+
+
 def test_the_combiner_is_deterministic_at_rest_and_lengths_of_its_inputs_matter() -> None:
     torch.manual_seed(1)
     made = Combiner(6, 8, 8, 0.5).eval()

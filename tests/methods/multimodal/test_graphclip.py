@@ -372,5 +372,8 @@ def test_classes_without_vectors_of_that_space_are_refused(fitted: GraphCLIP) ->
         fitted.adapt(classes=ClassSpace(names=("a", "b")))
     with pytest.raises(ValueError, match="got 5"):
         fitted.adapt(classes=classes(3, 5))
+    empty = classes(3, 16)
+    with pytest.raises(ValueError, match=f"embeddings that are not 0; that of '{NAMES[1]}' is"):
+        fitted.adapt(classes=empty.replace(embeddings=empty.embeddings * np.array([[1], [0], [1]])))
     with pytest.raises(ValueError, match="nodes of 16 features"):
         fitted.transform(np.ones((2, 9)))

@@ -40,7 +40,7 @@ def test_figures_are_those_by_hand() -> None:
     found = relation_f1(["noRel", "noRel", "Support", "Attack"], ["noRel", "Support", "Support", "noRel"])
     assert found["macro F1"] == pytest.approx((2 * 1 / 4 + 2 * 1 / 3 + 0) / 3)
     assert found["macro F1 of relations"] == pytest.approx((2 * 1 / 3 + 0) / 2)
-    with pytest.raises(ValueError, match="there must be a relation for each pair, 2; got 1"):
+    with pytest.raises(ValueError, match="said must be a relation for each of truth, 2; got 1"):
         relation_f1(["noRel", "noRel"], ["noRel"])
 
 

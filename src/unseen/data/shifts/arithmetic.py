@@ -7,9 +7,7 @@ import io
 import numpy as np
 
 from unseen.data.images import open_header
-from unseen.data.shifts.base import Member, Picture, away, channels, coarse
-
-Rng = np.random.Generator
+from unseen.data.shifts.base import Member, Picture, Rng, away, channels, coarse
 
 
 def add(x: Picture, rng: Rng, s: float) -> Picture:

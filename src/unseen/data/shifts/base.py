@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 Picture = NDArray[np.floating[Any]]
-Member = Callable[[Picture, np.random.Generator, float], Picture]
+Rng = np.random.Generator
+Member = Callable[[Picture, Rng, float], Picture]
 """(picture, generator, strength) -> picture; a strength of 1 is that of the paper, 0 changes nothing or little."""
 
 SIDE = 227

@@ -5,9 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from unseen.data.shifts.base import Member, Picture, away, blend, factor, grey
+from unseen.data.shifts.base import Member, Picture, Rng, away, blend, factor, grey
 
-Rng = np.random.Generator
 DEGREES = 180
 """A turn of the hue, as in pictures of bytes."""
 

@@ -6,12 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from unseen.data.shifts.base import Member, Picture, blend, convolved, gaussian, grey, pixels, window
+from unseen.data.shifts.base import Member, Picture, Rng, blend, convolved, gaussian, grey, pixels, window
 from unseen.data.shifts.colors import saturated
 from unseen.data.shifts.edges import canny, sobel, threshold
-
-Rng = np.random.Generator
-
 
 # -- blur --------------------------------------------------------------------------------------------------
 

@@ -6,9 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from unseen.data.shifts.base import Member, Picture, away, factor, gaussian, pixels
-
-Rng = np.random.Generator
+from unseen.data.shifts.base import Member, Picture, Rng, away, factor, gaussian, pixels
 
 
 def _sample(x: Picture, rows: NDArray[np.floating], columns: NDArray[np.floating]) -> Picture:

@@ -6,12 +6,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from unseen.data.shifts.base import Member, Picture, blend, gaussian, grey, pixels
+from unseen.data.shifts.base import Member, Picture, Rng, blend, gaussian, grey, pixels
 from unseen.data.shifts.colors import from_hsv, to_hsv
 
-Rng = np.random.Generator
 COARSE = 64
-"""Pieces are found in a picture that is at most so large."""
+"""Pieces are found in a picture with no side above this."""
 
 
 # -- segmentation ------------------------------------------------------------------------------------------
@@ -36,14 +35,28 @@ def _nearest(x: Picture, points: NDArray[np.floating], colors: NDArray[np.floati
     return apart.argmin(axis=2)
 
 
+def _grid(side: int) -> NDArray[np.float64]:
+    """The middles of side x side equal fields, (side^2, 2) in shares of the sides, row by row."""
+    middles = (np.arange(side) + 0.5) / side
+    return np.stack(np.meshgrid(middles, middles, indexing="ij"), axis=-1).reshape(-1, 2)
+
+
+def _step(x: Picture) -> int:
+    """Every how many pixels of a picture are looked at for its pieces."""
+    return -(-max(x.shape[:2]) // COARSE)
+
+
+def _spread(labels: NDArray[np.integer], x: Picture, step: int) -> NDArray[np.integer]:
+    """Labels of every `step`-th pixel as those of all pixels of the picture."""
+    h, w = x.shape[:2]
+    return labels[np.arange(h) // step][:, np.arange(w) // step]
+
+
 def superpixels(x: Picture, rng: Rng, s: float) -> Picture:
     """16 to 128 pieces by k-means of place and colour (as SLIC)."""
-    h, w = x.shape[:2]
-    step = -(-max(h, w) // COARSE)
+    step = _step(x)
     small, n = x[::step, ::step], int(rng.integers(16, 129))
-    side = max(1, round(np.sqrt(n)))
-    places = (np.arange(side) + 0.5) / side
-    points = np.stack(np.meshgrid(places, places, indexing="ij"), axis=-1).reshape(-1, 2)
+    points = _grid(max(1, round(np.sqrt(n))))
     tall, wide = small.shape[:2]
     colors = small[(points[:, 0] * tall).astype(int), (points[:, 1] * wide).astype(int)].astype(np.float64)
     rows, columns = np.mgrid[:tall, :wide]
@@ -55,15 +68,12 @@ def superpixels(x: Picture, rng: Rng, s: float) -> Picture:
         moved = sums / np.maximum(count, 1)[:, None]
         there = (count > 0)[:, None]
         points, colors = np.where(there, moved[:, :2], points), np.where(there, moved[:, 2:], colors)
-    labels = _nearest(small, points, colors)
-    return _flat(x, labels[np.arange(h) // step][:, np.arange(w) // step], rng, s)
+    return _flat(x, _spread(_nearest(small, points, colors), x, step), rng, s)
 
 
 def _voronoi(x: Picture, points: NDArray[np.floating], rng: Rng, s: float) -> Picture:
-    h, w = x.shape[:2]
-    step = -(-max(h, w) // COARSE)
-    labels = _nearest(x[::step, ::step], points)
-    return _flat(x, labels[np.arange(h) // step][:, np.arange(w) // step], rng, s)
+    step = _step(x)
+    return _flat(x, _spread(_nearest(x[::step, ::step], points), x, step), rng, s)
 
 
 def uniform_voronoi(x: Picture, rng: Rng, s: float) -> Picture:
@@ -73,8 +83,7 @@ def uniform_voronoi(x: Picture, rng: Rng, s: float) -> Picture:
 
 def regular_voronoi(x: Picture, rng: Rng, s: float) -> Picture:
     """The cells of a grid of 10 to 20 points a side, of which some are missing."""
-    places = (np.arange(n := int(rng.integers(10, 21))) + 0.5) / n
-    points = np.stack(np.meshgrid(places, places, indexing="ij"), axis=-1).reshape(-1, 2)
+    points = _grid(int(rng.integers(10, 21)))
     kept = rng.random(len(points)) < rng.uniform(0.5, 0.9)
     kept[rng.integers(len(points))] = True
     return _voronoi(x, points[kept], rng, s)
@@ -83,8 +92,7 @@ def regular_voronoi(x: Picture, rng: Rng, s: float) -> Picture:
 def irregular_voronoi(x: Picture, rng: Rng, s: float) -> Picture:
     """The cells of a grid of 7 to 15 points a side, moved at random."""
     n = int(rng.integers(7, 16))
-    places = (np.arange(n) + 0.5) / n
-    points = np.stack(np.meshgrid(places, places, indexing="ij"), axis=-1).reshape(-1, 2)
+    points = _grid(n)
     return _voronoi(x, points + rng.uniform(-0.5, 0.5, points.shape) / n, rng, s)
 
 
@@ -107,7 +115,7 @@ def _haze(x: Picture, rng: Rng, roughness: float) -> NDArray[np.float32]:
 
 
 def snowy_landscape(x: Picture, rng: Rng, s: float) -> Picture:
-    """Pixels darker than 100 to 200 levels become 1.5 to 3 times as light."""
+    """Pixels darker than 100 to 200 levels: 0.15 lighter, then 1.5 to 3 times as light, and as much less coloured."""
     hsv, light = to_hsv(x), grey(x)[..., 0]
     dark = light < rng.uniform(100, 200) / 255
     by = rng.uniform(1.5, 3) ** s

@@ -17,6 +17,7 @@ from unseen.data.loaders.marked import Marks, read_marked
 from unseen.data.pairs import Pairs
 from unseen.data.sources.downloads import SourceUnavailable
 from unseen.data.tasks.base import objects
+from unseen.runtime import data_folder
 
 CREDIT = (
     "AbstRCT by Mayer, Cabrio and Villata, ECAI 2020, with translations and projections by Yeginbergen and Agerri "
@@ -112,10 +113,8 @@ def translated(language: str, topic: str, part: str, folder: str | os.PathLike[s
 
 
 def abstrct_folder() -> Path:
-    """Where the corpus is looked for: ``abstrct`` below `UNSEEN_DATA`, or below the user's data folder."""
-    import platformdirs
-
-    return Path(os.environ.get("UNSEEN_DATA") or platformdirs.user_data_dir("unseen")) / "abstrct"
+    """Where the corpus is looked for: ``abstrct`` below `unseen.runtime.data_folder`."""
+    return data_folder() / "abstrct"
 
 
 @functools.lru_cache(maxsize=32)

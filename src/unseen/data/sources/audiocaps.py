@@ -14,6 +14,7 @@ import numpy as np
 from unseen.data.classes import ClassSpace
 from unseen.data.domain import Domain
 from unseen.data.sources.downloads import SourceUnavailable
+from unseen.runtime import data_folder
 
 CREDIT = (
     "AudioCaps by Kim, Kim, Lee and Kim, NAACL 2019, its captions alone (its authors: free to use for academic "
@@ -70,10 +71,8 @@ def audiocaps(split: Literal["train", "val", "test"] = "train", folder: str | os
 
 
 def audiocaps_folder() -> Path:
-    """Where AudioCaps' captions are looked for: ``audiocaps`` below `UNSEEN_DATA`, or below the user's data folder."""
-    import platformdirs
-
-    return Path(os.environ.get("UNSEEN_DATA") or platformdirs.user_data_dir("unseen")) / "audiocaps"
+    """Where AudioCaps' captions are looked for: ``audiocaps`` below `unseen.runtime.data_folder`."""
+    return data_folder() / "audiocaps"
 
 
 @functools.lru_cache(maxsize=8)

@@ -11,8 +11,8 @@ from unseen.data.classes import ClassSpace
 from unseen.data.domain import Domain
 from unseen.data.images import open_header
 from unseen.data.sources.emoji import TEXTS, _icons, _package, _svg, _texts
-from unseen.data.sources.npm import archive_path, cache_folder, fetch, pins, read_members
-from unseen.runtime import replacing, track
+from unseen.data.sources.npm import archive_path, fetch, pins, read_members
+from unseen.runtime import cache_folder, replacing, track
 
 GROUPS: Mapping[str, tuple[str, ...]] = {
     "face": ("face-",),

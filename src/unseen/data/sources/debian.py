@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from unseen.data.sources.downloads import SourceUnavailable, fetched
-from unseen.data.sources.npm import MAX_MEMBER, cache_folder
+from unseen.data.sources.npm import MAX_MEMBER
+from unseen.runtime import cache_folder
 
 _MAGIC = b"!<arch>\n"
 _HEADER = 60

@@ -22,13 +22,13 @@ from unseen.data.images import image_files
 from unseen.data.sources.downloads import SourceUnavailable
 from unseen.data.sources.npm import (
     archive_path,
-    cache_folder,
     fetch,
     missing_bytes,
     pins,
     read_members,
     write_json,
 )
+from unseen.runtime import cache_folder
 
 logger = logging.getLogger("unseen.data")
 

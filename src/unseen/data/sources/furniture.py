@@ -20,9 +20,9 @@ from unseen.data.domain import Domain
 from unseen.data.meshes import centred, read_obj, sample_surface
 from unseen.data.sources.debian import deb_path, fetch_deb, read_deb
 from unseen.data.sources.downloads import SourceUnavailable
-from unseen.data.sources.npm import MAX_MEMBER, cache_folder
+from unseen.data.sources.npm import MAX_MEMBER
 from unseen.data.typing import FloatArray
-from unseen.runtime import replacing, track
+from unseen.runtime import cache_folder, replacing, track
 
 INSTALLED = Path("/usr/share/sweethome3d/furniture")
 """Where the package puts its catalogues if it is installed."""

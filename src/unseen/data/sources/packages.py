@@ -18,9 +18,8 @@ import numpy as np
 
 from unseen.data.classes import ClassSpace
 from unseen.data.sources.downloads import SourceUnavailable
-from unseen.data.sources.npm import cache_folder
 from unseen.data.text_graphs import TextAttributedGraph
-from unseen.runtime import replacing
+from unseen.runtime import cache_folder, replacing
 
 CREDIT = "Debian's package index: package metadata, by the Debian project and the packages' maintainers"
 MIRROR = "https://deb.debian.org/debian/dists/stable/main/binary-{}/Packages.xz"

@@ -15,8 +15,8 @@ from unseen.data.domain import Domain
 from unseen.data.images import decode, image_files
 from unseen.data.sources.debian import deb_path, fetch_deb, read_deb
 from unseen.data.sources.downloads import SourceUnavailable
-from unseen.data.sources.npm import cache_folder, write_json
-from unseen.runtime import replacing
+from unseen.data.sources.npm import write_json
+from unseen.runtime import cache_folder, replacing
 
 _SHIPPED: Mapping[str, str] = {
     "china": "sklearn/datasets/images/china.jpg",

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from unseen.data.sources.downloads import SourceUnavailable, fetched
-from unseen.data.sources.npm import MAX_MEMBER, cache_folder
+from unseen.data.sources.npm import MAX_MEMBER
+from unseen.runtime import cache_folder
 
 
 def wheel_path(pin: Mapping[str, Any]) -> Path:

@@ -15,8 +15,8 @@ from unseen.data.images import decode, image_files
 from unseen.data.sources.debian import deb_path, fetch_deb, read_deb
 from unseen.data.sources.downloads import SourceUnavailable
 from unseen.data.sources.emoji import LOCALES
-from unseen.data.sources.npm import cache_folder, write_json
-from unseen.runtime import replacing, track
+from unseen.data.sources.npm import write_json
+from unseen.runtime import cache_folder, replacing, track
 
 CREDIT = "Bill Kendrick and the contributors of Tux Paint's stamps (GPL-2)"
 _PACKAGE = "tuxpaint-stamps-default"

@@ -11,7 +11,8 @@ from unseen.data.compositions import compositions
 from unseen.data.domain import Domain
 from unseen.data.images import image_files
 from unseen.data.sources.emoji import TEXTS, _draw, _icons, _package
-from unseen.data.sources.npm import archive_path, cache_folder, fetch, pins, read_members, write_json
+from unseen.data.sources.npm import archive_path, fetch, pins, read_members, write_json
+from unseen.runtime import cache_folder
 
 TONES = ("light skin tone", "medium-light skin tone", "medium skin tone", "medium-dark skin tone", "dark skin tone")
 

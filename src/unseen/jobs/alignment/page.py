@@ -51,8 +51,7 @@ def page(report: Report, picture: bytes | None = None) -> bytes:
         arms=[(name, ARMS[name]) for name in report.recall if name in ARMS],
         languages=by_language(report),
         beside=[f"mean, {name}" for name in report.beside],
-        translations=[(name, translated(of)) for name, of in report.translations.items()],
-        told=told(report),
+        remarks=remarks(report),
         picture=None if picture is None else image_source(picture),
     )
 
@@ -182,7 +181,7 @@ def rows(report: Report) -> list[tuple[str, list[str], str, list[str]]]:
     return table_rows
 
 
-def told(report: Report) -> list[str]:
+def remarks(report: Report) -> list[str]:
     """What else a reader should know, in sentences."""
     things = (
         _alternative_saved, _levelness, _modes, _student_or_teacher, _both_towers, _languages_read, _spaces_filled,
@@ -328,7 +327,7 @@ def lines(report: Report) -> list[str]:
         columns = ["", *head(report), *(f"mean, {name}" for name in report.beside)]
         spoken = [[name, *figures] for name, figures in by_language(report)]
         out += ["", "by language, of what was saved", *table([columns, *spoken])]
-    return [*out, "", *told(report)]
+    return [*out, "", *remarks(report)]
 
 
 def table(lines_of: list[list[str]]) -> list[str]:

@@ -87,7 +87,7 @@ def write_page(result: Captioned, file: Path, command: str) -> None:
     ]
     shown = [
         {
-            "one": sound,
+            "sound": sound,
             "source": sound_source(sound.wave) if sound.wave else "",
             "events": ", ".join(f"{name} ({cosine:.2f})" for name, cosine in sound.events),
             "length": length(sound.seconds)
@@ -99,7 +99,7 @@ def write_page(result: Captioned, file: Path, command: str) -> None:
     ]
     content = render_page(
         Path(__file__).with_name("page.html"), style=STYLE, plays=True, shown=shown, skipped=result.skipped,
-        table=table, metrics=metrics_of(next(iter(result.figures.values()), {})), told=result.captioner.facts,
+        table=table, metrics=metrics_of(next(iter(result.figures.values()), {})), facts=result.captioner.facts,
         verdict=result.verdict, command=command, graded=result.graded, method=result.captioner.method.card.slug,
     )  # fmt: skip
     with replacing(file) as part:

@@ -360,7 +360,7 @@ def page(analysis: Found, command: str, tally: Mapping[str, int] | None = None) 
     return render_page(
         Path(__file__).with_name("page.html"),
         style=FIGURES,
-        found=analysis,
+        analysis=analysis,
         sentences=sentences(analysis),
         figures=figures,
         columns=list(rows[0]) if rows else [],

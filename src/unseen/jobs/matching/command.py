@@ -136,7 +136,7 @@ def match_pictures(
         write_csv(csv, job.table(results))
         with replacing(out) as temporary:
             temporary.write_bytes(content)
-    facts = [job.told(result, pair_matcher) for result in results]
+    facts = [job.facts(result, pair_matcher) for result in results]
     if as_json:
         dump({"matcher": name, "method": pair_matcher.card.slug, "pairs": facts})
     else:

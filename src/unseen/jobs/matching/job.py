@@ -362,8 +362,8 @@ def table(results: Sequence[Matched]) -> pd.DataFrame:
     return pd.concat(parts, ignore_index=True)[columns]
 
 
-def told(pair: Matched, method: PairMatcher) -> dict[str, Any]:
-    """What was found in a pair, in numbers that JSON can hold."""
+def facts(pair: Matched, method: PairMatcher) -> dict[str, Any]:
+    """What was found in a pair, as JSON values."""
     return {
         "pair": pair.name,
         "first": pair.first,

@@ -8,7 +8,7 @@ from typing import Any
 
 from unseen.console import in_flags_here
 from unseen.jobs.matching.bench import Bench
-from unseen.jobs.matching.job import Matched, told
+from unseen.jobs.matching.job import Matched, facts
 from unseen.methods.matching.matcher import PairMatcher
 from unseen.report.pages import FIGURES, image_source, render_page
 from unseen.report.tasks.matches import LINES, draw
@@ -61,19 +61,19 @@ def _heading(results: Sequence[Matched]) -> str:
 
 def _shown(pair: Matched, method: PairMatcher) -> dict[str, Any]:
     """A pair as the page shows it; what to try stands there as the command spells it."""
-    facts = told(pair, method)
-    return {**facts, "advice": [in_flags_here(tip) for tip in facts["advice"]], "picture": _drawn(pair)}
+    shown = facts(pair, method)
+    return {**shown, "advice": [in_flags_here(tip) for tip in shown["advice"]], "picture": _drawn(pair)}
 
 
 def bench_page(result: Bench, csv: str) -> bytes:
     """Matchers compared, as a page that needs nothing else; `csv` is the name of the table of all errors."""
     figures = result.told()
-    order = sorted(figures["matchers"], key=lambda row: -row["mean"])
+    ranked = sorted(figures["matchers"], key=lambda row: -row["mean"])
     return render_page(
         Path(__file__).with_name("page.html"),
         bench=figures,
-        order=order,
-        best=order[0],
+        ranked=ranked,
+        best=ranked[0],
         pairs=sum(figures["pairs"].values()),
         csv=csv,
     )

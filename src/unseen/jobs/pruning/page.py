@@ -59,7 +59,7 @@ class Shown:
     ----------
     name : str
         Of the data.
-    told : mapping
+    record : mapping
         What ``pruning.json`` holds.
     table : sequence of mapping
         A row for each concept, the most complex first.
@@ -103,7 +103,7 @@ def page(shown: Shown) -> bytes:
         folder / "page.html",
         style=FIGURES + (folder / "page.css").read_text(encoding="utf-8"),
         shown=shown,
-        told=shown.record,
+        record=shown.record,
         counts=shown.record["counts"],
         settings=shown.record["settings"],
         labels={**{name: name for name in shown.record["counts"]}, **LABELS},

@@ -76,7 +76,7 @@ def _examples(result: Ranked) -> list[dict[str, Any]]:
         truth = queries.y[i] if queries.y is not None and known[i] else None
         documents = first_documents(ranking.documents[i], ranking.scores[i], names, result.corpus.x, truth)
         missed = [] if truth is None else _missed(result, i, truth, ranking.documents[i])
-        out.append({"query": str(queries.x[i]), "found": documents, "missed": missed})
+        out.append({"query": str(queries.x[i]), "documents": documents, "missed": missed})
     return out
 
 

@@ -54,7 +54,7 @@ def page(about: Mapping[str, Any]) -> bytes:
     for label, key, form in ROWS:
         large, small = (_value(about[name], key) for name in ("teacher", "student"))
         if large is not None and small is not None:
-            rows.append({"told": label, "large": form.format(large), "small": form.format(small)})
+            rows.append({"label": label, "large": form.format(large), "small": form.format(small)})
     return render_page(
         Path(__file__).with_name("page.html"),
         style="",
@@ -63,7 +63,7 @@ def page(about: Mapping[str, Any]) -> bytes:
         encoder=shlex.quote(f"towers:{about['folder']}"),
         share=f"{100 * about['size']:.1f}",
         rows=rows,
-        found=[f"{100 * about[name]['recall']['mean']:.1f}" for name in ("teacher", "student")],
+        recall={name: f"{100 * about[name]['recall']['mean']:.1f}" for name in ("teacher", "student")},
         chance=f"{100 * about['teacher']['chance']['mean']:.1f}",
         towers=about["layers"],
     )

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.optim.lr_scheduler import CosineAnnealingLR, LRScheduler
+from torch.optim.lr_scheduler import CosineAnnealingLR
 
 from unseen.data.augment import crop_and_flip, random_crop
 from unseen.data.domain import Domain
@@ -173,25 +173,25 @@ class DistillSimilar(NetworkMethod):
         model : Module, optional
             The student starts as a copy of its body; its head is new.
         """
-        known = zoo_outputs(teachers, support)
+        on_support = zoo_outputs(teachers, support)
         n_classes = len(support.classes) if support.classes is not None else int(support.labels.max()) + 1
         learner = student(model, support, target, n_classes, self.width)
-        self.similarities_ = self._similarities(known, support)  # step 1
+        self.similarities_ = self._similarities(on_support, support)  # step 1
         self.weights_ = self._weights(self.similarities_)  # steps 2 and 3
         used = {name: weight for name, weight in self.weights_.items() if weight > 0}
         chosen = {name: as_classifier(teachers[name]).eval() for name in used}
-        outputs = zoo_outputs(chosen, target)
-        cached = [(known[name][1], outputs[name][1]) for name in used]
-        self.history_ = self._train(learner, support, target, list(chosen.values()), cached, list(used.values()))
+        on_target = zoo_outputs(chosen, target)
+        logits = [(on_support[name][1], on_target[name][1]) for name in used]
+        self.history_ = self._train(learner, support, target, list(chosen.values()), logits, list(used.values()))
         self.network_ = learner.eval()
         return self
 
     # -- which sources ---------------------------------------------------------------------------------------
 
-    def _similarities(self, known: Outputs, support: Domain) -> dict[str, float]:
+    def _similarities(self, outputs: Outputs, support: Domain) -> dict[str, float]:
         """Step 1: e_s on the labelled samples."""
         probe = evenly(support.labels, self.n_probe, self.random_state)
-        shown = {name: (z[probe], logits[probe]) for name, (z, logits) in known.items()}
+        shown = {name: (z[probe], logits[probe]) for name, (z, logits) in outputs.items()}
         return similarities(shown, support.labels[probe], self.metric, self.n_dims)
 
     def _weights(self, scores: Mapping[str, float]) -> dict[str, float]:
@@ -236,11 +236,9 @@ class DistillSimilar(NetworkMethod):
             rows = (labeled.index.cpu(), unlabeled.index.cpu())
             return [torch.cat([logits[i] for logits, i in zip(pair, rows)]).to(labeled.x.device) for pair in cached]
 
-        def objective(batch: Both, run: Run) -> Tensor:
+        def labels_and_sources(batch: Both, run: Run) -> Tensor:
             labeled = seen(batch.labeled, run)
             assert labeled.y is not None
-            if not weights:
-                return F.cross_entropy(learner(labeled.x), labeled.y)
             unlabeled = seen(batch.unlabeled, run)
             z = learner.embed(torch.cat([labeled.x, unlabeled.x]))
             on_labels = F.cross_entropy(learner.head(z[: len(labeled.x)]), labeled.y)
@@ -257,6 +255,7 @@ class DistillSimilar(NetworkMethod):
             return F.cross_entropy(learner(labeled.x), labeled.y)
 
         nets: dict[str, nn.Module] = {"student": learner.train()}
+        objective = labels_and_sources if weights else labels_alone
         run = self._stage("distill", objective, nets | {"heads": heads}, support, target, self.steps, 1.0)
         history = {key: np.array([row[key] for row in run.history]) for key in run.history[0]}
         if self.finetune_steps:
@@ -273,26 +272,23 @@ class DistillSimilar(NetworkMethod):
         support: Domain,
         target: Domain,
         steps: int,
-        share: float,
+        slower: float,
     ) -> Run:
+        """So many steps of SGD at a share, `slower`, of the learning rate, which falls as a cosine."""
         parameters = [p for net in nets.values() for p in net.parameters() if p.requires_grad]
         optimizer = torch.optim.SGD(
-            parameters, share * self.learning_rate, momentum=0.9, weight_decay=self.weight_decay, nesterov=True
+            parameters, slower * self.learning_rate, momentum=0.9, weight_decay=self.weight_decay, nesterov=True
         )
         return train(
             objective,
             name=f"distill-similar-{name}",
             nets=nets,
             optimizers={"sgd": optimizer},
-            schedulers={"cosine": self._schedule(optimizer, steps)},
+            schedulers={"cosine": CosineAnnealingLR(optimizer, steps)},
             batches=both_batches(support, target, self.batch_size, self.ratio, steps, EPOCH),
             epochs=math.ceil(steps / EPOCH),
             steps_per_epoch=min(EPOCH, steps),
         )
-
-    @staticmethod
-    def _schedule(optimizer: torch.optim.Optimizer, steps: int) -> LRScheduler:
-        return CosineAnnealingLR(optimizer, steps)
 
 
 def source_heads(learner: Classifier, sizes: list[int], support: Domain) -> nn.ModuleList:

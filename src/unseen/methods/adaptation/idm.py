@@ -29,6 +29,9 @@ from unseen.nn.segmenters import head_of, pixel_loss
 from unseen.nn.style import channel_moments, match_statistics, mixed_statistics
 from unseen.nn.train import Run, train
 
+EPOCH = 25
+"""Batches of candidates between two checkpoints."""
+
 
 class IDM(SegmentingMethod):
     """Informative data mining: style, select, mix patches, and inform prototypes, from one picture of the target [1].
@@ -198,8 +201,8 @@ class IDM(SegmentingMethod):
             nets={"student": student, "teacher": teacher, "parts": parts},
             optimizers={"adam": optimizer},
             batches=mask_batches(source, self.batch_size, crop=self.crop, total=rounds),
-            epochs=math.ceil(rounds / 25),
-            steps_per_epoch=min(25, rounds),
+            epochs=math.ceil(rounds / EPOCH),
+            steps_per_epoch=min(EPOCH, rounds),
         )
         self.network_ = (teacher if self.predict_by == "teacher" else student).requires_grad_(True).eval()
         self.log_: Mapping[str, Any] = {
@@ -252,7 +255,7 @@ class IDM(SegmentingMethod):
         x_s, y_s = parts.waiting.take()
         size = (int(x_s.shape[-2]), int(x_s.shape[-1]))
         x_t = random_crops([shot.to(x_s) for shot in shots], len(x_s), size, generator)
-        with torch.no_grad(), _said_by(parts.shallow(teacher)) as shallow:
+        with torch.no_grad(), _outputs_of(parts.shallow(teacher)) as shallow:
             y_t, w_t = pseudo_labels(teacher(x_t), self.confidence, per_picture=self.weight_by == "picture")
         with self._mixed_features(parts.shallow(student), shallow[0], len(x_s), generator):
             z_s = student.embed(x_s)  # type: ignore[operator]
@@ -354,8 +357,8 @@ class _Waiting(nn.Module):
 
 
 @contextlib.contextmanager
-def _said_by(layer: nn.Module) -> Iterator[list[Tensor]]:
-    """What a layer says while the block runs."""
+def _outputs_of(layer: nn.Module) -> Iterator[list[Tensor]]:
+    """What a layer gives while the block runs, one tensor for each call."""
     outputs: list[Tensor] = []
     hook = layer.register_forward_hook(lambda module, inputs, z: outputs.append(z.detach()))
     try:

@@ -80,8 +80,9 @@ class Forecaster(Method):
 
     def check_tuning(self, settings: Mapping[str, Any]) -> None:
         """Raise `ValueError` if these are not hyperparameters of tuning with values that they may have."""
-        for name in settings:
-            raise ValueError(f"settings must be hyperparameters of tuning; {self.card.slug} has no {name!r}")
+        if settings:
+            names = ", ".join(map(repr, settings))
+            raise ValueError(f"settings must be hyperparameters of tuning; {self.card.slug} has no {names}")
 
     def tuned(
         self, series: Domain, *, fraction: float, exogenous: Sequence[str], seed: int, settings: Mapping[str, Any]

@@ -22,6 +22,8 @@ SMALL, LARGE, NARROW = "picture smaller than wanted", "picture larger than wante
 RESIZE = "could not be resized"
 LEAST_BYTES = 5000
 """Below this a picture of the web is an icon or a spacer, and is not taken."""
+MOST_PIXELS = 89_478_484
+"""Above this nothing is decoded, as in LAION's crawl: beyond it Pillow warns of a decompression bomb."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -44,14 +46,15 @@ class Acceptance:
         How a picture is kept: as its bytes are; shorter side to `size`; then cut to a square; longer side to `size`
         and padded with white to a square; longer side to `size`.
     size : int, >= 1
+        Pixels of the side that `resize` names.
     only_if_bigger : bool
-        Leave pictures alone that are smaller than `size`.
+        Leave pictures alone in which that side is not longer than `size`.
     quality : int, in [1, 100]
         Of the JPEG that a resized picture is kept as.
     """
 
     min_bytes: int | None = None
-    max_pixels: int = 89_478_484
+    max_pixels: int = MOST_PIXELS
     min_size: int = 0
     max_area: float = float("inf")
     max_aspect_ratio: float = float("inf")
@@ -67,11 +70,12 @@ class Acceptance:
             value = getattr(self, name)
             if value is not None and value < least:
                 raise ValueError(f"{name} must be at least {least}; got {value}")
-        if not (self.max_area > 0 and self.max_aspect_ratio >= 1 and 1 <= self.quality <= 100):
-            raise ValueError(
-                f"max_area must be > 0, max_aspect_ratio >= 1 and quality in [1, 100]; got {self.max_area}, "
-                f"{self.max_aspect_ratio} and {self.quality}"
-            )
+        if not self.max_area > 0:
+            raise ValueError(f"max_area must be above 0; got {self.max_area}")
+        if not self.max_aspect_ratio >= 1:
+            raise ValueError(f"max_aspect_ratio must be at least 1; got {self.max_aspect_ratio}")
+        if not 1 <= self.quality <= 100:
+            raise ValueError(f"quality must lie in [1, 100]; got {self.quality}")
 
 
 class Looked(NamedTuple):
@@ -101,8 +105,8 @@ def look(content: bytes, rule: Acceptance) -> Looked:
     except Image.DecompressionBombError as error:
         return Looked(BOMB, detail=str(error))
     except (OSError, SyntaxError, ValueError) as error:
-        known = content.startswith((b"\xff\xd8\xff", b"\x89PNG", b"RIFF"))
-        return Looked(DAMAGED if known else FORMAT, detail=str(error).partition("<")[0].strip())
+        begins_right = content.startswith((b"\xff\xd8\xff", b"\x89PNG", b"RIFF"))
+        return Looked(DAMAGED if begins_right else FORMAT, detail=str(error).partition("<")[0].strip())
     if width * height > rule.max_pixels:
         return Looked(BOMB, width, height, f"{width} x {height}")
     try:

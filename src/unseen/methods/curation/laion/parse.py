@@ -15,8 +15,10 @@ MOST = 2000
 SHORTEST = 5
 """Characters of a caption."""
 LONGEST_HOST = 60
+"""Characters of a host."""
 
 UNKNOWN_LICENSE = "?"
+"""The licence of a page that names none."""
 _REFUSED_ENDINGS = (".svg", ".gif")
 _REFUSED_SCHEMES = ("data:", "javascript:")
 _LICENSE = re.compile(r"^(?:https?:)?//(?:www\.)?creativecommons\.org/(?:licenses|publicdomain)/\S+", re.IGNORECASE)
@@ -95,13 +97,16 @@ def read_wat(record: dict[str, Any], url: str) -> Links:
     listed = metadata.get("Links")
     links = [link for link in listed if isinstance(link, dict)] if isinstance(listed, list) else []
     head = metadata.get("Head")
-    base = _said(head.get("Base")) if isinstance(head, dict) else ""
-    images = tuple((_said(link.get("url")), _said(link.get("alt"))) for link in links if link.get("path") == "IMG@/src")
-    targets = (_said(link.get("url")) for link in links if link.get("path") in ("A@/href", "LINK@/href"))
+    base = _text_of(head.get("Base")) if isinstance(head, dict) else ""
+    images = tuple(
+        (_text_of(link.get("url")), _text_of(link.get("alt"))) for link in links if link.get("path") == "IMG@/src"
+    )
+    targets = (_text_of(link.get("url")) for link in links if link.get("path") in ("A@/href", "LINK@/href"))
     return Links(_joined(url, base) or url, _license_of(targets), images)
 
 
-def _said(value: Any) -> str:
+def _text_of(value: Any) -> str:
+    """What should be a text in a WAT record; empty if it is none."""
     return value if isinstance(value, str) else ""
 
 
@@ -194,7 +199,7 @@ def _fault(url: str) -> str:
     try:
         parts = urlsplit(url)
         host, path = parts.hostname or "", parts.path.lower()
-        _ = parts.port
+        _ = parts.port  # raises where the port is no number below 65,536
     except ValueError:
         return BAD_URL
     if parts.scheme not in ("http", "https") or not _HOST.fullmatch(host) or parts.username is not None:

@@ -90,6 +90,7 @@ def perceptron(widths: tuple[int, ...], slope: float = 0.0) -> nn.Sequential:
 
 
 JUDGE = (128, 64, 32, 16, 8, 2)
+"""Widths of the outlier and of the domain network behind their inputs (step 12)."""
 
 
 @builder("dafosnet-judge")
@@ -101,19 +102,17 @@ def judge(n_inputs: int) -> nn.Sequential:
 def judged_loss(
     network: nn.Sequential, x: Float[Tensor, "n k"], y: Int[Tensor, " n"], l1: float, activity: float
 ) -> Float[Tensor, ""]:
-    """Cross entropy, each of the two labels counting one half, with the penalties on kernels (L1) and activity (L2).
+    """Cross entropy with the penalties on kernels (L1) and activity (L2); where both labels occur, each counts a half.
 
     The L1 norm is that of all kernels, the L2 one the square of what all layers give, averaged over samples.
     """
-    losses, activities = x.new_zeros(()), x.new_zeros(())
-    value = x
+    value, activities = x, x.new_zeros(())
     for layer in network:
         value = layer(value)
         if isinstance(layer, nn.Linear):
             activities = activities + value.square().sum(dim=1).mean()
-    wrong = nn.functional.cross_entropy(value, y, reduction="none")
-    sides = [wrong[y == label].mean() for label in (0, 1) if bool((y == label).any())]
-    losses = torch.stack(sides).mean()
+    each = nn.functional.cross_entropy(value, y, reduction="none")
+    loss = torch.stack([each[y == label].mean() for label in (0, 1) if bool((y == label).any())]).mean()
     if l1:
-        losses = losses + l1 * torch.stack([p.abs().sum() for p in network.parameters() if p.ndim == 2]).sum()
-    return losses + activity * activities if activity else losses
+        loss = loss + l1 * torch.stack([p.abs().sum() for p in network.parameters() if p.ndim == 2]).sum()
+    return loss + activity * activities if activity else loss

@@ -46,6 +46,16 @@ class Shape:
     window: int = 1
     window_mixer: bool = False
 
+    def __post_init__(self) -> None:
+        most = self.width.bit_length()  # more would cut a width of 1; 2^levels of a damaged file is not computed
+        if not 0 <= self.levels <= most:
+            raise ValueError(f"levels must be 0 to {most} for a width of {self.width}; got {self.levels}")
+
+    @property
+    def n_targets(self) -> int:
+        """Channels that are forecast; 0 where a network takes any number."""
+        return len(self.targets or ()) or self.mixed_channels
+
     @property
     def patches(self) -> int:
         """n: patches of the context, and one for the prefix."""
@@ -196,7 +206,10 @@ class Level(nn.Module):
 def forecast_windows(
     past: Float[Tensor, "b l c"], forecast: Float[Tensor, "b h c"], window: int
 ) -> Float[Tensor, "b h c w"]:
-    """For every future time the 2 l + 1 values around it: before the first the last of the past, after the last 0."""
+    """For every future time the 2 l + 1 values around it, with l = `window`.
+
+    Before the first one stand the last l values of the past, behind the last one l zeros.
+    """
     zeros = torch.zeros_like(forecast[:, :1]).expand(-1, window, -1)
     line = torch.cat([past[:, past.shape[1] - window :], forecast, zeros], dim=1)
     return line.unfold(1, 2 * window + 1, 1)
@@ -218,7 +231,10 @@ class ForecastMixer(nn.Module):
     def forward(
         self, forecast: Float[Tensor, "b h y"], past: Float[Tensor, "b l c"], known: Float[Tensor, "b h k"] | None
     ) -> Float[Tensor, "b h y"]:
-        """`past` holds the targets, then the exogenous channels; `known` their true future."""
+        """`past` holds the targets, then the exogenous channels, `known` the true future of the latter.
+
+        `forecast` is in units of each context's own scale; `past` and `known` come as they are, and are scaled before.
+        """
         both = forecast if known is None else torch.cat([forecast, known], dim=2)
         h = self.embed(forecast_windows(past, both, self.window)).flatten(2)
         return forecast + self.out(h * torch.softmax(self.gate(h), dim=-1))
@@ -240,8 +256,6 @@ class TinyTimeMixer(nn.Module):
             self.prefix = nn.Sequential(
                 nn.Embedding(s.resolutions, s.patch), nn.Linear(s.patch, middle), nn.GELU(), nn.Linear(middle, d)
             )
-        if not 0 <= s.levels <= s.width.bit_length():
-            raise ValueError(f"levels must be 0 to {s.width.bit_length()} for a width of {s.width}; got {s.levels}")
         levels = [Level(i, n, d, s.layers, s.expansion, s.dropout) for i in reversed(range(s.levels))]
         plain = [MixerLayer(n, d, s.expansion, s.dropout) for _ in range(s.layers)]
         self.mixers = nn.Sequential(*(levels or plain))
@@ -256,7 +270,7 @@ class TinyTimeMixer(nn.Module):
         self.dropout = Dropout(s.head_dropout)
         self.head = nn.Linear(n * s.decoder_width, s.horizon)
         if s.forecast_mixing:
-            self.forecast_mixer = ForecastMixer(s, len(s.targets or ()) or s.mixed_channels)
+            self.forecast_mixer = ForecastMixer(s, s.n_targets)
 
     def backbone_parts(self) -> tuple[nn.Module, ...]:
         """What stays as it is in few-shot tuning with a frozen backbone."""

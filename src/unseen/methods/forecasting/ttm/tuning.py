@@ -84,9 +84,10 @@ def tune(
 def groups(network: nn.Module, rate: float) -> list[dict[str, Any]]:
     """What is tuned: at `rate` what was pretrained, `FASTER` times as fast the correction of forecasts."""
     new = "forecast_mixer."
-    known = [p for name, p in network.named_parameters() if p.requires_grad and not name.startswith(new)]
-    fresh = [p for name, p in network.named_parameters() if p.requires_grad and name.startswith(new)]
-    return [{"params": known}, *([{"params": fresh, "lr": FASTER * rate}] if fresh else [])]
+    trained = [(name, p) for name, p in network.named_parameters() if p.requires_grad]
+    pretrained = [p for name, p in trained if not name.startswith(new)]
+    fresh = [p for name, p in trained if name.startswith(new)]
+    return [{"params": pretrained}, *([{"params": fresh, "lr": FASTER * rate}] if fresh else [])]
 
 
 def target_network(base: TinyTimeMixer, settings: Tuning) -> TinyTimeMixer:
@@ -111,6 +112,7 @@ def target_network(base: TinyTimeMixer, settings: Tuning) -> TinyTimeMixer:
 
 
 def _fits(state: dict[str, Tensor], key: str, value: Tensor) -> bool:
+    """Whether a pretrained tensor is taken: those of the correction of forecasts are made anew for each target."""
     return key in state and state[key].shape == value.shape and not key.startswith("forecast_mixer")
 
 
@@ -168,11 +170,11 @@ class _Read:
     def error(self, network: TinyTimeMixer) -> float:
         """The loss over all windows, without dropout."""
         network.eval()
+        device = next(network.parameters()).device
         total, n = 0.0, 0
         with torch.no_grad():
             for index in _pieces(len(self.windows.past)):
                 windows, hidden = self.rows(index)
-                device = next(network.parameters()).device
                 moved = Windows(*(t.to(device) for t in windows))
                 total += float(self.loss(network, (moved, None if hidden is None else hidden.to(device)))) * len(index)
                 n += len(index)

@@ -67,14 +67,12 @@ class RelationClassifier:
         return sparse.hstack([first, second, first.multiply(second).sqrt()]).tocsr()
 
     def _vectors(self, texts: Sequence[str]) -> NDArray[Any]:
-        known = sorted(set(texts))
-        x = np.asarray(self.encoder.encode(Domain(x=np.array(known, dtype=np.str_), kind="text", name="sentences")).x)
-        at = {text: i for i, text in enumerate(known)}
-        return x[[at[text] for text in texts]]
+        each, row = np.unique(np.array(texts, dtype=np.str_), return_inverse=True)  # a sentence stands in many pairs
+        return np.asarray(self.encoder.encode(Domain(x=each, kind="text", name="sentences")).x)[row]
 
 
 def relation_f1(truth: Sequence[str], said: Sequence[str]) -> dict[str, float]:
-    """Macro F1 over all classes, and over those that are a relation.
+    """Macro F1 over all classes, and over those that are a relation; 1 where neither side has any.
 
     Parameters
     ----------
@@ -82,7 +80,7 @@ def relation_f1(truth: Sequence[str], said: Sequence[str]) -> dict[str, float]:
         As many of each.
     """
     if len(truth) != len(said):
-        raise ValueError(f"there must be a relation for each pair, {len(truth)}; got {len(said)}")
+        raise ValueError(f"said must be a relation for each of truth, {len(truth)}; got {len(said)}")
     labels = sorted({*truth, *said})
     related = [label for label in labels if label != NONE]
     return {"macro F1": _macro(truth, said, labels), "macro F1 of relations": _macro(truth, said, related)}
@@ -95,7 +93,7 @@ def _macro(truth: Sequence[str], said: Sequence[str], labels: Sequence[str]) -> 
 
 
 def read_relations(lines: Sequence[str]) -> tuple[list[Pair], list[str], int]:
-    """Pairs and labels of lines ``__label__Support TAB one TAB other``, and how many lines are none."""
+    """Pairs and labels of lines ``__label__Support TAB one TAB other``, and how many lines are of another form."""
     pairs, labels, bad = [], [], 0
     for line in lines:
         cells = line.rstrip("\r\n").split("\t")

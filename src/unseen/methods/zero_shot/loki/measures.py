@@ -16,7 +16,7 @@ def mean_squared_distance(metric: LabelMetric, truth: IntArray, predicted: IntAr
 
 
 def relative_improvement(before: float, after: float) -> float:
-    """(before - after) / before: 0.1 is ten per cent less."""
+    """(before - after) / before: 0.1 is ten per cent less; 0 where there was nothing to improve."""
     return (before - after) / before if before else 0.0
 
 

@@ -33,6 +33,10 @@ def relevance(
         Unlabelled features of the target. Without them `full` is `category`.
     prototypes : Tensor (u, t)
         Vectors of the classes in question.
+    centres : int
+        Most centres of the kernels by which `unseen.nn.density_ratio.kliep` models the ratio.
+    random_state : int
+        Of the draw of centres.
 
     Raises
     ------
