@@ -400,6 +400,9 @@ def test_support_samples_that_lie_in_the_target_are_taken_out_of_it():
     ready = prepare(source=domain(), target=target.unlabeled(), support=target.take(range(12)))
     assert len(ready.target) + len(ready.held_out) == len(target) - 12
     assert ready.leakage == ()
+    doubled = target.replace(x=target.x.astype(np.float64))  # as NumPy writes it; a table is read in single precision
+    again = prepare(source=domain(), target=doubled.unlabeled(), support=target.take(range(12)))
+    assert (len(again.target), len(again.held_out)) == (len(ready.target), len(ready.held_out))
     n = len(target)
     (caution,) = cautions(ready)
     assert caution.startswith(f"target: 12 of its {n} samples are in the support and left out; {n - 12} take part")

@@ -261,6 +261,18 @@ def test_a_fingerprint_sees_every_bit_but_no_label() -> None:
     assert Domain(x=np.ones((1, 4))).fingerprint() != Domain(x=np.ones((1, 2, 2))).fingerprint()
 
 
+def test_the_type_of_numbers_is_no_content() -> None:
+    x = np.random.default_rng(0).normal(size=(6, 3))
+    whole = np.arange(18).reshape(6, 3)
+    for same, types in ((x, ("f4", "f8", ">f8")), (whole, ("f2", "f4", "f8", "u1", "i2", "i8"))):
+        orders = {tuple(table(x=same.astype(kind)).canonical_order()) for kind in types}
+        assert len({table(x=same.astype(kind)).fingerprint() for kind in types}) == len(orders) == 1
+    clouds = [Domain(x=x.reshape(3, 2, 3).astype(kind), kind="points").fingerprint() for kind in ("f4", "f8")]
+    assert clouds[0] == clouds[1]
+    large = np.array([[1e300], [2e300]])  # beyond what single precision holds
+    assert len(set(Domain(x=large).digests())) == 2
+
+
 def test_samples_of_parts_are_told_apart_by_what_is_in_the_parts() -> None:
     def digests(*samples: Any) -> list[str]:
         return Domain(x=Lazy(samples, lambda sample: sample), kind="clip").digests().tolist()

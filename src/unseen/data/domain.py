@@ -109,9 +109,20 @@ def _digest_of(value: Any) -> str:
         if array.ndim == 0:
             raise TypeError(f"a sample must be a text, numbers or a picture; got {type(value).__name__}")
         return _digest_of_parts(array)
-    array = np.ascontiguousarray(array)
+    array = np.ascontiguousarray(_as_numbers(array))
     header = f"{array.dtype.str}{array.shape}".encode()
     return hashlib.sha256(header + array.tobytes()).hexdigest()
+
+
+def _as_numbers(array: NDArray[Any]) -> NDArray[Any]:
+    """Numbers with a fraction, and any row of numbers, in the one type that tables are read in: a file is no other data
+    because it was written in double precision. What that type cannot hold stays as it is."""
+    kinds = "fbiu" if array.ndim == 1 else "f"
+    if array.ndim == 0 or array.dtype.kind not in kinds or array.dtype == np.float32:
+        return array
+    with np.errstate(over="ignore"):
+        numbers = array.astype(np.float32)
+    return numbers if np.isfinite(numbers).all() else array
 
 
 def _digest_of_parts(parts: Iterable[Any]) -> str:
