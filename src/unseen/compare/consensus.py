@@ -135,7 +135,7 @@ def consensus_cells(
     inputs: Inputs, pair: Pair, cells: Mapping[Pair, Sequence[Cell]], folder: Path | None
 ) -> list[Cell]:
     """The consensus of each seed, as a candidate like any other."""
-    seen, results = inputs.seen_by(*pair), []
+    seen, results = inputs.seen_by(*pair), list[Cell]()
     seeds = len(next(iter(cells.values())))
     for seed in range(seeds):
         if results and of_labels_alone(inputs):  # no candidate is heard, and nothing is drawn: seeds do not differ
