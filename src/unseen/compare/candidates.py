@@ -143,7 +143,7 @@ def plan(
     if named and together is None:
         raise ValueError(
             f"methods: {SLUG} needs a target, a labelled source without classes that have no samples (or labels of a "
-            "support or names of classes alone), no model of your own, and beside a source three of "
+            "support or names of classes alone), no model or teachers of your own, and beside a source three of "
             f"{', '.join(NAMED if inputs.named else MEMBERS)}"
         )
     seconds = {key: seconds[key] for key in (name_of(*pair) for pair in pairs)}

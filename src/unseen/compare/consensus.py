@@ -92,6 +92,8 @@ def pair_of(pairs: Sequence[Pair], inputs: Inputs) -> Pair | None:
     if inputs.target is None or len(inputs.classes.unseen):
         return None
     if of_labels_alone(inputs):
+        if inputs.teachers is not None:  # what learns from them was never compared with it
+            return None
         return (SLUG, "default") if len(np.unique(inputs.support.labels)) > 1 else None  # type: ignore[union-attr]
     if (inputs.source is None and not inputs.named) or inputs.model is not None or not members(pairs):
         return None

@@ -12,6 +12,7 @@ from unseen.compare import consensus as made_of
 from unseen.compare.inputs import prepare
 from unseen.data.classes import ClassSpace
 from unseen.data.domain import Domain
+from unseen.methods.baselines import consensus
 from unseen.methods.baselines.consensus import OPINIONS, Consensus
 
 CLASSES = ClassSpace(names=("a", "b", "c"))
@@ -120,12 +121,23 @@ def test_a_class_without_a_label_in_the_support_is_not_predicted():
     assert set(model.predict(domain(seed=2)).tolist()) == {0, 1}
 
 
+def test_of_a_large_target_a_part_is_learnt_from(monkeypatch):
+    monkeypatch.setattr(consensus, "MOST", 30)
+    support, target = domain(12, seed=3), domain(900, seed=1)
+    few = Consensus().fit(support=support, target=target.unlabeled())
+    part = target.take(target.unlabeled().canonical_order()[np.linspace(0, 899, 30).astype(int)])
+    same = Consensus().fit(support=support, target=part.unlabeled())
+    assert torch.equal(few.decision_function(target), same.decision_function(target))
+
+
 def test_without_a_source_it_needs_labels_of_two_classes_and_a_target():
     support, target = domain(30, seed=3), domain(seed=1).unlabeled()
     assert made_of.pair_of([], prepare(support=support, target=target)) == ("consensus", "default")
     assert made_of.pair_of([], prepare(support=support)) is None
     given = prepare(support=support, target=target, model=torch.nn.Linear(6, 3))
     assert made_of.pair_of([], given) is None
+    taught = prepare(support=support, target=target, teachers={"a": torch.nn.Linear(6, 3)})
+    assert made_of.pair_of([], taught) is None
 
 
 def cell(labels: list[int]) -> dict:
