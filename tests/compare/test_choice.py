@@ -376,6 +376,40 @@ def test_without_a_source_the_support_decides():
     assert "by 40 labels of the support" in results["chosen"]["why"]
 
 
+def test_with_labels_alone_the_consensus_is_chosen_and_logistic_regression_stands_beside_it():
+    support = domain(n=12, shift=2, scale=2, seed=5)
+    found = unseen.compare(support=support, target=domain(shift=2, scale=2, seed=1), methods="consensus", seeds=3)
+    results = found.results
+    assert results["chosen"]["name"] == "consensus"
+    assert results["chosen"]["why"].startswith("consensus was chosen: it learnt what logistic regression on the supp")
+    assert results["chosen"]["by"] == ["support validation"]
+    rows = {row["name"]: row for row in results["candidates"]}
+    assert set(rows) == {"consensus", "linear-probe"}
+    assert all(len(row["validators"]["support validation"]["per_seed"]) == 3 for row in rows.values())
+    assert results["estimate"] is None  # it was made for what learns from unlike methods
+    assert (found.bundle.method.predict(domain(shift=2, scale=2, seed=9)) >= 0).all()
+
+
+def test_labels_that_mean_nothing_are_not_said_to_be_right():
+    """What grades the consensus has not learnt from the label that is graded, not even by way of the target."""
+    support = domain(n=24, shift=2, scale=2, seed=5)
+    shuffled = support.with_labels(np.random.default_rng(3).permutation(support.labels))
+    found = table(run(source=None, support=shuffled, methods="consensus"))
+    assert found["consensus"]["support validation"] < 0.45
+
+
+def test_a_consensus_of_labels_is_planned_unless_methods_are_named_or_samples_may_be_of_no_class():
+    support, target = domain(n=12, seed=5), domain(seed=1, labels=False)
+    inputs = prepare(support=support, target=target)
+    assert "consensus" in plan(inputs, seeds=1).names()
+    assert {"linear-probe", "prototypes"} < set(plan(inputs, seeds=1).names())
+    assert any("logistic regression on the labels" in line for line in plan(inputs, seeds=1).lines())
+    assert plan(inputs, "linear-probe,prototypes", seeds=1).consensus is None
+    assert plan(inputs, "consensus", seeds=1).names() == ["linear-probe", "consensus"]
+    assert plan(inputs, seeds=1, protocol="open").consensus is None
+    assert plan(prepare(support=support), seeds=1).consensus is None
+
+
 def test_a_tie_on_the_labels_that_were_left_out_is_told():
     labels = domain(n=40, shift=2, scale=2, seed=5)
     inputs = prepare(target=domain(shift=2, scale=2, seed=1, labels=False), support=labels)

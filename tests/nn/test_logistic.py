@@ -10,7 +10,7 @@ import pytest
 import torch
 from scipy.special import polygamma
 
-from unseen.nn.logistic import _inverse_trigamma, fit_logistic, moderated_deviations
+from unseen.nn.logistic import PENALTIES, _inverse_trigamma, fit_logistic, moderated_deviations, tuned_penalty
 
 
 def blobs(classes: int, n: int = 60, d: int = 5) -> tuple[torch.Tensor, np.ndarray]:
@@ -118,3 +118,15 @@ def test_a_handful_of_many_features_is_learnt_about_as_well_as_by_means() -> Non
             said = fit_logistic(x, y, 3, C=0.1, standardize=how)(q).argmax(dim=1).numpy()
             found.append((said == asked).mean())
     assert np.mean(right["moderated"]) > np.mean(right[True]) + 0.05
+
+
+def test_a_penalty_is_tuned_on_folds_and_none_is_where_a_class_has_one_sample():
+    rng = np.random.default_rng(0)
+    y = np.repeat([0, 1], 20)
+    noise = torch.as_tensor(rng.standard_normal((40, 60))).float()
+    plain = noise.clone()
+    plain[:, 0] += torch.as_tensor(8.0 * y)
+    scaled = tuned_penalty(1000 * plain, y)
+    assert tuned_penalty(plain, y) in PENALTIES
+    assert scaled <= tuned_penalty(plain, y)  # large features want a stronger penalty, and get no weaker one
+    assert tuned_penalty(plain[:21], y[:21]) == 1.0

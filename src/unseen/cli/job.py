@@ -120,7 +120,7 @@ def compare(
 
     Tables:          unseen compare --source old.csv --target new.csv --out run
 
-    A few labels:    unseen compare --support few --target sketches --methods linear-probe,prototypes --out run
+    A few labels:    unseen compare --support few --target sketches --out run
 
     Quick:           unseen compare --source photos --target sketches --seeds 1 --budget 2m --out run
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from unseen import catalogue
 from unseen.compare.asked import method_names, parse_budget
-from unseen.compare.consensus import MEMBERS, NAMED, SLUG, has_part, members, pair_of
+from unseen.compare.consensus import LABELLED, MEMBERS, NAMED, SLUG, has_part, members, of_labels_alone, pair_of
 from unseen.compare.fits import split
 from unseen.compare.inputs import Inputs
 from unseen.compare.names import some
@@ -24,6 +24,7 @@ UNCALLED = "not named, but beside so many unlike methods it is a safer choice th
 
 NO_SAY = "fits, but is none of those whose agreement is learnt; methods='all' runs it, too"
 
+OF_LABELS = "what logistic regression on the labels and the labels of neighbours say together"
 
 OUTLASTS = "far longer than all others together (about {:.0f} s): name it, or give a budget that it is within"
 
@@ -69,7 +70,8 @@ class Plan:
         lines += [f"left out: {key}, {OUTLASTS.format(seconds)}" for key, seconds in self.outlasting.items()]
         if self.consensus is not None:
             heard = len({slug for slug, _ in members(self.candidates)})
-            line = f"then {name_of(*self.consensus)}: one model that learns what {heard} of these say together"
+            learnt = f"what {heard} of these say together" if heard else OF_LABELS
+            line = f"then {name_of(*self.consensus)}: one model that learns {learnt}"
             lines.append(line + (f" ({UNCALLED})" if self.uncalled else ""))
         if self.unlearnt:
             lines.append(f"mind: {self.unlearnt}")
@@ -101,7 +103,7 @@ def plan(
     wanted = None if methods in ("auto", "all") else method_names(methods)
     named = wanted is not None and SLUG in wanted
     if wanted is not None and named:
-        heard = NAMED if inputs.named else (ALWAYS[0], *MEMBERS)
+        heard = NAMED if inputs.named else LABELLED if of_labels_alone(inputs) else (ALWAYS[0], *MEMBERS)
         wanted = list(dict.fromkeys([*(n for n in wanted if n != SLUG), *heard]))
     pairs, left_out = _fitting(inputs, wanted)
     if not pairs:
@@ -109,10 +111,13 @@ def plan(
             "no method fits what is given: " + "; ".join(f"{slug} {why}" for slug, why in left_out.items())
         )
     together = pair_of(pairs, inputs)
-    if methods == "auto" and together is not None:
+    rejecting = wanted is None and not inputs.named and protocol != "auto" and protocols.get(protocol).rejects
+    if of_labels_alone(inputs) and (rejecting or not (wanted is None or named)):
+        together = None  # it is made of no candidates, so that naming some does not ask for it
+    elif methods == "auto" and together is not None and not of_labels_alone(inputs):
         left_out |= {name_of(*pair): NO_SAY for pair in pairs if not has_part(*pair, named=inputs.named)}
         pairs = [pair for pair in pairs if has_part(*pair, named=inputs.named)]
-    if wanted is None and not inputs.named and protocol != "auto" and protocols.get(protocol).rejects:
+    if rejecting:
         closed = [pair for pair in pairs if protocol not in card(pair[0]).protocols]
         left_out |= {name_of(*pair): f"takes every sample for one of a known class ({protocol})" for pair in closed}
         pairs = [pair for pair in pairs if pair not in closed]
@@ -137,8 +142,9 @@ def plan(
     together = together and pair_of(pairs, inputs)  # of what the budget left
     if named and together is None:
         raise ValueError(
-            f"methods: {SLUG} needs a target, a labelled source without classes that have no samples (or names of "
-            f"classes alone), no model of your own, and three of {', '.join(NAMED if inputs.named else MEMBERS)}"
+            f"methods: {SLUG} needs a target, a labelled source without classes that have no samples (or labels of a "
+            "support or names of classes alone), no model or teachers of your own, and beside a source three of "
+            f"{', '.join(NAMED if inputs.named else MEMBERS)}"
         )
     seconds = {key: seconds[key] for key in (name_of(*pair) for pair in pairs)}
     uncalled = bool(together and wanted and not named)

@@ -55,7 +55,7 @@ BY_NAMES = (
 same one on the others, so that it is chosen there, and not what they agree on (benchmarks/shifts/names.py)."""
 
 
-BY_LABELS = ("prototypes", "linear-probe", "fixmatch")
+BY_LABELS = ("consensus", "prototypes", "linear-probe", "fixmatch")
 """Candidates that learn from one label a class, of which none can be left out to grade them, the best first on the mean
 over families (benchmarks/shifts/one_label.py)."""
 
@@ -94,8 +94,9 @@ class Choice:
 def choose(cells: Cells, inputs: Inputs, protocol: str = "auto", *, careful: bool | None = None) -> Choice:
     """Choose by what the given data allow.
 
-    Where there is a consensus of unlike methods, it is the choice; but with features of a user's own (`careful`) doing
-    nothing is, if source-only is `GOOD_ENOUGH` and the support's labels, if there are any, say nothing else.
+    Where there is a consensus of unlike methods, or of labels and their neighbours, it is the choice; but with
+    features of a user's own (`careful`) doing nothing is, if source-only is `GOOD_ENOUGH` and the support's labels, if
+    there are any, say nothing else.
 
     Without one, and with a source whose classes are all that can be predicted: reverse validation by means or by
     neighbours, whichever learns the source's own classes better, with accuracy on the support where there is one, and
@@ -119,10 +120,12 @@ def choose(cells: Cells, inputs: Inputs, protocol: str = "auto", *, careful: boo
     if inputs.named:
         return _of_names(cells, validators)
     together = next((key for key in cells if family(key) == consensus.SLUG), None)
+    if consensus.of_labels_alone(inputs) and len(_several(inputs)) < 2:
+        return _of_single_labels(cells, validators, inputs)
+    if together is not None and consensus.of_labels_alone(inputs):
+        return _of_labels(together, cells, means, validators, inputs)
     if together is not None:
         return _of_consensus(together, cells, means, validators, inputs, careful=gamble)
-    if inputs.support is not None and inputs.source is None and inputs.model is None and len(_several(inputs)) < 2:
-        return _of_single_labels(cells, validators, inputs)
     back = REVERSE
     if inputs.source is not None and NEIGHBOURS in next(iter(means.values())):
         back = learner_of(inputs.source)
@@ -284,6 +287,26 @@ def _of_consensus(
     validator = SOURCE if stay else None if few else SUPPORT
     by = (validator,) if validator is not None and validator in means[name] else ()
     return Choice(name, why, votes, validators, agreed if made_for else None, by, alike=True)
+
+
+def _of_labels(
+    together: str, cells: Cells, means: Mapping[str, Mapping[str, float]], validators: Scores, inputs: Inputs
+) -> Choice:
+    """Where labels of the support are all that there is: the consensus, unless they say that another one is better."""
+    assert inputs.support is not None
+    name = _by_labels(together, cells, means, inputs)
+    right = {key: f"{100 * means[key][SUPPORT]:.0f} %" for key in (name, together)}
+    graded = f"of {graded_labels(inputs)} labels of the support that it had not learnt from, it has {right[name]} right"
+    if name == together:
+        why = (
+            f"{name} was chosen: it learnt what logistic regression on the support's {len(inputs.support)} labels and "
+            "these labels, spread over neighbours, say together. On other data that was better than any choice by so "
+            f"few labels; {graded}, and no other is clearly better."
+        )
+    else:
+        why = f"{name} was chosen: {graded}, where {together} has {right[together]}."
+    why = f"{why} {_labels_used(name, inputs)}"
+    return Choice(name, why, _alike(cells, name), validators, by=(SUPPORT,), alike=True)
 
 
 def _as_it_is(cells: Cells, means: Mapping[str, Mapping[str, float]]) -> tuple[float, float]:

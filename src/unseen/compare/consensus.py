@@ -35,6 +35,9 @@ NAMED = ("describe", "propagate-names", "self-train-names")
 """The same where classes are given by names alone: what names say, what their neighbours make of it, and class vectors
 that move to samples (benchmarks/shifts/names.py)."""
 
+LABELLED = ("linear-probe",)
+"""What runs beside a consensus that is named where labels of the support are all that there is."""
+
 BESIDE_NAMED = ("describe-centred",)
 
 FEWEST = 3
@@ -46,6 +49,14 @@ one or two a class of two to eight classes, what is chosen without them was bett
 by more than a point, also of families that had no part in choosing this number (docs/choosing.md)."""
 
 Pair = tuple[str, str]
+
+
+def of_labels_alone(inputs: Inputs) -> bool:
+    """Whether a consensus has labels of the support to learn from, and nothing else (benchmarks/shifts/few_labels.py).
+
+    What it is made of then is part of it: no candidate is heard.
+    """
+    return inputs.support is not None and inputs.source is None and inputs.model is None
 
 
 def members(pairs: Iterable[Pair]) -> dict[Pair, int]:
@@ -78,15 +89,21 @@ def has_part(slug: str, preset: str, *, named: bool = False) -> bool:
 
 def pair_of(pairs: Sequence[Pair], inputs: Inputs) -> Pair | None:
     """The consensus of these candidates as a candidate; None where there can be none."""
-    closed = inputs.target is not None and not len(inputs.classes.unseen)
-    if not closed or (inputs.source is None and not inputs.named) or inputs.model is not None or not members(pairs):
+    if inputs.target is None or len(inputs.classes.unseen):
+        return None
+    if of_labels_alone(inputs):
+        if inputs.teachers is not None:  # what learns from them was never compared with it
+            return None
+        return (SLUG, "default") if len(np.unique(inputs.support.labels)) > 1 else None  # type: ignore[union-attr]
+    if (inputs.source is None and not inputs.named) or inputs.model is not None or not members(pairs):
         return None
     return SLUG, "views" if any(preset == "views" for _, preset in members(pairs)) else "default"
 
 
 def too_few_labels(inputs: Inputs) -> bool:
     """Whether there are labels of the support that a consensus neither learns from nor is overruled by."""
-    return inputs.support is not None and inputs.encoder is not None and len(inputs.support) < FEWEST_LABELS
+    few = inputs.support is not None and len(inputs.support) < FEWEST_LABELS
+    return few and inputs.encoder is not None and not of_labels_alone(inputs)
 
 
 def without_few_labels(inputs: Inputs) -> Inputs:
@@ -96,6 +113,8 @@ def without_few_labels(inputs: Inputs) -> Inputs:
 
 def with_opinions(inputs: Inputs, cells: Mapping[Pair, Sequence[Cell]], seed: int | None = None) -> Inputs:
     """The inputs with what the members think of each sample of the target; the mean of all seeds if `seed` is None."""
+    if of_labels_alone(inputs):
+        return inputs
     heard = members(cells)
     weights = np.array(list(heard.values()), dtype=np.float32)
 
@@ -118,8 +137,12 @@ def consensus_cells(
     inputs: Inputs, pair: Pair, cells: Mapping[Pair, Sequence[Cell]], folder: Path | None
 ) -> list[Cell]:
     """The consensus of each seed, as a candidate like any other."""
-    seen, results = inputs.seen_by(*pair), []
-    for seed in range(len(next(iter(cells.values())))):
+    seen, results = inputs.seen_by(*pair), list[Cell]()
+    seeds = len(next(iter(cells.values())))
+    for seed in range(seeds):
+        if results and of_labels_alone(inputs):  # no candidate is heard, and nothing is drawn: seeds do not differ
+            results.append({**results[0], "seed": seed})
+            continue
         seed_inputs = with_opinions(seen, cells, seed)
         given, check = split(without_few_labels(seed_inputs), seed)
         results.append(run_cell(seed_inputs, given, check, *pair, seed, None if folder is None else folder / "cells"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import warnings
+from collections.abc import Sequence
 from typing import Literal
 
 import numpy as np
@@ -14,6 +15,9 @@ from torch import Tensor, nn
 from unseen.nn.classifier import Classifier, Standardizer, linear
 
 log = logging.getLogger(__name__)
+
+PENALTIES = (1e-3, 1e-2, 0.1, 1.0, 10.0, 100.0, 1000.0)
+"""Inverse strengths of the penalty that `tuned_penalty` tries."""
 
 _NEVER = -1e4  # the bias of a class that no sample has
 
@@ -83,6 +87,33 @@ def fit_logistic(
         head.weight[present] = torch.as_tensor(weight, dtype=torch.float32)
         head.bias[present] = torch.as_tensor(bias, dtype=torch.float32)
     return network.eval()
+
+
+def tuned_penalty(
+    x: Float[Tensor, "n d"], y: Int[np.ndarray, " n"], *, candidates: Sequence[float] = PENALTIES, folds: int = 3
+) -> float:
+    """Inverse strength of the L2 penalty by stratified cross-validation of logistic regression; features as they are.
+
+    1.0 where a class has a single sample: then no fold could hold one of each.
+
+    Parameters
+    ----------
+    candidates : sequence of float, > 0
+        What is tried, from strong to weak; of equals the strongest is taken.
+    folds : int, >= 2
+        At most; no more than the rarest class has samples.
+    """
+    from sklearn.linear_model import LogisticRegressionCV
+
+    fewest = min(folds, int(np.unique(y, return_counts=True)[1].min()))
+    if fewest < 2:
+        return 1.0
+    rows = x.double().numpy() - x.double().numpy().mean(axis=0)
+    if rows.shape[1] > len(rows):  # the solution lies in the span of the samples
+        rows = rows @ np.linalg.svd(rows, full_matrices=False)[2].T
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return float(np.ravel(LogisticRegressionCV(Cs=list(candidates), cv=fewest, max_iter=300).fit(rows, y).C_)[0])
 
 
 def moderated_deviations(x: Float[Tensor, "n d"]) -> Float[Tensor, " d"]:

@@ -11,7 +11,8 @@ GLOSSARY = {
     ":views": "features of each picture taken twice: by the frozen network, and by the same network with the batch "
     "statistics of that domain",
     "source-only": "the model trained on the source, with no adaptation: doing nothing",
-    "consensus": "one model trained on the combined predictions of six different methods on the target",
+    "consensus": "one model trained on the combined predictions of six different methods on the target; with a "
+    "few labels and no source, of logistic regression and of labels spread over neighbours",
     "adapted, held out": "the four fifths of the target that methods saw (without labels), and the fifth that no "
     "method saw",
     "exam": "the target's labels, which nothing reads before the choice is made. A report says how many runs they "

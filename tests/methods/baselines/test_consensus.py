@@ -12,6 +12,7 @@ from unseen.compare import consensus as made_of
 from unseen.compare.inputs import prepare
 from unseen.data.classes import ClassSpace
 from unseen.data.domain import Domain
+from unseen.methods.baselines import consensus
 from unseen.methods.baselines.consensus import OPINIONS, Consensus
 
 CLASSES = ClassSpace(names=("a", "b", "c"))
@@ -88,10 +89,55 @@ def test_there_is_none_for_classes_without_samples_or_for_a_model_of_the_users()
     inputs = prepare(source=domain(), target=domain(shift=1.0, seed=1))
     assert made_of.pair_of(pairs, inputs) == ("consensus", "default")
     assert made_of.pair_of(pairs[:2], inputs) is None
-    alone = prepare(support=domain(), target=domain(shift=1.0, seed=1))
-    assert made_of.pair_of(pairs, alone) is None
     given = prepare(source=domain(), target=domain(shift=1.0, seed=1), model=torch.nn.Linear(6, 3))
     assert made_of.pair_of(pairs, given) is None
+
+
+def digits(labels: int, target: int) -> tuple[Domain, Domain]:
+    """So many labels of each written digit, and so many samples without."""
+    from sklearn.datasets import load_digits
+
+    x, y = load_digits(return_X_y=True)
+    order = np.random.default_rng(0).permutation(len(x))
+    shown = np.concatenate([order[y[order] == c][:labels] for c in range(10)])
+    rest = np.setdiff1d(order, shown, assume_unique=True)[:target]
+    space = ClassSpace(names=tuple("0123456789"))
+    return tuple(Domain(x=x[part].astype(np.float32), y=y[part], classes=space) for part in (shown, rest))
+
+
+def test_without_a_source_labels_and_their_neighbours_are_better_than_labels_alone():
+    """On the samples that it was fitted on, and on single ones that it has not seen."""
+    support, target = digits(labels=1, target=700)
+    asked_of, fresh = target.take(np.arange(500)), target.take(np.arange(500, 700))
+    model = Consensus().fit(support=support, target=asked_of.unlabeled())
+    probe = catalogue.make("linear-probe").fit(support=support)
+    for part in (asked_of, fresh):
+        assert (model.predict(part) == part.labels).mean() > (probe.predict(part) == part.labels).mean() + 0.03
+
+
+def test_a_class_without_a_label_in_the_support_is_not_predicted():
+    support = domain(12, seed=3)
+    model = Consensus().fit(support=support.take(support.labels < 2), target=domain(seed=1).unlabeled())
+    assert set(model.predict(domain(seed=2)).tolist()) == {0, 1}
+
+
+def test_of_a_large_target_a_part_is_learnt_from(monkeypatch):
+    monkeypatch.setattr(consensus, "MOST", 30)
+    support, target = domain(12, seed=3), domain(900, seed=1)
+    few = Consensus().fit(support=support, target=target.unlabeled())
+    part = target.take(target.unlabeled().canonical_order()[np.linspace(0, 899, 30).astype(int)])
+    same = Consensus().fit(support=support, target=part.unlabeled())
+    assert torch.equal(few.decision_function(target), same.decision_function(target))
+
+
+def test_without_a_source_it_needs_labels_of_two_classes_and_a_target():
+    support, target = domain(30, seed=3), domain(seed=1).unlabeled()
+    assert made_of.pair_of([], prepare(support=support, target=target)) == ("consensus", "default")
+    assert made_of.pair_of([], prepare(support=support)) is None
+    given = prepare(support=support, target=target, model=torch.nn.Linear(6, 3))
+    assert made_of.pair_of([], given) is None
+    taught = prepare(support=support, target=target, teachers={"a": torch.nn.Linear(6, 3)})
+    assert made_of.pair_of([], taught) is None
 
 
 def cell(labels: list[int]) -> dict:

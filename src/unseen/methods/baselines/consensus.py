@@ -18,12 +18,16 @@ from unseen.methods.baselines._network import PerDomainMethod, n_classes, table
 from unseen.methods.baselines.propagate import spread
 from unseen.methods.parameters import Count, Positive, Unit, Within
 from unseen.nn.classifier import Classifier, Standardizer
-from unseen.nn.logistic import fit_logistic
+from unseen.nn.logistic import fit_logistic, tuned_penalty
 
 Labelled = tuple[Tensor, IntArray]
 
 OPINIONS = "opinions"
 """The column of the target with what other models think of each sample: probabilities, (m, n_classes)."""
+
+MOST = 2000
+"""Samples of the target that few labels spread over and are learnt from, evenly from its order, which content gives:
+the fit is made once more without each label that grades it."""
 
 
 class Consensus(PerDomainMethod):
@@ -33,6 +37,11 @@ class Consensus(PerDomainMethod):
     label to be found. Both domains are standardized by themselves, and weigh alike. Labels of the support weigh as much
     as either; with them, three learners that read them are heard as often as all others together: logistic regression
     on source and support, on the support alone, and labels of both spread over the neighbours of all samples.
+
+    Where labels of the support are all that there is, none of the others can run. Then the target has the labels of the
+    mean of two logistic regressions on the support and of its labels spread over the neighbours of all samples. One
+    regression has features divided by moderated deviations; the other, which counts twice, has them as they are, with a
+    penalty by cross-validation.
 
     Where classes have names and no sample has a label, each class lies half way between its name and the mean of the
     target's samples that the others agree to be of it, and the nearest by cosine is predicted.
@@ -80,7 +89,9 @@ class Consensus(PerDomainMethod):
     scale: Positive = 100.0
 
     @overload
-    def fit(self, *, source: Domain, target: Domain, support: Domain | None = None) -> Self: ...
+    def fit(self, *, source: Domain, target: Domain) -> Self: ...
+    @overload
+    def fit(self, *, support: Domain, target: Domain, source: Domain | None = None) -> Self: ...
     @overload
     def fit(self, *, classes: ClassSpace, target: Domain) -> Self: ...
     def fit(
@@ -91,18 +102,21 @@ class Consensus(PerDomainMethod):
         support: Domain | None = None,
         classes: ClassSpace | None = None,
     ) -> Self:
-        """Fit on both domains, or on the target and names.
+        """Fit on both domains, or on the target and a few labels, or on the target and names.
 
         Parameters
         ----------
         target : Domain
-            With the column `opinions`: probabilities of the seen classes, (m, n), of other models or their mean.
+            With the column `opinions`, unless a support is all that has labels: probabilities of the seen classes,
+            (m, n), of other models or their mean.
 
         Raises
         ------
         ValueError
             If the target lacks the column, or it is of another shape.
         """
+        if source is None and support is not None:
+            return self._of_few(support, target)
         if source is None:
             assert classes is not None
             return self._between(classes, target)
@@ -117,6 +131,27 @@ class Consensus(PerDomainMethod):
         self.network_ = self._learnt([*known, (x_t, opinions.argmax(dim=1).numpy())], n)
         self.source_network_ = copy.deepcopy(self.network_)
         self.network_.backbone, self.source_network_.backbone = target_scaler, source_scaler
+        return self
+
+    def _of_few(self, support: Domain, target: Domain) -> Self:
+        """What two logistic regressions on a few labels and these labels' neighbours say together, by one model."""
+        n, x, y, ask = n_classes(support), table(support), support.labels, table(target)
+        if len(ask) > MOST:
+            ask = ask[np.linspace(0, len(ask) - 1, MOST).astype(np.int64)]
+        both = torch.cat([x, ask])
+        middle, scaler = both.mean(dim=0), Standardizer(support.n_features).measure(both)
+        penalty = tuned_penalty(x - middle, y)
+        probes = [
+            (fit_logistic(x, y, n, C=self.C, standardize="moderated"), ask),
+            (fit_logistic(x - middle, y, n, C=penalty, standardize=False), ask - middle),
+        ]
+        with torch.no_grad():
+            told = [torch.softmax(probe(samples), dim=1) for probe, samples in probes]
+        told += [told[1], spread([(x - middle, y)], ask - middle, n, self.neighbours, self.alpha)]
+        agreed = torch.stack(told).mean(dim=0).argmax(dim=1).numpy()
+        self.network_ = self._learnt([(scaler(ask), agreed), (scaler(x), y)], n)
+        self.source_network_ = copy.deepcopy(self.network_)
+        self.network_.backbone, self.source_network_.backbone = scaler, scaler
         return self
 
     def _between(self, classes: ClassSpace, target: Domain) -> Self:
