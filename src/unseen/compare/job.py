@@ -35,7 +35,7 @@ from unseen.compare.fits import alone_in, fit_whole, run_all, split
 from unseen.compare.given_model import check_can_be_saved, why_unsaved
 from unseen.compare.inputs import Data, Inputs, Names, Tower, prepare
 from unseen.compare.introduction import introduction
-from unseen.compare.results import expected, summarize
+from unseen.compare.results import may_be_right, summarize
 from unseen.compare.validators import Cell
 from unseen.compare.views import with_two_views
 from unseen.data.decoded import forget, keeping
@@ -248,9 +248,10 @@ def compare(
             learnt = with_opinions(without_few_labels(seen), heard)
         whole = fit_whole(learnt, pairs[choice.name], first, kept) if refit else None
         with limited_threads():
-            fitted, estimate = whole or first, expected(inputs, choice)
-            if estimate is not None and (inputs.named or pairs[choice.name] == together):
-                fitted = as_sure_as(fitted, seen, estimate["accuracy"], first.get("check"))
+            fitted = whole or first
+            right = may_be_right(inputs, choice) if inputs.named or pairs[choice.name] == together else None
+            if right is not None:
+                fitted = as_sure_as(fitted, seen, right, first.get("check"))
             saved = as_saved(fitted, seen)
             results = summarize(
                 inputs, todo, cells, choice, whole, saved, protocol=protocol, labels=labels, seeds=seeds

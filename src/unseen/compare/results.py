@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from unseen.compare.choice import Choice, graded_labels
+from unseen.compare.consensus import of_labels_alone
 from unseen.compare.estimate import MEASURED_WITH, estimate
 from unseen.compare.inputs import Inputs
 from unseen.compare.introduction import cautions, unlabelled_classes
@@ -104,6 +105,15 @@ def expected(inputs: Inputs, choice: Choice) -> dict[str, Any] | None:
     shares = choice.validators[choice.name].get(SUPPORT)
     right = None if shares is None or unlabelled_classes(inputs) else (float(np.mean(shares)), graded_labels(inputs))
     return of_target(own_features=inputs.encoder is None, graded=right)
+
+
+def may_be_right(inputs: Inputs, choice: Choice) -> float | None:
+    """How often the choice may be right: as estimated, or on labels left out where these are all that there is."""
+    estimated = expected(inputs, choice)
+    if estimated is not None:
+        return float(estimated["accuracy"])
+    left_out = choice.validators[choice.name].get(SUPPORT) if of_labels_alone(inputs) else None
+    return None if left_out is None or unlabelled_classes(inputs) else float(np.mean(left_out))
 
 
 def situation(inputs: Inputs, labels: str) -> dict[str, Any]:
