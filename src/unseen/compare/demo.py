@@ -49,7 +49,7 @@ def _few(domain: Domain, each: int) -> Domain:
     """`each` samples of every class, or all where there are fewer, evenly spaced in the order that they have."""
     labels = domain.labels
     members = [np.flatnonzero(labels == label) for label in np.unique(labels)]
-    spaced = [own[np.linspace(0, len(own) - 1, min(each, len(own))).round().astype(int)] for own in members]
+    spaced = [rows[np.linspace(0, len(rows) - 1, min(each, len(rows))).round().astype(int)] for rows in members]
     return domain.take(np.sort(np.concatenate(spaced)))
 
 
