@@ -494,6 +494,12 @@ def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
     return markdown
 
 
+def on_page_content(html: str, **_: Any) -> str:
+    """No flag of a command in a sentence or a table breaks behind its hyphens, as "--" and "support" would."""
+    whole = r'\1<span style="white-space: nowrap">\2</span>'
+    return re.sub(r"<code>[^<]*</code>", lambda code: re.sub(r"([\s>])(--?[a-z][a-z-]*)", whole, code[0]), html)
+
+
 def measured() -> dict[str, Any]:
     """What `make bench` found last; empty if it has not been run."""
     file = DOCS.parent / "benchmarks" / "results.json"

@@ -155,6 +155,14 @@ def test_documentation_names_no_place_of_this_machine() -> None:
         assert not [word for word in ("/work/", "../shared", "/root/", "/home/") if word in file.read_text()], file
 
 
+def test_no_flag_in_a_sentence_or_a_table_breaks_behind_its_hyphens() -> None:
+    page = "<td><code>unseen compare --source photos -n 3</code></td><pre><code class='x'>unseen --help</code></pre>"
+    whole = '<span style="white-space: nowrap">{}</span>'
+    expected = page.replace("--source", whole.format("--source")).replace("-n", whole.format("-n"))
+    assert generate.on_page_content(page) == expected
+    assert generate.on_page_content("<code>--k</code>") == f"<code>{whole.format('--k')}</code>"
+
+
 # -- generated ---------------------------------------------------------------------------------------------
 
 

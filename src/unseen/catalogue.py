@@ -18,6 +18,7 @@ from unseen import methods
 from unseen.arguments import TEXT, check_arguments
 from unseen.data.classes import ClassSpace, realign
 from unseen.data.domain import Domain
+from unseen.data.kinds import samples_of
 from unseen.methods.base import VOCABULARY, Card, Method, Signature, signatures
 from unseen.methods.listing import COMPOSED
 from unseen.methods.needs import NamedTowers
@@ -177,7 +178,9 @@ class Given:
         elif self.kind not in card.modalities:
             if card.reads_clips and self.brought == "clip":
                 return BY_NAME
-            return f"reads {' or '.join(sorted(card.modalities))}, not {self.kind}"
+            given = self.kind if self.brought in card.modalities else self.brought or self.kind
+            read, brought = (" or ".join(map(samples_of, kinds)) for kinds in (sorted(card.modalities), [given]))
+            return f"reads {read}, not {brought}"
         have = self._have(card)
         if lacking := self._lacking(card, made, first=True):
             return lacking

@@ -12,7 +12,7 @@ import torch
 import unseen
 from unseen.bundle import Bundle
 from unseen.compare.asked import parse_budget
-from unseen.compare.candidates import plan
+from unseen.compare.candidates import Plan, plan
 from unseen.compare.cells import split_source
 from unseen.compare.estimate import estimate
 from unseen.compare.inputs import prepare
@@ -62,6 +62,32 @@ def test_a_run_folder_holds_everything_and_the_model_predicts_alone(tmp_path):
     table = bundle.predict(target)
     assert (table["class"].to_numpy() == np.array(list("abc"))[target.y]).mean() > 0.8
     pd.testing.assert_frame_equal(table, comparison.bundle.predict(target))
+
+
+def test_what_was_read_is_told_before_it_is_encoded(monkeypatch):
+    pictures = np.random.default_rng(0).integers(0, 255, (40, 8, 8, 3), dtype=np.uint8)
+    source = Domain(x=pictures[:20], y=["cat", "dog"] * 10, kind="image")
+    target = Domain(x=pictures[20:], y=["cat", "elk"] * 10, kind="image")
+    told = []
+
+    def encode(*_args):
+        told.append("encoding")
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("unseen.compare.inputs._encode", encode)
+    with pytest.raises(KeyboardInterrupt):
+        unseen.compare(source=source, target=target, encoder="pixels", say=told.append)
+    assert told == [
+        "source: 20 pictures of 2 classes",
+        "target: 20 pictures; their labels (2 classes) are put away, and grade at the end",
+        "classes: 1 in both; only in the labelled data: 'dog'; only in the target: 'elk'",
+        "encoding",
+    ]
+
+
+def test_a_plan_of_less_than_a_second_is_not_told_as_nought():
+    quick = Plan(candidates=[("prototypes", "default")], left_out={}, seconds={"prototypes": 0.1})
+    assert quick.lines()[0] == "will run 1 candidate, under a second on one core: prototypes <1 s"
 
 
 def test_every_accuracy_stands_beside_chance_source_only_and_a_ceiling(tmp_path):

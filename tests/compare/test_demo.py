@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
-from unseen.compare.demo import _parted, demo_data
+from unseen.compare.demo import EACH_DIGIT, _few, _parted, demo_data
+from unseen.data.domain import Domain
 
 
 def test_no_emoji_is_on_both_sides_and_few_are_of_a_class() -> None:
@@ -21,9 +23,11 @@ def test_the_digits_need_nothing() -> None:
     assert source.classes is not None
     assert target.classes is not None
     assert source.classes.names == target.classes.names
-    assert len(source)
-    assert len(target)
-    assert credit
+    assert credit.count("; ") == 1
+    for domain in (source, target):
+        assert np.bincount(domain.labels).tolist() == [EACH_DIGIT] * 10
+    numbers = Domain(x=np.arange(14.0)[:, None], y=["b", *"aaaaaaaaa", *"bbbb"])
+    assert sorted(_few(numbers, 3).x[:, 0].tolist()) == [0, 1, 5, 9, 11, 13]  # the first, the middle, the last of each
 
 
 def test_other_data_is_refused() -> None:

@@ -281,7 +281,7 @@ def test_the_manual_explains_every_path_without_a_script_or_an_outside_request(c
     for path in ("/predict", "/health", "/model", "/metrics"):
         assert f" {path}</code>" in answer.text
     said = html.unescape(answer.text)
-    assert re.search(r"The model reads vectors of numbers and tells \d+ classes apart", said)
+    assert re.search(r"The model reads vectors of numbers and tells \d+ classes apart\. Try", said)
     assert 'curl -H "Authorization: Bearer $UNSEEN_TOKEN"' in said  # a line to paste, the token not in it
     assert TOKEN not in said
     assert "calibrated as <code>unseen predict</code>" in said

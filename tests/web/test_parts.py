@@ -26,7 +26,7 @@ from unseen.jobs.forecasting.saved import example
 from unseen.methods import get
 from unseen.serving.limits import Limits
 from unseen.serving.model import Answer
-from unseen.web import answers, evidence, fit, markup, runs, trial
+from unseen.web import answers, evidence, fit, markup, pages, runs, trial
 from unseen.web.pages import Shown
 from unseen.web.shelf import MODEL, RUN, pick, shelf
 
@@ -422,6 +422,17 @@ def test_results_of_other_commands_are_no_runs_and_a_broken_run_leaves_the_other
     assert "runs/old is left out: results must have schema 1" in page
     assert "It was the best" in page
     assert "is left out" in shown.compared(["runs/old"])
+
+
+def test_commands_in_sentences_are_set_as_commands() -> None:
+    lines = ["It is done.", f"`unseen verify` measures it. {NASTY}", "And `this`.", "`unseen label` says which."]
+    page = pages.filled("run.html", name="a", job=None, problem="", summary=lines, picture="", report=False, model="")
+    for command in ("unseen verify", "this", "unseen label"):
+        assert f"<code>{command}</code>" in page
+    assert "`" not in page
+    assert NASTY not in page
+    assert markup.paragraph("see `unseen methods`") == '<p class="">see <code>unseen methods</code></p>'
+    assert "<code>b</code>" in markup.items(["a `b`"])
 
 
 def test_cells_of_runs_take_no_place_of_a_model_on_the_list(rooms: Path, tmp_path: Path, monkeypatch: Any) -> None:

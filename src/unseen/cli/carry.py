@@ -126,6 +126,9 @@ def serve(
 
     Example:  unseen serve runs/sketches/model --port 8000
     """
+    room = room_of_model(model)
+    if room is None:
+        place_of_model(model)
     try:
         from unseen.serving.limits import Limits
         from unseen.serving.server import check_address, check_free
@@ -137,9 +140,6 @@ def serve(
     limits = Limits(bytes=max_bytes, pixels=max_pixels, batch=max_batch, queue=queue, wait=wait / 1000)
     check_address(host, port, token)
     check_free(host, port)
-    room = room_of_model(model)
-    if room is None:
-        place_of_model(model)
     say(f"opening {model}")
     if room is not None:
         from unseen.serving.rows import ServedRows

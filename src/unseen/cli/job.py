@@ -387,7 +387,7 @@ def _reads(place: Path) -> tuple[list[str], list[str]]:
 def _check_kind(place: Path, path: str, kind: str, kinds: Sequence[str]) -> None:
     """`ValueError` if a saved model says that it reads other samples."""
     if kinds and kind not in kinds:
-        from unseen.report.words import KINDS
+        from unseen.data.kinds import KINDS
 
         read = " or ".join(KINDS[name][1] for name in kinds if name in KINDS)
         read = "tables of numbers" if kinds == ["features"] else read

@@ -196,8 +196,8 @@ def check_asked(
     check_encoder(encoder)
     for name, value in data.items():
         check_path(name, value)
-    if isinstance(classes, (str, os.PathLike)) and "," not in os.fspath(classes) and Path(classes).suffix:
-        check_path("classes", classes)
+    if isinstance(classes, (str, os.PathLike)):
+        _check_names(os.fspath(classes))
     learns = any(data.get(word) is not None for word in ("source", "support", "model"))
     if classes is None and labels == "exam" and not learns:
         raise ValueError(NOTHING_TO_LEARN)
@@ -224,6 +224,16 @@ def check_path(name: str, value: Any) -> None:
         locate(path)
     except FileNotFoundError as error:
         raise FileNotFoundError(f"{name}: {error}") from error
+
+
+def _check_names(classes: str) -> None:
+    """Refuse a class file that is not there, and names that cannot be classes."""
+    if "," not in classes and Path(classes).suffix:
+        check_path("classes", classes)
+    elif not Path(classes).exists() and not any(sign in classes for sign in "/\\"):
+        from unseen.data.class_file import class_space
+
+        class_space(classes)
 
 
 def check_methods(methods: str | Iterable[str]) -> None:

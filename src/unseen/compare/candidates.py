@@ -64,7 +64,8 @@ class Plan:
         line = ", ".join(f"{key} {self._cost(key)}" for key in (name_of(*pair) for pair in self.candidates))
         over = [f"{key} ({seconds:.0f} s)" for key, seconds in self.over_budget.items()]
         n, whole = len(self.candidates), sum(self.seconds.values())
-        lines = [f"will run {n} {'candidate' if n == 1 else 'candidates'}, about {whole:.0f} s on one core: {line}"]
+        time = f"about {whole:.0f} s" if whole >= 1 else "under a second"
+        lines = [f"will run {n} {'candidate' if n == 1 else 'candidates'}, {time} on one core: {line}"]
         if over:
             lines.append(f"left out, as the budget is too small: {', '.join(over)}")
         lines += [f"left out: {key}, {OUTLASTS.format(seconds)}" for key, seconds in self.outlasting.items()]

@@ -14,8 +14,9 @@ from unseen.compare.names import some
 from unseen.compare.tables import column_of_labels
 from unseen.data.classes import ClassSpace
 from unseen.data.domain import Domain
+from unseen.data.kinds import KINDS
 from unseen.nn.state import refuse_foreign
-from unseen.report.words import KINDS, SPACE, samples
+from unseen.report.words import SPACE, samples
 
 log = logging.getLogger(__name__)
 

@@ -8,12 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
+import numpy as np
+
 from unseen.data.domain import Domain
 from unseen.data.sources import SourceUnavailable, digits, download_size, emoji, emoji_codes
 
 STYLES = ("noto", "openmoji")
 EACH = 10
 """Emoji of a class at most on either side: enough to see what adapting does, in less than a minute."""
+EACH_DIGIT = 30
+"""Pictures of a digit on either side, for the same reason; they are spread over fonts and writers."""
 
 
 def demo_data(
@@ -37,8 +41,16 @@ def demo_data(
             say(f"{problem} Showing digits instead.")
         else:
             return a, b, " ".join(dict.fromkeys(a.credits + b.credits))
-    a, b = digits("printed"), digits("handwritten")
-    return a, b, " ".join(dict.fromkeys(a.credits + b.credits))
+    a, b = (_few(digits(kind), EACH_DIGIT) for kind in ("printed", "handwritten"))
+    return a, b, "; ".join(dict.fromkeys(a.credits + b.credits))
+
+
+def _few(domain: Domain, each: int) -> Domain:
+    """`each` samples of every class, or all where there are fewer, evenly spaced in the order that they have."""
+    labels = domain.labels
+    members = [np.flatnonzero(labels == label) for label in np.unique(labels)]
+    spaced = [rows[np.linspace(0, len(rows) - 1, min(each, len(rows))).round().astype(int)] for rows in members]
+    return domain.take(np.sort(np.concatenate(spaced)))
 
 
 def _parted(first: Mapping[str, str], second: Mapping[str, str], each: int) -> tuple[set[str], set[str]]:

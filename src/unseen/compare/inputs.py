@@ -18,6 +18,7 @@ from unseen.catalogue import Given
 from unseen.compare.asked import parse_labels
 from unseen.compare.checks import check_before_work, check_kinds, labeled_samples
 from unseen.compare.given_model import GivenModel, given_model
+from unseen.compare.introduction import what_was_read
 from unseen.compare.leaks import leaks
 from unseen.compare.names import among_samples, check_names, with_folders
 from unseen.compare.spaces import classes_of, embed_classes, has_labels, onto, related, spaces, spaces_of_model
@@ -219,13 +220,14 @@ def prepare(
     engine: Engine | None = None,
     distinct: bool = False,
     before_encoding: Callable[[Mapping[str, Domain], Collection[str], Tower], None] | None = None,
+    say: Callable[[str], None] | None = None,
 ) -> Inputs:
     """Load, align, seal, check and encode, on `engine` where it is Ray.
 
     With `distinct`, a target whose every sample the source has, too, is refused. Without source and support, the names
     of `classes` are all that is known: an encoder puts them among the samples (zero-shot). `before_encoding` is called
     with the samples that were read, by role, the words of `fit` that are given or may come of them, and what gives the
-    encoder; it may refuse.
+    encoder; it may refuse. `say` is told what was read, in lines, before it is encoded.
 
     Raises
     ------
@@ -265,6 +267,12 @@ def prepare(
     )
     if before_encoding is not None:
         before_encoding(parts, _words(parts, model, teachers, named=named), make_tower)
+    records = {name: _told(domain, contents[name]) for name, domain in read.items()}
+    if say is not None:
+        learnt = len(parts["support"]) if fraction > 0 else 0
+        sealed = any(parts[name].labeled.any() for name in ("target", "held_out") if name in parts)
+        for line in what_was_read(records, known.names, apart, named=named, learnt=learnt, sealed=sealed):
+            say(line)
     tower = _tower(make_tower, parts, teachers, as_saved=precision == "auto" and taught is None)
     if taught is not None and (kind == "features" or tower is not None):
         taught.check_outputs(_row_read(parts, tower), known)
@@ -278,9 +286,8 @@ def prepare(
     leakage = leaks(parts, features)
     return Inputs(
         **_sealed_features(features, known, everything), classes=known, encoder=tower, raw=parts, overlap=apart,
-        leakage=leakage, shared_space=shared, described=described,
-        records={name: _told(domain, contents[name]) for name, domain in read.items()},
-        model=model, teachers=teachers, notes=tuple(notes), prompts=tuple(prompts or ()),
+        leakage=leakage, shared_space=shared, described=described, records=records, model=model,
+        teachers=teachers, notes=tuple(notes), prompts=tuple(prompts or ()),
         shared_by=(tower.name, precision, trust) if tower is not None and _reads_names(tower) else None,
     )  # fmt: skip
 

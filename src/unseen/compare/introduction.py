@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from unseen.compare.inputs import Inputs
 from unseen.compare.names import some
 from unseen.data.class_gaps import gaps
 from unseen.data.labels import measurements
 from unseen.report.words import SPACE, columns_told, count, samples
+
+if TYPE_CHECKING:
+    from unseen.compare.inputs import Inputs
 
 
 def introduction(inputs: Inputs, *, graded: bool = True) -> list[str]:
@@ -21,38 +23,66 @@ def introduction(inputs: Inputs, *, graded: bool = True) -> list[str]:
 
     `graded` tells whether labels of the target will grade something.
     """
-    lines = [_role_line(role, record, inputs, graded=graded) for role, record in inputs.records.items()]
-    lines += [line.replace(SPACE, " ") for line in columns_told(inputs.records)]
-    apart = inputs.overlap
-    if inputs.named:
-        lines.append(f"classes: {some(inputs.classes.names, 5)}; their names are compared with the samples (zero-shot)")
-    elif apart and (apart["source_only"] or apart["target_only"]):
+    learnt = 0 if inputs.support is None or "support" in inputs.records else len(inputs.support)
+    read = what_was_read(
+        inputs.records, inputs.classes.names, inputs.overlap, named=inputs.named, learnt=learnt,
+        sealed=bool(inputs.exams), graded=graded,
+    )  # fmt: skip
+    return read + what_to_mind(inputs)
+
+
+def what_was_read(
+    records: Mapping[str, Mapping[str, Any]],
+    names: Sequence[str],
+    overlap: Mapping[str, tuple[str, ...]],
+    *,
+    named: bool,
+    learnt: int,
+    sealed: bool,
+    graded: bool = True,
+) -> list[str]:
+    """A line for each role and one of the classes: known before a network reads anything.
+
+    `learnt` is how many labels of the target are learnt from, `sealed` whether labels of it are put away, `graded`
+    whether these grade something.
+    """
+    lines = [
+        _role_line(role, record, learnt=learnt, sealed=sealed, graded=graded).replace(SPACE, " ")
+        for role, record in records.items()
+    ]
+    lines += [line.replace(SPACE, " ") for line in columns_told(records)]
+    if named:
+        lines.append(f"classes: {some(names, 5)}; their names are compared with the samples (zero-shot)")
+    elif overlap and (overlap["source_only"] or overlap["target_only"]):
         sides = [("only in the labelled data", "source_only"), ("only in the target", "target_only")]
-        differences = [f"{words}: {some(apart[side])}" for words, side in sides if apart[side]]
-        lines.append("; ".join([f"classes: {len(apart['shared'])} in both", *differences]))
-    if apart and apart["case_variants"]:
-        lines.append(f"classes that differ in case only (are they one?): {', '.join(apart['case_variants'][:5])}")
-    if inputs.described:
-        lines += [f"classes: {gap}" for gap in gaps(inputs.classes)]
-    lines += inputs.notes
-    return lines + cautions(inputs)
+        differences = [f"{words}: {some(overlap[side])}" for words, side in sides if overlap[side]]
+        lines.append("; ".join([f"classes: {len(overlap['shared'])} in both", *differences]))
+    if overlap and overlap["case_variants"]:
+        lines.append(f"classes that differ in case only (are they one?): {', '.join(overlap['case_variants'][:5])}")
+    return lines
 
 
-def _role_line(role: str, record: Mapping[str, Any], inputs: Inputs, *, graded: bool) -> str:
+def what_to_mind(inputs: Inputs) -> list[str]:
+    """What was decided on the way, and what to look at before anything is believed."""
+    lines = [f"classes: {gap}" for gap in gaps(inputs.classes)] if inputs.described else []
+    return [*lines, *inputs.notes, *cautions(inputs)]
+
+
+def _role_line(role: str, record: Mapping[str, Any], *, learnt: int, sealed: bool, graded: bool) -> str:
     """A role with what was read for it, and what becomes of its labels."""
     n, labeled, classes = record["samples"], record["labeled"], len(record["classes"])
     line = f"{role}: {samples(n, record['kind'])}"
-    if labeled and role != "target":
-        line += f" of {count(classes, 'class', 'classes')}" + (f", {labeled} with labels" if labeled < n else "")
-    elif role == "target" and inputs.support is not None and "support" not in inputs.records:
-        line += f", {len(inputs.support)} labels to learn from" + (", the others grade" if inputs.exams else "")
-    elif role == "target" and not graded:
-        line += "; their labels are not read" if labeled else " without labels"
-    elif labeled and inputs.exams:
-        line += f"; their labels ({count(classes, 'class', 'classes')}) are put away, and grade at the end"
-    elif role == "target":
-        line += " without labels: there will be an estimate, and no accuracy"
-    return line.replace(SPACE, " ")
+    if role != "target":
+        if labeled:
+            line += f" of {count(classes, 'class', 'classes')}" + (f", {labeled} with labels" if labeled < n else "")
+        return line
+    if learnt:
+        return f"{line}, {learnt} labels to learn from" + (", the others grade" if sealed else "")
+    if not graded:
+        return line + ("; their labels are not read" if labeled else " without labels")
+    if labeled and sealed:
+        return f"{line}; their labels ({count(classes, 'class', 'classes')}) are put away, and grade at the end"
+    return f"{line} without labels: there will be an estimate, and no accuracy"
 
 
 def cautions(inputs: Inputs) -> list[str]:

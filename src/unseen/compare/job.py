@@ -34,7 +34,7 @@ from unseen.compare.crafted import crafted_checks
 from unseen.compare.fits import alone_in, fit_whole, run_all, split
 from unseen.compare.given_model import check_can_be_saved, why_unsaved
 from unseen.compare.inputs import Data, Inputs, Names, Tower, prepare
-from unseen.compare.introduction import introduction
+from unseen.compare.introduction import what_to_mind
 from unseen.compare.results import may_be_right, summarize
 from unseen.compare.validators import Cell
 from unseen.compare.views import with_two_views
@@ -173,7 +173,7 @@ def compare(
     command : str
         What the report shows as the way to repeat the run.
     say : callable (str) -> None
-        Told what will run, before it does.
+        Told what was read, before it is encoded, and what will run, before it does.
     engine : Engine, optional
         Where samples are encoded and fits run: on all cores of this machine by default, in one process
         (``Engine(workers=1)``), or on Ray. The results are the same bits.
@@ -205,9 +205,10 @@ def compare(
         source=source, target=target, support=support, classes=classes, prompts=prompts, ontology=ontology,
         taxonomy=taxonomy, encoder=encoder, labels=labels, on_error=on_error, precision=precision, trust=trust,
         model=model, teachers=teachers, engine=engine, distinct=True, before_encoding=before_encoding,
+        say=say,
     )  # fmt: skip
     inputs = with_whole_clips(inputs, on_clips)
-    for line in introduction(inputs):
+    for line in what_to_mind(inputs):
         say(line)
     with limited_threads():
         diagnosis = diagnose(inputs)

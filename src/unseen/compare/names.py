@@ -11,8 +11,8 @@ import numpy as np
 from unseen.compare.asked import NOTHING_TO_LEARN
 from unseen.data.classes import ClassSpace, realign
 from unseen.data.domain import UNLABELED, Domain
+from unseen.data.kinds import KINDS
 from unseen.encoders.defaults import NAMED_ENCODER, SHARED_ENCODER, knows_names
-from unseen.report.words import KINDS
 
 if TYPE_CHECKING:
     from unseen.encoders import Encoder

@@ -43,8 +43,8 @@ GLOSSARY = {
     "target has more; or each has some that the other lacks",
     "H-score": "the harmonic mean of the accuracy on known classes and the share of unknown samples that are "
     "recognized: it is high only if both are",
-    "class shares": "the share of all samples that belongs to each class; MLLS and BBSE are two ways to estimate "
-    "them without labels",
+    "class shares": "the share of all samples that belongs to each class; a report estimates those of the target in "
+    "two ways, without labels",
     "told apart (AUC)": "how well a classifier separates source from target: .5 is guessing, 1 is always right. It "
     "does not say how much accuracy that costs",
     "width of a class": "the typical distance of a class's samples from their mean: distances are given in this unit",

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
 
+from unseen.data.kinds import samples_of
 from unseen.files import check_plain, read_object
 from unseen.report import plots, words
 from unseen.report.glossary import REPORT_WORDS
@@ -96,7 +97,7 @@ FILTERS: dict[str, Callable[..., str]] = {
     "metric": words.metric_label,
     "score": words.score_label,
     "what": words.what,
-    "kind": lambda kind: words.KINDS.get(kind, (kind, kind))[1],
+    "kind": samples_of,
     "count": words.count,
 }
 

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from unseen.data.feature_names import listed
+from unseen.data.kinds import KINDS
 from unseen.report.defined import defined_part, is_defined, why_undefined
 
 Results = Mapping[str, Any]
@@ -49,17 +50,6 @@ SCORES = {
     "neighbourhood density": "neighbours predicted alike",
 }
 """What scores that need no label of the target measure, by the names that they have in `results.json`."""
-KINDS = {
-    "image": ("picture", "pictures"),
-    "text": ("text", "texts"),
-    "features": ("vector of numbers", "vectors of numbers"),
-    "audio": ("sound", "sounds"),
-    "clip": ("video", "videos"),
-    "series": ("time series", "time series"),
-    "node": ("node of a graph", "nodes of a graph"),
-    "points": ("point cloud", "point clouds"),
-}
-"""One sample, and several, of each kind."""
 SPACE = "\N{NO-BREAK SPACE}"
 HARM = 0.01
 """More than this below source-only, as a share, counts as harm."""

@@ -12,12 +12,12 @@ from typing import Any
 
 from unseen.bundle import Bundle
 from unseen.data.images import MAX_PIXELS
+from unseen.data.kinds import KINDS
 from unseen.data.sources.npm import fetch, read_files
 from unseen.encoders.two_tower import TwoTowerEncoder
 from unseen.encoders.vision import ImagePreprocess
 from unseen.methods.base import Method
 from unseen.report.pages import source_hash
-from unseen.report.words import KINDS
 from unseen.runtime import replacing
 from unseen.serving.manual import FOLDER, environment, style
 

@@ -1,4 +1,4 @@
-"""Small pieces of HTML; whatever they are given stands in them as text."""
+"""Small pieces of HTML; whatever they are given stands in them as text, what is between backticks as a command."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from markupsafe import Markup
+
+from unseen.report.pages import with_commands
 
 
 def joined(parts: Iterable[Any]) -> Markup:
@@ -15,7 +17,7 @@ def joined(parts: Iterable[Any]) -> Markup:
 
 def paragraph(text: Any, kind: str = "") -> Markup:
     """A paragraph; `kind` is "", "quiet" or "notice"."""
-    return Markup('<p class="{}">{}</p>').format(kind, text)
+    return Markup('<p class="{}">{}</p>').format(kind, with_commands(text))
 
 
 def heading(text: Any) -> Markup:
@@ -25,7 +27,7 @@ def heading(text: Any) -> Markup:
 
 def items(texts: Iterable[Any]) -> Markup:
     """A list; nothing for none."""
-    body = joined(Markup("<li>{}</li>").format(text) for text in texts)
+    body = joined(Markup("<li>{}</li>").format(with_commands(text)) for text in texts)
     return Markup("<ul>{}</ul>").format(body) if body else Markup("")
 
 

@@ -19,6 +19,7 @@ from starlette.responses import HTMLResponse, Response
 from unseen.data.images import thumbnail
 from unseen.encoders.defaults import DEFAULT_ENCODER, SHARED_ENCODER
 from unseen.report import words
+from unseen.report.pages import with_commands
 from unseen.serving.limits import MAX_TEXT, Limits
 from unseen.serving.model import Served
 from unseen.serving.pictures import open_picture
@@ -155,13 +156,15 @@ def preview(content: bytes, limits: Limits) -> Markup:
 
 @functools.cache
 def _environment() -> jinja2.Environment:
-    return jinja2.Environment(
+    environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(FOLDER),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.filters["commands"] = with_commands
+    return environment
 
 
 def filled(template: str, **values: Any) -> Markup:

@@ -37,6 +37,17 @@ def test_a_path_that_is_missing_is_asked_about_only_where_another_is_near(tmp_pa
     assert str(found.value).partition("; did you mean ")[2] == (f"'{tmp_path / near}'?" if near else "")
 
 
+def test_a_path_that_is_meant_is_said_from_where_the_missing_one_began(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "data" / "phone").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path)
+    for wrong, meant in (("dta", "data"), ("data/phon/", "data/phone"), ("../" + tmp_path.name + "/dat", None)):
+        with pytest.raises(FileNotFoundError) as found:
+            locate(wrong)
+        assert str(found.value).endswith(f"; did you mean {meant or '../' + tmp_path.name + '/data'!r}?")
+
+
 def test_a_link_that_leads_to_itself_or_nowhere_is_told(tmp_path: Path) -> None:
     (tmp_path / "round").symlink_to(tmp_path / "back")
     (tmp_path / "back").symlink_to(tmp_path / "round")

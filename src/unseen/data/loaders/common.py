@@ -62,7 +62,7 @@ def locate(path: str | os.PathLike[str]) -> tuple[Any, str]:
         if root and not fs.exists(root):
             if is_local(fs) and os.path.islink(root):  # noqa: PTH114 - of a text
                 raise FileNotFoundError(f"path {os.fspath(path)!r} is a link that leads to nothing")
-            raise FileNotFoundError(f"path {os.fspath(path)!r} does not exist{_nearest(fs, root)}")
+            raise FileNotFoundError(f"path {os.fspath(path)!r} does not exist{_nearest(fs, root, os.fspath(path))}")
         return fs, _only_folder(fs) if packed else root
     except IndexError as error:  # a member without a name
         raise ValueError(f"{os.fspath(path)} is not a .zip file that can be read: a file in it has no name") from error
@@ -89,15 +89,19 @@ def _only_folder(archive: Any) -> str:
     return shown[0][0] if len(shown) == 1 and shown[0][1] == "directory" else ""
 
 
-def _nearest(fs: Any, root: str) -> str:
-    """A hint at the existing neighbour whose name is most like the missing one."""
+def _nearest(fs: Any, root: str, path: str) -> str:
+    """A hint at the existing neighbour whose name is most like the missing one, from where `path` begins."""
     parent, _, name = root.rstrip("/").rpartition("/")
     try:
         names = {entry.rstrip("/").rpartition("/")[2]: entry for entry in fs.ls(parent or "/", detail=False)}
     except (OSError, ValueError):
         return ""
     close = max(((likeness(name, other), other) for other in names), default=(0.0, ""))
-    return f"; did you mean {names[close[1]]!r}?" if close[0] > 0 else ""
+    if close[0] <= 0:
+        return ""
+    relative = "://" not in path and not path.startswith(("/", "~")) and is_local(fs)
+    meant = str(Path(path.rstrip("/")).with_name(close[1])) if relative else names[close[1]]
+    return f"; did you mean {meant!r}?"
 
 
 def likeness(name: str, other: str) -> float:

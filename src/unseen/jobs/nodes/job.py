@@ -22,6 +22,7 @@ from unseen.data.class_gaps import gaps
 from unseen.data.classes import ClassSpace
 from unseen.data.domain import Domain
 from unseen.data.graph_summaries import Summarizer, write_summaries
+from unseen.data.kinds import KINDS
 from unseen.data.loaders.common import locate
 from unseen.data.loaders.text_graph import read_graph, read_links
 from unseen.data.text_graphs import Neighbourhoods, TextAttributedGraph, mean_of_neighbours, sample_subgraphs
@@ -42,7 +43,6 @@ from unseen.jobs.nodes.learner import Lessons, Taught, encoded, loaded, made, si
 from unseen.jobs.nodes.links import hidden_edges, links_checked
 from unseen.methods.subgraph_encoders import SubgraphEncoder
 from unseen.nn.state import refuse_foreign
-from unseen.report.words import KINDS
 from unseen.runtime import replacing_folder
 
 if TYPE_CHECKING:

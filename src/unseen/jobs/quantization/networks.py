@@ -14,12 +14,12 @@ from torch import nn
 from unseen import encoders
 from unseen.bundle import Bundle
 from unseen.data.classes import ClassSpace
+from unseen.data.kinds import KINDS
 from unseen.encoders import Encoder
 from unseen.encoders.registry import Request, online
 from unseen.files import named
 from unseen.methods.fixed import fixed
 from unseen.nn.build import AUXILIARY, timm_network, torchvision_network
-from unseen.report.words import KINDS
 
 FORMS = "timm:NAME, torchvision:NAME (each with @CHECKPOINT or ?pretrained=0 behind it) or efficientnet-lite0"
 

@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 
 from unseen.data.domain import Domain
+from unseen.data.kinds import KINDS
 from unseen.data.labels import case_variants
 from unseen.encoders import Encoder
 from unseen.files import read_plain
 from unseen.methods.tower_streams import TowerStream
-from unseen.report.words import KINDS
 
 Data = str | os.PathLike[str] | Domain
 
