@@ -6,10 +6,10 @@ import functools
 
 import numpy as np
 
+from unseen.claims.arms import parted
 from unseen.data.domain import Domain
 from unseen.data.few_shot import unbalanced
 from unseen.data.meshes import centred
-from unseen.data.samplers import hold_out
 from unseen.data.simulate.points import hidden, turned
 from unseen.data.sources.furniture import furniture
 from unseen.nn.classifier import Classifier, train_source
@@ -31,9 +31,7 @@ def clouds(case: str, seed: int) -> tuple[Domain, Domain]:
     Half of the models are seen whole; the others, none of which is in the source, have a part hidden.
     """
     makers, by, *percent = case.split()
-    objects = _objects(makers)
-    first, second = hold_out(objects.labels, 0.5, seed)
-    whole, other = (_views(objects.take(half), seed + k) for k, half in enumerate((first, second)))
+    whole, other = (_views(half, seed + k) for k, half in enumerate(parted(_objects(makers), 0.5, seed)))
     share = float(percent[0]) / 100 if percent else 0.5
     source = whole.replace(x=centred(whole.x[:, :POINTS]).astype(np.float32))
     return source, hidden(other, by, share=share, n_points=POINTS, random_state=seed)  # type: ignore[arg-type]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import time
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -12,9 +11,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from unseen.claims.arms import least_seconds
 from unseen.claims.base import Result
 from unseen.data.domain import Domain
 from unseen.data.samplers import Batch, domain_batches, domain_steps, tensor
+from unseen.diagnosis.stylistic import separated
 from unseen.evaluation.metrics.classification import accuracy
 from unseen.methods.adaptation.meta_dmoe import training
 from unseen.methods.adaptation.meta_dmoe.aggregator import Aggregator, aggregator, tokens
@@ -72,7 +73,7 @@ class Start(NamedTuple):
         """
         student, meta, learn, check = copy.deepcopy(self.student), self.meta, self.sources.learn, self.sources.check
         names, size, smallest = learn.columns["domain"], meta.support + meta.query, meta.support + 2
-        held = [check.take(check.columns["domain"] == name) for name in check.domains]
+        held = separated(check)
         optimizer = torch.optim.Adam(student.parameters(), lr=meta.student_rate if rate is None else rate)
         per_epoch = domain_steps(names, size, smallest)
 
@@ -187,10 +188,4 @@ def specialties(start: Start, known: Sequence[Domain]) -> Result:
 
 def seconds(predict: Callable[[Any, Domain], np.ndarray], network: Any, domains: Sequence[Domain]) -> float:
     """To predict all domains: the least of three times."""
-    times = []
-    for _ in range(3):
-        started = time.process_time()
-        for domain in domains:
-            predict(network, domain)
-        times.append(time.process_time() - started)
-    return min(times)
+    return least_seconds(lambda: [predict(network, domain) for domain in domains], 3)

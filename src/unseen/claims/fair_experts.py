@@ -10,11 +10,13 @@ from typing import TypeVar
 import numpy as np
 import torch
 
+from unseen.claims.arms import timed
 from unseen.claims.base import Result
 from unseen.claims.experts import FEW, MORE, begin, first, scored, small_network, with_statistics_of
 from unseen.claims.letters import letters
 from unseen.claims.styles import in_styles
 from unseen.data.domain import Domain
+from unseen.diagnosis.stylistic import separated
 from unseen.evaluation.metrics.classification import accuracy
 from unseen.methods.adaptation.meta_dmoe.training import Meta, pretended_accuracy
 from unseen.nn.classifier import Classifier, Standardizer, outputs
@@ -54,7 +56,7 @@ def run(case: str, seed: int) -> Result:
         trained = time.process_time() - begun
         mixed = start.mixed("transformer")
         all_stages = time.process_time() - begun
-        held = by_domain(start.sources.check)
+        held = separated(start.sources.check)
 
         full, meta = best(
             [functools.partial(start.learnt, mixed, alpha=alpha) for alpha in STEPS],
@@ -83,17 +85,10 @@ def run(case: str, seed: int) -> Result:
         }
 
 
-def by_domain(domain: Domain) -> list[Domain]:
-    """A domain for each name in the column `domain`."""
-    return [domain.take(domain.columns["domain"] == name) for name in domain.domains]
-
-
 def best(candidates: Sequence[Callable[[], Model]], score: Callable[[Model], float]) -> tuple[Model, float]:
     """The candidate with the best score, the earlier of equals, and the mean seconds of processor time of training."""
-    started = time.process_time()
-    models = [candidate() for candidate in candidates]
-    spent = (time.process_time() - started) / len(models)
-    return max(models, key=score), spent
+    models, spent = timed(lambda: [candidate() for candidate in candidates])
+    return max(models, key=score), spent / len(models)
 
 
 def standardized(
@@ -108,7 +103,7 @@ def standardized(
         z = outputs(network, samples)[0]
         return Standardizer(z.shape[1]).measure(z)(outputs(network, domain)[0])
 
-    known = by_domain(learn)
+    known = separated(learn)
     x, y = torch.cat([own(d, d) for d in known]), np.concatenate([d.labels for d in known])
     fitted = [fit_logistic(x, y, int(y.max()) + 1, C=penalty, standardize=False) for penalty in PENALTIES]
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import time
 from collections.abc import Callable, Mapping
 
 import numpy as np
@@ -12,13 +11,13 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from unseen.claims import worlds
+from unseen.claims.arms import timed
 from unseen.claims.base import Result
 from unseen.claims.drawings import of_vendors
-from unseen.claims.label_pools import MARGIN, UNLABELED, Data, adapted, graded, pools
+from unseen.claims.label_pools import MARGIN, UNLABELED, adapted, graded, pools, support_of
 from unseen.claims.letters import in_family, letters
 from unseen.claims.shifts import source_model, subgroups
 from unseen.data.domain import Domain, Lazy
-from unseen.data.few_shot import few_shot_split
 from unseen.data.samplers import hold_out
 from unseen.data.shifts import craft
 from unseen.methods.adaptation.fewshot_sfda import FewShotSFDA
@@ -86,9 +85,8 @@ def run(case: str, seed: int) -> Result:
     spent = {}
     for shots in SHOTS:
         for arm, learn in LABELED.items():
-            started = time.process_time()
-            network = learn(model, pair.source, support_of(pair, shots, seed), seed)
-            spent[f"{arm} {shots}"] = time.process_time() - started
+            support = support_of(pair, shots, seed)
+            network, spent[f"{arm} {shots}"] = timed(functools.partial(learn, model, pair.source, support, seed))
             values[f"{arm} {shots}"] = dict.fromkeys(POOLS, graded(network, pair.exam))
     table: Result = {arm: row | below(row, values["source"]) for arm, row in values.items()}
     for arm, seconds in spent.items():
@@ -96,13 +94,6 @@ def run(case: str, seed: int) -> Result:
     best = {name: max(values[arm][name] for arm in UNLABELED) for name in POOLS}
     worst = {name: min(values[arm][name] for arm in UNLABELED) for name in POOLS}
     return table | {"best unlabeled": best, "any unlabeled": below(worst, values["source"])}
-
-
-def support_of(pair: Data, shots: int, seed: int) -> Domain:
-    """`shots` labelled samples of every class that the source knows, and one more to choose by."""
-    split = few_shot_split(pair.target.labels, shots, seed=seed, classes=pair.target.classes)
-    support = pair.target.take(np.concatenate([split.train, split.validation]))
-    return support.take(support.labels < pair.known)
 
 
 def below(row: Mapping[str, float], source: Mapping[str, float]) -> dict[str, float]:

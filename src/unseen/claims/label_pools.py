@@ -77,6 +77,13 @@ def pools(source: Domain, target: Domain, seed: int) -> Data:
     )
 
 
+def support_of(pair: Data, shots: int, seed: int, draw: int | None = None) -> Domain:
+    """`shots` labelled samples of every class that the source knows, and one more to choose by."""
+    split = few_shot_split(pair.target.labels, shots, seed=seed, draw=draw, classes=pair.target.classes)
+    support = pair.target.take(np.concatenate([split.train, split.validation]))
+    return support.take(support.labels < pair.known)
+
+
 def without_labels(model: Classifier, pair: Data, seed: int) -> Result:
     """The source model, methods that read a pool, and their best, mean and worst; metrics are named by the pool.
 

@@ -223,14 +223,11 @@ def _command(folder: str, address: str, out: str) -> subprocess.Popen[bytes]:
     return subprocess.Popen(order, cwd=folder, env=environment, stdout=quiet, stderr=quiet)  # noqa: S603
 
 
-def _kill(folder: str, address: str, place: Path, least: int = 3) -> int:
-    """Start the command and kill it as soon as `least` shards are there; how many were."""
+def _kill(folder: str, address: str, place: Path) -> int:
+    """Start the command and kill it as soon as three shards are there; how many were."""
     process = _command(folder, address, "killed")
     deadline = time.monotonic() + 600
-    while process.poll() is None and time.monotonic() < deadline:
-        there = len(list(place.glob("[0-9]*"))) if place.exists() else 0
-        if there >= least:
-            break
+    while process.poll() is None and time.monotonic() < deadline and len(list(place.glob("[0-9]*"))) < 3:
         time.sleep(0.01)
     process.send_signal(signal.SIGKILL)
     process.wait()

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
-from unseen.claims.drawings import drawn, first_by_hash
+from unseen.claims.drawings import drawn, first_by_hash, pictured
 from unseen.data.domain import Domain
 from unseen.data.sources import emoji, in_common
 from unseen.methods.zero_shot.tmv_hlp.views import moved_prototypes
@@ -32,7 +32,7 @@ def unopened(n: int) -> tuple[Domain, ...]:
     opened = {code for half in ("development", "confirmation") for code in drawn(half, n)[0].columns["emoji"].tolist()}
     styles = in_common(*(emoji(vendor, level="emoji") for vendor in VENDORS))
     fresh = np.array([code not in opened for code in styles[0].columns["emoji"].tolist()])
-    return tuple(style.take(first_by_hash(styles[0], fresh, n)) for style in styles)
+    return tuple(style.take(first_by_hash(styles[0], fresh & pictured(styles[0]), n)) for style in styles)
 
 
 def joined(spaces: Sequence[Float[Tensor, "n _"]]) -> Float[Tensor, "n d"]:

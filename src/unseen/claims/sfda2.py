@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import time
 from collections.abc import Mapping
 from functools import partial
 from typing import Any
@@ -11,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from unseen.claims import worlds
+from unseen.claims.arms import timed
 from unseen.claims.base import Claim, Experiment, Result, seeds
 from unseen.claims.clouds import cloud_model, clouds, objects
 from unseen.claims.conditions import at_most, better, not_worse
@@ -69,9 +69,8 @@ def measured(source: Domain, target: Domain, arms: tuple[str, ...], seed: int) -
         method, settings = ARMS[arm]
         whole = WHOLE if target.kind == "image" else {}
         fitted: Any = method().set_params(**{"random_state": seed, **whole, **settings})
-        started = time.process_time()  # of this process: others that run beside it do not count
-        fitted.fit(model=model, target=target)
-        table[arm] = {**graded(fitted.network_, target), "seconds": time.process_time() - started}
+        seconds = timed(partial(fitted.fit, model=model, target=target))[1]
+        table[arm] = {**graded(fitted.network_, target), "seconds": seconds}
     table["sfda2"]["cost"] = table["sfda2"]["seconds"] / table["clustering"]["seconds"]
     return table
 
