@@ -26,16 +26,9 @@ def by(vendor: str, level: str = "emoji") -> Domain:
 
 @functools.cache
 def drawn(split: str, n: int | None = None) -> tuple[Domain, ...]:
-    """The emoji of a split as each of its vendors draws them, in one order.
+    """The emoji of a split as each of its vendors draws them, in Unicode's order; the split is a bit of their hash.
 
-    Which split an emoji belongs to is a bit of its hash.
-
-    Parameters
-    ----------
-    split : {"development", "confirmation"}
-    n : int, optional
-        Take the `n` with the smallest hashes, without symbols (arrows, letters, squares); all, in Unicode's order, if
-        absent.
+    With `n` those with the smallest hashes, without symbols (arrows, letters, squares).
     """
     styles = in_common(*(by(vendor) for vendor in VENDORS[split]))
     mask = of_half(styles[0], split)

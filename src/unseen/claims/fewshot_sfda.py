@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from unseen.claims import fair_labels, worlds
+from unseen.claims import label_pools, worlds
 from unseen.claims.base import Claim, Experiment, Result, seeds
 from unseen.claims.conditions import at_least, at_most, better, not_worse
 from unseen.claims.label_pools import MARGIN, STEPS, TWO_STAGES, Data, graded, pools, support_of, without_labels
@@ -166,7 +166,7 @@ claim = Claim(
                 "fonts", "digits 50", "emoji emojione noto-v1", "emoji emojione-v1 fluent-emoji",
                 "emoji noto-v1 fluent-emoji-high-contrast")),
         "pairs, fair arms": Experiment(
-            run=fair_labels.run, data=fair_labels.read, unit="pair of domains", clocks=("processor",), nothing="source",
+            run=label_pools.run, data=label_pools.read, unit="pair of domains", clocks=("processor",), nothing="source",
             **seeds(1),
             development=(
                 "letters ABCDEFGHIJKLMN DejaVuSans STIXGeneral", "letters ABCDEFGHIJKLMN cm DejaVuSansMono",

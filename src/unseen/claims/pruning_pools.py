@@ -25,13 +25,7 @@ FEWEST = 8
 class Pool:
     """A redundant pool to choose from, with balanced samples to choose a temperature on and to grade on.
 
-    Attributes
-    ----------
-    x, validation, test : array (n, d)
-        Unit vectors.
-    y, validation_y, test_y : array (n,)
-    origin : array (n,)
-        Which original each sample of the pool is, or is a copy of.
+    Samples are unit vectors, (n, d); `origin` says which original each one of the pool is, or is a copy of.
     """
 
     x: NDArray[np.float32]
