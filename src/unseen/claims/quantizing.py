@@ -75,8 +75,9 @@ def task(case: str, seed: int, epochs: int = 20) -> Task:
             assert batch.y is not None
             return F.cross_entropy(network(batch.x), batch.y)
 
-        taught = functools.partial(in_passes, objective, network, adam, source, name="digits", size=64)
-        _, seconds = timed(lambda: taught(epochs=epochs, rate=cycle))
+        _, seconds = timed(
+            lambda: in_passes(objective, network, adam, source, name="digits", size=64, epochs=epochs, rate=cycle)
+        )
     test = torch.as_tensor((test - mean) / std)
     return Task(network.eval(), torch.as_tensor(source.x), test, truth, seconds / epochs)
 
