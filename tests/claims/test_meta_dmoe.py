@@ -7,8 +7,7 @@ import pytest
 import torch
 
 from unseen.claims import experts
-from unseen.claims.experts import Start, begin, with_statistics_of
-from unseen.claims.fair_experts import best, letter_domains, standardized
+from unseen.claims.experts import Start, begin, best, letter_domains, standardized, with_statistics_of
 from unseen.claims.meta_dmoe import claim, digit_domains, digits
 from unseen.claims.styles import Style, drawn, styles
 from unseen.data.domain import Domain, concatenate

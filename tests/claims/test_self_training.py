@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from unseen.claims import self_training
-from unseen.claims.self_training import SelfTrained, joined, unopened
+from unseen.claims import emoji_pools
+from unseen.claims.emoji_pools import SelfTrained, joined, unopened
 from unseen.claims.tmv_hlp import claim
 from unseen.data.domain import Domain
 from unseen.nn.semantic import cosines, without_hubs
@@ -50,10 +50,10 @@ def test_emoji_not_opened_are_no_symbols_and_in_neither_half(monkeypatch: pytest
     groups = np.where(np.arange(40) % 8 == 0, "symbols", "food")
     whole = Domain(x=np.arange(40.0)[:, None], columns={"emoji": codes, "group": groups})
     halves = {"development": whole.take(np.arange(10)), "confirmation": whole.take(np.arange(10, 20))}
-    monkeypatch.setattr(self_training, "drawn", lambda half, n: (halves[half],))
-    monkeypatch.setattr(self_training, "emoji", lambda vendor, level: whole)
+    monkeypatch.setattr(emoji_pools, "drawn", lambda half, n: (halves[half],))
+    monkeypatch.setattr(emoji_pools, "emoji", lambda vendor, level: whole)
     styles = unopened(10)
-    assert len(styles) == len(self_training.VENDORS)
+    assert len(styles) == len(emoji_pools.VENDORS)
     found = styles[0].columns["emoji"].tolist()
     assert len(found) == 10
     assert not set(found) & set(codes[:20].tolist())

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from unseen.claims import clouds as made
+from unseen.claims import sfda2 as made
 from unseen.claims.sfda2 import HIGH_RATIO, claim, measured
 from unseen.data.domain import Domain
 

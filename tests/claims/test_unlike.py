@@ -62,10 +62,3 @@ def test_rows_of_a_season_know_the_time_before(monkeypatch: pytest.MonkeyPatch) 
         root = np.sqrt(domain.x[:, 0].astype(float))
         np.testing.assert_allclose(domain.x[:, 1], 2 * root - 1, rtol=1e-3)
         np.testing.assert_allclose(np.square(domain.x[:, 2:]).sum(axis=1), 1, rtol=1e-5)
-
-
-def test_at_most_so_many_of_a_class_are_drawn_and_always_the_same() -> None:
-    y = np.repeat([0, 1, 2], [50, 3, 10])
-    rows = unlike.drawn(y, 5)
-    assert np.bincount(y[rows]).tolist() == [5, 3, 5]
-    assert np.array_equal(rows, unlike.drawn(y, 5))

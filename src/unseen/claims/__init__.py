@@ -7,56 +7,14 @@ import importlib
 from unseen import plugins
 from unseen.claims.base import Claim
 
-CLAIMS = {
-    "loki": "loki",
-    "lisgan": "lisgan",
-    "text2node": "text2node",
-    "tmv-hlp": "tmv_hlp",
-    "pbadv": "pbadv",
-    "glc": "glc",
-    "sfda2": "sfda2",
-    "ad-clip": "ad_clip",
-    "fewshot-sfda": "fewshot_sfda",
-    "tram": "tram",
-    "udim": "udim",
-    "smos": "smos",
-    "meta-dmoe": "meta_dmoe",
-    "ugt": "ugt",
-    "idm": "idm",
-    "distill-similar": "distill_similar",
-    "zeroq": "zeroq",
-    "parzc": "parzc",
-    "genie": "genie",
-    "tinyclip": "tinyclip",
-    "ttm": "ttm",
-    "duqgen": "duqgen",
-    "concept-pruning": "concept_pruning",
-    "laion": "laion",
-    "mte-zsar": "mte_zsar",
-    "ontozsl": "ontozsl",
-    "crest": "crest",
-    "crafting-shifts": "crafting_shifts",
-    "concept-frequency": "concept_frequency",
-    "zscl": "zscl",
-    "cwcl": "cwcl",
-    "prefix-conditioning": "prefix_conditioning",
-    "genecis": "genecis",
-    "graphclip": "graphclip",
-    "minima": "minima",
-    "gim": "gim",
-    "adaptclipzs": "adaptclipzs",
-    "ogen": "ogen",
-    "rs-m-clip": "rs_m_clip",
-    "audio-captioning": "audio_captioning",
-    "crlnet": "crlnet",
-    "x-clip": "x_clip",
-    "zeroi2v": "zeroi2v",
-    "mug-stan": "mug_stan",
-    "cdfsl-v": "cdfsl_v",
-    "dafosnet": "dafosnet",
-    "crosslingual-am": "crosslingual_am",
-}
-"""Module of the claim of every built system, by slug."""
+CLAIMS = (
+    "loki", "lisgan", "text2node", "tmv-hlp", "pbadv", "glc", "sfda2", "ad-clip", "fewshot-sfda", "tram", "udim",
+    "smos", "meta-dmoe", "ugt", "idm", "distill-similar", "zeroq", "parzc", "genie", "tinyclip", "ttm", "duqgen",
+    "concept-pruning", "laion", "mte-zsar", "ontozsl", "crest", "crafting-shifts", "concept-frequency", "zscl",
+    "cwcl", "prefix-conditioning", "genecis", "graphclip", "minima", "gim", "adaptclipzs", "ogen", "rs-m-clip",
+    "audio-captioning", "crlnet", "x-clip", "zeroi2v", "mug-stan", "cdfsl-v", "dafosnet", "crosslingual-am",
+)  # fmt: skip
+"""Every built system that has a claim, in the module of its slug."""
 
 
 def slugs() -> tuple[str, ...]:
@@ -67,7 +25,7 @@ def slugs() -> tuple[str, ...]:
 def module(slug: str) -> str:
     """Name of the module that holds the claim of a system; `ValueError` if it has none."""
     if slug in CLAIMS:
-        return f"unseen.claims.{CLAIMS[slug]}"
+        return f"unseen.claims.{slug.replace('-', '_')}"
     if slug in plugins.found("claims"):
         return plugins.found("claims")[slug].module
     import difflib

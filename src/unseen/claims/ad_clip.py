@@ -11,14 +11,13 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from unseen.claims import worlds
-from unseen.claims.arms import of_classes
+from unseen.claims.arms import of_classes, parted
 from unseen.claims.base import Claim, Experiment, Result
 from unseen.claims.conditions import better, equals, not_worse
 from unseen.claims.drawings import VENDORS, of_vendors
 from unseen.claims.ledger import effect, mechanism, not_testable, paper_scale
 from unseen.claims.small_clip import DIM, VENDOR, Joined, seen_by, towers
 from unseen.data.domain import Domain
-from unseen.data.samplers import hold_out
 from unseen.methods.adaptation.ad_clip import ADCLIP
 from unseen.methods.adaptation.ad_clip.losses import alignment, uncertainty
 from unseen.methods.baselines.linear_probe import LinearProbe
@@ -98,8 +97,7 @@ def generalized(case: str, seed: int) -> Result:
     """Both domains have five of eight classes; all images of the target are told apart among all eight."""
     joined = towers()
     parts = drawn(joined, case, seed)
-    assert parts.source.classes is not None
-    classes = parts.source.classes.replace(seen=np.arange(5))
+    classes = worlds.space_of(parts.source).replace(seen=np.arange(5))
     known, learnt = (
         domain.take(np.flatnonzero(domain.labels < 5)).replace(classes=classes.take(np.arange(5)))
         for domain in (parts.source, parts.target)
@@ -186,21 +184,15 @@ def embedded(domain: Domain) -> Domain:
 def drawn(joined: Joined, case: str, seed: int) -> Parts:
     """Source and target of a case, and what is held out of either."""
     styles = [seen_by(joined, vendor) for vendor in case.split()]
-    chosen = classes_of(case, styles)
-    kept, out = [], []
-    for i, style in enumerate(styles):
-        domain = of_classes(style, np.array(chosen))
-        learnt, held_out = hold_out(domain.labels, HELD_OUT, 2 * seed + i)
-        kept.append(domain.take(np.flatnonzero(learnt)))
-        out.append(domain.take(np.flatnonzero(held_out)))
-    return Parts(*kept, *out)
+    chosen = np.array(classes_of(case, styles))
+    halves = [parted(of_classes(style, chosen), HELD_OUT, 2 * seed + i) for i, style in enumerate(styles)]
+    return Parts(*(learnt for learnt, _ in halves), *(out for _, out in halves))
 
 
 def classes_of(case: str, styles: list[Domain]) -> list[int]:
     """Eight subgroups of the split's half of them, of those with ten images in either style; by a hash of the case."""
     split = "development" if case.split()[0] in VENDORS["development"] else "confirmation"
-    classes = styles[0].classes
-    assert classes is not None
+    classes = worlds.space_of(styles[0])
     by_name = sorted(range(len(classes)), key=lambda i: worlds.hashed(classes.names[i]))
     half = by_name[:15] if split == "development" else by_name[15:]
     large = [i for i in half if all((style.labels == i).sum() >= 10 for style in styles)]

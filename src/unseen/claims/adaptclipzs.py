@@ -17,7 +17,7 @@ from unseen.catalogue import make
 from unseen.claims import bags, worlds
 from unseen.claims.base import Claim, Experiment, Result, of_both, seeds
 from unseen.claims.conditions import better, not_worse
-from unseen.claims.drawings import by, of_half
+from unseen.claims.drawings import by, first_by_hash, of_half
 from unseen.claims.ledger import effect, mechanism, not_testable, paper_scale, promised
 from unseen.data.classes import ClassSpace
 from unseen.data.descriptions import DescriptionBank, Sentence
@@ -233,9 +233,8 @@ def elsewhere(method: AdaptCLIPZS, split: str) -> float:
 def others(split: str) -> tuple[Tensor, tuple[str, ...]]:
     """Some emoji of the groups that the towers have learnt, by a vendor whom they have not; and their names."""
     drawn = by(bags.VENDORS[split][0])
-    free = np.flatnonzero(~np.isin(drawn.columns["group"], bags.ASKED) & of_half(drawn, split))
-    codes = drawn.columns["emoji"].tolist()
-    chosen = drawn.take(np.array(sorted(free.tolist(), key=lambda i: worlds.hashed(codes[i]))[:OTHERS]))
+    free = ~np.isin(drawn.columns["group"], bags.ASKED) & of_half(drawn, split)
+    chosen = drawn.take(first_by_hash(drawn, free, OTHERS))
     return torch.as_tensor(worlds.lite0(chosen).x), tuple(chosen.columns["name"].tolist())
 
 

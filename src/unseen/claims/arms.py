@@ -1,9 +1,10 @@
-"""What arms of claims share: samples of each class or of some, small networks that are taught by an objective."""
+"""What arms of claims share: samples of each class or of some, networks that are taught by an objective, clocks."""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -13,17 +14,29 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from unseen.data.domain import Domain
-from unseen.data.samplers import Batch, batches, endless, steps
+from unseen.data.samplers import Batch, batches, endless, hold_out, steps
 from unseen.nn.contrastive import contrastive
 from unseen.nn.schedules import warm_cosine
 from unseen.nn.train import Run, train
 
 Objective = Callable[[Batch, Run], Tensor]
+Made = TypeVar("Made")
 
 
 def rows_of_each(y: Int[np.ndarray, " n"], most: int, rng: np.random.Generator) -> Int[np.ndarray, " m"]:
     """At most so many samples of every class, drawn at random, class after class."""
     return np.concatenate([rng.permutation(np.flatnonzero(y == label))[:most] for label in np.unique(y)])
+
+
+def few_of_each(y: Int[np.ndarray, " n"], most: int) -> Int[np.ndarray, " m"]:
+    """The same with one draw for all, in the order of the samples."""
+    return np.sort(rows_of_each(y, most, np.random.default_rng(0)))
+
+
+def parted(domain: Domain, share: float, seed: int) -> tuple[Domain, Domain]:
+    """What is learnt from, and the share of each class that is held out."""
+    learnt, out = hold_out(domain.labels, share, seed)
+    return domain.take(learnt), domain.take(out)
 
 
 def of_classes(domain: Domain, chosen: Int[np.ndarray, " k"]) -> Domain:
@@ -73,6 +86,18 @@ def in_steps(
         schedulers={"rate": warm_cosine(adam, n_steps, rising)}, batches=lambda run: endless(stream, run),
         epochs=1, steps_per_epoch=n_steps, clip=clip,
     )  # fmt: skip
+
+
+def timed(work: Callable[[], Made]) -> tuple[Made, float]:
+    """What is made, and the seconds of the processor that this took: of this process, whatever runs beside it."""
+    started = time.process_time()
+    made = work()
+    return made, time.process_time() - started
+
+
+def least_seconds(work: Callable[[], Any], times: int) -> float:
+    """The least of some times of the same."""
+    return min(timed(work)[1] for _ in range(times))
 
 
 @torch.no_grad()

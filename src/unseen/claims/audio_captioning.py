@@ -182,22 +182,20 @@ def read(case: str) -> tuple[Domain, ...]:
     split, name, block = case.split()
     learnt: Any = name if name in ("living", "things") else None
     half: Half | None = None if learnt is None else "things" if learnt == "living" else "living"
-    clips, with_pairs = asked(split, int(block), half), paired(learnt)
-    return (
-        corpus(split, learnt),
-        Domain(x=clips.said, y=clips.references, kind="text", task="text", name=case),
-        Domain(x=with_pairs.said, y=with_pairs.references, kind="text", task="text", name="paired"),
-    )
+    clips = asked(split, int(block), half)
+    return corpus(split, learnt), said_in(clips, case), said_in(paired(learnt), "paired")
+
+
+def said_in(clips: Clips, name: str) -> Domain:
+    """What is said of sounds, with the references."""
+    return Domain(x=clips.said, y=clips.references, kind="text", task="text", name=name)
 
 
 def read_many(case: str) -> tuple[Domain, ...]:
     """Captions to learn from, and those of the sounds of a case that is asked by captioners of many texts."""
     split, *_, block = case.split()
     clips = asked_of_many(split, int(block))
-    return (
-        corpus(split, None, MANY),
-        Domain(x=clips.said, y=clips.references, kind="text", task="text", name=case),
-    )
+    return corpus(split, None, MANY), said_in(clips, case)
 
 
 def behaviour() -> dict[str, Any]:

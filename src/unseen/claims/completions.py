@@ -14,7 +14,7 @@ from jaxtyping import Float
 from numpy.typing import NDArray
 from torch import Tensor
 
-from unseen.claims.arms import rows_of_each
+from unseen.claims.arms import few_of_each
 from unseen.claims.base import Result
 from unseen.claims.folds import ridge_prototypes
 from unseen.claims.schemas import schema_of, types_of
@@ -96,7 +96,7 @@ def parted(graph: Graph, unseen: IntArray) -> Completion:
     there = np.isin(np.arange(len(graph.entities)), learnt.pairs.x)
     test = graph.triples[new]
     test = test[there[test[:, [0, 2]]].all(axis=1)]
-    test = test[np.sort(rows_of_each(test[:, 1], MOST, np.random.default_rng(0)))]
+    test = test[few_of_each(test[:, 1], MOST)]
     kinds = types_of(learnt)
     within = np.zeros((len(test), len(graph.entities)), dtype=bool)
     for relation in unseen:

@@ -55,8 +55,8 @@ def described(counts: Sequence[NDArray], scores: Sequence[NDArray]) -> dict[str,
     }
 
 
-def least_slope(counts: Sequence[NDArray], scores: Sequence[NDArray], level: float = 0.95) -> float:
-    """Lower end of the interval of the slope per decade: orders are drawn anew, and then concepts within each."""
+def least_slope(counts: Sequence[NDArray], scores: Sequence[NDArray]) -> float:
+    """Lower end of the 95 % interval of the slope per decade: orders are drawn anew, and concepts within each."""
     x, y = log_counts(np.stack(counts)), np.stack(scores)
     rng, slopes = np.random.default_rng(0), []
     for _ in range(DRAWS):
@@ -64,7 +64,7 @@ def least_slope(counts: Sequence[NDArray], scores: Sequence[NDArray], level: flo
         drawn = orders, rng.integers(x.shape[1], size=x.shape)
         if np.ptp(x[drawn]) > 0:
             slopes.append(least_squares(x[drawn].ravel(), y[drawn].ravel())[0])
-    return float(np.quantile(slopes, (1 - level) / 2) * np.log(10))
+    return float(np.quantile(slopes, (1 - 0.95) / 2) * np.log(10))
 
 
 def against_counts(counts: Sequence[NDArray], scores: Sequence[NDArray]) -> dict[str, float]:

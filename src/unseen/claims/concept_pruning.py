@@ -14,8 +14,7 @@ from unseen.claims.base import Claim, Experiment, Result, seeds
 from unseen.claims.conditions import at_least, at_most, better, equals, not_worse
 from unseen.claims.drawings import of_split
 from unseen.claims.ledger import effect, mechanism, paper_scale, promised
-from unseen.claims.pruning_pairs import pairs
-from unseen.claims.pruning_pools import EPS, Pool, features, nearest_neighbour, pool
+from unseen.claims.pruning_pools import EPS, Pool, features, nearest_neighbour, pairs, pool
 from unseen.nn.concepts import Concepts, Selection, find_concepts
 
 BUDGETS = (0.05, 0.1, 0.2)

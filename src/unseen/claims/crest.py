@@ -59,22 +59,19 @@ def run_emoji(case: str, seed: int) -> Result:
     """Every arm of the ablation and the baselines on one fold, among unseen and among all classes."""
     given, places = fold(case)
     split = case.split()[0]
+    learn: dict[str, Any] = {"source": given.source, "classes": given.classes}
     table: Result = {}
     for name, rival in (("ridge", Ridge), ("DAP", DAP)):
-        table[name] = {
-            **recognized(rival(generalized=True, **TUNED[name]).fit(source=given.source, classes=given.classes), given),
-            "t1": unseen_top1(
-                rival(**{**TUNED[name], "handicap": 0.0}).fit(source=given.source, classes=given.classes), given
-            ),
-        }
+        wide = rival(generalized=True, **TUNED[name]).fit(**learn)
+        even = rival(**{**TUNED[name], "handicap": 0.0}).fit(**learn)
+        table[name] = {**recognized(wide, given), "t1": unseen_top1(even, given)}
     x, vectors = drawings(split)[1]
     unseen = given.classes.unseen
     described = ClassSpace(names=tuple(given.classes.names[c] for c in unseen), embeddings=vectors[unseen])
     near = Describe().fit(classes=described)
     table["nearest description"] = {"t1": mean_class_top1(given.unseen.labels, unseen[near.predict(x[places])])}
     for arm, changes in {**ARMS, "no VICL": WITHOUT["no VICL"]}.items():
-        method = CREST(**{"random_state": seed, "generalized": True, **changes})
-        method.fit(source=given.source, classes=given.classes)
+        method = CREST(**{"random_state": seed, "generalized": True, **changes}).fit(**learn)
         table[arm] = {"t1": unseen_top1(method, given), **recognized(method, given), **certainty(method, given)}
         if arm == "full":
             table["full"] |= {"named": named(method, given)}

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from unseen.claims import spoken, worlds
 from unseen.claims.base import Claim, Experiment, Result, of_both, seeds
 from unseen.claims.conditions import better, not_worse
-from unseen.claims.drawings import of_vendors, seen_by
+from unseen.claims.drawings import of_vendors, readable, seen_by
 from unseen.claims.ledger import effect, mechanism, not_testable, paper_scale, promised
 from unseen.data.classes import ClassSpace
 from unseen.data.domain import Domain
@@ -85,8 +85,9 @@ def joined(case: str, seed: int, vectors: Vectors, *, untaught: bool = False) ->
     return table
 
 
+ONE: Mapping[str, Any] = {"weights": "identity"}
 KINDS: Mapping[str, Mapping[str, Any]] = {
-    "one pair each": {"weights": "identity"},
+    "one pair each": ONE,
     "published": {},
     "uniform": UNIFORM,
     "clipped": {"weights": "clipped"},
@@ -111,8 +112,7 @@ def mean_of_words(texts: Sequence[Any]) -> NDArray[np.float32]:
 
 def embedded(groups: ClassSpace, vectors: Vectors) -> ClassSpace:
     """Subcategories with the mean of the frozen model's unit vectors of what several templates say."""
-    readable = [name.replace("-", " ") for name in groups.names]
-    encoded = [unit(vectors([template.format(name) for name in readable])) for template in TEMPLATES]
+    encoded = [unit(vectors([template.format(n) for n in readable(groups.names)])) for template in TEMPLATES]
     return groups.replace(embeddings=unit(np.mean(encoded, axis=0)))
 
 
@@ -140,7 +140,6 @@ CONCEPTS, DIM, SEEN, PAIRS, FRESH = 10, 128, 60, 300, 2000
 BUDGET: Mapping[str, Any] = {"epochs": 60, "batch_size": 150, "hidden": 128, "learning_rate": 2e-3, "dropout": 0.0}
 POWER = 3.0
 """Of the sharpened arm, by the accuracy in the development worlds, among 1, 2, 3, 4 and 6."""
-ONE: Mapping[str, Any] = {"weights": "identity"}
 SHARP: Mapping[str, Any] = {"weights": "clipped", "power": POWER}
 TUNED: Mapping[str, Mapping[str, Any]] = {
     "one pair each": {"dropout": 0.8, "epochs": 60},
@@ -202,12 +201,7 @@ development cases (seed 0) over one pair each, the weights as published and shar
 
 An arm's own best of the nine gains at most .006 on it.
 """
-SPOKEN: Mapping[str, Mapping[str, Any]] = {
-    "one pair each": ONE,
-    "published": {},
-    "uniform": UNIFORM,
-    "sharpened": SHARPENED,
-}
+SPOKEN = {kind: KINDS[kind] for kind in ("one pair each", "published", "uniform", "sharpened")}
 
 
 def intents(case: str, seed: int) -> Result:

@@ -9,7 +9,6 @@ import os
 import subprocess
 import sys
 import tempfile
-import time
 import zlib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -22,6 +21,7 @@ from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR, LRScheduler
 
 from unseen.claims import behaviours, worlds
+from unseen.claims.arms import least_seconds, parted
 from unseen.claims.base import Claim, Experiment, Result, of_both, seeds
 from unseen.claims.conditions import at_least, at_most, better, equals
 from unseen.claims.drawings import VENDORS, of_half, of_vendors
@@ -31,7 +31,7 @@ from unseen.claims.shifts import subgroups
 from unseen.claims.styles import Style, drawn
 from unseen.data.augment import Augment, jitter, random_crop, random_resized_crop
 from unseen.data.domain import Domain, concatenate
-from unseen.data.samplers import hold_out, tensor
+from unseen.data.samplers import tensor
 from unseen.evaluation.metrics.classification import accuracy
 from unseen.methods.adaptation.distill_similar import DistillSimilar
 from unseen.methods.base import Method
@@ -179,15 +179,10 @@ def run_digits(case: str, seed: int) -> Result:
     return table
 
 
+@torch.no_grad()
 def seconds(network: nn.Module, x: Tensor) -> float:
     """The least time of some runs over all samples."""
-    times = []
-    with torch.no_grad():
-        for _ in range(20):
-            started = time.process_time()
-            network(x)
-            times.append(time.process_time() - started)
-    return min(times)
+    return least_seconds(lambda: network(x), 20)
 
 
 # -- arms ----------------------------------------------------------------------------------------------------
@@ -239,7 +234,7 @@ class Arms:
         """The nearest source, standardized for the target, with the rate that is best on a third of the labels."""
         body = as_classifier(self.zoo[self.nearest])
         measure_again(body, concatenate([self.support.unlabeled(), self.unlabeled]))
-        learn, check = (self.support.take(part) for part in hold_out(self.support.labels, 1 / 3, self.seed))
+        learn, check = parted(self.support, 1 / 3, self.seed)
         scores = {}
         for rate in (0.1, 0.01):
             method = Student(**self.settings | {"labels": 1.0, "learning_rate": rate})

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,28 +26,30 @@ def by(vendor: str, level: str = "emoji") -> Domain:
 
 @functools.cache
 def drawn(split: str, n: int | None = None) -> tuple[Domain, ...]:
-    """The emoji of a split as each of its vendors draws them, in one order.
+    """The emoji of a split as each of its vendors draws them, in Unicode's order; the split is a bit of their hash.
 
-    Which split an emoji belongs to is a bit of its hash.
-
-    Parameters
-    ----------
-    split : {"development", "confirmation"}
-    n : int, optional
-        Take the `n` with the smallest hashes, without symbols (arrows, letters, squares); all, in Unicode's order, if
-        absent.
+    With `n` those with the smallest hashes, without symbols (arrows, letters, squares).
     """
     styles = in_common(*(by(vendor) for vendor in VENDORS[split]))
     mask = of_half(styles[0], split)
-    chosen = np.flatnonzero(mask) if n is None else first_by_hash(styles[0], mask, n)
+    chosen = np.flatnonzero(mask) if n is None else first_by_hash(styles[0], mask & pictured(styles[0]), n)
     return tuple(style.take(chosen) for style in styles)
 
 
-def first_by_hash(domain: Domain, mask: NDArray[np.bool_], n: int) -> NDArray[np.int64]:
-    """The n of some emoji with the smallest hashes, without symbols."""
+def pictured(domain: Domain) -> NDArray[np.bool_]:
+    """Which emoji are no symbols, (n,)."""
+    return domain.columns["group"] != "symbols"
+
+
+def first_by_hash(domain: Domain, mask: NDArray[np.bool_], n: int, salt: str = "") -> NDArray[np.int64]:
+    """The n of some emoji with the smallest hashes of their code points after `salt`."""
     codes = domain.columns["emoji"].tolist()
-    pictured = np.flatnonzero(mask & (domain.columns["group"] != "symbols")).tolist()
-    return np.array(sorted(pictured, key=lambda i: hashed(codes[i]))[:n])
+    return np.array(sorted(np.flatnonzero(mask).tolist(), key=lambda i: hashed(salt + codes[i]))[:n])
+
+
+def readable(groups: Iterable[str]) -> tuple[str, ...]:
+    """Unicode's words for groups and subgroups, without hyphens."""
+    return tuple(str(name).replace("-", " ") for name in groups)
 
 
 def of_half(domain: Domain, split: str) -> NDArray[np.bool_]:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from unseen import encoders
 from unseen.claims.drawings import VENDORS, drawn
 from unseen.claims.folds import Fold, roles
+from unseen.claims.worlds import space_of
 from unseen.data.classes import ClassSpace
 from unseen.data.domain import Domain
 from unseen.data.typing import FloatArray, IntArray
@@ -62,10 +63,10 @@ def fold(case: str) -> tuple[Fold, IntArray]:
     """A fifth of the emoji is unseen; and where the drawings of unseen ones stand in `drawings`."""
     split, number = case.split()
     whole, _ = drawings(split)
-    assert whole.classes is not None
-    n, rng = len(whole.classes), np.random.default_rng(0)
+    classes, rng = space_of(whole), np.random.default_rng(0)
+    n = len(classes)
     unseen = np.sort(np.array_split(rng.permutation(n), FOLDS)[int(number) % FOLDS])
-    classes = whole.classes.replace(seen=np.setdiff1d(np.arange(n), unseen))
+    classes = classes.replace(seen=np.setdiff1d(np.arange(n), unseen))
     masks, whole = roles(len(VENDORS[split]), classes, rng), whole.replace(classes=classes)
     source, known, new = (whole.take(mask) for mask in masks)
     return Fold(source, known, new, classes), np.flatnonzero(masks[2])

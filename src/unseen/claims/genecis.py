@@ -165,12 +165,8 @@ def tuned(method: GeneCIS, scenes: Scenes) -> tuple[str, float]:
     conditions, truth = [triplet.condition for triplet in drawn], torch.tensor(place)
 
     def recall(way: str, share: float) -> float:
-        unit = way == "unit sum"
-        q = (
-            added(method, reference, conditions, share)
-            if unit
-            else method.embed_query(reference, conditions, "sum", share)
-        )
+        asked = added if way == "unit sum" else functools.partial(GeneCIS.embed_query, mode="sum")
+        q = asked(method, reference, conditions, share=share)
         return float((truth[(q @ gallery.T).argmax(dim=1)] == truth).float().mean())
 
     tries = [(way, share) for way in ("unit sum", "sum") for share in SHARES]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import functools
 import time
 from typing import Any, get_args
@@ -24,6 +23,7 @@ from unseen.methods.compression.zeroq import ZeroQ
 from unseen.nn.divergences import exact_kl
 from unseen.nn.network_io import noise
 from unseen.nn.quantizers import outputs
+from unseen.nn.state import digest
 from unseen.runtime import reproducible, without_checkpoints
 
 # -- a small network that quantizes badly ------------------------------------------------------------------
@@ -54,7 +54,7 @@ def run_digits(case: str, seed: int) -> Result:
     """Accuracy at W2A4: pictures of every kind under the same quantizer, then the quantizer with parts taken away."""
     made = task(case, seed)
     network, shape = made.network, tuple(made.x.shape[1:])
-    before = copy.deepcopy(network.state_dict())
+    before = digest(network.state_dict())
     x: dict[str, Tensor] = {}
     losses: dict[str, Tensor] = {}
     table: Result = {"float": measured(network, made)}
@@ -75,7 +75,7 @@ def run_digits(case: str, seed: int) -> Result:
     inner = slice(1, -1)  # the first and the last layer have 8 bits
     table["genie"] |= {
         "loss divided by": float((losses["genie"][:, 0] / losses["genie"][:, -1]).mean()),
-        "unchanged": float(all(torch.equal(before[key], value) for key, value in network.state_dict().items())),
+        "unchanged": float(digest(network.state_dict()) == before),
         "units nearer than rounded": float((units["learned"] < units["nearest"])[inner].mean()),
         "units nearer than with fixed steps": float((gap["genie"] < gap["step not learnt"])[inner].mean()),
         "seconds of all": seconds,

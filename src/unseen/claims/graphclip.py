@@ -262,10 +262,7 @@ def rate(seed: int, way: str) -> float:
 def fine_tuned(method: GraphCLIP, support: Domain, rate: float) -> bool:
     """Move all weights of the encoder by the loss, the steps, the held-out labels and the fallback of prompts.
 
-    Returns
-    -------
-    bool
-        Whether the held-out labels are told better; else the weights are as they were.
+    Whether the held-out labels are told better; else the weights are as they were.
     """
     learn, judge = map(np.flatnonzero, hold_out(support.labels, method.validation, method.random_state))
     y = torch.as_tensor(support.labels)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from unseen import encoders
-from unseen.claims.arms import rows_of_each
+from unseen.claims import arms
 from unseen.claims.drawings import drawn, of_split
 from unseen.claims.letters import letters
 from unseen.claims.worlds import hashed, on_paper, stamps
@@ -85,7 +85,7 @@ def _stamps() -> Domain:
 
 def few_of_each(domain: Domain) -> Domain:
     """At most `EACH` pictures of a class, drawn."""
-    return domain.take(np.sort(rows_of_each(domain.labels, EACH, np.random.default_rng(0))))
+    return domain.take(arms.few_of_each(domain.labels, EACH))
 
 
 @functools.cache

@@ -72,9 +72,9 @@ class Clips:
     references: Any
     halves: Any
 
-    def sounds(self, seed: int, stream: int = 0, offset: float = OFFSET, noise: float = NOISE) -> FloatArray:
+    def sounds(self, seed: int, stream: int = 0) -> FloatArray:
         """Simulated vectors of the sounds, (n, 384), of unit length; the noise of every stream is another."""
-        return heard(SiblingSpace().encode_text(self.said.tolist()), seed, offset, noise, stream)
+        return heard(SiblingSpace().encode_text(self.said.tolist()), seed, OFFSET, NOISE, stream)
 
     def take(self, index: Any) -> Clips:
         """Some of them."""

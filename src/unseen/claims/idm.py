@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import functools
 import importlib.resources
-import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -18,6 +17,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from unseen.claims import worlds
+from unseen.claims.arms import timed
 from unseen.claims.base import Claim, Experiment, Result, seeds
 from unseen.claims.conditions import at_most, beats_all, better, not_worse
 from unseen.claims.ledger import effect, mechanism, not_testable, paper_scale, promised
@@ -58,13 +58,7 @@ STEPS = 64
 """Steps of 8 pictures of every arm that trains; IDM looks at as many pictures and trains on fewer."""
 RATE, MOMENTUM = 1e-3, 0.97
 """Of every arm that trains, and of every teacher."""
-SIMPLE = (
-    "BatchNorm, one picture",
-    "TENT, one picture",
-    "FDA, one picture",
-    "colours, one picture",
-    "ClassMix, one picture",
-)
+SIMPLE = tuple(f"{arm}, one picture" for arm in ("BatchNorm", "TENT", "FDA", "colours", "ClassMix"))
 """What else can be done with one picture."""
 
 
@@ -105,9 +99,7 @@ def known(split: str, seed: int) -> Domain:
 def trained(split: str, seed: int) -> tuple[nn.Module, float]:
     """A network trained on the source until it gains no more, and the seconds that took."""
     with reproducible(seed), without_checkpoints():
-        started = time.process_time()
-        network = train_segmenter(small_unet(5), known(split, seed), steps=TRAINING)
-        return network, time.process_time() - started
+        return timed(lambda: train_segmenter(small_unet(5), known(split, seed), steps=TRAINING))
 
 
 def world(case: str, seed: int) -> tuple[str, Domain, Domain, Domain]:
@@ -141,13 +133,11 @@ def plain(seed: int, **changes: Any) -> IDM:
 
 def adapted(method: Method, network: nn.Module, source: Domain, target: Domain) -> tuple[Method, float]:
     """A method fitted on what it needs, and the seconds that took."""
-    started = time.process_time()
     inputs: dict[str, Any] = {"target": target, "model": network}
     if not isinstance(method, TENT):
         inputs["source"] = source
     with without_checkpoints():
-        fitted = method.fit(**inputs)
-    return fitted, time.process_time() - started
+        return timed(lambda: method.fit(**inputs))
 
 
 def graded(predict: Any, domain: Domain) -> dict[str, float]:
@@ -192,6 +182,18 @@ def run(case: str, seed: int) -> Result:
             table[arm]["steps"] = float(fitted.log_["steps"])
     table["idm"]["share of steps"] = table["idm"]["steps"] / table["all samples"]["steps"]
     table["source training"] = {"seconds": seconds}
+    return table
+
+
+def run_style(case: str, seed: int) -> Result:
+    """Three arms where the light is the same."""
+    split, source, target, test = world(case, seed)
+    network, _ = trained(split, seed)
+    first = target.take(slice(0, 1))
+    table: Result = {"source only": graded(Adapted(network).predict, test)}
+    common: dict[str, Any] = {"steps": STEPS, "learning_rate": RATE, "random_state": seed}
+    for arm, method in (("idm", idm(seed)), ("FDA, one picture", FDA(**common))):
+        table[arm] = graded(adapted(method, network, source, first)[0].predict, test)
     return table
 
 
@@ -301,21 +303,9 @@ claim = Claim(
                 "confirmation/fluent-emoji/overcast", "confirmation/emojione-v1/lamp",
                 "confirmation/emojione-v1/under water")),
         "style": Experiment(
-            run=lambda case, seed: run_style(case, seed), data=fingerprinted, unit="vendor", **seeds(1),
+            run=run_style, data=fingerprinted, unit="vendor", **seeds(1),
             development=("development/openmoji/plain",), confirmation=("confirmation/fluent-emoji/plain",)),
     },
     licences=(worlds.EMOJI, worlds.PHOTOS, "Photos: scikit-image's and matplotlib's samples, public domain and CC0"),
 )
 # fmt: on
-
-
-def run_style(case: str, seed: int) -> Result:
-    """Three arms where the light is the same."""
-    split, source, target, test = world(case, seed)
-    network, _ = trained(split, seed)
-    first = target.take(slice(0, 1))
-    table: Result = {"source only": graded(Adapted(network).predict, test)}
-    common: dict[str, Any] = {"steps": STEPS, "learning_rate": RATE, "random_state": seed}
-    for arm, method in (("idm", idm(seed)), ("FDA, one picture", FDA(**common))):
-        table[arm] = graded(adapted(method, network, source, first)[0].predict, test)
-    return table

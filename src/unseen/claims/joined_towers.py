@@ -46,14 +46,8 @@ def joined_towers(
 ) -> DualEncoder:  # fmt: skip
     """Towers that have learnt which captions belong to which features; a caption of each is drawn in each step.
 
-    Parameters
-    ----------
-    name : str
-        Of the stage of training, on which its random numbers depend.
-    widths : sequence of int
-        Of the tower of pictures.
-    beside : int
-        Width of the layer beside MiniLM, which changes nothing, as it does not learn here.
+    Random numbers depend on `name`, that of the stage of training; `widths` are of the tower of pictures, `beside` is
+    that of the layer beside MiniLM, which changes nothing, as it does not learn here.
     """
     forms = len(captions[0])
     text_vectors = worlds.minilm([text for texts in captions for text in texts])

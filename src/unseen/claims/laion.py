@@ -19,8 +19,7 @@ from unseen.claims import behaviours, worlds
 from unseen.claims.base import Claim, Experiment, seeds
 from unseen.claims.conditions import at_least, better, equals, not_worse
 from unseen.claims.drawings import of_vendors
-from unseen.claims.laion_heads import run_scores
-from unseen.claims.laion_site import run_filter, run_restart
+from unseen.claims.laion_site import run_filter, run_restart, run_scores
 from unseen.claims.laion_uses import run_retrieval, run_training
 from unseen.claims.ledger import effect, mechanism, not_testable, paper_scale
 from unseen.claims.small_web import of_web, worded

@@ -1,4 +1,7 @@
-"""The small web of LAION-5B's claim, crawled: what the filter keeps, whether the books are exact, a kill in between."""
+"""The small web of LAION-5B's claim, crawled: what the filter keeps, whether the books are exact, a kill in between.
+
+And heads that score pairs for watermarks, safety and toxicity, learnt on one vendor and asked about another.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -19,7 +23,7 @@ import pyarrow.parquet as pq
 
 from unseen.claims import small_web
 from unseen.claims.base import Result
-from unseen.claims.laion_heads import THIRD, head_for
+from unseen.claims.drawings import by
 from unseen.curation.accounting import Accounting
 from unseen.curation.collection import Collection
 from unseen.curation.fetch import Politeness
@@ -27,7 +31,64 @@ from unseen.curation.pipeline import curate
 from unseen.curation.settings import Settings
 from unseen.data.simulate import web as site
 from unseen.methods.curation.laion import accept, parse
+from unseen.methods.curation.laion.heads import Head, train_head
 from unseen.runtime import without_checkpoints
+
+# -- heads that score pairs for watermarks, safety and toxicity, learnt on one vendor --------------------
+
+THIRD, SIXTH = 3, 6
+
+STAND_INS = {"unsafe": ("animal",), "toxicity": ("face-concerned", "face-negative", "face-unwell")}
+"""Subgroups that stand in for what nobody wants to draw: unsafe pictures, and toxic captions."""
+
+
+@without_checkpoints()
+def run_scores(case: str, seed: int) -> Result:
+    """Heads learnt on one vendor's pictures, asked about another's."""
+    from sklearn.metrics import balanced_accuracy_score, roc_auc_score
+
+    out: Result = {}
+    for name in ("watermark", *STAND_INS):
+        head = head_for(name, seed)
+        other, truth = _labelled(name, case, seed)
+        scores = head.score(other)
+        out[name] = {
+            "AUC": float(roc_auc_score(truth, scores)),
+            "balanced accuracy": float(balanced_accuracy_score(truth, scores > head.threshold)),
+            "flagged of those to flag": float((scores > head.threshold)[truth == 1].mean()),
+        }
+    return out
+
+
+def head_for(name: str, seed: int) -> Head:
+    """A head learnt from 400 labels, at most, of the first of the encoder's vendors."""
+    encoder = small_web.encoder()
+    about = {"name": encoder.name, "fingerprint": encoder.fingerprint, "dim": encoder.dim}
+    x, y = _labelled(name, small_web.VENDORS[0], seed)
+    few = np.random.default_rng(seed).permutation(len(y))[:400]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of constant features
+        return train_head(x[few], y[few], name=name, encoder=about, seed=seed, folds=0)
+
+
+def _labelled(name: str, style: str, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Embeddings of every third emoji of a vendor, or of every sixth without and with a watermark; labels of a head."""
+    if name == "watermark":
+        plain, marked = (_image_vectors(style, watermark, SIXTH) for watermark in (False, True))
+        return np.concatenate([plain, marked]), np.repeat([0, 1], len(plain))
+    groups = by(style).columns["subgroup"].tolist()[::THIRD]
+    y = np.array([group.startswith(STAND_INS[name]) for group in groups], dtype=np.int64)
+    if name == "unsafe":
+        return _image_vectors(style, False, THIRD), y
+    rng = np.random.default_rng(seed)
+    captions = [str(rng.choice(list(thing.captions.values()))) for thing in small_web.things(style)[::THIRD]]
+    return small_web.encoder().encode_text(captions), y
+
+
+@functools.cache
+def _image_vectors(style: str, watermark: bool, step: int) -> np.ndarray:
+    return small_web.image_vectors(small_web.features_of(*small_web.drawn(style, watermark=watermark, step=step)))
+
 
 PAGES, EACH_FAULT = 1500, 12
 KEEP = 0.5
@@ -223,14 +284,11 @@ def _command(folder: str, address: str, out: str) -> subprocess.Popen[bytes]:
     return subprocess.Popen(order, cwd=folder, env=environment, stdout=quiet, stderr=quiet)  # noqa: S603
 
 
-def _kill(folder: str, address: str, place: Path, least: int = 3) -> int:
-    """Start the command and kill it as soon as `least` shards are there; how many were."""
+def _kill(folder: str, address: str, place: Path) -> int:
+    """Start the command and kill it as soon as three shards are there; how many were."""
     process = _command(folder, address, "killed")
     deadline = time.monotonic() + 600
-    while process.poll() is None and time.monotonic() < deadline:
-        there = len(list(place.glob("[0-9]*"))) if place.exists() else 0
-        if there >= least:
-            break
+    while process.poll() is None and time.monotonic() < deadline and len(list(place.glob("[0-9]*"))) < 3:
         time.sleep(0.01)
     process.send_signal(signal.SIGKILL)
     process.wait()

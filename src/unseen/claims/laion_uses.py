@@ -11,8 +11,7 @@ import torch
 from unseen.claims import small_web
 from unseen.claims.base import Result
 from unseen.claims.drawings import by
-from unseen.claims.laion_heads import THIRD
-from unseen.claims.laion_site import KEEP, NEAR, Run, curated, of_vendor, shown
+from unseen.claims.laion_site import KEEP, NEAR, THIRD, Run, curated, of_vendor, shown
 from unseen.curation import index_training
 from unseen.curation.collection import Collection
 from unseen.curation.index import IndexChoice, build_index

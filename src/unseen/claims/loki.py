@@ -130,10 +130,8 @@ def run_emoji(metric_of: str, case: str, seed: int) -> Result:
 @functools.cache
 def _in_one_space(style: str) -> tuple[NDArray[np.float32], ClassSpace]:
     """Vectors of the drawings of a style, and its classes in the same order with vectors of their texts."""
-    domain = by(style)
-    assert domain.classes is not None
-    encoder = worlds.encoder("lite-clip")
-    return encoder.encode(domain).x, encoder.embed(domain.classes).take(domain.labels)
+    domain, encoder = by(style), worlds.encoder("lite-clip")
+    return encoder.encode(domain).x, encoder.embed(worlds.space_of(domain)).take(domain.labels)
 
 
 def run_lite_clip(case: str, seed: int) -> Result:
@@ -288,8 +286,6 @@ def turns(styles: tuple[str, ...]) -> tuple[str, ...]:
 
 def behaviour() -> dict[str, Any]:
     """What can be predicted in a tree and a grid, and which classes are asked for next."""
-    import networkx as nx
-
     tree = TreeMetric(np.array([-1, *((np.arange(1, 30) - 1) // 2)]))
     grid = GraphMetric(nx.to_scipy_sparse_array(nx.grid_2d_graph(4, 4)))
     some = np.array([7, 12, 3])

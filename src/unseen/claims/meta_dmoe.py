@@ -6,7 +6,7 @@ import functools
 
 import numpy as np
 
-from unseen.claims import experts, fair_experts, worlds
+from unseen.claims import experts, worlds
 from unseen.claims.base import Claim, Experiment, Result, of_both, seeds
 from unseen.claims.conditions import Condition, at_least, better, wins
 from unseen.claims.drawings import VENDORS, of_vendors
@@ -208,7 +208,7 @@ claim = Claim(
             run=run_emoji, data=lambda case: of_vendors(VENDORS[case.split()[0]], level="subgroup"),
             unit="vendor that is left out", **of_both(LEFT_OUT), **seeds(2)),
         "letters, fair arms": Experiment(
-            run=fair_experts.run, data=lambda case: [letters(case.split()[0], 10)],
+            run=experts.run, data=lambda case: [letters(case.split()[0], 10)],
             development=("ABCDEFGHIJ turned-0", "ABCDEFGHIJ inked"),
             confirmation=tuple(f"{text} {family}" for text, families in FAMILIES.items() for family in families),
             unit="ten letters, drawn in twelve known ways and six unseen ones", clocks=("processor",),

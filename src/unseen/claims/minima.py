@@ -121,21 +121,17 @@ def run_engine(case: str, seed: int) -> Result:
         rendered = render(picture, name, draw)
         after, before = warped(rendered, matrix, *SIZE), render(warped(picture, matrix, *SIZE), name, draw)
         inside = cv2.erode(warped(np.full_like(picture, 255), matrix, *SIZE)[..., 0], np.ones((25, 25))) > 0
-        both = np.corrcoef(
-            cv2.GaussianBlur(luma(after), (0, 0), 3)[inside], cv2.GaussianBlur(luma(before), (0, 0), 3)[inside]
-        )
-        table[name] = {
-            "pixels off": shift(contours(picture), contours(rendered)),
-            "agreement": float(np.nan_to_num(both[0, 1])),
-        }
+        blurred = (cv2.GaussianBlur(luma(part), (0, 0), 3)[inside] for part in (after, before))
+        agreement = float(np.nan_to_num(np.corrcoef(*blurred)[0, 1]))
+        table[name] = {"pixels off": shift(contours(picture), contours(rendered)), "agreement": agreement}
     return table
 
 
-def shift(moving: NDArray[np.float32], fixed: NDArray[np.float32], most: int = 5) -> float:
-    """By how many pixels one map must be moved to be most like another, of at most `most` in x and in y."""
-    inner = moving[most:-most, most:-most]
+def shift(moving: NDArray[np.float32], fixed: NDArray[np.float32]) -> float:
+    """By how many pixels one map must be moved to be most like another, of at most five in x and in y."""
+    inner = moving[5:-5, 5:-5]
     place = opencv().minMaxLoc(opencv().matchTemplate(fixed, inner, opencv().TM_CCOEFF_NORMED))[3]
-    return float(np.hypot(place[0] - most, place[1] - most))
+    return float(np.hypot(place[0] - 5, place[1] - 5))
 
 
 def contours(picture: NDArray[np.uint8]) -> NDArray[np.float32]:

@@ -20,9 +20,9 @@ from torch import Tensor, nn
 
 from unseen import encoders
 from unseen.claims import arms
-from unseen.claims.drawings import by, of_half
+from unseen.claims.drawings import by, first_by_hash, of_half
 from unseen.claims.motion_worlds import GROUPS
-from unseen.claims.worlds import hashed, lite0
+from unseen.claims.worlds import lite0
 from unseen.data.domain import Domain, Lazy
 from unseen.data.samplers import Batch
 from unseen.nn.contrastive import LogitScale
@@ -63,8 +63,7 @@ def world(case: str) -> World:
     split, vendor = case.split()[:2]
     drawn = by(vendor)
     mask = of_half(drawn, split) & ~np.isin(drawn.columns["group"], GROUPS)
-    codes = drawn.columns["emoji"].tolist()
-    rows = sorted(np.flatnonzero(mask).tolist(), key=lambda i: hashed(f"misaligned {codes[i]}"))[:THINGS]
+    rows = first_by_hash(drawn, mask, THINGS, "misaligned ").tolist()
     pictures = [(i, angle) for i in rows for angle in ANGLES]
     x = Lazy(pictures, lambda item: turned(drawn.x[item[0]], item[1]))
     features = torch.as_tensor(lite0(Domain(x=x, kind="image", name="views")).x)

@@ -21,8 +21,8 @@ from torch import Tensor, nn
 
 from unseen.claims import arms
 from unseen.claims.base import of_both
-from unseen.claims.drawings import VENDORS, by, of_half
-from unseen.claims.worlds import hashed, of_texts
+from unseen.claims.drawings import VENDORS, by, first_by_hash, of_half
+from unseen.claims.worlds import of_texts
 from unseen.data.classes import ClassSpace
 from unseen.data.domain import Domain
 from unseen.data.duplicates import perceptual
@@ -62,8 +62,7 @@ def things(vendor: str, split: str, n: int = THINGS) -> Things:
     """The emoji of a vendor with the smallest hashes, of a split's half."""
     drawn = by(vendor)
     mask = of_half(drawn, split) & ~np.isin(drawn.columns["group"], GROUPS)
-    codes = drawn.columns["emoji"].tolist()
-    rows = sorted(np.flatnonzero(mask).tolist(), key=lambda i: hashed(f"motion {codes[i]}"))[: 2 * n]
+    rows = first_by_hash(drawn, mask, 2 * n, "motion ").tolist()
     small = [np.asarray(drawn.x[i].convert("RGB").resize((64, 64))) for i in rows]
     first = distinct(small)[:n]
     names = tuple(str(drawn.columns["name"][rows[i]]) for i in first)
@@ -96,26 +95,28 @@ def read(case: str) -> list[Domain]:
 
 def of_first(development: int, confirmation: int, data: Callable[[str], Any] = read) -> dict[str, Any]:
     """Of an `Experiment`: the first vendors of each split, and what is read for them."""
-    first = {
-        "development": VENDORS["development"][:development],
-        "confirmation": VENDORS["confirmation"][:confirmation],
-    }
+    first = {split: VENDORS[split][:n] for split, n in zip(VENDORS, (development, confirmation))}
     return {**of_both(first), "data": data, "unit": "vendor of drawings"}
 
 
 # -- clips -------------------------------------------------------------------------------------------------
 
 
-def of_motions(things: Things, each: int, seed: int, *, asked: bool, frames: int = SHOWN) -> Domain:
+def of_motions(things: Things, each: int, seed: int, *, asked: bool) -> Domain:
     """`each` clips of every motion, of things that are learnt from, or twins of those that are asked about."""
     rng = np.random.default_rng([seed, int(asked)])
     motions = np.repeat(np.arange(0, len(MOTIONS), 2 if asked else 1), each)
     rows = rng.choice(np.flatnonzero(things.asked == asked), len(motions))
-    x = clips_of(things.pictures, rows, motions, int(rng.integers(2**31)), frames=frames, side=SIDE)
+    x = clips_of(things.pictures, rows, motions, int(rng.integers(2**31)), frames=SHOWN, side=SIDE)
     if asked:
         x, rows, motions = with_twins(x, rows, motions)
     space, columns = ClassSpace(names=MOTIONS), {"thing": rows}
     return normalized(Domain(x=x, y=motions, kind="clip", classes=space, columns=columns, name="clips"))
+
+
+def learnt_and_asked(things: Things, each: int, asked: int, seed: int) -> tuple[Domain, Domain]:
+    """`each` clips of every motion to learn from, and `asked` to ask about with their twins."""
+    return of_motions(things, each, seed, asked=False), of_motions(things, asked, seed, asked=True)
 
 
 def with_twins(

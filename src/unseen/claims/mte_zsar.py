@@ -179,10 +179,8 @@ def run_mapping(case: str, seed: int) -> Result:
         pooled.fit(source=source, classes=classes, target=test)
         table[f"{arm} NRM"] = {"top1": mean_class_top1(test.labels, pooled.transduction_)}
     for arm, samples in (("known", known), ("new", test)):
-        projected, prototypes = (
-            learnt["RR"].transform(torch.as_tensor(samples.x)),
-            learnt["RR"].network_.prototypes[samples.labels],
-        )
+        projected = learnt["RR"].transform(torch.as_tensor(samples.x))
+        prototypes = learnt["RR"].network_.prototypes[samples.labels]
         table[arm] = {"cosine": float(torch.cosine_similarity(projected, prototypes, dim=1).mean())}
     table["RR latent"] = {"top1": mean_class_top1(test.labels, ridge_by_factors(source, classes, test))}
     for arm, baseline in (("ConSE", ConSE(**TUNED["ConSE"])), ("DAP", DAP(**TUNED["DAP"]))):

@@ -27,7 +27,7 @@ from unseen.claims.misaligned import (
     taken,
     taught,
 )
-from unseen.claims.motion_worlds import by_name, flat, frames_of, graded, logistic, of_motions, pixels_of, towers
+from unseen.claims.motion_worlds import by_name, flat, frames_of, graded, learnt_and_asked, logistic, pixels_of, towers
 from unseen.data.domain import Domain
 from unseen.methods.video.mug_stan import MugSTAN
 from unseen.methods.video.mug_stan.network import mug_stan_network
@@ -121,8 +121,8 @@ def fitted(source: Domain, model: nn.Module, seed: int, **changes: Any) -> MugST
 
 def run_motion(case: str, seed: int) -> Result:
     """Ten motions by their names, of things never seen: where time is read, and simple heads on all frames."""
-    world, model = motion_worlds.world(case), towers(case)
-    exam, source = of_motions(world, SHOWN_EACH, seed, asked=True), of_motions(world, EACH, seed, asked=False)
+    model = towers(case)
+    source, exam = learnt_and_asked(motion_worlds.world(case), EACH, SHOWN_EACH, seed)
     scores = {"nothing": by_name(model, exam)}
     for temporal in ("branch", "intermediate", "posterior", "none"):
         scores[temporal] = fitted(source, model, seed, temporal=temporal).decision_function(exam).numpy()
@@ -136,8 +136,8 @@ def run_motion(case: str, seed: int) -> Result:
 def run_start(case: str, seed: int) -> Result:
     """A branch beside frozen towers that begins with the tower's layers, with fresh ones, or with modules of time that
     do not begin at 0."""
-    world, model = motion_worlds.world(case), towers(case)
-    exam, source = of_motions(world, SHOWN_EACH, seed, asked=True), of_motions(world, EACH, seed, asked=False)
+    model = towers(case)
+    source, exam = learnt_and_asked(motion_worlds.world(case), EACH, SHOWN_EACH, seed)
     options = {key: SETTINGS[key] for key in ("depth", "tau", "drop_path")}
     table: Result = {}
     for arm, change in {"copied": None, "fresh layers": fresh_layers, "time not at 0": fresh_time}.items():

@@ -17,8 +17,9 @@ from unseen.claims import small_clip, worlds
 from unseen.claims.arms import of_classes
 from unseen.claims.base import Claim, Experiment, Result, of_both, seeds
 from unseen.claims.conditions import better, not_worse
-from unseen.claims.drawings import by, of_vendors
+from unseen.claims.drawings import by, of_vendors, readable
 from unseen.claims.ledger import effect, not_testable, paper_scale
+from unseen.claims.shifts import graded
 from unseen.data.classes import ClassSpace
 from unseen.data.domain import Domain
 from unseen.evaluation.metrics.zero_shot import base_to_new_scores, generalized_scores
@@ -95,10 +96,8 @@ def base_to_new(case: str, seed: int) -> Result:
         options = {"epochs": LONG, **BUDGET, **settings, "generalized": True, "shots": 0}
         method = make(slug, seed=seed, **({**options, "epochs": stop} if arm == "coop stopped" else options))
         method.fit(source=data.source, classes=data.classes, encoder=towers())
-        table[arm] = {
-            **figures(method, data.exam, data.classes),
-            "h elsewhere": figures(method, other, data.classes)["h"],
-        }
+        table[arm] = figures(method, data.exam, data.classes)
+        table[arm]["h elsewhere"] = figures(method, other, data.classes)["h"]
         if arm == "ogen":
             table |= likeness(method, data)
     table["logistic regression"] = {"base": regressed(data)}
@@ -168,11 +167,9 @@ def stopped_early(data: Known, seed: int) -> int:
 
 def regressed(data: Known) -> float:
     """Base accuracy of logistic regression on the same features, which knows no new class."""
-    x, y = torch.as_tensor(data.source.x), data.source.labels
-    network = fit_logistic(x, y, len(data.classes.seen), C=100.0)
-    exam = data.exam.take(data.exam.labels < len(data.classes.seen))
-    with torch.no_grad():
-        return float((network(torch.as_tensor(exam.x)).argmax(dim=1).numpy() == exam.labels).mean())
+    n = len(data.classes.seen)
+    network = fit_logistic(torch.as_tensor(data.source.x), data.source.labels, n, C=100.0)
+    return graded(network, data.exam.take(data.exam.labels < n))
 
 
 # -- pictures ------------------------------------------------------------------------------------------------
@@ -186,8 +183,7 @@ def known(case: str, seed: int) -> Known:
     rng = np.random.default_rng(seed)
     n = (len(kept) + 1) // 2
     whole = of_classes(vectors(vendor), rng.permutation(kept))
-    assert whole.classes is not None
-    space = whole.classes.replace(seen=np.arange(n))
+    space = worlds.space_of(whole).replace(seen=np.arange(n))
     whole, y = whole.replace(classes=space), whole.labels
     learnt = np.zeros(len(y), dtype=bool)
     for label in range(n):
@@ -201,8 +197,7 @@ def abroad(case: str, data: Known) -> Domain:
     split, vendor = case.split()
     vendors = VENDORS[split]
     other = vectors(vendors[(vendors.index(vendor) + 1) % len(vendors)])
-    assert other.classes is not None
-    whole = of_classes(other, np.array([other.classes.names.index(name) for name in data.classes.names]))
+    whole = of_classes(other, np.array([worlds.space_of(other).index(name) for name in data.classes.names]))
     fresh = np.array([code not in data.taught for code in whole.columns["emoji"].tolist()])
     return whole.take(fresh).replace(classes=data.classes, name="elsewhere")
 
@@ -227,7 +222,7 @@ def vectors(vendor: str) -> Domain:
     with torch.no_grad():
         pooled = F.normalize(torch.as_tensor(worlds.lite0(drawn).x), dim=1)
         embedding = F.normalize(image(pooled), dim=1)
-    classes = ClassSpace(names=tuple(name.replace("-", " ") for name in groups.tolist()))
+    classes = ClassSpace(names=readable(groups))
     y, columns = np.searchsorted(groups, drawn.columns["subgroup"]), {"emoji": drawn.columns["emoji"]}
     return Domain(x=embedding.numpy(), y=y, classes=classes, columns=columns, name=vendor)
 

@@ -143,10 +143,8 @@ def graded(method: Any, task: Fold) -> dict[str, float]:
 def ranked(order: IntArray, y: IntArray) -> dict[str, float]:
     """The same of the five likeliest classes of each sample."""
     hit = (order == y[:, None]).any(axis=1)
-    return {
-        "zsl": mean_class_top1(y, order[:, 0]),
-        "top5": float(np.mean([hit[y == c].mean() for c in np.unique(y)])),
-    }
+    top5 = float(np.mean([hit[y == c].mean() for c in np.unique(y)]))
+    return {"zsl": mean_class_top1(y, order[:, 0]), "top5": top5}
 
 
 def among_all(task: Fold, predict: Any) -> dict[str, float]:

@@ -135,15 +135,12 @@ def drawings(split: str) -> tuple[FloatArray, IntArray, ClassSpace]:
     digest = {name: worlds.hashed(name) for name in shared}
     chosen = sorted((name for name in shared if digest[name] % 2 == (split == "confirmation")), key=digest.__getitem__)
     parts = [domain.take(np.isin(domain.columns["object"], chosen[:OBJECTS])) for domain in toned]
-    pairs = list(dict.fromkeys(zip(parts[0].columns["attribute"].tolist(), parts[0].columns["object"].tolist())))
+    said = [list(zip(*(part.columns[key].tolist() for key in ("attribute", "object")))) for part in parts]
+    pairs = list(dict.fromkeys(said[0]))
     classes = compositions(pairs, vectors=words(sorted({word for pair in pairs for word in pair})))
     place = {pair: k for k, pair in enumerate(pairs)}
-    y = [
-        place[pair]
-        for part in parts
-        for pair in zip(part.columns["attribute"].tolist(), part.columns["object"].tolist())
-    ]
-    return np.concatenate([worlds.lite0(part).x for part in parts]), np.array(y), classes
+    y = np.array([place[pair] for part in said for pair in part])
+    return np.concatenate([worlds.lite0(part).x for part in parts]), y, classes
 
 
 def tones(case: str) -> Task:
@@ -186,10 +183,10 @@ def graded(method: PBAdv, given: Task) -> dict[str, float]:
     }
 
 
-def excess(truth: IntArray, right: NDArray[np.bool_], draws: int = 50) -> float:
+def excess(truth: IntArray, right: NDArray[np.bool_]) -> float:
     """What the worst quarter of the pairs is below the mean, beyond what chance makes of equally hard ones."""
     rng = np.random.default_rng(0)
-    return hardest(truth, right) - float(np.mean([hardest(truth, rng.permutation(right)) for _ in range(draws)]))
+    return hardest(truth, right) - float(np.mean([hardest(truth, rng.permutation(right)) for _ in range(50)]))
 
 
 def hardest(truth: IntArray, right: NDArray[np.bool_]) -> float:

@@ -13,7 +13,7 @@ import torch
 from unseen.claims import worlds
 from unseen.claims.base import Claim, Experiment, Result, of_both, seeds
 from unseen.claims.conditions import at_most, beats_all, better
-from unseen.claims.drawings import of_vendors, seen_by
+from unseen.claims.drawings import of_vendors, readable, seen_by
 from unseen.claims.ledger import effect, mechanism, paper_scale
 from unseen.data.classes import ClassSpace
 from unseen.data.domain import Domain
@@ -72,13 +72,11 @@ def compared(case: str, seed: int, arms: Mapping[str, Mapping[str, Any]], ridge:
     held = codes[rng.permutation(len(codes))[: len(codes) // HELD]]
     names = np.unique(np.concatenate([d.columns["subgroup"] for d in (cls, cap, other)]))
     chosen = rng.permutation(names)[:LABELLED].tolist()
-    space = ClassSpace(names=tuple(name.replace("-", " ") for name in names.tolist()))
+    space = ClassSpace(names=readable(names))
     new = [np.isin(domain.columns["emoji"], held) for domain in (cls, cap, other)]
     source = cls.take(np.flatnonzero(~new[0] & np.isin(cls.columns["subgroup"], chosen)))
     labels = [chosen.index(group) for group in source.columns["subgroup"].tolist()]
-    source = source.replace(
-        y=np.array(labels), classes=ClassSpace(names=tuple(name.replace("-", " ") for name in chosen))
-    )
+    source = source.replace(y=np.array(labels), classes=ClassSpace(names=readable(chosen)))
     taught = cap.take(np.flatnonzero(~new[1]))
     captions = np.array([captioned(*both, rng) for both in zip(taught.columns["name"], taught.columns["keywords"])])
     inputs: dict[str, Any] = {
@@ -140,8 +138,7 @@ def _ridge(
     marked: Any,
 ) -> dict[str, float]:  # fmt: skip
     """A linear map onto frozen MiniLM's vectors, from both sets: the first template of a label, and captions."""
-    assert source.classes is not None
-    prompts = [TEMPLATES[0].format(source.classes.names[y]) for y in source.labels]
+    prompts = [TEMPLATES[0].format(worlds.space_of(source).names[y]) for y in source.labels]
     vectors = worlds.minilm([*prompts, *said.tolist()])
     pairs = Pairs(Domain(x=np.concatenate([source.x, taught.x]), name="pictures"), Domain(x=vectors, name="texts"))
     each = [worlds.minilm([template.format(name) for name in space.names]) for template in TEMPLATES]

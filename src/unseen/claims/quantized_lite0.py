@@ -9,7 +9,6 @@ import importlib.util
 import itertools
 import shutil
 import tempfile
-import time
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from unseen.claims import worlds
+from unseen.claims.arms import timed
 from unseen.claims.base import Result
 from unseen.claims.quantizing import against, lite0_agreement, pictures
 from unseen.data.domain import Domain
@@ -136,9 +136,7 @@ def lite0_zeroq(seed: int) -> tuple[ZeroQ, float]:
     """ZeroQ in mixed precision on EfficientNet-Lite0, and its seconds; no picture is read."""
     keep_freed_memory()
     with without_checkpoints(), reproducible(seed):
-        began = time.process_time()
-        zeroq = ZeroQ(**{**LITE0, "random_state": seed}).fit(model=lite0_network())
-        return zeroq, time.process_time() - began
+        return timed(lambda: ZeroQ(**{**LITE0, "random_state": seed}).fit(model=lite0_network()))
 
 
 @functools.cache

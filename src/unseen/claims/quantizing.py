@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import itertools
-import time
 from collections.abc import Mapping
 from typing import NamedTuple
 
@@ -15,7 +14,7 @@ from sklearn.model_selection import train_test_split
 from torch import Tensor, nn
 
 from unseen.claims import worlds
-from unseen.claims.arms import in_passes
+from unseen.claims.arms import in_passes, timed
 from unseen.claims.base import Result
 from unseen.claims.drawings import by
 from unseen.data.domain import Domain
@@ -76,10 +75,11 @@ def task(case: str, seed: int, epochs: int = 20) -> Task:
             assert batch.y is not None
             return F.cross_entropy(network(batch.x), batch.y)
 
-        began = time.process_time()
-        in_passes(objective, network, adam, source, name="digits", size=64, epochs=epochs, rate=cycle)
-        seconds = (time.process_time() - began) / epochs
-    return Task(network.eval(), torch.as_tensor(source.x), torch.as_tensor((test - mean) / std), truth, seconds)
+        _, seconds = timed(
+            lambda: in_passes(objective, network, adam, source, name="digits", size=64, epochs=epochs, rate=cycle)
+        )
+    test = torch.as_tensor((test - mean) / std)
+    return Task(network.eval(), torch.as_tensor(source.x), test, truth, seconds / epochs)
 
 
 def against(exact: Tensor, got: Tensor) -> dict[str, float]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
 
 import numpy as np
 import torch
@@ -20,8 +19,9 @@ from unseen.runtime import reproducible
 def domains(case: str, seed: int) -> tuple[Domain, Domain]:
     """Labelled source and target of `digits DEGREES`, `fonts` or `emoji SOURCE TARGET`."""
     kind, *words = case.split()
-    readers: dict[str, Callable[..., tuple[Domain, Domain]]] = {"digits": turned, "fonts": printed, "emoji": drawn}
-    return readers[kind](*words, seed=seed)
+    if kind == "emoji":
+        return subgroups(words[0]), subgroups(words[1])
+    return printed() if kind == "fonts" else turned(words[0], seed)
 
 
 def read(case: str) -> list[Domain]:
@@ -32,7 +32,7 @@ def read(case: str) -> list[Domain]:
     return [worlds.digits("handwritten"), *([worlds.digits("printed", 16, 4)] if kind == "fonts" else [])]
 
 
-def turned(degrees: str, *, seed: int) -> tuple[Domain, Domain]:
+def turned(degrees: str, seed: int) -> tuple[Domain, Domain]:
     """Half of scikit-learn's digits upright, the other half turned, blurred, paler and noisy; 16 x 16 pixels."""
     from scipy.ndimage import gaussian_filter, rotate, zoom
     from sklearn.datasets import load_digits
@@ -51,15 +51,10 @@ def turned(degrees: str, *, seed: int) -> tuple[Domain, Domain]:
 
 
 @functools.cache
-def printed(*, seed: int) -> tuple[Domain, Domain]:
+def printed() -> tuple[Domain, Domain]:
     """Handwritten digits and printed ones, in the fonts of matplotlib; 16 x 16 pixels."""
     styles = worlds.digits("handwritten", 16), worlds.digits("printed", 16, 4)
     return tuple(d.replace(x=d.x.reshape(-1, 1, 16, 16), kind="image") for d in styles)  # type: ignore[return-value]
-
-
-def drawn(source: str, target: str, *, seed: int = 0) -> tuple[Domain, Domain]:
-    """Features of two vendors' emoji."""
-    return subgroups(source), subgroups(target)
 
 
 @functools.cache
@@ -83,12 +78,12 @@ def source_model(source: Domain, seed: int) -> Classifier:
         return train_source(small_network(n_classes), source, epochs=25)
 
 
-def small_network(n_classes: int, width: int = 64) -> Classifier:
+def small_network(n_classes: int) -> Classifier:
     """Three convolutions (32, 64, 128), a bottleneck of 64, a weight-normalised head, for 16 x 16 pixels."""
     layers: list[nn.Module] = []
     for inputs, channels in ((1, 32), (32, 64), (64, 128)):
         layers += [nn.Conv2d(inputs, channels, 3, padding=1, bias=False), nn.BatchNorm2d(channels), nn.ReLU()]
         layers += [nn.MaxPool2d(2)]
-    bottleneck = nn.Sequential(nn.Linear(128 * 2 * 2, width), nn.BatchNorm1d(width))
-    head = nn.utils.parametrizations.weight_norm(nn.Linear(width, n_classes))
+    bottleneck = nn.Sequential(nn.Linear(128 * 2 * 2, 64), nn.BatchNorm1d(64))
+    head = nn.utils.parametrizations.weight_norm(nn.Linear(64, n_classes))
     return Classifier(nn.Sequential(*layers, nn.Flatten()), bottleneck, head)

@@ -21,8 +21,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from unseen.claims import arms
-from unseen.claims.drawings import by
-from unseen.claims.worlds import encoder
+from unseen.claims.drawings import by, readable
+from unseen.claims.worlds import encoder, space_of
 from unseen.data.domain import Domain
 from unseen.data.samplers import Batch, steps
 from unseen.encoders.base import Encoder
@@ -66,13 +66,12 @@ def _stage_encoder() -> Any:
 def seen_by(joined: Joined, style: str) -> Domain:
     """A vendor's emoji as rows of the towers; classes are the subgroups, called by Unicode's words for them."""
     rows = stages(style)
+    classes = space_of(rows)
     reading = unpack(torch.as_tensor(rows.x), WIDTHS, POOLED)
     with torch.no_grad():
         embedding = F.normalize(joined.image(reading.embedding), dim=1)
-    assert rows.classes is not None
-    names = tuple(name.replace("-", " ") for name in rows.classes.names)
     packed = pack(Reading(reading.means, reading.stds, embedding)).numpy()
-    return rows.replace(x=packed, classes=rows.classes.replace(names=names))
+    return rows.replace(x=packed, classes=classes.replace(names=readable(classes.names)))
 
 
 @functools.cache
@@ -116,7 +115,7 @@ def _pieces(texts: Sequence[str]) -> list[list[int]]:
 
 def _captions(drawn: Domain) -> list[list[list[int]]]:
     """Of each emoji its name, its group, some of its keywords, and longer texts with these words; tokenized."""
-    groups = [name.replace("-", " ") for name in drawn.columns["subgroup"].tolist()]
+    groups = readable(drawn.columns["subgroup"])
     names, keywords = drawn.columns["name"].tolist(), drawn.columns["keywords"].tolist()
     rng = np.random.default_rng(0)
     forms: list[list[str]] = []

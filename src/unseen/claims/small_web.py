@@ -368,7 +368,4 @@ def grade(towers: Towers, features: Tensor, groups: Sequence[str], names: Sequen
     predicted = (images @ F.normalize(means, dim=1).T).argmax(dim=1).numpy()
     cosines, truth = images[:n] @ texts[:n].T, torch.arange(min(n, len(names)))
     both = ((cosines.argmax(dim=d) == truth).float().mean() for d in (0, 1))
-    return {
-        "classification": mean_class_accuracy(y, predicted),
-        "R@1": float(sum(both) / 2),
-    }
+    return {"classification": mean_class_accuracy(y, predicted), "R@1": float(sum(both) / 2)}

@@ -56,17 +56,15 @@ class World(NamedTuple):
 def world(split: str, fold: int) -> World:
     """A half's commands with every third intent, from `fold` on, unseen."""
     texts = _of_half(split)
-    assert texts.y is not None
-    assert texts.classes is not None
-    names = texts.classes.names
-    intents = sorted(set(texts.y.tolist()), key=lambda k: worlds.hashed(names[k]))
+    names = worlds.space_of(texts).names
+    intents = sorted(set(texts.labels.tolist()), key=lambda k: worlds.hashed(names[k]))
     unseen = intents[fold::FOLDS]
     seen = [k for k in intents if k not in unseen]
     first = np.arange(len(texts)) % EACH < LEARNT
     return World(
-        _pairs(texts, first & np.isin(texts.y, seen), split, seen),
-        _pairs(texts, ~first & np.isin(texts.y, seen), split, seen),
-        _pairs(texts, ~first & np.isin(texts.y, unseen), split, unseen),
+        _pairs(texts, first & np.isin(texts.labels, seen), split, seen),
+        _pairs(texts, ~first & np.isin(texts.labels, seen), split, seen),
+        _pairs(texts, ~first & np.isin(texts.labels, unseen), split, unseen),
         *(_classes([names[k] for k in of]) for of in (seen, unseen)),
     )
 
@@ -80,11 +78,10 @@ def data(split: str) -> Iterable[Domain]:
 def _of_half(split: str) -> Domain:
     """The commands of every other intent by a hash."""
     texts = commands(EACH)
-    assert texts.y is not None
-    assert texts.classes is not None
-    names = sorted(texts.classes.names, key=lambda name: worlds.hashed(f"half {name}"))
+    every = worlds.space_of(texts).names
+    names = sorted(every, key=lambda name: worlds.hashed(f"half {name}"))
     half = names[0 if split == "development" else 1 :: 2]
-    return texts.take(np.flatnonzero(np.isin(np.array(texts.classes.names)[texts.y], half)))
+    return texts.take(np.flatnonzero(np.isin(np.array(every)[texts.labels], half)))
 
 
 @functools.cache
@@ -111,11 +108,10 @@ def _read(split: str) -> NDArray[np.float32]:
 
 def _pairs(texts: Domain, chosen: NDArray[np.bool_], split: str, intents: Sequence[int]) -> Pairs:
     """Speech of the chosen rows with vectors of their sentences."""
-    assert texts.y is not None
     heard = _heard(split, bool((np.flatnonzero(chosen) % EACH < LEARNT).all()))
     speech = heard.take(np.flatnonzero(chosen[heard.columns["row"]]))
     rows = speech.columns["row"]
-    label = np.array([intents.index(k) for k in texts.y[rows].tolist()])
+    label = np.array([intents.index(k) for k in texts.labels[rows].tolist()])
     return Pairs(speech, Domain(x=_read(split)[rows], name="sentences"), columns={"label": label, "row": rows})
 
 

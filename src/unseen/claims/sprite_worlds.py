@@ -105,10 +105,7 @@ def paths(motion: str, rng: np.random.Generator, look: Look, frames: int = FRAME
 def clip_of(sprites: Tensor, ground: Tensor, motion: str, rng: np.random.Generator, look: Look) -> NDArray[np.uint8]:
     """Bytes (FRAMES, 3, SIDE, SIDE) of one thing, or of two, in motion before a ground (3, SIDE, SIDE).
 
-    Parameters
-    ----------
-    sprites : Tensor (2, 4, h, w)
-        Red, green, blue and alpha in [0, 1], colours times alpha; the second is for motions of two.
+    `sprites` are (2, 4, h, w): red, green, blue and alpha in [0, 1], colours times alpha; motions of two show both.
     """
     shown = ground.expand(FRAMES, -1, -1, -1)
     for sprite, path in zip(sprites, paths(motion, rng, look)):

@@ -19,12 +19,11 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from unseen.claims import worlds
-from unseen.claims.arms import of_classes, rows_of_each
-from unseen.claims.drawings import by
+from unseen.claims.arms import few_of_each, of_classes, parted
+from unseen.claims.drawings import by, readable
 from unseen.claims.joined_towers import captioned, joined_towers
 from unseen.data.classes import ClassSpace
 from unseen.data.domain import Domain
-from unseen.data.samplers import hold_out
 from unseen.data.sources import characters, digits
 from unseen.data.sources.debian import fetch_deb, read_deb
 from unseen.encoders.lite_clip import imagenet_classes
@@ -111,7 +110,7 @@ def pictures(split: str, name: str) -> Domain:
     if name in GROUPS[split]:
         vendor, groups = GROUPS[split][name]
         drawn = by(vendor, "subgroup")
-        return _readable(_where(drawn, np.isin(drawn.columns["group"], groups)))
+        return in_words(_where(drawn, np.isin(drawn.columns["group"], groups)))
     if name == "stamps":
         stamps = worlds.stamps()
         return _where(stamps, np.isin(stamps.columns["category"], STAMPS[split]))
@@ -138,11 +137,8 @@ PROMPTS: Mapping[str, tuple[str, ...]] = {
 
 def task(split: str, name: str, seed: int) -> Task:
     """A task with its pictures in two parts."""
-    drawn = features(split, name)
-    learnt, out = hold_out(drawn.labels, HELD_OUT, seed)
-    parts = (drawn.take(np.flatnonzero(part)).replace(name=name) for part in (learnt, out))
-    source, exam = parts
-    return Task(name, source, exam, PROMPTS.get(name, ("an emoji of {}.", "{}.")))
+    parts = parted(features(split, name).replace(name=name), HELD_OUT, seed)
+    return Task(name, *parts, PROMPTS.get(name, ("an emoji of {}.", "{}.")))
 
 
 @functools.cache
@@ -188,26 +184,19 @@ def _where(domain: Domain, wanted: NDArray[np.bool_]) -> Domain:
     return of_classes(kept, np.unique(kept.labels))
 
 
-def _readable(domain: Domain) -> Domain:
-    """Subgroups called by Unicode's words for them, without hyphens."""
-    assert domain.classes is not None
-    names = tuple(name.replace("-", " ") for name in domain.classes.names)
-    return domain.replace(classes=ClassSpace(names=names))
-
-
-def _some(y: NDArray[np.int64]) -> NDArray[np.int64]:
-    """At most `EACH` positions of each class."""
-    return np.sort(rows_of_each(y, EACH, np.random.default_rng(0)))
+def in_words(domain: Domain) -> Domain:
+    """Emoji by subgroup, of which nothing is said but Unicode's words for it."""
+    return domain.replace(classes=ClassSpace(names=readable(worlds.space_of(domain).names)))
 
 
 def _digits(style: str) -> Domain:
     drawn = digits(style, size=64)
-    return drawn.take(_some(drawn.labels)).replace(classes=ClassSpace(names=worlds.NUMBERS))
+    return drawn.take(few_of_each(drawn.labels, EACH)).replace(classes=ClassSpace(names=worlds.NUMBERS))
 
 
 def _letters(text: str) -> Domain:
     drawn = characters(text, size=64, copies=4)
-    drawn = drawn.take(_some(drawn.labels))
+    drawn = drawn.take(few_of_each(drawn.labels, EACH))
     return worlds.on_paper(drawn, drawn.x.reshape(-1, 64, 64))
 
 
@@ -219,7 +208,7 @@ def fashion() -> Domain:
     files = read_deb(fetch_deb("dataset-fashion-mnist", FASHION), lambda name: name in names.values())
     y = np.frombuffer(gzip.decompress(files[names["y"]]), dtype=np.uint8, offset=8).astype(np.int64)
     x = np.frombuffer(gzip.decompress(files[names["x"]]), dtype=np.uint8, offset=16).reshape(-1, 28, 28)
-    chosen = _some(y)
+    chosen = few_of_each(y, EACH)
     domain = Domain(x=np.zeros((len(chosen), 1)), y=y[chosen], classes=ClassSpace(names=CLOTHES), name="clothes")
     return worlds.on_paper(domain, x[chosen] / 255)
 

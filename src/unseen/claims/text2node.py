@@ -182,19 +182,21 @@ def fit(
     settings: dict[str, Any], source: Domain, seed: int, words: Any = None, of: type[Text2Node] = SharedNodes
 ) -> Text2Node:
     """One arm, fitted."""
-    assert source.classes is not None
-    return of(**{"random_state": seed, **settings}).fit(source=source, classes=source.classes, encoder=words)
+    method = of(**{"random_state": seed, **settings})
+    return method.fit(source=source, classes=worlds.space_of(source), encoder=words)
+
+
+def cell(case: str, seed: int) -> tuple[Taxonomy, Domain, IntArray, Domain, int]:
+    """Tree, titles, codes without phrases and the phrases of the others; every fold has a seed of its own."""
+    split, fold = case.split()
+    tree, titles = data(split)
+    held = without_phrases(tree, int(fold))
+    return tree, titles, held, hold_out(tree.phrases, held)[0], seed + int(fold)
 
 
 def run_icd(case: str, seed: int) -> Result:
-    """The mapping functions and retrieval on one fold; the Bi-LSTM on variants of the titles and downstream.
-
-    Every fold has a seed of its own.
-    """
-    split, fold = case.split()
-    tree, titles = data(split)
-    held, seed = without_phrases(tree, int(fold)), seed + int(fold)
-    source, _ = hold_out(tree.phrases, held)
+    """The mapping functions and retrieval on one fold; the Bi-LSTM on variants of the titles and downstream."""
+    tree, titles, held, source, seed = cell(case, seed)
     methods = {arm: fit(settings, source, seed) for arm, settings in ARMS.items()}
     table: Result = {arm: graded(method, titles, held, tree) for arm, method in methods.items()}
     table["nearest text"] = scores(nearest_text(source, titles), titles, held, tree)
@@ -209,10 +211,7 @@ def run_icd(case: str, seed: int) -> Result:
 
 def run_ablation(case: str, seed: int) -> Result:
     """The Bi-LSTM on one fold with one part changed at a time; word vectors of three kinds under each mapper."""
-    split, fold = case.split()
-    tree, titles = data(split)
-    held, seed = without_phrases(tree, int(fold)), seed + int(fold)
-    source, _ = hold_out(tree.phrases, held)
+    tree, titles, held, source, seed = cell(case, seed)
     fifth = np.random.default_rng(seed).permutation(len(source))[: len(source) // 5]
     arms = {
         "bilstm": fit({}, source, seed),
@@ -223,7 +222,7 @@ def run_ablation(case: str, seed: int) -> Result:
         "fasttext of names": fit({}, source, seed, fasttext(source.x.tolist(), dim=256, random_state=seed)),
         "random nodes": fit({}, source, seed, of=RandomNodes),
     }
-    for kind, words in {"fasttext": corpus_vectors(), "sentences": sentence_vectors(split)}.items():
+    for kind, words in {"fasttext": corpus_vectors(), "sentences": sentence_vectors(case.split()[0])}.items():
         arms |= {f"{kind}, {mapper}": fit(settings, source, seed, words) for mapper, settings in ARMS.items()}
     table: Result = {arm: graded(method, titles, held, tree) for arm, method in arms.items()}
     table["nearest text, all concepts"] = scores(nearest_text(tree.phrases, titles), titles, held, tree)

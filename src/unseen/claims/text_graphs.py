@@ -142,17 +142,10 @@ def features(graph: TextAttributedGraph, nodes: NDArray[np.int64]) -> NDArray[np
 
 @dataclasses.dataclass(frozen=True)
 class Around:
-    """Nodes with the subgraphs around them, as every arm gets them.
+    """Nodes with the subgraphs around them, as every arm gets them; `table` has the vectors of all nodes in these.
 
-    Attributes
-    ----------
-    graph, places, table
-        The graph, the subgraphs, and the vectors of all nodes in one of them.
-    own_text, near, all_ : arrays (n, 384)
-        Vectors of the roots; the mean over all of their neighbours in the graph; and over the other nodes of the
-        subgraph.
-    y : int array (n,)
-        Labels among `names`, -1 where there is none.
+    `own_text`, `near` and `all_`, (n, 384), are vectors of the roots, means over their neighbours in the graph, and
+    over the other nodes of the subgraph. Labels `y`, (n,), are among `names`, -1 where there is none.
     """
 
     graph: TextAttributedGraph

@@ -13,9 +13,8 @@ from torch import Tensor
 from unseen.claims import worlds
 from unseen.claims.base import Claim, Experiment, Result, of_both, seeds
 from unseen.claims.conditions import Condition, at_least, better, not_worse
-from unseen.claims.emoji_pools import CLASSES, STYLES, UNSEEN, first_of_each, fold, pooled, read
+from unseen.claims.emoji_pools import CLASSES, STYLES, UNSEEN, SelfTrained, first_of_each, fold, joined, pooled, read
 from unseen.claims.ledger import Assertion, effect, mechanism, not_testable, paper_scale, promised
-from unseen.claims.self_training import SelfTrained, joined
 from unseen.data.classes import ClassSpace
 from unseen.data.domain import Domain
 from unseen.data.typing import IntArray

@@ -7,7 +7,7 @@ those of plain fine-tuning; and what a step costs.
 from __future__ import annotations
 
 import copy
-import time
+import functools
 from collections.abc import Mapping
 from typing import Any
 
@@ -16,19 +16,20 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from unseen.claims.arms import parted, timed
 from unseen.claims.base import Claim, Experiment, Result, of_both, seeds
 from unseen.claims.conditions import at_most, beats_all, better, not_worse
 from unseen.claims.drawings import VENDORS, of_vendors
 from unseen.claims.ledger import Assertion, effect, mechanism, not_testable, paper_scale, promised
 from unseen.claims.shifts import graded, subgroups
-from unseen.claims.unlike import CREDITS, KINDS, STYLES, cases, of_case, read
+from unseen.claims.unlike import CREDITS, KINDS, STYLES, cases, epochs_of, of_case, read, small_classifier
 from unseen.data.domain import Domain, concatenate
-from unseen.data.samplers import hold_out, steps
+from unseen.data.samplers import steps
 from unseen.methods.generalization.tram import TRAM
-from unseen.nn.classifier import Classifier, feature_classifier, train_source
+from unseen.nn.classifier import Classifier
 from unseen.nn.divergences import divergence
 from unseen.nn.sharpness import SharpnessAware
-from unseen.runtime import reproducible, runtime
+from unseen.runtime import runtime
 
 RADII = (0.01, 0.02, 0.05, 0.1)
 """Of SAM and its kin, chosen among on source samples set aside, as TRAM needs no such choice."""
@@ -73,7 +74,7 @@ FAIR: Mapping[str, tuple[Mapping[str, Any], ...]] = {
 SIMPLE = ("untouched", "halfway", "adam", "sam", "penalty pretrained", "penalty average")
 """What TRAM competes with: the network as given, its mean with Adam's, and what else sees the same samples."""
 STEPS = {"given": 300, "arm": 150, "timed": 200}
-"""Of training, at least: small sources are read more often."""
+"""Of training, at least."""
 ROUNDS = 5
 """In each of which SAM and TRAM are timed, one after the other."""
 
@@ -85,10 +86,9 @@ def run(case: str, seed: int) -> Result:
     place = vendors.index(style)
     order = [*vendors[place + 1 :], *vendors[:place]]
     known = concatenate([subgroups(vendor) for vendor in order[:2]], name="known")
-    learn, aside = (subgroups(style).take(part) for part in hold_out(subgroups(style).labels, 0.2, seed))
+    learn, aside = parted(subgroups(style), 0.2, seed)
     targets = [subgroups(vendor) for vendor in order[2:]]
-    with reproducible(seed):
-        model = train_source(feature_classifier(known.n_features, len(known.classes or ()), 128), known, epochs=15)
+    model = small_classifier(known, 15, seed)
     table = {"given": grades(model, model, aside, targets)}
     hardest = int(np.argmin([graded(model, target) for target in targets]))
 
@@ -105,7 +105,7 @@ def run(case: str, seed: int) -> Result:
 def fair_arms(case: str, seed: int) -> Result:
     """A style of a kind of `unseen.claims.unlike`; of those after it the first are known, the others are to come."""
     model, learn, aside, targets = fine_tuning(case, seed)
-    epochs = max(15, -(-STEPS["arm"] // steps(len(learn), 64)))
+    epochs = epochs_of(learn, STEPS["arm"], 15)
 
     def trained(settings: Mapping[str, Any]) -> tuple[dict[str, float], nn.Module]:
         network: Any = TRAM().set_params(epochs=epochs, random_state=seed, **settings).fit(source=learn, model=model)
@@ -124,11 +124,9 @@ def fine_tuning(case: str, seed: int) -> tuple[Classifier, Domain, Domain, list[
     style, others = of_case(case)
     n_known = len(others) // 2
     known = concatenate(others[:n_known], name="known")
-    learn, aside = (style.take(part) for part in hold_out(style.labels, 0.2, seed))
-    epochs = max(15, -(-STEPS["given"] // steps(len(known), 64)))
-    with reproducible(seed):
-        untrained = feature_classifier(known.n_features, len(known.classes or ()), 128)
-        return train_source(untrained, known, epochs=epochs), learn, aside, others[n_known:]
+    learn, aside = parted(style, 0.2, seed)
+    model = small_classifier(known, epochs_of(known, STEPS["given"], 15), seed)
+    return model, learn, aside, others[n_known:]
 
 
 def halfway(a: nn.Module, b: nn.Module) -> nn.Module:
@@ -146,16 +144,14 @@ def halfway(a: nn.Module, b: nn.Module) -> nn.Module:
 def processor_time(case: str, seed: int) -> Result:
     """Processor time of a step of SAM and of TRAM, in one thread: medians of rounds. The case is a kind of data."""
     model, learn, _, _ = fine_tuning(f"{case}: {STYLES[case][0]}", seed)
-    per_epoch = steps(len(learn), 64)
-    epochs = -(-STEPS["timed"] // per_epoch)
+    epochs = epochs_of(learn, STEPS["timed"], 1)
     arms: dict[str, dict[str, Any]] = {"sam": {"ascent": "constant", "rho": 0.05}, "tram": {}}
     spent: dict[str, list[float]] = {arm: [] for arm in arms}
     with runtime(threads=1):
         for arm, settings in ROUNDS * [*arms.items()]:
             method = TRAM().set_params(epochs=epochs, random_state=seed, **settings)
-            started = time.process_time()
-            method.fit(source=learn, model=model)
-            spent[arm].append((time.process_time() - started) / (epochs * per_epoch))
+            seconds = timed(functools.partial(method.fit, source=learn, model=model))[1]
+            spent[arm].append(seconds / (epochs * steps(len(learn), 64)))
     table = {arm: {"milliseconds": 1000 * float(np.median(seconds))} for arm, seconds in spent.items()}
     table["tram"]["cost"] = float(np.median(np.divide(spent["tram"], spent["sam"])))
     return table
@@ -174,10 +170,10 @@ def grades(network: nn.Module, model: nn.Module, aside: Domain, targets: list[Do
     }
 
 
-def sharpness(network: nn.Module, domain: Domain, rho: float = 0.05) -> float:
-    """By how much the loss rises at the worst point, to first order, of a ball of radius `rho` around the weights."""
+def sharpness(network: nn.Module, domain: Domain) -> float:
+    """By how much the loss rises at the worst point, to first order, of a ball of radius .05 around the weights."""
     x, y = torch.as_tensor(domain.x), torch.as_tensor(domain.labels)
-    optimizer = SharpnessAware(network.parameters(), torch.optim.SGD, lr=0.0, radius=rho)
+    optimizer = SharpnessAware(network.parameters(), torch.optim.SGD, lr=0.0, radius=0.05)
     optimizer.zero_grad()
     loss = F.cross_entropy(network(x), y)
     loss.backward()  # type: ignore[no-untyped-call]

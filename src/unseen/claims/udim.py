@@ -13,18 +13,17 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
+from unseen.claims.arms import parted
 from unseen.claims.base import Claim, Experiment, Result, of_both, seeds
 from unseen.claims.conditions import better, not_worse, wins
 from unseen.claims.drawings import VENDORS, of_vendors
 from unseen.claims.ledger import Assertion, effect, mechanism, not_testable, paper_scale, promised
 from unseen.claims.shifts import graded, subgroups
-from unseen.claims.unlike import CREDITS, cases, of_case, read, spread
+from unseen.claims.unlike import CREDITS, cases, epochs_of, of_case, read, small_classifier, spread
 from unseen.data.domain import Domain, concatenate
-from unseen.data.samplers import hold_out, steps
 from unseen.methods.generalization.udim import UDIM, craft_inputs
-from unseen.nn.classifier import Classifier, feature_classifier, train_source
+from unseen.nn.classifier import Classifier
 from unseen.nn.sharpness import SAM
-from unseen.runtime import reproducible
 
 ARMS: Mapping[str, Mapping[str, Any]] = {
     "erm": {"around": "erm", "weight": 0.0},
@@ -57,7 +56,7 @@ FAIR: Mapping[str, Mapping[str, Any]] = {
 SHARE = 1 / 13
 """How far is crafted, of the spread of the source: the spread of features of emoji, where the default is 1, is 13."""
 STEPS = {"start": 30, "arm": 100}
-"""Of training, at least: small sources are read more often."""
+"""Of training, at least."""
 
 
 def one_source(case: str, seed: int) -> Result:
@@ -77,9 +76,8 @@ def several_sources(case: str, seed: int) -> Result:
 
 def measured(source: Domain, targets: list[Domain], arms: Mapping[str, Mapping[str, Any]], seed: int) -> Result:
     """All arms from one start: features as they are, a bottleneck and a head that saw the source for three epochs."""
-    learn, aside = (source.take(part) for part in hold_out(source.labels, 0.2, seed))
-    with reproducible(seed):
-        start = train_source(feature_classifier(source.n_features, 29, 128), learn, epochs=3)
+    learn, aside = parted(source, 0.2, seed)
+    start = small_classifier(learn, 3, seed)
 
     def trained(settings: Mapping[str, Any]) -> dict[str, float]:
         method = UDIM(epochs=10).set_params(random_state=seed, **settings).fit(source=learn, model=start)
@@ -93,12 +91,10 @@ def measured(source: Domain, targets: list[Domain], arms: Mapping[str, Mapping[s
 def fair_arms(case: str, seed: int) -> Result:
     """Learn one style of a kind of `unseen.claims.unlike`, meet the others. Each arm has as many steps and choices."""
     source, targets = of_case(case)
-    learn, aside = (source.take(part) for part in hold_out(source.labels, 0.2, seed))
-    radius, per_epoch = SHARE * spread(learn.x), steps(len(learn), 64)
-    with reproducible(seed):
-        untrained = feature_classifier(source.n_features, len(source.classes or ()), 128)
-        start = train_source(untrained, learn, epochs=max(3, -(-STEPS["start"] // per_epoch)))
-    shared = {"epochs": max(10, -(-STEPS["arm"] // per_epoch)), "radius": radius, "random_state": seed}
+    learn, aside = parted(source, 0.2, seed)
+    radius = SHARE * spread(learn.x)
+    start = small_classifier(learn, epochs_of(learn, STEPS["start"], 3), seed)
+    shared = {"epochs": epochs_of(learn, STEPS["arm"], 10), "radius": radius, "random_state": seed}
 
     def trained(settings: Mapping[str, Any]) -> dict[str, float]:
         network: Any = UDIM().set_params(**{**shared, **settings}).fit(source=learn, model=start).network_
@@ -125,20 +121,18 @@ def grades(
     }
 
 
-def gap(
-    network: Classifier, domain: Domain, seed: int, rho: float = 0.05, draws: int = 4, radius: float = 1.0
-) -> float:
+def gap(network: Classifier, domain: Domain, seed: int, radius: float = 1.0) -> float:
     """Mean |L_T - L_S| at weights around theta, T crafted from source samples that no arm learnt from.
 
-    The weights are the worst of a ball of radius `rho` to first order (SAM's), and some drawn on its surface.
+    The weights are the worst of a ball of radius .05 to first order (SAM's), and four drawn on its surface.
     """
     x, y = torch.as_tensor(domain.x), torch.as_tensor(domain.labels)
     for parameter in network.parameters():
         parameter.requires_grad_(parameter.is_floating_point())
-    crafted = craft_inputs(network, x, y, rho=rho, radius=radius)
-    optimizer = SAM(network.parameters(), torch.optim.SGD, lr=0.0, rho=rho)
+    crafted = craft_inputs(network, x, y, rho=0.05, radius=radius)
+    optimizer = SAM(network.parameters(), torch.optim.SGD, lr=0.0, rho=0.05)
     gaps = []
-    for draw in range(draws + 1):
+    for draw in range(5):
         optimizer.zero_grad()
         F.cross_entropy(network(x), y).backward()  # type: ignore[no-untyped-call]
         if draw:

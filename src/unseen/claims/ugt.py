@@ -16,7 +16,6 @@ from jaxtyping import Float, Int
 from numpy.typing import NDArray
 from torch import Tensor
 
-from unseen import encoders
 from unseen.claims import worlds
 from unseen.claims.base import Claim, Experiment, Result, of_both, seeds
 from unseen.claims.conditions import Condition, Verdict, at_least, beats_all, better, equals, not_worse
@@ -82,14 +81,10 @@ BLIND = ("everywhere", "central", "best constant", "another picture")
 # -- data --------------------------------------------------------------------------------------------------
 
 
-encoded = functools.cache(encoders.get)
-"""An encoder, loaded once."""
-
-
 def seen(domain: Domain, encoder: str) -> Domain:
     """Features and regions; the column `output` holds what the whole encoder says."""
-    features = encoded(encoder).encode(domain, precision="fp32")
-    output = features.x if encoder == LAST else encoded(OUTPUT).encode(domain, precision="fp32").x
+    features = worlds.encoder(encoder).encode(domain)
+    output = features.x if encoder == LAST else worlds.encoder(OUTPUT).encode(domain).x
     return features.replace(columns={**features.columns, "output": output})
 
 

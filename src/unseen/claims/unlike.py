@@ -15,16 +15,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unseen import encoders
-from unseen.claims.arms import rows_of_each
+from unseen.claims.arms import few_of_each
 from unseen.claims.base import Split
 from unseen.claims.drawings import VENDORS, by
-from unseen.claims.worlds import lite0
+from unseen.claims.worlds import lite0, space_of
 from unseen.data.classes import ClassSpace
 from unseen.data.domain import Domain
-from unseen.data.series import grid_of
+from unseen.data.samplers import steps
+from unseen.data.series import channels_of, grid_of
 from unseen.data.sources import characters
 from unseen.data.sources.series import packaged_series
 from unseen.data.taxonomies.packaged import hpo, icd9_titles, icd10cm
+from unseen.nn.classifier import Classifier, feature_classifier, train_source
+from unseen.runtime import reproducible
 
 FAMILIES = ("DejaVuSansMono", "DejaVuSans", "DejaVuSerif", "STIXGeneral", "cm")
 """Of matplotlib's fonts, by how their names begin; a font is of the first that fits."""
@@ -86,6 +89,18 @@ def of_case(case: str) -> tuple[Domain, list[Domain]]:
         unit = domains[place].x.std(axis=0)
         domains = [domain.replace(x=domain.x / unit) for domain in domains]
     return domains[place], [*domains[place + 1 :], *domains[:place]]
+
+
+def epochs_of(domain: Domain, n_steps: int, least: int) -> int:
+    """As many epochs of batches of 64 as make `n_steps`, or more: small domains are read more often."""
+    return max(least, -(-n_steps // steps(len(domain), 64)))
+
+
+def small_classifier(domain: Domain, epochs: int, seed: int) -> Classifier:
+    """A classifier of features that has learnt a domain for so many epochs: what is fine-tuned begins with it."""
+    with reproducible(seed):
+        network = feature_classifier(domain.n_features, len(space_of(domain)), 128)
+        return train_source(network, domain, epochs=epochs)
 
 
 def spread(x: NDArray[np.float32]) -> float:
@@ -211,7 +226,7 @@ def worded(
     domains = {}
     for name, pairs in texts.items():
         y = np.array([label for _, label in pairs], dtype=np.int64)
-        chosen = drawn(y, EACH[kind])
+        chosen = few_of_each(y, EACH[kind])
         x = np.array([pairs[i][0] for i in chosen], dtype=np.str_)
         domains[name] = Domain(x=x, y=y[chosen], kind="text", classes=classes, name=name, credits=credit)
     return domains
@@ -237,9 +252,7 @@ def weather(name: str) -> tuple[Any, dict[str, NDArray[np.float64]]]:
     """Times of a series that a package ships, and the values of each channel."""
     series = packaged_series(name)
     values = np.asarray(series.x[0], dtype=np.float64)
-    return grid_of(series).times, {
-        channel: values[:, k] for k, channel in enumerate(series.columns["channels"][0].tolist())
-    }
+    return grid_of(series).times, dict(zip(channels_of(series), values.T))
 
 
 def by_season(
@@ -255,13 +268,8 @@ def by_season(
     domains = {}
     for number, name in enumerate(SEASONS):
         rows = np.flatnonzero(usable & (season == number))
-        rows = rows[drawn(y[rows], EACH[kind])]
+        rows = rows[few_of_each(y[rows], EACH[kind])]
         domains[name] = Domain(
             x=x[rows].astype(np.float32), y=y[rows].astype(np.int64), classes=ClassSpace(names=names), name=name
         )
     return domains
-
-
-def drawn(y: NDArray[Any], each: int) -> NDArray[np.intp]:
-    """At most `each` samples of every class, in order."""
-    return np.sort(rows_of_each(y, each, np.random.default_rng(0)))

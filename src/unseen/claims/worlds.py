@@ -13,6 +13,7 @@ from PIL import Image
 
 from unseen import encoders
 from unseen.data import sources
+from unseen.data.classes import ClassSpace
 from unseen.data.domain import Domain, Lazy
 
 DIGITS = "Digits: Optical Recognition of Handwritten Digits, Alpaydin and Kaynak, UCI, in scikit-learn (CC BY 4.0)"
@@ -64,6 +65,12 @@ def of_texts(texts: Sequence[Any]) -> Domain:
 def said(domain: Domain, *columns: str) -> Domain:
     """What columns say of samples, for a stamp: a fingerprint of a domain has its samples and labels alone."""
     return of_texts([" | ".join(row) for row in zip(*(domain.columns[key].tolist() for key in columns))])
+
+
+def space_of(domain: Domain) -> ClassSpace:
+    """The classes of a domain that has some."""
+    assert domain.classes is not None
+    return domain.classes
 
 
 def lite0(domain: Domain) -> Domain:

@@ -8,7 +8,6 @@ motion and its reverse, of things that are in no clip that is learnt from.
 from __future__ import annotations
 
 import functools
-import time
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -168,19 +167,14 @@ def simple(source: Domain, asked: Domain, tower: VisionTower, seed: int) -> dict
 
 def run_order(case: str, seed: int) -> Result:
     """Ten motions of things never seen, by many clips of each."""
-    things, (tower, grades) = motions.world(case), stills(case)
-    source, exam = (
-        motions.of_motions(things, MANY, seed, asked=False),
-        motions.of_motions(things, ASKED, seed, asked=True),
-    )
+    tower, grades = stills(case)
+    source, exam = motions.learnt_and_asked(motions.world(case), MANY, ASKED, seed)
     table: Result = {arm: told(values, exam.labels) for arm, values in simple(source, exam, tower, seed).items()}
     for name in ("thing", "across", "down", "spread", "dark"):
         table.setdefault("frozen on stills", {})[name] = grades[name]
         table["nothing"][name] = grades[f"{name}, usual"]
     for arm, changes in ARMS.items():
-        started = time.process_time()
-        method = fitted(source, tower, MANY, seed, **changes)
-        seconds = time.process_time() - started
+        method, seconds = arms.timed(functools.partial(fitted, source, tower, MANY, seed, **changes))
         table[arm] = told(method.decision_function(exam).numpy(), exam.labels) | {"seconds": seconds}
         cost = method.report()
         table[arm]["learns"] = cost.trained_parameters / cost.training_parameters
@@ -204,11 +198,8 @@ def merged(method: ZeroI2V, asked: Domain) -> dict[str, float]:
 
 def run_few(case: str, seed: int) -> Result:
     """The same by a few clips of each motion."""
-    things, tower = motions.world(case), stills(case).tower
-    source, exam = (
-        motions.of_motions(things, FEW, seed, asked=False),
-        motions.of_motions(things, ASKED, seed, asked=True),
-    )
+    tower = stills(case).tower
+    source, exam = motions.learnt_and_asked(motions.world(case), FEW, ASKED, seed)
     scores = simple(source, exam, tower, seed)
     for arm in ("zeroi2v", "fine-tuned"):
         scores[arm] = fitted(source, tower, FEW, seed, **ARMS[arm]).decision_function(exam).numpy()
@@ -217,11 +208,8 @@ def run_few(case: str, seed: int) -> Result:
 
 def run_parts(case: str, seed: int) -> Result:
     """What each choice is good for."""
-    things, tower = motions.world(case), stills(case).tower
-    source, exam = (
-        motions.of_motions(things, MANY, seed, asked=False),
-        motions.of_motions(things, ASKED, seed, asked=True),
-    )
+    tower = stills(case).tower
+    source, exam = motions.learnt_and_asked(motions.world(case), MANY, ASKED, seed)
     methods = {arm: fitted(source, tower, MANY, seed, **changes) for arm, changes in PARTS.items()}
     return {arm: told(method.decision_function(exam).numpy(), exam.labels) for arm, method in methods.items()}
 

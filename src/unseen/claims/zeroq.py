@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import copy
 import itertools
 import tempfile
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,6 +14,7 @@ from scipy.stats import spearmanr
 from torch import nn
 
 from unseen.claims import behaviours, worlds
+from unseen.claims.arms import timed
 from unseen.claims.base import Claim, Experiment, Result, seeds
 from unseen.claims.conditions import at_least, better, equals, not_worse
 from unseen.claims.ledger import effect, mechanism, not_testable, paper_scale, promised
@@ -27,6 +26,7 @@ from unseen.methods.compression.zeroq.precision import allocate_random, allocate
 from unseen.nn.integer import export_integers, run_onnx
 from unseen.nn.network_io import noise
 from unseen.nn.quantizers import FLOAT, outputs
+from unseen.nn.state import digest
 from unseen.runtime import reproducible, without_checkpoints
 
 # -- a small network that quantizes badly ------------------------------------------------------------------
@@ -43,11 +43,10 @@ N_RANDOM = 20
 def run_digits(case: str, seed: int) -> Result:
     """Ranges from noise, distilled and real inputs; bits by the frontier, equal, at random, and the worst."""
     network, x, test, y, epoch = task(case, seed)
-    before = copy.deepcopy(network.state_dict())
+    before = digest(network.state_dict())
     with without_checkpoints(), reproducible(seed):
-        began = time.process_time()
-        zeroq = ZeroQ(**{**DIGITS, "shape": tuple(x.shape[1:]), "random_state": seed}).fit(model=network)
-        seconds = time.process_time() - began
+        method = ZeroQ(**{**DIGITS, "shape": tuple(x.shape[1:]), "random_state": seed})
+        zeroq, seconds = timed(lambda: method.fit(model=network))
         gaussian, real = noise(64, x.shape[1:]), x[torch.randperm(len(x))[:64]]
 
         def accuracy(quantized: nn.Module) -> float:
@@ -70,10 +69,9 @@ def run_digits(case: str, seed: int) -> Result:
         omega = {arm: sensitivity(network, inputs, zeroq.bits) for arm, inputs in ranges.items()}
         for arm in ("gaussian", "distilled"):
             table[arm]["rank correlation"] = float(spearmanr(omega[arm].ravel(), omega["real"].ravel()).statistic)
-        unchanged = all(torch.equal(before[key], value) for key, value in network.state_dict().items())
         table["distilled"] |= {
             "loss divided by": float(zeroq.losses_[0] / zeroq.losses_[-1]),
-            "unchanged": float(unchanged),
+            "unchanged": float(digest(network.state_dict()) == before),
             "seconds": seconds,
             "seconds left of 30": 30 - seconds,
             "epochs": seconds / epoch,

@@ -13,15 +13,15 @@ import numpy as np
 import torch
 
 from unseen.claims import task_streams, worlds
-from unseen.claims.arms import of_classes
+from unseen.claims.arms import of_classes, parted
 from unseen.claims.base import Claim, Experiment, Result, of_both, seeds
 from unseen.claims.conditions import beats_all, better, not_worse
 from unseen.claims.drawings import by
 from unseen.claims.ledger import effect, mechanism, not_testable, paper_scale, promised
 from unseen.claims.task_streams import FASHION_CREDIT, References, Task, distance
+from unseen.claims.worlds import space_of
 from unseen.data.classes import ClassSpace
 from unseen.data.domain import Domain
-from unseen.data.samplers import hold_out
 from unseen.evaluation.drive import Stream, by_accuracy
 from unseen.evaluation.exam import Exam
 from unseen.evaluation.metrics.classification import accuracy
@@ -91,13 +91,8 @@ def _graded(arm: str, settings: Mapping[str, Any], tasks: list[Task], held: Refe
 def _asked(method: ZSCL, learn: list[dict[str, Any]], tasks: list[Task]) -> Any:
     """The matrix of a stream; every task is asked about with its own templates, also before it is learnt."""
     with tempfile.TemporaryDirectory() as folder:
-        exams = [Exam(task.exam, _classes(task.exam), Path(folder) / "exams.json") for task in tasks]
+        exams = [Exam(task.exam, space_of(task.exam), Path(folder) / "exams.json") for task in tasks]
         return GRADED(method, learn, exams, [{"prompts": task.prompts} for task in tasks]).matrix
-
-
-def _classes(domain: Domain) -> ClassSpace:
-    assert domain.classes is not None
-    return domain.classes
 
 
 @torch.no_grad()
@@ -120,7 +115,7 @@ def _probed(tasks: list[Task], zero_shot: Mapping[str, float], start: Any) -> An
     for j, task in enumerate(tasks):
         truth = task.exam.labels
         method.fit(source=task.source, model=start, prompts=task.prompts)
-        rows[:j, j] = accuracy(truth, method.predict(task.exam, _classes(task.exam)))
+        rows[:j, j] = accuracy(truth, method.predict(task.exam, space_of(task.exam)))
         rows[j:, j] = accuracy(truth, LinearProbe().fit(support=task.source).predict(task.exam))
     return rows
 
@@ -144,9 +139,8 @@ def grown(case: str, seed: int) -> Result:
     """
     split, vendor = case.split()
     drawn = subgroups(vendor)
-    learnt, out = hold_out(drawn.labels, 0.4, seed)
-    source, exam = drawn.take(np.flatnonzero(learnt)), drawn.take(np.flatnonzero(out))
-    parts = np.array_split(np.random.default_rng(seed).permutation(len(_classes(drawn))), STEPS)
+    source, exam = parted(drawn, 0.4, seed)
+    parts = np.array_split(np.random.default_rng(seed).permutation(len(space_of(drawn))), STEPS)
     held, table = task_streams.references(split), Result()
     for arm, settings in INCREMENTAL.items():
         method, inputs = ZSCL(**{**BUDGET, **settings, "random_state": seed}), {"model": task_streams.small_towers()}
@@ -161,7 +155,7 @@ def grown(case: str, seed: int) -> Result:
     for i in range(STEPS):
         so_far = np.sort(np.concatenate(parts[: i + 1]))
         nearest = Prototypes().fit(support=of_classes(source, so_far))
-        figures.append(_so_far(nearest.predict, exam, _classes(source).take(so_far)))
+        figures.append(_so_far(nearest.predict, exam, space_of(source).take(so_far)))
     table["nearest mean"] = {"average": float(np.mean(figures)), "last": figures[-1]}
     return table
 
@@ -169,13 +163,12 @@ def grown(case: str, seed: int) -> Result:
 @functools.cache
 def subgroups(vendor: str) -> Domain:
     """A vendor's emoji by subgroup, as features."""
-    drawn = worlds.lite0(by(vendor, "subgroup"))
-    return drawn.replace(classes=ClassSpace(names=tuple(n.replace("-", " ") for n in _classes(drawn).names)))
+    return task_streams.in_words(worlds.lite0(by(vendor, "subgroup")))
 
 
 def _so_far(predict: Any, exam: Domain, known: ClassSpace) -> float:
     """The accuracy on the pictures of all classes that came."""
-    names = _classes(exam).names
+    names = space_of(exam).names
     pictures = exam.take(np.isin(np.array(names)[exam.labels], known.names))
     predicted = np.array(known.names)[predict(pictures)]
     return float((predicted == np.array(names)[pictures.labels]).mean())
