@@ -146,9 +146,9 @@ class Consensus(PerDomainMethod):
             (fit_logistic(x - middle, y, n, C=penalty, standardize=False), ask - middle),
         ]
         with torch.no_grad():
-            told = [torch.softmax(probe(samples), dim=1) for probe, samples in probes]
-        told += [told[1], spread([(x - middle, y)], ask - middle, n, self.neighbours, self.alpha)]
-        agreed = torch.stack(told).mean(dim=0).argmax(dim=1).numpy()
+            opinions = [torch.softmax(probe(samples), dim=1) for probe, samples in probes]
+        opinions += [opinions[1], spread([(x - middle, y)], ask - middle, n, self.neighbours, self.alpha)]
+        agreed = torch.stack(opinions).mean(dim=0).argmax(dim=1).numpy()
         self.network_ = self._learnt([(scaler(ask), agreed), (scaler(x), y)], n)
         self.source_network_ = copy.deepcopy(self.network_)
         self.network_.backbone, self.source_network_.backbone = scaler, scaler
