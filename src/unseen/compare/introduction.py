@@ -35,7 +35,7 @@ def introduction(inputs: Inputs, *, graded: bool = True) -> list[str]:
     if inputs.described:
         lines += [f"classes: {gap}" for gap in gaps(inputs.classes)]
     lines += inputs.notes
-    return lines + cautions(inputs)
+    return lines + cautions(inputs, graded=graded)
 
 
 def _role_line(role: str, record: Mapping[str, Any], inputs: Inputs, *, graded: bool) -> str:
@@ -55,8 +55,11 @@ def _role_line(role: str, record: Mapping[str, Any], inputs: Inputs, *, graded: 
     return line.replace(SPACE, " ")
 
 
-def cautions(inputs: Inputs) -> list[str]:
-    """What is too small, too often the same or too much of one class to say much, in sentences."""
+def cautions(inputs: Inputs, *, graded: bool = True) -> list[str]:
+    """What is too small, too often the same or too much of one class to say much, in sentences.
+
+    `graded` as in `introduction`.
+    """
     lines = []
     if inputs.source is not None:
         counts = np.bincount(inputs.source.labels, minlength=len(inputs.classes))
@@ -73,9 +76,9 @@ def cautions(inputs: Inputs) -> list[str]:
     if {"target", "support"} <= inputs.records.keys():
         whole, n = inputs.records["target"]["samples"], len(inputs.target or ()) + len(inputs.held_out or ())
         if n < whole:
+            alone = ", and only these are graded" if graded and inputs.exams else ""
             lines.append(
-                f"target: {whole - n} of its {whole} samples are in the support and left out; {n} take part, and only "
-                "these are graded"
+                f"target: {whole - n} of its {whole} samples are in the support and left out; {n} take part{alone}"
             )
     for role, facts in inputs.records.items():
         if role != "target" and (twice := facts["contradictory"]):
