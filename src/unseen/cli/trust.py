@@ -174,5 +174,7 @@ def label(
     say(f"{len(proposal.samples)} samples to label are in {out}, the most telling first")
     if proposal.classes:
         say(f"classes to get a first label for, in order: {', '.join(proposal.classes)}")
+    elif classes is not None:
+        say("no order of classes to label: all have labels, or no taxonomy, attributes or descriptions tell one")
     unsaid = "a larger --source" if source else "--source"
     say(proposal.gain.sentence() if proposal.gain else f"What they buy cannot be estimated without {unsaid}.")

@@ -76,9 +76,9 @@ def cautions(inputs: Inputs, *, graded: bool = True) -> list[str]:
     if {"target", "support"} <= inputs.records.keys():
         whole, n = inputs.records["target"]["samples"], len(inputs.target or ()) + len(inputs.held_out or ())
         if n < whole:
-            alone = ", and only these are graded" if graded and inputs.exams else ""
+            exam = ", and only these are graded" if graded and inputs.exams else ""
             lines.append(
-                f"target: {whole - n} of its {whole} samples are in the support and left out; {n} take part{alone}"
+                f"target: {whole - n} of its {whole} samples are in the support and left out; {n} take part{exam}"
             )
     for role, facts in inputs.records.items():
         if role != "target" and (twice := facts["contradictory"]):
