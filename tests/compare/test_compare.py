@@ -431,7 +431,10 @@ def test_support_samples_that_lie_in_the_target_are_taken_out_of_it():
     assert (len(again.target), len(again.held_out)) == (len(ready.target), len(ready.held_out))
     n = len(target)
     (caution,) = cautions(ready)
-    assert caution.startswith(f"target: 12 of its {n} samples are in the support and left out; {n - 12} take part")
+    assert caution == f"target: 12 of its {n} samples are in the support and left out; {n - 12} take part"
+    graded = prepare(source=domain(), target=target, support=target.take(range(12)))
+    assert cautions(graded) == [f"{caution}, and only these are graded"]
+    assert caution in introduction(graded, graded=False)
     assert caution in introduction(ready)
     few = target.take(range(25))
     ready = prepare(source=domain(), target=few.unlabeled(), support=target.take(range(5)))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -20,9 +22,11 @@ from unseen.labeling import propose
 from unseen.labeling.class_order import classes_to_label
 from unseen.labeling.gain import expected_gain
 from unseen.labeling.margin import margin
+from unseen.labeling.propose import Proposal
 from unseen.labeling.typiclust import typiclust
 from unseen.methods import SourceOnly
 from unseen.verification import seal
+from videos import write_video
 
 NAMES = ("ant", "bee", "cat", "dog")
 
@@ -188,8 +192,6 @@ def test_the_table_filled_is_a_support(tmp_path):
 
 
 def test_paths_in_the_table_lead_to_the_pictures_and_texts_stand_in_it(tmp_path):
-    from unseen.labeling.propose import Proposal
-
     (tmp_path / "pictures").mkdir()
     for i in range(3):
         Image.new("RGB", (9, 9), (80 * i, 0, 0)).save(tmp_path / "pictures" / f"{i}.png")
@@ -223,3 +225,44 @@ def test_a_table_keeps_the_names_of_its_columns_so_that_it_is_read_beside_its_ta
     ready = prepare(target=str(tmp_path / "cells.csv"), support=str(tmp_path / "ask.csv"))
     assert ready.feature_names == ("radius", "texture", "area")
     assert (len(ready.support), len(ready.target) + len(ready.held_out)) == (4, 36)
+
+
+def test_classes_are_names_with_commas_too_beside_a_model() -> None:
+    source, target = groups(), groups(seed=1).unlabeled()
+    model = Bundle(method=SourceOnly().fit(source=source), classes=source.classes)
+    named = ",".join((*NAMES, "dingo"))
+    found = propose(target, budget=4, model=model, classes=named)
+    assert found.samples.ids.tolist() == propose(target, budget=4, model=model).samples.ids.tolist()
+    with pytest.raises(ValueError, match="at least one class of the model"):
+        propose(target, budget=4, model=model, classes="yak,zebu")
+
+
+def beside(n: int) -> Any:
+    return {"covers": np.ones(n, int), "guesses": (None,) * n, "margins": None, "classes": (), "gain": None}
+
+
+def test_the_table_of_a_folder_of_texts_is_known_in_it_whatever_ends_their_lines(tmp_path: Path) -> None:
+    (tmp_path / "texts").mkdir()
+    contents = (b"one\r\ntwo\r\n", b"  old\rmac", b"plain\nlines\n", b"\xef\xbb\xbfwith a mark\r\n")
+    for i, content in enumerate(contents):
+        (tmp_path / "texts" / f"{i}.txt").write_bytes(content)
+    texts = load(tmp_path / "texts")
+    Proposal(samples=texts, **beside(4)).save(tmp_path / "ask.csv")
+    assert load(tmp_path / "ask.csv").digests().tolist() == texts.digests().tolist()
+    assert texts.digests()[2] == hashlib.sha256(contents[2]).hexdigest()  # which it was before
+    assert texts.x[0] == "one\r\ntwo\r\n"  # models read what stands there
+
+
+def test_the_table_of_videos_says_where_they_are_and_which_parts(tmp_path: Path) -> None:
+    for i in range(2):
+        write_video(tmp_path / "street" / f"{i}.mp4", 20)
+    for i in range(3):
+        (tmp_path / "frames" / "c").mkdir(exist_ok=True, parents=True)
+        Image.new("RGB", (9, 9), (80 * i, 0, 0)).save(tmp_path / "frames" / "c" / f"frame_{i}.png")
+    rows = {"path": ["street/0.mp4", "street/0.mp4", "street/1.mp4"], "start": ["", 1 / 3, ""], "end": ["", 1.1, 0.7]}
+    pd.DataFrame(rows).to_csv(tmp_path / "parts.csv", index=False)
+    for samples in (load(tmp_path / "parts.csv"), load(tmp_path / "street"), load(tmp_path / "frames")):
+        Proposal(samples=samples, **beside(len(samples))).save(tmp_path / "ask.csv")
+        read = load(tmp_path / "ask.csv")
+        assert read.kind == "clip"
+        assert read.digests().tolist() == samples.digests().tolist()

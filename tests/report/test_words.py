@@ -84,6 +84,11 @@ def test_a_candidate_that_is_better_by_the_labels_is_named(fake: ModuleType, tmp
     mine = results["candidates"][0]["metrics"]["adapted"]["accuracy"]["mean"]
     results["candidates"][3]["metrics"]["adapted"]["accuracy"]["mean"] = mine + 0.1
     assert any("prototypes turns out 10.0 points better" in line for line in summary(results))
+    alone = {name: value for name, value in results["given"].items() if name != "support"}
+    sealed = {**results, "given": alone, "labels": "exam"}
+    assert any("did not see the target's labels; now" in line for line in summary(sealed))
+    for shown in ({"given": {**alone, "support": "a"}, "labels": "exam"}, {"given": alone, "labels": "split:0.5"}):
+        assert any("did not see the labels that grade; now" in line for line in summary({**results, **shown}))
     results["candidates"][3]["metrics"]["adapted"]["accuracy"]["mean"] = mine + 1e-16 * 4
     assert results["candidates"][3]["metrics"]["adapted"]["accuracy"]["mean"] > mine
     assert any("no other candidate is better" in line for line in summary(results))

@@ -105,6 +105,12 @@ def test_a_text_that_says_nothing_is_refused_with_its_place(client: Client, text
         (b'{"samples": [[1, 2, 3, true]]}', "number 3 of sample 0 must be a number"),
         (b'{"samples": [[1, 2, 3, NaN]]}', "number 3 of sample 0 must be a finite number"),
         (b'{"samples": [[1, 2, 3, 1e39]]}', "number 3 of sample 0 must be at most 3e+38"),
+        (b'{"samples": [[1, 2, 3, ' + b"9" * 400 + b"]]}", "number 3 of sample 0 must be at most 3e+38"),
+        (b'{"samples": [[1, 2, 3, -' + b"9" * 400 + b"]]}", "number 3 of sample 0 must be at least -3e+38"),
+        (
+            b'{"samples": [[1, 2, 3, ' + b"9" * 5000 + b"]]}",
+            "the body must hold numbers from -3e+38 to 3e+38; one is",
+        ),
         (b'{"samples": [[1, 2, 3, 4]], "path": "/etc/passwd"}', "path is no field; there is samples alone"),
     ],
 )
@@ -123,6 +129,8 @@ def test_wrong_json_is_refused_with_its_place(client: Client, vectors: Bundle, b
         ("abstain=perhaps", "abstain must be true or false"),
         ("topp=3", "topp is no parameter; there are top and abstain"),
         ("top=2&Abstain=true", "Abstain is no parameter; there are top and abstain"),
+        ("top=3&top=4", "top stands twice among the parameters"),
+        ("abstain=true&top=1&abstain=true", "abstain stands twice among the parameters"),
     ],
 )
 def test_wrong_parameters_are_refused(client: Client, vectors: Bundle, query: str, told: str) -> None:
@@ -294,7 +302,7 @@ def test_the_model_says_what_it_is(client: Client, pictures: Bundle) -> None:
     assert told["method"] == "source-only"
     assert told["kind"] == "image"
     assert told["classes"] == ["ant", "bee", "<b>猫</b>"]
-    assert told["limits"] == {"bytes": 16 * 2**20, "pixels": 50_000_000, "batch": 64}
+    assert told["limits"] == {"bytes": 16 * 2**20, "pixels": 50_000_000, "characters": 20_000, "batch": 64}
     assert {type(value) for value in told["limits"].values()} == {int}
     assert told["title"] == pictures.method.card.summary.rstrip(".")
     assert told["paper"] == pictures.method.card.title

@@ -14,7 +14,7 @@ import pytest
 from unseen.data.classes import ClassSpace
 from unseen.data.domain import Domain, Lazy
 from unseen.data.sounds import Sound
-from unseen.verification import Question, grade, read_answers, write_page
+from unseen.verification import Question, grade, read_answers, read_times, write_page
 
 CHOICES = ("ant", "bee", "كلاب", "<i>dog</i>", "eel")
 
@@ -30,7 +30,7 @@ def target() -> Domain:
 @pytest.fixture
 def opened(browser: Any, target: Domain, tmp_path: Path) -> Iterator[SimpleNamespace]:
     """The page with four questions, offline, with what it says and asks for."""
-    questions = [Question(i, str(target.ids[i]), str(d), CHOICES) for i, d in enumerate(target.digests())]
+    questions = [Question(i, str(target.ids[i]), str(d), CHOICES, 1 + i) for i, d in enumerate(target.digests())]
     write_page(tmp_path / "verify.html", questions, target, "unseen verify run zoo --answers answers.json")
     context = browser.new_context(offline=True, accept_downloads=True)
     page = context.new_page()
@@ -58,6 +58,7 @@ def test_keys_answer_and_the_downloaded_file_is_graded(opened: SimpleNamespace, 
     assert waiting.value.suggested_filename == "answers.json"
     found = read_answers(tmp_path / "answers.json")
     assert found == dict(zip(opened.digests, ["ant", "<i>dog</i>", "كلاب", None]))
+    assert read_times(tmp_path / "answers.json") == dict(zip(opened.digests, (1, 2, 3, 4)))
     assert page.locator("#end").is_visible()
     assert opened.said == []
 

@@ -5,10 +5,13 @@ from __future__ import annotations
 import base64
 import json
 import re
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+from numpy.typing import NDArray
 from scipy.stats import binom
 
 import unseen
@@ -22,7 +25,9 @@ from unseen.verification import (
     grade,
     learned_by,
     left_unanswered,
+    none_note,
     read_answers,
+    read_times,
     sample,
     seal,
     sealed,
@@ -50,12 +55,15 @@ def test_names_and_order_do_not_enter_the_draw(zoo):
     assert a == b
 
 
-def test_what_was_learned_from_and_copies_are_never_drawn(zoo):
+def test_what_was_learned_from_is_never_drawn_and_copies_are_asked_about_once(zoo):
     twice = Domain(x=np.vstack([zoo.target.x[:30]] * 2))
     learned = set(zoo.target.take(slice(0, 12)).digests())
-    found = twice.take(draw(twice, 100, learned=learned)).digests()
-    assert len(found) == len(set(found)) == 18
-    assert not learned & set(found)
+    drawn = draw(twice, 100, learned=learned)
+    assert len(drawn) == len(set(drawn)) == 36
+    assert not learned & set(twice.take(drawn).digests())
+    questions = ask(zoo.model, twice, 100, learned=learned)
+    assert len({one.digest for one in questions}) == len(questions) == 18
+    assert {one.times for one in questions} == {2}
     with pytest.raises(ValueError, match="did not learn from"):
         draw(zoo.target, 3, learned=zoo.target.digests())
     with pytest.raises(ValueError, match="n must be at least 1"):
@@ -98,7 +106,7 @@ def test_the_page_is_closed_and_tells_neither_names_nor_the_models_choice(zoo, t
     assert "<b>zoo" not in text
     assert "</script><b>" not in text
     told = json.loads(re.search(r'id="questions">(.*?)</script>', text, re.DOTALL)[1])
-    assert set(told["questions"][0]) == {"id", "content", "choices", "picture"}
+    assert set(told["questions"][0]) == {"id", "content", "times", "choices", "picture"}
     jpeg = base64.b64decode(told["questions"][0]["picture"].partition(",")[2])
     assert jpeg[:3] == b"\xff\xd8\xff"
     assert [file.name for file in tmp_path.glob(".*.tmp")] == []
@@ -198,6 +206,92 @@ def test_answers_are_counted_over_all_and_by_class(zoo):
 def test_answers_about_other_data_are_refused(zoo):
     with pytest.raises(ValueError, match="1 of 1 are not in zoo"):
         grade(zoo.model, zoo.target, {"0" * 64: "ant"})
+
+
+def copied(zoo: Any) -> tuple[Domain, NDArray[Any]]:
+    """A target of which half the rows are copies of its first one, which the model gets wrong; and the truth."""
+    truth = zoo.model.predict(zoo.target)["class"].to_numpy().astype(object)
+    truth[0] = next(name for name in zoo.model.classes.names if name != truth[0])
+    rows = np.r_[np.arange(140), np.zeros(140, int)]
+    return zoo.target.take(slice(0, 0)).replace(x=zoo.target.x[rows], y=None, ids=None), truth[rows]
+
+
+def test_with_copies_the_interval_holds_the_accuracy_over_all_rows(zoo: Any) -> None:
+    target, truth = copied(zoo)
+    right = zoo.model.predict(target)["class"].to_numpy() == truth
+    name = dict(zip(target.digests().tolist(), truth.tolist()))
+    held, figures = 0, []
+    for seed in range(40):
+        questions = ask(zoo.model, target, 60, seed=seed)
+        assert sum(one.times for one in questions) == 60
+        assert len({one.digest for one in questions}) == len(questions) < 50
+        answers = {one.digest: name[one.digest] for one in questions}
+        found = grade(zoo.model, target, answers, {one.digest: one.times for one in questions})
+        assert (found.accuracy.of, found.different) == (60, len(questions))
+        held += found.accuracy.low <= right.mean() <= found.accuracy.high
+        figures.append(found.accuracy.value)
+    assert held >= 34  # 38 are expected at least, with a deviation of 1.4
+    assert np.mean(figures) == pytest.approx(right.mean(), abs=0.03)
+    assert f"{len(questions)} of the 60 samples are different" in "\n".join(found.lines())
+
+
+def test_answers_that_do_not_count_copies_are_about_the_different_samples_and_say_so(zoo: Any) -> None:
+    target, truth = copied(zoo)
+    answers = dict(zip(target.digests().tolist()[:20], truth.tolist()))
+    lines = "\n".join(grade(zoo.model, target, answers).lines())
+    assert "exact for a random sample of the different samples" in lines
+    assert "140 samples of the target are copies" in lines
+    assert "different" not in "\n".join(grade(zoo.model, zoo.target, answers).lines())
+
+
+def test_more_rows_than_the_target_has_are_refused(zoo: Any) -> None:
+    digest = str(zoo.target.digests()[0])
+    with pytest.raises(ValueError, match="drawn 3 times, and zoo holds it 1 times"):
+        grade(zoo.model, zoo.target, {digest: "ant"}, {digest: 3})
+
+
+def test_how_often_a_sample_was_drawn_comes_back_from_both_files(tmp_path: Path) -> None:
+    digests = ["a" * 64, "b" * 64]
+    questions = [Question(i, str(i), digest, ("cat", "dog"), 3 - i) for i, digest in enumerate(digests)]
+    write_table(tmp_path / "v.csv", questions, Domain(x=np.eye(2)))
+    table = pd.read_csv(tmp_path / "v.csv", dtype=str, keep_default_na=False).assign(answer="cat")
+    table.to_csv(tmp_path / "v.csv", index=False)
+    rows = [{"content": one.digest, "times": one.times, "answer": "cat"} for one in questions]
+    (tmp_path / "v.json").write_text(json.dumps({"format": 1, "answers": rows}))
+    assert read_times(tmp_path / "v.csv") == read_times(tmp_path / "v.json") == dict(zip(digests, (3, 2)))
+    table.drop(columns="times_drawn").to_csv(tmp_path / "old.csv", index=False)
+    assert read_times(tmp_path / "old.csv") is None
+    for bad, told in (("0", "times_drawn must be"), ("x", "times_drawn must be"), ("", "times_drawn must be")):
+        table.assign(times_drawn=bad).to_csv(tmp_path / "bad.csv", index=False)
+        with pytest.raises(ValueError, match=told):
+            read_times(tmp_path / "bad.csv")
+    for bad_rows, told in (
+        ([{**rows[0], "times": True}], "times must be a whole number"),
+        ([rows[0], {**rows[0], "times": 1}], "must hold one draw"),
+        ([rows[0], {"content": digests[1], "answer": None}], "of every answer how often"),
+    ):
+        (tmp_path / "bad.json").write_text(json.dumps({"format": 1, "answers": bad_rows}))
+        with pytest.raises(ValueError, match=told):
+            read_times(tmp_path / "bad.json")
+
+
+@pytest.mark.parametrize(
+    ("classes", "word"),
+    [
+        (("cat", "dog"), "none"),
+        (("None", "glasses"), "none of these"),
+        (("none", "None of these"), "(none of these)"),
+        (("none", "none of these", "(none of these)"), "((none of these))"),
+    ],
+)
+def test_the_word_for_none_of_these_is_no_class(tmp_path: Path, classes: tuple[str, ...], word: str) -> None:
+    questions = [Question(i, str(i), f"{i:064x}", classes) for i in range(2)]
+    write_table(tmp_path / "v.csv", questions, Domain(x=np.eye(2)), classes)
+    table = pd.read_csv(tmp_path / "v.csv", dtype=str, keep_default_na=False)
+    assert table["choices"][0] == " | ".join((*classes, word))
+    table.assign(answer=[classes[0], word]).to_csv(tmp_path / "v.csv", index=False)
+    assert list(read_answers(tmp_path / "v.csv", classes).values()) == [classes[0], None]
+    assert (repr(word) in none_note(classes)) == (word != "none")
 
 
 # -- the seal ----------------------------------------------------------------------------------------------

@@ -59,7 +59,7 @@ def diagnose(
 def verify(
     model: options.SavedModel,
     target: Annotated[str, typer.Argument(help="Data that the model is meant for.")],
-    n: Annotated[int, typer.Option("--n", help="Samples to look at.", min=1)] = 60,
+    n: Annotated[int, typer.Option("--n", help="Samples to draw; copies are looked at once.", min=1)] = 60,
     out: Annotated[Path, typer.Option(help="Page (.html) or table (.csv) to answer.")] = Path("verify.html"),
     answers: Annotated[Path | None, typer.Option(help="Answers to grade: the page's JSON or the filled table.")] = None,
     source: Annotated[str | None, typer.Option(help="What the model learned from, never asked about.")] = None,
@@ -71,8 +71,8 @@ def verify(
 ) -> None:
     """Ask a person about some samples, and say how often it is right.
 
-    Samples are drawn at random, and the interval is exact. What was answered is put away: no later fit on this machine
-    learns from it.
+    Samples are drawn at random, copies among them, and the interval is exact. What was answered is put away: no later
+    fit on this machine learns from it.
 
     Example:  unseen verify runs/sketches sketches --n 60 --out verify.html
 
@@ -90,11 +90,12 @@ def verify(
     from unseen import verification
     from unseen.data.loaders import load
 
-    replies = None if answers is None else verification.read_answers(answers)
+    replies = None if answers is None else verification.read_answers(answers, saved.classes.names)
     samples = load(target, on_error=on_error, features=saved.feature_names)  # type: ignore[arg-type]
     domain = saved.aligned(samples)
     if replies is not None:
-        grade = verification.grade(saved, domain, replies)
+        assert answers is not None
+        grade = verification.grade(saved, domain, replies, verification.read_times(answers))
         new = verification.seal(replies)
         as_read = zip(samples.digests().tolist(), domain.digests().tolist())  # of a table with all of its columns
         verification.seal({whole: replies[digest] for whole, digest in as_read if digest in replies})
@@ -103,7 +104,8 @@ def verify(
         else:
             for line in grade.lines():
                 typer.echo(line)
-        assert answers is not None
+        if answers.suffix.lower() == ".csv" and (note := verification.none_note(saved.classes.names)):
+            say(note)
         if left := verification.left_unanswered(answers):
             say(
                 f"{left} of {left + len(replies)} rows were left unanswered: the figure and its interval are exact "
@@ -118,11 +120,18 @@ def verify(
             learned |= set(saved.aligned(known).digests().tolist())
     questions = verification.ask(saved, domain, n, seed=seed, learned=learned)
     if out.suffix.lower() == ".csv":
-        verification.write_table(out, questions, domain)
+        verification.write_table(out, questions, domain, saved.classes.names)
+        note = verification.none_note(saved.classes.names)
     else:
+        note = ""
         command = shlex.join(["unseen", "verify", str(model), target, "--answers", verification.ANSWERS])
         verification.write_page(out, questions, domain, command, saved.classes.names)
-    say(f"{len(questions)} of {len(domain)} samples are in {out}, drawn at random")
+    drawn = sum(question.times for question in questions)
+    say(f"{drawn} of {len(domain)} samples are in {out}, drawn at random")
+    if len(questions) < drawn:
+        say(f"{len(questions)} of them are different: a copy is asked about once, and counts as often as it was drawn")
+    if note:
+        say(note)
 
 
 @app.command()
@@ -165,5 +174,7 @@ def label(
     say(f"{len(proposal.samples)} samples to label are in {out}, the most telling first")
     if proposal.classes:
         say(f"classes to get a first label for, in order: {', '.join(proposal.classes)}")
+    elif classes is not None:
+        say("no order of classes to label: all have labels, or no taxonomy, attributes or descriptions tell one")
     unsaid = "a larger --source" if source else "--source"
     say(proposal.gain.sentence() if proposal.gain else f"What they buy cannot be estimated without {unsaid}.")

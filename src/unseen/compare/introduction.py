@@ -28,7 +28,7 @@ def introduction(inputs: Inputs, *, graded: bool = True) -> list[str]:
         inputs.records, inputs.classes.names, inputs.overlap, named=inputs.named, learnt=learnt,
         sealed=bool(inputs.exams), graded=graded,
     )  # fmt: skip
-    return read + what_to_mind(inputs)
+    return read + what_to_mind(inputs, graded=graded)
 
 
 def what_was_read(
@@ -62,10 +62,10 @@ def what_was_read(
     return lines
 
 
-def what_to_mind(inputs: Inputs) -> list[str]:
-    """What was decided on the way, and what to look at before anything is believed."""
+def what_to_mind(inputs: Inputs, *, graded: bool = True) -> list[str]:
+    """What was decided on the way, and what to look at before anything is believed; `graded` as in `introduction`."""
     lines = [f"classes: {gap}" for gap in gaps(inputs.classes)] if inputs.described else []
-    return [*lines, *inputs.notes, *cautions(inputs)]
+    return [*lines, *inputs.notes, *cautions(inputs, graded=graded)]
 
 
 def _role_line(role: str, record: Mapping[str, Any], *, learnt: int, sealed: bool, graded: bool) -> str:
@@ -85,8 +85,11 @@ def _role_line(role: str, record: Mapping[str, Any], *, learnt: int, sealed: boo
     return f"{line} without labels: there will be an estimate, and no accuracy"
 
 
-def cautions(inputs: Inputs) -> list[str]:
-    """What is too small, too often the same or too much of one class to say much, in sentences."""
+def cautions(inputs: Inputs, *, graded: bool = True) -> list[str]:
+    """What is too small, too often the same or too much of one class to say much, in sentences.
+
+    `graded` as in `introduction`.
+    """
     lines = []
     if inputs.source is not None:
         counts = np.bincount(inputs.source.labels, minlength=len(inputs.classes))
@@ -103,9 +106,9 @@ def cautions(inputs: Inputs) -> list[str]:
     if {"target", "support"} <= inputs.records.keys():
         whole, n = inputs.records["target"]["samples"], len(inputs.target or ()) + len(inputs.held_out or ())
         if n < whole:
+            exam = ", and only these are graded" if graded and inputs.exams else ""
             lines.append(
-                f"target: {whole - n} of its {whole} samples are in the support and left out; {n} take part, and only "
-                "these are graded"
+                f"target: {whole - n} of its {whole} samples are in the support and left out; {n} take part{exam}"
             )
     for role, facts in inputs.records.items():
         if role != "target" and (twice := facts["contradictory"]):

@@ -94,9 +94,12 @@ class Lazy:
 
 
 def _digest_of(value: Any) -> str:
-    """SHA-256 of one decoded sample: text, array, tensor or picture, or several of them under names or in order."""
+    """SHA-256 of one decoded sample: text, array, tensor or picture, or several of them under names or in order.
+
+    Ends of lines in a text are no content: a table that is written, or saved anew by a spreadsheet, has others.
+    """
     if isinstance(value, str):
-        return hashlib.sha256(value.encode()).hexdigest()
+        return hashlib.sha256(value.replace("\r\n", "\n").replace("\r", "\n").encode()).hexdigest()
     if isinstance(value, Mapping):
         return _digest_of_parts([part for key in sorted(value) for part in (key, value[key])])
     if dataclasses.is_dataclass(value):  # such as a sound

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import logging
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,9 @@ import torch
 from unseen import methods
 from unseen.bundle import Bundle
 from unseen.compare.inputs import Data, Inputs, prepare
+from unseen.data.class_file import class_space
 from unseen.data.classes import ClassSpace
+from unseen.data.clips import Segment, local, pictures_in
 from unseen.data.domain import Domain, Lazy
 from unseen.data.feature_names import by_name
 from unseen.data.typing import FloatArray, IntArray
@@ -73,7 +76,7 @@ class Proposal:
             raise ValueError(f"target has a column {taken[0]!r}, which the file to fill has of its own: rename it")
         columns: dict[str, Any] = {"id": samples.ids, "label": "", **content}
         columns["guess"] = ["" if guess is None else guess for guess in self.guesses]
-        if samples.kind in ("image", "text"):  # beside features, numbers would be taken for features
+        if samples.kind != "features":  # beside these, numbers would be taken for features
             columns["covers"] = self.covers
             if self.margins is not None:
                 columns["margin"] = self.margins.round(3)
@@ -105,8 +108,9 @@ def propose(
         Its guesses stand beside the samples; its encoder is used.
     source : Domain or path, optional
         Labelled samples: a model of them guesses too, and the gain is estimated on them.
-    classes : ClassSpace or path, optional
-        A class file, for the order of classes; needs `model` or `source`.
+    classes : ClassSpace, path, or names, optional
+        All classes: a class file, or names (with commas between them, or in a list), for the order of classes; needs
+        `model` or `source`.
     encoder : str, optional
     seed : int
     on_error, trust
@@ -209,9 +213,8 @@ def _labelled_classes(classes: Any, model: Bundle | None, brought: Inputs | None
     if brought is not None:
         return brought.classes
     assert model is not None
-    from unseen.data.class_file import read_classes
-
-    space = classes if isinstance(classes, ClassSpace) else read_classes(classes)
+    space = class_space(classes)
+    assert space is not None
     seen = [i for i, name in enumerate(space.names) if name in set(model.classes.names)]
     if not seen:
         raise ValueError("classes must name at least one class of the model; it names none")
@@ -219,7 +222,8 @@ def _labelled_classes(classes: Any, model: Bundle | None, brought: Inputs | None
 
 
 def _content(samples: Domain, file: Path) -> dict[str, Any]:
-    """The columns by which the table can be read again: paths relative to it, texts, or features and words beside."""
+    """The columns by which the table can be read again: paths relative to it (of parts of videos with their seconds),
+    texts, or features and words beside."""
     if samples.kind == "text":
         return {"text": np.asarray(list(samples.x))}
     if samples.kind == "features":
@@ -227,11 +231,35 @@ def _content(samples: Domain, file: Path) -> dict[str, Any]:
         words = {name: column for name, column in samples.columns.items() if np.asarray(column).dtype.kind in "UO"}
         return {**dict(zip(names, np.asarray(samples.x).T)), **{k: v for k, v in words.items() if k not in names}}
     items = samples.x.items if isinstance(samples.x, Lazy) else []
-    paths = [Path(item) for item in items if isinstance(item, str)]
-    if len(paths) != len(samples) or not all(path.is_file() for path in paths):
+    places = [_place(item) for item in items]
+    paths = [place.path for place in places if place is not None]
+    if len(paths) != len(samples) or not all(Path(path).exists() for path in paths):
         return {}
+    spans = {
+        "start": [place.start or "" for place in places if place is not None],
+        "end": ["" if place.end is None else place.end for place in places if place is not None],
+    }
+    parts = {name: times for name, times in spans.items() if any(time != "" for time in times)}
+    return {"path": _relative([Path(path) for path in paths], file), **parts}
+
+
+def _place(item: Any) -> Segment | None:
+    """The file behind a sample, the part of a video, or the folder that holds the frames of a clip and nothing else."""
+    if isinstance(item, Segment):
+        return item
+    if isinstance(item, str):
+        return Segment(item)
+    if isinstance(item, tuple) and item and all(isinstance(path, str) for path in item):
+        folder = Path(item[0]).parent
+        if folder.is_dir() and pictures_in(local(), str(folder)) == list(item):
+            return Segment(str(folder))
+    return None
+
+
+def _relative(paths: Sequence[Path], file: Path) -> list[str]:
+    """Paths from the folder of a file on."""
     here = file.parent.resolve()
     if not all(path.resolve().is_relative_to(here) for path in paths):
-        log.warning("%s does not lie above the pictures, so its paths lead out of its folder", file)
-        return {"path": [os.path.relpath(path.resolve(), here) for path in paths]}
-    return {"path": [str(path.resolve().relative_to(here)) for path in paths]}
+        log.warning("%s does not lie above the samples, so its paths lead out of its folder", file)
+        return [os.path.relpath(path.resolve(), here) for path in paths]
+    return [str(path.resolve().relative_to(here)) for path in paths]

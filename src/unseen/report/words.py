@@ -407,7 +407,9 @@ def _doing(nothing: str) -> str:
 def _regret(graded: Verdict, results: Results) -> str:
     if len(results["candidates"]) == 1 or not graded.is_defined:
         return ""
-    start = f"The choice from {len(results['candidates'])} candidates did not see the target's labels"
+    shown = "support" in results["given"] or results["labels"] != "exam"  # other labels of the target were seen
+    labels = "the labels that grade" if shown else "the target's labels"
+    start = f"The choice from {len(results['candidates'])} candidates did not see {labels}"
     if round(100 * graded.regret, 1) <= 0:  # as it is written
         return f"{start}; now that they are opened, no other candidate is better."
     return f"{start}; now that they are opened, {graded.best['name']} turns out {points(graded.regret)} better."

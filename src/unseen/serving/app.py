@@ -26,7 +26,7 @@ from unseen.serving.batching import Batcher
 from unseen.serving.bodies import Bodies
 from unseen.serving.clips import example as example_clip
 from unseen.serving.front import address, example, front, lines
-from unseen.serving.limits import Limits
+from unseen.serving.limits import MAX_TEXT, Limits
 from unseen.serving.manual import manual
 from unseen.serving.metrics import Measured, Metrics
 from unseen.serving.mistakes import FIELD, sentence
@@ -173,6 +173,8 @@ def create_app(
         if unknown := [name for name in request.query_params if name not in parameters]:
             there = f"are {' and '.join(parameters)}" if len(parameters) > 1 else f"is {parameters[0]} alone"
             raise HTTPException(422, f"{unknown[0][:40]} is no parameter; there {there}")
+        if twice := [name for name in parameters if len(request.query_params.getlist(name)) > 1]:
+            raise HTTPException(422, f"{twice[0]} stands twice among the parameters")
         if is_foreign(request.headers, request.scope["path"]):
             raise HTTPException(ELSEWHERE.status, ELSEWHERE.detail)
         async with bodies.read(request) as samples, turns.turn(), state["batcher"].admitted(len(samples)):
@@ -213,7 +215,7 @@ def create_app(
 
     @app.get("/model", summary="What is served", response_model=About, **guarded)
     async def model() -> About:
-        bounds = {"bytes": limits.bytes, "pixels": limits.pixels, "batch": limits.batch}
+        bounds = {"bytes": limits.bytes, "pixels": limits.pixels, "characters": MAX_TEXT, "batch": limits.batch}
         return About(**served.about(), limits=bounds)
 
     @app.get(

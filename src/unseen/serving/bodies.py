@@ -15,7 +15,7 @@ from starlette.exceptions import HTTPException
 from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import ClientDisconnect, Request
 
-from unseen.serving.limits import FILES, MAX_TEXT, SENT, Limits
+from unseen.serving.limits import FILES, MAX_TEXT, MOST_NUMBER, SENT, Limits
 from unseen.serving.mistakes import FIELD, sentence
 from unseen.serving.turns import Busy
 
@@ -122,7 +122,7 @@ class Bodies:
         try:
             return getattr(self.model.model_validate_json(body), FIELD)
         except pydantic.ValidationError as error:
-            mistake = error.errors(include_url=False, include_input=False)[0]
+            mistake = error.errors(include_url=False)[0]
             raise HTTPException(422, sentence(mistake, self.kind)) from error
 
     async def _form(self, stream: AsyncGenerator[bytes, None], content_type: str) -> list[Any]:
@@ -181,7 +181,7 @@ def _few(names: Sequence[str], most: int = 3) -> str:
     return f"{listed} and {len(names) - most} more" if len(names) > most else listed
 
 
-NUMBER = {"type": "number", "minimum": -3e38, "maximum": 3e38}
+NUMBER = {"type": "number", "minimum": -MOST_NUMBER, "maximum": MOST_NUMBER}
 
 
 def _vector_schema(width: int, features: Sequence[str]) -> WithJsonSchema:
@@ -205,7 +205,7 @@ def _json_model(kind: str, width: int, limits: Limits, features: Sequence[str] =
         "text": Annotated[str, Field(max_length=MAX_TEXT)],
         "series": Annotated[str, Field(min_length=1, json_schema_extra={"contentMediaType": "text/csv"})],
         "features": Annotated[
-            list[Annotated[float, Field(ge=-3e38, le=3e38, allow_inf_nan=False)]],
+            list[Annotated[float, Field(ge=-MOST_NUMBER, le=MOST_NUMBER, allow_inf_nan=False)]],
             Field(min_length=width, max_length=width),
             _by_name(features),
             _vector_schema(width, features),

@@ -8,6 +8,8 @@ FILES = ("image", "clip", "audio")
 """Kinds of which a sample is a file that only a program can read: base64 in JSON."""
 SENT = (*FILES, "series")
 """Kinds of which a sample may be a file of a form."""
+MOST_NUMBER = 3e38
+"""Size of a number; float32 has none that is much larger."""
 MAX_TEXT = 20_000
 """Characters of one text; a tokenizer reads all of them before it cuts."""
 

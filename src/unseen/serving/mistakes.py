@@ -6,6 +6,8 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from unseen.serving.limits import MOST_NUMBER
+
 FIELD = "samples"
 """What holds the samples: a member of JSON, or the field of a form with pictures or videos as files."""
 
@@ -19,7 +21,7 @@ def sentence(error: Mapping[str, Any], sample: str = "") -> str:
     Parameters
     ----------
     error : mapping
-        One of the errors of pydantic: `type`, `loc`, `msg` and `ctx`.
+        One of the errors of pydantic: `type`, `loc`, `msg`, `ctx` and `input`.
     sample : str
         Kind of a sample, where the request holds some.
     """
@@ -31,11 +33,11 @@ def sentence(error: Mapping[str, Any], sample: str = "") -> str:
         bound = "" if numbers else "at least " if kind == "too_short" else "at most "
         return f"{_named(place)} must have {bound}{_counted(wanted, numbers)}; it has {got}"
     words = {
-        "json_invalid": f"must be JSON{_where(message)}",
+        "json_invalid": _no_json(message),
         "missing": "must be given",
         "extra_forbidden": f"is no field; there is {FIELD} alone",
         "list_type": f"must be a list{' of numbers' if numbers else ''}",
-        "float_type": "must be a number",
+        "float_type": _not_a_float(error.get("input")),
         "finite_number": "must be a finite number",
         "string_type": f"must be base64 of {FILE[sample]}" if numbers and sample in FILE else "must be a text",
         "value_error": str(limits.get("error", "")),
@@ -57,6 +59,19 @@ def _named(place: Sequence[int | str]) -> str:
     if place[0] != FIELD or len(place) == 1:
         return str(place[0])
     return f"sample {place[1]}" if len(place) == 2 else f"number {place[2]} of sample {place[1]}"
+
+
+def _not_a_float(given: Any) -> str:
+    """What is wrong with what could not be made a float: an integer has more digits than one has."""
+    if isinstance(given, int) and not isinstance(given, bool):
+        return f"must be at most {MOST_NUMBER:g}" if given > 0 else f"must be at least {-MOST_NUMBER:g}"
+    return "must be a number"
+
+
+def _no_json(message: str) -> str:
+    if "out of range" in message:  # an integer of thousands of digits
+        return f"must hold numbers from {-MOST_NUMBER:g} to {MOST_NUMBER:g}; one is beyond"
+    return f"must be JSON{_where(message)}"
 
 
 def _counted(n: int, numbers: bool) -> str:

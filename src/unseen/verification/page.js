@@ -77,7 +77,7 @@
 
   function save() {
     const told = questions.flatMap((one, i) =>
-      answers[i] === undefined ? [] : [{ id: one.id, content: one.content, answer: answers[i] }],
+      answers[i] === undefined ? [] : [{ id: one.id, content: one.content, times: one.times, answer: answers[i] }],
     );
     const blob = new Blob([JSON.stringify({ format: 1, target, answers: told }, null, 1)], { type: "application/json" });
     const link = document.createElement("a");

@@ -75,7 +75,9 @@ def write_page(
 
 def _told(question: Question, target: Domain) -> dict[str, Any]:
     """What the page knows of a question; never what the model answered."""
-    facts: dict[str, Any] = {"id": question.id, "content": question.digest, "choices": list(question.choices)}
+    facts: dict[str, Any] = {
+        "id": question.id, "content": question.digest, "times": question.times, "choices": list(question.choices)
+    }  # fmt: skip
     sample = target.x[question.position]
     if target.kind in ("image", "clip"):
         picture = contact_sheet(sample, side=PIXELS // 3) if target.kind == "clip" else sample

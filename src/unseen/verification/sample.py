@@ -1,4 +1,4 @@
-"""Which samples are looked at, and what they may be: a uniform draw, and the model's first few classes."""
+"""Which samples are looked at, and what they may be: a uniform draw of rows, and the model's first few classes."""
 
 from __future__ import annotations
 
@@ -21,12 +21,14 @@ FEW = 8
 
 @dataclasses.dataclass(frozen=True)
 class Question:
-    """A sample to look at: where it is, the digest of its content, and the classes to pick from."""
+    """A sample to look at: where it is, the digest of its content, the classes to pick from, and how often a row with
+    this content was drawn."""
 
     position: int
     id: str
     digest: str
     choices: tuple[str, ...]
+    times: int = 1
 
 
 def learned_by(model: Path) -> set[str]:
@@ -42,7 +44,9 @@ def learned_by(model: Path) -> set[str]:
 
 
 def draw(target: Domain, n: int, *, seed: int = 0, learned: Collection[str] = ()) -> IntArray:
-    """Positions of a uniformly random sample without equal contents, (at most n,); names and order do not enter.
+    """Positions of a uniformly random sample of the rows, (at most n,); names and order do not enter.
+
+    Rows of equal content are drawn as others are, so that shares of the sample estimate shares of the rows.
 
     Parameters
     ----------
@@ -60,17 +64,18 @@ def draw(target: Domain, n: int, *, seed: int = 0, learned: Collection[str] = ()
     if n < 1:
         raise ValueError(f"n must be at least 1, got {n}")
     digests = target.digests()
-    _, first = np.unique(digests, return_index=True)  # one of each content, in the order of contents
-    first = first[~np.isin(digests[first], list(learned))]
-    if not len(first):
+    rows = np.argsort(digests, kind="stable")  # in the order of contents
+    rows = rows[~np.isin(digests[rows], list(learned))]
+    if not len(rows):
         raise ValueError(f"target must hold samples that the model did not learn from; all {len(target)} are known")
-    return np.random.default_rng(seed).permutation(first)[:n]
+    return np.random.default_rng(seed).permutation(rows)[:n]
 
 
 def ask(model: Bundle, target: Domain, n: int = 60, *, seed: int = 0, learned: Collection[str] = ()) -> list[Question]:
     """Draw samples and put classes beside each, in an order that does not tell what the model chose.
 
-    All classes, or of more than `FEW` the model's most probable `CHOICES`.
+    All classes, or of more than `FEW` the model's most probable `CHOICES`. Rows of equal content are one question,
+    which knows how many of them were drawn.
 
     Parameters
     ----------
@@ -80,13 +85,17 @@ def ask(model: Bundle, target: Domain, n: int = 60, *, seed: int = 0, learned: C
     n, seed, learned
         See `draw`.
     """
-    positions = draw(target, n, seed=seed, learned=learned)
+    drawn = draw(target, n, seed=seed, learned=learned)
+    digests, first, times = np.unique(target.take(drawn).digests(), return_index=True, return_counts=True)
+    order = np.argsort(first)  # as they were drawn
+    positions, digests, times = drawn[first[order]], digests[order], times[order]
     part = target.take(positions)
-    digests = part.digests()
     assert part.ids is not None
     if len(model.classes) <= FEW:
         every = tuple(model.classes.names)
-        return [Question(int(at), str(part.ids[i]), str(digests[i]), every) for i, at in enumerate(positions)]
+        return [
+            Question(int(at), str(part.ids[i]), str(digests[i]), every, int(times[i])) for i, at in enumerate(positions)
+        ]
     table = model.predict(part, top=CHOICES)
     columns = [name for name in table.columns if name.startswith("class_")]
     rng = np.random.default_rng(seed)
@@ -95,6 +104,6 @@ def ask(model: Bundle, target: Domain, n: int = 60, *, seed: int = 0, learned: C
         names = [str(row[name]) for name in columns]
         if row["class"] not in names:  # a method's own decision that is not among its largest scores
             names[-1] = str(row["class"])
-        order = rng.permutation(len(names))
-        questions.append(Question(int(positions[i]), str(part.ids[i]), str(digests[i]), tuple(names[k] for k in order)))
+        choices = tuple(names[k] for k in rng.permutation(len(names)))
+        questions.append(Question(int(positions[i]), str(part.ids[i]), str(digests[i]), choices, int(times[i])))
     return questions

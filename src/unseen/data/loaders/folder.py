@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import unicodedata
 from collections.abc import Callable, Collection, Sequence
 from pathlib import Path, PurePosixPath
@@ -148,12 +147,8 @@ def _samples_in(folder: Path) -> int:
 
 
 def text_files(paths: Sequence[str], fs: Any) -> Lazy:
-    """UTF-8 files that are read when asked for."""
-    return Lazy(
-        list(paths),
-        lambda path: read_bytes(fs, path).decode("utf-8-sig"),
-        lambda path: hashlib.sha256(read_bytes(fs, path)).hexdigest(),
-    )
+    """UTF-8 files that are read when asked for; digests are of the texts, as those of texts in a table are."""
+    return Lazy(list(paths), lambda path: read_bytes(fs, path).decode("utf-8-sig"))
 
 
 def _choose_kind(files: list[str], root: str) -> tuple[Any, list[str]]:
