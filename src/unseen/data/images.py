@@ -74,12 +74,23 @@ def decode(source: bytes | str | os.PathLike[str] | IO[bytes], *, max_pixels: in
     ImportError
         If it is HEIC and ``pillow-heif`` is not installed.
     """
-    from PIL import ImageOps
+    return upright(_open(source, max_pixels))
 
-    image = _open(source, max_pixels)
+
+def upright(image: Image) -> Image:
+    """A picture that somebody else has opened as `decode` gives that of its file; the image itself stays as it is.
+
+    Raises
+    ------
+    ValueError
+        If its file is truncated or damaged, or closed before it was read.
+    """
+    from PIL import ExifTags, ImageOps
+
     try:
         image.load()
-        ImageOps.exif_transpose(image, in_place=True)
+        if image.getexif().get(ExifTags.Base.Orientation, 1) != 1:
+            image = ImageOps.exif_transpose(image)
         return _to_rgb(image)
     except Exception as error:  # a decoder dies of whatever it was not written for
         raise ValueError(f"the picture is truncated or damaged: {sentence(error)}") from error
@@ -297,7 +308,7 @@ def as_pixels(sample: Any) -> NDArray[np.uint8]:
     if not isinstance(sample, np.ndarray):
         if not hasattr(sample, "getbands"):
             raise TypeError(f"a picture must be a PIL image, an array or a tensor; got {type(sample).__name__}")
-        return np.array(_to_rgb(sample), dtype=np.uint8)
+        return np.array(upright(sample), dtype=np.uint8)
     array = sample
     if array.dtype.kind == "f":
         if array.ndim != 3 or array.shape[0] not in (1, 3) or 0 in array.shape:
@@ -397,7 +408,7 @@ def _to_rgb(image: Image) -> Image:
     if image.mode.startswith(("I", "F")):
         return _grey_to_eight_bits(image).convert("RGB")
     if image.has_transparency_data or image.mode == "PA":
-        image = image.convert("RGBA")
+        image = (image.convert("LA") if image.mode == "La" else image).convert("RGBA")
         white = PIL.Image.new("RGBA", image.size, "white")
         return PIL.Image.alpha_composite(white, image).convert("RGB")
     return image.convert("RGB")
