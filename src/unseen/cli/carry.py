@@ -38,10 +38,8 @@ def embed(
 
     domain = load(data, on_error=on_error)  # type: ignore[arg-type]
     name = encoder or DEFAULT_ENCODER.get(domain.kind)
-    if domain.kind == "features":
-        raise ValueError(
-            f"{data} holds features already, which no encoder reads: `compare` and `adapt` take it as it is"
-        )
+    if name is None and domain.kind == "features":
+        raise ValueError(f"{data} holds features already: `compare` and `adapt` take it as it is, without an encoder")
     if name is None:
         raise ValueError(f"{data} holds {domain.kind}, for which there is no default encoder; name an --encoder")
     features = get(name, precision=precision, trust=trust).encode(domain)  # type: ignore[arg-type]

@@ -102,7 +102,7 @@ def class_labels(y: Any, classes: ClassSpace | None) -> tuple[Any, ClassSpace | 
     """
     y = y.detach().cpu() if hasattr(y, "detach") else y
     if isinstance(y, np.ma.MaskedArray):
-        y = np.where(np.ma.getmaskarray(y), None, y.data) if np.ma.is_masked(y) else y.data
+        y = np.where(np.ma.getmaskarray(y), np.array(None, dtype=object), y.data) if np.ma.is_masked(y) else y.data
     values = np.asarray(y)
     if values.dtype.kind in "US" and values.ndim == 1 and isinstance(y, (list, tuple)):
         values = objects(y)  # what is missing is no text
