@@ -114,7 +114,7 @@ def _with_pixels(x: Any, called: str) -> Any:
         return x
     if not any(hasattr(sample, "getbands") or isinstance(sample, (list, tuple)) for sample in x):
         return x
-    from unseen.data.images import as_pixels
+    from unseen.data.upright import upright
 
     samples: list[Any] = []
     for i, sample in enumerate(x):
@@ -122,7 +122,7 @@ def _with_pixels(x: Any, called: str) -> Any:
             samples.append(_with_pixels(sample, called))
             continue
         try:
-            samples.append(as_pixels(sample))
+            samples.append(np.array(upright(sample), dtype=np.uint8))
         except ValueError as error:
             raise ValueError(f"{called}: picture {i}: {error}") from error
     return samples

@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor, nn
 
-from unseen.data.images import upright
 from unseen.data.typing import IntArray, Kind
+from unseen.data.upright import upright
 from unseen.encoders.base import Encoder
 from unseen.encoders.cache import written
 from unseen.encoders.regions import at_layer, with_regions

@@ -88,9 +88,9 @@ def samples_of(x: NDArray[Any], name: str) -> tuple[Any, Any, NDArray[np.intp]]:
 def _picture(pixels: NDArray[np.uint8]) -> Any:
     from PIL import Image
 
-    from unseen.data.images import _to_rgb
+    from unseen.data.upright import to_rgb
 
-    return _to_rgb(Image.fromarray(pixels[..., 0] if pixels.ndim == 3 and pixels.shape[2] == 1 else pixels))
+    return to_rgb(Image.fromarray(pixels[..., 0] if pixels.ndim == 3 and pixels.shape[2] == 1 else pixels))
 
 
 def _needed(shapes: Shapes) -> list[str]:
