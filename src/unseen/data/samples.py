@@ -110,7 +110,7 @@ def _with_pixels(x: Any, called: str) -> Any:
     """The PIL images in a list, or in lists of it, as arrays of bytes in RGB, (h, w, 3); anything else as it is."""
     if hasattr(x, "getbands"):
         raise TypeError(f"{called} must be a sequence of samples; got one picture: give [{called}]")
-    if not isinstance(x, (list, tuple)) and not (isinstance(x, np.ndarray) and x.dtype == object):
+    if not isinstance(x, (list, tuple)):  # images in an array of objects stay images, as those of files are
         return x
     if not any(hasattr(sample, "getbands") or isinstance(sample, (list, tuple)) for sample in x):
         return x
