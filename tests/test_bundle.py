@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from PIL import Image
@@ -344,7 +345,6 @@ def test_the_folder_of_a_run_is_that_of_its_model(saved, tmp_path):
 
 
 def table(n=60, seed=0, shift=0.0):
-    import pandas as pd
 
     samples = features(n, seed, shift)
     frame = pd.DataFrame(samples.x, columns=[f"f{i}" for i in range(6)])
@@ -391,3 +391,43 @@ def test_samples_that_are_nothing_of_the_kind_are_refused_by_name(saved):
 def test_a_folder_that_is_no_path_is_refused_by_name():
     with pytest.raises(TypeError, match="folder must be a path; got 3"):
         Bundle.load(3)
+
+
+def test_files_in_a_list_are_read_and_called_by_their_paths(saved, tmp_path):
+    _, bundle = saved
+    whole = features(6)
+    for name, part in (("a", slice(0, 1)), ("b", slice(1, 6))):
+        pd.DataFrame(whole.x[part]).assign(label="x").to_csv(tmp_path / f"{name}.csv", index=False)
+    files = [tmp_path / "a.csv", tmp_path / "b.csv"]
+    answers = bundle.predict(files)
+    assert answers["class"].tolist() == bundle.predict(whole.x)["class"].tolist()
+    assert answers.id.tolist() == [str(files[0]), *(f"{files[1]}/{i:06d}" for i in range(5))]
+    assert len(bundle.predict([files[0], files[0]])) == 2
+    with pytest.raises(FileNotFoundError, match=r"c[.]csv' does not exist"):
+        bundle.predict([files[0], tmp_path / "c.csv"])
+    for names in (list(map(str, files)), ["no/such.png"]):
+        with pytest.raises(
+            TypeError, match=r"texts in a list are no paths; got .*: give \[pathlib.Path\(path\) for path"
+        ):
+            bundle.predict(names)
+
+
+def test_pictures_are_asked_about_in_any_form_and_one_is_not_taken_for_many(tmp_path):
+    from unseen.data.sources import digits
+
+    bundle = unseen.adapt(method="source-only", source=digits("printed", copies=1), refit=False)
+    files = [tmp_path / "a.gif", tmp_path / "b.jpg"]
+    values = np.random.default_rng(0).integers(0, 256, (6, 8, 3), dtype=np.uint8)
+    picture = Image.fromarray(values).resize((64, 48))
+    picture.save(files[0])
+    picture.convert("CMYK").save(files[1])
+    expected = torch.cat([bundle.predict_proba(file) for file in files])
+    for samples in (files, [Image.open(file) for file in files]):
+        torch.testing.assert_close(bundle.predict_proba(samples), expected, atol=1e-5, rtol=0)
+    (tmp_path / "c.csv").write_text("p,q\n1,2\n")
+    with pytest.raises(ValueError, match="samples must be of one kind; these files hold features and image"):
+        bundle.predict([files[0], tmp_path / "c.csv"])
+    with pytest.raises(ValueError, match=r"samples must hold pictures.*: give \[samples\] or samples\[None\]"):
+        bundle.predict(np.asarray(picture))
+    with pytest.raises(TypeError, match=r"samples must be .*: \[image\] is a list of one picture"):
+        bundle.predict(picture)

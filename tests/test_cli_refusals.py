@@ -102,6 +102,7 @@ BEFORE_ENCODING = [
     (["adapt", "--method", "linear-probe", *BOTH, "--out", "m"], "it needs support"),
     (["adapt", *BOTH, "--out", "m"], "name a --method to fit"),
     (["label", "photos"], "all 6 of photos have one (class folders are labels)"),
+    (["embed", "sizes.csv", "--out", "x.npz"], "sizes.csv holds features already: `compare` and `adapt` take it"),
 ]  # fmt: skip
 
 
@@ -128,6 +129,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "file.txt").write_text("x")
     (tmp_path / "a.mp4").write_bytes(b"no video")
     (tmp_path / "texts.csv").write_text("text,label\nred,cup\nblue,desk\n")
+    (tmp_path / "sizes.csv").write_text("high,wide,label\n1,2,cup\n3,4,desk\n")
     (tmp_path / "one.csv").write_text("name\nlamp\nsofa\n")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("UNSEEN_DATA", str(tmp_path / ".data"))

@@ -155,7 +155,8 @@ class Bundle:
         Parameters
         ----------
         samples : Domain, path, pandas.DataFrame or array
-            What `unseen.load` reads, or an array of what the encoder reads (of features without one).
+            What `unseen.load` reads, a list of paths (`pathlib.Path`) that it reads, or an array or a list of what the
+            encoder reads (of features without one); a list of texts holds texts.
         top : int, >= 1
             How many classes to name.
         abstain : bool

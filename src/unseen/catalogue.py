@@ -22,6 +22,7 @@ from unseen.data.kinds import samples_of
 from unseen.methods.base import VOCABULARY, Card, Method, Signature, signatures
 from unseen.methods.listing import COMPOSED
 from unseen.methods.needs import NamedTowers
+from unseen.methods.parameters import as_plain
 
 if TYPE_CHECKING:
     from unseen.nn.classifier import Classifier
@@ -371,7 +372,8 @@ def make(slug: str, preset: str = "default", seed: int = 0, **settings: Any) -> 
             near = difflib.get_close_matches(key, known, n=1)
             hint = f"; did you mean {near[0]!r}?" if near else ""
             raise ValueError(f"settings: {slug} has no {key!r}{hint or '.'} It has {', '.join(known)}")
-    return method(**{**method.card.presets[preset], **settings, "random_state": seed})
+    named = {key: as_plain(value) for key, value in settings.items()}
+    return method(**{**method.card.presets[preset], **named, "random_state": as_plain(seed)})
 
 
 def sharing(pairs: Iterable[tuple[str, str]]) -> tuple[tuple[tuple[str, str], ...], ...]:

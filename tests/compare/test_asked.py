@@ -19,6 +19,9 @@ from unseen.data.class_file import class_space
 from unseen.data.classes import ClassSpace
 from unseen.data.domain import Domain
 from unseen.data.loaders import CHECKS, load
+from unseen.scale import Engine
+
+ALONE = Engine(workers=1)
 
 
 def domain(seed: int = 0, n: int = 60) -> Domain:
@@ -212,3 +215,25 @@ def test_a_default_that_is_over_the_budget_by_itself_goes_first() -> None:
 def test_names_of_classes_stand_in_any_row(kept):
     check_types("compare", classes=kept(["a", "b"]))
     assert class_space(kept([1, 2])).names == ("1", "2")
+
+
+# -- arguments of NumPy ------------------------------------------------------------------------------------
+
+
+def test_numbers_and_names_of_numpy_are_arguments_as_those_of_python_are(tmp_path: Path) -> None:
+    plain: dict[str, Any] = {"methods": ["source-only", "standardize"], "seeds": 1}
+    methods = np.array(plain["methods"])
+    several = {"refit": np.False_, "careful": np.True_, "pictures": np.False_, "budget": np.float32(1e6)}
+    run = compare(**BOTH, methods=methods, seeds=np.int64(1), out=tmp_path / "run", engine=ALONE, **several)
+    assert (tmp_path / "run" / "results.json").exists()
+    again = compare(**BOTH, **plain, refit=False, careful=True, out=tmp_path / "run", engine=ALONE)
+    assert again.results["config"] == run.results["config"]
+
+
+def test_numbers_of_numpy_are_settings(tmp_path: Path) -> None:
+    given = {"method": np.str_("source-only"), "seed": np.int64(1), "settings": {"C": np.float32(0.5)}}
+    saved = adapt(**BOTH, **given, refit=np.False_, out=tmp_path / "model")
+    assert saved.method.get_params() == {"random_state": 1, "C": 0.5}
+    plain = adapt(**BOTH, method="source-only", seed=1, settings={"C": 0.5}, refit=False)
+    assert np.array_equal(saved.predict_proba(BOTH["target"]), plain.predict_proba(BOTH["target"]))
+    assert unseen.Bundle.load(tmp_path / "model").method.get_params()["C"] == 0.5

@@ -3,6 +3,7 @@
 import functools
 import hashlib
 import json
+import warnings
 
 import numpy as np
 import pandas as pd
@@ -620,3 +621,10 @@ def test_no_estimate_is_below_guessing() -> None:
         told = estimate(0.0, 50, own_features=False, named=named, chance=0.25)
         assert told is not None
         assert told["accuracy"] == 0.25
+
+
+def test_features_in_half_precision_are_checked_without_a_warning():
+    half = domain().replace(x=domain().x.astype(np.float16))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        prepare(source=half, target=half.replace(x=half.x + np.float16(1)))

@@ -16,6 +16,7 @@ from torch.utils.data import DataLoader, TensorDataset
 from unseen.data.classes import ClassSpace
 from unseen.data.domain import Domain, Lazy, Skipped, concatenate
 from unseen.data.sounds import Sound
+from unseen.methods.checks import as_input
 
 CLASSES = ClassSpace(names=("cat", "dog", "owl"))
 
@@ -286,7 +287,8 @@ def test_samples_of_parts_are_told_apart_by_what_is_in_the_parts() -> None:
 
 @pytest.mark.parametrize("kind", ["points", "clip", "image", "series"])
 def test_samples_of_unlike_sizes_are_digested_taken_and_joined(kind: str) -> None:
-    clouds = [np.arange(3.0 * n, dtype=">f8").reshape(n, 3) for n in (2, 4, 4)]
+    width = 5 if kind == "image" else 3  # (n, h, 3) is one picture in colour
+    clouds = [np.arange(float(width * n), dtype=">f8").reshape(n, width) for n in (2, 4, 4)]
     whole = Domain(x=clouds, y=[0, 1, 0], kind=kind, name="clouds")
     assert [len(cloud) for cloud in whole.x] == [2, 4, 4]
     assert whole.x[0].dtype.isnative
@@ -391,3 +393,26 @@ def test_a_long_text_among_many_takes_no_room_for_each():
 
 def domain_of(*said):
     return Domain(x=list(said), kind="text")
+
+
+# -- masked arrays -----------------------------------------------------------------------------------------
+
+
+def test_numbers_that_are_masked_are_not_read_as_numbers() -> None:
+    masked = np.ma.masked_greater(np.array([[1.0, 2.0], [3.0, 9.0]]), 5)
+    with pytest.raises(ValueError, match="x must have all its numbers; masked: 1, the first in sample 1, feature 1"):
+        Domain(x=masked)
+    with pytest.raises(ValueError, match="x must have all its numbers; some of sample 1 are masked"):
+        Domain(x=[masked[0], masked[1]])
+    with pytest.raises(ValueError, match="x must have all its numbers"):
+        as_input(masked)
+    whole = Domain(x=np.ma.masked_greater(masked.data, 10))
+    assert type(whole.x) is np.ndarray
+    assert whole.x.tolist() == masked.data.tolist() == Domain(x=[*np.ma.asarray(masked.data)]).x.tolist()
+
+
+@pytest.mark.parametrize("y", [[0, 1, 1], ["cat", "dog", "dog"], [0.0, 1.0, 1.0]])
+def test_a_label_that_is_masked_is_missing(y: Any) -> None:
+    labels = np.ma.masked_array(y, [False, False, True])
+    assert Domain(x=np.eye(3), y=labels, classes=CLASSES).y.tolist() == [0, 1, -1]  # type: ignore[union-attr]
+    assert Domain(x=np.eye(3), y=np.ma.asarray(np.array(y)), classes=CLASSES).labels.tolist() == [0, 1, 1]

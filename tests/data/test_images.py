@@ -8,10 +8,12 @@ import zlib
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 import unseen
 from unseen.data.images import decode, image_files, thumbnail, verify
+from unseen.encoders.vision import as_image
 
 RED = (255, 0, 0)
 
@@ -221,3 +223,79 @@ def test_thumbnails_are_small_and_carry_no_metadata(format):
     assert not seen.getexif()
     with pytest.raises(ValueError, match="size"):
         thumbnail(image, 0)
+
+
+MODES = [
+    *(("RGB", "PNG"), ("RGBA", "PNG"), ("P", "PNG"), ("P", "GIF"), ("L", "PNG"), ("LA", "PNG"), ("1", "PNG")),
+    *(("CMYK", "JPEG"), ("LAB", "TIFF"), ("I", "TIFF"), ("F", "TIFF"), ("I;16", "TIFF")),
+]
+
+
+def photograph() -> Image.Image:
+    values = np.random.default_rng(0).integers(0, 256, (6, 8, 3), dtype=np.uint8)
+    return Image.fromarray(values).resize((48, 36), Image.Resampling.BILINEAR)
+
+
+@pytest.mark.parametrize(("mode", "format"), MODES)
+def test_an_opened_picture_is_read_as_its_file(mode, format):
+    image = photograph()
+    data = encoded((image.convert("L") if mode in ("LA", "I;16") else image).convert(mode), format)
+    opened = Image.open(io.BytesIO(data))
+    expected = np.asarray(decode(data))
+    before = opened.mode
+    (seen,) = unseen.Domain(x=[opened], kind="image").x
+    assert np.array_equal(seen, expected)
+    assert np.array_equal(as_image(opened), expected)
+    assert opened.mode == before
+
+
+@pytest.mark.parametrize("mode", ["HSV", "YCbCr", "RGBX", "RGBa", "La", "PA"])
+def test_modes_that_no_file_has_are_read_in_their_own_colours(mode):
+    image = Image.new("RGB", (8, 8), (200, 200, 200) if mode == "La" else (255, 0, 0))
+    via = {"La": "LA", "RGBa": "RGBA"}.get(mode)
+    seen = unseen.Domain(x=[(image.convert(via) if via else image).convert(mode)], kind="image").x[0]
+    assert np.abs(seen.astype(int) - np.asarray(image)).max() <= 2
+
+
+def test_an_opened_picture_is_turned_as_its_file_is():
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    opened = Image.open(io.BytesIO(encoded(photograph(), exif=exif)))
+    clips = unseen.Domain(x=[[opened, opened]], kind="clip").x
+    assert clips.shape == (1, 2, 48, 36, 3)
+    (seen,) = unseen.Domain(x=[opened], kind="image").x
+    (kept,) = unseen.Domain(x=np.array([opened, None], dtype=object)[:1], kind="image").x
+    assert kept is opened
+    assert np.array_equal(seen, np.rot90(np.asarray(photograph()), -1))
+    assert np.array_equal(as_image(opened), seen)
+    assert np.array_equal(clips[0, 1], seen)
+    assert opened.size == (48, 36)
+
+
+def test_opened_pictures_of_unlike_sizes_and_damaged_ones():
+    small = Image.new("P", (2, 3))
+    assert [x.shape for x in unseen.Domain(x=[photograph(), small], kind="image").x] == [(36, 48, 3), (3, 2, 3)]
+    cut = Image.open(io.BytesIO(encoded(photograph())[:300]))
+    with pytest.raises(ValueError, match="x: picture 1: the picture is truncated or damaged"):
+        unseen.Domain(x=[small, cut], kind="image")
+    with pytest.raises(TypeError, match=r"x must be a sequence of samples; got one picture: give \[x\]"):
+        unseen.Domain(x=small, kind="image")
+
+
+@pytest.mark.parametrize("shape", [(36, 48, 3), (36, 48, 4), (36, 48, 1), (36, 48)])
+def test_one_picture_is_not_taken_for_its_rows(shape):
+    one = np.zeros(shape, dtype=np.uint8)
+    for x in (one, torch.as_tensor(one)):
+        with pytest.raises(
+            ValueError, match=r"x must hold pictures.* got one picture of shape .*: give \[x\] or x\[No"
+        ):
+            unseen.Domain(x=x, kind="image")
+    for x in ([one], one[None], torch.as_tensor(one)[None]):
+        assert len(unseen.Domain(x=x, kind="image")) == 1
+    assert len(unseen.Domain(x=np.zeros((5, 36, 48)), kind="image")) == 5  # grey ones
+
+
+def test_a_file_of_one_picture_is_not_taken_for_its_rows(tmp_path):
+    np.save(tmp_path / "one.npy", np.zeros((36, 48, 3), dtype=np.uint8))
+    with pytest.raises(ValueError, match=r"got one picture of shape \(36, 48, 3\): save it as x\[None\]"):
+        unseen.load(tmp_path / "one.npy")

@@ -127,7 +127,7 @@ def test_a_proposal_has_guesses_margins_an_order_of_classes_and_an_estimate():
     assert found.margins.min() > 0.8
     assert found.classes == ("dingo",)
     assert set(found.gain.proposed) == {"prototypes", "linear-probe"}
-    assert propose(target, budget=4, model=model, classes=classes).classes == ("dingo",)
+    assert propose(target, budget=np.int64(4), model=model, classes=classes).classes == ("dingo",)
 
 
 def test_without_a_model_there_are_samples_and_nothing_beside_them():
@@ -163,14 +163,17 @@ def test_labelled_and_verified_samples_are_not_proposed():
 @pytest.mark.parametrize(
     ("change", "told"),
     [
-        ({"budget": 0}, "budget must be at least 1"),
+        ({"budget": 0}, "budget must be a whole number, at least 1, or None; got 0"),
+        ({"budget": 1.5}, "budget must be a whole number, at least 1, or None; got 1.5"),
+        ({"budget": "3"}, "budget must be a whole number, at least 1, or None; got '3'"),
+        ({"model": "runs/1"}, "model must be a Bundle, or None; got 'runs/1'"),
         ({"budget": 151}, "budget must be in"),
         ({"classes": ClassSpace(names=NAMES)}, "classes must come with"),
         ({"target": groups()}, "have one"),
     ],
 )
 def test_mistakes_are_named(change, told):
-    with pytest.raises(ValueError, match=told):
+    with pytest.raises((TypeError, ValueError), match=told):
         propose(**({"target": groups().unlabeled(), "budget": 4} | change))
 
 

@@ -372,3 +372,19 @@ def test_what_a_property_of_an_unfitted_method_says_is_not_hidden() -> None:
 
     with pytest.raises(NotFittedError, match="this Shown has not been fitted"):
         _ = Shown().twice
+
+
+def test_numbers_of_numpy_are_hyperparameters_as_those_of_python_are(tmp_path: Path) -> None:
+    method = Mean(power=np.float32(0.5), steps=np.int64(4), random_state=np.uint8(7))
+    method.set_params(steps=np.int32(5))
+    assert [type(value) for value in method.get_params().values()] == [int, float, int]
+    assert method.get_params() == {"random_state": 7, "power": 0.5, "steps": 5}
+    for changed in (
+        {"steps": np.float64(3)},
+        {"steps": np.True_},
+        {"power": np.str_("1")},
+        {"random_state": np.int8(-1)},
+    ):
+        with pytest.raises((TypeError, ValueError), match=r"must be .*; got"):
+            method.set_params(**changed)
+    assert method.steps == 5

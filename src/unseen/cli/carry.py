@@ -38,8 +38,10 @@ def embed(
 
     domain = load(data, on_error=on_error)  # type: ignore[arg-type]
     name = encoder or DEFAULT_ENCODER.get(domain.kind)
+    if name is None and domain.kind == "features":
+        raise ValueError(f"{data} holds features already: `compare` and `adapt` take it as it is, without an encoder")
     if name is None:
-        raise ValueError(f"{data} holds {domain.kind}; name an --encoder")
+        raise ValueError(f"{data} holds {domain.kind}, for which there is no default encoder; name an --encoder")
     features = get(name, precision=precision, trust=trust).encode(domain)  # type: ignore[arg-type]
     save_features(features, out)
     say(f"{len(features)} x {features.n_features} features of {name} are in {out}")

@@ -108,7 +108,7 @@ def _check_range(name: str, domain: Domain) -> None:
             f"{name}: {_column(domain, feature)} of sample {sample!r} is {value}{others}; "
             "all must be finite numbers: fill it in, or leave the sample or the column out"
         )
-    largest = np.abs(domain.x).max(axis=0)
+    largest = np.abs(domain.x).max(axis=0).astype(np.float64)  # half precision knows no number like the largest
     worst = int(largest.argmax())
     if largest[worst] > LARGEST_NUMBER:
         raise ValueError(

@@ -183,6 +183,7 @@ def compare(
     Comparison
     """
     check_types("compare", **locals())
+    seeds, methods = int(seeds), methods if isinstance(methods, str) else [str(name) for name in methods]
     engine = engine or Engine(workers=0)
     check_asked(
         data={"source": source, "target": target, "support": support, "ontology": ontology, "model": model},
@@ -437,6 +438,7 @@ def adapt(
         "adapt", method=method, settings=settings, preset=preset, seed=seed, refit=refit, out=out,
         with_encoder=with_encoder, **inputs,
     )  # fmt: skip
+    seed = int(seed)
     method, _, named_preset = method.partition(":")
     if named_preset and preset not in ("default", named_preset):
         raise ValueError(f"method: {method}:{named_preset} names a preset, and preset is {preset!r}; name one of them")

@@ -5,13 +5,16 @@ from __future__ import annotations
 import itertools
 import os
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from unseen.arguments import Check, are_texts, check_arguments, is_frame, is_path
-from unseen.data.domain import Domain
+from unseen.arguments import Check, are_texts, check_arguments, is_frame, is_path, way_out
+from unseen.data.domain import Domain, Lazy, concatenate
+from unseen.data.loaders.common import unique_ids
+from unseen.data.samples import as_samples
 from unseen.data.typing import IntArray, Kind
 
 if TYPE_CHECKING:
@@ -29,6 +32,7 @@ SAMPLES = {
     "samples": Check(
         "a Domain, a path, a pandas.DataFrame or an array",
         lambda value: isinstance(value, Domain) or is_path(value) or is_frame(value) or _is_array(value),
+        advice=lambda value: ": [image] is a list of one picture" if hasattr(value, "getbands") else way_out(value),
     )
 }
 
@@ -39,8 +43,9 @@ def domain_of(samples: Any, kind: Kind = "features", features: Sequence[str] = (
     Parameters
     ----------
     samples : Domain, path, pandas.DataFrame or array
+        Of a list of `pathlib.Path` all files are read; one of texts holds texts.
     kind : str
-        What an array, a list or a tensor holds; a list of texts holds texts.
+        What an array, a list or a tensor holds.
     features : sequence of str
         Columns of a table that are features, however they are called.
 
@@ -56,8 +61,47 @@ def domain_of(samples: Any, kind: Kind = "features", features: Sequence[str] = (
         from unseen.data.loaders import load
 
         return load(samples, features=features)
-    texts = not isinstance(samples, np.ndarray) and len(samples) and are_texts(samples)
-    return Domain(x=samples, kind="text" if texts else kind, name="samples")
+    several = isinstance(samples, (list, tuple)) and len(samples) > 0
+    if several and all(isinstance(path, os.PathLike) for path in samples):
+        return _of_files(samples, features)
+    if several and are_texts(samples):
+        if kind != "text" and all(map(_names_a_file, samples)):
+            raise TypeError(
+                f"samples: the model reads {kind}, and texts in a list are no paths; got {str(samples[0])!r}: give "
+                "[pathlib.Path(path) for path in samples], or one path (of a file, a folder or a table)"
+            )
+        kind = "text"
+    return Domain(x=as_samples(samples, kind, called="samples"), kind=kind, name="samples")
+
+
+def _names_a_file(text: str) -> bool:
+    from unseen.data.loaders import is_known
+
+    try:
+        return is_known(Path(text).suffix.lower()) or Path(text).exists()
+    except (OSError, ValueError):  # a long text
+        return False
+
+
+def _of_files(paths: Sequence[os.PathLike[str]], features: Sequence[str]) -> Domain:
+    """The samples of several files, which are called by their paths; labels are not read."""
+    from unseen.data.loaders import load
+
+    parts = [load(path, features=features).replace(y=None, classes=None) for path in paths]
+    ids = [
+        os.fspath(path) if len(part) == 1 else f"{os.fspath(path)}/{identity}"
+        for path, part in zip(paths, parts)
+        for identity in (() if part.ids is None else part.ids)
+    ]
+    kinds = sorted({part.kind for part in parts})
+    if len(kinds) > 1:
+        raise ValueError(f"samples must be of one kind; these files hold {' and '.join(kinds)}")
+    if not all(isinstance(part.x, Lazy) for part in parts):
+        return concatenate(parts, "samples").replace(ids=unique_ids(ids))
+    items = [(part.x, i) for part in parts for i in range(len(part))]
+    x = Lazy(items, lambda item: item[0][item[1]], lambda item: item[0].digest(item[1]))
+    skipped = tuple(entry for part in parts for entry in part.skipped)
+    return Domain(x=x, kind=kinds[0], ids=unique_ids(ids), name="samples", skipped=skipped)
 
 
 def domain_of_frame(frame: pd.DataFrame, features: Sequence[str] = ()) -> tuple[Domain, IntArray]:

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from unseen.data.domain import Lazy
 from unseen.data.reading import read_bytes
+from unseen.data.upright import to_rgb, upright
 from unseen.files import sentence
 
 if TYPE_CHECKING:
@@ -74,15 +75,7 @@ def decode(source: bytes | str | os.PathLike[str] | IO[bytes], *, max_pixels: in
     ImportError
         If it is HEIC and ``pillow-heif`` is not installed.
     """
-    from PIL import ImageOps
-
-    image = _open(source, max_pixels)
-    try:
-        image.load()
-        ImageOps.exif_transpose(image, in_place=True)
-        return _to_rgb(image)
-    except Exception as error:  # a decoder dies of whatever it was not written for
-        raise ValueError(f"the picture is truncated or damaged: {sentence(error)}") from error
+    return upright(_open(source, max_pixels))
 
 
 def open_header(source: bytes | str | os.PathLike[str] | IO[bytes], formats: Sequence[str] = FORMATS) -> Image:
@@ -178,7 +171,7 @@ def verify(source: bytes | IO[bytes], *, max_pixels: int = MAX_PIXELS) -> None:
             image.load()
             ImageOps.exif_transpose(image, in_place=True)
             if image.mode.startswith(("I", "F")):
-                _to_rgb(image)
+                to_rgb(image)
         except Exception as error:
             raise ValueError(f"the picture is truncated or damaged: {sentence(error)}") from error
 
@@ -297,7 +290,7 @@ def as_pixels(sample: Any) -> NDArray[np.uint8]:
     if not isinstance(sample, np.ndarray):
         if not hasattr(sample, "getbands"):
             raise TypeError(f"a picture must be a PIL image, an array or a tensor; got {type(sample).__name__}")
-        return np.array(_to_rgb(sample), dtype=np.uint8)
+        return np.array(upright(sample), dtype=np.uint8)
     array = sample
     if array.dtype.kind == "f":
         if array.ndim != 3 or array.shape[0] not in (1, 3) or 0 in array.shape:
@@ -328,7 +321,7 @@ def thumbnail(image: Image, size: int = 160, format: str = "JPEG") -> bytes:
         raise ValueError(f"size must be at least 1 pixel; got {size}")
     if format not in ("JPEG", "PNG"):
         raise ValueError(f"format must be 'JPEG' or 'PNG'; got {format!r}")
-    small = _to_rgb(image).copy()
+    small = to_rgb(image).copy()
     small.thumbnail((size, size), PIL.Image.Resampling.LANCZOS)
     bare = PIL.Image.fromarray(np.asarray(small))
     out = io.BytesIO()
@@ -386,36 +379,3 @@ def _ends_well(head: bytes, tail: bytes, size: int) -> bool:
     if head[:4] == b"RIFF":
         return int.from_bytes(head[4:8], "little") + 8 <= size
     return False
-
-
-def _to_rgb(image: Image) -> Image:
-    """An image of any mode as RGB, transparency on white; the image itself if it is a single picture in RGB."""
-    import PIL.Image
-
-    if image.mode == "RGB" and "transparency" not in image.info:
-        return image.copy() if getattr(image, "is_animated", False) else image
-    if image.mode.startswith(("I", "F")):
-        return _grey_to_eight_bits(image).convert("RGB")
-    if image.has_transparency_data or image.mode == "PA":
-        image = image.convert("RGBA")
-        white = PIL.Image.new("RGBA", image.size, "white")
-        return PIL.Image.alpha_composite(white, image).convert("RGB")
-    return image.convert("RGB")
-
-
-def _grey_to_eight_bits(image: Image) -> Image:
-    """Greys of 16 bits, 32 bits or floating point, scaled to 0..255.
-
-    Integers up to 65,535 are 16-bit greys; floats up to 1, then up to 255, are taken at their word. Any other
-    range is stretched from its least to its greatest value.
-    """
-    import PIL.Image
-
-    values = np.asarray(image).astype(np.float64)
-    if not np.isfinite(values).all():
-        raise ValueError("it holds values that are not finite")
-    low, high = float(values.min()), float(values.max())
-    top = 65535.0 if image.mode.startswith("I") else 1.0 if high <= 1 else 255.0
-    if low < 0 or high > top:
-        values, top = values - low, max(high - low, 1e-12)
-    return PIL.Image.fromarray(np.rint(values * (255 / top)).astype(np.uint8))

@@ -97,9 +97,12 @@ def class_labels(y: Any, classes: ClassSpace | None) -> tuple[Any, ClassSpace | 
 
     Whole numbers of any type are indices. Names are looked up in `classes`, which are those found where there are
     none; so are True and False, unless `classes` calls two classes otherwise, which they index then. A label that is
-    missing is -1. A column (n, 1) is taken as a row. Of anything else the type is refused where a task checks it.
+    missing, or masked, is -1. A column (n, 1) is taken as a row. Of anything else the type is refused where a task
+    checks it.
     """
     y = y.detach().cpu() if hasattr(y, "detach") else y
+    if isinstance(y, np.ma.MaskedArray):
+        y = np.where(np.ma.getmaskarray(y), np.array(None, dtype=object), y.data) if np.ma.is_masked(y) else y.data
     values = np.asarray(y)
     if values.dtype.kind in "US" and values.ndim == 1 and isinstance(y, (list, tuple)):
         values = objects(y)  # what is missing is no text

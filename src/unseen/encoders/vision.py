@@ -18,6 +18,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from unseen.data.typing import IntArray, Kind
+from unseen.data.upright import upright
 from unseen.encoders.base import Encoder
 from unseen.encoders.cache import written
 from unseen.encoders.regions import at_layer, with_regions
@@ -147,13 +148,11 @@ def _part(side: int, resized: int, start: int, length: int) -> tuple[float, floa
 
 
 def as_image(sample: Any) -> Image.Image:
-    """A PIL image in RGB from one that is not, or from an array (h, w) or (h, w, 3) of bytes or of [0, 1].
+    """A PIL image in RGB and upright from one that is not, or from an array (h, w) or (h, w, 3) of bytes or of [0, 1].
 
     What is transparent becomes white.
     """
-    if isinstance(sample, Image.Image):
-        image = sample
-    else:
+    if not isinstance(sample, Image.Image):
         array = np.asarray(sample)
         if array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[2] not in (1, 3, 4)):
             first = array.ndim == 3 and array.shape[0] in (1, 3, 4)
@@ -169,13 +168,8 @@ def as_image(sample: Any) -> Image.Image:
                 way = ": divide by 255, or make bytes of it by astype(np.uint8)" if _are_bytes(array) else ""
                 raise ValueError(f"a picture must hold bytes or floats in [0, 1]; got {got}{way}")
             array = np.rint(array * 255).astype(np.uint8)
-        image = Image.fromarray(array[..., 0] if array.ndim == 3 and array.shape[2] == 1 else array)
-    if image.mode == "RGB":
-        return image
-    if image.has_transparency_data:
-        rgba = image.convert("RGBA")
-        return Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba).convert("RGB")
-    return image.convert("RGB")
+        sample = Image.fromarray(array[..., 0] if array.ndim == 3 and array.shape[2] == 1 else array)
+    return upright(sample)
 
 
 def _are_bytes(array: NDArray[Any]) -> bool:

@@ -13,7 +13,9 @@ import numpy as np
 import torch
 
 from unseen import methods
+from unseen.arguments import Check, check_arguments, whole
 from unseen.bundle import Bundle
+from unseen.compare.asked import GIVEN
 from unseen.compare.inputs import Data, Inputs, prepare
 from unseen.data.class_file import class_space
 from unseen.data.classes import ClassSpace
@@ -34,6 +36,14 @@ log = logging.getLogger(__name__)
 
 USUAL = 20
 """Labels that are asked for where nobody says how many, and there are as many samples."""
+
+CHECKS = {
+    **{name: GIVEN[name] for name in ("target", "source", "classes", "encoder", "on_error", "trust")},
+    "budget": whole(1).or_none(),
+    "model": Check("a Bundle", lambda value: isinstance(value, Bundle)).or_none(),
+    "seed": whole(0),
+}
+"""What the arguments of `propose` must be."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -112,17 +122,19 @@ def propose(
         All classes: a class file, or names (with commas between them, or in a list), for the order of classes; needs
         `model` or `source`.
     encoder : str, optional
-    seed : int
+    seed : int, >= 0
     on_error, trust
         As in `compare`.
 
     Raises
     ------
+    TypeError
+        If an argument is of another type.
     ValueError
         If the budget is out of range, kinds differ, or `classes` is given alone.
     """
-    if budget is not None and budget < 1:
-        raise ValueError(f"budget must be at least 1, got {budget}")
+    check_arguments(CHECKS, dict(locals()), "propose")
+    budget, seed = None if budget is None else int(budget), int(seed)
     if classes is not None and model is None and source is None:
         raise ValueError("classes must come with model or source, which say what classes have labels")
     from unseen.data.loaders import samples_of

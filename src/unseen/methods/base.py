@@ -36,7 +36,7 @@ from unseen.methods.checks import (
     width_of,
 )
 from unseen.methods.lookup import class_of
-from unseen.methods.parameters import Seed, check
+from unseen.methods.parameters import Seed, as_plain, check
 from unseen.methods.verbs import Verb, gives, verb_of
 from unseen.methods.vocabulary import VOCABULARY, Card, Signature, Word, signature_of
 from unseen.nn import parallel
@@ -149,7 +149,9 @@ class Method:
 
     def _check_params(self) -> None:
         for name, hint in _hints(type(self)).items():  # type: ignore[arg-type]
-            check(name, getattr(self, name), hint)
+            value = as_plain(getattr(self, name))
+            check(name, value, hint)
+            setattr(self, name, value)
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
         """Return the hyperparameters by name."""
@@ -162,9 +164,9 @@ class Method:
             if name not in known:
                 names = ", ".join(known)
                 raise ValueError(f"{type(self).__name__} has no parameter {name!r}; it has {names}")
-        type(self)(**known | params)
-        for name, value in params.items():
-            setattr(self, name, value)
+        changed = type(self)(**known | params)
+        for name in params:
+            setattr(self, name, getattr(changed, name))
         return self
 
     # -- what a method is asked ---------------------------------------------------------------------------

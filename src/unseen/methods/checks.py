@@ -18,6 +18,7 @@ from unseen.data.domain import Domain, Lazy
 from unseen.data.feature_names import alike, by_name, listed
 from unseen.data.pairs import Pairs
 from unseen.data.pixels import as_picture
+from unseen.data.samples import unmasked
 from unseen.data.tasks import task_of
 from unseen.data.tasks.base import are_texts, text_array
 from unseen.data.text_graphs import GraphBatch, batch_of
@@ -96,7 +97,7 @@ def as_input(x: Any, width: int | None = None, *, doubles: bool = False) -> Tens
         x = Domain(x=x, kind="image", name="x")
     if isinstance(x, Domain):
         x = samplers.tensor(x) if len(x) and isinstance(x.x, Lazy) else x.x
-    tensor = x if isinstance(x, Tensor) else torch.as_tensor(_native(_numeric("x", np.asarray(x))))
+    tensor = x if isinstance(x, Tensor) else torch.as_tensor(_native(_numeric("x", np.asarray(unmasked(x, "x")))))
     if tensor.dtype not in (torch.float32, torch.bfloat16, *([torch.float64] if doubles else [])):
         tensor = tensor.float()
     if tensor.ndim < 2 or len(tensor) == 0:

@@ -7,6 +7,8 @@ import math
 import types
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
+import numpy as np
+
 from unseen.files import WrongTypeError
 
 
@@ -36,6 +38,13 @@ NonNegative = Annotated[float, Within(0)]
 Count = Annotated[int, Within(1)]
 Natural = Annotated[int, Within(0)]
 Seed = Annotated[int, Within(0, 2**32 - 1)]
+
+
+def as_plain(value: Any) -> Any:
+    """A number (text, switch) of NumPy as that of Python, which files of settings can hold; others as they are."""
+    if isinstance(value, tuple) and any(isinstance(entry, np.generic) for entry in value):
+        return tuple(map(as_plain, value))
+    return value.item() if isinstance(value, np.generic) else value
 
 
 def check(name: str, value: Any, hint: Any) -> None:

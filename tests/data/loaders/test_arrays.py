@@ -31,10 +31,10 @@ def test_npz_with_labels_classes_ids_and_columns(tmp_path):
 
 
 def test_arrays_of_pictures_and_texts(tmp_path):
-    np.save(tmp_path / "p.npy", np.full((2, 5, 4), 9, dtype=np.uint8))
+    np.save(tmp_path / "p.npy", np.full((2, 5, 6), 9, dtype=np.uint8))
     domain = load(tmp_path / "p.npy")
     assert domain.kind == "image"
-    assert domain.x[1].size == (4, 5)
+    assert domain.x[1].size == (6, 5)
     assert domain.x[1].getpixel((0, 0)) == (9, 9, 9)
     np.save(tmp_path / "c.npy", np.zeros((2, 5, 4, 4), dtype=np.uint8))
     assert load(tmp_path / "c.npy").x[0].getpixel((0, 0)) == (255, 255, 255)

@@ -139,7 +139,7 @@ def load(
     is_pattern = url.endswith(".tar") and any(sign in last for sign in "{*?")
     fs, root = locate(url.rpartition("/")[0] or ".") if is_pattern else locate(url)
     suffix = PurePosixPath(root).suffix.lower()
-    if suffix[1:] in plugins.found("loaders") and not _is_known(suffix) and not fs.isdir(root):
+    if suffix[1:] in plugins.found("loaders") and not is_known(suffix) and not fs.isdir(root):
         _only(options)
         return _foreign(suffix[1:], fs, root, common)
     with named(url, "data", also=(common["name"],)):
@@ -215,7 +215,8 @@ def samples_of(data: Any, **options: Any) -> Domain:
     return data if isinstance(data, Domain) else load(data, **options)
 
 
-def _is_known(suffix: str) -> bool:
+def is_known(suffix: str) -> bool:
+    """Whether `load` reads files whose names end like this."""
     return suffix in {
         ".npy",
         ".npz",

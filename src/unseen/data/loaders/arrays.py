@@ -16,6 +16,7 @@ from unseen.data.domain import Domain, Lazy, Skipped, _digest_of
 from unseen.data.labels import encode_labels
 from unseen.data.loaders.common import NODES, OnError, row_and_id, settle
 from unseen.data.reading import Shapes, check_array, is_local, open_file, read_npz
+from unseen.data.samples import check_several
 from unseen.files import named
 
 _X = ("x", "X", "features", "data", "images", "texts")
@@ -69,6 +70,10 @@ def samples_of(x: NDArray[Any], name: str) -> tuple[Any, Any, NDArray[np.intp]]:
         return "text", x, none
     if x.dtype.kind not in "fiub":
         raise ValueError(f"{name}: arrays of {x.dtype} are not understood; expected numbers or strings")
+    if x.dtype == np.uint8 and x.ndim == 3:
+        check_several(
+            x.shape, name, "save it as x[None], or as a PNG (and grey pictures as narrow as that as x[..., None])"
+        )
     if x.dtype == np.uint8 and (x.ndim == 3 or (x.ndim == 4 and x.shape[3] in (1, 3, 4))):
         return "image", Lazy(range(len(x)), lambda i: _picture(x[i]), lambda i: _digest_of(x[i])), none
     if x.ndim == 2:
@@ -83,9 +88,9 @@ def samples_of(x: NDArray[Any], name: str) -> tuple[Any, Any, NDArray[np.intp]]:
 def _picture(pixels: NDArray[np.uint8]) -> Any:
     from PIL import Image
 
-    from unseen.data.images import _to_rgb
+    from unseen.data.upright import to_rgb
 
-    return _to_rgb(Image.fromarray(pixels[..., 0] if pixels.ndim == 3 and pixels.shape[2] == 1 else pixels))
+    return to_rgb(Image.fromarray(pixels[..., 0] if pixels.ndim == 3 and pixels.shape[2] == 1 else pixels))
 
 
 def _needed(shapes: Shapes) -> list[str]:
