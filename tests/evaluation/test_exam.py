@@ -84,8 +84,8 @@ def test_together_opens_once_when_all_have_said_what_they_say(tmp_path):
 def test_every_driver_has_a_user():
     root = Path(unseen.__file__).parent
     texts = [p.read_text() for room in ("jobs", "compare", "claims") for p in (root / room).rglob("*.py")]
-    own = {name: one for name, one in vars(drive).items() if getattr(one, "__module__", "") == drive.__name__}
-    drivers = [name for name, one in own.items() if "__call__" in vars(one)]
+    classes = {name: item for name, item in vars(drive).items() if isinstance(item, type)}
+    drivers = [name for name, item in classes.items() if item.__module__ == drive.__name__ and "__call__" in vars(item)]
     assert set(drivers) == {"Once", "Together", "Stream"}
     for name in drivers:
         assert any(f"{name}(" in text and "evaluation.drive import" in text for text in texts), name

@@ -106,7 +106,7 @@ def test_an_address_that_is_taken_is_one_line(start: Start, model: str) -> None:
 
 
 def test_an_address_that_is_taken_and_a_folder_that_is_no_model_are_refused_before_one_is_opened(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, model: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     from unseen.cli import carry
 
@@ -115,7 +115,7 @@ def test_an_address_that_is_taken_and_a_folder_that_is_no_model_are_refused_befo
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]
         with pytest.raises(OSError, match=f"cannot listen on 127.0.0.1:{port}; is it in use"):
-            carry.serve(tmp_path, port=port)
+            carry.serve(Path(model), port=port)
     with pytest.raises(ValueError, match="is not a saved model"):
         carry.serve(tmp_path, port=0)
     assert opened == []

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.optim.lr_scheduler import CosineAnnealingLR
+from torch.optim.lr_scheduler import CosineAnnealingLR, LRScheduler
 
 from unseen.data.augment import crop_and_flip, random_crop
 from unseen.data.domain import Domain
@@ -284,11 +284,16 @@ class DistillSimilar(NetworkMethod):
             name=f"distill-similar-{name}",
             nets=nets,
             optimizers={"sgd": optimizer},
-            schedulers={"cosine": CosineAnnealingLR(optimizer, steps)},
+            schedulers={"cosine": self._schedule(optimizer, steps)},
             batches=both_batches(support, target, self.batch_size, self.ratio, steps, EPOCH),
             epochs=math.ceil(steps / EPOCH),
             steps_per_epoch=min(EPOCH, steps),
         )
+
+    @staticmethod
+    def _schedule(optimizer: torch.optim.Optimizer, steps: int) -> LRScheduler:
+        """How the rate falls; the arms of the claim fall alike, by another curve."""
+        return CosineAnnealingLR(optimizer, steps)
 
 
 def source_heads(learner: Classifier, sizes: list[int], support: Domain) -> nn.ModuleList:
