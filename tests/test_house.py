@@ -8,6 +8,7 @@ import importlib
 import importlib.util
 import inspect
 import os
+import pkgutil
 import subprocess
 import sys
 import tomllib
@@ -16,6 +17,8 @@ from pathlib import Path
 
 import pytest
 
+import unseen
+import unseen.claims
 from unseen.methods import METHODS, SYSTEMS, home
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -256,6 +259,17 @@ def test_a_method_is_found_by_slug_and_by_name_and_a_wrong_slug_has_a_hint() -> 
 def test_looking_at_the_table_of_methods_imports_none_of_them() -> None:
     found = python("-c", "import sys, unseen.methods as m; m.METHODS; print('torch' in sys.modules)")
     assert found.stdout == "False\n", found.stderr
+
+
+def test_what_an_arm_of_a_claim_replaces_is_still_there() -> None:
+    replaced = []
+    for module in pkgutil.walk_packages(unseen.claims.__path__, "unseen.claims."):
+        for cls in vars(importlib.import_module(module.name)).values():
+            if not isinstance(cls, type) or cls.__module__ != module.name or not issubclass(cls, unseen.Method):
+                continue
+            hooks = [name for name in vars(cls) if name.startswith("_") and not name.startswith(("__", "_abc"))]
+            replaced += [f"{module.name}: {cls.__name__}.{name}" for name in hooks if not hasattr(cls.__base__, name)]
+    assert replaced == []
 
 
 @pytest.mark.parametrize("slug", [*METHODS, *SYSTEMS])

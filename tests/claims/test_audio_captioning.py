@@ -175,6 +175,13 @@ def test_supervised_arms_learn_in_as_many_steps_as_those_of_texts_in_both_splits
     assert epochs * np.ceil(pairs / BUDGET["batch_size"]) == pytest.approx(texts, rel=0.05)
 
 
+def test_a_supervised_arm_learns_from_sounds_and_not_from_texts() -> None:
+    method = audio_captioning.Supervised()
+    method.sounds = np.eye(2, 384, k=5, dtype=np.float32)
+    method.remember(["a dog barks", "rain falls"], heard.SiblingSpace())
+    assert np.array_equal(method.support_.numpy(), method.sounds)
+
+
 def test_every_row_says_that_its_sounds_are_simulated() -> None:
     assert all("imulated" in row.text for row in claim.ledger if row.holds is not None)
 

@@ -6,7 +6,7 @@ import copy
 import dataclasses
 import functools
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -59,8 +59,9 @@ class Supervised(AudioCaptioning):
 
     sounds: FloatArray = dataclasses.field(init=False)
 
-    def _vectors(self, encoder: Any, captions: Any) -> FloatArray:
-        return self.sounds
+    def remember(self, captions: Sequence[str], encoder: Any) -> None:
+        super().remember(captions, encoder)
+        self.support_ = torch.as_tensor(self.sounds)
 
 
 def captioned(case: str, seed: int) -> Result:
