@@ -390,6 +390,17 @@ def test_with_labels_alone_the_consensus_is_chosen_and_logistic_regression_stand
     assert (found.bundle.method.predict(domain(shift=2, scale=2, seed=9)) >= 0).all()
 
 
+def test_what_labels_alone_taught_is_as_sure_as_it_was_right_on_labels_left_out():
+    support, target = domain(n=24, shift=2, scale=2, seed=5), domain(shift=2, scale=2, seed=1)
+    shuffled = support.with_labels(np.random.default_rng(3).permutation(support.labels))
+    found = unseen.compare(support=shuffled, target=target, methods="consensus", seeds=1)
+    rows = {row["name"]: row for row in found.results["candidates"]}
+    assert found.bundle.temperature > 1
+    right = rows["consensus"]["validators"]["support validation"]["mean"]
+    sure = found.bundle.predict_proba(target).amax(dim=1).mean()
+    assert float(sure) == pytest.approx(max(right, 0.25), abs=0.05)
+
+
 def test_labels_that_mean_nothing_are_not_said_to_be_right():
     """What grades the consensus has not learnt from the label that is graded, not even by way of the target."""
     support = domain(n=24, shift=2, scale=2, seed=5)
