@@ -169,7 +169,9 @@ def test_methods_lists_searches_and_explains(call):
 
 
 def test_recommend_says_what_fits_and_why_the_rest_does_not(call, tables):
-    found = json.loads(call("recommend", "--source", "source.csv", "--target", "target.csv", "--json").stdout)
+    answer = call("recommend", "--source", "source.csv", "--target", "target.csv", "--json")
+    assert answer.stderr.startswith("source: ")
+    found = json.loads(answer.stdout)
     by = {row["slug"]: row for row in found["methods"]}
     assert found["profile"]["words"] == ["source", "target"]
     assert len(found["precedents"]) == 5

@@ -17,7 +17,7 @@ from unseen.compare.candidates import Plan, plan
 from unseen.compare.cells import split_source
 from unseen.compare.estimate import estimate
 from unseen.compare.inputs import prepare
-from unseen.compare.introduction import cautions, introduction
+from unseen.compare.introduction import cautions, what_to_mind
 from unseen.compare.job import _few
 from unseen.data.classes import ClassSpace
 from unseen.data.domain import Domain
@@ -435,8 +435,8 @@ def test_support_samples_that_lie_in_the_target_are_taken_out_of_it():
     assert caution == f"target: 12 of its {n} samples are in the support and left out; {n - 12} take part"
     graded = prepare(source=domain(), target=target, support=target.take(range(12)))
     assert cautions(graded) == [f"{caution}, and only these are graded"]
-    assert caution in introduction(graded, graded=False)
-    assert caution in introduction(ready)
+    assert caution in what_to_mind(graded, graded=False)
+    assert caution in what_to_mind(ready)
     few = target.take(range(25))
     ready = prepare(source=domain(), target=few.unlabeled(), support=target.take(range(5)))
     caution, _ = cautions(ready)

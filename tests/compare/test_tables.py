@@ -10,7 +10,7 @@ import torch
 import unseen
 from unseen.bundle import Bundle, read_zoo
 from unseen.compare.inputs import prepare
-from unseen.compare.introduction import introduction
+from unseen.compare.introduction import what_to_mind
 from unseen.compare.tables import alike_tables, column_of_labels
 from unseen.data.domain import Domain
 
@@ -32,6 +32,13 @@ def write(tmp_path, name, order=NAMES, *, seed=0, more=(), label="label", called
     path = tmp_path / name
     path.write_text("\n".join([header, *rows]) + "\n", encoding="utf-8")
     return path
+
+
+def introduction(**data):
+    """What `compare` says of data before anything is fitted, in its order."""
+    lines = []
+    ready = prepare(**data, say=lines.append)
+    return lines + what_to_mind(ready)
 
 
 @pytest.fixture
@@ -65,9 +72,9 @@ def test_a_target_without_a_column_is_refused_by_name(source, tmp_path):
 
 
 def test_what_the_source_lacks_is_left_out_and_said(source, tmp_path):
-    ready = prepare(source=source, target=write(tmp_path, "t.csv", ("Höhe", "Länge", "Breite"), more=("Extra",)))
-    assert ready.target.x.shape[1] == 3
-    told = introduction(ready)
+    data = dict(source=source, target=write(tmp_path, "t.csv", ("Höhe", "Länge", "Breite"), more=("Extra",)))
+    assert prepare(**data).target.x.shape[1] == 3
+    told = introduction(**data)
     assert "columns: 3 features: Länge, Breite, Höhe" in told
     assert "target: not used, as the source lacks it: Extra" in told
 
@@ -76,7 +83,7 @@ def test_what_could_not_be_read_is_told_once(source, tmp_path, caplog):
     target = write(tmp_path, "t.csv")
     target.write_text(target.read_text() + "1,,1,ant\n")
     with caplog.at_level(logging.WARNING):
-        lines = introduction(prepare(source=source, target=target))
+        lines = introduction(source=source, target=target)
     told = [line for line in (*caplog.messages, *lines) if "000030" in line]
     assert len(told) == 1
     assert told[0].startswith("t: skipped 1 unreadable, the first row 31 (id 000030): ")
@@ -130,7 +137,7 @@ def test_no_column_of_labels_is_told_with_what_it_may_be_called(source, tmp_path
 def test_odd_cells_and_columns_that_are_not_used_are_said(source, tmp_path):
     target = write(tmp_path, "t.csv", label="Art")
     target.write_text(target.read_text(encoding="utf-8") + "?,1,2,ant\n", encoding="utf-8")
-    told = introduction(prepare(source=source, target=target))
+    told = introduction(source=source, target=target)
     assert "target: Länge: 1 of 31 cells is no number: '?'" in told
     assert "target: not used: Art (text)" in told
 
@@ -204,7 +211,7 @@ def test_a_number_that_is_none_is_named_by_its_sample_and_column_before_work(val
 
 def test_arrays_beside_named_columns_are_taken_in_their_order_and_it_is_said(source):
     target = Domain(x=values(seed=3)[0][:, : len(NAMES)])
-    lines = introduction(prepare(source=source, target=target))
+    lines = introduction(source=source, target=target)
     assert "target: its columns have no names, and are taken in the order of those of the source" in lines
 
 
@@ -212,7 +219,7 @@ def test_labels_that_look_like_measurements_and_features_of_few_digits_are_said(
     rng = np.random.default_rng(0)
     x = rng.normal(size=(60, 2)) + [1e9, 0]
     names = tuple(f"{value:.1f}" for value in np.linspace(20, 90, 30))
-    lines = introduction(prepare(source=Domain(x=x, y=np.arange(60) % 30, classes=names), target=Domain(x=x + 1)))
+    lines = introduction(source=Domain(x=x, y=np.arange(60) % 30, classes=names), target=Domain(x=x + 1))
     assert (
         sum("source: its labels are 30 different numbers, of which 30 stand once or twice" in line for line in lines)
         == 1

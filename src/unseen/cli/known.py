@@ -148,6 +148,8 @@ def recommend(
         model=open_model(model),
         teachers=open_zoo(teachers),
         distinct=True,
+        say=say,
+        graded=False,
     )
     given, mine = looked_at(ready, labels)
     record = {"names": list(ready.classes.names)} if mine is None else mine.to_json()

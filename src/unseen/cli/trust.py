@@ -36,14 +36,14 @@ def diagnose(
     paths = dict(source=source, target=target, support=support)
     check_asked(data=paths, encoder=encoder, on_error=on_error, precision=precision)
     from unseen.compare.inputs import prepare
-    from unseen.compare.introduction import introduction
+    from unseen.compare.introduction import what_to_mind
     from unseen.diagnosis import diagnose as run
 
     ready = prepare(
         source=source, target=target, support=support, classes=classes, encoder=encoder, on_error=on_error,
-        precision=precision, trust=trust,
+        precision=precision, trust=trust, say=say, graded=False,
     )  # fmt: skip
-    for line in introduction(ready, graded=False):
+    for line in what_to_mind(ready, graded=False):
         say(line)
     diagnosis = run(ready)
     if diagnosis is None:

@@ -221,13 +221,15 @@ def prepare(
     distinct: bool = False,
     before_encoding: Callable[[Mapping[str, Domain], Collection[str], Tower], None] | None = None,
     say: Callable[[str], None] | None = None,
+    graded: bool = True,
 ) -> Inputs:
     """Load, align, seal, check and encode, on `engine` where it is Ray.
 
     With `distinct`, a target whose every sample the source has, too, is refused. Without source and support, the names
     of `classes` are all that is known: an encoder puts them among the samples (zero-shot). `before_encoding` is called
     with the samples that were read, by role, the words of `fit` that are given or may come of them, and what gives the
-    encoder; it may refuse. `say` is told what was read, in lines, before it is encoded.
+    encoder; it may refuse. `say` is told what was read, in lines, before it is encoded; `graded` is whether labels of
+    the target will grade something.
 
     Raises
     ------
@@ -271,7 +273,8 @@ def prepare(
     if say is not None:
         learnt = len(parts["support"]) if fraction > 0 else 0
         sealed = any(parts[name].labeled.any() for name in ("target", "held_out") if name in parts)
-        for line in what_was_read(records, known.names, apart, named=named, learnt=learnt, sealed=sealed):
+        lines = what_was_read(records, known.names, apart, named=named, learnt=learnt, sealed=sealed, graded=graded)
+        for line in lines:
             say(line)
     tower = _tower(make_tower, parts, teachers, as_saved=precision == "auto" and taught is None)
     if taught is not None and (kind == "features" or tower is not None):

@@ -16,21 +16,6 @@ if TYPE_CHECKING:
     from unseen.compare.inputs import Inputs
 
 
-def introduction(inputs: Inputs, *, graded: bool = True) -> list[str]:
-    """What was read, in a line for each role; then what to look at before anything is believed, if there is some.
-
-    What could not be read is not told here: loaders warn of it.
-
-    `graded` tells whether labels of the target will grade something.
-    """
-    learnt = 0 if inputs.support is None or "support" in inputs.records else len(inputs.support)
-    read = what_was_read(
-        inputs.records, inputs.classes.names, inputs.overlap, named=inputs.named, learnt=learnt,
-        sealed=bool(inputs.exams), graded=graded,
-    )  # fmt: skip
-    return read + what_to_mind(inputs, graded=graded)
-
-
 def what_was_read(
     records: Mapping[str, Mapping[str, Any]],
     names: Sequence[str],
@@ -63,7 +48,7 @@ def what_was_read(
 
 
 def what_to_mind(inputs: Inputs, *, graded: bool = True) -> list[str]:
-    """What was decided on the way, and what to look at before anything is believed; `graded` as in `introduction`."""
+    """What was decided on the way, and what to look at before anything is believed; `graded` as in `what_was_read`."""
     lines = [f"classes: {gap}" for gap in gaps(inputs.classes)] if inputs.described else []
     return [*lines, *inputs.notes, *cautions(inputs, graded=graded)]
 
@@ -88,7 +73,7 @@ def _role_line(role: str, record: Mapping[str, Any], *, learnt: int, sealed: boo
 def cautions(inputs: Inputs, *, graded: bool = True) -> list[str]:
     """What is too small, too often the same or too much of one class to say much, in sentences.
 
-    `graded` as in `introduction`.
+    `graded` as in `what_was_read`.
     """
     lines = []
     if inputs.source is not None:
