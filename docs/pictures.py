@@ -46,11 +46,23 @@ SCENES = {
     ),
     "curate": Scene(("unseen curate photos --out pairs",), "pairs/report.html"),
     "serve": Scene(("unseen compare --source photos --target sketches --out run",), server="unseen serve run --port 0"),
+    "zero-shot": Scene(("unseen compare --target things --classes things.csv --out named",), "named/report.html"),
+    "concepts": Scene(("unseen concepts nouns.csv --concepts kinds.txt --out concepts",), "concepts/report.html"),
+    "prune": Scene(("unseen prune photos --encoder efficientnet-lite0 --keep 0.3 --out pruned",), "pruned/report.html"),
+    "shift": Scene(("unseen shift photos sketches --out shift.html",), "shift.html"),
+    "explain": Scene(
+        (
+            "unseen adapt --method ugt --source photos --target sketches "
+            '--encoder "efficientnet-lite0?crop=1&layer=4&regions=14" --out ugt',
+            "unseen explain ugt sketches/animal-bird/*.png --out maps.png",
+        ),
+        "maps.png",
+    ),
     "web": Scene(("unseen compare --source photos --target sketches --out runs/first",), server="unseen web --port 0"),
 }
 
 MAKE = """
-import sys
+import shutil, sys
 from pathlib import Path
 import pandas as pd
 from unseen.compare.demo import demo_data
@@ -73,6 +85,13 @@ mammals = [int(i) for i in tree.subtree(tree.classes.names.index("mammal.n.01"))
 table = {"id": [tree.classes.names[i] for i in mammals], "text": [tree.definitions[i] for i in mammals]}
 pd.DataFrame(table).to_csv(folder / "nouns.csv", index=False)
 queries = ("large cat of Asia with stripes", "small animal that stores nuts for winter", "whale with a long tusk")
+kinds = ("rodent", "bat", "whale", "monkey", "dog", "bear", "horse", "sheep", "cat", "seal")
+(folder / "kinds.txt").write_text("\\n".join(kinds))
+things = {"animal-mammal": "mammal", "animal-bird": "bird", "food-fruit": "fruit", "drink": "drink",
+          "clothing": "clothes", "place-building": "building", "transport-ground": "vehicle", "tool": "tool"}
+(folder / "things.csv").write_text("name\\n" + "\\n".join(things.values()))
+for kind, name in things.items():
+    shutil.copytree(folder / "photos" / kind, folder / "things" / name, ignore=shutil.ignore_patterns("*.txt"))
 (folder / "queries.txt").write_text("\\n".join(queries))
 """
 
