@@ -96,6 +96,11 @@ def test_data_sets_count_alike_however_many_pairs_they_have() -> None:
     assert summary(areas(errors)).loc["m", "mean"] == pytest.approx(0.5)
 
 
+def test_rounding_ranks_no_matcher_before_another() -> None:
+    table = pd.DataFrame({"x": [1.0, 1.0 - 1e-14], "y": [0.5, 0.5]}, index=["a", "b"])
+    assert summary(table)["mean rank"].tolist() == [1.5, 1.5]
+
+
 def test_a_matcher_without_a_figure_has_no_mean() -> None:
     table = pd.DataFrame({"x": [0.1, 0.2], "y": [0.3, np.nan]}, index=["a", "b"])
     with pytest.raises(ValueError, match="b has no figure on y"):

@@ -63,6 +63,19 @@ def crossing(places: Sequence[Place], rows: NDArray[Any]) -> int:
     return sum(int(start) not in starts or int(stop) not in stops for start, stop in np.asarray(rows)[:, :2])
 
 
+def overlapping(rows: NDArray[Any]) -> int:
+    """How many spans, (spans, 3) in the order of their begins, begin before the end of an earlier one."""
+    table = np.asarray(rows)
+    return int((table[1:, 0] < np.maximum.accumulate(table[:-1, 1])).sum())
+
+
+def character(value: Any) -> int:
+    """A place in a text as a file has it, also where a table made 4.0 of it; `ValueError` for what is none."""
+    if isinstance(value, bool) or (isinstance(value, float) and not value.is_integer()):
+        raise ValueError(f"start and end of a span must be whole numbers; got {value}")
+    return int(value)
+
+
 def tags_of(places: Sequence[Place], rows: NDArray[Any], names: Sequence[str]) -> list[str]:
     """The BIO tag of each token, of spans of characters; where two spans meet on a token, the longer one has it.
 

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 Picture = NDArray[np.uint8]
 UP_TO = 5.0
 """Degrees of the pose, or pixels of the corners, up to which the area is taken."""
+DIGITS = 9
+"""Decimals of areas that are compared: pictures that are the same leave errors of 1e-14, which rank nobody."""
 DEGREES, PIXELS = "degrees of the pose", "pixels of the corners"
 
 
@@ -168,5 +170,5 @@ def summary(table: pd.DataFrame) -> pd.DataFrame:
         raise ValueError(
             f"{table.index[row]} has no figure on {table.columns[column]}; means would be of other data sets"
         )
-    ranks = table.rank(ascending=False, method="average").mean(axis=1)
+    ranks = table.round(DIGITS).rank(ascending=False, method="average").mean(axis=1)
     return table.assign(**{"mean": table.mean(axis=1), "mean rank": ranks})[["mean", "mean rank"]]

@@ -15,6 +15,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from unseen.nn.build import builder
+from unseen.nn.model_places import model_place
 from unseen.runtime import track
 
 PIECE = 32
@@ -485,8 +486,7 @@ def pretrained(kind: str, place: str) -> tuple[Any, Any]:
     import transformers
     from transformers.utils import logging
 
-    folder = Path(place).expanduser()
-    where, local = (str(folder), True) if folder.is_dir() else (place, False)
+    where, local = model_place(place)
     shown = logging.is_progress_bar_enabled()
     logging.disable_progress_bar()
     try:

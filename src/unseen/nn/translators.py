@@ -13,6 +13,7 @@ from typing import Any, Self
 import numpy as np
 import torch
 
+from unseen.nn.model_places import model_place
 from unseen.nn.taggers import token_encoder
 from unseen.nn.word_alignment import (
     IBM1,
@@ -141,10 +142,9 @@ class Seq2Seq:
     """
 
     def __init__(self, place: str, *, beams: int = 4, batch_size: int = 16, longest: int = 256) -> None:
+        where, local = model_place(place)
         import transformers
 
-        local = Path(place).expanduser().is_dir()
-        where = str(Path(place).expanduser()) if local else place
         self.name = f"seq2seq:{Path(place).name}"
         self.tokenizer: Any = transformers.AutoTokenizer.from_pretrained(where, local_files_only=local)
         self.network: Any = transformers.AutoModelForSeq2SeqLM.from_pretrained(where, local_files_only=local).eval()

@@ -21,6 +21,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from unseen.nn.model_places import model_place
 from unseen.nn.protocols import Writer
 from unseen.runtime import current, track
 
@@ -242,7 +243,7 @@ def smollm2() -> CausalWriter:
 
 def causal(name: str) -> CausalWriter:
     """Any causal language model of transformers: a folder, or a name on the hub."""
-    return _load(str(Path(name).expanduser()) if Path(name).expanduser().is_dir() else name, Path(name).name)
+    return _load(model_place(name).place, Path(name).name)
 
 
 def writer(name: str) -> Writer:

@@ -138,6 +138,32 @@ def test_spans_that_cross_words_and_overlap_are_counted(tmp_path: Path) -> None:
     assert tags == ["O", "B-b", "I-b"]  # the longer one has the word on which they meet
 
 
+def test_every_span_in_a_longer_one_is_counted_as_overlapping(tmp_path: Path) -> None:
+    row = {"text": "one two three four five six", "spans": [[0, 27, "a"], [4, 7, "b"], [14, 18, "b"]]}
+    (tmp_path / "a.jsonl").write_text(json.dumps(row))
+    assert read_marked(tmp_path / "a.jsonl").counts["overlapping spans"] == 2
+
+
+@pytest.mark.parametrize(
+    ("span", "why"),
+    [
+        ('[0.5, 3.9, "a"]', "must be whole numbers; got 0.5"),
+        ('[0, Infinity, "a"]', "must be whole numbers; got inf"),
+        ('[true, 3, "a"]', "must be whole numbers; got True"),
+        ("[0, 3, null]", "the class of a span must be a word; got None"),
+        ('[0, 3, " "]', "the class of a span must be a word; got ' '"),
+    ],
+)
+def test_a_span_that_is_none_costs_its_line_alone(tmp_path: Path, span: str, why: str) -> None:
+    (tmp_path / "a.jsonl").write_text(
+        f'{{"text": "the dose", "spans": [{span}]}}\n{{"text": "the dose", "spans": [[4.0, 8, "a"]]}}\n'
+    )
+    found = read_marked(tmp_path / "a.jsonl")
+    assert marked(found.domain) == [[("dose", "a")]]
+    assert [skipped.where for skipped in found.domain.skipped] == ["line 1"]
+    assert why in found.domain.skipped[0].why
+
+
 def test_plain_texts_are_cut_into_sentences(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_bytes('Uno. Dos ("tres.") Cuatro 0.5 mg.\n\n¿Cinco? Seis\n'.encode() + b"\xff\n")
     found = read_marked(tmp_path / "a.txt")

@@ -16,7 +16,7 @@ import numpy as np
 from unseen.data.classes import ClassSpace
 from unseen.data.domain import Domain, Skipped
 from unseen.data.reading import natural_key
-from unseen.data.tagged import crossing, cut, pieces, rows_of, runs_of, tags_of, words
+from unseen.data.tagged import character, crossing, cut, overlapping, pieces, rows_of, runs_of, tags_of, words
 from unseen.data.tasks.base import objects, text_array
 from unseen.files import reads
 
@@ -155,7 +155,7 @@ def _domain(
         y.append(None if sentence.spans is None else table)
         counts["spans"] += len(rows)
         counts["spans that cross words"] += crossing(pieces(sentence.text), table) if rows else 0
-        counts["overlapping spans"] += sum(b > c for (_, b, _), (c, _, _) in zip(rows, rows[1:]))
+        counts["overlapping spans"] += overlapping(table)
     counts["sentences"] += len(sentences)
     counts["empty sentences"] += sum(not sentence.text.strip() for sentence in sentences)
     known = any(spans is not None for spans in y)
@@ -375,7 +375,9 @@ def _record(number: int, record: Any) -> _Sentence:
     spans = []
     for span in marked:
         cells = (span["start"], span["end"], span["label"]) if isinstance(span, dict) else tuple(span)
-        start, stop, label = int(cells[0]), int(cells[1]), str(cells[2])
+        start, stop, label = character(cells[0]), character(cells[1]), str(cells[2])
+        if not isinstance(cells[2], (str, int)) or not label.strip():
+            raise ValueError(f"the class of a span must be a word; got {cells[2]!r:.40}")
         if not 0 <= start < stop <= len(text):
             raise ValueError(f"a span must lie in its text of {len(text)} characters; got {start} to {stop}")
         spans.append((start, stop, label))
