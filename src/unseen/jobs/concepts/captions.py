@@ -6,6 +6,7 @@ import csv
 import dataclasses
 import functools
 import json
+import logging
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
@@ -17,7 +18,7 @@ import pyarrow as pa
 import pyarrow.csv as pc
 import pyarrow.parquet as pq
 
-from unseen.curation.captions import HOW, read_captions
+from unseen.curation.captions import read_captions, without_captions
 from unseen.curation.collection import Collection
 from unseen.curation.samples import pictures_of
 from unseen.data.delimited import SAMPLE, Form, form_of, plain_cell, read_delimited
@@ -29,6 +30,8 @@ from unseen.methods.curation.concept_frequency.shares import EACH, Span, evenly,
 
 if TYPE_CHECKING:
     import pandas as pd
+
+log = logging.getLogger(__name__)
 
 TEXTS = ("caption", "text", "captions", "title", "alt", "TEXT", "Caption")
 KEYS = ("file", "image", "filename", "path", "key", "uid", "id", "url")
@@ -84,10 +87,12 @@ class Captions:
         if not self.path.is_dir() or (self.path / "collection.json").is_file():
             return []
         files = walk(self.path, ignore=is_hidden).files
-        texts = read_captions(self.path, names := pictures_of(files), files, lambda _: None)
+        texts = read_captions(self.path, names := pictures_of(files), files, (notes := list[str]()).append)
         captions = [(name, texts[name].strip()) for name in names if texts.get(name, "").strip()]
         if not captions:
-            raise ValueError(f"CAPTIONS {self.path.name!r} holds {len(names):,} pictures and no captions: {HOW}")
+            raise ValueError(without_captions(f"CAPTIONS {self.path.name!r}", len(names), notes))
+        for line in notes:
+            log.warning("%s: %s", self.path.name, line)
         return captions
 
     def __iter__(self) -> Iterator[pa.Array]:
