@@ -76,7 +76,7 @@ def test_a_process_of_its_own_counts_and_predicts(captions: Path, tmp_path: Path
     command = [sys.executable, "-m", "unseen.cli", "concepts", *given]
     done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, env=env)
     assert done.returncode == 0, done.stderr[-2000:]
-    assert done.stderr.startswith("concepts: 10, 9 of them with accuracy\ncaptions: 2,000\n")
+    assert done.stderr.startswith("concepts: 12, 9 of them with accuracy\ncaptions: 2,000\n")
     assert "ten times the data buys" in done.stdout
     table = pd.read_csv(tmp_path / "out" / "concepts.csv").set_index("concept")
     assert table.loc["stone", "text"] == 0
