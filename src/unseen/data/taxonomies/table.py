@@ -29,9 +29,9 @@ def table(path: str | os.PathLike[str]) -> Taxonomy:
     """Read a CSV or TSV file with the columns ``name`` (or ``id``, ``code``, ``node``), ``parent``, perhaps
     ``title``, ``description`` (or ``definition``) and ``synonyms``.
 
-    What people call a node is its name or title; beside identifiers alone, its description. A description is a phrase of
-    its node, too, and its definition. Several parents or synonyms in a cell are parted by ``|``. A parent without a row
-    of its own becomes a node.
+    What people call a node is its name or title; beside identifiers alone, its description. A description is a phrase
+    of its node, too, and its definition. Several parents or synonyms in a cell are parted by ``|``. A parent without a
+    row of its own becomes a node.
 
     Raises
     ------
