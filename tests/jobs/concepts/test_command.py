@@ -150,6 +150,20 @@ def test_two_models_are_fitted_apart(captions: Path, call: Any, tmp_path: Path) 
     assert len(pd.read_csv(tmp_path / "out" / "concepts.csv")) == 2 * len(WORDS)
 
 
+def test_captions_of_another_encoding_are_told_or_refused(
+    call: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A caf\u00e9 in Latin-1 was no caf\u00e9, without a word."""
+    asked = ("captions.csv", "--concepts", "caf\u00e9,cat", "--out", "out")
+    for encoding, told in (("utf-8", False), ("latin-1", True)):
+        caplog.clear()
+        (tmp_path / "captions.csv").write_text("caption\na caf\u00e9\na cat\n", encoding=encoding)
+        call(*asked)
+        assert ("captions.csv is not UTF-8 at byte 13: such letters are lost" in caplog.text) == told
+    (tmp_path / "captions.csv").write_text("caption\na caf\u00e9\n", encoding="utf-16")
+    assert "must be UTF-8 text; captions.csv is UTF-16: save it as UTF-8" in call(*asked, code=1)[1]
+
+
 def test_tags_give_joint_counts_and_misalignment(captions: Path, call: Any, tmp_path: Path) -> None:
     texts = pd.read_csv(captions / "captions.csv")
     shown = [next(word for word in WORDS if word in text) for text in texts.caption]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import csv
 import dataclasses
 import functools
@@ -39,6 +40,8 @@ NAMES = ("concept", "name", "class", "label", "classname")
 SCORES = ("accuracy", "score", "recall", "recall@1")
 BATCH, BYTES = 131_072, 1 << 24
 """Captions, and bytes of a table, that are read at once."""
+LOOK = 1 << 20
+"""Bytes at the beginning of a text that are looked at for letters of another encoding."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,6 +77,8 @@ class Captions:
         check_plain(self.path)
         if self.path.is_file() and self.path.suffix not in (".txt", ".csv", ".tsv", ".parquet", ".jsonl"):
             raise ValueError(f"CAPTIONS must end in .txt, .csv, .tsv, .parquet or .jsonl; got {self.path.name!r}")
+        if self.path.is_file() and self.path.suffix != ".parquet":
+            _look_at_letters(self.path)
         object.__setattr__(self, "path", self.path.absolute())  # other processes may work elsewhere
 
     @property
@@ -249,6 +254,21 @@ class Captions:
 
 class NoColumnError(ValueError):
     """A table lacks a column."""
+
+
+def _look_at_letters(path: Path) -> None:
+    """Warn of a file that does not begin as UTF-8, whose letters are lost; `ValueError` for UTF-16."""
+    with path.open("rb") as file:
+        content = file.read(LOOK)
+    if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        raise ValueError(f"CAPTIONS must be UTF-8 text; {path.name} is UTF-16: save it as UTF-8")
+    try:
+        codecs.getincrementaldecoder("utf-8")().decode(content, final=len(content) < LOOK)
+    except UnicodeDecodeError as error:
+        log.warning(
+            "%s is not UTF-8 at byte %d: such letters are lost, and so are the words that they stand in; save it as "
+            "UTF-8", path.name, error.start,
+        )  # fmt: skip
 
 
 def _decoded(column: pa.Array) -> pa.Array:
