@@ -123,6 +123,7 @@ def test_an_ordinary_folder_of_small_sketches_works_without_options(tmp_path: Pa
     assert (told.what, told.parsed, told.kept) == ("pictures", 70, 35)
     assert told.dropped == {("filter", "picture and caption less alike than in the share to keep"): 35}
     assert "35 of 70 pairs are those whose picture and caption are most alike" in out
+    assert err.startswith("input: 70 pictures, each with a caption\nof the pairs, 50% are kept")
     page = (tmp_path / "pairs" / "report.html").read_text().partition("<body")[2]
     assert "35 of 70 pictures were kept" in page
     assert "link" not in page.replace("round", "") or how == "links"

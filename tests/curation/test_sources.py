@@ -252,6 +252,69 @@ def test_tables_of_captions_as_people_write_them(tmp_path: Path, name: str, text
     assert any("further ones" in note for note in notes) == ("second" in text)
 
 
+def test_captions_that_are_not_utf8_are_refused_or_named(tmp_path: Path) -> None:
+    """Letters stood as replacement characters in the captions, without a word."""
+    for name in ("a", "b"):
+        (tmp_path / f"{name}.png").write_bytes(png())
+    (tmp_path / "a.txt").write_text("a caf\u00e9", encoding="latin-1")
+    (tmp_path / "b.txt").write_text("caf\u00e9 " * 5000, encoding="utf-8")  # cut in the middle of a letter
+    found, notes = read(tmp_path)
+    assert [one.candidate.reason for one in found] == [samples.NO_CAPTION, ""]
+    assert "\ufffd" not in found[1].candidate.text
+    assert notes == ["1 texts were not read, as they are not UTF-8, such as 'a.txt': save them as UTF-8"]
+    (tmp_path / "b.txt").unlink()
+    with pytest.raises(ValueError, match=r"2 pictures and no captions \(1 texts were not read, as they are not UTF-8"):
+        open_source(tmp_path)
+    for name, text in (("c.csv", "file,caption\na.png,caf\u00e9\n"), ("c.jsonl", '{"file": "a", "text": "\u00e9"}')):
+        (tmp_path / name).write_text(text, encoding="latin-1")
+        with pytest.raises(ValueError, match=rf"{name} cannot be read: it is not UTF-8 text: .*; save it as UTF-8"):
+            open_source(tmp_path)
+        (tmp_path / name).write_text(text, encoding="utf-16")
+        with pytest.raises(ValueError, match=rf"no captions \({name} was not read: it is UTF-16; save it as UTF-8"):
+            open_source(tmp_path)
+        (tmp_path / name).unlink()
+
+
+def test_a_caption_with_a_comma_and_no_quotes_is_not_cut(tmp_path: Path) -> None:
+    for name in ("a", "b", "c"):
+        (tmp_path / f"{name}.png").write_bytes(png())
+    (tmp_path / "captions.csv").write_text('file,caption\na.png,a cat, asleep\nb.png,"a dog, awake"\nc.png,a cow,,\n')
+    found, notes = read(tmp_path)
+    assert [one.candidate.text for one in found] == ["", "a dog, awake", "a cow"]
+    assert notes == [
+        "1 lines of captions.csv were not read, as they have more cells than the first, such as that of 'a.png': put "
+        "quotes around captions that hold a ','"
+    ]
+
+
+def test_captions_are_found_whatever_machine_wrote_the_names(tmp_path: Path) -> None:
+    """Large letters of endings, whole paths, letters in two parts as macOS has them."""
+    for name in ("A.JPG", "B.png", "cafe\u0301.png", "d.png"):
+        (tmp_path / name).write_bytes(png())
+    (tmp_path / "A.TXT").write_text("beside it")
+    rows = ["b.PNG,of another machine", "caf\u00e9.png,in one part", f"{tmp_path}/d.png,a whole path"]
+    (tmp_path / "captions.csv").write_text("\n".join(["file,caption", *rows]), encoding="utf-8")
+    found, notes = read(tmp_path)
+    assert {one.candidate.url[0]: one.candidate.text for one in found} == {
+        "A": "beside it", "B": "of another machine", "c": "in one part", "d": "a whole path",
+    }  # fmt: skip
+    assert notes == []
+
+
+def test_a_source_says_how_much_there_is(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        (tmp_path / f"{name}.png").write_bytes(png())
+    (tmp_path / "a.txt").write_text("a caption")
+    assert open_source(tmp_path).contents == "2 pictures, 1 of them with a caption"
+    (tmp_path / "b.txt").write_text("a caption")
+    assert open_source(tmp_path).contents == "2 pictures, each with a caption"
+    (tmp_path / "shards").mkdir()
+    shard(tmp_path / "shards" / "0.tar", [("1.png", png()), ("1.txt", b"a caption")])
+    assert open_source(tmp_path / "shards").contents == "1 .tar shard"
+    opened = open_source(tmp_path / "shards" / "0.tar")
+    assert open_source(opened) is opened
+
+
 def test_a_folder_of_captions_without_its_pictures_is_told_so(tmp_path: Path) -> None:
     (tmp_path / "captions.csv").write_text("file,caption\na.png,x\n")
     with pytest.raises(ValueError, match=r"no pictures; captions.csv names 1 file, 'a.png', that is not there: "):
@@ -309,6 +372,10 @@ def test_pictures_without_a_caption_are_refused_with_what_they_need(tmp_path: Pa
     (tmp_path / "a.png").write_bytes(png())
     with pytest.raises(ValueError, match=r"1 pictures and no captions: put NAME\.txt beside each"):
         open_source(tmp_path)
+    (tmp_path / "captions.csv").write_text("filename,title\na.png,a caption\n")
+    with pytest.raises(ValueError, match=r"of files beside one of captions, but filename, title\): put NAME"):
+        open_source(tmp_path)
+    (tmp_path / "captions.csv").unlink()
     (tmp_path / "links.csv").write_text("url,caption\nhttp://x.org/a.jpg,a caption\n")
     with pytest.raises(ValueError, match=r"1 pictures .* and 1 tables"):
         open_source(tmp_path)

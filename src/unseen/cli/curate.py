@@ -155,6 +155,7 @@ def curate(
     from unseen.curation.pipeline import check_out
     from unseen.curation.pipeline import curate as run
     from unseen.curation.settings import STAGES, Settings
+    from unseen.curation.sources import open_source
     from unseen.encoders import get
     from unseen.methods.curation.laion.safety import read_rules
     from unseen.report.curate import write_report
@@ -187,12 +188,14 @@ def curate(
     if not parts:
         build_indices(out, memory)
         return
+    check_out(out)
+    opened = open_source(source, base_url=downloads.base_url)
+    say(f"input: {opened.contents}")
     if target_keep is not None and target_keep < 1 and "select" in parts:
         say(f"of the pairs, {target_keep:.0%} are kept, the most alike ones (--target-keep 1 keeps all)")
-    check_out(out)
     towers: Any = get(encoder) if {"embed", "select"} & set(parts) else None
     result = run(
-        source,
+        opened,
         out,
         encoder=towers,
         multilingual=get(multilingual_encoder) if multilingual_encoder and towers is not None else None,
@@ -200,7 +203,6 @@ def curate(
         settings=settings,
         stages=parts,
         engine=Engine(name=engine, address=address),  # type: ignore[arg-type]
-        base_url=downloads.base_url,
         cache=cache,
     )
     with told_if_full("the report"):

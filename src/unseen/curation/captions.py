@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import codecs
 import csv
 import datetime
 import decimal
 import io
 import sys
+import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
@@ -17,7 +19,7 @@ import pyarrow.parquet as pq
 
 from unseen.curation.collection import COLUMNS
 from unseen.curation.tables import TABLES, TEXT_COLUMNS, URL_COLUMNS, first_of, json_row, said
-from unseen.data.loaders.common import ABOVE, inside
+from unseen.files import sentence
 from unseen.methods.curation.laion import parse
 
 PICTURES = (".jpg", ".jpeg", ".png", ".webp")
@@ -33,7 +35,17 @@ RESERVED = frozenset((*COLUMNS.names, *_LATER))
 
 HOW = "put NAME.txt beside each NAME.jpg, or a captions.csv with the columns file and caption into the folder"
 """What a folder without captions lacks."""
+_MOST = 8 * parse.MOST
+"""Bytes that are read of a text beside a picture."""
 _SEPARATORS = ",\t;|"
+_BEYOND = "\0"
+"""Where a row of a table has the cells behind its last column; no column is called so."""
+
+
+def without_captions(called: str, n: int, notes: Sequence[str] = ()) -> str:
+    """What a folder of `n` pictures lacks that has no caption, with what was said of its texts and tables."""
+    why = f" ({'; '.join(notes[:2])})" if notes else ""
+    return f"{called} holds {n:,} pictures and no captions{why}: {HOW}"
 
 
 def is_caption_table(file: Path) -> bool:
@@ -82,10 +94,16 @@ def read_captions(
     files : iterable of str
         All files below it. A table among them that has a column of files and one of captions names pictures relative
         to its own folder, by their path, their file name or that without its ending; other tables are not read.
+        Rows with more cells than the first line has names are left out.
     note : callable
         Takes a sentence about what could not be read.
     more : dict, optional
         Takes what the tables say beside: the other cells of a picture's row, by the names of their columns.
+
+    Raises
+    ------
+    ValueError
+        If a table of captions is not UTF-8.
     """
     captions: dict[str, str] = {}
     missing: list[str] = []
@@ -94,7 +112,7 @@ def read_captions(
     for name in sorted(name for name in there if name.lower().endswith(TABLES)):
         file = place / name
         if not is_caption_table(file):
-            note(f"{name} was not read: it has no column of files beside one of captions")
+            note(f"{name} was not read: {_fault(file)}")
             continue
         parent = name.rpartition("/")[0]
         below = pictures if not parent else [picture for picture in pictures if picture.startswith(f"{parent}/")]
@@ -115,49 +133,87 @@ def read_captions(
         note(f"{len(missing):,} captions are of files that are not there, such as {min(missing)!r}")
     if again:
         note(f"{again:,} captions are further ones of a picture; the first of each was taken")
-    bodies = {str(PurePosixPath(picture).with_suffix("")) for picture in pictures}
-    if alone := sorted(name for name in there if name.endswith(".txt") and name.removesuffix(".txt") not in bodies):
-        note(f"{len(alone):,} texts have no picture of their name beside them, such as {alone[0]!r}")
-    for picture in pictures:
-        if not captions.get(picture, "").strip():
-            beside = str(PurePosixPath(picture).with_suffix(".txt"))
-            if beside in there:
-                with (place / beside).open("rb") as stream:
-                    captions[picture] = stream.read(8 * parse.MOST).decode("utf-8-sig", "replace")
+    _read_beside(place, pictures, there, captions, note)
     return captions
 
 
+def _read_beside(
+    place: Path, pictures: Sequence[str], files: set[str], captions: dict[str, str], note: Callable[[str], None]
+) -> None:
+    """Add the text beside each picture that has no caption yet."""
+    texts = {str(PurePosixPath(name).with_suffix("")): name for name in sorted(files) if name.lower().endswith(".txt")}
+    bodies = {str(PurePosixPath(picture).with_suffix("")) for picture in pictures}
+    if alone := sorted(name for body, name in texts.items() if body not in bodies):
+        note(f"{len(alone):,} texts have no picture of their name beside them, such as {alone[0]!r}")
+    lost = []
+    for picture in pictures:
+        beside = texts.get(str(PurePosixPath(picture).with_suffix("")))
+        if beside is None or captions.get(picture, "").strip():
+            continue
+        with (place / beside).open("rb") as stream:
+            content = stream.read(_MOST)
+        text = codecs.getincrementaldecoder("utf-8-sig")()  # of a long text the last letter may be cut
+        try:
+            captions[picture] = text.decode(content, final=len(content) < _MOST)
+        except UnicodeDecodeError:
+            lost.append(beside)
+    if lost:
+        note(f"{len(lost):,} texts were not read, as they are not UTF-8, such as {lost[0]!r}: save them as UTF-8")
+
+
+def _fault(file: Path) -> str:
+    """Why a table is none of captions."""
+    with file.open("rb") as stream:
+        if stream.read(2) in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
+            return "it is UTF-16; save it as UTF-8"
+    have = ", ".join(sorted(name for name in _header(file) if name.isprintable())[:5])
+    return "it has no column of files beside one of captions" + (f", but {have}" if have else "")
+
+
 class _Places:
-    """Pictures by what a table may call them: their path, their file name, or that without its ending."""
+    """Pictures by what a table may call them: their path, their file name, or that without its ending.
+
+    Letters that are composed otherwise (as by macOS), or large instead of small, are the same where nothing else is.
+    """
 
     def __init__(self, pictures: Sequence[str], parent: str) -> None:
         self.parent = f"{parent}/" if parent else ""
         self.whole = set(pictures)
         self.short: dict[str, str] = {}
-        for part in ("stem", "name"):
-            keys = [str(getattr(PurePosixPath(picture), part)) for picture in pictures]
-            count = Counter(keys)
-            self.short |= {key: picture for key, picture in zip(keys, pictures) if count[key] == 1}
+        names = [PurePosixPath(picture) for picture in pictures]
+        for keys in ([name.stem for name in names], [name.name for name in names]):
+            for spelt in ([_folded(key) for key in keys], keys):
+                count = Counter(spelt)
+                self.short |= {key: picture for key, picture in zip(spelt, pictures) if count[key] == 1}
 
     def find(self, target: str) -> str | None:
-        whole = f"{self.parent}{target}"
-        return whole if whole in self.whole else self.short.get(target.rpartition("/")[2])
+        whole, name = f"{self.parent}{target}", target.rpartition("/")[2]
+        return whole if whole in self.whole else self.short.get(name, self.short.get(_folded(name)))
+
+
+def _folded(name: str) -> str:
+    return unicodedata.normalize("NFC", name).casefold()
 
 
 def _rows(file: Path, note: Callable[[str], None]) -> Iterator[tuple[str, str, dict[str, Any]]]:
     """(file, caption, what else it says) of every row of a table."""
+    long: list[str] = []
     for row in _table(file):
         cells = {str(key).strip().lower(): value for key, value in (row or {}).items()}
         target = first_of(cells, _file_columns(set(cells)))
         if target is None:
             note(f"a line of {file.name} names no file")
             continue
-        try:
-            name, text = inside(str(target).strip().removeprefix("./"), ABOVE), said(first_of(cells, TEXT_COLUMNS))
-        except ValueError as error:
-            note(f"{file.name}: {error}")
+        name, text = str(target).strip().replace("\\", "/").removeprefix("./"), said(first_of(cells, TEXT_COLUMNS))
+        if any(str(cell).strip() for cell in (row or {}).get(_BEYOND) or ()):
+            long.append(name)
             continue
         yield name, text, _others(row or {}, target, text)
+    if long:
+        note(
+            f"{len(long):,} lines of {file.name} were not read, as they have more cells than the first, such as that "
+            f"of {long[0]!r}: put quotes around captions that hold a {_separator(file)!r}"
+        )
 
 
 def _others(row: Mapping[Any, Any], target: Any, text: str) -> dict[str, Any]:
@@ -195,11 +251,19 @@ def _table(file: Path) -> Iterator[dict[str, Any] | None]:
                 yield from batch.to_pylist()
     elif suffix in (".csv", ".tsv"):
         csv.field_size_limit(min(sys.maxsize, 2**31 - 1))
-        text = file.read_text("utf-8-sig", "replace").replace("\0", "")
+        text = _text(file).replace("\0", "")
         header = ["file", "caption"] if _is_bare(file) else None
-        yield from csv.DictReader(io.StringIO(text, newline=""), header, delimiter=_separator(file))
+        yield from csv.DictReader(io.StringIO(text, newline=""), header, _BEYOND, delimiter=_separator(file))
     else:
-        yield from map(json_row, filter(str.strip, file.read_text("utf-8-sig", "replace").splitlines()))
+        yield from map(json_row, filter(str.strip, _text(file).splitlines()))
+
+
+def _text(file: Path) -> str:
+    """What a table holds; `ValueError` if it is not UTF-8, whose letters would be lost."""
+    try:
+        return file.read_text("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{file.name} cannot be read: {sentence(error)}") from error
 
 
 def _is_large(kind: pa.DataType) -> bool:

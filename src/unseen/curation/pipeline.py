@@ -22,6 +22,7 @@ from unseen.curation.planning import plan
 from unseen.curation.settings import STAGES, Settings
 from unseen.curation.sources import open_source
 from unseen.curation.stages import Job, Work
+from unseen.curation.units import Source
 from unseen.encoders.base import Encoder
 from unseen.encoders.two_tower import TwoTowerEncoder
 from unseen.files import read_object, refuse_lost
@@ -59,7 +60,7 @@ class Curated:
 
 
 def curate(
-    source: str | os.PathLike[str],
+    source: str | os.PathLike[str] | Source,
     out: str | os.PathLike[str],
     *,
     encoder: TwoTowerEncoder | None = None,
@@ -76,8 +77,8 @@ def curate(
 
     Parameters
     ----------
-    source : path
-        What `open_source` reads.
+    source : path or Source
+        What `open_source` reads, or gave.
     out : path
         Folder of the collection. One that was begun with the same input and settings is continued.
     encoder : TwoTowerEncoder, optional
@@ -93,7 +94,7 @@ def curate(
     detector : Detector, optional
         Of languages; py3langid if absent.
     base_url : str
-        See `open_source`.
+        See `open_source`; of a path.
     cache : bool
         Keep features by content, as encoders do.
 
@@ -115,7 +116,7 @@ def curate(
     place = Path(out).absolute()
     if Path(opened.path).is_dir() and place.resolve().is_relative_to(Path(opened.path).resolve()):
         raise ValueError(
-            f"the collection {str(out)!r} must not lie inside its input {str(source)!r}: name a folder beside"
+            f"the collection {str(out)!r} must not lie inside its input {opened.path!r}: name a folder beside"
         )
     settings = settings.for_input(is_local=opened.is_local)
     job = Job(Work(place), opened, settings, encoder, multilingual, tuple(heads), detector, cache)

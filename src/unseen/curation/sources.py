@@ -12,7 +12,16 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from unseen.curation.captions import HOW, OTHERS, PICTURES, is_link_table, named_files, names_files_alone, read_captions
+from unseen.curation.captions import (
+    HOW,
+    OTHERS,
+    PICTURES,
+    is_link_table,
+    named_files,
+    names_files_alone,
+    read_captions,
+    without_captions,
+)  # fmt: skip
 from unseen.curation.crawls import CRAWLS, PAGES, read_crawl, read_pages
 from unseen.curation.samples import SHARDS, pictures_of, read_pictures, read_shard
 from unseen.curation.tables import TABLES, read_table, table_units
@@ -37,12 +46,12 @@ _KINDS = {
 }
 
 
-def open_source(path: str | os.PathLike[str], *, base_url: str = "") -> Source:
-    """Look at a path and say how it is read.
+def open_source(path: str | os.PathLike[str] | Source, *, base_url: str = "") -> Source:
+    """Look at a path and say how it is read; a source that was opened stays as it is.
 
     Parameters
     ----------
-    path : path
+    path : path or Source
         A file or a folder of: WARC or WAT files (``.warc``, ``.warc.gz``, ``.wat.gz``); HTML pages; tables with a URL
         and a caption (Parquet, CSV, TSV, JSON lines); WebDataset shards (``.tar``); pictures with a ``.txt`` of the
         same name, or with a table that names files and captions, such as ``captions.csv`` or ``metadata.jsonl``.
@@ -56,6 +65,8 @@ def open_source(path: str | os.PathLike[str], *, base_url: str = "") -> Source:
     ValueError
         If it holds nothing that is read.
     """
+    if isinstance(path, Source):
+        return path
     place = Path(path).absolute()
     if not place.exists():
         raise FileNotFoundError(f"input {str(path)!r} does not exist")
@@ -70,7 +81,9 @@ def open_source(path: str | os.PathLike[str], *, base_url: str = "") -> Source:
             "the others by themselves"
         )
     units: list[Unit] = []
+    contents = ""
     for kind, members in kinds.items():
+        contents = f"{len(members):,} {_KINDS[kind].called if len(members) > 1 else _KINDS[kind].called[:-1]}"
         if kind in ("crawl", "shard"):
             units = [Unit(kind, str(f)) for f in members]
         elif kind == "table":
@@ -84,14 +97,14 @@ def open_source(path: str | os.PathLike[str], *, base_url: str = "") -> Source:
             units = [unit for f in members for unit in table_units(f)]
         else:
             if kind == "pictures":
-                _need_captions(place, path)
+                contents = _captioned(place, path)
             units = stretches(kind, str(place), len(members))
     if not units:
         raise ValueError(
             f"input {str(path)!r} holds nothing to curate: expected WARC or WAT files, HTML pages, a table of URLs and "
             "captions (.parquet, .csv, .tsv, .jsonl), .tar shards, or pictures with captions"
         )
-    return Source(str(place), tuple(units), base_url, _digest(place, files))
+    return Source(str(place), tuple(units), base_url, _digest(place, files), contents)
 
 
 def _without_pictures(path: str | os.PathLike[str], place: Path, table: Path) -> str:
@@ -107,12 +120,15 @@ def _without_pictures(path: str | os.PathLike[str], place: Path, table: Path) ->
     )
 
 
-def _need_captions(place: Path, path: str | os.PathLike[str]) -> None:
-    """`ValueError` if no picture of a folder has a caption."""
+def _captioned(place: Path, path: str | os.PathLike[str]) -> str:
+    """How many pictures of a folder have a caption, in words; `ValueError` if none has."""
     files = walk(place, ignore=is_hidden).files
-    names = pictures_of(files)
-    if not any(text.strip() for text in read_captions(place, names, files, lambda _: None).values()):
-        raise ValueError(f"input {str(path)!r} holds {len(names):,} pictures and no captions: {HOW}")
+    names, notes = pictures_of(files), list[str]()
+    n = sum(bool(text.strip()) for text in read_captions(place, names, files, notes.append).values())
+    if not n:
+        raise ValueError(without_captions(f"input {str(path)!r}", len(names), notes))
+    pictures = f"{len(names):,} {'picture' if len(names) == 1 else 'pictures'}"
+    return f"{pictures}, each with a caption" if n == len(names) else f"{pictures}, {n:,} of them with a caption"
 
 
 def _kinds(place: Path, files: list[Path]) -> dict[str, list[Path]]:

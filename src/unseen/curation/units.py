@@ -35,13 +35,15 @@ class Unit:
 class Source:
     """What is at a path: its units, in an order that the names alone decide.
 
-    `digest` changes when a file comes, goes, or is written again: it is over names, sizes and times.
+    `digest` changes when a file comes, goes, or is written again: it is over names, sizes and times. `contents` says in
+    words how much there is.
     """
 
     path: str
     units: tuple[Unit, ...]
     base_url: str = ""
     digest: str = ""
+    contents: str = ""
 
     @property
     def is_local(self) -> bool:

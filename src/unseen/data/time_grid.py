@@ -178,8 +178,8 @@ def _day_first(cells: Any, name: str, day_first: bool | None) -> bool:
         return day_first
     if not first.any() and not second.any() and (numbers[0] != numbers[1]).any():
         raise ValueError(
-            f"the times of {name} may begin with the day or with the month, such as {cells.iloc[0]!r}: give day_first "
-            "(day_first=True or day_first=False), or write 2024-02-01"
+            f"the times of {name} may begin with the day or with the month, such as {cells.iloc[0]!r}: give "
+            "day_first=True or day_first=False, or write 2024-02-01"
         )
     return bool(first.any())
 

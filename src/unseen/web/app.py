@@ -126,6 +126,7 @@ def create_app(shown: Shown, desk: Desk, places: Places) -> Starlette:
     return Starlette(
         routes=[
             Route("/", first),
+            Route("/runs", first),  # of a form that was refused, whose list of runs goes on
             Route("/runs", start, methods=["POST"]),
             Route("/run", run),
             Route("/run/stop", act(desk.stop), methods=["POST"]),

@@ -154,6 +154,26 @@ TURTLE = """@prefix owl: <http://www.w3.org/2002/07/owl#> . @prefix rdfs: <http:
 """
 
 
+def test_a_description_takes_no_name_away(tmp_path: Path) -> None:
+    """Beside identifiers and descriptions names were not read, and descriptions stood in the place of names."""
+    file = tmp_path / "tree.csv"
+    file.write_text("id,name,parent,description\nA1,bird,,has feathers\nA2,owl,A1,hunts at night\n")
+    tree = table(file)
+    assert tree.classes.names == ("A1", "A2")
+    assert tree.classes.descriptions == ("bird", "owl")
+    assert tree.definitions == ("has feathers", "hunts at night")
+    assert tree.phrases.x.tolist() == ["bird", "has feathers", "owl", "hunts at night"]
+    file.write_text("Name,Parent,Description\nbird,,has feathers\nowl,bird,\n")
+    tree = table(file)
+    assert tree.classes.descriptions == ("bird", "owl")
+    assert tree.definitions == ("has feathers", "")
+    assert tree.phrases.x.tolist() == ["bird", "has feathers", "owl"]
+    file.write_text("code,parent,description\nA1,,bird\nA2,A1,owl\n")
+    tree = table(file)
+    assert tree.classes.descriptions == ("bird", "owl")
+    assert (tree.definitions, tree.phrases.x.tolist()) == (None, ["bird", "owl"])
+
+
 def test_owl_and_skos(tmp_path: Path) -> None:
     file = tmp_path / "t.ttl"
     file.write_text(TURTLE)

@@ -76,6 +76,7 @@ def test_a_process_of_its_own_counts_and_predicts(captions: Path, tmp_path: Path
     command = [sys.executable, "-m", "unseen.cli", "concepts", *given]
     done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, env=env)
     assert done.returncode == 0, done.stderr[-2000:]
+    assert done.stderr.startswith("concepts: 12, 9 of them with accuracy\ncaptions: 2,000\n")
     assert "ten times the data buys" in done.stdout
     table = pd.read_csv(tmp_path / "out" / "concepts.csv").set_index("concept")
     assert table.loc["stone", "text"] == 0
@@ -147,6 +148,20 @@ def test_two_models_are_fitted_apart(captions: Path, call: Any, tmp_path: Path) 
     fits = pd.read_csv(tmp_path / "out" / "fits.csv").set_index("model")
     assert fits.slope_per_decade["A"] == pytest.approx(-fits.slope_per_decade["B"])
     assert len(pd.read_csv(tmp_path / "out" / "concepts.csv")) == 2 * len(WORDS)
+
+
+def test_captions_of_another_encoding_are_told_or_refused(
+    call: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A caf\u00e9 in Latin-1 was no caf\u00e9, without a word."""
+    asked = ("captions.csv", "--concepts", "caf\u00e9,cat", "--out", "out")
+    for encoding, told in (("utf-8", False), ("latin-1", True)):
+        caplog.clear()
+        (tmp_path / "captions.csv").write_text("caption\na caf\u00e9\na cat\n", encoding=encoding)
+        call(*asked)
+        assert ("captions.csv is not UTF-8 at byte 13: such letters are lost" in caplog.text) == told
+    (tmp_path / "captions.csv").write_text("caption\na caf\u00e9\n", encoding="utf-16")
+    assert "must be UTF-8 text; captions.csv is UTF-16: save it as UTF-8" in call(*asked, code=1)[1]
 
 
 def test_tags_give_joint_counts_and_misalignment(captions: Path, call: Any, tmp_path: Path) -> None:

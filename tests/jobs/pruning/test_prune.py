@@ -18,6 +18,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from PIL import Image
 
 from unseen.cli import main
 from unseen.curation.collection import write_record, write_shard
@@ -64,6 +65,8 @@ def test_a_process_writes_everything_and_every_sample_once(files: Path) -> None:
     order = [sys.executable, "-m", "unseen.cli", "prune", "x.npz", "--keep", "0.2", "--quality", "0.9", "--out", "out"]
     done = subprocess.run(order, capture_output=True, text=True, cwd=files, env=env)
     assert done.returncode == 0, done.stderr[-2000:]
+    assert done.stderr.startswith("data: 300 embeddings of ")
+    assert ", with ids and similarities and texts\n" in done.stderr
     told = json.loads((files / "out" / "pruning.json").read_text())
     assert told["counts"]["kept"] == 60
     assert told["counts"]["similarity"] == 30
@@ -91,6 +94,21 @@ def test_all_forms_of_the_same_vectors_give_the_same_choice(files: Path) -> None
         for name, more in {"x.npz": {}, "table.parquet": {}, "two.npz": {"column": "l14_img"}}.items()
     ]
     assert chosen[0] == chosen[1] == chosen[2]
+
+
+def test_what_was_read_is_said_before_it_is_encoded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "pictures").mkdir()
+    for i in range(3):
+        Image.new("RGB", (9, 7), (i, 0, 0)).save(tmp_path / "pictures" / f"{i}.png")
+    said: list[str] = []
+
+    def encoder(*_: object) -> None:
+        assert said == ["data: 3 pictures"]
+        raise ValueError("far enough")
+
+    monkeypatch.setattr("unseen.jobs.pruning.embeddings.encoder_of", encoder)
+    with pytest.raises(ValueError, match="far enough"):
+        prune(tmp_path / "pictures", say=said.append)
 
 
 def test_a_table_beside_an_array_says_who_is_who(files: Path) -> None:

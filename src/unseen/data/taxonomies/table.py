@@ -15,7 +15,8 @@ from unseen.files import reads
 
 _KEYS = ("id", "name", "code", "node")
 _PARENTS = ("parent", "parents")
-_TITLES = ("description", "title", "name")
+_TITLES = ("name", "title")
+_DEFINITIONS = ("description", "definition")
 _SYNONYMS = ("synonyms", "synonym")
 NAMED = 3
 """Parents without a row that a note names."""
@@ -26,9 +27,11 @@ CLOSE = 0.7
 @reads("a table of a taxonomy", "write a CSV with the columns name and parent")
 def table(path: str | os.PathLike[str]) -> Taxonomy:
     """Read a CSV or TSV file with the columns ``name`` (or ``id``, ``code``, ``node``), ``parent``, perhaps
-    ``description`` (or ``title``) and ``synonyms``.
+    ``title``, ``description`` (or ``definition``) and ``synonyms``.
 
-    Several parents or synonyms in a cell are parted by ``|``. A parent without a row of its own becomes a node.
+    What people call a node is its name or title; beside identifiers alone, its description. A description is a phrase
+    of its node, too, and its definition. Several parents or synonyms in a cell are parted by ``|``. A parent without a
+    row of its own becomes a node.
 
     Raises
     ------
@@ -38,34 +41,37 @@ def table(path: str | os.PathLike[str]) -> Taxonomy:
     fs, file = locate(path)
     if PurePosixPath(file).suffix.lower() not in (".csv", ".tsv"):
         raise ValueError(f"a taxonomy table ends in .csv or .tsv; got {os.fspath(path)!r}")
-    frame = read_frame(fs, file, [*_KEYS, *_PARENTS, *_TITLES, *_SYNONYMS])
+    frame = read_frame(fs, file, [*_KEYS, *_PARENTS, *_TITLES, *_DEFINITIONS, *_SYNONYMS])
     headers = list(frame.columns)
     key = find_column(headers, None, "name", _KEYS)
     up = find_column(headers, None, "parent", _PARENTS)
     if key is None or up is None:
         raise ValueError(f"{file}: there must be columns name and parent. The columns are: {', '.join(headers)}")
-    texts = find_column([header for header in headers if header != key], None, "description", _TITLES)
+    titles = find_column([header for header in headers if header != key], None, "title", _TITLES)
+    said = find_column(headers, None, "description", _DEFINITIONS)
     others = find_column(headers, None, "synonyms", _SYNONYMS)
     ids = [_text(value) for value in frame[key]]
     for row, identity in enumerate(ids):
         if not identity:
             raise ValueError(f"{file}: row {row + 1} has no name")
     parents = [_cell(value) for value in frame[up]]
-    names = [_text(value) for value in frame[texts]] if texts else [""] * len(ids)
+    definitions = [_text(value) for value in frame[said]] if said else [""] * len(ids)
+    if titles is None and key.casefold() != "name":
+        titles = said
+    names = [_text(value) for value in frame[titles]] if titles else [""] * len(ids)
     inner = [p for p in dict.fromkeys(p for line in parents for p in line) if p not in set(ids)]
     synonyms = [_cell(value) for value in frame[others]] if others else [[] for _ in ids]
     phrases = [
         (i, text)
-        for i, (identity, name, more) in enumerate(
-            zip([*ids, *inner], [*names, *inner], [*synonyms, *([[]] * len(inner))])
-        )
-        for text in (name or identity, *([identity] if key.casefold() == "name" else []), *more)
-    ]
+        for i, (identity, name, definition, more) in enumerate(zip(ids, names, definitions, synonyms))
+        for text in (name or identity, *([identity] if key.casefold() == "name" else []), definition, *more)
+    ] + [(i, parent) for i, parent in enumerate(inner, len(ids))]
     return build(
         [*ids, *inner],
         [*parents, *([] for _ in inner)],
         [name or identity for name, identity in zip([*names, *inner], [*ids, *inner])],
         phrases,
+        definitions=[*definitions, *([""] * len(inner))] if said and said != titles else None,
         name=PurePosixPath(file).name,
         notes=(_without_rows(inner, ids, parents),) if inner else (),
     )

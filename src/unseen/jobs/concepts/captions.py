@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import codecs
 import csv
 import dataclasses
 import functools
 import json
+import logging
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
@@ -17,7 +19,7 @@ import pyarrow as pa
 import pyarrow.csv as pc
 import pyarrow.parquet as pq
 
-from unseen.curation.captions import HOW, read_captions
+from unseen.curation.captions import read_captions, without_captions
 from unseen.curation.collection import Collection
 from unseen.curation.samples import pictures_of
 from unseen.data.delimited import SAMPLE, Form, form_of, plain_cell, read_delimited
@@ -30,12 +32,16 @@ from unseen.methods.curation.concept_frequency.shares import EACH, Span, evenly,
 if TYPE_CHECKING:
     import pandas as pd
 
+log = logging.getLogger(__name__)
+
 TEXTS = ("caption", "text", "captions", "title", "alt", "TEXT", "Caption")
 KEYS = ("file", "image", "filename", "path", "key", "uid", "id", "url")
 NAMES = ("concept", "name", "class", "label", "classname")
 SCORES = ("accuracy", "score", "recall", "recall@1")
 BATCH, BYTES = 131_072, 1 << 24
 """Captions, and bytes of a table, that are read at once."""
+LOOK = 1 << 20
+"""Bytes at the beginning of a text that are looked at for letters of another encoding."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,6 +77,8 @@ class Captions:
         check_plain(self.path)
         if self.path.is_file() and self.path.suffix not in (".txt", ".csv", ".tsv", ".parquet", ".jsonl"):
             raise ValueError(f"CAPTIONS must end in .txt, .csv, .tsv, .parquet or .jsonl; got {self.path.name!r}")
+        if self.path.is_file() and self.path.suffix != ".parquet":
+            _look_at_letters(self.path)
         object.__setattr__(self, "path", self.path.absolute())  # other processes may work elsewhere
 
     @property
@@ -84,10 +92,12 @@ class Captions:
         if not self.path.is_dir() or (self.path / "collection.json").is_file():
             return []
         files = walk(self.path, ignore=is_hidden).files
-        texts = read_captions(self.path, names := pictures_of(files), files, lambda _: None)
+        texts = read_captions(self.path, names := pictures_of(files), files, (notes := list[str]()).append)
         captions = [(name, texts[name].strip()) for name in names if texts.get(name, "").strip()]
         if not captions:
-            raise ValueError(f"CAPTIONS {self.path.name!r} holds {len(names):,} pictures and no captions: {HOW}")
+            raise ValueError(without_captions(f"CAPTIONS {self.path.name!r}", len(names), notes))
+        for line in notes:
+            log.warning("%s: %s", self.path.name, line)
         return captions
 
     def __iter__(self) -> Iterator[pa.Array]:
@@ -244,6 +254,21 @@ class Captions:
 
 class NoColumnError(ValueError):
     """A table lacks a column."""
+
+
+def _look_at_letters(path: Path) -> None:
+    """Warn of a file that does not begin as UTF-8, whose letters are lost; `ValueError` for UTF-16."""
+    with path.open("rb") as file:
+        content = file.read(LOOK)
+    if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        raise ValueError(f"CAPTIONS must be UTF-8 text; {path.name} is UTF-16: save it as UTF-8")
+    try:
+        codecs.getincrementaldecoder("utf-8")().decode(content, final=len(content) < LOOK)
+    except UnicodeDecodeError as error:
+        log.warning(
+            "%s is not UTF-8 at byte %d: such letters are lost, and so are the words that they stand in; save it as "
+            "UTF-8", path.name, error.start,
+        )  # fmt: skip
 
 
 def _decoded(column: pa.Array) -> pa.Array:

@@ -134,7 +134,7 @@ def concepts(
     analysis = job.analyse(
         captions, images, concepts=concepts, column=column, score=score, lemmas=lemmas, phrases=phrases, tags=tags,
         encoder=tower, threshold=threshold, level=level, like=like, scale=scale, processes=processes, engine=where,
-        seed=seed,
+        seed=seed, say=say,
     )  # fmt: skip
     out.mkdir(parents=True, exist_ok=True)
     write_csv(out / "concepts.csv", analysis.table)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -143,6 +144,7 @@ def analyse(
     processes: int = 1,
     engine: Engine | None = None,
     seed: int = 0,
+    say: Callable[[str], None] = lambda line: None,
 ) -> Concepts:
     """Count concepts in captions (and pictures), fit scores against counts, and predict those that are not known.
 
@@ -177,6 +179,8 @@ def analyse(
     engine : Engine, optional
         Ray, in their place; every machine must find the captions under the same path.
     seed : int
+    say : callable, optional
+        Takes a line of what was read: of the concepts before captions are counted, of these before pictures are tagged.
 
     Raises
     ------
@@ -197,6 +201,8 @@ def analyse(
         raise ValueError("pictures need an `encoder` of two towers, such as lite-clip, or `tags` of your own tagger")
     if like is not None:
         _check_like(like, "joint" if pictured else "text", phrases, known)
+    with_score = known.concept[known.score.notna()].nunique()
+    say(f"concepts: {len(names):,}" + (f", {with_score:,} of them with {known.attrs['score']}" if with_score else ""))
     match: Match = "phrase" if phrases else "words"
     index = None
     if pictured or phrases:
@@ -211,6 +217,7 @@ def analyse(
         why = f": {len(source.bad)} rows cannot be read, the first: {source.bad[0]}" if source.bad else ""
         raise ValueError(f"CAPTIONS must hold at least one caption; {source.path} holds none{why}")
     skipped = list(source.bad)
+    say(f"captions: {n:,}" + (f", and {len(skipped):,} rows that cannot be read" if skipped else ""))
     columns: dict[str, Any] = {"concept": names, "text": counts, "per_million": 1e6 * counts / n}
     misaligned, examples, thresholds, search, lost = None, [], {}, "text", 0
     if pictured:

@@ -118,6 +118,7 @@ def prune(
         on_error=on_error,  # type: ignore[arg-type]
         without_tags=without_tags or (),
         seed=seed,
+        say=say,
     )
     summary = write(result, out, pictures=pictures, command=command_line())
     if as_json:

@@ -17,6 +17,7 @@ from unseen.data.archive import Archive
 from unseen.encoders.defaults import encoder_of
 from unseen.files import reads
 from unseen.nn.rows import Part, Stack
+from unseen.report.words import SPACE, samples
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -82,6 +83,7 @@ def read_embeddings(
     trust: bool = False,
     on_error: Literal["skip", "fail"] = "skip",
     without_tags: Sequence[str] = (),
+    say: Callable[[str], None] = lambda line: None,
 ) -> Embeddings:
     """Read embeddings.
 
@@ -101,6 +103,8 @@ def read_embeddings(
         Of encoder and loader.
     without_tags : sequence of str
         Pairs of a collection with one of these tags (`unseen.curation.tags`) are not read.
+    say : callable, optional
+        Takes a line of what was read, before it is encoded.
 
     Raises
     ------
@@ -134,9 +138,21 @@ def read_embeddings(
     elif shards:
         embeddings = _read_shards(path, shards, column)
     else:
-        embeddings = _encoded(path, encoder, precision, trust, on_error)
+        embeddings = _encoded(path, encoder, precision, trust, on_error, say)
     _check(path, embeddings)
-    return _untagged(path, embeddings, without_tags) if without_tags else embeddings
+    if without_tags:
+        embeddings = _untagged(path, embeddings, without_tags)
+    if not embeddings.encoder or collection:
+        say(_told(embeddings))
+    return embeddings
+
+
+def _told(embeddings: Embeddings) -> str:
+    """How many there are, and what else is known of them."""
+    known = ("ids", embeddings.ids.dtype.kind in "UO"), ("similarities", embeddings.similarity is not None)
+    more = [name for name, there in (*known, ("texts", embeddings.texts is not None)) if there]
+    n, width = embeddings.x.shape
+    return f"data: {n:,} embeddings of {width:,} numbers" + (f", with {' and '.join(more)}" if more else "")
 
 
 def _untagged(path: Path, embeddings: Embeddings, tags: Sequence[str]) -> Embeddings:
@@ -300,7 +316,9 @@ def _read_collection(path: Path, column: str | None) -> Embeddings:
     )
 
 
-def _encoded(path: Path, encoder: str | None, precision: str, trust: bool, on_error: Any) -> Embeddings:
+def _encoded(
+    path: Path, encoder: str | None, precision: str, trust: bool, on_error: Any, say: Callable[[str], None]
+) -> Embeddings:
     from unseen.data.loaders import load
 
     domain = load(path, on_error=on_error)
@@ -312,6 +330,7 @@ def _encoded(path: Path, encoder: str | None, precision: str, trust: bool, on_er
     if len(domain) == 1:
         whole = ", as a text file is one text; a table has one in each row" if domain.kind == "text" else ""
         raise ValueError(f"there is nothing to prune: {path} is one sample{whole}")
+    say(f"data: {samples(len(domain), domain.kind)}".replace(SPACE, " "))
     tower = encoder_of(domain.kind, encoder, precision, trust)
     rows = domain if tower is None else tower.encode(domain)
     assert rows.ids is not None

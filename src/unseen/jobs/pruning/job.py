@@ -134,6 +134,7 @@ def prune(
     on_error: Literal["skip", "fail"] = "skip",
     without_tags: Sequence[str] = (),
     seed: int = 0,
+    say: Callable[[str], None] = lambda line: None,
 ) -> Pruned:
     """Choose which samples to train on.
 
@@ -158,6 +159,8 @@ def prune(
     settings : mapping, optional
         Hyperparameters of the method.
     seed : int
+    say : callable, optional
+        Takes a line of what was read, before the work.
 
     Raises
     ------
@@ -179,7 +182,7 @@ def prune(
         with stage("reading"):
             samples = read_embeddings(
                 data, encoder=encoder, column=column, precision=precision, trust=trust, on_error=on_error,
-                without_tags=without_tags,
+                without_tags=without_tags, say=say,
             )  # fmt: skip
         n = number(keep, len(samples.x), "keep")
         scores = _scores(data, samples) if chooser.reads_similarity else None
