@@ -127,10 +127,13 @@ def test_no_estimate_is_given_for_an_encoder_that_was_not_studied():
     found = run(*world())
     assert found.results["estimate"] is None
     target, classes = world()
-    line = run(target.unlabeled(), classes).results
-    from unseen.report.words import summary
+    told: list[str] = []
+    line = run(target.unlabeled(), classes, say=told.append).results
+    from unseen.report.words import headline, summary
 
     assert any("unseen verify" in text for text in summary(line))
+    assert told[0].endswith("without labels: there will be no accuracy, and with this encoder no estimate of it")
+    assert headline(line).endswith("the target has no label to grade it by.")  # and none was there before
 
 
 def test_texts_are_compared_with_names_by_sentence_vectors(tmp_path):
