@@ -200,21 +200,26 @@ def adapt(
     Example:  unseen adapt --model models/x-clip --classes "waving,bowing" --out models/gestures
     """
     _check(given, methods=[method] if method else "auto")
+    if method is not None and ":" not in method:
+        from unseen.compare.asked import check_methods
+
+        check_methods([f"{method}:{preset}"], "preset")
     if method is None:
         _move(context, given, out=out, bundle=bundle)
         return
+    chosen, opened = settings_of(settings), _opened(given)
     from unseen.compare import adapt as run
     from unseen.compare.results import teachers as zoo
 
     saved = run(
         method=method,
-        settings=settings_of(settings),
+        settings=chosen,
         preset=preset,
         seed=seed,
         refit=refit,
         out=out,
         with_encoder=bundle,
-        **_opened(given),
+        **opened,
     )
     if taught := zoo(saved.method):
         from rich.console import Console
@@ -244,9 +249,12 @@ def _check(given: options.Given, **more: Any) -> None:
 
 
 def _opened(given: options.Given) -> dict[str, Any]:
-    """The words of `compare` and `adapt`, saved models opened."""
+    """The words of `compare` and `adapt`, samples read and saved models opened."""
+    from unseen.compare.reading import read_early
+
+    read = read_early(**vars(given))
     models = {"model": open_model(given.model, given.trust), "teachers": open_zoo(given.teachers)}
-    return {**vars(given), **models}
+    return {**vars(given), **read, **models}
 
 
 def _move(context: typer.Context, given: options.Given, *, out: Path, bundle: bool) -> None:

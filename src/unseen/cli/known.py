@@ -127,22 +127,22 @@ def recommend(
     """
     from unseen.compare.asked import check_asked
 
-    paths = dict(source=source, target=target, support=support, ontology=ontology, model=model, teachers=teachers)
+    paths: dict[str, Any] = dict(source=source, target=target, support=support, ontology=ontology, model=model)
+    paths["teachers"] = teachers
     check_asked(data=paths, classes=classes, labels=labels, prompts=prompts, encoder=encoder)
+    from unseen.compare.reading import read_early
+
+    others: dict[str, Any] = dict(classes=classes, taxonomy=taxonomy, encoder=encoder, labels=labels)
+    read = read_early(**paths, **others)
     from unseen import precedents
     from unseen.compare.recommended import advise
 
     known = precedents.recorded(runs or [])
     advice = advise(
-        source=source,
-        target=target,
-        support=support,
-        classes=classes,
+        **read,
+        **others,
         prompts=prompts,
         ontology=ontology,
-        taxonomy=taxonomy,
-        encoder=encoder,
-        labels=labels,
         model=open_model(model),
         teachers=open_zoo(teachers),
         known=known,

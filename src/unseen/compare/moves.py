@@ -10,7 +10,7 @@ from typing import Any
 from unseen import methods
 from unseen.bundle import Bundle
 from unseen.compare.checks import check_saved_to, labeled_samples
-from unseen.compare.inputs import Data, Names
+from unseen.compare.reading import Data, Names
 from unseen.data.class_file import class_space
 from unseen.methods.base import Method
 from unseen.methods.vocabulary import signature_of

@@ -24,6 +24,7 @@ from unseen.files import read_json
 from unseen.jobs.quantization.integers import InIntegers, export_model
 from unseen.jobs.quantization.networks import WANTED, check_reads_pictures, classifier
 from unseen.methods.base import Method, signatures
+from unseen.methods.listing import check_preset
 from unseen.nn.build import joined
 from unseen.nn.classifier import without_classifier
 from unseen.nn.divergences import exact_kl
@@ -199,8 +200,8 @@ def _quantizer(
     make: Any = methods.get(slug)
     known = make().get_params()
     _check_settings(bits, budget, settings)
-    if preset is not None and preset not in make.card.presets:
-        raise ValueError(f"{slug} has the presets {', '.join(make.card.presets)}; got {preset!r}")
+    if preset is not None:
+        check_preset(slug, preset, make.card.presets)
     params: dict[str, Any] = {**make.card.presets.get(preset, {}), **(bits or {}), **settings}
     if budget is not None:
         if "budget_mb" not in known:
