@@ -94,7 +94,7 @@ def verify(
     from unseen.data.loaders import load
 
     replies = None if answers is None else verification.read_answers(answers, saved.classes.names)
-    samples = load(target, on_error=on_error, features=saved.feature_names)  # type: ignore[arg-type]
+    samples = load(target, on_error=on_error, features=saved.feature_names, like=saved.sample_column)  # type: ignore[arg-type]
     domain = saved.aligned(samples)
     if replies is not None:
         assert answers is not None
@@ -119,7 +119,7 @@ def verify(
     learned = verification.learned_by(model)
     for path in (source, support):
         if path is not None:
-            known = load(path, on_error=on_error, features=saved.feature_names)  # type: ignore[arg-type]
+            known = load(path, on_error=on_error, features=saved.feature_names, like=saved.sample_column)  # type: ignore[arg-type]
             learned |= set(saved.aligned(known).digests().tolist())
     questions = verification.ask(saved, domain, n, seed=seed, learned=learned)
     if out.suffix.lower() == ".csv":

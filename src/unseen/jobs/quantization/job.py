@@ -143,16 +143,7 @@ def quantize(
         else:
             assert quantizer is not None
             _fit(quantizer, network, bundle, real)
-        small = Bundle(
-            method=quantizer,
-            classes=bundle.classes,
-            encoder=bundle.encoder,
-            temperature=bundle.temperature,
-            threshold=bundle.threshold,
-            credits=bundle.credits,
-            whole=True,
-            feature_names=bundle.feature_names,
-        )
+        small = dataclasses.replace(bundle, method=quantizer, whole=True)
         about = {"model": _lasting(name), "network": mark, "method": repr(quantizer), **_sizes(network, quantizer)}
         about["asked"] = asked
         with stage("comparison"):
@@ -345,7 +336,7 @@ def _load(data: Any, bundle: Bundle) -> Domain | None:
         return data
     from unseen.data.loaders import load
 
-    domain = bundle.aligned(load(data, on_error="skip", features=bundle.feature_names))
+    domain = bundle.aligned(load(data, on_error="skip", features=bundle.feature_names, like=bundle.sample_column))
     if bundle.encoder is not None:
         bundle.encoder.check_kind(domain)
     return domain
