@@ -139,6 +139,13 @@ def test_readme_names_every_method() -> None:
     assert [slug for slug in SLUGS if f"`{slug}`" not in text] == []
 
 
+def test_whoever_is_told_to_install_is_told_how_without_cuda() -> None:
+    texts = {file.name: file.read_text(encoding="utf-8") for file in WRITTEN}
+    telling = {name: text for name, text in texts.items() if re.search(r"^make install\b", text, re.MULTILINE)}
+    assert {"README.md", "CONTRIBUTING.md", "start.md"} <= set(telling)
+    assert [name for name, text in telling.items() if "make install TORCH_INDEX=" not in text] == []
+
+
 def test_changelog_has_the_current_version() -> None:
     assert f"## {unseen.__version__}" in (ROOT / "CHANGELOG.md").read_text()
 

@@ -71,9 +71,21 @@ def told(*arguments: str, cwd: Path | None = None) -> tuple[str, set[str]]:
         ("compare --source nowhere --target here", "'nowhere' does not exist"),
         ("recommend --source nowhere", "'nowhere' does not exist"),
         ("adapt --method coral --source nowhere --out x", "'nowhere' does not exist"),
+        ("compare --source alone --target own", "at least two classes; all 2 are of 'cat'"),
+        ("adapt --method coral --source alone --target own --out x", "at least two classes; all 2 are of 'cat'"),
+        ("recommend --source alone --target own", "at least two classes; all 2 are of 'cat'"),
+        ("diagnose --source own --target alone", "--source must have labels"),
+        ("compare --source alone/cat --target own --classes cat,dog", "--source must have labels"),
+        ("compare --target own --classes cat,dog --encoder efficientnet-lite0", "into one space"),
+        ("compare --source alone --target own --methods glc:nothing", "--methods: glc has the presets default"),
+        ("adapt --method glc --preset nothing --source alone --out x", "--preset: glc has the presets default"),
     ],
 )
-def test_help_lists_and_wrong_paths_import_nothing_heavy(order: str, word: str, tmp_path: Path) -> None:
+def test_help_lists_and_what_is_refused_import_nothing_heavy(order: str, word: str, tmp_path: Path) -> None:
+    for folder in ("alone/cat", "own"):
+        (tmp_path / folder).mkdir(parents=True)
+        for text in ("a mouse", "some milk"):
+            (tmp_path / folder / f"{text}.txt").write_text(f"{text} in {folder}")
     said, imported = told(*order.split(), cwd=tmp_path)
     assert word.lower() in " ".join(said.split()).lower()
     assert not imported

@@ -67,6 +67,8 @@ class Bundle:
     feature_names : tuple of str
         What the columns of the table were called that it was made from; tables are read by these names. Empty if they
         had none, or there is an encoder.
+    sample_column : ("text" or "path", name), or ()
+        Where texts or paths stood in the table that it was made from, as it was named: tables are read there.
     """
 
     method: Method
@@ -77,12 +79,14 @@ class Bundle:
     credits: tuple[str, ...] = ()
     whole: bool = False
     feature_names: tuple[str, ...] = ()
+    sample_column: tuple[str, ...] = ()
 
     # -- predictions -----------------------------------------------------------------------------------
 
     def _domain(self, samples: Samples) -> Domain:
         """What `unseen.load` reads of a path or a data frame; an array holds what the encoder or the method reads."""
-        return domain_of(samples, "features" if self.encoder is None else self.encoder.kind, self.feature_names)
+        kind = "features" if self.encoder is None else self.encoder.kind
+        return domain_of(samples, kind, self.feature_names, self.sample_column)
 
     def aligned(self, samples: Samples) -> Domain:
         """The samples with the features of `feature_names`, in their order; what else a table has is left out.
@@ -177,7 +181,7 @@ class Bundle:
         index = None
         if is_frame(samples):
             frame: Any = samples
-            samples, rows = domain_of_frame(frame, self.feature_names)
+            samples, rows = domain_of_frame(frame, self.feature_names, self.sample_column)
             index = frame.index[rows]
         return pd.DataFrame(self.predictions(samples, top=top, abstain=abstain, cache=cache), index=index)
 
@@ -248,6 +252,7 @@ class Bundle:
             "threshold": self.threshold,
             "credits": list(self.credits),
             **({"feature_names": list(self.feature_names)} if self.feature_names else {}),
+            **({"sample_column": list(self.sample_column)} if self.sample_column else {}),
         }
 
         def write(temporary: Path) -> None:
@@ -310,7 +315,7 @@ class Bundle:
             threshold=positive(about, "threshold"),
             credits=texts(about, "credits"),
             whole=bool(about["whole"]),
-            feature_names=texts(about, "feature_names") if "feature_names" in about else (),
+            **{key: texts(about, key) for key in ("feature_names", "sample_column") if key in about},
         )
 
     def decide_by(self, rule: Method, classes: ClassSpace) -> Bundle:

@@ -20,7 +20,7 @@ from unseen.data.classes import ClassSpace, realign
 from unseen.data.domain import Domain
 from unseen.data.kinds import samples_of
 from unseen.methods.base import VOCABULARY, Card, Method, Signature, signatures
-from unseen.methods.listing import COMPOSED
+from unseen.methods.listing import COMPOSED, DEFAULT, check_preset
 from unseen.methods.needs import NamedTowers
 from unseen.methods.parameters import as_plain
 
@@ -71,7 +71,8 @@ def listing() -> list[dict[str, Any]]:
     """The built systems of this package as lines of a list (`unseen.methods.listing`), which is kept as a file."""
     composed = [slug for slug in methods.METHODS if methods.card(slug).composed]
     hidden = [
-        {"slug": slug, "title": "", "venue": "", "room": "", "summary": "", "kind": COMPOSED} for slug in composed
+        {"slug": slug, "title": "", "venue": "", "room": "", "summary": "", "kind": COMPOSED, **_presets(slug)}
+        for slug in composed
     ]
     return hidden + [
         {
@@ -82,10 +83,17 @@ def listing() -> list[dict[str, Any]]:
             "summary": entry.summary,
             "kind": methods.card(entry.slug).kind,
             "needs": [list(way.required) for way in entry.needs],
+            **_presets(entry.slug),
         }
         for entry in entries(planned=False)
         if entry.slug in methods.METHODS or entry.slug in methods.SYSTEMS
     ]
+
+
+def _presets(slug: str) -> dict[str, list[str]]:
+    """The presets of a method as a line of the list has them: nothing where there is the default alone."""
+    presets = list(methods.card(slug).presets)
+    return {} if presets == [DEFAULT] else {"presets": presets}
 
 
 def search(text: str = "", given: Iterable[str] | None = None) -> tuple[Entry, ...]:
@@ -335,8 +343,8 @@ def candidates(given: Given, wanted: Iterable[str] | None = None) -> tuple[list[
         reason = given.why_not(method)
         if reason is not None:
             raise ValueError(f"{slug} cannot run here: it {reason}")
-        if preset and preset not in method.card.presets:
-            raise ValueError(f"{slug} has the presets {', '.join(method.card.presets)}; got {preset!r}")
+        if preset:
+            check_preset(slug, preset, method.card.presets)
         if preset in method.card.two_views and not given.two_views:
             raise ValueError(f"{name} cannot run here: {VIEWS}")
         pairs += [(slug, preset)] if preset else [(slug, p) for p in _tried(method.card, given)]
@@ -364,8 +372,7 @@ def _compared(card: Card) -> bool:
 def make(slug: str, preset: str = "default", seed: int = 0, **settings: Any) -> Method:
     """An unfitted method with the hyperparameters of a preset."""
     method = methods.get(slug)
-    if preset not in method.card.presets:
-        raise ValueError(f"{slug} has the presets {', '.join(method.card.presets)}; got {preset!r}")
+    check_preset(slug, preset, method.card.presets)
     known = method().get_params()
     for key in settings:
         if key not in known:

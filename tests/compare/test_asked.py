@@ -41,7 +41,7 @@ def idle(monkeypatch: pytest.MonkeyPatch) -> None:
     def work(*args: Any, **kwargs: Any) -> None:
         raise AssertionError("work has begun")
 
-    monkeypatch.setattr(inputs_, "_roles", work)
+    monkeypatch.setattr(inputs_, "read_roles", work)
 
 
 OF_BOTH = [

@@ -8,10 +8,12 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from typer.testing import CliRunner
 
 import unseen
 from data.loaders.test_sounds import write_sound
 from unseen.bundle import Bundle
+from unseen.cli import app
 from unseen.compare.candidates import plan
 from unseen.compare.choice import choose
 from unseen.compare.estimate import MEASURED_WITH
@@ -127,10 +129,30 @@ def test_no_estimate_is_given_for_an_encoder_that_was_not_studied():
     found = run(*world())
     assert found.results["estimate"] is None
     target, classes = world()
-    line = run(target.unlabeled(), classes).results
-    from unseen.report.words import summary
+    told: list[str] = []
+    line = run(target.unlabeled(), classes, say=told.append).results
+    from unseen.report.words import headline, summary
 
     assert any("unseen verify" in text for text in summary(line))
+    assert told[0].endswith("without labels: there will be no accuracy, and with this encoder no estimate of it")
+    assert headline(line).endswith("the target has no label to grade it by.")  # and none was there before
+
+
+def test_a_saved_model_reads_texts_where_they_stood_when_it_was_made(tmp_path, monkeypatch):
+    rows = [(text, label) for label, texts in SENTENCES.items() for text in texts]
+    table = pd.DataFrame({"headline": [f"Item {i} of the day" for i in range(len(rows))], "body": [t for t, _ in rows]})
+    table.to_csv(tmp_path / "two.csv", index=False)
+    table[["body"]].rename(columns={"body": "words"}).to_csv(tmp_path / "other.csv", index=False)
+    found = run(f"{tmp_path / 'two.csv'}?text=body", list(SENTENCES), methods="describe", out=tmp_path / "run")
+    saved = Bundle.load(tmp_path / "run")
+    assert saved.sample_column == found.bundle.sample_column == ("text", "body")
+    expected = saved.predict([text for text, _ in rows])["class"].tolist()
+    for samples in (str(tmp_path / "two.csv"), table, [tmp_path / "two.csv"], str(tmp_path / "other.csv")):
+        assert saved.predict(samples)["class"].tolist() == expected
+    assert saved.predict(f"{tmp_path / 'two.csv'}?text=headline")["class"].tolist() != expected
+    monkeypatch.chdir(tmp_path)
+    told = CliRunner().invoke(app, ["predict", "run", "two.csv"])
+    assert [line.split()[1] for line in told.stdout.splitlines()] == expected
 
 
 def test_texts_are_compared_with_names_by_sentence_vectors(tmp_path):

@@ -190,7 +190,7 @@ def test_without_labels_no_accuracy_is_shown_and_the_page_says_so(fake: ModuleTy
     source = _page(fake, tmp_path, labels=False)
     text = Page(source).words
     assert "nothing here tells" in text
-    assert "no label of the target is left to grade it by" in text
+    assert "the target has no label to grade it by" in text
     text = text[: text.index("What the words of this page mean")]
     told = ("measures the accuracy by", "is no accuracy", "no evidence of accuracy")
     for phrase in told:

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
+import shlex
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -14,16 +17,22 @@ import pytest
 pytest.importorskip("starlette", reason="the app needs `pip install unseen[web]`")
 
 from starlette.testclient import TestClient
+from typer.testing import CliRunner
 
 from unseen.bundle import Bundle
+from unseen.cli import app as cli
 from unseen.data.classes import ClassSpace
 from unseen.data.domain import Domain
 from unseen.methods import get
+from unseen.precedents import Recommendation, first_of
 from unseen.serving.limits import Limits
+from unseen.serving.mistakes import FIELD
+from unseen.web import fit
 from unseen.web import pages as module
 from unseen.web.app import create_app
-from unseen.web.desk import Desk
+from unseen.web.desk import Desk, Task
 from unseen.web.guard import REPORT, Guard
+from unseen.web.job import work
 from unseen.web.pages import Shown, given
 from unseen.web.places import Places
 
@@ -35,9 +44,9 @@ class Quiet(Desk):
 
     started: list[tuple[str, Any]]
 
-    def start(self, name: str, inputs: Any) -> str:
+    def start(self, name: str, inputs: Any, task: Task = "compare") -> str:
         self.started = [*getattr(self, "started", []), (name, dict(inputs))]
-        return super().start(name, inputs)
+        return super().start(name, inputs, task)
 
 
 @pytest.fixture
@@ -236,13 +245,89 @@ def test_a_model_is_asked(client: TestClient, tmp_path: Path) -> None:
     assert "age, size, &lt;" in named
     assert NASTY not in named
     asked = {"params": {"model": "models/m"}}
-    answer = client.post("/try", files={"sample": (None, "0 4 0")}, **asked).text  # type: ignore[arg-type]
+    answer = client.post("/try", files={"samples": (None, "0 4 0")}, **asked).text  # type: ignore[arg-type]
     assert "<li><span>bee</span>" in answer
     assert NASTY not in answer
-    wrong = client.post("/try", files={"sample": (None, "0 4")}, **asked).text  # type: ignore[arg-type]
+    wrong = client.post("/try", files={"samples": (None, "0 4")}, **asked).text  # type: ignore[arg-type]
     assert "must have 3 numbers; it has 2" in wrong
-    picture = client.post("/try", files={"picture": ("x.png", b"x")}, **asked).text  # type: ignore[arg-type]
+    picture = client.post("/try", files={"samples": ("x.png", b"x")}, **asked).text  # type: ignore[arg-type]
     assert "the model reads features" in picture
+
+
+def tables(folder: Path) -> None:
+    """Two tables of numbers of three classes; the second has no labels, and lies elsewhere."""
+    rng = np.random.default_rng(0)
+    y = np.arange(60) % 3
+    for name, shift in (("known", 0.0), ("own", 0.7)):
+        x = np.eye(3)[y] * 4 + rng.normal(size=(60, 3)) + shift
+        header, labels = ("a,b,c,label", [f",{'xyz'[k]}" for k in y]) if name == "known" else ("a,b,c", [""] * 60)
+        rows = [",".join(f"{value:.3f}" for value in row) + label for row, label in zip(x, labels)]
+        (folder / f"{name}.csv").write_text("\n".join([header, *rows]) + "\n")
+
+
+def test_what_to_try_first_is_the_same_in_the_browser_and_on_a_terminal(
+    client: TestClient, desk: Quiet, places: Places, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tables(tmp_path / "data")
+    form = {"source": "known.csv", "target": "own.csv", "name": "mine", "seeds": "1", "budget": "1m"}
+    assert f'<button formaction="/advice">{fit.ADVISE}</button>' in client.get("/").text
+    here = client.post("/advice", data=form).headers["location"]
+    job = desk.get("advice-1")
+    assert job is not None
+    assert set(job.inputs) == {"source", "target"}
+    work(desk.folder / "advice-1")
+
+    monkeypatch.chdir(tmp_path / "data")
+    order = shlex.split(job.command)
+    assert order[:2] == ["unseen", "recommend"]
+    terminal = CliRunner().invoke(cli, [*order[1:], "--json"])
+    assert terminal.exit_code == 0
+    answer = desk.answer("advice-1")
+    assert answer == json.loads(terminal.stdout)
+
+    page = client.get(here).text
+    rows = [Recommendation.from_json(row) for row in answer["methods"]]
+    assert re.findall(r"<li><a [^>]*><code>([\w:-]+)</code>", page) == [row.name for row in first_of(rows)[0]]
+    for line in CliRunner().invoke(cli, order[1:]).stderr.splitlines():  # what was read
+        assert f"<li>{line}</li>" in page
+    assert f"Yours: {answer['yours']}." in page
+    assert f"What else fits ({sum(row.fits for row in rows) - len(first_of(rows)[0])})" in page
+    for value in ("known.csv", "own.csv"):  # to start a run with them
+        assert f'value="{value}"' in page
+    assert "<h1>What to try first</h1>" in page
+    assert "What to try first: " in client.get("/").text
+    assert not (desk.runs / "advice-1").exists()
+    assert desk.start("mine", job.inputs) == "mine"  # which is free
+
+    assert client.post("/run/forget", data={"name": "advice-1"}).headers["location"] == "/"
+    assert desk.get("advice-1") is None
+
+
+def test_what_cannot_be_looked_at_is_said(client: TestClient, desk: Quiet, tmp_path: Path) -> None:
+    assert "there is nothing else to learn from" in client.post("/advice", data={"target": "photos"}).text
+    tables(tmp_path / "data")
+    (tmp_path / "data" / "alone.csv").write_text("a,b,c,label\n1,2,3,x\n4,5,6,x\n")
+    here = client.post("/advice", data={"source": "alone.csv", "target": "own.csv"}).headers["location"]
+    work(desk.folder / "advice-1")
+    page = client.get(here).text
+    assert "It could not be done." in page
+    assert "Try again" in page
+
+
+@pytest.mark.parametrize("kind", ["image", "clip", "audio", "series", "text", "features"])
+def test_a_sample_has_one_name_whatever_it_is_here_and_in_serve(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    served = SimpleNamespace(kind=kind, width=3, features=())
+    asked: list[bytes | str] = []
+    monkeypatch.setattr(Shown, "model", lambda *_: ("", served))
+    monkeypatch.setattr(Shown, "answer", lambda _self, _name, sample: asked.append(sample) or "")
+    form = client.get("/try", params={"model": "m"}).text.partition('id="sample-form"')[2]
+    assert re.findall(r' name="(\w+)"', form) == [FIELD]
+    for sample in ("some words", b"a file"):
+        content = ("x.bin", sample) if isinstance(sample, bytes) else (None, sample)
+        client.post("/try", params={"model": "m"}, files={FIELD: content})  # type: ignore[dict-item]
+    assert asked == ["some words", b"a file"]
 
 
 def test_a_failure_inside_tells_the_log_and_not_the_page(

@@ -234,6 +234,23 @@ def test_pages_are_used_and_nobody_else_is_asked(opened: SimpleNamespace, app: s
     assert opened.said == []
 
 
+def test_data_are_looked_at_and_a_run_begins_with_them(opened: SimpleNamespace, app: str) -> None:
+    page = opened.page
+    page.locator("#source").fill("photos")
+    page.locator("#target").fill("own")
+    page.get_by_role("button", name="Say what to try first").click()
+    page.locator(".steps").wait_for()
+    page.locator(".read li", has_text="source: ").wait_for(timeout=LONG)  # said before it is encoded
+    page.locator(".ranked li").first.wait_for(timeout=LONG)  # without a reload
+    assert 1 <= page.locator(".ranked li").count() <= 3
+    assert page.evaluate("document.documentElement.scrollWidth") <= 1200
+    page.get_by_role("button", name="Start a run with these data").click()
+    page.wait_for_url("**/run?name=runs%2Frun-*")
+    page.get_by_role("button", name="Stop").click(timeout=30_000)
+    page.get_by_role("button", name="Remove from the list").click(timeout=30_000)
+    assert opened.said == []
+
+
 def test_a_vector_is_typed_and_answered(opened: SimpleNamespace, app: str) -> None:
     page = opened.page
     page.goto(f"{app}/try?model=models/vectors")

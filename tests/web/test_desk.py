@@ -14,7 +14,7 @@ import pytest
 from unseen.data.domain import Domain
 from unseen.runtime import track, watched
 from unseen.web.desk import AT_ONCE, Desk
-from unseen.web.progress import STEPS, Progress
+from unseen.web.progress import STEPS, STEPS_OF, Progress
 
 JOB = """
 import json, sys, time
@@ -137,6 +137,17 @@ def test_a_real_run_is_done_and_a_wrong_one_says_why(tmp_path: Path) -> None:
     assert (desk.runs / "good" / "report.html").exists()
 
 
+def test_data_are_looked_at_in_a_job_of_its_own_name_and_command(begin: Callable[[], Desk]) -> None:
+    desk = begin()
+    name = desk.start("", {"source": "/data/a b", "classes": "x,y"}, "recommend")
+    job = desk.get(name)
+    assert job is not None
+    assert (name, job.task) == ("advice-1", "recommend")
+    assert job.command == "unseen recommend --source '/data/a b' --classes x,y"
+    assert desk.answer(name) == {}
+    assert desk.get(desk.start("", INPUTS)).task == "compare"  # type: ignore[union-attr]
+
+
 # -- how far ---------------------------------------------------------------------------------------------------
 
 
@@ -198,6 +209,17 @@ def test_what_an_encoder_tells_of_its_work_is_followed(tmp_path: Path) -> None:
         encoders.get("pixels?size=8").encode(Domain(x=x, kind="image", name="photos"), cache=False)
     assert steps[-1] == ("features", pytest.approx(0.04 + 0.7 * 0.31))
     assert "encoding photos" in progress.told()["detail"]
+
+
+def test_looking_alone_is_all_of_the_work(tmp_path: Path) -> None:
+    progress = Progress(tmp_path / "progress.json", task="recommend")
+    shares = []
+    with watched(progress):
+        for _ in track(range(10), "encoding target by lite"):
+            shares.append(progress.told()["share"])
+    assert list(STEPS_OF["recommend"]) == ["reading", "features"]
+    assert shares == sorted(shares)
+    assert 0.6 < progress.told()["share"] <= 1
 
 
 def test_what_is_left_is_guessed_from_the_pace(tmp_path: Path) -> None:

@@ -426,7 +426,8 @@ def test_results_of_other_commands_are_no_runs_and_a_broken_run_leaves_the_other
 
 def test_commands_in_sentences_are_set_as_commands() -> None:
     lines = ["It is done.", f"`unseen verify` measures it. {NASTY}", "And `this`.", "`unseen label` says which."]
-    page = pages.filled("run.html", name="a", job=None, problem="", summary=lines, picture="", report=False, model="")
+    nothing = dict.fromkeys(("job", "problem", "picture", "report", "model", "advice"), "")
+    page = pages.filled("run.html", name="a", summary=lines, **nothing)
     for command in ("unseen verify", "this", "unseen label"):
         assert f"<code>{command}</code>" in page
     assert "`" not in page

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -200,21 +200,26 @@ def adapt(
     Example:  unseen adapt --model models/x-clip --classes "waving,bowing" --out models/gestures
     """
     _check(given, methods=[method] if method else "auto")
+    if method is not None and ":" not in method:
+        from unseen.compare.asked import check_methods
+
+        check_methods([f"{method}:{preset}"], "preset")
     if method is None:
         _move(context, given, out=out, bundle=bundle)
         return
+    chosen, opened = settings_of(settings), _opened(given)
     from unseen.compare import adapt as run
     from unseen.compare.results import teachers as zoo
 
     saved = run(
         method=method,
-        settings=settings_of(settings),
+        settings=chosen,
         preset=preset,
         seed=seed,
         refit=refit,
         out=out,
         with_encoder=bundle,
-        **_opened(given),
+        **opened,
     )
     if taught := zoo(saved.method):
         from rich.console import Console
@@ -244,9 +249,12 @@ def _check(given: options.Given, **more: Any) -> None:
 
 
 def _opened(given: options.Given) -> dict[str, Any]:
-    """The words of `compare` and `adapt`, saved models opened."""
+    """The words of `compare` and `adapt`, samples read and saved models opened."""
+    from unseen.compare.reading import read_early
+
+    read = read_early(**vars(given))
     models = {"model": open_model(given.model, given.trust), "teachers": open_zoo(given.teachers)}
-    return {**vars(given), **models}
+    return {**vars(given), **read, **models}
 
 
 def _move(context: typer.Context, given: options.Given, *, out: Path, bundle: bool) -> None:
@@ -311,10 +319,10 @@ def predict(
         answers, left = _answers(model, *room, named, top)
         tell_rows(answers, answer_lines(answers), csv, as_json, inputs=named, inside=left)
         return
-    kinds, features = _reads(place)
+    kinds, columns = _reads(place)
 
     def read(path: str) -> Domain:
-        domain = _samples(path, stride, window, features)
+        domain = _samples(path, stride, window, columns)
         _check_kind(place, path, domain.kind, kinds)
         return domain
 
@@ -353,13 +361,13 @@ def _answers(
     return [row for _, rows in answered for row in rows], {path: loaded[path].skipped for path, _ in answered}
 
 
-def _samples(path: str, stride: float | None, window: float | None, features: Sequence[str]) -> Domain:
+def _samples(path: str, stride: float | None, window: float | None, columns: Mapping[str, Any]) -> Domain:
     """What lies at a path; of a long video its windows."""
     from unseen.data.clips import sliding
     from unseen.data.loaders import load
 
     if stride is None:
-        return load(path, features=features)
+        return load(path, **columns)
     if "://" in path or Path(path).is_dir():
         kind = "a URL" if "://" in path else "a folder: name its videos"
         raise ValueError(f"inputs must be videos on this machine where stride={stride:g} is given; {path!r} is {kind}")
@@ -373,15 +381,16 @@ def _predicted(saved: Bundle, domain: Domain, top: int, abstain: bool) -> dict[s
     return {"id": table["id"], **{key: domain.columns[key] for key in times}, **table}
 
 
-def _reads(place: Path) -> tuple[list[str], list[str]]:
-    """Kinds of samples that a saved model says that it reads, and its columns; one that is wrong is told on loading."""
+def _reads(place: Path) -> tuple[list[str], dict[str, list[str]]]:
+    """Kinds of samples that a saved model says that it reads, and in which columns; a wrong one is told on loading."""
     try:
         about = read_json(place / "bundle.json")
-        features = about.get("feature_names") or []
-        kinds = ["features"] if about["encoder"] is None and features else about["encoder"]["kinds"]
+        columns = {"features": about.get("feature_names") or [], "like": about.get("sample_column") or []}
+        kinds = ["features"] if about["encoder"] is None and columns["features"] else about["encoder"]["kinds"]
     except (OSError, ValueError, KeyError, TypeError, AttributeError):  # no encoder and no names, or damaged
-        return [], []
-    return kinds if isinstance(kinds, list) else [], features if isinstance(features, list) else []
+        return [], {}
+    kinds = kinds if isinstance(kinds, list) else []
+    return kinds, {word: names for word, names in columns.items() if isinstance(names, list)}
 
 
 def _check_kind(place: Path, path: str, kind: str, kinds: Sequence[str]) -> None:

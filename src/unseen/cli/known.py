@@ -127,58 +127,39 @@ def recommend(
     """
     from unseen.compare.asked import check_asked
 
-    paths = dict(source=source, target=target, support=support, ontology=ontology, model=model, teachers=teachers)
+    paths: dict[str, Any] = dict(source=source, target=target, support=support, ontology=ontology, model=model)
+    paths["teachers"] = teachers
     check_asked(data=paths, classes=classes, labels=labels, prompts=prompts, encoder=encoder)
+    from unseen.compare.reading import read_early
+
+    others: dict[str, Any] = dict(classes=classes, taxonomy=taxonomy, encoder=encoder, labels=labels)
+    read = read_early(**paths, **others)
     from unseen import precedents
-    from unseen.compare.clips import slugs_on_clips
-    from unseen.compare.inputs import prepare
-    from unseen.compare.recommended import looked_at
+    from unseen.compare.recommended import advise
 
     known = precedents.recorded(runs or [])
-    ready = prepare(
-        source=source,
-        target=target,
-        support=support,
-        classes=classes,
+    advice = advise(
+        **read,
+        **others,
         prompts=prompts,
         ontology=ontology,
-        taxonomy=taxonomy,
-        encoder=encoder,
-        labels=labels,
         model=open_model(model),
         teachers=open_zoo(teachers),
-        distinct=True,
+        known=known,
+        k=nearest,
         say=say,
-        graded=False,
     )
-    given, mine = looked_at(ready, labels)
-    record = {"names": list(ready.classes.names)} if mine is None else mine.to_json()
-    rows = precedents.recommend(given, profile=mine, known=known, k=nearest)
-    near = precedents.near_runs(given, profile=mine, known=known, k=nearest)
     if as_json:
-        dump(
-            {
-                "methods": [row.to_json() for row in rows],
-                "profile": record,
-                "precedents": [{**run.to_json(), "distance": distance} for run, distance in near],
-                "gains": {name: gain._asdict() for name, gain in precedents.gains(near).items()},
-            }
-        )
+        dump(advice.to_json())
         return
-    plain = "names alone, without a label" if mine is None else dataclasses.replace(mine, shift={}).sentence()
-    themselves = slugs_on_clips(row.slug for row in rows) if ready.kind == "clip" else []
-    for line in _advice([row for row in rows if row.slug not in themselves], plain, verbose=verbose):
+    for line in _advice(advice.listed, advice.yours, verbose=verbose):
         tell(line)
-    if themselves:
-        tell(
-            f"these learn from the videos themselves, which takes long; they run where you name them: "
-            f"{', '.join(themselves)} (`unseen methods NAME` says what each needs; all but cdfsl-v train the encoder's "
-            "network, a vision transformer such as frames:open_clip:ViT-B-32)"
-        )
-    if verbose and mine is not None:
-        _print_precedents(mine, near)
+    if advice.remark:
+        tell(advice.remark)
+    if verbose and advice.profile is not None:
+        _print_precedents(advice.profile, advice.near)
     else:
-        tell("--verbose says of each why it does not fit" + (", and shows the recorded runs" if near else ""))
+        tell("--verbose says of each why it does not fit" + (", and shows the recorded runs" if advice.near else ""))
     tell("to run them: the same options with `unseen compare` and --out FOLDER; what one run gained is no promise")
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -33,15 +33,18 @@ def diagnose(
     """
     from unseen.compare.asked import check_asked
 
-    paths = dict(source=source, target=target, support=support)
+    paths: dict[str, Any] = dict(source=source, target=target, support=support)
     check_asked(data=paths, encoder=encoder, on_error=on_error, precision=precision)
+    from unseen.compare.reading import read_early
+
+    read = read_early(**paths, classes=classes, encoder=encoder, on_error=on_error)
     from unseen.compare.inputs import prepare
     from unseen.compare.introduction import what_to_mind
     from unseen.diagnosis import diagnose as run
 
     ready = prepare(
-        source=source, target=target, support=support, classes=classes, encoder=encoder, on_error=on_error,
-        precision=precision, trust=trust, say=say, graded=False,
+        **read, classes=classes, encoder=encoder, on_error=on_error, precision=precision, trust=trust, say=say,
+        graded=False,
     )  # fmt: skip
     for line in what_to_mind(ready, graded=False):
         say(line)
@@ -91,7 +94,7 @@ def verify(
     from unseen.data.loaders import load
 
     replies = None if answers is None else verification.read_answers(answers, saved.classes.names)
-    samples = load(target, on_error=on_error, features=saved.feature_names)  # type: ignore[arg-type]
+    samples = load(target, on_error=on_error, features=saved.feature_names, like=saved.sample_column)  # type: ignore[arg-type]
     domain = saved.aligned(samples)
     if replies is not None:
         assert answers is not None
@@ -116,7 +119,7 @@ def verify(
     learned = verification.learned_by(model)
     for path in (source, support):
         if path is not None:
-            known = load(path, on_error=on_error, features=saved.feature_names)  # type: ignore[arg-type]
+            known = load(path, on_error=on_error, features=saved.feature_names, like=saved.sample_column)  # type: ignore[arg-type]
             learned |= set(saved.aligned(known).digests().tolist())
     questions = verification.ask(saved, domain, n, seed=seed, learned=learned)
     if out.suffix.lower() == ".csv":

@@ -236,14 +236,18 @@ def _check_names(classes: str) -> None:
         class_space(classes)
 
 
-def check_methods(methods: str | Iterable[str]) -> None:
-    """`ValueError` if no method is called like that; presets are looked at later."""
+def check_methods(methods: str | Iterable[str], argument: str = "methods") -> None:
+    """`ValueError` if no method or no preset of it is called so; of other packages presets are looked at later."""
     if methods in ("auto", "all"):
         return
     from unseen import methods as known
+    from unseen.methods.listing import check_preset, presets_of
 
     for name in method_names(methods):
-        known.check(name.partition(":")[0])
+        slug, _, preset = name.partition(":")
+        known.check(slug)
+        if preset and (presets := presets_of(slug)) is not None:
+            check_preset(slug, preset, presets, argument)
 
 
 def method_names(methods: str | Iterable[str]) -> list[str]:

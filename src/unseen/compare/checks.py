@@ -15,7 +15,6 @@ from unseen.compare.tables import column_of_labels
 from unseen.data.classes import ClassSpace
 from unseen.data.domain import Domain
 from unseen.data.kinds import KINDS
-from unseen.nn.state import refuse_foreign
 from unseen.report.words import SPACE, samples
 
 log = logging.getLogger(__name__)
@@ -24,12 +23,17 @@ LARGEST_NUMBER = 1e15
 """Features beyond it have squares whose sums are no numbers any more in single precision."""
 
 
-def labeled_samples(name: str, domain: Domain) -> Domain:
-    """The labelled samples of a domain."""
+def check_labeled(name: str, domain: Domain) -> None:
+    """`ValueError` if no sample of a domain has a label."""
     if not domain.labeled.any():
         size = samples(len(domain), domain.kind).replace(SPACE, " ")
         how = f"class folders, or {column_of_labels(domain)}"
         raise ValueError(f"{name} must have labels: {how}; it has {size} and no label")
+
+
+def labeled_samples(name: str, domain: Domain) -> Domain:
+    """The labelled samples of a domain."""
+    check_labeled(name, domain)
     if not domain.labeled.all():
         log.warning("%s: %d samples without a label are left out", name, int((~domain.labeled).sum()))
         domain = domain.take(domain.labeled)
@@ -44,31 +48,21 @@ def check_kinds(read: Mapping[str, Domain]) -> None:
         raise ValueError(f"all inputs must be of one kind; {listing}")
 
 
-def check_before_work(
-    read: Mapping[str, Domain],
-    contents: Mapping[str, Sequence[str]],
-    labeled: ClassSpace,
-    apart: Mapping[str, tuple[str, ...]],
-    *,
-    described: bool,
-    distinct: bool,
+def check_classes(
+    read: Mapping[str, Domain], labeled: ClassSpace, apart: Mapping[str, tuple[str, ...]], *, described: bool
 ) -> None:
-    """`ValueError` for what no method can learn from or be graded on, before anything is encoded.
+    """`ValueError` for classes that no method can learn or be graded on.
 
     Parameters
     ----------
     read : mapping of words to Domain
         Source, target and support, as far as they are given.
-    contents : mapping of words to digests
-        Of each of their samples.
     labeled : ClassSpace
         The classes that have labelled samples.
     apart : mapping
         How these and the target's classes overlap; empty where the target has no labels.
     described : bool
         Whether classes without samples may be predicted, as a class file describes them.
-    distinct : bool
-        Whether the target must hold a sample that the source lacks.
     """
     if len(labeled) < 2 and not described:
         only = "source" if "source" in read else "support"
@@ -79,6 +73,20 @@ def check_before_work(
             f"target has no class in common with the labelled data: it has {some(apart['target_only'])}, they have "
             f"{some(apart['source_only'])}. Name classes alike, or describe the target's with classes="
         )
+
+
+def check_samples(read: Mapping[str, Domain], contents: Mapping[str, Sequence[str]], *, distinct: bool) -> None:
+    """`ValueError` for samples that no method can learn from or be graded on, before anything is encoded.
+
+    Parameters
+    ----------
+    read : mapping of words to Domain
+        Source, target and support, as far as they are given.
+    contents : mapping of words to digests
+        Of each of their samples.
+    distinct : bool
+        Whether the target must hold a sample that the source lacks.
+    """
     for name, domain in read.items():
         _check_range(name, domain)
         if len(domain) > 2 and len(set(contents[name])) == 1:
@@ -132,6 +140,8 @@ def check_saved_to(out: str | os.PathLike[str]) -> None:
         If it is a folder that holds something else, which would be lost.
     """
     check_place(Path(out))
+    from unseen.nn.state import refuse_foreign
+
     try:
         refuse_foreign(Path(out), ("bundle.json", "method", "encoder"))
     except FileExistsError as error:

@@ -27,6 +27,11 @@ MEASURED_WITH = ("lite-clip", "minilm")
 """Encoders of that study: how far names lie from samples is a matter of the encoder, and nothing is said of others."""
 
 
+def is_measured(encoder: str | None) -> bool:
+    """Whether an estimate can be made with an encoder where classes are given by their names alone."""
+    return encoder is not None and encoder.partition("?")[0] in MEASURED_WITH
+
+
 def estimate(
     unanimous: float | None,
     samples: int,

@@ -8,7 +8,7 @@ import logging
 import os
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,21 +16,23 @@ from numpy.typing import NDArray
 from unseen import methods
 from unseen.catalogue import Given
 from unseen.compare.asked import parse_labels
-from unseen.compare.checks import check_before_work, check_kinds, labeled_samples
-from unseen.compare.given_model import GivenModel, given_model
+from unseen.compare.checks import check_samples, labeled_samples
+from unseen.compare.estimate import is_measured
+from unseen.compare.given_model import given_model
 from unseen.compare.introduction import what_was_read
 from unseen.compare.leaks import leaks
-from unseen.compare.names import among_samples, check_names, with_folders
-from unseen.compare.spaces import classes_of, embed_classes, has_labels, onto, related, spaces, spaces_of_model
+from unseen.compare.names import among_samples
+from unseen.compare.reading import Data, Names, classes_told, read_roles
+from unseen.compare.spaces import embed_classes, onto, related
 from unseen.compare.tables import alike_tables
 from unseen.data.class_file import class_space
-from unseen.data.classes import ClassSpace, overlap
+from unseen.data.classes import ClassSpace
 from unseen.data.domain import UNLABELED, Domain, concatenate
 from unseen.data.duplicates import Leakage
 from unseen.data.labels import counted
 from unseen.data.ontology import Ontology
 from unseen.data.taxonomies import Taxonomy
-from unseen.encoders.defaults import encoder_of, why_default
+from unseen.encoders.defaults import SHARED_ENCODER, encoder_of, why_default
 from unseen.encoders.two_tower import class_texts
 from unseen.encoders.unread import unread
 from unseen.evaluation.exam import Exam
@@ -38,8 +40,6 @@ from unseen.scale import Engine, cluster
 from unseen.verification.seals import sealed_ids, without_sealed
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from unseen.encoders import Encoder
 
 log = logging.getLogger(__name__)
@@ -47,10 +47,8 @@ log = logging.getLogger(__name__)
 SMALLEST_HELD_OUT = 20
 """A target with fewer samples is not split."""
 
-Data: TypeAlias = "Domain | str | os.PathLike[str] | pd.DataFrame"
 Tower = Callable[[], "Encoder | None"]
 """Gives the encoder, once it is made."""
-Names = ClassSpace | str | os.PathLike[str] | Sequence[str]
 
 
 @dataclasses.dataclass
@@ -243,22 +241,18 @@ def prepare(
     listed = class_space(classes)
     taught = given_model(model, listed, encoder, trust=trust)
     model = taught and taught.network
-    read = _roles({"source": source, "target": target, "support": support}, model, on_error)
+    read = read_roles({"source": source, "target": target, "support": support}, model, on_error)
     verified = {name: sealed_ids(domain) for name, domain in read.items()}
     read = alike_tables(read, model, teachers)
-    known_by = _known_by(read, listed, taught, encoder, learned=fraction > 0)
-    for name in ("source", "support"):
-        if name in read:
-            read[name] = without_sealed(name, labeled_samples(name, read[name]), verified[name])
-    check_kinds(read)
     notes: list[str] = []
-    relate = functools.partial(related, ontology=ontology, taxonomy=taxonomy)
-    known, everything = _spaces(known_by, read, listed, taught, relate, notes, learned=fraction > 0)
     described = any(description is not None for description in (classes, ontology, taxonomy))
-    labeled = known.take(known.seen)
-    apart = overlap(labeled, classes_of(read, "target")) if has_labels(read, "target") else {}
+    known_by, known, everything, apart = classes_told(
+        read, listed, taught, encoder, notes, learned=fraction > 0, described=described,
+        relate=functools.partial(related, ontology=ontology, taxonomy=taxonomy),
+        labeled=lambda name, domain: without_sealed(name, labeled_samples(name, domain), verified[name]),
+    )  # fmt: skip
     contents = {name: domain.digests().tolist() for name, domain in read.items()}
-    check_before_work(read, contents, labeled, apart, described=described, distinct=distinct)
+    check_samples(read, contents, distinct=distinct)
     read = {name: onto(domain, everything) for name, domain in read.items()}
     parts = _seal(read, labels, fraction)
     if fraction > 0:
@@ -273,8 +267,9 @@ def prepare(
     if say is not None:
         learnt = len(parts["support"]) if fraction > 0 else 0
         sealed = any(parts[name].labeled.any() for name in ("target", "held_out") if name in parts)
-        lines = what_was_read(records, known.names, apart, named=named, learnt=learnt, sealed=sealed, graded=graded)
-        for line in lines:
+        lacks = named and not is_measured(encoder or SHARED_ENCODER.get(kind))
+        fate: dict[str, Any] = {"learnt": learnt, "sealed": sealed, "graded": graded, "estimated": not lacks}
+        for line in what_was_read(records, known.names, apart, named=named, **fate):
             say(line)
     tower = _tower(make_tower, parts, teachers, as_saved=precision == "auto" and taught is None)
     if taught is not None and (kind == "features" or tower is not None):
@@ -310,68 +305,6 @@ def towers_of(name: str, precision: str, trust: bool) -> Any:
     from unseen.encoders.trainable import shared_space
 
     return shared_space(get(name, precision=precision, trust=trust))  # type: ignore[arg-type]
-
-
-# -- reading -----------------------------------------------------------------------------------------------
-
-
-def _roles(given: Mapping[str, Data | None], model: Any, on_error: str) -> dict[str, Domain]:
-    """What is given, by roles; what a table with labels or a saved model has for features is one in all tables."""
-    read: dict[str, Domain] = {}
-    features: tuple[str, ...] = tuple(getattr(model, "feature_names", ()))
-    for name in sorted(given, key=lambda name: name == "target"):
-        if (value := given[name]) is not None:
-            read[name] = _role(name, value, features, on_error)
-            features = features or read[name].feature_names
-    return {name: read[name] for name in given if name in read}
-
-
-def _role(name: str, value: Data, features: Sequence[str], on_error: str) -> Domain:
-    if isinstance(value, Domain):
-        return value
-    from unseen.data.loaders import load
-
-    try:
-        return load(value, on_error=on_error, features=features).replace(name=name)  # type: ignore[arg-type]
-    except (ValueError, FileNotFoundError, TypeError) as error:
-        if type(error) not in (ValueError, FileNotFoundError, TypeError):
-            raise
-        raise type(error)(f"{name}: {error}") from error
-
-
-# -- classes -----------------------------------------------------------------------------------------------
-
-
-def _known_by(
-    read: Mapping[str, Domain], listed: ClassSpace | None, taught: GivenModel | None, encoder: str | None, learned: bool
-) -> str:
-    """What tells the classes: "labels", the outputs of a "model", or "names" alone; `ValueError` if nothing does."""
-    bare = "source" not in read and "support" not in read and not (learned and has_labels(read, "target"))
-    if bare and taught is None:
-        check_names(read, listed, encoder)
-        return "names"
-    if taught is not None and taught.classes is not None and (taught.saved or bare):
-        return "model"
-    if bare:
-        raise ValueError("classes must name the model's outputs, in their order, where no sample has a label")
-    return "labels"
-
-
-def _spaces(
-    known_by: str, read: dict[str, Domain], listed: ClassSpace | None, taught: GivenModel | None,
-    relate: Callable[[ClassSpace], ClassSpace], notes: list[str], *, learned: bool,
-) -> tuple[ClassSpace, ClassSpace]:  # fmt: skip
-    """The classes that can be predicted, and these with those that only the sealed target has."""
-    if known_by == "labels":
-        return spaces(read, listed, relate, learned=learned)
-    if known_by == "model":
-        assert taught is not None
-        space = taught.space(read, ("source", "support", "target") if learned else ("source", "support"))
-        return spaces_of_model(space, read, relate)
-    assert listed is not None
-    known = relate(listed.replace(seen=None))
-    read["target"] = with_folders(read["target"], known, notes)
-    return known, known
 
 
 # -- sealing -----------------------------------------------------------------------------------------------

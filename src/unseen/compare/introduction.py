@@ -25,14 +25,15 @@ def what_was_read(
     learnt: int,
     sealed: bool,
     graded: bool = True,
+    estimated: bool = True,
 ) -> list[str]:
     """A line for each role and one of the classes: known before a network reads anything.
 
     `learnt` is how many labels of the target are learnt from, `sealed` whether labels of it are put away, `graded`
-    whether these grade something.
+    whether these grade something, `estimated` whether an accuracy can be estimated where nothing does.
     """
     lines = [
-        _role_line(role, record, learnt=learnt, sealed=sealed, graded=graded).replace(SPACE, " ")
+        _role_line(role, record, learnt=learnt, sealed=sealed, graded=graded, estimated=estimated).replace(SPACE, " ")
         for role, record in records.items()
     ]
     lines += [line.replace(SPACE, " ") for line in columns_told(records)]
@@ -53,7 +54,9 @@ def what_to_mind(inputs: Inputs, *, graded: bool = True) -> list[str]:
     return [*lines, *inputs.notes, *cautions(inputs, graded=graded)]
 
 
-def _role_line(role: str, record: Mapping[str, Any], *, learnt: int, sealed: bool, graded: bool) -> str:
+def _role_line(
+    role: str, record: Mapping[str, Any], *, learnt: int, sealed: bool, graded: bool, estimated: bool
+) -> str:
     """A role with what was read for it, and what becomes of its labels."""
     n, labeled, classes = record["samples"], record["labeled"], len(record["classes"])
     line = f"{role}: {samples(n, record['kind'])}"
@@ -67,6 +70,8 @@ def _role_line(role: str, record: Mapping[str, Any], *, learnt: int, sealed: boo
         return line + ("; their labels are not read" if labeled else " without labels")
     if labeled and sealed:
         return f"{line}; their labels ({count(classes, 'class', 'classes')}) are put away, and grade at the end"
+    if not estimated:
+        return f"{line} without labels: there will be no accuracy, and with this encoder no estimate of it"
     return f"{line} without labels: there will be an estimate, and no accuracy"
 
 

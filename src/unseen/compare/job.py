@@ -33,8 +33,9 @@ from unseen.compare.consensus import (
 from unseen.compare.crafted import crafted_checks
 from unseen.compare.fits import alone_in, fit_whole, run_all, split
 from unseen.compare.given_model import check_can_be_saved, why_unsaved
-from unseen.compare.inputs import Data, Inputs, Names, Tower, prepare
+from unseen.compare.inputs import Inputs, Tower, prepare
 from unseen.compare.introduction import what_to_mind
+from unseen.compare.reading import Data, Names
 from unseen.compare.results import may_be_right, summarize
 from unseen.compare.validators import Cell
 from unseen.compare.views import with_two_views
@@ -45,6 +46,7 @@ from unseen.data.taxonomies import Taxonomy
 from unseen.diagnosis import diagnose
 from unseen.files import read_object, sweep
 from unseen.methods.base import Method, signatures
+from unseen.methods.listing import check_preset
 from unseen.nn.state import digest
 from unseen.runtime import current, limited_threads, replacing
 from unseen.scale import Engine
@@ -282,6 +284,7 @@ def make_bundle(inputs: Inputs, cell: Cell) -> Bundle:
         threshold=cell["threshold"],
         whole=inputs.whole,
         feature_names=inputs.feature_names if inputs.encoder is None else (),
+        sample_column=next((part.sample_column for part in inputs.raw.values() if part.sample_column), ()),
         credits=tuple(dict.fromkeys(c for record in inputs.records.values() for c in record["credits"])),
     )
 
@@ -333,8 +336,8 @@ def check_wanted(wanted: Sequence[str], words: Collection[str], argument: str = 
     for name_ in wanted:
         slug, _, preset = name_.partition(":")
         method = methods_.get(slug)
-        if preset and preset not in method.card.presets:
-            raise ValueError(f"{argument}: {slug} has the presets {', '.join(method.card.presets)}; got {preset!r}")
+        if preset:
+            check_preset(slug, preset, method.card.presets, argument)
         missing = [sorted(set(way.required) - {*words, "encoder"}) for way in signatures(method)]  # it may be derived
         if slug != SLUG and method.card.task == "class" and missing and all(missing):
             fewest = min(missing, key=len)

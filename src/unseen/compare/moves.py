@@ -10,7 +10,7 @@ from typing import Any
 from unseen import methods
 from unseen.bundle import Bundle
 from unseen.compare.checks import check_saved_to, labeled_samples
-from unseen.compare.inputs import Data, Names
+from unseen.compare.reading import Data, Names
 from unseen.data.class_file import class_space
 from unseen.methods.base import Method
 from unseen.methods.vocabulary import signature_of
@@ -91,14 +91,14 @@ def move(
             hint = f"; {method.card.commands[0]} names those of what it wrote" if method.card.commands else ""
             raise ValueError(f"{method.card.slug} cannot name these classes: {error}{hint}") from error
     elif support is not None:
-        samples = samples_of(support, on_error=on_error, features=model.feature_names)
+        samples = samples_of(support, on_error=on_error, features=model.feature_names, like=model.sample_column)
         few = without_sealed("support", labeled_samples("support", samples))
         if few.classes is None:
             raise ValueError("support must have classes with names: class folders, or a column of labels")
         moved = dataclasses.replace(model, method=method.adapt(support=model.features(few)), classes=few.classes)
     else:
         assert target is not None
-        samples = samples_of(target, on_error=on_error, features=model.feature_names)
+        samples = samples_of(target, on_error=on_error, features=model.feature_names, like=model.sample_column)
         moved = dataclasses.replace(model, method=method.adapt(target=model.features(samples).unlabeled()))
     if out is not None:
         moved.save(out, with_encoder=with_encoder)

@@ -52,7 +52,7 @@ def check_names(read: Mapping[str, Domain], classes: ClassSpace | None, encoder:
         )
     if encoder is None and kind not in SHARED_ENCODER and not (kind == "features" and classes.embeddings is not None):
         raise ValueError(
-            f"classes: names are compared with pictures, clips, sounds and texts, and the target holds {called}: "
+            f"classes: names are compared with pictures, videos, sounds and texts, and the target holds {called}: "
             "give a source or a support, or classes with embeddings in the space of the features "
             "(ClassSpace(embeddings=...))"
         )

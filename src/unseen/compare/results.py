@@ -10,7 +10,7 @@ import numpy as np
 
 from unseen.compare.choice import Choice, graded_labels
 from unseen.compare.consensus import of_labels_alone
-from unseen.compare.estimate import MEASURED_WITH, estimate
+from unseen.compare.estimate import estimate, is_measured
 from unseen.compare.inputs import Inputs
 from unseen.compare.introduction import cautions, unlabelled_classes
 from unseen.compare.new_classes import new_classes
@@ -100,8 +100,8 @@ def expected(inputs: Inputs, choice: Choice) -> dict[str, Any] | None:
         return None
     of_target = partial(estimate, choice.unanimous, len(inputs.target), chance=1 / max(len(inputs.classes), 1))
     if inputs.named:
-        known = inputs.encoder is not None and inputs.encoder.name.partition("?")[0] in MEASURED_WITH
-        return of_target(own_features=False, named=True) if known else None
+        encoder = None if inputs.encoder is None else inputs.encoder.name
+        return of_target(own_features=False, named=True) if is_measured(encoder) else None
     shares = choice.validators[choice.name].get(SUPPORT)
     right = None if shares is None or unlabelled_classes(inputs) else (float(np.mean(shares)), graded_labels(inputs))
     return of_target(own_features=inputs.encoder is None, graded=right)

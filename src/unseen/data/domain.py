@@ -167,6 +167,8 @@ class Domain:
     feature_names : tuple of d str
         What the features of a table (n, d) are called; empty where they have no names. They are no content: digests and
         fingerprints are those of the numbers. Samples that are replaced lose them.
+    sample_column : ("text" or "path", name), or ()
+        The column of a table, as it was named, that texts or the paths of files were read from.
     notes : tuple of str
         What was decided as the data were read, in sentences: which columns are not used, and why.
 
@@ -188,6 +190,7 @@ class Domain:
     credits: tuple[str, ...] = ()
     feature_names: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    sample_column: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.kind not in get_args(Kind):

@@ -37,7 +37,7 @@ SAMPLES = {
 }
 
 
-def domain_of(samples: Any, kind: Kind = "features", features: Sequence[str] = ()) -> Domain:
+def domain_of(samples: Any, kind: Kind = "features", features: Sequence[str] = (), like: Sequence[str] = ()) -> Domain:
     """The samples as a `Domain`: of an array they are of `kind`, what `unseen.load` reads tells its kind itself.
 
     Parameters
@@ -48,6 +48,8 @@ def domain_of(samples: Any, kind: Kind = "features", features: Sequence[str] = (
         What an array, a list or a tensor holds.
     features : sequence of str
         Columns of a table that are features, however they are called.
+    like : ("text" or "path", name)
+        Where samples stand in a table that has such a column, as in `unseen.load`.
 
     Raises
     ------
@@ -60,10 +62,10 @@ def domain_of(samples: Any, kind: Kind = "features", features: Sequence[str] = (
     if is_path(samples) or is_frame(samples):
         from unseen.data.loaders import load
 
-        return load(samples, features=features)
+        return load(samples, features=features, like=like)
     several = isinstance(samples, (list, tuple)) and len(samples) > 0
     if several and all(isinstance(path, os.PathLike) for path in samples):
-        return _of_files(samples, features)
+        return _of_files(samples, features, like)
     if several and are_texts(samples):
         if kind != "text" and all(map(_names_a_file, samples)):
             raise TypeError(
@@ -83,11 +85,11 @@ def _names_a_file(text: str) -> bool:
         return False
 
 
-def _of_files(paths: Sequence[os.PathLike[str]], features: Sequence[str]) -> Domain:
+def _of_files(paths: Sequence[os.PathLike[str]], features: Sequence[str], like: Sequence[str]) -> Domain:
     """The samples of several files, which are called by their paths; labels are not read."""
     from unseen.data.loaders import load
 
-    parts = [load(path, features=features).replace(y=None, classes=None) for path in paths]
+    parts = [load(path, features=features, like=like).replace(y=None, classes=None) for path in paths]
     ids = [
         os.fspath(path) if len(part) == 1 else f"{os.fspath(path)}/{identity}"
         for path, part in zip(paths, parts)
@@ -104,14 +106,16 @@ def _of_files(paths: Sequence[os.PathLike[str]], features: Sequence[str]) -> Dom
     return Domain(x=x, kind=kinds[0], ids=unique_ids(ids), name="samples", skipped=skipped)
 
 
-def domain_of_frame(frame: pd.DataFrame, features: Sequence[str] = ()) -> tuple[Domain, IntArray]:
+def domain_of_frame(
+    frame: pd.DataFrame, features: Sequence[str] = (), like: Sequence[str] = ()
+) -> tuple[Domain, IntArray]:
     """What `unseen.load` reads of a data frame, and the rows that these samples are: some may be unreadable."""
     from unseen.data.loaders import load
 
     there = {str(name) for name in frame.columns}
     letters = itertools.product(*zip("index", "INDEX"))  # a column of this name is no feature, in any case
     column = next(name for name in map("".join, letters) if name not in there)
-    domain = load(frame.assign(**{column: np.arange(len(frame))}), features=features)
+    domain = load(frame.assign(**{column: np.arange(len(frame))}), features=features, like=like)
     rows = np.asarray(domain.columns[column], dtype=np.int64)
     return domain.replace(columns={key: value for key, value in domain.columns.items() if key != column}), rows
 

@@ -16,7 +16,8 @@ from unseen import methods
 from unseen.arguments import Check, check_arguments, whole
 from unseen.bundle import Bundle
 from unseen.compare.asked import GIVEN
-from unseen.compare.inputs import Data, Inputs, prepare
+from unseen.compare.inputs import Inputs, prepare
+from unseen.compare.reading import Data
 from unseen.data.class_file import class_space
 from unseen.data.classes import ClassSpace
 from unseen.data.clips import Segment, local, pictures_in

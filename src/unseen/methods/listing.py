@@ -18,13 +18,19 @@ Kind = TypeVar("Kind")
 
 FILE = "built.json"
 
+DEFAULT = "default"
+"""The preset that every method has."""
+
 COMPOSED = "composed"
 """Kind of what is made of other methods and stands in no list."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Line:
-    """A system: `needs` are the words of `fit` that each way to fit it requires; one to come is of kind "planned"."""
+    """A system: `needs` are the words of `fit` that each way to fit it requires; one to come is of kind "planned".
+
+    `presets` are there where it has others than the default.
+    """
 
     slug: str
     title: str
@@ -33,6 +39,7 @@ class Line:
     summary: str
     kind: str = "planned"
     needs: tuple[tuple[str, ...], ...] = ()
+    presets: tuple[str, ...] = ()
 
     @property
     def built(self) -> bool:
@@ -47,7 +54,10 @@ class Line:
 
 def lines() -> tuple[Line, ...] | None:
     """All systems, built ones first; None where other packages add methods, or some are newer than the file."""
-    built = [Line(**{**row, "needs": tuple(map(tuple, row.get("needs", ())))}) for row in _rows(FILE)]
+    built = [
+        Line(**{**row, "needs": tuple(map(tuple, row.get("needs", ()))), "presets": tuple(row.get("presets", ()))})
+        for row in _rows(FILE)
+    ]
     have = {line.slug for line in built}
     if plugins.found("methods") or have != {*METHODS, *SYSTEMS}:
         return None
@@ -59,6 +69,19 @@ def reading(word: str) -> tuple[str, ...]:
     """Slugs of the methods of this package that need `word` of `fit`, and of those that are newer than the file."""
     needed = {row["slug"]: {name for way in row.get("needs", ()) for name in way} for row in _rows(FILE)}
     return tuple(slug for slug in METHODS if word in needed.get(slug, {word}))
+
+
+def presets_of(slug: str) -> tuple[str, ...] | None:
+    """The presets of a method of this package; None of others, and of those that are newer than the file."""
+    row = next((row for row in _rows(FILE) if row["slug"] == slug), None)
+    return None if row is None or slug not in METHODS else tuple(row.get("presets", (DEFAULT,)))
+
+
+def check_preset(slug: str, preset: str, presets: Iterable[str], argument: str = "") -> None:
+    """`ValueError` if a method has no such preset; `argument` is what named it."""
+    have = tuple(presets)
+    if preset not in have:
+        raise ValueError(f"{argument and f'{argument}: '}{slug} has the presets {', '.join(have)}; got {preset!r}")
 
 
 def with_foreign(word: str) -> tuple[str, ...]:

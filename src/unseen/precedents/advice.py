@@ -60,6 +60,11 @@ class Recommendation:
         """Plain values."""
         return {**dataclasses.asdict(self), "gain": None if self.gain is None else self.gain._asdict()}
 
+    @classmethod
+    def from_json(cls, row: Mapping[str, Any]) -> Recommendation:
+        """What `to_json` gave."""
+        return cls(**{**row, "gain": None if row["gain"] is None else Gain(**row["gain"])})
+
 
 def recommend(
     given: Given,

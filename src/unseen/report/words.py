@@ -261,7 +261,10 @@ def headline(results: Results) -> str:
             line += " That is hardly better than guessing: look at it with `unseen verify` before you use it."
         return line
     if graded is None:
-        why = "no label of the target is left" if "target" in results["given"] else "no data of yours was given"
+        target = results["given"].get("target")
+        why = "no data of yours was given" if target is None else "no label of the target is left"
+        if target is not None and not target.get("labeled", 1):
+            why = "the target has no label"
         return f"{name} was chosen from {count(among, 'candidate')}; {why} to grade it by."
     if not graded.is_defined:
         return f"{name} was chosen from {count(among, 'candidate')}; {_undefined(graded, results)}"

@@ -35,6 +35,10 @@
 
   // -- uploads
 
+  function wait(on) {
+    document.querySelectorAll("#start button").forEach((one) => { one.disabled = on; });
+  }
+
   function upload(field, file) {
     const state = field.querySelector(".state");
     const input = field.querySelector("input[type=text]");
@@ -51,9 +55,9 @@
       }
       if (told.place) input.value = told.place;
       state.textContent = told.place ? `${file.name} is here` : told.detail || request.responseText || "It could not be sent.";
-      $("go").disabled = false;
+      wait(false);
     });
-    $("go").disabled = true;
+    wait(true);
     request.open("POST", `/upload?name=${encodeURIComponent(file.name)}`);
     request.setRequestHeader("content-type", "application/octet-stream");
     request.send(file);
@@ -118,7 +122,7 @@
       pictures((file) => {
         preview(file);
         const body = new FormData(form);
-        body.set("picture", file);
+        body.set($("file").name, file);
         ask(body);
       });
     }

@@ -19,11 +19,12 @@ from starlette.routing import Route
 from unseen.report.pages import CONTROLS, HERE, stylesheet
 from unseen.serving import manual
 from unseen.serving.limits import MAX_TEXT
+from unseen.serving.mistakes import FIELD
 from unseen.web import evidence, fit
-from unseen.web.desk import Desk
+from unseen.web.desk import Desk, Task
 from unseen.web.guard import REPORT
 from unseen.web.markup import joined, paragraph
-from unseen.web.pages import FOLDER, Shown, given, home, page, run_page, tried, try_page
+from unseen.web.pages import FOLDER, Shown, asked, given, home, page, run_page, tried, try_page
 from unseen.web.places import Places
 from unseen.web.shelf import pick
 
@@ -35,17 +36,23 @@ def create_app(shown: Shown, desk: Desk, places: Places) -> Starlette:
         typed = {key: value[:1000] for key, value in request.query_params.items()}
         return page("Runs", await to_thread.run_sync(lambda: home(shown, desk, places, typed)), "/")
 
-    async def start(request: Request) -> Response:
-        form = await _form(request)
+    def starts(task: Task) -> Callable[[Request], Any]:
+        async def start(request: Request) -> Response:
+            form = await _form(request)
 
-        def begin() -> Response:
-            try:
-                name = desk.start(form.get("name", ""), given(form, places))
-            except (ValueError, ImportError) as error:
-                return page("Runs", home(shown, desk, places, form, str(error)), "/", 422)
-            return _to_run(desk, name)
+            def begin() -> Response:
+                try:
+                    if task == "compare":
+                        name = desk.start(form.get("name", ""), given(form, places))
+                    else:  # the name in the form is that of a run
+                        name = desk.start("", asked(form, places), task)
+                except (ValueError, ImportError) as error:
+                    return page("Runs", home(shown, desk, places, form, str(error)), "/", 422)
+                return _to_run(desk, name)
 
-        return await to_thread.run_sync(begin)
+            return await to_thread.run_sync(begin)
+
+        return start
 
     async def run(request: Request) -> Response:
         name = request.query_params.get("name", "")
@@ -104,8 +111,8 @@ def create_app(shown: Shown, desk: Desk, places: Places) -> Starlette:
         answer = Markup("")
         if request.method == "POST":
             async with request.form(max_files=1, max_fields=2, max_part_size=4 * MAX_TEXT) as form:
-                picture, sample = form.get("picture"), form.get("sample", "")
-                content: bytes | str = await picture.read() if isinstance(picture, UploadFile) else str(sample)
+                sample = form.get(FIELD, "")
+                content: bytes | str = await sample.read() if isinstance(sample, UploadFile) else sample
             answer = await to_thread.run_sync(lambda: shown.answer(name, content))
         return page("Try a model", await to_thread.run_sync(lambda: try_page(shown, name, answer)), "/try")
 
@@ -127,7 +134,9 @@ def create_app(shown: Shown, desk: Desk, places: Places) -> Starlette:
         routes=[
             Route("/", first),
             Route("/runs", first),  # of a form that was refused, whose list of runs goes on
-            Route("/runs", start, methods=["POST"]),
+            Route("/advice", first),
+            Route("/runs", starts("compare"), methods=["POST"]),
+            Route("/advice", starts("recommend"), methods=["POST"]),
             Route("/run", run),
             Route("/run/stop", act(desk.stop), methods=["POST"]),
             Route("/run/go-on", act(desk.go_on), methods=["POST"]),

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from unseen.files import read_object
-from unseen.web.job import DATA, JOB, LOCK, OUTCOME, OUTPUT, PROGRESS, write
+from unseen.web.job import ANSWER, DATA, JOB, LOCK, OUTCOME, OUTPUT, PROGRESS, write
 
 AT_ONCE = 2
 """Runs that are under way at once."""
@@ -28,6 +28,10 @@ LAST_SECONDS = 5.0
 """What a run that is stopped has to end, before it is killed."""
 
 State = Literal["running", "done", "failed", "stopped"]
+Task = Literal["compare", "recommend"]
+
+PREFIX: dict[Task, str] = {"compare": "run", "recommend": "advice"}
+"""How jobs are called that nobody named."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,13 +44,15 @@ class Job:
     state : {"running", "done", "failed", "stopped"}
         Stopped by the user, or ended by something else before it was done; either can go on.
     inputs : mapping
-        What `compare` was given.
+        What it was given.
     command : str
         The same on a terminal.
     why : str
         What went wrong, in a sentence.
     progress : mapping
         See `unseen.web.progress.Progress.told`; empty before the first.
+    task : {"compare", "recommend"}
+        Whether methods are run, or the data are looked at to say which to try first.
     """
 
     name: str
@@ -55,6 +61,7 @@ class Job:
     command: str
     why: str = ""
     progress: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    task: Task = "compare"
 
 
 class Desk:
@@ -96,10 +103,16 @@ class Desk:
             state = "running"
         elif ended:
             state = ended["state"]
-        return Job(name, state, record["inputs"], record["command"], ended.get("why", ""), progress)
+        task = record.get("task", "compare")
+        return Job(name, state, record["inputs"], record["command"], ended.get("why", ""), progress, task)
 
-    def start(self, name: str, inputs: Mapping[str, Any]) -> str:
-        """Start a run and return its name, which is made up where none is given.
+    def answer(self, name: str) -> dict[str, Any]:
+        """What a job found that looked at data, as `unseen.compare.recommended.Advice` tells it; empty before."""
+        folder = self._place(name)
+        return {} if folder is None else _json_object(folder / ANSWER)
+
+    def start(self, name: str, inputs: Mapping[str, Any], task: Task = "compare") -> str:
+        """Start a run, or another task, and return its name, which is made up where none is given.
 
         Raises
         ------
@@ -108,14 +121,15 @@ class Desk:
         """
         with self._lock:
             self._room()
-            name = name.strip() or self._free()
+            name = name.strip() or self._free(PREFIX[task])
             if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,59}", name):
                 raise ValueError(f"name: letters, digits, hyphens and dots, at most 60; got {name!r}")
             if (self.runs / name).exists() or (self.folder / name).exists():
                 raise ValueError(f"name: there is a run {name!r} already; choose another name")
             out = self.runs / name
             (self.folder / name).mkdir(parents=True)
-            record = {"inputs": dict(inputs), "out": str(out), "command": command(inputs, out)}
+            line = command(inputs, out if task == "compare" else None, task)
+            record = {"task": task, "inputs": dict(inputs), "out": str(out), "command": line}
             write(self.folder / name / JOB, record)
             self._begin(name)
         return name
@@ -174,11 +188,11 @@ class Desk:
         if sum(job.state == "running" for job in self.all()) >= AT_ONCE:
             raise ValueError(f"{AT_ONCE} runs are under way, which is all at once; wait for one, or stop one")
 
-    def _free(self) -> str:
+    def _free(self, prefix: str) -> str:
         n = 1
-        while (self.runs / f"run-{n}").exists() or (self.folder / f"run-{n}").exists():
+        while (self.runs / f"{prefix}-{n}").exists() or (self.folder / f"{prefix}-{n}").exists():
             n += 1
-        return f"run-{n}"
+        return f"{prefix}-{n}"
 
     def _begin(self, name: str) -> None:
         folder = self.folder / name
@@ -242,9 +256,9 @@ def _end(pid: int, folder: Path, process: subprocess.Popen[bytes] | None) -> Non
             time.sleep(0.05)
 
 
-def command(inputs: Mapping[str, Any], out: Path) -> str:
+def command(inputs: Mapping[str, Any], out: Path | None, task: Task = "compare") -> str:
     """What does the same on a terminal."""
-    parts = ["unseen", "compare"]
+    parts = ["unseen", task]
     for key, value in inputs.items():
         parts += [f"--{key.replace('_', '-')}", str(value)]
-    return shlex.join([*parts, "--out", str(out)])
+    return shlex.join(parts if out is None else [*parts, "--out", str(out)])

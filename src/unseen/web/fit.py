@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from markupsafe import Markup
@@ -14,6 +15,9 @@ from unseen.data.classes import ClassSpace
 from unseen.encoders.defaults import DEFAULT_ENCODER, SHARED_ENCODER
 from unseen.precedents import Recommendation, first_of, recommend
 from unseen.web.markup import code, folded, heading, joined, paragraph, table
+
+ADVISE = "Say what to try first"
+"""What is chosen to have one's data looked at."""
 
 WORDS = ("source", "target", "support", "classes", "model")
 """Words of `fit` that the command line takes."""
@@ -130,13 +134,14 @@ def whole(words: Collection[str], kind: str = "image", *, new: bool = False, tow
         for value, label in KINDS.items()
     )
     return Markup(
-        '<h1>Which method?</h1><p class="lede">Tick what you have. No data is read; <code>unseen recommend</code> on a '
-        'terminal looks at your data, too.</p><form method="get" action="/methods" data-at-once="page">'
+        '<h1>Which method?</h1><p class="lede">Tick what you have. No data is read here, so yours may be unlike what '
+        'is assumed: to have it looked at, name it among the <a href="/">runs</a> and choose <q>{}</q>.</p>'
+        '<form method="get" action="/methods" data-at-once="page">'
         "<fieldset><legend>You have</legend>{}</fieldset>"
         '<div class="field"><label for="kind">The samples are</label><select id="kind" name="kind">{}</select></div>'
         "<fieldset>{}</fieldset><noscript><button>Show</button></noscript></form>"
         '<div id="fit" class="told">{}</div>'
-    ).format(ticks, kinds, more, answer)
+    ).format(ADVISE, ticks, kinds, more, answer)
 
 
 def page(words: Collection[str], kind: str = "image", *, new_classes: bool = False, tower: bool = False) -> Markup:
@@ -144,29 +149,61 @@ def page(words: Collection[str], kind: str = "image", *, new_classes: bool = Fal
     if not words:
         return paragraph("What to try first appears here.", "quiet")
     rows = recommend(situation(words, kind, new_classes=new_classes, tower=tower))
-    first, rest, note = first_of(rows)
-    others = [row for row in rows if not row.fits]
     line = command(words, kind, tower=tower)
     parts = [*(paragraph(remark, "notice") for remark in remarks(words, kind))]
-    if first:
-        parts += [heading("Try first"), ranked(first)]
-    if note:
-        parts.append(paragraph(f"{note[:1].upper()}{note[1:]}.", "notice"))
+    first, others = _lists(rows)
+    parts += first
     if line:
         parts += [
             paragraph("This compares what fits on your data, with your own paths in it:"),
             Markup('<pre id="command">{}</pre>').format(line),
             paragraph(Markup('<a class="button" href="/">Or start a run here</a>')),
         ]
-    if rest:
-        more = table(["method", "what it does", "why here"], [[_name(r), r.does, r.why] for r in rest])
-        parts.append(folded(f"What else fits ({len(rest)})", more))
-    if others:
-        more = table(["method", "why not", "what it would do"], [[_name(r), r.why, r.does] for r in others])
-        parts.append(folded(f"What does not fit, and why ({len(others)})", more))
+    parts += others
     if "model" in words:
         parts.append(folded("Make the model smaller, without any data", _smaller()))
     return joined(parts)
+
+
+def advised(answer: Mapping[str, Any]) -> Markup:
+    """What to try first with data that were looked at, as `unseen recommend` says it.
+
+    Parameters
+    ----------
+    answer : mapping
+        As `unseen.compare.recommended.Advice.to_json` gives it.
+    """
+    rows = [Recommendation.from_json(row) for row in answer["methods"] if row["slug"] not in answer["on_clips"]]
+    first, others = _lists(rows)
+    remark = [paragraph(_sentence(answer["remark"]))] if answer["remark"] else []
+    return joined([paragraph(f"Yours: {answer['yours']}."), *first, *remark, *others])
+
+
+def first_names(answer: Mapping[str, Any]) -> list[str]:
+    """What `advised` names first."""
+    rows = [Recommendation.from_json(row) for row in answer["methods"] if row["slug"] not in answer["on_clips"]]
+    return [row.name for row in first_of(rows)[0]]
+
+
+def _lists(rows: Sequence[Recommendation]) -> tuple[list[Markup], list[Markup]]:
+    """What to try first and what must be said of it; then, folded, what else fits and what does not."""
+    first, rest, note = first_of(rows)
+    others = [row for row in rows if not row.fits]
+    top = [heading("Try first"), ranked(first)] if first else []
+    if note:
+        top.append(paragraph(_sentence(note), "notice"))
+    folds = []
+    if rest:
+        more = table(["method", "what it does", "why here"], [[_name(r), r.does, r.why] for r in rest])
+        folds.append(folded(f"What else fits ({len(rest)})", more))
+    if others:
+        more = table(["method", "why not", "what it would do"], [[_name(r), r.why, r.does] for r in others])
+        folds.append(folded(f"What does not fit, and why ({len(others)})", more))
+    return top, folds
+
+
+def _sentence(text: str) -> str:
+    return f"{text[:1].upper()}{text[1:]}."
 
 
 def ranked(rows: Sequence[Recommendation]) -> Markup:

@@ -18,6 +18,9 @@ from unseen.web.progress import Progress
 JOB, LOCK, PROGRESS, OUTCOME, OUTPUT = "job.json", "lock", "progress.json", "outcome.json", "output.txt"
 """Files of a job: what to do, who does it, how far it is, how it ended, what it printed."""
 
+ANSWER = "answer.json"
+"""What there is to try first, of a job that looks at data and trains nothing."""
+
 PATIENCE = 2.0
 """Seconds within which a page that looks at the lock lets it go."""
 
@@ -51,14 +54,19 @@ def write(file: Path, content: Mapping[str, Any]) -> None:
 
 def work(folder: Path) -> None:
     """Do a job until it is done or cannot be; how it ended stands in its folder."""
-    from unseen.compare import compare
-
     record = read_object(folder / JOB)
-    inputs = record["inputs"]
-    progress = Progress(folder / PROGRESS, domains=sum(word in inputs for word in DATA))
+    inputs, task = record["inputs"], record.get("task", "compare")
+    progress = Progress(folder / PROGRESS, domains=sum(word in inputs for word in DATA), task=task)
     try:
         with runtime(progress=False), watched(progress):
-            compare(**inputs, out=record["out"], command=record["command"], say=progress.say)
+            if task == "recommend":
+                from unseen.compare.recommended import advise
+
+                write(folder / ANSWER, advise(**inputs, say=progress.say).to_json())
+            else:
+                from unseen.compare import compare
+
+                compare(**inputs, out=record["out"], command=record["command"], say=progress.say)
     except Exception as error:
         speaks = isinstance(error, SPEAKING)
         why = str(error) if speaks else f"{type(error).__name__}: {sentence(error)}"

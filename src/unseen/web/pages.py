@@ -21,14 +21,15 @@ from unseen.encoders.defaults import DEFAULT_ENCODER, SHARED_ENCODER
 from unseen.report import words
 from unseen.report.pages import with_commands
 from unseen.serving.limits import MAX_TEXT, Limits
+from unseen.serving.mistakes import FIELD
 from unseen.serving.model import Served
 from unseen.serving.pictures import open_picture
 from unseen.serving.rows import ServedRows
-from unseen.web import answers, runs, trial
+from unseen.web import answers, fit, runs, trial
 from unseen.web.desk import Desk, Job
 from unseen.web.markup import joined, paragraph
 from unseen.web.places import SUFFIXES, Places
-from unseen.web.progress import STEPS
+from unseen.web.progress import STEPS_OF
 from unseen.web.shelf import MODEL, RUN, pick, shelf
 
 FOLDER = Path(__file__).parent
@@ -197,6 +198,7 @@ def home(shown: Shown, desk: Desk, places: Places, typed: Fields, problem: str =
         running=any(row["share"] is not None for row in rows),
         compared=sum(row["done"] for row in rows),
         demo=shlex.quote(str(shown.runs_root / "digits")),
+        advise=fit.ADVISE,
     )
 
 
@@ -209,8 +211,7 @@ def listed(shown: Shown, desk: Desk) -> list[dict[str, Any]]:
         if job.state == "running":
             rows.append({"name": name, "done": False, "share": job.progress.get("share", 0.0), "status": _now(job)})
         elif name not in folders:
-            status = "Stopped; it can go on." if job.state == "stopped" else f"It could not be done: {job.why}"
-            rows.append({"name": name, "done": False, "share": None, "status": status})
+            rows.append({"name": name, "done": False, "share": None, "status": _ended(desk, job)})
     under_way = {row["name"] for row in rows}
     for name, folder in folders.items():
         if name not in under_way:
@@ -218,12 +219,19 @@ def listed(shown: Shown, desk: Desk) -> list[dict[str, Any]]:
     return rows
 
 
+def _ended(desk: Desk, job: Job) -> str:
+    """How a job ended that left no run, in a line."""
+    if job.state == "done" and (answer := desk.answer(job.name)):
+        return f"What to try first: {', '.join(fit.first_names(answer))}."
+    return "Stopped; it can go on." if job.state == "stopped" else f"It could not be done: {job.why}"
+
+
 def _now(job: Job) -> str:
     """What a run does at the moment, in a line."""
     progress = job.progress
     if not progress:
         return "Starting."
-    parts = [f"{100 * progress['share']:.0f} %", STEPS[progress["step"]][0].lower(), _left(progress)]
+    parts = [f"{100 * progress['share']:.0f} %", STEPS_OF[job.task][progress["step"]][0].lower(), _left(progress)]
     return ", ".join(part for part in parts if part)
 
 
@@ -261,11 +269,12 @@ def run_page(shown: Shown, desk: Desk, places: Places, name: str, problem: str =
         except ValueError as error:
             problem = str(error)
     progress = job.progress if job is not None else {}
-    order = list(STEPS)
+    done = STEPS_OF["compare" if job is None else job.task]
+    order = list(done)
     current = order.index(progress["step"]) if progress else 0
     steps = [
         {
-            "name": STEPS[step][0],
+            "name": done[step][0],
             "state": "past" if i < current else "now" if i == current else "",
             "detail": progress.get("detail", "") if i == current else "",
         }
@@ -285,7 +294,17 @@ def run_page(shown: Shown, desk: Desk, places: Places, name: str, problem: str =
         report=folder is not None and (folder / "report.html").is_file(),
         model=_model_of(shown, folder) if summary else "",
         again=urlencode(again),
+        fields=again,
+        advice=_advice(desk, job),
     )
+
+
+def _advice(desk: Desk, job: Job | None) -> Markup:
+    """What a job says to try first; nothing of one that did not look for that, or not yet."""
+    if job is None or job.task != "recommend" or job.state != "done":
+        return Markup("")
+    answer = desk.answer(job.name)
+    return fit.advised(answer) if answer else paragraph("The answer is not there any more: remove it, and ask again.")
 
 
 def _model_of(shown: Shown, folder: Path | None) -> str:
@@ -322,6 +341,12 @@ def given(form: Fields, places: Places) -> dict[str, Any]:
     if seeds not in {str(n) for n, _ in SEEDS}:
         raise ValueError(f"Repeat every method: must be one of the list; got {seeds!r}")
     return inputs | {"seeds": int(seeds)}
+
+
+def asked(form: Fields, places: Places) -> dict[str, Any]:
+    """What a form says, as `recommend` takes it: of what `given` is that alone which is about the data."""
+    inputs = given(form, places)
+    return {word: inputs[word] for word in ("source", "target", "support", "classes", "encoder") if word in inputs}
 
 
 def _names(text: str) -> str:
@@ -363,5 +388,6 @@ def try_page(shown: Shown, name: str, answer: Markup) -> Markup:
         width=0 if served is None else served.width,
         features=() if served is None else served.features,
         longest=MAX_TEXT,
+        field=FIELD,
         answer=answer,
     )

@@ -18,6 +18,9 @@ STEPS = {
 }
 """Steps of a run: what they are called, and the share of all work that lies before them."""
 
+STEPS_OF = {"compare": STEPS, "recommend": {"reading": STEPS["reading"], "features": (STEPS["features"][0], 0.1)}}
+"""Steps of each task."""
+
 OFTEN = 0.3
 """Seconds between two writings of the file."""
 
@@ -42,12 +45,15 @@ class Progress:
     file : path
     domains : int, >= 1
         Sets of samples that are encoded.
+    task : of `STEPS_OF`
     clock : callable
         Seconds.
     """
 
-    def __init__(self, file: Path, domains: int = 1, clock: Callable[[], float] = time.monotonic) -> None:
-        self.file, self.domains, self.clock = file, domains, clock
+    def __init__(
+        self, file: Path, domains: int = 1, task: str = "compare", clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self.file, self.domains, self.steps, self.clock = file, domains, STEPS_OF[task], clock
         self.step, self.part, self.detail = "reading", 0.0, ""
         self.lines: list[str] = []
         self._began = self._since = clock()
@@ -97,9 +103,9 @@ class Progress:
 
     def told(self) -> dict[str, Any]:
         """What the file holds: step, detail, share of all work, seconds left of the step or of all, seconds so far."""
-        names = list(STEPS)
-        before = STEPS[self.step][1]
-        after = STEPS[names[names.index(self.step) + 1]][1] if self.step != names[-1] else 1.0
+        names = list(self.steps)
+        before = self.steps[self.step][1]
+        after = self.steps[names[names.index(self.step) + 1]][1] if self.step != names[-1] else 1.0
         spent = self.clock() - self._since
         left = spent * (1 - self.part) / self.part if self.part > 0.02 and spent > EARLY else None
         return {

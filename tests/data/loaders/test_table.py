@@ -482,3 +482,19 @@ def test_labels_that_look_like_measurements_and_columns_of_few_digits_are_said()
     assert real.startswith("its labels are 40 different numbers, of which 40 stand once or twice: they look like")
     for label in (np.arange(n), np.arange(n) % 10, [f"c{i}" for i in range(n)], np.arange(n) // 3 * 3 % 36):
         assert not any("measurements" in note for note in load(frame.assign(label=label)).notes)
+
+
+def test_samples_stand_where_those_of_other_data_stood_if_there_is_such_a_column(tmp_path):
+    pd.DataFrame({"title": ["first", "second"], "body": ["some words", "1"], "n": [1, 2]}).to_csv(
+        tmp_path / "a.csv", index=False
+    )
+    named = load(f"{tmp_path / 'a.csv'}?text=body")
+    assert named.sample_column == named.take([0]).sample_column == ("text", "body")
+    like = load(tmp_path / "a.csv", like=named.sample_column)
+    assert (like.kind, like.x.tolist()) == ("text", ["some words", "1"])
+    assert load(f"{tmp_path / 'a.csv'}?text=title", like=named.sample_column).x.tolist() == ["first", "second"]
+    pd.DataFrame({"text": ["other words"]}).to_csv(tmp_path / "b.csv", index=False)
+    other = load(tmp_path / "b.csv", like=named.sample_column)  # which has no such column
+    assert (other.x.tolist(), other.sample_column) == (["other words"], ())
+    with pytest.raises(TypeError, match="like must be"):
+        load(tmp_path / "b.csv", like=("body",))

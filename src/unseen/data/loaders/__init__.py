@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, get_args
 from urllib.parse import parse_qsl
@@ -44,6 +44,7 @@ CHECKS = {
     "allow_outside": SWITCH,
     "frames": whole(2),
     "features": Check("a list of names of columns", are_texts),
+    "like": Check("the sample_column of a Domain", lambda value: len(value) in (0, 2) and are_texts(value)),
 }
 """What the arguments of `load` must be, beside `path`, `classes` and `on_error`."""
 
@@ -61,6 +62,7 @@ def load(
     allow_outside: bool = False,
     frames: int = FRAMES,
     features: Sequence[str] = (),
+    like: Sequence[str] = (),
 ) -> Domain:
     """Load your data, whatever they are: `kind` and labels follow from what is at `path`.
 
@@ -96,6 +98,9 @@ def load(
     features : sequence of str
         Columns of a table that are features, though they are called as labels usually are (``y``, ``class``): those of
         other data (`Domain.feature_names`) or of a model that is to read these.
+    like : ("text" or "path", name)
+        Where the samples of other data stood (`Domain.sample_column`): there they are read from, if a table has that
+        column and no other one is named.
 
     Raises
     ------
@@ -122,7 +127,7 @@ def load(
     if is_frame(path):
         fs, root = locate(".")
         settings = {"classes": classes, "name": name or "data", "on_error": on_error, "check": check, "frames": frames}
-        settings |= {"allow_outside": True, "features": features}
+        settings |= {"allow_outside": True, "features": features, "like": like}
         return load_table(fs, f"{root}/data", rows_of=_with_ids(path), **columns, **settings)  # type: ignore[arg-type]
     if not isinstance(path, (str, os.PathLike)):
         how = way_out(path) or ": Domain(x=..., y=...) makes samples of arrays"
@@ -143,7 +148,8 @@ def load(
         _only(options)
         return _foreign(suffix[1:], fs, root, common)
     with named(url, "data", also=(common["name"],)):
-        return _load(fs, root, last if is_pattern else "", options, common, reading, allow_outside, frames, features)
+        of_tables = {"allow_outside": allow_outside, "frames": frames, "features": features, "like": like}
+        return _load(fs, root, last if is_pattern else "", options, common, reading, of_tables)
 
 
 def _with_ids(frame: Any) -> Any:
@@ -172,9 +178,8 @@ def _columns_behind(url: str) -> tuple[str, dict[str, str]]:
 
 
 def _load(
-    fs: Any, root: str, pattern: str, options: dict[str, Any], common: Any, reading: Any, allow_outside: bool,
-    frames: int, features: Sequence[str],
-) -> Domain:  # fmt: skip
+    fs: Any, root: str, pattern: str, options: dict[str, Any], common: Any, reading: Any, of_tables: Mapping[str, Any]
+) -> Domain:
     """What lies at `root`, or the shards there that a pattern names, as what it says that it is."""
     suffix = PurePosixPath(root).suffix.lower()
     if pattern or suffix == ".tar":
@@ -182,10 +187,9 @@ def _load(
         return load_shards(fs, shards, **_only(options, "labels_column", "text_column"), **common, **reading)
     if fs.isdir(root) or not root:
         names = [entry.rstrip("/").rpartition("/")[2] for entry in fs.ls(root, detail=False)]
-        return _load_folder(fs, root, names, options, common, reading, frames)
+        return _load_folder(fs, root, names, options, common, reading, of_tables["frames"])
     if suffix in TABLE_SUFFIXES:
-        extra: dict[str, Any] = {"allow_outside": allow_outside, "frames": frames, "features": features}
-        return load_table(fs, root, **options, **common, **reading, **extra)
+        return load_table(fs, root, **options, **common, **reading, **of_tables)
     _only(options)
     if suffix in (".npy", ".npz"):
         return load_arrays(fs, root, **common, on_error=reading["on_error"])
@@ -196,7 +200,9 @@ def _load(
     if suffix in VIDEO_SUFFIXES:
         check_segment(fs, Segment(root))
         ids = np.array([root.rpartition("/")[2]])
-        return Domain(x=clip_files([Segment(root)], fs, frames=frames), kind="clip", ids=ids, name=common["name"])
+        return Domain(
+            x=clip_files([Segment(root)], fs, frames=of_tables["frames"]), kind="clip", ids=ids, name=common["name"]
+        )
     if suffix in SOUND_SUFFIXES and is_local(fs):
         check_sound(root)
         return Domain(x=sound_files([root]), kind="audio", ids=np.array([Path(root).name]), name=common["name"])

@@ -80,6 +80,7 @@ def load_table(
     allow_outside: bool = False,
     frames: int = clips.FRAMES,
     features: Sequence[str] = (),
+    like: Sequence[str] = (),
     rows_of: pd.DataFrame | None = None,
 ) -> Domain:
     """Load the rows of a table, or of a data frame in the place of one, as samples.
@@ -92,7 +93,9 @@ def load_table(
     it is called.
     """
     named = [column for column in (labels_column, text_column, path_column) if column]
-    frame, form = _read(fs, path, named) if rows_of is None else (_named_by_texts(rows_of), Form())
+    frame, form = _read(fs, path, [*named, *like[1:]]) if rows_of is None else (_named_by_texts(rows_of), Form())
+    if like and not (text_column or path_column) and like[1] in frame.columns:
+        text_column, path_column = (like[1], None) if like[0] == "text" else (None, like[1])
     if not len(frame):
         raise ValueError(f"{name}: the table has no rows")
     frame = _with_vectors(frame, labels_column, text_column or path_column)
@@ -129,6 +132,7 @@ def load_table(
         skipped=settled,
         feature_names=names_of_features(samples.columns) if form.names else (),
         notes=(*samples.notes, *([real] if real else [])),
+        sample_column=("text", text_column) if text_column else ("path", path_column) if path_column else (),
     )
 
 

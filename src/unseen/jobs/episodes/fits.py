@@ -17,6 +17,7 @@ from unseen.data.simulate.common import lazy_pictures
 from unseen.data.simulate.hard import varied
 from unseen.methods.base import Method, signatures
 from unseen.methods.baselines.linear_probe import LinearProbe
+from unseen.methods.listing import check_preset
 from unseen.methods.needs import LabeledClasses, Regions, has_regions
 from unseen.methods.video.needs import PretrainedVideo
 from unseen.methods.vocabulary import signature_of
@@ -65,8 +66,8 @@ def maker_of(name: str, settings: Mapping[str, Any], given: Collection[str]) -> 
     slug, _, preset = name.partition(":")
     _check_known(slug, given)
     cls: Any = registry.get(slug)
-    if preset and preset not in cls.card.presets:
-        raise ValueError(f"{slug} has the presets {', '.join(cls.card.presets)}; got {preset!r}")
+    if preset:
+        check_preset(slug, preset, cls.card.presets)
     if words_of(cls, given) is None:
         if words_of(cls, LEARNT_FROM) is not None:
             alone = words_of(cls, LEARNT_FROM - {"auxiliary"}) is not None

@@ -24,6 +24,7 @@ from unseen.files import read_json
 from unseen.jobs.quantization.integers import InIntegers, export_model
 from unseen.jobs.quantization.networks import WANTED, check_reads_pictures, classifier
 from unseen.methods.base import Method, signatures
+from unseen.methods.listing import check_preset
 from unseen.nn.build import joined
 from unseen.nn.classifier import without_classifier
 from unseen.nn.divergences import exact_kl
@@ -142,16 +143,7 @@ def quantize(
         else:
             assert quantizer is not None
             _fit(quantizer, network, bundle, real)
-        small = Bundle(
-            method=quantizer,
-            classes=bundle.classes,
-            encoder=bundle.encoder,
-            temperature=bundle.temperature,
-            threshold=bundle.threshold,
-            credits=bundle.credits,
-            whole=True,
-            feature_names=bundle.feature_names,
-        )
+        small = dataclasses.replace(bundle, method=quantizer, whole=True)
         about = {"model": _lasting(name), "network": mark, "method": repr(quantizer), **_sizes(network, quantizer)}
         about["asked"] = asked
         with stage("comparison"):
@@ -199,8 +191,8 @@ def _quantizer(
     make: Any = methods.get(slug)
     known = make().get_params()
     _check_settings(bits, budget, settings)
-    if preset is not None and preset not in make.card.presets:
-        raise ValueError(f"{slug} has the presets {', '.join(make.card.presets)}; got {preset!r}")
+    if preset is not None:
+        check_preset(slug, preset, make.card.presets)
     params: dict[str, Any] = {**make.card.presets.get(preset, {}), **(bits or {}), **settings}
     if budget is not None:
         if "budget_mb" not in known:
@@ -344,7 +336,7 @@ def _load(data: Any, bundle: Bundle) -> Domain | None:
         return data
     from unseen.data.loaders import load
 
-    domain = bundle.aligned(load(data, on_error="skip", features=bundle.feature_names))
+    domain = bundle.aligned(load(data, on_error="skip", features=bundle.feature_names, like=bundle.sample_column))
     if bundle.encoder is not None:
         bundle.encoder.check_kind(domain)
     return domain

@@ -28,6 +28,7 @@ from unseen.jobs.segmentation.model import SegmentModel, Unadapted
 from unseen.jobs.segmentation.reading import as_samples, first_value, names_alike, numbered, read, stored_values
 from unseen.jobs.segmentation.writing import WRITTEN, asked_for, refuse_others, write_masks
 from unseen.methods.base import signatures
+from unseen.methods.listing import check_preset
 from unseen.methods.segmenting import SegmentingMethod
 from unseen.nn.segmenters import n_outputs, segmenter, train_segmenter
 from unseen.nn.state import write_folder
@@ -253,9 +254,8 @@ def _check(methods: Sequence[str], shots: int, size: int, steps: int | None, set
             continue
         if slug not in segmenters():
             raise ValueError(f"methods must give masks: {', '.join((SOURCE_ONLY, *segmenters()))}; got {slug!r}")
-        card = registry.get(slug).card
-        if preset and preset not in card.presets:
-            raise ValueError(f"{slug} has the presets {', '.join(card.presets)}; got {preset!r}")
+        if preset:
+            check_preset(slug, preset, registry.get(slug).card.presets)
     slugs = {name.partition(":")[0] for name in methods} - {SOURCE_ONLY}
     for key in settings:
         if not any(key in registry.get(slug)().get_params() for slug in slugs):
