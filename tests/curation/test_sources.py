@@ -7,6 +7,8 @@ import gzip
 import io
 import json
 import tarfile
+import zlib
+from collections.abc import Callable
 from pathlib import Path
 
 import pyarrow as pa
@@ -17,7 +19,7 @@ from PIL import Image
 from unseen.curation import crawls, samples, tables, units
 from unseen.curation.sources import open_source, read_unit
 from unseen.curation.units import Found
-from unseen.data import spans
+from unseen.data import reading, spans
 from unseen.jobs.concepts.captions import Captions
 from unseen.methods.curation.laion import accept, parse
 
@@ -410,10 +412,10 @@ def test_pages_are_resolved_against_the_place_they_were_at(tmp_path: Path) -> No
     assert reasons(read(tmp_path)[0]) == [parse.BAD_URL]
 
 
-def warc(file: Path, pages: list[tuple[str, bytes]]) -> Path:
+def warc(file: Path, pages: list[tuple[str, bytes]], more: bytes = b"") -> Path:
     with file.open("wb") as stream:
         for url, html in pages:
-            http = b"HTTP/1.1 200 OK\r\nContent-Type: text/html; charset=utf-8\r\n\r\n" + html
+            http = b"HTTP/1.1 200 OK\r\nContent-Type: text/html; charset=utf-8\r\n" + more + b"\r\n" + html
             head = (
                 f"WARC/1.0\r\nWARC-Type: response\r\nWARC-Target-URI: {url}\r\nWARC-Date: 2026-01-01T00:00:00Z\r\n"
                 f"WARC-Record-ID: <urn:uuid:0>\r\nContent-Type: application/http; msgtype=response\r\n"
@@ -471,6 +473,80 @@ def test_a_page_that_is_cut_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     found, notes = read(warc(tmp_path / "a.warc.gz", pages))
     assert len(found) == 12
     assert [note.partition(" ")[0] for note in notes] == ["http://x.org/long/p.html"]
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "deflate", "raw deflate", "br", "gzip, which it is not"])
+@pytest.mark.parametrize("chunked", [False, True])
+def test_packed_pages_are_read_as_far_as_a_page_goes(
+    encoding: str, chunked: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    html = PAGES[0][1]
+    long = html + b" " * 2**20
+    pack: dict[str, Callable[[bytes], bytes]] = {"gzip": gzip.compress, "deflate": zlib.compress}
+    pack["raw deflate"] = lambda content: zlib.compress(content)[2:-4]
+    if encoding == "br":
+        brotli = pytest.importorskip("brotli", minversion="1.2")
+        pack["br"] = brotli.compress
+    body = pack.get(encoding, bytes)(long)
+    more = f"Content-Encoding: {encoding.partition(',')[0].removeprefix('raw ')}\r\n".encode()
+    if chunked:
+        more += b"Transfer-Encoding: chunked\r\n"
+        halves = (body[:9], body[9:])
+        body = b"".join(f"{len(half):x}\r\n".encode() + half + b"\r\n" for half in halves) + b"0\r\n\r\n"
+    monkeypatch.setattr(crawls, "LARGEST_PAGE", 2**16)
+    found, notes = read(warc(tmp_path / "a.warc.gz", [("http://x.org/0/p.html", body)], more))
+    assert [one.candidate.url for one in found if not one.candidate.reason] == ["http://x.org/0/a.jpg"]
+    assert [note.partition(" ")[0] for note in notes] == ["http://x.org/0/p.html"]
+
+
+def test_a_chunk_that_tells_gigabytes_takes_no_more_than_a_page(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(crawls, "LARGEST_PAGE", 2**16)
+    taken: list[int] = []
+    unpack = crawls._unpacked
+    monkeypatch.setattr(crawls, "_unpacked", lambda packed, start: taken.append(len(packed)) or unpack(packed, start))
+    body = b"7fffffff\r\n" + gzip.compress(b"x") + bytes(2**20)
+    more = b"Content-Encoding: gzip\r\nTransfer-Encoding: chunked\r\n"
+    read(warc(tmp_path / "a.warc.gz", [("http://x.org/0/p.html", body)], more))
+    assert len(taken) == 1
+    assert taken[0] <= 2**16
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"WARC/1.0\r\nX: " + b"a" * 2**18 + b"\r\n\r\n",
+        b"WARC/1.0\r\n" + b"X: a\r\n" * 2**14 + b"\r\n",
+        b"WARC/1.0\r\nWARC-Type: response\r\nWARC-Target-URI: http://x.org/0\r\nContent-Type: application/http\r\n"
+        b"Content-Length: 300000\r\n\r\nHTTP/1.1 200 OK\r\nX: " + b"a" * 2**18 + b"\r\n\r\n",
+    ],
+    ids=["one line", "many lines", "a line of HTTP"],
+)
+def test_a_record_whose_head_has_no_end_is_told(
+    content: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(crawls, "LARGEST_HEAD", 2**16)
+    for file, body in (("a.warc.gz", gzip.compress(content)), ("a.warc", content)):
+        (tmp_path / file).write_bytes(body)
+        found, (note,) = read(tmp_path / file)
+        assert found == []
+        assert f"{file} ends in the middle or is damaged: the head of a record has more than 65,536 bytes" in note
+
+
+def test_a_crawl_that_unpacks_to_much_is_read_up_to_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reading, "LARGEST_FREE", 2**20)
+    pages = [PAGES[0], ("http://x.org/1/p.html", bytes(2**22)), PAGES[2]]
+    found, (note,) = read(warc(tmp_path / "a.warc.gz", pages))
+    assert {one.candidate.page for one in found} == {PAGES[0][0]}
+    assert "unpacks to" in note
+
+
+def test_a_length_of_thousands_of_digits_is_told(tmp_path: Path) -> None:
+    file = tmp_path / "a.warc"
+    file.write_bytes(wat_record(b"{}").replace(b"Content-Length: 2", b"Content-Length: " + b"9" * 5000))
+    _, notes = read(file)
+    assert "ends in the middle of a record" in notes[-1]
 
 
 def test_wat_files_are_read(tmp_path: Path) -> None:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import functools
+import io
 import json
 import re
 import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from unseen.curation.units import Found, Note, Source, Unit, files_below
+from unseen.data.reading import check_unpacked
 from unseen.files import sentence
 from unseen.methods.curation.laion import parse
 
@@ -20,6 +22,9 @@ PAGES = (".html", ".htm", ".xhtml")
 
 LARGEST_PAGE = 16 * 2**20
 """Bytes of a page that are read at most."""
+LARGEST_HEAD = 2**20
+"""Bytes of the lines before the body of a record."""
+_BLOCK = 2**14
 NOTES = 10
 """Records of a unit that are named one by one when they cannot be read; of more, the number is told."""
 
@@ -33,8 +38,10 @@ def read_crawl(source: Source, unit: Unit, note: Note) -> Iterator[Found]:
     bad = _Bad(unit, note)
     with Path(unit.file).open("rb") as stream:
         records = ArchiveIterator(stream)
+        records.reader = lines = _bounded(stream)
         last = 0
         while True:
+            lines.seen = 0
             try:
                 record = next(records, None)
                 content = None if record is None else _content(record, note)
@@ -75,26 +82,49 @@ class _Bad:
             self.note(f"{self.unit.label}: {self.n - NOTES:,} more could not be read")
 
 
+def _bounded(stream: IO[bytes]) -> Any:
+    """What warcio reads records from, which refuses a head without end, and what unpacks to many times its size."""
+    from warcio.bufferedreaders import DecompressingBufferedReader
+
+    class Bounded(DecompressingBufferedReader):
+        seen = 0
+        """Bytes of lines since a record began."""
+
+        def readline(self, length: int | None = None) -> bytes:
+            most = LARGEST_HEAD if length is None else min(length, LARGEST_HEAD)
+            line: bytes = super().readline(most)
+            self.seen += len(line)
+            if self.seen >= LARGEST_HEAD:
+                raise ValueError(f"the head of a record has more than {LARGEST_HEAD:,} bytes")
+            return line
+
+        def _process_read(self, data: bytes) -> None:
+            super()._process_read(data)
+            check_unpacked(self.num_read, stream.tell())
+
+    return Bounded(stream)
+
+
 def _cut_off(file: Path, start: int) -> bool:
     """Whether a file ends before its records do, as seen from the last one that began, at `start`."""
     with file.open("rb") as stream:
         stream.seek(start)
-        rest = stream.read()
-    if not rest.startswith(b"\x1f\x8b"):
-        head, _, body = rest.partition(b"\r\n\r\n")
-        length = re.search(rb"(?im)^content-length:\s*(\d+)", head)
-        return bool(rest) and (length is None or len(body) < int(length.group(1)))
-    while rest:
-        member = zlib.decompressobj(wbits=31)
+        head = stream.read(LARGEST_HEAD)
+        if not head.startswith(b"\x1f\x8b"):
+            end = head.find(b"\r\n\r\n")
+            length = re.search(rb"(?im)^content-length:\s*(\d{1,18})", head[:end] if end >= 0 else head)
+            body = file.stat().st_size - start - (end + 4 if end >= 0 else len(head))
+            return bool(head) and (length is None or body < int(length.group(1)))
+        member, rest = zlib.decompressobj(wbits=31), head
         try:
-            while rest and not member.eof:
+            while rest or (rest := stream.read(_BLOCK)):
+                if member.eof:
+                    member = zlib.decompressobj(wbits=31)
                 member.decompress(rest, 2**20)
                 rest = member.unused_data if member.eof else member.unconsumed_tail
         except zlib.error:
             return True
-        if not member.eof:
-            return True
-    return False
+        return not member.eof
 
 
 def _content(record: Any, note: Note) -> Callable[[], list[parse.Candidate]] | None:
@@ -102,19 +132,73 @@ def _content(record: Any, note: Note) -> Callable[[], list[parse.Candidate]] | N
     url = record.rec_headers.get_header("WARC-Target-URI") or ""
     kind = (record.rec_headers.get_header("Content-Type") or "").lower()
     if record.rec_type == "metadata" and "json" in kind:
-        content = record.content_stream().read(LARGEST_PAGE)
+        content = record.raw_stream.read(LARGEST_PAGE)
         return lambda: parse.candidates(parse.read_wat(json.loads(content), url), url)
     if record.rec_type != "response" or record.http_headers is None:
         return None
     kind = (record.http_headers.get_header("Content-Type") or "").lower()
     if record.http_headers.get_statuscode() != "200" or "html" not in kind:
         return None
-    stream = record.content_stream()
-    body = stream.read(LARGEST_PAGE)
-    if len(body) == LARGEST_PAGE and stream.read(1):
+    body, whole = _body(record)
+    if not whole:
         note(f"{url} is larger than {LARGEST_PAGE:,} bytes; only its beginning was read")
     charset = kind.partition("charset=")[2].partition(";")[0].strip(" \"'")
     return lambda: parse.parse_page(parse.Page(url, body, charset))
+
+
+def _body(record: Any) -> tuple[bytes, bool]:
+    """The bytes of a page, and whether they are all; never more than `LARGEST_PAGE`, however they are packed.
+
+    As with warcio, what is not in chunks or not packed as its headers say is taken as it is.
+    """
+    from warcio.bufferedreaders import ChunkedDataReader
+
+    packed = record.raw_stream.read(LARGEST_PAGE)
+    whole = len(packed) < LARGEST_PAGE or not record.raw_stream.read(1)
+    if record.http_headers.get_header("transfer-encoding") == "chunked":
+        packed = ChunkedDataReader(io.BytesIO(packed)).read()
+    encoding = (record.http_headers.get_header("content-encoding") or "").lower()
+    for start in _STARTS.get(encoding, ()):
+        body = _unpacked(packed, start)
+        if body is not None:
+            return body, whole and len(body) < LARGEST_PAGE
+    return packed, whole
+
+
+def _unpacked(packed: bytes, start: Callable[[], Callable[[bytes, int], bytes]]) -> bytes | None:
+    """At most `LARGEST_PAGE` bytes of what was packed; None if it was not packed so from its first block on."""
+    try:
+        unpack = start()
+    except (ImportError, TypeError):
+        return None
+    parts: list[bytes] = []
+    left = LARGEST_PAGE
+    for place in range(0, len(packed), _BLOCK):
+        try:
+            parts.append(unpack(packed[place : place + _BLOCK], left)[:left])
+        except Exception:  # of zlib or brotli: what was unpacked before stays
+            return b"".join(parts) if place else None
+        left -= len(parts[-1])
+        if not left:
+            break
+    return b"".join(parts)
+
+
+def _brotli() -> Callable[[bytes, int], bytes]:
+    """What unpacks brotli; `ImportError` without it, `TypeError` of one that knows no limit."""
+    import brotli
+
+    decoder = brotli.Decompressor()
+    decoder.process(b"", output_buffer_limit=1)
+    return lambda data, most: decoder.process(data, output_buffer_limit=most)
+
+
+_STARTS: dict[str, tuple[Callable[[], Callable[[bytes, int], bytes]], ...]] = {
+    "gzip": (lambda: zlib.decompressobj(31).decompress,),
+    "deflate": (lambda: zlib.decompressobj().decompress, lambda: zlib.decompressobj(-zlib.MAX_WBITS).decompress),
+    "br": (_brotli,),
+}
+"""By the name of an encoding, what unpacks it: the next one is tried where one cannot begin."""
 
 
 def read_pages(source: Source, unit: Unit, note: Note) -> Iterator[Found]:
