@@ -144,13 +144,14 @@ def test_what_is_wrong_is_said_and_what_was_typed_stays(
         assert value in answer.text or value.isdigit() or value == "9h"
 
 
-def test_the_page_of_a_refused_form_can_be_asked_for_again(client: TestClient) -> None:
+@pytest.mark.parametrize("place", ["/runs", "/advice"])
+def test_the_page_of_a_refused_form_can_be_asked_for_again(client: TestClient, place: str) -> None:
     """Its script follows the runs that it lists, every second, and got an error each time."""
-    assert client.post("/runs", data={"target": "photos"}).status_code == 422
-    again = client.get("/runs")
+    assert client.post(place, data={"target": "photos"}).status_code == 422
+    again = client.get(place)
     assert again.status_code == 200
     assert 'id="live"' in again.text
-    assert client.put("/runs").status_code == 405
+    assert client.put(place).status_code == 405
 
 
 def test_a_method_is_repeated_as_often_as_on_the_command_line(client: TestClient, places: Places) -> None:
