@@ -214,6 +214,7 @@ def adapt(
         refit=refit,
         out=out,
         with_encoder=bundle,
+        say=say,
         **_opened(given),
     )
     if taught := zoo(saved.method):
