@@ -127,7 +127,7 @@ def test_compare_predict_export_report(call, tables):
 
 
 def test_adapt_takes_settings_and_names_wrong_ones(call, tables):
-    call(
+    done = call(
         "adapt",
         "--method",
         "standardize",
@@ -141,6 +141,8 @@ def test_adapt_takes_settings_and_names_wrong_ones(call, tables):
         "m",
     )
     assert json.loads((tables / "m" / "bundle.json").read_text())["method"] == "standardize"
+    assert done.stderr.startswith("source: ")
+    assert "; their labels are not read" in done.stderr
     done = call(
         "adapt",
         "--method",
@@ -267,6 +269,9 @@ def test_label_proposes_a_table_that_adapt_learns_from(call, tables):
     pd.read_csv(tables / "target.csv").drop(columns="label").to_csv(tables / "new.csv", index=False)
     done = call("label", "new.csv", "--source", "source.csv", "--budget", 6, "--out", "l.csv")
     assert "6 labels chosen so buy" in done.stderr
+    first, *_, second = (line for line in done.stderr.splitlines() if line.startswith(("source: ", "target: ")))
+    assert first.startswith("source: ")
+    assert second.endswith(" with labels")
     table = pd.read_csv(tables / "l.csv", dtype=str, keep_default_na=False)
     table["label"] = table["guess"]
     table.to_csv(tables / "l.csv", index=False)

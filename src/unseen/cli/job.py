@@ -219,6 +219,7 @@ def adapt(
         refit=refit,
         out=out,
         with_encoder=bundle,
+        say=say,
         **opened,
     )
     if taught := zoo(saved.method):

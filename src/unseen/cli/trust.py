@@ -171,7 +171,7 @@ def label(
 
     proposal = propose(
         target, budget=budget, model=None if model is None else open_bundle(model, trust), source=source,
-        classes=classes, encoder=encoder, seed=seed, on_error=on_error, trust=trust,
+        classes=classes, encoder=encoder, seed=seed, on_error=on_error, trust=trust, say=say,
     )  # fmt: skip
     proposal.save(out)
     say(f"{len(proposal.samples)} samples to label are in {out}, the most telling first")

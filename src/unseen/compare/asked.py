@@ -137,6 +137,7 @@ OF_ADAPT = {
     "preset": TEXT,
     "seed": whole(0),
     "cache": SWITCH,
+    "say": Check("a function that takes a line", callable).or_none(),
 }
 
 

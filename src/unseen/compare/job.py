@@ -8,7 +8,7 @@ import hashlib
 import json
 import logging
 import os
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -418,6 +418,7 @@ def adapt(
     refit: bool = True,
     out: str | os.PathLike[str] | None = None,
     with_encoder: bool = False,
+    say: Callable[[str], None] | None = None,
     **inputs: Any,
 ) -> Bundle:
     """Fit one method and save it; labels in the target are never used.
@@ -433,13 +434,15 @@ def adapt(
         of the source and the target; else the first fit is saved, which took half as long.
     out : path, optional
         Where to save the model.
+    say : callable, optional
+        Takes what was read, in lines, before it is encoded.
     **inputs
         As in `compare`: source, target, support, classes, prompts, ontology, taxonomy, model, teachers, encoder,
         labels, on_error, precision, trust, engine.
     """
     check_types(
         "adapt", method=method, settings=settings, preset=preset, seed=seed, refit=refit, out=out,
-        with_encoder=with_encoder, **inputs,
+        with_encoder=with_encoder, say=say, **inputs,
     )  # fmt: skip
     seed = int(seed)
     method, _, named_preset = method.partition(":")
@@ -464,7 +467,7 @@ def adapt(
         check_wanted([method], words, "method")
         check_clips([unfitted], read, tower, inputs.get("model"), "method")
 
-    ready = with_whole_clips(prepare(**inputs, before_encoding=before_encoding), [unfitted])
+    ready = with_whole_clips(prepare(**inputs, before_encoding=before_encoding, say=say, graded=False), [unfitted])
     if preset in methods_.card(method).two_views:
         ready = with_two_views(ready)
     ready = ready.seen_by(method, preset)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,7 @@ from unseen.labeling.class_order import classes_to_label
 from unseen.labeling.gain import Gain, expected_gain
 from unseen.labeling.margin import margin
 from unseen.labeling.typiclust import check_budget, typiclust
+from unseen.report import words
 from unseen.runtime import replacing
 from unseen.spreadsheets import harmless_table
 from unseen.verification import sealed
@@ -43,6 +44,7 @@ CHECKS = {
     "budget": whole(1).or_none(),
     "model": Check("a Bundle", lambda value: isinstance(value, Bundle)).or_none(),
     "seed": whole(0),
+    "say": Check("a function that takes a line", callable),
 }
 """What the arguments of `propose` must be."""
 
@@ -107,6 +109,7 @@ def propose(
     seed: int = 0,
     on_error: str = "skip",
     trust: bool = False,
+    say: Callable[[str], None] = lambda line: None,
 ) -> Proposal:
     """Choose samples to label by TypiClust; samples with a label and verified ones are never proposed.
 
@@ -126,6 +129,8 @@ def propose(
     seed : int, >= 0
     on_error, trust
         As in `compare`.
+    say : callable, optional
+        Takes what was read, in lines, before it is encoded.
 
     Raises
     ------
@@ -143,7 +148,7 @@ def propose(
     name = encoder if encoder or model is None or model.encoder is None else model.encoder.name
     brought = None
     if source is not None:
-        brought = prepare(source=source, classes=classes, encoder=name, on_error=on_error, trust=trust)
+        brought = prepare(source=source, classes=classes, encoder=name, on_error=on_error, trust=trust, say=say)
     known = brought.feature_names if brought is not None else () if model is None else model.feature_names
     domain = samples_of(target, on_error=on_error, features=known)
     out = domain.labeled
@@ -157,6 +162,10 @@ def propose(
             "table with an empty column label"
         )
     free = int((~out[open_]).sum())
+    answered = int(verified.sum())
+    also = f", and {answered:,} answered in `unseen verify`" if answered else ""
+    line = f"target: {words.samples(len(domain), domain.kind)}, {int(out.sum()):,} with labels{also}"
+    say(line.replace(words.SPACE, " "))
     if budget is None:
         budget = min(USUAL, free)
         if free < USUAL:
