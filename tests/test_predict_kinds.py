@@ -20,6 +20,7 @@ from saved_kinds import Kind, captioner, composer, forecaster, mapper, matcher, 
 from unseen import jobs
 from unseen.cli import app
 from unseen.cli.answers import Inputs
+from unseen.cli.models import told_by_run
 from unseen.serving.app import create_app
 from unseen.serving.rows import ServedRows
 
@@ -392,3 +393,15 @@ def test_the_example_of_a_model_names_its_columns_to_those_alone_who_may_ask_it(
         told = client.get("/example.csv", headers={"authorization": f"Bearer {token}"})
         assert told.text.startswith("time,y0")
         assert "$UNSEEN_TOKEN" in client.get("/").text.split("example.csv")[0]
+
+
+def test_a_run_says_of_which_samples_its_model_was_made(tmp_path: Path) -> None:
+    (tmp_path / "model").mkdir()
+    given = {"target": {"kind": "clip"}}
+    results = {"schema": 1, "classes": ["a", "b"], "given": given, "most_named": None}
+    (tmp_path / "results.json").write_text(json.dumps(results))
+    assert told_by_run(tmp_path / "model", {"clip"}) == []
+    assert told_by_run(tmp_path / "model", {"clip", "text"}) == [
+        "all samples were videos, and here are texts: nothing tells how often it is right on them"
+    ]
+    assert told_by_run(tmp_path, {"text"}) == []

@@ -329,7 +329,7 @@ def predict(
 
     samples = dict(named.each(read))  # refused before torch and model load
     saved = open_bundle(model, trust)
-    if caution := told_by_run(place):
+    for caution in told_by_run(place, {domain.kind for domain in samples.values()}):
         say(f"note: in the run of this model {caution}")
     predictions = named.each(lambda path: list(rows_of(_predicted(saved, samples[path], top, abstain))))
     rows = [row for path, part in predictions for row in named.named(path, part)]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
 
@@ -47,21 +47,28 @@ def open_bundle(folder: Path, trust: bool) -> Any:
     return Bundle.load(place, trust=trust)
 
 
-def told_by_run(place: Path) -> str:
-    """What the run that saved a model found of it, and the model does not tell: that it names one class for nearly all.
+def told_by_run(place: Path, kinds: Collection[str] = ()) -> list[str]:
+    """What the run that saved a model knows of it, and the model does not tell: that it names one class for nearly all,
+    and that it was made of other samples than those of `kinds`, which two towers read as well.
 
-    Empty where nothing is to be said, or the model does not stand in the folder of its run.
+    Nothing where the model does not stand in the folder of its run.
     """
+    from unseen.data.kinds import samples_of
     from unseen.report.words import SPACE, check, flat
 
     if place.name != "model":
-        return ""
+        return []
     try:
         results = read_json(place.parent / "results.json")
         check(results)
-        return flat(results).replace(SPACE, " ")
+        made_of = {record["kind"] for record in results.get("given", {}).values()}
+        lines = [flat(results).replace(SPACE, " ")]
     except (OSError, ValueError, KeyError, TypeError, AttributeError):  # no run, or a file that was changed
-        return ""
+        return []
+    if made_of and (strange := sorted(set(kinds) - made_of)):
+        known, these = (" and ".join(map(samples_of, sorted(part))) for part in (made_of, strange))
+        lines.append(f"all samples were {known}, and here are {these}: nothing tells how often it is right on them")
+    return [line for line in lines if line]
 
 
 def open_model(folder: str | None, trust: bool = False) -> Any:
