@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import io
 import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -21,6 +22,7 @@ from unseen.data import reading
 from unseen.data.loaders.text_graph import read_graph
 from unseen.data.series import read_series
 from unseen.data.words import read_vectors
+from unseen.jobs.pruning.embeddings import read_embeddings
 
 LARGE = 64 * 2**20
 
@@ -74,6 +76,32 @@ def test_arrays_that_unpack_to_much_together_are_refused(
     ):
         read(tmp_path / "x.npz")
     assert sum(unpacked) < 2**20 / 2
+
+
+@pytest.mark.parametrize("name", ["x", "ids"])
+def test_embeddings_that_unpack_to_much_are_refused(name: str, unpacked: list[int], tmp_path: Path) -> None:
+    arrays = {"x": np.ones((4, 2)), name: np.zeros((LARGE // 8, 2) if name == "x" else LARGE // 4)}
+    np.savez_compressed(tmp_path / "x.npz", **arrays)
+    with pytest.raises(ValueError, match=r"x\.npz.*unpacks to"):
+        read_embeddings(tmp_path / "x.npz")
+    assert sum(unpacked) < 2**20
+
+
+def test_an_array_whose_header_tells_more_than_it_has_does_not_read_its_neighbour(tmp_path: Path) -> None:
+    content = io.BytesIO()
+    np.save(content, np.ones((4, 3), dtype=np.float32))
+    lie = content.getvalue().replace(b"(4, 3), }  ", b"(200, 3), }")
+    with zipfile.ZipFile(tmp_path / "x.npz", "w") as archive:
+        archive.writestr("x.npy", lie)
+        archive.writestr("other.npy", bytes(2**14))
+    (tmp_path / "x.npy").write_bytes(lie)
+    (tmp_path / "text.npy").write_bytes(b"hello, this is a text")
+    for file in ("x.npz", "x.npy"):
+        with pytest.raises(ValueError, match=rf"{file}.*its header tells an array of 2,400 bytes; it holds 48"):
+            read_embeddings(tmp_path / file)
+    with pytest.raises(ValueError, match=r"text\.npy is not a table of embeddings") as told:
+        read_embeddings(tmp_path / "text.npy")
+    assert "pickle" not in str(told.value)
 
 
 def test_arrays_that_are_not_needed_are_not_unpacked(unpacked: list[int], tmp_path: Path) -> None:

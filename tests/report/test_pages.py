@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import base64
 import hashlib
 import html
@@ -35,6 +36,42 @@ def test_values_are_text_and_the_policy_allows_the_style_alone(tmp_path: Path) -
     assert f'<meta http-equiv="Content-Security-Policy" content="{policy.replace(chr(39), "&#39;")}">' in page
     with pytest.raises(UndefinedError, match="name"):
         render_page(tmp_path / "mine.html", filters={"loud": str.upper})
+
+
+def names_of(file: Path) -> tuple[set[str], set[str]]:
+    """The names that a template and what it extends or includes read, and those that they make themselves."""
+    tree = Environment(autoescape=True).parse(file.read_text(encoding="utf-8"))
+    read = {name.name for name in tree.find_all(nodes.Name) if name.ctx == "load"}
+    made = {name.name for name in tree.find_all(nodes.Name) if name.ctx != "load"} | {"loop", "caller"}
+    made |= {macro.name for macro in tree.find_all(nodes.Macro)}
+    made |= {part.target for part in tree.find_all(nodes.Import)}
+    for part in tree.find_all((nodes.Extends, nodes.Include)):
+        assert isinstance(part.template, nodes.Const)
+        beside, shared = file.parent / part.template.value, HERE / part.template.value
+        more = names_of(beside if beside.exists() else shared)
+        read, made = read | more[0], made | more[1]
+    return read, made
+
+
+def test_each_template_is_given_what_it_names_and_nothing_else() -> None:
+    """By the words of the calls; those of two pages, which come as one mapping, are looked at when they are filled."""
+    given: dict[Path, set[str]] = {}
+    loose = set()
+    texts = {code: code.read_text(encoding="utf-8") for code in HERE.parent.rglob("*.py")}
+    for code in [code for code, text in texts.items() if "render_page(" in text]:
+        for call in ast.walk(ast.parse(texts[code])):
+            if isinstance(call, ast.Call) and isinstance(call.func, ast.Name) and call.func.id == "render_page":
+                (name,) = [part.value for part in ast.walk(call.args[0]) if isinstance(part, ast.Constant)]
+                template = code.parent / str(name)
+                words = {word.arg for word in call.keywords if word.arg} - {"filters", "plays", "style"}
+                assert words <= names_of(template)[0], f"{code} gives what {template.name} does not name"
+                given[template] = given.get(template, set()) | words
+                loose |= {template for word in call.keywords if word.arg is None}
+    assert len(given) > 15
+    assert len(loose) == 2
+    for template in given.keys() - loose:
+        read, made = names_of(template)
+        assert read - made - {"policy", "style", "range", "namespace"} <= given[template], template
 
 
 def test_variables_of_templates_say_what_they_hold() -> None:

@@ -16,7 +16,7 @@ from starlette.responses import HTMLResponse, PlainTextResponse
 from starlette.routing import Route
 from starlette.testclient import TestClient
 
-from unseen.serving.access import carries
+from unseen.serving.access import carries, refusal
 from unseen.web import guard
 from unseen.web.guard import FORM, POLICY, REPORT, Guard
 
@@ -66,6 +66,13 @@ def test_a_body_that_is_too_long_is_refused_whether_it_says_so_or_not(client: An
     assert client().post("/runs", content=b"x" * (FORM + 1)).status_code == 413
 
 
+@pytest.mark.parametrize("length", ["9" * 5000, "\xb2", "-1", "+5", ""])
+def test_a_length_that_is_no_number_of_bytes_is_refused(length: str) -> None:
+    refused = refusal({"content-length": length}, None, 100, None)
+    assert refused is not None
+    assert refused.status == 413
+
+
 def test_a_body_that_does_not_come_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(guard, "SECONDS", 0.1)
     told: list[Any] = []
@@ -107,6 +114,7 @@ FOREIGN = [
     {"origin": "https://evil.example"},
     {"origin": "http://testserver:81"},
     {"origin": "null"},
+    {"origin": "http://["},
 ]
 
 

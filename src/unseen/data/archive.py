@@ -9,10 +9,12 @@ import tempfile
 import zipfile
 from collections.abc import Iterable
 from pathlib import Path
-from typing import IO, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+
+from unseen.data.reading import check_member, checked_header
 
 
 class Header(NamedTuple):
@@ -34,7 +36,8 @@ class Archive:
     Raises
     ------
     ValueError
-        If it is no .npz file.
+        If it is no .npz file, the header of an array tells another size than it has, or one unpacks to many times its
+        size.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
@@ -42,10 +45,12 @@ class Archive:
         self.headers: dict[str, Header] = {}
         try:
             with zipfile.ZipFile(self.path) as file:
-                for info in file.infolist():
-                    if info.filename.endswith(".npy"):
-                        with file.open(info) as member:
-                            self.headers[info.filename.removesuffix(".npy")] = _header(member)
+                members = [info for info in file.infolist() if info.filename.endswith(".npy")]
+                for info in members:
+                    check_member(info)
+                    with file.open(info) as member:
+                        header = Header(*checked_header(member, info.file_size))
+                    self.headers[info.filename.removesuffix(".npy")] = header
         except (zipfile.BadZipFile, ValueError) as error:
             raise ValueError(f"{path} is no .npz file, or damaged: {error}") from error
 
@@ -77,12 +82,3 @@ class Archive:
                 shutil.copyfileobj(member, unpacked, 1 << 20)
                 unpacked.flush()
                 return np.memmap(unpacked, header.dtype, "r", header.offset, header.shape, order)
-
-
-def _header(member: IO[bytes]) -> Header:
-    version = np.lib.format.read_magic(member)
-    read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-    shape, fortran, dtype = read(member)
-    if dtype.hasobject:
-        raise ValueError("it holds Python objects, which are not read")
-    return Header(shape, fortran, dtype, member.tell())

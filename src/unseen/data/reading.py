@@ -183,11 +183,16 @@ def check_array(stream: IO[bytes], size: int) -> tuple[int, ...]:
     size : int
         Bytes of the header and the values.
     """
-    shape, _, dtype, offset = array_header(stream)
+    return checked_header(stream, size)[0]
+
+
+def checked_header(stream: IO[bytes], size: int) -> tuple[tuple[int, ...], bool, np.dtype[Any], int]:
+    """What `array_header` gives; `ValueError` as `check_array`."""
+    shape, fortran, dtype, offset = array_header(stream)
     need = math.prod(shape) * dtype.itemsize
     if need > size - offset:
         raise ValueError(f"its header tells an array of {need:,} bytes; it holds {max(0, size - offset):,}")
-    return shape
+    return shape, fortran, dtype, offset
 
 
 def array_header(stream: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any], int]:

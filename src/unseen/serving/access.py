@@ -13,6 +13,9 @@ from urllib.parse import urlsplit
 SHORTEST = 16
 """Characters of the shortest token."""
 
+DIGITS = 18
+"""Of the longest number of bytes that is looked at."""
+
 ASK = {"www-authenticate": 'Basic realm="unseen: any name, the token as password", charset="UTF-8"'}
 """Lets a browser ask its user for the token."""
 
@@ -71,7 +74,10 @@ def is_foreign(headers: Mapping[str, str], path: str) -> bool:
     if site is not None:
         return site not in ("same-origin", "none")
     origin = headers.get("origin")
-    return origin is not None and urlsplit(origin).netloc.lower() != headers.get("host", "").lower()
+    try:
+        return origin is not None and urlsplit(origin).netloc.lower() != headers.get("host", "").lower()
+    except ValueError:  # no URL
+        return True
 
 
 class Refusal(NamedTuple):
@@ -95,4 +101,5 @@ def refusal(headers: Mapping[str, str], token: str | None, longest: int, barred:
     if token is not None and not carries(headers.get("authorization"), token):
         return Refusal("the token is missing or wrong", 401, ASK)
     length = headers.get("content-length", "0")
-    return barred or (None if length.isdigit() and int(length) <= longest else too_long(longest))
+    fits = length.isascii() and length.isdigit() and len(length) <= DIGITS and int(length) <= longest
+    return barred or (None if fits else too_long(longest))

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from unseen.curation.uids import is_uid
 from unseen.data.archive import Archive
+from unseen.data.reading import check_array
 from unseen.encoders.defaults import encoder_of
 from unseen.files import reads
 from unseen.nn.rows import Part, Stack
@@ -128,6 +129,8 @@ def read_embeddings(
     if path.suffix == ".npy":
         if column is not None:
             raise ValueError(f"column names a column or an array; {path} holds one array")
+        with path.open("rb") as file:
+            check_array(file, path.stat().st_size)
         embeddings = _beside(path, np.load(path, mmap_mode="r", allow_pickle=False), {})
     elif path.suffix == ".npz":
         embeddings = _read_npz(path, column)
