@@ -50,14 +50,6 @@ SCENES = {
     "concepts": Scene(("unseen concepts nouns.csv --concepts kinds.txt --out concepts",), "concepts/report.html"),
     "prune": Scene(("unseen prune photos --encoder efficientnet-lite0 --keep 0.3 --out pruned",), "pruned/report.html"),
     "shift": Scene(("unseen shift photos sketches --out shift.html",), "shift.html"),
-    "explain": Scene(
-        (
-            "unseen adapt --method ugt --source photos --target sketches "
-            '--encoder "efficientnet-lite0?crop=1&layer=4&regions=14" --out ugt',
-            "unseen explain ugt sketches/animal-bird/*.png --out maps.png",
-        ),
-        "maps.png",
-    ),
     "web": Scene(("unseen compare --source photos --target sketches --out runs/first",), server="unseen web --port 0"),
 }
 
