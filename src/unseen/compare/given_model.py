@@ -37,12 +37,15 @@ class GivenModel:
         Whether it came with its encoder.
     encoder : Encoder or None
         The one that it reads, of a saved model; None where it reads features.
+    sample_column : ("text" or "path", name), or ()
+        Where a saved model's samples stood in a table (`Bundle.sample_column`).
     """
 
     network: Any
     classes: ClassSpace | None
     saved: bool = False
     encoder: Encoder | None = None
+    sample_column: tuple[str, ...] = ()
 
     def space(self, read: dict[str, Domain], labeled: Sequence[str]) -> ClassSpace:
         """Its classes, all of which it knows.
@@ -149,4 +152,4 @@ def given_model(
     if classes is not None and set(classes.names) != set(model.classes.names):
         raise ValueError(f"classes must be those of the model, {some(model.classes.names, 5)}, or left out")
     space = model.classes if classes is None else classes.take([classes.index(name) for name in model.classes.names])
-    return GivenModel(model.reader(), space, saved=True, encoder=model.encoder)
+    return GivenModel(model.reader(), space, True, model.encoder, model.sample_column)

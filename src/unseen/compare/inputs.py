@@ -119,6 +119,11 @@ class Inputs:
         parts = (self.source, self.support, self.target)
         return next((part.feature_names for part in parts if part is not None and part.feature_names), ())
 
+    @property
+    def sample_column(self) -> tuple[str, ...]:
+        """Where texts or paths stood in a table, if that was named (`Domain.sample_column`)."""
+        return next((part.sample_column for part in self.raw.values() if part.sample_column), ())
+
     @functools.cached_property
     def unread(self) -> list[str]:
         """What the encoder does not read of texts and of what is said of classes, in sentences."""
@@ -241,7 +246,7 @@ def prepare(
     listed = class_space(classes)
     taught = given_model(model, listed, encoder, trust=trust)
     model = taught and taught.network
-    read = read_roles({"source": source, "target": target, "support": support}, model, on_error)
+    read = read_roles({"source": source, "target": target, "support": support}, on_error, taught)
     verified = {name: sealed_ids(domain) for name, domain in read.items()}
     read = alike_tables(read, model, teachers)
     notes: list[str] = []

@@ -284,7 +284,7 @@ def make_bundle(inputs: Inputs, cell: Cell) -> Bundle:
         threshold=cell["threshold"],
         whole=inputs.whole,
         feature_names=inputs.feature_names if inputs.encoder is None else (),
-        sample_column=next((part.sample_column for part in inputs.raw.values() if part.sample_column), ()),
+        sample_column=inputs.sample_column,
         credits=tuple(dict.fromkeys(c for record in inputs.records.values() for c in record["credits"])),
     )
 

@@ -53,7 +53,7 @@ def read_early(
     given = {"source": source, "target": target, "support": support}
     if model is not None or teachers is not None:
         return given
-    read = read_roles(given, None, on_error)
+    read = read_roles(given, on_error)
     described = any(description is not None for description in (classes, ontology, taxonomy))
     classes_told(
         alike_tables(read), class_space(classes), None, encoder, [], learned=parse_labels(labels) > 0,
@@ -67,24 +67,27 @@ def _labeled(name: str, domain: Domain) -> Domain:
     return domain.take(domain.labeled)
 
 
-def read_roles(given: Mapping[str, Data | None], model: Any, on_error: str) -> dict[str, Domain]:
-    """What is given, by roles; what a table with labels or a saved model has for features is one in all tables."""
+def read_roles(given: Mapping[str, Data | None], on_error: str, taught: GivenModel | None = None) -> dict[str, Domain]:
+    """What is given, by roles; what a table with labels or a saved model has for features is one in all tables, and
+    the column that was named for its texts or paths is looked for in those for which none is named."""
     read: dict[str, Domain] = {}
-    features: tuple[str, ...] = tuple(getattr(model, "feature_names", ()))
+    features: tuple[str, ...] = tuple(getattr(taught and taught.network, "feature_names", ()))
+    like: tuple[str, ...] = () if taught is None else taught.sample_column
     for name in sorted(given, key=lambda name: name == "target"):
         if (value := given[name]) is not None:
-            read[name] = _role(name, value, features, on_error)
+            read[name] = _role(name, value, features, like, on_error)
             features = features or read[name].feature_names
+            like = like or read[name].sample_column
     return {name: read[name] for name in given if name in read}
 
 
-def _role(name: str, value: Data, features: Sequence[str], on_error: str) -> Domain:
+def _role(name: str, value: Data, features: Sequence[str], like: Sequence[str], on_error: str) -> Domain:
     if isinstance(value, Domain):
         return value
     from unseen.data.loaders import load
 
     try:
-        return load(value, on_error=on_error, features=features).replace(name=name)  # type: ignore[arg-type]
+        return load(value, on_error=on_error, features=features, like=like).replace(name=name)  # type: ignore[arg-type]
     except (ValueError, FileNotFoundError, TypeError) as error:
         if type(error) not in (ValueError, FileNotFoundError, TypeError):
             raise
