@@ -123,7 +123,7 @@ class Desk:
             self._room()
             name = name.strip() or self._free(PREFIX[task])
             if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,59}", name):
-                raise ValueError(f"name: letters, digits, hyphens and dots, at most 60; got {name!r}")
+                raise ValueError(f"name: letters a to z, digits, hyphens, dots and underscores, at most 60, the first no sign; got {name!r}")
             if (self.runs / name).exists() or (self.folder / name).exists():
                 raise ValueError(f"name: there is a run {name!r} already; choose another name")
             out = self.runs / name
