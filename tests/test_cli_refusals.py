@@ -101,6 +101,13 @@ BEFORE_ENCODING = [
      "source-only has no 'epochs'. It has random_state, C"),
     (["adapt", "--method", "linear-probe", *BOTH, "--out", "m"], "it needs support"),
     (["adapt", *BOTH, "--out", "m"], "name a --method to fit"),
+    # What the words tell comes before what the data tell: `one` has a single class.
+    (["adapt", "--method", "source-only", "--source", "one", "--set", "nosuch=1", "--out", "m"], "has no 'nosuch'"),
+    (["adapt", "--method", "source-only", "--source", "one", "--out", "file.txt"], "--out must be a folder"),
+    (["adapt", "--method", "consensus", "--source", "one", "--out", "m"], "--method: consensus is made of several"),
+    (["adapt", "--method", "glc:nothing", "--source", "one", "--out", "m"], "--method: glc has the presets"),
+    (["recommend", "--source", "one", "--runs", "empty"], "--runs must hold runs"),
+    (["compare", "--source", "one", "--labels", "split:.5"], "--target must be given"),
     (["label", "photos"], "all 6 of photos have one (class folders are labels)"),
     (["embed", "sizes.csv", "--out", "x.npz"], "sizes.csv holds features already: `compare` and `adapt` take it"),
 ]  # fmt: skip

@@ -137,7 +137,7 @@ def test_no_estimate_is_given_for_an_encoder_that_was_not_studied():
     from unseen.report.words import headline, summary
 
     assert any("unseen verify" in text for text in summary(line))
-    assert told[0].endswith("without labels: there will be no accuracy, and with this encoder no estimate of it")
+    assert told[0].endswith("without labels: there will be no accuracy, and with these features no estimate")
     assert headline(line).endswith("the target has no label to grade it by.")  # and none was there before
 
 
@@ -158,19 +158,19 @@ def test_a_saved_model_reads_texts_where_they_stood_when_it_was_made(tmp_path, m
     assert [line.split()[1] for line in told.stdout.splitlines()] == expected
 
 
-def test_the_column_of_the_source_or_of_a_saved_model_is_that_of_all_tables(tmp_path):
+def test_the_column_of_a_saved_model_is_looked_for_in_every_table(tmp_path):
     """Two columns hold texts: the target, and what is to be labelled, were refused unless they were told again."""
     rows = [(text, label) for label, texts in SENTENCES.items() for text in texts]
     table = pd.DataFrame({"headline": [f"Item {i} of the day" for i in range(len(rows))], "body": [t for t, _ in rows]})
     table.assign(label=[label for _, label in rows]).to_csv(tmp_path / "known.csv", index=False)
     table.to_csv(tmp_path / "new.csv", index=False)
     known, new = f"{tmp_path / 'known.csv'}?text=body", str(tmp_path / "new.csv")
-    read = read_early(source=known, target=new)
-    assert read["target"].x[0] == rows[0][0]
+    with pytest.raises(ValueError, match=r"target: new: .*\?text=COLUMN"):
+        read_early(source=known, target=new)
     saved = adapt(method="source-only", source=known)
     assert prepare(target=new, model=saved).raw["target"].x[0] in table["body"].tolist()
-    for how in ({"model": saved}, {"source": known}):
-        assert propose(new, budget=3, **how).samples.x[0] in table["body"].tolist()
+    assert propose(new, budget=3, model=saved).samples.x[0] in table["body"].tolist()
+    assert prepare(source=known, target=f"{new}?text=headline").sample_column == ("text", "headline")
 
 
 def test_texts_are_compared_with_names_by_sentence_vectors(tmp_path):

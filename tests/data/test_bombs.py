@@ -87,6 +87,15 @@ def test_embeddings_that_unpack_to_much_are_refused(name: str, unpacked: list[in
     assert sum(unpacked) < 2**20
 
 
+def test_texts_that_one_long_one_makes_wide_and_arrays_nobody_asks_for_are_no_bombs(tmp_path: Path) -> None:
+    texts = np.array(["a cat"] * 4_000 + ["long " * 1_000])
+    arrays = {"x": np.ones((4_001, 2)), "text": texts, "zeros": np.zeros(LARGE // 4)}
+    np.savez_compressed(tmp_path / "x.npz", **arrays)
+    read = read_embeddings(tmp_path / "x.npz")
+    assert read.x.shape == (4_001, 2)
+    assert read.texts[0] == "a cat"
+
+
 def test_an_array_whose_header_tells_more_than_it_has_does_not_read_its_neighbour(tmp_path: Path) -> None:
     content = io.BytesIO()
     np.save(content, np.ones((4, 3), dtype=np.float32))

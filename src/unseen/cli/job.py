@@ -199,15 +199,13 @@ def adapt(
     Example:  unseen adapt --method glc --source photos --target sketches --set epochs=10 --out models/glc
     Example:  unseen adapt --model models/x-clip --classes "waving,bowing" --out models/gestures
     """
-    _check(given, methods=[method] if method else "auto")
-    if method is not None and ":" not in method:
-        from unseen.compare.asked import check_methods
-
-        check_methods([f"{method}:{preset}"], "preset")
+    _check(given)
     if method is None:
         _move(context, given, out=out, bundle=bundle)
         return
-    chosen, opened = settings_of(settings), _opened(given)
+    chosen = settings_of(settings)
+    _check_fit(method, preset, chosen, out)
+    opened = _opened(given)
     from unseen.compare import adapt as run
     from unseen.compare.results import teachers as zoo
 
@@ -247,6 +245,20 @@ def _check(given: options.Given, **more: Any) -> None:
         data={word: getattr(given, word) for word in paths}, labels=given.labels, encoder=given.encoder,
         on_error=given.on_error, precision=given.precision, prompts=given.prompts, **more,
     )  # fmt: skip
+
+
+def _check_fit(method: str, preset: str, settings: Mapping[str, Any], out: Path) -> None:
+    """Refuse, before anything is read, a method that `adapt` cannot make, and a place where it cannot be saved."""
+    from unseen.compare.asked import check_methods, named_preset
+    from unseen.compare.checks import check_saved_to
+
+    slug, chosen = named_preset(method, preset)
+    check_methods([f"{slug}:{chosen}"], "method" if ":" in method else "preset")
+    check_saved_to(out)
+    if settings:
+        from unseen import catalogue
+
+        catalogue.make(slug, chosen, 0, **settings)
 
 
 def _opened(given: options.Given) -> dict[str, Any]:

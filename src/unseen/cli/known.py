@@ -132,6 +132,10 @@ def recommend(
     check_asked(data=paths, classes=classes, labels=labels, prompts=prompts, encoder=encoder)
     from unseen.compare.reading import read_early
 
+    if runs:  # refused, if at all, before the data are read
+        from unseen import precedents
+
+        precedents.recorded(runs)
     others: dict[str, Any] = dict(classes=classes, taxonomy=taxonomy, encoder=encoder, labels=labels)
     read = read_early(**paths, **others)
     from unseen import precedents

@@ -237,6 +237,20 @@ def _check_names(classes: str) -> None:
         class_space(classes)
 
 
+CONSENSUS = "consensus"
+"""What `compare` makes of several methods, and `adapt` cannot."""
+
+
+def named_preset(method: str, preset: str) -> tuple[str, str]:
+    """The slug and the preset that `adapt` is asked for; `ValueError` if two presets are named, or several methods."""
+    slug, _, named = method.partition(":")
+    if named and preset not in ("default", named):
+        raise ValueError(f"method: {slug}:{named} names a preset, and preset is {preset!r}; name one of them")
+    if slug == CONSENSUS:
+        raise ValueError(f"method: {slug} is made of several methods; compare runs and saves it (methods={slug!r})")
+    return slug, named or preset
+
+
 def check_methods(methods: str | Iterable[str], argument: str = "methods") -> None:
     """`ValueError` if no method or no preset of it is called so; of other packages presets are looked at later."""
     if methods in ("auto", "all"):

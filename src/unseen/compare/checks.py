@@ -140,6 +140,8 @@ def check_saved_to(out: str | os.PathLike[str]) -> None:
         If it is a folder that holds something else, which would be lost.
     """
     check_place(Path(out))
+    if not Path(out).exists():
+        return
     from unseen.nn.state import refuse_foreign
 
     try:

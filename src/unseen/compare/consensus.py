@@ -13,6 +13,7 @@ import numpy as np
 import torch
 
 from unseen import methods
+from unseen.compare.asked import CONSENSUS
 from unseen.compare.cells import PARTS, run_cell
 from unseen.compare.fits import split
 from unseen.compare.inputs import Inputs
@@ -23,7 +24,7 @@ from unseen.methods.base import signatures
 from unseen.methods.baselines.consensus import OPINIONS
 from unseen.runtime import limited_threads, replacing
 
-SLUG, HEARD = "consensus", "heard.json"
+SLUG, HEARD = CONSENSUS, "heard.json"
 MEMBERS = ("standardize", "coral", "ot", "shot", "aad", "propagate")
 """Unlike ways to use an unlabeled target. Where there are two views of pictures, what reads both counts twice, and so
 does `propagate`. Members and weights were chosen by looking at all families of docs/choosing.md."""

@@ -15,14 +15,13 @@ from numpy.typing import NDArray
 
 from unseen import methods
 from unseen.catalogue import Given
-from unseen.compare.asked import parse_labels
 from unseen.compare.checks import check_samples, labeled_samples
 from unseen.compare.estimate import is_measured
 from unseen.compare.given_model import given_model
 from unseen.compare.introduction import what_was_read
 from unseen.compare.leaks import leaks
 from unseen.compare.names import among_samples
-from unseen.compare.reading import Data, Names, classes_told, read_roles
+from unseen.compare.reading import Data, Names, classes_told, labels_learnt_from, read_roles
 from unseen.compare.spaces import embed_classes, onto, related
 from unseen.compare.tables import alike_tables
 from unseen.data.class_file import class_space
@@ -121,8 +120,9 @@ class Inputs:
 
     @property
     def sample_column(self) -> tuple[str, ...]:
-        """Where texts or paths stood in a table, if that was named (`Domain.sample_column`)."""
-        return next((part.sample_column for part in self.raw.values() if part.sample_column), ())
+        """Where texts or paths stood in a table, if that was named (`Domain.sample_column`): in the target's first."""
+        parts = [self.raw[name] for name in ("target", "held_out", "support", "source") if name in self.raw]
+        return next((part.sample_column for part in parts if part.sample_column), ())
 
     @functools.cached_property
     def unread(self) -> list[str]:
@@ -240,9 +240,7 @@ def prepare(
         If neither source, support nor names are given, kinds differ, a class is not in the class file, the ontology or
         the taxonomy, or the encoder knows no names where there is nothing else.
     """
-    fraction = parse_labels(labels)
-    if fraction > 0 and target is None:
-        raise ValueError(f"target must be given: labels={labels!r} says what its labels are for")
+    fraction = labels_learnt_from(labels, target)
     listed = class_space(classes)
     taught = given_model(model, listed, encoder, trust=trust)
     model = taught and taught.network

@@ -71,7 +71,7 @@ def _role_line(
     if labeled and sealed:
         return f"{line}; their labels ({count(classes, 'class', 'classes')}) are put away, and grade at the end"
     if not estimated:
-        return f"{line} without labels: there will be no accuracy, and with this encoder no estimate of it"
+        return f"{line} without labels: there will be no accuracy, and with these features no estimate"
     return f"{line} without labels: there will be an estimate, and no accuracy"
 
 

@@ -15,7 +15,7 @@ from typing import Any
 from unseen import __version__, catalogue
 from unseen import methods as methods_
 from unseen.bundle import Bundle
-from unseen.compare.asked import BEGUN, check_asked, check_types, method_names
+from unseen.compare.asked import BEGUN, check_asked, check_types, method_names, named_preset
 from unseen.compare.candidates import Plan, name_of, pair_called, plan
 from unseen.compare.cells import as_saved, as_sure_as, calibration
 from unseen.compare.checks import check_saved_to
@@ -445,12 +445,7 @@ def adapt(
         with_encoder=with_encoder, say=say, **inputs,
     )  # fmt: skip
     seed = int(seed)
-    method, _, named_preset = method.partition(":")
-    if named_preset and preset not in ("default", named_preset):
-        raise ValueError(f"method: {method}:{named_preset} names a preset, and preset is {preset!r}; name one of them")
-    preset = named_preset or preset
-    if method == SLUG:
-        raise ValueError(f"method: {SLUG} is made of several methods; compare runs and saves it (methods={SLUG!r})")
+    method, preset = named_preset(method, preset)
     check_asked(
         data={word: inputs.get(word) for word in ("source", "target", "support", "ontology", "model")},
         methods=[method],

@@ -51,15 +51,24 @@ def read_early(
         As `prepare` does.
     """
     given = {"source": source, "target": target, "support": support}
+    learned = labels_learnt_from(labels, target)
     if model is not None or teachers is not None:
         return given
     read = read_roles(given, on_error)
     described = any(description is not None for description in (classes, ontology, taxonomy))
     classes_told(
-        alike_tables(read), class_space(classes), None, encoder, [], learned=parse_labels(labels) > 0,
+        alike_tables(read), class_space(classes), None, encoder, [], learned=learned > 0,
         described=described, relate=lambda space: space, labeled=_labeled,
     )  # fmt: skip
     return {**given, **read}
+
+
+def labels_learnt_from(labels: str, target: Data | None) -> float:
+    """The share of the target's labels that is learnt from; `ValueError` if there is one, and no target."""
+    share = parse_labels(labels)
+    if share > 0 and target is None:
+        raise ValueError(f"target must be given: labels={labels!r} says what its labels are for")
+    return share
 
 
 def _labeled(name: str, domain: Domain) -> Domain:
@@ -68,8 +77,10 @@ def _labeled(name: str, domain: Domain) -> Domain:
 
 
 def read_roles(given: Mapping[str, Data | None], on_error: str, taught: GivenModel | None = None) -> dict[str, Domain]:
-    """What is given, by roles; what a table with labels or a saved model has for features is one in all tables, and
-    the column that was named for its texts or paths is looked for in those for which none is named."""
+    """What is given, by roles; what a table with labels or a saved model has for features is one in all tables.
+
+    Where the samples of a saved model stood in a table, they are looked for first (`GivenModel.sample_column`).
+    """
     read: dict[str, Domain] = {}
     features: tuple[str, ...] = tuple(getattr(taught and taught.network, "feature_names", ()))
     like: tuple[str, ...] = () if taught is None else taught.sample_column
@@ -77,7 +88,6 @@ def read_roles(given: Mapping[str, Data | None], on_error: str, taught: GivenMod
         if (value := given[name]) is not None:
             read[name] = _role(name, value, features, like, on_error)
             features = features or read[name].feature_names
-            like = like or read[name].sample_column
     return {name: read[name] for name in given if name in read}
 
 

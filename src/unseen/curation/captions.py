@@ -163,9 +163,12 @@ def _read_beside(
 
 def _fault(file: Path) -> str:
     """Why a table is none of captions."""
-    with file.open("rb") as stream:
-        if stream.read(2) in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
-            return "it is UTF-16; save it as UTF-8"
+    try:
+        with file.open("rb") as stream:
+            if stream.read(2) in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
+                return "it is UTF-16; save it as UTF-8"
+    except OSError as error:
+        return sentence(error)
     have = ", ".join(sorted(name for name in _header(file) if name.isprintable())[:5])
     return "it has no column of files beside one of captions" + (f", but {have}" if have else "")
 
@@ -180,15 +183,21 @@ class _Places:
         self.parent = f"{parent}/" if parent else ""
         self.whole = set(pictures)
         self.short: dict[str, str] = {}
+        self.folded: dict[str, str] = {}
         names = [PurePosixPath(picture) for picture in pictures]
         for keys in ([name.stem for name in names], [name.name for name in names]):
-            for spelt in ([_folded(key) for key in keys], keys):
-                count = Counter(spelt)
-                self.short |= {key: picture for key, picture in zip(spelt, pictures) if count[key] == 1}
+            self.short |= _of_one(keys, pictures)
+            self.folded |= _of_one([_folded(key) for key in keys], pictures)
 
     def find(self, target: str) -> str | None:
         whole, name = f"{self.parent}{target}", target.rpartition("/")[2]
-        return whole if whole in self.whole else self.short.get(name, self.short.get(_folded(name)))
+        return whole if whole in self.whole else self.short.get(name, self.folded.get(_folded(name)))
+
+
+def _of_one(keys: Sequence[str], pictures: Sequence[str]) -> dict[str, str]:
+    """The pictures by their keys, without keys of several."""
+    count = Counter(keys)
+    return {key: picture for key, picture in zip(keys, pictures) if count[key] == 1}
 
 
 def _folded(name: str) -> str:
@@ -205,7 +214,8 @@ def _rows(file: Path, note: Callable[[str], None]) -> Iterator[tuple[str, str, d
             note(f"a line of {file.name} names no file")
             continue
         name, text = str(target).strip().replace("\\", "/").removeprefix("./"), said(first_of(cells, TEXT_COLUMNS))
-        if any(str(cell).strip() for cell in (row or {}).get(_BEYOND) or ()):
+        beyond = (row or {}).get(_BEYOND)
+        if isinstance(beyond, list) and any(str(cell).strip() for cell in beyond):
             long.append(name)
             continue
         yield name, text, _others(row or {}, target, text)

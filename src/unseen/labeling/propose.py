@@ -149,9 +149,9 @@ def propose(
     brought = None
     if source is not None:
         brought = prepare(source=source, classes=classes, encoder=name, on_error=on_error, trust=trust, say=say)
-    like = brought if brought is not None else model  # what reads the target as it reads its own tables
-    columns = {} if like is None else {"features": like.feature_names, "like": like.sample_column}
-    domain = samples_of(target, on_error=on_error, **columns)
+    known = brought.feature_names if brought is not None else () if model is None else model.feature_names
+    like = () if model is None or brought is not None else model.sample_column
+    domain = samples_of(target, on_error=on_error, features=known, like=like)
     out = domain.labeled
     kept = sealed()
     verified = np.isin(domain.digests(), list(kept)) if kept else np.zeros(len(domain), dtype=bool)

@@ -123,7 +123,8 @@ class Desk:
             self._room()
             name = name.strip() or self._free(PREFIX[task])
             if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,59}", name):
-                raise ValueError(f"name: letters a to z, digits, hyphens, dots and underscores, at most 60, the first no sign; got {name!r}")
+                what = "letters a to z, digits, hyphens, dots and underscores, at most 60; the first a letter or digit"
+                raise ValueError(f"name: {what}; got {name!r}")
             if (self.runs / name).exists() or (self.folder / name).exists():
                 raise ValueError(f"name: there is a run {name!r} already; choose another name")
             out = self.runs / name
@@ -162,7 +163,8 @@ class Desk:
             if job.state == "running":
                 raise ValueError(f"run {name!r} is under way; stop it first")
             out = self.runs / name
-            if job.state != "done" and not (out / "results.json").exists() and (out / "config.json").is_file():
+            unfinished = job.state != "done" and not (out / "results.json").exists() and (out / "config.json").is_file()
+            if job.task == "compare" and unfinished:
                 shutil.rmtree(out, ignore_errors=True)
             shutil.rmtree(self.folder / name, ignore_errors=True)
 

@@ -173,16 +173,18 @@ def advised(answer: Mapping[str, Any]) -> Markup:
     answer : mapping
         As `unseen.compare.recommended.Advice.to_json` gives it.
     """
-    rows = [Recommendation.from_json(row) for row in answer["methods"] if row["slug"] not in answer["on_clips"]]
-    first, others = _lists(rows)
+    first, others = _lists(_listed(answer))
     remark = [paragraph(_sentence(answer["remark"]))] if answer["remark"] else []
     return joined([paragraph(f"Yours: {answer['yours']}."), *first, *remark, *others])
 
 
 def first_names(answer: Mapping[str, Any]) -> list[str]:
     """What `advised` names first."""
-    rows = [Recommendation.from_json(row) for row in answer["methods"] if row["slug"] not in answer["on_clips"]]
-    return [row.name for row in first_of(rows)[0]]
+    return [row.name for row in first_of(_listed(answer))[0]]
+
+
+def _listed(answer: Mapping[str, Any]) -> list[Recommendation]:
+    return [Recommendation.from_json(row) for row in answer["methods"] if row["slug"] not in answer["on_clips"]]
 
 
 def _lists(rows: Sequence[Recommendation]) -> tuple[list[Markup], list[Markup]]:

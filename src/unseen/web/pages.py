@@ -221,9 +221,19 @@ def listed(shown: Shown, desk: Desk) -> list[dict[str, Any]]:
 
 def _ended(desk: Desk, job: Job) -> str:
     """How a job ended that left no run, in a line."""
-    if job.state == "done" and (answer := desk.answer(job.name)):
+    if job.state == "done" and (answer := _answer(desk, job)):
         return f"What to try first: {', '.join(fit.first_names(answer))}."
     return "Stopped; it can go on." if job.state == "stopped" else f"It could not be done: {job.why}"
+
+
+def _answer(desk: Desk, job: Job) -> dict[str, Any]:
+    """What a job found to try first; empty where that is damaged, or of another version."""
+    answer = desk.answer(job.name)
+    try:
+        fit.first_names(answer)
+    except (KeyError, TypeError, ValueError):
+        return {}
+    return answer
 
 
 def _now(job: Job) -> str:
@@ -303,7 +313,7 @@ def _advice(desk: Desk, job: Job | None) -> Markup:
     """What a job says to try first; nothing of one that did not look for that, or not yet."""
     if job is None or job.task != "recommend" or job.state != "done":
         return Markup("")
-    answer = desk.answer(job.name)
+    answer = _answer(desk, job)
     return fit.advised(answer) if answer else paragraph("The answer is not there any more: remove it, and ask again.")
 
 

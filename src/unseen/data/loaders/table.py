@@ -100,7 +100,7 @@ def load_table(
         raise ValueError(f"{name}: the table has no rows")
     frame = _with_vectors(frame, labels_column, text_column or path_column)
     headers = list(frame.columns)
-    if not (named or features):
+    if not (named or text_column or path_column or features):
         refuse_edges(headers, lambda column: frame[column].tolist())
     roles = _roles(frame, form, labels_column, text_column, path_column, features)
     ids = unique_ids(_called(frame[roles.identity], [])) if roles.identity else None
