@@ -17,6 +17,7 @@ import pytest
 from PIL import Image
 
 from unseen.curation import crawls, samples, tables, units
+from unseen.curation.captions import read_captions
 from unseen.curation.sources import open_source, read_unit
 from unseen.curation.units import Found
 from unseen.data import reading, spans
@@ -681,3 +682,15 @@ def test_hidden_files_are_no_pictures(tmp_path):
         "a.png",
         "sub/c.png",
     ]
+
+
+def test_a_name_in_other_capitals_that_two_pictures_have_is_of_neither(tmp_path: Path) -> None:
+    for name in ("x/A.jpg", "y/a.jpg", "z/B.jpg"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        Image.new("RGB", (8, 8)).save(tmp_path / name)
+    (tmp_path / "captions.csv").write_text("file,caption\nq/A.JPG,first\nq/b.JPG,second\n")
+    said: list[str] = []
+    pictures = ["x/A.jpg", "y/a.jpg", "z/B.jpg"]
+    captions = read_captions(tmp_path, pictures, [*pictures, "captions.csv"], said.append)
+    assert captions == {"z/B.jpg": "second"}
+    assert any("q/A.JPG" in line for line in said)
