@@ -132,16 +132,15 @@ def recommend(
     check_asked(data=paths, classes=classes, labels=labels, prompts=prompts, encoder=encoder)
     from unseen.compare.reading import read_early
 
+    known = None  # the recorded runs that come with the library
     if runs:  # refused, if at all, before the data are read
         from unseen import precedents
 
-        precedents.recorded(runs)
+        known = precedents.recorded(runs)
     others: dict[str, Any] = dict(classes=classes, taxonomy=taxonomy, encoder=encoder, labels=labels)
     read = read_early(**paths, **others)
-    from unseen import precedents
     from unseen.compare.recommended import advise
 
-    known = precedents.recorded(runs or [])
     advice = advise(
         **read,
         **others,

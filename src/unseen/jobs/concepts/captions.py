@@ -92,7 +92,9 @@ class Captions:
         if not self.path.is_dir() or (self.path / "collection.json").is_file():
             return []
         files = walk(self.path, ignore=is_hidden).files
-        texts = read_captions(self.path, names := pictures_of(files), files, (notes := list[str]()).append)
+        names = pictures_of(files)
+        notes: list[str] = []
+        texts = read_captions(self.path, names, files, notes.append)
         captions = [(name, texts[name].strip()) for name in names if texts.get(name, "").strip()]
         if not captions:
             raise ValueError(without_captions(f"CAPTIONS {self.path.name!r}", len(names), notes))
