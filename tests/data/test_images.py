@@ -295,6 +295,14 @@ def test_one_picture_is_not_taken_for_its_rows(shape):
     assert len(unseen.Domain(x=np.zeros((5, 36, 48)), kind="image")) == 5  # grey ones
 
 
+def test_one_picture_as_torch_has_it_is_not_three_grey_ones():
+    picture = torch.zeros(3, 24, 32)
+    with pytest.raises(ValueError, match=r"as torch has one picture: give x\.permute\(1, 2, 0\)"):
+        unseen.Domain(x=picture, kind="image")
+    assert len(unseen.Domain(x=picture[..., None], kind="image")) == 3
+    assert unseen.Domain(x=picture.permute(1, 2, 0)[None], kind="image").x.shape == (1, 24, 32, 3)
+
+
 def test_a_file_of_one_picture_is_not_taken_for_its_rows(tmp_path):
     np.save(tmp_path / "one.npy", np.zeros((36, 48, 3), dtype=np.uint8))
     with pytest.raises(ValueError, match=r"got one picture of shape \(36, 48, 3\): save it as x\[None\]"):

@@ -51,6 +51,11 @@ def as_samples(x: Any, kind: Kind, ids: Sequence[str] | NDArray[Any] | None = No
         return _texts(x, ids, called)
     if kind in ("image", "clip"):
         x = _with_pixels(x, called)
+    if kind == "image" and hasattr(x, "detach") and x.ndim == 3 and x.shape[0] == 3:
+        raise ValueError(
+            f"{called} must hold pictures, (n, h, w) or (n, h, w, 3); got a tensor of shape {tuple(x.shape)}, as torch "
+            f"has one picture: give {called}.permute(1, 2, 0)[None]; {called}[..., None] if it holds three in grey"
+        )
     array = _of_frame(x) if is_frame(x) else _as_array(unmasked(x, called), kind in RAGGED, called)
     if array.dtype.kind == "c":
         raise TypeError(

@@ -110,6 +110,19 @@ def test_brat_is_read_by_sentences_never_cut_inside_a_span(tmp_path: Path) -> No
     assert read_marked(tmp_path / "a.txt").format == "brat"
 
 
+def test_brat_in_folders_of_a_folder_is_read_with_them(tmp_path: Path) -> None:
+    for name, text in (("anna/1", "The dose helps."), ("anna/10", "It is safe."), ("anna/2", "Yes."), ("ben/1", "No.")):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / f"{name}.txt").write_text(text)
+    (tmp_path / "ben" / "1.ann").write_text("T1\tClaim 0 2\tNo")
+    (tmp_path / ".git").mkdir()
+    (tmp_path / ".git" / "1.txt").write_text("Not this.")
+    found = read_marked(tmp_path)
+    assert found.domain.x.tolist() == ["The dose helps.", "Yes.", "It is safe.", "No."]
+    assert found.domain.columns["document"].tolist() == ["anna/1.txt", "anna/2.txt", "anna/10.txt", "ben/1.txt"]
+    assert found.counts["spans"] == 1
+
+
 def test_json_lines_of_spans_entities_and_tokens_are_read(tmp_path: Path) -> None:
     rows = [
         {"text": "the dose helps", "spans": [{"start": 4, "end": 8, "label": "Drug"}]},

@@ -18,7 +18,7 @@ from unseen.data.domain import Domain, Skipped
 from unseen.data.reading import natural_key
 from unseen.data.tagged import character, crossing, cut, overlapping, pieces, rows_of, runs_of, tags_of, words
 from unseen.data.tasks.base import objects, text_array
-from unseen.files import reads
+from unseen.files import is_hidden, reads, walk
 
 FORMATS = {".conll": "conll", ".tsv": "conll", ".bio": "conll", ".iob": "conll", ".jsonl": "jsonl", ".json": "jsonl",
            ".ndjson": "jsonl", ".ann": "brat", ".spacy": "docbin", ".txt": "text"}  # fmt: skip
@@ -91,7 +91,7 @@ def read_marked(
     Parameters
     ----------
     path : path
-        A file, or a folder of brat's ``.txt`` and ``.ann``.
+        A file, or a folder of brat's ``.txt`` and ``.ann``, with those below it.
     format : {"conll", "brat", "jsonl", "docbin", "text"}, optional
         By the ending of its name if absent: a folder is brat's, and so is a text beside which an ``.ann`` lies.
     classes : ClassSpace or names, optional
@@ -289,12 +289,12 @@ def _from_tokens(
 
 
 def _brat(place: Path, counts: Counter[str], skipped: list[Skipped]) -> Iterator[_Sentence]:
-    files = (
-        sorted(place.glob("*.txt"), key=lambda f: natural_key(f.name))
-        if place.is_dir()
-        else [place.with_suffix(".txt")]
-    )
-    for number, file in enumerate(files):
+    files = {place.stem + ".txt": place.with_suffix(".txt")}
+    if place.is_dir():  # with all below it, as annotators keep a folder each
+        below = walk(place, ignore=is_hidden)
+        skipped += [Skipped(*refused) for refused in below.refused]
+        files = {name: place / name for name in sorted(below.files, key=natural_key) if name.endswith(".txt")}
+    for number, (name, file) in enumerate(files.items()):
         text = _text(file, skipped, counts)
         if text is None:
             continue
@@ -319,7 +319,7 @@ def _brat(place: Path, counts: Counter[str], skipped: list[Skipped]) -> Iterator
                 counts["invalid spans"] += 1
                 continue
             spans.append((numbers[0], numbers[-1], match[1]))
-        yield _Sentence(number, text, tuple(spans) if notes.exists() else None, file.name)
+        yield _Sentence(number, text, tuple(spans) if notes.exists() else None, name)
 
 
 def _text(file: Path, skipped: list[Skipped], counts: Counter[str]) -> str | None:
