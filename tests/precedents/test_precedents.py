@@ -12,7 +12,7 @@ from unseen.catalogue import Given
 from unseen.data.classes import ClassSpace
 from unseen.data.domain import Domain
 from unseen.precedents import Precedent, Profile, first_of, gains, near_runs, nearest, profile, recorded
-from unseen.precedents.advice import NAMED
+from unseen.precedents.advice import FEW_LABELS, NAMED
 
 
 def made(name="a", words=("source", "target"), kind="image", classes=10, scores=(0.5, 0.6), **shift):
@@ -173,3 +173,27 @@ def test_gains_of_names_alone_are_those_of_the_documentation():
         assert gain.mean == pytest.approx(np.mean([np.mean(of) for of in found.values()]), abs=6e-4)
         assert gain.worst == pytest.approx(min(min(of) for of in found.values()), abs=6e-4)
         assert gain.runs == len(rows)
+
+
+def test_gains_of_few_labels_alone_are_those_of_the_documentation():
+    rows = json.loads((Path(__file__).parents[2] / "docs" / "few-labels.json").read_text())
+    columns = {"consensus": "consensus", "linear-probe": "logistic, moderated, 0.1", "prototypes": "prototypes"}
+    for name, gain in FEW_LABELS.items():
+        found = {}
+        for row in rows:
+            found.setdefault(row["family"], []).append(row["accuracy"][columns[name]] - row["accuracy"]["tuned, raw"])
+        assert gain.mean == pytest.approx(np.mean([np.mean(of) for of in found.values()]), abs=6e-4)
+        assert gain.worst == pytest.approx(min(min(of) for of in found.values()), abs=6e-4)
+        assert gain.runs == len(rows)
+
+
+def test_a_few_labels_and_no_source_are_advised_as_compare_does():
+    """What `compare` chooses there is named first, and no run that had a source speaks for it."""
+    rows = unseen.recommend(Given({"support": True, "target": True}), kind="image")
+    assert rows[0].slug == "consensus"
+    assert "over tuned logistic regression" in rows[0].why
+    assert near_runs(Given({"support": True, "target": True})) == ()
+    without_target = unseen.recommend(Given({"support": True}), kind="image")
+    assert [row.slug for row in without_target if row.fits][:2] == ["linear-probe", "prototypes"]
+    taught = unseen.recommend(Given({"support": True, "target": True, "teachers": True}), kind="image")
+    assert "consensus" not in [row.slug for row in taught]

@@ -26,6 +26,14 @@ NAMED = {
 """Gains over `describe` where names are all that is known: mean over twelve kinds of data, the worst of 152 pools
 (docs/names.json, which a test compares)."""
 
+FEW_LABELS = {
+    "consensus": Gain(0.024, -0.221, 266),
+    "linear-probe": Gain(0.006, -0.491, 266),
+    "prototypes": Gain(-0.022, -0.578, 266),
+}
+"""Gains over logistic regression with a penalty by cross-validation where a few labels are all that there is: mean over
+17 kinds of data, the worst of 266 draws (docs/few-labels.json, which a test compares)."""
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Recommendation:
@@ -79,7 +87,8 @@ def recommend(
     First stands the consensus, which learns what unlike methods agree on, where it can run and gained something: no
     rule that picks one method by its recorded gains does better (docs/choosing.md), but for names alone. Then come
     methods by their mean gain over doing nothing in the `k` recorded runs that are most like this one, then those that
-    fit and were not recorded.
+    fit and were not recorded. Where names alone, or a few labels alone, are known, gains are those of the studies of
+    these.
 
     Parameters
     ----------
@@ -107,7 +116,8 @@ def recommend(
     if k < 1:
         raise ValueError(f"k must be at least 1, got {k}")
     near = near_runs(given, kind=kind, profile=profile, known=known, k=k)
-    by_method = NAMED if given.named else _by_method(gains(near), views=given.two_views)
+    studied = NAMED if given.named else FEW_LABELS if _labels_alone(given) else None
+    by_method = _by_method(gains(near), views=given.two_views) if studied is None else studied
     rows = [_row(row["slug"], row, by_method, given, near) for row in catalogue.recommend(given)]
     if (together := _together(given, by_method, near)) is not None:
         rows.append(together)
@@ -143,13 +153,19 @@ def near_runs(
 ) -> tuple[Near, ...]:  # fmt: skip
     """The `k` recorded runs that are most like what is given, with all that are as near as the last of them.
 
-    None where names are all that is known.
+    None where names, or a few labels, are all that is known.
     """
-    if given.named:
+    if given.named or _labels_alone(given):
         return ()
     runs = recorded() if known is None else known
     near = nearest(profile or profile_of(given, kind), runs, len(runs))
     return tuple(pair for pair in near if pair.distance <= near[min(k, len(near)) - 1].distance)
+
+
+def _labels_alone(given: Given) -> bool:
+    """Whether there are labels of the target to learn from, and nothing else that knows its classes."""
+    have = {word for word, value in given.inputs.items() if value is not None}
+    return "support" in have and not have & {"source", "model", "teachers"}
 
 
 def profile_of(given: Given, kind: str | None = None) -> Profile:
@@ -205,7 +221,8 @@ def _together(given: Given, by_method: Mapping[str, Gain], near: Sequence[Near])
     classes = given.inputs.get("classes")
     have = {word for word, value in given.inputs.items() if value is not None}
     closed = given.named or not len(getattr(classes, "unseen", ()))
-    if "target" not in have or "model" in have or not closed or not (given.named or "source" in have):
+    told = given.named or "source" in have or _labels_alone(given)
+    if "target" not in have or "model" in have or not closed or not told:
         return None
     name, gain = _named(slug, by_method)
     why = "no recorded run like yours has it" if gain is None else _told(name, gain, given, near)
@@ -220,10 +237,13 @@ def _told(name: str, gain: Gain, given: Given, near: Sequence[Near]) -> str:
     """What a candidate gained, in words."""
     if name == FLOOR:
         return "doing nothing: what all gains are measured against"
-    floor = "names alone" if given.named else "doing nothing"
+    alone = _labels_alone(given)
+    floor = "names alone" if given.named else "tuned logistic regression" if alone else "doing nothing"
     alike = "most like yours" if near and near[0].distance < MISMATCH else "nearest to yours, which are hardly like it"
     runs = f"the {len(near)}" if gain.runs == len(near) else f"{gain.runs} of the {len(near)}"
-    where = f"{gain.runs} recorded sets of data" if given.named else f"{runs} recorded runs {alike}"
+    where = f"{runs} recorded runs {alike}"
+    if given.named or alone:
+        where = f"{gain.runs} recorded {'draws of few labels' if alone else 'sets of data'}"
     points = f"{-100 * gain.mean:.0f} points below" if gain.mean < 0 else f"{100 * gain.mean:+.0f} points over"
     return f"{points} {floor} on the mean of {where} (worst {100 * gain.worst:+.0f})"
 
