@@ -16,7 +16,7 @@ import torch
 from torch import nn
 
 from unseen import runtime
-from unseen.encoders import backends
+from unseen.encoders import backends, get
 
 from .conftest import pictures, tiny
 
@@ -35,6 +35,16 @@ from .conftest import pictures, tiny
 def test_backend(monkeypatch, precision, convolutional, bfloat16, expected):
     monkeypatch.setattr(backends, "has_bfloat16", lambda: bfloat16)
     assert backends.choose(precision, convolutional=convolutional) == expected
+
+
+@pytest.mark.parametrize("bfloat16", [True, False])
+def test_lite0_runs_in_float32_by_onnxruntime_on_every_cpu(monkeypatch, bfloat16):
+    """Not slower than bfloat16 where the processor has it, and the same features everywhere."""
+    monkeypatch.setattr(backends, "has_bfloat16", lambda: bfloat16)
+    encoder = get("efficientnet-lite0")
+    assert encoder.backend("auto") == encoder.exactly().backend("fp32") == "onnxruntime-fp32"
+    assert encoder.backend("bf16") == "torch-bf16"
+    assert tiny(precision="auto").backend("auto") == ("torch-bf16" if bfloat16 else "onnxruntime-fp32")
 
 
 def test_a_gpu_computes_in_bfloat16(monkeypatch):

@@ -273,7 +273,7 @@ class Encoder:
     def backend(self, precision: Precision) -> Backend:
         """Return the backend that `precision` means here."""
         quick = self.passing or (self.exact and precision == "fp32" and self.kind == "image")
-        if quick and current().device == "cpu":
+        if (quick or (precision == "auto" and backends.lite0s(self.running))) and current().device == "cpu":
             return "onnxruntime-fp32"
         return backends.choose(precision, convolutional=self.kind == "image")
 
