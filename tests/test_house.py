@@ -312,6 +312,44 @@ def test_a_room_of_jobs_has_a_job_a_command_and_a_docstring(room: Path) -> None:
     assert all(file.stem == "page" for file in room.iterdir() if file.suffix in (".html", ".css"))
 
 
+# -- truth -------------------------------------------------------------------------------------------------
+
+
+OTHER_OPEN = {"data/video.py": "a film", "methods/compression/tinyclip/gates.py": "masks of a network"}
+"""What else has an `open` without arguments."""
+NO_TRUTH = {
+    "concepts": "counts concepts, and predicts the scores of those that have none",
+    "pruning": "chooses samples: nobody knows which are right",
+}
+"""Rooms of jobs that grade nothing."""
+
+
+def openings(file: Path) -> Iterator[str]:
+    """Where an exam is opened: `open` of something, without arguments."""
+    for call, name in calls(file):
+        if name.endswith(".open") and not call.args and not call.keywords:
+            yield f"line {call.lineno}: {name}()"
+
+
+def test_an_exam_is_opened_only_where_protocols_drive() -> None:
+    away = [file for file in FILES if not relative(file).startswith("evaluation/") and relative(file) not in OTHER_OPEN]
+    assert wrong(openings, away) == []
+    assert len(wrong(openings, [SRC / "evaluation" / "drive.py"])) >= 4
+
+
+@pytest.mark.parametrize("room", sorted(p.parent for p in (SRC / "jobs").glob("*/__init__.py")), ids=lambda p: p.name)
+def test_a_room_of_jobs_grades_through_drive(room: Path) -> None:
+    modules = {node.module or "" for file in room.glob("*.py") for node in ast.walk(tree(file))
+               if isinstance(node, ast.ImportFrom)}  # fmt: skip
+    if room.name in NO_TRUTH:
+        assert not [module for module in modules if module.startswith("unseen.evaluation")]
+    else:
+        assert "unseen.evaluation.drive" in modules
+
+
+# -- names -------------------------------------------------------------------------------------------------
+
+
 NAMELESS = {"one", "found", "told", "own"}
 """What many things could be called: a reader cannot search for it."""
 LEFT = 10

@@ -11,7 +11,7 @@ from unseen.data.classes import ClassSpace
 from unseen.data.domain import Domain
 from unseen.data.label_metrics import TreeMetric
 from unseen.evaluation import drive, protocols
-from unseen.evaluation.drive import Once, Together, by_accuracy
+from unseen.evaluation.drive import Across, HeldOut, Once, Together, by_accuracy
 from unseen.evaluation.exam import Exam
 from unseen.methods.baselines.source_only import SourceOnly
 
@@ -81,12 +81,41 @@ def test_together_opens_once_when_all_have_said_what_they_say(tmp_path):
     assert exam.openings == 1
 
 
+def test_what_is_kept_back_is_asked_about_like_an_exam_and_not_counted(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
+    source, kept = labelled(60), labelled(30, seed=1)
+    held_out = HeldOut(kept.x, kept.labels)
+    outcome = Once(by_accuracy)(SourceOnly(), {"source": source}, held_out)
+    said = {"said": outcome.prediction, "asked": lambda samples: np.zeros(len(samples), dtype=int)}
+    figures = Together(by_accuracy)(held_out, said)
+    assert figures == {"said": outcome.metrics, "asked": {"accuracy": np.mean(kept.labels == 0)}}
+    assert list(tmp_path.rglob("*")) == []
+    assert "truth" not in repr(held_out)
+
+
+def test_across_opens_each_exam_once_and_all_settle_how_is_graded(tmp_path):
+    parts = {"near": labelled(30, seed=1), "far": labelled(12, seed=2)}
+    exams = {name: Exam(part, part.classes, ledger=tmp_path / "l.json") for name, part in parts.items()}
+
+    def settle(truths):
+        assert {name: len(truth) for name, truth in truths.items()} == {"near": 30, "far": 12}
+        n = sum(map(len, truths.values()))
+        return lambda part, truth, answer: {"right": int((answer[part] == truth).sum()), "of": n}
+
+    said = {"all": {name: part.labels for name, part in parts.items()}, "none": dict.fromkeys(parts, -1)}
+    grade, figures = Across(settle)(exams, said)
+    assert figures["near"] == {"all": {"right": 30, "of": 42}, "none": {"right": 0, "of": 42}}
+    assert figures["far"]["all"] == {"right": 12, "of": 42}
+    assert grade("far", parts["far"].labels, said["none"]) == {"right": 0, "of": 42}
+    assert [exam.openings for exam in exams.values()] == [1, 1]
+
+
 def test_every_driver_has_a_user():
     root = Path(unseen.__file__).parent
     texts = [p.read_text() for room in ("jobs", "compare", "claims") for p in (root / room).rglob("*.py")]
-    classes = {name: item for name, item in vars(drive).items() if isinstance(item, type)}
-    drivers = [name for name, item in classes.items() if item.__module__ == drive.__name__ and "__call__" in vars(item)]
-    assert set(drivers) == {"Once", "Together", "Stream"}
+    classes = {name: vars(drive)[name] for name in drive.__all__ if isinstance(vars(drive)[name], type)}
+    drivers = [name for name, item in classes.items() if "__call__" in vars(item)]
+    assert set(drivers) == {"Once", "Together", "Across", "Episodes", "Stream", "Rolling", "Pairs"}
     for name in drivers:
         assert any(f"{name}(" in text and "evaluation.drive import" in text for text in texts), name
 

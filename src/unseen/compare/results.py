@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -19,6 +20,7 @@ from unseen.data.class_gaps import gaps
 from unseen.data.classes import ClassSpace
 from unseen.data.typing import FloatArray, IntArray
 from unseen.evaluation import protocols
+from unseen.evaluation.drive import Across
 from unseen.evaluation.metrics.classification import (
     accuracy,
     chance,
@@ -33,6 +35,8 @@ if TYPE_CHECKING:
     from unseen.compare.candidates import Plan
 
 SCHEMA = 1
+ALONE = "the saved model"
+"""Who is graded beside the candidates."""
 
 
 def summarize(
@@ -43,10 +47,12 @@ def summarize(
 
     `whole` is the chosen one fitted again on all, and `saved` what its model says of each sample by itself.
     """
-    truths = {part: exam.open() for part, exam in inputs.exams.items()}
-    graded = _protocol(protocol, truths, inputs)
+    learnt, labels_a_pool = None if whole is None else inputs.source, "together" in saved.get("adapted", {})
+    said = {**cells, **({ALONE: [saved]} if learnt is not None or labels_a_pool else {})}
+    grading, graded = Across(partial(Grading.settled, wanted=protocol, inputs=inputs))(inputs.exams, said)
+    metrics = {name: {part: figures[name] for part, figures in graded.items()} for name in said}
     rows = [
-        _row(key, group, choice.votes[key], choice.validators[key], key == choice.name, truths, graded, inputs)
+        _row(key, group, choice.votes[key], choice.validators[key], key == choice.name, metrics[key])
         for key, group in cells.items()
     ]
     return {
@@ -58,13 +64,13 @@ def summarize(
         "notes": list(inputs.notes),
         "cautions": [*cautions(inputs), *([todo.unlearnt] if todo.unlearnt else [])],
         "leakage": " ".join(leak.summary() for leak in inputs.leakage) or None,
-        "protocol": None if graded is None else _told(graded, inputs, is_named=protocol != "auto"),
+        "protocol": None if grading.protocol is None else _told(grading.protocol, inputs, is_named=protocol != "auto"),
         "seeds": seeds,
         "exam": {
             part: {"samples": exam.graded, "hash": exam.hash[:16], "openings": exam.openings}
             for part, exam in inputs.exams.items()
         },
-        "references": _references(inputs, truths, rows, graded),
+        "references": _references(grading, rows),
         "candidates": sorted(rows, key=lambda row: (-row["vote"], not row["chosen"])),
         "left_out": todo.left_out,
         "chosen": {
@@ -72,8 +78,8 @@ def summarize(
             "why": choice.why,
             "by": list(choice.by),
             "alike": choice.alike,
-            "refitted": _refitted(whole and saved, truths, graded, inputs),
-            "alone": _alone(saved, truths, graded, inputs),
+            "refitted": None if learnt is None else {"samples": len(learnt), "metrics": metrics[ALONE]},
+            "alone": _alone(saved, grading, metrics[ALONE]) if labels_a_pool else None,
         },
         "most_named": _most_named(saved, inputs),
         "new_classes": new_classes(inputs, saved),
@@ -135,20 +141,55 @@ def _told(protocol: Protocol, inputs: Inputs, *, is_named: bool) -> dict[str, st
     return {"name": protocol.name, "told": meaning, "headline": protocol.headline}
 
 
-def _protocol(wanted: str, truths: Mapping[str, IntArray], inputs: Inputs) -> Protocol | None:
-    if not truths:
-        return None
-    if wanted != "auto":
-        return protocols.get(wanted)
-    together = np.concatenate(list(truths.values()))
-    described = inputs.described and len(inputs.classes.unseen) > 0
-    classes = next(iter(inputs.exams.values())).classes
-    return protocols.auto(together, classes, described)
+@dataclasses.dataclass(frozen=True)
+class Grading:
+    """How is graded, as the truth of all exams settles it, and what that truth says by itself.
+
+    Attributes
+    ----------
+    inputs : Inputs
+    protocol : Protocol or None
+        None without an exam.
+    chance : mapping of exam to float
+    ceiling : dict or None
+    """
+
+    inputs: Inputs
+    protocol: Protocol | None = None
+    chance: Mapping[str, float] = dataclasses.field(default_factory=dict)
+    ceiling: Mapping[str, float] | None = None
+
+    @classmethod
+    def settled(cls, truths: Mapping[str, IntArray], *, wanted: str, inputs: Inputs) -> Grading:
+        """By the protocol that is wanted, or that these truths ask for."""
+        if not truths:
+            return cls(inputs)
+        if wanted == "auto":
+            described = inputs.described and len(inputs.classes.unseen) > 0
+            classes = next(iter(inputs.exams.values())).classes
+            protocol = protocols.auto(np.concatenate(list(truths.values())), classes, described)
+        else:
+            protocol = protocols.get(wanted)
+        chances = {part: _chance(truth, protocol, inputs.classes) for part, truth in truths.items()}
+        return cls(inputs, protocol, chances, _ceiling(inputs, truths["adapted"]) if "adapted" in truths else None)
+
+    def __call__(self, part: str, truth: IntArray, group: Sequence[Cell]) -> dict[str, Any]:
+        """The grades of a candidate on an exam, over its seeds."""
+        protocol, classes = self.protocol, self.inputs.exams[part].classes
+        assert protocol is not None
+        kind = "rejecting" if protocol.rejects else "prediction"
+        per_seed = [protocol.grade(truth, cell[part][kind], classes, _scores(cell[part], classes)) for cell in group]
+        out = {metric: _spread([grades[metric] for grades in per_seed]) for metric in per_seed[0]}
+        if "accuracy" in out:
+            has = truth >= 0
+            right = np.mean([cell[part]["prediction"][has] == truth[has] for cell in group])
+            out["accuracy"]["interval"] = list(wilson_interval(float(right), int(has.sum())))
+        return out
 
 
 def _row(
     key: str, group: Sequence[Cell], vote_: float, validators: Mapping[str, list[float]], chosen: bool,
-    truths: Mapping[str, IntArray], protocol: Protocol | None, inputs: Inputs,
+    metrics: Mapping[str, Any],
 ) -> dict[str, Any]:  # fmt: skip
     slug, _, preset = key.partition(":")
     method = group[0]["method"]
@@ -165,7 +206,7 @@ def _row(
         "vote": vote_,
         "chosen": chosen,
         "teachers": teachers(method),
-        "metrics": {part: _grades(group, part, truth, protocol, inputs) for part, truth in truths.items() if protocol},
+        "metrics": metrics,
     }
 
 
@@ -177,45 +218,12 @@ def teachers(method: Method) -> list[dict[str, Any]]:
     return [{"name": name, "similarity": similarity[name], "weight": weight[name]} for name in order]
 
 
-def _refitted(
-    whole: Cell | None, truths: Mapping[str, IntArray], protocol: Protocol | None, inputs: Inputs
-) -> dict[str, Any] | None:
-    """The model that is saved, where it has learnt from all of the source: from how many samples, and its grades."""
-    if whole is None or inputs.source is None:
-        return None
-    graded = {} if protocol is None else {p: _grades([whole], p, t, protocol, inputs) for p, t in truths.items()}
-    return {"samples": len(inputs.source), "metrics": graded}
-
-
-def _alone(
-    saved: Cell, truths: Mapping[str, IntArray], protocol: Protocol | None, inputs: Inputs
-) -> dict[str, Any] | None:
-    """How often the saved model, asked about one sample at a time, says otherwise than a pool was labelled together.
-
-    None where the chosen method labels no pool together.
-    """
-    if "together" not in saved.get("adapted", {}):
-        return None
+def _alone(saved: Cell, grading: Grading, metrics: Mapping[str, Any]) -> dict[str, Any]:
+    """How often the saved model, asked about one sample at a time, says otherwise than a pool was labelled together."""
     adapted = saved["adapted"]
-    graded = {} if protocol is None else {p: _grades([saved], p, t, protocol, inputs) for p, t in truths.items()}
-    kind = "rejecting" if protocol is not None and protocol.rejects else "prediction"
+    kind = "rejecting" if grading.protocol is not None and grading.protocol.rejects else "prediction"
     together = adapted["together"][kind]
-    return {"differ": int((adapted[kind] != together).sum()), "samples": len(together), "metrics": graded}
-
-
-def _grades(
-    group: Sequence[Cell], part: str, truth: IntArray, protocol: Protocol | None, inputs: Inputs
-) -> dict[str, Any]:
-    assert protocol is not None
-    kind = "rejecting" if protocol.rejects else "prediction"
-    classes = inputs.exams[part].classes
-    per_seed = [protocol.grade(truth, cell[part][kind], classes, _scores(cell[part], classes)) for cell in group]
-    out = {metric: _spread([grades[metric] for grades in per_seed]) for metric in per_seed[0]}
-    if "accuracy" in out:
-        has = truth >= 0
-        right = np.mean([cell[part]["prediction"][has] == truth[has] for cell in group])
-        out["accuracy"]["interval"] = list(wilson_interval(float(right), int(has.sum())))
-    return out
+    return {"differ": int((adapted[kind] != together).sum()), "samples": len(together), "metrics": metrics}
 
 
 def _scores(cell: Cell, classes: ClassSpace) -> FloatArray | None:
@@ -237,20 +245,18 @@ def _spread(values: Sequence[float]) -> dict[str, Any]:
     )
 
 
-def _references(
-    inputs: Inputs, truths: Mapping[str, IntArray], rows: Sequence[dict[str, Any]], protocol: Protocol | None
-) -> dict[str, Any]:
+def _references(grading: Grading, rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """Chance, doing nothing (source-only, or names alone), and the ceiling: supervision by the exam (an oracle)."""
-    if not truths or protocol is None:
+    if grading.protocol is None:
         return {}
-    metric = protocol.headline
-    slug = "describe" if inputs.named else "source-only"
+    metric = grading.protocol.headline
+    slug = "describe" if grading.inputs.named else "source-only"
     floor = next((row for row in rows if row["name"] == slug), None)
     return {
         "metric": metric,
-        "chance": {part: _chance(truth, protocol, inputs.classes) for part, truth in truths.items()},
-        "source_only": None if floor is None else {p: floor["metrics"][p][metric]["mean"] for p in truths},
-        "ceiling": _ceiling(inputs, truths["adapted"]) if "adapted" in truths else None,
+        "chance": grading.chance,
+        "source_only": None if floor is None else {p: floor["metrics"][p][metric]["mean"] for p in grading.chance},
+        "ceiling": grading.ceiling,
     }
 
 

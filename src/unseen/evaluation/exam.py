@@ -1,14 +1,16 @@
-"""`Exam`: the sealed truth about a target, and how often it was opened."""
+"""`Exam`: the sealed truth about a target, and how often it was opened; `HeldOut`: what is kept back to choose by."""
 
 from __future__ import annotations
 
 import contextlib
 import copy
+import dataclasses
 import fcntl
 import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -67,6 +69,24 @@ class Exam:
             with replacing(self._ledger) as temporary:
                 temporary.write_text(json.dumps(counts, indent=0))
         return copy.deepcopy(self._truth)  # labels such as masks are arrays in an array
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class HeldOut:
+    """What is kept back of the user's own labels, to choose by or to check: asked about like an exam, and not counted.
+
+    Attributes
+    ----------
+    samples : what is asked about, without its truth
+    truth : what is known of it
+    """
+
+    samples: Any
+    truth: Any = dataclasses.field(repr=False)
+
+    def open(self) -> Any:
+        """The truth."""
+        return self.truth
 
 
 def ledger_file() -> Path:

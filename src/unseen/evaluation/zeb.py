@@ -6,16 +6,16 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import numpy as np
 from jaxtyping import Float
 from numpy.typing import NDArray
 
+from unseen.evaluation.drive import Pairs
 from unseen.evaluation.tasks.matches import corner_error, error_auc
 from unseen.nn.two_view import THRESHOLD, Pose, pose_error, relative_pose, two_view
-from unseen.runtime import track
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -98,45 +98,8 @@ class KnownPair:
     truth: Cameras | Plane
 
 
-def zeb_evaluate(
-    matchers: Mapping[str, Callable[[Picture, Picture], NDArray[np.float64]]],
-    datasets: Mapping[str, Iterable[KnownPair]],
-) -> pd.DataFrame:
-    """Errors of every matcher on every pair of every data set.
-
-    Parameters
-    ----------
-    matchers : mapping of name to callable
-        From two pictures to matches, (m, 4): x, y in the first and x, y in the second.
-    datasets : mapping of name to pairs
-        The pairs of one data set have truth of one kind.
-
-    Returns
-    -------
-    DataFrame
-        dataset, pair, matcher, unit, matches, error: a row for each pair and matcher.
-
-    Raises
-    ------
-    ValueError
-        If a data set has no pairs, or truth of two kinds.
-    """
-    import pandas as pd
-
-    rows = []
-    for dataset, pairs in datasets.items():
-        listed = list(pairs)
-        if not listed:
-            raise ValueError(f"{dataset} has no pairs")
-        if len({pair.truth.unit for pair in listed}) > 1:
-            raise ValueError(f"{dataset} has pairs with cameras and pairs with a homography: make two data sets of it")
-        for pair in track(listed, dataset):
-            first, second = pair.pictures()
-            for name, matcher in matchers.items():
-                points = np.asarray(matcher(first, second), dtype=np.float64).reshape(-1, 4)
-                error = pair.truth.error(points)
-                rows.append((dataset, pair.name, name, pair.truth.unit, len(points), error))
-    return pd.DataFrame(rows, columns=["dataset", "pair", "matcher", "unit", "matches", "error"])
+zeb_evaluate = Pairs()
+"""Errors of every matcher on every pair of every data set, (matchers, datasets): `unseen.evaluation.drive.Pairs`."""
 
 
 def areas(errors: pd.DataFrame, up_to: float = UP_TO) -> pd.DataFrame:

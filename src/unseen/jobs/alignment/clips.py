@@ -27,6 +27,7 @@ from unseen.encoders import TwoTowerEncoder, get
 from unseen.encoders.frames import FramesEncoder
 from unseen.encoders.two_tower import class_texts, mean_of
 from unseen.encoders.whole_clips import every_frame, network_of_frames, whole_clips
+from unseen.evaluation.drive import HeldOut, Together
 from unseen.evaluation.exam import Exam
 from unseen.evaluation.metrics.retrieval import both_ways, both_ways_by_chance
 from unseen.jobs.alignment.reading import VIDEO, exam_of, held_out_by, legible, read
@@ -248,9 +249,9 @@ def _found(arms: Mapping[str, MugSTAN], report: Report, towers: Any, shown: Any,
         ridge.transform(seen["ask"].left, "trained") @ ridge.transform(seen["ask"].right, "frozen").T
     ).numpy()
     relevant = same(ask)(np.arange(len(ask)))
-    for name, table in scores.items():
-        report.recall[name] = both_ways(table, relevant)
-        middle = middle_ranks(table, relevant)
+    places = Together(lambda right, table: (both_ways(table, right), middle_ranks(table, right)))
+    for name, (recall, middle) in places(HeldOut(ask, relevant), scores).items():
+        report.recall[name] = recall
         report.ranks[name] = {way: middle[f"{way} median"] for way in ("there", "back")}
     report.chance = both_ways_by_chance(relevant)
     if len(ask) < FEW:

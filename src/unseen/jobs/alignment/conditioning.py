@@ -21,10 +21,20 @@ from unseen.encoders import get
 from unseen.encoders.defaults import DEFAULT_ENCODER
 from unseen.encoders.trainable import fresh_towers
 from unseen.evaluation.exam import Exam
-from unseen.evaluation.metrics.retrieval import both_ways, both_ways_by_chance
+from unseen.evaluation.metrics.retrieval import both_ways_by_chance
 from unseen.jobs.alignment.reading import exam_of, legible, read
 from unseen.jobs.alignment.reading import held_out as chosen_by_content
-from unseen.jobs.alignment.report import WRITTEN, Report, examine, known_among, same, training_folder, variant, written
+from unseen.jobs.alignment.report import (
+    WRITTEN,
+    Report,
+    examine,
+    known_among,
+    recalled,
+    same,
+    training_folder,
+    variant,
+    written,
+)
 from unseen.methods.multimodal.prefix_conditioning import PrefixConditioning
 from unseen.methods.multimodal.prefix_conditioning.inputs import given_templates
 from unseen.nn import parallel
@@ -168,7 +178,7 @@ def _measure(
     for name, arm in arms.items():
         with torch.no_grad():
             z = arm.encode_pictures(torch.as_tensor(ask.left.x[few]))
-        report.recall[name] = both_ways((z @ arm.encode_text(texts).T).numpy(), relevant)
+        report.recall |= recalled(ask, relevant, {name: (z @ arm.encode_text(texts).T).numpy()})
         report.monitors[f"mode_cosine, {name}"] = arm.mode_cosine_
         if seen is None:
             continue

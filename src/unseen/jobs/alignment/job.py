@@ -23,7 +23,7 @@ from unseen.encoders.defaults import DEFAULT_ENCODER
 from unseen.encoders.two_tower import class_texts, mean_of
 from unseen.encoders.unread import unread
 from unseen.evaluation.exam import Exam
-from unseen.evaluation.metrics.retrieval import both_ways, both_ways_by_chance, structure_correlation
+from unseen.evaluation.metrics.retrieval import both_ways_by_chance, structure_correlation
 from unseen.files import recovered
 from unseen.jobs.alignment.reading import both_legible, exam_of, language_of, read
 from unseen.jobs.alignment.reading import held_out as chosen_by_content
@@ -35,6 +35,7 @@ from unseen.jobs.alignment.report import (
     examine,
     known_among,
     otherwise,
+    recalled,
     same,
     told_by,
     training_folder,
@@ -311,11 +312,12 @@ def _told(
         arms |= _beside(method, learn)
         report.ridge_rows = RIDGE_ROWS if "ridge map" in arms and len(learn) > RIDGE_ROWS else 0
     relevant, few = same(raw), slice(0, ASKED)
-    report.chance = both_ways_by_chance(relevant(np.arange(len(ask))[few]))
+    right = relevant(np.arange(len(ask))[few])
+    report.chance = both_ways_by_chance(right)
     for name, arm in arms.items():
         vectors = _both(arm, ask)
         scores = vectors["left"][few] @ vectors["right"][few].T
-        report.recall[name] = both_ways(scores, relevant(np.arange(len(ask))[few]))
+        report.recall |= recalled(ask, right, {name: scores})
         if len(scores) > 2:
             still = getattr(ask, arm.frozen).x[few]
             report.structure[name] = structure_correlation(still, vectors[OTHER[arm.frozen]][few])
@@ -327,7 +329,8 @@ def _told(
         for spoken in np.unique(languages):
             rows = np.flatnonzero(languages == spoken)[few]
             scores = vectors["left"][rows] @ vectors["right"][rows].T
-            report.languages[str(spoken)], report.asked[str(spoken)] = both_ways(scores, relevant(rows)), len(rows)
+            report.languages |= recalled(ask, relevant(rows), {str(spoken): scores})
+            report.asked[str(spoken)] = len(rows)
     if isinstance(method, CWCL):
         report.row_entropy, report.monitors = method.row_entropy_, dict(method.monitors_)
         report.history = {key: values.tolist() for key, values in method.history_.items()}

@@ -17,8 +17,9 @@ from numpy.typing import NDArray
 from unseen.data.classes import ClassSpace
 from unseen.data.domain import Domain
 from unseen.data.pairs import Pairs
-from unseen.evaluation.drive import Together, by_accuracy
+from unseen.evaluation.drive import HeldOut, Together, by_accuracy
 from unseen.evaluation.exam import Exam
+from unseen.evaluation.metrics.retrieval import both_ways
 from unseen.files import check_kinds, read_json, read_plain, sentence
 
 ABOUT, PAGE = "align.json", "align.html"
@@ -145,6 +146,11 @@ def examine(report: Report, truth: Exam, space: ClassSpace, said: Mapping[tuple[
         report.accuracy.setdefault(arm, {})[prompt] = figures["accuracy"]
     report.examined = len(truth)
     report.accuracy["chance"] = {"ensemble": 1 / len(space), "name": 1 / len(space)}
+
+
+def recalled(pairs: Pairs, right: NDArray[np.bool_], said: Mapping[str, Any]) -> dict[str, dict[str, float]]:
+    """How well either side of pairs that nothing was learnt from finds the other, by the scores of each arm."""
+    return Together(lambda truth, scores: both_ways(scores, truth))(HeldOut(pairs, right), said)
 
 
 def known_among(exam: Domain, *learnt: Domain) -> int:

@@ -21,7 +21,7 @@ from unseen.data.domain import Domain
 from unseen.data.loaders.nas_benchmarks import read_architectures
 from unseen.data.sources import architectures as shipped
 from unseen.data.sources import digit_styles
-from unseen.data.typing import IntArray
+from unseen.evaluation.drive import HeldOut, Once, Together
 from unseen.methods.architecture_rankers import ArchitectureRanker
 from unseen.methods.base import clone
 from unseen.methods.listing import kind_of, of_kind
@@ -32,7 +32,7 @@ from unseen.nn.search_spaces.search import search
 from unseen.nn.search_spaces.table import as_table, train_all
 from unseen.nn.search_spaces.training import Recipe
 from unseen.runtime import track
-from unseen.validation.rehearsal import parts, told_by_others
+from unseen.validation.rehearsal import parts
 
 FOLDS = 4
 RECIPES: Mapping[str, Recipe] = {"cells": Recipe(epochs=4), "vits": Recipe(epochs=8)}
@@ -129,23 +129,22 @@ def _space(name: str) -> SearchSpace:
     return SPACES[name]
 
 
-def _agreement(scores: NDArray[Any], values: NDArray[Any]) -> tuple[float, float]:
+def _agreement(values: NDArray[Any], scores: NDArray[Any]) -> dict[str, float]:
     """Kendall's tau and Spearman's rho; 0 where one side is constant."""
     if not (np.ptp(scores) > 0 and np.ptp(values) > 0):
-        return 0.0, 0.0
-    return float(kendalltau(scores, values).statistic), float(spearmanr(scores, values).statistic)
+        return {"tau": 0.0, "rho": 0.0}
+    tau, rho = kendalltau(scores, values), spearmanr(scores, values)
+    return {"tau": float(tau.statistic), "rho": float(rho.statistic)}
 
 
 def _cross_validated(method: ArchitectureRanker, source: Domain, seed: int) -> dict[str, float]:
     """Tau and rho on each of four parts, learned from the others."""
-    left_out = parts(len(source), FOLDS, seed)
-
-    def told(rest: IntArray, part: IntArray) -> NDArray[Any]:
-        fitted: Any = clone(method).fit(source=source.take(rest))
-        return fitted.predict(source.x[part])
-
-    scores = told_by_others(len(source), track(left_out, "checking"), told)
-    taus, rhos = zip(*(_agreement(scores[part], source.labels[part]) for part in left_out))
+    rows, figures = np.arange(len(source)), []
+    for part in track(parts(len(source), FOLDS, seed), "checking"):
+        given = {"source": source.take(np.setdiff1d(rows, part))}
+        outcome = Once(_agreement)(clone(method), given, HeldOut(source.x[part], source.labels[part]))
+        figures.append(outcome.metrics)
+    taus, rhos = ([row[name] for row in figures] for name in ("tau", "rho"))
     return {
         "tau": float(np.mean(taus)),
         "tau deviation": float(np.std(taus)),
@@ -230,7 +229,8 @@ def rank_table(
     learn, rest = order[:trained], order[trained:]
     ranker = _ranker(method, len(table.proxies), settings, seed).fit(source=whole.take(learn))
     scores = ranker.predict(whole.x)
-    tau, rho = _agreement(scores[rest], whole.labels[rest])
+    held_out = HeldOut(whole.x[rest], whole.labels[rest])
+    agreement = Together(_agreement)(held_out, {method: scores[rest]})[method]
     role = np.full(len(whole), "", dtype=object)
     role[learn] = "trained"
     role[rest[np.argsort(-scores[rest], kind="stable")[:top]]] = "top"
@@ -247,7 +247,7 @@ def rank_table(
     ).sort_values("score", ascending=False, kind="stable")
     return Ranking(
         ranked.reset_index(drop=True),
-        {"tau": tau, "rho": rho, "architectures": len(rest)},
+        {**agreement, "architectures": len(rest)},
         _nodes(ranker, whole.take(learn), table.nodes),
         {
             "space": table.name,

@@ -191,7 +191,7 @@ def caption(
     if not heard:
         raise ValueError(f"sounds: none of {len(paths)} can be captioned; {skipped[0].where}: {skipped[0].why}")
     captions = np.array([truth.get(sound.name, "") for sound in heard], dtype=np.str_)
-    figures: dict[str, Mapping[str, float]] = {}
+    figures: Mapping[str, Mapping[str, float]] = {}
     if (captions != "").any():
         predictions = {
             "captioner": [sound.caption for sound in heard],

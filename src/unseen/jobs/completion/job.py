@@ -6,6 +6,7 @@ import dataclasses
 import itertools
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from unseen.data.classes import ClassSpace
 from unseen.data.ontology import Ontology
 from unseen.data.sources.graphs import Graph, graph
 from unseen.data.typing import FloatArray, IntArray
+from unseen.evaluation.drive import HeldOut, Together
 from unseen.evaluation.metrics.ranking import filtered_ranks, known_tails, ranking_scores
 from unseen.files import reads
 from unseen.methods.baselines.nearest_relation import NearestRelation
@@ -285,14 +287,17 @@ def _check(
     if not fitted:
         return None
     often = np.bincount(left[:, 1], minlength=n).astype(np.float64)
-    ranks: dict[str, list[FloatArray]] = {name: [] for name in (*fitted, "often", "chance")}
+    arms: dict[str, Any] = {slug: partial(_scores, method, n) for slug, method in fitted.items()}
+    arms["often"] = lambda queries: np.broadcast_to(often, (len(queries), n))
+    grade = Together(lambda truth, scores: filtered_ranks(scores, truth[0], truth[1], there))
+    ranks: dict[str, list[FloatArray]] = {name: [] for name in (*arms, "chance")}
     for part in _parts(triples, "check: triples"):
         tails = known_tails(part[:, :2], known.triples[np.isin(known.triples[:, 0], part[:, 0])], n)
-        for name, scores in _scores(fitted, part[:, :2], often):
-            ranks[name].append(filtered_ranks(scores, part[:, 2], tails, there))
+        for name, places in grade(HeldOut(part[:, :2], (part[:, 2], tails)), arms).items():
+            ranks[name].append(places)
         others = (there & ~tails).sum(axis=1)
         ranks["chance"].append(np.array([np.mean(1 / np.arange(1, m + 2)) for m in others]))
-    figures = {name: ranking_scores(np.concatenate(ranks[name])) for name in (*fitted, "often")}
+    figures = {name: ranking_scores(np.concatenate(ranks[name])) for name in arms}
     common, chance = figures.pop("often")["mrr"], float(np.concatenate(ranks["chance"]).mean())
     say(
         f"check: the {len(triples)} true tails of {', '.join(names)}, without their triples, have an MRR of "
@@ -304,14 +309,12 @@ def _check(
     return {**summary, "random mrr": chance, "frequent mrr": common, "relations": names}
 
 
-def _scores(fitted: Mapping[str, TailRanker], queries: IntArray, often: FloatArray) -> Iterator[tuple[str, FloatArray]]:
-    """Of each method the scores of all entities, -inf of those that it does not know; and how often each is a tail."""
-    for slug, method in fitted.items():
-        scores = np.full((len(queries), len(often)), -np.inf)
-        entity_scores = method.score_tails(queries).numpy()
-        scores[:, : entity_scores.shape[1]] = entity_scores
-        yield slug, scores
-    yield "often", np.tile(often, (len(queries), 1))
+def _scores(method: TailRanker, n: int, queries: IntArray) -> FloatArray:
+    """What a method says of all n entities, -inf of those that it does not know."""
+    scores = np.full((len(queries), n), -np.inf)
+    entity_scores = method.score_tails(queries).numpy()
+    scores[:, : entity_scores.shape[1]] = entity_scores
+    return scores
 
 
 def _parts(rows: IntArray, label: str) -> Iterator[IntArray]:

@@ -20,8 +20,8 @@ from unseen.data.pairs import Pairs, read_captioned
 from unseen.encoders import TwoTowerEncoder
 from unseen.encoders.trainable import EncodedTexts
 from unseen.encoders.unread import unread
-from unseen.evaluation.composed import evaluate_templates
 from unseen.evaluation.composed_templates import KINDS, Kind, Template, build_templates
+from unseen.evaluation.drive import HeldOut, Together, evaluate_templates
 from unseen.files import reads
 from unseen.jobs.composed_retrieval.clips import is_model_of_clips, scored_by_text
 from unseen.jobs.composed_retrieval.composer import ABOUT, ENCODER, METHOD, Composer, collection_of, picture
@@ -39,6 +39,8 @@ SHARES = tuple(np.linspace(0, 1, 11).round(1).tolist())
 ITSELF, SAME = 16, 1e-5
 """Answers beyond those asked for, among which the picture that asks is looked for; how near its vector must be."""
 MODES: tuple[Mode, ...] = get_args(Mode)
+WAYS: tuple[Mode, ...] = ("combiner", "image", "text")
+"""Ways of asking beside the sum."""
 TUNED_ON = 1000
 """Triplets on which the share is chosen."""
 FEW_SUBJECTS = 5
@@ -425,14 +427,14 @@ def _tuned(composer: Composer, x: NDArray[np.float32], asked: Sequence[Question]
     right = np.searchsorted(np.unique(target), target)
     unit = gallery / np.maximum(np.linalg.norm(gallery, axis=1, keepdims=True), 1e-12)
 
-    def recall(mode: Mode, share: float = 0.5) -> float:
+    def first(mode: Mode, share: float = 0.5) -> NDArray[np.intp]:
         mixed = Composer(composer.encoder, composer.method, share)
-        return float(((mixed.composed(reference, t, mode) @ unit.T).argmax(axis=1) == right).mean())
+        return (mixed.composed(reference, t, mode) @ unit.T).argmax(axis=1)
 
-    recalls = {share: recall("sum", share) for share in SHARES}
-    best = max(recalls, key=lambda share: (recalls[share], -abs(share - 0.5)))
-    ways: dict[str, float] = {mode: recall(mode) for mode in ("combiner", "image", "text")}
-    return best, ways | {"sum": recalls[best], "chance": 1 / len(gallery)}
+    said = {share: first("sum", share) for share in SHARES} | {mode: first(mode) for mode in WAYS}
+    recalls = Together(lambda truth, places: float((places == truth).mean()))(HeldOut(asked, right), said)
+    best = max(SHARES, key=lambda share: (recalls[share], -abs(share - 0.5)))
+    return best, {mode: recalls[mode] for mode in WAYS} | {"sum": recalls[best], "chance": 1 / len(gallery)}
 
 
 def _saved(folder: Path, composer: Composer, about: Mapping[str, Any]) -> None:

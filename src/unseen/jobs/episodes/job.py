@@ -18,7 +18,8 @@ from unseen import methods as registry
 from unseen.data.domain import Domain
 from unseen.data.simulate.hard import check_hard
 from unseen.encoders.defaults import encoder_of
-from unseen.evaluation.episodes import Episode, Episodes, EpisodeScores
+from unseen.evaluation.drive import Episodes
+from unseen.evaluation.episodes import Episode, EpisodeScores
 from unseen.evaluation.rejection import OPEN
 from unseen.jobs.episodes.fits import Fit, check_regions, copies_of, encoded, maker_of
 from unseen.jobs.episodes.names import few_line

@@ -1,21 +1,14 @@
-"""What each method would have said of the past of the user's series: the choice and the intervals come of it."""
+"""The choice and the intervals, from what each method would have said of the past of the user's series."""
 
 from __future__ import annotations
 
-import dataclasses
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from unseen.data.domain import Domain
-from unseen.data.series import (
-    part,
-    pick,
-    stacked,
-)
+from unseen.evaluation.rolling import Array, Past
 from unseen.validation.conformal import conformal_widths, coverage, fewest
 
 if TYPE_CHECKING:
@@ -23,83 +16,11 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-ORIGINS = 60
-"""Most forecasts of the past of one series."""
 WORST = 100.0
 """Largest error over that of the seasonal naive that counts; where that never errs, all others would be infinite."""
 EXACT, ROUNDING = 1e-12, 1e-6
 """Shares of a channel's largest value: a naive that errs less repeats a constant, and there a method that errs less
 than the second is right, but for rounding (of float32, too)."""
-
-Array = NDArray[Any]
-Attempt = Callable[[Domain, int, "Domain | None"], Array]
-"""From series, a horizon and what is known of the future to values (n, h, c)."""
-
-
-def origins_of(series: Domain, horizon: int, least: int, reach: int) -> list[NDArray[np.int64]]:
-    """Where forecasts of the past begin, by series: evenly over its last third, `ORIGINS` at most, or none.
-
-    Not before more than `least` points, nor where a column has no value among the `reach` points before, which are
-    read.
-    """
-    out = []
-    for x in series.x:
-        first = max(len(x) * 2 // 3, least + 1)
-        last = len(x) - horizon
-        n = min(ORIGINS, last - first + 1)
-        even = np.unique(np.linspace(first, last, n).round().astype(int)) if n > 0 else np.array([], dtype=int)
-        legible = [not np.isnan(x[max(end - reach, 0) : end]).all(axis=0).any() for end in even.tolist()]
-        out.append(even[np.array(legible, dtype=bool)])
-    return out
-
-
-def before(series: Domain, origins: list[NDArray[np.int64]]) -> Domain:
-    """What came before the first forecast of the past; all of a series that has none."""
-    pieces = [part(series.take([i]), 0, int(o[0]) if len(o) else None) for i, o in enumerate(origins)]
-    return stacked(pieces)
-
-
-@dataclasses.dataclass(frozen=True)
-class Past:
-    """Forecasts of the past of one method: (n, h, c) each, and which series each is of, (n,)."""
-
-    truth: Array
-    forecast: Array
-    owner: NDArray[np.int64]
-
-    def each(self) -> Iterator[tuple[Array, Array]]:
-        """Truth and forecasts of every series that has some."""
-        for i in np.unique(self.owner):
-            yield self.truth[self.owner == i], self.forecast[self.owner == i]
-
-
-def backtest(
-    series: Domain,
-    attempts: Mapping[str, Attempt],
-    targets: Sequence[str],
-    horizon: int,
-    origins: list[NDArray[np.int64]],
-    known: Sequence[str],
-) -> dict[str, Past]:
-    """What every method would have said; empty if no series is long enough."""
-    starts: list[Domain] = []
-    ahead: list[Domain] = []
-    truths, owners = [], []
-    for i, places in enumerate(origins):
-        single = series.take([i])
-        for origin in places.tolist():
-            starts.append(part(single, 0, origin))
-            ahead.append(part(single, origin, origin + horizon))
-            truths.append(np.asarray(pick(ahead[-1], targets).x[0], dtype=np.float64))
-            owners.append(i)
-    if not starts:
-        return {}
-    truth, owner = np.stack(truths), np.array(owners)
-    after = [pick(a, known) if known else None for a in ahead]
-    return {
-        name: Past(truth, np.concatenate([run(s, horizon, a) for s, a in zip(starts, after)]), owner)
-        for name, run in attempts.items()
-    }
 
 
 def choice(past: dict[str, Past], method: str, level: float | None, first: str) -> tuple[pd.DataFrame, str, str]:

@@ -16,8 +16,8 @@ from unseen import methods as registry
 from unseen.data.domain import Domain
 from unseen.data.naive import last_value, season_of, seasonal_naive
 from unseen.data.series import channels_of, grid_of, part, periods_of, pick
+from unseen.evaluation.rolling import Array, Attempt
 from unseen.files import loads
-from unseen.jobs.forecasting.backtest import Array, Attempt
 from unseen.methods.forecasting.forecaster import Forecaster
 from unseen.methods.listing import reading
 from unseen.nn.state import load_state

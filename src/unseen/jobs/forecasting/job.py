@@ -21,8 +21,10 @@ from unseen.data.series import (
     pick,
     read_series,
 )
+from unseen.evaluation.drive import Rolling
+from unseen.evaluation.rolling import Array, Past
 from unseen.files import about
-from unseen.jobs.forecasting.backtest import Array, Past, backtest, before, choice, origins_of, placed, widths_of
+from unseen.jobs.forecasting.backtest import choice, placed, widths_of
 from unseen.jobs.forecasting.forecasters import (
     NAIVE,
     TUNED,
@@ -155,13 +157,14 @@ def forecast(
     if few_shot is None and exogenous:
         few_shot = 1.0
     least = max(model.limits.least for model in tried.values())
-    origins = origins_of(read, horizon, least, min(reach_of(model, context) for model in tried.values()))
+    look_back = Rolling(horizon, targets, exogenous)
+    origins = look_back.origins(read, least, min(reach_of(model, context) for model in tried.values()))
     tuning = None if few_shot is None else _Tuning(few_shot, exogenous, takers, seed)
-    tuned = {} if tuning is None else tuning.before_all(tried, before(read, origins), method)
+    tuned = {} if tuning is None else tuning.before_all(tried, look_back.before(read, origins), method)
     attempts = attempts_of(tried, tuned, targets, exogenous, context)
     if method != "auto" and method not in attempts:
         raise ValueError(f"method {method!r} needs few_shot (or a future)")
-    past = backtest(read, attempts, targets, horizon, origins, known=exogenous)
+    past = look_back(read, origins, attempts)
     table, chosen, why = choice(past, method, intervals, next(iter(tried)))
     name = chosen.removesuffix(TUNED)
     if chosen != name and past:

@@ -14,8 +14,9 @@ import numpy as np
 
 from unseen.data.domain import Domain
 from unseen.data.series import forecast_frame, future_values, grid_of, part, pick, read_series, stacked
+from unseen.evaluation.rolling import Array
 from unseen.files import check_kinds, loads, read_json
-from unseen.jobs.forecasting.backtest import Array, placed
+from unseen.jobs.forecasting.backtest import placed
 from unseen.jobs.forecasting.forecasters import ABOUT, NAIVE, STATE, TUNED, attempts_of, lack, reach_of
 from unseen.methods.forecasting.forecaster import Forecaster
 from unseen.nn.state import load_state, save_state, write_folder

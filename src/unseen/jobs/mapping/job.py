@@ -6,6 +6,7 @@ import dataclasses
 import os
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,7 @@ from unseen.data.reading import read_bytes
 from unseen.data.taxonomies import Taxonomy
 from unseen.data.typing import IntArray
 from unseen.data.words import WordVectors, fasttext, read_vectors, sentences, wordllama, words_of
+from unseen.evaluation.drive import HeldOut, Together
 from unseen.evaluation.metrics.taxonomy import hit_at, hops, mean_reciprocal_rank
 from unseen.files import loads, reads
 from unseen.methods.base import UNKNOWN
@@ -291,20 +293,25 @@ def check(
         taxonomy = dataclasses.replace(taxonomy, phrases=names.take(np.setdiff1d(np.arange(len(names)), gone)))
     if len(queries) < FEWEST_ASKED:
         return None
-    figures, truth, metric = {}, queries.labels, taxonomy.classes.metric
+    metric = taxonomy.classes.metric
     assert metric is not None
-    for slug in of:
-        say(f"check: {slug} is asked for the nodes of {len(queries)} phrases that it does not know")
+
+    def nodes(slug: str, phrases: Any) -> IntArray:
+        say(f"check: {slug} is asked for the nodes of {len(phrases)} phrases that it does not know")
         params = settings if len(of) == 1 else {}
         mapper = learn(taxonomy, kept, method=slug, words=words, random_state=random_state, **params)
-        ranked = np.full((len(queries), FIRST), UNKNOWN)
-        nodes = mapper.nodes(queries.x, FIRST)
-        ranked[:, : nodes.shape[1]] = nodes
-        figures[slug] = {
+        ranked, nearest = np.full((len(phrases), FIRST), UNKNOWN), mapper.nodes(phrases, FIRST)
+        ranked[:, : nearest.shape[1]] = nearest
+        return ranked
+
+    def grade(truth: IntArray, ranked: IntArray) -> dict[str, float]:
+        return {
             "first": hit_at(truth, ranked, 1), "among ten": hit_at(truth, ranked, FIRST),
             "mrr": mean_reciprocal_rank(truth, ranked), "hops": float(hops(truth, ranked[:, 0], metric).mean()),
         }  # fmt: skip
-    return Check(kind, len(queries), figures)
+
+    held_out = HeldOut(queries.x, queries.labels)
+    return Check(kind, len(queries), Together(grade)(held_out, {slug: partial(nodes, slug) for slug in of}))
 
 
 def _first_names(phrases: Domain) -> IntArray:

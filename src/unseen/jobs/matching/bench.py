@@ -19,7 +19,8 @@ from unseen.data.homographies import apply, generator_of, grid, middle, moved_co
 from unseen.data.images import as_pixels, decode
 from unseen.data.simulate.flights import Way, flight
 from unseen.data.simulate.modalities import render
-from unseen.evaluation.zeb import DEGREES, Cameras, KnownPair, Plane, areas, summary, zeb_evaluate
+from unseen.evaluation.drive import Pairs
+from unseen.evaluation.zeb import DEGREES, Cameras, KnownPair, Plane, areas, summary
 from unseen.jobs.matching.job import agreed, is_found, make, matchers, turning
 from unseen.methods.matching.matcher import PairMatcher, quarter_turn, turned
 from unseen.nn.two_view import Pose
@@ -106,7 +107,7 @@ def bench(
         hits[name].append(is_found(agreed(methods[name], matches, first, second), len(matches)))
         return matches
 
-    errors = zeb_evaluate({name: functools.partial(asked, name) for name in methods}, datasets)
+    errors = Pairs()({name: functools.partial(asked, name) for name in methods}, datasets)
     for name, flags in hits.items():
         errors.loc[errors.matcher == name, "found"] = flags
     errors = errors.astype({"found": bool})

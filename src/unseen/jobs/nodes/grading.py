@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +15,7 @@ from unseen.data.text_graphs import (
     Neighbourhoods,
     TextAttributedGraph,
 )
+from unseen.evaluation.drive import HeldOut, Together
 from unseen.evaluation.metrics.classification import accuracy
 from unseen.jobs.nodes.links import AT_ONCE, cosines, link_scores
 from unseen.methods.subgraph_encoders import SubgraphEncoder
@@ -24,6 +25,7 @@ from unseen.runtime import track
 if TYPE_CHECKING:
     import pandas as pd
 
+T = TypeVar("T")
 SURE = 0.01
 """Of a sign test: small, since it is the best of several arms that is tested."""
 SCALE = 20.0
@@ -73,22 +75,17 @@ def grades_of(
     scores: Mapping[str, NDArray[np.float32]], graph: TextAttributedGraph, support: NDArray[np.int64]
 ) -> dict[str, dict[str, float]]:
     """Accuracy and macro-F1 of every arm on nodes whose labels nobody learnt from; no class is a wrong one."""
-    rows = _graded_rows(graph, support)
-    if not len(rows):
-        return {}
-    from sklearn.metrics import f1_score
 
-    assert graph.labels is not None
-    truth = graph.labels[rows]
-    guesses = {name: said_by(values[rows]) for name, values in scores.items()}
-    return {
-        name: {
+    def figures(truth: NDArray[np.int64], guess: NDArray[np.int64]) -> dict[str, float]:
+        from sklearn.metrics import f1_score
+
+        return {
             "accuracy": accuracy(truth, guess),
             "macro_f1": float(f1_score(truth, guess, average="macro", labels=np.unique(truth), zero_division=0)),
-            "n": len(rows),
+            "n": len(truth),
         }
-        for name, guess in guesses.items()
-    }
+
+    return _graded(figures, scores, graph, support)
 
 
 def chosen_of(scores: Mapping[str, NDArray[np.float32]], graph: TextAttributedGraph, support: NDArray[np.int64]) -> str:
@@ -100,11 +97,9 @@ def chosen_of(scores: Mapping[str, NDArray[np.float32]], graph: TextAttributedGr
     from scipy.stats import binomtest
 
     first = next(iter(scores))
-    rows = _graded_rows(graph, support)
-    if not len(rows):
+    right = _graded(lambda truth, guess: guess == truth, scores, graph, support)
+    if not right:
         return first
-    assert graph.labels is not None
-    right = {name: said_by(values[rows]) == graph.labels[rows] for name, values in scores.items()}
     best = max(right, key=lambda name: right[name].mean())
     better, worse = int((right[best] & ~right[first]).sum()), int((right[first] & ~right[best]).sum())
     if not better:
@@ -112,8 +107,17 @@ def chosen_of(scores: Mapping[str, NDArray[np.float32]], graph: TextAttributedGr
     return best if binomtest(better, better + worse, alternative="greater").pvalue < SURE else first
 
 
-def _graded_rows(graph: TextAttributedGraph, support: NDArray[np.int64]) -> NDArray[np.int64]:
-    return np.setdiff1d(np.flatnonzero(() if graph.labels is None else graph.labels >= 0), support)
+def _graded(
+    grade: Callable[[NDArray[np.int64], NDArray[np.int64]], T], scores: Mapping[str, NDArray[np.float32]],
+    graph: TextAttributedGraph, support: NDArray[np.int64],
+) -> dict[str, T]:  # fmt: skip
+    """What comes of every arm on nodes whose labels nobody learnt from; empty without such."""
+    labels = np.full(len(graph), UNLABELED) if graph.labels is None else graph.labels
+    rows = np.setdiff1d(np.flatnonzero(labels >= 0), support)
+    if not len(rows):
+        return {}
+    said = {name: said_by(values[rows]) for name, values in scores.items()}
+    return Together(grade)(HeldOut(rows, labels[rows]), said)
 
 
 def answer_in_lines(graded: Mapping[str, Mapping[str, float]], chosen: str) -> list[str]:

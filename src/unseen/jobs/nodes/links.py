@@ -9,6 +9,7 @@ from unseen.data.domain import Domain
 from unseen.data.rows import unit_rows
 from unseen.data.text_graphs import TextAttributedGraph, common_neighbours, edge_numbers, mean_of_neighbours
 from unseen.data.typing import IntArray
+from unseen.evaluation.drive import HeldOut, Together
 from unseen.methods.subgraph_encoders import SubgraphEncoder
 from unseen.runtime import track
 
@@ -52,13 +53,13 @@ def links_checked(
     pairs = np.concatenate([hidden, none])
     truth = np.repeat([1, 0], [len(hidden), len(none)])
     both = unit_rows(x) + unit_rows(mean_of_neighbours(left, x))
-    scores = {
+    arms = {
         method.card.slug: link_scores(method, domain, pairs),
         "own text": cosines(x, pairs),
         "own and neighbours": cosines(both, pairs),
         "common neighbours": common_neighbours(left, pairs),
     }
-    return {name: float(roc_auc_score(truth, score)) for name, score in scores.items()}
+    return Together(lambda truth, scores: float(roc_auc_score(truth, scores)))(HeldOut(pairs, truth), arms)
 
 
 def cosines(x: NDArray[np.float32], pairs: NDArray[np.int64]) -> NDArray[np.float32]:

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from unseen import methods
 from unseen.bundle import Bundle
 from unseen.data.domain import Domain
+from unseen.evaluation.drive import HeldOut, Together
 from unseen.evaluation.metrics.agreement import top1_agreement
 from unseen.files import read_json
 from unseen.jobs.quantization.integers import InIntegers, export_model
@@ -457,10 +458,9 @@ def _on_data(bundle: Bundle, network: nn.Module, rounded: nn.Module, pictures: D
     about["labelled"] = len(known)
     if known:
         truth = torch.tensor([place[pictures.classes.names[pictures.y[i]]] for i in known])
-        about["accuracy"] = {
-            "float": top1_agreement(truth, exact[known]),
-            "quantized": top1_agreement(truth, got[known]),
-        }
+        about["accuracy"] = Together(top1_agreement)(
+            HeldOut(pictures, truth), {"float": exact[known], "quantized": got[known]}
+        )
     return about
 
 

@@ -21,7 +21,7 @@ from unseen.data.tasks.base import objects
 from unseen.data.typing import FloatArray
 from unseen.encoders.cache import cache_root
 from unseen.encoders.unread import unread
-from unseen.evaluation.drive import Once, Outcome
+from unseen.evaluation.drive import HeldOut, Once, Outcome, Together
 from unseen.evaluation.exam import Exam
 from unseen.evaluation.tasks import grades_of
 from unseen.evaluation.tasks.ranking import per_query
@@ -350,8 +350,9 @@ def _check(
     if len(queries) < FEWEST:
         log.warning("only %d queries could be written for documents held out: nothing is chosen by them", len(queries))
         return empty, {}
-    truth = objects(np.array([[place, 1]]) for place in places.tolist())
-    figures = {name: per_query(truth, searcher.method.rank(queries, GRADED)) for name, searcher in searchers.items()}
+    truth = HeldOut(queries, objects(np.array([[place, 1]]) for place in places.tolist()))
+    ranked = {name: searcher.method.rank(queries, GRADED) for name, searcher in searchers.items()}
+    figures = Together(per_query)(truth, ranked)
     values = {name: scores["ndcg@10"] for name, scores in figures.items()}
     rows = [
         {"system": name, **{key: float(scores[key].mean()) for key in scores}, **_ends(scores["ndcg@10"])}

@@ -22,7 +22,7 @@ from unseen.data.samplers import tensor
 from unseen.encoders.prunable import prunable_towers
 from unseen.encoders.towers import TOWERS, ImageSide, TextSide, TextTokens, save_towers
 from unseen.encoders.unread import unread
-from unseen.evaluation.drive import Together, by_accuracy
+from unseen.evaluation.drive import HeldOut, Together, by_accuracy
 from unseen.evaluation.exam import Exam
 from unseen.evaluation.metrics.retrieval import both_ways, both_ways_by_chance
 from unseen.methods.listing import of_kind
@@ -150,9 +150,8 @@ def shrink(
         student: Any = learner.student_
         with stage("asking both"):
             exam = _preprocessed(asked, preprocess)
-            results = {
-                name: _asked(towers, exam, groups) for name, towers in (("teacher", teacher), ("student", student))
-            }
+            scores = {name: _scores(towers, exam) for name, towers in (("teacher", teacher), ("student", student))}
+            results = Together(_recalled)(HeldOut(exam, groups[:, None] == groups[None]), scores)
             if labelled is not None:
                 truth = Exam(labelled.take(labelled.labeled), labelled.classes)
                 predictions = {
@@ -338,12 +337,15 @@ def _beforehand(learner: TowerShrinker, teacher: DualEncoder, some: Pairs, n: in
 
 
 @torch.no_grad()
-def _asked(towers: DualEncoder, exam: Pairs, groups: NDArray[Any]) -> dict[str, Any]:
-    """Recall among the pairs that nothing was learnt from, both ways; all of a pair's group are right."""
+def _scores(towers: DualEncoder, exam: Pairs) -> NDArray[np.float32]:
+    """How well each picture of the pairs that nothing was learnt from fits each text."""
     vectors = [in_parts(towers.encode_image, part) for part in _pictures(exam)]
     z, w = torch.cat(vectors), in_parts(towers.encode_text, towers.tokenize([str(t) for t in exam.right.x]))
-    right = groups[:, None] == groups[None]
-    return {"recall": both_ways((z @ w.T).numpy(), right), "chance": both_ways_by_chance(right)}
+    return (z @ w.T).numpy()
+
+
+def _recalled(right: NDArray[np.bool_], scores: NDArray[np.float32]) -> dict[str, Any]:
+    return {"recall": both_ways(scores, right), "chance": both_ways_by_chance(right)}
 
 
 def _pictures(exam: Pairs) -> list[Tensor]:
