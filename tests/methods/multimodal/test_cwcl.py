@@ -419,10 +419,11 @@ if size > 1:
 told = {}
 for name, settings in {
     "clipped": {"weights": "clipped", "power": 2.0}, "both": {"both_sides": True, "width": 5},
-    "labels": {"weights": "labels", "chunk": 4}, "lit": {"weights": "identity"},
+    "labels": {"weights": "labels", "chunk": 4}, "lit": {"weights": "identity"}, "dropout": {"dropout": 0.3},
 }.items():
     with unseen.runtime(folder=folder + name):
-        method = CWCL(epochs=3, batch_size=25, hidden=8, dropout=0.0, learning_rate=1e-2, **settings)
+        usual = {"epochs": 3, "batch_size": 25, "hidden": 8, "dropout": 0.0, "learning_rate": 1e-2}
+        method = CWCL(**{**usual, **settings})
         method.fit(pairs=world(60))
     loss, weight = method.history_["loss"].tolist(), method.network_[1].weight.tolist()
     told[name] = {"loss": loss, "scale": method.scale_, "weight": weight}

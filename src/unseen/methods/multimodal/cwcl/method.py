@@ -139,7 +139,8 @@ class CWCL(Attached):
             "shared space.",
             "The loss is the sum of both directions, not their mean.",
             "Its least value is the mean entropy of the targets, not 0.",
-            "Under several processes dropout draws other numbers than in one; without it the loss curve is the same.",
+            "Several processes drop what one does on a CPU; on GPUs, or with `chunk`, each draws alone, and without dropout "
+            "alone the loss curve is that of one.",
         ),
     )
 
