@@ -90,11 +90,11 @@ def as_one(batch: Any) -> AbstractContextManager[Any]:
     return _AsOne(next((len(value) for value in _tensors(batch)), 0))
 
 
-class _AsOne(TorchDispatchMode):
+class _AsOne(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Sees the one operation by which dropout draws."""
 
     def __init__(self, n: int) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.n, self.rank, self.size = n, distributed.get_rank(), world()
         self.mine = len(range(self.rank, n, self.size))
 
