@@ -290,6 +290,7 @@ def test_of_several_partners_each_epoch_draws_one() -> None:
     assert len(set.union(*seen)) == 60
     assert len(groups_of(pairs, "none")) == 60
     assert len(groups_of(pairs.replace(columns={"group": np.arange(60) % 7}), "left")) == 7
+    assert len(groups_of(pairs.replace(columns={"Group": np.arange(60) % 7}), "left")) == 7
 
 
 def test_level_targets_are_told_and_sharp_ones_are_not(caplog: pytest.LogCaptureFixture) -> None:

@@ -35,6 +35,7 @@ from unseen.jobs.alignment.report import (
     examine,
     known_among,
     otherwise,
+    refuse_another,
     same,
     told_by,
     training_folder,
@@ -174,6 +175,7 @@ def align(
             partners=len(given) / len(np.unique(given.left.digests())),
             prompts=work.prompts,
             notes=unspelt,
+            fingerprints={side: tower.fingerprint for side, tower in towers.items() if tower is not None},
         )
         if truth is not None:
             report.known = known_among(truth.samples, getattr(given, work.asked_side).take(np.flatnonzero(~chosen)))
@@ -240,6 +242,7 @@ def ask_about(
     if name is None:
         raise ValueError("classes cannot be named: the side that would tell them holds features, not texts")
     encoder = get(name, trust=trust, precision="fp32")
+    refuse_another(report, side, encoder)
     report, picture = otherwise(report, tuple(prompts or report.prompts)), drawing_of(folder)
     named = _named(bundle.method, space, report.prompts, encoder, "frozen" if side == report.frozen else "trained")
     moved = dataclasses.replace(

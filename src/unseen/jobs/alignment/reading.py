@@ -204,8 +204,8 @@ def _complete(pairs: Pairs) -> Read:
     for name, side in (("left", kept.left), ("right", kept.right)):
         if side.kind == "text" and len(texts := {str(text).strip() for text in side.x}) == 1 < len(kept):
             raise ValueError(
-                f"pairs: all {len(kept):,} texts of the {name} side are the same, {texts.pop()!r:.60}; nothing can be "
-                "told apart by them"
+                f"pairs: all samples of the {name} side are the same, {texts.pop()!r:.60}; nothing can be told apart "
+                "by them"
             )
     return Read(kept, lacking)
 
