@@ -82,6 +82,11 @@ class Pairs:
             columns={key: column[index] for key, column in self.columns.items()},
         )
 
+    def called(self, *names: str) -> str | None:
+        """The column that is called as one of these names, the first that is there, whatever its capitals; or None."""
+        folded = {key.strip().casefold(): key for key in reversed(self.columns)}
+        return next((folded[name] for name in names if name in folded), None)
+
     def swap(self) -> Pairs:
         """Return the pairs with left and right exchanged."""
         return self.replace(left=self.right, right=self.left)

@@ -184,11 +184,17 @@ def in_parts(encode: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
     return torch.cat([encode(trimmed(part)) for part in torch.split(x, AT_ONCE)])
 
 
-def trimmed(x: Tensor) -> Tensor:
-    """Numbers of tokens without columns that are behind the end of every text."""
+def trimmed(x: Tensor, of_all: Callable[[int], int] = int) -> Tensor:
+    """Numbers of tokens without columns that are behind the end of every text.
+
+    Parameters
+    ----------
+    of_all : callable
+        The longest text of all processes by that of this one (`unseen.nn.parallel.largest`), where widths must agree.
+    """
     if x.is_floating_point() or x.ndim != 2:
         return x
-    return x[:, : int((x != NOTHING).sum(dim=1).max())]
+    return x[:, : of_all(int((x != NOTHING).sum(dim=1).max()))]
 
 
 class TokenText(nn.Module):

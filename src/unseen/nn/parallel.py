@@ -2,18 +2,20 @@
 
 The processes are started by torchrun (or `accelerate launch`, Slurm, Ray, ...); none is started here. `launched` joins
 them where nobody has initialized `torch.distributed` yet.
-BatchNorm sees the part of its process only, so that the loss is that of one process for networks without it.
+BatchNorm sees the part of its process only, so that the loss is that of one process for networks without it. Dropout
+draws for the whole batch on a CPU (`as_one`).
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 import torch
 from torch import Tensor, distributed
+from torch.utils._python_dispatch import TorchDispatchMode
 
 
 def world() -> int:
@@ -74,6 +76,43 @@ def part(batch: Any) -> tuple[Any, float]:
     if n < size:
         raise ValueError(f"a batch of {n} samples cannot be divided among {size} processes")
     return _taken(batch, rank, size), len(range(rank, n, size)) * size / n
+
+
+def as_one(batch: Any) -> AbstractContextManager[Any]:
+    """A context in which dropout drops what it would in one process that has the whole batch.
+
+    All processes draw the masks of the whole batch, from random numbers that are the same in all, and each takes those
+    of its samples. That holds on a CPU, where the first dimension of what is dropped from is this process's part of the
+    batch; else each draws alone. What goes backward must do so in it, too: networks may be read again there.
+    """
+    if world() == 1:
+        return nullcontext()
+    return _AsOne(next((len(value) for value in _tensors(batch)), 0))
+
+
+class _AsOne(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Sees the one operation by which dropout draws."""
+
+    def __init__(self, n: int) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.n, self.rank, self.size = n, distributed.get_rank(), world()
+        self.mine = len(range(self.rank, n, self.size))
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func is torch.ops.aten.bernoulli_.float and args[0].ndim and len(args[0]) == self.mine:
+            x = args[0]
+            return x.copy_(func(x.new_empty(self.n, *x.shape[1:]), *args[1:], **(kwargs or {}))[self.rank :: self.size])
+        return func(*args, **(kwargs or {}))
+
+
+def largest(value: int) -> int:
+    """The largest of what all processes have: they call it together, as `gather`."""
+    if world() == 1:
+        return value
+    cuda = distributed.get_backend() == "nccl"
+    held = torch.tensor(value, device=torch.device("cuda", torch.cuda.current_device()) if cuda else "cpu")
+    distributed.all_reduce(held, distributed.ReduceOp.MAX)
+    return int(held)
 
 
 def average(tensors: Iterable[Tensor]) -> None:

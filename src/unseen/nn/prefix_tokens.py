@@ -74,11 +74,10 @@ def prefix_text(
 
 
 def shortened(tokens: Int[Tensor, "n t"], most: int) -> Int[Tensor, "n u"]:
-    """Rows of at most so many tokens, of which the last still ends the text, without columns that nothing stands in."""
+    """Rows of at most so many tokens, of which the last still ends the text."""
+    if tokens.shape[1] <= most:
+        return tokens
     lengths = (tokens != NOTHING).sum(dim=1)
-    longest = int(lengths.max())
-    if longest <= most:
-        return tokens[:, :longest]
     out = tokens[:, :most].clone()
     long = lengths > most
     out[long, most - 1] = tokens[long, lengths[long] - 1]

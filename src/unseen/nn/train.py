@@ -230,13 +230,14 @@ def train(
         stream = itertools.repeat(None) if batches is None else batches(run)
         steps = range(steps_per_epoch)
         for _, batch in zip(track(steps, name) if epochs == 1 else steps, stream):  # what is one epoch is told by steps
-            with torch.autocast(run.device.type, torch.bfloat16, enabled=current().precision == "bf16"):
-                if parallel.world() > 1:
-                    batch, run._weight = parallel.part(batch)
-                loss = objective(_to_device(batch, run.device), run)
-            if loss is not None:
-                loss = run.descend(loss)
-                run.log(loss=loss)
+            with parallel.as_one(batch):
+                with torch.autocast(run.device.type, torch.bfloat16, enabled=current().precision == "bf16"):
+                    if parallel.world() > 1:
+                        batch, run._weight = parallel.part(batch)
+                    loss = objective(_to_device(batch, run.device), run)
+                if loss is not None:
+                    loss = run.descend(loss)
+                    run.log(loss=loss)
             _step_schedulers(schedulers, run, loss)
             run.step += 1
             taken += 1

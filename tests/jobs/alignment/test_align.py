@@ -298,6 +298,11 @@ def test_pictures_and_captions_are_aligned_asked_about_names_exported_and_asked_
     assert other.predict(exam / "blue" / "0.png")["class"].tolist() == ["a blue sheet"]
     assert other.predict(exam / "red" / "1.png")["class"].tolist() == ["a red sheet"]
     assert Bundle.load(tmp_path / "other").classes.names == ("a blue sheet", "a red sheet")
+    about = json.loads((tmp_path / "m" / ABOUT).read_text())
+    about["fingerprints"]["right"] = "0f"
+    (tmp_path / "m" / ABOUT).write_text(json.dumps(about))
+    with pytest.raises(ValueError, match=r"^model: what is called 'minilm' here is another encoder than that of its"):
+        ask_about(tmp_path / "m", "a,b", out=tmp_path / "more")
     about = told_by(tmp_path / "other")  # what was measured of other classes is not said of these
     assert (about.accuracy, about.prompts, about.recall) == ({}, ("{}",), report.recall)
     assert drawing_of(tmp_path / "other") == drawing_of(tmp_path / "m") is not None

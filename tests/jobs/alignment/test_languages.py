@@ -23,7 +23,7 @@ from unseen.data.translations import CACHE, LANGUAGE
 from unseen.jobs.alignment.job import ask_about
 from unseen.jobs.alignment.languages import Translating, _beside, grouped, multilingual, shown, united
 from unseen.jobs.alignment.page import lines, page, remarks
-from unseen.jobs.alignment.reading import exam_of
+from unseen.jobs.alignment.reading import exam_of, read
 from unseen.jobs.alignment.report import ABOUT, PAGE, told_by
 from unseen.methods.multimodal.rs_m_clip import RSMCLIP
 from unseen.methods.multimodal.rs_m_clip.sampler import GROUP
@@ -182,6 +182,46 @@ def test_languages_that_were_not_asked_for_are_left_out_and_told(tmp_path: Path)
     assert f"de ({report.asked['de']} captions)" in text
     assert "chance" in text
     assert "3 pairs in fr" in text
+
+
+def test_a_column_of_languages_is_found_whatever_its_capitals_and_those_of_its_codes(tmp_path: Path) -> None:
+    pairs = table(tmp_path)
+    rows = pd.read_csv(pairs).rename(columns={"language": "Language"})
+    rows["Language"] = rows["Language"].replace({"de": "DE "})
+    rows.to_csv(pairs, index=False)
+    _, report = multilingual(
+        pairs, ["en", "de"], out=tmp_path / "model", settings=QUICK, beside=False, translating=Translating(Words())
+    )
+    assert set(report.asked) == {"en", "de"}
+    assert report.translations["de"] == {"kept": 16}  # of 32 captions; people wrote the others
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (
+            {"prompts": ["a {}", "fr=un {}"]},
+            r"^prompts: 'fr=un \{\}' is in fr, which is none of the languages, de, en$",
+        ),
+        (
+            {"translating": Translating(source="English")},
+            "^source_language must be codes such as en, de, zh; got English$",
+        ),
+    ],
+)
+def test_a_language_that_is_not_learnt_or_is_no_code_is_refused(
+    tmp_path: Path, change: dict[str, Any], told: str
+) -> None:
+    with pytest.raises(ValueError, match=told):
+        multilingual(tmp_path / "nowhere.csv", ["en", "de"], out=tmp_path / "model", **change)
+
+
+def test_a_table_named_twice_is_refused(tmp_path: Path) -> None:
+    pairs = table(tmp_path, n=8)
+    with pytest.raises(ValueError, match=r"^pairs: .*pairs\.csv is named twice; name it once if it is a table"):
+        multilingual([pairs, tmp_path / "." / "pairs.csv"], ["en", "de"], out=tmp_path / "model")
+    with pytest.raises(ValueError, match="is named twice"):
+        read([pairs, pairs])
 
 
 def test_tables_are_united_and_pictures_that_look_alike_are_one(tmp_path: Path) -> None:

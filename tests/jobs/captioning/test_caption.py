@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import subprocess
 import sys
@@ -17,6 +18,7 @@ from scipy.io import wavfile
 
 from unseen.data.domain import Domain
 from unseen.data.sources import SourceUnavailable
+from unseen.encoders.sound import SmallSpace
 from unseen.jobs.captioning import job
 from unseen.jobs.captioning.captioner import Captioner
 from unseen.jobs.captioning.page import facts, graded, lines, rows, write_page, write_table
@@ -214,6 +216,26 @@ def test_a_saved_captioner_says_the_same_in_a_fresh_process(place: Path, caption
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout.splitlines()[-1]) == expected
     assert {file.suffix for file in (tmp_path / "m").rglob("*") if file.is_file()} == {".json", ".safetensors"}
+
+
+def test_a_captioner_whose_space_is_another_one_by_now_is_refused(captioner: Captioner, tmp_path: Path) -> None:
+    captioner.save(tmp_path / "m")
+    space: Any = captioner.space
+    turned = copy.copy(space)
+    turned.weights, turned.mean = -space.weights, -space.mean
+    text = copy.copy(space.text)
+    text.encode = lambda domain: space.text.encode(domain).replace(x=space.text.encode(domain).x[:, ::-1])
+    turned.text = text
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(SmallSpace, "load", classmethod(lambda cls, folder: turned))
+        with pytest.raises(ValueError, match=r"was made in another space than what is called 'small' here"):
+            Captioner.load(tmp_path / "m")
+
+
+def test_captions_that_are_all_the_same_are_refused(place: Path, tmp_path: Path) -> None:
+    (tmp_path / "one.txt").write_text("a dog barks\n" * 9)
+    with pytest.raises(ValueError, match=r"^captions: all 9 are the same, 'a dog barks'"):
+        job.learn(tmp_path / "one.txt", pairs=place / "known" / "pairs.csv", settings=QUICK)
 
 
 def test_what_is_no_captioner_is_named(tmp_path: Path) -> None:

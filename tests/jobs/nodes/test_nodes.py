@@ -140,6 +140,10 @@ def test_a_saved_model_names_another_graph_and_learns_nothing(tmp_path: Path) ->
     assert other.results["sampling"]["method"] == "hops"
     with pytest.raises(ValueError, match="encoder must be 'minilm', of which the model learnt; got 'other'"):
         classify_nodes(world(), list(WORDS), model=tmp_path / "run", encoder="other")
+    record = json.loads((tmp_path / "run/reading.json").read_text())
+    (tmp_path / "run/reading.json").write_text(json.dumps(record | {"fingerprint": "0f"}))
+    with pytest.raises(ValueError, match=r"^encoder: what is called 'minilm' here has other weights"):
+        classify_nodes(world(), list(WORDS), model=tmp_path / "run")
     (tmp_path / "run/reading.json").write_text("{}")
     with pytest.raises(ValueError, match=r"reading\.json is damaged"):
         classify_nodes(world(), list(WORDS), model=tmp_path / "run")

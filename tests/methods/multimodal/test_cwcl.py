@@ -290,6 +290,7 @@ def test_of_several_partners_each_epoch_draws_one() -> None:
     assert len(set.union(*seen)) == 60
     assert len(groups_of(pairs, "none")) == 60
     assert len(groups_of(pairs.replace(columns={"group": np.arange(60) % 7}), "left")) == 7
+    assert len(groups_of(pairs.replace(columns={"Group": np.arange(60) % 7}), "left")) == 7
 
 
 def test_level_targets_are_told_and_sharp_ones_are_not(caplog: pytest.LogCaptureFixture) -> None:
@@ -419,10 +420,11 @@ if size > 1:
 told = {}
 for name, settings in {
     "clipped": {"weights": "clipped", "power": 2.0}, "both": {"both_sides": True, "width": 5},
-    "labels": {"weights": "labels", "chunk": 4}, "lit": {"weights": "identity"},
+    "labels": {"weights": "labels", "chunk": 4}, "lit": {"weights": "identity"}, "dropout": {"dropout": 0.3},
 }.items():
     with unseen.runtime(folder=folder + name):
-        method = CWCL(epochs=3, batch_size=25, hidden=8, dropout=0.0, learning_rate=1e-2, **settings)
+        usual = {"epochs": 3, "batch_size": 25, "hidden": 8, "dropout": 0.0, "learning_rate": 1e-2}
+        method = CWCL(**{**usual, **settings})
         method.fit(pairs=world(60))
     loss, weight = method.history_["loss"].tolist(), method.network_[1].weight.tolist()
     told[name] = {"loss": loss, "scale": method.scale_, "weight": weight}

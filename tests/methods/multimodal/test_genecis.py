@@ -248,6 +248,8 @@ def test_ready_rows_that_lack_something_are_passed_over() -> None:
         "object": np.array(["", "nan", "sofa", "box"] * (n // 4)),
     }
     rows_ = rows_of(inputs["pairs"].replace(columns=columns), [])
+    capitals = {name.capitalize(): column for name, column in columns.items()}
+    assert rows_of(inputs["pairs"].replace(columns=capitals), []) == rows_
     assert {row.object for row in rows_} == {"sofa", "box"}
     assert [row.sample for row in rows_[:2]] == [2, 3]
     empty = {**columns, "object": np.array([""] * n)}

@@ -22,7 +22,7 @@ from unseen.methods.base import NotFittedError
 from unseen.methods.multimodal.prefix_conditioning import SOURCES, TEMPLATES, PrefixConditioning
 from unseen.methods.multimodal.prefix_conditioning.batches import Seen, caption_labels, drawn
 from unseen.nn.contrastive import contrastive, same_label
-from unseen.nn.dual_encoder import NOTHING, Letters, dual_encoder, perceptron, side_head
+from unseen.nn.dual_encoder import NOTHING, Letters, dual_encoder, feature_head, perceptron, side_head, token_text
 from unseen.nn.prefix_tokens import prefix_text, shortened
 from unseen.nn.prompting import CausalText, PromptableText, pooled_text
 from unseen.nn.schedules import by_decay
@@ -338,7 +338,7 @@ import torch
 from torch import distributed
 
 sys.path.insert(0, sys.argv[3])
-from tests.methods.multimodal.test_prefix_conditioning import sets
+from tests.methods.multimodal.test_prefix_conditioning import dropping, sets
 from unseen.methods.multimodal.prefix_conditioning import PrefixConditioning
 
 rank, size = int(sys.argv[1]), int(sys.argv[2])
@@ -350,11 +350,20 @@ for objective in ("clip", "unicl"):
     settings = {"iterations": 20, "batch_size": 15, "warm_up": 2, "dropout": 0.0}
     method = PrefixConditioning(objective=objective, **settings).fit(**sets())
     told[objective] = method.history_["loss"].tolist()
+settings = {"iterations": 20, "batch_size": 15, "warm_up": 2, "learning_rate": 1e-2}
+method = PrefixConditioning(**settings).fit(**{**sets(), "model": dropping()})
+told["dropout"] = method.history_["loss"].tolist()
 if rank == 0:
     print(json.dumps(told))
 if size > 1:
     distributed.destroy_process_group()
 """
+
+
+def dropping() -> Any:
+    """Towers that drop: a perceptron, and a transformer after its words, in its attention and behind its layers."""
+    with reproducible(3):
+        return dual_encoder(feature_head(16, 4, 8, 0.3), token_text(tower()), Letters(10).to_json(), 1 / 0.07)
 
 
 def curves(size: int) -> Any:

@@ -36,6 +36,7 @@ from unseen.jobs.alignment.report import (
     known_among,
     otherwise,
     recalled,
+    refuse_another,
     same,
     told_by,
     training_folder,
@@ -175,6 +176,7 @@ def align(
             partners=len(given) / len(np.unique(given.left.digests())),
             prompts=work.prompts,
             notes=unspelt,
+            fingerprints={side: tower.fingerprint for side, tower in towers.items() if tower is not None},
         )
         if truth is not None:
             report.known = known_among(truth.samples, getattr(given, work.asked_side).take(np.flatnonzero(~chosen)))
@@ -241,6 +243,7 @@ def ask_about(
     if name is None:
         raise ValueError("classes cannot be named: the side that would tell them holds features, not texts")
     encoder = get(name, trust=trust, precision="fp32")
+    refuse_another(report, side, encoder)
     report, picture = otherwise(report, tuple(prompts or report.prompts)), drawing_of(folder)
     named = _named(bundle.method, space, report.prompts, encoder, "frozen" if side == report.frozen else "trained")
     moved = dataclasses.replace(
@@ -334,10 +337,7 @@ def _told(
     if isinstance(method, CWCL):
         report.row_entropy, report.monitors = method.row_entropy_, dict(method.monitors_)
         report.history = {key: values.tolist() for key, values in method.history_.items()}
-    if space is None:
-        names = _answers(method, learn, work)
-    else:
-        names = _adapted(arms, space, work, truth, report)
+    names = _answers(method, learn, work) if space is None else _adapted(arms, space, work, truth, report)
     credits = tuple(dict.fromkeys((*work.pairs.left.credits, *work.pairs.right.credits)))
     return Bundle(method=arms[SAVED], classes=names, encoder=work.towers[work.asked_side], credits=credits)
 

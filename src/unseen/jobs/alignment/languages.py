@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import os
-import re
 import shutil
 from collections.abc import Callable, Mapping, Sequence, Set
 from pathlib import Path
@@ -16,7 +15,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from unseen.bundle import Bundle
-from unseen.data.class_file import check_prompts, class_space
+from unseen.data.class_file import class_space
 from unseen.data.classes import ClassSpace
 from unseen.data.domain import Domain, Lazy, concatenate
 from unseen.data.duplicates import perceptual
@@ -27,10 +26,11 @@ from unseen.encoders.defaults import DEFAULT_ENCODER
 from unseen.encoders.trainable import multilingual_towers, tower_heads, whole_towers
 from unseen.evaluation.exam import Exam
 from unseen.evaluation.metrics.retrieval import both_ways_by_chance, by_language
-from unseen.jobs.alignment.reading import exam_of, held_out_by, language_of, legible, read
+from unseen.jobs.alignment.reading import exam_of, held_out_by, language_of, legible, none_twice, read
 from unseen.jobs.alignment.report import WRITTEN, Report, examine, known_among, training_folder, variant, written
+from unseen.jobs.alignment.spoken import codes_of, silent, spelt_as, templates_in
 from unseen.methods.multimodal.rs_m_clip import RSMCLIP
-from unseen.methods.multimodal.rs_m_clip.asking import TEMPLATE, given_sentences
+from unseen.methods.multimodal.rs_m_clip.asking import given_sentences
 from unseen.methods.multimodal.rs_m_clip.sampler import GROUP, pictures_of
 from unseen.nn import parallel
 from unseen.nn.dual_encoder import Standardized
@@ -42,9 +42,6 @@ IN_MEMORY = 2**31
 ELSEWHERE = "beside an encoder of pictures alone a text tower learns any language"
 ASKED = 2000
 """Held-out pictures that recall is measured on, the first."""
-CODE = re.compile(r"[a-z]{2,3}([-_][A-Za-z0-9]{2,8})*")
-SPOKEN = re.compile(rf"({CODE.pattern})=(.+)", re.DOTALL)
-"""A prompt with the language that it is in: ``de=ein Bild von {}.``"""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -145,16 +142,19 @@ def multilingual(
     """
     if not 0 < held_out < 1:
         raise ValueError(f"held_out must lie in (0, 1); got {held_out!r}")
-    wanted = _codes(languages)
+    wanted = codes_of(languages)
     out = Path(out)
     refuse_foreign(out, WRITTEN)
     if parallel.started() > 1:
         raise ValueError("languages: a model of several languages is trained in one process; start one")
     how = (translating or Translating()).opened(out)
-    spoken = _templates(prompts, how.source)
+    codes = {*wanted, *codes_of([how.source], "source_language")}
+    spoken = templates_in(prompts, how.source, codes)
     space = class_space(classes)
     tables = [pairs] if isinstance(pairs, (str, os.PathLike, Pairs)) else list(pairs)
+    none_twice(tables)
     given, lacking = united(tables, left, right, language, how.source)
+    given = given.replace(columns={LANGUAGE: spelt_as(codes, given.columns[LANGUAGE])})
     reading = _reading(encoder, given.left.kind, crops, trust)
     method = _method(preset, settings, wanted, how.source, seed, whole=crops and isinstance(reading, TwoTowerEncoder))
     truth = None if exam is None else exam_of(exam, given.left.kind, space, "the pairs")
@@ -165,7 +165,7 @@ def multilingual(
             f"translator: no caption is in {', '.join(absent)}; name one, such as apertium, or a column of languages "
             f"that has them (there are {', '.join(sorted(there))})"
         )
-    given, others = _asked_for(given, {*wanted, how.source})
+    given, others = _asked_for(given, codes)
     given, alike = grouped(given)
     keys = given.columns[GROUP]
     chosen = held_out_by(keys, held_out)
@@ -226,7 +226,7 @@ def united(
             raise ValueError(f"pairs must hold pictures and captions; they hold {kinds[0]} and {kinds[1]}")
         part = part if kinds[1] == "text" else part.swap()
         spoken = language_of(part, language)
-        languages = np.full(len(part), source) if spoken is None else np.where(_silent(spoken), source, spoken)
+        languages = np.full(len(part), source) if spoken is None else np.where(silent(spoken), source, spoken)
         parts.append(part.replace(columns={LANGUAGE: languages}))
     if len(parts) == 1:
         return parts[0], lacking
@@ -247,11 +247,6 @@ def _asked_for(pairs: Pairs, codes: Set[str]) -> tuple[Pairs, list[str]]:
     n = int((~wanted).sum())
     count = "1 pair" if n == 1 else f"{n:,} pairs"
     return pairs.take(np.flatnonzero(wanted)), [f"Not asked for, and left out: {count} in {named}."]
-
-
-def _silent(spoken: NDArray[np.str_]) -> NDArray[np.bool_]:
-    """Where a column of languages says nothing."""
-    return np.isin(np.char.strip(np.char.lower(spoken.astype(np.str_))), ["", "nan", "none"])
 
 
 def grouped(pairs: Pairs) -> tuple[Pairs, int]:
@@ -474,25 +469,3 @@ def _sentences(
                 kept.setdefault(translation.caption // each, []).append(translation.text)
             sentences[code] = [tuple(kept.get(k, originals[k])) for k in range(len(originals))]
     return sentences
-
-
-# -- arguments ---------------------------------------------------------------------------------------------
-
-
-def _codes(languages: Sequence[str]) -> tuple[str, ...]:
-    codes = tuple(dict.fromkeys(code.strip() for code in languages if code.strip()))
-    wrong = [code for code in codes if not CODE.fullmatch(code)]
-    if not codes or wrong:
-        raise ValueError(f"languages must be codes such as en, de, zh; got {', '.join(wrong) or 'none'}")
-    return codes
-
-
-def _templates(prompts: Sequence[str] | None, source: str) -> dict[str, tuple[str, ...]]:
-    """Templates by language."""
-    templates: dict[str, list[str]] = {}
-    for prompt in prompts or (TEMPLATE,):
-        match = SPOKEN.fullmatch(prompt)
-        code, text = (match[1], match[3]) if match else (source, prompt)
-        check_prompts([text])
-        templates.setdefault(code, []).append(text)
-    return {code: tuple(texts) for code, texts in templates.items()}

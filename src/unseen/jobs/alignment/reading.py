@@ -76,8 +76,17 @@ def read(
     if len(paths) == 2:
         if left or right:
             raise ValueError("left and right name the columns of one table; two paths are two sides")
+        none_twice(paths)
         return _two_files(*paths)
     return _one(paths[0], left, right, frames)
+
+
+def none_twice(paths: Sequence[Any]) -> None:
+    """Raise `ValueError` where a file is named twice: as both sides, or as two tables of one corpus."""
+    places = [os.path.realpath(os.fspath(path)) for path in paths if isinstance(path, (str, os.PathLike))]
+    if len(set(places)) < len(places):
+        twice = next(os.fspath(path) for path, place in zip(paths, places) if places.count(place) > 1)
+        raise ValueError(f"pairs: {twice} is named twice; name it once if it is a table, else a path for each side")
 
 
 @reads("a table of pairs", "write it as CSV with a column for either side")
@@ -183,7 +192,7 @@ def _shards(path: str) -> Pairs:
 
 
 def _complete(pairs: Pairs) -> Read:
-    """The pairs of which neither side is an empty text."""
+    """The pairs of which neither side is an empty text; `ValueError` where all texts of a side are the same."""
     whole = np.ones(len(pairs), dtype=bool)
     for side in (pairs.left, pairs.right):
         if side.kind == "text":
@@ -191,13 +200,20 @@ def _complete(pairs: Pairs) -> Read:
     lacking = int((~whole).sum()) + len(pairs.left.skipped) + len(pairs.right.skipped)
     if not whole.any():
         raise ValueError(f"pairs: each of the {len(pairs)} pairs lacks a side; a text must not be empty")
-    return Read(pairs if whole.all() else pairs.take(np.flatnonzero(whole)), lacking)
+    kept = pairs if whole.all() else pairs.take(np.flatnonzero(whole))
+    for name, side in (("left", kept.left), ("right", kept.right)):
+        if side.kind == "text" and len(texts := {str(text).strip() for text in side.x}) == 1 < len(kept):
+            raise ValueError(
+                f"pairs: all samples of the {name} side are the same, {texts.pop()!r:.60}; nothing can be told apart "
+                "by them"
+            )
+    return Read(kept, lacking)
 
 
 def language_of(pairs: Pairs, column: str | None) -> NDArray[np.str_] | None:
     """The language of each pair, if a column says so."""
     if column is None:
-        column = next((name for name in LANGUAGES if name in pairs.columns), None)
+        column = pairs.called(*LANGUAGES)
     elif column not in pairs.columns:
         columns = f"there are {', '.join(pairs.columns)}" if pairs.columns else "there is no other column"
         raise ValueError(f"language {column!r} is no column of the pairs; {columns}")

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from unseen.data.classes import ClassSpace
 from unseen.data.domain import Domain
 from unseen.data.pairs import Pairs
+from unseen.encoders import Encoder
 from unseen.evaluation.drive import HeldOut, Together, by_accuracy
 from unseen.evaluation.exam import Exam
 from unseen.evaluation.metrics.retrieval import both_ways
@@ -85,6 +86,8 @@ class Report:
         Pairs that were left out as their picture looks like one of the exam.
     notes : list of str
         What else a reader should know.
+    fingerprints : dict of str
+        Of the encoder of each side; empty where it is not known.
     """
 
     method: str
@@ -114,6 +117,7 @@ class Report:
     like_exam: int = 0
     ranks: dict[str, dict[str, float]] = dataclasses.field(default_factory=dict)
     notes: list[str] = dataclasses.field(default_factory=list)
+    fingerprints: dict[str, str] = dataclasses.field(default_factory=dict)
     chance: dict[str, float] = dataclasses.field(default_factory=dict)
     asked: dict[str, int] = dataclasses.field(default_factory=dict)
     examined: int = 0
@@ -171,6 +175,15 @@ def drawing_of(folder: Path) -> bytes | None:
         return base64.b64decode(drawing[1], validate=True) if drawing else None
     except (OSError, ValueError, binascii.Error):
         return None
+
+
+def refuse_another(report: Report, side: str, encoder: Encoder) -> None:
+    """Raise `ValueError` where what is called like the encoder of a side is another one by now."""
+    if report.fingerprints.get(side, encoder.fingerprint) != encoder.fingerprint:
+        raise ValueError(
+            f"model: what is called {encoder.name!r} here is another encoder than that of its {side} side: classes "
+            "would stand elsewhere in its space"
+        )
 
 
 def told_by(folder: Path) -> Report:

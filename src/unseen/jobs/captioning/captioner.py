@@ -14,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 
 from unseen.data.domain import Skipped
+from unseen.data.rows import unit_rows
 from unseen.data.sounds import LONGEST, Sound, audible, read_sounds, resampled, wav_bytes, windows
 from unseen.data.typing import FloatArray
 from unseen.encoders.sound import ClapSpace, SmallSpace, clap
@@ -27,6 +28,8 @@ FORMAT = 1
 PLAYED = 10.0
 """Seconds of a sound that the page plays."""
 PLAYED_RATE = 16_000
+HOME = 0.99
+"""Cosine of a caption with itself, at least, in the space that a captioner was made in; precisions differ."""
 EMBEDDED = 40
 """Sounds that the page plays; others are told by name."""
 
@@ -182,7 +185,19 @@ class Captioner:
             space = clap(about["space"].removeprefix("clap:"))
         if space.dim != (d := method.support_.shape[1]):
             raise ValueError(f"model: {str(folder)!r} was made in {d} dimensions, not {space.dim}")
+        if not _is_home(method, space):
+            raise ValueError(
+                f"model: {str(folder)!r} was made in another space than what is called {about['space']!r} here: its "
+                "captions lie elsewhere; use the encoder that it was made with, or learn again"
+            )
         return cls(method, space, {key: value for key, value in about.items() if key not in ("format", "space")})
+
+
+def _is_home(method: SoundCaptioner, space: ClapSpace | SmallSpace) -> bool:
+    """Whether captions that a method learnt from lie in a space where they lay: its name may stand for another one."""
+    rows = sorted({0, len(method.captions_) - 1})
+    vectors = unit_rows(space.encode_text([str(method.captions_[i]) for i in rows]))
+    return bool((np.sum(vectors * method.support_[rows].numpy(), axis=1) > HOME).all())
 
 
 def _beginning(sound: Sound) -> bytes:

@@ -141,6 +141,10 @@ def learn(
     corpus = captions if isinstance(captions, Domain) else corpus_of(captions, column)
     if len(corpus) > most:
         corpus = corpus.take(np.sort(np.random.default_rng(seed).permutation(len(corpus))[:most]))
+    if len(corpus) and len({str(text).strip() for text in corpus.x}) == 1:
+        raise ValueError(
+            f"captions: all {len(corpus):,} are the same, {str(corpus.x[0])!r:.60}; nothing else can be learnt"
+        )
     inputs: dict[str, Any] = {}
     if "classes" in words:
         inputs["classes"] = None if labels is None else labels_of(labels)

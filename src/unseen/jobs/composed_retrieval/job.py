@@ -70,6 +70,17 @@ class Bench:
         lacking |= set() if self.objects else {"focus-object", "change-object"}
         return tuple(kind for kind in KINDS if kind not in lacking)
 
+    def templates(self, seed: int) -> tuple[Domain, list[Template]]:
+        """The pictures of the table, and the questions that its columns make; `ValueError` where there are none."""
+        domain = collection_of(self.table)
+        for name in (self.subject, *self.attributes, *self.objects):
+            if name not in domain.columns:
+                raise ValueError(f"bench: the table has no column {name!r}; it has {', '.join(domain.columns)}")
+        return domain, build_templates(
+            domain.columns, subject=self.subject, attributes=self.attributes, objects=self.objects, words=self.words,
+            kinds=self.kinds, n=self.n, gallery=self.gallery, seed=seed,
+        )  # fmt: skip
+
 
 def compose(
     pairs: str | os.PathLike[str] | Pairs,
@@ -131,6 +142,7 @@ def compose(
     ratings = None if concreteness is None else read_ratings(concreteness)
     captioned = pairs if isinstance(pairs, Pairs) else read_captioned(pairs, image=image, text=text)
     captioned = _with_captions(captioned)
+    asked = None if bench is None else bench.templates(seed)
     towers = encoders.get(encoder, trust=trust) if isinstance(encoder, str) else encoder
     composer = Composer(towers)
     say(f"{len(captioned)} pairs; pictures and captions are encoded")
@@ -158,24 +170,10 @@ def compose(
         "history": list(learner.fitted.get("history_", ())),
         "notes": notes,
     }
-    if bench is not None:
-        about["bench"] = benchmark(tuned, bench, seed=seed)
+    if asked is not None:
+        about["bench"] = graded(tuned, _vectors(tuned.encoder, asked[0]), asked[1])
     write_folder(out, lambda folder: _saved(folder, tuned, about), also=WRITTEN)
     return about | {"folder": str(out)}
-
-
-def benchmark(composer: Composer, bench: Bench, *, seed: int = 0) -> dict[str, Any]:
-    """Recall of every way of asking on templates that are built from a table; see `evaluate_templates`."""
-    domain = collection_of(bench.table)
-    for name in (bench.subject, *bench.attributes, *bench.objects):
-        if name not in domain.columns:
-            raise ValueError(f"bench: the table has no column {name!r}; it has {', '.join(domain.columns)}")
-    x = _vectors(composer.encoder, domain)
-    templates = build_templates(
-        domain.columns, subject=bench.subject, attributes=bench.attributes, objects=bench.objects, words=bench.words,
-        kinds=bench.kinds, n=bench.n, gallery=bench.gallery, seed=seed,
-    )  # fmt: skip
-    return graded(composer, x, templates)
 
 
 def graded(composer: Composer, x: NDArray[np.float32], templates: Sequence[Template]) -> dict[str, Any]:

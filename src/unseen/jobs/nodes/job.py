@@ -204,7 +204,7 @@ def classify_nodes(
     if model is not None and (pretrain or summaries or summarizer or settings or preset != "default"):
         raise ValueError("model has learnt already: pretrain, summaries, preset and settings go without it")
     folder, learner = _learner(model, method, preset, settings or {}, seed)
-    encoder, how = _reading(folder, encoder, sampling)
+    encoder, how, fingerprint = _reading(folder, encoder, sampling)
     if "text" not in (kinds := encoders.describe(encoder)["kinds"]):
         raise ValueError(f"encoder must read texts, as {ENCODER} does; {encoder} reads {KINDS[kinds[0]][1]}")
     for word, place in (*(("pretrain", source) for source in pretrain), ("links", links), ("summaries", summaries)):
@@ -216,6 +216,9 @@ def classify_nodes(
     support = _shots(target, shots, seed)
     gone = hidden_edges(target, HIDDEN_EDGES, seed) if check_links else None
     tower = encoders.get(encoder)
+    own = str(getattr(tower, "fingerprint", ""))
+    if fingerprint not in ("", own):
+        raise ValueError(f"encoder: what is called {encoder!r} here has other weights than what the model learnt of")
     vectors = functools.partial(encoded, tower=tower, memory={})
     say(f"{size_of(target)}, {int((target.degrees == 0).sum()):,} nodes without a neighbour")
     notes = noted(space, target, tower)
@@ -234,7 +237,7 @@ def classify_nodes(
     scores = {learner.card.slug: asked_in_parts(learner, domain)}
     scores |= simple_arms(x, mean_of_neighbours(target, x), named, target, support, seed)
     results: dict[str, Any] = {"nodes": len(target), "edges": len(target.edges), "shots": shots, "classes": space.names}
-    results |= {"method": learner.card.slug, "shots_taken": taken, "encoder": encoder}
+    results |= {"method": learner.card.slug, "shots_taken": taken, "encoder": encoder, "fingerprint": own}
     results |= {"sampling": dataclasses.asdict(how), "notes": notes}
     results["graded"], results["chosen"] = grades_of(scores, target, support), chosen_of(scores, target, support)
     for line in answer_in_lines(results["graded"], results["chosen"]):
@@ -336,8 +339,9 @@ def _check_prompt(prompt: str) -> None:
         raise ValueError(f"prompts must hold {{}} for a class name, once, and no other field; got {prompt!r}")
 
 
-def _reading(folder: Path | None, encoder: str | None, sampling: Sampling | None) -> tuple[str, Sampling]:
-    """The encoder and the sampling of a call: what is asked for, else what stands beside a model, else the defaults."""
+def _reading(folder: Path | None, encoder: str | None, sampling: Sampling | None) -> tuple[str, Sampling, str]:
+    """The encoder and the sampling of a call: what is asked for, else what stands beside a model, else the defaults;
+    and the fingerprint of the encoder that the model learnt of, where it says so."""
     kept: dict[str, Any] = {}
     if folder is not None:
         file = (folder if (folder / "model").is_dir() else folder.parent) / READ
@@ -345,11 +349,13 @@ def _reading(folder: Path | None, encoder: str | None, sampling: Sampling | None
             try:
                 record = read_json(file)
                 kept = {"encoder": str(record["encoder"]), "sampling": Sampling(**record["sampling"])}
+                kept["fingerprint"] = str(record.get("fingerprint", ""))
             except Exception as error:  # a file that was changed makes whatever it likes of its reader
                 raise ValueError(f"{file} is damaged: {sentence(error)}") from error
     if encoder is not None and encoder != kept.get("encoder", encoder):
         raise ValueError(f"encoder must be {kept['encoder']!r}, of which the model learnt; got {encoder!r}")
-    return encoder or kept.get("encoder", ENCODER), sampling or kept.get("sampling", Sampling())
+    how = sampling or kept.get("sampling", Sampling())
+    return encoder or kept.get("encoder", ENCODER), how, kept.get("fingerprint", "")
 
 
 def _named_pairs(links: Any, graph: TextAttributedGraph) -> NDArray[np.int64]:
@@ -441,7 +447,7 @@ def _write(out: Path, run: NodesRun, kept: Taught | None, folder: Path | None) -
         if run.links is not None:
             write_csv(part / "links.csv", run.links)
         run.method.save(part / "model")
-        reading = {key: run.results[key] for key in ("encoder", "sampling")}
+        reading = {key: run.results[key] for key in ("encoder", "sampling", "fingerprint")}
         (part / READ).write_text(json.dumps(reading, indent=1) + "\n", encoding="utf-8")
         if kept is not None:
             write_summaries(part / SUMMARIES, kept[0], kept[1], kept[2].tolist())

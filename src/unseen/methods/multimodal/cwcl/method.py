@@ -139,7 +139,8 @@ class CWCL(Attached):
             "shared space.",
             "The loss is the sum of both directions, not their mean.",
             "Its least value is the mean entropy of the targets, not 0.",
-            "Under several processes dropout draws other numbers than in one; without it the loss curve is the same.",
+            "Several processes drop what one does on a CPU. On GPUs, or with `chunk`, each draws alone: there the loss "
+            "curve is that of one if `dropout` is 0.",
         ),
     )
 
@@ -207,10 +208,10 @@ class CWCL(Attached):
     def _labels(self, pairs: Pairs) -> Tensor | None:
         if self.weights != "labels":
             return None
-        if LABEL not in pairs.columns:
+        if (label := pairs.called(LABEL)) is None:
             present = f"there are {', '.join(pairs.columns)}" if pairs.columns else "there is no other column"
             raise ValueError(f"weights='labels' needs a column {LABEL!r} of the pairs; {present}")
-        return torch.as_tensor(np.unique(pairs.columns[LABEL], return_inverse=True)[1].reshape(-1))
+        return torch.as_tensor(np.unique(pairs.columns[label], return_inverse=True)[1].reshape(-1))
 
     def _begin(self, trained: Domain, model: nn.Module | None, dim: int) -> nn.Module:
         """A copy of the model, or a perceptron that reads features as they are spread here."""
@@ -305,8 +306,8 @@ class Members(NamedTuple):
 
 def groups_of(pairs: Pairs, several: str) -> Members:
     """Pairs that share a sample on one side; the column ``group`` says it otherwise."""
-    if "group" in pairs.columns:
-        keys = pairs.columns["group"]
+    if (column := pairs.called("group")) is not None:
+        keys = pairs.columns[column]
     elif several == "none":
         keys = np.arange(len(pairs))
     else:
@@ -317,7 +318,7 @@ def groups_of(pairs: Pairs, several: str) -> Members:
     if len(counts) < 2:
         raise ValueError(
             "pairs must hold at least two samples that differ; all have the same "
-            + ("group" if "group" in pairs.columns else f"{several} side")
+            + (f"{several} side" if column is None else "group")
         )
     start = np.concatenate([[0], np.cumsum(counts)])
     return Members(torch.as_tensor(np.argsort(place, kind="stable")), torch.as_tensor(start))

@@ -109,8 +109,9 @@ def relations_of(captions: Iterable[str], parser: SceneGraphParser | None = None
 def rows_of(pairs: Pairs, captions: Sequence[str], parser: SceneGraphParser | None = None) -> list[Relation]:
     """Relations of the captions, or those that stand ready in columns."""
     names = ("subject", "relation", "object")
-    if all(name in pairs.columns for name in names):
-        table = [[_word(value) for value in pairs.columns[name]] for name in names]
+    columns = [column for name in names if (column := pairs.called(name)) is not None]
+    if len(columns) == len(names):
+        table = [[_word(value) for value in pairs.columns[column]] for column in columns]
         ready = [Relation(i, *row) for i, row in enumerate(zip(*table)) if all(row)]
         if not ready:
             raise ValueError("pairs: no row has all of subject, relation and object")

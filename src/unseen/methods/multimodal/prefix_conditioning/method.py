@@ -79,8 +79,7 @@ class PrefixConditioning(Method):
     warm_up : int, >= 0
         Steps in which the rate goes up; then it goes down by half a cosine.
     dropout : float in [0, 1), optional
-        Of every layer of both towers that drops; as the model has them if absent. With 0 several processes learn what
-        one does.
+        Of every layer of both towers that drops; as the model has them if absent.
 
     Attributes
     ----------
@@ -131,7 +130,7 @@ class PrefixConditioning(Method):
             "On development drawings of emoji (three triples of vendors, one seed, 120 steps of small towers) it did "
             "not win back what labels cost on subcategories without any: .058, naive unification .063, captions alone "
             ".085, a ridge map onto MiniLM's vectors .101.",
-            "Under several processes dropout draws other numbers than in one; `dropout` 0 turns it off.",
+            "Several processes drop what one does on a CPU; on GPUs each draws alone.",
         ),
     )
 
@@ -372,7 +371,7 @@ class _Objective:
         p = F.normalize(self.network.image(seen.pictures(index).to(run.device)), dim=1)
         if self.image_shift is not None:
             p = F.normalize(p + self.image_shift[source], dim=1)
-        tokens = trimmed(spoken.tokens[row])
+        tokens = trimmed(spoken.tokens[row], parallel.largest)
         q = F.normalize(self.network.text(tokens, source), dim=1)
         targets = None
         if method.objective == "unicl":
