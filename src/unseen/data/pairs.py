@@ -84,7 +84,7 @@ class Pairs:
 
     def called(self, *names: str) -> str | None:
         """The column that is called as one of these names, the first that is there, whatever its capitals; or None."""
-        folded = {key.strip().casefold(): key for key in reversed(self.columns)}
+        folded = {key.strip().casefold(): key for key in reversed(list(self.columns))}
         return next((folded[name] for name in names if name in folded), None)
 
     def swap(self) -> Pairs:
