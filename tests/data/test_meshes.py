@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -27,6 +29,23 @@ def test_lines_may_be_continued_and_end_as_they_do_elsewhere() -> None:
     vertices, triangles = read_obj(SQUARE.replace(b"\n", b"\r\n") + b"f 1 2 \\\r\n 3\r\n")
     assert vertices.shape == (4, 3)
     assert triangles.tolist() == [[0, 1, 2]]
+
+
+@given(
+    st.lists(st.lists(st.sampled_from(["1", "2/7", "3//1", "4/1/1", "-1", "2\t", "x", "1-2"]), min_size=3), min_size=1)
+)
+def test_faces_are_read_as_one_after_the_other(faces: list[list[str]]) -> None:
+    content = SQUARE + "".join(f"f {' '.join(face)}\n" for face in faces).encode()
+    expected = []
+    for face in faces:
+        named = [int(m[0]) for word in face if (m := re.match(r"-?\d+", word))]
+        corners = [4 + corner if corner < 0 else corner - 1 for corner in named]
+        expected += [[corners[0], corners[k], corners[k + 1]] for k in range(1, len(corners) - 1)]
+    if not expected:
+        with pytest.raises(ValueError, match="must name three or more"):
+            read_obj(content)
+    else:
+        assert read_obj(content)[1].tolist() == expected
 
 
 @pytest.mark.parametrize(

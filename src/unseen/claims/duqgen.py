@@ -20,7 +20,7 @@ from unseen.claims.ledger import effect, mechanism, not_testable, paper_scale, p
 from unseen.data.domain import Domain
 from unseen.data.pairs import Pairs
 from unseen.data.tasks.base import objects
-from unseen.data.taxonomies import Taxonomy, hpo, icd9_titles, icd10cm
+from unseen.data.taxonomies import Taxonomy, icd9_titles, icd10cm
 from unseen.data.typing import FloatArray, IntArray
 from unseen.encoders.cache import cache_root
 from unseen.evaluation.tasks import grades_of
@@ -76,18 +76,15 @@ def collection(name: str) -> Collection:
     return _of_hpo(name) if name in BRANCHES else _of_icd(name)
 
 
-_hpo = functools.cache(hpo)
-
-
 def _below(branch: str) -> set[int]:
     """The terms of a branch."""
-    tree = _hpo()
+    tree = worlds.hpo()
     return set(tree.subtree(tree.classes.index(BRANCHES[branch])).tolist())
 
 
 def _of_hpo(name: str) -> Collection:
     """Terms with their definitions; a query is a synonym that the name does not hold."""
-    tree = _hpo()
+    tree = worlds.hpo()
     nodes = _below(name)
     if name not in DEVELOPED_ON:
         nodes = nodes.difference(*map(_below, DEVELOPED_ON))

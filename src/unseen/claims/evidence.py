@@ -38,6 +38,7 @@ from unseen.claims.stamps import (
     write_stamp,
 )
 from unseen.claims.standing import newest, standing_word, word_of
+from unseen.data.sources.undrawn import undrawn
 from unseen.runtime import current, runtime
 from unseen.scale import Engine, each
 
@@ -384,4 +385,5 @@ def summary(slugs: Sequence[str], *, folder: Path = FOLDER) -> Iterator[Freshnes
 def _stamped_now(folder: Path, slug: str) -> Freshness:
     fresh = freshness(slug, folder=folder)
     tells = fresh.word in ("fresh", "unstamped") and read_stamps(folder, slug)
-    return freshness(slug, folder=folder, stamp=stamp_of(slug)) if tells else fresh
+    with undrawn():
+        return freshness(slug, folder=folder, stamp=stamp_of(slug)) if tells else fresh

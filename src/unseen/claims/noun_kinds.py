@@ -17,6 +17,9 @@ SIZES = (60, 160)
 FORMS = ("definitions", "words")
 
 
+_tree = functools.cache(wordnet)
+
+
 @functools.cache
 def nouns(form: str) -> Domain:
     """Texts of `EACH` nouns of each of `KINDS` kinds, such as "rodent" or "musical_instrument".
@@ -26,7 +29,7 @@ def nouns(form: str) -> Domain:
     """
     if form not in FORMS:
         raise ValueError(f"form must be of {', '.join(FORMS)}; got {form!r}")
-    tree = wordnet()
+    tree = _tree()
     named, defined = tree.classes.names, tree.definitions or ()
     fitting = {int(i) for i in np.flatnonzero((tree.sizes >= SIZES[0]) & (tree.sizes <= SIZES[1]))}
     kinds = sorted(

@@ -16,7 +16,7 @@ from unseen.claims.base import Claim, Experiment, Result, of_both, seeds
 from unseen.claims.conditions import at_least, better, equals, not_worse
 from unseen.claims.ledger import effect, mechanism, not_testable, paper_scale, promised
 from unseen.data.domain import Domain
-from unseen.data.taxonomies import Taxonomy, hold_out, hpo, icd9_titles, icd10cm
+from unseen.data.taxonomies import Taxonomy, hold_out, icd9_titles, icd10cm
 from unseen.data.typing import FloatArray, IntArray
 from unseen.data.words import WordVectors, fasttext, sentences, wordllama
 from unseen.evaluation.metrics.taxonomy import crowded, hops, taxonomy_scores
@@ -81,7 +81,7 @@ def corpus_vectors() -> WordVectors:
 @functools.cache
 def names_and_definitions() -> Domain:
     """The texts of that training."""
-    terms = hpo()
+    terms = worlds.hpo()
     texts = [*icd10cm().phrases.x.tolist(), *terms.phrases.x.tolist(), *filter(None, terms.definitions or ())]
     return worlds.of_texts(texts)
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from unseen import encoders
-from unseen.data import sources
+from unseen.data import sources, taxonomies
 from unseen.data.classes import ClassSpace
 from unseen.data.domain import Domain, Lazy
 
@@ -55,6 +55,12 @@ def photos() -> Domain:
 def stamps() -> Domain:
     """Tux Paint's stamps, read once."""
     return sources.stamps()
+
+
+@functools.cache
+def hpo() -> taxonomies.Taxonomy:
+    """The Human Phenotype Ontology, read once: seconds."""
+    return taxonomies.hpo()
 
 
 def of_texts(texts: Sequence[Any]) -> Domain:

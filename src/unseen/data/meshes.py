@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -10,6 +11,8 @@ from jaxtyping import Float, Int
 from unseen.data.typing import FloatArray, IntArray
 
 _CORNER = re.compile(rb"(-?\d+)[^\s]*")
+_REST = re.compile(rb"/\S*")
+"""Of a corner, behind its vertex: texture and normal."""
 
 
 def read_obj(content: bytes) -> tuple[Float[np.ndarray, "v 3"], Int[np.ndarray, "t 3"]]:
@@ -22,31 +25,36 @@ def read_obj(content: bytes) -> tuple[Float[np.ndarray, "v 3"], Int[np.ndarray, 
     ValueError
         If it has no face, a number cannot be read, or a face names a vertex that is not there.
     """
-    vertices: list[bytes] = []
-    faces: list[tuple[int, list[int]]] = []
-    for line in content.replace(b"\\\r\n", b" ").replace(b"\\\n", b" ").splitlines():
-        if line.startswith(b"v "):
-            vertices.append(b" ".join(line.split()[1:4]))
-        elif line.startswith(b"f "):
-            faces.append((len(vertices), [int(corner) for corner in _CORNER.findall(line, 2)]))
+    lines = content.replace(b"\\\r\n", b" ").replace(b"\\\n", b" ").splitlines()
+    vertices = [b" ".join(line.split()[1:4]) for line in lines if line.startswith(b"v ")]
+    faces = [line[2:] for line in lines if line.startswith(b"f ")]
     if not faces:
         raise ValueError("the mesh must have faces; it has none")
     numbers = np.array(b" ".join(vertices).split(), dtype=np.float64)
     if numbers.size != 3 * len(vertices) or not np.isfinite(numbers).all():
         raise ValueError("each vertex of the mesh must be three finite numbers; some is not")
-    corners = np.array(
-        [
-            (face[0], face[k], face[k + 1], so_far)
-            for so_far, face in faces
-            for k in range(1, len(face) - 1)
-        ],
-        dtype=np.int64,
-    ).reshape(-1, 4)  # fmt: skip
-    named, so_far = corners[:, :3], corners[:, 3:]
-    triangles = np.where(named < 0, so_far + named, named - 1)  # -1 is the last vertex before the face
+    corners, counts = _corners(faces)
+    cut = np.maximum(counts - 2, 0)  # triangles of each face
+    face = np.repeat(np.arange(len(faces)), cut)
+    first, k = (np.cumsum(counts) - counts)[face], np.arange(len(face)) - (np.cumsum(cut) - cut)[face]
+    named = corners[np.stack([first, first + k + 1, first + k + 2], axis=1)]
+    triangles = named - 1
+    if (named < 0).any():  # -1 is the last vertex before the face
+        before = np.cumsum([line.startswith(b"v ") for line in lines])
+        so_far = before[[line.startswith(b"f ") for line in lines]]
+        triangles = np.where(named < 0, so_far[face, None] + named, triangles)
     if not len(triangles) or triangles.min() < 0 or triangles.max() >= len(vertices):
         raise ValueError(f"faces of the mesh must name three or more of its {len(vertices)} vertices; some does not")
     return numbers.reshape(-1, 3), triangles
+
+
+def _corners(faces: Sequence[bytes]) -> tuple[IntArray, IntArray]:
+    """The vertices that faces name, (c,), and how many each of them names, (f,)."""
+    text = _REST.sub(b"", b" ".join(faces))
+    if not text.translate(None, b"0123456789 \t"):
+        return np.fromstring(text, dtype=np.int64, sep=" "), np.array([len(face.split()) for face in faces])
+    named = [[int(corner) for corner in _CORNER.findall(face)] for face in faces]
+    return np.array([corner for face in named for corner in face], dtype=np.int64), np.array([len(n) for n in named])
 
 
 def sample_surface(vertices: FloatArray, triangles: IntArray, n: int, rng: np.random.Generator) -> FloatArray:

@@ -6,7 +6,7 @@ from sklearn.datasets import load_digits
 
 from unseen.data.domain import Lazy
 from unseen.data.sources import digits, get, info, list_sources, save
-from unseen.data.sources.digits import FONTS
+from unseen.data.sources.digits import FONTS, _turned
 
 
 def test_both_styles_share_classes_and_are_dark_on_white():
@@ -86,3 +86,14 @@ def test_saved_pictures_load_as_class_folders(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["printed"]
     with pytest.raises(FileExistsError, match="exists already"):
         save(domain, tmp_path / "printed")
+
+
+@pytest.mark.parametrize("angle", [-9.7, -0.003, 4.2, 10.0])
+def test_a_glyph_is_turned_as_the_whole_canvas_would_be(angle):
+    from PIL import Image, ImageDraw
+
+    for box in [(90, 30, 180, 220), (0, 200, 256, 256), (40, 41, 41, 42)]:
+        canvas = Image.new("L", (256, 256))
+        ImageDraw.Draw(canvas).ellipse(box, fill=255)
+        whole = canvas.rotate(angle, Image.Resampling.BICUBIC)
+        assert (np.asarray(_turned(canvas, angle)) == np.asarray(whole)).all()

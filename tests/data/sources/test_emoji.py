@@ -16,6 +16,7 @@ from PIL import Image
 
 from unseen.data.sources import SourceUnavailable, download_size, emoji, emoji_styles, in_common, npm
 from unseen.data.sources.emoji import _bare, _plain, _svg
+from unseen.data.sources.undrawn import NotDrawnError, undrawn
 
 CODES = {
     "1F436": ("dog face", 3, 34),
@@ -241,3 +242,26 @@ def test_the_real_sets_share_29_classes_of_at_least_20_emoji(tmp_path, monkeypat
     domain = emoji("openmoji", size=32)
     assert len(domain) == 978
     assert isinstance(domain.x[0], Image.Image)
+
+
+def test_drawings_that_are_put_off_are_the_same_and_only_what_is_looked_at_is_drawn(small):
+    with undrawn():
+        later = emoji("noto", size=16)
+        assert not list(small.rglob("*.png"))
+        assert later.x[1].size == (16, 16)
+        assert [path.name for path in small.rglob("*.png")] == ["1F431.png"]
+        with undrawn("refuse"), pytest.raises(NotDrawnError, match="1F436"):
+            later.digests()
+        with undrawn("cause") as asked:
+            causes = later.take([0, 2]).digests()
+        assert len(set(causes.tolist())) == 2
+        assert asked[0].size == 16
+        assert [path.name for path in small.rglob("*.png")] == ["1F431.png"]
+        there = later.digests().tolist()
+        pixels = [np.asarray(picture) for picture in later.x]
+    assert not set(causes.tolist()) & set(there)
+    shutil.rmtree(next(small.rglob("1F431.png")).parent)
+    now = emoji("noto", size=16)
+    assert now.digests().tolist() == there
+    assert all((np.asarray(picture) == before).all() for picture, before in zip(now.x, pixels))
+    assert not list(small.rglob("*.part"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import logging
 import os
@@ -17,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from unseen.data.classes import ClassSpace
-from unseen.data.domain import Domain
+from unseen.data.domain import Domain, Lazy
 from unseen.data.images import image_files
 from unseen.data.sources.downloads import SourceUnavailable
 from unseen.data.sources.npm import (
@@ -28,6 +29,7 @@ from unseen.data.sources.npm import (
     read_members,
     write_json,
 )
+from unseen.data.sources.undrawn import Drawings, put_off
 from unseen.runtime import cache_folder
 
 logger = logging.getLogger("unseen.data")
@@ -107,12 +109,12 @@ def emoji(style: str, *, level: str = "subgroup", size: int = 224, only: Collect
         keywords = tuple(", ".join(table[code]["keywords"]) for code in codes)
         classes = ClassSpace(names=tuple(labels), descriptions=keywords)
     folder = cache_folder() / "emoji" / f"{archive_path(package).stem}-{size}"
-    _draw(style, {code: icons[code] for code in codes}, folder, size)
+    pictures = drawn(style, {code: icons[code] for code in codes}, folder, size)
     columns: dict[str, Any] = {key: np.array([table[c][key] for c in codes]) for key in ("name", "group", "subgroup")}
     columns["emoji"] = np.array(codes)
     columns["keywords"] = np.array([", ".join(table[code]["keywords"]) for code in codes])
     return Domain(
-        x=image_files([folder / f"{code}.png" for code in codes]),
+        x=pictures,
         y=np.array([classes.index(label) for label in labels], dtype=np.int64),
         kind="image",
         classes=classes,
@@ -248,6 +250,21 @@ def _bare(code: str) -> str:
     """Code points without the variation selector, which vendors treat differently."""
     parts = [part.lower().lstrip("0") for part in code.split("-")]
     return "-".join(part for part in parts if part != "fe0f")
+
+
+def drawn(style: str, icons: Mapping[str, str], folder: Path, size: int) -> Lazy:
+    """The emoji as pictures that are kept in `folder`, drawn by now; later, where that is put off."""
+    if put_off():
+        return Drawings(folder, size, icons, lambda name: _svg(_drawings(fetch(_package(style))), name)).pictures()
+    _draw(style, icons, folder, size)
+    return image_files([folder / f"{code}.png" for code in icons])
+
+
+@functools.lru_cache(maxsize=4)
+def _drawings(archive: Path) -> dict[str, Any]:
+    """The icons of a package that is here; kept for those who ask for one after the other."""
+    icons: dict[str, Any] = read_members(archive, ["icons.json"])["icons.json"]
+    return icons
 
 
 def _draw(style: str, icons: Mapping[str, str], folder: Path, size: int) -> None:

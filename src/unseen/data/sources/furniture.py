@@ -226,7 +226,9 @@ def _model(archive: zipfile.ZipFile, maker: str, about: Mapping[str, str]) -> di
 
 def _sized(vertices: FloatArray, triangles: Any, size: FloatArray) -> FloatArray:
     """The vertices with the sides that the catalogue tells, in centimetres."""
-    used = vertices[np.unique(triangles)]
+    named = np.zeros(len(vertices), dtype=bool)
+    named[triangles] = True
+    used = vertices[named]
     sides = used.max(axis=0) - used.min(axis=0)
     return vertices * np.divide(size, sides, out=np.ones(3), where=sides > 1e-9 * sides.max())
 

@@ -9,8 +9,7 @@ import numpy as np
 
 from unseen.data.compositions import compositions
 from unseen.data.domain import Domain
-from unseen.data.images import image_files
-from unseen.data.sources.emoji import TEXTS, _draw, _icons, _package
+from unseen.data.sources.emoji import TEXTS, _icons, _package, drawn
 from unseen.data.sources.npm import archive_path, fetch, pins, read_members, write_json
 from unseen.runtime import cache_folder
 
@@ -52,11 +51,11 @@ def emoji_tones(style: str, *, size: int = 224) -> Domain:
     icons = _icons(style, table, of="-tones")
     codes = [code for code in table if code in icons]
     folder = cache_folder() / "emoji" / f"{archive_path(package).stem}-{size}"
-    _draw(style, {code: icons[code] for code in codes}, folder, size)
+    pictures = drawn(style, {code: icons[code] for code in codes}, folder, size)
     classes = compositions([(entry["tone"], entry["object"]) for entry in table.values()])
     places = {code: k for k, code in enumerate(table)}
     return Domain(
-        x=image_files([folder / f"{code}.png" for code in codes]),
+        x=pictures,
         y=np.array([places[code] for code in codes], dtype=np.int64),
         kind="image",
         classes=classes,

@@ -226,4 +226,4 @@ def _senses(index: str) -> dict[tuple[str, str], int]:
 
 def _plain(word: str) -> str:
     """A word without underscores and the marks of adjectives."""
-    return re.sub(r"\((a|p|ip)\)$", "", word).replace("_", " ")
+    return (re.sub(r"\((a|p|ip)\)$", "", word) if word.endswith(")") else word).replace("_", " ")
