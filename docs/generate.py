@@ -5,6 +5,7 @@ mkdocs loads this file too, as a hook that puts the written method pages into th
 
 from __future__ import annotations
 
+import functools
 import inspect
 import json
 import re
@@ -197,17 +198,28 @@ def hyperparameters(slug: str) -> str:
 # -- the ledger --------------------------------------------------------------------------------------------
 
 
+@functools.cache
+def judged(slug: str, folder: Path) -> tuple[Any, ...]:
+    """The records of a system, today's verdicts on their newest figures, and what stands: judged once for all pages."""
+    from unseen import claims
+    from unseen.claims.evidence import read_records
+    from unseen.claims.standing import newest, standings
+
+    claim, records = claims.get(slug), read_records(folder, slug)
+    verdicts = newest(claim, records)
+    return records, verdicts, standings(claim, records, verdicts)
+
+
 def evidence(slug: str, *, baseline: bool = False) -> str:
     """The ledger of a system: every assertion, what its records say, and the first, blind verdict where it differs."""
     from unseen import claims
-    from unseen.claims.evidence import evidence_files, freshness, read_log, read_records
-    from unseen.claims.standing import standings
+    from unseen.claims.evidence import evidence_files, freshness, read_log
 
     if slug not in claims.CLAIMS:
         return "A baseline: systems are compared with it, and it has no claims of its own." if baseline else NONE_YET
     folder = DOCS / "evidence"
-    records, files = read_records(folder, slug), evidence_files(folder, slug)
-    rows = [assertion_row(standing) for standing in standings(claims.get(slug), records)]
+    (records, verdicts, standings), files = judged(slug, folder), evidence_files(folder, slug)
+    rows = [assertion_row(standing) for standing in standings]
     parts = [table(["assertion", "level", "verdict", "number"], rows), LEVELS]
     if not records:
         return "\n\n".join([*parts, f"There is {NONE_YET}. To run it: `unseen reproduce {slug}`."])
@@ -221,7 +233,7 @@ def evidence(slug: str, *, baseline: bool = False) -> str:
     parts += [listed(list(told))]
     looks = [look_at(line) for line in read_log(folder, slug)]
     parts += ["Later looks:\n\n" + listed(looks)] if looks else []
-    found = freshness(slug, folder=folder)
+    found = freshness(slug, folder=folder, verdicts=verdicts)
     if found.word == "stale":
         parts += ["**Stale**, another verdict than the recorded one: " + "; ".join(found.parts)]
     return "\n\n".join(parts)
@@ -323,13 +335,10 @@ def withdrawn(claim: Any, records: Sequence[dict[str, Any]]) -> list[list[str]]:
 def ledger_page() -> str:
     """What became of every claim, a line for each system."""
     from unseen import claims
-    from unseen.claims.evidence import read_records
-    from unseen.claims.standing import standings
 
     rows, fell, gone = [], [], []
     for slug in claims.slugs():
-        claim, records = claims.get(slug), read_records(DOCS / "evidence", slug)
-        found = standings(claim, records)
+        claim, (records, _, found) = claims.get(slug), judged(slug, DOCS / "evidence")
         gone += [[f"[{slug}](methods/{slug}.md#evidence)", *line] for line in withdrawn(claim, records)]
         count = {
             (state, verdict): sum((one.state, one.verdict) == (state, verdict) for one in found)

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import inspect
 import random
 import re
 import sys
 import typing
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
+import jaxtyping
 from beartype import BeartypeConf, beartype
 from beartype._check.code import codemain
 
@@ -36,6 +38,17 @@ def check(function: Callable[..., Any]) -> Callable[..., Any]:
         return checked(*args, **kwargs)
 
     return at_first_call
+
+
+@contextlib.contextmanager
+def unchecked() -> Iterator[None]:
+    """Refusals are those of the library, as for its users: the checker comes before them, names every argument
+    whichever is wrong, and looks for the wrong one by checks of each alone, a second where there are many."""
+    jaxtyping.config.update("jaxtyping_disable", True)
+    try:
+        yield
+    finally:
+        jaxtyping.config.update("jaxtyping_disable", False)
 
 
 def _resolved(function: Callable[..., Any]) -> Callable[..., Any]:

@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 import pandas as pd
 
-from unseen.claims.conditions import MissingFiguresError, Verdict, below_nothing
+from unseen.claims.conditions import MissingFiguresError, Verdict, below_nothing, of_experiment
 from unseen.claims.ledger import Assertion
 from unseen.data.domain import Domain
 from unseen.runtime import limited_threads, track
@@ -153,7 +153,7 @@ class Claim:
 
     def verdict(self, assertion: Assertion, table: pd.DataFrame, experiment: str = "") -> Verdict | None:
         """The verdict on one, by the figures of its experiment, or of one that had another name then."""
-        figures = table[table.experiment == (experiment or assertion.experiment)]
+        figures = of_experiment(table, experiment or assertion.experiment)
         if assertion.holds is None or figures.empty:
             return None
         about = self.experiments[assertion.experiment]

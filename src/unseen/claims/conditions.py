@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Callable, Iterable
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -50,12 +52,43 @@ class Condition:
 
     def __call__(self, table: pd.DataFrame) -> Verdict:
         """The verdict on a table of cells; not held if one of `arms` has a NaN, which means would pass over."""
-        lost = table[(table.metric == self.metric) & table.arm.isin(self.arms) & table.value.isna()]
+        missing = table.value.isna()
+        lost = table[missing & (table.metric == self.metric) & table.arm.isin(self.arms)] if missing.any() else ()
         if len(lost):
             first = lost.iloc[0]
             text = f"{self.metric} of {first.arm} is no number in case {first.case}, seed {first.seed}"
             return Verdict(False, np.nan, np.nan, np.nan, text + f" ({len(lost)} of such)")
         return self.rule(table)
+
+
+class Figures(pd.DataFrame):
+    """A table of cells that nobody changes: what many conditions ask of it, each of them a slice, is taken once."""
+
+    @functools.cached_property
+    def _experiments(self) -> dict[str, Figures]:
+        return {str(name): Figures(rows) for name, rows in self.groupby("experiment", sort=False)}
+
+    @functools.cached_property
+    def _series(self) -> dict[Any, pd.DataFrame]:
+        return dict(iter(self.groupby(["arm", "metric"], sort=False)))
+
+    @functools.cached_property
+    def _means(self) -> dict[tuple[str, str], pd.Series]:
+        return {}
+
+    def per_case(self, arm: str, metric: str) -> pd.Series | None:
+        """The mean over seeds of an arm's metric, per case; None where it has no such figures."""
+        key = arm, metric
+        if key not in self._means and key in self._series:
+            self._means[key] = self._series[key].groupby("case").value.mean()
+        return self._means.get(key)
+
+
+def of_experiment(table: pd.DataFrame, name: str) -> pd.DataFrame:
+    """The rows of an experiment."""
+    if isinstance(table, Figures):
+        return table._experiments.get(name, table[:0])
+    return table[table.experiment == name]
 
 
 class MissingFiguresError(ValueError):
@@ -64,6 +97,8 @@ class MissingFiguresError(ValueError):
 
 def _per_case(table: pd.DataFrame, arm: str, metric: str) -> pd.Series:
     """The mean over seeds of an arm's metric, per case."""
+    if isinstance(table, Figures) and (means := table.per_case(arm, metric)) is not None:
+        return means
     rows = table[(table.arm == arm) & (table.metric == metric)]
     if rows.empty:
         have = sorted(set(zip(table.arm, table.metric)))
@@ -73,9 +108,11 @@ def _per_case(table: pd.DataFrame, arm: str, metric: str) -> pd.Series:
 
 def below_nothing(condition: Condition, table: pd.DataFrame, nothing: str) -> str:
     """A sentence where the arm to be beaten is itself worse than the arm that learns `nothing`; else nothing to say."""
+    if not nothing or nothing in condition.arms:
+        return ""
     rows = table[(table.metric == condition.metric) & table.arm.isin((condition.rival, nothing))]
     means = rows.groupby(["arm", "case"]).value.mean().groupby("arm").mean()
-    if not nothing or nothing in condition.arms or len(means) < 2 or means[condition.rival] >= means[nothing] - NOTHING:
+    if len(means) < 2 or means[condition.rival] >= means[nothing] - NOTHING:
         return ""
     gap, arm = means[nothing] - means[condition.rival], condition.arms[0]
     above = better(arm, nothing, condition.metric).rule(table).held

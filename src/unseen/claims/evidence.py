@@ -317,8 +317,13 @@ def accept(slug: str, why: str, *, folder: Path = FOLDER) -> list[dict[str, str]
     return flipped
 
 
-def flips(slug: str, *, folder: Path = FOLDER) -> list[dict[str, str]]:
-    """Assertions to which today's condition gives another verdict than the one that was last written down."""
+def flips(
+    slug: str, *, folder: Path = FOLDER, verdicts: Sequence[Verdict | None] | None = None
+) -> list[dict[str, str]]:
+    """Assertions to which today's condition gives another verdict than the one that was last written down.
+
+    `verdicts` are those of `newest`, where they are at hand.
+    """
     records, log = read_records(folder, slug), read_log(folder, slug)
     written: dict[tuple[str, ...], str] = {}
     for record in records:
@@ -327,7 +332,7 @@ def flips(slug: str, *, folder: Path = FOLDER) -> list[dict[str, str]]:
         written |= {tuple(flip[part] for part in KEY): flip["now"] for flip in line.get("verdicts", ())}
     flipped = []
     claim = claims.get(slug)
-    for assertion, verdict in zip(claim.ledger, newest(claim, records)):
+    for assertion, verdict in zip(claim.ledger, newest(claim, records) if verdicts is None else verdicts):
         key = _key(assertion)
         if verdict is not None and written.get(key, word_of(verdict)) != word_of(verdict):
             flipped.append({**dict(zip(KEY, key)), "was": written[key], "now": word_of(verdict)})
@@ -358,12 +363,18 @@ class Freshness:
     parts: tuple[str, ...] = ()
 
 
-def freshness(slug: str, *, folder: Path = FOLDER, stamp: Mapping[str, str] | None = None) -> Freshness:
-    """Whether the evidence of a system is fresh; with a `stamp` of today also whether it moved."""
+def freshness(
+    slug: str, *, folder: Path = FOLDER, stamp: Mapping[str, str] | None = None,
+    verdicts: Sequence[Verdict | None] | None = None,
+) -> Freshness:  # fmt: skip
+    """Whether the evidence of a system is fresh; with a `stamp` of today also whether it moved.
+
+    `verdicts` are those of `newest`, where they are at hand.
+    """
     records = len(evidence_files(folder, slug))
     if not records:
         return Freshness("none")
-    flipped = tuple(flip["text"] for flip in flips(slug, folder=folder))
+    flipped = tuple(flip["text"] for flip in flips(slug, folder=folder, verdicts=verdicts))
     looks = [line for line in read_log(folder, slug) if line["look"] in ("replay", "check")]
     if looks and looks[-1].get("records", records) == records:
         flipped += tuple(looks[-1]["flipped"])

@@ -13,7 +13,7 @@ from typing import Any, Literal
 import pandas as pd
 
 from unseen.claims.base import COLUMNS, Claim
-from unseen.claims.conditions import Verdict
+from unseen.claims.conditions import Figures, Verdict
 from unseen.claims.ledger import Assertion
 
 State = Literal["confirmed", "explored", "open"]
@@ -65,22 +65,24 @@ class Standing:
     later: Said | None = None
 
 
-def standings(claim: Claim, records: Sequence[Record]) -> list[Standing]:
-    """What is known of each assertion of a claim from its records, oldest first."""
-    known = _Known(claim, records)
-    return [known.standing(assertion, verdict) for assertion, verdict in zip(claim.ledger, newest(claim, records))]
+def standings(
+    claim: Claim, records: Sequence[Record], verdicts: Sequence[Verdict | None] | None = None
+) -> list[Standing]:
+    """What is known of each assertion of a claim from its records, oldest first; `verdicts` are those of `newest`."""
+    known, verdicts = _Known(claim, records), newest(claim, records) if verdicts is None else verdicts
+    return [known.standing(assertion, verdict) for assertion, verdict in zip(claim.ledger, verdicts)]
 
 
 def newest(claim: Claim, records: Sequence[Record]) -> list[Verdict | None]:
     """Today's verdicts on the newest figures of each experiment, were their cases opened before or not."""
     last = {name: record for record in records for name in record["cases"]}
     parts = [table[table.experiment == name] for name, record in last.items() for table in [table_of(record)]]
-    return [verdict for _, verdict in claim.judge(pd.concat(parts))] if parts else [None] * len(claim.ledger)
+    return [verdict for _, verdict in claim.judge(Figures(pd.concat(parts)))] if parts else [None] * len(claim.ledger)
 
 
 def table_of(record: Record) -> pd.DataFrame:
     """The figures of a record as a table."""
-    return pd.DataFrame(record["rows"], columns=list(COLUMNS))
+    return Figures(record["rows"], columns=list(COLUMNS))
 
 
 def word_of(verdict: Verdict) -> str:

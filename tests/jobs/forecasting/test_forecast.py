@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+import in_process
 from unseen.data.series import read_series
 from unseen.jobs.forecasting import backtest
 from unseen.jobs.forecasting.forecasters import forecasters, load_model
@@ -410,11 +411,11 @@ def test_the_command_line_writes_what_it_says(tmp_path: Path) -> None:
 
 def test_the_command_line_tells_how_many_steps_series_have_that_end_at_unlike_times(tmp_path: Path) -> None:
     shops(a=700, b=300).to_csv(tmp_path / "demand.csv", index=False)
-    done = run("forecast", "demand.csv", "--by", "shop", "--horizon", "2", "--out", "out", folder=tmp_path)
+    done = in_process.unseen(tmp_path, "forecast", "demand.csv", "--by", "shop", "--horizon", "2", "--out", "out")
     assert done.returncode == 0, done.stderr
     assert "out holds forecast.csv (2 steps of each of 2 series, after its own end)" in done.stderr
     shops(a=300, b=300).to_csv(tmp_path / "demand.csv", index=False)
-    done = run("forecast", "demand.csv", "--by", "shop", "--horizon", "2", "--out", "out", folder=tmp_path)
+    done = in_process.unseen(tmp_path, "forecast", "demand.csv", "--by", "shop", "--horizon", "2", "--out", "out")
     assert "(2024-01-13 12:00:00 to 2024-01-13 13:00:00)" in done.stderr
 
 
@@ -425,7 +426,7 @@ def test_the_command_line_names_what_is_wrong(tmp_path: Path) -> None:
         (["twice.csv", "--out", "o"], "more than once"),
         ([], "name a table"),
     ):
-        done = run("forecast", *arguments, folder=tmp_path)
+        done = in_process.unseen(tmp_path, "forecast", *arguments)
         assert done.returncode == 1
         assert told in done.stderr
         assert "Traceback" not in done.stderr

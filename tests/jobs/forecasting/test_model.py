@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from unseen.jobs.forecasting.saved import example, opened, prepared
 from unseen.methods.forecasting.ttm import TTM
 
 
+@functools.cache
 def small() -> TTM:
     return TTM(**SMALL_TTM).fit(series=wave(400, channels=2))
 

@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+import in_process
 from unseen.data.classes import ClassSpace
 from unseen.data.domain import Domain
 from unseen.data.taxonomies import load
@@ -145,7 +146,7 @@ def test_an_obo_file_is_mapped_to(folder: Path) -> None:
     ],
 )
 def test_mistakes_are_one_line(folder: Path, arguments: list[str], told: str) -> None:
-    lines = unseen(folder, "map", *arguments, code=1).stderr.splitlines()
+    lines = in_process.unseen(folder, "map", *arguments, code=1).stderr.splitlines()
     assert told in lines[-1]
     assert lines[-1].startswith("unseen: ")
 
@@ -240,7 +241,7 @@ def test_what_stands_twice_is_not_asked_for_since_the_other_would_answer(folder:
 
 
 def test_of_several_methods_the_one_is_used_that_finds_more(folder: Path) -> None:
-    told = unseen(
+    told = in_process.unseen(
         folder, "map", "--taxonomy", "csv:tree.csv", "phrases.csv", "--methods", "text2node,nearest-name", "--model",
         "mapper", "--words", "wordllama",
     ).stderr  # fmt: skip
@@ -253,8 +254,9 @@ def test_of_several_methods_the_one_is_used_that_finds_more(folder: Path) -> Non
 
 def test_where_no_node_has_a_second_name_nothing_is_checked(folder: Path) -> None:
     (folder / "tree.csv").write_text("name,parent\nroot,\nleft,root\nright,root\n")
-    assert "nothing could be checked" in unseen(folder, "map", "--taxonomy", "csv:tree.csv", "phrases.csv").stderr
-    told = unseen(
+    done = in_process.unseen(folder, "map", "--taxonomy", "csv:tree.csv", "phrases.csv", code=0)
+    assert "nothing could be checked" in done.stderr
+    told = in_process.unseen(
         folder, "map", "--taxonomy", "csv:tree.csv", "phrases.csv", "--methods", "text2node,nearest-name", code=1
     ).stderr
     assert "methods must be one: too few nodes have a second name" in told

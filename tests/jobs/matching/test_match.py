@@ -21,6 +21,7 @@ import typer.testing
 from PIL import Image
 from sklearn.datasets import load_sample_image
 
+import in_process
 from unseen.cli import app
 from unseen.data.domain import Domain
 from unseen.data.homographies import apply, corners, moved_corners, warped
@@ -104,11 +105,11 @@ def test_no_match_is_told_with_what_to_try(folder: Path) -> None:
     sheet = np.full((120, 120, 3), 200, dtype=np.uint8)
     sheet[40:80, 40:80] = 20
     Image.fromarray(sheet).save(folder / "blank.png")
-    found = unseen(folder, "a/0.png", "blank.png", "--matcher", "sift", "--out", "none.html")
+    found = in_process.unseen(folder, "match", "a/0.png", "blank.png", "--matcher", "sift", "--out", "none.html")
     assert found.returncode == 0, found.stderr
     assert "no match found" in found.stdout
     assert "--rotate" not in found.stdout  # it was tried
-    again = unseen(folder, "a/0.png", "blank.png", "--matcher", "sift", "--rotate", "never")
+    again = in_process.unseen(folder, "match", "a/0.png", "blank.png", "--matcher", "sift", "--rotate", "never")
     assert "--rotate 'auto'" in again.stdout
     assert "--tune FOLDER" in found.stdout
     assert "No match found" in (folder / "none.html").read_text()
@@ -242,7 +243,9 @@ def test_a_turned_picture_is_found_without_being_asked_for(folder: Path) -> None
     picture = np.asarray(Image.open(folder / "a" / "0.png"))
     Image.fromarray(np.rot90(picture)).save(folder / "turned.png")
     auto, never = (
-        unseen(folder, "pictures", "a/0.png", "turned.png", "--matcher", "xfeat", "--rotate", way, "--json")
+        in_process.unseen(
+            folder, "match", "pictures", "a/0.png", "turned.png", "--matcher", "xfeat", "--rotate", way, "--json"
+        )
         for way in ("auto", "never")
     )
     assert json.loads(auto.stdout)["pairs"][0]["found"]
@@ -383,7 +386,7 @@ def test_why_nothing_is_found_is_said_in_numbers(matches: int, inliers: int, tol
     ],
 )
 def test_what_does_not_go_together_is_one_line(folder: Path, args: list[str], told: str) -> None:
-    found = unseen(folder, *args)
+    found = in_process.unseen(folder, "match", *args)
     assert found.returncode == 1
     assert told in found.stderr
     assert "Traceback" not in found.stderr
@@ -391,11 +394,11 @@ def test_what_does_not_go_together_is_one_line(folder: Path, args: list[str], to
 
 def test_a_table_of_pairs_is_never_written_over_and_a_place_for_a_model_is_looked_at_first(folder: Path) -> None:
     (folder / "pairs.csv").write_text("first,second\na,b\n")
-    found = unseen(folder, "pairs.csv", "--out", "pairs.html")
+    found = in_process.unseen(folder, "match", "pairs.csv", "--out", "pairs.html")
     assert "would write its table over pairs.csv" in found.stderr
     (folder / "full").mkdir()
     (folder / "full" / "thesis.txt").write_text("mine")
-    found = unseen(folder, "--tune", "a", "--model", "full")
+    found = in_process.unseen(folder, "match", "--tune", "a", "--model", "full")
     assert "holds other files" in found.stderr
 
 

@@ -15,6 +15,7 @@ import pandas as pd
 import pytest
 import typer.testing
 
+import in_process
 from unseen.cli import app
 from unseen.data.domain import Domain
 from unseen.data.rankings import Ranking
@@ -302,10 +303,10 @@ def test_the_command_writes_page_run_and_ranker_and_a_fresh_process_uses_it(tmp_
     done = unseen(tmp_path, "rank", "new.txt", "--model", "m", "--run", "new.csv", "--k", "2")
     assert "holds the first 2 of 80 documents, for 1 query" in done.stderr
     assert len((tmp_path / "new.csv").read_text().splitlines()) == 3
-    done = unseen(tmp_path, "rank", "new.txt", "--model", "m", "--run", "new.csv")
+    done = in_process.unseen(tmp_path, "rank", "new.txt", "--model", "m", "--run", "new.csv", code=0)
     assert "holds all 80 documents that were found, for 1 query" in done.stderr
     (tmp_path / "none.txt").write_text("xyzzy\nfox\n")
-    done = unseen(tmp_path, "rank", "none.txt", "--model", "m")
+    done = in_process.unseen(tmp_path, "rank", "none.txt", "--model", "m", code=0)
     assert done.stdout.splitlines()[:3] == ["xyzzy", "  nothing was found: no document has a word of it", "fox"]
 
 
@@ -313,7 +314,7 @@ def test_judgements_are_told_without_asking_and_nothing_says_that_nothing_was_me
     (tmp_path / "docs.txt").write_text("".join(f"{text}\n" for text in corpus().x))
     (tmp_path / "q.txt").write_text("owl number2\ncat number5\n")
     (tmp_path / "qrels.txt").write_text("1 0 3 1\n2 0 6 1\n")
-    done = unseen(tmp_path, "rank", "docs.txt", "q.txt", "--with", "bm25", "--qrels", "qrels.txt")
+    done = in_process.unseen(tmp_path, "rank", "docs.txt", "q.txt", "--with", "bm25", "--qrels", "qrels.txt", code=0)
     told = " ".join(done.stdout.split())
     for words in ("on your judgements nDCG@10", "without looking at your judgements", "give bm25 1.000 nDCG@10 of 1"):
         assert words in told
@@ -355,7 +356,8 @@ def test_blank_lines_are_counted_and_documents_are_called_by_their_lines(tmp_pat
     (tmp_path / "docs.txt").write_text("\n\nthe owl\n\nthe cat\nthe fox\nthe eel\n")
     (tmp_path / "q.txt").write_text("\nowl\n")
     (tmp_path / "qrels.txt").write_text("2 0 3 1\n")  # as an editor numbers the lines
-    done = unseen(tmp_path, "rank", "docs.txt", "q.txt", "--with", "bm25", "--qrels", "qrels.txt", "--run", "r.trec")
+    given = ("docs.txt", "q.txt", "--with", "bm25", "--qrels", "qrels.txt", "--run", "r.trec")
+    done = in_process.unseen(tmp_path, "rank", *given, code=0)
     assert "docs.txt: 3 lines have no letter, digit or sign" in done.stderr
     assert "q.txt: 1 line has no letter, digit or sign" in done.stderr
     assert (tmp_path / "r.trec").read_text().split()[:3] == ["2", "Q0", "3"]
@@ -366,7 +368,8 @@ def test_empty_rows_and_judgements_that_nobody_asks_are_told(tmp_path: Path) -> 
     (tmp_path / "docs.csv").write_text("id,text\na,the owl\nb,\nc,the cat\nd,  \n")
     (tmp_path / "q.csv").write_text("id,query\n1,owl\n2,\n")
     (tmp_path / "qrels.txt").write_text("1 0 a 1\n1 0 b 1\n9 0 a 1\n8 0 c 1\n")
-    done = unseen(tmp_path, "rank", "docs.csv", "q.csv", "--with", "bm25", "--qrels", "qrels.txt", "--run", "r.trec")
+    given = ("docs.csv", "q.csv", "--with", "bm25", "--qrels", "qrels.txt", "--run", "r.trec")
+    done = in_process.unseen(tmp_path, "rank", *given, code=0)
     assert "docs.csv: 2 of 4 documents are left out, without a letter, digit or sign: b, d" in done.stderr
     assert "q.csv: 1 of 2 queries is left out, without a letter, digit or sign: 2" in done.stderr
     assert "qrels.txt: 2 judgements are of queries that are not asked, such as '9'" in done.stderr
@@ -389,7 +392,7 @@ def test_empty_rows_and_judgements_that_nobody_asks_are_told(tmp_path: Path) -> 
 def test_mistakes_are_one_line(tmp_path: Path, arguments: tuple[str, ...], told: str) -> None:
     (tmp_path / "q.txt").write_text("one\ntwo\nthree\n")
     (tmp_path / "q.csv").write_text("text\none\ntwo\n")
-    done = unseen(
+    done = in_process.unseen(
         tmp_path, "rank", *(a.replace("q.txt", "q.csv") if i == 0 else a for i, a in enumerate(arguments)), code=1
     )
     assert told in done.stderr
