@@ -52,8 +52,8 @@ class Condition:
 
     def __call__(self, table: pd.DataFrame) -> Verdict:
         """The verdict on a table of cells; not held if one of `arms` has a NaN, which means would pass over."""
-        missing = table.value.isna()
-        lost = table[missing & (table.metric == self.metric) & table.arm.isin(self.arms)] if missing.any() else table[:0]
+        lost = table[table.value.isna()]
+        lost = lost[(lost.metric == self.metric) & lost.arm.isin(self.arms)]
         if len(lost):
             first = lost.iloc[0]
             text = f"{self.metric} of {first.arm} is no number in case {first.case}, seed {first.seed}"
