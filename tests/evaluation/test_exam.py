@@ -82,7 +82,7 @@ def test_together_opens_once_when_all_have_said_what_they_say(tmp_path):
 
 
 def test_what_is_kept_back_is_asked_about_like_an_exam_and_not_counted(tmp_path, monkeypatch):
-    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
+    monkeypatch.setenv("UNSEEN_DATA", str(tmp_path))
     source, kept = labelled(60), labelled(30, seed=1)
     held_out = HeldOut(kept.x, kept.labels)
     outcome = Once(by_accuracy)(SourceOnly(), {"source": source}, held_out)
