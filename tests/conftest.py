@@ -31,13 +31,10 @@ import shapes  # noqa: F401 - before `typing.overload` is used
 jaxtyping.install_import_hook(["unseen.nn", "unseen.methods"], "shapes.check")
 
 import torch
-import typer.main
-import typer.testing
 
 import unseen.nn.train as training
 
 torch.set_num_threads(1)
-typer.main.get_command = typer.testing._get_command = functools.cache(typer.main.get_command)  # .2 s for all commands
 training.SELDOM = 0.0  # every epoch leaves a checkpoint: tests train for milliseconds, and what they ask is resuming
 
 hypothesis.settings.register_profile(  # a machine that is busy is no fault of a test
