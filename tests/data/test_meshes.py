@@ -25,6 +25,11 @@ def test_negative_numbers_count_back_from_the_face() -> None:
     assert triangles.tolist() == [[0, 1, 2], [4, 3, 2]]
 
 
+def test_a_slash_that_stands_by_itself_names_no_vertex() -> None:
+    content = b"v 0 0 0\nv 1 0 0\nv 0 1 0\nv 1 1 1\nf 1 / 2 / 3\nf 2 3 4\n"
+    assert read_obj(content)[1].tolist() == [[0, 1, 2], [1, 2, 3]]
+
+
 def test_lines_may_be_continued_and_end_as_they_do_elsewhere() -> None:
     vertices, triangles = read_obj(SQUARE.replace(b"\n", b"\r\n") + b"f 1 2 \\\r\n 3\r\n")
     assert vertices.shape == (4, 3)

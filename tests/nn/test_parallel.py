@@ -122,3 +122,11 @@ def test_alone_rows_are_gathered_as_they_are_and_nothing_is_joined(monkeypatch):
     monkeypatch.setenv("RANK", "1")
     assert not parallel.leads()
     assert parallel.first()  # what trains alone writes
+
+
+def test_on_gpus_no_operation_passes_through_python(monkeypatch):
+    monkeypatch.setattr(parallel, "world", lambda: 2)
+    monkeypatch.setattr(parallel.distributed, "get_rank", lambda: 0)
+    for backend, shares in (("nccl", False), ("gloo", True)):
+        monkeypatch.setattr(parallel.distributed, "get_backend", lambda name=backend: name)
+        assert isinstance(parallel.as_one(torch.zeros(4, 2)), parallel.TorchDispatchMode) is shares

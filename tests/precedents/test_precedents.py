@@ -197,3 +197,11 @@ def test_a_few_labels_and_no_source_are_advised_as_compare_does():
     assert [row.slug for row in without_target if row.fits][:2] == ["linear-probe", "prototypes"]
     taught = unseen.recommend(Given({"support": True, "target": True, "teachers": True}), kind="image")
     assert "consensus" not in [row.slug for row in taught]
+
+
+def test_of_labels_that_are_no_classes_no_consensus_is_advised():
+    x = np.zeros((6, 2))
+    values, pool = Domain(x=x, y=np.arange(6.0), task="value"), Domain(x=x)
+    for word in ("support", "source"):
+        rows = unseen.recommend(Given({word: values, "target": pool}))
+        assert [row.name for row in rows if row.fits and row.slug == "consensus"] == []

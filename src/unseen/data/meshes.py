@@ -52,7 +52,9 @@ def _corners(faces: Sequence[bytes]) -> tuple[IntArray, IntArray]:
     """The vertices that faces name, (c,), and how many each of them names, (f,)."""
     text = _REST.sub(b"", b" ".join(faces))
     if not text.translate(None, b"0123456789 \t"):
-        return np.fromstring(text, dtype=np.int64, sep=" "), np.array([len(face.split()) for face in faces])
+        corners, counts = np.fromstring(text, dtype=np.int64, sep=" "), np.array([len(face.split()) for face in faces])
+        if len(corners) == counts.sum():  # not so where a slash stands by itself
+            return corners, counts
     named = [[int(corner) for corner in _CORNER.findall(face)] for face in faces]
     return np.array([corner for face in named for corner in face], dtype=np.int64), np.array([len(n) for n in named])
 

@@ -84,8 +84,9 @@ def as_one(batch: Any) -> AbstractContextManager[Any]:
     All processes draw the masks of the whole batch, from random numbers that are the same in all, and each takes those
     of its samples. That holds on a CPU, where the first dimension of what is dropped from is this process's part of the
     batch; else each draws alone. What goes backward must do so in it, too: networks may be read again there.
+    Every operation in it passes through Python, which on GPUs would cost time and change nothing.
     """
-    if world() == 1:
+    if world() == 1 or distributed.get_backend() == "nccl":
         return nullcontext()
     return _AsOne(next((len(value) for value in _tensors(batch)), 0))
 

@@ -121,6 +121,9 @@ def test_brat_in_folders_of_a_folder_is_read_with_them(tmp_path: Path) -> None:
     assert found.domain.x.tolist() == ["The dose helps.", "Yes.", "It is safe.", "No."]
     assert found.domain.columns["document"].tolist() == ["anna/1.txt", "anna/2.txt", "anna/10.txt", "ben/1.txt"]
     assert found.counts["spans"] == 1
+    (tmp_path / "anna" / "1.ann").write_text("T1\tClaim 0 99\tThe")
+    (tmp_path / "anna" / "2.txt").write_bytes(b"\xff")
+    assert [line.where for line in read_marked(tmp_path).domain.skipped] == ["anna/1.ann, line 1", "anna/2.txt"]
 
 
 def test_json_lines_of_spans_entities_and_tokens_are_read(tmp_path: Path) -> None:

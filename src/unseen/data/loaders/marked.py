@@ -295,7 +295,7 @@ def _brat(place: Path, counts: Counter[str], skipped: list[Skipped]) -> Iterator
         skipped += [Skipped(*refused) for refused in below.refused]
         files = {name: place / name for name in sorted(below.files, key=natural_key) if name.endswith(".txt")}
     for number, (name, file) in enumerate(files.items()):
-        text = _text(file, skipped, counts)
+        text = _text(file, skipped, counts, name)
         if text is None:
             continue
         notes = file.with_suffix(".ann")
@@ -306,7 +306,7 @@ def _brat(place: Path, counts: Counter[str], skipped: list[Skipped]) -> Iterator
             if not line.startswith("T"):
                 counts["annotations that are no span"] += bool(line.strip())
                 continue
-            where = f"{notes.name}, line {at}"
+            where = f"{name.removesuffix('.txt')}.ann, line {at}"
             match = re.fullmatch(r"T\S*\t(\S+) ([\d ;]+)\t?(.*)", line)
             numbers = [int(n) for n in re.findall(r"\d+", match[2])] if match else []
             if match is None or len(numbers) < 2 or not 0 <= numbers[0] < numbers[-1] <= len(text):
@@ -322,11 +322,11 @@ def _brat(place: Path, counts: Counter[str], skipped: list[Skipped]) -> Iterator
         yield _Sentence(number, text, tuple(spans) if notes.exists() else None, name)
 
 
-def _text(file: Path, skipped: list[Skipped], counts: Counter[str]) -> str | None:
+def _text(file: Path, skipped: list[Skipped], counts: Counter[str], name: str) -> str | None:
     try:
         return file.read_bytes().decode("utf-8").replace("\r\n", "\n").removeprefix("\ufeff")
     except UnicodeDecodeError:
-        skipped.append(Skipped(file.name, "it is no UTF-8"))
+        skipped.append(Skipped(name, "it is no UTF-8"))
         counts["left out"] += 1
         return None
 
