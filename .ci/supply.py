@@ -153,6 +153,7 @@ BUNDLED = (
     Bundled("unseen/data/sources/*.json", "names, places and digests of what is downloaded; credits below", OWN),
     Bundled("unseen/data/sources/sounds/events.json", "names of AudioSet's 527 sound events, by Google", "CC-BY-4.0"),
     Bundled("unseen/claims/duqgen_queries.json", "queries that SmolLM2 wrote for this project's claims", OWN),
+    Bundled("unseen/claims/known_drawings.json", "fingerprints of emoji as this project's claims read them", OWN),
     Bundled("unseen/serving/runtime.json", "place and digest of onnxruntime-web, which is downloaded (MIT)", OWN),
     Bundled("unseen/scaffold/templates/*.txt", "the beginning of a package of one's own", OWN),
     Bundled("unseen/**/*.html", "pages", OWN),

@@ -221,8 +221,8 @@ def _together(given: Given, by_method: Mapping[str, Gain], near: Sequence[Near])
     classes = given.inputs.get("classes")
     have = {word for word, value in given.inputs.items() if value is not None}
     closed = given.named or not len(getattr(classes, "unseen", ()))
-    told = given.named or "source" in have or _labels_alone(given)
-    if "target" not in have or "model" in have or not closed or not told or given.task != card.task:
+    can_learn = given.named or "source" in have or _labels_alone(given)
+    if "target" not in have or "model" in have or not closed or not can_learn or given.task != card.task:
         return None
     name, gain = _named(slug, by_method)
     why = "no recorded run like yours has it" if gain is None else _told(name, gain, given, near)

@@ -216,8 +216,8 @@ def classify_nodes(
     support = _shots(target, shots, seed)
     gone = hidden_edges(target, HIDDEN_EDGES, seed) if check_links else None
     tower = encoders.get(encoder)
-    own = str(getattr(tower, "fingerprint", ""))
-    if fingerprint not in ("", own):
+    weights = str(getattr(tower, "fingerprint", ""))
+    if fingerprint not in ("", weights):
         raise ValueError(f"encoder: what is called {encoder!r} here has other weights than what the model learnt of")
     vectors = functools.partial(encoded, tower=tower, memory={})
     say(f"{size_of(target)}, {int((target.degrees == 0).sum()):,} nodes without a neighbour")
@@ -237,7 +237,7 @@ def classify_nodes(
     scores = {learner.card.slug: asked_in_parts(learner, domain)}
     scores |= simple_arms(x, mean_of_neighbours(target, x), named, target, support, seed)
     results: dict[str, Any] = {"nodes": len(target), "edges": len(target.edges), "shots": shots, "classes": space.names}
-    results |= {"method": learner.card.slug, "shots_taken": taken, "encoder": encoder, "fingerprint": own}
+    results |= {"method": learner.card.slug, "shots_taken": taken, "encoder": encoder, "fingerprint": weights}
     results |= {"sampling": dataclasses.asdict(how), "notes": notes}
     results["graded"], results["chosen"] = grades_of(scores, target, support), chosen_of(scores, target, support)
     for line in answer_in_lines(results["graded"], results["chosen"]):
