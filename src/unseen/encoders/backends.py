@@ -1,9 +1,9 @@
 """The fastest way to run a frozen network here.
 
-bfloat16 autocast with channels-last memory where the hardware computes in bfloat16, else onnxruntime in
-float32. What bfloat16 costs on your samples, `Encoder.fidelity` says: the cosine to float32 of EfficientNet-Lite0
-is 0.9993 in the mean and 0.997 at least (256 crops of two photos), of MiniLM 0.99998 at least (the texts of
-ImageNet's classes).
+bfloat16 autocast with channels-last memory where the hardware computes in bfloat16, else onnxruntime in float32, as
+EfficientNet-Lite0 of whole pictures runs on every CPU. What bfloat16 costs on your samples, `Encoder.fidelity` says:
+the cosine to float32 of EfficientNet-Lite0 is 0.9993 in the mean and 0.997 at least (256 crops of two photos), of
+MiniLM 0.99998 at least (the texts of ImageNet's classes).
 """
 
 from __future__ import annotations
@@ -54,8 +54,8 @@ def choose(precision: Precision, *, convolutional: bool) -> Backend:
     """Return the backend that `precision` means on the device in force.
 
     ``"auto"`` is bfloat16 where the hardware computes in it; elsewhere float32, by onnxruntime for pictures. (Of
-    EfficientNet-Lite0 it is float32 by onnxruntime on every CPU, see `Encoder.backend`: on an Intel with AMX a picture
-    takes 10 ms of a core in batches of 32 and alone, and in bfloat16 13 and 23.)
+    EfficientNet-Lite0 without regions it is float32 by onnxruntime on every CPU, see `Encoder.backend`: on an Intel
+    with AMX a picture takes 10 ms of a core in batches of 32 and alone, and in bfloat16 13 and 23.)
     """
     check_precision(precision)
     on_cpu = current().device == "cpu"
