@@ -59,6 +59,8 @@ def sentence(error: BaseException) -> str:
         return "it asks for more memory than there is" + (f" ({text})" if text else "")
     if isinstance(error, RecursionError):
         return "it is nested too deeply"
+    if type(error).__name__ == "UnpicklingError":  # torch's own words advise to read it unsafely
+        return "it is damaged, or holds more than tensors and plain values"
     if isinstance(error, UnicodeDecodeError):
         return f"it is not UTF-8 text: {error.reason} at byte {error.start}; save it as UTF-8"
     if isinstance(error, UnicodeError):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -17,6 +18,7 @@ from unseen.encoders.states import load_state, save_state
 from unseen.encoders.text import unknown_alone
 from unseen.encoders.two_tower import TwoTowerEncoder
 from unseen.encoders.vision import ImagePreprocess, with_options
+from unseen.files import named
 
 
 class ClipTokens:
@@ -96,7 +98,9 @@ def build_open_clip(request: Request) -> TwoTowerEncoder:
     inside = random or request.folder is not None
     path = Path(source).expanduser()
     local = bool(source) and path.is_file()
-    with online(request, "give a local file: open_clip:<arch>/<file>", needed=not (inside or local), place=source):
+    fix, download = "give a local file: open_clip:<arch>/<file>", not (inside or local)
+    fits = named(path, f"a file with weights of {arch}", "name the architecture that they are of")
+    with online(request, fix, needed=download, place=source), fits if local else contextlib.nullcontext():
         model = open_clip.create_model(
             arch, None if inside else str(path) if local else source, weights_only=True, pretrained_text=False
         )

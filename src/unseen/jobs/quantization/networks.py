@@ -174,21 +174,11 @@ def _checkpoint(path: str) -> dict[str, torch.Tensor]:
 
             state: Any = load_file(file)
         else:
-            state = _tensors(file)
+            state = torch.load(file, map_location="cpu", weights_only=True)
         state = _unwrapped(state)
         if not isinstance(state, dict) or not all(isinstance(value, torch.Tensor) for value in state.values()):
             raise ValueError(f"{file.name} holds no state_dict: tensors by their names")
     return state
-
-
-def _tensors(file: Path) -> Any:
-    """What torch's file holds, if it is tensors and plain values alone."""
-    try:
-        return torch.load(file, map_location="cpu", weights_only=True)
-    except Exception as error:
-        if type(error).__name__ == "UnpicklingError":  # torch's own words advise to read it unsafely
-            raise ValueError("it is damaged, or holds more than tensors and plain values") from error
-        raise
 
 
 def _unwrapped(state: Any) -> Any:
