@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from unseen.claims import worlds
 from unseen.claims.base import Claim, Experiment, Result, of_both, seeds
@@ -21,6 +20,7 @@ from unseen.data.classes import ClassSpace
 from unseen.data.domain import Domain
 from unseen.data.typing import IntArray
 from unseen.evaluation.metrics.zero_shot import generalized_scores, mean_class_top1
+from unseen.evaluation.rejection import auroc
 from unseen.methods.baselines.dap import DAP
 from unseen.methods.baselines.describe import Describe
 from unseen.methods.baselines.ridge import Ridge
@@ -108,16 +108,9 @@ def certainty(method: CREST, given: Fold) -> dict[str, float]:
     return {
         "u seen": float(parts[0].mean()),
         "u unseen": float(parts[1].mean()),
-        "auroc": told_apart(*parts),
+        "auroc": auroc(*parts[::-1]),
         "sure": float(right[u <= np.median(u)].mean()),
     }
-
-
-def told_apart(low: NDArray[Any], high: NDArray[Any]) -> float:
-    """How often a value of the second kind is above one of the first (AUROC)."""
-    from sklearn.metrics import roc_auc_score
-
-    return float(roc_auc_score(np.r_[np.zeros(len(low)), np.ones(len(high))], np.r_[low, high]))
 
 
 def named(method: CREST, given: Fold, order: IntArray | None = None) -> float:
@@ -214,7 +207,7 @@ def run_mosaics(case: str, seed: int) -> Result:
     top = method.top_attributes(as_regions(given.unseen), SHOWN).attributes
     shown = given.unseen.columns["place"] >= 0
     table["full"] |= {
-        "auroc": told_apart(known, nothing),
+        "auroc": auroc(nothing, known),
         "named": float(np.take_along_axis(shown, top, axis=1).mean()),
     }
     return table
@@ -232,11 +225,11 @@ def run_mosaics_fairly(case: str, seed: int) -> Result:
     empty = torch.as_tensor(rng.permuted(shown.numpy(), axis=2))
     method = learnt(given, seed)
     known, nothing = (method.opinions(x)["fused"].uncertainty.numpy() for x in (shown, empty))
-    table["full"] = {**judged(method, given), **located(method, given.unseen), "auroc": told_apart(known, nothing)}
+    table["full"] = {**judged(method, given), **located(method, given.unseen), "auroc": auroc(nothing, known)}
     for arm, rival in rivals(given, seed).items():
         table[arm] = {**judged(rival, given), **located(rival, given.unseen)}
         if rival.objective == "attributes":  # the other objective leaves open how high all scores are
-            table[arm]["auroc"] = told_apart(rival.doubt(shown), rival.doubt(empty))
+            table[arm]["auroc"] = auroc(rival.doubt(empty), rival.doubt(shown))
     return table
 
 

@@ -26,7 +26,7 @@ from unseen.encoders import get
 from unseen.methods.curation.concept_frequency import class_accuracy, retrieval_scores
 from unseen.methods.curation.concept_frequency.lemmas import singular, words
 from unseen.nn.contrastive import same_label
-from unseen.nn.dual_encoder import DualEncoder, class_vectors
+from unseen.nn.dual_encoder import DualEncoder, Letters, class_vectors
 from unseen.nn.train import Run
 from unseen.runtime import reproducible
 
@@ -76,8 +76,10 @@ def world(case: str, deviation: float = NOISE) -> World:
     x = (flat.x + noise).astype(np.float32)
     if case in ("handwritten", "printed"):
         return World(x, flat.labels, _DIGITS, digits(case, size=32))
-    names = _DIGITS if case.startswith("mnist ") else tuple(f"letter {_spoken(letter)}" for letter in case)
-    return World(x, flat.labels, names)
+    if case.startswith("mnist "):
+        return World(x, flat.labels, _DIGITS)
+    sizes = ("capital" if letter.isupper() else "small" for letter in case)  # no article
+    return World(x, flat.labels, tuple(f"letter {size}{letter.lower()}" for size, letter in zip(sizes, case)))
 
 
 def ink(case: str) -> list[Domain]:
@@ -97,11 +99,6 @@ def mnist() -> Domain:
     large = table[:, :-1].astype(np.uint8).reshape(-1, 28, 28)
     small = np.stack([np.asarray(Image.fromarray(picture).resize((8, 8), Image.Resampling.BOX)) for picture in large])
     return Domain(x=small.reshape(len(small), -1) / np.float32(255), y=table[:, -1].astype(np.int64))
-
-
-def _spoken(letter: str) -> str:
-    """A word for a character, which a search for words can tell from an article."""
-    return f"{'capital' if letter.isupper() else 'small'}{letter.lower()}"
 
 
 def split(of: World, seed: int, test: int) -> tuple[IntArray, IntArray]:
@@ -140,9 +137,12 @@ class Model(DualEncoder):
     def __init__(self, width: int, lexicon: dict[str, int], hidden: int) -> None:
         layers = nn.Linear(width, hidden), nn.ReLU(), nn.Linear(hidden, hidden), nn.ReLU(), nn.Linear(hidden, DIM)
         means = nn.EmbeddingBag(len(lexicon) + 1, DIM, mode="mean", padding_idx=0)
-        reader: Any = functools.partial(tokens, lexicon=lexicon)  # is never saved
-        super().__init__(nn.Sequential(*layers), means, reader, 1 / 0.07)
+        super().__init__(nn.Sequential(*layers), means, Letters(), 1 / 0.07)  # letters are not read, but words
         self.lexicon = lexicon
+
+    def tokenize(self, texts: Sequence[str]) -> Tensor:
+        """Numbers of words."""
+        return tokens(texts, self.lexicon)
 
     def accuracy(self, of: World, rows: IntArray, prompts: str = "ensemble") -> FloatArray:
         """Zero-shot accuracy of every concept in percent, (C,)."""

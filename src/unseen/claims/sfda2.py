@@ -97,16 +97,10 @@ HIGH_RATIO = 20.0
 
 def run(case: str, seed: int, arms: tuple[str, ...], ratio: float | None = None) -> Result:
     """Arms on a pair of domains; with a ratio, classes that are many in the source are few in the target."""
-    source, target = domains(case, seed)
+    source, target = (clouds if case.split()[0] in MAKERS else domains)(case, seed)
     if ratio is not None:
         source, target = unbalanced(source, ratio, seed=seed), unbalanced(target, ratio, reverse=True, seed=seed)
     return measured(source, target, arms, seed)
-
-
-def run_points(case: str, seed: int) -> Result:
-    """Clouds of whole objects, and of other objects of which a part is hidden."""
-    source, target = clouds(case, seed)
-    return measured(source, target, ABLATIONS, seed)
 
 
 def measured(source: Domain, target: Domain, arms: tuple[str, ...], seed: int) -> Result:
@@ -209,7 +203,7 @@ claim = Claim(
             development=("digits 20", "digits 35", "digits 50"), confirmation=("fonts", "digits 28", "digits 42"),
             reused=TURNED, unit="pair of domains", **seeds(2)),
         "points": Experiment(
-            run=run_points, data=objects, clocks=CLOCKS,
+            run=partial(run, arms=ABLATIONS), data=objects, clocks=CLOCKS,
             development=("scopia view", "scopia half 30", "scopia ball 30"),
             confirmation=("others view", "others half 40", "others ball 40"),
             unit="makers and what hides", nothing="source", **seeds(2)),
