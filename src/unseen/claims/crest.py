@@ -15,7 +15,7 @@ from unseen.claims.emoji_regions import CLASSES, FOLDS, drawings, fold
 from unseen.claims.folds import Fold
 from unseen.claims.ledger import Assertion, effect, mechanism, not_testable, paper_scale
 from unseen.claims.pooled_scorers import PooledScorers
-from unseen.claims.sign_mosaics import CELLS, SHOWN, Mosaics, mosaics, signs
+from unseen.claims.sign_mosaics import CELLS, SHOWN, mosaics, signs
 from unseen.data.classes import ClassSpace
 from unseen.data.domain import Domain
 from unseen.data.typing import IntArray
@@ -180,12 +180,12 @@ def located(method: CREST | PooledScorers, pictures: Domain) -> dict[str, float]
     return {"mass": float(mass.mean()), "mass of the pair": pair, "pointed": float(pointed.mean())}
 
 
-def judged(method: Any, given: Mosaics) -> dict[str, float]:
+def judged(method: Any, given: Fold) -> dict[str, float]:
     """Accuracy among the unseen classes."""
     return {"t1": mean_class_top1(given.unseen.labels, method.predict(given.unseen))}
 
 
-def learnt(given: Mosaics, seed: int, **changes: Any) -> CREST:
+def learnt(given: Fold, seed: int, **changes: Any) -> CREST:
     """The method on mosaics."""
     return CREST(**{**SETTINGS, "random_state": seed, **changes}).fit(source=given.source, classes=given.classes)
 
@@ -246,7 +246,7 @@ def run_worlds_fairly(case: str, seed: int) -> Result:
     return table
 
 
-def rivals(given: Mosaics, seed: int) -> dict[str, PooledScorers]:
+def rivals(given: Fold, seed: int) -> dict[str, PooledScorers]:
     """Scorers of single cells, pooled, which learn from the same cells for as long."""
     budget = {"epochs": SETTINGS["epochs"], "dropout": SETTINGS["dropout"], "random_state": seed}
     return {
