@@ -139,12 +139,8 @@ def blind(method: CREST, given: Fold, seed: int) -> Result:
 def views(method: CREST, given: Fold) -> Result:
     """What each pathway of one model believes of unseen emoji, among these, beside both together."""
     held, unseen = method.opinions(as_regions(given.unseen)), given.classes.unseen
-    return {
-        f"{name} view": {
-            "t1": mean_class_top1(given.unseen.labels, unseen[part.belief[:, unseen].argmax(dim=1).numpy()])
-        }
-        for name, part in held.items()
-    }
+    believed = {name: unseen[part.belief[:, unseen].argmax(dim=1).numpy()] for name, part in held.items()}
+    return {f"{name} view": {"t1": mean_class_top1(given.unseen.labels, y)} for name, y in believed.items()}
 
 
 # -- mosaics -----------------------------------------------------------------------------------------------

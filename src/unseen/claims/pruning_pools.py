@@ -51,10 +51,8 @@ class Pool:
 @functools.cache
 def features(case: str) -> Domain:
     """The samples of a case, a vector each: ink of characters, or EfficientNet-Lite0's features of emoji."""
-    if case == "handwritten digits":
-        return worlds.digits("handwritten")
-    if case == "printed digits":
-        return worlds.digits("printed")
+    if case.endswith("digits"):
+        return worlds.digits(case.split()[0])
     if case == "printed capitals":
         return worlds.characters("ABCDEFGHIJKLMNOPQRSTUVWXYZ", 5)
     if case == "printed small letters":
