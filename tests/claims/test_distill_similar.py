@@ -15,10 +15,10 @@ from unseen.claims.distill_similar import (
     digits_task,
     draw_of,
     few_labels,
-    rank_correlation,
     version,
 )
 from unseen.data.domain import Domain
+from unseen.evaluation.metrics.selection import rank_correlation
 from unseen.methods.adaptation.distill_similar import DistillSimilar
 
 

@@ -16,7 +16,7 @@ def objects(monkeypatch: pytest.MonkeyPatch) -> Domain:
     rng, y = np.random.default_rng(0), np.repeat([0, 1], [10, 6])
     x = rng.uniform(-1, 1, (16, 200, 3)) * np.array([[1, 1, 0.1], [0.2, 0.2, 1]])[y][:, None]
     domain = Domain(x=x.astype(np.float32), y=y, kind="points", columns={"model": np.arange(16)})
-    monkeypatch.setattr(made, "_objects", lambda makers: domain)
+    monkeypatch.setattr(made, "objects", lambda makers: domain)
     monkeypatch.setattr(made, "EACH", 12)
     monkeypatch.setattr(made, "POINTS", 16)
     return domain

@@ -8,7 +8,6 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import Tensor
 
 from unseen.claims import worlds
 from unseen.claims.arms import of_classes, parted
@@ -21,6 +20,7 @@ from unseen.data.domain import Domain
 from unseen.methods.adaptation.ad_clip import ADCLIP
 from unseen.methods.adaptation.ad_clip.losses import alignment, uncertainty
 from unseen.methods.baselines.linear_probe import LinearProbe
+from unseen.nn.dual_encoder import in_parts
 from unseen.nn.state import digest
 
 CLASSES, HELD_OUT = 8, 1 / 3
@@ -141,7 +141,8 @@ def aligned(method: ADCLIP, parts: Parts) -> dict[str, float]:
     network: Any = method.network_
     x_s, x_t = paired(network, parts)
     s, t = network.tokens(x_s), network.tokens(x_t)
-    text = [texts(network, network.joined(s.style, t.style, content)) for content in (s.content, t.content)]
+    contexts = (network.joined(s.style, t.style, content) for content in (s.content, t.content))
+    text = [in_parts(network.features, context) for context in contexts]
     cosine = F.cosine_similarity(text[0].mean(dim=0), text[1].mean(dim=0), dim=1)
     return {"misalignment": float(alignment(*text)), "cosine": float(cosine.mean())}
 
@@ -153,7 +154,7 @@ def inferred(method: ADCLIP, parts: Parts) -> Result:
     x_s, x_t = paired(network, parts)
     style, tokens = network.tokens(x_s).style, network.tokens(x_t)
     context = network.joined(style, tokens.style, tokens.content)
-    predicted = network.scores(x_t.embedding, texts(network, context)).argmax(dim=1).numpy()
+    predicted = network.scores(x_t.embedding, in_parts(network.features, context)).argmax(dim=1).numpy()
     guesses = {"mapped style": network.mapped(x_t), "own style": tokens.style, "mean source style": network.stored}
     table = {arm: {"style_error": float((guess - style).square().mean())} for arm, guess in guesses.items()}
     table["source at hand"] = {"unseen": float((predicted == parts.other_target.labels).mean())}
@@ -166,11 +167,6 @@ def paired(network: Any, parts: Parts) -> tuple[Any, Any]:
     """Every image of the target that training did not see, and one such image of the source beside it."""
     x_s, x_t = (torch.as_tensor(domain.x) for domain in (parts.other_source, parts.other_target))
     return network.read(x_s[torch.arange(len(x_t)) * 7919 % len(x_s)]), network.read(x_t)
-
-
-def texts(network: Any, context: Tensor) -> Tensor:
-    """Text features of all classes under each context."""
-    return torch.cat([network.features(part) for part in torch.split(context, 256)])
 
 
 def embedded(domain: Domain) -> Domain:

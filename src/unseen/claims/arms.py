@@ -16,6 +16,7 @@ from torch.optim.lr_scheduler import LRScheduler
 from unseen.data.domain import Domain
 from unseen.data.samplers import Batch, batches, endless, hold_out, steps
 from unseen.nn.contrastive import contrastive
+from unseen.nn.dual_encoder import DualEncoder
 from unseen.nn.schedules import warm_cosine
 from unseen.nn.train import Run, train
 
@@ -51,6 +52,14 @@ def of_classes(domain: Domain, chosen: Int[np.ndarray, " k"]) -> Domain:
 def clip_loss(logits: Float[Tensor, "n n"], targets: Float[Tensor, "n n"] | None = None) -> Float[Tensor, ""]:
     """The loss of CLIP, both ways: sample i belongs to sample i of the other side, or to those of `targets`."""
     return (contrastive(logits, targets) + contrastive(logits.T, targets)) / 2
+
+
+def towers_loss(
+    towers: DualEncoder, images: Tensor, texts: Tensor, targets: Float[Tensor, "n n"] | None = None
+) -> Float[Tensor, ""]:
+    """The same of two towers and a batch of pairs; the factor of cosines is 100 at most."""
+    cosines = towers.encode_image(images) @ towers.encode_text(texts).T
+    return clip_loss(towers.logit_scale.exp().clamp(max=100) * cosines, targets)
 
 
 def in_epochs(

@@ -18,7 +18,7 @@ from unseen.claims.conditions import at_least, better, equals, not_worse
 from unseen.claims.ledger import effect, mechanism, not_testable, paper_scale, promised
 from unseen.data.domain import Domain
 from unseen.data.shifts import FAMILIES, FOLDS
-from unseen.evaluation.metrics.selection import correlation
+from unseen.evaluation.metrics.selection import correlation, rank_correlation
 from unseen.methods.generalization.crafting_shifts import CraftingShifts, Units, mixed, view_probabilities
 from unseen.runtime import without_checkpoints
 from unseen.validation import Scored, crafted_copies, kfold_select, middle_of_the_best
@@ -265,11 +265,8 @@ def mixes(study: Study, scores: NDArray[np.floating], x: Pictures, y: Labels) ->
 
 def folds(half: str, split: int, case: str) -> Result:
     """How scores of the same fold models rank their accuracy on a target: by families seen, and by others."""
-    truth = fold_truth(half, split, case).tolist()
-    scores = dict(zip(SIDES, np.array(list(study(half, split).folds.values())).T.tolist()))
-    return {
-        name: {"spearman of folds": correlation(values, truth, draws=2).spearman} for name, values in scores.items()
-    }
+    truth, scores = fold_truth(half, split, case), np.array(list(study(half, split).folds.values())).T
+    return {name: {"spearman of folds": rank_correlation(values, truth)} for name, values in zip(SIDES, scores)}
 
 
 @functools.cache

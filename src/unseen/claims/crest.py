@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from unseen.claims import worlds
 from unseen.claims.base import Claim, Experiment, Result, of_both, seeds
@@ -16,11 +15,12 @@ from unseen.claims.emoji_regions import CLASSES, FOLDS, drawings, fold
 from unseen.claims.folds import Fold
 from unseen.claims.ledger import Assertion, effect, mechanism, not_testable, paper_scale
 from unseen.claims.pooled_scorers import PooledScorers
-from unseen.claims.sign_mosaics import CELLS, SHOWN, Mosaics, mosaics, signs
+from unseen.claims.sign_mosaics import CELLS, SHOWN, mosaics, signs
 from unseen.data.classes import ClassSpace
 from unseen.data.domain import Domain
 from unseen.data.typing import IntArray
 from unseen.evaluation.metrics.zero_shot import generalized_scores, mean_class_top1
+from unseen.evaluation.rejection import auroc
 from unseen.methods.baselines.dap import DAP
 from unseen.methods.baselines.describe import Describe
 from unseen.methods.baselines.ridge import Ridge
@@ -108,16 +108,9 @@ def certainty(method: CREST, given: Fold) -> dict[str, float]:
     return {
         "u seen": float(parts[0].mean()),
         "u unseen": float(parts[1].mean()),
-        "auroc": told_apart(*parts),
+        "auroc": auroc(*parts[::-1]),
         "sure": float(right[u <= np.median(u)].mean()),
     }
-
-
-def told_apart(low: NDArray[Any], high: NDArray[Any]) -> float:
-    """How often a value of the second kind is above one of the first (AUROC)."""
-    from sklearn.metrics import roc_auc_score
-
-    return float(roc_auc_score(np.r_[np.zeros(len(low)), np.ones(len(high))], np.r_[low, high]))
 
 
 def named(method: CREST, given: Fold, order: IntArray | None = None) -> float:
@@ -146,12 +139,8 @@ def blind(method: CREST, given: Fold, seed: int) -> Result:
 def views(method: CREST, given: Fold) -> Result:
     """What each pathway of one model believes of unseen emoji, among these, beside both together."""
     held, unseen = method.opinions(as_regions(given.unseen)), given.classes.unseen
-    return {
-        f"{name} view": {
-            "t1": mean_class_top1(given.unseen.labels, unseen[part.belief[:, unseen].argmax(dim=1).numpy()])
-        }
-        for name, part in held.items()
-    }
+    believed = {name: unseen[part.belief[:, unseen].argmax(dim=1).numpy()] for name, part in held.items()}
+    return {f"{name} view": {"t1": mean_class_top1(given.unseen.labels, y)} for name, y in believed.items()}
 
 
 # -- mosaics -----------------------------------------------------------------------------------------------
@@ -187,12 +176,12 @@ def located(method: CREST | PooledScorers, pictures: Domain) -> dict[str, float]
     return {"mass": float(mass.mean()), "mass of the pair": pair, "pointed": float(pointed.mean())}
 
 
-def judged(method: Any, given: Mosaics) -> dict[str, float]:
+def judged(method: Any, given: Fold) -> dict[str, float]:
     """Accuracy among the unseen classes."""
     return {"t1": mean_class_top1(given.unseen.labels, method.predict(given.unseen))}
 
 
-def learnt(given: Mosaics, seed: int, **changes: Any) -> CREST:
+def learnt(given: Fold, seed: int, **changes: Any) -> CREST:
     """The method on mosaics."""
     return CREST(**{**SETTINGS, "random_state": seed, **changes}).fit(source=given.source, classes=given.classes)
 
@@ -214,7 +203,7 @@ def run_mosaics(case: str, seed: int) -> Result:
     top = method.top_attributes(as_regions(given.unseen), SHOWN).attributes
     shown = given.unseen.columns["place"] >= 0
     table["full"] |= {
-        "auroc": told_apart(known, nothing),
+        "auroc": auroc(nothing, known),
         "named": float(np.take_along_axis(shown, top, axis=1).mean()),
     }
     return table
@@ -232,11 +221,11 @@ def run_mosaics_fairly(case: str, seed: int) -> Result:
     empty = torch.as_tensor(rng.permuted(shown.numpy(), axis=2))
     method = learnt(given, seed)
     known, nothing = (method.opinions(x)["fused"].uncertainty.numpy() for x in (shown, empty))
-    table["full"] = {**judged(method, given), **located(method, given.unseen), "auroc": told_apart(known, nothing)}
+    table["full"] = {**judged(method, given), **located(method, given.unseen), "auroc": auroc(nothing, known)}
     for arm, rival in rivals(given, seed).items():
         table[arm] = {**judged(rival, given), **located(rival, given.unseen)}
         if rival.objective == "attributes":  # the other objective leaves open how high all scores are
-            table[arm]["auroc"] = told_apart(rival.doubt(shown), rival.doubt(empty))
+            table[arm]["auroc"] = auroc(rival.doubt(empty), rival.doubt(shown))
     return table
 
 
@@ -253,7 +242,7 @@ def run_worlds_fairly(case: str, seed: int) -> Result:
     return table
 
 
-def rivals(given: Mosaics, seed: int) -> dict[str, PooledScorers]:
+def rivals(given: Fold, seed: int) -> dict[str, PooledScorers]:
     """Scorers of single cells, pooled, which learn from the same cells for as long."""
     budget = {"epochs": SETTINGS["epochs"], "dropout": SETTINGS["dropout"], "random_state": seed}
     return {

@@ -16,7 +16,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from scipy.stats import spearmanr
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR, LRScheduler
 
@@ -33,6 +32,7 @@ from unseen.data.augment import Augment, jitter, random_crop, random_resized_cro
 from unseen.data.domain import Domain, concatenate
 from unseen.data.samplers import tensor
 from unseen.evaluation.metrics.classification import accuracy
+from unseen.evaluation.metrics.selection import rank_correlation
 from unseen.methods.adaptation.distill_similar import DistillSimilar
 from unseen.methods.base import Method
 from unseen.methods.baselines.fixmatch import FixMatch
@@ -188,16 +188,14 @@ def seconds(network: nn.Module, x: Tensor) -> float:
 # -- arms ----------------------------------------------------------------------------------------------------
 
 
-def fall(optimizer: torch.optim.Optimizer, steps: int) -> LRScheduler:
-    """The rate of FixMatch, cos(7 pi k / 16 K), for all arms."""
-    return LambdaLR(optimizer, lambda step: math.cos(7 * math.pi * step / (16 * steps)))
-
-
 class Student(DistillSimilar):
-    """With the rate and the weight decay of FixMatch."""
+    """With the rate of FixMatch, cos(7 pi k / 16 K), and its weight decay."""
 
     weight_decay: float = 5e-4
-    _schedule = staticmethod(fall)
+
+    @staticmethod
+    def _schedule(optimizer: torch.optim.Optimizer, steps: int) -> LRScheduler:
+        return LambdaLR(optimizer, lambda step: math.cos(7 * math.pi * step / (16 * steps)))
 
 
 class Unmirrored(FixMatch):
@@ -276,11 +274,6 @@ class Arms:
         return table
 
 
-def rank_correlation(a: Any, b: Any) -> float:
-    """Spearman's; 0 where one does not vary and so tells nothing."""
-    return 0.0 if np.ptp(a) == 0 or np.ptp(b) == 0 else float(spearmanr(a, b).statistic)
-
-
 # -- without sources -----------------------------------------------------------------------------------------
 
 
@@ -300,8 +293,8 @@ class Recorded(nn.Module):
 def run_apart(case: str, seed: int) -> Result:
     """Learn again in a process that has the task's samples and tables of features and predictions, no more."""
     zoo, (support, unlabeled, exam) = emoji_cell(case, seed)
-    settings: dict[str, Any] = {"random_state": seed, "width": 64}
-    here = DistillSimilar(**settings).fit(support=support, target=unlabeled, teachers=zoo)
+    here = DistillSimilar(width=64).set_params(random_state=seed)
+    here.fit(support=support, target=unlabeled, teachers=zoo)
     outputs: Outputs = zoo_outputs(zoo, concatenate([support.unlabeled(), unlabeled]))
     tables: dict[str, Any] = {
         f"{kind} {name}": t.numpy() for name, pair in outputs.items() for kind, t in zip(("z", "logits"), pair)
@@ -330,8 +323,7 @@ def learn_apart(folder: str) -> None:
         for key in given.files
         if key.startswith("z ")
     }
-    settings: dict[str, Any] = {"random_state": int(given["seed"]), "width": 64}
-    method = DistillSimilar(**settings)
+    method = DistillSimilar(width=64).set_params(random_state=int(given["seed"]))
     method.fit(support=Domain(x=given["support"], y=given["labels"]), target=Domain(x=given["new"]), teachers=teachers)
     np.save(Path(folder) / "predicted.npy", method.predict(Domain(x=given["exam"])))
 
@@ -341,9 +333,8 @@ def behaviour() -> dict[str, Any]:
     task = behaviours.blobs()
     with reproducible(0):
         zoo = {f"{n} classes": feature_classifier(task.n_features, n, 8).eval() for n in (3, 5)}
-    metrics = ("parc", "leep", "h-score", "knn", "cka")
-    ranking = rank_teachers(zoo, task, metrics).set_index("name").loc[list(zoo)]  # type: ignore[arg-type]
-    return {metric: ranking[metric].to_numpy(dtype=float) for metric in metrics}
+    ranking = rank_teachers(zoo, task, METRICS).set_index("name").loc[list(zoo)]
+    return {metric: ranking[metric].to_numpy(dtype=float) for metric in METRICS}
 
 
 # fmt: off

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import hashlib
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
@@ -28,15 +28,6 @@ from unseen.nn.semantic import cosines, hub_norms
 CLASSES, UNSEEN, COPIES, STYLES = 250, 50, 3, 5
 POOL = 12
 """Pictures of each unseen class in the pool."""
-
-
-class Drawings(NamedTuple):
-    """Features (vendor, copy, class, d) and what is known of the classes."""
-
-    x: NDArray[np.float32]
-    names: tuple[str, ...]
-    keywords: FloatArray
-    embeddings: FloatArray
 
 
 def varied(picture: Any, seed: list[int]) -> Any:
@@ -79,27 +70,27 @@ def keyword_vectors(texts: list[str], most: int = 50) -> FloatArray:
 
 
 @functools.cache
-def drawings(split: str) -> Drawings:
-    """250 emoji by five vendors, each drawing and two variations of it.
+def drawings(split: str) -> tuple[NDArray[np.float32], ClassSpace]:
+    """Features of 250 emoji by five vendors, each drawing and two variations of it, (vendor, copy, class, d).
 
     "development" and "confirmation" share neither vendor nor emoji; "unopened" has emoji that neither has.
     """
     styles = unopened(CLASSES) if split == "unopened" else drawn(split, CLASSES)
     x = np.array([[worlds.lite0(copy_of(style, copy)).x for copy in range(COPIES)] for style in styles])
     names, keywords = (styles[0].columns[column].tolist() for column in ("name", "keywords"))
-    return Drawings(x, tuple(names), keyword_vectors(keywords), worlds.minilm(names))
+    return x, ClassSpace(names=names, attributes=keyword_vectors(keywords), embeddings=worlds.minilm(names))
 
 
 def fold(split: str, number: int) -> tuple[Domain, Domain, ClassSpace]:
     """Drawings of the seen classes, all pictures of the unseen ones (a fifth), labelled, and the classes."""
-    data = drawings(split)
+    x, classes = drawings(split)
     order = np.random.default_rng(0).permutation(CLASSES)
     unseen = np.sort(order[number * UNSEEN : (number + 1) * UNSEEN])
     seen = np.setdiff1d(np.arange(CLASSES), unseen)
-    classes = ClassSpace(names=data.names, attributes=data.keywords, embeddings=data.embeddings, seen=seen)
-    known, new = data.x[:, 0, seen], data.x[:, :, unseen]
+    known, new = x[:, 0, seen], x[:, :, unseen]
     source = Domain(x=known.reshape(-1, known.shape[-1]), y=np.tile(seen, known.shape[0]))
-    return source, Domain(x=new.reshape(-1, new.shape[-1]), y=np.tile(unseen, new.shape[0] * COPIES)), classes
+    pool = Domain(x=new.reshape(-1, new.shape[-1]), y=np.tile(unseen, new.shape[0] * COPIES))
+    return source, pool, classes.replace(seen=seen)
 
 
 def first_of_each(y: IntArray, n: int, rng: np.random.Generator) -> NDArray[np.bool_]:

@@ -39,14 +39,19 @@ def roles(n_vendors: int, classes: ClassSpace, rng: np.random.Generator) -> tupl
     return ~new & ~aside, ~new & aside, new
 
 
-def fold_of(x: NDArray[np.float32], classes: ClassSpace, rng: np.random.Generator, width: int) -> Fold:
-    """The fold of features (vendors, classes, d), which become `width` principal components of what is learnt from."""
+def components(x: FloatArray, width: int, learnt: Mask | None = None) -> FloatArray:
+    """Principal components of rows; of those that are learnt from where a mask says which, in single precision."""
     from sklearn.decomposition import PCA
 
+    axes = PCA(width, random_state=0)
+    return axes.fit_transform(x) if learnt is None else axes.fit(x[learnt]).transform(x).astype(np.float32)
+
+
+def fold_of(x: NDArray[np.float32], classes: ClassSpace, rng: np.random.Generator, width: int) -> Fold:
+    """The fold of features (vendors, classes, d), which become `width` principal components of what is learnt from."""
     masks = roles(len(x), classes, rng)
     flat, y = x.reshape(-1, x.shape[2]), np.tile(np.arange(x.shape[1]), len(x))
-    reduced = PCA(width, random_state=0).fit(flat[masks[0]]).transform(flat).astype(np.float32)
-    whole = Domain(x=reduced, y=y, classes=classes)
+    whole = Domain(x=components(flat, width, masks[0]), y=y, classes=classes)
     source, known, new = (whole.take(mask) for mask in masks)
     return Fold(source, known, new, classes)
 

@@ -11,12 +11,11 @@ from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from unseen.claims import worlds
-from unseen.claims.arms import clip_loss, in_passes
+from unseen.claims.arms import in_passes, towers_loss
 from unseen.claims.drawings import readable
 from unseen.data.domain import Domain
 from unseen.data.samplers import Batch
@@ -27,6 +26,7 @@ from unseen.encoders import get
 from unseen.methods.curation.concept_frequency import class_accuracy, retrieval_scores
 from unseen.methods.curation.concept_frequency.lemmas import singular, words
 from unseen.nn.contrastive import same_label
+from unseen.nn.dual_encoder import DualEncoder, Letters, class_vectors
 from unseen.nn.train import Run
 from unseen.runtime import reproducible
 
@@ -76,8 +76,10 @@ def world(case: str, deviation: float = NOISE) -> World:
     x = (flat.x + noise).astype(np.float32)
     if case in ("handwritten", "printed"):
         return World(x, flat.labels, _DIGITS, digits(case, size=32))
-    names = _DIGITS if case.startswith("mnist ") else tuple(f"letter {_spoken(letter)}" for letter in case)
-    return World(x, flat.labels, names)
+    if case.startswith("mnist "):
+        return World(x, flat.labels, _DIGITS)
+    sizes = ("capital" if letter.isupper() else "small" for letter in case)  # no article
+    return World(x, flat.labels, tuple(f"letter {size}{letter.lower()}" for size, letter in zip(sizes, case)))
 
 
 def ink(case: str) -> list[Domain]:
@@ -97,11 +99,6 @@ def mnist() -> Domain:
     large = table[:, :-1].astype(np.uint8).reshape(-1, 28, 28)
     small = np.stack([np.asarray(Image.fromarray(picture).resize((8, 8), Image.Resampling.BOX)) for picture in large])
     return Domain(x=small.reshape(len(small), -1) / np.float32(255), y=table[:, -1].astype(np.int64))
-
-
-def _spoken(letter: str) -> str:
-    """A word for a character, which a search for words can tell from an article."""
-    return f"{'capital' if letter.isupper() else 'small'}{letter.lower()}"
 
 
 def split(of: World, seed: int, test: int) -> tuple[IntArray, IntArray]:
@@ -134,63 +131,42 @@ def corpus(of: World, pool: IntArray, sizes: IntArray, seed: int) -> tuple[IntAr
 # -- two towers --------------------------------------------------------------------------------------------
 
 
-class Towers(nn.Module):
-    """A perceptron for pictures and a mean of word vectors for captions, into one space."""
+class Model(DualEncoder):
+    """A perceptron for pictures and a mean of word vectors for captions, into one space; `lexicon` numbers words."""
 
-    def __init__(self, width: int, words_: int, hidden: int) -> None:
-        super().__init__()
-        self.image = nn.Sequential(
-            nn.Linear(width, hidden), nn.ReLU(), nn.Linear(hidden, hidden), nn.ReLU(), nn.Linear(hidden, DIM)
-        )
-        self.text = nn.EmbeddingBag(words_, DIM, mode="mean", padding_idx=0)
-        self.scale = nn.Parameter(torch.tensor(1 / 0.07).log())
+    def __init__(self, width: int, lexicon: dict[str, int], hidden: int) -> None:
+        layers = nn.Linear(width, hidden), nn.ReLU(), nn.Linear(hidden, hidden), nn.ReLU(), nn.Linear(hidden, DIM)
+        means = nn.EmbeddingBag(len(lexicon) + 1, DIM, mode="mean", padding_idx=0)
+        super().__init__(nn.Sequential(*layers), means, Letters(), 1 / 0.07)  # letters are not read, but words
+        self.lexicon = lexicon
 
-    def pictures(self, x: Tensor) -> Tensor:
-        """Unit vectors, (b, 32)."""
-        return F.normalize(self.image(x), dim=1)
-
-    def texts(self, tokens: Tensor) -> Tensor:
-        """Unit vectors of padded word numbers, (b, 32)."""
-        return F.normalize(self.text(tokens), dim=1)
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class Model:
-    """Trained towers and the words that they know."""
-
-    towers: Towers
-    lexicon: dict[str, int]
+    def tokenize(self, texts: Sequence[str]) -> Tensor:
+        """Numbers of words."""
+        return tokens(texts, self.lexicon)
 
     def accuracy(self, of: World, rows: IntArray, prompts: str = "ensemble") -> FloatArray:
         """Zero-shot accuracy of every concept in percent, (C,)."""
         return class_accuracy(of.y[rows], self.predict(of, rows, prompts), len(of.concepts))
 
+    @torch.no_grad()
     def predict(self, of: World, rows: IntArray, prompts: str = "ensemble") -> IntArray:
         """The concept of every picture by the texts of all concepts."""
-        with torch.no_grad():
-            vectors = torch.stack(
-                [self.texts([t.format(name) for t in PROMPTS[prompts]]).mean(dim=0) for name in of.concepts]
-            )
-            return (self.pictures(of, rows) @ F.normalize(vectors, dim=1).T).argmax(dim=1).numpy()
-
-    def texts(self, texts: Sequence[str]) -> Tensor:
-        """Unit vectors of texts, (n, 32)."""
-        with torch.no_grad():
-            return self.towers.texts(tokens(texts, self.lexicon))
+        vectors = class_vectors(self, of.concepts, PROMPTS[prompts])
+        return (self.pictures(of, rows) @ vectors.T).argmax(dim=1).numpy()
 
     def pictures(self, of: World, rows: IntArray) -> Tensor:
         """Unit vectors of pictures, (n, 32)."""
-        with torch.no_grad():
-            return self.towers.pictures(torch.as_tensor(of.x[rows]))
+        return self.encode_image(torch.as_tensor(of.x[rows]))
 
+    @torch.no_grad()
     def recalls(self, of: World, rows: IntArray) -> dict[str, FloatArray]:
         """Recall at 1 of every concept in percent, both ways, (C,) each: one caption and picture of each at a time."""
         by_concept = [rows[of.y[rows] == concept] for concept in range(len(of.concepts))]
         held, scores = [(name,) for name in of.concepts], []
         for k in range(min(GALLERIES, *map(len, by_concept))):
-            texts = self.texts([TEMPLATES[k % len(TEMPLATES)].format(name) for name in of.concepts])
+            captions = [TEMPLATES[k % len(TEMPLATES)].format(name) for name in of.concepts]
             shown = self.pictures(of, np.array([samples[k] for samples in by_concept]))
-            scores.append(retrieval_scores((texts @ shown.T).numpy(), held))
+            scores.append(retrieval_scores((self.encode_text(self.tokenize(captions)) @ shown.T).numpy(), held))
         ways = ("text to image", "image to text")
         return {way: np.array([[score[c][way] for c in of.concepts] for score in scores]).mean(axis=0) for way in ways}
 
@@ -215,17 +191,16 @@ def pretrain(of: World, chosen: IntArray, captions: Sequence[str], seed: int, hi
     lexicon = {word: i + 1 for i, word in enumerate(every)}
     word_ids, labels = tokens(captions, lexicon), torch.as_tensor(of.y[chosen])
     with reproducible(seed):
-        towers = Towers(of.x.shape[1], len(lexicon) + 1, hidden)
+        towers = Model(of.x.shape[1], lexicon, hidden)
         adam = torch.optim.AdamW(towers.parameters(), lr=3e-3)
 
         def objective(batch: Batch, run: Run) -> Tensor:
             x = batch.x + 0.1 * torch.randn(batch.x.shape, generator=run.generator)
-            cosines = towers.pictures(x) @ towers.texts(word_ids[batch.index]).T
-            return clip_loss(towers.scale.exp().clamp(max=100) * cosines, same_label(labels[batch.index]))
+            return towers_loss(towers, x, word_ids[batch.index], same_label(labels[batch.index]))
 
         source = Domain(x=of.x[chosen], kind="features")
         in_passes(objective, towers, adam, source, name="towers", size=BATCH, epochs=EPOCHS, drop_last=False)
-    return Model(towers.eval(), lexicon)
+    return towers.eval()
 
 
 # -- emoji -------------------------------------------------------------------------------------------------

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
+import pandas as pd
 import torch
 from numpy.typing import NDArray
 from PIL import Image
@@ -266,8 +267,5 @@ LABELED: Mapping[str, Callable[[Classifier, Domain, Domain, int], Classifier]] =
 
 def one_of_each(y: NDArray[np.int64]) -> list[NDArray[np.bool_]]:
     """Folds that hold the first, second, ... sample of every class; classes are of one size."""
-    place = np.zeros(len(y), dtype=np.int64)
-    for label in np.unique(y):
-        rows = np.flatnonzero(y == label)
-        place[rows] = np.arange(len(rows))
-    return [place == k for k in range(int(place.max()) + 1)]
+    place = pd.Series(y).groupby(y).cumcount().to_numpy()
+    return [place == k for k in range(place.max() + 1)]

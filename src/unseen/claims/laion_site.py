@@ -222,29 +222,23 @@ def run_filter(case: str, seed: int) -> Result:
 
 def _graded(run: Run, links: Sequence[site.Link], mask: np.ndarray, seed: int) -> Result:
     """How well similarity tells true captions from wrong ones among the pairs of `mask`, beside a random order."""
-    from sklearn.metrics import average_precision_score
+    from sklearn.metrics import average_precision_score as average_precision
 
     true = np.array([link.kind in ("clean", "same picture", "near picture") for link in links])[mask]
     similarity, kept, language = run.similarity[mask], run.kept[mask], run.language[mask]
-    by_language = {code: language == code for code in sorted(set(language.tolist()))}
-    return {
+    order = np.random.default_rng(seed).permutation(len(true))
+    out: Result = {
         "similarity": {
-            "average precision": float(average_precision_score(true, similarity)),
+            "average precision": float(average_precision(true, similarity)),
             "precision": float(true[kept].mean()),
             "recall": float(kept[true].mean()),
-            **{
-                f"average precision, {code}": float(average_precision_score(true[rows], similarity[rows]))
-                for code, rows in by_language.items()
-                if true[rows].any()
-            },
         },
-        "random": {
-            "average precision": float(
-                average_precision_score(true, np.random.default_rng(seed).permutation(len(true)))
-            ),
-            "precision": float(true.mean()),
-        },
+        "random": {"average precision": float(average_precision(true, order)), "precision": float(true.mean())},
     }
+    for code in np.unique(language[true]).tolist():
+        rows = language == code
+        out["similarity"][f"average precision, {code}"] = float(average_precision(true[rows], similarity[rows]))
+    return out
 
 
 # -- killed and gone on with ---------------------------------------------------------------------------------

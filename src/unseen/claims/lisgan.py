@@ -13,7 +13,7 @@ from unseen.claims import worlds
 from unseen.claims.base import Claim, Experiment, Result, of_both
 from unseen.claims.conditions import at_least, better, not_worse, wins
 from unseen.claims.drawings import described, drawn, features, of_split
-from unseen.claims.folds import Fold, fold_of, near, ridge_prototypes
+from unseen.claims.folds import Fold, components, fold_of, near, ridge_prototypes
 from unseen.claims.ledger import effect, mechanism, not_testable, paper_scale, promised
 from unseen.data.classes import ClassSpace
 from unseen.data.domain import Domain
@@ -44,11 +44,9 @@ GENERALIZED = dict(LisGAN.card.presets["generalized"])
 
 def folds(split: str, fold: int) -> Fold:
     """A fifth of the classes is unseen; features have 128 principal components of the source, texts 64."""
-    from sklearn.decomposition import PCA
-
     rng = np.random.default_rng(0)
     unseen = rng.permutation(CLASSES)[fold * UNSEEN : (fold + 1) * UNSEEN]
-    attributes = PCA(64, random_state=0).fit_transform(described(split, CLASSES))
+    attributes = components(described(split, CLASSES), 64)
     names = tuple(drawn(split, CLASSES)[0].columns["name"].tolist())
     classes = ClassSpace(names=names, attributes=attributes, seen=np.setdiff1d(np.arange(CLASSES), unseen))
     return fold_of(features(split, CLASSES), classes, rng, 128)
@@ -106,16 +104,12 @@ def run_emoji(case: str, seed: int) -> Result:
     split, fold = case.split()
     parts = folds(split, int(fold))
     (source, seen_test, unseen_test, classes), both = parts, parts.tests
-    truth, everything = unseen_test.labels, np.arange(len(classes))
+    truth = unseen_test.labels
 
-    table: Result = {
-        "ridge": {
-            "zsl": mean_class_top1(truth, ridge(source, classes, unseen_test.x, classes.unseen, **EMBEDDING["zsl"])),
-            **generalized_scores(
-                both.labels, ridge(source, classes, both.x, everything, **EMBEDDING["gzsl"]), classes.seen
-            ),
-        }
-    }
+    zsl = ridge(source, classes, unseen_test.x, classes.unseen, **EMBEDDING["zsl"])
+    gzsl = ridge(source, classes, both.x, np.arange(len(classes)), **EMBEDDING["gzsl"])
+    scores = generalized_scores(both.labels, gzsl, classes.seen)
+    table: Result = {"ridge": {"zsl": mean_class_top1(truth, zsl), **scores}}
     for arm, weights in ARMS.items():
         method = LisGAN(**{"random_state": seed, "souls": SOULS, **weights})
         method.fit(source=source, classes=classes)

@@ -10,7 +10,7 @@ from unseen.claims import experts, worlds
 from unseen.claims.base import Claim, Experiment, Result, of_both, seeds
 from unseen.claims.conditions import Condition, at_least, better, wins
 from unseen.claims.drawings import VENDORS, of_vendors
-from unseen.claims.experts import FEW, MORE, Distilled, Start, scored
+from unseen.claims.experts import FEW, META, MORE, Distilled, Start, scored
 from unseen.claims.ledger import Assertion, effect, mechanism, not_testable, paper_scale
 from unseen.claims.letters import letters
 from unseen.claims.shifts import subgroups as features
@@ -50,22 +50,14 @@ def digit_domains(case: str, seed: int) -> tuple[Domain, list[Domain], list[Doma
     return in_styles(*digits(kind, int(half)), family, seed)
 
 
-def emoji_domains(case: str, seed: int) -> tuple[Domain, list[Domain]]:
-    """Four vendors and a fifth; a case is `SPLIT VENDOR`."""
-    split, left_out = case.split()
-    known = [vendor for vendor in VENDORS[split] if vendor != left_out]
-    return concatenate([features(vendor) for vendor in known]), [features(left_out)]
-
-
 # -- experiments -----------------------------------------------------------------------------------------------
 
 
 def run_digits(case: str, seed: int) -> Result:
     """All arms from one start."""
-    meta = Meta(1e-3, FEW, 16, 1e-3, 1e-3, epochs=14, mask=True, first_order=False, fresh_adam=True)
     with reproducible(seed):
         source, unseen, known = digit_domains(case, seed)
-        start = experts.begin(source, experts.small_network(), meta, seed)
+        start = experts.begin(source, experts.small_network(), META, seed)
         mixed = start.mixed("transformer")
         table, full, single = main_arms(start, mixed, unseen)
         held = {a: pretended_accuracy(single, mixed, start.experts, start.sources, a) for a in ALPHAS}
@@ -88,13 +80,14 @@ def run_digits(case: str, seed: int) -> Result:
 
 
 def run_emoji(case: str, seed: int) -> Result:
-    """The main arms with perceptrons on cached features."""
+    """The main arms with perceptrons on cached features of four vendors, and a fifth; a case is `SPLIT VENDOR`."""
+    split, left_out = case.split()
+    source = concatenate([features(vendor) for vendor in VENDORS[split] if vendor != left_out])
     meta = Meta(0.03, FEW, 16, 3e-4, 1e-3, epochs=5, mask=True, first_order=False, fresh_adam=True)
     with reproducible(seed):
-        source, unseen = emoji_domains(case, seed)
         network = mlp_classifier(source.n_features, len(source.classes), 64)  # type: ignore[arg-type]
         start = experts.begin(source, network, meta, seed, epochs=8)
-        return main_arms(start, start.mixed("transformer"), unseen)[0]
+        return main_arms(start, start.mixed("transformer"), [features(left_out)])[0]
 
 
 def main_arms(start: Start, mixed: Aggregator, unseen: list[Domain]) -> tuple[Result, Distilled, Classifier]:

@@ -13,6 +13,7 @@ from unseen.claims import behaviours, worlds
 from unseen.claims.base import Claim, Experiment, Result, of_both, seeds
 from unseen.claims.conditions import at_least, better, not_worse, wins
 from unseen.claims.drawings import VENDORS, described, drawn, features, of_split
+from unseen.claims.folds import components
 from unseen.claims.ledger import effect, mechanism, paper_scale, promised
 from unseen.data.classes import ClassSpace
 from unseen.data.domain import Domain
@@ -49,10 +50,7 @@ def drawings(split: str) -> tuple[NDArray[np.float32], NDArray[np.float32], dict
 
     The splits share neither a set of drawings nor an emoji.
     """
-    from sklearn.decomposition import PCA
-
-    vectors = PCA(WIDTH, random_state=0).fit_transform(described(split))
-    return features(split), vectors, dict(drawn(split)[0].columns)
+    return features(split), components(described(split), WIDTH), dict(drawn(split)[0].columns)
 
 
 def space(split: str, unseen: NDArray[np.int64]) -> ClassSpace:

@@ -17,7 +17,7 @@ from unseen.claims.base import Claim, Experiment, Result, of_both, seeds
 from unseen.claims.completions import WEAK_RIDGE, centred, read_relations, run_relations
 from unseen.claims.conditions import at_least, better
 from unseen.claims.drawings import drawn, features, of_split
-from unseen.claims.folds import Fold, fold_of, near, ridge_prototypes
+from unseen.claims.folds import Fold, components, fold_of, near, ridge_prototypes
 from unseen.claims.ledger import Assertion, effect, mechanism, not_testable, paper_scale, promised
 from unseen.data.classes import ClassSpace
 from unseen.data.domain import Domain
@@ -117,15 +117,13 @@ def vectors(split: str, seed: int) -> dict[str, FloatArray]:
 
 def incidence(o: Ontology) -> FloatArray:
     """The triples as they stand, in principal components: a 1 for each concept that a class, or one above it, has."""
-    from sklearn.decomposition import PCA
-
     above: list[set[int]] = [set() for _ in o.concepts]
     for h, _, t in o.triples.tolist():
         above[h].add(t)
     marks = np.zeros((len(o.nodes), len(o.concepts)))
     for row, node in enumerate(o.nodes.tolist()):
         marks[row, list(above[node] | {wide for t in above[node] for wide in above[t]})] = 1
-    return PCA(WIDTH, random_state=0).fit_transform(marks)
+    return components(marks, WIDTH)
 
 
 def told_by(task: Fold, attributes: FloatArray) -> tuple[Domain, ClassSpace]:

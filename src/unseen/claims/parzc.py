@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.stats import spearmanr
+from scipy.stats import rankdata
 
 from unseen.claims import behaviours, worlds
 from unseen.claims.base import Claim, Experiment, Result, seeds
@@ -19,6 +19,7 @@ from unseen.claims.ledger import effect, mechanism, not_testable, paper_scale, p
 from unseen.data.architectures import ArchitectureTable
 from unseen.data.domain import Domain
 from unseen.data.sources.architectures import architectures
+from unseen.evaluation.metrics.selection import rank_correlation
 from unseen.methods.architecture_rankers import tau
 from unseen.methods.compression.parzc import ParZC
 from unseen.methods.compression.parzc.method import standardized
@@ -53,7 +54,7 @@ def grade(scores: NDArray[Any], values: NDArray[Any]) -> dict[str, float]:
     top = np.argsort(-scores, kind="stable")[:5]
     return {
         "tau": tau(scores, values),
-        "rho": float(spearmanr(scores, values).statistic) if np.ptp(scores) > 0 else 0.0,
+        "rho": rank_correlation(scores, values),
         "regret": float(values.max() - values[top].max()),
     }
 
@@ -112,8 +113,9 @@ def run_tables(case: str, seed: int) -> Result:
     for arm in ("parzc", "permuted accuracies"):
         out[arm] |= nodes(fitted[arm], rest)
     out["graded by permuted ones"] = nodes(fitted["parzc"], rest.replace(y=shuffle(y)))
-    deviation, misplaced = fitted["parzc"].uncertainty(rest.x), rank_of(fitted["parzc"].predict(rest.x)) - rank_of(y)
-    out["parzc"]["doubt and misplacement"] = float(np.nan_to_num(spearmanr(deviation, np.abs(misplaced)).statistic))
+    ranks, true = (rankdata(values, "ordinal") for values in (fitted["parzc"].predict(rest.x), y))
+    deviation = fitted["parzc"].uncertainty(rest.x)
+    out["parzc"]["doubt and misplacement"] = rank_correlation(deviation, np.abs(ranks - true))
     sums = ranker(seed).fit(source=summed(learn))
     out["sums"] = grade(sums.predict(summed(others).x), y)
     out["trees"] = grade(trees(known, rest.x, seed), y)
@@ -153,13 +155,8 @@ def nodes(method: ParZC, rest: Domain) -> dict[str, float]:
     return {
         "lead of the best quarter": float(np.mean(leads)),
         "least doubt of a node": float(np.min(doubts)),
-        "agreement on doubt": float(spearmanr(*doubts).statistic),
+        "agreement on doubt": rank_correlation(*doubts),
     }
-
-
-def rank_of(values: NDArray[Any]) -> NDArray[Any]:
-    """Ranks from 0."""
-    return np.argsort(np.argsort(values, kind="stable"), kind="stable")
 
 
 # -- vision transformers -----------------------------------------------------------------------------------

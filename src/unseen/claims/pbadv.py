@@ -15,6 +15,7 @@ from PIL import Image, ImageFilter
 from unseen.claims import worlds
 from unseen.claims.base import Claim, Experiment, Result, of_both, seeds
 from unseen.claims.conditions import at_least, better, equals, not_worse, wins
+from unseen.claims.folds import components
 from unseen.claims.ledger import effect, mechanism, not_testable, paper_scale, promised
 from unseen.data.classes import ClassSpace
 from unseen.data.compositions import compositions, primitives
@@ -145,8 +146,6 @@ def drawings(split: str) -> tuple[FloatArray, IntArray, ClassSpace]:
 
 def tones(case: str) -> Task:
     """Skin tones of people and hands; 30 % of the pairs are unseen, one drawing of a quarter of the others is test."""
-    from sklearn.decomposition import PCA
-
     split, fold = case.split()
     x, y, classes = drawings(split)
     rng = np.random.default_rng([int(fold), split == "confirmation"])
@@ -154,8 +153,7 @@ def tones(case: str) -> Task:
     vendor = np.arange(len(y)) >= len(y) // 2
     aside = (rng.random(len(classes)) < 0.25)[y] & (vendor == (rng.random(len(classes)) < 0.5)[y])
     learn = ~np.isin(y, unseen) & ~aside
-    pca = PCA(128, random_state=0).fit(x[learn])
-    return task(pca.transform(x).astype(np.float32), y, aside, classes, unseen)
+    return task(components(x, 128, learn), y, aside, classes, unseen)
 
 
 # -- arms --------------------------------------------------------------------------------------------------

@@ -10,15 +10,16 @@ import torch
 import torch.nn.functional as F
 from jaxtyping import Int
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
 from unseen.claims import drawings, worlds
-from unseen.claims.arms import absorb, clip_loss, in_epochs
+from unseen.claims.arms import absorb, in_epochs, towers_loss
 from unseen.claims.base import Result
 from unseen.data.domain import Domain
 from unseen.data.samplers import Batch, steps
 from unseen.evaluation.metrics.classification import mean_class_accuracy
 from unseen.nn.concepts import find_concepts, random_rule, similarity_rule
+from unseen.nn.dual_encoder import DualEncoder, dual_encoder, perceptron
 from unseen.nn.rows import unit
 from unseen.nn.train import Run
 from unseen.runtime import reproducible, without_checkpoints
@@ -50,10 +51,8 @@ class Pool:
 @functools.cache
 def features(case: str) -> Domain:
     """The samples of a case, a vector each: ink of characters, or EfficientNet-Lite0's features of emoji."""
-    if case == "handwritten digits":
-        return worlds.digits("handwritten")
-    if case == "printed digits":
-        return worlds.digits("printed")
+    if case.endswith("digits"):
+        return worlds.digits(case.split()[0])
     if case == "printed capitals":
         return worlds.characters("ABCDEFGHIJKLMNOPQRSTUVWXYZ", 5)
     if case == "printed small letters":
@@ -135,20 +134,6 @@ QUALITY = 0.75
 """Share of the pairs that stays by the similarity of caption and picture, before all else."""
 LEARNT = 3
 """Of the five vendors of a split so many are learnt from; the other two are the shift."""
-
-
-class Towers(nn.Module):
-    """A perceptron on frozen features of pictures, and one on frozen embeddings of captions, into one space."""
-
-    def __init__(self, image: int, text: int) -> None:
-        super().__init__()
-        self.image = nn.Sequential(nn.Linear(image, HIDDEN), nn.GELU(), nn.Linear(HIDDEN, DIM))
-        self.text = nn.Sequential(nn.Linear(text, HIDDEN), nn.GELU(), nn.Linear(HIDDEN, DIM))
-        self.scale = nn.Parameter(torch.tensor(14.0).log())
-
-    def cosines(self, images: Tensor, texts: Tensor) -> Tensor:
-        """(n, m) of n pictures and m texts."""
-        return F.normalize(self.image(images), dim=1) @ F.normalize(self.text(texts), dim=1).T
 
 
 def pairs(case: str, seed: int) -> Result:
@@ -245,34 +230,36 @@ def _embedded(texts: tuple[str, ...]) -> NDArray[np.float32]:
     return worlds.minilm(texts).astype(np.float32)
 
 
-def learn(x: NDArray[np.float32], texts: NDArray[np.float32], length: int) -> Towers:
-    """A contrastive training of so many steps."""
-    towers = Towers(x.shape[1], texts.shape[1])
+def learn(x: NDArray[np.float32], texts: NDArray[np.float32], length: int) -> DualEncoder:
+    """Perceptrons on frozen features of pictures and on frozen embeddings of captions, after so many steps."""
+    image, text = (perceptron((vectors.shape[1], HIDDEN, DIM)) for vectors in (x, texts))
+    towers = dual_encoder(image, text, {"kind": "encoder", "name": "minilm"}, 14.0)
     mean, spread = torch.as_tensor(x.mean(axis=0)), torch.as_tensor(x.std(axis=0) + 1e-3)
     words = torch.as_tensor(texts)
     adam = torch.optim.AdamW(towers.parameters(), lr=2e-3, weight_decay=1e-2)
 
     def objective(batch: Batch, run: Run) -> Tensor:
         pictures = F.dropout((batch.x - mean) / spread, 0.2)
-        return clip_loss(towers.scale.exp().clamp(max=100) * towers.cosines(pictures, words[batch.index]))
+        return towers_loss(towers, pictures, words[batch.index])
 
     in_epochs(objective, towers, adam, Domain(x=x), name="pairs", size=BATCH, n_steps=length)
-    absorb(towers.image[0], mean, spread)
+    absorb(image[0], mean, spread)
     return towers.eval()
 
 
 @torch.no_grad()
-def grade(towers: Towers, exams: dict[str, Domain]) -> dict[str, float]:
+def grade(towers: DualEncoder, exams: dict[str, Domain]) -> dict[str, float]:
     """Mean recall over subgroups by the words for them; and recall at 5 of captions and pictures, both ways."""
     out = {}
     for name, exam in exams.items():
         groups = [str(exam.columns["subgroup"][exam.labels == label][0]) for label in np.unique(exam.labels)]
         words = torch.as_tensor(embedded(tuple(f"a drawing of {group.replace('-', ' ')}" for group in groups)))
-        predicted = towers.cosines(torch.as_tensor(exam.x), words).argmax(dim=1).numpy()
+        predicted = (towers.encode_image(torch.as_tensor(exam.x)) @ towers.encode_text(words).T).argmax(dim=1).numpy()
         out[name] = mean_class_accuracy(np.searchsorted(np.unique(exam.labels), exam.labels), predicted)
     exam = exams["by words"]
     names, which = np.unique(exam.columns["name"], return_inverse=True)
-    cosines = towers.cosines(torch.as_tensor(exam.x), torch.as_tensor(embedded(tuple(names.tolist())))).numpy()
+    captions = torch.as_tensor(embedded(tuple(names.tolist())))
+    cosines = (towers.encode_image(torch.as_tensor(exam.x)) @ towers.encode_text(captions).T).numpy()
     to_text = np.mean((np.argsort(-cosines, axis=1)[:, :5] == which[:, None]).any(axis=1))
     to_image = np.mean((which[np.argsort(-cosines, axis=0)[:5]] == np.arange(len(names))).any(axis=0))
     out["retrieval"] = float((to_text + to_image) / 2)

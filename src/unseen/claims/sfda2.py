@@ -47,19 +47,15 @@ def clouds(case: str, seed: int) -> tuple[Domain, Domain]:
     Half of the models are seen whole; the others, none of which is in the source, have a part hidden.
     """
     makers, by, *percent = case.split()
-    whole, other = (_views(half, seed + k) for k, half in enumerate(parted(_objects(makers), 0.5, seed)))
+    whole, other = (_views(half, seed + k) for k, half in enumerate(parted(objects(makers), 0.5, seed)))
     share = float(percent[0]) / 100 if percent else 0.5
     source = whole.replace(x=centred(whole.x[:, :POINTS]).astype(np.float32))
     return source, hidden(other, by, share=share, n_points=POINTS, random_state=seed)  # type: ignore[arg-type]
 
 
-def objects(case: str) -> list[Domain]:
-    """The whole models of the makers of a case, for a stamp."""
-    return [_objects(case.split()[0])]
-
-
 @functools.cache
-def _objects(makers: str) -> Domain:
+def objects(makers: str) -> Domain:
+    """The whole models of makers."""
     return furniture(MAKERS[makers], n_points=DENSE, smallest=SMALLEST)
 
 
@@ -97,16 +93,10 @@ HIGH_RATIO = 20.0
 
 def run(case: str, seed: int, arms: tuple[str, ...], ratio: float | None = None) -> Result:
     """Arms on a pair of domains; with a ratio, classes that are many in the source are few in the target."""
-    source, target = domains(case, seed)
+    source, target = (clouds if case.split()[0] in MAKERS else domains)(case, seed)
     if ratio is not None:
         source, target = unbalanced(source, ratio, seed=seed), unbalanced(target, ratio, reverse=True, seed=seed)
     return measured(source, target, arms, seed)
-
-
-def run_points(case: str, seed: int) -> Result:
-    """Clouds of whole objects, and of other objects of which a part is hidden."""
-    source, target = clouds(case, seed)
-    return measured(source, target, ABLATIONS, seed)
 
 
 def measured(source: Domain, target: Domain, arms: tuple[str, ...], seed: int) -> Result:
@@ -209,7 +199,7 @@ claim = Claim(
             development=("digits 20", "digits 35", "digits 50"), confirmation=("fonts", "digits 28", "digits 42"),
             reused=TURNED, unit="pair of domains", **seeds(2)),
         "points": Experiment(
-            run=run_points, data=objects, clocks=CLOCKS,
+            run=partial(run, arms=ABLATIONS), data=lambda case: [objects(case.split()[0])], clocks=CLOCKS,
             development=("scopia view", "scopia half 30", "scopia ball 30"),
             confirmation=("others view", "others half 40", "others ball 40"),
             unit="makers and what hides", nothing="source", **seeds(2)),

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import itertools
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from unseen.claims import worlds
+from unseen.claims.folds import Fold
 from unseen.claims.frequency_ladder import mnist
 from unseen.data.classes import ClassSpace
 from unseen.data.domain import Domain
@@ -20,20 +20,10 @@ LETTERS = {"capitals": "ABCDEFGHJK", "small": "abdefghkmn"}
 """Ten signs of a style of printed letters; digits are the signs of the other styles."""
 
 
-class Mosaics(NamedTuple):
-    """Pictures of seen classes to learn from, other pictures of seen classes, pictures of unseen ones, the classes.
+def mosaics(case: str, world: str, each: int) -> Fold:
+    """Classes are sets of three of ten signs; a picture shows each of them in one of its nine cells.
 
     The column `place` holds the cell of each digit, -1 where it is not shown, (n, 10).
-    """
-
-    source: Domain
-    seen: Domain
-    unseen: Domain
-    classes: ClassSpace
-
-
-def mosaics(case: str, world: str, each: int) -> Mosaics:
-    """Classes are sets of three of ten signs; a picture shows each of them in one of its nine cells.
 
     Parameters
     ----------
@@ -67,7 +57,7 @@ def mosaics(case: str, world: str, each: int) -> Mosaics:
     inks = [(shown.x[part], shown.labels[part]) for part in np.array_split(rng.permutation(len(shown)), 2)]
     members = sets[kept]
     known, first = np.arange(len(seen)), len(seen)
-    return Mosaics(
+    return Fold(
         _pictures(np.repeat(known, counts), members, inks[0], classes, rng),
         _pictures(np.repeat(known, 4), members, inks[1], classes, rng),
         _pictures(np.repeat(np.arange(first, len(kept)), 20), members, inks[1], classes, rng),

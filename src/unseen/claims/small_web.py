@@ -209,7 +209,7 @@ def lite0() -> Any:
     return network
 
 
-def features_of(pictures: Sequence[Any], keys: Sequence[str]) -> Tensor:
+def features_of(pictures: Sequence[Any] | Lazy, keys: Sequence[str]) -> Tensor:
     """Pooled features of pictures, (n, 1280); `keys` say which picture each is."""
     import hashlib
 
@@ -301,25 +301,18 @@ def learn(
     return towers.eval().requires_grad_(False)
 
 
-class Drawings(Sequence[Any]):
-    """Pictures of things as a web shows them, made when they are asked for: features that are kept need none."""
+def drawn(style: str, *, watermark: bool = False, step: int = 1) -> tuple[Lazy, list[str]]:
+    """Pictures of a vendor, or every `step`-th, as a web shows them, and a key for each.
 
-    def __init__(self, things: Sequence[Thing], watermark: bool) -> None:
-        self.things, self.watermark = things, watermark
-
-    def __len__(self) -> int:
-        return len(self.things)
-
-    def __getitem__(self, i: Any) -> Any:
-        thing = self.things[i]
-        rng = np.random.default_rng([zlib.crc32(thing.key.encode()), 7])
-        return rendered(thing.picture, rng, watermark=self.watermark)
-
-
-def drawn(style: str, *, watermark: bool = False, step: int = 1) -> tuple[Drawings, list[str]]:
-    """Pictures of a vendor, or every `step`-th, as a web shows them, and a key for each."""
+    They are made when they are asked for: features that are kept need none.
+    """
     chosen = things(style)[::step]
-    return Drawings(chosen, watermark), [f"rendered/{thing.key}/{watermark}" for thing in chosen]
+
+    def shown(thing: Thing) -> Any:
+        rng = np.random.default_rng([zlib.crc32(thing.key.encode()), 7])
+        return rendered(thing.picture, rng, watermark=watermark)
+
+    return Lazy(chosen, shown), [f"rendered/{thing.key}/{watermark}" for thing in chosen]
 
 
 @functools.cache

@@ -32,6 +32,8 @@ SMALL: dict[str, Any] = {
     "head_dropout": 0.1, "epochs": 6, "steps": 50, "batch_size": 128,
 }  # fmt: skip
 """What is pretrained anew for every seed and ablation: 192 points to 48."""
+UNTRAINED: dict[str, Any] = {"epochs": 1, "steps": 1, "learning_rate": 1e-9}
+"""Of a small TTM that has learned from nothing but one step: what `adapt` then makes of it is from scratch."""
 ABLATIONS: dict[str, dict[str, Any]] = {
     "ttm": {},
     "without downsampling": {"downsampling": False},
@@ -75,12 +77,12 @@ def standardized(series: Domain, k: int = 1, channels: int | None = None, longes
     return series_domain([(values - mean) / deviation], period=period, channels=names, name=series.name)
 
 
-def split(series: Domain, horizon: int) -> tuple[Domain, Array]:
-    """What may be learned from, and the places where test forecasts of `horizon` points begin."""
+def split(series: Domain, context: int, horizon: int) -> tuple[Domain, Array, Array, Array, float]:
+    """What may be learned from, the places where test forecasts begin, their contexts and truths, and the period."""
     n = len(series.x[0])
     cut = n - round(TEST * n)
     starts = np.unique(np.linspace(cut, n - horizon, WINDOWS).round().astype(int))
-    return part(series, 0, cut), starts
+    return part(series, 0, cut), starts, *windows(series, starts, context, horizon), float(periods_of(series)[0])
 
 
 def windows(series: Domain, starts: Array, context: int, horizon: int) -> tuple[Array, Array]:
@@ -108,18 +110,10 @@ def corpus() -> Domain:
 
 
 @functools.cache
-def small(arm: str, seed: int) -> TTM:
-    """A small TTM, pretrained whole or without a part."""
+def small(seed: int, **changes: Any) -> TTM:
+    """A small TTM, pretrained whole, or with these settings changed."""
     with without_checkpoints():
-        return TTM(**{**SMALL, **ABLATIONS[arm], "random_state": seed}).fit(series=corpus())
-
-
-@functools.cache
-def untrained(seed: int) -> TTM:
-    """A small TTM that has learned from nothing but one step: what `adapt` then makes of it is from scratch."""
-    settings = {**SMALL, "epochs": 1, "steps": 1, "learning_rate": 1e-9, "random_state": seed}
-    with without_checkpoints():
-        return TTM(**settings).fit(series=corpus())
+        return TTM(**{**SMALL, **changes, "random_state": seed}).fit(series=corpus())
 
 
 def tuned(model: TTM, series: Domain, **settings: Any) -> TTM:
@@ -180,22 +174,17 @@ def run_transfer(case: str, seed: int) -> Result:
     hour = 1 if season_of(float(periods_of(packaged(case))[0])) == 24 else 2
     for resolution, k in (("fine", 1), ("coarse", 4 * hour), ("daily", 24 * hour)):
         series = family(case, k)
-        period = float(periods_of(series)[0])
-        known, starts = split(series, SMALL["horizon"])
-        past, truth = windows(series, starts, SMALL["context"], SMALL["horizon"])
-        arms = {
-            "last value": last_value(past, SMALL["horizon"]),
-            "seasonal naive": seasonal_naive(past, SMALL["horizon"], season_of(period)),
-        }
-        if resolution == "fine":
-            arms = floors(series, starts, past, SMALL["horizon"])
-        for arm in ABLATIONS:
-            model = small(arm, seed)
-            arms[arm if arm != "ttm" else "zero-shot"] = model.forecast(past, period=period)
+        known, starts, past, truth, period = split(series, SMALL["context"], SMALL["horizon"])
+        arms = floors(series, starts, past, SMALL["horizon"])
+        if resolution != "fine":
+            arms = {arm: arms[arm] for arm in ("last value", "seasonal naive")}
+        for arm, changes in ABLATIONS.items():
+            arms[arm if changes else "zero-shot"] = small(seed, **changes).forecast(past, period=period)
         if resolution == "fine":
             settings: dict[str, Any] = {"fraction": FEW, **TUNED}
-            arms["few-shot"] = tuned(small("ttm", seed), known, **settings).forecast(past, period=period)
-            scratch = tuned(untrained(seed), known, **{**settings, "freeze": False, "tune_learning_rate": 3e-3})
+            arms["few-shot"] = tuned(small(seed), known, **settings).forecast(past, period=period)
+            faster = {"freeze": False, "tune_learning_rate": 3e-3}
+            scratch = tuned(small(seed, **UNTRAINED), known, **settings, **faster)
             arms["from scratch"] = scratch.forecast(past, period=period)
             arms["linear"] = linear(known, SMALL["context"], SMALL["horizon"], FEW)(past)
         for arm, forecast in arms.items():
@@ -232,19 +221,14 @@ def run_exogenous(case: str, seed: int) -> Result:
     "corrected without signals" has the correction of forecasts, which reads the signals, and nothing to read.
     """
     series, base = signals(case, seed), pretrained(random_state=seed)
-    known, starts = split(series, base.horizon)
-    names = tuple(series.columns["channels"][0].tolist())
-    past, truth = windows(series, starts, base.context, base.horizon)
-    future, period = truth[..., 1:], float(periods_of(series)[0])
+    known, _, past, truth, period = split(series, base.context, base.horizon)
+    names, future = tuple(series.columns["channels"][0].tolist()), truth[..., 1:]
     settings: dict[str, Any] = {"fraction": 0.3, "tune_epochs": 15}
     alone = series_domain([np.asarray(known.x[0])[:, :1]], period=period, channels=names[:1])
-    arms = {
-        "zero-shot": base.forecast(past[..., :1], period=period),
-        "without signals": tuned(base, alone, **settings).forecast(past[..., :1], period=period),
-        "corrected without signals": tuned(base, alone, forecast_mixing=True, **settings).forecast(
-            past[..., :1], period=period
-        ),
-    }
+    arms = {"zero-shot": base.forecast(past[..., :1], period=period)}
+    for arm, mixed in (("without signals", False), ("corrected without signals", True)):
+        model = tuned(base, alone, forecast_mixing=mixed, **settings)
+        arms[arm] = model.forecast(past[..., :1], period=period)
     frozen = True
     for arm, more in (
         ("with signals", {}),
@@ -255,8 +239,8 @@ def run_exogenous(case: str, seed: int) -> Result:
         arms[arm] = model.forecast(past, future=future, period=period)
         before, after = (digest([part.state_dict() for part in m.network_.backbone_parts()]) for m in (base, model))  # type: ignore[operator]
         frozen &= before == after
-    mixed = tuned(base, known, targets=names[:1], mixing="mix", **settings)
-    arms["channels mixed"] = mixed.forecast(past, period=period)
+    model = tuned(base, known, targets=names[:1], mixing="mix", **settings)
+    arms["channels mixed"] = model.forecast(past, period=period)
     errors = {arm: mse(truth[..., :1], forecast) for arm, forecast in arms.items()}
     floor = errors["without signals"]
     return {
@@ -271,9 +255,7 @@ def run_exogenous(case: str, seed: int) -> Result:
 def run_packaged(case: str, seed: int) -> Result:
     """512 points to 96 by the committed model; few-shot on 5 %; intervals; size and speed."""
     model, series = pretrained(random_state=seed), family(case)
-    period = float(periods_of(series)[0])
-    known, starts = split(series, model.horizon)
-    past, truth = windows(series, starts, model.context, model.horizon)
+    known, starts, past, truth, period = split(series, model.context, model.horizon)
     arms = {
         **floors(series, starts, past, model.horizon),
         "zero-shot": model.forecast(past, period=period),
@@ -295,13 +277,12 @@ def run_packaged(case: str, seed: int) -> Result:
         "parameters": float(model.parameters_),
         "share of simulated series in pretraining": model.shares_["simulated"],
     }
-    shape = Shape()
+    network, prefixed = TinyTimeMixer(Shape()), TinyTimeMixer(Shape(resolutions=len(RESOLUTIONS)))
+    frozen = sum(map(n_parameters, network.backbone_parts()))
     table["paper's size"] = {
-        "parameters": float(n_parameters(TinyTimeMixer(shape))),
-        "parameters with the prefix": float(n_parameters(TinyTimeMixer(Shape(resolutions=len(RESOLUTIONS))))),
-        "learned with a frozen backbone": float(
-            n_parameters(TinyTimeMixer(shape)) - sum(n_parameters(p) for p in TinyTimeMixer(shape).backbone_parts())
-        ),
+        "parameters": float(n_parameters(network)),
+        "parameters with the prefix": float(n_parameters(prefixed)),
+        "learned with a frozen backbone": float(n_parameters(network) - frozen),
     }
     return table
 

@@ -94,11 +94,6 @@ def pictures(style: str) -> Domain:
     return digits(style, size=224, copies=4)
 
 
-def behind(domain: Domain, encoder: str, share: float, seed: int) -> Domain:
-    """The pictures behind occluders of texture."""
-    return seen(occluded(domain, share, random_state=seed), encoder)
-
-
 def of_each(domain: Domain, first: int, last: int) -> Domain:
     """The samples of each class from the first to the last, in an order of their own."""
     rng = np.random.default_rng(0)
@@ -173,12 +168,12 @@ def grouped(case: str) -> list[Domain]:
 def under(
     clean: Domain, shifted: Domain, encoder: str, seed: int, shares: tuple[float, ...] = SHARES
 ) -> tuple[Domain, Tests]:
-    """The unlabeled target, and tests: clean or shifted, alone or behind occluders."""
+    """The unlabeled target, and tests: clean or shifted, alone or behind occluders of texture."""
+    pictures = {f"occluded {share:.0%}": occluded(clean, share, random_state=seed) for share in shares}
+    pictures["shifted, occluded"] = occluded(shifted, SHIFTED_SHARE, random_state=seed + 1)
     target = seen(shifted, encoder)
     tests = {"clean": seen(clean, encoder), "shifted": target}
-    tests |= {f"occluded {share:.0%}": behind(clean, encoder, share, seed) for share in shares}
-    tests |= {"shifted, occluded": behind(shifted, encoder, SHIFTED_SHARE, seed + 1)}
-    return target, tests
+    return target, tests | {name: seen(domain, encoder) for name, domain in pictures.items()}
 
 
 # -- arms --------------------------------------------------------------------------------------------------

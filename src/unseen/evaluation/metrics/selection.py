@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from scipy.stats import pearsonr, spearmanr
 
 from unseen.validation import middle_of_the_best
@@ -45,6 +45,11 @@ def correlation(
         tails = np.quantile([_of(rule, a[i], b[i]) for i in drawn], [(1 - level) / 2, (1 + level) / 2])
         intervals.append((float(tails[0]), float(tails[1])))
     return Correlation(coefficients[0], coefficients[1], intervals[0], intervals[1])
+
+
+def rank_correlation(values: ArrayLike, truth: ArrayLike) -> float:
+    """Spearman's correlation alone; 0 where one of both is constant and so tells nothing."""
+    return _of(spearmanr, np.asarray(values, dtype=float), np.asarray(truth, dtype=float))
 
 
 def _of(rule: Any, a: NDArray[np.floating], b: NDArray[np.floating]) -> float:
