@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import logging
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -39,6 +40,16 @@ PACKAGE = Path(cli.__file__).parents[1]
 )  # fmt: skip
 def test_a_text_of_the_library_is_told_in_flags(command: str, said: str, spelt: str) -> None:
     assert in_flags(said, asked((command,)), error=True) == spelt
+
+
+def test_what_many_fits_warn_of_is_said_once(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(logging, "root", logging.RootLogger(logging.WARNING))
+    cli._quiet()
+    for text in ("few samples", "few samples", "few classes"):
+        logging.root.handle(logging.LogRecord("unseen.fit", logging.WARNING, "", 0, text, (), None))
+    assert capsys.readouterr().err == "note: few samples\nnote: few classes\n"
 
 
 def test_only_errors_have_flags_at_their_beginning() -> None:

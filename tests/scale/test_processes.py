@@ -1,5 +1,6 @@
 """Processes beside this one: order, equal results, errors, and programs without a guard."""
 
+import logging
 import os
 import subprocess
 import sys
@@ -50,6 +51,21 @@ def test_quick_work_starts_no_process():
 def test_settings_travel():
     with runtime(threads=3, precision="bf16"):
         assert set(each(settings, range(6), None, engine=Engine(workers=2))) == {(3, "bf16")}
+
+
+def warning(shared, item):
+    logging.getLogger("unseen.test").warning("item %d in %s", item, os.getpid())
+    time.sleep(0.7)
+    return os.getpid()
+
+
+@pytest.mark.usefixtures("at_once")
+def test_what_is_logged_elsewhere_is_logged_here(caplog):
+    pids = list(each(warning, range(8), None, engine=Engine(workers=2)))
+    assert len(set(pids)) == 2
+    assert sorted(record.getMessage() for record in caplog.records) == sorted(
+        f"item {item} in {pid}" for item, pid in enumerate(pids)
+    )
 
 
 @pytest.mark.usefixtures("at_once")

@@ -8,7 +8,7 @@ import os
 import re
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import typer
 
@@ -33,11 +33,24 @@ class _Spoken(logging.Formatter):
         return in_flags(super().format(record), asked(tuple(sys.argv[1:])))
 
 
+def _once() -> Callable[[logging.LogRecord], bool]:
+    """Lets a message through the first time: what every fit of many says is said once."""
+    said: set[str] = set()
+
+    def is_new(record: logging.LogRecord) -> bool:
+        new = record.getMessage() not in said
+        said.add(record.getMessage())
+        return new
+
+    return is_new
+
+
 def _quiet() -> None:
-    """Show warnings of this library only, without where in the source they come from."""
+    """Show warnings of this library only, each once, without where in the source they come from."""
     handler = logging.StreamHandler()
     handler.setFormatter(_Spoken("note: %(message)s"))
     handler.addFilter(lambda record: record.name.startswith("unseen") or record.levelno >= logging.ERROR)
+    handler.addFilter(_once())
     logging.basicConfig(level=logging.WARNING, handlers=[handler])
     if not sys.warnoptions and not os.environ.get("UNSEEN_TRACEBACK"):
         warnings.simplefilter("ignore")

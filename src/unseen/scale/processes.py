@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import re
 import resource
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
+from logging.handlers import QueueHandler
 from pathlib import Path
+from queue import SimpleQueue
 from typing import Any, TypeVar
 
 from unseen.runtime import Runtime, current, runtime, track
@@ -30,7 +33,8 @@ def beside(
 
     This process begins alone; the others start when it has worked for `ALONE` seconds, and take items from the front
     while it takes them from the end. There are fewer where memory is short: each may take as much as this one did at
-    its most. They never run the program that called (no guard of ``__main__`` is needed).
+    its most. They never run the program that called (no guard of ``__main__`` is needed). What is logged in them is
+    logged here, when the item is yielded.
     """
     started, pool = time.monotonic(), None
     futures: dict[int, Any] = {}
@@ -52,7 +56,7 @@ def beside(
                 if last is None:  # all that is left runs elsewhere
                     break
                 done[last] = function(shared, items[last])
-            yield done.pop(place) if place in done else futures[place].result()
+            yield done.pop(place) if place in done else _told(*futures[place].result())
     finally:
         if pool is not None:
             pool.shutdown(wait=False, kill_workers=True)
@@ -107,9 +111,20 @@ def _begin(function: Callable[[Any, Any], Any], shared: Any, settings: Runtime) 
     _work[:] = [function, shared, settings]
 
 
-def _done(item: Any) -> Any:
+def _done(item: Any) -> tuple[Any, list[logging.LogRecord]]:
+    """What the function makes of an item, and what was logged meanwhile."""
     function, shared, settings = _work
+    logged: SimpleQueue[logging.LogRecord] = SimpleQueue()
+    logging.root.handlers[:] = [QueueHandler(logged)]
     with runtime(
         device=settings.device, threads=settings.threads, precision=settings.precision, folder=settings.folder
     ):
-        return function(shared, item)
+        result = function(shared, item)
+    return result, [logged.get() for _ in range(logged.qsize())]
+
+
+def _told(result: Any, logged: list[logging.LogRecord]) -> Any:
+    """The result, once what was logged is logged here."""
+    for record in logged:
+        logging.getLogger(record.name).handle(record)
+    return result

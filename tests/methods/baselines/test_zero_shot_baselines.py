@@ -158,6 +158,14 @@ def test_the_weight_of_sae_is_chosen_by_classes_that_are_held_out() -> None:
     assert SAE(weight=3.0).fit(source=source, classes=classes).weight_ == 3.0
 
 
+@pytest.mark.parametrize("kind", [Ridge, ConSE, DAP, DeViSE, SAE])
+@pytest.mark.parametrize("seen", [2, 3])
+def test_with_too_few_classes_to_hold_any_out_settings_are_usual_ones(kind: type[Method], seen: int) -> None:
+    source, _, classes = problem()
+    few = source.take(np.isin(source.labels, np.unique(source.labels)[:seen]))
+    assert len(kind().fit(source=few, classes=classes).predict_proba(few)) == len(few)
+
+
 def test_the_loss_of_devise_counts_every_class_within_the_margin() -> None:
     scores, y = torch.tensor([[0.5, 0.45, 0.1], [0.0, 0.3, 0.2]]), torch.tensor([0, 1])
     # first: 0.1 - 0.5 + 0.45 = 0.05, the third is far; second: the first is far, 0.1 - 0.3 + 0.2 = 0

@@ -83,7 +83,7 @@ class SAE(NetworkMethod):
         return self
 
     def _choose(self, x: Float[Tensor, "n d"], y: Int[np.ndarray, " n"], vectors: Float[Tensor, "c t"]) -> float:
-        """The weight under which held-out seen classes are told apart best, the middle one of equals."""
+        """The weight under which held-out seen classes are told apart best, the middle one of equals; else 1."""
 
         def mapped(learn: IntArray, out: IntArray, held: IntArray) -> Compared:
             for w in autoencoder(x[learn], vectors[y[learn]], WEIGHTS):
@@ -91,7 +91,7 @@ class SAE(NetworkMethod):
                 yield (z, prototypes @ w) if self.direction == "decode" else (z @ w.T, prototypes)
 
         scores = told_apart(y, mapped, self.random_state).sum(axis=0)
-        best = np.flatnonzero(scores == scores.max())
+        best = np.flatnonzero(scores == scores.max(initial=0.0))
         return WEIGHTS[best[len(best) // 2]] if scores.any() else 1.0
 
 
