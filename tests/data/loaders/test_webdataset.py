@@ -141,3 +141,13 @@ def test_the_webdataset_library_writes_what_we_read(tmp_path):
     domain = load(tmp_path / "w.tar")
     assert domain.y.tolist() == [0, 1, 2]
     assert domain.ids.tolist() == ["k0", "k1", "k2"]
+
+
+def test_a_key_that_another_shard_has_too_is_another_sample(tmp_path):
+    write(tmp_path / "s-0.tar", [("0.png", png("red")), ("1.png", png("lime")), ("1.txt", b"green")])
+    write(tmp_path / "s-1.tar", [("0.png", png("blue")), ("0.txt", b"blue"), ("2.png", png("red"))])
+    domain = load(tmp_path)
+    assert domain.ids.tolist() == ["0", "1", "s-1.tar/0", "2"]
+    assert domain.columns["text"].tolist() == ["", "green", "blue", ""]  # that of 1's was taken for 0's
+    assert domain.x[2].getpixel((0, 0)) == (0, 0, 255)
+    assert not domain.skipped

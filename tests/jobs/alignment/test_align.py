@@ -124,6 +124,20 @@ def test_shards_are_read_where_they_lie(tmp_path: Path) -> None:
     assert taken.pairs.left.x[0].size == (24, 24)
 
 
+def test_a_picture_of_a_shard_that_cannot_be_read_lacks_a_side(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    with tarfile.open(tmp_path / "s.tar", "w") as archive:
+        for i, (name, colour) in enumerate(COLOURS.items()):
+            picture(colour, rng).save(tmp_path / "one.png")
+            if i == 0:
+                (tmp_path / "one.png").write_bytes(b"no picture")
+            (tmp_path / "one.txt").write_bytes(b"\xff" if i == 1 else f"a {name} sheet".encode())
+            archive.add(tmp_path / "one.png", f"{i}.png")
+            archive.add(tmp_path / "one.txt", f"{i}.txt")
+    taken = read([tmp_path / "s.tar"])
+    assert (len(taken.pairs), taken.lacking) == (2, 2)
+
+
 def test_what_is_held_out_depends_on_the_content_of_the_left_side_alone() -> None:
     x = np.repeat(np.random.default_rng(0).normal(size=(60, 4)).astype(np.float32), 2, axis=0)
     pairs = Pairs(Domain(x=x), Domain(x=np.random.default_rng(1).normal(size=(120, 3))))

@@ -52,18 +52,22 @@ def load_shards(
     """Load WebDataset tar shards, ``KEY.jpg`` beside ``KEY.cls``, ``KEY.txt`` and ``KEY.json``.
 
     Labels come from ``.cls`` or from the field `labels_column` of ``.json``; texts from ``.txt`` or from the
-    field `text_column`. Samples without a picture are texts. Members with unsafe names, links and devices,
+    field `text_column`. Samples without a picture are texts. A key counts within its shard: where an earlier shard has
+    it, too, the id begins with the name of the shard. Members with unsafe names, links and devices,
     and members larger than `MAX_MEMBER` are refused.
     """
     samples: dict[str, dict[str, Any]] = {}
     skipped: list[Skipped] = []
     for shard in shards:
+        shard_samples: dict[str, dict[str, Any]] = {}
         for key, extension, content in _index(fs, shard, check, skipped):
-            sample = samples.setdefault(key, {})
+            sample = shard_samples.setdefault(key, {})
             if extension in sample:
                 skipped.append(Skipped(f"{key}.{extension}", "the name stands twice"))
             else:
                 sample[extension] = content
+        for key, sample in shard_samples.items():
+            samples[f"{PurePosixPath(shard).name}/{key}" if key in samples else key] = sample
     pictures = {key: sample["image"] for key, sample in samples.items() if "image" in sample}
     notes = {key: sample.get("json", {}) for key, sample in samples.items()}
     texts = {key: sample.get("text", _field(notes[key], text_column, TEXT_COLUMNS)) for key, sample in samples.items()}

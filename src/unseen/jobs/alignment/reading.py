@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from unseen.data.classes import ClassSpace
 from unseen.data.clips import FRAMES, Segment
 from unseen.data.domain import Domain
+from unseen.data.images import IMAGE_SUFFIXES
 from unseen.data.loaders import load, samples_of
 from unseen.data.loaders.common import locate
 from unseen.data.loaders.table import TABLE_SUFFIXES, are_clips, read_frame
@@ -104,7 +105,7 @@ def _one(place: str | os.PathLike[str], left: str | None, right: str | None, fra
         return _complete(read_pairs(path, left=columns[0], right=columns[1]))
     if left or right:
         raise ValueError(f"left and right name the columns of a table; {path!r} is none")
-    return _complete(_shards(path))
+    return _shards(path)
 
 
 def _columns(path: str, left: str | None, right: str | None) -> tuple[str, str]:
@@ -180,15 +181,17 @@ def _rows(side: Domain, path: str) -> NDArray[np.intp]:
     return np.setdiff1d(np.arange(n), lost)
 
 
-def _shards(path: str) -> Pairs:
-    """Pictures of shards with the texts that stand beside them."""
+def _shards(path: str) -> Read:
+    """Pictures of shards with the texts that stand beside them; one without a picture lacks a side, too."""
     domain = load(path)
     if "text" not in domain.columns or domain.kind != "image":
         raise ValueError(
             f"pairs: {path!r} holds {domain.kind} without a text beside each; name a table, shards, or two paths"
         )
     texts = Domain(x=domain.columns["text"], kind="text", ids=domain.ids, name=f"{domain.name}, text")
-    return Pairs(domain.unlabeled(), texts, ids=domain.ids, name=domain.name)
+    taken = _complete(Pairs(domain.unlabeled(), texts, ids=domain.ids, name=domain.name))
+    lost = sum(PurePosixPath(skipped.where).suffix.lower() in IMAGE_SUFFIXES for skipped in domain.skipped)
+    return Read(taken.pairs, taken.lacking + lost)
 
 
 def _complete(pairs: Pairs) -> Read:
