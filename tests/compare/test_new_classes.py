@@ -76,6 +76,22 @@ def test_a_taxonomy_gives_the_classes_their_distance_and_an_ontology_their_conce
         prepare(source=source, classes=source.classes, taxonomy=f"csv:{tree}")
 
 
+def test_where_each_side_is_told_among_its_own_classes_the_choice_asks_so_too():
+    source, target = whole(), whole(seed=1)
+    classes = source.classes.replace(attributes=source.classes.attributes + 1)  # no class is described by zeros
+    few = source.take(source.labels < 6).replace(classes=classes)
+    run = unseen.compare(
+        source=few, target=target.replace(classes=classes), classes=classes, protocol="base-to-new",
+        methods="sae,sae:generalized", seeds=1,
+    )  # fmt: skip
+    rows = {row["name"]: row["validators"] for row in run.results["candidates"]}
+    assert run.results["chosen"]["by"] == ["class-wise validation on each side"]
+    sides = {name: scores["class-wise validation on each side"]["mean"] for name, scores in rows.items()}
+    assert rows["sae"]["class-wise validation"]["mean"] == 0 < sides["sae"]  # it names no seen class among all
+    base = {row["name"]: row["metrics"]["adapted"]["base"]["mean"] for row in run.results["candidates"]}
+    assert base["sae"] > 0.9  # seen classes are told apart, however improbable all of them are
+
+
 def test_with_one_sample_of_each_class_candidates_are_asked_about_those_too():
     source = whole()
     classes = source.classes.replace(attributes=source.classes.attributes + 1)  # no class is described by zeros

@@ -28,7 +28,7 @@ from unseen.nn.calibration import fit_temperature
 from unseen.nn.information import normalized_entropy
 from unseen.nn.state import load_state, save_state
 from unseen.runtime import limited_threads, runtime
-from unseen.validation import classwise_validation, pretended
+from unseen.validation import classwise_validation, pretended, told_on_their_side
 from unseen.validation.classwise import FEWEST
 
 log = logging.getLogger(__name__)
@@ -70,7 +70,7 @@ def run_cell(
     cell.update(calibration(method, check))
     cell |= _predictions(method, inputs, cell)
     if can_pretend(given):
-        cell["classwise"] = _pretend(given, check, slug, preset, seed, fits)
+        cell["classwise"], cell["sides"] = _pretend(given, check, slug, preset, seed, fits)
     if folder is not None:
         save_state(folder / key, cell)
         shutil.rmtree(folder / "checkpoints" / key, ignore_errors=True)
@@ -116,8 +116,11 @@ def can_pretend(given: Given) -> bool:
     return enough and given.inputs.get("model") is None and "support" not in given.inputs
 
 
-def _pretend(given: Given, check: Domain | None, slug: str, preset: str, seed: int, fits: Fits) -> tuple[float, float]:
-    """Class-wise validation: fit the candidate once more without some of the seen classes, and ask it about them.
+def _pretend(
+    given: Given, check: Domain | None, slug: str, preset: str, seed: int, fits: Fits
+) -> tuple[tuple[float, float], float]:
+    """Class-wise validation: fit the candidate once more without some of the seen classes, and ask it about them; and
+    how well it tells either side's classes among themselves.
 
     The pool of what it is asked, all samples of the held-out classes and `check` of the others, is its target. Where
     no sample of the others was spared, it is asked about those that it learnt from: too easy, but a candidate that
@@ -129,7 +132,7 @@ def _pretend(given: Given, check: Domain | None, slug: str, preset: str, seed: i
     held = order[len(space.seen) :]
     if not len(held):
         log.warning("no class can be held out without losing a word: class-wise validation says nothing")
-        return 0.0, 0.0
+        return (0.0, 0.0), 0.0
     kept, gone = ~np.isin(source.labels, held), np.isin(source.labels, held)
     others = source.take(kept) if check is None else check
     pool = concatenate([others, source.take(gone)], name="pretended")
@@ -145,8 +148,10 @@ def _pretend(given: Given, check: Domain | None, slug: str, preset: str, seed: i
         log.warning(
             "%s cannot be fitted without the held-out classes and scores 0 in their validation: %s", slug, error
         )
-        return 0.0, 0.0
-    return classwise_validation(parts["target"].labels, _labels(method, parts["target"], pool=True), space.seen)
+        return (0.0, 0.0), 0.0
+    truth, asked = parts["target"].labels, parts["target"]
+    among_all = classwise_validation(truth, _labels(method, asked, pool=True), space.seen)
+    return among_all, told_on_their_side(truth, method.decision_function(asked), space.seen)
 
 
 def calibration(method: Method, check: Domain | None) -> Cell:
@@ -219,4 +224,5 @@ def _predict(method: Method, part: Domain, temperature: float, threshold: float,
         prediction, rejecting = scores.argmax(dim=1).numpy(), labels
     else:
         prediction, rejecting = labels, np.where(normalized_entropy(p).numpy() > threshold, UNKNOWN, labels)
-    return {"p": p, "raw": torch.softmax(scores, dim=1), "prediction": prediction, "rejecting": rejecting}
+    log_p, raw = torch.log_softmax(scores / temperature, dim=1), torch.softmax(scores, dim=1)
+    return {"p": p, "log_p": log_p, "raw": raw, "prediction": prediction, "rejecting": rejecting}

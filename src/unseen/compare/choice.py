@@ -23,6 +23,7 @@ from unseen.compare.validators import (
     LABELS_RIGHT,
     NEIGHBOURS,
     REVERSE,
+    SIDES,
     SOURCE,
     SUPPORT,
     learner_of,
@@ -395,7 +396,7 @@ def _vote(
         samples = min(len(inputs.source), len(inputs.target)) if inputs.target is not None else len(inputs.source)
         return without_doubt(ranked, samples + graded, keep=keep, also=also if careful else None), rules
     if CLASSWISE in have:
-        of = HELD_OUT_CLASSES if protocol == "zsl" else CLASSWISE
+        of = {"zsl": HELD_OUT_CLASSES, "base-to-new": SIDES}.get(protocol, CLASSWISE)
         return vote(column[of]), {of: "by how well it names classes that were held out"}
     if SUPPORT in have:
         return vote(column[SUPPORT]), {SUPPORT: f"by {graded} labels of the support that it had not learnt from"}

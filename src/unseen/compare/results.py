@@ -227,9 +227,13 @@ def _alone(saved: Cell, grading: Grading, metrics: Mapping[str, Any]) -> dict[st
 
 
 def _scores(cell: Cell, classes: ClassSpace) -> FloatArray | None:
-    """Log-probabilities of all classes; None where the exam has classes that no candidate knows of."""
-    p = cell["p"]
-    return p.clamp_min(1e-30).log().numpy() if p.shape[1] == len(classes) else None
+    """Log-probabilities of all classes; None where the exam has classes that no candidate knows of.
+
+    They tell classes apart whose probabilities are all 0, such as those that a candidate never names; cells of older
+    runs have probabilities alone.
+    """
+    log_p = cell["log_p"] if "log_p" in cell else cell["p"].clamp_min(1e-30).log()
+    return log_p.numpy() if log_p.shape[1] == len(classes) else None
 
 
 def _spread(values: Sequence[float]) -> dict[str, Any]:

@@ -43,6 +43,7 @@ BACK: dict[str, Learner] = {REVERSE: nearest_means, NEIGHBOURS: nearest_neighbou
 """What learns back from the predicted target."""
 AGREEMENT, ENSEMBLE = "agreement", "ensemble validation"
 CLASSWISE, HELD_OUT_CLASSES = "class-wise validation", "accuracy of held-out classes"
+SIDES = "class-wise validation on each side"
 CRAFTED = "crafted validation"
 LABELS_RIGHT = "labels right"
 
@@ -92,6 +93,8 @@ def _validators(
         scores[CRAFTED] = _on_copies(cell["method"], inputs.crafted[cell["seed"]])
     if "classwise" in cell:
         scores[CLASSWISE], scores[HELD_OUT_CLASSES] = cell["classwise"]
+    if "sides" in cell:  # cells of older runs have none
+        scores[SIDES] = cell["sides"]
     if inputs.support is not None:
         right = _on_support(cell["method"], inputs.support, given, slug, preset, cell["seed"], fits)
         if len(right):

@@ -41,6 +41,7 @@ SCORES = {
     "reverse validation by neighbours": "source learnt back from the predictions, by neighbours",
     "class-wise validation": "right on classes held out and on others (harmonic mean)",
     "accuracy of held-out classes": "right on classes held out",
+    "class-wise validation on each side": "right on classes held out and on others, each among its own (harmonic mean)",
     "crafted validation": "right on strongly changed copies of source pictures",
     "labels right": "right on labels of the support, of those that learnt from none",
     "agreement": "says what other methods say",
