@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import re
 from collections.abc import Mapping
 from pathlib import PurePosixPath
 from typing import Any
@@ -145,6 +146,7 @@ def read_pairs(
             kind = "audio"
             x, valid, skipped = sound_column(fs, file, frame[column], check, allow_outside)
         else:
+            _check_texts(frame[column], argument)
             kind, x, skipped = "text", as_texts(frame[column]), []
             valid = np.ones(len(frame), dtype=bool)
         readable &= valid
@@ -160,6 +162,31 @@ def read_pairs(
     others = [column for column in frame.columns if column not in (left, right)]
     columns = {column: as_column(frame[column])[rows] for column in others}
     return Pairs(domains[0], domains[1], ids=ids, columns=columns, name=title)
+
+
+NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?")
+"""A number as a text."""
+
+
+def _check_texts(column: Any, argument: str) -> None:
+    """`ValueError` where a side that would be read as texts holds measurements or rows of numbers.
+
+    Whole numbers, such as years, pass: they may be words.
+    """
+    if not (any(isinstance(cell, (list, tuple, np.ndarray)) for cell in column) or _are_measured(column)):
+        return
+    raise ValueError(
+        f"{argument}: the column {str(column.name)!r} holds numbers, and a side of a table must be texts or paths; "
+        "write the features of each side into a file of its own (.npy), rows in one order, and name the two files"
+    )
+
+
+def _are_measured(column: Any) -> bool:
+    """Whether each cell that is filled is a number or a row of them, and some have fractions."""
+    cells = [text for text in column.dropna().astype(str).str.strip() if text]
+    if not all(NUMBER.fullmatch(part) for text in cells for part in re.split(r"[,;\s]+", text.strip("[]() "))):
+        return False
+    return any("." in text for text in cells)
 
 
 CAPTIONED = {

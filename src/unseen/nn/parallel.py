@@ -116,6 +116,11 @@ def largest(value: int) -> int:
     return int(held)
 
 
+def alike(value: int) -> bool:
+    """Whether all processes have this value: they call it together, as `gather`."""
+    return largest(value) == -largest(-value)
+
+
 def average(tensors: Iterable[Tensor]) -> None:
     """Put the mean over all processes into each tensor."""
     for tensor in tensors:

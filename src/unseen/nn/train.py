@@ -73,6 +73,7 @@ class Run:
         self._weight = 1.0
         self._total = max(total_steps, 1)
         self._logged: dict[str, list[Tensor]] = defaultdict(list)
+        self._weights: dict[str, list[float]] = defaultdict(list)
 
     @property
     def progress(self) -> float:
@@ -80,9 +81,10 @@ class Run:
         return min(self.step / self._total, 1.0)
 
     def log(self, **values: Tensor | float) -> None:
-        """Note values of this step; `history` keeps their mean per epoch."""
+        """Note values of this step; `history` keeps their mean per epoch, over all processes."""
         for key, value in values.items():
             self._logged[key].append(torch.as_tensor(value).detach().cpu().double())
+            self._weights[key].append(self._weight)
 
     def stop(self) -> None:
         """End the stage after this step."""
@@ -141,8 +143,20 @@ class Run:
         return value.detach()
 
     def _close_epoch(self) -> None:
-        self.history.append({key: float(torch.stack(values).mean()) for key, values in self._logged.items()})
+        means = {key: float(torch.stack(values).mean()) for key, values in self._logged.items()}
+        if parallel.world() > 1 and parallel.alike(zlib.crc32(repr(sorted(means)).encode())) and means:
+            sums = torch.tensor(
+                [
+                    [sum(weight * float(value) for weight, value in zip(weights, values)), sum(weights)]
+                    for weights, values in ((self._weights[key], self._logged[key]) for key in sorted(means))
+                ],
+                dtype=torch.float64, device=self.device,
+            )  # fmt: skip
+            parallel.average([sums])
+            means |= dict(zip(sorted(means), (sums[:, 0] / sums[:, 1]).tolist()))
+        self.history.append(means)
         self._logged.clear()
+        self._weights.clear()
         self.epoch += 1
 
 

@@ -160,6 +160,10 @@ def test_what_is_held_out_depends_on_the_content_of_the_left_side_alone() -> Non
         (lambda w: [w / "empty.csv"], "each of the 2 pairs lacks a side"),
         (lambda w: [w / "wide.csv"], "left and right must name the columns"),
         (lambda w: [w / "a.npy"], "without a text beside each"),
+        (lambda w: [w / "sounds.tar"], "holds no pictures beside its texts.*unpack anything else, such as sounds"),
+        (lambda w: [w / "rows.parquet"], "left: the column 'first' holds numbers.*name the two files"),
+        (lambda w: [w / "measured.csv"], "left: the column 'first' holds numbers"),
+        (lambda w: [w / "written.csv"], "right: the column 'second' holds numbers"),
     ],
 )
 def test_what_is_no_pairs_is_named(tmp_path: Path, make: Any, match: str) -> None:
@@ -167,8 +171,36 @@ def test_what_is_no_pairs_is_named(tmp_path: Path, make: Any, match: str) -> Non
     np.save(tmp_path / "b.npy", np.eye(6, dtype=np.float32))
     pd.DataFrame({"left": ["", "a"], "right": ["b", " "]}).to_csv(tmp_path / "empty.csv", index=False)
     pd.DataFrame({"x": ["a"], "y": ["b"], "z": ["c"]}).to_csv(tmp_path / "wide.csv", index=False)
+    (tmp_path / "one.txt").write_text("a bell")
+    with tarfile.open(tmp_path / "sounds.tar", "w") as archive:
+        for i in range(3):
+            archive.add(tmp_path / "one.txt", f"{i}.wav")
+            archive.add(tmp_path / "one.txt", f"{i}.txt")
+    rows = [[0.5, 1.0], [2.0, 0.25]]
+    pd.DataFrame({"first": rows, "second": ["a", "b"]}).to_parquet(tmp_path / "rows.parquet")
+    pd.DataFrame({"first": [1.5, -2e-7], "second": ["a", "b"]}).to_csv(tmp_path / "measured.csv", index=False)
+    pd.DataFrame({"first": ["a", "b"], "second": rows}).to_csv(tmp_path / "written.csv", index=False)
     with pytest.raises(ValueError, match=match):
         read(make(tmp_path))
+
+
+def test_whole_numbers_may_be_words(tmp_path: Path) -> None:
+    pd.DataFrame({"first": ["one", "ten"], "second": [1, 10]}).to_csv(tmp_path / "t.csv", index=False)
+    assert list(read([tmp_path / "t.csv"]).pairs.right.x) == ["1", "10"]
+
+
+@pytest.mark.parametrize("swapped", [False, True])
+def test_captions_that_are_called_as_the_folders_of_their_pictures_are_texts(tmp_path: Path, swapped: bool) -> None:
+    rng = np.random.default_rng(0)
+    rows = [(f"{name}/{i}.png", name) for name in ("red", "blue") for i in range(3)]
+    for file, name in rows:
+        (tmp_path / name).mkdir(exist_ok=True)
+        picture(COLOURS[name], rng).save(tmp_path / file)
+    table = pd.DataFrame(rows, columns=["image", "caption"])
+    table[["caption", "image"] if swapped else ["image", "caption"]].to_csv(tmp_path / "pairs.csv", index=False)
+    pairs = read([tmp_path / "pairs.csv"]).pairs
+    assert (pairs.left.kind, pairs.right.kind) == ("image", "text")
+    assert pairs.right.x.tolist() == ["red"] * 3 + ["blue"] * 3
 
 
 # -- the job -----------------------------------------------------------------------------------------------
@@ -581,7 +613,8 @@ def test_two_processes_of_a_launcher_give_the_curve_of_one(tmp_path: Path) -> No
     assert done[1][0]
     assert not done[2][0]  # the second process says nothing
     one, two = (told_by(tmp_path / name) for name in ("one", "two"))
-    assert two.history["loss"] == pytest.approx(one.history["loss"], abs=1e-5)
+    for figure in ("loss", "there", "back", "scale"):  # of all processes, not of the first one's samples
+        assert two.history[figure] == pytest.approx(one.history[figure], abs=1e-5)
     assert two.recall["aligned"] == pytest.approx(one.recall["aligned"], abs=0.1)
 
 

@@ -430,3 +430,14 @@ def test_scores_that_say_nothing_of_a_node_give_it_no_class() -> None:
     assert graph.classes is not None
     table = table_of_nodes(graph, graph.classes, guess, truth)
     assert (table["class"] == "").tolist() == (graph.labels == 0).tolist()
+
+
+def test_a_node_without_text_and_neighbours_gets_no_class_of_any_arm() -> None:
+    graph = world()
+    alone = 20  # says nothing, as every tenth
+    graph = graph.replace(edges=graph.edges[(graph.edges != alone).all(axis=1)])
+    lines: list[str] = []
+    found = run(graph=graph, shots=2, say=lines.append)
+    assert found.table["class"].to_numpy()[alone] == ""
+    assert (found.table["class"] == "").sum() == 1
+    assert any(line.endswith("which get no class: 1, such as n20") for line in lines)

@@ -174,7 +174,8 @@ def _needed(shapes: Shapes) -> list[str]:
 
 def _check_names(content: Mapping[str, Any], texts: Any) -> None:
     if texts is None or "edge_index" not in content:
-        raise ValueError(f"it must hold x_text and edge_index; it holds {', '.join(sorted(content)) or 'nothing'}")
+        held = ", ".join(sorted(content)) or "nothing"
+        raise ValueError(f"it must hold x_text (or raw_texts), a text of each node, and edge_index; it holds {held}")
 
 
 def _of_pt(path: Path) -> dict[str, Any]:

@@ -20,6 +20,8 @@ from unseen.data.loaders import load, samples_of
 from unseen.data.loaders.common import locate
 from unseen.data.loaders.table import TABLE_SUFFIXES, are_clips, read_frame
 from unseen.data.pairs import Pairs, captioned_clips, read_pairs
+from unseen.data.sounds import SOUND_SUFFIXES
+from unseen.data.video import VIDEO_SUFFIXES
 from unseen.encoders.unread import unread
 from unseen.evaluation.exam import Exam
 from unseen.files import reads
@@ -99,6 +101,8 @@ def _one(place: str | os.PathLike[str], left: str | None, right: str | None, fra
         fs, file = locate(path)
         frame = read_frame(fs, file, columns)
         for clips, texts in (columns, columns[::-1]):
+            if _name_files(frame, texts) and not _name_files(frame, clips):
+                continue  # a caption may be called as a folder
             if clips in frame and _name_clips(fs, file, frame[clips]):
                 clips_read = _clips(path, clips, texts, frames)
                 return clips_read if clips == columns[0] else Read(clips_read.pairs.swap(), clips_read.lacking)
@@ -126,6 +130,13 @@ def _columns(path: str, left: str | None, right: str | None) -> tuple[str, str]:
     if len(names) == 2:
         return names[0], names[1]
     raise ValueError(f"left and right must name the columns of the two sides; {path!r} has {', '.join(names)}")
+
+
+def _name_files(frame: Any, column: str) -> bool:
+    """Whether most entries of a column end as files of pictures, sounds or videos."""
+    endings = IMAGE_SUFFIXES | VIDEO_SUFFIXES | frozenset(SOUND_SUFFIXES)
+    names = frame[column].astype(str) if column in frame else ()
+    return bool(len(names)) and float(np.mean([PurePosixPath(name).suffix.lower() in endings for name in names])) >= 0.5
 
 
 def _name_clips(fs: Any, file: str, column: Any) -> bool:
@@ -185,6 +196,11 @@ def _shards(path: str) -> Read:
     """Pictures of shards with the texts that stand beside them; one without a picture lacks a side, too."""
     domain = load(path)
     if "text" not in domain.columns or domain.kind != "image":
+        if PurePosixPath(path).suffix.lower() == ".tar":
+            raise ValueError(
+                f"pairs: {path!r} holds no pictures beside its texts, and shards are read for pairs of these alone; "
+                "unpack anything else, such as sounds, and name a table with a column of their paths and one of texts"
+            )
         raise ValueError(
             f"pairs: {path!r} holds {domain.kind} without a text beside each; name a table, shards, or two paths"
         )

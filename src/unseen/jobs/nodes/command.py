@@ -90,7 +90,7 @@ def nodes(
     )
     first = run.table.head(SHOWN)
     for node, name, sure in zip(first["node"], first["class"], first["probability"]):
-        typer.echo(f"{node}: {name}  {sure:.0%}")
+        typer.echo(f"{node}: {name}  {sure:.0%}" if name else f"{node}: no class")
     say(f"nodes.csv, results.json and the model are in {out}")
 
 

@@ -66,6 +66,15 @@ def simple_arms(
     return arms
 
 
+def unknown(scores: Mapping[str, NDArray[np.float32]], graph: TextAttributedGraph, say: Callable[[str], None]) -> None:
+    """Level the scores of nodes of which nothing is known, neither a text nor a neighbour: no arm names them."""
+    silent = np.array([not str(text).strip() for text in graph.texts]) & (graph.degrees == 0)
+    if n := int(silent.sum()):
+        say(f"nodes with neither a text nor a neighbour, which get no class: {n:,}, such as {graph.names[silent][0]}")
+    for values in scores.values():
+        values[silent] = 0
+
+
 def said_by(scores: NDArray[np.float32]) -> NDArray[np.int64]:
     """The class of largest score, (n,); -1 where all are the same, as of a text or neighbours that are not there."""
     return np.where(np.ptp(scores, axis=1) > 0, scores.argmax(axis=1), UNLABELED)

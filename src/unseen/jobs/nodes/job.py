@@ -38,6 +38,7 @@ from unseen.jobs.nodes.grading import (
     scored_links,
     simple_arms,
     table_of_nodes,
+    unknown,
 )
 from unseen.jobs.nodes.learner import Lessons, Taught, encoded, loaded, made, size_of, taught, vectors_or_zeros
 from unseen.jobs.nodes.links import hidden_edges, links_checked
@@ -236,6 +237,7 @@ def classify_nodes(
     learner = _adapted(learner, named, domain.take(support) if len(support) else None, say)
     scores = {learner.card.slug: asked_in_parts(learner, domain)}
     scores |= simple_arms(x, mean_of_neighbours(target, x), named, target, support, seed)
+    unknown(scores, target, say)
     results: dict[str, Any] = {"nodes": len(target), "edges": len(target.edges), "shots": shots, "classes": space.names}
     results |= {"method": learner.card.slug, "shots_taken": taken, "encoder": encoder, "fingerprint": weights}
     results |= {"sampling": dataclasses.asdict(how), "notes": notes}

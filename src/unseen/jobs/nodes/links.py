@@ -77,7 +77,7 @@ def hidden_edges(graph: TextAttributedGraph, share: float, seed: int) -> tuple[I
         If there are fewer than two edges or four nodes, or the first end of an edge is linked to every node.
     """
     if len(graph.edges) < 2 or len(graph) < 4:
-        raise ValueError(f"links can be checked with at least two edges and four nodes; got {graph!r}")
+        raise ValueError(f"check_links needs at least two edges and four nodes; got {graph!r}")
     rng = np.random.default_rng(seed)
     n = min(MOST_LINKS, max(1, round(share * len(graph.edges))))
     hidden = graph.edges[rng.permutation(len(graph.edges))[:n]]
