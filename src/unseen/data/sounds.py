@@ -143,7 +143,11 @@ def sound_files(paths: Sequence[str]) -> Lazy:
 
 def check_sound(path: str | os.PathLike[str]) -> None:
     """Raise `ValueError` unless a file is a sound in which there is something to hear."""
-    sound = read_sound(path)
+    check_heard(read_sound(path))
+
+
+def check_heard(sound: Sound) -> None:
+    """Raise `ValueError` if there is nothing to hear in a sound."""
     if sound.silent:
         raise ValueError(f"silence ({sound.level:.0f} dB)")
 

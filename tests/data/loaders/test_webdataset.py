@@ -52,6 +52,15 @@ def test_shards_are_read_in_place(shards, which):
     assert sorted(path.name for path in shards.iterdir()) == ["s-000.tar", "s-001.tar"]
 
 
+def test_a_text_without_a_picture_is_left_out_and_named_once(tmp_path):
+    members = [("a.png", png("red")), ("a.txt", b"red"), ("b.png", b"none"), ("b.txt", b"blue"), ("c.txt", b"alone")]
+    write(tmp_path / "s.tar", members)
+    domain = load(tmp_path / "s.tar")
+    assert domain.ids.tolist() == ["a"]
+    assert [skipped.where for skipped in domain.skipped] == ["s.tar/b.png", "c"]
+    assert domain.skipped[1].why == webdataset.ALONE
+
+
 def test_one_shard_and_a_missing_one(shards):
     assert len(load(shards / "s-000.tar")) == 2
     with pytest.raises(FileNotFoundError, match=r"s-002\.tar"):

@@ -26,6 +26,7 @@ from unseen.bundle import Bundle
 from unseen.cli import app
 from unseen.data.domain import Domain
 from unseen.data.pairs import Pairs
+from unseen.data.sounds import wav_bytes
 from unseen.evaluation.exam import ledger_file
 from unseen.files import read_json
 from unseen.jobs.alignment import job
@@ -138,6 +139,22 @@ def test_a_picture_of_a_shard_that_cannot_be_read_lacks_a_side(tmp_path: Path) -
     assert (len(taken.pairs), taken.lacking) == (2, 2)
 
 
+def test_sounds_of_shards_are_read_with_their_texts_and_texts_alone_lack_a_side(tmp_path: Path) -> None:
+    waves = {f"{i}": np.sin(np.arange(800) * (i + 1) / 9).astype(np.float32) * (i != 3) for i in range(5)}
+    with tarfile.open(tmp_path / "s.tar", "w") as archive:
+        for key, wave in waves.items():
+            (tmp_path / "one.wav").write_bytes(wav_bytes(wave, 8000))
+            (tmp_path / "one.txt").write_text(f"tone {key}")
+            if key != "4":
+                archive.add(tmp_path / "one.wav", f"{key}.wav")
+            archive.add(tmp_path / "one.txt", f"{key}.txt")
+    taken = read([tmp_path / "s.tar"])
+    assert (len(taken.pairs), taken.lacking) == (3, 2)  # silence, and a text alone
+    assert taken.pairs.left.kind == "audio"
+    assert list(taken.pairs.right.x) == ["tone 0", "tone 1", "tone 2"]
+    np.testing.assert_allclose(taken.pairs.left.x[2].wave, waves["2"], atol=1e-4)
+
+
 def test_what_is_held_out_depends_on_the_content_of_the_left_side_alone() -> None:
     x = np.repeat(np.random.default_rng(0).normal(size=(60, 4)).astype(np.float32), 2, axis=0)
     pairs = Pairs(Domain(x=x), Domain(x=np.random.default_rng(1).normal(size=(120, 3))))
@@ -160,7 +177,10 @@ def test_what_is_held_out_depends_on_the_content_of_the_left_side_alone() -> Non
         (lambda w: [w / "empty.csv"], "each of the 2 pairs lacks a side"),
         (lambda w: [w / "wide.csv"], "left and right must name the columns"),
         (lambda w: [w / "a.npy"], "without a text beside each"),
-        (lambda w: [w / "sounds.tar"], "holds no pictures beside its texts.*unpack anything else, such as sounds"),
+        (
+            lambda w: [w / "sounds.tar"],
+            "holds text without a text beside each.*pictures or sounds",
+        ),
         (lambda w: [w / "rows.parquet"], "left: the column 'first' holds numbers.*name the two files"),
         (lambda w: [w / "measured.csv"], "left: the column 'first' holds numbers"),
         (lambda w: [w / "written.csv"], "right: the column 'second' holds numbers"),

@@ -19,6 +19,7 @@ from unseen.data.images import IMAGE_SUFFIXES
 from unseen.data.loaders import load, samples_of
 from unseen.data.loaders.common import locate
 from unseen.data.loaders.table import TABLE_SUFFIXES, are_clips, read_frame
+from unseen.data.loaders.webdataset import ALONE
 from unseen.data.pairs import Pairs, captioned_clips, read_pairs
 from unseen.data.sounds import SOUND_SUFFIXES
 from unseen.data.video import VIDEO_SUFFIXES
@@ -193,21 +194,18 @@ def _rows(side: Domain, path: str) -> NDArray[np.intp]:
 
 
 def _shards(path: str) -> Read:
-    """Pictures of shards with the texts that stand beside them; one without a picture lacks a side, too."""
+    """Pictures or sounds of shards with the texts that stand beside them; a text without one lacks a side, too."""
     domain = load(path)
-    if "text" not in domain.columns or domain.kind != "image":
-        if PurePosixPath(path).suffix.lower() == ".tar":
-            raise ValueError(
-                f"pairs: {path!r} holds no pictures beside its texts, and shards are read for pairs of these alone; "
-                "unpack anything else, such as sounds, and name a table with a column of their paths and one of texts"
-            )
+    if "text" not in domain.columns or domain.kind not in ("image", "audio"):
         raise ValueError(
-            f"pairs: {path!r} holds {domain.kind} without a text beside each; name a table, shards, or two paths"
+            f"pairs: {path!r} holds {domain.kind} without a text beside each; name a table, shards of pictures or "
+            "sounds with texts, or two paths"
         )
     texts = Domain(x=domain.columns["text"], kind="text", ids=domain.ids, name=f"{domain.name}, text")
     taken = _complete(Pairs(domain.unlabeled(), texts, ids=domain.ids, name=domain.name))
-    lost = sum(PurePosixPath(skipped.where).suffix.lower() in IMAGE_SUFFIXES for skipped in domain.skipped)
-    return Read(taken.pairs, taken.lacking + lost)
+    files = IMAGE_SUFFIXES | frozenset(SOUND_SUFFIXES)
+    lost = [s for s in domain.skipped if s.why == ALONE or PurePosixPath(s.where).suffix.lower() in files]
+    return Read(taken.pairs, taken.lacking + len(lost))
 
 
 def _complete(pairs: Pairs) -> Read:
