@@ -8,6 +8,7 @@ import os
 import re
 import sys
 import warnings
+from collections import deque
 from collections.abc import Callable, Iterator
 
 import typer
@@ -34,12 +35,13 @@ class _Spoken(logging.Formatter):
 
 
 def _once() -> Callable[[logging.LogRecord], bool]:
-    """Lets a message through the first time: what every fit of many says is said once."""
-    said: set[str] = set()
+    """Lets a message through that is none of the last hundred: what every fit of many says is said once."""
+    said: deque[str] = deque(maxlen=100)
 
     def is_new(record: logging.LogRecord) -> bool:
         new = record.getMessage() not in said
-        said.add(record.getMessage())
+        if new:
+            said.append(record.getMessage())
         return new
 
     return is_new
