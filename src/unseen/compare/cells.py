@@ -22,13 +22,14 @@ from unseen.data.classes import realign
 from unseen.data.domain import Domain, concatenate
 from unseen.data.samplers import hold_out
 from unseen.data.typing import IntArray
+from unseen.evaluation.metrics.zero_shot import base_to_new_scores
 from unseen.evaluation.protocols.thresholds import entropy_threshold
 from unseen.methods.base import UNKNOWN, Method
 from unseen.nn.calibration import fit_temperature
 from unseen.nn.information import normalized_entropy
 from unseen.nn.state import load_state, save_state
 from unseen.runtime import limited_threads, runtime
-from unseen.validation import classwise_validation, pretended, told_on_their_side
+from unseen.validation import classwise_validation, pretended
 from unseen.validation.classwise import FEWEST
 
 log = logging.getLogger(__name__)
@@ -151,7 +152,8 @@ def _pretend(
         return (0.0, 0.0), 0.0
     truth, asked = parts["target"].labels, parts["target"]
     among_all = classwise_validation(truth, _labels(method, asked, pool=True), space.seen)
-    return among_all, told_on_their_side(truth, method.decision_function(asked), space.seen)
+    scores = torch.log_softmax(method.decision_function(asked), dim=1).numpy()
+    return among_all, base_to_new_scores(truth, scores, space.seen)["h"]
 
 
 def calibration(method: Method, check: Domain | None) -> Cell:

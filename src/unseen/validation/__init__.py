@@ -3,7 +3,7 @@
 from unseen.validation.accuracy import accuracy_interval, average_thresholded_confidence
 from unseen.validation.agreement import agreement
 from unseen.validation.choice import weigh, without_doubt
-from unseen.validation.classwise import classwise_validation, pretended, told_on_their_side
+from unseen.validation.classwise import classwise_validation, pretended
 from unseen.validation.conformal import conformal_widths, coverage
 from unseen.validation.crafted import (
     CraftedScore,
@@ -54,7 +54,6 @@ __all__ = [
     "source_validation",
     "told_apart",
     "told_by_others",
-    "told_on_their_side",
     "vote",
     "weigh",
     "without_doubt",

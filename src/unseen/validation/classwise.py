@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from jaxtyping import Float
-from torch import Tensor
 
 from unseen.data.classes import ClassSpace
 from unseen.data.compositions import composed, primitives
@@ -98,26 +96,3 @@ def classwise_validation(truth: IntArray, prediction: IntArray, seen: IntArray) 
         mean_of_classes(torch.as_tensor(truth[kind]), torch.as_tensor(prediction[kind])) for kind in (known, ~known)
     )
     return (2 * s * u / (s + u) if s + u else 0.0), u
-
-
-def told_on_their_side(truth: IntArray, scores: Float[Tensor, "n c"], seen: IntArray) -> float:
-    """How well classes are told where samples of seen classes are told among those, and the others among the others.
-
-    Parameters
-    ----------
-    truth : int array (n,)
-        Of samples of both kinds that the candidate did not learn from.
-    scores : Tensor (n, c)
-        Larger is better.
-    seen : int array
-        Classes that stayed seen.
-
-    Returns
-    -------
-    float in [0, 1]
-        The harmonic mean of the mean per-class accuracies of both sides, as protocol "base-to-new" grades.
-    """
-    side = np.isin(np.arange(scores.shape[1]), seen)
-    among = torch.as_tensor(side[truth][:, None] == side[None, :])
-    prediction = scores.masked_fill(~among, -torch.inf).argmax(dim=1)
-    return classwise_validation(truth, prediction.numpy(), seen)[0]
