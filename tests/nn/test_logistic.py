@@ -10,7 +10,7 @@ import pytest
 import torch
 from scipy.special import polygamma
 
-from unseen.nn.logistic import PENALTIES, _inverse_trigamma, fit_logistic, moderated_deviations, tuned_penalty
+from unseen.nn.logistic import PENALTIES, Span, _inverse_trigamma, fit_logistic, moderated_deviations, tuned_penalty
 
 
 def blobs(classes: int, n: int = 60, d: int = 5) -> tuple[torch.Tensor, np.ndarray]:
@@ -38,6 +38,46 @@ def test_a_class_without_samples_is_never_predicted_and_has_no_probability() -> 
         p = torch.softmax(fit_logistic(x, 2 * y, 6)(10 * x), dim=1)
     assert set(p.argmax(dim=1).tolist()) <= {0, 2, 4}
     assert float(p[:, [1, 3, 5]].max()) == 0.0
+
+
+@pytest.fixture
+def no_small_tables(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("unseen.nn.logistic.WORTH_IT", 0)
+
+
+@pytest.mark.parametrize("n", [1, 7, 30])
+def test_samples_keep_their_products_in_their_span_and_weights_found_there_say_the_same_of_them(
+    n: int, no_small_tables: None
+) -> None:
+    rows = torch.as_tensor(np.random.default_rng(n).normal(size=(n, 31)))
+    rows[-1] = rows[0]  # one sample twice
+    span = Span(rows)
+    weight = torch.as_tensor(np.random.default_rng(0).normal(size=(3, n)))
+    assert span.coordinates.shape == (n, n)
+    torch.testing.assert_close(span.coordinates @ span.coordinates.T, rows @ rows.T)
+    torch.testing.assert_close(rows @ span.of_features(weight).T, span.coordinates @ weight.T)
+
+
+def test_as_many_samples_as_features_and_small_tables_are_left_as_they_are() -> None:
+    for rows in (torch.randn(400, 400), torch.randn(3, 9)):
+        assert Span(rows).coordinates is rows
+        assert Span(rows).of_features(rows) is rows
+
+
+@pytest.mark.parametrize("classes", [2, 4])
+@pytest.mark.parametrize("weighted", [False, True])
+def test_more_features_than_samples_give_the_model_that_all_features_give(
+    classes: int, weighted: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    x, y = blobs(classes, n=24, d=60)
+    weights = torch.linspace(0.1, 2, 24) if weighted else None
+    found = []
+    for smallest in (10**9, 0):  # all features, then their span
+        monkeypatch.setattr("unseen.nn.logistic.WORTH_IT", smallest)
+        network = fit_logistic(x, y, classes, C=0.3, weights=weights, solver="newton-cg", max_iter=1000)
+        with torch.no_grad():
+            found.append(network(x.flip(0) * 1.1))
+    torch.testing.assert_close(found[0], found[1], atol=1e-3, rtol=1e-3)  # each stops at a gradient below 1e-4
 
 
 def test_one_class_is_told() -> None:

@@ -19,6 +19,9 @@ log = logging.getLogger(__name__)
 PENALTIES = (1e-3, 1e-2, 0.1, 1.0, 10.0, 100.0, 1000.0)
 """Inverse strengths of the penalty that `tuned_penalty` tries."""
 
+WORTH_IT = 100_000
+"""Numbers in a table from which on fewer dimensions save more than it takes to find them."""
+
 _NEVER = -1e4  # the bias of a class that no sample has
 
 
@@ -68,7 +71,8 @@ def fit_logistic(
         scaler.measure(x)
     if standardize == "moderated" and len(x) > 1:
         scaler.std = moderated_deviations(x)
-    rows = scaler(x).numpy()
+    span = Span(scaler(x))
+    rows = span.coordinates.numpy()
     if solver == "newton-cg":
         rows = rows.astype(np.float64)  # in single precision its line search fails before the end
     with warnings.catch_warnings():
@@ -78,7 +82,7 @@ def fit_logistic(
         )
     if model.n_iter_.max() >= max_iter:
         log.info("logistic regression stopped after %d iterations", max_iter)
-    weight, bias = model.coef_, model.intercept_
+    weight, bias = span.of_features(torch.as_tensor(model.coef_)).numpy(), model.intercept_
     if len(present) == 2:  # scikit-learn keeps one row for two classes
         weight, bias = np.vstack([-weight, weight]) / 2, np.concatenate([-bias, bias]) / 2
     with torch.no_grad():
@@ -87,6 +91,39 @@ def fit_logistic(
         head.weight[present] = torch.as_tensor(weight, dtype=torch.float32)
         head.bias[present] = torch.as_tensor(bias, dtype=torch.float32)
     return network.eval()
+
+
+class Span:
+    """The space that samples span, in which linear models of more features than samples are found.
+
+    Weights under an L2 penalty are a sum of samples: what is orthogonal to all of these would cost and change nothing.
+    Hence the same model is found among n numbers a class instead of d. Where features are not more than samples, or the
+    table is small, nothing is saved and it is left as it is.
+
+    Attributes
+    ----------
+    coordinates : Tensor (n, n) or (n, d)
+        Of the samples, with the dot products and distances of the features.
+    """
+
+    coordinates: Tensor
+
+    def __init__(self, rows: Float[Tensor, "n d"]) -> None:
+        n, d = rows.shape
+        self._reflections: tuple[Tensor, Tensor] | None = None
+        self.coordinates, self._d = rows, d
+        if n < d and rows.numel() >= WORTH_IT:
+            self._reflections = torch.geqrf(rows.T)  # rows.T = Q R
+            self.coordinates = self._reflections[0][:n].triu().T.contiguous()
+
+    def of_features(self, weight: Float[Tensor, "k n"]) -> Float[Tensor, "k d"]:
+        """Weights of the features, from those of the coordinates."""
+        if self._reflections is None:
+            return weight
+        packed, scales = self._reflections
+        padded = packed.new_zeros(self._d, len(weight))
+        padded[: weight.shape[1]] = weight.T
+        return torch.ormqr(packed, scales, padded).T
 
 
 def tuned_penalty(
@@ -108,9 +145,7 @@ def tuned_penalty(
     fewest = min(folds, int(np.unique(y, return_counts=True)[1].min()))
     if fewest < 2:
         return 1.0
-    rows = x.double().numpy() - x.double().numpy().mean(axis=0)
-    if rows.shape[1] > len(rows):  # the solution lies in the span of the samples
-        rows = rows @ np.linalg.svd(rows, full_matrices=False)[2].T
+    rows = Span(x.double() - x.double().mean(dim=0)).coordinates.numpy()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return float(np.ravel(LogisticRegressionCV(Cs=list(candidates), cv=fewest, max_iter=300).fit(rows, y).C_)[0])
