@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 import unseen
+from unseen.compare.candidates import plan
 from unseen.compare.inputs import prepare
 from unseen.data.classes import ClassSpace
 from unseen.data.domain import Domain
@@ -90,6 +91,18 @@ def test_where_each_side_is_told_among_its_own_classes_the_choice_asks_so_too():
     assert rows["sae"]["class-wise validation"]["mean"] == 0 < sides["sae"]  # it names no seen class among all
     base = {row["name"]: row["metrics"]["adapted"]["base"]["mean"] for row in run.results["candidates"]}
     assert base["sae"] > 0.9  # seen classes are told apart, however improbable all of them are
+
+
+@pytest.mark.parametrize("protocol", ["auto", "zsl", "gzsl", "base-to-new"])
+def test_what_names_unseen_classes_alone_is_left_out_where_both_kinds_are_graded(protocol):
+    source, target = whole(), whole(seed=1)
+    few = prepare(source=source.take(source.labels < 6), target=target, classes=source.classes)
+    todo = plan(few, protocol=protocol)
+    both = protocol in ("gzsl", "base-to-new")
+    assert "dap:generalized" in todo.names()
+    assert ("dap" in todo.names()) != both
+    assert ("dap" in todo.left_out) == both
+    assert "dap" in plan(few, "dap", protocol=protocol).names()  # what is named runs
 
 
 def test_with_one_sample_of_each_class_candidates_are_asked_about_those_too():

@@ -26,6 +26,11 @@ NO_SAY = "fits, but is none of those whose agreement is learnt; methods='all' ru
 
 OF_LABELS = "what logistic regression on the labels and the labels of neighbours say together"
 
+BOTH_SIDES = ("gzsl", "base-to-new")
+"""Protocols that grade classes with samples as well as those without."""
+
+ALONE = "names only classes without a labelled sample, and {} grades both kinds; {} names both"
+
 OUTLASTS = "far longer than all others together (about {:.0f} s): name it, or give a budget that it is within"
 
 TIMES, WAITED_FOR = 2, 120.0
@@ -99,7 +104,8 @@ def plan(
     """Say what fits, how long it will take, and what is left out.
 
     Where `protocol` says that samples may be of no known class, what takes each for one of a known class is left out,
-    the consensus with it, unless it was named.
+    the consensus with it, unless it was named. Where it grades seen and unseen classes, what names unseen ones alone is
+    left out beside its preset that names both.
     """
     wanted = None if methods in ("auto", "all") else method_names(methods)
     named = wanted is not None and SLUG in wanted
@@ -122,6 +128,10 @@ def plan(
         closed = [pair for pair in pairs if protocol not in card(pair[0]).protocols]
         left_out |= {name_of(*pair): f"takes every sample for one of a known class ({protocol})" for pair in closed}
         pairs = [pair for pair in pairs if pair not in closed]
+    if wanted is None and protocol in BOTH_SIDES:
+        alone = [pair for pair in pairs if _names_unseen_alone(*pair) and (pair[0], "generalized") in pairs]
+        left_out |= {name_of(*pair): ALONE.format(protocol, f"{pair[0]}:generalized") for pair in alone}
+        pairs = [pair for pair in pairs if pair not in alone]
     larger = _larger([domain for domain in (inputs.source, inputs.target, inputs.support) if domain is not None])
     groups = list(catalogue.sharing(pairs))
     shares = {name_of(*pair): name_of(*group[0]) for group in groups for pair in group[1:]}
@@ -210,6 +220,11 @@ def _outlasting(groups: Sequence[Group], seconds: Mapping[str, float], *, named:
 
 def _is_heard(pair: tuple[str, str], named: bool) -> bool:
     return pair[0] in (*ALWAYS, *(NAMED if named else MEMBERS))
+
+
+def _names_unseen_alone(slug: str, preset: str) -> bool:
+    """Whether a candidate takes every sample for one of a class without labelled samples."""
+    return getattr(catalogue.make(slug, preset), "generalized", True) is False
 
 
 def _unlearnt(inputs: Inputs, pairs: Sequence[tuple[str, str]]) -> str:

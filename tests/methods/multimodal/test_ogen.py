@@ -530,6 +530,10 @@ def test_base_and_new_are_told_among_themselves() -> None:
     scores = np.array([[5.0, 1, 9, 0], [4, 3, 0, 0], [9, 9, 2, 1], [9, 9, 1, 2]])
     found = base_to_new_scores(truth, scores, np.array([0, 1]))
     assert found == {"base": 0.5, "new": 1.0, "h": pytest.approx(2 / 3)}
+    silent = np.where(np.arange(4) < 2, -1e4, scores)  # it has one score for both base classes: a guess
+    assert base_to_new_scores(truth[::-1].copy(), silent[::-1], np.array([0, 1]))["base"] == 0.5
+    three = np.array([[-np.inf, -np.inf, -np.inf, 1.0]] * 4)
+    assert base_to_new_scores(np.array([0, 0, 1, 3]), three, np.arange(3))["base"] == pytest.approx(1 / 3)
     with pytest.raises(ValueError, match="truth"):
         base_to_new_scores(np.array([0, 1]), scores[:2], np.array([0, 1]))
     with pytest.raises(ValueError, match="shape"):

@@ -62,6 +62,7 @@ def base_to_new_scores(truth: IntArray, scores: FloatArray, seen: IntArray) -> d
     """Accuracy of seen (base) classes told among themselves, of the others (new) among themselves, and their mean H.
 
     As learners of prompts are graded: neither side competes with the other's names, unlike in `generalized_scores`.
+    Among classes of one score each is as good a guess as the others: what has no score for a side is at chance on it.
 
     Parameters
     ----------
@@ -90,6 +91,8 @@ def base_to_new_scores(truth: IntArray, scores: FloatArray, seen: IntArray) -> d
         )
     right = {}
     for key, rows, columns in (("base", known, among), ("new", ~known, ~among)):
-        predicted = np.where(columns, scores[rows], -np.inf).argmax(axis=1)
-        right[key] = float((predicted == truth[rows]).mean())
+        side = scores[rows][:, columns]
+        best = side == side.max(axis=1, keepdims=True)
+        hit = best[np.arange(len(best)), (np.cumsum(columns) - 1)[truth[rows]]]
+        right[key] = float((hit / best.sum(axis=1)).mean())
     return {**right, "h": harmonic_mean(right["base"], right["new"])}
