@@ -8,6 +8,7 @@ from unseen.compare.candidates import plan
 from unseen.compare.inputs import prepare
 from unseen.data.classes import ClassSpace
 from unseen.data.domain import Domain
+from unseen.report.words import summary
 
 NAMES = tuple("abcdefgh")
 
@@ -89,6 +90,8 @@ def test_where_each_side_is_told_among_its_own_classes_the_choice_asks_so_too():
     assert run.results["chosen"]["by"] == ["class-wise validation on each side"]
     sides = {name: scores["class-wise validation on each side"]["mean"] for name, scores in rows.items()}
     assert rows["sae"]["class-wise validation"]["mean"] == 0 < sides["sae"]  # it names no seen class among all
+    assert run.results["references"]["chance"]["adapted"] == pytest.approx(2 / (6 + 2))  # 1/6 of 6 and 1/2 of 2 classes
+    assert "guessing" in summary(run.results)[0]
     base = {row["name"]: row["metrics"]["adapted"]["base"]["mean"] for row in run.results["candidates"]}
     assert base["sae"] > 0.9  # seen classes are told apart, however improbable all of them are
 

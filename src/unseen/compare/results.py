@@ -27,6 +27,7 @@ from unseen.evaluation.metrics.classification import (
     mean_class_accuracy,
     wilson_interval,
 )
+from unseen.evaluation.metrics.zero_shot import harmonic_mean
 from unseen.evaluation.protocols.base import Protocol
 from unseen.methods.base import Method
 from unseen.strict_json import nulled
@@ -265,9 +266,11 @@ def _references(grading: Grading, rows: Sequence[dict[str, Any]]) -> dict[str, A
 
 
 def _chance(truth: IntArray, protocol: Protocol, classes: ClassSpace) -> float:
-    """Accuracy of a uniform guess among the classes that the protocol asks for."""
+    """What a uniform guess among the classes that the protocol asks for reaches."""
     if protocol.name == "zsl":
         return 1 / max(len(classes.unseen), 1)
+    if protocol.name == "base-to-new":
+        return harmonic_mean(1 / max(len(classes.seen), 1), 1 / max(len(classes.unseen), 1))
     return chance(truth[truth >= 0], len(classes))
 
 

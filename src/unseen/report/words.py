@@ -217,7 +217,7 @@ def verdict(results: Results) -> Verdict | None:
     metric = references["metric"]
     rows = [row for row in results["candidates"] if is_defined(row["metrics"]["adapted"][metric]["mean"])]
     chosen = chosen_row(results)
-    comparable = metric in ("accuracy", "class_accuracy")
+    comparable = metric in ("accuracy", "class_accuracy", "h")
     return Verdict(
         metric=metric,
         samples=results["exam"]["adapted"]["samples"],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from unseen.data.typing import FloatArray, IntArray
 from unseen.evaluation.metrics.classification import mean_class_accuracy
@@ -89,10 +90,25 @@ def base_to_new_scores(truth: IntArray, scores: FloatArray, seen: IntArray) -> d
         raise ValueError(
             f"truth must hold samples of seen and of unseen classes; {known.sum()} of {len(truth)} are seen"
         )
-    right = {}
-    for key, rows, columns in (("base", known, among), ("new", ~known, ~among)):
-        side = scores[rows][:, columns]
-        best = side == side.max(axis=1, keepdims=True)
-        hit = best[np.arange(len(best)), (np.cumsum(columns) - 1)[truth[rows]]]
-        right[key] = float((hit / best.sum(axis=1)).mean())
-    return {**right, "h": harmonic_mean(right["base"], right["new"])}
+    base, new = (
+        accuracy_among(truth[known], scores[known], among),
+        accuracy_among(truth[~known], scores[~known], ~among),
+    )
+    return {"base": base, "new": new, "h": harmonic_mean(base, new)}
+
+
+def accuracy_among(truth: IntArray, scores: FloatArray, asked: NDArray[np.bool_]) -> float:
+    """Top-1 accuracy if some classes alone are asked about; of classes of the largest score each is as good a guess.
+
+    Parameters
+    ----------
+    truth : array of class indices, (n,)
+        Of classes that are asked about.
+    scores : array (n, n_classes)
+        Larger is better.
+    asked : array of bool, (n_classes,)
+    """
+    among = scores[:, asked]
+    best = among == among.max(axis=1, keepdims=True)
+    hit = best[np.arange(len(best)), (np.cumsum(asked) - 1)[truth]]
+    return float((hit / best.sum(axis=1)).mean())

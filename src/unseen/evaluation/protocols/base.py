@@ -14,7 +14,7 @@ from unseen.evaluation.metrics.bias_sweep import bias_sweep
 from unseen.evaluation.metrics.classification import accuracy, mean_class_accuracy
 from unseen.evaluation.metrics.open_set import open_set_scores
 from unseen.evaluation.metrics.taxonomy import hierarchical_precision, hit_at, hops
-from unseen.evaluation.metrics.zero_shot import base_to_new_scores, generalized_scores, mean_class_top1
+from unseen.evaluation.metrics.zero_shot import accuracy_among, base_to_new_scores, generalized_scores, mean_class_top1
 from unseen.methods.base import UNKNOWN
 
 Rule = Callable[[IntArray, IntArray, ClassSpace, FloatArray | None], Mapping[str, float]]
@@ -134,8 +134,7 @@ def _base_to_new(
     among = np.isin(np.arange(len(classes)), classes.seen)
     known = among[truth]
     if known.all() or not known.any():
-        predicted = np.where(among == known.any(), scores, -np.inf).argmax(axis=1)
-        side = accuracy(truth, predicted)
+        side = accuracy_among(truth, scores, among == known.any())
         return {"base": side if known.any() else np.nan, "new": np.nan if known.any() else side, "h": np.nan}
     return base_to_new_scores(truth, scores, classes.seen)
 
