@@ -65,6 +65,33 @@ def test_a_turned_picture_is_matched_with_rotations_in_pixels_as_it_came(quarter
     np.testing.assert_allclose(there, found[:, :2])
 
 
+class Silent(nn.Module):
+    """Finds nothing, and counts how often it was asked."""
+
+    asked = 0
+
+    def match(self, first: np.ndarray, second: np.ndarray) -> Matches:
+        self.asked += 1
+        return Matches(np.zeros((0, 4)), np.zeros(0))
+
+
+def test_sift_has_the_say_where_enough_of_its_matches_agree_and_nowhere_else() -> None:
+    picture, model = scene(0, 200), Silent()
+    second = np.roll(picture, 3, axis=1)
+    asked = PairMatcher(sift_first=True, rotations="auto", renderings=True).fit(model=model)
+    sift = PairMatcher().fit(model=matcher("sift"))
+    np.testing.assert_array_equal(asked.matches_of(picture, second).points, sift.matches_of(picture, second).points)
+    quarter = asked.matches_of(picture, turned(picture, 1)).points
+    back = unturned(quarter[:, 2:], 1, picture.shape)
+    assert np.median(np.abs(back - quarter[:, :2])) < 0.5
+    assert model.asked == 0  # nothing else was tried
+    other = np.random.default_rng(0).integers(0, 256, picture.shape, dtype=np.uint8)
+    assert len(asked.matches_of(picture, other).points) == 0
+    assert model.asked == 12  # three renderings, upright and in three turns
+    assert len(PairMatcher().fit(model=model).matches_of(picture, second).points) == 0
+    assert model.asked == 13
+
+
 def test_a_negative_is_matched_with_renderings() -> None:
     plain = PairMatcher(longest=64).fit(model=Pixels())
     assert len(plain.matches_of(NOISE, 255 - NOISE).points) < 20

@@ -30,7 +30,8 @@ def match_pictures(
     matcher: Annotated[
         str | None,
         typer.Option(
-            help="auto (xfeat on pictures as they are, inverted and as gradients), xfeat, xfeat+lighterglue, "
+            help="auto (sift, and where it finds little xfeat on pictures as they are, inverted and as gradients), "
+            "xfeat, xfeat+lighterglue, "
             "aliked+lightglue, disk+lightglue, sift, orb, or the folder of a tuned one. auto if absent."
         ),
     ] = None,

@@ -233,17 +233,18 @@ def make(
     Parameters
     ----------
     name : str or path
-        One of `unseen.nn.matchers.MATCHERS`, ``auto`` (XFeat on pictures as they are, inverted, and as gradients; the
-        most inliers win), or a folder that `tune` was saved to.
+        One of `unseen.nn.matchers.MATCHERS`, ``auto`` (SIFT, and where it does not find enough XFeat on pictures as
+        they are, inverted, and as gradients; the most inliers win), or a folder that `tune` was saved to.
     method : str, optional
         Slug of the method that asks the matcher, one of `matchers`; a saved one has its own.
     points : int
         Most points of a picture; a saved matcher has its own.
     settings
-        `longest`, `rotations`, `renderings`, `geometry`, `threshold` of `PairMatcher`, and others of the method.
+        `longest`, `rotations`, `renderings`, `sift_first`, `geometry`, `threshold` of `PairMatcher`, and others of the
+        method.
     """
     if os.fspath(name) == "auto":
-        return make("xfeat", method=method, points=points, **{"renderings": True, **settings})
+        return make("xfeat", method=method, points=points, **{"renderings": True, "sift_first": True, **settings})
     if os.fspath(name) in MATCHERS:
         asks = method_of(method or DEFAULT, "", settings)
         return asks.fit(model=matcher(os.fspath(name), points=points))

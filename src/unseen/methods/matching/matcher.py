@@ -19,6 +19,8 @@ from unseen.methods.base import Card, Method
 from unseen.methods.matching.needs import AMatcher
 from unseen.methods.parameters import Positive, Within
 from unseen.methods.verbs import gives
+from unseen.nn.matchers import POINTS
+from unseen.nn.matchers import matcher as published
 from unseen.nn.protocols import Matcher, Matches
 from unseen.nn.two_view import needed, two_view
 
@@ -42,6 +44,9 @@ class PairMatcher(Method):
         found upright is no more than chance; what is found upright then stays as it is.
     renderings : bool
         Whether both pictures are tried as they are, with one inverted, and both as the strength of their gradient.
+    sift_first : bool
+        Whether SIFT is asked before, and has the say where more of its matches agree than is chance: its places are
+        the most exact, and it finds hardly any where it does not suit.
     geometry : {"homography", "fundamental"}
         What matches must agree with: where several ways are tried, that with the most inliers wins.
     threshold : float, > 0
@@ -58,7 +63,7 @@ class PairMatcher(Method):
         protocols={"matching"},
         task="matches",
         needs=(AMatcher(),),
-        at_prediction={"longest", "rotations", "renderings", "geometry", "threshold"},
+        at_prediction={"longest", "rotations", "renderings", "sift_first", "geometry", "threshold"},
         baseline=True,
         cost=0.1,
     )
@@ -66,6 +71,7 @@ class PairMatcher(Method):
     longest: Annotated[int, Within(32)] = 1200
     rotations: Rotations = False
     renderings: bool = False
+    sift_first: bool = False
     geometry: Literal["homography", "fundamental"] = "homography"
     threshold: Positive = 3.0
 
@@ -101,11 +107,19 @@ class PairMatcher(Method):
     def matches_of(self, first: Picture, second: Picture) -> Matches:
         """Matches of two pictures, (h, w, 3) of bytes, in pixels of both as they came."""
         (left, a), (right, b) = (smaller(picture, self.longest) for picture in (first, second))
-        best = self._best(left, right, range(4) if self.rotations is True else range(1))
-        if self.rotations == "auto" and not self._enough(best):
-            rotated = self._best(left, right, range(1, 4))
-            best = rotated if self._enough(rotated) else best
+        best = self._by_sift(left, right) if self.sift_first else None
+        if best is None:
+            best = self._best(left, right, range(4) if self.rotations is True else range(1))
+            if self.rotations == "auto" and not self._enough(best):
+                rotated = self._best(left, right, range(1, 4))
+                best = rotated if self._enough(rotated) else best
         return Matches((best.points + 0.5) * np.concatenate([a, b]) - 0.5, best.scores)
+
+    def _by_sift(self, picture: Picture, other: Picture) -> Matches | None:
+        """What SIFT finds, which does not mind turns; None if that may be chance."""
+        points = getattr(getattr(self.network_, "features", None), "points", POINTS)
+        matches = cast(Matches, published("sift", points=points).match(picture, other))  # type: ignore[operator]
+        return matches if self._enough(matches) else None
 
     def _best(self, picture: Picture, other: Picture, quarters: range) -> Matches:
         """What most matches of a way agree with, of all ways with the second picture turned by these quarters."""

@@ -113,6 +113,8 @@ class GIM(PairMatcher):
         Whether the second picture is tried turned by quarters: never, always, or where nothing is found upright.
     renderings : bool
         Whether pictures are tried inverted and as gradients, too; most inliers win.
+    sift_first : bool
+        Whether SIFT is asked before, and has the say where enough of its matches agree.
     geometry : {"homography", "fundamental"}
         What matches must agree with where several ways are tried.
     threshold : float, > 0
@@ -134,7 +136,7 @@ class GIM(PairMatcher):
         protocols={"matching"},
         task="matches",
         needs=(AMatcher(), FramesOfVideos()),
-        at_prediction={"longest", "rotations", "renderings", "geometry", "threshold"},
+        at_prediction={"longest", "rotations", "renderings", "sift_first", "geometry", "threshold"},
         presets={"default": {}, "flat": {"label_geometry": "homography"}},
         smoke={
             "gaps": (1, 2),

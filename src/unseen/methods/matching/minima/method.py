@@ -81,6 +81,8 @@ class MINIMA(PairMatcher):
         Whether the second picture is tried turned by quarters: never, always, or where nothing is found upright.
     renderings : bool
         Whether both pictures are tried inverted and as gradients, too; most inliers win.
+    sift_first : bool
+        Whether SIFT is asked before, and has the say where enough of its matches agree.
     geometry : {"homography", "fundamental"}
         What matches must agree with where several ways are tried.
     threshold : float, > 0
@@ -102,7 +104,7 @@ class MINIMA(PairMatcher):
         protocols={"matching"},
         task="matches",
         needs=(AMatcher(),),
-        at_prediction={"longest", "rotations", "renderings", "geometry", "threshold"},
+        at_prediction={"longest", "rotations", "renderings", "sift_first", "geometry", "threshold"},
         presets={"default": {}, "released": {"modalities": RELEASED}, "seven": {"modalities": ALL}},
         on_request={"released", "seven"},
         smoke={"steps": 2, "batch_size": 2, "side": 64, "points": 40},
