@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -130,7 +131,8 @@ def map_phrases(
     say(f"{len(texts)} phrases are in {out}" + (f"; {lost} have no known word and no node" if lost else ""))
     if page is not None:
         simple = None if by_names is None else by_names.map(texts, k=1, below=below)
-        write_page(Answers(mapper, table, result, simple, out.name, command_line()), page)
+        home = "" if model is None else shlex.quote(str(model))
+        write_page(Answers(mapper, table, result, simple, out.name, home, command_line()), page)
         say(f"{page} shows them, the doubtful first")
     if vectors is not None:
         import numpy as np

@@ -20,9 +20,16 @@ ROWS = 500
 """Phrases that are shown."""
 WORDS = "the very words"
 STYLE = """
-td.path { color: var(--quiet); font-size: 0.8rem; }
-.answers tbody th { min-width: 8rem; }
-tr.none th, tr.none td { color: var(--wrong); }
+.answers bdi { display: inline; max-width: none; }
+.answers th { min-width: 9rem; }
+.answers td div, .answers th div { font-size: 0.8rem; }
+tr.none td { color: var(--wrong); }
+@media (max-width: 46rem) {
+  .answers thead { display: none; }
+  .answers :is(tbody, tr, th, td) { display: block; border: 0; padding: 0; text-align: left; }
+  .answers tr { border-bottom: 1px solid var(--rule); padding: 0.6rem 0; }
+  .answers [data-label]::before { content: attr(data-label) ": "; color: var(--quiet); }
+}
 """
 
 
@@ -40,6 +47,8 @@ class Answers:
         The same of the names alone (`nearest-name`), where another method answered.
     file : str
         What the file with all answers is called.
+    model : str
+        The folder of the mapper, as a command names it; empty if it was not saved.
     command : str
         That is to be repeated.
     """
@@ -49,6 +58,7 @@ class Answers:
     check: Check | None = None
     by_names: pd.DataFrame | None = None
     file: str = ""
+    model: str = ""
     command: str = ""
 
 
@@ -87,6 +97,7 @@ def page(answers: Answers) -> bytes:
         vectors=answers.mapper.encoder or answers.mapper.method.words_.name,
         source=answers.mapper.source,
         file=answers.file,
+        model=answers.model,
         command=answers.command,
     )
 
@@ -107,7 +118,8 @@ def _rows(answers: Answers, bands: tuple[Band, ...]) -> list[dict[str, Any]]:
         if rank == 1:
             same = literal.get(words_key(phrase), [])
             rows.append({
-                "phrase": phrase, "node": node, "name": name, "score": score, "path": path, "second": None,
+                "phrase": phrase, "node": node, "name": name, "score": score, "second": None,
+                "above": path.removeprefix(name).removeprefix(" > "),
                 "literal": [(other, called[other]) for other in same], "as_is": node in same,
                 "right": _right(score, bands) if node else None,
             })  # fmt: skip
