@@ -333,6 +333,17 @@ def test_scores_are_told_by_what_was_right_at_such_scores_and_names_alone_stand_
     assert re.search(r"koi in a pond carp in [a-z >]+ 0\.\d+ 35 \w+ 0\.\d+ the same", answers)
 
 
+def test_where_another_method_answers_the_command_puts_names_alone_beside_it(
+    folder: Path, recorded: type[Recorded]
+) -> None:
+    given = ("map", "phrases.csv", "--taxonomy", "csv:tree.csv", "--words", "wordllama", "--page", "mapped.html")
+    done = in_process.unseen(folder, *given, "--methods", "recorded,nearest-name", code=0)
+    assert "recorded is used" in done.stderr  # the first of equal ones
+    said = read_page(folder / "mapped.html")
+    assert "by names alone" in said
+    assert re.search(r"koi in a pond carp in fish > animal 0\.\d+ \w+ 0\.\d+ the same", said)
+
+
 def test_a_page_of_a_saved_mapper_says_that_nothing_was_checked(folder: Path) -> None:
     learn(load(f"csv:{folder / 'tree.csv'}"), words="wordllama").save(folder / "mapper")
     mapper = Mapper.load(folder / "mapper")

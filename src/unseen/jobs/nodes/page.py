@@ -74,7 +74,6 @@ def page(run: NodesRun, graph: TextAttributedGraph, support: NDArray[np.int64], 
         classes=classes[:CLASSES],
         hidden=len(classes) - len(classes[:CLASSES]),
         silent=int((table["class"] == "").sum()),
-        links=links,
         link_bars=bars_of(links, "AUC", chosen=results["method"], floor=NOTHING, in_percent=False) if links else None,
         link_what=[(name, LINKS.get(name, "how alike both subgraphs are"), links[name]) for name in links],
         pairs=[]
