@@ -15,6 +15,7 @@ import pandas as pd
 import pytest
 
 import in_process
+import pages
 from unseen.jobs.completion.job import Completion, complete, read_graph
 from unseen.jobs.completion.page import write_page
 
@@ -242,12 +243,6 @@ def test_help_teaches_and_mistakes_are_one_line(files: Path) -> None:
 # -- the page ------------------------------------------------------------------------------------------------
 
 
-def read_page(file: Path) -> str:
-    """The text of a page, without its style and marks."""
-    body = file.read_text(encoding="utf-8").partition("</style>")[2]
-    return " ".join(html.unescape(re.sub(r"<[^>]+>", " ", body)).split())
-
-
 def quick(files: Path, **changes: Any) -> Completion:
     """The same by the method that takes no time."""
     given: dict[str, Any] = {"triples": "graph.tsv", "ontology": "schema.tsv", "queries": "queries.tsv"}
@@ -258,7 +253,7 @@ def quick(files: Path, **changes: Any) -> Completion:
 def test_the_page_has_the_figures_of_the_check_and_the_tails_of_the_table(files: Path) -> None:
     found = quick(files)
     write_page(found, files / "page.html", table="done.csv", command="unseen complete graph.tsv")
-    said = read_page(files / "page.html")
+    said = pages.text_of(files / "page.html")
     check = found.check
     assert check is not None
     shares = f"first for {100 * check['hits@1']:.0f} % of pairs, among ten for {100 * check['hits@10']:.0f} %"
@@ -280,28 +275,41 @@ def test_the_page_has_the_figures_of_the_check_and_the_tails_of_the_table(files:
 
 def test_a_page_without_a_check_says_that_nobody_knows(files: Path) -> None:
     write_page(quick(files, check=False), files / "page.html")
-    said = read_page(files / "page.html")
+    said = pages.text_of(files / "page.html")
     assert "Tails of 2 queries, ranked by nearest-relation" in said
     assert "nobody knows how often" in said
     assert "MRR" not in said
 
 
-def test_names_of_entities_and_relations_are_text_in_the_page(files: Path) -> None:
-    bad = "</script><script>alert(1)</script>"
+BAD = "</script><script>alert(1)</script>"
+
+
+def hostile(files: Path) -> Path:
+    """The page of a graph whose names are marks, and long."""
+    bad = f"{BAD}{'w' * 90}"
     for name in ("graph.tsv", "schema.tsv", "queries.tsv"):
         lines = [line.split("\t") for line in (files / name).read_text().splitlines()]
         fixed = {"head", "relation", "domain", "range", "label"}
         write(files / name, [tuple(part if part in fixed else f"{part}{bad}" for part in line) for line in lines])
     write_page(quick(files), files / "page.html", table=bad, command=f"unseen complete '{bad}'")
-    page = (files / "page.html").read_text(encoding="utf-8")
+    return files / "page.html"
+
+
+def test_names_of_entities_and_relations_are_text_in_the_page(files: Path) -> None:
+    page = hostile(files).read_text(encoding="utf-8")
     assert "<script" not in page
-    assert page.count(html.escape(bad)) > 10
+    assert page.count(html.escape(BAD)) > 10
+
+
+@pytest.mark.browser
+def test_the_page_opens_offline_without_a_word_and_fits(browser: Any, files: Path) -> None:
+    pages.check_in_browser(browser, hostile(files))
 
 
 def test_the_command_writes_a_page_where_it_is_asked_and_says_so(files: Path) -> None:
     given = ("graph.tsv", "--ontology", "schema.tsv", "--queries", "queries.tsv", "--methods", "nearest-relation")
     assert "done.html shows them" in here(files, *given, "--page", "done.html")
-    assert "In a check" in read_page(files / "done.html")
+    assert "In a check" in pages.text_of(files / "done.html")
     assert "page must end in .html" in here(files, *given, "--page", "done.csv", code=1)
     write(files / "own.html", [("a", "b")])
     said = here(files, *given[:2], "own.html", *given[3:], "--page", "own.html", code=1)

@@ -19,6 +19,7 @@ import pandas as pd
 import pytest
 
 import in_process
+import pages
 from unseen.data.classes import ClassSpace
 from unseen.data.domain import Domain
 from unseen.data.taxonomies import load
@@ -268,12 +269,6 @@ def test_where_no_node_has_a_second_name_nothing_is_checked(folder: Path) -> Non
 # -- the page ------------------------------------------------------------------------------------------------
 
 
-def read_page(file: Path) -> str:
-    """The text of a page, without its style and marks."""
-    body = file.read_text(encoding="utf-8").partition("</style>")[2]
-    return " ".join(html.unescape(re.sub(r"<[^>]+>", " ", body)).split())
-
-
 def test_bands_hold_each_phrase_once_and_equal_scores_together() -> None:
     scores = np.array([0.1] * 30 + [0.5] * 10 + [0.5] * 30 + [0.9] * 30)
     right = np.arange(100) % 2 == 0
@@ -294,7 +289,7 @@ def test_the_page_has_the_figures_of_the_check_and_the_doubtful_answers_first(fo
     found = dataclasses.replace(found, figures={**found.figures, "text2node": other})
     given = Answers(mapper, table, found, file="mapped.csv", model="mappers/a", command="unseen map phrases.csv")
     write_page(given, folder / "page.html")
-    said = read_page(folder / "page.html")
+    said = pages.text_of(folder / "page.html")
     best = found.figures["nearest-name"]
     assert f"In a check, {100 * best['first']:.0f} % of {found.n} phrases find their node, " in said
     for slug, row in found.figures.items():
@@ -324,7 +319,7 @@ def test_scores_are_told_by_what_was_right_at_such_scores_and_names_alone_stand_
     found = mapping.Check("synonyms", 60, {"nearest-name": figures}, {"nearest-name": bands})
     names = table.assign(node="carp", name="carp")
     write_page(Answers(mapper, table, found, names), folder / "page.html")
-    said = read_page(folder / "page.html")
+    said = pages.text_of(folder / "page.html")
     assert "0.100 to 0.200 20 35" in said
     assert all(0.2 < score < 0.98 for score in table[table["rank"] == 1]["score"])
     answers = said.partition("Answers, the doubtful first")[2]
@@ -339,7 +334,7 @@ def test_where_another_method_answers_the_command_puts_names_alone_beside_it(
     given = ("map", "phrases.csv", "--taxonomy", "csv:tree.csv", "--words", "wordllama", "--page", "mapped.html")
     done = in_process.unseen(folder, *given, "--methods", "recorded,nearest-name", code=0)
     assert "recorded is used" in done.stderr  # the first of equal ones
-    said = read_page(folder / "mapped.html")
+    said = pages.text_of(folder / "mapped.html")
     assert "by names alone" in said
     assert re.search(r"koi in a pond carp in fish > animal 0\.\d+ \w+ 0\.\d+ the same", said)
 
@@ -348,29 +343,41 @@ def test_a_page_of_a_saved_mapper_says_that_nothing_was_checked(folder: Path) ->
     learn(load(f"csv:{folder / 'tree.csv'}"), words="wordllama").save(folder / "mapper")
     mapper = Mapper.load(folder / "mapper")
     write_page(Answers(mapper, mapper.map(["koi", "owl"], k=1)), folder / "page.html")
-    said = read_page(folder / "page.html")
+    said = pages.text_of(folder / "page.html")
     assert "2 of 2 phrases have a node, by nearest-name" in said
     assert "Nothing was checked here" in said
     assert "1 stands in the taxonomy by its very words (synonyms are not in a saved mapper" in said
 
 
-def test_phrases_and_names_are_text_in_the_page(folder: Path) -> None:
-    bad = "<script>alert(1)</script>"
+BAD = "<script>alert(1)</script>"
+
+
+def hostile(folder: Path) -> Path:
+    """The page of phrases and names that are marks, and long."""
+    bad = f"{BAD}{'w' * 90}"
     (folder / "tree.csv").write_text(TABLE.replace("owl,bird", f"owl {bad},bird").replace("koi", f"koi {bad}"))
-    tree = load(f"csv:{folder / 'tree.csv'}")
-    mapper = learn(tree, words="wordllama")
-    table = mapper.map([f"white owl {bad}", f"koi {bad}"], k=2)
+    mapper = learn(load(f"csv:{folder / 'tree.csv'}"), words="wordllama")
+    table = mapper.map([f"white owl {bad}", f"koi {bad}", ""], k=2)
     write_page(Answers(mapper, table, file=bad, model=bad, command=f"unseen map '{bad}'"), folder / "page.html")
-    page = (folder / "page.html").read_text(encoding="utf-8")
+    return folder / "page.html"
+
+
+def test_phrases_and_names_are_text_in_the_page(folder: Path) -> None:
+    page = hostile(folder).read_text(encoding="utf-8")
     assert "<script" not in page
-    assert page.count(html.escape(bad)) >= 6
+    assert page.count(html.escape(BAD)) >= 6
+
+
+@pytest.mark.browser
+def test_the_page_opens_offline_without_a_word_and_fits(browser: Any, folder: Path) -> None:
+    pages.check_in_browser(browser, hostile(folder))
 
 
 def test_the_command_writes_a_page_where_it_is_asked_and_says_so(folder: Path) -> None:
     given = ("map", "phrases.csv", "--taxonomy", "csv:tree.csv", "--words", "wordllama", "--model", "mapper")
     done = in_process.unseen(folder, *given, "--page", "mapped.html", code=0)
     assert "mapped.html shows them, the doubtful first" in done.stderr
-    said = read_page(folder / "mapped.html")
+    said = pages.text_of(folder / "mapped.html")
     assert "In a check" in said
     assert "unseen map PHRASES --model mapper" in said
     done = in_process.unseen(folder, *given, "--page", "mapper/mapped.html", code=1)

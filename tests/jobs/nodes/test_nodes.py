@@ -19,6 +19,7 @@ import torch
 import typer.testing
 
 import in_process
+import pages
 from unseen import encoders
 from unseen.cli import app
 from unseen.data.classes import ClassSpace
@@ -449,16 +450,10 @@ def test_a_node_without_text_and_neighbours_gets_no_class_of_any_arm() -> None:
 # -- the page ------------------------------------------------------------------------------------------------
 
 
-def read_page(file: Path) -> str:
-    """The text of a page, without its style and marks."""
-    body = file.read_text(encoding="utf-8").partition("</style>")[2]
-    return " ".join(html.unescape(re.sub(r"<[^>]+>", " ", body)).split())
-
-
 def test_the_page_has_the_figures_of_the_results_and_the_nodes_that_are_wrong(tmp_path: Path) -> None:
     graph = world()
     run(out=tmp_path / "run", links=[("n1", "n4")], check_links=True, command="unseen nodes world.npz")
-    said = read_page(tmp_path / "run/report.html")
+    said = pages.text_of(tmp_path / "run/report.html")
     results = json.loads((tmp_path / "run/results.json").read_text())
     chosen = results["graded"][results["chosen"]]
     assert f"{100 * chosen['accuracy']:.0f} % of 60 labelled nodes get the right class" in said
@@ -483,7 +478,7 @@ def test_the_page_has_the_figures_of_the_results_and_the_nodes_that_are_wrong(tm
 
 def test_a_page_without_labels_says_that_nobody_knows_and_shows_some_of_each_class(tmp_path: Path) -> None:
     found = run(graph=world().replace(labels=None, classes=None), out=tmp_path / "run")
-    said = read_page(tmp_path / "run/report.html")
+    said = pages.text_of(tmp_path / "run/report.html")
     assert "nobody knows how often this is right" in said
     assert "labelled nodes" not in said
     shown = said.partition("Some nodes of each class")[2].partition("nodes.csv has all")[0]
@@ -491,8 +486,12 @@ def test_a_page_without_labels_says_that_nobody_knows_and_shows_some_of_each_cla
         assert name in shown
 
 
-def test_names_and_texts_of_nodes_are_text_in_the_page(tmp_path: Path) -> None:
-    graph, bad = world(), "</script><script>alert(1)</script>"
+BAD = "</script><script>alert(1)</script>"
+
+
+def hostile(folder: Path) -> Path:
+    """The page of a graph whose names and texts are marks, and long."""
+    graph, bad = world(), f"{BAD}{'w' * 90}"
     names = [f"{bad}{i}" for i in range(len(graph))]
     texts = [f"{text} {bad}" for text in graph.texts.tolist()]
     classes = [f"{bad} {name}" for name in WORDS]
@@ -501,11 +500,20 @@ def test_names_and_texts_of_nodes_are_text_in_the_page(tmp_path: Path) -> None:
             texts=np.array(texts), names=np.array(names), edges=graph.edges, labels=(graph.labels + 1) % 3,
             classes=ClassSpace(names=tuple(classes)), name=bad,
         ),
-        classes=classes, links=[(names[0], names[1])], out=tmp_path / "run", command=f"unseen nodes '{bad}'",
+        classes=classes, links=[(names[0], names[1])], out=folder / "run", command=f"unseen nodes '{bad}'",
     )  # fmt: skip
-    page = (tmp_path / "run/report.html").read_text(encoding="utf-8")
+    return folder / "run/report.html"
+
+
+def test_names_and_texts_of_nodes_are_text_in_the_page(tmp_path: Path) -> None:
+    page = hostile(tmp_path).read_text(encoding="utf-8")
     assert "<script" not in page
-    assert page.count(html.escape(bad)) > 20
+    assert page.count(html.escape(BAD)) > 20
+
+
+@pytest.mark.browser
+def test_the_page_opens_offline_without_a_word_and_fits(browser: Any, tmp_path: Path) -> None:
+    pages.check_in_browser(browser, hostile(tmp_path))
 
 
 def test_the_command_writes_a_page_beside_the_table_and_says_where(tmp_path: Path) -> None:
@@ -515,4 +523,6 @@ def test_the_command_writes_a_page_beside_the_table_and_says_where(tmp_path: Pat
         "--steps", "6", *(part for key, value in SETTINGS.items() for part in ("--set", f"{key}={value}")), code=0,
     )  # fmt: skip
     assert "run holds report.html, nodes.csv" in done.stderr + done.stdout
-    assert "unseen nodes nodes.csv --edges edges.csv --classes music,sea,law" in read_page(tmp_path / "run/report.html")
+    assert "unseen nodes nodes.csv --edges edges.csv --classes music,sea,law" in pages.text_of(
+        tmp_path / "run/report.html"
+    )

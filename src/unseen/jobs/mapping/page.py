@@ -94,7 +94,7 @@ def page(answers: Answers) -> bytes:
         synonyms=len(taxonomy.phrases) > 0,
         rival=DEFAULT if answers.by_names is not None else "",
         params={name: value for name, value in answers.mapper.method.get_params().items() if name != "random_state"},
-        vectors=answers.mapper.encoder or answers.mapper.method.words_.name,
+        vectors=answers.mapper.encoder or getattr(answers.mapper.method.fitted.get("words_"), "name", ""),
         source=answers.mapper.source,
         file=answers.file,
         model=answers.model,
@@ -141,7 +141,9 @@ def _literal(answers: Answers) -> dict[str, list[str]]:
     identifiers = taxonomy.classes.names
     named = [*enumerate(_names(answers)), *zip(taxonomy.phrases.labels.tolist(), taxonomy.phrases.x.tolist())]
     for node, name in named:
-        nodes = out.setdefault(words_key(str(name)), [])
+        if not (key := words_key(str(name))):
+            continue  # an empty phrase is not the name of one without a name
+        nodes = out.setdefault(key, [])
         if identifiers[node] not in nodes:
             nodes.append(identifiers[node])
     return out

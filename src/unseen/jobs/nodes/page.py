@@ -26,8 +26,8 @@ CLASSES = 200
 """Classes that the table has."""
 ARMS = {
     "own text": "compares class sentences with the node's text",
-    "neighbours": "compares them with the mean of its neighbours' texts",
-    "own and neighbours": "compares them with the mean of its text and its neighbours'",
+    "neighbours": "compares class sentences with the mean of its neighbours' texts",
+    "own and neighbours": "compares class sentences with its text and its neighbours'",
     "logistic regression": "learnt from the same labels, on texts and neighbours",
 }
 """What each simple way does; what is not here is the method."""
