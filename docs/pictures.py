@@ -4,8 +4,8 @@
     python docs/pictures.py few-shot retrieval    some of them
 
 Each scene is a few commands and the page that they write, or a server and its front page. Commands run in one folder
-(`--keep FOLDER`; a new one if absent) with emoji in two styles, a series of weather and definitions of nouns; a folder
-that is kept is used again.
+(`--keep FOLDER`; a new one if absent) with emoji in two styles, a series of weather, definitions of nouns, a graph of
+packages and one of locales; a folder that is kept is used again.
 """
 
 from __future__ import annotations
@@ -50,6 +50,20 @@ SCENES = {
     "concepts": Scene(("unseen concepts nouns.csv --concepts kinds.txt --out concepts",), "concepts/report.html"),
     "prune": Scene(("unseen prune photos --encoder efficientnet-lite0 --keep 0.3 --out pruned",), "pruned/report.html"),
     "shift": Scene(("unseen shift photos sketches --out shift.html",), "shift.html"),
+    "nodes": Scene(
+        ("unseen nodes packages.csv --edges links.csv --classes topics.csv --starts 500 --out packages",),
+        "packages/report.html",
+    ),
+    "mapping": Scene(
+        ("unseen map findings.txt --taxonomy icd10cm:9 --out mapped.csv --page mapped.html",), "mapped.html"
+    ),
+    "completion": Scene(
+        (
+            "unseen complete locales.tsv --ontology schema.tsv --queries asked.tsv --methods nearest-relation "
+            "--out completed.csv --page completed.html",
+        ),
+        "completed.html",
+    ),
     "web": Scene(("unseen compare --source photos --target sketches --out runs/first",), server="unseen web --port 0"),
 }
 
@@ -59,6 +73,10 @@ from pathlib import Path
 import pandas as pd
 from unseen.compare.demo import demo_data
 from unseen.data.sources.series import packaged_series
+from unseen.claims.completions import graph_of
+from unseen.claims.schemas import schema_of
+from unseen.data.sources.graphs import graph
+from unseen.data.sources.packages import package_graph
 from unseen.data.taxonomies import wordnet
 folder = Path(sys.argv[1])
 for name, domain in zip(("photos", "sketches"), demo_data("emoji", None, None, print, each=20)):
@@ -84,6 +102,30 @@ things = {"animal-mammal": "mammal", "animal-bird": "bird", "food-fruit": "fruit
 (folder / "things.csv").write_text("name\\n" + "\\n".join(things.values()))
 for kind, name in things.items():
     shutil.copytree(folder / "photos" / kind, folder / "things" / name, ignore=shutil.ignore_patterns("*.txt"))
+topics = {"games": "games and puzzles to play", "sound": "music, audio and sound processing",
+          "mail": "email, mail servers and mailing lists"}
+pd.DataFrame(topics.items(), columns=["name", "description"]).to_csv(folder / "topics.csv", index=False)
+packages = package_graph(list(topics))
+packages = packages.take(packages.labels >= 0)
+labels = [packages.classes.names[i] for i in packages.labels]
+table = {"id": packages.names, "text": packages.texts, "label": labels}
+pd.DataFrame(table).to_csv(folder / "packages.csv", index=False)
+pd.DataFrame(packages.names[packages.edges], columns=["source", "target"]).to_csv(folder / "links.csv", index=False)
+findings = ("hole in the heart", "leaky mitral valve", "enlarged heart muscle", "irregular heartbeat", "blue lips",
+            "high blood pressure in the lungs", "narrow aorta", "fainting during sport", "varicose veins")
+(folder / "findings.txt").write_text("\\n".join(findings))
+new = {"de_facto_official_language": "CH LU MO", "former_currency": "FR HR SD PS"}
+locales = graph_of("cldr")
+rows = [tuple(str(locales.entities[e]) for e in (h, t)) + (locales.relations.names[r],)
+        for h, r, t in locales.triples.tolist()]
+rows = [(head, relation, tail) for head, tail, relation in rows if relation not in new]
+pd.DataFrame(rows, columns=["head", "relation", "tail"]).to_csv(folder / "locales.tsv", sep="\\t", index=False)
+asked = [(f"territory:{code}", relation) for relation, codes in new.items() for code in codes.split()]
+pd.DataFrame(asked, columns=["head", "relation"]).to_csv(folder / "asked.tsv", sep="\\t", index=False)
+schema = schema_of(graph(rows, "cldr"))
+triples = [(schema.concepts[a], schema.properties[p], schema.concepts[b]) for a, p, b in schema.triples.tolist()]
+triples += [(name, "label", text) for name, text in zip(schema.concepts, schema.texts)]
+pd.DataFrame(triples, columns=["head", "relation", "tail"]).to_csv(folder / "schema.tsv", sep="\\t", index=False)
 (folder / "queries.txt").write_text("\\n".join(queries))
 """
 

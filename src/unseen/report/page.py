@@ -88,7 +88,6 @@ def _table(file: Path, columns: tuple[str, ...]) -> pd.DataFrame:
 
 
 FILTERS: dict[str, Callable[..., str]] = {
-    "at": lambda place: f"{100 * place:.2f}%",
     "percent": words.percent,
     "share": words.share,
     "number": words.number,

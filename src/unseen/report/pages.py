@@ -73,7 +73,7 @@ def render_page(
         lstrip_blocks=True,
         finalize=with_commands,
     )
-    environment.filters.update({"flags": whole_flags, **(filters or {})})
+    environment.filters.update({"flags": whole_flags, "at": place, **(filters or {})})
     media = "media-src data:; " if plays else ""
     page = environment.get_template(template.name).render(
         policy=f"default-src 'none'; img-src data:; {media}style-src {source_hash(style)}; form-action 'none'",
@@ -81,6 +81,11 @@ def render_page(
         **values,
     )
     return page.encode("utf-8", "replace")
+
+
+def place(share: float) -> str:
+    """A place in a drawing, as a share of its width or height, in the form that SVG takes."""
+    return f"{100 * share:.2f}%"
 
 
 def whole_flags(command: str) -> Any:

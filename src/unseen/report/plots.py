@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import unicodedata
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -155,6 +155,45 @@ def bars(results: Results) -> dict[str, Any]:
         "label": f"{metric_label(graded.metric)}, %",
         "sampled": any("interval" in group[0] for group in spreads),
     }
+
+
+def bars_of(
+    figures: Mapping[str, float], label: str, *, chosen: str = "", floor: Collection[str] = (),
+    intervals: Mapping[str, Sequence[float]] | None = None, in_percent: bool = True,
+) -> dict[str, Any]:  # fmt: skip
+    """A bar for every figure in [0, 1], in their order, as `bars` of charts.html draws them.
+
+    Parameters
+    ----------
+    figures : mapping of name to figure
+    label : str
+        What the figures are.
+    chosen : str
+        The name that stands out.
+    floor : collection of str
+        Names of those that do nothing.
+    intervals : mapping of name to (low, high), optional
+    in_percent : bool
+        Whether figures are written in per cent, else with three digits.
+    """
+    ends = intervals or {}
+    upper = reach([*figures.values(), *(end[1] for end in ends.values())])
+    rows = [
+        {
+            "row": {"name": name, "chosen": name == chosen},
+            "floor": name in floor,
+            "value": share(value) if in_percent else number(value, 3),
+            "adapted": {
+                "mean": value / upper,
+                "whisker": [end / upper for end in ends[name]] if name in ends else None,
+                "seeds": [],
+            },
+            "held": None,
+        }
+        for name, value in figures.items()
+    ]
+    places = [{"x": t / upper, "label": f"{100 * t:.0f}" if in_percent else f"{t:g}"} for t in ticks(upper)]
+    return {"rows": rows, "references": [], "ticks": places, "label": label, "sampled": bool(ends)}
 
 
 def _whisker(spread: Mapping[str, Any]) -> tuple[float, float] | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import os
 import re
 import subprocess
@@ -14,7 +15,9 @@ import pandas as pd
 import pytest
 
 import in_process
-from unseen.jobs.completion.job import complete, read_graph
+import pages
+from unseen.jobs.completion.job import Completion, complete, read_graph
+from unseen.jobs.completion.page import write_page
 
 KINDS = ("person", "place", "thing", "time")
 QUICK: dict[str, Any] = {
@@ -62,11 +65,16 @@ def test_tails_are_ranked_and_known_ones_are_left_out(files: Path) -> None:
     assert set(found.table["head"]) == {"person0", "person3"}
     assert (found.table.groupby("head").score.diff().dropna() <= 0).all()
     figures = {"mrr", "hits@1", "hits@5", "hits@10"}
-    assert set(found.check) == {*figures, "methods", "random mrr", "frequent mrr", "relations"}
+    assert set(found.check) == {*figures, "methods", "random mrr", "frequent mrr", "relations", "by relation"}
     assert found.check["methods"] == {"ontozsl": found.check["mrr"]}
     assert found.check["random mrr"] == pytest.approx(
         np.mean(1 / np.arange(1, 20))
     )  # 20 entities less another true tail
+    rows = found.check["by relation"]
+    assert list(rows) == found.check["relations"]
+    weights = np.array([row["triples"] for row in rows.values()])
+    for name in (*figures, "frequent mrr"):
+        assert np.average([row[name] for row in rows.values()], weights=weights) == pytest.approx(found.check[name])
     assert any("2 queries, of 1 relation, 1 without a triple" in line for line in told)
     assert any("have an MRR of" in line for line in told)
     assert any("check: learning from 8 of 11 relations first" in line for line in told)
@@ -230,3 +238,79 @@ def test_help_teaches_and_mistakes_are_one_line(files: Path) -> None:
     assert "there is no folder" in here(files, *given, "--out", "nowhere/done.csv", code=1)
     said = here(files, *given, "--set", "random_state=3", code=1)
     assert said.strip().splitlines() == ["unseen: --set does not take random_state; say --seed"]
+
+
+# -- the page ------------------------------------------------------------------------------------------------
+
+
+def quick(files: Path, **changes: Any) -> Completion:
+    """The same by the method that takes no time."""
+    given: dict[str, Any] = {"triples": "graph.tsv", "ontology": "schema.tsv", "queries": "queries.tsv"}
+    given = {key: files / name for key, name in given.items()} | {"methods": ["nearest-relation"]} | changes
+    return complete(**given)
+
+
+def test_the_page_has_the_figures_of_the_check_and_the_tails_of_the_table(files: Path) -> None:
+    found = quick(files)
+    write_page(found, files / "page.html", table="done.csv", command="unseen complete graph.tsv")
+    said = pages.text_of(files / "page.html")
+    check = found.check
+    assert check is not None
+    shares = f"first for {100 * check['hits@1']:.0f} % of pairs, among ten for {100 * check['hits@10']:.0f} %"
+    assert f"In a check, the right tail comes {shares}" in said
+    assert f"MRR, the mean of 1 / place, is {check['mrr']:.3f}" in said
+    assert f"{check['frequent mrr']:.3f} with the commonest tails first, {check['random mrr']:.3f} in random" in said
+    for name, row in check["by relation"].items():
+        figures = f"{row['mrr']:.3f} {row['frequent mrr']:.3f} {100 * row['hits@1']:.0f} {100 * row['hits@10']:.0f}"
+        assert f"{name} {row['triples']} {figures}" in said
+    for head in ("person0", "person3"):
+        rows = found.table[found.table["head"] == head].head(5)
+        tails = " ".join(f"{tail} {score:.3f}" for tail, score in zip(rows["tail"], rows["score"]))
+        assert f"{head} {tails}" in said
+    first, share = next(iter(found.answered["person_to_time"].items()))
+    assert f"{first} ({100 * share:.0f} % of the answer)" in said
+    assert "2 of 2 queries; done.csv has all" in said
+    assert "unseen complete graph.tsv" in said
+
+
+def test_a_page_without_a_check_says_that_nobody_knows(files: Path) -> None:
+    write_page(quick(files, check=False), files / "page.html")
+    said = pages.text_of(files / "page.html")
+    assert "Tails of 2 queries, ranked by nearest-relation" in said
+    assert "nobody knows how often" in said
+    assert "MRR" not in said
+
+
+BAD = "</script><script>alert(1)</script>"
+
+
+def hostile(files: Path) -> Path:
+    """The page of a graph whose names are marks, and long."""
+    bad = f"{BAD}{'w' * 90}"
+    for name in ("graph.tsv", "schema.tsv", "queries.tsv"):
+        lines = [line.split("\t") for line in (files / name).read_text().splitlines()]
+        fixed = {"head", "relation", "domain", "range", "label"}
+        write(files / name, [tuple(part if part in fixed else f"{part}{bad}" for part in line) for line in lines])
+    write_page(quick(files), files / "page.html", table=bad, command=f"unseen complete '{bad}'")
+    return files / "page.html"
+
+
+def test_names_of_entities_and_relations_are_text_in_the_page(files: Path) -> None:
+    page = hostile(files).read_text(encoding="utf-8")
+    assert "<script" not in page
+    assert page.count(html.escape(BAD)) > 10
+
+
+@pytest.mark.browser
+def test_the_page_opens_offline_without_a_word_and_fits(browser: Any, files: Path) -> None:
+    pages.check_in_browser(browser, hostile(files))
+
+
+def test_the_command_writes_a_page_where_it_is_asked_and_says_so(files: Path) -> None:
+    given = ("graph.tsv", "--ontology", "schema.tsv", "--queries", "queries.tsv", "--methods", "nearest-relation")
+    assert "done.html shows them" in here(files, *given, "--page", "done.html")
+    assert "In a check" in pages.text_of(files / "done.html")
+    assert "page must end in .html" in here(files, *given, "--page", "done.csv", code=1)
+    write(files / "own.html", [("a", "b")])
+    said = here(files, *given[:2], "own.html", *given[3:], "--page", "own.html", code=1)
+    assert "page: 'own.html' is what is read" in said

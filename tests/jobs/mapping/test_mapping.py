@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import html
 import os
+import re
 import subprocess
 import sys
 from collections import Counter
@@ -17,11 +19,13 @@ import pandas as pd
 import pytest
 
 import in_process
+import pages
 from unseen.data.classes import ClassSpace
 from unseen.data.domain import Domain
 from unseen.data.taxonomies import load
 from unseen.jobs.mapping import job as mapping
 from unseen.jobs.mapping.job import Mapper, learn, read_pairs, read_phrases
+from unseen.jobs.mapping.page import Answers, write_page
 from unseen.methods.baselines.nearest_name import NearestName
 
 TABLE = """name,parent,synonyms
@@ -260,3 +264,122 @@ def test_where_no_node_has_a_second_name_nothing_is_checked(folder: Path) -> Non
         folder, "map", "--taxonomy", "csv:tree.csv", "phrases.csv", "--methods", "text2node,nearest-name", code=1
     ).stderr
     assert "methods must be one: too few nodes have a second name" in told
+
+
+# -- the page ------------------------------------------------------------------------------------------------
+
+
+def test_bands_hold_each_phrase_once_and_equal_scores_together() -> None:
+    scores = np.array([0.1] * 30 + [0.5] * 10 + [0.5] * 30 + [0.9] * 30)
+    right = np.arange(100) % 2 == 0
+    bands = mapping._bands(scores, right)
+    assert sum(band.n for band in bands) == 100
+    assert sum(band.right for band in bands) == 50
+    assert [(band.low, band.high) for band in bands] == [(0.1, 0.1), (0.5, 0.5), (0.9, 0.9)]
+    assert mapping._bands(scores[:30], right[:30]) == ()  # too few to tell
+
+
+def test_the_page_has_the_figures_of_the_check_and_the_doubtful_answers_first(folder: Path) -> None:
+    tree = load(f"csv:{folder / 'tree.csv'}")
+    mapper = learn(tree, words="wordllama")
+    table = mapper.map(["koi", "a white owl", "", "stingray of the sea"], k=3)
+    found = mapping.check(tree, words="wordllama")
+    assert found is not None
+    other = {"first": 0.125, "among ten": 0.5, "mrr": 0.25, "hops": 2.5}
+    found = dataclasses.replace(found, figures={**found.figures, "text2node": other})
+    given = Answers(mapper, table, found, file="mapped.csv", model="mappers/a", command="unseen map phrases.csv")
+    write_page(given, folder / "page.html")
+    said = pages.text_of(folder / "page.html")
+    best = found.figures["nearest-name"]
+    assert f"In a check, {100 * best['first']:.0f} % of {found.n} phrases find their node, " in said
+    for slug, row in found.figures.items():
+        figures = f"{100 * row['first']:.1f} {100 * row['among ten']:.1f} {row['mrr']:.3f} {row['hops']:.1f}"
+        assert f"{slug} {figures}" in said
+    assert "Of your 4 phrases, 1 stands in the taxonomy by its very words" in said
+    assert "1 has no node" in said
+    answers = said.partition("Answers, the doubtful first")[2]
+    firsts = table[table["rank"] == 1].set_index("phrase")
+    order = sorted(["a white owl", "stingray of the sea"], key=lambda phrase: firsts.loc[phrase, "score"])
+    places = [answers.index(f" {phrase} ") for phrase in ("(empty)", *order, "koi")]
+    assert places == sorted(places)
+    for phrase in ("a white owl", "koi"):
+        row = firsts.loc[phrase]
+        assert re.search(rf"{phrase} {row['name']} in [a-z >]+ {row['score']:.3f} ", answers)
+    assert "unseen map PHRASES --model mappers/a" in said
+    assert "unseen map phrases.csv" in said
+
+
+def test_scores_are_told_by_what_was_right_at_such_scores_and_names_alone_stand_beside(folder: Path) -> None:
+    tree = load(f"csv:{folder / 'tree.csv'}")
+    mapper = learn(tree, words="wordllama")
+    phrases = ["a white owl", "koi in a pond"]
+    table = mapper.map(phrases, k=2)
+    bands = (mapping.Band(0.0, 0.1, 20, 1), mapping.Band(0.1, 0.2, 20, 7), mapping.Band(0.98, 1.0, 20, 20))
+    figures = {"first": 0.5, "among ten": 0.6, "mrr": 0.55, "hops": 1.0}
+    found = mapping.Check("synonyms", 60, {"nearest-name": figures}, {"nearest-name": bands})
+    names = table.assign(node="carp", name="carp")
+    write_page(Answers(mapper, table, found, names), folder / "page.html")
+    said = pages.text_of(folder / "page.html")
+    assert "0.100 to 0.200 20 35" in said
+    assert all(0.2 < score < 0.98 for score in table[table["rank"] == 1]["score"])
+    answers = said.partition("Answers, the doubtful first")[2]
+    name = table["name"][0]
+    assert re.search(rf"a white owl {name} in [a-z >]+ 0\.\d+ 35 \w+ 0\.\d+ carp", answers)
+    assert re.search(r"koi in a pond carp in [a-z >]+ 0\.\d+ 35 \w+ 0\.\d+ the same", answers)
+
+
+def test_where_another_method_answers_the_command_puts_names_alone_beside_it(
+    folder: Path, recorded: type[Recorded]
+) -> None:
+    given = ("map", "phrases.csv", "--taxonomy", "csv:tree.csv", "--words", "wordllama", "--page", "mapped.html")
+    done = in_process.unseen(folder, *given, "--methods", "recorded,nearest-name", code=0)
+    assert "recorded is used" in done.stderr  # the first of equal ones
+    said = pages.text_of(folder / "mapped.html")
+    assert "by names alone" in said
+    assert re.search(r"koi in a pond carp in fish > animal 0\.\d+ \w+ 0\.\d+ the same", said)
+
+
+def test_a_page_of_a_saved_mapper_says_that_nothing_was_checked(folder: Path) -> None:
+    learn(load(f"csv:{folder / 'tree.csv'}"), words="wordllama").save(folder / "mapper")
+    mapper = Mapper.load(folder / "mapper")
+    write_page(Answers(mapper, mapper.map(["koi", "owl"], k=1)), folder / "page.html")
+    said = pages.text_of(folder / "page.html")
+    assert "2 of 2 phrases have a node, by nearest-name" in said
+    assert "Nothing was checked here" in said
+    assert "1 stands in the taxonomy by its very words (synonyms are not in a saved mapper" in said
+
+
+BAD = "<script>alert(1)</script>"
+
+
+def hostile(folder: Path) -> Path:
+    """The page of phrases and names that are marks, and long."""
+    bad = f"{BAD}{'w' * 90}"
+    (folder / "tree.csv").write_text(TABLE.replace("owl,bird", f"owl {bad},bird").replace("koi", f"koi {bad}"))
+    mapper = learn(load(f"csv:{folder / 'tree.csv'}"), words="wordllama")
+    table = mapper.map([f"white owl {bad}", f"koi {bad}", ""], k=2)
+    write_page(Answers(mapper, table, file=bad, model=bad, command=f"unseen map '{bad}'"), folder / "page.html")
+    return folder / "page.html"
+
+
+def test_phrases_and_names_are_text_in_the_page(folder: Path) -> None:
+    page = hostile(folder).read_text(encoding="utf-8")
+    assert "<script" not in page
+    assert page.count(html.escape(BAD)) >= 6
+
+
+@pytest.mark.browser
+def test_the_page_opens_offline_without_a_word_and_fits(browser: Any, folder: Path) -> None:
+    pages.check_in_browser(browser, hostile(folder))
+
+
+def test_the_command_writes_a_page_where_it_is_asked_and_says_so(folder: Path) -> None:
+    given = ("map", "phrases.csv", "--taxonomy", "csv:tree.csv", "--words", "wordllama", "--model", "mapper")
+    done = in_process.unseen(folder, *given, "--page", "mapped.html", code=0)
+    assert "mapped.html shows them, the doubtful first" in done.stderr
+    said = pages.text_of(folder / "mapped.html")
+    assert "In a check" in said
+    assert "unseen map PHRASES --model mapper" in said
+    done = in_process.unseen(folder, *given, "--page", "mapper/mapped.html", code=1)
+    assert "page: 'mapper/mapped.html' lies in 'mapper', which is read" in done.stderr
+    assert "page must end in .html" in in_process.unseen(folder, *given, "--page", "mapped.txt", code=1).stderr

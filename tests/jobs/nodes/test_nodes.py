@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 import os
 import re
@@ -12,10 +13,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 import typer.testing
 
+import in_process
+import pages
 from unseen import encoders
 from unseen.cli import app
 from unseen.data.classes import ClassSpace
@@ -85,7 +89,7 @@ def test_nodes_get_classes_and_labels_are_not_learnt_from(tmp_path: Path) -> Non
     assert not any("np.str_" in line for line in lines)
     assert any("labelled nodes right" in line for line in lines)
     assert {p.name for p in (tmp_path / "run").iterdir()} == {
-        "nodes.csv", "links.csv", "results.json", "model", "reading.json", "summaries.jsonl"
+        "nodes.csv", "links.csv", "results.json", "model", "reading.json", "summaries.jsonl", "report.html"
     }  # fmt: skip
     json.loads((tmp_path / "run/results.json").read_text())
     bare = run(graph=world().replace(labels=None, classes=None))
@@ -441,3 +445,84 @@ def test_a_node_without_text_and_neighbours_gets_no_class_of_any_arm() -> None:
     assert found.table["class"].to_numpy()[alone] == ""
     assert (found.table["class"] == "").sum() == 1
     assert any(line.endswith("which get no class: 1, such as n20") for line in lines)
+
+
+# -- the page ------------------------------------------------------------------------------------------------
+
+
+def test_the_page_has_the_figures_of_the_results_and_the_nodes_that_are_wrong(tmp_path: Path) -> None:
+    graph = world()
+    run(out=tmp_path / "run", links=[("n1", "n4")], check_links=True, command="unseen nodes world.npz")
+    said = pages.text_of(tmp_path / "run/report.html")
+    results = json.loads((tmp_path / "run/results.json").read_text())
+    chosen = results["graded"][results["chosen"]]
+    assert f"{100 * chosen['accuracy']:.0f} % of 60 labelled nodes get the right class" in said
+    for name, row in results["graded"].items():
+        low, high = row["interval"]
+        assert low < row["accuracy"] < high or row["accuracy"] in (0, 1)
+        figures = f"{100 * row['accuracy']:.1f} {100 * low:.1f} to {100 * high:.1f} {row['macro_f1']:.3f}"
+        assert re.search(rf"{re.escape(name)} [a-z' ]+ {re.escape(figures)}", said), name
+    for name, area in results["links"].items():
+        assert re.search(rf"{re.escape(name)} [a-z', ]+ {area:.3f}", said), name
+    table = pd.read_csv(tmp_path / "run/nodes.csv", keep_default_na=False)
+    truth = np.array(tuple(WORDS))[graph.labels]
+    wrong = table[table["class"] != truth]
+    assert f"{min(len(wrong), 20)} of {len(wrong)}" in said
+    for name, row in results["by_class"].items():
+        assert row["named"] == (table["class"] == name).sum()
+        assert row["labelled"] == 20
+        assert row["right"] == ((table["class"] == name) & (truth == name)).sum()
+        assert f"{name} {row['named']} 20 {100 * row['right'] / 20:.1f}" in said
+    assert "unseen nodes world.npz" in said
+
+
+def test_a_page_without_labels_says_that_nobody_knows_and_shows_some_of_each_class(tmp_path: Path) -> None:
+    found = run(graph=world().replace(labels=None, classes=None), out=tmp_path / "run")
+    said = pages.text_of(tmp_path / "run/report.html")
+    assert "nobody knows how often this is right" in said
+    assert "labelled nodes" not in said
+    shown = said.partition("Some nodes of each class")[2].partition("nodes.csv has all")[0]
+    for name in found.table["class"].unique():
+        assert name in shown
+
+
+BAD = "</script><script>alert(1)</script>"
+
+
+def hostile(folder: Path) -> Path:
+    """The page of a graph whose names and texts are marks, and long."""
+    graph, bad = world(), f"{BAD}{'w' * 90}"
+    names = [f"{bad}{i}" for i in range(len(graph))]
+    texts = [f"{text} {bad}" for text in graph.texts.tolist()]
+    classes = [f"{bad} {name}" for name in WORDS]
+    run(
+        graph=TextAttributedGraph(
+            texts=np.array(texts), names=np.array(names), edges=graph.edges, labels=(graph.labels + 1) % 3,
+            classes=ClassSpace(names=tuple(classes)), name=bad,
+        ),
+        classes=classes, links=[(names[0], names[1])], out=folder / "run", command=f"unseen nodes '{bad}'",
+    )  # fmt: skip
+    return folder / "run/report.html"
+
+
+def test_names_and_texts_of_nodes_are_text_in_the_page(tmp_path: Path) -> None:
+    page = hostile(tmp_path).read_text(encoding="utf-8")
+    assert "<script" not in page
+    assert page.count(html.escape(BAD)) > 20
+
+
+@pytest.mark.browser
+def test_the_page_opens_offline_without_a_word_and_fits(browser: Any, tmp_path: Path) -> None:
+    pages.check_in_browser(browser, hostile(tmp_path))
+
+
+def test_the_command_writes_a_page_beside_the_table_and_says_where(tmp_path: Path) -> None:
+    tables(tmp_path)
+    done = in_process.unseen(
+        tmp_path, "nodes", "nodes.csv", "--edges", "edges.csv", "--classes", "music,sea,law", "--out", "run",
+        "--steps", "6", *(part for key, value in SETTINGS.items() for part in ("--set", f"{key}={value}")), code=0,
+    )  # fmt: skip
+    assert "run holds report.html, nodes.csv" in done.stderr + done.stdout
+    assert "unseen nodes nodes.csv --edges edges.csv --classes music,sea,law" in pages.text_of(
+        tmp_path / "run/report.html"
+    )

@@ -56,8 +56,9 @@ class Completion:
     check : dict or None
         Of seen relations that played unseen ones: ``mrr`` and ``hits@k`` of the method over tails that are not known to
         be true, ``methods`` (the MRR of each that was tried, by slug), the MRR of two orders that know nothing of a
-        relation, ``random mrr`` and ``frequent mrr`` (the commonest tails first), and the ``relations``. None where
-        there are too few.
+        relation, ``random mrr`` and ``frequent mrr`` (the commonest tails first), the ``relations``, and
+        ``by relation``, of each how many ``triples`` were asked about, with their ``mrr``, ``hits@k`` and
+        ``frequent mrr``. None where there are too few.
     method : TailRanker
         Fitted, for further queries.
     graph : Graph
@@ -297,8 +298,15 @@ def _check(
             ranks[name].append(places)
         others = (there & ~tails).sum(axis=1)
         ranks["chance"].append(np.array([np.mean(1 / np.arange(1, m + 2)) for m in others]))
-    figures = {name: ranking_scores(np.concatenate(ranks[name])) for name in arms}
+    places_of = {name: np.concatenate(ranks[name]) for name in arms}
+    figures: dict[str, dict[str, Any]] = {name: ranking_scores(places_of[name]) for name in arms}
     common, chance = figures.pop("often")["mrr"], float(np.concatenate(ranks["chance"]).mean())
+    for slug, figure in figures.items():
+        figure["by relation"] = {
+            known.relations.names[r]: {"triples": int(of_it.sum()), **ranking_scores(places_of[slug][of_it]),
+                                       "frequent mrr": ranking_scores(places_of["often"][of_it])["mrr"]}
+            for r in held.tolist() if (of_it := triples[:, 1] == r).any()
+        }  # fmt: skip
     say(
         f"check: the {len(triples)} true tails of {', '.join(names)}, without their triples, have an MRR of "
         f"{chance:.3f} in random order, and of {common:.3f} with the commonest tails first"

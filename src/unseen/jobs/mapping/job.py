@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,7 +26,7 @@ from unseen.evaluation.metrics.taxonomy import hit_at, hops, mean_reciprocal_ran
 from unseen.files import loads, reads
 from unseen.methods.base import UNKNOWN
 from unseen.methods.listing import of_kind
-from unseen.methods.phrases import PhraseMapper
+from unseen.methods.phrases import PhraseMapper, Ranked
 from unseen.nn.state import load_state, save_state
 from unseen.runtime import track
 
@@ -45,6 +45,8 @@ DEFAULT = "nearest-name"
 """The method, if none is named: it learns nothing and takes seconds."""
 ASKED, FEWEST_ASKED, FIRST = 500, 5, 10
 """Phrases that a check asks about, at most and at least, and how many answers it looks at."""
+BANDS, FEWEST_IN_BAND = 4, 20
+"""How many bands of scores a check tells apart, at most, and how many phrases are in each, at least."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -110,7 +112,12 @@ class Mapper:
 
     def nodes(self, phrases: Sequence[str], k: int = 1) -> NDArray[np.int64]:
         """Indices of the k nearest nodes, (n, k); -1 where nothing is known of a phrase."""
-        return np.concatenate([self._reading(part).rank(part, k).nodes for part in self._parts(phrases)])
+        return self.ranked(phrases, k).nodes
+
+    def ranked(self, phrases: Sequence[str], k: int = 1) -> Ranked:
+        """The k nearest nodes with their scores."""
+        parts = [self._reading(part).rank(part, k) for part in self._parts(phrases)]
+        return Ranked(*(np.concatenate(column) for column in zip(*parts)))
 
     def vectors(self, phrases: Sequence[str]) -> NDArray[np.float32]:
         """f(phrase), (n, dim), of unit length: features for a model of your own; zeros where no word is known."""
@@ -231,6 +238,15 @@ def _joined(taxonomy: Taxonomy, pairs: Domain) -> Domain:
 # -- the exam on what is known -----------------------------------------------------------------------------
 
 
+class Band(NamedTuple):
+    """Phrases of a check whose first answer has a score from `low` to `high`: how many, and how many are right."""
+
+    low: float
+    high: float
+    n: int
+    right: int
+
+
 @dataclasses.dataclass(frozen=True)
 class Check:
     """How often phrases found their nodes that were taken away first.
@@ -243,11 +259,14 @@ class Check:
     figures : dict of slug to dict
         Of each method ``first`` and ``among ten``, the shares whose node was the first answer and one of the first ten;
         ``mrr``, the mean of 1 / rank; and ``hops``, the mean distance of the first answer.
+    bands : dict of slug to tuple of Band
+        Of each method, from the lowest score to the highest; empty where there are few phrases.
     """
 
     asked: str
     n: int
     figures: Mapping[str, Mapping[str, float]]
+    bands: Mapping[str, tuple[Band, ...]] = dataclasses.field(default_factory=dict)
 
     @property
     def best(self) -> str:
@@ -296,22 +315,39 @@ def check(
     metric = taxonomy.classes.metric
     assert metric is not None
 
-    def nodes(slug: str, phrases: Any) -> IntArray:
+    def ranked(slug: str, phrases: Any) -> Ranked:
         say(f"check: {slug} is asked for the nodes of {len(phrases)} phrases that it does not know")
         params = settings if len(of) == 1 else {}
         mapper = learn(taxonomy, kept, method=slug, words=words, random_state=random_state, **params)
-        ranked, nearest = np.full((len(phrases), FIRST), UNKNOWN), mapper.nodes(phrases, FIRST)
-        ranked[:, : nearest.shape[1]] = nearest
-        return ranked
+        nodes, nearest = np.full((len(phrases), FIRST), UNKNOWN), mapper.ranked(phrases, FIRST)
+        nodes[:, : nearest.nodes.shape[1]] = nearest.nodes
+        return Ranked(nodes, nearest.scores)
 
-    def grade(truth: IntArray, ranked: IntArray) -> dict[str, float]:
+    def grade(truth: IntArray, ranked: Ranked) -> tuple[dict[str, float], tuple[Band, ...]]:
+        nodes, answered = ranked.nodes, ranked.nodes[:, 0] != UNKNOWN
+        right = nodes[:, 0] == truth
         return {
-            "first": hit_at(truth, ranked, 1), "among ten": hit_at(truth, ranked, FIRST),
-            "mrr": mean_reciprocal_rank(truth, ranked), "hops": float(hops(truth, ranked[:, 0], metric).mean()),
-        }  # fmt: skip
+            "first": hit_at(truth, nodes, 1), "among ten": hit_at(truth, nodes, FIRST),
+            "mrr": mean_reciprocal_rank(truth, nodes), "hops": float(hops(truth, nodes[:, 0], metric).mean()),
+        }, _bands(ranked.scores[answered, 0], right[answered])  # fmt: skip
 
     held_out = HeldOut(queries.x, queries.labels)
-    return Check(kind, len(queries), Together(grade)(held_out, {slug: partial(nodes, slug) for slug in of}))
+    graded = Together(grade)(held_out, {slug: partial(ranked, slug) for slug in of})
+    figures, bands = ({slug: both[i] for slug, both in graded.items()} for i in (0, 1))
+    return Check(kind, len(queries), figures, bands)  # type: ignore[arg-type]
+
+
+def _bands(scores: NDArray[Any], right: NDArray[np.bool_]) -> tuple[Band, ...]:
+    """As many phrases with low scores as with high ones; a score is in one band alone."""
+    parts = min(BANDS, len(scores) // FEWEST_IN_BAND)
+    if parts < 2:
+        return ()
+    lows = np.unique(np.sort(scores)[np.arange(parts) * len(scores) // parts])
+    places = np.searchsorted(lows, scores, side="right") - 1
+    return tuple(
+        Band(float(scores[of_it].min()), float(scores[of_it].max()), int(of_it.sum()), int(right[of_it].sum()))
+        for of_it in (places == i for i in range(len(lows)))
+    )
 
 
 def _first_names(phrases: Domain) -> IntArray:

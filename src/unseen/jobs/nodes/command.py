@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from unseen import options
-from unseen.console import app, say, settings_of
+from unseen.console import app, command_line, say, settings_of
 
 SHOWN = 5
 """Nodes that are shown with their class."""
@@ -86,12 +86,13 @@ def nodes(
         preset=preset,
         settings=params,
         seed=seed,
+        command=command_line(),
         say=say,
     )
     first = run.table.head(SHOWN)
     for node, name, sure in zip(first["node"], first["class"], first["probability"]):
         typer.echo(f"{node}: {name}  {sure:.0%}" if name else f"{node}: no class")
-    say(f"nodes.csv, results.json and the model are in {out}")
+    say(f"{out} holds report.html, nodes.csv, results.json and the model")
 
 
 def _graph_of(text: str) -> Any:

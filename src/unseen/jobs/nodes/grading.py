@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +16,7 @@ from unseen.data.text_graphs import (
     TextAttributedGraph,
 )
 from unseen.evaluation.drive import HeldOut, Together
-from unseen.evaluation.metrics.classification import accuracy
+from unseen.evaluation.metrics.classification import accuracy, wilson_interval
 from unseen.jobs.nodes.links import AT_ONCE, cosines, link_scores
 from unseen.methods.subgraph_encoders import SubgraphEncoder
 from unseen.nn.logistic import fit_logistic
@@ -82,14 +82,19 @@ def said_by(scores: NDArray[np.float32]) -> NDArray[np.int64]:
 
 def grades_of(
     scores: Mapping[str, NDArray[np.float32]], graph: TextAttributedGraph, support: NDArray[np.int64]
-) -> dict[str, dict[str, float]]:
-    """Accuracy and macro-F1 of every arm on nodes whose labels nobody learnt from; no class is a wrong one."""
+) -> dict[str, dict[str, Any]]:
+    """Accuracy, with its interval of 95 %, and macro-F1 of every arm on nodes whose labels nobody learnt from.
 
-    def figures(truth: NDArray[np.int64], guess: NDArray[np.int64]) -> dict[str, float]:
+    No class is a wrong one.
+    """
+
+    def figures(truth: NDArray[np.int64], guess: NDArray[np.int64]) -> dict[str, Any]:
         from sklearn.metrics import f1_score
 
+        right = accuracy(truth, guess)
         return {
-            "accuracy": accuracy(truth, guess),
+            "accuracy": right,
+            "interval": list(wilson_interval(right, len(truth))),
             "macro_f1": float(f1_score(truth, guess, average="macro", labels=np.unique(truth), zero_division=0)),
             "n": len(truth),
         }
@@ -121,15 +126,40 @@ def _graded(
     graph: TextAttributedGraph, support: NDArray[np.int64],
 ) -> dict[str, T]:  # fmt: skip
     """What comes of every arm on nodes whose labels nobody learnt from; empty without such."""
-    labels = np.full(len(graph), UNLABELED) if graph.labels is None else graph.labels
-    rows = np.setdiff1d(np.flatnonzero(labels >= 0), support)
+    rows = rows_to_grade(graph, support)
     if not len(rows):
         return {}
+    assert graph.labels is not None
+    labels = graph.labels
     said = {name: said_by(values[rows]) for name, values in scores.items()}
     return Together(grade)(HeldOut(rows, labels[rows]), said)
 
 
-def answer_in_lines(graded: Mapping[str, Mapping[str, float]], chosen: str) -> list[str]:
+def rows_to_grade(graph: TextAttributedGraph, support: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The nodes with labels that nobody learnt from."""
+    known = np.empty(0, dtype=np.int64) if graph.labels is None else np.flatnonzero(graph.labels >= 0)
+    return np.setdiff1d(known, support)
+
+
+def by_class(
+    said: NDArray[np.int64], graph: TextAttributedGraph, space: ClassSpace, support: NDArray[np.int64]
+) -> dict[str, dict[str, int]]:
+    """Of each class how many nodes are called so, how many have the label that grades, and how many of these are right.
+
+    Parameters
+    ----------
+    said : int array (n,)
+        The class of every node, -1 for none.
+    """
+    rows = rows_to_grade(graph, support)
+    labels = np.full(len(graph), UNLABELED) if graph.labels is None else graph.labels
+    right = rows[said[rows] == labels[rows]]
+    counts = {"named": said, "labelled": labels[rows], "right": labels[right]}
+    each = {what: np.bincount(places[places >= 0], minlength=len(space)) for what, places in counts.items()}
+    return {name: {what: int(n[c]) for what, n in each.items()} for c, name in enumerate(space.names)}
+
+
+def answer_in_lines(graded: Mapping[str, Mapping[str, Any]], chosen: str) -> list[str]:
     """The arms by accuracy, and whose classes are written; the first arm is the method's."""
     if not graded:
         return ["no labels are left to grade by: look at some rows of nodes.csv"]

@@ -33,8 +33,10 @@ from unseen.files import read_json, recovered, sentence
 from unseen.jobs.nodes.grading import (
     answer_in_lines,
     asked_in_parts,
+    by_class,
     chosen_of,
     grades_of,
+    said_by,
     scored_links,
     simple_arms,
     table_of_nodes,
@@ -56,8 +58,8 @@ READ = "reading.json"
 """The file beside a model that says how nodes were encoded and subgraphs taken."""
 DEFAULT = "graphclip"
 ENCODER = "minilm"
-SUMMARIES = "summaries.jsonl"
-WRITTEN = ("results.json", "nodes.csv", "links.csv", "model", READ, SUMMARIES)
+SUMMARIES, PAGE = "summaries.jsonl", "report.html"
+WRITTEN = ("results.json", "nodes.csv", "links.csv", "model", READ, SUMMARIES, PAGE)
 HIDDEN_EDGES = 0.1
 """Share of the edges that is hidden where links are checked."""
 
@@ -111,8 +113,9 @@ class NodesRun:
     links : DataFrame or None
         Columns source, target, score and text (the cosine of the texts alone).
     results : dict
-        `graded`: accuracy and macro-F1 of each arm on nodes with labels that nobody learnt from; `chosen`: the arm
-        whose classes are in the table; `links`: AUC of each arm on hidden edges; counts.
+        `graded`: accuracy, its interval and macro-F1 of each arm on nodes with labels that nobody learnt from;
+        `chosen`: the arm whose classes are in the table; `by_class`: counts of each class; `links`: AUC of each arm
+        on hidden edges; counts.
     method : SubgraphEncoder
     """
 
@@ -142,6 +145,7 @@ def classify_nodes(
     preset: str = "default",
     settings: Mapping[str, Any] | None = None,
     seed: int = 0,
+    command: str = "",
     say: Callable[[str], None] = lambda line: None,
 ) -> NodesRun:
     """Give every node of a graph a class that is known by a sentence.
@@ -185,6 +189,8 @@ def classify_nodes(
     preset, settings
         Of the method.
     seed : int
+    command : str
+        That the page is to repeat.
     say : callable
         Told what is done.
 
@@ -242,6 +248,7 @@ def classify_nodes(
     results |= {"method": learner.card.slug, "shots_taken": taken, "encoder": encoder, "fingerprint": weights}
     results |= {"sampling": dataclasses.asdict(how), "notes": notes}
     results["graded"], results["chosen"] = grades_of(scores, target, support), chosen_of(scores, target, support)
+    results["by_class"] = by_class(said_by(scores[results["chosen"]]), target, space, support)
     for line in answer_in_lines(results["graded"], results["chosen"]):
         say(line)
     if gone is not None:
@@ -249,7 +256,9 @@ def classify_nodes(
     nodes = table_of_nodes(target, space, scores[results["chosen"]], scores["own text"])
     run = NodesRun(nodes, scored_links(learner, pairs, target, places, x, domain), results, learner)
     if out is not None:
-        _write(Path(out), run, kept, folder)
+        from unseen.jobs.nodes.page import page
+
+        _write(Path(out), run, kept, folder, page(run, target, support, command))
     return run
 
 
@@ -439,7 +448,7 @@ def with_sentences(
 # -- what is told ------------------------------------------------------------------------------------------
 
 
-def _write(out: Path, run: NodesRun, kept: Taught | None, folder: Path | None) -> None:
+def _write(out: Path, run: NodesRun, kept: Taught | None, folder: Path | None, page: bytes) -> None:
     """The folder of a run; a model that goes on in its own `folder` keeps the summaries that it has learnt from."""
     from unseen.console import write_csv
 
@@ -456,3 +465,4 @@ def _write(out: Path, run: NodesRun, kept: Taught | None, folder: Path | None) -
         elif goes_on and (out / SUMMARIES).is_file():
             shutil.copyfile(out / SUMMARIES, part / SUMMARIES)
         (part / "results.json").write_text(json.dumps(run.results, indent=1, default=list) + "\n", encoding="utf-8")
+        (part / PAGE).write_bytes(page)
