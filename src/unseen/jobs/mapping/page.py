@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
 ROWS = 500
 """Phrases that are shown."""
-WORDS = "the very words"
 STYLE = """
 .answers bdi { display: inline; max-width: none; }
 .answers th { min-width: 9rem; }
@@ -84,8 +83,7 @@ def page(answers: Answers) -> bytes:
         best=figures.get(slug),
         interval=None if check is None else wilson_interval(figures[slug]["first"], check.n),
         figures=figures,
-        bars=_bars(check, figures, slug) if check is not None else None,
-        words=WORDS,
+        bars=_bars(check, figures, slug) if check is not None and len(figures) > 1 else None,
         bands=[(band, wilson_interval(band.right / band.n, band.n)) for band in bands],
         rows=rows[:ROWS],
         n=len(rows),
@@ -103,9 +101,9 @@ def page(answers: Answers) -> bytes:
 
 
 def _bars(check: Check, figures: dict[str, Any], slug: str) -> dict[str, Any]:
-    shares = {name: float(row["first"]) for name, row in figures.items()} | {WORDS: 0.0}
-    intervals = {name: wilson_interval(share, check.n) for name, share in shares.items() if name != WORDS}
-    return bars_of(shares, "node found first, %", chosen=slug, floor=(WORDS,), intervals=intervals)
+    shares = {name: float(row["first"]) for name, row in figures.items()}
+    intervals = {name: wilson_interval(share, check.n) for name, share in shares.items()}
+    return bars_of(shares, "node found first, %", chosen=slug, intervals=intervals)
 
 
 def _rows(answers: Answers, bands: tuple[Band, ...]) -> list[dict[str, Any]]:
