@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import re
@@ -16,6 +17,7 @@ import pytest
 import torch
 from PIL import Image, ImageDraw
 
+import in_process
 from unseen import encoders
 from unseen.bundle import Bundle
 from unseen.data.classes import ClassSpace
@@ -242,7 +244,14 @@ def test_a_file_that_cannot_be_written_is_named_before_any_work(out: str, told: 
 
 
 @pytest.fixture
-def call(tmp_path: Path) -> Any:
+def call(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """The command line in this process, which is quicker."""
+    monkeypatch.setenv("UNSEEN_CACHE", str(tmp_path / "cache"))
+    return functools.partial(in_process.unseen, tmp_path, code=0)
+
+
+@pytest.fixture
+def process(tmp_path: Path) -> Any:
     def run(*args: Any, code: int = 0) -> Any:
         env = {**os.environ, "OMP_NUM_THREADS": "1", "UNSEEN_CACHE": str(tmp_path / "cache"), "NO_COLOR": "1"}
         command = [sys.executable, "-m", "unseen.cli", *map(str, args)]
@@ -257,17 +266,17 @@ def test_help_teaches_with_an_example(call: Any) -> None:
     assert "unseen explain models/animals okapi.jpg" in call("explain", "--help").stdout
 
 
-def test_a_saved_model_of_parts_explains_in_a_process(call: Any, mapped: Bundle, tmp_path: Path) -> None:
+def test_a_saved_model_of_parts_explains_in_a_process(process: Any, mapped: Bundle, tmp_path: Path) -> None:
     mapped.save(tmp_path / "parts")
     Image.fromarray(drawn(0, 90)).save(tmp_path / "new.png")
-    told = json.loads(call("explain", "parts", "new.png", "--out", "why.png", "--json").stdout)
+    told = json.loads(process("explain", "parts", "new.png", "--out", "why.png", "--json").stdout)
     assert [one["name"] for one in told[0]["maps"]][1] == "occluded"
     assert np.shape(told[0]["maps"][0]["values"]) == (4, 4)
-    assert " rather than " in call("explain", "parts", "new.png").stdout
+    assert " rather than " in process("explain", "parts", "new.png").stdout
 
 
 @pytest.mark.slow
-def test_from_folders_and_a_class_file_to_a_page(call: Any, tmp_path: Path) -> None:
+def test_from_folders_and_a_class_file_to_a_page(process: Any, tmp_path: Path) -> None:
     names = (*CLASSES[:4], "both")
     for kind, name in enumerate(names):
         folder = tmp_path / ("new" if kind == 4 else f"known/{name}")
@@ -277,15 +286,15 @@ def test_from_folders_and_a_class_file_to_a_page(call: Any, tmp_path: Path) -> N
     pd.DataFrame(TABLE.astype(int), columns=ATTRIBUTES).assign(name=names).to_csv(tmp_path / "classes.csv", index=False)
     quick = [word for key, value in CREST.card.smoke.items() for word in ("--set", f"{key}={value}")]
     given = ("--method", "crest", "--source", "known", "--classes", "classes.csv", "--encoder", f"{LITE0}&regions=2")
-    call("adapt", *given, *quick, "--set", "generalized=true", "--out", "models/shapes")
+    process("adapt", *given, *quick, "--set", "generalized=true", "--out", "models/shapes")
     told = json.loads(
-        call("explain", "models/shapes", "new", "known", "--top", 2, "--out", "why.html", "--json").stdout
+        process("explain", "models/shapes", "new", "known", "--top", 2, "--out", "why.html", "--json").stdout
     )
     assert len(told) == 20
     assert set(told[0]) == {"id", "class", "probability", "left open", "attributes"}
     assert all(len(one["attributes"]) <= 2 for one in told)
     assert (tmp_path / "why.html").read_text().count('class="why"') == 20
-    line = call("explain", "models/shapes", "new/both 0.png", "--out", "why.png").stdout
+    line = process("explain", "models/shapes", "new/both 0.png", "--out", "why.png").stdout
     assert line.startswith("both 0.png: ")
     assert "Left open: visual" in line
     assert Image.open(tmp_path / "why.png").width > 500
