@@ -91,6 +91,9 @@ def test_methods_that_train_the_network_read_the_clips_themselves(here: Any) -> 
     assert re.search(r"Most in frame \d of 8, (for|against) (dark|light), beside (dark|light): [+-]", said)
     assert "why.html explains 1 clip" in said
     assert (here / "why.html").read_text().count('alt="frame ') == 8
+    said = call("explain", "model", "street/dark/one.mp4", "long.mp4", "--out", "why.html", code=3).output
+    assert "why.html explains 1 clip" in said
+    assert "left out: street/dark/one.mp4: the video has one frame" in said
     call("adapt", "--model", "model", "--classes", "waving,bowing,sitting", "--out", "gestures")
     call("predict", "gestures", "long.mp4", "--csv", "named.csv")
     assert set(pd.read_csv(here / "named.csv")["class"]) <= {"waving", "bowing", "sitting"}

@@ -121,6 +121,17 @@ def test_folders_of_frames_are_clips(tmp_path):
     assert [numbers(clip) for clip in table.x] == [[1, 3], [0, 1]]
 
 
+def test_folders_of_frames_have_no_times_and_a_row_that_gives_some_is_left_out(tmp_path):
+    for i in range(4):
+        (tmp_path / "x").mkdir(exist_ok=True)
+        Image.fromarray(shade(i)).save(tmp_path / "x" / f"frame_{i}.png")
+    (tmp_path / "t.csv").write_text("path,start,end\nx,,\nx,0,1\nx,2,\n")
+    domain = load(tmp_path / "t.csv", frames=2)
+    assert [numbers(clip) for clip in domain.x] == [[1, 3]]
+    assert [skipped.where for skipped in domain.skipped] == ["row 2: x", "row 3: x"]
+    assert "a folder of frames, which has no times" in domain.skipped[0].why
+
+
 def frames_of(root, lacking, clips=("run/a", "run/b", "jump/c", "jump/d"), name="frame_{:04d}.png"):
     for clip in clips:
         for i in range(1, 5):

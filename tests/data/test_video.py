@@ -5,7 +5,7 @@ import io
 import numpy as np
 import pytest
 
-from unseen.data.video import probe, read_frames
+from unseen.data.video import length_of, probe, read_frames
 from videos import numbers, write_video
 
 
@@ -19,6 +19,16 @@ def test_a_variable_rate_is_read_by_times_and_not_by_counting(tmp_path):
     path = write_video(tmp_path / "a.mkv", 6, times=[0, 5, 10, 100, 200, 300])
     with path.open("rb") as file:
         assert numbers(read_frames(file, [0.07, 0.5, 0.99, 1.5, 2.5])) == [1, 2, 2, 3, 4]
+
+
+def test_the_last_frames_of_a_variable_rate_are_shown_though_the_header_ends_before_them(tmp_path):
+    times = [*range(0, 100, 5), *range(100, 1100, 100)]
+    path = write_video(tmp_path / "a.mp4", 30, times=times, ahead=2, gop=12)
+    with path.open("rb") as file:
+        seconds = probe(file).seconds
+        assert length_of(file) == seconds
+        assert 10 < seconds < 12  # the header adds up when frames are decoded: less than 10
+        assert numbers(read_frames(file, [0.02, 0.97, 1.5, 9.5, seconds])) == [0, 19, 20, 28, 29]
 
 
 @pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".avi"])

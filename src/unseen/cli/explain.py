@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from unseen import options
+from unseen.cli.answers import Inputs
 from unseen.cli.models import open_bundle
 from unseen.console import app, check_apart, check_outside, check_written, dump, say
 
@@ -47,7 +48,15 @@ def explain(
     from unseen.data.loaders import load
     from unseen.report import explain as report
 
-    entries = [entry for path in pictures for entry in report.explained(saved, load(path, on_error=on_error), top)]  # type: ignore[arg-type]
+    inputs, left_out = Inputs(pictures), {}
+
+    def entries_of(path: str) -> list[Explained]:
+        samples = load(path, on_error=on_error)  # type: ignore[arg-type]
+        left_out[path] = samples.skipped
+        return report.explained(saved, samples, top)
+
+    given = inputs.each(entries_of) if on_error == "skip" else [(path, entries_of(path)) for path in inputs.paths]
+    entries = [entry for _, of_path in given for entry in of_path]
     report.write(out, entries, saved)
     if as_json:
         dump([_plain(entry) for entry in entries])
@@ -55,6 +64,7 @@ def explain(
         for entry in entries:
             typer.echo(f"{entry.name}: {entry.prediction}, {entry.probability:.0%}{_why(entry)}.")
     say(f"{out} explains {len(entries)} {_what(entries)}")
+    inputs.end(left_out)
 
 
 def _what(entries: list[Explained]) -> str:

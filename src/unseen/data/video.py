@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import itertools
 import math
 import threading
 from bisect import bisect_left, bisect_right
@@ -39,6 +40,8 @@ AGAIN = "; copy or record it again"
 """What helps where a file is not whole."""
 SHARP = 1e-3
 """Seconds: how exact times are."""
+UNEVEN = 1.5
+"""The largest of the last steps between frames beside the least, from which the length of a header is not relied on."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -213,6 +216,9 @@ class _Video:
         self.lost = container.format.name in ("mpeg", "mpegvideo")  # they have no index that can be relied on
         entries = () if self.lost else _entries(self.stream)
         ticks = [entry.timestamp for entry in entries if entry.is_keyframe]  # when each is decoded
+        last = [entries[i].timestamp for i in range(max(0, len(entries) - 33), len(entries))]
+        steps = [after - before for before, after in itertools.pairwise(last)]
+        self.uneven = bool(steps) and max(steps) > UNEVEN * min(steps)
         self.keys = [(tick - ticks[0]) * self.base for tick in ticks]  # when it is shown
         self.frames: Iterator[Any] = self._decoded()
         self.scaling = _av().video.reformatter.VideoReformatter()  # made once for all frames of a size
@@ -225,7 +231,7 @@ class _Video:
     def seconds(self) -> float:
         """What the header tells; where it tells nothing, all packets are looked at."""
         if self.stream.duration:
-            return float(self.stream.duration) * self.base
+            return max(self.seconds_told, self._last_end() if self.uneven else 0.0)
         if self.container.duration:
             return float(self.container.duration) / 1e6
         last = max((float(p.pts + (p.duration or 0)) for p in self.container.demux(self.stream) if p.pts is not None),
@@ -233,6 +239,20 @@ class _Video:
         self.container.seek(0)
         self.frames = self._decoded()
         return last * self.base - self.start
+
+    def _last_end(self) -> float:
+        """When the last frame ends by the packets behind the last key frame; of a damaged file 0.
+
+        Headers add up when frames are decoded: where the rate varies, and frames are told by later ones, these end
+        earlier than what is shown.
+        """
+        try:
+            self._seek(self.seconds_told)
+            ends = [float(p.pts + (p.duration or 0)) for p in self.container.demux(self.stream) if p.pts is not None]
+            self._seek(0.0)
+        except _av().error.FFmpegError:
+            return 0.0
+        return max(ends, default=0.0) * self.base - self.start
 
     def checked(self) -> Track:
         seconds = self.seconds

@@ -211,6 +211,8 @@ def test_docbin_is_read_by_spacy(tmp_path: Path) -> None:
     found = read_marked(tmp_path / "a.spacy")
     assert found.domain.x.tolist() == ["The dose helps.", "Risk falls."]
     assert marked(found.domain) == [[("dose", "Drug")], [("Risk falls", "Claim")]]
+    DocBin(docs=[spacy.blank("en")("Nobody looked for spans here."), doc]).to_disk(tmp_path / "b.spacy")
+    assert [rows is None for rows in read_marked(tmp_path / "b.spacy").domain.y] == [True, False, False]
     (tmp_path / "b.spacy").write_bytes(b"no such thing")
     with pytest.raises(ValueError, match="it is no DocBin"):
         read_marked(tmp_path / "b.spacy")

@@ -125,3 +125,41 @@ def test_what_cannot_be_is_named_before_work(home: Path) -> None:
 def test_what_is_fitted_once_to_other_classes_and_adapted_is_known_by_its_words() -> None:
     assert "dafosnet" in few_shot_methods(with_source=True)
     assert "dafosnet" not in few_shot_methods()
+
+
+def test_unknown_classes_of_too_few_samples_are_named_and_none_of_them_is_counted(home: Path) -> None:
+    data, others = table(home / "data.csv", range(6)), table(home / "others.csv", range(20, 24))
+    rows = pd.read_csv(others)
+    rows.drop(index=range(1, 8)).to_csv(others, index=False)  # leaves 3 of the first class
+    order = (data, *SMALL, "--unknown", 2, "--methods", "prototypes", "--out", home / "a")
+    line = "1 unknown class has fewer than 4 samples, and is asked about in no episode: class 20 (3)"
+    assert line in call(*order, "--unknown-data", others)
+    told = json.loads((home / "a" / "episodes.json").read_text())
+    assert told["never_unknown"] == {"class 20": 3}
+    page = (home / "a" / "report.html").read_text()
+    assert line in page
+    assert "drawn anew in each episode from 6 of" in page
+    rows = pd.read_csv(data)
+    rows.drop(index=range(1, 6)).to_csv(data, index=False)  # 5 of a class: enough to be asked about, not to be labelled
+    assert "samples of an episode, and is to be named in none: class 0 (5)" in call(*order)
+
+
+def test_copies_among_the_samples_are_counted(home: Path) -> None:
+    data = table(home / "data.csv", range(6))
+    rows = pd.read_csv(data)
+    rows.iloc[1, :6] = rows.iloc[0, :6]
+    rows.iloc[11, :6] = rows.iloc[0, :6]
+    rows.to_csv(data, index=False)
+    line = (
+        "2 samples are copies of others, so that what is labelled can be what is asked about; 1 is there under more "
+        "than one label"
+    )
+    assert line in call(data, *SMALL, "--methods", "prototypes", "--out", home / "a")
+    assert line in json.loads((home / "a" / "episodes.json").read_text())["notes"]
+    assert line in (home / "a" / "report.html").read_text()
+
+
+def test_what_is_set_aside_is_named_where_it_leaves_too_little(home: Path) -> None:
+    data, out = table(home / "data.csv", range(10)), ("--out", home / "never")
+    why = "way must be at most 3, the classes that have samples; got 5; 7 classes are set aside, a share of 0.7 (base)"
+    assert why in call(data, "--base", 0.7, "--way", 5, *out, code=1)

@@ -397,7 +397,8 @@ def _docbin(place: Path, counts: Counter[str], skipped: list[Skipped]) -> Iterat
     for number, doc in enumerate(docs):
         spans = {(span.start_char, span.end_char, span.label_) for span in doc.ents}
         spans |= {(span.start_char, span.end_char, span.label_) for group in doc.spans.values() for span in group}
-        yield _Sentence(number, doc.text, tuple(sorted(spans)), f"{place.name}:{number + 1}")
+        known = bool(doc.spans) or doc.has_annotation("ENT_IOB")  # a text in which nobody looked for any says nothing
+        yield _Sentence(number, doc.text, tuple(sorted(spans)) if known else None, f"{place.name}:{number + 1}")
 
 
 def _plain_text(place: Path, counts: Counter[str], skipped: list[Skipped]) -> Iterator[_Sentence]:

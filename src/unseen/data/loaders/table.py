@@ -370,8 +370,7 @@ def clip_column(
 ) -> tuple[Lazy, NDArray[np.bool_], list[Skipped]]:
     """Clips that rows name, relative to the table; which rows can be read; why the others cannot.
 
-    `starts` and `ends` are seconds, not a number where there is none. A file is opened once, however many parts of it
-    there are.
+    `starts` and `ends` are seconds, not a number where there is none. A file is opened once for all its parts.
     """
     names = [str(value) for value in column]
     seconds: dict[str, float] = {}
@@ -396,6 +395,8 @@ def clip_column(
                 raise ValueError(bad[name].why)
             path = _full(fs, table, allow_outside, name)
             if fs.isdir(path):
+                if starts[i] > 0 or not np.isnan(ends[i]):
+                    raise ValueError("it is a folder of frames, which has no times: a start and an end are of videos")
                 items.append(tuple(clips.pictures_in(fs, path)))
             else:
                 end = None if np.isnan(ends[i]) else float(ends[i])

@@ -22,7 +22,7 @@ from unseen.evaluation.drive import Episodes
 from unseen.evaluation.episodes import Episode, EpisodeScores
 from unseen.evaluation.rejection import OPEN
 from unseen.jobs.episodes.fits import Fit, check_regions, copies_of, encoded, maker_of
-from unseen.jobs.episodes.names import few_line
+from unseen.jobs.episodes.names import copies_line, few_line, never_unknown_line
 from unseen.jobs.episodes.pools import (
     Form,
     Given,
@@ -77,6 +77,12 @@ class Graded:
         Samples that could not be read, and are left out.
     too_few : mapping of class to int
         Classes that no episode asks to name, as they have only so many samples.
+    never_unknown : mapping of class to int
+        Classes of `unknown_data` that no episode asks about, for the same reason.
+    named_classes : int
+        How many classes an episode may have.
+    notes : sequence of str
+        What to know of the samples before their figures are read.
     """
 
     scores: Mapping[str, Mapping[int, EpisodeScores]]
@@ -95,6 +101,9 @@ class Graded:
     unlabelled: int = 0
     unread: Sequence[tuple[str, str, str]] = ()
     too_few: Mapping[str, int] = dataclasses.field(default_factory=dict)
+    never_unknown: Mapping[str, int] = dataclasses.field(default_factory=dict)
+    named_classes: int = 0
+    notes: Sequence[str] = ()
 
     def table(self) -> list[dict[str, Any]]:
         """A row for each method and number of shots: the mean, its interval, and both beside the first method."""
@@ -205,7 +214,11 @@ def grade(
         with stage("reading"):
             samples = samples_read(given, protocol, makers, there, say)
         raw = samples.raw
-        too_few = _say_drawn(samples, protocol, say)
+        _say_drawn(samples, protocol, say)
+        too_few, strangers = _too_few(samples, protocol)
+        notes = _notes(raw.everything, too_few, strangers, protocol)
+        for note in notes:
+            say(note)
         with stage("encoding"):
             tower = encoder_of(samples.domain.kind, encoder, precision, trust)
             check_regions(makers, samples.domain, tower)
@@ -232,6 +245,7 @@ def grade(
         thresholds={name: tuned for name, (_, _, tuned) in graded.items() if tuned},
         learnt={name: (told_of(fit, raw), fit.seconds) for name, fit in fits.items() if fit.learnt is not None},
         unlabelled=0 if samples.spare is None else len(samples.spare), unread=samples.lost, too_few=too_few,
+        never_unknown=strangers, named_classes=len(np.unique(samples.novel.labels)) - len(too_few), notes=notes,
     )  # fmt: skip
 
 
@@ -254,19 +268,36 @@ def _check_side(side: int, makers: Makers) -> None:
         raise ValueError(f"side is read by none of {', '.join(makers)}: leave it out, or name cdfsl-v, say")
 
 
-def _say_drawn(samples: SamplesRead, protocol: Episodes, say: Callable[[str], None]) -> dict[str, int]:
-    """Say of what the episodes are; the classes that none asks to name, with how many samples they have."""
-    novel, everything, spare = samples.novel, samples.raw.everything, samples.spare
+def _say_drawn(samples: SamplesRead, protocol: Episodes, say: Callable[[str], None]) -> None:
+    """Say of what the episodes are."""
+    novel, spare = samples.novel, samples.spare
     assert novel.classes is not None
     kept = f"; {len(spare)} others are in none" if spare is not None else ""
     drawn = f"{len(samples.drawn)} episodes of {protocol.way} classes"
     say(f"{len(novel)} samples of {len(novel.classes)} classes; {drawn}{kept}")
-    few = protocol.too_few(everything.labels, pool=samples.unknown)
+
+
+def _too_few(samples: SamplesRead, protocol: Episodes) -> tuple[dict[str, int], dict[str, int]]:
+    """Classes that no episode asks to name, and unknown ones that none asks about, with how many samples they have."""
+    everything = samples.raw.everything
     assert everything.classes is not None
-    too_few = {everything.classes.names[label]: n for label, n in few.items()}
-    if too_few:
-        say(few_line(too_few, protocol))
-    return too_few
+    names = everything.classes.names
+    few = protocol.too_few(everything.labels, pool=samples.unknown)
+    counts = {label: int((everything.labels == label).sum()) for label in samples.unknown or ()}
+    strangers = {names[label]: n for label, n in counts.items() if n < protocol.queries}
+    return {names[label]: n for label, n in few.items()}, strangers
+
+
+def _notes(
+    everything: Domain, too_few: Mapping[str, int], strangers: Mapping[str, int], protocol: Episodes
+) -> tuple[str, ...]:
+    """What to know of the samples before their figures are read, a line each."""
+    lines = (
+        few_line(too_few, protocol) if too_few else "",
+        never_unknown_line(strangers, protocol) if strangers else "",
+        copies_line(everything.digests().tolist(), everything.labels.tolist()),
+    )
+    return tuple(filter(None, lines))
 
 
 def _graded(
@@ -366,6 +397,8 @@ def about(result: Graded) -> dict[str, Any]:
         "unlabelled": result.unlabelled,
         "unread": [list(row) for row in result.unread],
         "too_few": dict(result.too_few),
+        "never_unknown": dict(result.never_unknown),
+        "notes": list(result.notes),
         "methods": [_finite(row) for row in result.table()],
         "seconds": {key: round(value, 2) for key, value in result.seconds.items()},
     }

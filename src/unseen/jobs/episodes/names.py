@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -19,8 +20,36 @@ NAMES = {
 def few_line(too_few: Mapping[str, int], protocol: Episodes) -> str:
     """Which classes no episode asks to name, and why, in a line."""
     single = len(too_few) == 1
-    named = ", ".join(f"{name} ({n})" for name, n in too_few.items())
+    part = f"{'takes' if single else 'take'} part in none"
+    if protocol.unknown and max(too_few.values()) >= protocol.queries:  # they can still be unknown
+        part = f"{'is' if single else 'are'} to be named in none"
     return (
         f"{len(too_few)} {'class has' if single else 'classes have'} fewer than the {max(protocol.shots)} + "
-        f"{protocol.queries} samples of an episode, and {'takes' if single else 'take'} part in none: {named}"
+        f"{protocol.queries} samples of an episode, and {part}: {_counts(too_few)}"
     )
+
+
+def never_unknown_line(too_few: Mapping[str, int], protocol: Episodes) -> str:
+    """Which classes of the unknown ones no episode asks about, and why, in a line."""
+    single = len(too_few) == 1
+    return (
+        f"{len(too_few)} unknown {'class has' if single else 'classes have'} fewer than {protocol.queries} samples, "
+        f"and {'is' if single else 'are'} asked about in no episode: {_counts(too_few)}"
+    )
+
+
+def copies_line(contents: Sequence[str], labels: Sequence[int]) -> str:
+    """How many samples are copies of others, and how many stand under several labels, in a line; empty if none is."""
+    copies = len(contents) - len(set(contents))
+    if not copies:
+        return ""
+    several = sum(n > 1 for n in Counter(content for content, _ in set(zip(contents, labels))).values())
+    torn = f"; {several} {'is' if several == 1 else 'are'} there under more than one label" if several else ""
+    return (
+        f"{copies} {'sample is a copy' if copies == 1 else 'samples are copies'} of others, so that what is labelled "
+        f"can be what is asked about{torn}"
+    )
+
+
+def _counts(too_few: Mapping[str, int]) -> str:
+    return ", ".join(f"{name} ({n})" for name, n in too_few.items())

@@ -11,7 +11,7 @@ from unseen.data.contact_sheet import contact_sheet
 from unseen.data.images import thumbnail
 from unseen.data.simulate.hard import HARD
 from unseen.evaluation.rejection import OPEN
-from unseen.jobs.episodes.names import NAMES, few_line
+from unseen.jobs.episodes.names import NAMES
 from unseen.methods.base import UNKNOWN
 from unseen.report.pages import image_source, render_page
 
@@ -44,8 +44,7 @@ def page(result: Graded, command: str) -> bytes:
         style=STYLE,
         result=result,
         protocol=result.protocol,
-        n_classes=len(np.unique(result.domain.labels)) - len(result.too_few),
-        few=few_line(result.too_few, result.protocol) if result.too_few else "",
+        n_classes=result.named_classes,
         rows=rows,
         tables=[
             (NAMES[metric], metric, [{**row, **row[metric]} for row in rows]) for metric in OPEN if metric in rows[0]

@@ -132,7 +132,7 @@ def samples_read(
     if given.unknown_data is not None:
         outside = _labelled_samples(given.unknown_data, given.on_error, "unknown_data", lost)
         everything, unknown = _with_outsiders(novel, outside, domain)
-    drawn = _drawn(protocol, everything, unknown, given.share)
+    drawn = _drawn(protocol, everything, unknown, given, set_aside)
     source = None
     if given.source is not None:
         source = _without(_labelled_samples(given.source, given.on_error, "source", lost), everything, say)
@@ -159,14 +159,19 @@ def _labelled_samples(data: Any, on_error: str, role: str, lost: list[tuple[str,
     return domain.take(domain.labeled)
 
 
-def _drawn(protocol: Episodes, domain: Domain, pool: Sequence[int] | None, share: float) -> list[Episode]:
-    """The episodes; why there are none says that some samples are kept out of them."""
+def _drawn(
+    protocol: Episodes, domain: Domain, pool: Sequence[int] | None, given: Given, set_aside: Domain | None
+) -> list[Episode]:
+    """The episodes; why there are none says that some classes or samples are kept out of them."""
     try:
         return protocol.draw(domain.labels, pool=pool)
     except ValueError as error:
-        if share and "samples of each" in str(error):
-            raise ValueError(f"{error}; a share of {share:g} of each class is in no episode (unlabelled)") from error
-        raise
+        why = str(error)
+        if given.share and "samples of each" in why:
+            why += f"; a share of {given.share:g} of each class is in no episode (unlabelled)"
+        if set_aside is not None and set_aside.classes is not None:
+            why += f"; {len(set_aside.classes)} classes are set aside, a share of {given.base:g} (base)"
+        raise ValueError(why) from error
 
 
 def _with_outsiders(novel: Domain, outside: Domain, data: Domain) -> tuple[Domain, list[int]]:
