@@ -34,7 +34,7 @@ from unseen.jobs.alignment.conditioning import unify
 from unseen.jobs.alignment.job import align, ask_about, attachers
 from unseen.jobs.alignment.page import lines, page, remarks
 from unseen.jobs.alignment.reading import held_out, language_of, read
-from unseen.jobs.alignment.report import ABOUT, PAGE, drawing_of, told_by
+from unseen.jobs.alignment.report import ABOUT, PAGE, Report, drawing_of, told_by
 from unseen.methods.multimodal.cwcl import CWCL
 from unseen.methods.multimodal.ridge_map import RidgeMap
 
@@ -356,7 +356,7 @@ def test_pictures_and_captions_are_aligned_asked_about_names_exported_and_asked_
     assert set(report.languages) == {"en", "de"}
     assert report.accuracy["aligned"]["ensemble"] > 0.5 > report.accuracy["chance"]["name"]
     assert bundle.classes.names == tuple(sorted(COLOURS))
-    assert any("2 pairs lack a side" in line for line in remarks(report))
+    assert any("Pairs that lack a side, and were left out: 2." in line for line in remarks(report))
     found = bundle.predict(exam)
     assert (found["class"] == [name for name in sorted(COLOURS) for _ in range(3)]).mean() > 0.5
     assert bundle.export(tmp_path / "m.onnx") < 1e-3
@@ -652,3 +652,29 @@ def test_an_arm_that_names_more_than_what_is_saved_is_told() -> None:
     assert said.replace("the 60", "the 6") + "too few samples to tell them apart." in remarks(made)
     made.accuracy["aligned"]["ensemble"] = 0.9
     assert not any("is right on" in line for line in remarks(made))
+
+
+def test_an_npz_holds_both_sides_as_arrays(tmp_path: Path) -> None:
+    left = np.arange(12, dtype=np.float32).reshape(6, 2)
+    left[4, 0] = np.nan
+    np.savez(tmp_path / "both.npz", left=left, right=np.array([*"abcdef"]))
+    taken = read([tmp_path / "both.npz"])
+    assert (taken.pairs.left.kind, taken.pairs.right.kind, taken.lacking) == ("features", "text", 1)
+    assert taken.pairs.right.x.tolist() == [*"abcdf"]
+    np.savez(tmp_path / "one.npz", x=left)
+    with pytest.raises(ValueError, match=r"must hold the arrays left and right, with as many rows"):
+        read([tmp_path / "one.npz"])
+    np.savez(tmp_path / "unlike.npz", left=left, right=np.array([*"abc"]))
+    with pytest.raises(ValueError, match="its array left has 6, its array right has 3"):
+        read([tmp_path / "unlike.npz"])
+
+
+@pytest.mark.parametrize(
+    ("lacking", "told"), [(1, "1 lacks a side and is left out"), (2, "2 lack a side and are left")]
+)
+def test_pairs_that_lack_a_side_are_told_in_grammar(lacking: int, told: str) -> None:
+    report = Report(
+        method="default", encoders={}, frozen="right", pairs=9, held_out=3, lacking=lacking, cut=0, partners=1.0,
+        prompts=(),
+    )  # fmt: skip
+    assert told in report.begins()

@@ -248,8 +248,8 @@ def _refuse(model: str) -> None:
         raise ValueError(
             f"{wanted}, which holds the model that a command saved, not two towers. What `unseen align` saves is small "
             "layers on encoders that stay as they are: an encoder that is smaller makes it smaller, such as "
-            f"towers:FOLDER of an open_clip model that was shrunk; or `unseen quantize {model}` stores an EfficientNet, "
-            "or one of timm's networks, in fewer bits"
+            f"towers:FOLDER of an open_clip model that was shrunk; or `unseen quantize {model}` stores an EfficientNet "
+            "or one of timm's networks in fewer bits"
         )
     if scheme == "lite-clip":
         raise ValueError(
