@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import re
+import shlex
 import signal
 import socket
 import subprocess
@@ -608,6 +610,10 @@ def test_a_killed_training_goes_on_to_the_same_bits(tmp_path: Path) -> None:
         again = command(*files, "--out", tmp_path / name, *long)
         _, said = again.communicate(timeout=300)
         assert again.returncode == 0, said
+        goes_on = re.search(
+            r"note: cwcl goes on from epoch \d+ of 400, step \d+, where an earlier call was stopped", said
+        )
+        assert bool(goes_on) == (name == "m"), said
     one, other = (Bundle.load(tmp_path / name).method for name in ("m", "whole"))
     for key, value in one.network_.state_dict().items():  # type: ignore[attr-defined]
         assert torch.equal(value, other.network_.state_dict()[key])  # type: ignore[attr-defined]
@@ -636,6 +642,34 @@ def test_two_processes_of_a_launcher_give_the_curve_of_one(tmp_path: Path) -> No
     for figure in ("loss", "there", "back", "scale"):  # of all processes, not of the first one's samples
         assert two.history[figure] == pytest.approx(one.history[figure], abs=1e-5)
     assert two.recall["aligned"] == pytest.approx(one.recall["aligned"], abs=0.1)
+
+
+@pytest.mark.slow
+def test_accelerate_starts_two_processes_without_gpus_and_the_first_one_speaks(tmp_path: Path) -> None:
+    pytest.importorskip("accelerate")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    launch = shlex.split(
+        "-m accelerate.commands.launch --multi_gpu --num_processes 2 --num_machines 1 --mixed_precision no "
+        f"--dynamo_backend no --main_process_port {port} -m unseen.cli align"
+    )
+    files, few = features(tmp_path), ("--no-beside", *SHORT)
+    both = subprocess.run(
+        [sys.executable, *launch, *map(str, files), "--out", str(tmp_path / "two"), *few], check=False,
+        env={**os.environ, "OMP_NUM_THREADS": "1"}, capture_output=True, text=True, timeout=300,
+    )  # fmt: skip
+    assert both.returncode == 0, both.stderr
+    assert both.stdout.count("recall in %") == 1
+    assert both.stderr.count("note: the targets are nearly level") == 1
+    align(
+        files,
+        out=tmp_path / "one",
+        settings={"epochs": 4, "batch_size": 24, "hidden": 16, "dropout": 0.0},
+        beside=False,
+    )
+    one, two = (told_by(tmp_path / name) for name in ("one", "two"))
+    assert two.history["loss"] == pytest.approx(one.history["loss"], abs=1e-5)
 
 
 def test_an_arm_that_names_more_than_what_is_saved_is_told() -> None:
