@@ -255,8 +255,8 @@ def find(
         if image is not None or share is not None or mode not in (None, "text"):
             raise ValueError(f"model {str(model)!r} finds clips by a text alone; image, mode and share do not apply")
         return _clips(collection, phrase, model, top, trust)
-    indexed = not isinstance(collection, Domain) and (Path(collection) / "index").is_dir()
-    pictures = None if indexed else collection_of(collection)  # found to be such before an encoder is loaded
+    index = None if isinstance(collection, Domain) or not (Path(collection) / "index").is_dir() else Path(collection)
+    pictures = collection_of(collection) if index is None else None  # found to be such before an encoder is loaded
     composer = _composer(model, encoder or "lite-clip", share, trust)
     if mode is not None and mode not in composer.modes:
         raise ValueError(f"mode must be one of {', '.join(composer.modes)}; got {mode!r}")
@@ -269,10 +269,11 @@ def find(
     notes = [*unread(composer.encoder, [phrase]).lines()] if way != "image" else []
     query = composer.encoder.encode_text([phrase])[0] if shown is None else composer.vectors([shown], [phrase], way)[0]
     itself = None if shown is None else composer.encoder.encode_image([shown])[0]
-    if pictures is None:
+    if index is not None:
         weak = ""
-        hits, seconds, size, left_out = _in_index(Path(collection), composer.encoder, query, itself, top)
+        hits, seconds, size, left_out = _in_index(index, composer.encoder, query, itself, top)
     else:
+        assert pictures is not None
         x = _vectors(composer.encoder, pictures)
         nearest(x[:1], query, 1)  # what is loaded once is no part of a search
         started = time.perf_counter()
