@@ -46,8 +46,8 @@ def vectors_of(
         vectors = _in_parts(method.transform, domain)
         vectors[(x == 0).all(axis=1) & (near == 0).all(axis=1)] = 0
     else:
-        own, around = unit_rows(x), unit_rows(near)
-        vectors = {"own text": own, "neighbours": around}.get(arm, unit_rows(own + around))
+        texts, around = unit_rows(x), unit_rows(near)
+        vectors = {"own text": texts, "neighbours": around}.get(arm, unit_rows(texts + around))
     vectors = np.array(vectors, dtype=np.float32)
     vectors[(vectors == 0).all(axis=1)] = np.nan
     return vectors
