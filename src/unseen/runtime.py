@@ -186,6 +186,11 @@ def _seeded(seed: int) -> Iterator[None]:
             torch.cuda.set_rng_state_all(cuda)
 
 
+def leads() -> bool:
+    """Whether this is the first of the processes that a launcher has started, the one that speaks; alone it is."""
+    return int(os.environ.get("WORLD_SIZE", "1")) < 2 or int(os.environ.get("RANK", "0")) == 0
+
+
 def data_folder() -> Path:
     """Where a user's data lie, which nothing can make again: ``UNSEEN_DATA``, else the platform's folder for data."""
     import platformdirs
@@ -367,7 +372,7 @@ def track(items: Sequence[T], label: str, weights: Sequence[float] = ()) -> Gene
     if (seen := _seen.get()) is not None:
         yield from _told(items, label, seen)
         return
-    if not current().progress:
+    if not (current().progress and leads()):
         yield from items
         return
     if not sys.stderr.isatty():

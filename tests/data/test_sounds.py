@@ -84,6 +84,13 @@ def test_silence_too_long_damaged_and_foreign_files_are_named(tmp_path: Path) ->
     assert [path.name for path, sound, _ in read_sounds(paths, RATE, longest=2) if sound is not None] == ["good.wav"]
 
 
+def test_sounds_in_shards_are_told_to_be_unpacked(tmp_path: Path) -> None:
+    (tmp_path / "a-0.tar").write_bytes(b"")
+    for place, told in ((tmp_path, "holds shards and no sound beside them"), (tmp_path / "a-0.tar", "is a shard")):
+        with pytest.raises(ValueError, match=rf"{told}; .*tar -xf"):
+            find_sounds(place)
+
+
 def test_only_formats_of_the_list_are_opened(tmp_path: Path) -> None:
     (tmp_path / "a.exe").write_bytes(wav_bytes(tone().astype(np.float32), RATE))
     with pytest.raises(ValueError, match=r"a\.exe is no sound that is read: it must end in \.wav"):

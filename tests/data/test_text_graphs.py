@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -301,6 +302,23 @@ def test_a_file_that_would_run_code_is_refused(tmp_path: Path, capsys: pytest.Ca
     with pytest.raises(ValueError, match="holds more than data"):
         read_graph(tmp_path / "harm.pt")
     assert "harm" not in capsys.readouterr().out
+
+
+def test_several_kinds_of_nodes_are_refused_with_what_does_it(tmp_path: Path) -> None:
+    geometric = pytest.importorskip("torch_geometric.data")
+    import torch
+
+    data = geometric.HeteroData()
+    data["paper"].x_text, data["author"].x_text = ["a", "b", "c"], ["d"]
+    data["paper", "cites", "paper"].edge_index = torch.tensor([[0, 1], [1, 2]])
+    for value in (data, data.to_dict()):
+        torch.save(value, tmp_path / "graph.pt")
+        with pytest.raises(ValueError, match="several kinds of nodes") as told:
+            read_graph(tmp_path / "graph.pt")
+    advice = re.search(r"torch\.save\((.*), 'papers\.pt'\)", str(told.value))
+    assert advice is not None
+    torch.save(eval(advice[1], {"data": data}), tmp_path / "papers.pt")
+    assert read_graph(tmp_path / "papers.pt").texts.tolist() == ["a", "b", "c"]
 
 
 @pytest.mark.parametrize("name", ["graph.xyz", "graph"])

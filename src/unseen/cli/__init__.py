@@ -16,7 +16,7 @@ import typer
 from unseen import jobs
 from unseen.console import app, asked, in_flags, say
 from unseen.files import SPEAKING, sentence
-from unseen.runtime import share_one_heap
+from unseen.runtime import leads, share_one_heap
 
 from unseen.cli import (  # isort: skip  # noqa: F401 - each adds its commands
     job, known, trust, carry, annotate, explain, shift, curate, explore,
@@ -48,10 +48,14 @@ def _once() -> Callable[[logging.LogRecord], bool]:
 
 
 def _quiet() -> None:
-    """Show warnings of this library only, each once, without where in the source they come from."""
+    """Show warnings of this library only, each once, without where in the source they come from.
+
+    Of several processes of a launcher the first one shows them; what fails is told by all.
+    """
     handler = logging.StreamHandler()
     handler.setFormatter(_Spoken("note: %(message)s"))
     handler.addFilter(lambda record: record.name.startswith("unseen") or record.levelno >= logging.ERROR)
+    handler.addFilter(lambda record: leads() or record.levelno >= logging.ERROR)
     handler.addFilter(_once())
     logging.basicConfig(level=logging.WARNING, handlers=[handler])
     if not sys.warnoptions and not os.environ.get("UNSEEN_TRACEBACK"):

@@ -180,6 +180,9 @@ def audible(wave: NDArray[np.float32], rate: int, seconds: float = 10.0) -> list
     return [part for part in parts if not is_silent(part)] or parts
 
 
+UNPACK = "sounds are read one by one here: unpack them into a folder (tar -xf SHARD.tar -C FOLDER), and name that"
+
+
 def find_sounds(place: str | os.PathLike[str]) -> tuple[list[Path], list[str], tuple[Skipped, ...]]:
     """The sounds of a folder, or one file: paths, names below the folder, and what could not be looked into.
 
@@ -191,12 +194,16 @@ def find_sounds(place: str | os.PathLike[str]) -> tuple[list[Path], list[str], t
         If there is no sound.
     """
     root = Path(place)
+    if root.suffix.lower() == ".tar" and root.is_file():
+        raise ValueError(f"sounds: {str(place)!r} is a shard; {UNPACK}")
     if root.is_file():
         return [root], [root.name], ()
     if not root.is_dir():
         raise ValueError(f"sounds: there is no file or folder {str(place)!r}")
     below = walk(root, ignore=is_hidden)
     names = [name for name in below.files if Path(name).suffix.lower() in SOUND_SUFFIXES]
+    if not names and any(name.endswith(".tar") for name in below.files):
+        raise ValueError(f"sounds: {str(place)!r} holds shards and no sound beside them; {UNPACK}")
     if not names:
         raise ValueError(f"sounds: {str(place)!r} holds no sound; they end in {', '.join(SOUND_SUFFIXES)}")
     return [root / name for name in names], names, tuple(Skipped(where, why) for where, why in below.refused)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import importlib.util
 from typing import Any
 
 import torch
@@ -40,6 +41,32 @@ def prunable_towers(encoder: Encoder) -> DualEncoder:
             f"encoder {encoder.name!r} writes texts in a way that cannot be saved: it needs CLIP's byte pairs"
         )
     return of_open_clip(model, BytePairs(int(tokens.tokenizer.context_length or 77)))
+
+
+def towers_by_size(name: str) -> DualEncoder | None:
+    """The towers of ``open_clip:ARCH/...`` without a weight, in no time: for their sizes. None of any other name.
+
+    Raises
+    ------
+    ValueError
+        As `prunable_towers`, before weights are read or downloaded.
+    """
+    scheme, _, argument = name.partition(":")
+    arch = argument.partition("?")[0].partition("/")[0]
+    if scheme != "open_clip" or importlib.util.find_spec("open_clip") is None:
+        return None
+    import open_clip
+
+    config = open_clip.get_model_config(arch) if arch in open_clip.list_models() else None
+    if config is None or "hf_model_name" in config["text_cfg"] or "timm_model_name" in config["vision_cfg"]:
+        return None  # loading it says what is wrong
+    kind = open_clip.CustomTextCLIP if config.pop("custom_text", False) else open_clip.CLIP
+    if "multimodal_cfg" in config:
+        return None
+    with torch.device("meta"):
+        model = kind(**config)
+        model.logit_scale = nn.Parameter(torch.zeros((), device="cpu"))
+        return of_open_clip(model, BytePairs(int(config["text_cfg"].get("context_length", 77))))
 
 
 def of_open_clip(model: Any, reader: TextReader) -> DualEncoder:

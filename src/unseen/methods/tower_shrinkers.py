@@ -103,10 +103,10 @@ class TowerShrinker(Method):
             Templates with a place {} for the name of a class.
         """
         templates = templates_of(prompts)
-        self.refuse(model)
-        texts = _checked(pairs)
         if not 0 < self.size < 1:
             raise ValueError(f"size must lie in (0, 1): a share of the teacher's parameters; got {self.size!r}")
+        self.refuse(model)
+        texts = _checked(pairs)
         teacher: Any = copy.deepcopy(model).eval().requires_grad_(False)
         self.history_: tuple[dict[str, NDArray[Any]], ...] = ()
         self.stages_: tuple[dict[str, Any], ...] = ()
@@ -121,7 +121,11 @@ class TowerShrinker(Method):
         return self
 
     def refuse(self, model: nn.Module) -> None:
-        """Raise `TypeError` where a model cannot be made small by this method."""
+        """Raise `TypeError` where a model cannot be made small by this method.
+
+        And `ValueError` where it cannot be made as small as `size` says, as far as its sizes alone tell: it may have no
+        weights yet (`unseen.encoders.prunable.towers_by_size`).
+        """
         if not isinstance(model, DualEncoder):
             raise TypeError(f"model must be two towers (`unseen.nn.dual_encoder`); got {type(model).__name__}")
 

@@ -55,11 +55,6 @@ def first() -> bool:
     return world() == 1 or distributed.get_rank() == 0
 
 
-def leads() -> bool:
-    """Whether a launcher says that this is the first process, also outside `launched`."""
-    return int(os.environ.get("RANK", "0")) == 0
-
-
 def part(batch: Any) -> tuple[Any, float]:
     """This process's samples of a batch, every `world()`-th, and their weight: averages of weighted means are means.
 

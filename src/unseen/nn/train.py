@@ -315,6 +315,7 @@ class _Checkpoint:
     def __init__(self, run: Run, schedulers: Mapping[str, Any], budget: tuple[Any, ...]) -> None:
         self.run = run
         self.schedulers = schedulers
+        self.epochs = budget[0]
         folder = current().folder
         self.folder = None if folder is None else Path(folder) / run.name
         self.start = self._start(budget) if self.folder is not None else ""
@@ -407,9 +408,17 @@ class _Checkpoint:
         for name, scheduler in self.schedulers.items():
             scheduler.load_state_dict(value["schedulers"][name])
         _set_random_states(run.generator, value["random"])
-        log.info("%s: %s after epoch %d", run.name, "finished" if value["finished"] else "resumed", run.epoch)
         if value["finished"]:
+            log.info("%s: finished after epoch %d", run.name, run.epoch)
             self.restore_best()
+        else:
+            log.warning(
+                "%s goes on from epoch %d of %d, step %d, where an earlier call was stopped",
+                run.name,
+                run.epoch,
+                self.epochs,
+                run.step,
+            )
         return bool(value["finished"])
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import re
+import shlex
 import signal
 import socket
 import subprocess
@@ -34,7 +36,7 @@ from unseen.jobs.alignment.conditioning import unify
 from unseen.jobs.alignment.job import align, ask_about, attachers
 from unseen.jobs.alignment.page import lines, page, remarks
 from unseen.jobs.alignment.reading import held_out, language_of, read
-from unseen.jobs.alignment.report import ABOUT, PAGE, drawing_of, told_by
+from unseen.jobs.alignment.report import ABOUT, PAGE, Report, drawing_of, told_by
 from unseen.methods.multimodal.cwcl import CWCL
 from unseen.methods.multimodal.ridge_map import RidgeMap
 
@@ -356,7 +358,7 @@ def test_pictures_and_captions_are_aligned_asked_about_names_exported_and_asked_
     assert set(report.languages) == {"en", "de"}
     assert report.accuracy["aligned"]["ensemble"] > 0.5 > report.accuracy["chance"]["name"]
     assert bundle.classes.names == tuple(sorted(COLOURS))
-    assert any("2 pairs lack a side" in line for line in remarks(report))
+    assert any("Pairs that lack a side, and were left out: 2." in line for line in remarks(report))
     found = bundle.predict(exam)
     assert (found["class"] == [name for name in sorted(COLOURS) for _ in range(3)]).mean() > 0.5
     assert bundle.export(tmp_path / "m.onnx") < 1e-3
@@ -608,6 +610,10 @@ def test_a_killed_training_goes_on_to_the_same_bits(tmp_path: Path) -> None:
         again = command(*files, "--out", tmp_path / name, *long)
         _, said = again.communicate(timeout=300)
         assert again.returncode == 0, said
+        goes_on = re.search(
+            r"note: cwcl goes on from epoch \d+ of 400, step \d+, where an earlier call was stopped", said
+        )
+        assert bool(goes_on) == (name == "m"), said
     one, other = (Bundle.load(tmp_path / name).method for name in ("m", "whole"))
     for key, value in one.network_.state_dict().items():  # type: ignore[attr-defined]
         assert torch.equal(value, other.network_.state_dict()[key])  # type: ignore[attr-defined]
@@ -638,6 +644,34 @@ def test_two_processes_of_a_launcher_give_the_curve_of_one(tmp_path: Path) -> No
     assert two.recall["aligned"] == pytest.approx(one.recall["aligned"], abs=0.1)
 
 
+@pytest.mark.slow
+def test_accelerate_starts_two_processes_without_gpus_and_the_first_one_speaks(tmp_path: Path) -> None:
+    pytest.importorskip("accelerate")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    launch = shlex.split(
+        "-m accelerate.commands.launch --multi_gpu --num_processes 2 --num_machines 1 --mixed_precision no "
+        f"--dynamo_backend no --main_process_port {port} -m unseen.cli align"
+    )
+    files, few = features(tmp_path), ("--no-beside", *SHORT)
+    both = subprocess.run(
+        [sys.executable, *launch, *map(str, files), "--out", str(tmp_path / "two"), *few], check=False,
+        env={**os.environ, "OMP_NUM_THREADS": "1"}, capture_output=True, text=True, timeout=300,
+    )  # fmt: skip
+    assert both.returncode == 0, both.stderr
+    assert both.stdout.count("recall in %") == 1
+    assert both.stderr.count("note: the targets are nearly level") == 1
+    align(
+        files,
+        out=tmp_path / "one",
+        settings={"epochs": 4, "batch_size": 24, "hidden": 16, "dropout": 0.0},
+        beside=False,
+    )
+    one, two = (told_by(tmp_path / name) for name in ("one", "two"))
+    assert two.history["loss"] == pytest.approx(one.history["loss"], abs=1e-5)
+
+
 def test_an_arm_that_names_more_than_what_is_saved_is_told() -> None:
     from unseen.jobs.alignment.page import remarks
     from unseen.jobs.alignment.report import Report
@@ -652,3 +686,29 @@ def test_an_arm_that_names_more_than_what_is_saved_is_told() -> None:
     assert said.replace("the 60", "the 6") + "too few samples to tell them apart." in remarks(made)
     made.accuracy["aligned"]["ensemble"] = 0.9
     assert not any("is right on" in line for line in remarks(made))
+
+
+def test_an_npz_holds_both_sides_as_arrays(tmp_path: Path) -> None:
+    left = np.arange(12, dtype=np.float32).reshape(6, 2)
+    left[4, 0] = np.nan
+    np.savez(tmp_path / "both.npz", left=left, right=np.array([*"abcdef"]))
+    taken = read([tmp_path / "both.npz"])
+    assert (taken.pairs.left.kind, taken.pairs.right.kind, taken.lacking) == ("features", "text", 1)
+    assert taken.pairs.right.x.tolist() == [*"abcdf"]
+    np.savez(tmp_path / "one.npz", x=left)
+    with pytest.raises(ValueError, match=r"must hold the arrays left and right, with as many rows"):
+        read([tmp_path / "one.npz"])
+    np.savez(tmp_path / "unlike.npz", left=left, right=np.array([*"abc"]))
+    with pytest.raises(ValueError, match="its array left has 6, its array right has 3"):
+        read([tmp_path / "unlike.npz"])
+
+
+@pytest.mark.parametrize(
+    ("lacking", "told"), [(1, "1 lacks a side and is left out"), (2, "2 lack a side and are left")]
+)
+def test_pairs_that_lack_a_side_are_told_in_grammar(lacking: int, told: str) -> None:
+    report = Report(
+        method="default", encoders={}, frozen="right", pairs=9, held_out=3, lacking=lacking, cut=0, partners=1.0,
+        prompts=(),
+    )  # fmt: skip
+    assert told in report.begins()

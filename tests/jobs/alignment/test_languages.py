@@ -20,11 +20,13 @@ from unseen.data.classes import ClassSpace
 from unseen.data.domain import Domain
 from unseen.data.pairs import Pairs
 from unseen.data.translations import CACHE, LANGUAGE
-from unseen.jobs.alignment.job import ask_about
-from unseen.jobs.alignment.languages import Translating, _beside, grouped, multilingual, shown, united
+from unseen.jobs.alignment.conditioning import unify
+from unseen.jobs.alignment.job import align, ask_about
+from unseen.jobs.alignment.languages import Translating, _beside, _sentences, grouped, multilingual, shown, united
 from unseen.jobs.alignment.page import lines, page, remarks
 from unseen.jobs.alignment.reading import exam_of, read
 from unseen.jobs.alignment.report import ABOUT, PAGE, told_by
+from unseen.jobs.alignment.spoken import templates_in
 from unseen.methods.multimodal.rs_m_clip import RSMCLIP
 from unseen.methods.multimodal.rs_m_clip.sampler import GROUP
 from unseen.nn.dual_encoder import dual_encoder, perceptron
@@ -305,3 +307,45 @@ def test_several_processes_are_refused_before_work(tmp_path: Path, monkeypatch: 
     with pytest.raises(ValueError, match="is trained in one process"):
         multilingual(tmp_path / "pairs.csv", ("en", "de"), out=tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+def test_a_model_without_english_is_asked_in_a_language_that_it_learnt() -> None:
+    english = {"en": ("a picture of a {}.",)}
+    assert templates_in(None, "en", ("en", "de")) == english
+    assert templates_in(None, "en", ("de",), translated=True) == english  # it will be said in German
+    assert templates_in(None, "en", ("de", "it")) == {"de": ("{}",)}
+    assert templates_in(None, "de", ("de",)) == {"de": ("{}",)}
+    assert templates_in(["ein {}"], "de", ("de",)) == {"de": ("ein {}",)}
+
+
+def test_classes_of_a_model_without_english_are_told_by_names_alone(tmp_path: Path) -> None:
+    pairs = read([table(tmp_path)]).pairs
+    german = pairs.take(np.flatnonzero(pairs.columns[LANGUAGE] == "de"))
+    bundle, report = multilingual(
+        german, ["de"], out=tmp_path / "m", settings=QUICK, beside=False, classes=["rot", "blau"]
+    )
+    assert report.prompts == ("{}",)
+    assert report.notes == ["No template was named in de: classes are asked about by their names alone."]
+    assert bundle.method.spoken_ == ("de",)  # type: ignore[attr-defined]
+    other = ask_about(tmp_path / "m", "rot,weiss", out=tmp_path / "other", prompts=["de=ein Blatt, {}"])
+    assert other.method.spoken_ == ("de",)  # type: ignore[attr-defined]
+    assert told_by(tmp_path / "other").prompts == ("ein Blatt, {}",)
+
+
+def test_translated_sentences_stand_in_place_of_those_of_a_language_that_is_not_learnt(tmp_path: Path) -> None:
+    how = Translating(Words()).opened(tmp_path / "out")
+    space = ClassSpace(names=("red", "blue"))
+    assert set(_sentences(space, {"en": ("a {} sheet",)}, ("es",), how)) == {"es"}
+    assert set(_sentences(space, {"en": ("a {} sheet",)}, ("en", "es"), how)) == {"en", "es"}
+
+
+def test_captions_of_pairs_that_are_all_the_same_are_refused_as_those_of_a_table(tmp_path: Path) -> None:
+    pairs = read([table(tmp_path, german=False)]).pairs
+    same = pairs.replace(right=pairs.right.replace(x=np.full(len(pairs), "a sheet")))
+    for way in (
+        lambda: align(same, out=tmp_path / "m"),
+        lambda: multilingual(same, ["en"], out=tmp_path / "m"),
+        lambda: unify(same, tmp_path / "none", out=tmp_path / "m"),
+    ):
+        with pytest.raises(ValueError, match="all samples of the right side are the same, 'a sheet'"):
+            way()

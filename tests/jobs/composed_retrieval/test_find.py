@@ -21,6 +21,7 @@ from unseen import encoders
 from unseen.cli import app
 from unseen.data.domain import Domain
 from unseen.data.pairs import Pairs
+from unseen.data.sounds import Sound
 from unseen.encoders.towers import save_towers
 from unseen.jobs.composed_retrieval.composer import Composer
 from unseen.jobs.composed_retrieval.job import Bench, _weak, compose, composers, find, nearest
@@ -326,3 +327,10 @@ def test_a_hit_that_chance_could_give_is_told_to_be_weak() -> None:
     assert "perhaps none of them" in _weak(scores, float(scores.max()), len(scores))
     assert _weak(scores, 0.2 + 5 * 0.05, len(scores)) == ""
     assert _weak(scores[:20], float(scores[:20].max()), 20) == ""  # too few to tell
+
+
+def test_a_collection_without_pictures_is_refused_before_an_encoder_is_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(encoders, "get", None)
+    sounds = Domain(x=[Sound(np.zeros(16000, dtype=np.float32), 16000, 1.0)], kind="audio", name="calls")
+    with pytest.raises(ValueError, match="calls holds 1 sounds; `unseen caption` describes sounds"):
+        find(sounds, text="an owl")

@@ -76,6 +76,37 @@ def run(**changes: object) -> job.NodesRun:
     return classify_nodes(**given)  # type: ignore[arg-type]
 
 
+def test_vectors_of_nodes_are_a_side_of_pairs(tmp_path: Path) -> None:
+    from unseen.jobs.alignment.reading import read
+
+    graph = world()
+    silent = TextAttributedGraph(
+        texts=np.array([*graph.texts.tolist(), ""]), names=np.array([*graph.names.tolist(), "hermit"]),
+        edges=graph.edges, name="world",
+    )  # fmt: skip
+    found = run(graph=silent, out=tmp_path / "run", vectors=True)
+    vectors = np.load(tmp_path / "run" / "vectors.npy")
+    np.testing.assert_array_equal(vectors, found.vectors)
+    np.testing.assert_allclose(np.linalg.norm(vectors[:60], axis=1), 1, atol=1e-5)
+    assert np.isnan(vectors[60]).all()
+    texts = "\n".join(["text", *(f"what is said of {name}" for name in silent.names.tolist())])
+    (tmp_path / "captions.csv").write_text(texts + "\n")
+    taken = read([tmp_path / "run" / "vectors.npy", tmp_path / "captions.csv"])
+    assert (len(taken.pairs), taken.lacking) == (60, 1)
+    assert str(taken.pairs.right.x[59]) == "what is said of n59"
+    assert run().vectors is None
+
+
+def test_vectors_are_those_whose_classes_are_written(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(job, "chosen_of", lambda scores, graph, support: "own text")
+    vectors = run(vectors=True).vectors
+    assert vectors is not None
+    silent = np.array([not text for text in world().texts.tolist()])
+    assert np.isnan(vectors[silent]).all()
+    texts = Words().encode(Domain(x=world().texts[~silent], kind="text"), "fp32").x
+    np.testing.assert_allclose(vectors[~silent], texts, atol=1e-6)
+
+
 def test_nodes_get_classes_and_labels_are_not_learnt_from(tmp_path: Path) -> None:
     lines: list[str] = []
     found = run(out=tmp_path / "run", say=lines.append, links=[("n1", "n4"), ("n1", "n2")], check_links=True)

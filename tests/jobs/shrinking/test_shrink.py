@@ -189,8 +189,40 @@ def test_pairs_that_lack_a_side_and_foreign_folders_are_refused(model: str, tmp_
     (tmp_path / "mine" / "letter.txt").write_text("dear")
     with pytest.raises(FileExistsError):
         shrink(model, table_of(tmp_path), out=tmp_path / "mine")
-    with pytest.raises(ValueError, match="nothing can be taken"):
-        shrink("lite-clip", table_of(tmp_path), out=tmp_path / "small")
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("lite-clip", "ARCH/FILE.* lite-clip has no towers from which parts can be taken"),
+        ("minilm", "open_clip:ARCH/TAG or towers:FOLDER; got 'minilm', from which nothing can be taken"),
+        ("aligned", "small layers on encoders that stay as they are.*`unseen quantize aligned`"),
+        ("towers:aligned", "holds the model that a command saved, not two towers"),
+        ("large", "name it towers:large"),
+    ],
+)
+def test_what_has_no_towers_is_told_what_has_and_what_to_do_instead(
+    model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, told: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "aligned").mkdir()
+    (tmp_path / "aligned" / "bundle.json").write_text("{}")
+    with pytest.raises(ValueError, match=told):
+        shrink(name, "no-such-pairs.csv", out="small")
+
+
+def test_a_size_below_the_smallest_student_is_refused_before_the_large_model_is_timed(
+    model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("unseen.jobs.shrinking.job._beforehand", None)
+    with pytest.raises(ValueError, match="smallest student"):
+        shrink(model, table_of(tmp_path), out=tmp_path / "small", size=0.01)
+
+
+def test_an_open_clip_model_is_asked_for_its_sizes_before_its_weights_are_there(tmp_path: Path) -> None:
+    pytest.importorskip("open_clip")
+    with pytest.raises(ValueError, match=r"size must be at least 0\.006, the smallest student"):
+        shrink("open_clip:ViT-B-32/nobody-has-this-tag", "no-such-pairs.csv", out=tmp_path / "small", size=0.005)
 
 
 def test_neither_a_picture_nor_a_text_is_on_both_sides_and_a_whole_group_is_right() -> None:

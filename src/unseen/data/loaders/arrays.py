@@ -60,6 +60,31 @@ def load_arrays(
     return domain.replace(skipped=skipped)
 
 
+def load_sides(fs: Any, path: str, name: str) -> tuple[Domain, Domain] | None:
+    """Two arrays of one ``.npz``, ``left`` and ``right``, row by row; None where it has no such arrays.
+
+    Rows with a value that is not finite are left out of their side, and are its `skipped`.
+    """
+    both = ("left", "right")
+    with named(path, "a NumPy file", "write it anew with numpy.savez"), open_file(fs, path) as file:
+        arrays = read_npz(file, lambda shapes: both if all(side in shapes for side in both) else ())
+    if len(arrays) < 2:
+        return None
+    left, right = (_side(arrays[side], f"{name}, {side}") for side in both)
+    return left, right
+
+
+def _side(x: NDArray[Any], name: str) -> Domain:
+    if not x.ndim or not len(x):
+        raise ValueError(f"{name}: there is no sample in the array of shape {x.shape}")
+    kind, samples, bad = samples_of(x, name)
+    domain: Domain = Domain(x=samples, kind=kind, name=name)
+    if len(bad):
+        domain = domain.take(np.setdiff1d(np.arange(len(x)), bad))
+    skipped = tuple(Skipped(row_and_id(i, None), "a value is not finite") for i in bad)
+    return domain.replace(skipped=skipped)
+
+
 def samples_of(x: NDArray[Any], name: str) -> tuple[Any, Any, NDArray[np.intp]]:
     """What kind of samples an array holds, the samples, and the rows with values that are not finite."""
     none = np.array([], dtype=np.intp)

@@ -142,7 +142,7 @@ def refuse_edges(columns: Sequence[str], values: Callable[[str], Sequence[Any]])
             raise ValueError(f"its columns {columns[0]} and {columns[1]} are the edges of a graph; {NODES}")
 
 
-NODES = "nodes of a graph with texts are named by `unseen nodes`"
+NODES = "nodes of a graph with texts are named by `unseen nodes`, which also writes their vectors, a side of pairs"
 """Where to go with a graph."""
 
 

@@ -31,6 +31,10 @@ LABELS = ("y", "labels")
 """What arrays and attributes are called in files."""
 LARGEST = 2**31
 """Bytes of a file with a graph."""
+SEVERAL_KINDS = (
+    "it holds several kinds of nodes (HeteroData), of which one is read; save that kind, such as torch.save({'x_text': "
+    "data['paper'].x_text, 'edge_index': data['paper', 'cites', 'paper'].edge_index}, 'papers.pt')"
+)
 MOST_CLASSES = 100_000
 """Classes that are called by their numbers."""
 
@@ -198,6 +202,8 @@ def _of_pt(path: Path) -> dict[str, Any]:
     except Exception as error:  # what the restricted reader refuses, and what is damaged
         if geometric is None and "torch_geometric" in str(error):
             raise ImportError('a saved Data needs: pip install "unseen[graphs]"') from error
+        if _names_hetero_data(path):
+            raise ValueError(SEVERAL_KINDS) from error
         raise ValueError(
             "it holds more than data, which is not read; save `data.to_dict()` with torch.save, with tensors and lists "
             "of texts"
@@ -208,7 +214,20 @@ def _of_pt(path: Path) -> dict[str, Any]:
         content = content.to_dict()
     if not isinstance(content, Mapping):
         raise ValueError(f"it must hold a Data or a mapping of names; got {type(content).__name__}")
+    if any(isinstance(key, tuple) for key in content):  # of the types of edges
+        raise ValueError(SEVERAL_KINDS)
     return {str(key): value for key, value in content.items()}
+
+
+def _names_hetero_data(path: Path) -> bool:
+    """Whether a .pt that is not read names torch-geometric's graph of several kinds; nothing of it is made."""
+    import torch
+
+    try:
+        names = torch.serialization.get_unsafe_globals_in_checkpoint(path)
+    except Exception:  # a damaged file is told as such
+        return False
+    return any(name.endswith((".HeteroData", ".NodeStorage")) for name in names)
 
 
 def _check_packed(path: Path) -> None:

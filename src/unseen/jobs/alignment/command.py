@@ -10,6 +10,7 @@ import typer
 
 from unseen import options
 from unseen.console import app, dump, resumes, say, settings_of
+from unseen.runtime import leads
 
 CLIPS = "mug-stan"
 """What `--method` names where videos and captions are learnt from."""
@@ -143,7 +144,7 @@ def align(
     and perhaps start and end). unseen find VIDEOS --text "..." --model OUT then finds videos by a text, unseen predict
     names the nearest of the captions, or of --classes; it is not exported.
 
-    On several GPUs or machines: accelerate launch --no_python unseen align ...
+    With several processes: accelerate launch --multi_gpu --num_processes 2 --no_python unseen align ... (or torchrun)
 
     Example:  unseen align pairs.csv --left image --right caption --classes "cat,dog,horse" --out aligned
 
@@ -151,7 +152,6 @@ def align(
     """
     from unseen.jobs.alignment import job, page
     from unseen.jobs.alignment import report as told
-    from unseen.nn import parallel
 
     if len(pairs) == 1 and (Path(pairs[0]) / told.ABOUT).exists():
         ignored = {
@@ -225,7 +225,7 @@ def align(
             classes=classes, prompts=prompts or None, exam=exam, language=language, held_out=held_out, beside=beside,
             seed=seed, with_encoder=bundle, trust=trust, say=say,
         )  # fmt: skip
-    if not parallel.leads():
+    if not leads():
         return
     if as_json:
         dump(dataclasses.asdict(report))

@@ -22,7 +22,7 @@ from unseen.encoders.defaults import DEFAULT_ENCODER
 from unseen.encoders.trainable import fresh_towers
 from unseen.evaluation.exam import Exam
 from unseen.evaluation.metrics.retrieval import both_ways_by_chance
-from unseen.jobs.alignment.reading import exam_of, legible, read
+from unseen.jobs.alignment.reading import exam_of, legible, read, unlike
 from unseen.jobs.alignment.reading import held_out as chosen_by_content
 from unseen.jobs.alignment.report import (
     WRITTEN,
@@ -112,7 +112,7 @@ def unify(
         if not isinstance(pairs, Pairs):
             paths = [pairs] if isinstance(pairs, (str, os.PathLike)) else list(pairs)
             taken = read(paths, left=left, right=right)
-        given = _pictures_left(taken.pairs if taken else pairs)  # type: ignore[arg-type]
+        given = unlike(_pictures_left(taken.pairs if taken else pairs))  # type: ignore[arg-type]
         labelled = _labelled(classification, given.left.kind)
         truth = None if exam is None else exam_of(exam, given.left.kind, space, "the pairs")
         samples = None if truth is None else truth.samples

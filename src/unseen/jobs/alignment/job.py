@@ -25,7 +25,7 @@ from unseen.encoders.unread import unread
 from unseen.evaluation.exam import Exam
 from unseen.evaluation.metrics.retrieval import both_ways_by_chance, structure_correlation
 from unseen.files import recovered
-from unseen.jobs.alignment.reading import both_legible, exam_of, language_of, read
+from unseen.jobs.alignment.reading import both_legible, exam_of, language_of, read, unlike
 from unseen.jobs.alignment.reading import held_out as chosen_by_content
 from unseen.jobs.alignment.report import (
     WRITTEN,
@@ -43,13 +43,13 @@ from unseen.jobs.alignment.report import (
     variant,
     written,
 )
+from unseen.jobs.alignment.spoken import asked_otherwise
 from unseen.methods.listing import kind_of, of_kind
 from unseen.methods.multimodal.attached import OTHER, Attached, checked_sides
 from unseen.methods.multimodal.cwcl import CWCL
 from unseen.methods.multimodal.prefix_conditioning import PrefixConditioning
 from unseen.methods.multimodal.ridge_map import RidgeMap
 from unseen.methods.multimodal.rs_m_clip import RSMCLIP
-from unseen.methods.multimodal.rs_m_clip.asking import TEMPLATE
 from unseen.nn import parallel
 from unseen.nn.state import refuse_foreign
 from unseen.runtime import current, runtime
@@ -148,8 +148,7 @@ def align(
     with parallel.launched(current().device):
         tell = say if parallel.first() else (lambda line: None)
         taken = read(_paths(pairs), left=left, right=right) if not isinstance(pairs, Pairs) else None
-        given = taken.pairs if taken else pairs
-        assert isinstance(given, Pairs)
+        given = unlike(taken.pairs if taken else pairs)  # type: ignore[arg-type]
         towers = _towers(given, {"left": left_encoder, "right": right_encoder}, trust)
         work = Aligning(given, towers, frozen, tuple(prompts or PROMPTS))
         language_of(given, language)
@@ -231,8 +230,9 @@ def ask_about(
     folder = recovered(model)
     bundle = Bundle.load(folder, trust=trust)
     if isinstance(bundle.method, (PrefixConditioning, RSMCLIP)) or bundle.method.card.slug == "mug-stan":
-        moved = _asked_otherwise(bundle, space, prompts)
-        report = otherwise(told_by(folder), getattr(moved.method, "templates_", tuple(prompts or (TEMPLATE,))))
+        method, templates = asked_otherwise(bundle.method, space, prompts)
+        moved = dataclasses.replace(bundle, method=method, classes=method.classes_)
+        report = otherwise(told_by(folder), templates)
         moved.save(out, with_encoder=with_encoder, also=WRITTEN, more=lambda part: written(report, part))
         return moved
     if not isinstance(bundle.method, Attached):
@@ -251,13 +251,6 @@ def ask_about(
     )
     moved.save(out, with_encoder=with_encoder, also=WRITTEN, more=lambda part: written(report, part, picture))
     return moved
-
-
-def _asked_otherwise(bundle: Bundle, space: ClassSpace, prompts: Sequence[str] | None) -> Bundle:
-    """A model whose text tower stands in it."""
-    method: Any = bundle.method
-    method = method.adapt(classes=space, prompts=prompts)
-    return dataclasses.replace(bundle, method=method, classes=method.classes_)
 
 
 # -- the parts ---------------------------------------------------------------------------------------------

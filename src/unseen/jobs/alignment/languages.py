@@ -26,7 +26,7 @@ from unseen.encoders.defaults import DEFAULT_ENCODER
 from unseen.encoders.trainable import multilingual_towers, tower_heads, whole_towers
 from unseen.evaluation.exam import Exam
 from unseen.evaluation.metrics.retrieval import both_ways_by_chance, by_language
-from unseen.jobs.alignment.reading import exam_of, held_out_by, language_of, legible, none_twice, read
+from unseen.jobs.alignment.reading import exam_of, held_out_by, language_of, legible, none_twice, read, unlike
 from unseen.jobs.alignment.report import WRITTEN, Report, examine, known_among, training_folder, variant, written
 from unseen.jobs.alignment.spoken import codes_of, silent, spelt_as, templates_in
 from unseen.methods.multimodal.rs_m_clip import RSMCLIP
@@ -128,7 +128,8 @@ def multilingual(
     classes, exam, held_out, with_encoder, trust
         As in `align`.
     prompts : sequence of str, optional
-        Templates with {}, which are translated; with a language in front (``de=ein Bild von {}.``) they stay.
+        Templates with {}, which are translated; with a language in front (``de=ein Bild von {}.``) they stay. If
+        absent an English one where English is learnt or translated, else the names alone.
     language : str, optional
         The column that says which language a caption is in.
     beside : bool
@@ -149,11 +150,12 @@ def multilingual(
         raise ValueError("languages: a model of several languages is trained in one process; start one")
     how = (translating or Translating()).opened(out)
     codes = {*wanted, *codes_of([how.source], "source_language")}
-    spoken = templates_in(prompts, how.source, codes)
+    spoken = templates_in(prompts, how.source, wanted, callable(how.by))
     space = class_space(classes)
     tables = [pairs] if isinstance(pairs, (str, os.PathLike, Pairs)) else list(pairs)
     none_twice(tables)
     given, lacking = united(tables, left, right, language, how.source)
+    unlike(given)
     given = given.replace(columns={LANGUAGE: spelt_as(codes, given.columns[LANGUAGE])})
     reading = _reading(encoder, given.left.kind, crops, trust)
     method = _method(preset, settings, wanted, how.source, seed, whole=crops and isinstance(reading, TwoTowerEncoder))
@@ -166,6 +168,8 @@ def multilingual(
             f"that has them (there are {', '.join(sorted(there))})"
         )
     given, others = _asked_for(given, codes)
+    if space is not None and not prompts and ("{}",) in spoken.values():
+        others.append(f"No template was named in {next(iter(spoken))}: classes are asked about by their names alone.")
     given, alike = grouped(given)
     keys = given.columns[GROUP]
     chosen = held_out_by(keys, held_out)
@@ -468,4 +472,6 @@ def _sentences(
             for translation in how.of(flat, code).kept():
                 kept.setdefault(translation.caption // each, []).append(translation.text)
             sentences[code] = [tuple(kept.get(k, originals[k])) for k in range(len(originals))]
+    if how.source not in wanted:
+        del sentences[how.source]  # the model has not learnt it: it was there to be translated
     return sentences

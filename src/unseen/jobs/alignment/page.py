@@ -311,7 +311,7 @@ def _left_out(report: Report) -> Iterator[str]:
     if report.cut:
         yield f"Texts longer than the context of their encoder: {report.cut:,}; what is behind was not read."
     if report.lacking:
-        yield f"{report.lacking:,} pairs lack a side and were left out."
+        yield f"Pairs that lack a side, and were left out: {report.lacking:,}."
 
 
 def lines(report: Report) -> list[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -17,6 +17,7 @@ from unseen.data.clips import FRAMES, Segment
 from unseen.data.domain import Domain
 from unseen.data.images import IMAGE_SUFFIXES
 from unseen.data.loaders import load, samples_of
+from unseen.data.loaders.arrays import load_sides
 from unseen.data.loaders.common import locate
 from unseen.data.loaders.table import TABLE_SUFFIXES, are_clips, read_frame
 from unseen.data.loaders.webdataset import ALONE
@@ -63,8 +64,8 @@ def read(
     paths : sequence of one or two paths
         A table (CSV, TSV, JSON lines, Parquet) with a column for each side, of which one may name videos (with
         ``start`` and ``end`` in seconds, parts of them); shards of pictures with texts (``shards-{000..003}.tar``, or a
-        folder of them), which are read where they lie; or two paths, one for each side: files of features (.npy), or
-        whatever `unseen.load` reads, row by row.
+        folder of them), which are read where they lie; an .npz with the arrays ``left`` and ``right``; or two paths,
+        one for each side: files of features (.npy), or whatever `unseen.load` reads, row by row.
     left, right : str, optional
         The columns of a table; usual names, or the only two columns, if absent.
     frames : int, >= 2
@@ -110,7 +111,21 @@ def _one(place: str | os.PathLike[str], left: str | None, right: str | None, fra
         return _complete(read_pairs(path, left=columns[0], right=columns[1]))
     if left or right:
         raise ValueError(f"left and right name the columns of a table; {path!r} is none")
+    if PurePosixPath(path).suffix.lower() == ".npz":
+        return _arrays(path)
     return _shards(path)
+
+
+def _arrays(path: str) -> Read:
+    """The arrays ``left`` and ``right`` of a file, row by row."""
+    fs, file = locate(path)
+    sides = load_sides(fs, file, PurePosixPath(file).stem)
+    if sides is None:
+        raise ValueError(
+            f"pairs: {path!r} must hold the arrays left and right, with as many rows (features or texts); or name two "
+            "files, one for each side"
+        )
+    return _row_by_row(sides, (f"its array {side}" for side in ("left", "right")))
 
 
 def _columns(path: str, left: str | None, right: str | None) -> tuple[str, str]:
@@ -167,7 +182,12 @@ def _clips(path: str, clips: str, texts: str, frames: int) -> Read:
 def _two_files(first: Any, second: Any) -> Read:
     """Row by row; a row that one side could not read is left out of both."""
     paths = [os.fspath(path) for path in (first, second)]
-    sides = [load(path) for path in paths]
+    return _row_by_row([load(path) for path in paths], paths)
+
+
+def _row_by_row(sides: Sequence[Domain], of: Iterable[str]) -> Read:
+    """Samples of both sides that stand in one row; `of` says where they were read."""
+    paths = list(of)
     n, m = (len(side) + len(side.skipped) for side in sides)
     if n != m:
         raise ValueError(f"pairs: both sides must have as many samples; {paths[0]} has {n}, {paths[1]} has {m}")
@@ -217,14 +237,18 @@ def _complete(pairs: Pairs) -> Read:
     lacking = int((~whole).sum()) + len(pairs.left.skipped) + len(pairs.right.skipped)
     if not whole.any():
         raise ValueError(f"pairs: each of the {len(pairs)} pairs lacks a side; a text must not be empty")
-    kept = pairs if whole.all() else pairs.take(np.flatnonzero(whole))
-    for name, side in (("left", kept.left), ("right", kept.right)):
-        if side.kind == "text" and len(texts := {str(text).strip() for text in side.x}) == 1 < len(kept):
+    return Read(unlike(pairs if whole.all() else pairs.take(np.flatnonzero(whole))), lacking)
+
+
+def unlike(pairs: Pairs) -> Pairs:
+    """The same pairs; `ValueError` where all texts of a side are the same."""
+    for name, side in (("left", pairs.left), ("right", pairs.right)):
+        if side.kind == "text" and len(texts := {str(text).strip() for text in side.x}) == 1 < len(pairs):
             raise ValueError(
                 f"pairs: all samples of the {name} side are the same, {texts.pop()!r:.60}; nothing can be told apart "
                 "by them"
             )
-    return Read(kept, lacking)
+    return pairs
 
 
 def language_of(pairs: Pairs, column: str | None) -> NDArray[np.str_] | None:

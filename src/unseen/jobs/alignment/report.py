@@ -124,18 +124,20 @@ class Report:
 
     def begins(self) -> str:
         """What was read, in a line."""
-        line = f"{self.pairs:,} pairs to learn from, {self.held_out:,} held out"
+        line = f"{self.pairs:,} pair{'s' * (self.pairs != 1)} to learn from, {self.held_out:,} held out"
         if self.lacking:
-            line += f"; {self.lacking:,} lack a side and are left out"
+            line += (
+                f"; {self.lacking:,} {'lacks a side and is' if self.lacking == 1 else 'lack a side and are'} left out"
+            )
         if self.cut:
             line += f"; texts longer than the context of their encoder, and cut: {self.cut:,}"
         if self.partners > 1.005:
             line += f"; {self.partners:.2f} partners for each left sample"
             line += "" if self.method == "mug-stan" else ", of which every epoch draws one"
         if self.alike:
-            line += f"; {self.alike:,} pictures look like another one and count as the same"
+            line += f"; pictures that look like another one, and count as the same: {self.alike:,}"
         if self.like_exam:
-            line += f"; {self.like_exam:,} pairs with a picture of the exam are left out"
+            line += f"; pairs with a picture of the exam, which are left out: {self.like_exam:,}"
         return line
 
 

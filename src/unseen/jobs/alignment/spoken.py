@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence, Set
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from unseen.data.class_file import check_prompts
+from unseen.data.classes import ClassSpace
+from unseen.methods.multimodal.rs_m_clip import RSMCLIP
 from unseen.methods.multimodal.rs_m_clip.asking import TEMPLATE
 
 CODE = re.compile(r"[a-z]{2,3}([-_][A-Za-z0-9]{2,8})*")
+ENGLISH = "en"
 SPOKEN = re.compile(rf"({CODE.pattern})=(.+)", re.DOTALL)
 """A prompt with the language that it is in: ``de=ein Bild von {}.``"""
 
@@ -40,10 +44,21 @@ def silent(spoken: NDArray[np.str_]) -> NDArray[np.bool_]:
     return np.isin(np.char.strip(np.char.lower(spoken.astype(np.str_))), ["", "nan", "none"])
 
 
-def templates_in(prompts: Sequence[str] | None, source: str, codes: Set[str]) -> dict[str, tuple[str, ...]]:
-    """Templates by language, each of which is learnt or that of the captions."""
+def templates_in(
+    prompts: Sequence[str] | None, source: str, learnt: Sequence[str], translated: bool = False
+) -> dict[str, tuple[str, ...]]:
+    """Templates by language, each of which is learnt or that of the captions.
+
+    Where none are told, an English one if English is learnt, or will be `translated`; else the names alone, in a
+    language that is learnt.
+    """
+    if not prompts:
+        if source == ENGLISH and (source in learnt or translated):
+            return {source: (TEMPLATE,)}
+        return {source if source in learnt else learnt[0]: ("{}",)}
     templates: dict[str, list[str]] = {}
-    for prompt in prompts or (TEMPLATE,):
+    codes = {*learnt, source}
+    for prompt in prompts:
         match = SPOKEN.fullmatch(prompt)
         code, text = (match[1], match[3]) if match else (source, prompt)
         check_prompts([text])
@@ -53,3 +68,12 @@ def templates_in(prompts: Sequence[str] | None, source: str, codes: Set[str]) ->
             )
         templates.setdefault(code, []).append(text)
     return {code: tuple(texts) for code, texts in templates.items()}
+
+
+def asked_otherwise(method: Any, space: ClassSpace, prompts: Sequence[str] | None) -> tuple[Any, tuple[str, ...]]:
+    """A model whose text tower stands in it, asked about other classes, and its templates."""
+    if isinstance(method, RSMCLIP):
+        spoken = templates_in(prompts, method.source_language, method.languages_)
+        return method.adapt(classes=space, prompts=spoken), sum(spoken.values(), ())
+    method = method.adapt(classes=space, prompts=prompts)
+    return method, tuple(method.templates_)

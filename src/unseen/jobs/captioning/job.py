@@ -218,7 +218,7 @@ def sounds_of(
 ) -> tuple[list[Path], list[str], dict[str, str], tuple[Skipped, ...]]:
     """Paths, names, captions by name (a line each), and what cannot be looked into, of a folder, a sound or a table."""
     root = Path(place)
-    if root.is_dir() or root.suffix.lower() in SOUND_SUFFIXES:
+    if root.is_dir() or root.suffix.lower() in (*SOUND_SUFFIXES, ".tar"):
         paths, names, skipped = find_sounds(root)
         return paths, names, {}, skipped
     files, texts = _table(root, "sounds")

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from unseen import encoders
 from unseen.data.domain import Domain
+from unseen.data.kinds import KINDS
 from unseen.encoders import Encoder, TwoTowerEncoder
 from unseen.files import loads, read_json, sentence
 from unseen.methods.query_composers import Mode, QueryComposer, plain_query
@@ -147,5 +148,12 @@ def collection_of(collection: Any) -> Domain:
 
     domain = samples_of(collection)
     if domain.kind != "image" or not len(domain):
-        raise ValueError(f"collection must hold pictures; {domain.name} holds {len(domain)} of kind {domain.kind!r}")
+        others = {
+            "audio": "; `unseen caption` describes sounds, and `unseen align` maps them into the space of texts",
+            "clip": "; videos are found by a text with a model of `unseen align` and its method mug-stan",
+        }
+        raise ValueError(
+            f"collection must hold pictures; {domain.name} holds {len(domain):,} {KINDS[domain.kind][1]}"
+            f"{others.get(domain.kind, '')}"
+        )
     return domain

@@ -255,6 +255,8 @@ def find(
         if image is not None or share is not None or mode not in (None, "text"):
             raise ValueError(f"model {str(model)!r} finds clips by a text alone; image, mode and share do not apply")
         return _clips(collection, phrase, model, top, trust)
+    index = None if isinstance(collection, Domain) or not (Path(collection) / "index").is_dir() else Path(collection)
+    pictures = collection_of(collection) if index is None else None  # found to be such before an encoder is loaded
     composer = _composer(model, encoder or "lite-clip", share, trust)
     if mode is not None and mode not in composer.modes:
         raise ValueError(f"mode must be one of {', '.join(composer.modes)}; got {mode!r}")
@@ -267,18 +269,18 @@ def find(
     notes = [*unread(composer.encoder, [phrase]).lines()] if way != "image" else []
     query = composer.encoder.encode_text([phrase])[0] if shown is None else composer.vectors([shown], [phrase], way)[0]
     itself = None if shown is None else composer.encoder.encode_image([shown])[0]
-    if not isinstance(collection, Domain) and (Path(collection) / "index").is_dir():
+    if index is not None:
         weak = ""
-        hits, seconds, size, left_out = _in_index(Path(collection), composer.encoder, query, itself, top)
+        hits, seconds, size, left_out = _in_index(index, composer.encoder, query, itself, top)
     else:
-        domain = collection_of(collection)
-        x = _vectors(composer.encoder, domain)
+        assert pictures is not None
+        x = _vectors(composer.encoder, pictures)
         nearest(x[:1], query, 1)  # what is loaded once is no part of a search
         started = time.perf_counter()
         places, scores = nearest(x, query, top + ITSELF)
-        seconds, size = time.perf_counter() - started, len(domain)
+        seconds, size = time.perf_counter() - started, len(pictures)
         same = _same(x[places], itself)
-        ids: Any = domain.ids
+        ids: Any = pictures.ids
         kept = [(i, s) for i, s, is_itself in zip(places, scores, same) if not is_itself][:top]
         hits, left_out = [Found(str(ids[i]), int(i), float(s)) for i, s in kept], int(same.sum())
         weak = _weak(x[:: max(len(x) // SAMPLED, 1)] @ query, kept[0][1], len(x)) if kept else ""

@@ -29,6 +29,12 @@ def nodes(
     check_links: Annotated[
         bool, typer.Option("--check-links", help="Hide a tenth of the edges first; say how well they are found.")
     ] = False,
+    vectors: Annotated[
+        bool,
+        typer.Option(
+            "--vectors", help="Also write vectors.npy, a row for each node: a side of pairs for unseen align."
+        ),
+    ] = False,
     prompts: Annotated[
         list[str] | None, typer.Option("--prompt", help="Sentence for names, 'a paper on {}.'; may be repeated.")
     ] = None,
@@ -82,6 +88,7 @@ def nodes(
         summaries=summaries,
         summarizer=None if writer is None else _summarizer(writer),
         check_links=check_links,
+        vectors=vectors,
         method=method,
         preset=preset,
         settings=params,

@@ -34,9 +34,28 @@ SCALE = 20.0
 
 def asked_in_parts(method: SubgraphEncoder, domain: Domain) -> NDArray[np.float32]:
     """Scores of all nodes, (n, k)."""
+    return _in_parts(method.decision_function, domain)
+
+
+def vectors_of(
+    arm: str, method: SubgraphEncoder, domain: Domain, x: NDArray[np.float32], near: NDArray[np.float32]
+) -> NDArray[np.float32]:
+    """Unit vectors of all nodes as an arm reads them, (n, d), of its text and neighbours where it has none of its own;
+    NaN of a node of which nothing is known."""
+    if arm == method.card.slug:
+        vectors = _in_parts(method.transform, domain)
+        vectors[(x == 0).all(axis=1) & (near == 0).all(axis=1)] = 0
+    else:
+        texts, around = unit_rows(x), unit_rows(near)
+        vectors = {"own text": texts, "neighbours": around}.get(arm, unit_rows(texts + around))
+    vectors = np.array(vectors, dtype=np.float32)
+    vectors[(vectors == 0).all(axis=1)] = np.nan
+    return vectors
+
+
+def _in_parts(ask: Callable[[Domain], Any], domain: Domain) -> NDArray[np.float32]:
     starts = range(0, len(domain), AT_ONCE)
-    parts = [method.decision_function(domain.take(slice(i, i + AT_ONCE))) for i in track(starts, "nodes")]
-    return np.concatenate([part.numpy() for part in parts])
+    return np.concatenate([ask(domain.take(slice(i, i + AT_ONCE))).numpy() for i in track(starts, "nodes")])
 
 
 def simple_arms(

@@ -41,6 +41,7 @@ from unseen.jobs.nodes.grading import (
     simple_arms,
     table_of_nodes,
     unknown,
+    vectors_of,
 )
 from unseen.jobs.nodes.learner import Lessons, Taught, encoded, loaded, made, size_of, taught, vectors_or_zeros
 from unseen.jobs.nodes.links import hidden_edges, links_checked
@@ -58,8 +59,8 @@ READ = "reading.json"
 """The file beside a model that says how nodes were encoded and subgraphs taken."""
 DEFAULT = "graphclip"
 ENCODER = "minilm"
-SUMMARIES, PAGE = "summaries.jsonl", "report.html"
-WRITTEN = ("results.json", "nodes.csv", "links.csv", "model", READ, SUMMARIES, PAGE)
+SUMMARIES, VECTORS, PAGE = "summaries.jsonl", "vectors.npy", "report.html"
+WRITTEN = ("results.json", "nodes.csv", "links.csv", "model", READ, SUMMARIES, VECTORS, PAGE)
 HIDDEN_EDGES = 0.1
 """Share of the edges that is hidden where links are checked."""
 
@@ -117,12 +118,16 @@ class NodesRun:
         `chosen`: the arm whose classes are in the table; `by_class`: counts of each class; `links`: AUC of each arm
         on hidden edges; counts.
     method : SubgraphEncoder
+    vectors : array (n, d), float32, or None
+        Unit vectors of the nodes in the space of the text encoder, where they were asked for: of the arm `chosen`; NaN
+        of a node of which it knows nothing.
     """
 
     table: pd.DataFrame
     links: pd.DataFrame | None
     results: dict[str, Any]
     method: SubgraphEncoder
+    vectors: NDArray[np.float32] | None = None
 
 
 def classify_nodes(
@@ -141,6 +146,7 @@ def classify_nodes(
     summaries: str | os.PathLike[str] | None = None,
     summarizer: Summarizer | None = None,
     check_links: bool = False,
+    vectors: bool = False,
     method: str | None = None,
     preset: str = "default",
     settings: Mapping[str, Any] | None = None,
@@ -184,6 +190,8 @@ def classify_nodes(
     check_links : bool
         Hide a tenth of the edges, before anything is learnt, and tell how well they are found. A `model` may have
         learnt from them.
+    vectors : bool
+        Also give the vector of each node, as a side of pairs for `unseen align`.
     method : str, optional
         Slug of a method that encodes subgraphs, one of `learner.subgraph_encoders`; a `model` has its own.
     preset, settings
@@ -226,7 +234,7 @@ def classify_nodes(
     weights = str(getattr(tower, "fingerprint", ""))
     if fingerprint not in ("", weights):
         raise ValueError(f"encoder: what is called {encoder!r} here has other weights than what the model learnt of")
-    vectors = functools.partial(encoded, tower=tower, memory={})
+    read = functools.partial(encoded, tower=tower, memory={})
     say(f"{size_of(target)}, {int((target.degrees == 0).sum()):,} nodes without a neighbour")
     notes = noted(space, target, tower)
     for line in notes:
@@ -235,14 +243,14 @@ def classify_nodes(
     kept: Taught | None = None
     if folder is None:
         lessons = Lessons(around=how.around, starts=starts, seed=seed, summaries=summaries, summarizer=summarizer)
-        kept = taught(learner, _sources(pretrain, target, gone, summaries), lessons, vectors, say)
-    x = vectors_or_zeros(target.texts.tolist(), vectors)
-    named = with_sentences(space, prompts or TEMPLATES, vectors)
+        kept = taught(learner, _sources(pretrain, target, gone, summaries), lessons, read, say)
+    x = vectors_or_zeros(target.texts.tolist(), read)
+    named = with_sentences(space, prompts or TEMPLATES, read)
     places = how.around(target, np.arange(len(target)), seed)
     domain = places.domain(target, x)
     learner = _adapted(learner, named, domain.take(support) if len(support) else None, say)
     scores = {learner.card.slug: asked_in_parts(learner, domain)}
-    scores |= simple_arms(x, mean_of_neighbours(target, x), named, target, support, seed)
+    scores |= simple_arms(x, near := mean_of_neighbours(target, x), named, target, support, seed)
     unknown(scores, target, say)
     results: dict[str, Any] = {"nodes": len(target), "edges": len(target.edges), "shots": shots, "classes": space.names}
     results |= {"method": learner.card.slug, "shots_taken": taken, "encoder": encoder, "fingerprint": weights}
@@ -254,7 +262,9 @@ def classify_nodes(
     if gone is not None:
         results["links"] = _hidden_found(learner, target, x, how, seed, gone, say)
     nodes = table_of_nodes(target, space, scores[results["chosen"]], scores["own text"])
-    run = NodesRun(nodes, scored_links(learner, pairs, target, places, x, domain), results, learner)
+    scored = scored_links(learner, pairs, target, places, x, domain)
+    asked = vectors_of(results["chosen"], learner, domain, x, near) if vectors else None
+    run = NodesRun(nodes, scored, results, learner, asked)
     if out is not None:
         from unseen.jobs.nodes.page import page
 
@@ -457,6 +467,8 @@ def _write(out: Path, run: NodesRun, kept: Taught | None, folder: Path | None, p
         write_csv(part / "nodes.csv", run.table)
         if run.links is not None:
             write_csv(part / "links.csv", run.links)
+        if run.vectors is not None:
+            np.save(part / VECTORS, run.vectors)
         run.method.save(part / "model")
         reading = {key: run.results[key] for key in ("encoder", "sampling", "fingerprint")}
         (part / READ).write_text(json.dumps(reading, indent=1) + "\n", encoding="utf-8")

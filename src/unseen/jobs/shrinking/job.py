@@ -19,12 +19,13 @@ from unseen import methods as registry
 from unseen.data.domain import Domain
 from unseen.data.pairs import Pairs, read_captioned
 from unseen.data.samplers import tensor
-from unseen.encoders.prunable import prunable_towers
+from unseen.encoders.prunable import prunable_towers, towers_by_size
 from unseen.encoders.towers import TOWERS, ImageSide, TextSide, TextTokens, save_towers
 from unseen.encoders.unread import unread
 from unseen.evaluation.drive import HeldOut, Together, by_accuracy
 from unseen.evaluation.exam import Exam
 from unseen.evaluation.metrics.retrieval import both_ways, both_ways_by_chance
+from unseen.files import place_of_bundle
 from unseen.methods.listing import of_kind
 from unseen.methods.tower_shrinkers import TowerShrinker
 from unseen.nn.dual_encoder import DualEncoder, class_vectors, in_parts, templates_of
@@ -41,8 +42,6 @@ MOST_ASKED = 1000
 """Pairs that both models are asked about at most."""
 FEW_ASKED = 50
 """Pairs below which it is told how coarse a recall of them is."""
-SHRINKABLE = ("open_clip", "towers")
-"""Names of encoders that have towers from which parts can be taken."""
 DEFAULT = TINYCLIP = "tinyclip"
 CPU = "cpu"
 INHERIT = ("manual", "auto", "none")
@@ -122,15 +121,15 @@ def shrink(
     learner = _learner(method, size, inherit, stages, preset, settings or {}, seed)
     if not 0 < held_out < 1:
         raise ValueError(f"held_out must lie in (0, 1); got {held_out!r}")
-    if model.partition(":")[0] not in SHRINKABLE:
-        known = " or ".join(f"{name}:..." for name in SHRINKABLE)
-        raise ValueError(f"model must be {known}; from the towers of {model!r} nothing can be taken")
+    _refuse(model)
     templates = templates_of(prompts)
     refuse_foreign(Path(out), WRITTEN)
+    if (sizes := towers_by_size(model)) is not None:
+        _fits(sizes, learner, model)  # before weights are read, or downloaded
     labelled = _labelled(classes)
     captioned, skipped = _pairs(pairs, image, text)
     encoder = encoders.get(model, trust=trust, precision="fp32")
-    teacher = _towers(encoder, learner)
+    teacher = _fits(prunable_towers(encoder), learner, encoder.name)
     preprocess: Any = encoder.preprocess
     learnt, asked, groups = _parted(captioned, held_out)
     say(f"{len(learnt)} pairs to learn from, {len(asked)} to ask about; {skipped} left out")
@@ -235,16 +234,38 @@ def _other(slug: str, key: str) -> str:
     return f"; method={have[0]} has it" if have else ""
 
 
-def _towers(encoder: Any, learner: TowerShrinker) -> DualEncoder:
-    """The towers of an encoder; `ValueError` where the method cannot make them small."""
-    teacher = prunable_towers(encoder)
-    try:
-        learner.refuse(teacher)
-    except TypeError as error:
+def _refuse(model: str) -> None:
+    """Raise `ValueError` for what has no towers from which parts can be taken, and say what does instead."""
+    scheme, _, argument = model.partition(":")
+    place = Path(argument if scheme == "towers" else model).expanduser()
+    saved = place_of_bundle(place) / "bundle.json"
+    if scheme == "open_clip" or (scheme == "towers" and ((place / TOWERS).is_dir() or not saved.exists())):
+        return
+    if (place / TOWERS).is_dir():
+        raise ValueError(f"model: {model!r} is a folder of towers; name it towers:{model}")
+    wanted = f"model must be open_clip:ARCH/FILE, open_clip:ARCH/TAG or towers:FOLDER; got {model!r}"
+    if saved.exists():
         raise ValueError(
-            f"from the towers of {encoder.name!r} {learner.card.slug} can take nothing: {error}"
-        ) from error
-    return teacher
+            f"{wanted}, which holds the model that a command saved, not two towers. What `unseen align` saves is small "
+            "layers on encoders that stay as they are: an encoder that is smaller makes it smaller, such as "
+            f"towers:FOLDER of an open_clip model that was shrunk; or `unseen quantize {model}` stores an EfficientNet "
+            "or one of timm's networks in fewer bits"
+        )
+    if scheme == "lite-clip":
+        raise ValueError(
+            f"{wanted}. lite-clip has no towers from which parts can be taken: it sees by EfficientNet-Lite0, whose "
+            "1,000 classes it compares with names by MiniLM"
+        )
+    raise ValueError(f"{wanted}, from which nothing can be taken")
+
+
+def _fits(towers: DualEncoder, learner: TowerShrinker, name: str) -> DualEncoder:
+    """The same towers; `ValueError` where the method cannot make them small, or not so small."""
+    try:
+        learner.refuse(towers)
+    except TypeError as error:
+        raise ValueError(f"from the towers of {name!r} {learner.card.slug} can take nothing: {error}") from error
+    return towers
 
 
 def _labelled(classes: Any) -> Domain | None:

@@ -1,5 +1,6 @@
 """TinyCLIP: affinity mimicking, weight inheritance by hand or by learnt gates, in stages."""
 
+import math
 from collections.abc import Sequence
 from typing import Any, Literal
 
@@ -182,10 +183,11 @@ class TinyCLIP(TowerShrinker):
     batch_size: Count = 1024
 
     def refuse(self, model: nn.Module) -> None:
-        """Raise `TypeError` where nothing can be taken from the towers."""
+        """Raise `TypeError` where nothing can be taken from the towers, `ValueError` for a shape that cannot be."""
         if not prunable_towers(model):
             expected = "two towers that can be pruned, as unseen.encoders.prunable makes them of open_clip's"
             raise TypeError(f"model must be {expected}; got {type(model).__name__}")
+        self._refuse_shape(model)
 
     def work(self, n: int) -> tuple[int, float]:
         """As all that make towers small, in each stage; gates learn over the whole model."""
@@ -264,14 +266,26 @@ class TinyCLIP(TowerShrinker):
     # -- shapes ---------------------------------------------------------------------------------------------
 
     def _planned(self, teacher: Any, share: float, after: tuple[Plan, Plan] | None = None) -> tuple[Plan, Plan]:
-        """The shapes of a student by hand, from which those of the stage after can be cut.
+        """The shapes of a student by hand, from which those of the stage after can be cut."""
+        self._refuse_shape(teacher)
+        towers = teacher.image, teacher.text
+        sizes = self._sizes()
+        if all(all(size) for size in sizes):
+            plans = plan_of(towers[0]), plan_of(towers[1])
+        else:
+            plans = fitting(*towers, int(share * n_parameters(teacher)), after)
+        image, text = (_told(tower, plan, *size) for tower, plan, size in zip(towers, plans, sizes))
+        return image, text
 
-        Also where gates decide, so that too small a size is refused before work.
-        """
+    def _sizes(self) -> tuple[tuple[int, int], tuple[int, int]]:
+        """What is told of the width and the layers of either tower; 0 of what is free."""
+        return (self.image_width, self.image_layers), (self.text_width, self.text_layers)
+
+    def _refuse_shape(self, teacher: Any) -> None:
+        """Raise `ValueError` where no student can be as it is told, also where gates decide; no weight is looked at."""
         if self.inheritance == "auto" and is_resnet(teacher.image):
             raise ValueError("inheritance='auto' gates transformers; the image tower is a ResNet: take 'manual'")
-        towers = teacher.image, teacher.text
-        sizes = (self.image_width, self.image_layers), (self.text_width, self.text_layers)
+        sizes = self._sizes()
         free = all(not any(size) for size in sizes)
         if not free and self.inheritance == "auto":
             raise ValueError("image_width, image_layers, text_width and text_layers are of inheritance='manual'; "
@@ -280,19 +294,14 @@ class TinyCLIP(TowerShrinker):
             raise ValueError(f"stages must be 1 where a width or layers are told; got {self.stages}")
         if self.budget != "all" and self.inheritance != "auto":
             raise ValueError(f"budget={self.budget!r} is of inheritance='auto'; by hand size counts all parameters")
-        most = int(share * n_parameters(teacher))
-        if free or not all(all(size) for size in sizes):
-            least = smallest(*towers)
-            if most < least:
-                raise ValueError(
-                    f"size must be at least {least / n_parameters(teacher):.3f}, the smallest student of this model "
-                    f"({least:,} parameters); got {self.size!r}"
-                )
-            plans = fitting(*towers, most, after)
-        else:
-            plans = plan_of(towers[0]), plan_of(towers[1])
-        image, text = (_told(tower, plan, *size) for tower, plan, size in zip(towers, plans, sizes))
-        return image, text
+        if all(all(size) for size in sizes):
+            return
+        total, least = n_parameters(teacher), smallest(teacher.image, teacher.text)
+        if int(self.size * total) < least:
+            raise ValueError(
+                f"size must be at least {math.ceil(1000 * least / total) / 1000:.3f}, the smallest student of this "
+                f"model ({least:,} parameters); got {self.size!r}"
+            )
 
 
 def _told(tower: Any, plan: Plan, width: int, layers: int) -> Plan:
