@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import math
 from collections.abc import Callable
@@ -17,11 +18,15 @@ def nulled(value: Any) -> Any:
     return [nulled(inner) for inner in value] if isinstance(value, (list, tuple)) else value
 
 
-def strict_json(value: Any, default: Callable[[Any], Any]) -> str:
-    """A text in lines; `default` makes of what JSON does not have something that it has."""
-    return json.dumps(
-        nulled(value), indent=1, ensure_ascii=False, allow_nan=False, default=lambda other: nulled(default(other))
-    )
+def strict_json(value: Any, default: Callable[[Any], Any] | None = None) -> str:
+    """A text in lines; `default` makes of what JSON does not have something that it has, else it is a `TypeError`.
+
+    Letters stand as they are, unless one is half of a character, as in a file's name that is no UTF-8.
+    """
+    made = None if default is None else lambda other: nulled(default(other))
+    written = functools.partial(json.dumps, nulled(value), indent=1, allow_nan=False, default=made)
+    text: str = written(ensure_ascii=False)
+    return written() if any("\ud800" <= letter <= "\udfff" for letter in text) else text
 
 
 def positive(about: dict[str, Any], key: str, least: float = 0.0) -> float:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import os
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -13,6 +12,7 @@ import pyarrow as pa
 
 from unseen.files import named, read_object
 from unseen.runtime import replacing
+from unseen.strict_json import strict_json
 
 STAGES = ("parse", "language", "download", "checks", "embed", "duplicates", "filter", "safety")
 """In their order; every drop belongs to one."""
@@ -94,7 +94,7 @@ class Accounting:
     def save(self, file: str | os.PathLike[str]) -> None:
         """Write JSON, all or nothing."""
         with replacing(file) as temporary:
-            temporary.write_text(json.dumps(self.to_json(), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+            temporary.write_text(strict_json(self.to_json()) + "\n", encoding="utf-8")
 
     @classmethod
     def load(cls, file: str | os.PathLike[str]) -> Accounting:

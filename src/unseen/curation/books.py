@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 
 import pyarrow as pa
@@ -14,6 +13,7 @@ from unseen.curation.stages import Work, write_table
 from unseen.curation.statistics import statistics
 from unseen.files import read_object
 from unseen.runtime import replacing
+from unseen.strict_json import strict_json
 
 
 def settle(work: Work, failures: Iterable[Failure]) -> Accounting:
@@ -47,9 +47,7 @@ def settle(work: Work, failures: Iterable[Failure]) -> Accounting:
     accounting.save(work.out / "accounting.json")
     if (work.out / "collection.json").exists():
         with replacing(work.out / "statistics.json") as temporary:
-            temporary.write_text(
-                json.dumps(statistics(work.out), indent=1, ensure_ascii=False) + "\n", encoding="utf-8"
-            )
+            temporary.write_text(strict_json(statistics(work.out)) + "\n", encoding="utf-8")
     return accounting
 
 

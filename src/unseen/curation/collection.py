@@ -33,6 +33,7 @@ from unseen.data.rows import finite_rows, unit_rows
 from unseen.data.typing import FloatArray
 from unseen.files import named, read_object
 from unseen.runtime import replacing, replacing_folder
+from unseen.strict_json import strict_json
 
 FORMAT = 1
 Side = Literal["image", "text"]
@@ -244,7 +245,7 @@ def write_shard(
             unit = unit_rows(finite_rows(rows, f"embeddings of {side}"))
             np.save(part / f"{side}.npy", unit.astype(np.float16))
         pq.write_table(_completed(table, offsets, sizes), part / _TABLE)
-        (part / _STATS).write_text(json.dumps(dict(stats or {}), indent=1) + "\n", encoding="utf-8")
+        (part / _STATS).write_text(strict_json(dict(stats or {})) + "\n", encoding="utf-8")
     return Shard(final)
 
 

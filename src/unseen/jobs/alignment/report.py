@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import binascii
 import dataclasses
-import json
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -22,6 +21,7 @@ from unseen.evaluation.drive import HeldOut, Together, by_accuracy
 from unseen.evaluation.exam import Exam
 from unseen.evaluation.metrics.retrieval import both_ways
 from unseen.files import check_kinds, read_json, read_plain, sentence
+from unseen.strict_json import strict_json
 
 ABOUT, PAGE = "align.json", "align.html"
 """What was learnt from and how well it went, for a later call and for people, beside the model."""
@@ -204,7 +204,7 @@ def written(report: Report, part: Path, picture: bytes | None = None) -> None:
     from unseen.jobs.alignment import page
 
     record = {"format": FORMAT, **dataclasses.asdict(report)}
-    (part / ABOUT).write_text(json.dumps(record, indent=1, ensure_ascii=False))
+    (part / ABOUT).write_text(strict_json(record))
     (part / PAGE).write_bytes(page.page(report, picture))
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
@@ -12,6 +11,7 @@ import typer
 from unseen import options
 from unseen.console import app, check_apart, dump, resumes, say, settings_of, told, write_csv
 from unseen.runtime import replacing
+from unseen.strict_json import strict_json
 
 nas_app = typer.Typer(no_args_is_help=True, help="Rank architectures of a search space without training them all.")
 app.add_typer(nas_app, name="nas")
@@ -108,7 +108,7 @@ def rank(
     write_csv(out / "ranked.csv", ranking.table)
     write_csv(out / "nodes.csv", ranking.nodes)
     with replacing(out / "result.json") as temporary:
-        temporary.write_text(json.dumps(result, indent=1))
+        temporary.write_text(strict_json(result))
     with replacing(out / "nas.png") as temporary:
         temporary.write_bytes(report.picture(ranking.table, ranking.nodes, str(ranking.facts["space"])))
     if as_json:

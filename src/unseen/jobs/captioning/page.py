@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from unseen.report.pages import render_page, sound_source
 from unseen.runtime import replacing
+from unseen.strict_json import strict_json
 
 if TYPE_CHECKING:
     from unseen.jobs.captioning.job import Captioned
@@ -59,7 +59,7 @@ def write_table(file: Path, result: Captioned) -> None:
     """Captions as CSV, or as JSON where the file is called so."""
     if file.suffix.lower() == ".json":
         with replacing(file) as part:
-            part.write_text(json.dumps(facts(result), indent=1, ensure_ascii=False), encoding="utf-8")
+            part.write_text(strict_json(facts(result)), encoding="utf-8")
         return
     import pandas as pd
 

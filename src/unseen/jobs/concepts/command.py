@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -14,6 +13,7 @@ from unseen import options
 from unseen.console import app, command_line, dump, say, write_csv
 from unseen.files import refuse_lost
 from unseen.runtime import replacing
+from unseen.strict_json import strict_json
 
 if TYPE_CHECKING:
     from unseen.data.domain import Domain
@@ -157,7 +157,7 @@ def _write_results(analysis: Concepts, out: Path, tally: dict[str, int]) -> dict
 
     result = report.summary(analysis) | ({"long_tail_set": tally} if tally else {})
     with replacing(out / "result.json") as temporary:
-        temporary.write_text(json.dumps(result, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        temporary.write_text(strict_json(result) + "\n", encoding="utf-8")
     with replacing(out / "report.html") as temporary:
         temporary.write_bytes(report.page(analysis, command_line(), tally))
     return result

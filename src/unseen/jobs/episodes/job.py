@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import json
-import math
 import os
 import shutil
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -38,6 +36,7 @@ from unseen.jobs.episodes.pools import (
 )
 from unseen.nn.state import refuse_foreign, write_folder
 from unseen.runtime import reproducible, runtime, stage, stages, track
+from unseen.strict_json import strict_json
 
 METHODS = ("prototypes", "linear-probe")
 """What is tried unless others are named: the nearest class mean, and logistic regression."""
@@ -373,7 +372,7 @@ def write(result: Graded, out: str | os.PathLike[str], command: str = "") -> Pat
         head = ",".join(["method", "shots", "episode", *metrics])
         (folder / "episodes.csv").write_text("\n".join([head, *lines]) + "\n")
         (folder / "report.html").write_bytes(page(result, command))
-        (folder / "episodes.json").write_text(json.dumps(about(result), indent=1, ensure_ascii=False) + "\n")
+        (folder / "episodes.json").write_text(strict_json(about(result)) + "\n")
 
     written = write_folder(out, fill)
     shutil.rmtree(work_of(out), ignore_errors=True)
@@ -390,8 +389,7 @@ def about(result: Graded) -> dict[str, Any]:
         "hard": result.hard,
         "severity": result.severity if result.hard else None,
         "thresholds": {
-            name: {str(shot): _number(value) for shot, value in by_shot.items()}
-            for name, by_shot in result.thresholds.items()
+            name: {str(shot): value for shot, value in by_shot.items()} for name, by_shot in result.thresholds.items()
         },
         "learnt_from": {name: learnt_from for name, (learnt_from, _) in result.learnt.items()},
         "unlabelled": result.unlabelled,
@@ -399,15 +397,6 @@ def about(result: Graded) -> dict[str, Any]:
         "too_few": dict(result.too_few),
         "never_unknown": dict(result.never_unknown),
         "notes": list(result.notes),
-        "methods": [_finite(row) for row in result.table()],
+        "methods": result.table(),
         "seconds": {key: round(value, 2) for key, value in result.seconds.items()},
     }
-
-
-def _number(value: Any) -> Any:
-    """A figure as JSON has it: None for one that is no number or without bound."""
-    return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
-def _finite(row: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: _finite(value) if isinstance(value, dict) else _number(value) for key, value in row.items()}

@@ -48,6 +48,7 @@ from unseen.jobs.nodes.links import hidden_edges, links_checked
 from unseen.methods.subgraph_encoders import SubgraphEncoder
 from unseen.nn.state import refuse_foreign
 from unseen.runtime import replacing_folder
+from unseen.strict_json import strict_json
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -476,5 +477,5 @@ def _write(out: Path, run: NodesRun, kept: Taught | None, folder: Path | None, p
             write_summaries(part / SUMMARIES, kept[0], kept[1], kept[2].tolist())
         elif goes_on and (out / SUMMARIES).is_file():
             shutil.copyfile(out / SUMMARIES, part / SUMMARIES)
-        (part / "results.json").write_text(json.dumps(run.results, indent=1, default=list) + "\n", encoding="utf-8")
+        (part / "results.json").write_text(strict_json(run.results, list) + "\n", encoding="utf-8")
         (part / PAGE).write_bytes(page)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import logging
 import os
 from collections.abc import Callable, Mapping, Sequence
@@ -26,6 +25,7 @@ from unseen.methods.pruners import Pruner
 from unseen.nn.concepts import BLANK, DUPLICATE, MEMBER, UNLIKE, Concepts, Selection, number
 from unseen.nn.rows import Part
 from unseen.runtime import replacing_files, reproducible, stage, stages
+from unseen.strict_json import strict_json
 
 log = logging.getLogger(__name__)
 
@@ -343,9 +343,7 @@ def write(result: Pruned, out: str | os.PathLike[str], *, pictures: bool = True,
         "dropped.parquet": lambda file: pq.write_table(_rows(result, ~result.selection.mask), file),
         "concepts.parquet": lambda file: pq.write_table(result.table(), file),
         "report.html": lambda file: file.write_bytes(report.page(_shown(result, record, pictures))),
-        "pruning.json": lambda file: file.write_text(
-            json.dumps(record, indent=1, default=str) + "\n", encoding="utf-8"
-        ),
+        "pruning.json": lambda file: file.write_text(strict_json(record, str) + "\n", encoding="utf-8"),
     }
     if result.samples.has_uids:
         ids = result.samples.ids[result.selection.indices]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import importlib.util
 import inspect
-import json
 import os
 import re
 from collections.abc import Iterator, Mapping
@@ -32,6 +31,7 @@ from unseen.nn.divergences import exact_kl
 from unseen.nn.quantizers import FLOAT, MEGABYTE, QuantizedNetwork, frozen_copy, outputs, quantizable
 from unseen.nn.state import digest, refuse_foreign
 from unseen.runtime import replacing, stage, stages
+from unseen.strict_json import strict_json
 
 ABOUT, PAGE = "quantization.json", "report.html"
 WRITTEN = ("bundle.json", "method", "encoder", ABOUT, PAGE)
@@ -486,6 +486,6 @@ def _save(small: Bundle, about: dict[str, Any], out: Path) -> None:
 def _tell(small: Bundle, about: dict[str, Any], out: Path) -> None:
     from unseen.jobs.quantization import page as report
 
-    for name, content in ((ABOUT, json.dumps(about, indent=1).encode()), (PAGE, report.page(small, about))):
+    for name, content in ((ABOUT, strict_json(about).encode()), (PAGE, report.page(small, about))):
         with replacing(out / name) as temporary:
             temporary.write_bytes(content)

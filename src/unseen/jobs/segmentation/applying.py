@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -20,6 +19,7 @@ from unseen.evaluation.tasks import grades_of
 from unseen.jobs.segmentation.model import SegmentModel
 from unseen.jobs.segmentation.writing import APPLIED, asked_for, refuse_others, write_masks
 from unseen.nn.state import write_folder
+from unseen.strict_json import strict_json
 
 
 @dataclasses.dataclass(frozen=True)
@@ -83,7 +83,7 @@ def write(applied: Applied, out: str | os.PathLike[str]) -> Path:
 
     def fill(folder: Path) -> None:
         write_masks(applied.target, applied.masks, folder / "masks")
-        text = json.dumps(applied.about, indent=1, ensure_ascii=False)
+        text = strict_json(applied.about)
         (folder / "masks.json").write_text(text, encoding="utf-8")
 
     return write_folder(out, fill, also=APPLIED)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import json
 import os
 import time
 from collections.abc import Mapping, Sequence
@@ -34,6 +33,7 @@ from unseen.nn.segmenters import n_outputs, segmenter, train_segmenter
 from unseen.nn.state import write_folder
 from unseen.nn.style import match_statistics
 from unseen.runtime import reproducible, stage, stages
+from unseen.strict_json import strict_json
 
 ARMS = ("source-only", "tent:statistics", "fda", "fda:colours", "classmix", "idm")
 """What is tried unless others are named: a method, or a preset of it."""
@@ -381,7 +381,7 @@ def write(result: Segmentation, out: str | os.PathLike[str], command: str = "") 
 
     def fill(folder: Path) -> None:
         (folder / "report.html").write_bytes(page(result, command))
-        (folder / "segmentation.json").write_text(json.dumps(about(result), indent=1, ensure_ascii=False))
+        (folder / "segmentation.json").write_text(strict_json(about(result)))
         write_masks(result.target, result.masks, folder / "masks")
         (folder / "model").mkdir()
         SegmentModel(result.method, result.classes, int(result.settings["size"])).write(folder / "model")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -33,6 +32,7 @@ from unseen.nn.export import export_onnx
 from unseen.nn.state import refuse_foreign, write_folder
 from unseen.report.words import seconds as seconds_of
 from unseen.runtime import stage, stages
+from unseen.strict_json import strict_json
 
 ABOUT, PAGE = "shrink.json", "report.html"
 WRITTEN = (TOWERS, ABOUT, PAGE, "image.onnx", "text.onnx")
@@ -416,7 +416,7 @@ def _save(out: Path, student: DualEncoder, preprocess: Any, about: dict[str, Any
         if onnx:
             about["onnx"] = _exported(folder, student, exam)
         about["folder"] = str(out)
-        (folder / ABOUT).write_text(json.dumps(about, indent=1))
+        (folder / ABOUT).write_text(strict_json(about))
         (folder / PAGE).write_bytes(page(about))
 
     write_folder(out, write, also=WRITTEN)

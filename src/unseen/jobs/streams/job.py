@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import dataclasses
 import functools
-import json
 import math
 import os
 from collections.abc import Callable, Mapping, Sequence
@@ -29,6 +28,7 @@ from unseen.methods.listing import of_kind
 from unseen.methods.multimodal.zscl import ZSCL
 from unseen.methods.tower_streams import TowerStream
 from unseen.nn.state import refuse_foreign
+from unseen.strict_json import strict_json
 
 ABOUT, PAGE = "stream.json", "stream.html"
 """The stream so far, for the next call and for people, beside the model."""
@@ -457,5 +457,5 @@ def _tell(history: History, part: Path) -> None:
     from unseen.jobs.streams import page
 
     record = {"format": FORMAT, **dataclasses.asdict(history)}
-    (part / ABOUT).write_text(json.dumps(record, indent=1, ensure_ascii=False))
+    (part / ABOUT).write_text(strict_json(record))
     (part / PAGE).write_bytes(page.page(history))
