@@ -36,6 +36,18 @@ BUDGIE = tuple(
     )
 )
 """Photographs with texture all over."""
+MORE_OF_BUDGIE = tuple(
+    f"budgie/{name}"
+    for name in (
+        "casa-mila",
+        "lake-sherburne",
+        "oakland-zoo-otters",
+        "roman-colosseum",
+        "singaporean-cityscape",
+        "tea-gardens",
+    )
+)
+"""Six others."""
 LICENCES = (
     "photographs: MATE backgrounds, GPL-2+ and CC BY-SA 4.0; Lomiri wallpapers, CC BY 4.0 and CC BY-SA; Budgie "
     "backgrounds, CC0; scikit-learn and scikit-image, BSD and public domain (read, not redistributed)",
