@@ -11,7 +11,7 @@ import torch
 from typer.testing import CliRunner
 
 import unseen
-from data.loaders.test_sounds import write_sound
+from tones import write_sound
 from unseen.bundle import Bundle
 from unseen.cli import app
 from unseen.compare.candidates import plan

@@ -14,7 +14,7 @@ pytest.importorskip("fastapi", reason="serving needs `pip install unseen[serve]`
 from fastapi.testclient import TestClient
 
 import unseen
-from data.loaders.test_sounds import write_sound
+from tones import write_sound
 from unseen.bundle import Bundle
 from unseen.data.loaders import load
 from unseen.data.sounds import wav_bytes

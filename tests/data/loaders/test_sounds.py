@@ -1,17 +1,10 @@
 """Sounds as samples: class folders, one file, tables; silence and what is damaged is named; read in their own rate."""
 
-import numpy as np
 import pytest
 
+from tones import write_sound
 from unseen.data.loaders import load
-from unseen.data.sounds import Sound, wav_bytes
-
-
-def write_sound(path, hertz=440.0, rate=8000, seconds=0.5, level=0.3):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    wave = level * np.sin(2 * np.pi * hertz * np.arange(round(seconds * rate)) / rate)
-    path.write_bytes(wav_bytes(wave.astype(np.float32), rate))
-    return path
+from unseen.data.sounds import Sound
 
 
 def test_a_folder_of_class_folders_is_a_domain_of_sounds(tmp_path):

@@ -253,10 +253,15 @@ def _positions(values: Any, key: str, n: int) -> IntArray:
 def _dense(values: Any) -> NDArray[Any]:
     if not hasattr(values, "toarray"):
         return np.asarray(values)
-    starts, rows = np.asarray(values.indptr), np.asarray(values.indices)
-    in_order = len(starts) == values.shape[1] + 1 and starts[0] == 0 and not (np.diff(starts) < 0).any()
-    if not in_order or starts[-1] > min(len(rows), len(values.data)):
-        raise ValueError("the columns of a sparse matrix are damaged")
+    if values.format == "coo":  # some versions of SciPy count the columns out
+        rows, columns = np.asarray(values.row), np.asarray(values.col)
+        if len(columns) and (columns.min() < 0 or columns.max() >= values.shape[1]):
+            raise ValueError("the columns of a sparse matrix are damaged")
+    else:
+        starts, rows = np.asarray(values.indptr), np.asarray(values.indices)
+        in_order = len(starts) == values.shape[1] + 1 and starts[0] == 0 and not (np.diff(starts) < 0).any()
+        if not in_order or starts[-1] > min(len(rows), len(values.data)):
+            raise ValueError("the columns of a sparse matrix are damaged")
     if len(rows) and (rows.min() < 0 or rows.max() >= values.shape[0]):  # they would be written to
         raise ValueError("a sparse matrix has values outside of itself")
     check_unpacked(math.prod(values.shape) * values.dtype.itemsize, values.data.nbytes, "a sparse matrix")
