@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from unseen.nn import parallel
+from unseen.runtime import leads
 
 WORKER = """
 import json, sys
@@ -118,9 +119,11 @@ def test_alone_rows_are_gathered_as_they_are_and_nothing_is_joined(monkeypatch):
     monkeypatch.delenv("RANK", raising=False)
     with parallel.launched():
         assert parallel.world() == 1
-    assert parallel.leads()
+    assert leads()
     monkeypatch.setenv("RANK", "1")
-    assert not parallel.leads()
+    assert leads()  # a rank of nothing: there is one process
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    assert not leads()
     assert parallel.first()  # what trains alone writes
 
 
