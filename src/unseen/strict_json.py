@@ -26,7 +26,11 @@ def strict_json(value: Any, default: Callable[[Any], Any] | None = None) -> str:
     made = None if default is None else lambda other: nulled(default(other))
     written = functools.partial(json.dumps, nulled(value), indent=1, allow_nan=False, default=made)
     text: str = written(ensure_ascii=False)
-    return written() if any("\ud800" <= letter <= "\udfff" for letter in text) else text
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return str(written())
+    return text
 
 
 def positive(about: dict[str, Any], key: str, least: float = 0.0) -> float:
