@@ -14,6 +14,7 @@ import pandas as pd
 import pytest
 
 import in_process
+import pages
 from unseen.data.series import read_series
 from unseen.jobs.forecasting import backtest
 from unseen.jobs.forecasting.forecasters import forecasters, load_model
@@ -384,7 +385,7 @@ def test_files_are_whole_or_not_there(tmp_path: Path, monkeypatch: pytest.Monkey
     result = forecast(table(300)[["time", "load"]], horizon=12)
     write(result, tmp_path / "out")
     found = sorted(f.name for f in (tmp_path / "out").iterdir())
-    assert found == ["backtest.csv", "forecast.csv", "forecast.png", "model"]
+    assert found == ["backtest.csv", "forecast.csv", "forecast.png", "model", "report.html"]
     assert (tmp_path / "out" / "forecast.png").read_bytes().startswith(b"\x89PNG")
     monkeypatch.setattr("unseen.jobs.forecasting.page.draw", lambda *args: 1 / 0)
     with pytest.raises(ZeroDivisionError):
@@ -407,6 +408,7 @@ def test_the_command_line_writes_what_it_says(tmp_path: Path) -> None:
     assert len(frame) == 24
     assert frame.time[0] == "2024-01-30 04:00:00"
     assert (tmp_path / "out" / "forecast.png").exists()
+    assert "unseen forecast demand.csv --horizon 24 --out out" in pages.text_of(tmp_path / "out" / "report.html")
 
 
 def test_the_command_line_tells_how_many_steps_series_have_that_end_at_unlike_times(tmp_path: Path) -> None:

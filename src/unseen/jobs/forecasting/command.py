@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from unseen import options
-from unseen.console import app, check_apart, dump, say, settings_of, tell
+from unseen.console import app, check_apart, command_line, dump, say, settings_of, tell
 
 
 @app.command()
@@ -98,7 +98,7 @@ def forecast(
         day_first=day_first,
         seed=seed,
     )
-    write(result, out)
+    write(result, out, command_line())
     if as_json:
         dump({"chosen": result.chosen, "why": result.why, "backtest": result.backtest.to_dict("records")})
         return
@@ -111,7 +111,7 @@ def forecast(
     tell(f"chosen: {result.chosen}: {result.why}")
     for line in _figures(result):
         tell(line)
-    say(f"{out} holds forecast.csv ({_spanned(result.table, horizon)}), backtest.csv and forecast.png")
+    say(f"{out} holds forecast.csv ({_spanned(result.table, horizon)}), report.html and backtest.csv")
     say(f"to go on from a later table: unseen predict {shlex.quote(str(out))} TABLE")
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import logging
 import os
+import shlex
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -69,6 +70,12 @@ class Forecast:
         What was chosen, to be saved: it goes on from later tables of the same columns.
     intervals : float or None
         Probability of the intervals.
+    horizon : int
+        Points that are forecast.
+    starts : sequence of (series, point)
+        Where the forecasts of the past begin.
+    said : float array (n, h, c)
+        What the method said there of the channels of `series`; it has no row if the series are too short.
     """
 
     table: pd.DataFrame
@@ -77,7 +84,10 @@ class Forecast:
     why: str
     series: Domain
     model: ForecastModel
-    intervals: float | None = None
+    intervals: float | None
+    horizon: int
+    starts: Sequence[tuple[int, int]]
+    said: Array
 
 
 def forecast(
@@ -180,7 +190,9 @@ def forecast(
     naive = attempts[chosen if chosen in NAIVE else "seasonal-naive"]
     others = naive(whole, horizon, known) if len(read) < len(whole) else None
     frame = _table(whole, y, widths, places, others, targets)
-    return Forecast(frame, chosen, table, why, pick(whole, targets), saved, intervals)
+    said = past[chosen].forecast if past else np.zeros((0, *y.shape[1:]))
+    starts = [(places[i], start) for i, begin in enumerate(origins) for start in begin.tolist()] if past else []
+    return Forecast(frame, chosen, table, why, pick(whole, targets), saved, intervals, int(horizon), starts, said)
 
 
 FARTHEST = 100_000
@@ -343,15 +355,16 @@ def _table(
 # -- files -------------------------------------------------------------------------------------------------
 
 
-def write(result: Forecast, out: str | os.PathLike[str]) -> Path:
-    """Write forecast.csv, backtest.csv, forecast.png and the folder model into a folder, all or nothing."""
-    from unseen.jobs.forecasting.page import draw
+def write(result: Forecast, out: str | os.PathLike[str], command: str = "") -> Path:
+    """Write forecast.csv, backtest.csv, forecast.png, report.html and the folder model, all or nothing."""
+    from unseen.jobs.forecasting.page import draw, write_page
 
     folder = Path(out)
     jobs: dict[str, Callable[[Path], Any]] = {
         "forecast.csv": lambda file: harmless_table(result.table).to_csv(file, index=False),
         "backtest.csv": lambda file: harmless_table(result.backtest).to_csv(file, index=False),
-        "forecast.png": lambda file: draw(result.series, result.table, result.chosen, file, result.intervals),
+        "forecast.png": lambda file: draw(result, file),
+        "report.html": lambda file: write_page(result, file, model=shlex.quote(str(folder)), command=command),
         "model": result.model.save,
     }
     with replacing_files(folder, jobs) as part:
