@@ -73,6 +73,8 @@ AT_ONCE = [
     (["embed", "photos", "--encoder", "lite", "--out", "x.npz"], "'lite' is no encoder"),
     (["embed", "photos", "--out", "x.txt"], "--out must end in .parquet, .csv or .npz; got 'x.txt'"),
     (["shift", "photos", "nowhere"], "'nowhere' does not exist"),
+    (["episodes", "photos", "--shot", "0"], "--shot must be different whole numbers from 1 on with commas"),
+    (["episodes", "photos", "--shot", "1,1"], "--shot must be different whole numbers from 1 on with commas"),
     (["compare"], "--source or --support must be given, or --classes"),
     (["compare", "--target", "flat"], "--source or --support must be given, or --classes"),
     (["recommend", "--target", "flat"], "--source or --support must be given, or --classes"),
