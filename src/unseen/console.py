@@ -58,8 +58,8 @@ class OnceEach:
                 return f"{option.opts[0]} and {option.secondary_opts[0]} were both given; name one of them"
             if len(unlike) > 1:
                 times = "twice" if len(values[name]) == 2 else f"{len(values[name])} times"
-                listed = ", ".join(repr(value) for value in unlike[:-1])
-                return f"{max(option.opts, key=len)} was given {times}, as {listed} and {unlike[-1]!r}; it takes one value"
+                flag, listed = max(option.opts, key=len), ", ".join(repr(value) for value in unlike[:-1])
+                return f"{flag} was given {times}, as {listed} and {unlike[-1]!r}; it takes one value"
         return ""
 
 

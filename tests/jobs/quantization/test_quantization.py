@@ -15,9 +15,9 @@ import pytest
 import torch
 import torchvision
 from PIL import Image
-from small_towers import saved_towers
 from torch import nn
 
+from small_towers import saved_towers
 from unseen import methods
 from unseen.bundle import Bundle
 from unseen.data.classes import ClassSpace
