@@ -73,6 +73,8 @@ AT_ONCE = [
     (["embed", "photos", "--encoder", "lite", "--out", "x.npz"], "'lite' is no encoder"),
     (["embed", "photos", "--out", "x.txt"], "--out must end in .parquet, .csv or .npz; got 'x.txt'"),
     (["shift", "photos", "nowhere"], "'nowhere' does not exist"),
+    (["episodes", "photos", "--shot", "0"], "--shot must be different whole numbers from 1 on with commas"),
+    (["episodes", "photos", "--shot", "1,1"], "--shot must be different whole numbers from 1 on with commas"),
     (["compare"], "--source or --support must be given, or --classes"),
     (["compare", "--target", "flat"], "--source or --support must be given, or --classes"),
     (["recommend", "--target", "flat"], "--source or --support must be given, or --classes"),
@@ -246,6 +248,50 @@ def test_errors_are_told_whole_and_without_numbers_of_the_system(
     with pytest.raises(SystemExit):
         cli.main()
     assert capsys.readouterr().err.startswith(said)
+
+
+@pytest.mark.parametrize(
+    ("given", "said", "code"),
+    [
+        (["predict", "nowhere", "a.png"], "unseen: nowhere is not a saved model", 1),
+        (["predict", "--nope"], "No such option", 2),
+    ],
+)
+def test_what_is_wrong_with_a_command_is_told_by_the_first_process_of_a_launcher(
+    given: list[str], said: str, code: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def refused() -> tuple[Any, str]:
+        with pytest.raises(SystemExit) as stopped:
+            cli.main()
+        return stopped.value.code, " ".join(capsys.readouterr().err.split())
+
+    def ended(seconds: float) -> None:
+        raise SystemExit(-15)  # by the launcher, when the first process is gone
+
+    monkeypatch.setattr("sys.argv", ["unseen", *given])
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setenv("RANK", "0")
+    monkeypatch.setattr("time.sleep", ended)
+    first = refused()
+    assert first[0] == code
+    assert said in first[1]
+    monkeypatch.setenv("RANK", "1")
+    assert refused() == (-15, "")
+    waited: list[float] = []
+    monkeypatch.setattr("time.sleep", waited.append)
+    alone = refused()
+    assert (alone[0], waited) == (code, [cli.WAIT])
+    assert said in alone[1]  # it is alone with it
+
+
+def test_another_process_of_a_launcher_ends_as_the_command_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setenv("RANK", "1")
+    for given, code in ((["words", "temperature"], 0), (["data", "list"], 0)):
+        monkeypatch.setattr("sys.argv", ["unseen", *given])
+        with pytest.raises(SystemExit) as stopped:
+            cli.main()
+        assert stopped.value.code == code
 
 
 def test_tags_that_are_left_out_are_told_by_their_flag() -> None:

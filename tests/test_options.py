@@ -58,3 +58,27 @@ def test_what_a_user_has_is_said_in_the_same_words_to_compare_and_adapt() -> Non
         taken = inspect.signature(commands[name]).parameters  # type: ignore[arg-type]
         for field in dataclasses.fields(options.Given):
             assert taken[field.name].default == field.default
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (["find", "photos", "--text", "a", "--text", "b"], "--text was given twice, as 'a' and 'b'"),
+        (["find", "photos", "--top=1", "--top", "2", "--top", "3"], "given 3 times, as '1', '2' and '3'"),
+        (["compare", "--careful", "--no-careful"], "--careful and --no-careful were both given"),
+        (["match", "learn", "a.mp4", "--model", "x", "--model", "y"], "--model was given twice"),
+        (["--threads", "2", "--threads", "3", "encoders"], "--threads was given twice"),
+    ],
+)
+def test_of_an_option_that_may_stand_once_the_last_does_not_win_without_a_word(given: list[str], said: str) -> None:
+    refused = CliRunner(env={"COLUMNS": "200"}).invoke(app, given)
+    assert refused.exit_code == 2
+    assert said in " ".join(refused.output.split())
+
+
+def test_an_option_given_twice_with_one_value_or_that_may_be_repeated_is_no_mistake() -> None:
+    run = CliRunner()
+    assert "'nowhere' does not exist" in str(run.invoke(app, ["find", "nowhere", *["--text", "a"] * 2]).exception)
+    twice = run.invoke(app, ["compare", "--target", "nowhere", "--prompt", "a {}", "--prompt", "the {}"])
+    assert "given twice" not in twice.output
+    assert run.invoke(app, ["find", "--text", "a", "--text", "b", "--help"]).exit_code == 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import functools
 import json
 import re
@@ -25,8 +26,50 @@ if TYPE_CHECKING:
 
 F = TypeVar("F", bound=Callable[..., Any])
 
+
+class OnceEach:
+    """A command that refuses an option which may stand once and was given twice: the last would win without a word."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Read the arguments; help that is asked for, and values that cannot be, are answered first."""
+        given = list(args)
+        rest: list[str] = super().parse_args(ctx, args)  # type: ignore[misc]
+        if not ctx.resilient_parsing and (twice := self._repeated(ctx, given)):
+            ctx.fail(twice)
+        return rest
+
+    def _repeated(self, ctx: Any, args: list[str]) -> str:
+        """Which option was given with unlike values, in a sentence; empty if none was."""
+        command: Any = self
+        parser = command.make_parser(ctx)
+        once = {
+            option.name: option
+            for option in command.get_params(ctx)
+            if option.param_type_name == "option" and not (option.multiple or option.count)
+        }
+        for option in once.values():
+            listing = copy.copy(option)
+            listing.multiple = True
+            listing.add_to_parser(parser, ctx)
+        values, _, _ = parser.parse_args(args=list(args))
+        for name, option in once.items():
+            unlike = list(dict.fromkeys(values.get(name) or ()))
+            if len(unlike) > 1 and option.is_flag:
+                return f"{option.opts[0]} and {option.secondary_opts[0]} were both given; name one of them"
+            if len(unlike) > 1:
+                times = "twice" if len(values[name]) == 2 else f"{len(values[name])} times"
+                flag, listed = max(option.opts, key=len), ", ".join(repr(value) for value in unlike[:-1])
+                return f"{flag} was given {times}, as {listed} and {unlike[-1]!r}; it takes one value"
+        return ""
+
+
+class Whole(OnceEach, typer.core.TyperGroup):
+    """The command line: what stands before the name of a command may stand once, too."""
+
+
 app = typer.Typer(
     name="unseen",
+    cls=Whole,
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode="rich",

@@ -6,6 +6,7 @@ import pytest
 import unseen
 from unseen.compare.candidates import plan
 from unseen.compare.inputs import prepare
+from unseen.data import taxonomies
 from unseen.data.classes import ClassSpace
 from unseen.data.domain import Domain
 from unseen.report.words import summary
@@ -76,6 +77,20 @@ def test_a_taxonomy_gives_the_classes_their_distance_and_an_ontology_their_conce
     tree.write_text("name,parent\nx,y\n")
     with pytest.raises(ValueError, match=r"8 of 8 are not in 'tree\.csv'"):
         prepare(source=source, classes=source.classes, taxonomy=f"csv:{tree}")
+
+
+def test_classes_that_a_definition_of_the_taxonomy_describes_are_counted_and_told():
+    source = whole()
+    nodes, said = (*NAMES, "thing"), ("", *["what it is"] * len(NAMES))
+    tree = taxonomies.build(nodes, [["thing"]] * len(NAMES) + [[]], nodes, (), definitions=said, name="tree")
+    described = source.classes.replace(descriptions=("", "", "seen before", *[""] * (len(NAMES) - 3)))
+    ready = prepare(source=source.take(source.labels < 6), target=whole(seed=1), classes=described, taxonomy=tree)
+    told = [line for line in ready.notes if "gloss" in line]
+    assert len(told) == 1
+    assert told[0].startswith("classes: 6 of 8 have a gloss, the definition in tree, beside")
+    everything = source.classes.replace(descriptions=("what it is",) * len(NAMES))
+    ready = prepare(source=source.take(source.labels < 6), target=whole(seed=1), classes=everything, taxonomy=tree)
+    assert not any("gloss" in line for line in ready.notes)
 
 
 def test_where_each_side_is_told_among_its_own_classes_the_choice_asks_so_too():

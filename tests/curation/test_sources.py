@@ -684,6 +684,20 @@ def test_hidden_files_are_no_pictures(tmp_path):
     ]
 
 
+def test_decimal_commas_of_a_table_with_captions_are_read_as_in_other_tables(tmp_path: Path) -> None:
+    (tmp_path / "a.png").write_bytes(png())
+    (tmp_path / "b.png").write_bytes(png())
+    rows = ["a.png;x, y;0,5;1.234,5;2,5 kg;0,1,2", "b.png;3,5;-2;1.000;;"]
+    (tmp_path / "captions.csv").write_text("\n".join(["file;caption;score;views;weight;code", *rows]))
+    found, _ = read(tmp_path)
+    assert [entry.more for entry in found] == [
+        {"score": "0.5", "views": "1234.5", "weight": "2,5 kg", "code": "0,1,2"}, {"score": "-2", "views": "1000"},
+    ]  # fmt: skip
+    assert [entry.candidate.text for entry in found] == ["x, y", "3,5"]  # a caption is a caption
+    (tmp_path / "captions.csv").write_text("file,caption,score\na.png,x,1.234\n")
+    assert read(tmp_path)[0][0].more == {"score": "1.234"}
+
+
 def test_a_name_in_other_capitals_that_two_pictures_have_is_of_neither(tmp_path: Path) -> None:
     for name in ("x/A.jpg", "y/a.jpg", "z/B.jpg"):
         (tmp_path / name).parent.mkdir(exist_ok=True)

@@ -7,6 +7,7 @@ import logging
 import os
 import re
 import sys
+import time
 import warnings
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -50,7 +51,7 @@ def _once() -> Callable[[logging.LogRecord], bool]:
 def _quiet() -> None:
     """Show warnings of this library only, each once, without where in the source they come from.
 
-    Of several processes of a launcher the first one shows them; what fails is told by all.
+    Of several processes of a launcher the first one shows them; what fails within the work is told by all.
     """
     handler = logging.StreamHandler()
     handler.setFormatter(_Spoken("note: %(message)s"))
@@ -84,17 +85,48 @@ def _said(error: Exception) -> tuple[str, bool]:
     return f"{type(error).__name__}: {sentence(error)}", False
 
 
+WAIT = 10.0
+"""Seconds that another process of a launcher than the first one waits before it tells what is wrong with a command."""
+
+
+def _let_the_first_speak() -> None:
+    """Wait, where another process of a launcher is the first one: it tells the same, and the launcher ends this one.
+
+    Who is still there afterwards is alone with it, as with a file that its machine lacks, and must tell it.
+    """
+    if not leads():
+        time.sleep(WAIT)
+
+
+def _call() -> None:
+    """Run the command that is asked for; what typer says of its arguments is said by the first process alone."""
+    if leads():
+        app()
+        return
+    try:
+        code = app(standalone_mode=False)
+    except Exception as error:
+        if not hasattr(error, "show"):
+            raise
+        _let_the_first_speak()
+        error.show()
+        raise SystemExit(getattr(error, "exit_code", 1)) from error
+    raise SystemExit(code if isinstance(code, int) else 0)
+
+
 def main() -> None:
     """Run the command line; a mistake of the user is one line, not a traceback."""
     share_one_heap()
     _quiet()
     try:
         with _alone(next(iter(sys.argv[1:]), "")):
-            app()
+            _call()
     except Exception as error:  # whatever it is, it is told in a sentence
         if os.environ.get("UNSEEN_TRACEBACK"):
             raise
         text, meant = _said(error)
+        if meant:
+            _let_the_first_speak()
         typer.echo(f"unseen: {in_flags(text, asked(tuple(sys.argv[1:])), error=True)}", err=True)
         if not meant:
             say("(UNSEEN_TRACEBACK=1 shows where this came from)")

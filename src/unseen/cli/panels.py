@@ -10,7 +10,7 @@ from typing import Any
 import typer
 from typer.core import TyperCommand
 
-from unseen.console import app
+from unseen.console import OnceEach, app
 
 COMMANDS = {
     "Look at what you have": "recommend methods words diagnose shift embed encoders data",
@@ -62,7 +62,7 @@ EXAMPLE = re.compile(r"(Example\b|[^\n.]{0,40}:\s+unseen |unseen )")
 FLAG = re.compile(r"(?<!\S)--?[A-Za-z][\w-]*")
 
 
-class Grouped(TyperCommand):
+class Grouped(OnceEach, TyperCommand):
     """A command whose help shows what is needed most first, and which says that it was stopped."""
 
     def invoke(self, ctx: Any) -> Any:

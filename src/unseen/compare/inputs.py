@@ -251,7 +251,7 @@ def prepare(
     described = any(description is not None for description in (classes, ontology, taxonomy))
     known_by, known, everything, apart = classes_told(
         read, listed, taught, encoder, notes, learned=fraction > 0, described=described,
-        relate=functools.partial(related, ontology=ontology, taxonomy=taxonomy),
+        relate=functools.partial(related, ontology=ontology, taxonomy=taxonomy, notes=notes),
         labeled=lambda name, domain: without_sealed(name, labeled_samples(name, domain), verified[name]),
     )  # fmt: skip
     contents = {name: domain.digests().tolist() for name, domain in read.items()}

@@ -21,8 +21,11 @@ if TYPE_CHECKING:
     from unseen.encoders import Encoder
 
 
-def related(classes: ClassSpace, ontology: Any, taxonomy: Any) -> ClassSpace:
-    """The classes with their concepts and with a distance, as far as an ontology and a taxonomy are given."""
+def related(classes: ClassSpace, ontology: Any, taxonomy: Any, notes: list[str]) -> ClassSpace:
+    """The classes with their concepts and with a distance, as far as an ontology and a taxonomy are given.
+
+    `notes` are told how many classes are described by a definition of the taxonomy.
+    """
     if ontology is not None:
         from unseen.data import ontologies
 
@@ -31,8 +34,20 @@ def related(classes: ClassSpace, ontology: Any, taxonomy: Any) -> ClassSpace:
     if taxonomy is not None:
         from unseen.data import taxonomies
 
-        classes = taxonomies.place(classes, taxonomy if isinstance(taxonomy, Taxonomy) else taxonomies.load(taxonomy))
+        known_by = taxonomy if isinstance(taxonomy, Taxonomy) else taxonomies.load(taxonomy)
+        placed = taxonomies.place(classes, known_by)
+        if glossed := _n_described(placed) - _n_described(classes):
+            notes.append(
+                f"classes: {glossed} of {len(classes)} {'has' if glossed == 1 else 'have'} a gloss, the definition in "
+                f"{known_by.phrases.name}, beside the name; a description in the class file would stand in its place"
+            )
+        classes = placed
     return classes
+
+
+def _n_described(classes: ClassSpace) -> int:
+    """How many classes have a description."""
+    return sum(map(bool, classes.descriptions or ()))
 
 
 def has_labels(read: Mapping[str, Domain], name: str) -> bool:

@@ -19,6 +19,7 @@ import pyarrow.parquet as pq
 
 from unseen.curation.collection import COLUMNS
 from unseen.curation.tables import TABLES, TEXT_COLUMNS, URL_COLUMNS, first_of, json_row, said
+from unseen.data.delimited import SAMPLE, form_of, plain_cell
 from unseen.files import sentence
 from unseen.methods.curation.laion import parse
 
@@ -207,6 +208,7 @@ def _folded(name: str) -> str:
 def _rows(file: Path, note: Callable[[str], None]) -> Iterator[tuple[str, str, dict[str, Any]]]:
     """(file, caption, what else it says) of every row of a table."""
     long: list[str] = []
+    commas = _has_decimal_commas(file)
     for row in _table(file):
         cells = {str(key).strip().lower(): value for key, value in (row or {}).items()}
         target = first_of(cells, _file_columns(set(cells)))
@@ -218,7 +220,8 @@ def _rows(file: Path, note: Callable[[str], None]) -> Iterator[tuple[str, str, d
         if isinstance(beyond, list) and any(str(cell).strip() for cell in beyond):
             long.append(name)
             continue
-        yield name, text, _others(row or {}, target, text)
+        others = _others(row or {}, target, text)
+        yield name, text, {key: plain_cell(str(cell)) for key, cell in others.items()} if commas else others
     if long:
         note(
             f"{len(long):,} lines of {file.name} were not read, as they have more cells than the first, such as that "
@@ -300,6 +303,14 @@ def _separator(file: Path) -> str:
     """What parts the cells of a table: the sign that its first line has most of."""
     line = _first_line(file)
     return max(_SEPARATORS, key=line.count) if any(sign in line for sign in _SEPARATORS) else ","
+
+
+def _has_decimal_commas(file: Path) -> bool:
+    """Whether the numbers of a .csv, whose cells are divided by semicolons, have decimal commas."""
+    if file.suffix.lower() != ".csv" or _separator(file) != ";":
+        return False
+    with file.open("rb") as stream:
+        return form_of(stream.read(SAMPLE), ".csv").decimal == ","
 
 
 def _is_bare(file: Path) -> bool:

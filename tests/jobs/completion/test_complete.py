@@ -91,6 +91,21 @@ def test_tails_are_ranked_and_known_ones_are_left_out(files: Path) -> None:
     assert both.check is None
 
 
+def test_queries_whose_tails_are_all_known_are_counted_and_told(files: Path) -> None:
+    rows = [tuple(line.split("\t")) for line in (files / "graph.tsv").read_text().splitlines()]
+    everything = sorted({entity for row in rows for entity in row[::2]})
+    write(files / "graph.tsv", [*rows, *(("person0", "person_to_place", entity) for entity in everything)])
+    queries = [("person0", "person_to_place"), ("person0", "person_to_time"), ("person0", "person_to_place")]
+    told: list[str] = []
+    names: Any = files / "graph.tsv", files / "schema.tsv"
+    found = complete(*names, queries, methods=["nearest-relation"], check=False, say=told.append)
+    assert found.nothing_left == (("person0", "person_to_place"),)
+    assert "1 query has no tail, as the graph has all that there are: person0 person_to_place" in told
+    write_page(found, files / "page.html")
+    assert "1 more query has no other tail." in (files / "page.html").read_text()
+    assert complete(*names, queries[1:2], methods=["nearest-relation"], check=False).nothing_left == ()
+
+
 def test_queries_in_parts_are_ranked_alike(files: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from unseen.jobs.completion import job as completion
 

@@ -183,6 +183,28 @@ def test_bad_rows_are_skipped_and_counted(tmp_path: Path) -> None:
         job.analyse(tmp_path / "bad.jsonl", concepts=tmp_path / "c.txt")
 
 
+@pytest.mark.parametrize("processes", [1, 2])
+def test_empty_captions_count_in_no_share_and_are_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, processes: int
+) -> None:
+    monkeypatch.setattr("unseen.data.spans.LEAST", 1)
+    (tmp_path / "a.csv").write_text('id,caption\n1,a dog\n2,\n3,"  "\n4,a cat\n5,NA\n')
+    said: list[str] = []
+    found = job.analyse(tmp_path / "a.csv", concepts="dog,cat", processes=processes, say=said.append)
+    assert said[-1] == "captions: 3, beside 2 empty ones"
+    assert found.table.per_million.tolist() == pytest.approx([1e6 / 3, 1e6 / 3])
+    assert found.facts["empty"] == 2
+    assert "2 other captions are empty, and in no share." in report.sentences(found)
+    (tmp_path / "a.txt").write_text("a dog\n\na cat\n")
+    assert job.analyse(tmp_path / "a.txt", concepts="dog,cat").n == 2
+
+
+def test_captions_that_are_all_empty_are_none(tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl").write_text('{"caption": ""}\n{"caption": null}\n{broken\n')
+    with pytest.raises(ValueError, match="holds none: 2 are empty, and 1 rows cannot be read, the first: line 3"):
+        job.analyse(tmp_path / "a.jsonl", concepts="dog,cat")
+
+
 def test_two_processes_tell_the_bad_rows_of_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("unseen.data.spans.LEAST", 1)
     rows = [f"{i},a dog" + ",too much" * (i % 7 == 0) for i in range(100)]

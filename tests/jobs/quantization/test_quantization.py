@@ -17,6 +17,7 @@ import torchvision
 from PIL import Image
 from torch import nn
 
+from small_towers import saved_towers
 from unseen import methods
 from unseen.bundle import Bundle
 from unseen.data.classes import ClassSpace
@@ -566,6 +567,28 @@ def test_a_network_of_no_pictures_and_one_that_is_quantized_are_refused(mixed):
         quantize(Bundle(method=fixed(nn.Linear(3, 4)), classes=ClassSpace(names=NAMES)))
     with pytest.raises(ValueError, match="quantized already"):
         quantize(mixed[0], settings=SHORT)
+
+
+def test_two_towers_are_refused_before_any_work_and_the_sentence_says_what_to_do(tmp_path, monkeypatch):
+    towers = saved_towers(tmp_path / "towers").removeprefix("frames:")
+    encoder = get(towers, precision="fp32")
+    saved = Bundle(method=fixed(nn.Linear(8, len(NAMES))), classes=ClassSpace(names=NAMES), encoder=encoder)
+    shown = Domain(x=np.zeros((4, 8, 8, 3), dtype=np.uint8), kind="image")
+    monkeypatch.setattr(quantization, "_fit", lambda *_: pytest.fail("the long work began"))
+    with pytest.raises(ValueError, match=r"one of the two towers of 'towers:towers', .* such as efficientnet-lite0"):
+        quantize(saved, out=tmp_path / "small", pictures=shown)
+    monkeypatch.setattr(quantization, "_open", lambda *_: pytest.fail("a model was loaded"))
+    for name in (towers, str(tmp_path / "towers")):
+        with pytest.raises(ValueError, match=rf"is two towers, .*: `unseen shrink {towers} PAIRS --size"):
+            quantize(name, out=tmp_path / "small")
+    with pytest.raises(ValueError, match=r"'lite-clip' is two towers, .*: quantize efficientnet-lite0"):
+        quantize("lite-clip", out=tmp_path / "small")
+
+
+def test_a_network_that_cannot_be_built_again_is_refused_before_the_long_work(tmp_path, monkeypatch):
+    monkeypatch.setattr(quantization, "_fit", lambda *_: pytest.fail("the long work began"))
+    with pytest.raises(ValueError, match="cannot be saved in fewer bits: a Sequential cannot be built again"):
+        quantize(bundle_of(nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4))), out=tmp_path / "small")
 
 
 def test_a_model_of_clips_is_named_as_such_though_a_network_of_pictures_looks_at_their_frames(bundle):

@@ -67,6 +67,8 @@ class Completion:
     answered : mapping
         Of nearest-relation: the known relations that answered for each that is asked, the first ones, with their
         shares of the answer; none where the words of its text are not known.
+    nothing_left : tuple of (head, relation)
+        Queries that have no row, as the graph has all their tails already.
     """
 
     table: pd.DataFrame
@@ -75,6 +77,7 @@ class Completion:
     graph: Graph
     relations: ClassSpace
     answered: Mapping[str, Mapping[str, float]] = dataclasses.field(default_factory=dict)
+    nothing_left: tuple[tuple[str, str], ...] = ()
 
 
 def complete(
@@ -154,11 +157,19 @@ def complete(
     say(f"{best}: learning from all {len(known.relations):,} relations, then ranking tails of the queries")
     method = _fit(best, known, relations, np.arange(len(known.relations)), vectors, settings)
     table = _table(method, pairs, numbered, known, relations, top)
+    ranked = set(zip(table["head"], table["relation"]))
+    nothing_left = tuple(pair for pair in dict.fromkeys(pairs) if pair not in ranked)
+    if nothing_left:
+        more = f" and {len(nothing_left) - SHOWN} more" if len(nothing_left) > SHOWN else ""
+        say(
+            f"{len(nothing_left):,} {'queries have' if len(nothing_left) > 1 else 'query has'} no tail, as the graph "
+            f"has all that there are: {', '.join(map(' '.join, nothing_left[:SHOWN]))}{more}"
+        )
     answered: dict[str, dict[str, float]] = {}
     if isinstance(method, NearestRelation):
         answered = {relations.names[r]: _answering(method, r, relations) for r in np.unique(numbered[:, 1]).tolist()}
         table["nearest relation"] = [next(iter(answered[name]), "") for name in table["relation"]]
-    return Completion(table, checked, method, known, relations, answered)
+    return Completion(table, checked, method, known, relations, answered, nothing_left)
 
 
 def _answering(method: NearestRelation, relation: int, relations: ClassSpace) -> dict[str, float]:

@@ -77,6 +77,7 @@ def page(completion: Completion, table: str = "", command: str = "") -> bytes:
         asked=_by_asked(completion, queries[:QUERIES]),
         shown=min(len(queries), QUERIES),
         n_queries=len(queries),
+        nothing_left=len(completion.nothing_left),
         params={name: value for name, value in completion.method.get_params().items() if name != "random_state"},
         about=0 if completion.relations.ontology is None else len(completion.relations.ontology.triples),
         table=table,

@@ -27,7 +27,7 @@ from unseen.data.reading import read_parquet
 from unseen.data.spans import opened, spans, text_lines
 from unseen.files import check_plain, is_hidden, reads, walk
 from unseen.methods.curation.concept_frequency import TagTable, lemmas_of
-from unseen.methods.curation.concept_frequency.shares import EACH, Span, evenly, within_span
+from unseen.methods.curation.concept_frequency.shares import EACH, Span, evenly, within_span, without_words
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -60,6 +60,8 @@ class Captions:
     ----------
     bad : list of str
         Rows that were skipped when the captions were read last, and why: too few or too many cells, no JSON.
+    empty : list of int
+        Captions of each piece that was read last which say nothing; they are read, as pictures may stand beside them.
 
     Raises
     ------
@@ -70,6 +72,7 @@ class Captions:
     path: Path
     column: str | None = None
     bad: list[str] = dataclasses.field(default_factory=list, compare=False)
+    empty: list[int] = dataclasses.field(default_factory=list, compare=False)
 
     def __post_init__(self) -> None:
         if not self.path.exists():
@@ -105,6 +108,7 @@ class Captions:
     def __iter__(self) -> Iterator[pa.Array]:
         """The texts, in pieces of any length; rows that cannot be read are skipped and told in `bad`."""
         self.bad.clear()
+        self.empty.clear()
         yield from self.read()
 
     def shares(self, processes: int) -> Iterator[Span]:
@@ -129,8 +133,10 @@ class Captions:
             yield from spans(self.path, k, quoted=self.path.suffix == ".csv", separator=self._separator.encode())
 
     def read(self, share: Span | None = None) -> Iterator[pa.Array]:
-        """As iterating does, of one of the `shares`; `bad` goes on."""
-        yield from self._column(self._name(self.column, TEXTS, "caption"), share, self.bad)
+        """As iterating does, of one of the `shares`; `bad` and `empty` go on."""
+        for piece in self._column(self._name(self.column, TEXTS, "caption"), share, self.bad):
+            self.empty.append(without_words(piece))
+            yield piece
 
     def keys(self) -> list[str] | None:
         """What names the picture of each caption: a column such as file, image, key or uid; None of a plain text."""

@@ -100,7 +100,7 @@ class Concepts:
         predicted, low, high, times_ten (the score that ten times the data would add) where they can be had.
     groups : tuple of Group
     n : int
-        Captions.
+        Captions that say something.
     search : str
         text or joint: which counts the fits take.
     tail : LongTail
@@ -213,12 +213,16 @@ def analyse(
     else:
         counted = count_concepts(source, names, lemmas=lemmas, processes=processes, engine=engine)
         counts, n = counted.counts, counted.n
-    if not n:
-        why = f": {len(source.bad)} rows cannot be read, the first: {source.bad[0]}" if source.bad else ""
+    skipped, empty = list(source.bad), sum(source.empty)
+    worded = n - empty
+    if not worded:
+        why = f": {len(skipped)} rows cannot be read, the first: {skipped[0]}" if skipped else ""
+        why = f": {empty:,} are empty{why.replace(':', ', and', 1)}" if empty else why
         raise ValueError(f"CAPTIONS must hold at least one caption; {source.path} holds none{why}")
-    skipped = list(source.bad)
-    say(f"captions: {n:,}" + (f", and {len(skipped):,} rows that cannot be read" if skipped else ""))
-    columns: dict[str, Any] = {"concept": names, "text": counts, "per_million": 1e6 * counts / n}
+    besides = f", beside {empty:,} empty one{'' if empty == 1 else 's'}" if empty else ""
+    besides += f", and {len(skipped):,} rows that cannot be read" if skipped else ""
+    say(f"captions: {worded:,}{besides}")
+    columns: dict[str, Any] = {"concept": names, "text": counts, "per_million": 1e6 * counts / worded}
     misaligned, examples, thresholds, search, lost = None, [], {}, "text", 0
     if pictured:
         assert index is not None
@@ -241,7 +245,7 @@ def analyse(
             str(model), str(prompts), counts[at] * (scale or 1), scored.score.to_numpy(float), bounds, level, seed
         )
         if group.curve is None and like is not None:
-            factor = scale or max(corpus_size(like) / n, 1.0)
+            factor = scale or max(corpus_size(like) / worded, 1.0)
             origin = f"curve of {like}, counts times {factor:,.3g}"
             group = dataclasses.replace(group, curve=published_curve(like), why=origin, sampled=factor > 1)
             group = dataclasses.replace(group, scale=factor, counts=counts[at][np.isfinite(scored.score)] * factor)
@@ -256,16 +260,16 @@ def analyse(
     return Concepts(
         table=pd.concat(rows, ignore_index=True),
         groups=tuple(groups),
-        n=n,
+        n=worded,
         search=search,
-        tail=long_tail_report(counts, n),
+        tail=long_tail_report(counts, worded),
         misaligned=misaligned,
         examples=examples,
         thresholds=thresholds,
         facts={
             "lemmas": lemmas, "match": match, "threshold": threshold, "level": level,
             "scale": max(group.scale for group in groups), "skipped": len(skipped),
-            "skipped_first": skipped[0] if skipped else "", "tags_left_out": lost, "shares": shares,
+            "skipped_first": skipped[0] if skipped else "", "empty": empty, "tags_left_out": lost, "shares": shares,
             "like": like or "", "score": known.attrs["score"] or "accuracy", "captions": source.path.name,
         },
         concepts=names,

@@ -109,6 +109,8 @@ def sentences(analysis: Found) -> list[str]:
             f"Captions and pictures share no concept in {misaligned.disjoint:,} of {misaligned.both:,} pairs that show "
             f"some on both sides: {misaligned.degree():.1%} of all pairs."
         )
+    if empty := analysis.facts["empty"]:
+        out.append(f"{empty:,} other caption{' is' if empty == 1 else 's are'} empty, and in no share.")
     if analysis.facts["skipped"]:
         out.append(
             f"{analysis.facts['skipped']:,} rows of captions were skipped; "

@@ -65,15 +65,12 @@ def episodes(
 
     Example:  unseen episodes sketches --unknown 5 --base 0.5 --source photos --methods prototypes,dafosnet
     """
+    shots = _shots(shot)
     from unseen.evaluation.episodes import Episodes
     from unseen.evaluation.rejection import OPEN
     from unseen.jobs.episodes import job
     from unseen.jobs.episodes.names import NAMES
 
-    try:
-        shots = tuple(int(part) for part in shot.split(","))
-    except ValueError as error:
-        raise ValueError(f"--shot must be whole numbers with commas, such as 1,5; got {shot!r}") from error
     job.check_out(out)
     if (out / "episodes.json").exists():
         say(f"{out} holds an earlier result, which this one replaces; name another --out to keep both")
@@ -113,3 +110,14 @@ def episodes(
     for name, (learnt_from, _) in result.learnt.items():
         typer.echo(f"{name} saw more than the handfuls: {learnt_from}")
     say(f"{out} holds report.html, episodes.csv and episodes.json")
+
+
+def _shots(given: str) -> tuple[int, ...]:
+    """Labelled samples of a class, as they stand behind `--shot`."""
+    try:
+        shots = tuple(int(part) for part in given.split(","))
+    except ValueError:
+        shots = ()
+    if not shots or min(shots) < 1 or len(set(shots)) < len(shots):
+        raise ValueError(f"--shot must be different whole numbers from 1 on with commas, such as 1,5; got {given!r}")
+    return shots

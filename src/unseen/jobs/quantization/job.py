@@ -22,7 +22,7 @@ from unseen.evaluation.drive import HeldOut, Together
 from unseen.evaluation.metrics.agreement import top1_agreement
 from unseen.files import read_json
 from unseen.jobs.quantization.integers import InIntegers, export_model
-from unseen.jobs.quantization.networks import WANTED, check_reads_pictures, classifier
+from unseen.jobs.quantization.networks import WANTED, check_lasts, check_reads_pictures, classifier, refuse_towers
 from unseen.methods.base import Method, signatures
 from unseen.methods.listing import check_preset
 from unseen.nn.build import joined
@@ -120,6 +120,7 @@ def quantize(
     if before is not None and method not in (None, before.method.card.slug):
         raise ValueError(f"{_AGAIN} goes on with {before.method.card.slug}, which made {again}; got method {method!r}")
     name = os.fspath(before.model if model is None and before is not None else _named(model))
+    refuse_towers(name)
     quantizer = (
         _quantizer(method or "zeroq", preset, read, budget, settings or {}, seed or 0) if before is None else None
     )
@@ -131,6 +132,8 @@ def quantize(
         _check_onnx(Path(onnx), quantizer if before is None else before.method, pictures is not None)
     bundle = _opened(model, name, trust) if model is not None or before is None else before.opened(trust)
     network = _float(bundle, name)
+    if out is not None:
+        check_lasts(bundle, network, name)
     real, shown = _load(pictures, bundle), _load(data, bundle)
     mark = digest(network.state_dict())
     made_by: Any = quantizer if before is None else before.method

@@ -17,13 +17,44 @@ from unseen.data.classes import ClassSpace
 from unseen.data.kinds import KINDS
 from unseen.encoders import Encoder
 from unseen.encoders.registry import Request, online
+from unseen.encoders.towers import TOWERS
+from unseen.encoders.two_tower import TwoTowerEncoder
 from unseen.files import named
 from unseen.methods.fixed import fixed
-from unseen.nn.build import AUXILIARY, timm_network, torchvision_network
+from unseen.nn.build import AUXILIARY, recipe_of, timm_network, torchvision_network
 
 FORMS = "timm:NAME, torchvision:NAME (each with @CHECKPOINT or ?pretrained=0 behind it) or efficientnet-lite0"
 
 WANTED = "model must be a network of convolutions that reads pictures"
+
+
+TWO_TOWERS = ("towers", "open_clip", "lite-clip")
+"""Beginnings of the names of encoders that are two towers."""
+
+
+def refuse_towers(name: str) -> None:
+    """`ValueError`, before anything is loaded, for two towers, which have no classes; and what to do instead."""
+    towers = (Path(name) / TOWERS).is_dir()
+    if towers or name.partition("?")[0].partition(":")[0] in TWO_TOWERS:
+        said = f"{WANTED} and names classes: the folder of a saved model, {FORMS}. {name!r} is two towers"
+        command = f"`unseen shrink {'towers:' * towers}{name} PAIRS --size .5 --out small` makes them smaller"
+        alone = "quantize efficientnet-lite0, by which it sees, or make a model of yours with that encoder"
+        raise ValueError(f"{said}, for pictures and for texts: {alone if name.startswith('lite-clip') else command}")
+
+
+def check_lasts(bundle: Bundle, network: nn.Module, name: str) -> None:
+    """`ValueError` where what would be made of a model could not be saved, as nobody can build it again."""
+    try:
+        recipe_of(network).to_json()
+    except TypeError as error:
+        its = bundle.encoder
+        if isinstance(its, TwoTowerEncoder) and not bundle.whole:
+            raise ValueError(
+                f"{WANTED}; {name} reads them by one of the two towers of {its.name!r}, which cannot be saved in fewer "
+                "bits: make the model again with an encoder of one tower, such as efficientnet-lite0 or timm:NAME, or "
+                "with towers that `unseen shrink` made smaller"
+            ) from error
+        raise ValueError(f"model: {name} cannot be saved in fewer bits: {error}") from error
 
 
 def check_reads_pictures(encoder: Encoder | None, name: str) -> None:

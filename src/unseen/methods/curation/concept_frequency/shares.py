@@ -11,6 +11,7 @@ from typing import Any, Generic, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from unseen.methods.curation.concept_frequency.postings import CHUNK, chunks
 from unseen.scale import Engine, cluster, each
@@ -33,9 +34,12 @@ class Source(Iterable[pa.Array], Protocol):
     ----------
     bad : list of str
         What could not be read of the last share, and why.
+    empty : list of int
+        Of each piece that was read of it, how many captions say nothing (`without_words`).
     """
 
     bad: list[str]
+    empty: list[int]
 
     def shares(self, processes: int) -> Iterable[Span]:
         """Spans that follow each other and make up the whole."""
@@ -50,6 +54,7 @@ class Rows:
 
     pieces: Sequence[pa.Array]
     bad: list[str] = dataclasses.field(default_factory=list)
+    empty: list[int] = dataclasses.field(default_factory=list)
 
     def __iter__(self) -> Iterator[pa.Array]:
         return iter(self.pieces)
@@ -59,6 +64,12 @@ class Rows:
 
     def read(self, share: Span) -> Iterator[pa.Array]:
         return within_span(self.pieces, share)
+
+
+def without_words(piece: pa.Array) -> int:
+    """How many captions of a piece are missing, or nothing but white space."""
+    said = pc.sum(pc.greater(pc.utf8_length(pc.utf8_trim_whitespace(piece)), 0)).as_py()
+    return len(piece) - (said or 0)
 
 
 def evenly(n: int, k: int) -> list[Span]:
@@ -120,8 +131,10 @@ def each_share(
     source = captions if isinstance(captions, Source) else Rows(list(chunks(captions, chunk)))
     work = _Work(function, setting, source, chunk)
     source.bad.clear()
-    for result, bad in _on_ray(work, engine) if engine.name == "ray" else _in_processes(work, processes):
+    source.empty.clear()
+    for result, bad, empty in _on_ray(work, engine) if engine.name == "ray" else _in_processes(work, processes):
         source.bad.extend(bad)
+        source.empty.extend(empty)
         yield result
 
 
@@ -135,20 +148,24 @@ class _Work(Generic[Setting, Result]):
     chunk: int
 
 
-def _done(work: _Work[Any, Result], share: Span) -> tuple[Result, list[str]]:
-    """The result of a share, and what could not be read of it."""
+Share = tuple[Result, list[str], list[int]]
+"""The result of a share, what could not be read of it, and how many captions of its pieces say nothing."""
+
+
+def _done(work: _Work[Any, Result], share: Span) -> Share[Result]:
     work.source.bad.clear()
+    work.source.empty.clear()
     result = work.function(work.setting, chunks(work.source.read(share), work.chunk))
-    return result, list(work.source.bad)
+    return result, list(work.source.bad), list(work.source.empty)
 
 
-def _on_ray(work: _Work[Any, Result], engine: Engine) -> Iterator[tuple[Result, list[str]]]:
+def _on_ray(work: _Work[Any, Result], engine: Engine) -> Iterator[Share[Result]]:
     with cluster(engine) as ray:
         shares = list(work.source.shares(places(engine, ray.cluster_resources())))
         yield from each(_done, shares, work, engine=engine, label="captions")
 
 
-def _in_processes(work: _Work[Any, Result], processes: int) -> Iterator[tuple[Result, list[str]]]:
+def _in_processes(work: _Work[Any, Result], processes: int) -> Iterator[Share[Result]]:
     """Forked processes inherit the work; spawned ones are sent it."""
     kind = "fork" if "fork" in multiprocessing.get_all_start_methods() else "spawn"
     context = multiprocessing.get_context(kind)
@@ -168,5 +185,5 @@ def _hold(work: _Work[Any, Any]) -> None:
     _held[:] = [work]
 
 
-def _done_here(share: Span) -> tuple[Any, list[str]]:
+def _done_here(share: Span) -> Share[Any]:
     return _done(_held[0], share)
