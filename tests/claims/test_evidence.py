@@ -89,6 +89,16 @@ def test_an_opened_case_under_another_name_confirms_nothing(use, tmp_path):
     assert len(evidence.evidence_files(tmp_path, "loki")) == 3
 
 
+def test_data_that_a_record_opened_stay_opened_when_the_claim_has_other_cases(use, tmp_path):
+    for case in ("1 first", "2 instead"):
+        use(on_data((case,), development=("0",)))
+        evidence.confirm("loki", folder=tmp_path)
+    assert json.loads((tmp_path / "loki.json").read_text())["data"].keys() == {"data e: 1 first"}
+    use(on_data(("1 by another name",), development=("0",)))
+    with pytest.raises(ValueError, match="cases 1 by another name of 'e' read samples of an opened case"):
+        evidence.confirm("loki", folder=tmp_path)
+
+
 def test_what_holds_must_hold_without_cases_whose_samples_were_read_before():
     rows = [
         ("e", case, seed, arm, "accuracy", value)
@@ -248,6 +258,15 @@ def test_a_promise_that_failed_before_fails_a_check_too(use, tmp_path):
     record = evidence.reproduce("loki", check=True, folder=tmp_path)
     assert record["changed"] == []
     assert not record["good"]
+
+
+def test_a_promise_without_the_figures_that_it_asks_for_is_not_good(use, tmp_path):
+    use(claim())
+    evidence.confirm("loki", folder=tmp_path)
+    use(claim(ledger=(promised("e", at_least("no such arm", "accuracy", 0.5), "it works"),)))
+    assert not evidence.reproduce("loki", check=True, folder=tmp_path)["good"]
+    use(claim(ledger=(effect("e", at_least("no such arm", "accuracy", 0.5), "it works"),)))
+    assert evidence.reproduce("loki", check=True, folder=tmp_path)["good"]
 
 
 def test_a_replay_tells_the_largest_difference_and_stamps(use, tmp_path):

@@ -28,6 +28,7 @@ from unseen.claims.base import COLUMNS, Claim, Split
 from unseen.claims.conditions import Verdict
 from unseen.claims.ledger import Assertion
 from unseen.claims.stamps import (
+    data_of,
     moved_parts,
     on_other_data,
     processor,
@@ -197,7 +198,12 @@ def reproduce(slug: str, *, quick: bool = False, check: bool = False, folder: Pa
     table = claim.measure(split, quick=quick)
     record = _record(claim, split, table, time.process_time() - started)
     judged = claim.judge(table)
-    record["good"] = all(verdict is None or verdict.held for assertion, verdict in judged if assertion.must_hold)
+    measured = set(table.experiment)
+    record["good"] = all(
+        verdict is not None and verdict.held  # without the figures that it asks for it held nothing
+        for assertion, verdict in judged
+        if assertion.must_hold and assertion.experiment in measured
+    )
     if check:
         record["changed"] = sorted(
             assertion.text for assertion, verdict in judged if verdict and before[_key(assertion)] != word_of(verdict)
@@ -226,8 +232,9 @@ def confirm(slug: str, *, folder: Path = FOLDER) -> dict[str, Any]:
             f"the confirmation cases of {slug} have been opened ({len(records)} records): a changed assertion needs an "
             "experiment with cases that nobody has looked at; --check runs the opened ones again"
         )
+    opened = [*read_stamps(folder, slug).values(), *(record.get("data", {}) for record in records)]
     for name in names:
-        if again := read_before(claim, name, read_stamps(folder, slug).values()):
+        if again := read_before(claim, name, opened):
             raise ValueError(
                 f"{slug}: cases {', '.join(again)} of {name!r} read samples of an opened case or of development: "
                 "`reused` of the experiment names such cases; `halves` says that no sample is asked about twice"
@@ -235,8 +242,9 @@ def confirm(slug: str, *, folder: Path = FOLDER) -> dict[str, Any]:
     started = time.process_time()
     table = claim.measure("confirmation", only=names)
     record = _record(claim, "confirmation", table, time.process_time() - started)
+    record["data"] = data_of(claim, names)  # stamps forget cases that a claim has no more
     record["ledger"] = [line for line in record["ledger"] if line["experiment"] in names or not line["experiment"]]
-    record["good"] = all(line["verdict"] != "not held" for line in record["ledger"] if line["promised"])
+    record["good"] = all(line["verdict"] == "held" for line in record["ledger"] if line["promised"])
     _write(folder, slug, {key: value for key, value in record.items() if key != "good"})
     write_stamp(folder, slug, stamp_of(slug))
     return record

@@ -120,20 +120,31 @@ def _data(experiment: str, case: str) -> str:
     return f"data {experiment}: {case}"
 
 
+def data_of(claim: Claim, names: Iterable[str]) -> dict[str, str]:
+    """Digests of what the confirmation cases of some experiments read, by what a stamp calls them; for a record."""
+    return {
+        _data(name, case): digest_of(_fingerprints(experiment, case))[:12]
+        for name in names
+        if (experiment := claim.experiments[name]).data is not None
+        for case in experiment.confirmation
+    }
+
+
 def _fingerprints(experiment: Experiment, case: str) -> list[str]:
     """Of the domains that a case reads, in an order of their own."""
     return sorted(map(_fingerprint, experiment.data(case))) if experiment.data is not None else []
 
 
-def read_before(claim: Claim, name: str, stamps: Iterable[Mapping[str, str]]) -> list[str]:
+def read_before(claim: Claim, name: str, opened: Iterable[Mapping[str, str]]) -> list[str]:
     """Confirmation cases of an experiment whose samples are those of an opened case, or of development.
 
+    `opened` are stamps, which know the cases that the claim has, and what records say of the data that they read.
     Not told of halves, of which no sample is asked about twice, nor where what was read may be `reused`.
     """
     experiment = claim.experiments[name]
     if experiment.data is None or experiment.halves:
         return []
-    known = {digest for stamp in stamps for what, digest in stamp.items() if what.startswith("data ")}
+    known = {digest for digests in opened for what, digest in digests.items() if what.startswith("data ")}
     known |= {digest_of(_fingerprints(experiment, case))[:12] for case in experiment.development}
     asked = [case for case in experiment.confirmation if case not in experiment.reused]
     return [case for case in asked if digest_of(_fingerprints(experiment, case))[:12] in known]
