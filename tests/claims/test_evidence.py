@@ -453,9 +453,10 @@ def test_a_changed_rival_moves_the_stamp(monkeypatch):
     assert stamps.moved_parts(oldest, before) == ()
 
 
-def test_a_changed_default_moves_the_stamp(monkeypatch):
+@pytest.mark.parametrize("temperature", [1.5, 1.0002])
+def test_a_changed_default_moves_the_stamp(monkeypatch, temperature):
     before = stamps.stamp_of("loki")
-    changed = type("Loki", (LOKI,), {"__annotations__": {"temperature": float}, "temperature": 1.5})
+    changed = type("Loki", (LOKI,), {"__annotations__": {"temperature": float}, "temperature": temperature})
     monkeypatch.setattr(methods, "get", lambda slug: changed)
     assert "settings" in stamps.moved_parts(before, stamps.stamp_of("loki"))
 

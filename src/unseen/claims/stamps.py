@@ -69,7 +69,7 @@ def _looked_at(slug: str) -> Iterator[tuple[str, Any]]:
     claim, card = claims.get(slug), methods.card(slug)
     if card.kind == "method":
         method: type[Method] = methods.get(slug)
-        yield "settings", {"defaults": method().get_params(), **card.presets}
+        yield "settings", _exact({"defaults": method().get_params(), **card.presets})
         for way in cases(method):
             yield f"fit {way}", outputs(way.make().fit(**way.inputs()), answer_of(way.method).samples(way))
     if claim.behaviour is not None:
@@ -109,7 +109,7 @@ def rivals(slug: str) -> list[str]:
 def _given_by(slug: str) -> str:
     """A digest of a method's settings and of what it gives on all standard inputs; kept, since claims share rivals."""
     method: type[Method] = methods.get(slug)
-    answers: dict[str, Any] = {"defaults": method().get_params()}
+    answers: dict[str, Any] = {"defaults": _exact(method().get_params())}
     for way in cases(method):
         answers[str(way)] = outputs(way.make().fit(**way.inputs()), answer_of(way.method).samples(way))
     return digest_of(answers)
@@ -159,6 +159,15 @@ def _fingerprint(domain: Domain) -> str:
 def digest_of(value: Any) -> str:
     """SHA-256 of values in which numbers are rounded to `DIGITS` decimals of the largest of their array."""
     return hashlib.sha256(json.dumps(_plain(value), sort_keys=True).encode()).hexdigest()
+
+
+def _exact(settings: Any) -> Any:
+    """Settings with their numbers as words: those that nobody computes are not rounded, .9996 is not .9998."""
+    if isinstance(settings, Mapping):
+        return {name: _exact(value) for name, value in settings.items()}
+    if isinstance(settings, (list, tuple)):
+        return [_exact(value) for value in settings]
+    return f"{settings:.12g}" if isinstance(settings, float) else settings
 
 
 def _plain(value: Any) -> Any:
