@@ -178,6 +178,25 @@ def test_an_assertion_that_was_changed_after_its_cases_were_opened_is_explored(u
     assert states(dataclasses.replace(old, ledger=(row,)), tmp_path) == [("held", "explored")]
 
 
+def test_an_assertion_that_no_record_has_is_since_it_was_written_down(use, tmp_path):
+    use(claim())
+    evidence.confirm("loki", folder=tmp_path)
+    made = use(claim(ledger=(effect("e", at_least("a", "accuracy", 0.5), "in other words"), *claim().ledger[1:])))
+    assert [one["text"] for one in evidence.undated("loki", folder=tmp_path)] == ["in other words"]
+    assert evidence.accept("loki", "worded anew", folder=tmp_path) == []
+    log = evidence.read_log(tmp_path, "loki")
+    found = standing.standings(made, evidence.read_records(tmp_path, "loki"), log=log)
+    assert [(one.state, one.since) for one in found] == [("explored", log[0]["date"]), ("open", log[0]["date"])]
+    assert not evidence.undated("loki", folder=tmp_path)
+    evidence.accept("loki", "nothing is new", folder=tmp_path)
+    assert len(evidence.read_log(tmp_path, "loki")) == 1
+
+
+def test_every_assertion_here_is_since_a_day():
+    """Of one that is worded anew `unseen reproduce SLUG --accept WHY` writes the day down."""
+    assert {slug: found for slug in claims.slugs() if (found := evidence.undated(slug))} == {}
+
+
 def test_later_figures_on_opened_cases_stand_beside_the_confirmed_ones_and_replace_nothing(use, tmp_path):
     use(claim(0.2))
     evidence.confirm("loki", folder=tmp_path)

@@ -38,7 +38,7 @@ from unseen.claims.stamps import (
     stamp_of,
     write_stamp,
 )
-from unseen.claims.standing import newest, standing_word, word_of
+from unseen.claims.standing import newest, standing_word, word_of, worded
 from unseen.data.sources.undrawn import undrawn
 from unseen.runtime import current, runtime
 from unseen.scale import Engine, each
@@ -318,11 +318,27 @@ def _gap(value: float, other: float) -> float:
 
 
 def accept(slug: str, why: str, *, folder: Path = FOLDER) -> list[dict[str, str]]:
-    """Write down that today's conditions give recorded figures another verdict, and why; what flipped is returned."""
-    flipped = flips(slug, folder=folder)
-    if flipped:
-        _append(folder, slug, {"look": "accept", "why": why, "verdicts": flipped, "flipped": []})
+    """Write down that today's conditions give recorded figures another verdict, and why; what flipped is returned.
+
+    Assertions that no record has in their words are written down as well: from that day they are in the ledger.
+    """
+    flipped, since = flips(slug, folder=folder), undated(slug, folder=folder)
+    if flipped or since:
+        line = {"look": "accept", "why": why, "verdicts": flipped, "flipped": []}
+        _append(folder, slug, line | ({"worded": since} if since else {}))
     return flipped
+
+
+def undated(slug: str, *, folder: Path = FOLDER) -> list[dict[str, str]]:
+    """Assertions that neither a record nor a line of the log has in their words: text, and what is asked."""
+    records = read_records(folder, slug)
+    known = {(line["text"], line["asked"]) for record in records for line in record["ledger"]}
+    known |= worded(read_log(folder, slug)).keys()
+    return [
+        {"text": assertion.text, "asked": assertion.asked}
+        for assertion in claims.get(slug).ledger
+        if records and (assertion.text, assertion.asked) not in known
+    ]
 
 
 def flips(
