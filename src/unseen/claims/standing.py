@@ -89,7 +89,7 @@ def newest(claim: Claim, records: Sequence[Record]) -> list[Verdict | None]:
 
 def worded(log: Sequence[Record]) -> dict[tuple[str, str], str]:
     """When a log first named assertions that no record has, by text and what is asked."""
-    lines = ((one["text"], one["asked"], line["date"]) for line in log for one in line.get("worded", ()))
+    lines = ((row["text"], row["asked"], line["date"]) for line in log for row in line.get("worded", ()))
     dates: dict[tuple[str, str], str] = {}
     for text, asked, date in lines:
         dates.setdefault((text, asked), date)
