@@ -202,12 +202,12 @@ def hyperparameters(slug: str) -> str:
 def judged(slug: str, folder: Path) -> tuple[Any, ...]:
     """The records of a system, today's verdicts on their newest figures, and what stands: judged once for all pages."""
     from unseen import claims
-    from unseen.claims.evidence import read_records
+    from unseen.claims.evidence import read_log, read_records
     from unseen.claims.standing import newest, standings
 
     claim, records = claims.get(slug), read_records(folder, slug)
     verdicts = newest(claim, records)
-    return records, verdicts, standings(claim, records, verdicts)
+    return records, verdicts, standings(claim, records, verdicts, read_log(folder, slug))
 
 
 def evidence(slug: str, *, baseline: bool = False) -> str:
@@ -244,7 +244,9 @@ def look_at(line: dict[str, Any]) -> str:
     flipped = "; ".join(line["flipped"])
     if line["look"] == "accept":
         verdicts = "; ".join(f"{one['text']} (was {one['was']}, is {one['now']})" for one in line["verdicts"])
-        return f"{line['date']}: judged anew, {line['why']}: {verdicts}"
+        verdicts = f"judged anew, {line['why']}: {verdicts}" if verdicts else line["why"]
+        n = len(line.get("worded", ()))
+        return f"{line['date']}: {verdicts}" + (f" ({n} in these words since then)" if n else "")
     seen = {
         "replay": lambda: f"a cell of each experiment again, largest difference {line['difference']:g}",
         "check": lambda: "all cells again",
@@ -312,11 +314,11 @@ LEVELS = (
     "*mechanism*: the part does what it is for, and must hold. *effect*: better than the alternatives, held or not "
     "held at this scale; one that is *promised* must hold for `unseen reproduce` to exit with 0. *paper scale*: needs "
     "the paper's data. A verdict is confirmed, judged once in these words on cases that nobody had opened, unless it "
-    "says *explored*: then the assertion is younger than the first look at its cases. *Since* is the day of the record "
-    "that first had it in these words; figures that came later, on cases that were opened, stand beside it. Brackets "
-    "are 95 % intervals over cases; of up to three cases each is told. Seconds are of the processor; those that are on "
-    "record for ttm, genie, zeroq, distill-similar and meta-dmoe are older than that rule: they are of the clock, on "
-    "one thread."
+    "says *explored*: then the assertion is younger than the first look at its cases. *Since* is the day of the "
+    "record, or of the later look, that first had it in these words; figures that came later, on cases that were "
+    "opened, stand beside it. Brackets are 95 % intervals over cases; of up to three cases each is told. Seconds are "
+    "of the processor; those that are on record for ttm, genie, zeroq, distill-similar and meta-dmoe are older than "
+    "that rule: they are of the clock, on one thread."
 )
 
 

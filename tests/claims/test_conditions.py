@@ -53,6 +53,17 @@ def test_a_rival_that_is_worse_than_what_learns_nothing_is_said_to_be():
     assert "learns nothing" not in told(better("a", "nothing", "accuracy"))
     assert "learns nothing" not in told(better("b", "a", "accuracy", lower=True))
     assert "learns nothing" not in told(better("a", "b", "accuracy"), dataclasses.replace(experiment, nothing=""))
+    won = told(wins("a", "b", "accuracy", of=0.5))
+    assert won.endswith("; but b is worse by 0.05 than nothing, which learns nothing")
+    both = told(joined(better("a", "b", "accuracy"), at_least("a", "accuracy", 0.5)))
+    assert both.endswith("needed >= 0.5; but b is worse by 0.05 than nothing, which learns nothing")
+    arms = table(a=[0.52, 0.52], b=[0.5, 0.3], c=[0.3, 0.5], nothing=[0.55, 0.55])
+    best = told(beats_all("a", ("b", "c"), "accuracy"), arms_of=arms)
+    assert best.endswith(
+        "; but the best of b, c is worse by 0.05 than nothing, which learns nothing, and a is not shown to be better "
+        "than that"
+    )
+    assert "learns nothing" not in told(beats_all("a", ("b", "nothing"), "accuracy"), arms_of=arms)
 
 
 def test_not_worse_asks_its_interval_too():

@@ -89,6 +89,16 @@ def test_an_opened_case_under_another_name_confirms_nothing(use, tmp_path):
     assert len(evidence.evidence_files(tmp_path, "loki")) == 3
 
 
+def test_data_that_a_record_opened_stay_opened_when_the_claim_has_other_cases(use, tmp_path):
+    for case in ("1 first", "2 instead"):
+        use(on_data((case,), development=("0",)))
+        evidence.confirm("loki", folder=tmp_path)
+    assert json.loads((tmp_path / "loki.json").read_text())["data"].keys() == {"data e: 1 first"}
+    use(on_data(("1 by another name",), development=("0",)))
+    with pytest.raises(ValueError, match="cases 1 by another name of 'e' read samples of an opened case"):
+        evidence.confirm("loki", folder=tmp_path)
+
+
 def test_what_holds_must_hold_without_cases_whose_samples_were_read_before():
     rows = [
         ("e", case, seed, arm, "accuracy", value)
@@ -166,6 +176,25 @@ def test_an_assertion_that_was_changed_after_its_cases_were_opened_is_explored(u
     old = use(claim())
     evidence.confirm("loki", folder=tmp_path)
     assert states(dataclasses.replace(old, ledger=(row,)), tmp_path) == [("held", "explored")]
+
+
+def test_an_assertion_that_no_record_has_is_since_it_was_written_down(use, tmp_path):
+    use(claim())
+    evidence.confirm("loki", folder=tmp_path)
+    made = use(claim(ledger=(effect("e", at_least("a", "accuracy", 0.5), "in other words"), *claim().ledger[1:])))
+    assert [one["text"] for one in evidence.undated("loki", folder=tmp_path)] == ["in other words"]
+    assert evidence.accept("loki", "worded anew", folder=tmp_path) == []
+    log = evidence.read_log(tmp_path, "loki")
+    found = standing.standings(made, evidence.read_records(tmp_path, "loki"), log=log)
+    assert [(one.state, one.since) for one in found] == [("explored", log[0]["date"]), ("open", log[0]["date"])]
+    assert not evidence.undated("loki", folder=tmp_path)
+    evidence.accept("loki", "nothing is new", folder=tmp_path)
+    assert len(evidence.read_log(tmp_path, "loki")) == 1
+
+
+def test_every_assertion_here_is_since_a_day():
+    """Of one that is worded anew `unseen reproduce SLUG --accept WHY` writes the day down."""
+    assert {slug: found for slug in claims.slugs() if (found := evidence.undated(slug))} == {}
 
 
 def test_later_figures_on_opened_cases_stand_beside_the_confirmed_ones_and_replace_nothing(use, tmp_path):
@@ -248,6 +277,15 @@ def test_a_promise_that_failed_before_fails_a_check_too(use, tmp_path):
     record = evidence.reproduce("loki", check=True, folder=tmp_path)
     assert record["changed"] == []
     assert not record["good"]
+
+
+def test_a_promise_without_the_figures_that_it_asks_for_is_not_good(use, tmp_path):
+    use(claim())
+    evidence.confirm("loki", folder=tmp_path)
+    use(claim(ledger=(promised("e", at_least("no such arm", "accuracy", 0.5), "it works"),)))
+    assert not evidence.reproduce("loki", check=True, folder=tmp_path)["good"]
+    use(claim(ledger=(effect("e", at_least("no such arm", "accuracy", 0.5), "it works"),)))
+    assert evidence.reproduce("loki", check=True, folder=tmp_path)["good"]
 
 
 def test_a_replay_tells_the_largest_difference_and_stamps(use, tmp_path):
@@ -434,9 +472,10 @@ def test_a_changed_rival_moves_the_stamp(monkeypatch):
     assert stamps.moved_parts(oldest, before) == ()
 
 
-def test_a_changed_default_moves_the_stamp(monkeypatch):
+@pytest.mark.parametrize("temperature", [1.5, 1.0002])
+def test_a_changed_default_moves_the_stamp(monkeypatch, temperature):
     before = stamps.stamp_of("loki")
-    changed = type("Loki", (LOKI,), {"__annotations__": {"temperature": float}, "temperature": 1.5})
+    changed = type("Loki", (LOKI,), {"__annotations__": {"temperature": float}, "temperature": temperature})
     monkeypatch.setattr(methods, "get", lambda slug: changed)
     assert "settings" in stamps.moved_parts(before, stamps.stamp_of("loki"))
 

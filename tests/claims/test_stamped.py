@@ -18,6 +18,8 @@ SIMULATED = {
 CLOCK = re.compile(r"\b(seconds|minutes|time|cost|speed)\b")
 COUNTED = {("x-clip", "cost")}
 """Metrics that sound like time and are counted: operations, here."""
+NOTHING = ("nothing", "source", "source only", "untouched", "given", "start")
+"""Arms that learn nothing, wherever they are."""
 
 
 @pytest.mark.parametrize("slug", claims.CLAIMS)
@@ -33,6 +35,15 @@ def test_metrics_that_sound_like_time_are_clocks(slug):
         for name, _, _, _, metric, _ in record["rows"]:
             if name in experiments and CLOCK.search(metric) and (slug, metric) not in COUNTED:
                 assert metric in experiments[name].clocks, (name, metric)
+
+
+@pytest.mark.parametrize("slug", claims.CLAIMS)
+def test_an_arm_that_learns_nothing_is_named(slug):
+    experiments = claims.get(slug).experiments
+    for record in evidence.read_records(evidence.FOLDER, slug):
+        for name, _, _, arm, _, _ in record["rows"]:
+            if name in experiments and arm in NOTHING:
+                assert experiments[name].nothing == arm, name
 
 
 @pytest.mark.slow

@@ -257,7 +257,7 @@ CASES: Mapping[str, Any] = {
     "confirmation": (
         "noto-v1 fluent-emoji", "fluent-emoji fluent-emoji-high-contrast", "fluent-emoji-high-contrast noto-v1",
         "noto-v1 emojione-monotone", "emojione-monotone emojione-v1", "emojione-v1 fluent-emoji"),
-    "unit": "pair of styles, with eight classes of its own",
+    "unit": "pair of styles, with eight classes of its own", "nothing": "zero-shot",
     "data": lambda case: [
         *of_vendors(case.split(), level="subgroup"), *of_vendors([VENDOR], "name", "keywords", "subgroup")],
 }

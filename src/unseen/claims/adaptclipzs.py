@@ -340,7 +340,8 @@ claim = Claim(
             run=prompted, **of_both({"development": range(1, 3), "confirmation": range(1, 4)}), **FIFTHS,
             nothing="zero-shot"),
         "drawn_elsewhere": Experiment(
-            run=drawn_elsewhere, **of_both({"development": range(1, 4), "confirmation": range(1, 6)}), **FIFTHS),
+            run=drawn_elsewhere, **of_both({"development": range(1, 4), "confirmation": range(1, 6)}), **FIFTHS,
+            nothing="zero-shot"),
     },
     licences=(worlds.EMOJI, worlds.LITE0, worlds.MINILM, "WordNet 3.0: WordNet licence"),
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -40,15 +40,18 @@ class Condition:
         A table of cells to a `Verdict`.
     arms : tuple of str
         Arms whose every cell must be a number; a cell without one holds nothing.
-    rival : str
-        The arm that is to be beaten, where more of the metric is better.
+    rivals : tuple of str
+        The arms of which the best is to be beaten in each case, where more of the metric is better.
+    parts : tuple of Condition
+        What is asked at once, where this is `joined`.
     """
 
     metric: str
     asked: str
     rule: Callable[[pd.DataFrame], Verdict]
     arms: tuple[str, ...] = ()
-    rival: str = ""
+    rivals: tuple[str, ...] = ()
+    parts: tuple[Condition, ...] = ()
 
     def __call__(self, table: pd.DataFrame) -> Verdict:
         """The verdict on a table of cells; not held if one of `arms` has a NaN, which means would pass over."""
@@ -107,17 +110,31 @@ def _per_case(table: pd.DataFrame, arm: str, metric: str) -> pd.Series:
 
 
 def below_nothing(condition: Condition, table: pd.DataFrame, nothing: str) -> str:
-    """A sentence where the arm to be beaten is itself worse than the arm that learns `nothing`; else nothing to say."""
-    if not nothing or nothing in condition.arms:
+    """A sentence where what is to be beaten is itself worse than the arm that learns `nothing`; else nothing to say."""
+    notes = [_below(part, table, nothing) for part in condition.parts or (condition,)]
+    return "".join(dict.fromkeys(notes))
+
+
+def _below(condition: Condition, table: pd.DataFrame, nothing: str) -> str:
+    arms = set(table[table.metric == condition.metric].arm)
+    if not nothing or nothing in condition.arms or not {nothing, *condition.rivals} <= arms or not condition.rivals:
         return ""
-    rows = table[(table.metric == condition.metric) & table.arm.isin((condition.rival, nothing))]
-    means = rows.groupby(["arm", "case"]).value.mean().groupby("arm").mean()
-    if len(means) < 2 or means[condition.rival] >= means[nothing] - NOTHING:
+    rival = _best(condition.rivals)
+    gap = float((_per_case(table, nothing, condition.metric) - _best_per_case(table, condition)).mean())
+    if gap <= NOTHING:
         return ""
-    gap, arm = means[nothing] - means[condition.rival], condition.arms[0]
+    arm = condition.arms[0]
     above = better(arm, nothing, condition.metric).rule(table).held
-    note = f"; but {condition.rival} is worse by {gap:.2g} than {nothing}, which learns nothing"
+    note = f"; but {rival} is worse by {gap:.2g} than {nothing}, which learns nothing"
     return note if above else f"{note}, and {arm} is not shown to be better than that"
+
+
+def _best(arms: Sequence[str]) -> str:
+    return arms[0] if len(arms) == 1 else f"the best of {', '.join(arms)}"
+
+
+def _best_per_case(table: pd.DataFrame, condition: Condition) -> pd.Series:
+    return pd.concat({arm: _per_case(table, arm, condition.metric) for arm in condition.rivals}, axis=1).max(axis=1)
 
 
 def interval(values: Iterable[float], level: float = 0.95, draws: int = 2000) -> tuple[float, float]:
@@ -169,12 +186,12 @@ def better(a: str, b: str, metric: str, *, by: float = 0.0, lower: bool = False)
         held = mean > by and low > NOTHING
         return Verdict(held, mean, low, high, text + " and each case, or the interval, above 0", edge)
 
-    return Condition(metric, asked, holds, (a, b), "" if lower else b)
+    return Condition(metric, asked, holds, (a, b), () if lower else (b,))
 
 
 def beats_all(a: str, others: tuple[str, ...], metric: str, *, by: float = 0.0, lower: bool = False) -> Condition:
     """Arm `a` beats the best of others, which may be another one in each case, by more than `by`."""
-    best = f"the best of {', '.join(others)}"
+    best = _best(others)
     rule = better(a, best, metric, by=by, lower=lower)
 
     def holds(table: pd.DataFrame) -> Verdict:
@@ -183,7 +200,7 @@ def beats_all(a: str, others: tuple[str, ...], metric: str, *, by: float = 0.0, 
         rows = pd.DataFrame({"case": value.index, "arm": best, "metric": metric, "value": value.to_numpy()})
         return rule.rule(pd.concat([table, rows]))
 
-    return Condition(metric, rule.asked, holds, (a, *others))
+    return Condition(metric, rule.asked, holds, (a, *others), () if lower else others)
 
 
 def not_worse(a: str, b: str, metric: str, *, within: float, lower: bool = False) -> Condition:
@@ -210,7 +227,7 @@ def joined(*conditions: Condition) -> Condition:
         return dataclasses.replace(verdicts[0], held=held, told=text, edge=edge)
 
     first, asked = conditions[0], "; and ".join(condition.asked for condition in conditions)
-    return Condition(first.metric, asked, holds, first.arms)
+    return Condition(first.metric, asked, holds, first.arms, parts=conditions)
 
 
 def at_least(arm: str, metric: str, value: float) -> Condition:
@@ -248,7 +265,7 @@ def wins(a: str, b: str, metric: str, *, of: float, lower: bool = False) -> Cond
         text = f"{metric}: {a} beats {b} in {int(won.sum())} of {len(won)}; needed {of:.0%}"
         return Verdict(share >= of, share, low, high, text)
 
-    return Condition(metric, f"{metric}: {a} beats {b}; needed {of:.0%}", holds, (a, b))
+    return Condition(metric, f"{metric}: {a} beats {b}; needed {of:.0%}", holds, (a, b), () if lower else (b,))
 
 
 def equals(arm: str, metric: str, value: float, *, tolerance: float = 0.0) -> Condition:

@@ -282,7 +282,7 @@ LEDGER: tuple[Assertion, ...] = (
 )
 
 CASES: dict[str, Any] = {
-    "data": hard_episodes.read, "unit": "family of pictures", **seeds(1),
+    "data": hard_episodes.read, "unit": "family of pictures", "nothing": "nothing", **seeds(1),
     **of_both({"development": ("emoji", "letters"), "confirmation": ("emoji", "letters", "stamps")}),
 }
 

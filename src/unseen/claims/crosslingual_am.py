@@ -402,7 +402,7 @@ TRANSLATED: dict[str, Any] = {
     "confirmation": (
         "fr neoplasm test", "it neoplasm test", "fr glaucoma test", "it glaucoma test", "es glaucoma test",
         "fr mixed test", "it mixed test", "es mixed test"),
-    **seeds(1)}
+    "nothing": "nothing", **seeds(1)}
 
 claim = Claim(
     slug="crosslingual-am",
@@ -412,7 +412,7 @@ claim = Claim(
         "tagging": Experiment(run=tagging, **TRANSLATED),
         "english": Experiment(
             run=english, data=read, unit="disease", development=("en neoplasm test", "en neoplasm dev"),
-            confirmation=("en glaucoma test", "en mixed test"), **seeds(1)),
+            confirmation=("en glaucoma test", "en mixed test"), nothing="nothing", **seeds(1)),
     },
     licences=(CREDIT,),
     behaviour=behaviour,

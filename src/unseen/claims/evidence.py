@@ -28,6 +28,7 @@ from unseen.claims.base import COLUMNS, Claim, Split
 from unseen.claims.conditions import Verdict
 from unseen.claims.ledger import Assertion
 from unseen.claims.stamps import (
+    data_of,
     moved_parts,
     on_other_data,
     processor,
@@ -37,7 +38,7 @@ from unseen.claims.stamps import (
     stamp_of,
     write_stamp,
 )
-from unseen.claims.standing import newest, standing_word, word_of
+from unseen.claims.standing import newest, standing_word, word_of, worded
 from unseen.data.sources.undrawn import undrawn
 from unseen.runtime import current, runtime
 from unseen.scale import Engine, each
@@ -197,7 +198,12 @@ def reproduce(slug: str, *, quick: bool = False, check: bool = False, folder: Pa
     table = claim.measure(split, quick=quick)
     record = _record(claim, split, table, time.process_time() - started)
     judged = claim.judge(table)
-    record["good"] = all(verdict is None or verdict.held for assertion, verdict in judged if assertion.must_hold)
+    measured = set(table.experiment)
+    record["good"] = all(
+        verdict is not None and verdict.held  # without the figures that it asks for it held nothing
+        for assertion, verdict in judged
+        if assertion.must_hold and assertion.experiment in measured
+    )
     if check:
         record["changed"] = sorted(
             assertion.text for assertion, verdict in judged if verdict and before[_key(assertion)] != word_of(verdict)
@@ -226,8 +232,9 @@ def confirm(slug: str, *, folder: Path = FOLDER) -> dict[str, Any]:
             f"the confirmation cases of {slug} have been opened ({len(records)} records): a changed assertion needs an "
             "experiment with cases that nobody has looked at; --check runs the opened ones again"
         )
+    opened = [*read_stamps(folder, slug).values(), *(record.get("data", {}) for record in records)]
     for name in names:
-        if again := read_before(claim, name, read_stamps(folder, slug).values()):
+        if again := read_before(claim, name, opened):
             raise ValueError(
                 f"{slug}: cases {', '.join(again)} of {name!r} read samples of an opened case or of development: "
                 "`reused` of the experiment names such cases; `halves` says that no sample is asked about twice"
@@ -235,8 +242,9 @@ def confirm(slug: str, *, folder: Path = FOLDER) -> dict[str, Any]:
     started = time.process_time()
     table = claim.measure("confirmation", only=names)
     record = _record(claim, "confirmation", table, time.process_time() - started)
+    record["data"] = data_of(claim, names)  # stamps forget cases that a claim has no more
     record["ledger"] = [line for line in record["ledger"] if line["experiment"] in names or not line["experiment"]]
-    record["good"] = all(line["verdict"] != "not held" for line in record["ledger"] if line["promised"])
+    record["good"] = all(line["verdict"] == "held" for line in record["ledger"] if line["promised"])
     _write(folder, slug, {key: value for key, value in record.items() if key != "good"})
     write_stamp(folder, slug, stamp_of(slug))
     return record
@@ -310,11 +318,27 @@ def _gap(value: float, other: float) -> float:
 
 
 def accept(slug: str, why: str, *, folder: Path = FOLDER) -> list[dict[str, str]]:
-    """Write down that today's conditions give recorded figures another verdict, and why; what flipped is returned."""
-    flipped = flips(slug, folder=folder)
-    if flipped:
-        _append(folder, slug, {"look": "accept", "why": why, "verdicts": flipped, "flipped": []})
+    """Write down that today's conditions give recorded figures another verdict, and why; what flipped is returned.
+
+    Assertions that no record has in their words are written down as well: from that day they are in the ledger.
+    """
+    flipped, since = flips(slug, folder=folder), undated(slug, folder=folder)
+    if flipped or since:
+        line = {"look": "accept", "why": why, "verdicts": flipped, "flipped": []}
+        _append(folder, slug, line | ({"worded": since} if since else {}))
     return flipped
+
+
+def undated(slug: str, *, folder: Path = FOLDER) -> list[dict[str, str]]:
+    """Assertions that neither a record nor a line of the log has in their words: text, and what is asked."""
+    records = read_records(folder, slug)
+    known = {(line["text"], line["asked"]) for record in records for line in record["ledger"]}
+    known |= worded(read_log(folder, slug)).keys()
+    return [
+        {"text": assertion.text, "asked": assertion.asked}
+        for assertion in claims.get(slug).ledger
+        if records and (assertion.text, assertion.asked) not in known
+    ]
 
 
 def flips(

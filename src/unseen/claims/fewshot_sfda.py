@@ -164,7 +164,8 @@ claim = Claim(
             development=("digits 20", "digits 35", "emoji noto twemoji", "emoji fluent-emoji-flat openmoji"),
             confirmation=(
                 "fonts", "digits 50", "emoji emojione noto-v1", "emoji emojione-v1 fluent-emoji",
-                "emoji noto-v1 fluent-emoji-high-contrast")),
+                "emoji noto-v1 fluent-emoji-high-contrast"),
+            nothing="source"),
         "pairs, fair arms": Experiment(
             run=label_pools.run, data=label_pools.read, unit="pair of domains", clocks=("processor",), nothing="source",
             **seeds(1),

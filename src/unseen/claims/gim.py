@@ -334,11 +334,12 @@ LEDGER = (
 CASES: dict[str, Any] = {
     "development": ("shipped/china", "shipped/motorcycle", "shipped/coffee", "shipped/astronaut"),
     "confirmation": photographed.MORE_OF_BUDGIE, "unit": "photograph", "data": photographed.of_case, "halves": True,
-    **seeds(1),
+    "nothing": "xfeat", **seeds(1),
 }
 """The first confirmation was on `photographed.BUDGIE`. SIFT, which labels with XFeat and stands beside it, has had
-exact places since; run again there, three verdicts fell otherwise, so that photographs which nobody had opened confirm
-anew. They are of one package, each asked about in one case."""
+exact places since; run again there, three verdicts fell otherwise, so that photographs which no look at
+this claim had opened confirm anew; minima's first confirmation, whose figures choose nothing here, was on the same six.
+They are of one package, each asked about in one case."""
 
 claim = Claim(
     slug="gim",

@@ -297,13 +297,14 @@ claim = Claim(
     behaviour=behaviour,
     experiments={
         "lights": Experiment(
-            run=run, data=fingerprinted, clocks=("seconds",), unit="vendor and light", **seeds(1),
+            run=run, data=fingerprinted, clocks=("seconds",), unit="vendor and light", nothing="source only",
+            **seeds(1),
             development=("development/openmoji/dusk", "development/twemoji/haze"),
             confirmation=(
                 "confirmation/fluent-emoji/overcast", "confirmation/emojione-v1/lamp",
                 "confirmation/emojione-v1/under water")),
         "style": Experiment(
-            run=run_style, data=fingerprinted, unit="vendor", **seeds(1),
+            run=run_style, data=fingerprinted, unit="vendor", nothing="source only", **seeds(1),
             development=("development/openmoji/plain",), confirmation=("confirmation/fluent-emoji/plain",)),
     },
     licences=(worlds.EMOJI, worlds.PHOTOS, "Photos: scikit-image's and matplotlib's samples, public domain and CC0"),

@@ -216,7 +216,8 @@ LEDGER = (
 
 SHIPPED = ("shipped/china", "shipped/astronaut", "shipped/coffee", "shipped/chelsea", "shipped/rocket")
 CASES: dict[str, Any] = {
-    "development": SHIPPED, "confirmation": BUDGIE, "unit": "photograph", "data": of_case, **seeds(1),
+    "development": SHIPPED, "confirmation": BUDGIE, "unit": "photograph", "data": of_case,
+    "nothing": "xfeat", **seeds(1),
 }
 """What no look at this claim had opened confirms: the first confirmation, of one pair each, had six others. Those with
 texture all over, which are gim's, too, whose figures choose nothing here."""

@@ -234,7 +234,7 @@ claim = Claim(
     ledger=LEDGER,
     experiments={
         "captions": Experiment(run=run_captions, nothing="nothing", **SPLITS, **seeds(1)),
-        "motion": Experiment(run=run_motion, **SPLITS, **seeds(1)),
+        "motion": Experiment(run=run_motion, nothing="nothing", **SPLITS, **seeds(1)),
         "start": Experiment(run=run_start, **SPLITS, **seeds(1)),
     },
     licences=(worlds.EMOJI, worlds.LITE0, worlds.MINILM),

@@ -312,7 +312,7 @@ claim = Claim(
     ledger=LEDGER,
     experiments={
         "base_to_new": Experiment(
-            run=base_to_new, data=read, unit="vendor", **of_both(VENDORS), **seeds(1)),
+            run=base_to_new, data=read, unit="vendor", nothing="zero-shot", **of_both(VENDORS), **seeds(1)),
     },
     licences=(worlds.EMOJI, worlds.LITE0, worlds.MINILM),
 )

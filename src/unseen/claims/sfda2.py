@@ -183,7 +183,7 @@ PAIRS: Mapping[str, Any] = {
     "confirmation": (
         "fonts", "digits 28", "digits 42", "emoji emojione noto-v1", "emoji emojione-v1 fluent-emoji",
         "emoji noto-v1 fluent-emoji-high-contrast"),
-    "reused": TURNED, "unit": "pair of domains", **seeds(2, 1),
+    "reused": TURNED, "unit": "pair of domains", "nothing": "source", **seeds(2, 1),
 }
 
 claim = Claim(
@@ -197,7 +197,7 @@ claim = Claim(
         "reversed": Experiment(
             run=partial(run, arms=ABLATIONS, ratio=HIGH_RATIO), data=read, clocks=CLOCKS,
             development=("digits 20", "digits 35", "digits 50"), confirmation=("fonts", "digits 28", "digits 42"),
-            reused=TURNED, unit="pair of domains", **seeds(2)),
+            reused=TURNED, unit="pair of domains", nothing="source", **seeds(2)),
         "points": Experiment(
             run=partial(run, arms=ABLATIONS), data=lambda case: [objects(case.split()[0])], clocks=CLOCKS,
             development=("scopia view", "scopia half 30", "scopia ball 30"),

@@ -69,7 +69,7 @@ def _looked_at(slug: str) -> Iterator[tuple[str, Any]]:
     claim, card = claims.get(slug), methods.card(slug)
     if card.kind == "method":
         method: type[Method] = methods.get(slug)
-        yield "settings", {"defaults": method().get_params(), **card.presets}
+        yield "settings", _exact({"defaults": method().get_params(), **card.presets})
         for way in cases(method):
             yield f"fit {way}", outputs(way.make().fit(**way.inputs()), answer_of(way.method).samples(way))
     if claim.behaviour is not None:
@@ -109,7 +109,7 @@ def rivals(slug: str) -> list[str]:
 def _given_by(slug: str) -> str:
     """A digest of a method's settings and of what it gives on all standard inputs; kept, since claims share rivals."""
     method: type[Method] = methods.get(slug)
-    answers: dict[str, Any] = {"defaults": method().get_params()}
+    answers: dict[str, Any] = {"defaults": _exact(method().get_params())}
     for way in cases(method):
         answers[str(way)] = outputs(way.make().fit(**way.inputs()), answer_of(way.method).samples(way))
     return digest_of(answers)
@@ -120,20 +120,31 @@ def _data(experiment: str, case: str) -> str:
     return f"data {experiment}: {case}"
 
 
+def data_of(claim: Claim, names: Iterable[str]) -> dict[str, str]:
+    """Digests of what the confirmation cases of some experiments read, by what a stamp calls them; for a record."""
+    return {
+        _data(name, case): digest_of(_fingerprints(experiment, case))[:12]
+        for name in names
+        if (experiment := claim.experiments[name]).data is not None
+        for case in experiment.confirmation
+    }
+
+
 def _fingerprints(experiment: Experiment, case: str) -> list[str]:
     """Of the domains that a case reads, in an order of their own."""
     return sorted(map(_fingerprint, experiment.data(case))) if experiment.data is not None else []
 
 
-def read_before(claim: Claim, name: str, stamps: Iterable[Mapping[str, str]]) -> list[str]:
+def read_before(claim: Claim, name: str, opened: Iterable[Mapping[str, str]]) -> list[str]:
     """Confirmation cases of an experiment whose samples are those of an opened case, or of development.
 
+    `opened` are stamps, which know the cases that the claim has, and what records say of the data that they read.
     Not told of halves, of which no sample is asked about twice, nor where what was read may be `reused`.
     """
     experiment = claim.experiments[name]
     if experiment.data is None or experiment.halves:
         return []
-    known = {digest for stamp in stamps for what, digest in stamp.items() if what.startswith("data ")}
+    known = {digest for digests in opened for what, digest in digests.items() if what.startswith("data ")}
     known |= {digest_of(_fingerprints(experiment, case))[:12] for case in experiment.development}
     asked = [case for case in experiment.confirmation if case not in experiment.reused]
     return [case for case in asked if digest_of(_fingerprints(experiment, case))[:12] in known]
@@ -148,6 +159,15 @@ def _fingerprint(domain: Domain) -> str:
 def digest_of(value: Any) -> str:
     """SHA-256 of values in which numbers are rounded to `DIGITS` decimals of the largest of their array."""
     return hashlib.sha256(json.dumps(_plain(value), sort_keys=True).encode()).hexdigest()
+
+
+def _exact(settings: Any) -> Any:
+    """Settings with their numbers as words: those that nobody computes are not rounded, .9996 is not .9998."""
+    if isinstance(settings, Mapping):
+        return {name: _exact(value) for name, value in settings.items()}
+    if isinstance(settings, (list, tuple)):
+        return [_exact(value) for value in settings]
+    return f"{settings:.12g}" if isinstance(settings, float) else settings
 
 
 def _plain(value: Any) -> Any:

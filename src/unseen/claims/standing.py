@@ -48,7 +48,8 @@ class Standing:
         Confirmed: judged, in these words, on cases that nobody had opened. Explored: the assertion is younger than the
         first look at its cases. Open: there are no figures.
     since : str
-        Date of the record that first had it in these words; empty if none has.
+        Date of the record that first had it in these words, or else of the line of the log that first named it; empty
+        if none has.
     first : Said, optional
         The first, blind verdict, where it differs from this one or was given to other words.
     later : Said, optional
@@ -66,10 +67,16 @@ class Standing:
 
 
 def standings(
-    claim: Claim, records: Sequence[Record], verdicts: Sequence[Verdict | None] | None = None
+    claim: Claim,
+    records: Sequence[Record],
+    verdicts: Sequence[Verdict | None] | None = None,
+    log: Sequence[Record] = (),
 ) -> list[Standing]:
-    """What is known of each assertion of a claim from its records, oldest first; `verdicts` are those of `newest`."""
-    known, verdicts = _Known(claim, records), newest(claim, records) if verdicts is None else verdicts
+    """What is known of each assertion of a claim from its records and its log, oldest first.
+
+    `verdicts` are those of `newest`.
+    """
+    known, verdicts = _Known(claim, records, log), newest(claim, records) if verdicts is None else verdicts
     return [known.standing(assertion, verdict) for assertion, verdict in zip(claim.ledger, verdicts)]
 
 
@@ -78,6 +85,15 @@ def newest(claim: Claim, records: Sequence[Record]) -> list[Verdict | None]:
     last = {name: record for record in records for name in record["cases"]}
     parts = [table[table.experiment == name] for name, record in last.items() for table in [table_of(record)]]
     return [verdict for _, verdict in claim.judge(Figures(pd.concat(parts)))] if parts else [None] * len(claim.ledger)
+
+
+def worded(log: Sequence[Record]) -> dict[tuple[str, str], str]:
+    """When a log first named assertions that no record has, by text and what is asked."""
+    lines = ((row["text"], row["asked"], line["date"]) for line in log for row in line.get("worded", ()))
+    dates: dict[tuple[str, str], str] = {}
+    for text, asked, date in lines:
+        dates.setdefault((text, asked), date)
+    return dates
 
 
 def table_of(record: Record) -> pd.DataFrame:
@@ -100,8 +116,9 @@ def standing_word(assertion: Assertion, verdict: Verdict | None) -> str:
 class _Known:
     """The records of a claim, and which of their experiments were blind: of cases that none before had opened."""
 
-    def __init__(self, claim: Claim, records: Sequence[Record]) -> None:
+    def __init__(self, claim: Claim, records: Sequence[Record], log: Sequence[Record]) -> None:
         self.claim, self.records = claim, records
+        self.worded = worded(log)
         self.tables = [table_of(record) for record in records]
         self.lines = [list(record["ledger"]) for record in records]
         self.blind: list[set[str]] = []
@@ -112,10 +129,10 @@ class _Known:
 
     def standing(self, assertion: Assertion, now: Verdict | None) -> Standing:
         """What is known of an assertion; `now` is today's verdict on the newest figures."""
-        if assertion.holds is None:
-            return Standing(assertion, standing_word(assertion, now), assertion.reason)
         same = [(number, line) for number in range(len(self.records)) if (line := self._take(number, assertion))]
-        since = self.records[same[0][0]]["date"] if same else ""
+        since = self.records[same[0][0]]["date"] if same else self.worded.get((assertion.text, assertion.asked), "")
+        if assertion.holds is None:
+            return Standing(assertion, standing_word(assertion, now), assertion.reason, since=since)
         if now is None:
             return Standing(assertion, standing_word(assertion, now), "Not run yet.", since=since)
         blind = [(number, line) for number, line in same if line["experiment"] in self.blind[number]]

@@ -262,7 +262,7 @@ claim = Claim(
             nothing="given", clocks=("seconds", "cost"), **of_both(VENDORS), **seeds(2)),
         KIND_ARMS: Experiment(
             run=fair_arms, data=read, development=cases("development"), confirmation=cases("confirmation"), unit=UNIT,
-            **seeds(1, 2, first=200)),
+            nothing="untouched", **seeds(1, 2, first=200)),
         COST: Experiment(
             run=processor_time, data=read, development=KINDS["development"], confirmation=KINDS["confirmation"],
             unit="kind of data", clocks=("milliseconds", "cost"), **seeds(1, first=200)),

@@ -215,7 +215,7 @@ claim = Claim(
         "several sources": Experiment(run=several_sources, **EMOJI),
         KIND_ARMS: Experiment(
             run=fair_arms, data=read, development=cases("development"), confirmation=cases("confirmation"),
-            unit="style that is learnt", **seeds(1, 2, first=200)),
+            unit="style that is learnt", nothing="start", **seeds(1, 2, first=200)),
     },
     licences=CREDITS,
 )

@@ -261,9 +261,9 @@ claim = Claim(
     slug="x-clip",
     ledger=LEDGER,
     experiments={
-        "order": Experiment(run=run_order, **VENDORS, **seeds(1)),
+        "order": Experiment(run=run_order, nothing="nothing", **VENDORS, **seeds(1)),
         "parts": Experiment(run=run_parts, **VENDORS, **seeds(1)),
-        "pairs": Experiment(run=run_pairs, **VENDORS, **seeds(1)),
+        "pairs": Experiment(run=run_pairs, nothing="nothing", **VENDORS, **seeds(1)),
     },
     licences=(worlds.EMOJI, worlds.MINILM),
 )

@@ -292,8 +292,8 @@ claim = Claim(
     slug="zeroi2v",
     ledger=LEDGER,
     experiments={
-        "order": Experiment(run=run_order, **SPLITS, **seeds(1), clocks=("seconds",)),
-        "few": Experiment(run=run_few, **SPLITS, **seeds(1)),
+        "order": Experiment(run=run_order, nothing="nothing", **SPLITS, **seeds(1), clocks=("seconds",)),
+        "few": Experiment(run=run_few, nothing="nothing", **SPLITS, **seeds(1)),
         "parts": Experiment(run=run_parts, **SPLITS, **seeds(1)),
     },
     licences=(worlds.EMOJI,),

@@ -242,6 +242,7 @@ claim = Claim(
             **of_both({split: range(1, len(orders) + 1) for split, orders in task_streams.ORDERS.items()})),
         "grown": Experiment(
             run=grown, data=lambda case: [by(case.split()[1], "subgroup"), *task_streams.read(case)], unit="vendor",
+            nothing="zero-shot",
             **of_both({
                 "development": ("noto", "openmoji"),
                 "confirmation": ("noto-v1", "fluent-emoji", "emojione-monotone")}), **seeds(1)),
