@@ -190,8 +190,8 @@ def analyse(
     check_settings(level, threshold, scale)
     known = read_concepts(concepts, score)
     names = tuple(dict.fromkeys(known.concept))
-    if empty := [name for name in names if not lemmas_of(name, "none")]:
-        raise ValueError(f"concepts must hold words; {empty[0]!r} holds none")
+    if wordless := [name for name in names if not lemmas_of(name, "none")]:
+        raise ValueError(f"concepts must hold words; {wordless[0]!r} holds none")
     shares = in_percent(known)
     source = Captions(Path(captions), column)
     if source.beside and images is None and encoder is not None:
