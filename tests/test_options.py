@@ -63,17 +63,21 @@ def test_what_a_user_has_is_said_in_the_same_words_to_compare_and_adapt() -> Non
 @pytest.mark.parametrize(
     ("given", "said"),
     [
-        (["find", "photos", "--text", "a", "--text", "b"], "--text was given twice, as 'a' and 'b'"),
-        (["find", "photos", "--top=1", "--top", "2", "--top", "3"], "given 3 times, as '1', '2' and '3'"),
-        (["compare", "--careful", "--no-careful"], "--careful and --no-careful were both given"),
-        (["match", "learn", "a.mp4", "--model", "x", "--model", "y"], "--model was given twice"),
+        (["find", "photos", "--text", "a", "--text", "b"], "--text was given twice; the last counts, 'b'"),
+        (["find", "photos", "--top=1", "--top", "2", "--top", "3"], "--top was given 3 times; the last counts, '3'"),
+        (
+            ["compare", "--careful", "--no-careful"],
+            "--careful and --no-careful were both given; the last counts, --no-careful",
+        ),
+        (["compare", "--no-careful", "--careful"], "both given; the last counts, --careful"),
+        (["match", "learn", "a.mp4", "--model", "x", "--model", "y"], "--model was given twice; the last counts, 'y'"),
         (["--threads", "2", "--threads", "3", "encoders"], "--threads was given twice"),
     ],
 )
 def test_of_an_option_that_may_stand_once_the_last_does_not_win_without_a_word(given: list[str], said: str) -> None:
-    refused = CliRunner(env={"COLUMNS": "200"}).invoke(app, given)
-    assert refused.exit_code == 2
-    assert said in " ".join(refused.output.split())
+    run = CliRunner().invoke(app, given)
+    assert said in run.stderr
+    assert run.stderr.startswith("note: ")
 
 
 def test_an_option_given_twice_with_one_value_or_that_may_be_repeated_is_no_mistake() -> None:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 import typer
 import typer.core
 
-from unseen.runtime import replacing
+from unseen.runtime import leads, replacing
 from unseen.spreadsheets import harmless_table, has_formulas
 from unseen.strict_json import strict_json
 
@@ -28,18 +28,19 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 class OnceEach:
-    """A command that refuses an option which may stand once and was given twice: the last would win without a word."""
+    """A command that tells where an option which may stand once stands twice: the last counts, as in any shell."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Read the arguments; help that is asked for, and values that cannot be, are answered first."""
         given = list(args)
         rest: list[str] = super().parse_args(ctx, args)  # type: ignore[misc]
-        if not ctx.resilient_parsing and (twice := self._repeated(ctx, given)):
-            ctx.fail(twice)
+        if not ctx.resilient_parsing and leads():
+            for line in self._repeated(ctx, given):
+                say(f"note: {line}")
         return rest
 
-    def _repeated(self, ctx: Any, args: list[str]) -> str:
-        """Which option was given with unlike values, in a sentence; empty if none was."""
+    def _repeated(self, ctx: Any, args: list[str]) -> list[str]:
+        """Which options were given with unlike values, in sentences."""
         command: Any = self
         parser = command.make_parser(ctx)
         once = {
@@ -52,19 +53,22 @@ class OnceEach:
             listing.multiple = True
             listing.add_to_parser(parser, ctx)
         values, _, _ = parser.parse_args(args=list(args))
+        lines = []
         for name, option in once.items():
             unlike = list(dict.fromkeys(values.get(name) or ()))
-            if len(unlike) > 1 and option.is_flag:
-                return f"{option.opts[0]} and {option.secondary_opts[0]} were both given; name one of them"
-            if len(unlike) > 1:
+            if len(unlike) < 2:
+                continue
+            if option.is_flag:
+                yes, no = option.opts[0], option.secondary_opts[0]
+                lines.append(f"{yes} and {no} were both given; the last counts, {yes if values[name][-1] else no}")
+            else:
                 times = "twice" if len(values[name]) == 2 else f"{len(values[name])} times"
-                flag, listed = max(option.opts, key=len), ", ".join(repr(value) for value in unlike[:-1])
-                return f"{flag} was given {times}, as {listed} and {unlike[-1]!r}; it takes one value"
-        return ""
+                lines.append(f"{max(option.opts, key=len)} was given {times}; the last counts, {values[name][-1]!r}")
+        return lines
 
 
 class Whole(OnceEach, typer.core.TyperGroup):
-    """The command line: what stands before the name of a command may stand once, too."""
+    """The command line: of what stands before the name of a command the same holds."""
 
 
 app = typer.Typer(
