@@ -184,3 +184,20 @@ def test_of_prototypes_the_largest_cosine_counts() -> None:
     method = Prototypes().fit(support=domain.take(np.arange(0, 36, 4)))
     scores = np.asarray(method.decision_function(domain.x))
     assert answers_of(method, domain).scores.tolist() == pytest.approx(scores.max(axis=1).tolist())
+
+
+def test_of_prototypes_a_sample_is_as_known_as_its_direction_is_not_its_place_beside_the_others() -> None:
+    support = Domain(
+        x=np.array([[10.0, 1, 0], [10, 2, 0], [10, 0, 1], [10, 0, 2]], dtype=np.float32), y=np.array([0, 0, 1, 1]),
+        classes=ClassSpace(names=("a", "b")),
+    )  # fmt: skip
+    query = Domain(x=np.array([[10, 1.2, 0], [-1, 3, 0]], dtype=np.float32))
+    method = Prototypes().fit(support=support)
+    centred = answers_of(method, query).scores
+    assert centred[1] > 0.5
+    means = [np.mean([row / np.linalg.norm(row) for row in support.x[rows]], axis=0) for rows in ([0, 1], [2, 3])]
+    expected = [max(x @ m / np.linalg.norm(x) / np.linalg.norm(m) for m in means) for x in np.asarray(query.x)]
+    asked = answers_of(method, query, support=support)
+    assert asked.scores.tolist() == pytest.approx(expected)
+    assert asked.scores[1] < 0.1 < 0.9 < asked.scores[0]
+    assert asked.classes.tolist() == answers_of(method, query).classes.tolist()

@@ -301,7 +301,7 @@ class Episodes:
                 started = time.perf_counter()
                 method = fit(support)
                 seconds[shot] += time.perf_counter() - started
-                by_shots[shot].append(answers_of(method, query, scored=self.unknown > 0))
+                by_shots[shot].append(answers_of(method, query, support=support, scored=self.unknown > 0))
         return by_shots, seconds
 
 

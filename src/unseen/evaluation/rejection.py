@@ -7,9 +7,12 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import torch
+import torch.nn.functional as F
 from numpy.typing import NDArray
 
 from unseen.data.domain import Domain
+from unseen.data.samplers import tensor
 from unseen.methods.base import UNKNOWN
 from unseen.methods.baselines.prototypes import Prototypes
 
@@ -39,11 +42,11 @@ class Answers:
         return dict(zip(OPEN, (area, float(both.mean()), float(rejected.mean()))))
 
 
-def answers_of(method: Any, query: Domain, *, scored: bool = True) -> Answers:
+def answers_of(method: Any, query: Domain, *, support: Domain | None = None, scored: bool = True) -> Answers:
     """What a method says of samples: how known one seems is minus its `uncertainty`, else its largest probability.
 
-    Of `Prototypes` it is the largest cosine: probabilities, which compare classes, are large, too, for a sample that is
-    far from all of them.
+    Of `Prototypes` it is `likeness` to its `support`, where that is given, else the largest of its cosines:
+    probabilities, which compare classes, are large, too, for a sample that is far from all of them.
 
     Raises
     ------
@@ -65,12 +68,27 @@ def answers_of(method: Any, query: Domain, *, scored: bool = True) -> Answers:
         return Answers(predicted, accepted, np.ones(len(predicted)))
     if hasattr(method, "uncertainty"):
         return Answers(predicted, accepted, -np.asarray(method.uncertainty(query), dtype=np.float64))
+    if isinstance(method, Prototypes) and support is not None:
+        return Answers(predicted, accepted, likeness(support, query))
     if isinstance(method, Prototypes):
         ask: Any = method.decision_function
         return Answers(predicted, accepted, np.asarray(ask(query), dtype=np.float64).max(axis=1))
     if not hasattr(method, "predict_proba"):
         raise TypeError(f"unknown classes need uncertainty or predict_proba; {type(method).__name__} has neither")
     return Answers(predicted, accepted, np.asarray(method.predict_proba(query), dtype=np.float64).max(axis=1))
+
+
+def likeness(support: Domain, query: Domain) -> NDArray[np.float64]:
+    """The largest cosine of each sample with the mean direction of a labelled class, (n,).
+
+    Features are taken as they are. `Prototypes` subtracts the mean of its handful first, which tells the classes from
+    each other; but a sample of none of them need not lie on the other side of that mean, and once it is subtracted
+    points anywhere.
+    """
+    x, asked = (tensor(domain).double() for domain in (support, query))
+    y = torch.as_tensor(np.unique(support.labels, return_inverse=True)[1])
+    sums = torch.zeros(int(y.max()) + 1, x.shape[1], dtype=x.dtype).index_add_(0, y, F.normalize(x, dim=1))
+    return (F.normalize(asked, dim=1) @ F.normalize(sums, dim=1).T).amax(dim=1).numpy()
 
 
 def auroc(known: NDArray[Any], unknown: NDArray[Any]) -> float:

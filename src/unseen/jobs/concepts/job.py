@@ -213,13 +213,13 @@ def analyse(
     else:
         counted = count_concepts(source, names, lemmas=lemmas, processes=processes, engine=engine)
         counts, n = counted.counts, counted.n
-    skipped, empty = list(source.bad), sum(source.empty)
-    worded = n - empty
+    skipped, blank = list(source.bad), sum(source.empty)
+    worded = n - blank
     if not worded:
         why = f": {len(skipped)} rows cannot be read, the first: {skipped[0]}" if skipped else ""
-        why = f": {empty:,} are empty{why.replace(':', ', and', 1)}" if empty else why
+        why = f": {blank:,} are empty{why.replace(':', ', and', 1)}" if blank else why
         raise ValueError(f"CAPTIONS must hold at least one caption; {source.path} holds none{why}")
-    besides = f", beside {empty:,} empty one{'' if empty == 1 else 's'}" if empty else ""
+    besides = f", beside {blank:,} empty one{'' if blank == 1 else 's'}" if blank else ""
     besides += f", and {len(skipped):,} rows that cannot be read" if skipped else ""
     say(f"captions: {worded:,}{besides}")
     columns: dict[str, Any] = {"concept": names, "text": counts, "per_million": 1e6 * counts / worded}
@@ -269,7 +269,7 @@ def analyse(
         facts={
             "lemmas": lemmas, "match": match, "threshold": threshold, "level": level,
             "scale": max(group.scale for group in groups), "skipped": len(skipped),
-            "skipped_first": skipped[0] if skipped else "", "empty": empty, "tags_left_out": lost, "shares": shares,
+            "skipped_first": skipped[0] if skipped else "", "empty": blank, "tags_left_out": lost, "shares": shares,
             "like": like or "", "score": known.attrs["score"] or "accuracy", "captions": source.path.name,
         },
         concepts=names,
