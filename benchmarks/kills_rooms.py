@@ -226,14 +226,17 @@ def nodes(home: Path) -> Room:
         method = GraphCLIP.load(home / f"{i}" / "model")
         table = pd.read_csv(home / f"{i}" / "nodes.csv")
         places, said = read_summaries(home / f"{i}" / "summaries.jsonl", graph)
-        kept.append((NodesRun(table, None, told, method), (graph, places, said)))
+        shown = (home / f"{i}" / "report.html").read_bytes()
+        kept.append((NodesRun(table, None, told, method), (graph, places, said), shown))
 
     def write(place: Path, which: int) -> None:
-        _write(place, *kept[which], None)
+        run, taught, shown = kept[which]
+        _write(place, run, taught, None, shown)
 
     def read(place: Path) -> dict[str, Any]:
         GraphCLIP.load(place / "model")
         read_summaries(place / "summaries.jsonl", graph)
+        assert page(place / "report.html") > 0
         assert len(pd.read_csv(place / "nodes.csv")) == 24
         json.loads((place / "reading.json").read_text())
         return {"all": json.loads((place / "results.json").read_text())["mark"]}

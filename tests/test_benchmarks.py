@@ -24,3 +24,19 @@ def _there(module, name):
         return hasattr(importlib.import_module(module), name) or bool(importlib.import_module(f"{module}.{name}"))
     except ModuleNotFoundError:
         return False
+
+
+ROOMS = ["align", "caption", "compose", "episodes", "match", "nodes", "rank", "segment", "shrink"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("room", ROOMS)
+def test_what_is_killed_of_a_room_is_written_and_read_where_nobody_kills(room, tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
+    rooms = importlib.import_module("kills_rooms").rooms()
+    assert sorted(rooms) == ROOMS
+    (tmp_path / "of").mkdir()
+    name, write, read = rooms[room](tmp_path / "of")
+    for which in (0, 1):
+        write(tmp_path / name, which)
+        assert read(tmp_path / name)
