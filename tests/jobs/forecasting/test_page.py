@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import dataclasses
 import html
 import io
 import re
@@ -76,6 +77,14 @@ def test_a_series_that_is_too_short_for_a_look_at_its_past_is_told_as_unchecked(
     assert "40 steps ahead by seasonal-naive, unchecked" in said
     assert "All methods on the past" not in said
     assert len(pictures(tmp_path / "page.html")) == 2
+
+
+def test_an_error_that_cannot_be_compared_is_told_alone(tmp_path: Path) -> None:
+    result = forecast(waves(60), horizon=8, method="last-value")
+    table = result.backtest.assign(against=float("nan"))
+    said = told(dataclasses.replace(result, backtest=table), tmp_path / "page.html")
+    assert "last-value is off by " in said
+    assert "errs nan" not in said
 
 
 def test_names_are_text_in_page_and_drawing(tmp_path: Path) -> None:

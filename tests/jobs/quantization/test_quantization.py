@@ -585,6 +585,14 @@ def test_two_towers_are_refused_before_any_work_and_the_sentence_says_what_to_do
         quantize("lite-clip", out=tmp_path / "small")
 
 
+def test_a_folder_that_is_called_like_an_encoder_of_two_towers_is_a_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("towers", "lite-clip"):
+        (tmp_path / name).mkdir()
+        with pytest.raises(ValueError, match=r"^(?!.*is two towers)"):
+            quantize(name, out=tmp_path / "small")
+
+
 def test_a_network_that_cannot_be_built_again_is_refused_before_the_long_work(tmp_path, monkeypatch):
     monkeypatch.setattr(quantization, "_fit", lambda *_: pytest.fail("the long work began"))
     with pytest.raises(ValueError, match="cannot be saved in fewer bits: a Sequential cannot be built again"):

@@ -43,6 +43,7 @@ def write_page(result: Forecast, file: str | os.PathLike[str], *, model: str = "
 def page(result: Forecast, *, model: str = "", command: str = "") -> bytes:
     """One HTML page that needs nothing else; names of series and columns are text, never markup."""
     rows: list[Any] = list(result.backtest.itertuples())
+    best = next((row for row in rows if row.method == result.chosen), None)
     table = result.table
     return render_page(
         Path(__file__).with_name("page.html"),
@@ -57,7 +58,8 @@ def page(result: Forecast, *, model: str = "", command: str = "") -> bytes:
         chosen=result.chosen,
         why=result.why,
         rows=[{**row._asdict(), "covered": not math.isnan(row.coverage)} for row in rows],
-        best=next((row for row in rows if row.method == result.chosen), None),
+        best=best,
+        compared=best is not None and math.isfinite(best.against),
         level=None if result.intervals is None or "low" not in table else 100 * result.intervals,
         ahead=_wide_and_narrow(result, _ahead),
         replayed=_wide_and_narrow(result, _replayed) if len(result.starts) else None,

@@ -35,7 +35,7 @@ TWO_TOWERS = ("towers", "open_clip", "lite-clip")
 def refuse_towers(name: str) -> None:
     """`ValueError`, before anything is loaded, for two towers, which have no classes; and what to do instead."""
     towers = (Path(name) / TOWERS).is_dir()
-    if towers or name.partition("?")[0].partition(":")[0] in TWO_TOWERS:
+    if towers or (not Path(name).is_dir() and name.partition("?")[0].partition(":")[0] in TWO_TOWERS):
         said = f"{WANTED} and names classes: the folder of a saved model, {FORMS}. {name!r} is two towers"
         command = f"`unseen shrink {'towers:' * towers}{name} PAIRS --size .5 --out small` makes them smaller"
         alone = "quantize efficientnet-lite0, by which it sees, or make a model of yours with that encoder"
