@@ -639,6 +639,21 @@ def test_the_plan_counts_samples_and_features():
     assert seconds(1000, 2560) == 1
 
 
+def test_the_plan_of_steps_counts_features_and_not_samples():
+    """FixMatch beside few labels took eight times the seconds that the plan had said."""
+
+    def seconds(slug: str, n: int, features: int) -> float:
+        x = np.random.default_rng(0).normal(size=(n, features)).astype(np.float32)
+        support = Domain(x=x[:12], y=np.arange(12) % 4, name="support")
+        return plan(prepare(target=Domain(x=x[12:], name="target"), support=support), slug, seeds=1).seconds[slug]
+
+    fits = 1 + 12  # one without each label
+    assert seconds("fixmatch", 40, 1280) == seconds("fixmatch", 400, 1280) == fits * catalogue.cost("fixmatch")
+    assert seconds("fixmatch", 40, 2560) == 2 * seconds("fixmatch", 40, 1280)
+    assert seconds("fixmatch", 40, 64) < seconds("fixmatch", 40, 1280) / 2
+    assert seconds("linear-probe", 400, 64) > seconds("linear-probe", 100, 64)
+
+
 def test_the_longest_fits_come_first(monkeypatch):
     order = []
     fit = catalogue.Given.fit

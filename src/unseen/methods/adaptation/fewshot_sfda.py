@@ -81,7 +81,7 @@ class FewShotSFDA(NetworkMethod):
 
     card = Card(
         slug="fewshot-sfda",
-        cost=1.5,
+        cost=4.0,
         title="Few-shot Fine-tuning is All You Need for Source-free Domain Adaptation",
         venue="2023",
         official_code="daintlab/fewshot-SFDA",
