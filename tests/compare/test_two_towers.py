@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from small_towers import saved_towers
 
 import unseen
+from small_towers import saved_towers
 from unseen.catalogue import Given
 from unseen.compare.inputs import prepare
 from unseen.data.classes import ClassSpace

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from small_towers import saved_towers
 
+from small_towers import saved_towers
 from unseen import encoders
 from unseen.encoders.promptable import layer_names, promptable, reading, takes_prompts
 from unseen.encoders.trainable import whole_towers
@@ -127,3 +127,7 @@ def test_towers_that_were_shrunk_are_prompted_and_trained_as_others_are(tmp_path
     with torch.no_grad():
         np.testing.assert_allclose(whole.encode_text(whole.tokenize(TEXTS)), made.encode_text(TEXTS), atol=1e-5)
     assert all(parameter.requires_grad for parameter in whole.parameters())
+    made.text.module.model.text.tokens = torch.nn.Sequential(made.text.module.model.text.tokens)  # as thin layers are
+    assert not takes_prompts(made)
+    with pytest.raises(ValueError, match="takes no prompts of vectors"):
+        promptable(made)
