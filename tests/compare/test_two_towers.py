@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 import unseen
+from small_towers import saved_towers
 from unseen.catalogue import Given
 from unseen.compare.inputs import prepare
 from unseen.data.classes import ClassSpace
@@ -61,6 +62,21 @@ def test_a_command_runs_them_and_the_saved_model_predicts(folders: Path, tmp_pat
     said = subprocess.run([sys.executable, "-m", "unseen.cli", "predict", str(out), str(picture), "--top", "2"],
                           capture_output=True, text=True)  # fmt: skip
     assert said.returncode == 0, said.stderr
+
+
+@pytest.mark.full
+def test_towers_of_a_folder_are_read_and_prompted_where_they_stand(folders: Path, tmp_path: Path) -> None:
+    """Their own name leaves the folder out: it is the user's by which they are had again."""
+    encoder = saved_towers(tmp_path / "somewhere" / "small").removeprefix("frames:")
+    unseen.compare(
+        source=folders / "source", target=folders / "target", classes=folders / "names.csv", encoder=encoder,
+        methods=["describe", "adaptclipzs", "coop"], protocol="base-to-new", seeds=1, engine=Engine(workers=1),
+        out=tmp_path / "run",
+    )  # fmt: skip
+    found = json.loads((tmp_path / "run" / "results.json").read_text())["candidates"]
+    assert {"adaptclipzs", "coop"} <= {row["name"] for row in found}
+    saved = unseen.Bundle.load(tmp_path / "run")
+    assert len(saved.predict([next((folders / "target" / "blue").glob("*.png"))])) == 1
 
 
 def test_without_two_towers_they_say_what_they_need() -> None:

@@ -10,8 +10,10 @@ import numpy as np
 import pytest
 import torch
 
+from small_towers import saved_towers
 from unseen import encoders
-from unseen.encoders.promptable import layer_names, promptable, reading
+from unseen.encoders.promptable import layer_names, promptable, reading, takes_prompts
+from unseen.encoders.trainable import whole_towers
 from unseen.encoders.two_tower import TwoTowerEncoder
 from unseen.nn.build import rebuild, recipe_of
 from unseen.nn.prompting import CausalText, PooledText
@@ -102,3 +104,30 @@ def test_a_network_without_known_layers_is_refused():
 
 def test_the_name_of_a_random_model_holds_no_folder(tmp_path: Path) -> None:
     assert tiny("prompt-vit", tmp_path).name == "open_clip:prompt-vit?pretrained=0"
+
+
+def test_towers_that_were_shrunk_are_prompted_and_trained_as_others_are(tmp_path):
+    made = encoders.get(saved_towers(tmp_path / "small", 32).removeprefix("frames:"), precision="fp32")
+    assert isinstance(made, TwoTowerEncoder)
+    assert takes_prompts(made)
+    towers, whole, samples = promptable(made), whole_towers(made), made.image.preprocess(list(pictures().x))
+    long = [*TEXTS, "more than such a tower reads, letter by letter"]
+    np.testing.assert_allclose(towers.encode_texts(long), made.encode_text(long), atol=1e-5)
+    np.testing.assert_allclose(towers.encode_image(samples), made.encode(pictures()).x, atol=1e-5)
+    assert towers.image.widths == (8, 8)
+    again = rebuild(recipe_of(towers.text))
+    again.load_state_dict(towers.text.state_dict())
+    ids = towers.tokenize(TEXTS)
+    torch.testing.assert_close(again.eval().encode_tokens(ids), towers.text.encode_tokens(ids))
+    words = towers.tokenize(["a big"])[0][1:-1]
+    prompts = towers.text.prompts(towers.tokenize([" cat.", " bike."]), len(words), ("cat", "bike"))
+    vectors, lengths = prompts.with_context(towers.text.table[words][None])
+    expected = towers.encode_texts(["a big cat.", "a big bike."])
+    torch.testing.assert_close(towers.text(vectors, lengths), expected, atol=1e-5, rtol=1e-5)
+    with torch.no_grad():
+        np.testing.assert_allclose(whole.encode_text(whole.tokenize(TEXTS)), made.encode_text(TEXTS), atol=1e-5)
+    assert all(parameter.requires_grad for parameter in whole.parameters())
+    made.text.module.model.text.tokens = torch.nn.Sequential(made.text.module.model.text.tokens)  # as thin layers are
+    assert not takes_prompts(made)
+    with pytest.raises(ValueError, match="takes no prompts of vectors"):
+        promptable(made)

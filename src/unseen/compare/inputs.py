@@ -17,7 +17,7 @@ from unseen import methods
 from unseen.catalogue import Given
 from unseen.compare.checks import check_samples, labeled_samples
 from unseen.compare.estimate import is_measured
-from unseen.compare.given_model import given_model
+from unseen.compare.given_model import GivenModel, given_model
 from unseen.compare.introduction import what_was_read
 from unseen.compare.leaks import leaks
 from unseen.compare.names import among_samples
@@ -289,8 +289,13 @@ def prepare(
         **_sealed_features(features, known, everything), classes=known, encoder=tower, raw=parts, overlap=apart,
         leakage=leakage, shared_space=shared, described=described, records=records, model=model,
         teachers=teachers, notes=tuple(notes), prompts=tuple(prompts or ()),
-        shared_by=(tower.name, precision, trust) if tower is not None and _reads_names(tower) else None,
+        shared_by=(_asked(tower, encoder, taught), precision, trust) if tower and _reads_names(tower) else None,
     )  # fmt: skip
+
+
+def _asked(tower: Encoder, encoder: str | None, taught: GivenModel | None) -> str:
+    """By what name an encoder is had again: that of the user, as its own leaves out the folders of a file."""
+    return tower.name if encoder is None or (taught and taught.saved) else encoder
 
 
 def _reads_names(tower: Encoder) -> bool:

@@ -15,10 +15,12 @@ from unseen.encoders.clip import ClipTokens
 from unseen.encoders.clip import TextTower as ClipTextTower
 from unseen.encoders.lite_clip import ConSE, conse
 from unseen.encoders.text import MeanPooled, TextPreprocess
+from unseen.encoders.towers import ImageSide, TextSide
 from unseen.encoders.two_tower import TwoTowerEncoder
 from unseen.nn.build import builder
 from unseen.nn.layer_statistics import reader_of
-from unseen.nn.prompting import CausalText, PromptableText, PromptableTowers, pooled_text_of
+from unseen.nn.prompting import CausalText, PromptableText, PromptableTowers, pooled_text_of, tower_text
+from unseen.nn.towers import TextTower
 
 
 def promptable(encoder: Encoder) -> PromptableTowers:
@@ -42,6 +44,8 @@ def promptable(encoder: Encoder) -> PromptableTowers:
 def takes_prompts(encoder: TwoTowerEncoder) -> bool:
     """Whether its text tower takes prompts of vectors, such as CLIP's and MiniLM do."""
     text, tokens = encoder.text.module, encoder.text.preprocess
+    if isinstance(text, TextSide):
+        return _has_token_vectors(text.model.text)
     pieces = isinstance(text, MeanPooled) and isinstance(tokens, TextPreprocess)
     return pieces or (isinstance(text, ClipTextTower) and isinstance(tokens, ClipTokens))
 
@@ -51,6 +55,8 @@ def tokenizer_of(text: Encoder) -> Callable[[Sequence[str]], list[list[int]]]:
     tokens = text.preprocess
     if isinstance(tokens, TextPreprocess):
         return partial(_piece_numbers, copy.deepcopy(tokens))
+    if isinstance(text.module, TextSide):
+        return partial(_tower_numbers, tokens, text.module.model.text)
     return partial(_clip_numbers, tokens.tokenizer)  # type: ignore[attr-defined]
 
 
@@ -64,12 +70,16 @@ def two_towers(encoder: Encoder) -> TwoTowerEncoder:
 def image_network(encoder: TwoTowerEncoder) -> nn.Module:
     """A copy of the image tower, from a batch to vectors, that can be built again."""
     tower = encoder.image.module
+    if isinstance(tower, ImageSide):
+        return copy.deepcopy(tower.model.image)
     return _lite_image(tower) if isinstance(tower, ConSE) else _open_clip_image(encoder)
 
 
 def text_network(encoder: TwoTowerEncoder) -> PromptableText:
     """A copy of the text tower, from vectors of tokens to unit vectors, that can be built again."""
     text, tokens = encoder.text.module, encoder.text.preprocess
+    if isinstance(text, TextSide) and _has_token_vectors(text.model.text):
+        return tower_text(copy.deepcopy(text.model.text)).eval()
     if isinstance(text, MeanPooled) and isinstance(tokens, TextPreprocess):
         return pooled_text_of(text.transformer)
     if isinstance(text, ClipTextTower) and isinstance(tokens, ClipTokens):
@@ -123,6 +133,20 @@ def _piece_numbers(preprocess: TextPreprocess, texts: Sequence[str]) -> list[lis
     """Word pieces with [CLS] and [SEP]."""
     ids, mask = preprocess(list(texts)).unbind(dim=1)
     return [row[keep.bool()].tolist() for row, keep in zip(ids, mask)]
+
+
+# -- towers of the house --------------------------------------------------------------------------------------
+
+
+def _has_token_vectors(tower: Any) -> bool:
+    """Whether it is a text tower with a vector of each token; of thin layers, the table of tokens is a product."""
+    return isinstance(tower, TextTower) and isinstance(tower.tokens, nn.Embedding)
+
+
+def _tower_numbers(preprocess: Any, tower: Any, texts: Sequence[str]) -> list[list[int]]:
+    """Numbers of tokens up to the one at which the tower reads a text."""
+    tokens = preprocess(list(texts))
+    return [row[: max(int(end), 0) + 1].tolist() for row, end in zip(tokens, tower.ends_at(tokens))]
 
 
 # -- open_clip -----------------------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -15,6 +16,7 @@ from unseen.encoders.lite_clip import ConSE, conse
 from unseen.encoders.promptable import image_network, text_network, tokenizer_of, two_towers
 from unseen.encoders.registry import get
 from unseen.encoders.text import TextPreprocess
+from unseen.encoders.towers import ImageSide
 from unseen.encoders.two_tower import TwoTowerEncoder
 from unseen.encoders.unread import which
 from unseen.nn.convnet import small_convnet
@@ -55,6 +57,8 @@ def whole_towers(encoder: Encoder) -> DualEncoder:
         If a tower, or how it numbers texts, is not known.
     """
     encoder = two_towers(encoder)
+    if isinstance(encoder.image.module, ImageSide):
+        return copy.deepcopy(encoder.image.module.model).eval().requires_grad_(True)
     image, text = image_network(encoder), token_text(text_network(encoder))
     towers = dual_encoder(image, text, _numbers(encoder).to_json(), encoder.logit_scale)
     return towers.eval().requires_grad_(True)

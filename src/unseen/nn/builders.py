@@ -84,6 +84,7 @@ HOMES: dict[str, str] = {
     "input-quantized": "nn.learned_quantizers",
     "pointnet": "nn.pointnet",
     "pooled-text": "nn.prompting",
+    "tower-text": "nn.prompting",
     "features-alone": "nn.classifier",
     "conditional-classes": "nn.prompt_learners",
     "prompted-classes": "nn.prompt_learners",

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from unseen.nn.build import builder
 from unseen.nn.layer_statistics import RowReader
+from unseen.nn.towers import TextTower
 
 
 @dataclasses.dataclass(frozen=True)
@@ -172,6 +173,41 @@ class PooledText(PromptableText):
     def _encoded(self, vectors: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         mask = (torch.arange(vectors.shape[1], device=vectors.device) < lengths[:, None]).long()
         return self.network(inputs_embeds=vectors, attention_mask=mask).last_hidden_state, mask
+
+
+class TowerText(PromptableText):
+    """A text tower of the house, such as `unseen shrink` makes: read at the last token that counts.
+
+    Parameters
+    ----------
+    network : TextTower
+        Of `unseen.nn.towers`.
+    """
+
+    def __init__(self, network: TextTower) -> None:
+        super().__init__()
+        self.network = network
+        self.context = len(network.positions)
+
+    @property
+    def table(self) -> Tensor:
+        """The vectors of all tokens, (V, D_t)."""
+        return self.network.tokens.weight
+
+    def forward(self, vectors: Float[Tensor, "n t w"], lengths: Int[Tensor, " n"]) -> Float[Tensor, "n d"]:
+        """Unit vectors of texts; the last of its `lengths` tokens speaks for each."""
+        states = self.states(vectors, lengths)
+        return F.normalize(states[torch.arange(len(states), device=states.device), lengths - 1], dim=1)
+
+    def states(self, vectors: Float[Tensor, "n t w"], lengths: Int[Tensor, " n"]) -> Float[Tensor, "n t d"]:
+        """Vectors of all tokens in the shared space, of any length; those behind `lengths` mean nothing."""
+        return self.network.states_of(vectors)
+
+
+@builder("tower-text")
+def tower_text(network: nn.Module) -> TowerText:
+    """A `TowerText` around a text tower."""
+    return TowerText(network)  # type: ignore[arg-type]
 
 
 class PromptableTowers(nn.Module):

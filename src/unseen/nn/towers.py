@@ -304,17 +304,25 @@ class TextTower(PrunableTower):
     def forward(self, tokens: Int[Tensor, "b t"], gates: Gates | None = None) -> Float[Tensor, "b d"]:
         """Vectors of texts, of any length; what stands behind the end is not read."""
         x = self._hidden_states(tokens, gates)
-        if self.end == "last":
-            at = (tokens >= 0).sum(dim=1) - 1
-        else:
-            at = (tokens if self.end == "largest" else torch.eq(tokens, int(self.end)).int()).argmax(dim=1)
-        x = x.gather(1, at.clamp(min=0)[:, None, None].expand(-1, 1, x.shape[2]))[:, 0]
+        at = self.ends_at(tokens).clamp(min=0)
+        x = x.gather(1, at[:, None, None].expand(-1, 1, x.shape[2]))[:, 0]
         return self._projected(open_norm(self.last, x, None if gates is None else gates.hidden), gates)
 
     def states(self, tokens: Int[Tensor, "b t"], gates: Gates | None = None) -> Float[Tensor, "b t d"]:
         """Vectors of all tokens in the shared space, of any length; that of the last is the text's."""
         x = self._hidden_states(tokens, gates)
         return self._projected(open_norm(self.last, x, None if gates is None else gates.hidden), gates)
+
+    def states_of(self, vectors: Float[Tensor, "b t w"]) -> Float[Tensor, "b t d"]:
+        """`states` of vectors that stand for tokens, such as those of a prompt; positions are added here."""
+        x = self._transformed(vectors + self.positions[: vectors.shape[1]], True, None)
+        return self._projected(self.last(x), None)
+
+    def ends_at(self, tokens: Int[Tensor, "b t"]) -> Int[Tensor, " b"]:
+        """The place of the token at which each text is read; -1 where there is none."""
+        if self.end == "last":
+            return (tokens >= 0).sum(dim=1) - 1
+        return (tokens if self.end == "largest" else torch.eq(tokens, int(self.end)).int()).argmax(dim=1)
 
     def _hidden_states(self, tokens: Tensor, gates: Gates | None) -> Tensor:
         """What the layers make of tokens."""
