@@ -263,7 +263,8 @@ class _Clips(_Kept):
     """Parts of videos."""
 
     def digest(self, item: Segment) -> str:
-        key = f"{self.contents.digest(self.fs, item.path)} {item.start:.6f} {item.end} {self.frames} {self.side}"
+        content = self.contents.digest(self.fs, item.path)
+        key = f"{content} {item.start:.6f} {item.end} {self.frames} {self.side} decoding {video.DECODING}"
         return hashlib.sha256(key.encode()).hexdigest()
 
     def make(self, item: Segment) -> NDArray[np.uint8]:
