@@ -256,6 +256,17 @@ def test_clips_are_decoded_once(tmp_path, monkeypatch):
         assert domain.x[0] is domain.x[0]
 
 
+def test_what_another_decoding_kept_is_not_read(tmp_path, monkeypatch):
+    write_video(tmp_path / "a.mp4")
+    before = load(tmp_path / "a.mp4", frames=4)
+    first, digests = before.x[0], before.digests()
+    monkeypatch.setattr(video, "DECODING", video.DECODING + 1)
+    monkeypatch.setattr(video, "read_frames", lambda *args, **kwargs: 255 - first)
+    after = load(tmp_path / "a.mp4", frames=4)
+    assert np.array_equal(after.x[0], 255 - first)
+    assert after.digests() != digests  # so that no features of the old frames are read either
+
+
 def test_clips_of_files_are_read_more_finely_where_more_frames_are_looked_at(tmp_path):
     for name in ("a/one", "b/two"):
         write_video(tmp_path / f"{name}.mp4", 40, rate=10)

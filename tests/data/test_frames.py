@@ -95,6 +95,9 @@ def test_frames_are_decoded_once_where_they_are_kept(tmp_path: Path, monkeypatch
         kept.write_bytes(damaged)
         assert numbers(frames_of(tmp_path / "b.mp4", keep=tmp_path / "kept")) == numbers(first)
     assert len(frames_of(tmp_path / "b.mp4", rate=5, keep=tmp_path / "kept")) == 10  # which is another reading
+    monkeypatch.setattr(module, "DECODING", module.DECODING + 1)
+    monkeypatch.setattr(module, "_decoded", lambda *a: decode(*a)[:7])
+    assert len(frames_of(tmp_path / "b.mp4", keep=tmp_path / "kept")) == 7  # what another decoding kept is not read
 
 
 def test_clips_and_frames_of_one_video_show_the_same_pictures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

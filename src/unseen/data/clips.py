@@ -263,7 +263,8 @@ class _Clips(_Kept):
     """Parts of videos."""
 
     def digest(self, item: Segment) -> str:
-        key = f"{self.contents.digest(self.fs, item.path)} {item.start:.6f} {item.end} {self.frames} {self.side}"
+        content = self.contents.digest(self.fs, item.path)
+        key = f"{content} {item.start:.6f} {item.end} {self.frames} {self.side} decoding {video.DECODING}"
         return hashlib.sha256(key.encode()).hexdigest()
 
     def make(self, item: Segment) -> NDArray[np.uint8]:
@@ -304,7 +305,10 @@ class _Folders(_Kept):
         return [files[int((i + 0.5) * len(files) / self.frames)] for i in range(self.frames)]
 
     def digest(self, item: Sequence[str]) -> str:
-        parts = [*(self.contents.digest(self.fs, path) for path in self.chosen(item)), str(self.side)]
+        parts = [
+            *(self.contents.digest(self.fs, path) for path in self.chosen(item)),
+            f"{self.side} decoding {video.DECODING}",
+        ]
         return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
     def make(self, item: Sequence[str]) -> NDArray[np.uint8]:

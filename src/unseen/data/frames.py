@@ -22,7 +22,7 @@ from unseen.data.domain import Domain, Lazy, concatenate
 from unseen.data.images import IMAGE_SUFFIXES, as_pixels, image_files
 from unseen.data.kept_frames import Contents, Store
 from unseen.data.opencv import opencv
-from unseen.data.video import VIDEO_SUFFIXES, probe, read_frames
+from unseen.data.video import DECODING, VIDEO_SUFFIXES, probe, read_frames
 from unseen.runtime import track
 
 log = logging.getLogger(__name__)
@@ -89,7 +89,7 @@ def frames_of(
         raise ValueError(f"{path} is one picture; a video has {FEWEST} frames at least")
     if keep is None:
         return _domain(path.stem, _decoded(path, rate, longest, most, start))
-    key = repr((Contents().digest(local(), os.fspath(path)), rate, longest, most, start))
+    key = repr((Contents().digest(local(), os.fspath(path)), rate, longest, most, start, DECODING))
     name = f"{hashlib.sha256(key.encode()).hexdigest()[:40]}-every.npy"
     frames = Store(keep, math.inf).once(name, lambda: _decoded(path, rate, longest, most, start))
     return _domain(path.stem, frames)

@@ -38,6 +38,9 @@ SHORT = 0.9
 """Share of the length that a header tells which must be there to be decoded; with less the file is truncated."""
 AGAIN = "; copy or record it again"
 """What helps where a file is not whole."""
+DECODING = 2
+"""Of how frames are found and made: it rises with each change that gives other frames, and what was kept is not read
+again."""
 SHARP = 1e-3
 """Seconds: how exact times are."""
 UNEVEN = 1.5

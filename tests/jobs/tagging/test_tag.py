@@ -389,6 +389,23 @@ def test_invalid_lines_are_counted_and_the_rest_is_projected(place: Path, tmp_pa
     assert any("1 lines that are no UTF-8" in line for line in corpus_lines(found))
 
 
+def test_invalid_lines_of_translations_are_counted_and_named_too(place: Path, tmp_path: Path) -> None:
+    raw = (place / "train.es.txt").read_bytes()
+    (tmp_path / "es.txt").write_bytes(raw.replace(b"el ", b"\xe9l ", 1))
+    found = called(
+        "project", place / "train.conll", "--translations", tmp_path / "es.txt", "--out", tmp_path / "c.jsonl"
+    )
+    assert found.exit_code == 0
+    assert "       1  sentences without one" in found.output
+    assert "1 left out" in found.output
+    assert "line 1: it is no UTF-8" in found.output
+    told = called(
+        "train", place / "train.conll", "--translations", tmp_path / "es.txt", "--model", tmp_path / "m", "--json", *SET
+    )
+    assert '"where": "line 1"' in told.stdout
+    assert "1 left out" in told.stderr
+
+
 def test_an_empty_line_is_an_empty_translation_and_shifts_no_other(place: Path, tmp_path: Path) -> None:
     lines = (place / "train.es.txt").read_text().splitlines()
     (tmp_path / "es.txt").write_text("\n".join([*lines[:3], "", *lines[4:]]) + "\n")

@@ -101,7 +101,7 @@ def train(
     Example:  unseen tag train english.conll --translations spanish.txt --test spanish-test.conll --model tagger
     """
     from unseen.jobs.tagging import job
-    from unseen.jobs.tagging.page import left_out, trained_facts, trained_lines
+    from unseen.jobs.tagging.page import all_left_out, trained_facts, trained_lines
 
     job.refuse_model(model)
     params = settings_of(settings)
@@ -115,7 +115,7 @@ def train(
     else:
         for line in trained_lines(result):
             typer.echo(line)
-    for line in left_out(result.read):
+    for line in all_left_out(result):
         say(line)
     say(f"{model} holds the tagger: unseen tag run TEXTS --model {model}")
 

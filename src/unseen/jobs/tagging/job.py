@@ -81,6 +81,8 @@ class Corpus:
     units : str
     differing : tuple of int
         Sentences, as places in `carried`, on which another aligner decides otherwise; empty where none was asked.
+    translated : Marks, optional
+        What the file of translations held.
     """
 
     domain: Domain
@@ -90,6 +92,7 @@ class Corpus:
     method: str
     units: str
     differing: tuple[int, ...] = ()
+    translated: Marks | None = None
 
     @property
     def difficult(self) -> list[int]:
@@ -129,6 +132,8 @@ class Trained:
     shared : int
         Those of them that stand among the texts that were learnt from, the source's or the translations, by their words
         without regard to case and white space.
+    translated : Marks, optional
+        What the file of translations held.
     """
 
     tagger: Tagger
@@ -137,6 +142,7 @@ class Trained:
     read: Marks
     graded: int
     shared: int = 0
+    translated: Marks | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -194,8 +200,8 @@ def project(
     if not by.asked:
         raise ValueError("translations: name a file of translations, or a translator")
     read = _annotated(source, "source", format)
-    pairs, tokenized = _pairs(read, by)
-    units = {"units": "words" if tokenized else "pieces"}
+    pairs, translated = _pairs(read, by)
+    units = {"units": "words" if _tokenized(translated) else "pieces"}
     projector = _with_units(kind_of(method, SpanProjector, "source"), {**units, **(settings or {})})
     translator = None if by.translator is None else translator_of(by.translator)
     carried, counts = projector.carry(read.domain, pairs, translator, aligner_of(by.aligner))
@@ -214,7 +220,8 @@ def project(
         ids=ids[[sentence.at for sentence in carried]],
         name=f"{read.domain.name} projected",
     )
-    return Corpus(domain, carried, counts, read, method, {**units, **projector.get_params()}["units"], differing)
+    units |= projector.get_params()
+    return Corpus(domain, carried, counts, read, method, units["units"], differing, translated)
 
 
 def train(
@@ -255,8 +262,8 @@ def train(
     words = _check_words(learner, by, encoder)
     read = _annotated(source, "source", format)
     exam_of = None if test is None else _annotated(test, "test", None, read.domain.classes)
-    pairs, tokenized = _pairs(read, by)
-    units = {"units": "words"} if tokenized else {}
+    pairs, translated = _pairs(read, by)
+    units = {"units": "words"} if _tokenized(translated) else {}
     translator = None if by.translator is None else _Noting(translator_of(by.translator))
     network = encoder is not None and (encoder != "letters" or "engine" not in learner.get_params())
     inputs = {
@@ -289,12 +296,9 @@ def train(
         "settings": params,
     }  # fmt: skip
     tagger = Tagger(learner, about)
-    if exam_of is None:
-        return Trained(tagger, figures, learner.counts_, read, 0)
     learnt += [] if translator is None else translator.known.values()
-    return Trained(
-        tagger, figures, learner.counts_, read, len(exam_of.domain), shared(exam_of.domain.x.tolist(), learnt)
-    )
+    tested = [] if exam_of is None else exam_of.domain.x.tolist()
+    return Trained(tagger, figures, learner.counts_, read, len(tested), shared(tested, learnt), translated)
 
 
 Arm = tuple[SpanTagger, tuple[str, ...]]
@@ -458,10 +462,10 @@ def _annotated(file: str | os.PathLike[str], argument: str, format: str | None, 
     return read
 
 
-def _pairs(read: Marks, by: Translated) -> tuple[Pairs | None, bool]:
-    """All sentences with their translations, by number, "" where one was left out; and whether these come as tokens."""
+def _pairs(read: Marks, by: Translated) -> tuple[Pairs | None, Marks | None]:
+    """All sentences with their translations, by number, "" where one was left out; and what the file of these held."""
     if by.file is None:
-        return None, False
+        return None, None
     translated = read_marked(by.file, split=False)
     source, other = (_total(marks) for marks in (read, translated))
     if source != other:
@@ -474,7 +478,12 @@ def _pairs(read: Marks, by: Translated) -> tuple[Pairs | None, bool]:
     texts = [
         Domain(x=x, kind="text", name=marks.domain.name) for x, marks in ((read.domain.x, read), (right, translated))
     ]
-    return Pairs(texts[0], texts[1]), translated.format == "conll"
+    return Pairs(texts[0], texts[1]), translated
+
+
+def _tokenized(translated: Marks | None) -> bool:
+    """Whether translations come as tokens."""
+    return translated is not None and translated.format == "conll"
 
 
 def _total(marks: Marks) -> int:

@@ -149,8 +149,13 @@ def corpus_facts(corpus: Corpus) -> dict[str, Any]:
         "units": corpus.units,
         "difficult": len(corpus.difficult),
         "aligners differ": len(corpus.differing),
-        "left out": [{"where": skipped.where, "why": skipped.why} for skipped in corpus.read.domain.skipped],
+        "left out": _skipped(corpus.read),
+        "translations left out": _skipped(corpus.translated),
     }
+
+
+def _skipped(read: Marks | None) -> list[dict[str, str]]:
+    return [] if read is None else [{"where": skipped.where, "why": skipped.why} for skipped in read.domain.skipped]
 
 
 def corpus_lines(corpus: Corpus) -> list[str]:
@@ -165,7 +170,7 @@ def corpus_lines(corpus: Corpus) -> list[str]:
     )
     if corpus.differing:
         lines.append(f"on {len(corpus.differing):,} sentences the two aligners decide otherwise")
-    return lines + left_out(corpus.read)
+    return lines + all_left_out(corpus)
 
 
 def write_corpus_page(corpus: Corpus, file: Path, command: str) -> None:
@@ -317,6 +322,7 @@ def trained_facts(result: Trained) -> dict[str, Any]:
     return {
         "method": result.tagger.slug,
         "model": dict(result.tagger.facts), "read": dict(result.read.counts), "counts": dict(result.counts),
+        "translations left out": _skipped(result.translated),
         "graded": result.graded, "graded and learnt from": result.shared,
         "figures": {name: _plain(scores) for name, scores in result.figures.items()},
     }  # fmt: skip
@@ -345,6 +351,11 @@ def left_out(read: Marks, shown: int = 5) -> list[str]:
     names = [f"{n:,} {name}" for name, n in read.counts.items() if n and name not in ("sentences", "spans")]
     lines = [f"{read.domain.name}: {', '.join(names)}"] if names else []
     return lines + [f"  {skipped.where}: {skipped.why}" for skipped in read.domain.skipped[:shown]]
+
+
+def all_left_out(result: Corpus | Trained) -> list[str]:
+    """What was odd in the source, and in the file of its translations."""
+    return left_out(result.read) + ([] if result.translated is None else left_out(result.translated))
 
 
 def _plain(figures: Mapping[str, float]) -> dict[str, float | None]:
