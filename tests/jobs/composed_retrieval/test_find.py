@@ -123,7 +123,8 @@ def test_an_empty_condition_asks_for_the_picture_alone_and_neither_asks_for_noth
 ) -> None:
     pictures(tmp_path)
     photo = tmp_path / "photos" / "04.png"
-    blank, _ = find(tmp_path / "photos", image=photo, text="  ", encoder=encoder)
+    blank, about = find(tmp_path / "photos", image=photo, text="  ", encoder=encoder)
+    assert "text is blank: the picture alone asks" in about["notes"]
     plain, _ = find(tmp_path / "photos", image=photo, encoder=encoder, mode="image")
     assert [one.place for one in blank] == [one.place for one in plain]
     composer = Composer(encoders.get(encoder))

@@ -284,6 +284,8 @@ def find(
         kept = [(i, s) for i, s, is_itself in zip(places, scores, same) if not is_itself][:top]
         hits, left_out = [Found(str(ids[i]), int(i), float(s)) for i, s in kept], int(same.sum())
         weak = _weak(x[:: max(len(x) // SAMPLED, 1)] @ query, kept[0][1], len(x)) if kept else ""
+    if text and not phrase:
+        notes.append("text is blank: the picture alone asks")
     if left_out:
         notes.append("the picture itself is left out" + (f", {left_out} times" if left_out > 1 else ""))
     if weak:

@@ -306,7 +306,7 @@ def _parted(pairs: Pairs, share: float) -> tuple[Pairs, Pairs, NDArray[Any]]:
     if len(sizes) < 4:
         raise ValueError(
             f"pairs must have at least four unlike texts of unlike pictures, to be asked about what nothing was "
-            f"learnt from; got {len(sizes)} groups of pairs that share neither with each other"
+            f"learnt from; pairs that share one of them count as one: got {len(sizes)}"
         )
     drawn = [hashlib.sha256(text.encode()).hexdigest() for text in texts[first].tolist()]
     taken: list[int] = []
