@@ -304,10 +304,10 @@ def replay(slug: str, *, folder: Path = FOLDER) -> dict[str, Any]:
     line |= {"other data": elsewhere} if elsewhere else {}
     _append(folder, slug, {"look": "replay", "records": len(records), **line})
     if not flipped:
-        kept = {part: value for part, value in (read_stamp(folder, slug) or {}).items() if part.startswith("data ")}
-        others = tuple(f"data {name}: " for name in elsewhere)
+        recorded = read_stamp(folder, slug) or {}
+        others = tuple(f"{what} {name}: " for name in elsewhere for what in ("data", "drawn"))
         today = {part: value for part, value in stamp_of(slug).items() if not part.startswith(others)}
-        write_stamp(folder, slug, today | {part: value for part, value in kept.items() if part.startswith(others)})
+        write_stamp(folder, slug, today | {part: value for part, value in recorded.items() if part.startswith(others)})
     return line
 
 
@@ -320,13 +320,28 @@ def _gap(value: float, other: float) -> float:
 def accept(slug: str, why: str, *, folder: Path = FOLDER) -> list[dict[str, str]]:
     """Write down that today's conditions give recorded figures another verdict, and why; what flipped is returned.
 
-    Assertions that no record has in their words are written down as well: from that day they are in the ledger.
+    Assertions that no record has in their words are written down as well: from that day they are in the ledger. So are
+    parts that this type of processor's stamp never looked at (`never_looked_at`): the stamp has them from that day on.
     """
-    flipped, since = flips(slug, folder=folder), undated(slug, folder=folder)
-    if flipped or since:
+    flipped, since, added = flips(slug, folder=folder), undated(slug, folder=folder), never_looked_at(slug, folder=folder)
+    if flipped or since or added:
         line = {"look": "accept", "why": why, "verdicts": flipped, "flipped": []}
-        _append(folder, slug, line | ({"worded": since} if since else {}))
+        line |= {"worded": since} if since else {}
+        _append(folder, slug, line | ({"stamped": sorted(added)} if added else {}))
+    if added:
+        write_stamp(folder, slug, (read_stamp(folder, slug) or {}) | added)
     return flipped
+
+
+def never_looked_at(slug: str, *, folder: Path = FOLDER) -> dict[str, str]:
+    """Parts of today's stamp that the recorded one of this type of processor is without.
+
+    None where any other part moved, or nothing is recorded: of what is not what it was nothing is added unreplayed.
+    """
+    if (recorded := read_stamp(folder, slug)) is None:
+        return {}
+    today = _stamp_now(slug)
+    return {} if moved_parts(recorded, today) else {part: today[part] for part in today.keys() - recorded.keys()}
 
 
 def undated(slug: str, *, folder: Path = FOLDER) -> list[dict[str, str]]:
@@ -420,5 +435,10 @@ def summary(slugs: Sequence[str], *, folder: Path = FOLDER) -> Iterator[Freshnes
 def _stamped_now(folder: Path, slug: str) -> Freshness:
     fresh = freshness(slug, folder=folder)
     tells = fresh.word in ("fresh", "unstamped") and read_stamps(folder, slug)
+    return freshness(slug, folder=folder, stamp=_stamp_now(slug)) if tells else fresh
+
+
+def _stamp_now(slug: str) -> dict[str, str]:
+    """The stamp of today, for which as few pictures are drawn as will tell it."""
     with undrawn():
-        return freshness(slug, folder=folder, stamp=stamp_of(slug)) if tells else fresh
+        return stamp_of(slug)
