@@ -63,6 +63,11 @@ def subgroups(style: str) -> Domain:
     return worlds.lite0(by(style, "subgroup"))
 
 
+def numbered_subgroups(style: str) -> Domain:
+    """The same by their numbers, for what is drawn of `subgroups`."""
+    return worlds.numbered(by(style, "subgroup"))
+
+
 def graded(network: nn.Module, domain: Domain) -> float:
     """Accuracy of a network that reads all samples at once."""
     with torch.no_grad():
