@@ -7,7 +7,7 @@ what is asked about: of some there are pictures by several other vendors, of the
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -72,7 +72,15 @@ def features(split: str) -> NDArray[np.float32]:
     return np.stack([worlds.lite0(style).x for style in drawn(split)])
 
 
-def classes_of(split: str, fifth: int, few: bool = False) -> Classes:
+def numbered_features(split: str) -> NDArray[np.float32]:
+    """Drawings by their numbers, for what is drawn of `features`."""
+    styles = drawn(split)
+    return np.arange(len(styles) * len(styles[0]), dtype=np.float32).reshape(len(styles), -1, 1)
+
+
+def classes_of(
+    split: str, fifth: int, few: bool = False, features: Callable[[str], NDArray[np.float32]] = features
+) -> Classes:
     """A split's emoji as classes, of which the given fifth (from 1) is unseen: no two fifths share an unseen class.
 
     Seen are all others; or, where `few`, the next fifth alone, and then no two share a seen class either.

@@ -84,6 +84,12 @@ def things(case: str) -> tuple[tuple[str, ...], tuple[str, ...], tuple[Any, ...]
 @functools.cache
 def scenes(case: str, part: str) -> Scenes:
     """Scenes to learn from, or to be asked about: these are of things on colours, and beside others, never learnt."""
+    domain, table, captions = laid_out(case, part)
+    return Scenes(_features(domain), table, captions)
+
+
+def laid_out(case: str, part: str) -> tuple[Domain, dict[str, NDArray[np.str_]], NDArray[np.str_]]:
+    """The pictures of scenes, drawn when they are looked at, what is on each, and captions."""
     mains, beside, pictures = things(case)
     rng = np.random.default_rng(hashed(f"{case} {part}") % 2**32)
     rows: list[tuple[str, str, str, str]] = []
@@ -106,8 +112,7 @@ def scenes(case: str, part: str) -> Scenes:
     table = {"thing": columns[:, 0], "place": places, "beside": columns[:, 2], "weather": columns[:, 3]}
     first, turned = rng.random((2, len(rows))) < 0.5
     fields = zip(columns[:, 0], places, columns[:, 2], columns[:, 3], first, turned)
-    captions = [caption(*row) for row in fields]
-    return Scenes(_features(domain), table, np.array(captions))
+    return domain, table, np.array([caption(*row) for row in fields])
 
 
 def caption(thing: str, place: str, other: str, weather: str, begins: bool, turned: bool) -> str:

@@ -15,6 +15,7 @@ from unseen.claims.label_pools import MARGIN, STEPS, TWO_STAGES, Data, graded, p
 from unseen.claims.ledger import Assertion, effect, mechanism, not_testable, paper_scale, promised
 from unseen.claims.letters import FAMILIES
 from unseen.claims.shifts import domains, numbered_subgroups, read, source_model, subgroups
+from unseen.data.domain import Domain
 from unseen.methods.adaptation.fewshot_sfda import FewShotSFDA, validation_samples
 from unseen.nn.classifier import Classifier
 

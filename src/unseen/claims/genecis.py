@@ -15,7 +15,7 @@ from unseen.claims import worlds
 from unseen.claims.base import Claim, Experiment, Result, of_both, seeds
 from unseen.claims.conditions import at_least, at_most, beats_all, better
 from unseen.claims.drawings import of_vendors
-from unseen.claims.emoji_scenes import IDEAS, PLACES, WEATHERS, Scenes, noisy, scenes, things, towers
+from unseen.claims.emoji_scenes import IDEAS, PLACES, WEATHERS, Scenes, laid_out, noisy, scenes, things, towers
 from unseen.claims.ledger import effect, mechanism, not_testable, paper_scale, promised
 from unseen.data.domain import Domain
 from unseen.evaluation.composed import evaluate_global, evaluate_templates
@@ -39,10 +39,21 @@ WORDS = {"place": "on", "weather": "in", "thing": "with", "beside": "with"}
 @functools.cache
 def templates(case: str, seed: int) -> list[Template]:
     """Questions of all four kinds about scenes of combinations that nothing was learnt from."""
+    return templates_of(scenes(case, "asked").table, seed)
+
+
+def templates_of(table: Mapping[str, NDArray[np.str_]], seed: int) -> list[Template]:
+    """Questions about scenes."""
     return build_templates(
-        scenes(case, "asked").table, subject="thing", attributes=("place", "weather"), objects=("thing", "beside"),
+        table, subject="thing", attributes=("place", "weather"), objects=("thing", "beside"),
         words=WORDS, n=EACH, gallery=GALLERY, seed=seed,
     )  # fmt: skip
+
+
+def drawn_scenes(case: str, seed: int) -> list[Any]:
+    """What a cell draws: scenes, questions about them, and captions of which half say what no picture shows."""
+    learnt, asked = (laid_out(case, part) for part in ("learnt", "asked"))
+    return [learnt, asked, templates_of(asked[1], seed), noisy(learnt[2].tolist(), NOISE, seed)]
 
 
 def relevant(table: Mapping[str, NDArray[np.str_]], template: Template) -> list[int]:
@@ -226,7 +237,7 @@ LEDGER = (
         "Neither data set is at hand. With them: `evaluation.composed.evaluate_global`; not run."),
 )
 CASES: dict[str, Any] = {
-    "unit": "vendor", "data": lambda case: of_vendors([case.split()[1]], "name"),
+    "unit": "vendor", "data": lambda case: of_vendors([case.split()[1]], "name"), "drawn": drawn_scenes,
     **of_both({
         "development": ("noto", "twemoji"), "confirmation": ("noto-v1", "fluent-emoji", "emojione-v1")}),
 }

@@ -19,7 +19,14 @@ from unseen.claims import behaviours, worlds
 from unseen.claims.base import Claim, Experiment, seeds
 from unseen.claims.conditions import at_least, better, equals, not_worse
 from unseen.claims.drawings import of_vendors
-from unseen.claims.laion_site import drawn_for_restart, drawn_for_scores, drawn_site, run_filter, run_restart, run_scores
+from unseen.claims.laion_site import (
+    drawn_for_restart,
+    drawn_for_scores,
+    drawn_site,
+    run_filter,
+    run_restart,
+    run_scores,
+)
 from unseen.claims.laion_uses import drawn_for_training, run_retrieval, run_training
 from unseen.claims.ledger import effect, mechanism, not_testable, paper_scale
 from unseen.claims.small_web import of_web, worded

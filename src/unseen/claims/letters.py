@@ -40,9 +40,9 @@ def numbered_family(text: str, family: str, copies: int) -> Domain:
     return numbered(of_family(text, family, copies))
 
 
-def of_family(text: str, family: str, copies: int) -> Domain:
-    """The ink of letters in all fonts of one family, (n, 1, 64, 64)."""
+def of_family(text: str, family: str, copies: int, size: int = 64) -> Domain:
+    """The ink of letters in all fonts of one family, (n, 1, size, size)."""
     if family not in FAMILIES:
         raise ValueError(f"family must be of {', '.join(FAMILIES)}; got {family!r}")
-    domain = letters(text, copies, 64)
+    domain = letters(text, copies, size)
     return domain.take(domain.columns["family"] == family).replace(name=family)

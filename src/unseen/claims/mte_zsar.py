@@ -18,7 +18,7 @@ from unseen.claims.folds import components
 from unseen.claims.ledger import effect, mechanism, paper_scale, promised
 from unseen.data.classes import ClassSpace
 from unseen.data.domain import Domain
-from unseen.data.typing import FloatArray, IntArray
+from unseen.data.typing import FloatArray
 from unseen.evaluation.metrics.zero_shot import mean_class_top1
 from unseen.methods.baselines.conse import ConSE
 from unseen.methods.baselines.dap import DAP
@@ -173,7 +173,7 @@ MAPPINGS: dict[str, dict[str, Any]] = {
 }
 
 
-def mapping_parts(case: str, seed: int) -> tuple[IntArray, IntArray, NDArray[np.bool_]]:
+def mapping_parts(case: str, seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.bool_]]:
     """Unseen emoji, seen ones, and which drawings of these, vendor after vendor, are held out.
 
     Of every seen class one vendor's drawing, another one from class to class, is not learnt from.
@@ -244,7 +244,7 @@ POST: dict[str, dict[str, Any]] = {
 }
 
 
-def augmentation_parts(case: str, seed: int) -> tuple[IntArray, IntArray, IntArray, list[int]]:
+def augmentation_parts(case: str, seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64], list[int]]:
     """Unseen emoji, the seen ones at hand, those of the pool, and the vendors, the first two for what is at hand."""
     split, group, half = case.split("/")
     kinds = kind(columns_of(split))

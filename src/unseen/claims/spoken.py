@@ -56,8 +56,8 @@ class World(NamedTuple):
 def world(split: str, fold: int) -> World:
     """A half's commands with every third intent, from `fold` on, unseen."""
     rows = rows_of(split, fold)
-    parts = (_pairs(split, name == "learn", *rows[name]) for name in ("learn", "seen", "unseen"))
-    return World(*parts, *(_classes(rows["intents"][of]) for of in ("seen", "unseen")))
+    learn, seen, unseen = (_pairs(split, name == "learn", *rows[name]) for name in ("learn", "seen", "unseen"))
+    return World(learn, seen, unseen, *(_classes(rows["intents"][of]) for of in ("seen", "unseen")))
 
 
 def rows_of(split: str, fold: int) -> dict[str, Any]:

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unseen import encoders
+from unseen.claims import worlds
 from unseen.claims.arms import few_of_each
 from unseen.claims.base import Split
 from unseen.claims.drawings import VENDORS, by
