@@ -127,7 +127,7 @@ def of_two_vendors(data: bags.Classes, split: str) -> bags.Classes:
 def drawn_fifth(case: str, seed: int, few: bool = False, elsewhere: bool = False) -> list[Any]:
     """What a cell draws, of pictures by their numbers: pictures and classes, and what is said of these, also dealt."""
     split, fifth = case.split()
-    data = bags.classes_of(split, int(fifth), few, bags.numbered_features)
+    data = bags.classes_of(split, int(fifth), few, bags.numbered_features, glosses=False)
     data = of_two_vendors(data, split) if elsewhere else data
     said = [[s.text for s in bank[name]] for bank in (data.bank, dealt(data, seed)) for name in data.classes.names]
     return [data.source, data.exam, data.classes, said]

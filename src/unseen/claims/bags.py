@@ -79,8 +79,9 @@ def numbered_features(split: str) -> NDArray[np.float32]:
 
 
 def classes_of(
-    split: str, fifth: int, few: bool = False, features: Callable[[str], NDArray[np.float32]] = features
-) -> Classes:
+    split: str, fifth: int, few: bool = False, features: Callable[[str], NDArray[np.float32]] = features,
+    glosses: bool = True,
+) -> Classes:  # fmt: skip
     """A split's emoji as classes, of which the given fifth (from 1) is unseen: no two fifths share an unseen class.
 
     Seen are all others; or, where `few`, the next fifth alone, and then no two share a seen class either.
@@ -100,15 +101,18 @@ def classes_of(
         pictures.append(Domain(x=vendor_x, y=y, classes=space, columns={"domain": np.repeat(vendor, n)}, name="emoji"))
     whole = concatenate(pictures, name="emoji")
     known = whole.labels < seen
-    return Classes(whole.take(known), whole.take(~known), space, bank_of(first.take(order)))
+    return Classes(whole.take(known), whole.take(~known), space, bank_of(first.take(order), glosses))
 
 
 taxonomy = functools.cache(load)
 """A taxonomy, read once."""
 
 
-def bank_of(domain: Domain) -> DescriptionBank:
-    """Bags of emoji: their keywords (three at a time), their group, and WordNet's gloss where it knows the name."""
+def bank_of(domain: Domain, glosses: bool = True) -> DescriptionBank:
+    """Bags of emoji: their keywords (three at a time), their group, and WordNet's gloss where it knows the name.
+
+    Without `glosses` WordNet is not read, which takes seconds.
+    """
     columns = domain.columns
     bags: dict[str, list[Sentence]] = {}
     rows = zip(columns["name"].tolist(), columns["keywords"].tolist(), columns["subgroup"].tolist())
@@ -118,8 +122,10 @@ def bank_of(domain: Domain) -> DescriptionBank:
         bag = [Sentence(f", {text}", "visual", True) for text in few]
         kind = subgroup.replace("-", " ")
         bags[name] = [*bag, Sentence(f", a kind of {kind}", "taxonomy", True)]
-    glosses = DescriptionBank.of_taxonomy(ClassSpace(names=tuple(bags)), taxonomy("wordnet")).only("gloss")
-    return DescriptionBank(bags).joined(glosses)
+    if not glosses:
+        return DescriptionBank(bags)
+    known = DescriptionBank.of_taxonomy(ClassSpace(names=tuple(bags)), taxonomy("wordnet")).only("gloss")
+    return DescriptionBank(bags).joined(known)
 
 
 def read(case: str) -> Sequence[Domain]:

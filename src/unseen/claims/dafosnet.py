@@ -119,7 +119,7 @@ def read(case: str) -> list[Domain]:
     """What is read for a case, for a stamp: letters at a quarter of their size, in a tenth of the time."""
     kind, *words = case.split()
     if kind == "letters":
-        return [letters(SCRIPTS[words[0]], COPIES)]
+        return [letters(SCRIPTS[words[0]], COPIES, 16)]
     if kind == "nouns":
         return [nouns(form) for form in words]
     return of_vendors(words, level="subgroup")

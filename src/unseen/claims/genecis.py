@@ -42,18 +42,19 @@ def templates(case: str, seed: int) -> list[Template]:
     return templates_of(scenes(case, "asked").table, seed)
 
 
-def templates_of(table: Mapping[str, NDArray[np.str_]], seed: int) -> list[Template]:
-    """Questions about scenes."""
+def templates_of(table: Mapping[str, NDArray[np.str_]], seed: int, n: int = EACH) -> list[Template]:
+    """Questions about scenes, n of each kind."""
     return build_templates(
         table, subject="thing", attributes=("place", "weather"), objects=("thing", "beside"),
-        words=WORDS, n=EACH, gallery=GALLERY, seed=seed,
+        words=WORDS, n=n, gallery=GALLERY, seed=seed,
     )  # fmt: skip
 
 
 def drawn_scenes(case: str, seed: int) -> list[Any]:
-    """What a cell draws: scenes, questions about them, and captions of which half say what no picture shows."""
-    learnt, asked = (laid_out(case, part) for part in ("learnt", "asked"))
-    return [learnt, asked, templates_of(asked[1], seed), noisy(learnt[2].tolist(), NOISE, seed)]
+    """What a cell draws, of fewer scenes: they, questions about them, and captions of which half say what is nowhere."""
+    learnt, asked = (laid_out(case, part, 150) for part in ("learnt", "asked"))
+    pictures = [domain.x[0] for domain, *_ in (learnt, asked)]
+    return [pictures, learnt[1:], asked[1:], templates_of(asked[1], seed, 5), noisy(learnt[2].tolist(), NOISE, seed)]
 
 
 def relevant(table: Mapping[str, NDArray[np.str_]], template: Template) -> list[int]:

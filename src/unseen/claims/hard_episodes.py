@@ -110,7 +110,10 @@ def queries_of(case: str) -> tuple[Domain, dict[str, Domain]]:
 def drawn_world(case: str, seed: int) -> list[Any]:
     """What a cell draws."""
     novel, queries = queries_of(case)
-    return [*shown(case.split()[0]), queries, ways_of(len(novel), seed)]
+    learnt = shown(case.split()[0])
+    some = [domain.take([0]) for domain in (*learnt, *queries.values())]
+    names = [domain.classes for domain in (learnt[0], novel)]
+    return [some, names, [domain.y for domain in (*learnt, novel)], ways_of(len(novel), seed)]
 
 
 def ways_of(n: int, seed: int) -> NDArray[np.int64]:

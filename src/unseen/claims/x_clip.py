@@ -153,12 +153,12 @@ def parted_pairs(things: motions.Things, seed: int) -> tuple[list[int], list[Pai
 
 
 def drawn_pairs(case: str, seed: int) -> list[Any]:
-    """What a cell draws, of one clip of each pair."""
+    """What a cell draws, of one clip of some pairs."""
     things = motions.world(case)
     objects, seen, unseen, names = parted_pairs(things, seed)
-    source = motions.of_pairs(things, objects, seen, 1, 2 * seed, names)
-    exam = motions.of_pairs(things, objects, unseen[::LEFT_OUT], 1, 2 * seed + 1, names, twins=True)
-    return [motions.stills_of(things, 0, 1), source, exam, unseen]
+    source = motions.of_pairs(things, objects, seen[::8], 1, 2 * seed, names)
+    exam = motions.of_pairs(things, objects, unseen[:: 2 * LEFT_OUT], 1, 2 * seed + 1, names, twins=True)
+    return [motions.stills_of(things, 0, 1), source, exam, seen, unseen]
 
 
 def run_pairs(case: str, seed: int) -> Result:
