@@ -290,7 +290,8 @@ claim = Claim(
     ledger=LEDGER,
     experiments={
         "captions": Experiment(
-            run=captioned, data=read, drawn=drawn_sounds, unit="block of sounds", **of_both([f"block {block}" for block in BLOCKS]),
+            run=captioned, data=read, drawn=drawn_sounds, unit="block of sounds",
+            **of_both([f"block {block}" for block in BLOCKS]),
             **seeds(2)),
         "budget": Experiment(
             run=as_commanded, data=read_many, drawn=drawn_sounds, unit="block of sounds",

@@ -396,7 +396,8 @@ claim = Claim(
             development=("abdefghijn", "kmpqrtuwyz"),
             confirmation=("ABCDEFGHIJ", "KLMNOPQRST"), unit="rendered concepts", **seeds(2)),
         "similarity": Experiment(run=run_similarity, drawn=drawn_of_similar, **PIXELS),
-        "long tail": Experiment(run=run_long_tail, drawn=functools.partial(drawn_of_pictures, first=(4000, 1)), **PIXELS),
+        "long tail": Experiment(
+            run=run_long_tail, drawn=functools.partial(drawn_of_pictures, first=(4000, 1)), **PIXELS),
         "emoji": Experiment(
             run=run_emoji, data=lambda case: of_vendors(case.split("+"), "emoji", "subgroup"), drawn=drawn_of_emoji,
             development=("noto+openmoji+twemoji",), confirmation=(

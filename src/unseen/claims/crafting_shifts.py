@@ -420,7 +420,8 @@ claim = Claim(
             run=on_target, data=read, drawn=drawn_for_target, development=DEVELOPMENT, confirmation=CONFIRMATION,
             unit="target domain", **seeds(len(SPLITS))),
         "source": Experiment(
-            run=on_source, data=read, drawn=drawn_of_source, development=tuple(f"first half, split {split}" for split in SPLITS),
+            run=on_source, data=read, drawn=drawn_of_source,
+            development=tuple(f"first half, split {split}" for split in SPLITS),
             confirmation=tuple(f"second half, split {split}" for split in SPLITS),
             unit="split of the source", **seeds(1)),
     },

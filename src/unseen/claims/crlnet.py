@@ -282,7 +282,8 @@ LEDGER: tuple[Assertion, ...] = (
 )
 
 CASES: dict[str, Any] = {
-    "data": hard_episodes.read, "drawn": hard_episodes.drawn_world, "unit": "family of pictures", "nothing": "nothing", **seeds(1),
+    "data": hard_episodes.read, "drawn": hard_episodes.drawn_world, "unit": "family of pictures",
+    "nothing": "nothing", **seeds(1),
     **of_both({"development": ("emoji", "letters"), "confirmation": ("emoji", "letters", "stamps")}),
 }
 

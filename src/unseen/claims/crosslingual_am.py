@@ -412,7 +412,8 @@ claim = Claim(
         "projection": Experiment(run=projection, drawn=lambda case, seed: pairs_of(case), **TRANSLATED),
         "tagging": Experiment(run=tagging, drawn=NOTHING_DRAWN, **TRANSLATED),
         "english": Experiment(
-            run=english, data=read, drawn=NOTHING_DRAWN, unit="disease", development=("en neoplasm test", "en neoplasm dev"),
+            run=english, data=read, drawn=NOTHING_DRAWN, unit="disease",
+            development=("en neoplasm test", "en neoplasm dev"),
             confirmation=("en glaucoma test", "en mixed test"), nothing="nothing", **seeds(1)),
     },
     licences=(CREDIT,),

@@ -385,7 +385,8 @@ claim = Claim(
             confirmation=tuple(f"world {i}" for i in range(11, 17)), unit="world", **seeds(1)),
         "speech": Experiment(
             run=intents, data=lambda case: spoken.data(case.split()[0]),
-            drawn=lambda case, seed: spoken.rows_of(case.split()[0], int(case.split()[2])), unit="part of the intents", nothing="chance",
+            drawn=lambda case, seed: spoken.rows_of(case.split()[0], int(case.split()[2])),
+            unit="part of the intents", nothing="chance",
             **of_both([f"part {i}" for i in range(spoken.FOLDS)]), **seeds(2)),
     },
     licences=(worlds.EMOJI, worlds.LITE0, worlds.MINILM, "wordllama: MIT", *spoken.LICENCES),

@@ -86,9 +86,7 @@ def relabeled(domain: Domain, keys: Any) -> Domain:
     return domain.replace(y=np.unique(np.asarray(keys), return_inverse=True)[1], classes=None)
 
 
-def emoji_tasks(
-    split: str, target: str, seed: int, seen: Callable[[str], Domain] = subgroups
-) -> dict[str, Domain]:
+def emoji_tasks(split: str, target: str, seed: int, seen: Callable[[str], Domain] = subgroups) -> dict[str, Domain]:
     """What the sources learnt: the target's classes from two other versions, coarser ones, parts of them, and tasks
     that have little or nothing to do with them."""
     rng = np.random.default_rng(seed)
@@ -440,7 +438,8 @@ claim = Claim(
             confirmation=("1 turned back", "1 stretched", "1 slanted back", "1 squeezed", "1 inverted and turned"),
             unit="style of the target"),
         "apart": Experiment(
-            run=run_apart, data=read, drawn=drawn_of_emoji, development=("development noto",), confirmation=("confirmation fluent-emoji",),
+            run=run_apart, data=read, drawn=drawn_of_emoji, development=("development noto",),
+            confirmation=("confirmation fluent-emoji",),
             unit="version of a vendor, the target", **seeds(1)),
     },
     licences=(worlds.EMOJI, worlds.DIGITS, worlds.FONTS),

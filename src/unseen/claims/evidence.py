@@ -323,7 +323,11 @@ def accept(slug: str, why: str, *, folder: Path = FOLDER) -> list[dict[str, str]
     Assertions that no record has in their words are written down as well: from that day they are in the ledger. So are
     parts that this type of processor's stamp never looked at (`never_looked_at`): the stamp has them from that day on.
     """
-    flipped, since, added = flips(slug, folder=folder), undated(slug, folder=folder), never_looked_at(slug, folder=folder)
+    flipped, since, added = (
+        flips(slug, folder=folder),
+        undated(slug, folder=folder),
+        never_looked_at(slug, folder=folder),
+    )
     if flipped or since or added:
         line = {"look": "accept", "why": why, "verdicts": flipped, "flipped": []}
         line |= {"worded": since} if since else {}

@@ -167,7 +167,8 @@ claim = Claim(
     ledger=LEDGER,
     experiments={
         "settings": Experiment(
-            run=run, data=read, drawn=drawn_pools, unit="pair of domains", reused=("digits 50",), **seeds(2),  # digits of development
+            run=run, data=read, drawn=drawn_pools, unit="pair of domains",
+            reused=("digits 50",), **seeds(2),  # digits of development
             development=("digits 20", "digits 35", "emoji noto twemoji", "emoji fluent-emoji-flat openmoji"),
             confirmation=(
                 "fonts", "digits 50", "emoji emojione noto-v1", "emoji emojione-v1 fluent-emoji",

@@ -51,7 +51,7 @@ def templates_of(table: Mapping[str, NDArray[np.str_]], seed: int, n: int = EACH
 
 
 def drawn_scenes(case: str, seed: int) -> list[Any]:
-    """What a cell draws, of fewer scenes: they, questions about them, and captions of which half say what is nowhere."""
+    """What a cell draws, of fewer scenes: they, questions about them, and captions of which half are noise."""
     learnt, asked = (laid_out(case, part, 150) for part in ("learnt", "asked"))
     pictures = [domain.x[0] for domain, *_ in (learnt, asked)]
     return [pictures, learnt[1:], asked[1:], templates_of(asked[1], seed, 5), noisy(learnt[2].tolist(), NOISE, seed)]

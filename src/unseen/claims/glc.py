@@ -42,9 +42,7 @@ EMOJI = {"open-partial": Split(12, 6, 11), "open": Split(15, 0, 14), "partial": 
 # -- data --------------------------------------------------------------------------------------------------
 
 
-def parts(
-    case: str, setting: str, seed: int, seen: Callable[[str], Domain] = subgroups
-) -> tuple[Domain, Domain]:
+def parts(case: str, setting: str, seed: int, seen: Callable[[str], Domain] = subgroups) -> tuple[Domain, Domain]:
     """Labelled source and target of a case; the target's own classes come after those of the source.
 
     A case is `digits TURN ORDER`, `fonts ORDER` or `emoji SOURCE TARGET ORDER`: ORDER seeds which classes are

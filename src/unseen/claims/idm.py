@@ -300,7 +300,8 @@ claim = Claim(
     behaviour=behaviour,
     experiments={
         "lights": Experiment(
-            run=run, data=fingerprinted, drawn=DATA_ARE_DRAWN, clocks=("seconds",), unit="vendor and light", nothing="source only",
+            run=run, data=fingerprinted, drawn=DATA_ARE_DRAWN, clocks=("seconds",), unit="vendor and light",
+            nothing="source only",
             **seeds(1),
             development=("development/openmoji/dusk", "development/twemoji/haze"),
             confirmation=(

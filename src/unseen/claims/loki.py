@@ -442,16 +442,20 @@ claim = Claim(
             development=STYLES, confirmation=FRESH, unit="style"),
         "samples": Experiment(
             run=run_samples,
-            drawn=lambda case, seed: labelled_by_a_star(int(case.split()[0]), 500, 8, seed), development=("2 arms", "3 arms"), confirmation=("5 arms", "6 arms", "8 arms"),
+            drawn=lambda case, seed: labelled_by_a_star(int(case.split()[0]), 500, 8, seed),
+            development=("2 arms", "3 arms"), confirmation=("5 arms", "6 arms", "8 arms"),
             unit="label space", **seeds(10)),
         "locus": Experiment(
-            run=run_locus, drawn=drawn_tree, development=("uniform 20", "uniform 30"), confirmation=("grown 25", "grown 40"),
+            run=run_locus, drawn=drawn_tree, development=("uniform 20", "uniform 30"),
+            confirmation=("grown 25", "grown 40"),
             unit="kind of tree", **seeds(5)),
         "active": Experiment(
-            run=run_active, drawn=drawn_tree, development=("uniform 20", "uniform 50"), confirmation=("grown 30", "grown 60"),
+            run=run_active, drawn=drawn_tree, development=("uniform 20", "uniform 50"),
+            confirmation=("grown 30", "grown 60"),
             unit="kind of tree", **seeds(30)),
         "scale": Experiment(
-            run=run_scale, drawn=small_space, development=("vectors 128", "tree 4"), confirmation=("vectors 64", "tree 2"),
+            run=run_scale, drawn=small_space, development=("vectors 128", "tree 4"),
+            confirmation=("vectors 64", "tree 2"),
             unit="label space", **seeds(1)),
     },
     licences=(worlds.EMOJI, worlds.DIGITS, worlds.LITE0, worlds.MINILM),

@@ -244,7 +244,9 @@ POST: dict[str, dict[str, Any]] = {
 }
 
 
-def augmentation_parts(case: str, seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64], list[int]]:
+def augmentation_parts(
+    case: str, seed: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64], list[int]]:
     """Unseen emoji, the seen ones at hand, those of the pool, and the vendors, the first two for what is at hand."""
     split, group, half = case.split("/")
     kinds = kind(columns_of(split))
@@ -387,10 +389,12 @@ claim = Claim(
             development=("60", "80", "120"), confirmation=("50", "70", "100"),
             unit="number of samples", **seeds(5)),
         "gaussians": Experiment(
-            run=run_gaussians, drawn=lambda case, seed: two_gaussians(int(case), seed), development=("2", "5", "10"), confirmation=("3", "7", "12"),
+            run=run_gaussians, drawn=lambda case, seed: two_gaussians(int(case), seed), development=("2", "5", "10"),
+            confirmation=("3", "7", "12"),
             unit="number of features", **seeds(5)),
         "mapping": Experiment(
-            run=run_mapping, drawn=mapping_parts, unit="tenth of the classes", **EMOJI, **of_both(range(FOLDS)), **seeds(1)),
+            run=run_mapping, drawn=mapping_parts, unit="tenth of the classes", **EMOJI, **of_both(range(FOLDS)),
+            **seeds(1)),
         "augmentation": Experiment(
             run=run_augmentation, drawn=augmentation_parts, unit="half of a group", **EMOJI, **HALVES, **seeds(2)),
     },

@@ -241,7 +241,8 @@ claim = Claim(
     ledger=LEDGER,
     experiments={
         "captions": Experiment(run=run_captions, drawn=drawn_captions, nothing="nothing", **SPLITS, **seeds(1)),
-        "motion": Experiment(run=run_motion, drawn=motion_worlds.drawn_motions, nothing="nothing", **SPLITS, **seeds(1)),
+        "motion": Experiment(
+            run=run_motion, drawn=motion_worlds.drawn_motions, nothing="nothing", **SPLITS, **seeds(1)),
         "start": Experiment(run=run_start, drawn=motion_worlds.drawn_motions, **SPLITS, **seeds(1)),
     },
     licences=(worlds.EMOJI, worlds.LITE0, worlds.MINILM),

@@ -334,7 +334,8 @@ claim = Claim(
     ledger=LEDGER,
     experiments={
         "base_to_new": Experiment(
-            run=base_to_new, data=read, drawn=drawn_parts, unit="vendor", nothing="zero-shot", **of_both(VENDORS), **seeds(1)),
+            run=base_to_new, data=read, drawn=drawn_parts, unit="vendor", nothing="zero-shot", **of_both(VENDORS),
+            **seeds(1)),
     },
     licences=(worlds.EMOJI, worlds.LITE0, worlds.MINILM),
 )

@@ -160,7 +160,7 @@ LEARNT = 3
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class RedundantPairs:
-    """Pictures with words for a caption each; which captions are wrong; which drawings are learnt from, and held out."""
+    """Pictures with a caption each; which captions are wrong; which drawings are learnt from, and held out."""
 
     x: NDArray[np.float32]
     said: tuple[str, ...]

@@ -96,14 +96,12 @@ def numbered_drawings(vendor: str, split: str, cropped: bool) -> Domain:
 
 def drawn_world(case: str, seed: int) -> list[Any]:
     """What a cell draws, of pictures by their numbers, and some pixels."""
-    split, vendors = case.split()
+    vendors = case.split()[1]
     return [world(case, seed, seen=numbered_drawings), some_pixels(vendors.split("/")[0])]
 
 
 @functools.cache
-def world(
-    case: str, seed: int, cropped: bool = False, seen: Callable[[str, str, bool], Domain] = drawn
-) -> World:
+def world(case: str, seed: int, cropped: bool = False, seen: Callable[[str, str, bool], Domain] = drawn) -> World:
     """A fifth of a split's emoji is asked about, in all ten languages; the case is `SPLIT VENDOR/OTHER`.
 
     Emoji are held out, not looks: some that are asked about look like one that is learnt (faces, clocks, people), for

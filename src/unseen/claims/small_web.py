@@ -323,7 +323,8 @@ def drawn(style: str, *, watermark: bool = False, step: int = 1) -> tuple[Lazy, 
     They are made when they are asked for: features that are kept need none.
     """
     chosen = things(style)[::step]
-    return Lazy(chosen, functools.partial(as_shown, watermark=watermark)), [f"rendered/{thing.key}/{watermark}" for thing in chosen]
+    keys = [f"rendered/{thing.key}/{watermark}" for thing in chosen]
+    return Lazy(chosen, functools.partial(as_shown, watermark=watermark)), keys
 
 
 def as_shown(thing: Thing, watermark: bool) -> Any:

@@ -307,7 +307,9 @@ def write_stamp(folder: Path, slug: str, stamp: Mapping[str, str]) -> None:
     experiments = claims.get(slug).experiments.items()
     cases = {of(name, case) for name, experiment in experiments for case in experiment.confirmation for of in BY_CASE}
     have = {
-        other: {part: digest for part, digest in of.items() if not part.startswith(("data ", "drawn ")) or part in cases}
+        other: {
+            part: digest for part, digest in of.items() if not part.startswith(("data ", "drawn ")) or part in cases
+        }
         for other, of in read_stamps(folder, slug).items()
     }
     temporary = file.with_name(f".{file.name}.tmp")

@@ -159,7 +159,7 @@ def next_best(method: Text2Node, titles: Domain, tree: Taxonomy) -> float:
 
 
 def few_labels(titles: Domain, seed: int) -> tuple[IntArray, IntArray, NDArray[Any]]:
-    """Titles to learn from, `FEW` of each three-digit category that has twice as many, others to ask, and categories."""
+    """Titles to learn from, `FEW` of each three-digit category of twice as many, others to ask, and categories."""
     assert titles.ids is not None
     category = np.array([identity[:3] for identity in titles.ids.tolist()])
     rng = np.random.default_rng(seed)

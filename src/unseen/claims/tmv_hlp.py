@@ -486,7 +486,8 @@ claim = Claim(
         "shots": Experiment(
             run=run_shots, data=read, drawn=drawn_shots, unit="fold of classes", **of_both(range(5)), **seeds(1)),
         "simulation": Experiment(
-            run=run_simulation, drawn=both_simulated, unit="draw; the seed is added to its number", development=DRAWS, confirmation=DRAWS,
+            run=run_simulation, drawn=both_simulated, unit="draw; the seed is added to its number", development=DRAWS,
+            confirmation=DRAWS,
             **seeds(1)),
     },
     licences=(worlds.EMOJI, worlds.LITE0, worlds.MINILM),

@@ -291,11 +291,13 @@ claim = Claim(
             drawn=functools.partial(styles_of, seen=numbered_subgroups), unit=UNIT,
             nothing="given", clocks=("seconds", "cost"), **of_both(VENDORS), **seeds(2)),
         KIND_ARMS: Experiment(
-            run=fair_arms, data=read, drawn=functools.partial(kinds_of, seen=numbered), development=cases("development"), confirmation=cases("confirmation"), unit=UNIT,
+            run=fair_arms, data=read, drawn=functools.partial(kinds_of, seen=numbered),
+            development=cases("development"), confirmation=cases("confirmation"), unit=UNIT,
             nothing="untouched", **seeds(1, 2, first=200)),
         COST: Experiment(
             run=processor_time, data=read,
-            drawn=lambda kind, seed: kinds_of(timed_case(kind), seed, numbered), development=KINDS["development"], confirmation=KINDS["confirmation"],
+            drawn=lambda kind, seed: kinds_of(timed_case(kind), seed, numbered), development=KINDS["development"],
+            confirmation=KINDS["confirmation"],
             unit="kind of data", clocks=("milliseconds", "cost"), **seeds(1, first=200)),
     },
     licences=CREDITS,

@@ -413,11 +413,13 @@ claim = Claim(
         "transfer": Experiment(
             run=run_transfer, data=lambda case: [packaged(case), corpus()], drawn=resolutions, **FAMILIES, **seeds(2)),
         "exogenous": Experiment(
-            run=run_exogenous, drawn=signals_in_parts, data=lambda case: [] if case.startswith("simulated") else [packaged(case)],
+            run=run_exogenous, drawn=signals_in_parts,
+            data=lambda case: [] if case.startswith("simulated") else [packaged(case)],
             development=("simulated", "demand/victoria"), confirmation=("simulated anew", "bikes/washington"),
             unit="series with signals", **seeds(2)),
         "packaged": Experiment(
-            run=run_packaged, drawn=family_in_parts, data=lambda case: [packaged(case)], clocks=("seconds of 1,000 forecasts",),
+            run=run_packaged, drawn=family_in_parts, data=lambda case: [packaged(case)],
+            clocks=("seconds of 1,000 forecasts",),
             **FAMILIES, **seeds(1)),
     },
     licences=(

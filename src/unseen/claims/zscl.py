@@ -263,7 +263,8 @@ claim = Claim(
     ledger=LEDGER,
     experiments={
         "streamed": Experiment(
-            run=streamed, data=task_streams.read, drawn=drawn_stream, unit="order of the split's tasks", nothing="zero-shot", **seeds(2, 1),
+            run=streamed, data=task_streams.read, drawn=drawn_stream, unit="order of the split's tasks",
+            nothing="zero-shot", **seeds(2, 1),
             **of_both({split: range(1, len(orders) + 1) for split, orders in task_streams.ORDERS.items()})),
         "grown": Experiment(
             run=grown, data=lambda case: [by(case.split()[1], "subgroup"), *task_streams.read(case)],
