@@ -111,8 +111,8 @@ def laid_out(
 
     def draw(i: int) -> Any:
         main, colour, other, weather = rows[i]
-        both = (picture_of(case, places[names.index(name)]) for name in (main, other))
-        return drawn_scene(*both, COLOURS[colour], weather, int(seeds[i]))
+        large, small = (picture_of(case, places[names.index(name)]) for name in (main, other))
+        return drawn_scene(large, small, COLOURS[colour], weather, int(seeds[i]))
 
     domain = Domain(x=Lazy(range(len(rows)), lambda i: draw(int(i))), kind="image", name=f"scenes, {case}, {part}")
     columns = np.array(rows)
