@@ -518,6 +518,20 @@ def test_parts_that_a_stamp_never_looked_at_are_added_where_nothing_moved(use, t
     assert len(evidence.read_log(tmp_path, "loki")) == 1
 
 
+@pytest.mark.parametrize(("settings", "stamped"), [("a", True), ("b", False)])
+def test_a_type_of_processor_without_a_stamp_gets_one_where_it_equals_anothers(
+    use, tmp_path, monkeypatch, settings, stamped
+):
+    use(claim())
+    evidence.confirm("loki", folder=tmp_path)
+    (tmp_path / "loki.stamp.json").write_text(json.dumps({"another": {"settings": "a"}}))
+    today = {"settings": settings, "drawn e: y": "c"}
+    monkeypatch.setattr(evidence, "stamp_of", lambda slug: today)
+    evidence.accept("loki", "more is looked at", folder=tmp_path)
+    assert stamps.read_stamp(tmp_path, "loki") == (today if stamped else None)
+    assert stamps.read_stamps(tmp_path, "loki")["another"] == {"settings": "a"}
+
+
 def test_what_was_never_looked_at_is_no_difference():
     assert stamps.moved_parts({"settings": "a"}, {"settings": "a", "drawn e: y": "b"}) == ()
     assert stamps.moved_parts({"drawn e: y": "a"}, {"drawn e: y": "b"}) == ("drawn e: y",)

@@ -321,31 +321,32 @@ def accept(slug: str, why: str, *, folder: Path = FOLDER) -> list[dict[str, str]
     """Write down that today's conditions give recorded figures another verdict, and why; what flipped is returned.
 
     Assertions that no record has in their words are written down as well: from that day they are in the ledger. So are
-    parts that this type of processor's stamp never looked at (`never_looked_at`): the stamp has them from that day on.
+    parts that the stamp never looked at (`with_more_parts`): this type of processor's has them from that day on.
     """
-    flipped, since, added = (
-        flips(slug, folder=folder),
-        undated(slug, folder=folder),
-        never_looked_at(slug, folder=folder),
-    )
+    flipped, since = flips(slug, folder=folder), undated(slug, folder=folder)
+    stamp, added = with_more_parts(slug, folder=folder)
     if flipped or since or added:
         line = {"look": "accept", "why": why, "verdicts": flipped, "flipped": []}
         line |= {"worded": since} if since else {}
-        _append(folder, slug, line | ({"stamped": sorted(added)} if added else {}))
+        _append(folder, slug, line | ({"stamped": list(added)} if added else {}))
     if added:
-        write_stamp(folder, slug, (read_stamp(folder, slug) or {}) | added)
+        write_stamp(folder, slug, stamp)
     return flipped
 
 
-def never_looked_at(slug: str, *, folder: Path = FOLDER) -> dict[str, str]:
-    """Parts of today's stamp that the recorded one of this type of processor is without.
+def with_more_parts(slug: str, *, folder: Path = FOLDER) -> tuple[dict[str, str], tuple[str, ...]]:
+    """This type of processor's stamp with those parts of today's that it never looked at, and these.
 
-    None where any other part moved, or nothing is recorded: of what is not what it was nothing is added unreplayed.
+    Without a stamp of its own, one of another type that today's equals is as good. Nothing is added where any other
+    part moved, or nothing is recorded: what is not what it was is to be replayed first.
     """
-    if (recorded := read_stamp(folder, slug)) is None:
-        return {}
+    stamps = read_stamps(folder, slug)
+    if not stamps:
+        return {}, ()
     today = _stamp_now(slug)
-    return {} if moved_parts(recorded, today) else {part: today[part] for part in today.keys() - recorded.keys()}
+    own = stamps.get(processor())
+    alike = [one for one in (stamps.values() if own is None else (own,)) if not moved_parts(one, today)]
+    return ((own or {}) | today, tuple(sorted(today.keys() - alike[0].keys()))) if alike else ({}, ())
 
 
 def undated(slug: str, *, folder: Path = FOLDER) -> list[dict[str, str]]:
