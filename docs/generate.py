@@ -245,8 +245,9 @@ def look_at(line: dict[str, Any]) -> str:
     if line["look"] == "accept":
         verdicts = "; ".join(f"{one['text']} (was {one['was']}, is {one['now']})" for one in line["verdicts"])
         verdicts = f"judged anew, {line['why']}: {verdicts}" if verdicts else line["why"]
-        n = len(line.get("worded", ()))
-        return f"{line['date']}: {verdicts}" + (f" ({n} in these words since then)" if n else "")
+        n, stamped = len(line.get("worded", ())), len(line.get("stamped", ()))
+        since = f" ({n} in these words since then)" if n else ""
+        return f"{line['date']}: {verdicts}{since}" + (f" ({stamped} more parts in the stamp)" if stamped else "")
     seen = {
         "replay": lambda: f"a cell of each experiment again, largest difference {line['difference']:g}",
         "check": lambda: "all cells again",

@@ -499,6 +499,44 @@ def test_other_data_move_the_stamp(use):
     assert stamps.moved_parts(before, stamps.stamp_of("loki")) == ("data e: y",)
 
 
+def test_parts_that_a_stamp_never_looked_at_are_added_where_nothing_moved(use, tmp_path, monkeypatch):
+    use(claim())
+    evidence.confirm("loki", folder=tmp_path)
+    stamps.write_stamp(tmp_path, "loki", {"settings": "a", "data e: y": "b"})
+    today = {"settings": "a", "drawn e: y": "c"}
+    monkeypatch.setattr(evidence, "stamp_of", lambda slug: today | {"settings": "moved"})
+    assert evidence.accept("loki", "more is looked at", folder=tmp_path) == []
+    assert stamps.read_stamp(tmp_path, "loki") == {"settings": "a", "data e: y": "b"}
+    assert evidence.read_log(tmp_path, "loki") == []
+    monkeypatch.setattr(evidence, "stamp_of", lambda slug: today)
+    evidence.accept("loki", "more is looked at", folder=tmp_path)
+    assert stamps.read_stamp(tmp_path, "loki") == {"settings": "a", "data e: y": "b", "drawn e: y": "c"}
+    assert [(line["why"], line["stamped"]) for line in evidence.read_log(tmp_path, "loki")] == [
+        ("more is looked at", ["drawn e: y"])
+    ]
+    evidence.accept("loki", "nothing is new", folder=tmp_path)
+    assert len(evidence.read_log(tmp_path, "loki")) == 1
+
+
+@pytest.mark.parametrize(("settings", "stamped"), [("a", True), ("b", False)])
+def test_a_type_of_processor_without_a_stamp_gets_one_where_it_equals_anothers(
+    use, tmp_path, monkeypatch, settings, stamped
+):
+    use(claim())
+    evidence.confirm("loki", folder=tmp_path)
+    (tmp_path / "loki.stamp.json").write_text(json.dumps({"another": {"settings": "a"}}))
+    today = {"settings": settings, "drawn e: y": "c"}
+    monkeypatch.setattr(evidence, "stamp_of", lambda slug: today)
+    evidence.accept("loki", "more is looked at", folder=tmp_path)
+    assert stamps.read_stamp(tmp_path, "loki") == (today if stamped else None)
+    assert stamps.read_stamps(tmp_path, "loki")["another"] == {"settings": "a"}
+
+
+def test_what_was_never_looked_at_is_no_difference():
+    assert stamps.moved_parts({"settings": "a"}, {"settings": "a", "drawn e: y": "b"}) == ()
+    assert stamps.moved_parts({"drawn e: y": "a"}, {"drawn e: y": "b"}) == ("drawn e: y",)
+
+
 def test_data_that_cannot_be_had_here_are_no_difference():
     assert stamps.moved_parts({"settings": "a", "data e: y": "b"}, {"settings": "a"}) == ()
     assert stamps.moved_parts({"settings": "a", "fit x": "b"}, {"settings": "a"}) == ("fit x",)

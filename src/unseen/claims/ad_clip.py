@@ -15,7 +15,7 @@ from unseen.claims.base import Claim, Experiment, Result
 from unseen.claims.conditions import better, equals, not_worse
 from unseen.claims.drawings import VENDORS, of_vendors
 from unseen.claims.ledger import effect, mechanism, not_testable, paper_scale
-from unseen.claims.small_clip import DIM, VENDOR, Joined, seen_by, towers
+from unseen.claims.small_clip import DIM, VENDOR, Joined, numbered_style, seen_by, towers
 from unseen.data.domain import Domain
 from unseen.methods.adaptation.ad_clip import ADCLIP
 from unseen.methods.adaptation.ad_clip.losses import alignment, uncertainty
@@ -179,7 +179,16 @@ def embedded(domain: Domain) -> Domain:
 
 def drawn(joined: Joined, case: str, seed: int) -> Parts:
     """Source and target of a case, and what is held out of either."""
-    styles = [seen_by(joined, vendor) for vendor in case.split()]
+    return parts_of(case, seed, [seen_by(joined, vendor) for vendor in case.split()])
+
+
+def numbered_parts(case: str, seed: int) -> Parts:
+    """The same of emoji by their numbers: what a cell draws."""
+    return parts_of(case, seed, [numbered_style(vendor) for vendor in case.split()])
+
+
+def parts_of(case: str, seed: int, styles: list[Domain]) -> Parts:
+    """Source and target of a case of some `styles`, and what is held out of either."""
     chosen = np.array(classes_of(case, styles))
     halves = [parted(of_classes(style, chosen), HELD_OUT, 2 * seed + i) for i, style in enumerate(styles)]
     return Parts(*(learnt for learnt, _ in halves), *(out for _, out in halves))
@@ -257,7 +266,7 @@ CASES: Mapping[str, Any] = {
     "confirmation": (
         "noto-v1 fluent-emoji", "fluent-emoji fluent-emoji-high-contrast", "fluent-emoji-high-contrast noto-v1",
         "noto-v1 emojione-monotone", "emojione-monotone emojione-v1", "emojione-v1 fluent-emoji"),
-    "unit": "pair of styles, with eight classes of its own", "nothing": "zero-shot",
+    "drawn": numbered_parts, "unit": "pair of styles, with eight classes of its own", "nothing": "zero-shot",
     "data": lambda case: [
         *of_vendors(case.split(), level="subgroup"), *of_vendors([VENDOR], "name", "keywords", "subgroup")],
 }

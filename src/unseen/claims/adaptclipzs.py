@@ -109,16 +109,28 @@ def prompted(case: str, seed: int) -> Result:
 def drawn_elsewhere(case: str, seed: int) -> Result:
     """The same for pictures by vendors of whom nothing was learnt: another domain, as iNaturalist's photos to CUB's."""
     split, fifth = case.split()
-    data = bags.classes_of(split, int(fifth))
-    vendors = bags.VENDORS[split]
-    first = np.isin(data.source.columns["domain"], vendors[:2])
-    exam = data.exam.take(~np.isin(data.exam.columns["domain"], vendors[:2]))
+    data = of_two_vendors(bags.classes_of(split, int(fifth)), split)
     arms: Arms = {
         "zero-shot": (names_alone(data), {"epochs": 0}),
         "names and keywords": (in_one_sentence(data.bank, data.classes.names), SINGLE),
         "bag": (data.bank, {}),
     }
-    return accuracies(arms, data._replace(source=data.source.take(first), exam=exam), seed)
+    return accuracies(arms, data, seed)
+
+
+def of_two_vendors(data: bags.Classes, split: str) -> bags.Classes:
+    """Pictures of two vendors to learn from, those of the others to be asked about."""
+    source, exam = (np.isin(part.columns["domain"], bags.VENDORS[split][:2]) for part in (data.source, data.exam))
+    return data._replace(source=data.source.take(source), exam=data.exam.take(~exam))
+
+
+def drawn_fifth(case: str, seed: int, few: bool = False, elsewhere: bool = False) -> list[Any]:
+    """What a cell draws, of pictures by their numbers: pictures and classes, and what is said of these, also dealt."""
+    split, fifth = case.split()
+    data = bags.classes_of(split, int(fifth), few, bags.numbered_features, glosses=False)
+    data = of_two_vendors(data, split) if elsewhere else data
+    said = [[s.text for s in bank[name]] for bank in (data.bank, dealt(data, seed)) for name in data.classes.names]
+    return [data.source, data.exam, data.classes, said]
 
 
 def learnt(data: bags.Classes, bank: DescriptionBank, seed: int, **settings: Any) -> Any:
@@ -335,13 +347,13 @@ claim = Claim(
     experiments={
         "unseen": Experiment(
             run=unseen, **of_both({"development": range(1, 4), "confirmation": range(1, 6)}), **FIFTHS,
-            nothing="zero-shot"),
+            drawn=drawn_fifth, nothing="zero-shot"),
         "prompted": Experiment(
             run=prompted, **of_both({"development": range(1, 3), "confirmation": range(1, 4)}), **FIFTHS,
-            nothing="zero-shot"),
+            drawn=functools.partial(drawn_fifth, few=True), nothing="zero-shot"),
         "drawn_elsewhere": Experiment(
             run=drawn_elsewhere, **of_both({"development": range(1, 4), "confirmation": range(1, 6)}), **FIFTHS,
-            nothing="zero-shot"),
+            drawn=functools.partial(drawn_fifth, elsewhere=True), nothing="zero-shot"),
     },
     licences=(worlds.EMOJI, worlds.LITE0, worlds.MINILM, "WordNet 3.0: WordNet licence"),
 )

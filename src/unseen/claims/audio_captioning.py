@@ -21,6 +21,7 @@ from unseen.claims.heard import (
     Clips,
     Half,
     SiblingSpace,
+    as_sounds,
     asked,
     asked_of_many,
     corpus,
@@ -199,6 +200,11 @@ def read_many(case: str) -> tuple[Domain, ...]:
     return corpus(split, None, MANY), said_in(clips, case)
 
 
+def drawn_sounds(case: str, seed: int) -> FloatArray:
+    """What a cell draws, of unit vectors in the place of captions, which `data` has: sounds that are asked about."""
+    return as_sounds(np.eye(4, 384, dtype=np.float32), seed, int(case.split()[-1]))
+
+
 def behaviour() -> dict[str, Any]:
     """What is simulated, and grades of a few texts."""
     e = np.eye(4, 6, dtype=np.float32)
@@ -284,15 +290,17 @@ claim = Claim(
     ledger=LEDGER,
     experiments={
         "captions": Experiment(
-            run=captioned, data=read, unit="block of sounds", **of_both([f"block {block}" for block in BLOCKS]),
+            run=captioned, data=read, drawn=drawn_sounds, unit="block of sounds",
+            **of_both([f"block {block}" for block in BLOCKS]),
             **seeds(2)),
         "budget": Experiment(
-            run=as_commanded, data=read_many, unit="block of sounds",
+            run=as_commanded, data=read_many, drawn=drawn_sounds, unit="block of sounds",
             **of_both([f"other block {block}" for block in BLOCKS]), **seeds(2)),
         "parts": Experiment(
-            run=parts, data=read, unit="block of sounds", **of_both([f"block {block}" for block in BLOCKS]),
-            **seeds(1)),
-        "domains": Experiment(run=crossed, data=read, unit="half and block", **of_both(_HALVES), **seeds(1)),
+            run=parts, data=read, drawn=drawn_sounds, unit="block of sounds",
+            **of_both([f"block {block}" for block in BLOCKS]), **seeds(1)),
+        "domains": Experiment(
+            run=crossed, data=read, drawn=drawn_sounds, unit="half and block", **of_both(_HALVES), **seeds(1)),
     },
     licences=(CREDIT, EVENTS_CREDIT, worlds.MINILM),
     behaviour=behaviour,

@@ -7,7 +7,7 @@ what is asked about: of some there are pictures by several other vendors, of the
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -72,7 +72,16 @@ def features(split: str) -> NDArray[np.float32]:
     return np.stack([worlds.lite0(style).x for style in drawn(split)])
 
 
-def classes_of(split: str, fifth: int, few: bool = False) -> Classes:
+def numbered_features(split: str) -> NDArray[np.float32]:
+    """Drawings by their numbers, for what is drawn of `features`."""
+    styles = drawn(split)
+    return np.arange(len(styles) * len(styles[0]), dtype=np.float32).reshape(len(styles), -1, 1)
+
+
+def classes_of(
+    split: str, fifth: int, few: bool = False, features: Callable[[str], NDArray[np.float32]] = features,
+    glosses: bool = True,
+) -> Classes:  # fmt: skip
     """A split's emoji as classes, of which the given fifth (from 1) is unseen: no two fifths share an unseen class.
 
     Seen are all others; or, where `few`, the next fifth alone, and then no two share a seen class either.
@@ -92,15 +101,18 @@ def classes_of(split: str, fifth: int, few: bool = False) -> Classes:
         pictures.append(Domain(x=vendor_x, y=y, classes=space, columns={"domain": np.repeat(vendor, n)}, name="emoji"))
     whole = concatenate(pictures, name="emoji")
     known = whole.labels < seen
-    return Classes(whole.take(known), whole.take(~known), space, bank_of(first.take(order)))
+    return Classes(whole.take(known), whole.take(~known), space, bank_of(first.take(order), glosses))
 
 
 taxonomy = functools.cache(load)
 """A taxonomy, read once."""
 
 
-def bank_of(domain: Domain) -> DescriptionBank:
-    """Bags of emoji: their keywords (three at a time), their group, and WordNet's gloss where it knows the name."""
+def bank_of(domain: Domain, glosses: bool = True) -> DescriptionBank:
+    """Bags of emoji: their keywords (three at a time), their group, and WordNet's gloss where it knows the name.
+
+    Without `glosses` WordNet is not read, which takes seconds.
+    """
     columns = domain.columns
     bags: dict[str, list[Sentence]] = {}
     rows = zip(columns["name"].tolist(), columns["keywords"].tolist(), columns["subgroup"].tolist())
@@ -110,8 +122,10 @@ def bank_of(domain: Domain) -> DescriptionBank:
         bag = [Sentence(f", {text}", "visual", True) for text in few]
         kind = subgroup.replace("-", " ")
         bags[name] = [*bag, Sentence(f", a kind of {kind}", "taxonomy", True)]
-    glosses = DescriptionBank.of_taxonomy(ClassSpace(names=tuple(bags)), taxonomy("wordnet")).only("gloss")
-    return DescriptionBank(bags).joined(glosses)
+    if not glosses:
+        return DescriptionBank(bags)
+    known = DescriptionBank.of_taxonomy(ClassSpace(names=tuple(bags)), taxonomy("wordnet")).only("gloss")
+    return DescriptionBank(bags).joined(known)
 
 
 def read(case: str) -> Sequence[Domain]:

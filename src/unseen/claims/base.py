@@ -58,6 +58,11 @@ class Experiment:
         What a case is; intervals come from resampling cases.
     data : callable case -> the domains that a case reads, optional
         Whose fingerprints are part of the system's stamp; None where everything is drawn from a seed.
+    drawn : callable (case, seed) -> what a cell draws from what it reads, or from its seed; or a reason why not
+        Domains, class spaces, arrays and texts, by the functions that the cell itself calls; a digest of it, for the
+        first confirmation case and the first fresh seed, is part of the stamp. It takes a third of a second at most:
+        where a cell has features by an encoder, samples may stand there by their numbers (`worlds.numbered`). A text
+        says why nothing is drawn that `data` does not tell already.
     clocks : tuple of str
         Metrics that are processor time, which no two runs share.
     nothing : str
@@ -74,6 +79,7 @@ class Experiment:
     halves: bool = False
     unit: str = "case"
     data: Callable[[str], Iterable[Domain]] | None = None
+    drawn: Callable[[str, int], Any] | str = ""
     clocks: tuple[str, ...] = ()
     nothing: str = ""
 

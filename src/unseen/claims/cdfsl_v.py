@@ -44,10 +44,16 @@ fifths and more. The teacher follows in every step, since the paper's .99 once a
 class World:
     """Clips of a case: what is learnt from, and what episodes draw from, of emoji that nothing has shown."""
 
-    def __init__(self, case: str, seed: int) -> None:
-        self.source = clips(case, "source", LEARNT, seed)
-        self.target = clips(case, "target", UNLABELLED, seed).unlabeled()
-        self.novel = clips(case, "target", ASKED, seed, asked=True)
+    def __init__(self, case: str, seed: int, learnt: int = LEARNT, unlabelled: int = UNLABELLED, asked: int = ASKED):
+        self.source = clips(case, "source", learnt, seed)
+        self.target = clips(case, "target", unlabelled, seed).unlabeled()
+        self.novel = clips(case, "target", asked, seed, asked=True)
+
+
+def drawn_clips(case: str, seed: int) -> list[Domain]:
+    """What a cell draws, of one clip of each motion."""
+    data = World(case, seed, 1, 1, 1)
+    return [data.source, data.target, data.novel]
 
 
 def fitted(data: World, seed: int, model: Any = None, **changes: Any) -> CDFSLV:
@@ -202,7 +208,7 @@ claim = Claim(
     ledger=LEDGER,
     experiments={
         "sprites": Experiment(
-            run=run, **of_first(1, 2, read), **seeds(1)),
+            run=run, drawn=drawn_clips, **of_first(1, 2, read), **seeds(1)),
     },
     licences=(worlds.DIGITS, worlds.EMOJI, worlds.PHOTOS),
 )

@@ -104,6 +104,45 @@ def orders(of: ladders.World, pool: IntArray, rungs: Sequence[int], first: int, 
         yield Drawn(sizes, chosen, captions, searched(of, captions))
 
 
+def first_drawn(of: ladders.World, test: IntArray, pool: IntArray, rungs: Sequence[int], first: int) -> dict[str, Any]:
+    """What a cell draws, for its stamp: the first order, and some things of the world with all concepts."""
+    return {"order": next(orders(of, pool, rungs, first, 1)), "test": test, "x": of.x[test[:20]], "y": of.y}
+
+
+def drawn_of_pictures(
+    case: str, seed: int, deviation: float = ladders.NOISE, first: tuple[int, int] = (1000, 0),
+    rungs: Sequence[int] = RUNGS,
+) -> dict[str, Any]:  # fmt: skip
+    """The same of the cells that read pictures; their orders have seeds from the first number, times the cell's seed
+    plus the second one."""
+    of = ladders.world(case, deviation)
+    return first_drawn(of, *ladders.split(of, seed, ladders.TEST), rungs, first[0] * (seed + first[1]))
+
+
+def drawn_of_emoji(case: str, seed: int) -> dict[str, Any]:
+    """The same of the cells that read emoji."""
+    of, codes = ladders.numbered_emoji_world(case)
+    return first_drawn(of, *ladders.split_emoji(of, codes, seed), rungs_of(of), 5000 * (seed + 1))
+
+
+def rungs_of(of: ladders.World) -> list[int]:
+    """Rungs of as many concepts as there are."""
+    return np.resize(np.asarray(ladders.RUNGS_OF_EMOJI), len(of.concepts)).tolist()
+
+
+def drawn_of_similar(case: str, seed: int) -> dict[str, Any]:
+    """What a cell draws from which similar samples are removed."""
+    of = ladders.world(case)
+    test, train, pool = similarity_parts(of, seed)
+    return {**first_drawn(of, test, pool, SHORT, 3000 * (seed + 1)), "train": train}
+
+
+def similarity_parts(of: ladders.World, seed: int) -> tuple[IntArray, IntArray, IntArray]:
+    """Samples to test on, a benchmark's training set, and the pool."""
+    test, rest = ladders.split(of, seed, 200)
+    return test, rest[:600], rest[600:]
+
+
 def points(of: ladders.World, test: IntArray, drawn: Iterable[Drawn]) -> tuple[list[IntArray], list[FloatArray]]:
     """Counts, and accuracies of a model that is trained on each order."""
     counts, scores = [], []
@@ -169,8 +208,7 @@ def run_synthetic(case: str, seed: int) -> Result:
 def run_similarity(case: str, seed: int) -> Result:
     """The same after removing pretraining samples that are nearer to the test set than a benchmark's training set."""
     of = ladders.world(case)
-    test, rest = ladders.split(of, seed, 200)
-    train, pool = rest[:600], rest[600:]
+    test, train, pool = similarity_parts(of, seed)
     arms = ("all", "without similar", "as many at random")
     out: dict[str, tuple[list[NDArray], list[NDArray]]] = {arm: ([], []) for arm in arms}
     gone = []
@@ -237,8 +275,7 @@ def run_emoji(case: str, seed: int) -> Result:
     """Subgroups of emoji as concepts, one to 32 drawings of each; other emoji of them, in all styles, to test on."""
     of, codes = ladders.emoji_world(case)
     test, pool = ladders.split_emoji(of, codes, seed)
-    rungs = np.resize(np.asarray(ladders.RUNGS_OF_EMOJI), len(of.concepts)).tolist()
-    counts, scores = points(of, test, orders(of, pool, rungs, 5000 * (seed + 1), FEW))
+    counts, scores = points(of, test, orders(of, pool, rungs_of(of), 5000 * (seed + 1), FEW))
     return {
         "ensemble": described(counts, scores) | {"within concepts": within_concepts(counts, scores)},
         "count itself": against_counts(counts, scores),
@@ -344,20 +381,25 @@ claim = Claim(
     ledger=LEDGER,
     behaviour=behaviour,
     experiments={
-        "ladder": Experiment(run=run_ladder, **PIXELS),
+        "ladder": Experiment(run=run_ladder, drawn=drawn_of_pictures, **PIXELS),
         **{
             name: Experiment(
                 run=functools.partial(run_bent, deviation=deviation),
+                drawn=functools.partial(drawn_of_pictures, deviation=deviation, first=(6000, 1)),
                 **{**PIXELS, "unit": UNIT.format(deviation)}, **seeds(2))
             for name, deviation in (("low noise", ladders.LOW_NOISE), ("high noise", ladders.HIGH_NOISE))
         },
         "synthetic": Experiment(
-            run=run_synthetic, data=ladders.ink, development=("abdefghijn", "kmpqrtuwyz"),
+            run=run_synthetic, data=ladders.ink, drawn=lambda case, seed: {
+                arm: drawn_of_pictures(case, seed, first=(2000, 1), rungs=rungs)
+                for arm, rungs in (("equal factors", RUNGS), ("equal steps", EVEN))},
+            development=("abdefghijn", "kmpqrtuwyz"),
             confirmation=("ABCDEFGHIJ", "KLMNOPQRST"), unit="rendered concepts", **seeds(2)),
-        "similarity": Experiment(run=run_similarity, **PIXELS),
-        "long tail": Experiment(run=run_long_tail, **PIXELS),
+        "similarity": Experiment(run=run_similarity, drawn=drawn_of_similar, **PIXELS),
+        "long tail": Experiment(
+            run=run_long_tail, drawn=functools.partial(drawn_of_pictures, first=(4000, 1)), **PIXELS),
         "emoji": Experiment(
-            run=run_emoji, data=lambda case: of_vendors(case.split("+"), "emoji", "subgroup"),
+            run=run_emoji, data=lambda case: of_vendors(case.split("+"), "emoji", "subgroup"), drawn=drawn_of_emoji,
             development=("noto+openmoji+twemoji",), confirmation=(
                 "fluent-emoji+fluent-emoji-flat+fluent-emoji-high-contrast",
                 "emojione+emojione-v1+emojione-monotone+fxemoji"),

@@ -14,7 +14,16 @@ from unseen.claims.base import Claim, Experiment, Result, seeds
 from unseen.claims.conditions import at_least, at_most, better, equals, not_worse
 from unseen.claims.drawings import of_split
 from unseen.claims.ledger import effect, mechanism, paper_scale, promised
-from unseen.claims.pruning_pools import EPS, Pool, features, nearest_neighbour, pairs, pool
+from unseen.claims.pruning_pools import (
+    EPS,
+    Pool,
+    drawn_of_emoji,
+    drawn_pairs,
+    features,
+    nearest_neighbour,
+    pairs,
+    pool,
+)
 from unseen.nn.concepts import Concepts, Selection, find_concepts
 
 BUDGETS = (0.05, 0.1, 0.2)
@@ -266,15 +275,16 @@ claim = Claim(
     behaviour=behaviour,
     experiments={
         "redundant": Experiment(
-            run=redundant, data=lambda case: [features(case)], development=("handwritten digits", "printed digits"),
+            run=redundant, data=lambda case: [features(case)], drawn=pool,
+            development=("handwritten digits", "printed digits"),
             confirmation=("printed capitals", "printed small letters"), unit="set of characters",
             nothing="random", **seeds(4)),
         "pictures": Experiment(
             run=redundant, data=lambda case: of_split(case.removeprefix("emoji of "), "subgroup"),
-            development=("emoji of development",), confirmation=("emoji of confirmation",),
+            drawn=drawn_of_emoji, development=("emoji of development",), confirmation=("emoji of confirmation",),
             unit="half of the emoji and of the vendors", nothing="random", **seeds(4)),
         "pairs": Experiment(
-            run=pairs, data=lambda case: of_split(case, "name", "keywords", "subgroup"),
+            run=pairs, data=lambda case: of_split(case, "name", "keywords", "subgroup"), drawn=drawn_pairs,
             development=("development",), confirmation=("confirmation",), nothing="random", **seeds(5),
             unit="half of the emoji and of the vendors (seeds draw which vendors are learnt from, copies and "
                  "captions)"),

@@ -178,14 +178,20 @@ def accuracy(model: CraftingShifts | None, x: Pictures, y: Labels) -> float:
     return CHANCE if model is None else float((model.predict(x) == y).mean())
 
 
+def parts(half: str, split: int) -> list[tuple[Pictures, Labels]]:
+    """500 pictures of a half to train on, 250 others to choose by, and the rest."""
+    x, y = handwritten(half)
+    rows = np.split(np.random.default_rng(split).permutation(len(y)), (N_TRAIN, N_TRAIN + N_CHOOSE))
+    return [(x[some], y[some]) for some in rows]
+
+
 @functools.cache
 def study(half: str, split: int) -> Study:
     """Train the grid on 500 pictures of a half and score it on 250 others; the rest is for neither."""
-    x, y = handwritten(half)
-    learn, choose, rest = np.split(np.random.default_rng(split).permutation(len(y)), (N_TRAIN, N_TRAIN + N_CHOOSE))
-    source = Domain(x=x[learn], y=y[learn], kind="image", name="handwritten")
+    (x, y), (chosen_x, chosen_y), rest = parts(half, split)
+    source = Domain(x=x, y=y, kind="image", name="handwritten")
     models: dict[tuple[Configuration, tuple[str, ...]], CraftingShifts | None] = {}
-    copies = crafted_copies(x[choose], random_state=split)
+    copies = crafted_copies(chosen_x, random_state=split)
     names = {id(copy): family for family, copy in copies.items()}
     shared: list[str] = []
 
@@ -201,15 +207,15 @@ def study(half: str, split: int) -> Study:
 
     augmented = [c for c in GRID if METHODS[c.method]["families"]]
     scored = kfold_select(
-        train, GRID, x[choose], y[choose], augmented=augmented.__contains__, standard=True, copies=copies
+        train, GRID, chosen_x, chosen_y, augmented=augmented.__contains__, standard=True, copies=copies
     )
     folds = {}
     for candidate in scored:
         c = candidate.configuration
         if c in augmented:
-            seen = [accuracy(models[c, fold], copies[family], y[choose]) for fold in FOLDS for family in fold]
+            seen = [accuracy(models[c, fold], copies[family], chosen_y) for fold in FOLDS for family in fold]
             folds[c] = float(np.mean(seen)), candidate.crossed
-    return Study(scored, models, folds, len(shared), (x[rest], y[rest]))
+    return Study(scored, models, folds, len(shared), rest)
 
 
 def fit(c: Configuration, families: tuple[str, ...], source: Domain, seed: int) -> CraftingShifts:
@@ -227,12 +233,17 @@ def best(scores: NDArray[np.floating], method: str | None = None) -> int:
     return mine[middle_of_the_best(scores[mine].tolist(), [GRID[i] for i in mine])]
 
 
+def half_of(case: str) -> str:
+    """The half that a target is not asked of before."""
+    return "second" if case in CONFIRMATION else "first"
+
+
 # -- arms on a target --------------------------------------------------------------------------------------
 
 
 def on_target(case: str, seed: int) -> Result:
     """What each criterion chooses of the grid, and how well it ranks it, on one target that it has not seen."""
-    half = "second" if case in CONFIRMATION else "first"
+    half = half_of(case)
     trained = study(half, seed)
     x, y = target(case)
     truth = np.array([trained.accuracy(c, x, y) for c in GRID])
@@ -278,7 +289,24 @@ def fold_truth(half: str, split: int, case: str) -> NDArray[np.float64]:
     )
 
 
+def drawn_for_target(case: str, seed: int) -> dict[str, Any]:
+    """What a cell of a target draws."""
+    return {"target": target(case), "parts": parts(half_of(case), seed)}
+
+
+def drawn_of_source(case: str, seed: int) -> dict[str, Any]:
+    """What a cell of the source draws."""
+    half, split = case.split(" half, split ")
+    given = parts(half, seed + int(split))
+    return {"parts": given, "recoloured": recoloured_exam(given[2][0])}
+
+
 # -- arms on the source ------------------------------------------------------------------------------------
+
+
+def recoloured_exam(x: Pictures) -> Pictures:
+    """Pictures that chose nothing, in random colours."""
+    return colours(1 - x[:, 0], np.random.default_rng(0))
 
 
 def on_source(case: str, seed: int) -> Result:
@@ -287,7 +315,7 @@ def on_source(case: str, seed: int) -> Result:
     trained = study(half, seed + int(split))
     x, y = trained.exam
     crafted = trained.values("VA_cv")
-    shape = colours(1 - x[:, 0], np.random.default_rng(0))
+    shape = recoloured_exam(x)
     table: Result = {
         method: {"recoloured": trained.accuracy(GRID[best(crafted, method)], shape, y)} for method in METHODS
     }
@@ -389,10 +417,11 @@ claim = Claim(
     behaviour=behaviour,
     experiments={
         "targets": Experiment(
-            run=on_target, data=read, development=DEVELOPMENT, confirmation=CONFIRMATION,
+            run=on_target, data=read, drawn=drawn_for_target, development=DEVELOPMENT, confirmation=CONFIRMATION,
             unit="target domain", **seeds(len(SPLITS))),
         "source": Experiment(
-            run=on_source, data=read, development=tuple(f"first half, split {split}" for split in SPLITS),
+            run=on_source, data=read, drawn=drawn_of_source,
+            development=tuple(f"first half, split {split}" for split in SPLITS),
             confirmation=tuple(f"second half, split {split}" for split in SPLITS),
             unit="split of the source", **seeds(1)),
     },

@@ -6,12 +6,13 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from unseen.claims import worlds
 from unseen.claims.base import Claim, Experiment, Result, of_both, seeds
 from unseen.claims.conditions import at_least, better, not_worse
 from unseen.claims.drawings import of_split
-from unseen.claims.emoji_regions import CLASSES, FOLDS, drawings, fold
+from unseen.claims.emoji_regions import CLASSES, FOLDS, drawings, fold, numbered_fold
 from unseen.claims.folds import Fold
 from unseen.claims.ledger import Assertion, effect, mechanism, not_testable, paper_scale
 from unseen.claims.pooled_scorers import PooledScorers
@@ -186,9 +187,20 @@ def learnt(given: Fold, seed: int, **changes: Any) -> CREST:
     return CREST(**{**SETTINGS, "random_state": seed, **changes}).fit(source=given.source, classes=given.classes)
 
 
+def many(case: str, seed: int) -> tuple[Fold, NDArray[np.float32]]:
+    """Twelve pictures of each seen class; and the cells of those of unseen ones with their pixels shuffled."""
+    given = mosaics(case, "plain", EACH["many"])
+    return given, np.random.default_rng(seed).permuted(given.unseen.columns["regions"], axis=2)
+
+
+def few(case: str, seed: int = 0) -> dict[str, Fold]:
+    """Four pictures of each seen class in every world; the seed is none of theirs."""
+    return {world: mosaics(case, world, EACH["few"]) for world in WORLDS}
+
+
 def run_mosaics(case: str, seed: int) -> Result:
     """Twelve pictures of each seen class: what is found where, and what is said of pictures that show nothing known."""
-    given = mosaics(case, "plain", EACH["many"])
+    given, empty = many(case, seed)
     table: Result = {
         "ridge": judged(Ridge(hubs=False).fit(source=given.source, classes=given.classes), given),
         "DAP": judged(DAP(C=1.0).fit(source=given.source, classes=given.classes), given),
@@ -197,8 +209,6 @@ def run_mosaics(case: str, seed: int) -> Result:
     for arm in ("b: VGT", "c: AGT", "full"):
         method = learnt(given, seed, **ARMS[arm])
         table[arm] = {**judged(method, given), **located(method, given.unseen)}
-    rng = np.random.default_rng(seed)
-    empty = rng.permuted(given.unseen.columns["regions"], axis=2)
     known, nothing = (method.opinions(as_regions(x))["fused"].uncertainty.numpy() for x in (given.unseen, empty))
     top = method.top_attributes(as_regions(given.unseen), SHOWN).attributes
     shown = given.unseen.columns["place"] >= 0
@@ -211,14 +221,12 @@ def run_mosaics(case: str, seed: int) -> Result:
 
 def run_mosaics_fairly(case: str, seed: int) -> Result:
     """Twelve pictures of each seen class: the whole method and rivals that see the same cells."""
-    given = mosaics(case, "plain", EACH["many"])
+    given, shuffled = many(case, seed)
     table: Result = {
         "chance": {"t1": 1 / len(given.classes.unseen), "mass": 1 / CELLS, "auroc": 0.5},
         "ridge": judged(Ridge(hubs=False).fit(source=given.source, classes=given.classes), given),
     }
-    rng = np.random.default_rng(seed)
-    shown = as_regions(given.unseen)
-    empty = torch.as_tensor(rng.permuted(shown.numpy(), axis=2))
+    shown, empty = as_regions(given.unseen), torch.as_tensor(shuffled)
     method = learnt(given, seed)
     known, nothing = (method.opinions(x)["fused"].uncertainty.numpy() for x in (shown, empty))
     table["full"] = {**judged(method, given), **located(method, given.unseen), "auroc": auroc(nothing, known)}
@@ -232,8 +240,7 @@ def run_mosaics_fairly(case: str, seed: int) -> Result:
 def run_worlds_fairly(case: str, seed: int) -> Result:
     """Four pictures of each seen class in every world: the whole method and rivals that see the same cells."""
     table: Result = {}
-    for world in WORLDS:
-        given = mosaics(case, world, EACH["few"])
+    for world, given in few(case).items():
         table[f"chance; {world}"] = {"t1": 1 / len(given.classes.unseen), "mass": 1 / CELLS}
         table[f"ridge; {world}"] = judged(Ridge(hubs=False).fit(source=given.source, classes=given.classes), given)
         arms: dict[str, Any] = {"full": learnt(given, seed, **FEW), **rivals(given, seed)}
@@ -254,8 +261,7 @@ def rivals(given: Fold, seed: int) -> dict[str, PooledScorers]:
 def run_worlds(case: str, seed: int) -> Result:
     """Four pictures of each seen class in every world: the ablation, and the whole method without one of its parts."""
     table: Result = {"chance": {"mass": 1 / CELLS, "mass of the pair": 1 / CELLS}}
-    for world in WORLDS:
-        given = mosaics(case, world, EACH["few"])
+    for world, given in few(case).items():
         for arm, changes in {**ARMS, **WITHOUT}.items():
             method = learnt(given, seed, **changes)
             table[f"{arm}; {world}"] = {**judged(method, given), **located(method, given.unseen)}
@@ -406,11 +412,11 @@ claim = Claim(
     experiments={
         "emoji": Experiment(
             run=run_emoji, data=lambda case: of_split(case, "name", "keywords", "subgroup", n=CLASSES),
-            unit="fold of classes", **of_both(range(FOLDS)), **seeds(1)),
-        "mosaics": Experiment(run=run_mosaics, **SIGNS, **seeds(2)),
-        "worlds": Experiment(run=run_worlds, **SIGNS, **seeds(1)),
-        "mosaics, fair arms": Experiment(run=run_mosaics_fairly, **MORE_SIGNS, **seeds(2, first=200)),
-        "worlds, fair arms": Experiment(run=run_worlds_fairly, **MORE_SIGNS, **seeds(1, first=200)),
+            drawn=numbered_fold, unit="fold of classes", **of_both(range(FOLDS)), **seeds(1)),
+        "mosaics": Experiment(run=run_mosaics, drawn=many, **SIGNS, **seeds(2)),
+        "worlds": Experiment(run=run_worlds, drawn=few, **SIGNS, **seeds(1)),
+        "mosaics, fair arms": Experiment(run=run_mosaics_fairly, drawn=many, **MORE_SIGNS, **seeds(2, first=200)),
+        "worlds, fair arms": Experiment(run=run_worlds_fairly, drawn=few, **MORE_SIGNS, **seeds(1, first=200)),
     },
     licences=(
         worlds.EMOJI, worlds.DIGITS, worlds.FONTS, worlds.LITE0, "lite-clip and wordllama: MIT", worlds.MNIST),

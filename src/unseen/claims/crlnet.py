@@ -145,7 +145,7 @@ def _adapted(method: CRLNet, support: Domain) -> CRLNet:
 def mixed(given: World, seed: int) -> Domain:
     """The pictures to be named, each hard in one of the ways, drawn."""
     n = len(given.novel)
-    ways = np.random.default_rng(seed).integers(len(HARD), size=n)
+    ways = hard_episodes.ways_of(n, seed)
     hard = [given.asked[name] for name in HARD]
     x = np.stack([hard[way].x[i] for i, way in enumerate(ways.tolist())])
     cells = np.stack([hard[way].columns["regions"][i] for i, way in enumerate(ways.tolist())])
@@ -282,7 +282,8 @@ LEDGER: tuple[Assertion, ...] = (
 )
 
 CASES: dict[str, Any] = {
-    "data": hard_episodes.read, "unit": "family of pictures", "nothing": "nothing", **seeds(1),
+    "data": hard_episodes.read, "drawn": hard_episodes.drawn_world, "unit": "family of pictures",
+    "nothing": "nothing", **seeds(1),
     **of_both({"development": ("emoji", "letters"), "confirmation": ("emoji", "letters", "stamps")}),
 }
 

@@ -397,6 +397,7 @@ LEDGER = (
         "The translated relation files are not at hand; unseen.methods.retrieval.crosslingual_am.relations learns from "
         "pairs of sentences in any language; not run."),
 )
+NOTHING_DRAWN = "the sentences of `read`, whole; a CRF has no seed"
 TRANSLATED: dict[str, Any] = {
     "data": read, "unit": "language and disease", "development": ("es neoplasm test", "es neoplasm dev"),
     "confirmation": (
@@ -408,10 +409,11 @@ claim = Claim(
     slug="crosslingual-am",
     ledger=LEDGER,
     experiments={
-        "projection": Experiment(run=projection, **TRANSLATED),
-        "tagging": Experiment(run=tagging, **TRANSLATED),
+        "projection": Experiment(run=projection, drawn=lambda case, seed: pairs_of(case), **TRANSLATED),
+        "tagging": Experiment(run=tagging, drawn=NOTHING_DRAWN, **TRANSLATED),
         "english": Experiment(
-            run=english, data=read, unit="disease", development=("en neoplasm test", "en neoplasm dev"),
+            run=english, data=read, drawn=NOTHING_DRAWN, unit="disease",
+            development=("en neoplasm test", "en neoplasm dev"),
             confirmation=("en glaucoma test", "en mixed test"), nothing="nothing", **seeds(1)),
     },
     licences=(CREDIT,),

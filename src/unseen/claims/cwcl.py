@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from unseen.claims import spoken, worlds
 from unseen.claims.base import Claim, Experiment, Result, of_both, seeds
 from unseen.claims.conditions import better, not_worse
-from unseen.claims.drawings import of_vendors, readable, seen_by
+from unseen.claims.drawings import numbered_half, of_vendors, readable, seen_by
 from unseen.claims.ledger import effect, mechanism, not_testable, paper_scale, promised
 from unseen.data.classes import ClassSpace
 from unseen.data.domain import Domain
@@ -51,19 +51,10 @@ def joined(case: str, seed: int, vectors: Vectors, *, untaught: bool = False) ->
     vendor draws them; `recall` how often a drawing finds its name among the first five; `structure` the correlation of
     the cosines of drawings with those of names. `level` is the entropy of the targets.
     """
-    split, vendors = case.split()
-    first, other = (seen_by(vendor, split) for vendor in vendors.split("/"))
+    first, abroad, out, groups, truth, there = parted(case, seed)
     names = vectors(first.columns["name"].tolist())
-    groups = ClassSpace(names=tuple(sorted(set(first.columns["subgroup"].tolist()))))
-    truth = np.array([groups.names.index(name) for name in first.columns["subgroup"].tolist()])
-    rng = np.random.default_rng(seed)
-    out = np.zeros(len(first), dtype=bool)
-    out[rng.permutation(len(first))[: len(first) // 4]] = True
     learn = Pairs(first.take(~out), Domain(x=names[~out], name="names"))
-    shown = np.isin(other.columns["emoji"], first.columns["emoji"][out])
-    place = {code: i for i, code in enumerate(first.columns["emoji"].tolist())}
-    there = np.array([truth[place[code]] for code in other.columns["emoji"][shown].tolist()])
-    classes, held_out, abroad = embedded(groups, vectors), first.take(out), other.take(shown)
+    classes, held_out = embedded(groups, vectors), first.take(out)
 
     def figures(said: NDArray[Any], said_abroad: NDArray[Any], q: NDArray[Any]) -> dict[str, float]:
         return {
@@ -83,6 +74,32 @@ def joined(case: str, seed: int, vectors: Vectors, *, untaught: bool = False) ->
         table["lite-clip"] = figures((q @ w.T).argmax(axis=1), (second @ w.T).argmax(axis=1), q)
     table["chance"] = {"accuracy": 1 / len(groups), "other": 1 / len(groups), "recall": 5 / int(out.sum())}
     return table
+
+
+class Parted(NamedTuple):
+    """One vendor's drawings; what another draws of those that are held out (`out`); their subcategories."""
+
+    first: Domain
+    abroad: Domain
+    out: NDArray[np.bool_]
+    groups: ClassSpace
+    truth: NDArray[np.int64]
+    there: NDArray[np.int64]
+
+
+def parted(case: str, seed: int, seen: Callable[[str, str], Domain] = seen_by) -> Parted:
+    """A quarter of the emoji is held out; the case is `SPLIT VENDOR/OTHER`."""
+    split, vendors = case.split()
+    first, other = (seen(vendor, split) for vendor in vendors.split("/"))
+    groups = ClassSpace(names=tuple(sorted(set(first.columns["subgroup"].tolist()))))
+    truth = np.array([groups.names.index(name) for name in first.columns["subgroup"].tolist()])
+    rng = np.random.default_rng(seed)
+    out = np.zeros(len(first), dtype=bool)
+    out[rng.permutation(len(first))[: len(first) // 4]] = True
+    shown = np.isin(other.columns["emoji"], first.columns["emoji"][out])
+    place = {code: i for i, code in enumerate(first.columns["emoji"].tolist())}
+    there = np.array([truth[place[code]] for code in other.columns["emoji"][shown].tolist()])
+    return Parted(first, other.take(shown), out, groups, truth, there)
 
 
 ONE: Mapping[str, Any] = {"weights": "identity"}
@@ -152,26 +169,34 @@ published weights and the true labels take the choice of one pair each, and were
 """
 
 
-def simulated(case: str, seed: int) -> Result:
-    """Ten concepts seen through two modalities, so that a tenth of a batch are false negatives; the case is a world.
+def simulation(case: str, seed: int) -> tuple[Pairs, Pairs, ClassSpace]:
+    """Pairs to learn from, fresh ones, and the concepts; the case is a world.
 
     As in the specification, U = unit(C[y] + 1.2 noise / sqrt(d)) is what a frozen encoder gives, V = tanh(A[y] + 1.5
-    noise) what is to be attached; `accuracy` is that of fresh V among the concepts.
+    noise) what is to be attached.
     """
     number = int(case.split()[1])
     rng = np.random.default_rng([number, seed, 7])
     centres = unit(rng.normal(size=(CONCEPTS, DIM)))
     views = rng.normal(size=(CONCEPTS, SEEN))
 
-    def drawn(n: int) -> tuple[NDArray[Any], Pairs]:
+    def drawn(n: int) -> Pairs:
         y = rng.integers(0, CONCEPTS, n)
         u = unit(centres[y] + 1.2 * rng.normal(size=(n, DIM)) / np.sqrt(DIM))
         v = np.tanh(views[y] + 1.5 * rng.normal(size=(n, SEEN))).astype(np.float32)
-        return y, Pairs(Domain(x=v, name="V"), Domain(x=u, name="U"), columns={"label": y})
+        return Pairs(Domain(x=v, name="V"), Domain(x=u, name="U"), columns={"label": y})
 
-    _, learn = drawn(PAIRS)
-    y, fresh = drawn(FRESH)
-    classes = ClassSpace(names=tuple(f"concept {i}" for i in range(CONCEPTS)), embeddings=centres)
+    learn, fresh = drawn(PAIRS), drawn(FRESH)
+    return learn, fresh, ClassSpace(names=tuple(f"concept {i}" for i in range(CONCEPTS)), embeddings=centres)
+
+
+def simulated(case: str, seed: int) -> Result:
+    """Ten concepts seen through two modalities, so that a tenth of a batch are false negatives.
+
+    `accuracy` is that of fresh V among the concepts.
+    """
+    learn, fresh, classes = simulation(case, seed)
+    y = fresh.columns["label"]
     kinds: dict[str, Mapping[str, Any]] = {
         "one pair each": ONE,
         "one pair each, tuned": {**ONE, **TUNED["one pair each"]},
@@ -345,6 +370,7 @@ LEDGER = (
 )
 EMOJI: Mapping[str, Any] = {
     "data": lambda case: of_vendors(case.split()[1].split("/"), "name", "subgroup"), "unit": "pair of vendors",
+    "drawn": functools.partial(parted, seen=numbered_half),
     **of_both(VENDORS)}
 
 claim = Claim(
@@ -355,10 +381,12 @@ claim = Claim(
             run=functools.partial(joined, vectors=worlds.minilm, untaught=True), **EMOJI, **seeds(2)),
         "another": Experiment(run=functools.partial(joined, vectors=mean_of_words), **EMOJI, **seeds(1)),
         "simulated": Experiment(
-            run=simulated, development=tuple(f"world {i}" for i in range(1, 6)),
+            run=simulated, drawn=simulation, development=tuple(f"world {i}" for i in range(1, 6)),
             confirmation=tuple(f"world {i}" for i in range(11, 17)), unit="world", **seeds(1)),
         "speech": Experiment(
-            run=intents, data=lambda case: spoken.data(case.split()[0]), unit="part of the intents", nothing="chance",
+            run=intents, data=lambda case: spoken.data(case.split()[0]),
+            drawn=lambda case, seed: spoken.rows_of(case.split()[0], int(case.split()[2])),
+            unit="part of the intents", nothing="chance",
             **of_both([f"part {i}" for i in range(spoken.FOLDS)]), **seeds(2)),
     },
     licences=(worlds.EMOJI, worlds.LITE0, worlds.MINILM, "wordllama: MIT", *spoken.LICENCES),

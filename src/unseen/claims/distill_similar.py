@@ -10,7 +10,7 @@ import subprocess
 import sys
 import tempfile
 import zlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,7 @@ from unseen.claims.conditions import at_least, at_most, better, equals
 from unseen.claims.drawings import VENDORS, of_half, of_vendors
 from unseen.claims.ledger import effect, mechanism, paper_scale, promised
 from unseen.claims.meta_dmoe import digits
-from unseen.claims.shifts import subgroups
+from unseen.claims.shifts import numbered_subgroups, subgroups
 from unseen.claims.styles import Style, drawn
 from unseen.data.augment import Augment, jitter, random_crop, random_resized_crop
 from unseen.data.domain import Domain, concatenate
@@ -75,9 +75,9 @@ def few_labels(domain: Domain, shots: int, n: int, rng: np.random.Generator) -> 
 
 
 @functools.cache
-def version(vendor: str, split: str) -> Domain:
+def version(vendor: str, split: str, seen: Callable[[str], Domain] = subgroups) -> Domain:
     """The emoji of a split, by a bit of their hashes as in `drawings`, as a version of a vendor draws them."""
-    every = subgroups(vendor)
+    every = seen(vendor)
     return every.take(of_half(every, split))
 
 
@@ -86,11 +86,11 @@ def relabeled(domain: Domain, keys: Any) -> Domain:
     return domain.replace(y=np.unique(np.asarray(keys), return_inverse=True)[1], classes=None)
 
 
-def emoji_tasks(split: str, target: str, seed: int) -> dict[str, Domain]:
+def emoji_tasks(split: str, target: str, seed: int, seen: Callable[[str], Domain] = subgroups) -> dict[str, Domain]:
     """What the sources learnt: the target's classes from two other versions, coarser ones, parts of them, and tasks
     that have little or nothing to do with them."""
     rng = np.random.default_rng(seed)
-    a, b, c, d = (version(vendor, split) for vendor in VENDORS[split] if vendor != target)
+    a, b, c, d = (version(vendor, split, seen) for vendor in VENDORS[split] if vendor != target)
     living = [np.isin(part.columns["group"], LIVING) for part in (c, d)]
     everyone = concatenate([a, b, c, d], name="all vendors")
     some = everyone.take(rng.permutation(len(everyone))[: len(a)])
@@ -120,7 +120,19 @@ def emoji_cell(case: str, seed: int) -> tuple[Zoo, Task]:
     """The case is `SPLIT VERSION`, that of the target; the sources are of the others."""
     split, target = case.split()
     zoo = trained(emoji_tasks(split, target, seed), lambda n: feature_classifier(1280, n, 256), seed, epochs=15)
-    return zoo, few_labels(version(target, split), SHOTS["emoji"], 1000, draw_of(case, seed))
+    return zoo, emoji_task(case, seed)
+
+
+def emoji_task(case: str, seed: int, seen: Callable[[str], Domain] = subgroups) -> Task:
+    """The task of the target."""
+    split, target = case.split()
+    return few_labels(version(target, split, seen), SHOTS["emoji"], 1000, draw_of(case, seed))
+
+
+def drawn_of_emoji(case: str, seed: int) -> list[Any]:
+    """What a cell draws: the tasks of the sources, and that of the target."""
+    split, target = case.split()
+    return [emoji_tasks(split, target, seed, numbered_subgroups), emoji_task(case, seed, numbered_subgroups)]
 
 
 def run_emoji(case: str, seed: int) -> Result:
@@ -151,14 +163,23 @@ def as_domain(ink: np.ndarray, y: np.ndarray) -> Domain:
 @functools.cache
 def digit_zoo(half: int, seed: int) -> Zoo:
     """Networks of handwritten digits in four styles, of printed ones, of parity, and of random labels."""
+    return trained(digit_tasks(half, seed), lambda n: small_convnet(n, 1, 16), seed, epochs=12, learning_rate=0.1)
+
+
+def digit_tasks(half: int, seed: int) -> dict[str, Domain]:
+    """What these networks learn."""
     rng = np.random.default_rng(seed)
     (hand, y), (printed, z) = digits("handwritten", half), digits("printed", half)
     tasks = {name: (drawn(hand, style, rng), y) for name, style in {
         "plain": Style(), "turned": Style(turn=60.0), "inverted": Style(inverted=True), "slanted": Style(slant=1.0)
     }.items()}  # fmt: skip
     tasks |= {"printed": (printed, z), "parity": (hand, y % 2), "random": (hand, rng.integers(0, 10, len(y)))}
-    chosen = {name: as_domain(*(part[:800] for part in pair)) for name, pair in tasks.items()}
-    return trained(chosen, lambda n: small_convnet(n, 1, 16), seed, epochs=12, learning_rate=0.1)
+    return {name: as_domain(*(part[:800] for part in pair)) for name, pair in tasks.items()}
+
+
+def drawn_of_digits(case: str, seed: int) -> list[Any]:
+    """What a cell draws: the tasks of the sources, and that of the target."""
+    return [digit_tasks(1 - int(case[0]), seed), digits_task(case, seed)]
 
 
 def digits_task(case: str, seed: int) -> Task:
@@ -407,15 +428,18 @@ claim = Claim(
     ledger=LEDGER,
     behaviour=behaviour,
     experiments={
-        "emoji": Experiment(run=run_emoji, data=read, unit="version of a vendor, the target", **of_both(VENDORS)),
+        "emoji": Experiment(
+            run=run_emoji, data=read, drawn=drawn_of_emoji, unit="version of a vendor, the target",
+            **of_both(VENDORS)),
         "digits": Experiment(
-            run=run_digits, clocks=("time",),
+            run=run_digits, drawn=drawn_of_digits, clocks=("time",),
             data=lambda case: [worlds.digits(style, 16, 10) for style in ("handwritten", "printed")],
             development=("0 turned", "0 inverted", "0 slanted"),
             confirmation=("1 turned back", "1 stretched", "1 slanted back", "1 squeezed", "1 inverted and turned"),
             unit="style of the target"),
         "apart": Experiment(
-            run=run_apart, data=read, development=("development noto",), confirmation=("confirmation fluent-emoji",),
+            run=run_apart, data=read, drawn=drawn_of_emoji, development=("development noto",),
+            confirmation=("confirmation fluent-emoji",),
             unit="version of a vendor, the target", **seeds(1)),
     },
     licences=(worlds.EMOJI, worlds.DIGITS, worlds.FONTS),

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from unseen.claims.worlds import hashed, lite0, minilm, said
+from unseen.claims.worlds import hashed, lite0, minilm, numbered, said
 from unseen.data.domain import Domain
 from unseen.data.sources import emoji, in_common
 
@@ -58,11 +58,21 @@ def of_half(domain: Domain, split: str) -> NDArray[np.bool_]:
     return np.array([hashed(code) % 2 == odd for code in domain.columns["emoji"].tolist()])
 
 
+def half_of(vendor: str, split: str) -> Domain:
+    """The emoji of a split as a vendor draws them."""
+    style = by(vendor)
+    return style.take(np.flatnonzero(of_half(style, split)))
+
+
 @functools.cache
 def seen_by(vendor: str, split: str) -> Domain:
-    """The emoji of a split as a vendor draws them, as EfficientNet-Lite0's features."""
-    style = by(vendor)
-    return lite0(style.take(np.flatnonzero(of_half(style, split))))
+    """The same as EfficientNet-Lite0's features."""
+    return lite0(half_of(vendor, split))
+
+
+def numbered_half(vendor: str, split: str) -> Domain:
+    """The same by their numbers, for what is drawn of `seen_by`."""
+    return numbered(half_of(vendor, split))
 
 
 @functools.cache

@@ -281,10 +281,15 @@ def run(case: str, seed: int) -> Result:
     return table | chosen_blindly(arms, tuned, data, table, seed)
 
 
+def held_out(left: IntArray, seed: int) -> IntArray:
+    """Some of the documents that are left."""
+    return np.random.default_rng(seed).permutation(left)[:HELD_OUT]
+
+
 def chosen_blindly(arms: Mapping[str, Search], tuned: DUQGen, data: Collection, table: Result, seed: int) -> Result:
     """The system that is best on generated queries of documents held out, as `unseen rank` chooses; and the best."""
     left = np.setdiff1d(np.arange(len(data.corpus)), tuned.audit_["document"])
-    places = np.random.default_rng(seed).permutation(left)[:HELD_OUT]
+    places = held_out(left, seed)
     places = places[~np.isin(places, tuned.audit_["negatives"])]
     shots = [(str(d), str(q)) for q, d in zip(data.examples.left.x, data.examples.right.x)]
     queries, flaws = tuned.write_queries(data.corpus.x[places], writer(), shots)
@@ -389,7 +394,8 @@ claim = Claim(
     ledger=LEDGER,
     experiments={
         "terms": Experiment(
-            run=run, data=read, unit="collection", nothing="zero-shot",
+            run=run, data=read, drawn=lambda case, seed: [collection(case), held_out(np.arange(SIZE), seed)],
+            unit="collection", nothing="zero-shot",
             development=("skin", "eye"), confirmation=("heart", "blood", "icd circulation"), **seeds(5)),
     },
     licences=(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -69,21 +69,47 @@ def keyword_vectors(texts: list[str], most: int = 50) -> FloatArray:
     return u[:, :most] * s[:most]
 
 
+def styles_of(split: str) -> tuple[Domain, ...]:
+    """250 emoji by five vendors."""
+    return unopened(CLASSES) if split == "unopened" else drawn(split, CLASSES)
+
+
 @functools.cache
 def drawings(split: str) -> tuple[NDArray[np.float32], ClassSpace]:
     """Features of 250 emoji by five vendors, each drawing and two variations of it, (vendor, copy, class, d).
 
     "development" and "confirmation" share neither vendor nor emoji; "unopened" has emoji that neither has.
     """
-    styles = unopened(CLASSES) if split == "unopened" else drawn(split, CLASSES)
+    styles = styles_of(split)
     x = np.array([[worlds.lite0(copy_of(style, copy)).x for copy in range(COPIES)] for style in styles])
-    names, keywords = (styles[0].columns[column].tolist() for column in ("name", "keywords"))
-    return x, ClassSpace(names=names, attributes=keyword_vectors(keywords), embeddings=worlds.minilm(names))
+    classes = told(styles[0])
+    return x, classes.replace(embeddings=worlds.minilm(classes.names))
 
 
-def fold(split: str, number: int) -> tuple[Domain, Domain, ClassSpace]:
+def told(style: Domain) -> ClassSpace:
+    """The emoji as classes, by name and keywords."""
+    names, keywords = (style.columns[column].tolist() for column in ("name", "keywords"))
+    return ClassSpace(names=names, attributes=keyword_vectors(keywords))
+
+
+def numbered_drawings(split: str) -> tuple[NDArray[np.float32], ClassSpace]:
+    """The same with pictures by their numbers, for what is drawn of `drawings`."""
+    styles = styles_of(split)
+    x = np.arange(len(styles) * COPIES * CLASSES, dtype=np.float32)
+    return x.reshape(len(styles), COPIES, CLASSES, 1), told(styles[0])
+
+
+def drawn_pool(case: str, seed: int) -> dict[str, Any]:
+    """What a cell draws: the pool and all else of a fold, and some variations of drawings."""
+    style = styles_of(case.split()[0])[0]
+    return {"pool": pooled(case, seed, numbered_drawings), "varied": copy_of(style, 1).x[:3]}
+
+
+def fold(
+    split: str, number: int, of: Callable[[str], tuple[NDArray[np.float32], ClassSpace]] = drawings
+) -> tuple[Domain, Domain, ClassSpace]:
     """Drawings of the seen classes, all pictures of the unseen ones (a fifth), labelled, and the classes."""
-    x, classes = drawings(split)
+    x, classes = of(split)
     order = np.random.default_rng(0).permutation(CLASSES)
     unseen = np.sort(order[number * UNSEEN : (number + 1) * UNSEEN])
     seen = np.setdiff1d(np.arange(CLASSES), unseen)
@@ -100,10 +126,12 @@ def first_of_each(y: IntArray, n: int, rng: np.random.Generator) -> NDArray[np.b
     return chosen
 
 
-def pooled(case: str, seed: int) -> tuple[Domain, Domain, Domain, ClassSpace]:
+def pooled(
+    case: str, seed: int, of: Callable[[str], tuple[NDArray[np.float32], ClassSpace]] = drawings
+) -> tuple[Domain, Domain, Domain, ClassSpace]:
     """A fold whose pool is twelve pictures of each unseen class, drawn by the seed; the others are `later` ones."""
     split, number = case.split()
-    source, whole, classes = fold(split, int(number))
+    source, whole, classes = fold(split, int(number), of)
     chosen = first_of_each(whole.labels, POOL, np.random.default_rng(seed))
     return source, whole.take(chosen), whole.take(~chosen), classes
 

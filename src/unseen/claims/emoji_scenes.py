@@ -65,7 +65,7 @@ class Scenes(NamedTuple):
 
 
 @functools.cache
-def things(case: str) -> tuple[tuple[str, ...], tuple[str, ...], tuple[Any, ...]]:
+def things(case: str) -> tuple[tuple[str, ...], tuple[str, ...], tuple[int, ...]]:
     """Names of what scenes are of and of what is beside, and where each stands among a vendor's emoji.
 
     Only names of one word, by their hashes. The case is `SPLIT VENDOR`.
@@ -76,18 +76,32 @@ def things(case: str) -> tuple[tuple[str, ...], tuple[str, ...], tuple[Any, ...]
     names = style.columns["name"].tolist()
     kept = [i for i, name in enumerate(names) if name.isalpha() and name.islower() and groups[i] in GROUPS]
     kept = sorted(kept, key=lambda i: hashed(f"scene {names[i]}"))[: THINGS + BESIDE]
-    pictures = tuple(_cut(style.x[i]) for i in kept)
     chosen = [names[i] for i in kept]
-    return tuple(chosen[:THINGS]), tuple(chosen[THINGS:]), pictures
+    return tuple(chosen[:THINGS]), tuple(chosen[THINGS:]), tuple(kept)
+
+
+@functools.cache
+def picture_of(case: str, i: int) -> Any:
+    """The picture of a thing by where it stands among a vendor's emoji, without its ground."""
+    split, vendor = case.split()
+    return _cut(drawn(split)[VENDORS[split].index(vendor)].x[i])
 
 
 @functools.cache
 def scenes(case: str, part: str) -> Scenes:
     """Scenes to learn from, or to be asked about: these are of things on colours, and beside others, never learnt."""
-    mains, beside, pictures = things(case)
+    domain, table, captions = laid_out(case, part)
+    return Scenes(_features(domain), table, captions)
+
+
+def laid_out(
+    case: str, part: str, n: int | None = None
+) -> tuple[Domain, dict[str, NDArray[np.str_]], NDArray[np.str_]]:
+    """The pictures of scenes, drawn when they are looked at, what is on each, and captions; n of them, or all."""
+    mains, beside, places = things(case)
     rng = np.random.default_rng(hashed(f"{case} {part}") % 2**32)
     rows: list[tuple[str, str, str, str]] = []
-    while len(rows) < (LEARNT if part == "learnt" else ASKED):
+    while len(rows) < (n or (LEARNT if part == "learnt" else ASKED)):
         main, other, colour = str(rng.choice(mains)), str(rng.choice(beside)), str(rng.choice(list(COLOURS)))
         new = hashed(f"{main} {colour}") % 4 == 0 or hashed(f"{main} {other}") % 4 == 0
         if new == (part == "asked"):
@@ -97,17 +111,16 @@ def scenes(case: str, part: str) -> Scenes:
 
     def draw(i: int) -> Any:
         main, colour, other, weather = rows[i]
-        both = pictures[names.index(main)], pictures[names.index(other)]
-        return drawn_scene(*both, COLOURS[colour], weather, int(seeds[i]))
+        large, small = (picture_of(case, places[names.index(name)]) for name in (main, other))
+        return drawn_scene(large, small, COLOURS[colour], weather, int(seeds[i]))
 
     domain = Domain(x=Lazy(range(len(rows)), lambda i: draw(int(i))), kind="image", name=f"scenes, {case}, {part}")
     columns = np.array(rows)
-    places = np.array([PLACES[colour] for colour in columns[:, 1]])
-    table = {"thing": columns[:, 0], "place": places, "beside": columns[:, 2], "weather": columns[:, 3]}
+    grounds = np.array([PLACES[colour] for colour in columns[:, 1]])
+    table = {"thing": columns[:, 0], "place": grounds, "beside": columns[:, 2], "weather": columns[:, 3]}
     first, turned = rng.random((2, len(rows))) < 0.5
-    fields = zip(columns[:, 0], places, columns[:, 2], columns[:, 3], first, turned)
-    captions = [caption(*row) for row in fields]
-    return Scenes(_features(domain), table, np.array(captions))
+    fields = zip(columns[:, 0], grounds, columns[:, 2], columns[:, 3], first, turned)
+    return domain, table, np.array([caption(*row) for row in fields])
 
 
 def caption(thing: str, place: str, other: str, weather: str, begins: bool, turned: bool) -> str:

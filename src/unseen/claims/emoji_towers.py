@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -19,7 +19,7 @@ from torch import Tensor
 
 from unseen.claims import arms
 from unseen.claims.drawings import by, of_half, readable
-from unseen.claims.worlds import hashed
+from unseen.claims.worlds import hashed, numbered
 from unseen.data.domain import Domain
 from unseen.data.pairs import Pairs
 from unseen.data.samplers import Batch
@@ -49,8 +49,23 @@ class World(NamedTuple):
     tokenizer: str
 
 
+def pixels(style: Domain) -> NDArray[np.float32]:
+    """Pictures of 32 x 32 with values in [-1, 1], (n, 3, 32, 32)."""
+    from PIL import Image
+
+    small = [np.asarray(picture.convert("RGB").resize((SIDE, SIDE), Image.Resampling.BILINEAR)) for picture in style.x]
+    return (np.stack(small).transpose(0, 3, 1, 2) / 127.5 - 1).astype(np.float32)
+
+
+def small_numbers(style: Domain) -> NDArray[np.float32]:
+    """The numbers of pictures instead of their pixels, for what is drawn of them."""
+    return np.broadcast_to(numbered(style).x[:, None, None], (len(style), 3, 1, 1))
+
+
 @functools.cache
-def world(split: str, taught: tuple[str, ...], asked: str) -> World:
+def world(
+    split: str, taught: tuple[str, ...], asked: str, pixels: Callable[[Domain], NDArray[np.float32]] = pixels
+) -> World:
     """The pictures of some vendors with three texts each, and those of another; all of a split's emoji of things.
 
     `exam` has all emoji, `known` says of which the other vendors' pictures are learnt from: four fifths.
@@ -72,20 +87,17 @@ def world(split: str, taught: tuple[str, ...], asked: str) -> World:
     return World(pairs, exam, known, word_tokenizer(texts))
 
 
-def pixels(style: Domain) -> NDArray[np.float32]:
-    """Pictures of 32 x 32 with values in [-1, 1], (n, 3, 32, 32)."""
-    from PIL import Image
-
-    small = [np.asarray(picture.convert("RGB").resize((SIDE, SIDE), Image.Resampling.BILINEAR)) for picture in style.x]
-    return (np.stack(small).transpose(0, 3, 1, 2) / 127.5 - 1).astype(np.float32)
-
-
 def said_of(style: Domain) -> list[list[str]]:
     """Three texts of each emoji: its name, its subgroup, some of its keywords."""
     names = style.columns["name"].tolist()
     groups = list(readable(style.columns["subgroup"]))
     words = [", ".join(keywords.split(", ")[:3]) for keywords in style.columns["keywords"].tolist()]
     return [names, groups, [keywords or name for keywords, name in zip(words, names)]]
+
+
+def some_pixels(vendor: str) -> NDArray[np.float32]:
+    """The pixels of some pictures of a vendor."""
+    return pixels(by(vendor).take(slice(0, 3)))
 
 
 def word_tokenizer(texts: Sequence[str]) -> str:

@@ -304,10 +304,10 @@ def replay(slug: str, *, folder: Path = FOLDER) -> dict[str, Any]:
     line |= {"other data": elsewhere} if elsewhere else {}
     _append(folder, slug, {"look": "replay", "records": len(records), **line})
     if not flipped:
-        kept = {part: value for part, value in (read_stamp(folder, slug) or {}).items() if part.startswith("data ")}
-        others = tuple(f"data {name}: " for name in elsewhere)
+        recorded = read_stamp(folder, slug) or {}
+        others = tuple(f"{what} {name}: " for name in elsewhere for what in ("data", "drawn"))
         today = {part: value for part, value in stamp_of(slug).items() if not part.startswith(others)}
-        write_stamp(folder, slug, today | {part: value for part, value in kept.items() if part.startswith(others)})
+        write_stamp(folder, slug, today | {part: value for part, value in recorded.items() if part.startswith(others)})
     return line
 
 
@@ -320,13 +320,33 @@ def _gap(value: float, other: float) -> float:
 def accept(slug: str, why: str, *, folder: Path = FOLDER) -> list[dict[str, str]]:
     """Write down that today's conditions give recorded figures another verdict, and why; what flipped is returned.
 
-    Assertions that no record has in their words are written down as well: from that day they are in the ledger.
+    Assertions that no record has in their words are written down as well: from that day they are in the ledger. So are
+    parts that the stamp never looked at (`with_more_parts`): this type of processor's has them from that day on.
     """
     flipped, since = flips(slug, folder=folder), undated(slug, folder=folder)
-    if flipped or since:
+    stamp, added = with_more_parts(slug, folder=folder)
+    if flipped or since or added:
         line = {"look": "accept", "why": why, "verdicts": flipped, "flipped": []}
-        _append(folder, slug, line | ({"worded": since} if since else {}))
+        line |= {"worded": since} if since else {}
+        _append(folder, slug, line | ({"stamped": list(added)} if added else {}))
+    if added:
+        write_stamp(folder, slug, stamp)
     return flipped
+
+
+def with_more_parts(slug: str, *, folder: Path = FOLDER) -> tuple[dict[str, str], tuple[str, ...]]:
+    """This type of processor's stamp with those parts of today's that it never looked at, and these.
+
+    Without a stamp of its own, one of another type that today's equals is as good. Nothing is added where any other
+    part moved, or nothing is recorded: what is not what it was is to be replayed first.
+    """
+    stamps = read_stamps(folder, slug)
+    if not stamps:
+        return {}, ()
+    today = _stamp_now(slug)
+    own = stamps.get(processor())
+    alike = [one for one in (stamps.values() if own is None else (own,)) if not moved_parts(one, today)]
+    return ((own or {}) | today, tuple(sorted(today.keys() - alike[0].keys()))) if alike else ({}, ())
 
 
 def undated(slug: str, *, folder: Path = FOLDER) -> list[dict[str, str]]:
@@ -420,5 +440,10 @@ def summary(slugs: Sequence[str], *, folder: Path = FOLDER) -> Iterator[Freshnes
 def _stamped_now(folder: Path, slug: str) -> Freshness:
     fresh = freshness(slug, folder=folder)
     tells = fresh.word in ("fresh", "unstamped") and read_stamps(folder, slug)
+    return freshness(slug, folder=folder, stamp=_stamp_now(slug)) if tells else fresh
+
+
+def _stamp_now(slug: str) -> dict[str, str]:
+    """The stamp of today, for which as few pictures are drawn as will tell it."""
     with undrawn():
-        return freshness(slug, folder=folder, stamp=stamp_of(slug)) if tells else fresh
+        return stamp_of(slug)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,8 @@ from unseen.claims.conditions import at_least, at_most, better, not_worse
 from unseen.claims.label_pools import MARGIN, STEPS, TWO_STAGES, Data, graded, pools, support_of, without_labels
 from unseen.claims.ledger import Assertion, effect, mechanism, not_testable, paper_scale, promised
 from unseen.claims.letters import FAMILIES
-from unseen.claims.shifts import domains, read, source_model
+from unseen.claims.shifts import domains, numbered_subgroups, read, source_model, subgroups
+from unseen.data.domain import Domain
 from unseen.methods.adaptation.fewshot_sfda import FewShotSFDA, validation_samples
 from unseen.nn.classifier import Classifier
 
@@ -33,9 +34,15 @@ DRAWS = 3
 """Draws of the shots, of which each arm reports the mean and the deviation."""
 
 
-def data(case: str, seed: int) -> Data:
+def data(case: str, seed: int, seen: Callable[[str], Domain] = subgroups) -> Data:
     """The pools of a case of `unseen.claims.shifts`."""
-    return pools(*domains(case, seed), seed)
+    return pools(*domains(case, seed, seen), seed)
+
+
+def drawn_pools(case: str, seed: int) -> list[Any]:
+    """What a cell draws: the pools, and few labels, of which the first draw stands for the others."""
+    pair = data(case, seed, numbered_subgroups)
+    return [pair, *(support_of(pair, shots, seed, seed) for shots, _ in FEW.values())]
 
 
 def run(case: str, seed: int) -> Result:
@@ -160,14 +167,16 @@ claim = Claim(
     ledger=LEDGER,
     experiments={
         "settings": Experiment(
-            run=run, data=read, unit="pair of domains", reused=("digits 50",), **seeds(2),  # digits of development
+            run=run, data=read, drawn=drawn_pools, unit="pair of domains",
+            reused=("digits 50",), **seeds(2),  # digits of development
             development=("digits 20", "digits 35", "emoji noto twemoji", "emoji fluent-emoji-flat openmoji"),
             confirmation=(
                 "fonts", "digits 50", "emoji emojione noto-v1", "emoji emojione-v1 fluent-emoji",
                 "emoji noto-v1 fluent-emoji-high-contrast"),
             nothing="source"),
         "pairs, fair arms": Experiment(
-            run=label_pools.run, data=label_pools.read, unit="pair of domains", clocks=("processor",), nothing="source",
+            run=label_pools.run, data=label_pools.read, drawn=label_pools.drawn_pools, unit="pair of domains",
+            clocks=("processor",), nothing="source",
             **seeds(1),
             development=(
                 "letters ABCDEFGHIJKLMN DejaVuSans STIXGeneral", "letters ABCDEFGHIJKLMN cm DejaVuSansMono",

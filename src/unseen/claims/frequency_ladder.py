@@ -229,21 +229,34 @@ def emoji_world(styles: str) -> tuple[World, NDArray[Any]]:
     Beside the world the base code points of every sample: all variants of one emoji are on one side of a split.
     """
     encoder = get("efficientnet-lite0")
-    x, groups, codes = [], [], []
-    for style in styles.split("+"):
-        drawn = emoji(style, level="emoji", size=96)
-        x.append(encoder.encode(drawn).x)
-        groups.append(drawn.columns["subgroup"])
-        codes.append(np.array([base(code) for code in drawn.columns["emoji"].tolist()]))
-    group, code = np.concatenate(groups), np.concatenate(codes)
+    drawn = drawn_by(styles)
+    y, code, concepts, mask = concepts_of(drawn)
+    features = np.concatenate([encoder.encode(domain).x for domain in drawn])[mask]
+    features = (features - features.mean(axis=0)) / (features.std(axis=0) + 1e-6)
+    return World(features.astype(np.float32), y, concepts), code
+
+
+def numbered_emoji_world(styles: str) -> tuple[World, NDArray[Any]]:
+    """The same with drawings by their numbers: what a cell draws from."""
+    y, code, concepts, mask = concepts_of(drawn_by(styles))
+    return World(np.flatnonzero(mask)[:, None].astype(np.float32), y, concepts), code
+
+
+def drawn_by(styles: str) -> list[Domain]:
+    """The emoji of several vendors (``A+B+C``)."""
+    return [emoji(style, level="emoji", size=96) for style in styles.split("+")]
+
+
+def concepts_of(drawn: Sequence[Domain]) -> tuple[IntArray, NDArray[Any], tuple[str, ...], NDArray[np.bool_]]:
+    """Concept and base code of every drawing of a clear concept, the concepts, and which drawings these are."""
+    group = np.concatenate([domain.columns["subgroup"] for domain in drawn])
+    code = np.array([base(code) for domain in drawn for code in domain.columns["emoji"].tolist()])
     enough = [name for name in np.unique(group).tolist() if _left(code[group == name]) >= RUNGS_OF_EMOJI[-1]]
     spoken = {name: frozenset(map(singular, words(name))) for name in enough}
     clear = [a for a in enough if not any(spoken[a] <= spoken[b] for b in enough if b != a)]
     mask = np.isin(group, clear)
-    features = np.concatenate(x)[mask]
-    features = (features - features.mean(axis=0)) / (features.std(axis=0) + 1e-6)
     y = np.searchsorted(np.array(clear), group[mask])
-    return World(features.astype(np.float32), y.astype(np.int64), readable(clear)), code[mask]
+    return y.astype(np.int64), code[mask], readable(clear), mask
 
 
 def _left(codes: NDArray[Any]) -> int:

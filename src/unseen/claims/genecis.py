@@ -15,7 +15,7 @@ from unseen.claims import worlds
 from unseen.claims.base import Claim, Experiment, Result, of_both, seeds
 from unseen.claims.conditions import at_least, at_most, beats_all, better
 from unseen.claims.drawings import of_vendors
-from unseen.claims.emoji_scenes import IDEAS, PLACES, WEATHERS, Scenes, noisy, scenes, things, towers
+from unseen.claims.emoji_scenes import IDEAS, PLACES, WEATHERS, Scenes, laid_out, noisy, scenes, things, towers
 from unseen.claims.ledger import effect, mechanism, not_testable, paper_scale, promised
 from unseen.data.domain import Domain
 from unseen.evaluation.composed import evaluate_global, evaluate_templates
@@ -39,10 +39,22 @@ WORDS = {"place": "on", "weather": "in", "thing": "with", "beside": "with"}
 @functools.cache
 def templates(case: str, seed: int) -> list[Template]:
     """Questions of all four kinds about scenes of combinations that nothing was learnt from."""
+    return templates_of(scenes(case, "asked").table, seed)
+
+
+def templates_of(table: Mapping[str, NDArray[np.str_]], seed: int, n: int = EACH) -> list[Template]:
+    """Questions about scenes, n of each kind."""
     return build_templates(
-        scenes(case, "asked").table, subject="thing", attributes=("place", "weather"), objects=("thing", "beside"),
-        words=WORDS, n=EACH, gallery=GALLERY, seed=seed,
+        table, subject="thing", attributes=("place", "weather"), objects=("thing", "beside"),
+        words=WORDS, n=n, gallery=GALLERY, seed=seed,
     )  # fmt: skip
+
+
+def drawn_scenes(case: str, seed: int) -> list[Any]:
+    """What a cell draws, of fewer scenes: they, questions about them, and captions of which half are noise."""
+    learnt, asked = (laid_out(case, part, 150) for part in ("learnt", "asked"))
+    pictures = [domain.x[0] for domain, *_ in (learnt, asked)]
+    return [pictures, learnt[1:], asked[1:], templates_of(asked[1], seed, 5), noisy(learnt[2].tolist(), NOISE, seed)]
 
 
 def relevant(table: Mapping[str, NDArray[np.str_]], template: Template) -> list[int]:
@@ -226,7 +238,7 @@ LEDGER = (
         "Neither data set is at hand. With them: `evaluation.composed.evaluate_global`; not run."),
 )
 CASES: dict[str, Any] = {
-    "unit": "vendor", "data": lambda case: of_vendors([case.split()[1]], "name"),
+    "unit": "vendor", "data": lambda case: of_vendors([case.split()[1]], "name"), "drawn": drawn_scenes,
     **of_both({
         "development": ("noto", "twemoji"), "confirmation": ("noto-v1", "fluent-emoji", "emojione-v1")}),
 }

@@ -13,7 +13,7 @@ from unseen.claims import behaviours, worlds
 from unseen.claims.base import Claim, Experiment, Result, seeds
 from unseen.claims.conditions import at_least, better, equals, not_worse
 from unseen.claims.ledger import effect, mechanism, not_testable, paper_scale, promised
-from unseen.claims.quantizing import Task, as_drawn, as_shown, lite0_agreement, pictures, task
+from unseen.claims.quantizing import Task, as_drawn, as_shown, drawn_of_shown, halves, lite0_agreement, pictures, task
 from unseen.data.domain import Domain
 from unseen.encoders.backends import keep_freed_memory
 from unseen.encoders.vision import lite0_network
@@ -230,11 +230,11 @@ claim = Claim(
     behaviour=behaviour,
     experiments={
         "digits": Experiment(
-            run=run_digits, data=as_drawn, clocks=("seconds of all", "minutes left of 10"),
+            run=run_digits, data=as_drawn, drawn=halves, clocks=("seconds of all", "minutes left of 10"),
             development=("handwritten 8", "handwritten 10"), confirmation=("printed 8", "printed 10"),
             unit="data set and size"),
         "lite0": Experiment(
-            run=run_lite0, data=as_shown, clocks=("seconds",), development=("photos", "noto"),
+            run=run_lite0, data=as_shown, drawn=drawn_of_shown, clocks=("seconds",), development=("photos", "noto"),
             confirmation=("twemoji", "fluent-emoji"), unit="kind of pictures", **seeds(2)),
     },
     licences=(worlds.LITE0, worlds.DIGITS, worlds.FONTS, worlds.PHOTOS, worlds.EMOJI),

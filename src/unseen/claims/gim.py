@@ -109,12 +109,27 @@ def far(video: Flight) -> list[tuple[int, int]]:
     return pairs
 
 
-def run_far(case: str, seed: int) -> Result:
-    """Flights over one photograph: corners of its plane, the same with larger turns, poses where pieces float over."""
+def flights_over(case: str, seed: int) -> tuple[Flight, Flight, Flight]:
+    """Flights over one photograph: as they are asked about, with larger turns, and where pieces float over it."""
     ground, number = picture_of(case), int(generator_of(case, seed).integers(2**31))
     fly = functools.partial(flight, ground, frames=FRAMES, size=FRAME)
     flat, steep = fly(way=ASKED, seed=number), fly(way=LEARNT, seed=number)
-    deep = fly([ground], layers=6, way=ASKED, seed=number + 1)
+    return flat, steep, fly([ground], layers=6, way=ASKED, seed=number + 1)
+
+
+def drawn_flights(case: str, seed: int) -> list[Any]:
+    """What a cell draws: of each flight what becomes of pixels, and a frame."""
+    return [[flown(video), video.frame(5)] for video in flights_over(case, seed)]
+
+
+def flown(video: Flight) -> list[Any]:
+    """What becomes of the pixels of some frames, and where the camera goes."""
+    return [video.truth(0, 20), video.homography(5, 35), video.pose(10, 30)]
+
+
+def run_far(case: str, seed: int) -> Result:
+    """Flights over one photograph: corners of its plane, the same with larger turns, poses where pieces float over."""
+    flat, steep, deep = flights_over(case, seed)
     views = [
         (video, chosen := far(video), [(video.frame(a), video.frame(b)) for a, b in chosen])
         for video in (flat, steep, deep)
@@ -143,10 +158,15 @@ def seen_from_aside(case: str, seed: int, *, rendered: str = "visible", draw: in
     return pair_of(scene(other or case), rendered, generator_of(f"{case}:{other}{rendered}:{draw}", seed))
 
 
+def views_of(case: str, seed: int) -> dict[str, Any]:
+    """A photograph seen from aside, as it is, three times, and in each rendering."""
+    views = {name: [seen_from_aside(case, seed, rendered=name)] for name in RENDERINGS}
+    return views | {"visible": [seen_from_aside(case, seed, draw=k) for k in range(3)]}
+
+
 def run_elsewhere(case: str, seed: int) -> Result:
     """Photographs against themselves, seen from aside: as they are, and in renderings that nobody learnt from."""
-    views = {name: [seen_from_aside(case, seed, rendered=name)] for name in RENDERINGS}
-    views["visible"] = [seen_from_aside(case, seed, draw=k) for k in range(3)]
+    views = views_of(case, seed)
     table = {}
     for arm, method in arms(seed).items():
         figures = {
@@ -203,10 +223,15 @@ def distinct(rows: Rows) -> int:
     return len(np.unique(np.rint(rows[:, :2]), axis=0))
 
 
+def labelled_flight(case: str, seed: int) -> Flight:
+    """A flight over one photograph, over which pieces of it float."""
+    ground = picture_of(case)
+    return flight(ground, [ground], frames=80, size=FRAME, layers=3, way=LEARNT, seed=7 + seed)
+
+
 def run_labels(case: str, seed: int) -> Result:
     """Labels of a flight over one photograph: how many, how right, against what is matched without what made them."""
-    ground = picture_of(case)
-    video = flight(ground, [ground], frames=80, size=FRAME, layers=3, way=LEARNT, seed=7 + seed)
+    video = labelled_flight(case, seed)
     read, n, method = functools.cache(video.frame), len(video) // 2, GIM()
     matchers = {
         "xfeat": dense(matcher("xfeat"), method.labels), "sift": matcher("sift", points=method.labels),
@@ -346,11 +371,13 @@ claim = Claim(
     ledger=LEDGER,
     behaviour=behaviour,
     experiments={
-        "far": Experiment(run=run_far, **CASES),
-        "elsewhere": Experiment(run=run_elsewhere, **CASES),
-        "unlike": Experiment(run=run_unlike, **CASES),
-        "turned": Experiment(run=run_turned, **CASES),
-        "labels": Experiment(run=run_labels, **CASES),
+        "far": Experiment(run=run_far, drawn=drawn_flights, **CASES),
+        "elsewhere": Experiment(run=run_elsewhere, drawn=views_of, **CASES),
+        "unlike": Experiment(
+            run=run_unlike, drawn=lambda case, seed: seen_from_aside(case, seed, other=unlike(case)[0]), **CASES),
+        "turned": Experiment(run=run_turned, drawn=seen_from_aside, **CASES),
+        "labels": Experiment(
+            run=run_labels, drawn=lambda case, seed: flown(labelled_flight(case, seed)), **CASES),
     },
     licences=photographed.LICENCES,
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -15,7 +15,7 @@ from unseen.claims import worlds
 from unseen.claims.base import Claim, Experiment, Result, seeds
 from unseen.claims.conditions import at_least, better, equals
 from unseen.claims.ledger import effect, mechanism, not_testable, paper_scale, promised
-from unseen.claims.shifts import domains, read, source_model
+from unseen.claims.shifts import domains, numbered_subgroups, read, source_model, subgroups
 from unseen.data.domain import Domain
 from unseen.evaluation.metrics.classification import accuracy
 from unseen.evaluation.metrics.open_set import open_set_scores
@@ -42,14 +42,14 @@ EMOJI = {"open-partial": Split(12, 6, 11), "open": Split(15, 0, 14), "partial": 
 # -- data --------------------------------------------------------------------------------------------------
 
 
-def parts(case: str, setting: str, seed: int) -> tuple[Domain, Domain]:
+def parts(case: str, setting: str, seed: int, seen: Callable[[str], Domain] = subgroups) -> tuple[Domain, Domain]:
     """Labelled source and target of a case; the target's own classes come after those of the source.
 
     A case is `digits TURN ORDER`, `fonts ORDER` or `emoji SOURCE TARGET ORDER`: ORDER seeds which classes are
     shared; `as-is` is their own order.
     """
     pair, order = case.rsplit(maxsplit=1)
-    source, target = domains(pair, seed)
+    source, target = domains(pair, seed, seen)
     split = (EMOJI if pair.startswith("emoji") else DIGITS)[setting]
     n = sum(split)
     classes = np.arange(n) if order == "as-is" else np.random.default_rng(int(order)).permutation(n)
@@ -69,6 +69,19 @@ def rejecting(p: Tensor, threshold: float) -> NDArray[np.int64]:
     return np.where(normalized_entropy(p).numpy() > threshold, UNKNOWN, p.argmax(dim=1).numpy())
 
 
+def fifth_and_rest(source: Domain, seed: int) -> tuple[Domain, Domain]:
+    """What is held out of the source, and what is learnt from."""
+    order = np.random.default_rng(seed).permutation(len(source))
+    held_out, kept = (source.take(np.sort(half)) for half in np.split(order, [len(source) // 5]))
+    return held_out, kept
+
+
+def drawn_parts(setting: str, case: str, seed: int) -> list[Any]:
+    """What a cell draws."""
+    source, target = parts(case, setting, seed, numbered_subgroups)
+    return [target, fifth_and_rest(source, seed)]
+
+
 class Cell(NamedTuple):
     """What all arms of a cell start from."""
 
@@ -84,8 +97,7 @@ class Cell(NamedTuple):
 def prepare(setting: str, case: str, seed: int) -> Cell:
     """Train the source model on four fifths of the source and show it the target."""
     source, target = parts(case, setting, seed)
-    order = np.random.default_rng(seed).permutation(len(source))
-    held_out, kept = (source.take(np.sort(half)) for half in np.split(order, [len(source) // 5]))
+    held_out, kept = fifth_and_rest(source, seed)
     model = source_model(kept, seed)
     mine = torch.softmax(outputs(model, held_out)[1], dim=1)
     z, logits = outputs(model, target)
@@ -207,6 +219,7 @@ claim = Claim(
     experiments={
         setting: Experiment(
             run=run, data=lambda case: read(case.rsplit(maxsplit=1)[0]),
+            drawn=functools.partial(drawn_parts, setting),
             development=("digits 20 as-is", "emoji noto twemoji 0", "emoji fluent-emoji-flat openmoji 1"),
             confirmation=("fonts 5", "emoji emojione noto-v1 6", "emoji emojione-v1 fluent-emoji 7"),
             unit="pair of domains with a split of the classes", nothing="source", **seeds(2))

@@ -27,7 +27,8 @@ from unseen.data.graph_summaries import summarize
 from unseen.data.pairs import Pairs
 from unseen.data.rows import unit_rows
 from unseen.data.samplers import hold_out
-from unseen.data.text_graphs import batch_of, common_neighbours, edge_numbers
+from unseen.data.text_graphs import TextAttributedGraph, batch_of, common_neighbours, edge_numbers
+from unseen.data.typing import IntArray
 from unseen.evaluation.metrics.zero_shot import mean_class_top1
 from unseen.methods.multimodal.graphclip import GraphCLIP
 from unseen.methods.multimodal.graphclip.steps import as_nodes
@@ -190,8 +191,7 @@ class Episode:
     @classmethod
     def drawn(cls, given: Around, classes: ClassSpace, seed: int) -> Episode:
         """An episode with nodes drawn by a seed."""
-        rng = np.random.default_rng(seed)
-        few = rows_of_each(given.y, SHOTS, rng)
+        few = labelled_rows(given.y, seed)
         return cls(given.take(few), given.take(np.setdiff1d(np.arange(len(given.y)), few)), classes)
 
 
@@ -324,17 +324,38 @@ def strength(seed: int, name: str) -> float:
 # -- links -------------------------------------------------------------------------------------------------
 
 
-def links(case: str, seed: int) -> Result:
-    """A tenth of the edges at the nodes that are asked about is hidden; `auc` against as many pairs without an edge."""
-    target = graphs.asked_about(case)
-    graph, roots = target.graph, target.places.roots
-    rng = np.random.default_rng(0)  # the same edges for all seeds
+def hidden_edges(graph: TextAttributedGraph, roots: IntArray) -> tuple[IntArray, IntArray]:
+    """Edges that are hidden, the same for all seeds, and pairs without an edge."""
+    rng = np.random.default_rng(0)
     edges = graph.edges[np.isin(graph.edges, roots).any(axis=1)]
     gone = edges[rng.permutation(len(edges))[: min(HIDDEN, max(20, len(edges) // 10))]]
     partner = rng.permutation(gone[:, 1])
     wrong = np.stack([gone[:, 0], partner], axis=1)
     there = np.isin(edge_numbers(wrong, len(graph)), edge_numbers(graph.edges, len(graph)))
-    wrong = wrong[(wrong[:, 0] != wrong[:, 1]) & ~there]
+    return gone, wrong[(wrong[:, 0] != wrong[:, 1]) & ~there]
+
+
+def drawn_nodes(case: str, seed: int) -> dict[str, Any]:
+    """What a cell draws: nodes that are learnt from and asked about, some of their subgraphs, labels and links."""
+    graph, roots, names = graphs.roots_of(case)
+    learnt, learnt_roots = graphs.learnt_roots()
+    return {
+        "asked": roots, "learnt": learnt.names[learnt_roots].tolist(), "walks": graphs.walked(graph, roots[:20], 0),
+        "walks learnt": graphs.walked(learnt, learnt_roots[:20], 0), "links": hidden_edges(graph, roots),
+        "labelled": labelled_rows(graphs.labels_of(graph, roots, names), seed),
+    }  # fmt: skip
+
+
+def labelled_rows(y: NDArray[np.int64], seed: int) -> NDArray[np.int64]:
+    """Which nodes have a label in an episode."""
+    return rows_of_each(y, SHOTS, np.random.default_rng(seed))
+
+
+def links(case: str, seed: int) -> Result:
+    """A tenth of the edges at the nodes that are asked about is hidden; `auc` against as many pairs without an edge."""
+    target = graphs.asked_about(case)
+    graph, roots = target.graph, target.places.roots
+    gone, wrong = hidden_edges(graph, roots)
     pairs = np.concatenate([gone, wrong])
     truth = np.repeat([1, 0], [len(gone), len(wrong)])
     left = graph.without(gone)
@@ -447,7 +468,7 @@ GROUPS = {
     "development": ("packages 1", "packages 2", "wordnet 1"),
     "confirmation": ("packages 1", "packages 2", "packages 3", "wordnet 1", "wordnet 2"),
 }
-CASES: dict[str, Any] = {**of_both(GROUPS), "unit": "group of classes", "data": graphs.said}
+CASES: dict[str, Any] = {**of_both(GROUPS), "unit": "group of classes", "data": graphs.said, "drawn": drawn_nodes}
 
 claim = Claim(
     slug="graphclip",

@@ -91,15 +91,40 @@ def few_of_each(domain: Domain) -> Domain:
 @functools.cache
 def learnt_from(split: str) -> tuple[Domain, Domain]:
     """The emoji of a split to learn from and their changed copies, encoded."""
+    source, copies = shown(split)
+    return encoded(source), encoded(copies)
+
+
+def shown(split: str) -> tuple[Domain, Domain]:
+    """The same as pictures."""
     source = emoji(split)[0]
-    return encoded(source), encoded(varied(source, COPIES, random_state=hashed(split) % 1000))
+    return source, varied(source, COPIES, random_state=hashed(split) % 1000)
+
+
+def queries_of(case: str) -> tuple[Domain, dict[str, Domain]]:
+    """What is to be named, as it is and as it is asked about in each condition, as pictures."""
+    novel, seed = pictures(case), hashed(case) % 2**31
+    return novel, {name: novel if name == "clean" else harder(novel, name, random_state=seed) for name in CONDITIONS}
+
+
+def drawn_world(case: str, seed: int) -> list[Any]:
+    """What a cell draws."""
+    novel, queries = queries_of(case)
+    learnt = shown(case.split()[0])
+    some = [domain.take([0]) for domain in (*learnt, *queries.values())]
+    names = [domain.classes for domain in (learnt[0], novel)]
+    return [some, names, [domain.y for domain in (*learnt, novel)], ways_of(len(novel), seed)]
+
+
+def ways_of(n: int, seed: int) -> NDArray[np.int64]:
+    """In which of the hard ways each of n pictures is asked about, where it is in one."""
+    return np.random.default_rng(seed).integers(len(HARD), size=n)
 
 
 @functools.cache
 def world(case: str) -> World:
     """A case, encoded. Whatever is to be named, emoji are learnt from: the paper, too, learns once, from ImageNet."""
-    novel, seed = pictures(case), hashed(case) % 2**31
-    queries = {name: novel if name == "clean" else harder(novel, name, random_state=seed) for name in CONDITIONS}
+    novel, queries = queries_of(case)
     return World(
         *learnt_from(case.split()[0]), encoded(novel), {name: encoded(domain) for name, domain in queries.items()}
     )

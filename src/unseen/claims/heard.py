@@ -74,11 +74,16 @@ class Clips:
 
     def sounds(self, seed: int, stream: int = 0) -> FloatArray:
         """Simulated vectors of the sounds, (n, 384), of unit length; the noise of every stream is another."""
-        return heard(SiblingSpace().encode_text(self.said.tolist()), seed, OFFSET, NOISE, stream)
+        return as_sounds(SiblingSpace().encode_text(self.said.tolist()), seed, stream)
 
     def take(self, index: Any) -> Clips:
         """Some of them."""
         return Clips(self.said[index], self.references[index], self.halves[index])
+
+
+def as_sounds(e: FloatArray, seed: int, stream: int) -> FloatArray:
+    """What is heard instead of vectors of captions, as all claims simulate it."""
+    return heard(e, seed, OFFSET, NOISE, stream)
 
 
 def heard(e: FloatArray, seed: int, offset: float, noise: float, stream: int = 0) -> FloatArray:

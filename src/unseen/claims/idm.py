@@ -111,6 +111,9 @@ def world(case: str, seed: int) -> tuple[str, Domain, Domain, Domain]:
     return split, known(split, seed), target, test
 
 
+DATA_ARE_DRAWN = "`fingerprinted` has collages of both domains, by the function that draws those of a cell"
+
+
 def fingerprinted(case: str) -> list[Domain]:
     """Some pictures of both domains, for the stamp."""
     split, vendor, light = case.split("/")
@@ -297,14 +300,16 @@ claim = Claim(
     behaviour=behaviour,
     experiments={
         "lights": Experiment(
-            run=run, data=fingerprinted, clocks=("seconds",), unit="vendor and light", nothing="source only",
+            run=run, data=fingerprinted, drawn=DATA_ARE_DRAWN, clocks=("seconds",), unit="vendor and light",
+            nothing="source only",
             **seeds(1),
             development=("development/openmoji/dusk", "development/twemoji/haze"),
             confirmation=(
                 "confirmation/fluent-emoji/overcast", "confirmation/emojione-v1/lamp",
                 "confirmation/emojione-v1/under water")),
         "style": Experiment(
-            run=run_style, data=fingerprinted, unit="vendor", nothing="source only", **seeds(1),
+            run=run_style, data=fingerprinted, drawn=DATA_ARE_DRAWN, unit="vendor", nothing="source only",
+            **seeds(1),
             development=("development/openmoji/plain",), confirmation=("confirmation/fluent-emoji/plain",)),
     },
     licences=(worlds.EMOJI, worlds.PHOTOS, "Photos: scikit-image's and matplotlib's samples, public domain and CC0"),

@@ -19,8 +19,8 @@ from unseen.claims import worlds
 from unseen.claims.arms import of_classes, timed
 from unseen.claims.base import Result
 from unseen.claims.drawings import of_vendors
-from unseen.claims.letters import in_family, letters
-from unseen.claims.shifts import source_model, subgroups
+from unseen.claims.letters import in_family, letters, numbered_family
+from unseen.claims.shifts import numbered_subgroups, source_model, subgroups
 from unseen.data.domain import Domain, Lazy
 from unseen.data.few_shot import few_shot_split, unbalanced
 from unseen.data.samplers import hold_out, steps
@@ -149,21 +149,6 @@ SHARES = (0.0, 0.5)
 """What the support weighs in the loss: as many samples as it has, or half of the whole; the support chooses, too."""
 
 
-def domains(case: str) -> tuple[Domain, Domain]:
-    """Features of source and target of `letters TEXT FAMILY FAMILY`, `stamps STYLE STYLE` or `emoji VENDOR VENDOR`.
-
-    The halves of the stamps share no picture.
-    """
-    kind, *words = case.split()
-    if kind == "letters":
-        return in_family(words[0], words[1], COPIES), in_family(words[0], words[2], COPIES)
-    if kind == "stamps":
-        source, target = (crafted_stamps(style) for style in words)
-        first, second = hold_out(source.labels, 0.5, 0)
-        return source.take(first), target.take(second)
-    return subgroups(words[0]), subgroups(words[1])
-
-
 def read(case: str) -> list[Domain]:
     """What is read for a case, for a stamp."""
     kind, *words = case.split()
@@ -182,6 +167,35 @@ def crafted_stamps(style: str) -> Domain:
     shown = np.ascontiguousarray(pixels.transpose(0, 2, 3, 1))
     pictures = Lazy(range(len(shown)), lambda i: Image.fromarray(shown[i]))
     return worlds.lite0(domain.replace(x=pictures))
+
+
+Seen = tuple[Callable[[str, str, int], Domain], Callable[[str], Domain], Callable[[str], Domain]]
+FEATURES: Seen = in_family, crafted_stamps, subgroups
+"""How letters, stamps and emoji are seen."""
+NUMBERS: Seen = numbered_family, lambda style: worlds.numbered(worlds.stamps()), numbered_subgroups
+"""The same by their numbers, for what is drawn of them."""
+
+
+def domains(case: str, seen: Seen = FEATURES) -> tuple[Domain, Domain]:
+    """Source and target of `letters TEXT FAMILY FAMILY`, `stamps STYLE STYLE` or `emoji VENDOR VENDOR`.
+
+    The halves of the stamps share no picture.
+    """
+    kind, *words = case.split()
+    letters_, stamps, emoji = seen
+    if kind == "letters":
+        return letters_(words[0], words[1], COPIES), letters_(words[0], words[2], COPIES)
+    if kind == "stamps":
+        source, target = (stamps(style) for style in words)
+        first, second = hold_out(source.labels, 0.5, 0)
+        return source.take(first), target.take(second)
+    return emoji(words[0]), emoji(words[1])
+
+
+def drawn_pools(case: str, seed: int) -> list[Any]:
+    """What a cell draws: the pools of a case, and few labels."""
+    pair = pools(*domains(case, NUMBERS), seed)
+    return [pair, *(support_of(pair, shots, seed) for shots in SHOTS)]
 
 
 def run(case: str, seed: int) -> Result:

@@ -19,8 +19,15 @@ from unseen.claims import behaviours, worlds
 from unseen.claims.base import Claim, Experiment, seeds
 from unseen.claims.conditions import at_least, better, equals, not_worse
 from unseen.claims.drawings import of_vendors
-from unseen.claims.laion_site import run_filter, run_restart, run_scores
-from unseen.claims.laion_uses import run_retrieval, run_training
+from unseen.claims.laion_site import (
+    drawn_for_restart,
+    drawn_for_scores,
+    drawn_site,
+    run_filter,
+    run_restart,
+    run_scores,
+)
+from unseen.claims.laion_uses import drawn_for_training, run_retrieval, run_training
 from unseen.claims.ledger import effect, mechanism, not_testable, paper_scale
 from unseen.claims.small_web import of_web, worded
 from unseen.data.simulate.web import Thing, small_web
@@ -148,15 +155,15 @@ claim = Claim(
     ledger=LEDGER,
     behaviour=behaviour,
     experiments={  # a site of a vendor is crawled once: vendors are what varies
-        "filter": Experiment(run=run_filter, **VENDORS, **seeds(1)),
+        "filter": Experiment(run=run_filter, drawn=drawn_site, **VENDORS, **seeds(1)),
         "training": Experiment(
-            run=run_training, data=lambda case: of_web(*case.split(" to ")),
+            run=run_training, data=lambda case: of_web(*case.split(" to ")), drawn=drawn_for_training,
             development=("noto to openmoji", "openmoji to noto"),
             confirmation=("emojione to fxemoji", "fxemoji to emojione"), unit="vendors of site and exam"),
-        "scores": Experiment(run=run_scores, **VENDORS),
-        "retrieval": Experiment(run=run_retrieval, **VENDORS, **seeds(1)),
+        "scores": Experiment(run=run_scores, drawn=drawn_for_scores, **VENDORS),
+        "retrieval": Experiment(run=run_retrieval, drawn=drawn_site, **VENDORS, **seeds(1)),
         "restart": Experiment(
-            run=run_restart, data=lambda case: [*of_vendors([case]), *worded()],
+            run=run_restart, data=lambda case: [*of_vendors([case]), *worded()], drawn=drawn_for_restart,
             development=("noto",), confirmation=("emojione",), unit="vendor", **seeds(1)),
     },
     licences=(worlds.EMOJI, worlds.LITE0, worlds.STAMPS),

@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pyarrow.parquet as pq
 
-from unseen.claims import small_web
+from unseen.claims import small_web, worlds
 from unseen.claims.base import Result
 from unseen.claims.drawings import by
 from unseen.curation.accounting import Accounting
@@ -65,7 +65,7 @@ def head_for(name: str, seed: int) -> Head:
     encoder = small_web.encoder()
     about = {"name": encoder.name, "fingerprint": encoder.fingerprint, "dim": encoder.dim}
     x, y = _labelled(name, small_web.VENDORS[0], seed)
-    few = np.random.default_rng(seed).permutation(len(y))[:400]
+    few = few_labels(len(y), seed)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of constant features
         return train_head(x[few], y[few], name=name, encoder=about, seed=seed, folds=0)
@@ -76,13 +76,34 @@ def _labelled(name: str, style: str, seed: int) -> tuple[np.ndarray, np.ndarray]
     if name == "watermark":
         plain, marked = (_image_vectors(style, watermark, SIXTH) for watermark in (False, True))
         return np.concatenate([plain, marked]), np.repeat([0, 1], len(plain))
-    groups = by(style).columns["subgroup"].tolist()[::THIRD]
-    y = np.array([group.startswith(STAND_INS[name]) for group in groups], dtype=np.int64)
+    y = flagged(name, style)
     if name == "unsafe":
         return _image_vectors(style, False, THIRD), y
+    return small_web.encoder().encode_text(one_caption_each(style, seed)), y
+
+
+def flagged(name: str, style: str) -> np.ndarray:
+    """Which of every third emoji of a vendor a head is to flag."""
+    groups = by(style).columns["subgroup"].tolist()[::THIRD]
+    return np.array([group.startswith(STAND_INS[name]) for group in groups], dtype=np.int64)
+
+
+def one_caption_each(style: str, seed: int) -> list[str]:
+    """A caption of each of these in some language."""
     rng = np.random.default_rng(seed)
-    captions = [str(rng.choice(list(thing.captions.values()))) for thing in small_web.things(style)[::THIRD]]
-    return small_web.encoder().encode_text(captions), y
+    return [str(rng.choice(list(captions.values()))) for _, captions in small_web.told(style)[::THIRD]]
+
+
+def drawn_for_scores(case: str, seed: int) -> list[Any]:
+    """What a cell of scores draws, and some pictures with a watermark and without."""
+    few = [small_web.few_things(case, 2), *(few_labels(len(flagged(name, case)), seed) for name in STAND_INS)]
+    shown = [small_web.as_shown(thing, watermark=mark) for thing in few[0] for mark in (False, True)]
+    return [*few[1:], *(flagged(name, case) for name in STAND_INS), one_caption_each(case, seed), *shown]
+
+
+def few_labels(n: int, seed: int) -> np.ndarray:
+    """Which of n labels a head learns from: 400 at most."""
+    return np.random.default_rng(seed).permutation(n)[:400]
 
 
 @functools.cache
@@ -163,7 +184,19 @@ class Run(NamedTuple):
 
 def shown(style: str) -> tuple[site.Thing, ...]:
     """The emoji of a site: two of three, among them all that exams ask for. The site shows all stamps beside them."""
-    return tuple(thing for i, thing in enumerate(small_web.things(style)) if i % THIRD != 1)
+    return tuple(on_site(small_web.things(style)))
+
+
+def on_site(things: Sequence[Any]) -> list[Any]:
+    """Two of three."""
+    return [thing for i, thing in enumerate(things) if i % THIRD != 1]
+
+
+def drawn_site(style: str, seed: int) -> dict[str, Any]:
+    """What a cell draws of a vendor: who is on the site under which captions, and a web of some of its things."""
+    web = site.small_web(on_site(small_web.few_things(style, 15)), n_pages=4, each_fault=1, seed=seed)
+    captions = [*on_site(small_web.told(style)), *small_web.told_of_stamps(worlds.stamps())]
+    return {"captions": captions, "links": web.links, "pages": list(web.pages), "answers": len(web.answers)}
 
 
 def of_vendor(style: str, links: Sequence[site.Link]) -> np.ndarray:
@@ -246,11 +279,22 @@ def _graded(run: Run, links: Sequence[site.Link], mask: np.ndarray, seed: int) -
 RESTART_THINGS, RESTART_PAGES = 120, 40
 
 
+def few_of(n: int, seed: int) -> np.ndarray:
+    """Which of n things are on the site."""
+    return np.sort(np.random.default_rng(seed).permutation(n)[:RESTART_THINGS])
+
+
+def drawn_for_restart(case: str, seed: int) -> list[Any]:
+    """What a cell draws: which things are on the site, under which captions."""
+    told = small_web.told(case)
+    return [told[i] for i in few_of(len(told), seed)]
+
+
 @without_checkpoints()
 def run_restart(case: str, seed: int) -> Result:
     """The command killed in the middle of its downloads and run again, beside one that was left alone."""
     things = small_web.things(case)
-    chosen = np.sort(np.random.default_rng(seed).permutation(len(things))[:RESTART_THINGS])
+    chosen = few_of(len(things), seed)
     web = site.small_web([things[i] for i in chosen], n_pages=RESTART_PAGES, each_fault=2, seed=seed)
     with tempfile.TemporaryDirectory() as name, site.serve(web) as address:
         site.crawl(address, web, Path(name, "crawl.warc.gz"))

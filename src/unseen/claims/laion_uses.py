@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import functools
 import hashlib
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -11,7 +13,7 @@ import torch
 from unseen.claims import small_web
 from unseen.claims.base import Result
 from unseen.claims.drawings import by
-from unseen.claims.laion_site import KEEP, NEAR, THIRD, Run, curated, of_vendor, shown
+from unseen.claims.laion_site import KEEP, NEAR, THIRD, Run, curated, drawn_site, of_vendor, on_site, shown
 from unseen.curation import index_training
 from unseen.curation.collection import Collection
 from unseen.curation.index import IndexChoice, build_index
@@ -78,25 +80,44 @@ def run_training(case: str, seed: int) -> Result:
 
 def _redrawn(run: Run, style: str, seed: int) -> tuple[torch.Tensor, np.ndarray, np.ndarray, list[str], list[str]]:
     """The site's emoji with captions drawn anew: features, whether they are true, similarity, streams, English."""
-    things = {thing.key: thing for thing in shown(style)}
-    rng = np.random.default_rng([seed, 5])
+    captions = {thing.key: thing.captions for thing in shown(style)}
     paths = np.array(run.paths)[of_vendor(style, [run.web.truth[path] for path in run.paths])].tolist()
     keys = [run.web.truth[path].key for path in paths]
     features = _curated_features(tuple(paths), style, seed // 100 * 100)
+    true, texts, streams, english = captions_drawn(keys, captions, seed)
+    similarity = (small_web.image_vectors(features) * small_web.encoder().encode_text(texts)).sum(axis=1)
+    return features, true, similarity, streams, english
+
+
+def captions_drawn(
+    keys: Sequence[str], captions: Mapping[str, Mapping[str, str]], seed: int
+) -> tuple[np.ndarray, list[str], list[str], list[str]]:
+    """Of each of some keys whether its caption is true, the caption, the stream of its language, and it in English."""
+    rng = np.random.default_rng([seed, 5])
     true = rng.permutation(len(keys)) >= len(keys) // 2
-    others = list(things)
+    others = list(captions)
     texts, streams, english = [], [], []
     for i, key in enumerate(keys):
-        about = things[key if true[i] else _but(key, others, rng)]
-        language = str(rng.choice(sorted(about.captions)))
-        text, plain = about.captions[language], about.captions["en"]
+        about = captions[key if true[i] else _but(key, others, rng)]
+        language = str(rng.choice(sorted(about)))
+        text, plain = about[language], about["en"]
         if not true[i] and rng.random() < 0.25:
             text = plain = str(rng.choice(site.BOILERPLATE))
         texts.append(text)
         english.append(plain)
         streams.append("en" if language == "en" else "multi")
-    similarity = (small_web.image_vectors(features) * small_web.encoder().encode_text(texts)).sum(axis=1)
-    return features, true, similarity, streams, english
+    return true, texts, streams, english
+
+
+def drawn_for_training(case: str, seed: int) -> dict[str, Any]:
+    """What a cell of training draws: the site, captions drawn anew as if all of it were kept, and the exams."""
+    site_style, _, exam_style = case.partition(" to ")
+    captions = dict(on_site(small_web.told(site_style)))
+    return {
+        "site": drawn_site(site_style, seed // 100 * 100),
+        "captions": captions_drawn(list(captions), captions, seed),
+        "exams": [asked_in(style)[0] for style in (site_style, exam_style)],
+    }
 
 
 def _but(key: str, keys: list[str], rng: np.random.Generator) -> str:
@@ -125,12 +146,17 @@ def _pruned(features: torch.Tensor, similarity: np.ndarray, seed: int) -> np.nda
 @functools.cache
 def _exam(style: str) -> tuple[torch.Tensor, list[str], list[str]]:
     """Features, subgroups and names of a vendor's emoji, every third, drawn anew."""
+    index, groups = asked_in(style)
+    features = small_web.features_of(*small_web.drawn(style, step=THIRD))
+    captions = [captions["en"] for _, captions in small_web.told(style)[::THIRD]]
+    return features[torch.from_numpy(index)], [groups[i] for i in index], [captions[i] for i in index]
+
+
+def asked_in(style: str) -> tuple[np.ndarray, list[str]]:
+    """Which of every third emoji of a vendor are asked about, in an order drawn, and the subgroups of all these."""
     groups = by(style).columns["subgroup"].tolist()[::THIRD]
     common = set(by(style, "subgroup").columns["subgroup"].tolist())
-    index = np.random.default_rng(0).permutation([i for i, group in enumerate(groups) if group in common])
-    features = small_web.features_of(*small_web.drawn(style, step=THIRD))
-    captions = [thing.captions["en"] for thing in small_web.things(style)[::THIRD]]
-    return features[torch.from_numpy(index)], [groups[i] for i in index], [captions[i] for i in index]
+    return np.random.default_rng(0).permutation([i for i, group in enumerate(groups) if group in common]), groups
 
 
 # -- retrieval -----------------------------------------------------------------------------------------------

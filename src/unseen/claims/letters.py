@@ -6,7 +6,7 @@ import functools
 
 import numpy as np
 
-from unseen.claims.worlds import lite0, on_paper
+from unseen.claims.worlds import lite0, numbered, on_paper
 from unseen.data.domain import Domain
 from unseen.data.sources import characters
 
@@ -31,8 +31,18 @@ def letters(text: str, copies: int, size: int = 16) -> Domain:
 @functools.cache
 def in_family(text: str, family: str, copies: int) -> Domain:
     """EfficientNet-Lite0's features of letters, black on white, in all fonts of one family, (n, 1280)."""
+    domain = of_family(text, family, copies)
+    return lite0(on_paper(domain, domain.x[:, 0]))
+
+
+def numbered_family(text: str, family: str, copies: int) -> Domain:
+    """The same by their numbers, for what is drawn of `in_family`."""
+    return numbered(of_family(text, family, copies))
+
+
+def of_family(text: str, family: str, copies: int, size: int = 64) -> Domain:
+    """The ink of letters in all fonts of one family, (n, 1, size, size)."""
     if family not in FAMILIES:
         raise ValueError(f"family must be of {', '.join(FAMILIES)}; got {family!r}")
-    domain = letters(text, copies, 64)
-    domain = domain.take(domain.columns["family"] == family).replace(name=family)
-    return lite0(on_paper(domain, domain.x[:, 0]))
+    domain = letters(text, copies, size)
+    return domain.take(domain.columns["family"] == family).replace(name=family)

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from unseen.claims import worlds
 from unseen.claims.base import Claim, Experiment, Result, of_both
 from unseen.claims.conditions import at_least, better, not_worse, wins
-from unseen.claims.drawings import described, drawn, features, of_split
-from unseen.claims.folds import Fold, components, fold_of, near, ridge_prototypes
+from unseen.claims.drawings import VENDORS, described, drawn, features, of_split
+from unseen.claims.folds import Fold, components, fold_of, near, ridge_prototypes, roles
 from unseen.claims.ledger import effect, mechanism, not_testable, paper_scale, promised
 from unseen.data.classes import ClassSpace
 from unseen.data.domain import Domain
@@ -44,12 +44,24 @@ GENERALIZED = dict(LisGAN.card.presets["generalized"])
 
 def folds(split: str, fold: int) -> Fold:
     """A fifth of the classes is unseen; features have 128 principal components of the source, texts 64."""
+    classes, rng = classes_of(split, fold)
+    attributes = components(described(split, CLASSES), 64)
+    return fold_of(features(split, CLASSES), classes.replace(attributes=attributes), rng, 128)
+
+
+def classes_of(split: str, fold: int) -> tuple[ClassSpace, np.random.Generator]:
+    """The classes by name, and what else is drawn from."""
     rng = np.random.default_rng(0)
     unseen = rng.permutation(CLASSES)[fold * UNSEEN : (fold + 1) * UNSEEN]
-    attributes = components(described(split, CLASSES), 64)
     names = tuple(drawn(split, CLASSES)[0].columns["name"].tolist())
-    classes = ClassSpace(names=names, attributes=attributes, seen=np.setdiff1d(np.arange(CLASSES), unseen))
-    return fold_of(features(split, CLASSES), classes, rng, 128)
+    return ClassSpace(names=names, seen=np.setdiff1d(np.arange(CLASSES), unseen)), rng
+
+
+def drawn_parts(case: str, seed: int) -> list[Any]:
+    """What a cell draws: which classes are seen, and which drawings are learnt from and asked about."""
+    split, fold = case.split()
+    classes, rng = classes_of(split, int(fold))
+    return [classes, roles(len(VENDORS[split]), classes, rng)]
 
 
 # -- arms --------------------------------------------------------------------------------------------------
@@ -195,7 +207,7 @@ claim = Claim(
     experiments={
         "emoji": Experiment(
             run=run_emoji, data=lambda case: of_split(case, "name", "keywords", n=CLASSES),
-            unit="fold of classes", **of_both(range(3))),
+            drawn=drawn_parts, unit="fold of classes", **of_both(range(3))),
     },
     licences=(worlds.EMOJI, worlds.LITE0, worlds.MINILM),
 )

@@ -29,7 +29,7 @@ from unseen.data.label_metrics import (
     taxonomy,
 )
 from unseen.data.sources import in_common
-from unseen.data.typing import IntArray
+from unseen.data.typing import FloatArray, IntArray
 from unseen.methods.zero_shot.loki import Loki
 from unseen.methods.zero_shot.loki.locus import (
     active_classes,
@@ -74,17 +74,24 @@ def compared(p: Tensor, y: IntArray, classes: ClassSpace) -> Result:
 # -- digits: 5 of 10 classes observed, distances between the shapes of another hand ------------------------
 
 
-def run_digits(case: str, seed: int) -> Result:
-    """Logistic regression on five classes of one style; the metric is between class means of the other."""
+def digit_parts(case: str, seed: int) -> tuple[FloatArray, IntArray, NDArray[np.bool_]]:
+    """Class means of the style that a case is not of, the five classes that are observed, and samples to train on."""
     rng = np.random.default_rng(seed)
     here, there = worlds.digits(case), worlds.digits("printed" if case == "handwritten" else "handwritten")
     means = np.stack([there.x[there.labels == c].mean(axis=0) for c in range(10)])
-    metric = EmbeddingMetric(means - means.mean(axis=0), normalize=False)
-    seen = np.sort(uniform_classes(metric, 5, rng))
+    seen = np.sort(uniform_classes(CompleteMetric(10), 5, rng))
     if case == "printed":  # fonts that were not trained on
         train = np.isin(here.columns["font"], rng.permutation(np.unique(here.columns["font"]))[:10])
     else:
         train = rng.random(len(here)) < 0.5
+    return means, seen, train
+
+
+def run_digits(case: str, seed: int) -> Result:
+    """Logistic regression on five classes of one style; the metric is between class means of the other."""
+    here = worlds.digits(case)
+    means, seen, train = digit_parts(case, seed)
+    metric = EmbeddingMetric(means - means.mean(axis=0), normalize=False)
     use = train & np.isin(here.labels, seen)
     network = fit_logistic(torch.as_tensor(here.x[use]), np.searchsorted(seen, here.labels[use]), 5, C=0.1)
     with torch.no_grad():
@@ -109,6 +116,17 @@ def _features(style: str) -> Domain:
     return domain.replace(x=z / np.linalg.norm(z, axis=1, keepdims=True))
 
 
+def observed(metric: LabelMetric, seed: int) -> IntArray:
+    """The emoji that are observed."""
+    return np.sort(uniform_classes(metric, 100, np.random.default_rng(seed)))
+
+
+def emoji_parts(case: str, seed: int) -> tuple[tuple[Domain, ...], IntArray]:
+    """The emoji that three styles share, by their numbers, and which of them are observed."""
+    styles = in_common(*(worlds.numbered(by(style)) for style in case.split(" > ")))
+    return styles, observed(CompleteMetric(len(styles[0])), seed)
+
+
 def run_emoji(metric_of: str, case: str, seed: int) -> Result:
     """One drawing per observed class, softmax of cosines; temperature fitted on a third style."""
     source, calibration, exam = in_common(*map(_features, case.split(" > ")))
@@ -117,7 +135,7 @@ def run_emoji(metric_of: str, case: str, seed: int) -> Result:
         metric: LabelMetric = EmbeddingMetric(worlds.minilm(names.tolist()))
     else:
         metric = taxonomy(list(zip(source.columns["group"], source.columns["subgroup"], names)))
-    seen = np.sort(uniform_classes(metric, 100, np.random.default_rng(seed)))
+    seen = observed(metric, seed)
     known = source.x[seen]
     temperature = fit_temperature(calibration.x[seen] @ known.T, np.arange(len(seen)))
     p = torch.softmax(torch.as_tensor(exam.x @ known.T) / temperature, dim=1)
@@ -134,10 +152,15 @@ def _in_one_space(style: str) -> tuple[NDArray[np.float32], ClassSpace]:
     return encoder.encode(domain).x, encoder.embed(worlds.space_of(domain)).take(domain.labels)
 
 
+def nine_tenths(n: int, seed: int) -> IntArray:
+    """Which of n classes stay."""
+    return np.sort(np.random.default_rng(seed).permutation(n)[: -(n // 10)])
+
+
 def run_lite_clip(case: str, seed: int) -> Result:
     """Every emoji of a style, predicted from its keywords alone; a seed leaves a tenth of the classes out."""
     features, classes = _in_one_space(case)
-    kept = np.sort(np.random.default_rng(seed).permutation(len(classes))[: -(len(classes) // 10)])
+    kept = nine_tenths(len(classes), seed)
     classes = classes.take(kept)
     p = torch.as_tensor(worlds.encoder("lite-clip").classify(features[kept], classes))
     return compared(p, np.arange(len(kept)), classes)
@@ -152,25 +175,30 @@ def star(arms: int, length: int) -> tuple[TreeMetric, IntArray]:
     return TreeMetric(np.array(parents)), np.arange(1, arms + 1) * length
 
 
+def labelled_by_a_star(arms: int, n: int, dimension: int, seed: int) -> tuple[Tensor, IntArray, Tensor, Tensor]:
+    """n samples with a label drawn by their probabilities; 4,000 others with their probabilities."""
+    rng = np.random.default_rng(seed)
+    weight = rng.standard_normal((dimension, arms)) * 2 / np.sqrt(dimension)
+
+    def draw(n: int) -> tuple[Tensor, Tensor]:
+        x = rng.standard_normal((n, dimension))
+        return torch.as_tensor(x).float(), torch.softmax(torch.as_tensor(x @ weight), dim=1).float()
+
+    x, p = draw(n)
+    y = (p.cumsum(dim=1) < torch.as_tensor(rng.random((n, 1)))).sum(dim=1).clamp_max(arms - 1).numpy()
+    return x, y, *draw(4000)
+
+
 def run_samples(case: str, seed: int) -> Result:
     """How often probabilities learnt from n samples give another class than the true ones."""
     arms = int(case.split()[0])
 
     def wrong(n: int = 500, diameter: int = 8, dimension: int = 8) -> dict[str, float]:
         metric, observed = star(arms, diameter // 2)
-        rng = np.random.default_rng(seed)
-        weight = rng.standard_normal((dimension, arms)) * 2 / np.sqrt(dimension)
-
-        def draw(n: int) -> tuple[Tensor, Tensor]:
-            x = rng.standard_normal((n, dimension))
-            return torch.as_tensor(x).float(), torch.softmax(torch.as_tensor(x @ weight), dim=1).float()
-
-        x, p = draw(n)
-        y = (p.cumsum(dim=1) < torch.as_tensor(rng.random((n, 1)))).sum(dim=1).clamp_max(arms - 1).numpy()
+        x, y, new, p = labelled_by_a_star(arms, n, dimension, seed)
         network = fit_logistic(x, y, arms, C=100.0)
-        x, p = draw(4000)
         with torch.no_grad():
-            learnt = torch.softmax(network(x), dim=1)
+            learnt = torch.softmax(network(new), dim=1)
         loki = Loki().fit(classes=space(metric, observed))
         return {"wrong": float((loki.predict(learnt) != loki.predict(p)).mean())}
 
@@ -194,13 +222,24 @@ def tree(kind: str, n: int, rng: np.random.Generator) -> TreeMetric:
     return TreeMetric(parents)
 
 
+def tree_of(case: str, rng: np.random.Generator) -> tuple[TreeMetric, IntArray]:
+    """The tree of a case, `KIND NODES`, and three classes that are observed."""
+    kind, n = case.split()
+    t = tree(kind, int(n), rng)
+    return t, uniform_classes(t, 3, rng)
+
+
+def drawn_tree(case: str, seed: int) -> list[NDArray[Any]]:
+    """What a cell draws: the distances in a tree, and three classes."""
+    t, observed = tree_of(case, np.random.default_rng(seed))
+    return [t.rows(np.arange(len(t))), observed]
+
+
 def run_locus(case: str, seed: int) -> Result:
     """The characterizations, each as 1 (true) or 0, against Loki's own predictions and linear programs."""
-    kind, n = case.split()
     rng = np.random.default_rng(seed)
-    t = tree(kind, int(n), rng)
+    t, observed = tree_of(case, rng)
     leaves, everything = minimum_cover(t), np.arange(len(t))
-    observed = uniform_classes(t, 3, rng)
     inside = locus(t, observed)
     weights = torch.as_tensor(rng.dirichlet(np.full(3, 0.4), 2000)).float()
     reached = Loki().fit(classes=space(t, observed)).predict(weights)
@@ -227,10 +266,8 @@ def run_active(case: str, seed: int) -> Result:
 
     All start from three random classes. A random leaf is a baseline that knows what is never reached between others.
     """
-    kind, n = case.split()
     rng = np.random.default_rng(seed)
-    t = tree(kind, int(n), rng)
-    observed = uniform_classes(t, 3, rng)
+    t, observed = tree_of(case, rng)
     outside = np.flatnonzero(~locus(t, observed))
     gain = {v: locus(t, np.append(observed, v)).sum() for v in outside.tolist()}
     chosen = {
@@ -254,10 +291,8 @@ def run_active(case: str, seed: int) -> Result:
 # -- scale -------------------------------------------------------------------------------------------------
 
 
-def run_scale(case: str, seed: int) -> Result:
-    """300,000 classes, 1,000 of them observed: predictions against distances to 20,000 written out."""
-    n, k = 300_000, 1_000
-    rng = np.random.default_rng(seed)
+def large_space(case: str, n: int, k: int, rng: np.random.Generator) -> tuple[LabelMetric, IntArray, Tensor]:
+    """n classes at the distances of a case, k of them that are observed, and probabilities of these for 64 samples."""
     kind, size = case.split()
     if kind == "vectors":
         centres = rng.standard_normal((500, int(size)), dtype=np.float32)
@@ -266,7 +301,20 @@ def run_scale(case: str, seed: int) -> Result:
     else:
         metric = TreeMetric((np.arange(n) - 1) // int(size), rng.uniform(0.5, 1.5, n))
     observed = uniform_classes(metric, k, rng)
-    p = torch.softmax(torch.as_tensor(3 * rng.standard_normal((64, k))).float(), dim=1)
+    return metric, observed, torch.softmax(torch.as_tensor(3 * rng.standard_normal((64, k))).float(), dim=1)
+
+
+def small_space(case: str, seed: int) -> list[Any]:
+    """What a cell draws, of fewer classes: some of the distances, what is observed, and probabilities."""
+    metric, observed, p = large_space(case, 2_000, 100, np.random.default_rng(seed))
+    return [metric.rows(observed[:3]), observed, p]
+
+
+def run_scale(case: str, seed: int) -> Result:
+    """300,000 classes, 1,000 of them observed: predictions against distances to 20,000 written out."""
+    n, k = 300_000, 1_000
+    rng = np.random.default_rng(seed)
+    metric, observed, p = large_space(case, n, k, rng)
     with patch.object(metric, "rows", wraps=metric.rows) as rows:
         predicted = Loki().fit(classes=space(metric, observed)).predict(p)
     some = np.unique(np.r_[observed, predicted, rng.choice(n, 20_000, replace=False)])
@@ -379,28 +427,35 @@ claim = Claim(
     experiments={
         "digits": Experiment(
             run=run_digits, data=lambda case: [worlds.digits(style) for style in ("handwritten", "printed")],
+            drawn=digit_parts,
             development=("handwritten",), confirmation=("printed",), unit="digit data set", **seeds(20)),
         **{
             f"emoji by {metric_of}": Experiment(
                 run=functools.partial(run_emoji, metric_of),
-                data=lambda case: of_vendors(case.split(" > "), "name", "subgroup", "group"),
+                data=lambda case: of_vendors(case.split(" > "), "name", "subgroup", "group"), drawn=emoji_parts,
                 development=turns(STYLES), confirmation=turns(FRESH[:3]), unit="exam style")
             for metric_of in ("names", "taxonomy")
         },
         "lite-clip": Experiment(
             run=run_lite_clip, data=lambda case: of_vendors([case], "name", "keywords"),
+            drawn=lambda case, seed: nine_tenths(len(by(case)), seed),
             development=STYLES, confirmation=FRESH, unit="style"),
         "samples": Experiment(
-            run=run_samples, development=("2 arms", "3 arms"), confirmation=("5 arms", "6 arms", "8 arms"),
+            run=run_samples,
+            drawn=lambda case, seed: labelled_by_a_star(int(case.split()[0]), 500, 8, seed),
+            development=("2 arms", "3 arms"), confirmation=("5 arms", "6 arms", "8 arms"),
             unit="label space", **seeds(10)),
         "locus": Experiment(
-            run=run_locus, development=("uniform 20", "uniform 30"), confirmation=("grown 25", "grown 40"),
+            run=run_locus, drawn=drawn_tree, development=("uniform 20", "uniform 30"),
+            confirmation=("grown 25", "grown 40"),
             unit="kind of tree", **seeds(5)),
         "active": Experiment(
-            run=run_active, development=("uniform 20", "uniform 50"), confirmation=("grown 30", "grown 60"),
+            run=run_active, drawn=drawn_tree, development=("uniform 20", "uniform 50"),
+            confirmation=("grown 30", "grown 60"),
             unit="kind of tree", **seeds(30)),
         "scale": Experiment(
-            run=run_scale, development=("vectors 128", "tree 4"), confirmation=("vectors 64", "tree 2"),
+            run=run_scale, drawn=small_space, development=("vectors 128", "tree 4"),
+            confirmation=("vectors 64", "tree 2"),
             unit="label space", **seeds(1)),
     },
     licences=(worlds.EMOJI, worlds.DIGITS, worlds.LITE0, worlds.MINILM),

@@ -192,6 +192,7 @@ claim = Claim(
     experiments={
         "digits": Experiment(
             run=run_digits, data=lambda case: [worlds.digits(case.split()[0], 16, 10)],
+            drawn=digit_domains,
             development=("handwritten 0 turned-0", "handwritten 0 inked", "printed 0 turned-0", "printed 0 inked"),
             confirmation=(
                 "handwritten 1 turned-7", "handwritten 1 slanted", "handwritten 1 stretched", "printed 1 slanted",
@@ -199,9 +200,10 @@ claim = Claim(
             unit="twelve known ways of drawing and six unseen ones", clocks=("seconds",), **seeds(2)),
         "emoji": Experiment(
             run=run_emoji, data=lambda case: of_vendors(VENDORS[case.split()[0]], level="subgroup"),
+            drawn="the drawings of all vendors of the split, whole: one is left out",
             unit="vendor that is left out", **of_both(LEFT_OUT), **seeds(2)),
         "letters, fair arms": Experiment(
-            run=experts.run, data=lambda case: [letters(case.split()[0], 10)],
+            run=experts.run, data=lambda case: [letters(case.split()[0], 10)], drawn=experts.letter_domains,
             development=("ABCDEFGHIJ turned-0", "ABCDEFGHIJ inked"),
             confirmation=tuple(f"{text} {family}" for text, families in FAMILIES.items() for family in families),
             unit="ten letters, drawn in twelve known ways and six unseen ones", clocks=("processor",),

@@ -72,13 +72,23 @@ def arms(seed: int) -> dict[str, PairMatcher]:
 # -- modalities --------------------------------------------------------------------------------------------
 
 
+def warped_pairs(case: str, name: str, seed: int, n: int = WARPS) -> list[tuple[NDArray[np.uint8], Any]]:
+    """A photograph rendered in a modality and warped, and what became of its pixels, n times."""
+    picture, rng = scene(case), generator_of(f"{case}:{name}", seed)
+    return [pair_of(picture, name, rng) for _ in range(n)]
+
+
+def drawn_pairs(case: str, seed: int) -> dict[str, Any]:
+    """What a cell draws: the first pair of each modality."""
+    return {name: warped_pairs(case, name, seed, 1) for name in ("visible", *TRAINED, *UNSEEN)}
+
+
 def run_modalities(case: str, seed: int) -> Result:
     """One photograph against itself, rendered and warped: `auc@10` and `accuracy@3` of every modality and matcher."""
     picture = scene(case)
     table: Result = {}
     for name in ("visible", *TRAINED, *UNSEEN):
-        rng = generator_of(f"{case}:{name}", seed)
-        seconds, truths = zip(*(pair_of(picture, name, rng) for _ in range(WARPS)))
+        seconds, truths = zip(*warped_pairs(case, name, seed))
         for arm, method in arms(seed).items():
             figures = graded(method, [(picture, second) for second in seconds], truths)
             table.setdefault(arm, {})[f"{name} auc"] = figures["auc@10"]
@@ -94,30 +104,40 @@ def run_modalities(case: str, seed: int) -> Result:
 # -- turned pictures ---------------------------------------------------------------------------------------
 
 
+def turned_pair(case: str, seed: int) -> tuple[NDArray[np.uint8], Any]:
+    """A photograph that is warped and turned by a quarter, and what became of its pixels."""
+    second, truth = pair_of(scene(case), "visible", generator_of(f"{case}:turned", seed))
+    truth[:, 2:] = apply(quarter_turn(SIZE[0]), truth[:, 2:])
+    return turned(second, 1), truth
+
+
 def run_turned(case: str, seed: int) -> Result:
     """The second picture is warped and turned by a quarter."""
-    picture = scene(case)
-    second, truth = pair_of(picture, "visible", generator_of(f"{case}:turned", seed))
-    truth[:, 2:] = apply(quarter_turn(SIZE[0]), truth[:, 2:])
+    picture, (second, truth) = scene(case), turned_pair(case, seed)
     table = {}
     for arm, method in {
         "xfeat": untuned("xfeat"), "xfeat, rotations": untuned("xfeat", rotations=True), "sift": untuned("sift"),
     }.items():  # fmt: skip
-        table[arm] = {"auc": graded(method, [(picture, turned(second, 1))], [truth])["auc@10"]}
+        table[arm] = {"auc": graded(method, [(picture, second)], [truth])["auc@10"]}
     return table
 
 
 # -- the engine --------------------------------------------------------------------------------------------
 
 
+def warp_and_draws(case: str, seed: int) -> tuple[NDArray[np.float64], dict[str, int]]:
+    """A homography, and what each modality is rendered by."""
+    rng = generator_of(f"{case}:engine", seed)
+    matrix = moved_corners(rng, *SIZE, 0.05)
+    return matrix, {name: int(rng.integers(2**31)) for name in modality_names()}
+
+
 def run_engine(case: str, seed: int) -> Result:
     """How far contours lie from those of the photograph, and whether warping commutes with rendering."""
     cv2, picture = opencv(), scene(case)
-    rng = generator_of(f"{case}:engine", seed)
-    matrix = moved_corners(rng, *SIZE, 0.05)
+    matrix, draws = warp_and_draws(case, seed)
     table = {}
-    for name in modality_names():
-        draw = int(rng.integers(2**31))
+    for name, draw in draws.items():
         rendered = render(picture, name, draw)
         after, before = warped(rendered, matrix, *SIZE), render(warped(picture, matrix, *SIZE), name, draw)
         inside = cv2.erode(warped(np.full_like(picture, 255), matrix, *SIZE)[..., 0], np.ones((25, 25))) > 0
@@ -227,9 +247,9 @@ claim = Claim(
     ledger=LEDGER,
     behaviour=behaviour,
     experiments={
-        "modalities": Experiment(run=run_modalities, **CASES),
-        "turned": Experiment(run=run_turned, **CASES),
-        "engine": Experiment(run=run_engine, **CASES),
+        "modalities": Experiment(run=run_modalities, drawn=drawn_pairs, **CASES),
+        "turned": Experiment(run=run_turned, drawn=turned_pair, **CASES),
+        "engine": Experiment(run=run_engine, drawn=warp_and_draws, **CASES),
     },
     licences=LICENCES,
 )

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import copy
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -60,16 +60,21 @@ class Captioned(NamedTuple):
 @functools.cache
 def world(case: str) -> World:
     """The things of a case ``SPLIT VENDOR``, the smallest hashes first."""
+    views, names = views_of(case)
+    features = torch.as_tensor(lite0(views).x)
+    features = (features - features.mean(dim=0)) / features.std()
+    return World(features.view(len(names), VIEWS, -1), names)
+
+
+def views_of(case: str) -> tuple[Domain, tuple[str, ...]]:
+    """Pictures of all views of the things, thing after thing, and their names."""
     split, vendor = case.split()[:2]
     drawn = by(vendor)
     mask = of_half(drawn, split) & ~np.isin(drawn.columns["group"], GROUPS)
     rows = first_by_hash(drawn, mask, THINGS, "misaligned ").tolist()
     pictures = [(i, angle) for i in rows for angle in ANGLES]
     x = Lazy(pictures, lambda item: turned(drawn.x[item[0]], item[1]))
-    features = torch.as_tensor(lite0(Domain(x=x, kind="image", name="views")).x)
-    features = (features - features.mean(dim=0)) / features.std()
-    names = tuple(str(drawn.columns["name"][i]) for i in rows)
-    return World(features.view(len(rows), VIEWS, -1), names)
+    return Domain(x=x, kind="image", name="views"), tuple(str(drawn.columns["name"][i]) for i in rows)
 
 
 def turned(picture: Any, angle: float) -> Image.Image:
@@ -93,20 +98,28 @@ def token_states(texts: list[str]) -> Words:
 
 
 def drawn_pairs(world: World, n: int, seed: int, *, matching: int) -> Captioned:
-    """So many clips of which `matching` frames show the two things that are named; the others show any other things.
+    """So many clips of which `matching` frames show the two things that are named; the others show any other things."""
+    clips, captions = clips_and_captions(world.names, n, seed, matching=matching)
+    return Captioned(torch.stack([world.views[things, views] for things, views in clips]), token_states(captions))
+
+
+def clips_and_captions(
+    names: Sequence[str], n: int, seed: int, *, matching: int
+) -> tuple[list[tuple[NDArray[np.int64], NDArray[np.int64]]], list[str]]:
+    """The things and views that the frames of each clip show, and captions.
 
     Where frames show others, captions do as well: they name one thing that is not there, and say something else.
     """
     rng = np.random.default_rng(seed)
     frames, captions = [], []
     for _ in range(n):
-        things = rng.permutation(len(world.views))[: NAMED + 1 + FRAMES]
+        things = rng.permutation(len(names))[: NAMED + 1 + FRAMES]
         shown = np.concatenate([np.resize(things[:NAMED], matching), things[NAMED + 1 :][: FRAMES - matching]])
-        frames.append(world.views[rng.permutation(shown), rng.integers(VIEWS, size=FRAMES)])
-        phrases = [world.names[i] for i in things[: NAMED + (matching < FRAMES)]]
+        frames.append((rng.permutation(shown), rng.integers(VIEWS, size=FRAMES)))
+        phrases = [names[i] for i in things[: NAMED + (matching < FRAMES)]]
         phrases += [] if matching == FRAMES else [FILLERS[int(rng.integers(len(FILLERS)))]]
         captions.append(", ".join(phrases[i] for i in rng.permutation(len(phrases))))
-    return Captioned(torch.stack(frames), token_states(captions))
+    return frames, captions
 
 
 class Lines(nn.Module):

@@ -149,6 +149,20 @@ def of_pairs(
 # -- towers ------------------------------------------------------------------------------------------------
 
 
+def stills_of(emoji: Things, seed: int, views: int = 30) -> tuple[NDArray[np.int64], NDArray[np.uint8]]:
+    """Things that are learnt from, each so many times, and still pictures of them at any place and size."""
+    rng = np.random.default_rng(seed)
+    shown = np.repeat(np.flatnonzero(~emoji.asked), views)
+    motions = rng.integers(len(MOTIONS), size=len(shown))
+    return shown, clips_of(emoji.pictures, shown, motions, seed, frames=2, side=SIDE)[:, 0]
+
+
+def drawn_motions(case: str, seed: int) -> list[Any]:
+    """What a cell draws, of fewer clips than it: still pictures, clips to learn from, and twins to ask about."""
+    emoji = world(case)
+    return [stills_of(emoji, 0, 1), *learnt_and_asked(emoji, 1, 1, seed)]
+
+
 @functools.cache
 def towers(case: str, seed: int = 0) -> DualEncoder:
     """Two towers that have read still pictures of the things that are learnt from, at any place and size, by name.
@@ -158,11 +172,7 @@ def towers(case: str, seed: int = 0) -> DualEncoder:
     """
     emoji = world(case)
     rows = np.flatnonzero(~emoji.asked)
-    rng = np.random.default_rng(seed)
-    shown = np.repeat(rows, 30)
-    stills = clips_of(emoji.pictures, shown, rng.integers(len(MOTIONS), size=len(shown)), seed, frames=2, side=SIDE)[
-        :, 0
-    ]
+    shown, stills = stills_of(emoji, seed)
     x = stills.astype(np.float32) / 127.5 - 1
     reader = EncodedTexts("minilm")
     vectors = reader([f"a {emoji.names[i]}" for i in rows])

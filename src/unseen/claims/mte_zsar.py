@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from unseen.claims import behaviours, worlds
 from unseen.claims.base import Claim, Experiment, Result, of_both, seeds
@@ -17,6 +18,7 @@ from unseen.claims.folds import components
 from unseen.claims.ledger import effect, mechanism, paper_scale, promised
 from unseen.data.classes import ClassSpace
 from unseen.data.domain import Domain
+from unseen.data.typing import FloatArray
 from unseen.evaluation.metrics.zero_shot import mean_class_top1
 from unseen.methods.baselines.conse import ConSE
 from unseen.methods.baselines.dap import DAP
@@ -50,7 +52,12 @@ def drawings(split: str) -> tuple[NDArray[np.float32], NDArray[np.float32], dict
 
     The splits share neither a set of drawings nor an emoji.
     """
-    return features(split), components(described(split), WIDTH), dict(drawn(split)[0].columns)
+    return features(split), components(described(split), WIDTH), columns_of(split)
+
+
+def columns_of(split: str) -> dict[str, NDArray[Any]]:
+    """What is said of all emoji of a split."""
+    return dict(drawn(split)[0].columns)
 
 
 def space(split: str, unseen: NDArray[np.int64]) -> ClassSpace:
@@ -82,7 +89,19 @@ def reduced(learn: Domain, *others: Domain) -> list[Domain]:
     return [d.replace(x=pca.transform(d.x).astype(np.float32)) for d in (learn, *others)]
 
 
+STRUCTURES = ("shared", "separate")
 # -- toys --------------------------------------------------------------------------------------------------
+
+
+def simulated_tasks(structure: str, n: int, seed: int) -> tuple[FloatArray, Tensor, Tensor]:
+    """The maps of 60 tasks, and n + 300 samples of them with noise, in 30 features."""
+    d, t = 30, 60
+    rng = np.random.default_rng([seed, n])
+    truth = rng.normal(size=(t, d))
+    if structure == "shared":
+        truth = rng.normal(size=(t, 3)) @ rng.normal(size=(3, d)) / 3**0.5
+    x = torch.as_tensor(rng.normal(size=(n + 300, d)))
+    return truth, x, x @ torch.as_tensor(truth).T + torch.as_tensor(4 * rng.normal(size=(n + 300, t)))
 
 
 def run_tasks(case: str, seed: int) -> Result:
@@ -91,14 +110,10 @@ def run_tasks(case: str, seed: int) -> Result:
     Each mapping gets the penalty that is best on 300 other samples; the error is that of the map, over its size.
     """
     table: Result = {}
-    d, t, n = 30, 60, int(case)
-    for structure in ("shared", "separate"):
-        rng = np.random.default_rng([seed, n])
-        truth = rng.normal(size=(t, d))
-        if structure == "shared":
-            truth = rng.normal(size=(t, 3)) @ rng.normal(size=(3, d)) / 3**0.5
-        x = torch.as_tensor(rng.normal(size=(n + 300, d)))
-        z = x @ torch.as_tensor(truth).T + torch.as_tensor(4 * rng.normal(size=(n + 300, t)))
+    n = int(case)
+    for structure in STRUCTURES:
+        truth, x, z = simulated_tasks(structure, n, seed)
+        d = truth.shape[1]
         m = regressors.moments(x[:n], z[:n])
         penalties = [10.0**power for power in np.arange(-2, 1.1, 0.25)]
         maps = {
@@ -114,15 +129,22 @@ def run_tasks(case: str, seed: int) -> Result:
     return table
 
 
-def run_gaussians(case: str, seed: int) -> Result:
-    """Training samples half near the target, half far from it and of another linear map; ridge regression."""
+def two_gaussians(d: int, seed: int) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
+    """400 training samples, half near the target, half far from it and of another linear map, with what they map to;
+    the target, and the map near it."""
     rng = np.random.default_rng(seed)
-    d, t, n = int(case), 8, 200
+    t, n = 8, 200
     near, far = (rng.normal(size=(d, t)) for _ in range(2))
     shift = 3 * np.ones(d) / d**0.5
     x = np.concatenate([rng.normal(size=(n, d)), shift + rng.normal(size=(n, d))])
     z = np.concatenate([x[:n] @ near, x[n:] @ far]) + 0.1 * rng.normal(size=(2 * n, t))
-    target = -0.5 * shift + rng.normal(size=(n, d))
+    return x, z, -0.5 * shift + rng.normal(size=(n, d)), near
+
+
+def run_gaussians(case: str, seed: int) -> Result:
+    """Training samples half near the target, half far from it and of another linear map; ridge regression."""
+    x, z, target, near = two_gaussians(int(case), seed)
+    n = len(target)
     x_, z_, pool = (torch.as_tensor(value) for value in (x, z, target))
     weights = kliep(pool, x_)(x_)
     errors = {
@@ -151,20 +173,26 @@ MAPPINGS: dict[str, dict[str, Any]] = {
 }
 
 
-def run_mapping(case: str, seed: int) -> Result:
-    """A tenth of the emoji is unseen; all mappings, inductive, each with settings from held-out seen classes.
+def mapping_parts(case: str, seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.bool_]]:
+    """Unseen emoji, seen ones, and which drawings of these, vendor after vendor, are held out.
 
     Of every seen class one vendor's drawing, another one from class to class, is not learnt from.
     """
     split, fold = case.split()
-    _, _, columns = drawings(split)
-    pictured = np.flatnonzero(columns["group"] != "symbols")
+    pictured = np.flatnonzero(columns_of(split)["group"] != "symbols")
     rng = np.random.default_rng(seed)
     unseen = np.sort(np.array_split(rng.permutation(pictured), FOLDS)[int(fold)])
+    seen, vendors = np.setdiff1d(pictured, unseen), len(VENDORS[split])
+    n = len(seen)
+    return unseen, seen, np.arange(n * vendors) // n == np.tile(rng.integers(vendors, size=n), vendors)
+
+
+def run_mapping(case: str, seed: int) -> Result:
+    """A tenth of the emoji is unseen; all mappings, inductive, each with settings from held-out seen classes."""
+    split = case.split()[0]
+    unseen, known_classes, held = mapping_parts(case, seed)
     classes, everyone = space(split, unseen), list(range(len(VENDORS[split])))
-    seen = domain(split, np.setdiff1d(pictured, unseen), everyone, "seen")
-    n = len(seen) // len(everyone)
-    held = np.arange(len(seen)) // n == np.tile(rng.integers(len(everyone), size=n), len(everyone))
+    seen = domain(split, known_classes, everyone, "seen")
     source, known, test = reduced(seen.take(~held), seen.take(held), domain(split, unseen, everyone, "unseen"))
 
     table: Result = {}
@@ -216,22 +244,29 @@ POST: dict[str, dict[str, Any]] = {
 }
 
 
+def augmentation_parts(
+    case: str, seed: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64], list[int]]:
+    """Unseen emoji, the seen ones at hand, those of the pool, and the vendors, the first two for what is at hand."""
+    split, group, half = case.split("/")
+    kinds = kind(columns_of(split))
+    rng = np.random.default_rng(seed)
+    unseen = np.sort(np.array_split(rng.permutation(np.flatnonzero(kinds == group)), 2)[int(half)])
+    rest = np.setdiff1d(np.arange(len(kinds)), unseen)
+    mine = np.sort(rng.permutation(rest[~np.isin(kinds[rest], ("symbols", "clocks"))])[:OWN])
+    return unseen, mine, np.setdiff1d(rest, mine), rng.permutation(len(VENDORS[split])).tolist()
+
+
 def run_augmentation(case: str, seed: int) -> Result:
     """Half of a group is unseen; 60 seen classes by two vendors, and a pool of all others by three other vendors.
 
     The pool holds the other half of the group, which is relevant, and symbols and clocks, which are not. The target
     is drawn by the vendors of the 60 classes.
     """
-    split, group, half = case.split("/")
-    _, vectors, columns = drawings(split)
-    kinds = kind(columns)
-    rng = np.random.default_rng(seed)
-    unseen = np.sort(np.array_split(rng.permutation(np.flatnonzero(kinds == group)), 2)[int(half)])
-    rest = np.setdiff1d(np.arange(len(vectors)), unseen)
-    mine = np.sort(rng.permutation(rest[~np.isin(kinds[rest], ("symbols", "clocks"))])[:OWN])
-    vendors = rng.permutation(len(VENDORS[split])).tolist()
+    split, group, _ = case.split("/")
+    unseen, mine, others, vendors = augmentation_parts(case, seed)
     at_hand = domain(split, mine, vendors[:2], "own")
-    pool = domain(split, np.setdiff1d(rest, mine), vendors[2:], "pool")
+    pool = domain(split, others, vendors[2:], "pool")
     both = Domain(x=np.concatenate([at_hand.x, pool.x]))
     _, source, auxiliary, target = reduced(both, at_hand, pool, domain(split, unseen, vendors[:2], "target"))
     inputs: dict[str, Any] = {"source": source, "classes": space(split, unseen)}
@@ -349,15 +384,19 @@ claim = Claim(
     behaviour=behaviour,
     experiments={
         "tasks": Experiment(
-            run=run_tasks, development=("60", "80", "120"), confirmation=("50", "70", "100"),
+            run=run_tasks,
+            drawn=lambda case, seed: [simulated_tasks(structure, int(case), seed) for structure in STRUCTURES],
+            development=("60", "80", "120"), confirmation=("50", "70", "100"),
             unit="number of samples", **seeds(5)),
         "gaussians": Experiment(
-            run=run_gaussians, development=("2", "5", "10"), confirmation=("3", "7", "12"),
+            run=run_gaussians, drawn=lambda case, seed: two_gaussians(int(case), seed), development=("2", "5", "10"),
+            confirmation=("3", "7", "12"),
             unit="number of features", **seeds(5)),
         "mapping": Experiment(
-            run=run_mapping, unit="tenth of the classes", **EMOJI, **of_both(range(FOLDS)), **seeds(1)),
+            run=run_mapping, drawn=mapping_parts, unit="tenth of the classes", **EMOJI, **of_both(range(FOLDS)),
+            **seeds(1)),
         "augmentation": Experiment(
-            run=run_augmentation, unit="half of a group", **EMOJI, **HALVES, **seeds(2)),
+            run=run_augmentation, drawn=augmentation_parts, unit="half of a group", **EMOJI, **HALVES, **seeds(2)),
     },
     licences=(worlds.EMOJI, worlds.LITE0, worlds.MINILM),
 )

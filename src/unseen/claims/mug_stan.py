@@ -105,6 +105,13 @@ def run_captions(case: str, seed: int) -> Result:
     return table
 
 
+def drawn_captions(case: str, seed: int) -> list[Any]:
+    """What a cell draws: views of things, and which of them some clips show under which captions."""
+    views, names = misaligned.views_of(case)
+    some = [misaligned.clips_and_captions(names, 40, 10 * seed, matching=matching) for matching in WORLDS.values()]
+    return [views, names, some]
+
+
 def first_place(scores: Any) -> float:
     """How often the clip of a caption, and the caption of a clip, stand at the first place, on average."""
     return both_ways(scores, ks=(1,))["mean"]
@@ -233,9 +240,10 @@ claim = Claim(
     slug="mug-stan",
     ledger=LEDGER,
     experiments={
-        "captions": Experiment(run=run_captions, nothing="nothing", **SPLITS, **seeds(1)),
-        "motion": Experiment(run=run_motion, nothing="nothing", **SPLITS, **seeds(1)),
-        "start": Experiment(run=run_start, **SPLITS, **seeds(1)),
+        "captions": Experiment(run=run_captions, drawn=drawn_captions, nothing="nothing", **SPLITS, **seeds(1)),
+        "motion": Experiment(
+            run=run_motion, drawn=motion_worlds.drawn_motions, nothing="nothing", **SPLITS, **seeds(1)),
+        "start": Experiment(run=run_start, drawn=motion_worlds.drawn_motions, **SPLITS, **seeds(1)),
     },
     licences=(worlds.EMOJI, worlds.LITE0, worlds.MINILM),
 )

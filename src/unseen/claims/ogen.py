@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -148,6 +148,18 @@ def towers_of_names(names: tuple[str, ...]) -> Tensor:
 
 def stopped_early(data: Known, seed: int) -> int:
     """How many epochs of CoOp: those that are best by H where half of the base classes play new ones."""
+    pretended = half_pretended(data, seed)
+    space = pretended.classes
+    best = []
+    for epochs in STOPS:
+        method = make("coop", seed=seed, epochs=epochs, generalized=True, shots=0, **BUDGET)
+        method.fit(source=pretended.source, classes=space, encoder=towers())
+        best.append(figures(method, pretended.exam, space)["h"])
+    return STOPS[int(np.argmax(best))]
+
+
+def half_pretended(data: Known, seed: int) -> Known:
+    """Half of the base classes in the place of new ones, half of the pictures of the others to learn from."""
     held = pretend_unseen(data.source.labels, 2, seed)[0]
     names = data.classes.names
     kept = np.setdiff1d(np.unique(data.source.labels), held)
@@ -156,13 +168,7 @@ def stopped_early(data: Known, seed: int) -> int:
     pool = of_classes(data.source.replace(classes=None), order).replace(classes=space)
     half = np.random.default_rng(seed).permutation(len(pool)) % 2 == 0
     known_ = pool.labels < len(kept)
-    pretended = Known(pool.take(known_ & half), pool.take(~(known_ & half)), space)
-    best = []
-    for epochs in STOPS:
-        method = make("coop", seed=seed, epochs=epochs, generalized=True, shots=0, **BUDGET)
-        method.fit(source=pretended.source, classes=space, encoder=towers())
-        best.append(figures(method, pretended.exam, space)["h"])
-    return STOPS[int(np.argmax(best))]
+    return Known(pool.take(known_ & half), pool.take(~(known_ & half)), space)
 
 
 def regressed(data: Known) -> float:
@@ -175,14 +181,49 @@ def regressed(data: Known) -> float:
 # -- pictures ------------------------------------------------------------------------------------------------
 
 
-def known(case: str, seed: int) -> Known:
+@functools.cache
+def common(split: str) -> NDArray[np.int64]:
+    """Subcategories of which there are `COMMON` emoji that all vendors of a split draw."""
+    drawn = [by(vendor) for vendor in VENDORS[split]]
+    shared = set.intersection(*(set(domain.columns["emoji"].tolist()) for domain in drawn))
+    first = of_subcategories(VENDORS[split][0])
+    both = np.array([code in shared for code in first.columns["emoji"].tolist()])
+    return np.flatnonzero(np.bincount(first.labels[both], minlength=len(first.classes or ())) >= COMMON)
+
+
+def of_subcategories(vendor: str) -> Domain:
+    """A vendor's emoji of the subcategories that the towers know, which are the classes."""
+    groups = np.unique(by(small_clip.VENDOR).columns["subgroup"])
+    drawn = by(vendor)
+    drawn = drawn.take(np.flatnonzero(np.isin(drawn.columns["subgroup"], groups)))
+    y, columns = np.searchsorted(groups, drawn.columns["subgroup"]), {"emoji": drawn.columns["emoji"]}
+    return drawn.replace(y=y, classes=ClassSpace(names=readable(groups)), columns=columns)
+
+
+def numbered_vectors(vendor: str) -> Domain:
+    """The same by their numbers, for what is drawn of `vectors`."""
+    return worlds.numbered(of_subcategories(vendor))
+
+
+@functools.cache
+def vectors(vendor: str) -> Domain:
+    """A vendor's emoji in the towers' space; classes are the subcategories."""
+    drawn = of_subcategories(vendor)
+    image = small_clip.towers().image
+    with torch.no_grad():
+        pooled = F.normalize(torch.as_tensor(worlds.lite0(drawn).x), dim=1)
+        embedding = F.normalize(image(pooled), dim=1)
+    return Domain(x=embedding.numpy(), y=drawn.y, classes=drawn.classes, columns=drawn.columns, name=vendor)
+
+
+def known(case: str, seed: int, seen: Callable[[str], Domain] = vectors) -> Known:
     """A vendor's subcategories, half of them base classes by seed; of each at most `SHOTS` pictures, and at most half
     of what there is, are learnt from. Only those count of which all vendors have `COMMON` pictures (`common`)."""
     split, vendor = case.split()
     kept = common(split)
     rng = np.random.default_rng(seed)
     n = (len(kept) + 1) // 2
-    whole = of_classes(vectors(vendor), rng.permutation(kept))
+    whole = of_classes(seen(vendor), rng.permutation(kept))
     space = worlds.space_of(whole).replace(seen=np.arange(n))
     whole, y = whole.replace(classes=space), whole.labels
     learnt = np.zeros(len(y), dtype=bool)
@@ -192,39 +233,20 @@ def known(case: str, seed: int) -> Known:
     return Known(whole.take(learnt), whole.take(~learnt), space, frozenset(whole.columns["emoji"][learnt].tolist()))
 
 
-def abroad(case: str, data: Known) -> Domain:
+def abroad(case: str, data: Known, seen: Callable[[str], Domain] = vectors) -> Domain:
     """What the next vendor of the split draws of the same classes, without the emoji that were learnt from."""
     split, vendor = case.split()
     vendors = VENDORS[split]
-    other = vectors(vendors[(vendors.index(vendor) + 1) % len(vendors)])
+    other = seen(vendors[(vendors.index(vendor) + 1) % len(vendors)])
     whole = of_classes(other, np.array([worlds.space_of(other).index(name) for name in data.classes.names]))
     fresh = np.array([code not in data.taught for code in whole.columns["emoji"].tolist()])
     return whole.take(fresh).replace(classes=data.classes, name="elsewhere")
 
 
-@functools.cache
-def common(split: str) -> NDArray[np.int64]:
-    """Subcategories of which there are `COMMON` emoji that all vendors of a split draw."""
-    drawn = [by(vendor) for vendor in VENDORS[split]]
-    shared = set.intersection(*(set(domain.columns["emoji"].tolist()) for domain in drawn))
-    first = vectors(VENDORS[split][0])
-    both = np.array([code in shared for code in first.columns["emoji"].tolist()])
-    return np.flatnonzero(np.bincount(first.labels[both], minlength=len(first.classes or ())) >= COMMON)
-
-
-@functools.cache
-def vectors(vendor: str) -> Domain:
-    """A vendor's emoji in the towers' space; classes are the subcategories."""
-    groups = np.unique(by(small_clip.VENDOR).columns["subgroup"])
-    drawn = by(vendor)
-    drawn = drawn.take(np.flatnonzero(np.isin(drawn.columns["subgroup"], groups)))
-    image = small_clip.towers().image
-    with torch.no_grad():
-        pooled = F.normalize(torch.as_tensor(worlds.lite0(drawn).x), dim=1)
-        embedding = F.normalize(image(pooled), dim=1)
-    classes = ClassSpace(names=readable(groups))
-    y, columns = np.searchsorted(groups, drawn.columns["subgroup"]), {"emoji": drawn.columns["emoji"]}
-    return Domain(x=embedding.numpy(), y=y, classes=classes, columns=columns, name=vendor)
+def drawn_parts(case: str, seed: int) -> list[Any]:
+    """What a cell draws, of pictures by their numbers."""
+    data = known(case, seed, numbered_vectors)
+    return [data, abroad(case, data, numbered_vectors), half_pretended(data, seed)]
 
 
 @functools.cache
@@ -312,7 +334,8 @@ claim = Claim(
     ledger=LEDGER,
     experiments={
         "base_to_new": Experiment(
-            run=base_to_new, data=read, unit="vendor", nothing="zero-shot", **of_both(VENDORS), **seeds(1)),
+            run=base_to_new, data=read, drawn=drawn_parts, unit="vendor", nothing="zero-shot", **of_both(VENDORS),
+            **seeds(1)),
     },
     licences=(worlds.EMOJI, worlds.LITE0, worlds.MINILM),
 )

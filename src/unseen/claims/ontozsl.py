@@ -14,10 +14,10 @@ from torch import Tensor
 
 from unseen.claims import worlds
 from unseen.claims.base import Claim, Experiment, Result, of_both, seeds
-from unseen.claims.completions import WEAK_RIDGE, centred, read_relations, run_relations
+from unseen.claims.completions import WEAK_RIDGE, centred, completion, read_relations, run_relations
 from unseen.claims.conditions import at_least, better
-from unseen.claims.drawings import drawn, features, of_split
-from unseen.claims.folds import Fold, components, fold_of, near, ridge_prototypes
+from unseen.claims.drawings import VENDORS, drawn, features, of_split
+from unseen.claims.folds import Fold, components, fold_of, near, ridge_prototypes, roles
 from unseen.claims.ledger import Assertion, effect, mechanism, not_testable, paper_scale, promised
 from unseen.data.classes import ClassSpace
 from unseen.data.domain import Domain
@@ -77,12 +77,34 @@ def emoji_ontology(split: str, keywords: bool = True) -> Ontology:
 @functools.cache
 def fold(split: str, number: int) -> Fold:
     """A fifth of the classes of each subgroup is unseen."""
+    classes, rng = classes_of(split, number)
+    return fold_of(features(split, CLASSES), classes, rng, WIDTH)
+
+
+def drawn_parts(case: str, seed: int) -> list[Any]:
+    """What a cell draws: the ontology, which classes are seen, and which drawings are learnt from and asked about."""
+    split, number = case.split()
+    classes, rng = classes_of(split, int(number))
+    o = emoji_ontology(split)
+    return [o.triples, o.concepts, classes, roles(len(VENDORS[split]), classes, rng)]
+
+
+def drawn_relations(case: str, seed: int) -> list[Any]:
+    """What a cell draws of a graph: triples to learn from and to ask for, what competes, and the schema."""
+    name, number = case.split()
+    given = completion(name, int(number))
+    schema = given.classes.ontology
+    assert schema is not None
+    return [given.source, given.test, given.known, given.within, schema.triples, schema.concepts, schema.texts]
+
+
+def classes_of(split: str, number: int) -> tuple[ClassSpace, np.random.Generator]:
+    """The classes of a fold with their ontology, and what else is drawn from."""
     columns, rng = columns_of(split), np.random.default_rng(0)
     order = rng.permutation(CLASSES)
     unseen = order[np.argsort(columns["subgroup"][order], kind="stable")][number::FOLDS]
     seen = np.setdiff1d(np.arange(CLASSES), unseen)
-    classes = with_ontology(ClassSpace(names=tuple(columns["name"].tolist()), seen=seen), emoji_ontology(split))
-    return fold_of(features(split, CLASSES), classes, rng, WIDTH)
+    return with_ontology(ClassSpace(names=tuple(columns["name"].tolist()), seen=seen), emoji_ontology(split)), rng
 
 
 class WithoutCrossTerms(OntologyEncoder):
@@ -331,8 +353,9 @@ LEDGER: tuple[Assertion, ...] = (
 
 EMOJI: dict[str, Any] = {
     "data": lambda case: of_split(case, "name", "group", "subgroup", "keywords", n=CLASSES), "unit": "fold of classes",
+    "drawn": drawn_parts,
     **of_both(range(3)), **seeds(2)}
-RELATIONS: dict[str, Any] = {"data": read_relations, "unit": "fold of relations"}
+RELATIONS: dict[str, Any] = {"data": read_relations, "drawn": drawn_relations, "unit": "fold of relations"}
 
 claim = Claim(
     slug="ontozsl",

@@ -186,6 +186,19 @@ CANDIDATES = 200
 TOP = 3
 
 
+def candidates_of(table: ArchitectureTable, seed: int) -> list[str]:
+    """Architectures that are in no table."""
+    drawn = [str(architecture) for architecture in get(table.about["space"]).sample(CANDIDATES, 7000 + seed)]
+    return [architecture for architecture in drawn if architecture not in set(table.architectures)]
+
+
+def drawn_tables(case: str, seed: int) -> dict[str, Any]:
+    """What a cell draws: which architectures are known and which are to be ranked, and candidates."""
+    table = architectures(case)
+    parts = [list(part.architectures) for part in split(table, seed)]
+    return {"parts": parts, "few": list(split(table, seed, FEW)[0].architectures), "new": candidates_of(table, seed)}
+
+
 @without_checkpoints()
 def run_search(case: str, seed: int) -> Result:
     """Score architectures that are in no table by what 40 taught, and train the best three for real."""
@@ -193,8 +206,7 @@ def run_search(case: str, seed: int) -> Result:
     space, recipe = get(table.about["space"]), Recipe(**table.about["recipe"])
     learn, held_out = halves(read_data(*(table.about[key] for key in ("data", "size", "channels"))))
     n_classes = int(learn.labels.max()) + 1
-    candidates = [str(architecture) for architecture in space.sample(CANDIDATES, 7000 + seed)]
-    candidates = [architecture for architecture in candidates if architecture not in set(table.architectures)]
+    candidates = candidates_of(table, seed)
     init = seed % len(table.statistics)
     known = split(table, seed)[0].domain(init)
     x = measure(space, candidates, learn, n_classes=n_classes, seed=init).astype(np.float32)
@@ -312,7 +324,7 @@ LEDGER = (
 )
 BOTH: Mapping[str, Any] = {
     "development": ("cells-digits", "vits-digits"), "confirmation": ("cells-letters", "vits-letters"),
-    "unit": "search space and data", "data": read,
+    "unit": "search space and data", "data": read, "drawn": drawn_tables,
 }
 
 claim = Claim(
@@ -322,7 +334,7 @@ claim = Claim(
     experiments={
         "tables": Experiment(run=run_tables, **BOTH),
         "vits": Experiment(
-            run=run_vits, data=read, development=("vits-digits",), confirmation=("vits-letters",),
+            run=run_vits, data=read, drawn=drawn_tables, development=("vits-digits",), confirmation=("vits-letters",),
             unit="search space and data"),
         "search": Experiment(run=run_search, **BOTH, **seeds(2)),
     },

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -100,8 +100,15 @@ def pictures(style: str) -> Domain:
     return digits(style, size=16 if style == "printed" else 8)
 
 
-def operations(case: str) -> Task:
-    """Digits of 8 x 8 pixels, each under a random operation; 35 of the 80 pairs are unseen."""
+Words = Callable[[Sequence[str]], Mapping[str, FloatArray] | None]
+
+
+def unsaid(texts: Sequence[str]) -> None:
+    """No vector of a word, in the place of `words`: for what is drawn, whatever MiniLM says."""
+
+
+def operations(case: str, seed: int = 0, words: Words = words) -> Task:
+    """Digits of 8 x 8 pixels, each under a random operation; 35 of the 80 pairs are unseen. No seed is read."""
     style, fold = case.split()
     rng = np.random.default_rng(int(fold))
     drawn = pictures(style)
@@ -127,33 +134,52 @@ in_tones = functools.cache(emoji_tones)
 
 @functools.cache
 def drawings(split: str) -> tuple[FloatArray, IntArray, ClassSpace]:
-    """Features (n, 1280), pairs (n,) and classes of 60 people and hands in five tones by two vendors.
+    """Features (n, 1280), pairs (n,) and classes of 60 people and hands in five tones by two vendors."""
+    parts, y, classes = toned(split)
+    return np.concatenate([worlds.lite0(part).x for part in parts]), y, classes
+
+
+def toned(split: str, words: Words = words) -> tuple[list[Domain], IntArray, ClassSpace]:
+    """The drawings by each vendor, pairs (n,) of all of them, and classes.
 
     The splits share neither a vendor nor an object: which one an object belongs to is a bit of its hash.
     """
-    toned = [in_tones(style) for style in STYLES[split]]
-    shared = set.intersection(*(set(domain.columns["object"].tolist()) for domain in toned))
+    whole = [in_tones(style) for style in STYLES[split]]
+    shared = set.intersection(*(set(domain.columns["object"].tolist()) for domain in whole))
     digest = {name: worlds.hashed(name) for name in shared}
     chosen = sorted((name for name in shared if digest[name] % 2 == (split == "confirmation")), key=digest.__getitem__)
-    parts = [domain.take(np.isin(domain.columns["object"], chosen[:OBJECTS])) for domain in toned]
+    parts = [domain.take(np.isin(domain.columns["object"], chosen[:OBJECTS])) for domain in whole]
     said = [list(zip(*(part.columns[key].tolist() for key in ("attribute", "object")))) for part in parts]
     pairs = list(dict.fromkeys(said[0]))
     classes = compositions(pairs, vectors=words(sorted({word for pair in pairs for word in pair})))
     place = {pair: k for k, pair in enumerate(pairs)}
-    y = np.array([place[pair] for part in said for pair in part])
-    return np.concatenate([worlds.lite0(part).x for part in parts]), y, classes
+    return parts, np.array([place[pair] for part in said for pair in part]), classes
 
 
 def tones(case: str) -> Task:
     """Skin tones of people and hands; 30 % of the pairs are unseen, one drawing of a quarter of the others is test."""
+    x, y, classes = drawings(case.split()[0])
+    aside, unseen = held_back(case, y, classes)
+    learn = ~np.isin(y, unseen) & ~aside
+    return task(components(x, 128, learn), y, aside, classes, unseen)
+
+
+def drawn_tones(case: str, seed: int) -> Task:
+    """What a cell draws: the same of drawings by their numbers."""
+    parts, y, classes = toned(case.split()[0], unsaid)
+    x = np.concatenate([worlds.numbered(part).x for part in parts])
+    aside, unseen = held_back(case, y, classes)
+    return task(x, y, aside, classes, unseen)
+
+
+def held_back(case: str, y: IntArray, classes: ClassSpace) -> tuple[NDArray[np.bool_], IntArray]:
+    """Which drawings of seen pairs are test, and which pairs are unseen."""
     split, fold = case.split()
-    x, y, classes = drawings(split)
     rng = np.random.default_rng([int(fold), split == "confirmation"])
     unseen = held_out(classes, round(0.3 * len(classes)), rng)
     vendor = np.arange(len(y)) >= len(y) // 2
     aside = (rng.random(len(classes)) < 0.25)[y] & (vendor == (rng.random(len(classes)) < 0.5)[y])
-    learn = ~np.isin(y, unseen) & ~aside
-    return task(components(x, 128, learn), y, aside, classes, unseen)
+    return aside, unseen
 
 
 # -- arms --------------------------------------------------------------------------------------------------
@@ -307,11 +333,13 @@ claim = Claim(
     experiments={
         "digits": Experiment(
             run=lambda case, seed: run(operations(case), seed), data=lambda case: [pictures(case.split()[0])],
+            drawn=functools.partial(operations, words=unsaid),
             development=tuple(f"handwritten {fold}" for fold in range(5)),
             confirmation=tuple(f"printed {fold}" for fold in range(100, 105)), unit="split of the pairs", **seeds(1)),
         "tones": Experiment(
             run=lambda case, seed: run(tones(case), seed),
-            data=lambda case: [in_tones(style) for style in STYLES[case.split()[0]]], unit="split of the pairs",
+            data=lambda case: [in_tones(style) for style in STYLES[case.split()[0]]], drawn=drawn_tones,
+            unit="split of the pairs",
             **of_both({"development": range(5), "confirmation": range(100, 105)}), **seeds(1)),
     },
     licences=(worlds.EMOJI, worlds.DIGITS, worlds.FONTS, worlds.LITE0, worlds.MINILM),

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import copy
 import functools
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from unseen.claims import worlds
 from unseen.claims.base import Claim, Experiment, Result, of_both, seeds
 from unseen.claims.conditions import at_most, beats_all, better
-from unseen.claims.drawings import of_vendors, readable, seen_by
+from unseen.claims.drawings import numbered_half, of_vendors, readable, seen_by
 from unseen.claims.ledger import effect, mechanism, paper_scale
 from unseen.data.classes import ClassSpace
 from unseen.data.domain import Domain
@@ -56,6 +57,44 @@ UNICL: Mapping[str, Mapping[str, Any]] = {
 """The same with UniCL's objective, on fewer cells."""
 
 
+class Given(NamedTuple):
+    """Labelled pictures, pictures with captions, those that are asked about with their subcategories and captions."""
+
+    source: Domain
+    taught: Domain
+    captions: NDArray[np.str_]
+    exams: dict[str, Domain]
+    truth: dict[str, NDArray[np.int64]]
+    unheard: list[str]
+    names: NDArray[np.str_]
+    marked: NDArray[np.bool_]
+
+
+def given(case: str, seed: int, seen: Callable[[str, str], Domain] = seen_by) -> Given:
+    """A third of the emoji is in neither set; the case is `SPLIT LABELS/CAPTIONS/OTHER`, three vendors."""
+    split, vendors = case.split()
+    cls, cap, other = (seen(vendor, split).replace(y=None, classes=None) for vendor in vendors.split("/"))
+    rng = np.random.default_rng(seed)
+    codes = np.unique(np.concatenate([d.columns["emoji"] for d in (cls, cap, other)]))
+    held = codes[rng.permutation(len(codes))[: len(codes) // HELD]]
+    names = np.unique(np.concatenate([d.columns["subgroup"] for d in (cls, cap, other)]))
+    chosen = rng.permutation(names)[:LABELLED].tolist()
+    new = [np.isin(domain.columns["emoji"], held) for domain in (cls, cap, other)]
+    source = cls.take(np.flatnonzero(~new[0] & np.isin(cls.columns["subgroup"], chosen)))
+    labels = [chosen.index(group) for group in source.columns["subgroup"].tolist()]
+    source = source.replace(y=np.array(labels), classes=ClassSpace(names=readable(chosen)))
+    taught = cap.take(np.flatnonzero(~new[1]))
+    captions = np.array([captioned(*both, rng) for both in zip(taught.columns["name"], taught.columns["keywords"])])
+    exams = {
+        which: domain.take(np.flatnonzero(rows))
+        for which, domain, rows in zip(("labels", "captions", "third"), (cls, cap, other), new)
+    }
+    truth = {which: np.searchsorted(names, domain.columns["subgroup"]) for which, domain in exams.items()}
+    words = exams["captions"].columns
+    unheard = [captioned(*both, rng) for both in zip(words["name"], words["keywords"])]
+    return Given(source, taught, captions, exams, truth, unheard, names, np.isin(names, chosen))
+
+
 def compared(case: str, seed: int, arms: Mapping[str, Mapping[str, Any]], ridge: bool = False) -> Result:
     """Arms on the same labels and captions; the case is `SPLIT LABELS/CAPTIONS/OTHER`, three vendors.
 
@@ -65,31 +104,11 @@ def compared(case: str, seed: int, arms: Mapping[str, Mapping[str, Any]], ridge:
     the ten nearest. `third` is the accuracy on all of them as the third vendor draws them, whom nobody learnt from,
     `worst` the least of the three vendors', `cosine` that of the two modes' vectors of a class.
     """
-    split, vendors = case.split()
-    cls, cap, other = (seen_by(vendor, split).replace(y=None, classes=None) for vendor in vendors.split("/"))
-    rng = np.random.default_rng(seed)
-    codes = np.unique(np.concatenate([d.columns["emoji"] for d in (cls, cap, other)]))
-    held = codes[rng.permutation(len(codes))[: len(codes) // HELD]]
-    names = np.unique(np.concatenate([d.columns["subgroup"] for d in (cls, cap, other)]))
-    chosen = rng.permutation(names)[:LABELLED].tolist()
+    source, taught, captions, exams, truth, unheard, names, marked = given(case, seed)
     space = ClassSpace(names=readable(names))
-    new = [np.isin(domain.columns["emoji"], held) for domain in (cls, cap, other)]
-    source = cls.take(np.flatnonzero(~new[0] & np.isin(cls.columns["subgroup"], chosen)))
-    labels = [chosen.index(group) for group in source.columns["subgroup"].tolist()]
-    source = source.replace(y=np.array(labels), classes=ClassSpace(names=readable(chosen)))
-    taught = cap.take(np.flatnonzero(~new[1]))
-    captions = np.array([captioned(*both, rng) for both in zip(taught.columns["name"], taught.columns["keywords"])])
     inputs: dict[str, Any] = {
         "source": source, "pairs": Pairs(taught.unlabeled(), worlds.of_texts(captions.tolist())), "prompts": TEMPLATES,
     }  # fmt: skip
-    exams = {
-        which: domain.take(np.flatnonzero(rows))
-        for which, domain, rows in zip(("labels", "captions", "third"), (cls, cap, other), new)
-    }
-    truth = {which: np.searchsorted(names, domain.columns["subgroup"]) for which, domain in exams.items()}
-    words = exams["captions"].columns
-    unheard = [captioned(*both, rng) for both in zip(words["name"], words["keywords"])]
-    marked = np.isin(names, chosen)
     table: Result = {}
     for arm, settings in arms.items():
         model = begun(source, taught)
@@ -203,7 +222,7 @@ LEDGER = (
         "--left-encoder timm:... --exam IMAGENET`; not run."),
 )
 CASES: dict[str, Any] = {
-    "unit": "triple of vendors", **of_both(VENDORS),
+    "unit": "triple of vendors", **of_both(VENDORS), "drawn": functools.partial(given, seen=numbered_half),
     "data": lambda case: of_vendors(case.split()[1].split("/"), "name", "keywords", "subgroup")}
 claim = Claim(
     slug="prefix-conditioning",

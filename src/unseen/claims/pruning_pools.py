@@ -63,7 +63,18 @@ def features(case: str) -> Domain:
 @functools.cache
 def emoji_features(split: str) -> Domain:
     """Emoji of the vendors of a split, with their subgroups as classes; those of small subgroups are out."""
-    x, first = drawings.features(split), drawings.drawn(split)[0].columns
+    return large_subgroups(split, drawings.features(split))
+
+
+def numbered_emoji(split: str) -> Domain:
+    """The same by their numbers, for what is drawn of them."""
+    styles = drawings.drawn(split)
+    return large_subgroups(split, np.arange(len(styles) * len(styles[0]), dtype=np.float32).reshape(len(styles), -1, 1))
+
+
+def large_subgroups(split: str, x: NDArray[np.float32]) -> Domain:
+    """What is known of the emoji of a split (vendors, n, d), without those of small subgroups."""
+    first = drawings.drawn(split)[0].columns
     _, y, counts = np.unique(first["subgroup"], return_inverse=True, return_counts=True)
     kept = np.flatnonzero(counts[y] >= FEWEST)
     columns = {key: np.tile(first[key][kept], len(x)) for key in ("name", "keywords", "subgroup")}
@@ -93,13 +104,7 @@ def pool(case: str, seed: int) -> Pool:
     """A pool of a case: a third of each class, evenly, for the exam, a ninth to choose on, a web-like rest."""
     data, rng = features(case), np.random.default_rng([seed, 7])
     y = data.labels
-    fewest = int(np.bincount(y).min())
-    exam, choice = max(fewest // 3, 4), max(fewest // 9, 2)
-    shuffled = [rng.permutation(np.flatnonzero(y == label)) for label in np.unique(y)]
-    test = np.concatenate([members[:exam] for members in shuffled])
-    held = np.concatenate([members[exam : exam + choice] for members in shuffled])
-    left = np.concatenate([members[exam + choice :] for members in shuffled])
-    origin = left[web_like(y[left], rng)]
+    test, held, origin = rows_of(y, rng)
     x = data.x[origin].astype(np.float32)
     first = np.zeros(len(origin), dtype=bool)
     first[np.unique(origin, return_index=True)[1]] = True
@@ -109,6 +114,23 @@ def pool(case: str, seed: int) -> Pool:
     return Pool(
         _unit(x[order]), y[origin][order], origin[order], _unit(data.x[held]), y[held], _unit(data.x[test]), y[test]
     )
+
+
+def drawn_of_emoji(case: str, seed: int) -> tuple[Int[np.ndarray, " n"], ...]:
+    """What a cell draws of emoji: where the exam, what is chosen on, and the pool stand."""
+    y = numbered_emoji(case.removeprefix("emoji of ")).labels
+    return rows_of(y, np.random.default_rng([seed, 7]))
+
+
+def rows_of(y: Int[np.ndarray, " n"], rng: np.random.Generator) -> tuple[Int[np.ndarray, " n"], ...]:
+    """Positions of the exam, of what is chosen on, and of the pool, in which some stand more than once."""
+    fewest = int(np.bincount(y).min())
+    exam, choice = max(fewest // 3, 4), max(fewest // 9, 2)
+    shuffled = [rng.permutation(np.flatnonzero(y == label)) for label in np.unique(y)]
+    test = np.concatenate([members[:exam] for members in shuffled])
+    held = np.concatenate([members[exam : exam + choice] for members in shuffled])
+    left = np.concatenate([members[exam + choice :] for members in shuffled])
+    return test, held, left[web_like(y[left], rng)]
 
 
 def _unit(x: NDArray[np.floating]) -> NDArray[np.float32]:
@@ -136,14 +158,20 @@ LEARNT = 3
 """Of the five vendors of a split so many are learnt from; the other two are the shift."""
 
 
-def pairs(case: str, seed: int) -> Result:
-    """Train on all pairs of a redundant pool, and on 27.7 % by each rule, for as many epochs and for as many steps.
+@dataclasses.dataclass(frozen=True, eq=False)
+class RedundantPairs:
+    """Pictures with a caption each; which captions are wrong; which drawings are learnt from, and held out."""
 
-    `case` is a split of the emoji; the seed draws the vendors, the copies, and which captions are wrong.
-    """
-    every = emoji_features(case)
+    x: NDArray[np.float32]
+    said: tuple[str, ...]
+    wrong: NDArray[np.bool_]
+    known: NDArray[np.bool_]
+    held: NDArray[np.bool_]
+
+
+def redundant_pairs(every: Domain, rng: np.random.Generator) -> RedundantPairs:
+    """The vendors, the copies, and which captions are wrong, drawn."""
     held = held_out(every.columns["name"])
-    rng = np.random.default_rng([seed, 11])
     known = np.isin(every.columns["vendor"], rng.permutation(5)[:LEARNT])
     pool = every.take(np.flatnonzero(known & ~held))
     at = rng.permutation(web_like(pool.labels, rng, TIMES, tail=0.0))
@@ -152,7 +180,24 @@ def pairs(case: str, seed: int) -> Result:
     wrong[rng.choice(len(x), round(WRONG * len(x)), replace=False)] = True
     caption_of = at.copy()
     caption_of[wrong] = np.roll(caption_of[wrong], 1)
-    texts = captions(pool, caption_of, rng)
+    return RedundantPairs(x, captions(pool, caption_of, rng), wrong, known, held)
+
+
+def drawn_pairs(case: str, seed: int) -> RedundantPairs:
+    """What a cell draws, of drawings by their numbers."""
+    return redundant_pairs(numbered_emoji(case), np.random.default_rng([seed, 11]))
+
+
+def pairs(case: str, seed: int) -> Result:
+    """Train on all pairs of a redundant pool, and on 27.7 % by each rule, for as many epochs and for as many steps.
+
+    `case` is a split of the emoji; the seed draws the vendors, the copies, and which captions are wrong.
+    """
+    every = emoji_features(case)
+    rng = np.random.default_rng([seed, 11])
+    given = redundant_pairs(every, rng)
+    x, wrong, known, held = given.x, given.wrong, given.known, given.held
+    texts = embedded(given.said)
     similarity = scored(x, texts, rng, seed)
     concepts = find_concepts(x, similarity=similarity, dedup=EPS, restarts=1, random_state=seed)
     good = find_concepts(x, similarity=similarity, quality=QUALITY, dedup=EPS, restarts=1, random_state=seed)
@@ -210,13 +255,13 @@ def held_out(names: NDArray[np.str_]) -> NDArray[np.bool_]:
     return np.array([worlds.hashed(name) % 10 < 3 for name in names.tolist()])
 
 
-def captions(pool: Domain, at: NDArray[np.intp], rng: np.random.Generator) -> NDArray[np.float32]:
-    """An embedding of one caption of each of some pictures, (m, 384): its name, its subgroup or some keywords."""
+def captions(pool: Domain, at: NDArray[np.intp], rng: np.random.Generator) -> tuple[str, ...]:
+    """One caption of each of some pictures, m texts: its name, its subgroup or some keywords."""
     forms = []
     for name, group, words in zip(*(pool.columns[key][at].tolist() for key in ("name", "subgroup", "keywords"))):
         some = ", ".join(words.split(", ")[:3])
         forms.append((name, f"a drawing of {group.replace('-', ' ')}", some)[int(rng.integers(3))])
-    return embedded(tuple(forms))
+    return tuple(forms)
 
 
 def embedded(texts: tuple[str, ...]) -> NDArray[np.float32]:

@@ -120,15 +120,20 @@ def photographs(case: str) -> Tensor:
         return LITE0_PREPROCESS(list(drawn.take(order).x)).contiguous()
     if case not in PACKAGED:
         return pictures(case)[:N_CROPS]
+    return LITE0_PREPROCESS(crops_of(case)).contiguous()
+
+
+def crops_of(case: str, n: int = N_CROPS) -> list[Any]:
+    """Crops of packages' photographs, the first n of them."""
     from PIL import Image
 
     rng, crops = np.random.default_rng(0), []
-    for name in itertools.islice(itertools.cycle(PACKAGED[case]), N_CROPS):
+    for name in itertools.islice(itertools.cycle(PACKAGED[case]), n):
         image = Image.open(packaged(name)).convert("RGB")
         side = int(rng.integers(min(image.size) // 3, min(image.size)))
         left, top = (int(rng.integers(length - side + 1)) for length in image.size)
         crops.append(image.crop((left, top, left + side, top + side)))
-    return LITE0_PREPROCESS(crops).contiguous()
+    return crops
 
 
 @functools.cache

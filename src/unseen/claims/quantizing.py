@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import functools
 import itertools
-from collections.abc import Mapping
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from sklearn.model_selection import train_test_split
 from torch import Tensor, nn
 
@@ -17,8 +18,9 @@ from unseen.claims import worlds
 from unseen.claims.arms import in_passes, timed
 from unseen.claims.base import Result
 from unseen.claims.drawings import by
-from unseen.data.domain import Domain
+from unseen.data.domain import Domain, Lazy
 from unseen.data.samplers import Batch, steps
+from unseen.data.typing import IntArray
 from unseen.encoders.vision import LITE0_PREPROCESS, lite0_network
 from unseen.evaluation.metrics.agreement import top1_agreement
 from unseen.nn.divergences import exact_kl
@@ -56,15 +58,21 @@ def depthwise_network(n_classes: int) -> nn.Sequential:
     )
 
 
-@functools.cache
-def task(case: str, seed: int, epochs: int = 20) -> Task:
-    """Train on half of the digits of a case, `STYLE SIZE`."""
+def halves(case: str, seed: int) -> tuple[NDArray[np.float32], NDArray[np.float32], IntArray, IntArray]:
+    """Half of the digits of a case, `STYLE SIZE`, to train on and half to test, with their labels; standardized."""
     style, size = case.split()
     domain = worlds.digits(style, int(size))
     x = domain.x.reshape(-1, 1, int(size), int(size))
     x, test, y, truth = train_test_split(x, domain.labels, test_size=0.5, stratify=domain.labels, random_state=seed)
     mean, std = x.mean(), x.std()
-    source = Domain(x=(x - mean) / std, y=y, kind="image")
+    return (x - mean) / std, (test - mean) / std, y, truth
+
+
+@functools.cache
+def task(case: str, seed: int, epochs: int = 20) -> Task:
+    """Train on half of the digits of a case, `STYLE SIZE`."""
+    x, test, y, truth = halves(case, seed)
+    source = Domain(x=x, y=y, kind="image")
     with reproducible(seed), without_checkpoints():
         network = depthwise_network(10)
         adam = torch.optim.AdamW(network.parameters(), lr=6e-3)
@@ -78,8 +86,7 @@ def task(case: str, seed: int, epochs: int = 20) -> Task:
         _, seconds = timed(
             lambda: in_passes(objective, network, adam, source, name="digits", size=64, epochs=epochs, rate=cycle)
         )
-    test = torch.as_tensor((test - mean) / std)
-    return Task(network.eval(), torch.as_tensor(source.x), test, truth, seconds / epochs)
+    return Task(network.eval(), torch.as_tensor(source.x), torch.as_tensor(test), truth, seconds / epochs)
 
 
 def against(exact: Tensor, got: Tensor) -> dict[str, float]:
@@ -109,6 +116,11 @@ def as_shown(case: str) -> list[Domain]:
 @functools.cache
 def pictures(case: str) -> Tensor:
     """Crops of scikit-learn's two sample photos, or emoji of one style, preprocessed."""
+    return LITE0_PREPROCESS(list(shown(case))).contiguous()
+
+
+def shown(case: str, seed: int = 0) -> Sequence[Any] | Lazy:
+    """The same as pictures; no seed is read."""
     rng = np.random.default_rng(0)
     if case == "photos":
         from PIL import Image
@@ -118,6 +130,12 @@ def pictures(case: str) -> Tensor:
             image, side = Image.fromarray(array), int(rng.integers(120, 420))
             left, top = (int(rng.integers(length - side)) for length in image.size)
             crops.append(image.crop((left, top, left + side, top + side)))
-        return LITE0_PREPROCESS(crops).contiguous()
+        return crops
     drawn = by(case, "subgroup")
-    return LITE0_PREPROCESS(list(drawn.take(rng.permutation(len(drawn))[:N_PICTURES]).x)).contiguous()
+    return drawn.take(rng.permutation(len(drawn))[:N_PICTURES]).x
+
+
+def drawn_of_shown(case: str, seed: int) -> list[Any]:
+    """What a cell draws: which emoji, by their names, and some of the pictures."""
+    pictures = shown(case)
+    return [*(pictures[i] for i in range(3)), *([pictures.items] if isinstance(pictures, Lazy) else [])]

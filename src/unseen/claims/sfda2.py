@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import functools
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
@@ -15,7 +15,7 @@ from unseen.claims.arms import parted, timed
 from unseen.claims.base import Claim, Experiment, Result, seeds
 from unseen.claims.conditions import at_most, better, not_worse
 from unseen.claims.ledger import effect, mechanism, not_testable, paper_scale, promised
-from unseen.claims.shifts import domains, read, source_model
+from unseen.claims.shifts import domains, numbered_subgroups, read, source_model, subgroups
 from unseen.data.domain import Domain
 from unseen.data.few_shot import unbalanced
 from unseen.data.meshes import centred
@@ -41,13 +41,13 @@ POINTS = 128
 DENSE = 2048
 
 
-def clouds(case: str, seed: int) -> tuple[Domain, Domain]:
+def clouds(case: str, seed: int, each: int = EACH) -> tuple[Domain, Domain]:
     """Source and target of `MAKERS view`, `MAKERS half PERCENT` or `MAKERS ball PERCENT`, classes of equal size.
 
     Half of the models are seen whole; the others, none of which is in the source, have a part hidden.
     """
     makers, by, *percent = case.split()
-    whole, other = (_views(half, seed + k) for k, half in enumerate(parted(objects(makers), 0.5, seed)))
+    whole, other = (_views(half, seed + k, each) for k, half in enumerate(parted(objects(makers), 0.5, seed)))
     share = float(percent[0]) / 100 if percent else 0.5
     source = whole.replace(x=centred(whole.x[:, :POINTS]).astype(np.float32))
     return source, hidden(other, by, share=share, n_points=POINTS, random_state=seed)  # type: ignore[arg-type]
@@ -59,10 +59,10 @@ def objects(makers: str) -> Domain:
     return furniture(MAKERS[makers], n_points=DENSE, smallest=SMALLEST)
 
 
-def _views(objects: Domain, seed: int) -> Domain:
+def _views(objects: Domain, seed: int, each: int) -> Domain:
     """Turned copies of the models, as many of each class."""
     fewest = int(np.bincount(objects.labels).min())
-    return unbalanced(turned(objects, -(-EACH // fewest), random_state=seed), 1.0, seed=seed)
+    return unbalanced(turned(objects, -(-each // fewest), random_state=seed), 1.0, seed=seed)
 
 
 def cloud_model(source: Domain, seed: int) -> Classifier:
@@ -91,12 +91,23 @@ HIGH_RATIO = 20.0
 """The same where the imbalance is high."""
 
 
+def pair_of(
+    case: str, seed: int, ratio: float | None = None, seen: Callable[[str], Domain] = subgroups
+) -> tuple[Domain, Domain]:
+    """A pair of domains; with a ratio, classes that are many in the source are few in the target."""
+    source, target = clouds(case, seed) if case.split()[0] in MAKERS else domains(case, seed, seen)
+    if ratio is None:
+        return source, target
+    return unbalanced(source, ratio, seed=seed), unbalanced(target, ratio, reverse=True, seed=seed)
+
+
+drawn_pair = partial(pair_of, seen=numbered_subgroups)
+"""What a cell draws."""
+
+
 def run(case: str, seed: int, arms: tuple[str, ...], ratio: float | None = None) -> Result:
-    """Arms on a pair of domains; with a ratio, classes that are many in the source are few in the target."""
-    source, target = (clouds if case.split()[0] in MAKERS else domains)(case, seed)
-    if ratio is not None:
-        source, target = unbalanced(source, ratio, seed=seed), unbalanced(target, ratio, reverse=True, seed=seed)
-    return measured(source, target, arms, seed)
+    """Arms on a pair of domains."""
+    return measured(*pair_of(case, seed, ratio), arms, seed)
 
 
 def measured(source: Domain, target: Domain, arms: tuple[str, ...], seed: int) -> Result:
@@ -190,16 +201,19 @@ claim = Claim(
     slug="sfda2",
     ledger=LEDGER,
     experiments={
-        "equal classes": Experiment(run=partial(run, arms=tuple(ARMS)), data=read, clocks=CLOCKS, **PAIRS),
+        "equal classes": Experiment(
+            run=partial(run, arms=tuple(ARMS)), data=read, drawn=drawn_pair, clocks=CLOCKS, **PAIRS),
         "imbalance": Experiment(
-            run=partial(run, arms=("shot", "aad", "clustering", "sfda2"), ratio=RATIO), data=read, clocks=CLOCKS,
-            **PAIRS),
+            run=partial(run, arms=("shot", "aad", "clustering", "sfda2"), ratio=RATIO), data=read,
+            drawn=partial(drawn_pair, ratio=RATIO), clocks=CLOCKS, **PAIRS),
         "reversed": Experiment(
-            run=partial(run, arms=ABLATIONS, ratio=HIGH_RATIO), data=read, clocks=CLOCKS,
+            run=partial(run, arms=ABLATIONS, ratio=HIGH_RATIO), data=read,
+            drawn=partial(drawn_pair, ratio=HIGH_RATIO), clocks=CLOCKS,
             development=("digits 20", "digits 35", "digits 50"), confirmation=("fonts", "digits 28", "digits 42"),
             reused=TURNED, unit="pair of domains", nothing="source", **seeds(2)),
         "points": Experiment(
-            run=partial(run, arms=ABLATIONS), data=lambda case: [objects(case.split()[0])], clocks=CLOCKS,
+            run=partial(run, arms=ABLATIONS), data=lambda case: [objects(case.split()[0])],
+            drawn=partial(clouds, each=2), clocks=CLOCKS,
             development=("scopia view", "scopia half 30", "scopia ball 30"),
             confirmation=("others view", "others half 40", "others ball 40"),
             unit="makers and what hides", nothing="source", **seeds(2)),

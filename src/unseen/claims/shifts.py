@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 
 import numpy as np
 import torch
@@ -14,14 +15,6 @@ from unseen.data.domain import Domain
 from unseen.evaluation.metrics.classification import accuracy
 from unseen.nn.classifier import Classifier, feature_classifier, train_source
 from unseen.runtime import reproducible
-
-
-def domains(case: str, seed: int) -> tuple[Domain, Domain]:
-    """Labelled source and target of `digits DEGREES`, `fonts` or `emoji SOURCE TARGET`."""
-    kind, *words = case.split()
-    if kind == "emoji":
-        return subgroups(words[0]), subgroups(words[1])
-    return printed() if kind == "fonts" else turned(words[0], seed)
 
 
 def read(case: str) -> list[Domain]:
@@ -61,6 +54,19 @@ def printed() -> tuple[Domain, Domain]:
 def subgroups(style: str) -> Domain:
     """EfficientNet-Lite0's features of a vendor's emoji, (956, 1280); classes are 29 subgroups."""
     return worlds.lite0(by(style, "subgroup"))
+
+
+def numbered_subgroups(style: str) -> Domain:
+    """The same by their numbers, for what is drawn of `subgroups`."""
+    return worlds.numbered(by(style, "subgroup"))
+
+
+def domains(case: str, seed: int, seen: Callable[[str], Domain] = subgroups) -> tuple[Domain, Domain]:
+    """Labelled source and target of `digits DEGREES`, `fonts` or `emoji SOURCE TARGET`, whose emoji are as `seen`."""
+    kind, *words = case.split()
+    if kind == "emoji":
+        return seen(words[0]), seen(words[1])
+    return printed() if kind == "fonts" else turned(words[0], seed)
 
 
 def graded(network: nn.Module, domain: Domain) -> float:

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from unseen.claims import arms
 from unseen.claims.drawings import by, readable
-from unseen.claims.worlds import encoder, space_of
+from unseen.claims.worlds import encoder, numbered, space_of
 from unseen.data.domain import Domain
 from unseen.data.samplers import Batch, steps
 from unseen.encoders.base import Encoder
@@ -61,6 +61,13 @@ def _stage_encoder() -> Any:
     network = pooled(lite0_network())
     reader: LayerReader = layer_reader(network, tuple(f"network.{stage}" for stage in STAGES), WIDTHS, POOLED)
     return Encoder(name="efficientnet-lite0/stages", module=reader, preprocess=LITE0_PREPROCESS, precision="fp32")
+
+
+def numbered_style(style: str) -> Domain:
+    """A vendor's emoji by their numbers, for what is drawn of `seen_by`."""
+    rows = numbered(by(style, "subgroup"))
+    classes = space_of(rows)
+    return rows.replace(classes=classes.replace(names=readable(classes.names)))
 
 
 def seen_by(joined: Joined, style: str) -> Domain:

@@ -73,13 +73,24 @@ FORMS: Mapping[str, tuple[str, ...]] = {
 @functools.cache
 def things(style: str) -> tuple[Thing, ...]:
     """The emoji of a vendor with a caption in every language, at most one emoji per English name."""
-    drawn = by(style)
+    return few_things(style, len(by(style)))
+
+
+def few_things(style: str, n: int) -> tuple[Thing, ...]:
+    """The first n of them."""
+    pictures = by(style).x
+    return tuple(Thing(key, pictures[i], captions) for i, (key, captions) in enumerate(told(style)[:n]))
+
+
+@functools.cache
+def told(style: str) -> tuple[tuple[str, Mapping[str, str]], ...]:
+    """Their keys and captions, in the same order."""
     words = {locale: _words(locale) for locale in LOCALES}
-    shown = []
-    for i, code in enumerate(drawn.columns["emoji"].tolist()):
+    said = []
+    for code in by(style).columns["emoji"].tolist():
         captions = {locale: _caption(locale, *words[locale][code], code) for locale in LOCALES if code in words[locale]}
-        shown.append(Thing(f"{style}/{code}", drawn.x[i], captions))
-    return tuple(shown)
+        said.append((f"{style}/{code}", captions))
+    return tuple(said)
 
 
 @functools.cache
@@ -90,12 +101,17 @@ def stamps() -> tuple[Thing, ...]:
     except SourceUnavailable as error:
         log.warning("the small web shows emoji alone, no stamps: %s", error)
         return ()
+    return tuple(Thing(key, drawn.x[i], captions) for i, (key, captions) in enumerate(told_of_stamps(drawn)))
+
+
+def told_of_stamps(drawn: Domain) -> list[tuple[str, Mapping[str, str]]]:
+    """Keys and captions of stamps."""
     rows = zip(*(drawn.columns[f"caption_{locale}"].tolist() for locale in FORMS))
     captions = [
         {locale: _longer(locale, text, text.rstrip(".。")) for locale, text in zip(FORMS, row) if text} for row in rows
     ]
     assert drawn.ids is not None
-    return tuple(Thing(key, drawn.x[i], captions[i]) for i, key in enumerate(drawn.ids.tolist()))
+    return list(zip(drawn.ids.tolist(), captions))
 
 
 def _caption(locale: str, name: str, tags: Sequence[str], code: str) -> str:
@@ -307,12 +323,14 @@ def drawn(style: str, *, watermark: bool = False, step: int = 1) -> tuple[Lazy, 
     They are made when they are asked for: features that are kept need none.
     """
     chosen = things(style)[::step]
+    keys = [f"rendered/{thing.key}/{watermark}" for thing in chosen]
+    return Lazy(chosen, functools.partial(as_shown, watermark=watermark)), keys
 
-    def shown(thing: Thing) -> Any:
-        rng = np.random.default_rng([zlib.crc32(thing.key.encode()), 7])
-        return rendered(thing.picture, rng, watermark=watermark)
 
-    return Lazy(chosen, shown), [f"rendered/{thing.key}/{watermark}" for thing in chosen]
+def as_shown(thing: Thing, watermark: bool) -> Any:
+    """A picture as a web shows it."""
+    rng = np.random.default_rng([zlib.crc32(thing.key.encode()), 7])
+    return rendered(thing.picture, rng, watermark=watermark)
 
 
 @functools.cache

@@ -13,7 +13,7 @@ import copy
 import dataclasses
 import functools
 import itertools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -184,7 +184,7 @@ def measures(case: str, seed: int) -> Result:
     x = dict(zip(names, scaled(*(in_parts(late(2, 0).embed, domains[name]) for name in names))))
     options: dict[str, Any] = {"max_pairs": PAIRS, "seed": seed}
     within = {name: icv(x[name], y, **options).value for name in names}
-    shuffled = np.random.default_rng(seed).permutation(y)
+    shuffled = shuffled_classes(y, seed)
     pairs = [*itertools.product(mine, theirs)]
     distances = {(a, b): idd(x[a], y, x[b], y, **options) for a, b in pairs}
     same, other = (
@@ -205,6 +205,50 @@ def measures(case: str, seed: int) -> Result:
     return table
 
 
+def shuffled_classes(y: Any, seed: int) -> Any:
+    """Classes of their sizes that mean nothing."""
+    return np.random.default_rng(seed).permutation(y)
+
+
+def few_pictures(split: str) -> list[Any]:
+    """Some pictures of a split as arrays, and in outline, and some for the precursor: for a stamp."""
+    some, other = (part.take(slice(0, 3)) for part in (drawn(split, PICTURES)[0], unrendered(split)))
+    few = _classed(some, "group")
+    return [few, outlined(few.x), _classed(other, "subgroup")]
+
+
+def drawn_for_measures(case: str, seed: int) -> list[Any]:
+    """What a cell draws."""
+    split, style = case.split(maxsplit=1)
+    groups = drawn(split, PICTURES)[0].columns["group"]
+    return [*few_pictures(split), followers(split, style), shuffled_classes(groups, seed)]
+
+
+def drawn_for_substitute(case: str, seed: int) -> list[Any]:
+    """What a cell draws."""
+    split = case.split()[0]
+    groups = drawn(split, PICTURES)[0].columns["group"]
+    return [*few_pictures(split), kept_groups(unrendered(split).columns["group"], groups)]
+
+
+def kept_groups(groups: Any, known: Any) -> NDArray[np.bool_]:
+    """Which pictures are of a group that the styles have."""
+    return np.isin(groups.astype(np.str_), known.astype(np.str_))
+
+
+def drawn_for_styles(case: str, seed: int) -> list[Any]:
+    """What a cell draws."""
+    split, style = case.split(maxsplit=1)
+    names = [name for vendor in VENDORS[split] for name in (vendor, f"{vendor} outlined")]
+    return [*few_pictures(split), learnt_and_met(names, style)]
+
+
+def learnt_and_met(styles: Iterable[str], style: str) -> tuple[list[str], tuple[str, ...]]:
+    """The styles that are learnt, and those without colours that are met."""
+    learnt = [name for name in styles if not abstract(name) and name != style]
+    return learnt, ABSTRACT if style == "abstract" else (f"{style} outlined",)
+
+
 def followers(split: str, style: str) -> tuple[str, ...]:
     """The two vendors of a split that follow one."""
     circle = 2 * VENDORS[split]
@@ -220,7 +264,7 @@ def substitute(case: str, seed: int) -> Result:
     styles = {name: domain for name, domain in seen(split).items() if not abstract(name)}
     groups = unrendered(split).columns["group"].astype(np.str_)
     y = {name: np.array(domain.classes.names)[domain.labels] for name, domain in styles.items() if domain.classes}
-    kept = np.isin(groups, np.concatenate([*y.values()]))
+    kept = kept_groups(groups, np.concatenate([*y.values()]))
     parts = {part.name: part.take(kept) for part in separated(console_maps(split))}
     domains = {"rendition": parts[generation], "unrendered": parts["full"]} | styles
     y |= dict.fromkeys(("rendition", "unrendered"), groups[kept])
@@ -264,8 +308,8 @@ def leave_one_out(case: str, seed: int) -> Result:
     """
     split, style = case.split(maxsplit=1)
     styles = seen(split)
-    source = concatenate([styles[n] for n in styles if not abstract(n) and n != style], name="sources")
-    lines = [styles[n] for n in (ABSTRACT if style == "abstract" else (f"{style} outlined",))]
+    learnt, met = learnt_and_met(styles, style)
+    source, lines = concatenate([styles[n] for n in learnt], name="sources"), [styles[n] for n in met]
     start = late(len(source.classes or ()), seed)
     plus, minus = (precursor(split, seed, fresh) for fresh in (False, True))
     table: Result = {"every arm": {"valley": 1.0}}
@@ -424,12 +468,14 @@ claim = Claim(
     ledger=LEDGER,
     behaviour=behaviour,
     experiments={
-        "measures": Experiment(run=measures, data=read, unit="vendor, with two others", **of_both(VENDORS), **seeds(1)),
+        "measures": Experiment(
+            run=measures, data=read, drawn=drawn_for_measures, unit="vendor, with two others", **of_both(VENDORS),
+            **seeds(1)),
         "substitute": Experiment(
-            run=substitute, data=read, unit="rendition",
+            run=substitute, data=read, drawn=drawn_for_substitute, unit="rendition",
             **of_both(name for name in GENERATIONS if name != "full"), **seeds(1)),
         "styles": Experiment(
-            run=leave_one_out, data=read, unit="set of source styles",
+            run=leave_one_out, data=read, drawn=drawn_for_styles, unit="set of source styles",
             **of_both(COLOURED | {"confirmation": [*COLOURED["confirmation"], "abstract"]}), **seeds(2)),
     },
     licences=(worlds.EMOJI, worlds.LITE0),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -55,18 +55,25 @@ class World(NamedTuple):
 @functools.cache
 def world(split: str, fold: int) -> World:
     """A half's commands with every third intent, from `fold` on, unseen."""
+    rows = rows_of(split, fold)
+    learn, seen, unseen = (_pairs(split, name == "learn", *rows[name]) for name in ("learn", "seen", "unseen"))
+    return World(learn, seen, unseen, *(_classes(rows["intents"][of]) for of in ("seen", "unseen")))
+
+
+def rows_of(split: str, fold: int) -> dict[str, Any]:
+    """Where the speech of a world stands in `_spoken`, with labels, by part; and the names of intents."""
     texts = _of_half(split)
     names = worlds.space_of(texts).names
     intents = sorted(set(texts.labels.tolist()), key=lambda k: worlds.hashed(names[k]))
     unseen = intents[fold::FOLDS]
     seen = [k for k in intents if k not in unseen]
     first = np.arange(len(texts)) % EACH < LEARNT
-    return World(
-        _pairs(texts, first & np.isin(texts.labels, seen), split, seen),
-        _pairs(texts, ~first & np.isin(texts.labels, seen), split, seen),
-        _pairs(texts, ~first & np.isin(texts.labels, unseen), split, unseen),
-        *(_classes([names[k] for k in of]) for of in (seen, unseen)),
-    )
+    rows: dict[str, Any] = {}
+    for part, chosen, of in (("learn", first, seen), ("seen", ~first, seen), ("unseen", ~first, unseen)):
+        row = _spoken(split, part == "learn").columns["row"]
+        said = np.flatnonzero((chosen & np.isin(texts.labels, of))[row])
+        rows[part] = said, np.array([of.index(k) for k in texts.labels[row[said]].tolist()])
+    return rows | {"intents": {"seen": [names[k] for k in seen], "unseen": [names[k] for k in unseen]}}
 
 
 def data(split: str) -> Iterable[Domain]:
@@ -106,12 +113,10 @@ def _read(split: str) -> NDArray[np.float32]:
     return worlds.minilm(_of_half(split).x)
 
 
-def _pairs(texts: Domain, chosen: NDArray[np.bool_], split: str, intents: Sequence[int]) -> Pairs:
-    """Speech of the chosen rows with vectors of their sentences."""
-    heard = _heard(split, bool((np.flatnonzero(chosen) % EACH < LEARNT).all()))
-    speech = heard.take(np.flatnonzero(chosen[heard.columns["row"]]))
+def _pairs(split: str, learnt: bool, said: NDArray[np.intp], label: NDArray[np.int64]) -> Pairs:
+    """Some speech with vectors of its sentences."""
+    speech = _heard(split, learnt).take(said)
     rows = speech.columns["row"]
-    label = np.array([intents.index(k) for k in texts.labels[rows].tolist()])
     return Pairs(speech, Domain(x=_read(split)[rows], name="sentences"), columns={"label": label, "row": rows})
 
 

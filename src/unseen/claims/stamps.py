@@ -6,6 +6,7 @@ Equal stamps mean that recorded figures are still those of the system that is th
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import functools
 import hashlib
 import importlib
@@ -19,11 +20,13 @@ from typing import Any
 
 import numpy as np
 import torch
+from PIL.Image import Image
 
 from unseen import claims, methods
 from unseen.claims import known_drawings
 from unseen.claims.base import Claim, Experiment
-from unseen.data.domain import Domain
+from unseen.data.classes import ClassSpace
+from unseen.data.domain import Domain, Lazy
 from unseen.data.sources import SourceUnavailable
 from unseen.methods.base import Method
 from unseen.runtime import limited_threads
@@ -34,6 +37,10 @@ log = logging.getLogger(__name__)
 
 DIGITS = 3
 """Decimals of numbers relative to the largest of their array: bits that differ between builds do not count."""
+FEW, LONG = 6, 2000
+"""Pictures of a drawn domain that are looked at; numbers of an array above which a digest stands for them."""
+SOMETIMES = ("data ", "drawn ", "behaviour ", "rival ")
+"""How parts begin that a stamp may be without: what they are of cannot be had everywhere, or was not looked at yet."""
 
 
 def processor() -> str:
@@ -48,7 +55,8 @@ def processor() -> str:
 @limited_threads()
 def stamp_of(slug: str) -> dict[str, str]:
     """The stamp of a system: a digest for its settings, each standard fit, each case's data, each further behaviour,
-    and for what every other method that its claim names gives: a rival that changed moves the evidence, too.
+    for what every other method that its claim names gives (a rival that changed moves the evidence, too), and for what
+    one cell of each experiment draws: worlds that are laid out of the data, splits, and what is simulated from a seed.
 
     All of it is computed on the runtime's threads.
 
@@ -60,7 +68,8 @@ def stamp_of(slug: str) -> dict[str, str]:
     Returns
     -------
     dict of str to str
-        What was looked at, to 12 hex digits; data, or an extra, that cannot be had here has no entry.
+        What was looked at, to 12 hex digits; data, what is drawn of them, or an extra, that cannot be had here has no
+        entry.
     """
     return {part: digest_of(value)[:12] for part, value in _looked_at(slug)}
 
@@ -86,6 +95,17 @@ def _looked_at(slug: str) -> Iterator[tuple[str, Any]]:
                 yield _data(name, case), _fingerprints(experiment, case)
             except (SourceUnavailable, ImportError) as error:
                 log.info("%s: the data of %s are not at hand: %s", slug, case, error)
+    worlds: dict[Any, Any] = {}  # which experiments of a claim share
+    for name, experiment in claim.experiments.items():
+        if not callable(experiment.drawn) or not experiment.confirmation:
+            continue
+        case, seed = experiment.confirmation[0], experiment.fresh_seeds[0]
+        try:
+            if (key := (experiment.drawn, case, seed)) not in worlds:
+                worlds[key] = handful(experiment.drawn(case, seed))
+            yield _drawn(name, case), worlds[key]
+        except (SourceUnavailable, ImportError) as error:
+            log.info("%s: what %s draws of %s is not at hand: %s", slug, name, case, error)
 
 
 def rivals(slug: str) -> list[str]:
@@ -118,6 +138,14 @@ def _given_by(slug: str) -> str:
 def _data(experiment: str, case: str) -> str:
     """What a stamp calls the data of a case."""
     return f"data {experiment}: {case}"
+
+
+def _drawn(experiment: str, case: str) -> str:
+    """What a stamp calls that which a cell draws of a case."""
+    return f"drawn {experiment}: {case}"
+
+
+BY_CASE = (_data, _drawn)
 
 
 def data_of(claim: Claim, names: Iterable[str]) -> dict[str, str]:
@@ -182,12 +210,59 @@ def _plain(value: Any) -> Any:
     return value.item() if isinstance(value, np.generic) else value
 
 
+def handful(value: Any) -> Any:
+    """What is drawn as values for `digest_of`: all numbers, labels and texts of it, but few of its pictures.
+
+    Of arrays, class spaces, domains and whatever holds them (mappings, sequences, dataclasses); `TypeError` for what
+    else there is. Arrays of more than `LONG` numbers stand there by a digest of their own, rounded likewise.
+    """
+    if isinstance(value, Domain):
+        rows = np.unique(np.linspace(0, len(value) - 1, min(FEW, len(value))).astype(int)).tolist()
+        x = [value.x[i] for i in rows] if isinstance(value.x, Lazy) else value.x
+        said = {"n": len(value), "x": x, "y": value.y, "columns": value.columns, "classes": value.classes}
+        return handful({**said, "kind": value.kind, "task": value.task})
+    if isinstance(value, ClassSpace):
+        told = ("names", "descriptions", "attributes", "attribute_names", "embeddings", "seen")
+        return handful({key: getattr(value, key) for key in told})
+    if isinstance(value, Mapping):
+        return {str(key): handful(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple, Lazy)):
+        return [handful(item) for item in value]
+    if isinstance(value, (set, frozenset)):
+        return sorted(map(str, value))
+    if isinstance(value, (torch.Tensor, np.ndarray, Image)):
+        return _shortened(np.asarray(value))
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return handful({field.name: getattr(value, field.name) for field in dataclasses.fields(value)})
+    if value is None or isinstance(value, (str, bool, int, float, np.generic)):
+        return value
+    raise TypeError(f"what is drawn must be domains, arrays, texts or numbers; got {type(value).__name__}")
+
+
+def _shortened(array: np.ndarray) -> Any:
+    if array.dtype.kind == "O":
+        return [handful(item) for item in array.tolist()]
+    if array.size <= LONG or array.dtype.kind not in "fbiu":
+        return array
+    if array.dtype.kind == "f":
+        scale, numbers = _to_scale(array)
+        whole = np.nan_to_num(numbers * 10**DIGITS, nan=1e9, posinf=2e9, neginf=-2e9)
+        return [list(array.shape), scale, hashlib.sha256(np.rint(whole).astype("<i8").tobytes()).hexdigest()]
+    return [list(array.shape), hashlib.sha256(array.astype("<i8").tobytes()).hexdigest()]
+
+
 def _rounded(array: np.ndarray) -> Any:
     if array.dtype.kind != "f":
         return array.tolist()
+    scale, numbers = _to_scale(array)
+    return [scale, numbers.tolist()]
+
+
+def _to_scale(array: np.ndarray) -> tuple[str, np.ndarray]:
+    """The largest number of an array, and all of them as rounded shares of it."""
     finite = np.abs(array[np.isfinite(array)])
     scale = float(finite.max()) if finite.size and finite.max() > 0 else 1.0
-    return [f"{scale:.2g}", (np.round(array / scale, DIGITS) + 0.0).tolist()]  # + 0.0: no minus zero
+    return f"{scale:.2g}", np.round(array / scale, DIGITS) + 0.0  # + 0.0: no minus zero
 
 
 # -- files -------------------------------------------------------------------------------------------------
@@ -230,9 +305,11 @@ def write_stamp(folder: Path, slug: str, stamp: Mapping[str, str]) -> None:
     """Keep the stamp of this type of processor; those of others stay, but for cases that the claim has no more."""
     file = _file(folder, slug)
     experiments = claims.get(slug).experiments.items()
-    data = {_data(name, case) for name, experiment in experiments for case in experiment.confirmation}
+    cases = {of(name, case) for name, experiment in experiments for case in experiment.confirmation for of in BY_CASE}
     have = {
-        other: {part: digest for part, digest in of.items() if not part.startswith("data ") or part in data}
+        other: {
+            part: digest for part, digest in of.items() if not part.startswith(("data ", "drawn ")) or part in cases
+        }
         for other, of in read_stamps(folder, slug).items()
     }
     temporary = file.with_name(f".{file.name}.tmp")
@@ -243,8 +320,8 @@ def write_stamp(folder: Path, slug: str, stamp: Mapping[str, str]) -> None:
 def moved_parts(recorded: Mapping[str, str], stamp: Mapping[str, str]) -> tuple[str, ...]:
     """What a recorded stamp and today's both looked at and found different, or only one of them looked at.
 
-    What could not be had here, or when the stamp was recorded, is no difference: data, behaviour without its extras,
-    or rivals, which the oldest stamps are without.
+    What could not be had here, or when the stamp was recorded, is no difference (`SOMETIMES`): data, behaviour without
+    its extras, rivals and what is drawn, which the oldest stamps are without.
     """
     both = recorded.keys() | stamp.keys()
     return tuple(
@@ -252,6 +329,6 @@ def moved_parts(recorded: Mapping[str, str], stamp: Mapping[str, str]) -> tuple[
             part
             for part in both
             if recorded.get(part) != stamp.get(part)
-            and (not part.startswith(("data ", "behaviour ", "rival ")) or (part in recorded and part in stamp))
+            and (not part.startswith(SOMETIMES) or (part in recorded and part in stamp))
         )
     )

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import functools
 import gzip
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -135,18 +135,23 @@ PROMPTS: Mapping[str, tuple[str, ...]] = {
 }
 
 
-def task(split: str, name: str, seed: int) -> Task:
+def numbered_pictures(split: str, name: str) -> Domain:
+    """The pictures of a task by their numbers, for what is drawn of `features`."""
+    return worlds.numbered(pictures(split, name))
+
+
+def task(split: str, name: str, seed: int, seen: Callable[[str, str], Domain] = features) -> Task:
     """A task with its pictures in two parts."""
-    parts = parted(features(split, name).replace(name=name), HELD_OUT, seed)
+    parts = parted(seen(split, name).replace(name=name), HELD_OUT, seed)
     return Task(name, *parts, PROMPTS.get(name, ("an emoji of {}.", "{}.")))
 
 
 @functools.cache
-def references(split: str) -> References:
+def references(split: str, seen: Callable[[Domain], Domain] = worlds.lite0) -> References:
     """What a model may be held by: emoji of other groups by another vendor, and ImageNet's classes with definitions."""
     vendor, groups = REFERENCES[split]
     drawn = by(vendor, "emoji")
-    encoded = worlds.lite0(drawn.take(np.isin(drawn.columns["group"], groups))).unlabeled()
+    encoded = seen(drawn.take(np.isin(drawn.columns["group"], groups))).unlabeled()
     classes = imagenet_classes()
     texts = [name_and_description(*pair) for pair in zip(classes.names, classes.descriptions or ())]
     chosen = sorted(texts, key=worlds.hashed)[:SENTENCES]

@@ -158,18 +158,23 @@ def next_best(method: Text2Node, titles: Domain, tree: Taxonomy) -> float:
     return float(tree.classes.metric.between(titles.labels, nearest).mean())
 
 
+def few_labels(titles: Domain, seed: int) -> tuple[IntArray, IntArray, NDArray[Any]]:
+    """Titles to learn from, `FEW` of each three-digit category of twice as many, others to ask, and categories."""
+    assert titles.ids is not None
+    category = np.array([identity[:3] for identity in titles.ids.tolist()])
+    rng = np.random.default_rng(seed)
+    large = [c for c in np.unique(category) if (category == c).sum() >= 2 * FEW]
+    train = np.concatenate([rng.permutation(np.flatnonzero(category == c))[:FEW] for c in large])
+    return train, np.setdiff1d(np.flatnonzero(np.isin(category, large)), train), category
+
+
 def downstream(method: Text2Node, titles: Domain, seed: int) -> Result:
     """Accuracy of the three-digit category of an ICD-9 title from few labels: word means, f(phrase), and both."""
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
-    assert titles.ids is not None
-    category = np.array([identity[:3] for identity in titles.ids.tolist()])
-    rng = np.random.default_rng(seed)
-    large = [c for c in np.unique(category) if (category == c).sum() >= 2 * FEW]
-    train = np.concatenate([rng.permutation(np.flatnonzero(category == c))[:FEW] for c in large])
-    test = np.setdiff1d(np.flatnonzero(np.isin(category, large)), train)
+    train, test, category = few_labels(titles, seed)
     words, mapped = mean_vectors(titles.x, wordllama()), method.transform(titles).numpy()
     out: Result = {}
     for name, x in {"words": words, "f": mapped, "both": np.hstack([words, mapped])}.items():
@@ -194,6 +199,18 @@ def cell(case: str, seed: int) -> tuple[Taxonomy, Domain, IntArray, Domain, int]
     return tree, titles, held, hold_out(tree.phrases, held)[0], seed + int(fold)
 
 
+def drawn_parts(case: str, seed: int) -> dict[str, Any]:
+    """What a cell draws: codes without phrases, the phrases of the others, titles changed, and few labels."""
+    _, titles, held, source, seed = cell(case, seed)
+    few = [rows[:50] for rows in few_labels(titles, seed)[:2]]
+    return {"held": held, "source": source, "variants": variants(titles, seed), "labels": few}
+
+
+def fifth_of(source: Domain, seed: int) -> IntArray:
+    """A fifth of the phrases."""
+    return np.random.default_rng(seed).permutation(len(source))[: len(source) // 5]
+
+
 def run_icd(case: str, seed: int) -> Result:
     """The mapping functions and retrieval on one fold; the Bi-LSTM on variants of the titles and downstream."""
     tree, titles, held, source, seed = cell(case, seed)
@@ -212,7 +229,7 @@ def run_icd(case: str, seed: int) -> Result:
 def run_ablation(case: str, seed: int) -> Result:
     """The Bi-LSTM on one fold with one part changed at a time; word vectors of three kinds under each mapper."""
     tree, titles, held, source, seed = cell(case, seed)
-    fifth = np.random.default_rng(seed).permutation(len(source))[: len(source) // 5]
+    fifth = fifth_of(source, seed)
     arms = {
         "bilstm": fit({}, source, seed),
         "all concepts": fit({}, tree.phrases, seed),
@@ -315,10 +332,11 @@ claim = Claim(
     ledger=LEDGER,
     experiments={
         "icd": Experiment(
-            run=run_icd, data=lambda case: read(case.split()[0]),
+            run=run_icd, data=lambda case: read(case.split()[0]), drawn=drawn_parts,
             unit="fold of codes without phrases", **of_both(range(FOLDS)), **seeds(1)),
         "ablation": Experiment(
             run=run_ablation, data=lambda case: [*read(case.split()[0]), names_and_definitions()],
+            drawn=lambda case, seed: [drawn_parts(case, seed)["held"], fifth_of(*cell(case, seed)[3:])],
             unit="fold of codes without phrases", **of_both(range(2)), **seeds(1)),
     },
     licences=(

@@ -171,7 +171,7 @@ class Around:
 
 def around(graph: TextAttributedGraph, roots: NDArray[np.int64], names: Sequence[str], seed: int) -> Around:
     """Subgraphs around nodes, encoded, with what the simple arms read of them."""
-    places = random_walks(graph, roots, steps=STEPS, restart=RESTART, random_state=seed)
+    places = walked(graph, roots, seed)
     beside = graph.edges[np.isin(graph.edges, roots).any(axis=1)]
     table = features(graph, np.unique(np.concatenate([places.nodes, beside.ravel()])))
     near = mean_of_neighbours(graph, table)[roots]
@@ -180,11 +180,20 @@ def around(graph: TextAttributedGraph, roots: NDArray[np.int64], names: Sequence
         nodes = places.of(i)[0]
         if len(nodes) > 1:
             all_[i] = table[nodes[1:]].mean(axis=0)
+    return Around(graph, places, table, table[roots], near, all_, labels_of(graph, roots, names), tuple(names))
+
+
+def walked(graph: TextAttributedGraph, roots: NDArray[np.int64], seed: int) -> Neighbourhoods:
+    """The subgraphs around nodes."""
+    return random_walks(graph, roots, steps=STEPS, restart=RESTART, random_state=seed)
+
+
+def labels_of(graph: TextAttributedGraph, roots: NDArray[np.int64], names: Sequence[str]) -> NDArray[np.int64]:
+    """Labels of nodes among some names, -1 where there is none."""
     assert graph.labels is not None
     assert graph.classes is not None
     number = {graph.classes.index(name): i for i, name in enumerate(names)}
-    y = np.array([number.get(label, -1) for label in graph.labels[roots].tolist()], dtype=np.int64)
-    return Around(graph, places, table, table[roots], near, all_, y, tuple(names))
+    return np.array([number.get(label, -1) for label in graph.labels[roots].tolist()], dtype=np.int64)
 
 
 def connected(graph: TextAttributedGraph, names: Sequence[str], each: int, seed: int) -> NDArray[np.int64]:
@@ -218,10 +227,16 @@ def learnt_graph() -> TextAttributedGraph:
 @functools.cache
 def asked_about(case: str) -> Around:
     """The nodes of a case, `SPLIT KIND NUMBER`, that are asked about: the same for all seeds."""
+    graph, roots, names = roots_of(case)
+    return around(graph, roots, names, 0)
+
+
+def roots_of(case: str) -> tuple[TextAttributedGraph, NDArray[np.int64], tuple[str, ...]]:
+    """The graph of a case, the nodes in it that are asked about, and their classes."""
     split, kind, number = case.split()
     graph = packages() if kind == "packages" else nouns()
     names = (SECTIONS if kind == "packages" else FIELDS)[f"{split} {number}"]
-    return around(graph, connected(graph, names, ASKED, 0), names, 0)
+    return graph, connected(graph, names, ASKED, 0), names
 
 
 @functools.cache
@@ -230,10 +245,14 @@ def learnt_from() -> Around:
 
     Labels are the sections `TUNED`; they tune, and nothing is pretrained on them.
     """
+    return around(*learnt_roots(), TUNED, 0)
+
+
+def learnt_roots() -> tuple[TextAttributedGraph, NDArray[np.int64]]:
+    """The graph that is learnt from, and the nodes whose subgraphs are."""
     graph = learnt_graph()
     rows = np.flatnonzero(graph.degrees >= 1)
-    roots = np.random.default_rng(0).permutation(rows)[:LEARNT]
-    return around(graph, roots, TUNED, 0)
+    return graph, np.random.default_rng(0).permutation(rows)[:LEARNT]
 
 
 @functools.cache

@@ -10,7 +10,7 @@ from unseen.claims import worlds
 from unseen.claims.base import Claim, Experiment, Result, of_both, seeds
 from unseen.claims.conditions import at_most, beats_all, better, not_worse
 from unseen.claims.drawings import VENDORS, of_vendors
-from unseen.claims.emoji_towers import World, asked_of, teacher, world
+from unseen.claims.emoji_towers import World, asked_of, small_numbers, some_pixels, teacher, world
 from unseen.claims.ledger import effect, mechanism, paper_scale, promised
 from unseen.methods.compression.tinyclip import TinyCLIP
 
@@ -51,6 +51,14 @@ def vendors(case: str) -> tuple[tuple[str, ...], str]:
     """Whose pictures are learnt from, and whose are asked about."""
     asked = ASKED[case]
     return tuple(vendor for vendor in VENDORS[case.split()[0]] if vendor != asked), asked
+
+
+def drawn_worlds(case: str, seed: int) -> list[Any]:
+    """What a cell draws, of pictures by their numbers, and some pixels."""
+    split = case.split()[0]
+    taught, asked = vendors(case)
+    inner = world(split, taught[:-1], taught[-1], small_numbers)
+    return [world(split, taught, asked, small_numbers), inner.known, inner.tokenizer, some_pixels(asked)]
 
 
 def shrunk(case: str, seed: int) -> Result:
@@ -149,7 +157,7 @@ claim = Claim(
     ledger=LEDGER,
     experiments={
         "shrunk": Experiment(
-            run=shrunk, **of_both((1, 2)), **seeds(1), unit="vendor that is asked about",
+            run=shrunk, drawn=drawn_worlds, **of_both((1, 2)), **seeds(1), unit="vendor that is asked about",
             data=lambda case: of_vendors(VENDORS[case.split()[0]], "name", "keywords", "subgroup")),
     },
     licences=(worlds.EMOJI,),

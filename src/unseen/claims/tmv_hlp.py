@@ -8,12 +8,25 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import Tensor
 
 from unseen.claims import worlds
 from unseen.claims.base import Claim, Experiment, Result, of_both, seeds
 from unseen.claims.conditions import Condition, at_least, better, not_worse
-from unseen.claims.emoji_pools import CLASSES, STYLES, UNSEEN, SelfTrained, first_of_each, fold, joined, pooled, read
+from unseen.claims.emoji_pools import (
+    CLASSES,
+    STYLES,
+    UNSEEN,
+    SelfTrained,
+    drawn_pool,
+    first_of_each,
+    fold,
+    joined,
+    numbered_drawings,
+    pooled,
+    read,
+)
 from unseen.claims.ledger import Assertion, effect, mechanism, not_testable, paper_scale, promised
 from unseen.data.classes import ClassSpace
 from unseen.data.domain import Domain
@@ -149,6 +162,17 @@ def annotation(method: TMVHLP, pool: Domain, classes: ClassSpace) -> Result:
     }
 
 
+def two_of_each(pool: Domain, seed: int) -> Domain:
+    """The small pool."""
+    return pool.take(first_of_each(pool.labels, FEW, np.random.default_rng(seed)))
+
+
+def drawn_pools(case: str, seed: int) -> dict[str, Any]:
+    """What a cell draws: both pools."""
+    given = drawn_pool(case, seed)
+    return given | {"two of each": two_of_each(given["pool"][1], seed)}
+
+
 @reproducible(0)
 def run_emoji(case: str, seed: int) -> Result:
     """All stages on a pool of twelve pictures per class, drawn by the seed, and on one of two.
@@ -161,7 +185,7 @@ def run_emoji(case: str, seed: int) -> Result:
         return TMVHLP(**SETTINGS | changes).fit(source=source, classes=classes, target=pool)
 
     raw, method = fitted(self_training=0), fitted()
-    few = pool.take(first_of_each(pool.labels, FEW, np.random.default_rng(seed)))
+    few = two_of_each(pool, seed)
     table = projections(raw, pool, classes, "nearest") | projections(method, pool, classes, "self-trained")
     table |= projections(raw, pool, classes, "centred")
     table |= stages(raw, pool, "raw, ") | stages(method, pool) | stages(fitted(few), few, "two each, ")
@@ -211,6 +235,20 @@ def run_emoji_fairly(case: str, seed: int) -> Result:
     return table
 
 
+def shots_of(whole: Domain, seed: int) -> tuple[NDArray[np.bool_], IntArray]:
+    """Which pictures are graded, all of one vendor, and an order of the others, of which the first are labelled."""
+    rng = np.random.default_rng(seed)
+    graded = np.arange(len(whole)) // (len(whole) // STYLES) == rng.integers(STYLES)
+    return graded, rng.permutation(int((~graded).sum()))
+
+
+def drawn_shots(case: str, seed: int) -> list[Any]:
+    """What a cell draws."""
+    split, number = case.split()
+    source, whole, classes = fold(split, int(number), numbered_drawings)
+    return [source, whole, classes, shots_of(whole, seed)]
+
+
 @reproducible(0)
 def run_shots(case: str, seed: int) -> Result:
     """n labelled pictures of each class, with and without prototypes, graded on a vendor of whom none is labelled.
@@ -219,10 +257,8 @@ def run_shots(case: str, seed: int) -> Result:
     """
     split, number = case.split()
     source, whole, classes = fold(split, int(number))
-    rng = np.random.default_rng(seed)
-    graded = np.arange(len(whole)) // (len(whole) // STYLES) == rng.integers(STYLES)
-    rest = whole.take(~graded)
-    order, n_graded = rng.permutation(len(rest)), int(graded.sum())
+    graded, order = shots_of(whole, seed)
+    rest, n_graded = whole.take(~graded), int(graded.sum())
     scale, table = whole.x.std(axis=0) + 1e-6, {}
     for n in (0, *SHOTS):
         shown = np.zeros(len(rest), dtype=bool)
@@ -276,12 +312,16 @@ def simulated(draw: int, shifted: bool) -> tuple[Domain, Domain, ClassSpace]:
     return whole.take(~new), whole.take(new), classes
 
 
+def both_simulated(case: str, seed: int) -> dict[bool, tuple[Domain, Domain, ClassSpace]]:
+    """The simulation without a shift, and with it."""
+    return {shifted: simulated(int(case.split()[1]) + seed, shifted) for shifted in (False, True)}
+
+
 @reproducible(0)
 def run_simulation(case: str, seed: int) -> Result:
     """The stages where the projection is known to be shifted; and the nearest prototype where it is not."""
     table: Result = {}
-    for shifted in (False, True):
-        source, pool, classes = simulated(int(case.split()[1]) + seed, shifted)
+    for shifted, (source, pool, classes) in both_simulated(case, seed).items():
         raw = TMVHLP(**SETTINGS, self_training=0).fit(source=source, classes=classes, target=pool)
         nearest = projections(raw, pool, classes, "nearest")
         if not shifted:
@@ -437,14 +477,17 @@ claim = Claim(
     slug="tmv-hlp",
     ledger=LEDGER,
     experiments={
-        "emoji": Experiment(run=run_emoji, data=read, unit="fold of classes", **of_both(range(5)), **seeds(5)),
+        "emoji": Experiment(
+            run=run_emoji, data=read, drawn=drawn_pools, unit="fold of classes", **of_both(range(5)), **seeds(5)),
         "emoji, fair arms": Experiment(
-            run=run_emoji_fairly, data=read, unit="fold of classes",
+            run=run_emoji_fairly, data=read, drawn=drawn_pool, unit="fold of classes",
             development=tuple(f"{half} {i}" for half in ("development", "confirmation") for i in range(5)),
             confirmation=tuple(f"unopened {i}" for i in range(5)), **seeds(2, first=200)),
-        "shots": Experiment(run=run_shots, data=read, unit="fold of classes", **of_both(range(5)), **seeds(1)),
+        "shots": Experiment(
+            run=run_shots, data=read, drawn=drawn_shots, unit="fold of classes", **of_both(range(5)), **seeds(1)),
         "simulation": Experiment(
-            run=run_simulation, unit="draw; the seed is added to its number", development=DRAWS, confirmation=DRAWS,
+            run=run_simulation, drawn=both_simulated, unit="draw; the seed is added to its number", development=DRAWS,
+            confirmation=DRAWS,
             **seeds(1)),
     },
     licences=(worlds.EMOJI, worlds.LITE0, worlds.MINILM),

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import copy
 import functools
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -21,8 +21,19 @@ from unseen.claims.base import Claim, Experiment, Result, of_both, seeds
 from unseen.claims.conditions import at_most, beats_all, better, not_worse
 from unseen.claims.drawings import VENDORS, of_vendors
 from unseen.claims.ledger import Assertion, effect, mechanism, not_testable, paper_scale, promised
-from unseen.claims.shifts import graded, subgroups
-from unseen.claims.unlike import CREDITS, KINDS, STYLES, cases, epochs_of, of_case, read, small_classifier
+from unseen.claims.shifts import graded, numbered_subgroups, subgroups
+from unseen.claims.unlike import (
+    CREDITS,
+    KINDS,
+    STYLES,
+    cases,
+    epochs_of,
+    features,
+    numbered,
+    of_case,
+    read,
+    small_classifier,
+)
 from unseen.data.domain import Domain, concatenate
 from unseen.data.samplers import steps
 from unseen.methods.generalization.tram import TRAM
@@ -79,15 +90,21 @@ ROUNDS = 5
 """In each of which SAM and TRAM are timed, one after the other."""
 
 
-def run(case: str, seed: int) -> Result:
-    """All arms on one style. The case is `SPLIT STYLE`; two vendors after it are known, the two others are to come."""
+def styles_of(
+    case: str, seed: int, seen: Callable[[str], Domain] = subgroups
+) -> tuple[Domain, Domain, Domain, list[Domain]]:
+    """What the network knows, what it is fine-tuned on, what of that is set aside, and the styles to come."""
     split, style = case.split()
     vendors = VENDORS[split]
     place = vendors.index(style)
     order = [*vendors[place + 1 :], *vendors[:place]]
-    known = concatenate([subgroups(vendor) for vendor in order[:2]], name="known")
-    learn, aside = parted(subgroups(style), 0.2, seed)
-    targets = [subgroups(vendor) for vendor in order[2:]]
+    known = concatenate([seen(vendor) for vendor in order[:2]], name="known")
+    return known, *parted(seen(style), 0.2, seed), [seen(vendor) for vendor in order[2:]]
+
+
+def run(case: str, seed: int) -> Result:
+    """All arms on one style. The case is `SPLIT STYLE`; two vendors after it are known, the two others are to come."""
+    known, learn, aside, targets = styles_of(case, seed)
     model = small_classifier(known, 15, seed)
     table = {"given": grades(model, model, aside, targets)}
     hardest = int(np.argmin([graded(model, target) for target in targets]))
@@ -121,12 +138,24 @@ def fair_arms(case: str, seed: int) -> Result:
 
 def fine_tuning(case: str, seed: int) -> tuple[Classifier, Domain, Domain, list[Domain]]:
     """The network that is given, what it is fine-tuned on, what of that is set aside, and the styles to come."""
-    style, others = of_case(case)
+    known, learn, aside, targets = kinds_of(case, seed)
+    model = small_classifier(known, epochs_of(known, STEPS["given"], 15), seed)
+    return model, learn, aside, targets
+
+
+def kinds_of(
+    case: str, seed: int, seen: Callable[[Domain], Domain] = features
+) -> tuple[Domain, Domain, Domain, list[Domain]]:
+    """As `styles_of`, of a kind of `unseen.claims.unlike`."""
+    style, others = of_case(case, seen)
     n_known = len(others) // 2
     known = concatenate(others[:n_known], name="known")
-    learn, aside = parted(style, 0.2, seed)
-    model = small_classifier(known, epochs_of(known, STEPS["given"], 15), seed)
-    return model, learn, aside, others[n_known:]
+    return known, *parted(style, 0.2, seed), others[n_known:]
+
+
+def timed_case(kind: str) -> str:
+    """The style of a kind with which steps are timed."""
+    return f"{kind}: {STYLES[kind][0]}"
 
 
 def halfway(a: nn.Module, b: nn.Module) -> nn.Module:
@@ -143,7 +172,7 @@ def halfway(a: nn.Module, b: nn.Module) -> nn.Module:
 
 def processor_time(case: str, seed: int) -> Result:
     """Processor time of a step of SAM and of TRAM, in one thread: medians of rounds. The case is a kind of data."""
-    model, learn, _, _ = fine_tuning(f"{case}: {STYLES[case][0]}", seed)
+    model, learn, _, _ = fine_tuning(timed_case(case), seed)
     epochs = epochs_of(learn, STEPS["timed"], 1)
     arms: dict[str, dict[str, Any]] = {"sam": {"ascent": "constant", "rho": 0.05}, "tram": {}}
     spent: dict[str, list[float]] = {arm: [] for arm in arms}
@@ -258,13 +287,17 @@ claim = Claim(
     ledger=LEDGER,
     experiments={
         "styles": Experiment(
-            run=run, data=lambda case: of_vendors(VENDORS[case.split()[0]], level="subgroup"), unit=UNIT,
+            run=run, data=lambda case: of_vendors(VENDORS[case.split()[0]], level="subgroup"),
+            drawn=functools.partial(styles_of, seen=numbered_subgroups), unit=UNIT,
             nothing="given", clocks=("seconds", "cost"), **of_both(VENDORS), **seeds(2)),
         KIND_ARMS: Experiment(
-            run=fair_arms, data=read, development=cases("development"), confirmation=cases("confirmation"), unit=UNIT,
+            run=fair_arms, data=read, drawn=functools.partial(kinds_of, seen=numbered),
+            development=cases("development"), confirmation=cases("confirmation"), unit=UNIT,
             nothing="untouched", **seeds(1, 2, first=200)),
         COST: Experiment(
-            run=processor_time, data=read, development=KINDS["development"], confirmation=KINDS["confirmation"],
+            run=processor_time, data=read,
+            drawn=lambda kind, seed: kinds_of(timed_case(kind), seed, numbered), development=KINDS["development"],
+            confirmation=KINDS["confirmation"],
             unit="kind of data", clocks=("milliseconds", "cost"), **seeds(1, first=200)),
     },
     licences=CREDITS,

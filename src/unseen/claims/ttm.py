@@ -168,13 +168,19 @@ def floors(series: Domain, starts: Array, past: Array, horizon: int) -> dict[str
 # -- transfer ----------------------------------------------------------------------------------------------
 
 
-def run_transfer(case: str, seed: int) -> Result:
-    """Zero-shot and few-shot on a family never seen, at its own resolution, four times and a day's as coarse."""
-    table: Result = {}
+def resolutions(case: str, seed: int = 0) -> dict[str, tuple[Domain, tuple[Domain, Array, Array, Array, float]]]:
+    """A family never seen, at its own resolution, four times and a day's as coarse, in parts; no seed is read."""
     hour = 1 if season_of(float(periods_of(packaged(case))[0])) == 24 else 2
-    for resolution, k in (("fine", 1), ("coarse", 4 * hour), ("daily", 24 * hour)):
-        series = family(case, k)
-        known, starts, past, truth, period = split(series, SMALL["context"], SMALL["horizon"])
+    coarse = (("fine", 1), ("coarse", 4 * hour), ("daily", 24 * hour))
+    series = {resolution: family(case, k) for resolution, k in coarse}
+    return {name: (one, split(one, SMALL["context"], SMALL["horizon"])) for name, one in series.items()}
+
+
+def run_transfer(case: str, seed: int) -> Result:
+    """Zero-shot and few-shot in each resolution."""
+    table: Result = {}
+    for resolution, (series, parts) in resolutions(case).items():
+        known, starts, past, truth, period = parts
         arms = floors(series, starts, past, SMALL["horizon"])
         if resolution != "fine":
             arms = {arm: arms[arm] for arm in ("last value", "seasonal naive")}
@@ -215,13 +221,19 @@ def signals(case: str, seed: int) -> Domain:
     return standardized(series, max(hourly, 1), longest=4380 * max(hourly, 1))
 
 
+def signals_in_parts(case: str, seed: int) -> tuple[Domain, tuple[Domain, Array, Array, Array, float]]:
+    """The same in parts, for the committed model."""
+    series, base = signals(case, seed), pretrained(random_state=seed)
+    return series, split(series, base.context, base.horizon)
+
+
 def run_exogenous(case: str, seed: int) -> Result:
     """The committed model, tuned on 30 % of the windows: without signals, with their future, with channels mixed.
 
     "corrected without signals" has the correction of forecasts, which reads the signals, and nothing to read.
     """
-    series, base = signals(case, seed), pretrained(random_state=seed)
-    known, _, past, truth, period = split(series, base.context, base.horizon)
+    base = pretrained(random_state=seed)
+    series, (known, _, past, truth, period) = signals_in_parts(case, seed)
     names, future = tuple(series.columns["channels"][0].tolist()), truth[..., 1:]
     settings: dict[str, Any] = {"fraction": 0.3, "tune_epochs": 15}
     alone = series_domain([np.asarray(known.x[0])[:, :1]], period=period, channels=names[:1])
@@ -252,10 +264,16 @@ def run_exogenous(case: str, seed: int) -> Result:
 # -- the model that comes with the package -----------------------------------------------------------------
 
 
+def family_in_parts(case: str, seed: int) -> tuple[Domain, tuple[Domain, Array, Array, Array, float]]:
+    """A family never seen in parts, for that model."""
+    model, series = pretrained(random_state=seed), family(case)
+    return series, split(series, model.context, model.horizon)
+
+
 def run_packaged(case: str, seed: int) -> Result:
     """512 points to 96 by the committed model; few-shot on 5 %; intervals; size and speed."""
-    model, series = pretrained(random_state=seed), family(case)
-    known, starts, past, truth, period = split(series, model.context, model.horizon)
+    model = pretrained(random_state=seed)
+    series, (known, starts, past, truth, period) = family_in_parts(case, seed)
     arms = {
         **floors(series, starts, past, model.horizon),
         "zero-shot": model.forecast(past, period=period),
@@ -392,13 +410,16 @@ claim = Claim(
     ledger=LEDGER,
     behaviour=behaviour,
     experiments={
-        "transfer": Experiment(run=run_transfer, data=lambda case: [packaged(case), corpus()], **FAMILIES, **seeds(2)),
+        "transfer": Experiment(
+            run=run_transfer, data=lambda case: [packaged(case), corpus()], drawn=resolutions, **FAMILIES, **seeds(2)),
         "exogenous": Experiment(
-            run=run_exogenous, data=lambda case: [] if case.startswith("simulated") else [packaged(case)],
+            run=run_exogenous, drawn=signals_in_parts,
+            data=lambda case: [] if case.startswith("simulated") else [packaged(case)],
             development=("simulated", "demand/victoria"), confirmation=("simulated anew", "bikes/washington"),
             unit="series with signals", **seeds(2)),
         "packaged": Experiment(
-            run=run_packaged, data=lambda case: [packaged(case)], clocks=("seconds of 1,000 forecasts",),
+            run=run_packaged, drawn=family_in_parts, data=lambda case: [packaged(case)],
+            clocks=("seconds of 1,000 forecasts",),
             **FAMILIES, **seeds(1)),
     },
     licences=(

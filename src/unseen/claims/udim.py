@@ -6,7 +6,7 @@ the inconsistency's.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -18,8 +18,8 @@ from unseen.claims.base import Claim, Experiment, Result, of_both, seeds
 from unseen.claims.conditions import better, not_worse, wins
 from unseen.claims.drawings import VENDORS, of_vendors
 from unseen.claims.ledger import Assertion, effect, mechanism, not_testable, paper_scale, promised
-from unseen.claims.shifts import graded, subgroups
-from unseen.claims.unlike import CREDITS, cases, epochs_of, of_case, read, small_classifier, spread
+from unseen.claims.shifts import graded, numbered_subgroups, subgroups
+from unseen.claims.unlike import CREDITS, cases, epochs_of, numbered, of_case, read, small_classifier, spread
 from unseen.data.domain import Domain, concatenate
 from unseen.methods.generalization.udim import UDIM, craft_inputs
 from unseen.nn.classifier import Classifier
@@ -59,24 +59,43 @@ STEPS = {"start": 30, "arm": 100}
 """Of training, at least."""
 
 
-def one_source(case: str, seed: int) -> Result:
-    """Learn one style, meet the four others of the same split. The case is `SPLIT STYLE`."""
+Seen = Callable[[str], Domain]
+Given = tuple[Domain, list[Domain]]
+"""The source, and the styles to come."""
+
+
+def one_and_others(case: str, seen: Seen = subgroups) -> Given:
+    """One style, and the four others of the same split. The case is `SPLIT STYLE`."""
     split, style = case.split()
-    targets = [subgroups(vendor) for vendor in VENDORS[split] if vendor != style]
-    return measured(subgroups(style), targets, ARMS, seed)
+    return seen(style), [seen(vendor) for vendor in VENDORS[split] if vendor != style]
+
+
+def others_and_one(case: str, seen: Seen = subgroups) -> Given:
+    """Four styles, and the fifth. The case is `SPLIT STYLE`, the style to come."""
+    split, style = case.split()
+    return concatenate([seen(vendor) for vendor in VENDORS[split] if vendor != style], name="sources"), [seen(style)]
+
+
+def drawn_parts(given: Given, seed: int) -> list[Any]:
+    """What a cell draws: what is learnt, what is set aside, and the styles to come."""
+    source, targets = given
+    return [*parted(source, 0.2, seed), targets]
+
+
+def one_source(case: str, seed: int) -> Result:
+    """Learn one style, meet the others."""
+    return measured(*one_and_others(case), ARMS, seed)
 
 
 def several_sources(case: str, seed: int) -> Result:
-    """Learn four styles, meet the fifth. The case is `SPLIT STYLE`, the style to come."""
-    split, style = case.split()
-    source = concatenate([subgroups(vendor) for vendor in VENDORS[split] if vendor != style], name="sources")
+    """Learn four styles, meet the fifth."""
     arms = {"udim": ARMS["udim"], "udim, domains pooled": {"domain_wise": False}}
-    return measured(source, [subgroups(style)], arms, seed)
+    return measured(*others_and_one(case), arms, seed)
 
 
 def measured(source: Domain, targets: list[Domain], arms: Mapping[str, Mapping[str, Any]], seed: int) -> Result:
     """All arms from one start: features as they are, a bottleneck and a head that saw the source for three epochs."""
-    learn, aside = parted(source, 0.2, seed)
+    learn, aside, targets = drawn_parts((source, targets), seed)
     start = small_classifier(learn, 3, seed)
 
     def trained(settings: Mapping[str, Any]) -> dict[str, float]:
@@ -90,8 +109,7 @@ def measured(source: Domain, targets: list[Domain], arms: Mapping[str, Mapping[s
 
 def fair_arms(case: str, seed: int) -> Result:
     """Learn one style of a kind of `unseen.claims.unlike`, meet the others. Each arm has as many steps and choices."""
-    source, targets = of_case(case)
-    learn, aside = parted(source, 0.2, seed)
+    learn, aside, targets = drawn_parts(of_case(case), seed)
     radius = SHARE * spread(learn.x)
     start = small_classifier(learn, epochs_of(learn, STEPS["start"], 3), seed)
     shared = {"epochs": epochs_of(learn, STEPS["arm"], 10), "radius": radius, "random_state": seed}
@@ -211,10 +229,15 @@ claim = Claim(
     slug="udim",
     ledger=LEDGER,
     experiments={
-        "one source": Experiment(run=one_source, **EMOJI),
-        "several sources": Experiment(run=several_sources, **EMOJI),
+        "one source": Experiment(
+            run=one_source, drawn=lambda case, seed: drawn_parts(one_and_others(case, numbered_subgroups), seed),
+            **EMOJI),
+        "several sources": Experiment(
+            run=several_sources, drawn=lambda case, seed: drawn_parts(others_and_one(case, numbered_subgroups), seed),
+            **EMOJI),
         KIND_ARMS: Experiment(
-            run=fair_arms, data=read, development=cases("development"), confirmation=cases("confirmation"),
+            run=fair_arms, data=read, drawn=lambda case, seed: drawn_parts(of_case(case, numbered), seed),
+            development=cases("development"), confirmation=cases("confirmation"),
             unit="style that is learnt", nothing="start", **seeds(1, 2, first=200)),
     },
     licences=CREDITS,

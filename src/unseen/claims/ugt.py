@@ -7,6 +7,7 @@ digits stand for synthetic pictures, handwritten ones for real ones.
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -89,9 +90,9 @@ def seen(domain: Domain, encoder: str) -> Domain:
 
 
 @functools.cache
-def pictures(style: str) -> Domain:
-    """Digits as large as the encoder reads them."""
-    return digits(style, size=224, copies=4)
+def pictures(style: str, side: int = 224) -> Domain:
+    """Digits as large as the encoder reads them, or smaller ones."""
+    return digits(style, size=side, copies=4)
 
 
 def of_each(domain: Domain, first: int, last: int) -> Domain:
@@ -101,18 +102,27 @@ def of_each(domain: Domain, first: int, last: int) -> Domain:
     return domain.take(np.concatenate([order[first:last] for order in orders]))
 
 
-def halves(fold: int) -> tuple[Domain, Domain]:
+def halves(fold: int, side: int) -> tuple[Domain, Domain]:
     """Handwritten digits to learn from and others to be corrupted: fold by fold, 16 and 16 of each digit."""
     start = 32 * fold
-    first, other = (of_each(pictures("handwritten"), start + 16 * half, start + 16 * (half + 1)) for half in (0, 1))
+    whole = pictures("handwritten", side)
+    first, other = (of_each(whole, start + 16 * half, start + 16 * (half + 1)) for half in (0, 1))
     return first, other
 
 
-def nuisance(case: str, seed: int) -> tuple[Domain, Domain, Tests]:
+See = Callable[[Domain, str], Domain]
+
+
+def as_it_is(domain: Domain, encoder: str) -> Domain:
+    """A domain that nothing encodes, in the place of `seen`: for what is drawn."""
+    return domain
+
+
+def nuisance(case: str, seed: int, see: See = seen, side: int = 224) -> tuple[Domain, Domain, Tests]:
     """Handwritten digits, and others under a corruption; a case is `CORRUPTION FOLD`."""
     name, fold = case.split()
-    source, other = halves(int(fold))
-    return seen(source, FINE), *under(other, corrupted(other, name, SEVERITY), FINE, seed)
+    source, other = halves(int(fold), side)
+    return see(source, FINE), *under(other, corrupted(other, name, SEVERITY), FINE, seed, see=see)
 
 
 FACES = {"dejavu": ("DejaVuSans", "DejaVuSerif"), "other": ("cm", "STIX")}
@@ -125,18 +135,18 @@ def fonts(family: str) -> tuple[list[str], list[str]]:
     return learnt, tested
 
 
-def written(fold: int) -> Domain:
+def written(fold: int, side: int) -> Domain:
     """Handwritten digits, fold by fold, 20 of each digit."""
-    return of_each(pictures("handwritten"), 20 * fold, 20 * (fold + 1))
+    return of_each(pictures("handwritten", side), 20 * fold, 20 * (fold + 1))
 
 
-def synthetic(case: str, seed: int) -> tuple[Domain, Domain, Tests]:
+def synthetic(case: str, seed: int, see: See = seen, side: int = 224) -> tuple[Domain, Domain, Tests]:
     """Printed digits, and handwritten ones; a case is `FACES FOLD`."""
     family, fold = case.split()
-    printed = pictures("printed")
+    printed = pictures("printed", side)
     learnt, tested = (printed.take(np.isin(printed.columns["font"], some)) for some in fonts(family))
-    target, tests = under(of_each(tested, 0, 10), written(int(fold)), FINE, seed)
-    return seen(of_each(learnt, 0, 20), FINE), target, tests
+    target, tests = under(of_each(tested, 0, 10), written(int(fold), side), FINE, seed, see=see)
+    return see(of_each(learnt, 0, 20), FINE), target, tests
 
 
 GROUPS = (
@@ -145,14 +155,14 @@ GROUPS = (
 )  # fmt: skip
 
 
-def drawings(case: str, seed: int) -> tuple[Domain, Domain, Tests]:
+def drawings(case: str, seed: int, see: See = seen) -> tuple[Domain, Domain, Tests]:
     """Emoji of two vendors, a fifth of them held out, and all of a third; a case is `SPLIT SOURCE SOURCE TARGET`."""
     *styles, other = grouped(case)
     apart = np.random.default_rng(seed).permutation(len(other)) < len(other) // 5
     source = concatenate([style.take(~apart) for style in styles], name="source")
     clean = concatenate([style.take(apart) for style in styles], name="clean")
-    target, tests = under(clean, other, LAST, seed, (0.4,))
-    return seen(source, LAST), target, tests
+    target, tests = under(clean, other, LAST, seed, (0.4,), see)
+    return see(source, LAST), target, tests
 
 
 def grouped(case: str) -> list[Domain]:
@@ -166,14 +176,14 @@ def grouped(case: str) -> list[Domain]:
 
 
 def under(
-    clean: Domain, shifted: Domain, encoder: str, seed: int, shares: tuple[float, ...] = SHARES
+    clean: Domain, shifted: Domain, encoder: str, seed: int, shares: tuple[float, ...] = SHARES, see: See = seen
 ) -> tuple[Domain, Tests]:
     """The unlabeled target, and tests: clean or shifted, alone or behind occluders of texture."""
     pictures = {f"occluded {share:.0%}": occluded(clean, share, random_state=seed) for share in shares}
     pictures["shifted, occluded"] = occluded(shifted, SHIFTED_SHARE, random_state=seed + 1)
-    target = seen(shifted, encoder)
-    tests = {"clean": seen(clean, encoder), "shifted": target}
-    return target, tests | {name: seen(domain, encoder) for name, domain in pictures.items()}
+    target = see(shifted, encoder)
+    tests = {"clean": see(clean, encoder), "shifted": target}
+    return target, tests | {name: see(domain, encoder) for name, domain in pictures.items()}
 
 
 # -- arms --------------------------------------------------------------------------------------------------
@@ -291,6 +301,22 @@ def transition(means: dict[str, Tensor]) -> Result:
     return table
 
 
+def mates_of(y: NDArray[Any], seed: int) -> NDArray[np.intp]:
+    """Of each drawing another one of its class."""
+    rng = np.random.default_rng(seed)
+    mates = np.arange(len(y))
+    for label in np.unique(y):
+        members = rng.permutation(np.flatnonzero(y == label))
+        mates[members] = np.roll(members, 1)
+    return mates
+
+
+def drawn_parts(case: str, seed: int) -> list[Any]:
+    """What a cell draws, of drawings by their numbers."""
+    styles = [worlds.numbered(style) for style in grouped(case)]
+    return [styles, mates_of(styles[0].labels, seed)]
+
+
 def run_parts(case: str, seed: int) -> Result:
     """How often two vendors' drawings of one emoji show one kernel at one position, and those of two emoji do.
 
@@ -303,12 +329,7 @@ def run_parts(case: str, seed: int) -> Result:
     with torch.no_grad():  # the kernel with the largest cosine at each position, (n, r)
         regions = [torch.as_tensor(domain.columns["regions"]) for domain in (first, other)]
         a, b = (method.network_.cosines(part).argmax(dim=2).numpy() for part in regions)
-    rng = np.random.default_rng(seed)
-    mates = np.arange(len(y))
-    for label in np.unique(y):
-        members = rng.permutation(np.flatnonzero(y == label))
-        mates[members] = np.roll(members, 1)
-    other_emoji = float((a == b[mates]).mean())
+    other_emoji = float((a == b[mates_of(y, seed)]).mean())
     return {"same emoji": {"agreement": float((a == b).mean())}, "same class": {"agreement": other_emoji}}
 
 
@@ -430,17 +451,19 @@ claim = Claim(
     behaviour=behaviour,
     experiments={
         "nuisances": Experiment(
-            run=functools.partial(run, nuisance), data=lambda case: [worlds.digits("handwritten")],
+            run=functools.partial(run, nuisance), drawn=functools.partial(nuisance, see=as_it_is, side=16),
+            data=lambda case: [worlds.digits("handwritten")],
             development=("fog 0", "snow 0", "blur 0", "contrast 0"),
             confirmation=("fog 2", "snow 2", "blur 3", "contrast 4", "fog 4"),
             unit="corruption of handwritten digits", **seeds(1)),
         "synthetic": Experiment(
-            run=functools.partial(run, synthetic),
+            run=functools.partial(run, synthetic), drawn=functools.partial(synthetic, see=as_it_is, side=16),
             data=lambda case: [worlds.digits("handwritten"), worlds.digits("printed", 8, 4)],
             development=("dejavu 0", "dejavu 1"), confirmation=("other 4", "other 5", "other 6", "other 7"),
             unit="part of the handwritten digits", **seeds(1)),
         "drawings": Experiment(
-            run=functools.partial(run, drawings), data=lambda case: of_split(case, "subgroup"),
+            run=functools.partial(run, drawings), drawn=functools.partial(drawings, see=as_it_is),
+            data=lambda case: of_split(case, "subgroup"),
             unit="vendor", **seeds(1), **of_both({
                 "development": ("noto emojione openmoji", "twemoji openmoji fluent-emoji-flat"),
                 "confirmation": (
@@ -449,7 +472,7 @@ claim = Claim(
                     "fluent-emoji noto-v1 emojione-monotone"),
             })),
         "parts": Experiment(
-            run=run_parts, data=lambda case: of_split(case, "subgroup"),
+            run=run_parts, drawn=drawn_parts, data=lambda case: of_split(case, "subgroup"),
             unit="pair of vendors", **seeds(1), **of_both({
                 "development": ("noto emojione", "twemoji openmoji"),
                 "confirmation": (

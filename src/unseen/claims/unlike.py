@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unseen import encoders
+from unseen.claims import worlds
 from unseen.claims.arms import few_of_each
 from unseen.claims.base import Split
 from unseen.claims.drawings import VENDORS, by
@@ -81,10 +82,14 @@ def kind_of(case: str) -> str:
     return case.partition(": ")[0]
 
 
-def of_case(case: str) -> tuple[Domain, list[Domain]]:
-    """The style of a case, and those that follow it in the circle; rows of a table in deviations of that style."""
+def of_case(case: str, seen: Callable[[Domain], Domain] | None = None) -> tuple[Domain, list[Domain]]:
+    """The style of a case, and those that follow it in the circle; rows of a table in deviations of that style.
+
+    They are `features` of samples unless they are to be `seen` otherwise.
+    """
     kind, _, style = case.partition(": ")
-    domains, place = list(styles(kind).values()), STYLES[kind].index(style)
+    whole = styles(kind) if seen in (None, features) else {name: seen(domain) for name, domain in samples(kind).items()}
+    domains, place = list(whole.values()), STYLES[kind].index(style)
     if kind in TABLES:
         unit = domains[place].x.std(axis=0)
         domains = [domain.replace(x=domain.x / unit) for domain in domains]
@@ -119,6 +124,11 @@ def features(domain: Domain) -> Domain:
     if domain.kind == "text":
         return encoders.get("minilm").encode(domain)
     return lite0(domain) if domain.kind == "image" else domain
+
+
+def numbered(domain: Domain) -> Domain:
+    """Texts and pictures by their numbers, for what is drawn of `features`; other samples as they are."""
+    return worlds.numbered(domain) if domain.kind in ("text", "image") else domain
 
 
 def read(case: str) -> list[Domain]:

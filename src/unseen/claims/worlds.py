@@ -73,6 +73,11 @@ def said(domain: Domain, *columns: str) -> Domain:
     return of_texts([" | ".join(row) for row in zip(*(domain.columns[key].tolist() for key in columns))])
 
 
+def numbered(domain: Domain) -> Domain:
+    """The samples by their numbers alone, (n, 1): for what is drawn of them, whatever an encoder makes of them."""
+    return domain.replace(x=np.arange(len(domain), dtype=np.float32)[:, None], kind="features")
+
+
 def space_of(domain: Domain) -> ClassSpace:
     """The classes of a domain that has some."""
     assert domain.classes is not None

@@ -138,16 +138,34 @@ def flops(model: Any, **changes: Any) -> float:
     return float(counter.get_total_flops())
 
 
-def run_pairs(case: str, seed: int) -> Result:
-    """Things in motions that were not seen together, told by names alone."""
-    things, model = motions.world(case), motions.towers(case)
+Pair = tuple[int, int]
+
+
+def parted_pairs(things: motions.Things, seed: int) -> tuple[list[int], list[Pair], list[Pair], ClassSpace]:
+    """Some things, pairs of them and a motion that are shown and that are not, and names of all pairs."""
     rng = np.random.default_rng(seed)
     objects = rng.choice(np.flatnonzero(~things.asked), OBJECTS, replace=False).tolist()
     pairs = rng.integers(len(MOTIONS) // 2, size=OBJECTS)  # of each thing a motion and its reverse are never shown
     unseen = [(i, int(2 * pair + back)) for i, pair in enumerate(pairs) for back in range(LEFT_OUT)]
     seen = [(i, m) for i in range(OBJECTS) for m in range(len(MOTIONS)) if (i, m) not in set(unseen)]
     texts = tuple(f"a {things.names[i]} {motion}" for i in objects for motion in MOTIONS)
-    names = ClassSpace(names=texts)
+    return objects, seen, unseen, ClassSpace(names=texts)
+
+
+def drawn_pairs(case: str, seed: int) -> list[Any]:
+    """What a cell draws, of one clip of some pairs."""
+    things = motions.world(case)
+    objects, seen, unseen, names = parted_pairs(things, seed)
+    source = motions.of_pairs(things, objects, seen[::8], 1, 2 * seed, names)
+    exam = motions.of_pairs(things, objects, unseen[:: 2 * LEFT_OUT], 1, 2 * seed + 1, names, twins=True)
+    return [motions.stills_of(things, 0, 1), source, exam, seen, unseen]
+
+
+def run_pairs(case: str, seed: int) -> Result:
+    """Things in motions that were not seen together, told by names alone."""
+    things, model = motions.world(case), motions.towers(case)
+    objects, seen, unseen, names = parted_pairs(things, seed)
+    texts = names.names
     source = motions.of_pairs(things, objects, seen, EACH, 2 * seed, names)
     exam = motions.of_pairs(things, objects, unseen[::LEFT_OUT], 5, 2 * seed + 1, names, twins=True)
     new = np.array([i * len(MOTIONS) + m for i, m in unseen])
@@ -261,9 +279,10 @@ claim = Claim(
     slug="x-clip",
     ledger=LEDGER,
     experiments={
-        "order": Experiment(run=run_order, nothing="nothing", **VENDORS, **seeds(1)),
-        "parts": Experiment(run=run_parts, **VENDORS, **seeds(1)),
-        "pairs": Experiment(run=run_pairs, nothing="nothing", **VENDORS, **seeds(1)),
+        "order": Experiment(
+            run=run_order, drawn=motions.drawn_motions, nothing="nothing", **VENDORS, **seeds(1)),
+        "parts": Experiment(run=run_parts, drawn=motions.drawn_motions, **VENDORS, **seeds(1)),
+        "pairs": Experiment(run=run_pairs, drawn=drawn_pairs, nothing="nothing", **VENDORS, **seeds(1)),
     },
     licences=(worlds.EMOJI, worlds.MINILM),
 )

@@ -79,6 +79,20 @@ def read_off(x: NDArray[np.uint8]) -> Int[Tensor, "n 4"]:
     return torch.stack([(v * n).long().clamp(0, n - 1) for v, n in zip(values, BINS)], dim=1)
 
 
+def in_any_place(many: motions.Things, seed: int, views: int = VIEWS) -> tuple[NDArray[np.uint8], Int[Tensor, "n 5"]]:
+    """Still pictures of two thirds of some things, each so many times, and what is to be told of each."""
+    rows, rng = np.flatnonzero(~many.asked), np.random.default_rng(seed)
+    shown = rng.permutation(np.repeat(rows, views))
+    drawn = clips_of(many.pictures, shown, rng.integers(len(MOTIONS), size=len(shown)), seed, frames=2, side=SIDE)[:, 0]
+    return drawn, torch.cat([torch.as_tensor(np.searchsorted(rows, shown))[:, None], read_off(drawn)], dim=1)
+
+
+def drawn_motions(case: str, seed: int) -> list[Any]:
+    """What a cell draws, of fewer pictures and clips than it."""
+    split, vendor = case.split()[:2]
+    return [in_any_place(motions.things(vendor, split, STILLS), 0, 1), motions.drawn_motions(case, seed)]
+
+
 @functools.cache
 def stills(case: str, seed: int = 0) -> Stills:
     """A small vision transformer that has learnt of still pictures what is there, where, how large and how dark.
@@ -87,10 +101,8 @@ def stills(case: str, seed: int = 0) -> Stills:
     """
     split, vendor = case.split()[:2]
     many = motions.things(vendor, split, STILLS)
-    rows, rng = np.flatnonzero(~many.asked), np.random.default_rng(seed)
-    shown = rng.permutation(np.repeat(rows, VIEWS))
-    drawn = clips_of(many.pictures, shown, rng.integers(len(MOTIONS), size=len(shown)), seed, frames=2, side=SIDE)[:, 0]
-    y = torch.cat([torch.as_tensor(np.searchsorted(rows, shown))[:, None], read_off(drawn)], dim=1)
+    rows = np.flatnonzero(~many.asked)
+    drawn, y = in_any_place(many, seed)
     x, sizes = drawn.astype(np.float32) / 127.5 - 1, (len(rows), *BINS)
     with reproducible(seed):
         heads: dict[str, Any] = {"heads": (WIDTH // HEAD,) * LAYERS, "mlp": (4 * WIDTH,) * LAYERS}
@@ -286,7 +298,7 @@ LEDGER: tuple[Assertion, ...] = (
     not_testable("Research moves from full fine-tuning to parameter-efficient adaptation.", "It is about the field."),
 )
 
-SPLITS = motions.of_first(1, 3, read)
+SPLITS = {**motions.of_first(1, 3, read), "drawn": drawn_motions}
 
 claim = Claim(
     slug="zeroi2v",

@@ -18,8 +18,8 @@ from unseen.claims.arms import timed
 from unseen.claims.base import Claim, Experiment, Result, seeds
 from unseen.claims.conditions import at_least, better, equals, not_worse
 from unseen.claims.ledger import effect, mechanism, not_testable, paper_scale, promised
-from unseen.claims.quantized_lite0 import as_packaged, run_lite0, run_photographs
-from unseen.claims.quantizing import as_drawn, as_shown, task
+from unseen.claims.quantized_lite0 import as_packaged, crops_of, run_lite0, run_photographs
+from unseen.claims.quantizing import as_drawn, as_shown, drawn_of_shown, halves, task
 from unseen.methods.baselines.dfq import DFQ
 from unseen.methods.compression.zeroq import ZeroQ
 from unseen.methods.compression.zeroq.precision import allocate_random, allocate_uniform, allocate_worst, sensitivity
@@ -238,14 +238,14 @@ claim = Claim(
     behaviour=behaviour,
     experiments={
         "digits": Experiment(
-            run=run_digits, data=as_drawn, clocks=("seconds", "seconds left of 30", "epochs"),
+            run=run_digits, data=as_drawn, drawn=halves, clocks=("seconds", "seconds left of 30", "epochs"),
             development=("handwritten 8", "handwritten 12"), confirmation=("printed 8", "printed 12"),
             unit="data set and size"),
         "lite0": Experiment(
-            run=run_lite0, data=as_shown, clocks=("whole",), development=("photos", "noto"),
+            run=run_lite0, data=as_shown, drawn=drawn_of_shown, clocks=("whole",), development=("photos", "noto"),
             confirmation=("twemoji", "fluent-emoji"), unit="kind of pictures", **seeds(1)),
         "photographs": Experiment(
-            run=run_photographs, data=as_packaged, clocks=("seconds",),
+            run=run_photographs, data=as_packaged, drawn=lambda case, seed: crops_of(case, 3), clocks=("seconds",),
             development=("photos", "scikit-image A", "stamps A"), confirmation=("gradio and matplotlib", "stamps C"),
             unit="set of photographs"),
     },

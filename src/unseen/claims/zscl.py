@@ -5,12 +5,13 @@ from __future__ import annotations
 import copy
 import functools
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from unseen.claims import task_streams, worlds
 from unseen.claims.arms import of_classes, parted
@@ -54,6 +55,19 @@ ARMS: Mapping[str, Mapping[str, Any]] = {
 GRADED = Stream(by_accuracy)
 
 
+def tasks_of(case: str, seed: int, seen: Callable[[str, str], Domain] = task_streams.features) -> list[Task]:
+    """The tasks of a case in their order."""
+    split, order = case.split()
+    names = task_streams.ORDERS[split][int(order) - 1]
+    return [task_streams.task(split, name, seed + 10 * int(order), seen) for name in names]
+
+
+def drawn_stream(case: str, seed: int) -> list[Any]:
+    """What a cell draws, of pictures by their numbers."""
+    split = case.split()[0]
+    return [tasks_of(case, seed, task_streams.numbered_pictures), task_streams.references(split, worlds.numbered)]
+
+
 def streamed(case: str, seed: int) -> Result:
     """All arms on one order of the tasks of a split. The case is `SPLIT ORDER`.
 
@@ -65,8 +79,8 @@ def streamed(case: str, seed: int) -> Result:
     weights.
     """
     split, order = case.split()
+    tasks = tasks_of(case, seed)
     seed += 10 * int(order)
-    tasks = [task_streams.task(split, name, seed) for name in task_streams.ORDERS[split][int(order) - 1]]
     held = task_streams.references(split)
     start = task_streams.small_towers()
     table: Result = {}
@@ -131,6 +145,19 @@ INCREMENTAL: Mapping[str, Mapping[str, Any]] = {
 }
 
 
+def in_steps(drawn: Domain, seed: int) -> tuple[Domain, Domain, list[NDArray[np.int64]]]:
+    """Pictures to learn from, others to be asked about, and the classes of each step."""
+    source, exam = parted(drawn, 0.4, seed)
+    return source, exam, np.array_split(np.random.default_rng(seed).permutation(len(space_of(drawn))), STEPS)
+
+
+def drawn_steps(case: str, seed: int) -> list[Any]:
+    """What a cell draws, of pictures by their numbers."""
+    split, vendor = case.split()
+    drawn = in_steps(task_streams.in_words(worlds.numbered(by(vendor, "subgroup"))), seed)
+    return [*drawn, task_streams.references(split, worlds.numbered)]
+
+
 def grown(case: str, seed: int) -> Result:
     """The subgroups of a vendor's emoji come in five steps; all that came are told apart, by name.
 
@@ -138,9 +165,7 @@ def grown(case: str, seed: int) -> Result:
     `SPLIT VENDOR`.
     """
     split, vendor = case.split()
-    drawn = subgroups(vendor)
-    source, exam = parted(drawn, 0.4, seed)
-    parts = np.array_split(np.random.default_rng(seed).permutation(len(space_of(drawn))), STEPS)
+    source, exam, parts = in_steps(subgroups(vendor), seed)
     held, table = task_streams.references(split), Result()
     for arm, settings in INCREMENTAL.items():
         method, inputs = ZSCL(**{**BUDGET, **settings, "random_state": seed}), {"model": task_streams.small_towers()}
@@ -238,11 +263,12 @@ claim = Claim(
     ledger=LEDGER,
     experiments={
         "streamed": Experiment(
-            run=streamed, data=task_streams.read, unit="order of the split's tasks", nothing="zero-shot", **seeds(2, 1),
+            run=streamed, data=task_streams.read, drawn=drawn_stream, unit="order of the split's tasks",
+            nothing="zero-shot", **seeds(2, 1),
             **of_both({split: range(1, len(orders) + 1) for split, orders in task_streams.ORDERS.items()})),
         "grown": Experiment(
-            run=grown, data=lambda case: [by(case.split()[1], "subgroup"), *task_streams.read(case)], unit="vendor",
-            nothing="zero-shot",
+            run=grown, data=lambda case: [by(case.split()[1], "subgroup"), *task_streams.read(case)],
+            drawn=drawn_steps, unit="vendor", nothing="zero-shot",
             **of_both({
                 "development": ("noto", "openmoji"),
                 "confirmation": ("noto-v1", "fluent-emoji", "emojione-monotone")}), **seeds(1)),
