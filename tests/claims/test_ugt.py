@@ -18,7 +18,7 @@ from unseen.methods.adaptation.ugt import UGT
 @pytest.fixture(autouse=True)
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     """Digits as they are kept: which of them are drawn does not depend on their size."""
-    monkeypatch.setattr(ugt, "pictures", lambda style: ugt.digits(style, size=8, copies=1))
+    monkeypatch.setattr(ugt, "pictures", lambda style, side=224: ugt.digits(style, size=8, copies=1))
     monkeypatch.setattr(ugt, "KERNELS", 8)
     monkeypatch.setattr(ugt, "EM", 5)
 

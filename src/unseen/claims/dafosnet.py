@@ -69,7 +69,7 @@ class World(NamedTuple):
 
 def world(case: str, seed: int, seen: Seen | None = None) -> World:
     """Three sets of classes by seed, each with enough samples in both domains; see `SHARES`."""
-    source, target = domains(case, seen or FEATURES)
+    source, target = domains(case) if seen is None else domains(case, seen)
     both = np.minimum(*(np.bincount(d.labels, minlength=len(d.classes or ())) for d in (source, target)))
     rng = np.random.default_rng(seed)
     order = rng.permutation(np.flatnonzero(both >= LABELS))
@@ -82,10 +82,10 @@ def world(case: str, seed: int, seen: Seen | None = None) -> World:
     )
 
 
-def domains(case: str, seen: Seen) -> tuple[Domain, Domain]:
+def domains(case: str, seen: Seen | None = None) -> tuple[Domain, Domain]:
     """Source and target of `letters SCRIPT FAMILY FAMILY`, `emoji VENDOR VENDOR` or `nouns FORM FORM`, as features."""
     kind, *words = case.split()
-    letters_, nouns_, emoji = seen
+    letters_, nouns_, emoji = seen or (in_family, meant, subgroups)
     if kind == "letters":
         return letters_(SCRIPTS[words[0]], words[1], COPIES), letters_(SCRIPTS[words[0]], words[2], COPIES)
     if kind == "nouns":
@@ -101,7 +101,6 @@ def meant(form: str) -> Domain:
 
 
 Seen = tuple[Callable[[str, str, int], Domain], Callable[[str], Domain], Callable[[str], Domain]]
-FEATURES: Seen = in_family, meant, subgroups
 """How letters, nouns and emoji are seen."""
 
 

@@ -75,9 +75,9 @@ def few_labels(domain: Domain, shots: int, n: int, rng: np.random.Generator) -> 
 
 
 @functools.cache
-def version(vendor: str, split: str, seen: Callable[[str], Domain] = subgroups) -> Domain:
+def version(vendor: str, split: str, seen: Callable[[str], Domain] | None = None) -> Domain:
     """The emoji of a split, by a bit of their hashes as in `drawings`, as a version of a vendor draws them."""
-    every = seen(vendor)
+    every = (seen or subgroups)(vendor)
     return every.take(of_half(every, split))
 
 
@@ -86,7 +86,7 @@ def relabeled(domain: Domain, keys: Any) -> Domain:
     return domain.replace(y=np.unique(np.asarray(keys), return_inverse=True)[1], classes=None)
 
 
-def emoji_tasks(split: str, target: str, seed: int, seen: Callable[[str], Domain] = subgroups) -> dict[str, Domain]:
+def emoji_tasks(split: str, target: str, seed: int, seen: Callable[[str], Domain] | None = None) -> dict[str, Domain]:
     """What the sources learnt: the target's classes from two other versions, coarser ones, parts of them, and tasks
     that have little or nothing to do with them."""
     rng = np.random.default_rng(seed)
@@ -123,7 +123,7 @@ def emoji_cell(case: str, seed: int) -> tuple[Zoo, Task]:
     return zoo, emoji_task(case, seed)
 
 
-def emoji_task(case: str, seed: int, seen: Callable[[str], Domain] = subgroups) -> Task:
+def emoji_task(case: str, seed: int, seen: Callable[[str], Domain] | None = None) -> Task:
     """The task of the target."""
     split, target = case.split()
     return few_labels(version(target, split, seen), SHOTS["emoji"], 1000, draw_of(case, seed))

@@ -344,9 +344,9 @@ def with_more_parts(slug: str, *, folder: Path = FOLDER) -> tuple[dict[str, str]
     if not stamps:
         return {}, ()
     today = _stamp_now(slug)
-    own = stamps.get(processor())
-    alike = [one for one in (stamps.values() if own is None else (own,)) if not moved_parts(one, today)]
-    return ((own or {}) | today, tuple(sorted(today.keys() - alike[0].keys()))) if alike else ({}, ())
+    here = stamps.get(processor())
+    alike = [stamp for stamp in (stamps.values() if here is None else (here,)) if not moved_parts(stamp, today)]
+    return ((here or {}) | today, tuple(sorted(today.keys() - alike[0].keys()))) if alike else ({}, ())
 
 
 def undated(slug: str, *, folder: Path = FOLDER) -> list[dict[str, str]]:

@@ -170,19 +170,18 @@ def crafted_stamps(style: str) -> Domain:
 
 
 Seen = tuple[Callable[[str, str, int], Domain], Callable[[str], Domain], Callable[[str], Domain]]
-FEATURES: Seen = in_family, crafted_stamps, subgroups
 """How letters, stamps and emoji are seen."""
 NUMBERS: Seen = numbered_family, lambda style: worlds.numbered(worlds.stamps()), numbered_subgroups
-"""The same by their numbers, for what is drawn of them."""
+"""By their numbers, for what is drawn of them."""
 
 
-def domains(case: str, seen: Seen = FEATURES) -> tuple[Domain, Domain]:
+def domains(case: str, seen: Seen | None = None) -> tuple[Domain, Domain]:
     """Source and target of `letters TEXT FAMILY FAMILY`, `stamps STYLE STYLE` or `emoji VENDOR VENDOR`.
 
     The halves of the stamps share no picture.
     """
     kind, *words = case.split()
-    letters_, stamps, emoji = seen
+    letters_, stamps, emoji = seen or (in_family, crafted_stamps, subgroups)
     if kind == "letters":
         return letters_(words[0], words[1], COPIES), letters_(words[0], words[2], COPIES)
     if kind == "stamps":

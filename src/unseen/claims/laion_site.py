@@ -286,8 +286,8 @@ def few_of(n: int, seed: int) -> np.ndarray:
 
 def drawn_for_restart(case: str, seed: int) -> list[Any]:
     """What a cell draws: which things are on the site, under which captions."""
-    told = small_web.told(case)
-    return [told[i] for i in few_of(len(told), seed)]
+    captions = small_web.told(case)
+    return [captions[i] for i in few_of(len(captions), seed)]
 
 
 @without_checkpoints()

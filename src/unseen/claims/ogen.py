@@ -182,11 +182,11 @@ def regressed(data: Known) -> float:
 
 
 @functools.cache
-def common(split: str) -> NDArray[np.int64]:
+def common(split: str, seen: Callable[[str], Domain] | None = None) -> NDArray[np.int64]:
     """Subcategories of which there are `COMMON` emoji that all vendors of a split draw."""
     drawn = [by(vendor) for vendor in VENDORS[split]]
     shared = set.intersection(*(set(domain.columns["emoji"].tolist()) for domain in drawn))
-    first = of_subcategories(VENDORS[split][0])
+    first = (seen or vectors)(VENDORS[split][0])
     both = np.array([code in shared for code in first.columns["emoji"].tolist()])
     return np.flatnonzero(np.bincount(first.labels[both], minlength=len(first.classes or ())) >= COMMON)
 
@@ -216,11 +216,12 @@ def vectors(vendor: str) -> Domain:
     return Domain(x=embedding.numpy(), y=drawn.y, classes=drawn.classes, columns=drawn.columns, name=vendor)
 
 
-def known(case: str, seed: int, seen: Callable[[str], Domain] = vectors) -> Known:
+def known(case: str, seed: int, seen: Callable[[str], Domain] | None = None) -> Known:
     """A vendor's subcategories, half of them base classes by seed; of each at most `SHOTS` pictures, and at most half
     of what there is, are learnt from. Only those count of which all vendors have `COMMON` pictures (`common`)."""
     split, vendor = case.split()
-    kept = common(split)
+    seen = seen or vectors
+    kept = common(split, seen)
     rng = np.random.default_rng(seed)
     n = (len(kept) + 1) // 2
     whole = of_classes(seen(vendor), rng.permutation(kept))
@@ -233,11 +234,11 @@ def known(case: str, seed: int, seen: Callable[[str], Domain] = vectors) -> Know
     return Known(whole.take(learnt), whole.take(~learnt), space, frozenset(whole.columns["emoji"][learnt].tolist()))
 
 
-def abroad(case: str, data: Known, seen: Callable[[str], Domain] = vectors) -> Domain:
+def abroad(case: str, data: Known, seen: Callable[[str], Domain] | None = None) -> Domain:
     """What the next vendor of the split draws of the same classes, without the emoji that were learnt from."""
     split, vendor = case.split()
     vendors = VENDORS[split]
-    other = seen(vendors[(vendors.index(vendor) + 1) % len(vendors)])
+    other = (seen or vectors)(vendors[(vendors.index(vendor) + 1) % len(vendors)])
     whole = of_classes(other, np.array([worlds.space_of(other).index(name) for name in data.classes.names]))
     fresh = np.array([code not in data.taught for code in whole.columns["emoji"].tolist()])
     return whole.take(fresh).replace(classes=data.classes, name="elsewhere")

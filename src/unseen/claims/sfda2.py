@@ -41,13 +41,13 @@ POINTS = 128
 DENSE = 2048
 
 
-def clouds(case: str, seed: int, each: int = EACH) -> tuple[Domain, Domain]:
+def clouds(case: str, seed: int, each: int | None = None) -> tuple[Domain, Domain]:
     """Source and target of `MAKERS view`, `MAKERS half PERCENT` or `MAKERS ball PERCENT`, classes of equal size.
 
     Half of the models are seen whole; the others, none of which is in the source, have a part hidden.
     """
     makers, by, *percent = case.split()
-    whole, other = (_views(half, seed + k, each) for k, half in enumerate(parted(objects(makers), 0.5, seed)))
+    whole, other = (_views(half, seed + k, each or EACH) for k, half in enumerate(parted(objects(makers), 0.5, seed)))
     share = float(percent[0]) / 100 if percent else 0.5
     source = whole.replace(x=centred(whole.x[:, :POINTS]).astype(np.float32))
     return source, hidden(other, by, share=share, n_points=POINTS, random_state=seed)  # type: ignore[arg-type]

@@ -222,8 +222,8 @@ def handful(value: Any) -> Any:
         said = {"n": len(value), "x": x, "y": value.y, "columns": value.columns, "classes": value.classes}
         return handful({**said, "kind": value.kind, "task": value.task})
     if isinstance(value, ClassSpace):
-        told = ("names", "descriptions", "attributes", "attribute_names", "embeddings", "seen")
-        return handful({key: getattr(value, key) for key in told})
+        fields = ("names", "descriptions", "attributes", "attribute_names", "embeddings", "seen")
+        return handful({key: getattr(value, key) for key in fields})
     if isinstance(value, Mapping):
         return {str(key): handful(item) for key, item in value.items()}
     if isinstance(value, (list, tuple, Lazy)):

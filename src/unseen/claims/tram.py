@@ -28,7 +28,6 @@ from unseen.claims.unlike import (
     STYLES,
     cases,
     epochs_of,
-    features,
     numbered,
     of_case,
     read,
@@ -144,10 +143,10 @@ def fine_tuning(case: str, seed: int) -> tuple[Classifier, Domain, Domain, list[
 
 
 def kinds_of(
-    case: str, seed: int, seen: Callable[[Domain], Domain] = features
+    case: str, seed: int, seen: Callable[[Domain], Domain] | None = None
 ) -> tuple[Domain, Domain, Domain, list[Domain]]:
     """As `styles_of`, of a kind of `unseen.claims.unlike`."""
-    style, others = of_case(case, seen)
+    style, others = of_case(case) if seen is None else of_case(case, seen)
     n_known = len(others) // 2
     known = concatenate(others[:n_known], name="known")
     return known, *parted(style, 0.2, seed), others[n_known:]

@@ -173,7 +173,7 @@ def resolutions(case: str, seed: int = 0) -> dict[str, tuple[Domain, tuple[Domai
     hour = 1 if season_of(float(periods_of(packaged(case))[0])) == 24 else 2
     coarse = (("fine", 1), ("coarse", 4 * hour), ("daily", 24 * hour))
     series = {resolution: family(case, k) for resolution, k in coarse}
-    return {name: (one, split(one, SMALL["context"], SMALL["horizon"])) for name, one in series.items()}
+    return {name: (part, split(part, SMALL["context"], SMALL["horizon"])) for name, part in series.items()}
 
 
 def run_transfer(case: str, seed: int) -> Result:

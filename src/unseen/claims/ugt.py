@@ -102,7 +102,7 @@ def of_each(domain: Domain, first: int, last: int) -> Domain:
     return domain.take(np.concatenate([order[first:last] for order in orders]))
 
 
-def halves(fold: int, side: int) -> tuple[Domain, Domain]:
+def halves(fold: int, side: int = 224) -> tuple[Domain, Domain]:
     """Handwritten digits to learn from and others to be corrupted: fold by fold, 16 and 16 of each digit."""
     start = 32 * fold
     whole = pictures("handwritten", side)
@@ -135,7 +135,7 @@ def fonts(family: str) -> tuple[list[str], list[str]]:
     return learnt, tested
 
 
-def written(fold: int, side: int) -> Domain:
+def written(fold: int, side: int = 224) -> Domain:
     """Handwritten digits, fold by fold, 20 of each digit."""
     return of_each(pictures("handwritten", side), 20 * fold, 20 * (fold + 1))
 

@@ -88,7 +88,7 @@ def of_case(case: str, seen: Callable[[Domain], Domain] | None = None) -> tuple[
     They are `features` of samples unless they are to be `seen` otherwise.
     """
     kind, _, style = case.partition(": ")
-    whole = styles(kind) if seen in (None, features) else {name: seen(domain) for name, domain in samples(kind).items()}
+    whole = styles(kind) if seen is None else {name: seen(domain) for name, domain in samples(kind).items()}
     domains, place = list(whole.values()), STYLES[kind].index(style)
     if kind in TABLES:
         unit = domains[place].x.std(axis=0)

@@ -55,17 +55,17 @@ ARMS: Mapping[str, Mapping[str, Any]] = {
 GRADED = Stream(by_accuracy)
 
 
-def tasks_of(case: str, seed: int, seen: Callable[[str, str], Domain] = task_streams.features) -> list[Task]:
-    """The tasks of a case in their order."""
+def tasks_of(case: str, seed: int, **seen: Callable[[str, str], Domain]) -> list[Task]:
+    """The tasks of a case in their order; `seen` is how pictures are seen, as features unless it is given."""
     split, order = case.split()
     names = task_streams.ORDERS[split][int(order) - 1]
-    return [task_streams.task(split, name, seed + 10 * int(order), seen) for name in names]
+    return [task_streams.task(split, name, seed + 10 * int(order), **seen) for name in names]
 
 
 def drawn_stream(case: str, seed: int) -> list[Any]:
     """What a cell draws, of pictures by their numbers."""
     split = case.split()[0]
-    return [tasks_of(case, seed, task_streams.numbered_pictures), task_streams.references(split, worlds.numbered)]
+    return [tasks_of(case, seed, seen=task_streams.numbered_pictures), task_streams.references(split, worlds.numbered)]
 
 
 def streamed(case: str, seed: int) -> Result:
