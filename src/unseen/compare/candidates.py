@@ -14,7 +14,7 @@ from unseen.compare.names import some
 from unseen.compare.validators import fits_of, learns_from_support
 from unseen.data.domain import Domain
 from unseen.evaluation import protocols
-from unseen.methods import card
+from unseen.methods import card, get
 from unseen.report.words import count
 
 ALWAYS = ("source-only", "standardize", "describe")
@@ -137,7 +137,7 @@ def plan(
     groups = list(catalogue.sharing(pairs))
     shares = {name_of(*pair): name_of(*group[0]) for group in groups for pair in group[1:]}
     times = {slug: seeds * fits_of(slug, inputs.support) for slug, _ in pairs}
-    seconds = {name_of(*pair): catalogue.cost(*pair) * larger[_is_stepped(*pair)] * times[pair[0]] for pair in pairs}
+    seconds = {name_of(*pair): catalogue.cost(*pair) * larger[_is_stepped(pair[0])] * times[pair[0]] for pair in pairs}
     seconds |= dict.fromkeys(shares, 0.0)
     over: dict[str, float] = {}
     slow: dict[str, float] = {}
@@ -178,9 +178,9 @@ def _larger(domains: Sequence[Domain], *, stepped: bool = False) -> float:
     return max(size, SHORTEST_FIT) / ON_A_CARD[0] * min(width, 1) ** 0.1
 
 
-def _is_stepped(slug: str, preset: str) -> bool:
-    """Whether a candidate is trained for a given number of steps, however many samples there are."""
-    return bool(getattr(catalogue.make(slug, preset), "steps", 0))
+def _is_stepped(slug: str) -> bool:
+    """Whether a method is trained for a given number of steps, however many samples there are."""
+    return bool(getattr(get(slug), "steps", 0))
 
 
 ON_A_CARD = (1000, 1280)
