@@ -31,10 +31,10 @@ BOTH_SIDES = ("gzsl", "base-to-new")
 
 ALONE = "names only classes without a labelled sample, and {} grades both kinds; {} names both"
 
-OUTLASTS = "far longer than all others together (about {:.0f} s): name it, or give a budget that it is within"
+OUTLASTS = "far longer than any other (about {:.0f} s): name it, or give a budget that it is within"
 
 TIMES, WAITED_FOR = 2, 120.0
-"""By how much a candidate outlasts the others, and the seconds that it may always take, where a consensus is the choice
+"""By how much a candidate outlasts any other, and the seconds that it may always take, where a consensus is the choice
 unless labels say otherwise. Without a consensus it may be the best that there is, and stays."""
 
 
@@ -57,7 +57,7 @@ class Plan:
     over_budget: dict[str, float] = dataclasses.field(default_factory=dict)
     """Candidates that the budget leaves out, with the seconds that they would take."""
     outlasting: dict[str, float] = dataclasses.field(default_factory=dict)
-    """Candidates that are left out without a budget, as they would take far longer than all others together."""
+    """Candidates that are left out without a budget, as they would take far longer than any other."""
 
     def names(self) -> list[str]:
         """All candidates by name."""
@@ -216,13 +216,14 @@ def _within(limit: float, groups: Sequence[Group], seconds: Mapping[str, float],
 
 
 def _outlasting(groups: Sequence[Group], seconds: Mapping[str, float], *, named: bool) -> dict[str, float]:
-    """What takes `TIMES` as long as all others together, and is no part of the consensus, with its seconds."""
+    """What takes `TIMES` as long as any other, and is no part of the consensus, with its seconds."""
     cost = {group: seconds[name_of(*group[0])] for group in map(tuple, groups)}
-    whole = sum(cost.values())
+    *others, _ = sorted(cost.values())
+    limit = max(WAITED_FOR, TIMES * max(others, default=0.0))
     slow = [
         (group, taken)
         for group, taken in cost.items()
-        if taken > max(WAITED_FOR, TIMES * (whole - taken)) and not any(_is_heard(pair, named) for pair in group)
+        if taken > limit and not any(_is_heard(pair, named) for pair in group)
     ]
     return {name_of(*pair): taken for group, taken in slow for pair in group}
 
