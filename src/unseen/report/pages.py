@@ -1,4 +1,4 @@
-"""The one shell of all pages of the report: head, style, and a policy that allows no script and no request."""
+"""The one shell of all pages that are one file, `frame.html`: head, style, and a policy of what they may do."""
 
 from __future__ import annotations
 
@@ -7,7 +7,10 @@ import hashlib
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import jinja2
 
 HERE = Path(__file__).parent
 
@@ -61,19 +64,10 @@ def render_page(
     values
         What the template shows.
     """
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
     template = Path(template)
     style = stylesheet(HERE / "style.css") + style
-    environment = Environment(
-        loader=FileSystemLoader([template.parent, HERE]),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        finalize=with_commands,
-    )
-    environment.filters.update({"flags": whole_flags, "at": place, **(filters or {})})
+    environment = templates(template.parent)
+    environment.filters.update(filters or {})
     media = "media-src data:; " if plays else ""
     page = environment.get_template(template.name).render(
         policy=f"default-src 'none'; img-src data:; {media}style-src {source_hash(style)}; form-action 'none'",
@@ -81,6 +75,22 @@ def render_page(
         **values,
     )
     return page.encode("utf-8", "replace")
+
+
+def templates(folder: Path) -> jinja2.Environment:
+    """Templates of a folder, which extend `frame.html`: values are text, a misspelt one is an error."""
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    environment = Environment(
+        loader=FileSystemLoader([folder, HERE]),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        finalize=with_commands,
+    )
+    environment.filters.update({"flags": whole_flags, "at": place})
+    return environment
 
 
 def place(share: float) -> str:

@@ -7,10 +7,10 @@ import json
 import re
 from functools import cache
 
-from unseen.report.pages import source_hash
+from unseen.report.pages import source_hash, templates
 from unseen.serving.headers import policy
 from unseen.serving.limits import MAX_TEXT
-from unseen.serving.manual import FOLDER, environment, style
+from unseen.serving.manual import FOLDER, style
 from unseen.serving.mistakes import FIELD
 from unseen.serving.model import Served
 from unseen.serving.rows import ServedRows
@@ -46,10 +46,11 @@ def front(served: Served | ServedRows, host: str, *, guarded: bool, scheme: str 
     css, script = style(), "".join((FOLDER / name).read_text(encoding="utf-8") for name in ("drop.js", "front.js"))
     curl, curl_with_file = lines(served, url, guarded=guarded)
     page = (
-        environment()
+        templates(FOLDER)
         .get_template("front.html")
         .render(
             style=css,
+            policy="",
             script=script,
             summary=served.summary(names=not guarded),
             about={

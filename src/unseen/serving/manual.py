@@ -7,22 +7,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import jinja2
-
-from unseen.report.pages import CONTROLS, source_hash, stylesheet
+from unseen.report.pages import CONTROLS, source_hash, stylesheet, templates
 
 FOLDER = Path(__file__).parent
-
-
-def environment() -> jinja2.Environment:
-    """Templates of this folder, with everything escaped."""
-    return jinja2.Environment(
-        loader=jinja2.FileSystemLoader(FOLDER),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
 
 
 def style() -> str:
@@ -58,8 +45,8 @@ def manual(openapi: Mapping[str, Any], *, curl: str, field: str) -> tuple[str, s
         for verb, operation in verbs.items()
     ]
     page = (
-        environment()
+        templates(FOLDER)
         .get_template("manual.html")
-        .render(style=css, info=openapi["info"], operations=operations, curl=curl, field=field)
+        .render(style=css, policy="", info=openapi["info"], operations=operations, curl=curl, field=field)
     )
     return page, f"default-src 'none'; style-src {source_hash(css)}; base-uri 'none'; form-action 'none'"

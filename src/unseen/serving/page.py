@@ -17,9 +17,9 @@ from unseen.data.sources.npm import fetch, read_files
 from unseen.encoders.two_tower import TwoTowerEncoder
 from unseen.encoders.vision import ImagePreprocess
 from unseen.methods.base import Method
-from unseen.report.pages import source_hash
+from unseen.report.pages import source_hash, templates
 from unseen.runtime import replacing
-from unseen.serving.manual import FOLDER, environment, style
+from unseen.serving.manual import FOLDER, style
 
 TOP = 5
 """Classes that the page names."""
@@ -80,7 +80,7 @@ def write_page(bundle: Bundle, file: str | os.PathLike[str], *, title: str = "Wh
         "form-action": "'none'",
     }
     page = (
-        environment()
+        templates(FOLDER)
         .get_template("page.html")
         .render(
             title=title,

@@ -11,7 +11,7 @@ from typing import Any
 from unseen.data.contact_sheet import contact_sheet
 from unseen.data.domain import Domain
 from unseen.data.sounds import resampled, wav_bytes
-from unseen.report.pages import CONTROLS, source_hash, stylesheet
+from unseen.report.pages import CONTROLS, source_hash, stylesheet, templates
 from unseen.runtime import replacing
 from unseen.verification.sample import CHOICES, Question
 
@@ -42,8 +42,6 @@ def write_page(
     classes : sequence of str
         All names that may be an answer: where they are more than stand beside a sample, the page lets one search them.
     """
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
     here = Path(__file__).parent
     style, script = stylesheet(CONTROLS, here / "page.css"), (here / "page.js").read_text(encoding="utf-8")
     most = max((len(question.choices) for question in questions), default=CHOICES)
@@ -54,19 +52,22 @@ def write_page(
         "questions": [_told(question, target) for question in questions],
         "classes": searched,
     }
-    environment = Environment(loader=FileSystemLoader(here), autoescape=True, undefined=StrictUndefined)
-    page = environment.get_template("page.html").render(
-        policy=f"default-src 'none'; img-src data:; media-src data:; style-src {source_hash(style)}; "
-        f"script-src {source_hash(script)}; form-action 'none'",
-        style=style,
-        script=script,
-        questions=json.dumps(content, ensure_ascii=False).replace("<", "\\u003c"),
-        name=target.name,
-        count=len(questions),
-        most=most,
-        searched=len(searched),
-        file=ANSWERS,
-        command=command,
+    page = (
+        templates(here)
+        .get_template("page.html")
+        .render(
+            policy=f"default-src 'none'; img-src data:; media-src data:; style-src {source_hash(style)}; "
+            f"script-src {source_hash(script)}; form-action 'none'",
+            style=style,
+            script=script,
+            questions=json.dumps(content, ensure_ascii=False).replace("<", "\\u003c"),
+            name=target.name,
+            count=len(questions),
+            most=most,
+            searched=len(searched),
+            file=ANSWERS,
+            command=command,
+        )
     )
     file.parent.mkdir(parents=True, exist_ok=True)
     with replacing(file) as temporary:
