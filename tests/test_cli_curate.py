@@ -181,3 +181,10 @@ def test_what_is_wrong_is_said_in_a_line(tmp_path: Path, call: Any) -> None:
     assert "stages" in call("curate", "links.csv", "--out", "pairs", "--target-keep", "0.5", "--stages", "x", code=1)
     assert "memory" in call("curate", "links.csv", "--out", "pairs", "--target-keep", "0.5", "--memory", "x", code=1)
     assert not (tmp_path / "pairs").exists()
+
+
+def test_a_file_of_blocked_hosts_may_begin_with_a_byte_order_mark(tmp_path: Path) -> None:
+    from unseen.cli.curate import _hosts
+
+    (tmp_path / "hosts.txt").write_bytes("\ufeffbad.example\r\n# why\r\nWorse.example\r\n".encode())
+    assert _hosts(["other.example", str(tmp_path / "hosts.txt")]) == ["other.example", "bad.example", "worse.example"]

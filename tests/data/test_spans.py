@@ -77,3 +77,11 @@ def test_small_files_are_not_cut(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert len(list(spans(tmp_path / "a.txt", 8))) == 2
     (tmp_path / "b.txt").write_text("")
     assert list(spans(tmp_path / "b.txt", 8)) == [(0, 0)]
+
+
+def test_a_byte_order_mark_is_no_letter_of_the_first_line(tmp_path: Path) -> None:
+    file = tmp_path / "lines.txt"
+    file.write_bytes("\ufeffcat\r\ndog\r\n".encode())
+    assert list(text_lines(file)) == ["cat\n", "dog\n"]
+    assert list(text_lines(file, newline="")) == ["cat\r\n", "dog\r\n"]
+    assert list(text_lines(file, (8, 13))) == ["dog\n"]

@@ -250,9 +250,11 @@ def _number(text: str) -> str | float:
 
 def _hosts(entries: list[str]) -> list[str]:
     """Host names, from the command line and from files."""
+    from unseen.files import read_plain
+
     hosts: list[str] = []
     for entry in entries:
-        lines = Path(entry).read_text(encoding="utf-8").splitlines() if Path(entry).is_file() else [entry]
+        lines = read_plain(entry).splitlines() if Path(entry).is_file() else [entry]
         hosts += [line.strip().lower() for line in lines if line.strip() and not line.startswith("#")]
     return hosts
 

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from unseen.curation.units import Found, Note, Source, Unit, stretches
-from unseen.data.spans import Span, spans, text_lines
+from unseen.data.spans import spans, text_lines
 from unseen.methods.curation.laion import parse
 
 TABLES = (".parquet", ".csv", ".tsv", ".jsonl", ".ndjson")
@@ -69,22 +69,14 @@ def _rows(unit: Unit, note: Note) -> Iterator[dict[str, Any] | None]:
     span = (unit.start, unit.stop) if unit.stop is not None else None
     separator = _SEPARATORS.get(suffix)
     if separator is None:
-        yield from (json_row(line) for line in _lines(file, span) if line.strip())
+        yield from (json_row(line) for line in text_lines(file, span, newline="") if line.strip())
         return
     csv.field_size_limit(min(sys.maxsize, 2**31 - 1))
-    records = _records(_lines(file, span), separator)
-    names = next(records if unit.start == 0 else _records(_lines(file), separator), None) or []
+    records = _records(text_lines(file, span, newline=""), separator)
+    names = next(records if unit.start == 0 else _records(text_lines(file, newline=""), separator), None) or []
     _need_columns(names, file)
     for cells in records:
         yield dict(zip(names, cells)) if cells is not None and len(cells) == len(names) else None
-
-
-def _lines(file: Path, span: Span | None = None) -> Iterator[str]:
-    """Lines of a file, or of a span of it, as they stand there, without the mark that some programs begin it with."""
-    lines = text_lines(file, span, newline="")
-    if span is None or span[0] == 0:
-        yield next(lines, "").removeprefix("\ufeff")
-    yield from lines
 
 
 def _records(stream: Iterable[str], delimiter: str) -> Iterator[list[str] | None]:

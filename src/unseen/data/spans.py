@@ -104,6 +104,10 @@ def opened(path: Path, span: Span | None = None) -> io.BufferedReader:
 
 
 def text_lines(path: Path, span: Span | None = None, *, newline: str | None = None) -> Iterator[str]:
-    """Lines of a file, or of a span of it, with their ends (`newline` as for `open`); what is no UTF-8 is replaced."""
-    with io.TextIOWrapper(opened(path, span), encoding="utf-8", errors="replace", newline=newline) as file:
+    """Lines of a file, or of a span of it, with their ends (`newline` as for `open`); what is no UTF-8 is replaced.
+
+    The mark that some programs begin a file with is no letter of its first line.
+    """
+    encoding = "utf-8-sig" if span is None or span[0] == 0 else "utf-8"
+    with io.TextIOWrapper(opened(path, span), encoding=encoding, errors="replace", newline=newline) as file:
         yield from file

@@ -145,6 +145,16 @@ def test_concepts_and_captions_are_read_whatever_stands_between_cells(tmp_path: 
         read_concepts("rain.csv")
 
 
+def test_a_byte_order_mark_belongs_to_no_concept_and_no_caption(tmp_path: Path) -> None:
+    (tmp_path / "concepts.txt").write_bytes("\ufeffcat\ndog\n".encode())
+    assert list(read_concepts(tmp_path / "concepts.txt").concept) == ["cat", "dog"]
+    for name, text in (("a.txt", "cat\ndog\n"), ("b.jsonl", '{"caption": "cat"}\n{"caption": "dog"}\n')):
+        (tmp_path / name).write_bytes(f"\ufeff{text}".encode())
+        counted = job.analyse(tmp_path / name, concepts="cat,dog")
+        assert counted.n == 2
+        assert counted.table.set_index("concept").text.to_dict() == {"cat": 1, "dog": 1}
+
+
 def test_keys_and_concepts_stay_text(tmp_path: Path) -> None:
     (tmp_path / "tags.csv").write_text("sample,concept,probability\n0001,007,0.9\n0002,null,0.8\n0002,NA,0.8\n")
     (tmp_path / "concepts.csv").write_text("concept,accuracy,model\n007,1.5,01\nnull,,01\nNA,2,01\n")

@@ -25,7 +25,7 @@ from unseen.curation.samples import pictures_of
 from unseen.data.delimited import SAMPLE, Form, form_of, plain_cell, read_delimited
 from unseen.data.reading import read_parquet
 from unseen.data.spans import opened, spans, text_lines
-from unseen.files import check_plain, is_hidden, reads, walk
+from unseen.files import check_plain, is_hidden, read_plain, reads, walk
 from unseen.methods.curation.concept_frequency import TagTable, lemmas_of
 from unseen.methods.curation.concept_frequency.shares import EACH, Span, evenly, within_span, without_words
 
@@ -343,7 +343,7 @@ def read_concepts(path: str | os.PathLike[str], score: str | None = None) -> pd.
     elif not path.is_file():
         raise FileNotFoundError(f"concepts must be a file, or names such as cat,dog; there is no {path}")
     elif path.suffix == ".txt":
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = read_plain(path).splitlines()
         table = pd.DataFrame({"concept": [line.strip() for line in lines if line.strip()]})
     elif path.suffix in (".csv", ".tsv", ".parquet"):
         table = read_texts(path)
