@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import re
@@ -66,10 +67,16 @@ def mentions(text: str) -> list[str]:
     return re.findall(r"(?<!`)`(unseen [^`\n]+)`", text)
 
 
+@functools.cache
+def program() -> Any:
+    """All commands, made once: that takes half a second."""
+    return typer.main.get_command(cli.app)
+
+
 def command_of(line: str) -> tuple[Any, str, list[str]]:
     """The command that a line calls, its name, and its arguments; an assertion fails if there is none."""
     args = shlex.split(line, comments=True)[1:]
-    found: Any = typer.main.get_command(cli.app)
+    found = program()
     verb = "unseen"
     while hasattr(found, "commands") and (args or verb == "unseen"):  # a group may be mentioned by its name alone
         if hasattr(found, "usual") and args[0] not in found.commands:
