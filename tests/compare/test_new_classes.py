@@ -29,7 +29,7 @@ def run(tmp_path_factory):
     folder = tmp_path_factory.mktemp("new") / "run"
     source = whole()
     given = dict(source=source.take(source.labels < 6), target=whole(seed=1), classes=source.classes)
-    return unseen.compare(**given, methods="lisgan", seeds=1, out=folder)
+    return unseen.compare(**given, methods="dap", seeds=1, out=folder)
 
 
 def test_each_unseen_class_has_its_neighbours_its_attributes_and_what_was_taken_for_it(run):
