@@ -135,3 +135,17 @@ def test_nothing_is_cut_for_others_where_all_was_fitted_before(
     fits.run_all(ready, CANDIDATES, 1, tmp_path, Engine(workers=2))
     with pytest.raises(AssertionError, match="no clip"):
         fits.run_all(ready, CANDIDATES, 2, tmp_path, Engine(workers=2))
+
+
+@pytest.mark.parametrize(
+    ("settings", "told"),
+    [({"depth": 3}, "depth must be at most the tower's 2 layers; got 3"), ({"frames": 65}, "at most 64; got 65")],
+)
+def test_settings_that_the_tower_cannot_have_are_refused_before_a_frame_is_read(
+    settings: dict[str, Any], told: str, tmp_path: Path
+) -> None:
+    said: list[str] = []
+    given: dict[str, Any] = {"source": clips("ab", 0), "encoder": saved_towers(tmp_path), "say": said.append}
+    with pytest.raises(ValueError, match=f"method: mug-stan cannot run here: .*{told}"):
+        unseen.adapt(method="mug-stan", settings=settings, **given)  # type: ignore[attr-defined]
+    assert not said

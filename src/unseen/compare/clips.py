@@ -82,6 +82,11 @@ def check_clips(
         words = {**domains, "model": network} if network is not None else domains
         if why := Given(words, kind="clip").why_not(type(method)):
             raise ValueError(f"{argument}: {slug} cannot run here: it {why}")
+        if network is not None:
+            try:
+                method.check_network(network)
+            except (TypeError, ValueError) as error:
+                raise ValueError(f"{argument}: {slug} cannot run here: {error}") from error
 
 
 def with_whole_clips(inputs: Inputs, candidates: Iterable[Method]) -> Inputs:

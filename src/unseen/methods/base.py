@@ -169,6 +169,12 @@ class Method:
             setattr(self, name, getattr(changed, name))
         return self
 
+    def check_network(self, model: Any) -> None:
+        """Raise `ValueError` or `TypeError` where these settings do not fit the `model` of `fit`, before any work.
+
+        By default nothing is asked of it.
+        """
+
     # -- what a method is asked ---------------------------------------------------------------------------
 
     def fit(self, **inputs: Any) -> Self:
