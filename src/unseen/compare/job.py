@@ -230,9 +230,9 @@ def compare(
         inputs = with_two_views(inputs)
     forget()
     with alone_in(folder):
-        failed: dict[tuple[str, str], str] | None = {} if methods in ("auto", "all") else None
-        found_cells = run_all(inputs, todo.candidates, seeds, kept, engine, failed)
-        for pair, error in (failed or {}).items():
+        failed: dict[tuple[str, str], str] = {}
+        found_cells = run_all(inputs, todo.candidates, seeds, kept, engine, failed, named=bool(wanted))
+        for pair, error in failed.items():
             todo.left_out[name_of(*pair)] = f"could not be fitted: {error}"
             log.warning("%s could not be fitted and is left out: %s", name_of(*pair), error)
         heard = dict(found_cells)
@@ -387,14 +387,17 @@ def _few(names: Sequence[str], most: int = 3) -> str:
 
 
 def _claim_folder(folder: Path, config: dict[str, Any]) -> None:
-    """Make the run folder, or go on in one of the same run."""
+    """Make the run folder, or go on in one of the same run, or of one that never ended and had other candidates."""
     file = folder / "config.json"
     if file.exists():
         try:
             other = read_object(file)
         except ValueError as error:
             raise ValueError(f"{file} is damaged ({error}); choose another out") from error
-        if not _is_same(other, config):
+        if _is_unended_with_others(folder, other, config):
+            with alone_in(folder):
+                _write_config(file, config)
+        elif not _is_same(other, config):
             raise ValueError(f"out: {folder} holds another run ({_differing(other, config)}); choose another folder or "
                              "remove it")  # fmt: skip
         return
@@ -403,10 +406,21 @@ def _claim_folder(folder: Path, config: dict[str, Any]) -> None:
     if folder.exists() and any(entry.name not in BEGUN for entry in folder.iterdir()):
         raise ValueError(f"out: {folder} exists and is not a run of `unseen compare`; choose another folder")
     folder.mkdir(parents=True, exist_ok=True)
-    with replacing(file) as temporary:
-        temporary.write_text(json.dumps(config, indent=1))
+    _write_config(file, config)
     for name in BEGUN:
         (folder / name).unlink(missing_ok=True)
+
+
+def _write_config(file: Path, config: dict[str, Any]) -> None:
+    with replacing(file) as temporary:
+        temporary.write_text(json.dumps(config, indent=1))
+
+
+def _is_unended_with_others(folder: Path, other: Mapping[str, Any], config: dict[str, Any]) -> bool:
+    """Whether a run that left no results differs in its candidates alone: what it fitted serves this one, too."""
+    now = json.loads(json.dumps(config))
+    differing = [key for key in {*now, *other} - {"id"} if other.get(key) != now.get(key)]
+    return differing == ["methods"] and not (folder / "results.json").exists()
 
 
 def adapt(
