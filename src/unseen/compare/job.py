@@ -16,7 +16,7 @@ from unseen import __version__, catalogue
 from unseen import methods as methods_
 from unseen.bundle import Bundle
 from unseen.compare.asked import BEGUN, check_asked, check_types, method_names, named_preset
-from unseen.compare.candidates import Plan, name_of, pair_called, plan
+from unseen.compare.candidates import Plan, fit_seconds, name_of, pair_called, plan, said
 from unseen.compare.cells import as_saved, as_sure_as, calibration
 from unseen.compare.checks import check_saved_to
 from unseen.compare.choice import choose
@@ -479,8 +479,14 @@ def adapt(
     ready = with_whole_clips(prepare(**inputs, before_encoding=before_encoding, say=say, graded=False), [unfitted])
     if preset in methods_.card(method).two_views:
         ready = with_two_views(ready)
+    seconds = fit_seconds(ready, method, preset, unfitted)
     ready = ready.seen_by(method, preset)
     given, check = split(ready, seed)
+    if say is not None:
+        times = 2 if refit and check is not None else 1
+        taken = said(times * seconds)
+        spared = ", in two fits: refit=False spares one" * (times - 1)
+        say(f"{name_of(method, preset)} takes {taken} on one core{spared}")
     fitted = given.fit(unfitted) if check is not None or not refit else unfitted
     cell = {"method": fitted, **calibration(fitted, check)}
     if refit:

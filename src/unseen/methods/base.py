@@ -175,6 +175,10 @@ class Method:
         By default nothing is asked of it.
         """
 
+    def expected_seconds(self, words: Mapping[str, Any]) -> float | None:
+        """About how long `fit` takes on one core with these inputs; None where the card's cost is all that is known."""
+        return None
+
     # -- what a method is asked ---------------------------------------------------------------------------
 
     def fit(self, **inputs: Any) -> Self:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any, Self, overload
 
 import numpy as np
@@ -32,7 +32,7 @@ from unseen.methods.video.mug_stan.network import (
     going_on,
     mug_stan_network,
 )
-from unseen.methods.video.needs import CaptionedTowers
+from unseen.methods.video.needs import CaptionedTowers, seconds_on_frames
 from unseen.nn import parallel
 from unseen.nn.contrastive import contrastive
 from unseen.nn.dual_encoder import sentence, templates_of, trimmed
@@ -252,6 +252,10 @@ class MugSTAN(ClipFinder):
         """Name other classes to predict: any that can be said in words; nothing is trained."""
         self.templates_ = templates_of(prompts, self.templates_)
         return self._name(classes.bare())
+
+    def expected_seconds(self, words: Mapping[str, Any]) -> float | None:
+        """Of the image tower; its texts and the branch take little beside it."""
+        return seconds_on_frames(words, self.frames, self.epochs, self.batch_size)
 
     # -- learning ------------------------------------------------------------------------------------------
 
