@@ -135,3 +135,32 @@ def test_nothing_is_cut_for_others_where_all_was_fitted_before(
     fits.run_all(ready, CANDIDATES, 1, tmp_path, Engine(workers=2))
     with pytest.raises(AssertionError, match="no clip"):
         fits.run_all(ready, CANDIDATES, 2, tmp_path, Engine(workers=2))
+
+
+def test_how_long_a_fit_on_clips_takes_is_told_before_it_by_its_steps_and_the_side_of_frames(tmp_path: Path) -> None:
+    said: list[str] = []
+    settings = dict(methods.card("cdfsl-v").smoke) | {"batch_size": 4, "side": 12, "epochs": 2}
+    given = {"source": clips("ab", 0), "support": clips("ab", 2, n=4), "target": clips("ab", 1), "say": said.append}
+    model = unseen.adapt(method="cdfsl-v", settings=settings, encoder=saved_towers(tmp_path), **given)  # type: ignore[attr-defined]
+    assert model.method.encoder_.size == (12, 12)
+    assert "cdfsl-v takes under a second on one core, in two fits: refit=False spares one" in said
+    x = np.zeros((30, 16, 3, 224, 224), np.uint8)
+    words = {word: Domain(x=x, kind="clip") for word in ("source", "target")}
+    whole, small = ({**methods.card("cdfsl-v").presets["small"], "side": side} for side in (None, 32))
+    times = [methods.get("cdfsl-v")(**setting).expected_seconds(words) for setting in (whole, small)]
+    assert times[0] > 3000
+    assert times[1] < 60  # 67 minutes were seen of the first
+
+
+@pytest.mark.parametrize(
+    ("settings", "told"),
+    [({"depth": 3}, "depth must be at most the tower's 2 layers; got 3"), ({"frames": 65}, "at most 64; got 65")],
+)
+def test_settings_that_the_tower_cannot_have_are_refused_before_a_frame_is_read(
+    settings: dict[str, Any], told: str, tmp_path: Path
+) -> None:
+    said: list[str] = []
+    given: dict[str, Any] = {"source": clips("ab", 0), "encoder": saved_towers(tmp_path), "say": said.append}
+    with pytest.raises(ValueError, match=f"method: mug-stan cannot run here: .*{told}"):
+        unseen.adapt(method="mug-stan", settings=settings, **given)  # type: ignore[attr-defined]
+    assert not said

@@ -164,6 +164,32 @@ def test_a_candidate_that_cannot_be_fitted_is_left_out_and_told(
         unseen.compare(**given, out=tmp_path / "n")  # type: ignore[attr-defined]
 
 
+def test_of_methods_that_were_named_the_others_go_on_and_what_was_fitted_serves_another_choice(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(*_: Any, **__: Any) -> Any:
+        raise ValueError("the model cannot be had")
+
+    monkeypatch.setattr("unseen.methods.baselines.prototypes.cosine_head", fails)
+    given: dict[str, Any] = {"source": domain(), "target": domain(shift=1.5, seed=1), "seeds": 1}
+    given["engine"] = Engine(workers=1)
+    names = ["source-only", "prototypes", "coral"]
+    found = unseen.compare(**given, methods=names, out=tmp_path / "run")  # type: ignore[attr-defined]
+    assert found.results["left_out"]["prototypes"] == "could not be fitted: the model cannot be had"
+    assert {row["name"] for row in found.results["candidates"]} == {"source-only", "coral"}
+    with pytest.raises(ValueError, match="holds another run"):  # it has ended
+        unseen.compare(**given, methods=["source-only", "coral"], out=tmp_path / "run")  # type: ignore[attr-defined]
+    with pytest.raises(ValueError, match="the model cannot be had"):
+        unseen.compare(**given, methods=names[:2], out=tmp_path / "o")  # type: ignore[attr-defined]
+    (cell,) = (tmp_path / "o" / "cells").glob("source-only*")
+    fitted = cell.stat().st_ino
+    with pytest.raises(ValueError, match="holds another run"):
+        unseen.compare(**{**given, "seeds": 2}, methods=["source-only"], out=tmp_path / "o")  # type: ignore[attr-defined]
+    there = unseen.compare(**given, methods=["source-only"], out=tmp_path / "o")  # type: ignore[attr-defined]
+    assert there.chosen == "source-only"
+    assert cell.stat().st_ino == fitted
+
+
 def test_sealed_labels_change_neither_choice_nor_what_is_saved(saved: Bundle, tmp_path: Path) -> None:
     target = domain(("a", "b", "d"), shift=1.5, seed=1)
     mixed = target.with_labels(np.random.default_rng(0).permutation(target.labels))

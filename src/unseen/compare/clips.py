@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from unseen import methods
+from unseen import catalogue, methods
 from unseen.catalogue import Given
 from unseen.compare.inputs import Inputs
 from unseen.data.clips import read_finely
@@ -82,6 +82,11 @@ def check_clips(
         words = {**domains, "model": network} if network is not None else domains
         if why := Given(words, kind="clip").why_not(type(method)):
             raise ValueError(f"{argument}: {slug} cannot run here: it {why}")
+        if network is not None:
+            try:
+                method.check_network(network)
+            except (TypeError, ValueError) as error:
+                raise ValueError(f"{argument}: {slug} cannot run here: {error}") from error
 
 
 def with_whole_clips(inputs: Inputs, candidates: Iterable[Method]) -> Inputs:
@@ -113,6 +118,16 @@ def with_whole_clips(inputs: Inputs, candidates: Iterable[Method]) -> Inputs:
         beginning = dataclasses.replace(without, model=network_of_frames(inputs.encoder))
     views = {method.card.slug: beginning if _begins_with_network(method) else without for method in on_clips}
     return dataclasses.replace(inputs, clips=views)
+
+
+def seconds_on_clips(inputs: Inputs, slug: str, preset: str, method: Method | None = None) -> float | None:
+    """About how long one fit of a candidate that learns from clips takes on one core; None for others."""
+    if slug not in inputs.clips:
+        return None
+    view = inputs.clips[slug]
+    words = {word: getattr(view, word) for word in ("source", "target", "support", "model")}
+    method = catalogue.make(slug, preset) if method is None else method
+    return method.expected_seconds({word: value for word, value in words.items() if value is not None})
 
 
 @contextlib.contextmanager

@@ -74,13 +74,15 @@ def run_all(
     folder: Path | None,
     engine: Engine,
     failed: dict[tuple[str, str], str] | None = None,
+    *,
+    named: bool = False,
 ) -> dict[tuple[str, str], list[Cell]]:
     """All cells, by candidate in the order of the seeds; a cell that stands in `folder` is read.
 
     Of each seed the longest fits come first, so that none is alone at the end.
 
     A candidate that raises a `ValueError` is left out, with its reason in `failed`, where that is given and another one
-    is left.
+    is left; one that does more than nothing, where candidates were `named`.
 
     Neither truth nor raw samples leave this process for another one, but for clips that candidates learn from, cut and
     without names; `folder`, if given, must be one that all machines see. A model or teachers that are given keep the
@@ -107,7 +109,8 @@ def run_all(
     wrong = {pair: cell[FAILED] for pair, group in cells.items() for cell in group if FAILED in cell}
     if failed is not None:
         failed |= wrong
-    if wrong and len(wrong) == len(cells):
+    left = [pair for pair in cells if pair not in wrong]
+    if wrong and (not left or (named and all(slug in NOTHING for slug, _ in left))):
         raise ValueError(next(iter(wrong.values())))
     return {pair: group for pair, group in cells.items() if pair not in wrong}
 

@@ -16,7 +16,7 @@ from unseen import __version__, catalogue
 from unseen import methods as methods_
 from unseen.bundle import Bundle
 from unseen.compare.asked import BEGUN, check_asked, check_types, method_names, named_preset
-from unseen.compare.candidates import Plan, name_of, pair_called, plan
+from unseen.compare.candidates import Plan, fit_seconds, name_of, pair_called, plan, said
 from unseen.compare.cells import as_saved, as_sure_as, calibration
 from unseen.compare.checks import check_saved_to
 from unseen.compare.choice import choose
@@ -230,9 +230,9 @@ def compare(
         inputs = with_two_views(inputs)
     forget()
     with alone_in(folder):
-        failed: dict[tuple[str, str], str] | None = {} if methods in ("auto", "all") else None
-        found_cells = run_all(inputs, todo.candidates, seeds, kept, engine, failed)
-        for pair, error in (failed or {}).items():
+        failed: dict[tuple[str, str], str] = {}
+        found_cells = run_all(inputs, todo.candidates, seeds, kept, engine, failed, named=bool(wanted))
+        for pair, error in failed.items():
             todo.left_out[name_of(*pair)] = f"could not be fitted: {error}"
             log.warning("%s could not be fitted and is left out: %s", name_of(*pair), error)
         heard = dict(found_cells)
@@ -387,14 +387,17 @@ def _few(names: Sequence[str], most: int = 3) -> str:
 
 
 def _claim_folder(folder: Path, config: dict[str, Any]) -> None:
-    """Make the run folder, or go on in one of the same run."""
+    """Make the run folder, or go on in one of the same run, or of one that never ended and had other candidates."""
     file = folder / "config.json"
     if file.exists():
         try:
             other = read_object(file)
         except ValueError as error:
             raise ValueError(f"{file} is damaged ({error}); choose another out") from error
-        if not _is_same(other, config):
+        if _is_unended_with_others(folder, other, config):
+            with alone_in(folder):
+                _write_config(file, config)
+        elif not _is_same(other, config):
             raise ValueError(f"out: {folder} holds another run ({_differing(other, config)}); choose another folder or "
                              "remove it")  # fmt: skip
         return
@@ -403,10 +406,21 @@ def _claim_folder(folder: Path, config: dict[str, Any]) -> None:
     if folder.exists() and any(entry.name not in BEGUN for entry in folder.iterdir()):
         raise ValueError(f"out: {folder} exists and is not a run of `unseen compare`; choose another folder")
     folder.mkdir(parents=True, exist_ok=True)
-    with replacing(file) as temporary:
-        temporary.write_text(json.dumps(config, indent=1))
+    _write_config(file, config)
     for name in BEGUN:
         (folder / name).unlink(missing_ok=True)
+
+
+def _write_config(file: Path, config: dict[str, Any]) -> None:
+    with replacing(file) as temporary:
+        temporary.write_text(json.dumps(config, indent=1))
+
+
+def _is_unended_with_others(folder: Path, other: Mapping[str, Any], config: dict[str, Any]) -> bool:
+    """Whether a run that left no results differs in its candidates alone: what it fitted serves this one, too."""
+    now = json.loads(json.dumps(config))
+    differing = [key for key in {*now, *other} - {"id"} if other.get(key) != now.get(key)]
+    return differing == ["methods"] and not (folder / "results.json").exists()
 
 
 def adapt(
@@ -465,8 +479,14 @@ def adapt(
     ready = with_whole_clips(prepare(**inputs, before_encoding=before_encoding, say=say, graded=False), [unfitted])
     if preset in methods_.card(method).two_views:
         ready = with_two_views(ready)
+    seconds = fit_seconds(ready, method, preset, unfitted)
     ready = ready.seen_by(method, preset)
     given, check = split(ready, seed)
+    if say is not None:
+        times = 2 if refit and check is not None else 1
+        taken = said(times * seconds)
+        spared = ", in two fits: refit=False spares one" * (times - 1)
+        say(f"{name_of(method, preset)} takes {taken} on one core{spared}")
     fitted = given.fit(unfitted) if check is not None or not refit else unfitted
     cell = {"method": fitted, **calibration(fitted, check)}
     if refit:

@@ -197,3 +197,28 @@ def in_a_row(domain: Domain, frames: int, generator: torch.Generator | None = No
 
     x = domain.x if isinstance(domain.x, Lazy) else Lazy(range(len(domain)), domain.x.__getitem__)
     return domain.replace(x=x.map(cut))
+
+
+def squares(domain: Domain, side: int | None, room: int = 1 << 30) -> Domain:
+    """The same clips as floats with frames of `side` x `side`, the middle of each; as they are if that is None.
+
+    Each is read when it is first asked for, and stays in memory as far as there is room, in bytes.
+    """
+    if side is None:
+        return domain
+    x = domain.x if isinstance(domain.x, Lazy) else Lazy(range(len(domain)), domain.x.__getitem__)
+    kept: dict[int, Tensor] = {}
+    left = room
+
+    def read(i: int) -> Tensor:
+        nonlocal left
+        clip = kept.get(i)
+        if clip is None:
+            clip = fitted(as_clip(x[i]), (side, side))
+            size = clip.numel() * clip.element_size()
+            if size <= left:
+                left -= size
+                kept[i] = clip
+        return clip
+
+    return domain.replace(x=Lazy(range(len(domain)), read))

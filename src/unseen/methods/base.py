@@ -169,6 +169,16 @@ class Method:
             setattr(self, name, getattr(changed, name))
         return self
 
+    def check_network(self, model: Any) -> None:
+        """Raise `ValueError` or `TypeError` where these settings do not fit the `model` of `fit`, before any work.
+
+        By default nothing is asked of it.
+        """
+
+    def expected_seconds(self, words: Mapping[str, Any]) -> float | None:
+        """About how long `fit` takes on one core with these inputs; None where the card's cost is all that is known."""
+        return None
+
     # -- what a method is asked ---------------------------------------------------------------------------
 
     def fit(self, **inputs: Any) -> Self:

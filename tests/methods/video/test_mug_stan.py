@@ -15,10 +15,10 @@ from unseen.data.segments import ready
 from unseen.methods.video.mug_stan import MugSTAN
 from unseen.methods.video.mug_stan.network import NEW, mug_stan_network, split
 from unseen.methods.video.needs import small_captioned_clips, small_frame_towers
-from unseen.nn.dual_encoder import NOTHING, Letters
+from unseen.nn.dual_encoder import NOTHING, Letters, dual_encoder
 from unseen.nn.schedules import by_rate
 from unseen.nn.small_towers import small_dual_encoder
-from unseen.nn.towers import text_tower
+from unseen.nn.towers import text_tower, vision_tower
 from unseen.validation.recall import both_ways, middle_ranks
 from videos import write_video
 
@@ -370,6 +370,17 @@ def test_towers_of_one_vector_a_text_and_no_vision_transformer_read_clips_withou
     assert method.predict(domain().x).shape == (18,)
     with pytest.raises(TypeError, match="vision transformer that reads its class token where temporal is 'branch'"):
         MugSTAN(**QUICK).fit(source=domain(), model=small_dual_encoder("image"))
+
+
+@pytest.mark.parametrize("temporal", ["branch", "intermediate"])
+def test_without_a_depth_there_are_as_many_levels_as_the_tower_has_layers_and_four_at_most(temporal):
+    settings = {key: value for key, value in QUICK.items() if key not in ("depth", "epochs")} | {"epochs": 1}
+    method = MugSTAN(**settings, temporal=temporal).fit(source=domain(), model=small_frame_towers())
+    assert method.network_.depth == 2
+    assert MugSTAN(**settings, temporal=temporal).fit(source=domain(), model=method.network_).network_.depth == 2
+    image = vision_tower((8, 8), (4, 4), width=8, head=4, heads=(2,) * 5, mlp=(16,) * 5, dim=8)
+    deep = dual_encoder(image, small_frame_towers().text, Letters().to_json(), 20.0)
+    assert MugSTAN(**settings, temporal=temporal).fit(source=domain(), model=deep).network_.depth == 4
 
 
 @pytest.mark.parametrize(

@@ -116,6 +116,7 @@ def align_clips(
     templates, space = templates_of(prompts, ("{}",)), class_space(classes)
     reading = _two_towers(encoder, trust)
     towers: Any = network_of_frames(reading)
+    method.check_network(towers)
     shown = every_frame(reading, method.test_frames or method.frames)
     frames = max(FRAMES, method.frames, method.test_frames)
     with parallel.launched(current().device):

@@ -198,7 +198,7 @@ def grade(
     """
     protocol = protocol or Episodes()
     there = {"target", *(["source"] if base or source is not None else []), *(["auxiliary"] if base else [])}
-    makers = _makers(methods, settings or {}, there)
+    makers = _makers(methods, settings or {}, there, side)
     if not 0 <= base < 1:
         raise ValueError(f"base must lie in [0, 1); got {base}")
     if hard:
@@ -248,15 +248,23 @@ def grade(
     )  # fmt: skip
 
 
-def _makers(methods: Sequence[str], settings: Mapping[str, Any], there: Collection[str]) -> Makers:
+def _makers(
+    methods: Sequence[str], settings: Mapping[str, Any], there: Collection[str], side: int | None = None
+) -> Makers:
     """What makes each method, by name; `ValueError` for none, for one twice, and for a setting that none has."""
-    makers = {name: maker_of(name, settings, there) for name in methods}
+    of_clips = settings if side is None else {**settings, "side": side}  # a preset may have another one
+    makers = {name: maker_of(name, of_clips if _reads_clips(name) else settings, there) for name in methods}
     if not makers or len(makers) < len(methods):
         raise ValueError(f"methods must name one at least, and each once; got {', '.join(methods) or 'none'}")
     unused = [key for key in settings if not any(key in make().get_params() for make in makers.values())]
     if unused:
         raise ValueError(f"settings: none of {', '.join(methods)} has a hyperparameter {unused[0]!r}")
     return makers
+
+
+def _reads_clips(name: str) -> bool:
+    slug = name.partition(":")[0]
+    return slug in registry.slugs() and registry.card(slug).reads_clips
 
 
 def _check_side(side: int, makers: Makers) -> None:

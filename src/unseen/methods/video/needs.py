@@ -10,7 +10,9 @@ import numpy as np
 
 from unseen.data.domain import Domain
 from unseen.data.pairs import Pairs
+from unseen.data.samplers import steps
 from unseen.methods.needs import Given, Need
+from unseen.nn.operations import LEARNT, frame_operations, training_seconds
 from unseen.nn.towers import VisionTower
 
 
@@ -108,6 +110,28 @@ class FrameTransformer(Need):
     def example(self, inputs: Mapping[str, Any]) -> dict[str, Any]:
         """Return a small vision transformer for frames of 8 pixels."""
         return {"model": small_frame_towers().image}
+
+
+def seconds_on_frames(
+    words: Mapping[str, Any], frames: int, epochs: int, batch_size: int, passes: float = LEARNT
+) -> float | None:
+    """About how long training an image tower on clips takes on one core, by its operations; None without either.
+
+    Parameters
+    ----------
+    words : mapping
+        Of `fit`: `model`, and `source` or `pairs`.
+    frames, epochs, batch_size : int
+    passes : float
+        How many times a pass forward a step takes.
+    """
+    tower, clips = image_transformer(words.get("model")), words.get("source")
+    if clips is None:
+        clips = words.get("pairs")
+    if tower is None or clips is None:
+        return None
+    each = frame_operations(tower) * frames * passes
+    return training_seconds(each * len(clips) * epochs, epochs * steps(len(clips), batch_size))
 
 
 def image_transformer(model: Any) -> VisionTower | None:

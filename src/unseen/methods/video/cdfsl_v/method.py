@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import dataclasses
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Annotated, Any, Literal, Self
 
 import numpy as np
@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from unseen.data.domain import Domain
 from unseen.data.samplers import Batch, steps
-from unseen.data.segments import in_a_row, stacked
+from unseen.data.segments import in_a_row, squares, stacked
 from unseen.methods.base import Card, Method
 from unseen.methods.parameters import Count, Natural, Positive, Unit, Within
 from unseen.methods.verbs import gives
@@ -43,6 +43,7 @@ from unseen.methods.video.cdfsl_v.curriculum import (
 from unseen.methods.video.needs import PretrainedVideo
 from unseen.nn.averaging import follow
 from unseen.nn.classifier import Classifier
+from unseen.nn.operations import LEARNT, training_seconds, transformer_operations
 from unseen.nn.schedules import by_decay, warm_cosine
 from unseen.nn.train import Run, train
 from unseen.nn.video_mae import VideoEncoder, VideoMAE, tube_mask, video_encoder
@@ -72,6 +73,9 @@ class CDFSLV(Method):
     frames : int, >= 1
         T, in a row from a random start, the middle ones in prediction; shorter clips go on with their last. A multiple
         of `tubelet`.
+    side : int, optional
+        Pixels to which the sides of clips are brought, the middle square of each frame; as they come if None. A step
+        takes as long as there are tubes, and longer: 49 times as many of 8 pixels at 224 as at 32.
     pretrain_on : {"both", "source", "target", "none"}
         Clips that the masked autoencoder learns from.
     mask_ratio : float in (0, 1)
@@ -145,9 +149,10 @@ class CDFSLV(Method):
             "default": {},
             "arctan": {"lam_schedule": "arctan"},
             "small": {
-                "frames": 8, "patch": 8, "width": 96, "layers": 4, "heads": 4, "mlp": 384, "decoder_width": 64,
-                "decoder_layers": 2, "decoder_heads": 4, "pretrain_epochs": 30, "epochs": 30, "pretrain_rate": 1e-3,
-                "optimizer": "adamw", "learning_rate": 5e-4, "head_rate": 5e-4, "momentum": 0.9, "batch_size": 32,
+                "frames": 8, "side": 32, "patch": 8, "width": 96, "layers": 4, "heads": 4, "mlp": 384,
+                "decoder_width": 64, "decoder_layers": 2, "decoder_heads": 4, "pretrain_epochs": 30, "epochs": 30,
+                "pretrain_rate": 1e-3, "optimizer": "adamw", "learning_rate": 5e-4, "head_rate": 5e-4, "momentum": 0.9,
+                "batch_size": 32,
             },
         },
         on_request={"arctan", "small"},
@@ -188,6 +193,7 @@ class CDFSLV(Method):
     )  # fmt: skip
 
     frames: Count = 16
+    side: Annotated[int, Within(8)] | None = None
     pretrain_on: Literal["both", "source", "target", "none"] = "both"
     mask_ratio: Annotated[float, Within(0, 1, open_low=True, open_high=True)] = 0.75
     pretrain_epochs: Natural = 400
@@ -237,6 +243,7 @@ class CDFSLV(Method):
             `unseen.encoders.video_mae.of_transformers_videomae`.
         """
         _check_support(support)
+        source, target, support = (squares(part, self.side) for part in (source, target, support))
         encoder = self._begin(source, model)
         for word, domain in {"source": source, "target": target, "support": support}.items():
             self._check_size(word, domain, encoder)
@@ -252,8 +259,27 @@ class CDFSLV(Method):
     def adapt(self, *, support: Domain) -> Self:
         """Name the classes of these labelled clips instead; a fitted copy, whose encoder is the same."""
         _check_support(support)
+        support = squares(support, self.side)
         self._check_size("support", support, self.encoder_)
         return self._name(support)
+
+    def expected_seconds(self, words: Mapping[str, Any]) -> float | None:
+        """Of both trainings, by what their transformers compute; the side of clips is that of the source's first."""
+        source, target, model = words.get("source"), words.get("target"), words.get("model")
+        if source is None or target is None or model is not None:
+            return None
+        height, width = (self.side, self.side) if self.side else np.shape(source.x[0])[2:]
+        tubes = max(self.frames // self.tubelet, 1) * (height // self.patch) * (width // self.patch)
+        whole = transformer_operations(tubes, self.width, self.mlp, self.layers)
+        seen = transformer_operations((1 - self.mask_ratio) * tubes, self.width, self.mlp, self.layers)
+        decoded = transformer_operations(tubes, self.decoder_width, 4 * self.decoder_width, self.decoder_layers)
+        clips = {"both": len(source) + len(target), "source": len(source), "target": len(target), "none": 0}
+        n, passes = clips[self.pretrain_on], LEARNT if self.lam_schedule == "zero" else 2 * LEARNT + 1
+        return training_seconds(
+            self.pretrain_epochs * n * LEARNT * (seen + decoded) + self.epochs * len(source) * passes * whole,
+            self.pretrain_epochs * (steps(n, self.pretrain_batch_size) if n else 0)
+            + self.epochs * steps(len(source), self.batch_size),
+        )
 
     # -- stage 1: a masked autoencoder -------------------------------------------------------------------------
 
@@ -363,7 +389,7 @@ class CDFSLV(Method):
 
     @torch.no_grad()
     def _features(self, clips: Domain) -> Float[Tensor, "n d"]:
-        middle = in_a_row(clips, self.encoder_.frames)
+        middle = in_a_row(squares(clips, self.side, room=0), self.encoder_.frames)
         return torch.cat([self.encoder_(stacked(middle, part)) for part in parts(len(clips))])
 
     # -- what it is asked ----------------------------------------------------------------------------------------

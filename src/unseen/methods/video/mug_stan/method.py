@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any, Self, overload
 
 import numpy as np
@@ -32,7 +32,7 @@ from unseen.methods.video.mug_stan.network import (
     going_on,
     mug_stan_network,
 )
-from unseen.methods.video.needs import CaptionedTowers
+from unseen.methods.video.needs import CaptionedTowers, seconds_on_frames
 from unseen.nn import parallel
 from unseen.nn.contrastive import contrastive
 from unseen.nn.dual_encoder import sentence, templates_of, trimmed
@@ -44,6 +44,8 @@ from unseen.nn.train import Run, train
 
 AT_ONCE = 16
 """Clips whose frames are read together when nothing is learnt."""
+LEVELS = 4
+"""Levels of the modules of time that the paper has."""
 STANDING_IN = 256
 """Captions of the pairs, the first that differ, that stand for classes where none are named."""
 
@@ -65,8 +67,9 @@ class MugSTAN(ClipFinder):
         with the mean of frames, which is STAN without Mug.
     temporal : {"branch", "intermediate", "posterior", "none"}
         Where time is read: beside the last layers of the image tower, within them, on top of it, nowhere.
-    depth : int, >= 0
-        Levels of it; the tower must have as many layers. 0 is nowhere.
+    depth : int, >= 0, optional
+        Levels of it, beside as many of the tower's last layers; 0 is nowhere. If None, 4, or all layers of a tower that
+        has fewer, or as many as a `network_` has that goes on.
     time_module : {"selfattn", "conv"}
         Attention along time, or a convolution over 3 frames.
     drop_path : float in [0, 1)
@@ -182,7 +185,7 @@ class MugSTAN(ClipFinder):
     test_frames: Natural = 0
     alignment: Alignment = "simple"
     temporal: Temporal = "branch"
-    depth: Natural = 4
+    depth: Natural | None = None
     time_module: TimeModule = "selfattn"
     drop_path: Annotated[float, Within(0, 1, open_high=True)] = 0.1
     tau: NonNegative = 100.0
@@ -250,6 +253,10 @@ class MugSTAN(ClipFinder):
         self.templates_ = templates_of(prompts, self.templates_)
         return self._name(classes.bare())
 
+    def expected_seconds(self, words: Mapping[str, Any]) -> float | None:
+        """Of the image tower; its texts and the branch take little beside it."""
+        return seconds_on_frames(words, self.frames, self.epochs, self.batch_size)
+
     # -- learning ------------------------------------------------------------------------------------------
 
     def _retrieve(self, clips: Domain, captions: Sequence[str], network: MugSTANNetwork) -> tuple[nn.Module, Run]:
@@ -315,20 +322,19 @@ class MugSTAN(ClipFinder):
 
         return view
 
-    def _begin(self, model: nn.Module) -> MugSTANNetwork:
-        """A copy of what is given, to be trained."""
-        temporal = self.temporal if self.depth else "none"
+    def check_network(self, model: Any) -> None:
+        """Raise where the towers cannot have the modules of time that are asked for, before any work."""
+        temporal = self.temporal if self.depth != 0 else "none"
         if temporal != "none" and max(self.frames, self.test_frames) > LONGEST:
             raise ValueError(f"frames and test_frames must be at most {LONGEST}; got {self.frames}, {self.test_frames}")
         if isinstance(model, MugSTANNetwork):
             wanted = {"temporal": temporal, "depth": self.depth, "time_module": self.time_module}
             read = {"none": 1, "posterior": 2}.get(temporal, 3)  # of these settings
             for name, value in list(wanted.items())[:read]:
-                if getattr(model, name) != value:
+                if value is not None and getattr(model, name) != value:
                     raise ValueError(f"model was made with {name}={getattr(model, name)!r}; {name} is {value!r}")
-            return going_on(model, alignment=self.alignment, tau=self.tau, drop_path=self.drop_path)
-        towers: Any = model
-        image = getattr(towers, "image", None)
+            return
+        image = getattr(model, "image", None)
         if not isinstance(model, TokenizingTowers) or image is None:
             raise TypeError(
                 f"model must be two towers, such as unseen.encoders.prunable.prunable_towers makes; got "
@@ -340,10 +346,21 @@ class MugSTAN(ClipFinder):
                     "model must have a vision transformer that reads its class token where temporal is "
                     f"{temporal!r}; its image tower is a {type(image).__name__}"
                 )
-            if self.depth > image.shape.layers:
+            if (self.depth or 0) > image.shape.layers:
                 raise ValueError(f"depth must be at most the tower's {image.shape.layers} layers; got {self.depth}")
+
+    def _begin(self, model: nn.Module) -> MugSTANNetwork:
+        """A copy of what is given, to be trained."""
+        self.check_network(model)
+        if isinstance(model, MugSTANNetwork):
+            return going_on(model, alignment=self.alignment, tau=self.tau, drop_path=self.drop_path)
+        towers: Any = model
+        depth = self.depth
+        if depth is None:
+            beside = self.temporal in ("branch", "intermediate")
+            depth = min(LEVELS, towers.image.shape.layers) if beside else LEVELS
         return mug_stan_network(
-            towers, self.temporal, self.depth, self.time_module, self.alignment, self.tau, self.drop_path
+            towers, self.temporal, depth, self.time_module, self.alignment, self.tau, self.drop_path
         )
 
     # -- asking --------------------------------------------------------------------------------------------

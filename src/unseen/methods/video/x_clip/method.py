@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Annotated, Any, Self
 
 import numpy as np
@@ -21,7 +21,7 @@ from unseen.data.segments import clip_batches, over_views, places, stacked, view
 from unseen.methods.base import Card, Method
 from unseen.methods.parameters import Count, Natural, NonNegative, Positive, Unit, Within
 from unseen.methods.verbs import gives
-from unseen.methods.video.needs import FrameTowers
+from unseen.methods.video.needs import FrameTowers, seconds_on_frames
 from unseen.methods.video.x_clip.network import NEW, XCLIPNetwork, x_clip_network
 from unseen.nn.dual_encoder import sentence
 from unseen.nn.protocols import TokenizingTowers
@@ -216,6 +216,10 @@ class XCLIP(Method):
         """Name other classes to predict: any that have a name; nothing is trained."""
         self._check_names()
         return self._name(classes.bare())
+
+    def expected_seconds(self, words: Mapping[str, Any]) -> float | None:
+        """Of the image tower, which all learns; what is beside it takes little."""
+        return seconds_on_frames(words, self.frames, self.epochs, self.batch_size)
 
     def _name(self, classes: ClassSpace) -> Self:
         self.classes_ = classes

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Annotated, Any, Self
 
 import numpy as np
@@ -23,7 +23,7 @@ from unseen.data.segments import clip_batches, over_views, places, views_of
 from unseen.methods.base import Card, Method, NotFittedError
 from unseen.methods.parameters import Count, Natural, NonNegative, Positive, Unit, Within
 from unseen.methods.verbs import gives
-from unseen.methods.video.needs import FrameTransformer, image_transformer
+from unseen.methods.video.needs import FrameTransformer, image_transformer, seconds_on_frames
 from unseen.methods.video.zeroi2v.network import Adapted, Cost, Pooling, Shifted, VideoTransformer, video_transformer
 from unseen.nn.schedules import by_decay, warm_cosine
 from unseen.nn.train import Run, train
@@ -238,6 +238,10 @@ class ZeroI2V(Method):
         self.history_: dict[str, NDArray[Any]] = {"loss": np.array([epoch["loss"] for epoch in run.history])}
         self.network_ = network.eval().cpu()
         return self
+
+    def expected_seconds(self, words: Mapping[str, Any]) -> float | None:
+        """Of the transformer: forward, and backward to the adapters; to its weights as well if they learn."""
+        return seconds_on_frames(words, self.frames, self.epochs, self.batch_size, 2 if self.frozen else 3)
 
     def _begin(self, model: nn.Module, classes: int) -> VideoTransformer:
         """The network on a copy of what is given, to be trained."""

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from unseen.nn.build import builder
 from unseen.nn.dropout import Dropout
+from unseen.nn.operations import frame_operations
 from unseen.nn.towers import Block, VisionTower
 
 Shifted = Literal["kv", "k", "v", "input"]
@@ -300,12 +301,7 @@ class VideoTransformer(nn.Module):
         """What it has, and what a clip of so many frames costs, with and without adapters."""
         tower, sizes = self.tower, [parameter.numel() for parameter in self.parameters()]
         added = sum(p.numel() for p in self.adapters.parameters())
-        width, (tall, wide) = tower.shape.width, tower.grid
-        n = tall * wide + 1
-        image = 2 * (n - 1) * tower.patches.weight.numel()
-        for block in tower.layers:
-            inner = block.heads * block.head
-            image += 2 * n * (4 * width * inner + 2 * n * inner + 2 * width * block.mlp)
+        n, image = tower.grid[0] * tower.grid[1] + 1, int(frame_operations(tower))
         head = 2 * self.head.weight.numel()
         lines = sum(line.weight.numel() for line in self.adapters.modules() if isinstance(line, nn.Linear))
         return Cost(
