@@ -191,6 +191,16 @@ def test_texts_are_compared_with_names_by_sentence_vectors(tmp_path):
     assert results["given"].keys() == {"target"}
 
 
+def test_texts_are_compared_with_names_by_the_means_of_word_vectors():
+    pytest.importorskip("wordllama", reason="pip install wordllama")
+    rows = [(text, label) for label, texts in SENTENCES.items() for text in texts]
+    target = Domain(x=np.array([text for text, _ in rows]), kind="text", name="texts")
+    found = run(target, list(SENTENCES), encoder="wordllama")
+    assert found.bundle.encoder.name == "wordllama"
+    right = found.bundle.predict(target)["class"].to_numpy() == np.array([label for _, label in rows])
+    assert right.mean() > 0.6
+
+
 def test_prompts_are_averaged_and_need_a_place_for_the_name():
     target = Domain(x=np.array(SENTENCES["music"]), kind="text", name="texts")
     one, two = (prepare(target=target, classes=list(SENTENCES), prompts=p).classes for p in (None, ["{}", "about {}"]))

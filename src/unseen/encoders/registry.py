@@ -66,6 +66,17 @@ SCHEMES: Mapping[str, Scheme] = {
         "Apache-2.0",
         384,
     ),
+    "wordllama": Scheme(
+        "wordllama",
+        ("text",),
+        "WordLlama, the mean of a text's word vectors as a unit vector, from PyPI; no download at run time",
+        "text:build_wordllama",
+        (),
+        ("wordllama",),
+        "wordllama",
+        "MIT",
+        256,
+    ),
     "lite-clip": Scheme(
         "lite-clip",
         ("image", "text"),

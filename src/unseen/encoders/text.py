@@ -1,9 +1,10 @@
-"""Encoders of text: MiniLM from its PyPI package, any sentence-transformers model."""
+"""Encoders of text: MiniLM and WordLlama from their PyPI packages, any sentence-transformers model."""
 
 from __future__ import annotations
 
 import contextlib
 import importlib
+import json
 import re
 import threading
 from collections.abc import Iterator, Sequence
@@ -17,9 +18,11 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from unseen.data.typing import IntArray, Kind
+from unseen.data.words import wordllama
 from unseen.encoders.base import Encoder
+from unseen.encoders.cache import written
 from unseen.encoders.registry import Request, online
-from unseen.encoders.states import digest_tensors
+from unseen.encoders.states import WEIGHTS, digest_tensors, save_state
 from unseen.nn.dual_encoder import SPACE
 
 MARKS = 4
@@ -27,6 +30,11 @@ MARKS = 4
 LATIN = re.compile("[0-9A-Za-z]")
 """What tokenizers of published models spell: a text with some of it is not numbered to see if it is unknown."""
 MINILM_FEATURES = 384
+MEANS_END = 2**15
+"""Pieces of a text after which WordLlama cuts it: a mean has no end of its own, but memory has."""
+UNKNOWN = "<unk>"
+TOKENIZER = "tokenizer.json"
+"""The file of WordLlama's tokenizer inside a saved encoder."""
 SHORTEST = 16
 """Tokens of the shortest batch; longer ones have 32, 64, 128, ... up to the network's limit."""
 
@@ -133,9 +141,28 @@ class MeanPooled(nn.Module):
     def forward(self, tokens: Tensor) -> Tensor:
         """Unit vectors, (b, d), of tokens (b, 2, t)."""
         ids, mask = tokens.unbind(dim=1)
-        hidden = self.transformer(input_ids=ids, attention_mask=mask).last_hidden_state
-        weight = mask.unsqueeze(-1).to(hidden.dtype)
-        return nn.functional.normalize((hidden * weight).sum(1) / weight.sum(1).clamp(min=1e-9), dim=1)
+        return _mean(self.transformer(input_ids=ids, attention_mask=mask).last_hidden_state, mask)
+
+
+class PieceMeans(nn.Module):
+    """A vector of each piece of a word, (V, d), averaged to one unit vector per text; zeros for a text of none."""
+
+    table: Tensor
+
+    def __init__(self, table: Tensor) -> None:
+        super().__init__()
+        self.register_buffer("table", table)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """Unit vectors, (b, d), of tokens (b, 2, t)."""
+        ids, mask = tokens.unbind(dim=1)
+        return _mean(nn.functional.embedding(ids, self.table), mask)
+
+
+def _mean(hidden: Tensor, mask: Tensor) -> Tensor:
+    """Unit vectors, (b, d), in the direction of the mean of the tokens, (b, t, d), that count, (b, t)."""
+    weight = mask.unsqueeze(-1).to(hidden.dtype)
+    return nn.functional.normalize((hidden * weight).sum(1) / weight.sum(1).clamp(min=1e-9), dim=1)
 
 
 class SentenceModule(nn.Module):
@@ -210,6 +237,42 @@ def _save_minilm(origin: Path, folder: Path) -> None:
     with silently():
         for part in (_minilm(origin).transformer, _tokenizer(origin)):
             part.save_pretrained(folder)  # type: ignore[operator]
+
+
+def build_wordllama(request: Request) -> Encoder:
+    """WordLlama: the mean of the vectors of a text's pieces, unit length, 256 features; nothing of it is a network."""
+    if request.folder is None:
+        words = wordllama()
+        table, pieces = torch.from_numpy(words.table), words.tokenizer
+    else:
+        table = load_file(request.folder / WEIGHTS)["table"]
+        pieces = (request.folder / TOKENIZER).read_text(encoding="utf-8")
+    tokenizer = partial(_pieces, pieces)
+    module = PieceMeans(table.float())
+    encoder = Encoder(
+        name=request.name,
+        module=module,
+        preprocess=TextPreprocess(tokenizer if request.folder is None else tokenizer(), MEANS_END, "wordllama-256"),
+        precision=request.precision,
+        save=partial(_save_wordllama, module, pieces),
+    )
+    encoder.dim = table.shape[1]
+    return encoder
+
+
+def _pieces(tokenizer: str) -> Any:
+    """The tokenizer of transformers that a JSON says, without marks of beginning and end: they would enter the mean."""
+    from tokenizers import Tokenizer
+    from transformers import PreTrainedTokenizerFast
+
+    known = json.loads(tokenizer) | {"post_processor": None}
+    return PreTrainedTokenizerFast(tokenizer_object=Tokenizer.from_str(json.dumps(known)), unk_token=UNKNOWN)
+
+
+def _save_wordllama(module: nn.Module, tokenizer: str, folder: Path) -> None:
+    save_state(module, folder)
+    with written(folder / TOKENIZER) as temporary:
+        temporary.write_text(tokenizer, encoding="utf-8")
 
 
 def build_sentence_transformer(request: Request) -> Encoder:

@@ -398,6 +398,19 @@ def test_sentences_in_two_languages_are_aligned_and_long_ones_counted(tmp_path: 
     assert set(bundle.classes.names) <= {row[0].strip() for row in rows}
 
 
+def test_pairs_are_aligned_with_texts_as_means_of_word_vectors(tmp_path: Path) -> None:
+    pytest.importorskip("wordllama", reason="pip install wordllama")
+    words = ["dog", "cat", "car", "tree", "house", "sea", "bread", "king", "moon", "song"]
+    rows = [(f"the {w} number {i}", f"a {w} again {i}") for i in range(3) for w in words]
+    pd.DataFrame(rows, columns=["english", "other"]).to_csv(tmp_path / "t.csv", index=False)
+    named = {"left_encoder": "wordllama", "right_encoder": "wordllama"}
+    bundle, report = align(tmp_path / "t.csv", out=tmp_path / "m", settings=QUICK, held_out=0.2, beside=False, **named)
+    assert report.encoders == {"left": "wordllama", "right": "wordllama"}
+    assert bundle.encoder.dim == 256
+    asked = ask_about(tmp_path / "m", "a dog,the moon", out=tmp_path / "other", prompts=["{}"])
+    assert asked.predict(np.array(["the dog number 1"]))["class"].tolist() == ["a dog"]
+
+
 @pytest.mark.parametrize("side", ["left", "right"])
 def test_a_vector_of_zeros_is_called_by_its_own_row_also_where_it_is_held_out(tmp_path: Path, side: Any) -> None:
     files = features(tmp_path, 60)
