@@ -173,7 +173,7 @@ def fit_seconds(inputs: Inputs, slug: str, preset: str, method: Method | None = 
     return catalogue.cost(slug, preset) * _larger(domains, stepped=_is_stepped(slug))
 
 
-def said(seconds: float) -> str:
+def in_units(seconds: float) -> str:
     """A forecast in words."""
     if seconds < 1:
         return "under a second"

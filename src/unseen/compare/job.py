@@ -16,7 +16,7 @@ from unseen import __version__, catalogue
 from unseen import methods as methods_
 from unseen.bundle import Bundle
 from unseen.compare.asked import BEGUN, check_asked, check_types, method_names, named_preset
-from unseen.compare.candidates import Plan, fit_seconds, name_of, pair_called, plan, said
+from unseen.compare.candidates import Plan, fit_seconds, in_units, name_of, pair_called, plan
 from unseen.compare.cells import as_saved, as_sure_as, calibration
 from unseen.compare.checks import check_saved_to
 from unseen.compare.choice import choose
@@ -484,7 +484,7 @@ def adapt(
     given, check = split(ready, seed)
     if say is not None:
         times = 2 if refit and check is not None else 1
-        taken = said(times * seconds)
+        taken = in_units(times * seconds)
         spared = ", in two fits: refit=False spares one" * (times - 1)
         say(f"{name_of(method, preset)} takes {taken} on one core{spared}")
     fitted = given.fit(unfitted) if check is not None or not refit else unfitted
