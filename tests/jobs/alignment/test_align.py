@@ -15,6 +15,7 @@ import tarfile
 import time
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, Self
 
 import numpy as np
@@ -33,7 +34,7 @@ from unseen.evaluation.exam import ledger_file
 from unseen.files import read_json
 from unseen.jobs.alignment import job
 from unseen.jobs.alignment.conditioning import unify
-from unseen.jobs.alignment.job import align, ask_about, attachers
+from unseen.jobs.alignment.job import Aligning, align, ask_about, attachers
 from unseen.jobs.alignment.page import lines, page, remarks
 from unseen.jobs.alignment.reading import held_out, language_of, read
 from unseen.jobs.alignment.report import ABOUT, PAGE, Report, drawing_of, told_by
@@ -725,3 +726,12 @@ def test_pairs_that_lack_a_side_are_told_in_grammar(lacking: int, told: str) -> 
         prompts=(),
     )  # fmt: skip
     assert told in report.begins()
+
+
+@pytest.mark.parametrize("kind", ["image", "audio", "features"])
+def test_names_of_sounds_and_of_numbers_are_no_photographs_of_them(kind: Any) -> None:
+    pairs: Any = SimpleNamespace(left=SimpleNamespace(kind=kind), right=SimpleNamespace(kind="text"))
+    work = Aligning(pairs, {}, "right", ())
+    assert any("photo" in prompt for prompt in work.prompts) == (kind == "image")
+    assert all("{}" in prompt for prompt in work.prompts)
+    assert dataclasses.replace(work, given_prompts=("so {}",)).prompts == ("so {}",)

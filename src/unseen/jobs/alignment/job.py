@@ -65,10 +65,13 @@ DEFAULT = "cwcl"
 """The method where none is named."""
 SAVED = "aligned"
 """What the report calls the model that is saved."""
-PROMPTS = (
+SEEN = (
     "a photo of a {}.", "a picture of a {}.", "an image of the {}.", "a drawing of a {}.", "this is a {}.", "{}.",
 )  # fmt: skip
-"""Templates whose vectors are averaged where none are told."""
+PROMPTS = {"image": SEEN, "clip": SEEN, "audio": ("{}", "{}.", "the sound of {}.", "a recording of {}.")}
+"""Templates whose vectors are averaged where none are told, by what samples are: nobody photographs a sound."""
+PLAIN = ("{}", "{}.", "this is {}.")
+"""Those of any other samples."""
 
 
 def align(
@@ -150,7 +153,7 @@ def align(
         taken = read(_paths(pairs), left=left, right=right) if not isinstance(pairs, Pairs) else None
         given = unlike(taken.pairs if taken else pairs)  # type: ignore[arg-type]
         towers = _towers(given, {"left": left_encoder, "right": right_encoder}, trust)
-        work = Aligning(given, towers, frozen, tuple(prompts or PROMPTS))
+        work = Aligning(given, towers, frozen, tuple(prompts or ()))
         language_of(given, language)
         truth = None
         if exam is not None:
@@ -263,7 +266,12 @@ class Aligning:
     pairs: Pairs
     towers: Mapping[str, Encoder | None]
     frozen: str
-    prompts: tuple[str, ...]
+    given_prompts: tuple[str, ...]
+
+    @property
+    def prompts(self) -> tuple[str, ...]:
+        """Templates of class names: those that were given, or what fits the samples that are asked about."""
+        return self.given_prompts or PROMPTS.get(getattr(self.pairs, self.asked_side).kind, PLAIN)
 
     @property
     def texts(self) -> str | None:

@@ -264,7 +264,7 @@ def _spaces_filled(report: Report) -> Iterator[str]:
 def _zero_shot(report: Report) -> Iterator[str]:
     if report.accuracy:
         yield (
-            f"Zero-shot among the classes by {len(report.prompts)} templates"
+            f"Zero-shot among the classes by {len(report.prompts)} template{'s' * (len(report.prompts) != 1)}"
             f"{' in the languages that are there' if report.spoken else ''}: "
             f"{100 * report.accuracy['aligned']['ensemble']:.1f} %, by the name alone "
             f"{100 * report.accuracy['aligned']['name']:.1f} %; chance is "
