@@ -247,6 +247,7 @@ def look_at(line: dict[str, Any]) -> str:
         verdicts = f"judged anew, {line['why']}: {verdicts}" if verdicts else line["why"]
         n, stamped = len(line.get("worded", ())), len(line.get("stamped", ()))
         since = f" ({n} in these words since then)" if n else ""
+        since += f"; on {line['processor']} otherwise: {'; '.join(other)}" if (other := line.get("otherwise")) else ""
         return f"{line['date']}: {verdicts}{since}" + (f" ({stamped} more parts in the stamp)" if stamped else "")
     seen = {
         "replay": lambda: f"a cell of each experiment again, largest difference {line['difference']:g}",
@@ -255,6 +256,9 @@ def look_at(line: dict[str, Any]) -> str:
     where = f" ({line['where']})" if line.get("where") else ""
     edge = "; ".join(line.get("edge", ()))
     tossed = f"; recorded on the edge, a case without any gain, and other now: {edge}" if edge else ""
+    tossed += (
+        f"; otherwise, as known of {line['processor']}: {'; '.join(known)}" if (known := line.get("otherwise")) else ""
+    )
     return f"{line['date']}: {seen}{where}" + (f"; flipped: {flipped}" if flipped else ", no verdict flipped") + tossed
 
 
@@ -308,6 +312,9 @@ def assertion_row(standing: Any) -> list[str]:
         if said is not None:
             words = f"“{said.text}” " if said.text else ""
             told += f"<br>*{when}, {said.date}:* {words}**{said.verdict}**; {said.told}"
+    if standing.elsewhere:
+        other = "not held" if standing.verdict == "held" else "held"
+        told += f"<br>*On processors of type {', '.join(standing.elsewhere)}:* **{other}**"
     return [assertion.text, level, verdict, told]
 
 
@@ -317,9 +324,10 @@ LEVELS = (
     "the paper's data. A verdict is confirmed, judged once in these words on cases that nobody had opened, unless it "
     "says *explored*: then the assertion is younger than the first look at its cases. *Since* is the day of the "
     "record, or of the later look, that first had it in these words; figures that came later, on cases that were "
-    "opened, stand beside it. Brackets are 95 % intervals over cases; of up to three cases each is told. Seconds are "
-    "of the processor; those that are on record for ttm, genie, zeroq, distill-similar and meta-dmoe are older than "
-    "that rule: they are of the clock, on one thread."
+    "opened, stand beside it, and so does the other verdict where the same cases give it on another type of processor. "
+    "Brackets are 95 % intervals over cases; of up to three cases each is told. Seconds are of the processor; those "
+    "that are on record for ttm, genie, zeroq, distill-similar and meta-dmoe are older than that rule: they are of the "
+    "clock, on one thread."
 )
 
 

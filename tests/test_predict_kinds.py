@@ -16,6 +16,7 @@ from PIL import Image
 from starlette.testclient import TestClient
 from typer.testing import CliRunner, Result
 
+import unseen
 from saved_kinds import Kind, captioner, composer, forecaster, mapper, matcher, quantized, ranker, segmenter, tagger
 from unseen import jobs
 from unseen.cli import app
@@ -89,6 +90,9 @@ def test_what_names_no_classes_answers_a_row_or_more_for_each_sample(
     nested = [key for key, value in found[0].items() if isinstance(value, (list, dict))]
     assert list(table) == list(found[0])
     assert [json.loads(table[key][0]) for key in nested] == [found[0][key] for key in nested]
+    in_python = unseen.load_model(folder).predict(file, top=2)
+    assert list(in_python) == list(found[0])
+    assert in_python["answer"].tolist() == [row["answer"] for row in found]
 
 
 def some_pictures(folder: Path, good: int, bad: int) -> list[Path]:

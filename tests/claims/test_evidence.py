@@ -401,6 +401,34 @@ def test_an_equal_stamp_of_another_type_of_processor_is_as_good(use, tmp_path, m
     assert evidence.freshness("loki", folder=tmp_path).word == "unstamped"  # nothing was looked at
 
 
+@pytest.mark.parametrize("row", [effect, promised])
+@pytest.mark.parametrize("machine", ["another processor", stamps.processor()])
+def test_a_verdict_that_falls_otherwise_on_another_type_of_processor_is_told_beside_the_row_once_accepted(
+    row, machine, use, tmp_path
+):
+    rows = (row("e", at_least("a", "accuracy", 0.5), "it works"), paper_scale("elsewhere", "ImageNet"))
+    use(claim(0.51, ledger=rows))
+    evidence.confirm("loki", folder=tmp_path)
+    file = tmp_path / "loki.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"machine": machine}))
+    made = use(claim(0.3, ledger=rows))
+    assert evidence.reproduce("loki", check=True, folder=tmp_path)["changed"] == ["it works"]
+    assert evidence.freshness("loki", folder=tmp_path).word == "stale"
+    told = evidence.accept("loki", "another network", folder=tmp_path)
+    log = evidence.read_log(tmp_path, "loki")
+    [stands, _] = standing.standings(made, evidence.read_records(tmp_path, "loki"), log=log)
+    if row is promised or machine == stamps.processor():  # what must hold, and what the code changed
+        assert (told, stands.elsewhere) == ([], ())
+        assert evidence.freshness("loki", folder=tmp_path).word == "stale"
+        return
+    assert [(flip["was"], flip["now"]) for flip in told] == [("held", "not held")]
+    assert (stands.verdict, stands.elsewhere) == ("held", (stamps.processor(),))
+    assert evidence.freshness("loki", folder=tmp_path, stamp=stamps.stamp_of("loki")).word == "fresh"
+    again = evidence.replay("loki", folder=tmp_path)
+    assert (again["flipped"], again["otherwise"]) == ([], ["it works"])
+    assert evidence.reproduce("loki", check=True, folder=tmp_path)["changed"] == []
+
+
 @pytest.mark.parametrize(("flipped", "code"), [((), 0), (("it works",), 3)])
 def test_the_command_ends_with_3_where_a_verdict_flipped_and_with_0_where_none_did(use, tmp_path, flipped, code):
     use(claim())

@@ -38,7 +38,7 @@ from unseen.claims.stamps import (
     stamp_of,
     write_stamp,
 )
-from unseen.claims.standing import newest, standing_word, word_of, worded
+from unseen.claims.standing import newest, otherwise, standing_word, word_of, worded
 from unseen.data.sources.undrawn import undrawn
 from unseen.runtime import current, runtime
 from unseen.scale import Engine, each
@@ -183,7 +183,8 @@ def reproduce(slug: str, *, quick: bool = False, check: bool = False, folder: Pa
     -------
     dict
         The figures as in a record; `good` tells whether all that must hold held, and `changed` (with `check`) which
-        assertions have another verdict than the one that stands.
+        assertions have another verdict than the one that stands, `otherwise` those of which it was known that they have
+        it on this type of processor.
     """
     claim = claims.get(slug)
     before = {}
@@ -205,12 +206,13 @@ def reproduce(slug: str, *, quick: bool = False, check: bool = False, folder: Pa
         if assertion.must_hold and assertion.experiment in measured
     )
     if check:
-        record["changed"] = sorted(
+        other = [
             assertion.text for assertion, verdict in judged if verdict and before[_key(assertion)] != word_of(verdict)
-        )
+        ]
+        record["changed"], record["otherwise"] = _not_known_here(other, slug, folder)
         record["good"] = record["good"] and not record["changed"]
         line = {"look": "check", "records": len(records), "seeds": record["seeds"], "flipped": record["changed"]}
-        _append(folder, slug, line)
+        _append(folder, slug, line | ({"otherwise": record["otherwise"]} if record["otherwise"] else {}))
         if not record["changed"] and not quick:
             write_stamp(folder, slug, stamp_of(slug))
     return record
@@ -264,8 +266,9 @@ def replay(slug: str, *, folder: Path = FOLDER) -> dict[str, Any]:
     -------
     dict
         `difference` (the largest one of figures that are no clocks), `where`, `flipped` (assertions), `edge` (those
-        whose recorded verdict rounding had decided, and that now have another), `cells`, and `other data`, the
-        experiments whose cell read other data than was recorded with, if there are any.
+        whose recorded verdict rounding had decided, and that now have another), `cells`, and if there are any
+        `otherwise`, assertions known to have the other verdict on this type of processor (`accept`), and `other data`,
+        the experiments whose cell read other data than was recorded with.
     """
     claim = claims.get(slug)
     records = _recorded(folder, slug)
@@ -297,10 +300,11 @@ def replay(slug: str, *, folder: Path = FOLDER) -> dict[str, Any]:
     elsewhere = on_other_data(folder, slug, of)
     tossed = [assertion for assertion, then in other if then is not None and then.edge]
     edge = sorted(assertion.text for assertion in tossed)
-    flipped = sorted(
-        assertion.text for assertion, _ in other if assertion not in tossed and assertion.experiment not in elsewhere
+    flipped, known = _not_known_here(
+        (one.text for one, _ in other if one not in tossed and one.experiment not in elsewhere), slug, folder
     )
     line = {"difference": float(f"{difference:.3g}"), "where": where, "flipped": flipped, "edge": edge, "cells": cells}
+    line |= {"otherwise": known} if known else {}
     line |= {"other data": elsewhere} if elsewhere else {}
     _append(folder, slug, {"look": "replay", "records": len(records), **line})
     if not flipped:
@@ -311,6 +315,15 @@ def replay(slug: str, *, folder: Path = FOLDER) -> dict[str, Any]:
     return line
 
 
+def _not_known_here(texts: Iterable[str], slug: str, folder: Path) -> tuple[list[str], list[str]]:
+    """Of assertions with another verdict those of which it is news, and those known to have it on this processor."""
+    known = otherwise(read_log(folder, slug))
+    both: tuple[list[str], list[str]] = ([], [])
+    for text in sorted(texts):
+        both[processor() in known.get(text, ())].append(text)
+    return both
+
+
 def _gap(value: float, other: float) -> float:
     if np.isnan(value) and np.isnan(other):
         return 0.0
@@ -318,20 +331,50 @@ def _gap(value: float, other: float) -> float:
 
 
 def accept(slug: str, why: str, *, folder: Path = FOLDER) -> list[dict[str, str]]:
-    """Write down that today's conditions give recorded figures another verdict, and why; what flipped is returned.
+    """Write down that recorded figures have another verdict by today's conditions, or that the cases have one on this
+    type of processor, and why; what flipped is returned.
+
+    A network that is trained on another type of processor is another network. What the last look, of this type, found
+    to be otherwise than recorded on another one is from that day told beside the row, and stale no more; what must hold
+    is, as it does not hold there.
 
     Assertions that no record has in their words are written down as well: from that day they are in the ledger. So are
     parts that the stamp never looked at (`with_more_parts`): this type of processor's has them from that day on.
     """
     flipped, since = flips(slug, folder=folder), undated(slug, folder=folder)
-    stamp, added = with_more_parts(slug, folder=folder)
-    if flipped or since or added:
-        line = {"look": "accept", "why": why, "verdicts": flipped, "flipped": []}
+    here, settled = _otherwise_here(slug, folder)
+    stamp, added = (stamp_of(slug), ()) if settled else with_more_parts(slug, folder=folder)
+    if flipped or here or since or added:
+        line: dict[str, Any] = {"look": "accept", "why": why, "verdicts": flipped, "flipped": []}
+        line |= {"otherwise": [flip["text"] for flip in here]} if here else {}
         line |= {"worded": since} if since else {}
         _append(folder, slug, line | ({"stamped": list(added)} if added else {}))
-    if added:
+    if added or settled:
         write_stamp(folder, slug, stamp)
-    return flipped
+    return flipped + here
+
+
+def _otherwise_here(slug: str, folder: Path) -> tuple[list[dict[str, str]], bool]:
+    """What the last look found to be otherwise on this type of processor than recorded on another, but for what must
+    hold; and whether nothing that it found is left then."""
+    claim, records = claims.get(slug), read_records(folder, slug)
+    look = _last_look(folder, slug, len(records))
+    fell = look["flipped"] if look.get("processor") == processor() else ()
+    made_on = {name: record.get("machine") for record in records for name in record["cases"]}
+    here = [
+        {"text": one.text, "asked": one.asked, "experiment": one.experiment, "was": standing_word(one, verdict),
+         "now": "not held" if verdict.held else "held"}
+        for one, verdict in zip(claim.ledger, newest(claim, records))
+        if one.text in fell and verdict is not None and not one.must_hold
+        and made_on[one.experiment] not in (None, processor())
+    ]  # fmt: skip
+    return here, bool(here) and len(here) == len(fell)
+
+
+def _last_look(folder: Path, slug: str, records: int) -> Mapping[str, Any]:
+    """The last replay or check, if it was of the newest record; empty else."""
+    looks = [line for line in read_log(folder, slug) if line["look"] in ("replay", "check")]
+    return looks[-1] if looks and looks[-1].get("records", records) == records else {}
 
 
 def with_more_parts(slug: str, *, folder: Path = FOLDER) -> tuple[dict[str, str], tuple[str, ...]]:
@@ -419,9 +462,8 @@ def freshness(
     if not records:
         return Freshness("none")
     flipped = tuple(flip["text"] for flip in flips(slug, folder=folder, verdicts=verdicts))
-    looks = [line for line in read_log(folder, slug) if line["look"] in ("replay", "check")]
-    if looks and looks[-1].get("records", records) == records:
-        flipped += tuple(looks[-1]["flipped"])
+    look, known = _last_look(folder, slug, records), otherwise(read_log(folder, slug))
+    flipped += tuple(text for text in look.get("flipped", ()) if look.get("processor") not in known.get(text, ()))
     if flipped:
         return Freshness("stale", flipped)
     recorded = read_stamp(folder, slug)

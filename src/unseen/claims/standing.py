@@ -54,6 +54,8 @@ class Standing:
         The first, blind verdict, where it differs from this one or was given to other words.
     later : Said, optional
         What the newest figures on opened cases say, where they differ from those that confirmed it.
+    elsewhere : tuple of str
+        Types of processors, others than the record's, on which the same cases gave the other verdict.
     """
 
     assertion: Assertion
@@ -64,6 +66,7 @@ class Standing:
     since: str = ""
     first: Said | None = None
     later: Said | None = None
+    elsewhere: tuple[str, ...] = ()
 
 
 def standings(
@@ -77,7 +80,11 @@ def standings(
     `verdicts` are those of `newest`.
     """
     known, verdicts = _Known(claim, records, log), newest(claim, records) if verdicts is None else verdicts
-    return [known.standing(assertion, verdict) for assertion, verdict in zip(claim.ledger, verdicts)]
+    other = otherwise(log)
+    return [
+        dataclasses.replace(known.standing(assertion, verdict), elsewhere=other.get(assertion.text, ()))
+        for assertion, verdict in zip(claim.ledger, verdicts)
+    ]
 
 
 def newest(claim: Claim, records: Sequence[Record]) -> list[Verdict | None]:
@@ -94,6 +101,15 @@ def worded(log: Sequence[Record]) -> dict[tuple[str, str], str]:
     for text, asked, date in lines:
         dates.setdefault((text, asked), date)
     return dates
+
+
+def otherwise(log: Sequence[Record]) -> dict[str, tuple[str, ...]]:
+    """Types of processors on which assertions, by their texts, are known to have the other verdict (`accept`)."""
+    places: dict[str, tuple[str, ...]] = {}
+    for line in log:
+        for text in line.get("otherwise", ()):
+            places[text] = tuple(dict.fromkeys([*places.get(text, ()), line["processor"]]))
+    return places
 
 
 def table_of(record: Record) -> pd.DataFrame:

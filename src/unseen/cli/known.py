@@ -406,6 +406,7 @@ def _replayed(result: Mapping[str, Any]) -> list[str]:
     where = f" ({result['where']})" if result["where"] else ""
     lines = [f"{result['slug']}: {len(result['cells'])} cells, largest difference {result['difference']:g}{where}"]
     lines += [f"  flipped: {text}" for text in result["flipped"]]
+    lines += [f"  otherwise, as known of this type of processor: {text}" for text in result.get("otherwise", ())]
     lines += [
         f"  on other data than was recorded with, which says nothing: {name}" for name in result.get("other data", ())
     ]

@@ -13,7 +13,7 @@ from markupsafe import Markup
 
 from unseen import catalogue, claims
 from unseen.claims.base import COLUMNS
-from unseen.claims.evidence import freshness, read_records
+from unseen.claims.evidence import freshness, read_log, read_records
 from unseen.claims.standing import Standing, standings
 from unseen.runtime import replacing
 from unseen.web.markup import code, facts, folded, heading, items, joined, paragraph, table
@@ -76,8 +76,8 @@ def _card(about: Mapping[str, Any]) -> Markup:
     return joined(parts)
 
 
-def ledger(slug: str, have: Sequence[Mapping[str, Any]]) -> list[dict[str, str]]:
-    """The assertions of a claim with what its records say of them: text, level, verdict, state, figures."""
+def ledger(slug: str, have: Sequence[Mapping[str, Any]], log: Sequence[Mapping[str, Any]] = ()) -> list[dict[str, str]]:
+    """The assertions of a claim with what its records and its log say: text, level, verdict, state, figures."""
     return [
         {
             "text": standing.assertion.text,
@@ -86,7 +86,7 @@ def ledger(slug: str, have: Sequence[Mapping[str, Any]]) -> list[dict[str, str]]
             "state": "" if standing.state == "open" else standing.state,
             "figures": joined_sentences(standing),
         }
-        for standing in standings(claims.get(slug), have)
+        for standing in standings(claims.get(slug), have, log=log)
     ]
 
 
@@ -97,6 +97,9 @@ def joined_sentences(standing: Standing) -> str:
         if judgement is not None:
             words = f" in other words ({judgement.text})" if judgement.text else ""
             sentences += f" — {when}{words} on {judgement.date}: {judgement.verdict}; {judgement.told}"
+    if standing.elsewhere:
+        other = "not held" if standing.verdict == "held" else "held"
+        sentences += f" — On processors of type {', '.join(standing.elsewhere)}: {other}"
     return sentences
 
 
@@ -110,7 +113,10 @@ def summary(slug: str, folder: Path) -> dict[str, Any]:
     have = records(slug, folder)
     newest = have[-1] if have else {}
     kept = ("date", "split", "seeds", "seconds", "machine", "versions", "command")
-    return {"rows": ledger(slug, have), "origin": {key: newest[key] for key in kept if key in newest}}
+    return {
+        "rows": ledger(slug, have, read_log(folder, slug)),
+        "origin": {key: newest[key] for key in kept if key in newest},
+    }
 
 
 def ship(folder: Path) -> Path:
