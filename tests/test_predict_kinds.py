@@ -288,6 +288,13 @@ def test_a_command_of_classifiers_says_what_the_folder_holds_instead(home: Path)
     assert f"holds a network that segments, {told}" in str(error)
 
 
+def test_what_is_not_written_as_onnx_says_what_uses_it(home: Path, tmp_path: Path) -> None:
+    folder, _ = tagger(home)
+    with pytest.raises(ValueError, match="a tagger is not written as ONNX: unseen tag run"):
+        unseen.load_model(folder).export(tmp_path / "tags.onnx")
+    assert not (tmp_path / "tags.onnx").exists()
+
+
 def test_what_takes_two_things_at_once_is_not_served(home: Path) -> None:
     folder, _ = matcher(home)
     error = CliRunner().invoke(app, ["serve", str(folder)]).exception

@@ -218,7 +218,7 @@ LEDGER = (
         "Tuning adds to asking in three ways: unseen modalities."),
     effect("modalities", better("minima", "sift", "trained auc", by=0.1),
         "It outperforms hand-made features across modalities: SIFT with the ratio test."),
-    promised("modalities", not_worse("minima", "xfeat", "visible auc", within=0.05),
+    effect("modalities", not_worse("minima", "xfeat", "visible auc", within=0.05),
         "It stays universal: on photographs it loses at most .05 of the area (forgetting)."),
     effect("modalities", not_worse("minima", "xfeat", "visible accuracy", within=0.05),
         "The same of the share of matches that are right within 3 pixels."),

@@ -61,8 +61,9 @@ def export(
 ) -> None:
     """Write a saved model as ONNX, or as one offline web page.
 
-    ONNX is checked against onnxruntime. A quantized model is written as it is simulated, in floats; with --integers it
-    computes in 8-bit integers, on ranges from its distilled pictures.
+    Classifiers, and networks that segment (ONNX alone). ONNX is checked against onnxruntime. A quantized model is
+    written as it is simulated, in floats; with --integers it computes in 8-bit integers, on ranges from its distilled
+    pictures.
 
     Example:  unseen export runs/sketches/model --out sketches.onnx --web sketches.html
     """
@@ -71,6 +72,12 @@ def export(
     check_ending("out", out, ".onnx")
     check_ending("web", web, ".html")
     check_outside(model, out=out, web=web)
+    room = room_of_model(model)
+    if room is not None and room[0].exported is not None:
+        if out is None or web is not None or integers:
+            raise ValueError(f"{model} holds {room[0].what}, which is written by --out FILE.onnx alone")
+        say(_written(out, room[0].exported(room[1], out)))
+        return
     saved = open_bundle(model, trust)
     if out is not None and integers:
         from unseen.jobs.quantization.integers import export_model
@@ -83,8 +90,7 @@ def export(
             f"{100 * exported.agreement:.0f} % of its distilled pictures; {speed(exported._asdict())}"
         )
     elif out is not None:
-        difference = saved.export(out)
-        say(f"{out}: {out.stat().st_size / 2**20:.1f} MB; largest difference from torch {difference:.1e}")
+        say(_written(out, saved.export(out)))
     if web is not None:
         from unseen.serving.page import preprocess_of, write_page
 
@@ -94,6 +100,10 @@ def export(
         say(f"{web}: {web.stat().st_size / 2**20:.1f} MB; open it in a browser")
     if not integers:
         _say_rounding(saved)
+
+
+def _written(file: Path, difference: float) -> str:
+    return f"{file}: {file.stat().st_size / 2**20:.1f} MB; largest difference from torch {difference:.1e}"
 
 
 def _say_rounding(saved: Any) -> None:

@@ -77,6 +77,8 @@ class SavedModel:
         None if all models take samples as they are read.
     example : function of a folder, or None
         A sample that the model in it can read, as the bytes of a file; None where any sample will do.
+    exported : function of a folder and a file, or None
+        Writes the network of the model in the folder as ONNX, and gives its largest difference from torch.
     ranked : bool
         Whether a sample has as many answers as are asked for, the best first, and not all that there are.
     """
@@ -91,6 +93,7 @@ class SavedModel:
     read: Read | None = None
     prepared: Callable[[Path], Callable[[Any], Any]] | None = None
     example: Callable[[Path], bytes] | None = None
+    exported: Callable[[Path, Path], float] | None = None
     ranked: bool = True
 
     def use(self, folder: Path) -> str:

@@ -133,6 +133,19 @@ class TaskModel:
         table.attrs["skipped"] = list(given.skipped)
         return table
 
+    def export(self, file: str | os.PathLike[str]) -> float:
+        """Write the network as ONNX and return its largest difference from torch in onnxruntime.
+
+        Raises
+        ------
+        ValueError
+            If a model of this kind is not written as ONNX, or the two differ by more than 1e-3; no file is left.
+        """
+        check_arguments({"file": PATH}, {"file": file}, "export")
+        if self.kind.exported is None:
+            raise ValueError(f"{self.kind.what} is not written as ONNX: {self.kind.use(self.place)}")
+        return self.kind.exported(self.place, Path(file))
+
     def _given(self, samples: Any) -> Samples:
         if isinstance(samples, str | os.PathLike):
             return self.read(os.fspath(samples))

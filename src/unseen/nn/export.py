@@ -48,6 +48,7 @@ def export_onnx(
     metadata: Mapping[str, str] | None = None,
     tolerance: float = 1e-3,
     front: Front | None = None,
+    any_size: bool = False,
 ) -> float:
     """Write `network` as ONNX with a dynamic batch (and length, if it reads token ids), all or nothing.
 
@@ -67,6 +68,8 @@ def export_onnx(
         ends in a softmax and has `logits`, of these too, as a share of the largest.
     front : Front, optional
         The network in two parts, of which the first need not be exported by torch.
+    any_size : bool
+        Whether height and width of pictures may vary, too.
 
     Returns
     -------
@@ -87,7 +90,7 @@ def export_onnx(
     with replacing(file) as place:
         temporary = place.with_name("graph.onnx")
         if front is None:
-            _export(network, example, temporary, output)
+            _export(network, example, temporary, output, any_size)
             model = onnx.load(temporary)
         else:
             model = _joined(front, temporary, output)
@@ -103,7 +106,7 @@ def export_onnx(
             model.graph.output.append(onnx.ValueInfoProto(name=scores))
         session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
         worst = 0.0
-        for x in _probes(example):
+        for x in _probes(example, any_size):
             with torch.no_grad():
                 expected = [network(x)] + ([network.logits(x)] if scores is not None else [])  # type: ignore[operator]
             for k, (actual, wanted) in enumerate(zip(session.run(None, {"x": x.numpy()}), expected, strict=True)):
@@ -129,12 +132,14 @@ def _joined(front: Front, place: Path, output: str) -> Any:
 
 
 def _name_sizes(model: Any, output: str, example: Tensor) -> None:
-    """Call what varies of the input and the output `batch`, and of token ids `length`, in place of s77."""
+    """Call what varies of input and output `batch`, of token ids `length`, of pictures `height`, `width`; not s77."""
     ends = [*model.graph.input, *(value for value in model.graph.output if value.name == output)]
     shapes = [value.type.tensor_type.shape.dim for value in ends]
     called = {dims[0].dim_param: "batch" for dims in shapes if dims}
     if not example.is_floating_point():
         called |= {dims[-1].dim_param: "length" for dims in shapes[:1]}
+    elif example.ndim == 4:
+        called |= {dims[k].dim_param: name for dims in shapes[:1] for k, name in ((2, "height"), (3, "width"))}
     for value in [*ends, *model.graph.value_info]:
         for size in value.type.tensor_type.shape.dim:
             if size.dim_param:
@@ -147,7 +152,7 @@ def _before_softmax(model: Any, output: str) -> str | None:
     return last.input[0] if last is not None and last.op_type == "Softmax" else None
 
 
-def _probes(example: Tensor) -> tuple[Tensor, Tensor]:
+def _probes(example: Tensor, any_size: bool = False) -> tuple[Tensor, Tensor]:
     """Two inputs of different sizes to compare torch and onnxruntime on.
 
     Of pictures smooth ones with some noise: noise alone is so unlike a picture that a network is certain of one class
@@ -156,20 +161,22 @@ def _probes(example: Tensor) -> tuple[Tensor, Tensor]:
     if example.is_floating_point():
         generator = torch.Generator().manual_seed(0)
 
-        def drawn(n: int) -> Tensor:
+        def drawn(n: int, more: int = 0) -> Tensor:
             if example.ndim != 4:
                 return torch.randn(n, *example.shape[1:], generator=generator)
             coarse = torch.randn(n, example.shape[1], 5, 5, generator=generator)
-            smooth = F.interpolate(coarse, size=example.shape[2:], mode="bicubic")
+            smooth = F.interpolate(coarse, size=[side + more for side in example.shape[2:]], mode="bicubic")
             return smooth + 0.1 * torch.randn(smooth.shape, generator=generator)
 
-        return drawn(len(example)), drawn(3)
+        return drawn(len(example)), drawn(3, 9 if any_size else 0)
     return example, torch.cat([example, example], dim=-1)[[0, 1, 0]]
 
 
-def _export(network: nn.Module, example: Tensor, file: Path, output: str, **settings: Any) -> None:
+def _export(
+    network: nn.Module, example: Tensor, file: Path, output: str, any_size: bool = False, **settings: Any
+) -> None:
     """torch's exporter, without what it prints."""
-    varying = [0] if example.is_floating_point() else [0, example.ndim - 1]
+    varying = [0, 2, 3] if any_size else [0] if example.is_floating_point() else [0, example.ndim - 1]
     previous = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:

@@ -95,7 +95,7 @@ class _UNet(nn.Module):
             x = F.interpolate(x, size=skip.shape[-2:], mode="bilinear", align_corners=False)
             x = block(torch.cat([skip, x], dim=1))
         stride = self.step // 2 ** (len(self.down) - 1)
-        return x[..., : -(-height // stride), : -(-width // stride)]
+        return x[..., : (height + stride - 1) // stride, : (width + stride - 1) // stride]  # as ONNX divides, too
 
 
 def _layer(inputs: int, outputs: int, stride: int = 1) -> nn.Sequential:

@@ -22,7 +22,7 @@ from unseen.data.domain import Domain
 from unseen.data.tasks.base import objects
 from unseen.evaluation.tasks import grades_of
 from unseen.jobs.segmentation.job import Segmentation, Training, choose, segment, segmenters, write
-from unseen.jobs.segmentation.model import SegmentModel
+from unseen.jobs.segmentation.model import SegmentModel, Unadapted
 from unseen.jobs.segmentation.page import page
 from unseen.jobs.segmentation.writing import write_masks
 from unseen.nn.segmenters import segformer, small_unet, torchvision_segmenter
@@ -422,6 +422,36 @@ def test_pictures_of_unlike_sizes_are_cropped() -> None:
         source, source.take(slice(0, 2)), **(QUICK | {"methods": ("source-only", "fda", "idm"), "size": 48})
     )
     assert [mask.shape for mask in found.masks] == sizes[:2]
+
+
+def test_a_saved_network_is_written_as_onnx_that_takes_pictures_of_any_size(tmp_path: Path) -> None:
+    import onnx
+    import onnxruntime
+    import torch
+
+    classes = ClassSpace(names=("sky", "sea", "strand"))
+    network = small_unet(3)
+    torch.nn.init.normal_(network.head.weight)  # of scores that are nearly equal any graph may be right
+    saved = SegmentModel(Unadapted().fit(model=network), classes, 48)
+    folder, file = saved.save(tmp_path / "model"), tmp_path / "strand.onnx"
+    done = CliRunner().invoke(app, ["export", str(folder), "--out", str(file)])
+    assert done.exit_code == 0, done.output
+    assert "largest difference from torch" in done.output
+    session = onnxruntime.InferenceSession(file)
+    about = {entry.key: entry.value for entry in onnx.load(file).metadata_props}
+    assert (json.loads(about["classes"]), json.loads(about["size"])) == (list(classes.names), 48)
+    for height, width in ((48, 31), (33, 47)):
+        pixels = np.random.default_rng(height).integers(0, 256, (height, width, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(tmp_path / "view.png")
+        _, [mask], [sure] = saved.predict(tmp_path / "view.png")
+        x = np.float32(pixels / 255).transpose(2, 0, 1)[None]
+        [probabilities] = session.run(None, {"x": x})
+        assert probabilities.shape == (1, 3, height, width)
+        assert np.array_equal(probabilities[0].argmax(axis=0), mask)
+        np.testing.assert_allclose(probabilities[0].max(axis=0), sure, atol=1e-4)
+    for extra in (["--web", str(tmp_path / "page.html")], ["--integers"]):
+        refused = CliRunner().invoke(app, ["export", str(folder), "--out", str(file), *extra])
+        assert "is written by --out FILE.onnx alone" in str(refused.exception)
 
 
 @pytest.mark.parametrize(

@@ -8,8 +8,10 @@ import os
 from pathlib import Path
 from typing import Any
 
+import torch
+from jaxtyping import Float
 from numpy.typing import NDArray
-from torch import nn
+from torch import Tensor, nn
 
 from unseen.data.classes import ClassSpace
 from unseen.data.domain import Domain
@@ -18,6 +20,7 @@ from unseen.files import loads
 from unseen.jobs.segmentation.reading import names_alike, read
 from unseen.methods.fixed import Fixed
 from unseen.methods.segmenting import SegmentingMethod
+from unseen.nn.export import export_onnx
 from unseen.nn.state import load_state, save_state, write_folder
 
 MODEL = "segmenter.json"
@@ -84,3 +87,38 @@ class SegmentModel:
         domain = pictures if isinstance(pictures, Domain) else self.read(pictures)[0]
         masks, sure = self.method.predict_sure(domain.unlabeled())
         return domain, masks, sure
+
+    def export(self, file: str | os.PathLike[str]) -> float:
+        """Write ONNX and return its largest difference from torch in onnxruntime.
+
+        ``x`` (batch, 3, height, width), RGB in [0, 1], of any size (the model was made for a longest side of `size`),
+        gives ``probabilities`` (batch, classes, height, width). The file's metadata have ``classes``, ``size`` and
+        ``method``.
+
+        Raises
+        ------
+        ValueError
+            If the two differ by more than 1e-3 in a probability; no file is left.
+        """
+        about = {"classes": list(self.classes.names), "size": self.size}
+        return export_onnx(
+            Likely(self.method.network()),
+            torch.zeros(2, 3, min(self.size, 64), min(self.size, 64)),
+            file,
+            output="probabilities",
+            metadata={name: json.dumps(value, ensure_ascii=False) for name, value in about.items()}
+            | {"method": self.method.card.slug},
+            any_size=True,
+        )
+
+
+class Likely(nn.Module):
+    """Probabilities of classes, in place of scores, of every pixel."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b n h w"]:
+        """Probabilities."""
+        return torch.softmax(self.network(x), dim=1)

@@ -80,6 +80,13 @@ def read(path: str) -> Samples:
     return samples_of(domain)
 
 
+def exported(folder: Path, file: Path) -> float:
+    """Write its network as ONNX."""
+    from unseen.jobs.segmentation.model import SegmentModel
+
+    return SegmentModel.load(folder).export(file)
+
+
 SAVED = SavedModel(
     what="a network that segments",
     command="unseen segment --target PICTURES --model {folder}",
@@ -88,4 +95,5 @@ SAVED = SavedModel(
     tells="the class of every pixel",
     opened=opened,
     read=read,
+    exported=exported,
 )
