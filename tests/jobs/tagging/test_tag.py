@@ -450,6 +450,10 @@ def test_words_without_a_link_are_told(place: Path) -> None:
         ({"settings": {"rate": 1}}, "crosslingual-am has no parameter 'rate'"),
         ({"by": job.Translated("few.txt")}, "translations must be as many as the sentences of the source, 60"),
         ({"source": "none.conll"}, "source: .* marks no span"),
+        (
+            {"source": "other.conll"},
+            "marks no span .*; column 2: its labels are not read, each of which must be O, or one",
+        ),
     ],
 )
 def test_bad_input_is_named(
@@ -458,6 +462,7 @@ def test_bad_input_is_named(
     monkeypatch.chdir(tmp_path)
     Path("few.txt").write_text("uno\ndos\n")
     Path("none.conll").write_text("a O\nb O\n")
+    Path("other.conll").write_text("Ana PER\nfalls O\n")
     given = {"source": place / "train.conll", "by": job.Translated(place / "train.es.txt"), **change}
     with pytest.raises(ValueError, match=told):
         job.project(given.pop("source"), given.pop("by"), **given)

@@ -455,7 +455,9 @@ def _annotated(file: str | os.PathLike[str], argument: str, format: str | None, 
     """A file whose sentences have spans, without those of which nothing is known."""
     read = read_marked(file, format=format, classes=classes)
     if read.domain.y is None or not any(len(rows) for rows in read.domain.y if rows is not None):
-        raise ValueError(f"{argument}: {os.fspath(file)!r} marks no span")
+        odd_ones = f" ({', '.join(odd(read))})" if odd(read) else ""
+        first = f"; {read.domain.skipped[0].where}: {read.domain.skipped[0].why}" if read.domain.skipped else ""
+        raise ValueError(f"{argument}: {os.fspath(file)!r} marks no span{odd_ones}{first}")
     if not read.domain.labeled.all():
         read.counts["unlabelled texts left out"] += int((~read.domain.labeled).sum())
         read = dataclasses.replace(read, domain=read.domain.take(read.domain.labeled))
