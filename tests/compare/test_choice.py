@@ -399,6 +399,29 @@ def test_what_labels_alone_taught_is_as_sure_as_it_was_right_on_labels_left_out(
     right = rows["consensus"]["validators"]["support validation"]["mean"]
     sure = found.bundle.predict_proba(target).amax(dim=1).mean()
     assert float(sure) == pytest.approx(max(right, 0.25), abs=0.05)
+    assert "since it may be right hardly more often than a guess; which class" in found.results["cautions"][-1]
+
+
+@pytest.mark.parametrize("refit", [True, False])
+def test_probabilities_that_say_nothing_are_told_to(caplog, refit):
+    """Their temperature is at its limit, and nothing said so: 27 % of four classes looked like a cautious answer."""
+    source, target = domain(), domain(seed=1)
+    shuffled = source.with_labels(np.random.default_rng(2).permutation(source.labels))
+    told = []
+    saved = unseen.adapt(method="source-only", source=shuffled, refit=refit, say=told.append)
+    assert saved.temperature > 900
+    assert told[-1].startswith(
+        "mind: the probabilities of source-only say nothing: they are softened (temperature 1,000)"
+    )
+    unseen.adapt(method="source-only", source=shuffled, refit=refit)
+    assert "say nothing" in caplog.text
+    found = unseen.compare(source=shuffled, target=target, methods="source-only", seeds=1, refit=refit)
+    (line,) = found.results["cautions"]
+    assert "scores were hardly higher for the right class; which class it names first is all that is left" in line
+    told.clear()
+    unseen.adapt(method="source-only", source=source, refit=refit, say=told.append)
+    assert not any("say nothing" in line for line in told)
+    assert unseen.compare(source=source, target=target, methods="source-only", seeds=1).results["cautions"] == []
 
 
 def test_labels_that_mean_nothing_are_not_said_to_be_right():

@@ -36,6 +36,11 @@ log = logging.getLogger(__name__)
 
 WHOLE = "all that is given"
 MOST_SOFTENED = 1000.0
+FLAT = 1.05
+"""Probabilities say nothing where the largest is on the mean no more than so many times that of a guess."""
+CHECKED = "on labelled samples that it had not learnt from its scores were hardly higher for the right class"
+ESTIMATED = "it may be right hardly more often than a guess"
+"""Why probabilities are softened to nothing: by labels, or by the estimate where there are none."""
 PARTS = {"adapted": "target", "held out": "held_out"}
 
 
@@ -170,6 +175,26 @@ def calibration(method: Method, check: Domain | None) -> Cell:
     temperature = max(1.0, fit_temperature(scores, y))
     p = torch.softmax(scores / temperature, dim=1)
     return {"temperature": temperature, "threshold": entropy_threshold(p), "check": p}
+
+
+def says_nothing(cell: Cell, p: Tensor | None, name: str, why: str = CHECKED) -> str:
+    """A sentence where probabilities of a softened model are as good as equal for all classes; else empty.
+
+    `p` are some that the model gave at the temperature of `cell`, (n, c); without them the temperature tells.
+    """
+    if cell["temperature"] <= 1:
+        return ""
+    if p is None or not len(p):
+        flat = cell["temperature"] > 0.99 * MOST_SOFTENED
+    else:
+        flat = p.shape[1] > 1 and float(p.max(dim=1).values.mean()) <= FLAT / p.shape[1]
+    if not flat:
+        return ""
+    return (
+        f"the probabilities of {name} say nothing: they are softened (temperature {cell['temperature']:,.4g}) until "
+        f"all classes are as good as equally likely, since {why}; which class it names first is all that is left, so "
+        "look at what it names before you use it, or give more labels"
+    )
 
 
 def as_sure_as(cell: Cell, inputs: Inputs, accuracy: float, check: Tensor | None = None) -> Cell:

@@ -17,7 +17,7 @@ from unseen import methods as methods_
 from unseen.bundle import Bundle
 from unseen.compare.asked import BEGUN, check_asked, check_types, method_names, named_preset
 from unseen.compare.candidates import Plan, fit_seconds, in_units, name_of, pair_called, plan
-from unseen.compare.cells import as_saved, as_sure_as, calibration
+from unseen.compare.cells import as_saved, as_sure_as, calibration, says_nothing
 from unseen.compare.checks import check_saved_to
 from unseen.compare.choice import choose
 from unseen.compare.clips import check_clips, slugs_on_clips, with_whole_clips
@@ -491,6 +491,8 @@ def adapt(
     cell = {"method": fitted, **calibration(fitted, check)}
     if refit:
         cell["method"] = ready.joined().given(ready.source, seed).fit(make())
+    if nothing := says_nothing(cell, cell.get("check"), name_of(method, preset)):
+        (say or log.warning)(f"mind: {nothing}")
     bundle = make_bundle(ready, cell)
     if out is not None:
         bundle.save(out, with_encoder=with_encoder)

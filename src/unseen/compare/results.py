@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from unseen.compare.cells import CHECKED, ESTIMATED, PARTS, says_nothing
 from unseen.compare.choice import Choice, graded_labels
 from unseen.compare.consensus import of_labels_alone
 from unseen.compare.estimate import estimate, is_measured
@@ -63,7 +64,7 @@ def summarize(
         "overlap": {key: list(value) for key, value in inputs.overlap.items()},
         "gaps": list(gaps(inputs.classes)) if inputs.described else [],
         "notes": list(inputs.notes),
-        "cautions": [*cautions(inputs), *([todo.unlearnt] if todo.unlearnt else [])],
+        "cautions": list(filter(None, [*cautions(inputs), todo.unlearnt, _flat(saved, whole, choice, cells)])),
         "leakage": " ".join(leak.summary() for leak in inputs.leakage) or None,
         "protocol": None if grading.protocol is None else _told(grading.protocol, inputs, is_named=protocol != "auto"),
         "seeds": seeds,
@@ -87,6 +88,14 @@ def summarize(
         "estimate": expected(inputs, choice),
         "versions": _versions(),
     }
+
+
+def _flat(saved: Cell, whole: Cell | None, choice: Choice, cells: Mapping[str, list[Cell]]) -> str:
+    """What is to be said where probabilities of the saved model say nothing; empty where they do."""
+    before = whole or cells[choice.name][0]
+    why = CHECKED if saved["temperature"] == before["temperature"] else ESTIMATED
+    p = next((saved[part]["p"] for part in PARTS if part in saved), None)
+    return says_nothing(saved, p, choice.name, why)
 
 
 def _most_named(cell: Cell, inputs: Inputs) -> dict[str, Any] | None:

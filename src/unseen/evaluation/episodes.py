@@ -43,12 +43,14 @@ class Episode:
 class EpisodeScores:
     """Accuracy of each episode, (episodes,), and the seconds of all fits; of open episodes also the figures `OPEN`.
 
-    The accuracy is of the samples of the classes alone, named as if nothing could be rejected.
+    The accuracy is of the samples of the classes alone, named as if nothing could be rejected. `near` is the share of
+    all samples whose rejection hangs on the last hundredth of a threshold, see `Answers.near`; 0 without one.
     """
 
     accuracies: NDArray[np.float64]
     seconds: float
     open: Mapping[str, NDArray[np.float64]] = dataclasses.field(default_factory=dict)
+    near: float = 0.0
 
     def of(self, metric: str) -> EpisodeScores:
         """The same for another figure than the accuracy, with its mean, interval and gains."""
@@ -241,13 +243,16 @@ class Episodes:
         scores = {}
         for shot, answers in by_shots.items():
             right = [_right(episode, answer, truth) for episode, answer in zip(drawn, answers)]
+            near = 0.0
             if thresholds is not None:
+                near = float(np.mean([answer.near(thresholds[shot]) for answer in answers]))
                 answers = [answer.above(thresholds[shot]) for answer in answers]
             figures = [answer.figures(good) for answer, good in zip(answers, right)] if self.unknown else []
             scores[shot] = EpisodeScores(
                 np.array([float(good.mean()) for good in right]),
                 seconds[shot],
                 {name: np.array([row[name] for row in figures]) for name in (OPEN if figures else ())},
+                near,
             )
         return scores
 

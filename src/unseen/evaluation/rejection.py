@@ -20,6 +20,9 @@ OPEN = ("auroc", "open_accuracy", "unknown_accuracy")
 """Figures beside the accuracy: how often a known sample seems more known than an unknown one; the share of all samples
 that are named right or rejected right; the share of unknown ones that are rejected."""
 
+A_HUNDREDTH = 0.01
+"""Of the range of scores: a threshold is no more certain than that."""
+
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Answers:
@@ -32,6 +35,12 @@ class Answers:
     def above(self, threshold: float) -> Answers:
         """The same, accepting what seems at least so known."""
         return dataclasses.replace(self, accepted=self.scores >= threshold)
+
+    def near(self, threshold: float) -> float:
+        """Which share of the samples changes sides if a threshold moves by `A_HUNDREDTH` of the range of scores."""
+        low, high = np.quantile(self.scores, (0.01, 0.99))
+        reach = A_HUNDREDTH * (high - low)
+        return float((np.abs(self.scores - threshold) <= reach).mean())
 
     def figures(self, right: NDArray[np.bool_]) -> dict[str, float]:
         """The figures `OPEN`; the first samples are known ones, of which `right` says whether their class is right."""

@@ -74,6 +74,24 @@ def test_a_label_of_an_unknown_scheme_is_not_told_to_be_missing(tmp_path: Path) 
     assert found.domain.skipped[0].why.startswith("its label must be O, or one of B-")
 
 
+def test_a_wrong_label_of_a_small_file_is_named_and_its_column_read(tmp_path: Path) -> None:
+    """One of nine is more than a tenth: the file was one without any label."""
+    rows = "Ana B-Person\nvisits O\nRome B-Place\n. O\n\nBob B-Person\nsees O\nParis X-Place\ntoo O\n. O\n"
+    (tmp_path / "a.conll").write_text(rows)
+    found = read_marked(tmp_path / "a.conll")
+    assert marked(found.domain) == [[("Ana", "Person"), ("Rome", "Place")]]
+    assert found.counts["lines with a label of no known scheme"] == 1
+    assert [one.where for one in found.domain.skipped] == ["line 8"]
+
+
+def test_a_column_of_labels_of_another_scheme_is_named_and_the_texts_are_read(tmp_path: Path) -> None:
+    (tmp_path / "a.conll").write_text("Ana PER\nvisits O\nRome LOC\n. O\n")
+    found = read_marked(tmp_path / "a.conll")
+    assert (found.domain.x.tolist(), found.domain.y) == (["Ana visits Rome ."], None)
+    assert [one.where for one in found.domain.skipped] == ["column 2"]
+    assert found.domain.skipped[0].why.endswith("U- and a class: 'PER'")
+
+
 def test_conll_without_tags_is_texts_of_which_nothing_is_known(tmp_path: Path) -> None:
     (tmp_path / "a.conll").write_text("Dose\nhelps\n\nRisk\n")
     found = read_marked(tmp_path / "a.conll")

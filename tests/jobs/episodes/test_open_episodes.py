@@ -12,7 +12,10 @@ import pytest
 from typer.testing import CliRunner
 
 from unseen.cli import app
+from unseen.evaluation.episodes import EpisodeScores
+from unseen.evaluation.rejection import Answers
 from unseen.jobs.episodes.fits import few_shot_methods
+from unseen.jobs.episodes.names import unsure_lines
 
 SMALL = ("--way", 3, "--shot", "1,3", "--queries", 4, "--episodes", 5)
 QUICK = ("epochs=2", "fine_tune_epochs=1", "n_gan_rounds=1", "warm_up=5")
@@ -163,3 +166,34 @@ def test_what_is_set_aside_is_named_where_it_leaves_too_little(home: Path) -> No
     data, out = table(home / "data.csv", range(10)), ("--out", home / "never")
     why = "way must be at most 3, the classes that have samples; got 5; 7 classes are set aside, a share of 0.7 (base)"
     assert why in call(data, "--base", 0.7, "--way", 5, *out, code=1)
+
+
+def test_scores_that_hardly_tell_unknown_samples_are_told_in_terminal_page_and_file(home: Path) -> None:
+    rows = pd.read_csv(table(home / "data.csv", range(16)))
+    rows[list("uvwxyz")] = np.random.default_rng(0).normal(size=(len(rows), 6))  # classes mean nothing
+    rows.to_csv(home / "noise.csv", index=False)
+    order = ("--unknown", 2, "--base", 0.5, "--methods", "prototypes", "--out", home / "a")
+    told = call(home / "noise.csv", *SMALL[:-1], 20, *order)
+    line = (
+        "what prototypes rejects is little better than chance: its scores hardly tell known samples from unknown ones"
+    )
+    assert f"mind: {line}" in told
+    assert line in (home / "a" / "report.html").read_text()
+    assert any(note.startswith(line) for note in json.loads((home / "a" / "episodes.json").read_text())["notes"])
+    assert "little better than chance" not in call(home / "data.csv", *SMALL, *order)
+
+
+def test_a_share_that_hangs_on_the_last_digits_of_a_threshold_is_told() -> None:
+    right, rng = np.ones(30, dtype=bool), np.random.default_rng(0)
+    crowded = np.append(1 - 1e-4 * rng.random(54), [0.4, 0.5, 0.5, 0.6, 0.6, 0.7])  # probabilities that are nearly 1
+    spread = np.linspace(0.4, 1, 60)
+    shares = {}
+    for name, scores in (("crowded", crowded), ("spread", spread)):
+        answers = Answers(np.zeros(60, dtype=np.int64), np.ones(60, dtype=bool), scores)
+        figures = {metric: np.array([0.8]) for metric in answers.figures(right)}
+        shares[name] = {5: EpisodeScores(np.ones(1), 0.0, figures, answers.near(float(np.median(scores))))}
+    assert shares["crowded"][5].near == 0.9
+    assert shares["spread"][5].near < 0.05
+    (line,) = unsure_lines(shares)
+    assert line.startswith("how much crowded rejects hangs on a hair, as many samples lie within a hundredth")
+    assert "(90% with 5 labelled): go by its AUROC" in line

@@ -427,6 +427,31 @@ def test_an_invalid_line_of_json_shifts_no_translation(place: Path, tmp_path: Pa
     (tmp_path / "en.jsonl").write_text("\n".join(["{no json", *rows[1:]]))
     found = job.project(tmp_path / "en.jsonl", job.Translated(place / "train.es.txt"))
     assert [one.translation for one in found.carried] == lines[1:]
+    assert found.read.counts["left out"] == 1
+    told = "\n".join(corpus_lines(found))
+    assert "en: 1 left out" in told
+    assert "line 1: it is no text with spans" in told
+
+
+def test_translations_stand_beside_sentences_of_several_documents_one_of_them_empty(tmp_path: Path) -> None:
+    folder = tmp_path / "brat"
+    folder.mkdir()
+    texts = {"a": "Ana falls. It rises.\n\nBob helps.\n", "b": "\n", "c": "Eve fails.\n\n\nDan falls.\n"}
+    for name, text in texts.items():
+        (folder / f"{name}.txt").write_text(text)
+        people = [word for word in ("Ana", "Bob", "Eve", "Dan") if word in text]
+        notes = (f"T1\tPerson {text.index(word)} {text.index(word) + 3}\t{word}\n" for word in people)
+        (folder / f"{name}.ann").write_text("".join(notes))
+    lines = ["Ana cae.", "Sube.", "Bob ayuda.", "", "Eve falla.", "Dan cae."]
+    (tmp_path / "es.txt").write_text("\n".join(lines) + "\n")
+    found = job.project(folder, job.Translated(tmp_path / "es.txt"))
+    beside = [("Ana falls.", lines[0]), ("It rises.", lines[1]), ("Bob helps.", lines[2])]
+    assert [(one.text, one.translation) for one in found.carried] == [
+        *beside, ("Eve fails.", lines[4]), ("Dan falls.", lines[5])
+    ]  # fmt: skip
+    (tmp_path / "es.txt").write_text("\n".join(filter(None, lines)) + "\n")
+    with pytest.raises(ValueError, match=r"of the source, 6 \(1 of them empty, an empty line each\); .* has 5$"):
+        job.project(folder, job.Translated(tmp_path / "es.txt"))
 
 
 def test_a_sentence_that_stands_twice_has_the_translation_of_its_place(tmp_path: Path) -> None:
@@ -450,6 +475,10 @@ def test_words_without_a_link_are_told(place: Path) -> None:
         ({"settings": {"rate": 1}}, "crosslingual-am has no parameter 'rate'"),
         ({"by": job.Translated("few.txt")}, "translations must be as many as the sentences of the source, 60"),
         ({"source": "none.conll"}, "source: .* marks no span"),
+        (
+            {"source": "other.conll"},
+            "marks no span .*; column 2: its labels are not read, each of which must be O, or one",
+        ),
     ],
 )
 def test_bad_input_is_named(
@@ -458,6 +487,7 @@ def test_bad_input_is_named(
     monkeypatch.chdir(tmp_path)
     Path("few.txt").write_text("uno\ndos\n")
     Path("none.conll").write_text("a O\nb O\n")
+    Path("other.conll").write_text("Ana PER\nfalls O\n")
     given = {"source": place / "train.conll", "by": job.Translated(place / "train.es.txt"), **change}
     with pytest.raises(ValueError, match=told):
         job.project(given.pop("source"), given.pop("by"), **given)

@@ -15,6 +15,17 @@ import numpy as np
 
 from unseen.data.classes import ClassSpace
 from unseen.data.domain import Domain, Skipped
+from unseen.data.loaders.conll import (
+    LABELS,
+    RANGE,
+    TAG,
+    cells_of,
+    is_comment,
+    is_tagged,
+    looks_tagged,
+    tag_column,
+    token_column,
+)
 from unseen.data.reading import natural_key
 from unseen.data.tagged import character, crossing, cut, overlapping, pieces, rows_of, runs_of, tags_of, words
 from unseen.data.tasks.base import objects, text_array
@@ -23,9 +34,6 @@ from unseen.files import is_hidden, reads, walk
 FORMATS = {".conll": "conll", ".tsv": "conll", ".bio": "conll", ".iob": "conll", ".jsonl": "jsonl", ".json": "jsonl",
            ".ndjson": "jsonl", ".ann": "brat", ".spacy": "docbin", ".txt": "text"}  # fmt: skip
 SPACY = 'spaCy\'s DocBin needs: pip install "unseen[docbin]"'
-_RANGE = re.compile(r"\d+[-.]\d+")
-"""Numbers of words that CoNLL-U writes as one, or that it adds: the words themselves follow, or are not written."""
-_TAG = re.compile(r"O|[BIESLU]-\S.*")
 _BEGINS = r"(?=[^\W\d_a-zß-öø-ÿ]|[\"'“«(\[¿¡])"
 _CLOSES = r"[\"'”»)\]]"
 _BETWEEN = re.compile(
@@ -181,13 +189,17 @@ def _domain(
 
 def _conll(place: Path, counts: Counter[str], skipped: list[Skipped]) -> Iterator[_Sentence]:
     lines = place.read_bytes().split(b"\n")
-    rows = [_cells(text) for raw in lines[:5000] if (text := raw.decode("utf-8", "replace")).strip()]
+    rows = [cells_of(text) for raw in lines[:5000] if (text := raw.decode("utf-8", "replace")).strip()]
     usual = Counter(len(cells) for cells in rows if not cells[0].startswith("#")).most_common(1)
     width = usual[0][0] if usual else 0
-    rows = [cells for cells in rows if not _is_comment(cells, width)]
-    single = [cells for cells in rows if not _RANGE.fullmatch(cells[0])]
-    word_column = _token_column(single)
-    column = _tag_column(single if word_column else rows)
+    rows = [cells for cells in rows if not is_comment(cells, width)]
+    single = [cells for cells in rows if not RANGE.fullmatch(cells[0])]
+    word_column = token_column(single)
+    column = tag_column(single if word_column else rows)
+    if column is None and (other := looks_tagged(single if word_column else rows)) is not None:
+        where = f"column {other[0] + 1}"
+        skipped.append(Skipped(where, f"its labels are not read, each of which {LABELS}: {other[1]!r:.40}"))
+        counts["columns with labels of no known scheme"] += 1
     tokens: list[str] = []
     tags: list[str] = []
     number, first, bad, begun = 0, 0, False, False
@@ -208,13 +220,13 @@ def _conll(place: Path, counts: Counter[str], skipped: list[Skipped]) -> Iterato
             counts["lines that are no UTF-8"] += 1
             bad = begun = True
             continue
-        cells = _cells(line)
-        if cells[0] == "-DOCSTART-" or _is_comment(cells, width) or (word_column and _RANGE.fullmatch(cells[0])):
+        cells = cells_of(line)
+        if cells[0] == "-DOCSTART-" or is_comment(cells, width) or (word_column and RANGE.fullmatch(cells[0])):
             continue
         begun = True
-        if column is not None and not _tagged(cells, column):
+        if column is not None and not is_tagged(cells, column):
             labelled = len(cells) > column and cells[0] != ""
-            why = "its label must be O, or one of B-, I-, E-, S-, L-, U- and a class" if labelled else "it has no label"
+            why = f"its label {LABELS}" if labelled else "it has no label"
             skipped.append(Skipped(f"line {at}", f"{why}: {line.strip()!r:.40}"))
             counts["lines with a label of no known scheme" if labelled else "lines without a label"] += 1
             bad = True
@@ -226,45 +238,6 @@ def _conll(place: Path, counts: Counter[str], skipped: list[Skipped]) -> Iterato
             continue
         tokens.append(cells[word_column])
         tags.append(_plain(cells[column]) if column is not None else "O")
-
-
-def _is_comment(cells: Sequence[str], width: int) -> bool:
-    """Whether a line is a remark, not a token: "# text = ..." beside lines of `width` cells that end in a tag."""
-    return cells[0].startswith("#") and (len(cells) != width or _TAG.fullmatch(cells[-1]) is None)
-
-
-def _cells(line: str) -> list[str]:
-    return [cell.strip() for cell in (line.strip().split("\t") if "\t" in line.strip() else line.strip().split())]
-
-
-def _tagged(cells: Sequence[str], column: int) -> bool:
-    return len(cells) > column > 0 and cells[0] != "" and _TAG.fullmatch(cells[column]) is not None
-
-
-def _tag_column(rows: Sequence[Sequence[str]]) -> int | None:
-    """Which column holds the tags: the last one that does so in nearly all lines; None where none does.
-
-    One that marks nothing, such as an inner layer that is empty, gives way to one before it that marks spans.
-    """
-    empty: int | None = None
-    for column in range(max((len(cells) for cells in rows), default=0) - 1, 0, -1):
-        entries = [cells[column] for cells in rows if len(cells) > column]
-        if len(entries) >= 0.5 * len(rows) and sum(_TAG.fullmatch(cell) is not None for cell in entries) >= 0.9 * len(
-            entries
-        ):
-            if any(cell != "O" for cell in entries):
-                return column
-            empty = column if empty is None else empty
-    return empty
-
-
-def _token_column(rows: Sequence[Sequence[str]]) -> int:
-    """Which column holds the words: the second where the first numbers those of each sentence (1, 2, 3, 1, 2, ...)."""
-    numbers = [int(cells[0]) for cells in rows if len(cells) > 2 and cells[0].isascii() and cells[0].isdigit()]
-    follows = sum(b in (a + 1, 0, 1) for a, b in zip(numbers, numbers[1:]))
-    steps = sum(b == a + 1 for a, b in zip(numbers, numbers[1:]))
-    numbered = len(numbers) > 1 and numbers[0] in (0, 1) and len(numbers) >= 0.9 * len(rows) and steps > 0
-    return int(numbered and follows >= 0.95 * (len(numbers) - 1))
 
 
 def _plain(tag: str) -> str:
@@ -363,7 +336,7 @@ def _record(number: int, record: Any) -> _Sentence:
     if "text" not in record and "tokens" in record:
         tokens = [token["text"] if isinstance(token, dict) else str(token) for token in record["tokens"]]
         tags = next((record[key] for key in ("tags", "ner_tags", "labels") if key in record), None)
-        if tags is not None and (len(tags) != len(tokens) or not all(_TAG.fullmatch(str(tag)) for tag in tags)):
+        if tags is not None and (len(tags) != len(tokens) or not all(TAG.fullmatch(str(tag)) for tag in tags)):
             raise ValueError("tags must be as many as tokens, each O, B-... or I-...")
         return _from_tokens(number, tokens, None if tags is None else [_plain(str(tag)) for tag in tags], name)
     text = record["text"]

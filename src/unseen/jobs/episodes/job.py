@@ -20,7 +20,7 @@ from unseen.evaluation.drive import Episodes
 from unseen.evaluation.episodes import Episode, EpisodeScores
 from unseen.evaluation.rejection import OPEN
 from unseen.jobs.episodes.fits import Fit, check_regions, copies_of, encoded, maker_of
-from unseen.jobs.episodes.names import copies_line, few_line, never_unknown_line
+from unseen.jobs.episodes.names import copies_line, few_line, never_unknown_line, unsure_lines
 from unseen.jobs.episodes.pools import (
     Form,
     Given,
@@ -236,6 +236,9 @@ def grade(
         for name in makers:
             with stage(name), reproducible(protocol.seed):
                 graded[name] = _graded(name, fits[name], pools[name], samples, protocol, say)
+    unsure = unsure_lines({name: scores for name, (scores, _, _) in graded.items()})
+    for line in unsure:
+        say(f"mind: {line}")
     held = () if raw.set_aside is None or raw.set_aside.classes is None else raw.set_aside.classes.names
     return Graded(
         scores={name: scores for name, (scores, _, _) in graded.items()}, domain=raw.everything, protocol=protocol,
@@ -244,7 +247,8 @@ def grade(
         thresholds={name: tuned for name, (_, _, tuned) in graded.items() if tuned},
         learnt={name: (told_of(fit, raw), fit.seconds) for name, fit in fits.items() if fit.learnt is not None},
         unlabelled=0 if samples.spare is None else len(samples.spare), unread=samples.lost, too_few=too_few,
-        never_unknown=strangers, named_classes=len(np.unique(samples.novel.labels)) - len(too_few), notes=notes,
+        never_unknown=strangers, named_classes=len(np.unique(samples.novel.labels)) - len(too_few),
+        notes=(*notes, *unsure),
     )  # fmt: skip
 
 

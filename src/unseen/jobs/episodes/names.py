@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from unseen.evaluation.episodes import Episodes
+    from unseen.evaluation.episodes import Episodes, EpisodeScores
 
 NAMES = {
     "accuracy": "accuracy",
@@ -15,6 +15,9 @@ NAMES = {
     "open_accuracy": "open accuracy",
     "unknown_accuracy": "unknown rejected",
 }
+
+BLIND, CROWDED = 0.6, 0.2
+"""Of unknown samples: an AUROC below which scores say little, and a share of samples above which a threshold does."""
 
 
 def few_line(too_few: Mapping[str, int], protocol: Episodes) -> str:
@@ -49,6 +52,28 @@ def copies_line(contents: Sequence[str], labels: Sequence[int]) -> str:
         f"{copies} {'sample is a copy' if copies == 1 else 'samples are copies'} of others, so that what is labelled "
         f"can be what is asked about{torn}"
     )
+
+
+def unsure_lines(scores: Mapping[str, Mapping[int, EpisodeScores]]) -> list[str]:
+    """Where how known a sample seems hardly tells which are unknown, or hangs on a hair; a line for each method."""
+    lines = []
+    for name, by_shot in scores.items():
+        blind = {shot: one.of("auroc").mean for shot, one in by_shot.items() if "auroc" in one.open}
+        blind = {shot: area for shot, area in blind.items() if area < BLIND}
+        if blind:
+            areas = ", ".join(f"{area:.2f} with {shot}" for shot, area in blind.items())
+            lines.append(
+                f"what {name} rejects is little better than chance: its scores hardly tell known samples from unknown "
+                f"ones (AUROC {areas} labelled, where .5 is chance)"
+            )
+        crowded = {shot: one.near for shot, one in by_shot.items() if one.near > CROWDED}
+        if crowded:
+            shares = ", ".join(f"{share:.0%} with {shot}" for shot, share in crowded.items())
+            lines.append(
+                f"how much {name} rejects hangs on a hair, as many samples lie within a hundredth of the range of its "
+                f"scores from the threshold ({shares} labelled): go by its AUROC, not by the share that it rejects"
+            )
+    return lines
 
 
 def _counts(too_few: Mapping[str, int]) -> str:

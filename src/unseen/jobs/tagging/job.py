@@ -455,7 +455,10 @@ def _annotated(file: str | os.PathLike[str], argument: str, format: str | None, 
     """A file whose sentences have spans, without those of which nothing is known."""
     read = read_marked(file, format=format, classes=classes)
     if read.domain.y is None or not any(len(rows) for rows in read.domain.y if rows is not None):
-        raise ValueError(f"{argument}: {os.fspath(file)!r} marks no span")
+        odd = [f"{n:,} {name}" for name, n in read.counts.items() if n and name not in ("sentences", "spans")]
+        told = f" ({', '.join(odd)})" if odd else ""
+        first = f"; {read.domain.skipped[0].where}: {read.domain.skipped[0].why}" if read.domain.skipped else ""
+        raise ValueError(f"{argument}: {os.fspath(file)!r} marks no span{told}{first}")
     if not read.domain.labeled.all():
         read.counts["unlabelled texts left out"] += int((~read.domain.labeled).sum())
         read = dataclasses.replace(read, domain=read.domain.take(read.domain.labeled))
@@ -470,8 +473,8 @@ def _pairs(read: Marks, by: Translated) -> tuple[Pairs | None, Marks | None]:
     source, other = (_total(marks) for marks in (read, translated))
     if source != other:
         raise ValueError(
-            f"translations must be as many as the sentences of the source, {source}; {os.fspath(by.file)!r} has "
-            f"{other}, {translated.counts['empty sentences']} of them empty"
+            f"translations must be as many as the sentences of the source, {source}{_empty(read)}; "
+            f"{os.fspath(by.file)!r} has {other}{_empty(translated)}"
         )
     known = dict(zip(np.asarray(translated.domain.ids).tolist(), [text.strip() for text in translated.domain.x]))
     right = [known.get(i, "") for i in np.asarray(read.domain.ids).tolist()]
@@ -479,6 +482,11 @@ def _pairs(read: Marks, by: Translated) -> tuple[Pairs | None, Marks | None]:
         Domain(x=x, kind="text", name=marks.domain.name) for x, marks in ((read.domain.x, read), (right, translated))
     ]
     return Pairs(texts[0], texts[1]), translated
+
+
+def _empty(read: Marks) -> str:
+    n = read.counts["empty sentences"]
+    return f" ({n} of them empty, an empty line each)" if n else ""
 
 
 def _tokenized(translated: Marks | None) -> bool:
@@ -490,8 +498,3 @@ def _total(marks: Marks) -> int:
     """Sentences of a file, those that were left out too."""
     counts = marks.counts
     return counts["sentences"] + counts["left out"]
-
-
-def odd(read: Marks) -> Sequence[str]:
-    """What was odd in a file, in words."""
-    return [f"{n:,} {name}" for name, n in read.counts.items() if n and name not in ("sentences", "spans")]
