@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import io
+import dataclasses
 import json
 import os
 import re
@@ -168,13 +169,15 @@ def test_the_ledger_shows_every_assertion_and_what_did_not_hold(
         Standing(one, "held" if i else "not held", "+1" if i else f"-1 {NASTY}", (0.0, 0.0, 0.0), "explored")
         for i, one in enumerate(claims.get("loki").ledger)
     ]
-    monkeypatch.setattr(evidence, "standings", lambda claim, records: judged)
+    judged[1] = dataclasses.replace(judged[1], elsewhere=("another processor",))
+    monkeypatch.setattr(evidence, "standings", lambda claim, records, log: judged)
     page = evidence.page("loki", tmp_path)
     n = len(claims.get("loki").ledger)
     assert page.count('<span class="verdict held">✓ held</span>') == n - 1 + 1  # the rows and the count above them
     assert page.count('<span class="verdict not-held">✗ not held</span>') == 1 + 1
     for assertion in claims.get("loki").ledger:
         assert markup.joined([assertion.text]) in page
+    assert "On processors of type another processor: not held" in page
     assert NASTY not in page
     assert evidence.EXPLORED.split(".")[0] in page
     assert ">0.5</td>" in page  # the mean of both cases
