@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import copy
-import io
 import dataclasses
+import io
 import json
 import os
 import re

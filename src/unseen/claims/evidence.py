@@ -301,7 +301,9 @@ def replay(slug: str, *, folder: Path = FOLDER) -> dict[str, Any]:
     tossed = [assertion for assertion, then in other if then is not None and then.edge]
     edge = sorted(assertion.text for assertion in tossed)
     flipped, known = _not_known_here(
-        (one.text for one, _ in other if one not in tossed and one.experiment not in elsewhere), slug, folder
+        (changed.text for changed, _ in other if changed not in tossed and changed.experiment not in elsewhere),
+        slug,
+        folder,
     )
     line = {"difference": float(f"{difference:.3g}"), "where": where, "flipped": flipped, "edge": edge, "cells": cells}
     line |= {"otherwise": known} if known else {}
@@ -362,11 +364,10 @@ def _otherwise_here(slug: str, folder: Path) -> tuple[list[dict[str, str]], bool
     fell = look["flipped"] if look.get("processor") == processor() else ()
     made_on = {name: record.get("machine") for record in records for name in record["cases"]}
     here = [
-        {"text": one.text, "asked": one.asked, "experiment": one.experiment, "was": standing_word(one, verdict),
-         "now": "not held" if verdict.held else "held"}
-        for one, verdict in zip(claim.ledger, newest(claim, records))
-        if one.text in fell and verdict is not None and not one.must_hold
-        and made_on[one.experiment] not in (None, processor())
+        {**dict(zip(KEY, _key(assertion))), "was": word_of(verdict), "now": "not held" if verdict.held else "held"}
+        for assertion, verdict in zip(claim.ledger, newest(claim, records))
+        if assertion.text in fell and verdict is not None and not assertion.must_hold
+        and made_on[assertion.experiment] not in (None, processor())
     ]  # fmt: skip
     return here, bool(here) and len(here) == len(fell)
 
