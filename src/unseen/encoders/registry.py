@@ -7,13 +7,14 @@ import dataclasses
 import difflib
 import importlib
 import importlib.util
+import logging
 import os
 import socket
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, urlsplit
-from urllib.request import getproxies
+from urllib.request import getproxies, proxy_bypass
 
 from unseen import plugins
 from unseen.files import check_plain, named
@@ -392,7 +393,8 @@ def online(request: Request, fix: str, *, needed: bool = True, place: str = "") 
     endpoint, before = constants.ENDPOINT, constants.HF_HUB_OFFLINE
     constants.HF_HUB_OFFLINE = before or not _reachable(endpoint)
     try:
-        yield
+        with _silent():
+            yield
     except ImportError:
         raise
     except Exception as error:
@@ -405,12 +407,31 @@ def online(request: Request, fix: str, *, needed: bool = True, place: str = "") 
 
 
 def _reachable(endpoint: str, seconds: float = 3.0) -> bool:
-    """Whether a host answers, or a proxy is in between that we cannot ask."""
+    """Whether a host answers, or the proxy that is in between: what that reaches we cannot ask."""
     parts = urlsplit(endpoint)
-    if parts.scheme in getproxies():
-        return True
+    if (proxy := getproxies().get(parts.scheme)) and not proxy_bypass(parts.hostname or ""):
+        parts = urlsplit(proxy if "://" in proxy else f"http://{proxy}")
     try:
-        with socket.create_connection((parts.hostname or "", parts.port or 443), timeout=seconds):
+        port = parts.port or {"http": 80, "https": 443}.get(parts.scheme, 1080)
+        with socket.create_connection((parts.hostname or "", port), timeout=seconds):
             return True
-    except OSError:
+    except (OSError, ValueError):  # no port can be read of what a proxy is said to be
         return False
+
+
+@contextlib.contextmanager
+def _silent() -> Iterator[None]:
+    """Without what the hub's client logs of each attempt, and open_clip of its last: one error says it all."""
+    hub, anyone = logging.getLogger("huggingface_hub"), logging.getLogger()
+
+    def is_ours(record: logging.LogRecord) -> bool:
+        return not record.getMessage().startswith("Failed to download")
+
+    level = hub.level
+    hub.setLevel(logging.CRITICAL)
+    anyone.addFilter(is_ours)
+    try:
+        yield
+    finally:
+        hub.setLevel(level)
+        anyone.removeFilter(is_ours)
