@@ -21,6 +21,7 @@ _PLACES = {
     "Pairs": "unseen.data.pairs",
     "adapt": "unseen.compare",
     "load": "unseen.data.loaders",
+    "load_model": "unseen.jobs.models",
     "recommend": "unseen.compare.recommended",
     "search": "unseen.catalogue",
 }

@@ -145,15 +145,22 @@ def test_a_linear_model_is_adapted_by_a_map_that_begins_as_the_identity(tmp_path
     assert not torch.equal(method.network_.eval()(x), plain(x))
 
 
+def fails(*_: Any, **__: Any) -> Any:
+    raise ValueError("the model cannot be had")
+
+
+def few() -> dict[str, Any]:
+    """A source and a target for one seed, in this process."""
+    return {
+        "source": domain(), "target": domain(shift=1.5, seed=1), "seeds": 1, "engine": Engine(workers=1),
+    }  # fmt: skip
+
+
 def test_a_candidate_that_cannot_be_fitted_is_left_out_and_told(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fails(*_: Any, **__: Any) -> Any:
-        raise ValueError("the model cannot be had")
-
     monkeypatch.setattr("unseen.methods.baselines.prototypes.cosine_head", fails)
-    given: dict[str, Any] = {"source": domain(), "target": domain(shift=1.5, seed=1), "seeds": 1}
-    given["engine"] = Engine(workers=1)
+    given = few()
     found = unseen.compare(**given, out=tmp_path / "run")  # type: ignore[attr-defined]
     assert found.results["left_out"]["prototypes"] == "could not be fitted: the model cannot be had"
     assert "prototypes" not in {row["name"] for row in found.results["candidates"]}
@@ -167,12 +174,8 @@ def test_a_candidate_that_cannot_be_fitted_is_left_out_and_told(
 def test_of_methods_that_were_named_the_others_go_on_and_what_was_fitted_serves_another_choice(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fails(*_: Any, **__: Any) -> Any:
-        raise ValueError("the model cannot be had")
-
     monkeypatch.setattr("unseen.methods.baselines.prototypes.cosine_head", fails)
-    given: dict[str, Any] = {"source": domain(), "target": domain(shift=1.5, seed=1), "seeds": 1}
-    given["engine"] = Engine(workers=1)
+    given = few()
     names = ["source-only", "prototypes", "coral"]
     found = unseen.compare(**given, methods=names, out=tmp_path / "run")  # type: ignore[attr-defined]
     assert found.results["left_out"]["prototypes"] == "could not be fitted: the model cannot be had"

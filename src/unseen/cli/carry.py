@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from unseen import options
-from unseen.cli.models import open_bundle, place_of_model, room_of_model, ways_to_ask
+from unseen.cli.models import open_bundle, place_of_model, room_of_model
 from unseen.console import app, check_apart, check_ending, check_outside, new_app, say
 
 
@@ -144,11 +144,11 @@ def serve(
     check_free(host, port)
     say(f"opening {model}")
     if room is not None:
+        from unseen.jobs.models import TaskModel
         from unseen.serving.rows import ServedRows
 
-        kind, place = room
-        ways_to_ask(model, kind)
-        served: Any = ServedRows.of(kind, place, max_pixels=max_pixels)
+        asked = TaskModel(*room)
+        served: Any = ServedRows.of(asked.kind, asked.place, max_pixels=max_pixels)
     else:
         served = open_bundle(model, trust)
     run(

@@ -19,7 +19,6 @@ from unseen.cli.models import (
     place_of_model,
     room_of_model,
     told_by_run,
-    ways_to_ask,
 )
 from unseen.console import (
     app,
@@ -35,15 +34,12 @@ from unseen.console import (
     told,
 )
 from unseen.files import read_json
-from unseen.runtime import track
 
 if TYPE_CHECKING:
     from unseen.bundle import Bundle
     from unseen.data.domain import Domain, Skipped
-    from unseen.jobs import Samples, SavedModel
+    from unseen.jobs.models import TaskModel
 
-AT_ONCE = 64
-"""Samples that a model without classes is asked about together."""
 SEEDS = "How many seeds: each candidate is fitted once for every one, 0, 1, ..."
 
 
@@ -327,9 +323,11 @@ def predict(
     check_outside(model, csv=csv)
     check_written("csv", csv, ".csv")
     if room is not None:
+        from unseen.jobs.models import TaskModel
+
         if flags := [flag for flag, value in (("--abstain", abstain), ("--stride", stride)) if value]:
             raise ValueError(f"{', '.join(flags)} is for models that name classes; {model} holds {room[0].what}")
-        answers, left = _answers(model, *room, named, top)
+        answers, left = _answers(TaskModel(*room), named, top)
         tell_rows(answers, answer_lines(answers), csv, as_json, inputs=named, inside=left)
         return
     kinds, columns = _reads(place)
@@ -349,24 +347,13 @@ def predict(
     tell_rows(rows, class_lines(rows, top), csv, as_json, inputs=named, inside=skipped, empty=NO_CLASS)
 
 
-def _answers(
-    model: Path, kind: SavedModel, place: Path, inputs: Inputs, top: int
-) -> tuple[list[dict[str, Any]], dict[str, Sequence[Skipped]]]:
+def _answers(model: TaskModel, inputs: Inputs, top: int) -> tuple[list[dict[str, Any]], dict[str, Sequence[Skipped]]]:
     """What a model that names no classes answers, as plain values, and what was left out of each input."""
-    opened, read = ways_to_ask(model, kind)
-    ready = kind.prepared(place) if kind.prepared is not None else None
-
-    def taken(path: str) -> Samples:
-        samples = read(path)
-        return samples if ready is None else samples._replace(x=[ready(sample) for sample in samples.x])
-
-    loaded = dict(inputs.each(taken))  # refused, if at all, before the model is loaded
-    ask = opened(place)
+    loaded = dict(inputs.each(model.read))  # refused, if at all, before the model is loaded
 
     def told(path: str) -> list[dict[str, Any]]:
         ids, samples, _ = loaded[path]
-        starts = track(range(0, len(samples), AT_ONCE), f"answers to {path}")
-        replies = (answers for start in starts for answers in ask(samples[start : start + AT_ONCE], top))
+        replies = model.answers(samples, top, path)
         rows = [{"id": identity, **row} for identity, answers in zip(ids, replies) for row in answers]
         return rows if ids is samples else inputs.named(path, rows)  # a phrase is called by itself
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
 from unseen.files import place_of_bundle, read_json
-from unseen.jobs import Ask, Read, SavedModel, saved_model
+from unseen.jobs import SavedModel, saved_model
 
 
 def place_of_model(folder: Path) -> Path:
@@ -24,19 +24,6 @@ def place_of_model(folder: Path) -> Path:
 def room_of_model(folder: Path) -> tuple[SavedModel, Path] | None:
     """What a folder holds that names no classes, such as a tagger, and where; None for a classifier, or nothing."""
     return None if (place_of_bundle(folder) / "bundle.json").exists() else saved_model(folder)
-
-
-def ways_to_ask(folder: Path, kind: SavedModel) -> tuple[Callable[[Path], Ask], Read]:
-    """What loads a model that names no classes, and what reads samples for it.
-
-    Raises
-    ------
-    ValueError
-        If it takes two things at once; the message is the command that does.
-    """
-    if kind.opened is None or kind.read is None:
-        raise ValueError(f"{folder} holds {kind.what}, which takes more than one thing at once: {kind.use(folder)}")
-    return kind.opened, kind.read
 
 
 def open_bundle(folder: Path, trust: bool) -> Any:

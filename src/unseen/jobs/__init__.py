@@ -98,15 +98,20 @@ class SavedModel:
         return self.command.format(folder=shlex.quote(str(folder)))
 
 
+def _rooms() -> Iterator[pkgutil.ModuleInfo]:
+    """The folders here; a module beside them is no room."""
+    return (module for module in pkgutil.iter_modules(__path__) if module.ispkg)
+
+
 def add_commands() -> None:
     """Add the commands of all rooms to the command line."""
-    for room in pkgutil.iter_modules(__path__):
+    for room in _rooms():
         importlib.import_module(f"{__name__}.{room.name}.command")
 
 
 def kinds() -> Iterator[SavedModel]:
     """What rooms save; nothing heavy is imported."""
-    for room in pkgutil.iter_modules(__path__):
+    for room in _rooms():
         if (Path(__path__[0]) / room.name / "saved.py").exists():
             yield importlib.import_module(f"{__name__}.{room.name}.saved").SAVED
 

@@ -15,11 +15,13 @@ import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
+import unseen
 from unseen.console import app
 from unseen.data.domain import Domain
 from unseen.data.loaders.marked import read_marked
 from unseen.data.tagged import pieces
 from unseen.evaluation.exam import ledger_file
+from unseen.jobs.models import TaskModel
 from unseen.jobs.tagging import job
 from unseen.jobs.tagging.page import corpus_lines, trained_lines, unaligned
 from unseen.jobs.tagging.saved import SAVED
@@ -508,6 +510,23 @@ def test_the_same_spans_are_marked_in_a_text_by_run_by_predict_and_by_what_is_se
     for spans in (told, asked[0][0]["spans"]):
         assert [(one["start"] - 2, one["end"] - 2) for one in spans] == expected
         assert all(line[one["start"] : one["end"]].startswith("because") for one in spans)
+
+
+def test_a_tagger_is_opened_and_asked_in_python_like_any_saved_model(model: Path, tmp_path: Path) -> None:
+    (tmp_path / "t.txt").write_text(f"{TWO}\n")
+    saved = unseen.load_model(model)
+    assert isinstance(saved, TaskModel)
+    by_list, by_path = saved.predict([TWO]), saved.predict(tmp_path / "t.txt")
+    expected = SAVED.opened(model)([TWO], 1)[0]
+    for table in (by_list, by_path, saved.predict([tmp_path / "t.txt"])):
+        assert table.drop(columns="id").to_dict("records") == expected
+    assert (by_list["id"].tolist(), by_path["id"].tolist()) == ([0], ["t.txt:1"])
+    with pytest.raises(TypeError, match=r"samples\[1\] must be a text, which a tagger reads; got int"):
+        saved.predict([TWO, 3])
+    with pytest.raises(ValueError, match="there is nothing"):
+        saved.predict([])
+    with pytest.raises(ValueError, match="not a saved model"):
+        unseen.load_model(tmp_path)
 
 
 def test_a_sentence_of_conll_is_cut_no_further(model: Path, tmp_path: Path) -> None:
