@@ -37,7 +37,7 @@ def _commands_with(flag: str) -> list[str]:
     """The commands that have an option which another one lacks; none where it is the option of many."""
     whole = typer.Typer()
     whole.registered_commands = COMMANDS
-    known: dict[str, Any] = typer.main.get_group(whole).commands
+    known: Mapping[str, Any] = typer.main.get_group(whole).commands
     names = [name for name, command in known.items() if any(flag in param.opts for param in command.params)]
     return names if len(names) <= FEW else []
 
