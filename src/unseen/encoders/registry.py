@@ -377,8 +377,10 @@ def _without_folders(name: str, scheme: str, argument: str) -> str:
 
 
 @contextlib.contextmanager
-def online(request: Request, fix: str, *, needed: bool = True, place: str = "") -> Iterator[None]:
-    """Run a block that may download; turn whatever fails into one error that names the fix.
+def online(
+    request: Request, fix: str, *, needed: bool = True, place: str = "", role: str = "encoder"
+) -> Iterator[None]:
+    """Run a block that may download; turn whatever fails into one error that names the fix, and what gave the name.
 
     A `place` that begins as paths of this machine do is no name on the hub. Without a network the hub's client would
     retry for most of a minute: it is told to look in its cache only.
@@ -393,13 +395,13 @@ def online(request: Request, fix: str, *, needed: bool = True, place: str = "") 
     endpoint, before = constants.ENDPOINT, constants.HF_HUB_OFFLINE
     constants.HF_HUB_OFFLINE = before or not _reachable(endpoint)
     try:
-        with _silent():
+        with _held_back():
             yield
     except ImportError:
         raise
     except Exception as error:
         raise ConnectionError(
-            f"the weights of {request.name!r} could not be had from {urlsplit(endpoint).hostname} "
+            f"{role} {request.name!r}: its weights could not be had from {urlsplit(endpoint).hostname} "
             f"({type(error).__name__}). Check the name and the network, or {fix}"
         ) from error
     finally:
@@ -409,29 +411,45 @@ def online(request: Request, fix: str, *, needed: bool = True, place: str = "") 
 def _reachable(endpoint: str, seconds: float = 3.0) -> bool:
     """Whether a host answers, or the proxy that is in between: what that reaches we cannot ask."""
     parts = urlsplit(endpoint)
-    if (proxy := getproxies().get(parts.scheme)) and not proxy_bypass(parts.hostname or ""):
-        parts = urlsplit(proxy if "://" in proxy else f"http://{proxy}")
     try:
+        if (proxy := getproxies().get(parts.scheme)) and not proxy_bypass(parts.hostname or ""):
+            parts = urlsplit(proxy if "://" in proxy else f"http://{proxy}")
         port = parts.port or {"http": 80, "https": 443}.get(parts.scheme, 1080)
         with socket.create_connection((parts.hostname or "", port), timeout=seconds):
             return True
-    except (OSError, ValueError):  # no port can be read of what a proxy is said to be
+    except (OSError, ValueError):  # no host and port can be read of what a proxy is said to be
         return False
 
 
 @contextlib.contextmanager
-def _silent() -> Iterator[None]:
-    """Without what the hub's client logs of each attempt, and open_clip of its last: one error says it all."""
+def _held_back() -> Iterator[None]:
+    """Hold back what the hub's client logs of each attempt, and open_clip of its last, until the block ends.
+
+    After a failure one error says it all, and none of it is shown; else all of it is, as it would have been.
+    """
     hub, anyone = logging.getLogger("huggingface_hub"), logging.getLogger()
+    held: list[tuple[logging.Logger, logging.LogRecord]] = []
 
-    def is_ours(record: logging.LogRecord) -> bool:
-        return not record.getMessage().startswith("Failed to download")
+    def held_of_hub(record: logging.LogRecord) -> None:
+        held.append((hub, record))
 
-    level = hub.level
-    hub.setLevel(logging.CRITICAL)
-    anyone.addFilter(is_ours)
+    def is_let_through(record: logging.LogRecord) -> bool:
+        if is_ours := record.getMessage().startswith("Failed to download"):
+            held.append((anyone, record))
+        return not is_ours
+
+    handlers, propagate = hub.handlers, hub.propagate
+    holding = logging.Handler()
+    holding.emit = held_of_hub  # type: ignore[method-assign]
+    hub.handlers, hub.propagate = [holding], False
+    anyone.addFilter(is_let_through)
     try:
         yield
+    except Exception:
+        held.clear()
+        raise
     finally:
-        hub.setLevel(level)
-        anyone.removeFilter(is_ours)
+        hub.handlers, hub.propagate = handlers, propagate
+        anyone.removeFilter(is_let_through)
+        for logger, record in held:
+            logger.handle(record)
