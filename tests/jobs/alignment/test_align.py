@@ -609,11 +609,12 @@ def test_the_command_tells_what_it_found(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_killed_training_goes_on_to_the_same_bits(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("arm", "epochs"), [("", 400), ("lit", 1500)])
+def test_a_killed_training_goes_on_to_the_same_bits(tmp_path: Path, arm: str, epochs: int) -> None:
     files = features(tmp_path)
-    long = ("--no-beside", "--set", "epochs=400", *SHORT[2:])  # of two seconds a checkpoint is written
+    long = ([] if arm else ["--no-beside"]) + ["--set", f"epochs={epochs}", *SHORT[2:]]  # a checkpoint in two seconds
     job = command(*files, "--out", tmp_path / "m", *long)
-    checkpoints, until = tmp_path / ".m.training" / "cwcl", time.monotonic() + 200
+    checkpoints, until = tmp_path / ".m.training" / arm / "cwcl", time.monotonic() + 200
     while not list(checkpoints.glob("epoch-*")) and time.monotonic() < until:
         time.sleep(0.02)
     job.send_signal(signal.SIGKILL)
@@ -625,12 +626,13 @@ def test_a_killed_training_goes_on_to_the_same_bits(tmp_path: Path) -> None:
         _, said = again.communicate(timeout=300)
         assert again.returncode == 0, said
         goes_on = re.search(
-            r"note: cwcl goes on from epoch \d+ of 400, step \d+, where an earlier call was stopped", said
+            rf"note: cwcl goes on from epoch \d+ of {epochs}, step \d+, where an earlier call was stopped", said
         )
         assert bool(goes_on) == (name == "m"), said
     one, other = (Bundle.load(tmp_path / name).method for name in ("m", "whole"))
     for key, value in one.network_.state_dict().items():  # type: ignore[attr-defined]
         assert torch.equal(value, other.network_.state_dict()[key])  # type: ignore[attr-defined]
+    assert (tmp_path / "m" / ABOUT).read_bytes() == (tmp_path / "whole" / ABOUT).read_bytes()
 
 
 @pytest.mark.slow
