@@ -297,3 +297,24 @@ def test_another_process_of_a_launcher_ends_as_the_command_does(monkeypatch: pyt
 def test_tags_that_are_left_out_are_told_by_their_flag() -> None:
     said = in_flags("without_tags: no pair is tagged 'x'", asked(("prune", "pairs", "--without-tag", "x")), error=True)
     assert said == "--without-tag: no pair is tagged 'x'"
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (["compare", "--edges", "x.csv"], "No such option: --edges; `unseen nodes` has it"),
+        (["compare", "--nowhere", "x.csv"], "No such option: --nowhere"),
+        (["nodes", "x.csv", "--source", "x"], "No such option: --source "),  # of many commands: none is told
+        (["nodes", "x.csv", "--edges"], "Option '--edges' requires an argument"),
+    ],
+)
+def test_an_option_of_another_command_names_that_command(
+    given: list[str], said: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["unseen", *given])
+    monkeypatch.setenv("COLUMNS", "200")
+    with pytest.raises(SystemExit):
+        cli.main()
+    told = capsys.readouterr().err
+    assert said in told
+    assert said.endswith("`unseen nodes` has it") or " it (" not in told

@@ -27,13 +27,34 @@ if TYPE_CHECKING:
 F = TypeVar("F", bound=Callable[..., Any])
 
 
+COMMANDS: list[Any] = []
+"""All commands of typer's, also those that are left out while the one that is asked for is built alone."""
+FEW = 3
+"""Commands that have an option, up to which whoever gave it to another one is told of them."""
+
+
+def _commands_with(flag: str) -> list[str]:
+    """The commands that have an option which another one lacks; none where it is the option of many."""
+    whole = typer.Typer()
+    whole.registered_commands = COMMANDS
+    known: Mapping[str, Any] = typer.main.get_group(whole).commands
+    names = [name for name, command in known.items() if any(flag in param.opts for param in command.params)]
+    return names if len(names) <= FEW else []
+
+
 class OnceEach:
     """A command that tells where an option which may stand once stands twice: the last counts, as in any shell."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Read the arguments; help that is asked for, and values that cannot be, are answered first."""
         given = list(args)
-        rest: list[str] = super().parse_args(ctx, args)  # type: ignore[misc]
+        try:
+            rest: list[str] = super().parse_args(ctx, args)  # type: ignore[misc]
+        except Exception as error:
+            if type(error).__name__ == "NoSuchOption" and (others := _commands_with(str(vars(error)["option_name"]))):
+                commands = " and ".join(f"`unseen {name}`" for name in others)
+                vars(error)["message"] += f"; {commands} {'has' if len(others) == 1 else 'have'} it"
+            raise
         if not ctx.resilient_parsing and leads():
             for line in self._repeated(ctx, given):
                 say(f"note: {line}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,8 @@ from unseen.encoders.promptable import layer_names, promptable, reading, takes_p
 from unseen.encoders.trainable import whole_towers
 from unseen.encoders.two_tower import TwoTowerEncoder
 from unseen.nn.build import rebuild, recipe_of
+from unseen.nn.low_rank import low_rank
+from unseen.nn.prompt_learners import make_learner
 from unseen.nn.prompting import CausalText, PooledText
 
 from .conftest import pictures
@@ -131,3 +134,33 @@ def test_towers_that_were_shrunk_are_prompted_and_trained_as_others_are(tmp_path
     assert not takes_prompts(made)
     with pytest.raises(ValueError, match="takes no prompts of vectors"):
         promptable(made)
+
+
+def test_a_table_of_low_rank_is_prompted_as_the_table_of_its_product_is(tmp_path):
+    made = encoders.get(saved_towers(tmp_path / "small", 32).removeprefix("frames:"), precision="fp32")
+    assert isinstance(made, TwoTowerEncoder)
+    dense = made.text.module.model.text
+    thinned = low_rank(copy.deepcopy(dense), {"tokens": 3})
+    narrow, wide = thinned.tokens
+    with torch.no_grad():
+        dense.tokens.weight.copy_(wide(narrow.weight))
+    expected = promptable(made)
+    made.text.module.model.text = thinned
+    assert takes_prompts(made)
+    towers = promptable(made)
+    np.testing.assert_allclose(towers.encode_texts(TEXTS), expected.encode_texts(TEXTS), atol=1e-6)
+    np.testing.assert_allclose(towers.encode_texts(TEXTS), made.encode_text(TEXTS), atol=1e-5)
+    prompts = towers.text.prompts(towers.tokenize([" cat.", " bike."]), 2, ("cat", "bike"))
+    context = torch.zeros(1, 2, towers.text.table.shape[1], requires_grad=True)
+    towers.text(*prompts.with_context(context)).sum().backward()
+    assert context.grad is not None
+    assert context.grad.abs().min() > 0
+    again = rebuild(recipe_of(towers.text))
+    again.load_state_dict(towers.text.state_dict())
+    ids = towers.tokenize(TEXTS)
+    torch.testing.assert_close(again.eval().encode_tokens(ids), towers.text.encode_tokens(ids))
+    whole = whole_towers(made)
+    whole.encode_text(whole.tokenize(TEXTS)).sum().backward()
+    assert all(p.grad is not None for name, p in whole.named_parameters() if ".tokens." in name)
+    learner = make_learner("coop", towers, 2, "a photo")
+    assert learner.text_features(learner.named(("cat", "bike"))).shape == (2, towers.image.dim)

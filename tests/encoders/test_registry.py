@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import logging
+import socket
 import subprocess
 import sys
 
@@ -92,7 +95,7 @@ def test_without_a_network_there_is_one_error_that_names_the_fix(monkeypatch):
 
     monkeypatch.setattr(registry, "_reachable", lambda _: False)
     monkeypatch.setattr(timm, "create_model", fail)
-    with pytest.raises(ConnectionError, match=r"could not be had.*or give a local checkpoint"):
+    with pytest.raises(ConnectionError, match=r"^encoder 'timm:resnet18': .*not be had.*or give a local"):
         encoders.get("timm:resnet18")
 
 
@@ -110,6 +113,47 @@ def test_the_hub_is_asked_as_before_afterwards():
     with pytest.raises(ConnectionError), registry.online(registry.Request(name="x"), "do that"):
         raise ValueError("no such repository")
     assert before == constants.HF_HUB_OFFLINE
+
+
+@pytest.mark.parametrize("proxy", ["http://127.0.0.1:{}", "127.0.0.1:{}", "http://[broken"])
+def test_a_proxy_that_does_not_answer_is_no_network(monkeypatch, proxy):
+    with socket.socket() as taken:  # bound, and it listens to nobody: what connects is refused
+        taken.bind(("127.0.0.1", 0))
+        monkeypatch.setenv("https_proxy", proxy.format(taken.getsockname()[1]))
+        monkeypatch.delenv("no_proxy", raising=False)
+        monkeypatch.delenv("NO_PROXY", raising=False)
+        assert not registry._reachable("https://a.host")
+
+
+def test_a_proxy_that_answers_may_reach_the_hub_unless_the_hub_is_no_host_of_its(monkeypatch):
+    with socket.create_server(("127.0.0.1", 0)) as proxy:
+        monkeypatch.setenv("https_proxy", f"http://127.0.0.1:{proxy.getsockname()[1]}")
+        monkeypatch.delenv("NO_PROXY", raising=False)
+        monkeypatch.setenv("no_proxy", "b.host")
+        assert registry._reachable("https://a.host")
+        monkeypatch.setattr(socket, "create_connection", lambda *_, **__: pytest.fail("not the proxy"))
+        with pytest.raises(pytest.fail.Exception):
+            registry._reachable("https://b.host")
+
+
+@pytest.mark.parametrize("fails", [True, False])
+def test_what_the_hub_logs_of_attempts_is_shown_unless_one_error_says_it(monkeypatch, caplog, fails):
+    hub = logging.getLogger("huggingface_hub.utils._http")
+    monkeypatch.setattr(logging.getLogger("huggingface_hub"), "propagate", True)
+    monkeypatch.setattr(registry, "_reachable", lambda _: True)
+    with (
+        pytest.raises(ConnectionError, match=r"^model 'x': ") if fails else contextlib.nullcontext(),
+        registry.online(registry.Request(name="x"), "do that", role="model"),
+    ):
+        hub.warning("Retrying in 1s [Retry 1/5].")
+        logging.getLogger().error("Failed to download weights")
+        logging.getLogger().error("of something else")
+        if fails:
+            raise OSError("no route")
+    held = ["Retrying in 1s [Retry 1/5].", "Failed to download weights"]
+    assert [record.getMessage() for record in caplog.records] == ["of something else", *([] if fails else held)]
+    hub.warning("as before")
+    assert caplog.records[-1].getMessage() == "as before"
 
 
 def test_a_local_encoder_must_be_inside_the_saved_model():

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 import typer
 
 from unseen import jobs
-from unseen.console import app, asked, in_flags, say
+from unseen.console import COMMANDS, app, asked, in_flags, say
 from unseen.files import SPEAKING, sentence
 from unseen.runtime import leads, share_one_heap
 
@@ -26,6 +26,7 @@ from unseen.cli.panels import arrange  # isort: skip
 
 jobs.add_commands()
 arrange()
+COMMANDS[:] = app.registered_commands
 
 
 class _Spoken(logging.Formatter):

@@ -19,8 +19,14 @@ from unseen.encoders.towers import ImageSide, TextSide
 from unseen.encoders.two_tower import TwoTowerEncoder
 from unseen.nn.build import builder
 from unseen.nn.layer_statistics import reader_of
-from unseen.nn.prompting import CausalText, PromptableText, PromptableTowers, pooled_text_of, tower_text
-from unseen.nn.towers import TextTower
+from unseen.nn.prompting import (
+    CausalText,
+    PromptableText,
+    PromptableTowers,
+    has_token_vectors,
+    pooled_text_of,
+    tower_text,
+)
 
 
 def promptable(encoder: Encoder) -> PromptableTowers:
@@ -45,7 +51,7 @@ def takes_prompts(encoder: TwoTowerEncoder) -> bool:
     """Whether its text tower takes prompts of vectors, such as CLIP's and MiniLM do."""
     text, tokens = encoder.text.module, encoder.text.preprocess
     if isinstance(text, TextSide):
-        return _has_token_vectors(text.model.text)
+        return has_token_vectors(text.model.text)
     pieces = isinstance(text, MeanPooled) and isinstance(tokens, TextPreprocess)
     return pieces or (isinstance(text, ClipTextTower) and isinstance(tokens, ClipTokens))
 
@@ -78,7 +84,7 @@ def image_network(encoder: TwoTowerEncoder) -> nn.Module:
 def text_network(encoder: TwoTowerEncoder) -> PromptableText:
     """A copy of the text tower, from vectors of tokens to unit vectors, that can be built again."""
     text, tokens = encoder.text.module, encoder.text.preprocess
-    if isinstance(text, TextSide) and _has_token_vectors(text.model.text):
+    if isinstance(text, TextSide) and has_token_vectors(text.model.text):
         return tower_text(copy.deepcopy(text.model.text)).eval()
     if isinstance(text, MeanPooled) and isinstance(tokens, TextPreprocess):
         return pooled_text_of(text.transformer)
@@ -136,11 +142,6 @@ def _piece_numbers(preprocess: TextPreprocess, texts: Sequence[str]) -> list[lis
 
 
 # -- towers of the house --------------------------------------------------------------------------------------
-
-
-def _has_token_vectors(tower: Any) -> bool:
-    """Whether it is a text tower with a vector of each token; of thin layers, the table of tokens is a product."""
-    return isinstance(tower, TextTower) and isinstance(tower.tokens, nn.Embedding)
 
 
 def _tower_numbers(preprocess: Any, tower: Any, texts: Sequence[str]) -> list[list[int]]:

@@ -7,13 +7,14 @@ import dataclasses
 import difflib
 import importlib
 import importlib.util
+import logging
 import os
 import socket
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, urlsplit
-from urllib.request import getproxies
+from urllib.request import getproxies, proxy_bypass
 
 from unseen import plugins
 from unseen.files import check_plain, named
@@ -376,8 +377,10 @@ def _without_folders(name: str, scheme: str, argument: str) -> str:
 
 
 @contextlib.contextmanager
-def online(request: Request, fix: str, *, needed: bool = True, place: str = "") -> Iterator[None]:
-    """Run a block that may download; turn whatever fails into one error that names the fix.
+def online(
+    request: Request, fix: str, *, needed: bool = True, place: str = "", role: str = "encoder"
+) -> Iterator[None]:
+    """Run a block that may download; turn whatever fails into one error that names the fix, and what gave the name.
 
     A `place` that begins as paths of this machine do is no name on the hub. Without a network the hub's client would
     retry for most of a minute: it is told to look in its cache only.
@@ -392,12 +395,13 @@ def online(request: Request, fix: str, *, needed: bool = True, place: str = "") 
     endpoint, before = constants.ENDPOINT, constants.HF_HUB_OFFLINE
     constants.HF_HUB_OFFLINE = before or not _reachable(endpoint)
     try:
-        yield
+        with _held_back():
+            yield
     except ImportError:
         raise
     except Exception as error:
         raise ConnectionError(
-            f"the weights of {request.name!r} could not be had from {urlsplit(endpoint).hostname} "
+            f"{role} {request.name!r}: its weights could not be had from {urlsplit(endpoint).hostname} "
             f"({type(error).__name__}). Check the name and the network, or {fix}"
         ) from error
     finally:
@@ -405,12 +409,47 @@ def online(request: Request, fix: str, *, needed: bool = True, place: str = "") 
 
 
 def _reachable(endpoint: str, seconds: float = 3.0) -> bool:
-    """Whether a host answers, or a proxy is in between that we cannot ask."""
+    """Whether a host answers, or the proxy that is in between: what that reaches we cannot ask."""
     parts = urlsplit(endpoint)
-    if parts.scheme in getproxies():
-        return True
     try:
-        with socket.create_connection((parts.hostname or "", parts.port or 443), timeout=seconds):
+        if (proxy := getproxies().get(parts.scheme)) and not proxy_bypass(parts.hostname or ""):
+            parts = urlsplit(proxy if "://" in proxy else f"http://{proxy}")
+        port = parts.port or {"http": 80, "https": 443}.get(parts.scheme, 1080)
+        with socket.create_connection((parts.hostname or "", port), timeout=seconds):
             return True
-    except OSError:
+    except (OSError, ValueError):  # no host and port can be read of what a proxy is said to be
         return False
+
+
+@contextlib.contextmanager
+def _held_back() -> Iterator[None]:
+    """Hold back what the hub's client logs of each attempt, and open_clip of its last, until the block ends.
+
+    After a failure one error says it all, and none of it is shown; else all of it is, as it would have been.
+    """
+    hub, anyone = logging.getLogger("huggingface_hub"), logging.getLogger()
+    held: list[tuple[logging.Logger, logging.LogRecord]] = []
+
+    def held_of_hub(record: logging.LogRecord) -> None:
+        held.append((hub, record))
+
+    def is_let_through(record: logging.LogRecord) -> bool:
+        if is_ours := record.getMessage().startswith("Failed to download"):
+            held.append((anyone, record))
+        return not is_ours
+
+    handlers, propagate = hub.handlers, hub.propagate
+    holding = logging.Handler()
+    holding.emit = held_of_hub  # type: ignore[method-assign]
+    hub.handlers, hub.propagate = [holding], False
+    anyone.addFilter(is_let_through)
+    try:
+        yield
+    except Exception:
+        held.clear()
+        raise
+    finally:
+        hub.handlers, hub.propagate = handlers, propagate
+        anyone.removeFilter(is_let_through)
+        for logger, record in held:
+            logger.handle(record)

@@ -71,9 +71,10 @@ class PromptableText(nn.Module, abc.ABC):
 
     def encode_tokens(self, texts: Sequence[Sequence[int]]) -> Float[Tensor, "n d"]:
         """Unit vectors of tokenized texts."""
-        lengths = torch.tensor([len(ids) for ids in texts], device=self.table.device)
-        ids = [torch.tensor(list(text), dtype=torch.int64, device=self.table.device) for text in texts]
-        return self(F.embedding(nn.utils.rnn.pad_sequence(ids, batch_first=True), self.table), lengths)
+        table = self.table
+        lengths = torch.tensor([len(ids) for ids in texts], device=table.device)
+        ids = [torch.tensor(list(text), dtype=torch.int64, device=table.device) for text in texts]
+        return self(F.embedding(nn.utils.rnn.pad_sequence(ids, batch_first=True), table), lengths)
 
     def prompts(self, texts: Sequence[Sequence[int]], n_context: int, names: Sequence[str]) -> Prompts:
         """Prompts of tokenized class names, between which and the first token a context of `n_context` will stand.
@@ -191,8 +192,12 @@ class TowerText(PromptableText):
 
     @property
     def table(self) -> Tensor:
-        """The vectors of all tokens, (V, D_t)."""
-        return self.network.tokens.weight
+        """The vectors of all tokens, (V, D_t); of a table of low rank, what its two layers make of each."""
+        tokens: Any = self.network.tokens
+        if isinstance(tokens, nn.Embedding):
+            return tokens.weight
+        narrow, wide = tokens
+        return wide(narrow.weight)
 
     def forward(self, vectors: Float[Tensor, "n t w"], lengths: Int[Tensor, " n"]) -> Float[Tensor, "n d"]:
         """Unit vectors of texts; the last of its `lengths` tokens speaks for each."""
@@ -202,6 +207,16 @@ class TowerText(PromptableText):
     def states(self, vectors: Float[Tensor, "n t w"], lengths: Int[Tensor, " n"]) -> Float[Tensor, "n t d"]:
         """Vectors of all tokens in the shared space, of any length; those behind `lengths` mean nothing."""
         return self.network.states_of(vectors)
+
+
+def has_token_vectors(tower: nn.Module) -> bool:
+    """Whether it is a text tower of the house with a table of tokens, whole or of low rank (`unseen.nn.low_rank`)."""
+    if not isinstance(tower, TextTower):
+        return False
+    tokens: nn.Module = tower.tokens
+    if isinstance(tokens, nn.Sequential):
+        return [type(layer) for layer in tokens] == [nn.Embedding, nn.Linear]
+    return isinstance(tokens, nn.Embedding)
 
 
 @builder("tower-text")

@@ -32,7 +32,7 @@ from unseen.data.pairs import Pairs
 from unseen.data.sounds import wav_bytes
 from unseen.evaluation.exam import ledger_file
 from unseen.files import read_json
-from unseen.jobs.alignment import job
+from unseen.jobs.alignment import beside
 from unseen.jobs.alignment.conditioning import unify
 from unseen.jobs.alignment.job import Aligning, align, ask_about, attachers
 from unseen.jobs.alignment.page import lines, page, remarks
@@ -531,13 +531,13 @@ def test_what_cannot_be_is_named_before_work(tmp_path: Path, change: dict[str, A
 def test_the_ridge_map_learns_from_pairs_drawn_at_random_where_there_are_many(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(job, "RIDGE_ROWS", 50)
+    monkeypatch.setattr(beside, "RIDGE_ROWS", 50)
     n = 90
     pairs = Pairs(Domain(x=np.arange(n * 3.0).reshape(n, 3)), Domain(x=np.eye(n)))
-    some = job._some(pairs, 50, 0)
+    some = beside._some(pairs, 50, 0)
     assert len(some) == 50
     assert some.left.x[-1, 0] > 3 * 60  # not the first ones
-    assert np.array_equal(some.left.x, job._some(pairs, 50, 0).left.x)
+    assert np.array_equal(some.left.x, beside._some(pairs, 50, 0).left.x)
     _, report = align(features(tmp_path), out=tmp_path / "m", settings=QUICK)
     assert report.ridge_rows == 50
     assert report.method.startswith("default, epochs=6")
@@ -609,11 +609,12 @@ def test_the_command_tells_what_it_found(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_killed_training_goes_on_to_the_same_bits(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("arm", "epochs"), [("", 400), ("lit", 1500)])
+def test_a_killed_training_goes_on_to_the_same_bits(tmp_path: Path, arm: str, epochs: int) -> None:
     files = features(tmp_path)
-    long = ("--no-beside", "--set", "epochs=400", *SHORT[2:])  # of two seconds a checkpoint is written
+    long = ([] if arm else ["--no-beside"]) + ["--set", f"epochs={epochs}", *SHORT[2:]]  # a checkpoint in two seconds
     job = command(*files, "--out", tmp_path / "m", *long)
-    checkpoints, until = tmp_path / ".m.training" / "cwcl", time.monotonic() + 200
+    checkpoints, until = tmp_path / ".m.training" / arm / "cwcl", time.monotonic() + 200
     while not list(checkpoints.glob("epoch-*")) and time.monotonic() < until:
         time.sleep(0.02)
     job.send_signal(signal.SIGKILL)
@@ -625,12 +626,13 @@ def test_a_killed_training_goes_on_to_the_same_bits(tmp_path: Path) -> None:
         _, said = again.communicate(timeout=300)
         assert again.returncode == 0, said
         goes_on = re.search(
-            r"note: cwcl goes on from epoch \d+ of 400, step \d+, where an earlier call was stopped", said
+            rf"note: cwcl goes on from epoch \d+ of {epochs}, step \d+, where an earlier call was stopped", said
         )
         assert bool(goes_on) == (name == "m"), said
     one, other = (Bundle.load(tmp_path / name).method for name in ("m", "whole"))
     for key, value in one.network_.state_dict().items():  # type: ignore[attr-defined]
         assert torch.equal(value, other.network_.state_dict()[key])  # type: ignore[attr-defined]
+    assert (tmp_path / "m" / ABOUT).read_bytes() == (tmp_path / "whole" / ABOUT).read_bytes()
 
 
 @pytest.mark.slow
@@ -639,7 +641,7 @@ def test_two_processes_of_a_launcher_give_the_curve_of_one(tmp_path: Path) -> No
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = str(free.getsockname()[1])
-    alone = command(*files, "--out", tmp_path / "one", "--no-beside", *SHORT)
+    alone = command(*files, "--out", tmp_path / "one", *SHORT)
     both = [
         command(
             *files, "--out", tmp_path / "two", *SHORT,
@@ -655,7 +657,10 @@ def test_two_processes_of_a_launcher_give_the_curve_of_one(tmp_path: Path) -> No
     one, two = (told_by(tmp_path / name) for name in ("one", "two"))
     for figure in ("loss", "there", "back", "scale"):  # of all processes, not of the first one's samples
         assert two.history[figure] == pytest.approx(one.history[figure], abs=1e-5)
-    assert two.recall["aligned"] == pytest.approx(one.recall["aligned"], abs=0.1)
+    assert list(two.recall) == list(one.recall) == ["aligned", "ridge map", "lit"]
+    assert two.recall["ridge map"] == one.recall["ridge map"]
+    for name in ("aligned", "lit"):
+        assert two.recall[name] == pytest.approx(one.recall[name], abs=0.1)
 
 
 @pytest.mark.slow
@@ -700,6 +705,21 @@ def test_an_arm_that_names_more_than_what_is_saved_is_told() -> None:
     assert said.replace("the 60", "the 6") + "too few samples to tell them apart." in remarks(made)
     made.accuracy["aligned"]["ensemble"] = 0.9
     assert not any("is right on" in line for line in remarks(made))
+
+
+def test_right_sides_of_held_out_pairs_that_were_learnt_are_counted_and_told(tmp_path: Path) -> None:
+    left, _ = features(tmp_path)
+    np.savez(tmp_path / "both.npz", left=np.load(left), right=np.array([f"word {i % 7}" for i in range(120)]))
+    _, report = align(tmp_path / "both.npz", out=tmp_path / "m", right_encoder="wordllama", beside=False,
+                      settings={"epochs": 1, "batch_size": 24, "hidden": 16})  # fmt: skip
+    assert report.shared == report.held_out > 0
+    told = [line for line in lines(report) if line.startswith("Pairs held out whose right side is")]
+    assert told == [f"Pairs held out whose right side is, by content, that of a pair that was learnt from: "
+                    f"{report.held_out}. The recall is not that of unseen right sides alone."]  # fmt: skip
+    assert told[0] in (tmp_path / "m" / PAGE).read_text()
+    assert told_by(tmp_path / "m").shared == report.shared
+    report.shared = 0
+    assert not any(line.startswith("Pairs held out whose") for line in lines(report))
 
 
 def test_an_npz_holds_both_sides_as_arrays(tmp_path: Path) -> None:

@@ -124,7 +124,7 @@ def test_captions_are_translated_learnt_examined_saved_and_asked_again(tmp_path:
     assert (tmp_path / "other" / ABOUT).exists()
 
 
-def test_the_source_language_alone_learns_for_as_many_steps_where_it_has_fewer_pictures() -> None:
+def test_the_source_language_alone_learns_for_as_many_steps_where_it_has_fewer_pictures(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     n = 40
     code = np.array(["en" if i % 4 == 0 else "de" for i in range(n)])
@@ -136,7 +136,7 @@ def test_the_source_language_alone_learns_for_as_many_steps_where_it_has_fewer_p
         towers = dual_encoder(perceptron((10, 8, 6)), gram_text(64, 8, 8, 6), Grams(64).to_json(), 10.0)
     method = RSMCLIP(epochs=3, batch_size=4, validation=0.0, distillation=0.0).fit(pairs=pairs, model=towers)
     assert method.steps_ == 30
-    assert _beside(method, pairs, towers, "en")["en alone"].steps_ == 30  # two in an epoch
+    assert _beside(method, pairs, towers, "en", tmp_path)["en alone"].steps_ == 30  # two in an epoch
 
 
 def test_a_picture_tower_learns_from_crops_and_predicts_files(tmp_path: Path) -> None:

@@ -31,7 +31,17 @@ from unseen.evaluation.drive import HeldOut, Together
 from unseen.evaluation.exam import Exam
 from unseen.evaluation.metrics.retrieval import both_ways, both_ways_by_chance
 from unseen.jobs.alignment.reading import VIDEO, exam_of, held_out_by, legible, read
-from unseen.jobs.alignment.report import WRITTEN, Report, examine, known_among, same, training_folder, variant, written
+from unseen.jobs.alignment.report import (
+    WRITTEN,
+    Report,
+    examine,
+    known_among,
+    same,
+    shared_among,
+    training_folder,
+    variant,
+    written,
+)
 from unseen.methods.multimodal.ridge_map import RidgeMap
 from unseen.methods.video.mug_stan import MugSTAN
 from unseen.methods.video.mug_stan.network import mug_stan_network
@@ -142,6 +152,7 @@ def align_clips(
             cut=cut,
             partners=len(given) / len(np.unique(given.left.digests())), prompts=templates,
             variant=variant(preset, settings), notes=[*_unread(given), *unspelt, *notes],
+            shared=shared_among(given, chosen),
         )  # fmt: skip
         if truth is not None:
             report.known = known_among(truth.samples, learn.left)
@@ -150,12 +161,13 @@ def align_clips(
         inputs: dict[str, Any] = {"pairs": _whole(learn, reading), "model": towers, "classes": space}
         with runtime(folder=training_folder(out)):
             method.fit(**inputs, prompts=templates)
-        if parallel.first():
-            arms = {"aligned": method}
-            if beside and parallel.world() == 1 and (method.alignment, method.temporal) != ("mean", "none"):
-                tell("and beside it, for as many steps, the same towers with the mean of frames")
-                plain = MugSTAN(**{**method.get_params(), "alignment": "mean", "temporal": "none", "frozen": False})
+        arms = {"aligned": method}
+        if beside and (method.alignment, method.temporal) != ("mean", "none"):
+            tell("and beside it, for as many steps, the same towers with the mean of frames")
+            plain = MugSTAN(**{**method.get_params(), "alignment": "mean", "temporal": "none", "frozen": False})
+            with runtime(folder=training_folder(out) / "mean"):
                 arms["mean of frames, trained"] = plain.fit(**inputs, prompts=templates)
+        if parallel.first():
             _found(arms, report, towers, shown, learn, ask)
             if truth is not None and space is not None:
                 _examined(arms, report, truth, shown, space)

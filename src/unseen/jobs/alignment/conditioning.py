@@ -31,6 +31,7 @@ from unseen.jobs.alignment.report import (
     known_among,
     recalled,
     same,
+    shared_among,
     training_folder,
     variant,
     written,
@@ -132,7 +133,7 @@ def unify(
             pairs=int((~chosen).sum()), held_out=int(chosen.sum()), lacking=taken.lacking if taken else 0,
             cut=cut, notes=unspelt,
             partners=len(given) / len(np.unique(given.left.digests())), prompts=templates,
-            variant=variant(preset, settings),
+            variant=variant(preset, settings), shared=shared_among(given, chosen),
         )  # fmt: skip
         if truth is not None:
             report.known = known_among(truth.samples, given.left.take(np.flatnonzero(~chosen)), labelled)
@@ -149,11 +150,12 @@ def unify(
         with runtime(folder=training_folder(out)):
             method.fit(**inputs)
         method = method.adapt(classes=space)
-        if parallel.first():
-            arms = {"aligned": method}
-            if beside and parallel.world() == 1 and method.condition != "none":
-                plain = PrefixConditioning(**{**method.get_params(), "condition": "none"})
+        arms = {"aligned": method}
+        if beside and method.condition != "none":
+            plain = PrefixConditioning(**{**method.get_params(), "condition": "none"})
+            with runtime(folder=training_folder(out) / "naive"):
                 arms["naive union"] = plain.fit(**inputs).adapt(classes=space)
+        if parallel.first():
             _measure(arms, report, ask, given.take(np.flatnonzero(chosen)), space, truth, features.get("exam"))
             credits = tuple(dict.fromkeys((*given.left.credits, *labelled.credits)))
             bundle = Bundle(method=method, classes=method.classes_, encoder=reading, credits=credits)

@@ -25,6 +25,7 @@ from unseen.encoders.unread import unread
 from unseen.evaluation.exam import Exam
 from unseen.evaluation.metrics.retrieval import both_ways_by_chance, structure_correlation
 from unseen.files import recovered
+from unseen.jobs.alignment.beside import SAVED, best_first, rows_drawn, simple_arms
 from unseen.jobs.alignment.reading import both_legible, exam_of, language_of, read, unlike
 from unseen.jobs.alignment.reading import held_out as chosen_by_content
 from unseen.jobs.alignment.report import (
@@ -38,6 +39,7 @@ from unseen.jobs.alignment.report import (
     recalled,
     refuse_another,
     same,
+    shared_among,
     told_by,
     training_folder,
     variant,
@@ -48,7 +50,6 @@ from unseen.methods.listing import kind_of, of_kind
 from unseen.methods.multimodal.attached import OTHER, Attached, checked_sides
 from unseen.methods.multimodal.cwcl import CWCL
 from unseen.methods.multimodal.prefix_conditioning import PrefixConditioning
-from unseen.methods.multimodal.ridge_map import RidgeMap
 from unseen.methods.multimodal.rs_m_clip import RSMCLIP
 from unseen.nn import parallel
 from unseen.nn.state import refuse_foreign
@@ -59,12 +60,8 @@ ASKED = 2000
 """Held-out pairs that recall is measured on, the first; as many of each language."""
 DRAWN = 160
 """Held-out samples whose cosines are drawn."""
-RIDGE_ROWS = 20_000
-"""Pairs that the ridge map learns from at most, drawn at random."""
 DEFAULT = "cwcl"
 """The method where none is named."""
-SAVED = "aligned"
-"""What the report calls the model that is saved."""
 SEEN = (
     "a photo of a {}.", "a picture of a {}.", "an image of the {}.", "a drawing of a {}.", "this is a {}.", "{}.",
 )  # fmt: skip
@@ -129,7 +126,7 @@ def align(
     held_out : float in (0, 1)
         Share of the left samples that is asked about and never learnt, chosen by content.
     beside : bool
-        Train a ridge map and LiT beside, and tell how well they do; not under several processes.
+        Train a ridge map and LiT beside, and tell how well they do.
     with_encoder, trust
         As in `Bundle.save` and `Bundle.load`.
 
@@ -178,6 +175,7 @@ def align(
             partners=len(given) / len(np.unique(given.left.digests())),
             prompts=work.prompts,
             notes=unspelt,
+            shared=shared_among(given, chosen),
             fingerprints={side: tower.fingerprint for side, tower in towers.items() if tower is not None},
         )
         if truth is not None:
@@ -191,10 +189,10 @@ def align(
         attached.set_params(asked=work.asked)
         with runtime(folder=training_folder(out)):
             attached.fit(pairs=learn)
+        arms = {SAVED: attached} | (simple_arms(attached, learn, training_folder(out)) if beside else {})
         if parallel.first():
             raw = given.take(np.flatnonzero(chosen))
-            bundle = _told(attached, report, work, learn, ask, raw, space, truth, language,
-                           beside and parallel.world() == 1, free)  # fmt: skip
+            bundle = _told(arms, report, work, learn, ask, raw, space, truth, language, free)
             picture = _picture(bundle.method, ask)  # type: ignore[arg-type]
             bundle.save(out, with_encoder=with_encoder, also=WRITTEN, more=lambda part: written(report, part, picture))
             shutil.rmtree(training_folder(out), ignore_errors=True)
@@ -307,14 +305,11 @@ class Aligning:
 
 
 def _told(
-    method: Attached, report: Report, work: Aligning, learn: Pairs, ask: Pairs, raw: Pairs, space: ClassSpace | None,
-    truth: Exam | None, language: str | None, beside: bool, free: bool,
+    arms: dict[str, Attached], report: Report, work: Aligning, learn: Pairs, ask: Pairs, raw: Pairs,
+    space: ClassSpace | None, truth: Exam | None, language: str | None, free: bool,
 ) -> Bundle:  # fmt: skip
     """Everything that is measured, and the model with what it predicts; which model, if it is `free`."""
-    arms: dict[str, Attached] = {SAVED: method}
-    if beside:
-        arms |= _beside(method, learn)
-        report.ridge_rows = RIDGE_ROWS if "ridge map" in arms and len(learn) > RIDGE_ROWS else 0
+    report.ridge_rows = rows_drawn(arms, learn)
     relevant, few = same(raw), slice(0, ASKED)
     right = relevant(np.arange(len(ask))[few])
     report.chance = both_ways_by_chance(right)
@@ -326,7 +321,7 @@ def _told(
             still = getattr(ask, arm.frozen).x[few]
             report.structure[name] = structure_correlation(still, vectors[OTHER[arm.frozen]][few])
     if free:
-        arms = _best_first(arms, report)
+        arms = best_first(arms, report)
     method = arms[SAVED]
     if (languages := language_of(raw, language)) is not None:
         vectors = _both(method, ask)
@@ -348,18 +343,6 @@ def _both(arm: Attached, pairs: Pairs) -> dict[str, NDArray[np.float32]]:
     return {side: arm.transform(getattr(pairs, side), _role(arm, side)).numpy() for side in ("left", "right")}
 
 
-def _best_first(arms: dict[str, Attached], report: Report) -> dict[str, Attached]:
-    """The arms, of which the one that finds most of the held-out pairs is saved; what the report has of them, too."""
-    best = max(arms, key=lambda name: report.recall[name]["mean"])
-    if best == SAVED:
-        return arms
-    names = {SAVED: best, "cwcl": SAVED} | {name: name for name in arms if name not in (SAVED, best)}
-    report.method = best
-    report.recall = {name: report.recall[old] for name, old in names.items()}
-    report.structure = {name: report.structure[old] for name, old in names.items() if old in report.structure}
-    return {name: arms[old] for name, old in names.items()}
-
-
 def _picture(method: Attached, ask: Pairs) -> bytes | None:
     """The cosines of some held-out samples on either side; None of fewer than three."""
     from unseen.jobs.alignment.page import matrices
@@ -369,25 +352,6 @@ def _picture(method: Attached, ask: Pairs) -> bytes | None:
         return None
     few = ask.take(np.sort(rows))
     return matrices(getattr(few, method.frozen).x, method.transform(getattr(few, OTHER[method.frozen])).numpy())
-
-
-def _beside(method: Attached, learn: Pairs) -> dict[str, Attached]:
-    """The simple alternatives: a linear map, and one pair each."""
-    shared: dict[str, Any] = {"frozen": method.frozen, "asked": method.asked}
-    arms: dict[str, Attached] = {}
-    if type(method) is not RidgeMap and isinstance(getattr(learn, OTHER[method.frozen]).x, np.ndarray):
-        arms["ridge map"] = RidgeMap(**shared).fit(pairs=_some(learn, RIDGE_ROWS, method.random_state))
-    if not (isinstance(method, CWCL) and method.weights == "identity"):
-        as_is = method.get_params() if isinstance(method, CWCL) else shared | {"random_state": method.random_state}
-        arms["lit"] = CWCL(**{**as_is, "weights": "identity", "both_sides": False}).fit(pairs=learn)
-    return arms
-
-
-def _some(pairs: Pairs, most: int, seed: int) -> Pairs:
-    """At most so many pairs, drawn at random, in their order."""
-    if len(pairs) <= most:
-        return pairs
-    return pairs.take(np.sort(np.random.default_rng(seed).permutation(len(pairs))[:most]))
 
 
 def _adapted(

@@ -27,7 +27,16 @@ from unseen.encoders.trainable import multilingual_towers, tower_heads, whole_to
 from unseen.evaluation.exam import Exam
 from unseen.evaluation.metrics.retrieval import both_ways_by_chance, by_language
 from unseen.jobs.alignment.reading import exam_of, held_out_by, language_of, legible, none_twice, read, unlike
-from unseen.jobs.alignment.report import WRITTEN, Report, examine, known_among, training_folder, variant, written
+from unseen.jobs.alignment.report import (
+    WRITTEN,
+    Report,
+    examine,
+    known_among,
+    shared_among,
+    training_folder,
+    variant,
+    written,
+)
 from unseen.jobs.alignment.spoken import codes_of, silent, spelt_as, templates_in
 from unseen.methods.multimodal.rs_m_clip import RSMCLIP
 from unseen.methods.multimodal.rs_m_clip.asking import given_sentences
@@ -182,6 +191,7 @@ def multilingual(
         pairs=int((~chosen & ~dropped).sum()), held_out=len(np.unique(given.columns[GROUP][chosen])), lacking=lacking,
         cut=0, partners=len(given) / len(np.unique(given.columns[GROUP])), prompts=tuple(sum(spoken.values(), ())),
         variant=variant(preset, settings), translations=counts, alike=alike, like_exam=int(dropped.sum()), notes=others,
+        shared=shared_among(given, chosen, ~chosen & ~dropped),
     )  # fmt: skip
     say(report.begins())
     towers, seen = _towers(reading, given, crops, text)
@@ -195,7 +205,7 @@ def multilingual(
         first.measure(torch.as_tensor(learn.left.x))
     with runtime(folder=training_folder(out)):
         method.fit(pairs=learn, model=towers)
-    arms = {"aligned": method} | (_beside(method, learn, towers, how.source) if beside else {})
+    arms = {"aligned": method} | (_beside(method, learn, towers, how.source, training_folder(out)) if beside else {})
     _measure(arms, report, ask)
     sentences = None if space is None else _sentences(space, spoken, wanted, how)
     if space is not None:
@@ -374,7 +384,7 @@ def _method(
     return RSMCLIP().set_params(**{**begun, "languages": wanted, "source_language": source, "random_state": seed})
 
 
-def _beside(method: RSMCLIP, learn: Pairs, towers: Any, source: str) -> dict[str, RSMCLIP]:
+def _beside(method: RSMCLIP, learn: Pairs, towers: Any, source: str, folder: Path) -> dict[str, RSMCLIP]:
     """The simple alternatives, for as many steps: the source language alone, and no self-distillation.
 
     Pictures without a caption in the source language leave it fewer steps in an epoch: it has more epochs, the last of
@@ -389,7 +399,8 @@ def _beside(method: RSMCLIP, learn: Pairs, towers: Any, source: str) -> dict[str
     for name, change in arms.items():
         arm = RSMCLIP(**{**method.get_params(), **change})
         arm.set_params(epochs=-(-method.steps_ // arm.steps_of(learn)))
-        trained[name] = arm.fit(pairs=learn, model=towers)
+        with runtime(folder=folder / name.replace(" ", "-")):
+            trained[name] = arm.fit(pairs=learn, model=towers)
     return trained
 
 

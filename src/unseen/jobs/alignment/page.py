@@ -185,7 +185,7 @@ def remarks(report: Report) -> list[str]:
     """What else a reader should know, in sentences."""
     things = (
         _alternative_saved, _levelness, _modes, _student_or_teacher, _both_towers, _languages_read, _spaces_filled,
-        _zero_shot, _ridge_rows_and_notes, _better_in_recall, _better_zero_shot, _left_out,
+        _shared, _zero_shot, _ridge_rows_and_notes, _better_in_recall, _better_zero_shot, _left_out,
     )  # fmt: skip
     return [in_flags_here(line) for thing in things for line in thing(report)]
 
@@ -258,6 +258,14 @@ def _spaces_filled(report: Report) -> Iterator[str]:
             f"new side, {look['mean_cosine_frozen']:.3f} on the frozen one; the effective rank is "
             f"{look['effective_rank_trained']:.0f} against {look['effective_rank_frozen']:.0f}; the means are "
             f"{look['gap']:.3f} apart."
+        )
+
+
+def _shared(report: Report) -> Iterator[str]:
+    if report.shared:
+        yield (
+            f"Pairs held out whose right side is, by content, that of a pair that was learnt from: {report.shared:,}. "
+            "The recall is not that of unseen right sides alone."
         )
 
 

@@ -71,6 +71,8 @@ class Report:
         Labelled samples that `accuracy` is of.
     known : int
         Samples of the exam that are among those that were learnt from.
+    shared : int
+        Held-out pairs whose right sample is, by content, also that of a pair that was learnt from.
     row_entropy : float
     monitors, history : dict
         Of the method.
@@ -107,6 +109,7 @@ class Report:
     variant: str = ""
     ridge_rows: int = 0
     known: int = 0
+    shared: int = 0
     row_entropy: float = 0.0
     monitors: dict[str, float] = dataclasses.field(default_factory=dict)
     history: dict[str, list[float]] = dataclasses.field(default_factory=dict)
@@ -162,6 +165,12 @@ def recalled(pairs: Pairs, right: NDArray[np.bool_], said: Mapping[str, Any]) ->
 def known_among(exam: Domain, *learnt: Domain) -> int:
     """How many samples of an exam are, by content, among those that were learnt from."""
     return int(np.isin(exam.digests(), np.concatenate([domain.digests() for domain in learnt])).sum())
+
+
+def shared_among(pairs: Pairs, chosen: NDArray[np.bool_], learnt: NDArray[np.bool_] | None = None) -> int:
+    """How many of the `chosen` pairs have a right sample that, by content, one of those `learnt` has (the others)."""
+    right = pairs.right.digests()
+    return int(np.isin(right[chosen], right[~chosen if learnt is None else learnt]).sum())
 
 
 def otherwise(report: Report, prompts: tuple[str, ...]) -> Report:

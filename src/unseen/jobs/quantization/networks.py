@@ -121,7 +121,8 @@ def _of_timm(name: str, path: str, pretrained: bool) -> tuple[nn.Module, dict[st
 
     network = _trained(path, functools.partial(timm_network, name))
     if not path and pretrained:
-        with online(Request(name=f"timm:{name}"), "give a local checkpoint: timm:<name>@<file.safetensors>"):
+        fix = "give a local checkpoint: timm:<name>@<file.safetensors>"
+        with online(Request(name=f"timm:{name}"), fix, role="model"):
             network.load_state_dict(timm.create_model(name, pretrained=True).state_dict())
     config = timm.data.resolve_data_config({}, model=network)
     return network, {
@@ -143,7 +144,8 @@ def _of_torchvision(name: str, path: str, pretrained: bool) -> tuple[nn.Module, 
     network = _trained(path, build)
     weights = torchvision.models.get_model_weights(name).DEFAULT
     if not path and pretrained:
-        with online(Request(name=f"torchvision:{name}"), "give a local checkpoint: torchvision:<name>@<file>"):
+        fix = "give a local checkpoint: torchvision:<name>@<file>"
+        with online(Request(name=f"torchvision:{name}"), fix, role="model"):
             network.load_state_dict(_without_auxiliary(network, weights.get_state_dict(progress=False)))
     transforms: Any = weights.transforms()
     return network, {

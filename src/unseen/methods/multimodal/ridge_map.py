@@ -19,7 +19,8 @@ STRENGTHS = tuple(10.0**k for k in np.arange(-1, 6.5, 0.5))
 class RidgeMap(Attached):
     """Map features of the new modality onto the frozen tower's vectors by ridge regression [1].
 
-    The strength of the penalty is chosen by the error of each pair left out, in closed form.
+    The strength of the penalty is chosen by the error of each pair left out, in closed form. Several processes of a
+    launcher find the same map, each of all pairs.
 
     Parameters
     ----------
@@ -45,6 +46,7 @@ class RidgeMap(Attached):
         summary="Map features of a new modality onto a frozen tower's vectors, linearly.",
         unseen={"modalities", "classes"},
         needs=(AttachablePairs(),),
+        distributed=True,
         baseline=True,
     )
 
