@@ -202,3 +202,11 @@ def row_and_id(i: int | np.integer[Any], ids: Sequence[Any] | NDArray[Any] | Non
 def unique_ids(names: Sequence[str]) -> NDArray[np.str_] | None:
     """The names as sample ids; None if they repeat."""
     return np.array(names, dtype=np.str_) if len(set(names)) == len(names) else None
+
+
+def place_of(fs: Any, table: str, allow_outside: bool, name: str) -> str:
+    """Where a file lies that a table names."""
+    folder = table.rpartition("/")[0]
+    if allow_outside and is_local(fs):
+        return str(Path(folder, name.replace("\\", "/")))
+    return f"{folder}/{inside(name, ABOVE)}" if folder else inside(name, ABOVE)
