@@ -16,7 +16,7 @@ from small_towers import saved_towers
 from unseen import compare
 from unseen.cli import app
 from unseen.data.domain import Domain
-from videos import write_video
+from videos import damaged_inside, write_video
 
 ENCODER = "frames:efficientnet-lite0?size=32&frames=2"
 
@@ -56,6 +56,12 @@ def test_folders_of_videos_are_compared_and_a_long_one_is_named_window_by_window
     assert table.end.tolist() == [2, 3]
     assert np.isfinite(table.probability).all()
     assert set(table["class"]) <= {"dark", "light"}
+    damaged_inside(here / "glitch.mp4")
+    said = call("predict", "run", "glitch.mp4", "--stride", "1", "--csv", "glitch.csv", code=3).output
+    assert "left out: glitch.mp4#0.00-1.00: the video is damaged after" in said
+    table = pd.read_csv(here / "glitch.csv")
+    assert 0 < table.start.notna().sum() < 6
+    assert len(table) == 6
     refused = call("predict", "run", "long.mp4", "--window", "2", code=1)
     assert "--window 2 needs --stride" in str(refused.exception)
 

@@ -15,7 +15,7 @@ from unseen.data.decoded import keeping
 from unseen.data.loaders import load
 from unseen.data.reading import open_file
 from unseen.runtime import watched
-from videos import numbers, shade, write_video
+from videos import damaged_inside, numbers, shade, write_video
 
 
 @pytest.fixture(autouse=True)
@@ -237,19 +237,6 @@ def test_what_cannot_be_read_is_counted_and_named(tmp_path):
     assert "one frame" in told["run/one.mp4"]
 
 
-def damaged_inside(path):
-    """A video whose header, first and last frames are whole, and in whose middle there is noise."""
-    write_video(path, 60, codec="libx264", gop=10, size=(64, 96))
-    content = bytearray(path.read_bytes())
-    start, length = content.find(b"mdat") + 4, content.find(b"moov") - content.find(b"mdat")
-    places = np.arange(start + length // 3, start + length // 2)
-    content[places[0] : places[-1]] = np.random.default_rng(0).bytes(places[-1] - places[0])
-    path.write_bytes(content)
-    with path.open("rb") as file:
-        video.probe(file)
-    return path
-
-
 def test_damage_inside_a_video_is_named_before_any_work_and_the_others_are_kept_for_it(tmp_path, monkeypatch):
     write_video(tmp_path / "data/run/a.mp4")
     damaged_inside(tmp_path / "data/run/b.mp4")
@@ -463,3 +450,16 @@ def test_windows_slide_over_one_video_of_this_machine_by_positive_numbers(tmp_pa
             clips.sliding(path, stride)
     with pytest.raises(ValueError, match="window must be a positive number"):
         clips.sliding(path, 1, 0)
+
+
+def test_windows_in_which_a_video_is_damaged_are_left_out_and_named(tmp_path):
+    domain = clips.sliding(damaged_inside(tmp_path / "a.mp4"), 1.0)
+    whole = clips.undamaged(domain)
+    assert 0 < len(whole) < len(domain) == len(whole) + len(whole.skipped)
+    assert whole.columns["start"][-1] == 5
+    assert whole.skipped[0].where == "a.mp4#0.00-1.00"
+    assert whole.skipped[0].why.startswith("the video is damaged after ")
+    for i, clip in enumerate(whole.x):
+        assert np.array_equal(clip, whole.x[i])
+    with pytest.raises(ValueError, match="a: it can be decoded in none of its windows: the video is damaged"):
+        clips.undamaged(domain.take(np.arange(len(whole.skipped))))

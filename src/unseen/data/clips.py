@@ -23,11 +23,12 @@ from numpy.typing import NDArray
 
 from unseen.data import video
 from unseen.data.decoded import once
-from unseen.data.domain import Domain, Lazy
+from unseen.data.domain import Domain, Lazy, Skipped
 from unseen.data.images import IMAGE_SUFFIXES, decode
 from unseen.data.kept_frames import Contents, Store, cache
 from unseen.data.reading import natural_key, open_file, read_bytes
 from unseen.files import check_plain, sentence
+from unseen.runtime import track
 
 FRAMES = 16
 """Frames of a clip that are read, unless told otherwise: one from the middle of each of as many equal parts."""
@@ -398,3 +399,24 @@ def sliding(
         columns={"start": np.array([start for start, _ in parts]), "end": np.array([end for _, end in parts])},
         name=Path(place).stem,
     )
+
+
+def undamaged(windows_: Domain) -> Domain:
+    """Windows of a video without those in which it is damaged; these are `skipped`. Each is decoded once more.
+
+    Raises
+    ------
+    ValueError
+        If it is damaged in all of them.
+    """
+    x, ids, damaged = windows_.x, windows_.ids, []
+    assert ids is not None
+    for i in track(range(len(x)), "looking for what can be decoded"):
+        try:
+            x[i]
+        except ValueError as error:
+            damaged.append((i, Skipped(str(ids[i]), sentence(error.__cause__ or error))))
+    if len(damaged) == len(x):
+        raise ValueError(f"{windows_.name}: it can be decoded in none of its windows: {damaged[0][1].why}")
+    kept = np.delete(np.arange(len(x)), [i for i, _ in damaged])
+    return windows_.take(kept).replace(skipped=tuple(entry for _, entry in damaged))
