@@ -41,12 +41,15 @@ def call(*arguments: str, code: int = 0) -> Any:
 
 
 def test_folders_of_videos_are_compared_and_a_long_one_is_named_window_by_window(here: Any) -> None:
+    damaged_inside(here / "gym" / "dark" / "damaged.mp4")
     call(
         "compare", "--source", "gym", "--target", "street", "--encoder", ENCODER, "--methods",
         "source-only,prototypes", "--seeds", "1", "--out", "run",
     )  # fmt: skip
     told = json.loads((here / "run/results.json").read_text())
     assert "one frame" in json.dumps(told)
+    assert "dark/damaged.mp4" in json.dumps(told["given"])
+    assert "damaged after" in json.dumps(told["given"])
     pictures = pd.read_parquet(here / "run/pictures.parquet")
     assert len(pictures) > 0
     assert bytes(pictures.jpeg[0])[:2] == b"\xff\xd8"

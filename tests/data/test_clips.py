@@ -15,7 +15,7 @@ from unseen.data.decoded import keeping
 from unseen.data.loaders import load
 from unseen.data.reading import open_file
 from unseen.runtime import watched
-from videos import damaged_inside, numbers, shade, write_video
+from videos import numbers, shade, write_video
 
 
 @pytest.fixture(autouse=True)
@@ -97,14 +97,14 @@ def test_columns_called_from_and_to_are_no_times(tmp_path):
     assert domain.columns["from"].tolist() == ["home"]
 
 
-def test_the_ends_of_a_video_of_many_rows_are_looked_at_once(tmp_path, monkeypatch):
+def test_a_video_of_many_rows_is_opened_once(tmp_path, monkeypatch):
     write_video(tmp_path / "a.mp4", 20)
     (tmp_path / "t.csv").write_text("path,start,end\n" + "".join(f"a.mp4,{i / 10},{i / 10 + 0.5}\n" for i in range(12)))
-    probed = []
-    real = video.probe
-    monkeypatch.setattr(video, "probe", lambda *args: probed.append(args) or real(*args))
+    opened = []
+    real = video._opened
+    monkeypatch.setattr(video, "_opened", lambda *args: opened.append(args) or real(*args))
     assert len(load(tmp_path / "t.csv")) == 12
-    assert len(probed) == 1
+    assert len(opened) == 1
 
 
 def test_folders_of_frames_are_clips(tmp_path):
@@ -235,36 +235,6 @@ def test_what_cannot_be_read_is_counted_and_named(tmp_path):
     told = {skipped.where: skipped.why for skipped in domain.skipped}
     assert set(told) == {"run/one.mp4", "run/sound.mp4", "run/cut.mp4"}
     assert "one frame" in told["run/one.mp4"]
-
-
-def test_damage_inside_a_video_is_named_before_any_work_and_the_others_are_kept_for_it(tmp_path, monkeypatch):
-    write_video(tmp_path / "data/run/a.mp4")
-    damaged_inside(tmp_path / "data/run/b.mp4")
-    domain = load(tmp_path / "data")
-    assert domain.ids.tolist() == ["run/a.mp4"]
-    assert [skipped.where for skipped in domain.skipped] == ["run/b.mp4"]
-    assert domain.skipped[0].why.startswith("the video is damaged after ")
-    with pytest.raises(ValueError, match="damaged after"):
-        load(tmp_path / "data", on_error="fail")
-    (tmp_path / "t.csv").write_text("path,start,end\ndata/run/b.mp4,5,6\ndata/run/b.mp4,0,2\ndata/run/a.mp4,0,1\n")
-    table = load(tmp_path / "t.csv")
-    assert table.columns["start"].tolist() == [5, 0]
-    assert [skipped.where for skipped in table.skipped] == ["row 2: data/run/b.mp4"]
-    monkeypatch.setattr(video, "read_frames", lambda *args, **kwargs: pytest.fail("it was decoded again"))
-    assert len(domain.x[0]) == len(table.x[0]) == clips.FRAMES
-
-
-def test_a_damaged_picture_among_the_frames_of_a_folder_is_named_before_any_work(tmp_path):
-    for clip in ("jump/x", "jump/y"):
-        for i in range(4):
-            path = tmp_path / clip / f"frame_{i}.png"
-            path.parent.mkdir(parents=True, exist_ok=True)
-            Image.fromarray(shade(i)).save(path)
-    (tmp_path / "jump/x/frame_2.png").write_bytes((tmp_path / "jump/x/frame_2.png").read_bytes()[:60])
-    (tmp_path / "t.csv").write_text("path\njump/x\njump/y\n")
-    for domain in (load(tmp_path), load(tmp_path / "t.csv")):
-        assert (len(domain), len(domain.skipped)) == (1, 1)
-        assert "the picture is truncated or damaged" in domain.skipped[0].why
 
 
 def test_a_video_of_ten_hours_is_named_with_what_to_do(tmp_path, monkeypatch):
@@ -450,16 +420,3 @@ def test_windows_slide_over_one_video_of_this_machine_by_positive_numbers(tmp_pa
             clips.sliding(path, stride)
     with pytest.raises(ValueError, match="window must be a positive number"):
         clips.sliding(path, 1, 0)
-
-
-def test_windows_in_which_a_video_is_damaged_are_left_out_and_named(tmp_path):
-    domain = clips.sliding(damaged_inside(tmp_path / "a.mp4"), 1.0)
-    whole = clips.undamaged(domain)
-    assert 0 < len(whole) < len(domain) == len(whole) + len(whole.skipped)
-    assert whole.columns["start"][-1] == 5
-    assert whole.skipped[0].where == "a.mp4#0.00-1.00"
-    assert whole.skipped[0].why.startswith("the video is damaged after ")
-    for i, clip in enumerate(whole.x):
-        assert np.array_equal(clip, whole.x[i])
-    with pytest.raises(ValueError, match="a: it can be decoded in none of its windows: the video is damaged"):
-        clips.undamaged(domain.take(np.arange(len(whole.skipped))))

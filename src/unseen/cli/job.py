@@ -313,7 +313,7 @@ def predict(
     if window is not None and stride is None:
         raise ValueError(f"--window {window:g} needs --stride: how many seconds lie between two windows")
     from unseen.compare.asked import check_path
-    from unseen.data.clips import undamaged
+    from unseen.data.damage import undamaged
 
     room = room_of_model(model)
     place = place_of_model(model) if room is None else room[1]
@@ -347,11 +347,10 @@ def predict(
         try:
             return list(rows_of(_predicted(saved, samples[path], top, abstain)))
         except ValueError:
-            if stride is None:
+            whole = undamaged(samples[path], threads=8 if stride is None else 1)
+            if whole is samples[path]:
                 raise
-            samples[path] = undamaged(samples[path])
-            if not samples[path].skipped:
-                raise
+            samples[path] = whole
             return list(rows_of(_predicted(saved, samples[path], top, abstain)))
 
     predictions = named.each(predicted)

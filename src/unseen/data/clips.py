@@ -23,12 +23,11 @@ from numpy.typing import NDArray
 
 from unseen.data import video
 from unseen.data.decoded import once
-from unseen.data.domain import Domain, Lazy, Skipped
+from unseen.data.domain import Domain, Lazy
 from unseen.data.images import IMAGE_SUFFIXES, decode
 from unseen.data.kept_frames import Contents, Store, cache
 from unseen.data.reading import natural_key, open_file, read_bytes
-from unseen.files import check_plain, sentence
-from unseen.runtime import track
+from unseen.files import check_plain
 
 FRAMES = 16
 """Frames of a clip that are read, unless told otherwise: one from the middle of each of as many equal parts."""
@@ -65,34 +64,11 @@ def middles(start: float, end: float, frames: int) -> list[float]:
     return [start + (i + 0.5) * (end - start) / frames for i in range(frames)]
 
 
-class Look:
-    """Looks at clips before any work: damage inside is seen by decoding alone, and what is decoded is kept for later.
-
-    Parameters
-    ----------
-    fs : fsspec file system
-        Where the clips lie.
-    frames : int, >= 2
-        Frames of a clip, as they will be read.
-    """
-
-    def __init__(self, fs: Any, frames: int = FRAMES) -> None:
-        checked = _checked(frames, SIDE)
-        self.parts, self.folders = _Clips(fs, *checked), _Folders(fs, *checked)
-
-    def whole(self, segment: Segment) -> None:
-        """Raise `ValueError` unless a part of a video can be read as a clip, by its ends first."""
-        with open_file(self.parts.fs, segment.path) as file:
-            track = video.probe(file)
-        bounds(segment, track.seconds)
-        self.inside(segment)
-
-    def inside(self, item: Segment | Sequence[str]) -> None:
-        """Raise `ValueError` unless each frame that will be read of a part of a video, or of pictures, is decoded."""
-        try:
-            (self.parts if isinstance(item, Segment) else self.folders).read(item)
-        except ValueError as error:  # of which file it is, those say who look
-            raise ValueError(sentence(error.__cause__ or error)) from error
+def check_segment(fs: Any, segment: Segment) -> None:
+    """Raise `ValueError` unless a part of a video can be read as a clip; `unseen.data.damage` looks inside."""
+    with open_file(fs, segment.path) as file:
+        track = video.probe(file)
+    bounds(segment, track.seconds)
 
 
 def bounds(segment: Segment, seconds: float) -> tuple[float, float]:
@@ -399,24 +375,3 @@ def sliding(
         columns={"start": np.array([start for start, _ in parts]), "end": np.array([end for _, end in parts])},
         name=Path(place).stem,
     )
-
-
-def undamaged(windows_: Domain) -> Domain:
-    """Windows of a video without those in which it is damaged; these are `skipped`. Each is decoded once more.
-
-    Raises
-    ------
-    ValueError
-        If it is damaged in all of them.
-    """
-    x, ids, damaged = windows_.x, windows_.ids, []
-    assert ids is not None
-    for i in track(range(len(x)), "looking for what can be decoded"):
-        try:
-            x[i]
-        except ValueError as error:
-            damaged.append((i, Skipped(str(ids[i]), sentence(error.__cause__ or error))))
-    if len(damaged) == len(x):
-        raise ValueError(f"{windows_.name}: it can be decoded in none of its windows: {damaged[0][1].why}")
-    kept = np.delete(np.arange(len(x)), [i for i, _ in damaged])
-    return windows_.take(kept).replace(skipped=tuple(entry for _, entry in damaged))

@@ -13,7 +13,7 @@ import numpy as np
 from unseen import plugins
 from unseen.arguments import SWITCH, TEXT, Check, are_texts, check_arguments, is_frame, way_out, whole
 from unseen.data.classes import ClassSpace
-from unseen.data.clips import FRAMES, Look, Segment, clip_files
+from unseen.data.clips import FRAMES, Segment, check_segment, clip_files
 from unseen.data.domain import Domain
 from unseen.data.images import IMAGE_SUFFIXES
 from unseen.data.loaders.arrays import load_arrays
@@ -198,7 +198,7 @@ def _load(
     if suffix in IMAGE_SUFFIXES or suffix == ".txt":
         return _load_one(fs, root, common["name"])
     if suffix in VIDEO_SUFFIXES:
-        Look(fs, of_tables["frames"]).whole(Segment(root))
+        check_segment(fs, Segment(root))
         ids = np.array([root.rpartition("/")[2]])
         return Domain(
             x=clip_files([Segment(root)], fs, frames=of_tables["frames"]), kind="clip", ids=ids, name=common["name"]

@@ -68,15 +68,9 @@ def load_folder(
     logger.debug("%s: %d other files passed over", name, len(files) - len(chosen))
     full = {path: _joined(root, path) for path in chosen}
     if check:
-        look = clips.Look(fs, frames)
-        tests: dict[str, Callable[[Any, str], None]] = {
-            "image": _verify_image,
-            "text": verify_text,
-            "clip": lambda _, path: look.whole(clips.Segment(path)),
-            "audio": _verify_sound,
-        }
-        inside = {full[path]: [_joined(root, file) for file in files] for path, files in whole.items()}
-        test = (lambda _, folder: look.inside(inside[folder])) if whole else tests[kind]
+        tests = {"image": _verify_image, "text": verify_text, "clip": _verify_clip, "audio": _verify_sound}
+        first = {full[path]: inside[0] for path, inside in whole.items()}
+        test = _frames_test(root, first) if whole else tests[kind]
         refused = refused + inspect(chosen, lambda path: test(fs, full[path]), lambda path: path)
         bad = {skipped.where for skipped in refused}
         chosen = [path for path in chosen if path not in bad]
@@ -216,6 +210,19 @@ def _frames_of(files: Sequence[str], name: str) -> tuple[dict[str, list[str]], l
             "pictures", name, len(lacking), len(folders), first, why,
         )  # fmt: skip
     return {}, []
+
+
+def _frames_test(root: str, first: dict[str, str]) -> Callable[[Any, str], None]:
+    """What looks at the first picture of a folder of frames, by the folder's full path."""
+
+    def test(fs: Any, folder: str) -> None:
+        _verify_image(fs, _joined(root, first[folder]))
+
+    return test
+
+
+def _verify_clip(fs: Any, path: str) -> None:
+    clips.check_segment(fs, clips.Segment(path))
 
 
 def _verify_sound(fs: Any, path: str) -> None:

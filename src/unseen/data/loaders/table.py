@@ -6,13 +6,13 @@ import dataclasses
 import functools
 import unicodedata
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from unseen.data import clips
+from unseen.data import clips, video
 from unseen.data.classes import ClassSpace
 from unseen.data.delimited import Form, form_in, headers_of, read_rows
 from unseen.data.domain import Domain, Lazy, Skipped
@@ -30,16 +30,16 @@ from unseen.data.loaders.cells import (
     numbers_in,
     side_by_side,
 )
-from unseen.data.loaders.clip_column import are_clips, clip_column, seconds_of
 from unseen.data.loaders.common import (
+    ABOVE,
     ID_COLUMNS,
     LABEL_COLUMNS,
     PATH_COLUMNS,
     TEXT_COLUMNS,
     OnError,
     find_column,
+    inside,
     inspect,
-    place_of,
     refuse_edges,
     row_and_id,
     settle,
@@ -191,7 +191,7 @@ def _samples_in_files(
         return _Samples("image", *picture_column(fs, table, frame[where], check, allow_outside))
     headers = list(frame.columns)
     span = find_column(headers, None, "start", START_COLUMNS), find_column(headers, None, "end", END_COLUMNS)
-    starts, ends = (seconds_of(frame, column) for column in span)
+    starts, ends = (_seconds(frame, column) for column in span)
     x, readable, skipped = clip_column(fs, table, frame[where], starts, ends, check, allow_outside, frames)
     times = {column: values[readable] for column, values in zip(span, (starts, ends)) if column is not None}
     return _Samples("clip", x, readable, skipped, times)
@@ -341,7 +341,7 @@ def _files_of(
     fs: Any, table: str, column: pd.Series[Any], look: Callable[[str], None] | None, allow_outside: bool
 ) -> tuple[list[str], NDArray[np.bool_], list[Skipped]]:
     """Where the files lie that a column names; which rows can be read; why the others cannot, as `look` tells."""
-    full = functools.partial(place_of, fs, table, allow_outside)
+    full = functools.partial(_full, fs, table, allow_outside)
 
     def test(name: str) -> None:
         path = full(name)
@@ -356,6 +356,97 @@ def _files_of(
     bad = {entry.where for entry in skipped}
     readable = np.array([name not in bad for name in called], dtype=bool)
     return [full(name) for name, fine in zip(names, readable) if fine], readable, skipped
+
+
+def clip_column(
+    fs: Any,
+    table: str,
+    column: pd.Series[Any],
+    starts: NDArray[np.float64],
+    ends: NDArray[np.float64],
+    check: bool,
+    allow_outside: bool,
+    frames: int,
+) -> tuple[Lazy, NDArray[np.bool_], list[Skipped]]:
+    """Clips that rows name, relative to the table; which rows can be read; why the others cannot.
+
+    `starts` and `ends` are seconds, not a number where there is none. A file is opened once for all its parts.
+    """
+    names = [str(value) for value in column]
+    seconds: dict[str, float] = {}
+
+    def test(name: str) -> None:
+        path = _full(fs, table, allow_outside, name)
+        if fs.isdir(path):
+            clips.check_frames(clips.pictures_in(fs, path))
+        elif not fs.exists(path):
+            raise ValueError("the file does not exist")
+        elif check:
+            with open_file(fs, path) as file:
+                seconds[name] = video.probe(file).seconds
+
+    bad = {entry.where: entry for entry in inspect(list(dict.fromkeys(names)), test, lambda name: name)}
+    items: list[Any] = []
+    skipped: list[Skipped] = []
+    readable = np.zeros(len(names), dtype=bool)
+    for i, name in enumerate(names):
+        try:
+            if name in bad:
+                raise ValueError(bad[name].why)
+            path = _full(fs, table, allow_outside, name)
+            if fs.isdir(path):
+                if starts[i] > 0 or not np.isnan(ends[i]):
+                    raise ValueError("it is a folder of frames, which has no times: a start and an end are of videos")
+                items.append(tuple(clips.pictures_in(fs, path)))
+            else:
+                end = None if np.isnan(ends[i]) else float(ends[i])
+                segment = clips.Segment(path, 0.0 if np.isnan(starts[i]) else float(starts[i]), end)
+                if check:
+                    clips.bounds(segment, seconds[name])
+                items.append(segment)
+            readable[i] = True
+        except ValueError as error:
+            skipped.append(Skipped(f"row {i + 1}: {name}", sentence(error)))
+    if len({type(item) for item in items}) > 1:
+        raise ValueError(f"{column.name} must name videos, or folders of frames; it names both")
+    if items and isinstance(items[0], tuple):
+        return clips.frame_folders(items, fs, frames=frames), readable, skipped
+    return clips.clip_files(items, fs, frames=frames), readable, skipped
+
+
+def _seconds(frame: pd.DataFrame, column: str | None) -> NDArray[np.float64]:
+    """Times of a column, not a number where there is none; a `ValueError` names what is no number."""
+    import pandas as pd
+
+    if column is None:
+        return np.full(len(frame), np.nan)
+    values = pd.to_numeric(frame[column], errors="coerce").to_numpy(dtype=np.float64)
+    filled = np.array([str(value).strip() not in ("", *EMPTY) for value in frame[column]])
+    if (filled & np.isnan(values)).any():
+        row = int(np.flatnonzero(filled & np.isnan(values))[0])
+        raise ValueError(f"{column} must hold seconds; row {row + 1} has {str(frame[column].iloc[row])!r}")
+    return values
+
+
+def _full(fs: Any, table: str, allow_outside: bool, name: str) -> str:
+    """Where a file lies that a table names."""
+    folder = table.rpartition("/")[0]
+    if allow_outside and is_local(fs):
+        return str(Path(folder, name.replace("\\", "/")))
+    return f"{folder}/{inside(name, ABOVE)}" if folder else inside(name, ABOVE)
+
+
+def are_clips(fs: Any, table: str, column: pd.Series[Any], allow_outside: bool = False) -> bool:
+    """Whether a column names clips: most paths end as videos do, or the first is a folder."""
+    suffixes = [PurePosixPath(str(value)).suffix.lower() for value in column]
+    if np.mean([suffix in VIDEO_SUFFIXES for suffix in suffixes]) >= 0.5:
+        return True
+    if suffixes[0] in IMAGE_SUFFIXES:
+        return False
+    try:
+        return bool(fs.isdir(_full(fs, table, allow_outside, str(column.iloc[0]))))
+    except ValueError:  # it leads out of its folder, as is said of each row later
+        return False
 
 
 def are_sounds(column: pd.Series[Any]) -> bool:

@@ -19,6 +19,7 @@ from unseen.bundle import Bundle
 from unseen.data.class_file import class_space
 from unseen.data.classes import ClassSpace
 from unseen.data.clips import FRAMES
+from unseen.data.damage import undamaged
 from unseen.data.domain import Domain
 from unseen.data.loaders import samples_of
 from unseen.data.pairs import Pairs
@@ -131,14 +132,13 @@ def align_clips(
             samples = samples_of(exam, frames=frames)
             truth = exam_of(samples, "clip", space, "the pairs")
             space = truth.classes
-        keys, notes = videos_of(given)
-        chosen = held_out_by(keys, held_out)
-        learn, ask = (given.take(np.flatnonzero(which)) for which in (~chosen, chosen))
-        _check_captions(learn)
+        learn, ask, notes = _parted(given, held_out)
         cut, unspelt = legible(towers.reader, given.right, "right", "`encoder` must be one of their language")
+        lacking, given = taken.lacking + len(given) if taken else 0, _undamaged(given)
+        learn, ask, notes = _parted(given, held_out)
         report = Report(
             method="mug-stan", encoders={"left": reading.name, "right": None}, frozen="left",
-            pairs=len(learn), held_out=len(ask), lacking=taken.lacking if taken else 0,
+            pairs=len(learn), held_out=len(ask), lacking=lacking - len(given) if taken else 0,
             cut=cut,
             partners=len(given) / len(np.unique(given.left.digests())), prompts=templates,
             variant=variant(preset, settings), notes=[*_unread(given), *unspelt, *notes],
@@ -212,6 +212,25 @@ def videos_of(pairs: Pairs) -> tuple[NDArray[np.str_], list[str]]:
     parts = [sorted(set(digests[place == i].tolist())) for i in range(len(names))]
     keys = [video[0] if len(video) == 1 else hashlib.sha256("".join(video).encode()).hexdigest() for video in parts]
     return np.array(keys)[place], []
+
+
+def _parted(pairs: Pairs, held_out: float) -> tuple[Pairs, Pairs, list[str]]:
+    """The pairs to learn from, those held out, and what is said of that."""
+    keys, notes = videos_of(pairs)
+    chosen = held_out_by(keys, held_out)
+    learn, ask = (pairs.take(np.flatnonzero(which)) for which in (~chosen, chosen))
+    _check_captions(learn)
+    return learn, ask, notes
+
+
+def _undamaged(pairs: Pairs) -> Pairs:
+    """The pairs whose clips can be decoded."""
+    named = pairs.left.replace(ids=pairs.ids)
+    whole = undamaged(named)
+    if whole is named:
+        return pairs
+    kept = pairs.take(np.flatnonzero(np.isin(named.ids, whole.ids)))  # type: ignore[arg-type]
+    return kept.replace(left=kept.left.replace(skipped=whole.skipped))
 
 
 def _check_captions(learn: Pairs) -> None:

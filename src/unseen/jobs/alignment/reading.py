@@ -18,9 +18,8 @@ from unseen.data.domain import Domain
 from unseen.data.images import IMAGE_SUFFIXES
 from unseen.data.loaders import load, samples_of
 from unseen.data.loaders.arrays import load_sides
-from unseen.data.loaders.clip_column import are_clips
 from unseen.data.loaders.common import locate
-from unseen.data.loaders.table import TABLE_SUFFIXES, read_frame
+from unseen.data.loaders.table import TABLE_SUFFIXES, are_clips, read_frame
 from unseen.data.loaders.webdataset import ALONE
 from unseen.data.pairs import Pairs, captioned_clips, read_pairs
 from unseen.data.sounds import SOUND_SUFFIXES
