@@ -28,11 +28,15 @@ def test_a_video_that_is_damaged_inside_is_left_out_and_the_others_are_decoded_o
     assert whole.skipped[1].why.startswith("the video is damaged after ")
     with pytest.raises(ValueError, match=r"data: 1 unreadable, the first 'run/b.mp4': the video is damaged after"):
         undamaged(domain, "fail")
-    with pytest.raises(ValueError, match=r"data: none of 1 can be decoded, the first run/b.mp4"):
+    with pytest.raises(ValueError, match=r"^run/b.mp4: the video is damaged after"):
         undamaged(domain.take([1]))
-    monkeypatch.setattr(video, "read_frames", lambda *args, **kwargs: pytest.fail("it was decoded again"))
-    assert len(whole.x[0]) == clips.FRAMES
-    assert undamaged(whole) is whole
+    with monkeypatch.context() as patched:
+        patched.setattr(video, "read_frames", lambda *args, **kwargs: pytest.fail("it was decoded again"))
+        assert len(whole.x[0]) == clips.FRAMES
+        assert undamaged(whole) is whole
+    damaged_inside(tmp_path / "data/run/a.mp4")
+    with pytest.raises(ValueError, match=r"data: none of 2 can be decoded, the first run/a.mp4: the video is damaged"):
+        undamaged(load(tmp_path / "data"))
 
 
 def test_parts_are_left_out_of_a_video_that_is_damaged_elsewhere(tmp_path):

@@ -7,7 +7,7 @@ import math
 import os
 import shutil
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 import numpy as np
@@ -225,11 +225,16 @@ def _parted(pairs: Pairs, held_out: float) -> tuple[Pairs, Pairs, list[str]]:
 
 def _undamaged(pairs: Pairs) -> Pairs:
     """The pairs whose clips can be decoded."""
-    named = pairs.left.replace(ids=pairs.ids)
+    assert pairs.ids is not None
+    names = pairs.ids
+    if VIDEO in pairs.columns:
+        videos = (PurePath(video).name for video in pairs.columns[VIDEO])
+        names = np.array([f"{video} (pair {i})" for video, i in zip(videos, names)])
+    named = pairs.left.replace(ids=names)
     whole = undamaged(named)
     if whole is named:
         return pairs
-    kept = pairs.take(np.flatnonzero(np.isin(named.ids, whole.ids)))  # type: ignore[arg-type]
+    kept = pairs.take(np.flatnonzero(np.isin(names, np.asarray(whole.ids))))
     return kept.replace(left=kept.left.replace(skipped=whole.skipped))
 
 
