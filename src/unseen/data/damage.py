@@ -42,10 +42,9 @@ def undamaged(domain: Domain, on_error: OnError = "skip", *, threads: int = 8) -
     if not damaged:
         return domain
     lost = {entry.where for entry in damaged}
-    settle(damaged, on_error, domain.name)
     if len(damaged) == len(x):
-        raise ValueError(
-            f"{domain.name}: none of {len(x)} can be decoded, the first {damaged[0].where}: {damaged[0].why}"
-        )
+        among = f"{domain.name}: none of {len(x)} can be decoded, the first " if len(x) > 1 else ""
+        raise ValueError(f"{among}{damaged[0].where}: {damaged[0].why}")
+    settle(damaged, on_error, domain.name)
     kept = [i for i, name in enumerate(ids.tolist()) if name not in lost]
     return domain.take(kept).replace(skipped=(*domain.skipped, *damaged))
