@@ -53,6 +53,9 @@ def test_folders_of_videos_are_compared_and_a_long_one_is_named_window_by_window
     pictures = pd.read_parquet(here / "run/pictures.parquet")
     assert len(pictures) > 0
     assert bytes(pictures.jpeg[0])[:2] == b"\xff\xd8"
+    page = (here / "run/report.html").read_text()
+    assert "<h2>Videos</h2>" in page
+    assert "Of a video nine frames are shown" in page
     call("predict", "run", "long.mp4", "--stride", "1", "--window", "2", "--csv", "long.csv")
     table = pd.read_csv(here / "long.csv")
     assert table.start.tolist() == [0, 1]
