@@ -16,7 +16,7 @@ from small_towers import saved_towers
 from unseen import compare
 from unseen.cli import app
 from unseen.data.domain import Domain
-from videos import write_video
+from videos import damaged_inside, write_video
 
 ENCODER = "frames:efficientnet-lite0?size=32&frames=2"
 
@@ -41,21 +41,33 @@ def call(*arguments: str, code: int = 0) -> Any:
 
 
 def test_folders_of_videos_are_compared_and_a_long_one_is_named_window_by_window(here: Any) -> None:
+    damaged_inside(here / "gym" / "dark" / "damaged.mp4")
     call(
         "compare", "--source", "gym", "--target", "street", "--encoder", ENCODER, "--methods",
         "source-only,prototypes", "--seeds", "1", "--out", "run",
     )  # fmt: skip
     told = json.loads((here / "run/results.json").read_text())
     assert "one frame" in json.dumps(told)
+    assert "dark/damaged.mp4" in json.dumps(told["given"])
+    assert "damaged after" in json.dumps(told["given"])
     pictures = pd.read_parquet(here / "run/pictures.parquet")
     assert len(pictures) > 0
     assert bytes(pictures.jpeg[0])[:2] == b"\xff\xd8"
+    page = (here / "run/report.html").read_text()
+    assert "<h2>Videos</h2>" in page
+    assert "Of a video nine frames are shown" in page
     call("predict", "run", "long.mp4", "--stride", "1", "--window", "2", "--csv", "long.csv")
     table = pd.read_csv(here / "long.csv")
     assert table.start.tolist() == [0, 1]
     assert table.end.tolist() == [2, 3]
     assert np.isfinite(table.probability).all()
     assert set(table["class"]) <= {"dark", "light"}
+    damaged_inside(here / "glitch.mp4")
+    said = call("predict", "run", "glitch.mp4", "--stride", "1", "--csv", "glitch.csv", code=3).output
+    assert "left out: glitch.mp4#0.00-1.00: the video is damaged after" in said
+    table = pd.read_csv(here / "glitch.csv")
+    assert 0 < table.start.notna().sum() < 6
+    assert len(table) == 6
     refused = call("predict", "run", "long.mp4", "--window", "2", code=1)
     assert "--window 2 needs --stride" in str(refused.exception)
 

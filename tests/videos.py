@@ -50,3 +50,14 @@ def write_video(
 def numbers(clip):
     """Which frames a clip shows, by their brightness."""
     return np.rint((np.asarray(clip, dtype=float).mean(axis=(1, 2, 3)) - 20) / 6).astype(int).tolist()
+
+
+def damaged_inside(path):
+    """A video whose header, first and last frames are whole, and in whose middle there is noise."""
+    write_video(path, 60, codec="libx264", gop=10, size=(64, 96))
+    content = bytearray(path.read_bytes())
+    start, length = content.find(b"mdat") + 4, content.find(b"moov") - content.find(b"mdat")
+    places = np.arange(start + length // 3, start + length // 2)
+    content[places[0] : places[-1]] = np.random.default_rng(0).bytes(places[-1] - places[0])
+    path.write_bytes(content)
+    return path

@@ -313,6 +313,7 @@ def predict(
     if window is not None and stride is None:
         raise ValueError(f"--window {window:g} needs --stride: how many seconds lie between two windows")
     from unseen.compare.asked import check_path
+    from unseen.data.damage import undamaged
 
     room = room_of_model(model)
     place = place_of_model(model) if room is None else room[1]
@@ -341,7 +342,18 @@ def predict(
     saved = open_bundle(model, trust)
     for caution in told_by_run(place, {domain.kind for domain in samples.values()}):
         say(f"note: in the run of this model {caution}")
-    predictions = named.each(lambda path: list(rows_of(_predicted(saved, samples[path], top, abstain))))
+
+    def predicted(path: str) -> list[dict[str, Any]]:
+        try:
+            return list(rows_of(_predicted(saved, samples[path], top, abstain)))
+        except ValueError:
+            whole = undamaged(samples[path], threads=8 if stride is None else 1)
+            if whole is samples[path]:
+                raise
+            samples[path] = whole
+            return list(rows_of(_predicted(saved, samples[path], top, abstain)))
+
+    predictions = named.each(predicted)
     rows = [row for path, part in predictions for row in named.named(path, part)]
     skipped = {path: samples[path].skipped for path, _ in predictions}
     tell_rows(rows, class_lines(rows, top), csv, as_json, inputs=named, inside=skipped, empty=NO_CLASS)

@@ -26,6 +26,7 @@ from unseen.compare.spaces import embed_classes, onto, related
 from unseen.compare.tables import alike_tables
 from unseen.data.class_file import class_space
 from unseen.data.classes import ClassSpace
+from unseen.data.damage import undamaged
 from unseen.data.domain import UNLABELED, Domain, concatenate
 from unseen.data.duplicates import Leakage
 from unseen.data.labels import counted
@@ -257,15 +258,24 @@ def prepare(
     contents = {name: domain.digests().tolist() for name, domain in read.items()}
     check_samples(read, contents, distinct=distinct)
     read = {name: onto(domain, everything) for name, domain in read.items()}
-    parts = _seal(read, labels, fraction)
-    if fraction > 0:
-        parts["support"] = without_sealed("support", parts["support"], verified["target"])
+
+    def parted() -> dict[str, Domain]:
+        sealed = _seal(read, labels, fraction)
+        if fraction > 0:
+            sealed["support"] = without_sealed("support", sealed["support"], verified["target"])
+        return sealed
+
+    parts = parted()
     kind, named = next(iter(read.values())).kind, known_by == "names"
     make_tower = functools.cache(
         lambda: taught.encoder if taught and taught.saved else encoder_of(kind, encoder, precision, trust, named=named)
     )
     if before_encoding is not None:
         before_encoding(parts, _words(parts, model, teachers, named=named), make_tower)
+    whole = {name: undamaged(domain, on_error) for name, domain in read.items()}  # type: ignore[arg-type]
+    if any(whole[name] is not domain for name, domain in read.items()):
+        read, contents = whole, {name: domain.digests().tolist() for name, domain in whole.items()}
+        parts = parted()
     records = {name: _told(domain, contents[name]) for name, domain in read.items()}
     if say is not None:
         learnt = len(parts["support"]) if fraction > 0 else 0

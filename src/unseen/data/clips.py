@@ -65,7 +65,7 @@ def middles(start: float, end: float, frames: int) -> list[float]:
 
 
 def check_segment(fs: Any, segment: Segment) -> None:
-    """Raise `ValueError` unless a part of a video can be read as a clip."""
+    """Raise `ValueError` unless a part of a video can be read as a clip; `unseen.data.damage` looks inside."""
     with open_file(fs, segment.path) as file:
         track = video.probe(file)
     bounds(segment, track.seconds)

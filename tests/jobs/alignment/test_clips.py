@@ -33,7 +33,7 @@ from unseen.methods.clip_finders import ClipFinder
 from unseen.methods.verbs import gives
 from unseen.methods.video.mug_stan import MugSTAN
 from unseen.nn.build import builder
-from videos import write_video
+from videos import damaged_inside, write_video
 
 QUICK: dict[str, Any] = {
     "frames": 4, "depth": 2, "epochs": 1, "batch_size": 4, "tau": 10.0, "learning_rate": 1e-2,
@@ -116,6 +116,14 @@ def test_videos_and_captions_make_a_model_that_finds_and_is_asked_again(here: Pa
     assert "by a text alone" in str(refused.exception)
     refused = call("align", "found", "--classes", "dark,light", "--method", "mug-stan", "--out", "m", code=1)
     assert "--method cannot be with it" in str(refused.exception)
+
+
+def test_a_clip_that_is_damaged_inside_is_left_out_of_the_pairs_and_named(here: Path) -> None:
+    damaged_inside(here / "clips" / "05.mp4")
+    _, report = align_clips("clips.csv", out="found", encoder=encoder(here), settings=QUICK, beside=False)
+    assert report.pairs + report.held_out == 11
+    assert report.lacking == 3
+    assert any("cannot be read: 2" in note for note in report.notes)
 
 
 def test_labelled_clips_say_how_well_it_knows_names(here: Path) -> None:

@@ -163,7 +163,9 @@ def inside(path: str, fix: str = "") -> str:
     return "/".join(parts)
 
 
-def inspect(items: Sequence[Any], check: Callable[[Any], None], name: Callable[[Any], str]) -> list[Skipped]:
+def inspect(
+    items: Sequence[Any], check: Callable[[Any], None], name: Callable[[Any], str], *, threads: int = 8
+) -> list[Skipped]:
     """Run `check` on all items in threads and return those that raise, in order; a long look shows how far it is."""
 
     def failure(item: Any) -> Skipped | None:
@@ -173,7 +175,7 @@ def inspect(items: Sequence[Any], check: Callable[[Any], None], name: Callable[[
             return Skipped(name(item), sentence(error))
         return None
 
-    with ThreadPoolExecutor(8) as pool:
+    with ThreadPoolExecutor(threads) as pool:
         results = pool.map(failure, items)
         return [bad for bad in (next(results) for _ in track(items, "looking at files")) if bad is not None]
 

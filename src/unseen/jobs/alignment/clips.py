@@ -7,7 +7,7 @@ import math
 import os
 import shutil
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 import numpy as np
@@ -19,6 +19,7 @@ from unseen.bundle import Bundle
 from unseen.data.class_file import class_space
 from unseen.data.classes import ClassSpace
 from unseen.data.clips import FRAMES
+from unseen.data.damage import undamaged
 from unseen.data.domain import Domain
 from unseen.data.loaders import samples_of
 from unseen.data.pairs import Pairs
@@ -37,7 +38,6 @@ from unseen.jobs.alignment.report import (
     examine,
     known_among,
     same,
-    shared_among,
     training_folder,
     variant,
     written,
@@ -141,18 +141,18 @@ def align_clips(
             samples = samples_of(exam, frames=frames)
             truth = exam_of(samples, "clip", space, "the pairs")
             space = truth.classes
-        keys, notes = videos_of(given)
-        chosen = held_out_by(keys, held_out)
-        learn, ask = (given.take(np.flatnonzero(which)) for which in (~chosen, chosen))
-        _check_captions(learn)
+        learn, ask, notes = _parted(given, held_out)
         cut, unspelt = legible(towers.reader, given.right, "right", "`encoder` must be one of their language")
+        whole = _undamaged(given)
+        lacking, given = len(given) - len(whole) + (taken.lacking if taken else 0), whole
+        learn, ask, notes = _parted(given, held_out)
         report = Report(
             method="mug-stan", encoders={"left": reading.name, "right": None}, frozen="left",
-            pairs=len(learn), held_out=len(ask), lacking=taken.lacking if taken else 0,
+            pairs=len(learn), held_out=len(ask), lacking=lacking,
             cut=cut,
             partners=len(given) / len(np.unique(given.left.digests())), prompts=templates,
             variant=variant(preset, settings), notes=[*_unread(given), *unspelt, *notes],
-            shared=shared_among(given, chosen),
+            shared=known_among(ask.right, learn.right),
         )  # fmt: skip
         if truth is not None:
             report.known = known_among(truth.samples, learn.left)
@@ -224,6 +224,30 @@ def videos_of(pairs: Pairs) -> tuple[NDArray[np.str_], list[str]]:
     parts = [sorted(set(digests[place == i].tolist())) for i in range(len(names))]
     keys = [video[0] if len(video) == 1 else hashlib.sha256("".join(video).encode()).hexdigest() for video in parts]
     return np.array(keys)[place], []
+
+
+def _parted(pairs: Pairs, held_out: float) -> tuple[Pairs, Pairs, list[str]]:
+    """The pairs to learn from, those held out, and what is said of that."""
+    keys, notes = videos_of(pairs)
+    chosen = held_out_by(keys, held_out)
+    learn, ask = (pairs.take(np.flatnonzero(which)) for which in (~chosen, chosen))
+    _check_captions(learn)
+    return learn, ask, notes
+
+
+def _undamaged(pairs: Pairs) -> Pairs:
+    """The pairs whose clips can be decoded."""
+    assert pairs.ids is not None
+    names = pairs.ids
+    if VIDEO in pairs.columns:
+        videos = (PurePath(video).name for video in pairs.columns[VIDEO])
+        names = np.array([f"{video} (pair {i})" for video, i in zip(videos, names)])
+    named = pairs.left.replace(ids=names)
+    whole = undamaged(named)
+    if whole is named:
+        return pairs
+    kept = pairs.take(np.flatnonzero(np.isin(names, np.asarray(whole.ids))))
+    return kept.replace(left=kept.left.replace(skipped=whole.skipped))
 
 
 def _check_captions(learn: Pairs) -> None:
