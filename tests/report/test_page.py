@@ -208,6 +208,22 @@ def test_open_protocols_show_their_metrics(fake: ModuleType, tmp_path: Path) -> 
     assert "by guessing" not in text
 
 
+def test_base_and_new_stand_beside_their_harmonic_mean(fake: ModuleType, tmp_path: Path) -> None:
+    folder = fake.write_fake_run(tmp_path / "run")
+    results = json.loads((folder / "results.json").read_text())
+    results["protocol"] |= {"name": "base-to-new", "headline": "h"}
+    results["references"]["metric"] = "h"
+    for row in results["candidates"]:
+        for metrics in row["metrics"].values():
+            metrics |= {"h": metrics["accuracy"], "base": metrics["accuracy"], "new": metrics["accuracy"]}
+    results["references"] |= {"ceiling": None}
+    (folder / "results.json").write_text(json.dumps(results))
+    text = Page(render(folder).read_text(encoding="utf-8")).words
+    table = text[text.index("worst seed") :]
+    assert table.index("base (with labels)") < table.index("new (without)") < table.index("s per fit")
+    assert "H is the harmonic mean of base and new, the accuracies on classes with and without labels" in text
+
+
 def test_one_seed_has_no_spread(fake: ModuleType, tmp_path: Path) -> None:
     text = Page(_page(fake, tmp_path, candidates=1, seeds=1)).words
     assert "one seed, so there is no spread over seeds" in text

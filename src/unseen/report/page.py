@@ -116,7 +116,7 @@ def _context(results: words.Results, tables: Mapping[str, pd.DataFrame]) -> dict
         "elsewhere": "among the names" if words.by_names(results) else "in the labelled data",
         "headline": words.headline(results),
         "beside": words.beside(results),
-        "meaning": words.MEANINGS.get(verdict.metric, "") if verdict else "",
+        "meaning": words.MEANINGS.get(_read_as(verdict.metric, results), "") if verdict else "",
         "glossary": REPORT_WORDS,
         "metrics": _metrics(results),
         "fine": _fine(results),
@@ -157,6 +157,11 @@ def _repeat(config: Mapping[str, Any]) -> list[tuple[str, Any]]:
     """The settings of a run that say something: what was not given is not listed."""
     shown = {key: value for key, value in config.items() if key not in ("methods", "given")}
     return [(REPEATED.get(key, key), value) for key, value in shown.items() if value not in (None, "", {}, [])]
+
+
+def _read_as(metric: str, results: words.Results) -> str:
+    """Under which name it is told what a metric means: H is of base and new under a protocol of its own."""
+    return "base to new" if metric == "h" and results["protocol"]["name"] == "base-to-new" else metric
 
 
 def _metrics(results: words.Results) -> list[str]:

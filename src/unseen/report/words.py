@@ -24,6 +24,8 @@ METRICS = {
     "unknown_accuracy": "unknown found",
     "s": "seen (S)",
     "u": "unseen (U)",
+    "base": "base (with labels)",
+    "new": "new (without)",
     "h": "H",
 }
 MEANINGS = {
@@ -32,6 +34,8 @@ MEANINGS = {
     "h_score": "The H-score is the harmonic mean of two: the accuracy on known classes, averaged over classes, and the "
     "share of samples of unknown classes that were recognized as unknown.",
     "h": "H is the harmonic mean of S and U, the per-class mean accuracies on classes with and without labels.",
+    "base to new": "H is the harmonic mean of base and new, the accuracies on classes with and without labels, each "
+    "told among themselves.",
 }
 SCORES = {
     "source validation": "right on source samples held out",

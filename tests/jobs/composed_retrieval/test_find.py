@@ -302,6 +302,18 @@ def test_the_nearest_of_many_are_those_of_a_plain_sort() -> None:
     assert len(nearest(x[:3], x[0], 10)[0]) == 3
 
 
+def test_where_the_only_picture_asks_the_command_says_that_there_is_no_other(encoder: str, tmp_path: Path) -> None:
+    pictures(tmp_path)
+    (tmp_path / "one").mkdir()
+    (tmp_path / "photos" / "04.png").rename(tmp_path / "one" / "04.png")
+    asked = ["find", str(tmp_path / "one"), "--encoder", encoder, "--image", str(tmp_path / "one" / "04.png")]
+    told = typer.testing.CliRunner().invoke(app, [*asked, "--page", str(tmp_path / "found.html")])
+    assert told.exit_code == 0, told.output
+    assert "there are no other pictures that could be found" in told.output
+    assert "1 picture searched in" in told.output
+    assert "1 picture was searched in" in (tmp_path / "found.html").read_text()
+
+
 @pytest.mark.slow
 def test_the_commands_in_a_real_process(encoder: str, tmp_path: Path) -> None:
     pictures(tmp_path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import html
 import json
 import os
@@ -30,7 +31,7 @@ from unseen.data.text_graphs import Neighbourhoods, TextAttributedGraph
 from unseen.jobs import saved_model
 from unseen.jobs.nodes import job
 from unseen.jobs.nodes.grading import chosen_of, table_of_nodes
-from unseen.jobs.nodes.job import Sampling, classify_nodes
+from unseen.jobs.nodes.job import Sampling, classify_nodes, noted
 from unseen.jobs.nodes.learner import subgraph_encoders
 from unseen.jobs.nodes.links import hidden_edges
 from unseen.methods.base import Card
@@ -160,6 +161,16 @@ def test_what_classes_lack_and_what_is_not_read_of_texts_is_said_and_kept(
     assert json.loads((tmp_path / "run/results.json").read_text())["notes"] == found.results["notes"]
     monkeypatch.setattr(encoders, "get", lambda name: Words())
     assert run().results["notes"] == []
+
+
+def test_nodes_without_a_neighbour_are_counted_and_one_is_named() -> None:
+    names = ("a", "b", "c", "d")
+    edges = np.array([[0, 1]])
+    graph = TextAttributedGraph(texts=np.array(["x", "y", "z", "w"]), edges=edges, names=np.array(names))
+    tower: Any = Words()
+    assert noted(ClassSpace(names=("x", "y")), graph, tower)[-1] == "nodes without a neighbour: 2, such as c"
+    whole = dataclasses.replace(graph, edges=np.array([[0, 1], [2, 3]]))
+    assert not any("neighbour" in line for line in noted(ClassSpace(names=("x", "y")), whole, tower))
 
 
 def test_a_saved_model_names_another_graph_and_learns_nothing(tmp_path: Path) -> None:

@@ -39,7 +39,7 @@ def simple_arms(method: Attached, learn: Pairs, folder: Path) -> dict[str, Attac
         arms[RIDGE] = RidgeMap(**shared).fit(pairs=_some(learn, RIDGE_ROWS, method.random_state))
     if not (isinstance(method, CWCL) and method.weights == "identity"):
         as_is = method.get_params() if isinstance(method, CWCL) else shared | {"random_state": method.random_state}
-        with runtime(folder=folder / LIT):
+        with runtime(folder=folder):  # by its name, lit, in which it stands apart
             arms[LIT] = CWCL(**{**as_is, "weights": "identity", "both_sides": False}).fit(pairs=learn)
     return arms
 

@@ -62,7 +62,10 @@ def find(
         say(note)
     for hit in hits:
         typer.echo(f"{hit.score:.3f}  {hit.id}  {hit.url}".rstrip())
-    say(f"{about['mode']}: {about['size']:,} {about['what']} searched in {1000 * about['seconds']:.0f} ms")
+    if not hits:
+        say(f"there are no other {about['what']} that could be found")
+    what = about["what"].removesuffix("s") if about["size"] == 1 else about["what"]
+    say(f"{about['mode']}: {about['size']:,} {what} searched in {1000 * about['seconds']:.0f} ms")
 
 
 @app.command()

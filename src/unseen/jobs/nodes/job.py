@@ -236,7 +236,7 @@ def classify_nodes(
     if fingerprint not in ("", weights):
         raise ValueError(f"encoder: what is called {encoder!r} here has other weights than what the model learnt of")
     read = functools.partial(encoded, tower=tower, memory={})
-    say(f"{size_of(target)}, {int((target.degrees == 0).sum()):,} nodes without a neighbour")
+    say(size_of(target))
     notes = noted(space, target, tower)
     for line in notes:
         say(line)
@@ -324,10 +324,12 @@ def _hidden_found(
 
 
 def noted(classes: ClassSpace, graph: TextAttributedGraph, tower: Any) -> list[str]:
-    """What is missing in what is said of classes, and what the encoder does not read of texts, in sentences."""
+    """What is missing in what is said of classes, what the encoder does not read, and which nodes stand alone."""
     notes = [f"classes: {gap}" for gap in gaps(classes)]
     notes += unread(tower, class_texts(classes, None)[0]).lines("classes")
-    return notes + unread(tower, graph.texts.tolist()).lines("texts of nodes")
+    notes += unread(tower, graph.texts.tolist()).lines("texts of nodes")
+    alone = graph.names[graph.degrees == 0]
+    return notes + ([f"nodes without a neighbour: {len(alone):,}, such as {alone[0]}"] if len(alone) else [])
 
 
 def opened(graph: Graph, classes: ClassSpace | None) -> TextAttributedGraph:
