@@ -494,9 +494,14 @@ def test_the_estimate_is_said_only_where_no_label_is_left():
     bare = {**run(target=target.unlabeled(), methods=TOGETHER), "leakage": None}
     assert any("an estimate, without a label to grade it by" in line for line in summary(bare))
     assert not any("estimate" in line for line in summary({**run(target=target, methods=TOGETHER), "leakage": None}))
-    alone = run(source=None, support=domain(40, seed=2), target=target.unlabeled(), methods="linear-probe")
+    told = []
+    inputs = {"support": domain(40, seed=2), "target": target.unlabeled()}
+    alone = run(source=None, **inputs, methods="linear-probe", say=told.append)
     assert alone["estimate"] is None
-    assert any("nothing here tells" in line for line in summary({**alone, "leakage": None}))
+    assert "there will be no accuracy, and no estimate beyond labels of the support that are left out" in told[0]
+    share = alone["candidates"][0]["validators"]["support validation"]["mean"]
+    line = next(line for line in summary({**alone, "leakage": None}) if "is not known" in line)
+    assert f"labels of the support that it had not learnt from alone tell ({100 * share:.1f} % right)" in line
 
 
 def test_the_estimate_rises_with_agreement_and_labels_narrow_it():
