@@ -424,6 +424,17 @@ def test_probabilities_that_say_nothing_are_told_to(caplog, refit):
     assert unseen.compare(source=source, target=target, methods="source-only", seeds=1).results["cautions"] == []
 
 
+def test_what_learnt_from_a_support_alone_is_not_softened_by_a_source_of_other_classes():
+    """All samples of the source are of classes that it never names: they said that its scores mean nothing."""
+    parts = domain(n=240, classes=8)
+    mine = parts.labels >= 4
+    source = parts.take(~mine).replace(y=parts.labels[~mine])
+    support, target = parts.take(mine).take(slice(0, 40)), parts.take(mine).take(slice(40, 120)).unlabeled()
+    found = unseen.compare(source=source, support=support, target=target, methods="prototypes", seeds=1)
+    assert not any(line.startswith("the probabilities") for line in found.results["cautions"])
+    assert found.bundle.temperature == 1
+
+
 def test_labels_that_mean_nothing_are_not_said_to_be_right():
     """What grades the consensus has not learnt from the label that is graded, not even by way of the target."""
     support = domain(n=24, shift=2, scale=2, seed=5)
