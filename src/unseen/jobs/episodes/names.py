@@ -58,7 +58,7 @@ def unsure_lines(scores: Mapping[str, Mapping[int, EpisodeScores]]) -> list[str]
     """Where how known a sample seems hardly tells which are unknown, or hangs on a hair; a line for each method."""
     lines = []
     for name, by_shot in scores.items():
-        blind = {shot: one.of("auroc").mean for shot, one in by_shot.items() if "auroc" in one.open}
+        blind = {shot: scored.of("auroc").mean for shot, scored in by_shot.items() if "auroc" in scored.open}
         blind = {shot: area for shot, area in blind.items() if area < BLIND}
         if blind:
             areas = ", ".join(f"{area:.2f} with {shot}" for shot, area in blind.items())
@@ -66,7 +66,7 @@ def unsure_lines(scores: Mapping[str, Mapping[int, EpisodeScores]]) -> list[str]
                 f"what {name} rejects is little better than chance: its scores hardly tell known samples from unknown "
                 f"ones (AUROC {areas} labelled, where .5 is chance)"
             )
-        crowded = {shot: one.near for shot, one in by_shot.items() if one.near > CROWDED}
+        crowded = {shot: scored.near for shot, scored in by_shot.items() if scored.near > CROWDED}
         if crowded:
             shares = ", ".join(f"{share:.0%} with {shot}" for shot, share in crowded.items())
             lines.append(

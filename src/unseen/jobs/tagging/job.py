@@ -456,9 +456,9 @@ def _annotated(file: str | os.PathLike[str], argument: str, format: str | None, 
     read = read_marked(file, format=format, classes=classes)
     if read.domain.y is None or not any(len(rows) for rows in read.domain.y if rows is not None):
         odd = [f"{n:,} {name}" for name, n in read.counts.items() if n and name not in ("sentences", "spans")]
-        told = f" ({', '.join(odd)})" if odd else ""
+        reasons = f" ({', '.join(odd)})" if odd else ""
         first = f"; {read.domain.skipped[0].where}: {read.domain.skipped[0].why}" if read.domain.skipped else ""
-        raise ValueError(f"{argument}: {os.fspath(file)!r} marks no span{told}{first}")
+        raise ValueError(f"{argument}: {os.fspath(file)!r} marks no span{reasons}{first}")
     if not read.domain.labeled.all():
         read.counts["unlabelled texts left out"] += int((~read.domain.labeled).sum())
         read = dataclasses.replace(read, domain=read.domain.take(read.domain.labeled))
