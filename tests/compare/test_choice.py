@@ -424,6 +424,17 @@ def test_probabilities_that_say_nothing_are_told_to(caplog, refit):
     assert unseen.compare(source=source, target=target, methods="source-only", seeds=1).results["cautions"] == []
 
 
+def test_what_learnt_from_a_support_alone_is_not_softened_by_a_source_of_other_classes():
+    """All samples of the source are of classes that it never names: they said that its scores mean nothing."""
+    parts = domain(n=240, classes=8)
+    mine = parts.labels >= 4
+    source = parts.take(~mine).replace(y=parts.labels[~mine])
+    support, target = parts.take(mine).take(slice(0, 40)), parts.take(mine).take(slice(40, 120)).unlabeled()
+    found = unseen.compare(source=source, support=support, target=target, methods="prototypes", seeds=1)
+    assert not any(line.startswith("the probabilities") for line in found.results["cautions"])
+    assert found.bundle.temperature == 1
+
+
 def test_labels_that_mean_nothing_are_not_said_to_be_right():
     """What grades the consensus has not learnt from the label that is graded, not even by way of the target."""
     support = domain(n=24, shift=2, scale=2, seed=5)
@@ -494,9 +505,14 @@ def test_the_estimate_is_said_only_where_no_label_is_left():
     bare = {**run(target=target.unlabeled(), methods=TOGETHER), "leakage": None}
     assert any("an estimate, without a label to grade it by" in line for line in summary(bare))
     assert not any("estimate" in line for line in summary({**run(target=target, methods=TOGETHER), "leakage": None}))
-    alone = run(source=None, support=domain(40, seed=2), target=target.unlabeled(), methods="linear-probe")
+    told = []
+    inputs = {"support": domain(40, seed=2), "target": target.unlabeled()}
+    alone = run(source=None, **inputs, methods="linear-probe", say=told.append)
     assert alone["estimate"] is None
-    assert any("nothing here tells" in line for line in summary({**alone, "leakage": None}))
+    assert "there will be no accuracy, and no estimate beyond labels of the support that are left out" in told[0]
+    share = alone["candidates"][0]["validators"]["support validation"]["mean"]
+    line = next(line for line in summary({**alone, "leakage": None}) if "is not known" in line)
+    assert f"labels of the support that it had not learnt from alone tell ({100 * share:.1f} % right)" in line
 
 
 def test_the_estimate_rises_with_agreement_and_labels_narrow_it():

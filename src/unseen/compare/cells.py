@@ -170,7 +170,7 @@ def calibration(method: Method, check: Domain | None) -> Cell:
         return {"temperature": 1.0, "threshold": 1.0}
     scores = method.source_decision_function(check)
     y = torch.as_tensor(check.labels)
-    if int(y.max()) >= scores.shape[1] or not torch.softmax(scores, dim=1)[torch.arange(len(y)), y].any():
+    if int(y.max()) >= scores.shape[1] or not torch.isin(scores.argmax(dim=1), y).any():
         return {"temperature": 1.0, "threshold": 1.0, "check": torch.softmax(scores, dim=1)}  # it never predicts these
     temperature = max(1.0, fit_temperature(scores, y))
     p = torch.softmax(scores / temperature, dim=1)

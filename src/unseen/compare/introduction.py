@@ -32,8 +32,11 @@ def what_was_read(
     `learnt` is how many labels of the target are learnt from, `sealed` whether labels of it are put away, `graded`
     whether these grade something, `estimated` whether an accuracy can be estimated where nothing does.
     """
+    lacks = "" if estimated else "and with these features no estimate"
+    if not named and "source" not in records:
+        lacks = "and no estimate" + " beyond labels of the support that are left out" * ("support" in records)
     lines = [
-        _role_line(role, record, learnt=learnt, sealed=sealed, graded=graded, estimated=estimated).replace(SPACE, " ")
+        _role_line(role, record, learnt=learnt, sealed=sealed, graded=graded, lacks=lacks).replace(SPACE, " ")
         for role, record in records.items()
     ]
     lines += [line.replace(SPACE, " ") for line in columns_told(records)]
@@ -54,9 +57,7 @@ def what_to_mind(inputs: Inputs, *, graded: bool = True) -> list[str]:
     return [*lines, *inputs.notes, *cautions(inputs, graded=graded)]
 
 
-def _role_line(
-    role: str, record: Mapping[str, Any], *, learnt: int, sealed: bool, graded: bool, estimated: bool
-) -> str:
+def _role_line(role: str, record: Mapping[str, Any], *, learnt: int, sealed: bool, graded: bool, lacks: str) -> str:
     """A role with what was read for it, and what becomes of its labels."""
     n, labeled, classes = record["samples"], record["labeled"], len(record["classes"])
     line = f"{role}: {samples(n, record['kind'])}"
@@ -70,8 +71,8 @@ def _role_line(
         return line + ("; their labels are not read" if labeled else " without labels")
     if labeled and sealed:
         return f"{line}; their labels ({count(classes, 'class', 'classes')}) are put away, and grade at the end"
-    if not estimated:
-        return f"{line} without labels: there will be no accuracy, and with these features no estimate"
+    if lacks:
+        return f"{line} without labels: there will be no accuracy, {lacks}"
     return f"{line} without labels: there will be an estimate, and no accuracy"
 
 

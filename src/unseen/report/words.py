@@ -315,7 +315,7 @@ def beside(results: Results) -> list[str]:
     """The sentences that the headline must not be read without."""
     graded = verdict(results)
     if graded is None:
-        return [line for line in (_estimate(results.get("estimate")), _alone(graded, results), flat(results)) if line]
+        return [line for line in (_estimate(results), _alone(graded, results), flat(results)) if line]
     parts = [
         f"{percent(graded.chance)} by guessing" if graded.chance is not None else None,
         f"{percent(graded.floor)} {_doing(graded.nothing)} ({graded.nothing})" if is_defined(graded.floor) else None,
@@ -377,18 +377,23 @@ def flat(results: Results) -> str:
     )
 
 
-def _estimate(estimate: Mapping[str, Any] | None) -> str:
+VERIFY = "`unseen verify` measures the accuracy by a few answers of yours."
+
+
+def _estimate(results: Results) -> str:
     """What an accuracy without labels rests on."""
-    measure = "`unseen verify` measures the accuracy by a few answers of yours."
+    estimate = results.get("estimate")
     if estimate is None:
-        return f"How often it is right is not known, and nothing here tells: {measure}"
+        kept = chosen_row(results)["validators"].get("support validation")
+        known = kept and f"labels of the support that it had not learnt from alone tell ({percent(kept['mean'])} right)"
+        return f"How often it is right is not known, and {known or 'nothing here tells'}: {VERIFY}"
     rests = f"unlike methods all say the same on {percent(estimate['unanimous'])} of the samples"
     if estimate["labels"]:
         rests += f", and it names {count(estimate['labels'], 'labelled sample')} that it had not seen as it should"
     return (
         f"The estimate rests on this: {rests}. On kinds of data that had no part in making the rule, such an interval "
         f"held the accuracy in {round(100 * estimate['coverage']['measured'])} of 100 cases. It takes every sample to "
-        f"be of a known class. {measure}"
+        f"be of a known class. {VERIFY}"
     )
 
 
@@ -447,9 +452,7 @@ def summary(results: Results) -> list[str]:
     does = what(row) if row.get("slug", "consensus") != "consensus" else ""  # whose reason says what it does
     lines = [headline(results), results["chosen"]["why"] + (f" What it does: {does}." if does else "")]
     if graded is None:
-        lines.append("`unseen verify` measures the accuracy by a few answers of yours.")
-        if not results.get("estimate"):
-            lines[-1] = f"How often it is right is not known, and nothing here tells: {lines[-1]}"
+        lines.append(VERIFY if results.get("estimate") else _estimate(results))
         lines.append(_alone(graded, results))
     else:
         whole = _refitted(graded, results["chosen"].get("refitted"))

@@ -22,6 +22,7 @@ from unseen.data.homographies import apply, grid, moved_corners, warped
 from unseen.data.simulate.flights import Way, flight
 from unseen.evaluation.zeb import DEGREES, PIXELS, Cameras, KnownPair, Plane
 from unseen.jobs.matching import bench
+from unseen.jobs.matching.job import make
 from unseen.jobs.matching.page import bench_page
 from unseen.methods.base import Card
 from unseen.methods.matching.matcher import PairMatcher
@@ -180,3 +181,16 @@ def test_a_method_of_another_package_is_graded_by_its_card(folder: Path, install
     assert set(told) == {"sift", "corners:sift"}
     assert told["corners:sift"]["mean"] > 0.99
     assert told["corners:sift"]["mean_rank"] == 1
+
+
+def test_a_saved_matcher_alone_is_told_to_be_graded_beside_what_it_began_as(folder: Path, tmp_path: Path) -> None:
+    make("orb").save(tmp_path / "mine")
+    table = str(folder / "flat.csv")
+    alone = typer.testing.CliRunner().invoke(app, ["match", "bench", table, "--with", str(tmp_path / "mine")])
+    assert alone.exit_code == 0, alone.output
+    told = (
+        f"nothing untrained stands beside it; what training gained: unseen match bench --with xfeat,{tmp_path / 'mine'}"
+    )
+    assert told in alone.output
+    both = typer.testing.CliRunner().invoke(app, ["match", "bench", table, "--with", f"orb,{tmp_path / 'mine'}"])
+    assert "nothing untrained" not in both.output

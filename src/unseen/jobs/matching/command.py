@@ -279,6 +279,8 @@ def bench_matchers(
             shipped("shipped") if photographs is None else pictures_of(photographs), pairs=n, seed=seed
         )
     result = grading.bench(names, datasets, points=points, turns=turns)
+    if names and all((Path(name) / "state.json").exists() for name in names):
+        say(f"nothing untrained stands beside it; what training gained: unseen match bench --with xfeat,{matchers}")
     if out is not None:
         csv = out.with_suffix(".csv")
         write_csv(csv, result.errors)
