@@ -384,7 +384,7 @@ def _estimate(results: Results) -> str:
     """What an accuracy without labels rests on."""
     estimate = results.get("estimate")
     if estimate is None:
-        kept = chosen_row(results)["validators"].get("support validation")
+        kept = chosen_row(results).get("validators", {}).get("support validation")
         known = kept and f"labels of the support that it had not learnt from alone tell ({percent(kept['mean'])} right)"
         return f"How often it is right is not known, and {known or 'nothing here tells'}: {VERIFY}"
     rests = f"unlike methods all say the same on {percent(estimate['unanimous'])} of the samples"
