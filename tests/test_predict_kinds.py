@@ -281,11 +281,10 @@ def test_options_for_classes_are_refused_and_a_classifier_is_not_taken_for_anoth
 
 
 def test_a_command_of_classifiers_says_what_the_folder_holds_instead(home: Path) -> None:
-    folder, _ = segmenter(home)
+    folder, _ = tagger(home)
     error = CliRunner().invoke(app, ["export", str(folder), "--out", "x.onnx"]).exception
     assert isinstance(error, ValueError)
-    told = f"which names no classes: unseen segment --target PICTURES --model {folder}"
-    assert f"holds a network that segments, {told}" in str(error)
+    assert f"holds a tagger, which names no classes: unseen tag run TEXTS --model {folder}" in str(error)
 
 
 def test_what_is_not_written_as_onnx_says_what_uses_it(home: Path, tmp_path: Path) -> None:
