@@ -158,7 +158,7 @@ def without_damaged(samples: SamplesRead, protocol: Episodes, makers: Makers, th
     given = samples.given
     parts = {"data": given.data, "source": given.source, "unknown_data": given.unknown_data}
     on_error: Any = given.on_error
-    whole = {role: None if part is None else undamaged(part, on_error) for role, part in parts.items()}
+    whole: dict[str, Any] = {role: None if part is None else undamaged(part, on_error) for role, part in parts.items()}
     if all(whole[role] is part for role, part in parts.items()):
         return samples
     return samples_read(dataclasses.replace(given, **whole), protocol, makers, there, lambda line: None)
