@@ -13,7 +13,7 @@ import pytest
 from typer.testing import CliRunner
 
 from small_towers import saved_towers
-from unseen import compare
+from unseen import adapt, compare
 from unseen.cli import app
 from unseen.data.domain import Domain
 from videos import damaged_inside, write_video
@@ -132,6 +132,26 @@ def test_methods_that_train_the_network_read_the_clips_themselves(here: Any) -> 
     assert "these learn from the videos themselves" in said
     assert said.count("x-clip") == 1
     assert re.search(r"\d+ others do not: \d+ (need|read)s? ", said)
+
+
+def test_what_learns_from_clips_has_none_encoded_and_tells_at_once_how_long_it_takes(
+    here: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    heard: list[str] = []
+
+    def never(*_: Any, **__: Any) -> Any:
+        raise AssertionError(f"features were made, after {heard}")
+
+    monkeypatch.setattr("unseen.encoders.frames.FramesEncoder.compute", never)
+    shutil.copy(here / "gym/dark/0.mp4", here / "street/dark/known.mp4")
+    settings = {"epochs": 1}
+    bundle = adapt(
+        method="x-clip:small", settings=settings, source="gym", target="street", encoder=saved_towers(here / "towers"),
+        refit=False, say=heard.append,
+    )  # fmt: skip
+    assert [line.partition(" ")[0] for line in heard] == ["source:", "target:", "x-clip:small"]
+    assert bundle.whole
+    assert "(1 equal, 0 nearly equal)" in caplog.text
 
 
 def test_what_cannot_train_on_clips_is_told_before_any_is_encoded(here: Any, monkeypatch: pytest.MonkeyPatch) -> None:
