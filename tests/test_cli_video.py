@@ -13,7 +13,7 @@ import pytest
 from typer.testing import CliRunner
 
 from small_towers import saved_towers
-from unseen import compare
+from unseen import adapt, compare
 from unseen.cli import app
 from unseen.data.domain import Domain
 from videos import damaged_inside, write_video
@@ -72,6 +72,25 @@ def test_folders_of_videos_are_compared_and_a_long_one_is_named_window_by_window
     assert "--window 2 needs --stride" in str(refused.exception)
 
 
+def test_features_labels_and_styles_leave_out_and_name_a_video_that_is_damaged_inside(here: Any) -> None:
+    damaged_inside(here / "gym" / "dark" / "damaged.mp4")
+    damaged_inside(here / "street" / "damaged.mp4")
+    call("embed", "gym", "--encoder", ENCODER, "--out", "gym.parquet")
+    assert "dark/damaged.mp4" not in set(pd.read_parquet(here / "gym.parquet").id)
+    refused = call("embed", "gym", "--encoder", ENCODER, "--out", "gym.parquet", "--on-error", "fail", code=1)
+    assert "gym: 1 unreadable, the first 'dark/damaged.mp4': the video is damaged after" in str(refused.exception)
+    call("shift", "gym", "street", "--encoder", ENCODER)
+    for name in ("dark", "light"):
+        shutil.rmtree(here / "street" / name)
+    for i in range(3):
+        write_video(here / "street" / f"{i}.mp4", 6 + 3 * i)
+    said = call("label", "street", "--encoder", ENCODER, "--out", "l.csv").output
+    assert "target: 3 videos, 0 with labels" in said
+    assert sorted(pd.read_csv(here / "l.csv").path) == ["street/0.mp4", "street/1.mp4", "street/2.mp4"]
+    refused = call("label", "street", "--encoder", ENCODER, "--out", "l.csv", "--budget", "4", code=1)
+    assert "budget must be in [1, 3]" in str(refused.exception)
+
+
 def test_videos_are_named_by_names_alone(here: Any) -> None:
     (here / "names.csv").write_text("name\ndark\nlight\n")
     call(
@@ -113,6 +132,26 @@ def test_methods_that_train_the_network_read_the_clips_themselves(here: Any) -> 
     assert "these learn from the videos themselves" in said
     assert said.count("x-clip") == 1
     assert re.search(r"\d+ others do not: \d+ (need|read)s? ", said)
+
+
+def test_what_learns_from_clips_has_none_encoded_and_tells_at_once_how_long_it_takes(
+    here: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    heard: list[str] = []
+
+    def never(*_: Any, **__: Any) -> Any:
+        raise AssertionError(f"features were made, after {heard}")
+
+    monkeypatch.setattr("unseen.encoders.frames.FramesEncoder.compute", never)
+    shutil.copy(here / "gym/dark/0.mp4", here / "street/dark/known.mp4")
+    settings = {"epochs": 1}
+    bundle = adapt(
+        method="x-clip:small", settings=settings, source="gym", target="street", encoder=saved_towers(here / "towers"),
+        refit=False, say=heard.append,
+    )  # fmt: skip
+    assert [line.partition(" ")[0] for line in heard] == ["source:", "target:", "x-clip:small"]
+    assert bundle.whole
+    assert "(1 equal, 0 nearly equal)" in caplog.text
 
 
 def test_what_cannot_train_on_clips_is_told_before_any_is_encoded(here: Any, monkeypatch: pytest.MonkeyPatch) -> None:

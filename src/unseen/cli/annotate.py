@@ -60,6 +60,7 @@ def annotate(
         data=dict(target=target, source=source, words=words), encoder=encoder, on_error=on_error, precision=precision
     )
     from unseen.compare.inputs import prepare
+    from unseen.data.damage import undamaged
     from unseen.data.feature_names import by_name
     from unseen.data.loaders import load
     from unseen.methods.zero_shot.tmv_hlp import TMVHLP
@@ -74,7 +75,8 @@ def annotate(
     pool = load(target, on_error=on_error, features=ready.feature_names)  # type: ignore[arg-type]
     pool = by_name(pool, ready.feature_names, "target", "the source")
     if ready.encoder is not None:
-        pool = ready.encoder.encode(pool)
+        ready.encoder.check_kind(pool)
+        pool = ready.encoder.encode(undamaged(pool, on_error))  # type: ignore[arg-type]
     known = ready.classes
     if known.embeddings is None:
         known = known.replace(embeddings=embedded(known.texts))

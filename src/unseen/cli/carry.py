@@ -32,6 +32,7 @@ def embed(
     check_ending("out", out, *ENDINGS)
     check_asked(data={"data": data}, encoder=encoder, on_error=on_error, precision=precision)
     check_apart([data], out=out)
+    from unseen.data.damage import undamaged
     from unseen.data.loaders import load
     from unseen.encoders import get
     from unseen.encoders.defaults import DEFAULT_ENCODER
@@ -42,7 +43,9 @@ def embed(
         raise ValueError(f"{data} holds features already: `compare` and `adapt` take it as it is, without an encoder")
     if name is None:
         raise ValueError(f"{data} holds {domain.kind}, for which there is no default encoder; name an --encoder")
-    features = get(name, precision=precision, trust=trust).encode(domain)  # type: ignore[arg-type]
+    tower = get(name, precision=precision, trust=trust)  # type: ignore[arg-type]
+    tower.check_kind(domain)
+    features = tower.encode(undamaged(domain, on_error))  # type: ignore[arg-type]
     save_features(features, out)
     say(f"{len(features)} x {features.n_features} features of {name} are in {out}")
 

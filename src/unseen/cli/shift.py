@@ -41,6 +41,7 @@ def shift(
     named = {f"domains[{i}]" if len(domains) > 1 else "domains": path for i, path in enumerate(domains)}
     check_asked(data=named, encoder=encoder, on_error=on_error, precision=precision)
     from unseen.compare.checks import check_kinds
+    from unseen.data.damage import undamaged
     from unseen.data.feature_names import by_name
     from unseen.data.loaders import load
     from unseen.diagnosis.stylistic import measure_styles
@@ -56,7 +57,8 @@ def shift(
     read = [by_name(domain, known, domain.name, read[0].name) for domain in read]
     tower = encoder_of(read[0].kind, encoder, precision, trust)
     if tower is not None:
-        read = [tower.encode(domain) for domain in read]
+        tower.check_kind(read[0])
+        read = [tower.encode(undamaged(domain, on_error)) for domain in read]  # type: ignore[arg-type]
     styles = measure_styles(read, max_pairs=pairs, seed=seed)
     if out is not None:
         report.write(out, styles)

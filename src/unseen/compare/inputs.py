@@ -226,6 +226,7 @@ def prepare(
     before_encoding: Callable[[Mapping[str, Domain], Collection[str], Tower], None] | None = None,
     say: Callable[[str], None] | None = None,
     graded: bool = True,
+    encoded: bool = True,
 ) -> Inputs:
     """Load, align, seal, check and encode, on `engine` where it is Ray.
 
@@ -233,7 +234,8 @@ def prepare(
     of `classes` are all that is known: an encoder puts them among the samples (zero-shot). `before_encoding` is called
     with the samples that were read, by role, the words of `fit` that are given or may come of them, and what gives the
     encoder; it may refuse. `say` is told what was read, in lines, before it is encoded; `graded` is whether labels of
-    the target will grade something.
+    the target will grade something. Without `encoded`, samples stay as they were read (`with_whole_clips` makes them
+    ready), and what stands on both sides is told by content alone.
 
     Raises
     ------
@@ -293,7 +295,7 @@ def prepare(
         known, shared = among_samples(known, read["target"], tower, prompts), True
     else:
         known, shared = embed_classes(known, tower, described, prompts)
-    features = parts if tower is None else _encode(parts, tower, cache, engine or Engine())
+    features = parts if tower is None or not encoded else _encode(parts, tower, cache, engine or Engine())
     leakage = leaks(parts, features)
     return Inputs(
         **_sealed_features(features, known, everything), classes=known, encoder=tower, raw=parts, overlap=apart,

@@ -472,11 +472,12 @@ def adapt(
     make = functools.partial(catalogue.make, method, preset, seed, **(settings or {}))
     unfitted = make()  # settings that cannot be are refused before any work
 
-    def before_encoding(read: Mapping[str, Domain], words: Collection[str], tower: Tower) -> None:
+    def refuse(read: Mapping[str, Domain], words: Collection[str], tower: Tower) -> None:
         check_wanted([method], words, "method")
         check_clips([unfitted], read, tower, inputs.get("model"), "method")
 
-    ready = with_whole_clips(prepare(**inputs, before_encoding=before_encoding, say=say, graded=False), [unfitted])
+    ready = prepare(**inputs, before_encoding=refuse, say=say, graded=False, encoded=not unfitted.card.reads_clips)
+    ready = with_whole_clips(ready, [unfitted])
     if preset in methods_.card(method).two_views:
         ready = with_two_views(ready)
     seconds = fit_seconds(ready, method, preset, unfitted)

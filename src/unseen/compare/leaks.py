@@ -20,7 +20,8 @@ def leaks(parts: Mapping[str, Domain], features: Mapping[str, Domain]) -> tuple[
             if learned not in parts or part not in parts:
                 continue
             vectors = {}
-            if parts[part].kind not in ("features", "audio"):  # spectra of unlike sounds lie near each other
+            encoded = features[part] is not parts[part]
+            if encoded and parts[part].kind != "audio":  # spectra of unlike sounds lie near each other
                 vectors = {"source_features": features[learned].x, "exam_features": features[part].x}
             leak = leakage(parts[learned], parts[part], role=learned, **vectors)
             seen = leak if seen is None else seen + leak

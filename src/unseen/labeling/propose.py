@@ -7,7 +7,7 @@ import logging
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -21,6 +21,7 @@ from unseen.compare.reading import Data
 from unseen.data.class_file import class_space
 from unseen.data.classes import ClassSpace
 from unseen.data.clips import Segment, local, pictures_in
+from unseen.data.damage import undamaged
 from unseen.data.domain import Domain, Lazy
 from unseen.data.feature_names import by_name
 from unseen.data.typing import FloatArray, IntArray
@@ -33,6 +34,9 @@ from unseen.report import words
 from unseen.runtime import replacing
 from unseen.spreadsheets import harmless_table
 from unseen.verification import sealed
+
+if TYPE_CHECKING:
+    from unseen.encoders import Encoder
 
 log = logging.getLogger(__name__)
 
@@ -152,18 +156,13 @@ def propose(
     known = brought.feature_names if brought is not None else () if model is None else model.feature_names
     like = () if model is None or brought is not None else model.sample_column
     domain = samples_of(target, on_error=on_error, features=known, like=like)
-    out = domain.labeled
-    kept = sealed()
-    verified = np.isin(domain.digests(), list(kept)) if kept else np.zeros(len(domain), dtype=bool)
-    open_ = np.flatnonzero(~verified)
-    if out[open_].all():
-        raise ValueError(
-            f"target must hold samples without a label, to ask about; all {len(domain)} of {domain.name} have one "
-            "(class folders are labels) or were answered in `unseen verify`; name a folder without class folders, or a "
-            "table with an empty column label"
-        )
-    free = int((~out[open_]).sum())
-    answered = int(verified.sum())
+    free = int((~domain.labeled[_open(domain)]).sum())
+    if budget is not None:
+        check_budget(budget, free)
+    tower = _tower(domain, name, model, brought, trust)
+    domain = undamaged(domain, on_error)  # type: ignore[arg-type]
+    out, open_ = domain.labeled, _open(domain)
+    free, answered = int((~out[open_]).sum()), len(domain) - len(open_)
     also = f", and {answered:,} answered in `unseen verify`" if answered else ""
     line = f"target: {words.samples(len(domain), domain.kind)}, {int(out.sum()):,} with labels{also}"
     say(line.replace(words.SPACE, " "))
@@ -172,7 +171,10 @@ def propose(
         if free < USUAL:
             log.warning("all %d samples without a label are to be labelled; `budget` asks for fewer", free)
     check_budget(budget, free)
-    features = _encode(domain, name, model, brought, trust)
+    if tower is not None:
+        features = tower.encode(domain)
+    else:
+        features = domain if brought is None else by_name(domain, brought.feature_names, "target", "the source")
     chosen = typiclust(features.x[open_], budget, labeled=out[open_], seed=seed)
     picked = open_[chosen.positions]
     guesses, margins = _opinions(model, brought, domain.take(picked), features.take(picked))
@@ -186,24 +188,41 @@ def propose(
     )
 
 
-def _encode(domain: Domain, name: str | None, model: Bundle | None, brought: Inputs | None, trust: bool) -> Domain:
-    """The features in which clusters are looked for: of the encoder of the model, of the source, or the default one."""
+def _open(domain: Domain) -> IntArray:
+    """Positions of samples that nobody has verified; `ValueError` unless one of them has no label."""
+    kept = sealed()
+    verified = np.isin(domain.digests(), list(kept)) if kept else np.zeros(len(domain), dtype=bool)
+    open_ = np.flatnonzero(~verified)
+    if domain.labeled[open_].all():
+        raise ValueError(
+            f"target must hold samples without a label, to ask about; all {len(domain)} of {domain.name} have one "
+            "(class folders are labels) or were answered in `unseen verify`; name a folder without class folders, or a "
+            "table with an empty column label"
+        )
+    return open_
+
+
+def _tower(
+    domain: Domain, name: str | None, model: Bundle | None, brought: Inputs | None, trust: bool
+) -> Encoder | None:
+    """What makes the features to look for clusters in: the encoder of the source, of the model, or the default one."""
     if brought is not None and brought.records["source"]["kind"] != domain.kind:
         raise ValueError(
             f"source and target must be of one kind; got {brought.records['source']['kind']}, {domain.kind}"
         )
-    if brought is not None and brought.encoder is not None:
-        return brought.encoder.encode(domain)
-    if model is not None and model.encoder is not None and not model.whole:
-        return model.encoder.encode(domain)
-    if domain.kind == "features" and name is None:
-        return domain if brought is None else by_name(domain, brought.feature_names, "target", "the source")
+    tower = None if brought is None else brought.encoder
+    if tower is None and model is not None and not model.whole:
+        tower = model.encoder
+    if tower is None and domain.kind == "features" and name is None:
+        return None
     name = name or DEFAULT_ENCODER.get(domain.kind)
-    if name is None:
+    if tower is None and name is None:
         raise ValueError(f"there is no default encoder for {domain.kind}; name one with encoder=")
     from unseen import encoders
 
-    return encoders.get(name, trust=trust).encode(domain)
+    tower = tower or encoders.get(str(name), trust=trust)
+    tower.check_kind(domain)
+    return tower
 
 
 def _opinions(

@@ -23,6 +23,7 @@ from unseen.data.pairs import Pairs
 from unseen.encoders import get
 from unseen.encoders.whole_clips import every_frame
 from unseen.jobs.alignment.clips import align_clips, learnt_nothing, videos_of
+from unseen.jobs.alignment.job import align
 from unseen.jobs.alignment.page import lines
 from unseen.jobs.alignment.reading import read
 from unseen.jobs.alignment.report import ABOUT, PAGE, told_by
@@ -130,6 +131,7 @@ def test_labelled_clips_say_how_well_it_knows_names(here: Path) -> None:
     for i in range(3):
         write_video(here / "exam" / "dark" / f"{i}.mp4", 4 + i)
         write_video(here / "exam" / "light" / f"{i}.mp4", 30 + i)
+    damaged_inside(here / "exam" / "dark" / "noise.mp4")
     _, report = align_clips(
         "clips.csv", out="found", encoder=encoder(here), settings=QUICK, exam="exam", prompts=["{} frames"],
         beside=False, held_out=0.3,
@@ -138,6 +140,23 @@ def test_labelled_clips_say_how_well_it_knows_names(here: Path) -> None:
     assert report.accuracy["chance"] == {"ensemble": 0.5, "name": 0.5}
     assert "mean of frames, trained" not in report.recall
     assert any("zero-shot" in line for line in lines(report))
+    assert any("of the exam that cannot be read: 1, the first 'dark/noise.mp4'" in note for note in report.notes)
+
+
+def test_clips_that_are_damaged_inside_are_left_out_where_vectors_are_mapped(here: Path) -> None:
+    damaged_inside(here / "clips" / "05.mp4")
+    for i in range(2):
+        write_video(here / "exam" / "dark" / f"{i}.mp4", 4 + i)
+        write_video(here / "exam" / "light" / f"{i}.mp4", 30 + i)
+    damaged_inside(here / "exam" / "dark" / "noise.mp4")
+    _, report = align(
+        "clips.csv", out="found", left_encoder="frames:pixels?size=8&frames=4", frozen="right", method="ridge-map",
+        right_encoder="wordllama", exam="exam", held_out=0.3, beside=False,
+    )  # fmt: skip
+    assert report.pairs + report.held_out == 11
+    assert report.lacking == 3
+    assert report.notes[0].startswith("Clips that cannot be read: 2, the first 'row 13: clips/none.mp4'")
+    assert "Clips of the exam that cannot be read: 1, the first 'dark/noise.mp4'" in report.notes[1]
 
 
 def test_parts_of_a_video_are_pairs_and_stay_together(here: Path) -> None:

@@ -22,7 +22,7 @@ from unseen.jobs.episodes import job
 from unseen.jobs.episodes.fits import few_shot_methods
 from unseen.methods.video.cdfsl_v import CDFSLV
 from unseen.nn.video_mae import VideoMAE
-from videos import write_video
+from videos import damaged_inside, write_video
 
 ENCODER = ("--encoder", "frames:pixels?size=8&frames=4&parts=4")
 SMALL = ("--way", 3, "--shot", "1,2", "--queries", 2, "--episodes", 4)
@@ -72,18 +72,37 @@ def figures(out: Path) -> Any:
 def test_folders_of_videos_are_named_by_features_of_frames_and_broken_ones_are_counted(here: Path) -> None:
     (here / "street/move 0/cut.mp4").write_bytes((here / "street/move 0/1.mp4").read_bytes()[:300])
     write_video(here / "street/move 1/one.mp4", 1)
+    damaged_inside(here / "street/move 2/noise.mp4")
     told = call("street", *SMALL, "--methods", "prototypes,linear-probe", *ENCODER, "--out", "run")
     assert "32 samples of 4 classes" in told
     result = figures(here / "run")
     lost = {where: why for role, where, why in result["unread"]}
-    assert set(lost) == {"move 0/cut.mp4", "move 1/one.mp4"}
+    assert set(lost) == {"move 0/cut.mp4", "move 1/one.mp4", "move 2/noise.mp4"}
     assert "one frame" in lost["move 1/one.mp4"]
+    assert lost["move 2/noise.mp4"].startswith("the video is damaged after")
     assert str(here) not in json.dumps(result)
     assert [row["method"] for row in result["methods"]][::2] == ["prototypes", "linear-probe"]
     assert min(row["accuracy"] for row in result["methods"] if row["shots"] == 2) > 0.5  # guessing is a third
     page = (here / "run/report.html").read_text()
-    assert "2 could not be read" in page
+    assert "3 could not be read" in page
     assert page.count("data:image/jpeg") == 3 * (2 + 2)  # a contact sheet for each clip of the first episode
+
+
+def test_a_damaged_clip_is_looked_for_when_nothing_else_is_refused(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    damaged_inside(here / "street/move 2/noise.mp4")
+    damaged_inside(here / "gym/lift 0/noise.mp4")
+    source = ("--source", "gym", "--methods", "prototypes,cdfsl-v:small")
+    refused = call("street", *SMALL, *source, *ENCODER, *QUICK, "--on-error", "fail", "--out", "run", code=1)
+    assert "1 unreadable, the first 'move 2/noise.mp4': the video is damaged after" in refused
+    with monkeypatch.context() as patched:
+        patched.setattr("unseen.data.video.read_frames", lambda *_, **__: pytest.fail("a clip was decoded"))
+        assert "encoder 'efficientnet-lite0' takes pictures" in call(
+            "street", *SMALL, "--encoder", "efficientnet-lite0", "--out", "run", code=1
+        )
+    call("street", *SMALL, *source, *ENCODER, *QUICK, "--out", "run")
+    assert [row[:2] for row in figures(here / "run")["unread"]] == [
+        ["data", "move 2/noise.mp4"], ["source", "lift 0/noise.mp4"],
+    ]  # fmt: skip
 
 
 def test_a_table_of_parts_of_videos_is_read(here: Path) -> None:

@@ -7,7 +7,7 @@ import math
 import os
 import shutil
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path, PurePath
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -31,7 +31,7 @@ from unseen.encoders.whole_clips import every_frame, network_of_frames, whole_cl
 from unseen.evaluation.drive import HeldOut, Together
 from unseen.evaluation.exam import Exam
 from unseen.evaluation.metrics.retrieval import both_ways, both_ways_by_chance
-from unseen.jobs.alignment.reading import VIDEO, exam_of, held_out_by, legible, read
+from unseen.jobs.alignment.reading import VIDEO, exam_of, held_out_by, legible, read, undamaged_pairs, unread_clips
 from unseen.jobs.alignment.report import (
     WRITTEN,
     Report,
@@ -136,22 +136,25 @@ def align_clips(
             paths = [pairs] if isinstance(pairs, (str, os.PathLike)) else list(pairs)
             taken = read(paths, left=left, right=right, frames=frames)
         given = _clips_left(taken.pairs if taken else pairs)  # type: ignore[arg-type]
-        truth = None
+        truth = samples = None
         if exam is not None:
             samples = samples_of(exam, frames=frames)
             truth = exam_of(samples, "clip", space, "the pairs")
             space = truth.classes
         learn, ask, notes = _parted(given, held_out)
         cut, unspelt = legible(towers.reader, given.right, "right", "`encoder` must be one of their language")
-        whole = _undamaged(given)
+        whole = undamaged_pairs(given)
         lacking, given = len(given) - len(whole) + (taken.lacking if taken else 0), whole
+        if samples is not None:
+            samples = undamaged(samples)
+            truth = exam_of(samples, "clip", space, "the pairs")
         learn, ask, notes = _parted(given, held_out)
         report = Report(
             method="mug-stan", encoders={"left": reading.name, "right": None}, frozen="left",
             pairs=len(learn), held_out=len(ask), lacking=lacking,
             cut=cut,
             partners=len(given) / len(np.unique(given.left.digests())), prompts=templates,
-            variant=variant(preset, settings), notes=[*_unread(given), *unspelt, *notes],
+            variant=variant(preset, settings), notes=[*unread_clips(given.left, samples), *unspelt, *notes],
             shared=known_among(ask.right, learn.right),
         )  # fmt: skip
         if truth is not None:
@@ -235,35 +238,12 @@ def _parted(pairs: Pairs, held_out: float) -> tuple[Pairs, Pairs, list[str]]:
     return learn, ask, notes
 
 
-def _undamaged(pairs: Pairs) -> Pairs:
-    """The pairs whose clips can be decoded."""
-    assert pairs.ids is not None
-    names = pairs.ids
-    if VIDEO in pairs.columns:
-        videos = (PurePath(video).name for video in pairs.columns[VIDEO])
-        names = np.array([f"{video} (pair {i})" for video, i in zip(videos, names)])
-    named = pairs.left.replace(ids=names)
-    whole = undamaged(named)
-    if whole is named:
-        return pairs
-    kept = pairs.take(np.flatnonzero(np.isin(names, np.asarray(whole.ids))))
-    return kept.replace(left=kept.left.replace(skipped=whole.skipped))
-
-
 def _check_captions(learn: Pairs) -> None:
     captions = {str(text).strip() for text in learn.right.x}
     if len(captions) < 2:
         raise ValueError(
             f"pairs must have captions that differ; all {len(learn)} clips to learn from are called {captions.pop()!r}"
         )
-
-
-def _unread(pairs: Pairs) -> list[str]:
-    """Which clips could not be read."""
-    skipped = pairs.left.skipped
-    if not skipped:
-        return []
-    return [f"Clips that cannot be read: {len(skipped):,}, the first {skipped[0].where!r}: {skipped[0].why}."]
 
 
 def _whole(pairs: Pairs, reading: TwoTowerEncoder) -> Pairs:

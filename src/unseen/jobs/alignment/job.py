@@ -16,7 +16,9 @@ from numpy.typing import NDArray
 from unseen.bundle import Bundle
 from unseen.data.class_file import check_prompts, class_space
 from unseen.data.classes import ClassSpace
+from unseen.data.damage import undamaged
 from unseen.data.domain import Domain
+from unseen.data.loaders import samples_of
 from unseen.data.pairs import Pairs
 from unseen.encoders import Encoder, get
 from unseen.encoders.defaults import DEFAULT_ENCODER
@@ -26,7 +28,15 @@ from unseen.evaluation.exam import Exam
 from unseen.evaluation.metrics.retrieval import both_ways_by_chance, structure_correlation
 from unseen.files import recovered
 from unseen.jobs.alignment.beside import SAVED, best_first, rows_drawn, simple_arms
-from unseen.jobs.alignment.reading import both_legible, exam_of, language_of, read, unlike
+from unseen.jobs.alignment.reading import (
+    both_legible,
+    exam_of,
+    language_of,
+    read,
+    undamaged_pairs,
+    unlike,
+    unread_clips,
+)
 from unseen.jobs.alignment.reading import held_out as chosen_by_content
 from unseen.jobs.alignment.report import (
     WRITTEN,
@@ -152,10 +162,11 @@ def align(
         towers = _towers(given, {"left": left_encoder, "right": right_encoder}, trust)
         work = Aligning(given, towers, frozen, tuple(prompts or ()))
         language_of(given, language)
-        truth = None
+        truth = samples = None
         if exam is not None:
             side = work.asked_side
-            truth = exam_of(exam, getattr(given, side).kind, space, f"the {side} side")
+            samples = samples_of(exam)
+            truth = exam_of(samples, getattr(given, side).kind, space, f"the {side} side")
         if truth is not None:
             space = truth.classes
         if space is not None:
@@ -163,6 +174,13 @@ def align(
         chosen = chosen_by_content(given, held_out)
         slug = attached.card.slug
         cut, unspelt = both_legible(given, towers)
+        with _first_alone():
+            whole = undamaged_pairs(given)
+            if samples is not None and (kept := undamaged(samples)) is not samples:
+                samples = kept
+                truth = exam_of(samples, samples.kind, space, "the pairs")
+        lacking, given = len(given) - len(whole) + (taken.lacking if taken else 0), whole
+        work, chosen = dataclasses.replace(work, pairs=given), chosen_by_content(given, held_out)
         report = Report(
             method=variant(preset, settings) if slug == DEFAULT else slug,
             variant="" if slug == DEFAULT else variant(preset, settings),
@@ -170,11 +188,11 @@ def align(
             frozen=frozen,
             pairs=int((~chosen).sum()),
             held_out=int(chosen.sum()),
-            lacking=taken.lacking if taken else 0,
+            lacking=lacking,
             cut=cut,
             partners=len(given) / len(np.unique(given.left.digests())),
             prompts=work.prompts,
-            notes=unspelt,
+            notes=[*unread_clips(getattr(given, work.asked_side), samples), *unspelt],
             shared=shared_among(given, chosen),
             fingerprints={side: tower.fingerprint for side, tower in towers.items() if tower is not None},
         )

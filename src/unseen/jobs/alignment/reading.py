@@ -6,7 +6,7 @@ import dataclasses
 import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path, PurePosixPath
+from pathlib import Path, PurePath, PurePosixPath
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from unseen.data.classes import ClassSpace
 from unseen.data.clips import FRAMES, Segment
+from unseen.data.damage import undamaged
 from unseen.data.domain import Domain
 from unseen.data.images import IMAGE_SUFFIXES
 from unseen.data.loaders import load, samples_of
@@ -238,6 +239,33 @@ def _complete(pairs: Pairs) -> Read:
     if not whole.any():
         raise ValueError(f"pairs: each of the {len(pairs)} pairs lacks a side; a text must not be empty")
     return Read(unlike(pairs if whole.all() else pairs.take(np.flatnonzero(whole))), lacking)
+
+
+def undamaged_pairs(pairs: Pairs) -> Pairs:
+    """The pairs whose clips can be decoded; others are `skipped` on the side of the clips, called by their video."""
+    assert pairs.ids is not None
+    names = pairs.ids
+    if VIDEO in pairs.columns:
+        videos = (PurePath(video).name for video in pairs.columns[VIDEO])
+        names = np.array([f"{video} (pair {i})" for video, i in zip(videos, names)])
+    for side in ("left", "right"):
+        named = getattr(pairs, side).replace(ids=names)
+        whole = undamaged(named)
+        if whole is not named:
+            kept = np.isin(names, np.asarray(whole.ids))
+            pairs, names = pairs.take(np.flatnonzero(kept)), names[kept]
+            pairs = pairs.replace(**{side: getattr(pairs, side).replace(skipped=whole.skipped)})
+    return pairs
+
+
+def unread_clips(clips: Domain, exam: Domain | None = None) -> list[str]:
+    """Which clips, and which of an exam, could not be read."""
+    parts = {"Clips": clips} if exam is None else {"Clips": clips, "Clips of the exam": exam}
+    lost = {what: part.skipped for what, part in parts.items() if part.kind == "clip" and part.skipped}
+    return [
+        f"{what} that cannot be read: {len(skipped):,}, the first {skipped[0].where!r}: {skipped[0].why}."
+        for what, skipped in lost.items()
+    ]
 
 
 def unlike(pairs: Pairs) -> Pairs:

@@ -32,6 +32,7 @@ from unseen.jobs.episodes.pools import (
     samples_read,
     share_without_labels,
     told_of,
+    without_damaged,
     words_learnt_from,
 )
 from unseen.nn.state import refuse_foreign, write_folder
@@ -212,6 +213,13 @@ def grade(
     with stages() as seconds:
         with stage("reading"):
             samples = samples_read(given, protocol, makers, there, say)
+        with stage("encoding"):
+            tower = encoder_of(samples.domain.kind, encoder, precision, trust)
+            if tower is not None:
+                tower.check_kind(samples.domain)
+            check_regions(makers, samples.domain, tower)
+        with stage("reading"):
+            samples = without_damaged(samples, protocol, makers, there)
         raw = samples.raw
         _say_drawn(samples, protocol, say)
         too_few, strangers = _too_few(samples, protocol)
@@ -219,8 +227,6 @@ def grade(
         for note in notes:
             say(note)
         with stage("encoding"):
-            tower = encoder_of(samples.domain.kind, encoder, precision, trust)
-            check_regions(makers, samples.domain, tower)
             copies = copies_of(raw.set_aside if source is None else raw.source, makers, tower, protocol.seed)
         forms: dict[bool, Form] = {True: clips_for(tower, side), False: functools.partial(encoded, tower=tower)}
         pools: dict[str, Pool] = {}

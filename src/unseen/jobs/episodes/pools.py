@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from unseen.data.classes import join, realign
+from unseen.data.damage import undamaged
 from unseen.data.domain import Domain, Lazy, concatenate
 from unseen.data.segments import ready
 from unseen.data.simulate.common import lazy_pictures
@@ -106,6 +107,8 @@ class SamplesRead:
     drawn : list of Episode
     lost : list of (role, place, reason)
         Samples that could not be read.
+    given : Given
+        The same that was asked for, as it was read.
     """
 
     raw: Pool
@@ -115,6 +118,7 @@ class SamplesRead:
     unknown: list[int] | None
     drawn: list[Episode]
     lost: list[tuple[str, str, str]]
+    given: Given
 
 
 def samples_read(
@@ -123,6 +127,7 @@ def samples_read(
     """Read all samples and part them; `ValueError`, before any encoding, where methods or episodes cannot have them."""
     lost: list[tuple[str, str, str]] = []
     domain = _labelled_samples(given.data, given.on_error, "data", lost)
+    given = dataclasses.replace(given, data=domain)
     check_kind(makers, domain)
     if given.hard:
         lazy_pictures("data", domain)
@@ -131,18 +136,32 @@ def samples_read(
     everything, unknown = novel, None
     if given.unknown_data is not None:
         outside = _labelled_samples(given.unknown_data, given.on_error, "unknown_data", lost)
+        given = dataclasses.replace(given, unknown_data=outside)
         everything, unknown = _with_outsiders(novel, outside, domain)
     drawn = _drawn(protocol, everything, unknown, given, set_aside)
     source = None
     if given.source is not None:
-        source = _without(_labelled_samples(given.source, given.on_error, "source", lost), everything, say)
+        source = _labelled_samples(given.source, given.on_error, "source", lost)
+        given = dataclasses.replace(given, source=source)
+        source = _without(source, everything, say)
         _check_alike("source", source, novel)
         check_read(makers)
     asked = harder(everything, given.hard, given.severity, random_state=protocol.seed) if given.hard else everything
     target = without_labels([spare, None if source is None else set_aside], domain.name)
     raw = Pool(everything, asked, set_aside, source, target)
     check_enough(makers, raw, there)
-    return SamplesRead(raw, domain, novel, spare, unknown, drawn, lost)
+    return SamplesRead(raw, domain, novel, spare, unknown, drawn, lost, given)
+
+
+def without_damaged(samples: SamplesRead, protocol: Episodes, makers: Makers, there: Collection[str]) -> SamplesRead:
+    """The same of clips that can be decoded alone, which is looked at when nothing else is refused any more."""
+    given = samples.given
+    parts = {"data": given.data, "source": given.source, "unknown_data": given.unknown_data}
+    on_error: Any = given.on_error
+    whole: dict[str, Any] = {role: None if part is None else undamaged(part, on_error) for role, part in parts.items()}
+    if all(whole[role] is part for role, part in parts.items()):
+        return samples
+    return samples_read(dataclasses.replace(given, **whole), protocol, makers, there, lambda line: None)
 
 
 def _labelled_samples(data: Any, on_error: str, role: str, lost: list[tuple[str, str, str]]) -> Domain:
@@ -156,7 +175,7 @@ def _labelled_samples(data: Any, on_error: str, role: str, lost: list[tuple[str,
     if domain.task != "class" or domain.y is None or domain.classes is None:
         raise ValueError(f"{role} must have a class for each sample, such as class folders; {domain.name} has none")
     lost += unread(role, domain)
-    return domain.take(domain.labeled)
+    return domain.take(domain.labeled).replace(skipped=domain.skipped)
 
 
 def _drawn(
