@@ -46,7 +46,7 @@ def test_a_search_gives_hits_with_their_columns_as_text(client: TestClient) -> N
     assert [hit["row"] % 3 for hit in answer["hits"]] == [1] * 20
     texts = {hit["row"]: hit["columns"]["text"] for hit in answer["hits"]}
     assert texts[1] == f"green {NASTY}"
-    assert set(answer) == {"hits", "removed", "allowed", "seconds", "weak"}
+    assert set(answer) == {"hits", "removed", "allowed", "seconds", "weak", "unread"}
     assert not {"_note", "offset", "size"} & set(answer["hits"][0]["columns"])
 
 

@@ -50,6 +50,26 @@ def test_what_is_not_in_the_collection_is_told_to_be_weak(colours_folder: Path) 
     assert not seen.weak  # a picture was shown: its like is there, whatever captions say
 
 
+class Brief(Colours):
+    """Reads two words."""
+
+    def cuts(self, texts: list[str]) -> list[bool]:
+        return [len(text.split()) > 2 for text in texts]
+
+
+def test_words_behind_the_context_are_told_not_to_be_read(
+    colours_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    service = RetrievalService.open(colours_folder, encoder=Brief())
+    shown, line = Term("image", picture((250, 5, 5))), "longer than the context of colours; what is behind is not read"
+    assert service.search(Query(terms=[Term("text", "red green")], change="blue")).unread == ()
+    assert service.search(Query(terms=[Term("text", "red red green")])).unread == (f"the text is {line}",)
+    assert service.search(Query(terms=[shown], change="red red green")).unread == (f"the text is {line}",)
+    assert service.search(Query(terms=[shown])).unread == ()
+    monkeypatch.setattr(encoders, "get", lambda name, **more: Brief())
+    assert line in run("explore", colours_folder, "--query", "red red green").stderr
+
+
 def test_a_weak_answer_and_the_files_of_the_hits_are_said(colours_folder: Path) -> None:
     done = run("explore", colours_folder, "--query", "dark", "--k", "3")
     assert done.exit_code == 0, done.output

@@ -332,10 +332,10 @@ def _answer(service: RetrievalService, query: Query, above: float | None, export
         _left_out(results.removed, results.allowed, bool(rows), service.by_file and query.side == "image")
         more = {
             "removed": dict(results.removed), "allowed": results.allowed, "seconds": round(results.seconds, 4),
-            "weak": results.weak,
+            "weak": results.weak, "unread": list(results.unread),
         }  # fmt: skip
-        if results.weak:
-            say(WEAK)
+        for line in [*results.unread, *([WEAK] if results.weak else [])]:
+            say(line)
     else:
         similarities, at = service.above(query, above)
         rows, similarity, more = at.tolist(), similarities.tolist(), {"above": above}

@@ -85,7 +85,8 @@ class Hit:
 class Results:
     """Hits, the nearest first; how many were left out and why; how many rows the filters allowed; seconds; doubts.
 
-    `weak`: words were looked for, and nothing found seems to show them (`unseen.curation.doubt`).
+    `weak`: words were looked for, and nothing found seems to show them (`unseen.curation.doubt`). `unread`: sentences
+    on words that the encoder does not read, such as what is behind its context.
     """
 
     hits: tuple[Hit, ...]
@@ -93,6 +94,7 @@ class Results:
     allowed: int
     seconds: float
     weak: bool = False
+    unread: tuple[str, ...] = ()
 
     @property
     def rows(self) -> list[int]:

@@ -224,7 +224,8 @@ class RetrievalService:
         hits, removed = self._cleaned(index, rows[0][valid], similarity[0][valid], query)
         allowed = len(self) if within is None else int(np.count_nonzero(within))
         weak = self.usual.weak(query, vector, hits, allowed)
-        return Results(tuple(hits), removed, allowed, time.perf_counter() - began, weak)
+        lost = self.encoders.unread([*(term.value for term in query.terms if term.kind == "text"), query.change])
+        return Results(tuple(hits), removed, allowed, time.perf_counter() - began, weak, tuple(lost))
 
     def above(self, query: Query, threshold: float, *, most: int | None = None) -> tuple[FloatArray, IntArray]:
         """All rows at least as near to a query as `threshold`, nearest first: similarities and rows.

@@ -82,6 +82,19 @@ class QueryEncoders:
                     vectors[mask] = encode([texts[i] for i in np.flatnonzero(mask).tolist()])
         return vectors
 
+    def unread(self, texts: Sequence[str]) -> list[str]:
+        """Sentences on what the tower of each text's language does not read of it; none where there is nothing."""
+        from unseen.encoders.unread import unread
+
+        words = [text for text in texts if text.strip()]
+        if not words:
+            return []
+        with self._lock:
+            foreign = self._foreign(words) if self.other else np.zeros(len(words), bool)
+        towers = ((~foreign, self._main), (foreign, self._multilingual))
+        asked = [(tower, [words[i] for i in np.flatnonzero(mask).tolist()]) for mask, tower in towers]
+        return [line for tower, part in asked if part for line in unread(tower, part).lines()]
+
     def image(self, images: Sequence[Any]) -> NDArray[np.float32]:
         """Vectors (n, d) of pictures."""
         main = self.main

@@ -81,7 +81,7 @@ async function search() {
     $("sort-row").hidden = true;
     const gone = Object.entries(found.removed).filter(([, n]) => n).map(([why, n]) => `${number(n)} ${WHY[why] ?? why}`);
     const among = found.allowed < state.about.rows ? ` among ${number(found.allowed)} rows that pass the filters` : "";
-    say(`${plural(found.hits.length, "result")}${among}${gone.length ? `; left out: ${gone.join(", ")}` : ""}; ${Math.round(found.seconds * 1000)} ms${found.weak ? ". Weak: none is nearer than chance would have it, and no caption has these words" : ""}`);
+    say(`${plural(found.hits.length, "result")}${among}${gone.length ? `; left out: ${gone.join(", ")}` : ""}; ${Math.round(found.seconds * 1000)} ms${found.weak ? ". Weak: none is nearer than chance would have it, and no caption has these words" : ""}${(found.unread ?? []).map((line) => `. ${line[0].toUpperCase()}${line.slice(1)}`).join("")}`);
   } catch (error) { if (mine === asked) say(error.message, true); }
 }
 

@@ -204,6 +204,7 @@ def told(results: Results, tags: Sequence[Sequence[str]]) -> dict[str, Any]:
         "allowed": results.allowed,
         "seconds": round(results.seconds, 4),
         "weak": results.weak,
+        "unread": list(results.unread),
     }
 
 
