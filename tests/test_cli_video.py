@@ -119,12 +119,23 @@ def test_methods_that_train_the_network_read_the_clips_themselves(here: Any) -> 
     assert table.start.tolist() == [0, 1]
     assert np.isfinite(table.probability).all()
     said = call("explain", "model", "long.mp4", "--out", "why.html").output
-    assert re.search(r"Most in frame \d of 8, (for|against) (dark|light), beside (dark|light): [+-]", said)
+    most = re.search(
+        r"Most in frame (\d) of 8, at (\d\.\d) s, (for|against) (dark|light), beside (dark|light): [+-]", said
+    )
+    assert most is not None
+    assert float(most[2]) == pytest.approx(3 / 16 * (2 * int(most[1]) - 0.5), abs=0.06)  # odd ones of 16 parts of 3 s
     assert "why.html explains 1 clip" in said
     assert (here / "why.html").read_text().count('alt="frame ') == 8
+    assert "frame 8, 2.9 s" in (here / "why.html").read_text()
+    told = json.loads(call("explain", "model", "long.mp4", "--out", "why.png", "--json").stdout)
+    assert [frame["seconds"] for frame in told[0]["maps"]][-1] == pytest.approx(2.906)
     said = call("explain", "model", "street/dark/one.mp4", "long.mp4", "--out", "why.html", code=3).output
     assert "why.html explains 1 clip" in said
     assert "left out: street/dark/one.mp4: the video has one frame" in said
+    damaged_inside(here / "street/dark/noise.mp4")
+    said = call("explain", "model", "street", "--out", "why.html", code=3).output
+    assert "why.html explains 12 clips" in said
+    assert "left out: dark/noise.mp4: the video is damaged after" in said
     call("adapt", "--model", "model", "--classes", "waving,bowing,sitting", "--out", "gestures")
     call("predict", "gestures", "long.mp4", "--csv", "named.csv")
     assert set(pd.read_csv(here / "named.csv")["class"]) <= {"waving", "bowing", "sitting"}

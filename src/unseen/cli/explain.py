@@ -45,6 +45,7 @@ def explain(
     for path in pictures:
         check_path("pictures", path)
     saved = open_bundle(model, trust)
+    from unseen.data.damage import undamaged
     from unseen.data.loaders import load
     from unseen.report import explain as report
 
@@ -53,7 +54,14 @@ def explain(
     def entries_of(path: str) -> list[Explained]:
         samples = load(path, on_error=on_error)  # type: ignore[arg-type]
         left_out[path] = samples.skipped
-        return report.explained(saved, samples, top)
+        try:
+            return report.explained(saved, samples, top)
+        except ValueError:
+            whole = undamaged(samples, on_error)  # type: ignore[arg-type]
+            if whole is samples:
+                raise
+            left_out[path] = whole.skipped
+            return report.explained(saved, whole, top)
 
     given = inputs.each(entries_of) if on_error == "skip" else [(path, entries_of(path)) for path in inputs.paths]
     entries = [entry for _, of_path in given for entry in of_path]
@@ -75,7 +83,8 @@ def _what(entries: list[Explained]) -> str:
 def _why(entry: Explained) -> str:
     if entry.by_frames:
         most = max(range(len(entry.maps)), key=lambda k: float(entry.maps[k].values[0, 0]))
-        return f". Most in {entry.maps[most].name} of {len(entry.maps)}, {entry.maps[most].note}"
+        frame = entry.maps[most]
+        return f". Most in {frame.name} of {len(entry.maps)}, {f'at {frame.when}, ' * bool(frame.when)}{frame.note}"
     if entry.maps:
         return "".join(f". {map_.name}: {map_.note}" for map_ in entry.maps)
     spoke = ", ".join(part.name for part in entry.parts) or "nothing that the class has"
@@ -87,7 +96,11 @@ def _plain(entry: Explained) -> dict[str, object]:
     row: dict[str, object] = {"id": entry.name, "class": entry.prediction, "probability": entry.probability}
     if entry.maps:
         return row | {
-            "maps": [{"name": m.name, "values": m.values.astype(float).round(4).tolist()} for m in entry.maps]
+            "maps": [
+                {"name": m.name, "values": m.values.astype(float).round(4).tolist()}
+                | ({} if m.seconds is None else {"seconds": m.seconds})
+                for m in entry.maps
+            ]
         }
     return row | {
         "left open": {name: u for name, u, _ in entry.open},

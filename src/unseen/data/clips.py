@@ -161,6 +161,18 @@ def _finely(x: Lazy, frames: int) -> Lazy:
     return x
 
 
+def seconds_of(domain: Domain, i: int) -> list[float] | None:
+    """When each frame that is read of a clip is shown, in seconds of its video; None where it is no part of one."""
+    x, place = domain.x, i
+    while isinstance(x, Lazy):
+        reader, item = getattr(x.read, "__self__", None), x.items[place]
+        if isinstance(reader, _Clips):
+            with _named(item.path), open_file(reader.fs, item.path) as file:
+                return middles(*bounds(item, video.length_of(file)), reader.frames)
+        x, place = reader, item
+    return None
+
+
 def check_frames(files: Sequence[str]) -> None:
     """Raise `ValueError` unless there are frames enough for a clip."""
     if len(files) < 2:

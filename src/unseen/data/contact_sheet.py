@@ -23,7 +23,7 @@ def contact_sheet(clip: Any, *, frames: int = 9, side: int = 56) -> Image:
     frames : int, >= 1
         How many are shown, of equal parts of the clip; no more than there are.
     side : int, >= 8
-        Pixels that each frame is given; it keeps its proportions, on white.
+        Pixels of the larger side of each frame with its white border: small ones are enlarged; proportions stay.
     """
     from PIL import Image
 
@@ -33,10 +33,13 @@ def contact_sheet(clip: Any, *, frames: int = 9, side: int = 56) -> Image:
         values = (values - low) / max(high - low, 1e-6)
     shown = values[segment_index(len(values), min(frames, len(values)))]
     across = math.ceil(math.sqrt(len(shown)))
-    sheet = Image.new("RGB", (across * side, math.ceil(len(shown) / across) * side), "white")
+    height, width = shown.shape[-2:]
+    scale = (side - 2) / max(height, width)
+    size = max(1, round(scale * width)), max(1, round(scale * height))
+    cell = size[0] + 2, size[1] + 2
+    sheet = Image.new("RGB", (across * cell[0], math.ceil(len(shown) / across) * cell[1]), "white")
     for i, frame in enumerate(np.rint(255 * shown.numpy()).astype(np.uint8)):
         picture = Image.fromarray(np.ascontiguousarray(frame.transpose(1, 2, 0)))
-        picture.thumbnail((side - 2, side - 2), Image.Resampling.BILINEAR)
-        left, top = (i % across) * side, (i // across) * side
-        sheet.paste(picture, (left + (side - picture.width) // 2, top + (side - picture.height) // 2))
+        picture = picture.resize(size, Image.Resampling.BILINEAR)
+        sheet.paste(picture, ((i % across) * cell[0] + 1, (i // across) * cell[1] + 1))
     return sheet

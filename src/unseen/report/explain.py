@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from unseen import methods
 from unseen.bundle import Bundle
+from unseen.data.clips import seconds_of
 from unseen.data.contact_sheet import contact_sheet
 from unseen.data.domain import Domain
 from unseen.data.segments import segment_index
@@ -46,12 +47,22 @@ class Part(NamedTuple):
 
 
 class Map(NamedTuple):
-    """A map of the whole picture: its values in cells, (h, w), what they come to in words, and its heat map."""
+    """A map of the whole picture: its values in cells, (h, w), what they come to in words, and its heat map.
+
+    That of a frame says when it is shown: `seconds` of its video, and `when` in words.
+    """
 
     name: str
     values: FloatArray
     note: str
     heat: Image
+    seconds: float | None = None
+    when: str = ""
+
+    @property
+    def called(self) -> str:
+        """Its name, with the time of a frame."""
+        return f"{self.name}, {self.when}" if self.when else self.name
 
 
 class Explained(NamedTuple):
@@ -164,26 +175,40 @@ def _by_frames(model: Bundle, samples: Domain) -> list[Explained]:
     method: Any = model.method
     if len(model.classes) < 2:
         raise ValueError(f"model must tell two classes apart to say what speaks for one; it has {len(model.classes)}")
-    preprocess: Any = model.encoder.preprocess if model.encoder is not None else None
+    assert model.encoder is not None
+    preprocess: Any = model.encoder.preprocess
+    samples = model.encoder.as_read(samples)
     scores, table = method.frame_scores(model.features(samples)).numpy(), model.predict(samples, top=2)
     records = []
     for i, row in enumerate(table.to_dict("records")):
         first, second = (model.classes.index(row[key]) for key in ("class_1", "class_2"))
         apart = scores[i, :, first] - scores[i, :, second]
         read = preprocess.pictures(samples.x[i])
-        frames = [_enlarged(read[k]) for k in segment_index(len(read), len(apart)).tolist()]
+        chosen = segment_index(len(read), len(apart)).tolist()
+        frames, times = [_enlarged(read[k]) for k in chosen], _times(samples, i, len(read), chosen)
         full = max(float(np.abs(apart).max()), 1e-12)
         maps = tuple(
             Map(
                 f"frame {k + 1}", np.array([[value]]),
                 f"{'for' if value > 0 else 'against'} {row['class_1']}, beside {row['class_2']}: {value:+.2f}",
                 tinted(frame, np.full((2, 2), value / full / 2), HEAT, COLD),
+                *time,
             )
-            for k, (frame, value) in enumerate(zip(frames, apart))
+            for k, (frame, value, time) in enumerate(zip(frames, apart, times))
         )  # fmt: skip
         sheet = contact_sheet(samples.x[i], side=PIXELS // 3)
         records.append(Explained(*_said(row), (), sheet, (), (1, len(maps)), maps, by_frames=True))
     return records
+
+
+def _times(samples: Domain, i: int, read: int, chosen: Sequence[int]) -> list[tuple[float | None, str]]:
+    """When the `chosen` ones of the frames that the encoder read of a clip are shown, as numbers and in words."""
+    seconds = seconds_of(samples, i)
+    if seconds is None:
+        return [(None, "")] * len(chosen)
+    shown = [seconds[k] for k in segment_index(len(seconds), read).tolist()]
+    digits = 1 if len(seconds) < 2 or seconds[1] - seconds[0] >= 0.1 else 2
+    return [(round(shown[k], 3), f"{shown[k]:.{digits}f} s") for k in chosen]
 
 
 def _said(row: dict[Any, Any]) -> tuple[str, str, float, bool]:
@@ -305,7 +330,7 @@ def _panels(record: Explained) -> list[tuple[Image, str, str]]:
     located = record.cells != (1, 1)
     return [
         *((p.heat, p.name, f"{text}\nlargest share {p.times:.1f} × even" if located else text) for p, text in parts),
-        *((map_.heat, map_.name, map_.note.replace(", ", ",\n")) for map_ in record.maps if located),
+        *((map_.heat, map_.called, map_.note.replace(", ", ",\n")) for map_ in record.maps if located),
     ]
 
 
