@@ -130,7 +130,7 @@ def test_a_wrong_argument_of_load_is_named_before_anything_is_read(wrong: dict[s
 def test_every_argument_has_a_check() -> None:
     parameters = {function: set(inspect.signature(function).parameters) for function in (compare, adapt, load, prepare)}
     assert parameters[compare] == set(OF_COMPARE)
-    inside = {"distinct", "before_encoding", "say", "graded"}
+    inside = {"distinct", "before_encoding", "say", "graded", "encoded"}
     assert parameters[adapt] - {"inputs"} | parameters[prepare] - inside == set(OF_ADAPT)
     assert parameters[load] - {"path", "classes", "on_error"} == set(CHECKS)
 
