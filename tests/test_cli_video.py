@@ -68,6 +68,11 @@ def test_folders_of_videos_are_compared_and_a_long_one_is_named_window_by_window
     table = pd.read_csv(here / "glitch.csv")
     assert 0 < table.start.notna().sum() < 6
     assert len(table) == 6
+    content = write_video(here / "cut.mp4", 200, size=(64, 96), index_first=True).read_bytes()
+    (here / "cut.mp4").write_bytes(content[: len(content) * 6 // 10])
+    said = call("predict", "run", "cut.mp4", "--stride", "2", "--csv", "cut.csv", code=3).output
+    assert re.search(r"left out: cut.mp4#\d+.\d\d-20.00: the video is truncated: it ends after \d+.\d of 20.0 s", said)
+    assert pd.read_csv(here / "cut.csv").start.notna().sum() > 3
     refused = call("predict", "run", "long.mp4", "--window", "2", code=1)
     assert "--window 2 needs --stride" in str(refused.exception)
 

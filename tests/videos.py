@@ -13,15 +13,27 @@ def shade(i, height=16, width=24):
 
 
 def write_video(
-    path, frames=10, *, rate=10, times=None, rotation=None, gop=4, size=(16, 24), sound=False, ahead=0, codec="mpeg4"
+    path,
+    frames=10,
+    *,
+    rate=10,
+    times=None,
+    rotation=None,
+    gop=4,
+    size=(16, 24),
+    sound=False,
+    ahead=0,
+    codec="mpeg4",
+    index_first=False,
 ):
     """Write frames of rising brightness; `times` are hundredths of seconds where the rate varies.
 
-    `ahead` frames may be told by later ones, so that frames are not shown when they are decoded.
+    `ahead` frames may be told by later ones, so that frames are not shown when they are decoded; the index of an MP4
+    may stand first.
     """
     av = pytest.importorskip("av", reason="no PyAV; pip install 'unseen[video]'")
     Path(path).parent.mkdir(parents=True, exist_ok=True)
-    with av.open(str(path), "w") as out:
+    with av.open(str(path), "w", options={"movflags": "faststart"} if index_first else {}) as out:
         if sound:
             track = out.add_stream("aac", rate=8000)
             silence = av.AudioFrame.from_ndarray(np.zeros((1, 1024), np.float32), "fltp", "mono")

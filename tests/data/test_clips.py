@@ -240,7 +240,7 @@ def test_what_cannot_be_read_is_counted_and_named(tmp_path):
 def test_a_video_of_ten_hours_is_named_with_what_to_do(tmp_path, monkeypatch):
     path = write_video(tmp_path / "a.mp4")
     monkeypatch.setattr(video._Video, "seconds", property(lambda self: 36_000.0))
-    monkeypatch.setattr("unseen.data.video._whole", lambda last, seconds: None)
+    monkeypatch.setattr("unseen.data.video._is_short", lambda last, seconds: False)
     with pytest.raises(ValueError, match=r"10:00:00 long; at most 0:10:00 make one.*stride"):
         load(path)
 
@@ -403,6 +403,24 @@ def test_windows_take_no_room_of_clips_that_are_kept(tmp_path):
     kept = sorted(kept_frames.cache().iterdir())
     assert len([*clips.sliding(tmp_path / "a.mp4", 1).x]) == 3
     assert sorted(kept_frames.cache().iterdir()) == kept
+
+
+@pytest.mark.parametrize("ending", ["mp4", "mkv"])
+def test_windows_go_as_far_as_a_truncated_video_and_the_rest_is_named(tmp_path, ending):
+    path = write_video(tmp_path / f"whole.{ending}", 200, size=(64, 96), index_first=ending == "mp4")
+    cut = tmp_path / f"cut.{ending}"
+    cut.write_bytes(path.read_bytes()[: path.stat().st_size * 6 // 10])
+    domain, whole = clips.sliding(cut, 2), clips.sliding(path, 2)
+    end = domain.columns["end"][-1]
+    (rest,) = domain.skipped
+    assert 5 < end < 15
+    assert rest.where == f"cut.{ending}#{end:.2f}-20.00"
+    assert rest.why.startswith(f"the video is truncated: it ends after {end:.1f} of 20.0 s")
+    for i in range(len(domain) - 1):
+        np.testing.assert_array_equal(domain.x[i], whole.x[i])
+    assert len(domain.x[len(domain) - 1]) == clips.FRAMES
+    with cut.open("rb") as file, pytest.raises(video.TruncatedError, match=f"ends after {end:.1f} of 20.0 s"):
+        video.probe(file)
 
 
 def test_windows_slide_over_one_video_of_this_machine_by_positive_numbers(tmp_path):

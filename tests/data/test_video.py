@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from unseen.data.video import length_of, probe, read_frames
-from videos import numbers, write_video
+from videos import damaged_inside, numbers, write_video
 
 
 def test_frames_are_those_that_are_shown_at_a_time(tmp_path):
@@ -122,6 +122,15 @@ def test_large_frames_are_refused_before_they_are_decoded(tmp_path):
     path = write_video(tmp_path / "a.mp4")
     with path.open("rb") as file, pytest.raises(ValueError, match="24 x 16 pixels"):
         probe(file, max_pixels=100)
+
+
+def test_the_log_of_pyav_is_off_where_frames_are_decoded_as_its_threads_would_stand_still(tmp_path):
+    av = pytest.importorskip("av", reason="no PyAV; pip install 'unseen[video]'")
+    path = damaged_inside(tmp_path / "a.mp4")
+    av.logging.set_level(av.logging.ERROR)  # as importing torchvision 0.22 does
+    with path.open("rb") as file, pytest.raises(ValueError, match="damaged after"):
+        read_frames(file, list(np.linspace(0, 5, 16)))
+    assert av.logging.get_level() is None
 
 
 def test_times_must_ascend(tmp_path):

@@ -12,6 +12,7 @@ import dataclasses
 import functools
 import hashlib
 import itertools
+import logging
 import os
 import re
 from collections.abc import Iterator, Sequence
@@ -23,11 +24,13 @@ from numpy.typing import NDArray
 
 from unseen.data import video
 from unseen.data.decoded import once
-from unseen.data.domain import Domain, Lazy
+from unseen.data.domain import Domain, Lazy, Skipped
 from unseen.data.images import IMAGE_SUFFIXES, decode
 from unseen.data.kept_frames import Contents, Store, cache
 from unseen.data.reading import natural_key, open_file, read_bytes
 from unseen.files import check_plain
+
+log = logging.getLogger("unseen.data")
 
 FRAMES = 16
 """Frames of a clip that are read, unless told otherwise: one from the middle of each of as many equal parts."""
@@ -343,7 +346,8 @@ def sliding(
 ) -> Domain:
     """Windows over one video, each a clip without a label, with the columns ``start`` and ``end`` in seconds.
 
-    Their frames are not kept on disk: those of one long video would take the room of all other clips.
+    Their frames are not kept on disk: those of one long video would take the room of all other clips. Of a video that
+    is truncated there are windows as far as it goes; the rest is one of `skipped`.
 
     Parameters
     ----------
@@ -375,10 +379,18 @@ def sliding(
     if not Path(place).exists():
         raise FileNotFoundError(f"path {place!r} does not exist")
     check_plain(place)
-    with _named(place), Path(place).open("rb") as file:
-        track = video.probe(file)
-    parts = windows(track.seconds, stride if window is None else window, stride)
     name = Path(place).name
+    rest: tuple[Skipped, ...] = ()
+    with _named(place), Path(place).open("rb") as file:
+        try:
+            seconds = video.probe(file).seconds
+        except video.TruncatedError as cut:
+            if cut.last < SHORTEST:
+                raise
+            seconds = cut.last
+            rest = (Skipped(f"{name}#{seconds:.2f}-{cut.seconds:.2f}", str(cut)),)
+            log.warning("%s: %s", name, cut)
+    parts = windows(seconds, stride if window is None else window, stride)
     reader = _Windows(local(), *_checked(frames, SIDE), store=Store(cache(), room=0), path=place, windows=tuple(parts))
     return Domain(
         x=Lazy([Segment(place, start, end) for start, end in parts], reader.read, reader.digest),
@@ -386,4 +398,5 @@ def sliding(
         ids=np.array([f"{name}#{start:.2f}-{end:.2f}" for start, end in parts]),
         columns={"start": np.array([start for start, _ in parts]), "end": np.array([end for _, end in parts])},
         name=Path(place).stem,
+        skipped=rest,
     )

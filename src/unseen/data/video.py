@@ -47,6 +47,20 @@ UNEVEN = 1.5
 """The largest of the last steps between frames beside the least, from which the length of a header is not relied on."""
 
 
+class TruncatedError(ValueError):
+    """Decoding ends long before the end that the header tells.
+
+    Attributes
+    ----------
+    last, seconds : float
+        When the last frame is shown that is there, and the length that is told.
+    """
+
+    def __init__(self, last: float, seconds: float) -> None:
+        super().__init__(f"the video is truncated: it ends after {last:.1f} of {seconds:.1f} s{AGAIN}")
+        self.last, self.seconds = last, seconds
+
+
 @dataclasses.dataclass(frozen=True)
 class Track:
     """The picture track of a video.
@@ -82,7 +96,7 @@ def probe(file: IO[bytes], *, max_pixels: int = MAX_PIXELS) -> Track:
     ------
     ValueError
         If it is no video of a known format, has no picture track, one frame only, too large frames, or ends before its
-        header says.
+        header says (`TruncatedError`).
     ImportError
         If PyAV is not installed; the message is the command that installs it.
     """
@@ -268,10 +282,25 @@ class _Video:
         if seconds > 0:
             self._seek(seconds)
             last = max((self._time(frame) for frame in self.frames), default=0.0)
-            _whole(last, seconds)
+            if _is_short(last, seconds):
+                raise TruncatedError(max(last, self._last_shown()), seconds)
         rotation = _turn(first)
         width, height = _square(first, self.stream, rotation)
         return Track(seconds, float(self.stream.average_rate or 0), width, height, rotation)
+
+    def _last_shown(self) -> float:
+        """When the last frame is shown that can be decoded, where the index leads beyond it; 0 without an index.
+
+        Behind which key frame that is, is found by halves.
+        """
+
+        def shown_from(place: int) -> Iterator[float]:
+            self._seek(self.keys[place])
+            with contextlib.suppress(ValueError, _av().error.FFmpegError):  # damaged there: it ended before
+                yield from (time for time in map(self._time, self.frames) if time >= self.keys[place] - SHARP)
+
+        beyond = bisect_left(range(len(self.keys)), True, key=lambda place: next(shown_from(place), None) is None)
+        return max(shown_from(beyond - 1), default=0.0) if beyond else 0.0
 
     def shown(self, time: float, side: int | None) -> NDArray[np.uint8]:
         """The picture (h, w, 3) of a time, which is not before the last one that was asked for."""
@@ -283,7 +312,9 @@ class _Video:
         if self.now is None:
             raise ValueError(f"nothing can be decoded at {time:.1f} s: the file is truncated or damaged")
         if self.coming is None:
-            _whole(min(self._time(self.now), time), min(time, self.seconds_told))
+            last, wanted = min(self._time(self.now), time), min(time, self.seconds_told)
+            if _is_short(last, wanted):
+                raise TruncatedError(last, wanted)
         if self.made is None or self.made[0] is not self.now:
             self.made = (self.now, self._upright(self.now, side))
         return self.made[1]
@@ -347,10 +378,9 @@ class _Video:
         return float(frame.pts) * self.base - self.start
 
 
-def _whole(last: float, seconds: float) -> None:
-    """`ValueError` if decoding ended long before the end that was told."""
-    if seconds > 1 and last < SHORT * seconds - 1:
-        raise ValueError(f"the video is truncated: it ends after {last:.1f} of {seconds:.1f} s{AGAIN}")
+def _is_short(last: float, seconds: float) -> bool:
+    """Whether decoding ended long before the end that was told."""
+    return seconds > 1 and last < SHORT * seconds - 1
 
 
 @contextlib.contextmanager
@@ -446,4 +476,6 @@ def _av() -> Any:
         import av
     except ImportError as error:
         raise ImportError(f"videos are read by PyAV: {INSTALL}") from error
+    # Where its log is on, as older versions of torchvision turn it on, threads of decoders and Python wait for each other.
+    av.logging.set_level(None)
     return av
