@@ -476,6 +476,6 @@ def _av() -> Any:
         import av
     except ImportError as error:
         raise ImportError(f"videos are read by PyAV: {INSTALL}") from error
-    # Where its log is on, as older versions of torchvision turn it on, threads of decoders and Python wait for each other.
+    # Its log on, as older versions of torchvision turn it on, decoding threads and Python wait for each other for ever.
     av.logging.set_level(None)
     return av
