@@ -1,4 +1,4 @@
-"""The offline page: what it holds, what it refuses, and that a browser answers as the library does."""
+"""Offline pages: what they hold, what it refuses, and that a browser answers as the library does."""
 
 from __future__ import annotations
 
@@ -16,13 +16,19 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
+from typer.testing import CliRunner
 
 import unseen
 from unseen.bundle import Bundle
+from unseen.cli import app
+from unseen.data.classes import ClassSpace
 from unseen.data.sources import SourceUnavailable, npm
+from unseen.jobs.segmentation.model import SegmentModel, Unadapted
 from unseen.methods import get
 from unseen.nn.information import normalized_entropy
+from unseen.nn.segmenters import small_unet
 from unseen.serving import page
 from unseen.serving.model import Served
 
@@ -130,6 +136,40 @@ def test_the_rule_of_a_method_that_rejects_goes_along() -> None:
     assert page._rejection(get("coral")()) is None
 
 
+@pytest.fixture(scope="module")
+def segmenter(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A saved network that segments, of random weights that give two classes."""
+    torch.manual_seed(4)
+    network = small_unet(3)
+    torch.nn.init.normal_(network.head.weight)  # nearly equal scores would be told apart by rounding
+    classes = ClassSpace(names=("sky", "sea", "<b>海</b>"))
+    return SegmentModel(Unadapted().fit(model=network), classes, 48).save(tmp_path_factory.mktemp("masks") / "model")
+
+
+@pytest.mark.slow
+def test_a_page_of_masks_holds_network_classes_and_colours(segmenter: Path, no_npm: None, tmp_path: Path) -> None:
+    import onnxruntime
+
+    from unseen.report.tasks.mask import colour_of
+
+    file = tmp_path / "page.html"
+    done = CliRunner().invoke(app, ["export", str(segmenter), "--web", str(file), "--out", str(tmp_path / "m.onnx")])
+    assert done.exit_code == 0, done.output
+    text = file.read_text()
+    session = onnxruntime.InferenceSession(held(text, "model"))
+    assert session.run(None, {"x": np.zeros((1, 3, 40, 24), np.float32)})[0].shape == (1, 3, 40, 24)
+    told = re.search(r'<script type="application/json" id="about">(.*?)</script>', text)
+    assert told is not None
+    about = json.loads(told[1])
+    assert about["classes"] == ["sky", "sea", "<b>海</b>"]
+    assert about["colours"] == [list(colour_of(i)) for i in range(3)]
+    assert about["size"] == 48
+    assert "<b>海" not in text
+    assert "Every pixel one of 3 classes" in text
+    refused = CliRunner().invoke(app, ["export", str(segmenter), "--web", str(file), "--integers"])
+    assert "written by --out FILE.onnx and --web FILE.html, in floats" in str(refused.exception)
+
+
 # -- in a browser --------------------------------------------------------------------------------------------------
 
 in_browser = [pytest.mark.browser, pytest.mark.slow]
@@ -184,6 +224,17 @@ def told_apart(model: Path, pictures: Path) -> Bundle:
 @pytest.fixture(scope="module")
 def tab(browser: Any, folder: Path) -> Iterator[Any]:
     """The page in a browser without a network; at the end it must have asked for nothing and complained of nothing."""
+    yield from opened_alone(browser, folder)
+
+
+@pytest.fixture(scope="module")
+def masks_tab(browser: Any, segmenter: Path) -> Iterator[Any]:
+    """The page of a network that segments, in the same way."""
+    call("export", str(segmenter), "--web", str(segmenter.parent / "page.html"))
+    yield from opened_alone(browser, segmenter.parent)
+
+
+def opened_alone(browser: Any, folder: Path) -> Iterator[Any]:
     context = browser.new_context(offline=True)
     tab = context.new_page()
     said: list[str] = []
@@ -286,3 +337,34 @@ class TestInBrowser:
         tab.set_viewport_size({"width": 390, "height": 844})
         assert tab.evaluate("document.documentElement.scrollWidth") <= 390
         tab.set_viewport_size(before)
+
+    def test_it_says_of_every_pixel_what_the_library_says(
+        self, masks_tab: Any, segmenter: Path, tmp_path: Path
+    ) -> None:
+        rng = np.random.default_rng(1)
+        for name, (width, height) in {"small": (31, 20), "wide": (333, 101), "large": (640, 500)}.items():
+            Image.fromarray(rng.integers(0, 256, (height // 5 + 1, width // 5 + 1, 3), dtype=np.uint8)).resize(
+                (width, height), Image.Resampling.BICUBIC
+            ).save(tmp_path / f"{name}.png")
+        domain, masks, _ = SegmentModel.load(segmenter).predict(tmp_path)
+        for name, picture, mask in zip(domain.ids, domain.x, masks):
+            content = base64.b64encode((tmp_path / name).read_bytes()).decode()
+            order = """async content => {
+                const bytes = Uint8Array.from(atob(content), c => c.charCodeAt(0));
+                const { small, wide, tall, mask } = await seen(new Blob([bytes]));
+                return [[...small], wide, tall, [...mask]];
+            }"""
+            assert len(np.unique(mask)) > 1, "of one class any page would be right"
+            small, wide, tall, said = masks_tab.evaluate(order, content)
+            pixels = np.rint(np.moveaxis(np.asarray(picture), 0, 2) * 255)
+            assert (tall, wide) == mask.shape, name
+            assert np.array_equal(np.reshape(small, (tall, wide, 3)), pixels), name
+            assert (np.reshape(said, (tall, wide)) != mask).mean() < 0.002, name
+            masks_tab.set_input_files("#file", str(tmp_path / name))
+            masks_tab.wait_for_selector(f"#hint:has-text('{name}')")
+            masks_tab.wait_for_selector("#answers li", timeout=60_000)
+            shares = np.bincount(mask.ravel(), minlength=3) / mask.size
+            shown = masks_tab.locator("#answers meter").evaluate_all("m => m.map(b => b.value)")
+            assert shown == pytest.approx(sorted(shares[shares > 0], reverse=True), abs=0.002)
+        masks_tab.locator("canvas.mask").hover(position={"x": 3, "y": 3})
+        assert re.fullmatch(r"(sky|sea|<b>海</b>), \d+\.\d %", masks_tab.locator("#shown p").inner_text())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import shlex
 from pathlib import Path
 from typing import Annotated, Any
@@ -11,6 +12,7 @@ import typer
 from unseen import options
 from unseen.cli.models import open_bundle, place_of_model, room_of_model
 from unseen.console import app, check_apart, check_ending, check_outside, new_app, say
+from unseen.jobs import SavedModel
 
 
 @app.command()
@@ -55,7 +57,7 @@ def export(
     model: options.SavedModel,
     out: Annotated[Path | None, typer.Option(help="ONNX file.")] = None,
     web: Annotated[
-        Path | None, typer.Option(help="HTML file that classifies pictures offline (needs npm once).")
+        Path | None, typer.Option(help="HTML file that answers for pictures offline (needs npm once).")
     ] = None,
     integers: Annotated[
         bool, typer.Option("--integers", help="Of a quantized model: compute in 8-bit integers.")
@@ -64,7 +66,7 @@ def export(
 ) -> None:
     """Write a saved model as ONNX, or as one offline web page.
 
-    Classifiers, and networks that segment (ONNX alone). ONNX is checked against onnxruntime. A quantized model is
+    Classifiers, and networks that segment. ONNX is checked against onnxruntime. A quantized model is
     written as it is simulated, in floats; with --integers it computes in 8-bit integers, on ranges from its distilled
     pictures.
 
@@ -77,9 +79,7 @@ def export(
     check_outside(model, out=out, web=web)
     room = room_of_model(model)
     if room is not None and room[0].exported is not None:
-        if out is None or web is not None or integers:
-            raise ValueError(f"{model} holds {room[0].what}, which is written by --out FILE.onnx alone")
-        say(_written(out, room[0].exported(room[1], out)))
+        _export_room(model, *room, out, web, integers)
         return
     saved = open_bundle(model, trust)
     if out is not None and integers:
@@ -98,11 +98,32 @@ def export(
         from unseen.serving.page import preprocess_of, write_page
 
         preprocess_of(saved)
-        say(f"{web}: writing the network and the program that runs it into one page (npm once, then some seconds)")
-        write_page(saved, web)
+        write_page(saved, _begun(web))
         say(f"{web}: {web.stat().st_size / 2**20:.1f} MB; open it in a browser")
     if not integers:
         _say_rounding(saved)
+
+
+def _export_room(
+    model: Path, kind: SavedModel, place: Path, out: Path | None, web: Path | None, integers: bool
+) -> None:
+    assert kind.exported is not None
+    if integers or (web is not None and kind.offline is None):
+        ways = "--out FILE.onnx alone" if kind.offline is None else "--out FILE.onnx and --web FILE.html, in floats"
+        raise ValueError(f"{model} holds {kind.what}, which is written by {ways}")
+    if out is not None:
+        say(_written(out, kind.exported(place, out)))
+    if web is not None:
+        from unseen.serving.page import write_mask_page
+
+        assert kind.offline is not None
+        write_mask_page(kind.offline(place), functools.partial(kind.exported, place), _begun(web))
+        say(f"{web}: {web.stat().st_size / 2**20:.1f} MB; open it in a browser")
+
+
+def _begun(web: Path) -> Path:
+    say(f"{web}: writing the network and the program that runs it into one page (npm once, then some seconds)")
+    return web
 
 
 def _written(file: Path, difference: float) -> str:

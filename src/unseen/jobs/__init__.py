@@ -79,6 +79,8 @@ class SavedModel:
         A sample that the model in it can read, as the bytes of a file; None where any sample will do.
     exported : function of a folder and a file, or None
         Writes the network of the model in the folder as ONNX, and gives its largest difference from torch.
+    offline : function of a folder, or None
+        What a page must know that runs this network, which gives masks, in a browser: `serving.page.write_mask_page`.
     ranked : bool
         Whether a sample has as many answers as are asked for, the best first, and not all that there are.
     """
@@ -94,6 +96,7 @@ class SavedModel:
     prepared: Callable[[Path], Callable[[Any], Any]] | None = None
     example: Callable[[Path], bytes] | None = None
     exported: Callable[[Path, Path], float] | None = None
+    offline: Callable[[Path], Mapping[str, Any]] | None = None
     ranked: bool = True
 
     def use(self, folder: Path) -> str:

@@ -1,4 +1,4 @@
-"""`write_page`: a model of pictures as one HTML file that classifies in the browser, without a network."""
+"""A model of pictures as one HTML file that answers in the browser, without a network."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import gzip
 import json
 import os
 import tempfile
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -51,26 +52,62 @@ def write_page(bundle: Bundle, file: str | os.PathLike[str], *, title: str = "Wh
     SourceUnavailable
         If onnxruntime-web cannot be fetched.
     """
-    preprocess = preprocess_of(bundle)
     about = {
-        "preprocess": preprocess.to_json(),
+        "preprocess": preprocess_of(bundle).to_json(),
         "classes": list(bundle.classes.names),
         "temperature": bundle.temperature,
         "threshold": bundle.threshold,
         "reject": _rejection(bundle.method),
         "top": TOP,
-        "pixels": MAX_PIXELS,
     }
+    method, credits = bundle.method.card.slug, bundle.credits
+    return _write(file, about, bundle.export, title, method, credits=credits, calibrated=_calibrated(bundle))
+
+
+def write_mask_page(
+    about: Mapping[str, Any],
+    export: Callable[[Path], float],
+    file: str | os.PathLike[str],
+    *,
+    title: str = "What is where?",
+) -> Path:
+    """Write one HTML file that says of every pixel of a picture which class it is of; nothing leaves its machine.
+
+    Parameters
+    ----------
+    about : mapping
+        The ``method``, ``classes`` with their ``colours`` (n of 3 bytes) and how strongly these lie over a picture
+        (``opacity``), and the ``size`` in pixels that the longest side of a picture is made smaller to.
+    export : function of a path
+        Writes the network as ONNX: ``x`` (1, 3, height, width) in [0, 1] gives ``probabilities`` (1, n, height, width).
+    file, title
+        As in `write_page`, which says what else is raised.
+    """
+    return _write(file, about, export, title, about["method"], masks=True)
+
+
+def _write(
+    file: str | os.PathLike[str],
+    about: Mapping[str, Any],
+    export: Callable[[Path], float],
+    title: str,
+    method: str,
+    *,
+    masks: bool = False,
+    calibrated: bool = False,
+    credits: Sequence[str] = (),
+) -> Path:
     pin = json.loads((FOLDER / "runtime.json").read_text(encoding="utf-8"))
     archive = fetch(pin["package"], pin, instead="write ONNX with out=")
     runtime = read_files(archive, [pin["script"], pin["program"]])
     with tempfile.TemporaryDirectory() as folder:
         graph = Path(folder) / "model.onnx"
-        bundle.export(graph)
+        export(graph)
         model = graph.read_bytes()
     if len(model) > LARGEST:
         raise ValueError(f"the network has {len(model) / 2**20:.0f} MB; a page holds at most {LARGEST / 2**20:.0f} MB")
-    css, script = style(), "".join((FOLDER / name).read_text(encoding="utf-8") for name in ("drop.js", "page.js"))
+    parts = ("drop.js", "resample.js", "segment.js" if masks else "classify.js", "offline.js")
+    css, script = style(), "".join((FOLDER / name).read_text(encoding="utf-8") for name in parts)
     allowed = {
         "default-src": "'none'",
         "script-src": f"{source_hash(script)} blob: 'wasm-unsafe-eval'",
@@ -81,16 +118,17 @@ def write_page(bundle: Bundle, file: str | os.PathLike[str], *, title: str = "Wh
     }
     page = (
         templates(FOLDER)
-        .get_template("page.html")
+        .get_template("offline.html")
         .render(
             title=title,
             style=css,
             script=script,
             policy="; ".join(f"{key} {value}" for key, value in allowed.items()),
-            about=about,
-            method=bundle.method.card.slug,
-            calibrated=_calibrated(bundle),
-            credits=[*bundle.credits, pin["credit"]],
+            about={**about, "pixels": MAX_PIXELS},
+            masks=masks,
+            method=method,
+            calibrated=calibrated,
+            credits=[*credits, pin["credit"]],
             runtime=_packed(runtime[pin["script"]]),
             program=_packed(runtime[pin["program"]]),
             model=_packed(model),

@@ -449,9 +449,8 @@ def test_a_saved_network_is_written_as_onnx_that_takes_pictures_of_any_size(tmp_
         assert probabilities.shape == (1, 3, height, width)
         assert np.array_equal(probabilities[0].argmax(axis=0), mask)
         np.testing.assert_allclose(probabilities[0].max(axis=0), sure, atol=1e-4)
-    for extra in (["--web", str(tmp_path / "page.html")], ["--integers"]):
-        refused = CliRunner().invoke(app, ["export", str(folder), "--out", str(file), *extra])
-        assert "is written by --out FILE.onnx alone" in str(refused.exception)
+    refused = CliRunner().invoke(app, ["export", str(folder), "--out", str(file), "--integers"])
+    assert "is written by --out FILE.onnx and --web FILE.html, in floats" in str(refused.exception)
 
 
 @pytest.mark.parametrize(

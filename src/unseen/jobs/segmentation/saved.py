@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from unseen.files import read_json
 from unseen.jobs import Ask, Samples, SavedModel, samples_of
 
 
@@ -87,6 +88,21 @@ def exported(folder: Path, file: Path) -> float:
     return SegmentModel.load(folder).export(file)
 
 
+def offline(folder: Path) -> dict[str, Any]:
+    """What a page that runs its network must know."""
+    from unseen.jobs.segmentation.model import MODEL, SegmentModel
+    from unseen.report.tasks.mask import OPACITY, colour_of
+
+    saved, written = SegmentModel.load(folder), read_json(folder / MODEL)
+    return {
+        "method": str(written.get("method", "")) if isinstance(written, dict) else "",
+        "classes": list(saved.classes.names),
+        "colours": [colour_of(i) for i in range(len(saved.classes))],
+        "opacity": OPACITY,
+        "size": saved.size,
+    }
+
+
 SAVED = SavedModel(
     what="a network that segments",
     command="unseen segment --target PICTURES --model {folder}",
@@ -96,4 +112,5 @@ SAVED = SavedModel(
     opened=opened,
     read=read,
     exported=exported,
+    offline=offline,
 )
