@@ -13,7 +13,7 @@ import pytest
 from typer.testing import CliRunner
 
 from small_towers import saved_towers
-from unseen import adapt, compare
+from unseen import Bundle, adapt, compare
 from unseen.cli import app
 from unseen.data.domain import Domain
 from videos import damaged_inside, write_video
@@ -62,6 +62,7 @@ def test_folders_of_videos_are_compared_and_a_long_one_is_named_window_by_window
     assert table.end.tolist() == [2, 3]
     assert np.isfinite(table.probability).all()
     assert set(table["class"]) <= {"dark", "light"}
+    assert len(Bundle.load("run/model").predict("gym/dark")) == 6  # in Python, too, the damaged one is left out
     damaged_inside(here / "glitch.mp4")
     said = call("predict", "run", "glitch.mp4", "--stride", "1", "--csv", "glitch.csv", code=3).output
     assert "left out: glitch.mp4#0.00-1.00: the video is damaged after" in said

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unseen.arguments import Check, are_texts, check_arguments, is_frame, is_path, way_out
+from unseen.data.damage import undamaged
 from unseen.data.domain import Domain, Lazy, concatenate
 from unseen.data.loaders.common import unique_ids
 from unseen.data.samples import as_samples
@@ -40,6 +41,8 @@ SAMPLES = {
 def domain_of(samples: Any, kind: Kind = "features", features: Sequence[str] = (), like: Sequence[str] = ()) -> Domain:
     """The samples as a `Domain`: of an array they are of `kind`, what `unseen.load` reads tells its kind itself.
 
+    Clips of files that are damaged inside are left out, as what cannot be read is.
+
     Parameters
     ----------
     samples : Domain, path, pandas.DataFrame or array
@@ -62,10 +65,10 @@ def domain_of(samples: Any, kind: Kind = "features", features: Sequence[str] = (
     if is_path(samples) or is_frame(samples):
         from unseen.data.loaders import load
 
-        return load(samples, features=features, like=like)
+        return undamaged(load(samples, features=features, like=like))
     several = isinstance(samples, (list, tuple)) and len(samples) > 0
     if several and all(isinstance(path, os.PathLike) for path in samples):
-        return _of_files(samples, features, like)
+        return undamaged(_of_files(samples, features, like))
     if several and are_texts(samples):
         if kind != "text" and all(map(_names_a_file, samples)):
             raise TypeError(
