@@ -53,7 +53,8 @@ class OnceEach:
         except Exception as error:
             if type(error).__name__ == "NoSuchOption" and (others := _commands_with(str(vars(error)["option_name"]))):
                 commands = " and ".join(f"`unseen {name}`" for name in others)
-                vars(error)["message"] += f"; {commands} {'has' if len(others) == 1 else 'have'} it"
+                said = str(vars(error)["message"]).removesuffix(".")
+                vars(error)["message"] = f"{said}; {commands} {'has' if len(others) == 1 else 'have'} it"
             raise
         if not ctx.resilient_parsing and leads():
             for line in self._repeated(ctx, given):
