@@ -129,7 +129,8 @@ class ServedRows:
         from PIL import Image
 
         samples = {"text": "warm", "image": Image.new("RGB", (32, 32), (90, 120, 90)), "audio": None}
-        self.predict([open_sound(example()) if self.kind == "audio" else samples[self.kind]])
+        sample = open_sound(example()) if self.kind == "audio" else samples[self.kind]
+        self.predict([sample if self.prepared is None else self.prepared(sample)])
 
 
 def _table(sample: bytes | str) -> Any:
