@@ -103,9 +103,7 @@ def read_sound(path: str | os.PathLike[str], rate: int | None = None, *, longest
         return _waveform(file, place.name, suffix in PLAIN, size, rate, longest)
 
 
-def sound_of(
-    content: bytes, rate: int | None = None, *, longest: float = LONGEST, most: int = MOST_VALUES
-) -> Sound:
+def sound_of(content: bytes, rate: int | None = None, *, longest: float = LONGEST, most: int = MOST_VALUES) -> Sound:
     """A sound from the bytes of a file, whose format is seen by its first ones; see `read_sound`.
 
     One of more than `most` values in all channels together is refused.
@@ -326,9 +324,7 @@ def _check(name: str, rate: int, frames: int, channels: int, longest: float, mos
             f"got {rate:,} and {channels}"
         )
     if frames * channels > most:
-        raise ValueError(
-            f"{name} holds {frames:,} values in each of {channels} channels, more than {most:,} in all"
-        )
+        raise ValueError(f"{name} holds {frames:,} values in each of {channels} channels, more than {most:,} in all")
     if frames > longest * rate:
         raise ValueError(f"{name} is {_minutes(frames / rate)} long; at most {_minutes(longest)} are read")
 

@@ -144,16 +144,16 @@ def read_frames(
         return _clip(times, (video.shown(time, side) for time in times), room)
 
 
-def _clip(
-    times: Sequence[float], pictures: Iterable[NDArray[np.uint8]], room: float = math.inf
-) -> NDArray[np.uint8]:
+def _clip(times: Sequence[float], pictures: Iterable[NDArray[np.uint8]], room: float = math.inf) -> NDArray[np.uint8]:
     """Pictures (h, w, 3) of some times as one array (k, 3, h, w), one at a time in memory beside it."""
     frames = np.zeros((0, 3, 0, 0), np.uint8)
     for i, (time, picture) in enumerate(zip(times, pictures)):
         if i == 0:
             if picture.nbytes * len(times) > room:
                 height, width = picture.shape[:2]
-                raise ValueError(f"{len(times)} frames of {width} x {height} pixels are more than {room:,} bytes; cut it")
+                raise ValueError(
+                    f"{len(times)} frames of {width} x {height} pixels are more than {room:,} bytes; cut it"
+                )
             frames = np.empty((len(times), 3, *picture.shape[:2]), np.uint8)
         if picture.shape[:2] != frames.shape[2:]:
             raise ValueError(f"the size of its frames changes at {time:.1f} s; cut it there")

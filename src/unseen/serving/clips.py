@@ -42,12 +42,12 @@ def open_clip(content: bytes, frames: int, max_pixels: int) -> NDArray[np.uint8]
     try:
         start, end = clips.bounds(clips.Segment("sample"), video.length_of(file))
         file.seek(0)
-        video.probe(file, max_pixels=max_pixels, most=MOST_WORK)  # one frame, or an end that lacks, is refused as in a folder
+        video.probe(
+            file, max_pixels=max_pixels, most=MOST_WORK
+        )  # one frame, or an end that lacks, is refused as in a folder
         file.seek(0)
         times = clips.middles(start, end, frames)
-        return video.read_frames(
-            file, times, side=clips.SIDE, max_pixels=max_pixels, most=MOST_WORK, room=MOST_BYTES
-        )
+        return video.read_frames(file, times, side=clips.SIDE, max_pixels=max_pixels, most=MOST_WORK, room=MOST_BYTES)
     except (ValueError, MemoryError) as error:
         logger.info("a video was refused: %s", error)
         reason = "it takes too much memory" if isinstance(error, MemoryError) else str(error)

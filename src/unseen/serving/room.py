@@ -71,7 +71,9 @@ class Held:
             if self._left:  # nobody waits for it any more
                 return made
             if self.bytes + n > self.room.most:
-                told = f"the samples may take at most {self.room.most:,} bytes once they are decoded; send fewer at once"
+                told = (
+                    f"the samples may take at most {self.room.most:,} bytes once they are decoded; send fewer at once"
+                )
                 self.refused = HTTPException(413, told)
             elif not self.room._add(n):
                 self.refused = Busy(f"the samples under way take more than {self.room.most:,} bytes")
