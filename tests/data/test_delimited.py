@@ -2,15 +2,17 @@
 
 import csv
 import io
+import time
 from pathlib import Path
 
 import pytest
 
+import unseen
 from unseen.data.class_file import read_classes
-from unseen.data.delimited import SAMPLE, Form, form_in, form_of, plain_number, read_delimited
+from unseen.data.delimited import MOST_COLUMNS, SAMPLE, Form, form_in, form_of, plain_number, read_delimited
 from unseen.data.loaders import load
 from unseen.data.rankings import read_corpus
-from unseen.data.series import read_series
+from unseen.data.series import read_series, table_of_text
 
 
 @pytest.mark.parametrize(
@@ -115,3 +117,22 @@ def test_whoever_reads_such_a_file_has_all_its_rows_and_is_told(tmp_path: Path, 
 def test_quotes_of_a_tab_separated_file_are_signs_where_they_close_a_cell(content: bytes, rows: list[str]) -> None:
     frame = read_delimited(io.BytesIO(content), ".tsv")
     assert frame.iloc[:, 1].tolist() == rows
+
+
+def test_a_line_of_commas_is_not_read_for_hours(tmp_path: Path) -> None:
+    wide = tmp_path / "wide.csv"
+    wide.write_text("," * MOST_COLUMNS + "\n" + "," * MOST_COLUMNS)
+    for read in (unseen.load, read_series):
+        began = time.process_time()
+        with pytest.raises(ValueError, match=r"wide\.csv.* has 250,001 columns; at most 250,000 are read"):
+            read(wide)
+        assert time.process_time() - began < 3
+    with pytest.raises(ValueError, match="has 11 columns; at most 10 are read"):
+        table_of_text("\n" + ";" * 10 + "\n", 10)
+
+
+def test_a_cell_that_is_no_number_is_told_by_its_beginning() -> None:
+    rows = "".join(f"2024-01-{day:02d},{'x' * 100_000}\n" for day in range(1, 28))
+    with pytest.raises(ValueError, match="must hold numbers; it holds text such as 'xxx") as found:
+        read_series(table_of_text("time,load\n" + rows), columns=["load"])
+    assert len(str(found.value)) < 300

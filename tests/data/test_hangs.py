@@ -38,6 +38,9 @@ READERS = {
     "concepts.txt": "read_concepts(place)",
     "captions.txt": "list(Captions(Path(place)))",
     "graph.onnx": "encoders.get(f'onnx:{place}')",
+    "video.mp4": "frames_of(place)",
+    "video.webm": "sliding(place, 1.0)",
+    "marks/a.ann": "read_marked(os.path.dirname(place))",
     "saved/bundle.json": "Bundle.load(os.path.dirname(place))",
     "saved/state.json": "load_state(os.path.dirname(place))",
 }
@@ -50,6 +53,9 @@ from unseen.jobs.concepts.captions import Captions, read_concepts
 from unseen.jobs.pruning.embeddings import read_embeddings
 from unseen.data import ontologies, taxonomies
 from unseen.data.class_file import read_classes
+from unseen.data.clips import sliding
+from unseen.data.frames import frames_of
+from unseen.data.loaders.marked import read_marked
 from unseen.data.series import read_series
 from unseen.data.words import read_vectors
 from unseen.nn.state import load_state
@@ -79,6 +85,8 @@ for line in sys.stdin.read().splitlines():
 
 def test_a_pipe_is_waited_for_by_no_reader(tmp_path: Path) -> None:
     lines = []
+    (tmp_path / "marks").mkdir()
+    (tmp_path / "marks" / "a.txt").write_text("Ann met Bob.")
     for name, code in READERS.items():
         (tmp_path / name).parent.mkdir(exist_ok=True)
         os.mkfifo(tmp_path / name)

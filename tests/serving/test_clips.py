@@ -51,6 +51,23 @@ def test_what_is_no_video_is_told_without_a_word_of_the_machine(tmp_path: Path) 
         open_clip(content, 4, 100)
 
 
+def test_a_small_video_of_endless_large_frames_is_not_decoded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = write_video(tmp_path / "a.mp4", 300, gop=1000, size=(64, 64)).read_bytes()
+    monkeypatch.setattr("unseen.serving.clips.MOST_WORK", 300 << 14)
+    assert open_clip(file, 16, PIXELS).shape == (16, 3, 64, 64)
+    monkeypatch.setattr("unseen.serving.clips.MOST_WORK", 100 << 14)
+    with pytest.raises(ValueError, match=r"^is no video .*: more than 1,638,400 pixels would have to be decoded"):
+        open_clip(file, 16, PIXELS)
+
+
+def test_frames_of_a_video_take_no_more_memory_than_they_may(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    long = write_video(tmp_path / "a.mp4", 10, size=(16, 2048)).read_bytes()
+    assert open_clip(long, 16, PIXELS).shape == (16, 3, 16, 2048)
+    monkeypatch.setattr("unseen.serving.clips.MOST_BYTES", 1 << 20)
+    with pytest.raises(ValueError, match="16 frames of 2048 x 16 pixels are more than 1,048,576 bytes"):
+        open_clip(long, 16, PIXELS)
+
+
 @pytest.fixture(scope="module", params=["x-clip", "prototypes"])
 def model(request: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A model that learnt from clips themselves, and one that learnt from features of their frames."""

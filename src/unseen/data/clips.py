@@ -41,6 +41,8 @@ LONGEST = 600.0
 SHORTEST = 0.01
 """Seconds of a part."""
 MOST_WINDOWS = 100_000
+MOST_BYTES = 1 << 30
+"""Of the frames of one clip."""
 _NUMBERED = re.compile(r"(?:frame|img|image|flow)?[-_]?(\d+)", re.IGNORECASE)
 _IN_WORDS = re.compile(r"(?:frame|flow)[-_]?(\d+)", re.IGNORECASE)
 
@@ -286,7 +288,7 @@ class _Clips(_Kept):
         with _named(item.path), open_file(self.fs, item.path) as file:
             start, end = bounds(item, video.length_of(file))
             file.seek(0)
-            return video.read_frames(file, middles(start, end, self.frames), side=self.side)
+            return video.read_frames(file, middles(start, end, self.frames), side=self.side, room=MOST_BYTES)
 
 
 def _bytes_of(path: str) -> IO[bytes]:

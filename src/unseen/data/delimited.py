@@ -19,6 +19,8 @@ log = logging.getLogger(__name__)
 
 SAMPLE = 2**16
 """Bytes at the beginning of a file that are looked at."""
+MOST_COLUMNS = 250_000
+"""Columns of a table, each of which takes as long as thousands of rows: a line of commas would be read for hours."""
 ROWS = 50
 """Rows that are looked at."""
 SEPARATORS = (",", ";", "\t")
@@ -126,13 +128,14 @@ def read_delimited(file: IO[bytes], suffix: str, *, quoting: int = csv.QUOTE_MIN
     return read_rows(file, form_of(file.read(SAMPLE), suffix, quoting=quoting), **options)
 
 
-def read_rows(file: IO[bytes], form: Form, **options: Any) -> pd.DataFrame:
+def read_rows(file: IO[bytes], form: Form, *, most_columns: int = MOST_COLUMNS, **options: Any) -> pd.DataFrame:
     """The rows of a CSV of a known form; a separator at the end of lines, the first one too, adds no column.
 
     Raises
     ------
     ValueError
-        If the first row has more cells than the first line has names, and says something in them.
+        If the first row has more cells than the first line has names, and says something in them; or if there are more
+        than `most_columns`.
     """
     import pandas as pd
 
@@ -140,6 +143,7 @@ def read_rows(file: IO[bytes], form: Form, **options: Any) -> pd.DataFrame:
         "sep": form.separator, "decimal": form.decimal, "encoding": "utf-8-sig", "index_col": False,
         "quoting": form.quoting, **options,
     }  # fmt: skip
+    _check_width(file, form, most_columns)
     file.seek(0)
     if not form.beyond:
         frame = pd.read_csv(file, **options)
@@ -158,6 +162,7 @@ def headers_of(file: IO[bytes], form: Form) -> list[str]:
     """Names of the columns."""
     import pandas as pd
 
+    _check_width(file, form, MOST_COLUMNS)
     file.seek(0)
     options: dict[str, Any] = {
         "sep": form.separator,
@@ -166,6 +171,15 @@ def headers_of(file: IO[bytes], form: Form) -> list[str]:
         "quoting": form.quoting,
     }
     return [str(name) for name in pd.read_csv(file, nrows=0, **options).columns]
+
+
+def _check_width(file: IO[bytes], form: Form, most: int) -> None:
+    """`ValueError` if the first line has many more cells than tables have."""
+    file.seek(0)
+    first = next((line for line in file if line.strip(b" \r\n")), b"")
+    columns = first.count(form.separator.encode()) + 1
+    if columns > most:
+        raise ValueError(f"the table has {columns:,} columns; at most {most:,} are read")
 
 
 def are_counted(names: Sequence[str]) -> bool:

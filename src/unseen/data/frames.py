@@ -23,6 +23,7 @@ from unseen.data.images import IMAGE_SUFFIXES, as_pixels, image_files
 from unseen.data.kept_frames import Contents, Store
 from unseen.data.opencv import opencv
 from unseen.data.video import DECODING, VIDEO_SUFFIXES, probe, read_frames
+from unseen.files import check_plain
 from unseen.runtime import track
 
 log = logging.getLogger(__name__)
@@ -87,6 +88,7 @@ def frames_of(
         return _of_folder(path, longest, most)
     if path.suffix.lower() in IMAGE_SUFFIXES:
         raise ValueError(f"{path} is one picture; a video has {FEWEST} frames at least")
+    check_plain(path)
     if keep is None:
         return _domain(path.stem, _decoded(path, rate, longest, most, start))
     key = repr((Contents().digest(local(), os.fspath(path)), rate, longest, most, start, DECODING))

@@ -14,7 +14,7 @@ from typing import IO, TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from unseen.data.delimited import SEPARATORS, form_in, read_rows
+from unseen.data.delimited import MOST_COLUMNS, SEPARATORS, form_in, read_rows
 from unseen.data.domain import Domain, Lazy
 from unseen.data.reading import read_parquet
 from unseen.data.time_grid import (
@@ -334,18 +334,18 @@ def _frame(table: Any) -> tuple[pd.DataFrame, str]:
         return _read_csv(file, path.suffix.lower(), str(path)), path.stem
 
 
-def table_of_text(text: str) -> pd.DataFrame:
-    """A table of the text of a .csv, for `read_series`; `ValueError` if it is none."""
-    return _read_csv(io.BytesIO(text.encode()), ".csv", "it")
+def table_of_text(text: str, most_columns: int = MOST_COLUMNS) -> pd.DataFrame:
+    """A table of the text of a .csv, for `read_series`; `ValueError` if it is none, or has more columns."""
+    return _read_csv(io.BytesIO(text.encode()), ".csv", "it", most_columns)
 
 
-def _read_csv(file: IO[bytes], suffix: str, called: str) -> pd.DataFrame:
+def _read_csv(file: IO[bytes], suffix: str, called: str, most_columns: int = MOST_COLUMNS) -> pd.DataFrame:
     import pandas as pd
 
     try:
         form = form_in(file, suffix, (*SEPARATORS, "|"), called=called)
         decimal = "," if form.separator == ";" else "."  # columns with points are read as well
-        return restored_table(read_rows(file, form, decimal=decimal))
+        return restored_table(read_rows(file, form, decimal=decimal, most_columns=most_columns))
     except pd.errors.EmptyDataError as error:
         raise ValueError(f"{called} holds no rows") from error
     except pd.errors.ParserError as error:

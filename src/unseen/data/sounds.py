@@ -103,16 +103,22 @@ def read_sound(path: str | os.PathLike[str], rate: int | None = None, *, longest
         return _waveform(file, place.name, suffix in PLAIN, size, rate, longest)
 
 
-def sound_of(content: bytes, rate: int | None = None, *, longest: float = LONGEST) -> Sound:
-    """A sound from the bytes of a file, whose format is seen by its first ones; see `read_sound`."""
+def sound_of(content: bytes, rate: int | None = None, *, longest: float = LONGEST, most: int = MOST_VALUES) -> Sound:
+    """A sound from the bytes of a file, whose format is seen by its first ones; see `read_sound`.
+
+    One of more than `most` values in all channels together is refused.
+    """
     plain = content[:4] in (b"RIFF", b"RIFX") and content[8:12] == b"WAVE"
-    return _waveform(io.BytesIO(content), "the file", plain, len(content), rate, longest)
+    return _waveform(io.BytesIO(content), "the file", plain, len(content), rate, longest, most)
 
 
-def _waveform(file: IO[bytes], name: str, plain: bool, size: int, rate: int | None, longest: float) -> Sound:
+def _waveform(
+    file: IO[bytes], name: str, plain: bool, size: int, rate: int | None, longest: float, most: int = MOST_VALUES
+) -> Sound:
     if not size:
         raise ValueError(f"{name} is empty")
-    values, file_rate = _by_scipy(file, name, size, longest) if plain else _by_soundfile(file, name, size, longest)
+    read = _by_scipy if plain else _by_soundfile
+    values, file_rate = read(file, name, size, longest, most)
     wave = _mixed(values, name) if values.ndim == 2 else values
     seconds = len(wave) / file_rate
     if seconds < SHORTEST:
@@ -234,7 +240,7 @@ def wav_bytes(wave: NDArray[np.float32], rate: int) -> bytes:
     return buffer.getvalue()
 
 
-def _by_scipy(file: IO[bytes], name: str, size: int, longest: float) -> tuple[NDArray[Any], int]:
+def _by_scipy(file: IO[bytes], name: str, size: int, longest: float, most: int) -> tuple[NDArray[Any], int]:
     import warnings
 
     from scipy.io import wavfile
@@ -242,14 +248,14 @@ def _by_scipy(file: IO[bytes], name: str, size: int, longest: float) -> tuple[ND
     header = _wav_header(file, size)
     file.seek(0)
     if header is not None:  # before any of it is decoded
-        _check(name, *header, longest)
+        _check(name, *header, longest, most)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", wavfile.WavFileWarning)
             rate, values = wavfile.read(file)
     except Exception as error:  # a damaged header is told in many ways
         raise ValueError(f"{name} {_broken(file, size)}") from error
-    _check(name, rate, len(values), 1 if values.ndim == 1 else values.shape[1], longest)
+    _check(name, rate, len(values), 1 if values.ndim == 1 else values.shape[1], longest, most)
     if values.dtype.kind == "f":
         return values, rate
     if values.dtype == np.uint8:
@@ -280,7 +286,7 @@ def _wav_header(file: IO[bytes], whole: int) -> tuple[int, int, int] | None:
     return None
 
 
-def _by_soundfile(file: IO[bytes], name: str, size: int, longest: float) -> tuple[NDArray[Any], int]:
+def _by_soundfile(file: IO[bytes], name: str, size: int, longest: float, most: int) -> tuple[NDArray[Any], int]:
     try:
         import soundfile
     except (ImportError, OSError) as error:
@@ -290,10 +296,10 @@ def _by_soundfile(file: IO[bytes], name: str, size: int, longest: float) -> tupl
     except Exception as error:  # a decoder dies of whatever it is given
         raise ValueError(f"{name} {_broken(file, size)}") from error
     with sound:
-        _check(name, sound.samplerate, sound.frames, sound.channels, longest)
-        most = min(math.ceil(longest * sound.samplerate), MOST_VALUES // sound.channels)  # a header may say less
+        _check(name, sound.samplerate, sound.frames, sound.channels, longest, most)
+        frames = min(math.ceil(longest * sound.samplerate), most // sound.channels)  # a header may say less
         try:
-            return sound.read(most, dtype="float32", always_2d=True), sound.samplerate
+            return sound.read(frames, dtype="float32", always_2d=True), sound.samplerate
         except Exception as error:
             raise ValueError(f"{name} {_broken(file, size)}") from error
 
@@ -311,16 +317,14 @@ def _broken(file: IO[bytes], size: int) -> str:
     )
 
 
-def _check(name: str, rate: int, frames: int, channels: int, longest: float) -> None:
+def _check(name: str, rate: int, frames: int, channels: int, longest: float, most: int) -> None:
     if not RATES[0] <= rate <= RATES[1] or not 1 <= channels <= CHANNELS:
         raise ValueError(
             f"{name} must have {RATES[0]:,} to {RATES[1]:,} values a second and at most {CHANNELS} channels; "
             f"got {rate:,} and {channels}"
         )
-    if frames * channels > MOST_VALUES:
-        raise ValueError(
-            f"{name} holds {frames:,} values in each of {channels} channels, more than {MOST_VALUES:,} in all"
-        )
+    if frames * channels > most:
+        raise ValueError(f"{name} holds {frames:,} values in each of {channels} channels, more than {most:,} in all")
     if frames > longest * rate:
         raise ValueError(f"{name} is {_minutes(frames / rate)} long; at most {_minutes(longest)} are read")
 

@@ -178,7 +178,7 @@ def _day_first(cells: Any, name: str, day_first: bool | None) -> bool:
         return day_first
     if not first.any() and not second.any() and (numbers[0] != numbers[1]).any():
         raise ValueError(
-            f"the times of {name} may begin with the day or with the month, such as {cells.iloc[0]!r}: give "
+            f"the times of {name} may begin with the day or with the month, such as {cells.iloc[0]!r:.60}: give "
             "day_first=True or day_first=False, or write 2024-02-01"
         )
     return bool(first.any())
@@ -235,7 +235,7 @@ def _kind(cells: Any) -> str:
     import pandas as pd
 
     word = "text" if pd.api.types.is_object_dtype(cells) or pd.api.types.is_string_dtype(cells) else str(cells.dtype)
-    return " ".join([word, *(f"such as {str(cell)!r}" for cell in cells.dropna().head(1))])
+    return " ".join([word, *(f"such as {str(cell)!r:.60}" for cell in cells.dropna().head(1))])
 
 
 def _marked_number(cells: Any) -> str | None:

@@ -32,6 +32,8 @@ LARGEST = 1 << 36
 """Bytes of a file: 64 GiB."""
 MAX_PIXELS = 1 << 26
 """Pixels of a frame above which a video is refused."""
+LEAST_WORK = 1 << 14
+"""Pixels as which the smallest frame counts in what is decoded."""
 GAP = 4.0
 """Seconds ahead from which, in a file without an index, a key frame is looked for instead of decoding all between."""
 SHORT = 0.9
@@ -84,23 +86,27 @@ class Track:
     rotation: int
 
 
-def probe(file: IO[bytes], *, max_pixels: int = MAX_PIXELS) -> Track:
+def probe(file: IO[bytes], *, max_pixels: int = MAX_PIXELS, most: float = math.inf) -> Track:
     """Say what a video file holds, after its first two frames and its last ones were decoded.
 
     Parameters
     ----------
     file : binary file
         It must be able to seek.
+    max_pixels : int
+        Width times height of a frame.
+    most : float
+        Pixels of all frames that may be decoded: a small file can hold a million large frames in which nothing moves.
 
     Raises
     ------
     ValueError
-        If it is no video of a known format, has no picture track, one frame only, too large frames, or ends before its
-        header says (`TruncatedError`).
+        If it is no video of a known format, has no picture track, one frame only, too large frames, ends before its
+        header says (`TruncatedError`), or more would have to be decoded.
     ImportError
         If PyAV is not installed; the message is the command that installs it.
     """
-    with _opened(file, max_pixels) as video:
+    with _opened(file, max_pixels, most) as video:
         return video.checked()
 
 
@@ -111,7 +117,13 @@ def length_of(file: IO[bytes]) -> float:
 
 
 def read_frames(
-    file: IO[bytes], times: Sequence[float], *, side: int | None = None, max_pixels: int = MAX_PIXELS
+    file: IO[bytes],
+    times: Sequence[float],
+    *,
+    side: int | None = None,
+    max_pixels: int = MAX_PIXELS,
+    most: float = math.inf,
+    room: float = math.inf,
 ) -> NDArray[np.uint8]:
     """The frames that are shown at some times, upright, with square pixels.
 
@@ -126,6 +138,10 @@ def read_frames(
         Seconds since the first frame, ascending; one beyond the last frame shows the last one.
     side : int, optional
         Most pixels of the shorter side; as large as they are if absent, or if they are smaller.
+    max_pixels, most
+        As in `probe`.
+    room : float
+        Bytes that the frames may take together.
 
     Returns
     -------
@@ -138,15 +154,20 @@ def read_frames(
     """
     if any(a > b for a, b in zip(times, times[1:])):
         raise ValueError(f"times must ascend; got {list(times)[:8]}")
-    with _opened(file, max_pixels) as video:
-        return _clip(times, (video.shown(time, side) for time in times))
+    with _opened(file, max_pixels, most) as video:
+        return _clip(times, (video.shown(time, side) for time in times), room)
 
 
-def _clip(times: Sequence[float], pictures: Iterable[NDArray[np.uint8]]) -> NDArray[np.uint8]:
+def _clip(times: Sequence[float], pictures: Iterable[NDArray[np.uint8]], room: float = math.inf) -> NDArray[np.uint8]:
     """Pictures (h, w, 3) of some times as one array (k, 3, h, w), one at a time in memory beside it."""
     frames = np.zeros((0, 3, 0, 0), np.uint8)
     for i, (time, picture) in enumerate(zip(times, pictures)):
         if i == 0:
+            if picture.nbytes * len(times) > room:
+                height, width = picture.shape[:2]
+                raise ValueError(
+                    f"{len(times)} frames of {width} x {height} pixels are more than {room:,} bytes; cut it"
+                )
             frames = np.empty((len(times), 3, *picture.shape[:2]), np.uint8)
         if picture.shape[:2] != frames.shape[2:]:
             raise ValueError(f"the size of its frames changes at {time:.1f} s; cut it there")
@@ -214,7 +235,8 @@ class Passage:
 class _Video:
     """An open file, its picture track, and where decoding stands."""
 
-    def __init__(self, container: Any, max_pixels: int) -> None:
+    def __init__(self, container: Any, max_pixels: int, most: float = math.inf) -> None:
+        self.max_pixels, self.most, self.work = max_pixels, most, 0
         pictures = [s for s in container.streams.video if not _is_cover(s)]
         if not pictures:
             content = "sound only, and is no clip" if container.streams.audio else "no track that can be read"
@@ -226,8 +248,7 @@ class _Video:
         width, height = self.stream.codec_context.width, self.stream.codec_context.height
         if width < 1 or height < 1:
             raise ValueError(f"the picture track tells no size: {width} x {height}")
-        if width * height > max_pixels:
-            raise ValueError(f"its frames have {width} x {height} pixels; at most {max_pixels:,} are read")
+        self._fits(width, height)
         self.base = float(self.stream.time_base or Fraction(1, 1000))
         self.start = float(self.stream.start_time or 0) * self.base
         self.lost = container.format.name in ("mpeg", "mpegvideo")  # they have no index that can be relied on
@@ -359,6 +380,13 @@ class _Video:
         damage = _av().error.FFmpegError
         try:
             for frame in self.container.decode(self.stream):
+                self._fits(frame.width, frame.height)
+                self.work += max(LEAST_WORK, frame.width * frame.height)
+                if self.work > self.most:
+                    raise ValueError(
+                        f"more than {self.most:,} pixels would have to be decoded to find its frames; cut it, or give "
+                        "it smaller frames or more key frames"
+                    )
                 if frame.pts is not None:
                     self.at = self._time(frame)
                     yield frame
@@ -370,9 +398,14 @@ class _Video:
         rotation = _turn(frame)
         width, height = _square(frame, self.stream, rotation)
         width, height = within(width, height, side)
+        self._fits(width, height)  # with square pixels it may be ten times as wide
         across, down = (height, width) if rotation % 180 else (width, height)
         scaled = self.scaling.reformat(frame, width=across, height=down, format="rgb24")
         return np.rot90(scaled.to_ndarray(), rotation // 90)
+
+    def _fits(self, width: int, height: int) -> None:
+        if width * height > self.max_pixels:
+            raise ValueError(f"its frames have {width} x {height} pixels; at most {self.max_pixels:,} are read")
 
     def _time(self, frame: Any) -> float:
         return float(frame.pts) * self.base - self.start
@@ -384,7 +417,7 @@ def _is_short(last: float, seconds: float) -> bool:
 
 
 @contextlib.contextmanager
-def _opened(file: IO[bytes], max_pixels: int) -> Iterator[_Video]:
+def _opened(file: IO[bytes], max_pixels: int, most: float = math.inf) -> Iterator[_Video]:
     av = _av()
     size = file.seek(0, 2)
     if not size:
@@ -399,7 +432,7 @@ def _opened(file: IO[bytes], max_pixels: int) -> Iterator[_Video]:
     except av.error.FFmpegError as error:
         raise ValueError(f"the video cannot be opened; it is truncated or damaged: {_why(error)}{AGAIN}") from error
     with container, _named_damage():
-        yield _Video(container, max_pixels)
+        yield _Video(container, max_pixels, most)
 
 
 @contextlib.contextmanager

@@ -180,4 +180,8 @@ class TaskModel:
     def _ready(self, samples: Samples) -> Samples:
         if self._prepared is None:
             return samples
+        from unseen.data.domain import Lazy
+
+        if isinstance(samples.x, Lazy):  # read when they are asked about, not all at once
+            return samples._replace(x=samples.x.map(self._prepared))
         return samples._replace(x=[self._prepared(sample) for sample in samples.x])

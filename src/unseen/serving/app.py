@@ -31,6 +31,7 @@ from unseen.serving.manual import manual
 from unseen.serving.metrics import Measured, Metrics
 from unseen.serving.mistakes import FIELD, sentence
 from unseen.serving.model import Answer, Served
+from unseen.serving.room import Held, Room
 from unseen.serving.rows import ServedRows
 from unseen.serving.sounds import example as example_sound
 from unseen.serving.turns import Busy, Turns
@@ -123,6 +124,7 @@ def create_app(
     metrics = Metrics()
     workers = ThreadPoolExecutor(os.cpu_count() or 1, thread_name_prefix="unseen-prepare")
     state: dict[str, Any] = {}
+    room = Room(limits.decoded)
     turns = Turns(limits.requests, waiting=limits.waiting, seconds=limits.deadline, what="requests")
 
     @contextlib.asynccontextmanager
@@ -178,8 +180,9 @@ def create_app(
         if is_foreign(request.headers, request.scope["path"]):
             raise HTTPException(ELSEWHERE.status, ELSEWHERE.detail)
         async with bodies.read(request) as samples, turns.turn(), state["batcher"].admitted(len(samples)):
-            ready = await _prepared(served, workers, samples)
-            return await state["batcher"].submit(ready, top)
+            with room.request() as held:
+                ready = await _prepared(served, workers, samples, held)
+                return await state["batcher"].submit(ready, top)
 
     post = app.post(
         "/predict",
@@ -280,10 +283,12 @@ class KnownHosts:
         await self.app(scope, receive, send)
 
 
-async def _prepared(served: Served | ServedRows, workers: ThreadPoolExecutor, samples: Sequence[Any]) -> list[Any]:
+async def _prepared(
+    served: Served | ServedRows, workers: ThreadPoolExecutor, samples: Sequence[Any], held: Held
+) -> list[Any]:
     """The samples as the network takes them, prepared in threads; 422 names the first that cannot be."""
     loop = asyncio.get_running_loop()
-    tasks = [loop.run_in_executor(workers, served.prepare, sample) for sample in samples]
+    tasks = [loop.run_in_executor(workers, held.prepared, served.prepare, sample) for sample in samples]
     done = await asyncio.gather(*tasks, return_exceptions=True)
     for i, result in enumerate(done):
         if isinstance(result, ValueError):

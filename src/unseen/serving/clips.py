@@ -14,6 +14,10 @@ from unseen.data import clips, video
 
 logger = logging.getLogger(__name__)
 
+MOST_WORK = 1 << 34
+"""Pixels that are decoded of one video to find its frames: 8,000 frames of 1080p, or half a minute of a processor."""
+MOST_BYTES = 1 << 29
+"""Of its frames in memory."""
 EXAMPLE = (96, 24)
 """Pixels of a side and frames of the video to try a server with."""
 
@@ -32,16 +36,18 @@ def open_clip(content: bytes, frames: int, max_pixels: int) -> NDArray[np.uint8]
     Raises
     ------
     ValueError
-        If it is no video of a known format, is damaged, too long or too large.
+        If it is no video of a known format, is damaged, too long or too large, or takes too long to decode.
     """
     file = io.BytesIO(content)
     try:
         start, end = clips.bounds(clips.Segment("sample"), video.length_of(file))
         file.seek(0)
-        video.probe(file, max_pixels=max_pixels)  # one frame, or an end that lacks, is refused as in a folder
+        video.probe(
+            file, max_pixels=max_pixels, most=MOST_WORK
+        )  # one frame, or an end that lacks, is refused as in a folder
         file.seek(0)
         times = clips.middles(start, end, frames)
-        return video.read_frames(file, times, side=clips.SIDE, max_pixels=max_pixels)
+        return video.read_frames(file, times, side=clips.SIDE, max_pixels=max_pixels, most=MOST_WORK, room=MOST_BYTES)
     except (ValueError, MemoryError) as error:
         logger.info("a video was refused: %s", error)
         reason = "it takes too much memory" if isinstance(error, MemoryError) else str(error)

@@ -18,7 +18,7 @@ MAX_TEXT = 20_000
 class Limits:
     """What a request may bring, and how much is under way at once.
 
-    Memory stays below about ``held + queue * (one preprocessed sample) + (processors) * 12 * pixels``.
+    Memory stays below about ``held + decoded + (processors) * 12 * pixels``.
 
     Parameters
     ----------
@@ -36,6 +36,9 @@ class Limits:
         Requests that wait, their bodies in memory; more are answered with 503.
     deadline : float, > 0
         Seconds that a request waits, for its turn and for room for its samples; then it is answered with 503.
+    decoded : int, >= 1
+        Bytes that samples under way take once they are decoded and prepared; a request that has more alone is answered
+        with 413, others with 503.
     wait : float in [0, 1]
         Seconds that a sample waits for others to be predicted with.
     seconds : float, > 0
@@ -54,11 +57,12 @@ class Limits:
     requests: int = 64
     waiting: int = 1024
     deadline: float = 10.0
+    decoded: int = 2 * 2**30
     wait: float = 0.004
     seconds: float = 30.0
 
     def __post_init__(self) -> None:
-        for name in ("bytes", "pixels", "batch", "requests"):
+        for name in ("bytes", "pixels", "batch", "requests", "decoded"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1; got {getattr(self, name)}")
         if self.queue < self.batch:

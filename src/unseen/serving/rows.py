@@ -10,6 +10,8 @@ from unseen.serving.model import KINDS, from_base64
 from unseen.serving.pictures import open_picture
 from unseen.serving.sounds import example, open_sound
 
+MOST_COLUMNS = 10_000
+"""Columns of a table of series."""
 ROWS = 16
 """Most samples that are looked at together."""
 Ask = Callable[[Sequence[Any], int], list[list[dict[str, Any]]]]
@@ -129,7 +131,8 @@ class ServedRows:
         from PIL import Image
 
         samples = {"text": "warm", "image": Image.new("RGB", (32, 32), (90, 120, 90)), "audio": None}
-        self.predict([open_sound(example()) if self.kind == "audio" else samples[self.kind]])
+        sample = open_sound(example()) if self.kind == "audio" else samples[self.kind]
+        self.predict([sample if self.prepared is None else self.prepared(sample)])
 
 
 def _table(sample: bytes | str) -> Any:
@@ -138,6 +141,6 @@ def _table(sample: bytes | str) -> Any:
 
     try:
         text = sample.decode("utf-8-sig") if isinstance(sample, bytes) else sample
-        return table_of_text(text)
+        return table_of_text(text, MOST_COLUMNS)
     except ValueError as error:
         raise ValueError(f"is no CSV: {error}") from error

@@ -11,6 +11,8 @@ from unseen.data.sounds import Sound, sound_of, wav_bytes
 
 logger = logging.getLogger(__name__)
 
+MOST_VALUES = 1 << 26
+"""Values of all channels together: ten minutes of stereo at 48 kHz, and some more."""
 RATE, SECONDS = 16_000, 1.0
 """Of the sound to try a server with."""
 
@@ -24,7 +26,7 @@ def open_sound(content: bytes) -> Sound:
         If it is no sound of a known format, is damaged, too long, or silence.
     """
     try:
-        sound = sound_of(content)
+        sound = sound_of(content, most=MOST_VALUES)
     except (ValueError, ImportError, MemoryError) as error:
         logger.info("a sound was refused: %s", error)
         reason = "takes too much memory" if isinstance(error, MemoryError) else str(error).removeprefix("the file ")

@@ -274,6 +274,14 @@ def test_masks_that_belong_to_no_picture_are_told(tmp_path: Path) -> None:
         load_masks(tmp_path)
 
 
+def test_a_folder_of_masks_without_a_picture_is_told(tmp_path: Path) -> None:
+    (tmp_path / "images").mkdir()
+    (tmp_path / "masks").mkdir()
+    Image.new("L", (8, 8)).save(tmp_path / "masks" / "0.png")
+    with pytest.raises(ValueError, match=r"images' holds no pictures; there are masks in .*masks'"):
+        load_masks(tmp_path)
+
+
 def test_values_are_read_as_they_are_stored(tmp_path: Path) -> None:
     values = np.array([[0, 700], [65535, 3]], dtype=np.uint16)
     Image.fromarray(values).save(tmp_path / "m.png")

@@ -105,7 +105,7 @@ def column_of(series: pd.Series[Any], decimal: str = ".") -> Column:
 
 def _strange(n: int, of: int, example: str) -> str:
     """How many cells are no numbers, and one of them."""
-    phrase = f"is no number: {example!r}" if n == 1 else f"are no numbers, such as {example!r}"
+    phrase = f"is no number: {example!r:.60}" if n == 1 else f"are no numbers, such as {example!r:.60}"
     return f"{n:,} of {of:,} cells {phrase}"
 
 

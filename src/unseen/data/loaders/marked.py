@@ -29,7 +29,7 @@ from unseen.data.loaders.conll import (
 from unseen.data.reading import natural_key
 from unseen.data.tagged import character, crossing, cut, overlapping, pieces, rows_of, runs_of, tags_of, words
 from unseen.data.tasks.base import objects, text_array
-from unseen.files import is_hidden, reads, walk
+from unseen.files import check_plain, is_hidden, reads, walk
 
 FORMATS = {".conll": "conll", ".tsv": "conll", ".bio": "conll", ".iob": "conll", ".jsonl": "jsonl", ".json": "jsonl",
            ".ndjson": "jsonl", ".ann": "brat", ".spacy": "docbin", ".txt": "text"}  # fmt: skip
@@ -272,6 +272,7 @@ def _brat(place: Path, counts: Counter[str], skipped: list[Skipped]) -> Iterator
         if text is None:
             continue
         notes = file.with_suffix(".ann")
+        check_plain(notes)
         spans: list[Span] = []
         for at, line in enumerate(
             notes.read_bytes().decode("utf-8", "replace").splitlines() if notes.exists() else (), 1
@@ -296,6 +297,7 @@ def _brat(place: Path, counts: Counter[str], skipped: list[Skipped]) -> Iterator
 
 
 def _text(file: Path, skipped: list[Skipped], counts: Counter[str], name: str) -> str | None:
+    check_plain(file)
     try:
         return file.read_bytes().decode("utf-8").replace("\r\n", "\n").removeprefix("\ufeff")
     except UnicodeDecodeError:

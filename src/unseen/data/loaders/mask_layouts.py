@@ -117,6 +117,8 @@ def layout_of(fs: Any, root: str, names: tuple[str, ...], alike: Sequence[str] |
         if file.endswith("labelTrainIds.png"):
             stems[_stem(file.removeprefix(masks))] = file
     files = _files(fs, pictures)
+    if not files:
+        raise ValueError(f"{pictures!r} holds no pictures; there are masks in {masks!r}")
     pairs = {picture: stems.get(_stem(picture.removeprefix(pictures))) for picture in files}
     if not any(pairs.values()) and stems:
         told_by = sorted(stems)[0]

@@ -4,12 +4,32 @@ from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from unseen.files import read_json
 from unseen.jobs import Ask, Samples, SavedModel, samples_of
+
+
+class Smaller(NamedTuple):
+    """A picture as large as the network reads it, and height and width of what it was made of."""
+
+    picture: Any
+    shape: tuple[int, int]
+
+
+def prepared(folder: Path) -> Callable[[Any], Smaller]:
+    """What makes pictures as small as the network in a folder reads them: what waits takes less memory."""
+    from unseen.data.loaders.shrinking import Shrink
+    from unseen.files import read_object
+    from unseen.jobs.segmentation.model import MODEL
+
+    size = read_object(folder / MODEL).get("size")
+    if not isinstance(size, int) or not 8 <= size <= 8192:
+        raise ValueError(f"{folder / MODEL} is damaged: size must lie in [8, 8192] pixels; got {size!r:.50}")
+    shrink = Shrink(size)
+    return lambda picture: Smaller(shrink(picture), (picture.height, picture.width))
 
 
 def opened(folder: Path) -> Ask:
@@ -29,12 +49,13 @@ def opened(folder: Path) -> Ask:
     saved, words = SegmentModel.load(folder), looks_of("mask").words
     smaller, names = Shrink(saved.size), saved.classes.names
 
-    def ask(pictures: Sequence[Any], top: int) -> list[list[dict[str, Any]]]:
-        x = objects(as_picture(smaller(picture)) for picture in pictures)
+    def ask(pictures: Sequence[Smaller], top: int) -> list[list[dict[str, Any]]]:
+        pictures = list(pictures)
+        x = objects(as_picture(smaller(picture)) for picture, _ in pictures)
         domain = Domain(x=x, kind="image", task="mask", classes=saved.classes, name="pictures")
         masks, sure = saved.predict(domain)[1:]
         rows = []
-        for picture, mask, probability in zip(pictures, masks, sure):
+        for (_, shape), mask, probability in zip(pictures, masks, sure):
             values = np.asarray(mask)
             colours = {names[i]: "#{:02x}{:02x}{:02x}".format(*colour_of(i)) for i in np.unique(values).tolist()}
             counts = np.bincount(values.ravel(), minlength=len(names)) / values.size
@@ -46,7 +67,7 @@ def opened(folder: Path) -> Ask:
                         "shares": {name: round(float(share), 6) for name, share in zip(names, counts) if share},
                         "colours": colours,
                         "probability": mean,
-                        "mask": _png(at_size(values, (picture.height, picture.width))),
+                        "mask": _png(at_size(values, shape)),
                     }
                 ]
             )
@@ -111,6 +132,7 @@ SAVED = SavedModel(
     tells="the class of every pixel",
     opened=opened,
     read=read,
+    prepared=prepared,
     exported=exported,
     offline=offline,
 )
