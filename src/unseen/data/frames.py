@@ -22,7 +22,8 @@ from unseen.data.domain import Domain, Lazy, concatenate
 from unseen.data.images import IMAGE_SUFFIXES, as_pixels, image_files
 from unseen.data.kept_frames import Contents, Store
 from unseen.data.opencv import opencv
-from unseen.data.video import DECODING, VIDEO_SUFFIXES, probe, read_frames
+from unseen.data.video import DECODING, probe, read_frames
+from unseen.data.video_formats import VIDEO_SUFFIXES
 from unseen.files import check_plain
 from unseen.runtime import track
 

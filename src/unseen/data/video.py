@@ -19,13 +19,8 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from unseen.data.video_formats import format_of
 from unseen.files import sentence
-
-VIDEO_SUFFIXES = frozenset(
-    (".mp4", ".m4v", ".mov", ".3gp", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".mts", ".m2ts")
-    + (".flv", ".wmv", ".asf", ".ogv")
-)
-"""File names that end like this (in any case) are taken for videos; ``.ts`` is TypeScript, too, and is not."""
 
 INSTALL = 'pip install "unseen[video]"'
 LARGEST = 1 << 36
@@ -425,7 +420,7 @@ def _opened(file: IO[bytes], max_pixels: int, most: float = math.inf) -> Iterato
     if size > LARGEST:
         raise ValueError(f"the file has {size:,} bytes; at most {LARGEST:,} are read")
     file.seek(0)
-    name = _format(file.read(264))
+    name = format_of(file.read(264))
     file.seek(0)
     try:
         container = av.open(file, format=name, metadata_errors="ignore")
@@ -448,28 +443,6 @@ def _named_damage() -> Iterator[None]:
 def _why(error: Any) -> str:
     """What FFmpeg says, without its number and the folders of this machine."""
     return getattr(error, "strerror", None) or sentence(error)
-
-
-def _format(head: bytes) -> str:
-    """FFmpeg's name of the format that a file begins as."""
-    if head[4:8] in (b"ftyp", b"moov", b"mdat", b"free", b"wide", b"skip", b"pnot"):
-        return "mov"
-    begins = {
-        b"\x1a\x45\xdf\xa3": "matroska",
-        b"FLV": "flv",
-        b"\x30\x26\xb2\x75": "asf",
-        b"OggS": "ogg",
-        b"\x00\x00\x01\xba": "mpeg",
-        b"\x00\x00\x01\xb3": "mpegvideo",
-    }
-    for begin, name in begins.items():
-        if head.startswith(begin):
-            return name
-    if head[:4] == b"RIFF" and head[8:12] == b"AVI ":
-        return "avi"
-    if any(head[at : at + 1] == head[at + 188 : at + 189] == b"G" for at in (0, 4)):  # packets of 188 bytes
-        return "mpegts"
-    raise ValueError("the file is no video of a known format: MP4, Matroska, WebM, AVI, MPEG, FLV, WMV or Ogg")
 
 
 def _is_cover(stream: Any) -> bool:

@@ -25,7 +25,7 @@ from unseen.data.loaders.table import TABLE_SUFFIXES, load_table
 from unseen.data.loaders.webdataset import expand_shards, load_shards
 from unseen.data.reading import is_local, open_file
 from unseen.data.sounds import SOUND_SUFFIXES, check_sound, sound_files
-from unseen.data.video import VIDEO_SUFFIXES
+from unseen.data.video_formats import VIDEO_SUFFIXES
 from unseen.files import named
 
 if TYPE_CHECKING:

@@ -17,7 +17,7 @@ from unseen.data.labels import encode_labels
 from unseen.data.loaders.common import OnError, inspect, logger, settle
 from unseen.data.reading import check_says, is_local, natural_key, open_file, read_bytes
 from unseen.data.sounds import SOUND_SUFFIXES, check_sound, sound_files
-from unseen.data.video import VIDEO_SUFFIXES
+from unseen.data.video_formats import VIDEO_SUFFIXES
 from unseen.files import is_hidden, walk
 
 SPLITS = frozenset({"train", "training", "val", "valid", "validation", "dev", "test", "testing", "eval"})

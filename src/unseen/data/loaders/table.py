@@ -49,7 +49,7 @@ from unseen.data.reading import is_local, open_file, read_parquet
 from unseen.data.sounds import SOUND_SUFFIXES, check_sound, sound_files
 from unseen.data.tasks.base import text_array
 from unseen.data.typing import Kind
-from unseen.data.video import VIDEO_SUFFIXES
+from unseen.data.video_formats import VIDEO_SUFFIXES
 from unseen.files import sentence
 from unseen.spreadsheets import restored_table
 

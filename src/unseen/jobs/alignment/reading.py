@@ -24,7 +24,7 @@ from unseen.data.loaders.table import TABLE_SUFFIXES, are_clips, read_frame
 from unseen.data.loaders.webdataset import ALONE
 from unseen.data.pairs import Pairs, captioned_clips, read_pairs
 from unseen.data.sounds import SOUND_SUFFIXES
-from unseen.data.video import VIDEO_SUFFIXES
+from unseen.data.video_formats import VIDEO_SUFFIXES
 from unseen.encoders.unread import unread
 from unseen.evaluation.exam import Exam
 from unseen.files import reads

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from unseen.files import read_json
+from unseen.files import read_object
 from unseen.jobs import Ask, Samples, SavedModel, samples_of
 
 
@@ -22,7 +22,6 @@ class Smaller(NamedTuple):
 def prepared(folder: Path) -> Callable[[Any], Smaller]:
     """What makes pictures as small as the network in a folder reads them: what waits takes less memory."""
     from unseen.data.loaders.shrinking import Shrink
-    from unseen.files import read_object
     from unseen.jobs.segmentation.model import MODEL
 
     size = read_object(folder / MODEL).get("size")
@@ -114,9 +113,9 @@ def offline(folder: Path) -> dict[str, Any]:
     from unseen.jobs.segmentation.model import MODEL, SegmentModel
     from unseen.report.tasks.mask import OPACITY, colour_of
 
-    saved, written = SegmentModel.load(folder), read_json(folder / MODEL)
+    saved, written = SegmentModel.load(folder), read_object(folder / MODEL)
     return {
-        "method": str(written.get("method", "")) if isinstance(written, dict) else "",
+        "method": str(written.get("method", "")),
         "classes": list(saved.classes.names),
         "colours": [colour_of(i) for i in range(len(saved.classes))],
         "opacity": OPACITY,
