@@ -100,7 +100,7 @@ def read_sound(path: str | os.PathLike[str], rate: int | None = None, *, longest
     if size > LARGEST:
         raise ValueError(f"{place.name} has {size:,} bytes; at most {LARGEST:,} are read")
     with place.open("rb") as file:
-        return _waveform(file, place.name, suffix in PLAIN, size, rate, longest)
+        return _waveform(file, place.name, suffix in PLAIN, size, rate, longest, MOST_VALUES)
 
 
 def sound_of(content: bytes, rate: int | None = None, *, longest: float = LONGEST, most: int = MOST_VALUES) -> Sound:
@@ -113,7 +113,7 @@ def sound_of(content: bytes, rate: int | None = None, *, longest: float = LONGES
 
 
 def _waveform(
-    file: IO[bytes], name: str, plain: bool, size: int, rate: int | None, longest: float, most: int = MOST_VALUES
+    file: IO[bytes], name: str, plain: bool, size: int, rate: int | None, longest: float, most: int
 ) -> Sound:
     if not size:
         raise ValueError(f"{name} is empty")
