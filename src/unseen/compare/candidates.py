@@ -165,12 +165,19 @@ def plan(
 
 
 def fit_seconds(inputs: Inputs, slug: str, preset: str, method: Method | None = None) -> float:
-    """About how long one fit takes on one core: as the method expects of clips, as its card says of others."""
+    """About how long one fit takes on one core: as the method expects, else as its card says."""
     expected = seconds_on_clips(inputs, slug, preset, method)
     if expected is not None:
         return expected
-    domains = [domain for domain in (inputs.source, inputs.target, inputs.support) if domain is not None]
-    return catalogue.cost(slug, preset) * _larger(domains, stepped=_is_stepped(slug))
+    words = {word: getattr(inputs, word) for word in ("source", "target", "support", "model", "teachers")}
+    words = {word: value for word, value in words.items() if value is not None}
+    made = catalogue.make(slug, preset) if method is None else method
+    if not made.card.reads_clips and (expected := made.expected_seconds(words)) is not None:
+        return expected
+    domains = [value for word, value in words.items() if word in ("source", "target", "support")]
+    usual = getattr(get(slug), "steps", 0)
+    longer = getattr(made, "steps", usual) / usual if usual else 1.0  # its card speaks of the usual steps
+    return catalogue.cost(slug, preset) * _larger(domains, stepped=bool(usual)) * longer
 
 
 def in_units(seconds: float) -> str:
@@ -195,11 +202,6 @@ def _larger(domains: Sequence[Domain], *, stepped: bool = False) -> float:
     if stepped:
         return width if width > 1 else width**0.4
     return max(size, SHORTEST_FIT) / ON_A_CARD[0] * min(width, 1) ** 0.1
-
-
-def _is_stepped(slug: str) -> bool:
-    """Whether a method is trained for a given number of steps, however many samples there are."""
-    return bool(getattr(get(slug), "steps", 0))
 
 
 ON_A_CARD = (1000, 1280)
