@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -10,8 +12,9 @@ from torch import nn
 
 from unseen import methods
 from unseen.compare import adapt, compare
-from unseen.compare.candidates import fit_seconds
+from unseen.compare.candidates import fit_seconds, plan
 from unseen.compare.inputs import prepare
+from unseen.compare.introduction import cautions
 from unseen.data.classes import ClassSpace
 from unseen.data.domain import Domain
 from unseen.nn.operations import forward_operations
@@ -73,3 +76,28 @@ def test_more_steps_take_longer() -> None:
     usual, longer = methods.get("fixmatch")(), methods.get("fixmatch")(steps=4000)
     once = fit_seconds(inputs, "fixmatch", "default", usual)
     assert fit_seconds(inputs, "fixmatch", "default", longer) == pytest.approx(10 * once)
+
+
+@pytest.mark.parametrize(("labels", "encoded", "run"), [(8, True, False), (9, True, True), (8, False, True)])
+def test_what_learns_from_labels_is_not_run_where_they_have_no_say(labels: int, encoded: bool, run: bool) -> None:
+    support = table(seed=2, samples=labels)
+    ready = prepare(source=table(samples=40), target=table(samples=30, seed=1).unlabeled(), support=support)
+    ready = dataclasses.replace(ready, encoder=SimpleNamespace(name="some") if encoded else None)  # type: ignore[arg-type]
+    todo = plan(ready, seeds=1)
+    learners = {"linear-probe", "fixmatch", "fewshot-sfda"}
+    assert todo.consensus is not None
+    assert learners & set(todo.names()) == (learners if run else set())
+    if not run:
+        assert "fewer than 9 have no say" in todo.left_out["fixmatch"]
+        assert learners < set(plan(ready, "all", 1).names())
+        assert "fixmatch" in plan(ready, ["fixmatch", "coral"], 1).names()
+        assert "fewshot-sfda" in plan(ready, seeds=1, protocol="open").names()  # there is no consensus
+
+
+def test_all_classes_that_a_support_lacks_are_named() -> None:
+    names = ClassSpace(names=("cat", "dog", "cow", "hen", "fox", "owl"))
+    x = table(samples=24).x
+    source = Domain(x=x, y=np.arange(24) % 6, classes=names, kind="features", name="s")
+    inputs = prepare(source=source, target=table(samples=20, seed=1).unlabeled(), support=table(seed=2))
+    (line,) = (line for line in cautions(inputs) if "the support has labels" in line)
+    assert "2 of 6 classes, and none of 'cow', 'hen', 'fox', 'owl': " in line

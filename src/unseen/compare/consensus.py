@@ -80,12 +80,15 @@ def all_heard(pairs: Iterable[Pair]) -> bool:
     return {slug for slug, _ in members(pairs)} in (set(MEMBERS), set(NAMED))
 
 
-def has_part(slug: str, preset: str, *, named: bool = False) -> bool:
-    """Whether a candidate is heard, is one of those `BESIDE` it, or learns from labels, which may overrule it."""
+def has_part(slug: str, preset: str, *, named: bool = False, labelled: bool = True) -> bool:
+    """Whether a candidate is heard, is one of those `BESIDE` it, or learns from labels, which may overrule it.
+
+    Where labels are too few to overrule anything, `labelled` is False.
+    """
     if named:
         return slug in BESIDE_NAMED or (slug in NAMED and preset == "default")
     heard = (slug in MEMBERS and preset in ("default", "views")) or (slug in BESIDE and preset == "default")
-    return heard or any("support" in way.required for way in signatures(methods.get(slug)))
+    return heard or (labelled and any("support" in way.required for way in signatures(methods.get(slug))))
 
 
 def pair_of(pairs: Sequence[Pair], inputs: Inputs) -> Pair | None:
