@@ -13,6 +13,7 @@ from torch import nn
 from unseen import methods
 from unseen.compare import adapt, compare
 from unseen.compare.candidates import fit_seconds, plan
+from unseen.compare.consensus import too_few_labels, without_few_labels
 from unseen.compare.inputs import prepare
 from unseen.compare.introduction import cautions
 from unseen.data.classes import ClassSpace
@@ -101,3 +102,15 @@ def test_all_classes_that_a_support_lacks_are_named() -> None:
     inputs = prepare(source=source, target=table(samples=20, seed=1).unlabeled(), support=table(seed=2))
     (line,) = (line for line in cautions(inputs) if "the support has labels" in line)
     assert "2 of 6 classes, and none of 'cow', 'hen', 'fox', 'owl': " in line
+
+
+def test_few_labels_have_a_say_where_they_are_all_that_is_known_of_a_class() -> None:
+    names = ClassSpace(names=("cat", "dog", "cow"))
+    support = table(seed=2, samples=6)
+    new = Domain(x=support.x, y=np.array([0, 1, 2, 2, 2, 2]), classes=names, kind="features", name="few")
+    for few, said in ((support, False), (new, True)):
+        ready = prepare(source=table(samples=40), target=table(samples=30, seed=1).unlabeled(), support=few)
+        ready = dataclasses.replace(ready, encoder=SimpleNamespace(name="some"))  # type: ignore[arg-type]
+        assert too_few_labels(ready) is not said
+        assert (without_few_labels(ready).support is None) is not said
+        assert ("fixmatch" in plan(ready, seeds=1).names()) is said

@@ -105,9 +105,14 @@ def pair_of(pairs: Sequence[Pair], inputs: Inputs) -> Pair | None:
 
 
 def too_few_labels(inputs: Inputs) -> bool:
-    """Whether there are labels of the support that a consensus neither learns from nor is overruled by."""
-    few = inputs.support is not None and len(inputs.support) < FEWEST_LABELS
-    return few and inputs.encoder is not None and not of_labels_alone(inputs)
+    """Whether there are labels of the support that a consensus neither learns from nor is overruled by.
+
+    Where they are all that is known of a class, there are never too few: without them it is never predicted.
+    """
+    support, source = inputs.support, inputs.source
+    if support is None or len(support) >= FEWEST_LABELS or inputs.encoder is None or of_labels_alone(inputs):
+        return False
+    return source is None or not len(np.setdiff1d(support.labels, source.labels))
 
 
 def without_few_labels(inputs: Inputs) -> Inputs:
