@@ -11,7 +11,7 @@ import pytest
 from torch import nn
 
 from unseen import methods
-from unseen.compare import adapt, compare
+from unseen.compare import adapt, compare, fits
 from unseen.compare.candidates import fit_seconds, plan
 from unseen.compare.consensus import too_few_labels, without_few_labels
 from unseen.compare.inputs import prepare
@@ -20,6 +20,7 @@ from unseen.data.classes import ClassSpace
 from unseen.data.domain import Domain
 from unseen.nn.operations import forward_operations
 from unseen.nn.segmenters import small_unet
+from unseen.scale import Engine
 
 
 def table(columns: int = 8, samples: int = 12, seed: int = 0) -> Domain:
@@ -114,3 +115,19 @@ def test_few_labels_have_a_say_where_they_are_all_that_is_known_of_a_class() -> 
         assert too_few_labels(ready) is not said
         assert (without_few_labels(ready).support is None) is not said
         assert ("fixmatch" in plan(ready, seeds=1).names()) is said
+
+
+def test_of_equal_fits_those_of_both_views_come_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What they train on the source serves all of one view: two processes that meet seldom train the same."""
+    ready = prepare(source=table(samples=40), target=table(samples=30, seed=1).unlabeled())
+    ready = dataclasses.replace(ready, two_views=ready)
+    pairs = tuple((slug, preset) for slug in ("shot", "aad", "glc") for preset in ("default", "views"))[:-1]
+    asked: list[str] = []
+
+    def noted(inputs: Any, jobs: Any, *_: Any) -> Any:
+        asked.extend(f"{pair[0]}:{pair[1]}" for _, group in jobs for pair in group)
+        return iter([{} for _ in group] for _, group in jobs)
+
+    monkeypatch.setattr(fits, "_run", noted)
+    fits.run_all(ready, pairs, 1, None, Engine(workers=1))
+    assert asked == ["glc:default", "shot:views", "aad:views", "shot:default", "aad:default"]
