@@ -513,7 +513,7 @@ def test_a_tiny_target_and_classes_of_one_sample_are_said_so(tmp_path):
     kept = json.loads((tmp_path / "run" / "results.json").read_text())["cautions"]
     page = (tmp_path / "run" / "report.html").read_text()
     for told in (
-        "classes with a single labelled sample, of which nothing can be held out: c",
+        "classes with a single labelled sample, of which nothing can be held out: 'c'",
         "the target has 3 samples",
     ):
         assert any(told in line for line in said)
@@ -551,7 +551,7 @@ def test_a_support_of_some_classes_is_said_so_and_grades_no_estimate(tmp_path):
     pool = domain(shift=1.5, seed=1, n=60)
     few = pool.take(np.flatnonzero(pool.labels < 2)[:12]).replace(name="few")
     given = {"source": domain(), "target": pool.unlabeled(), "support": few}
-    assert any(line.startswith("the support has labels of 2 of 3 classes, and none of c") for line in
+    assert any(line.startswith("the support has labels of 2 of 3 classes, and none of 'c'") for line in
                cautions(prepare(**given)))  # fmt: skip
     whole = {**given, "support": pool.take(slice(0, 12)).replace(name="few")}
     assert not any("the support has labels of" in line for line in cautions(prepare(**whole)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from unseen.data.duplicates import leakage
 from unseen.diagnosis import diagnose, measure, reading
 from unseen.diagnosis.bbse import bbse
 from unseen.diagnosis.calibration import bias_corrected
+from unseen.diagnosis.components import reduced
 from unseen.diagnosis.consistency import class_consistency
 from unseen.diagnosis.discrepancy import mmd
 from unseen.diagnosis.domain_classifier import auc, domain_auc
@@ -32,6 +34,21 @@ def blobs(shares, n, seed=0, spread=1.0, shift=0.0, width=12, distance=4.0):
 def domain(shares=(1, 1, 1), n=300, **options):
     x, y = blobs(shares, n, **options)
     return Domain(x=x, y=y, classes=ClassSpace(names=tuple("abcdef"[: len(shares)])))
+
+
+def test_components_are_made_once_and_change_no_figure(monkeypatch: pytest.MonkeyPatch) -> None:
+    source, target = domain(n=60, width=200), domain(n=50, seed=1, width=200)
+    plain = measure(source, target)
+    made: list[int] = []
+
+    def counted(a: np.ndarray, b: np.ndarray, *, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+        made.append(seed)
+        return reduced(a, b, seed=seed)
+
+    for function in (measure, label_shift):
+        monkeypatch.setattr(sys.modules[function.__module__], "reduced", counted)
+    assert measure(source, target).to_json() == plain.to_json()
+    assert made == [0]
 
 
 # -- domain classifier -------------------------------------------------------------------------------------

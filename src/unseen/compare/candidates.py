@@ -8,7 +8,18 @@ from collections.abc import Mapping, Sequence
 from unseen import catalogue
 from unseen.compare.asked import method_names, parse_budget
 from unseen.compare.clips import seconds_on_clips
-from unseen.compare.consensus import LABELLED, MEMBERS, NAMED, SLUG, has_part, members, of_labels_alone, pair_of
+from unseen.compare.consensus import (
+    FEWEST_LABELS,
+    LABELLED,
+    MEMBERS,
+    NAMED,
+    SLUG,
+    has_part,
+    members,
+    of_labels_alone,
+    pair_of,
+    too_few_labels,
+)
 from unseen.compare.fits import split
 from unseen.compare.inputs import Inputs
 from unseen.compare.names import some
@@ -25,6 +36,8 @@ ALWAYS = ("source-only", "standardize", "describe")
 UNCALLED = "not named, but beside so many unlike methods it is a safer choice than any score of a single one"
 
 NO_SAY = "fits, but is none of those whose agreement is learnt; methods='all' runs it, too"
+
+FEW_LABELS = f"learns from labels, and fewer than {FEWEST_LABELS} have no say here; methods='all' runs it, too"
 
 OF_LABELS = "what logistic regression on the labels and the labels of neighbours say together"
 
@@ -126,6 +139,10 @@ def plan(
     elif methods == "auto" and together is not None and not of_labels_alone(inputs):
         left_out |= {name_of(*pair): NO_SAY for pair in pairs if not has_part(*pair, named=inputs.named)}
         pairs = [pair for pair in pairs if has_part(*pair, named=inputs.named)]
+        if too_few_labels(inputs) and not rejecting:
+            heard = [pair for pair in pairs if has_part(*pair, named=inputs.named, labelled=False)]
+            left_out |= {name_of(*pair): FEW_LABELS for pair in pairs if pair not in heard}
+            pairs = heard
     if rejecting:
         closed = [pair for pair in pairs if protocol not in card(pair[0]).protocols]
         left_out |= {name_of(*pair): f"takes every sample for one of a known class ({protocol})" for pair in closed}
@@ -165,12 +182,19 @@ def plan(
 
 
 def fit_seconds(inputs: Inputs, slug: str, preset: str, method: Method | None = None) -> float:
-    """About how long one fit takes on one core: as the method expects of clips, as its card says of others."""
+    """About how long one fit takes on one core: as the method expects, else as its card says."""
     expected = seconds_on_clips(inputs, slug, preset, method)
     if expected is not None:
         return expected
-    domains = [domain for domain in (inputs.source, inputs.target, inputs.support) if domain is not None]
-    return catalogue.cost(slug, preset) * _larger(domains, stepped=_is_stepped(slug))
+    words = {word: getattr(inputs, word) for word in ("source", "target", "support", "model", "teachers")}
+    words = {word: value for word, value in words.items() if value is not None}
+    made = catalogue.make(slug, preset) if method is None else method
+    if not made.card.reads_clips and (expected := made.expected_seconds(words)) is not None:
+        return expected
+    domains = [value for word, value in words.items() if word in ("source", "target", "support")]
+    usual = getattr(get(slug), "steps", 0)
+    longer = getattr(made, "steps", usual) / usual if usual else 1.0  # its card speaks of the usual steps
+    return catalogue.cost(slug, preset) * _larger(domains, stepped=bool(usual)) * longer
 
 
 def in_units(seconds: float) -> str:
@@ -195,11 +219,6 @@ def _larger(domains: Sequence[Domain], *, stepped: bool = False) -> float:
     if stepped:
         return width if width > 1 else width**0.4
     return max(size, SHORTEST_FIT) / ON_A_CARD[0] * min(width, 1) ** 0.1
-
-
-def _is_stepped(slug: str) -> bool:
-    """Whether a method is trained for a given number of steps, however many samples there are."""
-    return bool(getattr(get(slug), "steps", 0))
 
 
 ON_A_CARD = (1000, 1280)

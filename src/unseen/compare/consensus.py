@@ -80,12 +80,15 @@ def all_heard(pairs: Iterable[Pair]) -> bool:
     return {slug for slug, _ in members(pairs)} in (set(MEMBERS), set(NAMED))
 
 
-def has_part(slug: str, preset: str, *, named: bool = False) -> bool:
-    """Whether a candidate is heard, is one of those `BESIDE` it, or learns from labels, which may overrule it."""
+def has_part(slug: str, preset: str, *, named: bool = False, labelled: bool = True) -> bool:
+    """Whether a candidate is heard, is one of those `BESIDE` it, or learns from labels, which may overrule it.
+
+    Where labels are too few to overrule anything, `labelled` is False.
+    """
     if named:
         return slug in BESIDE_NAMED or (slug in NAMED and preset == "default")
     heard = (slug in MEMBERS and preset in ("default", "views")) or (slug in BESIDE and preset == "default")
-    return heard or any("support" in way.required for way in signatures(methods.get(slug)))
+    return heard or (labelled and any("support" in way.required for way in signatures(methods.get(slug))))
 
 
 def pair_of(pairs: Sequence[Pair], inputs: Inputs) -> Pair | None:
@@ -102,9 +105,14 @@ def pair_of(pairs: Sequence[Pair], inputs: Inputs) -> Pair | None:
 
 
 def too_few_labels(inputs: Inputs) -> bool:
-    """Whether there are labels of the support that a consensus neither learns from nor is overruled by."""
-    few = inputs.support is not None and len(inputs.support) < FEWEST_LABELS
-    return few and inputs.encoder is not None and not of_labels_alone(inputs)
+    """Whether there are labels of the support that a consensus neither learns from nor is overruled by.
+
+    Where they are all that is known of a class, there are never too few: without them it is never predicted.
+    """
+    support, source = inputs.support, inputs.source
+    if support is None or len(support) >= FEWEST_LABELS or inputs.encoder is None or of_labels_alone(inputs):
+        return False
+    return source is None or not len(np.setdiff1d(support.labels, source.labels))
 
 
 def without_few_labels(inputs: Inputs) -> Inputs:

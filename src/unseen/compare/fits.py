@@ -79,7 +79,8 @@ def run_all(
 ) -> dict[tuple[str, str], list[Cell]]:
     """All cells, by candidate in the order of the seeds; a cell that stands in `folder` is read.
 
-    Of each seed the longest fits come first, so that none is alone at the end.
+    Of each seed the longest fits come first, so that none is alone at the end; of equal ones those of both views, which
+    other processes take from the front: what they train on the source is then seldom trained here, too.
 
     A candidate that raises a `ValueError` is left out, with its reason in `failed`, where that is given and another one
     is left; one that does more than nothing, where candidates were `named`.
@@ -90,7 +91,7 @@ def run_all(
     which there is none (`compare.clips.for_other_processes`).
     """
     cells: dict[tuple[str, str], list[Cell]] = {pair: [] for pair in candidates}
-    groups = sorted(catalogue.sharing(candidates), key=lambda pairs: -_cost(pairs[0], inputs))
+    groups = sorted(catalogue.sharing(candidates), key=lambda pairs: (-_cost(pairs[0], inputs), pairs[0][1] != "views"))
     jobs: list[Job] = [(seed, pairs) for seed in range(seeds) for pairs in groups]
     if engine.name == "process" and not (inputs.model is None and inputs.teachers is None):
         engine = dataclasses.replace(engine, workers=1)

@@ -86,8 +86,7 @@ def cautions(inputs: Inputs, *, graded: bool = True) -> list[str]:
         counts = np.bincount(inputs.source.labels, minlength=len(inputs.classes))
         alone = [inputs.classes.names[c] for c in np.flatnonzero(counts == 1)]
         if alone:
-            facts = ", ".join(alone[:3]) + (f" and {len(alone) - 3} others" if len(alone) > 3 else "")
-            lines.append(f"classes with a single labelled sample, of which nothing can be held out: {facts}")
+            lines.append(f"classes with a single labelled sample, of which nothing can be held out: {some(alone)}")
     if inputs.target is not None and (few := len(inputs.target)) < SMALL_TARGET:
         aside = "" if inputs.held_out is None else f" beside {len(inputs.held_out)} that are held out"
         lines.append(
@@ -124,7 +123,7 @@ def cautions(inputs: Inputs, *, graded: bool = True) -> list[str]:
     if lacking := unlabelled_classes(inputs):
         of = len(inputs.classes.seen)
         lines.append(
-            f"the support has labels of {of - len(lacking)} of {of} classes, and none of {lacking[0]}: they say "
+            f"the support has labels of {of - len(lacking)} of {of} classes, and none of {some(lacking)}: they say "
             "nothing of the others, and what learns from them alone never predicts these"
         )
     if _leaves_names_unread(inputs):

@@ -22,7 +22,6 @@ from unseen.compare.checks import check_saved_to
 from unseen.compare.choice import choose
 from unseen.compare.clips import check_clips, slugs_on_clips, with_whole_clips
 from unseen.compare.consensus import (
-    SLUG,
     consensus_cells,
     forget_consensus_of_others,
     members,
@@ -39,14 +38,14 @@ from unseen.compare.reading import Data, Names
 from unseen.compare.results import may_be_right, summarize
 from unseen.compare.validators import Cell
 from unseen.compare.views import with_two_views
+from unseen.compare.wanted import check_wanted
 from unseen.data.decoded import forget, keeping
 from unseen.data.domain import Domain
 from unseen.data.ontology import Ontology
 from unseen.data.taxonomies import Taxonomy
 from unseen.diagnosis import diagnose
 from unseen.files import read_object, sweep
-from unseen.methods.base import Method, signatures
-from unseen.methods.listing import check_preset
+from unseen.methods.base import Method
 from unseen.nn.state import digest
 from unseen.runtime import current, limited_threads, replacing
 from unseen.scale import Engine
@@ -326,22 +325,6 @@ def _is_same(other: Mapping[str, Any], config: Mapping[str, Any]) -> bool:
         return bool(other.get("id") == config["id"])
     kept = {key: value for key, value in config.items() if key not in ("id", "precision", "given")}
     return bool(other.get("id") == _id_of(kept))
-
-
-def check_wanted(wanted: Sequence[str], words: Collection[str], argument: str = "methods") -> None:
-    """`ValueError` for a preset that is not there, and for a method that needs what is not given; nothing is encoded.
-
-    `words` are those of `fit` that are given, or may come of what is; `argument` is what named the methods.
-    """
-    for name_ in wanted:
-        slug, _, preset = name_.partition(":")
-        method = methods_.get(slug)
-        if preset:
-            check_preset(slug, preset, method.card.presets, argument)
-        missing = [sorted(set(way.required) - {*words, "encoder"}) for way in signatures(method)]  # it may be derived
-        if slug != SLUG and method.card.task == "class" and missing and all(missing):
-            fewest = min(missing, key=len)
-            raise ValueError(f"{argument}: {slug} cannot run here: it needs {' and '.join(fewest)}")
 
 
 def _check_same(folder: Path, asked: Mapping[str, Any]) -> None:

@@ -137,11 +137,12 @@ def measure(
     a, b = (np.asarray(domain.x, dtype=np.float32) for domain in (source, target))
     equal = {match.exam for leak in leakage for match in leak.exact}
     near = {match.exam for leak in leakage for match in leak.near} - equal
+    components = reduced(a, b, seed=seed)
     return Diagnosis(
         samples={"source": len(source), "target": len(target)},
         domains=domain_auc(a, b, seed=seed),
-        shares=label_shift(a, y, b, len(names), seed=seed),
-        distance={"mmd": mmd(*reduced(a, b, seed=seed)), **distances(a, y, b)},
+        shares=label_shift(a, y, b, len(names), seed=seed, components=components),
+        distance={"mmd": mmd(*components), **distances(a, y, b)},
         consistency=class_consistency(a, y, b),
         duplicates={"equal": len(equal), "near": len(near), "of": len(target) if size is None else size},
         classes=names,

@@ -61,7 +61,13 @@ def total_variation(p: FloatArray, q: FloatArray) -> float:
 
 
 def label_shift(
-    source: FloatArray, y: IntArray, target: FloatArray, n_classes: int, *, seed: int = 0
+    source: FloatArray,
+    y: IntArray,
+    target: FloatArray,
+    n_classes: int,
+    *,
+    seed: int = 0,
+    components: tuple[FloatArray, FloatArray] | None = None,
 ) -> LabelShift | None:
     """Estimate the class shares of the target by BBSE and by MLLS on bias-corrected probabilities.
 
@@ -73,6 +79,8 @@ def label_shift(
     source, target : array (n, d) and (m, d)
     y : int array (n,)
         Classes of the source.
+    components : pair of arrays (n, k) and (m, k), optional
+        What `reduced` makes of both with this seed, where it is known already.
 
     Returns
     -------
@@ -82,7 +90,7 @@ def label_shift(
     counts = np.bincount(y, minlength=n_classes)
     if (counts >= 2).sum() < 2:
         return None
-    small, other = reduced(source, target, seed=seed)
+    small, other = reduced(source, target, seed=seed) if components is None else components
     scores = held_out_scores(small, y, other, n_classes, seed=seed)
     p_source, p_target = bias_corrected(scores.source, y, scores.target)
     prior = p_source.mean(axis=0)

@@ -35,6 +35,8 @@ from unseen.nn.style import match_statistics
 from unseen.runtime import reproducible, stage, stages
 from unseen.strict_json import strict_json
 
+TOLD = 5.0
+"""Seconds from which on a forecast is worth a line."""
 ARMS = ("source-only", "tent:statistics", "fda", "fda:colours", "classmix", "idm")
 """What is tried unless others are named: a method, or a preset of it."""
 GRADES = grades_of("mask")
@@ -206,7 +208,7 @@ def segment(
         for name in methods:
             began = time.perf_counter()
             with stage(name):
-                arms[name] = _arm(name, network, fitting, adapted, crop, steps, settings or {}, seed)
+                arms[name] = _arm(name, network, fitting, adapted, crop, steps, settings or {}, seed, say)
             took = time.perf_counter() - began
             predictions[name] = arms[name].predict(new)
             row = {"method": name, "seconds": took, "steps": _steps(arms[name])}
@@ -320,6 +322,7 @@ def _arm(
     steps: int | None,
     settings: Mapping[str, Any],
     seed: int,
+    say: Callable[[str], None],
 ) -> SegmentingMethod:
     slug, _, preset = name.partition(":")
     if slug == SOURCE_ONLY:
@@ -335,7 +338,12 @@ def _arm(
     params |= {"side": crop} if "side" in known else {}
     params |= {key: value for key, value in settings.items() if key in known}
     words = {"source": source, "target": target, "model": network}
-    return cls(random_state=seed, **params).fit(**{word: words[word] for word in signatures(cls)[0].required})
+    given = {word: words[word] for word in signatures(cls)[0].required}
+    made = cls(random_state=seed, **params)
+    expected = made.expected_seconds(given)
+    if expected is not None and expected >= TOLD:
+        say(f"{name}: about {expected:.0f} s on one core")
+    return made.fit(**given)
 
 
 # -- choosing ----------------------------------------------------------------------------------------------

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from typing import Annotated, Self
+from collections.abc import Mapping
+from typing import Annotated, Any, Self
 
 import torch
 from torch import Tensor, nn
@@ -15,6 +16,7 @@ from unseen.methods.needs import PixelClasses
 from unseen.methods.parameters import Natural, Positive, Within
 from unseen.methods.segmenting import SegmentingMethod, checked_model
 from unseen.nn.bn_statistics import batch_norms
+from unseen.nn.operations import forward_operations, training_seconds
 from unseen.nn.pixel_mix import random_crops
 from unseen.nn.train import Run, train
 
@@ -71,7 +73,7 @@ class TENT(SegmentingMethod):
         if not layers:
             raise ValueError(f"model must have BatchNorm layers; a {type(model).__name__} has none")
         shots = pictures(target)
-        size = (self.side, self.side) if self.side else (int(shots[0].shape[-2]), int(shots[0].shape[-1]))
+        size = self._size(shots[0])
         trained = [p for layer in layers.values() for p in layer.parameters(recurse=False)]
         kept = {id(p) for p in trained}
         for parameter in network.parameters():
@@ -94,7 +96,7 @@ class TENT(SegmentingMethod):
             log_p = torch.log_softmax(network(x), dim=1)
             return -(log_p.exp() * log_p).sum(dim=1).mean()
 
-        rounds = self.steps or max(4, math.ceil(len(shots) / self.batch_size))
+        rounds = self._rounds(len(shots))
         train(
             objective,
             name="tent",
@@ -106,3 +108,21 @@ class TENT(SegmentingMethod):
         )
         self.network_ = network.requires_grad_(True).eval()
         return self
+
+    def expected_seconds(self, words: Mapping[str, Any]) -> float | None:
+        """By what the network computes: forward, and back as far as scales and offsets need it."""
+        target, model = words.get("target"), words.get("model")
+        if target is None or model is None or not len(target):
+            return None
+        shot = pictures(target.take(slice(0, 1)))[0]
+        each = forward_operations(model, (len(shot), *self._size(shot)))
+        rounds, passes = self._rounds(len(target)), 2 if self.steps else 1
+        return None if each is None else training_seconds(each * passes * rounds * self.batch_size, rounds)
+
+    def _size(self, shot: Tensor) -> tuple[int, int]:
+        """Height and width of crops."""
+        return (self.side, self.side) if self.side else (int(shot.shape[-2]), int(shot.shape[-1]))
+
+    def _rounds(self, shots: int) -> int:
+        """Batches that it looks at."""
+        return self.steps or max(4, math.ceil(shots / self.batch_size))
