@@ -114,7 +114,7 @@ def test_a_stream_is_learnt_saved_predicts_and_goes_on(clip: str, tmp_path: Path
 class Named(TowerStream):
     """Knows the names of the classes, and learns nothing."""
 
-    card = dataclasses.replace(ZSCL.card, slug="named", presets={"default": {}}, on_request=())
+    card = dataclasses.replace(ZSCL.card, slug="named", presets={"default": {}}, on_request=frozenset())
 
 
 def test_a_method_of_another_package_goes_through_a_stream_by_its_card_alone(
