@@ -54,7 +54,9 @@ def test_one_of_torchvision_is_the_same_function_cut_before_its_classifier() -> 
         assert cut.head.weight.shape[:2] == (3, z.shape[1])
         torch.testing.assert_close(cut(x), cut.scores(z, (32, 32)))
     assert isinstance(cut.shallow, nn.BatchNorm2d)
-    with pytest.raises(ValueError, match="torchvision has no segmentation network called 'resnet18'"):
+    with pytest.raises(
+        ValueError, match=r"network must be one of small-unet, segformer, deeplabv3_.*, fcn_.*; got 'resnet18'"
+    ):
         segmenter("resnet18", 3)
     with pytest.raises(ValueError, match="lraspp_mobilenet_v3_large has no single 1 x 1 convolution"):
         segmenter("lraspp_mobilenet_v3_large", 3)

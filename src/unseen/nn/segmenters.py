@@ -22,6 +22,8 @@ MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 """Of ImageNet's pictures with values in [0, 1], by which published backbones read them."""
 MOST_CLASSES = 65_536
 """As a mask of 16 bits tells apart."""
+OWN = ("small-unet", "segformer")
+"""Networks that need no torchvision."""
 
 
 class SegmentationNetwork(nn.Module):
@@ -148,13 +150,9 @@ def torchvision_segmenter(name: str, n_classes: int) -> SegmentationNetwork:
     """A network of torchvision that ends in a 1 x 1 convolution, such as ``deeplabv3_resnet50``, with fresh weights."""
     import torchvision
 
-    known = torchvision.models.list_models(module=torchvision.models.segmentation)
-    if name not in known:
-        raise ValueError(f"torchvision has no segmentation network called {name!r}; it has {', '.join(known)}")
+    check_network(name)
     whole = torchvision.models.get_model(name, weights=None, weights_backbone=None, num_classes=n_classes)
-    classifier = getattr(whole, "classifier", None)
-    if not isinstance(classifier, nn.Sequential) or not isinstance(classifier[-1], nn.Conv2d):
-        raise ValueError(f"{name} has no single 1 x 1 convolution at its end; take fcn_* or deeplabv3_*")
+    classifier = whole.classifier
     body = nn.Sequential(_Output(whole.backbone, _out), *list(classifier)[:-1])
     return SegmentationNetwork(body, classifier[-1], _first_norm(body), MEAN, STD)
 
@@ -190,6 +188,18 @@ def segformer(
 def _first_norm(network: nn.Module) -> nn.Module:
     norms = (module for module in network.modules() if isinstance(module, (nn.BatchNorm2d, nn.GroupNorm)))
     return next(norms, next(module for module in network.modules() if isinstance(module, nn.Conv2d)))
+
+
+def check_network(name: str) -> None:
+    """`ValueError` unless `segmenter` makes a network of that name."""
+    if name in OWN:
+        return
+    import torchvision
+
+    known = torchvision.models.list_models(module=torchvision.models.segmentation)
+    fitting = [model for model in known if model.startswith(("deeplabv3_", "fcn_"))]  # they end in a 1 x 1 convolution
+    if name not in fitting:
+        raise ValueError(f"network must be one of {', '.join((*OWN, *fitting))}; got {name!r}")
 
 
 def segmenter(name: str, n_classes: int) -> SegmentationNetwork:

@@ -7,17 +7,24 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
 import in_process
 import pages
-from unseen.jobs.completion.job import Completion, complete, read_graph
+from unseen.data.classes import ClassSpace
+from unseen.data.domain import Domain
+from unseen.jobs.completion.job import Completion, complete, read_graph, tail_rankers
 from unseen.jobs.completion.page import write_page
+from unseen.methods.base import Card
+from unseen.methods.tails import TailRanker
+from unseen.methods.verbs import gives
 
 KINDS = ("person", "place", "thing", "time")
 QUICK: dict[str, Any] = {
@@ -286,6 +293,36 @@ def test_the_page_has_the_figures_of_the_check_and_the_tails_of_the_table(files:
     assert f"{first} ({100 * share:.0f} % of the answer)" in said
     assert "2 of 2 queries; done.csv has all" in said
     assert "unseen complete graph.tsv" in said
+
+
+class Commonest(TailRanker):
+    """The entities that are tails most often, whatever is asked."""
+
+    reads_entities = False
+    card = Card(
+        slug="commonest", title="Commonest tails", venue="", modalities={"node"}, unseen={"classes"}, protocols={"zsl"}
+    )
+
+    def fit(self, *, source: Domain, classes: ClassSpace) -> Self:
+        self.counts_ = torch.bincount(torch.as_tensor(source.x)[:, 1].long(), minlength=20).float()
+        return self
+
+    @gives("scores")
+    def score_tails(self, x: Any) -> torch.Tensor:
+        return self.counts_.expand(len(x), -1)
+
+
+def test_a_method_of_another_package_ranks_tails_by_its_card_alone(install: Callable[..., None], files: Path) -> None:
+    install("methods", commonest=Commonest)
+    assert tail_rankers()[-1] == "commonest"
+    found = complete(
+        *(files / name for name in ("graph.tsv", "schema.tsv", "queries.tsv")),
+        methods=["commonest", "nearest-relation"],
+    )
+    assert found.check is not None
+    assert set(found.check["methods"]) == {"commonest", "nearest-relation"}
+    write_page(found, files / "page.html")
+    assert "commonest" in pages.text_of(files / "page.html")
 
 
 def test_a_page_without_a_check_says_that_nobody_knows(files: Path) -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import re
 import subprocess
 import sys
 import warnings
+from typing import Self
 
 import numpy as np
 import onnx
@@ -29,9 +31,11 @@ from unseen.jobs.quantization.integers import export_model
 from unseen.jobs.quantization.job import quantize, quantizers
 from unseen.jobs.quantization.networks import classifier
 from unseen.jobs.quantization.page import facts
+from unseen.methods.base import Card
 from unseen.methods.compression.zeroq import ZeroQ
 from unseen.methods.compression.zeroq.precision import sensitivity
 from unseen.methods.fixed import fixed
+from unseen.methods.network import NetworkMethod
 from unseen.nn.build import builder, rebuild, recipe_of, timm_network, torchvision_network
 from unseen.nn.classifier import pooled, without_classifier
 from unseen.nn.divergences import exact_kl
@@ -70,6 +74,38 @@ def bundle() -> Bundle:
     for _ in range(10):
         network.train()(torch.randn(16, 3, 16, 16))
     return bundle_of(network)
+
+
+class Rounded(NetworkMethod):
+    """Weights in eight bits, activations as they are."""
+
+    card = Card(slug="rounded", title="Rounded", venue="", modalities={"image"}, protocols={"quantization"})
+
+    def fit(self, *, model: nn.Module, target: Domain | None = None) -> Self:
+        network = frozen_copy(model)
+        self.network_ = quantized(network, dict.fromkeys(quantizable(network), 8))
+        return self
+
+
+class Unrounded(Rounded):
+    card = dataclasses.replace(Rounded.card, slug="unrounded")
+
+    def fit(self, *, model: nn.Module) -> Self:
+        self.network_ = frozen_copy(model)
+        return self
+
+
+def test_a_method_of_another_package_quantizes_by_its_card_alone(install, bundle, tmp_path):
+    install("methods", rounded=Rounded, unrounded=Unrounded)
+    assert quantizers()[-2:] == ("rounded", "unrounded")
+    _, about = quantize(bundle, method="rounded", out=tmp_path / "small")
+    assert about["bits"] == {"least": 8, "most": 8}
+    assert "rounded" in (tmp_path / "small" / "report.html").read_text()
+    assert Bundle.load(tmp_path / "small").method.card.slug == "rounded"
+    with pytest.raises(
+        TypeError, match=r"unrounded must give as `network\(\)` .*quantized makes; it gave a Sequential"
+    ):
+        quantize(bundle, method="unrounded")
 
 
 def test_pictures_that_are_read_one_by_one_reach_the_whole_network_in_batches(bundle):

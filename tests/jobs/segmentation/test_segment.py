@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import base64
+import dataclasses
 import io
 import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import pytest
 from PIL import Image
+from torch import nn
 from typer.testing import CliRunner
 
 from unseen.cli import app
@@ -25,6 +28,8 @@ from unseen.jobs.segmentation.job import Segmentation, Training, choose, segment
 from unseen.jobs.segmentation.model import SegmentModel, Unadapted
 from unseen.jobs.segmentation.page import page
 from unseen.jobs.segmentation.writing import write_masks
+from unseen.methods.base import Method
+from unseen.methods.segmenting import SegmentingMethod
 from unseen.nn.segmenters import segformer, small_unet, torchvision_segmenter
 
 QUICK = {"training": Training(steps=12, batch_size=8), "steps": 4, "size": 32}
@@ -391,6 +396,7 @@ def test_masks_of_other_pictures_are_not_written_over(trained: Path, data: dict[
         ({"shots": 0}, "shots must be at least 1"),
         ({"size": 8}, "size must be at least 16"),
         ({"steps": 0}, "steps must be at least 1"),
+        ({"training": Training("lraspp_mobilenet_v3_large")}, "network must be one of .*; got 'lraspp_mobilenet"),
         ({"classes": ("a", "b")}, "masks hold the value 2, but there are 2 classes"),
         ({"model": small_unet(5, width=4, depth=2)}, "model scores 5 classes; the source has 3"),
     ],
@@ -461,8 +467,57 @@ def test_a_saved_network_is_written_as_onnx_that_takes_pictures_of_any_size(tmp_
     ],
 )
 def test_networks_without_one_classifier_at_the_end_are_refused(make: Any) -> None:
-    with pytest.raises(ValueError, match=r"no single 1 x 1 convolution|no segmentation network"):
+    with pytest.raises(ValueError, match="network must be one of small-unet, segformer, "):
         make()
+
+
+def test_a_network_that_is_none_is_refused_before_anything_is_read(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"network must be one of .*; got 'vgg'"):
+        segment(tmp_path / "gone", tmp_path / "gone", training=Training("vgg"))
+
+
+class Plain(SegmentingMethod):
+    """The network as it is; it says whether it got the labelled pictures."""
+
+    card = dataclasses.replace(Unadapted.card, slug="plain", composed=False)
+
+    def fit(self, *, model: nn.Module, source: Domain | None = None) -> Self:
+        self.network_, self.got_source_ = model, source is not None
+        return self
+
+
+class Supported(Plain):
+    """It learns from what the job has not."""
+
+    card = dataclasses.replace(Plain.card, slug="supported")
+
+    def fit(self, *, model: nn.Module, support: Domain) -> Self:
+        return self
+
+
+class Maskless(Method):
+    """It has the task on its card, and nothing of it."""
+
+    card = dataclasses.replace(Plain.card, slug="maskless")
+
+    def fit(self, *, model: nn.Module) -> Self:
+        return self
+
+
+def test_a_method_of_another_package_segments_by_its_card_alone(
+    install: Callable[..., None], data: dict[str, Path], tmp_path: Path
+) -> None:
+    install("methods", plain=Plain, supported=Supported, maskless=Maskless)
+    assert segmenters()[-1:] == ("plain",)
+    made = segment(data["source"], data["target"], methods=("plain",), **QUICK)  # steps are for methods that have some
+    assert isinstance(made.method, Plain)
+    assert made.method.got_source_
+    write(made, tmp_path / "run")
+    again = SegmentModel.load(tmp_path / "run").predict(data["target"])[1]
+    assert all(np.array_equal(a, b) for a, b in zip(made.masks, again))
+    for slug in ("supported", "maskless"):
+        with pytest.raises(ValueError, match=f"methods must give masks: .*, plain; got '{slug}'"):
+            segment(data["source"], data["target"], methods=(slug,), **QUICK)
 
 
 @pytest.mark.slow

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import re
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +23,9 @@ from unseen.data.pairs import Pairs
 from unseen.encoders.prunable import prunable_towers
 from unseen.encoders.towers import save_towers
 from unseen.evaluation.exam import ledger_file
-from unseen.jobs.shrinking.job import ABOUT, PAGE, _parted, shrink
+from unseen.jobs.shrinking.job import ABOUT, PAGE, _parted, shrink, shrinkers
 from unseen.jobs.shrinking.page import facts
+from unseen.methods.baselines.low_rank import LowRank
 from unseen.methods.tower_shrinkers import towers_of_a_moment
 
 FEW: dict[str, Any] = {"steps": 4, "warm_up": 1, "batch_size": 16}
@@ -51,6 +54,22 @@ def model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     monkeypatch.setenv("UNSEEN_DATA", str(tmp_path / "data"))
     save_towers(tmp_path / "large", towers_of_a_moment(16), PREPROCESS)
     return f"towers:{tmp_path / 'large'}"
+
+
+class Thin(LowRank):
+    """Thin layers, of another package."""
+
+    card = dataclasses.replace(LowRank.card, slug="thin")
+
+
+def test_a_method_of_another_package_shrinks_by_its_card_alone(
+    install: Callable[..., None], model: str, tmp_path: Path
+) -> None:
+    install("methods", thin=Thin)
+    assert shrinkers()[-1] == "thin"
+    about = shrink(model, table_of(tmp_path), out=tmp_path / "small", size=0.5, method="thin", settings=FEW)
+    assert (about["slug"], about["size"] <= 0.5) == ("thin", True)
+    assert "thin" in (tmp_path / "small" / PAGE).read_text()
 
 
 @pytest.mark.parametrize(

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import re
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +28,8 @@ from unseen.jobs.streams import job
 from unseen.jobs.streams.job import ABOUT, HELD_OUT, PAGE, ZERO_SHOT, History, asked_about, continue_stream
 from unseen.jobs.streams.page import lines, page, scores, told
 from unseen.jobs.streams.reading import check_reads
+from unseen.methods.multimodal.zscl import ZSCL
+from unseen.methods.tower_streams import TowerStream
 
 QUICK: dict[str, Any] = {"iterations": 8, "warm_up": 2, "average_every": 4, "batch_size": 8}
 COLOURS = {
@@ -105,6 +109,25 @@ def test_a_stream_is_learnt_saved_predicts_and_goes_on(clip: str, tmp_path: Path
     assert "cold: not asked about now" in "\n".join(told(history))
     assert scores(history) is None
     assert len(json.loads((out / ABOUT).read_text())["rows"]) == 3  # the old one is as it was
+
+
+class Named(TowerStream):
+    """Knows the names of the classes, and learns nothing."""
+
+    card = dataclasses.replace(ZSCL.card, slug="named", presets={"default": {}}, on_request=frozenset())
+
+
+def test_a_method_of_another_package_goes_through_a_stream_by_its_card_alone(
+    install: Callable[..., None], clip: str, tmp_path: Path
+) -> None:
+    install("methods", named=Named)
+    assert job.stream_learners()[-1] == "named"
+    warm, cold = (folder_of(tmp_path, name) for name in ("warm", "cold"))
+    continue_stream(clip, [warm], out=tmp_path / "m", method="named", train="heads")
+    made, history = continue_stream(tmp_path / "m", [cold, warm], out=tmp_path / "m")
+    assert (made.method.card.slug, history.method, history.learnt) == ("named", "named", ["warm", "cold"])
+    assert history.rows[0]["accuracy"]["cold"] == history.rows[-1]["accuracy"]["cold"]
+    assert len(Bundle.load(tmp_path / "m").predict(cold / "blue" / "0.png")) == 1
 
 
 def test_classes_of_two_tasks_that_differ_in_case_only_are_told_before_any_work(clip: str, tmp_path: Path) -> None:

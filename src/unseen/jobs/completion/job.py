@@ -20,6 +20,7 @@ from unseen.data.typing import FloatArray, IntArray
 from unseen.evaluation.drive import HeldOut, Together
 from unseen.evaluation.metrics.ranking import filtered_ranks, known_tails, ranking_scores
 from unseen.files import reads
+from unseen.methods.base import fit_words
 from unseen.methods.baselines.nearest_relation import NearestRelation
 from unseen.methods.listing import with_foreign
 from unseen.methods.tails import TailRanker
@@ -264,7 +265,8 @@ def _fit(
         triples, seed = known.triples[kept], settings["random_state"]
         entities = entity_vectors(triples, vectors, n_entities=len(known.entities), random_state=seed)
     source = known.pairs.take(kept).replace(classes=None)
-    return cls(**settings).fit(source=source, classes=relations.replace(seen=seen), encoder=entities)
+    more = {"encoder": entities} if "encoder" in fit_words(cls) else {}
+    return cls(**settings).fit(source=source, classes=relations.replace(seen=seen), **more)
 
 
 def _check(

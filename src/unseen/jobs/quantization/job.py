@@ -23,7 +23,7 @@ from unseen.evaluation.metrics.agreement import top1_agreement
 from unseen.files import read_json
 from unseen.jobs.quantization.integers import InIntegers, export_model
 from unseen.jobs.quantization.networks import WANTED, check_lasts, check_reads_pictures, classifier, refuse_towers
-from unseen.methods.base import Method, signatures
+from unseen.methods.base import Method, fit_words
 from unseen.methods.listing import check_preset
 from unseen.nn.build import joined
 from unseen.nn.classifier import without_classifier
@@ -270,7 +270,7 @@ def _fit(quantizer: Method, network: nn.Module, bundle: Bundle, pictures: Domain
     if pictures is None:
         quantizer.fit(model=network)
         return
-    if not any("target" in way.optional for way in signatures(type(quantizer))):
+    if "target" not in fit_words(type(quantizer)):
         raise ValueError(f"pictures: {quantizer.card.slug} takes none")
     if not len(pictures):
         raise ValueError(f"pictures: there is none in {pictures.name}")
@@ -401,6 +401,9 @@ class _Before:
 def _sizes(network: nn.Module, quantizer: Any) -> dict[str, Any]:
     """Megabytes of all parameters, those that stay float with 32 bits each, and bits of all layers."""
     small = quantizer.network()
+    if not isinstance(small, QuantizedNetwork):
+        wanted = "as `network()` a network that unseen.nn.quantizers.quantized makes"
+        raise TypeError(f"{quantizer.card.slug} must give {wanted}; it gave a {type(small).__name__}")
     floats = _floats(small)
     layers = [small.weight_bits.get(name, FLOAT) for name in quantizable(network)]
     return {

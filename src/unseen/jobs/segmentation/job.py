@@ -26,10 +26,10 @@ from unseen.jobs.segmentation.choosing import SOURCE_ONLY, choose, scored_on, wh
 from unseen.jobs.segmentation.model import SegmentModel, Unadapted
 from unseen.jobs.segmentation.reading import as_samples, first_value, names_alike, numbered, read, stored_values
 from unseen.jobs.segmentation.writing import WRITTEN, asked_for, refuse_others, write_masks
-from unseen.methods.base import signatures
-from unseen.methods.listing import check_preset
+from unseen.methods.base import Method, fit_words, signatures
+from unseen.methods.listing import check_preset, of_kind
 from unseen.methods.segmenting import SegmentingMethod
-from unseen.nn.segmenters import n_outputs, segmenter, train_segmenter
+from unseen.nn.segmenters import check_network, n_outputs, segmenter, train_segmenter
 from unseen.nn.state import write_folder
 from unseen.nn.style import match_statistics
 from unseen.runtime import reproducible, stage, stages
@@ -40,6 +40,8 @@ TOLD = 5.0
 ARMS = ("source-only", "tent:statistics", "fda", "fda:colours", "classmix", "idm")
 """What is tried unless others are named: a method, or a preset of it."""
 GRADES = grades_of("mask")
+GIVEN = frozenset({"source", "target", "model"})
+"""Words of `fit` that there are."""
 HELD_OUT = 0.2
 """Share of the labelled pictures that nothing is trained on: methods are chosen by them."""
 LEAST_HELD_OUT = 4
@@ -171,6 +173,8 @@ def segment(
     """
     say = say or (lambda line: None)
     _check(methods, shots, size, steps, settings or {})
+    if model is None:
+        check_network(training.network)
     asked = asked_for(
         source=source, target=target, classes=classes, model=model, methods=methods, shots=shots, size=size, crop=crop,
         training=training, ignore=ignore, steps=steps, settings=settings or {}, seed=seed,
@@ -273,8 +277,12 @@ def _check(methods: Sequence[str], shots: int, size: int, steps: int | None, set
 
 
 def segmenters() -> tuple[str, ...]:
-    """All methods that give masks, by slug."""
-    return tuple(slug for slug in registry.slugs() if registry.get(slug).card.task == "mask")
+    """All methods that give masks and learn from what there is, by slug, those of other packages, too."""
+    return tuple(slug for slug in of_kind(SegmentingMethod, "model") if _learns(registry.get(slug)))
+
+
+def _learns(kind: type[Method]) -> bool:
+    return kind.card.task == "mask" and any(GIVEN.issuperset(way.required) for way in signatures(kind))
 
 
 def _split(known: Domain, seed: int) -> tuple[Domain, Domain]:
@@ -332,13 +340,13 @@ def _arm(
     params = dict(cls.card.presets.get(preset or "default", {}))
     if steps is not None and "candidates" in known:
         params["candidates"] = steps * int(settings.get("batch_size", known["batch_size"]))
-    elif steps is not None and params.get("steps", 1) != 0:
+    elif steps is not None and "steps" in known and params.get("steps", 1) != 0:
         params["steps"] = steps
     params |= {"crop": crop} if "crop" in known else {}
     params |= {"side": crop} if "side" in known else {}
     params |= {key: value for key, value in settings.items() if key in known}
     words = {"source": source, "target": target, "model": network}
-    given = {word: words[word] for word in signatures(cls)[0].required}
+    given = {word: words[word] for word in GIVEN if word in fit_words(cls)}
     made = cls(random_state=seed, **params)
     expected = made.expected_seconds(given)
     if expected is not None and expected >= TOLD:
