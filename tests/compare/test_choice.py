@@ -3,7 +3,6 @@
 import dataclasses
 import functools
 import json
-import subprocess
 import sys
 from types import SimpleNamespace
 
@@ -11,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 
+import processes
 import unseen
 from unseen import catalogue
 from unseen.compare.candidates import _larger, plan
@@ -623,7 +623,7 @@ def test_the_command_line_says_the_estimate(tmp_path):
     for name, part in (("source", domain()), ("target", domain(shift=2, scale=2, seed=1, labels=False))):
         labels = {} if part.y is None else {"y": part.y}
         np.savez(tmp_path / f"{name}.npz", x=part.x, **labels)
-    done = subprocess.run(
+    done = processes.run(
         [sys.executable, "-m", "unseen.cli", "compare", "--source", "source.npz", "--target", "target.npz",
          "--methods", TOGETHER, "--seeds", "1", "--out", "run"],
         cwd=tmp_path, capture_output=True, text=True, check=False,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ import pytest
 import torch
 from PIL import Image
 
+import processes
 import unseen
 from unseen.bundle import Bundle
 from unseen.compare.consensus import forget_consensus_of_others
@@ -249,7 +249,7 @@ def test_a_saved_model_of_both_views_answers_as_it_was_graded_where_bfloat16_is_
     found = unseen.compare(source=source, target=target, seeds=1, out=tmp_path / "run")  # type: ignore[attr-defined]
     assert found.results["chosen"]["name"] == "consensus:views"
     told = pd.read_parquet(tmp_path / "run/predictions.parquet").set_index("id")
-    done = subprocess.run(
+    done = processes.run(
         [sys.executable, "-m", "unseen.cli", "predict", "run", "target", "--csv", "p.csv"], cwd=tmp_path, check=True,
         capture_output=True,
     )  # fmt: skip
@@ -263,7 +263,7 @@ def test_a_model_saved_from_pictures_reads_others_by_its_own_encoder(tmp_path: P
     source, target = folder(tmp_path / "source", 10), folder(tmp_path / "target", 90)
     unseen.compare(source=source, target=target, seeds=1, out=tmp_path / "run")  # type: ignore[attr-defined]
     other = folder(tmp_path / "other", 60)
-    done = subprocess.run(
+    done = processes.run(
         [sys.executable, "-m", "unseen.cli", "compare", "--model", "run", "--target", "other", "--seeds", "1",
          "--methods", "source-only,shot", "--out", "again"], cwd=tmp_path, capture_output=True, text=True, check=False,
     )  # fmt: skip

@@ -15,6 +15,7 @@ import pytest
 
 import in_process
 import pages
+import processes
 from unseen.data.series import read_series
 from unseen.jobs.forecasting import backtest
 from unseen.jobs.forecasting.forecasters import forecasters, load_model
@@ -395,7 +396,7 @@ def test_files_are_whole_or_not_there(tmp_path: Path, monkeypatch: pytest.Monkey
 
 def run(*arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:
     order = [sys.executable, "-m", "unseen.cli", *arguments]
-    return subprocess.run(order, cwd=folder, capture_output=True, text=True, check=False)
+    return processes.run(order, cwd=folder, capture_output=True, text=True, check=False)
 
 
 def test_the_command_line_writes_what_it_says(tmp_path: Path) -> None:

@@ -6,7 +6,6 @@ import base64
 import io
 import json
 import os
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
+import processes
 from unseen.cli import app
 from unseen.data.classes import ClassSpace
 from unseen.data.domain import Domain
@@ -258,7 +258,7 @@ def test_a_saved_model_predicts_a_picture_in_a_fresh_process(
         "import sys; from unseen.jobs.segmentation.model import SegmentModel; "
         "d, m, s = SegmentModel.load(sys.argv[1]).predict(sys.argv[2]); print(m[0].ravel().tolist())"
     )
-    done = subprocess.run(
+    done = processes.run(
         [sys.executable, "-c", code, str(out), str(picture)],
         capture_output=True, text=True, env=os.environ, cwd=tmp_path,
     )  # fmt: skip

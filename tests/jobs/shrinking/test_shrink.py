@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ import pytest
 import torch
 from PIL import Image
 
+import processes
 from unseen import encoders
 from unseen.data.domain import Domain
 from unseen.data.pairs import Pairs
@@ -254,11 +254,11 @@ def test_the_command_in_a_real_process(model: str, tmp_path: Path) -> None:
     few = [f"--set={key}={value}" for key, value in FEW.items()]
     command = [sys.executable, "-m", "unseen.cli", "shrink", model, "--pairs", "pairs.csv", "--size", "0.5"]
     here: dict[str, Any] = {"cwd": tmp_path, "capture_output": True, "text": True, "env": os.environ}
-    done = subprocess.run([*command, "--out", "small", *few], check=False, **here)
+    done = processes.run([*command, "--out", "small", *few], check=False, **here)
     assert done.returncode == 0, done.stderr
     assert "parameters:" in done.stdout
     assert (tmp_path / "small" / PAGE).exists()
-    wrong = subprocess.run([*command[:-1], "0.0001", "--out", "less"], check=False, **here)
+    wrong = processes.run([*command[:-1], "0.0001", "--out", "less"], check=False, **here)
     assert wrong.returncode == 1
     assert "smallest student" in wrong.stderr
     assert not (tmp_path / "less").exists()
