@@ -62,6 +62,18 @@ def browser() -> Iterator[Any]:
         chromium.close()
 
 
+@pytest.fixture(scope="session")
+def lite_clip_kept(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A cache that holds the vectors of lite-clip's thousand classes, ten seconds of work; it is for copying."""
+    from unseen import encoders
+
+    place = tmp_path_factory.mktemp("lite-clip")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("UNSEEN_CACHE", str(place))
+        encoders.get("lite-clip", precision="fp32")
+    return place
+
+
 @pytest.fixture
 def install(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., None]]:
     """Make entry points of a package that exists for this test only: `install("methods", slug=Class)`."""

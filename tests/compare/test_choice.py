@@ -128,7 +128,7 @@ def test_a_pool_is_graded_by_the_labels_that_it_was_given_together(monkeypatch):
 
     @functools.wraps(fit)
     def all_of_the_last(self, **given):
-        fit(self, **given)
+        fit(self.set_params(**LisGAN.card.smoke), **given)  # what it learns is of no matter here
         if "target" in given:
             self.transduction_ = np.full(len(given["target"]), len(given["classes"]) - 1)
         return self
@@ -296,7 +296,7 @@ def test_a_candidate_that_cannot_do_without_the_held_out_classes_scores_0(monkey
     def needs_seven(self, **given):
         if len(given["classes"].seen) < 7:
             raise ValueError("seven classes at least")
-        return fit(self, **given)
+        return fit(self.set_params(**LisGAN.card.smoke), **given)
 
     monkeypatch.setattr(LisGAN, "fit", needs_seven)
     whole = attributed(180)

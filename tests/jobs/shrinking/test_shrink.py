@@ -117,6 +117,7 @@ def test_a_small_model_is_made_smaller_and_stands_where_an_encoder_stands(model:
     assert found.shape == (1, 2)
 
 
+@pytest.mark.slow  # two models of 49,408 words: 17 seconds
 def test_an_open_clip_model_from_a_file_is_made_small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     open_clip = pytest.importorskip("open_clip")
     monkeypatch.setenv("UNSEEN_CACHE", str(tmp_path / "cache"))
