@@ -377,6 +377,7 @@ def test_a_long_gap_in_the_past_leaves_out_what_would_be_read_there() -> None:
     assert np.isfinite(result.backtest.mae).all()
 
 
+@pytest.mark.usefixtures("whole_look_back")
 def test_why_tells_by_what_was_chosen() -> None:
     why = forecast(table(300)[["time", "load"]], horizon=12, model=tiny()).why
     assert why == "it had the smallest error over that of the seasonal naive in 60 forecasts of the past"
