@@ -1,4 +1,4 @@
-"""The command line through real processes."""
+"""The command line: each kind of command through a real process once, and the rest in the process of the tests."""
 
 import json
 import os
@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 import typer
 
+import in_process
 from unseen import claims, cli
 
 COMMANDS = [
@@ -37,7 +38,19 @@ COMMANDS = [
 
 
 @pytest.fixture
-def call(tmp_path):
+def call(tmp_path, monkeypatch):
+    """The command line in the process of the tests."""
+    monkeypatch.setenv("UNSEEN_DATA", str(tmp_path / "data"))
+
+    def run(*args, code=0):
+        return in_process.unseen(tmp_path, *args, code=code)
+
+    return run
+
+
+@pytest.fixture
+def process(tmp_path):
+    """The command line in a process of its own."""
     env = {
         **os.environ,
         "UNSEEN_DATA": str(tmp_path / "data"),
@@ -94,8 +107,8 @@ def test_every_help_teaches_with_an_example(call, command):
     assert f"unseen {command}" in call(command, "--help").stdout
 
 
-def test_compare_predict_export_report(call, tables):
-    done = call(
+def test_compare_predict_export_report(call, process, tables):
+    done = process(
         "compare",
         "--source",
         "source.csv",
@@ -110,7 +123,7 @@ def test_compare_predict_export_report(call, tables):
     assert "unseen predict 'my run' FILE" in done.stdout
     assert len(done.stdout.splitlines()) <= 5  # the answer in three lines, and where the report is
     assert len(done.stderr.splitlines()) <= 8
-    out = call("predict", "my run", "target.csv", "--top", 2, "--json").stdout
+    out = process("predict", "my run", "target.csv", "--top", 2, "--json").stdout
     rows = json.loads(out)
     assert len(rows) == 60
     assert rows[0]["class"] == rows[0]["class_1"] == "ant"
@@ -211,6 +224,12 @@ def test_recommend_says_what_fits_and_why_the_rest_does_not(call, tables):
 def test_a_mistake_is_one_line_that_names_it(call, args, told):
     done = call(*args, code=1)
     assert told in done.stderr
+    assert "traceback" not in done.stderr.lower()
+
+
+def test_a_mistake_in_a_real_process_is_one_line_too(process):
+    done = process("compare", "--source", "nowhere", code=1)
+    assert "nowhere" in done.stderr
     assert "traceback" not in done.stderr.lower()
 
 

@@ -2,7 +2,6 @@
 
 import functools
 import os
-import subprocess
 import sys
 
 import numpy as np
@@ -12,6 +11,7 @@ import torch
 from PIL import Image, ImageDraw
 
 import in_process
+import processes
 from unseen.cli.annotate import alike_in, described, embedded
 from unseen.data.classes import ClassSpace
 from unseen.data.domain import Domain
@@ -35,7 +35,7 @@ def process(tmp_path):
     def run(*args, code=0):
         env = {**os.environ, "OMP_NUM_THREADS": "1", "UNSEEN_CACHE": str(tmp_path / "cache"), "NO_COLOR": "1"}
         command = [sys.executable, "-m", "unseen.cli", "annotate", *map(str, args)]
-        done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, env=env)
+        done = processes.run(command, capture_output=True, text=True, cwd=tmp_path, env=env)
         assert done.returncode == code, done.stderr[-2000:]
         return done
 

@@ -6,7 +6,6 @@ import functools
 import json
 import os
 import re
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ import torch
 from PIL import Image, ImageDraw
 
 import in_process
+import processes
 from unseen import encoders
 from unseen.bundle import Bundle
 from unseen.data.classes import ClassSpace
@@ -255,7 +255,7 @@ def process(tmp_path: Path) -> Any:
     def run(*args: Any, code: int = 0) -> Any:
         env = {**os.environ, "OMP_NUM_THREADS": "1", "UNSEEN_CACHE": str(tmp_path / "cache"), "NO_COLOR": "1"}
         command = [sys.executable, "-m", "unseen.cli", *map(str, args)]
-        done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, env=env)
+        done = processes.run(command, capture_output=True, text=True, cwd=tmp_path, env=env)
         assert done.returncode == code, done.stderr[-2000:]
         return done
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+import processes
 import unseen
 from unseen.console import write_csv
 from unseen.data.classes import ClassSpace
@@ -38,7 +38,7 @@ def test_predictions_in_a_csv_are_no_formulas(tmp_path: Path) -> None:
     new.insert(0, "id", ["=cmd|' /C calc'!A0", "+b", "c", "d"])
     new.to_csv(tmp_path / "new.csv", index=False)
     order = [sys.executable, "-m", "unseen.cli", "predict", "model", "new.csv", "--csv", "out.csv", "--top", "2"]
-    found = subprocess.run(order, cwd=tmp_path, capture_output=True, text=True)
+    found = processes.run(order, cwd=tmp_path, capture_output=True, text=True)
     assert found.returncode == 0, found.stderr
     rows = list(csv.reader((tmp_path / "out.csv").open()))
     assert len(rows) == 5

@@ -174,10 +174,11 @@ def test_a_command_that_is_interrupted_says_so(
 
 def test_what_is_plainly_wrong_is_told_before_anything_heavy_is_imported(here: Path) -> None:
     script = (
-        "import json, sys\nfrom typer.testing import CliRunner\nfrom unseen import cli\n"
-        "from unseen.console import asked, in_flags\nsaid = []\n"
+        "import json, sys\nfrom typer import testing\nfrom unseen import cli\n"
+        "from unseen.console import asked, in_flags\nsaid, made = [], testing._get_command(cli.app)\n"
+        "testing._get_command = lambda app: made\n"  # all commands, made once and not for each
         "for one in json.load(sys.stdin):\n"
-        "    done = CliRunner().invoke(cli.app, one)\n"
+        "    done = testing.CliRunner().invoke(cli.app, one)\n"
         "    heavy = [name for name in ('torch', 'sklearn', 'pandas') if name in sys.modules]\n"
         "    said.append([done.exit_code, in_flags(str(done.exception), asked(tuple(one)), error=True), heavy])\n"
         "print(json.dumps(said))"

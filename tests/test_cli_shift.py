@@ -6,7 +6,6 @@ import functools
 import json
 import os
 import re
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ import pytest
 from PIL import Image
 
 import in_process
+import processes
 from unseen.data.domain import Domain
 from unseen.diagnosis.stylistic import measure_styles
 from unseen.report import shift as report
@@ -47,7 +47,7 @@ def process(tmp_path: Path) -> Any:
     def run(*args: Any, code: int = 0) -> Any:
         env = {**os.environ, "OMP_NUM_THREADS": "1", "UNSEEN_CACHE": str(tmp_path / "cache"), "NO_COLOR": "1"}
         command = [sys.executable, "-m", "unseen.cli", *map(str, args)]
-        done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, env=env)
+        done = processes.run(command, capture_output=True, text=True, cwd=tmp_path, env=env)
         assert done.returncode == code, done.stderr[-2000:]
         return done
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -97,7 +98,8 @@ def test_features_labels_and_styles_leave_out_and_name_a_video_that_is_damaged_i
     assert "budget must be in [1, 3]" in str(refused.exception)
 
 
-def test_videos_are_named_by_names_alone(here: Any) -> None:
+def test_videos_are_named_by_names_alone(here: Any, lite_clip_kept: Path) -> None:
+    shutil.copytree(lite_clip_kept, here / "cache", dirs_exist_ok=True)
     (here / "names.csv").write_text("name\ndark\nlight\n")
     call(
         "compare", "--target", "street", "--classes", "names.csv", "--methods", "describe", "--seeds", "1",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Iterator
 
@@ -107,9 +108,11 @@ def test_episodes_are_the_same_for_every_arm_and_what_tells_all_names_all(monkey
 
 
 def test_every_arm_gives_what_the_ledger_asks_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    sizes = {"LEARNT": 3, "UNLABELLED": 3, "ASKED": 10, "MAE_STEPS": 1, "EPOCHS": 1, "EPISODES": 2}
-    for name, value in sizes.items():
+    for name, value in {"ASKED": 10, "MAE_STEPS": 1, "EPOCHS": 1, "EPISODES": 2}.items():
         monkeypatch.setattr(cdfsl_v, name, value)
+    # the defaults of its arguments are those of the module when it was imported
+    few = functools.partial(cdfsl_v.World, learnt=3, unlabelled=3, asked=10)
+    monkeypatch.setattr(cdfsl_v, "World", few)
     monkeypatch.setattr(cdfsl_v, "SETTINGS", {**cdfsl_v.SETTINGS, "width": 16, "layers": 1, "mlp": 16})
     table = cdfsl_v.run(CASE, 0)
     for assertion in LEDGER:

@@ -91,7 +91,11 @@ def ready(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Inputs:
 CANDIDATES = (("source-only", "default"), ("x-clip", "zero-shot"))
 
 
-@pytest.mark.parametrize("engine", [Engine(workers=2), Engine(name="ray")], ids=lambda engine: engine.name)
+@pytest.mark.parametrize(
+    "engine",
+    [Engine(workers=2), pytest.param(Engine(name="ray"), marks=pytest.mark.slow)],  # Ray alone takes half a minute
+    ids=lambda engine: engine.name,
+)
 def test_whole_clips_reach_other_processes_and_give_the_bits_of_one(
     engine: Engine, ready: Inputs, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ import pytest
 import torch
 from PIL import Image
 
+import processes
 import unseen
 from unseen.bundle import Bundle
 from unseen.compare.consensus import forget_consensus_of_others
@@ -239,19 +239,28 @@ def folder(place: Path, noise: int, n: int = 8) -> Path:
     return place
 
 
+@pytest.fixture(scope="module")
+def of_pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a source, a target and the run that compared them, on a machine where bfloat16 is quicker."""
+    place = tmp_path_factory.mktemp("pictures")
+    source, target = folder(place / "source", 10), folder(place / "target", 90)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("UNSEEN_DATA", str(place / "data"))
+        patch.setattr(backends, "has_bfloat16", lambda: True)
+        found = unseen.compare(source=source, target=target, seeds=1, out=place / "run")  # type: ignore[attr-defined]
+    assert found.results["chosen"]["name"] == "consensus:views"
+    return place
+
+
 def test_a_saved_model_of_both_views_answers_as_it_was_graded_where_bfloat16_is_quicker(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    of_pictures: Path, tmp_path: Path
 ) -> None:
     import pandas as pd
 
-    monkeypatch.setattr(backends, "has_bfloat16", lambda: True)
-    source, target = folder(tmp_path / "source", 10), folder(tmp_path / "target", 90)
-    found = unseen.compare(source=source, target=target, seeds=1, out=tmp_path / "run")  # type: ignore[attr-defined]
-    assert found.results["chosen"]["name"] == "consensus:views"
-    told = pd.read_parquet(tmp_path / "run/predictions.parquet").set_index("id")
-    done = subprocess.run(
-        [sys.executable, "-m", "unseen.cli", "predict", "run", "target", "--csv", "p.csv"], cwd=tmp_path, check=True,
-        capture_output=True,
+    told = pd.read_parquet(of_pictures / "run/predictions.parquet").set_index("id")
+    done = processes.run(
+        [sys.executable, "-m", "unseen.cli", "predict", of_pictures / "run", of_pictures / "target", "--csv", "p.csv"],
+        cwd=tmp_path, check=True, capture_output=True,
     )  # fmt: skip
     said = pd.read_csv(tmp_path / "p.csv").set_index("id").loc[told.index]
     assert done.returncode == 0
@@ -259,13 +268,12 @@ def test_a_saved_model_of_both_views_answers_as_it_was_graded_where_bfloat16_is_
     assert np.abs(said["probability"] - told["probability"]).max() < 1e-4
 
 
-def test_a_model_saved_from_pictures_reads_others_by_its_own_encoder(tmp_path: Path) -> None:
-    source, target = folder(tmp_path / "source", 10), folder(tmp_path / "target", 90)
-    unseen.compare(source=source, target=target, seeds=1, out=tmp_path / "run")  # type: ignore[attr-defined]
+def test_a_model_saved_from_pictures_reads_others_by_its_own_encoder(of_pictures: Path, tmp_path: Path) -> None:
     other = folder(tmp_path / "other", 60)
-    done = subprocess.run(
-        [sys.executable, "-m", "unseen.cli", "compare", "--model", "run", "--target", "other", "--seeds", "1",
-         "--methods", "source-only,shot", "--out", "again"], cwd=tmp_path, capture_output=True, text=True, check=False,
+    done = processes.run(
+        [sys.executable, "-m", "unseen.cli", "compare", "--model", of_pictures / "run", "--target", "other",
+         "--seeds", "1", "--methods", "source-only,shot", "--out", "again"],
+        cwd=tmp_path, capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert (Bundle.load(tmp_path / "again/model").predict(other)["class"].nunique()) == 3

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+import processes
 import unseen
 from small_towers import saved_towers
 from unseen.catalogue import Given
@@ -50,7 +50,7 @@ def test_a_command_runs_them_and_the_saved_model_predicts(folders: Path, tmp_pat
     settings = ["--encoder", "lite-clip", "--methods", "describe,adaptclipzs,coop,ogen", "--seeds", "1"]
     command = ["compare", "--source", folders / "source", "--target", folders / "target", "--classes",
                folders / "names.csv", *settings, "--protocol", "base-to-new", "--out", out]  # fmt: skip
-    done = subprocess.run([sys.executable, "-m", "unseen.cli", *map(str, command)], capture_output=True, text=True)
+    done = processes.run([sys.executable, "-m", "unseen.cli", *map(str, command)], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     results = json.loads((out / "results.json").read_text())
     assert results["protocol"]["name"] == "base-to-new"
@@ -59,7 +59,7 @@ def test_a_command_runs_them_and_the_saved_model_predicts(folders: Path, tmp_pat
     for figures in found.values():
         assert set(figures) >= {"base", "new", "h"}
     picture = next((folders / "target" / "blue").glob("*.png"))
-    said = subprocess.run([sys.executable, "-m", "unseen.cli", "predict", str(out), str(picture), "--top", "2"],
+    said = processes.run([sys.executable, "-m", "unseen.cli", "predict", str(out), str(picture), "--top", "2"],
                           capture_output=True, text=True)  # fmt: skip
     assert said.returncode == 0, said.stderr
 

@@ -14,6 +14,7 @@ import pytest
 from PIL import Image
 from scipy.io import savemat
 
+import processes
 import unseen
 from unseen.data.class_file import read_classes
 from unseen.files import sentence
@@ -184,7 +185,7 @@ def test_a_folder_whose_name_looks_like_markup_is_printed(tmp_path: Path) -> Non
     env = os.environ | {"PYTHONPATH": str(Path(unseen.__file__).parents[1]), "UNSEEN_DATA": str(tmp_path / "data")}
     asked = ["compare", "--source", "s.csv", "--target", "s2.csv", "--methods", "source-only", "--seeds", "1"]
     run = [sys.executable, "-m", "unseen.cli", *asked, "--out", "run [/b]"]
-    found = subprocess.run(run, cwd=tmp_path, env=env, capture_output=True, text=True)
+    found = processes.run(run, cwd=tmp_path, env=env, capture_output=True, text=True)
     assert found.returncode == 0, found.stderr[-2000:]
     assert "report: run [/b]/report.html" in found.stdout
 

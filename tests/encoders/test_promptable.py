@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +48,7 @@ def tiny(name: str, folder: Path) -> TwoTowerEncoder:
 def encoder(request: pytest.FixtureRequest, tmp_path: Path, own_cache: Path) -> TwoTowerEncoder:
     if request.param != "lite-clip":
         return tiny(request.param, tmp_path)
+    shutil.copytree(request.getfixturevalue("lite_clip_kept"), own_cache)
     made = encoders.get("lite-clip", precision="fp32")
     assert isinstance(made, TwoTowerEncoder)
     return made

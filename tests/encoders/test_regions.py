@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
 import sys
 from pathlib import Path
 
@@ -14,6 +13,7 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor, nn
 
+import processes
 from unseen import encoders
 from unseen.bundle import Bundle
 from unseen.data.classes import ClassSpace
@@ -171,7 +171,7 @@ def test_a_saved_model_with_regions_predicts_files_in_a_fresh_process(bundle: Bu
         "print(*t['class'], *t['probability'])"
     )
     env = os.environ | {"UNSEEN_CACHE": str(tmp_path / "other"), "OMP_NUM_THREADS": "1"}
-    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=env, capture_output=True, text=True)
+    done = processes.run([sys.executable, "-c", code], cwd=tmp_path, env=env, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-2000:]
     table = bundle.predict(new)
     told = done.stdout.split()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ast
 import json
-import subprocess
 import sys
 from pathlib import Path
 
@@ -13,6 +12,7 @@ import timm
 import torch
 from torch import nn
 
+import processes
 import unseen
 from unseen.nn.build import Recipe, builder, rebuild, recipe_of
 from unseen.nn.classifier import as_classifier, feature_classifier, split
@@ -126,12 +126,12 @@ def test_a_file_that_names_a_module_has_nothing_imported() -> None:
         "    assert module not in sys.modules, module\n"
         "print('went on')"
     )
-    found = subprocess.run([sys.executable, "-c", code, "--help"], capture_output=True, text=True)
+    found = processes.run([sys.executable, "-c", code, "--help"], capture_output=True, text=True)
     assert (found.returncode, found.stdout) == (0, "went on\n"), found.stderr
 
 
 def test_importing_the_module_of_the_command_line_runs_nothing() -> None:
-    found = subprocess.run([sys.executable, "-c", "import unseen.cli.__main__"], capture_output=True, text=True)
+    found = processes.run([sys.executable, "-c", "import unseen.cli.__main__"], capture_output=True, text=True)
     assert (found.returncode, found.stdout) == (0, ""), found.stderr
 
 
@@ -156,5 +156,5 @@ def test_a_builder_of_the_list_is_met_in_a_process_that_never_saw_it(name: str) 
         f"build.Recipe.from_json({{'builder': {name!r}, 'module': 'anything', 'args': {{}}}})\n"
         f"assert {name!r} in build._BUILDERS"
     )
-    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    found = processes.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert found.returncode == 0, found.stderr

@@ -48,6 +48,7 @@ def compare(slug, env, tables):
     return {row["name"]: row["metrics"]["adapted"]["accuracy"]["mean"] for row in results["candidates"]}
 
 
+@pytest.mark.slow
 def test_the_example_package_is_seen_in_methods_compare_and_report(tables):
     env = install(ROOT / "examples" / "unseen-centre", tables / "site")
     assert "centre" in run("-m", "unseen.cli", "methods", env=env, cwd=tables)

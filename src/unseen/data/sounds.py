@@ -112,9 +112,7 @@ def sound_of(content: bytes, rate: int | None = None, *, longest: float = LONGES
     return _waveform(io.BytesIO(content), "the file", plain, len(content), rate, longest, most)
 
 
-def _waveform(
-    file: IO[bytes], name: str, plain: bool, size: int, rate: int | None, longest: float, most: int
-) -> Sound:
+def _waveform(file: IO[bytes], name: str, plain: bool, size: int, rate: int | None, longest: float, most: int) -> Sound:
     if not size:
         raise ValueError(f"{name} is empty")
     read = _by_scipy if plain else _by_soundfile

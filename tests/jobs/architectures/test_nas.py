@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
-import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -17,6 +16,7 @@ import pytest
 import torch
 from PIL import Image
 
+import processes
 from unseen.cli import main
 from unseen.data.architectures import read_table
 from unseen.data.domain import Domain
@@ -45,7 +45,7 @@ def process(tmp_path: Path) -> Any:
     def run(*args: Any) -> Done:
         env = {**os.environ, "OMP_NUM_THREADS": "1", "UNSEEN_CACHE": str(tmp_path / "cache"), "NO_COLOR": "1"}
         command = [sys.executable, "-m", "unseen.cli", "nas", *map(str, args)]
-        done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, env=env)
+        done = processes.run(command, capture_output=True, text=True, cwd=tmp_path, env=env)
         assert done.returncode == 0, done.stderr[-2000:]
         return Done(done.stdout, done.stderr)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import json
-import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -16,6 +15,7 @@ import pytest
 import torch
 from scipy.io import wavfile
 
+import processes
 from unseen.data.domain import Domain
 from unseen.data.sources import SourceUnavailable
 from unseen.encoders.sound import SmallSpace
@@ -212,7 +212,7 @@ def test_a_saved_captioner_says_the_same_in_a_fresh_process(place: Path, caption
         "import json, sys; from unseen.jobs.captioning.captioner import Captioner; "
         "print(json.dumps(Captioner.load(sys.argv[1]).caption(sys.argv[2:])))"
     )
-    done = subprocess.run([sys.executable, "-c", code, str(tmp_path / "m"), *files], capture_output=True, text=True)
+    done = processes.run([sys.executable, "-c", code, str(tmp_path / "m"), *files], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout.splitlines()[-1]) == expected
     assert {file.suffix for file in (tmp_path / "m").rglob("*") if file.is_file()} == {".json", ".safetensors"}

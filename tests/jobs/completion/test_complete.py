@@ -5,7 +5,6 @@ from __future__ import annotations
 import html
 import os
 import re
-import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -18,6 +17,7 @@ import torch
 
 import in_process
 import pages
+import processes
 from unseen.data.classes import ClassSpace
 from unseen.data.domain import Domain
 from unseen.jobs.completion.job import Completion, complete, read_graph, tail_rankers
@@ -227,7 +227,7 @@ def test_without_a_check_the_first_method_answers_as_before(files: Path, monkeyp
 def call(folder: Path, *args: str, code: int = 0) -> str:
     env = {**os.environ, "OMP_NUM_THREADS": "1", "NO_COLOR": "1", "COLUMNS": "200"}
     command = [sys.executable, "-m", "unseen.cli", "complete", *args]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=folder, env=env)
+    done = processes.run(command, capture_output=True, text=True, cwd=folder, env=env)
     assert done.returncode == code, done.stderr[-2000:]
     return done.stderr + done.stdout
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -17,6 +16,7 @@ import torch
 import typer.testing
 from PIL import Image
 
+import processes
 from unseen import encoders
 from unseen.cli import app
 from unseen.data.domain import Domain
@@ -321,7 +321,7 @@ def test_the_commands_in_a_real_process(encoder: str, tmp_path: Path) -> None:
 
     def run(*arguments: str) -> Any:
         command = [sys.executable, "-m", "unseen.cli", *arguments]
-        return subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, env=os.environ, check=False)
+        return processes.run(command, cwd=tmp_path, capture_output=True, text=True, env=os.environ, check=False)
 
     made = run("compose", "captions.csv", "--out", "composer", "--encoder", encoder, *few)
     assert made.returncode == 0, made.stderr

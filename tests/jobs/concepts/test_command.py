@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
+import processes
 from unseen.cli import main
 from unseen.curation.collection import write_record, write_shard
 from unseen.encoders import get
@@ -74,7 +74,7 @@ def test_a_process_of_its_own_counts_and_predicts(captions: Path, tmp_path: Path
         "2",
     ]
     command = [sys.executable, "-m", "unseen.cli", "concepts", *given]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, env=env)
+    done = processes.run(command, capture_output=True, text=True, cwd=tmp_path, env=env)
     assert done.returncode == 0, done.stderr[-2000:]
     assert done.stderr.startswith("concepts: 12, 9 of them with accuracy\ncaptions: 2,000\n")
     assert "ten times the data buys" in done.stdout
@@ -221,8 +221,8 @@ def test_two_processes_with_shares_of_a_file_give_the_index_of_one(
         assert ConceptIndex.from_captions(source, phrases=True, processes=2) == one
         own = [text for share in source.shares(2) for piece in source.read(share) for text in piece.to_pylist()]
         assert own == [text for piece in source for text in piece.to_pylist()]
-        for processes in (1, 2):
-            counted = count_concepts(source, [*WORDS, "two unicorns"], processes=processes, chunk=99)
+        for several in (1, 2):
+            counted = count_concepts(source, [*WORDS, "two unicorns"], processes=several, chunk=99)
             assert counted.n == 2000
             assert counted.counts.tolist() == one.counts([*WORDS, "two unicorns"]).tolist()
 

@@ -15,6 +15,7 @@ import pytest
 
 import in_process
 import pages
+import processes
 from unseen.data.series import read_series
 from unseen.jobs.forecasting import backtest
 from unseen.jobs.forecasting.forecasters import forecasters, load_model
@@ -376,6 +377,7 @@ def test_a_long_gap_in_the_past_leaves_out_what_would_be_read_there() -> None:
     assert np.isfinite(result.backtest.mae).all()
 
 
+@pytest.mark.usefixtures("whole_look_back")
 def test_why_tells_by_what_was_chosen() -> None:
     why = forecast(table(300)[["time", "load"]], horizon=12, model=tiny()).why
     assert why == "it had the smallest error over that of the seasonal naive in 60 forecasts of the past"
@@ -395,7 +397,7 @@ def test_files_are_whole_or_not_there(tmp_path: Path, monkeypatch: pytest.Monkey
 
 def run(*arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:
     order = [sys.executable, "-m", "unseen.cli", *arguments]
-    return subprocess.run(order, cwd=folder, capture_output=True, text=True, check=False)
+    return processes.run(order, cwd=folder, capture_output=True, text=True, check=False)
 
 
 def test_the_command_line_writes_what_it_says(tmp_path: Path) -> None:

@@ -53,6 +53,7 @@ def pictures(file: Path) -> list[bytes]:
     return [base64.b64decode(content) for content in found]
 
 
+@pytest.mark.usefixtures("whole_look_back")
 def test_what_it_would_have_said_is_what_it_said_at_that_time() -> None:
     data = waves()
     result = forecast(data, horizon=24, method="last-value")

@@ -7,7 +7,6 @@ import functools
 import html
 import os
 import re
-import subprocess
 import sys
 from collections import Counter
 from collections.abc import Callable
@@ -20,6 +19,7 @@ import pytest
 
 import in_process
 import pages
+import processes
 from unseen.data.classes import ClassSpace
 from unseen.data.domain import Domain
 from unseen.data.taxonomies import load
@@ -53,7 +53,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def unseen(folder: Path, *arguments: str, code: int = 0) -> Any:
-    done = subprocess.run(
+    done = processes.run(
         [sys.executable, "-m", "unseen.cli", *arguments],
         capture_output=True,
         text=True,

@@ -22,6 +22,7 @@ from PIL import Image
 from sklearn.datasets import load_sample_image
 
 import in_process
+import processes
 from unseen.cli import app
 from unseen.data.domain import Domain
 from unseen.data.homographies import apply, corners, moved_corners, warped
@@ -67,7 +68,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def unseen(where: Path, *args: object) -> subprocess.CompletedProcess[str]:
     env = {"PYTHONPATH": str(SRC), "PATH": "/usr/bin:/bin", "HOME": str(where), "OMP_NUM_THREADS": "1"}
     order = [sys.executable, "-m", "unseen.cli", "match", *map(str, args)]
-    return subprocess.run(order, cwd=where, capture_output=True, text=True, env=env)
+    return processes.run(order, cwd=where, capture_output=True, text=True, env=env)
 
 
 def off(matrix: object) -> float:

@@ -7,7 +7,6 @@ import html
 import json
 import os
 import re
-import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -21,6 +20,7 @@ import typer.testing
 
 import in_process
 import pages
+import processes
 from unseen import encoders
 from unseen.cli import app
 from unseen.data.classes import ClassSpace
@@ -359,12 +359,12 @@ def test_the_command_reads_tables_and_writes_a_table(tmp_path: Path) -> None:
         *(part for key, value in SETTINGS.items() for part in ("--set", f"{key}={value}")),
     ]  # fmt: skip
     env = {**os.environ, "PYTHONPATH": str(Path(job.__file__).parents[3])}
-    done = subprocess.run(order, cwd=tmp_path, env=env, capture_output=True, text=True)
+    done = processes.run(order, cwd=tmp_path, env=env, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert "labelled nodes right" in done.stdout + done.stderr
     assert len((tmp_path / "run/nodes.csv").read_text().splitlines()) == 31
     assert len((tmp_path / "run/links.csv").read_text().splitlines()) == 1 + len(graph.edges)
-    wrong = subprocess.run([*order[:4], "nodes.csv"], cwd=tmp_path, env=env, capture_output=True, text=True)
+    wrong = processes.run([*order[:4], "nodes.csv"], cwd=tmp_path, env=env, capture_output=True, text=True)
     assert wrong.returncode == 1
     assert "classes is needed" in wrong.stderr
 

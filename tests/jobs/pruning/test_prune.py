@@ -8,7 +8,6 @@ import hashlib
 import io
 import json
 import os
-import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -20,6 +19,7 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
+import processes
 from unseen.cli import main
 from unseen.curation.collection import write_record, write_shard
 from unseen.curation.uids import UidSet, read_uids
@@ -63,7 +63,7 @@ def files(tmp_path: Path) -> Path:
 def test_a_process_writes_everything_and_every_sample_once(files: Path) -> None:
     env = {**os.environ, "OMP_NUM_THREADS": "1", "NO_COLOR": "1"}
     order = [sys.executable, "-m", "unseen.cli", "prune", "x.npz", "--keep", "0.2", "--quality", "0.9", "--out", "out"]
-    done = subprocess.run(order, capture_output=True, text=True, cwd=files, env=env)
+    done = processes.run(order, capture_output=True, text=True, cwd=files, env=env)
     assert done.returncode == 0, done.stderr[-2000:]
     assert done.stderr.startswith("data: 300 embeddings of ")
     assert ", with ids and similarities and texts\n" in done.stderr

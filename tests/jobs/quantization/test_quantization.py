@@ -6,7 +6,6 @@ import dataclasses
 import json
 import os
 import re
-import subprocess
 import sys
 import warnings
 from typing import Self
@@ -19,6 +18,7 @@ import torchvision
 from PIL import Image
 from torch import nn
 
+import processes
 from small_towers import saved_towers
 from unseen import methods
 from unseen.bundle import Bundle
@@ -760,7 +760,7 @@ def test_the_command_quantizes_moves_on_and_exports(tmp_path):
 
     def call(*args, code=0):
         order = [sys.executable, "-m", "unseen.cli", *map(str, args)]
-        done = subprocess.run(order, capture_output=True, text=True, cwd=tmp_path, env=env)
+        done = processes.run(order, capture_output=True, text=True, cwd=tmp_path, env=env)
         assert done.returncode == code, done.stderr[-2000:]
         return done
 

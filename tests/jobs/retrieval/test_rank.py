@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -16,6 +15,7 @@ import pytest
 import typer.testing
 
 import in_process
+import processes
 from unseen.cli import app
 from unseen.data.domain import Domain
 from unseen.data.rankings import Ranking
@@ -275,7 +275,7 @@ def test_a_method_that_does_not_fit_is_refused_with_those_that_do(changes: dict[
 
 
 def unseen(folder: Path, *arguments: str, code: int = 0) -> Any:
-    done = subprocess.run(
+    done = processes.run(
         [sys.executable, "-m", "unseen.cli", *arguments],
         capture_output=True,
         text=True,

@@ -7,7 +7,6 @@ import dataclasses
 import io
 import json
 import os
-import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -19,6 +18,7 @@ from PIL import Image
 from torch import nn
 from typer.testing import CliRunner
 
+import processes
 from unseen.cli import app
 from unseen.data.classes import ClassSpace
 from unseen.data.domain import Domain
@@ -263,7 +263,7 @@ def test_a_saved_model_predicts_a_picture_in_a_fresh_process(
         "import sys; from unseen.jobs.segmentation.model import SegmentModel; "
         "d, m, s = SegmentModel.load(sys.argv[1]).predict(sys.argv[2]); print(m[0].ravel().tolist())"
     )
-    done = subprocess.run(
+    done = processes.run(
         [sys.executable, "-c", code, str(out), str(picture)],
         capture_output=True, text=True, env=os.environ, cwd=tmp_path,
     )  # fmt: skip

@@ -6,7 +6,6 @@ import dataclasses
 import json
 import os
 import re
-import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -17,6 +16,7 @@ import pytest
 import torch
 from PIL import Image
 
+import processes
 from unseen import encoders
 from unseen.data.domain import Domain
 from unseen.data.pairs import Pairs
@@ -136,6 +136,7 @@ def test_a_small_model_is_made_smaller_and_stands_where_an_encoder_stands(model:
     assert found.shape == (1, 2)
 
 
+@pytest.mark.slow  # two models of 49,408 words: 17 seconds
 def test_an_open_clip_model_from_a_file_is_made_small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     open_clip = pytest.importorskip("open_clip")
     monkeypatch.setenv("UNSEEN_CACHE", str(tmp_path / "cache"))
@@ -273,11 +274,11 @@ def test_the_command_in_a_real_process(model: str, tmp_path: Path) -> None:
     few = [f"--set={key}={value}" for key, value in FEW.items()]
     command = [sys.executable, "-m", "unseen.cli", "shrink", model, "--pairs", "pairs.csv", "--size", "0.5"]
     here: dict[str, Any] = {"cwd": tmp_path, "capture_output": True, "text": True, "env": os.environ}
-    done = subprocess.run([*command, "--out", "small", *few], check=False, **here)
+    done = processes.run([*command, "--out", "small", *few], check=False, **here)
     assert done.returncode == 0, done.stderr
     assert "parameters:" in done.stdout
     assert (tmp_path / "small" / PAGE).exists()
-    wrong = subprocess.run([*command[:-1], "0.0001", "--out", "less"], check=False, **here)
+    wrong = processes.run([*command[:-1], "0.0001", "--out", "less"], check=False, **here)
     assert wrong.returncode == 1
     assert "smallest student" in wrong.stderr
     assert not (tmp_path / "less").exists()

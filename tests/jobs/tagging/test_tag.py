@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
 from collections import Counter
 from collections.abc import Callable
@@ -15,6 +14,7 @@ import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
+import processes
 import unseen
 from unseen.console import app
 from unseen.data.domain import Domain
@@ -149,7 +149,7 @@ def test_a_tagger_is_learnt_graded_beside_others_saved_and_used_in_a_fresh_proce
         "--table",
         "p.csv",
     ]
-    done = subprocess.run([sys.executable, "-c", code, *run], cwd=tmp_path, capture_output=True, text=True)
+    done = processes.run([sys.executable, "-c", code, *run], cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert "/ Premise]" in done.stdout
     rows = pd.read_csv(tmp_path / "p.csv")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import itertools
 import os
-import subprocess
 import sys
 from pathlib import Path
 
@@ -18,6 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
+import processes
 import unseen
 from unseen.data.domain import Domain
 from unseen.methods.compression.genie import Genie
@@ -556,7 +556,7 @@ def test_the_command_line_quantizes_a_saved_model(tmp_path):
     for key, value in chosen.items():
         args += ["--set", f"{key}={value}".replace(" ", "")]
     env = {**os.environ, "PYTHONPATH": str(Path(unseen.__file__).parents[1])}
-    done = subprocess.run(
+    done = processes.run(
         [sys.executable, "-m", "unseen.cli", *args], cwd=tmp_path, env=env, capture_output=True, text=True
     )
     assert done.returncode == 0, done.stderr

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 import sys
 
 import numpy as np
@@ -10,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import processes
 from unseen.data.domain import Domain
 from unseen.methods import get
 from unseen.methods.base import NotFittedError
@@ -488,7 +488,7 @@ for job in jobs:
     except ValueError as error:
         print(error)
 """
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    done = processes.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     said = done.stdout.strip().splitlines()
     names = (
         "rule pick measure temperature temperature neighbours floor restarts dedup quality n_clusters pick measure keep"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from torch import nn
 
 pytest.importorskip("cv2", reason="robust fits need OpenCV")
 
+import processes
 import unseen
 from unseen.data.domain import Domain, Lazy
 from unseen.data.homographies import apply
@@ -451,7 +451,7 @@ def test_a_matcher_that_learnt_is_loaded_in_a_fresh_process_and_finds_the_same(t
         "import sys; from unseen.methods import get; from unseen.methods.matching.needs import scene_pairs; "
         "print(get('gim').load(sys.argv[1]).match(scene_pairs(1, 1))[0].tolist())"
     )
-    found = subprocess.run(
+    found = processes.run(
         [sys.executable, "-c", code, str(tmp_path / "m")], capture_output=True, text=True, cwd=tmp_path,
         env={**os.environ, "PYTHONPATH": str(SRC), "OMP_NUM_THREADS": "1"}, check=True,
     )  # fmt: skip

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
 from collections import Counter
 from pathlib import Path
@@ -15,6 +14,7 @@ from torch import nn
 
 pytest.importorskip("cv2", reason="the engine needs OpenCV")
 
+import processes
 from unseen.data.simulate import modalities
 from unseen.data.simulate.modalities import luma, register_modality
 from unseen.methods.matching.matcher import PairMatcher
@@ -208,7 +208,7 @@ def test_a_tuned_matcher_is_loaded_in_a_fresh_process_and_finds_the_same(tmp_pat
         "import sys; from unseen.methods import get; from unseen.methods.matching.needs import scene_pairs; "
         "print(get('minima').load(sys.argv[1]).match(scene_pairs(1, 1))[0].tolist())"
     )
-    found = subprocess.run(
+    found = processes.run(
         [sys.executable, "-c", code, str(tmp_path / "m")], capture_output=True, text=True, cwd=tmp_path,
         env={"PYTHONPATH": str(SRC), "PATH": "/usr/bin:/bin", "OMP_NUM_THREADS": "1"}, check=True,
     )  # fmt: skip
