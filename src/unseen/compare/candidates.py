@@ -140,9 +140,9 @@ def plan(
         left_out |= {name_of(*pair): NO_SAY for pair in pairs if not has_part(*pair, named=inputs.named)}
         pairs = [pair for pair in pairs if has_part(*pair, named=inputs.named)]
         if too_few_labels(inputs) and not rejecting:
-            heard = [pair for pair in pairs if has_part(*pair, named=inputs.named, labelled=False)]
-            left_out |= {name_of(*pair): FEW_LABELS for pair in pairs if pair not in heard}
-            pairs = heard
+            voiced = [pair for pair in pairs if has_part(*pair, named=inputs.named, labelled=False)]
+            left_out |= {name_of(*pair): FEW_LABELS for pair in pairs if pair not in voiced}
+            pairs = voiced
     if rejecting:
         closed = [pair for pair in pairs if protocol not in card(pair[0]).protocols]
         left_out |= {name_of(*pair): f"takes every sample for one of a known class ({protocol})" for pair in closed}

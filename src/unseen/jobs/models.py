@@ -182,6 +182,7 @@ class TaskModel:
             return samples
         from unseen.data.domain import Lazy
 
-        if isinstance(samples.x, Lazy):  # read when they are asked about, not all at once
-            return samples._replace(x=samples.x.map(self._prepared))
+        x: Any = samples.x
+        if isinstance(x, Lazy):  # read when they are asked about, not all at once
+            return samples._replace(x=x.map(self._prepared))
         return samples._replace(x=[self._prepared(sample) for sample in samples.x])
