@@ -184,5 +184,6 @@ class TaskModel:
 
         x: Any = samples.x
         if isinstance(x, Lazy):  # read when they are asked about, not all at once
-            return samples._replace(x=x.map(self._prepared))
+            x = x.map(self._prepared)
+            return samples._replace(x=x)
         return samples._replace(x=[self._prepared(sample) for sample in samples.x])

@@ -74,7 +74,7 @@ class Held:
                 told = (
                     f"the samples may take at most {self.room.most:,} bytes once they are decoded; send fewer at once"
                 )
-                self.refused = HTTPException(413, told)
+                self.refused = HTTPException(413, detail)
             elif not self.room._add(n):
                 self.refused = Busy(f"the samples under way take more than {self.room.most:,} bytes")
             else:
