@@ -71,7 +71,7 @@ class Held:
             if self._left:  # nobody waits for it any more
                 return made
             if self.bytes + n > self.room.most:
-                told = (
+                detail = (
                     f"the samples may take at most {self.room.most:,} bytes once they are decoded; send fewer at once"
                 )
                 self.refused = HTTPException(413, detail)
