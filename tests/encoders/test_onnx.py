@@ -205,9 +205,7 @@ def test_links_in_a_circle_and_the_home_of_nobody_are_told(tmp_path):
     (tmp_path / "g.onnx").symlink_to("g.onnx")
     with pytest.raises((ValueError, OSError), match=r"g\.onnx"):
         encoders.get(f"onnx:{tmp_path / 'g.onnx'}")
-    with pytest.raises(
-        ValueError, match="~nobody-here is the home of nobody here"
-    ):
+    with pytest.raises(ValueError, match="~nobody-here is the home of nobody here"):
         encoders.get("onnx:~nobody-here/g.onnx")
     with pytest.raises(FileNotFoundError, match=r"'~nobody-here/x\.csv' does not exist"):
         unseen.load("~nobody-here/x.csv")
