@@ -1,5 +1,6 @@
 """Clips of files: class folders, tables with times, folders of frames; decoded once; windows over long ones."""
 
+import io
 import json
 import os
 import pickle
@@ -288,6 +289,21 @@ def test_a_damaged_file_of_the_cache_is_decoded_again(tmp_path):
     (kept,) = kept_frames.cache().glob("*.npy")
     kept.write_bytes(kept.read_bytes()[:100])
     assert np.array_equal(load(tmp_path / "a.mp4", frames=4).x[0], first)
+
+
+@pytest.mark.parametrize("content", [b"", b"PK\x03\x04" + bytes(50), b"lies"])
+def test_what_is_no_array_in_the_cache_is_decoded_again(tmp_path, content):
+    if content == b"lies":
+        header = io.BytesIO()
+        told = {"descr": "|u1", "fortran_order": False, "shape": (16, 3, 40_000, 10**9)}
+        np.lib.format.write_array_header_1_0(header, told)
+        content = header.getvalue() + b"x"
+    (tmp_path / "a.npy").write_bytes(content)
+    values = np.zeros((2, 3, 8, 8), np.uint8)
+    store = kept_frames.Store(tmp_path)
+    assert store.get("a.npy") is None
+    np.testing.assert_array_equal(store.once("a.npy", lambda: values), values)
+    np.testing.assert_array_equal(store.get("a.npy"), values)
 
 
 def test_nothing_is_kept_beyond_the_room(tmp_path, monkeypatch):

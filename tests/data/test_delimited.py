@@ -129,6 +129,9 @@ def test_a_line_of_commas_is_not_read_for_hours(tmp_path: Path) -> None:
         assert time.process_time() - began < 3
     with pytest.raises(ValueError, match="has 11 columns; at most 10 are read"):
         table_of_text("\n" + ";" * 10 + "\n", 10)
+    with pytest.raises(ValueError, match="has 11 columns; at most 10 are read"):
+        table_of_text("a;b\n" + ";" * 10 + "\n", 10)
+    assert table_of_text("\r".join(["time;load", *["1;2"] * 30]), 10).shape == (30, 2)
 
 
 def test_a_cell_that_is_no_number_is_told_by_its_beginning() -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+import unseen
 from unseen import encoders
 from unseen.data.domain import Domain
 from unseen.encoders.onnx import METADATA, custom_domains
@@ -184,3 +186,26 @@ def test_it_comes_back_from_its_folder(tmp_path, own_cache):
     again = encoders.load(encoder.to_json(), tmp_path / "saved")
     assert np.array_equal(again.encode(pictures(), cache=False).x, encoder.encode(pictures()).x)
     assert str(tmp_path) not in json.dumps(encoder.to_json())
+
+
+def test_a_damaged_graph_is_named_in_a_folder_with_an_at_sign_too(tmp_path):
+    (tmp_path / "a@b").mkdir()
+    file = graph(tmp_path / "a@b")
+    content = file.read_bytes()
+    file.write_bytes(content.replace(b"\x12\x01n", b"\x12\x01\xcf"))
+    with pytest.raises(ValueError, match=f"a@b/{file.name} is not an encoder that can be read"):
+        encoders.get(f"onnx:{file}")
+    file.unlink()
+    os.mkfifo(file)
+    with pytest.raises(ValueError, match="is a pipe"):
+        encoders.get(f"onnx:{file}")
+
+
+def test_links_in_a_circle_and_the_home_of_nobody_are_told(tmp_path):
+    (tmp_path / "g.onnx").symlink_to("g.onnx")
+    with pytest.raises((ValueError, OSError), match=r"g\.onnx"):
+        encoders.get(f"onnx:{tmp_path / 'g.onnx'}")
+    with pytest.raises(ValueError, match="~nobody-here is the home of nobody here"):
+        encoders.get("onnx:~nobody-here/g.onnx")
+    with pytest.raises(FileNotFoundError, match=r"'~nobody-here/x\.csv' does not exist"):
+        unseen.load("~nobody-here/x.csv")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import glob
 import json
+import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -106,7 +107,7 @@ def _matched(given: str) -> list[str]:
     FileNotFoundError
         If there are none.
     """
-    place = Path(given).expanduser()
+    place = Path(os.path.expanduser(given))  # noqa: PTH111 - a home that is none stays as it is
     if "://" in given or given.endswith(".tar") or not glob.has_magic(given) or place.exists():
         return [given]
     from unseen.data.reading import natural_key

@@ -174,10 +174,10 @@ def headers_of(file: IO[bytes], form: Form) -> list[str]:
 
 
 def _check_width(file: IO[bytes], form: Form, most: int) -> None:
-    """`ValueError` if the first line has many more cells than tables have."""
+    """`ValueError` if one of the first two lines has many more cells than tables have."""
     file.seek(0)
-    first = next((line for line in file if line.strip(b" \r\n")), b"")
-    columns = first.count(form.separator.encode()) + 1
+    lines = (line for lines in file for line in lines.split(b"\r") if line.strip(b" \n"))  # \r alone ends some, too
+    columns = 1 + max((line.count(form.separator.encode()) for line in itertools.islice(lines, 2)), default=0)
     if columns > most:
         raise ValueError(f"the table has {columns:,} columns; at most {most:,} are read")
 

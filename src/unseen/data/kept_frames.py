@@ -19,7 +19,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from unseen.data.reading import is_local, open_file
+from unseen.data.reading import check_array, is_local, open_file
+from unseen.files import check_plain
 from unseen.runtime import cache_folder, replacing
 
 log = logging.getLogger("unseen.data")
@@ -79,7 +80,11 @@ class Store:
         """What was kept under a name, if it is whole."""
         file = self.folder / name
         try:
-            values = np.load(file, "r" if file.stat().st_size > LARGE else None, allow_pickle=False)
+            check_plain(file)
+            size = file.stat().st_size
+            with file.open("rb") as stream:
+                check_array(stream, size)  # before memory is asked for
+            values = np.load(file, "r" if size > LARGE else None, allow_pickle=False)
             os.utime(file)
         except (OSError, ValueError):  # none, or damaged: it is decoded again
             return None

@@ -325,6 +325,8 @@ def build(name: str, *, trust: bool, precision: Precision, folder: Path | None =
     scheme = schemes()[scheme_name]
     if ":" in scheme.form and not argument:
         raise ValueError(f"encoder {name!r} lacks what stands behind the colon: {scheme.form}")
+    if argument.startswith("~") and os.path.expanduser(argument) == argument:  # noqa: PTH111
+        raise ValueError(f"encoder {name!r}: {argument.partition('/')[0]} is the home of nobody here")
     if ":" not in scheme.form and argument:
         raise ValueError(f"encoder {name!r}: {scheme_name} takes nothing behind a colon")
     unknown = sorted(set(options) - set(scheme.options))
@@ -344,10 +346,10 @@ def build(name: str, *, trust: bool, precision: Precision, folder: Path | None =
         precision=precision,
         folder=folder,
     )
-    place = folder or argument.rpartition("@")[2]
-    if not place or not Path(place).expanduser().exists():
+    place = folder or _without_lead(scheme_name, argument)[2]
+    if not place or not os.path.exists(os.path.expanduser(place)):  # noqa: PTH110, PTH111 - of a home that is none, too
         return build(request)
-    check_plain(Path(place).expanduser())
+    check_plain(os.path.expanduser(place))  # noqa: PTH111
     with named(place, "an encoder", "save it anew, or name another one", also=(request.name,)):
         return build(request)
 
@@ -368,12 +370,19 @@ def _without_folders(name: str, scheme: str, argument: str) -> str:
     """The name with the folders of a local file left out, for what is saved and shown."""
     if not argument:
         return name
-    lead, at, path = argument.rpartition("@") if scheme == "timm" else ("", "", argument)
+    lead, at, path = _without_lead(scheme, argument)
     if scheme == "open_clip":
         lead, at, path = argument.partition("/")
-    if path and (scheme in LOCAL_FILES or Path(path).expanduser().exists()):
-        return name.replace(argument, f"{lead}{at}{Path(path).expanduser().resolve().name}", 1)
+    local = os.path.expanduser(path)  # noqa: PTH111
+    if path and (scheme in LOCAL_FILES or os.path.exists(local)):  # noqa: PTH110
+        return name.replace(argument, f"{lead}{at}{Path(os.path.realpath(local)).name}", 1)
     return name
+
+
+def _without_lead(scheme: str, argument: str) -> tuple[str, str, str]:
+    """What stands before a path, the sign between, and the path, which may hold that sign itself."""
+    lead, at, path = argument.partition("@") if scheme == "timm" else ("", "", argument)
+    return (lead, at, path) if at else ("", "", argument)
 
 
 @contextlib.contextmanager

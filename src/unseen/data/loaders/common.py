@@ -45,7 +45,7 @@ def locate(path: str | os.PathLike[str]) -> tuple[Any, str]:
 
     url, packed = os.fspath(path), False
     if "://" not in url:
-        check_plain(Path(url).expanduser())
+        check_plain(os.path.expanduser(url))  # noqa: PTH111 - a home that is none stays as it is
     if url.lower().endswith(".zip") and "::" not in url and not url.startswith("zip://"):
         url, packed = f"zip://::{url}", True
     try:
