@@ -312,6 +312,14 @@ def test_a_room_of_jobs_has_a_job_a_command_and_a_docstring(room: Path) -> None:
     assert all(file.stem == "page" for file in room.iterdir() if file.suffix in (".html", ".css"))
 
 
+# -- pages ---------------------------------------------------------------------------------------------------
+
+
+def test_every_page_stands_in_the_one_shell() -> None:
+    heads = [relative(file) for file in sorted(SRC.rglob("*.html")) if "<!doctype" in file.read_text().lower()]
+    assert heads == ["report/frame.html"]
+
+
 # -- truth -------------------------------------------------------------------------------------------------
 
 

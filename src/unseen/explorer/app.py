@@ -40,7 +40,7 @@ from unseen.explorer.messages import (
 from unseen.explorer.metrics import PATHS, SCRIPTS, Metrics
 from unseen.explorer.points import colours, passing, places
 from unseen.explorer.room import Room
-from unseen.report.pages import stylesheet
+from unseen.report.pages import stylesheet, templates
 from unseen.serving.app import LOCAL, Problem
 from unseen.serving.limits import Limits
 from unseen.serving.metrics import Measured
@@ -345,8 +345,9 @@ async def _file(name: str, kind: str) -> Response:
 @cache
 def _content(name: str) -> str:
     """A file of the page; its style begins with the look of all pages."""
-    file = FOLDER / name
-    return stylesheet(file) if name.endswith(".css") else file.read_text(encoding="utf-8")
+    if name.endswith(".html"):
+        return templates(FOLDER).get_template(name).render(policy="")
+    return stylesheet(FOLDER / name) if name.endswith(".css") else (FOLDER / name).read_text(encoding="utf-8")
 
 
 async def _problem(_: Request, error: Exception) -> JSONResponse:

@@ -11,8 +11,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from unseen.serving.access import ELSEWHERE, Refusal, is_foreign, refusal, too_long
 from unseen.serving.headers import SAFE, policy, with_headers
 
-POLICY = policy(script_src="'self'", style_src="'self'", img_src="'self' blob:", connect_src="'self'")
-"""What a page may load and run: files of this server, and pictures that the user dropped on it."""
+POLICY = policy(script_src="'self'", style_src="'self'", img_src="'self' data: blob:", connect_src="'self'")
+"""What a page may load and run: files of this server, its empty icon, and pictures that the user dropped on it."""
 
 HEADERS = {**SAFE, "content-security-policy": POLICY}
 

@@ -19,7 +19,7 @@ from starlette.responses import HTMLResponse, Response
 from unseen.data.images import thumbnail
 from unseen.encoders.defaults import DEFAULT_ENCODER, SHARED_ENCODER
 from unseen.report import words
-from unseen.report.pages import with_commands
+from unseen.report.pages import templates, with_commands
 from unseen.serving.limits import MAX_TEXT, Limits
 from unseen.serving.mistakes import FIELD
 from unseen.serving.model import Served
@@ -157,13 +157,7 @@ def preview(content: bytes, limits: Limits) -> Markup:
 
 @functools.cache
 def _environment() -> jinja2.Environment:
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(FOLDER),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    environment = templates(FOLDER).overlay(finalize=None)  # what somebody typed may have backticks
     environment.filters["commands"] = with_commands
     return environment
 
@@ -176,7 +170,7 @@ def filled(template: str, **values: Any) -> Markup:
 def page(title: str, body: Markup, here: str = "", status: int = 200) -> Response:
     """A whole page."""
     return HTMLResponse(
-        filled("frame.html", title=title, body=body, here=here, pages=PAGES).encode(errors="replace"), status
+        filled("shell.html", policy="", title=title, body=body, here=here, pages=PAGES).encode(errors="replace"), status
     )
 
 
