@@ -1,8 +1,8 @@
 """The type checker of the test run: beartype, without the annotations that it cannot resolve.
 
 What a check looks at is the types of arguments and results, and of arrays the type of the numbers and the shape. So of
-calls that are alike in these the first one is checked and the others are known to pass: nine of ten calls, and a third
-of the time that tests of networks took.
+calls that are alike in these the first one is checked and the others are known to pass: a quarter to a third of the
+time that the contract of methods with networks took.
 """
 
 from __future__ import annotations
