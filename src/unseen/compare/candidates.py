@@ -9,6 +9,8 @@ from unseen import catalogue
 from unseen.compare.asked import method_names, parse_budget
 from unseen.compare.clips import seconds_on_clips
 from unseen.compare.consensus import (
+    BESIDE,
+    BESIDE_NAMED,
     FEWEST_LABELS,
     LABELLED,
     MEMBERS,
@@ -46,11 +48,12 @@ BOTH_SIDES = ("gzsl", "base-to-new")
 
 ALONE = "names only classes without a labelled sample, and {} grades both kinds; {} names both"
 
-OUTLASTS = "far longer than any other (about {:.0f} s): name it, or give a budget that it is within"
+OUTLASTS = "too long for what is no part of the consensus (about {:.0f} s): name it, or give a budget that it is within"
 
 TIMES, WAITED_FOR = 2, 120.0
-"""By how much a candidate outlasts any other, and the seconds that it may always take, where a consensus is the choice
-unless labels say otherwise. Without a consensus it may be the best that there is, and stays."""
+"""How long candidates may take together that are no part of a consensus, which is the choice unless labels say
+otherwise: so many times what its longest part takes, but so many seconds always. Without a consensus one of them may be
+the best that there is, and all stay."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,7 +75,7 @@ class Plan:
     over_budget: dict[str, float] = dataclasses.field(default_factory=dict)
     """Candidates that the budget leaves out, with the seconds that they would take."""
     outlasting: dict[str, float] = dataclasses.field(default_factory=dict)
-    """Candidates that are left out without a budget, as they would take far longer than any other."""
+    """Candidates that are left out without a budget, as they take too long for what the consensus does not hear."""
 
     def names(self) -> list[str]:
         """All candidates by name."""
@@ -254,20 +257,21 @@ def _within(limit: float, groups: Sequence[Group], seconds: Mapping[str, float],
 
 
 def _outlasting(groups: Sequence[Group], seconds: Mapping[str, float], *, named: bool) -> dict[str, float]:
-    """What takes `TIMES` as long as any other, and is no part of the consensus, with its seconds."""
+    """What is left out of the candidates beside the consensus, the longest first, with its seconds."""
     cost = {group: seconds[name_of(*group[0])] for group in map(tuple, groups)}
-    *others, _ = sorted(cost.values())
-    limit = max(WAITED_FOR, TIMES * max(others, default=0.0))
-    slow = [
-        (group, taken)
-        for group, taken in cost.items()
-        if taken > limit and not any(_is_heard(pair, named) for pair in group)
-    ]
-    return {name_of(*pair): taken for group, taken in slow for pair in group}
+    heard = [taken for group, taken in cost.items() if any(_is_heard(pair, named) for pair in group)]
+    beside = {group: taken for group, taken in cost.items() if not any(_is_heard(pair, named) for pair in group)}
+    limit = max(WAITED_FOR, TIMES * max(heard, default=0.0))
+    slow: dict[str, float] = {}
+    while sum(beside.values()) > limit:
+        longest = max(beside, key=beside.__getitem__)
+        slow |= dict.fromkeys((name_of(*pair) for pair in longest), beside.pop(longest))
+    return slow
 
 
 def _is_heard(pair: tuple[str, str], named: bool) -> bool:
-    return pair[0] in (*ALWAYS, *(NAMED if named else MEMBERS))
+    """Whether a candidate is a part of the consensus, or always shown beside it."""
+    return pair[0] in (*ALWAYS, *((*NAMED, *BESIDE_NAMED) if named else (*MEMBERS, *BESIDE)))
 
 
 def _names_unseen_alone(slug: str, preset: str) -> bool:
