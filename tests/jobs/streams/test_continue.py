@@ -270,6 +270,9 @@ def test_a_model_that_cannot_go_on_is_told_so(clip: str, tmp_path: Path) -> None
     (tmp_path / "empty").mkdir()
     with pytest.raises(ValueError, match="a folder without a saved model"):
         continue_stream(tmp_path / "empty", [warm], out=tmp_path / "m")
+    (tmp_path / "empty" / "forecaster.json").write_text("{}")
+    with pytest.raises(ValueError, match="empty' is a forecaster, which learns no further task"):
+        continue_stream(tmp_path / "empty", [warm], out=tmp_path / "m")
     begin(clip, [warm], out=tmp_path / "m", texts=["a"], settings=QUICK)
     with pytest.raises(ValueError, match="all of them were learnt before"):
         continue_stream(tmp_path / "m", [warm], out=tmp_path / "n")

@@ -23,6 +23,7 @@ from unseen.encoders import Encoder, TwoTowerEncoder
 from unseen.evaluation.drive import Stream, Together, by_accuracy
 from unseen.evaluation.exam import Exam
 from unseen.files import check_kinds, read_json, recovered, sentence
+from unseen.jobs import saved_model
 from unseen.jobs.streams.reading import Data, alike, check_reads, model_inputs, references
 from unseen.methods.listing import of_kind
 from unseen.methods.multimodal.zscl import ZSCL
@@ -246,7 +247,11 @@ def _saved(model: str | os.PathLike[str], trust: bool) -> tuple[Bundle, History]
     folder = folder if (folder / "bundle.json").exists() else recovered(model)
     if not (folder / "bundle.json").exists():
         if Path(model).is_dir():
-            raise ValueError(f"model: {os.fspath(model)!r} is a folder without a saved model")
+            other = saved_model(Path(model))
+            held = (
+                "a folder without a saved model" if other is None else f"{other[0].what}, which learns no further task"
+            )
+            raise ValueError(f"model: {os.fspath(model)!r} is {held}")
         return None
     bundle = Bundle.load(folder, trust=trust)
     if not isinstance(bundle.method, TowerStream):

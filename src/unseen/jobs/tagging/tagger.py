@@ -12,6 +12,7 @@ from typing import Any
 from unseen.data.classes import ClassSpace
 from unseen.data.loaders.marked import sentence_ends
 from unseen.files import read_json
+from unseen.jobs import saved_model
 from unseen.methods.span_taggers import Marked, SpanTagger
 from unseen.nn.state import load_state, save_state, write_folder
 
@@ -85,6 +86,10 @@ class Tagger:
             raise ValueError(
                 f"model must be a folder that `unseen tag train` wrote; there is no folder {str(folder)!r}"
             )
+        if not (place / ABOUT).exists():
+            other = saved_model(place)
+            held = f"it has no {ABOUT}" if other is None else f"it is {other[0].what}"
+            raise ValueError(f"model: {str(folder)!r} was not written by `unseen tag train`: {held}")
         try:
             about = read_json(place / ABOUT)
             if about["format"] != FORMAT:
