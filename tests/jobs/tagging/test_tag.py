@@ -499,7 +499,7 @@ def test_what_is_no_tagger_and_what_it_does_not_know_is_refused(place: Path, tmp
     with pytest.raises(ValueError, match="was not written by `unseen tag train`"):
         Tagger.load(tmp_path / "x")
     (tmp_path / "x" / "forecaster.json").write_text("{}")
-    with pytest.raises(ValueError, match="x' was not written by `unseen tag train`: it is a forecaster$"):
+    with pytest.raises(ValueError, match=r"x' was not written by `unseen tag train`: it is a forecaster$"):
         Tagger.load(tmp_path / "x")
     with pytest.raises(ValueError, match="; there is no folder 'nosuch'"):
         Tagger.load("nosuch")
