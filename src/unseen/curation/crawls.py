@@ -222,6 +222,8 @@ def _page(file: Path, url: str, note: Note) -> list[parse.Candidate]:
     with file.open("rb") as stream:
         candidates = parse.parse_page(parse.Page(url, stream.read(LARGEST_PAGE)))
     return [
-        candidate._replace(url=candidate.url or file.name) if candidate.reason == parse.UNDECODED else candidate
+        candidate._replace(url=candidate.url or file.name)
+        if candidate.reason in (parse.UNDECODED, parse.ENDLESS)
+        else candidate
         for candidate in candidates
     ]
