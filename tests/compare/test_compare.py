@@ -163,7 +163,7 @@ def test_a_second_run_with_the_same_inputs_reads_its_cells(tmp_path, monkeypatch
     first = run(tmp_path).results
     import unseen.compare.cells as cells
 
-    monkeypatch.setattr(cells.catalogue, "make", lambda *a, **k: pytest.fail("a finished cell was fitted again"))
+    monkeypatch.setattr(cells.Fits, "fit", lambda *a, **k: pytest.fail("a finished cell was fitted again"))
     again = run(tmp_path).results
     assert [r["metrics"] for r in again["candidates"]] == [r["metrics"] for r in first["candidates"]]
     assert again["exam"]["adapted"]["openings"] == first["exam"]["adapted"]["openings"] + 1
