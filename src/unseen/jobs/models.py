@@ -183,5 +183,6 @@ class TaskModel:
         from unseen.data.domain import Lazy
 
         if isinstance(samples.x, Lazy):  # read when they are asked about, not all at once
-            return samples._replace(x=samples.x.map(self._prepared))
+            lazy: Any = samples.x.map(self._prepared)
+            return samples._replace(x=lazy)
         return samples._replace(x=[self._prepared(sample) for sample in samples.x])

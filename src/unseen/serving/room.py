@@ -71,10 +71,10 @@ class Held:
             if self._left:  # nobody waits for it any more
                 return made
             if self.bytes + n > self.room.most:
-                told = (
+                reason = (
                     f"the samples may take at most {self.room.most:,} bytes once they are decoded; send fewer at once"
                 )
-                self.refused = HTTPException(413, told)
+                self.refused = HTTPException(413, reason)
             elif not self.room._add(n):
                 self.refused = Busy(f"the samples under way take more than {self.room.most:,} bytes")
             else:
