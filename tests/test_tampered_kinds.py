@@ -16,6 +16,7 @@ import pytest
 import torch
 from torch import nn
 
+import unseen
 from saved_kinds import SAVED, Kind, captioner, composer, forecaster, head, mapper, method, quantized, ranker, segmenter
 from unseen.data.classes import ClassSpace
 from unseen.data.domain import Domain
@@ -29,7 +30,7 @@ ODD: tuple[Any, ...] = (
     *({"$": "tensor", "key": "no"}, {"$": "float", "value": "nan"}, "../../etc/passwd", 2**40),
 )
 FOR_PEOPLE = ("segmenter.json",)
-"""Files that nothing reads again: what they say stands in the state, too."""
+"""Files that are not read here: what they say stands in the state, too."""
 CHANGES = 120
 """Of each file of a kind, drawn by a seed."""
 
@@ -151,6 +152,14 @@ def test_no_change_of_a_saved_kind_raises_what_is_not_promised(
         file.write_text(text)
     assert n > 20
     assert wrong == []
+
+
+@pytest.mark.parametrize("content", ["{}", "[]", '{"size": 1}', '{"size": true}', '{"size": 1e9}', '{"size": "x"}'])
+def test_a_changed_size_of_pictures_is_named_before_a_network_is_opened(content: str, tmp_path: Path) -> None:
+    folder, _ = segmenter(tmp_path)
+    (folder / "segmenter.json").write_text(content)
+    with pytest.raises(ValueError, match=r"segmenter\.json"):
+        unseen.load_model(folder)
 
 
 # -- networks --------------------------------------------------------------------------------------------------
