@@ -158,7 +158,7 @@ def test_a_run_begun_on_ray_is_resumed_in_one_process_in_another_folder(ray_here
     inputs = dict(source=data(0, 0), target=data(1, 1), methods="source-only,coral", seeds=2)
     unseen.compare(**inputs, out=tmp_path / "first", engine=ray_here)
     shutil.copytree(tmp_path / "first", tmp_path / "elsewhere")
-    monkeypatch.setattr("unseen.catalogue.make", None)  # nothing is fitted again
+    monkeypatch.setattr("unseen.compare.cells.Fits.fit", None)  # nothing is fitted again
     again = unseen.compare(**inputs, out=tmp_path / "elsewhere")
     assert again.chosen
 

@@ -97,7 +97,7 @@ def test_what_it_copies_is_enough_to_build_the_package(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr[-2000:]
     (wheel,) = tmp_path.glob("unseen-*.whl")
     listed = subprocess.run([sys.executable, "-m", "zipfile", "-l", str(wheel)], capture_output=True, text=True).stdout
-    for name in ("manual.html", "page.html", "page.js", "style.css", "runtime.json", "app.py"):
+    for name in ("manual.html", "offline.html", "offline.js", "segment.js", "style.css", "runtime.json", "app.py"):
         assert f"unseen/serving/{name}" in listed, name
 
 
