@@ -488,6 +488,8 @@ def test_what_takes_too_long_beside_a_consensus_runs_only_if_it_is_named(monkeyp
     assert set(plan(inputs, seeds=1).outlasting) == {"fixmatch"}
     monkeypatch.setattr(catalogue, "cost", lambda slug, preset: seconds.get(slug, 5000.0))
     assert not plan(inputs, seeds=1).outlasting  # where the consensus itself takes hours, they may
+    monkeypatch.setattr(catalogue, "cost", lambda slug, preset: 5000.0 if slug == "linear-probe" else 1.0)
+    assert "linear-probe" in plan(inputs, seeds=1).names()  # what anyone asks for first is always beside it
 
 
 TOGETHER = "consensus"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import shlex
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -98,8 +99,7 @@ def export(
         from unseen.serving.page import preprocess_of, write_page
 
         preprocess_of(saved)
-        write_page(saved, _begun(web))
-        say(f"{web}: {web.stat().st_size / 2**20:.1f} MB; open it in a browser")
+        _write_page(web, functools.partial(write_page, saved))
     if not integers:
         _say_rounding(saved)
 
@@ -117,13 +117,14 @@ def _export_room(
         from unseen.serving.page import write_mask_page
 
         assert kind.offline is not None
-        write_mask_page(kind.offline(place), functools.partial(kind.exported, place), _begun(web))
-        say(f"{web}: {web.stat().st_size / 2**20:.1f} MB; open it in a browser")
+        export_to = functools.partial(kind.exported, place)
+        _write_page(web, functools.partial(write_mask_page, kind.offline(place), export_to))
 
 
-def _begun(web: Path) -> Path:
+def _write_page(web: Path, write: Callable[[Path], Any]) -> None:
     say(f"{web}: writing the network and the program that runs it into one page (npm once, then some seconds)")
-    return web
+    write(web)
+    say(f"{web}: {web.stat().st_size / 2**20:.1f} MB; open it in a browser")
 
 
 def _written(file: Path, difference: float) -> str:

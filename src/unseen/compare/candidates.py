@@ -271,7 +271,7 @@ def _outlasting(groups: Sequence[Group], seconds: Mapping[str, float], *, named:
 
 def _is_heard(pair: tuple[str, str], named: bool) -> bool:
     """Whether a candidate is a part of the consensus, or always shown beside it."""
-    return pair[0] in (*ALWAYS, *((*NAMED, *BESIDE_NAMED) if named else (*MEMBERS, *BESIDE)))
+    return pair[0] in (*ALWAYS, *LABELLED, *((*NAMED, *BESIDE_NAMED) if named else (*MEMBERS, *BESIDE)))
 
 
 def _names_unseen_alone(slug: str, preset: str) -> bool:

@@ -182,8 +182,6 @@ class TaskModel:
             return samples
         from unseen.data.domain import Lazy
 
-        x: Any = samples.x
-        if isinstance(x, Lazy):  # read when they are asked about, not all at once
-            x = x.map(self._prepared)
-            return samples._replace(x=x)
-        return samples._replace(x=[self._prepared(sample) for sample in samples.x])
+        x: Any = samples.x  # files are read when they are asked about, not all at once
+        ready: Any = x.map(self._prepared) if isinstance(x, Lazy) else [self._prepared(sample) for sample in x]
+        return samples._replace(x=ready)
