@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import functools
 import gzip
 import io
 import json
@@ -23,6 +24,7 @@ from unseen.curation.units import Found
 from unseen.data import reading, spans
 from unseen.jobs.concepts.captions import Captions
 from unseen.methods.curation.laion import accept, parse
+from unseen.scale.apart import Apart
 
 
 def read(path: Path, **more: str) -> tuple[list[Found], list[str]]:
@@ -708,3 +710,24 @@ def test_a_name_in_other_capitals_that_two_pictures_have_is_of_neither(tmp_path:
     captions = read_captions(tmp_path, pictures, [*pictures, "captions.csv"], said.append)
     assert captions == {"z/B.jpg": "second"}
     assert any("q/A.JPG" in line for line in said)
+
+
+HOSTILE = {
+    "in each other": "<div>" * 50_000,
+    "attributes": '<a b=">" ' + " ".join(f"b{i}" for i in range(100_000)) + ">",
+    "copies without end": "".join(f"<font color={i}><p>" for i in range(50_000)),
+}
+
+
+@pytest.mark.parametrize("html", HOSTILE.values(), ids=HOSTILE)
+def test_a_page_that_takes_a_parser_too_much_is_one_dropped_link_and_others_are_read(
+    html: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With the limits of `unseen curate` these take 10 s of a processor, or 1 GiB."""
+    monkeypatch.setattr(crawls, "Apart", functools.partial(Apart, seconds=0.3, memory=2**28))
+    image = "<img src=http://a.example/b.jpg alt='a good picture'>"
+    for name, page in {"a": image, "b": html, "c": image + "<p>text</p>" * 40_000}.items():
+        (tmp_path / f"{name}.html").write_text(page)
+    found, notes = read(tmp_path, base_url="http://e.example/")
+    assert reasons(found) == ["", parse.ENDLESS, ""]
+    assert (found[1].candidate.url, notes) == ("http://e.example/b.html", [])

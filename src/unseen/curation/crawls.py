@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import io
 import json
@@ -15,6 +16,7 @@ from unseen.curation.units import Found, Note, Source, Unit, files_below
 from unseen.data.reading import check_unpacked
 from unseen.files import sentence
 from unseen.methods.curation.laion import parse
+from unseen.scale.apart import Apart, TooMuch
 
 CRAWLS = (".warc", ".warc.gz", ".wat", ".wat.gz", ".warc.wat.gz")
 PAGES = (".html", ".htm", ".xhtml")
@@ -22,6 +24,8 @@ PAGES = (".html", ".htm", ".xhtml")
 
 LARGEST_PAGE = 16 * 2**20
 """Bytes of a page that are read at most."""
+LIGHT_BYTES, LIGHT_TAGS = 2**17, 2_000
+"""Of a page that no parser takes more than a second or 200 MB for, whatever stands in it."""
 LARGEST_HEAD = 2**20
 """Bytes of the lines before the body of a record."""
 _BLOCK = 2**14
@@ -36,7 +40,7 @@ def read_crawl(source: Source, unit: Unit, note: Note) -> Iterator[Found]:
     except ImportError as error:
         raise ImportError("reading crawls needs warcio: pip install 'unseen[curate]'") from error
     bad = _Bad(unit, note)
-    with Path(unit.file).open("rb") as stream:
+    with Path(unit.file).open("rb") as stream, _pages() as parsed:
         records = ArchiveIterator(stream)
         records.reader = lines = _bounded(stream)
         last = 0
@@ -44,7 +48,7 @@ def read_crawl(source: Source, unit: Unit, note: Note) -> Iterator[Found]:
             lines.seen = 0
             try:
                 record = next(records, None)
-                content = None if record is None else _content(record, note)
+                content = None if record is None else _content(record, parsed, note)
                 last = last if record is None else records.get_record_offset()
             except ImportError:
                 raise
@@ -127,7 +131,39 @@ def _cut_off(file: Path, start: int) -> bool:
         return not member.eof
 
 
-def _content(record: Any, note: Note) -> Callable[[], list[parse.Candidate]] | None:
+Parse = Callable[[parse.Page], list[parse.Candidate]]
+
+
+@contextlib.contextmanager
+def _pages() -> Iterator[Parse]:
+    """What parses pages, large ones in a process of their own: a page may take a parser hours, or all memory."""
+    apart = Apart(_candidates)
+
+    def parsed(page: parse.Page) -> list[parse.Candidate]:
+        if len(page.html) <= LIGHT_BYTES and page.html.count(b"<") <= LIGHT_TAGS:
+            return parse.parse_page(page)
+        try:
+            return [parse.Candidate(*fields) for fields in apart(page.html, page.url, page.charset)]
+        except TooMuch:
+            return [parse.unread(page.url, parse.ENDLESS)]
+
+    try:
+        yield parsed
+    finally:
+        apart.close()
+
+
+def _candidates(html: bytes, url: str, charset: str) -> list[parse.Candidate]:
+    from selectolax import lexbor
+
+    refused = getattr(lexbor, "SelectolaxError", RuntimeError)  # older versions raise the latter
+    try:
+        return parse.parse_page(parse.Page(url, html, charset))
+    except refused as error:  # a parser of HTML takes everything for which it has memory
+        raise MemoryError(str(error)) from error
+
+
+def _content(record: Any, parsed: Parse, note: Note) -> Callable[[], list[parse.Candidate]] | None:
     """What finds the links of a record, whose bytes are read here; nothing if it is no page."""
     url = record.rec_headers.get_header("WARC-Target-URI") or ""
     kind = (record.rec_headers.get_header("Content-Type") or "").lower()
@@ -143,7 +179,7 @@ def _content(record: Any, note: Note) -> Callable[[], list[parse.Candidate]] | N
     if not whole:
         note(f"{url} is larger than {LARGEST_PAGE:,} bytes; only its beginning was read")
     charset = kind.partition("charset=")[2].partition(";")[0].strip(" \"'")
-    return lambda: parse.parse_page(parse.Page(url, body, charset))
+    return lambda: parsed(parse.Page(url, body, charset))
 
 
 def _body(record: Any) -> tuple[bytes, bool]:
@@ -207,20 +243,19 @@ def read_pages(source: Source, unit: Unit, note: Note) -> Iterator[Found]:
     files = files_below(place, PAGES)[unit.start : unit.stop]
     base = source.base_url.rstrip("/") + "/" if source.base_url else ""
     bad = _Bad(unit, note)
-    for file in files:
-        name = file.relative_to(place).as_posix() if place.is_dir() else file.name
-        yield from (
-            Found(candidate)
-            for candidate in bad.guard(name, functools.partial(_page, file, base and f"{base}{name}", note))
-        )
+    with _pages() as parsed:
+        for file in files:
+            name = file.relative_to(place).as_posix() if place.is_dir() else file.name
+            read = functools.partial(_page, file, base and f"{base}{name}", parsed, note)
+            yield from (Found(candidate) for candidate in bad.guard(name, read))
     bad.finish()
 
 
-def _page(file: Path, url: str, note: Note) -> list[parse.Candidate]:
+def _page(file: Path, url: str, parsed: Parse, note: Note) -> list[parse.Candidate]:
     if file.stat().st_size > LARGEST_PAGE:
         note(f"{file.name} is larger than {LARGEST_PAGE:,} bytes; only its beginning was read")
     with file.open("rb") as stream:
-        candidates = parse.parse_page(parse.Page(url, stream.read(LARGEST_PAGE)))
+        candidates = parsed(parse.Page(url, stream.read(LARGEST_PAGE)))
     return [
         candidate._replace(url=candidate.url or file.name)
         if candidate.reason in (parse.UNDECODED, parse.ENDLESS)

@@ -14,8 +14,6 @@ MOST = 2000
 """Characters of a URL or a caption; what is longer is cut."""
 SHORTEST = 5
 """Characters of a caption."""
-MOST_TAGS, MOST_ATTRIBUTES = 100_000, 5_000
-"""Of a page, and of one element: where they lie in each other, a parser takes the square of their number."""
 LONGEST_HOST = 60
 """Characters of a host."""
 
@@ -25,9 +23,6 @@ _REFUSED_ENDINGS = (".svg", ".gif")
 _REFUSED_SCHEMES = ("data:", "javascript:")
 _LICENSE = re.compile(r"^(?:https?:)?//(?:www\.)?creativecommons\.org/(?:licenses|publicdomain)/\S+", re.IGNORECASE)
 _HOST = re.compile(r"[A-Za-z0-9._~\-\[\]:%\u0080-\U0010ffff]+")
-_LONG_TAG = re.compile(rf"<[A-Za-z][^<>]{{{2 * MOST_ATTRIBUTES},}}")
-_QUOTED = re.compile(r"\"[^\"]*\"|'[^']*'")
-_BETWEEN = re.compile(r"[\s/]+")
 _JOINERS = "\u200c\u200d"  # part of the spelling of Persian, Hindi and of composed emoji
 _SEPARATORS = str.maketrans("|\t\u2028\u2029", "    ")
 
@@ -35,7 +30,7 @@ NO_TEXT, SHORT_TEXT = "no alt text", f"caption shorter than {SHORTEST} character
 BAD_FORMAT, INLINE = "an SVG or GIF", "a data: or javascript: source"
 BAD_URL, LONG_HOST, REPEATED = "no valid URL", f"host longer than {LONGEST_HOST} characters", "URL repeated on the page"
 UNDECODED = "a page that cannot be decoded"
-ENDLESS = f"a page of more than {MOST_TAGS:,} tags, or {MOST_ATTRIBUTES:,} attributes in one"
+ENDLESS = "a page that takes too much time or memory to read"
 
 
 class Page(NamedTuple):
@@ -49,15 +44,13 @@ class Page(NamedTuple):
 class Links(NamedTuple):
     """What a page says of pictures: (source, alt text) of every image, in the page's order.
 
-    `undecoded` says that it shows none because its charset is not the one that it names, or it is no text; `endless`
-    that it was not read because a parser would take too long.
+    `undecoded` says that it shows none because its charset is not the one that it names, or it is no text.
     """
 
     base: str
     license: str
     images: tuple[tuple[str, str], ...]
     undecoded: bool = False
-    endless: bool = False
 
 
 class Candidate(NamedTuple):
@@ -73,6 +66,9 @@ class Candidate(NamedTuple):
 def read_links(page: Page) -> Links:
     """All image links of a page, its base address and its Creative Commons licence ("?" if it names none).
 
+    A parser takes the square of the number of elements that lie in each other, in time and sometimes in memory:
+    `unseen curate` reads large pages in a process that may take so much and no more (`unseen.scale.apart`).
+
     Raises
     ------
     ImportError
@@ -83,8 +79,6 @@ def read_links(page: Page) -> Links:
     except ImportError as error:
         raise ImportError("reading pages needs selectolax: pip install 'unseen[curate]'") from error
     text = decode(page.html, page.charset)
-    if _is_endless(text):
-        return Links(page.url, UNKNOWN_LICENSE, (), endless=True)
     tree = LexborHTMLParser(text)
     base = page.url
     first = tree.css_first("base[href]")
@@ -96,13 +90,6 @@ def read_links(page: Page) -> Links:
     )
     targets = (node.attributes.get("href") or "" for node in tree.css("a[href], link[href]"))
     return Links(base, _license_of(targets), images, not images and undecoded(page.html, text))
-
-
-def _is_endless(text: str) -> bool:
-    """Whether a parser may take minutes."""
-    return text.count("<") > MOST_TAGS or any(
-        len(_BETWEEN.findall(_QUOTED.sub(" ", match[0]))) > MOST_ATTRIBUTES for match in _LONG_TAG.finditer(text)
-    )
 
 
 def read_wat(record: dict[str, Any], url: str) -> Links:
@@ -130,7 +117,7 @@ def _text_of(value: Any) -> str:
 def candidates(links: Links, page: str = "") -> list[Candidate]:
     """Every image link of a page with the reason why it is dropped, if it is; in the page's order.
 
-    A page that could not be decoded, or was not read, is one candidate, dropped, with the page's own address.
+    A page that could not be decoded is one candidate, dropped, with the page's own address.
 
     Parameters
     ----------
@@ -139,9 +126,8 @@ def candidates(links: Links, page: str = "") -> list[Candidate]:
         Its address, kept beside the candidate; `links.base` if empty.
     """
     judged: list[Candidate] = []
-    if links.undecoded or links.endless:
-        reason = ENDLESS if links.endless else UNDECODED
-        judged.append(Candidate((page or links.base)[:MOST], "", links.license, page or links.base, reason))
+    if links.undecoded:
+        judged.append(unread(page or links.base, UNDECODED, links.license))
     seen: set[str] = set()
     for source, alt in links.images:
         url, text, reason = judge(links.base, source, alt)
@@ -151,6 +137,11 @@ def candidates(links: Links, page: str = "") -> list[Candidate]:
             seen.add(url)
         judged.append(Candidate(url, text, links.license, page or links.base, reason))
     return judged
+
+
+def unread(page: str, reason: str, license: str = UNKNOWN_LICENSE) -> Candidate:
+    """What stands for a page that shows no links: its own address, dropped."""
+    return Candidate(page[:MOST], "", license, page, reason)
 
 
 def parse_page(page: Page) -> list[Candidate]:
