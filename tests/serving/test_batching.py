@@ -53,7 +53,7 @@ def test_requests_of_one_moment_are_one_batch_and_each_gets_its_own_answers() ->
     assert predict.tops == [5]
 
 
-@pytest.mark.parametrize(("n", "sizes"), [(1, [1]), (2, [1, 1]), (5, [2, 3]), (8, [4, 4]), (21, [5, 8, 8])])
+@pytest.mark.parametrize(("n", "sizes"), [(1, [1]), (2, [1, 1]), (5, [2, 3]), (8, [4, 4]), (21, [2, 3, 8, 8])])
 def test_a_batch_is_shared_among_threads_and_answers_keep_their_order(n: int, sizes: list[int]) -> None:
     predict, met = Recorder(), threading.Barrier(2)
     if n > 1:  # only two threads beside each other get past it
@@ -87,6 +87,29 @@ def test_what_does_not_fit_comes_in_the_next_batch_and_a_long_request_is_split()
     answers = run(work, predict)
     assert [len(answer) for answer in answers] == [5, 5, 20]
     assert [len(batch) for batch in predict.batches] == [5, 5, 8, 8, 4]
+
+
+def test_who_has_little_waits_for_one_batch_of_a_long_request_and_not_for_all() -> None:
+    predict = Recorder()
+
+    async def work(batcher: Batcher) -> Any:
+        long, short = batcher.submit([1] * 20), batcher.submit([2] * 3)
+        return await asyncio.gather(long, short, batcher.submit([3] * 17))
+
+    answers = run(work, predict)
+    assert answers == [[2] * 20, [4] * 3, [6] * 17]
+    assert predict.batches == [[1] * 8, [2] * 3, [3] * 8, [1] * 8, [3] * 8, [1] * 4 + [3]]
+
+
+def test_what_takes_long_fills_a_batch_sooner() -> None:
+    predict = Recorder()
+
+    async def work(batcher: Batcher) -> Any:
+        return await asyncio.gather(batcher.submit([50, 60, 30, 30, 200]), batcher.submit([1, 2]))
+
+    answers = run(work, predict, weigh=lambda sample: sample / 100)
+    assert answers == [[100, 120, 60, 60, 400], [2, 4]]
+    assert predict.batches == [[50, 1, 2], [60, 30], [30], [200]]
 
 
 def test_while_one_batch_is_predicted_the_next_collects() -> None:

@@ -132,6 +132,7 @@ def create_app(
         batcher = Batcher(
             served.predict,
             rows=served.rows,
+            weigh=served.weigh,
             wait=limits.wait,
             queue=limits.queue,
             waiting=limits.requests,

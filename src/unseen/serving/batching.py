@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import contextvars
 import dataclasses
+import itertools
 import logging
 import math
 from collections import deque
@@ -17,17 +18,30 @@ from unseen.serving.turns import Busy, Turns
 
 logger = logging.getLogger(__name__)
 
+ROUNDING = 1e-6
+"""By which shares of a batch that fill it may miss 1."""
+
 Predict = Callable[[Sequence[Any], int], list[Any]]
 
 
 @dataclasses.dataclass(eq=False)
 class Job:
-    """Samples of one request, how many classes it asks for, and where its answers go."""
+    """Samples of one request, how many classes it asks for, where its answers go, and those that are there already."""
 
     samples: Sequence[Any]
     top: int
     arrived: float
     answers: asyncio.Future[list[Any]]
+    there: list[Any] = dataclasses.field(default_factory=list)
+
+    @property
+    def left(self) -> Sequence[Any]:
+        """Samples that have no answer yet."""
+        return self.samples[len(self.there) :]
+
+
+Part = tuple[Job, Sequence[Any]]
+"""Samples of a request that are predicted next."""
 
 
 class Batcher:
@@ -35,8 +49,9 @@ class Batcher:
 
     A batch begins `wait` seconds after its first sample arrived, or when it is full, or when no other request is under
     way that it could wait for; while one is predicted, the next collects. It holds several jobs only as far as `rows`
-    allows, and is shared among the threads that there are. If it fails, its jobs are tried one by one, so that one
-    request cannot fail another.
+    allows, and is shared among the threads that there are. A request that has more than a full batch for each thread
+    goes to the end of the line after each, so that others wait for a batch of it and not for all. If a batch fails, its
+    jobs are tried one by one, so that one request cannot fail another.
 
     Parameters
     ----------
@@ -44,6 +59,8 @@ class Batcher:
         From samples and the number of classes to name to one answer per sample.
     rows : int, >= 1
         Samples of a full batch.
+    weigh : callable, optional
+        The share of a full batch that a sample fills, where that is more than one of `rows`.
     wait : float, >= 0
         Seconds.
     queue : int, >= 1
@@ -69,6 +86,7 @@ class Batcher:
         rows: int,
         wait: float,
         queue: int,
+        weigh: Callable[[Any], float] = lambda sample: 0.0,
         waiting: int = 0,
         deadline: float = 10.0,
         batch_seen: Callable[[int, float], None] = lambda samples, seconds: None,
@@ -77,7 +95,7 @@ class Batcher:
         begin: Callable[[], object] = lambda: None,
     ) -> None:
         self.predict = predict
-        self.rows, self.wait, self.threads = rows, wait, threads
+        self.rows, self.wait, self.threads, self.weigh = rows, wait, threads, weigh
         self._turns = Turns(queue, waiting=waiting, seconds=deadline, what="samples")
         self._seen = batch_seen
         self._requests = requests
@@ -123,8 +141,8 @@ class Batcher:
         while batch := await self._next():
             await self._answer(batch)
 
-    async def _next(self) -> list[Job]:
-        """The jobs of the next batch; none at the end."""
+    async def _next(self) -> list[Part]:
+        """What is predicted next; nothing at the end."""
         while not self._jobs:
             if self._stopping:
                 return []
@@ -136,46 +154,62 @@ class Batcher:
             self._news.clear()
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._news.wait(), left)
-        batch = [self._jobs.popleft()]
-        while self._jobs and sum(len(job.samples) for job in (*batch, self._jobs[0])) <= self.rows:
-            batch.append(self._jobs.popleft())
+        first = self._jobs.popleft()
+        batch = [(first, self._full(first.left, self.threads))]
+        room = 1 - sum(map(self._weight, batch[0][1]))
+        while self._jobs and (weight := sum(map(self._weight, self._jobs[0].left))) <= room + ROUNDING:
+            room -= weight
+            batch.append((self._jobs[0], self._jobs.popleft().left))
         return batch
+
+    def _weight(self, sample: Any) -> float:
+        """The share of a full batch."""
+        return max(1 / self.rows, self.weigh(sample))
+
+    def _full(self, samples: Sequence[Any], batches: int = 1) -> Sequence[Any]:
+        """The first samples that so many batches hold; one, at least."""
+        ends = itertools.accumulate(map(self._weight, samples))
+        return samples[: max(1, sum(end <= batches + ROUNDING for end in ends))]
 
     def _others_may_come(self) -> bool:
         return self._waiting() < self.rows and self._requests() > len(self._jobs)
 
     def _waiting(self) -> int:
-        return sum(len(job.samples) for job in self._jobs)
+        return sum(len(job.left) for job in self._jobs)
 
-    async def _answer(self, batch: list[Job]) -> None:
-        batch = [job for job in batch if not job.answers.done()]  # whoever went away needs no answer
-        samples = [sample for job in batch for sample in job.samples]
+    async def _answer(self, batch: list[Part]) -> None:
+        batch = [(job, part) for job, part in batch if not job.answers.done()]  # whoever went away needs no answer
+        samples = [sample for _, part in batch for sample in part]
         if not batch:
             return
         try:
-            answers = await self._predicted(samples, max(job.top for job in batch))
+            answers = iter(await self._predicted(samples, max(job.top for job, _ in batch)))
         except Exception as error:
             if len(batch) == 1:
-                if not batch[0].answers.done():
-                    batch[0].answers.set_exception(error)
+                if not batch[0][0].answers.done():
+                    batch[0][0].answers.set_exception(error)
                 return
             logger.warning("a batch of %d requests failed (%s); each is tried alone", len(batch), type(error).__name__)
-            for job in batch:
-                await self._answer([job])
+            for one in batch:
+                await self._answer([one])
             return
-        start = 0
-        for job in batch:
-            if not job.answers.done():
-                job.answers.set_result(answers[start : start + len(job.samples)])
-            start += len(job.samples)
+        for job, part in batch:
+            job.there.extend(itertools.islice(answers, len(part)))
+            if job.left:
+                self._jobs.append(job)
+            elif not job.answers.done():
+                job.answers.set_result(job.there)
 
     async def _predicted(self, samples: list[Any], top: int) -> list[Any]:
         size = min(self.rows, math.ceil(len(samples) / self.threads))
-        pieces = [samples[start : start + size] for start in range(0, len(samples), size)]
+        pieces = []
+        while samples:
+            pieces.append(self._full(samples[:size]))
+            samples = samples[len(pieces[-1]) :]
         answered = await asyncio.gather(*(self._piece(piece, top) for piece in pieces))
         return [answer for answers in answered for answer in answers]
 
-    async def _piece(self, samples: list[Any], top: int) -> list[Any]:
+    async def _piece(self, samples: Sequence[Any], top: int) -> list[Any]:
         loop = asyncio.get_running_loop()
         began = loop.time()
         answers = await loop.run_in_executor(self._threads, self._context.copy().run, self.predict, samples, top)

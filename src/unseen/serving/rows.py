@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Protocol, Self
 
+from unseen.serving.limits import MAX_TEXT
 from unseen.serving.model import KINDS, from_base64
 from unseen.serving.pictures import open_picture
 from unseen.serving.sounds import example, open_sound
@@ -119,6 +120,11 @@ class ServedRows:
     def predict(self, samples: Sequence[Any], top: int = 1) -> list[list[dict[str, Any]]]:
         """Rows of prepared samples; one thread at a time."""
         return self.ask(samples, top)
+
+    def weigh(self, sample: Any) -> float:
+        """The share of what is looked at together that a prepared sample fills: who has one short text does not wait
+        for 16 long ones."""
+        return len(sample) / MAX_TEXT if isinstance(sample, str) else 0.0
 
     def begin(self) -> None:
         """Nothing has to be said to the one thread that asks."""
