@@ -229,11 +229,12 @@ def test_the_folder_of_another_run_says_what_it_has_and_what_is_asked(tmp_path):
     assert _few([f"m{i}" for i in range(9)]) == "m0, m1, m2 and 6 more"
 
 
-@pytest.mark.parametrize("left", [".config.json.tmp", ".config.json.partial-0123abcd/config.json"])
-def test_a_run_that_was_killed_before_its_first_file_was_there_is_begun_again(left, tmp_path):
-    file = tmp_path / "run" / left
+def test_a_run_that_was_killed_before_its_first_file_was_there_is_begun_again(tmp_path):
+    file = tmp_path / "run" / ".config.json.partial-0123abcd" / "config.json"
     file.parent.mkdir(parents=True)
     file.write_text("{")
+    hidden = tmp_path / "run" / ".lock"
+    hidden.touch()  # as any hidden file: it is nobody's work
     assert run(tmp_path, seeds=1, methods="source-only").chosen
     assert not [entry.name for entry in (tmp_path / "run").iterdir() if "config.json." in entry.name]
 

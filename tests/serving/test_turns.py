@@ -23,7 +23,7 @@ async def hold(turns: Turns, n: int, seconds: float, order: list[int] | None = N
 
 def test_who_waits_is_served_in_order_and_room_is_never_exceeded() -> None:
     async def main() -> tuple[list[int], int]:
-        turns, order = Turns(3, waiting=100, seconds=5, what="jobs"), []
+        turns, order = Turns(3, waiting=100, seconds=60, what="jobs"), []
         jobs = [asyncio.create_task(hold(turns, 1 + i % 3, 0.01, order, i)) for i in range(30)]
         most = 0
         while not all(job.done() for job in jobs):

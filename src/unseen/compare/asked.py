@@ -31,8 +31,6 @@ NOTHING_TO_LEARN = (
     "('cat,dog,horse', or a file of names), or a saved model. labels='support' (or 'split:0.5') learns from labels in "
     "the target"
 )
-BEGUN = (".config.json.tmp",)
-"""What a killed run of an earlier version may have left before its first file was there."""
 
 
 def _is_data(value: Any) -> bool:
@@ -317,9 +315,7 @@ def parse_labels(labels: str) -> float:
 def check_out(folder: Path) -> None:
     """`ValueError` if something else than a run of `unseen compare` is in the place of a run folder."""
     check_place(folder)
-    strange = folder.is_dir() and any(
-        entry.name not in BEGUN and not entry.name.startswith(".") for entry in folder.iterdir()
-    )
+    strange = folder.is_dir() and any(not entry.name.startswith(".") for entry in folder.iterdir())
     if strange and not (folder / "config.json").exists():
         raise ValueError(f"out: {folder} exists and is not a run of `unseen compare`; choose another folder")
 

@@ -15,7 +15,7 @@ from typing import Any
 from unseen import __version__, catalogue
 from unseen import methods as methods_
 from unseen.bundle import Bundle
-from unseen.compare.asked import BEGUN, check_asked, check_types, method_names, named_preset
+from unseen.compare.asked import check_asked, check_out, check_types, method_names, named_preset
 from unseen.compare.candidates import Plan, fit_seconds, in_units, name_of, pair_called, plan
 from unseen.compare.cells import as_saved, as_sure_as, calibration, says_nothing
 from unseen.compare.checks import check_saved_to
@@ -386,12 +386,9 @@ def _claim_folder(folder: Path, config: dict[str, Any]) -> None:
         return
     if folder.is_dir():
         sweep(folder)  # a run that was killed before its first file was there
-    if folder.exists() and any(entry.name not in BEGUN for entry in folder.iterdir()):
-        raise ValueError(f"out: {folder} exists and is not a run of `unseen compare`; choose another folder")
+    check_out(folder)
     folder.mkdir(parents=True, exist_ok=True)
     _write_config(file, config)
-    for name in BEGUN:
-        (folder / name).unlink(missing_ok=True)
 
 
 def _write_config(file: Path, config: dict[str, Any]) -> None:
