@@ -143,7 +143,9 @@ def plan(
         left_out |= {name_of(*pair): NO_SAY for pair in pairs if not has_part(*pair, named=inputs.named)}
         pairs = [pair for pair in pairs if has_part(*pair, named=inputs.named)]
         if too_few_labels(inputs) and not rejecting:
-            voiced = [pair for pair in pairs if has_part(*pair, named=inputs.named, labelled=False)]
+            voiced = [
+                pair for pair in pairs if pair[0] in LABELLED or has_part(*pair, named=inputs.named, labelled=False)
+            ]  # what a reader would try first is shown, though it does not choose
             left_out |= {name_of(*pair): FEW_LABELS for pair in pairs if pair not in voiced}
             pairs = voiced
     if rejecting:
