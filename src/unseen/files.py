@@ -199,11 +199,13 @@ def about(path: str | os.PathLike[str], hidden: Path | None = None) -> Iterator[
 
 
 def check_plain(path: str | os.PathLike[str]) -> None:
-    """Raise `ValueError` for a pipe, a socket or a device: whoever opens one may wait for ever."""
+    """Raise `ValueError` for a pipe, a socket or a device: whoever opens one may wait for ever; and for no path."""
     try:
         mode = os.stat(path).st_mode  # noqa: PTH116 - follows links, as opening does
     except OSError:
         return  # opening tells it better
+    except ValueError as error:  # a zero byte in it
+        raise ValueError(f"{os.fspath(path)!r} is no path: {error}") from error
     special = _SPECIAL.get(stat.S_IFMT(mode))
     if special:
         raise ValueError(f"{os.fspath(path)} is {special}, not a file; only plain files are read")

@@ -161,6 +161,8 @@ def test_adapt_looks_at_the_place_of_the_model_before_the_fit(idle: None, tmp_pa
     for place in ("there", "there/model"):
         with pytest.raises(ValueError, match=r"out: .* cannot be written, as .*there is a link that leads to nothing"):
             adapt(method="coral", **BOTH, out=tmp_path / place)
+    with pytest.raises(ValueError, match=r"out must be a path, which has no zero byte; got '.*a\\x00b'"):
+        adapt(method="coral", **BOTH, out=tmp_path / "a\0b")
 
 
 def test_a_model_is_written_over_by_one_of_its_kind(tmp_path: Path) -> None:

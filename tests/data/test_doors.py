@@ -128,6 +128,11 @@ def test_deep_json_is_told(tmp_path: Path) -> None:
         read_classes(tmp_path / "classes.json")
 
 
+def test_a_path_with_a_zero_byte_is_told() -> None:
+    with pytest.raises(ValueError, match=r"'a\\x00b' is no path"):
+        unseen.load("a\0b")
+
+
 def test_links_in_a_circle_are_left_out_and_told(tmp_path: Path) -> None:
     Image.new("RGB", (4, 4)).save(tmp_path / "fine.png")
     (tmp_path / "round.png").symlink_to(tmp_path / "round.png")

@@ -322,6 +322,8 @@ def check_out(folder: Path) -> None:
 
 def check_place(folder: Path) -> None:
     """`ValueError` if a folder that is to be written is a file, or stands where nothing can be written."""
+    if "\0" in os.fspath(folder):
+        raise ValueError(f"out must be a path, which has no zero byte; got {os.fspath(folder)!r}")
     if folder.exists() and not folder.is_dir():
         raise ValueError(f"out must be a folder; {folder} is a file")
     for part in (folder, *folder.absolute().parents):
