@@ -151,6 +151,22 @@ def test_who_went_away_is_not_predicted() -> None:
     assert predict.batches == [[2]]
 
 
+def test_who_goes_away_between_two_batches_of_a_long_request_keeps_nobody_waiting() -> None:
+    predict = Recorder()
+
+    async def gone() -> bool:
+        return len(predict.batches) > 1
+
+    async def work(batcher: Batcher) -> Any:
+        asked = (batcher.submit([1] * 40, 1, gone), batcher.submit([2] * 10))
+        return await asyncio.gather(*asked, return_exceptions=True)
+
+    long, short = run(work, predict)
+    assert isinstance(long, Busy)
+    assert short == [4] * 10
+    assert predict.batches == [[1] * 8, [2] * 8, [1] * 8, [2] * 2]
+
+
 def test_more_than_the_queue_holds_is_refused_and_room_comes_back() -> None:
     async def work(batcher: Batcher) -> None:
         async with batcher.admitted(6):

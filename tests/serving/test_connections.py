@@ -307,3 +307,29 @@ def test_bodies_together_have_so_many_bytes_only(running: Running, vectors: Bund
     again.sendall(b" " * (1000 - len(json.dumps({"samples": [[1] * 4]}))))
     assert again.recv(12) == b"HTTP/1.1 200"
     again.close()
+
+
+def test_who_closes_the_connection_of_a_long_request_is_not_predicted_to_its_end(
+    running: Running, vectors: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    served = Served(vectors, max_pixels=1000)
+    predict, sizes, begun = served.predict, list[int](), threading.Event()
+
+    def slow(samples: Any, top: int) -> list[Any]:
+        begun.set()
+        time.sleep(0.1)
+        sizes.append(len(samples))
+        return predict(samples, top)
+
+    monkeypatch.setattr(served, "predict", slow)
+    monkeypatch.setattr(served, "rows", 2)
+    port = running(create_app(served))
+    body = json.dumps({"samples": [[4, 0, 0, 0]] * 64}).encode()
+    (gone,) = half_open(port, 1, half_sent(len(body), body))
+    assert begun.wait(10)
+    gone.close()
+    assert predicted(port) == 200
+    time.sleep(0.2)
+    done = len(sizes)
+    time.sleep(0.5)
+    assert len(sizes) == done < 32

@@ -183,7 +183,7 @@ def create_app(
         async with bodies.read(request) as samples, turns.turn(), state["batcher"].admitted(len(samples)):
             with room.request() as held:
                 ready = await _prepared(served, workers, samples, held)
-                return await state["batcher"].submit(ready, top)
+                return await state["batcher"].submit(ready, top, request.is_disconnected)
 
     post = app.post(
         "/predict",

@@ -10,7 +10,7 @@ import itertools
 import logging
 import math
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -26,18 +26,24 @@ Predict = Callable[[Sequence[Any], int], list[Any]]
 
 @dataclasses.dataclass(eq=False)
 class Job:
-    """Samples of one request, how many classes it asks for, where its answers go, and those that are there already."""
+    """Samples of one request, how many classes it asks for, where its answers go, whether nobody waits for them any
+    more, and those that are there already."""
 
     samples: Sequence[Any]
     top: int
     arrived: float
     answers: asyncio.Future[list[Any]]
+    gone: Callable[[], Awaitable[bool]]
     there: list[Any] = dataclasses.field(default_factory=list)
 
     @property
     def left(self) -> Sequence[Any]:
         """Samples that have no answer yet."""
         return self.samples[len(self.there) :]
+
+
+async def _stays() -> bool:
+    return False
 
 
 Part = tuple[Job, Sequence[Any]]
@@ -127,12 +133,14 @@ class Batcher:
         """Hold room for `n` samples inside the block, once there is some; `Busy` if that takes too long."""
         return self._turns.turn(n)
 
-    async def submit(self, samples: Sequence[Any], top: int = 1) -> list[Any]:
-        """Answers of the samples, in their order."""
+    async def submit(
+        self, samples: Sequence[Any], top: int = 1, gone: Callable[[], Awaitable[bool]] = _stays
+    ) -> list[Any]:
+        """Answers of the samples, in their order; `Busy` if `gone` says between two batches that nobody waits."""
         if self._stopping:
             raise Busy("the server is stopping")
         loop = asyncio.get_running_loop()
-        job = Job(samples, top, loop.time(), loop.create_future())
+        job = Job(samples, top, loop.time(), loop.create_future(), gone)
         self._jobs.append(job)
         self._news.set()
         return await job.answers
@@ -195,10 +203,13 @@ class Batcher:
             return
         for job, part in batch:
             job.there.extend(itertools.islice(answers, len(part)))
-            if job.left:
+            if not job.left:
+                if not job.answers.done():
+                    job.answers.set_result(job.there)
+            elif not await job.gone():
                 self._jobs.append(job)
             elif not job.answers.done():
-                job.answers.set_result(job.there)
+                job.answers.set_exception(Busy("whoever asked has gone"))
 
     async def _predicted(self, samples: list[Any], top: int) -> list[Any]:
         size = min(self.rows, math.ceil(len(samples) / self.threads))
