@@ -198,8 +198,8 @@ class Batcher:
                     batch[0][0].answers.set_exception(error)
                 return
             logger.warning("a batch of %d requests failed (%s); each is tried alone", len(batch), type(error).__name__)
-            for one in batch:
-                await self._answer([one])
+            for alone in batch:
+                await self._answer([alone])
             return
         for job, part in batch:
             job.there.extend(itertools.islice(answers, len(part)))
