@@ -85,7 +85,7 @@ def once(function: Any = None, *, typechecker: Any) -> Any:
 
     @functools.wraps(function)
     def at_call(*args: Any, **kwargs: Any) -> Any:
-        if jaxtyping.config.jaxtyping_disable:
+        if jaxtyping.config.jaxtyping_disable or torch.compiler.is_dynamo_compiling():  # it cannot trace the checker
             return function(*args, **kwargs)
         try:
             kind = (*map(kind_of, args), *kwargs, *map(kind_of, kwargs.values()))

@@ -93,7 +93,7 @@ def test_a_function_that_calls_itself_has_every_result_checked() -> None:
         assert len(halved(torch.ones(8), 2)) == 2
 
 
-def test_a_network_that_is_traced_with_sizes_that_are_symbols_is_checked_as_before() -> None:
+def test_a_network_is_traced_with_sizes_that_are_symbols() -> None:
     class Net(torch.nn.Module):
         def forward(self, x: Tensor) -> Tensor:
             return rows(x, x)
