@@ -7,6 +7,7 @@ import functools
 import gzip
 import io
 import json
+import sys
 import tarfile
 import zlib
 from collections.abc import Callable
@@ -713,21 +714,30 @@ def test_a_name_in_other_capitals_that_two_pictures_have_is_of_neither(tmp_path:
 
 
 HOSTILE = {
-    "in each other": "<div>" * 50_000,
-    "attributes": '<a b=">" ' + " ".join(f"b{i}" for i in range(100_000)) + ">",
-    "copies without end": "".join(f"<font color={i}><p>" for i in range(50_000)),
+    "in each other": b"<div>" * 50_000,
+    "attributes": ('<a b=">" ' + " ".join(f"b{i}" for i in range(100_000)) + ">").encode(),
+    "copies without end": "".join(f"<font color={i}><p>" for i in range(50_000)).encode(),
+    "copies, few bytes, none of them a tag's": b"<meta charset=cp037>"
+    + "".join(f"<font color={i}><p>" for i in range(6_000)).encode("cp037"),
 }
 
 
 @pytest.mark.parametrize("html", HOSTILE.values(), ids=HOSTILE)
 def test_a_page_that_takes_a_parser_too_much_is_one_dropped_link_and_others_are_read(
-    html: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    html: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With the limits of `unseen curate` these take 10 s of a processor, or 1 GiB."""
     monkeypatch.setattr(crawls, "Apart", functools.partial(Apart, seconds=0.3, memory=2**28))
-    image = "<img src=http://a.example/b.jpg alt='a good picture'>"
-    for name, page in {"a": image, "b": html, "c": image + "<p>text</p>" * 40_000}.items():
-        (tmp_path / f"{name}.html").write_text(page)
+    image = b"<img src=http://a.example/b.jpg alt='a good picture'>"
+    for name, page in {"a": image, "b": html, "c": image + b"<p>text</p>" * 40_000}.items():
+        (tmp_path / f"{name}.html").write_bytes(page)
     found, notes = read(tmp_path, base_url="http://e.example/")
     assert reasons(found) == ["", parse.ENDLESS, ""]
     assert (found[1].candidate.url, notes) == ("http://e.example/b.html", [])
+
+
+def test_a_package_that_large_pages_need_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "selectolax.lexbor", None)
+    (tmp_path / "a.html").write_text("<p>text</p>" * 40_000)
+    with pytest.raises(ImportError, match=r"unseen\[curate\]"):
+        read(tmp_path, base_url="http://e.example/")

@@ -6,6 +6,7 @@ import os
 import signal
 import time
 from collections.abc import Iterator
+from multiprocessing.process import BaseProcess
 
 import pytest
 
@@ -18,6 +19,8 @@ def work(content: bytes, how: str = "") -> list[object]:
     if how == "endless":
         while True:
             pass
+    if how == "asleep":
+        time.sleep(60)
     if how == "large":
         return [len(bytearray(2**30))]
     if how == "killed":
@@ -44,6 +47,30 @@ def test_what_takes_too_much_or_dies_is_told_and_the_next_piece_is_done(apart: A
     with pytest.raises(TooMuch, match=r"more than 0\.2 s or 0\.25 GiB"):
         apart(b"", how)
     assert apart(b"abc")[0] not in (before, os.getpid())
+
+
+def test_what_hangs_without_taking_time_of_a_processor_is_told(apart: Apart, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("unseen.scale.apart.PATIENCE", 1)
+    with pytest.raises(TooMuch):
+        apart(b"", "asleep")
+    assert apart(b"abc")[1] == 3
+
+
+def test_where_no_process_can_begin_nothing_hangs_and_the_next_piece_is_done(
+    apart: Apart, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = len(os.listdir("/proc/self/fd"))  # noqa: PTH208
+    with monkeypatch.context() as patched:
+        patched.setattr(BaseProcess, "start", _no_process)
+        with pytest.raises(BlockingIOError):
+            apart(b"abc")
+        apart.close()
+    assert len(os.listdir("/proc/self/fd")) == files  # noqa: PTH208
+    assert apart(b"abc")[1] == 3
+
+
+def _no_process(_: BaseProcess) -> None:
+    raise BlockingIOError("Resource temporarily unavailable")
 
 
 def test_what_the_work_raises_is_a_sentence_and_the_process_stays(apart: Apart) -> None:

@@ -78,6 +78,13 @@ def test_a_full_batch_does_not_wait() -> None:
     assert run(work, predict, wait=60) == [[2 * i] for i in range(8)]
 
 
+def test_a_batch_that_long_samples_fill_does_not_wait() -> None:
+    async def work(batcher: Batcher) -> Any:
+        return await asyncio.wait_for(asyncio.gather(batcher.submit([50]), batcher.submit([50])), 5)
+
+    assert run(work, Recorder(), wait=60, weigh=lambda sample: sample / 100) == [[100], [100]]
+
+
 def test_what_does_not_fit_comes_in_the_next_batch_and_a_long_request_is_split() -> None:
     predict = Recorder()
 
@@ -165,6 +172,49 @@ def test_who_goes_away_between_two_batches_of_a_long_request_keeps_nobody_waitin
     assert isinstance(long, Busy)
     assert short == [4] * 10
     assert predict.batches == [[1] * 8, [2] * 8, [1] * 8, [2] * 2]
+
+
+def test_what_is_answered_of_a_long_request_makes_room_for_others() -> None:
+    predict = Recorder()
+
+    async def work(batcher: Batcher) -> Any:
+        async def asked(samples: list[int]) -> Any:
+            async with batcher.admitted(len(samples)) as share:
+                return await batcher.submit(samples, done=share.give_back)
+
+        answers = await asyncio.gather(asked([1] * 30), asked([2] * 10))
+        assert batcher.under_way == 0
+        return answers
+
+    assert run(work, predict, queue=32, waiting=1) == [[2] * 30, [4] * 10]
+    assert predict.batches[:3] == [[1] * 8, [1] * 8, [2] * 8]
+
+
+def test_a_client_that_cannot_be_asked_whether_it_is_there_costs_its_own_request() -> None:
+    async def gone() -> bool:
+        raise ConnectionError("the line is closed")
+
+    async def work(batcher: Batcher) -> Any:
+        first = await asyncio.gather(batcher.submit([1] * 20, 1, gone), batcher.submit([2]), return_exceptions=True)
+        return [*first, await batcher.submit([3])]
+
+    broken, *others = run(work, Recorder())
+    assert isinstance(broken, ConnectionError)
+    assert others == [[4], [6]]
+
+
+def test_a_model_that_leaves_a_sample_out_is_told_and_shifts_no_answer() -> None:
+    class Short(Recorder):
+        def __call__(self, samples: Sequence[Any], top: int) -> list[Any]:
+            return [answer for answer in super().__call__(samples, top) if answer != 4]
+
+    async def work(batcher: Batcher) -> Any:
+        asked = (batcher.submit([1]), batcher.submit([2]), batcher.submit([3]))
+        return await asyncio.gather(*asked, return_exceptions=True)
+
+    first, missing, last = run(work, Short())
+    assert (first, last) == ([2], [6])
+    assert "0 answers to 1 samples" in str(missing)
 
 
 def test_more_than_the_queue_holds_is_refused_and_room_comes_back() -> None:

@@ -16,6 +16,7 @@ from unseen.curation.units import Found, Note, Source, Unit, files_below
 from unseen.data.reading import check_unpacked
 from unseen.files import sentence
 from unseen.methods.curation.laion import parse
+from unseen.methods.curation.laion.charsets import decode
 from unseen.scale.apart import Apart, TooMuch
 
 CRAWLS = (".warc", ".warc.gz", ".wat", ".wat.gz", ".warc.wat.gz")
@@ -25,9 +26,10 @@ PAGES = (".html", ".htm", ".xhtml")
 LARGEST_PAGE = 16 * 2**20
 """Bytes of a page that are read at most."""
 LIGHT_BYTES, LIGHT_TAGS = 2**17, 2_000
-"""Of a page that no parser takes more than a second or 200 MB for, whatever stands in it."""
+"""Of a page that no parser takes more than a second or 200 MB for, whatever stands in it; tags as it is decoded."""
 LARGEST_HEAD = 2**20
 """Bytes of the lines before the body of a record."""
+_SMALL = parse.Page("http://a.example/", b"<img src=b.jpg alt='a picture'>")
 _BLOCK = 2**14
 NOTES = 10
 """Records of a unit that are named one by one when they cannot be read; of more, the number is told."""
@@ -140,8 +142,9 @@ def _pages() -> Iterator[Parse]:
     apart = Apart(_candidates)
 
     def parsed(page: parse.Page) -> list[parse.Candidate]:
-        if len(page.html) <= LIGHT_BYTES and page.html.count(b"<") <= LIGHT_TAGS:
+        if len(page.html) <= LIGHT_BYTES and decode(page.html, page.charset).count("<") <= LIGHT_TAGS:
             return parse.parse_page(page)
+        parse.parse_page(_SMALL)  # what it needs is here, or is said to be missing, before there is a copy
         try:
             return [parse.Candidate(*fields) for fields in apart(page.html, page.url, page.charset)]
         except TooMuch:

@@ -15,6 +15,9 @@ from typing import Any
 SECONDS, MEMORY = 10.0, 2**30
 """Of a processor, and bytes beside what the process had before, that one piece of work may take."""
 
+PATIENCE = 10
+"""How many times the seconds of a processor an answer is waited for: others may have it, or the process may hang."""
+
 Work = Callable[..., Any]
 
 
@@ -58,6 +61,8 @@ class Apart:
         try:
             pipe.send_bytes(json.dumps(texts).encode())
             pipe.send_bytes(content)
+            if not pipe.poll(PATIENCE * self.seconds):
+                raise EOFError("no answer")
             failed, made = json.loads(pipe.recv_bytes())
         except (EOFError, OSError) as error:
             self.close()
@@ -71,12 +76,15 @@ class Apart:
 
     def _begun(self) -> Connection:
         if self._pipe is None:
-            self._pipe, theirs = self._context.Pipe()
-            self._process = self._context.Process(
-                target=_serve, args=(theirs, self._pipe, self.work, self.seconds, self.memory), daemon=True
-            )
-            self._process.start()
-            theirs.close()
+            mine, theirs = self._context.Pipe()
+            with theirs, contextlib.ExitStack() as undone:
+                undone.callback(mine.close)
+                process = self._context.Process(
+                    target=_serve, args=(theirs, mine, self.work, self.seconds, self.memory), daemon=True
+                )
+                process.start()
+                undone.pop_all()
+            self._process, self._pipe = process, mine
         return self._pipe
 
     def close(self) -> None:

@@ -180,10 +180,11 @@ def create_app(
             raise HTTPException(422, f"{twice[0]} stands twice among the parameters")
         if is_foreign(request.headers, request.scope["path"]):
             raise HTTPException(ELSEWHERE.status, ELSEWHERE.detail)
-        async with bodies.read(request) as samples, turns.turn(), state["batcher"].admitted(len(samples)):
+        batcher: Batcher = state["batcher"]
+        async with bodies.read(request) as samples, turns.turn(), batcher.admitted(len(samples)) as share:
             with room.request() as held:
                 ready = await _prepared(served, workers, samples, held)
-                return await state["batcher"].submit(ready, top, request.is_disconnected)
+                return await batcher.submit(ready, top, request.is_disconnected, share.give_back)
 
     post = app.post(
         "/predict",

@@ -14,7 +14,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from unseen.serving.turns import Busy, Turns
+from unseen.serving.turns import Busy, Share, Turns
 
 logger = logging.getLogger(__name__)
 
@@ -27,13 +27,14 @@ Predict = Callable[[Sequence[Any], int], list[Any]]
 @dataclasses.dataclass(eq=False)
 class Job:
     """Samples of one request, how many classes it asks for, where its answers go, whether nobody waits for them any
-    more, and those that are there already."""
+    more, who is told how many there are, and those that are there already."""
 
     samples: Sequence[Any]
     top: int
     arrived: float
     answers: asyncio.Future[list[Any]]
     gone: Callable[[], Awaitable[bool]]
+    done: Callable[[int], object]
     there: list[Any] = dataclasses.field(default_factory=list)
 
     @property
@@ -129,18 +130,25 @@ class Batcher:
         """Samples that are admitted."""
         return self._turns.taken
 
-    def admitted(self, n: int) -> contextlib.AbstractAsyncContextManager[None]:
+    def admitted(self, n: int) -> contextlib.AbstractAsyncContextManager[Share]:
         """Hold room for `n` samples inside the block, once there is some; `Busy` if that takes too long."""
         return self._turns.turn(n)
 
     async def submit(
-        self, samples: Sequence[Any], top: int = 1, gone: Callable[[], Awaitable[bool]] = _stays
+        self,
+        samples: Sequence[Any],
+        top: int = 1,
+        gone: Callable[[], Awaitable[bool]] = _stays,
+        done: Callable[[int], object] = lambda n: None,
     ) -> list[Any]:
-        """Answers of the samples, in their order; `Busy` if `gone` says between two batches that nobody waits."""
+        """Answers of the samples, in their order; `Busy` if `gone` says between two batches that nobody waits.
+
+        `done` is told after each batch how many samples of it were answered.
+        """
         if self._stopping:
             raise Busy("the server is stopping")
         loop = asyncio.get_running_loop()
-        job = Job(samples, top, loop.time(), loop.create_future(), gone)
+        job = Job(samples, top, loop.time(), loop.create_future(), gone, done)
         self._jobs.append(job)
         self._news.set()
         return await job.answers
@@ -180,10 +188,8 @@ class Batcher:
         return samples[: max(1, sum(end <= batches + ROUNDING for end in ends))]
 
     def _others_may_come(self) -> bool:
-        return self._waiting() < self.rows and self._requests() > len(self._jobs)
-
-    def _waiting(self) -> int:
-        return sum(len(job.left) for job in self._jobs)
+        filled = sum(self._weight(sample) for job in self._jobs for sample in job.left)
+        return filled < 1 - ROUNDING and self._requests() > len(self._jobs)
 
     async def _answer(self, batch: list[Part]) -> None:
         batch = [(job, part) for job, part in batch if not job.answers.done()]  # whoever went away needs no answer
@@ -203,13 +209,25 @@ class Batcher:
             return
         for job, part in batch:
             job.there.extend(itertools.islice(answers, len(part)))
+            if job.answers.done():
+                continue
+            job.done(len(part))
             if not job.left:
-                if not job.answers.done():
-                    job.answers.set_result(job.there)
-            elif not await job.gone():
+                job.answers.set_result(job.there)
+            elif await self._is_waited_for(job):
                 self._jobs.append(job)
-            elif not job.answers.done():
-                job.answers.set_exception(Busy("whoever asked has gone"))
+
+    async def _is_waited_for(self, job: Job) -> bool:
+        """Whether somebody waits for the rest of a request; if not, it ends."""
+        error: Exception = Busy("whoever asked has gone")
+        try:
+            if not await job.gone():
+                return True
+        except Exception as raised:  # of a server or middleware that is not ours: it costs this request only
+            error = raised
+        if not job.answers.done():
+            job.answers.set_exception(error)
+        return False
 
     async def _predicted(self, samples: list[Any], top: int) -> list[Any]:
         size = min(self.rows, math.ceil(len(samples) / self.threads))
@@ -224,5 +242,7 @@ class Batcher:
         loop = asyncio.get_running_loop()
         began = loop.time()
         answers = await loop.run_in_executor(self._threads, self._context.copy().run, self.predict, samples, top)
+        if len(answers) != len(samples):
+            raise RuntimeError(f"the model gave {len(answers)} answers to {len(samples)} samples")
         self._seen(len(samples), loop.time() - began)
         return answers

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 from collections import deque
 from collections.abc import AsyncIterator
 
@@ -32,8 +33,8 @@ class Turns:
         self._line: deque[tuple[int, asyncio.Future[None]]] = deque()
 
     @contextlib.asynccontextmanager
-    async def turn(self, n: int = 1) -> AsyncIterator[None]:
-        """Hold room for `n` inside the block, once there is some.
+    async def turn(self, n: int = 1) -> AsyncIterator[Share]:
+        """Hold room for `n` inside the block, once there is some; parts of it can be given back sooner.
 
         Raises
         ------
@@ -44,11 +45,16 @@ class Turns:
             self.taken += n
         else:
             await self._wait(n)
+        share = Share(self, n)
         try:
-            yield
+            yield share
         finally:
-            self.taken -= n
-            self._call()
+            share.give_back(share.n)
+
+    def give_back(self, n: int) -> None:
+        """What was held is free, and whoever is first in the line may have it."""
+        self.taken -= n
+        self._call()
 
     async def _wait(self, n: int) -> None:
         if n > self.room or len(self._line) >= self.waiting:
@@ -60,10 +66,10 @@ class Turns:
                 await asyncio.shield(mine[1])
         except BaseException as error:
             if mine[1].done():  # called at the same moment
-                self.taken -= n
+                self.give_back(n)
             else:
                 self._line.remove(mine)
-            self._call()
+                self._call()
             if isinstance(error, TimeoutError):
                 raise Busy(f"{self.taken} {self.what} are under way for {self.seconds:g} s") from error
             raise
@@ -74,3 +80,16 @@ class Turns:
             n, future = self._line.popleft()
             self.taken += n
             future.set_result(None)
+
+
+@dataclasses.dataclass
+class Share:
+    """Room that is held: how much of it still is."""
+
+    turns: Turns
+    n: int
+
+    def give_back(self, n: int) -> None:
+        """Hold so much less."""
+        self.n -= n
+        self.turns.give_back(n)
