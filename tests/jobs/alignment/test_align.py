@@ -582,10 +582,20 @@ def test_other_classes_need_a_model_that_was_aligned_and_a_side_of_texts(tmp_pat
 # -- the command -------------------------------------------------------------------------------------------
 
 
-def command(*arguments: Any, env: dict[str, str] | None = None) -> subprocess.Popen[str]:
+EACH_EPOCH = """
+import runpy
+from unseen.nn import train
+train.SELDOM = 0.0  # a fast machine ends within the seconds after which a checkpoint is written
+runpy.run_module("unseen.cli", run_name="__main__", alter_sys=True)
+"""
+
+
+def command(
+    *arguments: Any, env: dict[str, str] | None = None, program: tuple[str, str] = ("-m", "unseen.cli")
+) -> subprocess.Popen[str]:
     """`unseen align` in a process of its own."""
     return subprocess.Popen(
-        [sys.executable, "-m", "unseen.cli", "align", *map(str, arguments)],
+        [sys.executable, *program, "align", *map(str, arguments)],
         env={**os.environ, "OMP_NUM_THREADS": "1", **(env or {})},
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
@@ -612,17 +622,14 @@ def test_the_command_tells_what_it_found(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("arm", "epochs"), [("cwcl", 400), ("lit", 600)])
 def test_a_killed_training_goes_on_to_the_same_bits(tmp_path: Path, arm: str, epochs: int) -> None:
     files = features(tmp_path)
-    long = (["--no-beside"] if arm == "cwcl" else []) + [
-        "--set",
-        f"epochs={epochs}",
-        *SHORT[2:],
-    ]  # a checkpoint in two seconds
-    job = command(*files, "--out", tmp_path / "m", *long)
+    long = [*(["--no-beside"] if arm == "cwcl" else []), "--set", f"epochs={epochs}", *SHORT[2:]]
+    job = command(*files, "--out", tmp_path / "m", *long, program=("-c", EACH_EPOCH))
     checkpoints, until = tmp_path / ".m.training" / arm, time.monotonic() + 200
-    while not list(checkpoints.glob("epoch-*")) and time.monotonic() < until:
+    while not list(checkpoints.glob("epoch-*")) and job.poll() is None and time.monotonic() < until:
         time.sleep(0.02)
     job.send_signal(signal.SIGKILL)
-    job.communicate()
+    _, said = job.communicate()
+    assert job.returncode == -signal.SIGKILL, said
     assert not (tmp_path / "m").exists()
     assert checkpoints.exists()
     for name in ("m", "whole"):
