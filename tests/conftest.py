@@ -116,8 +116,9 @@ def _seeded() -> None:
 
 LONG = Path(__file__).with_name("long.txt")
 SHORT = 0.4
-"""Seconds of a processor, children included: what a test of `make test` may take. Three times that is told, and ten
-times fails the run, on whatever machine. The test that happens to import a library first is not judged."""
+"""Seconds of a processor, children included: what a test of `make test` may take. Three times that is told; it fails no
+run, as the first one on a new machine compiles what it imports. The test that happens to import a library first is not
+judged."""
 MODULES = 20
 """Modules of a library that is imported for the first time, at least."""
 
@@ -219,8 +220,6 @@ def pytest_sessionfinish(session: Any) -> None:
     if session.config.getoption("--short"):
         over = {name: of["call"] for name, of in took.items() if of.get("call", 0) > 3 * SHORT and of["new"] < MODULES}
         session.config.stash[OVER] = over
-        if max(over.values(), default=0) > 10 * SHORT:
-            session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
 
 OVER = pytest.StashKey[dict[str, float]]()
