@@ -64,9 +64,10 @@ QUIET = (
 )  # fmt: skip
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
-    """Debian's chromium, headless and without requests of its own."""
+    """Debian's chromium, headless and without requests of its own. It ends with its module: while Playwright's loop
+    runs in this thread, no test can run one of its own."""
     if not CHROMIUM.exists():
         pytest.skip(f"no {CHROMIUM}; apt-get install chromium")
     sync = pytest.importorskip("playwright.sync_api", reason="no playwright; pip install playwright")

@@ -393,6 +393,16 @@ def test_silence_is_left_out_and_told(home: Path, tmp_path: Path, caplog: pytest
     assert "none.wav" in caplog.text
 
 
+def test_a_request_of_long_texts_or_large_pictures_is_answered_in_several_batches(home: Path) -> None:
+    texts = ServedRows(lambda samples, top: [], "text", "a tagger", "spans", max_pixels=100)
+    assert texts.weigh("a" * 5000) == 0.25
+    kind, place = jobs.saved_model(segmenter(home)[0]) or pytest.fail("it is not known")
+    served = ServedRows.of(kind, place, max_pixels=10_000)
+    assert served.prepared is not None
+    small = [served.prepared(Image.new("RGB", size)) for size in ((40, 25), (100, 50))]
+    assert [served.weigh(sample) for sample in small] == [0.1, 0.5]  # the masks are as large as what was sent
+
+
 def test_the_example_of_a_model_names_its_columns_to_those_alone_who_may_ask_it(home: Path) -> None:
     kind, place = jobs.saved_model(forecaster(home)[0]) or pytest.fail("it is not known")
     token = "a-token-of-the-tests"

@@ -123,8 +123,12 @@ class ServedRows:
 
     def weigh(self, sample: Any) -> float:
         """The share of what is looked at together that a prepared sample fills: who has one short text does not wait
-        for 16 long ones."""
-        return len(sample) / MAX_TEXT if isinstance(sample, str) else 0.0
+        for 16 long ones, and nobody for the masks of 16 pictures as large as they may be."""
+        if isinstance(sample, str):
+            return len(sample) / MAX_TEXT
+        if self.kind == "image":
+            return getattr(sample, "width", 0) * getattr(sample, "height", 0) / self.max_pixels
+        return 0.0
 
     def begin(self) -> None:
         """Nothing has to be said to the one thread that asks."""

@@ -13,10 +13,11 @@ from unseen.jobs import Ask, Samples, SavedModel, samples_of
 
 
 class Smaller(NamedTuple):
-    """A picture as large as the network reads it, and height and width of what it was made of."""
+    """A picture as large as the network reads it, and width and height of what it was made of."""
 
     picture: Any
-    shape: tuple[int, int]
+    width: int
+    height: int
 
 
 def prepared(folder: Path) -> Callable[[Any], Smaller]:
@@ -28,7 +29,7 @@ def prepared(folder: Path) -> Callable[[Any], Smaller]:
     if not isinstance(size, int) or not 8 <= size <= 8192:
         raise ValueError(f"{folder / MODEL} is damaged: size must lie in [8, 8192] pixels; got {size!r:.50}")
     shrink = Shrink(size)
-    return lambda picture: Smaller(shrink(picture), (picture.height, picture.width))
+    return lambda picture: Smaller(shrink(picture), picture.width, picture.height)
 
 
 def opened(folder: Path) -> Ask:
@@ -50,11 +51,11 @@ def opened(folder: Path) -> Ask:
 
     def ask(pictures: Sequence[Smaller], top: int) -> list[list[dict[str, Any]]]:
         pictures = list(pictures)
-        x = objects(as_picture(smaller(picture)) for picture, _ in pictures)
+        x = objects(as_picture(smaller(sent.picture)) for sent in pictures)
         domain = Domain(x=x, kind="image", task="mask", classes=saved.classes, name="pictures")
         masks, sure = saved.predict(domain)[1:]
         rows = []
-        for (_, shape), mask, probability in zip(pictures, masks, sure):
+        for sent, mask, probability in zip(pictures, masks, sure):
             values = np.asarray(mask)
             colours = {names[i]: "#{:02x}{:02x}{:02x}".format(*colour_of(i)) for i in np.unique(values).tolist()}
             counts = np.bincount(values.ravel(), minlength=len(names)) / values.size
@@ -66,7 +67,7 @@ def opened(folder: Path) -> Ask:
                         "shares": {name: round(float(share), 6) for name, share in zip(names, counts) if share},
                         "colours": colours,
                         "probability": mean,
-                        "mask": _png(at_size(values, shape)),
+                        "mask": _png(at_size(values, (sent.height, sent.width))),
                     }
                 ]
             )
