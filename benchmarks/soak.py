@@ -18,6 +18,7 @@ import os
 import platform
 import queue
 import re
+import signal
 import sys
 import tempfile
 import threading
@@ -262,6 +263,7 @@ def main() -> None:
     most = given.of or sustained()
     if given.rate is None and most is None:
         raise SystemExit("benchmarks/results.json has no row of serve: name a rate")
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the server ends, too
     rate = given.rate if given.rate is not None else round(given.share * float(most or 0), 2)
     done = soak(given.state, given.minutes, rate)
     told = table(done, most)
